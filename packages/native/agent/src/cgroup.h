@@ -1,0 +1,38 @@
+/*
+ * The two control groups: `workload`, which can be frozen, and `exec` for commands that the host
+ * runs, which therefore work while the workload is frozen.
+ */
+#ifndef STILLPOINT_CGROUP_H
+#define STILLPOINT_CGROUP_H
+
+#include <stdbool.h>
+
+#include "loop.h"
+
+/*
+ * Creates the groups and mounts /sys/fs/cgroup: read-only unless `privileged`, so that a process
+ * cannot move itself out of its group. The agent keeps a private writable mount.
+ * Returns 0 or an errno; then nothing can be frozen, and everything else works.
+ */
+int cgroup_init(bool privileged);
+
+/* Directory descriptors to spawn into; -1 without control groups. */
+int cgroup_workload(void);
+int cgroup_exec(void);
+
+/* True when a live process is in the workload's group. */
+bool cgroup_workload_populated(void);
+
+/* Calls `changed` whenever the workload's group becomes empty, populated, frozen or thawed. */
+int cgroup_watch_workload(void (*changed)(void));
+
+/*
+ * Freezes the workload and waits until every one of its processes has stopped, at most
+ * `limit_nanos`. Returns 0 or an errno (ETIMEDOUT; the workload is thawed again).
+ */
+int cgroup_freeze_workload(uint64_t limit_nanos);
+
+/* Lets the workload go on. Returns 0 or an errno. */
+int cgroup_thaw_workload(void);
+
+#endif

@@ -1,0 +1,220 @@
+#include "port.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "console.h"
+#include "loop.h"
+#include "text.h"
+
+/* An incomplete frame is given up, and a broken stream taken up again, after this much silence. */
+static const uint64_t SILENCE_NANOS = 500000000;
+
+static int port = -1;
+static struct watch input = { .fd = -1 };
+static struct alarm_clock silence;
+static struct frame_decoder decoder;
+static bool lost; /* the stream is not understood; skip until the line is silent */
+static void (*dispatch_frame)(uint8_t type, struct slice payload);
+
+static uint8_t outgoing[FRAME_BYTES_MAX];
+static struct frame_writer outgoing_writer;
+
+static int open_retrying(const char *device)
+{
+	const struct timespec pause = { 0, 20000000 };
+
+	for (int attempt = 0;; attempt++) {
+		int fd = open(device, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+		if (fd >= 0 || attempt == 50)
+			return fd;
+		nanosleep(&pause, NULL);
+	}
+}
+
+static void make_raw(int fd)
+{
+	struct termios line;
+	int modem = 0;
+
+	if (tcgetattr(fd, &line) < 0)
+		return;
+	cfmakeraw(&line);
+	line.c_cflag |= CLOCAL | CREAD;
+	line.c_cflag &= ~(tcflag_t)(HUPCL | CRTSCTS);
+	/* Where the other side speaks hardware flow control, use it: a burst from the host then cannot overrun us. */
+	if (ioctl(fd, TIOCMGET, &modem) == 0 && (modem & TIOCM_CTS))
+		line.c_cflag |= CRTSCTS;
+	line.c_cc[VMIN] = 1;
+	line.c_cc[VTIME] = 0;
+	cfsetspeed(&line, B230400);
+	tcsetattr(fd, TCSANOW, &line);
+}
+
+int port_open(const char *device)
+{
+	int fd = open_retrying(device);
+
+	if (fd < 0)
+		return errno;
+	make_raw(fd);
+	ioctl(fd, TIOCEXCL);
+	if (unlink(device) < 0)
+		console_say("the control port's node cannot be removed", device, errno);
+	port = fd;
+	return 0;
+}
+
+static void write_all(const uint8_t *bytes, size_t length)
+{
+	while (length > 0) {
+		ssize_t written = write(port, bytes, length);
+		if (written > 0) {
+			bytes += written;
+			length -= (size_t)written;
+		} else if (written < 0 && errno == EAGAIN) {
+			struct pollfd room = { .fd = port, .events = POLLOUT };
+			poll(&room, 1, -1);
+		} else if (written < 0 && errno != EINTR) {
+			console_say("the control port cannot be written", NULL, errno);
+			return;
+		}
+	}
+}
+
+struct frame_writer *port_begin(uint8_t type)
+{
+	frame_begin(&outgoing_writer, outgoing, sizeof(outgoing), type);
+	return &outgoing_writer;
+}
+
+void port_send(struct frame_writer *writer)
+{
+	uint8_t type = writer->bytes[4];
+	size_t length = frame_end(writer);
+
+	if (length == 0) {
+		port_reject(type, "a frame of this type grew larger than the protocol allows and was dropped", NULL, 0);
+		return;
+	}
+	if (port >= 0)
+		write_all(writer->bytes, length);
+}
+
+void port_send_now(struct frame_writer *writer)
+{
+	port_send(writer);
+	if (port >= 0)
+		tcdrain(port);
+}
+
+void port_send_empty(uint8_t type)
+{
+	port_send_now(port_begin(type));
+}
+
+void port_reject(uint8_t type, const char *what, const char *detail, int error)
+{
+	struct text message;
+	struct frame_writer *writer = port_begin(FRAME_REJECTED);
+
+	text_start(&message, what);
+	if (detail) {
+		text_add(&message, ": ");
+		text_add(&message, detail);
+	}
+	if (error) {
+		text_add(&message, ": ");
+		text_add(&message, strerror(error));
+	}
+	frame_put_u8(writer, type);
+	frame_put_str(writer, message.bytes);
+	port_send(writer);
+}
+
+static void serve_frames(void)
+{
+	uint8_t type;
+	struct slice payload;
+
+	for (;;) {
+		switch (frame_decoder_next(&decoder, &type, &payload)) {
+		case DECODE_FRAME:
+			dispatch_frame(type, payload);
+			continue;
+		case DECODE_BAD_LENGTH:
+			frame_decoder_reset(&decoder);
+			lost = true;
+			port_reject(0, "a frame's length is not between 1 and 65536; input is skipped until the line is silent",
+				    NULL, 0);
+			return;
+		case DECODE_MORE:
+			return;
+		}
+	}
+}
+
+/* Reads once. Returns false when nothing was there. */
+static bool read_input(void)
+{
+	uint8_t *into;
+	size_t room = frame_decoder_space(&decoder, &into);
+	ssize_t got = read(port, into, room);
+
+	if (got <= 0)
+		return false;
+	if (!lost) {
+		frame_decoder_filled(&decoder, (size_t)got);
+		serve_frames();
+	}
+	if (lost || frame_decoder_partial(&decoder))
+		alarm_set(&silence, SILENCE_NANOS, 0);
+	else
+		alarm_clear(&silence);
+	return true;
+}
+
+bool port_drain_input(void)
+{
+	if (port < 0)
+		return true;
+	while (read_input())
+		;
+	return !lost && !frame_decoder_partial(&decoder);
+}
+
+static void silence_rang(struct alarm_clock *alarm)
+{
+	(void)alarm;
+	if (!lost && frame_decoder_partial(&decoder))
+		port_reject(0, "a frame was not completed and is dropped", NULL, 0);
+	frame_decoder_reset(&decoder);
+	lost = false;
+}
+
+static void input_ready(struct watch *watch, uint32_t events)
+{
+	(void)watch;
+	if (!read_input() && (events & (EPOLLHUP | EPOLLERR))) {
+		console_say("the control port was hung up", NULL, 0);
+		loop_remove(&input);
+	}
+}
+
+int port_serve(void (*dispatch)(uint8_t type, struct slice payload))
+{
+	int error = alarm_init(&silence, silence_rang);
+
+	dispatch_frame = dispatch;
+	if (error || port < 0)
+		return error;
+	input = (struct watch){ .fd = port, .ready = input_ready };
+	return loop_add(&input, EPOLLIN);
+}

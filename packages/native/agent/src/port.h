@@ -1,0 +1,38 @@
+/* The control port: the agent's private serial line to the host. */
+#ifndef STILLPOINT_PORT_H
+#define STILLPOINT_PORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "frame.h"
+
+/*
+ * Opens `device` raw and for this process alone, and removes its node, so that nothing that runs
+ * later can name it. Retries for a second, since drivers may still be probing.
+ * Returns 0 or an errno; without a port, frames are dropped and the agent goes on.
+ */
+int port_open(const char *device);
+
+/* Starts serving frames from the host to `dispatch`. Returns 0 or an errno. */
+int port_serve(void (*dispatch)(uint8_t type, struct slice payload));
+
+/* Serves every host frame that has arrived. Returns true when none, not even a part of one, is left over. */
+bool port_drain_input(void);
+
+/* Starts a frame in the port's one outgoing buffer; finish it with port_send or port_send_now. */
+struct frame_writer *port_begin(uint8_t type);
+
+/* Sends the frame whole. A frame that did not fit is dropped and reported as Rejected. */
+void port_send(struct frame_writer *writer);
+
+/* Sends the frame and waits until its last byte has left, so that nothing later can overtake it. */
+void port_send_now(struct frame_writer *writer);
+
+/* Sends a frame without fields. */
+void port_send_empty(uint8_t type);
+
+/* Refuses the host frame `type`. `detail` may be null, `error` 0. */
+void port_reject(uint8_t type, const char *what, const char *detail, int error);
+
+#endif

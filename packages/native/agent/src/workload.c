@@ -1,0 +1,173 @@
+#include "workload.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cgroup.h"
+#include "console.h"
+#include "environment.h"
+#include "frame.h"
+#include "listeners.h"
+#include "loop.h"
+#include "port.h"
+#include "spawn.h"
+
+/* A frame that is still arriving when the hold is over is waited for in steps of this length. */
+static const uint64_t FRAME_WAIT_NANOS = 1000000;
+
+static enum { IDLE, HOLDING, RUNNING, LINGERING, ENDED } state;
+static const struct config *config;
+static struct alarm_clock hold_clock;
+static bool hold_over;
+static pid_t main_process = -1;
+static int main_status;
+
+static void report_failure(const struct spawn_failure *failure)
+{
+	struct frame_writer *writer = port_begin(FRAME_WORKLOAD_FAILED);
+
+	frame_put_str(writer, failure->stage);
+	frame_put_i32(writer, failure->error);
+	frame_put_str(writer, strerror(failure->error));
+	port_send_now(writer);
+	console_say("the workload cannot be started", config->argv.items[0], failure->error);
+}
+
+static void serve_listeners(int filter)
+{
+	int error = 0;
+
+	if (config->listeners == LISTENERS_SECCOMP && filter >= 0)
+		error = listeners_serve(filter);
+	else if (config->listeners != LISTENERS_OFF)
+		error = listeners_scan_start();
+	if (error)
+		console_say("listeners cannot be detected", NULL, error);
+}
+
+static void start(void)
+{
+	struct spawn_failure failure = { "environment", ENOMEM };
+	char **environment = environment_merge(NULL);
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int console = open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC);
+	int filter = -1;
+
+	state = ENDED;
+	if (null < 0 || console < 0) {
+		failure = (struct spawn_failure){ "streams", errno };
+	} else if (environment) {
+		struct spawn_request request = {
+			.argv = config->argv.items,
+			.envp = environment,
+			.cwd = config->cwd,
+			.streams = { null, console, console },
+			.cgroup = cgroup_workload(),
+			.confined = !config->privileged,
+			.watch_listeners = config->listeners == LISTENERS_SECCOMP,
+		};
+		main_process = spawn(&request, &filter, &failure);
+	}
+	if (null >= 0)
+		close(null);
+	if (console >= 0)
+		close(console);
+	free(environment);
+	if (main_process < 0) {
+		report_failure(&failure);
+		return;
+	}
+	state = RUNNING;
+	serve_listeners(filter);
+}
+
+/* Whatever the host has sent is served before the workload's first instruction: it may be a new identity. */
+static void end_hold(void)
+{
+	hold_over = true;
+	if (state == HOLDING && port_drain_input() && state == HOLDING) {
+		alarm_clear(&hold_clock);
+		start();
+	} else if (state == HOLDING) {
+		alarm_set(&hold_clock, FRAME_WAIT_NANOS, 0);
+	}
+}
+
+static void hold_rang(struct alarm_clock *alarm)
+{
+	(void)alarm;
+	end_hold();
+}
+
+static void tell_exited(void)
+{
+	struct frame_writer *writer = port_begin(FRAME_WORKLOAD_EXITED);
+	bool signalled = WIFSIGNALED(main_status);
+
+	state = ENDED;
+	frame_put_u8(writer, signalled ? 1 : 0);
+	frame_put_i32(writer, signalled ? WTERMSIG(main_status) : WEXITSTATUS(main_status));
+	port_send(writer);
+}
+
+static void group_changed(void)
+{
+	if (state == LINGERING && !cgroup_workload_populated())
+		tell_exited();
+}
+
+int workload_prepare(const struct config *from)
+{
+	config = from;
+	if (config->argv.count == 0)
+		return 0;
+	int error = alarm_init(&hold_clock, hold_rang);
+	if (error)
+		return error;
+	/* Without control groups a workload that parks is told as exited. */
+	error = cgroup_watch_workload(group_changed);
+	if (error)
+		console_say("the workload's control group cannot be watched", NULL, error);
+
+	state = HOLDING;
+	if (config->console_markers)
+		console_marker("workload-pre-exec", -1);
+	if (config->hold == HOLD_TIMED)
+		alarm_set(&hold_clock, config->hold_nanos, 0);
+	struct frame_writer *writer = port_begin(FRAME_PRE_EXEC);
+	frame_put_list(writer, config->argv.items);
+	port_send_now(writer);
+	return 0;
+}
+
+bool workload_go(void)
+{
+	if (state != HOLDING || hold_over)
+		return false;
+	/* Not from inside the frame's own dispatch: frames behind it come first. */
+	hold_over = true;
+	alarm_set(&hold_clock, 1, 0);
+	return true;
+}
+
+bool workload_reaped(pid_t pid, int status)
+{
+	if (state != RUNNING || pid != main_process)
+		return false;
+	main_process = -1;
+	main_status = status;
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || !cgroup_workload_populated()) {
+		tell_exited();
+		return true;
+	}
+	state = LINGERING;
+	if (!listeners_seen())
+		port_send_empty(FRAME_WORKLOAD_PARKED);
+	/* The last one may have ended in between. */
+	group_changed();
+	return true;
+}

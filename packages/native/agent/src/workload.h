@@ -1,0 +1,31 @@
+/*
+ * The workload: the program that the machine exists for.
+ *
+ *   idle ──workload_prepare──> holding ──hold over or Go──> running ──main process ends──┐
+ *     │                                      │                                           │
+ *     └ no argv: stays idle                  └ cannot be executed: failed                 v
+ *
+ *   main process ends with ...                                  told as
+ *   0, nothing left in its group                                WorkloadExited
+ *   0, others left in its group, none ever listened             WorkloadParked; WorkloadExited when they end
+ *   0, others left in its group, one has listened               WorkloadExited when they end
+ *   anything else                                               WorkloadExited
+ */
+#ifndef STILLPOINT_WORKLOAD_H
+#define STILLPOINT_WORKLOAD_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "config.h"
+
+/* Announces the workload and starts its hold. Without argv nothing happens. Returns 0 or an errno. */
+int workload_prepare(const struct config *config);
+
+/* The host says go. Returns false when nothing is being held. */
+bool workload_go(void);
+
+/* A child has ended. Returns true when it was the workload's main process. */
+bool workload_reaped(pid_t pid, int status);
+
+#endif

@@ -1,0 +1,1 @@
+//! The deterministic RV64GC engine.

@@ -1,0 +1,115 @@
+//! The seam between the machine and what executes its instructions.
+//!
+//! An engine owns the processor state of one guest: registers, translation caches, interrupt
+//! controller, firmware interface. It owns neither memory nor devices: it sees them through
+//! [`Platform`], which the machine lends it for the length of one [`Engine::run`].
+//!
+//! Nothing here names an instruction set, and nothing assumes that guest time is virtual: an
+//! engine says what time it is, and is asked to wait.
+
+use crate::platform::Platform;
+
+/// Guest time: nanoseconds since the guest's first instruction.
+pub type Nanos = u64;
+
+/// Why an engine returned from [`Engine::run`].
+///
+/// Whatever the reason, the guest stands between two instructions, and [`Engine::now`] is the
+/// time of the later one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exit {
+    /// Guest time reached the deadline that was given.
+    Deadline,
+    /// [`Platform::attention`] was raised by an instruction, which has completed.
+    Attention,
+    /// The guest waits for an interrupt and none is pending. `wake_at` is the time of the
+    /// processor's own next timer interrupt, if one is armed and enabled.
+    Idle {
+        /// When the processor's own timer will end the wait.
+        wake_at: Option<Nanos>,
+    },
+    /// [`Platform::interrupt_requested`] was seen.
+    Interrupted,
+    /// The guest asked to be switched off. `reason` is the firmware's code, 0 for an orderly end.
+    Halted {
+        /// The firmware interface's reason code.
+        reason: u32,
+    },
+    /// The guest asked for a reset.
+    Reset {
+        /// The firmware interface's reason code.
+        reason: u32,
+    },
+    /// The engine cannot go on: its own error, or a guest state that it cannot execute.
+    Fault(String),
+}
+
+/// What a guest starts from: where its first instruction is and what its registers say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// Guest-physical address of the first instruction.
+    pub pc: u64,
+    /// Guest-physical address of the device tree or of the engine's equivalent.
+    pub device_tree: u64,
+}
+
+/// The saved state of an engine could not be read back.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("engine state: expected {expected}, found {found}")]
+pub struct StateError {
+    /// What the engine needs.
+    pub expected: String,
+    /// What the bytes hold.
+    pub found: String,
+}
+
+/// A processor and its firmware.
+///
+/// The contract that a deterministic engine keeps: the same state, memory, device answers and
+/// interrupt lines give the same instructions, whatever deadlines, interruptions, saves, loads
+/// and forks come in between.
+pub trait Engine: Send {
+    /// The engine's name in manifests: `soft`, `kvm`.
+    fn name(&self) -> &'static str;
+
+    /// Whether equal inputs give equal runs.
+    fn is_deterministic(&self) -> bool;
+
+    /// Puts the processor at its reset state, about to execute `entry`.
+    fn reset(&mut self, entry: Entry);
+
+    /// Executes until the first [`Exit`]. `deadline` is guest time; the engine stops at the first
+    /// instruction boundary at or after it.
+    fn run(&mut self, platform: &mut Platform, deadline: Nanos) -> Exit;
+
+    /// Guest time now. Monotone.
+    fn now(&self) -> Nanos;
+
+    /// Lets guest time pass up to `until` without executing. Called only after [`Exit::Idle`].
+    fn wait(&mut self, platform: &mut Platform, until: Nanos);
+
+    /// Forgets every host pointer into guest memory, and nothing that the guest could observe.
+    /// The machine calls it when it has replaced pages (fork, dirty mark, host writes).
+    fn drop_host_pointers(&mut self);
+
+    /// The complete guest-visible state, canonically encoded: equal states give equal bytes.
+    fn save(&self) -> Vec<u8>;
+
+    /// Becomes the state that `save` gave.
+    ///
+    /// # Errors
+    /// [`StateError`] if the bytes are not such a state; the engine is then unchanged.
+    fn load(&mut self, state: &[u8]) -> Result<(), StateError>;
+
+    /// An engine in the same state, independent of this one.
+    fn fork(&self) -> Box<dyn Engine>;
+
+    /// Named registers, for tests and debuggers.
+    fn registers(&self) -> Vec<(&'static str, u64)>;
+
+    /// Sets a register by the name that [`Engine::registers`] gives it; false if there is none.
+    fn set_register(&mut self, name: &str, value: u64) -> bool;
+
+    /// Executes exactly one instruction (or takes one trap). `None` if nothing else happened.
+    fn step(&mut self, platform: &mut Platform) -> Option<Exit>;
+}
