@@ -1,0 +1,3 @@
+export * from "./GuestEvent.ts"
+export * from "./MachineErrors.ts"
+export * from "./Vmm.ts"
