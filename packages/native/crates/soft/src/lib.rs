@@ -1,1 +1,3 @@
 //! The deterministic RV64GC engine.
+
+pub mod float;
