@@ -1,0 +1,78 @@
+# Stillpoint. Two commands are all one needs: `make demo` and `make test`; both do their own set-up, once.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export PATH := $(CURDIR)/.tools/node/bin:$(PATH)
+# What the user's shell exports must not change what the guest kit, the addon or the tests are.
+unexport NODE_OPTIONS
+
+node := node --conditions=source --no-warnings=ExperimentalWarning
+pnpm := $(CURDIR)/.tools/pnpm/node_modules/.bin/pnpm
+bin := $(CURDIR)/node_modules/.bin
+ARGS ?=
+
+.PHONY: help demo test bench check lint fmt record docs kit-lock setup setup-tools clean distclean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+
+demo: setup ## boot, capture at pre-exec and at listener, restore; ARGS=--json for one JSON line at the end
+	@$(node) examples/01-*/main.ts $(ARGS)
+
+test: setup qemu-if-possible check ## everything that is checked, on this machine
+	@$(node) scripts/test.ts
+
+bench: setup ## the figures of the README, in a table and in bench/out/latest.json
+	@scripts/setup/qemu.sh
+	@$(node) bench/main.ts $(ARGS)
+
+check: setup-tools lint ## formats, lints, types, dependency directions; changes nothing
+	@echo "checking types"
+	@$(bin)/tsc -b
+	@echo "checking the directions of dependencies"
+	@$(node) scripts/check/dependencyDirections.ts
+
+lint: setup-tools ## formatters in check mode, oxlint, clippy
+	@echo "checking formats"
+	@$(bin)/oxfmt --check .
+	@cargo fmt --check
+	@echo "linting"
+	@$(bin)/oxlint --quiet
+	@cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+
+fmt: setup-tools ## formats everything in place
+	@$(bin)/oxfmt .
+	@cargo fmt
+
+record: setup ## records the corpus of timelines anew, under fixtures/timelines/
+	@$(node) scripts/record.ts $(ARGS)
+
+docs: setup-tools ## the API documentation, in docs/api/
+	@$(node) scripts/docs/api.ts
+
+kit-lock: setup-tools ## locks the newest kernel and busybox of Debian's archive
+	@$(node) packages/native/src/kit/cli.ts lock $(ARGS)
+
+setup-tools:
+	@scripts/setup/node.sh
+	@scripts/setup/pnpm.sh
+	@scripts/setup/packages.sh
+	@scripts/setup/rust.sh
+
+setup: setup-tools ## everything that demo and test need; done once, it is not done again
+	@scripts/setup/cross-compiler.sh
+	@scripts/setup/agent.sh
+	@scripts/setup/addon.sh
+	@scripts/setup/guest-kit.sh
+
+.PHONY: qemu-if-possible
+qemu-if-possible:
+	@scripts/setup/qemu.sh --optional
+
+clean: ## removes what was built, keeps what was fetched
+	rm -rf target packages/*/dist packages/native/*.node bench/out .cache/stamps .cache/examples
+	find . -name '*.tsbuildinfo' -not -path '*/node_modules/*' -delete
+	-$(MAKE) -C packages/native/agent clean
+
+distclean: clean ## removes what was fetched, too
+	rm -rf .cache .tools node_modules packages/*/node_modules examples/*/node_modules

@@ -1,0 +1,109 @@
+/**
+ * Checks that dependencies point one way: between packages as the table below says, between folders of a package
+ * without a cycle, and between the Rust crates as the second table says.
+ *
+ * A package's barrel (`index.ts`) and tests take no part in the folder graph: the one imports everything and is
+ * imported by nobody of its own package, the others may look anywhere inside it.
+ */
+import { globSync, readFileSync } from "node:fs"
+import { dirname, join, normalize, relative } from "node:path"
+
+const root = new URL("../..", import.meta.url).pathname
+
+/** What each package may import of ours. */
+const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
+  core: [],
+  triggers: ["core"],
+  native: ["core"]
+}
+
+/** What each crate may depend on of ours. */
+const mayDependOn: Readonly<Record<string, ReadonlyArray<string>>> = {
+  vmm: [],
+  soft: ["vmm"],
+  binding: ["vmm", "soft"]
+}
+
+const problems: Array<string> = []
+
+const importsOf = (text: string): ReadonlyArray<string> => {
+  const code = text.replace(/\/\*[\s\S]*?\*\//g, "")
+  const pattern =
+    /(?:^|\n)\s*(?:import|export)\b[^"'\n]*?(?:\{[^}]*\}[^"'\n]*?)?from\s+["']([^"']+)["']|import\(\s*["']([^"']+)["']\s*\)|(?:^|\n)\s*import\s+["']([^"']+)["']/g
+  return [...code.matchAll(pattern)].map((match) => match[1] ?? match[2] ?? match[3] ?? "")
+}
+
+/** The first cycle found in a graph, as the nodes on it. */
+const cycleIn = (graph: ReadonlyMap<string, ReadonlySet<string>>): ReadonlyArray<string> | undefined => {
+  const done = new Set<string>()
+  const path: Array<string> = []
+  const visit = (node: string): ReadonlyArray<string> | undefined => {
+    const at = path.indexOf(node)
+    if (at >= 0) return [...path.slice(at), node]
+    if (done.has(node)) return undefined
+    path.push(node)
+    for (const next of graph.get(node) ?? []) {
+      const found = visit(next)
+      if (found !== undefined) return found
+    }
+    path.pop()
+    done.add(node)
+    return undefined
+  }
+  for (const node of graph.keys()) {
+    const found = visit(node)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+for (const [name, allowed] of Object.entries(mayImport)) {
+  const source = join(root, "packages", name, "src")
+  const graph = new Map<string, Set<string>>()
+  const because = new Map<string, string>()
+  for (const file of globSync("**/*.ts", { cwd: source })) {
+    const isTest = file.endsWith(".test.ts")
+    for (const specifier of importsOf(readFileSync(join(source, file), "utf8"))) {
+      const ours = /^@stillpoint\/([a-z]+)/.exec(specifier)?.[1]
+      if (ours !== undefined && !allowed.includes(ours) && !isTest) {
+        problems.push(
+          `packages/${name}/src/${file} imports ${specifier}; ${name} may import ${allowed.join(", ") || "nothing of ours"}`
+        )
+      }
+      if (!specifier.startsWith(".")) continue
+      const target = relative(source, normalize(join(source, dirname(file), specifier)))
+      if (target.startsWith("..")) {
+        if (!isTest) problems.push(`packages/${name}/src/${file} imports ${specifier}, outside its package's sources`)
+        continue
+      }
+      if (isTest || /(^|\/)index\.ts$/.test(file)) continue
+      const [from, to] = [dirname(file), dirname(target)]
+      if (from === to) continue
+      if (!graph.has(from)) graph.set(from, new Set())
+      graph.get(from)?.add(to)
+      because.set(`${from} → ${to}`, `${file} imports ${target}`)
+    }
+  }
+  const cycle = cycleIn(graph)
+  if (cycle !== undefined) {
+    const steps = cycle.slice(1).map((to, index) => `    ${because.get(`${cycle[index]} → ${to}`) ?? ""}`)
+    problems.push(
+      `packages/${name}/src: folders depend on each other in a circle: ${cycle.join(" → ")}\n${steps.join("\n")}`
+    )
+  }
+}
+
+for (const [name, allowed] of Object.entries(mayDependOn)) {
+  const manifest = readFileSync(join(root, "packages/native/crates", name, "Cargo.toml"), "utf8")
+  const dependencies = /\[dependencies\]\n([\s\S]*?)(?:\n\[|$)/.exec(manifest)?.[1] ?? ""
+  for (const match of dependencies.matchAll(/^stillpoint-([a-z]+)/gm)) {
+    if (!allowed.includes(match[1] ?? "")) {
+      problems.push(
+        `packages/native/crates/${name} depends on ${match[0]}; it may depend on ${allowed.join(", ") || "nothing of ours"}`
+      )
+    }
+  }
+}
+
+for (const problem of problems) process.stderr.write(`${problem}\n`)
+process.exitCode = problems.length > 0 ? 1 : 0

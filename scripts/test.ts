@@ -1,0 +1,76 @@
+/**
+ * Runs every test, Rust and TypeScript, and closes with one count over all of them.
+ *
+ * Both suites run even if the first fails; the exit code is 0 only if tests were executed and none failed.
+ */
+import { spawn } from "node:child_process"
+import { mkdirSync, readFileSync, rmSync } from "node:fs"
+import { createInterface } from "node:readline"
+
+interface Count {
+  passed: number
+  failed: number
+  skipped: number
+}
+
+const root = new URL("..", import.meta.url).pathname
+const quick = process.argv.includes("--typescript") ? "typescript" : process.argv.includes("--rust") ? "rust" : "all"
+
+/** Runs a command in the repository's root with its output shown, and calls `onLine` for each line of it. */
+const run = (command: string, args: ReadonlyArray<string>, onLine: (line: string) => void): Promise<number> =>
+  new Promise((resolve) => {
+    const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "inherit"] })
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      process.stdout.write(`${line}\n`)
+      onLine(line)
+    })
+    child.on("error", (error) => {
+      process.stderr.write(`${command}: ${error.message}\n`)
+      resolve(127)
+    })
+    child.on("close", (code) => resolve(code ?? 1))
+  })
+
+const rust = async (): Promise<Count> => {
+  const count = { passed: 0, failed: 0, skipped: 0 }
+  const code = await run("cargo", ["test", "--workspace", "--locked", "--no-fail-fast", "--quiet"], (line) => {
+    const result = /^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored/.exec(line)
+    if (result === null) return
+    count.passed += Number(result[1])
+    count.failed += Number(result[2])
+    count.skipped += Number(result[3])
+  })
+  if (code !== 0 && count.failed === 0) count.failed = 1
+  return count
+}
+
+const typescript = async (): Promise<Count> => {
+  const report = `${root}.cache/vitest.json`
+  mkdirSync(`${root}.cache`, { recursive: true })
+  rmSync(report, { force: true })
+  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`]
+  const code = await run(`${root}node_modules/.bin/vitest`, ["run", ...reporters], () => {})
+  const count = { passed: 0, failed: 0, skipped: 0 }
+  try {
+    const summary = JSON.parse(readFileSync(report, "utf8"))
+    count.passed = summary.numPassedTests
+    count.failed = summary.numFailedTests
+    count.skipped = summary.numPendingTests + summary.numTodoTests
+  } catch {
+    count.failed = 1
+  }
+  // A suite that could not be loaded, or an unhandled error, fails without a failed test.
+  if (code !== 0 && count.failed === 0) count.failed = 1
+  return count
+}
+
+const counts = [quick === "typescript" ? undefined : await rust(), quick === "rust" ? undefined : await typescript()]
+const total = { passed: 0, failed: 0, skipped: 0 }
+for (const count of counts) {
+  if (count === undefined) continue
+  total.passed += count.passed
+  total.failed += count.failed
+  total.skipped += count.skipped
+}
+process.stdout.write(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`)
+process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0
