@@ -43,6 +43,7 @@
 #define PIDFD_THREAD O_EXCL
 #endif
 
+static enum listener_mode mode = LISTENERS_OFF;
 static bool seen;
 static struct watch filter_watch = { .fd = -1 };
 
@@ -292,12 +293,6 @@ static void filter_ready(struct watch *watch, uint32_t events)
 	}
 }
 
-int listeners_serve(int fd)
-{
-	filter_watch = (struct watch){ .fd = fd, .ready = filter_ready };
-	return loop_add(&filter_watch, EPOLLIN);
-}
-
 static const uint64_t SCAN_NANOS = 20000000;
 
 /* Sockets already told of, by inode; the oldest is forgotten first. */
@@ -335,13 +330,24 @@ static void scan_rang(struct alarm_clock *alarm)
 	socket_table_read(true, found);
 }
 
-int listeners_scan_start(void)
+static int scan_start(void)
 {
 	int error = alarm_init(&scan_clock, scan_rang);
 
 	if (!error)
 		alarm_set(&scan_clock, SCAN_NANOS, SCAN_NANOS);
 	return error;
+}
+
+int listeners_start(enum listener_mode wanted, int filter)
+{
+	mode = wanted;
+	if (mode == LISTENERS_OFF)
+		return 0;
+	if (filter < 0)
+		return scan_start();
+	filter_watch = (struct watch){ .fd = filter, .ready = filter_ready };
+	return loop_add(&filter_watch, EPOLLIN);
 }
 
 void listeners_scan_pause(bool paused)
@@ -357,7 +363,7 @@ void listeners_scan_pause(bool paused)
 bool listeners_seen(void)
 {
 	/* io_uring can listen without the system call. */
-	if (!seen)
+	if (!seen && mode != LISTENERS_OFF)
 		socket_table_read(false, found);
 	return seen;
 }

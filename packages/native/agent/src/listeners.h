@@ -14,14 +14,16 @@
 
 #include <stdbool.h>
 
+#include "config.h"
+
 /* In the workload, before it executes its program: installs the filter. Returns its descriptor or -1. */
 int listeners_install(void);
 
-/* Serves the filter's descriptor. Returns 0 or an errno. */
-int listeners_serve(int fd);
-
-/* Looks for listening sockets in /proc/net from now on. Returns 0 or an errno. */
-int listeners_scan_start(void);
+/*
+ * Starts to notice. `filter` is the workload's descriptor, -1 where the kernel has none: then, or on
+ * request, /proc/net is scanned. Returns 0 or an errno.
+ */
+int listeners_start(enum listener_mode mode, int filter);
 
 /* Scanning costs the guest its calm: not while it is to be still. */
 void listeners_scan_pause(bool paused);

@@ -23,6 +23,7 @@ static enum { IDLE, HOLDING, RUNNING, LINGERING, ENDED } state;
 static const struct config *config;
 static struct alarm_clock hold_clock;
 static bool hold_over;
+static bool still; /* the guest is quiesced: a hold that is over lasts on */
 static pid_t main_process = -1;
 static int main_status;
 
@@ -35,18 +36,6 @@ static void report_failure(const struct spawn_failure *failure)
 	frame_put_str(writer, strerror(failure->error));
 	port_send_now(writer);
 	console_say("the workload cannot be started", config->argv.items[0], failure->error);
-}
-
-static void serve_listeners(int filter)
-{
-	int error = 0;
-
-	if (config->listeners == LISTENERS_SECCOMP && filter >= 0)
-		error = listeners_serve(filter);
-	else if (config->listeners != LISTENERS_OFF)
-		error = listeners_scan_start();
-	if (error)
-		console_say("listeners cannot be detected", NULL, error);
 }
 
 static void start(void)
@@ -82,19 +71,23 @@ static void start(void)
 		return;
 	}
 	state = RUNNING;
-	serve_listeners(filter);
+	int error = listeners_start(config->listeners, filter);
+	if (error)
+		console_say("listeners cannot be noticed", NULL, error);
 }
 
 /* Whatever the host has sent is served before the workload's first instruction: it may be a new identity. */
 static void end_hold(void)
 {
+	bool all_served = port_drain_input();
+
 	hold_over = true;
-	if (state == HOLDING && port_drain_input() && state == HOLDING) {
-		alarm_clear(&hold_clock);
+	if (state != HOLDING || still)
+		return;
+	if (all_served)
 		start();
-	} else if (state == HOLDING) {
+	else
 		alarm_set(&hold_clock, FRAME_WAIT_NANOS, 0);
-	}
 }
 
 static void hold_rang(struct alarm_clock *alarm)
@@ -136,11 +129,11 @@ int workload_prepare(const struct config *from)
 	state = HOLDING;
 	if (config->console_markers)
 		console_marker("workload-pre-exec", -1);
-	if (config->hold == HOLD_TIMED)
-		alarm_set(&hold_clock, config->hold_nanos, 0);
 	struct frame_writer *writer = port_begin(FRAME_PRE_EXEC);
 	frame_put_list(writer, config->argv.items);
 	port_send_now(writer);
+	if (config->hold == HOLD_TIMED)
+		alarm_set(&hold_clock, config->hold_nanos, 0);
 	return 0;
 }
 
@@ -152,6 +145,13 @@ bool workload_go(void)
 	hold_over = true;
 	alarm_set(&hold_clock, 1, 0);
 	return true;
+}
+
+void workload_keep_still(bool on)
+{
+	still = on;
+	if (!still && state == HOLDING && hold_over)
+		alarm_set(&hold_clock, 1, 0);
 }
 
 bool workload_reaped(pid_t pid, int status)

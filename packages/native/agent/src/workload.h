@@ -25,6 +25,9 @@ int workload_prepare(const struct config *config);
 /* The host says go. Returns false when nothing is being held. */
 bool workload_go(void);
 
+/* While on, a hold does not end: nothing could be started into a frozen group. */
+void workload_keep_still(bool on);
+
 /* A child has ended. Returns true when it was the workload's main process. */
 bool workload_reaped(pid_t pid, int status);
 

@@ -1,0 +1,134 @@
+#include "custom_events.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "frame.h"
+#include "json.h"
+#include "loop.h"
+#include "port.h"
+
+#define SOCKET_PATH "/run/stillpoint/events"
+
+enum { NAME_MAX_BYTES = 64, PAYLOAD_MAX = 32768, MESSAGE_MAX = NAME_MAX_BYTES + 1 + PAYLOAD_MAX };
+
+/* Events taken in one go; a sender that floods waits in its own send. */
+enum { DRAIN_MAX = 64 };
+
+static const struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = SOCKET_PATH };
+static struct watch events_watch = { .fd = -1 };
+
+static bool name_valid(const char *name, size_t length)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/-";
+
+	for (size_t i = 0; i < length; i++) {
+		if (name[i] == 0 || !strchr(letters, name[i]))
+			return false;
+	}
+	return length > 0 && length <= NAME_MAX_BYTES;
+}
+
+static void pass_on(const char *message, size_t length)
+{
+	const char *space = memchr(message, ' ', length);
+	size_t name_length = space ? (size_t)(space - message) : length;
+	const char *payload = space ? space + 1 : "null";
+	size_t payload_length = space ? length - name_length - 1 : 4;
+
+	if (!name_valid(message, name_length)) {
+		port_reject(FRAME_CUSTOM, "an event's name is 1 to 64 of A-Z a-z 0-9 . _ : / -", NULL, 0);
+		return;
+	}
+	if (payload_length > PAYLOAD_MAX || !json_valid(payload, payload_length)) {
+		char name[NAME_MAX_BYTES + 1] = { 0 };
+		memcpy(name, message, name_length);
+		port_reject(FRAME_CUSTOM, "an event's payload is JSON of at most 32768 bytes", name, 0);
+		return;
+	}
+	struct frame_writer *writer = port_begin(FRAME_CUSTOM);
+	frame_put_bytes(writer, message, name_length);
+	frame_put_bytes(writer, payload, payload_length);
+	port_send(writer);
+}
+
+void custom_events_drain(void)
+{
+	static char message[MESSAGE_MAX + 1];
+
+	if (events_watch.fd < 0)
+		return;
+	for (int i = 0; i < DRAIN_MAX; i++) {
+		ssize_t length = recv(events_watch.fd, message, sizeof(message), MSG_DONTWAIT | MSG_TRUNC);
+		if (length < 0)
+			return;
+		if ((size_t)length > MESSAGE_MAX)
+			port_reject(FRAME_CUSTOM, "an event is longer than 32833 bytes", NULL, 0);
+		else
+			pass_on(message, (size_t)length);
+	}
+}
+
+static void events_ready(struct watch *watch, uint32_t events)
+{
+	(void)watch;
+	(void)events;
+	custom_events_drain();
+}
+
+int custom_events_serve(void)
+{
+	mkdir("/run/stillpoint", 0755);
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return errno;
+	/* Every user of the guest may send. */
+	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 || chmod(SOCKET_PATH, 0666) < 0) {
+		int error = errno;
+		close(fd);
+		return error;
+	}
+	events_watch = (struct watch){ .fd = fd, .ready = events_ready };
+	return loop_add(&events_watch, EPOLLIN);
+}
+
+static int complain(const char *what, int error)
+{
+	const char *why = error ? strerror(error) : "";
+
+	if (write(STDERR_FILENO, what, strlen(what)) < 0 || write(STDERR_FILENO, why, strlen(why)) < 0 ||
+	    write(STDERR_FILENO, "\n", 1) < 0)
+		return 2;
+	return 1;
+}
+
+int custom_events_emit(int argc, char **argv)
+{
+	static char message[MESSAGE_MAX];
+	const char *payload = argc == 3 ? argv[2] : "null";
+
+	if (argc < 2 || argc > 3)
+		return complain("usage: stillpoint-emit NAME [JSON]", 0);
+	size_t name_length = strlen(argv[1]);
+	size_t payload_length = strlen(payload);
+	if (!name_valid(argv[1], name_length))
+		return complain("stillpoint-emit: a name is 1 to 64 of A-Z a-z 0-9 . _ : / -", 0);
+	if (payload_length > PAYLOAD_MAX || !json_valid(payload, payload_length))
+		return complain("stillpoint-emit: the payload is JSON of at most 32768 bytes", 0);
+	memcpy(message, argv[1], name_length);
+	message[name_length] = ' ';
+	memcpy(message + name_length + 1, payload, payload_length);
+
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || sendto(fd, message, name_length + 1 + payload_length, 0, (const struct sockaddr *)&address,
+			     sizeof(address)) < 0)
+		return complain("stillpoint-emit: " SOCKET_PATH ": ", errno);
+	return 0;
+}

@@ -1,0 +1,20 @@
+/*
+ * Events that the guest's own programs define: datagrams to the unix socket /run/stillpoint/events,
+ * each "name payload" with one space between, the payload JSON (absent: null).
+ *
+ * Nothing here is trusted: names have at most 64 characters out of A-Z a-z 0-9 . _ : / -, a payload
+ * has at most 32768 bytes and is JSON by its structure. What is not so is Rejected.
+ */
+#ifndef STILLPOINT_CUSTOM_EVENTS_H
+#define STILLPOINT_CUSTOM_EVENTS_H
+
+/* Opens the socket. Returns 0 or an errno. */
+int custom_events_serve(void);
+
+/* Passes on what is waiting, bounded. */
+void custom_events_drain(void);
+
+/* The program `stillpoint-emit name [json]`, which sends one event. Returns its exit code. */
+int custom_events_emit(int argc, char **argv);
+
+#endif

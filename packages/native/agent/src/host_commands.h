@@ -1,0 +1,12 @@
+/* What the host may ask for: each host frame read, checked, and handed to the part that serves it. */
+#ifndef STILLPOINT_HOST_COMMANDS_H
+#define STILLPOINT_HOST_COMMANDS_H
+
+#include <stdint.h>
+
+#include "frame.h"
+
+/* Serves one host frame. Whatever is wrong with it is answered by Rejected and changes nothing. */
+void host_command(uint8_t type, struct slice payload);
+
+#endif

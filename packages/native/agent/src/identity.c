@@ -1,0 +1,115 @@
+#include "identity.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/random.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "environment.h"
+
+enum { ENTROPY_MIN = 32, ENTROPY_MAX = 4096, HOSTNAME_MAX = 64, MACHINE_ID_LENGTH = 32 };
+
+static const char *check(const struct identity *identity)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.";
+	size_t hostname_length = strlen(identity->hostname);
+	size_t machine_id_length = strlen(identity->machine_id);
+
+	if (identity->entropy.length < ENTROPY_MIN || identity->entropy.length > ENTROPY_MAX)
+		return "entropy must be 32 to 4096 bytes";
+	if (hostname_length > HOSTNAME_MAX || strspn(identity->hostname, letters) != hostname_length)
+		return "a hostname is at most 64 letters, digits, dots and hyphens";
+	if (machine_id_length > 0 && (machine_id_length != MACHINE_ID_LENGTH ||
+				      strspn(identity->machine_id, "0123456789abcdef") != machine_id_length))
+		return "a machine id is 32 lower-case hexadecimal digits";
+	for (uint32_t i = 0; i < identity->environment.count; i++) {
+		const char *item = identity->environment.items[i];
+		if (item[0] == '=' || !strchr(item, '='))
+			return "an environment item is NAME=value";
+	}
+	return NULL;
+}
+
+static int reseed(struct slice entropy)
+{
+	/* The ioctl takes two ints and the bytes behind them; it credits 8 bits of entropy for each byte. */
+	struct rand_pool_info *pool = malloc(sizeof(*pool) + entropy.length);
+	int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
+	int error = 0;
+
+	if (!pool || fd < 0) {
+		error = pool ? errno : ENOMEM;
+	} else {
+		pool->entropy_count = (int)entropy.length * 8;
+		pool->buf_size = (int)entropy.length;
+		memcpy(pool->buf, entropy.data, entropy.length);
+		/* The second makes every copy of the old generator state, those of other processors too, out of date. */
+		if (ioctl(fd, RNDADDENTROPY, pool) < 0 || ioctl(fd, RNDRESEEDCRNG) < 0)
+			error = errno;
+		explicit_bzero(pool->buf, entropy.length);
+	}
+	if (fd >= 0)
+		close(fd);
+	free(pool);
+	return error;
+}
+
+static int set_clock(uint64_t nanos)
+{
+	struct timespec now = { (time_t)(nanos / 1000000000), (long)(nanos % 1000000000) };
+
+	return clock_settime(CLOCK_REALTIME, &now) < 0 ? errno : 0;
+}
+
+/* Writes `text` and a newline beside `path` and renames it into place. */
+static int write_line(const char *path, const char *beside, const char *text)
+{
+	int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	int error = 0;
+
+	if (fd < 0)
+		return errno;
+	/* A short write to a file means that there is no room. */
+	if (write(fd, text, strlen(text)) != (ssize_t)strlen(text) || write(fd, "\n", 1) != 1)
+		error = ENOSPC;
+	close(fd);
+	if (!error && rename(beside, path) < 0)
+		error = errno;
+	return error;
+}
+
+const char *identity_apply(const struct identity *identity, int *error)
+{
+	const char *problem = check(identity);
+
+	*error = 0;
+	if (problem)
+		return problem;
+	mkdir("/etc", 0755);
+	if ((*error = reseed(identity->entropy)))
+		return "the random source cannot be reseeded";
+	if (*identity->hostname) {
+		if (sethostname(identity->hostname, strlen(identity->hostname)) < 0) {
+			*error = errno;
+			return "the hostname cannot be set";
+		}
+		if ((*error = write_line("/etc/hostname", "/etc/.hostname.partial", identity->hostname)))
+			return "/etc/hostname cannot be written";
+	}
+	if (*identity->machine_id &&
+	    (*error = write_line("/etc/machine-id", "/etc/.machine-id.partial", identity->machine_id)))
+		return "/etc/machine-id cannot be written";
+	if ((*error = environment_set_identity(identity->environment.items)))
+		return "the environment cannot be kept";
+	/* Last: the less lies between this and the acknowledgement, the truer the clock. */
+	if (identity->realtime_nanos != 0 && (*error = set_clock(identity->realtime_nanos)))
+		return "the clock cannot be set";
+	return NULL;
+}

@@ -1,0 +1,23 @@
+/* A new identity for a guest that was restored: randomness, time, names, environment. */
+#ifndef STILLPOINT_IDENTITY_H
+#define STILLPOINT_IDENTITY_H
+
+#include <stdint.h>
+
+#include "frame.h"
+
+struct identity {
+	struct slice entropy;	 /* at least 32 bytes */
+	uint64_t realtime_nanos; /* since 1970; 0 leaves the clock */
+	const char *hostname;	 /* "" leaves it */
+	const char *machine_id;	 /* 32 lower-case hexadecimal digits; "" leaves it */
+	struct string_list environment;
+};
+
+/*
+ * Checks everything, then applies everything. Returns null, or what is wrong, with `*error` an errno
+ * or 0. After a failed check nothing has changed.
+ */
+const char *identity_apply(const struct identity *identity, int *error);
+
+#endif

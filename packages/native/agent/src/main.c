@@ -1,0 +1,165 @@
+/*
+ * The guest agent: process 1 of a guest. It never ends; whatever goes wrong is told and lived with.
+ *
+ *   mounts -> modules, hostname, loopback -> control port -> AgentReady -> heartbeats -> workload -> serve
+ *
+ * Started by anyone but the kernel, it is the program stillpoint-emit.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cgroup.h"
+#include "config.h"
+#include "console.h"
+#include "custom_events.h"
+#include "environment.h"
+#include "exec.h"
+#include "frame.h"
+#include "heartbeat.h"
+#include "host_commands.h"
+#include "loop.h"
+#include "loopback.h"
+#include "modules.h"
+#include "mounts.h"
+#include "port.h"
+#include "text.h"
+#include "workload.h"
+
+#define CONFIG_PATH "/stillpoint/agent.conf"
+
+/* Arguments and environment of one program; the kernel takes no more in one string either. */
+enum { CONFIG_MAX = 131072 };
+
+static struct config config;
+static struct watch children = { .fd = -1 };
+
+static void say_if(const char *what, int error)
+{
+	if (error)
+		console_say(what, NULL, error);
+}
+
+static void read_config(void)
+{
+	static char text[CONFIG_MAX + 1];
+	const char *reason = NULL;
+	size_t filled = 0;
+	int fd = open(CONFIG_PATH, O_RDONLY | O_CLOEXEC);
+
+	config_init(&config);
+	if (fd < 0) {
+		console_say("no configuration, serving the host without a workload", CONFIG_PATH, errno);
+		return;
+	}
+	for (ssize_t got; filled < CONFIG_MAX && (got = read(fd, text + filled, CONFIG_MAX - filled)) > 0;)
+		filled += (size_t)got;
+	close(fd);
+	if (filled == CONFIG_MAX)
+		console_say("the configuration is cut off at 131072 bytes", NULL, 0);
+	size_t line = config_parse(&config, text, &reason);
+	if (line > 0) {
+		struct text message;
+		text_start(&message, "configuration line ");
+		text_add_number(&message, line);
+		console_say(message.bytes, reason, 0);
+	}
+	environment_configure(config.env.items);
+}
+
+static void reap(void)
+{
+	int status;
+
+	/* A child's last events were sent before it ended, and are told before its end. */
+	custom_events_drain();
+	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+		if (!workload_reaped(pid, status))
+			exec_reaped(pid, status);
+	}
+}
+
+static void child_ended(struct watch *watch, uint32_t events)
+{
+	struct signalfd_siginfo info;
+
+	(void)events;
+	/* One reading may stand for many children. */
+	if (read(watch->fd, &info, sizeof(info)) > 0)
+		reap();
+}
+
+static int watch_children(void)
+{
+	sigset_t child;
+
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	children = (struct watch){ .fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK), .ready = child_ended };
+	return children.fd < 0 ? errno : loop_add(&children, EPOLLIN);
+}
+
+/* No signal reaches the agent but through its loop, and it comes before the workload whenever it has work. */
+static void prepare_process(void)
+{
+	const struct sched_param priority = { .sched_priority = 1 };
+	const struct sigaction ignore = { .sa_handler = SIG_IGN };
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+	sigaction(SIGPIPE, &ignore, NULL);
+	if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &priority) < 0)
+		console_say("the agent runs at the workload's priority", NULL, errno);
+}
+
+static void tell_ready(void)
+{
+	struct frame_writer *writer = port_begin(FRAME_AGENT_READY);
+	struct utsname system;
+
+	if (uname(&system) < 0)
+		strcpy(system.release, "unknown");
+	frame_put_u32(writer, PROTOCOL_VERSION);
+	frame_put_str(writer, system.release);
+	port_send_now(writer);
+}
+
+int main(int argc, char **argv)
+{
+	if (getpid() != 1)
+		return custom_events_emit(argc, argv);
+
+	prepare_process();
+	read_config();
+	mounts_prepare(config.privileged);
+	console_open();
+	modules_load(config.modules.items);
+	if (sethostname(config.hostname, strlen(config.hostname)) < 0)
+		console_say("the hostname cannot be set", config.hostname, errno);
+	say_if("the loopback interface stays down", loopback_up());
+	say_if("no control groups, nothing can be frozen", cgroup_init(config.privileged));
+	say_if("no readiness loop", loop_init());
+	int error = port_open(config.port);
+	if (error)
+		console_say("no control port, the host hears nothing", config.port, error);
+	tell_ready();
+
+	say_if("children cannot be waited for", watch_children());
+	say_if("no heartbeats", heartbeat_start(config.heartbeat_millis, config.console_markers));
+	say_if("commands cannot be run", exec_init(config.privileged));
+	say_if("no custom events", custom_events_serve());
+	say_if("the host cannot be heard", port_serve(host_command));
+	say_if("the workload cannot be prepared", workload_prepare(&config));
+	for (;;)
+		loop_turn();
+}
