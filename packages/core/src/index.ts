@@ -1,3 +1,6 @@
 export * from "./GuestEvent.ts"
 export * from "./MachineErrors.ts"
 export * from "./Vmm.ts"
+export * from "./Firing.ts"
+export * from "./GuestTimeline.ts"
+export * from "./Trigger.ts"

@@ -1,0 +1,124 @@
+/**
+ * The record of one decision to capture: which trigger decided, on what, after how long a calm, and what it beat.
+ *
+ * @module
+ */
+import { Schema } from "effect"
+import { GuestEvent, GuestNanos } from "./GuestEvent.ts"
+
+/**
+ * Something that reached a policy from outside the timeline: the completion of an effectful probe.
+ *
+ * It is recorded where the policy took it in, so that a replay takes it in at the same place.
+ */
+export const TriggerSignal = Schema.Struct({
+  /** Path of the probe in its policy, joined with `/`: names the same probe in every replay of the same policy. */
+  probe: Schema.String,
+  /** Which arming of the probe completed: 1, 2, 3 … */
+  arming: Schema.Natural,
+  /** Guest time at which the policy took the signal in. */
+  atNanos: GuestNanos,
+  /** `seq` of the last event that the policy had seen before it; -1 for none. */
+  afterSeq: Schema.Int,
+  outcome: Schema.Literals(["succeeded", "failed"]),
+  /** What the probe returned, or the message of its failure, as JSON; `null` if it has no JSON form. */
+  payload: Schema.Json
+})
+export type TriggerSignal = typeof TriggerSignal.Type
+
+/** What made a trigger fire: an event, a deadline on the guest's clock, or the completion of a probe. */
+export const FiringCause = Schema.TaggedUnion({
+  Event: { event: GuestEvent },
+  Timer: {
+    /** Guest time that was reached. */
+    atNanos: GuestNanos,
+    /** Guest time at which the timer was set. */
+    setAtNanos: GuestNanos
+  },
+  Signal: { signal: TriggerSignal }
+})
+export type FiringCause = typeof FiringCause.Type
+
+/**
+ * How a wait for calm ended.
+ *
+ * `settled`: the guest was calm for as long as asked. `deadline`: it was not, and the policy says capture all the same.
+ * `abandoned`: it was not, and the policy says not to capture.
+ */
+export const QuiesceVerdict = Schema.Literals(["settled", "deadline", "abandoned"])
+export type QuiesceVerdict = typeof QuiesceVerdict.Type
+
+/** What a wait for calm found. All times are guest time in nanoseconds. */
+export const QuiesceReport = Schema.Struct({
+  verdict: QuiesceVerdict,
+  /** Guest time of the firing that the wait began with. */
+  triggeredAtNanos: GuestNanos,
+  /** Calm that was asked for. */
+  calmForNanos: GuestNanos,
+  /** Contiguous calm that there was when the wait ended. */
+  calmNanos: GuestNanos,
+  /** From the firing to the end of the wait. */
+  waitedNanos: GuestNanos,
+  /** Longest wait that the policy allowed; `null` for none. */
+  deadlineNanos: Schema.NullOr(GuestNanos),
+  onDeadline: Schema.Literals(["capture", "abandon", "fail"]),
+  /** How often activity started the count again. */
+  restarts: Schema.Natural,
+  /** The activity that last did so: its kind, and when it ended. */
+  lastActivity: Schema.NullOr(Schema.Struct({ kind: Schema.String, atNanos: GuestNanos })),
+  /** `not-asked`: the policy does not need the agent. `frozen`: the agent froze the workload. `refused`, `no-answer`: it did not. */
+  agent: Schema.Literals(["not-asked", "frozen", "refused", "no-answer"])
+})
+export type QuiesceReport = typeof QuiesceReport.Type
+
+/** How far a trigger had got when a decision fell or a guest ended. */
+export const TriggerProgress = Schema.Struct({
+  /** Name of the trigger. */
+  trigger: Schema.String,
+  /** Names from the root of the policy to it. */
+  path: Schema.Array(Schema.String),
+  /**
+   * `waiting`: armed. `quiescing`: fired, and waited for calm. `overtaken`: quiescing, until a higher one fired.
+   * `fired`: fired as a part of something that had not. `expired`: its time had run out. `failed`: its probe failed.
+   * `abandoned`: no calm before the deadline. `unarmed`: its turn had not come.
+   */
+  status: Schema.Literals(["waiting", "quiescing", "overtaken", "fired", "expired", "failed", "abandoned", "unarmed"]),
+  /** What it waits for, in words. */
+  waitedFor: Schema.String,
+  /** How far it had got, in words; empty if there is nothing between nothing and all. */
+  progress: Schema.String
+})
+export type TriggerProgress = typeof TriggerProgress.Type
+
+/** One decision to capture. */
+export class Firing extends Schema.Class<Firing>("@stillpoint/core/Firing")({
+  /** Name of the whole policy. */
+  policy: Schema.String,
+  /** Name of the trigger that decided. */
+  trigger: Schema.String,
+  /** Names from the root of the policy to that trigger. */
+  path: Schema.Array(Schema.String),
+  /** How many firings of the policy came before: 0, and more for a policy that repeats. */
+  index: Schema.Natural,
+  /** Guest time from which the trigger watched. */
+  armedAtNanos: GuestNanos,
+  /** Guest time of the decision. */
+  atNanos: GuestNanos,
+  /** `seq` of the last event that was seen when the decision fell; -1 for none. */
+  afterSeq: Schema.Int,
+  cause: FiringCause,
+  /** What the trigger waited for, in words. */
+  waitedFor: Schema.String,
+  /** The other triggers of the policy, and how far each had got. */
+  losers: Schema.Array(TriggerProgress),
+  /** The wait for calm; `null` if the policy asks for none. */
+  quiesce: Schema.NullOr(QuiesceReport),
+  /**
+   * Guest time between the decision and the guest standing still: 0 in lockstep, measured when free-running,
+   * `null` when the decision comes from a replay.
+   */
+  slippageNanos: Schema.NullOr(GuestNanos)
+}) {}
+
+/** The JSON form of a firing, as manifests and journals hold it. */
+export const FiringJson = Schema.toCodecJson(Firing)
