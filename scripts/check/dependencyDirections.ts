@@ -21,7 +21,8 @@ const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
 const mayDependOn: Readonly<Record<string, ReadonlyArray<string>>> = {
   vmm: [],
   soft: ["vmm"],
-  binding: ["vmm", "soft"]
+  host: ["vmm"],
+  binding: ["vmm", "soft", "host"]
 }
 
 const problems: Array<string> = []

@@ -1,0 +1,220 @@
+//! Everything a machine has said so far, encoded once, read by position as often as one likes.
+
+use crate::event_codec::encode;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use stillpoint_vmm::event::Event;
+
+/// Encoded bytes after which a new chunk is begun.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+type Wake = Box<dyn Fn() + Send + Sync>;
+
+/// Consecutive events, encoded one after the other.
+struct Chunk {
+    first_seq: u64,
+    /// Where each event begins in `bytes`.
+    starts: Vec<u32>,
+    bytes: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Content {
+    chunks: Vec<Chunk>,
+    /// Sequence number of the first event, once there is one.
+    first_seq: Option<u64>,
+    next_seq: u64,
+    bytes: usize,
+    ended: bool,
+    wake: Option<Wake>,
+    /// The reader has seen everything and wants to be told of more.
+    reader_waits: bool,
+}
+
+/// Events read from a log: `count` of them from `first_seq` on, encoded one after the other.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Batch {
+    /// Sequence number of the first event in `bytes`.
+    pub first_seq: u64,
+    /// Number of events in `bytes`.
+    pub count: u32,
+    /// The events.
+    pub bytes: Vec<u8>,
+    /// Whether no event can follow.
+    pub ended: bool,
+}
+
+/// The log of one machine: appended to by the thread that runs it, read by the host.
+///
+/// The reader is never called for every event: it is woken once, reads all there is, and is
+/// woken again only when it has read to the end. So a slow reader makes batches larger, and
+/// neither loses an event nor holds up the guest.
+#[derive(Default)]
+pub struct EventLog {
+    content: Mutex<Content>,
+}
+
+impl EventLog {
+    /// An empty log.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets what tells the reader that there is more. It is called on the appending thread and
+    /// must not block.
+    pub fn set_wake(&self, wake: impl Fn() + Send + Sync + 'static) {
+        self.lock().wake = Some(Box::new(wake));
+    }
+
+    /// Appends `events`, whose sequence numbers follow the last one's.
+    pub fn append(&self, events: &[Event]) {
+        let mut content = self.lock();
+        let content = &mut *content;
+        for event in events {
+            let begin_chunk =
+                content.chunks.last().is_none_or(|chunk| chunk.bytes.len() >= CHUNK_BYTES);
+            if begin_chunk {
+                content.chunks.push(Chunk {
+                    first_seq: event.seq,
+                    starts: Vec::new(),
+                    bytes: Vec::with_capacity(if content.chunks.is_empty() {
+                        1024
+                    } else {
+                        CHUNK_BYTES + 1024
+                    }),
+                });
+            }
+            content.first_seq.get_or_insert(event.seq);
+            content.next_seq = event.seq + 1;
+            if let Some(chunk) = content.chunks.last_mut() {
+                let start = chunk.bytes.len();
+                chunk.starts.push(u32::try_from(start).unwrap_or(u32::MAX));
+                encode(event, &mut chunk.bytes);
+                content.bytes += chunk.bytes.len() - start;
+            }
+        }
+        content.wake_reader();
+    }
+
+    /// Says that no event can follow: the machine was closed.
+    pub fn end(&self) {
+        let mut content = self.lock();
+        content.ended = true;
+        content.wake_reader();
+        // The wake holds on to the reader; nothing is left to say to it.
+        content.wake = None;
+    }
+
+    /// Sequence number that the next event will have; `None` before the first.
+    pub fn next_seq(&self) -> Option<u64> {
+        let content = self.lock();
+        content.first_seq.map(|_| content.next_seq)
+    }
+
+    /// Bytes that the encoded events take.
+    pub fn size_bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    /// Reads from `from_seq` on (or from the first event, if that is later), at most about
+    /// `max_bytes`, at least one event if there is one. When nothing is left after it, the next
+    /// append wakes the reader.
+    pub fn read(&self, from_seq: u64, max_bytes: usize) -> Batch {
+        let mut content = self.lock();
+        let first = content.first_seq.unwrap_or(0).max(from_seq);
+        let mut batch =
+            Batch { first_seq: first, count: 0, bytes: Vec::new(), ended: content.ended };
+        let begin = content
+            .chunks
+            .partition_point(|chunk| chunk.first_seq + (chunk.starts.len() as u64) <= first);
+        for chunk in &content.chunks[begin..] {
+            let skip = usize::try_from(first.saturating_sub(chunk.first_seq)).unwrap_or(usize::MAX);
+            let Some(&start) = chunk.starts.get(skip) else { continue };
+            if !batch.bytes.is_empty() && batch.bytes.len() + chunk.bytes.len() > max_bytes {
+                return Batch { ended: false, ..batch };
+            }
+            batch.bytes.extend_from_slice(&chunk.bytes[start as usize..]);
+            batch.count += u32::try_from(chunk.starts.len() - skip).unwrap_or(u32::MAX);
+        }
+        content.reader_waits = true;
+        batch
+    }
+}
+
+impl Content {
+    fn wake_reader(&mut self) {
+        if self.reader_waits
+            && let Some(wake) = &self.wake
+        {
+            wake();
+            self.reader_waits = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use stillpoint_vmm::event::EventBody;
+
+    fn tick(seq: u64) -> Event {
+        Event { seq, at_nanos: seq * 10, body: EventBody::HeartbeatTick { count: seq } }
+    }
+
+    #[test]
+    fn any_cut_of_a_log_gives_the_same_events() {
+        let log = EventLog::new();
+        let mut expected = Vec::new();
+        for seq in 5..20_000 {
+            let mut one = Vec::new();
+            encode(&tick(seq), &mut one);
+            expected.push(one);
+            log.append(&[tick(seq)]);
+        }
+        for from in [0, 5, 6, 100, 4_000, 19_998, 19_999] {
+            for max in [1, 1_000, 100_000, usize::MAX] {
+                let mut bytes = Vec::new();
+                let mut next = from.max(5);
+                loop {
+                    let batch = log.read(next, max);
+                    if batch.count == 0 {
+                        break;
+                    }
+                    assert_eq!(batch.first_seq, next);
+                    next += u64::from(batch.count);
+                    bytes.extend(batch.bytes);
+                }
+                assert_eq!(next, 20_000);
+                let skip = usize::try_from(from.max(5) - 5).unwrap();
+                assert_eq!(bytes, expected[skip..].concat());
+            }
+        }
+        assert_eq!(log.read(20_000, 1).count, 0);
+        assert_eq!(log.read(30_000, 1).count, 0);
+    }
+
+    #[test]
+    fn a_waiting_reader_is_woken_once_until_it_has_read_to_the_end() {
+        let log = EventLog::new();
+        let woken = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&woken);
+        log.set_wake(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+        });
+        log.append(&[tick(0)]);
+        assert_eq!(woken.load(Ordering::SeqCst), 0, "nobody has read yet");
+        assert_eq!(log.read(0, usize::MAX).count, 1);
+        log.append(&[tick(1)]);
+        log.append(&[tick(2)]);
+        assert_eq!(woken.load(Ordering::SeqCst), 1);
+        assert_eq!(log.read(1, usize::MAX).count, 2);
+        log.end();
+        assert_eq!(woken.load(Ordering::SeqCst), 2);
+        assert!(log.read(3, usize::MAX).ended);
+    }
+}

@@ -1,0 +1,15 @@
+//! Machines in a host process, for a host that must never wait.
+//!
+//! * [`workers`] threads that exist only while there is work for them
+//! * [`session`] one machine, one mailbox: operations in order, a run that can be paused, talked
+//!   to and closed at any moment, panics turned into errors
+//! * [`event_log`] everything a machine has said, encoded, read by position
+//! * [`event_codec`] the encoding
+//!
+//! Nothing here knows who the host is: a binding to another language runtime adds only data
+//! transfer objects.
+
+pub mod event_codec;
+pub mod event_log;
+pub mod session;
+pub mod workers;

@@ -1,0 +1,162 @@
+//! Threads that exist only while there is work for them.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How long a thread without work waits for more before it ends.
+const LINGER: Duration = Duration::from_millis(500);
+
+type Job = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    idle: usize,
+    threads: usize,
+}
+
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    arrived: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // A job never runs under the lock, so a poisoned queue is still whole.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A set of threads that grows to as many as there are jobs at once, and shrinks to none.
+///
+/// A job may take as long as it likes: a machine's run is one job. A job that panics ends its
+/// own thread and nothing else; callers that care catch the panic inside the job.
+#[derive(Clone, Default)]
+pub struct Workers {
+    shared: Arc<Shared>,
+}
+
+/// The host has no thread to give.
+#[derive(Debug, thiserror::Error)]
+#[error("expected a thread for the machine, found none: {0}; close machines or raise the limit")]
+pub struct NoThread(#[from] std::io::Error);
+
+impl Workers {
+    /// A set without threads.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Threads that exist now, working or lingering.
+    pub fn threads(&self) -> usize {
+        self.shared.lock().threads
+    }
+
+    /// Executes `job` on a thread of its own, soon.
+    ///
+    /// # Errors
+    /// [`NoThread`] if a new thread was needed and the host refused it; the job is dropped
+    /// unexecuted then.
+    pub fn execute(&self, job: impl FnOnce() + Send + 'static) -> Result<(), NoThread> {
+        let mut queue = self.shared.lock();
+        queue.jobs.push_back(Box::new(job));
+        if queue.idle >= queue.jobs.len() {
+            drop(queue);
+            self.shared.arrived.notify_one();
+            return Ok(());
+        }
+        let shared = Arc::clone(&self.shared);
+        let spawned = std::thread::Builder::new()
+            .name("stillpoint".to_owned())
+            .spawn(move || work(&Presence(shared)));
+        match spawned {
+            Ok(_) => {
+                queue.threads += 1;
+                Ok(())
+            }
+            Err(error) => {
+                let refused = queue.jobs.pop_back();
+                drop(queue);
+                drop(refused);
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// A thread's membership: dropped with the thread, however it ends.
+struct Presence(Arc<Shared>);
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.0.lock().threads -= 1;
+    }
+}
+
+fn work(presence: &Presence) {
+    let shared = &presence.0;
+    let mut queue = shared.lock();
+    loop {
+        if let Some(job) = queue.jobs.pop_front() {
+            drop(queue);
+            job();
+            queue = shared.lock();
+            continue;
+        }
+        queue.idle += 1;
+        let (guard, timeout) = shared
+            .arrived
+            .wait_timeout_while(queue, LINGER, |queue| queue.jobs.is_empty())
+            .unwrap_or_else(PoisonError::into_inner);
+        queue = guard;
+        queue.idle -= 1;
+        if timeout.timed_out() && queue.jobs.is_empty() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn as_many_jobs_run_at_once_as_were_given() {
+        let workers = Workers::new();
+        let barrier = Arc::new(std::sync::Barrier::new(9));
+        for _ in 0..8 {
+            let barrier = Arc::clone(&barrier);
+            workers
+                .execute(move || {
+                    barrier.wait();
+                })
+                .unwrap();
+        }
+        barrier.wait();
+        assert!(workers.threads() >= 8);
+    }
+
+    #[test]
+    fn a_thread_is_used_again() {
+        let workers = Workers::new();
+        let (done, finished) = mpsc::channel();
+        for _ in 0..100 {
+            let done = done.clone();
+            workers.execute(move || done.send(std::thread::current().id()).unwrap()).unwrap();
+            finished.recv().unwrap();
+        }
+        assert!(workers.threads() <= 100);
+    }
+
+    #[test]
+    fn a_panicking_job_takes_no_other_with_it() {
+        let workers = Workers::new();
+        let (done, finished) = mpsc::channel();
+        workers.execute(|| std::panic::resume_unwind(Box::new("on purpose"))).unwrap();
+        workers.execute(move || done.send(()).unwrap()).unwrap();
+        finished.recv().unwrap();
+    }
+}
