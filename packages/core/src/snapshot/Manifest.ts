@@ -1,0 +1,193 @@
+/**
+ * The manifest: what a snapshot directory holds, where it came from, and the digest that seals it.
+ *
+ * ```text
+ * <snapshot>/
+ *   memory.bin        guest memory, page-aligned and sparse; verified by chunk when first touched
+ *   memory.digests    digest of every chunk of memory.bin
+ *   machine.bin       engine, devices, clock
+ *   timeline.ndjson   the guest's events up to the capture
+ *   manifest.json     this record; written last
+ *   validation.json   verdict of the validation, if one was asked for; written after it
+ * ```
+ *
+ * `format`, `version`, `engine` stand first and keep their meaning in every version, so that any build can say what it
+ * was given. `digest` is the SHA-256 of the canonical JSON (keys sorted, no spaces) of everything else; it covers
+ * the SHA-256 of every file but `memory.bin`, whose chunks are covered by `memory.digests`.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto"
+import { Effect, Schema } from "effect"
+import { canonicalJson } from "../internal/canonicalJson.ts"
+
+/** Name of the manifest in a snapshot directory. */
+export const manifestFileName = "manifest.json"
+/** Name of the recorded timeline in a snapshot directory. */
+export const timelineFileName = "timeline.ndjson"
+/** Name of the validation record in a snapshot directory. */
+export const validationFileName = "validation.json"
+
+/** The manifest version that this build writes. */
+export const manifestVersion = 1
+
+/** Lower-case hexadecimal SHA-256. */
+export const Sha256 = Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/))
+
+/** What every version of a manifest begins with. */
+export const ManifestHeader = Schema.Struct({
+  format: Schema.Literal("stillpoint-snapshot"),
+  version: Schema.Natural,
+  /** Name of the engine that made the machine state. */
+  engine: Schema.String
+})
+export type ManifestHeader = typeof ManifestHeader.Type
+
+/** How the bytes of one file are checked: read as a whole when opened, or by chunk when first touched. */
+export const FileVerification = Schema.Union([
+  Schema.Struct({ kind: Schema.Literal("whole"), sha256: Sha256 }),
+  Schema.Struct({ kind: Schema.Literal("byChunk"), table: Schema.String })
+])
+
+/** One file of a snapshot. */
+export const ManifestFile = Schema.Struct({
+  name: Schema.String.check(Schema.isPattern(/^[A-Za-z0-9][A-Za-z0-9._-]*$/)),
+  sizeBytes: Schema.Natural,
+  /** Bytes that the file occupied on the disk when written; smaller than the size where it is sparse. */
+  storedBytes: Schema.Natural,
+  verification: FileVerification
+})
+export type ManifestFile = typeof ManifestFile.Type
+
+/** The moment and the cost of the capture. */
+export const CaptureRecord = Schema.Struct({
+  atNanos: Schema.Natural,
+  seq: Schema.Int,
+  /** Host time during which the guest could not run, nanoseconds. */
+  pauseNanos: Schema.Number.check(Schema.isFinite(), Schema.isGreaterThanOrEqualTo(0)),
+  /** Whether the agent had frozen the workload: the gate then thaws it, after the new identity. */
+  isWorkloadFrozen: Schema.Boolean,
+  /** Whether a guest agent had announced itself: without one, no identity can be acknowledged. */
+  hasAgent: Schema.Boolean
+})
+export type CaptureRecord = typeof CaptureRecord.Type
+
+/** Everything of a manifest that the publisher knows before the files are counted. */
+export const ManifestFields = {
+  /** Id of the run that took the snapshot. */
+  runId: Schema.String,
+  memoryMib: Schema.Natural,
+  /** What was booted, as the caller said it, without bulk bytes. */
+  configuration: Schema.Json,
+  /** The policy that was asked to decide. */
+  policy: Schema.Json,
+  /** Why this moment: trigger, causing event, calm, verdict, losers. */
+  provenance: Schema.Json,
+  capture: CaptureRecord,
+  /** `required`: nobody may take the snapshot for ready before `validation.json` says that it passed. */
+  validation: Schema.Literals(["none", "required"]),
+  /** Snapshot that this one is a delta to. */
+  parent: Schema.NullOr(Schema.Struct({ directory: Schema.String, digest: Sha256 }))
+} as const
+
+/** The record in `manifest.json`. */
+export const Manifest = Schema.Struct({
+  ...ManifestHeader.fields,
+  version: Schema.Literal(manifestVersion),
+  ...ManifestFields,
+  files: Schema.Array(ManifestFile),
+  digest: Sha256
+})
+export type Manifest = typeof Manifest.Type
+
+const Draft = Schema.Struct({ engine: Schema.String, ...ManifestFields })
+/** What a publisher says about a snapshot; files and digest are added by the store. */
+export type ManifestDraft = typeof Draft.Type
+
+/** SHA-256 of some bytes, lower-case hexadecimal. */
+export const sha256 = (bytes: Uint8Array | string): string => createHash("sha256").update(bytes).digest("hex")
+
+/** The seal of a record: SHA-256 of its canonical JSON without the `digest` key. */
+export const sealOf = (record: Readonly<Record<string, unknown>>): string => {
+  const { digest: _digest, ...rest } = record
+  return sha256(canonicalJson(rest))
+}
+
+/** The complete, sealed manifest of a draft and its files. */
+export const sealManifest = (draft: ManifestDraft, files: ReadonlyArray<ManifestFile>): Manifest => {
+  const { engine, ...fields } = draft
+  const open = { format: "stillpoint-snapshot" as const, version: 1 as const, engine, ...fields, files }
+  return { ...open, digest: sealOf(open) }
+}
+
+/** Bytes of `manifest.json`. */
+export const encodeManifest = (manifest: Manifest): Uint8Array =>
+  new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`)
+
+/** A manifest's text is not JSON, or not a manifest. */
+export class ManifestUnreadable extends Schema.TaggedError<ManifestUnreadable>()("ManifestUnreadable", {
+  path: Schema.String,
+  why: Schema.String
+}) {
+  override get message(): string {
+    return `${this.path} is not a snapshot manifest: ${this.why}`
+  }
+}
+
+/** A manifest of a version that this build does not know. Its header could be read all the same. */
+export class ManifestVersionUnknown extends Schema.TaggedError<ManifestVersionUnknown>()("ManifestVersionUnknown", {
+  path: Schema.String,
+  found: Schema.Natural,
+  supported: Schema.Natural,
+  engine: Schema.String
+}) {
+  override get message(): string {
+    return (
+      `${this.path} has manifest version ${this.found} (engine ${this.engine}); this build reads version ${this.supported}: ` +
+      "use the build that wrote it, or capture again"
+    )
+  }
+}
+
+/** A manifest's contents do not match its own digest: it was edited. */
+export class ManifestEdited extends Schema.TaggedError<ManifestEdited>()("ManifestEdited", {
+  path: Schema.String,
+  expected: Schema.String,
+  found: Schema.String
+}) {
+  override get message(): string {
+    return `${this.path} was edited: it is sealed with digest ${this.expected}, its contents have ${this.found}`
+  }
+}
+
+/**
+ * Reads the text of a manifest found at `path`: header first, then the seal, then everything.
+ *
+ * The raw parsed record is what the seal is computed over, so that no field can hide from it.
+ */
+export const decodeManifest = Effect.fnUntraced(function* (path: string, text: string) {
+  const unreadable = (why: string) => new ManifestUnreadable({ path, why })
+  const raw = yield* Effect.try({
+    try: (): unknown => JSON.parse(text),
+    catch: (cause) => unreadable(text.length === 0 ? "the file is empty" : String(cause))
+  })
+  const header = yield* Schema.decodeUnknownEffect(ManifestHeader)(raw).pipe(
+    Effect.mapError((error) => unreadable(error.message))
+  )
+  if (header.version !== manifestVersion) {
+    return yield* new ManifestVersionUnknown({
+      path,
+      found: header.version,
+      supported: manifestVersion,
+      engine: header.engine
+    })
+  }
+  const record = raw as Readonly<Record<string, unknown>>
+  const found = sealOf(record)
+  if (record["digest"] !== found) {
+    return yield* new ManifestEdited({ path, expected: String(record["digest"]), found })
+  }
+  return yield* Schema.decodeUnknownEffect(Manifest, { errors: "all" })(raw).pipe(
+    Effect.mapError((error) => unreadable(error.message))
+  )
+})

@@ -1,0 +1,135 @@
+/**
+ * One error per operation of the {@link SnapshotStore}, each with a tagged `reason` that names the file concerned.
+ *
+ * @module
+ */
+import { Schema } from "effect"
+import { FileFault } from "./DurableFiles.ts"
+import { ManifestEdited, ManifestUnreadable, ManifestVersionUnknown } from "./Manifest.ts"
+
+/** Nothing stands at the path of a snapshot, or not a directory. */
+export class SnapshotMissing extends Schema.TaggedError<SnapshotMissing>()("SnapshotMissing", {
+  path: Schema.String,
+  found: Schema.Literals(["nothing", "file", "other"])
+}) {
+  override get message(): string {
+    return `expected a snapshot directory at ${this.path}, found ${this.found}`
+  }
+}
+
+/** The directory has no manifest: it was never published, or was emptied. */
+export class ManifestMissing extends Schema.TaggedError<ManifestMissing>()("ManifestMissing", {
+  path: Schema.String,
+  holds: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    return `expected ${this.path}; the directory holds ${
+      this.holds.length === 0 ? "nothing" : this.holds.join(", ")
+    }: it is not a published snapshot`
+  }
+}
+
+/** A file that the manifest lists is not there. */
+export class SnapshotFileMissing extends Schema.TaggedError<SnapshotFileMissing>()("SnapshotFileMissing", {
+  path: Schema.String
+}) {
+  override get message(): string {
+    return `${this.path} is listed in the manifest and missing`
+  }
+}
+
+/** A file has another size than the manifest says. */
+export class SnapshotFileResized extends Schema.TaggedError<SnapshotFileResized>()("SnapshotFileResized", {
+  path: Schema.String,
+  expectedBytes: Schema.Natural,
+  foundBytes: Schema.Natural
+}) {
+  override get message(): string {
+    return `${this.path} has ${this.foundBytes} bytes, the manifest says ${this.expectedBytes}`
+  }
+}
+
+/** A file has other contents than the manifest says: edited, damaged, or from another snapshot. */
+export class SnapshotFileAltered extends Schema.TaggedError<SnapshotFileAltered>()("SnapshotFileAltered", {
+  path: Schema.String,
+  expected: Schema.String,
+  found: Schema.String
+}) {
+  override get message(): string {
+    return `${this.path} was altered or belongs to another snapshot: its digest is ${this.found}, the manifest says ${this.expected}`
+  }
+}
+
+/** A delta's parent is not the snapshot it was taken against. */
+export class ParentMismatch extends Schema.TaggedError<ParentMismatch>()("ParentMismatch", {
+  path: Schema.String,
+  parent: Schema.String,
+  expected: Schema.String,
+  found: Schema.String
+}) {
+  override get message(): string {
+    return `${this.path} is a delta to ${this.parent} with digest ${this.expected}; what stands there now has ${this.found}`
+  }
+}
+
+/** The snapshot asked for a validation that has not passed. */
+export class SnapshotNotReady extends Schema.TaggedError<SnapshotNotReady>()("SnapshotNotReady", {
+  path: Schema.String,
+  verdict: Schema.Literals(["absent", "failed", "foreign"]),
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return this.verdict === "absent"
+      ? `${this.path} was never validated, and its manifest requires it`
+      : this.verdict === "foreign"
+        ? `the validation record of ${this.path} speaks about another snapshot`
+        : `${this.path} failed its validation: ${this.detail}`
+  }
+}
+
+/** Why a snapshot was refused when opened. */
+export const SnapshotOpenReason = Schema.Union([
+  SnapshotMissing,
+  ManifestMissing,
+  ManifestUnreadable,
+  ManifestVersionUnknown,
+  ManifestEdited,
+  SnapshotFileMissing,
+  SnapshotFileResized,
+  SnapshotFileAltered,
+  ParentMismatch,
+  SnapshotNotReady,
+  FileFault
+])
+export type SnapshotOpenReason = typeof SnapshotOpenReason.Type
+
+/** A snapshot was refused; nothing of it was executed. */
+export class SnapshotOpenError extends Schema.TaggedError<SnapshotOpenError>()("SnapshotOpenError", {
+  path: Schema.String,
+  reason: SnapshotOpenReason
+}) {
+  override get message(): string {
+    return `snapshot refused: ${this.reason.message}`
+  }
+}
+
+/** Something stands at the target of a publish, and replacing it was not asked for. */
+export class TargetExists extends Schema.TaggedError<TargetExists>()("TargetExists", { path: Schema.String }) {
+  override get message(): string {
+    return `${this.path} exists; choose another target or publish with replace`
+  }
+}
+
+/** Why a snapshot could not be published. */
+export const SnapshotPublishReason = Schema.Union([TargetExists, SnapshotFileMissing, SnapshotFileResized, FileFault])
+export type SnapshotPublishReason = typeof SnapshotPublishReason.Type
+
+/** A snapshot could not be published; what stood at the target before still stands there. */
+export class SnapshotPublishError extends Schema.TaggedError<SnapshotPublishError>()("SnapshotPublishError", {
+  target: Schema.String,
+  reason: SnapshotPublishReason
+}) {
+  override get message(): string {
+    return `not published: ${this.reason.message}`
+  }
+}

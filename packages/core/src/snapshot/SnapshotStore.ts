@@ -1,0 +1,377 @@
+/**
+ * Publishing snapshots whole or not at all, and opening none that is not exactly what was published.
+ *
+ * @module
+ */
+import { basename, dirname, join, resolve } from "node:path"
+import { Context, Effect, Layer, type Scope } from "effect"
+import type { CapturedFiles } from "../Vmm.ts"
+import { DurableFiles, type DurableFilesShape, type FileFault } from "./DurableFiles.ts"
+import { leftoverPath, parseLeftover, Publisher } from "./Leftovers.ts"
+import {
+  decodeManifest,
+  encodeManifest,
+  type Manifest,
+  type ManifestDraft,
+  type ManifestFile,
+  manifestFileName,
+  sealManifest,
+  sha256,
+  timelineFileName,
+  validationFileName
+} from "./Manifest.ts"
+import {
+  ManifestMissing,
+  ParentMismatch,
+  SnapshotFileAltered,
+  SnapshotFileMissing,
+  SnapshotFileResized,
+  SnapshotMissing,
+  SnapshotNotReady,
+  SnapshotOpenError,
+  type SnapshotOpenReason,
+  SnapshotPublishError,
+  type SnapshotPublishReason,
+  TargetExists
+} from "./SnapshotErrors.ts"
+import { decodeValidation, makeValidation, type Validation, type WorkingSet } from "./Validation.ts"
+
+/** A directory in which a snapshot is being written; it vanishes with its scope unless published. */
+export interface Staging {
+  /** Where the machine writes its files: existing, empty. */
+  readonly directory: string
+  /** Where the snapshot will stand. */
+  readonly target: string
+}
+
+/** A published snapshot whose manifest and small files were verified. */
+export interface Snapshot {
+  readonly directory: string
+  readonly manifest: Manifest
+  /** The verdict of its validation, if it has one. */
+  readonly validation: Validation | null
+}
+
+/** How a snapshot is opened. */
+export interface OpenOptions {
+  /** Open a snapshot whose required validation is still to come: only for the one who validates. */
+  readonly allowUnvalidated?: boolean
+}
+
+/** How a snapshot is published. */
+export interface PublishOptions {
+  /** Replace what stands at the target; without it an existing target is refused. */
+  readonly replace?: boolean
+}
+
+/** What a sweep did. */
+export interface SweepReport {
+  /** Directories that were removed: unfinished or superseded snapshots. */
+  readonly removed: ReadonlyArray<string>
+  /** Snapshots that were put back to where an interrupted replacement had taken them from. */
+  readonly restored: ReadonlyArray<string>
+}
+
+/** Operations of a {@link SnapshotStore}. */
+export interface SnapshotStoreShape {
+  /** Makes an empty directory beside `target`; removed with the scope unless published from. */
+  readonly stage: (target: string) => Effect.Effect<Staging, SnapshotPublishError, Scope.Scope>
+  /**
+   * Writes the timeline and, last, the manifest; flushes everything; renames the directory to its target.
+   *
+   * When it returns the snapshot survives a crash; when it fails the target is as it was.
+   */
+  readonly publish: (
+    staging: Staging,
+    contents: { readonly draft: ManifestDraft; readonly captured: CapturedFiles; readonly timeline: Uint8Array },
+    options?: PublishOptions
+  ) => Effect.Effect<Snapshot, SnapshotPublishError>
+  /** Opens a snapshot: header, seal, sizes and digests of all but the memory, whose chunks are checked when touched. */
+  readonly open: (directory: string, options?: OpenOptions) => Effect.Effect<Snapshot, SnapshotOpenError>
+  /** Writes the verdict of a validation; the snapshot is ready from then on, or never. */
+  readonly recordValidation: (
+    snapshot: Snapshot,
+    verdict: { readonly verdict: "passed" | "failed"; readonly detail: string; readonly workingSet: WorkingSet | null }
+  ) => Effect.Effect<Snapshot, SnapshotPublishError>
+  /** Clears what crashed publishers left beside the snapshots in a directory. Leaves what living processes own. */
+  readonly sweep: (parentDirectory: string) => Effect.Effect<SweepReport, FileFault>
+  /** Removes a snapshot; the manifest goes first, so that a crash cannot leave half a snapshot. */
+  readonly remove: (directory: string) => Effect.Effect<void, FileFault>
+}
+
+/** Staging directories of this process: its own id in a name says nothing when process ids are used again. */
+const activeStagings = new Set<string>()
+
+const memoryFileName = "memory.bin"
+const chunkTableName = "memory.digests"
+
+const make = (files: DurableFilesShape, publisher: (typeof Publisher)["Service"]): SnapshotStoreShape => {
+  const readText = (path: string) => Effect.map(files.read(path), (bytes) => new TextDecoder().decode(bytes))
+
+  /** Puts a snapshot back that a crashed replacement had moved aside, when nothing stands at its target. */
+  const undoReplacement = Effect.fnUntraced(function* (target: string) {
+    const parent = dirname(target)
+    if ((yield* files.inspect(parent))?.kind !== "directory") return false
+    for (const name of yield* files.list(parent)) {
+      const leftover = parseLeftover(name)
+      if (leftover?.kind !== "replaced" || leftover.target !== basename(target)) continue
+      const aside = join(parent, name)
+      if (leftover.ownerPid === publisher.pid ? activeStagings.has(aside) : publisher.isAlive(leftover.ownerPid))
+        continue
+      yield* files.rename(aside, target)
+      yield* files.flushDirectory(parent)
+      return true
+    }
+    return false
+  })
+
+  const publishFailed = (target: string) => (reason: SnapshotPublishReason) =>
+    new SnapshotPublishError({ target, reason })
+
+  const stage = Effect.fn("SnapshotStore.stage")(
+    function* (path: string) {
+      const target = resolve(path)
+      const directory = leftoverPath(target, "staging", publisher.pid, yield* files.uniqueSuffix)
+      yield* Effect.acquireRelease(
+        Effect.andThen(
+          Effect.sync(() => activeStagings.add(directory)),
+          files.makeDirectory(directory)
+        ).pipe(Effect.tapError(() => Effect.sync(() => activeStagings.delete(directory)))),
+        // A published staging directory has been renamed: there is nothing left to remove then.
+        () =>
+          Effect.andThen(
+            Effect.ignore(files.removeTree(directory)),
+            Effect.sync(() => activeStagings.delete(directory))
+          )
+      )
+      return { directory, target }
+    },
+    (effect, path) => Effect.mapError(effect, publishFailed(resolve(path)))
+  )
+
+  const describe = Effect.fnUntraced(function* (
+    directory: string,
+    name: string,
+    storedBytes: number,
+    claimedBytes: number
+  ) {
+    const path = join(directory, name)
+    const found = yield* files.inspect(path)
+    if (found?.kind !== "file") return yield* new SnapshotFileMissing({ path })
+    if (found.sizeBytes !== claimedBytes) {
+      return yield* new SnapshotFileResized({ path, expectedBytes: claimedBytes, foundBytes: found.sizeBytes })
+    }
+    const verification: ManifestFile["verification"] =
+      name === memoryFileName
+        ? { kind: "byChunk", table: chunkTableName }
+        : { kind: "whole", sha256: sha256(yield* files.read(path)) }
+    return { name, sizeBytes: found.sizeBytes, storedBytes, verification }
+  })
+
+  const moveIntoPlace = Effect.fnUntraced(function* (staging: Staging, replace: boolean) {
+    const { directory, target } = staging
+    const parent = dirname(target)
+    const standing = yield* files.inspect(target)
+    if (standing === null) {
+      yield* files.rename(directory, target)
+    } else if (!replace) {
+      return yield* new TargetExists({ path: target })
+    } else {
+      // Between the two renames nothing stands at the target; `open` and `sweep` put the old snapshot back then.
+      const aside = leftoverPath(target, "replaced", publisher.pid, yield* files.uniqueSuffix)
+      activeStagings.add(aside)
+      yield* files
+        .rename(target, aside)
+        .pipe(
+          Effect.andThen(
+            files.rename(directory, target).pipe(Effect.tapError(() => Effect.ignore(files.rename(aside, target))))
+          ),
+          Effect.andThen(files.flushDirectory(parent)),
+          Effect.andThen(Effect.ignore(files.removeTree(aside))),
+          Effect.ensuring(Effect.sync(() => activeStagings.delete(aside)))
+        )
+      return
+    }
+    yield* files.flushDirectory(parent)
+  }, Effect.uninterruptible)
+
+  const publish: SnapshotStoreShape["publish"] = Effect.fn("SnapshotStore.publish")(
+    function* (staging, { captured, draft, timeline }, options) {
+      const { directory, target } = staging
+      if (options?.replace !== true && (yield* files.inspect(target)) !== null) {
+        return yield* new TargetExists({ path: target })
+      }
+      const timelinePath = join(directory, timelineFileName)
+      yield* files.write(timelinePath, timeline)
+      yield* files.flush(timelinePath)
+      const described: Array<ManifestFile> = []
+      for (const file of captured.files) {
+        described.push(yield* describe(directory, file.name, file.storedBytes, file.sizeBytes))
+      }
+      described.push(yield* describe(directory, timelineFileName, timeline.byteLength, timeline.byteLength))
+      const manifest = sealManifest(draft, described)
+      const manifestPath = join(directory, manifestFileName)
+      yield* files.write(manifestPath, encodeManifest(manifest))
+      yield* files.flush(manifestPath)
+      yield* files.flushDirectory(directory)
+      yield* moveIntoPlace(staging, options?.replace === true)
+      return { directory: target, manifest, validation: null }
+    },
+    (effect, staging) => Effect.mapError(effect, publishFailed(staging.target))
+  )
+
+  const verifyFile = Effect.fnUntraced(function* (directory: string, file: ManifestFile) {
+    const path = join(directory, file.name)
+    const found = yield* files.inspect(path)
+    if (found?.kind !== "file") return yield* new SnapshotFileMissing({ path })
+    if (found.sizeBytes !== file.sizeBytes) {
+      return yield* new SnapshotFileResized({ path, expectedBytes: file.sizeBytes, foundBytes: found.sizeBytes })
+    }
+    if (file.verification.kind === "whole") {
+      const digest = sha256(yield* files.read(path))
+      if (digest !== file.verification.sha256) {
+        return yield* new SnapshotFileAltered({ path, expected: file.verification.sha256, found: digest })
+      }
+    }
+  })
+
+  const readManifest = Effect.fnUntraced(function* (directory: string) {
+    const standing = yield* files.inspect(directory)
+    if (standing?.kind !== "directory") {
+      return yield* new SnapshotMissing({ path: directory, found: standing === null ? "nothing" : standing.kind })
+    }
+    const path = join(directory, manifestFileName)
+    if ((yield* files.inspect(path))?.kind !== "file") {
+      return yield* new ManifestMissing({ path, holds: yield* files.list(directory) })
+    }
+    return yield* decodeManifest(path, yield* readText(path))
+  })
+
+  const readValidation = Effect.fnUntraced(function* (directory: string, manifest: Manifest) {
+    const path = join(directory, validationFileName)
+    if ((yield* files.inspect(path)) === null) return null
+    const validation = yield* decodeValidation(path, yield* readText(path))
+    if (validation.manifestDigest !== manifest.digest) {
+      return yield* new SnapshotNotReady({ path: directory, verdict: "foreign", detail: validation.manifestDigest })
+    }
+    return validation
+  })
+
+  const verifyParents = Effect.fnUntraced(function* (directory: string, manifest: Manifest) {
+    let child = { directory, manifest }
+    while (child.manifest.parent !== null) {
+      const { digest, directory: parentPath } = child.manifest.parent
+      const parent = resolve(dirname(child.directory), parentPath)
+      const found = yield* readManifest(parent)
+      if (found.digest !== digest) {
+        return yield* new ParentMismatch({ path: child.directory, parent, expected: digest, found: found.digest })
+      }
+      for (const file of found.files) yield* verifyFile(parent, file)
+      child = { directory: parent, manifest: found }
+    }
+  })
+
+  const openVerified = Effect.fnUntraced(function* (directory: string, options: OpenOptions | undefined) {
+    if ((yield* files.inspect(directory)) === null) yield* undoReplacement(directory)
+    const manifest = yield* readManifest(directory)
+    for (const file of manifest.files) yield* verifyFile(directory, file)
+    yield* verifyParents(directory, manifest)
+    const validation = yield* readValidation(directory, manifest)
+    if (options?.allowUnvalidated !== true) {
+      if (validation?.verdict === "failed") {
+        return yield* new SnapshotNotReady({ path: directory, verdict: "failed", detail: validation.detail })
+      }
+      if (validation === null && manifest.validation === "required") {
+        return yield* new SnapshotNotReady({ path: directory, verdict: "absent", detail: "" })
+      }
+    }
+    return { directory, manifest, validation }
+  })
+
+  const open: SnapshotStoreShape["open"] = Effect.fn("SnapshotStore.open")(
+    (path: string, options?: OpenOptions) => openVerified(resolve(path), options),
+    (effect, path) =>
+      Effect.mapError(effect, (reason: SnapshotOpenReason) => new SnapshotOpenError({ path: resolve(path), reason }))
+  )
+
+  const recordValidation: SnapshotStoreShape["recordValidation"] = Effect.fn("SnapshotStore.recordValidation")(
+    function* (snapshot, verdict) {
+      const { directory, manifest } = snapshot
+      const validation = makeValidation({ manifestDigest: manifest.digest, ...verdict })
+      const draft = join(directory, `${validationFileName}.${yield* files.uniqueSuffix}`)
+      const bytes = new TextEncoder().encode(`${JSON.stringify(validation)}\n`)
+      yield* files.write(draft, bytes).pipe(
+        Effect.andThen(files.flush(draft)),
+        Effect.andThen(files.rename(draft, join(directory, validationFileName))),
+        Effect.tapError(() => Effect.ignore(files.removeTree(draft)))
+      )
+      yield* files.flushDirectory(directory)
+      return { directory, manifest, validation }
+    },
+    (effect, snapshot) => Effect.mapError(effect, publishFailed(snapshot.directory))
+  )
+
+  const sweep = Effect.fn("SnapshotStore.sweep")(function* (parentDirectory: string) {
+    const parent = resolve(parentDirectory)
+    const removed: Array<string> = []
+    const restored: Array<string> = []
+    if ((yield* files.inspect(parent))?.kind !== "directory") return { removed, restored }
+    for (const name of yield* files.list(parent)) {
+      const leftover = parseLeftover(name)
+      if (leftover === null) continue
+      const path = join(parent, name)
+      if (leftover.ownerPid === publisher.pid ? activeStagings.has(path) : publisher.isAlive(leftover.ownerPid))
+        continue
+      const target = join(parent, leftover.target)
+      if (leftover.kind === "replaced" && (yield* files.inspect(target)) === null) {
+        yield* files.rename(path, target)
+        restored.push(target)
+      } else {
+        yield* files.removeTree(path)
+        removed.push(path)
+      }
+    }
+    if (removed.length + restored.length > 0) yield* files.flushDirectory(parent)
+    return { removed, restored }
+  })
+
+  const remove = Effect.fn("SnapshotStore.remove")(function* (path: string) {
+    const directory = resolve(path)
+    yield* files.removeTree(join(directory, manifestFileName))
+    if ((yield* files.inspect(directory)) !== null) yield* files.flushDirectory(directory)
+    yield* files.removeTree(directory)
+  })
+
+  return { stage, publish, open, recordValidation, sweep, remove }
+}
+
+/**
+ * Where snapshots are published to and opened from.
+ *
+ * @example
+ * ```ts
+ * import { DurableFiles, SnapshotStore } from "@stillpoint/core"
+ * import { Effect, Layer } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const store = yield* SnapshotStore
+ *   const refused = yield* Effect.flip(store.open("/nowhere/snapshot"))
+ *   console.log(refused.message) // snapshot refused: expected a snapshot directory at /nowhere/snapshot, found nothing
+ * })
+ * await Effect.runPromise(program.pipe(Effect.provide(Layer.provide(SnapshotStore.layer, DurableFiles.layer))))
+ * ```
+ */
+export class SnapshotStore extends Context.Service<SnapshotStore, SnapshotStoreShape>()(
+  "@stillpoint/core/snapshot/SnapshotStore"
+) {
+  /** A store on whatever {@link DurableFiles} is given: the host's disk, or memory with injected faults. */
+  static readonly layer: Layer.Layer<SnapshotStore, never, DurableFiles> = Layer.effect(
+    SnapshotStore,
+    Effect.gen(function* () {
+      return make(yield* DurableFiles, yield* Publisher)
+    })
+  )
+
+  /** A store on the host's file system. */
+  static readonly layerHost: Layer.Layer<SnapshotStore> = Layer.provide(SnapshotStore.layer, DurableFiles.layer)
+}

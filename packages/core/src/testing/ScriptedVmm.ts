@@ -1,0 +1,489 @@
+/**
+ * Machines without a machine: guests that do what a script says, with an agent that answers.
+ *
+ * A scripted guest is deterministic, costs no guest instructions, and can misbehave on request. Everything above the
+ * `Vmm` port can be tested on it.
+ *
+ * @module
+ */
+import { join } from "node:path"
+import { Effect, Layer, type Scope } from "effect"
+import { Observable, Subject } from "rxjs"
+import type { GuestEvent, GuestNanos } from "../GuestEvent.ts"
+import { BootError, CaptureError, ExecError, MachineError, RestoreError } from "../MachineErrors.ts"
+import { DurableFiles, type DurableFilesShape } from "../snapshot/DurableFiles.ts"
+import { sha256 } from "../snapshot/Manifest.ts"
+import {
+  type BootSpec,
+  type ExecResult,
+  type ExecSpec,
+  type IdentitySpec,
+  type Machine,
+  type RunStop,
+  type RunUntil,
+  Vmm
+} from "../Vmm.ts"
+
+/** An event without its place in the sequence. */
+export type EventBody = GuestEvent extends infer E ? (E extends GuestEvent ? Omit<E, "seq" | "atNanos"> : never) : never
+
+/** One line of a script. */
+export interface ScriptLine {
+  readonly atNanos: GuestNanos
+  readonly event: EventBody
+  /** Done by the workload: stands still while the workload is frozen. */
+  readonly isWorkload?: boolean
+}
+
+/** What a command in a scripted guest sees. */
+export interface ScriptedGuest {
+  readonly entropy: string
+  readonly hostname: string
+  readonly machineId: string
+  readonly env: Readonly<Record<string, string>>
+  readonly realtimeNanos: bigint
+  readonly nowNanos: GuestNanos
+}
+
+/** What a command in a scripted guest does. */
+export interface ScriptedCommand {
+  readonly code?: number
+  readonly stdout?: string
+  readonly stderr?: string
+  readonly durationNanos?: number
+}
+
+/** How the agent answers a new identity. */
+export type IdentityManners =
+  | "acknowledge"
+  | "silent"
+  | "wrongToken"
+  | "reject"
+  | "panic"
+  /** Acknowledges after this many guest nanoseconds. */
+  | { readonly afterNanos: number }
+
+/** How the guests of a scripted `Vmm` behave. */
+export interface ScriptedVmmOptions {
+  readonly script?: ReadonlyArray<ScriptLine>
+  readonly commands?: (argv: ReadonlyArray<string>, guest: ScriptedGuest) => ScriptedCommand
+  readonly identity?: IdentityManners
+  /** Guest time from a quiesce request to `AgentQuiesced`; `null`: the agent never answers. */
+  readonly quiesceNanos?: number | null
+  /** Host milliseconds that every run takes. */
+  readonly hostMillisPerRun?: number
+  readonly isDeterministic?: boolean
+}
+
+const millis = 1_000_000
+
+/** A boot as a web service does it: agent, heartbeats, pre-exec at 300 ms, listener at 450 ms. */
+export const serviceScript: ReadonlyArray<ScriptLine> = [
+  { atNanos: 10 * millis, event: { _tag: "SerialLine", port: 0, text: "Linux version 6.12" } },
+  { atNanos: 200 * millis, event: { _tag: "AgentReady", protocolVersion: 1, kernelRelease: "6.12.0" } },
+  { atNanos: 250 * millis, event: { _tag: "HeartbeatTick", count: 1 } },
+  { atNanos: 300 * millis, event: { _tag: "WorkloadPreExec", argv: ["/bin/serve"] } },
+  { atNanos: 301 * millis, event: { _tag: "GuestIdle" } },
+  { atNanos: 350 * millis, event: { _tag: "HeartbeatTick", count: 2 } },
+  { atNanos: 400 * millis, event: { _tag: "GuestBusy" } },
+  {
+    atNanos: 450 * millis,
+    event: { _tag: "ListenerBound", protocol: "tcp", address: "::", port: 8080 },
+    isWorkload: true
+  },
+  { atNanos: 451 * millis, event: { _tag: "GuestIdle" } },
+  { atNanos: 550 * millis, event: { _tag: "HeartbeatTick", count: 3 } },
+  { atNanos: 5_000 * millis, event: { _tag: "SerialLine", port: 0, text: "still serving" }, isWorkload: true }
+]
+
+const serviceCommands = (argv: ReadonlyArray<string>, guest: ScriptedGuest): ScriptedCommand => {
+  const line = argv.join(" ")
+  if (line === "cat /proc/sys/kernel/random/uuid")
+    return { stdout: `${sha256(`uuid ${guest.entropy}`).slice(0, 32)}\n` }
+  if (line === "cat /etc/machine-id") return { stdout: `${guest.machineId}\n` }
+  if (line === "hostname") return { stdout: `${guest.hostname}\n` }
+  if (line === "date +%s%N") return { stdout: `${guest.realtimeNanos}\n` }
+  if (argv[0] === "echo") return { stdout: `${argv.slice(1).join(" ")}\n` }
+  if (argv[0] === "false") return { code: 1, stderr: "false\n" }
+  if (argv[0] === "sleep") return { durationNanos: Number(argv[1]) * 1_000 * millis }
+  return { code: 127, stderr: `${argv[0]}: not found\n` }
+}
+
+interface PendingAnswer {
+  readonly atNanos: number
+  readonly event: EventBody
+  readonly effect: "none" | "freeze" | "thaw"
+  readonly identity: IdentitySpec | null
+}
+
+interface State {
+  nowNanos: number
+  nextSeq: number
+  /** Guest time by which the workload's lines are late, having been frozen. */
+  workloadDelay: number
+  frozenSince: number | null
+  script: ReadonlyArray<ScriptLine>
+  answers: ReadonlyArray<PendingAnswer>
+  entropy: string
+  hostname: string
+  machineId: string
+  env: Readonly<Record<string, string>>
+  realtimeAtZero: bigint
+  nextToken: number
+  nextExecId: number
+  memoryMib: number
+}
+
+const stopKinds: Readonly<Record<string, RunStop["reason"]>> = {
+  GuestHalted: "halted",
+  GuestReset: "reset",
+  EngineFault: "fault",
+  GuestPanicked: "halted"
+}
+
+const replacer = (_key: string, value: unknown): unknown =>
+  typeof value === "bigint"
+    ? { $bigint: value.toString() }
+    : value instanceof Uint8Array
+      ? { $bytes: [...value] }
+      : value
+const reviver = (_key: string, value: unknown): unknown => {
+  if (typeof value !== "object" || value === null) return value
+  if ("$bigint" in value) return BigInt(String(value.$bigint))
+  if ("$bytes" in value) return Uint8Array.from(value.$bytes as ReadonlyArray<number>)
+  return value
+}
+
+let nextMachineId = 0
+
+/** How many scripted machines are open, for tests that assert nothing is left behind. */
+export const scriptedMachines = { open: 0 }
+
+const makeMachine = (
+  options: ScriptedVmmOptions,
+  files: DurableFilesShape,
+  state: State
+): Effect.Effect<Machine, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const events: Array<GuestEvent> = []
+    const live = new Subject<GuestEvent>()
+    let isClosed = false
+    let isRunning = false
+    let isPauseAsked = false
+    scriptedMachines.open += 1
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        isClosed = true
+        isPauseAsked = true
+        scriptedMachines.open -= 1
+        live.complete()
+      })
+    )
+    const machineError = (name: string, message: string) => new MachineError({ reason: { name, message } })
+    const whileOpen = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | MachineError> =>
+      Effect.suspend((): Effect.Effect<A, E | MachineError> =>
+        isClosed ? Effect.fail(machineError("Closed", "the machine is closed")) : effect
+      )
+
+    const emit = (body: EventBody): GuestEvent => {
+      const event = { ...body, seq: state.nextSeq, atNanos: state.nowNanos } as GuestEvent
+      state.nextSeq += 1
+      events.push(event)
+      live.next(event)
+      return event
+    }
+
+    const guest = (): ScriptedGuest => ({
+      entropy: state.entropy,
+      hostname: state.hostname,
+      machineId: state.machineId,
+      env: state.env,
+      realtimeNanos: state.realtimeAtZero + BigInt(state.nowNanos),
+      nowNanos: state.nowNanos
+    })
+
+    const lineAt = (line: ScriptLine): number => line.atNanos + (line.isWorkload === true ? state.workloadDelay : 0)
+
+    /** The next thing to happen: an answer of the agent or a line that is not frozen. */
+    const upcoming = (): { readonly atNanos: number; readonly take: () => GuestEvent } | null => {
+      const answer = state.answers.toSorted((a, b) => a.atNanos - b.atNanos)[0]
+      const line = state.script
+        .filter((each) => state.frozenSince === null || each.isWorkload !== true)
+        .toSorted((a, b) => lineAt(a) - lineAt(b))[0]
+      if (answer !== undefined && (line === undefined || answer.atNanos <= lineAt(line))) {
+        return { atNanos: Math.max(state.nowNanos, answer.atNanos), take: () => takeAnswer(answer) }
+      }
+      if (line === undefined) return null
+      return {
+        atNanos: Math.max(state.nowNanos, lineAt(line)),
+        take: () => {
+          state.script = state.script.filter((each) => each !== line)
+          return emit(line.event)
+        }
+      }
+    }
+
+    const takeAnswer = (answer: PendingAnswer): GuestEvent => {
+      state.answers = state.answers.filter((each) => each !== answer)
+      if (answer.identity !== null) {
+        state.entropy = sha256(answer.identity.entropy)
+        if (answer.identity.hostname !== null) state.hostname = answer.identity.hostname
+        if (answer.identity.machineId !== null) state.machineId = answer.identity.machineId
+        state.env = { ...state.env, ...answer.identity.env }
+        if (answer.identity.realtimeNanos !== null) {
+          state.realtimeAtZero = answer.identity.realtimeNanos - BigInt(state.nowNanos)
+        }
+      }
+      if (answer.effect === "freeze") state.frozenSince ??= state.nowNanos
+      const event = emit(answer.event)
+      if (answer.effect === "thaw" && state.frozenSince !== null) {
+        state.workloadDelay += state.nowNanos - state.frozenSince
+        state.frozenSince = null
+      }
+      return event
+    }
+
+    const answerLater = (
+      afterNanos: number,
+      event: EventBody,
+      effect: PendingAnswer["effect"] = "none",
+      identity: IdentitySpec | null = null
+    ): void => {
+      state.answers = [...state.answers, { atNanos: state.nowNanos + afterNanos, event, effect, identity }]
+    }
+
+    const step = (until: RunUntil, deadline: number): RunStop | null => {
+      const next = upcoming()
+      if (next === null || next.atNanos > deadline) {
+        if (deadline === Infinity) return { reason: "idle", seq: null, atNanos: state.nowNanos }
+        state.nowNanos = Math.max(state.nowNanos, deadline)
+        return { reason: until.atNanos === deadline ? "time" : "budget", seq: null, atNanos: state.nowNanos }
+      }
+      state.nowNanos = next.atNanos
+      const event = next.take()
+      const ending = stopKinds[event._tag]
+      if (ending !== undefined) {
+        state.script = []
+        state.answers = []
+      }
+      if (until.kinds?.includes(event._tag) === true) return { reason: "event", seq: event.seq, atNanos: event.atNanos }
+      return ending === undefined ? null : { reason: ending, seq: event.seq, atNanos: event.atNanos }
+    }
+
+    const run = (until: RunUntil): Effect.Effect<RunStop, MachineError> =>
+      whileOpen(
+        Effect.gen(function* () {
+          if (isRunning) return yield* machineError("AlreadyRunning", "the machine is already running")
+          isRunning = true
+          isPauseAsked = false
+          const deadline = Math.min(until.atNanos ?? Infinity, state.nowNanos + (until.budgetNanos ?? Infinity))
+          if (options.hostMillisPerRun !== undefined) yield* Effect.sleep(options.hostMillisPerRun)
+          while (true) {
+            yield* Effect.yieldNow
+            if (isClosed) return yield* machineError("Closed", "the machine was closed while it ran")
+            if (isPauseAsked) return { reason: "paused" as const, seq: null, atNanos: state.nowNanos }
+            const stop = step(until, deadline)
+            if (stop !== null) return stop
+          }
+        }).pipe(
+          Effect.ensuring(
+            Effect.sync(() => {
+              isRunning = false
+            })
+          )
+        )
+      )
+
+    const input = (): EventBody => ({ _tag: "HostInput", kind: "control", port: 1, data: new Uint8Array(0) })
+    const request = (answer: (token: number) => void): Effect.Effect<number, MachineError> =>
+      whileOpen(
+        Effect.sync(() => {
+          const token = state.nextToken
+          state.nextToken += 1
+          emit(input())
+          answer(token)
+          return token
+        })
+      )
+
+    const requestIdentity = (identity: IdentitySpec): Effect.Effect<number, MachineError> =>
+      request((token) => {
+        const manners = options.identity ?? "acknowledge"
+        const acknowledge = (afterNanos: number, named: number) => {
+          answerLater(afterNanos, { _tag: "IdentityApplied", token: named }, "none", identity)
+          if (identity.thaw) answerLater(afterNanos, { _tag: "AgentThawed", token: named }, "thaw")
+        }
+        if (manners === "acknowledge") acknowledge(millis, token)
+        else if (manners === "wrongToken") acknowledge(millis, token + 1)
+        else if (manners === "reject")
+          answerLater(millis, { _tag: "AgentRejected", frame: 0x87, message: "identity refused" })
+        else if (manners === "panic") answerLater(millis, { _tag: "GuestPanicked", message: "Attempted to kill init!" })
+        else if (typeof manners === "object") acknowledge(manners.afterNanos, token)
+      })
+
+    const exec = (spec: ExecSpec): Effect.Effect<ExecResult, ExecError | MachineError> =>
+      whileOpen(
+        Effect.gen(function* () {
+          const id = state.nextExecId
+          state.nextExecId += 1
+          emit(input())
+          const command = (options.commands ?? serviceCommands)(spec.argv, guest())
+          const duration = command.durationNanos ?? millis
+          const timeout = spec.timeoutNanos ?? 60_000 * millis
+          const encode = (text: string | undefined) => new TextEncoder().encode(text ?? "")
+          answerLater(0, { _tag: "ExecStarted", id, pid: 100 + id })
+          if (duration > timeout) {
+            answerLater(timeout, { _tag: "ExecExited", id, code: null, signal: 9 })
+            yield* runUntilExit(id)
+            return yield* new ExecError({
+              reason: {
+                name: "Timeout",
+                message: `${spec.argv.join(" ")} did not end within ${timeout} ns of guest time`
+              }
+            })
+          }
+          for (const stream of ["stdout", "stderr"] as const) {
+            if (command[stream] !== undefined) {
+              answerLater(duration, { _tag: "ExecOutput", id, stream, data: encode(command[stream]) })
+            }
+          }
+          answerLater(duration, { _tag: "ExecExited", id, code: command.code ?? 0, signal: null })
+          yield* runUntilExit(id)
+          return {
+            code: command.code ?? 0,
+            signal: null,
+            stdout: encode(command.stdout),
+            stderr: encode(command.stderr)
+          }
+        })
+      )
+
+    const runUntilExit = Effect.fnUntraced(function* (id: number) {
+      while (true) {
+        const stop = yield* run({ kinds: ["ExecExited"] })
+        if (stop.reason !== "event") {
+          return yield* new ExecError({ reason: { name: "GuestEnded", message: `the guest ended (${stop.reason})` } })
+        }
+        const event = events.find((each) => each.seq === stop.seq)
+        if (event?._tag === "ExecExited" && event.id === id) return
+      }
+    })
+
+    const eventsFrom = (seq: number): Observable<GuestEvent> =>
+      new Observable((subscriber) => {
+        for (const event of [...events]) if (event.seq >= seq) subscriber.next(event)
+        if (isClosed) {
+          subscriber.complete()
+          return
+        }
+        const subscription = live.subscribe(subscriber)
+        return () => subscription.unsubscribe()
+      })
+
+    const capture = Effect.fnUntraced(
+      function* (directory: string) {
+        if (isClosed) return yield* new CaptureError({ reason: { name: "Closed", message: "the machine is closed" } })
+        const bytes = new TextEncoder().encode(JSON.stringify(state, replacer))
+        const contents: ReadonlyArray<readonly [string, Uint8Array]> = [
+          ["memory.bin", new Uint8Array(8192).fill(state.nextSeq % 251)],
+          ["memory.digests", new TextEncoder().encode(sha256(new Uint8Array(8192).fill(state.nextSeq % 251)))],
+          ["machine.bin", bytes]
+        ]
+        for (const [name, data] of contents) {
+          yield* files.write(join(directory, name), data)
+          yield* files.flush(join(directory, name))
+        }
+        return {
+          atNanos: state.nowNanos,
+          seq: state.nextSeq - 1,
+          pauseNanos: 1_000,
+          files: contents.map(([name, data]) => ({
+            name,
+            sizeBytes: data.byteLength,
+            storedBytes: data.byteLength,
+            digest: sha256(data)
+          })),
+          engine: "scripted",
+          memoryMib: state.memoryMib
+        }
+      },
+      Effect.mapError((cause) =>
+        cause._tag === "CaptureError"
+          ? cause
+          : new CaptureError({ reason: { name: cause.code, message: cause.message } })
+      )
+    )
+
+    const machine: Machine = {
+      id: `scripted-${nextMachineId++}`,
+      engine: "scripted",
+      memoryMib: state.memoryMib,
+      isDeterministic: options.isDeterministic ?? true,
+      nowNanos: Effect.sync(() => state.nowNanos),
+      get events$() {
+        return eventsFrom(0)
+      },
+      eventsFrom,
+      eventsSoFar: (seq = 0) => Effect.sync(() => events.filter((event) => event.seq >= seq)),
+      run,
+      pause: Effect.sync(() => {
+        isPauseAsked = true
+      }),
+      go: whileOpen(Effect.sync(() => void emit(input()))),
+      sendSerial: (port, data) =>
+        whileOpen(Effect.sync(() => void emit({ _tag: "HostInput", kind: "serial", port, data }))),
+      exec,
+      requestQuiesce: request((token) => {
+        const after = options.quiesceNanos === undefined ? millis : options.quiesceNanos
+        if (after !== null) answerLater(after, { _tag: "AgentQuiesced", token }, "freeze")
+      }),
+      requestThaw: request((token) => answerLater(millis, { _tag: "AgentThawed", token }, "thaw")),
+      requestIdentity,
+      capture,
+      fork: Effect.suspend(() => makeMachine(options, files, { ...state })),
+      digest: Effect.sync(() => sha256(JSON.stringify(state, replacer))),
+      ownBytes: Effect.succeed(0),
+      touchedPages: Effect.sync(() => Float64Array.from([0x8020_0000, 0x8020_1000, 0x8040_0000]))
+    }
+    return machine
+  })
+
+/**
+ * A `Vmm` whose guests follow a script. Snapshot files go through {@link DurableFiles}, faults included.
+ */
+export const scriptedVmm = (options: ScriptedVmmOptions = {}): Layer.Layer<Vmm, never, DurableFiles> =>
+  Layer.effect(
+    Vmm,
+    Effect.gen(function* () {
+      const files = yield* DurableFiles
+      const boot = (spec: BootSpec) =>
+        spec.kernelPath.startsWith("/missing")
+          ? Effect.fail(
+              new BootError({ reason: { name: "KernelUnreadable", message: `no kernel at ${spec.kernelPath}` } })
+            )
+          : makeMachine(options, files, {
+              nowNanos: 0,
+              nextSeq: 0,
+              workloadDelay: 0,
+              frozenSince: null,
+              script: options.script ?? serviceScript,
+              answers: [],
+              entropy: sha256(`seed ${spec.seed ?? 0}`),
+              hostname: "guest",
+              machineId: "0".repeat(32),
+              env: {},
+              realtimeAtZero: BigInt(spec.epochMillis ?? 0) * 1_000_000n,
+              nextToken: 1,
+              nextExecId: 1,
+              memoryMib: spec.memoryMib ?? 128
+            })
+      const restore = (directory: string) =>
+        files.read(join(directory, "machine.bin")).pipe(
+          Effect.mapError((fault) => new RestoreError({ reason: { name: "StateUnreadable", message: fault.message } })),
+          Effect.flatMap((bytes) =>
+            makeMachine(options, files, JSON.parse(new TextDecoder().decode(bytes), reviver) as State)
+          )
+        )
+      return { boot, restore }
+    })
+  )

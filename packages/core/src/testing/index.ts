@@ -1,0 +1,4 @@
+export * from "./Law.ts"
+export * from "./MemoryFiles.ts"
+export * from "./ScriptedVmm.ts"
+export * from "./snapshotStoreLaws.ts"
