@@ -3,10 +3,11 @@
  *
  * @module
  */
-import { Context, type Effect } from "effect"
+import { Context, Effect } from "effect"
+import type { TriggerSignal } from "./Firing.ts"
 import type { GuestEvent, GuestEventKind, GuestNanos } from "./GuestEvent.ts"
 import type { MachineError } from "./MachineErrors.ts"
-import type { RunStop } from "./Vmm.ts"
+import type { RunStop, RunUntil } from "./Vmm.ts"
 
 /** Until when the guest may go on. */
 export interface AdvanceUntil {
@@ -14,6 +15,8 @@ export interface AdvanceUntil {
   readonly kinds: ReadonlyArray<GuestEventKind>
   /** Guest time to return at; `null` for none. */
   readonly atNanos: GuestNanos | null
+  /** As in {@link RunUntil}; a policy asks for `realTime` while it waits for something outside the guest. */
+  readonly pace?: RunUntil["pace"]
 }
 
 /** What happened since the advance or drain before. */
@@ -35,6 +38,8 @@ export interface TimelineAdvance {
  */
 export class GuestTimeline extends Context.Service<GuestTimeline, {
   readonly mode: "lockstep" | "free-running"
+  /** Guest time at which begins what has not been given out by an advance or a drain yet: a policy is armed here. 0 at first. */
+  readonly origin: Effect.Effect<GuestNanos>
   /** Guest time now. */
   readonly nowNanos: Effect.Effect<GuestNanos>
   /** Lets the guest go on until one of the kinds, the time, or its end. Interruption holds the guest in lockstep; no event is lost by it. */
@@ -50,3 +55,13 @@ export class GuestTimeline extends Context.Service<GuestTimeline, {
   /** Runs an effect that itself lets the guest go on (`machine.exec`), between two advances: for probes that need the guest. */
   readonly exclusively: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | MachineError, R>
 }>()("@stillpoint/core/GuestTimeline") {}
+
+/**
+ * Where a running policy records the signals that it takes in, in order, before it acts on them; nowhere by default.
+ *
+ * With these and the timeline, a replay takes the same decisions.
+ */
+export const TriggerSignals = Context.Reference<{ readonly record: (signal: TriggerSignal) => Effect.Effect<void> }>(
+  "@stillpoint/core/GuestTimeline/TriggerSignals",
+  { defaultValue: () => ({ record: () => Effect.void }) }
+)
