@@ -1,0 +1,46 @@
+/**
+ * What makes one clone of a snapshot another machine than the next.
+ *
+ * @module
+ */
+import { randomBytes } from "node:crypto"
+import { Context, Effect } from "effect"
+
+/** Parts of a new identity that the caller chooses; whatever is absent is drawn. */
+export interface IdentityChoice {
+  /** At least 32 bytes for the kernel's random source; 64 drawn bytes if absent. */
+  readonly entropy?: Uint8Array
+  /** Wall-clock time, nanoseconds since 1970; the host's if absent; `null` leaves the guest's clock as captured. */
+  readonly realtimeNanos?: bigint | null
+  /** Host name; `clone-` and eight drawn digits if absent; `null` leaves the captured one. */
+  readonly hostname?: string | null
+  /** 32 lower-case hexadecimal digits; drawn if absent; `null` leaves the captured one. */
+  readonly machineId?: string | null
+  /** Environment for what is executed from now on. */
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** Where fresh randomness comes from: the host's cryptographic source unless a test says otherwise. */
+export const IdentityEntropy = Context.Reference<(sizeBytes: number) => Uint8Array>(
+  "@stillpoint/core/gate/IdentityEntropy",
+  { defaultValue: () => (sizeBytes) => new Uint8Array(randomBytes(sizeBytes)) }
+)
+
+/** An identity without its clock, which is read at the last moment. */
+export interface DrawnIdentity {
+  readonly entropy: Uint8Array
+  readonly hostname: string | null
+  readonly machineId: string | null
+  readonly env: Readonly<Record<string, string>>
+}
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
+
+/** Draws what the caller did not choose. */
+export const drawIdentity = (choice: IdentityChoice): Effect.Effect<DrawnIdentity> =>
+  Effect.map(IdentityEntropy, (draw) => ({
+    entropy: choice.entropy ?? draw(64),
+    hostname: choice.hostname === undefined ? `clone-${hex(draw(4))}` : choice.hostname,
+    machineId: choice.machineId === undefined ? hex(draw(16)) : choice.machineId,
+    env: choice.env ?? {}
+  }))

@@ -1,0 +1,204 @@
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Layer } from "effect"
+import { TestClock } from "effect/testing"
+import * as fc from "fast-check"
+import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
+import { MemoryFiles } from "../testing/MemoryFiles.ts"
+import { type IdentityManners, scriptedMachines, scriptedVmm, type ScriptedVmmOptions } from "../testing/ScriptedVmm.ts"
+import { sampleDraft } from "../testing/snapshotStoreLaws.ts"
+import { Vmm } from "../Vmm.ts"
+import * as Gate from "./Gate.ts"
+import { gateLoaded, type GateInput, type GateState, stepGate } from "./GateState.ts"
+
+const host = (options: ScriptedVmmOptions = {}, files = new MemoryFiles()) => {
+  return Layer.provideMerge(Layer.mergeAll(scriptedVmm(options), SnapshotStore.layer), files.layer)
+}
+
+/** Boots to an event, freezes if asked, and publishes. */
+const captureAt = (kind: "WorkloadPreExec" | "ListenerBound", hasAgent = true) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const machine = yield* (yield* Vmm).boot({ kernelPath: "/kernel" })
+      const isWorkloadFrozen = kind === "ListenerBound"
+      yield* machine.run({ kinds: [kind] })
+      if (isWorkloadFrozen) {
+        yield* machine.requestQuiesce
+        yield* machine.run({ kinds: ["AgentQuiesced"] })
+      }
+      const store = yield* SnapshotStore
+      const staging = yield* store.stage(join("/snapshots", kind))
+      const captured = yield* machine.capture(staging.directory)
+      const draft = sampleDraft("run")
+      return yield* store.publish(staging, {
+        draft: { ...draft, capture: { ...draft.capture, atNanos: captured.atNanos, isWorkloadFrozen, hasAgent } },
+        captured,
+        timeline: new Uint8Array(0)
+      })
+    })
+  )
+
+const stdoutOf = (clone: Gate.Clone, ...argv: ReadonlyArray<string>) =>
+  Effect.map(clone.machine.exec({ argv }), ({ stdout }) => new TextDecoder().decode(stdout).trim())
+
+describe("the gate", () => {
+  it.effect("a-clone-is-handed-over-after-its-guest-acknowledged", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { directory } = yield* captureAt("WorkloadPreExec")
+        const states: Array<GateState["_tag"]> = []
+        const clone = yield* Gate.restore(directory, {
+          onState: (state) => Effect.sync(() => states.push(state._tag)),
+          identity: { hostname: "web-1", env: { ZONE: "a" } }
+        })
+        assert.deepStrictEqual(states, ["Loaded", "Verified", "IdentityApplied", "Acknowledged", "Ready"])
+        assert.strictEqual(yield* stdoutOf(clone, "hostname"), "web-1")
+        assert.strictEqual(yield* stdoutOf(clone, "cat", "/etc/machine-id"), clone.identity.machineId)
+      })
+    ).pipe(Effect.provide(host()))
+  )
+
+  it.effect("a-thousand-clones-are-a-thousand-machines", () =>
+    Effect.gen(function* () {
+      const { directory } = yield* captureAt("WorkloadPreExec")
+      const seen = new Set<string>()
+      for (let index = 0; index < 1_000; index++) {
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const clone = yield* Gate.restore(directory)
+            seen.add(`uuid ${yield* stdoutOf(clone, "cat", "/proc/sys/kernel/random/uuid")}`)
+            seen.add(`id ${yield* stdoutOf(clone, "cat", "/etc/machine-id")}`)
+          })
+        )
+      }
+      assert.strictEqual(seen.size, 2_000)
+    }).pipe(Effect.provide(host()))
+  )
+
+  it.effect("a-frozen-workload-does-nothing-before-the-hand-over", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { directory, manifest } = yield* captureAt("ListenerBound")
+        const { acknowledgedAtNanos, machine } = yield* Gate.restore(directory)
+        const kinds = (yield* machine.eventsSoFar()).map((event) => event._tag)
+        assert.deepStrictEqual(
+          kinds.filter((kind) => kind === "SerialLine" || kind === "ListenerBound"),
+          []
+        )
+        assert.include(kinds, "AgentThawed")
+        assert.isAbove(acknowledgedAtNanos, manifest.capture.atNanos)
+        // It goes on where it was frozen, as late as it was frozen for.
+        const stop = yield* machine.run({ kinds: ["SerialLine"] })
+        assert.strictEqual(stop.atNanos, 5_000_000_000 + 2_000_000)
+      })
+    ).pipe(Effect.provide(host()))
+  )
+
+  const manners: ReadonlyArray<readonly [string, IdentityManners, string]> = [
+    ["silent", "silent", "AcknowledgementMissing"],
+    ["late", { afterNanos: 9_000_000_000 }, "AcknowledgementMissing"],
+    ["wrong", "wrongToken", "AcknowledgementWrong"],
+    ["refusing", "reject", "IdentityRejected"],
+    ["panicking", "panic", "GuestEnded"]
+  ]
+  for (const [word, identity, expected] of manners) {
+    it.effect(`a-${word}-guest-is-destroyed`, () =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const { directory } = yield* captureAt("ListenerBound")
+          const before = scriptedMachines.open
+          const states: Array<GateState["_tag"]> = []
+          const error = yield* Effect.flip(
+            Gate.restore(directory, { onState: (state) => Effect.sync(() => states.push(state._tag)) })
+          )
+          assert.strictEqual(error.reason._tag, expected)
+          assert.strictEqual(states.at(-1), "Destroyed")
+          assert.strictEqual(scriptedMachines.open, before)
+        })
+      ).pipe(Effect.provide(host({ identity })))
+    )
+  }
+
+  it.effect("a-guest-that-takes-too-much-host-time-is-destroyed", () => {
+    const files = new MemoryFiles()
+    return Effect.gen(function* () {
+      const { directory } = yield* captureAt("WorkloadPreExec").pipe(Effect.provide(host({}, files), { local: true }))
+      const before = scriptedMachines.open
+      const fiber = yield* Effect.scoped(Effect.flip(Gate.restore(directory, { hostTimeout: "1 second" }))).pipe(
+        Effect.provide(host({ hostMillisPerRun: 60_000 }, files), { local: true }),
+        Effect.forkChild({ startImmediately: true })
+      )
+      yield* TestClock.adjust("1 second")
+      const error = yield* Fiber.join(fiber)
+      assert.strictEqual(error.reason._tag === "AcknowledgementMissing" && error.reason.clock, "host")
+      assert.strictEqual(scriptedMachines.open, before)
+    })
+  })
+
+  it.effect("a-guest-without-an-agent-is-refused", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { directory } = yield* captureAt("WorkloadPreExec", false)
+        assert.strictEqual((yield* Effect.flip(Gate.restore(directory))).reason._tag, "AgentAbsent")
+      })
+    ).pipe(Effect.provide(host()))
+  )
+
+  it.effect("a-malformed-identity-is-refused-and-the-clone-destroyed", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { directory } = yield* captureAt("WorkloadPreExec")
+        const before = scriptedMachines.open
+        for (const identity of [{ machineId: "XYZ" }, { hostname: "-bad-" }, { entropy: new Uint8Array(8) }]) {
+          assert.strictEqual((yield* Effect.flip(Gate.restore(directory, { identity }))).reason._tag, "IdentityInvalid")
+        }
+        assert.strictEqual(scriptedMachines.open, before)
+      })
+    ).pipe(Effect.provide(host()))
+  )
+
+  it.effect("an-interrupted-restore-destroys-its-machine", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { directory } = yield* captureAt("WorkloadPreExec")
+        const before = scriptedMachines.open
+        const fiber = yield* Effect.forkChild(Gate.restore(directory, { identity: {} }), { startImmediately: true })
+        yield* Effect.yieldNow
+        yield* Fiber.interrupt(fiber)
+        assert.strictEqual(scriptedMachines.open, before)
+      })
+    ).pipe(Effect.provide(host({ identity: { afterNanos: 4_000_000_000 } })))
+  )
+
+  const inputs: fc.Arbitrary<GateInput> = fc.oneof(
+    fc.constant<GateInput>({ _tag: "Verify" }),
+    fc.nat({ max: 2 }).map((token): GateInput => ({ _tag: "SendIdentity", token })),
+    fc.nat({ max: 2 }).map((token): GateInput => ({ _tag: "Acknowledge", token })),
+    fc.constant<GateInput>({ _tag: "HandOver" }),
+    fc.constant<GateInput>({ _tag: "Destroy", why: "test" })
+  )
+  it("nothing-is-ready-that-was-not-verified-and-acknowledged-under-its-last-token", () => {
+    fc.assert(
+      fc.property(fc.array(inputs, { maxLength: 12 }), (sequence) => {
+        let state: GateState = gateLoaded
+        const taken: Array<GateInput> = []
+        for (const input of sequence) {
+          const next = stepGate(state, input)
+          if (next._tag !== "Destroyed" && next !== state) taken.push(input)
+          state = next
+        }
+        if (state._tag !== "Ready") return
+        const tags = taken.map((input) => input._tag)
+        assert.strictEqual(tags[0], "Verify")
+        const sent = taken.findLast((input) => input._tag === "SendIdentity")
+        const acknowledged = taken.findLast((input) => input._tag === "Acknowledge")
+        assert.strictEqual(
+          acknowledged?._tag === "Acknowledge" && acknowledged.token,
+          sent?._tag === "SendIdentity" && sent.token
+        )
+        assert.isAbove(tags.lastIndexOf("Acknowledge"), tags.lastIndexOf("SendIdentity"))
+      }),
+      { numRuns: 20_000 }
+    )
+  })
+})

@@ -1,0 +1,251 @@
+/**
+ * The gate between a snapshot and whoever wants a machine of it.
+ *
+ * @module
+ */
+import { Clock, Duration, Effect, Exit, Scope } from "effect"
+import type { GuestEvent, GuestEventKind } from "../GuestEvent.ts"
+import { type MachineError } from "../MachineErrors.ts"
+import { type OpenOptions, type Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
+import { type Machine, Vmm } from "../Vmm.ts"
+import { type DrawnIdentity, drawIdentity, type IdentityChoice } from "./FreshIdentity.ts"
+import { GateError, type GateReason } from "./GateErrors.ts"
+import { gateLoaded, type GateInput, type GateState, stepGate } from "./GateState.ts"
+
+/** How a machine is taken through its gate. */
+export interface GateOptions extends OpenOptions {
+  /** Chosen parts of the new identity. */
+  readonly identity?: IdentityChoice
+  /** Guest time within which the guest must acknowledge; 5 s if absent. */
+  readonly guestTimeout?: Duration.Input
+  /** Host time within which it must; 30 s if absent. */
+  readonly hostTimeout?: Duration.Input
+  /** Largest error of the guest's wall clock at hand-over; 5 ms if absent. The clock is set again where it is exceeded. */
+  readonly clockTolerance?: Duration.Input
+  /** Told every state that is reached. */
+  readonly onState?: (state: GateState) => Effect.Effect<void>
+}
+
+/** A machine that has passed its gate. */
+export interface GatedMachine {
+  readonly machine: Machine
+  /** The identity that its guest has acknowledged. */
+  readonly identity: DrawnIdentity
+  /** Guest time of the acknowledgement. */
+  readonly acknowledgedAtNanos: number
+  /** Host's wall clock less the guest's at hand-over, nanoseconds, as far as can be told from outside; 0 if it was left. */
+  readonly clockErrorNanos: number
+}
+
+/** A clone: a gated machine and the snapshot it came from. */
+export interface Clone extends GatedMachine {
+  readonly snapshot: Snapshot
+}
+
+const refuse = (reason: GateReason): GateError => new GateError({ reason })
+const machineFailed = (error: MachineError): GateError => refuse({ _tag: "MachineFailed", cause: error.reason })
+
+/** How often the clock is set again before the error is reported as it is. */
+const clockAttempts = 4
+
+const invalidPart = (identity: DrawnIdentity): string | null => {
+  if (identity.entropy.byteLength < 32)
+    return `entropy has ${identity.entropy.byteLength} bytes, at least 32 are needed`
+  if (identity.machineId !== null && !/^[0-9a-f]{32}$/.test(identity.machineId)) {
+    return `machineId ${JSON.stringify(identity.machineId)} is not 32 lower-case hexadecimal digits`
+  }
+  if (identity.hostname !== null && !/^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$/.test(identity.hostname)) {
+    return `hostname ${JSON.stringify(identity.hostname)} is not a host name`
+  }
+  return null
+}
+
+/** Runs the guest until the agent answers a request, or does not. */
+const awaitAnswer = Effect.fnUntraced(function* (
+  machine: Machine,
+  answer: {
+    readonly kind: "IdentityApplied" | "AgentThawed"
+    readonly token: number
+    readonly deadlineNanos: number
+    readonly timeoutMillis: number
+  }
+) {
+  const kinds: ReadonlyArray<GuestEventKind> = [answer.kind, "AgentRejected", "GuestPanicked"]
+  while (true) {
+    const stop = yield* machine.run({ kinds, atNanos: answer.deadlineNanos }).pipe(Effect.mapError(machineFailed))
+    if (stop.reason === "time" || stop.reason === "budget" || stop.reason === "idle" || stop.reason === "horizon") {
+      return yield* refuse({
+        _tag: "AcknowledgementMissing",
+        waitingFor: answer.kind,
+        clock: "guest",
+        timeoutMillis: answer.timeoutMillis
+      })
+    }
+    if (stop.reason !== "event" || stop.seq === null) {
+      return yield* refuse({ _tag: "GuestEnded", how: stop.reason, atNanos: stop.atNanos })
+    }
+    const seq = stop.seq
+    const event: GuestEvent | undefined = (yield* machine.eventsSoFar(seq)).find((each) => each.seq === seq)
+    if (event === undefined) continue
+    if (event._tag === "GuestPanicked") {
+      return yield* refuse({ _tag: "GuestEnded", how: `panic: ${event.message}`, atNanos: event.atNanos })
+    }
+    if (event._tag === "AgentRejected") return yield* refuse({ _tag: "IdentityRejected", message: event.message })
+    if (event._tag === answer.kind && "token" in event) {
+      if (event.token === answer.token) return event.atNanos
+      return yield* refuse({ _tag: "AcknowledgementWrong", expectedToken: answer.token, foundToken: event.token })
+    }
+  }
+})
+
+const admitMachine = Effect.fnUntraced(function* (
+  machine: Machine,
+  isWorkloadFrozen: boolean,
+  options: GateOptions,
+  advance: (input: GateInput) => Effect.Effect<void>
+) {
+  const identity = yield* drawIdentity(options.identity ?? {})
+  const invalid = invalidPart(identity)
+  if (invalid !== null) return yield* refuse({ _tag: "IdentityInvalid", why: invalid })
+  const timeoutMillis = Duration.toMillis(Duration.fromInputUnsafe(options.guestTimeout ?? "5 seconds"))
+  const deadlineNanos = (yield* machine.nowNanos) + timeoutMillis * 1e6
+  const toleranceNanos = Duration.toMillis(Duration.fromInputUnsafe(options.clockTolerance ?? "5 millis")) * 1e6
+  const chosenClock = options.identity?.realtimeNanos
+  const isHostClock = chosenClock === undefined
+
+  // The clock that the guest will have when it acknowledges is late by what the exchange takes on the host: it is sent
+  // again, corrected by what the exchange before took, until it is right.
+  let correction = 0
+  let clockErrorNanos = 0
+  let acknowledgedAtNanos = 0
+  for (let attempt = 0; attempt < clockAttempts; attempt++) {
+    const sentHost = yield* Clock.currentTimeNanos
+    const sentGuest = yield* machine.nowNanos
+    const realtimeNanos = isHostClock ? sentHost + BigInt(Math.round(correction)) : chosenClock
+    const token = yield* machine
+      .requestIdentity({ ...identity, realtimeNanos, thaw: false })
+      .pipe(Effect.mapError(machineFailed))
+    yield* advance({ _tag: "SendIdentity", token })
+    acknowledgedAtNanos = yield* awaitAnswer(machine, { kind: "IdentityApplied", token, deadlineNanos, timeoutMillis })
+    yield* advance({ _tag: "Acknowledge", token })
+    if (!isHostClock) break
+    const hostElapsed = Number((yield* Clock.currentTimeNanos) - sentHost)
+    const guestElapsed = acknowledgedAtNanos - sentGuest
+    clockErrorNanos = hostElapsed - correction - guestElapsed
+    if (Math.abs(clockErrorNanos) <= toleranceNanos) break
+    correction = Math.max(0, hostElapsed - guestElapsed)
+  }
+  if (isWorkloadFrozen) {
+    const token = yield* machine.requestThaw.pipe(Effect.mapError(machineFailed))
+    yield* awaitAnswer(machine, { kind: "AgentThawed", token, deadlineNanos, timeoutMillis })
+  }
+  yield* advance({ _tag: "HandOver" })
+  return { machine, identity, acknowledgedAtNanos, clockErrorNanos }
+})
+
+/** Keeps the state of one gate and tells it on. */
+const makeAdvance = (options: GateOptions) => {
+  let state: GateState = gateLoaded
+  const tell = options.onState ?? (() => Effect.void)
+  const advance = (input: GateInput): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      state = stepGate(state, input)
+      return tell(state)
+    })
+  return { advance, begin: Effect.suspend(() => tell(state)) }
+}
+
+/** Host time limit over everything that needs the guest. */
+const withinHostTime = <A, R>(
+  effect: Effect.Effect<A, GateError, R>,
+  options: GateOptions
+): Effect.Effect<A, GateError, R> => {
+  const limit = Duration.fromInputUnsafe(options.hostTimeout ?? "30 seconds")
+  return Effect.timeoutOrElse(effect, {
+    duration: limit,
+    orElse: () =>
+      refuse({
+        _tag: "AcknowledgementMissing",
+        waitingFor: "IdentityApplied",
+        clock: "host",
+        timeoutMillis: Duration.toMillis(limit)
+      })
+  })
+}
+
+/** Runs in a scope of its own, which joins the caller's on success and is closed, with the machine, otherwise. */
+const destroyedUnlessReady = <A, R>(
+  effect: Effect.Effect<A, GateError, R>,
+  advance: (input: GateInput) => Effect.Effect<void>
+) =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      const outer = yield* Scope.Scope
+      const inner = yield* Scope.fork(outer)
+      return yield* restore(Effect.provideService(effect, Scope.Scope, inner)).pipe(
+        Effect.onExit((exit) =>
+          Exit.isSuccess(exit)
+            ? Effect.void
+            : Effect.andThen(advance({ _tag: "Destroy", why: "refused" }), Scope.close(inner, exit))
+        )
+      )
+    })
+  )
+
+/**
+ * Takes an already made machine (a fork, say) through the gate. The machine belongs to the caller, who must close it when this
+ * fails.
+ *
+ * @param isWorkloadFrozen whether the agent froze the workload, which is then thawed after the identity.
+ */
+export const admit = Effect.fn("Gate.admit")(function* (
+  machine: Machine,
+  isWorkloadFrozen: boolean,
+  options: GateOptions = {}
+) {
+  const { advance, begin } = makeAdvance(options)
+  yield* begin
+  yield* advance({ _tag: "Verify" })
+  return yield* withinHostTime(admitMachine(machine, isWorkloadFrozen, options, advance), options)
+})
+
+/**
+ * Restores a snapshot: verified, given a new identity, acknowledged by its guest, and only then handed over.
+ *
+ * The machine lives until the scope closes. Whatever goes wrong on the way destroys it at once.
+ *
+ * @example
+ * ```ts
+ * import { Gate } from "@stillpoint/core"
+ * import { Effect } from "effect"
+ *
+ * export const uuidOfAClone = (snapshot: string) =>
+ *   Effect.scoped(Effect.gen(function*() {
+ *     const { machine } = yield* Gate.restore(snapshot)
+ *     const { stdout } = yield* machine.exec({ argv: ["cat", "/proc/sys/kernel/random/uuid"] })
+ *     return new TextDecoder().decode(stdout)
+ *   }))
+ * ```
+ */
+export const restore = Effect.fn("Gate.restore")(function* (directory: string, options: GateOptions = {}) {
+  const { advance, begin } = makeAdvance(options)
+  const through = Effect.gen(function* () {
+    const store = yield* SnapshotStore
+    const vmm = yield* Vmm
+    yield* begin
+    const snapshot = yield* store
+      .open(directory, options)
+      .pipe(Effect.mapError((error) => refuse({ _tag: "SnapshotRefused", path: error.path, cause: error.reason })))
+    if (!snapshot.manifest.capture.hasAgent) return yield* refuse({ _tag: "AgentAbsent" })
+    const machine = yield* vmm
+      .restore(snapshot.directory)
+      .pipe(Effect.mapError((error) => refuse({ _tag: "NotRestored", path: snapshot.directory, cause: error.reason })))
+    yield* advance({ _tag: "Verify" })
+    const admitted = yield* withinHostTime(
+      admitMachine(machine, snapshot.manifest.capture.isWorkloadFrozen, options, advance),
+      options
+    )
+    return { ...admitted, snapshot }
+  })
+  return yield* destroyedUnlessReady(through, advance)
+})

@@ -1,0 +1,66 @@
+/**
+ * Why a restored machine was not handed over. Whatever the reason, the machine is destroyed.
+ *
+ * @module
+ */
+import { Schema } from "effect"
+import { GuestNanos } from "../GuestEvent.ts"
+import { MachineReason } from "../MachineErrors.ts"
+import { SnapshotOpenReason } from "../snapshot/SnapshotErrors.ts"
+
+/** Why a gate refused. */
+export const GateReason = Schema.TaggedUnion({
+  /** The snapshot itself was refused. */
+  SnapshotRefused: { path: Schema.String, cause: SnapshotOpenReason },
+  /** No machine could be made of the snapshot. */
+  NotRestored: { path: Schema.String, cause: MachineReason },
+  /** The guest had no agent when it was captured: nobody could acknowledge. */
+  AgentAbsent: {},
+  /** A chosen identity is malformed. */
+  IdentityInvalid: { why: Schema.String },
+  /** The guest did not acknowledge in time. `clock` says by whose time. */
+  AcknowledgementMissing: {
+    waitingFor: Schema.String,
+    clock: Schema.Literals(["guest", "host"]),
+    timeoutMillis: Schema.Number
+  },
+  /** The guest acknowledged something else. */
+  AcknowledgementWrong: { expectedToken: Schema.Natural, foundToken: Schema.Natural },
+  /** The agent refused the identity. */
+  IdentityRejected: { message: Schema.String },
+  /** The guest ended before it acknowledged. */
+  GuestEnded: { how: Schema.String, atNanos: GuestNanos },
+  /** The machine failed. */
+  MachineFailed: { cause: MachineReason }
+})
+export type GateReason = typeof GateReason.Type
+
+const describe = (reason: GateReason): string => {
+  switch (reason._tag) {
+    case "SnapshotRefused":
+      return reason.cause.message
+    case "NotRestored":
+      return `${reason.path} could not be restored: ${reason.cause.message}`
+    case "AgentAbsent":
+      return "the guest was captured before its agent was ready; nobody can acknowledge a new identity: capture later"
+    case "IdentityInvalid":
+      return `the chosen identity is malformed: ${reason.why}`
+    case "AcknowledgementMissing":
+      return `no ${reason.waitingFor} within ${reason.timeoutMillis} ms of ${reason.clock} time; the clone was destroyed`
+    case "AcknowledgementWrong":
+      return `the guest acknowledged token ${reason.foundToken} instead of ${reason.expectedToken}; the clone was destroyed`
+    case "IdentityRejected":
+      return `the agent refused the new identity: ${reason.message}; the clone was destroyed`
+    case "GuestEnded":
+      return `the guest ended (${reason.how}) at ${reason.atNanos} ns before it acknowledged; the clone was destroyed`
+    case "MachineFailed":
+      return `${reason.cause.message}; the clone was destroyed`
+  }
+}
+
+/** A machine did not pass its gate; it was destroyed. */
+export class GateError extends Schema.TaggedError<GateError>()("GateError", { reason: GateReason }) {
+  override get message(): string {
+    return describe(this.reason)
+  }
+}
