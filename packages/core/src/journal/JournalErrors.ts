@@ -1,0 +1,64 @@
+/**
+ * The one error of a {@link Journal}, with a tagged reason.
+ *
+ * @module
+ */
+import { Schema } from "effect"
+
+/** Why a journal refused or failed. */
+export const JournalReason = Schema.TaggedUnion({
+  /** Another writer was faster: the stream is at another version than the caller expected. Nothing was appended. */
+  VersionConflict: { stream: Schema.String, expected: Schema.Natural, found: Schema.Natural },
+  /** Another process kept the journal locked for too long. Nothing was appended. */
+  Busy: { path: Schema.String, waitedMillis: Schema.Number },
+  /** No space left, or the size limit is reached. Nothing was appended. */
+  DiskFull: { path: Schema.String },
+  /** The file or its directory cannot be written. Nothing was appended. */
+  ReadOnly: { path: Schema.String },
+  /** The file is not a journal, or a part of it does not carry what was written. */
+  Corrupt: { path: Schema.String, detail: Schema.String },
+  /** The file could not be opened or read. */
+  Unreadable: { path: Schema.String, detail: Schema.String },
+  /** The journal was written by a later build in another layout. */
+  FormatUnknown: { path: Schema.String, found: Schema.Natural, supported: Schema.Natural },
+  /** An event of a kind, or of a version, that this build does not know. */
+  EventUnknown: { stream: Schema.String, version: Schema.Natural, type: Schema.String, schemaVersion: Schema.Natural, supported: Schema.Natural },
+  /** An event that does not decode, though its kind and version are known. */
+  EventMalformed: { stream: Schema.String, version: Schema.Natural, type: Schema.String, detail: Schema.String },
+  /** The journal was closed. */
+  Closed: { path: Schema.String }
+})
+export type JournalReason = typeof JournalReason.Type
+
+const describe = (reason: JournalReason): string => {
+  switch (reason._tag) {
+    case "VersionConflict":
+      return `stream ${reason.stream} is at version ${reason.found}, not ${reason.expected}: read it again and decide anew`
+    case "Busy":
+      return `${reason.path} was locked by another writer for ${reason.waitedMillis} ms`
+    case "DiskFull":
+      return `no space left for ${reason.path}; nothing was appended`
+    case "ReadOnly":
+      return `${reason.path} cannot be written; nothing was appended`
+    case "Corrupt":
+      return `${reason.path} is damaged or not a journal: ${reason.detail}`
+    case "Unreadable":
+      return `${reason.path} cannot be read: ${reason.detail}`
+    case "FormatUnknown":
+      return `${reason.path} has journal format ${reason.found}; this build reads ${reason.supported}`
+    case "EventUnknown":
+      return `event ${reason.version} of stream ${reason.stream} is a ${reason.type} of version ${reason.schemaVersion}; ` +
+        `this build reads up to ${reason.supported}: use the build that wrote it`
+    case "EventMalformed":
+      return `event ${reason.version} of stream ${reason.stream} is no ${reason.type}: ${reason.detail}`
+    case "Closed":
+      return `${reason.path} is closed`
+  }
+}
+
+/** An operation on a journal failed. */
+export class JournalError extends Schema.TaggedError<JournalError>()("JournalError", { reason: JournalReason }) {
+  override get message(): string {
+    return describe(this.reason)
+  }
+}

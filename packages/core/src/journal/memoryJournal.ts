@@ -1,0 +1,70 @@
+/**
+ * A journal in memory, for tests and for runs that need not survive.
+ *
+ * @module
+ */
+import { Effect, Layer } from "effect"
+import { makeHeadSignal } from "../internal/headSignal.ts"
+import { pagedSubscription } from "../internal/pagedSubscription.ts"
+import { Journal, type JournalEntry, type JournalShape } from "./Journal.ts"
+import { JournalError } from "./JournalErrors.ts"
+
+const pageSize = 1024
+
+/** An empty journal. */
+export const makeMemoryJournal = (): JournalShape => {
+  const all: Array<JournalEntry> = []
+  const byStream = new Map<string, Array<JournalEntry>>()
+  const signal = makeHeadSignal()
+
+  const append: JournalShape["append"] = (stream, records, options) =>
+    Effect.suspend(() => {
+      const own = byStream.get(stream) ?? []
+      const expected = options?.expectedVersion
+      if (expected !== undefined && expected !== own.length) {
+        return Effect.fail(new JournalError({ reason: { _tag: "VersionConflict", stream, expected, found: own.length } }))
+      }
+      if (records.length > 0) byStream.set(stream, own)
+      for (const record of records) {
+        const entry: JournalEntry = { ...record, position: all.length + 1, stream, version: own.length + 1 }
+        all.push(entry)
+        own.push(entry)
+      }
+      if (records.length > 0) signal.raise()
+      return Effect.succeed({ version: own.length, position: all.length })
+    })
+
+  const subscribe: JournalShape["subscribe"] = (options) => {
+    const stream = options?.stream
+    return pagedSubscription({
+      afterPosition: options?.afterPosition ?? 0,
+      page: (after) =>
+        Effect.sync(() =>
+          stream === undefined
+            ? all.slice(after, after + pageSize)
+            : (byStream.get(stream) ?? []).filter((entry) => entry.position > after).slice(0, pageSize)
+        ),
+      signal,
+      waitAtMost: (wait) => wait
+    })
+  }
+
+  return {
+    append,
+    subscribe,
+    read: (stream, options) =>
+      Effect.sync(() => {
+        const from = options?.afterVersion ?? 0
+        return (byStream.get(stream) ?? []).slice(from, from + (options?.limit ?? Infinity))
+      }),
+    readAll: (options) =>
+      Effect.sync(() => {
+        const from = options?.afterPosition ?? 0
+        return all.slice(from, from + (options?.limit ?? Infinity))
+      }),
+    streams: (prefix = "") => Effect.sync(() => [...byStream.keys()].filter((name) => name.startsWith(prefix)))
+  }
+}
+
+/** A journal in memory. */
+export const journalMemory: Layer.Layer<Journal> = Layer.sync(Journal, makeMemoryJournal)

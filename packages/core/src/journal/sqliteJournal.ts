@@ -1,0 +1,267 @@
+/**
+ * A journal in one SQLite file, in write-ahead mode.
+ *
+ * ```text
+ * streams  (id, name, version)                             one row a stream
+ * entries  (position, stream, version, type, schema_version, checksum, json)
+ * ```
+ *
+ * An append is one transaction that is flushed before it returns. `checksum` is the CRC-32 of type, versions and text: SQLite
+ * notices damage to its structure, not to the text inside.
+ *
+ * @module
+ */
+import { DatabaseSync } from "node:sqlite"
+import { crc32 } from "node:zlib"
+import { Clock, Duration, Effect, Layer, Schedule, type Scope } from "effect"
+import { makeHeadSignal } from "../internal/headSignal.ts"
+import { pagedSubscription } from "../internal/pagedSubscription.ts"
+import { Journal, type Appended, type JournalEntry, type JournalRecord, type JournalShape } from "./Journal.ts"
+import { JournalError, type JournalReason } from "./JournalErrors.ts"
+
+/** How a journal file is opened. */
+export interface SqliteJournalOptions {
+  /** Path of the file; it is made where missing. */
+  readonly path: string
+  /** How long an append waits for another process's; 5 s if absent. */
+  readonly busyTimeout?: Duration.Input
+  /** How often a live subscription looks for events that other processes appended; 50 ms if absent. */
+  readonly pollInterval?: Duration.Input
+  /** Largest size of the file in bytes; an append beyond it is refused as `DiskFull`. */
+  readonly maxSizeBytes?: number
+}
+
+/** "stil": tells a journal from any other SQLite file. */
+const applicationId = 0x7374696c
+const formatVersion = 1
+const pageSize = 1024
+const sqlitePageBytes = 4096
+
+const schema = `
+  CREATE TABLE streams (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, version INTEGER NOT NULL) STRICT;
+  CREATE TABLE entries (
+    position INTEGER PRIMARY KEY, stream INTEGER NOT NULL REFERENCES streams(id), version INTEGER NOT NULL,
+    type TEXT NOT NULL, schema_version INTEGER NOT NULL, checksum INTEGER NOT NULL, json TEXT NOT NULL
+  ) STRICT;
+  CREATE UNIQUE INDEX entries_by_stream ON entries(stream, version);
+  PRAGMA application_id = ${applicationId};
+  PRAGMA user_version = ${formatVersion};
+`
+
+const checksumOf = (version: number, type: string, schemaVersion: number, json: string): number =>
+  crc32(json, crc32(`${version} ${schemaVersion} ${type} `))
+
+/** Primary result code of an SQLite error; `null` if it is not one. */
+const sqliteCode = (cause: unknown): number | null =>
+  typeof cause === "object" && cause !== null && "errcode" in cause && typeof cause.errcode === "number"
+    ? cause.errcode & 0xff
+    : null
+
+const busyCodes: ReadonlyArray<number | null> = [5, 6]
+
+const reasonOf = (path: string, cause: unknown): JournalReason => {
+  const detail = cause instanceof Error ? cause.message : String(cause)
+  switch (sqliteCode(cause)) {
+    case 5:
+    case 6:
+      return { _tag: "Busy", path, waitedMillis: 0 }
+    case 8:
+      return { _tag: "ReadOnly", path }
+    case 13:
+      return { _tag: "DiskFull", path }
+    case 11:
+    case 26:
+      return { _tag: "Corrupt", path, detail }
+    default:
+      return detail.includes("database is not open") ? { _tag: "Closed", path } : { _tag: "Unreadable", path, detail }
+  }
+}
+
+interface Row {
+  readonly position: number
+  readonly name: string
+  readonly version: number
+  readonly type: string
+  readonly schema_version: number
+  readonly checksum: number
+  readonly json: string
+}
+
+const openDatabase = (options: SqliteJournalOptions): DatabaseSync => {
+  const database = new DatabaseSync(options.path, { timeout: 0 })
+  try {
+    database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
+    if (options.maxSizeBytes !== undefined) {
+      database.exec(`PRAGMA max_page_count = ${Math.max(1, Math.floor(options.maxSizeBytes / sqlitePageBytes))}`)
+    }
+    return database
+  } catch (cause) {
+    database.close()
+    throw cause
+  }
+}
+
+const pragma = (database: DatabaseSync, name: string): number =>
+  Number(Object.values(database.prepare(`PRAGMA ${name}`).get() ?? {})[0])
+
+const initialise = (database: DatabaseSync, path: string): JournalReason | null => {
+  database.exec("BEGIN IMMEDIATE")
+  try {
+    const tables = Number(Object.values(database.prepare("SELECT count(*) FROM sqlite_schema").get() ?? {})[0])
+    const found = pragma(database, "user_version")
+    if (tables === 0) database.exec(schema)
+    else if (pragma(database, "application_id") !== applicationId) {
+      return { _tag: "Corrupt", path, detail: "it is a database of something else" }
+    } else if (found !== formatVersion) return { _tag: "FormatUnknown", path, found, supported: formatVersion }
+    database.exec("COMMIT")
+    return null
+  } finally {
+    if (database.isTransaction) database.exec("ROLLBACK")
+  }
+}
+
+/** Opens a journal file; closed with the scope. */
+export const makeSqliteJournal = (options: SqliteJournalOptions): Effect.Effect<JournalShape, JournalError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const { path } = options
+    const busyTimeout = Duration.toMillis(Duration.fromInputUnsafe(options.busyTimeout ?? "5 seconds"))
+    const poll = Duration.fromInputUnsafe(options.pollInterval ?? "50 millis")
+    const signal = makeHeadSignal()
+
+    /** Runs synchronous database work; waits, without blocking the process, while another one holds the lock. */
+    const attempt = <A>(work: () => A): Effect.Effect<A, JournalError> =>
+      Effect.gen(function*() {
+        const begun = yield* Clock.currentTimeMillis
+        const once = Effect.try({ try: work, catch: (cause) => cause })
+        return yield* once.pipe(
+          Effect.retry({
+            schedule: Schedule.min([Schedule.exponential("1 millis"), Schedule.spaced("20 millis")]).pipe(
+              Schedule.upTo({ duration: Duration.millis(busyTimeout) })
+            ),
+            while: (cause) => busyCodes.includes(sqliteCode(cause))
+          }),
+          Effect.catch((cause) =>
+            Effect.flatMap(Clock.currentTimeMillis, (now) => {
+              const reason = cause instanceof JournalError ? cause.reason : reasonOf(path, cause)
+              return Effect.fail(
+                new JournalError({ reason: reason._tag === "Busy" ? { ...reason, waitedMillis: now - begun } : reason })
+              )
+            })
+          )
+        )
+      })
+
+    const database = yield* Effect.acquireRelease(
+      attempt(() => openDatabase(options)),
+      (open) => Effect.sync(() => open.close())
+    )
+    const refused = yield* attempt(() => initialise(database, path))
+    if (refused !== null) return yield* new JournalError({ reason: refused })
+
+    const statements = yield* attempt(() => ({
+      findStream: database.prepare("SELECT id, version FROM streams WHERE name = ?"),
+      addStream: database.prepare("INSERT INTO streams (name, version) VALUES (?, 0) RETURNING id"),
+      setVersion: database.prepare("UPDATE streams SET version = ? WHERE id = ?"),
+      head: database.prepare("SELECT coalesce(max(position), 0) AS position FROM entries"),
+      insert: database.prepare(
+        "INSERT INTO entries (position, stream, version, type, schema_version, checksum, json) VALUES (?, ?, ?, ?, ?, ?, ?)"
+      ),
+      readStream: database.prepare(
+        "SELECT position, name, entries.version, type, schema_version, checksum, json FROM entries JOIN streams ON streams.id = stream " +
+          "WHERE name = ? AND entries.version > ? ORDER BY entries.version LIMIT ?"
+      ),
+      followStream: database.prepare(
+        "SELECT position, name, entries.version, type, schema_version, checksum, json FROM entries JOIN streams ON streams.id = stream " +
+          "WHERE name = ? AND position > ? ORDER BY entries.version LIMIT ?"
+      ),
+      readAll: database.prepare(
+        "SELECT position, name, entries.version, type, schema_version, checksum, json FROM entries JOIN streams ON streams.id = stream " +
+          "WHERE position > ? ORDER BY position LIMIT ?"
+      ),
+      streams: database.prepare("SELECT name FROM streams WHERE version > 0 AND substr(name, 1, length(?1)) = ?1 ORDER BY id")
+    }))
+
+    const appendNow = (stream: string, records: ReadonlyArray<JournalRecord>, expected: number | undefined): Appended => {
+      database.exec("BEGIN IMMEDIATE")
+      try {
+        const known = statements.findStream.get(stream) as { id: number; version: number } | undefined
+        const found = known?.version ?? 0
+        if (expected !== undefined && expected !== found) {
+          throw new JournalError({ reason: { _tag: "VersionConflict", stream, expected, found } })
+        }
+        let { position } = statements.head.get() as { position: number }
+        let version = found
+        if (records.length > 0) {
+          const { id } = known ?? (statements.addStream.get(stream) as { id: number })
+          for (const { json, schemaVersion, type } of records) {
+            version += 1
+            position += 1
+            statements.insert.run(position, id, version, type, schemaVersion, checksumOf(version, type, schemaVersion, json), json)
+          }
+          statements.setVersion.run(version, id)
+        }
+        database.exec("COMMIT")
+        return { version, position }
+      } finally {
+        // A commit that failed, or a statement that ended the transaction by itself, leaves nothing to roll back.
+        if (database.isOpen && database.isTransaction) database.exec("ROLLBACK")
+      }
+    }
+
+    const entryOf = (row: Row): JournalEntry => {
+      if (row.checksum !== checksumOf(row.version, row.type, row.schema_version, row.json)) {
+        throw new JournalError({
+          reason: { _tag: "Corrupt", path, detail: `the event at position ${row.position} is not what was written` }
+        })
+      }
+      return {
+        position: row.position,
+        stream: row.name,
+        version: row.version,
+        type: row.type,
+        schemaVersion: row.schema_version,
+        json: row.json
+      }
+    }
+    const rows = (found: ReadonlyArray<unknown>): ReadonlyArray<JournalEntry> => (found as ReadonlyArray<Row>).map(entryOf)
+    const limitOf = (limit: number | undefined): number => limit ?? -1
+
+    const page = (stream: string | undefined) => (after: number) =>
+      attempt(() =>
+        rows(stream === undefined ? statements.readAll.all(after, pageSize) : statements.followStream.all(stream, after, pageSize)))
+
+    const shape: JournalShape = {
+      append: (stream, records, appendOptions) =>
+        Effect.tap(
+          attempt(() => appendNow(stream, records, appendOptions?.expectedVersion)),
+          () => Effect.sync(() => records.length > 0 && signal.raise())
+        ),
+      read: (stream, readOptions) =>
+        attempt(() => rows(statements.readStream.all(stream, readOptions?.afterVersion ?? 0, limitOf(readOptions?.limit)))),
+      readAll: (readOptions) =>
+        attempt(() => rows(statements.readAll.all(readOptions?.afterPosition ?? 0, limitOf(readOptions?.limit)))),
+      subscribe: (subscribeOptions) =>
+        pagedSubscription({
+          afterPosition: subscribeOptions?.afterPosition ?? 0,
+          page: page(subscribeOptions?.stream),
+          signal,
+          waitAtMost: (wait) => Effect.asVoid(Effect.timeoutOption(wait, poll))
+        }),
+      streams: (prefix = "") =>
+        attempt(() => statements.streams.all(prefix).map((row) => String(row["name"])))
+    }
+    return shape
+  })
+
+/**
+ * A journal in one file, closed with the layer's scope.
+ *
+ * @example
+ * ```ts
+ * import { journalSqlite } from "@stillpoint/core"
+ *
+ * export const layer = journalSqlite({ path: "runs.journal" })
+ * ```
+ */
+export const journalSqlite = (options: SqliteJournalOptions): Layer.Layer<Journal, JournalError> =>
+  Layer.effect(Journal, makeSqliteJournal(options))
