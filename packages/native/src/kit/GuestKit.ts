@@ -1,0 +1,289 @@
+/**
+ * The guest kit: a stock kernel and a static busybox from Debian's archive, and the agent of this package.
+ *
+ * Fetched once, verified, cached; afterwards it works without a network.
+ *
+ * @module
+ */
+import { Context, Effect, Layer, Option } from "effect"
+import { existsSync } from "node:fs"
+import { access, readFile, rm } from "node:fs/promises"
+import { homedir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { Archive, requirePackage } from "./archive/Archive.ts"
+import type { OnProgress } from "./archive/download.ts"
+import type { ArchivePackage } from "./archive/PackageIndex.ts"
+import { extract, type Wanted } from "./deb/extract.ts"
+import { buildInitramfs, type GuestPrograms } from "./initramfs/Initramfs.ts"
+import type { GuestConfigInput } from "./initramfs/GuestConfig.ts"
+import type { InitramfsError } from "./initramfs/InitramfsError.ts"
+import {
+  downloadPath,
+  loadSubstitute,
+  loadUnpacked,
+  storeSubstitute,
+  storeUnpacked,
+  type UnpackedFiles
+} from "./KitCache.ts"
+import { FileUnusable, KitError, PrerequisiteMissing } from "./KitError.ts"
+import { type KitLock, type LockedPackage, readLock, writeLock } from "./KitLock.ts"
+
+/** Where the kit keeps and finds things, and whom it tells. */
+export interface GuestKitConfig {
+  /** The cache. */
+  readonly directory: string
+  readonly lockPath: string
+  /** The built agent. */
+  readonly agentPath: string
+  /** Told what a person should know, one line each: a substitute was taken, a damaged file was dropped. */
+  readonly onNotice: (line: string) => void
+  readonly onProgress: OnProgress
+}
+
+/** The kit's files on this machine. */
+export interface KitFiles {
+  readonly kernelPath: string
+  readonly kernelVersion: string
+  readonly busyboxPath: string
+  readonly busyboxVersion: string
+  /** Kernel modules by name, e.g. `virtio_mmio`. */
+  readonly modulePaths: ReadonlyMap<string, string>
+}
+
+const packageRoot = fileURLToPath(new URL("../../", import.meta.url))
+const repositoryRoot = join(packageRoot, "../..")
+
+/**
+ * The cache's place: `STILLPOINT_KIT_DIR`; else `.cache/guest-kit` of the repository that this package
+ * lies in; else the user's cache folder.
+ */
+export const defaultDirectory = (environment: NodeJS.ProcessEnv = process.env): string => {
+  const named = environment["STILLPOINT_KIT_DIR"]
+  if (named !== undefined && named !== "") return named
+  if (existsSync(join(repositoryRoot, "pnpm-workspace.yaml"))) return join(repositoryRoot, ".cache/guest-kit")
+  const cache = environment["XDG_CACHE_HOME"]
+  return join(cache !== undefined && cache !== "" ? cache : join(homedir(), ".cache"), "stillpoint/guest-kit")
+}
+
+/** The places of this package, and silence. */
+export const defaultGuestKitConfig = (): GuestKitConfig => ({
+  directory: defaultDirectory(),
+  lockPath: join(packageRoot, "guest-kit.lock.json"),
+  agentPath: join(packageRoot, "agent/build/agent"),
+  onNotice: () => {},
+  onProgress: () => {}
+})
+
+const kernelMeta = "linux-image-riscv64"
+const isKernel = (name: string): boolean => /^linux-image-[0-9][0-9a-z.+]*-riscv64$/.test(name)
+const busyboxName = "busybox-static"
+
+const moduleIn = (folder: string, name: string): Wanted => ({
+  path: new RegExp(`(^|/)lib/modules/[^/]+/kernel/drivers/${folder}/${name}\\.ko(\\.xz|\\.zst|\\.gz)?$`),
+  as: name,
+  required: false
+})
+
+const wantedOf: Readonly<Record<"kernel" | "busybox", ReadonlyArray<Wanted>>> = {
+  kernel: [
+    { path: /^boot\/vmlinu[xz]-[^/]+$/, as: "vmlinux", required: true },
+    moduleIn("virtio", "virtio_mmio"),
+    moduleIn("char/hw_random", "virtio-rng")
+  ],
+  busybox: [{ path: /^(usr\/)?bin\/busybox$/, as: "busybox", required: true }]
+}
+
+const locked = (item: ArchivePackage): LockedPackage => ({
+  name: item.name,
+  version: item.version,
+  filename: item.filename,
+  sizeBytes: item.sizeBytes,
+  sha256: item.sha256
+})
+
+/** The newest kernel and busybox of the archive's signed index. */
+const newest = Effect.fn("GuestKit.newest")(function* (archive: Archive["Service"]) {
+  const { config } = archive
+  const found = yield* archive.find((name) => name === kernelMeta || name === busyboxName || isKernel(name))
+  const meta = yield* requirePackage(config, found, kernelMeta)
+  // The meta package names the kernel that is current; others may linger in the index.
+  const concrete = meta.depends.find(isKernel) ?? kernelMeta
+  return {
+    formatVersion: 1,
+    suite: config.suite,
+    architecture: config.architecture,
+    kernel: locked(yield* requirePackage(config, found, concrete)),
+    busybox: locked(yield* requirePackage(config, found, busyboxName))
+  } satisfies KitLock
+})
+
+const isGone = (error: KitError): boolean =>
+  error.reason._tag === "ArchiveUnreachable" && (error.reason.status === 404 || error.reason.status === 410)
+
+/** Fetches and unpacks exactly this package, unless its files are here. */
+const obtain = Effect.fn("GuestKit.obtain")(function* (
+  config: GuestKitConfig,
+  archive: Archive["Service"],
+  part: "kernel" | "busybox",
+  item: LockedPackage
+) {
+  const dropped = (path: string) => config.onNotice(`${path} was damaged and is fetched again`)
+  const here = yield* loadUnpacked(config.directory, item.sha256, dropped)
+  if (Option.isSome(here)) return here.value
+  const deb = downloadPath(config.directory, item.sha256)
+  const remove = Effect.promise(() => rm(deb, { force: true }).catch(() => undefined))
+  return yield* archive.fetch(item, deb, config.onProgress).pipe(
+    Effect.andThen(extract(deb, wantedOf[part])),
+    Effect.flatMap((files) => storeUnpacked(config.directory, item, files)),
+    Effect.ensuring(remove)
+  )
+})
+
+/** The files of the locked package, or, where the archive no longer holds it, of the newest. */
+const obtainLocked = Effect.fn("GuestKit.obtainLocked")(function* (
+  config: GuestKitConfig,
+  archive: Archive["Service"],
+  part: "kernel" | "busybox",
+  item: LockedPackage
+) {
+  const withVersion = (version: string) => (files: UnpackedFiles) => ({ version, files })
+  const say = (found: LockedPackage) =>
+    config.onNotice(
+      `the archive no longer holds ${item.name} ${item.version}, which is locked; ` +
+        `${found.name} ${found.version} is used instead (re-lock with: make kit-lock)`
+    )
+  const substitute = yield* loadSubstitute(config.directory, item.sha256)
+  if (Option.isSome(substitute)) {
+    const found = substitute.value
+    say(found)
+    return withVersion(found.version)(yield* obtain(config, archive, part, found))
+  }
+  return yield* obtain(config, archive, part, item).pipe(
+    Effect.map(withVersion(item.version)),
+    Effect.catch(
+      Effect.fnUntraced(function* (error: KitError) {
+        if (!isGone(error)) return yield* error
+        const found = (yield* newest(archive))[part]
+        // The index still names it: the archive is at fault, and nothing newer is to be had.
+        if (found.sha256 === item.sha256) return yield* error
+        say(found)
+        const files = yield* obtain(config, archive, part, found)
+        yield* storeSubstitute(config.directory, item.sha256, found)
+        return withVersion(found.version)(files)
+      })
+    )
+  )
+})
+
+const requiredPath = (files: UnpackedFiles, name: string): Effect.Effect<string, KitError> => {
+  const path = files.get(name)
+  if (path !== undefined) return Effect.succeed(path)
+  return Effect.fail(new KitError({ reason: new FileUnusable({ path: name, detail: "it is not in the kit's cache" }) }))
+}
+
+const ensure = Effect.fn("GuestKit.ensure")(function* (config: GuestKitConfig, archive: Archive["Service"]) {
+  const lock = yield* readLock(config.lockPath)
+  const kernel = yield* obtainLocked(config, archive, "kernel", lock.kernel)
+  const busybox = yield* obtainLocked(config, archive, "busybox", lock.busybox)
+  const modulePaths = new Map(kernel.files)
+  modulePaths.delete("vmlinux")
+  return {
+    kernelPath: yield* requiredPath(kernel.files, "vmlinux"),
+    kernelVersion: kernel.version,
+    busyboxPath: yield* requiredPath(busybox.files, "busybox"),
+    busyboxVersion: busybox.version,
+    modulePaths
+  } satisfies KitFiles as KitFiles
+})
+
+const readProgram = (path: string): Effect.Effect<Uint8Array, KitError> =>
+  Effect.tryPromise({
+    try: async () => new Uint8Array(await readFile(path)),
+    catch: (cause) => new KitError({ reason: new FileUnusable({ path, detail: String(cause) }) })
+  })
+
+const readAgent = Effect.fn("GuestKit.readAgent")(function* (path: string) {
+  const built = yield* Effect.promise(() =>
+    access(path).then(
+      () => true,
+      () => false
+    )
+  )
+  if (built) return yield* readProgram(path)
+  return yield* new KitError({
+    reason: new PrerequisiteMissing({
+      what: `the guest agent (${path})`,
+      install: "build it with: make -C packages/native/agent"
+    })
+  })
+})
+
+/** The guest tells from a module's file name whether the kernel is to decompress it. */
+const moduleFileName = (name: string, content: Uint8Array): string => {
+  const magic = Buffer.from(content.subarray(0, 6)).toString("hex")
+  if (magic.startsWith("fd377a585a00")) return `${name}.ko.xz`
+  if (magic.startsWith("28b52ffd")) return `${name}.ko.zst`
+  return magic.startsWith("1f8b") ? `${name}.ko.gz` : `${name}.ko`
+}
+
+const readPrograms = Effect.fn("GuestKit.readPrograms")(function* (config: GuestKitConfig, files: KitFiles) {
+  const modules = new Map<string, { readonly fileName: string; readonly content: Uint8Array }>()
+  for (const [name, path] of files.modulePaths) {
+    const content = yield* readProgram(path)
+    modules.set(name, { fileName: moduleFileName(name, content), content })
+  }
+  const programs: GuestPrograms = {
+    agent: yield* readAgent(config.agentPath),
+    busybox: yield* readProgram(files.busyboxPath),
+    modules
+  }
+  return programs
+})
+
+/** Runs `effect` until it has succeeded once; failures are tried anew. */
+const onceSucceeded = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> => {
+  let held = Option.none<A>()
+  const keep = (value: A) =>
+    Effect.sync(() => {
+      held = Option.some(value)
+    })
+  return Effect.suspend(() => (Option.isSome(held) ? Effect.succeed(held.value) : Effect.tap(effect, keep)))
+}
+
+/** The service that has the guest kit ready. */
+export class GuestKit extends Context.Service<
+  GuestKit,
+  {
+    /** The kit's files, fetched and verified first if they are not here. */
+    readonly files: Effect.Effect<KitFiles, KitError>
+    /** The agent, busybox and modules, read into memory once. */
+    readonly programs: Effect.Effect<GuestPrograms, KitError>
+    /** An initial RAM file system for a guest of that configuration. */
+    readonly initramfs: (config: GuestConfigInput) => Effect.Effect<Uint8Array, KitError | InitramfsError>
+    /** Writes a lock of the newest packages, and returns it. */
+    readonly lock: Effect.Effect<KitLock, KitError>
+  }
+>()("@stillpoint/native/kit/GuestKit") {
+  /** The kit at the places of `config`; needs an {@link Archive}. */
+  static readonly layerNoDeps = (config: GuestKitConfig) =>
+    Layer.effect(
+      GuestKit,
+      Effect.gen(function* () {
+        const archive = yield* Archive
+        const files = onceSucceeded(ensure(config, archive))
+        const programs = onceSucceeded(Effect.flatMap(files, (found) => readPrograms(config, found)))
+        return GuestKit.of({
+          files,
+          programs,
+          initramfs: (input) => Effect.flatMap(programs, (found) => buildInitramfs(found, input)),
+          lock: Effect.tap(newest(archive), (lock) => writeLock(config.lockPath, lock))
+        })
+      })
+    )
+
+  /** The kit of this package, from Debian's archive. */
+  static readonly layer = Layer.unwrap(Effect.sync(() => GuestKit.layerNoDeps(defaultGuestKitConfig()))).pipe(
+    Layer.provide(Archive.layer)
+  )
+}

@@ -1,0 +1,105 @@
+/**
+ * Everything that can go wrong with the guest kit: one public error, each cause with a name of its own.
+ *
+ * @module
+ */
+import { Schema } from "effect"
+
+/** The archive did not answer, or answered with an error. */
+export class ArchiveUnreachable extends Schema.TaggedError<ArchiveUnreachable>()("ArchiveUnreachable", {
+  url: Schema.String,
+  /** HTTP status, or `null` when there was no answer. */
+  status: Schema.NullOr(Schema.Int),
+  detail: Schema.String
+}) {
+  override get message(): string {
+    const found = this.status === null ? this.detail : `status ${this.status} (${this.detail})`
+    return `expected ${this.url} to be served, found ${found}; the guest kit needs the archive once, then works offline`
+  }
+}
+
+/** Bytes are not those that a signed or locked digest names. Nothing of them is kept. */
+export class DigestMismatch extends Schema.TaggedError<DigestMismatch>()("DigestMismatch", {
+  source: Schema.String,
+  expectedSha256: Schema.String,
+  foundSha256: Schema.String,
+  expectedBytes: Schema.Int,
+  foundBytes: Schema.Int
+}) {
+  override get message(): string {
+    return (
+      `${this.source}: expected ${this.expectedBytes} bytes with SHA-256 ${this.expectedSha256}, ` +
+      `found ${this.foundBytes} bytes with ${this.foundSha256}; it was refused`
+    )
+  }
+}
+
+/** The release index is not signed by a key of the keyring. */
+export class SignatureInvalid extends Schema.TaggedError<SignatureInvalid>()("SignatureInvalid", {
+  source: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `${this.source}: expected a signature by a key of Debian's archive, found: ${this.detail}`
+  }
+}
+
+/** A program or keyring that the kit needs is not on this machine. */
+export class PrerequisiteMissing extends Schema.TaggedError<PrerequisiteMissing>()("PrerequisiteMissing", {
+  what: Schema.String,
+  install: Schema.String
+}) {
+  override get message(): string {
+    return `${this.what} is missing; ${this.install}`
+  }
+}
+
+/** A signed index, a package or a lock file does not have the form that it must have. */
+export class FormatInvalid extends Schema.TaggedError<FormatInvalid>()("FormatInvalid", {
+  source: Schema.String,
+  expected: Schema.String,
+  found: Schema.String
+}) {
+  override get message(): string {
+    return `${this.source}: expected ${this.expected}, found ${this.found}`
+  }
+}
+
+/** The archive's index names no such package. */
+export class PackageUnknown extends Schema.TaggedError<PackageUnknown>()("PackageUnknown", {
+  name: Schema.String,
+  source: Schema.String
+}) {
+  override get message(): string {
+    return `expected the package ${this.name} in ${this.source}, found none`
+  }
+}
+
+/** A file of the kit cannot be read or written on this machine. */
+export class FileUnusable extends Schema.TaggedError<FileUnusable>()("FileUnusable", {
+  path: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `${this.path} cannot be used: ${this.detail}`
+  }
+}
+
+/** What a kit error may be about. */
+export const KitReason = Schema.Union([
+  ArchiveUnreachable,
+  DigestMismatch,
+  SignatureInvalid,
+  PrerequisiteMissing,
+  FormatInvalid,
+  PackageUnknown,
+  FileUnusable
+])
+export type KitReason = typeof KitReason.Type
+
+/** The guest kit could not be had; `reason` says why. */
+export class KitError extends Schema.TaggedError<KitError>()("KitError", { reason: KitReason }) {
+  override get message(): string {
+    return this.reason.message
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * The guest kit on the command line.
+ *
+ * ```text
+ * node packages/native/src/kit/cli.ts fetch
+ * node packages/native/src/kit/cli.ts lock
+ * node packages/native/src/kit/cli.ts initramfs --out FILE [--config FILE] [-- PROGRAM ARGUMENT...]
+ * ```
+ *
+ * @module
+ */
+import { Effect, Layer } from "effect"
+import { readFile, rename, writeFile } from "node:fs/promises"
+import { parseArgs } from "node:util"
+import { Archive } from "./archive/Archive.ts"
+import { defaultGuestKitConfig, GuestKit } from "./GuestKit.ts"
+import { FileUnusable, KitError } from "./KitError.ts"
+import type { GuestConfigInput } from "./initramfs/GuestConfig.ts"
+
+const usage = `usage: cli.ts fetch
+       cli.ts lock
+       cli.ts initramfs --out FILE [--config FILE] [-- PROGRAM ARGUMENT...]
+`
+
+const say = (line: string): void => void process.stderr.write(`${line}\n`)
+
+const mebibytes = (bytes: number): string => (bytes / (1 << 20)).toFixed(1)
+
+/** On a terminal one line that is written over; elsewhere a line for every tenth. */
+const progress = () => {
+  let last = -1
+  return (url: string, done: number, total: number): void => {
+    const name = url.slice(url.lastIndexOf("/") + 1)
+    const tenth = Math.floor((10 * done) / Math.max(total, 1))
+    const text = `guest kit: ${name} ${mebibytes(done)} of ${mebibytes(total)} MiB`
+    if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${text}${done === total ? "\n" : ""}`)
+    else if (tenth !== last) say(text)
+    last = tenth
+  }
+}
+
+const fetchKit = Effect.gen(function* () {
+  const files = yield* (yield* GuestKit).files
+  say(`guest kit: kernel ${files.kernelVersion}, busybox ${files.busyboxVersion}`)
+  process.stdout.write(`${files.kernelPath}\n${files.busyboxPath}\n`)
+})
+
+const lockKit = Effect.gen(function* () {
+  const lock = yield* (yield* GuestKit).lock
+  say(`locked ${lock.kernel.name} ${lock.kernel.version} and ${lock.busybox.name} ${lock.busybox.version}`)
+})
+
+const unusable = (path: string) => (cause: unknown) =>
+  new KitError({ reason: new FileUnusable({ path, detail: cause instanceof Error ? cause.message : String(cause) }) })
+
+const writeInitramfs = Effect.fn(function* (out: string, configPath: string | undefined, argv: ReadonlyArray<string>) {
+  const read =
+    configPath === undefined
+      ? Effect.succeed({})
+      : Effect.tryPromise({
+          try: async () => JSON.parse(await readFile(configPath, "utf8")) as GuestConfigInput,
+          catch: unusable(configPath)
+        })
+  const config: GuestConfigInput = yield* read
+  const [program, ...rest] = argv
+  const workload = program === undefined ? {} : { workload: { argv: [program, ...rest] as const } }
+  const archive = yield* (yield* GuestKit).initramfs({ ...config, ...workload })
+  yield* Effect.tryPromise({
+    try: async () => {
+      await writeFile(`${out}.partial`, archive)
+      await rename(`${out}.partial`, out)
+    },
+    catch: unusable(out)
+  })
+  say(`${out}: ${archive.length} bytes`)
+})
+
+const command = () => {
+  const { positionals, values } = parseArgs({
+    allowPositionals: true,
+    options: { out: { type: "string" }, config: { type: "string" } }
+  })
+  const [name, ...argv] = positionals
+  if (name === "fetch" && argv.length === 0) return fetchKit
+  if (name === "lock" && argv.length === 0) return lockKit
+  if (name === "initramfs" && values.out !== undefined) return writeInitramfs(values.out, values.config, argv)
+  return undefined
+}
+
+const parsed = (() => {
+  try {
+    return command()
+  } catch (error) {
+    say(error instanceof Error ? error.message : String(error))
+    return undefined
+  }
+})()
+
+if (parsed === undefined) {
+  process.stderr.write(usage)
+  process.exitCode = 64
+} else {
+  const config = {
+    ...defaultGuestKitConfig(),
+    onNotice: (line: string) => say(`guest kit: ${line}`),
+    onProgress: progress()
+  }
+  const kit = GuestKit.layerNoDeps(config).pipe(Layer.provide(Archive.layer))
+  const stop = new AbortController()
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort())
+  await Effect.runPromise(parsed.pipe(Effect.provide(kit)), { signal: stop.signal }).catch((error: unknown) => {
+    say(`guest kit: ${error instanceof Error ? error.message : String(error)}`)
+    process.exitCode = 1
+  })
+}

@@ -1,0 +1,36 @@
+/**
+ * The guest kit: kernel, busybox and agent, and initial RAM file systems made of them.
+ *
+ * @module
+ */
+export { Archive, type ArchiveConfig, debianTrixie } from "./archive/Archive.ts"
+export { type Clearsigned, splitClearsigned } from "./archive/clearsigned.ts"
+export { compareDebianVersions } from "./archive/debianVersion.ts"
+export type { OnProgress } from "./archive/download.ts"
+export type { ArchivePackage } from "./archive/PackageIndex.ts"
+export type { Described } from "./archive/ReleaseIndex.ts"
+export { SignatureVerifier } from "./archive/SignatureVerifier.ts"
+export { defaultDirectory, defaultGuestKitConfig, GuestKit, type GuestKitConfig, type KitFiles } from "./GuestKit.ts"
+export { type CpioEntry, readCpio, writeCpio } from "./initramfs/cpio.ts"
+export { GuestConfig, type GuestConfigInput, GuestFile, Workload } from "./initramfs/GuestConfig.ts"
+export { buildInitramfs, type GuestPrograms } from "./initramfs/Initramfs.ts"
+export {
+  ConfigInvalid,
+  GuestPathRefused,
+  HostFileUnreadable,
+  InitramfsError,
+  type InitramfsReason,
+  TooLarge
+} from "./initramfs/InitramfsError.ts"
+export {
+  ArchiveUnreachable,
+  DigestMismatch,
+  FileUnusable,
+  FormatInvalid,
+  KitError,
+  type KitReason,
+  PackageUnknown,
+  PrerequisiteMissing,
+  SignatureInvalid
+} from "./KitError.ts"
+export { KitLock, LockedPackage } from "./KitLock.ts"

@@ -1,0 +1,101 @@
+/**
+ * What a guest is to do once its kernel is up: the agent's configuration and the files of its root.
+ *
+ * @module
+ */
+import { Effect, Schema } from "effect"
+
+/** A path in the guest: absolute, without empty, `.` or `..` parts. */
+export const isGuestPath = (path: string): boolean =>
+  path.startsWith("/") &&
+  path.length > 1 &&
+  Buffer.byteLength(path) <= 1024 &&
+  !path.includes("\0") &&
+  path
+    .slice(1)
+    .split("/")
+    .every((part) => part !== "" && part !== "." && part !== "..")
+
+export const GuestPath = Schema.String.check(
+  Schema.makeFilter(isGuestPath, { expected: "an absolute guest path without empty, . or .. parts" })
+)
+
+const isPlain = (text: string): boolean => !text.includes("\0")
+const Plain = Schema.String.check(Schema.makeFilter(isPlain, { expected: "a string without NUL characters" }))
+const EnvironmentName = Schema.String.check(Schema.isPattern(/^[^=\0]+$/))
+const Hostname = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$/))
+const Mode = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 0o7777 }))
+
+const defaultTo = <S extends Schema.Top>(schema: S, value: S["Encoded"]) =>
+  schema.pipe(Schema.withDecodingDefaultKey(Effect.succeed(value)))
+
+/** The program that the machine exists for. */
+export const Workload = Schema.Struct({
+  /** The program and its arguments. Without a slash it is searched in the `PATH` of `env`. */
+  argv: Schema.NonEmptyArray(Plain),
+  /** Added to `PATH`, `HOME` and `TERM`. */
+  env: defaultTo(Schema.Record(EnvironmentName, Plain), {}),
+  cwd: defaultTo(Schema.Union([GuestPath, Schema.Literal("/")]), "/")
+})
+
+/** A file of the guest's root: its content, or a file of the host to read it from. */
+export const GuestFile = Schema.Union([
+  Schema.Struct({ content: Schema.Union([Schema.String, Schema.Uint8Array]), mode: defaultTo(Mode, 0o644) }),
+  Schema.Struct({ from: Schema.NonEmptyString, mode: defaultTo(Mode, 0o644) })
+])
+
+/**
+ * A guest's configuration. Everything has a default but the workload; without one the agent just serves
+ * the host.
+ */
+export const GuestConfig = Schema.Struct({
+  workload: Schema.optionalKey(Workload),
+  /** `timed`: the workload starts `holdNanos` after pre-exec, or at the host's go; `untilGo`: only then. */
+  hold: defaultTo(Schema.Literals(["timed", "untilGo"]), "timed"),
+  /** Guest nanoseconds. */
+  holdNanos: defaultTo(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 9_000_000_000_000 })), 100_000_000),
+  /** Guest milliseconds between heartbeats; 0: none. */
+  heartbeatMillis: defaultTo(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 86_400_000 })), 100),
+  hostname: defaultTo(Hostname, "stillpoint"),
+  /** How listeners are noticed: at the system call, by scanning every 20 ms, or not at all. */
+  listeners: defaultTo(Schema.Literals(["seccomp", "scan", "off"]), "seccomp"),
+  /** Leaves the workload every capability, and with them a way to the control port. */
+  privileged: defaultTo(Schema.Boolean, false),
+  /** Also prints `heartbeat counter=N` and `workload-pre-exec` on the console. */
+  consoleMarkers: defaultTo(Schema.Boolean, false),
+  /** The agent's serial line to the host. */
+  controlPort: defaultTo(GuestPath, "/dev/ttyS1"),
+  /** Kernel modules to load, in order: names of the kit's (`virtio_mmio`, `virtio-rng`) or guest paths of your own. */
+  modules: defaultTo(Schema.Array(Schema.NonEmptyString), []),
+  files: defaultTo(Schema.Record(GuestPath, GuestFile), {}),
+  /** Symbolic links: path to target. */
+  links: defaultTo(Schema.Record(GuestPath, Plain), {}),
+  directories: defaultTo(Schema.Array(GuestPath), [])
+})
+/** A configuration with every default filled in. */
+export type GuestConfig = typeof GuestConfig.Type
+/** A configuration as one writes it. */
+export type GuestConfigInput = typeof GuestConfig.Encoded
+
+const escape = (value: string): string => value.replaceAll("%", "%25").replaceAll("\n", "%0A")
+
+/** The text of the agent's configuration file. `modulePaths` are the guest paths of the configuration's modules. */
+export const encodeAgentConf = (config: GuestConfig, modulePaths: ReadonlyArray<string>): string => {
+  const lines: Array<readonly [key: string, value: string]> = []
+  for (const argument of config.workload?.argv ?? []) lines.push(["argv", argument])
+  const env = Object.entries(config.workload?.env ?? {}).sort(([a], [b]) => (a < b ? -1 : 1))
+  for (const [name, value] of env) lines.push(["env", `${name}=${value}`])
+  for (const path of modulePaths) lines.push(["module", path])
+  lines.push(
+    ["cwd", config.workload?.cwd ?? "/"],
+    ["hold", config.hold],
+    ["holdNanos", String(config.holdNanos)],
+    ["heartbeatMillis", String(config.heartbeatMillis)],
+    ["hostname", config.hostname],
+    ["listeners", config.listeners],
+    ["port", config.controlPort],
+    ["privileged", config.privileged ? "1" : "0"],
+    ["consoleMarkers", config.consoleMarkers ? "1" : "0"]
+  )
+  return lines.map(([key, value]) => `${key}=${escape(value)}\n`).join("")
+}

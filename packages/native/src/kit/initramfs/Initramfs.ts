@@ -1,0 +1,214 @@
+/**
+ * Builds a guest's initial RAM file system: the agent, busybox, the configuration, and what a user adds.
+ *
+ * ```text
+ * /init                     the agent
+ * /stillpoint/agent.conf    its configuration
+ * /stillpoint/modules/      kernel modules that the configuration names
+ * /bin                      busybox and its links, stillpoint-emit
+ * /etc                      passwd, group, hosts
+ * ```
+ *
+ * The archive is not compressed: unpacking it costs the guest less than decompressing would.
+ *
+ * @module
+ */
+import { Effect, Schema } from "effect"
+import { readFile, stat } from "node:fs/promises"
+import { applets } from "./applets.ts"
+import { type CpioEntry, writeCpio } from "./cpio.ts"
+import { encodeAgentConf, GuestConfig, type GuestConfigInput } from "./GuestConfig.ts"
+import { ConfigInvalid, GuestPathRefused, HostFileUnreadable, InitramfsError, TooLarge } from "./InitramfsError.ts"
+
+/** The programs that every guest has. */
+export interface GuestPrograms {
+  /** The agent, a static executable for the guest's architecture. */
+  readonly agent: Uint8Array
+  /** A static busybox. */
+  readonly busybox: Uint8Array
+  /** Kernel modules by name: the file's name and content. */
+  readonly modules: ReadonlyMap<string, { readonly fileName: string; readonly content: Uint8Array }>
+}
+
+/** The agent reads no more of its configuration. */
+const agentConfBytesMax = 131_071
+/** No guest of the embedded engine could unpack more. */
+const archiveBytesMax = 1 << 30
+
+/** Mounted over before the workload runs: what lies there could never be seen. */
+const mountPoints = ["/proc", "/sys", "/dev", "/run", "/tmp"]
+
+const folders = [
+  "/bin",
+  "/dev",
+  "/etc",
+  "/proc",
+  "/root",
+  "/run",
+  "/sbin",
+  "/stillpoint",
+  "/sys",
+  "/tmp",
+  "/usr/bin",
+  "/var"
+]
+
+const accounts: Readonly<Record<string, string>> = {
+  "/etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n",
+  "/etc/group": "root:x:0:\nnogroup:x:65534:\n",
+  "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n"
+}
+
+type Node = Omit<CpioEntry, "path">
+
+const none = new Uint8Array()
+const utf8 = new TextEncoder()
+const directory: Node = { kind: "directory", mode: 0o755, content: none, device: [0, 0] }
+const file = (content: Uint8Array, mode: number): Node => ({ kind: "file", mode, content, device: [0, 0] })
+const link = (target: string): Node => ({ kind: "symlink", mode: 0o777, content: utf8.encode(target), device: [0, 0] })
+
+const refuse = (path: string, why: string) => new InitramfsError({ reason: new GuestPathRefused({ path, why }) })
+const tooLarge = (what: string, limitBytes: number, foundBytes: number) =>
+  new InitramfsError({ reason: new TooLarge({ what, limitBytes, foundBytes }) })
+
+/** A root being filled: paths to what is there. */
+class Root {
+  private readonly nodes = new Map<string, Node>()
+
+  /** Puts what every guest has; a user's file may take its place unless it is `fixed`. */
+  readonly fixed = new Set<string>()
+
+  put(path: string, node: Node): void {
+    this.nodes.set(path, node)
+  }
+
+  /** Puts what the user asks for, or says why not. */
+  add(path: string, node: Node): string | undefined {
+    if (this.fixed.has(path)) return "the agent needs its own file there"
+    const hidden = mountPoints.find((point) => path === point || path.startsWith(`${point}/`))
+    if (hidden !== undefined) return `a file system is mounted over ${hidden}`
+    const known = this.nodes.get(path)
+    if (node.kind === "directory" && known?.kind === "directory") return undefined
+    if (known?.kind === "directory") return "there is a directory"
+    if (node.kind === "directory" && known !== undefined) return "there is a file"
+    this.nodes.set(path, node)
+    return undefined
+  }
+
+  /** The entries in an order in which they can be unpacked; a path whose parent is no directory is refused. */
+  entries(): ReadonlyArray<CpioEntry> | InitramfsError {
+    // Parents that are added on the way are visited too, and need nothing more.
+    for (const path of this.nodes.keys()) {
+      for (let end = path.lastIndexOf("/"); end > 0; end = path.lastIndexOf("/", end - 1)) {
+        const parent = path.slice(0, end)
+        const known = this.nodes.get(parent)
+        if (known === undefined) this.nodes.set(parent, directory)
+        else if (known.kind !== "directory") return refuse(path, `${parent} is not a directory`)
+      }
+    }
+    return [...this.nodes]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([path, node]) => Object.assign({ path: path.slice(1) }, node))
+  }
+}
+
+const readHostFile = (path: string): Effect.Effect<Uint8Array, InitramfsError> =>
+  Effect.tryPromise({
+    try: async () => {
+      const { size } = await stat(path)
+      if (size > archiveBytesMax) throw tooLarge(path, archiveBytesMax, size)
+      return new Uint8Array(await readFile(path))
+    },
+    catch: (cause) => {
+      if (cause instanceof InitramfsError) return cause
+      const detail = cause instanceof Error ? cause.message : String(cause)
+      return new InitramfsError({ reason: new HostFileUnreadable({ path, detail }) })
+    }
+  })
+
+const standardRoot = (programs: GuestPrograms): Root => {
+  const root = new Root()
+  for (const path of folders) root.put(path, directory)
+  // The kernel opens it for process 1 before anything is mounted.
+  root.put("/dev/console", { kind: "characterDevice", mode: 0o600, content: none, device: [5, 1] })
+  root.put("/init", file(programs.agent, 0o755))
+  root.put("/bin/busybox", file(programs.busybox, 0o755))
+  for (const name of applets) root.put(`/bin/${name}`, link("busybox"))
+  root.put("/bin/stillpoint-emit", link("/init"))
+  for (const [path, text] of Object.entries(accounts)) root.put(path, file(utf8.encode(text), 0o644))
+  for (const path of ["/init", "/bin/stillpoint-emit", "/stillpoint", "/stillpoint/agent.conf"]) root.fixed.add(path)
+  return root
+}
+
+/** Puts the modules that come with the kit into the root. Returns the guest paths of all, in order. */
+const addModules = Effect.fnUntraced(function* (root: Root, programs: GuestPrograms, config: GuestConfig) {
+  const paths: Array<string> = []
+  for (const name of config.modules) {
+    if (name.startsWith("/")) {
+      if (config.files[name] === undefined) return yield* refuse(name, "this module is not among the files")
+      paths.push(name)
+      continue
+    }
+    const module = programs.modules.get(name)
+    if (module === undefined) {
+      const known = [...programs.modules.keys()].join(", ")
+      return yield* refuse(name, `the kit has no such kernel module, only ${known || "none"}`)
+    }
+    const path = `/stillpoint/modules/${module.fileName}`
+    root.put(path, file(module.content, 0o644))
+    paths.push(path)
+  }
+  return paths
+})
+
+const addUserFiles = Effect.fnUntraced(function* (root: Root, config: GuestConfig) {
+  for (const path of config.directories) {
+    const why = root.add(path, directory)
+    if (why !== undefined) return yield* refuse(path, why)
+  }
+  for (const [path, wanted] of Object.entries(config.files)) {
+    const content = "from" in wanted ? yield* readHostFile(wanted.from) : wanted.content
+    const bytes = typeof content === "string" ? utf8.encode(content) : content
+    const why = root.add(path, file(bytes, wanted.mode))
+    if (why !== undefined) return yield* refuse(path, why)
+  }
+  for (const [path, target] of Object.entries(config.links)) {
+    const why = root.add(path, link(target))
+    if (why !== undefined) return yield* refuse(path, why)
+  }
+})
+
+/**
+ * Builds the archive. The same input gives the same bytes.
+ *
+ * @example
+ * ```ts
+ * import { buildInitramfs } from "@stillpoint/native/kit"
+ * import { Effect } from "effect"
+ *
+ * const programs = { agent: new Uint8Array(), busybox: new Uint8Array(), modules: new Map() }
+ * const archive = buildInitramfs(programs, { workload: { argv: ["/bin/sh", "-c", "echo hello"] } })
+ * console.log((await Effect.runPromise(archive)).length > 1000) // true
+ * ```
+ */
+export const buildInitramfs = Effect.fn("Initramfs.build")(function* (
+  programs: GuestPrograms,
+  input: GuestConfigInput
+): Effect.fn.Return<Uint8Array, InitramfsError> {
+  const config = yield* Schema.decodeUnknownEffect(GuestConfig, { errors: "all", onExcessProperty: "error" })(
+    input
+  ).pipe(Effect.mapError((error) => new InitramfsError({ reason: new ConfigInvalid({ problems: error.message }) })))
+  const root = standardRoot(programs)
+  const modules = yield* addModules(root, programs, config)
+  yield* addUserFiles(root, config)
+  const conf = utf8.encode(encodeAgentConf(config, modules))
+  if (conf.length > agentConfBytesMax) {
+    return yield* tooLarge("the workload's arguments and environment", agentConfBytesMax, conf.length)
+  }
+  root.put("/stillpoint/agent.conf", file(conf, 0o644))
+  const entries = root.entries()
+  if (entries instanceof InitramfsError) return yield* entries
+  const total = entries.reduce((sum, entry) => sum + entry.content.length, 0)
+  if (total > archiveBytesMax) return yield* tooLarge("the guest's files", archiveBytesMax, total)
+  return writeCpio(entries)
+})
