@@ -11,7 +11,7 @@ pnpm := $(CURDIR)/.tools/pnpm/node_modules/.bin/pnpm
 bin := $(CURDIR)/node_modules/.bin
 ARGS ?=
 
-.PHONY: help demo test bench check lint fmt record docs kit-lock setup setup-tools clean distclean
+.PHONY: help demo test bench check lint fmt generate record docs kit-lock setup setup-tools clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -26,7 +26,9 @@ bench: setup ## the figures of the README, in a table and in bench/out/latest.js
 	@scripts/setup/qemu.sh
 	@$(node) bench/main.ts $(ARGS)
 
-check: setup-tools lint ## formats, lints, types, dependency directions; changes nothing
+check: setup-tools lint addon ## formats, lints, types, generated files, dependency directions; changes nothing
+	@echo "checking generated files"
+	@scripts/generateBindings.sh --check
 	@echo "checking types"
 	@$(bin)/tsc -b
 	@echo "checking the directions of dependencies"
@@ -43,6 +45,9 @@ lint: setup-tools ## formatters in check mode, oxlint, clippy
 fmt: setup-tools ## formats everything in place
 	@$(bin)/oxfmt .
 	@cargo fmt
+
+generate: setup-tools addon ## writes the generated files anew
+	@scripts/generateBindings.sh
 
 record: setup ## records the corpus of timelines anew, under fixtures/timelines/
 	@$(node) scripts/record.ts $(ARGS)
@@ -62,10 +67,13 @@ setup-tools:
 setup: setup-tools ## everything that demo and test need; done once, it is not done again
 	@scripts/setup/cross-compiler.sh
 	@scripts/setup/agent.sh
-	@scripts/setup/addon.sh
+	@$(MAKE) --no-print-directory addon
 	@scripts/setup/guest-kit.sh
 
-.PHONY: qemu-if-possible
+.PHONY: addon qemu-if-possible
+addon:
+	@scripts/setup/addon.sh
+
 qemu-if-possible:
 	@scripts/setup/qemu.sh --optional
 

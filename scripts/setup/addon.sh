@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Builds the Rust core and puts it where Node loads it: packages/native/stillpoint.node.
+# Builds the Rust core and puts it where Node loads it: packages/native/stillpoint.node. The declarations of what it
+# exports go to .cache/addon/, where `make check` compares them with the committed ones.
 . "$(dirname "$0")/progress.sh"
-cd "$root"
+cd "$root/packages/native"
 
-target="$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')"
-case "$(uname -s)" in
-  Darwin) library="$target/release/libstillpoint_binding.dylib" ;;
-  *) library="$target/release/libstillpoint_binding.so" ;;
-esac
-if ! cargo build --release --locked -p stillpoint-binding --quiet 2>"$root/.cache/addon.log"; then
+out="$root/.cache/addon"
+mkdir -p "$out"
+[ -f stillpoint.node ] || doing "building the native addon (Rust, some minutes the first time)"
+if ! "$root/node_modules/.bin/napi" build --manifest-path crates/binding/Cargo.toml --package-json-path package.json \
+  --release --no-js --dts addon.d.ts --output-dir "$out" -- --locked >"$root/.cache/addon.log" 2>&1 </dev/null; then
   cat "$root/.cache/addon.log" >&2
   exit 1
 fi
-if ! cmp -s "$library" packages/native/stillpoint.node; then
+if ! cmp -s "$out/stillpoint.node" stillpoint.node; then
   # A new file, never the old one's bytes changed under a process that has it mapped.
-  cp "$library" packages/native/stillpoint.node.new
-  mv -f packages/native/stillpoint.node.new packages/native/stillpoint.node
+  cp "$out/stillpoint.node" stillpoint.node.new
+  mv -f stillpoint.node.new stillpoint.node
   finished "native addon"
 fi

@@ -1,11 +1,15 @@
 //! Everything a machine has said so far, encoded once, read by position as often as one likes.
 
 use crate::event_codec::encode;
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use stillpoint_vmm::event::Event;
 
 /// Encoded bytes after which a new chunk is begun.
 const CHUNK_BYTES: usize = 64 * 1024;
+
+/// Encoded bytes that a log keeps if nothing else was said: more than ten million small events.
+pub const DEFAULT_LIMIT_BYTES: usize = 256 * 1024 * 1024;
 
 type Wake = Box<dyn Fn() + Send + Sync>;
 
@@ -17,17 +21,37 @@ struct Chunk {
     bytes: Vec<u8>,
 }
 
-#[derive(Default)]
 struct Content {
-    chunks: Vec<Chunk>,
-    /// Sequence number of the first event, once there is one.
-    first_seq: Option<u64>,
+    chunks: VecDeque<Chunk>,
+    /// Sequence number of the oldest event that is kept, or of the next one if none is.
+    oldest_seq: u64,
     next_seq: u64,
+    limit_bytes: usize,
     bytes: usize,
     ended: bool,
     wake: Option<Wake>,
     /// The reader has seen everything and wants to be told of more.
     reader_waits: bool,
+}
+
+/// Events that were asked for are no longer kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "event {asked} is no longer kept, the oldest kept is {oldest}: the reader fell behind by more than the log holds; \
+     read events while the guest runs, or raise the limit of the event log"
+)]
+pub struct EventsLost {
+    /// The first event that was asked for.
+    pub asked: u64,
+    /// The first one that is kept.
+    pub oldest: u64,
+}
+
+impl EventsLost {
+    /// The error's fixed name, shared with every language that it is sent to.
+    pub fn name(&self) -> &'static str {
+        "EventsLost"
+    }
 }
 
 /// Events read from a log: `count` of them from `first_seq` on, encoded one after the other.
@@ -47,16 +71,29 @@ pub struct Batch {
 ///
 /// The reader is never called for every event: it is woken once, reads all there is, and is
 /// woken again only when it has read to the end. So a slow reader makes batches larger, and
-/// neither loses an event nor holds up the guest.
-#[derive(Default)]
+/// does not hold up the guest. What a reader has not read when the log passes its limit is
+/// dropped, oldest first, and the reader is told so by name ([`EventsLost`]): a guest that floods
+/// its console does not fill the host's memory.
 pub struct EventLog {
     content: Mutex<Content>,
 }
 
 impl EventLog {
-    /// An empty log.
-    pub fn new() -> Self {
-        Self::default()
+    /// An empty log whose first event will have `first_seq` as its number, and which keeps about
+    /// `limit_bytes` of encoded events.
+    pub fn new(first_seq: u64, limit_bytes: usize) -> Self {
+        Self {
+            content: Mutex::new(Content {
+                chunks: VecDeque::new(),
+                oldest_seq: first_seq,
+                next_seq: first_seq,
+                limit_bytes,
+                bytes: 0,
+                ended: false,
+                wake: None,
+                reader_waits: false,
+            }),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Content> {
@@ -75,9 +112,9 @@ impl EventLog {
         let content = &mut *content;
         for event in events {
             let begin_chunk =
-                content.chunks.last().is_none_or(|chunk| chunk.bytes.len() >= CHUNK_BYTES);
+                content.chunks.back().is_none_or(|chunk| chunk.bytes.len() >= CHUNK_BYTES);
             if begin_chunk {
-                content.chunks.push(Chunk {
+                content.chunks.push_back(Chunk {
                     first_seq: event.seq,
                     starts: Vec::new(),
                     bytes: Vec::with_capacity(if content.chunks.is_empty() {
@@ -87,13 +124,18 @@ impl EventLog {
                     }),
                 });
             }
-            content.first_seq.get_or_insert(event.seq);
             content.next_seq = event.seq + 1;
-            if let Some(chunk) = content.chunks.last_mut() {
+            if let Some(chunk) = content.chunks.back_mut() {
                 let start = chunk.bytes.len();
                 chunk.starts.push(u32::try_from(start).unwrap_or(u32::MAX));
                 encode(event, &mut chunk.bytes);
                 content.bytes += chunk.bytes.len() - start;
+            }
+        }
+        while content.bytes > content.limit_bytes && content.chunks.len() > 1 {
+            if let Some(dropped) = content.chunks.pop_front() {
+                content.bytes -= dropped.bytes.len();
+                content.oldest_seq += dropped.starts.len() as u64;
             }
         }
         content.wake_reader();
@@ -108,10 +150,14 @@ impl EventLog {
         content.wake = None;
     }
 
-    /// Sequence number that the next event will have; `None` before the first.
-    pub fn next_seq(&self) -> Option<u64> {
-        let content = self.lock();
-        content.first_seq.map(|_| content.next_seq)
+    /// Sequence number that the next event will have.
+    pub fn next_seq(&self) -> u64 {
+        self.lock().next_seq
+    }
+
+    /// Sequence number of the oldest event that is kept, or of the next one if none is.
+    pub fn oldest_seq(&self) -> u64 {
+        self.lock().oldest_seq
     }
 
     /// Bytes that the encoded events take.
@@ -119,28 +165,33 @@ impl EventLog {
         self.lock().bytes
     }
 
-    /// Reads from `from_seq` on (or from the first event, if that is later), at most about
-    /// `max_bytes`, at least one event if there is one. When nothing is left after it, the next
-    /// append wakes the reader.
-    pub fn read(&self, from_seq: u64, max_bytes: usize) -> Batch {
+    /// Reads from `from_seq` on, at most about `max_bytes`, at least one event if there is one.
+    /// When nothing is left after it, the next append wakes the reader.
+    ///
+    /// # Errors
+    /// [`EventsLost`] if `from_seq` was dropped for the limit.
+    pub fn read(&self, from_seq: u64, max_bytes: usize) -> Result<Batch, EventsLost> {
         let mut content = self.lock();
-        let first = content.first_seq.unwrap_or(0).max(from_seq);
+        if from_seq < content.oldest_seq {
+            return Err(EventsLost { asked: from_seq, oldest: content.oldest_seq });
+        }
         let mut batch =
-            Batch { first_seq: first, count: 0, bytes: Vec::new(), ended: content.ended };
+            Batch { first_seq: from_seq, count: 0, bytes: Vec::new(), ended: content.ended };
         let begin = content
             .chunks
-            .partition_point(|chunk| chunk.first_seq + (chunk.starts.len() as u64) <= first);
-        for chunk in &content.chunks[begin..] {
-            let skip = usize::try_from(first.saturating_sub(chunk.first_seq)).unwrap_or(usize::MAX);
+            .partition_point(|chunk| chunk.first_seq + (chunk.starts.len() as u64) <= from_seq);
+        for chunk in content.chunks.range(begin..) {
+            let skip =
+                usize::try_from(from_seq.saturating_sub(chunk.first_seq)).unwrap_or(usize::MAX);
             let Some(&start) = chunk.starts.get(skip) else { continue };
             if !batch.bytes.is_empty() && batch.bytes.len() + chunk.bytes.len() > max_bytes {
-                return Batch { ended: false, ..batch };
+                return Ok(Batch { ended: false, ..batch });
             }
             batch.bytes.extend_from_slice(&chunk.bytes[start as usize..]);
             batch.count += u32::try_from(chunk.starts.len() - skip).unwrap_or(u32::MAX);
         }
         content.reader_waits = true;
-        batch
+        Ok(batch)
     }
 }
 
@@ -168,7 +219,7 @@ mod tests {
 
     #[test]
     fn any_cut_of_a_log_gives_the_same_events() {
-        let log = EventLog::new();
+        let log = EventLog::new(5, usize::MAX);
         let mut expected = Vec::new();
         for seq in 5..20_000 {
             let mut one = Vec::new();
@@ -176,12 +227,12 @@ mod tests {
             expected.push(one);
             log.append(&[tick(seq)]);
         }
-        for from in [0, 5, 6, 100, 4_000, 19_998, 19_999] {
+        for from in [5, 6, 100, 4_000, 19_998, 19_999] {
             for max in [1, 1_000, 100_000, usize::MAX] {
                 let mut bytes = Vec::new();
-                let mut next = from.max(5);
+                let mut next = from;
                 loop {
-                    let batch = log.read(next, max);
+                    let batch = log.read(next, max).unwrap();
                     if batch.count == 0 {
                         break;
                     }
@@ -190,17 +241,17 @@ mod tests {
                     bytes.extend(batch.bytes);
                 }
                 assert_eq!(next, 20_000);
-                let skip = usize::try_from(from.max(5) - 5).unwrap();
+                let skip = usize::try_from(from - 5).unwrap();
                 assert_eq!(bytes, expected[skip..].concat());
             }
         }
-        assert_eq!(log.read(20_000, 1).count, 0);
-        assert_eq!(log.read(30_000, 1).count, 0);
+        assert_eq!(log.read(20_000, 1).unwrap().count, 0);
+        assert_eq!(log.read(30_000, 1).unwrap().count, 0);
     }
 
     #[test]
     fn a_waiting_reader_is_woken_once_until_it_has_read_to_the_end() {
-        let log = EventLog::new();
+        let log = EventLog::new(0, usize::MAX);
         let woken = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&woken);
         log.set_wake(move || {
@@ -208,13 +259,26 @@ mod tests {
         });
         log.append(&[tick(0)]);
         assert_eq!(woken.load(Ordering::SeqCst), 0, "nobody has read yet");
-        assert_eq!(log.read(0, usize::MAX).count, 1);
+        assert_eq!(log.read(0, usize::MAX).unwrap().count, 1);
         log.append(&[tick(1)]);
         log.append(&[tick(2)]);
         assert_eq!(woken.load(Ordering::SeqCst), 1);
-        assert_eq!(log.read(1, usize::MAX).count, 2);
+        assert_eq!(log.read(1, usize::MAX).unwrap().count, 2);
         log.end();
         assert_eq!(woken.load(Ordering::SeqCst), 2);
-        assert!(log.read(3, usize::MAX).ended);
+        assert!(log.read(3, usize::MAX).unwrap().ended);
+    }
+
+    #[test]
+    fn what_passes_the_limit_is_named_when_it_is_asked_for() {
+        let log = EventLog::new(0, 300_000);
+        for seq in 0..100_000 {
+            log.append(&[tick(seq)]);
+        }
+        assert!(log.size_bytes() <= 300_000);
+        let lost = log.read(0, usize::MAX).unwrap_err();
+        assert_eq!(lost, EventsLost { asked: 0, oldest: log.oldest_seq() });
+        let rest = log.read(lost.oldest, usize::MAX).unwrap();
+        assert_eq!(rest.first_seq + u64::from(rest.count), 100_000);
     }
 }

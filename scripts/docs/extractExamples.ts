@@ -1,0 +1,94 @@
+/**
+ * Finds the programs in documentation: the `ts` fences after `@example` in docstrings, and those of Markdown files.
+ */
+import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+
+export interface Example {
+  /** Where it stands: file and line of its first line. */
+  readonly where: string
+  /** File that the program was written to. */
+  readonly path: string
+  /** Fences marked `ts no-run` are only type-checked. */
+  readonly isRun: boolean
+}
+
+const root = new URL("../..", import.meta.url).pathname
+
+/** Under the repository's root, so that imports by package name resolve as they do for a user of the workspace. */
+export const examplesDirectory = join(root, ".cache/examples")
+
+interface Fence {
+  readonly line: number
+  readonly code: string
+  readonly isRun: boolean
+}
+
+const fences = (text: string, firstLine: number): ReadonlyArray<Fence> => {
+  const found: Array<Fence> = []
+  let open: { readonly line: number; readonly isRun: boolean; readonly code: Array<string> } | undefined
+  for (const [index, line] of text.split("\n").entries()) {
+    if (open === undefined) {
+      const start = /^\s*```(?:ts|typescript)(\s+no-run)?\s*$/.exec(line)
+      if (start !== null) open = { line: firstLine + index + 1, isRun: start[1] === undefined, code: [] }
+    } else if (/^\s*```\s*$/.test(line)) {
+      found.push({ line: open.line, isRun: open.isRun, code: open.code.join("\n") })
+      open = undefined
+    } else open.code.push(line)
+  }
+  return found
+}
+
+const inDocstrings = (text: string): ReadonlyArray<Fence> => {
+  const found: Array<Fence> = []
+  for (const comment of text.matchAll(/\/\*\*[\s\S]*?\*\//g)) {
+    const at = comment[0].indexOf("@example")
+    if (at < 0) continue
+    const before = text.slice(0, (comment.index ?? 0) + at).split("\n").length
+    const body = comment[0]
+      .slice(at, -2)
+      .split("\n")
+      .map((line) => line.replace(/^\s*\* ?/, ""))
+      .join("\n")
+    found.push(...fences(body, before))
+  }
+  return found
+}
+
+/** Writes every program to a file of its own and returns what was found, in the order of files. */
+export const extractExamples = (): ReadonlyArray<Example> => {
+  rmSync(examplesDirectory, { recursive: true, force: true })
+  const examples: Array<Example> = []
+  const add = (file: string, found: ReadonlyArray<Fence>): void => {
+    for (const fence of found) {
+      const path = join(examplesDirectory, `${file.replace(/[/.]/g, "-")}-${fence.line}.ts`)
+      mkdirSync(dirname(path), { recursive: true })
+      // `export {}`: a program without imports is a module, too.
+      writeFileSync(path, `${fence.code}\nexport {}\n`)
+      examples.push({ where: `${file}:${fence.line}`, path, isRun: fence.isRun })
+    }
+  }
+  for (const file of globSync("packages/*/src/**/*.ts", { cwd: root }).toSorted()) {
+    if (!file.endsWith(".test.ts")) add(file, inDocstrings(readFileSync(join(root, file), "utf8")))
+  }
+  for (const file of [...globSync("*.md", { cwd: root }), ...globSync("docs/**/*.md", { cwd: root })].toSorted()) {
+    if (!file.startsWith("docs/api/")) add(file, fences(readFileSync(join(root, file), "utf8"), 1))
+  }
+  const options = {
+    extends: "../../tsconfig.base.json",
+    compilerOptions: {
+      noEmit: true,
+      composite: false,
+      incremental: false,
+      declaration: false,
+      declarationMap: false,
+      noUnusedLocals: false,
+      noUnusedParameters: false,
+      customConditions: ["source"]
+    },
+    include: ["*.ts"]
+  }
+  mkdirSync(examplesDirectory, { recursive: true })
+  writeFileSync(join(examplesDirectory, "tsconfig.json"), `${JSON.stringify(options, undefined, 2)}\n`)
+  return examples
+}
