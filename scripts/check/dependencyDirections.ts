@@ -1,6 +1,10 @@
 /**
- * Checks that dependencies point one way: between packages as the table below says, between folders of a package
- * without a cycle, and between the Rust crates as the second table says.
+ * Checks that dependencies point one way: between packages as the table below says, inside a package without a cycle,
+ * and between the Rust crates as the second table says.
+ *
+ * Inside a package each folder is looked at by itself: what stands in it, files and subfolders taken as wholes, must
+ * form a graph without a cycle. So `kit/cli.ts` may use `kit/archive/`, which may use `kit/KitError.ts`; two folders
+ * side by side may not use each other.
  *
  * A package's barrel (`index.ts`) and tests take no part in the folder graph: the one imports everything and is
  * imported by nobody of its own package, the others may look anywhere inside it.
@@ -60,7 +64,7 @@ const cycleIn = (graph: ReadonlyMap<string, ReadonlySet<string>>): ReadonlyArray
 
 for (const [name, allowed] of Object.entries(mayImport)) {
   const source = join(root, "packages", name, "src")
-  const graph = new Map<string, Set<string>>()
+  const graphs = new Map<string, Map<string, Set<string>>>()
   const because = new Map<string, string>()
   for (const file of globSync("**/*.ts", { cwd: source })) {
     const isTest = file.endsWith(".test.ts")
@@ -78,19 +82,22 @@ for (const [name, allowed] of Object.entries(mayImport)) {
         continue
       }
       if (isTest || /(^|\/)index\.ts$/.test(file)) continue
-      const [from, to] = [dirname(file), dirname(target)]
-      if (from === to) continue
-      if (!graph.has(from)) graph.set(from, new Set())
-      graph.get(from)?.add(to)
-      because.set(`${from} → ${to}`, `${file} imports ${target}`)
+      const [from, to] = [file.split("/"), target.split("/")]
+      const depth = from.findIndex((part, index) => part !== to[index])
+      const folder = from.slice(0, depth).join("/")
+      const [user, used] = [from.slice(0, depth + 1).join("/"), to.slice(0, depth + 1).join("/")]
+      if (depth < 0) continue
+      const graph = graphs.get(folder) ?? new Map<string, Set<string>>()
+      graphs.set(folder, graph)
+      graph.set(user, (graph.get(user) ?? new Set()).add(used))
+      because.set(`${user} → ${used}`, `${file} imports ${target}`)
     }
   }
-  const cycle = cycleIn(graph)
-  if (cycle !== undefined) {
+  for (const graph of graphs.values()) {
+    const cycle = cycleIn(graph)
+    if (cycle === undefined) continue
     const steps = cycle.slice(1).map((to, index) => `    ${because.get(`${cycle[index]} → ${to}`) ?? ""}`)
-    problems.push(
-      `packages/${name}/src: folders depend on each other in a circle: ${cycle.join(" → ")}\n${steps.join("\n")}`
-    )
+    problems.push(`packages/${name}/src: a circle of dependencies: ${cycle.join(" → ")}\n${steps.join("\n")}`)
   }
 }
 
