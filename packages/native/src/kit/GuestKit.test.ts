@@ -1,0 +1,254 @@
+import { assert, it } from "@effect/vitest"
+import { Effect, Layer, Result } from "effect"
+import { existsSync } from "node:fs"
+import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { TestClock } from "effect/testing"
+import { defaultDirectory, GuestKit } from "./GuestKit.ts"
+import { readCpio } from "./initramfs/cpio.ts"
+import type { KitError } from "./KitError.ts"
+import { kernelFiles, localArchive, type LocalArchive } from "./testing/LocalArchive.ts"
+
+/** A kit in a folder of its own, with a lock of what the archive holds at first. */
+const kitOn = Effect.fn(function* (archive: LocalArchive) {
+  const folder = yield* Effect.acquireRelease(
+    Effect.promise(() => mkdtemp(join(tmpdir(), "stillpoint-kit-"))),
+    (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
+  )
+  const notices: Array<string> = []
+  const config = {
+    directory: join(folder, "cache"),
+    lockPath: join(folder, "lock.json"),
+    agentPath: join(folder, "agent"),
+    onNotice: (line: string) => void notices.push(line),
+    onProgress: () => {}
+  }
+  // A new one each time, as a new process would have.
+  const use = <A, E>(f: (kit: GuestKit["Service"]) => Effect.Effect<A, E>) =>
+    GuestKit.use(f).pipe(
+      Effect.provide(GuestKit.layerNoDeps(config).pipe(Layer.provide(archive.layer)), { local: true })
+    )
+  const files = use((kit) => kit.files).pipe(TestClock.withLive)
+  return { folder, config, notices, use, files, lock: use((kit) => kit.lock) }
+})
+
+const locked = Effect.gen(function* () {
+  const archive = yield* localArchive
+  archive.publish("6.12.1", "1:1.37.0-6")
+  const kit = yield* kitOn(archive)
+  yield* kit.lock
+  return { archive, kit }
+})
+
+const reasonOf = <A>(effect: Effect.Effect<A, KitError>) =>
+  Effect.map(Effect.result(effect), (result) => {
+    assert(Result.isFailure(result), "expected a failure")
+    return result.failure.reason
+  })
+
+/** Nothing but whole packages is left in the cache. */
+const leftovers = (directory: string) =>
+  Effect.promise(async () => {
+    const all = await readdir(directory, { recursive: true }).catch(() => [])
+    return all.filter((name) => /partial|\.deb$/.test(name))
+  })
+
+it.effect("the-kit-is-found-through-the-signed-index-and-unpacked", () =>
+  Effect.gen(function* () {
+    const { kit } = yield* locked
+    const files = yield* kit.files
+    assert.strictEqual(files.kernelVersion, "6.12.1-1")
+    assert.strictEqual(files.busyboxVersion, "1:1.37.0-6")
+    assert.deepStrictEqual(
+      yield* Effect.promise(() => readFile(files.kernelPath)),
+      kernelFiles("6.12.1").get("boot/vmlinux-6.12.1")
+    )
+    assert.deepStrictEqual([...files.modulePaths.keys()].sort(), ["virtio-rng", "virtio_mmio"])
+    assert.deepStrictEqual(yield* leftovers(kit.config.directory), [])
+  })
+)
+
+it.effect("a-lock-names-the-kernel-that-the-meta-package-depends-on", () =>
+  Effect.gen(function* () {
+    const { kit } = yield* locked
+    const lock = JSON.parse(yield* Effect.promise(() => readFile(kit.config.lockPath, "utf8")))
+    assert.strictEqual(lock.kernel.name, "linux-image-6.12.1+deb13-riscv64")
+  })
+)
+
+it.effect("a-kit-that-is-here-needs-no-network", () =>
+  Effect.gen(function* () {
+    const { archive, kit } = yield* locked
+    const first = yield* kit.files
+    archive.shutDown()
+    assert.deepStrictEqual(yield* kit.files, first)
+  })
+)
+
+for (const how of ["cut", "flip", "longer", "error", "hang-up"] as const) {
+  it.effect(`a-download-spoilt-by-${how}-is-refused-and-fetched-again`, () =>
+    Effect.gen(function* () {
+      const { archive, kit } = yield* locked
+      archive.spoil("riscv64.deb", how, 2)
+      const files = yield* kit.files
+      assert.deepStrictEqual(
+        yield* Effect.promise(() => readFile(files.kernelPath)),
+        kernelFiles("6.12.1").get("boot/vmlinux-6.12.1")
+      )
+      assert.strictEqual(archive.requests.filter((path) => path.endsWith("riscv64.deb")).length, 3)
+    })
+  )
+
+  it.effect(`a-download-always-spoilt-by-${how}-is-an-error-and-leaves-nothing`, () =>
+    Effect.gen(function* () {
+      const { archive, kit } = yield* locked
+      archive.spoil("riscv64.deb", how, 1000)
+      const reason = yield* reasonOf(kit.files)
+      assert.strictEqual(reason._tag, how === "error" || how === "hang-up" ? "ArchiveUnreachable" : "DigestMismatch")
+      assert.include(reason.message, archive.config.url)
+      assert.deepStrictEqual(yield* leftovers(kit.config.directory), [])
+      assert.isFalse(existsSync(join(kit.config.directory, "packages")))
+    })
+  )
+}
+
+it.effect("where-the-archive-has-moved-on-the-newest-is-taken-and-that-is-said", () =>
+  Effect.gen(function* () {
+    const { archive, kit } = yield* locked
+    archive.publish("6.12.9", "1:1.37.0-6")
+    const files = yield* kit.files
+    assert.strictEqual(files.kernelVersion, "6.12.9-1")
+    assert.strictEqual(kit.notices.length, 1)
+    assert.match(kit.notices[0] ?? "", /no longer holds linux-image-6\.12\.1.*6\.12\.9-1 is used.*make kit-lock/)
+    archive.shutDown()
+    assert.strictEqual((yield* kit.files).kernelVersion, "6.12.9-1")
+    assert.strictEqual(kit.notices.length, 2)
+  })
+)
+
+it.effect("locking-again-takes-what-the-archive-holds-now", () =>
+  Effect.gen(function* () {
+    const { archive, kit } = yield* locked
+    archive.publish("6.12.9", "1:1.38.0-1")
+    assert.strictEqual((yield* kit.lock).busybox.version, "1:1.38.0-1")
+    assert.strictEqual((yield* kit.files).kernelVersion, "6.12.9-1")
+    assert.deepStrictEqual(kit.notices, [])
+  })
+)
+
+it.effect("an-index-changed-after-signing-is-refused", () =>
+  Effect.gen(function* () {
+    const { archive, kit } = yield* locked
+    const path = "/dists/trixie/InRelease"
+    const text = archive.files.get(path)?.toString() ?? ""
+    archive.files.set(path, Buffer.from(text.replace("Origin: Test", "Origin: Tset")))
+    assert.strictEqual((yield* reasonOf(kit.lock))._tag, "SignatureInvalid")
+  })
+)
+
+it.effect("a-package-index-that-is-not-the-signed-one-is-refused", () =>
+  Effect.gen(function* () {
+    const { archive, kit } = yield* locked
+    for (const path of archive.files.keys()) {
+      if (path.includes("binary-riscv64")) archive.files.set(path, Buffer.from("another index"))
+    }
+    assert.strictEqual((yield* reasonOf(kit.lock.pipe(TestClock.withLive)))._tag, "DigestMismatch")
+  })
+)
+
+it.effect("an-unsigned-index-is-refused", () =>
+  Effect.gen(function* () {
+    const { archive, kit } = yield* locked
+    archive.files.set("/dists/trixie/InRelease", Buffer.from("Codename: trixie\n"))
+    assert.strictEqual((yield* reasonOf(kit.lock))._tag, "FormatInvalid")
+  })
+)
+
+it.effect("a-damaged-cache-is-noticed-and-fetched-again", () =>
+  Effect.gen(function* () {
+    const { kit } = yield* locked
+    const files = yield* kit.files
+    const whole = yield* Effect.promise(() => readFile(files.kernelPath))
+    for (const damage of [whole.subarray(1), Buffer.concat([whole.subarray(0, -1), Buffer.from("x")])]) {
+      yield* Effect.promise(() => writeFile(files.kernelPath, damage))
+      const again = yield* kit.files
+      assert.deepStrictEqual(yield* Effect.promise(() => readFile(again.kernelPath)), whole)
+    }
+    yield* Effect.promise(() => rm(files.busyboxPath))
+    yield* kit.files
+    assert.isTrue(existsSync(files.busyboxPath))
+    assert.strictEqual(kit.notices.filter((line) => line.includes("damaged")).length, 3)
+  })
+)
+
+it.effect("two-at-once-both-get-the-kit", () =>
+  Effect.gen(function* () {
+    const { kit } = yield* locked
+    const both = yield* Effect.all([kit.files, kit.files], { concurrency: 2 })
+    assert.deepStrictEqual(both[0], both[1])
+    assert.deepStrictEqual(yield* leftovers(kit.config.directory), [])
+  })
+)
+
+it.effect("an-archive-that-does-not-answer-is-named", () =>
+  Effect.gen(function* () {
+    const { archive, kit } = yield* locked
+    archive.shutDown()
+    const reason = yield* reasonOf(kit.files)
+    assert.strictEqual(reason._tag, "ArchiveUnreachable")
+    assert.include(reason.message, "needs the archive once")
+  })
+)
+
+it.effect("a-package-without-a-kernel-is-refused", () =>
+  Effect.gen(function* () {
+    const { archive, kit } = yield* locked
+    const lock = JSON.parse(yield* Effect.promise(() => readFile(kit.config.lockPath, "utf8")))
+    lock.kernel = { ...lock.busybox }
+    yield* Effect.promise(() => writeFile(kit.config.lockPath, JSON.stringify(lock)))
+    const reason = yield* reasonOf(kit.files)
+    assert.strictEqual(reason._tag, "FormatInvalid")
+    assert.include(reason.message, "vmlinu")
+    assert.isAbove(archive.requests.length, 0)
+  })
+)
+
+it.effect("a-lock-that-is-none-is-refused-with-all-problems", () =>
+  Effect.gen(function* () {
+    const { kit } = yield* locked
+    const bad = { formatVersion: 2, suite: "", architecture: "riscv64", kernel: { filename: "../../etc/passwd" } }
+    yield* Effect.promise(() => writeFile(kit.config.lockPath, JSON.stringify(bad)))
+    const reason = yield* reasonOf(kit.files)
+    assert.strictEqual(reason._tag, "FormatInvalid")
+    for (const part of ["formatVersion", "suite", "kernel", "busybox"]) assert.include(reason.message, part)
+  })
+)
+
+it.effect("a-missing-agent-is-named-with-the-command-that-builds-it", () =>
+  Effect.gen(function* () {
+    const { kit } = yield* locked
+    const reason = yield* reasonOf(kit.use((service) => service.programs))
+    assert.strictEqual(reason._tag, "PrerequisiteMissing")
+    assert.include(reason.message, "make -C packages/native/agent")
+  })
+)
+
+it.effect("an-initramfs-holds-the-kits-programs", () =>
+  Effect.gen(function* () {
+    const { kit } = yield* locked
+    yield* Effect.promise(() => writeFile(kit.config.agentPath, "the agent"))
+    const archive = yield* kit.use((service) =>
+      service.initramfs({ modules: ["virtio_mmio"], workload: { argv: ["true"] } })
+    )
+    const entries = new Map(Result.getOrThrow(readCpio(archive)).map((entry) => [entry.path, entry]))
+    assert.strictEqual(Buffer.from(entries.get("init")?.content ?? []).toString(), "the agent")
+    assert.strictEqual(Buffer.from(entries.get("bin/busybox")?.content ?? []).toString(), "busybox 1:1.37.0-6")
+    assert.isTrue(entries.has("stillpoint/modules/virtio_mmio.ko.xz"))
+  })
+)
+
+it("the-cache-is-where-the-environment-says", () => {
+  assert.strictEqual(defaultDirectory({ STILLPOINT_KIT_DIR: "/somewhere" }), "/somewhere")
+  assert.match(defaultDirectory({}), /\.cache\/guest-kit$/)
+})

@@ -1,0 +1,140 @@
+/**
+ * A Debian archive on a loopback server, whose every answer a test can spoil.
+ *
+ * Its signature is a digest of the text, and {@link layerVerifier} accepts exactly those: what is tested
+ * is that the kit asks and obeys, not OpenPGP.
+ *
+ * @module
+ */
+import { Effect, Layer, type Scope } from "effect"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
+import { gzipSync } from "node:zlib"
+import { Archive, type ArchiveConfig } from "../archive/Archive.ts"
+import { SignatureVerifier } from "../archive/SignatureVerifier.ts"
+import { KitError, SignatureInvalid } from "../KitError.ts"
+import { clearsign, debOf, sha256, stanzaOf } from "./debianFiles.ts"
+
+/** How an answer is spoilt. */
+export type Spoiling = "cut" | "flip" | "longer" | "error" | "hang-up"
+
+/** The running archive. */
+export interface LocalArchive {
+  readonly config: ArchiveConfig
+  /** Everything that is served, by path. */
+  readonly files: Map<string, Buffer>
+  /** Spoils the next answers to paths that end like this: `times` of them. */
+  readonly spoil: (ending: string, how: Spoiling, times: number) => void
+  /** The paths asked for so far. */
+  readonly requests: Array<string>
+  /** Publishes kernel and busybox in these versions, in place of what was there, with a fresh index. */
+  readonly publish: (kernelVersion: string, busyboxVersion: string) => void
+  /** Stops answering. */
+  readonly shutDown: () => void
+  readonly layer: Layer.Layer<Archive>
+}
+
+/** Accepts what {@link clearsign} signed with `sha256`. */
+export const layerVerifier: Layer.Layer<SignatureVerifier> = Layer.succeed(
+  SignatureVerifier,
+  SignatureVerifier.of({
+    verify: (source, text, signature) =>
+      signature.includes(sha256(text))
+        ? Effect.void
+        : Effect.fail(new KitError({ reason: new SignatureInvalid({ source, detail: "not the digest of the text" }) }))
+  })
+)
+
+/** The files of the kernel and busybox packages that {@link LocalArchive.publish} makes. */
+export const kernelFiles = (version: string): ReadonlyMap<string, Buffer> =>
+  new Map([
+    [`boot/config-${version}`, Buffer.from("CONFIG=y\n")],
+    [`boot/vmlinux-${version}`, Buffer.from(`kernel ${version} `.repeat(5000))],
+    [
+      `usr/lib/modules/${version}+deb13-riscv64/kernel/drivers/char/hw_random/virtio-rng.ko.xz`,
+      Buffer.from("fd377a585a00aa", "hex")
+    ],
+    [
+      `usr/lib/modules/${version}+deb13-riscv64/kernel/drivers/virtio/virtio_mmio.ko.xz`,
+      Buffer.from("fd377a585a00bb", "hex")
+    ]
+  ])
+
+const spoilt = (bytes: Buffer, how: Spoiling): Buffer => {
+  switch (how) {
+    case "cut":
+      return bytes.subarray(0, bytes.length >> 1)
+    case "longer":
+      return Buffer.concat([bytes, Buffer.from("more")])
+    case "flip": {
+      const copy = Buffer.from(bytes)
+      copy[bytes.length >> 1] = (copy[bytes.length >> 1] ?? 0) ^ 1
+      return copy
+    }
+    default:
+      return bytes
+  }
+}
+
+const start = Effect.callback<LocalArchive>((resume) => {
+  const files = new Map<string, Buffer>()
+  const requests: Array<string> = []
+  const plans: Array<{ ending: string; how: Spoiling; left: number }> = []
+  const server = createServer((request, response) => {
+    const path = decodeURIComponent(request.url ?? "")
+    requests.push(path)
+    const bytes = files.get(path)
+    const plan = plans.find((item) => item.left > 0 && path.endsWith(item.ending))
+    if (plan !== undefined) plan.left--
+    if (bytes === undefined) response.writeHead(404).end()
+    else if (plan?.how === "error") response.writeHead(503).end()
+    else if (plan?.how === "hang-up") {
+      response.writeHead(200, { "content-length": bytes.length })
+      response.write(bytes.subarray(0, 10), () => response.destroy())
+    } else response.writeHead(200).end(plan === undefined ? bytes : spoilt(bytes, plan.how))
+  })
+  const publish = (kernelVersion: string, busyboxVersion: string) => {
+    files.clear()
+    const kernel = debOf(kernelFiles(kernelVersion))
+    const busybox = debOf(new Map([["usr/bin/busybox", Buffer.from(`busybox ${busyboxVersion}`)]]))
+    const name = `linux-image-${kernelVersion}+deb13-riscv64`
+    const [kernelPath, busyboxPath] = [`pool/l/${name}.deb`, `pool/b/busybox-static_${busyboxVersion}.deb`]
+    const packages = [
+      stanzaOf("busybox-static", busyboxVersion, busyboxPath, busybox),
+      stanzaOf(name, `${kernelVersion}-1`, kernelPath, kernel),
+      stanzaOf("linux-image-9.99.1+deb13-riscv64", "9.99.1-1", "pool/l/other.deb", Buffer.from("unused")),
+      stanzaOf("linux-image-riscv64", `${kernelVersion}-1`, "pool/l/meta.deb", Buffer.from("m"), `${name} (= 1)`)
+    ].join("\n")
+    const index = gzipSync(packages)
+    const digest = sha256(index)
+    const release = `Origin: Test\nCodename: trixie\nAcquire-By-Hash: yes\nSHA256:\n ${digest} ${index.length} main/binary-riscv64/Packages.gz`
+    files.set(`/${kernelPath}`, kernel)
+    files.set(`/${busyboxPath}`, busybox)
+    files.set(`/dists/trixie/main/binary-riscv64/by-hash/SHA256/${digest}`, index)
+    files.set("/dists/trixie/main/binary-riscv64/Packages.gz", index)
+    files.set("/dists/trixie/InRelease", Buffer.from(clearsign(release, sha256)))
+  }
+  server.listen(0, "127.0.0.1", () => {
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const config = { url, suite: "trixie", architecture: "riscv64" }
+    resume(
+      Effect.succeed({
+        config,
+        files,
+        requests,
+        spoil: (ending, how, times) => void plans.push({ ending, how, left: times }),
+        publish,
+        shutDown: () => {
+          server.closeAllConnections()
+          server.close()
+        },
+        layer: Archive.layerNoDeps(config).pipe(Layer.provide(layerVerifier))
+      })
+    )
+  })
+})
+
+/** An archive that runs until the scope closes. */
+export const localArchive: Effect.Effect<LocalArchive, never, Scope.Scope> = Effect.acquireRelease(start, (archive) =>
+  Effect.sync(archive.shutDown)
+)
