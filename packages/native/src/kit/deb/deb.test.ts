@@ -1,0 +1,133 @@
+import { assert, it } from "@effect/vitest"
+import { Effect, Result } from "effect"
+import * as fc from "fast-check"
+import { spawnSync } from "node:child_process"
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { dirname, join } from "node:path"
+import { gzipSync, zstdCompressSync } from "node:zlib"
+import { arOf, debOf, tarOf } from "../testing/debianFiles.ts"
+import { extract, type Wanted } from "./extract.ts"
+import { readTar } from "./tar.ts"
+
+const folder = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "stillpoint-deb-"))),
+  (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+)
+
+const deepPath = `usr/lib/${"very-long-folder-name/".repeat(8)}module.ko.xz`
+const files = new Map<string, Uint8Array>([
+  ["boot/vmlinux-1", Buffer.from("kernel".repeat(3000))],
+  ["boot/empty", Buffer.alloc(0)],
+  [deepPath, Buffer.from("module")]
+])
+const wanted: ReadonlyArray<Wanted> = [
+  { path: /^boot\/vmlinux-/, as: "vmlinux", required: true },
+  { path: /module\.ko\.xz$/, as: "module", required: false },
+  { path: /absent/, as: "absent", required: false }
+]
+
+const extractFrom = Effect.fnUntraced(function* (deb: Uint8Array, from: ReadonlyArray<Wanted> = wanted) {
+  const path = join(yield* folder, "p.deb")
+  writeFileSync(path, deb)
+  return yield* Effect.result(extract(path, from))
+})
+
+const xz = spawnSync("xz", ["--version"]).status === 0
+const compressions = [
+  ["none", "data.tar", (tar: Buffer) => tar, true],
+  ["gzip", "data.tar.gz", (tar: Buffer) => gzipSync(tar), true],
+  ["zstd", "data.tar.zst", (tar: Buffer) => zstdCompressSync(tar), true],
+  ["xz", "data.tar.xz", (tar: Buffer) => spawnSync("xz", ["-c"], { input: tar }).stdout, xz]
+] as const
+
+for (const [name, member, compress, possible] of compressions) {
+  it.effect.skipIf(!possible)(
+    `a-package-compressed-with-${name}-is-unpacked${possible ? "" : ` (skipped: ${name} is not installed)`}`,
+    () =>
+      Effect.gen(function* () {
+        const taken = Result.getOrThrow(yield* extractFrom(debOf(files, compress, member)))
+        assert.deepStrictEqual([...taken.keys()].sort(), ["module", "vmlinux"])
+        assert.deepStrictEqual(taken.get("vmlinux"), files.get("boot/vmlinux-1"))
+        assert.strictEqual(taken.get("module")?.toString(), "module")
+      })
+  )
+}
+
+const dpkg = spawnSync("dpkg-deb", ["--version"]).status === 0
+
+it.effect.skipIf(!dpkg)(
+  `a-package-that-dpkg-built-is-unpacked${dpkg ? "" : " (skipped: dpkg-deb is not installed)"}`,
+  () =>
+    Effect.gen(function* () {
+      const root = join(yield* folder, "tree")
+      for (const [path, content] of files) {
+        mkdirSync(join(root, dirname(path)), { recursive: true })
+        writeFileSync(join(root, path), content)
+      }
+      mkdirSync(join(root, "DEBIAN"))
+      writeFileSync(
+        join(root, "DEBIAN/control"),
+        "Package: t\nVersion: 1\nArchitecture: all\nMaintainer: t <t@example.invalid>\nDescription: t\n"
+      )
+      const built = spawnSync("dpkg-deb", ["--root-owner-group", "-b", root, `${root}.deb`])
+      assert.strictEqual(built.status, 0, built.stderr.toString())
+      const taken = Result.getOrThrow(yield* extractFrom(readFileSync(`${root}.deb`)))
+      assert.deepStrictEqual(taken.get("vmlinux"), files.get("boot/vmlinux-1"))
+      assert.strictEqual(taken.get("module")?.toString(), "module")
+    })
+)
+
+it.effect("a-package-without-a-required-file-is-refused", () =>
+  Effect.gen(function* () {
+    const result = yield* extractFrom(debOf(new Map([["other", Buffer.from("x")]])))
+    assert.isTrue(Result.isFailure(result) && result.failure.message.includes("vmlinux"))
+  })
+)
+
+it.effect("what-is-no-package-is-refused", () =>
+  Effect.gen(function* () {
+    for (const bytes of [Buffer.alloc(0), Buffer.from("!<arch>\n"), arOf([["data.tar.lzma", Buffer.from("x")]])]) {
+      const result = yield* extractFrom(bytes)
+      assert.isTrue(Result.isFailure(result) && result.failure.reason._tag === "FormatInvalid")
+    }
+  })
+)
+
+it.effect("a-package-cut-or-changed-anywhere-never-gives-other-files", () =>
+  Effect.gen(function* () {
+    const deb = debOf(files, (tar) => tar, "data.tar")
+    const path = join(yield* folder, "p.deb")
+    const promise = fc.assert(
+      fc.asyncProperty(fc.nat(deb.length - 1), fc.boolean(), async (at, cut) => {
+        const copy = Buffer.from(cut ? deb.subarray(0, at) : deb)
+        if (!cut) copy[at] = (copy[at] ?? 0) ^ 0x41
+        writeFileSync(path, copy)
+        const result = await Effect.runPromise(Effect.result(extract(path, wanted)))
+        if (Result.isSuccess(result)) assert.strictEqual(result.success.get("vmlinux")?.length, 18_000)
+      }),
+      { numRuns: 300 }
+    )
+    yield* Effect.promise(() => promise)
+  })
+)
+
+it("tar-entries-come-back-however-the-stream-is-cut", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.dictionary(fc.stringMatching(/^[a-z]{1,12}(\/[a-z]{1,60}){0,4}$/), fc.uint8Array({ maxLength: 1500 })),
+      fc.integer({ min: 1, max: 3000 }),
+      async (tree, step) => {
+        const entries = new Map(Object.entries(tree))
+        const tar = tarOf(entries)
+        const pieces = async function* () {
+          for (let at = 0; at < tar.length; at += step) yield tar.subarray(at, at + step)
+        }
+        const found = new Map<string, Uint8Array>()
+        for await (const file of readTar(pieces())) found.set(file.path, new Uint8Array(await file.read()))
+        assert.deepStrictEqual(found, entries)
+      }
+    ),
+    { numRuns: 200 }
+  )
+})

@@ -1,0 +1,206 @@
+import { assert, it } from "@effect/vitest"
+import { Effect, Result, Schema } from "effect"
+import * as fc from "fast-check"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { type CpioEntry, readCpio } from "./cpio.ts"
+import { encodeAgentConf, GuestConfig, type GuestConfigInput, isGuestPath } from "./GuestConfig.ts"
+import { buildInitramfs } from "./Initramfs.ts"
+
+const programs = {
+  agent: Buffer.from("agent"),
+  busybox: Buffer.from("busybox"),
+  modules: new Map([["virtio_mmio", { fileName: "virtio_mmio.ko.xz", content: Buffer.from("module") }]])
+}
+
+const build = (config: GuestConfigInput) => buildInitramfs(programs, config)
+
+const entriesOf = (config: GuestConfigInput) =>
+  Effect.map(build(config), (archive) => {
+    return new Map<string, CpioEntry>(Result.getOrThrow(readCpio(archive)).map((entry) => [entry.path, entry]))
+  })
+
+const textOf = (entry: CpioEntry | undefined) => Buffer.from(entry?.content ?? []).toString()
+
+const refusal = (config: unknown) =>
+  Effect.map(Effect.result(build(config as GuestConfigInput)), (result) => {
+    assert(Result.isFailure(result), "expected a refusal")
+    return result.failure.reason
+  })
+
+/** Reads a configuration file as the agent does. */
+const parseConf = (text: string): ReadonlyArray<readonly [string, string]> =>
+  text
+    .split("\n")
+    .slice(0, -1)
+    .map((line) => {
+      const equals = line.indexOf("=")
+      const value = line
+        .slice(equals + 1)
+        .replace(/%([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16)))
+      return [line.slice(0, equals), value]
+    })
+
+it.effect("a-guest-has-the-agent-busybox-and-a-console", () =>
+  Effect.gen(function* () {
+    const entries = yield* entriesOf({})
+    assert.strictEqual(textOf(entries.get("init")), "agent")
+    assert.strictEqual(entries.get("init")?.mode, 0o755)
+    assert.strictEqual(textOf(entries.get("bin/busybox")), "busybox")
+    assert.strictEqual(textOf(entries.get("bin/sh")), "busybox")
+    assert.deepStrictEqual(entries.get("dev/console")?.device, [5, 1])
+  })
+)
+
+it.effect("the-same-configuration-gives-the-same-bytes-whatever-its-order", () =>
+  Effect.gen(function* () {
+    const one = yield* build({
+      files: { "/a/x": { content: "1" }, "/b": { content: "2" } },
+      workload: { argv: ["x"], env: { A: "1", B: "2" } }
+    })
+    const two = yield* build({
+      workload: { env: { B: "2", A: "1" }, argv: ["x"] },
+      files: { "/b": { content: "2" }, "/a/x": { content: "1" } }
+    })
+    assert.deepStrictEqual(one, two)
+  })
+)
+
+it.effect("parents-come-before-what-is-in-them", () =>
+  Effect.gen(function* () {
+    const archive = yield* build({ files: { "/srv/deep/er/file": { content: "x", mode: 0o600 } } })
+    const paths = Result.getOrThrow(readCpio(archive)).map((entry) => entry.path)
+    for (const [at, path] of paths.entries()) {
+      const parent = path.split("/").slice(0, -1).join("/")
+      if (parent !== "") assert.isBelow(paths.indexOf(parent), at, path)
+    }
+    assert.include(paths, "srv/deep/er")
+  })
+)
+
+it.effect("a-users-file-link-directory-and-module-are-there", () =>
+  Effect.gen(function* () {
+    const folder = yield* Effect.acquireRelease(
+      Effect.sync(() => mkdtempSync(join(tmpdir(), "stillpoint-files-"))),
+      (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+    )
+    writeFileSync(join(folder, "app"), "from the host")
+    const entries = yield* entriesOf({
+      files: {
+        "/app": { from: join(folder, "app"), mode: 0o755 },
+        "/bytes": { content: new Uint8Array([0, 255]) },
+        "/etc/hosts": { content: "own hosts\n" },
+        "/own.ko": { content: "own module" }
+      },
+      links: { "/usr/bin/app": "/app" },
+      directories: ["/data/empty", "/etc"],
+      modules: ["virtio_mmio", "/own.ko"]
+    })
+    assert.strictEqual(textOf(entries.get("app")), "from the host")
+    assert.strictEqual(entries.get("app")?.mode, 0o755)
+    assert.deepStrictEqual(entries.get("bytes")?.content, new Uint8Array([0, 255]))
+    assert.strictEqual(textOf(entries.get("etc/hosts")), "own hosts\n")
+    assert.strictEqual(textOf(entries.get("usr/bin/app")), "/app")
+    assert.strictEqual(entries.get("data/empty")?.kind, "directory")
+    const modules = parseConf(textOf(entries.get("stillpoint/agent.conf"))).filter(([key]) => key === "module")
+    assert.deepStrictEqual(
+      modules.map(([, value]) => value),
+      ["/stillpoint/modules/virtio_mmio.ko.xz", "/own.ko"]
+    )
+    assert.strictEqual(textOf(entries.get("stillpoint/modules/virtio_mmio.ko.xz")), "module")
+  })
+)
+
+for (const [path, why] of [
+  ["/init", "agent"],
+  ["/stillpoint/agent.conf", "agent"],
+  ["/tmp/file", "mounted over /tmp"],
+  ["/dev", "mounted over /dev"],
+  ["/proc/x", "mounted over /proc"],
+  ["/bin", "directory"],
+  ["/bin/busybox/x", "not a directory"],
+  ["/f/g", "/f is not a directory"]
+] as const) {
+  it.effect(`a-file-at-${path}-is-refused`, () =>
+    Effect.gen(function* () {
+      const reason = yield* refusal({ files: { "/f": { content: "" }, [path]: { content: "x" } } })
+      assert.strictEqual(reason._tag, "GuestPathRefused")
+      assert.include(reason.message, why)
+    })
+  )
+}
+
+it.effect("a-path-that-could-leave-the-root-is-refused", () =>
+  Effect.gen(function* () {
+    for (const path of [
+      "etc/x",
+      "/../x",
+      "/a/../b",
+      "/a/./b",
+      "/a//b",
+      "/a/",
+      "/",
+      "",
+      `/${"a".repeat(1025)}`,
+      "/a\0b"
+    ]) {
+      assert.isFalse(isGuestPath(path), path)
+      assert.strictEqual((yield* refusal({ files: { [path]: { content: "" } } }))._tag, "ConfigInvalid", path)
+      assert.strictEqual((yield* refusal({ directories: [path] }))._tag, "ConfigInvalid", path)
+      assert.strictEqual((yield* refusal({ links: { [path]: "x" } }))._tag, "ConfigInvalid", path)
+    }
+  })
+)
+
+it.effect("all-problems-of-a-configuration-are-told-at-once", () =>
+  Effect.gen(function* () {
+    const reason = yield* refusal({
+      workload: { argv: [], env: { "A=B": "x" } },
+      heartbeatMillis: -1,
+      holdNanos: 0.5,
+      hostname: "bad name",
+      colour: "red"
+    })
+    assert.strictEqual(reason._tag, "ConfigInvalid")
+    for (const part of ["argv", "heartbeatMillis", "holdNanos", "hostname", "colour"])
+      assert.include(reason.message, part)
+  })
+)
+
+it.effect("what-cannot-be-used-is-named", () =>
+  Effect.gen(function* () {
+    assert.strictEqual((yield* refusal({ files: { "/x": { from: "/no/such/file" } } }))._tag, "HostFileUnreadable")
+    assert.include((yield* refusal({ modules: ["e1000"] })).message, "virtio_mmio")
+    assert.strictEqual((yield* refusal({ modules: ["/absent.ko"] }))._tag, "GuestPathRefused")
+    const long = yield* refusal({ workload: { argv: ["x".repeat(140_000)] } })
+    assert.strictEqual(long._tag, "TooLarge")
+    assert.include(long.message, "131071")
+  })
+)
+
+it("any-argument-and-environment-reach-the-agent-unchanged", () => {
+  const text = fc.string({ unit: fc.constantFrom("a", "=", "%", "\n", "\r", "#", " ", "é", "%0A", "\\") })
+  fc.assert(
+    fc.property(
+      fc.array(text, { minLength: 1 }),
+      fc.dictionary(fc.stringMatching(/^[A-Z]{1,8}$/), text),
+      (argv, env) => {
+        const [program = "", ...rest] = argv
+        const config = Schema.decodeUnknownSync(GuestConfig)({ workload: { argv: [program, ...rest], env } })
+        const pairs = parseConf(encodeAgentConf(config, []))
+        assert.deepStrictEqual(
+          pairs.filter(([key]) => key === "argv").map(([, value]) => value),
+          argv
+        )
+        assert.deepStrictEqual(
+          pairs.filter(([key]) => key === "env").map(([, value]) => value),
+          Object.entries(env)
+            .sort(([a], [b]) => (a < b ? -1 : 1))
+            .map(([name, value]) => `${name}=${value}`)
+        )
+      }
+    ),
+    { numRuns: 300 }
+  )
+})
