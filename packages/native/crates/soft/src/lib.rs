@@ -1,13 +1,29 @@
 //! The deterministic RV64GC engine.
 //!
 //! * [`decode`] machine code to [`decode::Inst`]
-//! * [`block`] decoded blocks and their slots
+//! * [`lower`] instructions to the slots of a [`block`]
+//! * [`exec`] what each slot does
 //! * [`hart`] registers and fast translations, laid out for the hot loop
-//! * [`core`] what handlers share besides the hart
+//! * [`core`] what handlers share besides the hart: slow paths, devices, caches
+//! * [`mmu`] page tables and the translation cache
+//! * [`csr`], [`trap`], [`sbi`], [`plic`] the privileged side
 //! * [`float`] IEEE 754 arithmetic on bits
+//! * [`state`] saved state
+//! * [`engine`] the run loop, behind the machine's seam
 
 pub mod block;
 pub mod core;
+pub mod csr;
 pub mod decode;
+pub mod engine;
+pub mod exec;
 pub mod float;
 pub mod hart;
+pub mod lower;
+pub mod mmu;
+pub mod plic;
+pub mod sbi;
+pub mod state;
+pub mod trap;
+
+pub use engine::Soft;

@@ -1,0 +1,391 @@
+//! The engine: the run loop around the inner loop, and the seam to the machine.
+
+use crate::block::{Block, Single};
+use crate::core::{Core, PAGE_MASK, Trouble};
+use crate::csr::NANOS_PER_TIME;
+use crate::decode;
+use crate::exec;
+use crate::hart::{Hart, Leave, NO_TAG, interrupt};
+use crate::lower::{self, Lowering};
+use crate::{state, trap};
+use stillpoint_vmm::engine::{Engine, Entry, Exit, Nanos, StateError};
+use stillpoint_vmm::platform::Platform;
+
+/// Most ticks before the run loop looks whether the run was interrupted.
+const SLICE: u64 = 1 << 17;
+
+/// The deterministic RV64GC engine.
+///
+/// ```
+/// use stillpoint_soft::Soft;
+/// use stillpoint_vmm::engine::{Engine, Entry, Exit};
+/// use stillpoint_vmm::memory::GuestMemory;
+/// use stillpoint_vmm::platform::Platform;
+///
+/// let mut platform = Platform::new(GuestMemory::new(0x8000_0000, 1 << 20));
+/// // addi a0, a0, 1; j -4
+/// platform.memory.write(0x8000_0000, &[0x13, 0x05, 0x15, 0, 0x6f, 0xf0, 0xdf, 0xff])?;
+/// let mut engine = Soft::new();
+/// engine.reset(Entry { pc: 0x8000_0000, device_tree: 0 });
+/// assert_eq!(engine.run(&mut platform, 100), Exit::Deadline);
+/// assert_eq!(engine.now(), 100);
+/// # Ok::<(), stillpoint_vmm::memory::MemoryError>(())
+/// ```
+pub struct Soft {
+    hart: Box<Hart>,
+    core: Core,
+}
+
+// SAFETY: the raw pointers in `Hart` and `Core` are null outside of `run` and `step`, or point
+// into boxes that the engine owns and that move with it (the block cache); none is shared.
+unsafe impl Send for Soft {}
+
+impl Soft {
+    /// An engine at reset, at address 0.
+    pub fn new() -> Self {
+        Self { hart: Box::new(Hart::new()), core: Core::new() }
+    }
+
+    /// The hart's state, for tests and tools.
+    pub fn hart(&self) -> &Hart {
+        &self.hart
+    }
+
+    /// How often the decoded blocks were thrown away because they filled their store.
+    pub fn block_flushes(&mut self) -> u64 {
+        self.core.cache().flushes
+    }
+
+    /// Brings the pending interrupt bits up to date with time and devices.
+    fn update_interrupts(&mut self) {
+        let hart = &mut *self.hart;
+        hart.sip &= interrupt::SOFTWARE;
+        if hart.now() / NANOS_PER_TIME >= hart.stimecmp {
+            hart.sip |= interrupt::TIMER;
+        }
+        self.core.plic.lines = self.core.platform().interrupt_lines();
+        if self.core.plic.interrupts() {
+            hart.sip |= interrupt::EXTERNAL;
+        }
+    }
+
+    /// When the timer will become pending, if it is not and ever will.
+    fn timer_at(&self) -> Option<Nanos> {
+        if self.hart.sip & interrupt::TIMER != 0 {
+            return None;
+        }
+        self.hart.stimecmp.checked_mul(NANOS_PER_TIME)
+    }
+
+    fn idle(&self) -> Exit {
+        let enabled = self.hart.sie & interrupt::TIMER != 0 && !self.hart.stopped;
+        Exit::Idle { wake_at: if enabled { self.timer_at() } else { None } }
+    }
+
+    /// Whether the hart stays where it is: stopped, or waiting with nothing to wake it.
+    fn rests(&mut self) -> bool {
+        if self.hart.stopped {
+            return true;
+        }
+        if self.hart.waiting && self.hart.pending() != 0 {
+            self.hart.waiting = false;
+        }
+        self.hart.waiting
+    }
+
+    fn run_bound(&mut self, deadline: Nanos) -> Exit {
+        loop {
+            self.update_interrupts();
+            if self.rests() {
+                return self.idle();
+            }
+            let now = self.hart.now();
+            if now >= deadline {
+                return Exit::Deadline;
+            }
+            if self.core.platform().interrupt_requested() {
+                return Exit::Interrupted;
+            }
+            let mut limit = deadline;
+            if let Some(at) = self.timer_at() {
+                limit = limit.min(at);
+            }
+            let ticks = (limit - now).clamp(1, SLICE);
+            self.set_budget(ticks);
+            if trap::interrupt(&mut self.hart, &mut self.core) {
+                continue;
+            }
+            // The slice is a limit of its own only where it is shorter than the time that is left.
+            let exact = limit - now <= SLICE;
+            match self.run_slice(exact) {
+                Leave::Stop => return self.take_exit(),
+                _ => {
+                    if self.core.platform().attention {
+                        return Exit::Attention;
+                    }
+                }
+            }
+        }
+    }
+
+    fn step_bound(&mut self) -> Option<Exit> {
+        self.update_interrupts();
+        if self.rests() {
+            return Some(self.idle());
+        }
+        self.set_budget(1);
+        if trap::interrupt(&mut self.hart, &mut self.core) {
+            return None;
+        }
+        match self.run_one() {
+            Leave::Stop => Some(self.take_exit()),
+            _ if self.core.platform().attention => Some(Exit::Attention),
+            _ => None,
+        }
+    }
+
+    fn take_exit(&mut self) -> Exit {
+        self.core
+            .exit
+            .take()
+            .unwrap_or_else(|| Exit::Fault("the inner loop stopped without a reason".to_owned()))
+    }
+
+    fn set_budget(&mut self, ticks: u64) {
+        let now = self.hart.ticks();
+        self.hart.ticks_end = now.wrapping_add(ticks);
+        self.hart.budget = ticks as i64;
+    }
+
+    /// Runs until the slice is used up, something has to be looked at, or the run ends.
+    fn run_slice(&mut self, exact: bool) -> Leave {
+        let mut leave = Leave::Lookup;
+        loop {
+            if self.hart.budget <= 0 {
+                return Leave::Event;
+            }
+            let link = if leave == Leave::Link { self.hart.link } else { std::ptr::null_mut() };
+            let block = match self.block_at_pc() {
+                Ok(block) => block,
+                Err(Trouble::Trap { cause, value }) => {
+                    trap::exception(&mut self.hart, &mut self.core, cause, value);
+                    leave = Leave::Lookup;
+                    continue;
+                }
+                Err(Trouble::Host(message)) => {
+                    self.core.exit = Some(Exit::Fault(message));
+                    return Leave::Stop;
+                }
+            };
+            // SAFETY: `block` is live: `block_at_pc` has just found or made it. `link` is the
+            // link of a block of the same cache: emptying the cache clears `hart.link`, which is
+            // read again here.
+            unsafe {
+                if !link.is_null() && !self.hart.link.is_null() {
+                    (*link).head.target = block;
+                }
+                self.core.cache().remember(block);
+                if self.hart.budget < (*block).len {
+                    if !exact {
+                        return Leave::Event;
+                    }
+                    leave = self.run_one();
+                } else {
+                    self.hart.block = block;
+                    exec::drive(&mut self.hart, &mut self.core, (*block).entry);
+                    leave = self.hart.leave;
+                }
+            }
+            if matches!(leave, Leave::Event | Leave::Stop) {
+                return leave;
+            }
+        }
+    }
+
+    /// The block at `pc`, found or decoded.
+    fn block_at_pc(&mut self) -> Result<*const Block, Trouble> {
+        let va = self.hart.pc;
+        let pa = self.core.fetch_address(&self.hart, va)?;
+        if let Some(block) = self.core.cache().find(pa) {
+            // SAFETY: `find` gives blocks of the cache.
+            let second_page = unsafe { (*block).second_page };
+            if second_page == NO_TAG {
+                return Ok(block);
+            }
+            if self.core.fetch_address(&self.hart, va.wrapping_add(2))? & PAGE_MASK == second_page
+            {
+                return Ok(block);
+            }
+            self.core.cache().kill(block);
+        }
+        if self.core.cache().is_full() {
+            self.core.flush_blocks(&mut self.hart);
+        }
+        self.decode_block(va, pa)
+    }
+
+    /// Decodes the block at `pa`, to which `va` leads.
+    fn decode_block(&mut self, va: u64, pa: u64) -> Result<*const Block, Trouble> {
+        let mut bytes = [0u8; 4 * crate::block::MAX_INSTRUCTIONS];
+        let available = self.core.fetch_bytes(pa, &mut bytes)?;
+        let mut lowering = Lowering::new(pa & !PAGE_MASK);
+        let mut at = 0;
+        let mut count = 0;
+        let mut second_page = NO_TAG;
+        while !lowering.is_ended() && at + 2 <= available {
+            let first = u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+            let len = usize::from(decode::length(first));
+            if at + len > available {
+                if count > 0 || available == bytes.len() {
+                    break;
+                }
+                // One instruction across the page boundary: a block of its own.
+                let second_pa = self.core.fetch_address(&self.hart, va.wrapping_add(2))?;
+                second_page = second_pa & PAGE_MASK;
+                let mut rest = [0u8; 2];
+                self.core.fetch_bytes(second_pa, &mut rest)?;
+                let bits = u32::from(first) | u32::from(u16::from_le_bytes(rest)) << 16;
+                lowering.check_second_page();
+                lowering.add(&decode::decode(bits));
+                break;
+            }
+            let high = if len == 4 {
+                u32::from(u16::from_le_bytes([bytes[at + 2], bytes[at + 3]])) << 16
+            } else {
+                0
+            };
+            lowering.add(&decode::decode(u32::from(first) | high));
+            at += len;
+            count += 1;
+        }
+        let lowered = lowering.finish();
+        let page = pa & PAGE_MASK;
+        for code in [page, second_page] {
+            if code != NO_TAG && !self.core.cache().is_code_page(code) {
+                self.core.protect_code(code);
+            }
+        }
+        self.core
+            .cache()
+            .insert(pa, lowered.bytes, lowered.instructions, second_page, &lowered.drafts)
+            .map(<*mut Block>::cast_const)
+            .ok_or_else(|| Trouble::Host("no host memory for decoded code".to_owned()))
+    }
+
+    /// Executes one instruction, or takes the exception that it raises. The budget is at least 1.
+    fn run_one(&mut self) -> Leave {
+        let single = match self.fetch_one() {
+            Ok(inst) => Single::new(inst.raw, &lower::single(&inst)),
+            Err(Trouble::Trap { cause, value }) => {
+                trap::exception(&mut self.hart, &mut self.core, cause, value);
+                return Leave::Lookup;
+            }
+            Err(Trouble::Host(message)) => {
+                self.core.exit = Some(Exit::Fault(message));
+                return Leave::Stop;
+            }
+        };
+        let Some(single) = single else {
+            self.core.exit = Some(Exit::Fault("an instruction with too many slots".to_owned()));
+            return Leave::Stop;
+        };
+        // SAFETY: the block is live until `single` is dropped at the end of this function, and
+        // the core is bound.
+        unsafe { exec::single(&mut self.hart, &mut self.core, single.block()) };
+        self.hart.block = std::ptr::null();
+        self.hart.link = std::ptr::null_mut();
+        match self.hart.leave {
+            Leave::Link => Leave::Lookup,
+            other => other,
+        }
+    }
+
+    /// The instruction at `pc`.
+    fn fetch_one(&mut self) -> Result<decode::Inst, Trouble> {
+        let va = self.hart.pc;
+        let pa = self.core.fetch_address(&self.hart, va)?;
+        let mut bytes = [0u8; 4];
+        let got = self.core.fetch_bytes(pa, &mut bytes)?;
+        if got < 4 && decode::length(u16::from_le_bytes([bytes[0], bytes[1]])) == 4 {
+            let second_pa = self.core.fetch_address(&self.hart, va.wrapping_add(2))?;
+            self.core.fetch_bytes(second_pa, &mut bytes[2..])?;
+        }
+        Ok(decode::decode(u32::from_le_bytes(bytes)))
+    }
+}
+
+impl Default for Soft {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Engine for Soft {
+    fn name(&self) -> &'static str {
+        "soft"
+    }
+
+    fn is_deterministic(&self) -> bool {
+        true
+    }
+
+    fn reset(&mut self, entry: Entry) {
+        *self.hart = Hart::new();
+        self.core = Core::new();
+        self.hart.pc = entry.pc;
+        self.hart.r[11] = entry.device_tree;
+    }
+
+    fn run(&mut self, platform: &mut Platform, deadline: Nanos) -> Exit {
+        self.core.bind(&mut self.hart, platform);
+        let exit = self.run_bound(deadline);
+        self.core.unbind(&mut self.hart);
+        exit
+    }
+
+    fn now(&self) -> Nanos {
+        self.hart.now()
+    }
+
+    fn wait(&mut self, _: &mut Platform, until: Nanos) {
+        let passed = until.saturating_sub(self.hart.now());
+        self.hart.idle_nanos = self.hart.idle_nanos.saturating_add(passed);
+    }
+
+    fn drop_host_pointers(&mut self) {
+        self.core.forget_pointers();
+    }
+
+    fn save(&self) -> Vec<u8> {
+        state::save(&self.hart, &self.core)
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), StateError> {
+        let (hart, core) = state::load(bytes)?;
+        *self.hart = hart;
+        self.core = core;
+        Ok(())
+    }
+
+    fn fork(&self) -> Box<dyn Engine> {
+        Box::new(Self { hart: self.hart.clone(), core: self.core.copy() })
+    }
+
+    fn registers(&self) -> Vec<(&'static str, u64)> {
+        state::registers(&self.hart)
+    }
+
+    fn set_register(&mut self, name: &str, value: u64) -> bool {
+        let known = state::set_register(&mut self.hart, name, value);
+        // Mode, SUM, MXR and satp decide what is derived.
+        self.core.forget_pointers();
+        known
+    }
+
+    fn step(&mut self, platform: &mut Platform) -> Option<Exit> {
+        self.core.bind(&mut self.hart, platform);
+        let exit = self.step_bound();
+        self.core.unbind(&mut self.hart);
+        exit
+    }
+}

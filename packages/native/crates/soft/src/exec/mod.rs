@@ -1,0 +1,227 @@
+//! Handlers: what each operation does.
+//!
+//! A handler gets the hart, its own slot and the core. It ends by calling the handler of the next
+//! slot in tail position, so that in optimised builds a block runs as one chain of jumps with the
+//! three arguments in registers; where the compiler does not make jumps of these calls, the
+//! host stack grows by at most one frame for each slot of one block, because control returns to
+//! [`drive`] between blocks.
+//!
+//! Rules that every handler keeps:
+//! * `hart.pc` and `hart.budget` are those of the block's start until the block is left;
+//! * a handler that can fault does nothing visible before it knows that it will not;
+//! * leaving means: `pc` of the next instruction, `budget` less the instructions executed (and
+//!   one for a trap), `leave` set, null returned, or the next block entered.
+
+pub mod atomic;
+pub mod control;
+pub mod float;
+pub mod integer;
+pub mod memory;
+pub mod system;
+
+use crate::block::{Block, Slot};
+use crate::core::{Core, Trouble};
+use crate::hart::{FETCH_ENTRIES, Hart, JUMP_ENTRIES, Leave, NO_TAG};
+use crate::trap;
+use stillpoint_vmm::engine::Exit;
+
+/// Nothing to run: the inner loop ends.
+pub const NONE: *const Slot = std::ptr::null();
+
+/// Runs from `at` until a handler returns null.
+///
+/// # Safety
+/// `at` is the entry of a live block that fits the budget, `hart.block` is that block, and the
+/// core is bound to a platform.
+pub unsafe fn drive(hart: &mut Hart, core: &mut Core, mut at: *const Slot) {
+    while !at.is_null() {
+        // SAFETY: handlers return the entry of a live block or null; the first is the caller's.
+        at = unsafe { ((*at).head.run)(hart, at, core) };
+    }
+}
+
+/// Runs one instruction that is a block of its own, at `hart.pc`, and nothing behind it. At least
+/// one tick must be left.
+///
+/// # Safety
+/// `block` is that of a living [`crate::block::Single`], and the core is bound.
+pub unsafe fn single(hart: &mut Hart, core: &mut Core, block: *const Block) {
+    // With a budget of 1 no other block can be entered. Moving both ends keeps the time.
+    let rest = hart.budget - 1;
+    hart.budget = 1;
+    hart.ticks_end = hart.ticks_end.wrapping_sub(rest as u64);
+    hart.block = block;
+    // SAFETY: the caller's word; the block needs one tick.
+    unsafe { drive(hart, core, Block::first(block)) };
+    hart.budget += rest;
+    hart.ticks_end = hart.ticks_end.wrapping_add(rest as u64);
+}
+
+/// The operation of a slot.
+///
+/// # Safety
+/// `at` is a slot of a block in the cache.
+#[inline(always)]
+pub unsafe fn operation<'a>(at: *const Slot) -> &'a Slot {
+    // SAFETY: by the caller's word; slots are not changed while handlers run, except links,
+    // which are never seen as operations.
+    unsafe { &*at }
+}
+
+/// Goes on with the slot `count` further.
+///
+/// # Safety
+/// That slot exists and is an operation.
+#[inline(always)]
+pub unsafe fn next(
+    hart: &mut Hart,
+    at: *const Slot,
+    count: usize,
+    core: &mut Core,
+) -> *const Slot {
+    // SAFETY: every operation that is not the last of its block is followed by another one.
+    unsafe {
+        let at = at.add(count);
+        ((*at).head.run)(hart, at, core)
+    }
+}
+
+/// Enters the block at `hart.pc` if that is known without a long look.
+///
+/// # Safety
+/// The core is bound; the block before was left.
+#[inline(always)]
+pub unsafe fn arrive(hart: &mut Hart) -> *const Slot {
+    let va = hart.pc;
+    // SAFETY: while bound, `fetch` has FETCH_ENTRIES entries and `jumps` JUMP_ENTRIES pointers to
+    // headers that live as long as the cache.
+    unsafe {
+        let entry = &*hart.fetch.add((va >> 12) as usize & (FETCH_ENTRIES - 1));
+        if entry.tag == va & !0xfff {
+            let pa = va.wrapping_add(entry.delta);
+            let block: *const Block =
+                *hart.jumps.add((pa >> 1) as usize & (JUMP_ENTRIES - 1));
+            if (*block).pa == pa && hart.budget >= (*block).len {
+                hart.block = block;
+                return (*block).entry;
+            }
+        }
+    }
+    hart.leave = Leave::Lookup;
+    NONE
+}
+
+/// Follows the link behind `at`. `pc` and `budget` are already those of the target.
+///
+/// # Safety
+/// `at` has a link, and the target is in the same page as the block.
+#[inline(always)]
+pub unsafe fn follow(hart: &mut Hart, at: *const Slot) -> *const Slot {
+    // SAFETY: a link always points to a header that lives as long as the cache.
+    unsafe {
+        let link = at.add(1);
+        let target = (*link).head.target;
+        if hart.budget < (*target).len {
+            hart.link = link.cast_mut();
+            hart.leave = Leave::Link;
+            return NONE;
+        }
+        hart.block = target;
+        (*target).entry
+    }
+}
+
+/// Instructions of the block before `at`.
+///
+/// # Safety
+/// `at` is a slot of `hart.block`.
+pub unsafe fn index_of(hart: &Hart, at: *const Slot) -> u64 {
+    // SAFETY: the caller's word.
+    u64::from(unsafe { Block::place(hart.block, at) }.index)
+}
+
+/// Leaves the block behind the instruction at `at`, which has completed.
+///
+/// # Safety
+/// `at` is an operation of `hart.block` that another slot follows.
+#[cold]
+#[inline(never)]
+pub unsafe fn leave_behind(hart: &mut Hart, at: *const Slot, leave: Leave) -> *const Slot {
+    // SAFETY: the caller's word.
+    let place = unsafe { Block::place(hart.block, at.add(1)) };
+    hart.pc = hart.pc.wrapping_add(2 * u64::from(place.half));
+    hart.budget -= i64::from(place.index);
+    hart.leave = leave;
+    NONE
+}
+
+/// Leaves the block before the instruction at `at`, which traps or cannot be executed.
+///
+/// # Safety
+/// `at` is an operation of `hart.block`.
+#[cold]
+#[inline(never)]
+pub unsafe fn trouble(
+    hart: &mut Hart,
+    at: *const Slot,
+    core: &mut Core,
+    trouble: Trouble,
+) -> *const Slot {
+    // SAFETY: the caller's word.
+    let place = unsafe { Block::place(hart.block, at) };
+    hart.pc = hart.pc.wrapping_add(2 * u64::from(place.half));
+    hart.budget -= i64::from(place.index);
+    match trouble {
+        Trouble::Trap { cause, value } => {
+            trap::exception(hart, core, cause, value);
+            // A device may have been accessed on the way to the exception.
+            if std::mem::take(&mut core.must_leave) {
+                hart.leave = Leave::Event;
+                return NONE;
+            }
+            // SAFETY: bound, and the block was left.
+            unsafe { arrive(hart) }
+        }
+        Trouble::Host(message) => {
+            core.exit = Some(Exit::Fault(message));
+            hart.leave = Leave::Stop;
+            NONE
+        }
+    }
+}
+
+/// The illegal-instruction exception for the slot at `at`, whose bits are read again.
+///
+/// # Safety
+/// `at` is an operation of `hart.block`.
+#[cold]
+#[inline(never)]
+pub unsafe fn illegal(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
+    // SAFETY: the caller's word; a block lives as long as the cache is not emptied.
+    let (place, pa, second_page, raw) = unsafe {
+        let header = &*hart.block;
+        (Block::place(hart.block, at), header.pa, header.second_page, header.raw)
+    };
+    if pa == NO_TAG {
+        let trap = Trouble::Trap { cause: trap::ILLEGAL, value: u64::from(raw) };
+        // SAFETY: the caller's word.
+        return unsafe { trouble(hart, at, core, trap) };
+    }
+    let mut bytes = [0u8; 4];
+    let at_pa = pa + 2 * u64::from(place.half);
+    let value = match core.fetch_bytes(at_pa, &mut bytes) {
+        Ok(2) if bytes[0] & 3 == 3 && second_page != NO_TAG => {
+            match core.fetch_bytes(second_page, &mut bytes[2..]) {
+                Ok(_) => u64::from(u32::from_le_bytes(bytes)),
+                // SAFETY: the caller's word.
+                Err(host) => return unsafe { trouble(hart, at, core, host) },
+            }
+        }
+        Ok(_) if bytes[0] & 3 == 3 => u64::from(u32::from_le_bytes(bytes)),
+        Ok(_) => u64::from(u16::from_le_bytes([bytes[0], bytes[1]])),
+        // SAFETY: the caller's word.
+        Err(host) => return unsafe { trouble(hart, at, core, host) },
+    };
+    // SAFETY: the caller's word.
+    unsafe { trouble(hart, at, core, Trouble::Trap { cause: trap::ILLEGAL, value }) }
+}

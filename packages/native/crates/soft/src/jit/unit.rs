@@ -1,0 +1,908 @@
+//! Translation of one unit: a run of guest instructions of one page, entered at its start.
+//!
+//! The ten integer registers that compiled code uses most live in host registers throughout,
+//! the others in the hart; no unit saves or loads anything at its ends, and a jump from one unit
+//! to the next is one host jump. Code of a unit:
+//!
+//! ```text
+//! entry:   ticks -= n; if negative → short        (n: instructions of the unit)
+//!          instruction 0 … instruction n-1        fast paths only
+//!          jump to the next unit
+//! cold:    for each slow path: call `single`, back behind the instruction
+//!          for each way out: its link exit
+//! short:   ticks += n
+//! dead:    leave with pc = va
+//! ```
+//!
+//! Whatever has no fast path here, and every fast path that does not apply, runs through the
+//! interpreter's own handler for that one instruction: the thunk `single` puts the registers
+//! back into the hart, makes pc and ticks those of that instruction and calls it. A taken branch
+//! in the middle of a unit gives back the ticks of the instructions behind it. So every way out
+//! leaves registers, pc and ticks as the interpreter would.
+
+use super::assembler::{Alu, Assembler, Condition, Hole, RAX, RCX, RDX, Shift, TICKS, Width};
+use crate::block::Block;
+use crate::decode::{Inst, Op, decode, length};
+use crate::hart::{DATA_ENTRIES, DataEntry, FETCH_ENTRIES, FLOAT, FetchEntry, Hart};
+use std::mem::{offset_of, size_of};
+
+/// Entries of the table of indirect jumps. A power of two.
+pub const TABLE_ENTRIES: usize = 4096;
+
+/// An entry of the table of indirect jumps.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(32))]
+pub struct TableEntry {
+    /// Guest-virtual address of a unit.
+    pub va: u64,
+    /// Guest-physical minus guest-virtual address of the unit, wrapping.
+    pub delta: u64,
+    /// Where its code is.
+    pub code: *const u8,
+}
+
+impl TableEntry {
+    /// An entry for no address: instructions are at even ones.
+    pub const EMPTY: Self = Self { va: 1, delta: 0, code: std::ptr::null() };
+}
+
+/// Where on the stack of translated code the table's address is.
+const TABLE_ON_STACK: i8 = 8;
+
+/// Host register of each guest register, or [`IN_HART`].
+const HOST: [u8; 32] = {
+    let mut host = [IN_HART; 32];
+    host[1] = 12; // ra
+    host[2] = 3; // sp: rbx
+    host[8] = 13; // s0
+    host[9] = 14; // s1
+    host[10] = 7; // a0: rdi
+    host[11] = 6; // a1: rsi
+    host[12] = 8;
+    host[13] = 9;
+    host[14] = 10;
+    host[15] = 11;
+    host
+};
+const IN_HART: u8 = 0xff;
+
+/// Code that all units share, as offsets in the code memory.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Thunks {
+    /// Enters translated code.
+    pub enter: usize,
+    /// Leaves to `rax` = pc of the next instruction; answers [`LEFT_FOR_LOOKUP`].
+    pub leave: usize,
+    /// As `leave`; answers [`LEFT_INDIRECT`].
+    pub leave_indirect: usize,
+    /// Leaves through the site in `ecx`, which is the answer.
+    pub leave_link: usize,
+    /// Executes the instruction of the detail in `ecx` and returns, or leaves with
+    /// [`LEFT_SINGLE`].
+    pub single: usize,
+}
+
+/// The next unit has to be looked up, or the ticks do not suffice for it.
+pub const LEFT_FOR_LOOKUP: u64 = u64::MAX;
+/// The target of an indirect jump is not in the table.
+pub const LEFT_INDIRECT: u64 = u64::MAX - 1;
+/// A single instruction left.
+pub const LEFT_SINGLE: u64 = u64::MAX - 2;
+
+/// An instruction that translated code may hand to the interpreter.
+#[derive(Debug, Clone, Copy)]
+pub struct Detail {
+    /// Guest-virtual address.
+    pub pc: u64,
+    /// Guest-physical address.
+    pub pa: u64,
+    /// The block that holds this instruction alone, once there is one.
+    pub single: *mut Block,
+    /// The instruction's bits.
+    pub raw: u32,
+    /// Ticks of the unit from this instruction on.
+    pub undo: u8,
+}
+
+/// A jump that can be aimed at another unit.
+#[derive(Debug, Clone, Copy)]
+pub struct Site {
+    /// Guest-virtual address that it leads to.
+    pub target: u64,
+    /// Where its displacement is in the code memory.
+    pub hole: u32,
+    /// Where the delta that it checks is, 0 for a target in the same page.
+    pub delta: u32,
+}
+
+/// What a translation adds to.
+pub struct Output<'a> {
+    /// The code, empty at first.
+    pub code: &'a mut Assembler,
+    /// Where the code will be in the code memory.
+    pub base: usize,
+    /// All details.
+    pub details: &'a mut Vec<Detail>,
+    /// All sites.
+    pub sites: &'a mut Vec<Site>,
+    /// Shared code.
+    pub thunks: Thunks,
+}
+
+/// What a unit turned out to be.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// Guest instructions, 1 to [`MAX_INSTRUCTIONS`].
+    pub instructions: u8,
+    /// Offset of the code that leaves to the unit's own address.
+    pub dead: usize,
+}
+
+/// Most instructions in a unit: what a signed byte can subtract, and the undo of one.
+pub const MAX_INSTRUCTIONS: usize = 64;
+
+fn place(register: u8) -> i32 {
+    offset_of!(Hart, r) as i32 + 8 * i32::from(register)
+}
+
+const PC: i32 = offset_of!(Hart, pc) as i32;
+const BUDGET: i32 = offset_of!(Hart, budget) as i32;
+const DATA: i32 = offset_of!(Hart, data) as i32;
+const FETCH: i32 = offset_of!(Hart, fetch) as i32;
+const FS: i32 = offset_of!(Hart, fs) as i32;
+const DATA_MASK: i32 = ((DATA_ENTRIES - 1) * size_of::<DataEntry>()) as i32;
+const FETCH_MASK: i32 = ((FETCH_ENTRIES - 1) * size_of::<FetchEntry>()) as i32;
+const TABLE_MASK: i32 = ((TABLE_ENTRIES - 1) * size_of::<TableEntry>()) as i32;
+const READ_TAG: i8 = offset_of!(DataEntry, read) as i8;
+const WRITE_TAG: i8 = offset_of!(DataEntry, write) as i8;
+const ADDEND: i8 = offset_of!(DataEntry, addend) as i8;
+
+// The address computations shift a page number into an entry's offset.
+const _: () = assert!(size_of::<DataEntry>() == 1 << (12 - 7));
+const _: () = assert!(size_of::<FetchEntry>() == 1 << (12 - 8));
+const _: () = assert!(size_of::<TableEntry>() == 2 << 4);
+const _: () = assert!(offset_of!(TableEntry, delta) == 8 && offset_of!(TableEntry, code) == 16);
+const _: () = assert!(offset_of!(FetchEntry, tag) == 0 && offset_of!(FetchEntry, delta) == 8);
+
+/// Whether control never simply goes on behind this instruction.
+fn ends(op: Op) -> bool {
+    matches!(op, Op::Jal | Op::Jalr | Op::Illegal | Op::Ecall | Op::Ebreak | Op::Sret | Op::Wfi)
+        || op == Op::SfenceVma
+}
+
+fn is_branch(op: Op) -> bool {
+    matches!(op, Op::Beq | Op::Bne | Op::Blt | Op::Bge | Op::Bltu | Op::Bgeu)
+}
+
+struct Slow {
+    hole: Hole,
+    resume: usize,
+    detail: u32,
+}
+
+/// A way out of the unit to a known address.
+struct Way {
+    hole: Hole,
+    /// Ticks to give back.
+    refund: u8,
+    target: u64,
+    /// The target's fetch translation has to be looked at even within the page.
+    unsure: bool,
+}
+
+struct Translation<'a, 'b> {
+    out: &'a mut Output<'b>,
+    va: u64,
+    delta: u64,
+    count: u8,
+    slow: Vec<Slow>,
+    ways: Vec<Way>,
+}
+
+/// Translates the instructions at the start of `bytes`, which are the guest's at virtual address
+/// `va` and physical address `va + delta`, and all in one page. `None` if there is not one whole
+/// instruction.
+pub fn translate(out: &mut Output<'_>, va: u64, delta: u64, bytes: &[u8]) -> Option<Shape> {
+    let mut instructions = [(0u16, decode(0)); MAX_INSTRUCTIONS];
+    let mut count = 0;
+    let mut at = 0;
+    while count < MAX_INSTRUCTIONS
+        && let Some(half) = bytes.get(at..at + 2)
+    {
+        let len = usize::from(length(u16::from_le_bytes([half[0], half[1]])));
+        let Some(whole) = bytes.get(at..at + len) else { break };
+        let mut word = [0; 4];
+        word[..len].copy_from_slice(whole);
+        let inst = decode(u32::from_le_bytes(word));
+        instructions[count] = (at as u16, inst);
+        count += 1;
+        at += len;
+        if ends(inst.op) || is_branch(inst.op) && inst.imm <= 0 {
+            break;
+        }
+    }
+    if count == 0 {
+        return None;
+    }
+    let mut this = Translation {
+        out,
+        va,
+        delta,
+        count: count as u8,
+        slow: Vec::new(),
+        ways: Vec::new(),
+    };
+    this.out.code.alu_constant(Alu::Sub, true, TICKS, count as i32);
+    let short = this.out.code.jump_if(Condition::Sign);
+    for (index, (offset, inst)) in instructions[..count].iter().enumerate() {
+        this.instruction(index as u8, va.wrapping_add(u64::from(*offset)), inst);
+    }
+    let last = instructions[count - 1].1.op;
+    if !matches!(last, Op::Jal | Op::Jalr) {
+        let hole = this.out.code.jump();
+        let unsure = !is_branch(last);
+        this.ways.push(Way { hole, refund: 0, target: va.wrapping_add(at as u64), unsure });
+    }
+    this.cold();
+    this.out.code.aim_here(short);
+    this.out.code.alu_constant(Alu::Add, true, TICKS, count as i32);
+    let dead = this.out.code.here();
+    this.out.code.set(RAX, va);
+    let leave = this.out.thunks.leave;
+    this.jump_to(leave);
+    Some(Shape { instructions: count as u8, dead })
+}
+
+/// Emits the code that all units share; `table` is the table of indirect jumps, `single` the
+/// function that executes one instruction. Code starts at offset 0 of the code memory.
+pub fn thunks(code: &mut Assembler, single: usize) -> Thunks {
+    let mut thunks = Thunks { enter: code.here(), ..Thunks::default() };
+    code.prologue();
+    code.load_place(TICKS, BUDGET);
+    registers(code, Assembler::load_place);
+    code.jump_rax();
+
+    thunks.leave_indirect = code.here();
+    spill(code);
+    code.store_place(PC, RAX);
+    code.set(RAX, LEFT_INDIRECT);
+    code.epilogue();
+
+    thunks.leave = code.here();
+    spill(code);
+    code.store_place(PC, RAX);
+    code.set(RAX, LEFT_FOR_LOOKUP);
+    code.epilogue();
+
+    thunks.leave_link = code.here();
+    spill(code);
+    code.mov32(RAX, RCX);
+    code.epilogue();
+
+    thunks.single = code.here();
+    spill(code);
+    code.call_host(single);
+    let left = code.jump_if(Condition::NotEqual);
+    registers(code, Assembler::load_place);
+    code.ret();
+    code.aim_here(left);
+    code.drop_return();
+    code.set(RAX, LEFT_SINGLE);
+    code.epilogue();
+    thunks
+}
+
+fn registers(code: &mut Assembler, act: fn(&mut Assembler, u8, i32)) {
+    for (guest, host) in HOST.iter().enumerate() {
+        if *host != IN_HART {
+            act(code, *host, place(guest as u8));
+        }
+    }
+}
+
+fn spill(code: &mut Assembler) {
+    registers(code, |code, host, place| code.store_place(place, host));
+    code.store_place(BUDGET, TICKS);
+}
+
+/// The host register of a guest register, if it has one.
+fn host(register: u8) -> Option<u8> {
+    let host = HOST[usize::from(register & 31)];
+    (host != IN_HART).then_some(host)
+}
+
+impl Translation<'_, '_> {
+    fn code(&mut self) -> &mut Assembler {
+        self.out.code
+    }
+
+    fn aim_outside(&mut self, hole: Hole, target: usize) {
+        let base = self.out.base as i64;
+        self.out.code.aim_from(hole, target as i64 - base);
+    }
+
+    fn jump_to(&mut self, target: usize) {
+        let hole = self.out.code.jump();
+        self.aim_outside(hole, target);
+    }
+
+    /// The host register that holds a guest register now; loads it into `scratch` if need be.
+    fn read(&mut self, register: u8, scratch: u8) -> u8 {
+        match host(register) {
+            Some(host) => host,
+            None => {
+                self.read_into(register, scratch);
+                scratch
+            }
+        }
+    }
+
+    /// Copies a guest register. Changes the flags.
+    fn read_into(&mut self, register: u8, into: u8) {
+        match (register, host(register)) {
+            (0, _) => self.code().set(into, 0),
+            (_, Some(host)) => self.code().mov(into, host),
+            (_, None) => self.code().load_place(into, place(register)),
+        }
+    }
+
+    /// Makes a guest register what is in `from`.
+    fn write(&mut self, register: u8, from: u8) {
+        match (register, host(register)) {
+            (0, _) => {}
+            (_, Some(host)) => self.code().mov(host, from),
+            (_, None) => self.code().store_place(place(register), from),
+        }
+    }
+
+    /// Where to compute a guest register's next value.
+    fn target(register: u8) -> u8 {
+        host(register).unwrap_or(RAX)
+    }
+
+    fn write_constant(&mut self, register: u8, value: u64) {
+        if register == 0 {
+            return;
+        }
+        match (host(register), i32::try_from(value as i64)) {
+            (Some(host), _) => self.code().set(host, value),
+            (None, Ok(small)) => self.code().store_place_constant(place(register), small),
+            (None, Err(_)) => {
+                self.code().set(RAX, value);
+                self.code().store_place(place(register), RAX);
+            }
+        }
+    }
+
+    /// `target op= register`
+    fn combine(&mut self, alu: Alu, wide: bool, target: u8, register: u8) {
+        match (register, host(register)) {
+            (0, _) => self.code().alu_constant(alu, wide, target, 0),
+            (_, Some(host)) => self.code().alu(alu, wide, target, host),
+            (_, None) => self.code().alu_place(alu, wide, target, place(register)),
+        }
+    }
+
+    fn copy(&mut self, rd: u8, rs: u8) {
+        if rs == 0 {
+            self.write_constant(rd, 0);
+            return;
+        }
+        match (host(rd), host(rs)) {
+            (Some(d), _) => self.read_into(rs, d),
+            (None, Some(s)) => self.code().store_place(place(rd), s),
+            (None, None) => {
+                self.code().load_place(RAX, place(rs));
+                self.code().store_place(place(rd), RAX);
+            }
+        }
+    }
+
+    fn binary(&mut self, alu: Alu, wide: bool, inst: &Inst) {
+        let (rd, mut a, mut b) = (inst.rd, inst.rs1, inst.rs2);
+        if rd == 0 {
+            return;
+        }
+        if alu != Alu::Sub && (a == 0 || rd == b) {
+            std::mem::swap(&mut a, &mut b);
+        }
+        if b == 0 && wide && matches!(alu, Alu::Add | Alu::Or | Alu::Xor | Alu::Sub) {
+            self.copy(rd, a);
+            return;
+        }
+        if alu == Alu::Add
+            && wide
+            && rd != a
+            && let (Some(a), Some(b)) = (host(a), host(b))
+        {
+            let t = Self::target(rd);
+            self.code().add_into(t, a, b);
+            self.write(rd, t);
+            return;
+        }
+        let aliased = host(rd).is_some() && rd == b && rd != a;
+        let t = if aliased { RAX } else { Self::target(rd) };
+        if host(rd).is_none() || rd != a {
+            self.read_into(a, t);
+        }
+        self.combine(alu, wide, t, b);
+        if !wide {
+            self.code().extend(t, t);
+        }
+        self.write(rd, t);
+    }
+
+    fn add_immediate(&mut self, rd: u8, rs: u8, imm: i32, wide: bool) {
+        if rd == 0 {
+            return;
+        }
+        if rs == 0 {
+            self.write_constant(rd, imm as i64 as u64);
+            return;
+        }
+        if wide && imm == 0 {
+            self.copy(rd, rs);
+            return;
+        }
+        if wide && rd == rs {
+            match host(rd) {
+                Some(d) => self.code().alu_constant(Alu::Add, true, d, imm),
+                None => self.code().alu_place_constant(Alu::Add, place(rd), imm),
+            }
+            return;
+        }
+        let t = Self::target(rd);
+        if !wide && imm == 0 {
+            match host(rs) {
+                Some(s) => self.code().extend(t, s),
+                None => self.code().load_place32_signed(t, place(rs)),
+            }
+            self.write(rd, t);
+            return;
+        }
+        match host(rs) {
+            Some(s) if s != t => self.code().offset_into(t, s, imm),
+            _ => {
+                self.read_into(rs, t);
+                self.code().alu_constant(Alu::Add, wide, t, imm);
+            }
+        }
+        if !wide {
+            self.code().extend(t, t);
+        }
+        self.write(rd, t);
+    }
+
+    fn logic_immediate(&mut self, alu: Alu, inst: &Inst) {
+        if inst.rd == 0 {
+            return;
+        }
+        let t = Self::target(inst.rd);
+        if alu == Alu::And && inst.imm == 0xff {
+            let s = self.read(inst.rs1, RAX);
+            self.code().extend8_zero(t, s);
+        } else {
+            self.read_into(inst.rs1, t);
+            self.code().alu_constant(alu, true, t, inst.imm);
+        }
+        self.write(inst.rd, t);
+    }
+
+    fn shift_immediate(&mut self, shift: Shift, wide: bool, inst: &Inst) {
+        if inst.rd == 0 {
+            return;
+        }
+        let t = Self::target(inst.rd);
+        self.read_into(inst.rs1, t);
+        if inst.imm != 0 {
+            self.code().shift(shift, wide, t, inst.imm as u8);
+        }
+        if !wide {
+            self.code().extend(t, t);
+        }
+        self.write(inst.rd, t);
+    }
+
+    fn shift_register(&mut self, shift: Shift, wide: bool, inst: &Inst) {
+        if inst.rd == 0 {
+            return;
+        }
+        let t = Self::target(inst.rd);
+        self.read_into(inst.rs2, RCX);
+        self.read_into(inst.rs1, t);
+        self.code().shift_by_cl(shift, wide, t);
+        if !wide {
+            self.code().extend(t, t);
+        }
+        self.write(inst.rd, t);
+    }
+
+    /// Compares two guest registers.
+    fn compare(&mut self, a: u8, b: u8) {
+        if b == 0 && host(a).is_none() && a != 0 {
+            self.code().alu_place_constant(Alu::Cmp, place(a), 0);
+            return;
+        }
+        let first = self.read(a, RAX);
+        if b == 0 {
+            self.code().test(first);
+        } else {
+            self.combine(Alu::Cmp, true, first, b);
+        }
+    }
+
+    fn set_if_less(&mut self, inst: &Inst, condition: Condition) {
+        if inst.rd == 0 {
+            return;
+        }
+        self.compare(inst.rs1, inst.rs2);
+        self.code().set_if(condition, RAX);
+        self.write(inst.rd, RAX);
+    }
+
+    fn set_if_less_immediate(&mut self, inst: &Inst, condition: Condition) {
+        if inst.rd == 0 {
+            return;
+        }
+        match host(inst.rs1) {
+            None if inst.rs1 != 0 => {
+                self.code().alu_place_constant(Alu::Cmp, place(inst.rs1), inst.imm);
+            }
+            _ => {
+                let first = self.read(inst.rs1, RAX);
+                self.code().alu_constant(Alu::Cmp, true, first, inst.imm);
+            }
+        }
+        self.code().set_if(condition, RAX);
+        self.write(inst.rd, RAX);
+    }
+
+    fn multiply(&mut self, wide: bool, inst: &Inst) {
+        if inst.rd == 0 {
+            return;
+        }
+        self.read_into(inst.rs1, RAX);
+        let b = self.read(inst.rs2, RCX);
+        self.code().multiply(wide, RAX, b);
+        if !wide {
+            self.code().extend(RAX, RAX);
+        }
+        self.write(inst.rd, RAX);
+    }
+
+    fn multiply_high(&mut self, inst: &Inst) {
+        if inst.rd == 0 {
+            return;
+        }
+        self.read_into(inst.rs2, RCX);
+        self.read_into(inst.rs1, RAX);
+        self.code().multiply_wide(inst.op == Op::Mulh, RCX);
+        if inst.op == Op::Mulhsu {
+            // The unsigned product counts a negative rs1 as 2^64 too much.
+            self.read_into(inst.rs1, RAX);
+            self.code().shift(Shift::Arithmetic, true, RAX, 63);
+            self.code().alu(Alu::And, true, RAX, RCX);
+            self.code().alu(Alu::Sub, true, RDX, RAX);
+        }
+        self.write(inst.rd, RDX);
+    }
+
+    fn divide(&mut self, inst: &Inst, signed: bool, wide: bool, remainder: bool) {
+        if inst.rd == 0 {
+            return;
+        }
+        self.read_into(inst.rs2, RCX);
+        self.read_into(inst.rs1, RAX);
+        // By 0: the quotient is all ones, the remainder the dividend. The one overflow, of the
+        // least number by -1, is what negation gives, with remainder 0; the host would trap.
+        let code = self.code();
+        code.alu_constant(Alu::Cmp, wide, RCX, 0);
+        let by_zero = code.jump_if(Condition::Equal);
+        let by_minus_one = signed.then(|| {
+            code.alu_constant(Alu::Cmp, wide, RCX, -1);
+            code.jump_if(Condition::Equal)
+        });
+        code.divide(signed, wide, RCX);
+        if remainder {
+            code.mov(RAX, RDX);
+        }
+        let mut done = vec![code.jump()];
+        if let Some(hole) = by_minus_one {
+            code.aim_here(hole);
+            if remainder {
+                code.set(RAX, 0);
+            } else {
+                code.negate(wide, RAX);
+            }
+            done.push(code.jump());
+        }
+        code.aim_here(by_zero);
+        if !remainder {
+            code.set(RAX, u64::MAX);
+        }
+        for hole in done {
+            code.aim_here(hole);
+        }
+        if !wide {
+            code.extend(RAX, RAX);
+        }
+        self.write(inst.rd, RAX);
+    }
+
+    fn detail(&mut self, index: u8, pc: u64, inst: &Inst) -> u32 {
+        self.out.details.push(Detail {
+            pc,
+            pa: pc.wrapping_add(self.delta),
+            single: std::ptr::null_mut(),
+            raw: inst.raw,
+            undo: self.count - index,
+        });
+        (self.out.details.len() - 1) as u32
+    }
+
+    /// Hands the instruction to the interpreter.
+    fn single(&mut self, index: u8, pc: u64, inst: &Inst) {
+        let detail = self.detail(index, pc, inst);
+        self.code().set(RCX, u64::from(detail));
+        let hole = self.code().call();
+        let thunk = self.out.thunks.single;
+        self.aim_outside(hole, thunk);
+    }
+
+    /// Leaves `rax` = host address of the access, or goes the slow way. Returns the jumps there.
+    fn address(&mut self, inst: &Inst, bytes: u8, tag: i8) -> Hole {
+        match host(inst.rs1) {
+            Some(base) if inst.imm != 0 => self.code().offset_into(RAX, base, inst.imm),
+            _ => {
+                self.read_into(inst.rs1, RAX);
+                if inst.imm != 0 {
+                    self.code().alu_constant(Alu::Add, true, RAX, inst.imm);
+                }
+            }
+        }
+        let code = self.code();
+        code.data_entry(DATA_MASK, DATA);
+        code.compare_page(bytes as i8 - 1, tag);
+        let hole = code.jump_if(Condition::NotEqual);
+        code.add_entry(ADDEND);
+        hole
+    }
+
+    fn load(&mut self, index: u8, pc: u64, inst: &Inst, width: Width) {
+        let hole = self.address(inst, width.bytes, READ_TAG);
+        let t = Self::target(inst.rd);
+        self.code().load(width, t);
+        if t == RAX {
+            self.write(inst.rd, RAX);
+        }
+        self.slowly(hole, index, pc, inst);
+    }
+
+    fn store(&mut self, index: u8, pc: u64, inst: &Inst, bytes: u8) {
+        let hole = self.address(inst, bytes, WRITE_TAG);
+        let s = self.read(inst.rs2, RCX);
+        self.code().store(bytes, s);
+        self.slowly(hole, index, pc, inst);
+    }
+
+    /// Loads and stores of floating-point registers, whose use is known to be noted already.
+    fn float_memory(&mut self, index: u8, pc: u64, inst: &Inst) {
+        let clean = self.if_float_clean();
+        let (bytes, store) = match inst.op {
+            Op::Flw => (4, false),
+            Op::Fsw => (4, true),
+            Op::Fld => (8, false),
+            _ => (8, true),
+        };
+        let hole = self.address(inst, bytes, if store { WRITE_TAG } else { READ_TAG });
+        if store {
+            let from = place(FLOAT + inst.rs2);
+            self.code().load_place(RCX, from);
+            self.code().store(bytes, RCX);
+        } else {
+            self.code().load(Width { bytes, signed: false }, RAX);
+            if bytes == 4 {
+                self.code().set(RCX, 0xffff_ffff_0000_0000);
+                self.code().alu(Alu::Or, true, RAX, RCX);
+            }
+            self.code().store_place(place(FLOAT + inst.rd), RAX);
+        }
+        let detail = self.detail(index, pc, inst);
+        let resume = self.code().here();
+        self.slow.push(Slow { hole, resume, detail });
+        self.slow.push(Slow { hole: clean, resume, detail });
+    }
+
+    /// Goes the slow way unless `sstatus.FS` is dirty.
+    fn if_float_clean(&mut self) -> Hole {
+        self.code().compare_byte(FS, 3);
+        self.code().jump_if(Condition::NotEqual)
+    }
+
+    fn slowly(&mut self, hole: Hole, index: u8, pc: u64, inst: &Inst) {
+        let detail = self.detail(index, pc, inst);
+        let resume = self.code().here();
+        self.slow.push(Slow { hole, resume, detail });
+    }
+
+    fn branch(&mut self, index: u8, pc: u64, inst: &Inst) {
+        let condition = match inst.op {
+            Op::Beq => Condition::Equal,
+            Op::Bne => Condition::NotEqual,
+            Op::Blt => Condition::Less,
+            Op::Bge => Condition::GreaterEqual,
+            Op::Bltu => Condition::Below,
+            _ => Condition::AboveEqual,
+        };
+        self.compare(inst.rs1, inst.rs2);
+        let hole = self.code().jump_if(condition);
+        let target = pc.wrapping_add(inst.imm as i64 as u64);
+        self.ways.push(Way { hole, refund: self.count - index - 1, target, unsure: false });
+    }
+
+    fn jump_and_link(&mut self, pc: u64, inst: &Inst) {
+        self.write_constant(inst.rd, pc.wrapping_add(u64::from(inst.len)));
+        let hole = self.code().jump();
+        let target = pc.wrapping_add(inst.imm as i64 as u64);
+        self.ways.push(Way { hole, refund: 0, target, unsure: false });
+    }
+
+    fn jump_to_register(&mut self, pc: u64, inst: &Inst) {
+        self.read_into(inst.rs1, RAX);
+        if inst.imm != 0 {
+            self.code().alu_constant(Alu::Add, true, RAX, inst.imm);
+        }
+        self.code().alu_constant(Alu::And, true, RAX, -2);
+        if inst.rd != 0 {
+            let link = pc.wrapping_add(u64::from(inst.len));
+            match host(inst.rd) {
+                Some(d) => self.code().set(d, link),
+                None => {
+                    self.code().set(RCX, link);
+                    self.code().store_place(place(inst.rd), RCX);
+                }
+            }
+        }
+        let (unknown, stale) =
+            self.code().jump_indirect(TABLE_ON_STACK, TABLE_MASK, FETCH, FETCH_MASK);
+        for hole in stale {
+            self.code().aim_here(hole);
+        }
+        self.code().reload_target();
+        let leave = self.out.thunks.leave_indirect;
+        self.jump_to(leave);
+        self.aim_outside(unknown, leave);
+    }
+
+    fn instruction(&mut self, index: u8, pc: u64, inst: &Inst) {
+        let width = |bytes, signed| Width { bytes, signed };
+        match inst.op {
+            Op::Lui => self.write_constant(inst.rd, inst.imm as i64 as u64),
+            Op::Auipc => self.write_constant(inst.rd, pc.wrapping_add(inst.imm as i64 as u64)),
+            Op::Jal => self.jump_and_link(pc, inst),
+            Op::Jalr => self.jump_to_register(pc, inst),
+            Op::Beq | Op::Bne | Op::Blt | Op::Bge | Op::Bltu | Op::Bgeu => {
+                self.branch(index, pc, inst);
+            }
+            Op::Lb => self.load(index, pc, inst, width(1, true)),
+            Op::Lh => self.load(index, pc, inst, width(2, true)),
+            Op::Lw => self.load(index, pc, inst, width(4, true)),
+            Op::Ld => self.load(index, pc, inst, width(8, false)),
+            Op::Lbu => self.load(index, pc, inst, width(1, false)),
+            Op::Lhu => self.load(index, pc, inst, width(2, false)),
+            Op::Lwu => self.load(index, pc, inst, width(4, false)),
+            Op::Sb => self.store(index, pc, inst, 1),
+            Op::Sh => self.store(index, pc, inst, 2),
+            Op::Sw => self.store(index, pc, inst, 4),
+            Op::Sd => self.store(index, pc, inst, 8),
+            Op::Flw | Op::Fld | Op::Fsw | Op::Fsd => self.float_memory(index, pc, inst),
+            Op::Addi => self.add_immediate(inst.rd, inst.rs1, inst.imm, true),
+            Op::Addiw => self.add_immediate(inst.rd, inst.rs1, inst.imm, false),
+            Op::Slti => self.set_if_less_immediate(inst, Condition::Less),
+            Op::Sltiu => self.set_if_less_immediate(inst, Condition::Below),
+            Op::Xori => self.logic_immediate(Alu::Xor, inst),
+            Op::Ori => self.logic_immediate(Alu::Or, inst),
+            Op::Andi => self.logic_immediate(Alu::And, inst),
+            Op::Slli => self.shift_immediate(Shift::Left, true, inst),
+            Op::Srli => self.shift_immediate(Shift::Right, true, inst),
+            Op::Srai => self.shift_immediate(Shift::Arithmetic, true, inst),
+            Op::Slliw => self.shift_immediate(Shift::Left, false, inst),
+            Op::Srliw => self.shift_immediate(Shift::Right, false, inst),
+            Op::Sraiw => self.shift_immediate(Shift::Arithmetic, false, inst),
+            Op::Add => self.binary(Alu::Add, true, inst),
+            Op::Sub => self.binary(Alu::Sub, true, inst),
+            Op::Xor => self.binary(Alu::Xor, true, inst),
+            Op::Or => self.binary(Alu::Or, true, inst),
+            Op::And => self.binary(Alu::And, true, inst),
+            Op::Addw => self.binary(Alu::Add, false, inst),
+            Op::Subw => self.binary(Alu::Sub, false, inst),
+            Op::Sll => self.shift_register(Shift::Left, true, inst),
+            Op::Srl => self.shift_register(Shift::Right, true, inst),
+            Op::Sra => self.shift_register(Shift::Arithmetic, true, inst),
+            Op::Sllw => self.shift_register(Shift::Left, false, inst),
+            Op::Srlw => self.shift_register(Shift::Right, false, inst),
+            Op::Sraw => self.shift_register(Shift::Arithmetic, false, inst),
+            Op::Slt => self.set_if_less(inst, Condition::Less),
+            Op::Sltu => self.set_if_less(inst, Condition::Below),
+            Op::Mul => self.multiply(true, inst),
+            Op::Mulw => self.multiply(false, inst),
+            Op::Mulh | Op::Mulhu | Op::Mulhsu => self.multiply_high(inst),
+            Op::Div => self.divide(inst, true, true, false),
+            Op::Divu => self.divide(inst, false, true, false),
+            Op::Rem => self.divide(inst, true, true, true),
+            Op::Remu => self.divide(inst, false, true, true),
+            Op::Divw => self.divide(inst, true, false, false),
+            Op::Divuw => self.divide(inst, false, false, false),
+            Op::Remw => self.divide(inst, true, false, true),
+            Op::Remuw => self.divide(inst, false, false, true),
+            // One hart, in order, and writes to code are seen at once: nothing to fence.
+            Op::Fence | Op::FenceI => {}
+            _ => self.single(index, pc, inst),
+        }
+    }
+
+    /// The slow paths and the ways out.
+    fn cold(&mut self) {
+        for slow in std::mem::take(&mut self.slow) {
+            self.code().aim_here(slow.hole);
+            self.code().set(RCX, u64::from(slow.detail));
+            let hole = self.code().call();
+            let thunk = self.out.thunks.single;
+            self.aim_outside(hole, thunk);
+            let back = self.code().jump();
+            self.code().aim(back, slow.resume);
+        }
+        for way in std::mem::take(&mut self.ways) {
+            self.way_out(way);
+        }
+    }
+
+    fn way_out(&mut self, way: Way) {
+        let near = !way.unsure && (way.target ^ self.va) & !0xfff == 0;
+        let site = self.out.sites.len() as u64;
+        let mut hole = way.hole;
+        if way.refund != 0 || !near {
+            self.code().aim_here(hole);
+            if way.refund != 0 {
+                self.code().alu_constant(Alu::Add, true, TICKS, i32::from(way.refund));
+            }
+        }
+        let mut delta = 0;
+        let mut refused = Vec::new();
+        if !near {
+            let page = way.target & !0xfff;
+            let entry = ((way.target >> 12) as usize % FETCH_ENTRIES * size_of::<FetchEntry>()) as i32;
+            let own = self.delta;
+            let base = self.out.base;
+            let code = self.code();
+            code.load_place(RDX, FETCH);
+            match i32::try_from(page as i64) {
+                Ok(small) => code.compare_entry_constant(entry, small),
+                Err(_) => {
+                    code.set(RAX, page);
+                    code.compare_entry(entry);
+                }
+            }
+            refused.push(code.jump_if(Condition::NotEqual));
+            delta = base + code.set_patchable(RAX, own).0;
+            code.compare_entry(entry + 8);
+            refused.push(code.jump_if(Condition::NotEqual));
+        }
+        if way.refund != 0 || !near {
+            hole = self.code().jump();
+        }
+        let stub = self.code().here();
+        self.code().aim(hole, stub);
+        for hole in refused {
+            self.code().aim(hole, stub);
+        }
+        self.code().set(RCX, site);
+        let leave = self.out.thunks.leave_link;
+        self.jump_to(leave);
+        self.out.sites.push(Site {
+            target: way.target,
+            hole: (self.out.base + hole.0) as u32,
+            delta: delta as u32,
+        });
+    }
+}
