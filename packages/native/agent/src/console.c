@@ -2,14 +2,16 @@
 
 #include <fcntl.h>
 #include <string.h>
-#include <termios.h>
+#include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "text.h"
 
 void console_open(void)
 {
-	int fd = open("/dev/console", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	/* The workload can stop the console's output; that must not stop the agent. */
+	int fd = open("/dev/console", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 
 	if (fd < 0)
 		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -61,5 +63,9 @@ void console_marker(const char *text, int64_t number)
 
 void console_drain(void)
 {
-	tcdrain(STDERR_FILENO);
+	const struct timespec pause = { 0, 1000000 };
+	int waiting = 0;
+
+	for (int turn = 0; turn < 50 && ioctl(STDERR_FILENO, TIOCOUTQ, &waiting) == 0 && waiting > 0; turn++)
+		nanosleep(&pause, NULL);
 }

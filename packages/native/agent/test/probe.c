@@ -6,6 +6,7 @@
  *   probe thread-listen         listens from a thread that does not lead its process
  *   probe unix-peer             exits with 0 when a unix listener's peer is this process
  *   probe bind-as UID PORT      binds UDP as another user, prints the result
+ *   probe stop-console          stops the console's output, then exits with 0
  *   probe reach-port DEVICE     tries every way to the agent's port; one line a way, exits with the
  *                               number of ways that worked
  */
@@ -29,6 +30,7 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 static int report(const char *what, bool worked)
@@ -190,6 +192,8 @@ int main(int argc, char **argv)
 		return thread_listen();
 	if (strcmp(what, "unix-peer") == 0)
 		return unix_peer();
+	if (strcmp(what, "stop-console") == 0)
+		return tcflow(STDOUT_FILENO, TCOOFF);
 	if (strcmp(what, "reach-port") == 0 && argc == 3)
 		return reach_port(argv[2]);
 	fprintf(stderr, "probe: not understood\n");

@@ -173,9 +173,11 @@ it.effect("what-cannot-be-used-is-named", () =>
     assert.strictEqual((yield* refusal({ files: { "/x": { from: "/no/such/file" } } }))._tag, "HostFileUnreadable")
     assert.include((yield* refusal({ modules: ["e1000"] })).message, "virtio_mmio")
     assert.strictEqual((yield* refusal({ modules: ["/absent.ko"] }))._tag, "GuestPathRefused")
-    const long = yield* refusal({ workload: { argv: ["x".repeat(140_000)] } })
+    const long = yield* refusal({ workload: { argv: ["x".repeat(65_000)] } })
     assert.strictEqual(long._tag, "TooLarge")
-    assert.include(long.message, "131071")
+    const wide = yield* refusal({ workload: { argv: ["x"], env: { A: "x".repeat(140_000) } } })
+    assert.strictEqual(wide._tag, "TooLarge")
+    assert.include(wide.message, "131071")
   })
 )
 

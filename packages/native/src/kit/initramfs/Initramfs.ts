@@ -30,6 +30,8 @@ export interface GuestPrograms {
   readonly modules: ReadonlyMap<string, { readonly fileName: string; readonly content: Uint8Array }>
 }
 
+/** The agent announces the workload's arguments in one frame of the control protocol. */
+const argumentsBytesMax = 65_000
 /** The agent reads no more of its configuration. */
 const agentConfBytesMax = 131_071
 /** No guest of the embedded engine could unpack more. */
@@ -198,6 +200,10 @@ export const buildInitramfs = Effect.fn("Initramfs.build")(function* (
   const config = yield* Schema.decodeUnknownEffect(GuestConfig, { errors: "all", onExcessProperty: "error" })(
     input
   ).pipe(Effect.mapError((error) => new InitramfsError({ reason: new ConfigInvalid({ problems: error.message }) })))
+  const argumentsBytes = (config.workload?.argv ?? []).reduce((sum, item) => sum + 4 + Buffer.byteLength(item), 0)
+  if (argumentsBytes > argumentsBytesMax) {
+    return yield* tooLarge("the workload's arguments", argumentsBytesMax, argumentsBytes)
+  }
   const root = standardRoot(programs)
   const modules = yield* addModules(root, programs, config)
   yield* addUserFiles(root, config)
