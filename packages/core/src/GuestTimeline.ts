@@ -36,25 +36,28 @@ export interface TimelineAdvance {
  * a policy decides. *Free-running*, the guest goes on from the first advance to {@link hold}, and events are looked at as they
  * come.
  */
-export class GuestTimeline extends Context.Service<GuestTimeline, {
-  readonly mode: "lockstep" | "free-running"
-  /** Guest time at which begins what has not been given out by an advance or a drain yet: a policy is armed here. 0 at first. */
-  readonly origin: Effect.Effect<GuestNanos>
-  /** Guest time now. */
-  readonly nowNanos: Effect.Effect<GuestNanos>
-  /** Lets the guest go on until one of the kinds, the time, or its end. Interruption holds the guest in lockstep; no event is lost by it. */
-  readonly advance: (until: AdvanceUntil) => Effect.Effect<TimelineAdvance, MachineError>
-  /** What happened since the last advance or drain, without letting the guest go on. */
-  readonly drain: Effect.Effect<TimelineAdvance, MachineError>
-  /** Makes the guest stand still; returns the guest time at which it stands. */
-  readonly hold: Effect.Effect<GuestNanos, MachineError>
-  /** Asks the agent to freeze the workload. Does not run the guest. */
-  readonly requestQuiesce: Effect.Effect<number, MachineError>
-  /** Asks the agent to thaw it. Does not run the guest. */
-  readonly requestThaw: Effect.Effect<number, MachineError>
-  /** Runs an effect that itself lets the guest go on (`machine.exec`), between two advances: for probes that need the guest. */
-  readonly exclusively: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | MachineError, R>
-}>()("@stillpoint/core/GuestTimeline") {}
+export class GuestTimeline extends Context.Service<
+  GuestTimeline,
+  {
+    readonly mode: "lockstep" | "free-running"
+    /** Guest time at which begins what has not been given out by an advance or a drain yet: a policy is armed here. 0 at first. */
+    readonly origin: Effect.Effect<GuestNanos>
+    /** Guest time now. */
+    readonly nowNanos: Effect.Effect<GuestNanos>
+    /** Lets the guest go on until one of the kinds, the time, or its end. Interruption holds the guest in lockstep; no event is lost by it. */
+    readonly advance: (until: AdvanceUntil) => Effect.Effect<TimelineAdvance, MachineError>
+    /** What happened since the last advance or drain, without letting the guest go on. */
+    readonly drain: Effect.Effect<TimelineAdvance, MachineError>
+    /** Makes the guest stand still; returns the guest time at which it stands. */
+    readonly hold: Effect.Effect<GuestNanos, MachineError>
+    /** Asks the agent to freeze the workload. Does not run the guest. */
+    readonly requestQuiesce: Effect.Effect<number, MachineError>
+    /** Asks the agent to thaw it. Does not run the guest. */
+    readonly requestThaw: Effect.Effect<number, MachineError>
+    /** Runs an effect that itself lets the guest go on (`machine.exec`), between two advances: for probes that need the guest. */
+    readonly exclusively: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | MachineError, R>
+  }
+>()("@stillpoint/core/GuestTimeline") {}
 
 /**
  * Where a running policy records the signals that it takes in, in order, before it acts on them; nowhere by default.

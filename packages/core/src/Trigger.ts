@@ -24,7 +24,12 @@ export type TriggerInput =
 /** What a trigger asks of whoever runs it. A replay ignores these: their effects are in the timeline and the signals. */
 export type TriggerCommand =
   /** Start a probe; its completion comes back as a signal of the same `probe` and `arming`. */
-  | { readonly _tag: "StartProbe"; readonly probe: string; readonly arming: number; readonly run: Effect.Effect<unknown, unknown> }
+  | {
+      readonly _tag: "StartProbe"
+      readonly probe: string
+      readonly arming: number
+      readonly run: Effect.Effect<unknown, unknown>
+    }
   /** The outcome of a probe is no longer wanted: interrupt it. */
   | { readonly _tag: "StopProbe"; readonly probe: string; readonly arming: number }
   /** Ask the agent to freeze the workload; the answer is an `AgentQuiesced` event. */
@@ -44,7 +49,12 @@ export const TriggerReason = Schema.TaggedUnion({
     progress: Schema.Array(TriggerProgress)
   },
   /** The engine has a bug, and said so. */
-  EngineFaulted: { policy: Schema.String, message: Schema.String, atNanos: GuestNanos, progress: Schema.Array(TriggerProgress) },
+  EngineFaulted: {
+    policy: Schema.String,
+    message: Schema.String,
+    atNanos: GuestNanos,
+    progress: Schema.Array(TriggerProgress)
+  },
   /** No calm before the deadline, and the policy says that this is a failure. */
   QuiesceFailed: { policy: Schema.String, trigger: Schema.String, atNanos: GuestNanos, quiesce: QuiesceReport },
   /** No calm before the deadline, the policy says to let it be, and nothing else in it can fire. */
@@ -62,18 +72,25 @@ const reasonMessage = (reason: TriggerReason): string => {
     case "NothingArmed":
       return `policy ${reason.policy} can never fire: at ${at} none of its triggers was armed; give it one that is`
     case "GuestEnded":
-      return `policy ${reason.policy} did not fire before the guest ended (${reason.how}) at ${at}` +
-        reason.progress.filter((p) => p.status !== "unarmed").map((p) =>
-          `; ${p.trigger} ${p.status}${p.progress === "" ? "" : `: ${p.progress}`}`
-        ).join("")
+      return (
+        `policy ${reason.policy} did not fire before the guest ended (${reason.how}) at ${at}` +
+        reason.progress
+          .filter((p) => p.status !== "unarmed")
+          .map((p) => `; ${p.trigger} ${p.status}${p.progress === "" ? "" : `: ${p.progress}`}`)
+          .join("")
+      )
     case "EngineFaulted":
       return `the engine faulted at ${at} before policy ${reason.policy} fired: ${reason.message}`
     case "QuiesceFailed":
-      return `${reason.trigger} fired, but the guest was calm for ${reason.quiesce.calmNanos} ns only, not ${reason.quiesce.calmForNanos} ns, ` +
+      return (
+        `${reason.trigger} fired, but the guest was calm for ${reason.quiesce.calmNanos} ns only, not ${reason.quiesce.calmForNanos} ns, ` +
         `when the deadline of policy ${reason.policy} came at ${at}`
+      )
     case "Abandoned":
-      return `${reason.trigger} fired, but policy ${reason.policy} abandoned it at ${at}: ` +
+      return (
+        `${reason.trigger} fired, but policy ${reason.policy} abandoned it at ${at}: ` +
         `calm for ${reason.quiesce.calmNanos} ns of ${reason.quiesce.calmForNanos} ns`
+      )
     case "ProbeFailed":
       return `probe ${reason.probe} of policy ${reason.policy} failed at ${at}: ${reason.message}`
     case "TriggerDefect":
@@ -91,8 +108,8 @@ export class TriggerError extends Schema.TaggedError<TriggerError>()("TriggerErr
 /** What one input did to a trigger. */
 export interface TriggerStep<S> {
   readonly state: S
-  /** The decision, if this input brought it. */
-  readonly firing: Firing | null
+  /** The decisions that this input brought: none or one, as a rule; more if it was told late that time had passed. */
+  readonly firings: ReadonlyArray<Firing>
   /** The end of the policy without a decision, if this input brought it. */
   readonly failure: TriggerError | null
   /** What to do, in order. */

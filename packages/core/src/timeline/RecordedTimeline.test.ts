@@ -1,0 +1,287 @@
+import { assert, it } from "@effect/vitest"
+import { Effect, Result, Schema, Stream } from "effect"
+import fc from "fast-check"
+import { describe } from "vitest"
+import { GuestEvent, GuestEventJson, type GuestEventKind } from "../GuestEvent.ts"
+import { decodeEventLine, encodeEventLine } from "./eventLine.ts"
+import {
+  decodeTimeline,
+  decodeTimelineStream,
+  encodeTimeline,
+  encodeTimelineStream,
+  type RecordedTimeline
+} from "./RecordedTimeline.ts"
+import type { TimelineHeader } from "./TimelineHeader.ts"
+
+const runs = Number(process.env["STILLPOINT_RUNS"] ?? 1000)
+
+const natural = fc.maxSafeNat()
+const int = fc.integer()
+const text = fc.string({ unit: "binary", maxLength: 12 })
+const status = fc.oneof(
+  fc.record({ code: int, signal: fc.constant(null) }),
+  fc.record({ code: fc.constant(null), signal: int })
+)
+const bytes = fc.uint8Array({ maxLength: 12 })
+const json = fc.jsonValue({ maxDepth: 2 }).map((value) => JSON.parse(JSON.stringify(value)) as Schema.Json)
+
+const bodies: Readonly<Record<GuestEventKind, fc.Arbitrary<object>>> = {
+  SerialLine: fc.record({ port: natural, text }),
+  HeartbeatTick: fc.record({ count: natural }),
+  WorkloadPreExec: fc.record({ argv: fc.array(text, { maxLength: 3 }) }),
+  ListenerBound: fc.record({ protocol: fc.constantFrom("tcp", "udp"), address: text, port: natural }),
+  WorkloadParked: fc.record({}),
+  WorkloadExited: status,
+  WorkloadFailed: fc.record({ stage: text, errno: int, message: text }),
+  GuestIdle: fc.record({}),
+  GuestBusy: fc.record({}),
+  IoStarted: fc.record({ device: text }),
+  IoSettled: fc.record({ device: text }),
+  PagesDirtied: fc.record({ count: natural }),
+  AgentReady: fc.record({ protocolVersion: natural, kernelRelease: text }),
+  AgentQuiesced: fc.record({ token: natural }),
+  AgentThawed: fc.record({ token: natural }),
+  IdentityApplied: fc.record({ token: natural }),
+  AgentRejected: fc.record({ frame: natural, message: text }),
+  ExecStarted: fc.record({ id: natural, pid: natural }),
+  ExecOutput: fc.record({ id: natural, stream: fc.constantFrom("stdout", "stderr"), data: bytes }),
+  ExecExited: fc.tuple(natural, status).map(([id, ended]) => ({ id, ...ended })),
+  ExecFailed: fc.record({ id: natural, stage: text, errno: int, message: text }),
+  HostInput: fc.record({ kind: fc.constantFrom("control", "serial"), port: natural, data: bytes }),
+  GuestPanicked: fc.record({ message: text }),
+  GuestHalted: fc.record({ reason: natural }),
+  GuestReset: fc.record({ reason: natural }),
+  EngineFault: fc.record({ message: text }),
+  Custom: fc.record({ name: text, payload: json })
+}
+
+const body = fc
+  .constantFrom(...(Object.keys(bodies) as Array<GuestEventKind>))
+  .chain((kind) => bodies[kind].map((fields) => ({ _tag: kind, ...fields })))
+
+const header: TimelineHeader = {
+  format: "stillpoint-timeline",
+  version: 1,
+  engine: "soft",
+  kernelDigest: "0".repeat(64),
+  initrdDigest: null,
+  configuration: { memoryMib: 128 },
+  seed: 7,
+  firstSeq: 0
+}
+
+const recording: fc.Arbitrary<RecordedTimeline> = fc
+  .record({
+    items: fc.array(fc.tuple(fc.nat(1_000_000), body), { maxLength: 20 }),
+    isEnded: fc.boolean(),
+    firstSeq: fc.nat(5)
+  })
+  .map(({ firstSeq, isEnded, items }) => {
+    let atNanos = 0
+    const events = items.map(([gap, fields], index) => {
+      atNanos += gap
+      return { seq: firstSeq + index, atNanos, ...fields } as GuestEvent
+    })
+    return {
+      header: { ...header, firstSeq },
+      events,
+      end: isEnded ? { _tag: "TimelineEnd", atNanos: atNanos + 5, reason: "time", events: events.length } : null,
+      torn: null
+    }
+  })
+
+const chunksOf = (whole: Uint8Array, sizes: ReadonlyArray<number>): ReadonlyArray<Uint8Array> => {
+  const chunks: Array<Uint8Array> = []
+  let from = 0
+  for (const size of sizes) {
+    chunks.push(whole.subarray(from, from + size))
+    from += size
+  }
+  return [...chunks, whole.subarray(from)]
+}
+
+describe("recorded timelines", () => {
+  it("a-recording-survives-the-disk", () => {
+    fc.assert(
+      fc.property(recording, (timeline) => {
+        assert.deepStrictEqual(Result.getOrThrow(decodeTimeline(encodeTimeline(timeline))), timeline)
+      }),
+      { numRuns: runs }
+    )
+  })
+
+  it("a-line-is-read-directly-exactly-where-the-schema-reads-it", () => {
+    const decode = Schema.decodeUnknownResult(GuestEventJson, { onExcessProperty: "error" })
+    fc.assert(
+      fc.property(
+        recording,
+        fc.nat(),
+        fc.constantFrom("drop", "null", "negative", "excess", "text", "none"),
+        (timeline, at, damage) => {
+          const event = timeline.events[at % Math.max(1, timeline.events.length)]
+          if (event === undefined) return
+          const value = JSON.parse(encodeEventLine(event)) as Record<string, unknown>
+          const keys = Object.keys(value)
+          const key = keys[at % keys.length] ?? "seq"
+          if (damage === "drop") delete value[key]
+          else if (damage === "null") value[key] = null
+          else if (damage === "negative") value[key] = -1
+          else if (damage === "text") value[key] = "text"
+          else if (damage === "excess") value["surplus"] = 1
+          const ours = decodeEventLine(JSON.stringify(value))
+          const theirs = decode(value)
+          assert.strictEqual(Result.isSuccess(ours), Result.isSuccess(theirs))
+          if (Result.isSuccess(ours)) assert.deepStrictEqual(ours.success, Result.getOrThrow(theirs))
+        }
+      ),
+      { numRuns: runs }
+    )
+  })
+
+  it("an-event-written-by-hand-in-another-order-of-keys-gives-the-same-line", () => {
+    fc.assert(
+      fc.property(recording, (timeline) => {
+        for (const event of timeline.events) {
+          const reversed = Object.fromEntries(Object.entries(event).reverse()) as unknown as GuestEvent
+          assert.strictEqual(encodeEventLine(reversed), encodeEventLine(event))
+        }
+      }),
+      { numRuns: runs }
+    )
+  })
+
+  it.effect("streams-cut-anywhere-read-and-write-the-same", () =>
+    Effect.promise(() =>
+      fc.assert(
+        fc.asyncProperty(recording, fc.array(fc.nat(40), { maxLength: 30 }), async (timeline, sizes) => {
+          const encoded = encodeTimeline(timeline)
+          const parts = await Effect.runPromise(
+            Stream.fromIterable(chunksOf(encoded, sizes)).pipe(decodeTimelineStream, Stream.runCollect)
+          )
+          assert.deepStrictEqual(
+            parts.flatMap((part) => (part._tag === "Events" ? part.events : [])),
+            timeline.events
+          )
+          assert.strictEqual(parts[0]?._tag, "Header")
+          assert.strictEqual(
+            parts.some((part) => part._tag === "End"),
+            timeline.end !== null
+          )
+          const written = await Effect.runPromise(
+            encodeTimelineStream(
+              timeline.header,
+              Stream.fromIterable(timeline.events),
+              Effect.succeed(timeline.end)
+            ).pipe(Stream.runCollect)
+          )
+          assert.deepStrictEqual(Buffer.concat(written), Buffer.from(encoded))
+        }),
+        { numRuns: runs }
+      )
+    )
+  )
+
+  it("a-torn-last-line-is-left-out-and-reported", () => {
+    fc.assert(
+      fc.property(recording, fc.nat(), (timeline, cut) => {
+        const whole = encodeTimeline(timeline)
+        const headerBytes = whole.indexOf(0x0a) + 1
+        const size = headerBytes + (cut % (whole.length - headerBytes + 1))
+        const read = Result.getOrThrow(decodeTimeline(whole.subarray(0, size)))
+        // Whatever was whole is there; what was cut is not, and is told.
+        assert.deepStrictEqual(read.events, timeline.events.slice(0, read.events.length))
+        const rest = whole.subarray(0, size)
+        const lastNewline = rest.lastIndexOf(0x0a)
+        const tail = rest.subarray(lastNewline + 1)
+        if (tail.length === 0) assert.isNull(read.torn)
+        else if (read.torn !== null) {
+          assert.strictEqual(read.torn.sizeBytes, tail.length)
+          assert.strictEqual(read.torn.line, rest.filter((byte) => byte === 0x0a).length + 1)
+        }
+      }),
+      { numRuns: runs }
+    )
+  })
+
+  it("garbage-is-refused-with-its-line-number", () => {
+    fc.assert(
+      fc.property(
+        recording,
+        fc.nat(),
+        fc.constantFrom(
+          "not json",
+          "{}",
+          "[]",
+          "null",
+          "",
+          '{"_tag":"Nonsense"}',
+          '{"_tag":"GuestIdle","seq":-1,"atNanos":0}'
+        ),
+        (timeline, at, garbage) => {
+          const lines = new TextDecoder().decode(encodeTimeline({ ...timeline, end: null })).split("\n")
+          const line = 1 + (at % (lines.length - 1))
+          lines.splice(line, 0, garbage)
+          const read = decodeTimeline(new TextEncoder().encode(lines.join("\n") + "\n"))
+          assert.isTrue(Result.isFailure(read))
+          if (Result.isFailure(read)) {
+            const { reason } = read.failure
+            assert.strictEqual(reason._tag, "Garbage")
+            if (reason._tag === "Garbage") assert.strictEqual(reason.line, line + 1)
+          }
+        }
+      ),
+      { numRuns: runs }
+    )
+  })
+
+  it("missing-repeated-and-swapped-lines-are-refused-by-name", () => {
+    fc.assert(
+      fc.property(
+        recording.filter(({ events }) => events.length >= 3),
+        fc.nat(),
+        fc.constantFrom("drop", "repeat", "swap"),
+        (timeline, at, damage) => {
+          const lines = new TextDecoder()
+            .decode(encodeTimeline({ ...timeline, end: null }))
+            .trimEnd()
+            .split("\n")
+          const line = 1 + (at % (timeline.events.length - 1))
+          const current = lines[line] ?? ""
+          if (damage === "drop") lines.splice(line, 1)
+          else if (damage === "repeat") lines.splice(line, 0, current)
+          else lines.splice(line, 2, lines[line + 1] ?? "", current)
+          const read = decodeTimeline(new TextEncoder().encode(lines.join("\n") + "\n"))
+          assert.strictEqual(Result.isFailure(read) ? read.failure.reason._tag : "read", "OutOfOrder")
+        }
+      ),
+      { numRuns: runs }
+    )
+  })
+
+  it("an-end-that-does-not-agree-and-lines-after-it-are-refused", () => {
+    const timeline = fc.sample(
+      recording.filter(({ end, events }) => end !== null && events.length > 1),
+      { numRuns: 1, seed: 4 }
+    )[0]
+    if (timeline === undefined || timeline.end === null) return assert.fail("no sample")
+    const reasonOf = (bytes: Uint8Array): string => {
+      const read = decodeTimeline(bytes)
+      return Result.isFailure(read) ? read.failure.reason._tag : "read"
+    }
+    assert.strictEqual(reasonOf(encodeTimeline({ ...timeline, end: { ...timeline.end, events: 0 } })), "WrongEnd")
+    assert.strictEqual(reasonOf(encodeTimeline({ ...timeline, end: { ...timeline.end, atNanos: 0 } })), "WrongEnd")
+    assert.strictEqual(reasonOf(Buffer.concat([encodeTimeline(timeline), Buffer.from("{}\n")])), "WrongEnd")
+  })
+
+  it("nothing-another-file-and-another-version-are-refused-by-name", () => {
+    const reasonOf = (text: string): string => {
+      const read = decodeTimeline(new TextEncoder().encode(text))
+      return Result.isFailure(read) ? read.failure.reason._tag : "read"
+    }
+    assert.strictEqual(reasonOf(""), "Empty")
+    assert.strictEqual(reasonOf("hello\n"), "NotATimeline")
+    assert.strictEqual(reasonOf('{"format":"other"}\n'), "NotATimeline")
+    assert.strictEqual(reasonOf('{"format":"stillpoint-timeline","version":2}\n'), "UnknownVersion")
+    assert.strictEqual(reasonOf('{"format":"stillpoint-timeline","version":1}\n'), "NotATimeline")
+  })
+})

@@ -1,0 +1,300 @@
+/**
+ * A guest's timeline on disk: newline-delimited JSON.
+ *
+ * ```text
+ * {"format":"stillpoint-timeline","version":1,"engine":"soft",…}          the header
+ * {"_tag":"SerialLine","seq":0,"atNanos":81234,"port":0,"text":"…"}        one event a line, in order
+ * …
+ * {"_tag":"TimelineEnd","atNanos":4000000000,"reason":"time","events":512} the end; missing if the writer was cut off
+ * ```
+ *
+ * A last line that is cut off (no newline, no JSON) is left out and reported; anything else that is not as it should be is
+ * refused with its line number.
+ *
+ * @module
+ */
+import { Effect, Result, Schema, Stream } from "effect"
+import type { GuestEvent } from "../GuestEvent.ts"
+import { decodeEventValue, encodeEventLine } from "./eventLine.ts"
+import { TimelineEnd, timelineFormat, TimelineHeader, timelineVersion } from "./TimelineHeader.ts"
+import { TimelineError, type TimelineReason } from "./TimelineError.ts"
+
+/** A last line that was cut off. */
+export interface TornLine {
+  /** Counted from 1. */
+  readonly line: number
+  readonly sizeBytes: number
+}
+
+/** A recording in memory. */
+export interface RecordedTimeline {
+  readonly header: TimelineHeader
+  readonly events: ReadonlyArray<GuestEvent>
+  /** How it ended; `null` if the writer was cut off. */
+  readonly end: TimelineEnd | null
+  /** The last line, if it was cut off and left out. */
+  readonly torn: TornLine | null
+}
+
+/** Part of a recording, as it is read. */
+export type TimelinePart =
+  | { readonly _tag: "Header"; readonly header: TimelineHeader }
+  | { readonly _tag: "Events"; readonly events: ReadonlyArray<GuestEvent> }
+  | { readonly _tag: "End"; readonly end: TimelineEnd }
+  | { readonly _tag: "Torn"; readonly torn: TornLine }
+
+/** Longest line: the largest frame of the control port, as escaped text, many times over. */
+const lineLimitBytes = 4 * 1024 * 1024
+const newline = 0x0a
+
+const headerKeys: ReadonlyArray<keyof TimelineHeader> = [
+  "format",
+  "version",
+  "engine",
+  "kernelDigest",
+  "initrdDigest",
+  "configuration",
+  "seed",
+  "firstSeq"
+]
+
+/** The header as one line, without its newline. */
+export const encodeHeaderLine = (header: TimelineHeader): string =>
+  JSON.stringify(Object.fromEntries(headerKeys.map((key) => [key, header[key]])))
+
+/** The end as one line, without its newline. */
+export const encodeEndLine = (end: TimelineEnd): string =>
+  JSON.stringify({ _tag: end._tag, atNanos: end.atNanos, reason: end.reason, events: end.events })
+
+/** A whole recording as bytes. Equal recordings give equal bytes. */
+export const encodeTimeline = (timeline: Omit<RecordedTimeline, "torn">): Uint8Array => {
+  const lines = [encodeHeaderLine(timeline.header), ...timeline.events.map(encodeEventLine)]
+  if (timeline.end !== null) lines.push(encodeEndLine(timeline.end))
+  return new TextEncoder().encode(`${lines.join("\n")}\n`)
+}
+
+/** A recording as bytes while it happens: the header, then events as they come; the end is the stream's own, if it is known then. */
+export const encodeTimelineStream = <E, R>(
+  header: TimelineHeader,
+  events: Stream.Stream<GuestEvent, E, R>,
+  end: Effect.Effect<TimelineEnd | null> = Effect.succeed(null)
+): Stream.Stream<Uint8Array, E, R> => {
+  const encoder = new TextEncoder()
+  const bytes = (line: string): Uint8Array => encoder.encode(`${line}\n`)
+  return Stream.make(bytes(encodeHeaderLine(header))).pipe(
+    Stream.concat(events.pipe(Stream.mapArray((chunk) => [bytes(chunk.map(encodeEventLine).join("\n"))] as const))),
+    Stream.concat(
+      Stream.fromArrayEffect(Effect.map(end, (value) => (value === null ? [] : [bytes(encodeEndLine(value))])))
+    )
+  )
+}
+
+/** A whole recording from bytes. */
+export const decodeTimeline = (bytes: Uint8Array): Result.Result<RecordedTimeline, TimelineError> => {
+  const decoder = new TimelineDecoder()
+  const parts = decoder.push(bytes)
+  if (Result.isFailure(parts)) return Result.fail(parts.failure)
+  const rest = decoder.finish()
+  if (Result.isFailure(rest)) return Result.fail(rest.failure)
+  return Result.succeed(assemble([...parts.success, ...rest.success]))
+}
+
+const assemble = (parts: ReadonlyArray<TimelinePart>): RecordedTimeline => {
+  let header: TimelineHeader | undefined
+  let end: TimelineEnd | null = null
+  let torn: TornLine | null = null
+  let events: ReadonlyArray<GuestEvent> = []
+  for (const part of parts) {
+    if (part._tag === "Header") header = part.header
+    else if (part._tag === "Events") events = events.length === 0 ? part.events : [...events, ...part.events]
+    else if (part._tag === "End") end = part.end
+    else torn = part.torn
+  }
+  // A decoder that has finished without an error has seen a header.
+  return { header: header as TimelineHeader, events, end, torn }
+}
+
+/** A recording as it is read, in parts; the header comes first, torn last lines last. */
+export const decodeTimelineStream = <E, R>(
+  bytes: Stream.Stream<Uint8Array, E, R>
+): Stream.Stream<TimelinePart, E | TimelineError, R> =>
+  Stream.suspend(() => {
+    const decoder = new TimelineDecoder()
+    return bytes.pipe(
+      Stream.mapEffect((chunk) => Effect.suspend(() => Effect.fromResult(decoder.push(chunk)))),
+      Stream.concat(Stream.fromEffect(Effect.suspend(() => Effect.fromResult(decoder.finish())))),
+      Stream.flattenIterable
+    )
+  })
+
+const decodeHeader = Schema.decodeUnknownResult(TimelineHeader, { errors: "all", onExcessProperty: "ignore" })
+const decodeEnd = Schema.decodeUnknownResult(TimelineEnd, { errors: "all", onExcessProperty: "error" })
+
+/** Reads a recording piece by piece, wherever the pieces are cut. */
+export class TimelineDecoder {
+  private pending: Array<Uint8Array> = []
+  private pendingBytes = 0
+  private line = 0
+  private nextSeq = 0
+  private lastNanos = 0
+  private eventCount = 0
+  private hasHeader = false
+  private hasEnded = false
+  private readonly text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+
+  /** The next piece of the file. */
+  push(chunk: Uint8Array): Result.Result<ReadonlyArray<TimelinePart>, TimelineError> {
+    const parts: Array<TimelinePart> = []
+    const events: Array<GuestEvent> = []
+    let from = 0
+    for (;;) {
+      const to = chunk.indexOf(newline, from)
+      if (to === -1) break
+      const failure = this.take(this.whole(chunk.subarray(from, to)), parts, events)
+      if (failure !== null) return Result.fail(new TimelineError({ reason: failure }))
+      from = to + 1
+    }
+    if (from < chunk.length) {
+      this.pending.push(chunk.slice(from))
+      this.pendingBytes += chunk.length - from
+      if (this.pendingBytes > lineLimitBytes) {
+        return Result.fail(
+          new TimelineError({ reason: { _tag: "LineTooLong", line: this.line + 1, limitBytes: lineLimitBytes } })
+        )
+      }
+    }
+    if (events.length > 0) insertEvents(parts, events)
+    return Result.succeed(parts)
+  }
+
+  /** The file is over. */
+  finish(): Result.Result<ReadonlyArray<TimelinePart>, TimelineError> {
+    const parts: Array<TimelinePart> = []
+    const events: Array<GuestEvent> = []
+    if (this.pendingBytes > 0) {
+      const last = this.whole(new Uint8Array(0))
+      // The header is written at once with what follows; without it nothing can be said about the rest.
+      const isTorn = this.hasHeader && !this.hasEnded && !isJson(this.text, last)
+      if (isTorn) parts.push({ _tag: "Torn", torn: { line: this.line + 1, sizeBytes: last.length } })
+      else {
+        const failure = this.take(last, parts, events)
+        if (failure !== null) return Result.fail(new TimelineError({ reason: failure }))
+      }
+    }
+    if (!this.hasHeader) return Result.fail(new TimelineError({ reason: { _tag: "Empty" } }))
+    if (events.length > 0) insertEvents(parts, events)
+    return Result.succeed(parts)
+  }
+
+  private whole(tail: Uint8Array): Uint8Array {
+    if (this.pending.length === 0) return tail
+    const whole = new Uint8Array(this.pendingBytes + tail.length)
+    let at = 0
+    for (const piece of this.pending) {
+      whole.set(piece, at)
+      at += piece.length
+    }
+    whole.set(tail, at)
+    this.pending = []
+    this.pendingBytes = 0
+    return whole
+  }
+
+  private take(bytes: Uint8Array, parts: Array<TimelinePart>, events: Array<GuestEvent>): TimelineReason | null {
+    this.line += 1
+    const { line } = this
+    if (bytes.length > lineLimitBytes) return { _tag: "LineTooLong", line, limitBytes: lineLimitBytes }
+    let value: unknown
+    try {
+      value = JSON.parse(this.text.decode(bytes))
+    } catch (cause) {
+      const message = cause instanceof Error ? cause.message : String(cause)
+      return this.hasHeader ? { _tag: "Garbage", line, message } : { _tag: "NotATimeline", message }
+    }
+    if (!this.hasHeader) return this.takeHeader(value, parts)
+    if (this.hasEnded)
+      return { _tag: "WrongEnd", line, message: "expected nothing after the end of the timeline, found another line" }
+    if (isEnd(value)) return this.takeEnd(value, parts)
+    const decoded = decodeEventValue(value)
+    if (Result.isFailure(decoded)) return { _tag: "Garbage", line, message: decoded.failure }
+    const event = decoded.success
+    if (event.seq !== this.nextSeq) {
+      return {
+        _tag: "OutOfOrder",
+        line,
+        message: `expected the event with seq ${this.nextSeq}, found seq ${event.seq}`
+      }
+    }
+    if (event.atNanos < this.lastNanos) {
+      return {
+        _tag: "OutOfOrder",
+        line,
+        message: `expected guest time ${this.lastNanos} ns or later, found ${event.atNanos} ns`
+      }
+    }
+    this.nextSeq += 1
+    this.lastNanos = event.atNanos
+    this.eventCount += 1
+    events.push(event)
+    return null
+  }
+
+  private takeHeader(value: unknown, parts: Array<TimelinePart>): TimelineReason | null {
+    const record = (typeof value === "object" && value !== null ? value : {}) as Readonly<Record<string, unknown>>
+    if (record["format"] !== timelineFormat) {
+      return { _tag: "NotATimeline", message: `"format" is not "${timelineFormat}"` }
+    }
+    if (record["version"] !== timelineVersion) {
+      return { _tag: "UnknownVersion", found: (record["version"] ?? null) as Schema.Json, known: timelineVersion }
+    }
+    const decoded = decodeHeader(value)
+    if (Result.isFailure(decoded)) return { _tag: "NotATimeline", message: decoded.failure.message }
+    this.hasHeader = true
+    this.nextSeq = decoded.success.firstSeq
+    parts.push({ _tag: "Header", header: decoded.success })
+    return null
+  }
+
+  private takeEnd(value: unknown, parts: Array<TimelinePart>): TimelineReason | null {
+    const { line } = this
+    const decoded = decodeEnd(value)
+    if (Result.isFailure(decoded)) return { _tag: "Garbage", line, message: decoded.failure.message }
+    const end = decoded.success
+    if (end.events !== this.eventCount) {
+      return {
+        _tag: "WrongEnd",
+        line,
+        message: `expected an end after ${this.eventCount} events, found one after ${end.events}`
+      }
+    }
+    if (end.atNanos < this.lastNanos) {
+      return {
+        _tag: "WrongEnd",
+        line,
+        message: `expected an end at ${this.lastNanos} ns or later, found ${end.atNanos} ns`
+      }
+    }
+    this.hasEnded = true
+    parts.push({ _tag: "End", end })
+    return null
+  }
+}
+
+const isEnd = (value: unknown): boolean =>
+  typeof value === "object" && value !== null && (value as Readonly<Record<string, unknown>>)["_tag"] === "TimelineEnd"
+
+const isJson = (text: { readonly decode: (bytes: Uint8Array) => string }, bytes: Uint8Array): boolean => {
+  try {
+    JSON.parse(text.decode(bytes))
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Events of one piece come after its header and before its end. */
+const insertEvents = (parts: Array<TimelinePart>, events: ReadonlyArray<GuestEvent>): void => {
+  const last = parts.at(-1)
+  if (last?._tag === "End" || last?._tag === "Torn") parts.splice(-1, 0, { _tag: "Events", events })
+  else parts.push({ _tag: "Events", events })
+}

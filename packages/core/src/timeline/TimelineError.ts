@@ -1,0 +1,50 @@
+/**
+ * Why a recorded timeline was refused.
+ *
+ * @module
+ */
+import { Schema } from "effect"
+
+/** One cause each; `line` counts from 1. */
+export const TimelineReason = Schema.TaggedUnion({
+  /** There is not even a header. */
+  Empty: {},
+  /** The first line is not the header of a recorded timeline. */
+  NotATimeline: { message: Schema.String },
+  /** The header is of a version that this build does not know. */
+  UnknownVersion: { found: Schema.Json, known: Schema.Natural },
+  /** A line is not an event. */
+  Garbage: { line: Schema.Natural, message: Schema.String },
+  /** An event is out of order: a gap, a repetition, or time that goes back. */
+  OutOfOrder: { line: Schema.Natural, message: Schema.String },
+  /** The end line does not agree with what came before it, or something follows it. */
+  WrongEnd: { line: Schema.Natural, message: Schema.String },
+  /** A line is longer than any event can be. */
+  LineTooLong: { line: Schema.Natural, limitBytes: Schema.Natural }
+})
+export type TimelineReason = typeof TimelineReason.Type
+
+const messageOf = (reason: TimelineReason): string => {
+  switch (reason._tag) {
+    case "Empty":
+      return "expected a recorded timeline, found nothing"
+    case "NotATimeline":
+      return `line 1: expected the header of a recorded timeline: ${reason.message}`
+    case "UnknownVersion":
+      return `line 1: expected a timeline of version ${reason.known} or older, found ${JSON.stringify(reason.found)}: a later build reads it`
+    case "Garbage":
+      return `line ${reason.line}: expected an event: ${reason.message}`
+    case "OutOfOrder":
+    case "WrongEnd":
+      return `line ${reason.line}: ${reason.message}`
+    case "LineTooLong":
+      return `line ${reason.line}: expected at most ${reason.limitBytes} bytes`
+  }
+}
+
+/** A recorded timeline cannot be read. */
+export class TimelineError extends Schema.TaggedError<TimelineError>()("TimelineError", { reason: TimelineReason }) {
+  override get message(): string {
+    return messageOf(this.reason)
+  }
+}

@@ -1,0 +1,191 @@
+/**
+ * Core's `Vmm` port over a recording: everything above the port runs against it as against a machine.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto"
+import { Effect, Layer } from "effect"
+import { Observable, Subject } from "rxjs"
+import type { GuestEvent } from "../GuestEvent.ts"
+import { BootError, CaptureError, ExecError, MachineError, RestoreError } from "../MachineErrors.ts"
+import { type Machine, type RunStop, type RunUntil, Vmm } from "../Vmm.ts"
+import { encodeEventLine } from "./eventLine.ts"
+import type { RecordedTimeline } from "./RecordedTimeline.ts"
+
+/** Name of the reason with which a run fails that begins where the recording is over. */
+export const recordingEnded = "RecordingEnded"
+
+const cannot = (what: string) => ({
+  name: "NotInARecording",
+  message: `expected something that a recorded timeline holds, found ${what}: run it against a machine`
+})
+
+/**
+ * Machines that do what a recording says: their events come at their recorded guest times, whatever is asked of them.
+ *
+ * `boot` ignores what it is told to boot. Requests to the agent are accepted, and have the answers that were recorded, if any;
+ * `exec`, `capture` and `restore` fail with the reason `NotInARecording`. A run that passes the end of the recording stops there
+ * with reason `budget`, and the next one fails with the reason `RecordingEnded`; after a recorded halt, reset, fault or final rest
+ * runs stop as they did on the machine.
+ */
+export const replayVmm = (timeline: RecordedTimeline): Layer.Layer<Vmm> =>
+  Layer.succeed(Vmm, {
+    boot: (spec) =>
+      (spec.memoryMib ?? 0) < 0
+        ? Effect.fail(new BootError({ reason: { name: "MemoryInvalid", message: "expected memory in MiB above 0" } }))
+        : replayMachine(timeline),
+    restore: () => Effect.fail(new RestoreError({ reason: cannot("a snapshot to restore") }))
+  })
+
+/** One machine over a recording, standing before its first event. Closed by its scope. */
+export const replayMachine = Effect.fn("replayMachine")(function* (
+  timeline: RecordedTimeline,
+  from: ReplayPosition = { index: 0, nowNanos: 0 }
+) {
+  const player = new Player(timeline, from)
+  yield* Effect.addFinalizer(() => Effect.sync(() => player.close()))
+  return machineOf(player)
+})
+
+/** Where a replay stands. */
+export interface ReplayPosition {
+  /** Events before this one have happened. */
+  readonly index: number
+  readonly nowNanos: number
+}
+
+class Player {
+  readonly timeline: RecordedTimeline
+  readonly live = new Subject<GuestEvent>()
+  index: number
+  nowNanos: number
+  isClosed = false
+  isRunning = false
+  isPaused = false
+  tokens = 0
+
+  constructor(timeline: RecordedTimeline, from: ReplayPosition) {
+    this.timeline = timeline
+    this.index = from.index
+    this.nowNanos = from.nowNanos
+  }
+
+  close(): void {
+    this.isClosed = true
+    this.live.complete()
+  }
+
+  get endNanos(): number {
+    return Math.max(this.timeline.end?.atNanos ?? 0, this.timeline.events.at(-1)?.atNanos ?? 0)
+  }
+
+  /** How the recorded guest ended, if it did. */
+  get finalStop(): "halted" | "reset" | "fault" | "idle" | "horizon" | null {
+    const reason = this.timeline.end?.reason
+    if (reason === "halted" || reason === "reset" || reason === "fault" || reason === "idle" || reason === "horizon")
+      return reason
+    const last = this.timeline.events.at(-1)?._tag
+    if (last === "GuestHalted") return "halted"
+    if (last === "GuestReset") return "reset"
+    return last === "EngineFault" ? "fault" : null
+  }
+
+  run(until: RunUntil): RunStop | null {
+    const { events } = this.timeline
+    const limit = Math.min(until.atNanos ?? Infinity, this.nowNanos + (until.budgetNanos ?? Infinity))
+    const atLimit = limit === until.atNanos ? "time" : "budget"
+    const kinds = new Set<string>(until.kinds ?? [])
+    if (limit <= this.nowNanos && limit !== Infinity) return { reason: atLimit, seq: null, atNanos: this.nowNanos }
+    const isOver = this.index === events.length && this.nowNanos >= this.endNanos
+    while (this.index < events.length) {
+      const event = events[this.index] as GuestEvent
+      // The machine stops before it does what comes after that time; what comes at it has been done.
+      if (event.atNanos > limit) return this.stopAt(limit, atLimit)
+      this.index += 1
+      this.nowNanos = Math.max(this.nowNanos, event.atNanos)
+      this.live.next(event)
+      if (kinds.has(event._tag)) return { reason: "event", seq: event.seq, atNanos: this.nowNanos }
+    }
+    const final = this.finalStop
+    if (limit <= this.endNanos || (final === "idle" && limit !== Infinity)) return this.stopAt(limit, atLimit)
+    this.nowNanos = Math.max(this.nowNanos, this.endNanos)
+    if (final !== null) return { reason: final, seq: null, atNanos: this.nowNanos }
+    return isOver ? null : { reason: "budget", seq: null, atNanos: this.nowNanos }
+  }
+
+  private stopAt(limit: number, reason: "time" | "budget"): RunStop {
+    this.nowNanos = Math.max(this.nowNanos, limit)
+    return { reason, seq: null, atNanos: this.nowNanos }
+  }
+
+  soFar(seq: number): ReadonlyArray<GuestEvent> {
+    return this.timeline.events.slice(
+      Math.min(this.index, Math.max(0, seq - this.timeline.header.firstSeq)),
+      this.index
+    )
+  }
+}
+
+const closed = { name: "Closed", message: "expected an open machine, found one that was closed" }
+
+const machineOf = (player: Player): Machine => {
+  const open = <A>(use: () => A): Effect.Effect<A, MachineError> =>
+    Effect.suspend(() => (player.isClosed ? Effect.fail(new MachineError({ reason: closed })) : Effect.succeed(use())))
+  const eventsFrom = (seq: number): Observable<GuestEvent> =>
+    new Observable((subscriber) => {
+      for (const event of player.soFar(seq)) subscriber.next(event)
+      if (player.isClosed) subscriber.complete()
+      return player.live.subscribe(subscriber)
+    })
+  const token = open(() => {
+    player.tokens += 1
+    const answer = player.timeline.events.slice(player.index).find((event) => event._tag === "AgentQuiesced")
+    return answer?._tag === "AgentQuiesced" ? answer.token : player.tokens
+  })
+  return {
+    id: "replay",
+    engine: "replay",
+    memoryMib: memoryMibOf(player.timeline),
+    isDeterministic: true,
+    nowNanos: Effect.sync(() => player.nowNanos),
+    events$: eventsFrom(0),
+    eventsFrom,
+    eventsSoFar: (seq = 0) => Effect.sync(() => player.soFar(seq)),
+    run: (until) =>
+      Effect.gen(function* () {
+        // As on a machine, a run takes a turn of the event loop: whoever would interrupt it can.
+        yield* Effect.yieldNow
+        const stop = yield* open(() => player.run(until))
+        if (stop === null) {
+          return yield* new MachineError({
+            reason: {
+              name: recordingEnded,
+              message: `expected more of the recording, found its end at ${player.nowNanos} ns`
+            }
+          })
+        }
+        return stop
+      }),
+    pause: open(() => undefined),
+    go: open(() => undefined),
+    sendSerial: () => open(() => undefined),
+    exec: () => Effect.fail(new ExecError({ reason: cannot("a command to execute") })),
+    requestQuiesce: token,
+    requestThaw: token,
+    requestIdentity: () => token,
+    capture: () => Effect.fail(new CaptureError({ reason: cannot("a machine to capture") })),
+    fork: Effect.suspend(() => replayMachine(player.timeline, { index: player.index, nowNanos: player.nowNanos })),
+    digest: open(() => {
+      const hash = createHash("sha256").update(`${player.nowNanos}\n`)
+      for (const event of player.soFar(0)) hash.update(encodeEventLine(event)).update("\n")
+      return hash.digest("hex")
+    }),
+    ownBytes: Effect.succeed(0),
+    touchedPages: Effect.sync(() => new Float64Array(0))
+  }
+}
+
+const memoryMibOf = (timeline: RecordedTimeline): number => {
+  const memory = timeline.header.configuration["memoryMib"]
+  return typeof memory === "number" ? memory : 128
+}
