@@ -7,6 +7,7 @@
 //! Nothing here names an instruction set, and nothing assumes that guest time is virtual: an
 //! engine says what time it is, and is asked to wait.
 
+use crate::board::Board;
 use crate::platform::Platform;
 
 /// Guest time: nanoseconds since the guest's first instruction.
@@ -54,7 +55,7 @@ pub struct Entry {
 }
 
 /// The saved state of an engine could not be read back.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 #[error("engine state: expected {expected}, found {found}")]
 pub struct StateError {
     /// What the engine needs.
@@ -75,11 +76,21 @@ pub trait Engine: Send {
     /// Whether equal inputs give equal runs.
     fn is_deterministic(&self) -> bool;
 
+    /// What the machine around this processor looks like.
+    fn board(&self) -> &'static dyn Board;
+
     /// Puts the processor at its reset state, about to execute `entry`.
     fn reset(&mut self, entry: Entry);
 
     /// Executes until the first [`Exit`]. `deadline` is guest time; the engine stops at the first
     /// instruction boundary at or after it.
+    ///
+    /// A guest that waits for an interrupt while none is pending gives [`Exit::Idle`] whatever the
+    /// deadline; any other executes nothing at a deadline that has come and gives
+    /// [`Exit::Deadline`]. So a deadline in the past asks whether the guest still waits.
+    ///
+    /// When memory answers `None` and [`GuestMemory::failure`](crate::memory::GuestMemory::failure)
+    /// says why, the instruction does not complete and the exit is [`Exit::Fault`] with that text.
     fn run(&mut self, platform: &mut Platform, deadline: Nanos) -> Exit;
 
     /// Guest time now. Monotone.

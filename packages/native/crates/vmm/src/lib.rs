@@ -1,11 +1,26 @@
 //! The engine-neutral VMM core: what a machine is, whatever executes its instructions.
 //!
-//! * [`memory`] guest-physical memory, paged and copy-on-write, with dirty tracking
-//! * [`engine`] the seam below which an instruction set lives
-//! * [`platform`] what an engine sees of the machine while it runs: memory, devices, interrupt lines, events
-//! * [`event`] what a guest does, in order
+//! ```text
+//!  machine ── run loop, capture, restore, fork
+//!    │
+//!    ├── engine (trait) ── executes instructions; sees ──▶ platform
+//!    │                                                       ├── memory    pages, copy-on-write
+//!    ├── board  (trait) ── where things are, how to boot     ├── devices   serial, clock, virtio
+//!    │                                                       └── event     what happened, in order
+//!    └── snapshot ── a machine in files
+//! ```
 
+pub mod board;
+pub mod boards;
+pub mod control;
+pub mod devices;
 pub mod engine;
 pub mod event;
+pub mod loaders;
+pub mod machine;
 pub mod memory;
 pub mod platform;
+pub mod random;
+pub mod serial_ports;
+pub mod snapshot;
+pub mod state;

@@ -1,0 +1,76 @@
+//! What a machine looks like to the guest beside its processor: where things are and how a guest
+//! is started. The engine's choice, since both depend on its instruction set.
+
+use crate::engine::Entry;
+use crate::loaders::LoadError;
+use crate::memory::GuestMemory;
+
+/// A window on the bus and its interrupt line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// First guest-physical address.
+    pub base: u64,
+    /// Interrupt line, 1 to 63.
+    pub line: u32,
+}
+
+/// Where the machine's devices are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// First guest-physical address of memory.
+    pub memory_base: u64,
+    /// Serial port 0.
+    pub console: Window,
+    /// Serial port 1.
+    pub control: Window,
+    /// Real-time clock.
+    pub clock: Window,
+    /// Entropy device.
+    pub entropy: Window,
+}
+
+/// What to start, in memory already read.
+#[derive(Debug, Clone, Copy)]
+pub struct Boot<'a> {
+    /// The kernel or payload.
+    pub kernel: &'a [u8],
+    /// How to take it.
+    pub form: PayloadForm,
+    /// The initial RAM file system.
+    pub initramfs: Option<&'a [u8]>,
+    /// The kernel's command line.
+    pub command_line: &'a str,
+    /// Bytes for the kernel's random source.
+    pub random_seed: &'a [u8],
+}
+
+/// How the bytes of a payload are to be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PayloadForm {
+    /// By what they look like: a kernel image of the instruction set, or an ELF file.
+    #[default]
+    Recognised,
+    /// As they are, to this guest-physical address, where execution begins.
+    Flat {
+        /// Where the first byte goes.
+        address: u64,
+    },
+}
+
+/// A board.
+pub trait Board: Send + Sync {
+    /// The board's name in snapshots.
+    fn name(&self) -> &'static str;
+
+    /// Where things are.
+    fn layout(&self) -> Layout;
+
+    /// The command line of a kernel that was given none.
+    fn default_command_line(&self) -> &'static str;
+
+    /// Puts everything a guest starts from into memory, which is all zero.
+    ///
+    /// # Errors
+    /// [`LoadError`] if the guest cannot be started so.
+    fn load(&self, memory: &mut GuestMemory, boot: &Boot<'_>) -> Result<Entry, LoadError>;
+}

@@ -1,0 +1,3 @@
+//! Boards, by instruction set. Nothing outside this folder knows one.
+
+pub mod riscv;

@@ -1,0 +1,234 @@
+//! The RISC-V board: one hart, a platform-level interrupt controller, firmware by the engine.
+//!
+//! ```text
+//! 0x0010_1000  real-time clock, line 13     0x1000_0100  control port, line 11
+//! 0x0c00_0000  interrupt controller         0x1000_1000  entropy device, line 1
+//! 0x1000_0000  console, line 10             0x8000_0000  memory
+//! ```
+//! A kernel goes to the offset that its header names (2 MiB), an initramfs and the device tree
+//! to the top of the first gibibyte.
+
+mod device_tree;
+mod image;
+
+use crate::board::{Board, Boot, Layout, PayloadForm, Window};
+use crate::engine::Entry;
+use crate::loaders::{Elf, LoadError, align_down, put};
+use crate::memory::{GuestMemory, PAGE_BYTES};
+use image::Image;
+
+/// First guest-physical address of memory.
+pub const MEMORY_BASE: u64 = 0x8000_0000;
+
+const PAGE: u64 = PAGE_BYTES as u64;
+const GIBIBYTE: u64 = 1 << 30;
+const MEBIBYTE: u64 = 1 << 20;
+/// The format's number for RISC-V.
+const ELF_MACHINE: u16 = 243;
+/// Room for a device tree, the largest command line included.
+const DEVICE_TREE_BYTES: u64 = 64 * 1024;
+const MAX_COMMAND_LINE_BYTES: usize = 2047;
+
+/// The board, as the engine's hart is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RiscvBoard {
+    /// The hart's extensions beside the base `i`, as the device tree names them.
+    pub isa_extensions: &'static [&'static str],
+    /// The hart's widest paging, as the device tree names it.
+    pub mmu_type: &'static str,
+    /// Ticks of the `time` register a second.
+    pub timebase_hz: u32,
+    /// First guest-physical address of the interrupt controller.
+    pub interrupt_controller_base: u64,
+    /// Bytes of its window.
+    pub interrupt_controller_bytes: u64,
+    /// Interrupt sources that it has.
+    pub interrupt_sources: u32,
+}
+
+/// The board of a hart with RV64GC, supervisor timer and hardware page-table updates.
+pub static VIRT: RiscvBoard = RiscvBoard {
+    isa_extensions: &["m", "a", "f", "d", "c", "zicntr", "zicsr", "zifencei", "sstc", "svadu"],
+    mmu_type: "riscv,sv39",
+    timebase_hz: 10_000_000,
+    interrupt_controller_base: 0x0c00_0000,
+    interrupt_controller_bytes: 0x60_0000,
+    interrupt_sources: 63,
+};
+
+const LAYOUT: Layout = Layout {
+    memory_base: MEMORY_BASE,
+    console: Window { base: 0x1000_0000, line: 10 },
+    control: Window { base: 0x1000_0100, line: 11 },
+    clock: Window { base: 0x0010_1000, line: 13 },
+    entropy: Window { base: 0x1000_1000, line: 1 },
+};
+
+impl Board for RiscvBoard {
+    fn name(&self) -> &'static str {
+        "riscv"
+    }
+
+    fn layout(&self) -> Layout {
+        LAYOUT
+    }
+
+    fn default_command_line(&self) -> &'static str {
+        "console=ttyS0 earlycon=sbi panic=-1 no4lvl"
+    }
+
+    fn load(&self, memory: &mut GuestMemory, boot: &Boot<'_>) -> Result<Entry, LoadError> {
+        if boot.command_line.len() > MAX_COMMAND_LINE_BYTES || boot.command_line.contains('\0') {
+            return Err(LoadError::CommandLineInvalid {
+                expected: format!("at most {MAX_COMMAND_LINE_BYTES} bytes, none of them zero"),
+                found: format!("{} bytes", boot.command_line.len()),
+            });
+        }
+        let payload = Payload::recognise(boot, memory.base())?;
+        let places = Places::find(memory, &payload, boot.initramfs)?;
+        payload.load(memory)?;
+        if let (Some(content), Some((start, _))) = (boot.initramfs, places.initramfs) {
+            put(memory, start, content)?;
+        }
+        let tree = device_tree::build(self, &LAYOUT, memory.size_bytes(), places.initramfs, boot)?;
+        if tree.len() as u64 > DEVICE_TREE_BYTES {
+            let reason =
+                format!("expected at most {DEVICE_TREE_BYTES} bytes, found {}", tree.len());
+            return Err(LoadError::DeviceTree { reason });
+        }
+        put(memory, places.device_tree, &tree)?;
+        Ok(Entry { pc: payload.entry(), device_tree: places.device_tree })
+    }
+}
+
+enum Payload<'a> {
+    Image { image: Image<'a>, address: u64 },
+    Elf(Elf<'a>),
+    Flat { bytes: &'a [u8], address: u64 },
+}
+
+impl<'a> Payload<'a> {
+    fn recognise(boot: &Boot<'a>, base: u64) -> Result<Self, LoadError> {
+        let bytes = boot.kernel;
+        if let PayloadForm::Flat { address } = boot.form {
+            if bytes.is_empty() {
+                return Err(unknown("a payload", bytes));
+            }
+            return Ok(Self::Flat { bytes, address });
+        }
+        if Elf::is_elf(bytes) {
+            return Ok(Self::Elf(Elf::parse(bytes, ELF_MACHINE)?));
+        }
+        if Image::is_image(bytes) {
+            let image = Image::parse(bytes)?;
+            let address = base
+                .checked_add(image.text_offset)
+                .ok_or_else(|| unknown("a text offset within memory", bytes))?;
+            return Ok(Self::Image { image, address });
+        }
+        Err(unknown("a RISC-V Linux kernel image or a RISC-V ELF file", bytes))
+    }
+
+    fn entry(&self) -> u64 {
+        match self {
+            Self::Image { address, .. } | Self::Flat { address, .. } => *address,
+            Self::Elf(elf) => elf.entry,
+        }
+    }
+
+    /// One past the last address that the payload needs, what it clears itself included.
+    fn end(&self) -> u64 {
+        match self {
+            Self::Image { image, address } => address.saturating_add(image.memory_bytes),
+            Self::Elf(elf) => elf.end(),
+            Self::Flat { bytes, address } => address.saturating_add(bytes.len() as u64),
+        }
+    }
+
+    fn load(&self, memory: &mut GuestMemory) -> Result<(), LoadError> {
+        match self {
+            Self::Image { image, address } => put(memory, *address, image.bytes),
+            Self::Elf(elf) => elf.load(memory),
+            Self::Flat { bytes, address } => put(memory, *address, bytes),
+        }
+    }
+}
+
+fn unknown(expected: &str, bytes: &[u8]) -> LoadError {
+    let looks = match bytes {
+        [] => "an empty file".to_owned(),
+        [0x1f, 0x8b, ..] => "a gzip-compressed file: decompress it first".to_owned(),
+        [0xfd, b'7', b'z', b'X', b'Z', ..] => {
+            "an xz-compressed file: decompress it first".to_owned()
+        }
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => "a zstd-compressed file: decompress it first".to_owned(),
+        [b'M', b'Z', ..] => "an EFI executable that is no RISC-V kernel image".to_owned(),
+        _ => {
+            let first: Vec<String> =
+                bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            format!("{} bytes that begin {}", bytes.len(), first.join(" "))
+        }
+    };
+    LoadError::KernelUnknown { expected: expected.to_owned(), found: looks }
+}
+
+struct Places {
+    /// First and one past the last address.
+    initramfs: Option<(u64, u64)>,
+    device_tree: u64,
+}
+
+impl Places {
+    /// Finds room for everything, or says what does not fit.
+    fn find(
+        memory: &GuestMemory,
+        payload: &Payload<'_>,
+        initramfs: Option<&[u8]>,
+    ) -> Result<Self, LoadError> {
+        let (base, size) = (memory.base(), memory.size_bytes());
+        let end = base + size;
+        let payload_end = payload.end();
+        // What the kernel, the device tree and everything else need at least.
+        let needed = (payload_end.saturating_sub(base)).saturating_add(DEVICE_TREE_BYTES);
+        if payload_end > end || needed > size {
+            return Err(match payload {
+                Payload::Image { .. } => LoadError::MemoryTooSmall {
+                    expected: needed.saturating_add(16 * MEBIBYTE),
+                    found: size,
+                },
+                _ => LoadError::KernelTooLarge {
+                    expected: size.saturating_sub(DEVICE_TREE_BYTES),
+                    found: payload_end.saturating_sub(base),
+                },
+            });
+        }
+        if payload.entry() < base || payload.entry() >= end {
+            let what = "entry";
+            return Err(LoadError::KernelOutsideMemory {
+                what,
+                address: payload.entry(),
+                base,
+                end,
+            });
+        }
+        // Early page tables reach what lies in the first gibibyte; a payload beyond it leaves
+        // the top of memory.
+        let top = end.min(base + GIBIBYTE);
+        let top = if payload_end > top - DEVICE_TREE_BYTES { end } else { top };
+        let device_tree = align_down(top - DEVICE_TREE_BYTES, PAGE);
+        let Some(content) = initramfs else { return Ok(Self { initramfs: None, device_tree }) };
+        let len = content.len() as u64;
+        let room = device_tree.saturating_sub(payload_end);
+        let start = align_down(device_tree.saturating_sub(len), PAGE);
+        if len > room || start < payload_end {
+            return Err(LoadError::InitramfsTooLarge {
+                expected: align_down(room, PAGE),
+                found: len,
+            });
+        }
+        Ok(Self { initramfs: Some((start, start + len)), device_tree })
+    }
+}
+
+#[cfg(test)]
+mod tests;

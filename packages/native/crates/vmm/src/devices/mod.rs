@@ -1,0 +1,110 @@
+//! Devices on the memory-mapped bus: register models with their saved state beside them.
+//!
+//! A device has no clock, thread or host resource of its own. What it does depends on its state,
+//! on the accesses and on guest time alone, so that a machine's devices are reproducible; what
+//! the host has for a guest comes in through [`Device::accept_input`].
+
+pub mod goldfish_rtc;
+pub mod ns16550a;
+pub mod virtio;
+
+use crate::engine::{Nanos, StateError};
+use crate::event::EventBody;
+use crate::memory::GuestMemory;
+use crate::random::RandomStream;
+use crate::serial_ports::SerialPorts;
+
+/// What a device may touch while it is accessed.
+pub struct DeviceContext<'a> {
+    /// Guest time of the access.
+    pub now: Nanos,
+    /// Guest memory, for devices that read and write it.
+    pub memory: &'a mut GuestMemory,
+    /// Where the device says what happened.
+    pub events: &'a mut Vec<EventBody>,
+    /// Where serial devices put what the guest sends.
+    pub serial: &'a mut SerialPorts,
+}
+
+/// The host has more for a device than it can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InputFull {
+    /// Bytes that it would take now.
+    pub room: usize,
+}
+
+/// A device on the memory-mapped bus.
+pub trait Device: Send {
+    /// The device's name in events and saved state; unique on its bus.
+    fn name(&self) -> &'static str;
+
+    /// Reads `into.len()` (1, 2, 4 or 8) bytes at `offset` from the device's base.
+    fn read(&mut self, context: &mut DeviceContext<'_>, offset: u64, into: &mut [u8]);
+
+    /// Writes `from.len()` (1, 2, 4 or 8) bytes at `offset` from the device's base.
+    fn write(&mut self, context: &mut DeviceContext<'_>, offset: u64, from: &[u8]);
+
+    /// Whether the device asserts its interrupt line.
+    fn interrupt_asserted(&self) -> bool;
+
+    /// When the device must be ticked next, if ever.
+    fn deadline(&self) -> Option<Nanos> {
+        None
+    }
+
+    /// Lets the device do what is due at `context.now`. Twice at the same time is as good as once.
+    fn tick(&mut self, context: &mut DeviceContext<'_>) {
+        let _ = context;
+    }
+
+    /// Takes bytes that the host has for serial port `port`, all or none. `None`: this device is
+    /// not that port.
+    fn accept_input(
+        &mut self,
+        context: &mut DeviceContext<'_>,
+        port: u32,
+        bytes: &[u8],
+    ) -> Option<Result<(), InputFull>> {
+        let _ = (context, port, bytes);
+        None
+    }
+
+    /// Gives back one byte that the host had for serial port `port`, for a firmware that reads it.
+    fn take_input(&mut self, port: u32) -> Option<u8> {
+        let _ = port;
+        None
+    }
+
+    /// The device's complete state: equal states give equal bytes.
+    fn save(&self) -> Vec<u8>;
+
+    /// Becomes the state that `save` gave.
+    ///
+    /// # Errors
+    /// [`StateError`] if the bytes are not such a state.
+    fn load(&mut self, state: &[u8]) -> Result<(), StateError>;
+
+    /// Goes on with other randomness, if the device has any: the state of a
+    /// [`RandomStream`](crate::random::RandomStream).
+    fn reseed(&mut self, stream: &RandomStream) {
+        let _ = stream;
+    }
+
+    /// A device in the same state, independent of this one.
+    fn fork(&self) -> Box<dyn Device>;
+}
+
+/// Copies the bytes of a 32-bit register that a read of any width sees.
+pub(crate) fn read_register(value: u32, into: &mut [u8]) {
+    into.fill(0);
+    let count = into.len().min(4);
+    into[..count].copy_from_slice(&value.to_le_bytes()[..count]);
+}
+
+/// The 32-bit value that a write of any width gives.
+pub(crate) fn written_register(from: &[u8]) -> u32 {
+    let mut bytes = [0; 4];
+    let count = from.len().min(4);
+    bytes[..count].copy_from_slice(&from[..count]);
+    u32::from_le_bytes(bytes)
+}

@@ -1,0 +1,106 @@
+//! The entropy device: fills the driver's buffers with random bytes.
+
+use super::{Queue, QueueError, VirtioDevice};
+use crate::devices::DeviceContext;
+use crate::engine::StateError;
+use crate::event::EventBody;
+use crate::random::RandomStream;
+use crate::state::{StateReader, StateWriter};
+
+/// Most bytes given for one request. A driver asks again for more.
+const MAX_REQUEST_BYTES: u32 = 64 * 1024;
+
+/// A source of randomness for the guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entropy {
+    stream: RandomStream,
+}
+
+impl Entropy {
+    /// A device that gives what `stream` gives.
+    pub fn new(stream: RandomStream) -> Self {
+        Self { stream }
+    }
+}
+
+impl VirtioDevice for Entropy {
+    fn name(&self) -> &'static str {
+        "entropy"
+    }
+
+    fn device_id(&self) -> u32 {
+        4
+    }
+
+    fn features(&self) -> u64 {
+        0
+    }
+
+    fn queue_count(&self) -> usize {
+        1
+    }
+
+    fn serve(
+        &mut self,
+        context: &mut DeviceContext<'_>,
+        _index: usize,
+        queue: &mut Queue,
+    ) -> Result<bool, QueueError> {
+        let mut served = false;
+        for _ in 0..queue.size {
+            let Some(chain) = queue.pop(context.memory)? else { break };
+            if !served {
+                context.events.push(EventBody::IoStarted { device: self.name().to_owned() });
+            }
+            served = true;
+            let mut given = 0;
+            let mut bytes = [0; 256];
+            for segment in chain.segments.iter().filter(|segment| segment.writable) {
+                let len = segment.len.min(MAX_REQUEST_BYTES - given);
+                let mut done = 0;
+                while done < len {
+                    let part = &mut bytes[..(len - done).min(256) as usize];
+                    self.stream.fill(part);
+                    let at = segment.address.wrapping_add(u64::from(done));
+                    if let Err(error) = context.memory.write(at, part) {
+                        context
+                            .events
+                            .push(EventBody::IoSettled { device: self.name().to_owned() });
+                        return Err(error.into());
+                    }
+                    done += part.len() as u32;
+                }
+                given += len;
+            }
+            queue.push(context.memory, chain.head, given)?;
+        }
+        if served {
+            context.events.push(EventBody::IoSettled { device: self.name().to_owned() });
+        }
+        Ok(served)
+    }
+
+    fn reset(&mut self) {}
+
+    fn save(&self) -> Vec<u8> {
+        let mut state = StateWriter::new();
+        self.stream.save(&mut state);
+        state.finish()
+    }
+
+    fn load(&mut self, state: &[u8]) -> Result<(), StateError> {
+        let mut state = StateReader::new("entropy device", state);
+        let stream = RandomStream::load(&mut state)?;
+        state.finish()?;
+        self.stream = stream;
+        Ok(())
+    }
+
+    fn reseed(&mut self, stream: &RandomStream) {
+        self.stream = stream.clone();
+    }
+
+    fn fork(&self) -> Box<dyn VirtioDevice> {
+        Box::new(Self { stream: self.stream.continued() })
+    }
+}

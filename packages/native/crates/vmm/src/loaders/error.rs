@@ -1,0 +1,120 @@
+//! Why a guest cannot be started from what was given.
+
+use crate::memory::MemoryError;
+
+/// A kernel, payload or initial RAM file system cannot be loaded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// The kernel cannot be read.
+    #[error("kernel {path}: {reason}")]
+    KernelUnreadable {
+        /// The file.
+        path: String,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// The kernel is in no form that can be started.
+    #[error("kernel: expected {expected}, found {found}")]
+    KernelUnknown {
+        /// Forms that can be started.
+        expected: String,
+        /// What the file looks like.
+        found: String,
+    },
+    /// The kernel contradicts itself or is cut.
+    #[error("kernel: {what}: expected {expected}, found {found}")]
+    KernelDamaged {
+        /// The part that is wrong.
+        what: &'static str,
+        /// What would be right.
+        expected: String,
+        /// What the file says.
+        found: String,
+    },
+    /// The kernel does not fit into memory.
+    #[error(
+        "kernel of {found} bytes: expected at most {expected} bytes at its place in memory; give \
+         the machine more memory"
+    )]
+    KernelTooLarge {
+        /// Most bytes that fit.
+        expected: u64,
+        /// Bytes that it needs.
+        found: u64,
+    },
+    /// The kernel wants to be where no memory is.
+    #[error("kernel: {what} at {address:#x}: expected an address in memory [{base:#x}, {end:#x})")]
+    KernelOutsideMemory {
+        /// What is to be there.
+        what: &'static str,
+        /// Where it is to be.
+        address: u64,
+        /// First address of memory.
+        base: u64,
+        /// One past the last address of memory.
+        end: u64,
+    },
+    /// The initial RAM file system cannot be read.
+    #[error("initramfs {path}: {reason}")]
+    InitramfsUnreadable {
+        /// The file.
+        path: String,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// The initial RAM file system does not fit into memory.
+    #[error(
+        "initramfs of {found} bytes: expected at most {expected} bytes, what is left of memory \
+         beside the kernel; give the machine more memory"
+    )]
+    InitramfsTooLarge {
+        /// Most bytes that fit.
+        expected: u64,
+        /// Bytes that it has.
+        found: u64,
+    },
+    /// The kernel and what it needs do not fit into memory.
+    #[error("memory of {found} bytes: expected at least {expected} bytes for this kernel")]
+    MemoryTooSmall {
+        /// Bytes needed.
+        expected: u64,
+        /// Bytes of memory.
+        found: u64,
+    },
+    /// The command line cannot be given to the kernel.
+    #[error("command line: expected {expected}, found {found}")]
+    CommandLineInvalid {
+        /// What is accepted.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// The device tree cannot be built.
+    #[error("device tree: {reason}")]
+    DeviceTree {
+        /// Why.
+        reason: String,
+    },
+    /// Guest memory cannot be written.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+}
+
+impl LoadError {
+    /// The variant's name, the same on every side.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::KernelUnreadable { .. } => "KernelUnreadable",
+            Self::KernelUnknown { .. } => "KernelUnknown",
+            Self::KernelDamaged { .. } => "KernelDamaged",
+            Self::KernelTooLarge { .. } => "KernelTooLarge",
+            Self::KernelOutsideMemory { .. } => "KernelOutsideMemory",
+            Self::InitramfsUnreadable { .. } => "InitramfsUnreadable",
+            Self::InitramfsTooLarge { .. } => "InitramfsTooLarge",
+            Self::MemoryTooSmall { .. } => "MemoryTooSmall",
+            Self::CommandLineInvalid { .. } => "CommandLineInvalid",
+            Self::DeviceTree { .. } => "DeviceTreeFailed",
+            Self::Memory(error) => error.name(),
+        }
+    }
+}

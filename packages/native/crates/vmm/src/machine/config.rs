@@ -1,0 +1,126 @@
+//! What a machine is made from.
+
+use crate::board::PayloadForm;
+use crate::engine::Nanos;
+use crate::loaders::{LoadError, Source};
+use crate::memory::PAGE_BYTES;
+use crate::platform::DEFAULT_LOG_BYTES;
+use crate::random::Seed;
+
+/// Least memory of a machine.
+pub const MIN_MEMORY_BYTES: u64 = 1 << 20;
+/// Most memory of a machine.
+pub const MAX_MEMORY_BYTES: u64 = 64 << 30;
+
+/// A machine to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineConfig {
+    /// The kernel or payload.
+    pub kernel: Source,
+    /// How to take it.
+    pub form: PayloadForm,
+    /// The initial RAM file system.
+    pub initramfs: Option<Source>,
+    /// The kernel's command line; none: the board's.
+    pub command_line: Option<String>,
+    /// Guest memory in bytes, a multiple of the page size.
+    pub memory_bytes: u64,
+    /// Where randomness comes from.
+    pub seed: Seed,
+    /// Wall-clock time at guest time zero, in nanoseconds since 1970.
+    pub epoch_nanos: u64,
+    /// Guest time between two samples of dirtied pages; 0: none are taken.
+    pub sample_step_nanos: Nanos,
+    /// Bytes of events that the machine keeps for whoever asks late.
+    pub log_bytes: usize,
+}
+
+impl MachineConfig {
+    /// A machine of 128 MiB for `kernel`, everything else as is usual: recognised by its looks,
+    /// no initramfs, the board's command line, seed 0, clock at 2025-01-01, pages sampled every
+    /// 10 ms.
+    ///
+    /// ```
+    /// use stillpoint_vmm::{loaders::Source, machine::MachineConfig};
+    /// let config = MachineConfig {
+    ///     memory_bytes: 64 << 20,
+    ///     ..MachineConfig::new(Source::Path("vmlinux".into()))
+    /// };
+    /// assert_eq!(config.sample_step_nanos, 10_000_000);
+    /// ```
+    pub fn new(kernel: Source) -> Self {
+        Self {
+            kernel,
+            form: PayloadForm::Recognised,
+            initramfs: None,
+            command_line: None,
+            memory_bytes: 128 << 20,
+            seed: Seed::from_number(0),
+            epoch_nanos: 1_735_689_600_000_000_000,
+            sample_step_nanos: 10_000_000,
+            log_bytes: DEFAULT_LOG_BYTES,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), CreateError> {
+        let memory = self.memory_bytes;
+        if !(MIN_MEMORY_BYTES..=MAX_MEMORY_BYTES).contains(&memory)
+            || !memory.is_multiple_of(PAGE_BYTES as u64)
+        {
+            return Err(CreateError::MemorySizeInvalid {
+                least: MIN_MEMORY_BYTES,
+                most: MAX_MEMORY_BYTES,
+                found: memory,
+            });
+        }
+        if self.sample_step_nanos != 0 && self.sample_step_nanos < MIN_SAMPLE_STEP_NANOS {
+            return Err(CreateError::SampleStepInvalid {
+                least: MIN_SAMPLE_STEP_NANOS,
+                found: self.sample_step_nanos,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Shortest time between two samples of dirtied pages.
+pub const MIN_SAMPLE_STEP_NANOS: Nanos = 10_000;
+
+/// A machine cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CreateError {
+    /// Not a size that a machine's memory can have.
+    #[error(
+        "memory of {found} bytes: expected {least} to {most} bytes, a multiple of the 4096 of a page"
+    )]
+    MemorySizeInvalid {
+        /// Least memory.
+        least: u64,
+        /// Most memory.
+        most: u64,
+        /// What was asked for.
+        found: u64,
+    },
+    /// Samples too close to each other.
+    #[error("dirty pages sampled every {found} ns: expected 0 (never) or at least {least} ns")]
+    SampleStepInvalid {
+        /// Shortest step.
+        least: Nanos,
+        /// What was asked for.
+        found: Nanos,
+    },
+    /// The guest cannot be started from what was given.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+impl CreateError {
+    /// The variant's name, the same on every side.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::MemorySizeInvalid { .. } => "MemorySizeInvalid",
+            Self::SampleStepInvalid { .. } => "SampleStepInvalid",
+            Self::Load(error) => error.name(),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! A second machine from a first, sharing memory until either writes.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::{Life, Machine, MachineHandle};
+use crate::random::Seed;
+
+/// A machine cannot be forked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ForkError {
+    /// The engine failed before.
+    #[error("the machine has faulted ({message}) and cannot be forked")]
+    MachineFaulted {
+        /// Why.
+        message: String,
+    },
+    /// The engine fails to be copied.
+    #[error("the engine panicked while it was forked; this machine is good for nothing any more")]
+    EngineFailed,
+}
+
+impl ForkError {
+    /// The variant's name, the same on every side.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::MachineFaulted { .. } => "MachineFaulted",
+            Self::EngineFailed => "EngineFailed",
+        }
+    }
+}
+
+impl Machine {
+    /// An independent machine in the same state. It shares memory copy-on-write, so it costs
+    /// tables and not memory; its events go on with the next `seq`, the ones so far are shared.
+    ///
+    /// # Errors
+    /// [`ForkError`] if the engine has failed.
+    pub fn fork(&mut self) -> Result<Self, ForkError> {
+        if let Life::Faulted { message } = &self.life {
+            return Err(ForkError::MachineFaulted { message: message.clone() });
+        }
+        let copied = catch_unwind(AssertUnwindSafe(|| {
+            self.engine.drop_host_pointers();
+            self.engine.fork()
+        }));
+        let Ok(engine) = copied else {
+            let message = "the engine panicked while it was forked".to_owned();
+            self.end(Life::Faulted { message });
+            return Err(ForkError::EngineFailed);
+        };
+        let platform = self.platform.fork();
+        let handle = MachineHandle::new(platform.stop_flag().clone(), platform.now);
+        Ok(Self {
+            engine,
+            platform,
+            handle,
+            sampler: self.sampler.clone(),
+            life: self.life.clone(),
+            idle: self.idle,
+            delivered: self.platform.log().next_seq(),
+            origin: self.origin.clone(),
+            lineages: self.lineages.clone(),
+        })
+    }
+
+    /// Gives every source of randomness of this machine another seed, so that it differs from
+    /// its siblings. Not recorded as an event: whoever replays the machine does the same.
+    pub fn reseed(&mut self, seed: Seed) {
+        self.platform.reseed(seed);
+    }
+}

@@ -1,0 +1,116 @@
+//! What the host tells the guest, recorded as events.
+
+use super::Machine;
+use crate::control::{EncodeError, HostFrame, MAX_FRAME_BYTES};
+use crate::event::{EventBody, InputKind};
+use crate::serial_ports::{CONSOLE, CONTROL};
+
+/// Input cannot be given to the guest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InputError {
+    /// The frame cannot be sent.
+    #[error(transparent)]
+    Frame(#[from] EncodeError),
+    /// The bytes are no frame that a host sends.
+    #[error("control port: expected one whole frame of the host's, found {found}")]
+    FrameInvalid {
+        /// What the bytes are.
+        found: String,
+    },
+    /// There is no such port for host input.
+    #[error("serial port {found}: expected 0, the console")]
+    PortUnknown {
+        /// The port asked for.
+        found: u32,
+    },
+    /// The guest has not yet taken what it was given before.
+    #[error("{found} bytes of input: the port has room for {expected}; let the guest run first")]
+    InputFull {
+        /// Bytes that fit.
+        expected: u64,
+        /// Bytes given.
+        found: u64,
+    },
+    /// The guest takes no input any more.
+    #[error("the machine has ended ({reason}) and takes no input")]
+    MachineEnded {
+        /// How it ended.
+        reason: String,
+    },
+}
+
+impl InputError {
+    /// The variant's name, the same on every side.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Frame(error) => error.name(),
+            Self::FrameInvalid { .. } => "FrameInvalid",
+            Self::PortUnknown { .. } => "PortUnknown",
+            Self::InputFull { .. } => "InputFull",
+            Self::MachineEnded { .. } => "MachineEnded",
+        }
+    }
+}
+
+impl Machine {
+    /// Sends the agent a frame at this moment; the `seq` of the `HostInput` that records it.
+    ///
+    /// # Errors
+    /// [`InputError`]; the guest has then been given nothing.
+    pub fn send_control(&mut self, frame: &HostFrame) -> Result<u64, InputError> {
+        let bytes = frame.encode()?;
+        self.send_control_bytes(&bytes)
+    }
+
+    /// Sends the agent the bytes of one whole frame, such as a recorded one.
+    ///
+    /// # Errors
+    /// [`InputError`]; the guest has then been given nothing.
+    pub fn send_control_bytes(&mut self, frame: &[u8]) -> Result<u64, InputError> {
+        let invalid = |found: String| InputError::FrameInvalid { found };
+        let Some((length, body)) = frame.split_first_chunk::<4>() else {
+            return Err(invalid(format!("{} bytes", frame.len())));
+        };
+        let length = u32::from_le_bytes(*length) as usize;
+        if length == 0 || length > MAX_FRAME_BYTES || length != body.len() {
+            return Err(invalid(format!("length {length} before {} bytes", body.len())));
+        }
+        if !(0x81..=0x88).contains(&body[0]) {
+            return Err(invalid(format!("type {:#04x}", body[0])));
+        }
+        self.give(InputKind::Control, CONTROL, frame)
+    }
+
+    /// Types `bytes` on the console at this moment; the `seq` of the `HostInput` that records it.
+    ///
+    /// # Errors
+    /// [`InputError`]; the guest has then been given nothing.
+    pub fn send_serial(&mut self, port: u32, bytes: &[u8]) -> Result<u64, InputError> {
+        if port != CONSOLE {
+            return Err(InputError::PortUnknown { found: port });
+        }
+        self.give(InputKind::Serial, port, bytes)
+    }
+
+    fn give(&mut self, kind: InputKind, port: u32, bytes: &[u8]) -> Result<u64, InputError> {
+        if let Some(reason) = self.ending() {
+            return Err(InputError::MachineEnded { reason });
+        }
+        // What devices have to do at this moment comes before input at this moment, whether or
+        // not the run that led here had come to it.
+        self.platform.tick();
+        match self.platform.accept_input(port, bytes) {
+            None => return Err(InputError::PortUnknown { found: port }),
+            Some(Err(full)) => {
+                return Err(InputError::InputFull {
+                    expected: full.room as u64,
+                    found: bytes.len() as u64,
+                });
+            }
+            Some(Ok(())) => {}
+        }
+        let seq = self.platform.log().next_seq();
+        self.platform.emit(EventBody::HostInput { kind, port, data: bytes.to_vec() });
+        Ok(seq)
+    }
+}

@@ -1,0 +1,157 @@
+//! Looking into a machine, for tests and debuggers.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::{Life, Machine};
+use crate::engine::{Exit, Nanos};
+use crate::event::EventBody;
+use crate::memory::MemoryError;
+use crate::state::StateWriter;
+
+/// A machine cannot be looked into.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InspectError {
+    /// Memory cannot be read or written there.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// The engine has no such register.
+    #[error("register {found}: expected one of those that the engine lists")]
+    RegisterUnknown {
+        /// The name asked for.
+        found: String,
+    },
+}
+
+impl InspectError {
+    /// The variant's name, the same on every side.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Memory(error) => error.name(),
+            Self::RegisterUnknown { .. } => "RegisterUnknown",
+        }
+    }
+}
+
+impl Machine {
+    /// The BLAKE3 of the whole machine state: processor, devices, memory, clock. Equal for equal
+    /// states, however they came about. Costs what changed since the last call.
+    ///
+    /// # Errors
+    /// [`InspectError`] if the snapshot that the machine was restored from cannot be read.
+    pub fn digest(&mut self) -> Result<[u8; 32], InspectError> {
+        let memory = self.platform.memory.digest()?;
+        let mut state = StateWriter::new();
+        state.bytes(&self.engine.save()).bytes(&self.platform.save()).array(&memory);
+        self.save_progress(&mut state);
+        Ok(*blake3::hash(&state.finish()).as_bytes())
+    }
+
+    /// The engine's registers by name.
+    pub fn registers(&self) -> Vec<(&'static str, u64)> {
+        self.engine.registers()
+    }
+
+    /// Sets a register.
+    ///
+    /// # Errors
+    /// [`InspectError::RegisterUnknown`] if the engine has none of that name.
+    pub fn set_register(&mut self, name: &str, value: u64) -> Result<(), InspectError> {
+        if self.engine.set_register(name, value) {
+            return Ok(());
+        }
+        Err(InspectError::RegisterUnknown { found: name.to_owned() })
+    }
+
+    /// Copies guest memory at guest-physical address `gpa` into `into`.
+    ///
+    /// # Errors
+    /// [`InspectError::Memory`] if any byte is outside memory or cannot be had.
+    pub fn read_memory(&mut self, gpa: u64, into: &mut [u8]) -> Result<(), InspectError> {
+        Ok(self.platform.memory.read(gpa, into)?)
+    }
+
+    /// Copies `from` into guest memory at guest-physical address `gpa`.
+    ///
+    /// # Errors
+    /// [`InspectError::Memory`] if any byte is outside memory or no page is left.
+    pub fn write_memory(&mut self, gpa: u64, from: &[u8]) -> Result<(), InspectError> {
+        Ok(self.platform.memory.write(gpa, from)?)
+    }
+
+    /// First guest-physical address of memory, and its bytes.
+    pub fn memory_range(&self) -> (u64, u64) {
+        (self.platform.memory.base(), self.platform.memory.size_bytes())
+    }
+
+    /// Bytes that closing this machine alone would give back to the host.
+    pub fn own_bytes(&self) -> u64 {
+        self.platform.memory.own_bytes()
+    }
+
+    /// Bytes of guest memory that are there at all: own, shared, or in a snapshot.
+    pub fn present_bytes(&self) -> u64 {
+        self.platform.memory.present_bytes()
+    }
+
+    /// Starts to record which pages the guest touches.
+    pub fn record_touched_pages(&mut self) {
+        self.platform.memory.record_touched();
+    }
+
+    /// Guest-physical addresses of the pages touched since the recording began, ascending; ends
+    /// the recording. Empty if there was none.
+    pub fn take_touched_pages(&mut self) -> Vec<u64> {
+        self.platform.memory.take_touched()
+    }
+
+    /// Has the snapshot's bytes of these pages read and verified before the guest asks.
+    ///
+    /// # Errors
+    /// [`InspectError::Memory`] at the first that is outside memory or cannot be had; the machine
+    /// goes on all the same.
+    pub fn prefetch(&self, pages: &[u64]) -> Result<(), InspectError> {
+        for page in pages {
+            self.platform.memory.prefetch(*page)?;
+        }
+        Ok(())
+    }
+
+    /// Executes one instruction, or takes one trap; what else happened, if anything. A guest that
+    /// waits moves to the moment that ends its wait.
+    pub fn step(&mut self) -> Option<Exit> {
+        if let Some(reason) = self.ending() {
+            return Some(Exit::Fault(reason));
+        }
+        self.platform.tick();
+        self.platform.lend_until(Nanos::MAX);
+        let (engine, platform) = (&mut self.engine, &mut self.platform);
+        let stepped = catch_unwind(AssertUnwindSafe(|| {
+            let exit = engine.step(platform);
+            if let Some(Exit::Idle { wake_at: Some(at) }) = exit {
+                engine.wait(platform, at);
+            }
+            exit
+        }));
+        let (panic, exit) = match stepped {
+            Ok(exit) => (Ok(exit.clone().unwrap_or(Exit::Attention)), exit),
+            Err(panic) => (Err(panic), None),
+        };
+        match self.settle(panic) {
+            Exit::Halted { reason } => self.end(Life::Halted { reason }),
+            Exit::Reset { reason } => self.end(Life::Reset { reason }),
+            Exit::Fault(message) => {
+                self.end(Life::Faulted { message: message.clone() });
+                return Some(Exit::Fault(message));
+            }
+            _ => {}
+        }
+        exit
+    }
+
+    /// Records an event of the host's making at this moment, such as what a plug-in defines.
+    pub fn emit(&mut self, body: EventBody) -> u64 {
+        let seq = self.next_seq();
+        self.platform.emit(body);
+        seq
+    }
+}

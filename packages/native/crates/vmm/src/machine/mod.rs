@@ -1,0 +1,284 @@
+//! A machine: an engine, its platform, and what happens between them.
+//!
+//! ```text
+//! config ──▶ Machine ──run──▶ Stop      inject ──▶ HostInput event
+//!              │  ▲                     fork, freeze ──▶ another machine, an image
+//!              ▼  │                     events, digest, registers, memory
+//!            events (log)
+//! ```
+//! A machine executes nothing before it is run, stands between two instructions whenever it is
+//! not running, and is driven by one thread at a time (it is `Send`).
+
+mod config;
+mod fork;
+mod handle;
+mod input;
+mod inspect;
+mod run;
+mod sampler;
+mod state;
+
+pub use config::{
+    CreateError, MAX_MEMORY_BYTES, MIN_MEMORY_BYTES, MIN_SAMPLE_STEP_NANOS, MachineConfig,
+};
+pub use fork::ForkError;
+pub use handle::MachineHandle;
+pub use input::InputError;
+pub use inspect::InspectError;
+pub use run::{HORIZON_NANOS, Pace, RunUntil, Stop};
+
+use crate::board::{Boot, Layout};
+use crate::devices::goldfish_rtc::{self, GoldfishRtc};
+use crate::devices::ns16550a::{self, Ns16550a};
+use crate::devices::virtio::{self, Entropy, VirtioMmio};
+use crate::engine::{Engine, Nanos, StateError};
+use crate::event::{Event, EventsLost};
+use crate::loaders::{LoadError, Source, SourceError};
+use crate::memory::{GuestMemory, Mark};
+use crate::platform::{DEFAULT_LOG_BYTES, Platform};
+use crate::random::{RandomStream, Seed};
+use crate::serial_ports::{CONSOLE, CONTROL};
+use crate::snapshot::{Lineage, Origin};
+use crate::state::StateReader;
+use sampler::Sampler;
+use state::Progress;
+
+/// Bytes of randomness that the boot gives the kernel.
+const BOOT_SEED_BYTES: usize = 64;
+
+/// Least bytes of events that a machine keeps, so that none is dropped within one slice of a run.
+const MIN_LOG_BYTES: usize = 16 << 20;
+
+/// Whether the guest still executes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Life {
+    Running,
+    Halted { reason: u32 },
+    Reset { reason: u32 },
+    Faulted { message: String },
+}
+
+/// A guest and everything around it.
+pub struct Machine {
+    engine: Box<dyn Engine>,
+    platform: Platform,
+    handle: MachineHandle,
+    sampler: Sampler,
+    life: Life,
+    /// The guest waits, and `GuestIdle` has been said.
+    idle: bool,
+    /// First event that the sink of runs has not seen.
+    delivered: u64,
+    /// What the machine was made from, for snapshots to say.
+    origin: Origin,
+    /// The snapshots that memory can be described against, and since when.
+    lineages: Vec<(Lineage, Mark)>,
+}
+
+impl Machine {
+    /// A machine about to execute the first instruction of what `config` names.
+    ///
+    /// # Errors
+    /// [`CreateError`] if it cannot be made.
+    pub fn new(config: &MachineConfig, mut engine: Box<dyn Engine>) -> Result<Self, CreateError> {
+        config.check()?;
+        let board = engine.board();
+        let layout = board.layout();
+        let kernel = read_kernel(&config.kernel, config.memory_bytes)?;
+        let initramfs = config
+            .initramfs
+            .as_ref()
+            .map(|source| read_initramfs(source, config.memory_bytes))
+            .transpose()?;
+        let command_line =
+            config.command_line.clone().unwrap_or_else(|| board.default_command_line().to_owned());
+        let mut random_seed = [0; BOOT_SEED_BYTES];
+        RandomStream::new(config.seed, "boot").fill(&mut random_seed);
+
+        let mut memory = GuestMemory::new(layout.memory_base, config.memory_bytes);
+        let boot = Boot {
+            kernel: &kernel,
+            form: config.form,
+            initramfs: initramfs.as_deref(),
+            command_line: &command_line,
+            random_seed: &random_seed,
+        };
+        let entry = board.load(&mut memory, &boot)?;
+        engine.reset(entry);
+        let origin = Origin {
+            engine: engine.name().to_owned(),
+            deterministic: engine.is_deterministic() && config.seed != Seed::Host,
+            board: board.name().to_owned(),
+            memory_base: layout.memory_base,
+            memory_bytes: config.memory_bytes,
+            command_line,
+            kernel_digest: blake3::hash(&kernel).to_hex().to_string(),
+            initramfs_digest: initramfs.map(|bytes| blake3::hash(&bytes).to_hex().to_string()),
+            epoch_nanos: config.epoch_nanos,
+        };
+        let mut platform = build_platform(memory, &layout, config.seed, config);
+        let sampler = Sampler::new(config.sample_step_nanos, &mut platform.memory);
+        let handle = MachineHandle::new(platform.stop_flag().clone(), 0);
+        Ok(Self {
+            engine,
+            platform,
+            handle,
+            sampler,
+            life: Life::Running,
+            idle: false,
+            delivered: 0,
+            origin,
+            lineages: Vec::new(),
+        })
+    }
+
+    /// A machine from the parts of a snapshot.
+    pub(crate) fn restored(parts: Restored) -> Result<Self, StateError> {
+        let Restored { engine, memory, origin, platform: saved, progress, lineage, log_bytes } =
+            parts;
+        let log_bytes = log_bytes.unwrap_or(DEFAULT_LOG_BYTES).max(MIN_LOG_BYTES);
+        // The seed is replaced by the saved streams.
+        let seed = Seed::from_number(0);
+        let mut platform = Platform::with_seed(memory, seed, log_bytes);
+        attach_devices(&mut platform, &engine.board().layout(), seed, origin.epoch_nanos);
+        platform.load(&saved, log_bytes)?;
+        let mut state = StateReader::new("machine", &progress);
+        let Progress { idle, life, sampler } = Progress::load(&mut platform.memory, &mut state)?;
+        state.finish()?;
+        if engine.now() != platform.now {
+            let expected = format!("an engine at {} ns", platform.now);
+            let found = format!("{} ns", engine.now());
+            return Err(StateReader::new("machine", &[]).refuse(expected, found));
+        }
+        let mark = platform.memory.mark();
+        let handle = MachineHandle::new(platform.stop_flag().clone(), platform.now);
+        Ok(Self {
+            delivered: platform.log().next_seq(),
+            engine,
+            platform,
+            handle,
+            sampler,
+            life,
+            idle,
+            origin,
+            lineages: vec![(lineage, mark)],
+        })
+    }
+
+    /// Guest time now.
+    pub fn now(&self) -> Nanos {
+        self.platform.now
+    }
+
+    /// The `seq` that the next event will have.
+    pub fn next_seq(&self) -> u64 {
+        self.platform.log().next_seq()
+    }
+
+    /// Up to `most` events from `seq` on. A restored machine begins with the event after those
+    /// of its lineage.
+    ///
+    /// # Errors
+    /// [`EventsLost`] if they are no longer kept.
+    pub fn events(&self, seq: u64, most: usize) -> Result<Vec<Event>, EventsLost> {
+        self.platform.log().since(seq, most)
+    }
+
+    /// A hold on this machine for other threads.
+    pub fn handle(&self) -> MachineHandle {
+        self.handle.clone()
+    }
+
+    /// What the machine was made from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    pub(crate) fn life(&self) -> &Life {
+        &self.life
+    }
+
+    pub(crate) fn engine_mut(&mut self) -> &mut dyn Engine {
+        self.engine.as_mut()
+    }
+
+    pub(crate) fn platform_mut(&mut self) -> &mut Platform {
+        &mut self.platform
+    }
+
+    pub(crate) fn lineages(&self) -> &[(Lineage, Mark)] {
+        &self.lineages
+    }
+
+    pub(crate) fn lineages_mut(&mut self) -> &mut Vec<(Lineage, Mark)> {
+        &mut self.lineages
+    }
+
+    /// How the guest ended, if it has.
+    pub(crate) fn ending(&self) -> Option<String> {
+        match &self.life {
+            Life::Running => None,
+            Life::Halted { reason } => Some(format!("halted, reason {reason}")),
+            Life::Reset { reason } => Some(format!("reset, reason {reason}")),
+            Life::Faulted { message } => Some(format!("fault: {message}")),
+        }
+    }
+}
+
+/// What a snapshot gives for a machine.
+pub(crate) struct Restored {
+    pub(crate) engine: Box<dyn Engine>,
+    pub(crate) memory: GuestMemory,
+    pub(crate) origin: Origin,
+    pub(crate) platform: Vec<u8>,
+    pub(crate) progress: Vec<u8>,
+    pub(crate) lineage: Lineage,
+    pub(crate) log_bytes: Option<usize>,
+}
+
+fn read_kernel(source: &Source, most: u64) -> Result<std::sync::Arc<[u8]>, LoadError> {
+    source.read(most).map_err(|error| match error {
+        SourceError::Unreadable { path, reason } => LoadError::KernelUnreadable { path, reason },
+        SourceError::TooLarge { found } => LoadError::KernelTooLarge { expected: most, found },
+    })
+}
+
+fn read_initramfs(source: &Source, most: u64) -> Result<std::sync::Arc<[u8]>, LoadError> {
+    source.read(most).map_err(|error| match error {
+        SourceError::Unreadable { path, reason } => LoadError::InitramfsUnreadable { path, reason },
+        SourceError::TooLarge { found } => LoadError::InitramfsTooLarge { expected: most, found },
+    })
+}
+
+fn build_platform(
+    memory: GuestMemory,
+    layout: &Layout,
+    seed: Seed,
+    config: &MachineConfig,
+) -> Platform {
+    let log_bytes = config.log_bytes.max(MIN_LOG_BYTES);
+    let mut platform = Platform::with_seed(memory, seed, log_bytes);
+    attach_devices(&mut platform, layout, seed, config.epoch_nanos);
+    platform
+}
+
+/// Puts the devices that every machine has on the bus.
+pub(crate) fn attach_devices(
+    platform: &mut Platform,
+    layout: &Layout,
+    seed: Seed,
+    epoch_nanos: u64,
+) {
+    for (window, port) in [(layout.console, CONSOLE), (layout.control, CONTROL)] {
+        let serial = Box::new(Ns16550a::new(port));
+        platform.attach(window.base, ns16550a::WINDOW_BYTES, window.line, serial);
+    }
+    let clock = Box::new(GoldfishRtc::new(epoch_nanos));
+    platform.attach(layout.clock.base, goldfish_rtc::WINDOW_BYTES, layout.clock.line, clock);
+    let entropy = Entropy::new(RandomStream::new(seed, "entropy device"));
+    let entropy = Box::new(VirtioMmio::new(Box::new(entropy)));
+    platform.attach(layout.entropy.base, virtio::WINDOW_BYTES, layout.entropy.line, entropy);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,287 @@
+//! The run loop: lends the platform to the engine, and does between two instructions what is due.
+//!
+//! Everything that the guest can notice happens at a guest time, in this order: devices whose
+//! time has come are ticked, the sample that is due is taken, instructions are executed. A run
+//! can end before any of these at a moment that depends on the host, and the next one goes on
+//! there: cutting a run in pieces changes nothing.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::{Life, Machine};
+use crate::engine::{Exit, Nanos};
+use crate::event::{Event, EventBody, KindSet};
+
+/// The last moment of guest time: 2^53 - 1 ns, 104 days.
+pub const HORIZON_NANOS: Nanos = (1 << 53) - 1;
+
+/// Guest time after which the machine looks up from a run: delivers events, publishes its clock.
+const SLICE_NANOS: Nanos = 1_000_000;
+
+/// Events handed to a sink at once.
+const BATCH_EVENTS: usize = 1024;
+
+/// When waiting is over in host time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pace {
+    /// A guest that waits costs no host time.
+    #[default]
+    Unpaced,
+    /// A guest that waits, waits: as long in host time as in guest time.
+    HostTime,
+}
+
+/// When a run is to end. With nothing set it ends with the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RunUntil {
+    /// At the first event of these kinds.
+    pub kinds: KindSet,
+    /// At this guest time.
+    pub at_nanos: Option<Nanos>,
+    /// After this much guest time.
+    pub budget_nanos: Option<Nanos>,
+    /// Whether waiting costs host time.
+    pub pace: Pace,
+}
+
+/// Why a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// An event of the kinds asked for: the guest stands right behind the instruction that
+    /// caused it.
+    Event {
+        /// The first such event.
+        seq: u64,
+    },
+    /// Guest time reached the moment asked for.
+    Time,
+    /// The budget is used up.
+    Budget,
+    /// Nothing can ever wake the guest without input.
+    Idle,
+    /// The guest has switched itself off.
+    Halted {
+        /// The firmware interface's reason code.
+        reason: u32,
+    },
+    /// The guest has reset itself.
+    Reset {
+        /// The firmware interface's reason code.
+        reason: u32,
+    },
+    /// The engine cannot go on.
+    Fault {
+        /// Why.
+        message: String,
+    },
+    /// Another thread asked for it.
+    Interrupted,
+    /// Guest time reached [`HORIZON_NANOS`].
+    Horizon,
+}
+
+impl Stop {
+    /// The reason's name, the same on every side.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Event { .. } => "event",
+            Self::Time => "time",
+            Self::Budget => "budget",
+            Self::Idle => "idle",
+            Self::Halted { .. } => "halted",
+            Self::Reset { .. } => "reset",
+            Self::Fault { .. } => "fault",
+            Self::Interrupted => "interrupted",
+            Self::Horizon => "horizon",
+        }
+    }
+}
+
+/// One run in progress.
+struct Run<'a> {
+    at: Option<Nanos>,
+    budget_end: Nanos,
+    pace: Pace,
+    sink: &'a mut dyn FnMut(&[Event]),
+}
+
+impl Run<'_> {
+    /// The latest moment that this run may come to.
+    fn end(&self) -> Nanos {
+        self.at.unwrap_or(Nanos::MAX).min(self.budget_end).min(HORIZON_NANOS)
+    }
+}
+
+impl Machine {
+    /// Runs the guest until `until`. Events can be read from [`Machine::events`] afterwards.
+    pub fn run(&mut self, until: &RunUntil) -> Stop {
+        self.run_into(until, &mut |_| {})
+    }
+
+    /// Runs the guest until `until`, handing every event that `sink` has not seen yet to it: in
+    /// order, in batches, at least every millisecond of guest time, and all before the return.
+    pub fn run_into(&mut self, until: &RunUntil, sink: &mut dyn FnMut(&[Event])) -> Stop {
+        self.platform.begin(until.kinds);
+        let mut run = Run {
+            at: until.at_nanos,
+            budget_end: self.now().saturating_add(until.budget_nanos.unwrap_or(Nanos::MAX)),
+            pace: until.pace,
+            sink,
+        };
+        let stop = self.drive(&mut run);
+        self.look_up(&mut run);
+        self.platform.begin(KindSet::EMPTY);
+        stop
+    }
+
+    /// Delivers events and publishes the clock.
+    fn look_up(&mut self, run: &mut Run<'_>) {
+        self.handle.publish(self.platform.now);
+        while self.delivered < self.platform.log().next_seq() {
+            let from = self.delivered.max(self.platform.log().oldest_seq());
+            let Ok(events) = self.platform.log().since(from, BATCH_EVENTS) else { return };
+            self.delivered = from + events.len() as u64;
+            (run.sink)(&events);
+        }
+    }
+
+    fn drive(&mut self, run: &mut Run<'_>) -> Stop {
+        loop {
+            self.look_up(run);
+            if let Some(stop) = self.reason_to_stop(run) {
+                return stop;
+            }
+            self.platform.tick();
+            self.take_sample();
+            if self.platform.stopped_by().is_some() {
+                continue;
+            }
+            let now = self.now();
+            let limit = run
+                .end()
+                .min(self.sampler.next_at())
+                .min(self.platform.next_deadline().unwrap_or(Nanos::MAX))
+                .min(now.saturating_add(SLICE_NANOS));
+            // A guest that waited is asked whether it still does.
+            let limit = if self.idle { now } else { limit };
+            match self.lend(limit) {
+                Exit::Idle { wake_at } => {
+                    if let Some(stop) = self.wait(run, wake_at) {
+                        return stop;
+                    }
+                }
+                Exit::Deadline | Exit::Attention if self.idle => {
+                    self.idle = false;
+                    self.platform.emit(EventBody::GuestBusy);
+                }
+                Exit::Deadline | Exit::Attention | Exit::Interrupted => {}
+                Exit::Halted { reason } => self.end(Life::Halted { reason }),
+                Exit::Reset { reason } => self.end(Life::Reset { reason }),
+                Exit::Fault(message) => self.end(Life::Faulted { message }),
+            }
+        }
+    }
+
+    fn reason_to_stop(&mut self, run: &Run<'_>) -> Option<Stop> {
+        if let Some(seq) = self.platform.stopped_by() {
+            return Some(Stop::Event { seq });
+        }
+        match &self.life {
+            Life::Running => {}
+            Life::Halted { reason } => return Some(Stop::Halted { reason: *reason }),
+            Life::Reset { reason } => return Some(Stop::Reset { reason: *reason }),
+            Life::Faulted { message } => return Some(Stop::Fault { message: message.clone() }),
+        }
+        let now = self.now();
+        if now >= HORIZON_NANOS {
+            Some(Stop::Horizon)
+        } else if run.at.is_some_and(|at| now >= at) {
+            Some(Stop::Time)
+        } else if now >= run.budget_end {
+            Some(Stop::Budget)
+        } else if self.handle.take_interrupt() {
+            Some(Stop::Interrupted)
+        } else {
+            None
+        }
+    }
+
+    fn take_sample(&mut self) {
+        if let Some(count) = self.sampler.sample(self.platform.now, &mut self.platform.memory) {
+            self.platform.emit(EventBody::PagesDirtied { count });
+        }
+    }
+
+    /// Lets the engine execute until `limit`. Its panics and memory's failures are faults.
+    fn lend(&mut self, limit: Nanos) -> Exit {
+        self.platform.lend_until(limit);
+        let (engine, platform) = (&mut self.engine, &mut self.platform);
+        let exit = catch_unwind(AssertUnwindSafe(|| engine.run(platform, limit)));
+        self.settle(exit)
+    }
+
+    /// Draws the consequences of an engine's work: its clock, its panics, memory's failures.
+    pub(super) fn settle(&mut self, exit: std::thread::Result<Exit>) -> Exit {
+        let exit = exit.unwrap_or_else(|panic| Exit::Fault(panic_message(panic.as_ref())));
+        if !matches!(exit, Exit::Fault(_)) {
+            self.platform.now = self.engine.now().max(self.platform.now);
+        }
+        match self.platform.memory.failure() {
+            Some(failure) => Exit::Fault(failure.to_string()),
+            None => exit,
+        }
+    }
+
+    /// The guest waits for an interrupt. Lets time pass until something may end the wait, or the
+    /// run; `Some` if nothing ever will.
+    fn wait(&mut self, run: &mut Run<'_>, wake_at: Option<Nanos>) -> Option<Stop> {
+        let now = self.now();
+        if !self.idle {
+            self.idle = true;
+            self.platform.emit(EventBody::GuestIdle);
+            // The run may end at this event, before any time passes.
+            return None;
+        }
+        let wake = [wake_at, self.platform.next_deadline()].into_iter().flatten().min();
+        let sample = self.sampler.is_pending(&self.platform.memory).then(|| self.sampler.next_at());
+        if wake.is_none() && sample.is_none() && run.at.is_none() {
+            return Some(Stop::Idle);
+        }
+        let target = [wake, sample].into_iter().flatten().fold(run.end(), Nanos::min);
+        // Waiting for a moment that has passed would wait for ever.
+        let mut target = target.max(now + 1);
+        if run.pace == Pace::HostTime {
+            self.look_up(run);
+            target = now + self.handle.sleep(target - now);
+        }
+        let (engine, platform) = (&mut self.engine, &mut self.platform);
+        let waited = catch_unwind(AssertUnwindSafe(|| {
+            engine.wait(platform, target);
+            Exit::Deadline
+        }));
+        if let Exit::Fault(message) = self.settle(waited) {
+            self.end(Life::Faulted { message });
+        }
+        None
+    }
+
+    /// The guest executes no further.
+    pub(crate) fn end(&mut self, life: Life) {
+        self.platform.flush_console();
+        self.platform.emit(match &life {
+            Life::Running => return,
+            Life::Halted { reason } => EventBody::GuestHalted { reason: *reason },
+            Life::Reset { reason } => EventBody::GuestReset { reason: *reason },
+            Life::Faulted { message } => EventBody::EngineFault { message: message.clone() },
+        });
+        self.life = life;
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    format!("the engine panicked: {text}")
+}

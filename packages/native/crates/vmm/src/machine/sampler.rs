@@ -1,0 +1,96 @@
+//! Counting the pages that the guest dirties, at fixed steps of guest time.
+//!
+//! A sample is an event if pages were dirtied, or if the sample before was one with pages: so a
+//! rate's fall to zero is seen, and a guest that does nothing is not disturbed. The steps are
+//! multiples of guest time, and what was dirtied since the last one is part of a machine's saved
+//! state: samples are the same however a run is cut, captured or forked.
+
+use crate::engine::{Nanos, StateError};
+use crate::memory::{GuestMemory, Mark};
+use crate::state::{StateReader, StateWriter};
+
+/// Most pages in a saved state.
+const MAX_PAGES: u64 = super::config::MAX_MEMORY_BYTES / 4096;
+
+#[derive(Debug, Clone)]
+pub(super) struct Sampler {
+    step: Nanos,
+    next_at: Nanos,
+    mark: Mark,
+    /// Pages dirtied since the last sample but before the mark: what a restored machine brings.
+    carried: Vec<u32>,
+    last_had_pages: bool,
+}
+
+impl Sampler {
+    pub(super) fn new(step: Nanos, memory: &mut GuestMemory) -> Self {
+        let next_at = if step == 0 { Nanos::MAX } else { step };
+        Self { step, next_at, mark: memory.mark(), carried: Vec::new(), last_had_pages: false }
+    }
+
+    /// When the next sample is due.
+    pub(super) fn next_at(&self) -> Nanos {
+        self.next_at
+    }
+
+    /// Whether the next sample will be an event even if the guest does nothing until then.
+    pub(super) fn is_pending(&self, memory: &GuestMemory) -> bool {
+        self.step != 0 && (self.last_had_pages || self.count(memory) > 0)
+    }
+
+    fn count(&self, memory: &GuestMemory) -> u64 {
+        let mut count = self.carried.len() as u64;
+        memory.visit_pages_since(self.mark, |page| {
+            count += u64::from(self.carried.binary_search(&(page as u32)).is_err());
+        });
+        count
+    }
+
+    /// Takes the sample that is due at `now`; the count to report, if it is to be reported.
+    pub(super) fn sample(&mut self, now: Nanos, memory: &mut GuestMemory) -> Option<u64> {
+        if now < self.next_at {
+            return None;
+        }
+        self.next_at = (now / self.step + 1).saturating_mul(self.step);
+        let count = self.count(memory);
+        let report = count > 0 || self.last_had_pages;
+        self.last_had_pages = count > 0;
+        if count > 0 {
+            self.mark = memory.mark();
+            self.carried.clear();
+        }
+        report.then_some(count)
+    }
+
+    pub(super) fn save(&self, memory: &GuestMemory, state: &mut StateWriter) {
+        let mut pages = self.carried.clone();
+        memory.visit_pages_since(self.mark, |page| pages.push(page as u32));
+        pages.sort_unstable();
+        pages.dedup();
+        state.u64(self.step).u64(self.next_at).bool(self.last_had_pages).u64(pages.len() as u64);
+        for page in pages {
+            state.u32(page);
+        }
+    }
+
+    pub(super) fn load(
+        memory: &mut GuestMemory,
+        state: &mut StateReader<'_>,
+    ) -> Result<Self, StateError> {
+        let step = state.u64()?;
+        let next_at = state.u64()?;
+        let last_had_pages = state.bool()?;
+        let count = state.u64()?;
+        if count > MAX_PAGES.min(memory.page_count() as u64) {
+            return Err(state.refuse("at most a page number for every page", count.to_string()));
+        }
+        let carried = (0..count).map(|_| state.u32()).collect::<Result<Vec<_>, _>>()?;
+        if !carried.is_sorted() {
+            return Err(state.refuse("ascending page numbers", "others"));
+        }
+        if step == 0 && next_at != Nanos::MAX {
+            return Err(state.refuse("no sample due", next_at.to_string()));
+        }
+        Ok(Self { step, next_at, mark: memory.mark(), carried, last_had_pages })
+    }
+}

@@ -1,0 +1,44 @@
+//! The part of a machine's state that is neither the engine's nor the platform's.
+
+use super::sampler::Sampler;
+use super::{Life, Machine};
+use crate::engine::StateError;
+use crate::memory::GuestMemory;
+use crate::state::{StateReader, StateWriter};
+
+/// What a machine is in the middle of.
+pub(super) struct Progress {
+    pub(super) idle: bool,
+    pub(super) life: Life,
+    pub(super) sampler: Sampler,
+}
+
+impl Machine {
+    /// Appends whether the guest waits or has ended, and what the sampler has counted.
+    pub(crate) fn save_progress(&self, state: &mut StateWriter) {
+        state.bool(self.idle);
+        match &self.life {
+            Life::Running => state.u8(0),
+            Life::Halted { reason } => state.u8(1).u32(*reason),
+            Life::Reset { reason } => state.u8(2).u32(*reason),
+            Life::Faulted { message } => state.u8(3).bytes(message.as_bytes()),
+        };
+        self.sampler.save(&self.platform.memory, state);
+    }
+}
+
+impl Progress {
+    pub(super) fn load(
+        memory: &mut GuestMemory,
+        state: &mut StateReader<'_>,
+    ) -> Result<Self, StateError> {
+        let idle = state.bool()?;
+        let life = match state.u8()? {
+            0 => Life::Running,
+            1 => Life::Halted { reason: state.u32()? },
+            2 => Life::Reset { reason: state.u32()? },
+            other => return Err(state.refuse("a machine that can go on", other.to_string())),
+        };
+        Ok(Self { idle, life, sampler: Sampler::load(memory, state)? })
+    }
+}

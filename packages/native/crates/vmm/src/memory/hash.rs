@@ -1,0 +1,90 @@
+//! The digest of memory, kept up to date page by page.
+//!
+//! A page's hash is the BLAKE3 of its bytes, a leaf's that of its pages' hashes, memory's that of
+//! its leaves' hashes. Equal contents give equal digests, however they are held.
+
+use std::sync::{Arc, OnceLock};
+
+use super::{GuestMemory, LEAF_PAGES, Leaf, Mark, MemoryError, PAGE_BYTES};
+
+type Hash = [u8; 32];
+
+#[derive(Clone)]
+struct LeafHashes {
+    pages: [Hash; LEAF_PAGES],
+    leaf: Hash,
+}
+
+/// Hashes as of a mark. Shared between forks until one of them changes.
+#[derive(Clone, Default)]
+pub(super) struct HashCache {
+    mark: Option<Mark>,
+    leaves: Vec<Option<Arc<LeafHashes>>>,
+}
+
+fn zero_hash() -> &'static Hash {
+    static HASH: OnceLock<Hash> = OnceLock::new();
+    HASH.get_or_init(|| *blake3::hash(&[0; PAGE_BYTES]).as_bytes())
+}
+
+fn leaf_hash(pages: &[Hash; LEAF_PAGES]) -> Hash {
+    *blake3::hash(pages.as_flattened()).as_bytes()
+}
+
+fn zero_leaf_hash() -> &'static Hash {
+    static HASH: OnceLock<Hash> = OnceLock::new();
+    HASH.get_or_init(|| leaf_hash(&[*zero_hash(); LEAF_PAGES]))
+}
+
+impl GuestMemory {
+    /// The BLAKE3 of the whole content. Costs what was written since the last call. Begins a new
+    /// generation.
+    ///
+    /// # Errors
+    /// [`MemoryError`] if the snapshot that the memory was restored from can no longer be read.
+    pub fn digest(&mut self) -> Result<Hash, MemoryError> {
+        let mut cache = std::mem::take(&mut self.hashes);
+        cache.leaves.resize(self.leaves.len(), None);
+        for (number, entry) in cache.leaves.iter_mut().enumerate() {
+            let Some(leaf) = self.leaves[number].clone() else { continue };
+            let since = entry.is_some().then_some(cache.mark).flatten();
+            if since.is_some_and(|mark| leaf.last_written < mark.0) {
+                continue;
+            }
+            let hashes = match entry {
+                Some(hashes) => Arc::make_mut(hashes),
+                None => Arc::make_mut(entry.insert(Arc::new(LeafHashes {
+                    pages: [*zero_hash(); LEAF_PAGES],
+                    leaf: *zero_leaf_hash(),
+                }))),
+            };
+            self.rehash_leaf(number, &leaf, since, hashes)?;
+        }
+        let mut hasher = blake3::Hasher::new();
+        for entry in &cache.leaves {
+            hasher.update(entry.as_ref().map_or(zero_leaf_hash(), |hashes| &hashes.leaf));
+        }
+        cache.mark = Some(self.mark());
+        self.hashes = cache;
+        Ok(*hasher.finalize().as_bytes())
+    }
+
+    fn rehash_leaf(
+        &self,
+        number: usize,
+        leaf: &Leaf,
+        since: Option<Mark>,
+        hashes: &mut LeafHashes,
+    ) -> Result<(), MemoryError> {
+        for (index, hash) in hashes.pages.iter_mut().enumerate() {
+            if since.is_none_or(|mark| leaf.written[index] >= mark.0) {
+                *hash = match self.page_bytes(number * LEAF_PAGES + index)? {
+                    Some(bytes) => *blake3::hash(bytes).as_bytes(),
+                    None => *zero_hash(),
+                };
+            }
+        }
+        hashes.leaf = leaf_hash(&hashes.pages);
+        Ok(())
+    }
+}

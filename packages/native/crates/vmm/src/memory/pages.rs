@@ -1,0 +1,354 @@
+//! The pages that guest memory is made of: 4 KiB, counted references, one pool for the process.
+//!
+//! ```text
+//! slab, 256 KiB, aligned to its size
+//! ┌──────────────────────────────┬────────┬────────┬─ ─ ─┬─────────┐
+//! │ header: free mask, position, │ page 1 │ page 2 │     │ page 63 │
+//! │ one reference count per page │        │        │     │         │
+//! └──────────────────────────────┴────────┴────────┴─ ─ ─┴─────────┘
+//! ```
+//!
+//! A page's slab is found by rounding its address down, so a reference is one word and a page
+//! costs 4 KiB and a 63rd, not the 8 KiB that a counted allocation with this alignment would.
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::PAGE_BYTES;
+
+const SLAB_BYTES: usize = 256 * 1024;
+const PAGES_PER_SLAB: usize = SLAB_BYTES / PAGE_BYTES;
+/// Bit 0 is the header's own page and never free.
+const ALL_FREE: u64 = !1;
+/// Wholly free slabs that are kept for the next allocation instead of being given back.
+const SPARE_SLABS: usize = 16;
+
+#[repr(C)]
+struct SlabHeader {
+    /// Bit `i`: page `i` is free. Read and written under the pool's lock.
+    free: u64,
+    /// Where this slab stands in the pool's list of slabs with free pages, if it is there.
+    position: usize,
+    references: [AtomicU32; PAGES_PER_SLAB],
+}
+
+/// Slabs with at least one free page, and what is in use.
+struct Pool {
+    partial: Vec<NonNull<SlabHeader>>,
+    spare: usize,
+    in_use: usize,
+}
+
+// SAFETY: the pool holds the only pointers to slab headers that are followed under its lock;
+// slabs are plain memory that any thread may touch.
+unsafe impl Send for Pool {}
+
+static POOL: Mutex<Pool> = Mutex::new(Pool { partial: Vec::new(), spare: 0, in_use: 0 });
+
+/// Most pages that may be in use at once; 0 until first asked for.
+static LIMIT: AtomicUsize = AtomicUsize::new(0);
+
+fn pool() -> MutexGuard<'static, Pool> {
+    // The lock is never held across anything that can panic half-way through a change.
+    POOL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The host has no page left for guests, or the limit of [`set_limit_bytes`] is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exhausted {
+    pub(crate) limit_bytes: u64,
+}
+
+/// Bytes of guest pages that all machines of this process may hold together. Defaults to seven
+/// eighths of the host's memory.
+pub fn limit_bytes() -> u64 {
+    limit_pages() as u64 * PAGE_BYTES as u64
+}
+
+/// Sets [`limit_bytes`], rounded down to whole pages. Machines that hold more already keep it.
+pub fn set_limit_bytes(bytes: u64) {
+    let pages = usize::try_from(bytes / PAGE_BYTES as u64).unwrap_or(usize::MAX);
+    LIMIT.store(pages.max(1), Ordering::Relaxed);
+}
+
+/// Bytes of guest pages that all machines of this process hold now, shared ones counted once.
+pub fn in_use_bytes() -> u64 {
+    pool().in_use as u64 * PAGE_BYTES as u64
+}
+
+fn limit_pages() -> usize {
+    match LIMIT.load(Ordering::Relaxed) {
+        0 => {
+            // SAFETY: sysconf takes a constant and touches no memory of ours.
+            let host_pages = unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) };
+            // SAFETY: as above.
+            let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+            let bytes =
+                u64::try_from(host_pages).unwrap_or(0) * u64::try_from(page_bytes).unwrap_or(0) / 8
+                    * 7;
+            let pages = match usize::try_from(bytes / PAGE_BYTES as u64) {
+                Ok(0) | Err(_) => usize::MAX,
+                Ok(pages) => pages,
+            };
+            LIMIT.store(pages, Ordering::Relaxed);
+            pages
+        }
+        pages => pages,
+    }
+}
+
+/// Maps anonymous memory of `len` bytes at a multiple of `align` (a power of two, at least a host
+/// page). Zeroed, and costing nothing until touched.
+fn map_aligned(len: usize, align: usize) -> Option<NonNull<u8>> {
+    let span = len.checked_add(align)?;
+    // SAFETY: a fresh anonymous mapping at an address of the kernel's choice affects nothing else.
+    let raw = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            span,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_NORESERVE,
+            -1,
+            0,
+        )
+    };
+    if raw == libc::MAP_FAILED {
+        return None;
+    }
+    let start = raw as usize;
+    let aligned = (start + align - 1) & !(align - 1);
+    let tail = start + span - (aligned + len);
+    // SAFETY: both ranges lie inside the mapping just made and outside the part that is kept.
+    unsafe {
+        if aligned > start {
+            libc::munmap(raw, aligned - start);
+        }
+        if tail > 0 {
+            libc::munmap((aligned + len) as *mut libc::c_void, tail);
+        }
+    }
+    NonNull::new(aligned as *mut u8)
+}
+
+/// A private anonymous mapping: zero, page aligned, unmapped when dropped.
+pub(crate) struct Region {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: a region is plain memory; whoever writes through `start` answers for exclusion.
+unsafe impl Send for Region {}
+// SAFETY: as above.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// Reserves `len` bytes.
+    pub(crate) fn new(len: usize) -> Option<Self> {
+        let len = len.max(PAGE_BYTES).next_multiple_of(PAGE_BYTES);
+        Some(Self { start: map_aligned(len, 64 * 1024)?, len })
+    }
+
+    pub(crate) fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: the range is exactly what `new` mapped; the owner is gone, so no pointer into it
+        // is followed any more.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
+    }
+}
+
+/// A counted reference to one page.
+///
+/// Invariant: a page that two references name is never written. A page that one reference names
+/// may be written by whoever holds that reference exclusively.
+pub(crate) struct PageRef(NonNull<u8>);
+
+impl PageRef {
+    /// A page of unspecified content, named by the reference returned only.
+    pub(crate) fn allocate() -> Result<Self, Exhausted> {
+        let limit = limit_pages();
+        let exhausted = Exhausted { limit_bytes: limit as u64 * PAGE_BYTES as u64 };
+        let mut pool = pool();
+        if pool.in_use >= limit {
+            return Err(exhausted);
+        }
+        let slab = match pool.partial.last() {
+            Some(slab) => *slab,
+            None => {
+                let start = map_aligned(SLAB_BYTES, SLAB_BYTES).ok_or(exhausted)?;
+                let slab: NonNull<SlabHeader> = start.cast();
+                // SAFETY: the mapping is at least a header long, aligned, zero (valid reference
+                // counts), and nobody else knows it.
+                unsafe { (*slab.as_ptr()).free = ALL_FREE };
+                pool.insert_partial(slab);
+                pool.spare += 1;
+                slab
+            }
+        };
+        // SAFETY: slabs in the list are mapped; `free` is only touched under the lock, held here.
+        let index = unsafe {
+            let header = slab.as_ptr();
+            if (*header).free == ALL_FREE {
+                pool.spare -= 1;
+            }
+            let index = (*header).free.trailing_zeros() as usize;
+            (*header).free &= !(1 << index);
+            if (*header).free == 0 {
+                pool.remove_partial(slab);
+            }
+            (&(*header).references)[index].store(1, Ordering::Relaxed);
+            index
+        };
+        pool.in_use += 1;
+        // SAFETY: index < PAGES_PER_SLAB, so the address is inside the slab.
+        Ok(Self(unsafe { slab.cast::<u8>().add(index * PAGE_BYTES) }))
+    }
+
+    /// A page that holds `content`.
+    pub(crate) fn copy_of(content: NonNull<u8>) -> Result<Self, Exhausted> {
+        let page = Self::allocate()?;
+        // SAFETY: the caller passes a readable page; the fresh one is exclusively ours, and
+        // distinct from it.
+        unsafe {
+            std::ptr::copy_nonoverlapping(content.as_ptr(), page.0.as_ptr(), PAGE_BYTES);
+        }
+        Ok(page)
+    }
+
+    /// Where the page is: 4 KiB aligned.
+    #[inline]
+    pub(crate) fn address(&self) -> NonNull<u8> {
+        self.0
+    }
+
+    /// Whether this reference is the only one.
+    #[inline]
+    pub(crate) fn is_unique(&self) -> bool {
+        // Acquire pairs with the release in `drop`: whoever let go has finished reading.
+        self.count().load(Ordering::Acquire) == 1
+    }
+
+    /// The reference as a word whose low twelve bits are zero. Gives up the count.
+    pub(crate) fn into_word(self) -> u64 {
+        let word = self.0.as_ptr() as u64;
+        std::mem::forget(self);
+        word
+    }
+
+    /// The reference that [`Self::into_word`] gave.
+    ///
+    /// # Safety
+    /// `word` came from `into_word`, and its count has not been taken back since.
+    pub(crate) unsafe fn from_word(word: u64) -> Self {
+        // SAFETY: into_word gave the address of a page, which is never null.
+        Self(unsafe { NonNull::new_unchecked(word as *mut u8) })
+    }
+
+    fn slab(&self) -> NonNull<SlabHeader> {
+        let base = self.0.as_ptr() as usize & !(SLAB_BYTES - 1);
+        // SAFETY: every page lies in a slab that is aligned to its size; no slab is at zero.
+        unsafe { NonNull::new_unchecked(base as *mut SlabHeader) }
+    }
+
+    fn index(&self) -> usize {
+        (self.0.as_ptr() as usize & (SLAB_BYTES - 1)) / PAGE_BYTES
+    }
+
+    fn count(&self) -> &AtomicU32 {
+        // SAFETY: a slab stays mapped while one of its pages is referenced, and `self` references
+        // one. Counts are only accessed atomically.
+        unsafe { &(&(*self.slab().as_ptr()).references)[self.index()] }
+    }
+}
+
+impl Clone for PageRef {
+    fn clone(&self) -> Self {
+        // A count cannot overflow: each reference is a word in a table of at least 1 KiB per 128,
+        // so 2^32 of them need more memory than any host has.
+        self.count().fetch_add(1, Ordering::Relaxed);
+        Self(self.0)
+    }
+}
+
+impl Drop for PageRef {
+    fn drop(&mut self) {
+        if self.count().fetch_sub(1, Ordering::AcqRel) != 1 {
+            return;
+        }
+        let (slab, index) = (self.slab(), self.index());
+        let mut pool = pool();
+        pool.in_use -= 1;
+        // SAFETY: the slab is mapped as one of its pages was in use until now; `free` is only
+        // touched under the lock, held here.
+        unsafe {
+            let header = slab.as_ptr();
+            let was_full = (*header).free == 0;
+            (*header).free |= 1 << index;
+            if was_full {
+                pool.insert_partial(slab);
+            }
+            if (*header).free == ALL_FREE {
+                if pool.spare >= SPARE_SLABS {
+                    pool.remove_partial(slab);
+                    libc::munmap(header.cast(), SLAB_BYTES);
+                } else {
+                    pool.spare += 1;
+                }
+            }
+        }
+    }
+}
+
+impl Pool {
+    fn insert_partial(&mut self, slab: NonNull<SlabHeader>) {
+        // SAFETY: callers pass a mapped slab and hold the lock that guards `position`.
+        unsafe { (*slab.as_ptr()).position = self.partial.len() };
+        self.partial.push(slab);
+    }
+
+    fn remove_partial(&mut self, slab: NonNull<SlabHeader>) {
+        // SAFETY: as in `insert_partial`; every slab in the list is mapped.
+        unsafe {
+            let position = (*slab.as_ptr()).position;
+            self.partial.swap_remove(position);
+            if let Some(moved) = self.partial.get(position) {
+                (*moved.as_ptr()).position = position;
+            }
+        }
+    }
+}
+
+#[repr(align(4096))]
+struct ZeroPage([u8; PAGE_BYTES]);
+
+static ZERO: ZeroPage = ZeroPage([0; PAGE_BYTES]);
+
+/// The page that stands for every absent one. It lies in read-only memory.
+pub(crate) fn zero_page() -> NonNull<u8> {
+    NonNull::from(&ZERO.0).cast()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_distinct_aligned_and_given_back() {
+        let pages: Vec<_> = (0..500).filter_map(|_| PageRef::allocate().ok()).collect();
+        assert_eq!(pages.len(), 500);
+        let mut addresses: Vec<_> = pages.iter().map(|p| p.address().as_ptr() as usize).collect();
+        assert!(addresses.iter().all(|a| a % PAGE_BYTES == 0));
+        addresses.sort_unstable();
+        addresses.dedup();
+        assert_eq!(addresses.len(), 500);
+        let shared = pages[7].clone();
+        assert!(!pages[7].is_unique());
+        drop(pages);
+        assert!(shared.is_unique());
+    }
+}

@@ -1,0 +1,137 @@
+//! Page tables: leaves of 128 slots under one root, leaves shared between machines until written.
+//!
+//! ```text
+//! root                     leaf (counted)                     page (counted)
+//! ┌──────────┐             ┌──────────────────────────┐       ┌──────────┐
+//! │ leaf 0 ──┼────────────▶│ 128 × slot               │       │ 4 KiB    │
+//! │ leaf 1   │   absent:   │   0        zero          │       └──────────┘
+//! │ …        │   all zero  │   1        of the image  │            ▲
+//! └──────────┘             │   address  page ─────────┼────────────┘
+//!                          │ 128 × epoch of last write│
+//!                          │ latest epoch in the leaf │
+//!                          └──────────────────────────┘
+//! ```
+
+use super::pages::PageRef;
+
+/// Slots in a leaf: half a mebibyte of guest memory.
+pub(crate) const LEAF_PAGES: usize = 128;
+
+/// What stands for one guest page.
+pub(crate) enum SlotView<'a> {
+    /// All zero, costing nothing.
+    Zero,
+    /// The page of the snapshot image that the memory was restored from.
+    Image,
+    /// A page, perhaps shared with other machines.
+    Page(&'a PageRef),
+}
+
+/// One word: zero, the image's page, or a counted reference to a page.
+pub(crate) struct Slot(u64);
+
+const ZERO: u64 = 0;
+const IMAGE: u64 = 1;
+
+impl Slot {
+    pub(crate) const fn zero() -> Self {
+        Self(ZERO)
+    }
+
+    pub(crate) const fn image() -> Self {
+        Self(IMAGE)
+    }
+
+    pub(crate) fn page(page: PageRef) -> Self {
+        Self(page.into_word())
+    }
+
+    #[inline]
+    pub(crate) fn view(&self) -> SlotView<'_> {
+        match self.0 {
+            ZERO => SlotView::Zero,
+            IMAGE => SlotView::Image,
+            // SAFETY: any other word came from `into_word` and is not given back before `drop`.
+            // A PageRef is one pointer, as this word is, so the word may be viewed as one.
+            _ => SlotView::Page(unsafe { &*std::ptr::from_ref(&self.0).cast::<PageRef>() }),
+        }
+    }
+}
+
+const _: () = assert!(size_of::<PageRef>() == size_of::<u64>());
+const _: () = assert!(align_of::<PageRef>() <= align_of::<u64>());
+
+impl Clone for Slot {
+    fn clone(&self) -> Self {
+        match self.view() {
+            SlotView::Page(page) => Self::page(page.clone()),
+            SlotView::Zero | SlotView::Image => Self(self.0),
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if self.0 > IMAGE {
+            // SAFETY: the word came from `into_word`, and this slot is gone afterwards.
+            drop(unsafe { PageRef::from_word(self.0) });
+        }
+    }
+}
+
+/// 128 slots, and when each was last written.
+#[derive(Clone)]
+pub(crate) struct Leaf {
+    pub(crate) slots: [Slot; LEAF_PAGES],
+    /// Epoch of the last write of each page; see `GuestMemory::mark`.
+    pub(crate) written: [u32; LEAF_PAGES],
+    /// The latest of `written`.
+    pub(crate) last_written: u32,
+}
+
+impl Leaf {
+    pub(crate) fn zero() -> Self {
+        Self {
+            slots: [const { Slot::zero() }; LEAF_PAGES],
+            written: [0; LEAF_PAGES],
+            last_written: 0,
+        }
+    }
+}
+
+/// A set of page numbers.
+#[derive(Clone, Default)]
+pub(crate) struct PageSet {
+    words: Vec<u64>,
+}
+
+impl PageSet {
+    #[inline]
+    pub(crate) fn contains(&self, page: usize) -> bool {
+        self.words.get(page / 64).is_some_and(|word| word >> (page % 64) & 1 == 1)
+    }
+
+    /// Adds `page`; whether it was absent.
+    #[inline]
+    pub(crate) fn insert(&mut self, page: usize) -> bool {
+        if page / 64 >= self.words.len() {
+            self.words.resize(page / 64 + 1, 0);
+        }
+        let word = &mut self.words[page / 64];
+        let absent = *word >> (page % 64) & 1 == 0;
+        *word |= 1 << (page % 64);
+        absent
+    }
+
+    pub(crate) fn remove(&mut self, page: usize) {
+        if let Some(word) = self.words.get_mut(page / 64) {
+            *word &= !(1 << (page % 64));
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        self.words.iter().enumerate().flat_map(|(index, word)| {
+            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| index * 64 + bit)
+        })
+    }
+}

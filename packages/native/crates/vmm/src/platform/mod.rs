@@ -1,0 +1,250 @@
+//! What an engine sees of its machine while it runs: memory, the bus, interrupt lines, the
+//! firmware console, randomness, and a place to say what happened.
+
+mod bus;
+mod persist;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use crate::devices::{Device, DeviceContext};
+pub use bus::NoDevice;
+
+use crate::devices::InputFull;
+use crate::engine::Nanos;
+use crate::event::{Event, EventBody, EventLog, KindSet};
+use crate::memory::GuestMemory;
+use crate::random::{RandomStream, Seed};
+use crate::serial_ports::{CONSOLE, SerialPorts};
+use bus::Bus;
+
+/// Bytes of events that a log keeps unless told otherwise.
+pub const DEFAULT_LOG_BYTES: usize = 64 << 20;
+
+/// The machine as its engine sees it.
+pub struct Platform {
+    /// Guest-physical memory.
+    pub memory: GuestMemory,
+    /// Guest time of the access in progress: the engine sets it before every device access,
+    /// console write and event.
+    pub now: Nanos,
+    /// Raised when the machine must have control back after the instruction in progress. The
+    /// engine looks at it after every device access, firmware call and event, and returns
+    /// [`crate::engine::Exit::Attention`].
+    pub attention: bool,
+    bus: Bus,
+    serial: SerialPorts,
+    log: EventLog,
+    random: RandomStream,
+    stop: Arc<AtomicBool>,
+    /// Kinds of events that end the run in progress.
+    stop_kinds: KindSet,
+    /// Number of the first event that ended the run in progress.
+    stopped_by: Option<u64>,
+    /// When the engine was told to return; a device whose deadline is earlier raises attention.
+    engine_deadline: Nanos,
+    scratch: Vec<EventBody>,
+}
+
+impl Platform {
+    /// A platform with memory and no device, whose randomness is reproducible.
+    pub fn new(memory: GuestMemory) -> Self {
+        Self::with_seed(memory, Seed::from_number(0), DEFAULT_LOG_BYTES)
+    }
+
+    /// A platform with memory and no device.
+    pub(crate) fn with_seed(memory: GuestMemory, seed: Seed, log_bytes: usize) -> Self {
+        Self {
+            memory,
+            now: 0,
+            attention: false,
+            bus: Bus::default(),
+            serial: SerialPorts::default(),
+            log: EventLog::new(0, log_bytes),
+            random: RandomStream::new(seed, "engine"),
+            stop: Arc::new(AtomicBool::new(false)),
+            stop_kinds: KindSet::EMPTY,
+            stopped_by: None,
+            engine_deadline: Nanos::MAX,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Puts a device on the bus, `len` bytes at `base`, its interrupt on `line` (1 to 63).
+    pub fn attach(&mut self, base: u64, len: u64, line: u32, device: Box<dyn Device>) {
+        self.bus.attach(base, len, line, device);
+    }
+
+    /// Reads a device register.
+    ///
+    /// # Errors
+    /// [`NoDevice`] if nothing answers there: the engine raises its access fault.
+    pub fn mmio_read(&mut self, gpa: u64, into: &mut [u8]) -> Result<(), NoDevice> {
+        let slot = self.bus.find(gpa, into.len())?;
+        self.with_device(slot, |device, context, base| device.read(context, gpa - base, into));
+        Ok(())
+    }
+
+    /// Writes a device register.
+    ///
+    /// # Errors
+    /// [`NoDevice`] if nothing answers there: the engine raises its access fault.
+    pub fn mmio_write(&mut self, gpa: u64, from: &[u8]) -> Result<(), NoDevice> {
+        let slot = self.bus.find(gpa, from.len())?;
+        self.with_device(slot, |device, context, base| device.write(context, gpa - base, from));
+        Ok(())
+    }
+
+    /// Lets `act` work on a device, and draws the consequences: its interrupt line, its events,
+    /// and, if it wants to be ticked before the engine returns, the machine's attention.
+    fn with_device<R>(
+        &mut self,
+        slot: usize,
+        act: impl FnOnce(&mut dyn Device, &mut DeviceContext<'_>, u64) -> R,
+    ) -> R {
+        let mut events = std::mem::take(&mut self.scratch);
+        let mut context = DeviceContext {
+            now: self.now,
+            memory: &mut self.memory,
+            events: &mut events,
+            serial: &mut self.serial,
+        };
+        let result = self.bus.with(slot, |device, base| act(device, &mut context, base));
+        for body in events.drain(..) {
+            self.emit(body);
+        }
+        self.scratch = events;
+        if self.bus.deadline_of(slot).is_some_and(|at| at > self.now && at < self.engine_deadline) {
+            self.attention = true;
+        }
+        result
+    }
+
+    /// Interrupt lines that devices assert now, one bit each. Level-triggered.
+    #[inline]
+    pub fn interrupt_lines(&self) -> u64 {
+        self.bus.lines()
+    }
+
+    /// One byte that the guest wrote to its firmware console; it joins the console's lines.
+    pub fn console_write(&mut self, byte: u8) {
+        let mut events = std::mem::take(&mut self.scratch);
+        self.serial.transmit(CONSOLE, byte, self.now, &mut events);
+        for body in events.drain(..) {
+            self.emit(body);
+        }
+        self.scratch = events;
+    }
+
+    /// One byte that the host has for the firmware console, if any.
+    pub fn console_read(&mut self) -> Option<u8> {
+        (0..self.bus.len())
+            .find_map(|slot| self.bus.with(slot, |device, _| device.take_input(CONSOLE)))
+    }
+
+    /// Appends an event at [`Self::now`], and raises [`Self::attention`] if the run is to stop at
+    /// its kind.
+    pub fn emit(&mut self, body: EventBody) {
+        let seq = self.log.next_seq();
+        if self.stop_kinds.contains(body.kind()) {
+            self.attention = true;
+            self.stopped_by.get_or_insert(seq);
+        }
+        self.log.push(Event { seq, at_nanos: self.now, body });
+    }
+
+    /// Whether another thread asked the run to end. Engines look every few thousand instructions.
+    #[inline]
+    pub fn interrupt_requested(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the engine's deterministic or host randomness (device tree seeds, firmware).
+    pub fn fill_random(&mut self, into: &mut [u8]) {
+        self.random.fill(into);
+    }
+
+    /// The events so far.
+    pub fn log(&self) -> &EventLog {
+        &self.log
+    }
+
+    /// Begins a run that ends at events of `kinds`.
+    pub(crate) fn begin(&mut self, kinds: KindSet) {
+        self.stop_kinds = kinds;
+        self.stopped_by = None;
+        self.attention = false;
+    }
+
+    /// The event that ended the run in progress.
+    pub(crate) fn stopped_by(&self) -> Option<u64> {
+        self.stopped_by
+    }
+
+    /// Says when the engine will return.
+    pub(crate) fn lend_until(&mut self, deadline: Nanos) {
+        self.engine_deadline = deadline;
+        self.attention = false;
+    }
+
+    /// When a device must be ticked next.
+    pub(crate) fn next_deadline(&self) -> Option<Nanos> {
+        // A deadline that ticking has left in the past never comes again.
+        (0..self.bus.len())
+            .filter_map(|slot| self.bus.deadline_of(slot))
+            .filter(|at| *at > self.now)
+            .min()
+    }
+
+    /// Lets devices do what is due now.
+    pub(crate) fn tick(&mut self) {
+        for slot in 0..self.bus.len() {
+            if self.bus.deadline_of(slot).is_some_and(|at| at <= self.now) {
+                self.with_device(slot, |device, context, _| device.tick(context));
+            }
+        }
+    }
+
+    /// Gives a serial port bytes of the host's. `None`: there is no such port.
+    pub(crate) fn accept_input(
+        &mut self,
+        port: u32,
+        bytes: &[u8],
+    ) -> Option<Result<(), InputFull>> {
+        (0..self.bus.len()).find_map(|slot| {
+            self.with_device(slot, |device, context, _| device.accept_input(context, port, bytes))
+        })
+    }
+
+    /// The guest is off: emits the line that it had begun.
+    pub(crate) fn flush_console(&mut self) {
+        let mut events = Vec::new();
+        self.serial.flush(&mut events);
+        for body in events {
+            self.emit(body);
+        }
+    }
+
+    /// The flag that other threads raise.
+    pub(crate) fn stop_flag(&self) -> &Arc<AtomicBool> {
+        &self.stop
+    }
+
+    /// A platform in the same state, its memory shared copy-on-write.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self {
+            memory: self.memory.fork(),
+            now: self.now,
+            attention: false,
+            bus: self.bus.fork(),
+            serial: self.serial.clone(),
+            log: self.log.fork(),
+            random: self.random.continued(),
+            stop: Arc::new(AtomicBool::new(false)),
+            stop_kinds: KindSet::EMPTY,
+            stopped_by: None,
+            engine_deadline: Nanos::MAX,
+            scratch: Vec::new(),
+        }
+    }
+}

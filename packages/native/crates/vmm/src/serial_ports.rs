@@ -1,0 +1,135 @@
+//! What the guest sends over its serial ports: console text as lines, control frames as events.
+
+use crate::control::Decoder;
+use crate::engine::{Nanos, StateError};
+use crate::event::EventBody;
+use crate::state::{StateReader, StateWriter};
+
+/// The console's port number.
+pub const CONSOLE: u32 = 0;
+/// The control port's number.
+pub const CONTROL: u32 = 1;
+
+/// Longest line of console text, in the guest's bytes.
+pub const MAX_LINE_BYTES: usize = 4096;
+
+const PANIC: &str = "Kernel panic - not syncing:";
+
+/// The far end of the guest's serial ports.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SerialPorts {
+    line: Vec<u8>,
+    control: Decoder,
+}
+
+impl SerialPorts {
+    /// Takes one byte that the guest sent on `port` at `now`, and says what it completed.
+    pub fn transmit(&mut self, port: u32, byte: u8, now: Nanos, events: &mut Vec<EventBody>) {
+        match port {
+            CONSOLE if byte == b'\n' => {
+                if self.line.last() == Some(&b'\r') {
+                    self.line.pop();
+                }
+                let line = std::mem::take(&mut self.line);
+                push_line(&line, events);
+            }
+            CONSOLE => {
+                self.line.push(byte);
+                if self.line.len() >= MAX_LINE_BYTES {
+                    self.split(events);
+                }
+            }
+            CONTROL => events.extend(self.control.push(byte, now)),
+            _ => {}
+        }
+    }
+
+    /// A line that is too long ends before its last character, if that is incomplete.
+    fn split(&mut self, events: &mut Vec<EventBody>) {
+        let cut = match std::str::from_utf8(&self.line) {
+            Err(error) if error.error_len().is_none() && error.valid_up_to() > 0 => {
+                error.valid_up_to()
+            }
+            _ => self.line.len(),
+        };
+        let rest = self.line.split_off(cut);
+        let line = std::mem::replace(&mut self.line, rest);
+        push_line(&line, events);
+    }
+
+    /// The guest is off: what it had begun is its last line.
+    pub fn flush(&mut self, events: &mut Vec<EventBody>) {
+        if !self.line.is_empty() {
+            let line = std::mem::take(&mut self.line);
+            push_line(&line, events);
+        }
+    }
+
+    /// Appends the state.
+    pub fn save(&self, state: &mut StateWriter) {
+        state.bytes(&self.line);
+        self.control.save(state);
+    }
+
+    /// Reads the state.
+    ///
+    /// # Errors
+    /// [`StateError`] if it is not there.
+    pub fn load(state: &mut StateReader<'_>) -> Result<Self, StateError> {
+        Ok(Self { line: state.bytes(MAX_LINE_BYTES)?.to_vec(), control: Decoder::load(state)? })
+    }
+}
+
+fn push_line(line: &[u8], events: &mut Vec<EventBody>) {
+    let text = String::from_utf8_lossy(line).into_owned();
+    let panic = text.find(PANIC).map(|at| text[at + PANIC.len()..].trim().to_owned());
+    events.push(EventBody::SerialLine { port: CONSOLE, text });
+    if let Some(message) = panic {
+        events.push(EventBody::GuestPanicked { message });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(bytes: &[u8]) -> Vec<EventBody> {
+        let (mut ports, mut events) = (SerialPorts::default(), Vec::new());
+        for byte in bytes {
+            ports.transmit(CONSOLE, *byte, 0, &mut events);
+        }
+        ports.flush(&mut events);
+        events
+    }
+
+    #[test]
+    fn text_is_split_into_bounded_lines_at_characters() {
+        let long = "ä".repeat(3000);
+        let events = lines(format!("x{long}\r\nend").as_bytes());
+        let texts: Vec<_> = events
+            .iter()
+            .map(|event| match event {
+                EventBody::SerialLine { text, .. } => text.as_str(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(texts.len(), 3);
+        assert!(texts.iter().all(|text| text.len() <= MAX_LINE_BYTES));
+        assert_eq!(texts.concat(), format!("x{long}end"));
+    }
+
+    #[test]
+    fn a_kernel_panic_is_an_event_of_its_own() {
+        let events = lines(b"[    1.0] Kernel panic - not syncing: No working init found.\n");
+        assert_eq!(
+            events[1],
+            EventBody::GuestPanicked { message: "No working init found.".into() }
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_not_text_are_replaced() {
+        let events = lines(&[0xff, b'a', 0xc3, b'\n']);
+        assert_eq!(events, [EventBody::SerialLine { port: 0, text: "\u{fffd}a\u{fffd}".into() }]);
+    }
+}

@@ -1,0 +1,241 @@
+//! Why a machine cannot be put into files or taken out of them.
+
+use crate::engine::StateError;
+use crate::memory::MemoryError;
+
+/// A machine cannot be frozen for a capture.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FreezeError {
+    /// The engine failed before.
+    #[error("the machine has faulted ({message}) and cannot be captured")]
+    MachineFaulted {
+        /// Why.
+        message: String,
+    },
+    /// The engine fails to give its state.
+    #[error("the engine panicked while it was saved; the machine is good for nothing any more")]
+    EngineFailed,
+    /// The machine does not know what changed since that snapshot.
+    #[error(
+        "delta since snapshot {expected}: this machine was neither captured to it nor restored \
+         from it (it knows {found}); capture it in full"
+    )]
+    ParentUnknown {
+        /// The snapshot asked for.
+        expected: String,
+        /// Those that the machine knows.
+        found: String,
+    },
+}
+
+impl FreezeError {
+    /// The variant's name, the same on every side.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::MachineFaulted { .. } => "MachineFaulted",
+            Self::EngineFailed => "EngineFailed",
+            Self::ParentUnknown { .. } => "ParentUnknown",
+        }
+    }
+}
+
+/// A frozen machine cannot be written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// The directory cannot be used.
+    #[error("snapshot directory {path}: {reason}")]
+    DirectoryUnusable {
+        /// The directory.
+        path: String,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// A file is already there.
+    #[error("{file} exists already: a snapshot is written to an empty directory")]
+    FileExists {
+        /// The file.
+        file: String,
+    },
+    /// The disk is full, or a quota or file size limit is reached.
+    #[error("{file}: no space left ({reason}); {expected} bytes were to be written")]
+    DiskFull {
+        /// The file.
+        file: String,
+        /// Bytes that were to be written.
+        expected: u64,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// A file cannot be written or flushed.
+    #[error("{file}: {reason}")]
+    WriteFailed {
+        /// The file.
+        file: String,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// The snapshot that the machine was restored from can no longer be read.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+}
+
+impl WriteError {
+    /// The variant's name, the same on every side.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::DirectoryUnusable { .. } => "DirectoryUnusable",
+            Self::FileExists { .. } => "FileExists",
+            Self::DiskFull { .. } => "DiskFull",
+            Self::WriteFailed { .. } => "WriteFailed",
+            Self::Memory(error) => error.name(),
+        }
+    }
+}
+
+/// A machine cannot be restored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    /// There is no such directory.
+    #[error("snapshot {path}: expected a directory, found {found}")]
+    SnapshotMissing {
+        /// The directory.
+        path: String,
+        /// What is there.
+        found: String,
+    },
+    /// A file of the snapshot is not there.
+    #[error("{file}: expected a file of the snapshot, found none")]
+    FileMissing {
+        /// The file.
+        file: String,
+    },
+    /// A file of the snapshot cannot be read.
+    #[error("{file}: {reason}")]
+    FileUnreadable {
+        /// The file.
+        file: String,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// A file is shorter or longer than it was.
+    #[error("{file}: expected {expected} bytes, found {found}")]
+    FileSizeWrong {
+        /// The file.
+        file: String,
+        /// Bytes that it had.
+        expected: u64,
+        /// Bytes that it has.
+        found: u64,
+    },
+    /// A file does not begin as such a file does.
+    #[error("{file}: expected a snapshot's file, found something else")]
+    NotASnapshot {
+        /// The file.
+        file: String,
+    },
+    /// Another version of the format.
+    #[error(
+        "{file}: expected format version {expected}, found {found}; use a build that reads it, or \
+         capture anew"
+    )]
+    VersionUnsupported {
+        /// The file.
+        file: String,
+        /// The version that this build reads.
+        expected: u32,
+        /// The file's version.
+        found: u32,
+    },
+    /// A file was changed, or is of another snapshot.
+    #[error("{file}: expected BLAKE3 {expected}, found {found}: the file was changed or swapped")]
+    FileCorrupt {
+        /// The file.
+        file: String,
+        /// Digest recorded.
+        expected: String,
+        /// Digest found.
+        found: String,
+    },
+    /// A file contradicts itself.
+    #[error("{file}: expected {expected}, found {found}")]
+    FileInvalid {
+        /// The file.
+        file: String,
+        /// What would be right.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// Another snapshot than the one asked for.
+    #[error("snapshot {path}: expected identity {expected}, found {found}")]
+    IdMismatch {
+        /// The directory.
+        path: String,
+        /// The identity asked for.
+        expected: String,
+        /// The identity found.
+        found: String,
+    },
+    /// The snapshot was taken on another engine or board.
+    #[error("snapshot {path}: expected one of engine {expected}, found one of {found}")]
+    EngineMismatch {
+        /// The directory.
+        path: String,
+        /// The engine to restore into.
+        expected: String,
+        /// The engine that it was taken on.
+        found: String,
+    },
+    /// A delta without what it is a delta to.
+    #[error(
+        "snapshot {path} holds changes since {expected}: that snapshot's directory is needed too"
+    )]
+    ParentMissing {
+        /// The delta's directory.
+        path: String,
+        /// The parent's identity.
+        expected: String,
+    },
+    /// A delta with the wrong parent, or a full snapshot with one.
+    #[error("snapshot {path}: expected {expected}, found {found}")]
+    ParentMismatch {
+        /// The parent's directory.
+        path: String,
+        /// The parent's identity.
+        expected: String,
+        /// The identity found.
+        found: String,
+    },
+    /// The saved state is not one of this engine or these devices.
+    #[error(transparent)]
+    StateInvalid(#[from] StateError),
+    /// The engine fails on the saved state.
+    #[error("the engine panicked on the saved state")]
+    EngineFailed,
+    /// Memory cannot be had.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+}
+
+impl RestoreError {
+    /// The variant's name, the same on every side.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::SnapshotMissing { .. } => "SnapshotMissing",
+            Self::FileMissing { .. } => "FileMissing",
+            Self::FileUnreadable { .. } => "FileUnreadable",
+            Self::FileSizeWrong { .. } => "FileSizeWrong",
+            Self::NotASnapshot { .. } => "NotASnapshot",
+            Self::VersionUnsupported { .. } => "VersionUnsupported",
+            Self::FileCorrupt { .. } => "FileCorrupt",
+            Self::FileInvalid { .. } => "FileInvalid",
+            Self::IdMismatch { .. } => "IdMismatch",
+            Self::EngineMismatch { .. } => "EngineMismatch",
+            Self::ParentMissing { .. } => "ParentMissing",
+            Self::ParentMismatch { .. } => "ParentMismatch",
+            Self::StateInvalid(_) => "StateInvalid",
+            Self::EngineFailed => "EngineFailed",
+            Self::Memory(error) => error.name(),
+        }
+    }
+}

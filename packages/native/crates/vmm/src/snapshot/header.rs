@@ -1,0 +1,266 @@
+//! What a snapshot says about itself, readable by any build.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{CHUNK_BYTES, FORMAT_VERSION, MACHINE_FILE, RestoreError, SnapshotId};
+use crate::engine::Nanos;
+use crate::machine::MAX_MEMORY_BYTES;
+use crate::memory::PAGE_BYTES;
+use crate::state::{StateReader, StateWriter};
+
+const MAGIC: &[u8; 8] = b"STILLPT\0";
+const MAX_HEADER_BYTES: usize = 1 << 20;
+const MAX_FILE_BYTES: u64 = 256 << 20;
+const DIGEST_BYTES: usize = 32;
+
+/// What a machine was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Origin {
+    /// Name of the engine.
+    pub engine: String,
+    /// Whether equal inputs give equal runs of this machine.
+    pub deterministic: bool,
+    /// Name of the board.
+    pub board: String,
+    /// First guest-physical address of memory.
+    pub memory_base: u64,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// The kernel's command line.
+    pub command_line: String,
+    /// BLAKE3 of the kernel, in hexadecimal digits.
+    pub kernel_digest: String,
+    /// BLAKE3 of the initial RAM file system, in hexadecimal digits.
+    pub initramfs_digest: Option<String>,
+    /// Wall-clock time at guest time zero, in nanoseconds since 1970.
+    pub epoch_nanos: u64,
+}
+
+/// Whether a snapshot stands alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SnapshotKind {
+    /// All of memory.
+    Full,
+    /// What changed since the parent.
+    Delta,
+}
+
+/// The header of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotHeader {
+    /// Version of the format.
+    pub format: u32,
+    /// The build that wrote it.
+    pub producer: String,
+    /// Whether it stands alone.
+    pub kind: SnapshotKind,
+    /// Identity of the parent of a delta, in hexadecimal digits.
+    pub parent: Option<String>,
+    /// Guest time of the capture.
+    pub at_nanos: Nanos,
+    /// The `seq` of the first event after the capture.
+    pub next_seq: u64,
+    /// Bytes of a page.
+    pub page_bytes: u64,
+    /// Bytes of memory that are verified together.
+    pub chunk_bytes: u64,
+    /// Pages that `memory.bin` holds.
+    pub pages: u64,
+    /// BLAKE3 of `memory.digests`, in hexadecimal digits.
+    pub digests_digest: String,
+    /// What the machine was made from.
+    pub origin: Origin,
+}
+
+/// The content of `machine.bin`.
+pub(super) struct MachineFile {
+    pub(super) header: SnapshotHeader,
+    pub(super) engine: Vec<u8>,
+    pub(super) platform: Vec<u8>,
+    pub(super) progress: Vec<u8>,
+    pub(super) id: SnapshotId,
+}
+
+/// The bytes of a `machine.bin`.
+pub(super) fn encode(
+    header: &SnapshotHeader,
+    engine: &[u8],
+    platform: &[u8],
+    progress: &[u8],
+) -> Result<Vec<u8>, serde_json::Error> {
+    let text = serde_json::to_vec_pretty(header)?;
+    let mut file = StateWriter::new();
+    file.array(MAGIC).u32(FORMAT_VERSION).u32(text.len() as u32).array(&text);
+    file.bytes(engine).bytes(platform).bytes(progress);
+    let mut bytes = file.finish();
+    let digest = blake3::hash(&bytes);
+    bytes.extend_from_slice(digest.as_bytes());
+    Ok(bytes)
+}
+
+fn file_error(file: &Path, error: &std::io::Error) -> RestoreError {
+    let name = file.display().to_string();
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return RestoreError::FileMissing { file: name };
+    }
+    RestoreError::FileUnreadable { file: name, reason: error.to_string() }
+}
+
+/// Reads a file of at most `most` bytes.
+pub(super) fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, RestoreError> {
+    let file = open_file(path)?;
+    let found = file.metadata().map_err(|error| file_error(path, &error))?.len();
+    let too_large = |found| RestoreError::FileSizeWrong {
+        file: path.display().to_string(),
+        expected: most,
+        found,
+    };
+    if found > most {
+        return Err(too_large(found));
+    }
+    let mut bytes = Vec::with_capacity(found as usize);
+    file.take(most + 1).read_to_end(&mut bytes).map_err(|error| file_error(path, &error))?;
+    if bytes.len() as u64 > most {
+        return Err(too_large(bytes.len() as u64));
+    }
+    Ok(bytes)
+}
+
+/// Opens a regular file.
+pub(super) fn open_file(path: &Path) -> Result<File, RestoreError> {
+    // Looked at before it is opened: opening a pipe would wait for its writer.
+    let metadata = std::fs::metadata(path).map_err(|error| file_error(path, &error))?;
+    if !metadata.is_file() {
+        return Err(RestoreError::FileInvalid {
+            file: path.display().to_string(),
+            expected: "a regular file".to_owned(),
+            found: "something else".to_owned(),
+        });
+    }
+    File::open(path).map_err(|error| file_error(path, &error))
+}
+
+/// Refuses what is no directory.
+pub(super) fn check_directory(directory: &Path) -> Result<(), RestoreError> {
+    let found = match std::fs::metadata(directory) {
+        Ok(metadata) if metadata.is_dir() => return Ok(()),
+        Ok(_) => "a file".to_owned(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "nothing".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(RestoreError::SnapshotMissing { path: directory.display().to_string(), found })
+}
+
+/// Reads and checks a snapshot's `machine.bin`.
+pub(super) fn read_machine(directory: &Path) -> Result<MachineFile, RestoreError> {
+    check_directory(directory)?;
+    let path = directory.join(MACHINE_FILE);
+    let bytes = read_file(&path, MAX_FILE_BYTES)?;
+    let file = path.display().to_string();
+    let (header, rest) = decode_header(&file, &bytes)?;
+    let found = blake3::hash(&bytes[..bytes.len() - DIGEST_BYTES]);
+    let expected = &bytes[bytes.len() - DIGEST_BYTES..];
+    if found.as_bytes() != expected {
+        return Err(RestoreError::FileCorrupt {
+            file,
+            expected: blake3::Hash::from_slice(expected)
+                .map_or_else(|_| String::new(), |hash| hash.to_hex().to_string()),
+            found: found.to_hex().to_string(),
+        });
+    }
+    check_header(&file, &header)?;
+    let mut state = StateReader::new("machine.bin", &rest[..rest.len() - DIGEST_BYTES]);
+    let most = rest.len();
+    let engine = state.bytes(most)?.to_vec();
+    let platform = state.bytes(most)?.to_vec();
+    let progress = state.bytes(most)?.to_vec();
+    state.finish()?;
+    let id = SnapshotId(*blake3::hash(&bytes).as_bytes());
+    Ok(MachineFile { header, engine, platform, progress, id })
+}
+
+/// Takes the header off a `machine.bin`; what follows it has at least a digest's length.
+fn decode_header<'a>(
+    file: &str,
+    bytes: &'a [u8],
+) -> Result<(SnapshotHeader, &'a [u8]), RestoreError> {
+    let short = |expected: usize| RestoreError::FileSizeWrong {
+        file: file.to_owned(),
+        expected: expected as u64,
+        found: bytes.len() as u64,
+    };
+    if !bytes.starts_with(MAGIC) {
+        return Err(RestoreError::NotASnapshot { file: file.to_owned() });
+    }
+    let (Some(version), Some(len)) = (word(bytes, 8), word(bytes, 12)) else {
+        return Err(short(16 + DIGEST_BYTES));
+    };
+    if version != FORMAT_VERSION {
+        return Err(RestoreError::VersionUnsupported {
+            file: file.to_owned(),
+            expected: FORMAT_VERSION,
+            found: version,
+        });
+    }
+    let len = len as usize;
+    if len > MAX_HEADER_BYTES || bytes.len() < 16 + len + DIGEST_BYTES {
+        return Err(short(16 + len + DIGEST_BYTES));
+    }
+    let (text, rest) = bytes[16..].split_at(len);
+    let header = serde_json::from_slice(text).map_err(|error| RestoreError::FileInvalid {
+        file: file.to_owned(),
+        expected: "a header of this version".to_owned(),
+        found: error.to_string(),
+    })?;
+    Ok((header, rest))
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    let word = bytes.get(at..at + 4)?;
+    Some(u32::from_le_bytes([word[0], word[1], word[2], word[3]]))
+}
+
+fn check_header(file: &str, header: &SnapshotHeader) -> Result<(), RestoreError> {
+    let invalid = |expected: String, found: String| RestoreError::FileInvalid {
+        file: file.to_owned(),
+        expected,
+        found,
+    };
+    let geometry = (header.page_bytes, header.chunk_bytes);
+    if geometry != (PAGE_BYTES as u64, CHUNK_BYTES as u64) {
+        return Err(invalid(
+            format!("pages of {PAGE_BYTES} bytes in chunks of {CHUNK_BYTES}"),
+            format!("{} and {}", geometry.0, geometry.1),
+        ));
+    }
+    let memory = header.origin.memory_bytes;
+    if memory == 0 || memory > MAX_MEMORY_BYTES || !memory.is_multiple_of(PAGE_BYTES as u64) {
+        return Err(invalid(
+            format!("memory of whole pages up to {MAX_MEMORY_BYTES} bytes"),
+            format!("{memory} bytes"),
+        ));
+    }
+    if header.parent.is_some() != (header.kind == SnapshotKind::Delta) {
+        return Err(invalid("a parent for a delta only".to_owned(), format!("{:?}", header.kind)));
+    }
+    Ok(())
+}
+
+/// Reads the header of the snapshot in `directory`, without its state or memory. Its digest is not
+/// checked: good for telling people what is there, not for trusting it.
+///
+/// # Errors
+/// [`RestoreError`] if there is no header that this build can read.
+pub fn read_header(directory: &Path) -> Result<SnapshotHeader, RestoreError> {
+    check_directory(directory)?;
+    let path = directory.join(MACHINE_FILE);
+    let bytes = read_file(&path, MAX_FILE_BYTES)?;
+    Ok(decode_header(&path.display().to_string(), &bytes)?.0)
+}

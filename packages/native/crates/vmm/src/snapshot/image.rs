@@ -1,0 +1,74 @@
+//! Memory as a snapshot and its parents describe it, shared by the machines restored from it.
+
+use std::collections::HashMap;
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use super::layer::{Layer, LayerKey};
+use crate::memory::{LEAF_PAGES, Leaf, MemoryError, PageImage, Slot, zero_page};
+
+/// In no layer: all zero.
+const ZERO: u16 = u16::MAX;
+
+/// Most snapshots that one restore goes through.
+pub(super) const MAX_LAYERS: usize = ZERO as usize - 1;
+
+/// Layers, the newest first, and which of them has each page.
+pub(super) struct Image {
+    layers: Vec<Arc<Layer>>,
+    layer_of: Vec<u16>,
+    leaves: Vec<Option<Arc<Leaf>>>,
+}
+
+static IMAGES: Mutex<Option<HashMap<Vec<LayerKey>, Weak<Image>>>> = Mutex::new(None);
+
+impl Image {
+    /// The image of these layers: the one that is in use already, or a fresh one.
+    pub(super) fn of(layers: Vec<Arc<Layer>>, pages: usize) -> Arc<Self> {
+        let key: Vec<LayerKey> = layers.iter().map(|layer| layer.key().clone()).collect();
+        let mut images = IMAGES.lock().unwrap_or_else(PoisonError::into_inner);
+        let images = images.get_or_insert_default();
+        if let Some(image) = images.get(&key).and_then(Weak::upgrade) {
+            return image;
+        }
+        let layer_of: Vec<u16> = (0..pages)
+            .map(|page| {
+                let newest = layers.iter().position(|layer| layer.holds(page));
+                newest.and_then(|layer| u16::try_from(layer).ok()).unwrap_or(ZERO)
+            })
+            .collect();
+        let leaves = layer_of
+            .chunks(LEAF_PAGES)
+            .map(|layers| {
+                if layers.iter().all(|layer| *layer == ZERO) {
+                    return None;
+                }
+                let mut leaf = Leaf::zero();
+                for (slot, layer) in leaf.slots.iter_mut().zip(layers) {
+                    if *layer != ZERO {
+                        *slot = Slot::image();
+                    }
+                }
+                Some(Arc::new(leaf))
+            })
+            .collect();
+        let image = Arc::new(Self { layers, layer_of, leaves });
+        images.retain(|_, image| image.strong_count() > 0);
+        images.insert(key, Arc::downgrade(&image));
+        image
+    }
+
+    /// The page table of a machine that has written nothing yet.
+    pub(super) fn leaves(&self) -> Vec<Option<Arc<Leaf>>> {
+        self.leaves.clone()
+    }
+}
+
+impl PageImage for Image {
+    fn page(&self, page: usize) -> Result<NonNull<u8>, MemoryError> {
+        match self.layer_of.get(page).and_then(|layer| self.layers.get(usize::from(*layer))) {
+            Some(layer) => layer.page(page),
+            None => Ok(zero_page()),
+        }
+    }
+}

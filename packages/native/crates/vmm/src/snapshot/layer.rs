@@ -1,0 +1,203 @@
+//! The memory file of one snapshot, read and verified a chunk at a time.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use super::digests::Digests;
+use super::header::{MachineFile, open_file, read_file};
+use super::{CHUNK_BYTES, CHUNK_PAGES, DIGESTS_FILE, MEMORY_FILE, RestoreError, SnapshotId};
+use crate::memory::{MemoryError, PAGE_BYTES, Region, limit_bytes};
+
+/// Which file a layer reads: the snapshot's identity, and the file's as the host knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct LayerKey {
+    id: SnapshotId,
+    device: u64,
+    inode: u64,
+    modified: (i64, i64),
+}
+
+/// Verified memory of one snapshot, shared by all machines of the process that use it.
+pub(super) struct Layer {
+    key: LayerKey,
+    file: File,
+    path: String,
+    digests: Digests,
+    bytes: u64,
+    /// One bit per chunk, set when the chunk lies verified in `region`.
+    verified: Vec<AtomicU64>,
+    region: Region,
+    filling: Mutex<()>,
+}
+
+static LAYERS: Mutex<Option<HashMap<LayerKey, Weak<Layer>>>> = Mutex::new(None);
+
+impl Layer {
+    /// The layer of the snapshot in `directory`: the one that is in use already, or a fresh one.
+    pub(super) fn open(directory: &Path, machine: &MachineFile) -> Result<Arc<Self>, RestoreError> {
+        let path = directory.join(MEMORY_FILE);
+        let name = path.display().to_string();
+        let file = open_file(&path)?;
+        let metadata = file.metadata().map_err(|error| RestoreError::FileUnreadable {
+            file: name.clone(),
+            reason: error.to_string(),
+        })?;
+        let bytes = machine.header.origin.memory_bytes;
+        if metadata.len() != bytes {
+            return Err(RestoreError::FileSizeWrong {
+                file: name,
+                expected: bytes,
+                found: metadata.len(),
+            });
+        }
+        let key = LayerKey {
+            id: machine.id,
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        };
+        // Checked every time: what is in use says nothing about what is in the directory now.
+        let digests = read_digests(directory, machine)?;
+        let mut layers = LAYERS.lock().unwrap_or_else(PoisonError::into_inner);
+        let layers = layers.get_or_insert_default();
+        if let Some(layer) = layers.get(&key).and_then(Weak::upgrade) {
+            return Ok(layer);
+        }
+        let exhausted = MemoryError::Exhausted { limit_bytes: limit_bytes() };
+        let len = usize::try_from(bytes).map_err(|_| exhausted.clone())?;
+        let region = Region::new(len).ok_or(exhausted)?;
+        let chunks = len.div_ceil(CHUNK_BYTES);
+        let layer = Arc::new(Self {
+            key: key.clone(),
+            file,
+            path: name,
+            digests,
+            bytes,
+            verified: (0..chunks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            region,
+            filling: Mutex::new(()),
+        });
+        layers.retain(|_, layer| layer.strong_count() > 0);
+        layers.insert(key, Arc::downgrade(&layer));
+        Ok(layer)
+    }
+
+    pub(super) fn key(&self) -> &LayerKey {
+        &self.key
+    }
+
+    #[inline]
+    pub(super) fn holds(&self, page: usize) -> bool {
+        self.digests.holds(page)
+    }
+
+    /// The verified bytes of a page that this layer holds.
+    pub(super) fn page(&self, page: usize) -> Result<NonNull<u8>, MemoryError> {
+        let chunk = page / CHUNK_PAGES;
+        if self.verified[chunk / 64].load(Ordering::Acquire) >> (chunk % 64) & 1 == 0 {
+            self.fill(chunk)?;
+        }
+        // SAFETY: the page lies in a verified chunk, so inside the region.
+        Ok(unsafe { self.region.start().add(page * PAGE_BYTES) })
+    }
+
+    /// Reads and verifies a chunk.
+    fn fill(&self, chunk: usize) -> Result<(), MemoryError> {
+        let _filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.verified[chunk / 64].load(Ordering::Acquire) >> (chunk % 64) & 1 == 1 {
+            return Ok(());
+        }
+        let offset = chunk as u64 * CHUNK_BYTES as u64;
+        let len = (self.bytes - offset).min(CHUNK_BYTES as u64);
+        // SAFETY: the range lies inside the region. Nobody else touches it: pointers into a chunk
+        // are given out after its bit is set only, and the lock keeps other fillers away.
+        let bytes = unsafe {
+            let start = self.region.start().as_ptr().add(chunk * CHUNK_BYTES);
+            std::slice::from_raw_parts_mut(start, len as usize)
+        };
+        let file = || self.path.clone();
+        self.file.read_exact_at(bytes, offset).map_err(|error| MemoryError::UnreadableChunk {
+            file: file(),
+            chunk: chunk as u64,
+            offset,
+            len,
+            reason: error.to_string(),
+        })?;
+        let found = blake3::hash(bytes);
+        let expected = self.digests.get(chunk);
+        if expected != Some(found.as_bytes()) {
+            return Err(MemoryError::CorruptChunk {
+                file: file(),
+                chunk: chunk as u64,
+                offset,
+                len,
+                expected: expected.map_or_else(
+                    || "none".to_owned(),
+                    |digest| blake3::Hash::from_bytes(*digest).to_hex().to_string(),
+                ),
+                found: found.to_hex().to_string(),
+            });
+        }
+        self.verified[chunk / 64].fetch_or(1 << (chunk % 64), Ordering::Release);
+        Ok(())
+    }
+
+    /// Reads and verifies everything, from the file and not from what is in memory already, the
+    /// holes included.
+    pub(super) fn verify(&self) -> Result<(), MemoryError> {
+        let mut bytes = vec![0; CHUNK_BYTES];
+        let zero = blake3::hash(&bytes);
+        for chunk in 0..(self.bytes as usize).div_ceil(CHUNK_BYTES) {
+            let offset = chunk as u64 * CHUNK_BYTES as u64;
+            let len = (self.bytes - offset).min(CHUNK_BYTES as u64);
+            let part = &mut bytes[..len as usize];
+            self.file.read_exact_at(part, offset).map_err(|error| {
+                MemoryError::UnreadableChunk {
+                    file: self.path.clone(),
+                    chunk: chunk as u64,
+                    offset,
+                    len,
+                    reason: error.to_string(),
+                }
+            })?;
+            let is_right = match self.digests.get(chunk) {
+                Some(digest) => blake3::hash(part).as_bytes() == digest,
+                None => part.iter().all(|byte| *byte == 0),
+            };
+            if !is_right {
+                let expected =
+                    self.digests.get(chunk).map_or(zero, |d| blake3::Hash::from_bytes(*d));
+                return Err(MemoryError::CorruptChunk {
+                    file: self.path.clone(),
+                    chunk: chunk as u64,
+                    offset,
+                    len,
+                    expected: expected.to_hex().to_string(),
+                    found: blake3::hash(part).to_hex().to_string(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_digests(directory: &Path, machine: &MachineFile) -> Result<Digests, RestoreError> {
+    let path = directory.join(DIGESTS_FILE);
+    let file = path.display().to_string();
+    let pages = (machine.header.origin.memory_bytes / PAGE_BYTES as u64) as usize;
+    let bytes = read_file(&path, Digests::most_bytes(pages))?;
+    let found = blake3::hash(&bytes).to_hex().to_string();
+    if found != machine.header.digests_digest {
+        return Err(RestoreError::FileCorrupt {
+            file,
+            expected: machine.header.digests_digest.clone(),
+            found,
+        });
+    }
+    Digests::decode(&file, &bytes, pages)
+}

@@ -1,0 +1,63 @@
+//! A machine in files.
+//!
+//! ```text
+//! directory
+//! ├── machine.bin      what the machine is and was doing; names the digest of memory.digests
+//! ├── memory.digests   which pages are in memory.bin, one BLAKE3 per chunk that has any
+//! └── memory.bin       memory, sparse, each page at its offset from the start of memory
+//!
+//! machine.bin
+//! ┌──────────┬─────────────┬──────────────┬───────────┬────────────────────────────────┬────────┐
+//! │"STILLPT\0│ u32 version │ u32 length H │ H × JSON  │ 3 × (u64 length, bytes): engine,│ BLAKE3 │
+//! │          │             │              │ header    │ platform, progress             │ of all │
+//! └──────────┴─────────────┴──────────────┴───────────┴────────────────────────────────┴────────┘
+//!
+//! memory.digests
+//! ┌───────────┬─────────────┬─────────────────┬───────────┬─────────────────────┬──────────────┐
+//! │"STILLDIG" │ u32 version │ u32 chunk bytes │ u64 pages │ one bit per page    │ n × 32 bytes │
+//! └───────────┴─────────────┴─────────────────┴───────────┴─────────────────────┴──────────────┘
+//! ```
+//! A snapshot's identity is the BLAKE3 of its `machine.bin`, which covers the other two. A delta
+//! names its parent's identity; its pages go over the parent's.
+//!
+//! Memory is read and verified a chunk at a time, when a page of it is first touched, into memory
+//! that all machines restored from the snapshot in this process share. It is read, not mapped: a
+//! file that somebody cuts or edits after it was verified then neither kills the process nor
+//! reaches a guest.
+
+mod capture;
+mod digests;
+mod error;
+mod header;
+mod id;
+mod image;
+mod layer;
+mod restore;
+mod write;
+
+pub use capture::{CaptureKind, Frozen};
+pub use error::{FreezeError, RestoreError, WriteError};
+pub use header::{Origin, SnapshotHeader, SnapshotKind, read_header};
+pub use id::SnapshotId;
+pub use restore::{RestoreOptions, verify};
+pub use write::{CapturedFile, CapturedFiles};
+
+pub(crate) use capture::Lineage;
+
+/// What the machine is and was doing.
+pub const MACHINE_FILE: &str = "machine.bin";
+/// Memory.
+pub const MEMORY_FILE: &str = "memory.bin";
+/// Digests of memory's chunks.
+pub const DIGESTS_FILE: &str = "memory.digests";
+
+/// Version of the format that this build writes and reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Bytes of memory that are verified together.
+pub const CHUNK_BYTES: usize = 16 * 1024;
+
+const CHUNK_PAGES: usize = CHUNK_BYTES / crate::memory::PAGE_BYTES;
+
+#[cfg(test)]
+mod tests;
