@@ -212,6 +212,17 @@ impl Core {
         self.fast().forget_translations();
     }
 
+    /// SFENCE.VMA: `va` and `asid` are `None` where the instruction names `x0`.
+    pub fn fence(&mut self, va: Option<u64>, asid: Option<u16>) {
+        match (self.tlb.fence(va, asid), va) {
+            (true, Some(va)) => {
+                self.fast().forget_data_slot(va);
+                self.fast().forget_fetch_slot(va);
+            }
+            _ => self.forget_translations(),
+        }
+    }
+
     /// The host address of a guest page, for reading. `Ok(None)` if no memory is there.
     fn page_for_read(&mut self, pa: u64) -> Result<Option<*mut u8>, Trouble> {
         Ok(self.platform().memory.page_for_read(pa & PAGE_MASK).map(|p| p.as_ptr()))
@@ -281,7 +292,7 @@ impl Core {
         if !mmu::allows(entry.pte, access, user, sum, mxr) {
             return Err(Trouble::Trap { cause: access.page_fault(), value: va });
         }
-        *self.tlb.slot(va, access) = entry;
+        self.tlb.insert(entry, access);
         match access {
             Access::Fetch => self.fast().forget_fetch_slot(va),
             Access::Load | Access::Store => self.fast().forget_data_slot(va),

@@ -130,6 +130,9 @@ pub struct Tlb {
     pub data: Box<[TlbEntry]>,
     /// Fetch translations, entry `(va >> 12) % FETCH_ENTRIES`.
     pub fetch: Box<[TlbEntry]>,
+    /// First and last address of a range that holds every piece of a superpage in the cache. Not
+    /// state: it may be too wide.
+    superpages: (u64, u64),
 }
 
 impl Tlb {
@@ -138,11 +141,12 @@ impl Tlb {
         Self {
             data: vec![TlbEntry::EMPTY; DATA_ENTRIES].into_boxed_slice(),
             fetch: vec![TlbEntry::EMPTY; FETCH_ENTRIES].into_boxed_slice(),
+            superpages: NO_SUPERPAGES,
         }
     }
 
     /// Where a translation of `va` for `access` is kept.
-    pub fn slot(&mut self, va: u64, access: Access) -> &mut TlbEntry {
+    fn slot(&mut self, va: u64, access: Access) -> &mut TlbEntry {
         let page = (va >> 12) as usize;
         match access {
             Access::Fetch => &mut self.fetch[page % FETCH_ENTRIES],
@@ -156,19 +160,55 @@ impl Tlb {
         entry.matches(va & !0xfff, asid).then_some(entry)
     }
 
+    /// Keeps a translation.
+    pub fn insert(&mut self, entry: TlbEntry, access: Access) {
+        if entry.level > 0 {
+            let span = superpage_span(entry.level);
+            self.superpages.0 = self.superpages.0.min(entry.page & span);
+            self.superpages.1 = self.superpages.1.max(entry.page | !span);
+        }
+        *self.slot(entry.page, access) = entry;
+    }
+
     /// Removes what `SFENCE.VMA` with these operands removes. `va` and `asid` are `None` where
-    /// the instruction names `x0`.
-    pub fn fence(&mut self, va: Option<u64>, asid: Option<u16>) {
-        for entry in self.data.iter_mut().chain(self.fetch.iter_mut()) {
+    /// the instruction names `x0`. Returns whether nothing outside the two places where `va`
+    /// itself is kept was removed.
+    pub fn fence(&mut self, va: Option<u64>, asid: Option<u16>) -> bool {
+        let removes = |entry: &TlbEntry| {
             let space = asid.is_none_or(|asid| entry.pte & pte::G == 0 && entry.asid == asid);
-            let span = !0u64 << (12 + 9 * u32::from(entry.level));
-            let address = va.is_none_or(|va| (va ^ entry.page) & span == 0);
-            if space && address {
+            let span = superpage_span(entry.level);
+            space && va.is_none_or(|va| (va ^ entry.page) & span == 0)
+        };
+        if let Some(va) = va
+            && !(self.superpages.0..=self.superpages.1).contains(&va)
+        {
+            for access in [Access::Load, Access::Fetch] {
+                let entry = self.slot(va, access);
+                if removes(entry) {
+                    *entry = TlbEntry::EMPTY;
+                }
+            }
+            return true;
+        }
+        for entry in self.data.iter_mut().chain(self.fetch.iter_mut()) {
+            if removes(entry) {
                 *entry = TlbEntry::EMPTY;
             }
         }
+        if va.is_none() && asid.is_none() {
+            self.superpages = NO_SUPERPAGES;
+        }
+        false
     }
 }
+
+/// The address bits that a leaf of this level translates.
+fn superpage_span(level: u8) -> u64 {
+    !0u64 << (12 + 9 * u32::from(level))
+}
+
+/// A range that holds no address.
+const NO_SUPERPAGES: (u64, u64) = (u64::MAX, 0);
 
 impl Default for Tlb {
     fn default() -> Self {
@@ -205,7 +245,7 @@ mod tests {
     fn a_fence_for_one_address_removes_every_piece_of_its_superpage() {
         let mut tlb = Tlb::new();
         for va in [0x20_0000u64, 0x20_5000, 0x40_0000] {
-            *tlb.slot(va, Access::Load) = TlbEntry { page: va, pte: pte::V, asid: 1, level: 1 };
+            tlb.insert(TlbEntry { page: va, pte: pte::V, asid: 1, level: 1 }, Access::Load);
         }
         tlb.fence(Some(0x20_1234), None);
         assert!(tlb.find(0x20_0000, Access::Load, 1).is_none());
@@ -216,13 +256,13 @@ mod tests {
     #[test]
     fn a_fence_for_an_address_space_spares_global_and_foreign_entries() {
         let mut tlb = Tlb::new();
-        *tlb.slot(0x1000, Access::Load) = TlbEntry { page: 0x1000, pte: pte::G, asid: 1, level: 0 };
-        *tlb.slot(0x2000, Access::Load) = TlbEntry { page: 0x2000, pte: 0, asid: 1, level: 0 };
-        *tlb.slot(0x3000, Access::Load) = TlbEntry { page: 0x3000, pte: 0, asid: 2, level: 0 };
+        *tlb.slot(0x1000, Access::Fetch) = TlbEntry { page: 0x1000, pte: pte::G, asid: 1, level: 0 };
+        *tlb.slot(0x2000, Access::Fetch) = TlbEntry { page: 0x2000, pte: 0, asid: 1, level: 0 };
+        *tlb.slot(0x3000, Access::Fetch) = TlbEntry { page: 0x3000, pte: 0, asid: 2, level: 0 };
         tlb.fence(None, Some(1));
-        assert!(tlb.find(0x1000, Access::Load, 7).is_some());
-        assert!(tlb.find(0x2000, Access::Load, 1).is_none());
-        assert!(tlb.find(0x3000, Access::Load, 2).is_some());
+        assert!(tlb.find(0x1000, Access::Fetch, 7).is_some());
+        assert!(tlb.find(0x2000, Access::Fetch, 1).is_none());
+        assert!(tlb.find(0x3000, Access::Fetch, 2).is_some());
     }
 
     #[test]

@@ -155,15 +155,14 @@ const FENCED_PAGES: u64 = 16;
 fn fence_range(core: &mut Core, start: u64, size: u64, asid: Option<u16>) {
     let whole = size == u64::MAX || start == 0 && size == 0 || size > FENCED_PAGES * PAGE;
     if whole {
-        core.tlb.fence(None, asid);
+        core.fence(None, asid);
     } else {
         let first = start & !(PAGE - 1);
         let pages = (start - first + size).div_ceil(PAGE);
         for page in 0..pages {
-            core.tlb.fence(Some(first.wrapping_add(page * PAGE)), asid);
+            core.fence(Some(first.wrapping_add(page * PAGE)), asid);
         }
     }
-    core.forget_translations();
 }
 
 /// Hart state management. A start or a resumption sets registers, so it answers itself.

@@ -15,7 +15,7 @@
 use crate::core::Core;
 use crate::csr::number;
 use crate::hart::{DATA_ENTRIES, FETCH_ENTRIES, FLOAT, Hart, NO_TAG, interrupt, status};
-use crate::mmu::{self, TlbEntry};
+use crate::mmu::{self, Access, Tlb, TlbEntry};
 use crate::plic::Plic;
 use stillpoint_vmm::engine::StateError;
 
@@ -202,8 +202,8 @@ pub fn load(bytes: &[u8]) -> Result<(Hart, Core), StateError> {
         return Err(refused("legal interrupt controller registers", "others"));
     }
     core.plic = plic;
-    translations(&mut reader, &mut core.tlb.data, DATA_ENTRIES)?;
-    translations(&mut reader, &mut core.tlb.fetch, FETCH_ENTRIES)?;
+    translations(&mut reader, &mut core.tlb, Access::Load, DATA_ENTRIES)?;
+    translations(&mut reader, &mut core.tlb, Access::Fetch, FETCH_ENTRIES)?;
     if !reader.rest.is_empty() {
         return Err(refused("the end", format!("{} more bytes", reader.rest.len())));
     }
@@ -212,7 +212,8 @@ pub fn load(bytes: &[u8]) -> Result<(Hart, Core), StateError> {
 
 fn translations(
     reader: &mut Reader<'_>,
-    entries: &mut [TlbEntry],
+    tlb: &mut Tlb,
+    access: Access,
     count: usize,
 ) -> Result<(), StateError> {
     let used = u32::from_le_bytes(reader.array()?);
@@ -231,7 +232,7 @@ fn translations(
             return Err(refused("translations in order and in their places", format!("{index}")));
         }
         least = index + 1;
-        entries[index] = entry;
+        tlb.insert(entry, access);
     }
     Ok(())
 }

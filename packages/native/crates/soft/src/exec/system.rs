@@ -102,8 +102,7 @@ pub unsafe fn sfence_vma(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *
         let op = operation(at);
         let va = (op.imm & 1 != 0).then(|| hart.r[op.reg[1] as usize]);
         let asid = (op.imm & 2 != 0).then(|| hart.r[op.reg[2] as usize] as u16);
-        core.tlb.fence(va, asid);
-        core.forget_translations();
+        core.fence(va, asid);
         leave_behind(hart, at, Leave::Lookup)
     }
 }
