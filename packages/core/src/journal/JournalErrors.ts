@@ -22,7 +22,13 @@ export const JournalReason = Schema.TaggedUnion({
   /** The journal was written by a later build in another layout. */
   FormatUnknown: { path: Schema.String, found: Schema.Natural, supported: Schema.Natural },
   /** An event of a kind, or of a version, that this build does not know. */
-  EventUnknown: { stream: Schema.String, version: Schema.Natural, type: Schema.String, schemaVersion: Schema.Natural, supported: Schema.Natural },
+  EventUnknown: {
+    stream: Schema.String,
+    version: Schema.Natural,
+    type: Schema.String,
+    schemaVersion: Schema.Natural,
+    supported: Schema.Natural
+  },
   /** An event that does not decode, though its kind and version are known. */
   EventMalformed: { stream: Schema.String, version: Schema.Natural, type: Schema.String, detail: Schema.String },
   /** The journal was closed. */
@@ -47,8 +53,10 @@ const describe = (reason: JournalReason): string => {
     case "FormatUnknown":
       return `${reason.path} has journal format ${reason.found}; this build reads ${reason.supported}`
     case "EventUnknown":
-      return `event ${reason.version} of stream ${reason.stream} is a ${reason.type} of version ${reason.schemaVersion}; ` +
+      return (
+        `event ${reason.version} of stream ${reason.stream} is a ${reason.type} of version ${reason.schemaVersion}; ` +
         `this build reads up to ${reason.supported}: use the build that wrote it`
+      )
     case "EventMalformed":
       return `event ${reason.version} of stream ${reason.stream} is no ${reason.type}: ${reason.detail}`
     case "Closed":

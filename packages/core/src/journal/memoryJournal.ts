@@ -22,7 +22,9 @@ export const makeMemoryJournal = (): JournalShape => {
       const own = byStream.get(stream) ?? []
       const expected = options?.expectedVersion
       if (expected !== undefined && expected !== own.length) {
-        return Effect.fail(new JournalError({ reason: { _tag: "VersionConflict", stream, expected, found: own.length } }))
+        return Effect.fail(
+          new JournalError({ reason: { _tag: "VersionConflict", stream, expected, found: own.length } })
+        )
       }
       if (records.length > 0) byStream.set(stream, own)
       for (const record of records) {

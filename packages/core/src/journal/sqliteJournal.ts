@@ -121,8 +121,10 @@ const initialise = (database: DatabaseSync, path: string): JournalReason | null 
 }
 
 /** Opens a journal file; closed with the scope. */
-export const makeSqliteJournal = (options: SqliteJournalOptions): Effect.Effect<JournalShape, JournalError, Scope.Scope> =>
-  Effect.gen(function*() {
+export const makeSqliteJournal = (
+  options: SqliteJournalOptions
+): Effect.Effect<JournalShape, JournalError, Scope.Scope> =>
+  Effect.gen(function* () {
     const { path } = options
     const busyTimeout = Duration.toMillis(Duration.fromInputUnsafe(options.busyTimeout ?? "5 seconds"))
     const poll = Duration.fromInputUnsafe(options.pollInterval ?? "50 millis")
@@ -130,7 +132,7 @@ export const makeSqliteJournal = (options: SqliteJournalOptions): Effect.Effect<
 
     /** Runs synchronous database work; waits, without blocking the process, while another one holds the lock. */
     const attempt = <A>(work: () => A): Effect.Effect<A, JournalError> =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const begun = yield* Clock.currentTimeMillis
         const once = Effect.try({ try: work, catch: (cause) => cause })
         return yield* once.pipe(
@@ -178,10 +180,16 @@ export const makeSqliteJournal = (options: SqliteJournalOptions): Effect.Effect<
         "SELECT position, name, entries.version, type, schema_version, checksum, json FROM entries JOIN streams ON streams.id = stream " +
           "WHERE position > ? ORDER BY position LIMIT ?"
       ),
-      streams: database.prepare("SELECT name FROM streams WHERE version > 0 AND substr(name, 1, length(?1)) = ?1 ORDER BY id")
+      streams: database.prepare(
+        "SELECT name FROM streams WHERE version > 0 AND substr(name, 1, length(?1)) = ?1 ORDER BY id"
+      )
     }))
 
-    const appendNow = (stream: string, records: ReadonlyArray<JournalRecord>, expected: number | undefined): Appended => {
+    const appendNow = (
+      stream: string,
+      records: ReadonlyArray<JournalRecord>,
+      expected: number | undefined
+    ): Appended => {
       database.exec("BEGIN IMMEDIATE")
       try {
         const known = statements.findStream.get(stream) as { id: number; version: number } | undefined
@@ -196,7 +204,15 @@ export const makeSqliteJournal = (options: SqliteJournalOptions): Effect.Effect<
           for (const { json, schemaVersion, type } of records) {
             version += 1
             position += 1
-            statements.insert.run(position, id, version, type, schemaVersion, checksumOf(version, type, schemaVersion, json), json)
+            statements.insert.run(
+              position,
+              id,
+              version,
+              type,
+              schemaVersion,
+              checksumOf(version, type, schemaVersion, json),
+              json
+            )
           }
           statements.setVersion.run(version, id)
         }
@@ -223,12 +239,18 @@ export const makeSqliteJournal = (options: SqliteJournalOptions): Effect.Effect<
         json: row.json
       }
     }
-    const rows = (found: ReadonlyArray<unknown>): ReadonlyArray<JournalEntry> => (found as ReadonlyArray<Row>).map(entryOf)
+    const rows = (found: ReadonlyArray<unknown>): ReadonlyArray<JournalEntry> =>
+      (found as ReadonlyArray<Row>).map(entryOf)
     const limitOf = (limit: number | undefined): number => limit ?? -1
 
     const page = (stream: string | undefined) => (after: number) =>
       attempt(() =>
-        rows(stream === undefined ? statements.readAll.all(after, pageSize) : statements.followStream.all(stream, after, pageSize)))
+        rows(
+          stream === undefined
+            ? statements.readAll.all(after, pageSize)
+            : statements.followStream.all(stream, after, pageSize)
+        )
+      )
 
     const shape: JournalShape = {
       append: (stream, records, appendOptions) =>
@@ -237,7 +259,9 @@ export const makeSqliteJournal = (options: SqliteJournalOptions): Effect.Effect<
           () => Effect.sync(() => records.length > 0 && signal.raise())
         ),
       read: (stream, readOptions) =>
-        attempt(() => rows(statements.readStream.all(stream, readOptions?.afterVersion ?? 0, limitOf(readOptions?.limit)))),
+        attempt(() =>
+          rows(statements.readStream.all(stream, readOptions?.afterVersion ?? 0, limitOf(readOptions?.limit)))
+        ),
       readAll: (readOptions) =>
         attempt(() => rows(statements.readAll.all(readOptions?.afterPosition ?? 0, limitOf(readOptions?.limit)))),
       subscribe: (subscribeOptions) =>
@@ -247,8 +271,7 @@ export const makeSqliteJournal = (options: SqliteJournalOptions): Effect.Effect<
           signal,
           waitAtMost: (wait) => Effect.asVoid(Effect.timeoutOption(wait, poll))
         }),
-      streams: (prefix = "") =>
-        attempt(() => statements.streams.all(prefix).map((row) => String(row["name"])))
+      streams: (prefix = "") => attempt(() => statements.streams.all(prefix).map((row) => String(row["name"])))
     }
     return shape
   })

@@ -27,7 +27,12 @@ export type RunCommand =
   | ({ readonly _tag: "RecordPublish" } & Fields<"SnapshotPublished">)
   /** The captured machine itself is the snapshot: only where no target was given. */
   | { readonly _tag: "KeepInMemory" }
-  | { readonly _tag: "RecordValidation"; readonly verdict: "passed" | "failed"; readonly detail: string; readonly workingSetPages: number }
+  | {
+      readonly _tag: "RecordValidation"
+      readonly verdict: "passed" | "failed"
+      readonly detail: string
+      readonly workingSetPages: number
+    }
   | { readonly _tag: "Abandon"; readonly why: string }
   | { readonly _tag: "Fail"; readonly stage: string; readonly error: RecordedError }
   | { readonly _tag: "StartStage"; readonly stage: string; readonly attempt: number }

@@ -42,11 +42,31 @@ export type RunState =
   | { readonly phase: "watching"; readonly run: Body<"RunStarted"> }
   | { readonly phase: "quiescing"; readonly run: Body<"RunStarted">; readonly firing: Firing }
   | { readonly phase: "capturing"; readonly run: Body<"RunStarted">; readonly firing: Firing }
-  | { readonly phase: "publishing"; readonly run: Body<"RunStarted">; readonly firing: Firing; readonly capture: Body<"CaptureCompleted"> }
-  | { readonly phase: "validating"; readonly run: Body<"RunStarted">; readonly firing: Firing; readonly published: Body<"SnapshotPublished"> }
-  | { readonly phase: "ready"; readonly run: Body<"RunStarted">; readonly firing: Firing; readonly directory: string | null }
+  | {
+      readonly phase: "publishing"
+      readonly run: Body<"RunStarted">
+      readonly firing: Firing
+      readonly capture: Body<"CaptureCompleted">
+    }
+  | {
+      readonly phase: "validating"
+      readonly run: Body<"RunStarted">
+      readonly firing: Firing
+      readonly published: Body<"SnapshotPublished">
+    }
+  | {
+      readonly phase: "ready"
+      readonly run: Body<"RunStarted">
+      readonly firing: Firing
+      readonly directory: string | null
+    }
   | { readonly phase: "abandoned"; readonly run: Body<"RunStarted">; readonly why: string }
-  | { readonly phase: "failed"; readonly run: Body<"RunStarted">; readonly stage: string; readonly error: RecordedError }
+  | {
+      readonly phase: "failed"
+      readonly run: Body<"RunStarted">
+      readonly stage: string
+      readonly error: RecordedError
+    }
 
 /** The state of a run about which nothing is known. */
 export const initialState: RunState = { phase: "not-started" }
@@ -64,7 +84,8 @@ const without = <T extends { readonly _tag: string }>(event: T): Omit<T, "_tag">
  * The state after an event. Pure and total: an event that no decision puts there leaves the state as it is.
  */
 export const evolve = (state: RunState, event: RunEvent): RunState => {
-  if (event._tag === "RunStarted") return state.phase === "not-started" ? { phase: "booting", run: without(event) } : state
+  if (event._tag === "RunStarted")
+    return state.phase === "not-started" ? { phase: "booting", run: without(event) } : state
   if (state.phase === "not-started" || isEnded(state)) return state
   const run = state.run
   switch (event._tag) {

@@ -59,7 +59,10 @@ export class RunRefused extends Schema.TaggedError<RunRefused>()("RunRefused", {
 
 type Decision = Result.Result<ReadonlyArray<RunEvent>, RunRefused>
 
-const recovered = (state: Exclude<RunState, { readonly phase: "not-started" }>, findings: RecoveryFindings): ReadonlyArray<RunEvent> => {
+const recovered = (
+  state: Exclude<RunState, { readonly phase: "not-started" }>,
+  findings: RecoveryFindings
+): ReadonlyArray<RunEvent> => {
   const cutOff = (detail: string): RunEvent => ({
     _tag: "RunFailed",
     stage: state.phase,
@@ -69,14 +72,19 @@ const recovered = (state: Exclude<RunState, { readonly phase: "not-started" }>, 
   if (published === null || (state.phase !== "publishing" && state.phase !== "validating")) {
     return [cutOff("nothing was published")]
   }
-  const publishing: ReadonlyArray<RunEvent> = state.phase === "publishing" ? [{ _tag: "SnapshotPublished", ...published }] : []
+  const publishing: ReadonlyArray<RunEvent> =
+    state.phase === "publishing" ? [{ _tag: "SnapshotPublished", ...published }] : []
   const ready: RunEvent = { _tag: "RunReady", directory: published.directory }
   if (!state.run.isValidated) return [...publishing, ready]
   switch (validation) {
     case "passed":
       return [...publishing, { _tag: "ValidationPassed", detail: "found on the disk", workingSetPages: 0 }, ready]
     case "failed":
-      return [...publishing, { _tag: "ValidationFailed", detail: "found on the disk" }, cutOff("its validation had failed")]
+      return [
+        ...publishing,
+        { _tag: "ValidationFailed", detail: "found on the disk" },
+        cutOff("its validation had failed")
+      ]
     case "absent":
       return [...publishing, cutOff("the snapshot was published and never validated: nobody can open it as ready")]
   }
@@ -96,7 +104,8 @@ const recovered = (state: Exclude<RunState, { readonly phase: "not-started" }>, 
  * ```
  */
 export const decide = (state: RunState, command: RunCommand): Decision => {
-  const refuse = (why: string): Decision => Result.fail(new RunRefused({ command: command._tag, phase: state.phase, why }))
+  const refuse = (why: string): Decision =>
+    Result.fail(new RunRefused({ command: command._tag, phase: state.phase, why }))
   if (!acceptedIn[command._tag].includes(state.phase)) {
     return refuse(isEnded(state) ? "it has ended" : `accepted only while ${acceptedIn[command._tag].join(", ")}`)
   }
@@ -134,21 +143,25 @@ export const decide = (state: RunState, command: RunCommand): Decision => {
       if (state.run.target === null) return refuse("the run has no target; keep the snapshot in memory")
       const { _tag, ...body } = command
       const published: RunEvent = { _tag: "SnapshotPublished", ...body }
-      return state.run.isValidated ? accept(published) : accept(published, { _tag: "RunReady", directory: command.directory })
+      return state.run.isValidated
+        ? accept(published)
+        : accept(published, { _tag: "RunReady", directory: command.directory })
     }
     case "KeepInMemory":
-      return state.run.target === null ? accept({ _tag: "RunReady", directory: null }) : refuse(`the run publishes to ${state.run.target}`)
+      return state.run.target === null
+        ? accept({ _tag: "RunReady", directory: null })
+        : refuse(`the run publishes to ${state.run.target}`)
     case "RecordValidation":
       if (state.phase !== "validating") return refuse("nothing was published")
       return command.verdict === "passed"
         ? accept(
-          { _tag: "ValidationPassed", detail: command.detail, workingSetPages: command.workingSetPages },
-          { _tag: "RunReady", directory: state.published.directory }
-        )
+            { _tag: "ValidationPassed", detail: command.detail, workingSetPages: command.workingSetPages },
+            { _tag: "RunReady", directory: state.published.directory }
+          )
         : accept(
-          { _tag: "ValidationFailed", detail: command.detail },
-          { _tag: "RunFailed", stage: "validate", error: { tag: "ValidationFailed", message: command.detail } }
-        )
+            { _tag: "ValidationFailed", detail: command.detail },
+            { _tag: "RunFailed", stage: "validate", error: { tag: "ValidationFailed", message: command.detail } }
+          )
     case "Abandon":
       return accept({ _tag: "RunAbandoned", why: command.why })
     case "Fail":

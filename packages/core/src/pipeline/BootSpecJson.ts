@@ -1,0 +1,16 @@
+/**
+ * What was booted, as journals and manifests say it.
+ *
+ * @module
+ */
+import type { Schema } from "effect"
+import { sha256 } from "../snapshot/Manifest.ts"
+import type { BootSpec } from "../Vmm.ts"
+
+/** The JSON of a boot specification: bulk bytes are named by their digest. */
+export const bootSpecJson = (spec: BootSpec): Schema.Json => {
+  const { initramfs, ...rest } = spec
+  const bytes =
+    initramfs === undefined ? {} : { initramfsBytes: initramfs.byteLength, initramfsSha256: sha256(initramfs) }
+  return { ...rest, ...bytes }
+}

@@ -1,0 +1,274 @@
+/**
+ * Runs: a boot, a policy, and the stages between them and a snapshot that is ready.
+ *
+ * @module
+ */
+import { randomUUID } from "node:crypto"
+import { Cause, Context, Effect, Exit, Metric, pipe, Scope, Stream } from "effect"
+import type { Firing } from "../Firing.ts"
+import type { GateOptions } from "../gate/Gate.ts"
+import type { CaptureError, ExecError, ForkError, MachineError } from "../MachineErrors.ts"
+import { GuestTimeline } from "../GuestTimeline.ts"
+import { isCancelled, makeRunContext, RunContext, type RunCommandError } from "../run/RunContext.ts"
+import { isEnded } from "../run/RunState.ts"
+import type { SnapshotPublishError } from "../snapshot/SnapshotErrors.ts"
+import type { Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
+import type { Trigger, TriggerError } from "../Trigger.ts"
+import { type BootSpec, type ExecSpec, Vmm } from "../Vmm.ts"
+import { lockstepTimeline } from "../watch/lockstepTimeline.ts"
+import { sharedTimeline } from "../watch/sharedTimeline.ts"
+import { bootSpecJson } from "./BootSpecJson.ts"
+import type { FreezeFailed, StageTimedOut, ValidationFailed, WarmUpFailed } from "./PipelineErrors.ts"
+import * as Stage from "./Stage.ts"
+import { recordError } from "./Stage.ts"
+import { runsEnded } from "./stageMetrics.ts"
+import { awaitPolicy, type Fired, firedAs } from "./stages/awaitPolicy.ts"
+import { adopt, boot, type Booted } from "./stages/boot.ts"
+import { capture, publish, type Published } from "./stages/capture.ts"
+import { quiesce, type QuiesceOptions } from "./stages/quiesce.ts"
+import { type Probe, validate } from "./stages/validate.ts"
+import { warmUp } from "./stages/warmUp.ts"
+
+/** Makes ids of runs: random unless a test says otherwise. */
+export const RunIds = Context.Reference<() => string>("@stillpoint/core/pipeline/RunIds", {
+  defaultValue: () => () => randomUUID()
+})
+
+/** What a run is about, as its journal says it. */
+export interface RunSubject {
+  /** Name of the pipeline. */
+  readonly name: string
+  readonly spec: BootSpec
+  readonly policy: Trigger
+  /** Where the snapshot is published; `null` keeps it in memory. */
+  readonly target: string | null
+  /** Whether the run ends with a validation. */
+  readonly isValidated: boolean
+}
+
+/** What a run came to. */
+export interface Outcome<A> {
+  readonly runId: string
+  readonly value: A
+}
+
+/**
+ * Runs stages as one run with a journal of its own.
+ *
+ * The run ends in every case: ready with its last stage, abandoned when interrupted or decided against, else failed. Machines and
+ * staging directories belong to the scope.
+ */
+export const runStages = <In, Out, E, R>(subject: RunSubject, stage: Stage.Stage<In, Out, E, R>, input: In) =>
+  Effect.gen(function* () {
+    const runId = (yield* RunIds)()
+    const run = yield* makeRunContext(runId)
+    const started = run.tell({
+      _tag: "Start",
+      runId,
+      pipeline: subject.name,
+      policy: subject.policy.description,
+      configuration: bootSpecJson(subject.spec),
+      target: subject.target,
+      isValidated: subject.isValidated
+    })
+    const body = Effect.andThen(started, stage.run(input)).pipe(Effect.provideService(RunContext, run))
+    const ended = (exit: Exit.Exit<Out, unknown>) =>
+      Effect.gen(function* () {
+        const state = yield* run.state
+        // Every stage tells its own failure; this is for what happens between stages, and for stages that do not end their run.
+        if (state.phase !== "not-started" && !isEnded(state)) {
+          const failure = Exit.isSuccess(exit)
+            ? {
+                tag: "Unfinished",
+                message: `the last stage left the run ${state.phase}; it must publish or keep the snapshot`
+              }
+            : recordError(Cause.squash(exit.cause))
+          yield* run.tell(
+            isCancelled(exit)
+              ? { _tag: "Abandon", why: "cancelled between its stages" }
+              : { _tag: "Fail", stage: "pipeline", error: failure }
+          )
+        }
+        yield* Metric.update(Metric.withAttributes(runsEnded, { outcome: (yield* run.state).phase }), 1)
+      })
+    const value = yield* body.pipe(Effect.onExit((exit) => Effect.ignore(ended(exit))))
+    return { runId, value } satisfies Outcome<Out>
+  }).pipe(Effect.withSpan("run", { attributes: { pipeline: subject.name } }))
+
+/** A pipeline from a boot to a published snapshot, made of the standard stages. */
+export interface CaptureOptions {
+  /** Name in journals; `capture` if absent. */
+  readonly name?: string
+  readonly policy: Trigger
+  /** Directory that the snapshot is published to. */
+  readonly target: string
+  /** Replace what stands at the target. */
+  readonly replace?: boolean
+  /** Commands to execute in the guest when the policy has fired, before the capture. */
+  readonly warmUp?: ReadonlyArray<ExecSpec>
+  readonly quiesce?: QuiesceOptions
+  /** Probe that a clone of the snapshot must pass before it is ready. */
+  readonly validate?: Probe<unknown, never>
+  /** How the validation's clone is taken through its gate. */
+  readonly gate?: GateOptions
+}
+
+/** A snapshot that a pipeline took, and why it was taken then. */
+export interface Ready {
+  readonly firing: Firing
+  readonly snapshot: Snapshot
+  readonly pauseNanos: number
+  /** Bytes that the snapshot occupies on the disk. */
+  readonly storedBytes: number
+}
+
+const subjectOf = (spec: BootSpec, options: CaptureOptions): RunSubject => ({
+  name: options.name ?? "capture",
+  spec,
+  policy: options.policy,
+  target: options.target,
+  isValidated: options.validate !== undefined
+})
+
+/** Everything a standard pipeline can fail with after its machine was booted. */
+export type CaptureFailure =
+  | RunCommandError
+  | TriggerError
+  | MachineError
+  | ExecError
+  | ForkError
+  | CaptureError
+  | SnapshotPublishError
+  | FreezeFailed
+  | WarmUpFailed
+  | ValidationFailed
+  | StageTimedOut
+
+const readyOf = ({ captured, firing, snapshot }: Published): Ready => ({
+  firing,
+  snapshot,
+  pauseNanos: captured.pauseNanos,
+  storedBytes: captured.files.reduce((sum, file) => sum + file.storedBytes, 0)
+})
+
+/** From a machine that stands where its policy fired to a snapshot that is ready. */
+const fromFired = (
+  options: CaptureOptions
+): Stage.Stage<Fired, Published, CaptureFailure, Vmm | SnapshotStore | RunContext | Scope.Scope> => {
+  const published = pipe(
+    quiesce(options.quiesce),
+    Stage.andThen(capture(options.target)),
+    Stage.andThen(
+      publish({
+        replace: options.replace ?? false,
+        validation: options.validate === undefined ? "none" : "required"
+      })
+    )
+  )
+  const checked =
+    options.validate === undefined ? published : Stage.andThen(published, validate(options.validate, options.gate))
+  return options.warmUp === undefined || options.warmUp.length === 0
+    ? checked
+    : Stage.andThen(warmUp(...options.warmUp), checked)
+}
+
+/**
+ * Boots a guest, lets it run until the policy fires, and publishes a snapshot of that moment.
+ *
+ * The machine lives until the scope closes.
+ *
+ * @example
+ * ```ts
+ * import { type BootSpec, Pipeline, type Trigger } from "@stillpoint/core"
+ *
+ * export const snapshotOf = (spec: BootSpec, policy: Trigger) =>
+ *   Pipeline.run(spec, {
+ *     policy,
+ *     target: "snapshots/web",
+ *     validate: Pipeline.execProbe({ argv: ["wget", "-qO-", "http://127.0.0.1:8080"] })
+ *   })
+ * ```
+ */
+export const run = (spec: BootSpec, options: CaptureOptions) =>
+  Effect.map(
+    runStages(
+      subjectOf(spec, options),
+      pipe(boot(), Stage.andThen(awaitPolicy(options.policy)), Stage.andThen(fromFired(options))),
+      spec
+    ),
+    ({ runId, value }) => ({ runId, value: readyOf(value) })
+  )
+
+/**
+ * Watches one boot with several policies side by side, and takes a snapshot of each one's moment; each is a run of its own.
+ *
+ * What a capture needs of the guest, a frozen workload say, happens in a fork: no policy sees what another one's capture did.
+ * The guest goes on until every policy has fired or ended; a failure of one leaves the others be.
+ */
+export const sideBySide = Effect.fn("Pipeline.sideBySide")(function* (
+  spec: BootSpec,
+  captures: ReadonlyArray<CaptureOptions>
+) {
+  const machine = yield* (yield* Vmm).boot(spec)
+  const shared = sharedTimeline(machine)
+  const scope = yield* Scope.Scope
+  // Everybody joins before anybody advances.
+  const watching = yield* Effect.forEach(captures, (options) =>
+    Effect.gen(function* () {
+      const view = yield* Scope.fork(scope)
+      const timeline = yield* Scope.provide(shared.join, view)
+      return { options, view, booted: { machine, timeline, spec, goesOn: true } satisfies Booted }
+    })
+  )
+  return yield* Effect.forEach(
+    watching,
+    ({ booted, options, view }) =>
+      runStages(
+        subjectOf(spec, options),
+        pipe(adopt, Stage.andThen(awaitPolicy(options.policy)), Stage.andThen(fromFired(options))),
+        booted
+      ).pipe(
+        Effect.map(({ runId, value }) => ({ runId, value: readyOf(value) })),
+        Effect.ensuring(Scope.close(view, Exit.void)),
+        Effect.result
+      ),
+    { concurrency: "unbounded" }
+  )
+})
+
+/**
+ * Takes a snapshot at every firing of a policy that repeats, of one boot; each is a run of its own.
+ *
+ * `target` names the directory of the n-th (0, 1, 2 …). The guest goes on when the next one is pulled.
+ */
+export const repeat = (
+  spec: BootSpec,
+  options: Omit<CaptureOptions, "target"> & { readonly target: (index: number) => string }
+) =>
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const machine = yield* (yield* Vmm).boot(spec)
+      const timeline = yield* lockstepTimeline(machine)
+      const booted: Booted = { machine, timeline, spec, goesOn: true }
+      return options.policy.firings.pipe(
+        Stream.mapEffect((firing) => {
+          const one: CaptureOptions = { ...options, target: options.target(firing.index) }
+          const stages = pipe(adopt, Stage.andThen(firedAs(options.policy, firing)), Stage.andThen(fromFired(one)))
+          return Effect.scoped(
+            Effect.map(runStages(subjectOf(spec, one), stages, booted), ({ runId, value }) => ({
+              runId,
+              value: readyOf(value)
+            }))
+          )
+        }),
+        Stream.provideService(GuestTimeline, timeline)
+      )
+    })
+  )
+
+export { awaitPolicy, type Fired, firedAs } from "./stages/awaitPolicy.ts"
+export { adopt, boot, type Booted } from "./stages/boot.ts"
+export { capture, type Captured, keepInMemory, type Kept, publish, type Published } from "./stages/capture.ts"
+export { quiesce, type Quiesced, type QuiesceOptions } from "./stages/quiesce.ts"
+export { execProbe, type Probe, validate, type Validated } from "./stages/validate.ts"
+export { warmUp, warmUpWith } from "./stages/warmUp.ts"

@@ -1,0 +1,49 @@
+/**
+ * What the stages of a pipeline fail with, beside the errors of the ports they use.
+ *
+ * @module
+ */
+import { Schema } from "effect"
+
+/** A stage took longer on the host than it may. */
+export class StageTimedOut extends Schema.TaggedError<StageTimedOut>()("StageTimedOut", {
+  stage: Schema.String,
+  limitMillis: Schema.Number
+}) {
+  override get message(): string {
+    return `stage ${this.stage} did not end within ${this.limitMillis} ms; give it more with Stage.timeout, or look at what it waits for`
+  }
+}
+
+/** A warm-up command in the guest failed. */
+export class WarmUpFailed extends Schema.TaggedError<WarmUpFailed>()("WarmUpFailed", {
+  argv: Schema.Array(Schema.String),
+  code: Schema.NullOr(Schema.Int),
+  signal: Schema.NullOr(Schema.Int),
+  stderr: Schema.String
+}) {
+  override get message(): string {
+    const how = this.code === null ? `signal ${this.signal}` : `code ${this.code}`
+    return `warm-up ${this.argv.join(" ")} ended with ${how}, expected code 0: ${this.stderr.trim()}`
+  }
+}
+
+/** The agent did not freeze the workload, so a clone could run it before its new identity. */
+export class FreezeFailed extends Schema.TaggedError<FreezeFailed>()("FreezeFailed", {
+  why: Schema.Literals(["no-answer", "refused", "guest-ended"]),
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `the workload was not frozen for the capture (${this.why}): ${this.detail}`
+  }
+}
+
+/** The fresh snapshot did not pass its validation; it stays where it was published, and cannot be opened as ready. */
+export class ValidationFailed extends Schema.TaggedError<ValidationFailed>()("ValidationFailed", {
+  directory: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `${this.directory} failed its validation: ${this.detail}`
+  }
+}

@@ -1,0 +1,193 @@
+/**
+ * One step of a run: a named Effect from an input to an output, recorded in the run's journal.
+ *
+ * @module
+ */
+import { Cause, Clock, Duration, Effect, Exit, Metric, type Schedule } from "effect"
+import { dual } from "effect/Function"
+import { type Pipeable, pipeArguments } from "effect/Pipeable"
+import { isCancelled, RunContext, type RunCommandError } from "../run/RunContext.ts"
+import { isEnded } from "../run/RunState.ts"
+import type { RecordedError } from "../run/RunEvent.ts"
+import { TriggerError } from "../Trigger.ts"
+import { StageTimedOut } from "./PipelineErrors.ts"
+import { type Progress, ProgressListener } from "./Progress.ts"
+import { stageDuration, stageFailures } from "./stageMetrics.ts"
+
+/** A step, or several in a row, from `In` to `Out`. */
+export interface Stage<in In, out Out, out E, out R> extends Pipeable {
+  /** Names of the steps, in order. */
+  readonly names: ReadonlyArray<string>
+  /** Runs it as part of the run in the context. */
+  readonly run: (input: In) => Effect.Effect<Out, E | RunCommandError, R | RunContext>
+}
+
+/** How one step is tried. */
+export interface StageOptions<E> {
+  /** Tries again after a failure, as often and as late as the schedule says. */
+  readonly retry?: Schedule.Schedule<unknown, E>
+  /** Host time that one try may take. */
+  readonly timeout?: Duration.Input
+}
+
+const stageOf = <In, Out, E, R>(
+  names: ReadonlyArray<string>,
+  run: Stage<In, Out, E, R>["run"]
+): Stage<In, Out, E, R> => ({
+  names,
+  run,
+  pipe(...functions: ReadonlyArray<unknown>) {
+    return pipeArguments(this, functions as unknown as IArguments)
+  }
+})
+
+/** How an error is kept in a journal. */
+export const recordError = (error: unknown): RecordedError => {
+  const tag = typeof error === "object" && error !== null && "_tag" in error ? String(error._tag) : "Defect"
+  return { tag, message: error instanceof Error ? error.message : String(error) }
+}
+
+/** Whether an error is a policy's decision not to capture, rather than something gone wrong. */
+const isDecisionAgainst = (error: unknown): boolean =>
+  error instanceof TriggerError && (error.reason._tag === "NothingArmed" || error.reason._tag === "Abandoned")
+
+const elapsedSince = (begun: bigint): Effect.Effect<number> =>
+  Effect.map(Clock.monotonicTimeNanos, (now) => Number(now - begun))
+
+/**
+ * A stage from a function.
+ *
+ * Each try is recorded and reported; the last failure ends the run as failed, an interruption as abandoned. A retried stage
+ * must be able to begin anew: what it acquires belongs into a scope of its own.
+ *
+ * @example
+ * ```ts
+ * import { Stage } from "@stillpoint/core"
+ * import { Effect, Schedule } from "effect"
+ *
+ * export const fetchDataset = Stage.make("fetch dataset", (url: string) => Effect.succeed(url.length), {
+ *   retry: Schedule.recurs(3),
+ *   timeout: "10 seconds"
+ * })
+ * console.log(fetchDataset.names) // [ 'fetch dataset' ]
+ * ```
+ */
+export const make = <In, Out, E, R>(
+  name: string,
+  body: (input: In) => Effect.Effect<Out, E, R>,
+  options: StageOptions<E | StageTimedOut> = {}
+): Stage<In, Out, E | StageTimedOut, R> =>
+  stageOf([name], (input) =>
+    Effect.gen(function* () {
+      const run = yield* RunContext
+      const listener = yield* ProgressListener
+      const begun = yield* Clock.monotonicTimeNanos
+      let attempt = 1
+      const report = (status: Progress["status"], detail = "") =>
+        Effect.flatMap(elapsedSince(begun), (hostNanos) =>
+          listener({ runId: run.runId, stage: name, status, attempt, hostNanos, detail })
+        )
+
+      const once = Effect.suspend(() =>
+        Effect.withSpan(body(input), `stage ${name}`, { attributes: { stage: name, attempt } })
+      )
+      const limit = options.timeout === undefined ? null : Duration.fromInputUnsafe(options.timeout)
+      const limited =
+        limit === null
+          ? once
+          : Effect.timeoutOrElse(once, {
+              duration: limit,
+              orElse: () => new StageTimedOut({ stage: name, limitMillis: Duration.toMillis(limit) })
+            })
+      const again = (error: E | StageTimedOut) =>
+        Effect.gen(function* () {
+          attempt += 1
+          const recorded = recordError(error)
+          yield* Effect.ignore(run.tell({ _tag: "RetryStage", stage: name, attempt, error: recorded }))
+          yield* report("retrying", recorded.message)
+        })
+      // Told between the tries: the schedule decides first, so that a last failure is not called a retry.
+      let pending: { readonly error: E | StageTimedOut } | null = null
+      const announced = Effect.suspend(() => (pending === null ? Effect.void : again(pending.error))).pipe(
+        Effect.andThen(limited),
+        Effect.tapError((error) =>
+          Effect.sync(() => {
+            pending = { error }
+          })
+        )
+      )
+      const tried = options.retry === undefined ? limited : Effect.retry(announced, options.retry)
+
+      const ended = (exit: Exit.Exit<Out, E | StageTimedOut>) =>
+        Effect.gen(function* () {
+          const state = yield* run.state
+          if (Exit.isSuccess(exit)) {
+            const hostNanos = yield* elapsedSince(begun)
+            if (!isEnded(state)) yield* run.tell({ _tag: "FinishStage", stage: name, hostNanos })
+            yield* Metric.update(Metric.withAttributes(stageDuration, { stage: name }), hostNanos / 1e6)
+            return yield* report("finished")
+          }
+          const cancelled = isCancelled(exit)
+          const failure = Cause.squash(exit.cause)
+          const error = recordError(failure)
+          yield* Metric.update(Metric.withAttributes(stageFailures, { stage: name, error: error.tag }), 1)
+          if (!isEnded(state)) {
+            yield* run.tell(
+              cancelled
+                ? { _tag: "Abandon", why: `cancelled during ${name}` }
+                : isDecisionAgainst(failure)
+                  ? { _tag: "Abandon", why: error.message }
+                  : { _tag: "Fail", stage: name, error }
+            )
+          }
+          yield* report(cancelled ? "cancelled" : "failed", cancelled ? "" : error.message)
+        })
+
+      yield* run.tell({ _tag: "StartStage", stage: name, attempt })
+      yield* report("started")
+      return yield* Effect.uninterruptibleMask((restore) =>
+        Effect.gen(function* () {
+          const exit = yield* Effect.exit(restore(tried))
+          yield* Exit.isSuccess(exit) ? ended(exit) : Effect.ignore(ended(exit))
+          return yield* exit
+        })
+      )
+    })
+  )
+
+/**
+ * One stage after another: the output of the first is the input of the second.
+ *
+ * @example
+ * ```ts
+ * import { Stage } from "@stillpoint/core"
+ * import { Effect } from "effect"
+ *
+ * const parse = Stage.make("parse", (text: string) => Effect.succeed(Number(text)))
+ * const double = Stage.make("double", (n: number) => Effect.succeed(n * 2))
+ * console.log(Stage.andThen(parse, double).names) // [ 'parse', 'double' ]
+ * ```
+ */
+export const andThen: {
+  <Mid, Out, E2, R2>(
+    second: Stage<Mid, Out, E2, R2>
+  ): <In, E, R>(first: Stage<In, Mid, E, R>) => Stage<In, Out, E | E2, R | R2>
+  <In, Mid, E, R, Out, E2, R2>(
+    first: Stage<In, Mid, E, R>,
+    second: Stage<Mid, Out, E2, R2>
+  ): Stage<In, Out, E | E2, R | R2>
+} = dual(
+  2,
+  <In, Mid, E, R, Out, E2, R2>(
+    first: Stage<In, Mid, E, R>,
+    second: Stage<Mid, Out, E2, R2>
+  ): Stage<In, Out, E | E2, R | R2> =>
+    stageOf([...first.names, ...second.names], (input: In) => Effect.flatMap(first.run(input), second.run))
+)
+
+/** A stage that hands its input on, having done something beside it. */
+export const tap = <In, E, R>(
+  name: string,
+  body: (input: In) => Effect.Effect<unknown, E, R>,
+  options: StageOptions<E | StageTimedOut> = {}
+): Stage<In, In, E | StageTimedOut, R> => make(name, (input: In) => Effect.as(body(input), input), options)

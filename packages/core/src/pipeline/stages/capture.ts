@@ -1,0 +1,112 @@
+/**
+ * The stages that write a snapshot: into a staging directory, and from there to its target.
+ *
+ * @module
+ */
+import { Effect, Metric, Schema } from "effect"
+import { FiringJson } from "../../Firing.ts"
+import { GuestEvent, GuestEventJson } from "../../GuestEvent.ts"
+import { RunContext } from "../../run/RunContext.ts"
+import { type PublishOptions, type Snapshot, SnapshotStore, type Staging } from "../../snapshot/SnapshotStore.ts"
+import type { CapturedFiles, Machine } from "../../Vmm.ts"
+import { bootSpecJson } from "../BootSpecJson.ts"
+import * as Stage from "../Stage.ts"
+import { capturePause } from "../stageMetrics.ts"
+import type { Quiesced } from "./quiesce.ts"
+
+/** Files that were written and are nowhere to be seen yet. */
+export interface Captured extends Quiesced {
+  readonly staging: Staging
+  readonly captured: CapturedFiles
+  readonly recording: Uint8Array
+}
+
+/** A snapshot at its target. */
+export interface Published extends Captured {
+  readonly snapshot: Snapshot
+}
+
+/** A captured machine that stays in memory. */
+export interface Kept extends Quiesced {
+  /** Stands at the capture; fork it for every clone. */
+  readonly snapshot: Machine
+}
+
+const encodeEvents = Schema.encodeEffect(Schema.Array(GuestEventJson))
+
+/** The events up to a capture as NDJSON. */
+const timelineBytes = Effect.fnUntraced(function* (quiesced: Quiesced) {
+  const own = yield* quiesced.subject.eventsSoFar()
+  const events: ReadonlyArray<GuestEvent> = [...quiesced.earlier, ...own]
+  const lines = yield* Effect.orDie(encodeEvents(events))
+  return new TextEncoder().encode(lines.map((line) => `${JSON.stringify(line)}\n`).join(""))
+})
+
+/** Writes the machine into a staging directory beside `target`. The guest stands only while its state is taken. */
+export const capture = (target: string) =>
+  Stage.make("capture", (quiesced: Quiesced) =>
+    Effect.gen(function* () {
+      const run = yield* RunContext
+      const staging = yield* (yield* SnapshotStore).stage(target)
+      const recording = yield* timelineBytes(quiesced)
+      const captured = yield* quiesced.subject.capture(staging.directory)
+      yield* Metric.update(capturePause, captured.pauseNanos / 1e6)
+      yield* run.tell({
+        _tag: "RecordCapture",
+        atNanos: captured.atNanos,
+        seq: captured.seq,
+        pauseNanos: captured.pauseNanos,
+        storedBytes: captured.files.reduce((sum, file) => sum + file.storedBytes, 0)
+      })
+      return { ...quiesced, staging, captured, recording } satisfies Captured
+    })
+  )
+
+/** Publishes what was captured: whole, flushed, with its provenance. */
+export const publish = (options: PublishOptions & { readonly validation?: "none" | "required" } = {}) =>
+  Stage.make("publish", (stage: Captured) =>
+    Effect.gen(function* () {
+      const run = yield* RunContext
+      const { captured, firing, hasAgent, isWorkloadFrozen, policy, recording, spec, staging } = stage
+      const provenance = yield* Effect.orDie(Schema.encodeEffect(FiringJson)(firing))
+      const snapshot = yield* (yield* SnapshotStore).publish(
+        staging,
+        {
+          captured,
+          timeline: recording,
+          draft: {
+            engine: captured.engine,
+            runId: run.runId,
+            memoryMib: captured.memoryMib,
+            configuration: bootSpecJson(spec),
+            policy: policy.description,
+            provenance,
+            capture: {
+              atNanos: captured.atNanos,
+              seq: captured.seq,
+              pauseNanos: captured.pauseNanos,
+              isWorkloadFrozen,
+              hasAgent
+            },
+            validation: options.validation ?? "none",
+            parent: null
+          }
+        },
+        options
+      )
+      yield* run.tell({ _tag: "RecordPublish", directory: snapshot.directory, digest: snapshot.manifest.digest })
+      return { ...stage, snapshot } satisfies Published
+    })
+  )
+
+/** Keeps a fork of the machine as the snapshot, for runs without a target. */
+export const keepInMemory = Stage.make("capture", (quiesced: Quiesced) =>
+  Effect.gen(function* () {
+    const run = yield* RunContext
+    const snapshot = yield* quiesced.subject.fork
+    const seq = (yield* quiesced.subject.eventsSoFar()).at(-1)?.seq ?? -1
+    yield* run.tell({ _tag: "RecordCapture", atNanos: yield* snapshot.nowNanos, seq, pauseNanos: 0, storedBytes: 0 })
+    yield* run.tell({ _tag: "KeepInMemory" })
+    return { ...quiesced, snapshot } satisfies Kept
+  })
+)

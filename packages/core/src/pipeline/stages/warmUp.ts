@@ -1,0 +1,26 @@
+/**
+ * Stages that put a guest to work before its capture.
+ *
+ * @module
+ */
+import { Effect } from "effect"
+import type { ExecSpec, Machine } from "../../Vmm.ts"
+import { WarmUpFailed } from "../PipelineErrors.ts"
+import * as Stage from "../Stage.ts"
+import type { Fired } from "./awaitPolicy.ts"
+
+/** Executes commands in the guest, one after the other, each of which must end with code 0. */
+export const warmUp = (...commands: ReadonlyArray<ExecSpec>) => warmUpWith((machine) => execAll(machine, commands))
+
+const execAll = Effect.fnUntraced(function* (machine: Machine, commands: ReadonlyArray<ExecSpec>) {
+  for (const command of commands) {
+    const { code, signal, stderr } = yield* machine.exec(command)
+    if (code !== 0) {
+      return yield* new WarmUpFailed({ argv: command.argv, code, signal, stderr: new TextDecoder().decode(stderr) })
+    }
+  }
+})
+
+/** Warms up with an Effect of one's own. */
+export const warmUpWith = <E, R>(work: (machine: Machine) => Effect.Effect<unknown, E, R>) =>
+  Stage.tap("warm up", ({ machine, timeline }: Fired) => timeline.exclusively(work(machine)))

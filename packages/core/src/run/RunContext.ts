@@ -1,0 +1,62 @@
+/**
+ * The run that a stage belongs to: its id, its state, and how it is told what happened.
+ *
+ * @module
+ */
+import { Clock, Context, Effect, Exit, Result, Semaphore } from "effect"
+import { Journal } from "../journal/Journal.ts"
+import type { JournalError } from "../journal/JournalErrors.ts"
+import { decide, type RunRefused } from "./decide.ts"
+import type { RunCommand } from "./RunCommand.ts"
+import { evolve, initialState, type RunState } from "./RunState.ts"
+import { runRecordOf, runStreamName } from "./runStream.ts"
+
+/** What a command can fail with: the journal, or the run's refusal. */
+export type RunCommandError = JournalError | RunRefused
+
+/** Operations of a {@link RunContext}. */
+export interface RunContextShape {
+  readonly runId: string
+  /** The state after everything that was appended. */
+  readonly state: Effect.Effect<RunState>
+  /** Decides a command, appends its events, and gives the state after them. When it returns, they are durable. */
+  readonly tell: (command: RunCommand) => Effect.Effect<RunState, RunCommandError>
+}
+
+/** The run in progress; every stage has it. */
+export class RunContext extends Context.Service<RunContext, RunContextShape>()("@stillpoint/core/run/RunContext") {}
+
+/** A context for a run with nothing in its journal yet. */
+export const makeRunContext = (runId: string): Effect.Effect<RunContextShape, never, Journal> =>
+  Effect.gen(function* () {
+    const journal = yield* Journal
+    const writing = yield* Semaphore.make(1)
+    let state: RunState = initialState
+    let version = 0
+    return {
+      runId,
+      state: Effect.sync(() => state),
+      tell: (command) =>
+        Effect.gen(function* () {
+          const decision = decide(state, command)
+          if (Result.isFailure(decision)) return yield* decision.failure
+          const at = yield* Clock.currentTimeMillis
+          const appended = yield* journal.append(
+            runStreamName(runId),
+            decision.success.map((event) => runRecordOf(event, at)),
+            { expectedVersion: version }
+          )
+          version = appended.version
+          for (const event of decision.success) state = evolve(state, event)
+          return state
+        }).pipe(
+          // An append is all or nothing; what was appended must be known here.
+          Effect.uninterruptible,
+          (write) => Semaphore.withPermit(writing, write)
+        )
+    }
+  })
+
+/** Whether an exit was nothing but an interruption. */
+export const isCancelled = <A, E>(exit: Exit.Exit<A, E>): boolean =>
+  Exit.hasInterrupts(exit) && !Exit.hasFails(exit) && !Exit.hasDies(exit)

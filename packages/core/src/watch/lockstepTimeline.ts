@@ -1,0 +1,90 @@
+/**
+ * A machine as the timeline of one policy: the guest executes only while the policy waits.
+ *
+ * @module
+ */
+import { Effect, Semaphore } from "effect"
+import type { GuestEvent } from "../GuestEvent.ts"
+import type { AdvanceUntil, GuestTimeline, TimelineAdvance } from "../GuestTimeline.ts"
+import type { Machine, RunUntil } from "../Vmm.ts"
+
+/** The limits of an advance as the machine takes them. */
+export const runUntilOf = (until: AdvanceUntil): RunUntil => ({
+  kinds: until.kinds,
+  ...(until.atNanos === null ? {} : { atNanos: until.atNanos }),
+  ...(until.pace === undefined ? {} : { pace: until.pace })
+})
+
+/**
+ * Lets a machine be advanced by one policy, from its first event on.
+ *
+ * A probe that needs the guest (`exclusively`) pauses an advance in progress, which then goes on as if nothing had been.
+ */
+export const lockstepTimeline = (machine: Machine): Effect.Effect<GuestTimeline["Service"]> =>
+  Effect.gen(function*() {
+    const guest = yield* Semaphore.make(1)
+    let nextSeq = 0
+    let originNanos = 0
+    let probesWaiting = 0
+    let isAdvancing = false
+
+    const take = (nowNanos: number): Effect.Effect<ReadonlyArray<GuestEvent>> =>
+      Effect.map(Effect.suspend(() => machine.eventsSoFar(nextSeq)), (events) => {
+        nextSeq = (events.at(-1)?.seq ?? nextSeq - 1) + 1
+        originNanos = nowNanos
+        return events
+      })
+
+    const run = (until: RunUntil) =>
+      Effect.suspend(() => {
+        isAdvancing = true
+        return machine.run(until)
+      }).pipe(Effect.ensuring(Effect.sync(() => {
+        isAdvancing = false
+      })))
+
+    const advance = (until: AdvanceUntil) =>
+      Effect.gen(function*() {
+        // What happened before this policy looked: told first, the guest stands meanwhile.
+        const now = yield* machine.nowNanos
+        const earlier = yield* take(now)
+        const isDue = until.atNanos !== null && until.atNanos <= now
+        if (earlier.length > 0 || isDue) {
+          return { events: earlier, nowNanos: now, stop: isDue ? "time" : "event" } satisfies TimelineAdvance
+        }
+        while (true) {
+          const stop = yield* Semaphore.withPermit(guest, run(runUntilOf(until)))
+          if (stop.reason === "paused" && probesWaiting > 0) {
+            yield* Effect.yieldNow
+            continue
+          }
+          return { events: yield* take(stop.atNanos), nowNanos: stop.atNanos, stop: stop.reason } satisfies TimelineAdvance
+        }
+      })
+
+    return {
+      mode: "lockstep",
+      origin: Effect.sync(() => originNanos),
+      nowNanos: machine.nowNanos,
+      advance,
+      drain: Effect.gen(function*() {
+        const nowNanos = yield* machine.nowNanos
+        return { events: yield* take(nowNanos), nowNanos, stop: "event" } satisfies TimelineAdvance
+      }),
+      hold: machine.nowNanos,
+      requestQuiesce: machine.requestQuiesce,
+      requestThaw: machine.requestThaw,
+      exclusively: (effect) =>
+        Effect.acquireUseRelease(
+          Effect.sync(() => {
+            probesWaiting += 1
+          }),
+          // A pause that nobody runs into would end the probe's own run.
+          () => Effect.andThen(Effect.suspend(() => isAdvancing ? machine.pause : Effect.void), Semaphore.withPermit(guest, effect)),
+          () =>
+            Effect.sync(() => {
+              probesWaiting -= 1
+            })
+        )
+    }
+  })

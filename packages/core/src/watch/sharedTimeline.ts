@@ -1,0 +1,144 @@
+/**
+ * One machine as the timelines of several policies side by side.
+ *
+ * @module
+ */
+import { Deferred, Effect, Exit, type Scope } from "effect"
+import type { GuestEvent, GuestEventKind } from "../GuestEvent.ts"
+import type { AdvanceUntil, GuestTimeline, TimelineAdvance } from "../GuestTimeline.ts"
+import type { MachineError } from "../MachineErrors.ts"
+import type { Machine, RunStop } from "../Vmm.ts"
+import { runUntilOf } from "./lockstepTimeline.ts"
+
+interface Participant {
+  nextSeq: number
+  originNanos: number
+  waiting: { readonly until: AdvanceUntil; readonly told: Deferred.Deferred<TimelineAdvance, MachineError> } | null
+}
+
+const isSatisfied = (until: AdvanceUntil, events: ReadonlyArray<GuestEvent>, nowNanos: number): boolean =>
+  (until.atNanos !== null && until.atNanos <= nowNanos) || events.some((event) => until.kinds.includes(event._tag))
+
+/** Hands out timelines over one machine. */
+export interface SharedTimeline {
+  /**
+   * Joins: from now on the guest goes on only while this participant waits in `advance`, like all the others. It leaves with the
+   * scope, and may capture between advances: nobody moves the guest then.
+   */
+  readonly join: Effect.Effect<GuestTimeline["Service"], never, Scope.Scope>
+}
+
+/**
+ * Lets several policies watch one machine in lockstep: it goes on when all of them wait, until the first that is satisfied.
+ *
+ * Everyone must join before the first advances, or miss nothing but see the guest moved meanwhile.
+ */
+export const sharedTimeline = (machine: Machine): SharedTimeline => {
+  const participants = new Set<Participant>()
+  let isMoving = false
+
+  const unseen = (participant: Participant, nowNanos: number): Effect.Effect<ReadonlyArray<GuestEvent>> =>
+    Effect.map(machine.eventsSoFar(participant.nextSeq), (events) => {
+      participant.nextSeq = (events.at(-1)?.seq ?? participant.nextSeq - 1) + 1
+      participant.originNanos = nowNanos
+      return events
+    })
+
+  const peek = (participant: Participant): Effect.Effect<ReadonlyArray<GuestEvent>> => machine.eventsSoFar(participant.nextSeq)
+
+  /** Tells those who are satisfied, or everyone where the guest can go no further. */
+  const tell = Effect.fnUntraced(function*(stop: RunStop["reason"], nowNanos: number) {
+    const isEnd = !["event", "time", "budget", "paused"].includes(stop)
+    let told = 0
+    for (const participant of participants) {
+      const { waiting } = participant
+      if (waiting === null) continue
+      const isDue = isSatisfied(waiting.until, yield* peek(participant), nowNanos)
+      if (!isEnd && !isDue) continue
+      participant.waiting = null
+      told += 1
+      yield* Deferred.succeed(waiting.told, { events: yield* unseen(participant, nowNanos), nowNanos, stop })
+    }
+    return told
+  })
+
+  const everyoneWaits = (): boolean =>
+    participants.size > 0 && [...participants].every((participant) => participant.waiting !== null)
+
+  /** Moves the guest as far as everyone agrees. Whoever makes the last one wait does it. */
+  const move: Effect.Effect<void> = Effect.suspend(() => {
+    if (isMoving || !everyoneWaits()) return Effect.void
+    isMoving = true
+    const kinds = new Set<GuestEventKind>()
+    let atNanos: number | null = null
+    // Real time wins: somebody waits for something outside the guest.
+    const pace = [...participants].some(({ waiting }) => waiting?.until.pace === "realTime") ? "realTime" : "asFastAsPossible"
+    for (const { waiting } of participants) {
+      for (const kind of waiting?.until.kinds ?? []) kinds.add(kind)
+      const wanted = waiting?.until.atNanos ?? null
+      if (wanted !== null) atNanos = atNanos === null ? wanted : Math.min(atNanos, wanted)
+    }
+    return Effect.gen(function*() {
+      const now = yield* machine.nowNanos
+      if ((yield* tell("event", now)) > 0) return
+      const stop = yield* machine.run(runUntilOf({ kinds: [...kinds], atNanos, pace }))
+      yield* tell(stop.reason, stop.atNanos)
+    }).pipe(
+      Effect.catch((error: MachineError) =>
+        Effect.forEach([...participants], (participant) => {
+          const { waiting } = participant
+          participant.waiting = null
+          return waiting === null ? Effect.void : Deferred.fail(waiting.told, error)
+        }, { discard: true })
+      ),
+      Effect.ensuring(Effect.sync(() => {
+        isMoving = false
+      }))
+    )
+  })
+
+  const join = Effect.gen(function*() {
+    const participant: Participant = { nextSeq: 0, originNanos: 0, waiting: null }
+    participants.add(participant)
+    yield* Effect.addFinalizer(() =>
+      Effect.suspend(() => {
+        participants.delete(participant)
+        // The others may have waited for this one only.
+        return everyoneWaits() ? Effect.asVoid(Effect.forkDetach(moveAll)) : Effect.void
+      })
+    )
+    const advance = (until: AdvanceUntil): Effect.Effect<TimelineAdvance, MachineError> =>
+      Effect.gen(function*() {
+        const told = yield* Deferred.make<TimelineAdvance, MachineError>()
+        participant.waiting = { until, told }
+        return yield* Effect.andThen(moveAll, Deferred.await(told)).pipe(
+          Effect.onExit((exit) =>
+            Effect.sync(() => {
+              if (!Exit.isSuccess(exit)) participant.waiting = null
+            })
+          )
+        )
+      })
+    return {
+      mode: "lockstep" as const,
+      origin: Effect.sync(() => participant.originNanos),
+      nowNanos: machine.nowNanos,
+      advance,
+      drain: Effect.gen(function*() {
+        const nowNanos = yield* machine.nowNanos
+        return { events: yield* unseen(participant, nowNanos), nowNanos, stop: "event" as const }
+      }),
+      hold: machine.nowNanos,
+      requestQuiesce: machine.requestQuiesce,
+      requestThaw: machine.requestThaw,
+      exclusively: <A, E, R>(effect: Effect.Effect<A, E, R>) => effect
+    }
+  })
+
+  /** Moves until somebody was told, or somebody does not wait. */
+  const moveAll: Effect.Effect<void> = Effect.suspend(() =>
+    isMoving || !everyoneWaits() ? Effect.void : Effect.andThen(move, Effect.suspend(() => moveAll))
+  )
+
+  return { join }
+}
