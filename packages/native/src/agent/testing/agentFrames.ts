@@ -1,0 +1,146 @@
+/**
+ * The control protocol's frames, written and read independently of the core in Rust and of the agent in C.
+ *
+ * ```text
+ * u32 length of type and payload | u8 type | payload          integers little endian
+ * str, bytes = u32 length + bytes        list = u32 count + items
+ * ```
+ *
+ * @module
+ */
+
+/** A frame from the guest; `fields` in the order of the protocol. */
+export interface GuestFrame {
+  readonly name: keyof typeof guestFrames
+  readonly fields: ReadonlyArray<number | bigint | string | ReadonlyArray<string>>
+}
+
+type Shape = "u8" | "u16" | "u32" | "i32" | "u64" | "str" | "list"
+
+const guestFrames = {
+  AgentReady: [0x01, "u32", "str"],
+  Heartbeat: [0x02, "u64"],
+  PreExec: [0x03, "list"],
+  ListenerBound: [0x04, "u8", "str", "u16"],
+  WorkloadParked: [0x05],
+  WorkloadExited: [0x06, "u8", "i32"],
+  WorkloadFailed: [0x07, "str", "i32", "str"],
+  AgentQuiesced: [0x08, "u32"],
+  AgentThawed: [0x09, "u32"],
+  IdentityApplied: [0x0a, "u32"],
+  ExecStarted: [0x0b, "u32", "u32"],
+  ExecOutput: [0x0c, "u32", "u8", "str"],
+  ExecExited: [0x0d, "u32", "u8", "i32"],
+  ExecFailed: [0x0e, "u32", "str", "i32", "str"],
+  Custom: [0x0f, "str", "str"],
+  Rejected: [0x10, "u8", "str"]
+} as const satisfies Record<string, readonly [number, ...ReadonlyArray<Shape>]>
+
+/** Cuts whole frames off the front of `bytes`. Throws on what no agent may send. */
+export const takeFrames = (bytes: Buffer): readonly [frames: ReadonlyArray<GuestFrame>, rest: Buffer] => {
+  const frames: Array<GuestFrame> = []
+  let at = 0
+  while (bytes.length - at >= 4) {
+    const length = bytes.readUInt32LE(at)
+    if (length < 1 || length > 65_536) throw new Error(`a frame of length ${length}`)
+    if (bytes.length - at - 4 < length) break
+    frames.push(decode(bytes.subarray(at + 4, at + 4 + length)))
+    at += 4 + length
+  }
+  return [frames, bytes.subarray(at)]
+}
+
+const decode = (body: Buffer): GuestFrame => {
+  const found = Object.entries(guestFrames).find(([, [type]]) => type === body[0])
+  if (found === undefined) throw new Error(`a frame of type ${body[0]}`)
+  const [name, [, ...shapes]] = found
+  let at = 1
+  const advance = (length: number) => (at += length) - length
+  const text = () => {
+    const length = body.readUInt32LE(advance(4))
+    return body.toString("utf8", advance(length), at)
+  }
+  const read = {
+    u8: () => body.readUInt8(advance(1)),
+    u16: () => body.readUInt16LE(advance(2)),
+    u32: () => body.readUInt32LE(advance(4)),
+    i32: () => body.readInt32LE(advance(4)),
+    u64: () => body.readBigUInt64LE(advance(8)),
+    str: text,
+    list: () => Array.from({ length: body.readUInt32LE(advance(4)) }, text)
+  }
+  const fields = shapes.map((shape: Shape) => read[shape]())
+  if (at !== body.length) throw new Error(`${name} with ${body.length - at} bytes too many`)
+  return { name: name as GuestFrame["name"], fields }
+}
+
+const u32 = (value: number): Buffer => {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32LE(value >>> 0)
+  return bytes
+}
+const bytesOf = (value: string | Uint8Array): Buffer => {
+  const bytes = Buffer.from(value)
+  return Buffer.concat([u32(bytes.length), bytes])
+}
+const list = (items: ReadonlyArray<string>): Buffer => Buffer.concat([u32(items.length), ...items.map(bytesOf)])
+
+/** A frame of that type around a payload. */
+export const frame = (type: number, ...payload: ReadonlyArray<Uint8Array>): Buffer => {
+  const body = Buffer.concat(payload)
+  return Buffer.concat([u32(body.length + 1), Buffer.from([type]), body])
+}
+
+/** What a new identity is made of; what is absent stays. */
+export interface IdentityParts {
+  readonly entropy?: Uint8Array
+  readonly realtimeNanos?: bigint
+  readonly hostname?: string
+  readonly machineId?: string
+  readonly env?: ReadonlyArray<string>
+  readonly thaw?: boolean
+}
+
+/** Frames from the host. */
+export const hostFrames = {
+  go: frame(0x81),
+  exec: (
+    id: number,
+    argv: ReadonlyArray<string>,
+    more: {
+      readonly env?: ReadonlyArray<string>
+      readonly cwd?: string
+      readonly input?: string
+      readonly open?: true
+    } = {}
+  ) =>
+    frame(
+      0x82,
+      u32(id),
+      list(argv),
+      list(more.env ?? []),
+      bytesOf(more.cwd ?? ""),
+      bytesOf(more.input ?? ""),
+      Buffer.from([more.open === true ? 0 : 1])
+    ),
+  execStdin: (id: number, input: string, close: boolean) =>
+    frame(0x83, u32(id), bytesOf(input), Buffer.from([close ? 1 : 0])),
+  execKill: (id: number, signal: number) => frame(0x84, u32(id), u32(signal)),
+  quiesce: (token: number) => frame(0x85, u32(token)),
+  thaw: (token: number) => frame(0x86, u32(token)),
+  applyIdentity: (token: number, parts: IdentityParts = {}) => {
+    const realtime = Buffer.alloc(8)
+    realtime.writeBigUInt64LE(parts.realtimeNanos ?? 0n)
+    return frame(
+      0x87,
+      u32(token),
+      bytesOf(parts.entropy ?? Buffer.alloc(32, token)),
+      realtime,
+      bytesOf(parts.hostname ?? ""),
+      bytesOf(parts.machineId ?? ""),
+      list(parts.env ?? []),
+      Buffer.from([parts.thaw === true ? 1 : 0])
+    )
+  },
+  powerOff: frame(0x88)
+}
