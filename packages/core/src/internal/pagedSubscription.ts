@@ -16,7 +16,7 @@ export const pagedSubscription = (options: {
   readonly waitAtMost: (wait: Effect.Effect<void>) => Effect.Effect<void>
 }): Stream.Stream<JournalEntry, JournalError> =>
   Stream.unfold(options.afterPosition, (position) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       while (true) {
         const generation = options.signal.generation()
         const entries = yield* options.page(position)
@@ -24,4 +24,5 @@ export const pagedSubscription = (options: {
         if (last !== undefined) return [entries, last.position] as const
         yield* options.waitAtMost(options.signal.raisedSince(generation))
       }
-    })).pipe(Stream.flattenIterable)
+    })
+  ).pipe(Stream.flattenIterable)

@@ -8,7 +8,7 @@ import { sha256 } from "../snapshot/Manifest.ts"
 import type { BootSpec } from "../Vmm.ts"
 
 /** The JSON of a boot specification: bulk bytes are named by their digest. */
-export const bootSpecJson = (spec: BootSpec): Schema.Json => {
+export const bootSpecJson = (spec: BootSpec): { readonly [key: string]: Schema.Json } => {
   const { initramfs, ...rest } = spec
   const bytes =
     initramfs === undefined ? {} : { initramfsBytes: initramfs.byteLength, initramfsSha256: sha256(initramfs) }

@@ -14,7 +14,7 @@ import { isEnded } from "../run/RunState.ts"
 import type { SnapshotPublishError } from "../snapshot/SnapshotErrors.ts"
 import type { Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import type { Trigger, TriggerError } from "../Trigger.ts"
-import { type BootSpec, type ExecSpec, Vmm } from "../Vmm.ts"
+import { type BootSpec, type ExecSpec, type Machine, Vmm } from "../Vmm.ts"
 import { lockstepTimeline } from "../watch/lockstepTimeline.ts"
 import { sharedTimeline } from "../watch/sharedTimeline.ts"
 import { bootSpecJson } from "./BootSpecJson.ts"
@@ -113,6 +113,12 @@ export interface CaptureOptions {
   readonly gate?: GateOptions
 }
 
+/** Who looks on. */
+export interface WatchOptions {
+  /** Given the machine before its first instruction, to subscribe to its events. */
+  readonly observe?: (machine: Machine) => Effect.Effect<void>
+}
+
 /** A snapshot that a pipeline took, and why it was taken then. */
 export interface Ready {
   readonly firing: Firing
@@ -189,11 +195,11 @@ const fromFired = (
  *   })
  * ```
  */
-export const run = (spec: BootSpec, options: CaptureOptions) =>
+export const run = (spec: BootSpec, options: CaptureOptions & WatchOptions) =>
   Effect.map(
     runStages(
       subjectOf(spec, options),
-      pipe(boot(), Stage.andThen(awaitPolicy(options.policy)), Stage.andThen(fromFired(options))),
+      pipe(boot(options), Stage.andThen(awaitPolicy(options.policy)), Stage.andThen(fromFired(options))),
       spec
     ),
     ({ runId, value }) => ({ runId, value: readyOf(value) })
@@ -207,9 +213,11 @@ export const run = (spec: BootSpec, options: CaptureOptions) =>
  */
 export const sideBySide = Effect.fn("Pipeline.sideBySide")(function* (
   spec: BootSpec,
-  captures: ReadonlyArray<CaptureOptions>
+  captures: ReadonlyArray<CaptureOptions>,
+  options: WatchOptions = {}
 ) {
   const machine = yield* (yield* Vmm).boot(spec)
+  yield* options.observe?.(machine) ?? Effect.void
   const shared = sharedTimeline(machine)
   const scope = yield* Scope.Scope
   // Everybody joins before anybody advances.

@@ -30,10 +30,15 @@ const recordBoot = (machine: Machine) =>
   })
 
 /** Makes a machine that stands before its first instruction; it lives until the pipeline's scope closes. */
-export const boot = (options: { readonly goesOn?: boolean } = {}) =>
+export const boot = (options: {
+  readonly goesOn?: boolean
+  /** Given the machine before its first instruction. */
+  readonly observe?: (machine: Machine) => Effect.Effect<void>
+} = {}) =>
   Stage.make("boot", (spec: BootSpec) =>
     Effect.gen(function* () {
       const machine = yield* (yield* Vmm).boot(spec)
+      yield* options.observe?.(machine) ?? Effect.void
       yield* recordBoot(machine)
       const timeline = yield* lockstepTimeline(machine)
       return { machine, timeline, spec, goesOn: options.goesOn ?? false } satisfies Booted

@@ -5,11 +5,11 @@
  */
 import { Effect, Metric, Schema } from "effect"
 import { FiringJson } from "../../Firing.ts"
-import { GuestEvent, GuestEventJson } from "../../GuestEvent.ts"
 import { RunContext } from "../../run/RunContext.ts"
 import { type PublishOptions, type Snapshot, SnapshotStore, type Staging } from "../../snapshot/SnapshotStore.ts"
 import type { CapturedFiles, Machine } from "../../Vmm.ts"
 import { bootSpecJson } from "../BootSpecJson.ts"
+import { captureRecording } from "../captureRecording.ts"
 import * as Stage from "../Stage.ts"
 import { capturePause } from "../stageMetrics.ts"
 import type { Quiesced } from "./quiesce.ts"
@@ -32,23 +32,13 @@ export interface Kept extends Quiesced {
   readonly snapshot: Machine
 }
 
-const encodeEvents = Schema.encodeEffect(Schema.Array(GuestEventJson))
-
-/** The events up to a capture as NDJSON. */
-const timelineBytes = Effect.fnUntraced(function* (quiesced: Quiesced) {
-  const own = yield* quiesced.subject.eventsSoFar()
-  const events: ReadonlyArray<GuestEvent> = [...quiesced.earlier, ...own]
-  const lines = yield* Effect.orDie(encodeEvents(events))
-  return new TextEncoder().encode(lines.map((line) => `${JSON.stringify(line)}\n`).join(""))
-})
-
 /** Writes the machine into a staging directory beside `target`. The guest stands only while its state is taken. */
 export const capture = (target: string) =>
   Stage.make("capture", (quiesced: Quiesced) =>
     Effect.gen(function* () {
       const run = yield* RunContext
       const staging = yield* (yield* SnapshotStore).stage(target)
-      const recording = yield* timelineBytes(quiesced)
+      const recording = yield* captureRecording(quiesced.subject, quiesced.spec, quiesced.earlier)
       const captured = yield* quiesced.subject.capture(staging.directory)
       yield* Metric.update(capturePause, captured.pauseNanos / 1e6)
       yield* run.tell({

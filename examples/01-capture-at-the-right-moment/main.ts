@@ -1,0 +1,104 @@
+/**
+ * Boots Linux in this process, captures it at two right moments, and restores three machines from each.
+ *
+ * `node --conditions=source main.ts [--json] [--keep DIRECTORY]`
+ *
+ * @module
+ */
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { parseArgs } from "node:util"
+import { type GuestEvent, journalSqlite, type Machine, SnapshotStore } from "@stillpoint/core"
+import { NativeVmm } from "@stillpoint/native"
+import { GuestKit } from "@stillpoint/native/kit"
+import { Effect, Layer } from "effect"
+import { askAClone, captureBoth, type Report, type Restore } from "./captureTwice.ts"
+import { drawTimeline } from "./drawTimeline.ts"
+import { guest } from "./guest.ts"
+
+const say = (line = ""): void => void process.stdout.write(`${line}\n`)
+
+const milliseconds = (nanos: number): string => `${(nanos / 1e6).toFixed(3)} ms`
+
+/** Events worth a line while they stream by. */
+const tell = (event: GuestEvent): void => {
+  const at = milliseconds(event.atNanos).padStart(14)
+  if (event._tag === "SerialLine") say(`${at}  ${event.text}`)
+  else if (!["GuestIdle", "GuestBusy", "IoStarted", "IoSettled", "PagesDirtied", "HeartbeatTick"].includes(event._tag)) {
+    say(`${at}  * ${event._tag}`)
+  }
+}
+
+const workDirectory = (kept: string | undefined) =>
+  kept === undefined
+    ? Effect.acquireRelease(
+        Effect.promise(() => mkdtemp(join(tmpdir(), "stillpoint-demo-"))),
+        (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
+      )
+    : Effect.succeed(kept)
+
+const inDirectory = Effect.fn("demo")(function* (directory: string) {
+  const spec = yield* guest
+  const events: Array<GuestEvent> = []
+  const observe = (machine: Machine) =>
+    Effect.sync(() => {
+      machine.events$.subscribe((event) => {
+        events.push(event)
+        tell(event)
+      })
+    })
+
+  say("Booting Linux in this process; its events, in guest time:\n")
+  const { boot, captures } = yield* captureBoth(spec, directory, observe)
+
+  say("\nThe boot:\n")
+  const marks = captures.map(({ cause, guestNanos }) => ({ atNanos: guestNanos, label: `captured at ${cause}` }))
+  for (const line of drawTimeline(events, marks)) say(line)
+
+  for (const { bytes, cause, guestNanos, pauseMs, why } of captures) {
+    say(`\nCaptured at ${cause}: ${milliseconds(guestNanos)} of guest time, pause ${pauseMs.toFixed(2)} ms, ${(bytes / 2 ** 20).toFixed(1)} MiB`)
+    for (const line of why.split("\n")) say(`  ${line}`)
+  }
+
+  say("\nThree clones of each, each asked for its page:\n")
+  const restores: Array<Restore> = []
+  for (const { cause } of captures) {
+    for (let index = 0; index < 3; index++) {
+      const restored = yield* askAClone(cause, join(directory, cause))
+      restores.push(restored)
+      say(`  ${cause.padEnd(9)} ${restored.id}   ${restored.restoreToExecMs.toFixed(1).padStart(7)} ms from restore to the answer`)
+    }
+  }
+  const ids = (cause: string) => new Set(restores.filter((restore) => restore.cause === cause).map(({ id }) => id)).size
+  say(`\n  pre-exec: ${ids("pre-exec")} different ids, each clone ran the workload afresh; listener: ${ids("listener")}, the workload had drawn it`)
+  say(`\nBoot to pre-exec: ${milliseconds(boot.guestNanos)} of guest time in ${boot.hostMs.toFixed(0)} ms, ${boot.events} events`)
+
+  const report: Report = {
+    boot,
+    captures: captures.map(({ bytes, cause, guestNanos, pauseMs, why }) => ({ cause, guestNanos, pauseMs, bytes, why })),
+    restores
+  }
+  return report
+})
+
+const { values } = parseArgs({ options: { json: { type: "boolean" }, keep: { type: "string" } } })
+
+const program = Effect.scoped(
+  Effect.gen(function* () {
+    const directory = yield* workDirectory(values.keep)
+    const layer = Layer.mergeAll(
+      NativeVmm.layer,
+      SnapshotStore.layerHost,
+      GuestKit.layer,
+      journalSqlite({ path: join(directory, "runs.journal") })
+    )
+    const report = yield* Effect.provide(Effect.scoped(inDirectory(directory)), layer)
+    if (values.json === true) say(JSON.stringify(report))
+  })
+)
+
+await Effect.runPromise(program).catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+  process.exitCode = 1
+})
