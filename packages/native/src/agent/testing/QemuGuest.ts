@@ -36,6 +36,11 @@ const listen = (path: string): Promise<{ readonly connected: Promise<Socket>; re
     server.listen(path, () => resolve({ connected, close: () => void server.close() }))
   })
 
+const machineArguments = [
+  ["-M", "virt", "-m", "256", "-nographic", "-no-reboot"],
+  ["-append", "console=ttyS0 quiet panic=-1"]
+]
+
 const start = async (kernelPath: string, initramfs: Uint8Array) => {
   const folder = await mkdtemp(join(tmpdir(), "stillpoint-qemu-"))
   const [socketPath, initramfsPath] = [join(folder, "port"), join(folder, "initramfs")]
@@ -44,11 +49,11 @@ const start = async (kernelPath: string, initramfs: Uint8Array) => {
   const child = spawn(
     "qemu-system-riscv64",
     [
-      ...["-M", "virt", "-m", "256", "-nographic", "-no-reboot", "-kernel", kernelPath, "-initrd", initramfsPath],
-      ...["-append", "console=ttyS0 quiet panic=-1"],
+      ...machineArguments,
+      ["-kernel", kernelPath, "-initrd", initramfsPath],
       // The machine has one serial port of its own; the second is the control port, ttyS1.
-      ...["-chardev", `socket,id=control,path=${socketPath}`, "-device", "pci-serial,chardev=control"]
-    ],
+      ["-chardev", `socket,id=control,path=${socketPath}`, "-device", "pci-serial,chardev=control"]
+    ].flat(),
     { stdio: ["ignore", "pipe", "inherit"] }
   )
   let printed = ""
