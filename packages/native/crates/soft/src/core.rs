@@ -181,11 +181,7 @@ impl Core {
     /// Drops what the platform has made stale: pointers after a change of generation, code that
     /// devices or the host wrote to.
     pub fn refresh(&mut self) {
-        let generation = self.platform().memory.generation();
-        if generation != self.generation {
-            self.generation = generation;
-            self.forget_pointers();
-        }
+        self.follow_generation();
         for page in self.platform().memory.take_touched_watched() {
             let page = page & PAGE_MASK;
             self.cache().kill_page(page);
@@ -225,23 +221,43 @@ impl Core {
 
     /// The host address of a guest page, for reading. `Ok(None)` if no memory is there.
     fn page_for_read(&mut self, pa: u64) -> Result<Option<*mut u8>, Trouble> {
-        Ok(self.platform().memory.page_for_read(pa & PAGE_MASK).map(|p| p.as_ptr()))
+        match self.platform().memory.page_for_read(pa & PAGE_MASK) {
+            Some(page) => Ok(Some(page.as_ptr())),
+            None => self.no_page(),
+        }
     }
 
     /// The host address of a guest page, for writing. `Ok(None)` if no memory is there.
     fn page_for_write(&mut self, pa: u64) -> Result<Option<*mut u8>, Trouble> {
         let page = pa & PAGE_MASK;
         let before = self.page_for_read(page)?;
-        let after = self.platform().memory.page_for_write(page).map(|p| p.as_ptr());
+        let after = match self.platform().memory.page_for_write(page) {
+            Some(page) => Some(page.as_ptr()),
+            None => self.no_page()?,
+        };
         if before != after {
             self.fast().forget_page(page);
         }
+        self.follow_generation();
+        Ok(after)
+    }
+
+    /// No page was given: because there is none, or because the host could not.
+    #[cold]
+    fn no_page<T>(&mut self) -> Result<Option<T>, Trouble> {
+        match self.platform().memory.failure() {
+            Some(error) => Err(Trouble::Host(error.to_string())),
+            None => Ok(None),
+        }
+    }
+
+    /// Drops every host pointer if memory says that they are no longer good.
+    fn follow_generation(&mut self) {
         let generation = self.platform().memory.generation();
         if generation != self.generation {
             self.generation = generation;
             self.forget_pointers();
         }
-        Ok(after)
     }
 
     /// Whether memory (not a device) is at `pa`.

@@ -8,6 +8,8 @@ use crate::exec;
 use crate::hart::{Hart, Leave, NO_TAG, interrupt};
 use crate::lower::{self, Lowering};
 use crate::{state, trap};
+use stillpoint_vmm::board::Board;
+use stillpoint_vmm::boards::riscv::VIRT;
 use stillpoint_vmm::engine::{Engine, Entry, Exit, Nanos, StateError};
 use stillpoint_vmm::platform::Platform;
 
@@ -327,6 +329,10 @@ impl Engine for Soft {
 
     fn is_deterministic(&self) -> bool {
         true
+    }
+
+    fn board(&self) -> &'static dyn Board {
+        &VIRT
     }
 
     fn reset(&mut self, entry: Entry) {
