@@ -8,7 +8,7 @@ out="$root/.cache/addon"
 mkdir -p "$out"
 [ -f stillpoint.node ] || doing "building the native addon (Rust, some minutes the first time)"
 if ! "$root/node_modules/.bin/napi" build --manifest-path crates/binding/Cargo.toml --package-json-path package.json \
-  --release --no-js --dts addon.d.ts --output-dir "$out" -- --locked >"$root/.cache/addon.log" 2>&1 </dev/null; then
+  --release --no-js --dts addon.d.ts --output-dir "$out" >"$root/.cache/addon.log" 2>&1 </dev/null; then
   cat "$root/.cache/addon.log" >&2
   exit 1
 fi

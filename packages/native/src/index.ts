@@ -1,1 +1,2 @@
-export {}
+export * as NativeVmm from "./NativeVmm.ts"
+export { AddonMissing } from "./binding/loadAddon.ts"

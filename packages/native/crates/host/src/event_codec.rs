@@ -8,77 +8,13 @@
 //! ```
 //!
 //! Sequence numbers are not encoded: events in a batch follow each other without gaps. The kinds
-//! are numbered in the order of [`EventBody`]'s declaration.
+//! are numbered in the order of [`EventKind::ALL`](stillpoint_vmm::event::EventKind::ALL).
 
 use stillpoint_vmm::event::{Event, EventBody, ExitStatus, InputKind, OutputStream, Protocol};
 
-/// Names of the kinds; the index is the encoded number.
-pub const KINDS: [&str; 27] = [
-    "SerialLine",
-    "HeartbeatTick",
-    "WorkloadPreExec",
-    "ListenerBound",
-    "WorkloadParked",
-    "WorkloadExited",
-    "WorkloadFailed",
-    "GuestIdle",
-    "GuestBusy",
-    "IoStarted",
-    "IoSettled",
-    "PagesDirtied",
-    "AgentReady",
-    "AgentQuiesced",
-    "AgentThawed",
-    "IdentityApplied",
-    "AgentRejected",
-    "ExecStarted",
-    "ExecOutput",
-    "ExecExited",
-    "ExecFailed",
-    "HostInput",
-    "GuestPanicked",
-    "GuestHalted",
-    "GuestReset",
-    "EngineFault",
-    "Custom",
-];
-
-/// The number of an event's kind: its index in [`KINDS`].
-pub fn kind_of(body: &EventBody) -> u8 {
-    match body {
-        EventBody::SerialLine { .. } => 0,
-        EventBody::HeartbeatTick { .. } => 1,
-        EventBody::WorkloadPreExec { .. } => 2,
-        EventBody::ListenerBound { .. } => 3,
-        EventBody::WorkloadParked => 4,
-        EventBody::WorkloadExited { .. } => 5,
-        EventBody::WorkloadFailed { .. } => 6,
-        EventBody::GuestIdle => 7,
-        EventBody::GuestBusy => 8,
-        EventBody::IoStarted { .. } => 9,
-        EventBody::IoSettled { .. } => 10,
-        EventBody::PagesDirtied { .. } => 11,
-        EventBody::AgentReady { .. } => 12,
-        EventBody::AgentQuiesced { .. } => 13,
-        EventBody::AgentThawed { .. } => 14,
-        EventBody::IdentityApplied { .. } => 15,
-        EventBody::AgentRejected { .. } => 16,
-        EventBody::ExecStarted { .. } => 17,
-        EventBody::ExecOutput { .. } => 18,
-        EventBody::ExecExited { .. } => 19,
-        EventBody::ExecFailed { .. } => 20,
-        EventBody::HostInput { .. } => 21,
-        EventBody::GuestPanicked { .. } => 22,
-        EventBody::GuestHalted { .. } => 23,
-        EventBody::GuestReset { .. } => 24,
-        EventBody::EngineFault { .. } => 25,
-        EventBody::Custom { .. } => 26,
-    }
-}
-
 /// Appends the encoding of `event` to `into`.
 pub fn encode(event: &Event, into: &mut Vec<u8>) {
-    into.push(kind_of(&event.body));
+    into.push(event.body.kind() as u8);
     into.extend_from_slice(&event.at_nanos.to_le_bytes());
     match &event.body {
         EventBody::SerialLine { port, text } => {
@@ -227,14 +163,14 @@ pub fn examples() -> Vec<Event> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stillpoint_vmm::event::EventKind;
 
     #[test]
-    fn every_kind_has_its_number_and_an_example() {
-        let numbers: Vec<_> = examples().iter().map(|event| kind_of(&event.body)).collect();
-        assert_eq!(numbers, (0..27).collect::<Vec<u8>>());
-        for event in examples() {
-            let name = format!("{:?}", event.body);
-            assert!(name.starts_with(KINDS[usize::from(kind_of(&event.body))]), "{name}");
+    fn every_kind_has_an_example_and_its_number_is_its_place() {
+        let kinds: Vec<_> = examples().iter().map(|event| event.body.kind()).collect();
+        assert_eq!(kinds, EventKind::ALL);
+        for (kind, number) in EventKind::ALL.into_iter().zip(0..) {
+            assert_eq!(kind as u8, number);
         }
     }
 }

@@ -5,11 +5,17 @@
 //!   to and closed at any moment, panics turned into errors
 //! * [`event_log`] everything a machine has said, encoded, read by position
 //! * [`event_codec`] the encoding
+//! * [`hosted`] a machine with its session and its log
+//! * [`guarded`] panics that go no further
+//! * [`refusal`] errors of any operation, flattened to a name and a message
 //!
 //! Nothing here knows who the host is: a binding to another language runtime adds only data
 //! transfer objects.
 
 pub mod event_codec;
 pub mod event_log;
+pub mod guarded;
+pub mod hosted;
+pub mod refusal;
 pub mod session;
 pub mod workers;

@@ -5,9 +5,9 @@
 //! while it lasts, other operations interrupt it at an instruction boundary, are executed, and
 //! the run goes on; pausing and closing end it.
 
+use crate::guarded::guarded;
 use crate::workers::Workers;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Why a session did not do what it was asked.
@@ -381,21 +381,6 @@ fn call_once<F: FnOnce()>(slot: &Mutex<Option<F>>) {
     if let Some(call) = taken {
         call();
     }
-}
-
-/// Calls `body`; a panic becomes its message.
-fn guarded<R>(body: impl FnOnce() -> R) -> Result<R, String> {
-    // What the body may have left half done belongs to a machine that is dropped and never
-    // looked at again.
-    catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
-        if let Some(text) = payload.downcast_ref::<String>() {
-            text.clone()
-        } else if let Some(text) = payload.downcast_ref::<&str>() {
-            (*text).to_owned()
-        } else {
-            "a panic without a message".to_owned()
-        }
-    })
 }
 
 #[cfg(test)]

@@ -1,0 +1,58 @@
+//! What a machine boots.
+
+use crate::event_batch::integer;
+use napi::bindgen_prelude::Uint8Array;
+use napi_derive::napi;
+use stillpoint_vmm::board::PayloadForm;
+use stillpoint_vmm::loaders::Source;
+use stillpoint_vmm::machine::MachineConfig;
+use stillpoint_vmm::random::Seed;
+
+/// What a machine boots. Absent parts have the core's defaults.
+#[napi(object, object_to_js = false, use_nullable = true)]
+pub struct BootSpec {
+    /// Path of a Linux `Image`, an ELF file or a flat payload.
+    pub kernel_path: String,
+    /// Path of the initial RAM file system.
+    pub initramfs_path: Option<String>,
+    /// Bytes of the initial RAM file system, instead of a path.
+    #[napi(ts_type = "Uint8Array | null")]
+    pub initramfs: Option<Uint8Array>,
+    /// Guest-physical load address of a flat payload.
+    pub load_address: Option<f64>,
+    /// Kernel command line.
+    pub command_line: Option<String>,
+    /// Guest memory in MiB.
+    pub memory_mib: Option<u32>,
+    /// Seed of every random byte that the guest is given; host randomness if null.
+    pub seed: Option<f64>,
+    /// Wall-clock time of the first instruction, milliseconds since 1970.
+    pub epoch_millis: Option<f64>,
+    /// Guest nanoseconds between two samples of dirtied pages; 0 for none.
+    pub dirty_sample_nanos: Option<f64>,
+}
+
+impl From<BootSpec> for MachineConfig {
+    fn from(spec: BootSpec) -> Self {
+        let usual = Self::new(Source::Path(spec.kernel_path.into()));
+        Self {
+            form: spec.load_address.map_or(PayloadForm::Recognised, |address| PayloadForm::Flat {
+                address: integer(address),
+            }),
+            initramfs: spec
+                .initramfs
+                .map(|bytes| Source::Bytes(bytes.to_vec().into()))
+                .or_else(|| spec.initramfs_path.map(|path| Source::Path(path.into()))),
+            command_line: spec.command_line,
+            memory_bytes: spec.memory_mib.map_or(usual.memory_bytes, |mib| u64::from(mib) << 20),
+            seed: spec.seed.map_or(Seed::Host, |seed| Seed::from_number(integer(seed))),
+            epoch_nanos: spec
+                .epoch_millis
+                .map_or(usual.epoch_nanos, |millis| integer(millis).saturating_mul(1_000_000)),
+            sample_step_nanos: spec.dirty_sample_nanos.map_or(usual.sample_step_nanos, integer),
+            // The host's own log keeps what was said; the machine's only until it is taken over.
+            log_bytes: 0,
+            ..usual
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What a capture wrote.
+
+use crate::event_batch::seq;
+use napi_derive::napi;
+use stillpoint_host::hosted::{Captured, Facts};
+
+/// One file that a capture wrote.
+#[napi(object, object_from_js = false, use_nullable = true)]
+pub struct CapturedFile {
+    /// Its name in the snapshot's directory.
+    pub name: String,
+    /// Its length.
+    pub size_bytes: f64,
+    /// Bytes that it takes on disk.
+    pub stored_bytes: f64,
+    /// Its digest.
+    pub digest: String,
+}
+
+/// What a capture wrote, and what it cost.
+#[napi(object, object_from_js = false, use_nullable = true)]
+pub struct CapturedFiles {
+    /// Guest time of the capture.
+    pub at_nanos: f64,
+    /// Sequence number that the next event will have.
+    pub seq: f64,
+    /// Host nanoseconds during which the guest could not run.
+    pub pause_nanos: f64,
+    /// The files.
+    pub files: Vec<CapturedFile>,
+    /// Name of the engine.
+    pub engine: String,
+    /// Guest memory in MiB.
+    pub memory_mib: u32,
+}
+
+impl CapturedFiles {
+    pub(crate) fn new(captured: Captured, facts: Facts) -> Self {
+        let files = captured.files.files.into_iter().map(|file| CapturedFile {
+            name: file.name.to_owned(),
+            size_bytes: seq(file.size_bytes),
+            stored_bytes: seq(file.stored_bytes),
+            digest: file.blake3,
+        });
+        Self {
+            at_nanos: seq(captured.at_nanos),
+            seq: seq(captured.next_seq),
+            pause_nanos: captured.pause.as_nanos() as f64,
+            files: files.collect(),
+            engine: facts.engine,
+            memory_mib: facts.memory_mib,
+        }
+    }
+}

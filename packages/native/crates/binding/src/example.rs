@@ -1,0 +1,35 @@
+//! One of everything that crosses, for the tests of the other side.
+
+use crate::event_batch::EventBatch;
+use crate::failure::Failure;
+use napi_derive::napi;
+use stillpoint_host::event_codec;
+use stillpoint_host::session::SessionError;
+use stillpoint_vmm::event::EventKind;
+
+/// The names of the kinds of events, in the order of their numbers.
+#[napi]
+pub fn event_kinds() -> Vec<String> {
+    EventKind::ALL.into_iter().map(|kind| format!("{kind:?}")).collect()
+}
+
+/// One event of every kind, encoded, and beside each what the core calls it.
+#[napi]
+pub fn every_event() -> EventBatch {
+    let events = event_codec::examples();
+    let mut bytes = Vec::new();
+    for event in &events {
+        event_codec::encode(event, &mut bytes);
+    }
+    EventBatch { first_seq: 0.0, count: events.len() as u32, bytes: bytes.into(), ended: true }
+}
+
+/// One of every error that can cross.
+#[napi]
+pub fn every_failure() -> Vec<Failure> {
+    let mut failures = Vec::new();
+    for error in SessionError::examples() {
+        failures.push(Failure::new("MachineError", error.name(), &error));
+    }
+    failures
+}

@@ -1,0 +1,16 @@
+//! The VMM core for Node: data transfer objects, one file each, and promises. What they mean is
+//! decided in crates that know nothing of Node.
+
+mod boot_spec;
+mod captured_files;
+mod event_batch;
+mod example;
+mod exec_request;
+mod failure;
+mod identity;
+mod machine;
+mod promise;
+mod run_stop;
+mod run_until;
+mod synthetic_log;
+mod vmm;

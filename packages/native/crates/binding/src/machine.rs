@@ -1,0 +1,288 @@
+//! One machine.
+
+use crate::captured_files::CapturedFiles;
+use crate::event_batch::{EventBatch, batch, integer, seq};
+use crate::exec_request::ExecRequest;
+use crate::failure::Failure;
+use crate::identity::Identity;
+use crate::promise::{Settle, promise};
+use crate::run_stop::RunStop;
+use crate::run_until::RunUntil;
+use napi::Env;
+use napi::bindgen_prelude::{
+    Either, Float64Array, Function, Null, Object, ToNapiValue, Uint8Array,
+};
+use napi::threadsafe_function::ThreadsafeFunctionCallMode;
+use napi_derive::napi;
+use std::path::Path;
+use stillpoint_host::hosted::Hosted;
+use stillpoint_host::refusal::Refusal;
+use stillpoint_vmm::control::HostFrame;
+use stillpoint_vmm::machine::{InputError, InspectError, Machine};
+use stillpoint_vmm::snapshot::{CaptureKind, FreezeError, SnapshotId};
+
+/// A machine: nothing executes until it is run. Collected without being closed, it is closed.
+#[napi]
+pub struct NativeMachine {
+    hosted: Hosted,
+}
+
+pub(crate) fn native(hosted: Hosted) -> NativeMachine {
+    NativeMachine { hosted }
+}
+
+/// Settles with what became of an operation whose error type is called `failed`.
+pub(crate) fn settle<R, T: ToNapiValue + Send + 'static>(
+    promise: Settle<T>,
+    failed: &'static str,
+    outcome: Result<R, Refusal>,
+    make: impl FnOnce(R) -> T,
+) {
+    match outcome {
+        Ok(value) => promise.value(make(value)),
+        Err(refusal) => promise.failure(Failure::new(failed, refusal.name, refusal.message)),
+    }
+}
+
+#[napi]
+impl NativeMachine {
+    /// The engine's name.
+    #[napi(getter)]
+    pub fn engine(&self) -> &str {
+        &self.hosted.facts().engine
+    }
+
+    /// Guest memory in MiB.
+    #[napi(getter)]
+    pub fn memory_mib(&self) -> u32 {
+        self.hosted.facts().memory_mib
+    }
+
+    /// Whether equal inputs give equal runs.
+    #[napi(getter)]
+    pub fn is_deterministic(&self) -> bool {
+        self.hosted.facts().is_deterministic
+    }
+
+    /// Guest time, a few milliseconds old at most while the machine runs.
+    #[napi]
+    pub fn now_nanos(&self) -> f64 {
+        seq(self.hosted.now_nanos())
+    }
+
+    /// Sequence number that the next event will have.
+    #[napi]
+    pub fn next_seq(&self) -> f64 {
+        seq(self.hosted.log().next_seq())
+    }
+
+    /// Sequence number of the oldest event that the log holds.
+    #[napi]
+    pub fn oldest_seq(&self) -> f64 {
+        seq(self.hosted.log().oldest_seq())
+    }
+
+    /// The events from `from_seq` on, at most about `max_bytes` of them.
+    #[napi(ts_return_type = "Failure | EventBatch")]
+    pub fn read_events(&self, from_seq: f64, max_bytes: u32) -> Either<Failure, EventBatch> {
+        batch(self.hosted.log().read(integer(from_seq), max_bytes as usize))
+    }
+
+    /// Has `wake` called when there is more to read than the last read to the end found. Does not
+    /// keep the process alive.
+    ///
+    /// # Errors
+    /// If the callback cannot be handed to other threads.
+    #[napi]
+    pub fn on_events(&self, wake: Function<'_, (), ()>) -> napi::Result<()> {
+        let wake = wake.build_threadsafe_function::<()>().weak::<true>().build()?;
+        self.hosted.log().set_wake(move || {
+            wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
+        });
+        Ok(())
+    }
+
+    /// Runs the machine.
+    #[napi(ts_return_type = "Promise<Failure | RunStop>")]
+    pub fn run<'env>(&self, env: &'env Env, until: RunUntil) -> napi::Result<Object<'env>> {
+        promise(env, |settled| {
+            self.hosted.run(until.into(), move |ended| {
+                settle(settled, "MachineError", ended, RunStop::from);
+            });
+        })
+    }
+
+    /// Ends a run in progress; nothing without one.
+    #[napi]
+    pub fn pause(&self) {
+        self.hosted.pause();
+    }
+
+    /// Lets a held workload go.
+    #[napi(ts_return_type = "Promise<Failure | null>")]
+    pub fn go<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
+        self.send(env, HostFrame::Go)
+    }
+
+    /// Has the agent start a command.
+    #[napi(ts_return_type = "Promise<Failure | null>")]
+    pub fn exec<'env>(&self, env: &'env Env, request: ExecRequest) -> napi::Result<Object<'env>> {
+        self.send(env, request.into())
+    }
+
+    /// Gives a command more standard input.
+    #[napi(ts_return_type = "Promise<Failure | null>")]
+    pub fn exec_stdin<'env>(
+        &self,
+        env: &'env Env,
+        id: u32,
+        data: Uint8Array,
+        close: bool,
+    ) -> napi::Result<Object<'env>> {
+        self.send(env, HostFrame::ExecStdin { id, data: data.to_vec(), close })
+    }
+
+    /// Sends a signal to a command.
+    #[napi(ts_return_type = "Promise<Failure | null>")]
+    pub fn exec_kill<'env>(
+        &self,
+        env: &'env Env,
+        id: u32,
+        signal: i32,
+    ) -> napi::Result<Object<'env>> {
+        self.send(env, HostFrame::ExecKill { id, signal })
+    }
+
+    /// Asks the agent to freeze the workload.
+    #[napi(ts_return_type = "Promise<Failure | null>")]
+    pub fn quiesce<'env>(&self, env: &'env Env, token: u32) -> napi::Result<Object<'env>> {
+        self.send(env, HostFrame::Quiesce { token })
+    }
+
+    /// Asks the agent to thaw the workload.
+    #[napi(ts_return_type = "Promise<Failure | null>")]
+    pub fn thaw<'env>(&self, env: &'env Env, token: u32) -> napi::Result<Object<'env>> {
+        self.send(env, HostFrame::Thaw { token })
+    }
+
+    /// Gives the agent a new identity.
+    #[napi(ts_return_type = "Promise<Failure | null>")]
+    pub fn apply_identity<'env>(
+        &self,
+        env: &'env Env,
+        identity: Identity,
+    ) -> napi::Result<Object<'env>> {
+        self.send(env, identity.into())
+    }
+
+    /// Types on a serial port.
+    #[napi(ts_return_type = "Promise<Failure | null>")]
+    pub fn send_serial<'env>(
+        &self,
+        env: &'env Env,
+        port: u32,
+        data: Uint8Array,
+    ) -> napi::Result<Object<'env>> {
+        let data = data.to_vec();
+        self.input(env, move |machine| machine.send_serial(port, &data))
+    }
+
+    /// Writes memory and state into an existing empty directory, flushed; `parent` is the
+    /// identity of a snapshot that only what changed since then is written against.
+    #[napi(ts_return_type = "Promise<Failure | CapturedFiles>")]
+    pub fn capture<'env>(
+        &self,
+        env: &'env Env,
+        directory: String,
+        parent: Option<String>,
+    ) -> napi::Result<Object<'env>> {
+        promise(env, |settled| {
+            let kind = match parent.as_deref().map(str::parse::<SnapshotId>) {
+                None => CaptureKind::Full,
+                Some(Ok(parent)) => CaptureKind::Delta { parent },
+                Some(Err(error)) => {
+                    let unknown = FreezeError::ParentUnknown {
+                        expected: error.found,
+                        found: "none of that form".to_owned(),
+                    };
+                    let refused = Failure::new("CaptureError", unknown.name(), &unknown);
+                    return settled.failure(refused);
+                }
+            };
+            let facts = self.hosted.facts().clone();
+            self.hosted.capture(Path::new(&directory), kind, move |captured| {
+                settle(settled, "CaptureError", captured, |captured| {
+                    CapturedFiles::new(captured, facts)
+                });
+            });
+        })
+    }
+
+    /// An independent machine in the same state.
+    #[napi(ts_return_type = "Promise<Failure | NativeMachine>")]
+    pub fn fork<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
+        promise(env, |settled| {
+            self.hosted.fork(move |forked| settle(settled, "ForkError", forked, native));
+        })
+    }
+
+    /// Digest of the whole machine state, in hexadecimal digits.
+    #[napi(ts_return_type = "Promise<Failure | string>")]
+    pub fn digest<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
+        promise(env, |settled| {
+            self.hosted.execute(Machine::digest, move |digest| {
+                settle(settled, "MachineError", digest, |digest| SnapshotId(digest).to_string());
+            });
+        })
+    }
+
+    /// Bytes of host memory that closing this machine alone would give back.
+    #[napi(ts_return_type = "Promise<Failure | number>")]
+    pub fn own_bytes<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
+        promise(env, |settled| {
+            let own = |machine: &mut Machine| Ok::<_, InspectError>(machine.own_bytes());
+            self.hosted.execute(own, move |bytes| settle(settled, "MachineError", bytes, seq));
+        })
+    }
+
+    /// Guest-physical addresses of pages touched since the machine was restored or forked, or
+    /// since the last call.
+    #[napi(ts_return_type = "Promise<Failure | Float64Array>")]
+    pub fn touched_pages<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
+        promise(env, |settled| {
+            let take = |machine: &mut Machine| {
+                let pages = machine.take_touched_pages();
+                machine.record_touched_pages();
+                Ok::<_, InspectError>(pages)
+            };
+            self.hosted.execute(take, move |pages| {
+                settle(settled, "MachineError", pages, |pages| {
+                    Float64Array::new(pages.into_iter().map(seq).collect())
+                });
+            });
+        })
+    }
+
+    /// Ends a run in progress, refuses what waits, frees the machine. Any number of times; the
+    /// events so far stay readable.
+    #[napi(ts_return_type = "Promise<Failure | null>")]
+    pub fn close<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
+        promise(env, |settled: Settle<Null>| self.hosted.close(move || settled.value(Null)))
+    }
+
+    fn send<'env>(&self, env: &'env Env, frame: HostFrame) -> napi::Result<Object<'env>> {
+        self.input(env, move |machine| machine.send_control(&frame))
+    }
+
+    fn input<'env>(
+        &self,
+        env: &'env Env,
+        give: impl FnOnce(&mut Machine) -> Result<u64, InputError> + Send + 'static,
+    ) -> napi::Result<Object<'env>> {
+        promise(env, |settled| {
+            self.hosted.execute(give, move |given| {
+                settle(settled, "MachineError", given, |_| Null);
+            });
+        })
+    }
+}

@@ -1,0 +1,260 @@
+//! A machine with its session and its event log.
+
+use crate::event_log::{DEFAULT_LIMIT_BYTES, EventLog};
+use crate::refusal::Refusal;
+use crate::session::{Session, SessionError, Slice};
+use crate::workers::Workers;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use stillpoint_vmm::engine::{Engine, Nanos};
+use stillpoint_vmm::machine::{
+    HORIZON_NANOS, Machine, MachineConfig, MachineHandle, RunUntil, Stop,
+};
+use stillpoint_vmm::snapshot::{CaptureKind, CapturedFiles, RestoreOptions};
+
+/// Events that are taken from the machine at once.
+const BATCH_EVENTS: usize = 1024;
+
+/// What does not change in a machine's life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The engine's name.
+    pub engine: String,
+    /// Guest memory in MiB, rounded up.
+    pub memory_mib: u32,
+    /// Whether equal inputs give equal runs.
+    pub is_deterministic: bool,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Why.
+    pub stop: Stop,
+    /// When, in guest time.
+    pub at_nanos: Nanos,
+}
+
+/// What a capture wrote, and what it cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Captured {
+    /// The files.
+    pub files: CapturedFiles,
+    /// Guest time of the moment that they hold.
+    pub at_nanos: Nanos,
+    /// Sequence number of the first event after it.
+    pub next_seq: u64,
+    /// Host time during which the guest could not run.
+    pub pause: Duration,
+}
+
+/// A machine that is operated from other threads and keeps what it said.
+///
+/// Operations take a callback, which is called on a worker thread when they are over, or at once
+/// if they are refused. Dropping it closes it.
+pub struct Hosted {
+    session: Session<Machine>,
+    log: Arc<EventLog>,
+    handle: MachineHandle,
+    facts: Facts,
+    workers: Workers,
+}
+
+impl Hosted {
+    /// Makes a machine on the calling thread: reads files, so it may take a while.
+    ///
+    /// # Errors
+    /// [`Refusal`] with the name of the [`CreateError`](stillpoint_vmm::machine::CreateError).
+    pub fn boot(
+        config: &MachineConfig,
+        engine: Box<dyn Engine>,
+        workers: &Workers,
+    ) -> Result<Self, Refusal> {
+        Ok(Self::new(Machine::new(config, engine)?, workers))
+    }
+
+    /// Makes the machine that was captured to `directory`, on the calling thread; pages that it
+    /// touches are recorded from the beginning.
+    ///
+    /// # Errors
+    /// [`Refusal`] with the name of the [`RestoreError`](stillpoint_vmm::snapshot::RestoreError).
+    pub fn restore(
+        directory: PathBuf,
+        engine: Box<dyn Engine>,
+        workers: &Workers,
+    ) -> Result<Self, Refusal> {
+        let mut machine = Machine::restore(&[directory], engine, &RestoreOptions::default())?;
+        machine.record_touched_pages();
+        Ok(Self::new(machine, workers))
+    }
+
+    /// Takes over a machine that somebody else made. Its log begins with its next event.
+    pub fn new(machine: Machine, workers: &Workers) -> Self {
+        let origin = machine.origin();
+        let facts = Facts {
+            engine: origin.engine.clone(),
+            memory_mib: u32::try_from(origin.memory_bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX),
+            is_deterministic: origin.deterministic,
+        };
+        let log = Arc::new(EventLog::new(machine.next_seq(), DEFAULT_LIMIT_BYTES));
+        let handle = machine.handle();
+        let interrupt = machine.handle();
+        let session = Session::new(machine, move || interrupt.interrupt(), workers);
+        Self { session, log, handle, facts, workers: workers.clone() }
+    }
+
+    /// What does not change.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Everything that the machine has said.
+    pub fn log(&self) -> &Arc<EventLog> {
+        &self.log
+    }
+
+    /// Guest time, a few milliseconds old at most while the machine runs.
+    pub fn now_nanos(&self) -> Nanos {
+        self.handle.now_nanos()
+    }
+
+    /// Runs the machine.
+    pub fn run(&self, until: RunUntil, done: impl FnOnce(Result<Ended, Refusal>) + Send + 'static) {
+        let log = Arc::clone(&self.log);
+        // Set by the first slice: the budget counts from when the run begins.
+        let mut budget_end = None;
+        let slice = move |machine: &mut Machine| {
+            let now = machine.now();
+            let end = *budget_end.get_or_insert_with(|| {
+                now.saturating_add(until.budget_nanos.unwrap_or(HORIZON_NANOS))
+            });
+            let rest = RunUntil {
+                budget_nanos: until.budget_nanos.map(|_| end.saturating_sub(now)),
+                ..until
+            };
+            let stop = machine.run_into(&rest, &mut |events| {
+                // Events of input between two runs are in the log already.
+                let seen = log.next_seq();
+                let from = events.partition_point(|event| event.seq < seen);
+                log.append(&events[from..]);
+            });
+            let at_nanos = machine.now();
+            match stop {
+                Stop::Interrupted => Slice::Interrupted(Ended { stop, at_nanos }),
+                stop => Slice::Done(Ended { stop, at_nanos }),
+            }
+        };
+        let log = Arc::clone(&self.log);
+        self.session.run(slice, move |ended| done(settled(&log, ended)));
+    }
+
+    /// Does something with the machine between two instructions; events that it causes are in the
+    /// log before `done` is called.
+    pub fn execute<R: Send + 'static, E: Into<Refusal> + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Machine) -> Result<R, E> + Send + 'static,
+        done: impl FnOnce(Result<R, Refusal>) + Send + 'static,
+    ) {
+        let log = Arc::clone(&self.log);
+        let operate = {
+            let log = Arc::clone(&log);
+            move |machine: &mut Machine| {
+                let outcome = operation(machine).map_err(Into::into);
+                while let Ok(events) = machine.events(log.next_seq(), BATCH_EVENTS)
+                    && !events.is_empty()
+                {
+                    log.append(&events);
+                }
+                outcome
+            }
+        };
+        self.session.execute(operate, move |outcome: Result<Result<R, Refusal>, SessionError>| {
+            done(settled(&log, outcome).and_then(|outcome| outcome));
+        });
+    }
+
+    /// An independent machine in the same state.
+    pub fn fork(&self, done: impl FnOnce(Result<Self, Refusal>) + Send + 'static) {
+        let workers = self.workers.clone();
+        self.execute(
+            move |machine| {
+                machine.fork().map(|mut fork| {
+                    fork.record_touched_pages();
+                    Self::new(fork, &workers)
+                })
+            },
+            done,
+        );
+    }
+
+    /// Writes the machine as it is at this moment into `directory`. The guest stands still only
+    /// until its state was taken; writing happens on another thread.
+    pub fn capture(
+        &self,
+        directory: &Path,
+        kind: CaptureKind,
+        done: impl FnOnce(Result<Captured, Refusal>) + Send + 'static,
+    ) {
+        let directory = directory.to_owned();
+        let workers = self.workers.clone();
+        let freeze = move |machine: &mut Machine| {
+            let began = Instant::now();
+            machine.freeze(kind).map(|frozen| (frozen, began.elapsed()))
+        };
+        self.execute(freeze, move |frozen| {
+            let (frozen, pause) = match frozen {
+                Ok(frozen) => frozen,
+                Err(refusal) => return done(Err(refusal)),
+            };
+            let write = move || {
+                let files = frozen.write(&directory).map_err(Refusal::from)?;
+                let (at_nanos, next_seq) = (frozen.at_nanos(), frozen.next_seq());
+                Ok(Captured { files, at_nanos, next_seq, pause })
+            };
+            // `done` is in reach of both sides, so that it is called if no thread is to be had.
+            let done = Arc::new(Mutex::new(Some(done)));
+            let finish = Arc::clone(&done);
+            let refused = workers.execute(move || answer(&finish, write()));
+            if let Err(refused) = refused {
+                let error = SessionError::NoThread { message: refused.to_string() };
+                answer(&done, Err(error.into()));
+            }
+        });
+    }
+
+    /// Ends a run in progress.
+    pub fn pause(&self) {
+        self.session.pause();
+    }
+
+    /// Ends a run in progress, refuses what waits, frees the machine; its log stays readable.
+    pub fn close(&self, done: impl FnOnce() + Send + 'static) {
+        let log = Arc::clone(&self.log);
+        self.session.close(move || {
+            log.end();
+            done();
+        });
+    }
+}
+
+impl Drop for Hosted {
+    fn drop(&mut self) {
+        self.close(|| {});
+    }
+}
+
+fn answer<R>(done: &Mutex<Option<impl FnOnce(R)>>, result: R) {
+    let done = done.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(done) = done {
+        done(result);
+    }
+}
+
+/// A machine that panicked says nothing any more.
+fn settled<R>(log: &EventLog, outcome: Result<R, SessionError>) -> Result<R, Refusal> {
+    if let Err(SessionError::Panicked { .. }) = &outcome {
+        log.end();
+    }
+    outcome.map_err(Refusal::from)
+}

@@ -1,0 +1,41 @@
+//! Why an operation was not done, whatever it was.
+
+use crate::event_log::EventsLost;
+use crate::session::SessionError;
+use stillpoint_vmm::control::EncodeError;
+use stillpoint_vmm::machine::{CreateError, ForkError, InputError, InspectError};
+use stillpoint_vmm::snapshot::{FreezeError, RestoreError, WriteError};
+
+/// An error of any operation, flattened: its fixed name and what it says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// The variant's fixed name, the same on every side.
+    pub name: &'static str,
+    /// What was expected, what was found, what to do.
+    pub message: String,
+}
+
+/// Flattens errors that have a `name`.
+macro_rules! flattened {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Refusal {
+            fn from(error: $error) -> Self {
+                Self { name: error.name(), message: error.to_string() }
+            }
+        }
+    )*};
+}
+
+flattened!(
+    SessionError,
+    EventsLost,
+    CreateError,
+    ForkError,
+    InputError,
+    InspectError,
+    EncodeError,
+    FreezeError,
+    WriteError,
+    RestoreError
+);

@@ -1,0 +1,50 @@
+/**
+ * Core's `Vmm` port over the engine in this process.
+ *
+ * @module
+ */
+import { BootError, RestoreError, Vmm } from "@stillpoint/core"
+import { Effect, Layer } from "effect"
+import { loadAddon } from "./binding/loadAddon.ts"
+import { checkBootSpec } from "./machine/BootConfiguration.ts"
+import { call, fromNative } from "./machine/NativeMachine.ts"
+
+/**
+ * Machines in this process: the deterministic engine, no privileges, one thread for each machine that runs.
+ *
+ * The layer itself allocates nothing. Machines close with the scope that they were made in.
+ */
+export const layer: Layer.Layer<Vmm> = Layer.sync(Vmm, () => {
+  const native = loadAddon()
+  return Vmm.of({
+    boot: Effect.fn("NativeVmm.boot")(function* (spec) {
+      const checked = yield* checkBootSpec(spec)
+      const machine = yield* Effect.uninterruptible(
+        call(
+          () =>
+            native.boot({
+              kernelPath: checked.kernelPath,
+              initramfsPath: checked.initramfsPath ?? null,
+              initramfs: checked.initramfs ?? null,
+              loadAddress: checked.loadAddress ?? null,
+              commandLine: checked.commandLine ?? null,
+              memoryMib: checked.memoryMib ?? null,
+              seed: checked.seed === undefined ? 0 : checked.seed,
+              epochMillis: checked.epochMillis ?? null,
+              dirtySampleNanos: checked.dirtySampleNanos ?? null
+            }),
+          (reason) => new BootError({ reason })
+        ).pipe(Effect.flatMap(fromNative))
+      )
+      return machine
+    }),
+    restore: Effect.fn("NativeVmm.restore")(function* (directory) {
+      return yield* Effect.uninterruptible(
+        call(
+          () => native.restore(directory),
+          (reason) => new RestoreError({ reason })
+        ).pipe(Effect.flatMap(fromNative))
+      )
+    })
+  })
+})

@@ -1,0 +1,47 @@
+/**
+ * What a machine may be asked to boot, checked before anything is read or allocated.
+ *
+ * @module
+ */
+import { BootError, type BootSpec } from "@stillpoint/core"
+import { Effect, Schema } from "effect"
+
+const pathLike = Schema.NonEmptyString.check(
+  Schema.makeFilter((path: string) => !path.includes("\0") || "a path without zero bytes")
+)
+
+/** The largest number of MiB whose last byte the guest platform can address. */
+const largestMemoryMib = 16 * 1024
+
+const configuration = Schema.Struct({
+  kernelPath: pathLike,
+  initramfsPath: Schema.optionalKey(pathLike),
+  initramfs: Schema.optionalKey(Schema.Uint8Array),
+  loadAddress: Schema.optionalKey(Schema.Natural),
+  commandLine: Schema.optionalKey(
+    Schema.String.check(
+      Schema.makeFilter((line: string) => !/[\0\n]/.test(line) || "a command line on one line, without zero bytes"),
+      Schema.isMaxLength(2047)
+    )
+  ),
+  memoryMib: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: largestMemoryMib }))),
+  seed: Schema.optionalKey(Schema.NullOr(Schema.Natural)),
+  epochMillis: Schema.optionalKey(Schema.Natural),
+  dirtySampleNanos: Schema.optionalKey(Schema.Natural)
+}).check(
+  Schema.makeFilter((spec: { readonly initramfsPath?: string; readonly initramfs?: Uint8Array }) =>
+    spec.initramfs === undefined || spec.initramfsPath === undefined
+      ? true
+      : "either initramfs or initramfsPath, not both"
+  )
+)
+
+const decode = Schema.decodeUnknownEffect(configuration, { errors: "all", onExcessProperty: "error" })
+
+/** Refuses what cannot be booted, with all problems at once and where each is. */
+export const checkBootSpec = (spec: BootSpec): Effect.Effect<BootSpec, BootError> =>
+  decode(spec).pipe(
+    Effect.mapError(
+      (problem) => new BootError({ reason: { name: "InvalidConfiguration", message: `boot: ${problem.message}` } })
+    )
+  )

@@ -1,0 +1,173 @@
+/**
+ * A machine's events as hot observables over the log that the core keeps.
+ *
+ * @module
+ */
+import { type GuestEvent, MachineError } from "@stillpoint/core"
+import { Observable, Subject, type Subscriber } from "rxjs"
+import type { EventBatch, Failure } from "../binding/Addon.ts"
+import { decodeEvents } from "../binding/decodeEvents.ts"
+
+/** The log of a machine, as the core offers it: read by position, with a call when there is more. */
+export interface EncodedLog {
+  readonly readEvents: (fromSeq: number, maxBytes: number) => Failure | EventBatch
+  /** Calls `wake` when something was appended after a read that reached the end. */
+  readonly onEvents: (wake: () => void) => void
+  /** Sequence number that the next event will have. */
+  readonly nextSeq: () => number
+  /** Sequence number of the oldest event that the log still holds. */
+  readonly oldestSeq: () => number
+}
+
+/**
+ * Encoded bytes that are decoded before the event loop gets its turn: some thousand events, a few milliseconds.
+ */
+const turnBytes = 128 * 1024
+
+/** Encoded bytes that are read at once when somebody asks for an array of everything. */
+const atOnceBytes = 16 * 1024 * 1024
+
+const isFailure = (value: Failure | EventBatch): value is Failure => "failed" in value
+
+/** Lets timers, sockets and other machines have their turn. */
+const nextTurn = (continueWith: () => void): void => {
+  setImmediate(continueWith)
+}
+
+/**
+ * Distributes a log's events to any number of subscribers.
+ *
+ * Each subscriber first reads the log at its own pace from where it wants to begin, and joins the live ones at the
+ * moment it has caught up with them; so whenever it comes, it sees every event once and in order. Decoding happens once
+ * for all live subscribers, and not at all without any. The overflow policy is the log's: it keeps events up to a limit
+ * in bytes, and a subscriber that falls behind by more than that ends with a `MachineError` named `EventsLost`.
+ */
+export class MachineEvents {
+  readonly #log: EncodedLog
+  #live = new Subject<GuestEvent>()
+  /** Sequence number of the next event that live subscribers get. */
+  #next = 0
+  #liveCount = 0
+  #isListening = false
+  #isPumping = false
+  #drained: Array<() => void> = []
+
+  constructor(log: EncodedLog) {
+    this.#log = log
+  }
+
+  /** Every event of this machine's own log, then live; completes when the machine is closed. */
+  readonly all$: Observable<GuestEvent> = new Observable((subscriber) =>
+    this.#catchUp(subscriber, this.#log.oldestSeq())
+  )
+
+  /** Events from `seq` on, then live. */
+  from(seq: number): Observable<GuestEvent> {
+    return new Observable((subscriber) => this.#catchUp(subscriber, seq))
+  }
+
+  /** The events so far, from `seq` on. */
+  soFar(seq: number): ReadonlyArray<GuestEvent> {
+    const events: Array<GuestEvent> = []
+    let next = seq
+    for (;;) {
+      const batch = this.#log.readEvents(next, atOnceBytes)
+      if (isFailure(batch)) throw lost(batch)
+      if (batch.count === 0) return events
+      decodeEvents(batch.bytes, batch.firstSeq, batch.count, (event) => events.push(event))
+      next = batch.firstSeq + batch.count
+    }
+  }
+
+  /** Resolves once live subscribers have been given everything that is in the log now. */
+  settled(): Promise<void> {
+    if (this.#liveCount === 0) return Promise.resolve()
+    const target = this.#log.nextSeq()
+    this.#pump()
+    if (this.#liveCount === 0 || this.#next >= target) return Promise.resolve()
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (this.#liveCount === 0 || this.#next >= target) resolve()
+        else this.#drained.push(look)
+      }
+      this.#drained.push(look)
+    })
+  }
+
+  #catchUp(subscriber: Subscriber<GuestEvent>, from: number): void {
+    let cursor = from
+    const advance = (): void => {
+      if (subscriber.closed) return
+      if (this.#liveCount > 0 && cursor === this.#next) return this.#join(subscriber)
+      const batch = this.#log.readEvents(cursor, turnBytes)
+      if (isFailure(batch)) return subscriber.error(lost(batch))
+      // Not beyond where the live subscribers stand: from there on their events are this one's, too.
+      const count = this.#liveCount > 0 ? Math.min(batch.count, Math.max(0, this.#next - cursor)) : batch.count
+      cursor = batch.firstSeq + count
+      decodeEvents(batch.bytes, batch.firstSeq, count, (event) => subscriber.next(event))
+      if (subscriber.closed) return
+      if (batch.count === 0 && batch.ended) return subscriber.complete()
+      if (batch.count === 0 && this.#liveCount === 0) {
+        this.#next = cursor
+        return this.#join(subscriber)
+      }
+      if (this.#liveCount > 0 && cursor === this.#next) return this.#join(subscriber)
+      nextTurn(advance)
+    }
+    advance()
+  }
+
+  #join(subscriber: Subscriber<GuestEvent>): void {
+    this.#liveCount += 1
+    subscriber.add(this.#live.subscribe(subscriber))
+    subscriber.add(() => {
+      this.#liveCount -= 1
+    })
+    this.#listen()
+    this.#pump()
+  }
+
+  #listen(): void {
+    if (this.#isListening) return
+    this.#isListening = true
+    // The core holds on to this function for as long as the machine lives; it must not keep the machine alive itself.
+    const weak = new WeakRef(this)
+    this.#log.onEvents(() => {
+      const events = weak.deref()
+      if (events !== undefined) events.#pump()
+    })
+  }
+
+  #pump(): void {
+    if (this.#isPumping || this.#liveCount === 0) return this.#release()
+    this.#isPumping = true
+    try {
+      const batch = this.#log.readEvents(this.#next, turnBytes)
+      if (isFailure(batch)) {
+        // Whoever subscribes later begins at what the log still holds.
+        const behind = this.#live
+        this.#live = new Subject()
+        behind.error(lost(batch))
+        return
+      }
+      decodeEvents(batch.bytes, batch.firstSeq, batch.count, (event) => {
+        this.#next = event.seq + 1
+        this.#live.next(event)
+      })
+      if (batch.count > 0) nextTurn(() => this.#pump())
+      else if (batch.ended) this.#live.complete()
+    } finally {
+      this.#isPumping = false
+      this.#release()
+    }
+  }
+
+  #release(): void {
+    const waiting = this.#drained
+    this.#drained = []
+    for (const look of waiting) look()
+  }
+}
+
+const lost = (failure: Failure): MachineError =>
+  new MachineError({ reason: { name: failure.name, message: failure.message } })

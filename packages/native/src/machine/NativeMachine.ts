@@ -1,0 +1,218 @@
+/**
+ * The `Machine` of core's port over the native addon.
+ *
+ * @module
+ */
+import { randomUUID } from "node:crypto"
+import {
+  CaptureError,
+  type CapturedFiles,
+  ForkError,
+  type IdentitySpec,
+  type Machine,
+  MachineError,
+  type RunStop,
+  type RunUntil
+} from "@stillpoint/core"
+import { Effect, Schema, type Scope } from "effect"
+import { filter, firstValueFrom, race, take } from "rxjs"
+import type * as Addon from "../binding/Addon.ts"
+import { kindMask } from "../binding/decodeEvents.ts"
+import { execute } from "./execute.ts"
+import { MachineEvents } from "./MachineEvents.ts"
+
+const isFailure = (value: unknown): value is Addon.Failure =>
+  typeof value === "object" && value !== null && "failed" in value
+
+/** Calls the core; its failure becomes the operation's error. */
+export const call = <A, E>(
+  operation: () => Promise<Addon.Failure | A>,
+  onFailure: (reason: { readonly name: string; readonly message: string }) => E
+): Effect.Effect<A, E> =>
+  Effect.flatMap(Effect.promise(operation), (outcome) =>
+    isFailure(outcome)
+      ? Effect.fail(onFailure({ name: outcome.name, message: outcome.message }))
+      : Effect.succeed(outcome as A)
+  )
+
+const machineError = (reason: { readonly name: string; readonly message: string }) => new MachineError({ reason })
+
+const runUntilSchema = Schema.Struct({
+  kinds: Schema.optionalKey(Schema.Array(Schema.String)),
+  atNanos: Schema.optionalKey(Schema.Natural),
+  budgetNanos: Schema.optionalKey(Schema.Natural),
+  pace: Schema.optionalKey(Schema.Literals(["asFastAsPossible", "realTime"]))
+})
+
+const decodeUntil = Schema.decodeUnknownEffect(runUntilSchema, { errors: "all", onExcessProperty: "error" })
+
+const identitySchema = Schema.Struct({
+  entropy: Schema.Uint8Array.check(
+    Schema.makeFilter((bytes: Uint8Array) => bytes.length >= 32 || "at least 32 bytes of entropy")
+  ),
+  realtimeNanos: Schema.NullOr(Schema.BigInt.check(Schema.isGreaterThanBigInt(0n))),
+  hostname: Schema.NullOr(Schema.String.check(Schema.isPattern(/^[A-Za-z0-9]([A-Za-z0-9.-]{0,62})$/))),
+  machineId: Schema.NullOr(Schema.String.check(Schema.isPattern(/^[0-9a-f]{32}$/))),
+  env: Schema.Record(Schema.String.check(Schema.isPattern(/^[^=\0]+$/)), Schema.String),
+  thaw: Schema.Boolean
+})
+
+const decodeIdentity = Schema.decodeUnknownEffect(identitySchema, { errors: "all", onExcessProperty: "error" })
+
+/** Wraps a native machine; closes it with the scope. */
+export const fromNative = Effect.fn("NativeMachine.make")(function* (native: Addon.NativeMachine) {
+  const machine = make(native)
+  yield* Effect.addFinalizer(() => Effect.promise(() => native.close()))
+  return machine
+})
+
+const make = (native: Addon.NativeMachine): Machine => {
+  const events = new MachineEvents(native)
+  // Identifiers and tokens are seen by the guest, so they must depend on its history alone; and whoever restores or
+  // forks the machine must not use one twice. Each use leaves at least one event behind, so counting on from the
+  // number of events so far gives both.
+  let lastToken = native.nextSeq()
+  const nextToken = (): number => {
+    lastToken = Math.max(lastToken + 1, native.nextSeq())
+    return lastToken >>> 0
+  }
+  /** Settles when the run in progress is over; absent without one. */
+  let runInProgress: Promise<unknown> | undefined
+
+  const runChecked = (until: RunUntil): Effect.Effect<RunStop, MachineError> =>
+    Effect.callback<RunStop, MachineError>((resume) => {
+      const running = native
+        .run({
+          kinds: kindMask(until.kinds ?? []),
+          atNanos: until.atNanos ?? null,
+          budgetNanos: until.budgetNanos ?? null,
+          realTime: until.pace === "realTime"
+        })
+        .then(async (outcome) => {
+          await events.settled()
+          return outcome
+        })
+      runInProgress ??= running
+      void running.then((outcome) => {
+        if (runInProgress === running) runInProgress = undefined
+        resume(
+          isFailure(outcome)
+            ? Effect.fail(machineError({ name: outcome.name, message: outcome.message }))
+            : Effect.succeed({
+                reason: outcome.reason as RunStop["reason"],
+                seq: outcome.seq,
+                atNanos: outcome.atNanos
+              })
+        )
+      })
+      // Interrupted: the guest stands still before anybody goes on.
+      return Effect.promise(async () => {
+        native.pause()
+        await running
+      })
+    })
+
+  const run = Effect.fn("NativeMachine.run")(function* (until: RunUntil) {
+    const problem = (message: string) => machineError({ name: "InvalidRun", message: `run: ${message}` })
+    yield* decodeUntil(until).pipe(Effect.mapError((error) => problem(error.message)))
+    return yield* runChecked(until)
+  })
+
+  const advance = (until: RunUntil, isOver: () => boolean): Effect.Effect<RunStop | null, MachineError> =>
+    Effect.suspend(() => {
+      const other = runInProgress
+      if (other === undefined) return runChecked(until)
+      const over = events.from(native.nextSeq()).pipe(filter(isOver), take(1))
+      return Effect.as(
+        Effect.promise(() =>
+          firstValueFrom(
+            race(
+              over,
+              other.then(() => null)
+            ),
+            { defaultValue: null }
+          )
+        ),
+        null
+      )
+    })
+
+  const sendToken = (send: (token: number) => Promise<Addon.Failure | null>) =>
+    Effect.suspend(() => {
+      const token = nextToken()
+      return Effect.as(
+        call(() => send(token), machineError),
+        token
+      )
+    })
+
+  const self: Machine = {
+    id: randomUUID(),
+    engine: native.engine,
+    memoryMib: native.memoryMib,
+    isDeterministic: native.isDeterministic,
+    nowNanos: Effect.sync(() => native.nowNanos()),
+    events$: events.all$,
+    eventsFrom: (seq) => events.from(seq),
+    eventsSoFar: (seq) => Effect.sync(() => events.soFar(seq ?? native.oldestSeq())),
+    run,
+    pause: Effect.sync(() => native.pause()),
+    go: Effect.asVoid(call(() => native.go(), machineError)),
+    sendSerial: (port, data) => Effect.asVoid(call(() => native.sendSerial(port, data), machineError)),
+    exec: (spec) =>
+      execute(
+        {
+          sendExec: (request) =>
+            Effect.asVoid(
+              call(() => native.exec({ ...request, argv: [...request.argv], env: [...request.env] }), machineError)
+            ),
+          sendStdin: (id, data, close) => Effect.asVoid(call(() => native.execStdin(id, data, close), machineError)),
+          sendKill: (id, signal) => Effect.asVoid(call(() => native.execKill(id, signal), machineError)),
+          advance,
+          nextId: nextToken,
+          nowNanos: () => native.nowNanos(),
+          eventsFromNow: () => events.from(native.nextSeq())
+        },
+        spec
+      ),
+    requestQuiesce: sendToken((token) => native.quiesce(token)),
+    requestThaw: sendToken((token) => native.thaw(token)),
+    requestIdentity: (identity: IdentitySpec) =>
+      decodeIdentity(identity).pipe(
+        Effect.mapError((problem) =>
+          machineError({ name: "InvalidIdentity", message: `new identity: ${problem.message}` })
+        ),
+        Effect.flatMap((checked) =>
+          sendToken((token) =>
+            native.applyIdentity({
+              token,
+              entropy: checked.entropy,
+              realtimeNanos: checked.realtimeNanos,
+              hostname: checked.hostname,
+              machineId: checked.machineId,
+              env: Object.entries(checked.env).map(([key, value]) => `${key}=${value}`),
+              thaw: checked.thaw
+            })
+          )
+        )
+      ),
+    capture: (directory, options) =>
+      call(
+        () => native.capture(directory, options?.parent ?? null),
+        (reason) => new CaptureError({ reason })
+      ) as Effect.Effect<CapturedFiles, CaptureError>,
+    fork: Effect.suspend((): Effect.Effect<Machine, ForkError, Scope.Scope> =>
+      call(
+        () => native.fork(),
+        (reason) => new ForkError({ reason })
+      ).pipe(Effect.flatMap(fromNative))
+    ),
+    digest: call(() => native.digest(), machineError),
+    ownBytes: Effect.map(
+      call(() => native.ownBytes(), machineError),
+      (bytes) => bytes
+    ).pipe(Effect.orElseSucceed(() => 0)),
+    touchedPages: call(() => native.touchedPages(), machineError).pipe(Effect.orElseSucceed(() => new Float64Array()))
+  }
+  return self
+}
