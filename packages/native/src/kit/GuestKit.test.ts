@@ -1,5 +1,6 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer, Result } from "effect"
+import { spawnSync } from "node:child_process"
 import { existsSync } from "node:fs"
 import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -179,6 +180,21 @@ it.effect("a-damaged-cache-is-noticed-and-fetched-again", () =>
     yield* kit.files
     assert.isTrue(existsSync(files.busyboxPath))
     assert.strictEqual(kit.notices.filter((line) => line.includes("damaged")).length, 3)
+  })
+)
+
+it.effect("what-a-killed-process-left-half-done-is-removed", () =>
+  Effect.gen(function* () {
+    const { kit } = yield* locked
+    yield* kit.files
+    const gone = spawnSync(process.execPath, ["-e", ""]).pid
+    const [dead, alive] = [gone, process.pid].map((pid) =>
+      join(kit.config.directory, `downloads/x.deb.partial-${pid}-abc`)
+    )
+    yield* Effect.promise(() => Promise.all([dead!, alive!].map((path) => writeFile(path, "half"))))
+    yield* kit.files
+    assert.isFalse(existsSync(dead!))
+    assert.isTrue(existsSync(alive!))
   })
 )
 

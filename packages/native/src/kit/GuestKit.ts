@@ -24,6 +24,7 @@ import {
   loadUnpacked,
   storeSubstitute,
   storeUnpacked,
+  sweep,
   type UnpackedFiles
 } from "./KitCache.ts"
 import { FileUnusable, KitError, PrerequisiteMissing } from "./KitError.ts"
@@ -184,6 +185,7 @@ const requiredPath = (files: UnpackedFiles, name: string): Effect.Effect<string,
 
 const ensure = Effect.fn("GuestKit.ensure")(function* (config: GuestKitConfig, archive: Archive["Service"]) {
   const lock = yield* readLock(config.lockPath)
+  yield* sweep(config.directory)
   const kernel = yield* obtainLocked(config, archive, "kernel", lock.kernel)
   const busybox = yield* obtainLocked(config, archive, "busybox", lock.busybox)
   const modulePaths = new Map(kernel.files)

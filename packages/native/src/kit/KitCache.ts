@@ -15,7 +15,7 @@
 import { Effect, Option, Schema } from "effect"
 import { createHash } from "node:crypto"
 import { createReadStream } from "node:fs"
-import { access, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises"
+import { access, mkdir, open, readFile, readdir, rename, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { pipeline } from "node:stream/promises"
 import { FileUnusable, KitError } from "./KitError.ts"
@@ -60,6 +60,27 @@ const unpackedAt = (directory: string, sha256: string): string => join(directory
 
 /** Where a package's files are kept, and where downloads go. */
 export const downloadPath = (directory: string, sha256: string): string => join(directory, "downloads", `${sha256}.deb`)
+
+const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM"
+  }
+}
+
+/** Removes what processes that were killed have left half done. */
+export const sweep = (directory: string): Effect.Effect<void> =>
+  Effect.promise(async () => {
+    for (const folder of ["downloads", "packages", "substitutes"]) {
+      for (const name of await readdir(join(directory, folder)).catch(() => [])) {
+        const pid = /\.partial-(\d+)/.exec(name)?.[1]
+        if (pid === undefined || isAlive(Number(pid))) continue
+        await rm(join(directory, folder, name), { recursive: true, force: true }).catch(() => undefined)
+      }
+    }
+  })
 
 /** The files of an unpacked package; none when it is not here, or was damaged and has been dropped. */
 export const loadUnpacked = Effect.fn("KitCache.load")(function* (

@@ -109,7 +109,8 @@ if (parsed === undefined) {
   const stop = new AbortController()
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort())
   await Effect.runPromise(parsed.pipe(Effect.provide(kit)), { signal: stop.signal }).catch((error: unknown) => {
-    say(`guest kit: ${error instanceof Error ? error.message : String(error)}`)
-    process.exitCode = 1
+    const why = stop.signal.aborted ? "interrupted" : error instanceof Error ? error.message : String(error)
+    say(`guest kit: ${why}`)
+    process.exitCode = stop.signal.aborted ? 130 : 1
   })
 }
