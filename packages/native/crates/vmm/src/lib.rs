@@ -12,6 +12,7 @@
 
 pub mod board;
 pub mod boards;
+pub mod conformance;
 pub mod control;
 pub mod devices;
 pub mod engine;

@@ -261,6 +261,7 @@ impl Machine {
         if let Exit::Fault(message) = self.settle(waited) {
             self.end(Life::Faulted { message });
         }
+        self.sampler.skip_to(self.platform.now, &self.platform.memory);
         None
     }
 

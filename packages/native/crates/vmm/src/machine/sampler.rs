@@ -38,6 +38,18 @@ impl Sampler {
         self.step != 0 && (self.last_had_pages || self.count(memory) > 0)
     }
 
+    /// Time has passed to `now` without the guest: samples that would have said nothing are over.
+    pub(super) fn skip_to(&mut self, now: Nanos, memory: &GuestMemory) {
+        if now >= self.next_at && !self.is_pending(memory) {
+            self.next_at = self.after(now);
+        }
+    }
+
+    /// The first step after `now`.
+    fn after(&self, now: Nanos) -> Nanos {
+        now.checked_div(self.step).map_or(Nanos::MAX, |n| (n + 1).saturating_mul(self.step))
+    }
+
     fn count(&self, memory: &GuestMemory) -> u64 {
         let mut count = self.carried.len() as u64;
         memory.visit_pages_since(self.mark, |page| {
@@ -51,7 +63,7 @@ impl Sampler {
         if now < self.next_at {
             return None;
         }
-        self.next_at = (now / self.step + 1).saturating_mul(self.step);
+        self.next_at = self.after(now);
         let count = self.count(memory);
         let report = count > 0 || self.last_had_pages;
         self.last_had_pages = count > 0;

@@ -97,7 +97,9 @@ impl Digests {
         }
         let mut digests = Self::new(pages);
         digests.present.copy_from_slice(state.take(pages.div_ceil(8))?);
-        if pages % 8 != 0 && digests.present.last().is_some_and(|last| last >> (pages % 8) != 0) {
+        if !pages.is_multiple_of(8)
+            && digests.present.last().is_some_and(|last| last >> (pages % 8) != 0)
+        {
             return Err(invalid("no page beyond memory".to_owned(), "some".to_owned()));
         }
         for chunk in 0..digests.index.len() {

@@ -1,0 +1,94 @@
+use super::fake::{BASE, CLOCK, CONSOLE, Fake, Op, op};
+use super::*;
+use crate::loaders::Source;
+use proptest::prelude::*;
+
+pub(crate) fn guest(program: &[Vec<u8>]) -> MachineConfig {
+    MachineConfig {
+        memory_bytes: 1 << 20,
+        sample_step_nanos: 10_000,
+        ..MachineConfig::new(Source::Bytes(program.concat().into()))
+    }
+}
+
+/// Programs that compute, touch memory, talk to devices, wait and loop.
+fn programs() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let plain = prop_oneof![
+        (0..4u8, any::<u64>()).prop_map(|(r, b)| op(Op::Set, r, 0, b)),
+        (0..4u8, 0..100_000u64).prop_map(|(r, b)| op(Op::Add, r, 0, b)),
+        (0..4u8, 0..4u32, 0..0x40000u64).prop_map(|(r, a, b)| op(Op::Store, r, a, b | 0x10000)),
+        (0..4u8, 0..4u32, 0..0x40000u64).prop_map(|(r, a, b)| op(Op::Load, r, a, b)),
+        (0..8u32, any::<u8>()).prop_map(|(a, b)| op(
+            Op::DeviceWrite,
+            0,
+            CONSOLE as u32 + a,
+            u64::from(b)
+        )),
+        (0..4u8, 0..8u32).prop_map(|(r, a)| op(Op::DeviceRead, r, CONSOLE as u32 + a, 0)),
+        Just(op(Op::DeviceWrite, 0, CONSOLE as u32 + 1, 1)),
+        Just(op(Op::DeviceWrite, 0, CONSOLE as u32, u64::from(b'\n'))),
+        (0..8u32, any::<u32>()).prop_map(|(a, b)| op(
+            Op::DeviceWrite,
+            0,
+            CLOCK as u32 + a * 4,
+            u64::from(b)
+        )),
+        (0..4u8, 0..8u32).prop_map(|(r, a)| op(Op::DeviceRead, r, CLOCK as u32 + a * 4, 0)),
+        (0..50_000u64).prop_map(|b| op(Op::Timer, 0, 0, b)),
+        Just(op(Op::Wait, 0, 0, 0)),
+        (0..4u8).prop_map(|r| op(Op::Random, r, 0, 0)),
+        (0..4u8).prop_map(|r| op(Op::Emit, r, 0, 0)),
+    ];
+    (proptest::collection::vec(plain, 1..40), 0..4u8, 0..3u8).prop_map(|(mut body, r, end)| {
+        // Register 3 counts the rounds, down from whatever it is.
+        let len = body.len() as u64;
+        body.push(op(Op::Add, r & 1, 0, 4096));
+        body.push(op(Op::Decrement, 3, 0, 0));
+        body.push(match end {
+            0 => op(Op::Halt, 0, 7, 0),
+            1 => op(Op::JumpIfNot, 3, 0, 0),
+            _ => op(Op::JumpIfNot, 0, 0, len / 2),
+        });
+        body.push(op(Op::Reset, 0, 1, 0));
+        body
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// The fake engine keeps every law on random programs, disturbed at random moments, with
+    /// random input.
+    #[test]
+    fn the_machine_keeps_the_laws(
+        program in programs(),
+        cuts in proptest::collection::vec(0..60_000u64, 0..5),
+        inputs in proptest::collection::vec((0..60_000u64, proptest::collection::vec(any::<u8>(), 1..400)), 0..3),
+    ) {
+        let mut inputs = inputs;
+        inputs.sort();
+        let guest = guest(&program);
+        let subject = Subject { make: &Fake::boxed, guest, end_nanos: 60_000, inputs };
+        for law in laws::ALL {
+            law.check(&subject, &cuts).map_err(|violation| {
+                TestCaseError::fail(violation.to_string())
+            })?;
+        }
+    }
+}
+
+#[test]
+fn a_violation_names_the_first_moment_that_differs() {
+    let program = [op(Op::Add, 0, 0, 1), op(Op::Set, 1, 0, 1), op(Op::JumpIfNot, 1, 0, 0)].to_vec();
+    let subject =
+        Subject { make: &Fake::boxed, guest: guest(&program), end_nanos: 5000, inputs: Vec::new() };
+    let violation = subject
+        .compare("a-write-changes-nothing", &[100, 1000], &|mut machine| {
+            if machine.now() == 1000 {
+                machine.write_memory(BASE + 0x8000, &[1]).map_err(|error| error.to_string())?;
+            }
+            Ok(machine)
+        })
+        .expect_err("memory was changed");
+    assert_eq!(violation.first_nanos, 1001);
+}
