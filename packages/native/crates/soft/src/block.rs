@@ -21,6 +21,7 @@
 
 use crate::core::Core;
 use crate::hart::{Hart, JUMP_ENTRIES, NO_TAG};
+use crate::jit::{self, Translator};
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -126,7 +127,7 @@ const CHUNK: u64 = 64;
 
 /// Hash of one address: multiplication by an odd constant, high half.
 #[derive(Default)]
-struct AddressHasher(u64);
+pub struct AddressHasher(u64);
 
 impl Hasher for AddressHasher {
     fn finish(&self) -> u64 {
@@ -143,7 +144,8 @@ impl Hasher for AddressHasher {
     }
 }
 
-type AddressMap<T> = HashMap<u64, T, BuildHasherDefault<AddressHasher>>;
+/// A map from addresses.
+pub type AddressMap<T> = HashMap<u64, T, BuildHasherDefault<AddressHasher>>;
 
 /// What a page's code looks like.
 #[derive(Default)]
@@ -262,6 +264,10 @@ pub struct Cache {
     pub epoch: u64,
     /// Times the cache was emptied because it was full.
     pub flushes: u64,
+    /// How often a block is interpreted before it is translated; `None`: for ever.
+    pub heat: Option<u32>,
+    /// Translated code, once there is some.
+    pub translator: Option<Box<Translator>>,
 }
 
 /// Writes next to code in a page after which the page's blocks are dropped, so that writing to
@@ -269,8 +275,8 @@ pub struct Cache {
 const NEAR_MISS_LIMIT: u32 = 64;
 
 impl Cache {
-    /// An empty cache.
-    pub fn new() -> Self {
+    /// An empty cache, of blocks that are translated after having been interpreted `heat` times.
+    pub fn new(heat: Option<u32>) -> Self {
         Self {
             slabs: Vec::new(),
             by_pa: AddressMap::default(),
@@ -279,6 +285,8 @@ impl Cache {
             killed: false,
             epoch: 0,
             flushes: 0,
+            heat,
+            translator: None,
         }
     }
 
@@ -290,6 +298,7 @@ impl Cache {
     /// Whether the next insertion has to wait for [`Self::clear`].
     pub fn is_full(&self) -> bool {
         self.slabs.len() * SLAB_BYTES >= CAPACITY_BYTES
+            || self.translator.as_ref().is_some_and(|translator| translator.is_full())
     }
 
     /// Frees every block. No pointer to a block or slot may be used afterwards.
@@ -297,6 +306,9 @@ impl Cache {
         for slab in self.slabs.drain(..) {
             // SAFETY: allocated with this layout in `insert`, freed once: the slab leaves the list.
             unsafe { dealloc(slab.memory, SLAB_LAYOUT) };
+        }
+        if let Some(translator) = &mut self.translator {
+            translator.clear();
         }
         self.by_pa.clear();
         self.pages.clear();
@@ -357,6 +369,8 @@ impl Cache {
             self.slabs.push(Slab { memory, used: 0 });
         }
         let slab = self.slabs.last_mut()?;
+        let translatable = self.heat.is_some() && second_page == NO_TAG;
+        let heat = self.heat.unwrap_or(0);
         // SAFETY: `used + size` is within the slab; sizes are multiples of 16 and the slab is
         // 64-aligned, so header and slots are aligned; places are bytes. The region was never
         // handed out before, so nothing refers to it.
@@ -365,12 +379,12 @@ impl Cache {
             block.write(Block {
                 pa,
                 len: i64::from(instructions),
-                entry: Block::first(block),
+                entry: if translatable { jit::counting() } else { Block::first(block) },
                 slots: drafts.len() as u32,
                 instructions,
                 bytes,
                 raw: 0,
-                heat: 0,
+                heat,
                 second_page,
             });
             let slots: *mut Slot = block.add(1).cast();
@@ -452,6 +466,9 @@ impl Cache {
         };
         self.killed = true;
         self.epoch += 1;
+        if let Some(translator) = &mut self.translator {
+            translator.kill(pa);
+        }
         if self.by_pa.get(&pa) == Some(&block) {
             self.by_pa.remove(&pa);
         }
@@ -475,12 +492,6 @@ impl Cache {
             }
             entry.chunks = chunks;
         }
-    }
-}
-
-impl Default for Cache {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

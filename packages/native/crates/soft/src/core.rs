@@ -5,6 +5,7 @@ use crate::block::Cache;
 use crate::hart::{
     DATA_ENTRIES, DataEntry, FETCH_ENTRIES, FetchEntry, Hart, NO_TAG, USER, status,
 };
+use crate::jit::{self, Translator};
 use crate::mmu::{self, Access, Mode, Tlb, TlbEntry, pte};
 use crate::plic::{self, Plic};
 use stillpoint_vmm::engine::Exit;
@@ -44,11 +45,11 @@ pub struct Fast {
 }
 
 impl Fast {
-    fn new() -> Self {
+    fn new(heat: Option<u32>) -> Self {
         Self {
             data: vec![DataEntry::EMPTY; CONTEXTS * DATA_ENTRIES].into_boxed_slice(),
             fetch: vec![FetchEntry::EMPTY; MODES * FETCH_ENTRIES].into_boxed_slice(),
-            cache: Cache::new(),
+            cache: Cache::new(heat),
         }
     }
 
@@ -104,6 +105,9 @@ pub struct Core {
     /// A device was accessed or code was overwritten: the block must be left after the
     /// instruction in progress.
     pub must_leave: bool,
+    /// How often a block is interpreted before it is translated; `None`: for ever. No state: the
+    /// guest cannot tell.
+    pub heat: Option<u32>,
 }
 
 /// Widest access.
@@ -120,12 +124,18 @@ impl Core {
             generation: 0,
             exit: None,
             must_leave: false,
+            heat: jit::DEFAULT_HEAT,
         }
     }
 
     /// A core with the same state and nothing derived.
     pub fn copy(&self) -> Self {
-        Self { tlb: self.tlb.clone(), plic: self.plic.clone(), ..Self::new() }
+        Self {
+            tlb: self.tlb.clone(),
+            plic: self.plic.clone(),
+            heat: self.heat,
+            ..Self::new()
+        }
     }
 
     /// Lends the platform for a run. Every other method that touches memory or devices may be
@@ -158,12 +168,19 @@ impl Core {
 
     /// What is derived, made when first needed.
     pub fn fast(&mut self) -> &mut Fast {
-        self.fast.get_or_insert_with(|| Box::new(Fast::new()))
+        let heat = self.heat;
+        self.fast.get_or_insert_with(|| Box::new(Fast::new(heat)))
     }
 
     /// The decoded blocks.
     pub fn cache(&mut self) -> &mut Cache {
         &mut self.fast().cache
+    }
+
+    /// Translated code, if there is any.
+    #[inline]
+    pub fn translator(&mut self) -> Option<&mut Translator> {
+        self.cache().translator.as_deref_mut()
     }
 
     /// Drops everything derived.

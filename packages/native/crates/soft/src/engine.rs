@@ -53,6 +53,14 @@ impl Soft {
         &self.hart
     }
 
+    /// Sets how often a block of guest code is interpreted before it is translated to host code;
+    /// `None`: always interpreted, as on hosts for which [`crate::jit`] has no translation. The
+    /// guest cannot tell; what was translated so far is dropped.
+    pub fn set_translation(&mut self, heat: Option<u32>) {
+        self.core.forget_everything();
+        self.core.heat = heat.filter(|_| crate::jit::DEFAULT_HEAT.is_some());
+    }
+
     /// How often the decoded blocks were thrown away because they filled their store.
     pub fn block_flushes(&mut self) -> u64 {
         self.core.cache().flushes
@@ -337,7 +345,9 @@ impl Engine for Soft {
 
     fn reset(&mut self, entry: Entry) {
         *self.hart = Hart::new();
+        let heat = self.core.heat;
         self.core = Core::new();
+        self.core.heat = heat;
         self.hart.pc = entry.pc;
         self.hart.r[11] = entry.device_tree;
     }
@@ -369,7 +379,9 @@ impl Engine for Soft {
     fn load(&mut self, bytes: &[u8]) -> Result<(), StateError> {
         let (hart, core) = state::load(bytes)?;
         *self.hart = hart;
+        let heat = self.core.heat;
         self.core = core;
+        self.core.heat = heat;
         Ok(())
     }
 

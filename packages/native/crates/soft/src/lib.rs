@@ -9,6 +9,7 @@
 //! * [`csr`], [`trap`], [`sbi`], [`plic`] the privileged side
 //! * [`float`] IEEE 754 arithmetic on bits
 //! * [`state`] saved state
+//! * [`jit`] the second tier: what runs often, as code of the host
 //! * [`engine`] the run loop, behind the machine's seam
 
 pub mod block;
@@ -19,6 +20,7 @@ pub mod engine;
 pub mod exec;
 pub mod float;
 pub mod hart;
+pub mod jit;
 pub mod lower;
 pub mod mmu;
 pub mod plic;

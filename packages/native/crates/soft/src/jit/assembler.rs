@@ -4,6 +4,9 @@
 //! integer registers of the guest are within one signed byte of it; *places* are byte offsets
 //! from the start of the hart.
 
+// The macro converts register numbers whether they need it or not.
+#![allow(clippy::useless_conversion)]
+
 use dynasmrt::{DynasmApi, SimpleAssembler, dynasm};
 
 /// Where in the hart `rbp` points.
@@ -68,6 +71,20 @@ pub enum Alu {
     Cmp,
 }
 
+impl Alu {
+    /// The opcode extension of the forms with an immediate.
+    fn digit(self) -> u8 {
+        match self {
+            Self::Add => 0,
+            Self::Or => 1,
+            Self::And => 4,
+            Self::Sub => 5,
+            Self::Xor => 6,
+            Self::Cmp => 7,
+        }
+    }
+}
+
 /// Shifts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -129,12 +146,6 @@ impl Assembler {
         Self { ops: SimpleAssembler::new() }
     }
 
-    /// Bytes so far.
-    #[inline]
-    pub fn len(&self) -> usize {
-        self.ops.ops.len()
-    }
-
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.ops.ops
@@ -178,7 +189,7 @@ impl Assembler {
     /// `d = value` in ten bytes; returns where the eight bytes of the value are.
     pub fn set_patchable(&mut self, d: u8, value: u64) -> Hole {
         dynasm!(self.ops; .arch x64; mov Rq(d), QWORD value as i64);
-        Hole(self.len() - 8)
+        Hole(self.here() - 8)
     }
 
     /// Loads 64 bits of the hart.
@@ -249,9 +260,14 @@ impl Assembler {
     /// `d op= value`
     pub fn alu_constant(&mut self, alu: Alu, wide: bool, d: u8, value: i32) {
         match (i8::try_from(value), wide) {
-            (Ok(b), true) => per_alu!(self.ops, alu, Rq(d), BYTE b),
+            (Ok(short), _) => {
+                // The sign-extended byte form, which the assembler's tables do not choose.
+                if wide || d >= 8 {
+                    self.raw(&[0x40 | u8::from(wide) << 3 | d >> 3]);
+                }
+                self.raw(&[0x83, 0xc0 | alu.digit() << 3 | d & 7, short as u8]);
+            }
             (Err(_), true) => per_alu!(self.ops, alu, Rq(d), DWORD value),
-            (Ok(b), false) => per_alu!(self.ops, alu, Rd(d), BYTE b),
             (Err(_), false) => per_alu!(self.ops, alu, Rd(d), DWORD value),
         }
     }
@@ -259,10 +275,12 @@ impl Assembler {
     /// `hart[place] op= value`, 64 bits.
     pub fn alu_place_constant(&mut self, alu: Alu, place: i32, value: i32) {
         match (near(place), i8::try_from(value)) {
-            (Ok(b), Ok(v)) => per_alu!(self.ops, alu, QWORD [BYTE rbp + b], BYTE v),
+            (Ok(b), Ok(short)) => {
+                // As above, on `[rbp + b]`.
+                self.raw(&[0x48, 0x83, 0x45 | alu.digit() << 3, b as u8, short as u8]);
+            }
             (Ok(b), Err(_)) => per_alu!(self.ops, alu, QWORD [BYTE rbp + b], DWORD value),
-            (Err(w), Ok(v)) => per_alu!(self.ops, alu, QWORD [DWORD rbp + w], BYTE v),
-            (Err(w), Err(_)) => per_alu!(self.ops, alu, QWORD [DWORD rbp + w], DWORD value),
+            (Err(w), _) => per_alu!(self.ops, alu, QWORD [DWORD rbp + w], DWORD value),
         }
     }
 
@@ -504,26 +522,27 @@ impl Assembler {
     }
 
     /// Where the next byte goes.
+    #[inline]
     pub fn here(&self) -> usize {
-        self.len()
+        self.ops.ops.len()
     }
 
     /// A conditional jump to be aimed later.
     pub fn jump_if(&mut self, condition: Condition) -> Hole {
         self.raw(&[0x0f, 0x80 | condition as u8, 0, 0, 0, 0]);
-        Hole(self.len() - 4)
+        Hole(self.here() - 4)
     }
 
     /// A jump to be aimed later.
     pub fn jump(&mut self) -> Hole {
         self.raw(&[0xe9, 0, 0, 0, 0]);
-        Hole(self.len() - 4)
+        Hole(self.here() - 4)
     }
 
     /// A call to be aimed later.
     pub fn call(&mut self) -> Hole {
         self.raw(&[0xe8, 0, 0, 0, 0]);
-        Hole(self.len() - 4)
+        Hole(self.here() - 4)
     }
 
     /// Aims a hole at `target`, both within this code.

@@ -36,7 +36,8 @@ impl CodeMemory {
         // SAFETY: `file` is the descriptor opened above.
         let sized = unsafe { libc::ftruncate(file, capacity as libc::off_t) } == 0;
         let views = if sized {
-            match (map(libc::PROT_READ | libc::PROT_WRITE), map(libc::PROT_READ | libc::PROT_EXEC)) {
+            match (map(libc::PROT_READ | libc::PROT_WRITE), map(libc::PROT_READ | libc::PROT_EXEC))
+            {
                 (Some(writable), Some(executable)) => Some((writable, executable)),
                 (one, other) => {
                     for view in [one, other].into_iter().flatten() {
@@ -133,8 +134,7 @@ mod tests {
         };
         assert!(memory.append(&[0xb8, 7, 0, 0, 0, 0xc3])); // mov eax, 7; ret
         // SAFETY: the six bytes are a complete function of that type.
-        let seven: extern "sysv64" fn() -> u32 =
-            unsafe { std::mem::transmute(memory.address(0)) };
+        let seven: extern "sysv64" fn() -> u32 = unsafe { std::mem::transmute(memory.address(0)) };
         assert_eq!(seven(), 7);
         memory.patch(1, &[9]);
         assert_eq!(seven(), 9);

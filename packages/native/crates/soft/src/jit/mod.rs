@@ -12,7 +12,18 @@
 //!
 //! x86-64 Linux. On other hosts everything is interpreted.
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod assembler;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod memory;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod translator;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod unit;
+
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+mod absent;
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+pub use absent::{DEFAULT_HEAT, Translator, counting};
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub use translator::{DEFAULT_HEAT, Translator, counting};

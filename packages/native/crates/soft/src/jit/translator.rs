@@ -6,14 +6,14 @@ use super::unit::{
     self, Detail, LEFT_INDIRECT, LEFT_SINGLE, MAX_INSTRUCTIONS, Output, Site, TABLE_ENTRIES,
     TableEntry, Thunks,
 };
-use crate::block::{Block, Head, Place, Slot};
+use crate::block::{AddressMap, Block, Draft, Head, Place, Single, Slot};
 use crate::core::Core;
 use crate::decode::decode;
 use crate::exec::{NONE, arrive};
 use crate::hart::{FETCH_ENTRIES, Hart, Leave, NO_TAG};
 use crate::lower::Lowering;
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Bytes of address space for translated code; memory is used as code is written.
@@ -23,6 +23,9 @@ const RESERVE_BYTES: usize = 64 << 10;
 /// Units of one physical address at different virtual ones, beyond which further ones are
 /// interpreted.
 const MOST_ALIASES: usize = 16;
+
+/// How often a block is interpreted before it is translated, unless the engine is told otherwise.
+pub const DEFAULT_HEAT: Option<u32> = Some(8);
 
 /// What no unit index is.
 const NO_UNIT: u32 = u32::MAX;
@@ -40,14 +43,6 @@ struct Unit {
     other: u32,
 }
 
-/// A block of one instruction, that the interpreter executes for translated code.
-#[repr(C)]
-struct Single {
-    block: Block,
-    slots: [Slot; 2],
-    places: [Place; 2],
-}
-
 /// All translated code of one engine.
 pub struct Translator {
     memory: CodeMemory,
@@ -58,11 +53,13 @@ pub struct Translator {
     assembler: Assembler,
     units: Vec<Unit>,
     /// First unit of each physical address.
-    by_pa: HashMap<u64, u32, crate::block::AddressHash>,
+    by_pa: AddressMap<u32>,
     details: Vec<Detail>,
     sites: Vec<Site>,
+    /// What blocks are entered by. Boxed, because blocks keep their addresses.
+    #[allow(clippy::vec_box)]
     entries: Vec<Box<Slot>>,
-    singles: HashMap<u32, Box<Single>, crate::block::AddressHash>,
+    singles: AddressMap<Box<Single>>,
     /// What a single instruction left with.
     next: *const Slot,
     panic: Option<Box<dyn Any + Send>>,
@@ -75,9 +72,9 @@ pub struct Translator {
 /// # Safety
 /// As every handler; `hart.block` is a [`Single`].
 unsafe fn completed(hart: &mut Hart, at: *const Slot, _: &mut Core) -> *const Slot {
-    // SAFETY: the block of a single instruction outlives its execution.
-    let bytes = unsafe { (*hart.block).bytes };
-    hart.pc = hart.pc.wrapping_add(u64::from(bytes));
+    // SAFETY: the handler's own slot.
+    let place = unsafe { Block::place(hart.block, at) };
+    hart.pc = hart.pc.wrapping_add(2 * u64::from(place.half));
     hart.budget -= 1;
     at
 }
@@ -102,11 +99,11 @@ impl Translator {
             table: vec![TableEntry::EMPTY; TABLE_ENTRIES].into_boxed_slice(),
             assembler,
             units: Vec::new(),
-            by_pa: HashMap::default(),
+            by_pa: AddressMap::default(),
             details: Vec::new(),
             sites: Vec::new(),
             entries: Vec::new(),
-            singles: HashMap::default(),
+            singles: AddressMap::default(),
             next: NONE,
             panic: None,
             translated: 0,
@@ -254,41 +251,33 @@ impl Translator {
     }
 
     /// The block for one instruction alone.
-    fn single(&mut self, detail: usize) -> *mut Block {
+    fn single(&mut self, detail: usize) -> Option<*const Block> {
         let Detail { raw, single, .. } = self.details[detail];
         if !single.is_null() {
-            return single;
+            return Some(single);
         }
-        let made = self.singles.entry(raw).or_insert_with(|| Box::new(Single::new(raw)));
-        let single: *mut Block = (&raw mut **made).cast();
+        let made = match self.singles.entry(u64::from(raw)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(vacant) => vacant.insert(make_single(raw)?),
+        };
+        let single = made.block();
         self.details[detail].single = single;
-        single
+        Some(single)
     }
 }
 
-impl Single {
-    fn new(raw: u32) -> Self {
-        let inst = decode(raw);
-        let mut lowering = Lowering::new(0);
-        lowering.add(&inst);
-        let drafts = lowering.finish().drafts;
-        let behind = Slot { head: Head { run: completed }, reg: [0; 4], imm: 0 };
-        let first = drafts.first().map_or(behind, |draft| draft.slot);
-        Self {
-            block: Block {
-                pa: NO_TAG,
-                len: 1,
-                entry: std::ptr::null(),
-                slots: 2,
-                instructions: 1,
-                bytes: u16::from(inst.len),
-                second_page: NO_TAG,
-                heat: 0,
-            },
-            slots: [first, behind],
-            places: [Place { index: 0, half: 0 }, Place { index: 1, half: inst.len / 2 }],
-        }
-    }
+/// The instruction's operation, and behind it [`completed`].
+fn make_single(raw: u32) -> Option<Box<Single>> {
+    let inst = decode(raw);
+    let mut lowering = Lowering::new(0);
+    lowering.add(&inst);
+    let first = *lowering.finish().drafts.first()?;
+    let behind = Draft {
+        slot: Slot { head: Head { run: completed }, reg: [0; 4], imm: 0 },
+        place: Place { index: 1, half: inst.len / 2 },
+        is_link: false,
+    };
+    Single::new(raw, &[first, behind])
 }
 
 /// Overwrites the code at `from` with a jump to `to`.
@@ -306,20 +295,18 @@ unsafe extern "sysv64" fn execute_single(hart: *mut Hart, core: *mut Core, detai
     // SAFETY: `run` has given up its references for the length of the translated code.
     let (hart, core) = unsafe { (&mut *hart, &mut *core) };
     let Some(translator) = core.translator() else { return 1 };
-    let block = translator.single(detail as usize);
-    let Detail { pc, pa, undo, .. } = translator.details[detail as usize];
+    let Detail { pc, undo, .. } = translator.details[detail as usize];
+    let Some(block) = translator.single(detail as usize) else { return 1 };
+    let epoch = core.cache().epoch;
     hart.pc = pc;
     hart.budget += i64::from(undo);
     hart.block = block;
     let at = Block::first(block);
     // A panic must not unwind through translated code, which has no unwind tables.
     let result = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: the block is boxed in the translator and its slots follow it there; its address
-        // is that of the instruction in hand; the core is bound while translated code runs.
-        unsafe {
-            (*block).pa = pa;
-            ((*at).head.run)(hart, at, core)
-        }
+        // SAFETY: the block is boxed in the translator and its slots follow it there; the core is
+        // bound while translated code runs.
+        unsafe { ((*at).head.run)(hart, at, core) }
     }));
     let next = match result {
         Ok(next) => next,
@@ -332,7 +319,7 @@ unsafe extern "sysv64" fn execute_single(hart: *mut Hart, core: *mut Core, detai
         }
     };
     if next == at.wrapping_add(1) {
-        if !core.has_killed() {
+        if core.cache().epoch == epoch {
             // Translated code counts the unit's ticks at its entry and has them in a register.
             return 0;
         }
@@ -349,7 +336,16 @@ unsafe extern "sysv64" fn execute_single(hart: *mut Hart, core: *mut Core, detai
 }
 
 /// The slot that untranslated blocks are entered through: counts, and translates in the end.
-pub static COUNTING: Slot = Slot { head: Head { run: count }, reg: [0; 4], imm: 0 };
+pub fn counting() -> *const Slot {
+    &raw const COUNTING.0
+}
+
+struct Shared(Slot);
+
+// SAFETY: nobody writes to it.
+unsafe impl Sync for Shared {}
+
+static COUNTING: Shared = Shared(Slot { head: Head { run: count }, reg: [0; 4], imm: 0 });
 
 /// # Safety
 /// As every handler, on the entry of `hart.block`.
@@ -373,8 +369,19 @@ unsafe fn count(hart: &mut Hart, _: *const Slot, core: &mut Core) -> *const Slot
 ///
 /// # Safety
 /// `block` is a live block of the cache, `hart.pc` its virtual address.
-unsafe fn translate_block(hart: &Hart, core: &mut Core, block: *const Block) -> Option<*const Slot> {
-    core.bury();
+unsafe fn translate_block(
+    hart: &Hart,
+    core: &mut Core,
+    block: *const Block,
+) -> Option<*const Slot> {
+    if core.translator().is_none() {
+        let made = Translator::new();
+        let cache = core.cache();
+        if made.is_none() {
+            cache.heat = None;
+        }
+        cache.translator = made.map(Box::new);
+    }
     let index = unit_of(hart, core, block)?;
     let translator = core.translator()?;
     let slot = Slot { head: Head { run }, reg: [0; 4], imm: index as i32 };
@@ -400,7 +407,6 @@ fn unit_of(hart: &Hart, core: &mut Core, block: *const Block) -> Option<u32> {
 /// # Safety
 /// As every handler, on the entry of `hart.block`.
 unsafe fn run(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-    core.bury();
     // SAFETY: the slot was made by `translate_block` and lives as long as the units.
     let mut index = unsafe { (*at).imm } as usize;
     let block = hart.block;

@@ -94,10 +94,8 @@ pub const LEFT_SINGLE: u64 = u64::MAX - 2;
 pub struct Detail {
     /// Guest-virtual address.
     pub pc: u64,
-    /// Guest-physical address.
-    pub pa: u64,
     /// The block that holds this instruction alone, once there is one.
-    pub single: *mut Block,
+    pub single: *const Block,
     /// The instruction's bits.
     pub raw: u32,
     /// Ticks of the unit from this instruction on.
@@ -224,14 +222,8 @@ pub fn translate(out: &mut Output<'_>, va: u64, delta: u64, bytes: &[u8]) -> Opt
     if count == 0 {
         return None;
     }
-    let mut this = Translation {
-        out,
-        va,
-        delta,
-        count: count as u8,
-        slow: Vec::new(),
-        ways: Vec::new(),
-    };
+    let mut this =
+        Translation { out, va, delta, count: count as u8, slow: Vec::new(), ways: Vec::new() };
     this.out.code.alu_constant(Alu::Sub, true, TICKS, count as i32);
     let short = this.out.code.jump_if(Condition::Sign);
     for (index, (offset, inst)) in instructions[..count].iter().enumerate() {
@@ -632,8 +624,7 @@ impl Translation<'_, '_> {
     fn detail(&mut self, index: u8, pc: u64, inst: &Inst) -> u32 {
         self.out.details.push(Detail {
             pc,
-            pa: pc.wrapping_add(self.delta),
-            single: std::ptr::null_mut(),
+            single: std::ptr::null(),
             raw: inst.raw,
             undo: self.count - index,
         });
@@ -871,7 +862,8 @@ impl Translation<'_, '_> {
         let mut refused = Vec::new();
         if !near {
             let page = way.target & !0xfff;
-            let entry = ((way.target >> 12) as usize % FETCH_ENTRIES * size_of::<FetchEntry>()) as i32;
+            let entry =
+                ((way.target >> 12) as usize % FETCH_ENTRIES * size_of::<FetchEntry>()) as i32;
             let own = self.delta;
             let base = self.out.base;
             let code = self.code();
