@@ -2,7 +2,7 @@
  * A journal in one SQLite file, in write-ahead mode.
  *
  * ```text
- * streams  (id, name, version)                             one row a stream
+ * streams  (id, name, version, checksum)                   one row a stream; its checksum is of id and name
  * entries  (position, stream, version, type, schema_version, checksum, json)
  * ```
  *
@@ -38,7 +38,9 @@ const pageSize = 1024
 const sqlitePageBytes = 4096
 
 const schema = `
-  CREATE TABLE streams (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, version INTEGER NOT NULL) STRICT;
+  CREATE TABLE streams (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, version INTEGER NOT NULL, checksum INTEGER NOT NULL
+  ) STRICT;
   CREATE TABLE entries (
     position INTEGER PRIMARY KEY, stream INTEGER NOT NULL REFERENCES streams(id), version INTEGER NOT NULL,
     type TEXT NOT NULL, schema_version INTEGER NOT NULL, checksum INTEGER NOT NULL, json TEXT NOT NULL
@@ -57,7 +59,7 @@ const sqliteCode = (cause: unknown): number | null =>
     ? cause.errcode & 0xff
     : null
 
-const busyCodes: ReadonlyArray<number | null> = [5, 6]
+const busyCodes: ReadonlySet<number | null> = new Set([5, 6])
 
 const reasonOf = (path: string, cause: unknown): JournalReason => {
   const detail = cause instanceof Error ? cause.message : String(cause)
@@ -140,7 +142,7 @@ export const makeSqliteJournal = (
             schedule: Schedule.min([Schedule.exponential("1 millis"), Schedule.spaced("20 millis")]).pipe(
               Schedule.upTo({ duration: Duration.millis(busyTimeout) })
             ),
-            while: (cause) => busyCodes.includes(sqliteCode(cause))
+            while: (cause) => busyCodes.has(sqliteCode(cause))
           }),
           Effect.catch((cause) =>
             Effect.flatMap(Clock.currentTimeMillis, (now) => {
@@ -162,7 +164,11 @@ export const makeSqliteJournal = (
 
     const statements = yield* attempt(() => ({
       findStream: database.prepare("SELECT id, version FROM streams WHERE name = ?"),
-      addStream: database.prepare("INSERT INTO streams (name, version) VALUES (?, 0) RETURNING id"),
+      addStream: database.prepare("INSERT INTO streams (id, name, version, checksum) VALUES (?, ?, 0, ?)"),
+      // Without the index, for a name that the index does not know: it may be the index that is damaged.
+      scanStream: database.prepare("SELECT id, version FROM streams NOT INDEXED WHERE name = ?"),
+      lastStream: database.prepare("SELECT coalesce(max(id), 0) AS id FROM streams"),
+      allStreams: database.prepare("SELECT id, name, checksum FROM streams"),
       setVersion: database.prepare("UPDATE streams SET version = ? WHERE id = ?"),
       head: database.prepare("SELECT coalesce(max(position), 0) AS position FROM entries"),
       insert: database.prepare(
@@ -185,6 +191,25 @@ export const makeSqliteJournal = (
       )
     }))
 
+    const damaged = (detail: string): JournalError => new JournalError({ reason: { _tag: "Corrupt", path, detail } })
+
+    const checksumOfStream = (id: number, name: string): number => crc32(`${id} ${name}`)
+    yield* attempt(() => {
+      for (const row of statements.allStreams.all()) {
+        const { checksum, id, name } = row as unknown as { checksum: number; id: number; name: string }
+        if (checksum !== checksumOfStream(id, name)) throw damaged(`stream ${id} is not named as it was`)
+      }
+    })
+
+    const findStream = (name: string): { readonly id: number; readonly version: number } | undefined =>
+      (statements.findStream.get(name) ?? statements.scanStream.get(name)) as { id: number; version: number } | undefined
+
+    const addStream = (name: string): number => {
+      const id = (statements.lastStream.get() as { id: number }).id + 1
+      statements.addStream.run(id, name, checksumOfStream(id, name))
+      return id
+    }
+
     const appendNow = (
       stream: string,
       records: ReadonlyArray<JournalRecord>,
@@ -192,7 +217,7 @@ export const makeSqliteJournal = (
     ): Appended => {
       database.exec("BEGIN IMMEDIATE")
       try {
-        const known = statements.findStream.get(stream) as { id: number; version: number } | undefined
+        const known = findStream(stream)
         const found = known?.version ?? 0
         if (expected !== undefined && expected !== found) {
           throw new JournalError({ reason: { _tag: "VersionConflict", stream, expected, found } })
@@ -200,7 +225,7 @@ export const makeSqliteJournal = (
         let { position } = statements.head.get() as { position: number }
         let version = found
         if (records.length > 0) {
-          const { id } = known ?? (statements.addStream.get(stream) as { id: number })
+          const id = known?.id ?? addStream(stream)
           for (const { json, schemaVersion, type } of records) {
             version += 1
             position += 1
@@ -225,10 +250,10 @@ export const makeSqliteJournal = (
     }
 
     const entryOf = (row: Row): JournalEntry => {
-      if (row.checksum !== checksumOf(row.version, row.type, row.schema_version, row.json)) {
-        throw new JournalError({
-          reason: { _tag: "Corrupt", path, detail: `the event at position ${row.position} is not what was written` }
-        })
+      // Damage can turn a text into bytes, which have the same checksum.
+      const isText = typeof row.json === "string" && typeof row.type === "string"
+      if (!isText || row.checksum !== checksumOf(row.version, row.type, row.schema_version, row.json)) {
+        throw damaged(`the event at position ${row.position} is not what was written`)
       }
       return {
         position: row.position,
@@ -241,29 +266,46 @@ export const makeSqliteJournal = (
     }
     const rows = (found: ReadonlyArray<unknown>): ReadonlyArray<JournalEntry> =>
       (found as ReadonlyArray<Row>).map(entryOf)
+
+    const readStream = (stream: string, after: number, limit: number): ReadonlyArray<JournalEntry> => {
+      database.exec("BEGIN")
+      try {
+        const known = findStream(stream)
+        const entries = rows(statements.readStream.all(stream, after, limit))
+        const last = Math.max(after, known?.version ?? 0)
+        const expected = limit < 0 ? last - after : Math.min(limit, last - after)
+        const gap = entries.findIndex(({ version }, index) => version !== after + index + 1)
+        if (gap >= 0 || entries.length !== expected) {
+          throw damaged(`stream ${stream} lacks event ${after + (gap >= 0 ? gap : entries.length) + 1}`)
+        }
+        return entries
+      } finally {
+        if (database.isOpen && database.isTransaction) database.exec("COMMIT")
+      }
+    }
+    const readAll = (after: number, limit: number): ReadonlyArray<JournalEntry> => {
+      const entries = rows(statements.readAll.all(after, limit))
+      const gap = entries.findIndex(({ position }, index) => position !== after + index + 1)
+      if (gap >= 0) throw damaged(`the event at position ${after + gap + 1} is missing`)
+      return entries
+    }
     const limitOf = (limit: number | undefined): number => limit ?? -1
 
     const page = (stream: string | undefined) => (after: number) =>
       attempt(() =>
-        rows(
-          stream === undefined
-            ? statements.readAll.all(after, pageSize)
-            : statements.followStream.all(stream, after, pageSize)
-        )
+        stream === undefined ? readAll(after, pageSize) : rows(statements.followStream.all(stream, after, pageSize))
       )
 
     const shape: JournalShape = {
       append: (stream, records, appendOptions) =>
         Effect.tap(
           attempt(() => appendNow(stream, records, appendOptions?.expectedVersion)),
-          () => Effect.sync(() => records.length > 0 && signal.raise())
+          () => Effect.sync(() => (records.length > 0 ? signal.raise() : undefined))
         ),
       read: (stream, readOptions) =>
-        attempt(() =>
-          rows(statements.readStream.all(stream, readOptions?.afterVersion ?? 0, limitOf(readOptions?.limit)))
-        ),
+        attempt(() => readStream(stream, readOptions?.afterVersion ?? 0, limitOf(readOptions?.limit))),
       readAll: (readOptions) =>
-        attempt(() => rows(statements.readAll.all(readOptions?.afterPosition ?? 0, limitOf(readOptions?.limit)))),
+        attempt(() => readAll(readOptions?.afterPosition ?? 0, limitOf(readOptions?.limit))),
       subscribe: (subscribeOptions) =>
         pagedSubscription({
           afterPosition: subscribeOptions?.afterPosition ?? 0,

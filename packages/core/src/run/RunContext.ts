@@ -8,8 +8,8 @@ import { Journal } from "../journal/Journal.ts"
 import type { JournalError } from "../journal/JournalErrors.ts"
 import { decide, type RunRefused } from "./decide.ts"
 import type { RunCommand } from "./RunCommand.ts"
-import { evolve, initialState, type RunState } from "./RunState.ts"
-import { runRecordOf, runStreamName } from "./runStream.ts"
+import { evolve, type RunState } from "./RunState.ts"
+import { loadRun, runRecordOf, runStreamName } from "./runStream.ts"
 
 /** What a command can fail with: the journal, or the run's refusal. */
 export type RunCommandError = JournalError | RunRefused
@@ -26,13 +26,12 @@ export interface RunContextShape {
 /** The run in progress; every stage has it. */
 export class RunContext extends Context.Service<RunContext, RunContextShape>()("@stillpoint/core/run/RunContext") {}
 
-/** A context for a run with nothing in its journal yet. */
-export const makeRunContext = (runId: string): Effect.Effect<RunContextShape, never, Journal> =>
+/** A context for a run, from where its journal stands: new, or to be gone on with. */
+export const makeRunContext = (runId: string): Effect.Effect<RunContextShape, JournalError, Journal> =>
   Effect.gen(function* () {
     const journal = yield* Journal
     const writing = yield* Semaphore.make(1)
-    let state: RunState = initialState
-    let version = 0
+    let { state, version }: { state: RunState; version: number } = yield* loadRun(runId)
     return {
       runId,
       state: Effect.sync(() => state),

@@ -1,0 +1,83 @@
+/**
+ * Generated commands for runs.
+ *
+ * @module
+ */
+import * as fc from "fast-check"
+import type { Firing } from "../Firing.ts"
+import type { RunCommand } from "../run/RunCommand.ts"
+import { sampleFiring } from "./kindTrigger.ts"
+
+const nanos = fc.nat({ max: 1_000 })
+const words = fc.constantFrom("one", "two", "three")
+const error = fc.record({ tag: words, message: words })
+
+/** Firings of one trigger, at times between 0 and 1000 ns. */
+export const firingArbitrary: fc.Arbitrary<Firing> = nanos.map((atNanos) =>
+  sampleFiring({ _tag: "WorkloadPreExec", seq: atNanos, atNanos, argv: ["/bin/serve"] })
+)
+
+const published = fc.record({ directory: fc.constant("/snapshots/one"), digest: fc.constant("0".repeat(64)) })
+
+/** Every command, by name. */
+export const commandArbitraries: {
+  readonly [K in RunCommand["_tag"]]: fc.Arbitrary<Extract<RunCommand, { readonly _tag: K }>>
+} = {
+  Start: fc.record({
+    _tag: fc.constant("Start" as const),
+    runId: words,
+    pipeline: words,
+    policy: fc.constant(null),
+    configuration: fc.constant(null),
+    target: fc.constantFrom("/snapshots/one", null),
+    isValidated: fc.boolean()
+  }),
+  RecordBoot: fc.record({
+    _tag: fc.constant("RecordBoot" as const),
+    atNanos: nanos,
+    engine: words,
+    memoryMib: fc.constantFrom(64, 128)
+  }),
+  RecordFiring: fc.record({ _tag: fc.constant("RecordFiring" as const), firing: firingArbitrary }),
+  RecordQuiesce: fc.record({
+    _tag: fc.constant("RecordQuiesce" as const),
+    atNanos: nanos,
+    isWorkloadFrozen: fc.boolean(),
+    verdict: fc.constantFrom("settled" as const, "deadline" as const, "not-asked" as const)
+  }),
+  RecordCapture: fc.record({
+    _tag: fc.constant("RecordCapture" as const),
+    atNanos: nanos,
+    seq: nanos,
+    pauseNanos: nanos,
+    storedBytes: nanos
+  }),
+  RecordPublish: published.map((body) => ({ _tag: "RecordPublish" as const, ...body })),
+  KeepInMemory: fc.constant({ _tag: "KeepInMemory" as const }),
+  RecordValidation: fc.record({
+    _tag: fc.constant("RecordValidation" as const),
+    verdict: fc.constantFrom("passed" as const, "failed" as const),
+    detail: words,
+    workingSetPages: nanos
+  }),
+  Abandon: fc.record({ _tag: fc.constant("Abandon" as const), why: words }),
+  Fail: fc.record({ _tag: fc.constant("Fail" as const), stage: words, error }),
+  StartStage: fc.record({ _tag: fc.constant("StartStage" as const), stage: words, attempt: nanos }),
+  FinishStage: fc.record({ _tag: fc.constant("FinishStage" as const), stage: words, hostNanos: nanos }),
+  RetryStage: fc.record({ _tag: fc.constant("RetryStage" as const), stage: words, attempt: nanos, error }),
+  Recover: fc.record({
+    _tag: fc.constant("Recover" as const),
+    findings: fc.record({
+      published: fc.option(published),
+      validation: fc.constantFrom("passed" as const, "failed" as const, "absent" as const)
+    })
+  })
+}
+
+/** Any command. Those that lead on are more frequent than those that end a run. */
+export const commandArbitrary: fc.Arbitrary<RunCommand> = fc.oneof(
+  ...Object.entries(commandArbitraries).map(([name, arbitrary]) => ({
+    arbitrary: arbitrary as fc.Arbitrary<RunCommand>,
+    weight: ["Abandon", "Fail", "Recover"].includes(name) ? 1 : 8
+  }))
+)
