@@ -1,0 +1,196 @@
+/**
+ * The agent's promises about moments, in guests of the deterministic engine, where a run can stop at the very
+ * instruction that caused an event.
+ */
+import { assert, it } from "@effect/vitest"
+import { type GuestEvent, type GuestEventKind, type IdentitySpec, type Machine, Vmm } from "@stillpoint/core"
+import { Effect, Layer } from "effect"
+import { TestClock } from "effect/testing"
+import { fileURLToPath } from "node:url"
+import { GuestKit } from "../kit/GuestKit.ts"
+import type { GuestConfigInput } from "../kit/initramfs/GuestConfig.ts"
+import * as NativeVmm from "../NativeVmm.ts"
+
+const probePath = fileURLToPath(new URL("../../agent/build/probe", import.meta.url))
+const layer = Layer.mergeAll(NativeVmm.layer, GuestKit.layer)
+
+/** A machine with that guest, before its first instruction. */
+const boot = Effect.fnUntraced(function* (config: GuestConfigInput, seed = 1) {
+  const kit = yield* GuestKit
+  const { kernelPath } = yield* kit.files
+  const files = { ...config.files, "/bin/probe": { from: probePath, mode: 0o755 } }
+  const initramfs = yield* kit.initramfs({ ...config, files })
+  return yield* (yield* Vmm).boot({ kernelPath, initramfs, seed })
+})
+
+const shell = (script: string, more: GuestConfigInput = {}): GuestConfigInput => ({
+  ...more,
+  workload: { argv: ["/bin/sh", "-c", script] }
+})
+
+/** Runs until an event of these kinds, at most a minute of guest time. */
+const until = Effect.fnUntraced(function* (machine: Machine, ...kinds: ReadonlyArray<GuestEventKind>) {
+  const stop = yield* machine.run({ kinds, budgetNanos: 60e9 })
+  assert.strictEqual(stop.reason, "event", `no ${kinds.join(" or ")}`)
+  const [event] = yield* machine.eventsSoFar(stop.seq ?? 0)
+  assert(event !== undefined)
+  return event
+})
+
+const lines = (events: ReadonlyArray<GuestEvent>): ReadonlyArray<string> =>
+  events.filter((event) => event._tag === "SerialLine").map((event) => event.text)
+
+const sh = (machine: Machine, script: string) =>
+  Effect.map(machine.exec({ argv: ["/bin/sh", "-c", script] }), ({ stdout }) => Buffer.from(stdout).toString().trim())
+
+const identity = (more: Partial<IdentitySpec>): IdentitySpec => ({
+  entropy: Buffer.alloc(32, 7),
+  realtimeNanos: null,
+  hostname: null,
+  machineId: null,
+  env: {},
+  thaw: false,
+  ...more
+})
+
+/** Gives a new identity and runs to its acknowledgement. */
+const identify = Effect.fnUntraced(function* (machine: Machine, more: Partial<IdentitySpec>) {
+  const token = yield* machine.requestIdentity(identity(more))
+  const event = yield* until(machine, "IdentityApplied", "AgentRejected")
+  assert(event._tag === "IdentityApplied" && event.token === token, JSON.stringify(event))
+  return event
+})
+
+it.effect("a-timed-hold-lasts-as-long-as-it-says", () =>
+  Effect.gen(function* () {
+    for (const holdNanos of [3_000_000, 100_000_000]) {
+      const machine = yield* boot(shell("echo started; exit 0", { holdNanos, heartbeatMillis: 0 }))
+      const held = yield* until(machine, "WorkloadPreExec")
+      yield* until(machine, "WorkloadExited")
+      const started = (yield* machine.eventsSoFar(held.seq)).find(
+        (event) => event._tag === "SerialLine" && event.text.includes("started")
+      )
+      assert(started !== undefined)
+      assert.isAtLeast(started.atNanos, held.atNanos + holdNanos)
+      // Starting a shell takes a few milliseconds.
+      assert.isBelow(started.atNanos, held.atNanos + holdNanos + 50_000_000)
+    }
+  }).pipe(Effect.provide(layer), TestClock.withLive)
+)
+
+it.effect("an-untimed-hold-lasts-until-the-go", () =>
+  Effect.gen(function* () {
+    const machine = yield* boot(shell("echo started; exit 3", { hold: "untilGo", heartbeatMillis: 0 }))
+    const held = yield* until(machine, "WorkloadPreExec")
+    yield* machine.run({ budgetNanos: 3_600e9 })
+    assert.notInclude(lines(yield* machine.eventsSoFar(held.seq)), "started")
+    yield* machine.go
+    const exited = yield* until(machine, "WorkloadExited")
+    assert(exited._tag === "WorkloadExited" && exited.code === 3)
+  }).pipe(Effect.provide(layer), TestClock.withLive)
+)
+
+it.effect("the-workload-executes-nothing-between-listening-and-the-report", () =>
+  Effect.gen(function* () {
+    const machine = yield* boot(shell("probe listen-again; echo after", { holdNanos: 0 }))
+    yield* until(machine, "ListenerBound")
+    assert.notInclude(lines(yield* machine.eventsSoFar(0)), "after")
+    yield* until(machine, "WorkloadExited")
+    assert.include(lines(yield* machine.eventsSoFar(0)), "after")
+  }).pipe(Effect.provide(layer), TestClock.withLive)
+)
+
+it.effect("clones-of-a-held-guest-take-their-own-identity-before-the-workload-runs", () =>
+  Effect.gen(function* () {
+    const script = "echo id $(cat /proc/sys/kernel/random/uuid) $(hostname) $NAME $(cat /etc/machine-id) $(date -u +%s)"
+    const original = yield* boot(shell(script))
+    yield* until(original, "WorkloadPreExec")
+    const outputs: Array<ReadonlyArray<string>> = []
+    for (let i = 0; i < 12; i++) {
+      const clone = yield* original.fork
+      yield* identify(clone, {
+        // The last two get the same entropy.
+        entropy: Buffer.alloc(32, Math.min(i, 10)),
+        hostname: `clone-${i}`,
+        machineId: i.toString(16).padStart(32, "0"),
+        env: { NAME: `name-${i}` },
+        realtimeNanos: 1_800_000_000_000_000_000n + BigInt(i) * 1_000_000_000n
+      })
+      const before = lines(yield* clone.eventsSoFar())
+      assert.isFalse(before.some((line) => line.startsWith("id ")))
+      yield* until(clone, "WorkloadExited")
+      const line = lines(yield* clone.eventsSoFar()).find((text) => text.startsWith("id "))
+      outputs.push(line?.trim().split(" ").slice(1) ?? [])
+    }
+    for (const [i, [, hostname, name, machineId, seconds]] of outputs.entries()) {
+      assert.deepStrictEqual([hostname, name, machineId], [`clone-${i}`, `name-${i}`, i.toString(16).padStart(32, "0")])
+      assert.strictEqual(Number(seconds), 1_800_000_000 + i)
+    }
+    const ids = outputs.map(([id]) => id)
+    assert.strictEqual(new Set(ids).size, 11)
+    assert.strictEqual(ids[10], ids[11])
+  }).pipe(Effect.provide(layer), TestClock.withLive)
+)
+
+it.effect("a-quiesced-guest-is-silent-and-its-workload-runs-again-only-after-the-acknowledgement", () =>
+  Effect.gen(function* () {
+    const machine = yield* boot(
+      shell("probe listen-again; i=0; while :; do i=$((i+1)); echo tick $i; usleep 1000; done")
+    )
+    yield* until(machine, "ListenerBound")
+    yield* machine.run({ budgetNanos: 200e6 })
+    const token = yield* machine.requestQuiesce
+    const quiesced = yield* until(machine, "AgentQuiesced", "AgentRejected")
+    assert(quiesced._tag === "AgentQuiesced" && quiesced.token === token)
+    const ticks = Effect.fnUntraced(function* (from: Machine, seq?: number) {
+      return lines(yield* from.eventsSoFar(seq)).filter((line) => line.startsWith("tick "))
+    })
+
+    const still = yield* machine.fork
+    yield* still.run({ budgetNanos: 10e9 })
+    const kinds = new Set((yield* still.eventsSoFar()).map((event) => event._tag))
+    assert.isFalse(kinds.has("HeartbeatTick"))
+    assert.deepStrictEqual(yield* ticks(still), [])
+
+    const clone = yield* machine.fork
+    assert.strictEqual(yield* sh(clone, "hostname"), "stillpoint")
+    const applied = yield* identify(clone, { hostname: "clone", thaw: true })
+    assert.deepStrictEqual(yield* ticks(clone), [])
+    const thawed = yield* until(clone, "AgentThawed")
+    assert.isAtLeast(thawed.seq, applied.seq)
+    yield* clone.run({ budgetNanos: 200e6 })
+    assert.isAbove((yield* ticks(clone, applied.seq)).length, 5)
+    assert.isTrue((yield* clone.eventsSoFar(applied.seq)).some((event) => event._tag === "HeartbeatTick"))
+  }).pipe(Effect.provide(layer), TestClock.withLive)
+)
+
+it.effect("a-workload-has-no-way-to-the-control-port-of-this-machine", () =>
+  Effect.gen(function* () {
+    const machine = yield* boot(shell("exec probe reach-port /dev/ttyS1", { holdNanos: 0 }))
+    const exited = yield* until(machine, "WorkloadExited")
+    assert(exited._tag === "WorkloadExited" && exited.code === 0, lines(yield* machine.eventsSoFar(0)).join("\n"))
+  }).pipe(Effect.provide(layer), TestClock.withLive)
+)
+
+it.effect("large-input-and-output-of-a-command-arrive-whole", () =>
+  Effect.gen(function* () {
+    const machine = yield* boot({})
+    yield* until(machine, "AgentReady")
+    const stdin = Buffer.from(Array.from({ length: 200_000 }, (_, i) => (i * 7 + (i >> 8)) & 0xff))
+    const { stdout, stderr, code } = yield* machine.exec({
+      argv: ["/bin/sh", "-c", "cat; echo done >&2; exit 9"],
+      stdin
+    })
+    assert.strictEqual(Buffer.compare(Buffer.from(stdout), stdin), 0)
+    assert.strictEqual(Buffer.from(stderr).toString(), "done\n")
+    assert.strictEqual(code, 9)
+  }).pipe(Effect.provide(layer), TestClock.withLive)
+)
+
+it.effect("kernel-modules-of-the-kit-are-loaded", () =>
+  Effect.gen(function* () {
+    const machine = yield* boot({ modules: ["virtio_mmio", "virtio-rng"] })
+    yield* until(machine, "AgentReady")
+    assert.match(yield* sh(machine, "cat /sys/class/misc/hw_random/rng_available"), /virtio_rng/)
+  }).pipe(Effect.provide(layer), TestClock.withLive)
+)
