@@ -132,6 +132,23 @@ it.effect("clones-of-a-held-guest-take-their-own-identity-before-the-workload-ru
   }).pipe(Effect.provide(layer), TestClock.withLive)
 )
 
+it.effect("an-identity-that-arrives-as-the-hold-ends-comes-first", () =>
+  Effect.gen(function* () {
+    const holdNanos = 5_000_000
+    const original = yield* boot(shell("echo host $(hostname)", { holdNanos, heartbeatMillis: 0 }))
+    const held = yield* until(original, "WorkloadPreExec")
+    const late: Array<string | undefined> = []
+    for (let before = 0; before <= 60; before++) {
+      const clone = yield* original.fork
+      yield* clone.run({ atNanos: held.atNanos + holdNanos - before * 2_000 })
+      yield* clone.requestIdentity(identity({ hostname: "clone" }))
+      yield* until(clone, "WorkloadExited")
+      late.push(lines(yield* clone.eventsSoFar()).find((line) => line.startsWith("host ")))
+    }
+    assert.deepStrictEqual(new Set(late), new Set(["host clone"]))
+  }).pipe(Effect.provide(layer), TestClock.withLive)
+)
+
 it.effect("a-quiesced-guest-is-silent-and-its-workload-runs-again-only-after-the-acknowledgement", () =>
   Effect.gen(function* () {
     const machine = yield* boot(
