@@ -1,0 +1,65 @@
+import type { Duration } from "effect"
+import { inWords, toGuestNanos } from "../guestDuration.ts"
+import { Part, type Site } from "../machine/Part.ts"
+import { Policy } from "../Policy.ts"
+
+/**
+ * Fires a duration of guest time after it is armed: `afterGuestTime(d)(a) = a + d`.
+ *
+ * A policy is armed at the guest's first instruction, so that at the root this is the guest's age; inside `then` it counts
+ * from the firing before. The fallback for a guest that never reports ready.
+ *
+ * - *Same instant*: a timer comes before an event of the same nanosecond.
+ * - *Already true at arming*: with a duration of 0 it fires at once.
+ * - *Guest ends first*: a guest that halts before `a + d` never gets there. One that rests for ever does: its time passes.
+ *
+ * @example
+ * ```ts
+ * import { afterGuestTime, onPreExec, then } from "@stillpoint/triggers"
+ *
+ * const warm = then(onPreExec(), afterGuestTime("250 millis"))
+ * console.log(warm.name) // then(onPreExec, afterGuestTime(250 ms))
+ * ```
+ */
+export const afterGuestTime = (duration: Duration.Input): Policy => {
+  const nanos = toGuestNanos("afterGuestTime", duration)
+  return new Policy({
+    name: `afterGuestTime(${inWords(nanos)})`,
+    description: { trigger: "afterGuestTime", nanos },
+    holdNanos: null,
+    build: (site) => new AfterGuestTime(site, nanos)
+  })
+}
+
+class AfterGuestTime extends Part {
+  readonly waitedFor: string
+  private readonly nanos: number
+  private readonly timer: number
+
+  constructor(site: Site, nanos: number) {
+    super(site, `afterGuestTime(${inWords(nanos)})`, 0)
+    this.nanos = nanos
+    this.waitedFor = `${inWords(nanos)} of guest time to pass`
+    this.timer = site.machine.allocateTimer(this)
+  }
+
+  protected onArm(): void {
+    if (this.nanos === 0) {
+      this.machine.causeNow()
+      this.fire()
+    } else this.machine.setTimer(this.timer, this.machine.now + this.nanos)
+  }
+
+  protected onDisarm(): void {
+    this.machine.clearTimer(this.timer)
+  }
+
+  override onTimer(): void {
+    this.fire()
+  }
+
+  override progress(): string {
+    const passed = Math.min(this.nanos, this.machine.now - this.armedAtNanos)
+    return `${inWords(passed)} of ${inWords(this.nanos)} had passed`
+  }
+}

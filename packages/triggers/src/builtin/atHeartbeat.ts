@@ -1,0 +1,71 @@
+import type { GuestEvent } from "@stillpoint/core"
+import { Part, type Site } from "../machine/Part.ts"
+import { Policy } from "../Policy.ts"
+import { refuse } from "../PolicyError.ts"
+
+/** Where heartbeats are looked for. */
+export interface HeartbeatOptions {
+  /**
+   * Also believe console lines that hold `heartbeat counter=N`. For a foreign init that has no control port: any process that
+   * can write to the console can then fire the trigger.
+   */
+  readonly console?: boolean
+}
+
+/**
+ * Fires once the guest's heartbeat count has reached `n`:
+ * `atHeartbeat(n)(a) = min { e.at | e after a, e is HeartbeatTick, e.count ≥ n }`.
+ *
+ * - *Same instant*: of several ticks, the one with the lowest `seq`.
+ * - *Already true at arming*: it fires at the next tick, not at once; the guest shows that it is alive first.
+ * - *A tick is missing*: a later one, whose count is higher, does as well.
+ * - *Guest ends first*, or its heart stops: never fires.
+ *
+ * @example
+ * ```ts
+ * import { atHeartbeat } from "@stillpoint/triggers"
+ *
+ * console.log(atHeartbeat(3).name) // atHeartbeat(3)
+ * ```
+ */
+export const atHeartbeat = (count: number, options: HeartbeatOptions = {}): Policy => {
+  if (!Number.isSafeInteger(count) || count < 1) refuse("atHeartbeat", "a whole number from 1 to 2^53 - 1", count)
+  const console = options.console ?? false
+  return new Policy({
+    name: `atHeartbeat(${count})`,
+    description: { trigger: "atHeartbeat", count, ...(console ? { console } : {}) },
+    holdNanos: null,
+    build: (site) => new AtHeartbeat(site, count, console)
+  })
+}
+
+const counterLine = /heartbeat counter=(\d+)/
+
+class AtHeartbeat extends Part {
+  readonly waitedFor: string
+  private readonly count: number
+
+  constructor(site: Site, count: number, console: boolean) {
+    super(site, `atHeartbeat(${count})`, 1, console ? ["HeartbeatTick", "SerialLine"] : ["HeartbeatTick"])
+    this.count = count
+    this.waitedFor = `the heartbeat count to reach ${count}`
+  }
+
+  protected onArm(): void {
+    this.setCell(0, 0)
+  }
+
+  protected onDisarm(): void {}
+
+  override onEvent(event: GuestEvent): void {
+    let count = 0
+    if (event._tag === "HeartbeatTick") count = event.count
+    else if (event._tag === "SerialLine" && event.port === 0) count = Number(counterLine.exec(event.text)?.[1] ?? 0)
+    if (count > this.cell(0)) this.setCell(0, count)
+    if (count >= this.count) this.fire()
+  }
+
+  override progress(): string {
+    return `at ${this.cell(0)} of ${this.count}`
+  }
+}

@@ -1,0 +1,44 @@
+import type { GuestEventOf } from "@stillpoint/core"
+import { Schema } from "effect"
+import type { Policy } from "../Policy.ts"
+import { eventPolicy } from "./onEvent.ts"
+
+/**
+ * Fires at a user-defined event whose payload its schema accepts:
+ * `onCustom(n, s)(a) = min { e.at | e after a, e is Custom, e.name = n, s decodes e.payload }`.
+ *
+ * The schema may narrow: an event whose payload does not decode is passed over, and counted in the account of the trigger.
+ * It must decode without services. Policies that use it decode from JSON through a registry that knows the schema by name.
+ *
+ * - *Same instant*: of several, the one with the lowest `seq`.
+ * - *Already true at arming*: an event at or before the arming does not count.
+ * - *Guest ends first*: never fires.
+ *
+ * @example
+ * ```ts
+ * import { onCustom } from "@stillpoint/triggers"
+ * import { Schema } from "effect"
+ *
+ * const Warm = Schema.Struct({ classes: Schema.Int.check(Schema.isGreaterThanOrEqualTo(1000)) })
+ * console.log(onCustom("jit-warm", Warm).name) // onCustom(jit-warm)
+ * ```
+ */
+export const onCustom = <A, I>(name: string, schema?: Schema.Codec<A, I>): Policy => {
+  const accepts = schema === undefined ? () => true : Schema.is(Schema.toEncoded(schema))
+  const decodes = schema === undefined ? () => true : decoder(schema)
+  return eventPolicy({
+    name: `onCustom(${name})`,
+    description: { trigger: "onCustom", name, ...(schema === undefined ? {} : { hasSchema: true }) },
+    kinds: ["Custom"],
+    waitedFor: `an event ${JSON.stringify(name)}`,
+    accepts: (event) => {
+      const custom = event as GuestEventOf<"Custom">
+      return custom.name === name && accepts(custom.payload) && decodes(custom.payload)
+    }
+  })
+}
+
+const decoder = <A, I>(schema: Schema.Codec<A, I>): ((payload: unknown) => boolean) => {
+  const decode = Schema.decodeUnknownOption(schema)
+  return (payload) => decode(payload)._tag === "Some"
+}

@@ -1,0 +1,87 @@
+import type { GuestEvent, GuestEventKind } from "@stillpoint/core"
+import { eventKinds } from "../machine/eventKinds.ts"
+import { Part, type Site } from "../machine/Part.ts"
+import { Policy } from "../Policy.ts"
+import { refuse } from "../PolicyError.ts"
+
+/**
+ * Fires at the first event of a kind: `onEvent(k)(a) = min { e.at | e after a, e is a k }`.
+ *
+ * - *Same instant*: of several such events, the one with the lowest `seq`.
+ * - *Already true at arming*: an event at or before the arming does not count, whatever it said.
+ * - *Guest ends first*: never fires. `onEvent("GuestHalted")` fires on the end itself.
+ *
+ * @example
+ * ```ts
+ * import { onEvent } from "@stillpoint/triggers"
+ *
+ * console.log(onEvent("AgentReady").name) // onEvent(AgentReady)
+ * ```
+ */
+export const onEvent = (kind: GuestEventKind): Policy => {
+  if (!eventKinds.includes(kind)) return refuse("onEvent", `one of the event kinds ${eventKinds.join(", ")}`, kind)
+  return eventPolicy({
+    name: `onEvent(${kind})`,
+    description: { trigger: "onEvent", kind },
+    kinds: [kind],
+    waitedFor: `an event ${kind}`,
+    accepts: acceptAll
+  })
+}
+
+/** Accepts every event. */
+export const acceptAll = (_event: GuestEvent): boolean => true
+
+/** What {@link eventPolicy} needs to know. */
+export interface EventTrigger {
+  readonly name: string
+  readonly description: Policy["description"]
+  readonly kinds: ReadonlyArray<GuestEventKind>
+  readonly waitedFor: string
+  /** Whether an event of one of the kinds is the one. Pure. */
+  readonly accepts: (event: GuestEvent) => boolean
+  readonly holdNanos?: number | null
+}
+
+/** A trigger that fires at the first event of some kinds that a predicate accepts: the base of those on single events. */
+export const eventPolicy = (trigger: EventTrigger): Policy =>
+  new Policy({
+    name: trigger.name,
+    description: trigger.description,
+    holdNanos: trigger.holdNanos ?? null,
+    build: (site) => new OnEvent(site, trigger)
+  })
+
+class OnEvent extends Part {
+  readonly waitedFor: string
+  private readonly accepts: (event: GuestEvent) => boolean
+
+  private readonly hold: number | null
+
+  constructor(site: Site, trigger: EventTrigger) {
+    super(site, trigger.name, 1, trigger.kinds)
+    this.hold = trigger.holdNanos ?? null
+    this.waitedFor = trigger.waitedFor
+    this.accepts = trigger.accepts
+  }
+
+  protected onArm(): void {
+    this.setCell(0, 0)
+  }
+
+  protected onDisarm(): void {}
+
+  override onEvent(event: GuestEvent): void {
+    if (this.accepts(event)) this.fire()
+    else this.setCell(0, this.cell(0) + 1)
+  }
+
+  override get holdNanos(): number | null {
+    return this.hold
+  }
+
+  override progress(): string {
+    const others = this.cell(0)
+    return others === 0 ? "" : `${others} that did not match`
+  }
+}

@@ -1,0 +1,86 @@
+import type { GuestEvent } from "@stillpoint/core"
+import type { Duration } from "effect"
+import { inWords, toGuestNanos } from "../guestDuration.ts"
+import { Part, type Site } from "../machine/Part.ts"
+import { Policy } from "../Policy.ts"
+
+/**
+ * Fires when the hart has waited for an interrupt for a duration without a break, since the arming at the earliest:
+ * `onIdle(d)(a) = min { t | the hart is idle throughout [t - d, t], t - d ≥ a }`.
+ *
+ * - *Same instant*: a guest that wakes at the very nanosecond at which the duration is full has been idle for long enough.
+ * - *Already true at arming*: a hart that is idle then counts from the arming on, and for a duration of 0 fires at once.
+ * - *Guest ends first*: never fires. A guest that rests for ever does get there.
+ *
+ * A stock kernel wakes for its timers and the agent for its heartbeat: a duration longer than the time between two of those
+ * never comes true. To overlook such short work, use `quiesce`.
+ *
+ * @example
+ * ```ts
+ * import { onIdle, onPreExec, then } from "@stillpoint/triggers"
+ *
+ * console.log(then(onPreExec(), onIdle("10 millis")).name) // then(onPreExec, onIdle(10 ms))
+ * ```
+ */
+export const onIdle = (duration: Duration.Input): Policy => {
+  const nanos = toGuestNanos("onIdle", duration)
+  return new Policy({
+    name: `onIdle(${inWords(nanos)})`,
+    description: { trigger: "onIdle", nanos },
+    holdNanos: null,
+    build: (site) => new OnIdle(site, nanos)
+  })
+}
+
+class OnIdle extends Part {
+  readonly waitedFor: string
+  private readonly nanos: number
+  private readonly timer: number
+
+  constructor(site: Site, nanos: number) {
+    super(site, `onIdle(${inWords(nanos)})`, 1, ["GuestIdle", "GuestBusy"])
+    site.machine.sense(["GuestIdle", "GuestBusy"])
+    this.nanos = nanos
+    this.waitedFor = `the hart to be idle for ${inWords(nanos)}`
+    this.timer = site.machine.allocateTimer(this)
+  }
+
+  protected onArm(): void {
+    this.setCell(0, 0)
+    if (this.machine.idleSince >= 0) this.begin()
+  }
+
+  protected onDisarm(): void {
+    this.machine.clearTimer(this.timer)
+  }
+
+  override onEvent(event: GuestEvent): void {
+    if (event._tag === "GuestBusy") {
+      this.keepLongest()
+      this.machine.clearTimer(this.timer)
+      // An idle event that comes twice must not begin the rest anew.
+    } else if (this.machine.idleSince === this.machine.now) this.begin()
+  }
+
+  override onTimer(): void {
+    this.fire()
+  }
+
+  private begin(): void {
+    if (this.nanos === 0) {
+      if (this.isArmedByThisInput) this.machine.causeNow()
+      this.fire()
+    } else this.machine.setTimer(this.timer, this.machine.now + this.nanos)
+  }
+
+  private keepLongest(): void {
+    const due = this.machine.timerDue(this.timer)
+    if (due !== Infinity) this.setCell(0, Math.max(this.cell(0), this.nanos - (due - this.machine.now)))
+  }
+
+  override progress(): string {
+    const due = this.machine.timerDue(this.timer)
+    const current = due === Infinity ? 0 : this.nanos - (due - this.machine.now)
+    return `idle for ${inWords(Math.max(current, this.cell(0)))} at the longest`
+  }
+}

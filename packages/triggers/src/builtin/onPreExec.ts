@@ -1,0 +1,60 @@
+import type { Duration } from "effect"
+import { toGuestNanos } from "../guestDuration.ts"
+import type { Policy } from "../Policy.ts"
+import { acceptAll, eventPolicy } from "./onEvent.ts"
+
+/** How the guest stands at pre-exec. */
+export interface PreExecOptions {
+  /**
+   * How long the agent holds the workload there, as the guest is configured: a duration, 100 ms if absent, or until the host
+   * says go. A calm that is asked for must fit into it.
+   */
+  readonly hold?: Duration.Input | "until-go"
+  /**
+   * Also believe a console line that is exactly this marker; `true` for `workload-pre-exec`. For a foreign init that has no
+   * control port: any process that can write to the console can then fire the trigger.
+   */
+  readonly console?: boolean | string
+}
+
+/** The marker that a foreign init prints. */
+export const preExecMarker = "workload-pre-exec"
+
+/**
+ * Fires when the workload is about to be executed and the agent holds it there:
+ * `onPreExec(a) = min { e.at | e after a, e is WorkloadPreExec }`.
+ *
+ * The capture is taken before the workload runs, so that each restore executes it afresh.
+ *
+ * - *Same instant*: it comes before every listener of the workload, which does not exist yet.
+ * - *Already true at arming*: a pre-exec at or before the arming does not count, since its hold may be over.
+ * - *Guest ends first*, or its workload cannot be executed: never fires.
+ *
+ * @example
+ * ```ts
+ * import { onPreExec, quiesce } from "@stillpoint/triggers"
+ *
+ * console.log(quiesce(onPreExec(), { calmFor: "20 millis" }).name) // quiesce(onPreExec, 20 ms)
+ * ```
+ */
+export const onPreExec = (options: PreExecOptions = {}): Policy => {
+  const hold = options.hold ?? "100 millis"
+  const marker = options.console === true ? preExecMarker : options.console === false ? undefined : options.console
+  const holdNanos = hold === "until-go" ? null : toGuestNanos("onPreExec.hold", hold)
+  return eventPolicy({
+    name: "onPreExec",
+    description: {
+      trigger: "onPreExec",
+      holdNanos,
+      ...(marker === undefined ? {} : { console: marker })
+    },
+    kinds: marker === undefined ? ["WorkloadPreExec"] : ["WorkloadPreExec", "SerialLine"],
+    waitedFor: "the workload to be about to execute",
+    accepts:
+      marker === undefined
+        ? acceptAll
+        : (event) => event._tag !== "SerialLine" || (event.port === 0 && event.text.trimEnd() === marker),
+    // Held until the host says go: any calm fits, and the agent need not freeze what does not run.
+    holdNanos: holdNanos ?? Infinity
+  })
+}

@@ -1,0 +1,56 @@
+import type { GuestEventOf } from "@stillpoint/core"
+import type { Policy } from "../Policy.ts"
+import { refuse } from "../PolicyError.ts"
+import { eventPolicy } from "./onEvent.ts"
+
+/** Where to look. */
+export interface SerialMatchOptions {
+  /** Number of the serial port; 0, the console, if absent. */
+  readonly port?: number
+}
+
+/**
+ * Fires when a line on a serial port matches:
+ * `onSerialMatch(p)(a) = min { e.at | e after a, e is SerialLine on the port, p occurs in e.text }`.
+ *
+ * A string matches where it occurs in the line; a regular expression where it finds something. Anything that can write to the
+ * console can fire it.
+ *
+ * - *Same instant*: of several lines, the one with the lowest `seq`.
+ * - *Already true at arming*: a line at or before the arming does not count.
+ * - *Guest ends first*: never fires; a last line without a newline counts, once the port is flushed.
+ *
+ * @example
+ * ```ts
+ * import { onSerialMatch } from "@stillpoint/triggers"
+ *
+ * console.log(onSerialMatch(/ready in \d+ ms/).name) // onSerialMatch(/ready in \d+ ms/)
+ * ```
+ */
+export const onSerialMatch = (pattern: string | RegExp, options: SerialMatchOptions = {}): Policy => {
+  const port = options.port ?? 0
+  if (!Number.isSafeInteger(port) || port < 0) refuse("onSerialMatch.port", "the number of a serial port", port)
+  const words = typeof pattern === "string" ? JSON.stringify(pattern) : String(pattern)
+  const matches = matcher(pattern)
+  return eventPolicy({
+    name: `onSerialMatch(${words})`,
+    description: {
+      trigger: "onSerialMatch",
+      ...(typeof pattern === "string" ? { text: pattern } : { regex: pattern.source, flags: pattern.flags }),
+      ...(port === 0 ? {} : { port })
+    },
+    kinds: ["SerialLine"],
+    waitedFor: `a line with ${words} on ${port === 0 ? "the console" : `serial port ${port}`}`,
+    accepts: (event) => {
+      const line = event as GuestEventOf<"SerialLine">
+      return line.port === port && matches(line.text)
+    }
+  })
+}
+
+const matcher = (pattern: string | RegExp): ((text: string) => boolean) => {
+  if (typeof pattern === "string") return (text) => text.includes(pattern)
+  // A global or sticky expression remembers where it was: a second replay would then decide differently.
+  const stateless = new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ""))
+  return (text) => stateless.test(text)
+}

@@ -1,0 +1,69 @@
+/**
+ * What counts as activity while a quiesce waits for the guest to be calm.
+ *
+ * @module
+ */
+import type { GuestEventKind } from "@stillpoint/core"
+import { type Duration, Schema } from "effect"
+import { toGuestNanos } from "../guestDuration.ts"
+import { eventKinds } from "../machine/eventKinds.ts"
+import { refuse } from "../PolicyError.ts"
+
+/** One kind of activity, as JSON holds it. */
+export const Activity = Schema.Union([
+  Schema.Struct({ activity: Schema.Literal("busy"), longerThanNanos: Schema.Natural }),
+  Schema.Struct({ activity: Schema.Literal("io") }),
+  Schema.Struct({ activity: Schema.Literal("dirty"), pagesPerSecond: Schema.Finite.check(Schema.isGreaterThan(0)) }),
+  Schema.Struct({ activity: Schema.Literal("event"), kind: Schema.Literals(eventKinds) }),
+  Schema.Struct({ activity: Schema.Literal("custom"), name: Schema.String })
+])
+export type Activity = typeof Activity.Type
+
+/**
+ * The hart executes for longer than a duration without a rest. Shorter work, as a heartbeat or a kernel's timer is, is
+ * overlooked; a capture is never taken during it.
+ */
+export const busyForLongerThan = (duration: Duration.Input): Activity => ({
+  activity: "busy",
+  longerThanNanos: toGuestNanos("busyForLongerThan", duration)
+})
+
+/** A device has a request in flight. */
+export const ioInFlight: Activity = { activity: "io" }
+
+/** The guest dirties more pages a second than this, between two samples. */
+export const dirtyRateAbove = (pagesPerSecond: number): Activity => {
+  if (!Number.isFinite(pagesPerSecond) || pagesPerSecond <= 0)
+    refuse("dirtyRateAbove", "a number above 0", pagesPerSecond)
+  return { activity: "dirty", pagesPerSecond }
+}
+
+/** An event of a kind happens, e.g. `SerialLine`: the guest says something. */
+export const eventHappens = (kind: GuestEventKind): Activity => {
+  if (!eventKinds.includes(kind)) refuse("eventHappens", `one of ${eventKinds.join(", ")}`, kind)
+  return { activity: "event", kind }
+}
+
+/** A user-defined event of a name happens. */
+export const customHappens = (name: string): Activity => ({ activity: "custom", name })
+
+/** Busy for longer than 2 ms, I/O in flight, more than 10,000 pages (40 MiB) dirtied a second. */
+export const defaultActivity: ReadonlyArray<Activity> = [
+  busyForLongerThan("2 millis"),
+  ioInFlight,
+  dirtyRateAbove(10_000)
+]
+
+/** Name of an activity in reports. */
+export const activityName = (activity: Activity): string => {
+  switch (activity.activity) {
+    case "busy":
+    case "io":
+    case "dirty":
+      return activity.activity
+    case "event":
+      return activity.kind
+    case "custom":
+      return `Custom ${activity.name}`
+  }
+}

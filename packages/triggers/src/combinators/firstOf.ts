@@ -1,0 +1,60 @@
+import { Part, type Site } from "../machine/Part.ts"
+import { Policy } from "../Policy.ts"
+
+/**
+ * Fires when the first of some triggers does: `firstOf(ts)(a) = min { t(a) | t ∈ ts }`.
+ *
+ * Associative, idempotent, commutative up to the tie-break; `never` is its identity, and so is the empty list.
+ *
+ * - *Same instant*: at one input, the leftmost that it fires; at one nanosecond, the one whose input comes first: timers, then
+ *   events by `seq`.
+ * - *Already true at arming*: the leftmost that fires at once wins, and those to its right are not armed.
+ * - *Guest ends first*: never fires.
+ *
+ * @example
+ * ```ts
+ * import { firstOf, onListener, onParked } from "@stillpoint/triggers"
+ *
+ * console.log(firstOf([onListener(), onParked()]).name) // firstOf(onListener, onParked)
+ * ```
+ */
+export const firstOf = (policies: ReadonlyArray<Policy>): Policy =>
+  new Policy({
+    name: `firstOf(${policies.map(({ name }) => name).join(", ")})`,
+    description: { trigger: "firstOf", of: policies.map(({ description }) => description) },
+    holdNanos: shortestHold(policies),
+    build: (site) => new FirstOf(site, policies)
+  })
+
+/** The shortest time for which one of some triggers is sure to hold the guest, if any does. */
+export const shortestHold = (policies: ReadonlyArray<Policy>): number | null => {
+  const holds = policies.flatMap(({ holdNanos }) => (holdNanos === null ? [] : [holdNanos]))
+  return holds.length === 0 ? null : Math.min(...holds)
+}
+
+class FirstOf extends Part {
+  override readonly children: ReadonlyArray<Part>
+  readonly waitedFor: string
+
+  constructor(site: Site, policies: ReadonlyArray<Policy>) {
+    super(site, "firstOf", 0)
+    this.children = policies.map(({ shape }, index) => shape.build({ machine: site.machine, parent: this, index }))
+    this.waitedFor = `the first of: ${this.children.map(({ waitedFor }) => waitedFor).join("; ")}`
+  }
+
+  protected onArm(): void {
+    for (let index = 0; index < this.children.length && this.isArmed; index++) this.children[index]?.arm()
+  }
+
+  protected onDisarm(): void {
+    for (let index = 0; index < this.children.length; index++) this.children[index]?.disarm()
+  }
+
+  override childFired(): void {
+    this.fire()
+  }
+
+  override childPending(): void {
+    this.parent?.childPending(this.index)
+  }
+}

@@ -1,0 +1,63 @@
+import { Function } from "effect"
+import { Part, type Site } from "../machine/Part.ts"
+import { Policy } from "../Policy.ts"
+
+/**
+ * Gives a trigger a name: `named(t, n)(a) = t(a)`. A firing of anything below is told under the innermost such name.
+ *
+ * Same instant, already true at arming, guest ends first: as the trigger. `quiesce(named(t))` means `named(quiesce(t))`.
+ *
+ * @example
+ * ```ts
+ * import { allOf, named, onListener } from "@stillpoint/triggers"
+ *
+ * const ready = allOf([onListener({ port: 80 }), onListener({ port: 443 })]).pipe(named("web-server-ready"))
+ * console.log(ready.name) // web-server-ready
+ * ```
+ */
+export const named: {
+  (name: string): (policy: Policy) => Policy
+  (policy: Policy, name: string): Policy
+} = Function.dual(
+  2,
+  (policy: Policy, name: string): Policy =>
+    new Policy({
+      name,
+      description: { trigger: "named", name, of: policy.description },
+      holdNanos: policy.holdNanos,
+      build: (site) => new Named(site, policy, name),
+      quiesced: (wrap) => named(wrap(policy), name)
+    })
+)
+
+class Named extends Part {
+  override readonly children: ReadonlyArray<Part>
+  readonly waitedFor: string
+
+  constructor(site: Site, policy: Policy, name: string) {
+    super(site, name, 0)
+    const child = policy.shape.build({ machine: site.machine, parent: this, index: 0 })
+    this.children = [child]
+    this.waitedFor = child.waitedFor
+  }
+
+  override get givesName(): boolean {
+    return true
+  }
+
+  protected onArm(): void {
+    this.children[0]?.arm()
+  }
+
+  protected onDisarm(): void {
+    this.children[0]?.disarm()
+  }
+
+  override childFired(): void {
+    this.passOn()
+  }
+
+  override childPending(): void {
+    this.parent?.childPending(this.index)
+  }
+}

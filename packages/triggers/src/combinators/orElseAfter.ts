@@ -1,0 +1,81 @@
+import { type Duration, Function } from "effect"
+import { inWords, toGuestNanos } from "../guestDuration.ts"
+import { Part, type Site, Status } from "../machine/Part.ts"
+import { Policy } from "../Policy.ts"
+import { shortestHold } from "./firstOf.ts"
+
+/**
+ * Gives a trigger a duration of guest time to fire, and puts another in its place when that has passed:
+ * `orElseAfter(t, d, u)(a) = t(a) if t(a) < a + d, else u(a + d)`.
+ *
+ * - *Same instant*: the deadline comes first: an event or a timer at `a + d` is too late.
+ * - *Already true at arming*: a trigger that fires at once does, unless the duration is 0: then the other is armed at once.
+ * - *Guest ends first*: never fires.
+ *
+ * @example
+ * ```ts
+ * import { onListener, onParked, orElseAfter } from "@stillpoint/triggers"
+ *
+ * console.log(onListener().pipe(orElseAfter("5 seconds", onParked())).name) // orElseAfter(onListener, 5 s, onParked)
+ * ```
+ */
+export const orElseAfter: {
+  (duration: Duration.Input, other: Policy): (policy: Policy) => Policy
+  (policy: Policy, duration: Duration.Input, other: Policy): Policy
+} = Function.dual(3, (policy: Policy, duration: Duration.Input, other: Policy): Policy => {
+  const nanos = toGuestNanos("orElseAfter", duration)
+  return new Policy({
+    name: `orElseAfter(${policy.name}, ${inWords(nanos)}, ${other.name})`,
+    description: { trigger: "orElseAfter", of: policy.description, nanos, other: other.description },
+    holdNanos: shortestHold([policy, other]),
+    build: (site) => new OrElseAfter(site, "orElseAfter", policy, nanos, other)
+  })
+})
+
+/** The part behind {@link orElseAfter} and what is expressed by it. */
+export class OrElseAfter extends Part {
+  override readonly children: ReadonlyArray<Part>
+  readonly waitedFor: string
+  private readonly nanos: number
+  private readonly first: Part
+  private readonly other: Part
+  private readonly timer: number
+
+  constructor(site: Site, name: string, policy: Policy, nanos: number, other: Policy) {
+    super(site, name, 0)
+    const { machine } = site
+    this.nanos = nanos
+    this.timer = machine.allocateTimer(this)
+    this.first = policy.shape.build({ machine, parent: this, index: 0 })
+    this.other = other.shape.build({ machine, parent: this, index: 1 })
+    this.children = [this.first, this.other]
+    this.waitedFor = `${this.first.waitedFor}, within ${inWords(nanos)}`
+  }
+
+  protected onArm(): void {
+    this.other.retire(Status.unarmed)
+    this.other.status = Status.unarmed
+    if (this.nanos === 0) {
+      this.first.status = Status.expired
+      this.other.arm()
+      return
+    }
+    this.machine.setTimer(this.timer, this.machine.now + this.nanos)
+    this.first.arm()
+  }
+
+  protected onDisarm(): void {
+    this.machine.clearTimer(this.timer)
+    this.first.disarm()
+    this.other.disarm()
+  }
+
+  override onTimer(): void {
+    this.first.retire(Status.expired)
+    this.other.arm()
+  }
+
+  override childFired(): void {
+    this.fire()
+  }
+}

@@ -1,0 +1,72 @@
+import { Part, type Site } from "../machine/Part.ts"
+import { Policy } from "../Policy.ts"
+import { shortestHold } from "./firstOf.ts"
+
+/**
+ * Fires when the first of some triggers, given from highest to lowest, does; the highest wins where several do at once, and one
+ * that fires while a lower one waits for calm takes over:
+ * `precedence(ts)(a) = min { t(a) | t ∈ ts, no higher u has been triggered before t(a) }`, where a trigger under `quiesce` is
+ * *triggered* when what it wraps fires, and fires when its calm is full.
+ *
+ * Once a trigger has been triggered, all lower ones are out: also if its calm then does not come and it is abandoned.
+ * `quiesce(precedence(ts))` means `precedence(ts under quiesce)`, so that a higher trigger takes over there, too.
+ * Adding a lower trigger never delays a higher one, nor changes who wins when the higher one fires first.
+ *
+ * - *Same instant*: at one input, the highest that it fires; at one nanosecond, the one whose input comes first: timers, then
+ *   events by `seq`. In lockstep the capture happens at that very input.
+ * - *Already true at arming*: the highest that fires at once wins.
+ * - *Guest ends first*: never fires.
+ *
+ * @example
+ * ```ts
+ * import { afterGuestTime, onListener, onPreExec, precedence } from "@stillpoint/triggers"
+ *
+ * const policy = precedence([onPreExec(), onListener(), afterGuestTime("7 seconds")])
+ * console.log(policy.name) // precedence(onPreExec, onListener, afterGuestTime(7 s))
+ * ```
+ */
+export const precedence = (policies: ReadonlyArray<Policy>): Policy =>
+  new Policy({
+    name: `precedence(${policies.map(({ name }) => name).join(", ")})`,
+    description: { trigger: "precedence", of: policies.map(({ description }) => description) },
+    holdNanos: shortestHold(policies),
+    build: (site) => new Precedence(site, policies),
+    quiesced: (wrap) => precedence(policies.map(wrap))
+  })
+
+/** Whether a part below has been triggered: those that are lower are out. */
+const triggeredCell = 0
+
+class Precedence extends Part {
+  override readonly children: ReadonlyArray<Part>
+  readonly waitedFor: string
+
+  constructor(site: Site, policies: ReadonlyArray<Policy>) {
+    super(site, "precedence", 1)
+    this.children = policies.map(({ shape }, index) => shape.build({ machine: site.machine, parent: this, index }))
+    this.waitedFor = `the highest of: ${this.children.map(({ waitedFor }) => waitedFor).join("; ")}`
+  }
+
+  protected onArm(): void {
+    this.setCell(triggeredCell, 0)
+    for (let index = 0; index < this.children.length && this.isArmed; index++) {
+      this.children[index]?.arm()
+      if (this.cell(triggeredCell) === 1) return
+    }
+  }
+
+  protected onDisarm(): void {
+    for (let index = 0; index < this.children.length; index++) this.children[index]?.disarm()
+  }
+
+  override childFired(winner: number): void {
+    for (let index = winner + 1; index < this.children.length; index++) this.children[index]?.overtake()
+    this.fire()
+  }
+
+  override childPending(leader: number): void {
+    this.setCell(triggeredCell, 1)
+    for (let index = leader + 1; index < this.children.length; index++) this.children[index]?.overtake()
+    this.parent?.childPending(this.index)
+  }
+}

@@ -1,0 +1,70 @@
+import { Function } from "effect"
+import { Part, type Site } from "../machine/Part.ts"
+import { Policy } from "../Policy.ts"
+
+/**
+ * Fires when a second trigger does, armed by the firing of a first: `then(t, u)(a) = u(t(a))`.
+ *
+ * - *Same instant*: the input that fires the first is not seen by the second; another at the same nanosecond is.
+ * - *Already true at arming*: if the first fires at once, the second is armed at once.
+ * - *Guest ends first*: never fires.
+ *
+ * @example
+ * ```ts
+ * import { afterGuestTime, onPreExec, then } from "@stillpoint/triggers"
+ *
+ * console.log(onPreExec().pipe(then(afterGuestTime("1 second"))).name) // then(onPreExec, afterGuestTime(1 s))
+ * ```
+ */
+export const then: {
+  (second: Policy): (first: Policy) => Policy
+  (first: Policy, second: Policy): Policy
+} = Function.dual(
+  2,
+  (first: Policy, second: Policy): Policy =>
+    new Policy({
+      name: `then(${first.name}, ${second.name})`,
+      description: { trigger: "then", first: first.description, second: second.description },
+      holdNanos: second.holdNanos,
+      build: (site) => new Then(site, first, second)
+    })
+)
+
+class Then extends Part {
+  override readonly children: ReadonlyArray<Part>
+  readonly waitedFor: string
+  private readonly second: Part
+
+  constructor(site: Site, first: Policy, second: Policy) {
+    super(site, "then", 0)
+    const { machine } = site
+    const before = first.shape.build({ machine, parent: this, index: 0 })
+    this.second = second.shape.build({ machine, parent: this, index: 1 })
+    this.children = [before, this.second]
+    this.waitedFor = `${before.waitedFor}, then ${this.second.waitedFor}`
+  }
+
+  protected onArm(): void {
+    // What an arming before had reached must not be told of this one.
+    this.second.retire(0)
+    this.second.status = 0
+    this.children[0]?.arm()
+  }
+
+  protected onDisarm(): void {
+    this.children[0]?.disarm()
+    this.second.disarm()
+  }
+
+  override childFired(index: number): void {
+    if (index === 1) this.fire()
+    else {
+      this.children[0]?.disarm()
+      this.second.arm()
+    }
+  }
+
+  override childPending(index: number): void {
+    if (index === 1) this.parent?.childPending(this.index)
+  }
+}

@@ -1,0 +1,34 @@
+import { type Duration, Function } from "effect"
+import { afterGuestTime } from "../builtin/afterGuestTime.ts"
+import { inWords, toGuestNanos } from "../guestDuration.ts"
+import { Policy } from "../Policy.ts"
+import { firstOf } from "./firstOf.ts"
+
+/**
+ * Fires when a trigger does, or when a duration of guest time has passed without: `timeout(t, d)(a) = min(t(a), a + d)`.
+ *
+ * It is `firstOf([t, afterGuestTime(d)])`. To give up instead, use `within`; to wait for something else, `orElseAfter`.
+ *
+ * - *Same instant*: the deadline comes before an event at `a + d`; a timer of the trigger at `a + d` comes before the deadline.
+ * - *Already true at arming*: a trigger that fires at once does; with a duration of 0 the deadline does.
+ * - *Guest ends first*: never fires.
+ *
+ * @example
+ * ```ts
+ * import { onListener, timeout } from "@stillpoint/triggers"
+ *
+ * console.log(onListener().pipe(timeout("7 seconds")).name) // timeout(onListener, 7 s)
+ * ```
+ */
+export const timeout: {
+  (duration: Duration.Input): (policy: Policy) => Policy
+  (policy: Policy, duration: Duration.Input): Policy
+} = Function.dual(2, (policy: Policy, duration: Duration.Input): Policy => {
+  const nanos = toGuestNanos("timeout", duration)
+  const either = firstOf([policy, afterGuestTime(duration)])
+  return new Policy({
+    ...either.shape,
+    name: `timeout(${policy.name}, ${inWords(nanos)})`,
+    description: { trigger: "timeout", of: policy.description, nanos }
+  })
+})

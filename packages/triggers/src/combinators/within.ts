@@ -1,0 +1,34 @@
+import { type Duration, Function } from "effect"
+import { never } from "../builtin/never.ts"
+import { inWords, toGuestNanos } from "../guestDuration.ts"
+import { Policy } from "../Policy.ts"
+import { OrElseAfter } from "./orElseAfter.ts"
+
+/**
+ * Lets a trigger fire only within a duration of guest time from its arming: `within(t, d)(a) = t(a) if t(a) < a + d, else ∞`.
+ *
+ * It is `orElseAfter(t, d, never)`.
+ *
+ * - *Same instant*: the deadline comes first: an event or a timer at `a + d` is too late.
+ * - *Already true at arming*: a trigger that fires at once does, unless the duration is 0.
+ * - *Guest ends first*: never fires.
+ *
+ * @example
+ * ```ts
+ * import { onListener, within } from "@stillpoint/triggers"
+ *
+ * console.log(onListener().pipe(within("5 seconds")).name) // within(onListener, 5 s)
+ * ```
+ */
+export const within: {
+  (duration: Duration.Input): (policy: Policy) => Policy
+  (policy: Policy, duration: Duration.Input): Policy
+} = Function.dual(2, (policy: Policy, duration: Duration.Input): Policy => {
+  const nanos = toGuestNanos("within", duration)
+  return new Policy({
+    name: `within(${policy.name}, ${inWords(nanos)})`,
+    description: { trigger: "within", of: policy.description, nanos },
+    holdNanos: policy.holdNanos,
+    build: (site) => new OrElseAfter(site, "within", policy, nanos, never)
+  })
+})

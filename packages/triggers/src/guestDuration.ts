@@ -1,0 +1,41 @@
+/**
+ * Durations of guest time: whole nanoseconds, from 0 to the guest's horizon.
+ *
+ * @module
+ */
+import { Duration, Option } from "effect"
+import { refuse } from "./PolicyError.ts"
+
+/** Guest time that no machine passes: 2^53 - 1 ns, 104 days. */
+export const horizonNanos: number = Number.MAX_SAFE_INTEGER
+
+/** Nanoseconds of a duration; `what` names it in the {@link PolicyError} that is thrown for one that is none. */
+export const toGuestNanos = (what: string, input: Duration.Input): number => {
+  const nanos = Option.getOrUndefined(readNanos(input))
+  if (nanos === undefined || nanos < 0n || nanos > BigInt(horizonNanos)) {
+    return refuse(what, "a duration of whole nanoseconds from 0 to 2^53 - 1 ns", describe(input))
+  }
+  return Number(nanos)
+}
+
+const readNanos = (input: Duration.Input): Option.Option<bigint> => {
+  // A fraction of a nanosecond or NaN would be rounded away, and a negative number clamped, before anyone saw it.
+  if (typeof input === "number" && (!Number.isFinite(input) || input < 0)) return Option.none()
+  return Option.flatMap(Option.liftThrowable(Duration.fromInputUnsafe)(input), (duration) => Duration.toNanos(duration))
+}
+
+const describe = (input: Duration.Input): string =>
+  Duration.isDuration(input)
+    ? Duration.format(input)
+    : typeof input === "bigint"
+      ? `${input} ns`
+      : JSON.stringify(input)
+
+/** A guest time or duration for people: the largest unit that leaves no more than three decimals. */
+export const inWords = (nanos: number): string => {
+  const text = (value: number, unit: string) => `${Number(value.toFixed(3))} ${unit}`
+  if (nanos >= 1e9) return text(nanos / 1e9, "s")
+  if (nanos >= 1e6) return text(nanos / 1e6, "ms")
+  if (nanos >= 1e3) return text(nanos / 1e3, "µs")
+  return `${nanos} ns`
+}

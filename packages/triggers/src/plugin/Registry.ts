@@ -1,0 +1,79 @@
+/**
+ * What a policy that is read from JSON may be made of, beside what is built in.
+ *
+ * @module
+ */
+import type { FiringCause } from "@stillpoint/core"
+import { type Effect, Schema } from "effect"
+import type { DefinedTrigger } from "./defineTrigger.ts"
+import type { Probe } from "./defineProbe.ts"
+
+/** Parts by name. A package of triggers exports one; a user merges those of the packages that he uses. */
+export interface Registry {
+  readonly triggers: ReadonlyMap<string, DefinedTrigger<never>>
+  readonly probes: ReadonlyMap<string, Probe<never>>
+  readonly effects: ReadonlyMap<string, Effect.Effect<unknown, unknown>>
+  readonly predicates: ReadonlyMap<string, (cause: FiringCause) => boolean>
+  readonly causeMaps: ReadonlyMap<string, (cause: FiringCause) => FiringCause>
+  readonly schemas: ReadonlyMap<string, Schema.Codec<unknown, unknown>>
+}
+
+/** What {@link makeRegistry} takes; everything may be left out. */
+export interface RegistryParts {
+  /** What `defineTrigger` returned. */
+  readonly triggers?: ReadonlyArray<DefinedTrigger<never>>
+  /** What `defineProbe` returned. */
+  readonly probes?: ReadonlyArray<Probe<never>>
+  /** Effects of `fromEffect`, by the name given there. */
+  readonly effects?: Readonly<Record<string, Effect.Effect<unknown, unknown>>>
+  /** Predicates of `filter`, by name. */
+  readonly predicates?: Readonly<Record<string, (cause: FiringCause) => boolean>>
+  /** Functions of `mapCause`, by name. */
+  readonly causeMaps?: Readonly<Record<string, (cause: FiringCause) => FiringCause>>
+  /** Schemas of `onCustom`, by the name of the event. */
+  readonly schemas?: Readonly<Record<string, Schema.Codec<unknown, unknown>>>
+}
+
+/** A part of a policy is known to no registry. */
+export class UnknownPart extends Schema.TaggedError<UnknownPart>()("UnknownPart", {
+  kind: Schema.Literals(["trigger", "probe", "effect", "predicate", "causeMap", "schema"]),
+  name: Schema.String,
+  /** Where in the policy it stands. */
+  path: Schema.Array(Schema.Union([Schema.String, Schema.Natural])),
+  /** Names of that kind that are known. */
+  known: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    const known = this.known.length === 0 ? "none is known" : `known are ${this.known.join(", ")}`
+    return `${this.path.join(".") || "policy"}: unknown ${this.kind} ${JSON.stringify(this.name)}: ${known}; add the package that defines it to the registry`
+  }
+}
+
+/** A registry of parts. */
+export const makeRegistry = (parts: RegistryParts): Registry => ({
+  triggers: new Map((parts.triggers ?? []).map((trigger) => [trigger.definition.name, trigger])),
+  probes: new Map((parts.probes ?? []).map((probe) => [probe.definition.name, probe])),
+  effects: new Map(Object.entries(parts.effects ?? {})),
+  predicates: new Map(Object.entries(parts.predicates ?? {})),
+  causeMaps: new Map(Object.entries(parts.causeMaps ?? {})),
+  schemas: new Map(Object.entries(parts.schemas ?? {}))
+})
+
+/** A registry of nothing but what is built in. */
+export const builtinRegistry: Registry = makeRegistry({})
+
+/** Several registries as one; where names meet, the later counts. */
+export const mergeRegistries = (...registries: ReadonlyArray<Registry>): Registry => {
+  const merge = <K extends keyof Registry>(key: K): Registry[K] =>
+    new Map(
+      registries.flatMap((registry) => [...(registry[key] as ReadonlyMap<string, unknown>)])
+    ) as unknown as Registry[K]
+  return {
+    triggers: merge("triggers"),
+    probes: merge("probes"),
+    effects: merge("effects"),
+    predicates: merge("predicates"),
+    causeMaps: merge("causeMaps"),
+    schemas: merge("schemas")
+  }
+}

@@ -1,0 +1,47 @@
+import { type Effect, Schema } from "effect"
+import type { Policy } from "../Policy.ts"
+import { probePolicy, type ProbeOptions } from "./fromEffect.ts"
+
+/** An effectful trigger with a configuration, as a package publishes it. */
+export interface ProbeDefinition<A, I extends Schema.Json = Schema.Json> {
+  /** Package and name, e.g. `acme/http-ready`: what JSON says. */
+  readonly name: string
+  readonly config: Schema.Codec<A, I>
+  readonly effect: (config: A) => Effect.Effect<unknown, unknown>
+  readonly onFailure?: ProbeOptions["onFailure"]
+}
+
+/** A published effectful trigger: call it to make one, give it to a registry to read one. */
+export interface Probe<A> {
+  (config: A): Policy
+  readonly definition: ProbeDefinition<A>
+}
+
+/**
+ * Defines an effectful trigger that has a name and a configuration, so that policies with it can be written as JSON and read.
+ * Everything said of `fromEffect` holds.
+ *
+ * @example
+ * ```ts
+ * import { defineProbe } from "@stillpoint/triggers"
+ * import { Effect, Schema } from "effect"
+ *
+ * const settled = defineProbe({
+ *   name: "acme/settled",
+ *   config: Schema.Struct({ millis: Schema.Natural }),
+ *   effect: ({ millis }) => Effect.sleep(millis)
+ * })
+ * console.log(settled({ millis: 50 }).name) // acme/settled
+ * ```
+ */
+export const defineProbe = <A, I extends Schema.Json>(definition: ProbeDefinition<A, I>): Probe<A> => {
+  const encode = Schema.encodeSync(definition.config)
+  const make = (config: A): Policy =>
+    probePolicy(
+      { trigger: "probe", name: definition.name, config: encode(config) },
+      definition.name,
+      definition.effect(config),
+      definition.onFailure ?? "never"
+    )
+  return Object.assign(make, { definition: definition as unknown as ProbeDefinition<A> })
+}

@@ -1,0 +1,109 @@
+import type { TriggerSignal } from "@stillpoint/core"
+import type { Effect, Schema } from "effect"
+import { Part, type Site, Status } from "../machine/Part.ts"
+import { Policy } from "../Policy.ts"
+
+/** What if the probe fails. */
+export interface ProbeOptions {
+  /**
+   * `never`, if absent: the trigger is out of the running, and its account says why. `fail`: the policy ends with the reason
+   * `ProbeFailed`. Retries are the effect's own business.
+   */
+  readonly onFailure?: "never" | "fail"
+}
+
+/**
+ * Fires when an effect on the host has succeeded: an HTTP readiness check, a warm-up script, a file that appears.
+ * `fromEffect(n, f)(a) = s.at` of the recorded signal of `f` started at `a`.
+ *
+ * The effect is started when the trigger is armed, and interrupted when it is disarmed. Its clock is the guest's:
+ * `Effect.sleep("50 millis")` is 50 ms of guest time, exactly, in lockstep. While it waits for something outside, the guest goes
+ * on at the pace of the host. Its completion enters the policy as a *signal*, stamped with the guest time and the event before
+ * it, which a replay takes from the record. An effect that itself lets the guest run (`machine.exec`) does so through
+ * `GuestTimeline.exclusively`.
+ *
+ * - *Same instant*: timers of the nanosecond come before it; events that the guest has made come before it.
+ * - *Already true at arming*: an effect that succeeds at once fires it at once, before the guest goes on.
+ * - *Guest ends first*: the effect is interrupted; never fires. One that rests for ever is waited with.
+ *
+ * @example
+ * ```ts
+ * import { fromEffect, onPreExec, then } from "@stillpoint/triggers"
+ * import { Effect } from "effect"
+ *
+ * const warm = onPreExec().pipe(then(fromEffect("settle", Effect.sleep("50 millis"))))
+ * console.log(warm.name) // then(onPreExec, fromEffect(settle))
+ * ```
+ */
+export const fromEffect = <A, E>(name: string, effect: Effect.Effect<A, E>, options: ProbeOptions = {}): Policy =>
+  probePolicy(
+    { trigger: "fromEffect", name, ...(options.onFailure === undefined ? {} : { onFailure: options.onFailure }) },
+    `fromEffect(${name})`,
+    effect,
+    options.onFailure ?? "never"
+  )
+
+/** A trigger on the completion of an effect, under a description of its own. */
+export const probePolicy = (
+  description: Schema.Json,
+  name: string,
+  effect: Effect.Effect<unknown, unknown>,
+  onFailure: "never" | "fail"
+): Policy =>
+  new Policy({ name, description, holdNanos: null, build: (site) => new Probe(site, name, effect, onFailure) })
+
+const armingCell = 0
+
+class Probe extends Part {
+  readonly waitedFor: string
+  private readonly effect: Effect.Effect<unknown, unknown>
+  private readonly onFailure: "never" | "fail"
+  private readonly failureObject: number
+
+  constructor(site: Site, name: string, effect: Effect.Effect<unknown, unknown>, onFailure: "never" | "fail") {
+    super(site, name, 1)
+    this.effect = effect
+    this.onFailure = onFailure
+    this.waitedFor = `${name} to succeed`
+    this.failureObject = site.machine.allocateObjects(1)
+    site.machine.registerProbe(this.key, this)
+  }
+
+  protected onArm(): void {
+    const arming = this.cell(armingCell) + 1
+    this.setCell(armingCell, arming)
+    this.machine.objects[this.failureObject] = null
+    if (this.machine.keepsCommands) {
+      this.machine.command({ _tag: "StartProbe", probe: this.key, arming, run: this.effect })
+    }
+  }
+
+  protected onDisarm(): void {
+    if (this.machine.keepsCommands) {
+      this.machine.command({ _tag: "StopProbe", probe: this.key, arming: this.cell(armingCell) })
+    }
+  }
+
+  override onSignal(signal: TriggerSignal): void {
+    // A completion of an arming before is no longer wanted.
+    if (signal.arming !== this.cell(armingCell)) return
+    if (signal.outcome === "succeeded") {
+      this.fire()
+      return
+    }
+    const message = typeof signal.payload === "string" ? signal.payload : JSON.stringify(signal.payload)
+    if (this.onFailure === "fail") {
+      const { machine } = this
+      machine.fail({ _tag: "ProbeFailed", policy: machine.policyName, probe: this.name, atNanos: machine.now, message })
+      return
+    }
+    this.machine.objects[this.failureObject] = message
+    this.disarm()
+    this.status = Status.failed
+  }
+
+  override progress(): string {
+    const message = this.machine.objects[this.failureObject]
+    return typeof message === "string" ? message : ""
+  }
+}

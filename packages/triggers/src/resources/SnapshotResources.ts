@@ -1,0 +1,255 @@
+/**
+ * When to capture, as one flat record.
+ *
+ * @module
+ */
+import { type Duration, Effect, Option, Result, Schema, SchemaGetter, SchemaIssue } from "effect"
+import { accessSync, constants, existsSync, statSync } from "node:fs"
+import { dirname, isAbsolute } from "node:path"
+import { afterGuestTime } from "../builtin/afterGuestTime.ts"
+import { atHeartbeat } from "../builtin/atHeartbeat.ts"
+import { never } from "../builtin/never.ts"
+import { onListener } from "../builtin/onListener.ts"
+import { onParked } from "../builtin/onParked.ts"
+import { onPreExec, type PreExecOptions } from "../builtin/onPreExec.ts"
+import { named } from "../combinators/named.ts"
+import { precedence } from "../combinators/precedence.ts"
+import { quiesce, type QuiesceOptions } from "../combinators/quiesce.ts"
+import { horizonNanos } from "../guestDuration.ts"
+import type { Policy } from "../Policy.ts"
+import { PolicyError, type PolicyProblem } from "../PolicyError.ts"
+
+/** Longest delay: the guest's horizon, in whole milliseconds. */
+const maxMillis = Math.floor(horizonNanos / 1e6)
+const flag = () =>
+  Schema.Boolean.pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed(false)),
+    Schema.withConstructorDefault(Effect.succeed(false))
+  )
+
+const Millis = Schema.Int.check(
+  Schema.isGreaterThanOrEqualTo(0, { message: "expected 0 ms or more" }),
+  Schema.isLessThanOrEqualTo(maxMillis, { message: `expected at most ${maxMillis} ms, the guest's horizon` })
+)
+
+const Heartbeat = Schema.Int.check(
+  Schema.isGreaterThanOrEqualTo(1, { message: "expected a heartbeat count of 1 or more" }),
+  Schema.isLessThanOrEqualTo(Number.MAX_SAFE_INTEGER, { message: "expected a heartbeat count of at most 2^53 - 1" })
+)
+
+/** An absolute path in a folder that can be written to: checked where it is read, as a capture is too late to find out. */
+const OutPath = Schema.String.check(Schema.makeFilter((path: string) => pathProblem(path) ?? true))
+
+const pathProblem = (path: string): string | undefined => {
+  if (path.includes("\0")) return "expected a path without NUL characters"
+  if (!isAbsolute(path)) return `expected an absolute path, found ${JSON.stringify(path)}`
+  if (existsSync(path) && !statSync(path).isDirectory()) return `expected a folder or nothing at ${path}, found a file`
+  // The snapshot is published by renaming a folder beside its target, so that it is the nearest folder above that counts.
+  let above = dirname(path)
+  while (!existsSync(above) && dirname(above) !== above) above = dirname(above)
+  try {
+    if (!statSync(above).isDirectory()) return `expected a folder at ${above}, found a file`
+    accessSync(above, constants.W_OK | constants.X_OK)
+    return undefined
+  } catch {
+    return `expected a path in a folder that can be written to, found ${above}`
+  }
+}
+
+const fields = {
+  /** Capture when this much guest time has passed since the first instruction, ms; the fallback for a guest that is never ready. */
+  afterMs: Schema.NullOr(Millis).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed(null)),
+    Schema.withConstructorDefault(Effect.succeed(null))
+  ),
+  /** Capture once the guest's heartbeat count has reached this. */
+  atHeartbeat: Schema.NullOr(Heartbeat).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed(null)),
+    Schema.withConstructorDefault(Effect.succeed(null))
+  ),
+  /** Capture when the workload has bound a listener. */
+  onListener: flag(),
+  /** Capture when the workload is about to be executed. */
+  onPreExec: flag(),
+  /** Capture when the workload has parked: it forked into the background and exited, and has no listener. */
+  onParked: Schema.optionalKey(Schema.Boolean).pipe(
+    Schema.decodeTo(Schema.Boolean, {
+      decode: SchemaGetter.withDefault(Effect.succeed(false)),
+      // The record that others write does not have the field: it is only there where it says something.
+      encode: SchemaGetter.transformOptional(Option.filter((isSet: boolean) => isSet))
+    }),
+    Schema.withConstructorDefault(Effect.succeed(false))
+  ),
+  /** The guest must have been calm for this long without a break between the trigger and the capture, ms. */
+  quiesceMs: Millis.pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed(0)),
+    Schema.withConstructorDefault(Effect.succeed(0))
+  ),
+  /** Absolute path of the folder that the snapshot is published to; `null` keeps it in memory. */
+  outPath: Schema.NullOr(OutPath).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed(null)),
+    Schema.withConstructorDefault(Effect.succeed(null))
+  )
+}
+
+/** Something legal that does nothing, for a caller to print. */
+export const ResourcesWarning = Schema.Struct({
+  /** The field that has no effect, as JSON names it; `null` for the record as a whole. */
+  field: Schema.NullOr(Schema.String),
+  message: Schema.String
+})
+export type ResourcesWarning = typeof ResourcesWarning.Type
+
+/** How a record is compiled. */
+export interface ToPolicyOptions {
+  /** How the guest is held at pre-exec. */
+  readonly preExec?: PreExecOptions
+  /** Longest wait for calm; the larger of 1 s and ten times `quiesceMs` if absent. */
+  readonly deadline?: Duration.Input | "none"
+  /** What to do then; `capture` if absent, with the verdict recorded. */
+  readonly onDeadline?: QuiesceOptions["onDeadline"]
+  readonly activity?: QuiesceOptions["activity"]
+  readonly agent?: QuiesceOptions["agent"]
+}
+
+/**
+ * When to capture, as one flat record: immutable, compared and hashed by value, nothing set by default.
+ *
+ * The highest that is ready wins: heartbeat > pre-exec > listener > parked > after. Nothing set never captures, and
+ * {@link SnapshotResources.warnings} says so. JSON has the names of the record in snake case: see {@link SnapshotResourcesJson}.
+ *
+ * @example
+ * ```ts
+ * import { SnapshotResources } from "@stillpoint/triggers"
+ *
+ * const resources = new SnapshotResources({ onPreExec: true, afterMs: 7000, quiesceMs: 20 })
+ * console.log(resources.toPolicy().name)
+ * // precedence(quiesce(pre-exec, 20 ms), quiesce(after, 20 ms))
+ * console.log(new SnapshotResources({ onPreExec: true, onListener: true }).warnings[0]?.field) // on_listener
+ * ```
+ */
+export class SnapshotResources extends Schema.Class<SnapshotResources>("@stillpoint/triggers/SnapshotResources")(
+  fields
+) {
+  /** What is legal but pointless. */
+  get warnings(): ReadonlyArray<ResourcesWarning> {
+    const warnings: Array<ResourcesWarning> = []
+    const isAnySet =
+      this.onPreExec || this.onListener || this.onParked || this.atHeartbeat !== null || this.afterMs !== null
+    if (!isAnySet) {
+      warnings.push({
+        field: null,
+        message: "nothing is set that would capture: the guest runs, and is never captured"
+      })
+      if (this.outPath !== null)
+        warnings.push({ field: "out_path", message: "nothing is captured that could be published there" })
+      if (this.quiesceMs > 0)
+        warnings.push({ field: "quiesce_ms", message: "nothing is captured that calm would be waited for" })
+      return warnings
+    }
+    if (this.onPreExec && this.onListener) {
+      warnings.push({
+        field: "on_listener",
+        message: "can never win: pre-exec comes before the workload runs, and so before it binds a listener"
+      })
+    }
+    if (this.onPreExec && this.onParked) {
+      warnings.push({
+        field: "on_parked",
+        message: "can never win: pre-exec comes before the workload runs, and so before it parks"
+      })
+    }
+    if (this.afterMs === 0) {
+      warnings.push({
+        field: "after_ms",
+        message: "0 captures before the guest's first instruction: nothing else that is set can win"
+      })
+    }
+    return warnings
+  }
+
+  /**
+   * The policy that the record stands for. Throws a `PolicyError` where the options make a record invalid that is valid by
+   * itself: a calm that does not fit into the hold.
+   */
+  toPolicy(options: ToPolicyOptions = {}): Policy {
+    const deadline = options.deadline ?? Math.max(1000, 10 * this.quiesceMs)
+    const calm = (policy: Policy): Policy =>
+      this.quiesceMs === 0
+        ? policy
+        : quiesce(policy, {
+            calmFor: this.quiesceMs,
+            deadline,
+            onDeadline: options.onDeadline ?? "capture",
+            ...(options.activity === undefined ? {} : { activity: options.activity }),
+            ...(options.agent === undefined ? {} : { agent: options.agent })
+          })
+    const triggers = [
+      ...(this.atHeartbeat === null ? [] : [named(atHeartbeat(this.atHeartbeat), "heartbeat")]),
+      ...(this.onPreExec ? [named(onPreExec(options.preExec), "pre-exec")] : []),
+      ...(this.onListener ? [named(onListener(), "listener")] : []),
+      ...(this.onParked ? [named(onParked(), "parked")] : []),
+      ...(this.afterMs === null ? [] : [named(afterGuestTime(this.afterMs), "after")])
+    ]
+    return triggers.length === 0 ? never : precedence(triggers.map(calm))
+  }
+
+  /**
+   * The record from its JSON form, or everything that is wrong with it at once: unknown fields, values, and a calm that the
+   * policy of these options has no room for.
+   */
+  static fromJson(json: unknown, options: ToPolicyOptions = {}): Result.Result<SnapshotResources, PolicyError> {
+    const decoded = decodeJson(json)
+    const problems = Result.isFailure(decoded) ? issuesOf(decoded.failure) : []
+    problems.push(...combinationProblems(json, options))
+    if (problems.length > 0) return Result.fail(new PolicyError({ problems }))
+    return Result.mapError(decoded, () => new PolicyError({ problems }))
+  }
+
+  /** The JSON form of the record: every field, in snake case. */
+  toJson(): typeof SnapshotResourcesJson.Encoded {
+    return encodeJson(this)
+  }
+}
+
+/** The record and its JSON form, whose fields are in snake case. Absent fields have their defaults. */
+export const SnapshotResourcesJson = SnapshotResources.pipe(
+  Schema.encodeKeys({
+    afterMs: "after_ms",
+    atHeartbeat: "at_heartbeat",
+    onListener: "on_listener",
+    onPreExec: "on_pre_exec",
+    onParked: "on_parked",
+    quiesceMs: "quiesce_ms",
+    outPath: "out_path"
+  })
+)
+
+const decodeJson = Schema.decodeUnknownResult(SnapshotResourcesJson, { errors: "all", onExcessProperty: "error" })
+const encodeJson = Schema.encodeSync(SnapshotResourcesJson)
+const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
+
+const issuesOf = (error: Schema.SchemaError): Array<PolicyProblem> =>
+  formatIssue(error.issue).issues.map(({ message, path }) => ({
+    path: (path ?? []).map((step) => {
+      const key = typeof step === "object" ? step.key : step
+      return typeof key === "number" ? key : String(key)
+    }),
+    message
+  }))
+
+/** Whether calm and hold agree, told from the JSON itself, so that it is said along with what else is wrong. */
+const combinationProblems = (json: unknown, options: ToPolicyOptions): ReadonlyArray<PolicyProblem> => {
+  if (typeof json !== "object" || json === null) return []
+  const record = json as Readonly<Record<string, unknown>>
+  const calm = record["quiesce_ms"]
+  if (typeof calm !== "number" || !Number.isSafeInteger(calm) || calm <= 0 || calm > maxMillis) return []
+  if (record["on_pre_exec"] !== true) return []
+  try {
+    new SnapshotResources({ onPreExec: true, quiesceMs: calm }).toPolicy(options)
+    return []
+  } catch (cause) {
+    if (!(cause instanceof PolicyError)) throw cause
+    return cause.problems.map(({ message }) => ({ path: ["quiesce_ms"], message }))
+  }
+}

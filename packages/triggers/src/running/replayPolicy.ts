@@ -1,0 +1,157 @@
+/**
+ * What a policy decides on a timeline that has already happened: pure and synchronous.
+ *
+ * @module
+ */
+import type {
+  Firing,
+  GuestEvent,
+  GuestNanos,
+  TimelineEnd,
+  TriggerError,
+  TriggerReason,
+  TriggerSignal
+} from "@stillpoint/core"
+import { TriggerError as TriggerFailure } from "@stillpoint/core"
+import { Result } from "effect"
+import type { Policy } from "../Policy.ts"
+import type { PolicyMachine } from "../machine/PolicyMachine.ts"
+import { columnsOf, type TimelineColumns } from "./TimelineColumns.ts"
+
+/** A timeline to decide on. A recorded timeline is one. */
+export interface ReplayedTimeline {
+  readonly events: ReadonlyArray<GuestEvent>
+  /** How it ended. If it is absent or `null`, nothing is known of what comes after the last event. */
+  readonly end?: Pick<TimelineEnd, "atNanos" | "reason"> | null
+  /** Completions of probes, in the order in which the policy took them in. */
+  readonly signals?: ReadonlyArray<TriggerSignal>
+}
+
+/** How to replay. */
+export interface ReplayOptions {
+  /** Guest time at which the policy is armed; 0, the first instruction, if absent. */
+  readonly originNanos?: GuestNanos
+}
+
+/** The first firing of a policy on a timeline, or why there is none. */
+export const replay = (
+  policy: Policy,
+  timeline: ReplayedTimeline,
+  options: ReplayOptions = {}
+): Result.Result<Firing, TriggerError> => {
+  const { failure, firings } = decide(policy, timeline, options, 1)
+  const first = firings[0]
+  return first === undefined ? Result.fail(failure) : Result.succeed(first)
+}
+
+/** Every firing of a policy that repeats, and why there is no further one; `limit` of them at most, 10,000 if absent. */
+export const replayAll = (
+  policy: Policy,
+  timeline: ReplayedTimeline,
+  options: ReplayOptions & { readonly limit?: number } = {}
+): { readonly firings: ReadonlyArray<Firing>; readonly end: TriggerError | null } => {
+  const { failure, firings, isLimited } = decide(policy, timeline, options, options.limit ?? 10_000)
+  return { firings, end: isLimited ? null : failure }
+}
+
+const decide = (policy: Policy, timeline: ReplayedTimeline, options: ReplayOptions, limit: number) => {
+  const machine = policy.instantiate()
+  machine.start(options.originNanos ?? 0)
+  const firings: Array<Firing> = []
+  const columns = columnsOf(timeline.events)
+  const isOver = (): boolean => {
+    if (machine.firing !== null) {
+      firings.push(machine.firing)
+      machine.clearOutcome()
+    }
+    return machine.hasEnded || firings.length >= limit || machine.isExhausted
+  }
+  const failure = (): TriggerError => machine.failure ?? new TriggerFailure({ reason: spentReason(machine, timeline) })
+  if (isOver() || runEvents(machine, columns, timeline.signals ?? [], isOver) || runToEnd(machine, timeline, isOver)) {
+    return { firings, failure: failure(), isLimited: firings.length >= limit }
+  }
+  return { firings, failure: new TriggerFailure({ reason: endReason(machine, timeline) }), isLimited: false }
+}
+
+/** Runs events and signals; answers whether the policy is over. */
+const runEvents = (
+  machine: PolicyMachine,
+  columns: TimelineColumns,
+  signals: ReadonlyArray<TriggerSignal>,
+  isOver: () => boolean
+): boolean => {
+  let index = 0
+  const runUpTo = (kinds: Uint8Array): boolean => {
+    while (index < kinds.length) {
+      index = machine.run(kinds, columns.times, columns.events, index)
+      if (isOver()) return true
+    }
+    return false
+  }
+  for (const signal of signals) {
+    let before = index
+    while (before < columns.events.length && (columns.events[before] as GuestEvent).seq <= signal.afterSeq) before += 1
+    if (runUpTo(columns.kinds.subarray(0, before))) return true
+    while (!machine.signal(signal)) if (isOver()) return true
+    if (isOver()) return true
+  }
+  return runUpTo(columns.kinds)
+}
+
+/** Lets the time between the last event and the end pass; answers whether the policy is over. */
+const runToEnd = (machine: PolicyMachine, timeline: ReplayedTimeline, isOver: () => boolean): boolean => {
+  const { end } = timeline
+  if (end === undefined || end === null) return false
+  // A guest that rests for ever lets any time pass.
+  const until = end.reason === "idle" ? Infinity : end.atNanos
+  for (;;) {
+    const wake = machine.wakeAtNanos
+    if (wake === null || wake > until) break
+    machine.time(wake)
+    if (isOver()) return true
+  }
+  machine.time(end.atNanos)
+  return isOver()
+}
+
+/** Why a policy is over that has not failed. */
+const spentReason = (machine: PolicyMachine, timeline: ReplayedTimeline): TriggerReason =>
+  machine.firedCount > 0
+    ? { _tag: "NothingArmed", policy: machine.policyName, atNanos: machine.now, progress: machine.progress() }
+    : endReason(machine, timeline)
+
+/** Why a policy has not decided when its timeline is over. */
+const endReason = (machine: PolicyMachine, timeline: ReplayedTimeline): TriggerReason => {
+  const exhausted = exhaustedReason(machine)
+  if (exhausted !== null) return exhausted
+  const last = timeline.events.at(-1)
+  const progress = machine.progress()
+  if (last?._tag === "EngineFault") {
+    return { _tag: "EngineFaulted", policy: machine.policyName, message: last.message, atNanos: machine.now, progress }
+  }
+  return { _tag: "GuestEnded", policy: machine.policyName, how: howEnded(timeline), atNanos: machine.now, progress }
+}
+
+const howEnded = (timeline: ReplayedTimeline) => {
+  const last = timeline.events.at(-1)?._tag
+  const reason = timeline.end?.reason
+  if (reason === "halted" || last === "GuestHalted") return "halted"
+  if (reason === "reset" || last === "GuestReset") return "reset"
+  return reason === "idle" || reason === "horizon" ? reason : "timeline-ended"
+}
+
+/** Why a policy can fire no more, whatever happens; `null` if it can. */
+export const exhaustedReason = (machine: PolicyMachine): TriggerReason | null => {
+  if (!machine.isExhausted) return null
+  const { abandoned, now, policyName } = machine
+  if (abandoned !== null) {
+    return {
+      _tag: "Abandoned",
+      policy: policyName,
+      trigger: abandoned.trigger,
+      atNanos: now,
+      quiesce: abandoned.quiesce
+    }
+  }
+  return { _tag: "NothingArmed", policy: policyName, atNanos: now, progress: machine.progress() }
+}

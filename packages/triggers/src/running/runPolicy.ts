@@ -1,0 +1,279 @@
+/**
+ * A policy as an Effect on a guest's timeline and clock.
+ *
+ * @module
+ */
+import {
+  type Firing,
+  Firing as FiringClass,
+  type GuestEvent,
+  GuestTimeline,
+  type MachineError,
+  recordingEnded,
+  type TimelineAdvance,
+  TriggerError,
+  type TriggerReason,
+  type TriggerSignal,
+  TriggerSignals
+} from "@stillpoint/core"
+import { Effect, Option, type Scope, Stream } from "effect"
+import { kindNumber, kindsOf } from "../machine/eventKinds.ts"
+import type { PolicyMachine } from "../machine/PolicyMachine.ts"
+import type { Policy } from "../Policy.ts"
+import { GuestClock } from "./GuestClock.ts"
+import { type Completion, Probes } from "./Probes.ts"
+import { exhaustedReason } from "./replayPolicy.ts"
+
+/** The first firing of a policy. */
+export const awaitFiring = (policy: Policy): Effect.Effect<Firing, TriggerError | MachineError, GuestTimeline> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const run = yield* PolicyRun.start(policy)
+      const first = yield* run.next
+      // Before its first firing, a run ends with a firing or a failure.
+      return yield* Option.match(first, { onNone: () => Effect.fail(run.nothingArmed()), onSome: Effect.succeed })
+    })
+  ).pipe(Effect.withSpan("Trigger.await", { attributes: { policy: policy.name } }))
+
+/** Every firing of a policy; ends where one that has fired can fire no more. */
+export const streamFirings = (policy: Policy): Stream.Stream<Firing, TriggerError | MachineError, GuestTimeline> =>
+  Stream.unwrap(
+    Effect.map(PolicyRun.start(policy), (run) =>
+      Stream.unfold(run, (current) =>
+        Effect.map(
+          current.next,
+          Option.match({
+            onNone: () => undefined,
+            onSome: (firing) => [firing, current] as const
+          })
+        )
+      )
+    )
+  )
+
+/** One policy on its way along one timeline. */
+class PolicyRun {
+  private readonly machine: PolicyMachine
+  private readonly timeline: GuestTimeline["Service"]
+  private readonly clock: GuestClock
+  private readonly probes: Probes
+  private readonly record: (signal: TriggerSignal) => Effect.Effect<void>
+  /** Events that the guest has made and the policy has not seen: it fired before it came to them. */
+  private unseen: Array<GuestEvent> = []
+  private standsAt = 0
+  private wakeUp: () => void = () => {}
+
+  private constructor(
+    policy: Policy,
+    timeline: GuestTimeline["Service"],
+    record: (signal: TriggerSignal) => Effect.Effect<void>
+  ) {
+    this.machine = policy.instantiate()
+    this.machine.keepsCommands = true
+    this.timeline = timeline
+    this.record = record
+    this.clock = new GuestClock(() => this.wakeUp())
+    this.probes = new Probes(this.clock)
+  }
+
+  static readonly start = Effect.fnUntraced(function* (
+    policy: Policy
+  ): Effect.fn.Return<PolicyRun, never, GuestTimeline | Scope.Scope> {
+    const timeline = yield* GuestTimeline
+    const { record } = yield* TriggerSignals
+    const run = new PolicyRun(policy, timeline, record)
+    yield* Effect.addFinalizer(() => run.probes.stopAll)
+    const origin = yield* timeline.origin
+    run.standsAt = origin
+    run.clock.stand(origin)
+    run.machine.start(origin)
+    return run
+  })
+
+  /** The next firing; none if the policy has fired and can fire no more. */
+  readonly next: Effect.Effect<Option.Option<Firing>, TriggerError | MachineError> = Effect.gen(
+    { self: this },
+    function* () {
+      const { clock, machine, probes, timeline } = this
+      for (;;) {
+        yield* this.tellUnseen()
+        yield* this.obey()
+        if (machine.firing !== null) return Option.some(yield* this.stand(machine.firing))
+        if (machine.failure !== null) return yield* this.fail(machine.failure)
+        if (!probes.isEmpty || probes.hasCompletions) {
+          clock.wakeDue()
+          yield* probes.settle
+          if (probes.hasCompletions) {
+            yield* this.catchUp(timeline.drain)
+            yield* this.takeCompletions()
+            continue
+          }
+        }
+        const exhausted = machine.hasEnded ? null : exhaustedReason(machine)
+        if (machine.hasEnded || exhausted !== null) {
+          if (machine.firedCount > 0) return Option.none()
+          return yield* this.fail(exhausted === null ? this.nothingArmed() : new TriggerError({ reason: exhausted }))
+        }
+        const stop = yield* this.advance()
+        if (stop !== null) yield* this.afterStop(stop)
+      }
+    }
+  )
+
+  /** Lets the guest go on; `null` if a probe cut it short. */
+  private advance(): Effect.Effect<TimelineAdvance["stop"] | null, TriggerError | MachineError> {
+    const { clock, machine, probes, timeline } = this
+    const wake = Math.min(machine.wakeAtNanos ?? Infinity, clock.wakeAtNanos ?? Infinity)
+    const until = {
+      kinds: kindsOf(machine.listening),
+      atNanos: wake === Infinity ? null : wake,
+      ...(probes.isOutside ? { pace: "realTime" as const } : {})
+    }
+    const onward = this.catchUp(timeline.advance(until))
+    if (probes.isEmpty) return onward
+    const disturbed = Effect.raceFirst(
+      probes.completion,
+      Effect.callback<void>((resume) => {
+        this.wakeUp = () => resume(Effect.void)
+      })
+    )
+    clock.move()
+    return Effect.raceFirst(onward, Effect.as(disturbed, null)).pipe(
+      Effect.tap((stop) => (stop === null ? this.catchUp(timeline.drain) : Effect.void)),
+      Effect.ensuring(
+        Effect.sync(() => {
+          this.wakeUp = () => {}
+          clock.stand(this.standsAt)
+        })
+      )
+    )
+  }
+
+  /** Takes in what the guest has done. */
+  private catchUp(
+    source: Effect.Effect<TimelineAdvance, MachineError>
+  ): Effect.Effect<TimelineAdvance["stop"], MachineError> {
+    return source.pipe(
+      Effect.map((advance) => {
+        for (const event of advance.events) this.unseen.push(event)
+        this.standsAt = Math.max(this.standsAt, advance.nowNanos)
+        this.clock.stand(this.standsAt)
+        return advance.stop
+      }),
+      Effect.catchIf(
+        (error) => error.reason.name === recordingEnded,
+        () => Effect.succeed("ended" as const)
+      )
+    )
+  }
+
+  /** Tells the policy what it has not seen, up to the first firing, and then the time. */
+  private readonly tellUnseen = (): Effect.Effect<void> =>
+    Effect.sync(() => {
+      const { machine } = this
+      let told = 0
+      while (told < this.unseen.length && machine.firing === null && !machine.hasEnded && !machine.isExhausted) {
+        const event = this.unseen[told] as GuestEvent
+        if (machine.event(kindNumber(event._tag), event)) told += 1
+      }
+      this.unseen = this.unseen.slice(told)
+      if (machine.firing === null && !machine.hasEnded && !machine.isExhausted) machine.time(this.standsAt)
+    })
+
+  /** Does what the policy asks for. What was frozen for a firing stays so: the capture comes first. */
+  private obey(): Effect.Effect<void, MachineError> {
+    const { machine, probes, timeline } = this
+    const commands = machine.commands.splice(0)
+    return Effect.forEach(
+      commands,
+      (command) => {
+        switch (command._tag) {
+          case "RequestQuiesce":
+            return timeline.requestQuiesce
+          case "RequestThaw":
+            return machine.firing === null ? timeline.requestThaw : Effect.void
+          default:
+            return probes.handle(command)
+        }
+      },
+      { discard: true }
+    )
+  }
+
+  private takeCompletions(): Effect.Effect<void> {
+    return Effect.forEach(this.probes.take(), (completion) => this.takeCompletion(completion), { discard: true })
+  }
+
+  private readonly takeCompletion = Effect.fnUntraced(
+    { self: this as PolicyRun },
+    function* (this: PolicyRun, completion: Completion) {
+      const { machine } = this
+      yield* this.tellUnseen()
+      // It fired meanwhile: a probe that completes later is not wanted, or is armed anew.
+      if (machine.firing !== null || machine.hasEnded) return
+      const signal: TriggerSignal = { ...completion, atNanos: this.standsAt, afterSeq: machine.lastSeq }
+      yield* this.record(signal)
+      machine.signal(signal)
+    }
+  )
+
+  /** The firing, with the guest standing still. */
+  private readonly stand = Effect.fnUntraced({ self: this as PolicyRun }, function* (this: PolicyRun, firing: Firing) {
+    const { machine, timeline } = this
+    machine.clearOutcome()
+    const standing = yield* timeline.hold
+    const slippageNanos = Math.max(0, standing - firing.atNanos)
+    return new FiringClass({ ...firing, slippageNanos })
+  })
+
+  private fail(error: TriggerError): Effect.Effect<never, TriggerError | MachineError> {
+    return Effect.andThen(this.timeline.hold, Effect.fail(error))
+  }
+
+  /** What the end of an advance means once its events and its time have been told. */
+  private readonly afterStop = Effect.fnUntraced(
+    { self: this as PolicyRun },
+    function* (this: PolicyRun, stop: TimelineAdvance["stop"]) {
+      const { clock, machine, probes } = this
+      if (stop === "event" || stop === "time" || stop === "budget" || stop === "paused") return
+      const lastEvent = this.unseen.at(-1)
+      yield* this.tellUnseen()
+      if (machine.firing !== null || machine.hasEnded || this.unseen.length > 0) return
+      if (stop === "idle") {
+        // Nothing wakes the guest any more: its time passes all the same.
+        const wake = Math.min(machine.wakeAtNanos ?? Infinity, clock.wakeAtNanos ?? Infinity)
+        if (wake !== Infinity) {
+          this.standsAt = Math.max(this.standsAt, wake)
+          clock.stand(this.standsAt)
+          return
+        }
+        if (!probes.isEmpty) {
+          yield* probes.completion
+          return
+        }
+        if (machine.commands.length > 0) return
+      }
+      const progress = machine.progress()
+      const atNanos = this.standsAt
+      const policy = machine.policyName
+      const reason: TriggerReason =
+        stop === "fault"
+          ? {
+              _tag: "EngineFaulted",
+              policy,
+              atNanos,
+              progress,
+              message: lastEvent?._tag === "EngineFault" ? lastEvent.message : "no message"
+            }
+          : { _tag: "GuestEnded", policy, atNanos, progress, how: stop === "ended" ? "timeline-ended" : stop }
+      yield* this.fail(new TriggerError({ reason }))
+    }
+  )
+
+  nothingArmed(): TriggerError {
+    const { now, policyName } = this.machine
+    return new TriggerError({
+      reason: { _tag: "NothingArmed", policy: policyName, atNanos: now, progress: this.machine.progress() }
+    })
+  }
+}
