@@ -1,1 +1,252 @@
+use super::*;
+use crate::conformance::fake::{CONSOLE as CONSOLE_BASE, Fake, Op, op};
+use crate::control::HostFrame;
+use crate::engine::Exit;
+use crate::event::{EventBody, EventKind, KindSet};
+use crate::loaders::Source;
 
+fn config(program: &[Vec<u8>]) -> MachineConfig {
+    MachineConfig {
+        memory_bytes: 1 << 20,
+        sample_step_nanos: 0,
+        ..MachineConfig::new(Source::Bytes(program.concat().into()))
+    }
+}
+
+fn machine(program: &[Vec<u8>]) -> Machine {
+    Machine::new(&config(program), Fake::boxed()).expect("good")
+}
+
+fn kinds(machine: &Machine) -> Vec<&'static str> {
+    let events = machine.events(0, usize::MAX).expect("all kept");
+    events.iter().map(|event| event.body.kind().name()).collect()
+}
+
+fn endless() -> Vec<Vec<u8>> {
+    vec![op(Op::Set, 1, 0, 1), op(Op::JumpIfNot, 1, 0, 0)]
+}
+
+#[test]
+fn a_machine_executes_nothing_before_it_is_run() {
+    let machine = machine(&[op(Op::Halt, 0, 0, 0)]);
+    assert_eq!((machine.now(), machine.next_seq()), (0, 0));
+}
+
+#[test]
+fn runs_end_for_every_reason_that_was_given() {
+    let mut machine = machine(&endless());
+    let at = |at| RunUntil { at_nanos: Some(at), ..RunUntil::default() };
+    assert_eq!(machine.run(&at(100)), Stop::Time);
+    assert_eq!(machine.now(), 100);
+    assert_eq!(machine.run(&at(100)), Stop::Time);
+    assert_eq!(machine.run(&at(50)), Stop::Time);
+    let budget = RunUntil { budget_nanos: Some(7), ..RunUntil::default() };
+    assert_eq!(machine.run(&budget), Stop::Budget);
+    assert_eq!(machine.now(), 107);
+    machine.handle().interrupt();
+    assert_eq!(machine.run(&RunUntil::default()), Stop::Interrupted);
+    assert_eq!(machine.now(), 107);
+    assert_eq!(machine.run(&budget), Stop::Budget, "an interruption is reported once");
+}
+
+#[test]
+fn a_run_ends_right_behind_the_instruction_that_caused_the_event() {
+    let emit = op(Op::Emit, 0, 0, 0);
+    let mut machine = machine(&[emit.clone(), emit.clone(), emit, op(Op::Halt, 0, 3, 0)]);
+    let until =
+        RunUntil { kinds: KindSet::EMPTY.with(EventKind::HeartbeatTick), ..RunUntil::default() };
+    for seq in 0..3 {
+        assert_eq!(machine.run(&until), Stop::Event { seq });
+        assert_eq!(machine.now(), seq + 1);
+    }
+    assert_eq!(machine.run(&until), Stop::Halted { reason: 3 });
+    assert_eq!(machine.run(&until), Stop::Halted { reason: 3 });
+    assert_eq!(kinds(&machine).last(), Some(&"GuestHalted"));
+    assert_eq!(machine.next_seq(), 4);
+    assert!(matches!(machine.send_serial(0, b"x"), Err(InputError::MachineEnded { .. })));
+}
+
+#[test]
+fn waiting_costs_no_host_time_and_is_announced_only_when_it_waits() {
+    let program = [
+        op(Op::Timer, 0, 0, 3_600_000_000_000),
+        op(Op::Wait, 0, 0, 0),
+        op(Op::Timer, 0, 0, 1),
+        op(Op::Wait, 0, 0, 0),
+        op(Op::Timer, 0, 0, 0),
+        op(Op::Wait, 0, 0, 0),
+    ];
+    let mut machine = machine(&program);
+    assert_eq!(machine.run(&RunUntil::default()), Stop::Idle);
+    let events = machine.events(0, 100).expect("kept");
+    let times: Vec<_> = events.iter().map(|e| (e.body.kind().name(), e.at_nanos)).collect();
+    let hour = 3_600_000_000_001;
+    assert_eq!(
+        times,
+        [("GuestIdle", 2), ("GuestBusy", hour), ("GuestIdle", hour + 4)],
+        "the second wait ended before it began"
+    );
+    let until = RunUntil { at_nanos: Some(HORIZON_NANOS + 5), ..RunUntil::default() };
+    assert_eq!(machine.run(&until), Stop::Horizon);
+    assert_eq!(machine.now(), HORIZON_NANOS);
+}
+
+#[test]
+fn input_wakes_a_waiting_guest_and_is_recorded() {
+    let program = [
+        op(Op::DeviceWrite, 0, CONSOLE_BASE as u32 + 1, 1),
+        op(Op::Wait, 0, 0, 0),
+        op(Op::DeviceRead, 0, CONSOLE_BASE as u32, 0),
+        op(Op::Emit, 0, 0, 0),
+        op(Op::Halt, 0, 0, 0),
+    ];
+    let mut machine = machine(&program);
+    assert_eq!(machine.run(&RunUntil::default()), Stop::Idle);
+    machine.run(&RunUntil { at_nanos: Some(500), ..RunUntil::default() });
+    assert_eq!(machine.send_serial(0, b"A"), Ok(1));
+    assert_eq!(machine.run(&RunUntil::default()), Stop::Halted { reason: 0 });
+    let bodies: Vec<_> =
+        machine.events(0, 100).expect("kept").into_iter().map(|e| (e.at_nanos, e.body)).collect();
+    assert_eq!(bodies[1].0, 500);
+    assert_eq!(bodies[2], (500, EventBody::GuestBusy));
+    assert_eq!(bodies[3], (502, EventBody::HeartbeatTick { count: u64::from(b'A') }));
+}
+
+#[test]
+fn paced_waiting_takes_host_time_and_can_be_interrupted() {
+    let mut machine = machine(&[op(Op::Wait, 0, 0, 0)]);
+    let until = RunUntil { at_nanos: Some(1 << 50), pace: Pace::HostTime, ..RunUntil::default() };
+    let handle = machine.handle();
+    let (stop, machine) = std::thread::scope(|scope| {
+        let run = scope.spawn(move || {
+            let stop = machine.run(&until);
+            (stop, machine)
+        });
+        handle.interrupt();
+        run.join().expect("no panic")
+    });
+    assert_eq!(stop, Stop::Interrupted);
+    assert!(machine.now() < 1 << 50);
+}
+
+#[test]
+fn an_engine_that_panics_is_a_fault_and_the_process_goes_on() {
+    let mut machine = machine(&[op(Op::Emit, 0, 0, 0), op(Op::Panic, 0, 0, 0)]);
+    let stop = machine.run(&RunUntil::default());
+    let Stop::Fault { message } = stop else { panic!("{stop:?}") };
+    assert!(message.contains("as the guest wished"), "{message}");
+    assert_eq!(kinds(&machine), ["HeartbeatTick", "EngineFault"]);
+    assert!(matches!(machine.fork(), Err(ForkError::MachineFaulted { .. })));
+    assert!(matches!(machine.run(&RunUntil::default()), Stop::Fault { .. }));
+}
+
+#[test]
+fn dirtied_pages_are_counted_at_fixed_steps() {
+    // Writes two pages, waits over several steps, writes one.
+    let program = [
+        op(Op::Store, 0, 0, 0x10000),
+        op(Op::Store, 0, 0, 0x11000),
+        op(Op::Store, 0, 0, 0x11008),
+        op(Op::Timer, 0, 0, 1_000_000),
+        op(Op::Wait, 0, 0, 0),
+        op(Op::Store, 0, 0, 0x10000),
+        op(Op::Timer, 0, 0, 0),
+        op(Op::Wait, 0, 0, 0),
+    ];
+    let config = MachineConfig { sample_step_nanos: 100_000, ..config(&program) };
+    let mut machine = Machine::new(&config, Fake::boxed()).expect("good");
+    assert_eq!(machine.run(&RunUntil::default()), Stop::Idle);
+    let samples: Vec<_> = machine
+        .events(0, 100)
+        .expect("kept")
+        .into_iter()
+        .filter_map(|event| match event.body {
+            EventBody::PagesDirtied { count } => Some((event.at_nanos, count)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(samples, [(100_000, 2), (200_000, 0), (1_100_000, 1), (1_200_000, 0)]);
+}
+
+#[test]
+fn every_event_reaches_the_sink_once_and_in_order() {
+    let mut program: Vec<_> = (0..5000).map(|_| op(Op::Emit, 0, 0, 0)).collect();
+    program.push(op(Op::Halt, 0, 0, 0));
+    let mut machine = machine(&program);
+    let mut seen = Vec::new();
+    let mut run = |machine: &mut Machine, until: &RunUntil| {
+        machine.run_into(until, &mut |events| seen.extend(events.iter().map(|event| event.seq)))
+    };
+    run(&mut machine, &RunUntil { budget_nanos: Some(1234), ..RunUntil::default() });
+    machine.emit(EventBody::Custom { name: "mine".into(), payload_json: "1".into() });
+    run(&mut machine, &RunUntil::default());
+    assert_eq!(seen, (0..5002).collect::<Vec<_>>());
+}
+
+#[test]
+fn frames_of_the_hosts_are_checked() {
+    let mut machine = machine(&endless());
+    assert_eq!(machine.send_control(&HostFrame::Go), Ok(0));
+    for bad in [&[][..], &[1, 0, 0, 0], &[2, 0, 0, 0, 0x81], &[1, 0, 0, 0, 0x01]] {
+        assert!(matches!(machine.send_control_bytes(bad), Err(InputError::FrameInvalid { .. })));
+    }
+    assert!(matches!(machine.send_serial(1, b"x"), Err(InputError::PortUnknown { found: 1 })));
+    let most = vec![0; ns16550a::INPUT_BYTES];
+    machine.send_serial(0, &most).expect("fits");
+    assert!(matches!(machine.send_serial(0, &most), Err(InputError::InputFull { .. })));
+}
+
+#[test]
+fn a_single_step_executes_one_instruction() {
+    let mut machine = machine(&[op(Op::Set, 0, 0, 5), op(Op::Add, 0, 0, 6), op(Op::Halt, 0, 9, 0)]);
+    assert_eq!(machine.step(), None);
+    assert_eq!(machine.registers()[1], ("a", 5));
+    machine.set_register("a", 100).expect("there");
+    assert_eq!(machine.step(), None);
+    assert_eq!(machine.registers()[1], ("a", 106));
+    assert_eq!(machine.step(), Some(Exit::Halted { reason: 9 }));
+    assert_eq!(machine.run(&RunUntil::default()), Stop::Halted { reason: 9 });
+    assert!(machine.set_register("nothing", 0).is_err());
+}
+
+#[test]
+fn machines_that_cannot_be_made_say_why() {
+    let bad = |change: fn(&mut MachineConfig)| {
+        let mut config = config(&endless());
+        change(&mut config);
+        Machine::new(&config, Fake::boxed()).map(|_| ()).expect_err("bad").name()
+    };
+    assert_eq!(bad(|config| config.memory_bytes = 4096), "MemorySizeInvalid");
+    assert_eq!(bad(|config| config.memory_bytes += 1), "MemorySizeInvalid");
+    assert_eq!(bad(|config| config.memory_bytes = 1 << 60), "MemorySizeInvalid");
+    assert_eq!(bad(|config| config.sample_step_nanos = 1), "SampleStepInvalid");
+    assert_eq!(bad(|config| config.kernel = Source::Path("/nowhere".into())), "KernelUnreadable");
+    assert_eq!(bad(|config| config.kernel = Source::Path("/dev".into())), "KernelUnreadable");
+    let large = |config: &mut MachineConfig| {
+        config.kernel = Source::Bytes(vec![0; (1 << 20) + 1].into());
+    };
+    assert_eq!(bad(large), "KernelTooLarge");
+    let initramfs =
+        |config: &mut MachineConfig| config.initramfs = Some(Source::Path("/nowhere".into()));
+    assert_eq!(bad(initramfs), "InitramfsUnreadable");
+}
+
+#[test]
+fn forks_and_captures_are_sent_between_threads() {
+    fn is_send<T: Send>() {}
+    is_send::<Machine>();
+    is_send::<crate::snapshot::Frozen>();
+    is_send::<MachineHandle>();
+}
+
+#[test]
+fn a_machine_of_host_randomness_differs_from_its_forks() {
+    let program = [op(Op::Random, 0, 0, 0), op(Op::Emit, 0, 0, 0), op(Op::Halt, 0, 0, 0)];
+    let config = MachineConfig { seed: Seed::Host, ..config(&program) };
+    let mut machine = Machine::new(&config, Fake::boxed()).expect("good");
+    let mut child = machine.fork().expect("good");
+    machine.run(&RunUntil::default());
+    child.run(&RunUntil::default());
+    assert_ne!(machine.events(0, 1), child.events(0, 1));
+    assert!(!machine.origin().deterministic);
+}

@@ -1,1 +1,316 @@
+use std::path::{Path, PathBuf};
 
+use super::*;
+use crate::conformance::fake::{BASE, Fake, Op, op};
+use crate::loaders::Source;
+use crate::machine::{Machine, MachineConfig, RunUntil, Stop};
+use proptest::prelude::*;
+
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir()
+            .join(format!("stillpoint-snapshot-{}-{name}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("temporary directory");
+        Self(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A guest that writes and reads all over its memory, for ever.
+fn machine() -> Machine {
+    let program = [
+        op(Op::Store, 0, 0, 0x10000),
+        op(Op::Load, 0, 1, 0x8000),
+        op(Op::Add, 0, 0, 0x1238),
+        op(Op::Emit, 0, 0, 0),
+        op(Op::Set, 3, 0, 1),
+        op(Op::JumpIfNot, 3, 0, 0),
+    ];
+    let config = MachineConfig {
+        memory_bytes: 1 << 20,
+        sample_step_nanos: 10_000,
+        ..MachineConfig::new(Source::Bytes(program.concat().into()))
+    };
+    let mut machine = Machine::new(&config, Fake::boxed()).expect("good");
+    machine.run(&until(2000));
+    machine
+}
+
+fn until(at: u64) -> RunUntil {
+    RunUntil { at_nanos: Some(at), ..RunUntil::default() }
+}
+
+fn capture(machine: &mut Machine, kind: CaptureKind, directory: &Path) -> CapturedFiles {
+    machine.freeze(kind).expect("good").write(directory).expect("written")
+}
+
+fn restore(directories: &[PathBuf]) -> Result<Machine, RestoreError> {
+    Machine::restore(directories, Fake::boxed(), &RestoreOptions::default())
+}
+
+#[test]
+fn a_snapshot_says_what_it_is_and_its_files_have_the_digests_returned() {
+    let directory = Directory::new("files");
+    let mut machine = machine();
+    let captured = capture(&mut machine, CaptureKind::Full, &directory.0);
+    let names: Vec<_> = captured.files.iter().map(|file| file.name).collect();
+    assert_eq!(names, [MEMORY_FILE, DIGESTS_FILE, MACHINE_FILE]);
+    for file in &captured.files {
+        let bytes = std::fs::read(directory.0.join(file.name)).expect("there");
+        assert_eq!(bytes.len() as u64, file.size_bytes);
+        assert_eq!(blake3::hash(&bytes).to_hex().to_string(), file.blake3);
+    }
+    assert_eq!(captured.id.to_string(), captured.files[2].blake3);
+    let header = read_header(&directory.0).expect("good");
+    assert_eq!((header.at_nanos, header.next_seq), (machine.now(), machine.next_seq()));
+    assert_eq!(header.origin.engine, "fake");
+    assert_eq!(header.pages, captured.pages);
+    verify(std::slice::from_ref(&directory.0)).expect("as captured");
+}
+
+#[test]
+fn one_image_serves_every_machine_restored_from_it() {
+    let directory = Directory::new("shared");
+    let mut machine = machine();
+    capture(&mut machine, CaptureKind::Full, &directory.0);
+    let directories = [directory.0.clone()];
+    let mut clones: Vec<_> = (0..20).map(|_| restore(&directories).expect("good")).collect();
+    let digests: Vec<_> = clones
+        .iter_mut()
+        .map(|clone| {
+            assert!(clone.own_bytes() < 16 << 10, "{} bytes", clone.own_bytes());
+            clone.run(&until(5000));
+            clone.digest().expect("good")
+        })
+        .collect();
+    machine.run(&until(5000));
+    let expected = machine.digest().expect("good");
+    assert!(digests.iter().all(|digest| *digest == expected));
+}
+
+#[test]
+fn deltas_hold_what_changed_and_need_their_parents() {
+    let directories: Vec<_> = (0..4).map(|_| Directory::new("delta")).collect();
+    let paths: Vec<_> = directories.iter().rev().map(|d| d.0.clone()).collect();
+    let mut machine = machine();
+    let full = capture(&mut machine, CaptureKind::Full, &directories[0].0);
+    let mut parent = full.id;
+    for directory in &directories[1..] {
+        // A page that becomes zero again must hide the parent's.
+        machine.write_memory(BASE + 0x20000, &[0; 4096]).expect("in range");
+        machine.run(&until(machine.now() + 30));
+        let delta = capture(&mut machine, CaptureKind::Delta { parent }, &directory.0);
+        assert_eq!(delta.parent, Some(parent));
+        assert!(delta.pages < full.pages, "{} of {}", delta.pages, full.pages);
+        parent = delta.id;
+    }
+    let expected = machine.digest().expect("good");
+    let mut restored = restore(&paths).expect("good");
+    assert_eq!(restored.digest().expect("good"), expected);
+    // Compaction: the whole chain as one.
+    let compact = Directory::new("compact");
+    capture(&mut restored, CaptureKind::Full, &compact.0);
+    let mut compacted = restore(std::slice::from_ref(&compact.0)).expect("good");
+    assert_eq!(compacted.digest().expect("good"), expected);
+
+    assert_eq!(restore(&paths[..2]).map(|_| ()).expect_err("cut").name(), "ParentMissing");
+    let skipped = [paths[0].clone(), paths[2].clone()];
+    assert_eq!(restore(&skipped).map(|_| ()).expect_err("other").name(), "ParentMismatch");
+    let more = [paths[3].clone(), paths[2].clone()];
+    assert_eq!(restore(&more).map(|_| ()).expect_err("full").name(), "ParentMismatch");
+    let stranger = CaptureKind::Delta { parent: SnapshotId([7; 32]) };
+    assert!(matches!(machine.freeze(stranger), Err(FreezeError::ParentUnknown { .. })));
+}
+
+#[test]
+fn a_frozen_machine_is_written_as_it_was_while_the_guest_goes_on() {
+    let directory = Directory::new("frozen");
+    let mut machine = machine();
+    let frozen = machine.freeze(CaptureKind::Full).expect("good");
+    let expected = machine.fork().expect("good").digest().expect("good");
+    let written = std::thread::scope(|scope| {
+        let written = scope.spawn(|| frozen.write(&directory.0));
+        machine.run(&until(400_000));
+        written.join().expect("no panic")
+    });
+    written.expect("written");
+    let mut restored = restore(std::slice::from_ref(&directory.0)).expect("good");
+    assert_eq!(restored.digest().expect("good"), expected);
+}
+
+#[test]
+fn writes_that_fail_are_typed_and_leave_nothing() {
+    let mut machine = machine();
+    let frozen = machine.freeze(CaptureKind::Full).expect("good");
+    let missing = frozen.write(Path::new("/nowhere/at/all")).expect_err("missing");
+    assert_eq!(missing.name(), "DirectoryUnusable");
+    let directory = Directory::new("exists");
+    std::fs::write(directory.0.join(DIGESTS_FILE), b"mine").expect("written");
+    assert_eq!(frozen.write(&directory.0).expect_err("exists").name(), "FileExists");
+    let left: Vec<_> = std::fs::read_dir(&directory.0).expect("there").flatten().collect();
+    assert_eq!(left.len(), 1, "what was there stays, what was written goes");
+    if Path::new("/dev/full").exists() {
+        let full = Directory::new("full");
+        std::os::unix::fs::symlink("/dev/full", full.0.join(MACHINE_FILE)).expect("linked");
+        assert_eq!(frozen.write(&full.0).expect_err("a link").name(), "FileExists");
+    }
+    let good = Directory::new("good");
+    frozen.write(&good.0).expect("a failed write can be repeated elsewhere");
+}
+
+#[test]
+fn what_is_no_snapshot_is_refused_by_name() {
+    let name = |directories: &[PathBuf]| restore(directories).map(|_| ()).expect_err("bad").name();
+    assert_eq!(name(&[]), "SnapshotMissing");
+    assert_eq!(name(&["/nowhere".into()]), "SnapshotMissing");
+    assert_eq!(name(&["/etc/passwd".into()]), "SnapshotMissing");
+    let empty = Directory::new("empty");
+    assert_eq!(name(std::slice::from_ref(&empty.0)), "FileMissing");
+    for (content, expected) in [
+        (&b""[..], "NotASnapshot"),
+        (b"STILLPT\0", "FileSizeWrong"),
+        (b"STILLPT\0\x02\0\0\0\0\0\0\0", "VersionUnsupported"),
+        (b"STILLPT\0\x01\0\0\0\xff\xff\xff\xff", "FileSizeWrong"),
+    ] {
+        std::fs::write(empty.0.join(MACHINE_FILE), content).expect("written");
+        assert_eq!(name(std::slice::from_ref(&empty.0)), expected);
+    }
+}
+
+#[test]
+fn files_of_another_snapshot_are_refused() {
+    let (a, b) = (Directory::new("a"), Directory::new("b"));
+    let mut machine = machine();
+    let first = capture(&mut machine, CaptureKind::Full, &a.0);
+    machine.run(&until(9000));
+    capture(&mut machine, CaptureKind::Full, &b.0);
+    let options = RestoreOptions { expected_id: Some(first.id), ..RestoreOptions::default() };
+    let other = Machine::restore(std::slice::from_ref(&b.0), Fake::boxed(), &options);
+    assert_eq!(other.map(|_| ()).expect_err("other").name(), "IdMismatch");
+
+    std::fs::copy(b.0.join(DIGESTS_FILE), a.0.join(DIGESTS_FILE)).expect("copied");
+    let swapped = restore(std::slice::from_ref(&a.0)).map(|_| ()).expect_err("swapped");
+    assert!(swapped.to_string().contains(DIGESTS_FILE), "{swapped}");
+    assert_eq!(swapped.name(), "FileCorrupt");
+}
+
+#[test]
+fn memory_of_another_snapshot_is_refused_when_touched() {
+    let (a, b) = (Directory::new("a"), Directory::new("b"));
+    let mut machine = machine();
+    capture(&mut machine, CaptureKind::Full, &a.0);
+    machine.write_memory(BASE, &[0xff; 64]).expect("in range");
+    capture(&mut machine, CaptureKind::Full, &b.0);
+    std::fs::copy(b.0.join(MEMORY_FILE), a.0.join(MEMORY_FILE)).expect("copied");
+    let mut swapped = restore(std::slice::from_ref(&a.0)).expect("memory is checked later");
+    let before = swapped.now();
+    let stop = swapped.run(&RunUntil::default());
+    let Stop::Fault { message } = stop else { panic!("{stop:?}") };
+    assert!(message.contains(MEMORY_FILE) && message.contains("chunk 0 "), "{message}");
+    assert_eq!(swapped.now(), before, "not one instruction was executed");
+    assert_eq!(
+        verify(std::slice::from_ref(&a.0)).expect_err("swapped").name(),
+        "SnapshotChunkCorrupt"
+    );
+}
+
+#[test]
+fn a_file_cut_after_the_restore_is_an_error_and_no_crash() {
+    let directory = Directory::new("cut");
+    let mut machine = machine();
+    capture(&mut machine, CaptureKind::Full, &directory.0);
+    let mut restored = restore(std::slice::from_ref(&directory.0)).expect("good");
+    let file = std::fs::OpenOptions::new().write(true).open(directory.0.join(MEMORY_FILE));
+    file.expect("there").set_len(0).expect("cut");
+    assert!(matches!(restored.run(&RunUntil::default()), Stop::Fault { .. }));
+}
+
+#[test]
+fn pages_touched_after_a_restore_are_recorded_and_can_be_prefetched() {
+    let directory = Directory::new("touched");
+    let mut machine = machine();
+    capture(&mut machine, CaptureKind::Full, &directory.0);
+    let mut restored = restore(std::slice::from_ref(&directory.0)).expect("good");
+    restored.record_touched_pages();
+    restored.run(&until(restored.now() + 12));
+    let touched = restored.take_touched_pages();
+    assert!(touched.contains(&BASE), "the program is there");
+    assert!(touched.len() < 8, "{touched:?}");
+    restore(std::slice::from_ref(&directory.0)).expect("good").prefetch(&touched).expect("good");
+}
+
+/// How a file is damaged.
+#[derive(Debug, Clone)]
+enum Damage {
+    Flip { at: usize, bit: u8 },
+    Truncate { to: usize },
+    Extend { by: Vec<u8> },
+    Remove,
+}
+
+fn damages() -> impl Strategy<Value = (usize, Damage)> {
+    let damage = prop_oneof![
+        8 => (any::<prop::sample::Index>(), 0..8u8)
+            .prop_map(|(at, bit)| Damage::Flip { at: at.index(1 << 20), bit }),
+        2 => any::<prop::sample::Index>().prop_map(|to| Damage::Truncate { to: to.index(1 << 20) }),
+        1 => proptest::collection::vec(any::<u8>(), 1..100).prop_map(|by| Damage::Extend { by }),
+        1 => Just(Damage::Remove),
+    ];
+    (0..3usize, damage)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// A snapshot with any byte of any file flipped, cut off or added is refused, or goes on
+    /// exactly as captured because the guest never comes to that byte: it is never executed wrong.
+    #[test]
+    fn damaged_snapshots_are_refused_or_harmless((file, damage) in damages()) {
+        let directory = Directory::new("damage");
+        let mut machine = machine();
+        capture(&mut machine, CaptureKind::Full, &directory.0);
+        machine.run(&until(6000));
+        let path = directory.0.join([MEMORY_FILE, DIGESTS_FILE, MACHINE_FILE][file]);
+        let mut bytes = std::fs::read(&path).expect("there");
+        let len = bytes.len();
+        match &damage {
+            Damage::Flip { at, bit } => bytes[at % len] ^= 1 << bit,
+            Damage::Truncate { to } => bytes.truncate(to % len),
+            Damage::Extend { by } => bytes.extend(by),
+            Damage::Remove => {}
+        }
+        match damage {
+            Damage::Remove => std::fs::remove_file(&path).expect("there"),
+            _ => std::fs::write(&path, &bytes).expect("written"),
+        }
+        let directories = [directory.0.clone()];
+        prop_assert!(verify(&directories).is_err(), "damage goes unnoticed");
+        match restore(&directories) {
+            Err(error) => prop_assert!(
+                error.to_string().contains(&*path.file_name().expect("named").to_string_lossy()),
+                "the error does not name the file: {error}"
+            ),
+            Ok(mut restored) => {
+                prop_assert_eq!(file, 0, "only memory is checked later");
+                match restored.run(&until(6000)) {
+                    Stop::Time => {
+                        prop_assert_eq!(restored.next_seq(), machine.next_seq());
+                        prop_assert_eq!(restored.registers(), machine.registers());
+                    }
+                    Stop::Fault { message } => prop_assert!(message.contains(MEMORY_FILE)),
+                    stop => prop_assert!(false, "{stop:?}"),
+                }
+            }
+        }
+    }
+}
