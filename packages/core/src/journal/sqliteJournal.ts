@@ -175,15 +175,15 @@ export const makeSqliteJournal = (
         "INSERT INTO entries (position, stream, version, type, schema_version, checksum, json) VALUES (?, ?, ?, ?, ?, ?, ?)"
       ),
       readStream: database.prepare(
-        "SELECT position, name, entries.version, type, schema_version, checksum, json FROM entries JOIN streams ON streams.id = stream " +
+        "SELECT position, name, entries.version, type, schema_version, entries.checksum, json FROM entries JOIN streams ON streams.id = stream " +
           "WHERE name = ? AND entries.version > ? ORDER BY entries.version LIMIT ?"
       ),
       followStream: database.prepare(
-        "SELECT position, name, entries.version, type, schema_version, checksum, json FROM entries JOIN streams ON streams.id = stream " +
+        "SELECT position, name, entries.version, type, schema_version, entries.checksum, json FROM entries JOIN streams ON streams.id = stream " +
           "WHERE name = ? AND position > ? ORDER BY entries.version LIMIT ?"
       ),
       readAll: database.prepare(
-        "SELECT position, name, entries.version, type, schema_version, checksum, json FROM entries JOIN streams ON streams.id = stream " +
+        "SELECT position, name, entries.version, type, schema_version, entries.checksum, json FROM entries JOIN streams ON streams.id = stream " +
           "WHERE position > ? ORDER BY position LIMIT ?"
       ),
       streams: database.prepare(
