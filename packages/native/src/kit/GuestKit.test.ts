@@ -158,6 +158,23 @@ it.effect("a-package-index-that-is-not-the-signed-one-is-refused", () =>
   })
 )
 
+it.effect("an-archive-updated-between-release-and-index-is-asked-again-for-both", () =>
+  Effect.gen(function* () {
+    const { archive, kit } = yield* locked
+    const index = "/dists/trixie/main/binary-riscv64/Packages.gz"
+    const old = archive.files.get(index)!
+    archive.publish("6.12.9", "1:1.37.0-6")
+    // The index is still the old one, and becomes the new one while it is being asked for.
+    const fresh = archive.files.get(index)!
+    for (const path of archive.files.keys()) if (path.includes("by-hash")) archive.files.delete(path)
+    archive.files.set(index, old)
+    archive.onRequest((path, count) => {
+      if (path === index && count === 3) archive.files.set(index, fresh)
+    })
+    assert.strictEqual((yield* kit.lock.pipe(TestClock.withLive)).kernel.version, "6.12.9-1")
+  })
+)
+
 it.effect("an-unsigned-index-is-refused", () =>
   Effect.gen(function* () {
     const { archive, kit } = yield* locked

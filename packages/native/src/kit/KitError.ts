@@ -29,7 +29,8 @@ export class DigestMismatch extends Schema.TaggedError<DigestMismatch>()("Digest
   override get message(): string {
     return (
       `${this.source}: expected ${this.expectedBytes} bytes with SHA-256 ${this.expectedSha256}, ` +
-      `found ${this.foundBytes} bytes with ${this.foundSha256}; it was refused`
+      `found ${this.foundBytes} bytes with ${this.foundSha256}; it was refused ` +
+      `(an archive, or a cache before it, that is in the middle of an update needs another try later)`
     )
   }
 }

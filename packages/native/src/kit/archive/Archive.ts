@@ -114,7 +114,7 @@ const readIndex = (path: string, reader: PackageReader): Effect.Effect<void, Kit
     catch: (cause) => invalid(path, "a gzip-compressed package index", String(cause))
   })
 
-const find = Effect.fn("Archive.find")(function* (
+const findOnce = Effect.fn("Archive.find")(function* (
   config: ArchiveConfig,
   verifier: SignatureVerifier["Service"],
   wanted: (name: string) => boolean
@@ -139,6 +139,12 @@ const find = Effect.fn("Archive.find")(function* (
   yield* readIndex(target, reader)
   return reader.found as ReadonlyMap<string, ArchivePackage>
 }, Effect.scoped)
+
+/** An archive that was updated between its release file and its index is asked once more for both. */
+const find: typeof findOnce = (config, verifier, wanted) =>
+  findOnce(config, verifier, wanted).pipe(
+    Effect.retry({ times: 1, while: (error) => error.reason._tag === "DigestMismatch" })
+  )
 
 /** The package of that name, or the error that names it. */
 export const requirePackage = (

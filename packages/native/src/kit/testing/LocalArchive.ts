@@ -25,6 +25,8 @@ export interface LocalArchive {
   readonly files: Map<string, Buffer>
   /** Spoils the next answers to paths that end like this: `times` of them. */
   readonly spoil: (ending: string, how: Spoiling, times: number) => void
+  /** Called after each request with its path and how often that was asked for by now. */
+  readonly onRequest: (listener: (path: string, count: number) => void) => void
   /** The paths asked for so far. */
   readonly requests: Array<string>
   /** Publishes kernel and busybox in these versions, in place of what was there, with a fresh index. */
@@ -79,6 +81,7 @@ const spoilt = (bytes: Buffer, how: Spoiling): Buffer => {
 const start = Effect.callback<LocalArchive>((resume) => {
   const files = new Map<string, Buffer>()
   const requests: Array<string> = []
+  let listener = (_path: string, _count: number): void => {}
   const plans: Array<{ ending: string; how: Spoiling; left: number }> = []
   const server = createServer((request, response) => {
     const path = decodeURIComponent(request.url ?? "")
@@ -92,6 +95,7 @@ const start = Effect.callback<LocalArchive>((resume) => {
       response.writeHead(200, { "content-length": bytes.length })
       response.write(bytes.subarray(0, 10), () => response.destroy())
     } else response.writeHead(200).end(plan === undefined ? bytes : spoilt(bytes, plan.how))
+    listener(path, requests.filter((item) => item === path).length)
   })
   const publish = (kernelVersion: string, busyboxVersion: string) => {
     files.clear()
@@ -122,6 +126,9 @@ const start = Effect.callback<LocalArchive>((resume) => {
         config,
         files,
         requests,
+        onRequest: (f) => {
+          listener = f
+        },
         spoil: (ending, how, times) => void plans.push({ ending, how, left: times }),
         publish,
         shutDown: () => {
