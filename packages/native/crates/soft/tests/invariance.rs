@@ -1,5 +1,5 @@
 //! What must not matter does not: where a run is cut, whether it is single-stepped, saved, loaded
-//! or forked on the way. And nothing that a guest executes can panic.
+//! or forked on the way, whether its code is interpreted or translated. And nothing that a guest executes can panic.
 //!
 //! Programs are generated: half-plausible instructions over registers that point to code, data,
 //! page tables, devices and the interrupt controller, in supervisor or user mode, with or without
@@ -344,6 +344,17 @@ proptest! {
         let (mut b, mut pb) = (Box::new(engine(&program)), platform(&program));
         advance(&mut *a, &mut pa, ticks);
         advance_stepping(&mut *b, &mut pb, ticks);
+        same!(a, pa, b, pb);
+    }
+
+    #[test]
+    fn translating_changes_nothing(program in program(), ticks in 1u64..8000, heat in 0u32..6) {
+        let (mut a, mut pa) = (Box::new(engine(&program)), platform(&program));
+        let (mut b, mut pb) = (Box::new(engine(&program)), platform(&program));
+        a.set_translation(None);
+        b.set_translation(Some(heat));
+        advance(&mut *a, &mut pa, ticks);
+        advance(&mut *b, &mut pb, ticks);
         same!(a, pa, b, pb);
     }
 
