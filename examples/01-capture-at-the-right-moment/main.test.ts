@@ -1,0 +1,42 @@
+import { execFile } from "node:child_process"
+import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
+import { assert, describe, it } from "vitest"
+import type { Report } from "./captureTwice.ts"
+
+const program = fileURLToPath(new URL("./main.ts", import.meta.url))
+
+const run = async (...args: ReadonlyArray<string>) => {
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ["--conditions=source", "--no-warnings=ExperimentalWarning", program, ...args],
+    { maxBuffer: 1 << 26 }
+  )
+  return stdout.trimEnd().split("\n")
+}
+
+describe("the demo", () => {
+  it("captures-twice-and-restores-six-times-and-says-so-on-its-last-line", async () => {
+    const lines = await run("--json")
+    const report = JSON.parse(lines.at(-1) ?? "") as Report
+    assert.deepStrictEqual(Object.keys(report), ["boot", "captures", "restores"])
+    assert.deepStrictEqual(report.captures.map(({ cause }) => cause), ["pre-exec", "listener"])
+    assert.deepStrictEqual(
+      report.restores.map(({ cause }) => cause),
+      ["pre-exec", "pre-exec", "pre-exec", "listener", "listener", "listener"]
+    )
+    const ids = (cause: string) => new Set(report.restores.filter((restore) => restore.cause === cause).map(({ id }) => id))
+    assert.strictEqual(ids("pre-exec").size, 3)
+    assert.strictEqual(ids("listener").size, 1)
+    for (const { id } of report.restores) assert.match(id, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/)
+    const [preExec, listener] = report.captures
+    assert.isBelow(preExec?.guestNanos ?? Infinity, listener?.guestNanos ?? 0)
+    assert.strictEqual(report.boot.guestNanos, preExec?.guestNanos)
+    for (const capture of report.captures) {
+      assert.isAbove(capture.bytes, 1_000_000)
+      assert.isAbove(capture.why.length, 20)
+    }
+    const text = lines.join("\n")
+    for (const expected of ["captured at pre-exec", "captured at listener", "first instruction"]) assert.include(text, expected)
+  }, 120_000)
+})
