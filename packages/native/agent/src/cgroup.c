@@ -19,7 +19,9 @@
 static int workload_group = -1;
 static int exec_group = -1;
 static int freeze_file = -1;
+/* Opened twice: reading the state through one must not take a change away from whoever waits on the other. */
 static int events_file = -1;
+static int changes_file = -1;
 static void (*workload_changed)(void);
 static struct watch events_watch = { .fd = -1 };
 
@@ -57,7 +59,8 @@ int cgroup_init(bool privileged)
 	exec_group = workload_group < 0 ? -1 : make_group(root, "exec");
 	freeze_file = exec_group < 0 ? -1 : openat(workload_group, "cgroup.freeze", O_WRONLY | O_CLOEXEC);
 	events_file = freeze_file < 0 ? -1 : openat(workload_group, "cgroup.events", O_RDONLY | O_CLOEXEC);
-	int error = events_file < 0 ? errno : 0;
+	changes_file = events_file < 0 ? -1 : openat(workload_group, "cgroup.events", O_RDONLY | O_CLOEXEC);
+	int error = changes_file < 0 ? errno : 0;
 	close(root);
 	if (mount("cgroup2", "/sys/fs/cgroup", "cgroup2", flags, NULL) < 0)
 		console_say("mount failed", "/sys/fs/cgroup", errno);
@@ -104,10 +107,10 @@ static void events_ready(struct watch *watch, uint32_t events)
 
 int cgroup_watch_workload(void (*changed)(void))
 {
-	if (events_file < 0)
+	if (changes_file < 0)
 		return EBADF;
 	workload_changed = changed;
-	events_watch = (struct watch){ .fd = events_file, .ready = events_ready };
+	events_watch = (struct watch){ .fd = changes_file, .ready = events_ready };
 	return loop_add(&events_watch, EPOLLPRI);
 }
 
