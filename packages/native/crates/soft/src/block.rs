@@ -335,9 +335,12 @@ impl Cache {
     }
 
     /// Makes the jump cache know `block`.
+    ///
+    /// # Safety
+    /// `block` is of this cache, which was not emptied since.
     #[inline]
-    pub fn remember(&mut self, block: *const Block) {
-        // SAFETY: a block of this cache; its memory lives until `clear`.
+    pub unsafe fn remember(&mut self, block: *const Block) {
+        // SAFETY: the caller's word: its memory lives until `clear`.
         let pa = unsafe { (*block).pa };
         self.jumps[(pa >> 1) as usize & (JUMP_ENTRIES - 1)] = block;
     }
@@ -441,7 +444,8 @@ impl Cache {
             }
         }
         for block in hit {
-            self.kill(block);
+            // SAFETY: a block of this cache: its pages list it.
+            unsafe { self.kill(block) };
         }
         !self.pages.contains_key(&page)
     }
@@ -450,14 +454,18 @@ impl Cache {
     pub fn kill_page(&mut self, page: u64) -> bool {
         let blocks = self.pages.get(&page).map(|p| p.blocks.clone()).unwrap_or_default();
         for block in blocks {
-            self.kill(block);
+            // SAFETY: a block of this cache: its pages list it.
+            unsafe { self.kill(block) };
         }
         self.pages.remove(&page);
         true
     }
 
     /// Makes `block` impossible to enter and forgets it.
-    pub fn kill(&mut self, block: *mut Block) {
+    ///
+    /// # Safety
+    /// `block` is of this cache, which was not emptied since.
+    pub unsafe fn kill(&mut self, block: *mut Block) {
         // SAFETY: blocks of this cache live until `clear`; handlers hold no reference to a
         // header across a call that can kill.
         let (pa, second_page) = unsafe {

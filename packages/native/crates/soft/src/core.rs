@@ -2,9 +2,7 @@
 //! blocks, and the platform while a run lasts; and the slow paths of memory accesses.
 
 use crate::block::Cache;
-use crate::hart::{
-    DATA_ENTRIES, DataEntry, FETCH_ENTRIES, FetchEntry, Hart, NO_TAG, USER, status,
-};
+use crate::hart::{DATA_ENTRIES, DataEntry, FETCH_ENTRIES, FetchEntry, Hart, NO_TAG, USER, status};
 use crate::jit::{self, Translator};
 use crate::mmu::{self, Access, Mode, Tlb, TlbEntry, pte};
 use crate::plic::{self, Plic};
@@ -130,12 +128,7 @@ impl Core {
 
     /// A core with the same state and nothing derived.
     pub fn copy(&self) -> Self {
-        Self {
-            tlb: self.tlb.clone(),
-            plic: self.plic.clone(),
-            heat: self.heat,
-            ..Self::new()
-        }
+        Self { tlb: self.tlb.clone(), plic: self.plic.clone(), heat: self.heat, ..Self::new() }
     }
 
     /// Lends the platform for a run. Every other method that touches memory or devices may be
@@ -476,7 +469,7 @@ impl Core {
         index: u64,
     ) -> Result<u64, Trouble> {
         let refused = Trouble::Trap { cause: Access::Load.access_fault(), value: va };
-        if pa % size != 0 {
+        if !pa.is_multiple_of(size) {
             return Err(refused);
         }
         self.must_leave = true;
@@ -532,13 +525,7 @@ impl Core {
         self.device_store(hart, va, pa, size, value, index)
     }
 
-    fn store_across(
-        &mut self,
-        hart: &Hart,
-        va: u64,
-        size: u64,
-        value: u64,
-    ) -> Result<(), Trouble> {
+    fn store_across(&mut self, hart: &Hart, va: u64, size: u64, value: u64) -> Result<(), Trouble> {
         let second = (va | !PAGE_MASK).wrapping_add(1);
         let low = self.translate(hart, va, Access::Store)?;
         let high = self.translate(hart, second, Access::Store)?;
@@ -571,7 +558,7 @@ impl Core {
         index: u64,
     ) -> Result<(), Trouble> {
         let refused = Trouble::Trap { cause: Access::Store.access_fault(), value: va };
-        if pa % size != 0 {
+        if !pa.is_multiple_of(size) {
             return Err(refused);
         }
         self.must_leave = true;
@@ -601,7 +588,7 @@ impl Core {
         size: u64,
         access: Access,
     ) -> Result<(u64, *mut u8), Trouble> {
-        if va % size != 0 {
+        if !va.is_multiple_of(size) {
             let cause = if access == Access::Load { 4 } else { 6 };
             return Err(Trouble::Trap { cause, value: va });
         }
@@ -610,11 +597,8 @@ impl Core {
         if !self.is_memory(pa) {
             return Err(refused);
         }
-        let page = if access == Access::Load {
-            self.page_for_read(pa)?
-        } else {
-            self.page_for_write(pa)?
-        };
+        let page =
+            if access == Access::Load { self.page_for_read(pa)? } else { self.page_for_write(pa)? };
         let Some(host) = page else { return Err(refused) };
         if access == Access::Load {
             self.fill_read(hart, va, pa, host);
@@ -654,8 +638,7 @@ impl Core {
         // SAFETY: `hart.fetch` points to FETCH_ENTRIES entries of the current mode while a
         // platform is bound.
         unsafe {
-            *hart.fetch.add(index) =
-                FetchEntry { tag: va & PAGE_MASK, delta: pa.wrapping_sub(va) };
+            *hart.fetch.add(index) = FetchEntry { tag: va & PAGE_MASK, delta: pa.wrapping_sub(va) };
         }
         Ok(pa)
     }

@@ -577,10 +577,8 @@ const fn decode_compressed(c: u16) -> Inst {
     let off_d = field(c, 12, 10, 3) | field(c, 6, 5, 6);
     match (c & 3, c >> 13) {
         (0, 0) => {
-            let imm = field(c, 12, 11, 4)
-                | field(c, 10, 7, 6)
-                | field(c, 6, 6, 2)
-                | field(c, 5, 5, 3);
+            let imm =
+                field(c, 12, 11, 4) | field(c, 10, 7, 6) | field(c, 6, 6, 2) | field(c, 5, 5, 3);
             if imm == 0 {
                 return illegal;
             }
@@ -750,18 +748,18 @@ mod tests {
         for bits in [
             0x0000_0000, // defined illegal
             0xffff_ffff,
-            0x2001,      // c.addiw x0
-            0x6101 & !0x107c, // c.addi16sp 0
-            0x4002,      // c.lwsp x0
-            0x6002,      // c.ldsp x0
-            0x8002,      // c.jr x0
-            0x9c61,      // reserved in the register-register group
-            0x0000_7003, // load, width 7
+            0x2001,                // c.addiw x0
+            0x6101 & !0x107c,      // c.addi16sp 0
+            0x4002,                // c.lwsp x0
+            0x6002,                // c.ldsp x0
+            0x8002,                // c.jr x0
+            0x9c61,                // reserved in the register-register group
+            0x0000_7003,           // load, width 7
             0x0200_1013 | 1 << 31, // slli with upper bits
-            0x0200_101b, // slliw by 32
-            0x3020_0073, // mret
-            0x0000_4073, // csr funct3 4
-            0x0000_5053, // fadd with reserved rounding mode 5
+            0x0200_101b,           // slliw by 32
+            0x3020_0073,           // mret
+            0x0000_4073,           // csr funct3 4
+            0x0000_5053,           // fadd with reserved rounding mode 5
             0x1010_202f | 1 << 28, // lr.w with rs2 != 0
         ] {
             assert_eq!(decode(bits).op, Op::Illegal, "{bits:#x}");

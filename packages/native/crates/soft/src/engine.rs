@@ -222,11 +222,11 @@ impl Soft {
             if second_page == NO_TAG {
                 return Ok(block);
             }
-            if self.core.fetch_address(&self.hart, va.wrapping_add(2))? & PAGE_MASK == second_page
-            {
+            if self.core.fetch_address(&self.hart, va.wrapping_add(2))? & PAGE_MASK == second_page {
                 return Ok(block);
             }
-            self.core.cache().kill(block);
+            // SAFETY: `find` gives blocks of the cache.
+            unsafe { self.core.cache().kill(block) };
         }
         if self.core.cache().is_full() {
             self.core.flush_blocks(&mut self.hart);

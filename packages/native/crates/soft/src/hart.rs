@@ -206,7 +206,8 @@ impl Hart {
             block: std::ptr::null(),
             link: std::ptr::null_mut(),
             leave: Leave::Lookup,
-            fs: 0,
+            // As firmware leaves it: floating point is on.
+            fs: 3,
             fflags: 0,
             frm: 0,
             mode: SUPERVISOR,

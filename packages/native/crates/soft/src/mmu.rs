@@ -256,7 +256,8 @@ mod tests {
     #[test]
     fn a_fence_for_an_address_space_spares_global_and_foreign_entries() {
         let mut tlb = Tlb::new();
-        *tlb.slot(0x1000, Access::Fetch) = TlbEntry { page: 0x1000, pte: pte::G, asid: 1, level: 0 };
+        *tlb.slot(0x1000, Access::Fetch) =
+            TlbEntry { page: 0x1000, pte: pte::G, asid: 1, level: 0 };
         *tlb.slot(0x2000, Access::Fetch) = TlbEntry { page: 0x2000, pte: 0, asid: 1, level: 0 };
         *tlb.slot(0x3000, Access::Fetch) = TlbEntry { page: 0x3000, pte: 0, asid: 2, level: 0 };
         tlb.fence(None, Some(1));

@@ -244,8 +244,7 @@ fn console(hart: &Hart, core: &mut Core, function: u64) -> Answer {
                 bytes[got as usize] = byte;
                 got += 1;
             }
-            core.write_physical(low, &bytes[..got as usize])
-                .map_err(|_| error::INVALID_PARAM)?;
+            core.write_physical(low, &bytes[..got as usize]).map_err(|_| error::INVALID_PARAM)?;
             Ok(got)
         }
         2 => {

@@ -26,31 +26,43 @@ type Scalar = (&'static str, fn(&Hart) -> u64, fn(&mut Hart, u64) -> bool);
 
 macro_rules! whole {
     ($name:literal, $field:ident) => {
-        ($name, |h: &Hart| h.$field, |h: &mut Hart, v: u64| {
-            h.$field = v;
-            true
-        })
+        (
+            $name,
+            |h: &Hart| h.$field,
+            |h: &mut Hart, v: u64| {
+                h.$field = v;
+                true
+            },
+        )
     };
     ($name:literal, $field:ident, $legal:expr) => {
-        ($name, |h: &Hart| u64::from(h.$field), |h: &mut Hart, v: u64| {
-            let legal: fn(u64) -> bool = $legal;
-            match (legal(v), v.try_into()) {
-                (true, Ok(value)) => {
-                    h.$field = value;
-                    true
+        (
+            $name,
+            |h: &Hart| u64::from(h.$field),
+            |h: &mut Hart, v: u64| {
+                let legal: fn(u64) -> bool = $legal;
+                match (legal(v), v.try_into()) {
+                    (true, Ok(value)) => {
+                        h.$field = value;
+                        true
+                    }
+                    _ => false,
                 }
-                _ => false,
-            }
-        })
+            },
+        )
     };
 }
 
 macro_rules! flag {
     ($name:literal, $field:ident) => {
-        ($name, |h: &Hart| u64::from(h.$field), |h: &mut Hart, v: u64| {
-            h.$field = v == 1;
-            v <= 1
-        })
+        (
+            $name,
+            |h: &Hart| u64::from(h.$field),
+            |h: &mut Hart, v: u64| {
+                h.$field = v == 1;
+                v <= 1
+            },
+        )
     };
 }
 
@@ -82,15 +94,11 @@ const SCALARS: &[Scalar] = &[
     whole!("senvcfg", senvcfg, |v| v < 2),
     whole!("reservation", reservation),
     whole!("reservation-size", reservation_size, |v| matches!(v, 0 | 4 | 8)),
-    (
-        "ticks",
-        Hart::ticks,
-        |h, v| {
-            h.ticks_end = v;
-            h.budget = 0;
-            true
-        },
-    ),
+    ("ticks", Hart::ticks, |h, v| {
+        h.ticks_end = v;
+        h.budget = 0;
+        true
+    }),
     whole!("traps", traps),
     whole!("idle-nanos", idle_nanos),
     flag!("waiting", waiting),

@@ -6,6 +6,8 @@
 //! translation, behind a trap handler that goes on somewhere in the code. `STILLPOINT_CASES` sets
 //! how many.
 
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
+
 use proptest::prelude::*;
 use stillpoint_soft::Soft;
 use stillpoint_vmm::engine::{Engine, Entry, Exit, StateError};
@@ -172,7 +174,7 @@ fn instruction() -> impl Strategy<Value = u32> {
         3 => system,
         4 => any::<u32>(),
         8 => (any::<u16>(), any::<u16>()).prop_map(
-            |(a, b)| u32::from(a & !3 | a % 3) | u32::from(b & !3 | b % 3) << 16
+            |(a, b)| u32::from((a & !3) + a % 3) | u32::from((b & !3) + b % 3) << 16
         ),
     ]
 }
@@ -211,17 +213,17 @@ fn platform(program: &Program) -> Platform {
     }
     // The handler goes on somewhere in the code, by the instruction count.
     let handler = [
-        encode_i(0x73, 2, 28, 0, 0xc02),     // csrr t3, instret
-        encode_i(0x13, 7, 28, 28, 0xfe),     // andi t3, t3, 0xfe
-        encode_i(0x73, 1, 29, 0, 0x141),     // csrrw t4, sepc, x0
-        encode_i(0x13, 5, 29, 29, 30),       // srli t4, t4, 30
-        encode_i(0x13, 1, 29, 29, 30),       // slli t4, t4, 30
-        0x37 | 30 << 7 | 0x2000,             // lui t5, 2
-        encode_i(0x13, 0, 30, 30, 0xf40),    // addi t5, t5, -0xc0
-        encode_r(0x33, 0, 0, 28, 28, 30),    // add t3, t3, t5
-        encode_r(0x33, 0, 0, 29, 29, 28),    // add t4, t4, t3
-        encode_i(0x73, 1, 0, 29, 0x141),     // csrw sepc, t4
-        0x1020_0073,                         // sret
+        encode_i(0x73, 2, 28, 0, 0xc02),  // csrr t3, instret
+        encode_i(0x13, 7, 28, 28, 0xfe),  // andi t3, t3, 0xfe
+        encode_i(0x73, 1, 29, 0, 0x141),  // csrrw t4, sepc, x0
+        encode_i(0x13, 5, 29, 29, 30),    // srli t4, t4, 30
+        encode_i(0x13, 1, 29, 29, 30),    // slli t4, t4, 30
+        0x37 | 30 << 7 | 0x2000,          // lui t5, 2
+        encode_i(0x13, 0, 30, 30, 0xf40), // addi t5, t5, -0xc0
+        encode_r(0x33, 0, 0, 28, 28, 30), // add t3, t3, t5
+        encode_r(0x33, 0, 0, 29, 29, 28), // add t4, t4, t3
+        encode_i(0x73, 1, 0, 29, 0x141),  // csrw sepc, t4
+        0x1020_0073,                      // sret
     ];
     for (index, word) in handler.iter().enumerate() {
         put(HANDLER + 4 * index as u64, &word.to_le_bytes());

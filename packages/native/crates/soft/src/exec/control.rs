@@ -171,11 +171,7 @@ pub unsafe fn jump_register(hart: &mut Hart, at: *const Slot, _: &mut Core) -> *
 ///
 /// # Safety
 /// As every handler.
-pub unsafe fn check_second_page(
-    hart: &mut Hart,
-    at: *const Slot,
-    core: &mut Core,
-) -> *const Slot {
+pub unsafe fn check_second_page(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
     // SAFETY: while bound, `fetch` has FETCH_ENTRIES entries; `hart.block` is this block; an
     // operation follows.
     unsafe {

@@ -99,7 +99,7 @@ register! {
     /// DIV: by zero gives -1, overflow the dividend.
     div = |a, b| if b == 0 { u64::MAX } else { (a as i64).wrapping_div(b as i64) as u64 };
     /// DIVU: by zero gives the largest value.
-    divu = |a, b| if b == 0 { u64::MAX } else { a / b };
+    divu = |a, b| a.checked_div(b).unwrap_or(u64::MAX);
     /// REM: by zero gives the dividend, overflow 0.
     rem = |a, b| if b == 0 { a } else { (a as i64).wrapping_rem(b as i64) as u64 };
     /// REMU: by zero gives the dividend.
@@ -113,7 +113,7 @@ register! {
         (a as i32).wrapping_div(b as i32) as i64 as u64
     };
     /// DIVUW
-    divuw = |a, b| if b as u32 == 0 { u64::MAX } else { word(a as u32 / b as u32) };
+    divuw = |a, b| (a as u32).checked_div(b as u32).map_or(u64::MAX, word);
     /// REMW
     remw = |a, b| if b as u32 == 0 {
         word(a as u32)

@@ -73,12 +73,7 @@ pub unsafe fn operation<'a>(at: *const Slot) -> &'a Slot {
 /// # Safety
 /// That slot exists and is an operation.
 #[inline(always)]
-pub unsafe fn next(
-    hart: &mut Hart,
-    at: *const Slot,
-    count: usize,
-    core: &mut Core,
-) -> *const Slot {
+pub unsafe fn next(hart: &mut Hart, at: *const Slot, count: usize, core: &mut Core) -> *const Slot {
     // SAFETY: every operation that is not the last of its block is followed by another one.
     unsafe {
         let at = at.add(count);
@@ -99,8 +94,7 @@ pub unsafe fn arrive(hart: &mut Hart) -> *const Slot {
         let entry = &*hart.fetch.add((va >> 12) as usize & (FETCH_ENTRIES - 1));
         if entry.tag == va & !0xfff {
             let pa = va.wrapping_add(entry.delta);
-            let block: *const Block =
-                *hart.jumps.add((pa >> 1) as usize & (JUMP_ENTRIES - 1));
+            let block: *const Block = *hart.jumps.add((pa >> 1) as usize & (JUMP_ENTRIES - 1));
             if (*block).pa == pa && hart.budget >= (*block).len {
                 hart.block = block;
                 return (*block).entry;
