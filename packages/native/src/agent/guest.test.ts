@@ -211,3 +211,107 @@ it.effect("kernel-modules-of-the-kit-are-loaded", () =>
     assert.match(yield* sh(machine, "cat /sys/class/misc/hw_random/rng_available"), /virtio_rng/)
   }).pipe(Effect.provide(layer), TestClock.withLive)
 )
+
+/** What the workload did, as the host is told: the events' fields without their place and time. */
+const told = Effect.fnUntraced(function* (machine: Machine, last: GuestEventKind) {
+  yield* until(machine, last)
+  const kinds = new Set(["ListenerBound", "WorkloadParked", "WorkloadExited", "WorkloadFailed", "Custom"])
+  return (yield* machine.eventsSoFar())
+    .filter((event) => kinds.has(event._tag))
+    .map(({ seq: _seq, atNanos: _atNanos, ...rest }) => rest)
+})
+
+const exited = (code: number | null, signal: number | null = null) => ({ _tag: "WorkloadExited", code, signal })
+const bound = (protocol: "tcp" | "udp", address: string, port: number) => ({
+  _tag: "ListenerBound",
+  protocol,
+  address,
+  port
+})
+
+for (const [name, script, expected] of [
+  ["exits-with-a-code", "exit 7", [exited(7)]],
+  ["crashes", "kill -SEGV $$", [exited(null, 11)]],
+  ["parks", "usleep 300000 & exit 0", [{ _tag: "WorkloadParked" }, exited(0)]],
+  ["fails-with-children-left", "sleep 1000 & exit 1", [exited(1)]],
+  ["leaves-a-server-behind", "httpd -p 80; sleep 1; killall httpd & exit 0", [bound("tcp", "::", 80), exited(0)]],
+  [
+    "listens-in-many-ways",
+    [
+      "probe listen-again; probe thread-listen",
+      "probe unix-peer || exit 20",
+      "probe bind-as 1000 53 && exit 21",
+      "probe bind-as 1000 5300 || exit 22",
+      "probe udp ::1 53 & usleep 100000; kill $!",
+      "probe udp 0.0.0.0 0 & usleep 100000; kill $!",
+      "exit 9"
+    ].join("\n"),
+    // Each once, however often it calls listen; no unix socket, no refused bind, and no client's port.
+    [
+      bound("tcp", "0.0.0.0", 7000),
+      bound("tcp", "0.0.0.0", 7001),
+      bound("udp", "0.0.0.0", 5300),
+      bound("udp", "::1", 53),
+      exited(9)
+    ]
+  ],
+  [
+    "sends-events",
+    `stillpoint-emit warm '{"a":[1]}'; stillpoint-emit plain; stillpoint-emit 'bad name'; stillpoint-emit bad '{a}'; exit 5`,
+    [{ _tag: "Custom", name: "warm", payload: { a: [1] } }, { _tag: "Custom", name: "plain", payload: null }, exited(5)]
+  ]
+] as const) {
+  it.effect(`a-workload-that-${name}-is-told-as-that`, () =>
+    Effect.gen(function* () {
+      const machine = yield* boot(shell(script, { holdNanos: 0 }))
+      assert.deepStrictEqual<ReadonlyArray<unknown>>(yield* told(machine, "WorkloadExited"), expected)
+    }).pipe(Effect.provide(layer), TestClock.withLive)
+  )
+}
+
+for (const [argv, cwd, stage, errno] of [
+  [["nowhere-in-path"], "/", "exec", 2],
+  [["/etc/passwd"], "/", "exec", 13],
+  [["/bin/true"], "/no/such", "cwd", 2]
+] as const) {
+  it.effect(`a-workload-that-cannot-start-says-why-${stage}-${errno}`, () =>
+    Effect.gen(function* () {
+      const machine = yield* boot({ workload: { argv, cwd }, holdNanos: 0 })
+      const [failed] = yield* told(machine, "WorkloadFailed")
+      assert(failed?._tag === "WorkloadFailed")
+      assert.deepStrictEqual([failed.stage, failed.errno], [stage, errno])
+      assert.strictEqual(yield* sh(machine, "echo alive"), "alive")
+    }).pipe(Effect.provide(layer), TestClock.withLive)
+  )
+}
+
+it.effect("where-the-kernel-tells-nothing-listeners-are-found-by-looking", () =>
+  Effect.gen(function* () {
+    const machine = yield* boot(shell("exec httpd -f -p 127.0.0.1:8081", { listeners: "scan" }))
+    assert.deepStrictEqual<ReadonlyArray<unknown>>(yield* told(machine, "ListenerBound"), [
+      bound("tcp", "127.0.0.1", 8081)
+    ])
+  }).pipe(Effect.provide(layer), TestClock.withLive)
+)
+
+it.effect("console-text-that-looks-like-the-agents-is-no-event", () =>
+  Effect.gen(function* () {
+    const script = "echo workload-pre-exec; echo heartbeat counter=1000; exit 4"
+    const machine = yield* boot(shell(script, { heartbeatMillis: 0, holdNanos: 0 }))
+    assert.deepStrictEqual<ReadonlyArray<unknown>>(yield* told(machine, "WorkloadExited"), [exited(4)])
+    const events = yield* machine.eventsSoFar()
+    assert.strictEqual(events.filter((event) => event._tag === "WorkloadPreExec").length, 1)
+    assert.isFalse(events.some((event) => event._tag === "HeartbeatTick"))
+    assert.include(lines(events), "heartbeat counter=1000")
+  }).pipe(Effect.provide(layer), TestClock.withLive)
+)
+
+it.effect("markers-for-hosts-that-read-the-console-are-printed-on-request", () =>
+  Effect.gen(function* () {
+    const machine = yield* boot(shell("sleep 1; exit 0", { consoleMarkers: true }))
+    yield* until(machine, "WorkloadExited")
+    const printed = lines(yield* machine.eventsSoFar())
+    for (const marker of ["workload-pre-exec", "heartbeat counter=1", "heartbeat counter=5"])
+      assert.include(printed, marker)
+  }).pipe(Effect.provide(layer), TestClock.withLive)
+)
