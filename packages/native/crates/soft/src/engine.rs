@@ -61,6 +61,11 @@ impl Soft {
         self.core.heat = heat.filter(|_| crate::jit::DEFAULT_HEAT.is_some());
     }
 
+    /// Bytes of translated code.
+    pub fn code_bytes(&mut self) -> usize {
+        self.core.translator().map_or(0, |translator| translator.code_bytes())
+    }
+
     /// How often the decoded blocks were thrown away because they filled their store.
     pub fn block_flushes(&mut self) -> u64 {
         self.core.cache().flushes

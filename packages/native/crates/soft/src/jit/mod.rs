@@ -27,3 +27,6 @@ mod absent;
 pub use absent::{DEFAULT_HEAT, Translator, counting};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub use translator::{DEFAULT_HEAT, Translator, counting};
+
+#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+mod tests;

@@ -1,0 +1,369 @@
+//! Both tiers are one machine: random programs, stopped at random moments, leave the same
+//! registers and the same memory whether they are translated at once, after a few runs, or never.
+
+use crate::Soft;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use stillpoint_vmm::devices::{Device, DeviceContext};
+use stillpoint_vmm::engine::{Engine, Entry, Exit, StateError};
+use stillpoint_vmm::memory::GuestMemory;
+use stillpoint_vmm::platform::Platform;
+
+const RAM: u64 = 0x8000_0000;
+const RAM_BYTES: u64 = 0x1_0000;
+/// Two pages of random code.
+const CODE: u64 = RAM + 0x1000;
+const CODE_BYTES: usize = 0x2000;
+const HANDLER: u64 = RAM + 0x4000;
+const DATA: u64 = RAM + 0x6000;
+const TABLES: u64 = RAM + 0xa000;
+const DEVICE: u64 = 0x1000_0000;
+/// Virtual address of the same code and data, through 4 KiB pages of different permissions.
+const ALIAS: u64 = 0x4000_0000;
+
+/// Counts its reads; its line is bit 0 of what was written last.
+struct Counter {
+    reads: u64,
+    written: u64,
+}
+
+impl Device for Counter {
+    fn name(&self) -> &'static str {
+        "counter"
+    }
+    fn read(&mut self, context: &mut DeviceContext<'_>, offset: u64, into: &mut [u8]) {
+        self.reads += 1;
+        let value = self.reads ^ offset << 8 ^ context.now << 16;
+        let len = into.len();
+        into.copy_from_slice(&value.to_le_bytes()[..len]);
+    }
+    fn write(&mut self, context: &mut DeviceContext<'_>, _: u64, from: &[u8]) {
+        let mut bytes = [0; 8];
+        bytes[..from.len()].copy_from_slice(from);
+        self.written = u64::from_le_bytes(bytes);
+        if self.written & 0xf0 == 0xf0 {
+            // A device that writes memory, code included.
+            let at = CODE + (self.written >> 8 & 0xff) * 2;
+            let _ = context.memory.write(at, &0x0001u16.to_le_bytes());
+        }
+    }
+    fn interrupt_asserted(&self) -> bool {
+        self.written & 1 != 0
+    }
+    fn fork(&self) -> Box<dyn Device> {
+        Box::new(Self { ..*self })
+    }
+    fn save(&self) -> Vec<u8> {
+        [self.reads.to_le_bytes(), self.written.to_le_bytes()].concat()
+    }
+    fn load(&mut self, _: &[u8]) -> Result<(), StateError> {
+        Ok(())
+    }
+}
+
+/// A register that programs may write without losing their way.
+fn free() -> impl Strategy<Value = u32> {
+    prop_oneof![8 => select(&[5u32, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 26, 28][..]), 1 => 0..3u32]
+}
+
+/// A register with an address in it, most of the time.
+fn pointer() -> impl Strategy<Value = u32> {
+    prop_oneof![12 => 18..25u32, 1 => 0..32u32]
+}
+
+fn any_register() -> impl Strategy<Value = u32> {
+    prop_oneof![3 => free(), 1 => 0..32u32]
+}
+
+fn arithmetic() -> impl Strategy<Value = u32> {
+    let operation = (select(&[0x33u32, 0x3b][..]), 0..8u32, select(&[0u32, 0x20, 1][..]));
+    (operation, free(), any_register(), any_register()).prop_map(|((op, f3, f7), rd, a, b)| {
+        let f7 = if f7 == 0x20 && !matches!(f3, 0 | 5) { 0 } else { f7 };
+        f7 << 25 | b << 20 | a << 15 | f3 << 12 | rd << 7 | op
+    })
+}
+
+fn immediate() -> impl Strategy<Value = u32> {
+    let plain = (select(&[0x13u32, 0x1b][..]), 0..8u32, any::<u32>(), free(), any_register());
+    let plain = plain.prop_map(|(op, f3, imm, rd, a)| {
+        let imm = match f3 {
+            1 => imm & if op == 0x13 { 63 } else { 31 },
+            5 => imm & if op == 0x13 { 63 } else { 31 } | imm >> 16 & 0x400,
+            _ => imm & 0xfff,
+        };
+        imm << 20 | a << 15 | f3 << 12 | rd << 7 | op
+    });
+    let upper = (select(&[0x37u32, 0x17][..]), any::<u32>(), free())
+        .prop_map(|(op, imm, rd)| imm & 0xffff_f000 | rd << 7 | op);
+    prop_oneof![4 => plain, 1 => upper]
+}
+
+fn offset() -> impl Strategy<Value = u32> {
+    prop_oneof![6 => (0..64u32).prop_map(|n| n * 8), 2 => 0..0x1000u32, 1 => Just(0)]
+}
+
+fn memory() -> impl Strategy<Value = u32> {
+    let load = (select(&[0x03u32, 0x03, 0x03, 0x07][..]), 0..7u32, offset(), free(), pointer());
+    let load = load.prop_map(|(op, f3, imm, rd, a)| {
+        let f3 = if op == 0x07 { 2 + (f3 & 1) } else { f3 };
+        imm << 20 | a << 15 | f3 << 12 | rd << 7 | op
+    });
+    let store = (select(&[0x23u32, 0x23, 0x27][..]), 0..4u32, offset(), any_register(), pointer());
+    let store = store.prop_map(|(op, f3, imm, b, a)| {
+        let f3 = if op == 0x27 { 2 + (f3 & 1) } else { f3 };
+        imm >> 5 << 25 | b << 20 | a << 15 | f3 << 12 | (imm & 31) << 7 | op
+    });
+    prop_oneof![load, store]
+}
+
+fn atomic() -> impl Strategy<Value = u32> {
+    let kind = select(&[2u32, 3, 1, 0, 4, 8, 12, 16, 20, 24, 28][..]);
+    (kind, 2..4u32, free(), pointer(), any_register()).prop_map(|(kind, f3, rd, a, b)| {
+        let b = if kind == 2 { 0 } else { b };
+        kind << 27 | b << 20 | a << 15 | f3 << 12 | rd << 7 | 0x2f
+    })
+}
+
+fn branch() -> impl Strategy<Value = u32> {
+    let by = prop_oneof![3 => 1..20i32, 1 => -20..1i32];
+    let condition = select(&[0u32, 1, 4, 5, 6, 7][..]);
+    let branch = (condition, any_register(), any_register(), by.clone());
+    let branch = branch.prop_map(|(f3, a, b, by)| {
+        let imm = (by * 4) as u32;
+        (imm >> 12 & 1) << 31
+            | (imm >> 5 & 0x3f) << 25
+            | b << 20
+            | a << 15
+            | f3 << 12
+            | (imm >> 1 & 0xf) << 8
+            | (imm >> 11 & 1) << 7
+            | 0x63
+    });
+    let jump = (prop_oneof![3 => by.clone(), 1 => -400..400i32], select(&[0u32, 1, 5][..]));
+    let jump = jump.prop_map(|(by, rd)| {
+        let imm = (by * 4) as u32;
+        (imm >> 20 & 1) << 31
+            | (imm >> 1 & 0x3ff) << 21
+            | (imm >> 11 & 1) << 20
+            | (imm >> 12 & 0xff) << 12
+            | rd << 7
+            | 0x6f
+    });
+    // x25 and x27 hold addresses of code; x1 and x5 what a jump left there.
+    let indirect = (select(&[25u32, 25, 27, 1, 5][..]), 0..500u32, select(&[0u32, 1, 5][..]));
+    let indirect = indirect.prop_map(|(a, imm, rd)| {
+        let imm = if matches!(a, 1 | 5) { 0 } else { imm * 4 };
+        imm << 20 | a << 15 | rd << 7 | 0x67
+    });
+    prop_oneof![4 => branch, 2 => jump, 2 => indirect]
+}
+
+/// A rounding mode, or what selects among comparisons and moves; seldom a reserved one.
+fn rounding() -> impl Strategy<Value = u32> {
+    prop_oneof![6 => select(&[0u32, 1, 2, 7][..]), 1 => 0..8u32]
+}
+
+fn float() -> impl Strategy<Value = u32> {
+    let kinds = [0u32, 4, 8, 12, 0x2c, 0x10, 0x14, 0x20, 0x50, 0x60, 0x68, 0x70, 0x78];
+    let plain = (select(kinds.to_vec()), 0..2u32, rounding(), free(), 0..4u32, 0..4u32);
+    let plain = plain.prop_map(|(kind, double, rm, rd, a, b)| {
+        (kind | double) << 25 | b << 20 | a << 15 | rm << 12 | rd << 7 | 0x53
+    });
+    let small = (select(kinds.to_vec()), 0..2u32, rounding(), 0..4u32, 0..8u32, 0..4u32);
+    let small = small.prop_map(|(kind, double, rm, rd, a, b)| {
+        (kind | double) << 25 | b << 20 | a << 15 | rm << 12 | rd << 7 | 0x53
+    });
+    let fused = (select(&[0x43u32, 0x47, 0x4b, 0x4f][..]), 0..2u32, 0..5u32, 0..4u32, any::<u32>());
+    let fused = fused.prop_map(|(op, double, rm, rd, bits)| {
+        let (a, b, c) = (bits & 3, bits >> 2 & 3, bits >> 4 & 3);
+        c << 27 | double << 25 | b << 20 | a << 15 | rm << 12 | rd << 7 | op
+    });
+    prop_oneof![plain, small, fused]
+}
+
+fn system() -> impl Strategy<Value = u32> {
+    // sstatus, sscratch, sepc, fflags, frm, fcsr, time, instret, stimecmp, sie, sip, satp
+    let csrs =
+        [0x100u32, 0x100, 0x100, 0x140, 0x141, 1, 2, 3, 0xc01, 0xc02, 0x14d, 0x104, 0x144, 0x180];
+    let csr = (select(csrs.to_vec()), 1..8u32, any_register(), free());
+    let csr = csr.prop_map(|(csr, f3, a, rd)| {
+        let f3 = if f3 == 4 { 2 } else { f3 };
+        // Only the known values of satp: x29 and x0.
+        let a = if csr == 0x180 { 29 * (a & 1) } else { a };
+        let f3 = if csr == 0x180 { 1 } else { f3 };
+        csr << 20 | a << 15 | f3 << 12 | rd << 7 | 0x73
+    });
+    let fixed = select(&[0x1200_0073u32, 0x0000_100f, 0x0ff0_000f, 0x1020_0073, 0x0000_0073][..]);
+    prop_oneof![6 => csr, 2 => fixed, 1 => Just(0x1050_0073), 1 => Just(0x0010_0073)]
+}
+
+fn instruction() -> impl Strategy<Value = u32> {
+    prop_oneof![
+        40 => arithmetic(),
+        30 => immediate(),
+        40 => memory(),
+        8 => atomic(),
+        25 => branch(),
+        12 => float(),
+        8 => system(),
+        12 => (any::<u16>(), any::<u16>()).prop_map(|(a, b)| {
+            // Two compressed instructions, of quadrants 0 to 2.
+            let half = |bits: u16| if bits & 3 == 3 { bits & !2 } else { bits };
+            u32::from(half(a)) | u32::from(half(b)) << 16
+        }),
+        1 => any::<u32>(),
+    ]
+}
+
+/// What a trap returns through. After an exception the program goes on four bytes further, within
+/// its two pages; the timer is set anew; every second time the previous mode is kept.
+const RETURN: [u32; 20] = [
+    0x1410_2ff3, // csrrs t6,sepc,zero
+    0x1420_2f73, // csrrs t5,scause,zero
+    0x020f_4063, // blt t5,zero,28
+    0x004f_8f93, // addi t6,t6,4
+    0x033f_9f93, // slli t6,t6,0x33
+    0x035f_df93, // srli t6,t6,0x35
+    0x002f_9f93, // slli t6,t6,0x2
+    0xffff_df17, // auipc t5,0xffffd
+    0x01ef_8fb3, // add t6,t6,t5
+    0x141f_9073, // csrrw zero,sepc,t6
+    0x1441_7073, // csrrci zero,sip,2
+    0xc010_2f73, // csrrs t5,time,zero
+    0x009f_0f13, // addi t5,t5,9
+    0x14df_1073, // csrrw zero,stimecmp,t5
+    0x1000_0f93, // addi t6,zero,256
+    0x0018_ff13, // andi t5,a7,1
+    0x000f_1463, // bne t5,zero,48
+    0x100f_a073, // csrrs zero,sstatus,t6
+    0x0018_8893, // addi a7,a7,1
+    0x1020_0073, // sret
+];
+
+struct Case {
+    code: Vec<u32>,
+    registers: Vec<u64>,
+    paging: bool,
+}
+
+fn machine(case: &Case, heat: Option<u32>) -> (Platform, Soft) {
+    let mut platform = Platform::new(GuestMemory::new(RAM, RAM_BYTES));
+    platform.attach(DEVICE, 0x1000, 3, Box::new(Counter { reads: 0, written: 0 }));
+    let mut write = |at: u64, bytes: &[u8]| {
+        assert!(platform.memory.write(at, bytes).is_ok());
+    };
+    let mut code: Vec<u8> = case.code.iter().flat_map(|word| word.to_le_bytes()).collect();
+    code.truncate(CODE_BYTES);
+    // The rest goes back to the start.
+    while code.len() + 4 <= CODE_BYTES {
+        code.extend_from_slice(&0x000c_8067u32.to_le_bytes()); // jr x25
+    }
+    write(CODE, &code);
+    for (index, word) in RETURN.iter().enumerate() {
+        write(HANDLER + 4 * index as u64, &word.to_le_bytes());
+    }
+    // Root: 1 GiB leaves for devices and memory, a table for the alias; its last level has 16
+    // pages of RAM with permissions that differ.
+    let leaf = |pa: u64, bits: u64| (pa >> 12 << 10 | bits).to_le_bytes();
+    write(TABLES, &leaf(0, 0x07));
+    write(TABLES + 8, &leaf(TABLES + 0x1000, 0x01));
+    write(TABLES + 16, &leaf(RAM, 0x0f));
+    write(TABLES + 0x1000, &leaf(TABLES + 0x2000, 0x01));
+    let bits = [0x0f, 0x0f, 0x1f, 0x0b, 0x0f, 0x07, 0x07, 0x17, 0x03, 0x00, 0xcf, 0x0f, 0x05, 0x0f];
+    for (page, bits) in bits.iter().enumerate() {
+        write(TABLES + 0x2000 + 8 * page as u64, &leaf(RAM + 0x1000 * page as u64, *bits));
+    }
+    let mut engine = Soft::new();
+    engine.set_translation(heat);
+    engine.reset(Entry { pc: CODE, device_tree: 0 });
+    let mut set = |name: &str, value: u64| assert!(engine.set_register(name, value), "{name}");
+    let names = [
+        "ra", "sp", "t0", "t1", "t2", "s0", "s1", "a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7",
+        "t3", "ft0", "ft1", "ft2", "ft3",
+    ];
+    for (name, value) in names.iter().zip(&case.registers) {
+        set(name, *value);
+    }
+    let alias = if case.paging { ALIAS } else { RAM };
+    set("s2", DATA);
+    set("s3", DATA + 0xffc); // accesses cross into the next page
+    set("s4", alias + 0x6000);
+    set("s5", alias + 0x7000);
+    set("s6", CODE + 0x40);
+    set("s7", DEVICE);
+    set("s8", alias + 0x2000);
+    set("s9", CODE);
+    set("s11", alias + 0x1000);
+    set("t4", 8 << 60 | TABLES >> 12);
+    set("stvec", HANDLER);
+    set("sstatus", 3 << 13 | 2);
+    set("stimecmp", 40);
+    set("sie", 0x222);
+    if case.paging {
+        set("satp", 8 << 60 | TABLES >> 12);
+    }
+    (platform, engine)
+}
+
+/// Runs up to `deadline`; true if the guest has ended.
+fn advance(platform: &mut Platform, engine: &mut Soft, deadline: u64) -> bool {
+    loop {
+        match engine.run(platform, deadline) {
+            Exit::Deadline => return false,
+            Exit::Attention => platform.attention = false,
+            Exit::Idle { wake_at } => {
+                let until = wake_at.unwrap_or(u64::MAX).min(deadline);
+                engine.wait(platform, until);
+                if until == deadline {
+                    return false;
+                }
+            }
+            _ => return true,
+        }
+    }
+}
+
+fn picture(platform: &mut Platform, engine: &Soft) -> (Vec<(&'static str, u64)>, Vec<u8>, Vec<u8>) {
+    let mut memory = vec![0; RAM_BYTES as usize];
+    assert!(platform.memory.read(RAM, &mut memory).is_ok());
+    (engine.registers(), engine.save(), memory)
+}
+
+proptest! {
+    #[test]
+    fn translated_and_interpreted_programs_are_the_same_at_every_stop(
+        code in vec(instruction(), 1..160),
+        registers in vec(prop_oneof![any::<u64>(), 0..40u64, Just(u64::MAX)], 20),
+        steps in vec(prop_oneof![1..30u64, 1..3000u64], 1..24),
+        paging: bool,
+        heat in 0..3u32,
+    ) {
+        let case = Case { code, registers, paging };
+        let (mut platform, mut reference) = machine(&case, None);
+        let (mut other_platform, mut translated) = machine(&case, Some(heat));
+        let (mut whole_platform, mut whole) = machine(&case, Some(0));
+        let mut at = 0;
+        let mut ended = false;
+        for step in &steps {
+            at += step;
+            ended = advance(&mut platform, &mut reference, at);
+            prop_assert_eq!(ended, advance(&mut other_platform, &mut translated, at));
+            let expected = picture(&mut platform, &reference);
+            let found = picture(&mut other_platform, &translated);
+            prop_assert_eq!(&expected.0, &found.0, "at {}", at);
+            prop_assert!(expected.1 == found.1, "state at {}", at);
+            prop_assert!(expected.2 == found.2, "memory at {}", at);
+            if ended {
+                break;
+            }
+        }
+        if !ended {
+            advance(&mut whole_platform, &mut whole, at);
+            let expected = picture(&mut platform, &reference);
+            let found = picture(&mut whole_platform, &whole);
+            prop_assert_eq!(&expected.0, &found.0, "in one piece");
+            prop_assert!(expected == found, "in one piece");
+        }
+    }
+}
