@@ -4,13 +4,16 @@
  * @module
  */
 import { randomUUID } from "node:crypto"
+import { resolve } from "node:path"
 import { Cause, Context, Effect, Exit, Metric, pipe, Scope, Stream } from "effect"
 import type { Firing } from "../Firing.ts"
 import type { GateOptions } from "../gate/Gate.ts"
 import type { CaptureError, ExecError, ForkError, MachineError } from "../MachineErrors.ts"
 import { GuestTimeline } from "../GuestTimeline.ts"
 import { isCancelled, makeRunContext, RunContext, type RunCommandError } from "../run/RunContext.ts"
+import { whileActive } from "../run/activeRuns.ts"
 import { isEnded } from "../run/RunState.ts"
+import { Publisher } from "../snapshot/Leftovers.ts"
 import type { SnapshotPublishError } from "../snapshot/SnapshotErrors.ts"
 import type { Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import type { Trigger, TriggerError } from "../Trigger.ts"
@@ -66,9 +69,10 @@ export const runStages = <In, Out, E, R>(subject: RunSubject, stage: Stage.Stage
       _tag: "Start",
       runId,
       pipeline: subject.name,
+      ownerPid: (yield* Publisher).pid,
       policy: subject.policy.description,
       configuration: bootSpecJson(subject.spec),
-      target: subject.target,
+      target: subject.target === null ? null : resolve(subject.target),
       isValidated: subject.isValidated
     })
     const body = Effect.andThen(started, stage.run(input)).pipe(Effect.provideService(RunContext, run))
@@ -91,7 +95,7 @@ export const runStages = <In, Out, E, R>(subject: RunSubject, stage: Stage.Stage
         }
         yield* Metric.update(Metric.withAttributes(runsEnded, { outcome: (yield* run.state).phase }), 1)
       })
-    const value = yield* body.pipe(Effect.onExit((exit) => Effect.ignore(ended(exit))))
+    const value = yield* whileActive(runId, body.pipe(Effect.onExit((exit) => Effect.ignore(ended(exit)))))
     return { runId, value } satisfies Outcome<Out>
   }).pipe(Effect.withSpan("run", { attributes: { pipeline: subject.name } }))
 

@@ -19,6 +19,8 @@ export const RunEvent = Schema.TaggedUnion({
     runId: Schema.String,
     /** Name of the pipeline. */
     pipeline: Schema.String,
+    /** Id of the process that runs it: while that lives, nobody else ends the run. */
+    ownerPid: Schema.Natural,
     policy: Schema.Json,
     configuration: Schema.Json,
     /** Where the snapshot is to be published; `null`: it stays in memory. */

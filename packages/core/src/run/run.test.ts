@@ -21,6 +21,7 @@ const started: RunEvent = {
   _tag: "RunStarted",
   runId: "r",
   pipeline: "p",
+  ownerPid: 1,
   policy: null,
   configuration: null,
   target: "/s",

@@ -27,6 +27,7 @@ export const commandArbitraries: {
     _tag: fc.constant("Start" as const),
     runId: words,
     pipeline: words,
+    ownerPid: nanos,
     policy: fc.constant(null),
     configuration: fc.constant(null),
     target: fc.constantFrom("/snapshots/one", null),

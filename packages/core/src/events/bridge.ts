@@ -1,0 +1,120 @@
+/**
+ * The one bridge between RxJS and Effect.
+ *
+ * RxJS pushes and does not wait; Effect pulls. What happens when the one is faster than the other is said by an {@link Overflow} that
+ * every crossing names: nothing is ever lost unnoticed, and the guest is never held up.
+ *
+ * @module
+ */
+import { Cause, type Context, Effect, Queue, Schema, Stream } from "effect"
+import { Observable } from "rxjs"
+
+/** What is done with values that come faster than they are taken. */
+export type Overflow =
+  /** Keep everything: memory grows with the lag. For consumers that must see all. */
+  | { readonly policy: "keepAll" }
+  /** Keep the newest `capacity`; `onLoss` is told how many have been lost so far, each time. For displays. */
+  | { readonly policy: "dropOldest"; readonly capacity: number; readonly onLoss: (lostSoFar: number) => void }
+  /** Keep the oldest `capacity`; `onLoss` as above. For samples. */
+  | { readonly policy: "dropNewest"; readonly capacity: number; readonly onLoss: (lostSoFar: number) => void }
+  /** Keep `capacity`, and fail the stream, after these, when that is not enough. For consumers that would rather stop. */
+  | { readonly policy: "fail"; readonly capacity: number }
+
+/** A subscriber fell behind by more than its overflow policy allows. */
+export class SubscriberTooSlow extends Schema.TaggedError<SubscriberTooSlow>()("SubscriberTooSlow", {
+  capacity: Schema.Natural
+}) {
+  override get message(): string {
+    return `the subscriber fell more than ${this.capacity} values behind; take faster, or choose another overflow policy`
+  }
+}
+
+/** An observable ended with an error. */
+export class SourceFailed extends Schema.TaggedError<SourceFailed>()("SourceFailed", { cause: Schema.Defect() }) {
+  override get message(): string {
+    return `the observable failed: ${String(this.cause)}`
+  }
+}
+
+const accept = <A>(queue: Queue.Queue<A, SourceFailed | SubscriberTooSlow | Cause.Done>, overflow: Overflow) => {
+  let lost = 0
+  const lose = (onLoss: (lostSoFar: number) => void): void => {
+    lost += 1
+    onLoss(lost)
+  }
+  return (value: A): void => {
+    switch (overflow.policy) {
+      case "keepAll":
+        Queue.offerUnsafe(queue, value)
+        return
+      case "dropOldest":
+        if (Queue.sizeUnsafe(queue) >= overflow.capacity) lose(overflow.onLoss)
+        Queue.offerUnsafe(queue, value)
+        return
+      case "dropNewest":
+        if (!Queue.offerUnsafe(queue, value)) lose(overflow.onLoss)
+        return
+      case "fail":
+        if (Queue.sizeUnsafe(queue) >= overflow.capacity) {
+          Queue.failCauseUnsafe(queue, Cause.fail(new SubscriberTooSlow({ capacity: overflow.capacity })))
+        } else Queue.offerUnsafe(queue, value)
+    }
+  }
+}
+
+const bufferOf = (overflow: Overflow): { readonly bufferSize?: number; readonly strategy?: "sliding" | "dropping" } =>
+  overflow.policy === "dropOldest"
+    ? { bufferSize: overflow.capacity, strategy: "sliding" }
+    : overflow.policy === "dropNewest"
+    ? { bufferSize: overflow.capacity, strategy: "dropping" }
+    : {}
+
+/**
+ * An observable as a stream. Subscribes when the stream is run, unsubscribes when it ends.
+ *
+ * @example
+ * ```ts
+ * import { toStream } from "@stillpoint/core"
+ * import { Effect, Stream } from "effect"
+ * import { of } from "rxjs"
+ *
+ * const values = toStream(of(1, 2, 3), { policy: "keepAll" })
+ * console.log(await Effect.runPromise(Stream.runCollect(values))) // [ 1, 2, 3 ]
+ * ```
+ */
+export const toStream = <A>(source: Observable<A>, overflow: Overflow): Stream.Stream<A, SourceFailed | SubscriberTooSlow> =>
+  Stream.callback<A, SourceFailed | SubscriberTooSlow>(
+    (queue) =>
+      Effect.acquireRelease(
+        Effect.sync(() =>
+          source.subscribe({
+            next: accept(queue, overflow),
+            error: (cause) => {
+              Queue.failCauseUnsafe(queue, Cause.fail(new SourceFailed({ cause })))
+            },
+            complete: () => {
+              Queue.endUnsafe(queue)
+            }
+          })
+        ),
+        (subscription) => Effect.sync(() => subscription.unsubscribe())
+      ),
+    bufferOf(overflow)
+  )
+
+/** A stream as an observable: each subscriber runs it, unsubscribing interrupts it. */
+export const toObservable = <A, E, R>(stream: Stream.Stream<A, E, R>): Effect.Effect<Observable<A>, never, R> =>
+  Effect.contextWith((context: Context.Context<R>) =>
+    Effect.succeed(
+      new Observable<A>((subscriber) => {
+        const fiber = Effect.runForkWith(context)(
+          Stream.runForEach(stream, (value) => Effect.sync(() => subscriber.next(value)))
+        )
+        fiber.addObserver((exit) => {
+          if (exit._tag === "Success") subscriber.complete()
+          else if (!Cause.hasInterruptsOnly(exit.cause)) subscriber.error(Cause.squash(exit.cause))
+        })
+        return () => fiber.interruptUnsafe()
+      })
+    )
+  )
