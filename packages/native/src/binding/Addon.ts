@@ -79,6 +79,8 @@ export declare class SyntheticLog {
    * If the callback cannot be handed to a thread.
    */
   start(count: number, wake: () => void): void
+  /** Sequence number that the next event will have. */
+  nextSeq(): number
   /** The events from `from_seq` on, at most about `max_bytes` of them. */
   read(fromSeq: number, maxBytes: number): Failure | EventBatch
 }
@@ -159,7 +161,7 @@ export declare function eventKinds(): Array<string>
 /** One event of every kind, encoded, and beside each what the core calls it. */
 export declare function everyEvent(): EventBatch
 
-/** One of every error that can cross. */
+/** One of every failure that can cross. */
 export declare function everyFailure(): Array<Failure>
 
 /** A command for the agent to execute. */
@@ -191,6 +193,9 @@ export interface Failure {
   message: string
 }
 
+/** Bytes of host memory that all machines of this process hold for their guests. */
+export declare function guestMemoryBytes(): number
+
 /** What makes a clone somebody else. Null parts are left as they are. */
 export interface Identity {
   /** Answered by `IdentityApplied` with the same token. */
@@ -208,6 +213,12 @@ export interface Identity {
   /** Whether the frozen workload goes on afterwards. */
   thaw: boolean
 }
+
+/**
+ * Limits the host memory that all machines of this process may hold for their guests; a guest
+ * that needs more faults.
+ */
+export declare function limitGuestMemory(bytes: number): void
 
 /**
  * The machine that was captured to `directory`.

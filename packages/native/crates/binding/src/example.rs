@@ -4,7 +4,7 @@ use crate::event_batch::EventBatch;
 use crate::failure::Failure;
 use napi_derive::napi;
 use stillpoint_host::event_codec;
-use stillpoint_host::session::SessionError;
+use stillpoint_host::refusal::examples;
 use stillpoint_vmm::event::EventKind;
 
 /// The names of the kinds of events, in the order of their numbers.
@@ -24,12 +24,11 @@ pub fn every_event() -> EventBatch {
     EventBatch { first_seq: 0.0, count: events.len() as u32, bytes: bytes.into(), ended: true }
 }
 
-/// One of every error that can cross.
+/// One of every failure that can cross.
 #[napi]
 pub fn every_failure() -> Vec<Failure> {
-    let mut failures = Vec::new();
-    for error in SessionError::examples() {
-        failures.push(Failure::new("MachineError", error.name(), &error));
-    }
-    failures
+    examples()
+        .into_iter()
+        .map(|(failed, refusal)| Failure::new(failed, refusal.name, refusal.message))
+        .collect()
 }

@@ -1,6 +1,6 @@
 //! An event log without a machine, for measuring the path from Rust to a subscriber.
 
-use crate::event_batch::{EventBatch, batch, integer};
+use crate::event_batch::{EventBatch, batch, integer, seq};
 use crate::failure::Failure;
 use napi::bindgen_prelude::{Either, Function};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
@@ -39,18 +39,18 @@ impl SyntheticLog {
         let count = integer(count);
         std::thread::spawn(move || {
             let mut events = Vec::with_capacity(64);
-            for seq in 0..count {
-                let body = match seq % 8 {
+            for number in 0..count {
+                let body = match number % 8 {
                     0 => EventBody::SerialLine {
                         port: 0,
                         text: "[    0.261384] pci 0000:00:01.0: enabling device".to_owned(),
                     },
-                    1 => EventBody::PagesDirtied { count: seq },
-                    2 => EventBody::HeartbeatTick { count: seq },
+                    1 => EventBody::PagesDirtied { count: number },
+                    2 => EventBody::HeartbeatTick { count: number },
                     kind if kind % 2 == 1 => EventBody::GuestIdle,
                     _ => EventBody::GuestBusy,
                 };
-                events.push(Event { seq, at_nanos: seq * 100, body });
+                events.push(Event { seq: number, at_nanos: number * 100, body });
                 if events.len() == 64 {
                     log.append(&events);
                     events.clear();
@@ -60,6 +60,12 @@ impl SyntheticLog {
             log.end();
         });
         Ok(())
+    }
+
+    /// Sequence number that the next event will have.
+    #[napi]
+    pub fn next_seq(&self) -> f64 {
+        seq(self.log.next_seq())
     }
 
     /// The events from `from_seq` on, at most about `max_bytes` of them.

@@ -1,6 +1,7 @@
 //! Where machines come from.
 
 use crate::boot_spec::BootSpec;
+use crate::event_batch::{integer, seq};
 use crate::machine::{native, settle};
 use crate::promise::promise;
 use napi::Env;
@@ -14,6 +15,7 @@ use stillpoint_host::refusal::Refusal;
 use stillpoint_host::session::SessionError;
 use stillpoint_host::workers::Workers;
 use stillpoint_soft::Soft;
+use stillpoint_vmm::memory;
 
 /// The threads of all machines in this process.
 static WORKERS: LazyLock<Workers> = LazyLock::new(Workers::new);
@@ -43,6 +45,19 @@ pub fn restore(env: &Env, directory: String) -> napi::Result<Object<'_>> {
 #[napi]
 pub fn worker_threads() -> u32 {
     u32::try_from(WORKERS.threads()).unwrap_or(u32::MAX)
+}
+
+/// Bytes of host memory that all machines of this process hold for their guests.
+#[napi]
+pub fn guest_memory_bytes() -> f64 {
+    seq(memory::in_use_bytes())
+}
+
+/// Limits the host memory that all machines of this process may hold for their guests; a guest
+/// that needs more faults.
+#[napi]
+pub fn limit_guest_memory(bytes: f64) {
+    memory::set_limit_bytes(integer(bytes));
 }
 
 fn make<'env>(

@@ -1,5 +1,9 @@
 //! Why an operation was not done, whatever it was.
 
+mod examples;
+
+pub use examples::examples;
+
 use crate::event_log::EventsLost;
 use crate::session::SessionError;
 use stillpoint_vmm::control::EncodeError;

@@ -43,16 +43,6 @@ impl SessionError {
             Self::NoThread { .. } => "NoThread",
         }
     }
-
-    /// One of each variant, for the test that sends them all across a bridge.
-    pub fn examples() -> Vec<Self> {
-        vec![
-            Self::Closed,
-            Self::AlreadyRunning,
-            Self::Panicked { message: "index out of bounds".to_owned() },
-            Self::NoThread { message: "resource temporarily unavailable".to_owned() },
-        ]
-    }
 }
 
 /// How one slice of a run ended.
@@ -233,7 +223,7 @@ impl<M: Send + 'static> Session<M> {
                     let _ = guarded(move || drop(machine));
                     call_once(&finish);
                 };
-                if self.inner.workers.execute(job).is_err() {
+                if self.inner.workers.execute_brief(job).is_err() {
                     call_once(&done);
                 }
             }

@@ -9,20 +9,24 @@ const LINGER: Duration = Duration::from_millis(500);
 
 type Job = Box<dyn FnOnce() + Send>;
 
-#[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
     idle: usize,
     threads: usize,
+    most_threads: usize,
 }
 
-#[derive(Default)]
 struct Shared {
     queue: Mutex<Queue>,
     arrived: Condvar,
 }
 
 impl Shared {
+    fn new(most_threads: usize) -> Arc<Self> {
+        let queue = Queue { jobs: VecDeque::new(), idle: 0, threads: 0, most_threads };
+        Arc::new(Self { queue: Mutex::new(queue), arrived: Condvar::new() })
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // A job never runs under the lock, so a poisoned queue is still whole.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
@@ -31,11 +35,22 @@ impl Shared {
 
 /// A set of threads that grows to as many as there are jobs at once, and shrinks to none.
 ///
-/// A job may take as long as it likes: a machine's run is one job. A job that panics ends its
-/// own thread and nothing else; callers that care catch the panic inside the job.
-#[derive(Clone, Default)]
+/// A job may take as long as it likes: a machine's run is one job. What is known to be brief and
+/// may wait, such as freeing memory, shares a few threads. A job that panics ends its own thread
+/// and nothing else; callers that care catch the panic inside the job.
+#[derive(Clone)]
 pub struct Workers {
-    shared: Arc<Shared>,
+    long: Arc<Shared>,
+    brief: Arc<Shared>,
+}
+
+/// Threads for brief jobs.
+const MOST_BRIEF_THREADS: usize = 2;
+
+impl Default for Workers {
+    fn default() -> Self {
+        Self { long: Shared::new(usize::MAX), brief: Shared::new(MOST_BRIEF_THREADS) }
+    }
 }
 
 /// The host has no thread to give.
@@ -51,7 +66,7 @@ impl Workers {
 
     /// Threads that exist now, working or lingering.
     pub fn threads(&self) -> usize {
-        self.shared.lock().threads
+        self.long.lock().threads + self.brief.lock().threads
     }
 
     /// Executes `job` on a thread of its own, soon.
@@ -60,14 +75,29 @@ impl Workers {
     /// [`NoThread`] if a new thread was needed and the host refused it; the job is dropped
     /// unexecuted then.
     pub fn execute(&self, job: impl FnOnce() + Send + 'static) -> Result<(), NoThread> {
-        let mut queue = self.shared.lock();
-        queue.jobs.push_back(Box::new(job));
-        if queue.idle >= queue.jobs.len() {
+        Shared::execute(&self.long, Box::new(job))
+    }
+
+    /// Executes `job`, which does not wait for anything, after other brief ones.
+    ///
+    /// # Errors
+    /// [`NoThread`] if there is no thread and the host refused one; the job is dropped unexecuted
+    /// then.
+    pub fn execute_brief(&self, job: impl FnOnce() + Send + 'static) -> Result<(), NoThread> {
+        Shared::execute(&self.brief, Box::new(job))
+    }
+}
+
+impl Shared {
+    fn execute(shared: &Arc<Self>, job: Job) -> Result<(), NoThread> {
+        let mut queue = shared.lock();
+        queue.jobs.push_back(job);
+        if queue.idle >= queue.jobs.len() || queue.threads >= queue.most_threads {
             drop(queue);
-            self.shared.arrived.notify_one();
+            shared.arrived.notify_one();
             return Ok(());
         }
-        let shared = Arc::clone(&self.shared);
+        let shared = Arc::clone(shared);
         let spawned = std::thread::Builder::new()
             .name("stillpoint".to_owned())
             .spawn(move || work(&Presence(shared)));
@@ -149,6 +179,18 @@ mod tests {
             finished.recv().unwrap();
         }
         assert!(workers.threads() <= 100);
+    }
+
+    #[test]
+    fn brief_jobs_share_threads() {
+        let workers = Workers::new();
+        let (done, finished) = mpsc::channel();
+        for _ in 0..1000 {
+            let done = done.clone();
+            workers.execute_brief(move || done.send(()).unwrap()).unwrap();
+            assert!(workers.threads() <= MOST_BRIEF_THREADS);
+        }
+        (0..1000).for_each(|_| finished.recv().unwrap());
     }
 
     #[test]

@@ -1,0 +1,183 @@
+//! One refusal of every kind, for the tests of whoever sends them on.
+
+use super::Refusal;
+use crate::event_log::EventsLost;
+use crate::session::SessionError;
+use stillpoint_vmm::control::EncodeError;
+use stillpoint_vmm::engine::StateError;
+use stillpoint_vmm::loaders::LoadError;
+use stillpoint_vmm::machine::{CreateError, ForkError, InputError, InspectError};
+use stillpoint_vmm::memory::MemoryError;
+use stillpoint_vmm::snapshot::{FreezeError, RestoreError, WriteError};
+
+/// An example for each variant. Does not compile when a variant has none.
+macro_rules! one_of_each {
+    ($error:ident { $($variant:pat => $example:expr),* $(,)? }) => {{
+        fn complete(error: &$error) {
+            match error {
+                $($variant => (),)*
+            }
+        }
+        let examples: Vec<$error> = vec![$($example),*];
+        examples.iter().for_each(complete);
+        examples
+    }};
+}
+
+fn text(text: &str) -> String {
+    text.to_owned()
+}
+
+fn memory() -> Vec<MemoryError> {
+    one_of_each!(MemoryError {
+        MemoryError::OutOfRange { .. } => MemoryError::OutOfRange { gpa: 0, len: 8, base: 1 << 31, end: 1 << 32 },
+        MemoryError::CorruptChunk { .. } => MemoryError::CorruptChunk { file: text("memory.bin"), chunk: 1, offset: 16384, len: 16384, expected: text("00"), found: text("ff") },
+        MemoryError::UnreadableChunk { .. } => MemoryError::UnreadableChunk { file: text("memory.bin"), chunk: 1, offset: 16384, len: 16384, reason: text("input/output error") },
+        MemoryError::Exhausted { .. } => MemoryError::Exhausted { limit_bytes: 1 << 30 },
+    })
+}
+
+fn encode() -> Vec<EncodeError> {
+    one_of_each!(EncodeError {
+        EncodeError::FrameTooLarge { .. } => EncodeError::FrameTooLarge { frame: "Exec", expected: 65536, found: 70000 },
+        EncodeError::TooLittleEntropy { .. } => EncodeError::TooLittleEntropy { expected: 32, found: 1 },
+    })
+}
+
+fn session() -> Vec<SessionError> {
+    one_of_each!(SessionError {
+        SessionError::Closed => SessionError::Closed,
+        SessionError::AlreadyRunning => SessionError::AlreadyRunning,
+        SessionError::Panicked { .. } => SessionError::Panicked { message: text("index out of bounds") },
+        SessionError::NoThread { .. } => SessionError::NoThread { message: text("resource temporarily unavailable") },
+    })
+}
+
+fn load() -> Vec<LoadError> {
+    let others = one_of_each!(LoadError {
+        LoadError::KernelUnreadable { .. } => LoadError::KernelUnreadable { path: text("vmlinux"), reason: text("not found") },
+        LoadError::KernelUnknown { .. } => LoadError::KernelUnknown { expected: text("an Image"), found: text("text") },
+        LoadError::KernelDamaged { .. } => LoadError::KernelDamaged { what: "length", expected: text("9"), found: text("8") },
+        LoadError::KernelTooLarge { .. } => LoadError::KernelTooLarge { expected: 1, found: 2 },
+        LoadError::KernelOutsideMemory { .. } => LoadError::KernelOutsideMemory { what: "segment", address: 0, base: 1, end: 2 },
+        LoadError::InitramfsUnreadable { .. } => LoadError::InitramfsUnreadable { path: text("initramfs"), reason: text("not found") },
+        LoadError::InitramfsTooLarge { .. } => LoadError::InitramfsTooLarge { expected: 1, found: 2 },
+        LoadError::MemoryTooSmall { .. } => LoadError::MemoryTooSmall { expected: 2, found: 1 },
+        LoadError::CommandLineInvalid { .. } => LoadError::CommandLineInvalid { expected: text("one line"), found: text("two") },
+        LoadError::DeviceTree { .. } => LoadError::DeviceTree { reason: text("too large") },
+        LoadError::Memory(_) => LoadError::Memory(MemoryError::Exhausted { limit_bytes: 1 }),
+    });
+    others.into_iter().chain(memory().into_iter().map(LoadError::Memory)).collect()
+}
+
+fn create() -> Vec<CreateError> {
+    let others = one_of_each!(CreateError {
+        CreateError::MemorySizeInvalid { .. } => CreateError::MemorySizeInvalid { least: 1, most: 2, found: 3 },
+        CreateError::SampleStepInvalid { .. } => CreateError::SampleStepInvalid { least: 2, found: 1 },
+        CreateError::Load(_) => CreateError::Load(LoadError::MemoryTooSmall { expected: 2, found: 1 }),
+    });
+    others.into_iter().chain(load().into_iter().map(CreateError::Load)).collect()
+}
+
+fn input() -> Vec<InputError> {
+    let others = one_of_each!(InputError {
+        InputError::Frame(_) => InputError::Frame(EncodeError::TooLittleEntropy { expected: 32, found: 1 }),
+        InputError::FrameInvalid { .. } => InputError::FrameInvalid { found: text("nothing") },
+        InputError::PortUnknown { .. } => InputError::PortUnknown { found: 7 },
+        InputError::InputFull { .. } => InputError::InputFull { expected: 1, found: 2 },
+        InputError::MachineEnded { .. } => InputError::MachineEnded { reason: text("halted, reason 0") },
+    });
+    others.into_iter().chain(encode().into_iter().map(InputError::Frame)).collect()
+}
+
+fn inspect() -> Vec<InspectError> {
+    let others = one_of_each!(InspectError {
+        InspectError::Memory(_) => InspectError::Memory(MemoryError::Exhausted { limit_bytes: 1 }),
+        InspectError::RegisterUnknown { .. } => InspectError::RegisterUnknown { found: text("x99") },
+    });
+    others.into_iter().chain(memory().into_iter().map(InspectError::Memory)).collect()
+}
+
+fn freeze() -> Vec<FreezeError> {
+    one_of_each!(FreezeError {
+        FreezeError::MachineFaulted { .. } => FreezeError::MachineFaulted { message: text("fetch outside memory") },
+        FreezeError::EngineFailed => FreezeError::EngineFailed,
+        FreezeError::ParentUnknown { .. } => FreezeError::ParentUnknown { expected: text("00"), found: text("none") },
+    })
+}
+
+fn write() -> Vec<WriteError> {
+    let others = one_of_each!(WriteError {
+        WriteError::DirectoryUnusable { .. } => WriteError::DirectoryUnusable { path: text("out"), reason: text("not found") },
+        WriteError::FileExists { .. } => WriteError::FileExists { file: text("memory.bin") },
+        WriteError::DiskFull { .. } => WriteError::DiskFull { file: text("memory.bin"), expected: 1, reason: text("no space left") },
+        WriteError::WriteFailed { .. } => WriteError::WriteFailed { file: text("memory.bin"), reason: text("input/output error") },
+        WriteError::Memory(_) => WriteError::Memory(MemoryError::Exhausted { limit_bytes: 1 }),
+    });
+    others.into_iter().chain(memory().into_iter().map(WriteError::Memory)).collect()
+}
+
+fn restore() -> Vec<RestoreError> {
+    let state = StateError { expected: text("a hart"), found: text("nothing") };
+    let others = one_of_each!(RestoreError {
+        RestoreError::SnapshotMissing { .. } => RestoreError::SnapshotMissing { path: text("snapshot"), found: text("nothing") },
+        RestoreError::FileMissing { .. } => RestoreError::FileMissing { file: text("machine.bin") },
+        RestoreError::FileUnreadable { .. } => RestoreError::FileUnreadable { file: text("machine.bin"), reason: text("permission denied") },
+        RestoreError::FileSizeWrong { .. } => RestoreError::FileSizeWrong { file: text("memory.bin"), expected: 2, found: 1 },
+        RestoreError::NotASnapshot { .. } => RestoreError::NotASnapshot { file: text("machine.bin") },
+        RestoreError::VersionUnsupported { .. } => RestoreError::VersionUnsupported { file: text("machine.bin"), expected: 1, found: 9 },
+        RestoreError::FileCorrupt { .. } => RestoreError::FileCorrupt { file: text("machine.bin"), expected: text("00"), found: text("ff") },
+        RestoreError::FileInvalid { .. } => RestoreError::FileInvalid { file: text("machine.bin"), expected: text("a header"), found: text("nothing") },
+        RestoreError::IdMismatch { .. } => RestoreError::IdMismatch { path: text("snapshot"), expected: text("00"), found: text("ff") },
+        RestoreError::EngineMismatch { .. } => RestoreError::EngineMismatch { path: text("snapshot"), expected: text("soft"), found: text("kvm") },
+        RestoreError::ParentMissing { .. } => RestoreError::ParentMissing { path: text("snapshot"), expected: text("00") },
+        RestoreError::ParentMismatch { .. } => RestoreError::ParentMismatch { path: text("snapshot"), expected: text("00"), found: text("ff") },
+        RestoreError::StateInvalid(_) => RestoreError::StateInvalid(state),
+        RestoreError::EngineFailed => RestoreError::EngineFailed,
+        RestoreError::Memory(_) => RestoreError::Memory(MemoryError::Exhausted { limit_bytes: 1 }),
+    });
+    others.into_iter().chain(memory().into_iter().map(RestoreError::Memory)).collect()
+}
+
+fn fork() -> Vec<ForkError> {
+    one_of_each!(ForkError {
+        ForkError::MachineFaulted { .. } => ForkError::MachineFaulted { message: text("fetch outside memory") },
+        ForkError::EngineFailed => ForkError::EngineFailed,
+    })
+}
+
+/// One refusal of every variant, with the operations that it can come from, as the binding names
+/// their errors.
+pub fn examples() -> Vec<(&'static str, Refusal)> {
+    fn of<E: Into<Refusal>>(
+        operation: &'static str,
+        errors: Vec<E>,
+    ) -> impl Iterator<Item = (&'static str, Refusal)> {
+        errors.into_iter().map(move |error| (operation, error.into()))
+    }
+    let lost = EventsLost { asked: 0, oldest: 9 };
+    of("BootError", create())
+        .chain(of("MachineError", session()))
+        .chain(of("MachineError", vec![lost]))
+        .chain(of("MachineError", input()))
+        .chain(of("MachineError", inspect()))
+        .chain(of("CaptureError", freeze()))
+        .chain(of("CaptureError", write()))
+        .chain(of("RestoreError", restore()))
+        .chain(of("ForkError", fork()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::examples;
+
+    #[test]
+    fn every_refusal_says_something_under_a_name_of_its_own() {
+        for (operation, refusal) in examples() {
+            assert!(operation.ends_with("Error"));
+            assert!(refusal.name.chars().all(char::is_alphanumeric), "{refusal:?}");
+            assert!(refusal.message.len() > 10, "{refusal:?}");
+        }
+    }
+}

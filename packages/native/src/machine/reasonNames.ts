@@ -1,0 +1,83 @@
+/**
+ * The names that a failure's `reason` can have, by the error that it comes in. The same as in the core in Rust; a test
+ * sends every variant across and compares.
+ *
+ * @module
+ */
+
+const memory = ["MemoryOutOfRange", "SnapshotChunkCorrupt", "SnapshotChunkUnreadable", "MemoryExhausted"] as const
+
+/** Reasons that every operation on a machine can have: it was closed, it failed by an error of its own. */
+const session = ["Closed", "AlreadyRunning", "Panicked", "NoThread"] as const
+
+/** Each public error's reasons, as `reason.name` has them. */
+export const reasonNames = {
+  BootError: [
+    "InvalidConfiguration",
+    "MemorySizeInvalid",
+    "SampleStepInvalid",
+    "KernelUnreadable",
+    "KernelUnknown",
+    "KernelDamaged",
+    "KernelTooLarge",
+    "KernelOutsideMemory",
+    "InitramfsUnreadable",
+    "InitramfsTooLarge",
+    "MemoryTooSmall",
+    "CommandLineInvalid",
+    "DeviceTreeFailed",
+    ...memory,
+    ...session
+  ],
+  MachineError: [
+    "InvalidRun",
+    "InvalidIdentity",
+    "EventsLost",
+    "FrameTooLarge",
+    "TooLittleEntropy",
+    "FrameInvalid",
+    "PortUnknown",
+    "InputFull",
+    "MachineEnded",
+    "RegisterUnknown",
+    ...memory,
+    ...session
+  ],
+  ExecError: ["InvalidCommand", "ExecFailed", "AgentRejected", "GuestEnded", "TimedOut", "TooMuchOutput"],
+  CaptureError: [
+    "MachineFaulted",
+    "EngineFailed",
+    "ParentUnknown",
+    "DirectoryUnusable",
+    "FileExists",
+    "DiskFull",
+    "WriteFailed",
+    ...memory,
+    ...session
+  ],
+  RestoreError: [
+    "SnapshotMissing",
+    "FileMissing",
+    "FileUnreadable",
+    "FileSizeWrong",
+    "NotASnapshot",
+    "VersionUnsupported",
+    "FileCorrupt",
+    "FileInvalid",
+    "IdMismatch",
+    "EngineMismatch",
+    "ParentMissing",
+    "ParentMismatch",
+    "StateInvalid",
+    "EngineFailed",
+    ...memory,
+    ...session
+  ],
+  ForkError: ["MachineFaulted", "EngineFailed", ...session]
+} as const
+
+/** The errors of the port by name. */
+export type OperationError = keyof typeof reasonNames
+
+/** The names of the reasons of one error. */
+export type ReasonName<E extends OperationError> = (typeof reasonNames)[E][number]

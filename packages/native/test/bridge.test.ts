@@ -1,0 +1,70 @@
+import { type GuestEvent, GuestEvent as GuestEventSchema } from "@stillpoint/core"
+import { Schema } from "effect"
+import { describe, expect, it } from "vitest"
+import { decodeEvents, eventKinds } from "../src/binding/decodeEvents.ts"
+import { loadAddon } from "../src/binding/loadAddon.ts"
+import { MachineEvents } from "../src/machine/MachineEvents.ts"
+import { type OperationError, reasonNames } from "../src/machine/reasonNames.ts"
+
+const addon = loadAddon()
+
+describe("what crosses the bridge", () => {
+  it("every-kind-of-event-arrives-as-it-was", () => {
+    expect(addon.eventKinds()).toEqual(eventKinds)
+    const batch = addon.everyEvent()
+    const events: Array<GuestEvent> = []
+    decodeEvents(batch.bytes, batch.firstSeq, batch.count, (event) => events.push(event))
+    expect(events.map((event) => event._tag)).toEqual(eventKinds)
+    for (const event of events) expect(Schema.is(GuestEventSchema)(event)).toBe(true)
+    expect(events).toMatchSnapshot()
+  })
+
+  it("every-error-arrives-under-its-name", () => {
+    const failures = addon.everyFailure()
+    for (const failure of failures) {
+      expect(Object.keys(reasonNames)).toContain(failure.failed)
+      expect(reasonNames[failure.failed as OperationError]).toContain(failure.name)
+      expect(failure.message).not.toBe("")
+    }
+    const names = (failed: OperationError) =>
+      new Set(failures.filter((failure) => failure.failed === failed).map((failure) => failure.name))
+    // What TypeScript knows and Rust never sends would be dead; the rest comes from validation and from the agent.
+    const here = new Set(["InvalidConfiguration", "InvalidRun", "InvalidIdentity", "Closed", "AlreadyRunning"])
+    for (const failed of ["BootError", "MachineError", "CaptureError", "RestoreError", "ForkError"] as const) {
+      const known = reasonNames[failed].filter((name) => !here.has(name) && !names("MachineError").has(name))
+      for (const name of known) expect([...names(failed)]).toContain(name)
+    }
+  })
+
+  it("a-hundred-thousand-events-arrive-in-order-whoever-listens-when", async () => {
+    const log = new addon.SyntheticLog()
+    const count = 100_000
+    const events = new MachineEvents({
+      readEvents: (from, max) => log.read(from, max),
+      onEvents: (wake) => log.start(count, wake),
+      nextSeq: () => log.nextSeq(),
+      oldestSeq: () => 0
+    })
+    const seen = (from: number) =>
+      new Promise<number>((resolve, reject) => {
+        let next = from
+        events.from(from).subscribe({
+          next: (event) => {
+            if (event.seq !== next) reject(new Error(`expected ${next}, found ${event.seq}`))
+            next += 1
+          },
+          error: reject,
+          complete: () => resolve(next)
+        })
+      })
+    const keepAlive = setInterval(() => {}, 1000)
+    const first = seen(0)
+    await new Promise((resolve) => setImmediate(resolve))
+    const late = seen(0)
+    await new Promise((resolve) => setImmediate(resolve))
+    const later = seen(5000)
+    expect(await Promise.all([first, late, later])).toEqual([count, count, count])
+    expect(await seen(0)).toBe(count)
+    clearInterval(keepAlive)
+  })
+})
