@@ -67,7 +67,7 @@ impl Machine {
     /// # Errors
     /// [`InspectError::Memory`] if any byte is outside memory or cannot be had.
     pub fn read_memory(&mut self, gpa: u64, into: &mut [u8]) -> Result<(), InspectError> {
-        Ok(self.platform.memory.read(gpa, into)?)
+        Ok(self.platform.memory.peek(gpa, into)?)
     }
 
     /// Copies `from` into guest memory at guest-physical address `gpa`.
@@ -75,7 +75,7 @@ impl Machine {
     /// # Errors
     /// [`InspectError::Memory`] if any byte is outside memory or no page is left.
     pub fn write_memory(&mut self, gpa: u64, from: &[u8]) -> Result<(), InspectError> {
-        Ok(self.platform.memory.write(gpa, from)?)
+        Ok(self.platform.memory.poke(gpa, from)?)
     }
 
     /// First guest-physical address of memory, and its bytes.

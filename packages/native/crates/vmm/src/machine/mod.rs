@@ -27,13 +27,15 @@ pub use input::InputError;
 pub use inspect::InspectError;
 pub use run::{HORIZON_NANOS, Pace, RunUntil, Stop};
 
-use crate::board::{Boot, Layout};
+use std::borrow::Cow;
+
+use crate::board::{Boot, Layout, PayloadForm};
 use crate::devices::goldfish_rtc::{self, GoldfishRtc};
 use crate::devices::ns16550a::{self, Ns16550a};
 use crate::devices::virtio::{self, Entropy, VirtioMmio};
 use crate::engine::{Engine, Nanos, StateError};
 use crate::event::{Event, EventsLost};
-use crate::loaders::{LoadError, Source, SourceError};
+use crate::loaders::{LoadError, Source, SourceError, unpack};
 use crate::memory::{GuestMemory, Mark};
 use crate::platform::{DEFAULT_LOG_BYTES, Platform};
 use crate::random::{RandomStream, Seed};
@@ -96,8 +98,13 @@ impl Machine {
         RandomStream::new(config.seed, "boot").fill(&mut random_seed);
 
         let mut memory = GuestMemory::new(layout.memory_base, config.memory_bytes);
+        // A flat payload is taken as it is.
+        let unpacked = match config.form {
+            PayloadForm::Recognised => unpack(&kernel, config.memory_bytes)?,
+            PayloadForm::Flat { .. } => Cow::Borrowed(&*kernel),
+        };
         let boot = Boot {
-            kernel: &kernel,
+            kernel: &unpacked,
             form: config.form,
             initramfs: initramfs.as_deref(),
             command_line: &command_line,

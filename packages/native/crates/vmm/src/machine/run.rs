@@ -152,6 +152,11 @@ impl Machine {
             }
             self.platform.tick();
             self.take_sample();
+            if let Some(failure) = self.platform.memory.failure() {
+                let message = failure.to_string();
+                self.end(Life::Faulted { message });
+                continue;
+            }
             if self.platform.stopped_by().is_some() {
                 continue;
             }

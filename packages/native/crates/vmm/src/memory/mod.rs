@@ -243,7 +243,8 @@ impl GuestMemory {
         }
     }
 
-    /// Page addresses of watched pages written by [`Self::write`] since the last call.
+    /// Page addresses of watched pages written by [`Self::write`] or [`Self::poke`] since the last
+    /// call.
     pub fn take_touched_watched(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.touched_watched)
     }
@@ -261,19 +262,44 @@ impl GuestMemory {
         self.check(gpa, len).is_ok()
     }
 
-    /// Copies guest memory into `into`.
+    /// Copies guest memory into `into`, on behalf of the guest or of a device.
+    ///
+    /// # Errors
+    /// [`MemoryError`] if any byte is outside memory or cannot be had, which is then also
+    /// [`Self::failure`].
+    pub fn read(&mut self, gpa: u64, into: &mut [u8]) -> Result<(), MemoryError> {
+        self.peek(gpa, into).inspect_err(|error| self.fail(error))
+    }
+
+    /// Copies `from` into guest memory, on behalf of the guest or of a device.
+    ///
+    /// # Errors
+    /// [`MemoryError`] if any byte is outside memory, or a page cannot be had or none is left,
+    /// which is then also [`Self::failure`]; nothing is copied then.
+    pub fn write(&mut self, gpa: u64, from: &[u8]) -> Result<(), MemoryError> {
+        self.poke(gpa, from).inspect_err(|error| self.fail(error))
+    }
+
+    /// An address outside memory is the guest's mistake; everything else ends the machine.
+    fn fail(&mut self, error: &MemoryError) {
+        if !matches!(error, MemoryError::OutOfRange { .. }) {
+            self.failure = Some(error.clone());
+        }
+    }
+
+    /// Copies guest memory into `into`, on behalf of the host: the machine goes on whatever the
+    /// outcome.
     ///
     /// # Errors
     /// [`MemoryError`] if any byte is outside memory or cannot be had.
-    pub fn read(&mut self, gpa: u64, into: &mut [u8]) -> Result<(), MemoryError> {
+    pub fn peek(&mut self, gpa: u64, into: &mut [u8]) -> Result<(), MemoryError> {
         self.check(gpa, into.len())?;
         let mut at = gpa;
         let mut rest = into;
         while !rest.is_empty() {
             let offset = (at % PAGE) as usize;
             let take = rest.len().min(PAGE_BYTES - offset);
-            let address = self.readable(((at - self.base) / PAGE) as usize);
-            let address = address.inspect_err(|error| self.failure = Some(error.clone()))?;
+            let address = self.readable(((at - self.base) / PAGE) as usize)?;
             let (head, tail) = rest.split_at_mut(take);
             // SAFETY: the page is readable for 4 KiB, offset + take stays inside it, and `head`
             // is memory of the caller's, distinct from it.
@@ -290,12 +316,13 @@ impl GuestMemory {
         Ok(())
     }
 
-    /// Copies `from` into guest memory, on behalf of a device or of the host.
+    /// Copies `from` into guest memory, on behalf of the host: the machine goes on whatever the
+    /// outcome.
     ///
     /// # Errors
     /// [`MemoryError`] if any byte is outside memory, a page cannot be had or none is left;
     /// nothing is copied then.
-    pub fn write(&mut self, gpa: u64, from: &[u8]) -> Result<(), MemoryError> {
+    pub fn poke(&mut self, gpa: u64, from: &[u8]) -> Result<(), MemoryError> {
         self.check(gpa, from.len())?;
         if from.is_empty() {
             return Ok(());
@@ -305,8 +332,7 @@ impl GuestMemory {
         let first = ((gpa - self.base) / PAGE) as usize;
         let last = ((gpa - self.base + from.len() as u64 - 1) / PAGE) as usize;
         for page in first..=last {
-            let made = self.writable(page);
-            made.inspect_err(|error| self.failure = Some(error.clone()))?;
+            self.writable(page)?;
         }
         let mut at = gpa;
         let mut rest = from;

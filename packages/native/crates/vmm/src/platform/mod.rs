@@ -114,7 +114,10 @@ impl Platform {
             self.emit(body);
         }
         self.scratch = events;
-        if self.bus.deadline_of(slot).is_some_and(|at| at > self.now && at < self.engine_deadline) {
+        let deadline = self.bus.deadline_of(slot);
+        if deadline.is_some_and(|at| at > self.now && at < self.engine_deadline)
+            || self.memory.failure().is_some()
+        {
             self.attention = true;
         }
         result

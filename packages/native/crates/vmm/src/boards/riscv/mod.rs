@@ -157,7 +157,7 @@ impl<'a> Payload<'a> {
 fn unknown(expected: &str, bytes: &[u8]) -> LoadError {
     let looks = match bytes {
         [] => "an empty file".to_owned(),
-        [0x1f, 0x8b, ..] => "a gzip-compressed file: decompress it first".to_owned(),
+        [0x1f, 0x8b, ..] => "gzip data that holds no kernel".to_owned(),
         [0xfd, b'7', b'z', b'X', b'Z', ..] => {
             "an xz-compressed file: decompress it first".to_owned()
         }
