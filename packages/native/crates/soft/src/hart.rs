@@ -224,7 +224,8 @@ impl Hart {
             stval: 0,
             satp: 0,
             stimecmp: u64::MAX,
-            scounteren: 0,
+            // As firmware leaves it: time and counters are readable in user mode.
+            scounteren: 7,
             senvcfg: 0,
             reservation: NO_TAG,
             reservation_size: 0,
