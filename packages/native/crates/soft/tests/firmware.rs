@@ -45,7 +45,7 @@ fn base_says_the_version_and_what_there_is() {
     for extension in [BASE_EXTENSION, TIME, IPI, RFENCE, HSM, SRST, DBCN, 0, 1, 2, 8] {
         assert_eq!(call(BASE_EXTENSION, 3, &[extension]), (0, 1), "{extension:#x}");
     }
-    for extension in [9, 0x504d_55, 0x5355_5350, u64::MAX] {
+    for extension in [9, 0x0050_4d55, 0x5355_5350, u64::MAX] {
         assert_eq!(call(BASE_EXTENSION, 3, &[extension]), (0, 0), "{extension:#x}");
     }
     for function in 4..=6 {
