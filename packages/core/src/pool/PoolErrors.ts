@@ -1,0 +1,35 @@
+/**
+ * Why a pool did not hand out a clone.
+ *
+ * @module
+ */
+import { Schema } from "effect"
+
+/** Why an acquire failed. */
+export const PoolReason = Schema.TaggedUnion({
+  /** No clone was ready in time. `lastFailure`: why the latest attempt to make one failed, empty if none did. */
+  TimedOut: { waitedMillis: Schema.Number, inUse: Schema.Natural, maximum: Schema.Natural, lastFailure: Schema.String },
+  /** Too many wait already. */
+  TooManyWaiting: { waiting: Schema.Natural, limit: Schema.Natural },
+  /** The pool is shutting down. */
+  Draining: {}
+})
+export type PoolReason = typeof PoolReason.Type
+
+/** A pool did not hand out a clone. */
+export class PoolError extends Schema.TaggedError<PoolError>()("PoolError", { reason: PoolReason }) {
+  override get message(): string {
+    const { reason } = this
+    switch (reason._tag) {
+      case "TimedOut":
+        return (
+          `no clone was ready within ${reason.waitedMillis} ms; ${reason.inUse} of at most ${reason.maximum} are in use` +
+          (reason.lastFailure === "" ? "" : `; the last attempt to make one failed: ${reason.lastFailure}`)
+        )
+      case "TooManyWaiting":
+        return `${reason.waiting} wait for a clone already, the limit is ${reason.limit}`
+      case "Draining":
+        return "the pool is shutting down"
+    }
+  }
+}
