@@ -220,8 +220,9 @@ impl GuestMemory {
             return Ok(address);
         }
         let content = self.content(page)?;
-        let own = PageRef::copy_of(content)
-            .map_err(|e| MemoryError::Exhausted { limit_bytes: e.limit_bytes })?;
+        let own =
+            if content == zero_page() { PageRef::zeroed() } else { PageRef::copy_of(content) };
+        let own = own.map_err(|e| MemoryError::Exhausted { limit_bytes: e.limit_bytes })?;
         let address = own.address();
         if let Some(leaf) = self.leaves[page / LEAF_PAGES].as_mut().and_then(Arc::get_mut) {
             leaf.slots[index] = Slot::page(own);
