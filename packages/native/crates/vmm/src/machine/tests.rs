@@ -184,6 +184,27 @@ fn every_event_reaches_the_sink_once_and_in_order() {
 }
 
 #[test]
+fn a_flood_of_events_within_one_slice_loses_none() {
+    let program = [
+        op(Op::DeviceWrite, 0, CONSOLE_BASE as u32, u64::from(b'\n')),
+        op(Op::Set, 1, 0, 1),
+        op(Op::JumpIfNot, 1, 0, 0),
+    ];
+    let mut machine =
+        Machine::new(&MachineConfig { log_bytes: 0, ..config(&program) }, Fake::boxed())
+            .expect("good");
+    let mut next = 0;
+    machine.run_into(&RunUntil { at_nanos: Some(900_000), ..RunUntil::default() }, &mut |events| {
+        for event in events {
+            assert_eq!(event.seq, next);
+            next += 1;
+        }
+    });
+    assert_eq!(next, 300_000);
+    assert!(machine.platform.log().size_bytes() <= MIN_LOG_BYTES);
+}
+
+#[test]
 fn frames_of_the_hosts_are_checked() {
     let mut machine = machine(&endless());
     assert_eq!(machine.send_control(&HostFrame::Go), Ok(0));

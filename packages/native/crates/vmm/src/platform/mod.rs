@@ -18,6 +18,10 @@ use crate::random::{RandomStream, Seed};
 use crate::serial_ports::{CONSOLE, SerialPorts};
 use bus::Bus;
 
+/// Events after which the machine must look up, so that they are handed on before the log has to
+/// drop any.
+const ATTENTION_EVENTS: u64 = 4096;
+
 /// Bytes of events that a log keeps unless told otherwise.
 pub const DEFAULT_LOG_BYTES: usize = 64 << 20;
 
@@ -41,6 +45,8 @@ pub struct Platform {
     stop_kinds: KindSet,
     /// Number of the first event that ended the run in progress.
     stopped_by: Option<u64>,
+    /// First event that was emitted since the machine looked up last.
+    looked_up_at: u64,
     /// When the engine was told to return; a device whose deadline is earlier raises attention.
     engine_deadline: Nanos,
     scratch: Vec<EventBody>,
@@ -65,6 +71,7 @@ impl Platform {
             stop: Arc::new(AtomicBool::new(false)),
             stop_kinds: KindSet::EMPTY,
             stopped_by: None,
+            looked_up_at: 0,
             engine_deadline: Nanos::MAX,
             scratch: Vec::new(),
         }
@@ -149,6 +156,9 @@ impl Platform {
     /// its kind.
     pub fn emit(&mut self, body: EventBody) {
         let seq = self.log.next_seq();
+        if seq.saturating_sub(self.looked_up_at) >= ATTENTION_EVENTS {
+            self.attention = true;
+        }
         if self.stop_kinds.contains(body.kind()) {
             self.attention = true;
             self.stopped_by.get_or_insert(seq);
@@ -187,6 +197,7 @@ impl Platform {
     /// Says when the engine will return.
     pub(crate) fn lend_until(&mut self, deadline: Nanos) {
         self.engine_deadline = deadline;
+        self.looked_up_at = self.log.next_seq();
         self.attention = false;
     }
 
@@ -246,6 +257,7 @@ impl Platform {
             stop: Arc::new(AtomicBool::new(false)),
             stop_kinds: KindSet::EMPTY,
             stopped_by: None,
+            looked_up_at: 0,
             engine_deadline: Nanos::MAX,
             scratch: Vec::new(),
         }

@@ -314,3 +314,41 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// A saved state of any content, its digest made to fit, is refused or gives a machine that
+    /// can be run: no panic, no hang.
+    #[test]
+    fn forged_states_are_survived(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+        cut in proptest::option::of(any::<prop::sample::Index>()),
+    ) {
+        let directory = Directory::new("forged");
+        let mut machine = machine();
+        machine.send_serial(0, b"some input that waits").expect("fits");
+        capture(&mut machine, CaptureKind::Full, &directory.0);
+        let path = directory.0.join(MACHINE_FILE);
+        let mut bytes = std::fs::read(&path).expect("there");
+        bytes.truncate(bytes.len() - 32);
+        let header = 16 + u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]) as usize;
+        let state = bytes.len() - header;
+        for (at, byte) in changes {
+            bytes[header + at.index(state)] = byte;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(header + cut.index(state));
+        }
+        let digest = blake3::hash(&bytes);
+        bytes.extend_from_slice(digest.as_bytes());
+        std::fs::write(&path, &bytes).expect("written");
+        if let Ok(mut forged) = restore(std::slice::from_ref(&directory.0)) {
+            let budget = RunUntil { budget_nanos: Some(50_000), ..RunUntil::default() };
+            forged.run(&budget);
+            forged.send_serial(0, b"more").ok();
+            forged.run(&budget);
+            forged.digest().expect("memory is as captured");
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Guest memory when the host has none left. In a process of its own: the limit is the process's.
+
+use stillpoint_vmm::memory::{
+    GuestMemory, MemoryError, PAGE_BYTES, in_use_bytes, limit_bytes, set_limit_bytes,
+};
+
+const PAGE: u64 = PAGE_BYTES as u64;
+const LIMIT_PAGES: u64 = 1000;
+
+#[test]
+fn at_the_limit_writes_fail_with_the_limit_and_what_is_closed_is_given_back() {
+    assert!(limit_bytes() > 1 << 20, "the default follows the host's memory");
+    set_limit_bytes(LIMIT_PAGES * PAGE);
+    let mut parent = GuestMemory::new(0, 400 * PAGE);
+    for page in 0..400 {
+        parent.write(page * PAGE, &[1]).expect("within the limit");
+    }
+    let mut forks: Vec<_> = (0..4000).map(|_| parent.fork()).collect();
+    assert_eq!(in_use_bytes(), 400 * PAGE, "forks cost no page");
+
+    let failed = forks.iter_mut().position(|fork| fork.page_for_write(0).is_none());
+    assert_eq!(failed, Some(600));
+    let failed = &mut forks[600];
+    assert_eq!(failed.failure(), Some(&MemoryError::Exhausted { limit_bytes: 1000 * PAGE }));
+    assert!(failed.poke(PAGE, &[2]).is_err());
+    let mut byte = [0];
+    failed.peek(PAGE, &mut byte).expect("reading needs no page");
+    assert_eq!(byte, [1]);
+
+    drop(forks);
+    assert_eq!(in_use_bytes(), 400 * PAGE);
+    parent.write(0, &[3]).expect("there is room again");
+    drop(parent);
+    assert_eq!(in_use_bytes(), 0);
+
+    for _ in 0..5000 {
+        let mut memory = GuestMemory::new(0, 64 << 20);
+        memory.write(33 << 20, &[1; 9000]).expect("within the limit");
+        memory.fork().write(0, &[1]).expect("within the limit");
+    }
+    assert_eq!(in_use_bytes(), 0, "thousands of machines leave nothing behind");
+}
