@@ -51,7 +51,7 @@ export class Policy extends Pipeable.Class implements Trigger<PolicyState> {
   readonly holdNanos: GuestNanos | null
   /** How the policy is built into a machine. For combinators. */
   readonly shape: PolicyShape
-  private scratch: PolicyMachine | undefined
+  #scratch: PolicyMachine | undefined
 
   constructor(shape: PolicyShape) {
     super()
@@ -71,6 +71,15 @@ export class Policy extends Pipeable.Class implements Trigger<PolicyState> {
 
   get firings(): Stream.Stream<Firing, TriggerError | MachineError, GuestTimeline> {
     return streamFirings(this)
+  }
+
+  override toString(): string {
+    return this.name
+  }
+
+  /** How property tests print it. */
+  [Symbol.for("fast-check/toStringMethod")](): string {
+    return JSON.stringify(this.description)
   }
 
   /** A machine of its own for this policy, to be started. */
@@ -112,8 +121,8 @@ export class Policy extends Pipeable.Class implements Trigger<PolicyState> {
   }
 
   private machine(): PolicyMachine {
-    this.scratch ??= this.instantiate()
-    return this.scratch
+    this.#scratch ??= this.instantiate()
+    return this.#scratch
   }
 }
 

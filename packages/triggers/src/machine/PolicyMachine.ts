@@ -31,12 +31,20 @@ import { PolicyError } from "../PolicyError.ts"
 /** No policy that a person wrote comes near it; a generated or decoded one must not exhaust memory. */
 const maxParts = 10_000
 
+/**
+ * Timers in a row that bring neither a firing nor follow an event, before a policy is taken for one that would go on so for ever:
+ * `debounce` or `filter` around what time alone makes fire again and again.
+ */
+const maxQuietTimers = 1000
+
 const nowCell = 0
 const ordinalCell = 1
 const lastSeqCell = 2
 const nextDueCell = 3
 const firedCell = 4
 const endedCell = 5
+const quietSeqCell = 6
+const quietTimersCell = 7
 const listenersBase = 8
 const kindCount = eventKinds.length
 const sensorsBase = listenersBase + kindCount
@@ -323,6 +331,7 @@ export class PolicyMachine {
       if (due > atNanos || due === Infinity || this.hasEnded) return
       if (due > (cells[nowCell] as number)) cells[nowCell] = due
       cells[ordinalCell] = (cells[ordinalCell] as number) + 1
+      if (this.isRestless()) return
       for (let timer = 0; timer < timerOwners.length; timer++) {
         if ((cells[dueBase + timer] as number) > due) continue
         cells[dueBase + timer] = Infinity
@@ -335,6 +344,20 @@ export class PolicyMachine {
       }
       if (this.firing !== null) return
     }
+  }
+
+  /** Counts a timer that follows no event; whether there have been too many. */
+  private isRestless(): boolean {
+    const { cells } = this
+    if (cells[quietSeqCell] !== cells[lastSeqCell]) {
+      cells[quietSeqCell] = cells[lastSeqCell] as number
+      cells[quietTimersCell] = 0
+    }
+    cells[quietTimersCell] = (cells[quietTimersCell] as number) + 1
+    if (cells[quietTimersCell] <= maxQuietTimers) return false
+    const message = `expected an event or a firing between timers, found ${maxQuietTimers} timers in a row: time alone makes it start again and again`
+    this.fail({ _tag: "TriggerDefect", policy: this.policyName, trigger: this.policyName, atNanos: this.now, message })
+    return true
   }
 
   /** As {@link reach}, and notes the time itself. */
@@ -487,6 +510,7 @@ export class PolicyMachine {
     const part = this.causePart
     this.firing = this.describeFiring(part, fired)
     this.cells[firedCell] = fired + 1
+    this.cells[quietTimersCell] = 0
     // A policy that repeats arms itself again before it returns from telling this; the others are over.
     this.cells[endedCell] = 1
     this.clearCause()

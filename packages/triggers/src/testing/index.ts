@@ -1,0 +1,13 @@
+/**
+ * For authors of triggers: arbitraries, laws, and words to say what is expected.
+ *
+ * @module
+ */
+export { deciderSpec } from "@stillpoint/core/testing"
+export * from "./decisions.ts"
+export * from "./guestEvents.ts"
+export * from "./laws.ts"
+export * from "./liveDecision.ts"
+export * from "./policies.ts"
+export * from "./policySpec.ts"
+export * from "./stepwise.ts"

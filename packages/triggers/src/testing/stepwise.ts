@@ -1,0 +1,39 @@
+/**
+ * Replaying a trigger through its pure `step`, one input at a time, as any runner may.
+ *
+ * @module
+ */
+import type { Firing, Trigger, TriggerError, TriggerInput, TriggerStep } from "@stillpoint/core"
+import type { ReplayedTimeline } from "../running/replayPolicy.ts"
+
+/** The first firing or failure of a trigger on a timeline, and every step that led there; neither if the timeline ends first. */
+export const replayStepwise = <S>(
+  trigger: Trigger<S>,
+  timeline: ReplayedTimeline,
+  originNanos = 0
+): {
+  readonly firing: Firing | null
+  readonly failure: TriggerError | null
+  readonly steps: ReadonlyArray<{ readonly state: S; readonly input: TriggerInput; readonly step: TriggerStep<S> }>
+} => {
+  let current = trigger.start(originNanos)
+  const steps: Array<{ readonly state: S; readonly input: TriggerInput; readonly step: TriggerStep<S> }> = []
+  const isOver = (): boolean => current.firings.length > 0 || current.failure !== null
+  const tell = (input: TriggerInput): void => {
+    const { state } = current
+    current = trigger.step(state, input)
+    steps.push({ state, input, step: current })
+  }
+  const wakeUpTo = (atNanos: number): void => {
+    while (!isOver() && current.wakeAtNanos !== null && current.wakeAtNanos <= atNanos) tell({ _tag: "Time", atNanos: current.wakeAtNanos })
+  }
+  for (const event of timeline.events) {
+    wakeUpTo(event.atNanos)
+    if (isOver()) break
+    tell({ _tag: "Event", event })
+    if (isOver()) break
+  }
+  const { end } = timeline
+  if (end !== undefined && end !== null) wakeUpTo(end.reason === "idle" ? Infinity : end.atNanos)
+  return { firing: current.firings[0] ?? null, failure: current.failure, steps }
+}
