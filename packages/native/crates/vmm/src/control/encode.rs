@@ -133,6 +133,11 @@ impl HostFrame {
 
     /// The frame's bytes.
     ///
+    /// ```
+    /// use stillpoint_vmm::control::HostFrame;
+    /// assert_eq!(HostFrame::Go.encode(), Ok(vec![1, 0, 0, 0, 0x81]));
+    /// ```
+    ///
     /// # Errors
     /// [`EncodeError`] if the frame cannot be sent.
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {

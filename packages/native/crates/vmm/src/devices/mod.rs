@@ -85,7 +85,7 @@ pub trait Device: Send {
     fn load(&mut self, state: &[u8]) -> Result<(), StateError>;
 
     /// Goes on with other randomness, if the device has any: the state of a
-    /// [`RandomStream`](crate::random::RandomStream).
+    /// [`RandomStream`].
     fn reseed(&mut self, stream: &RandomStream) {
         let _ = stream;
     }

@@ -249,6 +249,13 @@ impl EventBody {
 }
 
 /// A set of kinds.
+///
+/// ```
+/// use stillpoint_vmm::event::{EventKind, KindSet};
+/// let ends: KindSet = [EventKind::GuestHalted, EventKind::GuestReset].into_iter().collect();
+/// assert!(ends.contains(EventKind::GuestReset));
+/// assert_eq!(EventKind::by_name("GuestReset"), Some(EventKind::GuestReset));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct KindSet(u32);
 

@@ -19,10 +19,12 @@
 //!   alias one; and a memory and the engine that uses its pointers are driven by one thread at a
 //!   time, since both are borrowed mutably for a run.
 
+mod copy;
 mod error;
 mod hash;
 mod pages;
 mod table;
+mod track;
 
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -31,6 +33,7 @@ pub use error::MemoryError;
 pub(crate) use pages::{Region, zero_page};
 pub use pages::{in_use_bytes, limit_bytes, set_limit_bytes};
 pub(crate) use table::{LEAF_PAGES, Leaf, PageSet, Slot, SlotView};
+pub use track::Mark;
 
 use hash::HashCache;
 use pages::PageRef;
@@ -47,11 +50,20 @@ pub(crate) trait PageImage: Send + Sync {
     fn page(&self, page: usize) -> Result<NonNull<u8>, MemoryError>;
 }
 
-/// A moment since when writes are asked for: see [`GuestMemory::mark`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mark(u32);
-
 /// The memory of one machine: one range of guest-physical addresses.
+///
+/// ```
+/// use stillpoint_vmm::memory::GuestMemory;
+/// let mut parent = GuestMemory::new(0x8000_0000, 128 << 20);
+/// parent.poke(0x8000_1000, b"shared")?;
+/// let mut child = parent.fork();
+/// child.poke(0x8000_1000, b"copied")?;
+/// let mut bytes = [0; 6];
+/// parent.peek(0x8000_1000, &mut bytes)?;
+/// assert_eq!(&bytes, b"shared");
+/// assert!(child.own_bytes() < 8 << 10, "one page and one leaf of the table");
+/// # Ok::<(), stillpoint_vmm::memory::MemoryError>(())
+/// ```
 pub struct GuestMemory {
     base: u64,
     page_count: usize,
@@ -230,174 +242,6 @@ impl GuestMemory {
             leaf.last_written = epoch;
         }
         Ok(address)
-    }
-
-    /// Asks that writes to the page of `gpa` by anyone but the engine (devices, the host) be
-    /// reported by [`Self::take_touched_watched`]; engines watch pages whose code they cache.
-    pub fn watch_page(&mut self, gpa: u64, watched: bool) {
-        if let Some(page) = self.page_number(gpa) {
-            if watched {
-                self.watched.insert(page);
-            } else {
-                self.watched.remove(page);
-            }
-        }
-    }
-
-    /// Page addresses of watched pages written by [`Self::write`] or [`Self::poke`] since the last
-    /// call.
-    pub fn take_touched_watched(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.touched_watched)
-    }
-
-    fn check(&self, gpa: u64, len: usize) -> Result<(), MemoryError> {
-        let end = self.base + self.size_bytes();
-        match gpa.checked_add(len as u64) {
-            Some(last) if gpa >= self.base && last <= end => Ok(()),
-            _ => Err(MemoryError::OutOfRange { gpa, len: len as u64, base: self.base, end }),
-        }
-    }
-
-    /// Whether `len` bytes at `gpa` lie in memory.
-    pub fn contains(&self, gpa: u64, len: usize) -> bool {
-        self.check(gpa, len).is_ok()
-    }
-
-    /// Copies guest memory into `into`, on behalf of the guest or of a device.
-    ///
-    /// # Errors
-    /// [`MemoryError`] if any byte is outside memory or cannot be had, which is then also
-    /// [`Self::failure`].
-    pub fn read(&mut self, gpa: u64, into: &mut [u8]) -> Result<(), MemoryError> {
-        self.peek(gpa, into).inspect_err(|error| self.fail(error))
-    }
-
-    /// Copies `from` into guest memory, on behalf of the guest or of a device.
-    ///
-    /// # Errors
-    /// [`MemoryError`] if any byte is outside memory, or a page cannot be had or none is left,
-    /// which is then also [`Self::failure`]; nothing is copied then.
-    pub fn write(&mut self, gpa: u64, from: &[u8]) -> Result<(), MemoryError> {
-        self.poke(gpa, from).inspect_err(|error| self.fail(error))
-    }
-
-    /// An address outside memory is the guest's mistake; everything else ends the machine.
-    fn fail(&mut self, error: &MemoryError) {
-        if !matches!(error, MemoryError::OutOfRange { .. }) {
-            self.failure = Some(error.clone());
-        }
-    }
-
-    /// Copies guest memory into `into`, on behalf of the host: the machine goes on whatever the
-    /// outcome.
-    ///
-    /// # Errors
-    /// [`MemoryError`] if any byte is outside memory or cannot be had.
-    pub fn peek(&mut self, gpa: u64, into: &mut [u8]) -> Result<(), MemoryError> {
-        self.check(gpa, into.len())?;
-        let mut at = gpa;
-        let mut rest = into;
-        while !rest.is_empty() {
-            let offset = (at % PAGE) as usize;
-            let take = rest.len().min(PAGE_BYTES - offset);
-            let address = self.readable(((at - self.base) / PAGE) as usize)?;
-            let (head, tail) = rest.split_at_mut(take);
-            // SAFETY: the page is readable for 4 KiB, offset + take stays inside it, and `head`
-            // is memory of the caller's, distinct from it.
-            unsafe {
-                std::ptr::copy_nonoverlapping(
-                    address.as_ptr().add(offset),
-                    head.as_mut_ptr(),
-                    take,
-                );
-            }
-            rest = tail;
-            at += take as u64;
-        }
-        Ok(())
-    }
-
-    /// Copies `from` into guest memory, on behalf of the host: the machine goes on whatever the
-    /// outcome.
-    ///
-    /// # Errors
-    /// [`MemoryError`] if any byte is outside memory, a page cannot be had or none is left;
-    /// nothing is copied then.
-    pub fn poke(&mut self, gpa: u64, from: &[u8]) -> Result<(), MemoryError> {
-        self.check(gpa, from.len())?;
-        if from.is_empty() {
-            return Ok(());
-        }
-        // Pages may be replaced behind the engine's back.
-        self.new_generation();
-        let first = ((gpa - self.base) / PAGE) as usize;
-        let last = ((gpa - self.base + from.len() as u64 - 1) / PAGE) as usize;
-        for page in first..=last {
-            self.writable(page)?;
-        }
-        let mut at = gpa;
-        let mut rest = from;
-        for page in first..=last {
-            let offset = (at % PAGE) as usize;
-            let take = rest.len().min(PAGE_BYTES - offset);
-            let address = self.writable(page)?;
-            // SAFETY: the page is writable for 4 KiB and only ours, offset + take stays inside
-            // it, and `rest` is memory of the caller's, distinct from it.
-            unsafe {
-                std::ptr::copy_nonoverlapping(rest.as_ptr(), address.as_ptr().add(offset), take);
-            }
-            if self.watched.contains(page) {
-                self.touched_watched.push(self.base + page as u64 * PAGE);
-            }
-            rest = &rest[take..];
-            at += take as u64;
-        }
-        Ok(())
-    }
-
-    /// Begins a new stretch of dirty tracking. The mark stays good for as long as the memory
-    /// lives, in forks too; any number of marks may be in use. Begins a new generation, so that
-    /// the next write to each page is seen.
-    pub fn mark(&mut self) -> Mark {
-        // At the last epoch marks stop clearing: pages then count as written, never as clean.
-        self.epoch = self.epoch.saturating_add(1);
-        self.new_generation();
-        Mark(self.epoch)
-    }
-
-    /// Calls `visit` with the number of every page written since `mark`, ascending.
-    pub fn visit_pages_since(&self, mark: Mark, mut visit: impl FnMut(usize)) {
-        for (number, leaf) in self.leaves.iter().enumerate() {
-            let Some(leaf) = leaf else { continue };
-            if leaf.last_written < mark.0 {
-                continue;
-            }
-            for (index, written) in leaf.written.iter().enumerate() {
-                if *written >= mark.0 {
-                    visit(number * LEAF_PAGES + index);
-                }
-            }
-        }
-    }
-
-    /// Guest-physical addresses of the pages written since `mark`, ascending.
-    pub fn pages_since(&self, mark: Mark) -> Vec<u64> {
-        let mut pages = Vec::new();
-        self.visit_pages_since(mark, |page| pages.push(self.base + page as u64 * PAGE));
-        pages
-    }
-
-    /// Starts to record which pages are read or written. Begins a new generation.
-    pub fn record_touched(&mut self) {
-        self.touched = Some(PageSet::default());
-        self.new_generation();
-    }
-
-    /// Guest-physical addresses of the pages touched since [`Self::record_touched`], ascending;
-    /// ends the recording. Empty if there was none.
-    pub fn take_touched(&mut self) -> Vec<u64> {
-        let touched = self.touched.take().unwrap_or_default();
-        touched.iter().map(|page| self.base + page as u64 * PAGE).collect()
     }
 
     /// Has the snapshot's bytes of the page at `gpa` read and verified now.
