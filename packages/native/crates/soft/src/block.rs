@@ -33,7 +33,7 @@ pub const MAX_INSTRUCTIONS: usize = 64;
 pub const CAPACITY_BYTES: usize = 48 << 20;
 
 /// Bytes that the cache asks the host for at once.
-const SLAB_BYTES: usize = 256 << 10;
+const SLAB_BYTES: usize = 64 << 10;
 
 /// What executes a slot: does its work, and then goes on with the next slot or returns the first
 /// slot of the next block, or null with [`Hart::leave`] set.

@@ -133,11 +133,18 @@ impl Core {
 
     /// Lends the platform for a run. Every other method that touches memory or devices may be
     /// called only between this and [`Self::unbind`].
-    pub fn bind(&mut self, hart: &mut Hart, platform: *mut Platform) {
+    pub fn bind(&mut self, platform: *mut Platform) {
         self.platform = platform;
         self.refresh();
-        self.enter_context(hart);
-        hart.jumps = self.fast().cache.jumps();
+    }
+
+    /// Makes the hart ready to execute. Apart from [`Self::bind`], because a hart that only waits
+    /// needs nothing derived.
+    pub fn prepare(&mut self, hart: &mut Hart) {
+        if hart.jumps.is_null() {
+            self.enter_context(hart);
+            hart.jumps = self.fast().cache.jumps();
+        }
     }
 
     /// Gives the platform back.
@@ -194,7 +201,9 @@ impl Core {
         self.follow_generation();
         for page in self.platform().memory.take_touched_watched() {
             let page = page & PAGE_MASK;
-            self.cache().kill_page(page);
+            if let Some(fast) = &mut self.fast {
+                fast.cache.kill_page(page);
+            }
             self.platform().memory.watch_page(page, false);
             self.must_leave = true;
         }

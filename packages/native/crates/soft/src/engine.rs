@@ -121,6 +121,7 @@ impl Soft {
             if self.core.platform().interrupt_requested() {
                 return Exit::Interrupted;
             }
+            self.core.prepare(&mut self.hart);
             let mut limit = deadline;
             if let Some(at) = self.timer_at() {
                 limit = limit.min(at);
@@ -148,6 +149,7 @@ impl Soft {
         if self.rests() {
             return Some(self.idle());
         }
+        self.core.prepare(&mut self.hart);
         self.set_budget(1);
         if trap::interrupt(&mut self.hart, &mut self.core) {
             return None;
@@ -358,7 +360,7 @@ impl Engine for Soft {
     }
 
     fn run(&mut self, platform: &mut Platform, deadline: Nanos) -> Exit {
-        self.core.bind(&mut self.hart, platform);
+        self.core.bind(platform);
         let exit = self.run_bound(deadline);
         self.core.unbind(&mut self.hart);
         exit
@@ -406,7 +408,7 @@ impl Engine for Soft {
     }
 
     fn step(&mut self, platform: &mut Platform) -> Option<Exit> {
-        self.core.bind(&mut self.hart, platform);
+        self.core.bind(platform);
         let exit = self.step_bound();
         self.core.unbind(&mut self.hart);
         exit
