@@ -253,7 +253,23 @@ const onceSucceeded = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =
   return Effect.suspend(() => (Option.isSome(held) ? Effect.succeed(held.value) : Effect.tap(effect, keep)))
 }
 
-/** The service that has the guest kit ready. */
+/**
+ * The service that has the guest kit ready.
+ *
+ * @example
+ * ```ts no-run
+ * import { GuestKit } from "@stillpoint/native/kit"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function* () {
+ *   const kit = yield* GuestKit
+ *   const { kernelPath } = yield* kit.files
+ *   const initramfs = yield* kit.initramfs({ workload: { argv: ["httpd", "-f", "-p", "8080"] } })
+ *   return { kernelPath, initramfs }
+ * })
+ * console.log(await Effect.runPromise(program.pipe(Effect.provide(GuestKit.layer))))
+ * ```
+ */
 export class GuestKit extends Context.Service<
   GuestKit,
   {

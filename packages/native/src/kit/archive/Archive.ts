@@ -39,7 +39,18 @@ export const debianTrixie: ArchiveConfig = {
 
 const releaseBytesMax = 4 << 20
 
-/** The service that finds and fetches packages. */
+/**
+ * The service that finds and fetches packages.
+ *
+ * @example
+ * ```ts no-run
+ * import { Archive } from "@stillpoint/native/kit"
+ * import { Effect } from "effect"
+ *
+ * const found = Archive.use((archive) => archive.find((name) => name === "busybox-static"))
+ * console.log(await Effect.runPromise(found.pipe(Effect.provide(Archive.layer))))
+ * ```
+ */
 export class Archive extends Context.Service<
   Archive,
   {

@@ -47,6 +47,19 @@ export const GuestFile = Schema.Union([
 /**
  * A guest's configuration. Everything has a default but the workload; without one the agent just serves
  * the host.
+ *
+ * @example
+ * ```ts
+ * import { GuestConfig } from "@stillpoint/native/kit"
+ * import { Schema } from "effect"
+ *
+ * const config = Schema.decodeUnknownSync(GuestConfig)({
+ *   workload: { argv: ["/srv/app"], env: { PORT: "8080" } },
+ *   hold: "untilGo",
+ *   files: { "/srv/app": { content: "#!/bin/sh\nexec httpd -f -p $PORT\n", mode: 0o755 } }
+ * })
+ * console.log(config.heartbeatMillis, config.hostname) // 100 stillpoint
+ * ```
  */
 export const GuestConfig = Schema.Struct({
   workload: Schema.optionalKey(Workload),
