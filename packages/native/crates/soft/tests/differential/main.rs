@@ -1,0 +1,79 @@
+//! The engine against QEMU: generated programs, run on both, must leave the same registers,
+//! floating-point flags, memory, page tables and trap values behind.
+//!
+//! Failing seeds are kept in `tests/differential/*.seeds` and tried first. More than the default
+//! number of batches: `STILLPOINT_DIFFERENTIAL_BATCHES=1000`.
+//!
+//! Differences that the specification allows, and that the generators therefore leave out or the
+//! comparison masks, stand where they are left out.
+
+#![allow(clippy::expect_used, reason = "a test that cannot be set up has failed")]
+
+#[path = "../assembly/mod.rs"]
+mod assembly;
+mod batch;
+mod machine;
+mod program;
+mod qemu_system;
+mod qemu_user;
+mod supervisor;
+
+use machine::WAYS;
+use proptest::collection::vec;
+use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestRunner};
+
+fn runner(default_batches: u32, seeds: &'static str) -> TestRunner {
+    let batches = std::env::var("STILLPOINT_DIFFERENTIAL_BATCHES").ok();
+    TestRunner::new(Config {
+        cases: batches.and_then(|number| number.parse().ok()).unwrap_or(default_batches),
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(seeds))),
+        max_shrink_iters: 400,
+        ..Config::default()
+    })
+}
+
+fn fail(message: String) -> TestCaseError {
+    TestCaseError::fail(message)
+}
+
+#[test]
+fn user_programs_leave_what_qemu_leaves() {
+    if !qemu_user::is_present() {
+        return;
+    }
+    let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/differential/user.seeds");
+    let result = runner(24, seeds).run(&vec(program::program(), 1..=40), |programs| {
+        let theirs = qemu_user::run(&programs);
+        for way in WAYS {
+            let ours = machine::run_user(&programs, way).map_err(fail)?;
+            if let Some(difference) = batch::first_difference(programs.len(), &ours, &theirs) {
+                return Err(fail(format!("{way:?}: {difference}")));
+            }
+        }
+        Ok(())
+    });
+    if let Err(failure) = result {
+        panic!("{failure}");
+    }
+}
+
+#[test]
+fn supervisor_situations_leave_what_qemu_leaves() {
+    if !qemu_system::is_present() {
+        return;
+    }
+    let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/differential/supervisor.seeds");
+    let result = runner(12, seeds).run(&vec(supervisor::case(), 1..=64), |cases| {
+        let theirs = qemu_system::run(&cases);
+        for way in WAYS {
+            let ours = machine::run_supervisor(&cases, way).map_err(fail)?;
+            if let Some(difference) = supervisor::first_difference(&cases, &ours, &theirs) {
+                return Err(fail(format!("{way:?}: {difference}")));
+            }
+        }
+        Ok(())
+    });
+    if let Err(failure) = result {
+        panic!("{failure}");
+    }
+}
