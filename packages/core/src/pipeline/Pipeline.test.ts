@@ -1,6 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Schedule, Stream } from "effect"
 import * as Gate from "../gate/Gate.ts"
+import type { GuestEvent } from "../GuestEvent.ts"
+import { readGuest } from "../journal/guestStream.ts"
+import { Journal } from "../journal/Journal.ts"
 import { journalMemory } from "../journal/memoryJournal.ts"
 import { listRuns, loadRun, readRun } from "../run/runStream.ts"
 import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
@@ -215,6 +218,21 @@ describe("a pipeline", () => {
       })
     ).pipe(Effect.provide(host()))
   )
+
+  it.effect("keeps-in-the-journal-what-the-guest-did", () =>
+    Effect.gen(function* () {
+      const seen: Array<GuestEvent> = []
+      yield* Effect.scoped(
+        Pipeline.run(spec, {
+          policy: kindTrigger("ListenerBound"),
+          target: "/s/recorded",
+          observe: (machine) => Effect.sync(() => void machine.events$.subscribe((event) => seen.push(event)))
+        })
+      )
+      const [stream] = yield* (yield* Journal).streams("guest/")
+      assert.deepStrictEqual(yield* readGuest(stream ?? ""), seen)
+      assert.include(seen.map(({ _tag }) => _tag), "AgentQuiesced")
+    }).pipe(Effect.provide(host())))
 
   it.effect("repeats-for-a-policy-that-repeats", () =>
     Effect.gen(function* () {

@@ -17,7 +17,7 @@ import { Publisher } from "../snapshot/Leftovers.ts"
 import type { SnapshotPublishError } from "../snapshot/SnapshotErrors.ts"
 import type { Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import type { Trigger, TriggerError } from "../Trigger.ts"
-import { type BootSpec, type ExecSpec, type Machine, Vmm } from "../Vmm.ts"
+import { type BootSpec, type ExecSpec, type Vmm } from "../Vmm.ts"
 import { lockstepTimeline } from "../watch/lockstepTimeline.ts"
 import { sharedTimeline } from "../watch/sharedTimeline.ts"
 import { bootSpecJson } from "./BootSpecJson.ts"
@@ -26,7 +26,7 @@ import * as Stage from "./Stage.ts"
 import { recordError } from "./Stage.ts"
 import { runsEnded } from "./stageMetrics.ts"
 import { awaitPolicy, type Fired, firedAs } from "./stages/awaitPolicy.ts"
-import { adopt, boot, type Booted } from "./stages/boot.ts"
+import { adopt, boot, bootWatched, type Booted, type WatchOptions } from "./stages/boot.ts"
 import { capture, publish, type Published } from "./stages/capture.ts"
 import { quiesce, type QuiesceOptions } from "./stages/quiesce.ts"
 import { type Probe, validate } from "./stages/validate.ts"
@@ -115,12 +115,6 @@ export interface CaptureOptions {
   readonly validate?: Probe<unknown, never>
   /** How the validation's clone is taken through its gate. */
   readonly gate?: GateOptions
-}
-
-/** Who looks on. */
-export interface WatchOptions {
-  /** Given the machine before its first instruction, to subscribe to its events. */
-  readonly observe?: (machine: Machine) => Effect.Effect<void>
 }
 
 /** A snapshot that a pipeline took, and why it was taken then. */
@@ -220,8 +214,7 @@ export const sideBySide = Effect.fn("Pipeline.sideBySide")(function* (
   captures: ReadonlyArray<CaptureOptions>,
   options: WatchOptions = {}
 ) {
-  const machine = yield* (yield* Vmm).boot(spec)
-  yield* options.observe?.(machine) ?? Effect.void
+  const { guestStream, machine } = yield* bootWatched(spec, options)
   const shared = sharedTimeline(machine)
   const scope = yield* Scope.Scope
   // Everybody joins before anybody advances.
@@ -229,7 +222,7 @@ export const sideBySide = Effect.fn("Pipeline.sideBySide")(function* (
     Effect.gen(function* () {
       const view = yield* Scope.fork(scope)
       const timeline = yield* Scope.provide(shared.join, view)
-      return { options, view, booted: { machine, timeline, spec, goesOn: true } satisfies Booted }
+      return { options, view, booted: { machine, timeline, spec, guestStream, goesOn: true } satisfies Booted }
     })
   )
   return yield* Effect.forEach(
@@ -255,13 +248,13 @@ export const sideBySide = Effect.fn("Pipeline.sideBySide")(function* (
  */
 export const repeat = (
   spec: BootSpec,
-  options: Omit<CaptureOptions, "target"> & { readonly target: (index: number) => string }
+  options: Omit<CaptureOptions, "target"> & WatchOptions & { readonly target: (index: number) => string }
 ) =>
   Stream.unwrap(
     Effect.gen(function* () {
-      const machine = yield* (yield* Vmm).boot(spec)
+      const { guestStream, machine } = yield* bootWatched(spec, options)
       const timeline = yield* lockstepTimeline(machine)
-      const booted: Booted = { machine, timeline, spec, goesOn: true }
+      const booted: Booted = { machine, timeline, spec, guestStream, goesOn: true }
       return options.policy.firings.pipe(
         Stream.mapEffect((firing) => {
           const one: CaptureOptions = { ...options, target: options.target(firing.index) }
@@ -279,7 +272,7 @@ export const repeat = (
   )
 
 export { awaitPolicy, type Fired, firedAs } from "./stages/awaitPolicy.ts"
-export { adopt, boot, type Booted } from "./stages/boot.ts"
+export { adopt, boot, type Booted, bootWatched, type WatchOptions } from "./stages/boot.ts"
 export { capture, type Captured, keepInMemory, type Kept, publish, type Published } from "./stages/capture.ts"
 export { quiesce, type Quiesced, type QuiesceOptions } from "./stages/quiesce.ts"
 export { execProbe, type Probe, validate, type Validated } from "./stages/validate.ts"

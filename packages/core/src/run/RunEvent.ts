@@ -27,7 +27,13 @@ export const RunEvent = Schema.TaggedUnion({
     target: Schema.NullOr(Schema.String),
     isValidated: Schema.Boolean
   },
-  MachineBooted: { atNanos: GuestNanos, engine: Schema.String, memoryMib: Schema.Natural },
+  MachineBooted: {
+    atNanos: GuestNanos,
+    engine: Schema.String,
+    memoryMib: Schema.Natural,
+    /** Stream of the journal that holds what the guest did; `null` if it is not recorded. */
+    guestStream: Schema.NullOr(Schema.String)
+  },
   TriggerFired: { firing: Firing },
   /** The guest stands still for the capture. `isWorkloadFrozen`: by the agent's freezer. */
   GuestQuiesced: {

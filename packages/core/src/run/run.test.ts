@@ -27,7 +27,7 @@ const started: RunEvent = {
   target: "/s",
   isValidated: true
 }
-const booted: RunEvent = { _tag: "MachineBooted", atNanos: 0, engine: "soft", memoryMib: 128 }
+const booted: RunEvent = { _tag: "MachineBooted", atNanos: 0, engine: "soft", memoryMib: 128, guestStream: null }
 const fired: RunEvent = { _tag: "TriggerFired", firing }
 const quiesced: RunEvent = { _tag: "GuestQuiesced", atNanos: 301, isWorkloadFrozen: false, verdict: "settled" }
 const captured: RunEvent = { _tag: "CaptureCompleted", atNanos: 301, seq: 3, pauseNanos: 5, storedBytes: 6 }

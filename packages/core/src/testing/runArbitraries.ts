@@ -37,7 +37,8 @@ export const commandArbitraries: {
     _tag: fc.constant("RecordBoot" as const),
     atNanos: nanos,
     engine: words,
-    memoryMib: fc.constantFrom(64, 128)
+    memoryMib: fc.constantFrom(64, 128),
+    guestStream: fc.constant(null)
   }),
   RecordFiring: fc.record({ _tag: fc.constant("RecordFiring" as const), firing: firingArbitrary }),
   RecordQuiesce: fc.record({

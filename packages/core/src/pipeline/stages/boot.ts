@@ -5,6 +5,7 @@
  */
 import { Effect } from "effect"
 import type { GuestTimeline } from "../../GuestTimeline.ts"
+import { newGuestStream, recordGuest } from "../../journal/guestStream.ts"
 import { RunContext } from "../../run/RunContext.ts"
 import { type BootSpec, type Machine, Vmm } from "../../Vmm.ts"
 import { lockstepTimeline } from "../../watch/lockstepTimeline.ts"
@@ -15,6 +16,8 @@ export interface Booted {
   readonly machine: Machine
   readonly timeline: GuestTimeline["Service"]
   readonly spec: BootSpec
+  /** Stream of the journal that holds what the guest does; `null` if it is not recorded. */
+  readonly guestStream: string | null
   /**
    * Whether the machine goes on after the capture, or others watch it: whatever a capture needs of the guest then happens in a
    * fork.
@@ -22,28 +25,40 @@ export interface Booted {
   readonly goesOn: boolean
 }
 
-const recordBoot = (machine: Machine) =>
+const recordBoot = (machine: Machine, guestStream: string | null) =>
   Effect.gen(function* () {
     const run = yield* RunContext
     const atNanos = yield* machine.nowNanos
-    yield* run.tell({ _tag: "RecordBoot", atNanos, engine: machine.engine, memoryMib: machine.memoryMib })
+    yield* run.tell({ _tag: "RecordBoot", atNanos, engine: machine.engine, memoryMib: machine.memoryMib, guestStream })
   })
 
-/** Makes a machine that stands before its first instruction; it lives until the pipeline's scope closes. */
-export const boot = (options: {
-  readonly goesOn?: boolean
-  /** Given the machine before its first instruction. */
+/** Who looks on while a guest runs. */
+export interface WatchOptions {
+  /** Given the machine before its first instruction, to subscribe to its events. */
   readonly observe?: (machine: Machine) => Effect.Effect<void>
-} = {}) =>
+  /** Whether the journal holds what the guest did; `true` if absent. */
+  readonly recordGuest?: boolean
+}
+
+/** A machine before its first instruction, observed and recorded as asked; with the stream it is recorded in. */
+export const bootWatched = Effect.fnUntraced(function* (spec: BootSpec, options: WatchOptions) {
+  const machine = yield* (yield* Vmm).boot(spec)
+  yield* options.observe?.(machine) ?? Effect.void
+  if (options.recordGuest === false) return { machine, guestStream: null }
+  const { stream } = yield* recordGuest(newGuestStream(), machine)
+  return { machine, guestStream: stream }
+})
+
+/** Makes a machine that stands before its first instruction; it lives until the pipeline's scope closes. */
+export const boot = (options: WatchOptions & { readonly goesOn?: boolean } = {}) =>
   Stage.make("boot", (spec: BootSpec) =>
     Effect.gen(function* () {
-      const machine = yield* (yield* Vmm).boot(spec)
-      yield* options.observe?.(machine) ?? Effect.void
-      yield* recordBoot(machine)
+      const { guestStream, machine } = yield* bootWatched(spec, options)
+      yield* recordBoot(machine, guestStream)
       const timeline = yield* lockstepTimeline(machine)
-      return { machine, timeline, spec, goesOn: options.goesOn ?? false } satisfies Booted
+      return { machine, timeline, spec, guestStream, goesOn: options.goesOn ?? false } satisfies Booted
     })
   )
 
 /** Begins with a machine that another run booted. */
-export const adopt = Stage.make("boot", (booted: Booted) => Effect.as(recordBoot(booted.machine), booted))
+export const adopt = Stage.make("boot", (booted: Booted) => Effect.as(recordBoot(booted.machine, booted.guestStream), booted))

@@ -1,0 +1,79 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as fc from "fast-check"
+import { Result } from "effect"
+import { sampleFiring } from "../testing/kindTrigger.ts"
+import { commandArbitrary } from "../testing/runArbitraries.ts"
+import { decide } from "./decide.ts"
+import { storyOf } from "./explainRun.ts"
+import type { RunEvent } from "./RunEvent.ts"
+import { evolve, initialState, type RunState } from "./RunState.ts"
+
+const firing = sampleFiring({ _tag: "WorkloadPreExec", seq: 3, atNanos: 300_000_000, argv: ["/bin/serve"] })
+const story = (...events: ReadonlyArray<RunEvent>) => storyOf("r", events.map((event, index) => ({ atMillis: index * 10, event })))
+
+const ready: ReadonlyArray<RunEvent> = [
+  { _tag: "RunStarted", runId: "r", pipeline: "web", ownerPid: 1, policy: null, configuration: null, target: "/s/web", isValidated: false },
+  { _tag: "StageStarted", stage: "boot", attempt: 1 },
+  { _tag: "MachineBooted", atNanos: 0, engine: "soft", memoryMib: 128, guestStream: null },
+  { _tag: "StageFinished", stage: "boot", hostNanos: 5 },
+  { _tag: "StageStarted", stage: "watch", attempt: 1 },
+  { _tag: "TriggerFired", firing },
+  { _tag: "GuestQuiesced", atNanos: 300_000_000, isWorkloadFrozen: false, verdict: "not-asked" },
+  { _tag: "CaptureCompleted", atNanos: 300_000_000, seq: 3, pauseNanos: 80_000, storedBytes: 42 },
+  { _tag: "SnapshotPublished", directory: "/s/web", digest: "ab".repeat(32) },
+  { _tag: "RunReady", directory: "/s/web" }
+]
+
+describe("explain", () => {
+  it("tells-why-and-when-from-the-journal-alone", () => {
+    const { firing: told, text } = story(...ready)
+    assert.deepStrictEqual(text.split("\n"), [
+      "Pipeline web began; its snapshot goes to /s/web.",
+      "A soft machine with 128 MiB was made.",
+      "on WorkloadPreExec decided at 300.000 ms of guest time, on event 3, WorkloadPreExec; it had waited for the first WorkloadPreExec.",
+      "The guest stood at 300.000 ms of guest time; its workload had not to be frozen.",
+      "It was captured at 300.000 ms of guest time, after event 3, with a pause of 0.08 ms; 42 bytes were stored.",
+      "The snapshot was published to /s/web, digest abababababab.",
+      "It is ready at /s/web."
+    ])
+    assert.strictEqual(told, firing)
+  })
+
+  it("gives-a-picture-its-data", () => {
+    const { timeline } = story(...ready)
+    assert.deepStrictEqual(timeline.phases.map(({ phase }) => phase), [
+      "booting",
+      "watching",
+      "quiescing",
+      "capturing",
+      "publishing",
+      "validating",
+      "ready"
+    ])
+    assert.deepStrictEqual(timeline.stages[0], { stage: "boot", attempts: 1, fromMillis: 10, toMillis: 30, outcome: "finished" })
+    assert.deepStrictEqual(timeline.guest.map(({ what }) => what), ["booted", "fired", "quiesced", "captured"])
+  })
+
+  it("has-a-story-for-every-history-whose-spans-join-without-gaps", () => {
+    fc.assert(
+      fc.property(fc.array(commandArbitrary, { maxLength: 40 }), (commands) => {
+        let state: RunState = initialState
+        const events: Array<RunEvent> = []
+        for (const command of commands) {
+          const decision = decide(state, command)
+          if (Result.isFailure(decision)) continue
+          for (const event of decision.success) {
+            events.push(event)
+            state = evolve(state, event)
+          }
+        }
+        const told = story(...events)
+        assert.deepStrictEqual(told.state, state)
+        const { phases } = told.timeline
+        for (const [index, span] of phases.entries()) assert.strictEqual(span.toMillis, phases[index + 1]?.fromMillis ?? null)
+        if (events.length > 0) assert.strictEqual(phases.at(-1)?.phase, state.phase)
+      }),
+      { numRuns: 2_000 }
+    )
+  })
+})
