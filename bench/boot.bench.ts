@@ -1,0 +1,38 @@
+/** Boot to the agent's first word, and how fast the boot's own mix of instructions executes. */
+import { Vmm } from "@stillpoint/core"
+import { Effect } from "effect"
+import { directory, executedNanos, guest, measured, runTo, runtime } from "./guests.ts"
+import { frame, Qemu } from "./peers/Qemu.ts"
+import { alternating, finish, median, milliseconds, row } from "./row.ts"
+
+const mips: Array<number> = []
+
+const ours = () =>
+  milliseconds(() =>
+    measured(
+      Effect.gen(function* () {
+        const machine = yield* (yield* Vmm).boot(guest)
+        const began = performance.now()
+        const stop = yield* runTo(machine, "AgentReady")
+        const elapsed = performance.now() - began
+        mips.push(executedNanos(yield* machine.eventsSoFar(), stop.atNanos) / elapsed / 1000)
+      })
+    )
+  )
+
+const qemu = async () => {
+  let started: Qemu | undefined
+  const elapsed = await milliseconds(async () => {
+    started = await Qemu.start({ ...guest, directory })
+    await started.next(frame.agentReady)
+  })
+  await started?.close()
+  return elapsed
+}
+
+const [our = 0, peer = 0] = await alternating(ours, qemu)
+await runtime.dispose()
+finish([
+  row("boot-to-agent-ready", "ms", our, { peer: "qemu-system-riscv64", peerValue: peer }),
+  row("boot-mips", "Minstr/s", median(mips))
+])

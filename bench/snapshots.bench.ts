@@ -1,0 +1,143 @@
+/**
+ * Capture, restore and fork, beside QEMU's `savevm` and `loadvm` and beside what memory and the kernel ask at least.
+ *
+ * Both sides hold the same guest at the same point: Debian's kernel, busybox `httpd` just listening, 128 MiB.
+ */
+import { Vmm } from "@stillpoint/core"
+import { Effect } from "effect"
+import { execFileSync } from "node:child_process"
+import { mkdirSync, readFileSync, rmSync, statSync } from "node:fs"
+import { join } from "node:path"
+import { directory, guest, machineAt, measured, memoryMib, runtime } from "./guests.ts"
+import { frame, Qemu } from "./peers/Qemu.ts"
+import { alternating, finish, median, milliseconds, type Row, row, rounds } from "./row.ts"
+
+const command = ["/bin/busybox", "true"]
+const rows: Array<Row> = []
+
+// QEMU's side: one guest booted, saved on a disk of its own.
+const diskPath = join(directory, "disk.qcow2")
+execFileSync("qemu-img", ["create", "-q", "-f", "qcow2", diskPath, "1G"])
+const source = await Qemu.start({ ...guest, directory, diskPath })
+await source.next(frame.listenerBound)
+await source.monitor("info status")
+const saves: Array<number> = []
+for (let round = 0; round < rounds; round++) {
+  saves.push(await milliseconds(() => source.monitor(`savevm state${round}`)))
+}
+const savevm = median(saves)
+await source.close()
+
+const loaded = { ...guest, directory, diskPath, loadState: "state0" }
+const qemuToRunning = async () => {
+  let machine: Qemu | undefined
+  const elapsed = await milliseconds(async () => {
+    machine = await Qemu.start(loaded)
+    await machine.monitor("info status")
+  })
+  await machine?.close()
+  return elapsed
+}
+const qemuToExec = async () => {
+  let machine: Qemu | undefined
+  const elapsed = await milliseconds(async () => {
+    machine = await Qemu.start(loaded)
+    machine.exec(7, command)
+    await machine.next(frame.execExited)
+  })
+  await machine?.close()
+  return elapsed
+}
+
+// Our side: captures of one running guest.
+const snapshot = join(directory, "snapshot")
+const pauses: Array<number> = []
+const totals: Array<number> = []
+await measured(
+  Effect.gen(function* () {
+    const machine = yield* machineAt("ListenerBound")
+    for (let round = 0; round < rounds; round++) {
+      rmSync(snapshot, { recursive: true, force: true })
+      mkdirSync(snapshot)
+      const began = performance.now()
+      const captured = yield* machine.capture(snapshot)
+      totals.push(performance.now() - began)
+      pauses.push(captured.pauseNanos / 1e6)
+      // The next capture finds other memory than the last.
+      yield* machine.run({ budgetNanos: 50_000_000 })
+    }
+  })
+)
+
+const floors = join(directory, "floors")
+execFileSync("cc", ["-O2", "-o", floors, new URL("peers/floors.c", import.meta.url).pathname])
+const [memcpyMs = 0, mmapMs = 0] = execFileSync(floors, [join(snapshot, "memory.bin"), String(memoryMib)], {
+  encoding: "utf8"
+})
+  .split(" ")
+  .map(Number)
+const memcpy = `memcpy of ${memoryMib} MiB`
+const mmap = "mmap of the file, one page touched"
+
+rows.push(
+  row("capture-pause", "ms", median(pauses), { peer: "qemu savevm", peerValue: savevm }),
+  row("capture-pause/memcpy", "ms", median(pauses), { peer: memcpy, peerValue: memcpyMs }),
+  row("capture-total", "ms", median(totals), { peer: "qemu savevm", peerValue: savevm }),
+  row("capture-total/memcpy", "ms", median(totals), { peer: memcpy, peerValue: memcpyMs })
+)
+
+const toFirstInstruction = () =>
+  measured(
+    Effect.gen(function* () {
+      const began = performance.now()
+      const machine = yield* (yield* Vmm).restore(snapshot)
+      yield* machine.run({ budgetNanos: 1 })
+      return performance.now() - began
+    })
+  )
+const toFirstExec = () =>
+  measured(
+    Effect.gen(function* () {
+      const began = performance.now()
+      const machine = yield* (yield* Vmm).restore(snapshot)
+      const result = yield* machine.exec({ argv: command })
+      if (result.code !== 0) return yield* Effect.die(new Error(`exec ended: ${result.code}`))
+      return performance.now() - began
+    })
+  )
+const [first = 0, firstPeer = 0] = await alternating(toFirstInstruction, qemuToRunning)
+const [exec = 0, execPeer = 0] = await alternating(toFirstExec, qemuToExec)
+rows.push(
+  row("restore-to-first-instruction", "ms", first, { peer: "qemu -loadvm", peerValue: firstPeer }),
+  row("restore-to-first-instruction/mmap", "ms", first, { peer: mmap, peerValue: mmapMs }),
+  row("restore-to-first-exec", "ms", exec, { peer: "qemu -loadvm", peerValue: execPeer })
+)
+
+// Forks of one machine.
+const clones = 1000
+const resident = (pid: number | "self") =>
+  Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? Number.NaN) * 1024
+const [forkMs, cloneBytes] = await measured(
+  Effect.gen(function* () {
+    const machine = yield* machineAt("ListenerBound")
+    const times: Array<number> = []
+    for (let round = 0; round < 20; round++) {
+      const began = performance.now()
+      yield* Effect.scoped(Effect.tap(machine.fork, () => Effect.sync(() => times.push(performance.now() - began))))
+    }
+    const before = resident("self")
+    yield* Effect.forEach(Array.from({ length: clones }), () => machine.fork, { discard: true })
+    return [median(times), (resident("self") - before) / clones] as const
+  })
+)
+const idle = await Qemu.start(loaded)
+await idle.monitor("info status")
+const idlePeer = resident(idle.pid)
+await idle.close()
+rows.push(
+  row("fork", "ms", forkMs, { peer: memcpy, peerValue: memcpyMs }),
+  row("idle-clone-bytes", "B", cloneBytes, { peer: "qemu -loadvm, one process", peerValue: idlePeer }),
+  row("snapshot-bytes", "B", statSync(join(snapshot, "memory.bin")).blocks * 512)
+)
+await runtime.dispose()
+finish(rows)
