@@ -56,8 +56,12 @@ const bridgeCall = () =>
 /** The same call without Effect around it. */
 const nativeCall = async () => {
   const machine = await addon.boot({
-    ...{ ...payload, initramfsPath: null, initramfs: null, commandLine: null },
-    ...{ seed: 0, epochMillis: null }
+    ...payload,
+    initramfsPath: null,
+    initramfs: null,
+    commandLine: null,
+    seed: 0,
+    epochMillis: null
   })
   if (!(machine instanceof addon.NativeMachine)) throw new Error(machine.message)
   const began = performance.now()
