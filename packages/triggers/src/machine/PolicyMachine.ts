@@ -25,7 +25,7 @@ import {
   type TriggerSignal
 } from "@stillpoint/core"
 import { eventKinds, kindNumber } from "./eventKinds.ts"
-import type { Part } from "./Part.ts"
+import type { MachinePart } from "./MachinePart.ts"
 import { PolicyError } from "../PolicyError.ts"
 
 /** No policy that a person wrote comes near it; a generated or decoded one must not exhaust memory. */
@@ -78,6 +78,14 @@ export interface Abandonment {
   readonly quiesce: QuiesceReport
 }
 
+/** Something that a machine can be made of. */
+export interface MachineSource {
+  /** In words. */
+  readonly name: string
+  /** A machine of its own, to be started. */
+  readonly instantiate: () => PolicyMachine
+}
+
 /** The machine of one policy. */
 export class PolicyMachine {
   readonly policyName: string
@@ -100,21 +108,21 @@ export class PolicyMachine {
   causeAt = 0
   causeSetAt = 0
   causeObject: unknown = null
-  causePart: Part | null = null
+  causePart: MachinePart | null = null
   /** Report of the quiesce that the firing went through; the outermost one counts. */
   quiesceReport: QuiesceReport | null = null
 
   /** Number of the kind of the event that is being handled. */
   eventKind = 0
 
-  private readonly parts: Array<Part> = []
-  private readonly byKind: Array<Array<Part>> = eventKinds.map(() => [])
-  private readonly probes = new Map<string, Part>()
-  private readonly timerOwners: Array<Part> = []
+  private readonly parts: Array<MachinePart> = []
+  private readonly byKind: Array<Array<MachinePart>> = eventKinds.map(() => [])
+  private readonly probes = new Map<string, MachinePart>()
+  private readonly timerOwners: Array<MachinePart> = []
   private cellCount = partsBase
   private objectCount = 1
   private dueBase = 0
-  private root: Part | null = null
+  private root: MachinePart | null = null
 
   constructor(policyName: string) {
     this.policyName = policyName
@@ -135,12 +143,12 @@ export class PolicyMachine {
   }
 
   /** A timer of a part. Timers that are due at one nanosecond go off in the order in which they were allocated. */
-  allocateTimer(owner: Part): number {
+  allocateTimer(owner: MachinePart): number {
     this.timerOwners.push(owner)
     return this.timerOwners.length - 1
   }
 
-  register(part: Part, kinds: ReadonlyArray<GuestEventKind>): ReadonlyArray<number> {
+  register(part: MachinePart, kinds: ReadonlyArray<GuestEventKind>): ReadonlyArray<number> {
     this.parts.push(part)
     if (this.parts.length > maxParts) {
       throw new PolicyError({
@@ -153,13 +161,13 @@ export class PolicyMachine {
   }
 
   /** Makes a part receive some kinds while it listens to them, which it says with {@link listen}. */
-  watch(part: Part, kinds: ReadonlyArray<GuestEventKind>): ReadonlyArray<number> {
+  watch(part: MachinePart, kinds: ReadonlyArray<GuestEventKind>): ReadonlyArray<number> {
     const numbers = kinds.map(kindNumber)
     for (const number of numbers) this.byKind[number]?.push(part)
     return numbers
   }
 
-  registerProbe(key: string, part: Part): void {
+  registerProbe(key: string, part: MachinePart): void {
     this.probes.set(key, part)
   }
 
@@ -168,7 +176,7 @@ export class PolicyMachine {
     for (const kind of kinds) this.sensing |= 1 << kindNumber(kind)
   }
 
-  finish(root: Part): void {
+  finish(root: MachinePart): void {
     this.root = root
     this.dueBase = this.cellCount
     this.cells = new Float64Array(this.cellCount + 2 * this.timerOwners.length)
@@ -300,7 +308,7 @@ export class PolicyMachine {
   }
 
   /** The triggers of the policy and how far each has got, from left to right; without the one that `except` names. */
-  progress(except: Part | null = null): ReadonlyArray<TriggerProgress> {
+  progress(except: MachinePart | null = null): ReadonlyArray<TriggerProgress> {
     return this.parts.filter((part) => part.isTrigger && part !== except).map((part) => part.account())
   }
 
@@ -339,7 +347,7 @@ export class PolicyMachine {
         this.causeAt = due
         this.causeSetAt = cells[dueBase + timerOwners.length + timer] as number
         this.causeObject = null
-        ;(timerOwners[timer] as Part).onTimer(timer)
+        ;(timerOwners[timer] as MachinePart).onTimer(timer)
         if (this.hasEnded) return
       }
       if (this.firing !== null) return
@@ -385,7 +393,7 @@ export class PolicyMachine {
   }
 
   /** The part with a number. */
-  part(id: number): Part | null {
+  part(id: number): MachinePart | null {
     return this.parts[id] ?? null
   }
 
@@ -400,9 +408,9 @@ export class PolicyMachine {
     if (((this.sensing >>> kind) & 1) === 1) this.senseEvent(kind)
     if (((this.listening >>> kind) & 1) === 0) return
     this.eventKind = kind
-    const parts = this.byKind[kind] as Array<Part>
+    const parts = this.byKind[kind] as Array<MachinePart>
     for (let index = 0; index < parts.length; index++) {
-      const part = parts[index] as Part
+      const part = parts[index] as MachinePart
       if (!part.isArmed || part.isArmedByThisInput) continue
       this.causeType = CauseType.event
       this.causeAt = cells[nowCell] as number
@@ -539,7 +547,7 @@ export class PolicyMachine {
     return this.causePart?.calledName ?? this.policyName
   }
 
-  private describeFiring(part: Part | null, index: number): Firing {
+  private describeFiring(part: MachinePart | null, index: number): Firing {
     return new Firing({
       policy: this.policyName,
       trigger: this.triggerName(),

@@ -14,8 +14,7 @@ import type {
 } from "@stillpoint/core"
 import { TriggerError as TriggerFailure } from "@stillpoint/core"
 import { Result } from "effect"
-import type { Policy } from "../Policy.ts"
-import type { PolicyMachine } from "../machine/PolicyMachine.ts"
+import type { MachineSource, PolicyMachine } from "../machine/PolicyMachine.ts"
 import { columnsOf, type TimelineColumns } from "./TimelineColumns.ts"
 
 /** A timeline to decide on. A recorded timeline is one. */
@@ -35,7 +34,7 @@ export interface ReplayOptions {
 
 /** The first firing of a policy on a timeline, or why there is none. */
 export const replay = (
-  policy: Policy,
+  policy: MachineSource,
   timeline: ReplayedTimeline,
   options: ReplayOptions = {}
 ): Result.Result<Firing, TriggerError> => {
@@ -46,7 +45,7 @@ export const replay = (
 
 /** Every firing of a policy that repeats, and why there is no further one; `limit` of them at most, 10,000 if absent. */
 export const replayAll = (
-  policy: Policy,
+  policy: MachineSource,
   timeline: ReplayedTimeline,
   options: ReplayOptions & { readonly limit?: number } = {}
 ): { readonly firings: ReadonlyArray<Firing>; readonly end: TriggerError | null } => {
@@ -54,7 +53,7 @@ export const replayAll = (
   return { firings, end: isLimited ? null : failure }
 }
 
-const decide = (policy: Policy, timeline: ReplayedTimeline, options: ReplayOptions, limit: number) => {
+const decide = (policy: MachineSource, timeline: ReplayedTimeline, options: ReplayOptions, limit: number) => {
   const machine = policy.instantiate()
   machine.start(options.originNanos ?? 0)
   const firings: Array<Firing> = []

@@ -18,14 +18,13 @@ import {
 } from "@stillpoint/core"
 import { Effect, Option, type Scope, Stream } from "effect"
 import { kindNumber, kindsOf } from "../machine/eventKinds.ts"
-import type { PolicyMachine } from "../machine/PolicyMachine.ts"
-import type { Policy } from "../Policy.ts"
+import type { MachineSource, PolicyMachine } from "../machine/PolicyMachine.ts"
 import { GuestClock } from "./GuestClock.ts"
 import { type Completion, Probes } from "./Probes.ts"
 import { exhaustedReason } from "./replayPolicy.ts"
 
 /** The first firing of a policy. */
-export const awaitFiring = (policy: Policy): Effect.Effect<Firing, TriggerError | MachineError, GuestTimeline> =>
+export const awaitFiring = (policy: MachineSource): Effect.Effect<Firing, TriggerError | MachineError, GuestTimeline> =>
   Effect.scoped(
     Effect.gen(function* () {
       const run = yield* PolicyRun.start(policy)
@@ -36,7 +35,9 @@ export const awaitFiring = (policy: Policy): Effect.Effect<Firing, TriggerError 
   ).pipe(Effect.withSpan("Trigger.await", { attributes: { policy: policy.name } }))
 
 /** Every firing of a policy; ends where one that has fired can fire no more. */
-export const streamFirings = (policy: Policy): Stream.Stream<Firing, TriggerError | MachineError, GuestTimeline> =>
+export const streamFirings = (
+  policy: MachineSource
+): Stream.Stream<Firing, TriggerError | MachineError, GuestTimeline> =>
   Stream.unwrap(
     Effect.map(PolicyRun.start(policy), (run) =>
       Stream.unfold(run, (current) =>
@@ -64,7 +65,7 @@ class PolicyRun {
   private wakeUp: () => void = () => {}
 
   private constructor(
-    policy: Policy,
+    policy: MachineSource,
     timeline: GuestTimeline["Service"],
     record: (signal: TriggerSignal) => Effect.Effect<void>
   ) {
@@ -77,7 +78,7 @@ class PolicyRun {
   }
 
   static readonly start = Effect.fnUntraced(function* (
-    policy: Policy
+    policy: MachineSource
   ): Effect.fn.Return<PolicyRun, never, GuestTimeline | Scope.Scope> {
     const timeline = yield* GuestTimeline
     const { record } = yield* TriggerSignals

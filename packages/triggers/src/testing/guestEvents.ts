@@ -10,7 +10,10 @@ import type { ReplayedTimeline } from "../running/replayPolicy.ts"
 /** A guest event without its place in a timeline. */
 export type EventBody = { readonly _tag: GuestEventKind } & Readonly<Record<string, unknown>>
 
-const body = (tag: GuestEventKind, fields: Readonly<Record<string, unknown>> = {}): EventBody => ({ _tag: tag, ...fields })
+const body = (tag: GuestEventKind, fields: Readonly<Record<string, unknown>> = {}): EventBody => ({
+  _tag: tag,
+  ...fields
+})
 
 /** Ports that listeners of generated timelines bind, and generated policies wait for. */
 export const listenerPorts = [80, 443, 8080] as const
@@ -25,20 +28,31 @@ export const eventBody: fc.Arbitrary<EventBody> = fc.oneof(
   { weight: 4, arbitrary: fc.integer({ min: 1, max: 6 }).map((count) => body("HeartbeatTick", { count })) },
   {
     weight: 3,
-    arbitrary: fc.record({ port: fc.constantFrom(0, 0, 0, 1), text: fc.constantFrom(...consoleLines) }).map((line) => body("SerialLine", line))
+    arbitrary: fc
+      .record({ port: fc.constantFrom(0, 0, 0, 1), text: fc.constantFrom(...consoleLines) })
+      .map((line) => body("SerialLine", line))
   },
   { weight: 2, arbitrary: fc.constant(body("WorkloadPreExec", { argv: ["serve"] })) },
   {
     weight: 2,
     arbitrary: fc
-      .record({ protocol: fc.constantFrom("tcp", "udp"), address: fc.constantFrom("0.0.0.0", "::"), port: fc.constantFrom(...listenerPorts) })
+      .record({
+        protocol: fc.constantFrom("tcp", "udp"),
+        address: fc.constantFrom("0.0.0.0", "::"),
+        port: fc.constantFrom(...listenerPorts)
+      })
       .map((listener) => body("ListenerBound", listener))
   },
   { weight: 2, arbitrary: fc.integer({ min: 0, max: 500 }).map((count) => body("PagesDirtied", { count })) },
-  { weight: 2, arbitrary: fc.constantFrom(body("IoStarted", { device: "entropy" }), body("IoSettled", { device: "entropy" })) },
   {
     weight: 2,
-    arbitrary: fc.record({ name: fc.constantFrom(...customNames), payload: fc.nat(3) }).map((custom) => body("Custom", custom))
+    arbitrary: fc.constantFrom(body("IoStarted", { device: "entropy" }), body("IoSettled", { device: "entropy" }))
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .record({ name: fc.constantFrom(...customNames), payload: fc.nat(3) })
+      .map((custom) => body("Custom", custom))
   },
   {
     weight: 1,
@@ -61,7 +75,9 @@ export const timelineOf = (
   end: ReplayedTimeline["end"] = null
 ): ReplayedTimeline => {
   const ordered = moments.map((moment, index) => [moment, index] as const).sort(([[a], i], [[b], j]) => a - b || i - j)
-  const events = ordered.map(([[atNanos, { _tag, ...fields }]], seq) => ({ _tag, seq, atNanos, ...fields }) as unknown as GuestEvent)
+  const events = ordered.map(
+    ([[atNanos, { _tag, ...fields }]], seq) => ({ _tag, seq, atNanos, ...fields }) as unknown as GuestEvent
+  )
   return { events, end }
 }
 
@@ -70,7 +86,19 @@ const millis = (count: number): number => Math.round(count * 1e6)
 /** Gaps that make events share an instant, meet the durations of generated policies exactly, or miss them by a nanosecond. */
 const gap = fc.oneof(
   { weight: 3, arbitrary: fc.constant(0) },
-  { weight: 3, arbitrary: fc.constantFrom(1, millis(1), millis(5), millis(10), millis(50), millis(50) - 1, millis(50) + 1, millis(100)) },
+  {
+    weight: 3,
+    arbitrary: fc.constantFrom(
+      1,
+      millis(1),
+      millis(5),
+      millis(10),
+      millis(50),
+      millis(50) - 1,
+      millis(50) + 1,
+      millis(100)
+    )
+  },
   { weight: 1, arbitrary: fc.nat(millis(400)) }
 )
 
@@ -88,7 +116,17 @@ export const anyTimeline = (options: { readonly maxLength?: number } = {}): fc.A
   })
 
 /** What a workload goes on to do. */
-const workload = fc.constantFrom("listens", "listens-twice", "parks", "exits", "crashes", "restarts", "hangs", "panics", "never-starts")
+const workload = fc.constantFrom(
+  "listens",
+  "listens-twice",
+  "parks",
+  "exits",
+  "crashes",
+  "restarts",
+  "hangs",
+  "panics",
+  "never-starts"
+)
 
 /**
  * Timelines as guests make them: a kernel's boot, an agent's heartbeat, a workload that is announced, held, executed, and then
@@ -118,7 +156,10 @@ export const realisticTimeline: fc.Arbitrary<ReplayedTimeline> = fc
     const jitter = (index: number): number => (boot.jitterNanos * ((index * 7919) % 13)) / 13
     at(0, body("GuestBusy"))
     for (let line = 0; line < boot.kernelLines; line++) {
-      at(millis((boot.kernelMillis * (line + 1)) / (boot.kernelLines + 1)) + jitter(line), body("SerialLine", { port: 0, text: "loading" }))
+      at(
+        millis((boot.kernelMillis * (line + 1)) / (boot.kernelLines + 1)) + jitter(line),
+        body("SerialLine", { port: 0, text: "loading" })
+      )
     }
     const ready = millis(boot.kernelMillis)
     at(ready, body("AgentReady", { protocolVersion: 1, kernelRelease: "6.12" }))
@@ -129,7 +170,8 @@ export const realisticTimeline: fc.Arbitrary<ReplayedTimeline> = fc
       at(announced + 40_000, body("GuestIdle"))
       const go = announced + millis(boot.holdMillis) + 50_000
       at(go, body("GuestBusy"))
-      for (let line = 0; line < boot.burst; line++) at(go + 10_000 * line, body("SerialLine", { port: 0, text: "loading" }))
+      for (let line = 0; line < boot.burst; line++)
+        at(go + 10_000 * line, body("SerialLine", { port: 0, text: "loading" }))
       const started = go + millis(boot.startMillis) + millis(boot.stallMillis)
       last = startWorkload(boot.workload, started, at)
       for (let request = 0; request < boot.io; request++) {
@@ -138,7 +180,8 @@ export const realisticTimeline: fc.Arbitrary<ReplayedTimeline> = fc
       }
       boot.dirty.forEach((count, sample) => at(go + millis(10 * (sample + 1)), body("PagesDirtied", { count })))
       at(last + 30_000, body("GuestIdle"))
-      if (boot.quiescedAfterMillis >= 0) at(last + millis(boot.quiescedAfterMillis), body("AgentQuiesced", { token: 1 }))
+      if (boot.quiescedAfterMillis >= 0)
+        at(last + millis(boot.quiescedAfterMillis), body("AgentQuiesced", { token: 1 }))
     } else at(announced + 30_000, body("GuestIdle"))
     const end = Math.ceil(last) + millis(boot.tailMillis) + 1
     for (let beat = 1; beat <= boot.heartbeatsStopAfter; beat++) {
@@ -150,7 +193,10 @@ export const realisticTimeline: fc.Arbitrary<ReplayedTimeline> = fc
     }
     const kept = moments.filter(([time]) => time <= end)
     if (boot.workload === "panics" || boot.reason === "halted") {
-      kept.push([end, boot.workload === "panics" ? body("GuestReset", { reason: 1 }) : body("GuestHalted", { reason: 0 })])
+      kept.push([
+        end,
+        boot.workload === "panics" ? body("GuestReset", { reason: 1 }) : body("GuestHalted", { reason: 0 })
+      ])
     }
     return timelineOf(kept, { atNanos: end, reason: boot.workload === "panics" ? "reset" : boot.reason })
   })
@@ -192,7 +238,10 @@ export const timeline: fc.Arbitrary<ReplayedTimeline> = fc.oneof(realisticTimeli
 
 /** A timeline with events dropped, repeated, swapped or moved in time: what a broken recorder would hand over. */
 export const damagedTimeline: fc.Arbitrary<ReplayedTimeline> = fc
-  .tuple(timeline, fc.array(fc.tuple(fc.constantFrom("drop", "repeat", "swap", "early", "late"), fc.nat()), { maxLength: 6 }))
+  .tuple(
+    timeline,
+    fc.array(fc.tuple(fc.constantFrom("drop", "repeat", "swap", "early", "late"), fc.nat()), { maxLength: 6 })
+  )
   .map(([original, damages]) => {
     const events = [...original.events]
     for (const [damage, where] of damages) {

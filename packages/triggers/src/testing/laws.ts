@@ -49,13 +49,12 @@ const parameters = (options: LawOptions) => ({
 
 const timelinesOf = (options: LawOptions) => options.timelines ?? timeline
 
-const property =
-  (name: string, make: () => fc.IRawProperty<unknown>, options: LawOptions): Law<never> => ({
-    name,
-    check: Effect.promise(async () => {
-      await fc.assert(make(), parameters(options))
-    })
+const property = (name: string, make: () => fc.IRawProperty<unknown>, options: LawOptions): Law<never> => ({
+  name,
+  check: Effect.promise(async () => {
+    await fc.assert(make(), parameters(options))
   })
+})
 
 /** What a decision says, without what depends on how the policy was put together. */
 const summary = (decision: Decision): unknown =>
@@ -68,18 +67,21 @@ const summary = (decision: Decision): unknown =>
       }
     : { failed: isHard(decision) ? decision.failure.reason._tag : "no firing" }
 
-const hardReasons: ReadonlyArray<TriggerReason["_tag"]> = ["QuiesceFailed", "ProbeFailed", "TriggerDefect"]
+const hardReasons: ReadonlySet<TriggerReason["_tag"]> = new Set(["QuiesceFailed", "ProbeFailed", "TriggerDefect"])
 
 /** A part that is to fail where it does not come true ends the whole policy: then nothing else in it decides. */
 const isHard = (decision: Decision): boolean =>
-  Result.isFailure(decision) && hardReasons.includes(decision.failure.reason._tag)
+  Result.isFailure(decision) && hardReasons.has(decision.failure.reason._tag)
 
 const later = (events: ReadonlyArray<GuestEvent>, byNanos: number): ReadonlyArray<GuestEvent> =>
   events.map((event) => ({ ...event, atNanos: event.atNanos + byNanos }))
 
 const shifted = (original: ReplayedTimeline, byNanos: number): ReplayedTimeline => ({
   events: later(original.events, byNanos),
-  end: original.end === undefined || original.end === null ? null : { ...original.end, atNanos: original.end.atNanos + byNanos }
+  end:
+    original.end === undefined || original.end === null
+      ? null
+      : { ...original.end, atNanos: original.end.atNanos + byNanos }
 })
 
 /**
@@ -174,13 +176,15 @@ export const steppingEqualsReplay = (triggers: fc.Arbitrary<Policy>, options: La
       fc.property(triggers, timelinesOf(options), fc.nat(), (one, line, pick) => {
         const { failure, firing, steps } = replayStepwise(one, line)
         const decision = replay(one, line)
-        if (Result.isSuccess(decision)) assert.deepEqual(decisionJson(decision), decisionJson(Result.succeed(firing as Firing)))
+        if (Result.isSuccess(decision))
+          assert.deepEqual(decisionJson(decision), decisionJson(Result.succeed(firing as Firing)))
         else {
           assert.equal(firing, null)
           if (failure !== null) assert.deepEqual(decisionJson(decision), decisionJson(Result.fail(failure)))
         }
         const again = steps[pick % Math.max(1, steps.length)]
-        if (again !== undefined) assert.deepEqual(withoutEffects(one.step(again.state, again.input)), withoutEffects(again.step))
+        if (again !== undefined)
+          assert.deepEqual(withoutEffects(one.step(again.state, again.input)), withoutEffects(again.step))
       }),
     options
   )
@@ -198,7 +202,10 @@ export const shiftsWithTime = (triggers: fc.Arbitrary<Policy>, options: LawOptio
       fc.property(triggers, timelinesOf(options), fc.nat(1e12), (one, line, byNanos) => {
         const before = timingOf(one, line)
         const after = timingOf(one, shifted(line, byNanos), { originNanos: byNanos })
-        assert.deepEqual(after, { fired: before.fired === null ? null : before.fired + byNanos, afterSeq: before.afterSeq })
+        assert.deepEqual(after, {
+          fired: before.fired === null ? null : before.fired + byNanos,
+          afterSeq: before.afterSeq
+        })
       }),
     options
   )
@@ -279,11 +286,16 @@ export const precedenceNeverDelays = (triggers: fc.Arbitrary<Policy>, options: L
   property(
     "adding-a-lower-trigger-never-delays-a-higher-one",
     () =>
-      fc.property(fc.array(policy({ maxDepth: 2 }), { maxLength: 2 }), triggers, timelinesOf(options), (higher, low, line) => {
-        const withLow = replay(precedence([...higher, low]), line)
-        if (isHard(withLow)) return
-        assert.ok(isNotLater(timingOf(precedence([...higher, low]), line), timingOf(precedence(higher), line)))
-      }),
+      fc.property(
+        fc.array(policy({ maxDepth: 2 }), { maxLength: 2 }),
+        triggers,
+        timelinesOf(options),
+        (higher, low, line) => {
+          const withLow = replay(precedence([...higher, low]), line)
+          if (isHard(withLow)) return
+          assert.ok(isNotLater(timingOf(precedence([...higher, low]), line), timingOf(precedence(higher), line)))
+        }
+      ),
     options
   )
 
@@ -292,13 +304,18 @@ export const precedenceKeepsWinner = (triggers: fc.Arbitrary<Policy>, options: L
   property(
     "adding-a-lower-trigger-never-changes-who-wins-when-a-higher-one-is-first",
     () =>
-      fc.property(fc.array(policy({ maxDepth: 2 }), { minLength: 1, maxLength: 2 }), triggers, timelinesOf(options), (higher, low, line) => {
-        const without = replay(precedence(higher), line)
-        const alone = replay(low, line)
-        const isFirst = isNotLater(timingOf(precedence(higher), line), timingOf(low, line))
-        if (Result.isFailure(without) || isHard(alone) || !isFirst) return
-        assert.deepEqual(summary(replay(precedence([...higher, low]), line)), summary(without))
-      }),
+      fc.property(
+        fc.array(policy({ maxDepth: 2 }), { minLength: 1, maxLength: 2 }),
+        triggers,
+        timelinesOf(options),
+        (higher, low, line) => {
+          const without = replay(precedence(higher), line)
+          const alone = replay(low, line)
+          const isFirst = isNotLater(timingOf(precedence(higher), line), timingOf(low, line))
+          if (Result.isFailure(without) || isHard(alone) || !isFirst) return
+          assert.deepEqual(summary(replay(precedence([...higher, low]), line)), summary(without))
+        }
+      ),
     options
   )
 
@@ -376,16 +393,23 @@ export const preExecBeatsListener = (options: LawOptions = {}): Law<never> =>
   property(
     "pre-exec-beats-listener",
     () =>
-      fc.property(timelinesOf({ ...options, timelines: options.timelines ?? realisticTimeline }), quiesceOptions, (line, calm) => {
-        if (!isBefore(line, "WorkloadPreExec", "ListenerBound")) return
-        const bare = replay(precedence([onPreExec(), onListener()]), line)
-        assert.equal(Result.getOrThrow(bare).trigger, "onPreExec")
-        const turned = replay(precedence([onListener(), onPreExec()]), line)
-        assert.equal(Result.getOrThrow(turned).trigger, "onPreExec")
-        const options = { ...calm, onDeadline: "capture", agent: "auto", activity: calm.activity ?? [] } as const
-        const calmed = replay(precedence([onPreExec(), onListener()].map((one) => quiescedIfItFits(one, options))), line)
-        if (Result.isSuccess(calmed)) assert.equal(calmed.success.trigger, "onPreExec")
-      }),
+      fc.property(
+        timelinesOf({ ...options, timelines: options.timelines ?? realisticTimeline }),
+        quiesceOptions,
+        (line, calm) => {
+          if (!isBefore(line, "WorkloadPreExec", "ListenerBound")) return
+          const bare = replay(precedence([onPreExec(), onListener()]), line)
+          assert.equal(Result.getOrThrow(bare).trigger, "onPreExec")
+          const turned = replay(precedence([onListener(), onPreExec()]), line)
+          assert.equal(Result.getOrThrow(turned).trigger, "onPreExec")
+          const options = { ...calm, onDeadline: "capture", agent: "auto", activity: calm.activity ?? [] } as const
+          const calmed = replay(
+            precedence([onPreExec(), onListener()].map((one) => quiescedIfItFits(one, options))),
+            line
+          )
+          if (Result.isSuccess(calmed)) assert.equal(calmed.success.trigger, "onPreExec")
+        }
+      ),
     options
   )
 
@@ -394,13 +418,19 @@ export const nothingFiresBeforePreExec = (options: LawOptions = {}): Law<never> 
   property(
     "no-policy-on-pre-exec-alone-fires-before-it",
     () =>
-      fc.property(policy({ leaves: fc.constant(onPreExec()), withoutTimeout: true }), timelinesOf(options), (one, line) => {
-        const decision = replay(one, line)
-        const first = line.events.find(({ _tag }) => _tag === "WorkloadPreExec")
-        if (Result.isSuccess(decision)) {
-          assert.ok(first !== undefined && decision.success.atNanos >= first.atNanos && decision.success.afterSeq >= first.seq)
+      fc.property(
+        policy({ leaves: fc.constant(onPreExec()), withoutTimeout: true }),
+        timelinesOf(options),
+        (one, line) => {
+          const decision = replay(one, line)
+          const first = line.events.find(({ _tag }) => _tag === "WorkloadPreExec")
+          if (Result.isSuccess(decision)) {
+            assert.ok(
+              first !== undefined && decision.success.atNanos >= first.atNanos && decision.success.afterSeq >= first.seq
+            )
+          }
         }
-      }),
+      ),
     options
   )
 

@@ -52,7 +52,10 @@ export const policyRegistry: Registry = makeRegistry({
 
 /** Durations that generated timelines meet exactly, or miss by a nanosecond. */
 export const duration: fc.Arbitrary<bigint> = fc.oneof(
-  { weight: 6, arbitrary: fc.constantFrom(1_000_000n, 5_000_000n, 10_000_000n, 50_000_000n, 100_000_000n, 1_000_000_000n) },
+  {
+    weight: 6,
+    arbitrary: fc.constantFrom(1_000_000n, 5_000_000n, 10_000_000n, 50_000_000n, 100_000_000n, 1_000_000_000n)
+  },
   { weight: 1, arbitrary: fc.constantFrom(0n, 1n, 49_999_999n, 50_000_001n) }
 )
 
@@ -70,9 +73,14 @@ export const builtin: fc.Arbitrary<Policy> = fc.oneof(
   fc.constantFrom(...consoleLines, /o/, /^r/g).map((pattern) => onSerialMatch(pattern)),
   fc.constantFrom(...customNames).map((name) => (name === "flushed" ? onCustom(name, Flushed) : onCustom(name))),
   fc
-    .tuple(fc.constantFrom(100, 2000, 20_000), duration.filter((nanos) => nanos > 0n))
+    .tuple(
+      fc.constantFrom(100, 2000, 20_000),
+      duration.filter((nanos) => nanos > 0n)
+    )
     .map(([rate, window]) => onDirtyRateBelow(rate, window)),
-  fc.constantFrom("HeartbeatTick" as const, "GuestIdle" as const, "WorkloadExited" as const).map((kind) => onEvent(kind))
+  fc
+    .constantFrom("HeartbeatTick" as const, "GuestIdle" as const, "WorkloadExited" as const)
+    .map((kind) => onEvent(kind))
 )
 
 const activity = fc.uniqueArray(
@@ -162,10 +170,14 @@ export const policy = (constraints: PolicyConstraints = {}): fc.Arbitrary<Policy
           ])
     ]
     return {
-      node: fc.oneof({ maxDepth: constraints.maxDepth ?? 3, withCrossShrink: true }, { weight: 4, arbitrary: leaf }, {
-        weight: 5,
-        arbitrary: fc.oneof(...combinators)
-      })
+      node: fc.oneof(
+        { maxDepth: constraints.maxDepth ?? 3, withCrossShrink: true },
+        { weight: 4, arbitrary: leaf },
+        {
+          weight: 5,
+          arbitrary: fc.oneof(...combinators)
+        }
+      )
     }
   })
   return node

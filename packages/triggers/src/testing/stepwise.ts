@@ -25,7 +25,8 @@ export const replayStepwise = <S>(
     steps.push({ state, input, step: current })
   }
   const wakeUpTo = (atNanos: number): void => {
-    while (!isOver() && current.wakeAtNanos !== null && current.wakeAtNanos <= atNanos) tell({ _tag: "Time", atNanos: current.wakeAtNanos })
+    while (!isOver() && current.wakeAtNanos !== null && current.wakeAtNanos <= atNanos)
+      tell({ _tag: "Time", atNanos: current.wakeAtNanos })
   }
   for (const event of timeline.events) {
     wakeUpTo(event.atNanos)
