@@ -1,0 +1,49 @@
+/**
+ * Records the corpus of timelines anew: `make record`, or `make record ARGS="quick-service parks"` for some of it.
+ *
+ * Each boot is named for what it proves; equal kernel, agent and engine give equal bytes. `--check` records nothing and says
+ * which recordings are no longer what a boot gives.
+ */
+import { mkdir, readFile, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { encodeTimeline } from "@stillpoint/core"
+import { NativeVmm } from "@stillpoint/native"
+import { GuestKit } from "@stillpoint/native/kit"
+import { Effect } from "effect"
+import { recordScenario } from "./recording/recordScenario.ts"
+import { scenarios } from "./recording/scenarios.ts"
+
+const directory = new URL("../fixtures/timelines", import.meta.url).pathname
+const names = process.argv.slice(2).filter((argument) => !argument.startsWith("--"))
+const isCheck = process.argv.includes("--check")
+
+const unknown = names.filter((name) => !scenarios.some((scenario) => scenario.name === name))
+if (unknown.length > 0) {
+  console.error(`unknown: ${unknown.join(", ")}; known are ${scenarios.map(({ name }) => name).join(", ")}`)
+  process.exit(2)
+}
+
+const chosen = scenarios.filter(({ name }) => names.length === 0 || names.includes(name))
+
+const program = Effect.gen(function* () {
+  yield* Effect.promise(() => mkdir(directory, { recursive: true }))
+  let differing = 0
+  for (const [index, scenario] of chosen.entries()) {
+    const path = join(directory, `${scenario.name}.ndjson`)
+    const started = performance.now()
+    const timeline = yield* recordScenario(scenario)
+    const bytes = encodeTimeline(timeline)
+    const before = yield* Effect.promise(() => readFile(path).catch(() => undefined))
+    const isSame = before !== undefined && Buffer.compare(before, bytes) === 0
+    if (!isSame) differing += 1
+    if (!isSame && !isCheck) yield* Effect.promise(() => writeFile(path, bytes))
+    const took = ((performance.now() - started) / 1000).toFixed(1)
+    console.log(
+      `${index + 1}/${chosen.length} ${scenario.name}: ${timeline.events.length} events, ` +
+        `${(timeline.end?.atNanos ?? 0) / 1e9} s of guest time (${timeline.end?.reason}), ${isSame ? "as recorded" : "differs"}, ${took} s`
+    )
+  }
+  if (isCheck && differing > 0) process.exitCode = 1
+})
+
+await Effect.runPromise(program.pipe(Effect.provide([NativeVmm.layer, GuestKit.layer])))
