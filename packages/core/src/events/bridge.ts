@@ -66,8 +66,8 @@ const bufferOf = (overflow: Overflow): { readonly bufferSize?: number; readonly 
   overflow.policy === "dropOldest"
     ? { bufferSize: overflow.capacity, strategy: "sliding" }
     : overflow.policy === "dropNewest"
-    ? { bufferSize: overflow.capacity, strategy: "dropping" }
-    : {}
+      ? { bufferSize: overflow.capacity, strategy: "dropping" }
+      : {}
 
 /**
  * An observable as a stream. Subscribes when the stream is run, unsubscribes when it ends.
@@ -82,7 +82,10 @@ const bufferOf = (overflow: Overflow): { readonly bufferSize?: number; readonly 
  * console.log(await Effect.runPromise(Stream.runCollect(values))) // [ 1, 2, 3 ]
  * ```
  */
-export const toStream = <A>(source: Observable<A>, overflow: Overflow): Stream.Stream<A, SourceFailed | SubscriberTooSlow> =>
+export const toStream = <A>(
+  source: Observable<A>,
+  overflow: Overflow
+): Stream.Stream<A, SourceFailed | SubscriberTooSlow> =>
   Stream.callback<A, SourceFailed | SubscriberTooSlow>(
     (queue) =>
       Effect.acquireRelease(

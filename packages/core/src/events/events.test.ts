@@ -1,11 +1,19 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Schema, Stream } from "effect"
-import { Observable, of, Subject, throwError } from "rxjs"
+import { type Observable, of, Subject, throwError } from "rxjs"
 import { TestScheduler } from "rxjs/testing"
 import type { GuestEvent } from "../GuestEvent.ts"
 import { SubscriberTooSlow, toObservable, toStream } from "./bridge.ts"
 import { customOf, guestObservables, ofKind } from "./guestObservables.ts"
-import { calmAfter, devicesInFlight, dirtyRate, idleSpans, untilGuestEnds, untilGuestTime, withGap } from "./operators.ts"
+import {
+  calmAfter,
+  devicesInFlight,
+  dirtyRate,
+  idleSpans,
+  untilGuestEnds,
+  untilGuestTime,
+  withGap
+} from "./operators.ts"
 
 const marbles = (body: Parameters<TestScheduler["run"]>[0]): void => {
   new TestScheduler((actual, expected) => assert.deepStrictEqual(actual, expected)).run(body)
@@ -49,7 +57,11 @@ describe("operators, in marbles", () => {
   it("devices-in-flight-are-a-set", () =>
     marbles(({ cold, expectObservable, expectSubscriptions }) => {
       const source = cold<GuestEvent>("-d-d-l-e-e-|", events)
-      expectObservable(source.pipe(devicesInFlight()), "^--------!").toBe("-1---2-3", { 1: ["rng"], 2: ["rng", "disk"], 3: ["disk"] })
+      expectObservable(source.pipe(devicesInFlight()), "^--------!").toBe("-1---2-3", {
+        1: ["rng"],
+        2: ["rng", "disk"],
+        3: ["disk"]
+      })
       expectSubscriptions(source.subscriptions).toBe("^--------!")
     }))
 
@@ -67,7 +79,11 @@ describe("operators, in marbles", () => {
   it("gaps-are-guest-time", () =>
     marbles(({ cold, expectObservable, expectSubscriptions }) => {
       const source = cold<GuestEvent>("f-g-k|", events)
-      expectObservable(source.pipe(withGap())).toBe("1-2-3|", { 1: [events.f, null], 2: [events.g, 10], 3: [events.k, 130] })
+      expectObservable(source.pipe(withGap())).toBe("1-2-3|", {
+        1: [events.f, null],
+        2: [events.g, 10],
+        3: [events.k, 130]
+      })
       expectSubscriptions(source.subscriptions).toBe("^----!")
     }))
 
@@ -75,7 +91,10 @@ describe("operators, in marbles", () => {
     marbles(({ cold, expectObservable, expectSubscriptions }) => {
       const source = cold<GuestEvent>("f-g-h-j-k-|", events)
       const isHeartbeat = (event: GuestEvent) => event._tag === "HeartbeatTick"
-      expectObservable(source.pipe(calmAfter(30, isHeartbeat as (event: GuestEvent) => event is typeof events.f))).toBe("------g---|", events)
+      expectObservable(source.pipe(calmAfter(30, isHeartbeat as (event: GuestEvent) => event is typeof events.f))).toBe(
+        "------g---|",
+        events
+      )
       expectSubscriptions(source.subscriptions).toBe("^---------!")
     }))
 
@@ -118,7 +137,8 @@ describe("the bridge", () => {
       const seen = yield* Stream.runCollect(toStream(burst(100_000), { policy: "keepAll" }))
       assert.strictEqual(seen.length, 100_000)
       assert.isTrue(seen.every((value, index) => value === index))
-    }))
+    })
+  )
 
   it.effect("dropping-the-oldest-says-how-many", () =>
     Effect.gen(function* () {
@@ -128,7 +148,8 @@ describe("the bridge", () => {
       )
       assert.deepStrictEqual(seen, [92, 93, 94, 95, 96, 97, 98, 99])
       assert.strictEqual(lost, 92)
-    }))
+    })
+  )
 
   it.effect("dropping-the-newest-says-how-many", () =>
     Effect.gen(function* () {
@@ -138,59 +159,82 @@ describe("the bridge", () => {
       )
       assert.deepStrictEqual(seen, [0, 1, 2, 3, 4, 5, 6, 7])
       assert.strictEqual(lost, 92)
-    }))
+    })
+  )
 
   it.effect("failing-hands-out-what-was-kept-and-then-fails", () =>
     Effect.gen(function* () {
       const seen: Array<number> = []
       const error = yield* Effect.flip(
-        toStream(burst(100), { policy: "fail", capacity: 8 }).pipe(Stream.runForEach((value) => Effect.sync(() => seen.push(value))))
+        toStream(burst(100), { policy: "fail", capacity: 8 }).pipe(
+          Stream.runForEach((value) => Effect.sync(() => seen.push(value)))
+        )
       )
       assert.instanceOf(error, SubscriberTooSlow)
       assert.deepStrictEqual(seen, [0, 1, 2, 3, 4, 5, 6, 7])
-    }))
+    })
+  )
 
   it.effect("a-slow-subscriber-does-not-hold-up-the-source", () =>
     Effect.gen(function* () {
       const source = new Subject<number>()
       const fiber = yield* Effect.forkChild(
-        toStream(source, { policy: "keepAll" }).pipe(Stream.mapEffect((value) => Effect.as(Effect.yieldNow, value)), Stream.runCollect),
+        toStream(source, { policy: "keepAll" }).pipe(
+          Stream.mapEffect((value) => Effect.as(Effect.yieldNow, value)),
+          Stream.runCollect
+        ),
         { startImmediately: true }
       )
       // Each call returns at once, whatever the subscriber does.
       for (let value = 0; value < 1_000; value++) source.next(value)
       source.complete()
       assert.strictEqual((yield* Fiber.join(fiber)).length, 1_000)
-    }))
+    })
+  )
 
   it.effect("an-interrupted-stream-unsubscribes", () =>
     Effect.gen(function* () {
       const source = new Subject<number>()
-      const fiber = yield* Effect.forkChild(Stream.runDrain(toStream(source, { policy: "keepAll" })), { startImmediately: true })
+      const fiber = yield* Effect.forkChild(Stream.runDrain(toStream(source, { policy: "keepAll" })), {
+        startImmediately: true
+      })
       yield* Effect.yieldNow
       assert.isTrue(source.observed)
       yield* Fiber.interrupt(fiber)
       assert.isFalse(source.observed)
-    }))
+    })
+  )
 
   it.effect("a-stream-that-takes-enough-unsubscribes", () =>
     Effect.gen(function* () {
       const source = new Subject<number>()
-      const fiber = yield* Effect.forkChild(toStream(source, { policy: "keepAll" }).pipe(Stream.take(1), Stream.runCollect), {
-        startImmediately: true
-      })
+      const fiber = yield* Effect.forkChild(
+        toStream(source, { policy: "keepAll" }).pipe(Stream.take(1), Stream.runCollect),
+        {
+          startImmediately: true
+        }
+      )
       yield* Effect.yieldNow
       source.next(7)
       assert.deepStrictEqual(yield* Fiber.join(fiber), [7])
       assert.isFalse(source.observed)
-    }))
+    })
+  )
 
   it.effect("an-error-of-the-source-is-a-typed-error", () =>
     Effect.gen(function* () {
-      const error = yield* Effect.flip(Stream.runDrain(toStream(throwError(() => new Error("torn")), { policy: "keepAll" })))
+      const error = yield* Effect.flip(
+        Stream.runDrain(
+          toStream(
+            throwError(() => new Error("torn")),
+            { policy: "keepAll" }
+          )
+        )
+      )
       assert.strictEqual(error._tag, "SourceFailed")
       assert.include(error.message, "torn")
-    }))
+    })
+  )
 
   it.effect("a-stream-becomes-an-observable-that-interrupts-it-when-let-go", () =>
     Effect.gen(function* () {
@@ -207,5 +251,6 @@ describe("the bridge", () => {
       subscription.unsubscribe()
       for (let turn = 0; turn < 10; turn++) yield* Effect.yieldNow
       assert.isTrue(isInterrupted)
-    }))
+    })
+  )
 })

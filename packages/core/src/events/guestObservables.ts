@@ -10,7 +10,9 @@ import { filter, map, mergeMap, type Observable, of, type OperatorFunction } fro
 import type { GuestEvent, GuestEventKind, GuestEventOf } from "../GuestEvent.ts"
 
 /** The events of some kinds. */
-export const ofKind = <K extends GuestEventKind>(...kinds: ReadonlyArray<K>): OperatorFunction<GuestEvent, GuestEventOf<K>> => {
+export const ofKind = <K extends GuestEventKind>(
+  ...kinds: ReadonlyArray<K>
+): OperatorFunction<GuestEvent, GuestEventOf<K>> => {
   const wanted: ReadonlySet<string> = new Set(kinds)
   return filter((event): event is GuestEventOf<K> => wanted.has(event._tag))
 }
@@ -36,7 +38,8 @@ export const customOf = <A>(
       filter((event) => event.name === name),
       mergeMap((event) => {
         const decoded = decode(event.payload)
-        if (Result.isSuccess(decoded)) return of({ seq: event.seq, atNanos: event.atNanos, name, payload: decoded.success })
+        if (Result.isSuccess(decoded))
+          return of({ seq: event.seq, atNanos: event.atNanos, name, payload: decoded.success })
         onRefused(event, decoded.failure.message)
         return []
       })
@@ -86,7 +89,10 @@ export const guestObservables = (events$: Observable<GuestEvent>): GuestObservab
   listener$: events$.pipe(ofKind("ListenerBound")),
   parked$: events$.pipe(ofKind("WorkloadParked")),
   workloadEnd$: events$.pipe(ofKind("WorkloadExited", "WorkloadFailed")),
-  idle$: events$.pipe(ofKind("GuestIdle", "GuestBusy"), map(({ _tag }) => _tag === "GuestIdle")),
+  idle$: events$.pipe(
+    ofKind("GuestIdle", "GuestBusy"),
+    map(({ _tag }) => _tag === "GuestIdle")
+  ),
   io$: events$.pipe(ofKind("IoStarted", "IoSettled")),
   pagesDirtied$: events$.pipe(ofKind("PagesDirtied")),
   agentReady$: events$.pipe(ofKind("AgentReady")),

@@ -16,30 +16,32 @@ export interface Timed {
  *
  * Errors, completion and unsubscription pass through; `flush` may emit a last value at completion.
  */
-export const stateful = <A, S, B>(options: {
-  readonly initial: () => S
-  readonly step: (state: S, value: A) => readonly [state: S, emitted: ReadonlyArray<B>]
-  readonly flush?: (state: S) => ReadonlyArray<B>
-}): OperatorFunction<A, B> =>
-(source) =>
-  new Observable((subscriber) => {
-    let state = options.initial()
-    return source.subscribe({
-      next: (value) => {
-        const [next, emitted] = options.step(state, value)
-        state = next
-        for (const each of emitted) subscriber.next(each)
-      },
-      error: (cause) => subscriber.error(cause),
-      complete: () => {
-        for (const each of options.flush?.(state) ?? []) subscriber.next(each)
-        subscriber.complete()
-      }
+export const stateful =
+  <A, S, B>(options: {
+    readonly initial: () => S
+    readonly step: (state: S, value: A) => readonly [state: S, emitted: ReadonlyArray<B>]
+    readonly flush?: (state: S) => ReadonlyArray<B>
+  }): OperatorFunction<A, B> =>
+  (source) =>
+    new Observable((subscriber) => {
+      let state = options.initial()
+      return source.subscribe({
+        next: (value) => {
+          const [next, emitted] = options.step(state, value)
+          state = next
+          for (const each of emitted) subscriber.next(each)
+        },
+        error: (cause) => subscriber.error(cause),
+        complete: () => {
+          for (const each of options.flush?.(state) ?? []) subscriber.next(each)
+          subscriber.complete()
+        }
+      })
     })
-  })
 
 /** Lets events through up to a guest time, and completes at the first one after it. */
-export const untilGuestTime = <A extends Timed>(atNanos: number): OperatorFunction<A, A> => takeWhile((event) => event.atNanos <= atNanos)
+export const untilGuestTime = <A extends Timed>(atNanos: number): OperatorFunction<A, A> =>
+  takeWhile((event) => event.atNanos <= atNanos)
 
 /** Completes with the event that ends the guest. */
 export const untilGuestEnds = (): OperatorFunction<GuestEvent, GuestEvent> =>
@@ -78,8 +80,14 @@ export const devicesInFlight = (): OperatorFunction<GuestEvent, ReadonlyArray<st
   })
 
 /** Pages dirtied a second of guest time, over a window that ends with each sample. */
-export const dirtyRate = (windowNanos: number): OperatorFunction<GuestEvent, { readonly atNanos: number; readonly pagesPerSecond: number }> =>
-  stateful<GuestEvent, ReadonlyArray<{ readonly atNanos: number; readonly count: number }>, { readonly atNanos: number; readonly pagesPerSecond: number }>({
+export const dirtyRate = (
+  windowNanos: number
+): OperatorFunction<GuestEvent, { readonly atNanos: number; readonly pagesPerSecond: number }> =>
+  stateful<
+    GuestEvent,
+    ReadonlyArray<{ readonly atNanos: number; readonly count: number }>,
+    { readonly atNanos: number; readonly pagesPerSecond: number }
+  >({
     initial: () => [],
     step: (samples, event) => {
       if (event._tag !== "PagesDirtied") return [samples, []]
@@ -92,7 +100,10 @@ export const dirtyRate = (windowNanos: number): OperatorFunction<GuestEvent, { r
 
 /** A value with the guest time since the one before; `null` for the first. */
 export const withGap = <A extends Timed>(): OperatorFunction<A, readonly [value: A, gapNanos: number | null]> =>
-  scan<A, readonly [A, number | null], null>((before, value) => [value, before === null ? null : value.atNanos - before[0].atNanos], null)
+  scan<A, readonly [A, number | null], null>(
+    (before, value) => [value, before === null ? null : value.atNanos - before[0].atNanos],
+    null
+  )
 
 /**
  * The last value of every burst: emitted once guest time has gone on for `calmNanos` without another.
@@ -100,7 +111,10 @@ export const withGap = <A extends Timed>(): OperatorFunction<A, readonly [value:
  * Guest time is told by `clock$`, any stream of events of the same guest that has `source` in it. A burst that is still on when the
  * clock ends is not emitted: the guest was never seen to be calm after it.
  */
-export const calmAfter = <A extends Timed>(calmNanos: number, belongs: (event: GuestEvent) => event is GuestEvent & A): OperatorFunction<GuestEvent, A> =>
+export const calmAfter = <A extends Timed>(
+  calmNanos: number,
+  belongs: (event: GuestEvent) => event is GuestEvent & A
+): OperatorFunction<GuestEvent, A> =>
   stateful<GuestEvent, A | null, A>({
     initial: () => null,
     step: (last, event) => {

@@ -21,4 +21,7 @@ const digestOnce = async (path: string): Promise<string> => {
 
 /** SHA-256 of a file, remembered while its size and time stand; `null` for one that cannot be read. */
 export const fileDigest = (path: string): Effect.Effect<string | null> =>
-  Effect.match(Effect.tryPromise(() => digestOnce(path)), { onFailure: () => null, onSuccess: (digest) => digest })
+  Effect.match(
+    Effect.tryPromise(() => digestOnce(path)),
+    { onFailure: () => null, onSuccess: (digest) => digest }
+  )

@@ -21,7 +21,11 @@ const batchLimit = 4096
 export const newGuestStream = (): string => `guest/${randomUUID()}`
 
 /** A guest event as a journal stores it. */
-export const guestRecordOf = (event: GuestEvent): JournalRecord => ({ type: event._tag, schemaVersion, json: encodeEventLine(event) })
+export const guestRecordOf = (event: GuestEvent): JournalRecord => ({
+  type: event._tag,
+  schemaVersion,
+  json: encodeEventLine(event)
+})
 
 /** A recording under way. */
 export interface GuestRecording {
@@ -61,11 +65,15 @@ export const recordGuest = (
       }
     })
     const orWarn = <E extends { readonly message: string }>(effect: Effect.Effect<void, E>) =>
-      Effect.catch(effect, (error) => Effect.logWarning("guest events are not recorded any more", error.message))
+      effect.pipe(Effect.catch((error) => Effect.logWarning("guest events are not recorded any more", error.message)))
 
     yield* Effect.acquireRelease(
       Effect.sync(() => machine.events$.subscribe({ next: news.raise, complete: news.raise, error: news.raise })),
-      (subscription) => Effect.andThen(Effect.sync(() => subscription.unsubscribe()), orWarn(flush))
+      (subscription) =>
+        Effect.andThen(
+          Effect.sync(() => subscription.unsubscribe()),
+          orWarn(flush)
+        )
     )
     yield* Effect.forkScoped(orWarn(follow))
     return { stream, flush }
@@ -80,13 +88,22 @@ export const readGuest = (stream: string): Effect.Effect<ReadonlyArray<GuestEven
       if (!(type in GuestEvent.cases) || entry.schemaVersion > schemaVersion) {
         return Effect.fail(
           new JournalError({
-            reason: { _tag: "EventUnknown", stream, version, type, schemaVersion: entry.schemaVersion, supported: schemaVersion }
+            reason: {
+              _tag: "EventUnknown",
+              stream,
+              version,
+              type,
+              schemaVersion: entry.schemaVersion,
+              supported: schemaVersion
+            }
           })
         )
       }
       const decoded = decodeEventLine(json)
       return Result.isSuccess(decoded)
         ? Effect.succeed(decoded.success)
-        : Effect.fail(new JournalError({ reason: { _tag: "EventMalformed", stream, version, type, detail: decoded.failure } }))
+        : Effect.fail(
+            new JournalError({ reason: { _tag: "EventMalformed", stream, version, type, detail: decoded.failure } })
+          )
     })
   })

@@ -5,7 +5,7 @@
  */
 import { Effect, Layer } from "effect"
 import { makeHeadSignal } from "../internal/headSignal.ts"
-import { pagedSubscription } from "../internal/pagedSubscription.ts"
+import { pagedSubscription } from "./pagedSubscription.ts"
 import { Journal, type JournalEntry, type JournalShape } from "./Journal.ts"
 import { JournalError } from "./JournalErrors.ts"
 

@@ -15,7 +15,7 @@ import { DatabaseSync } from "node:sqlite"
 import { crc32 } from "node:zlib"
 import { Clock, Duration, Effect, Layer, Schedule, type Scope } from "effect"
 import { makeHeadSignal } from "../internal/headSignal.ts"
-import { pagedSubscription } from "../internal/pagedSubscription.ts"
+import { pagedSubscription } from "./pagedSubscription.ts"
 import { Journal, type Appended, type JournalEntry, type JournalRecord, type JournalShape } from "./Journal.ts"
 import { JournalError, type JournalReason } from "./JournalErrors.ts"
 
@@ -202,7 +202,9 @@ export const makeSqliteJournal = (
     })
 
     const findStream = (name: string): { readonly id: number; readonly version: number } | undefined =>
-      (statements.findStream.get(name) ?? statements.scanStream.get(name)) as { id: number; version: number } | undefined
+      (statements.findStream.get(name) ?? statements.scanStream.get(name)) as
+        | { id: number; version: number }
+        | undefined
 
     const addStream = (name: string): number => {
       const id = (statements.lastStream.get() as { id: number }).id + 1
@@ -304,8 +306,7 @@ export const makeSqliteJournal = (
         ),
       read: (stream, readOptions) =>
         attempt(() => readStream(stream, readOptions?.afterVersion ?? 0, limitOf(readOptions?.limit))),
-      readAll: (readOptions) =>
-        attempt(() => readAll(readOptions?.afterPosition ?? 0, limitOf(readOptions?.limit))),
+      readAll: (readOptions) => attempt(() => readAll(readOptions?.afterPosition ?? 0, limitOf(readOptions?.limit))),
       subscribe: (subscribeOptions) =>
         pagedSubscription({
           afterPosition: subscribeOptions?.afterPosition ?? 0,

@@ -231,8 +231,12 @@ describe("a pipeline", () => {
       )
       const [stream] = yield* (yield* Journal).streams("guest/")
       assert.deepStrictEqual(yield* readGuest(stream ?? ""), seen)
-      assert.include(seen.map(({ _tag }) => _tag), "AgentQuiesced")
-    }).pipe(Effect.provide(host())))
+      assert.include(
+        seen.map(({ _tag }) => _tag),
+        "AgentQuiesced"
+      )
+    }).pipe(Effect.provide(host()))
+  )
 
   it.effect("repeats-for-a-policy-that-repeats", () =>
     Effect.gen(function* () {
@@ -270,7 +274,7 @@ describe("a pipeline", () => {
         let tries = 0
         const flaky = Stage.make(
           "flaky",
-          (_: void) =>
+          () =>
             Effect.suspend(() => {
               tries += 1
               return tries < 3 ? Effect.fail(new Error(`try ${tries}`)) : Effect.succeed(tries)

@@ -19,11 +19,12 @@ export const captureRecording = Effect.fnUntraced(function* (
   earlier: ReadonlyArray<GuestEvent>
 ) {
   const events = [...earlier, ...(yield* machine.eventsSoFar())]
-  const initrd = spec.initramfs !== undefined
-    ? sha256(spec.initramfs)
-    : spec.initramfsPath === undefined
-    ? null
-    : yield* fileDigest(spec.initramfsPath)
+  const initrd =
+    spec.initramfs !== undefined
+      ? sha256(spec.initramfs)
+      : spec.initramfsPath === undefined
+        ? null
+        : yield* fileDigest(spec.initramfsPath)
   return encodeTimeline({
     header: {
       format: timelineFormat,

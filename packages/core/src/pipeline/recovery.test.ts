@@ -30,9 +30,10 @@ const hostProcess = (
   pid: number,
   isAlive: (other: number) => boolean = (other) => other === pid
 ) =>
-  Layer.provideMerge(Layer.mergeAll(scriptedVmm(), SnapshotStore.layer, Layer.succeed(Journal, journal)), files.layer).pipe(
-    Layer.provideMerge(Layer.succeed(Publisher, { pid, isAlive }))
-  )
+  Layer.provideMerge(
+    Layer.mergeAll(scriptedVmm(), SnapshotStore.layer, Layer.succeed(Journal, journal)),
+    files.layer
+  ).pipe(Layer.provideMerge(Layer.succeed(Publisher, { pid, isAlive })))
 
 const options = (isValidated: boolean) => ({
   policy: kindTrigger("ListenerBound"),
@@ -41,57 +42,65 @@ const options = (isValidated: boolean) => ({
 })
 
 describe("recovery", () => {
-  it.live("a-process-killed-anywhere-leaves-a-snapshot-that-is-ready-or-clearly-not", () =>
-    Effect.promise(() =>
-      fc.assert(
-        fc.asyncProperty(
-          fc.nat({ max: 24 }),
-          fc.option(fc.nat({ max: 24 })),
-          fc.array(fc.nat({ max: 10_000 }), { minLength: 1, maxLength: 12 }),
-          fc.boolean(),
-          async (appends, crashAt, choices, isValidated) => {
-            const files = new MemoryFiles(crashAt === null ? null : { atOperation: crashAt, code: "crash" })
-            const journal = makeMemoryJournal()
-            // The process stops at an append, or at a file operation; its fibres are gone with it, finalizers and all.
-            const first = Effect.runFork(
-              Effect.scoped(Pipeline.run(spec, options(isValidated))).pipe(
-                Effect.exit,
-                Effect.provide(hostProcess(files, dyingJournal(journal, appends), 11), { local: true })
+  it.live(
+    "a-process-killed-anywhere-leaves-a-snapshot-that-is-ready-or-clearly-not",
+    () =>
+      Effect.promise(() =>
+        fc.assert(
+          fc.asyncProperty(
+            fc.nat({ max: 24 }),
+            fc.option(fc.nat({ max: 24 })),
+            fc.array(fc.nat({ max: 10_000 }), { minLength: 1, maxLength: 12 }),
+            fc.boolean(),
+            async (appends, crashAt, choices, isValidated) => {
+              const files = new MemoryFiles(crashAt === null ? null : { atOperation: crashAt, code: "crash" })
+              const journal = makeMemoryJournal()
+              // The process stops at an append, or at a file operation; its fibres are gone with it, finalizers and all.
+              const first = Effect.runFork(
+                Effect.scoped(Pipeline.run(spec, options(isValidated))).pipe(
+                  Effect.exit,
+                  Effect.provide(hostProcess(files, dyingJournal(journal, appends), 11), { local: true })
+                )
               )
-            )
-            await new Promise((done) => {
-              setImmediate(function look() {
-                if (first.pollUnsafe() !== undefined || idle++ > 60) done(undefined)
-                else setImmediate(look)
+              await new Promise((done) => {
+                setImmediate(function look() {
+                  if (first.pollUnsafe() !== undefined || idle++ > 60) done(undefined)
+                  else setImmediate(look)
+                })
+                let idle = 0
               })
-              let idle = 0
-            })
-            let next = 0
-            files.reboot((outcomes) => (choices[next++ % choices.length] ?? 0) % outcomes)
-            const seen = await Effect.runPromise(
-              Effect.gen(function* () {
-                const report = yield* recoverRuns
-                const again = yield* recoverRuns
-                assert.deepStrictEqual(again.ended, [])
-                const ids = yield* listRuns
-                const states = yield* Effect.forEach(ids, (runId) => Effect.map(loadRun(runId), ({ state }) => state))
-                const opened = yield* Effect.result((yield* SnapshotStore).open("/s/target"))
-                return { report, states, opened }
-              }).pipe(Effect.provide(hostProcess(files, journal, 12), { local: true }))
-            )
-            for (const state of seen.states) assert.isTrue(isEnded(state), state.phase)
-            const [state] = seen.states
-            // What the journal says and what stands on the disk is the same.
-            if (seen.opened._tag === "Success" && state !== undefined) {
-              assert.include(["ready", "failed", "abandoned"], state.phase)
-              if (isValidated) assert.strictEqual(seen.opened.success.validation?.verdict, "passed")
+              let next = 0
+              files.reboot((outcomes) => (choices[next++ % choices.length] ?? 0) % outcomes)
+              const seen = await Effect.runPromise(
+                Effect.gen(function* () {
+                  const report = yield* recoverRuns
+                  const again = yield* recoverRuns
+                  assert.deepStrictEqual(again.ended, [])
+                  const ids = yield* listRuns
+                  const states = yield* Effect.forEach(ids, (runId) => Effect.map(loadRun(runId), ({ state }) => state))
+                  const opened = yield* Effect.result((yield* SnapshotStore).open("/s/target"))
+                  return { report, states, opened }
+                }).pipe(Effect.provide(hostProcess(files, journal, 12), { local: true }))
+              )
+              for (const state of seen.states) assert.isTrue(isEnded(state), state.phase)
+              const [state] = seen.states
+              // What the journal says and what stands on the disk is the same.
+              if (seen.opened._tag === "Success" && state !== undefined) {
+                assert.include(["ready", "failed", "abandoned"], state.phase)
+                if (isValidated) assert.strictEqual(seen.opened.success.validation?.verdict, "passed")
+              }
+              if (state?.phase === "ready") assert.strictEqual(seen.opened._tag, "Success")
+              assert.deepStrictEqual(
+                files.paths().filter((path) => path.includes(".staging-")),
+                []
+              )
             }
-            if (state?.phase === "ready") assert.strictEqual(seen.opened._tag, "Success")
-            assert.deepStrictEqual(files.paths().filter((path) => path.includes(".staging-")), [])
-          }
-        ),
-        { numRuns: 500 }
-      )), 120_000)
+          ),
+          { numRuns: 500 }
+        )
+      ),
+    120_000
+  )
 
   it.effect("a-run-of-a-living-process-is-left-alone", () =>
     Effect.gen(function* () {
@@ -104,9 +113,13 @@ describe("recovery", () => {
       )
       for (let turn = 0; turn < 200; turn++) yield* Effect.yieldNow
       const report = yield* recoverRuns.pipe(
-        Effect.provide(hostProcess(files, journal, 12, () => true), { local: true })
+        Effect.provide(
+          hostProcess(files, journal, 12, () => true),
+          { local: true }
+        )
       )
       assert.deepStrictEqual(report.ended, [])
       running.interruptUnsafe()
-    }))
+    })
+  )
 })

@@ -14,9 +14,12 @@ const host = (options: ScriptedVmmOptions = {}, files = new MemoryFiles()) =>
   Layer.provideMerge(Layer.mergeAll(scriptedVmm(options), SnapshotStore.layer, journalMemory), files.layer)
 
 const snapshot = "/s/web"
-const published = Effect.scoped(Pipeline.run({ kernelPath: "/kernel" }, { policy: kindTrigger("WorkloadPreExec"), target: snapshot }))
+const published = Effect.scoped(
+  Pipeline.run({ kernelPath: "/kernel" }, { policy: kindTrigger("WorkloadPreExec"), target: snapshot })
+)
 
-const poolOf = (options: Omit<ClonePoolOptions, "snapshot">) => Effect.andThen(published, makeClonePool({ snapshot, ...options }))
+const poolOf = (options: Omit<ClonePoolOptions, "snapshot">) =>
+  Effect.andThen(published, makeClonePool({ snapshot, ...options }))
 
 /** Lets fibres do what they can do without time passing. */
 const settle = Effect.repeat(Effect.yieldNow, { times: 300 })
@@ -30,108 +33,145 @@ const held = (acquire: Effect.Effect<unknown, unknown, Scope.Scope>) =>
 
 describe("a pool", () => {
   it.effect("keeps-clones-ready-and-each-is-another-machine", () =>
-    Effect.scoped(Effect.gen(function* () {
-      const pool = yield* poolOf({ ready: 4, maximum: 8 })
-      yield* settle
-      assert.deepInclude(yield* pool.stats, { ready: 4, inUse: 0, made: 4 })
-      const ids = yield* Effect.forEach([1, 2, 3, 4, 5, 6], () => Effect.map(pool.acquire, ({ identity }) => identity.machineId))
-      assert.strictEqual(new Set(ids).size, 6)
-      yield* settle
-      // Eight at most: six in use, two ready.
-      assert.deepInclude(yield* pool.stats, { ready: 2, inUse: 6 })
-    })).pipe(Effect.provide(host())))
+    Effect.scoped(
+      Effect.gen(function* () {
+        const pool = yield* poolOf({ ready: 4, maximum: 8 })
+        yield* settle
+        assert.deepInclude(yield* pool.stats, { ready: 4, inUse: 0, made: 4 })
+        const ids = yield* Effect.forEach([1, 2, 3, 4, 5, 6], () =>
+          Effect.map(pool.acquire, ({ identity }) => identity.machineId)
+        )
+        assert.strictEqual(new Set(ids).size, 6)
+        yield* settle
+        // Eight at most: six in use, two ready.
+        assert.deepInclude(yield* pool.stats, { ready: 2, inUse: 6 })
+      })
+    ).pipe(Effect.provide(host()))
+  )
 
   it.effect("a-released-clone-is-destroyed-and-replaced", () =>
-    Effect.scoped(Effect.gen(function* () {
-      const before = scriptedMachines.open
-      const pool = yield* poolOf({ ready: 2, maximum: 2 })
-      yield* settle
-      const first = yield* Effect.scoped(Effect.map(pool.acquire, ({ machine }) => machine))
-      yield* settle
-      assert.strictEqual((yield* Effect.flip(first.run({}))).reason.name, "Closed")
-      assert.deepInclude(yield* pool.stats, { ready: 2, inUse: 0, made: 3 })
-      assert.strictEqual(scriptedMachines.open, before + 3)
-    })).pipe(Effect.provide(host())))
+    Effect.scoped(
+      Effect.gen(function* () {
+        const before = scriptedMachines.open
+        const pool = yield* poolOf({ ready: 2, maximum: 2 })
+        yield* settle
+        const first = yield* Effect.scoped(Effect.map(pool.acquire, ({ machine }) => machine))
+        yield* settle
+        assert.strictEqual((yield* Effect.flip(first.run({}))).reason.name, "Closed")
+        assert.deepInclude(yield* pool.stats, { ready: 2, inUse: 0, made: 3 })
+        assert.strictEqual(scriptedMachines.open, before + 3)
+      })
+    ).pipe(Effect.provide(host()))
+  )
 
   it.effect("who-waits-is-served-in-turn-when-a-clone-comes-back", () =>
-    Effect.scoped(Effect.gen(function* () {
-      const pool = yield* poolOf({ ready: 1, maximum: 1 })
-      const release = yield* held(pool.acquire)
-      const order: Array<number> = []
-      const waiters = yield* Effect.forEach([1, 2, 3], (name) =>
-        Effect.forkChild(Effect.scoped(Effect.andThen(pool.acquire, Effect.sync(() => order.push(name)))), { startImmediately: true }))
-      yield* settle
-      assert.deepInclude(yield* pool.stats, { waiting: 3, inUse: 1 })
-      yield* release
-      yield* Effect.forEach(waiters, Fiber.join)
-      assert.deepStrictEqual(order, [1, 2, 3])
-    })).pipe(Effect.provide(host())))
+    Effect.scoped(
+      Effect.gen(function* () {
+        const pool = yield* poolOf({ ready: 1, maximum: 1 })
+        const release = yield* held(pool.acquire)
+        const order: Array<number> = []
+        const waiters = yield* Effect.forEach([1, 2, 3], (name) =>
+          Effect.forkChild(
+            Effect.scoped(
+              Effect.andThen(
+                pool.acquire,
+                Effect.sync(() => order.push(name))
+              )
+            ),
+            { startImmediately: true }
+          )
+        )
+        yield* settle
+        assert.deepInclude(yield* pool.stats, { waiting: 3, inUse: 1 })
+        yield* release
+        yield* Effect.forEach(waiters, Fiber.join)
+        assert.deepStrictEqual(order, [1, 2, 3])
+      })
+    ).pipe(Effect.provide(host()))
+  )
 
   it.effect("who-waits-too-long-is-told-how-full-it-is", () =>
-    Effect.scoped(Effect.gen(function* () {
-      const pool = yield* poolOf({ ready: 1, maximum: 1, acquireTimeout: "3 seconds" })
-      const release = yield* held(pool.acquire)
-      const waiter = yield* Effect.forkChild(Effect.flip(Effect.scoped(pool.acquire)), { startImmediately: true })
-      yield* TestClock.adjust("3 seconds")
-      const error = yield* Fiber.join(waiter)
-      assert.deepStrictEqual({ ...error.reason }, { _tag: "TimedOut", waitedMillis: 3_000, inUse: 1, maximum: 1, lastFailure: "" })
-      assert.deepInclude(yield* pool.stats, { waiting: 0 })
-      yield* release
-    })).pipe(Effect.provide(host())))
+    Effect.scoped(
+      Effect.gen(function* () {
+        const pool = yield* poolOf({ ready: 1, maximum: 1, acquireTimeout: "3 seconds" })
+        const release = yield* held(pool.acquire)
+        const waiter = yield* Effect.forkChild(Effect.flip(Effect.scoped(pool.acquire)), { startImmediately: true })
+        yield* TestClock.adjust("3 seconds")
+        const error = yield* Fiber.join(waiter)
+        assert.deepStrictEqual(
+          { ...error.reason },
+          { _tag: "TimedOut", waitedMillis: 3_000, inUse: 1, maximum: 1, lastFailure: "" }
+        )
+        assert.deepInclude(yield* pool.stats, { waiting: 0 })
+        yield* release
+      })
+    ).pipe(Effect.provide(host()))
+  )
 
   it.effect("more-than-may-wait-are-refused-at-once", () =>
-    Effect.scoped(Effect.gen(function* () {
-      const pool = yield* poolOf({ ready: 1, maximum: 1, maxWaiting: 1 })
-      const release = yield* held(pool.acquire)
-      const waiter = yield* Effect.forkChild(Effect.scoped(pool.acquire), { startImmediately: true })
-      yield* settle
-      assert.strictEqual((yield* Effect.flip(Effect.scoped(pool.acquire))).reason._tag, "TooManyWaiting")
-      yield* release
-      yield* Fiber.join(waiter)
-    })).pipe(Effect.provide(host())))
+    Effect.scoped(
+      Effect.gen(function* () {
+        const pool = yield* poolOf({ ready: 1, maximum: 1, maxWaiting: 1 })
+        const release = yield* held(pool.acquire)
+        const waiter = yield* Effect.forkChild(Effect.scoped(pool.acquire), { startImmediately: true })
+        yield* settle
+        assert.strictEqual((yield* Effect.flip(Effect.scoped(pool.acquire))).reason._tag, "TooManyWaiting")
+        yield* release
+        yield* Fiber.join(waiter)
+      })
+    ).pipe(Effect.provide(host()))
+  )
 
   it.effect("an-interrupted-wait-leaves-its-place", () =>
-    Effect.scoped(Effect.gen(function* () {
-      const pool = yield* poolOf({ ready: 1, maximum: 1 })
-      const release = yield* held(pool.acquire)
-      const waiter = yield* Effect.forkChild(Effect.scoped(pool.acquire), { startImmediately: true })
-      yield* settle
-      yield* Fiber.interrupt(waiter)
-      assert.deepInclude(yield* pool.stats, { waiting: 0, inUse: 1 })
-      yield* release
-      yield* settle
-      assert.deepInclude(yield* pool.stats, { ready: 1, inUse: 0 })
-    })).pipe(Effect.provide(host())))
+    Effect.scoped(
+      Effect.gen(function* () {
+        const pool = yield* poolOf({ ready: 1, maximum: 1 })
+        const release = yield* held(pool.acquire)
+        const waiter = yield* Effect.forkChild(Effect.scoped(pool.acquire), { startImmediately: true })
+        yield* settle
+        yield* Fiber.interrupt(waiter)
+        assert.deepInclude(yield* pool.stats, { waiting: 0, inUse: 1 })
+        yield* release
+        yield* settle
+        assert.deepInclude(yield* pool.stats, { ready: 1, inUse: 0 })
+      })
+    ).pipe(Effect.provide(host()))
+  )
 
   it.effect("a-sick-clone-is-taken-out-and-replaced", () =>
-    Effect.scoped(Effect.gen(function* () {
-      const sick = new Set<string>()
-      const pool = yield* poolOf({
-        ready: 3,
-        health: { check: ({ machine }) => Effect.sync(() => !sick.has(machine.id)), every: "1 second" }
+    Effect.scoped(
+      Effect.gen(function* () {
+        const sick = new Set<string>()
+        const pool = yield* poolOf({
+          ready: 3,
+          health: { check: ({ machine }) => Effect.sync(() => !sick.has(machine.id)), every: "1 second" }
+        })
+        yield* settle
+        const first = yield* Effect.scoped(Effect.map(pool.acquire, ({ machine }) => Number(machine.id.split("-")[1])))
+        // The ones made right after it are ready now; one of them falls ill.
+        sick.add(`scripted-${first + 1}`)
+        yield* settle
+        yield* TestClock.adjust("1 second")
+        yield* settle
+        assert.deepInclude(yield* pool.stats, { ready: 3, unhealthy: 1 })
       })
-      yield* settle
-      const first = yield* Effect.scoped(Effect.map(pool.acquire, ({ machine }) => Number(machine.id.split("-")[1])))
-      // The ones made right after it are ready now; one of them falls ill.
-      sick.add(`scripted-${first + 1}`)
-      yield* settle
-      yield* TestClock.adjust("1 second")
-      yield* settle
-      assert.deepInclude(yield* pool.stats, { ready: 3, unhealthy: 1 })
-    })).pipe(Effect.provide(host())))
+    ).pipe(Effect.provide(host()))
+  )
 
   it.effect("clones-that-do-not-pass-their-gate-are-tried-again-and-who-waits-is-told-why", () => {
     const files = new MemoryFiles()
     return Effect.gen(function* () {
       yield* published.pipe(Effect.provide(host({}, files), { local: true }))
-      yield* Effect.scoped(Effect.gen(function* () {
-        const pool = yield* makeClonePool({ snapshot, ready: 1, acquireTimeout: "2 seconds" })
-        const waiter = yield* Effect.forkChild(Effect.flip(Effect.scoped(pool.acquire)), { startImmediately: true })
-        yield* settle
-        yield* TestClock.adjust("2 seconds")
-        const { reason } = yield* Fiber.join(waiter)
-        assert.include(reason._tag === "TimedOut" ? reason.lastFailure : "", "identity refused")
-      })).pipe(Effect.provide(host({ identity: "reject" }, files), { local: true }))
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const pool = yield* makeClonePool({ snapshot, ready: 1, acquireTimeout: "2 seconds" })
+          const waiter = yield* Effect.forkChild(Effect.flip(Effect.scoped(pool.acquire)), { startImmediately: true })
+          yield* settle
+          yield* TestClock.adjust("2 seconds")
+          const { reason } = yield* Fiber.join(waiter)
+          assert.include(reason._tag === "TimedOut" ? reason.lastFailure : "", "identity refused")
+        })
+      ).pipe(Effect.provide(host({ identity: "reject" }, files), { local: true }))
       assert.strictEqual(scriptedMachines.open, 0)
     })
   })
@@ -149,7 +189,8 @@ describe("a pool", () => {
       yield* release
       yield* Fiber.join(closing)
       assert.strictEqual(scriptedMachines.open, 0)
-    }).pipe(Effect.provide(host())))
+    }).pipe(Effect.provide(host()))
+  )
 
   it.effect("a-shutdown-destroys-what-is-not-given-back-in-time", () =>
     Effect.gen(function* () {
@@ -162,40 +203,57 @@ describe("a pool", () => {
       yield* Fiber.join(closing)
       assert.strictEqual(scriptedMachines.open, 0)
       yield* release
-    }).pipe(Effect.provide(host())))
+    }).pipe(Effect.provide(host()))
+  )
 
-  it.live("whatever-its-users-do-the-maximum-holds-and-nothing-is-left", () =>
-    Effect.promise(() =>
-      fc.assert(
-        fc.asyncProperty(
-          fc.integer({ min: 1, max: 4 }),
-          fc.integer({ min: 1, max: 6 }),
-          fc.array(fc.record({ turns: fc.nat({ max: 20 }), isInterrupted: fc.boolean() }), { minLength: 1, maxLength: 12 }),
-          async (ready, maximum, users) => {
-            const program = Effect.scoped(Effect.gen(function* () {
-              const pool = yield* poolOf({ ready, maximum })
-              const base = scriptedMachines.open
-              const go = yield* Deferred.make<void>()
-              const fibers = yield* Effect.forEach(users, ({ turns }) =>
-                Effect.forkChild(Effect.andThen(Deferred.await(go), Effect.scoped(Effect.andThen(pool.acquire, Effect.repeat(Effect.yieldNow, { times: turns }))))))
-              yield* Deferred.succeed(go, undefined)
-              for (const [index, { isInterrupted, turns }] of users.entries()) {
-                const fiber = fibers[index]
-                if (!isInterrupted || fiber === undefined) continue
-                yield* Effect.repeat(Effect.yieldNow, { times: turns })
-                yield* Fiber.interrupt(fiber)
-                const stats = yield* pool.stats
-                assert.isAtMost(stats.ready + stats.inUse + stats.making, maximum)
-                assert.isAtMost(scriptedMachines.open - base, maximum + stats.making)
-              }
-              yield* Effect.forEach(fibers, Fiber.await)
-              yield* settle
-              assert.deepInclude(yield* pool.stats, { ready: Math.min(ready, maximum), inUse: 0, waiting: 0 })
-            }))
-            await Effect.runPromise(program.pipe(Effect.provide(host(), { local: true })))
-            assert.strictEqual(scriptedMachines.open, 0)
-          }
-        ),
-        { numRuns: 150 }
-      )), 120_000)
+  it.live(
+    "whatever-its-users-do-the-maximum-holds-and-nothing-is-left",
+    () =>
+      Effect.promise(() =>
+        fc.assert(
+          fc.asyncProperty(
+            fc.integer({ min: 1, max: 4 }),
+            fc.integer({ min: 1, max: 6 }),
+            fc.array(fc.record({ turns: fc.nat({ max: 20 }), isInterrupted: fc.boolean() }), {
+              minLength: 1,
+              maxLength: 12
+            }),
+            async (ready, maximum, users) => {
+              const program = Effect.scoped(
+                Effect.gen(function* () {
+                  const pool = yield* poolOf({ ready, maximum })
+                  const base = scriptedMachines.open
+                  const go = yield* Deferred.make<void>()
+                  const fibers = yield* Effect.forEach(users, ({ turns }) =>
+                    Effect.forkChild(
+                      Effect.andThen(
+                        Deferred.await(go),
+                        Effect.scoped(Effect.andThen(pool.acquire, Effect.repeat(Effect.yieldNow, { times: turns })))
+                      )
+                    )
+                  )
+                  yield* Deferred.succeed(go, undefined)
+                  for (const [index, { isInterrupted, turns }] of users.entries()) {
+                    const fiber = fibers[index]
+                    if (!isInterrupted || fiber === undefined) continue
+                    yield* Effect.repeat(Effect.yieldNow, { times: turns })
+                    yield* Fiber.interrupt(fiber)
+                    const stats = yield* pool.stats
+                    assert.isAtMost(stats.ready + stats.inUse + stats.making, maximum)
+                    assert.isAtMost(scriptedMachines.open - base, maximum + stats.making)
+                  }
+                  yield* Effect.forEach(fibers, Fiber.await)
+                  yield* settle
+                  assert.deepInclude(yield* pool.stats, { ready: Math.min(ready, maximum), inUse: 0, waiting: 0 })
+                })
+              )
+              await Effect.runPromise(program.pipe(Effect.provide(host(), { local: true })))
+              assert.strictEqual(scriptedMachines.open, 0)
+            }
+          ),
+          { numRuns: 150 }
+        )
+      ),
+    120_000
+  )
 })

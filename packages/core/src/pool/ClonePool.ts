@@ -107,11 +107,19 @@ export const makeClonePool = Effect.fn("ClonePool.make")(function* (options: Clo
   const refuse = (reason: PoolReason) => new PoolError({ reason })
   const snapshot = yield* store
     .open(options.snapshot, options.gate)
-    .pipe(Effect.mapError((error) => new GateError({ reason: { _tag: "SnapshotRefused", path: error.path, cause: error.reason } })))
+    .pipe(
+      Effect.mapError(
+        (error) => new GateError({ reason: { _tag: "SnapshotRefused", path: error.path, cause: error.reason } })
+      )
+    )
   if (!snapshot.manifest.capture.hasAgent) return yield* new GateError({ reason: { _tag: "AgentAbsent" } })
   const base = yield* vmm
     .restore(snapshot.directory)
-    .pipe(Effect.mapError((error) => new GateError({ reason: { _tag: "NotRestored", path: snapshot.directory, cause: error.reason } })))
+    .pipe(
+      Effect.mapError(
+        (error) => new GateError({ reason: { _tag: "NotRestored", path: snapshot.directory, cause: error.reason } })
+      )
+    )
 
   const ready: Array<Member> = []
   const inUse = new Set<Member>()
@@ -126,7 +134,9 @@ export const makeClonePool = Effect.fn("ClonePool.make")(function* (options: Clo
 
   const work = yield* FiberSet.make<unknown, never>()
   const alive = (): number => ready.length + inUse.size + making + checking
-  const reportReady = Effect.suspend(() => Metric.update(Metric.withAttributes(poolReady, { snapshot: snapshot.directory }), ready.length))
+  const reportReady = Effect.suspend(() =>
+    Metric.update(Metric.withAttributes(poolReady, { snapshot: snapshot.directory }), ready.length)
+  )
 
   const destroy = (member: Member): Effect.Effect<void> => Scope.close(member.scope, Exit.void)
 
@@ -149,7 +159,9 @@ export const makeClonePool = Effect.fn("ClonePool.make")(function* (options: Clo
       const scope = yield* Scope.make()
       const gated = Effect.gen(function* () {
         const machine = yield* Scope.provide(base.fork, scope).pipe(
-          Effect.mapError((error) => new GateError({ reason: { _tag: "NotRestored", path: snapshot.directory, cause: error.reason } }))
+          Effect.mapError(
+            (error) => new GateError({ reason: { _tag: "NotRestored", path: snapshot.directory, cause: error.reason } })
+          )
         )
         return yield* Gate.admit(machine, snapshot.manifest.capture.isWorkloadFrozen, options.gate)
       })
@@ -185,13 +197,9 @@ export const makeClonePool = Effect.fn("ClonePool.make")(function* (options: Clo
 
   /** Starts making what is missing. */
   const refill: Effect.Effect<void> = Effect.suspend(() => {
+    if (isDraining) return Effect.void
     const starts: Array<Effect.Effect<unknown>> = []
-    while (
-      !isDraining &&
-      making < concurrency &&
-      alive() < maximum &&
-      ready.length + making + checking < wanted + waiting.length
-    ) {
+    while (making < concurrency && alive() < maximum && ready.length + making + checking < wanted + waiting.length) {
       making += 1
       starts.push(FiberSet.run(work, makeAndOffer))
     }
@@ -202,7 +210,8 @@ export const makeClonePool = Effect.fn("ClonePool.make")(function* (options: Clo
     Effect.gen(function* () {
       yield* destroy(member)
       inUse.delete(member)
-      if (inUse.size === 0) yield* Effect.forEach(idle.splice(0), (each) => Deferred.succeed(each, undefined), { discard: true })
+      if (inUse.size === 0)
+        yield* Effect.forEach(idle.splice(0), (each) => Deferred.succeed(each, undefined), { discard: true })
       yield* refill
     })
 
@@ -224,7 +233,8 @@ export const makeClonePool = Effect.fn("ClonePool.make")(function* (options: Clo
         yield* refill
         const limited = Effect.timeoutOrElse(Deferred.await(turn), {
           duration: acquireTimeout,
-          orElse: () => refuse({ _tag: "TimedOut", waitedMillis: acquireTimeout, inUse: inUse.size, maximum, lastFailure })
+          orElse: () =>
+            refuse({ _tag: "TimedOut", waitedMillis: acquireTimeout, inUse: inUse.size, maximum, lastFailure })
         })
         return yield* restore(limited).pipe(
           Effect.onError(() =>
@@ -268,7 +278,8 @@ export const makeClonePool = Effect.fn("ClonePool.make")(function* (options: Clo
           if (good) return offer(member)
           unhealthy += 1
           return Effect.andThen(destroy(member), refill)
-        })).pipe(Effect.uninterruptible)
+        })
+      ).pipe(Effect.uninterruptible)
     })
     const round = Effect.suspend(() => Effect.repeat(checkOne, { times: Math.max(0, ready.length - 1) }))
     yield* FiberSet.run(work, Effect.forever(Effect.andThen(Effect.sleep(health.every), round)))
@@ -276,7 +287,9 @@ export const makeClonePool = Effect.fn("ClonePool.make")(function* (options: Clo
 
   const drain: Effect.Effect<void> = Effect.gen(function* () {
     isDraining = true
-    yield* Effect.forEach(waiting.splice(0), (each) => Deferred.fail(each, refuse({ _tag: "Draining" })), { discard: true })
+    yield* Effect.forEach(waiting.splice(0), (each) => Deferred.fail(each, refuse({ _tag: "Draining" })), {
+      discard: true
+    })
     yield* FiberSet.clear(work)
     yield* Effect.forEach(ready.splice(0), destroy, { discard: true })
     if (inUse.size > 0) {
@@ -292,7 +305,15 @@ export const makeClonePool = Effect.fn("ClonePool.make")(function* (options: Clo
 
   return {
     acquire,
-    stats: Effect.sync(() => ({ ready: ready.length, inUse: inUse.size, making, waiting: waiting.length, made, unhealthy, lastFailure })),
+    stats: Effect.sync(() => ({
+      ready: ready.length,
+      inUse: inUse.size,
+      making,
+      waiting: waiting.length,
+      made,
+      unhealthy,
+      lastFailure
+    })),
     drain
   } satisfies ClonePool
 })

@@ -9,10 +9,23 @@ import type { RunEvent } from "./RunEvent.ts"
 import { evolve, initialState, type RunState } from "./RunState.ts"
 
 const firing = sampleFiring({ _tag: "WorkloadPreExec", seq: 3, atNanos: 300_000_000, argv: ["/bin/serve"] })
-const story = (...events: ReadonlyArray<RunEvent>) => storyOf("r", events.map((event, index) => ({ atMillis: index * 10, event })))
+const story = (...events: ReadonlyArray<RunEvent>) =>
+  storyOf(
+    "r",
+    events.map((event, index) => ({ atMillis: index * 10, event }))
+  )
 
 const ready: ReadonlyArray<RunEvent> = [
-  { _tag: "RunStarted", runId: "r", pipeline: "web", ownerPid: 1, policy: null, configuration: null, target: "/s/web", isValidated: false },
+  {
+    _tag: "RunStarted",
+    runId: "r",
+    pipeline: "web",
+    ownerPid: 1,
+    policy: null,
+    configuration: null,
+    target: "/s/web",
+    isValidated: false
+  },
   { _tag: "StageStarted", stage: "boot", attempt: 1 },
   { _tag: "MachineBooted", atNanos: 0, engine: "soft", memoryMib: 128, guestStream: null },
   { _tag: "StageFinished", stage: "boot", hostNanos: 5 },
@@ -41,17 +54,21 @@ describe("explain", () => {
 
   it("gives-a-picture-its-data", () => {
     const { timeline } = story(...ready)
-    assert.deepStrictEqual(timeline.phases.map(({ phase }) => phase), [
-      "booting",
-      "watching",
-      "quiescing",
-      "capturing",
-      "publishing",
-      "validating",
-      "ready"
-    ])
-    assert.deepStrictEqual(timeline.stages[0], { stage: "boot", attempts: 1, fromMillis: 10, toMillis: 30, outcome: "finished" })
-    assert.deepStrictEqual(timeline.guest.map(({ what }) => what), ["booted", "fired", "quiesced", "captured"])
+    assert.deepStrictEqual(
+      timeline.phases.map(({ phase }) => phase),
+      ["booting", "watching", "quiescing", "capturing", "publishing", "validating", "ready"]
+    )
+    assert.deepStrictEqual(timeline.stages[0], {
+      stage: "boot",
+      attempts: 1,
+      fromMillis: 10,
+      toMillis: 30,
+      outcome: "finished"
+    })
+    assert.deepStrictEqual(
+      timeline.guest.map(({ what }) => what),
+      ["booted", "fired", "quiesced", "captured"]
+    )
   })
 
   it("has-a-story-for-every-history-whose-spans-join-without-gaps", () => {
@@ -70,7 +87,8 @@ describe("explain", () => {
         const told = story(...events)
         assert.deepStrictEqual(told.state, state)
         const { phases } = told.timeline
-        for (const [index, span] of phases.entries()) assert.strictEqual(span.toMillis, phases[index + 1]?.fromMillis ?? null)
+        for (const [index, span] of phases.entries())
+          assert.strictEqual(span.toMillis, phases[index + 1]?.fromMillis ?? null)
         if (events.length > 0) assert.strictEqual(phases.at(-1)?.phase, state.phase)
       }),
       { numRuns: 2_000 }

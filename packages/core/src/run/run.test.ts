@@ -59,9 +59,11 @@ describe("the table of commands and states", () => {
     it(`${name}-is-accepted-only-where-the-table-says`, () => {
       const arbitrary = commandArbitraries[name as RunCommand["_tag"]] as fc.Arbitrary<RunCommand>
       for (const phase of runPhases) {
-        const outcomes = fc.sample(arbitrary, 100).flatMap((command) =>
-          statesOf(phase).map((state) => decide(state, command)))
-        if (phases.includes(phase)) assert.isTrue(outcomes.some(Result.isSuccess), `${name} is never accepted while ${phase}`)
+        const outcomes = fc
+          .sample(arbitrary, 100)
+          .flatMap((command) => statesOf(phase).map((state) => decide(state, command)))
+        if (phases.includes(phase))
+          assert.isTrue(outcomes.some(Result.isSuccess), `${name} is never accepted while ${phase}`)
         else {
           for (const outcome of outcomes) {
             assert.isTrue(Result.isFailure(outcome), `${name} is accepted while ${phase}`)
@@ -74,7 +76,9 @@ describe("the table of commands and states", () => {
 
   it("the-table-in-the-documentation-is-the-table-in-the-code", () => {
     const text = readFileSync(new URL("./decide.ts", import.meta.url), "utf8")
-    const table = text.slice(text.indexOf("```text") + 7, text.indexOf("```\n", text.indexOf("```text") + 7)).split("\n")
+    const table = text
+      .slice(text.indexOf("```text") + 7, text.indexOf("```\n", text.indexOf("```text") + 7))
+      .split("\n")
     for (const [name, phases] of Object.entries(acceptedIn)) {
       const row = table.findIndex((line) => line.includes(name))
       assert.notStrictEqual(row, -1, `${name} is missing`)
@@ -92,7 +96,9 @@ describe("decisions", () => {
       .thenEvents(published, { _tag: "RunReady", directory: "/s" })
   })
   it("a-published-run-with-validation-is-not-ready-yet", () => {
-    given(...path.slice(0, 5)).when({ _tag: "RecordPublish", directory: "/s", digest: "d" }).thenEvents(published)
+    given(...path.slice(0, 5))
+      .when({ _tag: "RecordPublish", directory: "/s", digest: "d" })
+      .thenEvents(published)
   })
   it("a-failed-validation-fails-the-run", () => {
     given(...path)
@@ -100,8 +106,17 @@ describe("decisions", () => {
       .thenState((state) => assert.deepInclude(state, { phase: "failed", stage: "validate" }))
   })
   it("a-higher-trigger-takes-over-a-quiesce-but-not-from-the-past", () => {
-    const later = sampleFiring({ _tag: "ListenerBound", seq: 4, atNanos: 400, protocol: "tcp", address: "::", port: 80 })
-    given(started, booted, fired).when({ _tag: "RecordFiring", firing: later }).thenEvents({ _tag: "TriggerFired", firing: later })
+    const later = sampleFiring({
+      _tag: "ListenerBound",
+      seq: 4,
+      atNanos: 400,
+      protocol: "tcp",
+      address: "::",
+      port: 80
+    })
+    given(started, booted, fired)
+      .when({ _tag: "RecordFiring", firing: later })
+      .thenEvents({ _tag: "TriggerFired", firing: later })
     const earlier = sampleFiring({ _tag: "HeartbeatTick", seq: 1, atNanos: 100, count: 1 })
     given(started, booted, fired).when({ _tag: "RecordFiring", firing: earlier }).thenRefused()
   })
@@ -111,8 +126,12 @@ describe("decisions", () => {
       .thenRefused((refusal) => assert.include(refusal.message, "before the trigger"))
   })
   it("a-run-with-a-target-is-not-kept-in-memory", () => {
-    given(...path.slice(0, 5)).when({ _tag: "KeepInMemory" }).thenRefused()
-    given({ ...started, target: null }, ...path.slice(1, 5)).when({ _tag: "RecordPublish", directory: "/s", digest: "d" }).thenRefused()
+    given(...path.slice(0, 5))
+      .when({ _tag: "KeepInMemory" })
+      .thenRefused()
+    given({ ...started, target: null }, ...path.slice(1, 5))
+      .when({ _tag: "RecordPublish", directory: "/s", digest: "d" })
+      .thenRefused()
   })
   it("a-run-cut-off-after-its-rename-is-ready-if-nothing-was-left-to-check", () => {
     given({ ...started, isValidated: false }, ...path.slice(1, 5))
@@ -156,7 +175,10 @@ class Tell implements fc.AsyncCommand<Model, System> {
     assert.strictEqual(outcome._tag, expected._tag)
     if (Result.isSuccess(expected)) model.events = [...model.events, ...expected.success]
     const stored = await Effect.runPromise(readRun("r").pipe(Effect.provideService(Journal, system.journal)))
-    assert.deepStrictEqual(stored.map(({ event }) => event), model.events)
+    assert.deepStrictEqual(
+      stored.map(({ event }) => event),
+      model.events
+    )
     assert.deepStrictEqual(await Effect.runPromise(system.context.state), foldRun(model.events))
   }
   toString = () => JSON.stringify(this.command)
@@ -167,7 +189,9 @@ class Crash implements fc.AsyncCommand<Model, System> {
   check = () => true
   async run(model: Model, system: System): Promise<void> {
     system.context = await contextOn(system.journal, "r")
-    const { state, version } = await Effect.runPromise(loadRun("r").pipe(Effect.provideService(Journal, system.journal)))
+    const { state, version } = await Effect.runPromise(
+      loadRun("r").pipe(Effect.provideService(Journal, system.journal))
+    )
     assert.strictEqual(version, model.events.length)
     assert.deepStrictEqual(state, foldRun(model.events))
   }
@@ -179,17 +203,24 @@ describe("any sequence of commands, with crashes between", () => {
     Effect.promise(() =>
       fc.assert(
         fc.asyncProperty(
-          fc.commands([commandArbitrary.map((command) => new Tell(command)), fc.constant(new Crash())], { maxCommands: 40 }),
+          fc.commands([commandArbitrary.map((command) => new Tell(command)), fc.constant(new Crash())], {
+            maxCommands: 40
+          }),
           async (commands) => {
             const journal = makeMemoryJournal()
             await fc.asyncModelRun(
-              async () => ({ model: { events: [] as ReadonlyArray<RunEvent> }, real: { journal, context: await contextOn(journal, "r") } }),
+              async () => ({
+                model: { events: [] as ReadonlyArray<RunEvent> },
+                real: { journal, context: await contextOn(journal, "r") }
+              }),
               commands
             )
           }
         ),
         { numRuns: 400 }
-      )))
+      )
+    )
+  )
 
   const histories = fc.array(commandArbitrary, { maxLength: 60 }).map((commands) => {
     let state: RunState = initialState
@@ -204,8 +235,10 @@ describe("any sequence of commands, with crashes between", () => {
     }
     return { events, state }
   })
-  const indexOf = (events: ReadonlyArray<RunEvent>, tag: RunEvent["_tag"]) => events.findIndex((event) => event._tag === tag)
-  const count = (events: ReadonlyArray<RunEvent>, tag: RunEvent["_tag"]) => events.filter((event) => event._tag === tag).length
+  const indexOf = (events: ReadonlyArray<RunEvent>, tag: RunEvent["_tag"]) =>
+    events.findIndex((event) => event._tag === tag)
+  const count = (events: ReadonlyArray<RunEvent>, tag: RunEvent["_tag"]) =>
+    events.filter((event) => event._tag === tag).length
 
   it("at-most-one-capture-and-one-publish-in-their-order-and-never-before-the-trigger", () => {
     fc.assert(

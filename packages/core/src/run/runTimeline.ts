@@ -5,7 +5,7 @@
  */
 import { Effect } from "effect"
 import type { GuestNanos } from "../GuestEvent.ts"
-import { Journal } from "../journal/Journal.ts"
+import type { Journal } from "../journal/Journal.ts"
 import type { JournalError } from "../journal/JournalErrors.ts"
 import { evolve, initialState, type RunPhase, type RunState } from "./RunState.ts"
 import { readRun, type StampedRunEvent } from "./runStream.ts"
@@ -50,7 +50,11 @@ const guestMark = ({ event }: StampedRunEvent): GuestMark | null => {
     case "TriggerFired":
       return { atNanos: event.firing.atNanos, what: "fired", label: event.firing.trigger }
     case "GuestQuiesced":
-      return { atNanos: event.atNanos, what: "quiesced", label: event.isWorkloadFrozen ? "workload frozen" : event.verdict }
+      return {
+        atNanos: event.atNanos,
+        what: "quiesced",
+        label: event.isWorkloadFrozen ? "workload frozen" : event.verdict
+      }
     case "CaptureCompleted":
       return { atNanos: event.atNanos, what: "captured", label: `after event ${event.seq}` }
     default:
@@ -76,7 +80,13 @@ export const runTimelineOf = (runId: string, events: ReadonlyArray<StampedRunEve
     const mark = guestMark(stamped)
     if (mark !== null) guest.push(mark)
     if (event._tag === "StageStarted") {
-      stages.push({ stage: event.stage, attempts: event.attempt, fromMillis: atMillis, toMillis: null, outcome: "running" })
+      stages.push({
+        stage: event.stage,
+        attempts: event.attempt,
+        fromMillis: atMillis,
+        toMillis: null,
+        outcome: "running"
+      })
       continue
     }
     const index = stages.findLastIndex(({ outcome }) => outcome === "running")

@@ -34,10 +34,10 @@ const apply = (tree: Tree, change: Change): void => {
   if (change.kind === "create") {
     tree.set(change.path, change.entry)
   } else if (change.kind === "remove") {
-    for (const path of [...tree.keys()]) if (under(path, change.path)) tree.delete(path)
+    for (const path of tree.keys()) if (under(path, change.path)) tree.delete(path)
   } else {
-    for (const path of [...tree.keys()]) if (under(path, change.to)) tree.delete(path)
-    for (const [path, entry] of [...tree]) {
+    for (const path of tree.keys()) if (under(path, change.to)) tree.delete(path)
+    for (const [path, entry] of Array.from(tree)) {
       if (!under(path, change.from)) continue
       tree.delete(path)
       tree.set(change.to + path.slice(change.from.length), entry)

@@ -371,7 +371,7 @@ const makeMachine = (
 
     const eventsFrom = (seq: number): Observable<GuestEvent> =>
       new Observable((subscriber) => {
-        for (const event of [...events]) if (event.seq >= seq) subscriber.next(event)
+        for (const event of events.slice()) if (event.seq >= seq) subscriber.next(event)
         if (isClosed) {
           subscriber.complete()
           return

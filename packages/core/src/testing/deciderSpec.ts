@@ -43,11 +43,17 @@ export const deciderSpec =
       const decision = decider.decide(before, command)
       return {
         thenEvents: (...expected) => {
-          assert.ok(Result.isSuccess(decision), `refused: ${Result.isFailure(decision) ? String(decision.failure) : ""}`)
+          assert.ok(
+            Result.isSuccess(decision),
+            `refused: ${Result.isFailure(decision) ? String(decision.failure) : ""}`
+          )
           assert.deepEqual(decision.success, expected)
         },
         thenState: (check) => {
-          assert.ok(Result.isSuccess(decision), `refused: ${Result.isFailure(decision) ? String(decision.failure) : ""}`)
+          assert.ok(
+            Result.isSuccess(decision),
+            `refused: ${Result.isFailure(decision) ? String(decision.failure) : ""}`
+          )
           check(decision.success.reduce(decider.evolve, before))
         },
         thenRefused: (check) => {

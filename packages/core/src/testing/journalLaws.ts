@@ -9,7 +9,11 @@ import { Journal, type JournalRecord } from "../journal/Journal.ts"
 import type { Law } from "./Law.ts"
 
 /** A small record that carries a number. */
-export const sampleRecord = (value: number): JournalRecord => ({ type: "Sample", schemaVersion: 1, json: JSON.stringify({ value }) })
+export const sampleRecord = (value: number): JournalRecord => ({
+  type: "Sample",
+  schemaVersion: 1,
+  json: JSON.stringify({ value })
+})
 
 const records = (from: number, count: number): ReadonlyArray<JournalRecord> =>
   Array.from({ length: count }, (_, index) => sampleRecord(from + index))
@@ -32,15 +36,20 @@ export const journalLaws: ReadonlyArray<Law<Journal>> = [
       assert.deepEqual(yield* journal.append("a", records(3, 2)), { version: 5, position: 5 })
       const entries = yield* journal.read("a")
       assert.deepEqual(valuesOf(entries), upTo(5))
-      assert.deepEqual(entries.map(({ version }) => version), [1, 2, 3, 4, 5])
+      assert.deepEqual(
+        entries.map(({ version }) => version),
+        [1, 2, 3, 4, 5]
+      )
       assert.deepEqual(valuesOf(yield* journal.read("a", { afterVersion: 2, limit: 2 })), [2, 3])
-    })),
+    })
+  ),
   law("an-unknown-stream-is-empty", (journal) =>
     Effect.gen(function* () {
       assert.deepEqual(yield* journal.read("nobody"), [])
       assert.deepEqual(yield* journal.readAll(), [])
       assert.deepEqual(yield* journal.streams(), [])
-    })),
+    })
+  ),
   law("the-global-order-keeps-every-streams-order", (journal) =>
     Effect.gen(function* () {
       for (let round = 0; round < 20; round++) {
@@ -50,8 +59,12 @@ export const journalLaws: ReadonlyArray<Law<Journal>> = [
       const all = yield* journal.readAll()
       assert.deepEqual(valuesOf(all), upTo(40))
       assert.ok(all.every((entry, index) => index === 0 || entry.position > (all[index - 1]?.position ?? 0)))
-      assert.deepEqual(valuesOf(yield* journal.readAll({ afterPosition: all[9]?.position ?? 0, limit: 3 })), [10, 11, 12])
-    })),
+      assert.deepEqual(
+        valuesOf(yield* journal.readAll({ afterPosition: all[9]?.position ?? 0, limit: 3 })),
+        [10, 11, 12]
+      )
+    })
+  ),
   law("an-append-with-the-wrong-expectation-appends-nothing", (journal) =>
     Effect.gen(function* () {
       yield* journal.append("a", records(0, 2), { expectedVersion: 0 })
@@ -59,7 +72,8 @@ export const journalLaws: ReadonlyArray<Law<Journal>> = [
       assert.deepEqual({ ...error.reason }, { _tag: "VersionConflict", stream: "a", expected: 1, found: 2 })
       assert.deepEqual(valuesOf(yield* journal.readAll()), [0, 1])
       yield* journal.append("a", records(2, 1), { expectedVersion: 2 })
-    })),
+    })
+  ),
   law("of-two-who-expect-the-same-version-one-wins", (journal) =>
     Effect.gen(function* () {
       const outcomes = yield* Effect.forEach(
@@ -69,7 +83,8 @@ export const journalLaws: ReadonlyArray<Law<Journal>> = [
       )
       assert.equal(outcomes.filter(({ _tag }) => _tag === "Success").length, 1)
       assert.equal((yield* journal.read("a")).length, 1)
-    })),
+    })
+  ),
   law("an-empty-append-changes-nothing", (journal) =>
     Effect.gen(function* () {
       yield* journal.append("a", records(0, 2))
@@ -77,21 +92,30 @@ export const journalLaws: ReadonlyArray<Law<Journal>> = [
       assert.equal((yield* Effect.flip(journal.append("a", [], { expectedVersion: 7 }))).reason._tag, "VersionConflict")
       assert.deepEqual(yield* journal.append("b", []), { version: 0, position: 2 })
       assert.deepEqual(yield* journal.streams(), ["a"])
-    })),
+    })
+  ),
   law("streams-are-listed-by-prefix-in-the-order-of-their-beginnings", (journal) =>
     Effect.gen(function* () {
       for (const name of ["run/b", "guest/a", "run/a", "run_x"]) yield* journal.append(name, records(0, 1))
       assert.deepEqual(yield* journal.streams("run/"), ["run/b", "run/a"])
       assert.deepEqual(yield* journal.streams(), ["run/b", "guest/a", "run/a", "run_x"])
-    })),
+    })
+  ),
   law("any-text-survives", (journal) =>
     Effect.gen(function* () {
-      const texts = ["", "\u0000", "naïve — ☃ 𝄞", "'; DROP TABLE entries; --", "\\\"", "x".repeat(1 << 20)]
-      yield* journal.append("söme/stream '%_", texts.map((text) => ({ type: "T", schemaVersion: 7, json: JSON.stringify(text) })))
+      const texts = ["", "\u0000", "naïve — ☃ 𝄞", "'; DROP TABLE entries; --", '\\"', "x".repeat(1 << 20)]
+      yield* journal.append(
+        "söme/stream '%_",
+        texts.map((text) => ({ type: "T", schemaVersion: 7, json: JSON.stringify(text) }))
+      )
       const entries = yield* journal.read("söme/stream '%_")
-      assert.deepEqual(entries.map(({ json }) => JSON.parse(json) as unknown), texts)
+      assert.deepEqual(
+        entries.map(({ json }) => JSON.parse(json) as unknown),
+        texts
+      )
       assert.ok(entries.every(({ schemaVersion, type }) => schemaVersion === 7 && type === "T"))
-    })),
+    })
+  ),
   law("a-subscription-sees-history-and-then-what-comes-without-gap-or-repetition", (journal) =>
     Effect.gen(function* () {
       yield* journal.append("a", records(0, 1_500))
@@ -103,7 +127,8 @@ export const journalLaws: ReadonlyArray<Law<Journal>> = [
         if (from % 100 === 0) yield* Effect.yieldNow
       }
       assert.deepEqual(valuesOf(yield* Fiber.join(follower)), upTo(4_000))
-    })),
+    })
+  ),
   law("a-subscription-to-a-stream-sees-only-that-stream", (journal) =>
     Effect.gen(function* () {
       yield* journal.append("other", records(100, 3))
@@ -116,13 +141,15 @@ export const journalLaws: ReadonlyArray<Law<Journal>> = [
       yield* journal.append("other", records(103, 3))
       yield* journal.append("a", records(2, 2))
       assert.deepEqual(valuesOf(yield* Fiber.join(follower)), upTo(4))
-    })),
+    })
+  ),
   law("a-subscription-begins-after-the-position-it-is-given", (journal) =>
     Effect.gen(function* () {
       yield* journal.append("a", records(0, 10))
       const seen = yield* journal.subscribe({ afterPosition: 7 }).pipe(Stream.take(3), Stream.runCollect)
       assert.deepEqual(valuesOf(seen), [7, 8, 9])
-    })),
+    })
+  ),
   law("a-slow-subscriber-loses-nothing-and-holds-nobody-up", (journal) =>
     Effect.gen(function* () {
       const slow = yield* Effect.forkChild(
@@ -136,5 +163,6 @@ export const journalLaws: ReadonlyArray<Law<Journal>> = [
       for (let from = 0; from < 3_000; from += 500) yield* journal.append("a", records(from, 500))
       assert.equal((yield* journal.read("a")).length, 3_000)
       assert.deepEqual(valuesOf(yield* Fiber.join(slow)), upTo(3_000))
-    }))
+    })
+  )
 ]

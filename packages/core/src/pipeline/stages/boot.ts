@@ -61,4 +61,6 @@ export const boot = (options: WatchOptions & { readonly goesOn?: boolean } = {})
   )
 
 /** Begins with a machine that another run booted. */
-export const adopt = Stage.make("boot", (booted: Booted) => Effect.as(recordBoot(booted.machine, booted.guestStream), booted))
+export const adopt = Stage.make("boot", (booted: Booted) =>
+  Effect.as(recordBoot(booted.machine, booted.guestStream), booted)
+)

@@ -1,7 +1,7 @@
 import { Effect, Stream } from "effect"
-import type { JournalEntry } from "../journal/Journal.ts"
-import type { JournalError } from "../journal/JournalErrors.ts"
-import type { HeadSignal } from "./headSignal.ts"
+import type { JournalEntry } from "./Journal.ts"
+import type { JournalError } from "./JournalErrors.ts"
+import type { HeadSignal } from "../internal/headSignal.ts"
 
 /**
  * A subscription that reads pages and waits for the signal when a page is empty.

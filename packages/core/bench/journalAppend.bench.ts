@@ -1,0 +1,82 @@
+/**
+ * Guest events appended to a journal file in batches, beside the same rows put into SQLite by hand.
+ *
+ * @module
+ */
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
+import { type GuestEvent, guestRecordOf, journalSqlite, Journal } from "@stillpoint/core"
+import { Effect } from "effect"
+import { median, print } from "./measure.ts"
+
+const count = 100_000
+const batch = 1_000
+const rounds = 5
+
+const events: ReadonlyArray<GuestEvent> = Array.from({ length: count }, (_, seq): GuestEvent => {
+  const at = { seq, atNanos: seq * 1_000 }
+  if (seq % 4 === 0)
+    return {
+      _tag: "SerialLine",
+      ...at,
+      port: 0,
+      text: `[    0.${seq}] some line of a kernel's log, neither short nor long`
+    }
+  return seq % 4 === 1
+    ? { _tag: "GuestIdle", ...at }
+    : seq % 4 === 2
+      ? { _tag: "GuestBusy", ...at }
+      : { _tag: "PagesDirtied", ...at, count: 17 }
+})
+
+const ours = (path: string): Promise<number> =>
+  Effect.runPromise(
+    Effect.gen(function* () {
+      const journal = yield* Journal
+      const begun = performance.now()
+      for (let from = 0; from < count; from += batch) {
+        yield* journal.append("guest/bench", events.slice(from, from + batch).map(guestRecordOf))
+      }
+      return (count * 1_000) / (performance.now() - begun)
+    }).pipe(Effect.provide(journalSqlite({ path }), { local: true }))
+  )
+
+const byHand = (path: string): number => {
+  const database = new DatabaseSync(path)
+  database.exec(
+    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE events (seq INTEGER PRIMARY KEY, type TEXT, json TEXT)"
+  )
+  const insert = database.prepare("INSERT INTO events (seq, type, json) VALUES (?, ?, ?)")
+  const begun = performance.now()
+  for (let from = 0; from < count; from += batch) {
+    database.exec("BEGIN IMMEDIATE")
+    for (const event of events.slice(from, from + batch)) insert.run(event.seq, event._tag, JSON.stringify(event))
+    database.exec("COMMIT")
+  }
+  const rate = (count * 1_000) / (performance.now() - begun)
+  database.close()
+  return rate
+}
+
+const directory = await mkdtemp(join(tmpdir(), "stillpoint-bench-"))
+const values: Array<number> = []
+const peers: Array<number> = []
+for (let round = 0; round < rounds; round++) {
+  values.push(await ours(join(directory, `ours-${round}`)))
+  peers.push(byHand(join(directory, `peer-${round}`)))
+}
+await rm(directory, { recursive: true, force: true })
+const value = median(values)
+const peerValue = median(peers)
+print([
+  {
+    name: "journal-append",
+    unit: "events/s",
+    value,
+    peer: "SQLite inserts by hand",
+    peerValue,
+    ratio: peerValue / value
+  }
+])
