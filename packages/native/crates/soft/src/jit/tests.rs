@@ -415,7 +415,7 @@ const OVERWRITTEN_FUNCTION: [(usize, u32); 14] = [
     (0x118, 0x006b_2223), // sw t1,4(s6)
     (0x11c, 0x007b_2023), // sw t2,0(s6)
     (0x120, 0x0000_0e17), // auipc t3,0x0
-    (0x124, 0x006e_2623), // sw t1,12(t3)
+    (0x124, 0x006e_2823), // sw t1,16(t3)
     (0x128, 0x0320_0293), // addi t0,zero,50
     (0x12c, 0xfd9f_f06f), // jal zero,80001104
     (0x130, 0x0015_0513), // addi a0,a0,1
