@@ -82,11 +82,23 @@ impl SerialPorts {
 
 fn push_line(line: &[u8], events: &mut Vec<EventBody>) {
     let text = String::from_utf8_lossy(line).into_owned();
-    let panic = text.find(PANIC).map(|at| text[at + PANIC.len()..].trim().to_owned());
+    let panic = kernel_message(&text).strip_prefix(PANIC).map(|why| why.trim().to_owned());
     events.push(EventBody::SerialLine { port: CONSOLE, text });
     if let Some(message) = panic {
         events.push(EventBody::GuestPanicked { message });
     }
+}
+
+/// A line without the bracketed time and origin that a kernel puts before its messages.
+fn kernel_message(line: &str) -> &str {
+    let mut rest = line;
+    while let Some((bracketed, after)) = rest.strip_prefix('[').and_then(|r| r.split_once(']')) {
+        if !bracketed.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, ' ' | '.')) {
+            break;
+        }
+        rest = after.trim_start();
+    }
+    rest
 }
 
 #[cfg(test)]
@@ -125,6 +137,16 @@ mod tests {
             events[1],
             EventBody::GuestPanicked { message: "No working init found.".into() }
         );
+    }
+
+    #[test]
+    fn a_panic_that_is_only_mentioned_is_none() {
+        for line in
+            ["see: Kernel panic - not syncing: x\n", "[a-b] Kernel panic - not syncing: x\n"]
+        {
+            assert_eq!(lines(line.as_bytes()).len(), 1, "{line}");
+        }
+        assert_eq!(lines(b"[    1.0][    T1] Kernel panic - not syncing: x\n").len(), 2);
     }
 
     #[test]

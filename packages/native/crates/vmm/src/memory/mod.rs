@@ -22,6 +22,7 @@
 mod copy;
 mod error;
 mod hash;
+mod host;
 mod pages;
 mod table;
 mod track;

@@ -61,7 +61,7 @@ pub(crate) struct Exhausted {
 }
 
 /// Bytes of guest pages that all machines of this process may hold together. Defaults to seven
-/// eighths of the host's memory.
+/// eighths of the host's memory, or of what its control groups leave this process.
 pub fn limit_bytes() -> u64 {
     limit_pages() as u64 * PAGE_BYTES as u64
 }
@@ -80,17 +80,8 @@ pub fn in_use_bytes() -> u64 {
 fn limit_pages() -> usize {
     match LIMIT.load(Ordering::Relaxed) {
         0 => {
-            // SAFETY: sysconf takes a constant and touches no memory of ours.
-            let host_pages = unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) };
-            // SAFETY: as above.
-            let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-            let bytes =
-                u64::try_from(host_pages).unwrap_or(0) * u64::try_from(page_bytes).unwrap_or(0) / 8
-                    * 7;
-            let pages = match usize::try_from(bytes / PAGE_BYTES as u64) {
-                Ok(0) | Err(_) => usize::MAX,
-                Ok(pages) => pages,
-            };
+            let bytes = super::host::memory_bytes().unwrap_or(u64::MAX) / 8 * 7;
+            let pages = usize::try_from(bytes / PAGE_BYTES as u64).unwrap_or(usize::MAX).max(1);
             LIMIT.store(pages, Ordering::Relaxed);
             pages
         }

@@ -99,6 +99,30 @@ fn one_image_serves_every_machine_restored_from_it() {
 }
 
 #[test]
+fn clones_on_many_threads_read_one_image_at_once() {
+    let directory = Directory::new("threads");
+    let mut machine = machine();
+    capture(&mut machine, CaptureKind::Full, &directory.0);
+    machine.run(&until(50_000));
+    let expected = machine.digest().expect("good");
+    let directories = [directory.0.clone()];
+    std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut clone = restore(&directories).expect("good");
+                    clone.run(&until(50_000));
+                    clone.digest().expect("good")
+                })
+            })
+            .collect();
+        for run in runs {
+            assert_eq!(run.join().expect("no panic"), expected);
+        }
+    });
+}
+
+#[test]
 fn deltas_hold_what_changed_and_need_their_parents() {
     let directories: Vec<_> = (0..4).map(|_| Directory::new("delta")).collect();
     let paths: Vec<_> = directories.iter().rev().map(|d| d.0.clone()).collect();
