@@ -23,7 +23,7 @@
 use super::assembler::{Alu, Assembler, Condition, Hole, RAX, RCX, RDX, Shift, TICKS, Width};
 use crate::block::Block;
 use crate::decode::{Inst, Op, decode, length};
-use crate::hart::{DATA_ENTRIES, DataEntry, FETCH_ENTRIES, FLOAT, FetchEntry, Hart};
+use crate::hart::{DATA_ENTRIES, DataEntry, FETCH_ENTRIES, FetchEntry, Hart};
 use std::mem::{offset_of, size_of};
 
 /// Entries of the table of indirect jumps. A power of two.
@@ -139,7 +139,7 @@ pub struct Shape {
 /// Most instructions in a unit: what a signed byte can subtract, and the undo of one.
 pub const MAX_INSTRUCTIONS: usize = 64;
 
-fn place(register: u8) -> i32 {
+pub(super) fn place(register: u8) -> i32 {
     offset_of!(Hart, r) as i32 + 8 * i32::from(register)
 }
 
@@ -147,12 +147,12 @@ const PC: i32 = offset_of!(Hart, pc) as i32;
 const BUDGET: i32 = offset_of!(Hart, budget) as i32;
 const DATA: i32 = offset_of!(Hart, data) as i32;
 const FETCH: i32 = offset_of!(Hart, fetch) as i32;
-const FS: i32 = offset_of!(Hart, fs) as i32;
+pub(super) const FS: i32 = offset_of!(Hart, fs) as i32;
 const DATA_MASK: i32 = ((DATA_ENTRIES - 1) * size_of::<DataEntry>()) as i32;
 const FETCH_MASK: i32 = ((FETCH_ENTRIES - 1) * size_of::<FetchEntry>()) as i32;
 const TABLE_MASK: i32 = ((TABLE_ENTRIES - 1) * size_of::<TableEntry>()) as i32;
-const READ_TAG: i8 = offset_of!(DataEntry, read) as i8;
-const WRITE_TAG: i8 = offset_of!(DataEntry, write) as i8;
+pub(super) const READ_TAG: i8 = offset_of!(DataEntry, read) as i8;
+pub(super) const WRITE_TAG: i8 = offset_of!(DataEntry, write) as i8;
 const ADDEND: i8 = offset_of!(DataEntry, addend) as i8;
 
 // The address computations shift a page number into an entry's offset.
@@ -188,7 +188,7 @@ struct Way {
     unsure: bool,
 }
 
-struct Translation<'a, 'b> {
+pub(super) struct Translation<'a, 'b> {
     out: &'a mut Output<'b>,
     va: u64,
     delta: u64,
@@ -304,7 +304,7 @@ fn host(register: u8) -> Option<u8> {
 }
 
 impl Translation<'_, '_> {
-    fn code(&mut self) -> &mut Assembler {
+    pub(super) fn code(&mut self) -> &mut Assembler {
         self.out.code
     }
 
@@ -319,7 +319,7 @@ impl Translation<'_, '_> {
     }
 
     /// The host register that holds a guest register now; loads it into `scratch` if need be.
-    fn read(&mut self, register: u8, scratch: u8) -> u8 {
+    pub(super) fn read(&mut self, register: u8, scratch: u8) -> u8 {
         match host(register) {
             Some(host) => host,
             None => {
@@ -330,7 +330,7 @@ impl Translation<'_, '_> {
     }
 
     /// Copies a guest register. Changes the flags.
-    fn read_into(&mut self, register: u8, into: u8) {
+    pub(super) fn read_into(&mut self, register: u8, into: u8) {
         match (register, host(register)) {
             (0, _) => self.code().set(into, 0),
             (_, Some(host)) => self.code().mov(into, host),
@@ -339,7 +339,7 @@ impl Translation<'_, '_> {
     }
 
     /// Makes a guest register what is in `from`.
-    fn write(&mut self, register: u8, from: u8) {
+    pub(super) fn write(&mut self, register: u8, from: u8) {
         match (register, host(register)) {
             (0, _) => {}
             (_, Some(host)) => self.code().mov(host, from),
@@ -348,7 +348,7 @@ impl Translation<'_, '_> {
     }
 
     /// Where to compute a guest register's next value.
-    fn target(register: u8) -> u8 {
+    pub(super) fn target(register: u8) -> u8 {
         host(register).unwrap_or(RAX)
     }
 
@@ -621,7 +621,7 @@ impl Translation<'_, '_> {
         self.write(inst.rd, RAX);
     }
 
-    fn detail(&mut self, index: u8, pc: u64, inst: &Inst) -> u32 {
+    pub(super) fn detail(&mut self, index: u8, pc: u64, inst: &Inst) -> u32 {
         self.out.details.push(Detail {
             pc,
             single: std::ptr::null(),
@@ -632,7 +632,7 @@ impl Translation<'_, '_> {
     }
 
     /// Hands the instruction to the interpreter.
-    fn single(&mut self, index: u8, pc: u64, inst: &Inst) {
+    pub(super) fn single(&mut self, index: u8, pc: u64, inst: &Inst) {
         let detail = self.detail(index, pc, inst);
         self.code().set(RCX, u64::from(detail));
         let hole = self.code().call();
@@ -641,7 +641,7 @@ impl Translation<'_, '_> {
     }
 
     /// Leaves `rax` = host address of the access, or goes the slow way. Returns the jumps there.
-    fn address(&mut self, inst: &Inst, bytes: u8, tag: i8) -> Hole {
+    pub(super) fn address(&mut self, inst: &Inst, bytes: u8, tag: i8) -> Hole {
         match host(inst.rs1) {
             Some(base) if inst.imm != 0 => self.code().offset_into(RAX, base, inst.imm),
             _ => {
@@ -676,44 +676,17 @@ impl Translation<'_, '_> {
         self.slowly(hole, index, pc, inst);
     }
 
-    /// Loads and stores of floating-point registers, whose use is known to be noted already.
-    fn float_memory(&mut self, index: u8, pc: u64, inst: &Inst) {
-        let clean = self.if_float_clean();
-        let (bytes, store) = match inst.op {
-            Op::Flw => (4, false),
-            Op::Fsw => (4, true),
-            Op::Fld => (8, false),
-            _ => (8, true),
-        };
-        let hole = self.address(inst, bytes, if store { WRITE_TAG } else { READ_TAG });
-        if store {
-            let from = place(FLOAT + inst.rs2);
-            self.code().load_place(RCX, from);
-            self.code().store(bytes, RCX);
-        } else {
-            self.code().load(Width { bytes, signed: false }, RAX);
-            if bytes == 4 {
-                self.code().set(RCX, 0xffff_ffff_0000_0000);
-                self.code().alu(Alu::Or, true, RAX, RCX);
-            }
-            self.code().store_place(place(FLOAT + inst.rd), RAX);
+    pub(super) fn slowly(&mut self, hole: Hole, index: u8, pc: u64, inst: &Inst) {
+        self.all_slowly(&[hole], index, pc, inst);
+    }
+
+    /// Sends these jumps through the interpreter, and back to here.
+    pub(super) fn all_slowly(&mut self, holes: &[Hole], index: u8, pc: u64, inst: &Inst) {
+        let detail = self.detail(index, pc, inst);
+        let resume = self.code().here();
+        for &hole in holes {
+            self.slow.push(Slow { hole, resume, detail });
         }
-        let detail = self.detail(index, pc, inst);
-        let resume = self.code().here();
-        self.slow.push(Slow { hole, resume, detail });
-        self.slow.push(Slow { hole: clean, resume, detail });
-    }
-
-    /// Goes the slow way unless `sstatus.FS` is dirty.
-    fn if_float_clean(&mut self) -> Hole {
-        self.code().compare_byte(FS, 3);
-        self.code().jump_if(Condition::NotEqual)
-    }
-
-    fn slowly(&mut self, hole: Hole, index: u8, pc: u64, inst: &Inst) {
-        let detail = self.detail(index, pc, inst);
-        let resume = self.code().here();
-        self.slow.push(Slow { hole, resume, detail });
     }
 
     fn branch(&mut self, index: u8, pc: u64, inst: &Inst) {
@@ -786,7 +759,6 @@ impl Translation<'_, '_> {
             Op::Sh => self.store(index, pc, inst, 2),
             Op::Sw => self.store(index, pc, inst, 4),
             Op::Sd => self.store(index, pc, inst, 8),
-            Op::Flw | Op::Fld | Op::Fsw | Op::Fsd => self.float_memory(index, pc, inst),
             Op::Addi => self.add_immediate(inst.rd, inst.rs1, inst.imm, true),
             Op::Addiw => self.add_immediate(inst.rd, inst.rs1, inst.imm, false),
             Op::Slti => self.set_if_less_immediate(inst, Condition::Less),
@@ -828,7 +800,7 @@ impl Translation<'_, '_> {
             Op::Remuw => self.divide(inst, false, false, true),
             // One hart, in order, and writes to code are seen at once: nothing to fence.
             Op::Fence | Op::FenceI => {}
-            _ => self.single(index, pc, inst),
+            _ => self.float(index, pc, inst),
         }
     }
 
