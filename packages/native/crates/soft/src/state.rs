@@ -189,6 +189,12 @@ pub fn load(bytes: &[u8]) -> Result<(Hart, Core), StateError> {
             return Err(refused(format!("a legal value of {name}"), format!("{value:#x}")));
         }
     }
+    // Every trap is a tick, and the counters have room to go on.
+    let time = hart.ticks().checked_add(hart.idle_nanos);
+    if hart.traps > hart.ticks() || time.is_none_or(|nanos| nanos >= 1 << 63) {
+        let found = format!("{} ticks, {} traps", hart.ticks(), hart.traps);
+        return Err(refused("no more traps than ticks, and a time below 2^63", found));
+    }
     for register in 1..32 {
         hart.r[register] = reader.u64()?;
     }
