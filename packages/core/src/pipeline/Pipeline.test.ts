@@ -1,6 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Schedule, Stream } from "effect"
 import * as Gate from "../gate/Gate.ts"
+import type { TriggerSignal } from "../Firing.ts"
+import { TriggerSignals } from "../GuestTimeline.ts"
+import { readSignals } from "../journal/signalStream.ts"
+import type { Trigger } from "../Trigger.ts"
 import type { GuestEvent } from "../GuestEvent.ts"
 import { readGuest } from "../journal/guestStream.ts"
 import { Journal } from "../journal/Journal.ts"
@@ -236,6 +240,31 @@ describe("a pipeline", () => {
         "AgentQuiesced"
       )
     }).pipe(Effect.provide(host()))
+  )
+
+  it.effect("keeps-in-the-journal-what-its-policy-took-in-from-outside", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const signal: TriggerSignal = {
+          probe: "ready/http",
+          arming: 1,
+          atNanos: 7,
+          afterSeq: 0,
+          outcome: "succeeded",
+          payload: { status: 200 }
+        }
+        const inner = kindTrigger("AgentReady")
+        const policy: Trigger = {
+          ...inner,
+          await: Effect.andThen(
+            Effect.flatMap(TriggerSignals, ({ record }) => record(signal)),
+            inner.await
+          )
+        }
+        const { runId } = yield* Pipeline.run(spec, { policy, target: "/s/signals" })
+        assert.deepStrictEqual(yield* readSignals(runId), [signal])
+      })
+    ).pipe(Effect.provide(host()))
   )
 
   it.effect("repeats-for-a-policy-that-repeats", () =>

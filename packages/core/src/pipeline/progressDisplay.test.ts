@@ -19,7 +19,10 @@ const step = (stage: string, status: Progress["status"], more: Partial<Progress>
   ...more
 })
 
-const host = Layer.provideMerge(Layer.mergeAll(scriptedVmm(), SnapshotStore.layer, journalMemory), new MemoryFiles().layer)
+const host = Layer.provideMerge(
+  Layer.mergeAll(scriptedVmm(), SnapshotStore.layer, journalMemory),
+  new MemoryFiles().layer
+)
 
 describe("a progress display", () => {
   it("shows-one-line-a-run-with-its-stages", () => {
@@ -31,7 +34,10 @@ describe("a progress display", () => {
       step("watch", "finished", { attempt: 2, hostNanos: 1.5e9 }),
       step("boot", "started", { runId: "another-run" })
     ].reduce(viewProgress, emptyProgress)
-    assert.deepStrictEqual(renderProgress(view, 80), ["run-1234  ✓ boot 12 ms  ✓ watch (try 2) 1.5 s", "another-  … boot"])
+    assert.deepStrictEqual(renderProgress(view, 80), [
+      "run-1234  ✓ boot 12 ms  ✓ watch (try 2) 1.5 s",
+      "another-  … boot"
+    ])
     assert.strictEqual(renderProgress(view, 20)[0]?.length, 20)
   })
 
@@ -52,5 +58,6 @@ describe("a progress display", () => {
       assert.include(texts.terminal.split("\n").at(-2) ?? "", "✓ publish")
       assert.notInclude(texts.file, "\u001B")
       assert.strictEqual(texts.file.trimEnd().split("\n").length, 10)
-    }).pipe(Effect.provide(host)))
+    }).pipe(Effect.provide(host))
+  )
 })

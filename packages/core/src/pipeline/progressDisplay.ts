@@ -39,7 +39,8 @@ const signs: Readonly<Record<Progress["status"], string>> = {
   cancelled: "–"
 }
 
-const duration = (nanos: number): string => (nanos < 1e9 ? `${Math.round(nanos / 1e6)} ms` : `${(nanos / 1e9).toFixed(1)} s`)
+const duration = (nanos: number): string =>
+  nanos < 1e9 ? `${Math.round(nanos / 1e6)} ms` : `${(nanos / 1e9).toFixed(1)} s`
 
 const describe = ({ attempt, detail, hostNanos, stage, status }: StageLine): string => {
   const tries = attempt > 1 ? ` (try ${attempt})` : ""

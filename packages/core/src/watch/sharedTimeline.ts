@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Deferred, Effect, Exit, type Scope } from "effect"
+import { Deferred, Effect, Exit, type Scope, Semaphore } from "effect"
 import type { GuestEvent, GuestEventKind } from "../GuestEvent.ts"
 import type { AdvanceUntil, GuestTimeline, TimelineAdvance } from "../GuestTimeline.ts"
 import type { MachineError } from "../MachineErrors.ts"
@@ -35,7 +35,10 @@ export interface SharedTimeline {
  */
 export const sharedTimeline = (machine: Machine): SharedTimeline => {
   const participants = new Set<Participant>()
+  const guest = Semaphore.makeUnsafe(1)
   let isMoving = false
+  let isRunning = false
+  let probesWaiting = 0
 
   const unseen = (participant: Participant, nowNanos: number): Effect.Effect<ReadonlyArray<GuestEvent>> =>
     Effect.map(machine.eventsSoFar(participant.nextSeq), (events) => {
@@ -81,7 +84,16 @@ export const sharedTimeline = (machine: Machine): SharedTimeline => {
     return Effect.gen(function*() {
       const now = yield* machine.nowNanos
       if ((yield* tell("event", now)) > 0) return
-      const stop = yield* machine.run(runUntilOf({ kinds: [...kinds], atNanos, pace }))
+      isRunning = true
+      const stop = yield* Semaphore.withPermit(guest, machine.run(runUntilOf({ kinds: [...kinds], atNanos, pace }))).pipe(
+        Effect.ensuring(
+          Effect.sync(() => {
+            isRunning = false
+          })
+        )
+      )
+      // A probe took the guest in between: the next move goes on.
+      if (stop.reason === "paused" && probesWaiting > 0) return yield* Effect.yieldNow
       yield* tell(stop.reason, stop.atNanos)
     }).pipe(
       Effect.catch((error: MachineError) =>
@@ -131,7 +143,22 @@ export const sharedTimeline = (machine: Machine): SharedTimeline => {
       hold: machine.nowNanos,
       requestQuiesce: machine.requestQuiesce,
       requestThaw: machine.requestThaw,
-      exclusively: <A, E, R>(effect: Effect.Effect<A, E, R>) => effect
+      exclusively: <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+        Effect.acquireUseRelease(
+          Effect.sync(() => {
+            probesWaiting += 1
+          }),
+          // A pause that nobody runs into would end the probe's own run.
+          () =>
+            Effect.andThen(
+              Effect.suspend(() => (isRunning ? machine.pause : Effect.void)),
+              Semaphore.withPermit(guest, effect)
+            ),
+          () =>
+            Effect.sync(() => {
+              probesWaiting -= 1
+            })
+        )
     }
   })
 

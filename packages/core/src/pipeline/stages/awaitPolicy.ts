@@ -4,8 +4,11 @@
  * @module
  */
 import { Effect } from "effect"
-import type { Firing } from "../../Firing.ts"
-import { GuestTimeline } from "../../GuestTimeline.ts"
+import type { Firing, TriggerSignal } from "../../Firing.ts"
+import { GuestTimeline, TriggerSignals } from "../../GuestTimeline.ts"
+import { Journal } from "../../journal/Journal.ts"
+import type { JournalError } from "../../journal/JournalErrors.ts"
+import { appendSignal } from "../../journal/signalStream.ts"
 import { RunContext } from "../../run/RunContext.ts"
 import type { Trigger } from "../../Trigger.ts"
 import * as Stage from "../Stage.ts"
@@ -17,12 +20,29 @@ export interface Fired extends Booted {
   readonly firing: Firing
 }
 
-/** Lets the guest run until the policy fires. */
+/** Lets the guest run until the policy fires. What the policy takes in from outside is recorded before it acts on it. */
 export const awaitPolicy = (policy: Trigger) =>
   Stage.make("watch", (booted: Booted) =>
     Effect.gen(function* () {
-      const firing = yield* policy.await.pipe(Effect.provideService(GuestTimeline, booted.timeline))
-      yield* (yield* RunContext).tell({ _tag: "RecordFiring", firing })
+      const run = yield* RunContext
+      const journal = yield* Journal
+      let lost: JournalError | null = null
+      const record = (signal: TriggerSignal): Effect.Effect<void> =>
+        appendSignal(run.runId, signal).pipe(
+          Effect.provideService(Journal, journal),
+          Effect.catch((error) =>
+            Effect.sync(() => {
+              lost ??= error
+            })
+          )
+        )
+      const firing = yield* policy.await.pipe(
+        Effect.provideService(GuestTimeline, booted.timeline),
+        Effect.provideService(TriggerSignals, { record })
+      )
+      // A decision that could not be replayed is none.
+      if (lost !== null) return yield* Effect.fail<JournalError>(lost)
+      yield* run.tell({ _tag: "RecordFiring", firing })
       yield* Effect.annotateCurrentSpan({ trigger: firing.trigger, atNanos: firing.atNanos })
       return { ...booted, policy, firing } satisfies Fired
     })

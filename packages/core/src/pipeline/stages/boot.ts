@@ -8,6 +8,7 @@ import type { GuestTimeline } from "../../GuestTimeline.ts"
 import { newGuestStream, recordGuest } from "../../journal/guestStream.ts"
 import { RunContext } from "../../run/RunContext.ts"
 import { type BootSpec, type Machine, Vmm } from "../../Vmm.ts"
+import { freeRunningTimeline } from "../../watch/freeRunningTimeline.ts"
 import { lockstepTimeline } from "../../watch/lockstepTimeline.ts"
 import * as Stage from "../Stage.ts"
 
@@ -55,7 +56,7 @@ export const boot = (options: WatchOptions & { readonly goesOn?: boolean } = {})
     Effect.gen(function* () {
       const { guestStream, machine } = yield* bootWatched(spec, options)
       yield* recordBoot(machine, guestStream)
-      const timeline = yield* lockstepTimeline(machine)
+      const timeline = yield* machine.isDeterministic ? lockstepTimeline(machine) : freeRunningTimeline(machine)
       return { machine, timeline, spec, guestStream, goesOn: options.goesOn ?? false } satisfies Booted
     })
   )

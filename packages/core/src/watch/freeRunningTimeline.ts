@@ -1,0 +1,106 @@
+/**
+ * A machine that goes on while its policy thinks: for engines that cannot stop at the instruction that caused an event.
+ *
+ * @module
+ */
+import { Effect, Exit, Fiber, type Scope } from "effect"
+import type { GuestEvent } from "../GuestEvent.ts"
+import type { AdvanceUntil, GuestTimeline, TimelineAdvance } from "../GuestTimeline.ts"
+import { makeHeadSignal } from "../internal/headSignal.ts"
+import type { MachineError } from "../MachineErrors.ts"
+import type { Machine, RunStop } from "../Vmm.ts"
+
+/** How often guest time is looked at while a policy waits for a time and nothing happens. */
+const lookEvery = "1 millis"
+
+/**
+ * The timeline of one policy on a machine that runs from the first advance until it is held.
+ *
+ * What happens between an event and `hold` is the slippage; nothing is lost in it, and it is told with the next drain.
+ */
+export const freeRunningTimeline = (machine: Machine): Effect.Effect<GuestTimeline["Service"], never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const scope = yield* Effect.scope
+    const news = makeHeadSignal()
+    let nextSeq = 0
+    let originNanos = 0
+    let running: Fiber.Fiber<RunStop, MachineError> | null = null
+    let ended: Exit.Exit<RunStop, MachineError> | null = null
+
+    yield* Effect.acquireRelease(
+      Effect.sync(() => machine.events$.subscribe({ next: news.raise, complete: news.raise, error: news.raise })),
+      (subscription) => Effect.sync(() => subscription.unsubscribe())
+    )
+
+    const start = (until: AdvanceUntil) =>
+      Effect.gen(function* () {
+        if (running !== null) return
+        ended = null
+        running = yield* machine.run(until.pace === undefined ? {} : { pace: until.pace }).pipe(
+          Effect.onExit((exit) =>
+            Effect.sync(() => {
+              ended = exit
+              running = null
+              news.raise()
+            })
+          ),
+          Effect.forkIn(scope, { startImmediately: true })
+        )
+      })
+
+    const hold = Effect.gen(function* () {
+      const fiber = running
+      if (fiber !== null) {
+        yield* machine.pause
+        yield* Fiber.await(fiber)
+      }
+      // A pause that was asked for is no end of the guest.
+      if (ended !== null && Exit.isSuccess(ended) && ended.value.reason === "paused") ended = null
+      return yield* machine.nowNanos
+    })
+
+    const take = (nowNanos: number): Effect.Effect<ReadonlyArray<GuestEvent>> =>
+      Effect.map(Effect.suspend(() => machine.eventsSoFar(nextSeq)), (events) => {
+        nextSeq = (events.at(-1)?.seq ?? nextSeq - 1) + 1
+        originNanos = nowNanos
+        return events
+      })
+
+    const reached = (until: AdvanceUntil, events: ReadonlyArray<GuestEvent>, nowNanos: number): RunStop["reason"] | null => {
+      if (events.some((event) => until.kinds.includes(event._tag))) return "event"
+      if (until.atNanos !== null && until.atNanos <= nowNanos) return "time"
+      return ended !== null && Exit.isSuccess(ended) ? ended.value.reason : null
+    }
+
+    const advance = (until: AdvanceUntil): Effect.Effect<TimelineAdvance, MachineError> =>
+      Effect.gen(function* () {
+        yield* start(until)
+        while (true) {
+          const generation = news.generation()
+          // Guest time first: whatever happened before it is among the events then.
+          const nowNanos = yield* machine.nowNanos
+          const events = yield* machine.eventsSoFar(nextSeq)
+          const stop = reached(until, events, nowNanos)
+          if (stop !== null) return { events: yield* take(nowNanos), nowNanos, stop }
+          if (ended !== null && Exit.isFailure(ended)) return yield* Effect.failCause(ended.cause)
+          const wait = news.raisedSince(generation)
+          yield* until.atNanos === null ? wait : Effect.timeoutOption(wait, lookEvery)
+        }
+      })
+
+    return {
+      mode: "free-running",
+      origin: Effect.sync(() => originNanos),
+      nowNanos: machine.nowNanos,
+      advance,
+      drain: Effect.gen(function* () {
+        const nowNanos = yield* machine.nowNanos
+        return { events: yield* take(nowNanos), nowNanos, stop: "event" } satisfies TimelineAdvance
+      }),
+      hold,
+      requestQuiesce: machine.requestQuiesce,
+      requestThaw: machine.requestThaw,
+      // The next advance lets the guest go on.
+      exclusively: (effect) => Effect.andThen(hold, effect)
+    }
+  })
