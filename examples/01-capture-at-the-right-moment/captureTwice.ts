@@ -62,14 +62,16 @@ export const captureBoth = Effect.fn("captureBoth")(function* (
     )
   )
   const taken = yield* Effect.forEach(results, Effect.fromResult)
-  const captures = taken.map(({ value: { firing, pauseNanos, snapshot, storedBytes } }, index): Capture & { readonly firing: Firing } => ({
-    cause: causes[index] ?? "pre-exec",
-    guestNanos: snapshot.manifest.capture.atNanos,
-    pauseMs: pauseNanos / 1e6,
-    bytes: storedBytes,
-    why: explain(firing).text,
-    firing
-  }))
+  const captures = taken.map(
+    ({ value: { firing, pauseNanos, snapshot, storedBytes } }, index): Capture & { readonly firing: Firing } => ({
+      cause: causes[index] ?? "pre-exec",
+      guestNanos: snapshot.manifest.capture.atNanos,
+      pauseMs: pauseNanos / 1e6,
+      bytes: storedBytes,
+      why: explain(firing).text,
+      firing
+    })
+  )
   const first = captures[0]
   return {
     captures,
@@ -86,6 +88,10 @@ export const askAClone = (cause: Capture["cause"], snapshot: string) =>
       // A clone from before the workload's first instruction has yet to run it.
       if (cause === "pre-exec") yield* machine.run({ kinds: ["ListenerBound"] })
       const { stdout } = yield* machine.exec(request)
-      return { cause, id: new TextDecoder().decode(stdout).trim(), restoreToExecMs: milliseconds(begun) } satisfies Restore
+      return {
+        cause,
+        id: new TextDecoder().decode(stdout).trim(),
+        restoreToExecMs: milliseconds(begun)
+      } satisfies Restore
     })
   )

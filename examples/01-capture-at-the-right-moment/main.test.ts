@@ -20,12 +20,16 @@ describe("the demo", () => {
     const lines = await run("--json")
     const report = JSON.parse(lines.at(-1) ?? "") as Report
     assert.deepStrictEqual(Object.keys(report), ["boot", "captures", "restores"])
-    assert.deepStrictEqual(report.captures.map(({ cause }) => cause), ["pre-exec", "listener"])
+    assert.deepStrictEqual(
+      report.captures.map(({ cause }) => cause),
+      ["pre-exec", "listener"]
+    )
     assert.deepStrictEqual(
       report.restores.map(({ cause }) => cause),
       ["pre-exec", "pre-exec", "pre-exec", "listener", "listener", "listener"]
     )
-    const ids = (cause: string) => new Set(report.restores.filter((restore) => restore.cause === cause).map(({ id }) => id))
+    const ids = (cause: string) =>
+      new Set(report.restores.filter((restore) => restore.cause === cause).map(({ id }) => id))
     assert.strictEqual(ids("pre-exec").size, 3)
     assert.strictEqual(ids("listener").size, 1)
     for (const { id } of report.restores) assert.match(id, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/)
@@ -37,6 +41,7 @@ describe("the demo", () => {
       assert.isAbove(capture.why.length, 20)
     }
     const text = lines.join("\n")
-    for (const expected of ["captured at pre-exec", "captured at listener", "first instruction"]) assert.include(text, expected)
+    for (const expected of ["captured at pre-exec", "captured at listener", "first instruction"])
+      assert.include(text, expected)
   }, 120_000)
 })

@@ -25,7 +25,9 @@ const milliseconds = (nanos: number): string => `${(nanos / 1e6).toFixed(3)} ms`
 const tell = (event: GuestEvent): void => {
   const at = milliseconds(event.atNanos).padStart(14)
   if (event._tag === "SerialLine") say(`${at}  ${event.text}`)
-  else if (!["GuestIdle", "GuestBusy", "IoStarted", "IoSettled", "PagesDirtied", "HeartbeatTick"].includes(event._tag)) {
+  else if (
+    !["GuestIdle", "GuestBusy", "IoStarted", "IoSettled", "PagesDirtied", "HeartbeatTick"].includes(event._tag)
+  ) {
     say(`${at}  * ${event._tag}`)
   }
 }
@@ -57,7 +59,9 @@ const inDirectory = Effect.fn("demo")(function* (directory: string) {
   for (const line of drawTimeline(events, marks)) say(line)
 
   for (const { bytes, cause, guestNanos, pauseMs, why } of captures) {
-    say(`\nCaptured at ${cause}: ${milliseconds(guestNanos)} of guest time, pause ${pauseMs.toFixed(2)} ms, ${(bytes / 2 ** 20).toFixed(1)} MiB`)
+    say(
+      `\nCaptured at ${cause}: ${milliseconds(guestNanos)} of guest time, pause ${pauseMs.toFixed(2)} ms, ${(bytes / 2 ** 20).toFixed(1)} MiB`
+    )
     for (const line of why.split("\n")) say(`  ${line}`)
   }
 
@@ -67,16 +71,28 @@ const inDirectory = Effect.fn("demo")(function* (directory: string) {
     for (let index = 0; index < 3; index++) {
       const restored = yield* askAClone(cause, join(directory, cause))
       restores.push(restored)
-      say(`  ${cause.padEnd(9)} ${restored.id}   ${restored.restoreToExecMs.toFixed(1).padStart(7)} ms from restore to the answer`)
+      say(
+        `  ${cause.padEnd(9)} ${restored.id}   ${restored.restoreToExecMs.toFixed(1).padStart(7)} ms from restore to the answer`
+      )
     }
   }
   const ids = (cause: string) => new Set(restores.filter((restore) => restore.cause === cause).map(({ id }) => id)).size
-  say(`\n  pre-exec: ${ids("pre-exec")} different ids, each clone ran the workload afresh; listener: ${ids("listener")}, the workload had drawn it`)
-  say(`\nBoot to pre-exec: ${milliseconds(boot.guestNanos)} of guest time in ${boot.hostMs.toFixed(0)} ms, ${boot.events} events`)
+  say(
+    `\n  pre-exec: ${ids("pre-exec")} different ids, each clone ran the workload afresh; listener: ${ids("listener")}, the workload had drawn it`
+  )
+  say(
+    `\nBoot to pre-exec: ${milliseconds(boot.guestNanos)} of guest time in ${boot.hostMs.toFixed(0)} ms, ${boot.events} events`
+  )
 
   const report: Report = {
     boot,
-    captures: captures.map(({ bytes, cause, guestNanos, pauseMs, why }) => ({ cause, guestNanos, pauseMs, bytes, why })),
+    captures: captures.map(({ bytes, cause, guestNanos, pauseMs, why }) => ({
+      cause,
+      guestNanos,
+      pauseMs,
+      bytes,
+      why
+    })),
     restores
   }
   return report
