@@ -68,6 +68,8 @@ export const fromNative = Effect.fn("NativeMachine.make")(function* (native: Add
 
 const make = (native: Addon.NativeMachine): Machine => {
   const events = new MachineEvents(native)
+  // What a restored or forked machine's lineage had said before is not this machine's to tell, and not lost either.
+  const firstSeq = native.nextSeq()
   // Identifiers and tokens are seen by the guest, so they must depend on its history alone; and whoever restores or
   // forks the machine must not use one twice. Each use leaves at least one event behind, so counting on from the
   // number of events so far gives both.
@@ -153,8 +155,9 @@ const make = (native: Addon.NativeMachine): Machine => {
     isDeterministic: native.isDeterministic,
     nowNanos: Effect.sync(() => native.nowNanos()),
     events$: events.all$,
-    eventsFrom: (seq) => events.from(seq),
-    eventsSoFar: (seq) => Effect.sync(() => events.soFar(seq ?? native.oldestSeq())),
+    eventsFrom: (seq) => events.from(Math.max(seq, firstSeq)),
+    eventsSoFar: (seq) =>
+      Effect.sync(() => events.soFar(seq === undefined ? native.oldestSeq() : Math.max(seq, firstSeq))),
     run,
     pause: Effect.sync(() => native.pause()),
     go: Effect.asVoid(call(() => native.go(), machineError)),
