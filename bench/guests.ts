@@ -17,7 +17,7 @@ export const measured = <A, E>(effect: Effect.Effect<A, E, Vmm | GuestKit | Scop
 export const directory = mkdtempSync(join(tmpdir(), "sp-"))
 process.once("exit", () => rmSync(directory, { recursive: true, force: true }))
 
-export const commandLine = "console=ttyS0 earlycon=sbi panic=-1 no4lvl"
+export const commandLine = "console=ttyS0 earlycon=sbi panic=-1 no4lvl cryptomgr.notests"
 export const memoryMib = 128
 
 const serve = `#!/bin/sh
