@@ -22,12 +22,12 @@ use machine::WAYS;
 use proptest::collection::vec;
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestRunner};
 
-fn runner(default_batches: u32, seeds: &'static str) -> TestRunner {
+fn runner(default_batches: u32, max_shrink_iters: u32, seeds: &'static str) -> TestRunner {
     let batches = std::env::var("STILLPOINT_DIFFERENTIAL_BATCHES").ok();
     TestRunner::new(Config {
         cases: batches.and_then(|number| number.parse().ok()).unwrap_or(default_batches),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(seeds))),
-        max_shrink_iters: 400,
+        max_shrink_iters,
         ..Config::default()
     })
 }
@@ -42,7 +42,7 @@ fn user_programs_leave_what_qemu_leaves() {
         return;
     }
     let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/differential/user.seeds");
-    let result = runner(24, seeds).run(&vec(program::program(), 1..=40), |programs| {
+    let result = runner(24, 2000, seeds).run(&vec(program::program(), 1..=40), |programs| {
         let theirs = qemu_user::run(&programs);
         for way in WAYS {
             let ours = machine::run_user(&programs, way).map_err(fail)?;
@@ -63,7 +63,7 @@ fn supervisor_situations_leave_what_qemu_leaves() {
         return;
     }
     let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/differential/supervisor.seeds");
-    let result = runner(12, seeds).run(&vec(supervisor::case(), 1..=64), |cases| {
+    let result = runner(12, 300, seeds).run(&vec(supervisor::case(), 1..=64), |cases| {
         let theirs = qemu_system::run(&cases);
         for way in WAYS {
             let ours = machine::run_supervisor(&cases, way).map_err(fail)?;

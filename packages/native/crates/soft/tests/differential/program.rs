@@ -519,15 +519,16 @@ pub fn nasty_float() -> impl Strategy<Value = u64> {
 
 /// Any program.
 pub fn program() -> impl Strategy<Value = Program> {
+    // The code comes first: it is what shrinks first.
     (
+        vec(item(2), 1..40),
         vec(nasty_integer(), 32),
         vec(nasty_float(), 32),
         (0..5u8, 0..32u8).prop_map(|(mode, flags)| mode << 5 | flags),
         prop_oneof![Just(0u8), 0..8u8],
         any::<u64>(),
-        vec(item(2), 1..40),
     )
-        .prop_map(|(integers, floats, fcsr, skew, data_seed, items)| Program {
+        .prop_map(|(items, integers, floats, fcsr, skew, data_seed)| Program {
             integers,
             floats,
             fcsr,

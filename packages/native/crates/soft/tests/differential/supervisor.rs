@@ -611,14 +611,15 @@ fn situation() -> impl Strategy<Value = Situation> {
         prop_oneof![8 => Just((false, false)), 1 => any::<(bool, bool)>()],
         any::<bool>(),
     );
+    // The code comes first: it is what shrinks first.
     (
+        vec(step(), 1..6),
         mode,
         vec(page(), 8),
         (code_page, large_page(), pointer_bits, large_page()),
         registers(),
-        vec(step(), 1..6),
     )
-        .prop_map(|(mode, pages, tables, registers, steps)| {
+        .prop_map(|(steps, mode, pages, tables, registers)| {
             let (supervisor, translated, status, software_interrupt, vectored) = mode;
             let (code_page, megapage, pointer, gigapage) = tables;
             // OpenSBI passes traps on to the address in stvec with its mode bits left in: vectors
