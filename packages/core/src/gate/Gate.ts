@@ -20,7 +20,7 @@ export interface GateOptions extends OpenOptions {
   readonly guestTimeout?: Duration.Input
   /** Host time within which it must; 30 s if absent. */
   readonly hostTimeout?: Duration.Input
-  /** Largest error of the guest's wall clock at hand-over; 5 ms if absent. The clock is set again where it is exceeded. */
+  /** Largest error of a held guest's wall clock; 5 ms if absent. Its identity is sent again where it is exceeded; a frozen guest is let catch up. */
   readonly clockTolerance?: Duration.Input
   /** Told every state that is reached. */
   readonly onState?: (state: GateState) => Effect.Effect<void>
@@ -45,8 +45,11 @@ export interface Clone extends GatedMachine {
 const refuse = (reason: GateReason): GateError => new GateError({ reason })
 const machineFailed = (error: MachineError): GateError => refuse({ _tag: "MachineFailed", cause: error.reason })
 
-/** How often the clock is set again before the error is reported as it is. */
+/** How often the clock is put right before the error is reported as it is. */
 const clockAttempts = 4
+
+/** An error of the clock that is not worth another run of the guest, nanoseconds. */
+const catchUpNanos = 1e6
 
 const invalidPart = (identity: DrawnIdentity): string | null => {
   if (identity.entropy.byteLength < 32)
@@ -98,6 +101,13 @@ const awaitAnswer = Effect.fnUntraced(function* (
   }
 })
 
+/** Lets guest time pass while the workload is frozen: an idle guest costs its host nothing. */
+const catchUp = Effect.fnUntraced(function* (machine: Machine, nanos: number) {
+  const atNanos = (yield* machine.nowNanos) + nanos
+  const stop = yield* machine.run({ kinds: ["GuestPanicked"], atNanos }).pipe(Effect.mapError(machineFailed))
+  if (stop.reason !== "time") return yield* refuse({ _tag: "GuestEnded", how: stop.reason, atNanos: stop.atNanos })
+})
+
 const admitMachine = Effect.fnUntraced(function* (
   machine: Machine,
   isWorkloadFrozen: boolean,
@@ -113,32 +123,42 @@ const admitMachine = Effect.fnUntraced(function* (
   const chosenClock = options.identity?.realtimeNanos
   const isHostClock = chosenClock === undefined
 
-  // The clock that the guest will have when it acknowledges is late by what the exchange takes on the host: it is sent
-  // again, corrected by what the exchange before took, until it is right.
-  let correction = 0
-  let clockErrorNanos = 0
+  /** Host's clock less the guest's, from the clock that was sent. */
+  const behindSince = (sentHost: bigint, sentGuest: number) =>
+    Effect.gen(function* () {
+      const hostNanos = Number((yield* Clock.currentTimeNanos) - sentHost)
+      return hostNanos - ((yield* machine.nowNanos) - sentGuest)
+    })
+
+  // What the first exchange touches has to be read and verified: meanwhile the host's clock goes on and the guest's hardly does.
+  let sentHost = 0n
+  let sentGuest = 0
+  let behindNanos = 0
   let acknowledgedAtNanos = 0
   for (let attempt = 0; attempt < clockAttempts; attempt++) {
-    const sentHost = yield* Clock.currentTimeNanos
-    const sentGuest = yield* machine.nowNanos
-    const realtimeNanos = isHostClock ? sentHost + BigInt(Math.round(correction)) : chosenClock
+    sentHost = yield* Clock.currentTimeNanos
+    sentGuest = yield* machine.nowNanos
     const token = yield* machine
-      .requestIdentity({ ...identity, realtimeNanos, thaw: false })
+      .requestIdentity({ ...identity, realtimeNanos: isHostClock ? sentHost : chosenClock, thaw: false })
       .pipe(Effect.mapError(machineFailed))
     yield* advance({ _tag: "SendIdentity", token })
     acknowledgedAtNanos = yield* awaitAnswer(machine, { kind: "IdentityApplied", token, deadlineNanos, timeoutMillis })
     yield* advance({ _tag: "Acknowledge", token })
     if (!isHostClock) break
-    const hostElapsed = Number((yield* Clock.currentTimeNanos) - sentHost)
-    const guestElapsed = acknowledgedAtNanos - sentGuest
-    clockErrorNanos = hostElapsed - correction - guestElapsed
-    if (Math.abs(clockErrorNanos) <= toleranceNanos) break
-    correction = Math.max(0, hostElapsed - guestElapsed)
+    behindNanos = yield* behindSince(sentHost, sentGuest)
+    // A frozen guest can be let catch up, below; one that is held would use up its hold, so its clock is sent again.
+    if (behindNanos >= -toleranceNanos && (isWorkloadFrozen || behindNanos <= toleranceNanos)) break
   }
   if (isWorkloadFrozen) {
+    for (let attempt = 0; behindNanos > catchUpNanos && attempt < clockAttempts; attempt++) {
+      yield* catchUp(machine, behindNanos)
+      behindNanos = yield* behindSince(sentHost, sentGuest)
+    }
     const token = yield* machine.requestThaw.pipe(Effect.mapError(machineFailed))
-    yield* awaitAnswer(machine, { kind: "AgentThawed", token, deadlineNanos, timeoutMillis })
+    const thawDeadlineNanos = (yield* machine.nowNanos) + timeoutMillis * 1e6
+    yield* awaitAnswer(machine, { kind: "AgentThawed", token, deadlineNanos: thawDeadlineNanos, timeoutMillis })
   }
+  const clockErrorNanos = isHostClock ? yield* behindSince(sentHost, sentGuest) : 0
   yield* advance({ _tag: "HandOver" })
   return { machine, identity, acknowledgedAtNanos, clockErrorNanos }
 })
