@@ -55,7 +55,12 @@ export const GuestEvent = Schema.TaggedUnion({
   },
   ExecExited: { ...position, id: Schema.Natural, ...exitStatus },
   ExecFailed: { ...position, id: Schema.Natural, stage: Schema.String, errno: Schema.Int, message: Schema.String },
-  HostInput: { ...position, kind: Schema.Literals(["control", "serial"]), port: Schema.Natural, data: Schema.Uint8Array },
+  HostInput: {
+    ...position,
+    kind: Schema.Literals(["control", "serial"]),
+    port: Schema.Natural,
+    data: Schema.Uint8Array
+  },
   GuestPanicked: { ...position, message: Schema.String },
   GuestHalted: { ...position, reason: Schema.Natural },
   GuestReset: { ...position, reason: Schema.Natural },

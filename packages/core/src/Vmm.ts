@@ -92,7 +92,12 @@ export interface CapturedFiles {
   readonly seq: number
   /** Host time during which the guest could not run, in nanoseconds. */
   readonly pauseNanos: number
-  readonly files: ReadonlyArray<{ readonly name: string; readonly sizeBytes: number; readonly storedBytes: number; readonly digest: string }>
+  readonly files: ReadonlyArray<{
+    readonly name: string
+    readonly sizeBytes: number
+    readonly storedBytes: number
+    readonly digest: string
+  }>
   readonly engine: string
   readonly memoryMib: number
 }
@@ -134,7 +139,10 @@ export interface Machine {
   /** Gives the agent a new identity; returns the token that `IdentityApplied` will carry. Does not run the guest. */
   readonly requestIdentity: (identity: IdentitySpec) => Effect.Effect<number, MachineError>
   /** Writes memory and machine state into an existing empty directory, flushed. The guest may run on meanwhile. */
-  readonly capture: (directory: string, options?: { readonly parent?: string }) => Effect.Effect<CapturedFiles, CaptureError>
+  readonly capture: (
+    directory: string,
+    options?: { readonly parent?: string }
+  ) => Effect.Effect<CapturedFiles, CaptureError>
   /** An independent machine in the same state that shares memory copy-on-write. */
   readonly fork: Effect.Effect<Machine, ForkError, Scope.Scope>
   /** Digest of the whole machine state: registers, memory, devices, clock. Lower-case hexadecimal. */
@@ -146,9 +154,12 @@ export interface Machine {
 }
 
 /** Makes machines. */
-export class Vmm extends Context.Service<Vmm, {
-  /** A machine standing before its first instruction. */
-  readonly boot: (spec: BootSpec) => Effect.Effect<Machine, BootError, Scope.Scope>
-  /** A machine standing where the snapshot files in `directory` were captured. Ungated: use the gate, not this. */
-  readonly restore: (directory: string) => Effect.Effect<Machine, RestoreError, Scope.Scope>
-}>()("@stillpoint/core/Vmm") {}
+export class Vmm extends Context.Service<
+  Vmm,
+  {
+    /** A machine standing before its first instruction. */
+    readonly boot: (spec: BootSpec) => Effect.Effect<Machine, BootError, Scope.Scope>
+    /** A machine standing where the snapshot files in `directory` were captured. Ungated: use the gate, not this. */
+    readonly restore: (directory: string) => Effect.Effect<Machine, RestoreError, Scope.Scope>
+  }
+>()("@stillpoint/core/Vmm") {}

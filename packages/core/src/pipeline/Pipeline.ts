@@ -16,7 +16,7 @@ import { isEnded } from "../run/RunState.ts"
 import { Publisher } from "../snapshot/Leftovers.ts"
 import type { SnapshotPublishError } from "../snapshot/SnapshotErrors.ts"
 import type { Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
-import type { Trigger, TriggerError } from "../Trigger.ts"
+import type { TriggerError } from "../Trigger.ts"
 import { type BootSpec, type ExecSpec, type Vmm } from "../Vmm.ts"
 import { lockstepTimeline } from "../watch/lockstepTimeline.ts"
 import { sharedTimeline } from "../watch/sharedTimeline.ts"
@@ -25,7 +25,7 @@ import type { FreezeFailed, StageTimedOut, ValidationFailed, WarmUpFailed } from
 import * as Stage from "./Stage.ts"
 import { recordError } from "./Stage.ts"
 import { runsEnded } from "./stageMetrics.ts"
-import { awaitPolicy, type Fired, firedAs } from "./stages/awaitPolicy.ts"
+import { awaitPolicy, type Fired, firedAs, type RunnablePolicy } from "./stages/awaitPolicy.ts"
 import { adopt, boot, bootWatched, type Booted, type WatchOptions } from "./stages/boot.ts"
 import { capture, publish, type Published } from "./stages/capture.ts"
 import { quiesce, type QuiesceOptions } from "./stages/quiesce.ts"
@@ -42,7 +42,7 @@ export interface RunSubject {
   /** Name of the pipeline. */
   readonly name: string
   readonly spec: BootSpec
-  readonly policy: Trigger
+  readonly policy: RunnablePolicy
   /** Where the snapshot is published; `null` keeps it in memory. */
   readonly target: string | null
   /** Whether the run ends with a validation. */
@@ -103,7 +103,7 @@ export const runStages = <In, Out, E, R>(subject: RunSubject, stage: Stage.Stage
 export interface CaptureOptions {
   /** Name in journals; `capture` if absent. */
   readonly name?: string
-  readonly policy: Trigger
+  readonly policy: RunnablePolicy
   /** Directory that the snapshot is published to. */
   readonly target: string
   /** Replace what stands at the target. */
@@ -183,9 +183,9 @@ const fromFired = (
  *
  * @example
  * ```ts
- * import { type BootSpec, Pipeline, type Trigger } from "@stillpoint/core"
+ * import { type BootSpec, Pipeline } from "@stillpoint/core"
  *
- * export const snapshotOf = (spec: BootSpec, policy: Trigger) =>
+ * export const snapshotOf = (spec: BootSpec, policy: Pipeline.RunnablePolicy) =>
  *   Pipeline.run(spec, {
  *     policy,
  *     target: "snapshots/web",
@@ -271,7 +271,7 @@ export const repeat = (
     })
   )
 
-export { awaitPolicy, type Fired, firedAs } from "./stages/awaitPolicy.ts"
+export { awaitPolicy, type Fired, firedAs, type RunnablePolicy } from "./stages/awaitPolicy.ts"
 export { adopt, boot, type Booted, bootWatched, type WatchOptions } from "./stages/boot.ts"
 export { capture, type Captured, keepInMemory, type Kept, publish, type Published } from "./stages/capture.ts"
 export { quiesce, type Quiesced, type QuiesceOptions } from "./stages/quiesce.ts"

@@ -60,13 +60,20 @@ export const freeRunningTimeline = (machine: Machine): Effect.Effect<GuestTimeli
     })
 
     const take = (nowNanos: number): Effect.Effect<ReadonlyArray<GuestEvent>> =>
-      Effect.map(Effect.suspend(() => machine.eventsSoFar(nextSeq)), (events) => {
-        nextSeq = (events.at(-1)?.seq ?? nextSeq - 1) + 1
-        originNanos = nowNanos
-        return events
-      })
+      Effect.map(
+        Effect.suspend(() => machine.eventsSoFar(nextSeq)),
+        (events) => {
+          nextSeq = (events.at(-1)?.seq ?? nextSeq - 1) + 1
+          originNanos = nowNanos
+          return events
+        }
+      )
 
-    const reached = (until: AdvanceUntil, events: ReadonlyArray<GuestEvent>, nowNanos: number): RunStop["reason"] | null => {
+    const reached = (
+      until: AdvanceUntil,
+      events: ReadonlyArray<GuestEvent>,
+      nowNanos: number
+    ): RunStop["reason"] | null => {
       if (events.some((event) => until.kinds.includes(event._tag))) return "event"
       if (until.atNanos !== null && until.atNanos <= nowNanos) return "time"
       return ended !== null && Exit.isSuccess(ended) ? ended.value.reason : null

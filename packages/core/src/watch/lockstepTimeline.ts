@@ -21,7 +21,7 @@ export const runUntilOf = (until: AdvanceUntil): RunUntil => ({
  * A probe that needs the guest (`exclusively`) pauses an advance in progress, which then goes on as if nothing had been.
  */
 export const lockstepTimeline = (machine: Machine): Effect.Effect<GuestTimeline["Service"]> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const guest = yield* Semaphore.make(1)
     let nextSeq = 0
     let originNanos = 0
@@ -29,22 +29,29 @@ export const lockstepTimeline = (machine: Machine): Effect.Effect<GuestTimeline[
     let isAdvancing = false
 
     const take = (nowNanos: number): Effect.Effect<ReadonlyArray<GuestEvent>> =>
-      Effect.map(Effect.suspend(() => machine.eventsSoFar(nextSeq)), (events) => {
-        nextSeq = (events.at(-1)?.seq ?? nextSeq - 1) + 1
-        originNanos = nowNanos
-        return events
-      })
+      Effect.map(
+        Effect.suspend(() => machine.eventsSoFar(nextSeq)),
+        (events) => {
+          nextSeq = (events.at(-1)?.seq ?? nextSeq - 1) + 1
+          originNanos = nowNanos
+          return events
+        }
+      )
 
     const run = (until: RunUntil) =>
       Effect.suspend(() => {
         isAdvancing = true
         return machine.run(until)
-      }).pipe(Effect.ensuring(Effect.sync(() => {
-        isAdvancing = false
-      })))
+      }).pipe(
+        Effect.ensuring(
+          Effect.sync(() => {
+            isAdvancing = false
+          })
+        )
+      )
 
     const advance = (until: AdvanceUntil) =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         // What happened before this policy looked: told first, the guest stands meanwhile.
         const now = yield* machine.nowNanos
         const earlier = yield* take(now)
@@ -58,7 +65,11 @@ export const lockstepTimeline = (machine: Machine): Effect.Effect<GuestTimeline[
             yield* Effect.yieldNow
             continue
           }
-          return { events: yield* take(stop.atNanos), nowNanos: stop.atNanos, stop: stop.reason } satisfies TimelineAdvance
+          return {
+            events: yield* take(stop.atNanos),
+            nowNanos: stop.atNanos,
+            stop: stop.reason
+          } satisfies TimelineAdvance
         }
       })
 
@@ -67,7 +78,7 @@ export const lockstepTimeline = (machine: Machine): Effect.Effect<GuestTimeline[
       origin: Effect.sync(() => originNanos),
       nowNanos: machine.nowNanos,
       advance,
-      drain: Effect.gen(function*() {
+      drain: Effect.gen(function* () {
         const nowNanos = yield* machine.nowNanos
         return { events: yield* take(nowNanos), nowNanos, stop: "event" } satisfies TimelineAdvance
       }),
@@ -80,7 +91,11 @@ export const lockstepTimeline = (machine: Machine): Effect.Effect<GuestTimeline[
             probesWaiting += 1
           }),
           // A pause that nobody runs into would end the probe's own run.
-          () => Effect.andThen(Effect.suspend(() => isAdvancing ? machine.pause : Effect.void), Semaphore.withPermit(guest, effect)),
+          () =>
+            Effect.andThen(
+              Effect.suspend(() => (isAdvancing ? machine.pause : Effect.void)),
+              Semaphore.withPermit(guest, effect)
+            ),
           () =>
             Effect.sync(() => {
               probesWaiting -= 1

@@ -47,10 +47,11 @@ export const sharedTimeline = (machine: Machine): SharedTimeline => {
       return events
     })
 
-  const peek = (participant: Participant): Effect.Effect<ReadonlyArray<GuestEvent>> => machine.eventsSoFar(participant.nextSeq)
+  const peek = (participant: Participant): Effect.Effect<ReadonlyArray<GuestEvent>> =>
+    machine.eventsSoFar(participant.nextSeq)
 
   /** Tells those who are satisfied, or everyone where the guest can go no further. */
-  const tell = Effect.fnUntraced(function*(stop: RunStop["reason"], nowNanos: number) {
+  const tell = Effect.fnUntraced(function* (stop: RunStop["reason"], nowNanos: number) {
     const isEnd = !["event", "time", "budget", "paused"].includes(stop)
     let told = 0
     for (const participant of participants) {
@@ -75,17 +76,22 @@ export const sharedTimeline = (machine: Machine): SharedTimeline => {
     const kinds = new Set<GuestEventKind>()
     let atNanos: number | null = null
     // Real time wins: somebody waits for something outside the guest.
-    const pace = [...participants].some(({ waiting }) => waiting?.until.pace === "realTime") ? "realTime" : "asFastAsPossible"
+    const pace = [...participants].some(({ waiting }) => waiting?.until.pace === "realTime")
+      ? "realTime"
+      : "asFastAsPossible"
     for (const { waiting } of participants) {
       for (const kind of waiting?.until.kinds ?? []) kinds.add(kind)
       const wanted = waiting?.until.atNanos ?? null
       if (wanted !== null) atNanos = atNanos === null ? wanted : Math.min(atNanos, wanted)
     }
-    return Effect.gen(function*() {
+    return Effect.gen(function* () {
       const now = yield* machine.nowNanos
       if ((yield* tell("event", now)) > 0) return
       isRunning = true
-      const stop = yield* Semaphore.withPermit(guest, machine.run(runUntilOf({ kinds: [...kinds], atNanos, pace }))).pipe(
+      const stop = yield* Semaphore.withPermit(
+        guest,
+        machine.run(runUntilOf({ kinds: [...kinds], atNanos, pace }))
+      ).pipe(
         Effect.ensuring(
           Effect.sync(() => {
             isRunning = false
@@ -97,19 +103,25 @@ export const sharedTimeline = (machine: Machine): SharedTimeline => {
       yield* tell(stop.reason, stop.atNanos)
     }).pipe(
       Effect.catch((error: MachineError) =>
-        Effect.forEach([...participants], (participant) => {
-          const { waiting } = participant
-          participant.waiting = null
-          return waiting === null ? Effect.void : Deferred.fail(waiting.told, error)
-        }, { discard: true })
+        Effect.forEach(
+          [...participants],
+          (participant) => {
+            const { waiting } = participant
+            participant.waiting = null
+            return waiting === null ? Effect.void : Deferred.fail(waiting.told, error)
+          },
+          { discard: true }
+        )
       ),
-      Effect.ensuring(Effect.sync(() => {
-        isMoving = false
-      }))
+      Effect.ensuring(
+        Effect.sync(() => {
+          isMoving = false
+        })
+      )
     )
   })
 
-  const join = Effect.gen(function*() {
+  const join = Effect.gen(function* () {
     const participant: Participant = { nextSeq: 0, originNanos: 0, waiting: null }
     participants.add(participant)
     yield* Effect.addFinalizer(() =>
@@ -120,7 +132,7 @@ export const sharedTimeline = (machine: Machine): SharedTimeline => {
       })
     )
     const advance = (until: AdvanceUntil): Effect.Effect<TimelineAdvance, MachineError> =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const told = yield* Deferred.make<TimelineAdvance, MachineError>()
         participant.waiting = { until, told }
         return yield* Effect.andThen(moveAll, Deferred.await(told)).pipe(
@@ -136,7 +148,7 @@ export const sharedTimeline = (machine: Machine): SharedTimeline => {
       origin: Effect.sync(() => participant.originNanos),
       nowNanos: machine.nowNanos,
       advance,
-      drain: Effect.gen(function*() {
+      drain: Effect.gen(function* () {
         const nowNanos = yield* machine.nowNanos
         return { events: yield* unseen(participant, nowNanos), nowNanos, stop: "event" as const }
       }),
@@ -164,7 +176,12 @@ export const sharedTimeline = (machine: Machine): SharedTimeline => {
 
   /** Moves until somebody was told, or somebody does not wait. */
   const moveAll: Effect.Effect<void> = Effect.suspend(() =>
-    isMoving || !everyoneWaits() ? Effect.void : Effect.andThen(move, Effect.suspend(() => moveAll))
+    isMoving || !everyoneWaits()
+      ? Effect.void
+      : Effect.andThen(
+          move,
+          Effect.suspend(() => moveAll)
+        )
   )
 
   return { join }

@@ -19,60 +19,83 @@ const seqs = (events: ReadonlyArray<GuestEvent>) => events.map(({ seq }) => seq)
 
 describe("lockstep", () => {
   it.effect("every-event-is-told-once-and-the-guest-stands-at-the-one-that-was-asked-for", () =>
-    Effect.scoped(Effect.gen(function* () {
-      const guest = yield* machine
-      const timeline = yield* lockstepTimeline(guest)
-      const one = yield* timeline.advance(until(null, "AgentReady"))
-      assert.strictEqual(one.events.at(-1)?._tag, "AgentReady")
-      assert.strictEqual(yield* guest.nowNanos, 200_000_000)
-      const two = yield* timeline.advance(until(320_000_000))
-      assert.deepInclude(two, { nowNanos: 320_000_000, stop: "time" })
-      assert.strictEqual(yield* timeline.origin, 320_000_000)
-      assert.deepStrictEqual(seqs([...one.events, ...two.events]), [0, 1, 2, 3, 4])
-    })).pipe(Effect.provide(host)))
+    Effect.scoped(
+      Effect.gen(function* () {
+        const guest = yield* machine
+        const timeline = yield* lockstepTimeline(guest)
+        const one = yield* timeline.advance(until(null, "AgentReady"))
+        assert.strictEqual(one.events.at(-1)?._tag, "AgentReady")
+        assert.strictEqual(yield* guest.nowNanos, 200_000_000)
+        const two = yield* timeline.advance(until(320_000_000))
+        assert.deepInclude(two, { nowNanos: 320_000_000, stop: "time" })
+        assert.strictEqual(yield* timeline.origin, 320_000_000)
+        assert.deepStrictEqual(seqs([...one.events, ...two.events]), [0, 1, 2, 3, 4])
+      })
+    ).pipe(Effect.provide(host))
+  )
 
   it.effect("a-probe-that-needs-the-guest-does-not-end-an-advance", () =>
-    Effect.scoped(Effect.gen(function* () {
-      const guest = yield* machine
-      const timeline = yield* lockstepTimeline(guest)
-      yield* timeline.advance(until(null, "AgentReady"))
-      const advancing = yield* Effect.forkChild(timeline.advance(until(null, "ListenerBound")), { startImmediately: true })
-      const { stdout } = yield* timeline.exclusively(guest.exec({ argv: ["echo", "probe"] }))
-      assert.strictEqual(new TextDecoder().decode(stdout), "probe\n")
-      const { events } = yield* Fiber.join(advancing)
-      const tags = events.map(({ _tag }) => _tag)
-      assert.include(tags, "ExecExited")
-      assert.strictEqual(tags.at(-1), "ListenerBound")
-    })).pipe(Effect.provide(host)))
+    Effect.scoped(
+      Effect.gen(function* () {
+        const guest = yield* machine
+        const timeline = yield* lockstepTimeline(guest)
+        yield* timeline.advance(until(null, "AgentReady"))
+        const advancing = yield* Effect.forkChild(timeline.advance(until(null, "ListenerBound")), {
+          startImmediately: true
+        })
+        const { stdout } = yield* timeline.exclusively(guest.exec({ argv: ["echo", "probe"] }))
+        assert.strictEqual(new TextDecoder().decode(stdout), "probe\n")
+        const { events } = yield* Fiber.join(advancing)
+        const tags = events.map(({ _tag }) => _tag)
+        assert.include(tags, "ExecExited")
+        assert.strictEqual(tags.at(-1), "ListenerBound")
+      })
+    ).pipe(Effect.provide(host))
+  )
 })
 
 describe("shared", () => {
-  const kinds: ReadonlyArray<GuestEventKind> = ["AgentReady", "HeartbeatTick", "WorkloadPreExec", "ListenerBound", "GuestIdle"]
+  const kinds: ReadonlyArray<GuestEventKind> = [
+    "AgentReady",
+    "HeartbeatTick",
+    "WorkloadPreExec",
+    "ListenerBound",
+    "GuestIdle"
+  ]
 
   it.live("whoever-watches-beside-it-a-policy-fires-where-it-fires-alone", () =>
     Effect.promise(() =>
       fc.assert(
         fc.asyncProperty(fc.array(fc.constantFrom(...kinds), { minLength: 1, maxLength: 6 }), async (watched) => {
           const alone = (kind: GuestEventKind) =>
-            Effect.scoped(Effect.gen(function* () {
-              const timeline = yield* lockstepTimeline(yield* machine)
-              return yield* kindTrigger(kind).await.pipe(Effect.provideService(GuestTimeline, timeline))
-            }))
-          const together = Effect.scoped(Effect.gen(function* () {
-            const guest = yield* machine
-            const shared = sharedTimeline(guest)
-            const views = yield* Effect.forEach(watched, (kind) =>
+            Effect.scoped(
               Effect.gen(function* () {
-                const scope = yield* Scope.make()
-                return { kind, scope, timeline: yield* Scope.provide(shared.join, scope) }
-              }))
-            return yield* Effect.forEach(views, ({ kind, scope, timeline }) =>
-              kindTrigger(kind).await.pipe(
-                Effect.provideService(GuestTimeline, timeline),
-                Effect.flatMap((firing) => Effect.map(guest.nowNanos, (standsAt) => ({ firing, standsAt }))),
-                Effect.ensuring(Scope.close(scope, Exit.void))
-              ), { concurrency: "unbounded" })
-          }))
+                const timeline = yield* lockstepTimeline(yield* machine)
+                return yield* kindTrigger(kind).await.pipe(Effect.provideService(GuestTimeline, timeline))
+              })
+            )
+          const together = Effect.scoped(
+            Effect.gen(function* () {
+              const guest = yield* machine
+              const shared = sharedTimeline(guest)
+              const views = yield* Effect.forEach(watched, (kind) =>
+                Effect.gen(function* () {
+                  const scope = yield* Scope.make()
+                  return { kind, scope, timeline: yield* Scope.provide(shared.join, scope) }
+                })
+              )
+              return yield* Effect.forEach(
+                views,
+                ({ kind, scope, timeline }) =>
+                  kindTrigger(kind).await.pipe(
+                    Effect.provideService(GuestTimeline, timeline),
+                    Effect.flatMap((firing) => Effect.map(guest.nowNanos, (standsAt) => ({ firing, standsAt }))),
+                    Effect.ensuring(Scope.close(scope, Exit.void))
+                  ),
+                { concurrency: "unbounded" }
+              )
+            })
+          )
           const fired = await Effect.runPromise(Effect.provide(together, host))
           for (const [index, { firing, standsAt }] of fired.entries()) {
             const expected = await Effect.runPromise(Effect.provide(alone(watched[index] ?? "AgentReady"), host))
@@ -82,7 +105,9 @@ describe("shared", () => {
           }
         }),
         { numRuns: 200 }
-      )))
+      )
+    )
+  )
 
   it.effect("a-probe-of-one-does-not-end-the-advances-of-the-others", () =>
     Effect.scoped(
@@ -92,9 +117,8 @@ describe("shared", () => {
         const [one, two] = [yield* Scope.make(), yield* Scope.make()]
         const first = yield* Scope.provide(shared.join, one)
         const second = yield* Scope.provide(shared.join, two)
-        const advancing = yield* Effect.forEach(
-          [first, second],
-          (timeline) => Effect.forkChild(timeline.advance(until(null, "ListenerBound")), { startImmediately: true })
+        const advancing = yield* Effect.forEach([first, second], (timeline) =>
+          Effect.forkChild(timeline.advance(until(null, "ListenerBound")), { startImmediately: true })
         )
         const { stdout } = yield* first.exclusively(guest.exec({ argv: ["echo", "probe"] }))
         assert.strictEqual(new TextDecoder().decode(stdout), "probe\n")
@@ -105,49 +129,61 @@ describe("shared", () => {
         yield* Scope.close(one, Exit.void)
         yield* Scope.close(two, Exit.void)
       })
-    ).pipe(Effect.provide(host)))
+    ).pipe(Effect.provide(host))
+  )
 
   it.effect("who-is-interrupted-does-not-hold-up-the-others", () =>
-    Effect.scoped(Effect.gen(function* () {
-      const shared = sharedTimeline(yield* machine)
-      const [one, two] = [yield* Scope.make(), yield* Scope.make()]
-      const first = yield* Scope.provide(shared.join, one)
-      const second = yield* Scope.provide(shared.join, two)
-      const stuck = yield* Effect.forkChild(
-        Effect.ensuring(first.advance(until(null, "WorkloadParked")), Scope.close(one, Exit.void)),
-        { startImmediately: true }
-      )
-      const goesOn = yield* Effect.forkChild(second.advance(until(null, "ListenerBound")), { startImmediately: true })
-      yield* Fiber.interrupt(stuck)
-      const { events } = yield* Fiber.join(goesOn)
-      assert.strictEqual(events.at(-1)?._tag, "ListenerBound")
-      yield* Scope.close(two, Exit.void)
-    })).pipe(Effect.provide(host)))
+    Effect.scoped(
+      Effect.gen(function* () {
+        const shared = sharedTimeline(yield* machine)
+        const [one, two] = [yield* Scope.make(), yield* Scope.make()]
+        const first = yield* Scope.provide(shared.join, one)
+        const second = yield* Scope.provide(shared.join, two)
+        const stuck = yield* Effect.forkChild(
+          Effect.ensuring(first.advance(until(null, "WorkloadParked")), Scope.close(one, Exit.void)),
+          { startImmediately: true }
+        )
+        const goesOn = yield* Effect.forkChild(second.advance(until(null, "ListenerBound")), { startImmediately: true })
+        yield* Fiber.interrupt(stuck)
+        const { events } = yield* Fiber.join(goesOn)
+        assert.strictEqual(events.at(-1)?._tag, "ListenerBound")
+        yield* Scope.close(two, Exit.void)
+      })
+    ).pipe(Effect.provide(host))
+  )
 })
 
 describe("free-running", () => {
   it.live("nothing-is-lost-between-an-event-and-the-hold", () =>
-    Effect.scoped(Effect.gen(function* () {
-      const guest = yield* machine
-      const timeline = yield* freeRunningTimeline(guest)
-      const { events, stop } = yield* timeline.advance(until(null, "WorkloadPreExec"))
-      assert.strictEqual(stop, "event")
-      const standsAt = yield* timeline.hold
-      assert.isAtLeast(standsAt, 300_000_000)
-      const { events: later } = yield* timeline.drain
-      assert.deepStrictEqual(seqs([...events, ...later]), seqs(yield* guest.eventsSoFar()))
-      const rest = yield* timeline.advance(until(null, "WorkloadParked"))
-      assert.strictEqual(rest.stop, "idle")
-    })).pipe(Effect.provide(host)))
+    Effect.scoped(
+      Effect.gen(function* () {
+        const guest = yield* machine
+        const timeline = yield* freeRunningTimeline(guest)
+        const { events, stop } = yield* timeline.advance(until(null, "WorkloadPreExec"))
+        assert.strictEqual(stop, "event")
+        const standsAt = yield* timeline.hold
+        assert.isAtLeast(standsAt, 300_000_000)
+        const { events: later } = yield* timeline.drain
+        assert.deepStrictEqual(seqs([...events, ...later]), seqs(yield* guest.eventsSoFar()))
+        const rest = yield* timeline.advance(until(null, "WorkloadParked"))
+        assert.strictEqual(rest.stop, "idle")
+      })
+    ).pipe(Effect.provide(host))
+  )
 
   it.live("a-time-is-reached-and-an-interrupted-wait-leaves-the-guest-running-until-it-is-held", () =>
-    Effect.scoped(Effect.gen(function* () {
-      const guest = yield* machine
-      const timeline = yield* freeRunningTimeline(guest)
-      const waiting = yield* Effect.forkChild(timeline.advance(until(null, "WorkloadParked")), { startImmediately: true })
-      yield* Fiber.interrupt(waiting)
-      yield* timeline.hold
-      const { nowNanos } = yield* timeline.advance(until(1))
-      assert.isAtLeast(nowNanos, 1)
-    })).pipe(Effect.provide(host)))
+    Effect.scoped(
+      Effect.gen(function* () {
+        const guest = yield* machine
+        const timeline = yield* freeRunningTimeline(guest)
+        const waiting = yield* Effect.forkChild(timeline.advance(until(null, "WorkloadParked")), {
+          startImmediately: true
+        })
+        yield* Fiber.interrupt(waiting)
+        yield* timeline.hold
+        const { nowNanos } = yield* timeline.advance(until(1))
+        assert.isAtLeast(nowNanos, 1)
+      })
+    ).pipe(Effect.provide(host))
+  )
 })

@@ -14,14 +14,17 @@ import type { Trigger } from "../../Trigger.ts"
 import * as Stage from "../Stage.ts"
 import type { Booted } from "./boot.ts"
 
+/** What a pipeline needs of a policy: any {@link Trigger}, whatever its states are. */
+export type RunnablePolicy = Omit<Trigger, "start" | "step">
+
 /** A machine that stands where its policy fired. */
 export interface Fired extends Booted {
-  readonly policy: Trigger
+  readonly policy: RunnablePolicy
   readonly firing: Firing
 }
 
 /** Lets the guest run until the policy fires. What the policy takes in from outside is recorded before it acts on it. */
-export const awaitPolicy = (policy: Trigger) =>
+export const awaitPolicy = (policy: RunnablePolicy) =>
   Stage.make("watch", (booted: Booted) =>
     Effect.gen(function* () {
       const run = yield* RunContext
@@ -49,7 +52,7 @@ export const awaitPolicy = (policy: Trigger) =>
   )
 
 /** Goes on with a firing that came from elsewhere: from a policy that repeats. */
-export const firedAs = (policy: Trigger, firing: Firing) =>
+export const firedAs = (policy: RunnablePolicy, firing: Firing) =>
   Stage.make("watch", (booted: Booted) =>
     Effect.gen(function* () {
       yield* (yield* RunContext).tell({ _tag: "RecordFiring", firing })
