@@ -1,9 +1,17 @@
 //! What a machine looks like to the guest beside its processor: where things are and how a guest
 //! is started. The engine's choice, since both depend on its instruction set.
 
-use crate::engine::Entry;
 use crate::loaders::LoadError;
 use crate::memory::GuestMemory;
+
+/// What a guest starts from: where its first instruction is and what its registers say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// Guest-physical address of the first instruction.
+    pub pc: u64,
+    /// Guest-physical address of the device tree or of the engine's equivalent.
+    pub device_tree: u64,
+}
 
 /// A window on the bus and its interrupt line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,11 +7,12 @@
 //! Nothing here names an instruction set, and nothing assumes that guest time is virtual: an
 //! engine says what time it is, and is asked to wait.
 
+pub use crate::board::Entry;
+pub use crate::state::StateError;
+pub use crate::time::Nanos;
+
 use crate::board::Board;
 use crate::platform::Platform;
-
-/// Guest time: nanoseconds since the guest's first instruction.
-pub type Nanos = u64;
 
 /// Why an engine returned from [`Engine::run`].
 ///
@@ -43,25 +44,6 @@ pub enum Exit {
     },
     /// The engine cannot go on: its own error, or a guest state that it cannot execute.
     Fault(String),
-}
-
-/// What a guest starts from: where its first instruction is and what its registers say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
-    /// Guest-physical address of the first instruction.
-    pub pc: u64,
-    /// Guest-physical address of the device tree or of the engine's equivalent.
-    pub device_tree: u64,
-}
-
-/// The saved state of an engine could not be read back.
-#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
-#[error("engine state: expected {expected}, found {found}")]
-pub struct StateError {
-    /// What the engine needs.
-    pub expected: String,
-    /// What the bytes hold.
-    pub found: String,
 }
 
 /// A processor and its firmware.

@@ -25,3 +25,4 @@ pub mod random;
 pub mod serial_ports;
 pub mod snapshot;
 pub mod state;
+pub mod time;

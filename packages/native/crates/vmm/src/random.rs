@@ -1,7 +1,6 @@
 //! Randomness for guests: reproducible from a seed, or the host's.
 
-use crate::engine::StateError;
-use crate::state::{StateReader, StateWriter};
+use crate::state::{StateError, StateReader, StateWriter};
 
 /// Where a machine's randomness comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! What the guest sends over its serial ports: console text as lines, control frames as events.
 
 use crate::control::Decoder;
-use crate::engine::{Nanos, StateError};
 use crate::event::EventBody;
-use crate::state::{StateReader, StateWriter};
+use crate::state::{StateError, StateReader, StateWriter};
+use crate::time::Nanos;
 
 /// The console's port number.
 pub const CONSOLE: u32 = 0;

@@ -1,7 +1,15 @@
 //! How saved state is written: little-endian words and counted bytes, read back with every bound
 //! checked.
 
-use crate::engine::StateError;
+/// A saved state could not be read back.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[error("engine state: expected {expected}, found {found}")]
+pub struct StateError {
+    /// What is needed.
+    pub expected: String,
+    /// What the bytes hold.
+    pub found: String,
+}
 
 /// Collects state.
 #[derive(Debug, Default)]

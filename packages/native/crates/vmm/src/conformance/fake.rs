@@ -5,13 +5,14 @@
 use std::collections::HashMap;
 use std::ptr::NonNull;
 
-use crate::board::{Board, Boot, Layout, Window};
-use crate::engine::{Engine, Entry, Exit, Nanos, StateError};
+use crate::board::{Board, Boot, Entry, Layout, Window};
+use crate::engine::{Engine, Exit};
 use crate::event::EventBody;
 use crate::loaders::{LoadError, put};
 use crate::memory::GuestMemory;
 use crate::platform::Platform;
-use crate::state::{StateReader, StateWriter};
+use crate::state::{StateError, StateReader, StateWriter};
+use crate::time::Nanos;
 
 pub(crate) const BASE: u64 = 0x10_0000;
 pub(crate) const CONSOLE: u64 = 0x1000;

@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 
 use super::{Scratch, Subject, Violation};
-use crate::engine::Nanos;
 use crate::machine::{Machine, RunUntil, Stop};
 use crate::snapshot::{CaptureKind, RestoreOptions, SnapshotId};
+use crate::time::Nanos;
 
 /// A law: a name and what it compares.
 #[derive(Clone, Copy)]

@@ -25,9 +25,10 @@ pub(crate) mod fake;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::engine::{Engine, Nanos};
+use crate::engine::Engine;
 use crate::event::Event;
 use crate::machine::{Machine, MachineConfig, RunUntil, Stop};
+use crate::time::Nanos;
 
 /// An engine and a guest for it.
 pub struct Subject<'a> {

@@ -2,9 +2,9 @@
 
 use super::MAX_FRAME_BYTES;
 use super::wire::{Malformed, Payload};
-use crate::engine::{Nanos, StateError};
 use crate::event::{EventBody, ExitStatus, OutputStream, Protocol};
-use crate::state::{StateReader, StateWriter};
+use crate::state::{StateError, StateReader, StateWriter};
+use crate::time::Nanos;
 
 /// After bytes that are no frame, this much silence begins a new one.
 const SILENCE_NANOS: Nanos = 10_000_000;

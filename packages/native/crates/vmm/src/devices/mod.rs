@@ -8,11 +8,12 @@ pub mod goldfish_rtc;
 pub mod ns16550a;
 pub mod virtio;
 
-use crate::engine::{Nanos, StateError};
 use crate::event::EventBody;
 use crate::memory::GuestMemory;
 use crate::random::RandomStream;
 use crate::serial_ports::SerialPorts;
+use crate::state::StateError;
+use crate::time::Nanos;
 
 /// What a device may touch while it is accessed.
 pub struct DeviceContext<'a> {

@@ -4,7 +4,7 @@ mod log;
 
 pub use log::{EventLog, EventsLost};
 
-use crate::engine::Nanos;
+use crate::time::Nanos;
 
 /// One thing that happened, with its place in the order and its time.
 #[derive(Debug, Clone, PartialEq)]

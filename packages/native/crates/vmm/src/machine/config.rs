@@ -1,11 +1,11 @@
 //! What a machine is made from.
 
 use crate::board::PayloadForm;
-use crate::engine::Nanos;
 use crate::loaders::{LoadError, Source};
 use crate::memory::PAGE_BYTES;
 use crate::platform::DEFAULT_LOG_BYTES;
 use crate::random::Seed;
+use crate::time::Nanos;
 
 /// Least memory of a machine.
 pub const MIN_MEMORY_BYTES: u64 = 1 << 20;

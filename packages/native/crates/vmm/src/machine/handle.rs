@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::engine::Nanos;
+use crate::time::Nanos;
 
 #[derive(Debug)]
 struct Shared {

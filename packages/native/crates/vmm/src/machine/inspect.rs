@@ -3,10 +3,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Life, Machine};
-use crate::engine::{Exit, Nanos};
+use crate::engine::Exit;
 use crate::event::EventBody;
 use crate::memory::MemoryError;
 use crate::state::StateWriter;
+use crate::time::Nanos;
 
 /// A machine cannot be looked into.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

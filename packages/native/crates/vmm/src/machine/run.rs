@@ -8,8 +8,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Life, Machine};
-use crate::engine::{Exit, Nanos};
+use crate::engine::Exit;
 use crate::event::{Event, EventBody, KindSet};
+use crate::time::Nanos;
 
 /// The last moment of guest time: 2^53 - 1 ns, 104 days.
 pub const HORIZON_NANOS: Nanos = (1 << 53) - 1;

@@ -5,9 +5,9 @@
 //! multiples of guest time, and what was dirtied since the last one is part of a machine's saved
 //! state: samples are the same however a run is cut, captured or forked.
 
-use crate::engine::{Nanos, StateError};
 use crate::memory::{GuestMemory, Mark};
-use crate::state::{StateReader, StateWriter};
+use crate::state::{StateError, StateReader, StateWriter};
+use crate::time::Nanos;
 
 /// Most pages in a saved state.
 const MAX_PAGES: u64 = super::config::MAX_MEMORY_BYTES / 4096;

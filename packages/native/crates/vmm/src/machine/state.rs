@@ -2,9 +2,8 @@
 
 use super::sampler::Sampler;
 use super::{Life, Machine};
-use crate::engine::StateError;
 use crate::memory::GuestMemory;
-use crate::state::{StateReader, StateWriter};
+use crate::state::{StateError, StateReader, StateWriter};
 
 /// What a machine is in the middle of.
 pub(super) struct Progress {

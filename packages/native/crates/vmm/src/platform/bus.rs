@@ -1,7 +1,7 @@
 //! Where devices are, and which interrupt lines they assert.
 
 use crate::devices::Device;
-use crate::engine::Nanos;
+use crate::time::Nanos;
 
 /// No device answers at a guest-physical address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,11 +11,11 @@ pub use crate::devices::{Device, DeviceContext};
 pub use bus::NoDevice;
 
 use crate::devices::InputFull;
-use crate::engine::Nanos;
 use crate::event::{Event, EventBody, EventLog, KindSet};
 use crate::memory::GuestMemory;
 use crate::random::{RandomStream, Seed};
 use crate::serial_ports::{CONSOLE, SerialPorts};
+use crate::time::Nanos;
 use bus::Bus;
 
 /// Events after which the machine must look up, so that they are handed on before the log has to

@@ -1,11 +1,10 @@
 //! The saved state of a platform without its memory: devices by name, serial lines, randomness.
 
 use super::Platform;
-use crate::engine::StateError;
 use crate::event::EventLog;
 use crate::random::{RandomStream, Seed};
 use crate::serial_ports::SerialPorts;
-use crate::state::{StateReader, StateWriter};
+use crate::state::{StateError, StateReader, StateWriter};
 
 /// Most devices in a saved state.
 const MAX_DEVICES: u32 = 64;

@@ -1,13 +1,12 @@
 //! Freezing a machine: the pause of a capture.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, OnceLock};
 
-use super::{FreezeError, Origin, SnapshotId};
-use crate::engine::Nanos;
-use crate::machine::{Life, Machine};
+use super::{FreezeError, SnapshotId};
+use crate::machine::{Life, Lineage, Machine, Origin};
 use crate::memory::{GuestMemory, Mark};
 use crate::state::StateWriter;
+use crate::time::Nanos;
 
 /// Snapshots that a machine can be described against at once.
 const MAX_LINEAGES: usize = 16;
@@ -22,33 +21,6 @@ pub enum CaptureKind {
         /// That snapshot.
         parent: SnapshotId,
     },
-}
-
-/// A moment of a machine that is, or will be, a snapshot. Its identity is known once written.
-#[derive(Debug, Clone)]
-pub(crate) struct Lineage {
-    id: Arc<OnceLock<SnapshotId>>,
-}
-
-impl Lineage {
-    fn unwritten() -> Self {
-        Self { id: Arc::new(OnceLock::new()) }
-    }
-
-    pub(super) fn of(id: SnapshotId) -> Self {
-        let lineage = Self::unwritten();
-        lineage.written_as(id);
-        lineage
-    }
-
-    pub(super) fn id(&self) -> Option<SnapshotId> {
-        self.id.get().copied()
-    }
-
-    pub(super) fn written_as(&self, id: SnapshotId) {
-        // Written twice, it is the first copy that deltas refer to.
-        let _ = self.id.set(id);
-    }
 }
 
 /// A machine's state at one moment, to be written while the machine goes on.
@@ -127,7 +99,9 @@ impl Machine {
     }
 
     fn mark_of(&self, parent: SnapshotId) -> Result<Mark, FreezeError> {
-        let written = || self.lineages().iter().filter_map(|(l, mark)| Some((l.id()?, *mark)));
+        let written = || {
+            self.lineages().iter().filter_map(|(l, mark)| Some((SnapshotId(l.written()?), *mark)))
+        };
         written().find(|(id, _)| *id == parent).map(|(_, mark)| mark).ok_or_else(|| {
             let known: Vec<String> = written().map(|(id, _)| id.to_string()).collect();
             FreezeError::ParentUnknown {

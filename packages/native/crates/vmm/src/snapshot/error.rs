@@ -1,7 +1,7 @@
 //! Why a machine cannot be put into files or taken out of them.
 
-use crate::engine::StateError;
 use crate::memory::MemoryError;
+use crate::state::StateError;
 
 /// A machine cannot be frozen for a capture.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -7,39 +7,15 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{CHUNK_BYTES, FORMAT_VERSION, MACHINE_FILE, RestoreError, SnapshotId};
-use crate::engine::Nanos;
-use crate::machine::MAX_MEMORY_BYTES;
+use crate::machine::{MAX_MEMORY_BYTES, Origin};
 use crate::memory::PAGE_BYTES;
 use crate::state::{StateReader, StateWriter};
+use crate::time::Nanos;
 
 const MAGIC: &[u8; 8] = b"STILLPT\0";
 const MAX_HEADER_BYTES: usize = 1 << 20;
 const MAX_FILE_BYTES: u64 = 256 << 20;
 const DIGEST_BYTES: usize = 32;
-
-/// What a machine was made from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Origin {
-    /// Name of the engine.
-    pub engine: String,
-    /// Whether equal inputs give equal runs of this machine.
-    pub deterministic: bool,
-    /// Name of the board.
-    pub board: String,
-    /// First guest-physical address of memory.
-    pub memory_base: u64,
-    /// Bytes of memory.
-    pub memory_bytes: u64,
-    /// The kernel's command line.
-    pub command_line: String,
-    /// BLAKE3 of the kernel, in hexadecimal digits.
-    pub kernel_digest: String,
-    /// BLAKE3 of the initial RAM file system, in hexadecimal digits.
-    pub initramfs_digest: Option<String>,
-    /// Wall-clock time at guest time zero, in nanoseconds since 1970.
-    pub epoch_nanos: u64,
-}
 
 /// Whether a snapshot stands alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -37,12 +37,12 @@ mod write;
 
 pub use capture::{CaptureKind, Frozen};
 pub use error::{FreezeError, RestoreError, WriteError};
-pub use header::{Origin, SnapshotHeader, SnapshotKind, read_header};
+pub use header::{SnapshotHeader, SnapshotKind, read_header};
 pub use id::SnapshotId;
 pub use restore::{RestoreOptions, verify};
 pub use write::{CapturedFile, CapturedFiles};
 
-pub(crate) use capture::Lineage;
+pub use crate::machine::Origin;
 
 /// What the machine is and was doing.
 pub const MACHINE_FILE: &str = "machine.bin";

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use super::header::{MachineFile, read_machine};
 use super::image::{Image, MAX_LAYERS};
 use super::layer::Layer;
-use super::{Lineage, RestoreError, SnapshotId};
+use super::{RestoreError, SnapshotId};
 use crate::engine::Engine;
-use crate::machine::{Machine, Restored};
+use crate::machine::{Lineage, Machine, Restored};
 use crate::memory::{GuestMemory, PAGE_BYTES};
 use crate::random::Seed;
 
@@ -131,7 +131,7 @@ impl Machine {
             origin,
             platform: newest.platform,
             progress: newest.progress,
-            lineage: Lineage::of(newest.id),
+            lineage: Lineage::of(newest.id.0),
             log_bytes: options.log_bytes,
         })?;
         if machine.now() != newest.header.at_nanos || machine.next_seq() != newest.header.next_seq {

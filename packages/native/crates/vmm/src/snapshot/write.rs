@@ -65,7 +65,7 @@ impl Frozen {
             }
         }
         let (id, pages) = written?;
-        self.lineage.written_as(id);
+        self.lineage.written_as(id.0);
         let parent = self.parent.map(|(parent, _)| parent);
         Ok(CapturedFiles { id, parent, files: output.files, pages })
     }

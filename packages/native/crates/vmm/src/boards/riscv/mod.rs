@@ -11,8 +11,7 @@
 mod device_tree;
 mod image;
 
-use crate::board::{Board, Boot, Layout, PayloadForm, Window};
-use crate::engine::Entry;
+use crate::board::{Board, Boot, Entry, Layout, PayloadForm, Window};
 use crate::loaders::{Elf, LoadError, align_down, put};
 use crate::memory::{GuestMemory, PAGE_BYTES};
 use image::Image;
@@ -74,7 +73,7 @@ impl Board for RiscvBoard {
     }
 
     fn default_command_line(&self) -> &'static str {
-        "console=ttyS0 earlycon=sbi panic=-1 no4lvl"
+        "console=ttyS0 earlycon=sbi panic=-1 no4lvl cryptomgr.notests"
     }
 
     fn load(&self, memory: &mut GuestMemory, boot: &Boot<'_>) -> Result<Entry, LoadError> {

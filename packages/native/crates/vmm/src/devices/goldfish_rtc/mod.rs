@@ -10,7 +10,8 @@
 mod persist;
 
 use super::{Device, DeviceContext, read_register, written_register};
-use crate::engine::{Nanos, StateError};
+use crate::state::StateError;
+use crate::time::Nanos;
 
 /// Bytes of the register window.
 pub const WINDOW_BYTES: u64 = 0x1000;

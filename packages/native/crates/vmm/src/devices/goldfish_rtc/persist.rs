@@ -1,8 +1,7 @@
 //! The saved state of a real-time clock.
 
 use super::GoldfishRtc;
-use crate::engine::StateError;
-use crate::state::{StateReader, StateWriter};
+use crate::state::{StateError, StateReader, StateWriter};
 
 pub(super) fn save(rtc: &GoldfishRtc) -> Vec<u8> {
     StateWriter::new()

@@ -13,7 +13,8 @@ mod persist;
 use std::collections::VecDeque;
 
 use super::{Device, DeviceContext, InputFull};
-use crate::engine::{Nanos, StateError};
+use crate::state::StateError;
+use crate::time::Nanos;
 
 /// Bytes of the register window.
 pub const WINDOW_BYTES: u64 = 8;

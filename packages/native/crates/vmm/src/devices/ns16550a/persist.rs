@@ -1,8 +1,7 @@
 //! The saved state of a serial port.
 
 use super::{IER_MASK, INPUT_BYTES, MCR_MASK, Ns16550a, RECEIVE_FIFO_BYTES};
-use crate::engine::StateError;
-use crate::state::{StateReader, StateWriter};
+use crate::state::{StateError, StateReader, StateWriter};
 
 pub(super) fn save(serial: &Ns16550a) -> Vec<u8> {
     let received: Vec<u8> = serial.received.iter().copied().collect();

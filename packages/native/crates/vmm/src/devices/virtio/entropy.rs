@@ -2,10 +2,9 @@
 
 use super::{Queue, QueueError, VirtioDevice};
 use crate::devices::DeviceContext;
-use crate::engine::StateError;
 use crate::event::EventBody;
 use crate::random::RandomStream;
-use crate::state::{StateReader, StateWriter};
+use crate::state::{StateError, StateReader, StateWriter};
 
 /// Most bytes given for one request. A driver asks again for more.
 const MAX_REQUEST_BYTES: u32 = 64 * 1024;

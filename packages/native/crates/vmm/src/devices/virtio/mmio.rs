@@ -10,9 +10,8 @@
 use super::queue::{MAX_QUEUE_SIZE, Queue};
 use super::{QueueError, VirtioDevice};
 use crate::devices::{Device, DeviceContext, read_register, written_register};
-use crate::engine::StateError;
 use crate::random::RandomStream;
-use crate::state::{StateReader, StateWriter};
+use crate::state::{StateError, StateReader, StateWriter};
 
 /// Bytes of the register window.
 pub const WINDOW_BYTES: u64 = 0x1000;

@@ -9,8 +9,8 @@ pub use mmio::{VirtioMmio, WINDOW_BYTES};
 pub use queue::{Chain, MAX_QUEUE_SIZE, Queue, QueueError, Segment};
 
 use super::DeviceContext;
-use crate::engine::StateError;
 use crate::random::RandomStream;
+use crate::state::StateError;
 
 /// What a device does behind its transport.
 pub trait VirtioDevice: Send {

@@ -9,9 +9,8 @@
 //! has at most as many descriptors as the queue, and one visit takes at most as many chains as
 //! the queue holds: loops in the driver's data end.
 
-use crate::engine::StateError;
 use crate::memory::{GuestMemory, MemoryError};
-use crate::state::{StateReader, StateWriter};
+use crate::state::{StateError, StateReader, StateWriter};
 
 /// Largest size of a queue.
 pub const MAX_QUEUE_SIZE: u16 = 256;
