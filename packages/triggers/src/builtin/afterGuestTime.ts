@@ -15,10 +15,10 @@ import { Policy } from "../Policy.ts"
  *
  * @example
  * ```ts
- * import { afterGuestTime, onPreExec, then } from "@stillpoint/triggers"
+ * import { afterGuestTime, onPreExec, andThen } from "@stillpoint/triggers"
  *
- * const warm = then(onPreExec(), afterGuestTime("250 millis"))
- * console.log(warm.name) // then(onPreExec, afterGuestTime(250 ms))
+ * const warm = andThen(onPreExec(), afterGuestTime("250 millis"))
+ * console.log(warm.name) // andThen(onPreExec, afterGuestTime(250 ms))
  * ```
  */
 export const afterGuestTime = (duration: Duration.Input): Policy => {

@@ -17,9 +17,9 @@ import { Policy } from "../Policy.ts"
  *
  * @example
  * ```ts
- * import { onIdle, onPreExec, then } from "@stillpoint/triggers"
+ * import { onIdle, onPreExec, andThen } from "@stillpoint/triggers"
  *
- * console.log(then(onPreExec(), onIdle("10 millis")).name) // then(onPreExec, onIdle(10 ms))
+ * console.log(andThen(onPreExec(), onIdle("10 millis")).name) // andThen(onPreExec, onIdle(10 ms))
  * ```
  */
 export const onIdle = (duration: Duration.Input): Policy => {

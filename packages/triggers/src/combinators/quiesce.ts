@@ -459,7 +459,8 @@ class Quiesce extends Part {
   }
 
   override childPending(): void {
-    // A quiesce within a quiesce: the outer one has not been triggered yet.
+    // A quiesce within a quiesce: what the inner one wraps has fired, and lower triggers are out.
+    this.parent?.childPending(this.index)
   }
 
   override get isTrigger(): boolean {

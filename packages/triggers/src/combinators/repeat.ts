@@ -70,6 +70,11 @@ class Repeat extends Part {
   }
 
   override childFired(): void {
+    // Armed again, it fires on the same input: so it would for ever.
+    if (this.cell(0) > 0 && this.child.isArmedByThisInput) {
+      this.disarm()
+      return
+    }
     this.setCell(0, this.cell(0) + 1)
     if (this.cell(0) >= this.times || this.child.isArmedByThisInput) {
       this.status = Status.fired

@@ -25,7 +25,7 @@ import { orElseAfter } from "../combinators/orElseAfter.ts"
 import { precedence } from "../combinators/precedence.ts"
 import { quiesce } from "../combinators/quiesce.ts"
 import { repeat } from "../combinators/repeat.ts"
-import { then } from "../combinators/then.ts"
+import { andThen } from "../combinators/andThen.ts"
 import { timeout } from "../combinators/timeout.ts"
 import { within } from "../combinators/within.ts"
 import type { Policy } from "../Policy.ts"
@@ -148,7 +148,7 @@ const build = (description: PolicyDescription, registry: Registry, path: Path): 
     case "allOf":
       return allOf(description.of.map((one, index) => at(one, "of", index)))
     case "then":
-      return then(at(description.first, "first"), at(description.second, "second"))
+      return andThen(at(description.first, "first"), at(description.second, "second"))
     case "within":
       return within(at(description.of, "of"), nanosOf(description.nanos))
     case "timeout":

@@ -28,11 +28,11 @@ export interface ProbeOptions {
  *
  * @example
  * ```ts
- * import { fromEffect, onPreExec, then } from "@stillpoint/triggers"
+ * import { fromEffect, onPreExec, andThen } from "@stillpoint/triggers"
  * import { Effect } from "effect"
  *
- * const warm = onPreExec().pipe(then(fromEffect("settle", Effect.sleep("50 millis"))))
- * console.log(warm.name) // then(onPreExec, fromEffect(settle))
+ * const warm = onPreExec().pipe(andThen(fromEffect("settle", Effect.sleep("50 millis"))))
+ * console.log(warm.name) // andThen(onPreExec, fromEffect(settle))
  * ```
  */
 export const fromEffect = <A, E>(name: string, effect: Effect.Effect<A, E>, options: ProbeOptions = {}): Policy =>

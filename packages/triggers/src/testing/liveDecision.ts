@@ -30,7 +30,7 @@ export const asRecording = (timeline: ReplayedTimeline): RecordedTimeline => ({
     initrdDigest: null,
     configuration: {},
     seed: 0,
-    firstSeq: 0
+    firstSeq: timeline.events[0]?.seq ?? 0
   },
   events: timeline.events,
   end:

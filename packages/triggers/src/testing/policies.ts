@@ -28,7 +28,7 @@ import { orElseAfter } from "../combinators/orElseAfter.ts"
 import { precedence } from "../combinators/precedence.ts"
 import { quiesce, type QuiesceOptions } from "../combinators/quiesce.ts"
 import { repeat } from "../combinators/repeat.ts"
-import { then } from "../combinators/then.ts"
+import { andThen } from "../combinators/andThen.ts"
 import { timeout } from "../combinators/timeout.ts"
 import { within } from "../combinators/within.ts"
 import { makeRegistry, type Registry } from "../plugin/Registry.ts"
@@ -147,7 +147,7 @@ export const policy = (constraints: PolicyConstraints = {}): fc.Arbitrary<Policy
       several.map(firstOf),
       several.map(precedence),
       several.map(allOf),
-      fc.tuple(inner, inner).map(([first, second]) => then(first, second)),
+      fc.tuple(inner, inner).map(([first, second]) => andThen(first, second)),
       fc.tuple(inner, duration).map(([one, nanos]) => within(one, nanos)),
       ...(constraints.withoutTimeout === true
         ? []

@@ -3,7 +3,10 @@ import { Part, type Site } from "../machine/Part.ts"
 import { Policy } from "../Policy.ts"
 
 /**
- * Fires when a second trigger does, armed by the firing of a first: `then(t, u)(a) = u(t(a))`.
+ * Fires when a second trigger does, armed by the firing of a first: `andThen(t, u)(a) = u(t(a))`.
+ *
+ * It is the algebra's *then*, and JSON calls it so; a module that exported a function of that name could not be imported
+ * dynamically, as JavaScript would take it for a promise.
  *
  * - *Same instant*: the input that fires the first is not seen by the second; another at the same nanosecond is.
  * - *Already true at arming*: if the first fires at once, the second is armed at once.
@@ -11,19 +14,19 @@ import { Policy } from "../Policy.ts"
  *
  * @example
  * ```ts
- * import { afterGuestTime, onPreExec, then } from "@stillpoint/triggers"
+ * import { afterGuestTime, onPreExec, andThen } from "@stillpoint/triggers"
  *
- * console.log(onPreExec().pipe(then(afterGuestTime("1 second"))).name) // then(onPreExec, afterGuestTime(1 s))
+ * console.log(onPreExec().pipe(andThen(afterGuestTime("1 second"))).name) // andThen(onPreExec, afterGuestTime(1 s))
  * ```
  */
-export const then: {
+export const andThen: {
   (second: Policy): (first: Policy) => Policy
   (first: Policy, second: Policy): Policy
 } = Function.dual(
   2,
   (first: Policy, second: Policy): Policy =>
     new Policy({
-      name: `then(${first.name}, ${second.name})`,
+      name: `andThen(${first.name}, ${second.name})`,
       description: { trigger: "then", first: first.description, second: second.description },
       holdNanos: second.holdNanos,
       build: (site) => new Then(site, first, second)
