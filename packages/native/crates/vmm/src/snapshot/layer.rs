@@ -68,6 +68,8 @@ impl Layer {
         if let Some(layer) = layers.get(&key).and_then(Weak::upgrade) {
             return Ok(layer);
         }
+        let digests_file = directory.join(DIGESTS_FILE).display().to_string();
+        let digests = Digests::decode(&digests_file, &digests, pages_of(machine))?;
         let exhausted = MemoryError::Exhausted { limit_bytes: limit_bytes() };
         let len = usize::try_from(bytes).map_err(|_| exhausted.clone())?;
         let region = Region::new(len).ok_or(exhausted)?;
@@ -186,11 +188,11 @@ impl Layer {
     }
 }
 
-fn read_digests(directory: &Path, machine: &MachineFile) -> Result<Digests, RestoreError> {
+/// The bytes of `memory.digests`, which are those that `machine.bin` means.
+fn read_digests(directory: &Path, machine: &MachineFile) -> Result<Vec<u8>, RestoreError> {
     let path = directory.join(DIGESTS_FILE);
     let file = path.display().to_string();
-    let pages = (machine.header.origin.memory_bytes / PAGE_BYTES as u64) as usize;
-    let bytes = read_file(&path, Digests::most_bytes(pages))?;
+    let bytes = read_file(&path, Digests::most_bytes(pages_of(machine)))?;
     let found = blake3::hash(&bytes).to_hex().to_string();
     if found != machine.header.digests_digest {
         return Err(RestoreError::FileCorrupt {
@@ -199,5 +201,9 @@ fn read_digests(directory: &Path, machine: &MachineFile) -> Result<Digests, Rest
             found,
         });
     }
-    Digests::decode(&file, &bytes, pages)
+    Ok(bytes)
+}
+
+fn pages_of(machine: &MachineFile) -> usize {
+    (machine.header.origin.memory_bytes / PAGE_BYTES as u64) as usize
 }
