@@ -1,0 +1,198 @@
+//! Decoded blocks: straight runs of guest instructions as compact operations, cached by
+//! guest-physical address.
+//!
+//! A block starts where control can arrive, runs on past conditional branches that are not
+//! taken, and ends at an unconditional jump, at an instruction that changes what the following
+//! ones mean, at the end of its page, or at [`MAX_INSTRUCTIONS`]. In memory:
+//!
+//! ```text
+//! Block header | slot 0 | slot 1 | … | place 0 | place 1 | …
+//! ```
+//!
+//! Every instruction has one slot of 16 bytes; a branch, a direct jump and the end of a block
+//! have a second one behind it, the *link*, which points to the block that control goes to.
+//! Pairs are fused by giving the first slot another handler; the second stays what it was, so
+//! that a fault in it is placed exactly. `place` says for each slot how many instructions of the
+//! block come before it and where it is, for faults and for reading the time; nothing in the hot
+//! path looks at it.
+//!
+//! A block whose bytes were written is *dead*: its length is then larger than any budget, so that
+//! neither a link nor the jump cache can enter it. Its memory goes when the cache is emptied.
+
+use crate::core::Core;
+use crate::hart::{Hart, NO_TAG};
+
+mod cache;
+
+pub use cache::{AddressMap, CAPACITY_BYTES, Cache};
+
+/// Most instructions in a block.
+pub const MAX_INSTRUCTIONS: usize = 64;
+
+/// What executes a slot: does its work, and then goes on with the next slot or returns the first
+/// slot of the next block, or null with [`Hart::leave`] set.
+pub type Handler = unsafe fn(&mut Hart, *const Slot, &mut Core) -> *const Slot;
+
+/// One operation, or the link behind one.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Slot {
+    /// The handler, or the target of a link.
+    pub head: Head,
+    /// Register slots: destination, first and second source, and one more byte as the
+    /// operation needs it.
+    pub reg: [u8; 4],
+    /// Immediate.
+    pub imm: i32,
+}
+
+/// First word of a slot.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub union Head {
+    /// Of an operation.
+    pub run: Handler,
+    /// Of a link.
+    pub target: *const Block,
+}
+
+/// Where a slot's instruction stands in its block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Place {
+    /// Instructions of the block before it.
+    pub index: u8,
+    /// Its distance from the block's start, in units of 2 bytes.
+    pub half: u8,
+}
+
+/// Header of a decoded block; its slots follow it in memory.
+#[repr(C, align(16))]
+pub struct Block {
+    /// Guest-physical address of the first instruction.
+    pub pa: u64,
+    /// Instructions in the block: the budget that entering it needs. `i64::MAX` when dead.
+    pub len: i64,
+    /// Where execution starts: the first slot, or what a translator has put in its place.
+    pub entry: *const Slot,
+    /// Slots.
+    pub slots: u32,
+    /// Instructions, kept when the block is dead.
+    pub instructions: u16,
+    /// Bytes of guest code.
+    pub bytes: u16,
+    /// Of a [`Single`]: the instruction's bits.
+    pub raw: u32,
+    /// How often the block may still be entered before a translator is asked.
+    pub heat: u32,
+    /// The guest-physical page of the second half of a block that is one instruction across a
+    /// page boundary, else [`crate::hart::NO_TAG`].
+    pub second_page: u64,
+}
+
+impl Block {
+    /// First slot.
+    #[inline]
+    pub fn first(this: *const Self) -> *const Slot {
+        // Pointer arithmetic only: one header behind the block is its first slot.
+        this.wrapping_add(1).cast()
+    }
+
+    /// Where `slot` stands.
+    ///
+    /// # Safety
+    /// `this` is a block of the cache and `slot` is one of its slots.
+    pub unsafe fn place(this: *const Self, slot: *const Slot) -> Place {
+        let first = Self::first(this);
+        // SAFETY: both point into the same allocation, by the caller's word; the places follow
+        // the slots there.
+        unsafe {
+            let index = slot.offset_from(first) as usize;
+            let places: *const Place = first.add((*this).slots as usize).cast();
+            *places.add(index)
+        }
+    }
+}
+/// One instruction's operation(s) before they get their place in memory.
+#[derive(Clone, Copy)]
+pub struct Draft {
+    /// The operation, or a link (whose target is filled in).
+    pub slot: Slot,
+    /// Where its instruction stands.
+    pub place: Place,
+    /// Whether this is a link.
+    pub is_link: bool,
+}
+/// A header that may be shared between threads: it never changes.
+struct Shared(Block);
+
+// SAFETY: the pointers in it are null and nobody writes to it.
+unsafe impl Sync for Shared {}
+
+static NOWHERE: Shared = Shared(Block {
+    pa: NO_TAG,
+    len: i64::MAX,
+    entry: std::ptr::null(),
+    slots: 0,
+    instructions: 0,
+    bytes: 0,
+    raw: 0,
+    heat: 0,
+    second_page: NO_TAG,
+});
+
+/// The block that no one can enter: target of links that lead nowhere.
+#[inline]
+pub fn nowhere() -> *const Block {
+    &raw const NOWHERE.0
+}
+
+/// Slots of the longest single instruction: a branch, its link, the end, its link.
+const SINGLE_SLOTS: usize = 4;
+
+/// One instruction as a block of its own, outside the cache and without a place: it executes at
+/// whatever `hart.pc` is. Run it with a budget of exactly 1, so that it enters no other block.
+#[repr(C)]
+pub struct Single {
+    block: Block,
+    slots: [Slot; SINGLE_SLOTS],
+    places: [Place; SINGLE_SLOTS],
+}
+
+impl Single {
+    /// A block of the instruction's slots; `raw` is what an illegal-instruction exception
+    /// reports. `None` if these are not the slots of one instruction.
+    pub fn new(raw: u32, drafts: &[Draft]) -> Option<Box<Self>> {
+        if drafts.len() > SINGLE_SLOTS {
+            return None;
+        }
+        let empty = Slot { head: Head { target: nowhere() }, reg: [0; 4], imm: 0 };
+        let mut single = Box::new(Self {
+            block: Block {
+                pa: NO_TAG,
+                len: 1,
+                entry: std::ptr::null(),
+                slots: SINGLE_SLOTS as u32,
+                instructions: 1,
+                bytes: 0,
+                raw,
+                heat: 0,
+                second_page: NO_TAG,
+            },
+            slots: [empty; SINGLE_SLOTS],
+            places: [Place { index: 0, half: 0 }; SINGLE_SLOTS],
+        });
+        for (index, draft) in drafts.iter().enumerate() {
+            if !draft.is_link {
+                single.slots[index] = draft.slot;
+            }
+            single.places[index] = draft.place;
+        }
+        Some(single)
+    }
+
+    /// The block, good while this lives.
+    pub fn block(&self) -> *const Block {
+        (&raw const *self).cast()
+    }
+}

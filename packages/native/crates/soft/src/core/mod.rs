@@ -1,0 +1,267 @@
+//! What the handlers share besides the hart: translation cache, interrupt controller, decoded
+//! blocks, and the platform while a run lasts; and the slow paths of memory accesses.
+
+mod access;
+mod fast;
+mod translate;
+
+pub use fast::Fast;
+
+use crate::block::Cache;
+use crate::hart::{DATA_ENTRIES, FETCH_ENTRIES, Hart, USER, status};
+use crate::jit::{self, Translator};
+use crate::mmu::Tlb;
+use crate::plic::Plic;
+use stillpoint_vmm::engine::Exit;
+use stillpoint_vmm::platform::Platform;
+
+/// Bytes of a guest page.
+pub const PAGE: u64 = 4096;
+/// Bits of a page address.
+pub const PAGE_MASK: u64 = !(PAGE - 1);
+
+/// Why an access did not happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// The guest gets an exception.
+    Trap {
+        /// Exception code.
+        cause: u64,
+        /// What `stval` is to hold.
+        value: u64,
+    },
+    /// The host cannot provide the content of memory: the run ends with a fault.
+    Host(String),
+}
+/// The engine without its registers.
+pub struct Core {
+    platform: *mut Platform,
+    /// The translation cache.
+    pub tlb: Tlb,
+    /// The interrupt controller.
+    pub plic: Plic,
+    fast: Option<Box<Fast>>,
+    generation: u64,
+    /// Why the run ends, where `Leave::Stop` says that it does.
+    pub exit: Option<Exit>,
+    /// A device was accessed or code was overwritten: the block must be left after the
+    /// instruction in progress.
+    pub must_leave: bool,
+    /// How often a block is interpreted before it is translated; `None`: for ever. No state: the
+    /// guest cannot tell.
+    pub heat: Option<u32>,
+}
+
+impl Core {
+    /// A core at reset.
+    pub fn new() -> Self {
+        Self {
+            platform: std::ptr::null_mut(),
+            tlb: Tlb::new(),
+            plic: Plic::new(),
+            fast: None,
+            generation: 0,
+            exit: None,
+            must_leave: false,
+            heat: jit::DEFAULT_HEAT,
+        }
+    }
+
+    /// A core with the same state and nothing derived.
+    pub fn copy(&self) -> Self {
+        Self { tlb: self.tlb.clone(), plic: self.plic.clone(), heat: self.heat, ..Self::new() }
+    }
+
+    /// Lends the platform for a run. Every other method that touches memory or devices may be
+    /// called only between this and [`Self::unbind`].
+    pub fn bind(&mut self, platform: *mut Platform) {
+        self.platform = platform;
+        self.refresh();
+    }
+
+    /// Makes the hart ready to execute. Apart from [`Self::bind`], because a hart that only waits
+    /// needs nothing derived.
+    pub fn prepare(&mut self, hart: &mut Hart) {
+        if hart.jumps.is_null() {
+            self.enter_context(hart);
+            hart.jumps = self.fast().cache.jumps();
+        }
+    }
+
+    /// Gives the platform back.
+    pub fn unbind(&mut self, hart: &mut Hart) {
+        self.platform = std::ptr::null_mut();
+        hart.data = std::ptr::null_mut();
+        hart.fetch = std::ptr::null_mut();
+        hart.jumps = std::ptr::null_mut();
+        hart.block = std::ptr::null();
+        hart.link = std::ptr::null_mut();
+    }
+
+    /// The platform of the run in progress.
+    pub fn platform(&mut self) -> &mut Platform {
+        debug_assert!(!self.platform.is_null());
+        // SAFETY: `bind` got the pointer from the exclusive reference that `Engine::run` or
+        // `Engine::step` holds until after `unbind`; all uses in between go through here, and
+        // the result borrows `self`, so that no two of them live at a time.
+        unsafe { &mut *self.platform }
+    }
+
+    /// What is derived, made when first needed.
+    pub fn fast(&mut self) -> &mut Fast {
+        let heat = self.heat;
+        self.fast.get_or_insert_with(|| Box::new(Fast::new(heat)))
+    }
+
+    /// The decoded blocks.
+    pub fn cache(&mut self) -> &mut Cache {
+        &mut self.fast().cache
+    }
+
+    /// Translated code, if there is any.
+    #[inline]
+    pub fn translator(&mut self) -> Option<&mut Translator> {
+        self.cache().translator.as_deref_mut()
+    }
+
+    /// Drops everything derived.
+    pub fn forget_everything(&mut self) {
+        self.fast = None;
+    }
+
+    /// Drops host pointers.
+    pub fn forget_pointers(&mut self) {
+        if let Some(fast) = &mut self.fast {
+            fast.forget_translations();
+        }
+    }
+
+    /// Drops what the platform has made stale: pointers after a change of generation, code that
+    /// devices or the host wrote to.
+    pub fn refresh(&mut self) {
+        self.follow_generation();
+        for page in self.platform().memory.take_touched_watched() {
+            let page = page & PAGE_MASK;
+            if let Some(fast) = &mut self.fast {
+                fast.cache.kill_page(page);
+            }
+            self.platform().memory.watch_page(page, false);
+            self.must_leave = true;
+        }
+    }
+
+    /// Points the hart at the fast translations of its mode and SUM.
+    pub fn enter_context(&mut self, hart: &mut Hart) {
+        let context = match (hart.mode, hart.sstatus & status::SUM != 0) {
+            (USER, _) => 0,
+            (_, false) => 1,
+            (_, true) => 2,
+        };
+        let mode = usize::from(hart.mode);
+        let fast = self.fast();
+        hart.data = fast.data[context * DATA_ENTRIES..].as_mut_ptr();
+        hart.fetch = fast.fetch[mode * FETCH_ENTRIES..].as_mut_ptr();
+    }
+
+    /// What a change of `satp` or MXR, or a fence, leaves of the derived translations: nothing.
+    pub fn forget_translations(&mut self) {
+        self.fast().forget_translations();
+    }
+
+    /// SFENCE.VMA: `va` and `asid` are `None` where the instruction names `x0`.
+    pub fn fence(&mut self, va: Option<u64>, asid: Option<u16>) {
+        match (self.tlb.fence(va, asid), va) {
+            (true, Some(va)) => {
+                self.fast().forget_data_slot(va);
+                self.fast().forget_fetch_slot(va);
+            }
+            _ => self.forget_translations(),
+        }
+    }
+
+    /// The host address of a guest page, for reading. `Ok(None)` if no memory is there.
+    fn page_for_read(&mut self, pa: u64) -> Result<Option<*mut u8>, Trouble> {
+        match self.platform().memory.page_for_read(pa & PAGE_MASK) {
+            Some(page) => Ok(Some(page.as_ptr())),
+            None => self.no_page(),
+        }
+    }
+
+    /// The host address of a guest page, for writing. `Ok(None)` if no memory is there.
+    fn page_for_write(&mut self, pa: u64) -> Result<Option<*mut u8>, Trouble> {
+        let page = pa & PAGE_MASK;
+        let before = self.page_for_read(page)?;
+        let after = match self.platform().memory.page_for_write(page) {
+            Some(page) => Some(page.as_ptr()),
+            None => self.no_page()?,
+        };
+        if before != after {
+            self.fast().forget_page(page);
+        }
+        self.follow_generation();
+        Ok(after)
+    }
+
+    /// No page was given: because there is none, or because the host could not.
+    #[cold]
+    fn no_page<T>(&mut self) -> Result<Option<T>, Trouble> {
+        match self.platform().memory.failure() {
+            Some(error) => Err(Trouble::Host(error.to_string())),
+            None => Ok(None),
+        }
+    }
+
+    /// Drops every host pointer if memory says that they are no longer good.
+    fn follow_generation(&mut self) {
+        let generation = self.platform().memory.generation();
+        if generation != self.generation {
+            self.generation = generation;
+            self.forget_pointers();
+        }
+    }
+
+    /// Whether memory (not a device) is at `pa`.
+    fn is_memory(&mut self, pa: u64) -> bool {
+        let memory = &self.platform().memory;
+        pa.wrapping_sub(memory.base()) < memory.size_bytes()
+    }
+
+    /// Tells the block cache that bytes of memory were changed by the hart itself.
+    fn code_written(&mut self, pa: u64, len: u64) {
+        let page = pa & PAGE_MASK;
+        let cache = self.cache();
+        if !cache.is_code_page(page) {
+            return;
+        }
+        let free = cache.written(pa, len);
+        let killed = std::mem::take(&mut cache.killed);
+        if free {
+            self.platform().memory.watch_page(page, false);
+        }
+        self.must_leave |= killed;
+    }
+
+    /// Makes a page's writes visible to the block cache from now on.
+    pub fn protect_code(&mut self, page: u64) {
+        self.fast().protect_page(page);
+        self.platform().memory.watch_page(page, true);
+    }
+
+    /// Empties the block cache. Only between blocks.
+    pub fn flush_blocks(&mut self, hart: &mut Hart) {
+        hart.block = std::ptr::null();
+        hart.link = std::ptr::null_mut();
+        let pages: Vec<u64> = self.cache().code_pages().collect();
+        for page in pages {
+            self.platform().memory.watch_page(page, false);
+        }
+        self.cache().clear();
+        self.cache().flushes += 1;
+    }
+}
+
+impl Default for Core {
+    fn default() -> Self {
+        Self::new()
+    }
+}
