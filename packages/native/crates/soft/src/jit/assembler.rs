@@ -559,6 +559,33 @@ impl Assembler {
         self.aim(hole, here);
     }
 
+    /// Tests the low eight bits of `s` against a mask.
+    pub fn test_low(&mut self, s: u8, mask: u8) {
+        let mask = mask as i8;
+        dynasm!(self.ops; .arch x64; test Rb(s), BYTE mask);
+    }
+
+    /// Loads 32 (zero-extended) or 64 bits from host address `rax`.
+    pub fn load_word(&mut self, wide: bool, d: u8) {
+        if wide {
+            dynasm!(self.ops; .arch x64; mov Rq(d), [rax]);
+        } else {
+            dynasm!(self.ops; .arch x64; mov Rd(d), [rax]);
+        }
+    }
+
+    /// `rcx += ` the guest-physical page of the data entry at `rdx`.
+    pub fn add_page(&mut self) {
+        let page = std::mem::offset_of!(crate::hart::DataEntry, page) as i8;
+        dynasm!(self.ops; .arch x64; add rcx, [BYTE rdx + page]);
+    }
+
+    /// Loads one byte of the hart, zero-extended.
+    pub fn load_place_byte(&mut self, d: u8, place: i32) {
+        let w = place - BIAS;
+        dynasm!(self.ops; .arch x64; movzx Rd(d), BYTE [DWORD rbp + w]);
+    }
+
     /// `eax = (hart[place] as u32) & mask`, then compares it with `value`.
     pub fn compare_masked(&mut self, place: i32, mask: i32, value: i32) {
         self.load_place32(RAX, place);
@@ -680,7 +707,7 @@ impl Assembler {
             ; mov rcx, rax
             ; shr rcx, BYTE fraction
             ; and ecx, DWORD field
-            ; sub ecx, BYTE least as i8
+            ; sub ecx, BYTE least
             ; cmp ecx, DWORD above
         );
     }

@@ -31,10 +31,10 @@ fn float_place(register: u8) -> i32 {
 }
 
 impl Translation<'_, '_> {
-    /// Instructions that are not plain integer ones.
-    pub(super) fn float(&mut self, index: u8, pc: u64, inst: &Inst) {
+    /// The jumps to the slow path, if the instruction has a fast one.
+    pub(super) fn float(&mut self, inst: &Inst) -> Option<Vec<Hole>> {
         use FloatOperation::{Add, Divide, Multiply, Root, Subtract};
-        let slow = match inst.op {
+        match inst.op {
             Op::Flw => self.float_load(inst, 4),
             Op::Fld => self.float_load(inst, 8),
             Op::Fsw => self.float_store(inst, 4),
@@ -62,17 +62,13 @@ impl Translation<'_, '_> {
             Op::FeqS | Op::FltS | Op::FleS => self.compare_floats(inst, false),
             Op::FmvXD | Op::FmvXW => self.move_to_integer(inst),
             Op::FmvDX | Op::FmvWX => self.move_from_integer(inst),
-            Op::FcvtDW | Op::FcvtDWu | Op::FcvtDL => self.from_integer(inst, true),
-            Op::FcvtSW | Op::FcvtSWu | Op::FcvtSL => self.from_integer(inst, false),
-            Op::FcvtWD | Op::FcvtLD => self.to_integer(inst, true),
-            Op::FcvtWS | Op::FcvtLS => self.to_integer(inst, false),
+            Op::FcvtDW | Op::FcvtDWu | Op::FcvtDL => self.convert_integer(inst, true),
+            Op::FcvtSW | Op::FcvtSWu | Op::FcvtSL => self.convert_integer(inst, false),
+            Op::FcvtWD | Op::FcvtLD => self.truncate(inst, true),
+            Op::FcvtWS | Op::FcvtLS => self.truncate(inst, false),
             Op::FcvtSD => self.narrow(inst),
             Op::FcvtDS => self.widen(inst),
             _ => None,
-        };
-        match slow {
-            Some(holes) => self.all_slowly(&holes, index, pc, inst),
-            None => self.single(index, pc, inst),
         }
     }
 
@@ -230,7 +226,7 @@ impl Translation<'_, '_> {
         Some(slow)
     }
 
-    fn from_integer(&mut self, inst: &Inst, double: bool) -> Option<Vec<Hole>> {
+    fn convert_integer(&mut self, inst: &Inst, double: bool) -> Option<Vec<Hole>> {
         // 32-bit integers are exact in double precision, whatever the rounding.
         let exact = matches!(inst.op, Op::FcvtDW | Op::FcvtDWu);
         let slow = if exact && inst.rm <= 4 {
@@ -251,7 +247,7 @@ impl Translation<'_, '_> {
     }
 
     /// Towards zero, as compilers convert.
-    fn to_integer(&mut self, inst: &Inst, double: bool) -> Option<Vec<Hole>> {
+    fn truncate(&mut self, inst: &Inst, double: bool) -> Option<Vec<Hole>> {
         if inst.rm != RTZ {
             return None;
         }

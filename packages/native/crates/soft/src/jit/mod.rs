@@ -15,6 +15,8 @@
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod assembler;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod atomic;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod float;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod memory;

@@ -24,6 +24,10 @@ const RESERVE_BYTES: usize = 64 << 10;
 /// interpreted.
 const MOST_ALIASES: usize = 16;
 
+/// Different instructions executed for translated code at which everything is dropped: far more
+/// than programs have, few enough that a hostile one takes no more memory than others.
+const MOST_SINGLES: usize = 1 << 15;
+
 /// How often a block is interpreted before it is translated, unless the engine is told otherwise.
 pub const DEFAULT_HEAT: Option<u32> = Some(8);
 
@@ -112,7 +116,7 @@ impl Translator {
 
     /// Whether no further unit fits.
     pub fn is_full(&self) -> bool {
-        self.memory.free() < RESERVE_BYTES
+        self.memory.free() < RESERVE_BYTES || self.singles.len() >= MOST_SINGLES
     }
 
     /// Bytes of translated code.

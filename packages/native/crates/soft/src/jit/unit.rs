@@ -352,7 +352,7 @@ impl Translation<'_, '_> {
         host(register).unwrap_or(RAX)
     }
 
-    fn write_constant(&mut self, register: u8, value: u64) {
+    pub(super) fn write_constant(&mut self, register: u8, value: u64) {
         if register == 0 {
             return;
         }
@@ -621,7 +621,7 @@ impl Translation<'_, '_> {
         self.write(inst.rd, RAX);
     }
 
-    pub(super) fn detail(&mut self, index: u8, pc: u64, inst: &Inst) -> u32 {
+    fn detail(&mut self, index: u8, pc: u64, inst: &Inst) -> u32 {
         self.out.details.push(Detail {
             pc,
             single: std::ptr::null(),
@@ -632,7 +632,7 @@ impl Translation<'_, '_> {
     }
 
     /// Hands the instruction to the interpreter.
-    pub(super) fn single(&mut self, index: u8, pc: u64, inst: &Inst) {
+    fn single(&mut self, index: u8, pc: u64, inst: &Inst) {
         let detail = self.detail(index, pc, inst);
         self.code().set(RCX, u64::from(detail));
         let hole = self.code().call();
@@ -676,12 +676,12 @@ impl Translation<'_, '_> {
         self.slowly(hole, index, pc, inst);
     }
 
-    pub(super) fn slowly(&mut self, hole: Hole, index: u8, pc: u64, inst: &Inst) {
+    fn slowly(&mut self, hole: Hole, index: u8, pc: u64, inst: &Inst) {
         self.all_slowly(&[hole], index, pc, inst);
     }
 
     /// Sends these jumps through the interpreter, and back to here.
-    pub(super) fn all_slowly(&mut self, holes: &[Hole], index: u8, pc: u64, inst: &Inst) {
+    fn all_slowly(&mut self, holes: &[Hole], index: u8, pc: u64, inst: &Inst) {
         let detail = self.detail(index, pc, inst);
         let resume = self.code().here();
         for &hole in holes {
@@ -800,7 +800,13 @@ impl Translation<'_, '_> {
             Op::Remuw => self.divide(inst, false, false, true),
             // One hart, in order, and writes to code are seen at once: nothing to fence.
             Op::Fence | Op::FenceI => {}
-            _ => self.float(index, pc, inst),
+            _ => {
+                let slow = self.atomic(inst).or_else(|| self.float(inst));
+                match slow {
+                    Some(holes) => self.all_slowly(&holes, index, pc, inst),
+                    None => self.single(index, pc, inst),
+                }
+            }
         }
     }
 
