@@ -1,0 +1,261 @@
+/**
+ * How fast a policy of ten nested combinators decides a timeline of a million events, beside a hand-written loop, XState and
+ * RxJS that decide the same; and how fast a recorded timeline is read, beside bare `JSON.parse`.
+ *
+ * Prints one JSON array of rows on its last line.
+ */
+import { decodeTimeline, encodeTimeline, type GuestEvent, timelineFormat, timelineVersion } from "@stillpoint/core"
+import { Result } from "effect"
+import { filter as rxFilter, from, map, scan, take, takeWhile } from "rxjs"
+import { createActor, setup } from "xstate"
+import {
+  afterGuestTime,
+  allOf,
+  andThen,
+  atHeartbeat,
+  firstOf,
+  named,
+  onCustom,
+  onListener,
+  onSerialMatch,
+  orElseAfter,
+  type Policy,
+  precedence,
+  quiesce,
+  Trigger,
+  within
+} from "../src/index.ts"
+import { columnsOf } from "../src/running/TimelineColumns.ts"
+
+const eventCount = 1_000_000
+const rounds = 7
+
+/** A long boot: heartbeats, console lines, rests; what the policy waits for is at the end. */
+const events: ReadonlyArray<GuestEvent> = Array.from({ length: eventCount }, (_, seq): GuestEvent => {
+  const atNanos = seq * 10_000
+  if (seq === eventCount - 1) return { _tag: "ListenerBound", seq, atNanos, protocol: "tcp", address: "::", port: 8080 }
+  switch (seq % 8) {
+    case 0:
+      return { _tag: "HeartbeatTick", seq, atNanos, count: seq / 8 }
+    case 1:
+    case 5:
+      return { _tag: "SerialLine", seq, atNanos, port: 0, text: "loading module" }
+    case 2:
+    case 6:
+      return { _tag: "GuestIdle", seq, atNanos }
+    case 3:
+    case 7:
+      return { _tag: "GuestBusy", seq, atNanos }
+    default:
+      return { _tag: "PagesDirtied", seq, atNanos, count: 12 }
+  }
+})
+
+/** Ten combinators, one in the other. Heartbeats and lines are looked at to the end. */
+const policy: Policy = named(
+  precedence([
+    within(
+      firstOf([
+        orElseAfter(
+          allOf([
+            firstOf([
+              andThen(
+                precedence([
+                  quiesce(firstOf([named(onListener({ port: 8080 }), "http")]), { calmFor: 0 }),
+                  atHeartbeat(eventCount)
+                ]),
+                afterGuestTime(0)
+              ),
+              onSerialMatch("panic")
+            ])
+          ]),
+          "1000 seconds",
+          onCustom("never")
+        )
+      ]),
+      "2000 seconds"
+    ),
+    afterGuestTime("3000 seconds")
+  ]),
+  "nested"
+)
+
+/** What the policy means, written by hand. */
+const byHand = (timeline: ReadonlyArray<GuestEvent>): number => {
+  for (let index = 0; index < timeline.length; index++) {
+    const event = timeline[index] as GuestEvent
+    if (event.atNanos >= 1000e9) return -1
+    switch (event._tag) {
+      case "ListenerBound":
+        if (event.port === 8080) return event.atNanos
+        break
+      case "HeartbeatTick":
+        if (event.count >= eventCount) return event.atNanos
+        break
+      case "SerialLine":
+        if (event.port === 0 && event.text.includes("panic")) return event.atNanos
+        break
+      default:
+    }
+  }
+  return -1
+}
+
+const withRxjs = (): number => {
+  let decided = -1
+  from(events)
+    .pipe(
+      takeWhile((event) => event.atNanos < 1000e9),
+      scan((state, event) => ({ event, beats: event._tag === "HeartbeatTick" ? event.count : state.beats }), {
+        event: events[0] as GuestEvent,
+        beats: 0
+      }),
+      rxFilter(
+        ({ beats, event }) =>
+          (event._tag === "ListenerBound" && event.port === 8080) ||
+          beats >= eventCount ||
+          (event._tag === "SerialLine" && event.port === 0 && event.text.includes("panic"))
+      ),
+      map(({ event }) => event.atNanos),
+      take(1)
+    )
+    .subscribe((atNanos) => {
+      decided = atNanos
+    })
+  return decided
+}
+
+const chart = setup({ types: { events: {} as { readonly type: string; readonly event: GuestEvent } } }).createMachine({
+  initial: "waiting",
+  states: {
+    waiting: {
+      on: {
+        ListenerBound: {
+          guard: ({ event }) => event.event._tag === "ListenerBound" && event.event.port === 8080,
+          target: "fired"
+        },
+        HeartbeatTick: {
+          guard: ({ event }) => event.event._tag === "HeartbeatTick" && event.event.count >= eventCount,
+          target: "fired"
+        },
+        SerialLine: {
+          guard: ({ event }) => event.event._tag === "SerialLine" && event.event.text.includes("panic"),
+          target: "fired"
+        }
+      }
+    },
+    fired: { type: "final" }
+  }
+})
+
+/** XState is given fewer events: it would take a minute for all. */
+const xstateEvents = events.slice(-eventCount / 20)
+const withXstate = (): number => {
+  const actor = createActor(chart).start()
+  for (const event of xstateEvents) {
+    actor.send({ type: event._tag, event })
+    if (actor.getSnapshot().status === "done") return event.atNanos
+  }
+  return -1
+}
+
+const columns = columnsOf(events)
+const machine = policy.instantiate()
+const compiled = (): number => {
+  machine.start(0)
+  machine.run(columns.kinds, columns.times, columns.events, 0)
+  return machine.firing?.atNanos ?? -1
+}
+
+const expected = (eventCount - 1) * 10_000
+const check = (decided: number): void => {
+  if (decided !== expected) throw new Error(`expected a decision at ${expected} ns, found ${decided}`)
+}
+
+const median = (values: ReadonlyArray<number>): number => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0
+
+/** Seconds of one run each, in turns. */
+const measure = (one: () => number, other: () => number): readonly [number, number] => {
+  const took: readonly [Array<number>, Array<number>] = [[], []]
+  const once = (run: () => number, into: Array<number>): void => {
+    const started = performance.now()
+    check(run())
+    into.push((performance.now() - started) / 1000)
+  }
+  for (let round = 0; round < rounds + 2; round++) {
+    once(one, took[0])
+    once(other, took[1])
+  }
+  // The first two of each are the compiler's.
+  return [median(took[0].slice(2)), median(took[1].slice(2))]
+}
+
+const rate = (count: number, seconds: number): number => Math.round(count / seconds)
+
+const row = (
+  name: string,
+  peer: string,
+  ours: number,
+  theirs: number,
+  ourCount = eventCount,
+  theirCount = eventCount
+) => ({
+  name,
+  unit: "events/s",
+  value: rate(ourCount, ours),
+  peer,
+  peerValue: rate(theirCount, theirs),
+  ratio: Number((rate(theirCount, theirs) / rate(ourCount, ours)).toFixed(3))
+})
+
+const [handOurs, hand] = measure(compiled, () => byHand(events))
+const [rxOurs, rx] = measure(compiled, withRxjs)
+const [xOurs, x] = measure(compiled, withXstate)
+const [replayOurs, replayHand] = measure(
+  () => {
+    const decision = Trigger.replay(policy, { events })
+    return Result.isSuccess(decision) ? decision.success.atNanos : -1
+  },
+  () => byHand(events)
+)
+
+const decoded = events.slice(-eventCount / 5)
+const first = decoded[0]?.seq ?? 0
+const bytes = encodeTimeline({
+  header: {
+    format: timelineFormat,
+    version: timelineVersion,
+    engine: "generated",
+    kernelDigest: null,
+    initrdDigest: null,
+    configuration: {},
+    seed: 0,
+    firstSeq: first
+  },
+  events: decoded,
+  end: null
+})
+const [decodeOurs, parse] = measure(
+  () => Result.getOrThrow(decodeTimeline(bytes)).events.at(-1)?.atNanos ?? -1,
+  () => {
+    let last = -1
+    for (const line of new TextDecoder().decode(bytes).trimEnd().split("\n"))
+      last = (JSON.parse(line) as { atNanos?: number }).atNanos ?? last
+    return last
+  }
+)
+
+console.log(
+  JSON.stringify([
+    row("policy-replay/hand-written", "a loop written by hand", handOurs, hand),
+    row("policy-replay/xstate", "XState 5 actor", xOurs, x, eventCount, xstateEvents.length),
+    row("policy-replay/rxjs", "RxJS 7 operators", rxOurs, rx),
+    row(
+      "policy-replay/hand-written-from-events",
+      "a loop written by hand; ours lays the events out first",
+      replayOurs,
+      replayHand
+    ),
+    row("timeline-decode", "JSON.parse a line, unchecked", decodeOurs, parse, decoded.length, decoded.length)
+  ])
+)
