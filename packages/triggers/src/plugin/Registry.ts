@@ -5,13 +5,18 @@
  */
 import type { FiringCause } from "@stillpoint/core"
 import { type Effect, Schema } from "effect"
-import type { DefinedTrigger } from "./defineTrigger.ts"
-import type { Probe } from "./defineProbe.ts"
+import type { Policy } from "../Policy.ts"
+
+/** What `defineTrigger` and `defineProbe` return, whatever their configuration. */
+export interface PublishedPart {
+  (config: never): Policy
+  readonly definition: { readonly name: string; readonly config: Schema.Codec<unknown, Schema.Json> }
+}
 
 /** Parts by name. A package of triggers exports one; a user merges those of the packages that he uses. */
 export interface Registry {
-  readonly triggers: ReadonlyMap<string, DefinedTrigger<never>>
-  readonly probes: ReadonlyMap<string, Probe<never>>
+  readonly triggers: ReadonlyMap<string, PublishedPart>
+  readonly probes: ReadonlyMap<string, PublishedPart>
   readonly effects: ReadonlyMap<string, Effect.Effect<unknown, unknown>>
   readonly predicates: ReadonlyMap<string, (cause: FiringCause) => boolean>
   readonly causeMaps: ReadonlyMap<string, (cause: FiringCause) => FiringCause>
@@ -21,9 +26,9 @@ export interface Registry {
 /** What {@link makeRegistry} takes; everything may be left out. */
 export interface RegistryParts {
   /** What `defineTrigger` returned. */
-  readonly triggers?: ReadonlyArray<DefinedTrigger<never>>
+  readonly triggers?: ReadonlyArray<PublishedPart>
   /** What `defineProbe` returned. */
-  readonly probes?: ReadonlyArray<Probe<never>>
+  readonly probes?: ReadonlyArray<PublishedPart>
   /** Effects of `fromEffect`, by the name given there. */
   readonly effects?: Readonly<Record<string, Effect.Effect<unknown, unknown>>>
   /** Predicates of `filter`, by name. */

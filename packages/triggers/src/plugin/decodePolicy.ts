@@ -135,11 +135,11 @@ const build = (description: PolicyDescription, registry: Registry, path: Path): 
     }
     case "plugin": {
       const plugin = find(registry.triggers, "trigger", description.name, path)
-      return plugin(readConfig(plugin.definition.config, description.config, path))
+      return plugin(readConfig(plugin.definition.config, description.config, path) as never)
     }
     case "probe": {
       const probe = find(registry.probes, "probe", description.name, path)
-      return probe(readConfig(probe.definition.config, description.config, path))
+      return probe(readConfig(probe.definition.config, description.config, path) as never)
     }
     case "firstOf":
       return firstOf(description.of.map((one, index) => at(one, "of", index)))

@@ -1,0 +1,9 @@
+import { makeRegistry } from "@stillpoint/triggers"
+import { onFileExists } from "./onFileExists.ts"
+import { onWritesSettled } from "./onWritesSettled.ts"
+
+export { onFileExists, onWritesSettled }
+export * from "./WriteReported.ts"
+
+/** The parts of this package, for whoever reads policies from JSON. */
+export const registry = makeRegistry({ triggers: [onWritesSettled], probes: [onFileExists] })
