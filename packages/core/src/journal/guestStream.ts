@@ -17,6 +17,9 @@ const schemaVersion = 1
 /** Most events that one append holds. */
 const batchLimit = 4096
 
+/** How long events gather before they are appended. */
+const batchDelay = "5 millis"
+
 /** A name for the stream of one guest, unlike any other. */
 export const newGuestStream = (): string => `guest/${randomUUID()}`
 
@@ -37,7 +40,7 @@ export interface GuestRecording {
 /**
  * Appends a guest's events to a stream of their own, until the scope closes, and then the rest.
  *
- * The guest is not held up: it logs its events itself, and while one batch is flushed the next one gathers there.
+ * The guest is not held up: events gather in memory while a batch is flushed, and go into the next one together.
  */
 export const recordGuest = (
   stream: string,
@@ -47,36 +50,58 @@ export const recordGuest = (
     const journal = yield* Journal
     const appending = yield* Semaphore.make(1)
     const news = makeHeadSignal()
+    let gathered: Array<GuestEvent> = []
     let nextSeq = 0
 
-    const flush = Effect.gen(function* () {
-      const events = yield* machine.eventsSoFar(nextSeq)
-      for (let from = 0; from < events.length; from += batchLimit) {
-        const batch = events.slice(from, from + batchLimit)
+    const appendGathered = Effect.gen(function* () {
+      while (gathered.length > 0) {
+        const batch = gathered.slice(0, batchLimit)
         yield* journal.append(stream, batch.map(guestRecordOf))
+        gathered = gathered.slice(batch.length)
         nextSeq = (batch.at(-1)?.seq ?? nextSeq - 1) + 1
       }
-    }).pipe(Effect.uninterruptible, Semaphore.withPermit(appending))
+    })
+    /** Also what was not handed to subscribers yet. */
+    const flush = Effect.gen(function* () {
+      yield* appendGathered
+      const rest = yield* machine.eventsSoFar(nextSeq)
+      gathered = rest.slice()
+      yield* appendGathered
+    })
+    const alone = <A, E>(effect: Effect.Effect<A, E>) => Semaphore.withPermit(appending, Effect.uninterruptible(effect))
     const follow = Effect.gen(function* () {
       while (true) {
         const generation = news.generation()
-        yield* flush
+        yield* alone(appendGathered)
         yield* news.raisedSince(generation)
+        // What comes in the same turn of the event loop goes into the same batch.
+        yield* Effect.sleep(batchDelay)
       }
     })
     const orWarn = <E extends { readonly message: string }>(effect: Effect.Effect<void, E>) =>
       effect.pipe(Effect.catch((error) => Effect.logWarning("guest events are not recorded any more", error.message)))
 
     yield* Effect.acquireRelease(
-      Effect.sync(() => machine.events$.subscribe({ next: news.raise, complete: news.raise, error: news.raise })),
+      Effect.sync(() =>
+        machine.events$.subscribe({
+          next: (event) => {
+            // Those that a flush has taken from the log itself come again.
+            if (event.seq < nextSeq || event.seq <= (gathered.at(-1)?.seq ?? -1)) return
+            gathered.push(event)
+            news.raise()
+          },
+          complete: news.raise,
+          error: news.raise
+        })
+      ),
       (subscription) =>
         Effect.andThen(
           Effect.sync(() => subscription.unsubscribe()),
-          orWarn(flush)
+          orWarn(alone(flush))
         )
     )
     yield* Effect.forkScoped(orWarn(follow))
-    return { stream, flush }
+    return { stream, flush: alone(flush) }
   })
 
 /** The events of a guest, from a stream of the journal. */

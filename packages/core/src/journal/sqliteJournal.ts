@@ -51,7 +51,7 @@ const schema = `
 `
 
 const checksumOf = (version: number, type: string, schemaVersion: number, json: string): number =>
-  crc32(json, crc32(`${version} ${schemaVersion} ${type} `))
+  crc32(`${version} ${schemaVersion} ${type} ${json}`)
 
 /** Primary result code of an SQLite error; `null` if it is not one. */
 const sqliteCode = (cause: unknown): number | null =>
