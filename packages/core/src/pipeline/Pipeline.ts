@@ -21,7 +21,13 @@ import { type BootSpec, type ExecSpec, type Vmm } from "../Vmm.ts"
 import { lockstepTimeline } from "../watch/lockstepTimeline.ts"
 import { sharedTimeline } from "../watch/sharedTimeline.ts"
 import { bootSpecJson } from "./BootSpecJson.ts"
-import type { FreezeFailed, StageTimedOut, ValidationFailed, WarmUpFailed } from "./PipelineErrors.ts"
+import type {
+  FreezeFailed,
+  StageTimedOut,
+  ValidationFailed,
+  WarmUpFailed,
+  WorkloadNotStarted
+} from "./PipelineErrors.ts"
 import * as Stage from "./Stage.ts"
 import { recordError } from "./Stage.ts"
 import { runsEnded } from "./stageMetrics.ts"
@@ -144,6 +150,7 @@ export type CaptureFailure =
   | CaptureError
   | SnapshotPublishError
   | FreezeFailed
+  | WorkloadNotStarted
   | WarmUpFailed
   | ValidationFailed
   | StageTimedOut

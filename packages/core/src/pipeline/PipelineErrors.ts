@@ -15,6 +15,18 @@ export class StageTimedOut extends Schema.TaggedError<StageTimedOut>()("StageTim
   }
 }
 
+/** The agent could not start the workload, and the policy was not waiting for that. */
+export class WorkloadNotStarted extends Schema.TaggedError<WorkloadNotStarted>()("WorkloadNotStarted", {
+  /** What failed, in the agent's words: `exec` for a program that is not there. */
+  stage: Schema.String,
+  errno: Schema.Int,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `the workload was not started (${this.stage}, errno ${this.errno}): ${this.detail}; look at its argv, and at the files of the guest`
+  }
+}
+
 /** A warm-up command in the guest failed. */
 export class WarmUpFailed extends Schema.TaggedError<WarmUpFailed>()("WarmUpFailed", {
   argv: Schema.Array(Schema.String),

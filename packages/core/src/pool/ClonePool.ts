@@ -291,6 +291,8 @@ export const makeClonePool = Effect.fn("ClonePool.make")(function* (options: Clo
       discard: true
     })
     yield* FiberSet.clear(work)
+    // What was being made is gone with the fibres that made it.
+    making = 0
     yield* Effect.forEach(ready.splice(0), destroy, { discard: true })
     if (inUse.size > 0) {
       const left = yield* Deferred.make<void>()

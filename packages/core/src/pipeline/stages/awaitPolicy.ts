@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Effect } from "effect"
+import { Deferred, Effect } from "effect"
 import type { Firing, TriggerSignal } from "../../Firing.ts"
 import { GuestTimeline, TriggerSignals } from "../../GuestTimeline.ts"
 import { Journal } from "../../journal/Journal.ts"
@@ -11,6 +11,7 @@ import type { JournalError } from "../../journal/JournalErrors.ts"
 import { appendSignal } from "../../journal/signalStream.ts"
 import { RunContext } from "../../run/RunContext.ts"
 import type { Trigger } from "../../Trigger.ts"
+import { WorkloadNotStarted } from "../PipelineErrors.ts"
 import * as Stage from "../Stage.ts"
 import type { Booted } from "./boot.ts"
 
@@ -21,6 +22,31 @@ export type RunnablePolicy = Omit<Trigger, "start" | "step">
 export interface Fired extends Booted {
   readonly policy: RunnablePolicy
   readonly firing: Firing
+}
+
+/**
+ * A policy's decision, unless the agent cannot start the workload first: most policies would then wait for ever, in a guest that
+ * lives on. One that is interested in that event decides for itself.
+ */
+const awaitWithWorkload = (policy: RunnablePolicy, timeline: GuestTimeline["Service"]) => {
+  if (policy.interest.includes("WorkloadFailed")) {
+    return Effect.provideService(policy.await, GuestTimeline, timeline)
+  }
+  return Effect.gen(function* () {
+    const notStarted = yield* Deferred.make<never, WorkloadNotStarted>()
+    const advance: GuestTimeline["Service"]["advance"] = (until) =>
+      Effect.flatMap(timeline.advance({ ...until, kinds: [...until.kinds, "WorkloadFailed"] }), (advanced) => {
+        const failed = advanced.events.find((event) => event._tag === "WorkloadFailed")
+        if (failed === undefined) return Effect.succeed(advanced)
+        const { errno, message: detail, stage } = failed
+        // The race ends the policy, which is told nothing any more.
+        return Effect.andThen(Deferred.fail(notStarted, new WorkloadNotStarted({ stage, errno, detail })), Effect.never)
+      })
+    return yield* Effect.raceFirst(
+      Effect.provideService(policy.await, GuestTimeline, { ...timeline, advance }),
+      Deferred.await(notStarted)
+    )
+  })
 }
 
 /** Lets the guest run until the policy fires. What the policy takes in from outside is recorded before it acts on it. */
@@ -39,8 +65,7 @@ export const awaitPolicy = (policy: RunnablePolicy) =>
             })
           )
         )
-      const firing = yield* policy.await.pipe(
-        Effect.provideService(GuestTimeline, booted.timeline),
+      const firing = yield* awaitWithWorkload(policy, booted.timeline).pipe(
         Effect.provideService(TriggerSignals, { record })
       )
       // A decision that could not be replayed is none.
