@@ -1,0 +1,139 @@
+import { existsSync, readdirSync, statfsSync } from "node:fs"
+import { join } from "node:path"
+import { assert, describe, layer as withLayer } from "@effect/vitest"
+import { explainRun, Gate, loadRun, listRuns, Pipeline, ProgressListener, SnapshotStore } from "@stillpoint/core"
+import { kindTrigger } from "@stillpoint/core/testing"
+import { Deferred, Effect, Fiber } from "effect"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
+import { loadAddon } from "../../src/binding/loadAddon.ts"
+import { folder, linux } from "../guests.ts"
+import { layer } from "./witness.ts"
+
+const addon = loadAddon()
+
+setFlagsFromString("--expose-gc")
+const collectGarbage: () => void = runInNewContext("gc")
+
+/** Lets what was closed come to its end on the core's own threads. */
+const settle = (isDone: () => boolean) =>
+  Effect.promise(async () => {
+    for (let turn = 0; turn < 5000 && !isDone(); turn++) {
+      collectGarbage()
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  })
+
+const threads = (): number => readdirSync("/proc/self/task").length
+
+const page = { argv: ["wget", "-q", "-O", "-", "http://127.0.0.1:8080/"] }
+
+const policy = kindTrigger("ListenerBound")
+
+describe("a pipeline with machines", () => {
+  withLayer(layer, { excludeTestServices: true, timeout: 600_000 })((it) => {
+    it.effect("a-snapshot-is-ready-once-a-clone-of-it-has-passed-its-probe", () =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const target = join(yield* folder, "snapshot")
+          const { runId, value } = yield* Pipeline.run(yield* linux(), {
+            policy,
+            target,
+            validate: Pipeline.execProbe(page)
+          })
+          assert.strictEqual((yield* loadRun(runId)).state.phase, "ready")
+          const { manifest, validation } = yield* (yield* SnapshotStore).open(target)
+          assert.strictEqual(validation?.verdict, "passed")
+          // What the probe saw is what every clone has: the page was made before the capture.
+          const { machine } = yield* Gate.restore(target)
+          const { stdout } = yield* machine.exec(page)
+          assert.strictEqual(new TextDecoder().decode(stdout).trim(), validation?.detail)
+          const workingSet = validation?.workingSet
+          const pages = workingSet?.pages ?? 0
+          assert.isAbove(pages, 100)
+          assert.isBelow(pages, (manifest.memoryMib * 2 ** 20) / 4096 / 4)
+          assert.strictEqual(
+            workingSet?.ranges.reduce((sum, range) => sum + range.pages, 0),
+            pages
+          )
+          assert.isAbove(value.storedBytes, 1 << 20)
+          const { bavail, bsize } = statfsSync(target)
+          assert.isAbove(bavail * bsize, value.storedBytes)
+        })
+      )
+    )
+
+    it.effect("a-failing-probe-leaves-a-run-that-says-why-and-a-snapshot-that-nobody-can-take-for-ready", () =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const target = join(yield* folder, "snapshot")
+          const known = new Set(yield* listRuns)
+          const error = yield* Effect.flip(
+            Pipeline.run(yield* linux(), {
+              policy,
+              target,
+              validate: Pipeline.execProbe({ argv: ["sh", "-c", "echo the database is gone >&2; exit 3"] })
+            })
+          )
+          assert.strictEqual(error._tag, "ValidationFailed")
+          assert.include(error.message, "the database is gone")
+          const runId = (yield* listRuns).find((id) => !known.has(id)) ?? ""
+          const { state } = yield* loadRun(runId)
+          assert.strictEqual(state.phase, "failed")
+          assert.include((yield* explainRun(runId)).text, "the database is gone")
+          const refused = yield* Effect.flip((yield* SnapshotStore).open(target))
+          assert.strictEqual(refused.reason._tag, "SnapshotNotReady")
+          const gate = yield* Effect.flip(Gate.restore(target))
+          assert.strictEqual(gate.reason._tag, "SnapshotRefused")
+        })
+      )
+    )
+
+    it.effect("cancelled-at-any-stage-no-machine-thread-or-file-is-left", () =>
+      Effect.gen(function* () {
+        const spec = yield* linux()
+        const directory = yield* folder
+        const target = join(directory, "snapshot")
+        // Once through, so that what the process allocates once is there.
+        yield* Effect.scoped(Pipeline.run(spec, { policy, target: join(yield* folder, "first") }))
+        yield* settle(() => addon.guestMemoryBytes() === 0)
+        const memoryBefore = addon.guestMemoryBytes()
+        const threadsBefore = Math.max(threads(), threads() - addon.workerThreads() + 2)
+        for (const stage of ["boot", "watch", "quiesce", "capture", "publish", "validate"]) {
+          const known = new Set(yield* listRuns)
+          const reached = yield* Deferred.make<void>()
+          const fiber = yield* Effect.forkChild(
+            Effect.scoped(Pipeline.run(spec, { policy, target, validate: Pipeline.execProbe(page) })).pipe(
+              Effect.provideService(ProgressListener, (progress) =>
+                progress.stage === stage && progress.status === "started"
+                  ? Effect.asVoid(Deferred.succeed(reached, undefined))
+                  : Effect.void
+              )
+            ),
+            { startImmediately: true }
+          )
+          yield* Deferred.await(reached)
+          // Somewhere within the stage.
+          for (let turn = 0; turn < 3; turn++) yield* Effect.promise(() => new Promise((go) => setImmediate(go)))
+          yield* Fiber.interrupt(fiber)
+          const runId = (yield* listRuns).find((id) => !known.has(id)) ?? ""
+          const { phase } = (yield* loadRun(runId)).state
+          yield* settle(() => addon.guestMemoryBytes() <= memoryBefore)
+          assert.isAtMost(addon.guestMemoryBytes(), memoryBefore, stage)
+          assert.isAtMost(threads(), threadsBefore + 2, stage)
+          const left = readdirSync(directory)
+          assert.deepStrictEqual(
+            left.filter((name) => name !== "snapshot"),
+            [],
+            stage
+          )
+          if (existsSync(target)) {
+            const opened = yield* Effect.result((yield* SnapshotStore).open(target))
+            assert.strictEqual(opened._tag === "Success", phase === "ready", stage)
+            yield* (yield* SnapshotStore).remove(target)
+          } else assert.strictEqual(phase, "abandoned", stage)
+        }
+      })
+    )
+  })
+})

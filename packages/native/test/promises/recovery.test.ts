@@ -1,0 +1,129 @@
+import { spawn } from "node:child_process"
+import { existsSync, mkdirSync, readdirSync } from "node:fs"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { assert, describe, layer as withLayer } from "@effect/vitest"
+import { Gate, isEnded, journalSqlite, listRuns, loadRun, recoverRuns, SnapshotStore } from "@stillpoint/core"
+import { Effect, Layer } from "effect"
+import { folder, layer as machines } from "../guests.ts"
+
+const program = fileURLToPath(new URL("./runUntilKilled.ts", import.meta.url))
+
+/** Kills at random moments, besides those at every boundary of a stage. */
+const randomKills = Number(process.env["STILLPOINT_RUNS"] ?? 6)
+
+/** When a process is killed: at a line that it tells, or some time after it has begun. */
+type Kill = { readonly line: string } | { readonly afterMillis: number }
+
+/** Runs the program until it is killed, or done; answers with what it told and how long it took. */
+const runUntil = (journal: string, target: string, kill: Kill | null) =>
+  Effect.callback<{ readonly told: ReadonlyArray<string>; readonly millis: number }>((resume) => {
+    const child = spawn(process.execPath, ["--conditions=source", "--no-warnings", program, journal, target], {
+      stdio: ["ignore", "pipe", "inherit"]
+    })
+    let text = ""
+    let begunAt = performance.now()
+    let timer: NodeJS.Timeout | undefined
+    child.stdout.on("data", (chunk: Buffer) => {
+      const before = text
+      text += chunk.toString()
+      if (before === "" && text.startsWith("begun")) {
+        begunAt = performance.now()
+        if (kill !== null && "afterMillis" in kill) timer = setTimeout(() => child.kill("SIGKILL"), kill.afterMillis)
+      }
+      if (kill !== null && "line" in kill && text.split("\n").includes(kill.line)) child.kill("SIGKILL")
+    })
+    child.once("close", () => {
+      clearTimeout(timer)
+      resume(Effect.succeed({ told: text.trim().split("\n"), millis: performance.now() - begunAt }))
+    })
+    return Effect.sync(() => child.kill("SIGKILL"))
+  })
+
+/** What a later process finds, and makes of it. */
+const recover = Effect.fn("recover")(function* (directory: string, target: string) {
+  const report = yield* recoverRuns
+  const again = yield* recoverRuns
+  assert.deepStrictEqual([again.ended, again.swept.flatMap(({ removed }) => removed)], [[], []])
+  const runs = yield* Effect.forEach(yield* listRuns, (runId) => Effect.map(loadRun(runId), ({ state }) => state))
+  for (const state of runs) assert.isTrue(isEnded(state), state.phase)
+  assert.deepStrictEqual(
+    readdirSync(directory).filter((name) => name.includes(".staging-") || name.includes(".replaced-")),
+    []
+  )
+  const opened = yield* Effect.result((yield* SnapshotStore).open(target))
+  const phase = runs[0]?.phase ?? "not-started"
+  assert.strictEqual(opened._tag === "Success", phase === "ready", phase)
+  if (opened._tag === "Failure") {
+    const reason = opened.failure.reason._tag
+    assert.strictEqual(reason, existsSync(target) ? "SnapshotNotReady" : "SnapshotMissing")
+    assert.isTrue(phase === "failed" || phase === "not-started", phase)
+  } else {
+    yield* Effect.scoped(
+      Effect.gen(function* () {
+        const { machine } = yield* Gate.restore(target)
+        const { code, stdout } = yield* machine.exec({ argv: ["wget", "-q", "-O", "-", "http://127.0.0.1:8080/"] })
+        assert.deepStrictEqual([code, new TextDecoder().decode(stdout).trim().length], [0, 32])
+      })
+    )
+  }
+  return { phase, ended: report.ended.length }
+})
+
+const stages = ["boot", "watch", "quiesce", "capture", "publish", "validate"]
+
+const boundaries = [...stages.map((stage) => `${stage} started`), "validate finished"]
+
+describe("a process that is killed", () => {
+  withLayer(machines, { excludeTestServices: true, timeout: 600_000 })((it) => {
+    /** Kills one process, recovers, and says what came of it. */
+    const story = (root: string, name: string, kill: Kill | null) =>
+      Effect.gen(function* () {
+        const directory = join(root, name)
+        mkdirSync(directory, { recursive: true })
+        const journal = join(directory, "runs.journal")
+        const target = join(directory, "snapshot")
+        const { millis, told } = yield* runUntil(journal, target, kill)
+        const found = yield* recover(directory, target).pipe(
+          Effect.provide(Layer.merge(SnapshotStore.layerHost, journalSqlite({ path: journal })), { local: true })
+        )
+        return { ...found, told, millis }
+      })
+
+    it.effect(
+      "leaves-a-snapshot-that-is-ready-or-clearly-not-and-works-if-it-is",
+      () =>
+        Effect.gen(function* () {
+          const root = yield* folder
+          const whole = yield* story(root, "whole", null)
+          assert.strictEqual(whole.phase, "ready")
+          const told = stages.flatMap((stage) => [`${stage} started`, `${stage} finished`])
+          assert.deepStrictEqual(whole.told, ["begun", ...told, "done"])
+
+          const atBoundaries = yield* Effect.forEach(
+            boundaries,
+            (line, index) => Effect.map(story(root, `boundary-${index}`, { line }), (found) => ({ line, ...found })),
+            { concurrency: 2 }
+          )
+          for (const { line, phase, told } of atBoundaries) {
+            assert.include(told, line)
+            // Nothing is published before the stage that publishes; and after it, only what was validated is ready.
+            if (boundaries.indexOf(line) < boundaries.indexOf("publish started"))
+              assert.strictEqual(phase, "failed", line)
+          }
+          const last = atBoundaries.find(({ line }) => line === "validate finished")
+          assert.strictEqual(last?.phase, "ready")
+
+          const delays = Array.from({ length: randomKills }, () => Math.random() * whole.millis)
+          const atRandom = yield* Effect.forEach(
+            delays,
+            (afterMillis, index) => story(root, `random-${index}`, { afterMillis }),
+            { concurrency: 2 }
+          )
+          const phases = [...atBoundaries, ...atRandom].map(({ phase, told }) => `${told.at(-1)}: ${phase}`)
+          yield* Effect.logInfo(`killed after ${phases.join(", after ")}`)
+        }),
+      600_000
+    )
+  })
+})
