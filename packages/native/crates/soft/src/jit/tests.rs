@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use stillpoint_vmm::devices::{Device, DeviceContext};
 use stillpoint_vmm::engine::{Engine, Entry, Exit, StateError};
+use stillpoint_vmm::loaders::Source;
+use stillpoint_vmm::machine::{Machine, MachineConfig, RunUntil};
 use stillpoint_vmm::memory::GuestMemory;
 use stillpoint_vmm::platform::Platform;
 
@@ -573,4 +575,35 @@ fn a_jump_to_another_page_goes_where_the_tables_say_now() {
 #[test]
 fn floating_point_memory_accesses_keep_the_state_bits() {
     same_in_both_tiers(&FLOAT_STATE, TWO_ADDITIONS);
+}
+
+/// Boots the kernel that `STILLPOINT_KERNEL` names, with the initial file system that
+/// `STILLPOINT_INITRAMFS` names if it is set, for 300 ms of guest time.
+#[test]
+fn a_kernel_boots_alike_in_both_tiers() {
+    let Some(kernel) = std::env::var_os("STILLPOINT_KERNEL") else {
+        eprintln!("skipped: STILLPOINT_KERNEL does not name a kernel");
+        return;
+    };
+    let mut config = MachineConfig::new(Source::Path(kernel.into()));
+    config.initramfs =
+        std::env::var_os("STILLPOINT_INITRAMFS").map(|path| Source::Path(path.into()));
+    let mut machines = [None, Some(0), Some(8)].map(|heat| {
+        let mut engine = Soft::new();
+        engine.set_translation(heat);
+        match Machine::new(&config, Box::new(engine)) {
+            Ok(machine) => machine,
+            Err(error) => panic!("{error}"),
+        }
+    });
+    for at_millis in [1, 10, 60, 150, 300] {
+        let until = RunUntil { at_nanos: Some(at_millis * 1_000_000), ..RunUntil::default() };
+        let digests = machines.each_mut().map(|machine| {
+            let stop = machine.run(&until);
+            (stop, machine.digest().ok(), machine.next_seq())
+        });
+        assert!(digests[0].1.is_some());
+        assert_eq!(digests[0], digests[1], "at {at_millis} ms");
+        assert_eq!(digests[0], digests[2], "at {at_millis} ms");
+    }
 }

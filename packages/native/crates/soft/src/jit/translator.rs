@@ -24,8 +24,8 @@ const RESERVE_BYTES: usize = 64 << 10;
 /// interpreted.
 const MOST_ALIASES: usize = 16;
 
-/// Different instructions executed for translated code at which everything is dropped: far more
-/// than programs have, few enough that a hostile one takes no more memory than others.
+/// Different instructions executed alone for translated code, beyond which everything is dropped:
+/// more than programs have, few enough to bound what a hostile one makes the host allocate.
 const MOST_SINGLES: usize = 1 << 15;
 
 /// How often a block is interpreted before it is translated, unless the engine is told otherwise.
@@ -114,7 +114,7 @@ impl Translator {
         })
     }
 
-    /// Whether no further unit fits.
+    /// Whether no further unit or single instruction fits.
     pub fn is_full(&self) -> bool {
         self.memory.free() < RESERVE_BYTES || self.singles.len() >= MOST_SINGLES
     }
@@ -254,14 +254,16 @@ impl Translator {
         self.table[(va >> 1) as usize & (TABLE_ENTRIES - 1)] = TableEntry { va, delta, code };
     }
 
-    /// The block for one instruction alone.
+    /// The block for one instruction alone; `None` if there are too many.
     fn single(&mut self, detail: usize) -> Option<*const Block> {
         let Detail { raw, single, .. } = self.details[detail];
         if !single.is_null() {
             return Some(single);
         }
+        let full = self.singles.len() >= MOST_SINGLES;
         let made = match self.singles.entry(u64::from(raw)) {
             Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(_) if full => return None,
             Entry::Vacant(vacant) => vacant.insert(make_single(raw)?),
         };
         let single = made.block();
@@ -298,45 +300,48 @@ fn redirect(memory: &mut CodeMemory, from: usize, to: usize) {
 unsafe extern "sysv64" fn execute_single(hart: *mut Hart, core: *mut Core, detail: u32) -> u32 {
     // SAFETY: `run` has given up its references for the length of the translated code.
     let (hart, core) = unsafe { (&mut *hart, &mut *core) };
-    let Some(translator) = core.translator() else { return 1 };
-    let Detail { pc, undo, .. } = translator.details[detail as usize];
-    let Some(block) = translator.single(detail as usize) else { return 1 };
-    let epoch = core.cache().epoch;
-    hart.pc = pc;
-    hart.budget += i64::from(undo);
-    hart.block = block;
-    let at = Block::first(block);
     // A panic must not unwind through translated code, which has no unwind tables.
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: the block is boxed in the translator and its slots follow it there; the core is
-        // bound while translated code runs.
-        unsafe { ((*at).head.run)(hart, at, core) }
-    }));
-    let next = match result {
-        Ok(next) => next,
-        Err(panic) => {
-            if let Some(translator) = core.translator() {
-                translator.panic = Some(panic);
-                translator.next = NONE;
-            }
-            return 1;
-        }
+    let (next, panic) = match catch_unwind(AssertUnwindSafe(|| execute(hart, core, detail))) {
+        // Translated code counts the unit's ticks at its entry and has them in a register.
+        Ok(None) => return 0,
+        Ok(Some(next)) => (next, None),
+        Err(panic) => (NONE, Some(panic)),
     };
-    if next == at.wrapping_add(1) {
-        if core.cache().epoch == epoch {
-            // Translated code counts the unit's ticks at its entry and has them in a register.
-            return 0;
-        }
-        hart.leave = Leave::Event;
-        if let Some(translator) = core.translator() {
-            translator.next = NONE;
-        }
-        return 1;
-    }
     if let Some(translator) = core.translator() {
         translator.next = next;
+        translator.panic = panic;
     }
     1
+}
+
+/// Executes the instruction of a detail. `None`: it completed, and nothing else happened;
+/// otherwise what a handler returns.
+fn execute(hart: &mut Hart, core: &mut Core, detail: u32) -> Option<*const Slot> {
+    let epoch = core.cache().epoch;
+    let known = core.translator().and_then(|translator| {
+        let Detail { pc, undo, .. } = *translator.details.get(detail as usize)?;
+        hart.pc = pc;
+        hart.budget += i64::from(undo);
+        translator.single(detail as usize)
+    });
+    let Some(block) = known else {
+        // Between two instructions, the next of which the interpreter takes from its own block.
+        hart.leave = Leave::Lookup;
+        return Some(NONE);
+    };
+    hart.block = block;
+    let at = Block::first(block);
+    // SAFETY: the block is boxed in the translator and its slots follow it there; the core is
+    // bound while translated code runs.
+    let next = unsafe { ((*at).head.run)(hart, at, core) };
+    if next != at.wrapping_add(1) {
+        return Some(next);
+    }
+    if core.cache().epoch == epoch {
+        return None;
+    }
+    hart.leave = Leave::Event;
+    Some(NONE)
 }
 
 /// The slot that untranslated blocks are entered through: counts, and translates in the end.
