@@ -5,7 +5,14 @@
  */
 import { createHash } from "node:crypto"
 import { readFile } from "node:fs/promises"
-import { type GuestEvent, type RecordedTimeline, type RunStop, timelineFormat, timelineVersion, Vmm } from "@stillpoint/core"
+import {
+  type GuestEvent,
+  type RecordedTimeline,
+  type RunStop,
+  timelineFormat,
+  timelineVersion,
+  Vmm
+} from "@stillpoint/core"
 import { GuestKit } from "@stillpoint/native/kit"
 import { Effect, type Schema } from "effect"
 import type { Scenario } from "./scenarios.ts"
@@ -27,7 +34,8 @@ export const recordScenario = Effect.fn("recordScenario")(function* (scenario: S
   const machine = yield* vmm.boot({ kernelPath, initramfs, memoryMib, seed, ...scenario.boot })
 
   const ready = yield* machine.run({ kinds: ["AgentReady"], atNanos: bootLimitNanos })
-  if (ready.reason !== "event") return yield* Effect.fail(new Error(`${scenario.name}: the agent was not ready: ${ready.reason}`))
+  if (ready.reason !== "event")
+    return yield* Effect.fail(new Error(`${scenario.name}: the agent was not ready: ${ready.reason}`))
   const startedAt = ready.atNanos
   let stop: RunStop = ready
   if (scenario.quiesceAtMillis !== undefined) {

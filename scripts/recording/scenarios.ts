@@ -74,7 +74,9 @@ export const scenarios: ReadonlyArray<Scenario> = [
   {
     name: "floods-its-console",
     proves: "thousands of lines on the console between pre-exec and the listener",
-    guest: shell("n=0\nwhile [ $n -lt 1500 ]; do echo line $n of a flood; n=$((n+1)); done\nexec httpd -f -p 8080 -h /"),
+    guest: shell(
+      "n=0\nwhile [ $n -lt 1500 ]; do echo line $n of a flood; n=$((n+1)); done\nexec httpd -f -p 8080 -h /"
+    ),
     forMillis: seconds(2)
   },
   {

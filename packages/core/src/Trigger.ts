@@ -135,7 +135,7 @@ export interface Trigger<S = unknown> {
   /** Armed at a guest time, before every event. A policy is armed at 0, the guest's first instruction, if not said otherwise. */
   readonly start: (originNanos: GuestNanos) => TriggerStep<S>
   /** Pure: same state and input, same step. */
-  readonly step: (state: S, input: TriggerInput) => TriggerStep<S>
+  step(state: S, input: TriggerInput): TriggerStep<S>
   /** The first firing on the provided timeline. Interruption pauses the guest and stops every probe. */
   readonly await: Effect.Effect<Firing, TriggerError | MachineError, GuestTimeline>
   /**

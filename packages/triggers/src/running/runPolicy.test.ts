@@ -1,0 +1,184 @@
+import { assert, it } from "@effect/vitest"
+import { GuestTimeline, lockstepTimeline, replayMachine } from "@stillpoint/core"
+import { Clock, Deferred, Effect, Fiber, Result, Stream } from "effect"
+import { describe } from "vitest"
+import {
+  afterGuestTime,
+  andThen,
+  firstOf,
+  fromEffect,
+  never,
+  onEvent,
+  onListener,
+  onPreExec,
+  quiesce,
+  repeat,
+  Trigger
+} from "../index.ts"
+import { asRecording, decideLive, decisionJson, timelineOf } from "../testing/index.ts"
+
+const millis = (count: number): number => count * 1e6
+const preExec = { _tag: "WorkloadPreExec", argv: ["serve"] } as const
+const listener = { _tag: "ListenerBound", protocol: "tcp", address: "::", port: 80 } as const
+const beat = (count: number) => ({ _tag: "HeartbeatTick", count }) as const
+const boot = timelineOf(
+  [
+    [millis(10), preExec],
+    [millis(110), listener],
+    ...[1, 2, 3, 4].map((count) => [millis(50 * count), beat(count)] as const)
+  ],
+  { atNanos: millis(300), reason: "time" }
+)
+
+const onMachine = <A, E>(use: Effect.Effect<A, E, GuestTimeline>) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const machine = yield* replayMachine(asRecording(boot))
+      const timeline = yield* lockstepTimeline(machine)
+      return { machine, result: yield* Effect.result(use.pipe(Effect.provideService(GuestTimeline, timeline))) }
+    })
+  )
+
+describe("a policy on a guest's timeline and clock", () => {
+  it.live("the-guest-stands-at-the-instant-of-the-cause", () =>
+    Effect.gen(function* () {
+      const { machine, result } = yield* onMachine(Trigger.await(onPreExec()))
+      const firing = Result.getOrThrow(result)
+      assert.strictEqual(firing.slippageNanos, 0)
+      assert.strictEqual(yield* machine.nowNanos, firing.atNanos)
+    })
+  )
+
+  it.live("sleeping-in-a-probe-is-guest-time-to-the-nanosecond", () =>
+    Effect.gen(function* () {
+      const seen: Array<bigint> = []
+      const look = Effect.map(Clock.currentTimeNanos, (now) => void seen.push(now))
+      const probe = look.pipe(
+        Effect.andThen(Effect.sleep("25 millis")),
+        Effect.andThen(look),
+        Effect.andThen(Effect.sleep("25 millis"))
+      )
+      const policy = andThen(onPreExec(), fromEffect("settle", probe))
+      const { decision, signals } = yield* decideLive(policy, boot)
+      const firing = Result.getOrThrow(decision)
+      assert.strictEqual(firing.atNanos, millis(60))
+      assert.deepStrictEqual(seen, [10_000_000n, 35_000_000n])
+      assert.deepStrictEqual(decisionJson(Trigger.replay(policy, { ...boot, signals })), decisionJson(decision))
+    })
+  )
+
+  it.live("a-probe-that-succeeds-at-once-fires-before-the-guest-goes-on", () =>
+    Effect.gen(function* () {
+      const { decision } = yield* decideLive(fromEffect("at-once", Effect.succeed(1)), boot)
+      assert.strictEqual(Result.getOrThrow(decision).atNanos, 0)
+    })
+  )
+
+  it.live("a-probe-that-fails-is-out-of-the-running-and-its-account-says-why", () =>
+    Effect.gen(function* () {
+      const probe = fromEffect("http", Effect.fail("refused"))
+      const { decision, signals } = yield* decideLive(firstOf([probe, onListener()]), boot)
+      const firing = Result.getOrThrow(decision)
+      assert.strictEqual(firing.trigger, "onListener")
+      assert.deepInclude(firing.losers[0], { status: "failed", progress: "refused" })
+      assert.strictEqual(signals[0]?.outcome, "failed")
+      const alone = yield* decideLive(probe, boot)
+      assert.strictEqual(Result.isFailure(alone.decision) ? alone.decision.failure.reason._tag : "", "NothingArmed")
+      const strict = yield* decideLive(fromEffect("http", Effect.fail("refused"), { onFailure: "fail" }), boot)
+      assert.strictEqual(Result.isFailure(strict.decision) ? strict.decision.failure.reason._tag : "", "ProbeFailed")
+    })
+  )
+
+  it.live("a-probe-is-interrupted-when-another-trigger-wins-or-the-guest-ends", () =>
+    Effect.gen(function* () {
+      for (const other of [onListener(), never]) {
+        const interrupted = yield* Deferred.make<void>()
+        const probe = Effect.sleep("10 seconds").pipe(
+          Effect.onInterrupt(() => Deferred.succeed(interrupted, undefined))
+        )
+        yield* decideLive(firstOf([fromEffect("slow", probe), other]), boot)
+        yield* Deferred.await(interrupted)
+      }
+    })
+  )
+
+  it.live("interruption-of-a-policy-stops-its-probes", () =>
+    Effect.gen(function* () {
+      const started = yield* Deferred.make<void>()
+      const interrupted = yield* Deferred.make<void>()
+      const probe = Deferred.succeed(started, undefined).pipe(
+        Effect.andThen(Effect.never),
+        Effect.onInterrupt(() => Deferred.succeed(interrupted, undefined))
+      )
+      const idle = timelineOf([[0, { _tag: "GuestIdle" }]], { atNanos: 1, reason: "idle" })
+      const fiber = yield* Effect.forkChild(decideLive(fromEffect("outside", probe), idle))
+      yield* Deferred.await(started)
+      yield* Fiber.interrupt(fiber)
+      yield* Deferred.await(interrupted)
+    })
+  )
+
+  it.live("the-end-of-the-guest-is-a-typed-error-that-says-how-far-it-had-got", () =>
+    Effect.gen(function* () {
+      const { decision } = yield* decideLive(afterGuestTime("7 seconds"), boot)
+      if (Result.isSuccess(decision)) return assert.fail("fired")
+      assert.strictEqual(decision.failure.reason._tag, "GuestEnded")
+      assert.include(decision.failure.message, "300 ms of 7 s had passed")
+      const fault = timelineOf([[5, { _tag: "EngineFault", message: "bad opcode" }]], { atNanos: 5, reason: "fault" })
+      const faulted = yield* decideLive(onPreExec(), fault)
+      assert.strictEqual(
+        Result.isFailure(faulted.decision) ? faulted.decision.failure.reason._tag : "",
+        "EngineFaulted"
+      )
+    })
+  )
+
+  it.live("a-repeating-policy-gives-each-firing-and-the-guest-goes-on-when-the-next-is-pulled", () =>
+    Effect.gen(function* () {
+      const { machine, result } = yield* onMachine(
+        Trigger.firings(repeat(onEvent("HeartbeatTick"))).pipe(Stream.take(3), Stream.runCollect)
+      )
+      const firings = Result.getOrThrow(result)
+      assert.deepStrictEqual(
+        firings.map(({ atNanos, index }) => [atNanos, index]),
+        [
+          [millis(50), 0],
+          [millis(100), 1],
+          [millis(150), 2]
+        ]
+      )
+      assert.strictEqual(yield* machine.nowNanos, millis(150))
+    })
+  )
+
+  it.live("a-quiesce-asks-the-agent-and-thaws-what-it-abandons", () =>
+    Effect.gen(function* () {
+      const asked: Array<string> = []
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const timeline = yield* lockstepTimeline(yield* replayMachine(asRecording(boot)))
+          const policy = quiesce(onListener(), { calmFor: "5 millis", deadline: "50 millis", onDeadline: "abandon" })
+          const failure = yield* Effect.flip(
+            Trigger.await(policy).pipe(
+              Effect.provideService(GuestTimeline, {
+                ...timeline,
+                requestQuiesce: Effect.sync(() => asked.push("quiesce")),
+                requestThaw: Effect.sync(() => asked.push("thaw"))
+              })
+            )
+          )
+          assert.strictEqual(failure.reason && "_tag" in failure.reason ? failure.reason._tag : "", "Abandoned")
+        })
+      )
+      assert.deepStrictEqual(asked, ["quiesce", "thaw"])
+    })
+  )
+
+  it("arming-and-disarming-a-million-times-leaks-nothing", () => {
+    const machine = firstOf([onListener(), repeat(onEvent("HeartbeatTick"))]).instantiate()
+    const before = process.memoryUsage().heapUsed
+    for (let arming = 0; arming < 1_000_000; arming++) machine.start(0)
+    globalThis.gc?.()
+    assert.isBelow(process.memoryUsage().heapUsed - before, 64 * 1024 * 1024)
+  })
+})

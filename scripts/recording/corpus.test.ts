@@ -1,0 +1,72 @@
+import { existsSync, readFileSync } from "node:fs"
+import { assert, it } from "@effect/vitest"
+import { encodeTimeline, GuestTimeline, lockstepTimeline, Vmm } from "@stillpoint/core"
+import { NativeVmm } from "@stillpoint/native"
+import { defaultGuestKitConfig, GuestKit } from "@stillpoint/native/kit"
+import { onPreExec, Trigger } from "@stillpoint/triggers"
+import { Effect, Layer, Result } from "effect"
+import { describe } from "vitest"
+import { recordScenario } from "./recordScenario.ts"
+import { scenarios } from "./scenarios.ts"
+
+const addon = new URL("../../packages/native/stillpoint.node", import.meta.url).pathname
+const { agentPath, directory } = defaultGuestKitConfig()
+const missing = [addon, agentPath, `${directory}/packages`].filter((path) => !existsSync(path))
+const isMissing = missing.length > 0
+const why = isMissing ? ` (skipped: ${missing.join(", ")} missing; make setup)` : ""
+
+const live = Layer.mergeAll(NativeVmm.layer, GuestKit.layer)
+const recordingOf = (name: string) => new URL(`../../fixtures/timelines/${name}.ndjson`, import.meta.url).pathname
+
+describe(`the corpus, from real boots${why}`, () => {
+  for (const name of ["quick-service", "crashes"]) {
+    it.live.skipIf(isMissing)(`${name}-records-the-same-bytes-again`, () =>
+      Effect.gen(function* () {
+        const scenario = scenarios.find((one) => one.name === name)
+        if (scenario === undefined) return assert.fail(`no scenario ${name}`)
+        const recorded = yield* recordScenario(scenario)
+        const before = JSON.parse(readFileSync(recordingOf(name), "utf8").split("\n", 1)[0] ?? "") as Record<
+          string,
+          unknown
+        >
+        // Another kernel or agent is another boot: then the corpus is to be recorded anew, not to be compared.
+        for (const digest of ["kernelDigest", "initrdDigest"] as const) {
+          assert.strictEqual(
+            recorded.header[digest],
+            before[digest],
+            `${digest}: record the corpus anew with make record`
+          )
+        }
+        assert.isTrue(
+          Buffer.compare(readFileSync(recordingOf(name)), encodeTimeline(recorded)) === 0,
+          `${name} differs`
+        )
+      }).pipe(Effect.provide(live))
+    )
+  }
+
+  it.live.skipIf(isMissing)("in-lockstep-the-guest-executes-nothing-between-the-event-and-the-decision", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const kit = yield* GuestKit
+        const { kernelPath } = yield* kit.files
+        const initramfs = yield* kit.initramfs({ workload: { argv: ["true"] } })
+        const spec = { kernelPath, initramfs, seed: 7 }
+        const vmm = yield* Vmm
+        const watched = yield* vmm.boot(spec)
+        const timeline = yield* lockstepTimeline(watched)
+        const firing = yield* Trigger.await(onPreExec()).pipe(Effect.provideService(GuestTimeline, timeline))
+        const decided = yield* watched.digest
+
+        // The same guest, stopped by the machine itself right after the instruction of that event.
+        const stopped = yield* vmm.boot(spec)
+        const stop = yield* stopped.run({ kinds: ["WorkloadPreExec"] })
+        assert.strictEqual(stop.atNanos, firing.atNanos)
+        assert.strictEqual(firing.slippageNanos, 0)
+        assert.strictEqual(decided, yield* stopped.digest)
+        const replayed = Trigger.replay(onPreExec(), { events: yield* watched.eventsSoFar() })
+        assert.strictEqual(Result.getOrThrow(replayed).afterSeq, firing.afterSeq)
+      })
+    ).pipe(Effect.provide(live))
+  )
+})
