@@ -12,8 +12,11 @@ const program = fileURLToPath(new URL("./runUntilKilled.ts", import.meta.url))
 /** Kills at random moments, besides those at every boundary of a stage. */
 const randomKills = Number(process.env["STILLPOINT_RUNS"] ?? 6)
 
-/** When a process is killed: at a line that it tells, or some time after it has begun. */
-type Kill = { readonly line: string } | { readonly afterMillis: number }
+/** When a process is killed: some time after a line that it tells. */
+interface Kill {
+  readonly line: string
+  readonly afterMillis: number
+}
 
 /** Runs the program until it is killed, or done; answers with what it told and how long it took. */
 const runUntil = (journal: string, target: string, kill: Kill | null) =>
@@ -25,13 +28,11 @@ const runUntil = (journal: string, target: string, kill: Kill | null) =>
     let begunAt = performance.now()
     let timer: NodeJS.Timeout | undefined
     child.stdout.on("data", (chunk: Buffer) => {
-      const before = text
+      if (text === "") begunAt = performance.now()
       text += chunk.toString()
-      if (before === "" && text.startsWith("begun")) {
-        begunAt = performance.now()
-        if (kill !== null && "afterMillis" in kill) timer = setTimeout(() => child.kill("SIGKILL"), kill.afterMillis)
-      }
-      if (kill !== null && "line" in kill && text.split("\n").includes(kill.line)) child.kill("SIGKILL")
+      if (kill === null || timer !== undefined || !text.split("\n").includes(kill.line)) return
+      if (kill.afterMillis === 0) child.kill("SIGKILL")
+      else timer = setTimeout(() => child.kill("SIGKILL"), kill.afterMillis)
     })
     child.once("close", () => {
       clearTimeout(timer)
@@ -102,7 +103,8 @@ describe("a process that is killed", () => {
 
           const atBoundaries = yield* Effect.forEach(
             boundaries,
-            (line, index) => Effect.map(story(root, `boundary-${index}`, { line }), (found) => ({ line, ...found })),
+            (line, index) =>
+              Effect.map(story(root, `boundary-${index}`, { line, afterMillis: 0 }), (found) => ({ line, ...found })),
             { concurrency: 2 }
           )
           for (const { line, phase, told } of atBoundaries) {
@@ -114,12 +116,16 @@ describe("a process that is killed", () => {
           const last = atBoundaries.find(({ line }) => line === "validate finished")
           assert.strictEqual(last?.phase, "ready")
 
-          const delays = Array.from({ length: randomKills }, () => Math.random() * whole.millis)
-          const atRandom = yield* Effect.forEach(
-            delays,
-            (afterMillis, index) => story(root, `random-${index}`, { afterMillis }),
-            { concurrency: 2 }
-          )
+          // At any moment of the whole, which is the boot mostly, and at any moment of the short stages after it.
+          const moments = Array.from({ length: randomKills }, (_, index): Kill => {
+            const stage = stages[2 + (index % 4)] ?? ""
+            return index % 3 === 0
+              ? { line: "begun", afterMillis: 1 + Math.random() * whole.millis }
+              : { line: `${stage} started`, afterMillis: 1 + Math.random() * 60 }
+          })
+          const atRandom = yield* Effect.forEach(moments, (kill, index) => story(root, `random-${index}`, kill), {
+            concurrency: 2
+          })
           const phases = [...atBoundaries, ...atRandom].map(({ phase, told }) => `${told.at(-1)}: ${phase}`)
           yield* Effect.logInfo(`killed after ${phases.join(", after ")}`)
         }),
