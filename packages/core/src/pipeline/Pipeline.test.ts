@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Schedule, Stream } from "effect"
+import { Effect, Fiber, Layer, Metric, Schedule, Stream, Tracer } from "effect"
 import * as Gate from "../gate/Gate.ts"
 import type { TriggerSignal } from "../Firing.ts"
 import { TriggerSignals } from "../GuestTimeline.ts"
@@ -17,6 +17,7 @@ import { scriptedMachines, scriptedVmm, type ScriptedVmmOptions } from "../testi
 import * as Pipeline from "./Pipeline.ts"
 import { ProgressListener } from "./Progress.ts"
 import * as Stage from "./Stage.ts"
+import { runsEnded } from "./stageMetrics.ts"
 import { adopt, boot } from "./stages/boot.ts"
 import { awaitPolicy } from "./stages/awaitPolicy.ts"
 import { keepInMemory } from "./stages/capture.ts"
@@ -265,6 +266,27 @@ describe("a pipeline", () => {
         assert.deepStrictEqual(yield* readSignals(runId), [signal])
       })
     ).pipe(Effect.provide(host()))
+  )
+
+  it.effect("is-traced-and-measured", () =>
+    Effect.gen(function* () {
+      const spans: Array<string> = []
+      const tracer = Tracer.make({
+        span: (options) => {
+          spans.push(options.name)
+          return new Tracer.NativeSpan(options)
+        }
+      })
+      const outcome = Metric.withAttributes(runsEnded, { outcome: "ready" })
+      const before = yield* Metric.value(outcome)
+      yield* Effect.scoped(Pipeline.run(spec, { policy: kindTrigger("AgentReady"), target: "/s/traced" })).pipe(
+        Effect.withTracer(tracer)
+      )
+      for (const name of ["run", "stage boot", "stage watch", "stage quiesce", "stage capture", "stage publish"]) {
+        assert.include(spans, name)
+      }
+      assert.strictEqual((yield* Metric.value(outcome)).count, before.count + 1)
+    }).pipe(Effect.provide(host()))
   )
 
   it.effect("repeats-for-a-policy-that-repeats", () =>
