@@ -43,6 +43,8 @@ export class Probes {
         this.onCompletion()
       })
     return command.run.pipe(
+      // Whoever interrupts the policy while the probe starts must find it among the fibers.
+      Effect.interruptible,
       Effect.onExit(complete),
       Effect.ignore,
       Effect.catchCause(() => Effect.void),
@@ -54,7 +56,8 @@ export class Probes {
           // It may have completed while it was being started.
           if (fiber.pollUnsafe() === undefined) this.fibers.set(key, fiber)
         })
-      )
+      ),
+      Effect.uninterruptible
     )
   }
 
