@@ -1,0 +1,138 @@
+import { writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { assert, it } from "@effect/vitest"
+import { Equal, Hash, Result, Schema } from "effect"
+import * as fc from "fast-check"
+import { describe } from "vitest"
+import { defaultRuns, givenPolicy } from "../testing/index.ts"
+import { SnapshotResources, SnapshotResourcesJson } from "./SnapshotResources.ts"
+
+const record = fc.record({
+  after_ms: fc.option(fc.nat(100_000)),
+  at_heartbeat: fc.option(fc.integer({ min: 1, max: 1000 })),
+  on_listener: fc.boolean(),
+  on_pre_exec: fc.boolean(),
+  quiesce_ms: fc.nat(99),
+  out_path: fc.option(fc.constantFrom("/tmp/snapshot", "/tmp/a/b/c"))
+})
+
+const problemsOf = (json: unknown): ReadonlyArray<string> => {
+  const read = SnapshotResources.fromJson(json)
+  return Result.isSuccess(read) ? [] : read.failure.problems.map(({ path }) => path.join("."))
+}
+
+describe("SnapshotResources", () => {
+  it("the-record-decodes-and-encodes-back-to-itself", () => {
+    fc.assert(
+      fc.property(record, (json) => {
+        const resources = Result.getOrThrow(SnapshotResources.fromJson(json))
+        assert.deepStrictEqual(resources.toJson(), json)
+        assert.deepStrictEqual(Schema.encodeSync(SnapshotResourcesJson)(resources), json)
+      }),
+      { numRuns: defaultRuns() }
+    )
+  })
+
+  it("equal-records-are-equal-and-hash-alike", () => {
+    fc.assert(
+      fc.property(record, record, (one, other) => {
+        const [a, b, c] = [one, one, other].map((json) => Result.getOrThrow(SnapshotResources.fromJson(json)))
+        assert.isTrue(Equal.equals(a, b))
+        assert.strictEqual(Hash.hash(a), Hash.hash(b))
+        assert.strictEqual(Equal.equals(a, c), JSON.stringify(one) === JSON.stringify(other))
+      }),
+      { numRuns: defaultRuns() }
+    )
+  })
+
+  it("nothing-set-never-captures-and-says-so", () => {
+    const nothing = new SnapshotResources({})
+    assert.deepStrictEqual(nothing.toJson(), {
+      after_ms: null,
+      at_heartbeat: null,
+      on_listener: false,
+      on_pre_exec: false,
+      quiesce_ms: 0,
+      out_path: null
+    })
+    assert.deepStrictEqual(
+      nothing.warnings.map(({ field }) => field),
+      [null]
+    )
+    givenPolicy(nothing.toPolicy())
+      .when([[1, { _tag: "WorkloadPreExec", argv: [] }]])
+      .thenDoesNotFire("NothingArmed")
+  })
+
+  it("all-problems-are-told-at-once-with-their-fields", () => {
+    const found = problemsOf({
+      after_ms: -1,
+      at_heartbeat: Number.NaN,
+      on_pre_exec: true,
+      quiesce_ms: 100,
+      out_path: "relative",
+      surplus: 1
+    })
+    for (const field of ["after_ms", "at_heartbeat", "quiesce_ms", "out_path", "surplus"]) assert.include(found, field)
+    assert.include(problemsOf({ at_heartbeat: 2 ** 53 }), "at_heartbeat")
+    assert.include(problemsOf({ after_ms: 1.5 }), "after_ms")
+    assert.include(problemsOf({ out_path: "/dev/null/snapshot" }), "out_path")
+    const file = join(tmpdir(), `a-file-${process.pid}`)
+    writeFileSync(file, "")
+    assert.include(problemsOf({ out_path: file }), "out_path")
+    assert.isAbove(problemsOf(null).length + problemsOf([]).length, 0)
+  })
+
+  it("a-calm-fits-where-the-hold-is-longer", () => {
+    assert.deepStrictEqual(problemsOf({ on_pre_exec: true, quiesce_ms: 500 }), ["quiesce_ms"])
+    const longer = SnapshotResources.fromJson({ on_pre_exec: true, quiesce_ms: 500 }, { preExec: { hold: "until-go" } })
+    assert.isTrue(Result.isSuccess(longer))
+  })
+
+  it("pointless-records-warn", () => {
+    const fields = (resources: SnapshotResources) => resources.warnings.map(({ field }) => field)
+    assert.deepStrictEqual(fields(new SnapshotResources({ onPreExec: true, onListener: true })), ["on_listener"])
+    assert.deepStrictEqual(fields(new SnapshotResources({ onPreExec: true })), [])
+  })
+
+  it("the-highest-that-is-ready-wins-and-each-is-told-by-its-name", () => {
+    const all = new SnapshotResources({
+      atHeartbeat: 2,
+      onPreExec: true,
+      onListener: true,
+      onParked: true,
+      afterMs: 1000
+    }).toPolicy()
+    givenPolicy(all)
+      .when([[5, { _tag: "WorkloadPreExec", argv: [] }]])
+      .thenFires({ trigger: "pre-exec", atNanos: 5 })
+    givenPolicy(all)
+      .when([[5, { _tag: "HeartbeatTick", count: 2 }]])
+      .thenFires({ trigger: "heartbeat" })
+    givenPolicy(all)
+      .when([[5, { _tag: "WorkloadParked" }]])
+      .thenFires({ trigger: "parked" })
+    givenPolicy(all).when([], 2e9).thenFires({ trigger: "after", atNanos: 1e9 })
+  })
+
+  it("a-higher-trigger-takes-over-while-a-lower-one-waits-for-calm", () => {
+    const policy = new SnapshotResources({ atHeartbeat: 1, onListener: true, quiesceMs: 20 }).toPolicy({
+      agent: "none",
+      activity: []
+    })
+    const fired = givenPolicy(policy)
+      .when(
+        [
+          [1e6, { _tag: "ListenerBound", protocol: "tcp", address: "::", port: 80 }],
+          [10e6, { _tag: "HeartbeatTick", count: 1 }]
+        ],
+        1e9
+      )
+      .thenFires({ trigger: "heartbeat", atNanos: 30e6 })
+    assert.include(
+      fired.losers.map(({ status }) => status),
+      "overtaken"
+    )
+  })
+})
