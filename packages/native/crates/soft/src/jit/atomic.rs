@@ -1,4 +1,4 @@
-//! Fast paths of atomic operations, and of the two instructions that turn interrupts off and on.
+//! Fast paths of atomic operations, and of the instructions that turn interrupts off and on.
 //!
 //! One hart, whose memory no other thread touches while it runs: plain loads and stores are
 //! atomic. The fast paths are for aligned operands in memory that may be read (load-reserved) or
@@ -40,6 +40,9 @@ impl Translation<'_, '_> {
                 if inst.imm == i32::from(SSTATUS) && u64::from(inst.rs1) == status::SIE =>
             {
                 Some(self.interrupts(inst, inst.op == Op::Csrrsi))
+            }
+            Op::Csrrs if inst.imm == i32::from(SSTATUS) && inst.rd == 0 && inst.rs1 != 0 => {
+                Some(self.restore_interrupts(inst))
             }
             _ => None,
         }
@@ -110,6 +113,23 @@ impl Translation<'_, '_> {
         code.store_place_constant(RESERVATION, NO_TAG as i32);
         code.store_place_constant(RESERVATION_SIZE, 0);
         self.write_constant(inst.rd, 0);
+        slow
+    }
+
+    /// Sets `sstatus.SIE` if the register says so, and the register says nothing else.
+    fn restore_interrupts(&mut self, inst: &Inst) -> Vec<Hole> {
+        self.read_into(inst.rs1, RCX);
+        let code = self.code();
+        code.compare_byte(MODE, SUPERVISOR as i8);
+        let mut slow = vec![code.jump_if(Condition::NotEqual)];
+        code.load_place(RAX, PENDING);
+        code.alu_place(Alu::And, true, RAX, ENABLED);
+        slow.push(code.jump_if(Condition::NotEqual));
+        code.mov(RAX, RCX);
+        code.alu_constant(Alu::And, true, RAX, !(status::SIE as i32));
+        slow.push(code.jump_if(Condition::NotEqual));
+        code.alu_place(Alu::Or, true, RCX, STATUS);
+        code.store_place(STATUS, RCX);
         slow
     }
 

@@ -201,9 +201,10 @@ fn system() -> impl Strategy<Value = u32> {
     let fs = select(&[0x1008_3073u32, 0x1008_2073, 0x1008_2073][..]);
     let interrupts = (select(&[0x1001_7073u32, 0x1001_6073][..]), free());
     let interrupts = interrupts.prop_map(|(bits, rd)| bits | rd << 7);
+    let restore = free().prop_map(|from| 0x1000_2073 | from << 15);
     let fence = prop_oneof![Just(0x1200_0073u32), pointer().prop_map(|a| 0x1200_0073 | a << 15)];
     let others = select(&[0x0000_100fu32, 0x0ff0_000f, 0x1020_0073, 0x0000_0073, 0x0010_0073][..]);
-    prop_oneof![6 => csr, 2 => fs, 3 => interrupts, 3 => fence, 1 => others, 1 => Just(0x1050_0073)]
+    prop_oneof![6 => csr, 2 => fs, 3 => interrupts, 1 => restore, 3 => fence, 1 => others, 1 => Just(0x1050_0073)]
 }
 
 /// Writes of code: x26 holds two instructions, x22 and x24 point at code.
