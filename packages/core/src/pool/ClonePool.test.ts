@@ -251,7 +251,20 @@ describe("a pool", () => {
               assert.strictEqual(scriptedMachines.open, 0)
             }
           ),
-          { numRuns: 150 }
+          {
+            numRuns: 150,
+            // A clone made for somebody who left was kept beyond what is wanted.
+            examples: [
+              [
+                1,
+                3,
+                [
+                  { turns: 0, isInterrupted: false },
+                  { turns: 0, isInterrupted: true }
+                ]
+              ]
+            ]
+          }
         )
       ),
     120_000

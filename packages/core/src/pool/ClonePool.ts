@@ -146,6 +146,8 @@ export const makeClonePool = Effect.fn("ClonePool.make")(function* (options: Clo
       if (isDraining) return destroy(member)
       const first = waiting.shift()
       if (first === undefined) {
+        // It was made for somebody who has left since.
+        if (ready.length >= wanted) return destroy(member)
         ready.push(member)
         return reportReady
       }
