@@ -7,7 +7,8 @@
 //!
 //! * [`assembler`] the host instructions that are used
 //! * [`memory`] where code is kept, never writable and executable at one address
-//! * [`unit`] one run of guest instructions to host code
+//! * [`unit`] one run of guest instructions to host code: jumps, loads and stores, ways out;
+//!   `integer`, `float` and `atomic` the fast paths of those instructions
 //! * [`translator`] units, how they find each other, the way in and out
 //!
 //! x86-64 Linux. On other hosts everything is interpreted.
@@ -18,6 +19,8 @@ pub mod assembler;
 mod atomic;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod float;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod integer;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod memory;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
