@@ -4,7 +4,7 @@
  * @module
  */
 import type { QuiesceReport } from "@stillpoint/core"
-import type { PolicyMachine } from "./PolicyMachine.ts"
+import { CauseType, type PolicyMachine } from "./PolicyMachine.ts"
 
 /** One remembered cause, in the cells and objects of its machine. Must be made where its part is built. */
 export class CauseMemory {
@@ -23,7 +23,8 @@ export class CauseMemory {
     const { cells, objects } = this.machine
     cells[this.base] = this.machine.causeType
     cells[this.base + 1] = this.machine.causeAt
-    cells[this.base + 2] = this.machine.causeSetAt
+    // Only a timer has one; what stands there otherwise is from another input, and no part of the state.
+    cells[this.base + 2] = this.machine.causeType === CauseType.timer ? this.machine.causeSetAt : 0
     cells[this.base + 3] = this.machine.causePart?.id ?? -1
     objects[this.object] = this.machine.causeObject
     objects[this.object + 1] = this.machine.quiesceReport

@@ -5,9 +5,14 @@
  */
 import type { GuestEvent, GuestNanos, TriggerProgress, TriggerSignal } from "@stillpoint/core"
 
+/** Cells that every part has, from its base. */
+export const partCells = { armed: 0, status: 1, armedAt: 2, armedOrdinal: 3, own: 4 } as const
+
 /** One trigger or combinator, as its machine sees it. */
 export interface MachinePart {
   readonly id: number
+  /** Where its cells begin. */
+  readonly base: number
   /** The innermost name that a user gave it or something around it, or else its own. */
   readonly calledName: string
   readonly path: ReadonlyArray<string>

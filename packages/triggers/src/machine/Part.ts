@@ -4,6 +4,7 @@
  * @module
  */
 import type { GuestEvent, GuestEventKind, TriggerProgress, TriggerSignal } from "@stillpoint/core"
+import { partCells } from "./MachinePart.ts"
 import type { PolicyMachine } from "./PolicyMachine.ts"
 
 /** Where in a machine a part is being built. */
@@ -29,12 +30,6 @@ export const Status = {
 
 const statusNames = ["unarmed", "waiting", "fired", "expired", "failed", "quiescing", "overtaken", "abandoned"] as const
 
-const armedCell = 0
-const statusCell = 1
-const armedAtCell = 2
-const armedOrdinalCell = 3
-const ownCells = 4
-
 /**
  * One trigger or combinator of an armed policy.
  *
@@ -53,7 +48,7 @@ export abstract class Part {
   /** Distinguishes parts of the same names: `index.name` from the root, joined with `/`. */
   readonly key: string
   readonly kinds: ReadonlyArray<number>
-  private readonly base: number
+  readonly base: number
 
   /** `cells`: how many numbers of its own the part keeps. `kinds`: the events that it must be told while it is armed. */
   constructor(site: Site, name: string, cells: number, kinds: ReadonlyArray<GuestEventKind> = []) {
@@ -64,40 +59,40 @@ export abstract class Part {
     this.name = name
     this.path = site.parent === null ? [name] : [...site.parent.path, name]
     this.key = site.parent === null ? name : `${site.parent.key}/${site.index}.${name}`
-    this.base = site.machine.allocateCells(ownCells + cells)
+    this.base = site.machine.allocateCells(partCells.own + cells)
     this.kinds = site.machine.register(this, kinds)
   }
 
   // --- cells
 
   protected cell(index: number): number {
-    return this.machine.cells[this.base + ownCells + index] as number
+    return this.machine.cells[this.base + partCells.own + index] as number
   }
 
   protected setCell(index: number, value: number): void {
-    this.machine.cells[this.base + ownCells + index] = value
+    this.machine.cells[this.base + partCells.own + index] = value
   }
 
   get isArmed(): boolean {
-    return this.machine.cells[this.base + armedCell] === 1
+    return this.machine.cells[this.base + partCells.armed] === 1
   }
 
   get status(): number {
-    return this.machine.cells[this.base + statusCell] as number
+    return this.machine.cells[this.base + partCells.status] as number
   }
 
   set status(status: number) {
-    this.machine.cells[this.base + statusCell] = status
+    this.machine.cells[this.base + partCells.status] = status
   }
 
   /** Guest time of the last arming. */
   get armedAtNanos(): number {
-    return this.machine.cells[this.base + armedAtCell] as number
+    return this.machine.cells[this.base + partCells.armedAt] as number
   }
 
   /** Whether the part was armed by the very input that is being handled: such an input is not for it. */
   get isArmedByThisInput(): boolean {
-    return this.machine.cells[this.base + armedOrdinalCell] === this.machine.ordinal
+    return this.machine.cells[this.base + partCells.armedOrdinal] === this.machine.ordinal
   }
 
   // --- life
@@ -105,21 +100,21 @@ export abstract class Part {
   /** Arms the part now. It sees inputs after the one that is being handled. */
   arm(): void {
     const { cells } = this.machine
-    if (cells[this.base + armedCell] === 0) {
-      cells[this.base + armedCell] = 1
+    if (cells[this.base + partCells.armed] === 0) {
+      cells[this.base + partCells.armed] = 1
       this.machine.listen(this.kinds, 1)
     }
-    cells[this.base + statusCell] = Status.waiting
-    cells[this.base + armedAtCell] = this.machine.now
-    cells[this.base + armedOrdinalCell] = this.machine.ordinal
+    cells[this.base + partCells.status] = Status.waiting
+    cells[this.base + partCells.armedAt] = this.machine.now
+    cells[this.base + partCells.armedOrdinal] = this.machine.ordinal
     this.onArm()
   }
 
   /** Disarms the part and all below it. What it had reached remains to be read, until it is armed again. */
   disarm(): void {
     const { cells } = this.machine
-    if (cells[this.base + armedCell] === 0) return
-    cells[this.base + armedCell] = 0
+    if (cells[this.base + partCells.armed] === 0) return
+    cells[this.base + partCells.armed] = 0
     this.machine.listen(this.kinds, -1)
     this.onDisarm()
   }

@@ -25,7 +25,7 @@ import {
   type TriggerSignal
 } from "@stillpoint/core"
 import { eventKinds, kindNumber } from "./eventKinds.ts"
-import type { MachinePart } from "./MachinePart.ts"
+import { type MachinePart, partCells } from "./MachinePart.ts"
 import { PolicyError } from "../PolicyError.ts"
 
 /** No policy that a person wrote comes near it; a generated or decoded one must not exhaust memory. */
@@ -117,6 +117,8 @@ export class PolicyMachine {
 
   private readonly parts: Array<MachinePart> = []
   private readonly byKind: Array<Array<MachinePart>> = eventKinds.map(() => [])
+  /** Where the cells of those parts begin. */
+  private readonly basesByKind: Array<Array<number>> = eventKinds.map(() => [])
   private readonly probes = new Map<string, MachinePart>()
   private readonly timerOwners: Array<MachinePart> = []
   private cellCount = partsBase
@@ -155,15 +157,16 @@ export class PolicyMachine {
         problems: [{ path: [], message: `expected a policy of at most ${maxParts} parts, found more` }]
       })
     }
-    const numbers = kinds.map(kindNumber)
-    for (const number of numbers) this.byKind[number]?.push(part)
-    return numbers
+    return this.watch(part, kinds)
   }
 
   /** Makes a part receive some kinds while it listens to them, which it says with {@link listen}. */
   watch(part: MachinePart, kinds: ReadonlyArray<GuestEventKind>): ReadonlyArray<number> {
     const numbers = kinds.map(kindNumber)
-    for (const number of numbers) this.byKind[number]?.push(part)
+    for (const number of numbers) {
+      this.byKind[number]?.push(part)
+      this.basesByKind[number]?.push(part.base)
+    }
     return numbers
   }
 
@@ -404,14 +407,18 @@ export class PolicyMachine {
   /** Hands an event of interest to the parts that wait for it. */
   dispatch(kind: number, event: GuestEvent): void {
     const { cells } = this
-    cells[ordinalCell] = (cells[ordinalCell] as number) + 1
+    const ordinal = (cells[ordinalCell] as number) + 1
+    cells[ordinalCell] = ordinal
     if (((this.sensing >>> kind) & 1) === 1) this.senseEvent(kind)
     if (((this.listening >>> kind) & 1) === 0) return
     this.eventKind = kind
     const parts = this.byKind[kind] as Array<MachinePart>
+    const bases = this.basesByKind[kind] as Array<number>
     for (let index = 0; index < parts.length; index++) {
+      // Read from the cells: looking at parts of many classes for no more than this would cost more than all the rest.
+      const base = bases[index] as number
+      if (cells[base + partCells.armed] !== 1 || cells[base + partCells.armedOrdinal] === ordinal) continue
       const part = parts[index] as MachinePart
-      if (!part.isArmed || part.isArmedByThisInput) continue
       this.causeType = CauseType.event
       this.causeAt = cells[nowCell] as number
       this.causeObject = event
