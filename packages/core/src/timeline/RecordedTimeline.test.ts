@@ -1,8 +1,8 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Result, Schema, Stream } from "effect"
-import fc from "fast-check"
+import * as fc from "fast-check"
 import { describe } from "vitest"
-import { GuestEvent, GuestEventJson, type GuestEventKind } from "../GuestEvent.ts"
+import { type GuestEvent, GuestEventJson, type GuestEventKind } from "../GuestEvent.ts"
 import { decodeEventLine, encodeEventLine } from "./eventLine.ts"
 import {
   decodeTimeline,
