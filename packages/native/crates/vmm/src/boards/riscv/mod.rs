@@ -73,6 +73,8 @@ impl Board for RiscvBoard {
     }
 
     fn default_command_line(&self) -> &'static str {
+        // Without `cryptomgr.notests` a distribution's kernel tests its ciphers in a thread that keeps
+        // the hart busy for a second of guest time: no guest would be calm soon after its boot.
         "console=ttyS0 earlycon=sbi panic=-1 no4lvl cryptomgr.notests"
     }
 
