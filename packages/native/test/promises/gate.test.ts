@@ -1,7 +1,7 @@
 import { assert, describe, layer as withLayer } from "@effect/vitest"
 import { Gate, SnapshotStore, Vmm } from "@stillpoint/core"
 import { Effect } from "effect"
-import { ask, captureWitness, hasCompiler, layer, type Testimony } from "./witness.ts"
+import { ask, captureHeld, captureWitness, hasCompiler, layer, type Testimony } from "./witness.ts"
 
 const clones = Number(process.env["STILLPOINT_CLONES"] ?? 100)
 
@@ -161,6 +161,35 @@ describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () 
               assert.isBelow(later.longestNanos, 100e6)
             })
           )
+        }
+      })
+    )
+
+    it.effect("a-held-workload-starts-after-its-clone-has-been-handed-over", () =>
+      Effect.gen(function* () {
+        const { directory, manifest } = yield* captureHeld
+        assert.isFalse(manifest.capture.isWorkloadFrozen)
+        const told: Array<Testimony> = []
+        for (let index = 0; index < 5; index++) {
+          yield* Effect.scoped(
+            Effect.gen(function* () {
+              const { clockErrorNanos, machine } = yield* Gate.restore(directory)
+              const exchanges = kinds(yield* machine.eventsSoFar()).filter((kind) => kind === "IdentityApplied").length
+              // Well within the hold, however often the clock had to be set.
+              assert.isBelow((yield* machine.nowNanos) - manifest.capture.atNanos, 5e6)
+              const { code } = yield* machine.exec({ argv: ["test", "-e", "/run/witness"] })
+              assert.strictEqual(code, 1)
+              const stop = yield* machine.run({ kinds: ["ListenerBound"], budgetNanos: 5_000_000_000 })
+              assert.strictEqual(stop.reason, "event")
+              told.push(yield* ask(machine))
+              yield* Effect.logInfo(
+                `identity given ${exchanges} times, clock off by ${(clockErrorNanos / 1e6).toFixed(1)} ms`
+              )
+            })
+          )
+        }
+        for (const name of ["random", "uuid", "machineId", "hostname"] as const) {
+          assert.strictEqual(new Set(told.map((each) => each[name])).size, 5, name)
         }
       })
     )

@@ -50,16 +50,22 @@ export const witnessed = Effect.gen(function* () {
   return { kernelPath, initramfs }
 })
 
-/** Boots the witness and publishes a snapshot of the moment at which it listens, counting meanwhile. */
-export const captureWitness = Effect.gen(function* () {
-  const target = join(yield* folder, "listening")
+/** Boots the witness and publishes a snapshot of the moment of that event. */
+const captureAt = Effect.fn("captureAt")(function* (kind: "WorkloadPreExec" | "ListenerBound") {
+  const target = join(yield* folder, kind)
   return yield* Effect.scoped(
     Effect.gen(function* () {
-      const { value } = yield* Pipeline.run(yield* witnessed, { policy: kindTrigger("ListenerBound"), target })
+      const { value } = yield* Pipeline.run(yield* witnessed, { policy: kindTrigger(kind), target })
       return value.snapshot
     })
   )
 })
+
+/** A snapshot of the moment at which the witness listens, counting meanwhile. */
+export const captureWitness = captureAt("ListenerBound")
+
+/** A snapshot of the moment before the witness's first instruction. */
+export const captureHeld = captureAt("WorkloadPreExec")
 
 /** What the witness tells when it is asked. */
 export interface Testimony {
