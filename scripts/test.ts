@@ -5,6 +5,7 @@
  */
 import { spawn } from "node:child_process"
 import { mkdirSync, readFileSync, rmSync } from "node:fs"
+import { delimiter, dirname } from "node:path"
 import { createInterface } from "node:readline"
 
 interface Count {
@@ -19,7 +20,10 @@ const quick = process.argv.includes("--typescript") ? "typescript" : process.arg
 /** Runs a command in the repository's root with its output shown, and calls `onLine` for each line of it. */
 const run = (command: string, args: ReadonlyArray<string>, onLine: (line: string) => void): Promise<number> =>
   new Promise((resolve) => {
-    const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "inherit"] })
+    // The programs that are run by name must be of this Node, whatever the shell finds first.
+    const path = `${dirname(process.execPath)}${delimiter}${process.env["PATH"] ?? ""}`
+    const env = { ...process.env, PATH: path }
+    const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "inherit"], env })
     createInterface({ input: child.stdout }).on("line", (line) => {
       process.stdout.write(`${line}\n`)
       onLine(line)
