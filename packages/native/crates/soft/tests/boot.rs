@@ -52,9 +52,9 @@ fn a_kernel_without_a_root_file_system_boots_panics_and_resets() {
             assert!(!is_warning.iter().any(|word| text.contains(word)), "{text}");
         }
     }
-    let console = bodies.iter().any(|body| {
-        matches!(body, EventBody::SerialLine { text, .. } if text.contains("ttyS1 at MMIO"))
-    });
+    let console = bodies.iter().any(
+        |body| matches!(body, EventBody::SerialLine { text, .. } if text.contains("ttyS1 at MMIO")),
+    );
     assert!(console, "both serial ports are found");
 }
 
