@@ -132,7 +132,13 @@ unsafe fn access(
         let Ok(before) = csr::read(hart, csr, ticks) else {
             return illegal(hart, at, core);
         };
-        if op.reg[3] & WRITES != 0 {
+        // Setting or clearing no bit changes nothing, and does not make floating-point state dirty;
+        // a register that cannot be written refuses all the same.
+        let is_void = change != Change::Replace && operand == 0;
+        if op.reg[3] & WRITES != 0 && is_void && csr >> 10 == 3 {
+            return illegal(hart, at, core);
+        }
+        if op.reg[3] & WRITES != 0 && !is_void {
             let value = match change {
                 Change::Replace => operand,
                 Change::Set => before | operand,
