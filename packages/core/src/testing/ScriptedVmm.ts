@@ -10,7 +10,7 @@ import { join } from "node:path"
 import { Effect, Layer, type Scope } from "effect"
 import { Observable, Subject } from "rxjs"
 import type { GuestEvent, GuestNanos } from "../GuestEvent.ts"
-import { BootError, CaptureError, ExecError, MachineError, RestoreError } from "../MachineErrors.ts"
+import { BootError, CaptureError, ExecError, ForkError, MachineError, RestoreError } from "../MachineErrors.ts"
 import { DurableFiles, type DurableFilesShape } from "../snapshot/DurableFiles.ts"
 import { sha256 } from "../snapshot/Manifest.ts"
 import {
@@ -440,8 +440,12 @@ const makeMachine = (
       requestThaw: request((token) => answerLater(millis, { _tag: "AgentThawed", token }, "thaw")),
       requestIdentity,
       capture,
-      fork: Effect.suspend(() => makeMachine(options, files, { ...state })),
-      digest: Effect.sync(() => sha256(JSON.stringify(state, replacer))),
+      fork: Effect.suspend(() =>
+        isClosed
+          ? Effect.fail(new ForkError({ reason: { name: "Closed", message: "the machine is closed" } }))
+          : makeMachine(options, files, { ...state })
+      ),
+      digest: whileOpen(Effect.sync(() => sha256(JSON.stringify(state, replacer)))),
       ownBytes: Effect.succeed(0),
       touchedPages: Effect.sync(() => Float64Array.from([0x8020_0000, 0x8020_1000, 0x8040_0000]))
     }

@@ -7,7 +7,7 @@ import { createHash } from "node:crypto"
 import { Effect, Layer } from "effect"
 import { Observable, Subject } from "rxjs"
 import type { GuestEvent } from "../GuestEvent.ts"
-import { BootError, CaptureError, ExecError, MachineError, RestoreError } from "../MachineErrors.ts"
+import { BootError, CaptureError, ExecError, ForkError, MachineError, RestoreError } from "../MachineErrors.ts"
 import { type Machine, type RunStop, type RunUntil, Vmm } from "../Vmm.ts"
 import { encodeEventLine } from "./eventLine.ts"
 import type { RecordedTimeline } from "./RecordedTimeline.ts"
@@ -128,6 +128,11 @@ class Player {
 
 const closed = { name: "Closed", message: "expected an open machine, found one that was closed" }
 
+const running = {
+  name: "AlreadyRunning",
+  message: "expected a machine that stands, found one that runs: pause it first"
+}
+
 const machineOf = (player: Player): Machine => {
   const open = <A>(use: () => A): Effect.Effect<A, MachineError> =>
     Effect.suspend(() => (player.isClosed ? Effect.fail(new MachineError({ reason: closed })) : Effect.succeed(use())))
@@ -142,6 +147,22 @@ const machineOf = (player: Player): Machine => {
     const answer = player.timeline.events.slice(player.index).find((event) => event._tag === "AgentQuiesced")
     return answer?._tag === "AgentQuiesced" ? answer.token : player.tokens
   })
+  const turn = Effect.fnUntraced(function* (until: RunUntil) {
+    // As on a machine, a run takes a turn of the event loop: whoever would pause or interrupt it can.
+    yield* Effect.yieldNow
+    const stop = yield* open((): RunStop | null =>
+      player.isPaused ? { reason: "paused", seq: null, atNanos: player.nowNanos } : player.run(until)
+    )
+    if (stop === null) {
+      return yield* new MachineError({
+        reason: {
+          name: recordingEnded,
+          message: `expected more of the recording, found its end at ${player.nowNanos} ns`
+        }
+      })
+    }
+    return stop
+  })
   return {
     id: "replay",
     engine: "replay",
@@ -152,29 +173,39 @@ const machineOf = (player: Player): Machine => {
     eventsFrom,
     eventsSoFar: (seq = 0) => Effect.sync(() => player.soFar(seq)),
     run: (until) =>
-      Effect.gen(function* () {
-        // As on a machine, a run takes a turn of the event loop: whoever would interrupt it can.
-        yield* Effect.yieldNow
-        const stop = yield* open(() => player.run(until))
-        if (stop === null) {
-          return yield* new MachineError({
-            reason: {
-              name: recordingEnded,
-              message: `expected more of the recording, found its end at ${player.nowNanos} ns`
-            }
+      Effect.suspend(() => {
+        if (player.isRunning) return Effect.fail(new MachineError({ reason: running }))
+        player.isRunning = true
+        player.isPaused = false
+        return Effect.ensuring(
+          turn(until),
+          Effect.sync(() => {
+            player.isRunning = false
           })
-        }
-        return stop
+        )
       }),
-    pause: open(() => undefined),
+    pause: Effect.sync(() => {
+      player.isPaused = true
+    }),
     go: open(() => undefined),
     sendSerial: () => open(() => undefined),
-    exec: () => Effect.fail(new ExecError({ reason: cannot("a command to execute") })),
+    exec: () =>
+      Effect.andThen(
+        open(() => undefined),
+        Effect.fail(new ExecError({ reason: cannot("a command to execute") }))
+      ),
     requestQuiesce: token,
     requestThaw: token,
     requestIdentity: () => token,
-    capture: () => Effect.fail(new CaptureError({ reason: cannot("a machine to capture") })),
-    fork: Effect.suspend(() => replayMachine(player.timeline, { index: player.index, nowNanos: player.nowNanos })),
+    capture: () =>
+      Effect.suspend(() =>
+        Effect.fail(new CaptureError({ reason: player.isClosed ? closed : cannot("a machine to capture") }))
+      ),
+    fork: Effect.suspend(() =>
+      player.isClosed
+        ? Effect.fail(new ForkError({ reason: closed }))
+        : replayMachine(player.timeline, { index: player.index, nowNanos: player.nowNanos })
+    ),
     digest: open(() => {
       const hash = createHash("sha256").update(`${player.nowNanos}\n`)
       for (const event of player.soFar(0)) hash.update(encodeEventLine(event)).update("\n")
