@@ -8,7 +8,7 @@ import type { GuestEvent } from "../GuestEvent.ts"
 import type { AdvanceUntil, GuestTimeline, TimelineAdvance } from "../GuestTimeline.ts"
 import { makeHeadSignal } from "../internal/headSignal.ts"
 import type { MachineError } from "../MachineErrors.ts"
-import type { Machine, RunStop } from "../Vmm.ts"
+import type { Machine, RunStop, RunUntil } from "../Vmm.ts"
 
 /** How often guest time is looked at while a policy waits for a time and nothing happens. */
 const lookEvery = "1 millis"
@@ -25,28 +25,13 @@ export const freeRunningTimeline = (machine: Machine): Effect.Effect<GuestTimeli
     let nextSeq = 0
     let originNanos = 0
     let running: Fiber.Fiber<RunStop, MachineError> | null = null
+    let runningPace: RunUntil["pace"]
     let ended: Exit.Exit<RunStop, MachineError> | null = null
 
     yield* Effect.acquireRelease(
       Effect.sync(() => machine.events$.subscribe({ next: news.raise, complete: news.raise, error: news.raise })),
       (subscription) => Effect.sync(() => subscription.unsubscribe())
     )
-
-    const start = (until: AdvanceUntil) =>
-      Effect.gen(function* () {
-        if (running !== null) return
-        ended = null
-        running = yield* machine.run(until.pace === undefined ? {} : { pace: until.pace }).pipe(
-          Effect.onExit((exit) =>
-            Effect.sync(() => {
-              ended = exit
-              running = null
-              news.raise()
-            })
-          ),
-          Effect.forkIn(scope, { startImmediately: true })
-        )
-      })
 
     const hold = Effect.gen(function* () {
       const fiber = running
@@ -58,6 +43,29 @@ export const freeRunningTimeline = (machine: Machine): Effect.Effect<GuestTimeli
       if (ended !== null && Exit.isSuccess(ended) && ended.value.reason === "paused") ended = null
       return yield* machine.nowNanos
     })
+
+    const start = (until: AdvanceUntil) =>
+      Effect.gen(function* () {
+        const pace = until.pace ?? "asFastAsPossible"
+        if (running !== null && runningPace !== pace) {
+          // A run keeps its pace to its end; an end that the guest came to by itself meanwhile stays one.
+          yield* hold
+          if (ended !== null) return
+        }
+        if (running !== null) return
+        ended = null
+        runningPace = pace
+        running = yield* machine.run({ pace }).pipe(
+          Effect.onExit((exit) =>
+            Effect.sync(() => {
+              ended = exit
+              running = null
+              news.raise()
+            })
+          ),
+          Effect.forkIn(scope, { startImmediately: true })
+        )
+      })
 
     const take = (nowNanos: number): Effect.Effect<ReadonlyArray<GuestEvent>> =>
       Effect.map(

@@ -6,7 +6,7 @@ import { GuestTimeline } from "../GuestTimeline.ts"
 import { kindTrigger } from "../testing/kindTrigger.ts"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
 import { scriptedVmm } from "../testing/ScriptedVmm.ts"
-import { Vmm } from "../Vmm.ts"
+import { type Machine, Vmm } from "../Vmm.ts"
 import { freeRunningTimeline } from "./freeRunningTimeline.ts"
 import { lockstepTimeline } from "./lockstepTimeline.ts"
 import { sharedTimeline } from "./sharedTimeline.ts"
@@ -185,5 +185,32 @@ describe("free-running", () => {
         assert.isAtLeast(nowNanos, 1)
       })
     ).pipe(Effect.provide(host))
+  )
+
+  it.live("a-pace-that-a-policy-asks-for-later-reaches-the-machine-and-costs-no-event", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const paces: Array<string | undefined> = []
+        const scripted = yield* machine
+        const guest: Machine = {
+          ...scripted,
+          run: (limits) => {
+            paces.push(limits.pace)
+            return scripted.run(limits)
+          }
+        }
+        const timeline = yield* freeRunningTimeline(guest)
+        const fast = yield* Effect.forkChild(timeline.advance(until(null, "ListenerBound")), { startImmediately: true })
+        yield* Fiber.interrupt(fast)
+        // The guest goes on meanwhile: the host has not come to it yet.
+        const { events } = yield* timeline.advance({ ...until(null, "ListenerBound"), pace: "realTime" })
+        assert.deepStrictEqual(paces, ["asFastAsPossible", "realTime"])
+        const told = seqs(events)
+        assert.deepStrictEqual(
+          told,
+          told.map((_, index) => index)
+        )
+      })
+    ).pipe(Effect.provide(Layer.provide(scriptedVmm({ hostMillisPerRun: 5 }), new MemoryFiles().layer)))
   )
 })
