@@ -1,0 +1,11 @@
+import { describe, layer as withLayer } from "@effect/vitest"
+import { vmmLaws } from "@stillpoint/core/testing"
+import { enough, layer, linux } from "./guests.ts"
+
+const laws = vmmLaws({ spec: linux(), kind: "WorkloadPreExec", withinNanos: enough, forks: true })
+
+describe("machines of the native core keep the laws of the port", () => {
+  withLayer(layer, { excludeTestServices: true, timeout: 300_000 })((it) => {
+    for (const { check, name } of laws) it.effect(name, () => check)
+  })
+})
