@@ -6,7 +6,7 @@ cd "$root"
 lock=packages/native/guest-kit.lock.json
 inputs="$(digest_of "$lock" $(git ls-files packages/native/src/kit))"
 if is_stamped guest-kit "$inputs"; then exit 0; fi
-doing "guest kit: kernel and busybox from Debian's archive (about 60 MB once)"
+doing "guest kit: kernel and busybox from Debian's archive (about 108 MiB once)"
 node --conditions=source packages/native/src/kit/cli.ts fetch </dev/null >&2
 stamp guest-kit "$inputs"
 finished "guest kit"
