@@ -29,7 +29,7 @@ const MOST_ALIASES: usize = 16;
 const MOST_SINGLES: usize = 1 << 15;
 
 /// How often a block is interpreted before it is translated, unless the engine is told otherwise.
-pub const DEFAULT_HEAT: Option<u32> = Some(8);
+pub const DEFAULT_HEAT: Option<u32> = Some(64);
 
 /// What no unit index is.
 const NO_UNIT: u32 = u32::MAX;
