@@ -17,6 +17,9 @@ interface Count {
 const root = new URL("..", import.meta.url).pathname
 const quick = process.argv.includes("--typescript") ? "typescript" : process.argv.includes("--rust") ? "rust" : "all"
 
+/** A command that prints nothing for this long hangs: no build or test takes half of it. */
+const longestSilenceMillis = 20 * 60_000
+
 /** Runs a command in the repository's root with its output shown, and calls `onLine` for each line of it. */
 const run = (command: string, args: ReadonlyArray<string>, onLine: (line: string) => void): Promise<number> =>
   new Promise((resolve) => {
@@ -24,15 +27,26 @@ const run = (command: string, args: ReadonlyArray<string>, onLine: (line: string
     const path = `${dirname(process.execPath)}${delimiter}${process.env["PATH"] ?? ""}`
     const env = { ...process.env, PATH: path }
     const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "inherit"], env })
+    const watch = setTimeout(() => {
+      process.stderr.write(
+        `${command} ${args[0]}: nothing printed for ${longestSilenceMillis / 60_000} minutes; ended\n`
+      )
+      child.kill("SIGKILL")
+    }, longestSilenceMillis)
     createInterface({ input: child.stdout }).on("line", (line) => {
       process.stdout.write(`${line}\n`)
+      watch.refresh()
       onLine(line)
     })
     child.on("error", (error) => {
+      clearTimeout(watch)
       process.stderr.write(`${command}: ${error.message}\n`)
       resolve(127)
     })
-    child.on("close", (code) => resolve(code ?? 1))
+    child.on("close", (code) => {
+      clearTimeout(watch)
+      resolve(code ?? 1)
+    })
   })
 
 const rust = async (): Promise<Count> => {
