@@ -9,6 +9,7 @@ import type { AdvanceUntil, GuestTimeline, TimelineAdvance } from "../GuestTimel
 import { makeHeadSignal } from "../internal/headSignal.ts"
 import type { MachineError } from "../MachineErrors.ts"
 import type { Machine, RunStop, RunUntil } from "../Vmm.ts"
+import { eventCursor } from "./eventCursor.ts"
 
 /** How often guest time is looked at while a policy waits for a time and nothing happens. */
 const lookEvery = "1 millis"
@@ -22,8 +23,7 @@ export const freeRunningTimeline = (machine: Machine): Effect.Effect<GuestTimeli
   Effect.gen(function* () {
     const scope = yield* Effect.scope
     const news = makeHeadSignal()
-    let nextSeq = 0
-    let originNanos = 0
+    const cursor = eventCursor(machine)
     let running: Fiber.Fiber<RunStop, MachineError> | null = null
     let runningPace: RunUntil["pace"]
     let ended: Exit.Exit<RunStop, MachineError> | null = null
@@ -67,16 +67,6 @@ export const freeRunningTimeline = (machine: Machine): Effect.Effect<GuestTimeli
         )
       })
 
-    const take = (nowNanos: number): Effect.Effect<ReadonlyArray<GuestEvent>> =>
-      Effect.map(
-        Effect.suspend(() => machine.eventsSoFar(nextSeq)),
-        (events) => {
-          nextSeq = (events.at(-1)?.seq ?? nextSeq - 1) + 1
-          originNanos = nowNanos
-          return events
-        }
-      )
-
     const reached = (
       until: AdvanceUntil,
       events: ReadonlyArray<GuestEvent>,
@@ -94,9 +84,9 @@ export const freeRunningTimeline = (machine: Machine): Effect.Effect<GuestTimeli
           const generation = news.generation()
           // Guest time first: whatever happened before it is among the events then.
           const nowNanos = yield* machine.nowNanos
-          const events = yield* machine.eventsSoFar(nextSeq)
+          const events = yield* cursor.ahead
           const stop = reached(until, events, nowNanos)
-          if (stop !== null) return { events: yield* take(nowNanos), nowNanos, stop }
+          if (stop !== null) return { events: yield* cursor.take(nowNanos), nowNanos, stop }
           if (ended !== null && Exit.isFailure(ended)) return yield* Effect.failCause(ended.cause)
           const wait = news.raisedSince(generation)
           yield* until.atNanos === null ? wait : Effect.timeoutOption(wait, lookEvery)
@@ -105,13 +95,10 @@ export const freeRunningTimeline = (machine: Machine): Effect.Effect<GuestTimeli
 
     return {
       mode: "free-running",
-      origin: Effect.sync(() => originNanos),
+      origin: Effect.sync(cursor.originNanos),
       nowNanos: machine.nowNanos,
       advance,
-      drain: Effect.gen(function* () {
-        const nowNanos = yield* machine.nowNanos
-        return { events: yield* take(nowNanos), nowNanos, stop: "event" } satisfies TimelineAdvance
-      }),
+      drain: cursor.drain,
       hold,
       requestQuiesce: machine.requestQuiesce,
       requestThaw: machine.requestThaw,

@@ -4,9 +4,9 @@
  * @module
  */
 import { Effect, Semaphore } from "effect"
-import type { GuestEvent } from "../GuestEvent.ts"
 import type { AdvanceUntil, GuestTimeline, TimelineAdvance } from "../GuestTimeline.ts"
 import type { Machine, RunUntil } from "../Vmm.ts"
+import { eventCursor } from "./eventCursor.ts"
 
 /** The limits of an advance as the machine takes them. */
 export const runUntilOf = (until: AdvanceUntil): RunUntil => ({
@@ -23,20 +23,9 @@ export const runUntilOf = (until: AdvanceUntil): RunUntil => ({
 export const lockstepTimeline = (machine: Machine): Effect.Effect<GuestTimeline["Service"]> =>
   Effect.gen(function* () {
     const guest = yield* Semaphore.make(1)
-    let nextSeq = 0
-    let originNanos = 0
+    const cursor = eventCursor(machine)
     let probesWaiting = 0
     let isAdvancing = false
-
-    const take = (nowNanos: number): Effect.Effect<ReadonlyArray<GuestEvent>> =>
-      Effect.map(
-        Effect.suspend(() => machine.eventsSoFar(nextSeq)),
-        (events) => {
-          nextSeq = (events.at(-1)?.seq ?? nextSeq - 1) + 1
-          originNanos = nowNanos
-          return events
-        }
-      )
 
     const run = (until: RunUntil) =>
       Effect.suspend(() => {
@@ -54,7 +43,7 @@ export const lockstepTimeline = (machine: Machine): Effect.Effect<GuestTimeline[
       Effect.gen(function* () {
         // What happened before this policy looked: told first, the guest stands meanwhile.
         const now = yield* machine.nowNanos
-        const earlier = yield* take(now)
+        const earlier = yield* cursor.take(now)
         const isDue = until.atNanos !== null && until.atNanos <= now
         if (earlier.length > 0 || isDue) {
           return { events: earlier, nowNanos: now, stop: isDue ? "time" : "event" } satisfies TimelineAdvance
@@ -66,7 +55,7 @@ export const lockstepTimeline = (machine: Machine): Effect.Effect<GuestTimeline[
             continue
           }
           return {
-            events: yield* take(stop.atNanos),
+            events: yield* cursor.take(stop.atNanos),
             nowNanos: stop.atNanos,
             stop: stop.reason
           } satisfies TimelineAdvance
@@ -75,13 +64,10 @@ export const lockstepTimeline = (machine: Machine): Effect.Effect<GuestTimeline[
 
     return {
       mode: "lockstep",
-      origin: Effect.sync(() => originNanos),
+      origin: Effect.sync(cursor.originNanos),
       nowNanos: machine.nowNanos,
       advance,
-      drain: Effect.gen(function* () {
-        const nowNanos = yield* machine.nowNanos
-        return { events: yield* take(nowNanos), nowNanos, stop: "event" } satisfies TimelineAdvance
-      }),
+      drain: cursor.drain,
       hold: machine.nowNanos,
       requestQuiesce: machine.requestQuiesce,
       requestThaw: machine.requestThaw,
