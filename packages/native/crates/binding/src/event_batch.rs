@@ -3,7 +3,8 @@
 use crate::failure::Failure;
 use napi::bindgen_prelude::{Buffer, Either};
 use napi_derive::napi;
-use stillpoint_host::event_log::{Batch, EventsLost};
+use stillpoint_host::event_log::Batch;
+use stillpoint_vmm::event::EventsLost;
 
 /// Consecutive events, encoded one after the other (see the host crate's `event_codec`).
 #[napi(object, object_from_js = false, use_nullable = true)]

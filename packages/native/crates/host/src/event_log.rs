@@ -3,7 +3,7 @@
 use crate::event_codec::encode;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use stillpoint_vmm::event::Event;
+use stillpoint_vmm::event::{Event, EventsLost};
 
 /// Encoded bytes after which a new chunk is begun.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -32,26 +32,6 @@ struct Content {
     wake: Option<Wake>,
     /// The reader has seen everything and wants to be told of more.
     reader_waits: bool,
-}
-
-/// Events that were asked for are no longer kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "event {asked} is no longer kept, the oldest kept is {oldest}: the reader fell behind by more than the log holds; \
-     read events while the guest runs, or raise the limit of the event log"
-)]
-pub struct EventsLost {
-    /// The first event that was asked for.
-    pub asked: u64,
-    /// The first one that is kept.
-    pub oldest: u64,
-}
-
-impl EventsLost {
-    /// The error's fixed name, shared with every language that it is sent to.
-    pub fn name(&self) -> &'static str {
-        "EventsLost"
-    }
 }
 
 /// Events read from a log: `count` of them from `first_seq` on, encoded one after the other.

@@ -4,9 +4,9 @@ mod examples;
 
 pub use examples::examples;
 
-use crate::event_log::EventsLost;
 use crate::session::SessionError;
 use stillpoint_vmm::control::EncodeError;
+use stillpoint_vmm::event::EventsLost;
 use stillpoint_vmm::machine::{CreateError, ForkError, InputError, InspectError};
 use stillpoint_vmm::snapshot::{FreezeError, RestoreError, WriteError};
 

@@ -1,10 +1,10 @@
 //! One refusal of every kind, for the tests of whoever sends them on.
 
 use super::Refusal;
-use crate::event_log::EventsLost;
 use crate::session::SessionError;
 use stillpoint_vmm::control::EncodeError;
 use stillpoint_vmm::engine::StateError;
+use stillpoint_vmm::event::EventsLost;
 use stillpoint_vmm::loaders::LoadError;
 use stillpoint_vmm::machine::{CreateError, ForkError, InputError, InspectError};
 use stillpoint_vmm::memory::MemoryError;

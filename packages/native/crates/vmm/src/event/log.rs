@@ -11,7 +11,8 @@ const SEGMENT_EVENTS: usize = 512;
 /// Events that were asked for are no longer kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "event {asked} is no longer kept: the oldest kept is {oldest}; read events more often, or raise the limit of the event log"
+    "event {asked} is no longer kept, the oldest kept is {oldest}: the reader fell behind by more than the log holds; \
+     read events while the guest runs, or raise the limit of the event log"
 )]
 pub struct EventsLost {
     /// The first event that was asked for.
