@@ -71,6 +71,44 @@ fn execute(platform: &mut Platform, pc: u64, way: Way) -> Result<(), String> {
     }
 }
 
+/// The cases in which an instruction is executed, or its access to memory fails, that stands
+/// neither in the harness nor in the case's own code: something from the data pages.
+///
+/// Such an instruction has any base register, and where nothing is here, QEMU's board has devices
+/// and protected firmware.
+///
+/// # Errors
+/// How the run ended, if not with the payload's end.
+pub fn astray(cases: &[Case]) -> Result<Vec<usize>, String> {
+    let payload = supervisor::payload(cases, shut_down);
+    let mut platform = platform(&[(PAYLOAD, &payload)]);
+    let mut engine = Soft::new();
+    engine.reset(Entry { pc: PAYLOAD, device_tree: 0 });
+    let mut astray = Vec::new();
+    while engine.now() < ENOUGH {
+        let at = register(&engine, "pc");
+        let running = supervisor::case_of(register(&engine, "sscratch"));
+        match engine.step(&mut platform) {
+            None => {}
+            Some(Exit::Halted { reason: 0 }) => return Ok(astray),
+            Some(exit) => return Err(format!("{exit:x?} at {:x?}", engine.registers())),
+        }
+        let Some(case) = running else { continue };
+        let trapped = supervisor::is_harness(register(&engine, "pc"));
+        let accessed = matches!(register(&engine, "scause"), 4..=7 | 13 | 15);
+        if !supervisor::is_code(case, at) && (!trapped || accessed) && astray.last() != Some(&case)
+        {
+            astray.push(case);
+        }
+    }
+    Err(format!("no end: {:x?}", engine.registers()))
+}
+
+fn register(engine: &Soft, name: &str) -> u64 {
+    let registers = engine.registers();
+    registers.iter().find(|register| register.0 == name).expect("the engine has the register").1
+}
+
 fn platform(contents: &[(u64, &[u8])]) -> Platform {
     let mut platform = Platform::new(GuestMemory::new(RAM, RAM_BYTES));
     for (address, bytes) in contents {

@@ -287,6 +287,24 @@ fn enter(code: &mut Code, index: u64, situation: &Situation, vectors: u64) {
     code.words(&[asm::ld(RECORD, RECORD, 8 * RECORD as i32), asm::SRET]);
 }
 
+/// The case that runs while `sscratch` has this value.
+pub fn case_of(sscratch: u64) -> Option<usize> {
+    let index = sscratch.checked_sub(RECORDS)? / RECORD_BYTES;
+    (index < MAX_CASES as u64).then_some(index as usize)
+}
+
+/// Whether an address lies in the harness, where every trap leads.
+pub fn is_harness(address: u64) -> bool {
+    (PAYLOAD..RECORDS).contains(&address)
+}
+
+/// Whether an address is one of the harness, or of the case's own code by any of its addresses.
+pub fn is_code(case: usize, address: u64) -> bool {
+    let [.., physical] = tables(case as u64);
+    let page = address / PAGE * PAGE;
+    is_harness(address) || [physical, CODE_VIRTUAL, 0x40_0000 + CODE_VIRTUAL].contains(&page)
+}
+
 /// The parts of the payload's memory that are compared, by address and length.
 pub fn observed(cases: usize) -> Vec<(u64, u64)> {
     let mut ranges = Vec::new();
