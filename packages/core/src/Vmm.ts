@@ -86,9 +86,31 @@ export interface IdentitySpec {
   readonly thaw: boolean
 }
 
+/** What a capture holds: all of memory, if nothing else is said. */
+export interface CaptureKind {
+  /**
+   * Identity of an earlier capture: only what may differ from it is written. One of this machine, of a fork of it, of the machine
+   * that it was forked from before it left, or the one that it was restored from.
+   */
+  readonly parent?: string
+}
+
+/** What the files to restore from must be. */
+export interface RestoreChain {
+  /** The identity that the capture must have; any if absent. */
+  readonly identity?: string
+  /** Directories of what a delta was taken against: its parent, that one's parent and so on, to a full capture. */
+  readonly parents?: ReadonlyArray<string>
+}
+
 /** Files that one capture wrote, with their digests, and what it cost. */
 export interface CapturedFiles {
+  /** Names the captured state: what deltas to it are taken against, and restores can insist on. */
+  readonly identity: string
+  /** Identity of the capture that this one is a delta to; `null` for a full one. */
+  readonly parent: string | null
   readonly atNanos: GuestNanos
+  /** `seq` of the last event before the capture; -1 for none. */
   readonly seq: number
   /** Host time during which the guest could not run, in nanoseconds. */
   readonly pauseNanos: number
@@ -139,10 +161,7 @@ export interface Machine {
   /** Gives the agent a new identity; returns the token that `IdentityApplied` will carry. Does not run the guest. */
   readonly requestIdentity: (identity: IdentitySpec) => Effect.Effect<number, MachineError>
   /** Writes memory and machine state into an existing empty directory, flushed. The guest may run on meanwhile. */
-  readonly capture: (
-    directory: string,
-    options?: { readonly parent?: string }
-  ) => Effect.Effect<CapturedFiles, CaptureError>
+  readonly capture: (directory: string, kind?: CaptureKind) => Effect.Effect<CapturedFiles, CaptureError>
   /** An independent machine in the same state that shares memory copy-on-write. */
   readonly fork: Effect.Effect<Machine, ForkError, Scope.Scope>
   /** Digest of the whole machine state: registers, memory, devices, clock. Lower-case hexadecimal. */
@@ -160,6 +179,6 @@ export class Vmm extends Context.Service<
     /** A machine standing before its first instruction. */
     readonly boot: (spec: BootSpec) => Effect.Effect<Machine, BootError, Scope.Scope>
     /** A machine standing where the snapshot files in `directory` were captured. Ungated: use the gate, not this. */
-    readonly restore: (directory: string) => Effect.Effect<Machine, RestoreError, Scope.Scope>
+    readonly restore: (directory: string, chain?: RestoreChain) => Effect.Effect<Machine, RestoreError, Scope.Scope>
   }
 >()("@stillpoint/core/Vmm") {}

@@ -38,10 +38,10 @@ export const layer: Layer.Layer<Vmm> = Layer.sync(Vmm, () => {
       )
       return machine
     }),
-    restore: Effect.fn("NativeVmm.restore")(function* (directory) {
+    restore: Effect.fn("NativeVmm.restore")(function* (directory, chain = {}) {
       return yield* Effect.uninterruptible(
         call(
-          () => native.restore(directory),
+          () => native.restore([directory, ...(chain.parents ?? [])], chain.identity ?? null),
           (reason) => new RestoreError({ reason })
         ).pipe(Effect.flatMap(fromNative))
       )

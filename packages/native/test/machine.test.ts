@@ -94,7 +94,7 @@ describe("a machine", () => {
         const until = { kinds: ["ListenerBound"], budgetNanos: enough } as const
         const stop = yield* machine.run(until)
         assert.deepStrictEqual(yield* restored.run(until), stop)
-        assert.deepStrictEqual(yield* eventsOf(restored), yield* machine.eventsSoFar(captured.seq))
+        assert.deepStrictEqual(yield* eventsOf(restored), yield* machine.eventsSoFar(captured.seq + 1))
         assert.strictEqual(yield* restored.digest, yield* machine.digest)
         assert.isAbove((yield* restored.touchedPages).length, 10)
       })

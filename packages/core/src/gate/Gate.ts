@@ -7,7 +7,8 @@ import { Clock, Duration, Effect, Exit, Scope } from "effect"
 import type { GuestEvent, GuestEventKind } from "../GuestEvent.ts"
 import { type MachineError } from "../MachineErrors.ts"
 import { type OpenOptions, type Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
-import { type Machine, Vmm } from "../Vmm.ts"
+import { restoreSnapshot } from "../snapshot/SnapshotChain.ts"
+import type { Machine } from "../Vmm.ts"
 import { type DrawnIdentity, drawIdentity, type IdentityChoice } from "./FreshIdentity.ts"
 import { GateError, type GateReason } from "./GateErrors.ts"
 import { gateLoaded, type GateInput, type GateState, stepGate } from "./GateState.ts"
@@ -251,15 +252,14 @@ export const restore = Effect.fn("Gate.restore")(function* (directory: string, o
   const { advance, begin } = makeAdvance(options)
   const through = Effect.gen(function* () {
     const store = yield* SnapshotStore
-    const vmm = yield* Vmm
     yield* begin
     const snapshot = yield* store
       .open(directory, options)
       .pipe(Effect.mapError((error) => refuse({ _tag: "SnapshotRefused", path: error.path, cause: error.reason })))
     if (!snapshot.manifest.capture.hasAgent) return yield* refuse({ _tag: "AgentAbsent" })
-    const machine = yield* vmm
-      .restore(snapshot.directory)
-      .pipe(Effect.mapError((error) => refuse({ _tag: "NotRestored", path: snapshot.directory, cause: error.reason })))
+    const machine = yield* restoreSnapshot(snapshot).pipe(
+      Effect.mapError((error) => refuse({ _tag: "NotRestored", path: snapshot.directory, cause: error.reason }))
+    )
     yield* advance({ _tag: "Verify" })
     const admitted = yield* withinHostTime(
       admitMachine(machine, snapshot.manifest.capture.isWorkloadFrozen, options, advance),

@@ -14,8 +14,8 @@ import { Cause, Deferred, Duration, Effect, Exit, FiberSet, Metric, Schedule, Sc
 import * as Gate from "../gate/Gate.ts"
 import type { Clone, GateOptions } from "../gate/Gate.ts"
 import { GateError } from "../gate/GateErrors.ts"
+import { restoreSnapshot } from "../snapshot/SnapshotChain.ts"
 import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
-import { Vmm } from "../Vmm.ts"
 import { PoolError, type PoolReason } from "./PoolErrors.ts"
 
 /** How a pool is kept. */
@@ -97,7 +97,6 @@ const patience = Schedule.min([Schedule.exponential("50 millis"), Schedule.space
  */
 export const makeClonePool = Effect.fn("ClonePool.make")(function* (options: ClonePoolOptions) {
   const store = yield* SnapshotStore
-  const vmm = yield* Vmm
   const poolScope = yield* Scope.Scope
   const maximum = Math.max(1, options.maximum ?? options.ready * 2)
   const wanted = Math.min(options.ready, maximum)
@@ -113,13 +112,11 @@ export const makeClonePool = Effect.fn("ClonePool.make")(function* (options: Clo
       )
     )
   if (!snapshot.manifest.capture.hasAgent) return yield* new GateError({ reason: { _tag: "AgentAbsent" } })
-  const base = yield* vmm
-    .restore(snapshot.directory)
-    .pipe(
-      Effect.mapError(
-        (error) => new GateError({ reason: { _tag: "NotRestored", path: snapshot.directory, cause: error.reason } })
-      )
+  const base = yield* restoreSnapshot(snapshot).pipe(
+    Effect.mapError(
+      (error) => new GateError({ reason: { _tag: "NotRestored", path: snapshot.directory, cause: error.reason } })
     )
+  )
 
   const ready: Array<Member> = []
   const inUse = new Set<Member>()

@@ -36,6 +36,8 @@ export interface DurableFilesShape {
   readonly flushDirectory: (path: string) => Effect.Effect<void, FileFault>
   /** Renames within one file system: all or nothing, and a file at `to` is replaced. A directory at `to` must be empty. */
   readonly rename: (from: string, to: string) => Effect.Effect<void, FileFault>
+  /** Lets two directories change places in one step; `false`, and nothing has changed, where there is no such step. */
+  readonly exchange: (one: string, other: string) => Effect.Effect<boolean, FileFault>
   /** Removes a file or a directory with all it holds; nothing at the path is fine. */
   readonly removeTree: (path: string) => Effect.Effect<void, FileFault>
   /** Names in a directory, sorted. */
@@ -81,6 +83,7 @@ const nodeFiles: DurableFilesShape = {
   flush: (path) => attempt("flush", path, () => syncPath(path)),
   flushDirectory: (path) => attempt("flushDirectory", path, () => syncPath(path)),
   rename: (from, to) => attempt("rename", from, () => Fs.rename(from, to)),
+  exchange: () => Effect.succeed(false),
   removeTree: (path) => attempt("removeTree", path, () => Fs.rm(path, { recursive: true, force: true })),
   list: (path) => attempt("list", path, () => Fs.readdir(path).then((names) => names.toSorted())),
   read: (path) => attempt("read", path, () => Fs.readFile(path)),
@@ -96,6 +99,6 @@ const nodeFiles: DurableFilesShape = {
 export class DurableFiles extends Context.Service<DurableFiles, DurableFilesShape>()(
   "@stillpoint/core/snapshot/DurableFiles"
 ) {
-  /** The host's file system. */
+  /** The host's file system, as Node reaches it: without exchange. `NativeFiles.layer` of `@stillpoint/native` has it. */
   static readonly layer: Layer.Layer<DurableFiles> = Layer.succeed(DurableFiles, nodeFiles)
 }

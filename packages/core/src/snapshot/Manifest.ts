@@ -15,6 +15,9 @@
  * was given. `digest` is the SHA-256 of the canonical JSON (keys sorted, no spaces) of everything else; it covers
  * the SHA-256 of every file but `memory.bin`, whose chunks are covered by `memory.digests`.
  *
+ * A delta's `memory.bin` holds only the pages that may differ from those of its `parent`, which it names by directory and
+ * digest; the parent may be a delta itself. A snapshot is what its whole chain says, or refused.
+ *
  * @module
  */
 import { createHash } from "node:crypto"
@@ -85,23 +88,34 @@ export const ManifestFields = {
   provenance: Schema.Json,
   capture: CaptureRecord,
   /** `required`: nobody may take the snapshot for ready before `validation.json` says that it passed. */
-  validation: Schema.Literals(["none", "required"]),
-  /** Snapshot that this one is a delta to. */
-  parent: Schema.NullOr(Schema.Struct({ directory: Schema.String, digest: Sha256 }))
+  validation: Schema.Literals(["none", "required"])
 } as const
+
+/** The snapshot that a delta was taken against. */
+export const ParentReference = Schema.Struct({
+  /** Where it stands, relative to the directory that holds the delta's own. */
+  directory: Schema.NonEmptyString,
+  /** Digest of its manifest, and so of everything in it, its own parent included. */
+  digest: Sha256
+})
+export type ParentReference = typeof ParentReference.Type
 
 /** The record in `manifest.json`. */
 export const Manifest = Schema.Struct({
   ...ManifestHeader.fields,
   version: Schema.Literal(manifestVersion),
   ...ManifestFields,
+  /** Names the machine state, as the engine that captured it does. */
+  identity: Schema.String,
+  /** `null`: the snapshot holds all of memory. Otherwise only what changed since that one. */
+  parent: Schema.NullOr(ParentReference),
   files: Schema.Array(ManifestFile),
   digest: Sha256
 })
 export type Manifest = typeof Manifest.Type
 
 const Draft = Schema.Struct({ engine: Schema.String, ...ManifestFields })
-/** What a publisher says about a snapshot; files and digest are added by the store. */
+/** What a publisher says about a snapshot; identity, parent, files and digest are added by the store. */
 export type ManifestDraft = typeof Draft.Type
 
 /** SHA-256 of some bytes, lower-case hexadecimal. */
@@ -113,10 +127,22 @@ export const sealOf = (record: Readonly<Record<string, unknown>>): string => {
   return sha256(canonicalJson(rest))
 }
 
-/** The complete, sealed manifest of a draft and its files. */
-export const sealManifest = (draft: ManifestDraft, files: ReadonlyArray<ManifestFile>): Manifest => {
+/** The complete, sealed manifest of a draft and what was captured for it. */
+export const sealManifest = (
+  draft: ManifestDraft,
+  captured: Pick<Manifest, "identity" | "parent" | "files">
+): Manifest => {
   const { engine, ...fields } = draft
-  const open = { format: "stillpoint-snapshot" as const, version: 1 as const, engine, ...fields, files }
+  const { files, identity, parent } = captured
+  const open = {
+    format: "stillpoint-snapshot" as const,
+    version: 1 as const,
+    engine,
+    ...fields,
+    identity,
+    parent,
+    files
+  }
   return { ...open, digest: sealOf(open) }
 }
 

@@ -60,6 +60,31 @@ export class SnapshotFileAltered extends Schema.TaggedError<SnapshotFileAltered>
   }
 }
 
+/** Why one directory is not the snapshot that it should be. */
+export const SnapshotRefusal = Schema.Union([
+  SnapshotMissing,
+  ManifestMissing,
+  ManifestUnreadable,
+  ManifestVersionUnknown,
+  ManifestEdited,
+  SnapshotFileMissing,
+  SnapshotFileResized,
+  SnapshotFileAltered,
+  FileFault
+])
+export type SnapshotRefusal = typeof SnapshotRefusal.Type
+
+/** What a delta was taken against cannot be used. */
+export class ParentRefused extends Schema.TaggedError<ParentRefused>()("ParentRefused", {
+  path: Schema.String,
+  parent: Schema.String,
+  cause: SnapshotRefusal
+}) {
+  override get message(): string {
+    return `${this.path} holds what changed since ${this.parent}, which is refused: ${this.cause.message}`
+  }
+}
+
 /** A delta's parent is not the snapshot it was taken against. */
 export class ParentMismatch extends Schema.TaggedError<ParentMismatch>()("ParentMismatch", {
   path: Schema.String,
@@ -69,6 +94,16 @@ export class ParentMismatch extends Schema.TaggedError<ParentMismatch>()("Parent
 }) {
   override get message(): string {
     return `${this.path} is a delta to ${this.parent} with digest ${this.expected}; what stands there now has ${this.found}`
+  }
+}
+
+/** A delta names itself, or one that is a delta to it, as its parent. */
+export class ParentCyclic extends Schema.TaggedError<ParentCyclic>()("ParentCyclic", {
+  path: Schema.String,
+  parent: Schema.String
+}) {
+  override get message(): string {
+    return `${this.path} names ${this.parent} as its parent, which leads back to itself: one of them was moved or edited`
   }
 }
 
@@ -89,17 +124,11 @@ export class SnapshotNotReady extends Schema.TaggedError<SnapshotNotReady>()("Sn
 
 /** Why a snapshot was refused when opened. */
 export const SnapshotOpenReason = Schema.Union([
-  SnapshotMissing,
-  ManifestMissing,
-  ManifestUnreadable,
-  ManifestVersionUnknown,
-  ManifestEdited,
-  SnapshotFileMissing,
-  SnapshotFileResized,
-  SnapshotFileAltered,
+  ...SnapshotRefusal.members,
+  ParentRefused,
   ParentMismatch,
-  SnapshotNotReady,
-  FileFault
+  ParentCyclic,
+  SnapshotNotReady
 ])
 export type SnapshotOpenReason = typeof SnapshotOpenReason.Type
 
@@ -120,8 +149,32 @@ export class TargetExists extends Schema.TaggedError<TargetExists>()("TargetExis
   }
 }
 
+/** A delta would be published over a snapshot that it needs. */
+export class TargetNeeded extends Schema.TaggedError<TargetNeeded>()("TargetNeeded", { path: Schema.String }) {
+  override get message(): string {
+    return `${this.path} is what the delta was taken against and cannot be replaced by it; choose another target or take a full snapshot`
+  }
+}
+
+/** What was captured is not a delta to the given parent, or is one and no parent was given. Identities; `none` for none. */
+export class CaptureMismatch extends Schema.TaggedError<CaptureMismatch>()("CaptureMismatch", {
+  expected: Schema.String,
+  found: Schema.String
+}) {
+  override get message(): string {
+    return `expected a capture against ${this.expected}, found one against ${this.found}; publish it with the parent that it was captured with`
+  }
+}
+
 /** Why a snapshot could not be published. */
-export const SnapshotPublishReason = Schema.Union([TargetExists, SnapshotFileMissing, SnapshotFileResized, FileFault])
+export const SnapshotPublishReason = Schema.Union([
+  TargetExists,
+  TargetNeeded,
+  CaptureMismatch,
+  SnapshotFileMissing,
+  SnapshotFileResized,
+  FileFault
+])
 export type SnapshotPublishReason = typeof SnapshotPublishReason.Type
 
 /** A snapshot could not be published; what stood at the target before still stands there. */

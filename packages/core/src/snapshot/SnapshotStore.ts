@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { basename, dirname, join, resolve } from "node:path"
+import { join, resolve } from "node:path"
 import { Context, Effect, Layer, type Scope } from "effect"
 import type { CapturedFiles } from "../Vmm.ts"
 import { DurableFiles, type DurableFilesShape, type FileFault } from "./DurableFiles.ts"
@@ -21,8 +21,8 @@ import {
   validationFileName
 } from "./Manifest.ts"
 import {
+  CaptureMismatch,
   ManifestMissing,
-  ParentMismatch,
   SnapshotFileAltered,
   SnapshotFileMissing,
   SnapshotFileResized,
@@ -32,9 +32,12 @@ import {
   type SnapshotOpenReason,
   SnapshotPublishError,
   type SnapshotPublishReason,
-  TargetExists
+  TargetExists,
+  TargetNeeded
 } from "./SnapshotErrors.ts"
-import { decodeValidation, makeValidation, type Validation, type WorkingSet } from "./Validation.ts"
+import { activeStagings, isInUse, makePlacement } from "./placement.ts"
+import { followChain, referenceTo } from "./SnapshotChain.ts"
+import { decodeValidation, encodeValidation, makeValidation, type Validation, type WorkingSet } from "./Validation.ts"
 
 /** A directory in which a snapshot is being written; it vanishes with its scope unless published. */
 export interface Staging {
@@ -44,10 +47,12 @@ export interface Staging {
   readonly target: string
 }
 
-/** A published snapshot whose manifest and small files were verified. */
+/** A published snapshot whose manifest and small files were verified, and those of its parents. */
 export interface Snapshot {
   readonly directory: string
   readonly manifest: Manifest
+  /** Directories of what it was taken against: its parent, that one's parent and so on. None for a full snapshot. */
+  readonly parents: ReadonlyArray<string>
   /** The verdict of its validation, if it has one. */
   readonly validation: Validation | null
 }
@@ -62,6 +67,24 @@ export interface OpenOptions {
 export interface PublishOptions {
   /** Replace what stands at the target; without it an existing target is refused. */
   readonly replace?: boolean
+}
+
+/** What becomes a snapshot. */
+export interface SnapshotContents {
+  readonly draft: ManifestDraft
+  readonly captured: CapturedFiles
+  readonly timeline: Uint8Array
+  /** The snapshot that was captured against; absent for a full capture. */
+  readonly parent?: Snapshot
+  /** A verdict that holds from the beginning, published with the rest; it can be recorded later if absent. */
+  readonly verdict?: Verdict
+}
+
+/** What a validation came to. */
+export interface Verdict {
+  readonly verdict: "passed" | "failed"
+  readonly detail: string
+  readonly workingSet: WorkingSet | null
 }
 
 /** What a sweep did. */
@@ -83,24 +106,24 @@ export interface SnapshotStoreShape {
    */
   readonly publish: (
     staging: Staging,
-    contents: { readonly draft: ManifestDraft; readonly captured: CapturedFiles; readonly timeline: Uint8Array },
+    contents: SnapshotContents,
     options?: PublishOptions
   ) => Effect.Effect<Snapshot, SnapshotPublishError>
-  /** Opens a snapshot: header, seal, sizes and digests of all but the memory, whose chunks are checked when touched. */
+  /**
+   * Opens a snapshot: header, seal, sizes and digests of all but the memory, whose chunks are checked when touched. Of a delta
+   * the same is checked for everything it was taken against; those need not be ready themselves.
+   */
   readonly open: (directory: string, options?: OpenOptions) => Effect.Effect<Snapshot, SnapshotOpenError>
   /** Writes the verdict of a validation; the snapshot is ready from then on, or never. */
-  readonly recordValidation: (
-    snapshot: Snapshot,
-    verdict: { readonly verdict: "passed" | "failed"; readonly detail: string; readonly workingSet: WorkingSet | null }
-  ) => Effect.Effect<Snapshot, SnapshotPublishError>
+  readonly recordValidation: (snapshot: Snapshot, verdict: Verdict) => Effect.Effect<Snapshot, SnapshotPublishError>
   /** Clears what crashed publishers left beside the snapshots in a directory. Leaves what living processes own. */
   readonly sweep: (parentDirectory: string) => Effect.Effect<SweepReport, FileFault>
-  /** Removes a snapshot; the manifest goes first, so that a crash cannot leave half a snapshot. */
+  /**
+   * Removes a snapshot; the manifest goes first, so that a crash cannot leave half a snapshot. Deltas that were taken against it
+   * are refused from then on.
+   */
   readonly remove: (directory: string) => Effect.Effect<void, FileFault>
 }
-
-/** Staging directories of this process: its own id in a name says nothing when process ids are used again. */
-const activeStagings = new Set<string>()
 
 const memoryFileName = "memory.bin"
 const chunkTableName = "memory.digests"
@@ -108,22 +131,7 @@ const chunkTableName = "memory.digests"
 const make = (files: DurableFilesShape, publisher: (typeof Publisher)["Service"]): SnapshotStoreShape => {
   const readText = (path: string) => Effect.map(files.read(path), (bytes) => new TextDecoder().decode(bytes))
 
-  /** Puts a snapshot back that a crashed replacement had moved aside, when nothing stands at its target. */
-  const undoReplacement = Effect.fnUntraced(function* (target: string) {
-    const parent = dirname(target)
-    if ((yield* files.inspect(parent))?.kind !== "directory") return false
-    for (const name of yield* files.list(parent)) {
-      const leftover = parseLeftover(name)
-      if (leftover?.kind !== "replaced" || leftover.target !== basename(target)) continue
-      const aside = join(parent, name)
-      if (leftover.ownerPid === publisher.pid ? activeStagings.has(aside) : publisher.isAlive(leftover.ownerPid))
-        continue
-      yield* files.rename(aside, target)
-      yield* files.flushDirectory(parent)
-      return true
-    }
-    return false
-  })
+  const { moveIntoPlace, undoReplacement } = makePlacement(files, publisher)
 
   const publishFailed = (target: string) => (reason: SnapshotPublishReason) =>
     new SnapshotPublishError({ target, reason })
@@ -137,7 +145,7 @@ const make = (files: DurableFilesShape, publisher: (typeof Publisher)["Service"]
           Effect.sync(() => activeStagings.add(directory)),
           files.makeDirectory(directory)
         ).pipe(Effect.tapError(() => Effect.sync(() => activeStagings.delete(directory)))),
-        // A published staging directory has been renamed: there is nothing left to remove then.
+        // A published staging directory has been renamed, or holds the snapshot that was replaced.
         () =>
           Effect.andThen(
             Effect.ignore(files.removeTree(directory)),
@@ -168,39 +176,17 @@ const make = (files: DurableFilesShape, publisher: (typeof Publisher)["Service"]
     return { name, sizeBytes: found.sizeBytes, storedBytes, verification }
   })
 
-  const moveIntoPlace = Effect.fnUntraced(function* (staging: Staging, replace: boolean) {
-    const { directory, target } = staging
-    const parent = dirname(target)
-    const standing = yield* files.inspect(target)
-    if (standing === null) {
-      yield* files.rename(directory, target)
-    } else if (!replace) {
-      return yield* new TargetExists({ path: target })
-    } else {
-      // Between the two renames nothing stands at the target; `open` and `sweep` put the old snapshot back then.
-      const aside = leftoverPath(target, "replaced", publisher.pid, yield* files.uniqueSuffix)
-      activeStagings.add(aside)
-      yield* files
-        .rename(target, aside)
-        .pipe(
-          Effect.andThen(
-            files.rename(directory, target).pipe(Effect.tapError(() => Effect.ignore(files.rename(aside, target))))
-          ),
-          Effect.andThen(files.flushDirectory(parent)),
-          Effect.andThen(Effect.ignore(files.removeTree(aside))),
-          Effect.ensuring(Effect.sync(() => activeStagings.delete(aside)))
-        )
-      return
-    }
-    yield* files.flushDirectory(parent)
-  }, Effect.uninterruptible)
-
   const publish: SnapshotStoreShape["publish"] = Effect.fn("SnapshotStore.publish")(
-    function* (staging, { captured, draft, timeline }, options) {
+    function* (staging, { captured, draft, parent, timeline, verdict }, options) {
       const { directory, target } = staging
       if (options?.replace !== true && (yield* files.inspect(target)) !== null) {
         return yield* new TargetExists({ path: target })
       }
+      const parents = parent === undefined ? [] : [parent.directory, ...parent.parents]
+      if (parents.includes(target)) return yield* new TargetNeeded({ path: target })
+      const capturedAgainst = captured.parent ?? "none"
+      const expected = parent?.manifest.identity ?? "none"
+      if (capturedAgainst !== expected) return yield* new CaptureMismatch({ expected, found: capturedAgainst })
       const timelinePath = join(directory, timelineFileName)
       yield* files.write(timelinePath, timeline)
       yield* files.flush(timelinePath)
@@ -209,13 +195,23 @@ const make = (files: DurableFilesShape, publisher: (typeof Publisher)["Service"]
         described.push(yield* describe(directory, file.name, file.storedBytes, file.sizeBytes))
       }
       described.push(yield* describe(directory, timelineFileName, timeline.byteLength, timeline.byteLength))
-      const manifest = sealManifest(draft, described)
+      const manifest = sealManifest(draft, {
+        identity: captured.identity,
+        parent: parent === undefined ? null : referenceTo(parent, target),
+        files: described
+      })
+      const validation = verdict === undefined ? null : makeValidation({ manifestDigest: manifest.digest, ...verdict })
+      if (validation !== null) {
+        const path = join(directory, validationFileName)
+        yield* files.write(path, encodeValidation(validation))
+        yield* files.flush(path)
+      }
       const manifestPath = join(directory, manifestFileName)
       yield* files.write(manifestPath, encodeManifest(manifest))
       yield* files.flush(manifestPath)
       yield* files.flushDirectory(directory)
-      yield* moveIntoPlace(staging, options?.replace === true)
-      return { directory: target, manifest, validation: null }
+      yield* moveIntoPlace(directory, target, options?.replace === true)
+      return { directory: target, manifest, parents, validation }
     },
     (effect, staging) => Effect.mapError(effect, publishFailed(staging.target))
   )
@@ -257,25 +253,16 @@ const make = (files: DurableFilesShape, publisher: (typeof Publisher)["Service"]
     return validation
   })
 
-  const verifyParents = Effect.fnUntraced(function* (directory: string, manifest: Manifest) {
-    let child = { directory, manifest }
-    while (child.manifest.parent !== null) {
-      const { digest, directory: parentPath } = child.manifest.parent
-      const parent = resolve(dirname(child.directory), parentPath)
-      const found = yield* readManifest(parent)
-      if (found.digest !== digest) {
-        return yield* new ParentMismatch({ path: child.directory, parent, expected: digest, found: found.digest })
-      }
-      for (const file of found.files) yield* verifyFile(parent, file)
-      child = { directory: parent, manifest: found }
-    }
-  })
-
-  const openVerified = Effect.fnUntraced(function* (directory: string, options: OpenOptions | undefined) {
-    if ((yield* files.inspect(directory)) === null) yield* undoReplacement(directory)
+  const verifyWhole = Effect.fnUntraced(function* (directory: string) {
     const manifest = yield* readManifest(directory)
     for (const file of manifest.files) yield* verifyFile(directory, file)
-    yield* verifyParents(directory, manifest)
+    return manifest
+  })
+
+  const openOnce = Effect.fnUntraced(function* (directory: string, options: OpenOptions | undefined) {
+    if ((yield* files.inspect(directory)) === null) yield* undoReplacement(directory)
+    const manifest = yield* verifyWhole(directory)
+    const parents = yield* followChain(directory, manifest, verifyWhole)
     const validation = yield* readValidation(directory, manifest)
     if (options?.allowUnvalidated !== true) {
       if (validation?.verdict === "failed") {
@@ -285,8 +272,25 @@ const make = (files: DurableFilesShape, publisher: (typeof Publisher)["Service"]
         return yield* new SnapshotNotReady({ path: directory, verdict: "absent", detail: "" })
       }
     }
-    return { directory, manifest, validation }
+    return { directory, manifest, parents, validation }
   })
+
+  const manifestText = (directory: string) =>
+    Effect.orElseSucceed(readText(join(directory, manifestFileName)), () => "")
+
+  /** What is replaced while it is looked at seems torn: it is looked at again. */
+  const openVerified = (
+    directory: string,
+    options: OpenOptions | undefined,
+    retries = 8
+  ): ReturnType<typeof openOnce> =>
+    Effect.flatMap(manifestText(directory), (before) =>
+      Effect.catch(openOnce(directory, options), (refusal) =>
+        Effect.flatMap(manifestText(directory), (after) =>
+          after === before || retries === 0 ? Effect.fail(refusal) : openVerified(directory, options, retries - 1)
+        )
+      )
+    )
 
   const open: SnapshotStoreShape["open"] = Effect.fn("SnapshotStore.open")(
     (path: string, options?: OpenOptions) => openVerified(resolve(path), options),
@@ -299,14 +303,13 @@ const make = (files: DurableFilesShape, publisher: (typeof Publisher)["Service"]
       const { directory, manifest } = snapshot
       const validation = makeValidation({ manifestDigest: manifest.digest, ...verdict })
       const draft = join(directory, `${validationFileName}.${yield* files.uniqueSuffix}`)
-      const bytes = new TextEncoder().encode(`${JSON.stringify(validation)}\n`)
-      yield* files.write(draft, bytes).pipe(
+      yield* files.write(draft, encodeValidation(validation)).pipe(
         Effect.andThen(files.flush(draft)),
         Effect.andThen(files.rename(draft, join(directory, validationFileName))),
         Effect.tapError(() => Effect.ignore(files.removeTree(draft)))
       )
       yield* files.flushDirectory(directory)
-      return { directory, manifest, validation }
+      return { ...snapshot, validation }
     },
     (effect, snapshot) => Effect.mapError(effect, publishFailed(snapshot.directory))
   )
@@ -320,8 +323,7 @@ const make = (files: DurableFilesShape, publisher: (typeof Publisher)["Service"]
       const leftover = parseLeftover(name)
       if (leftover === null) continue
       const path = join(parent, name)
-      if (leftover.ownerPid === publisher.pid ? activeStagings.has(path) : publisher.isAlive(leftover.ownerPid))
-        continue
+      if (isInUse(publisher, leftover.ownerPid, path)) continue
       const target = join(parent, leftover.target)
       if (leftover.kind === "replaced" && (yield* files.inspect(target)) === null) {
         yield* files.rename(path, target)

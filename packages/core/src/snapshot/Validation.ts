@@ -53,6 +53,10 @@ export const makeValidation = (options: {
   return { ...open, digest: sealOf(open) }
 }
 
+/** Bytes of `validation.json`. */
+export const encodeValidation = (validation: Validation): Uint8Array =>
+  new TextEncoder().encode(`${JSON.stringify(validation)}\n`)
+
 /** Reads the text of a validation record found at `path` and checks its seal. */
 export const decodeValidation = Effect.fnUntraced(function* (path: string, text: string) {
   const unreadable = (why: string) => new ManifestUnreadable({ path, why })

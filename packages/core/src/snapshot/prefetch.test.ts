@@ -19,7 +19,7 @@ describe("prefetch", () => {
       Effect.gen(function* () {
         const directory = yield* folder
         yield* Effect.promise(() => writeFile(join(directory, "memory.bin"), new Uint8Array(16 * 4096)))
-        const manifest = sealManifest(sampleDraft("r"), [])
+        const manifest = sealManifest(sampleDraft("r"), { identity: "r", parent: null, files: [] })
         const workingSet = workingSetOf([0x8000_3000, 0x8000_1000, 0x8000_2000, 0x8000_2000, 0x8000_8000, 0x1000])
         assert.deepStrictEqual(workingSet.ranges, [
           { address: 0x1000, pages: 1 },
@@ -32,9 +32,17 @@ describe("prefetch", () => {
           detail: "",
           workingSet
         })
-        assert.deepStrictEqual(yield* prefetch({ directory, manifest, validation }), { pages: 4, bytes: 4 * 4096 })
-        assert.deepStrictEqual(yield* prefetch({ directory, manifest, validation: null }), { pages: 0, bytes: 0 })
-        const gone = yield* Effect.flip(prefetch({ directory: join(directory, "gone"), manifest, validation }))
+        assert.deepStrictEqual(yield* prefetch({ directory, manifest, parents: [], validation }), {
+          pages: 4,
+          bytes: 4 * 4096
+        })
+        assert.deepStrictEqual(yield* prefetch({ directory, manifest, parents: [], validation: null }), {
+          pages: 0,
+          bytes: 0
+        })
+        const gone = yield* Effect.flip(
+          prefetch({ directory: join(directory, "gone"), manifest, parents: [], validation })
+        )
         assert.strictEqual(gone.code, "ENOENT")
       })
     )

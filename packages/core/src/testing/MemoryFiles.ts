@@ -19,6 +19,7 @@ type Tree = Map<string, Entry>
 type Change =
   | { readonly kind: "create"; readonly path: string; readonly entry: Entry }
   | { readonly kind: "rename"; readonly from: string; readonly to: string }
+  | { readonly kind: "exchange"; readonly from: string; readonly to: string }
   | { readonly kind: "remove"; readonly path: string }
 
 /** What goes wrong at the n-th changing operation (0, 1, 2 …). */
@@ -35,6 +36,13 @@ const apply = (tree: Tree, change: Change): void => {
     tree.set(change.path, change.entry)
   } else if (change.kind === "remove") {
     for (const path of tree.keys()) if (under(path, change.path)) tree.delete(path)
+  } else if (change.kind === "exchange") {
+    const { from, to } = change
+    const moved = Array.from(tree).filter(([path]) => under(path, from) || under(path, to))
+    for (const [path] of moved) tree.delete(path)
+    for (const [path, entry] of moved) {
+      tree.set(under(path, from) ? to + path.slice(from.length) : from + path.slice(to.length), entry)
+    }
   } else {
     for (const path of tree.keys()) if (under(path, change.to)) tree.delete(path)
     for (const [path, entry] of Array.from(tree)) {
@@ -46,7 +54,7 @@ const apply = (tree: Tree, change: Change): void => {
 }
 
 const touches = (change: Change, directory: string): boolean =>
-  change.kind === "rename"
+  change.kind === "rename" || change.kind === "exchange"
     ? dirname(change.from) === directory || dirname(change.to) === directory
     : dirname(change.path) === directory
 
@@ -60,9 +68,12 @@ export class MemoryFiles {
   #isDown = false
   #fault: InjectedFault | null
   #lastFault: FileFault | null = null
+  /** Whether directories change places in one step, as on most systems, or not at all. */
+  readonly #canExchange: boolean
 
-  constructor(fault: InjectedFault | null = null) {
+  constructor(fault: InjectedFault | null = null, options: { readonly canExchange?: boolean } = {}) {
     this.#fault = fault
+    this.#canExchange = options.canExchange ?? true
   }
 
   /** Changing operations so far. */
@@ -242,6 +253,22 @@ export class MemoryFiles {
         () => this.#rename(from, to),
         () => {}
       ),
+    exchange: (one, other) =>
+      this.#canExchange
+        ? Effect.as(
+            this.#changing(
+              "exchange",
+              one,
+              () => {
+                if (!this.#live.has(one) || !this.#live.has(other)) return "ENOENT"
+                this.#change({ kind: "exchange", from: one, to: other })
+                return null
+              },
+              () => {}
+            ),
+            true
+          )
+        : Effect.succeed(false),
     removeTree: (path) =>
       this.#changing(
         "removeTree",

@@ -15,10 +15,12 @@ import { DurableFiles, type DurableFilesShape } from "../snapshot/DurableFiles.t
 import { sha256 } from "../snapshot/Manifest.ts"
 import {
   type BootSpec,
+  type CaptureKind,
   type ExecResult,
   type ExecSpec,
   type IdentitySpec,
   type Machine,
+  type RestoreChain,
   type RunStop,
   type RunUntil,
   Vmm
@@ -132,6 +134,14 @@ interface State {
   nextToken: number
   nextExecId: number
   memoryMib: number
+  /** Identities that a delta can be taken against. */
+  known: ReadonlyArray<string>
+}
+
+/** What `machine.bin` of a scripted machine holds. */
+interface Saved {
+  readonly parent: string | null
+  readonly state: State
 }
 
 const stopKinds: Readonly<Record<string, RunStop["reason"]>> = {
@@ -162,7 +172,9 @@ export const scriptedMachines = { open: 0 }
 const makeMachine = (
   options: ScriptedVmmOptions,
   files: DurableFilesShape,
-  state: State
+  state: State,
+  /** Tells the machine that this one was forked from. */
+  tellOrigin: (identity: string) => void = () => {}
 ): Effect.Effect<Machine, never, Scope.Scope> =>
   Effect.gen(function* () {
     const events: Array<GuestEvent> = []
@@ -179,6 +191,10 @@ const makeMachine = (
         live.complete()
       })
     )
+    const tellLineage = (identity: string): void => {
+      state.known = [...state.known, identity]
+      tellOrigin(identity)
+    }
     const machineError = (name: string, message: string) => new MachineError({ reason: { name, message } })
     const whileOpen = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | MachineError> =>
       Effect.suspend((): Effect.Effect<A, E | MachineError> =>
@@ -381,9 +397,16 @@ const makeMachine = (
       })
 
     const capture = Effect.fnUntraced(
-      function* (directory: string) {
+      function* (directory: string, kind: CaptureKind = {}) {
         if (isClosed) return yield* new CaptureError({ reason: { name: "Closed", message: "the machine is closed" } })
-        const bytes = new TextEncoder().encode(JSON.stringify(state, replacer))
+        const parent = kind.parent ?? null
+        if (parent !== null && !state.known.includes(parent)) {
+          const message = `delta since ${parent}: this machine knows ${state.known.join(", ") || "none"}`
+          return yield* new CaptureError({ reason: { name: "ParentUnknown", message } })
+        }
+        const saved: Saved = { parent, state: { ...state, known: [] } }
+        const bytes = new TextEncoder().encode(JSON.stringify(saved, replacer))
+        const identity = sha256(bytes)
         const contents: ReadonlyArray<readonly [string, Uint8Array]> = [
           ["memory.bin", new Uint8Array(8192).fill(state.nextSeq % 251)],
           ["memory.digests", new TextEncoder().encode(sha256(new Uint8Array(8192).fill(state.nextSeq % 251)))],
@@ -393,7 +416,10 @@ const makeMachine = (
           yield* files.write(join(directory, name), data)
           yield* files.flush(join(directory, name))
         }
+        tellLineage(identity)
         return {
+          identity,
+          parent,
           atNanos: state.nowNanos,
           seq: state.nextSeq - 1,
           pauseNanos: 1_000,
@@ -443,9 +469,9 @@ const makeMachine = (
       fork: Effect.suspend(() =>
         isClosed
           ? Effect.fail(new ForkError({ reason: { name: "Closed", message: "the machine is closed" } }))
-          : makeMachine(options, files, { ...state })
+          : makeMachine(options, files, { ...state }, tellLineage)
       ),
-      digest: whileOpen(Effect.sync(() => sha256(JSON.stringify(state, replacer)))),
+      digest: whileOpen(Effect.sync(() => sha256(JSON.stringify({ ...state, known: [] }, replacer)))),
       ownBytes: Effect.succeed(0),
       touchedPages: Effect.sync(() => Float64Array.from([0x8020_0000, 0x8020_1000, 0x8040_0000]))
     }
@@ -479,15 +505,36 @@ export const scriptedVmm = (options: ScriptedVmmOptions = {}): Layer.Layer<Vmm, 
               realtimeAtZero: BigInt(spec.epochMillis ?? 0) * 1_000_000n,
               nextToken: 1,
               nextExecId: 1,
-              memoryMib: spec.memoryMib ?? 128
+              memoryMib: spec.memoryMib ?? 128,
+              known: []
             })
-      const restore = (directory: string) =>
-        files.read(join(directory, "machine.bin")).pipe(
-          Effect.mapError((fault) => new RestoreError({ reason: { name: "StateUnreadable", message: fault.message } })),
-          Effect.flatMap((bytes) =>
-            makeMachine(options, files, JSON.parse(new TextDecoder().decode(bytes), reviver) as State)
-          )
-        )
+      const refuse = (name: string, message: string) => new RestoreError({ reason: { name, message } })
+      const readSaved = Effect.fnUntraced(function* (directory: string) {
+        const bytes = yield* files
+          .read(join(directory, "machine.bin"))
+          .pipe(Effect.mapError((fault) => refuse("FileMissing", fault.message)))
+        const saved = JSON.parse(new TextDecoder().decode(bytes), reviver) as Saved
+        return { ...saved, identity: sha256(bytes) }
+      })
+      const restore = Effect.fnUntraced(function* (directory: string, { identity, parents = [] }: RestoreChain = {}) {
+        const newest = yield* readSaved(directory)
+        if (identity !== undefined && newest.identity !== identity) {
+          return yield* refuse("IdMismatch", `${directory}: expected ${identity}, found ${newest.identity}`)
+        }
+        let wanted = newest.parent
+        for (const path of parents) {
+          const parent = yield* readSaved(path)
+          if (parent.identity !== wanted) {
+            return yield* refuse(
+              "ParentMismatch",
+              `${path}: expected ${wanted ?? "no parent"}, found ${parent.identity}`
+            )
+          }
+          wanted = parent.parent
+        }
+        if (wanted !== null) return yield* refuse("ParentMissing", `${directory} holds changes since ${wanted}`)
+        return yield* makeMachine(options, files, { ...newest.state, known: [newest.identity] })
+      })
       return { boot, restore }
     })
   )

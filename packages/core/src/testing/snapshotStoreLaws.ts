@@ -9,7 +9,7 @@ import { Effect } from "effect"
 import { DurableFiles } from "../snapshot/DurableFiles.ts"
 import { leftoverPath } from "../snapshot/Leftovers.ts"
 import { type ManifestDraft, manifestFileName, timelineFileName } from "../snapshot/Manifest.ts"
-import { SnapshotStore, type PublishOptions } from "../snapshot/SnapshotStore.ts"
+import { type PublishOptions, type Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import type { CapturedFiles } from "../Vmm.ts"
 import type { Law } from "./Law.ts"
 
@@ -24,12 +24,11 @@ export const sampleDraft = (runId: string, validation: "none" | "required" = "no
   policy: { trigger: "onPreExec" },
   provenance: null,
   capture: { atNanos: 300, seq: 3, pauseNanos: 10, isWorkloadFrozen: false, hasAgent: true },
-  validation,
-  parent: null
+  validation
 })
 
 /** Writes the files of a capture named after `label` into a directory, as a machine would. */
-export const sampleCapture = (directory: string, label: string) =>
+export const sampleCapture = (directory: string, label: string, parent: string | null = null) =>
   Effect.gen(function* () {
     const files = yield* DurableFiles
     const contents = [
@@ -42,6 +41,8 @@ export const sampleCapture = (directory: string, label: string) =>
       yield* files.flush(join(directory, name))
     }
     const captured: CapturedFiles = {
+      identity: label,
+      parent,
       atNanos: 300,
       seq: 3,
       pauseNanos: 10,
@@ -61,16 +62,22 @@ export const sampleCapture = (directory: string, label: string) =>
 export const publishSample = (
   target: string,
   label: string,
-  options?: PublishOptions & { readonly validation?: "none" | "required" }
+  options: PublishOptions & { readonly validation?: "none" | "required"; readonly parent?: Snapshot } = {}
 ) =>
   Effect.scoped(
     Effect.gen(function* () {
+      const { parent } = options
       const store = yield* SnapshotStore
       const staging = yield* store.stage(target)
-      const captured = yield* sampleCapture(staging.directory, label)
+      const captured = yield* sampleCapture(staging.directory, label, parent?.manifest.identity)
       return yield* store.publish(
         staging,
-        { draft: sampleDraft(label, options?.validation), captured, timeline: text(`{"timeline":"${label}"}\n`) },
+        {
+          draft: sampleDraft(label, options.validation),
+          captured,
+          timeline: text(`{"timeline":"${label}"}\n`),
+          ...(parent === undefined ? {} : { parent })
+        },
         options
       )
     })

@@ -129,6 +129,10 @@ export interface CapturedFile {
 
 /** What a capture wrote, and what it cost. */
 export interface CapturedFiles {
+  /** The snapshot's identity, by which deltas to it name it. */
+  identity: string
+  /** Identity of the snapshot that it is a delta to. */
+  parent: string | null
   /** Guest time of the capture. */
   atNanos: number
   /** Sequence number that the next event will have. */
@@ -164,6 +168,15 @@ export declare function everyEvent(): EventBatch
 /** One of every failure that can cross. */
 export declare function everyFailure(): Array<Failure>
 
+/**
+ * Lets two directories change places in one step; false where the file system cannot. A failure is
+ * named by the operating system's number for it.
+ *
+ * # Errors
+ * If the promise cannot be made.
+ */
+export declare function exchange(one: string, other: string): Promise<Failure | boolean>
+
 /** A command for the agent to execute. */
 export interface ExecRequest {
   /** Names the command in what follows. */
@@ -196,6 +209,9 @@ export interface Failure {
 /** Bytes of host memory that all machines of this process hold for their guests. */
 export declare function guestMemoryBytes(): number
 
+/** Bytes of host memory that all machines of this process may hold for their guests. */
+export declare function guestMemoryLimitBytes(): number
+
 /** What makes a clone somebody else. Null parts are left as they are. */
 export interface Identity {
   /** Answered by `IdentityApplied` with the same token. */
@@ -221,12 +237,16 @@ export interface Identity {
 export declare function limitGuestMemory(bytes: number): void
 
 /**
- * The machine that was captured to `directory`.
+ * The machine that was captured to the first of `directories`; the others are the snapshots that
+ * it is a delta to. `identity` is what the snapshot must be.
  *
  * # Errors
  * If the promise cannot be made.
  */
-export declare function restore(directory: string): Promise<Failure | NativeMachine>
+export declare function restore(
+  directories: Array<string>,
+  identity?: string | undefined | null
+): Promise<Failure | NativeMachine>
 
 /** Why a run ended, and when. */
 export interface RunStop {

@@ -199,11 +199,17 @@ const make = (native: Addon.NativeMachine): Machine => {
           )
         )
       ),
-    capture: (directory, options) =>
+    capture: (directory, kind) =>
       call(
-        () => native.capture(directory, options?.parent ?? null),
+        () => native.capture(directory, kind?.parent ?? null),
         (reason) => new CaptureError({ reason })
-      ) as Effect.Effect<CapturedFiles, CaptureError>,
+      ).pipe(
+        Effect.map((captured): CapturedFiles => ({
+          ...captured,
+          parent: captured.parent ?? null,
+          seq: captured.seq - 1
+        }))
+      ),
     fork: Effect.suspend((): Effect.Effect<Machine, ForkError, Scope.Scope> =>
       call(
         () => native.fork(),

@@ -18,6 +18,8 @@ import type { Quiesced } from "./quiesce.ts"
 export interface Captured extends Quiesced {
   readonly staging: Staging
   readonly captured: CapturedFiles
+  /** The snapshot that was captured against; `null` for a full capture. */
+  readonly parent: Snapshot | null
   readonly recording: Uint8Array
 }
 
@@ -32,14 +34,26 @@ export interface Kept extends Quiesced {
   readonly snapshot: Machine
 }
 
+/** How a machine is captured. */
+export interface CaptureStageOptions {
+  /**
+   * Write only what changed since this snapshot of the machine, of a fork of it, or the one that it was restored from. All of
+   * memory if absent or `null`.
+   */
+  readonly parent?: Snapshot | null
+}
+
 /** Writes the machine into a staging directory beside `target`. The guest stands only while its state is taken. */
-export const capture = (target: string) =>
+export const capture = (target: string, { parent = null }: CaptureStageOptions = {}) =>
   Stage.make("capture", (quiesced: Quiesced) =>
     Effect.gen(function* () {
       const run = yield* RunContext
       const staging = yield* (yield* SnapshotStore).stage(target)
       const recording = yield* captureRecording(quiesced.subject, quiesced.spec, quiesced.earlier)
-      const captured = yield* quiesced.subject.capture(staging.directory)
+      const captured = yield* quiesced.subject.capture(
+        staging.directory,
+        parent === null ? {} : { parent: parent.manifest.identity }
+      )
       yield* Metric.update(capturePause, captured.pauseNanos / 1e6)
       yield* run.tell({
         _tag: "RecordCapture",
@@ -48,7 +62,7 @@ export const capture = (target: string) =>
         pauseNanos: captured.pauseNanos,
         storedBytes: captured.files.reduce((sum, file) => sum + file.storedBytes, 0)
       })
-      return { ...quiesced, staging, captured, recording } satisfies Captured
+      return { ...quiesced, staging, captured, parent, recording } satisfies Captured
     })
   )
 
@@ -57,7 +71,7 @@ export const publish = (options: PublishOptions & { readonly validation?: "none"
   Stage.make("publish", (stage: Captured) =>
     Effect.gen(function* () {
       const run = yield* RunContext
-      const { captured, firing, hasAgent, isWorkloadFrozen, policy, recording, spec, staging } = stage
+      const { captured, firing, hasAgent, isWorkloadFrozen, parent, policy, recording, spec, staging } = stage
       const provenance = yield* Effect.orDie(Schema.encodeEffect(FiringJson)(firing))
       const snapshot = yield* (yield* SnapshotStore).publish(
         staging,
@@ -78,9 +92,9 @@ export const publish = (options: PublishOptions & { readonly validation?: "none"
               isWorkloadFrozen,
               hasAgent
             },
-            validation: options.validation ?? "none",
-            parent: null
-          }
+            validation: options.validation ?? "none"
+          },
+          ...(parent === null ? {} : { parent })
         },
         options
       )

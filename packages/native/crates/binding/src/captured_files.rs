@@ -20,6 +20,10 @@ pub struct CapturedFile {
 /// What a capture wrote, and what it cost.
 #[napi(object, object_from_js = false, use_nullable = true)]
 pub struct CapturedFiles {
+    /// The snapshot's identity, by which deltas to it name it.
+    pub identity: String,
+    /// Identity of the snapshot that it is a delta to.
+    pub parent: Option<String>,
     /// Guest time of the capture.
     pub at_nanos: f64,
     /// Sequence number that the next event will have.
@@ -43,6 +47,8 @@ impl CapturedFiles {
             digest: file.blake3,
         });
         Self {
+            identity: captured.files.id.to_string(),
+            parent: captured.files.parent.map(|parent| parent.to_string()),
             at_nanos: seq(captured.at_nanos),
             seq: seq(captured.next_seq),
             pause_nanos: captured.pause.as_nanos() as f64,

@@ -2,12 +2,13 @@
 
 use crate::boot_spec::BootSpec;
 use crate::event_batch::{integer, seq};
+use crate::failure::Failure;
 use crate::machine::{native, settle};
-use crate::promise::promise;
+use crate::promise::{Settle, promise};
 use napi::Env;
 use napi::bindgen_prelude::Object;
 use napi_derive::napi;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use stillpoint_host::guarded::guarded;
 use stillpoint_host::hosted::Hosted;
@@ -16,6 +17,7 @@ use stillpoint_host::session::SessionError;
 use stillpoint_host::workers::Workers;
 use stillpoint_soft::Soft;
 use stillpoint_vmm::memory;
+use stillpoint_vmm::snapshot::{self, RestoreError, SnapshotId};
 
 /// The threads of all machines in this process.
 static WORKERS: LazyLock<Workers> = LazyLock::new(Workers::new);
@@ -30,14 +32,47 @@ pub fn boot(env: &Env, spec: BootSpec) -> napi::Result<Object<'_>> {
     make(env, "BootError", move |workers| Hosted::boot(&config, Box::new(Soft::new()), workers))
 }
 
-/// The machine that was captured to `directory`.
+/// The machine that was captured to the first of `directories`; the others are the snapshots that
+/// it is a delta to. `identity` is what the snapshot must be.
 ///
 /// # Errors
 /// If the promise cannot be made.
 #[napi(ts_return_type = "Promise<Failure | NativeMachine>")]
-pub fn restore(env: &Env, directory: String) -> napi::Result<Object<'_>> {
+pub fn restore(
+    env: &Env,
+    directories: Vec<String>,
+    identity: Option<String>,
+) -> napi::Result<Object<'_>> {
     make(env, "RestoreError", move |workers| {
-        Hosted::restore(PathBuf::from(directory), Box::new(Soft::new()), workers)
+        let directories: Vec<PathBuf> = directories.into_iter().map(PathBuf::from).collect();
+        let parsed = identity.as_deref().map(str::parse::<SnapshotId>).transpose();
+        let expected = parsed.map_err(|invalid| RestoreError::IdMismatch {
+            path: directories.first().map_or_else(String::new, |path| path.display().to_string()),
+            expected: invalid.found,
+            found: "identities of another form".to_owned(),
+        })?;
+        Hosted::restore(&directories, expected, Box::new(Soft::new()), workers)
+    })
+}
+
+/// Lets two directories change places in one step; false where the file system cannot. A failure is
+/// named by the operating system's number for it.
+///
+/// # Errors
+/// If the promise cannot be made.
+#[napi(ts_return_type = "Promise<Failure | boolean>")]
+pub fn exchange(env: &Env, one: String, other: String) -> napi::Result<Object<'_>> {
+    promise(env, |settled: Settle<bool>| {
+        // Where there is no thread the closure is dropped, which settles the promise with a failure.
+        let _ = WORKERS.execute_brief(move || {
+            match snapshot::exchange(Path::new(&one), Path::new(&other)) {
+                Ok(is_done) => settled.value(is_done),
+                Err(error) => {
+                    let number = error.raw_os_error().unwrap_or_default().to_string();
+                    settled.failure(Failure::new("FileFault", &number, error));
+                }
+            }
+        });
     })
 }
 
@@ -45,6 +80,12 @@ pub fn restore(env: &Env, directory: String) -> napi::Result<Object<'_>> {
 #[napi]
 pub fn worker_threads() -> u32 {
     u32::try_from(WORKERS.threads()).unwrap_or(u32::MAX)
+}
+
+/// Bytes of host memory that all machines of this process may hold for their guests.
+#[napi]
+pub fn guest_memory_limit_bytes() -> f64 {
+    seq(memory::limit_bytes())
 }
 
 /// Bytes of host memory that all machines of this process hold for their guests.

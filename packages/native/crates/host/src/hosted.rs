@@ -11,7 +11,7 @@ use stillpoint_vmm::engine::{Engine, Nanos};
 use stillpoint_vmm::machine::{
     HORIZON_NANOS, Machine, MachineConfig, MachineHandle, RunUntil, Stop,
 };
-use stillpoint_vmm::snapshot::{CaptureKind, CapturedFiles, RestoreOptions};
+use stillpoint_vmm::snapshot::{CaptureKind, CapturedFiles, RestoreOptions, SnapshotId};
 
 /// Events that are taken from the machine at once.
 const BATCH_EVENTS: usize = 1024;
@@ -74,17 +74,20 @@ impl Hosted {
         Ok(Self::new(Machine::new(config, engine)?, workers))
     }
 
-    /// Makes the machine that was captured to `directory`, on the calling thread; pages that it
-    /// touches are recorded from the beginning.
+    /// Makes the machine that was captured to the first of `directories`, on the calling thread; the
+    /// others are what it is a delta to. `expected` is the snapshot that it must be. Pages that the
+    /// machine touches are recorded from the beginning.
     ///
     /// # Errors
     /// [`Refusal`] with the name of the [`RestoreError`](stillpoint_vmm::snapshot::RestoreError).
     pub fn restore(
-        directory: PathBuf,
+        directories: &[PathBuf],
+        expected: Option<SnapshotId>,
         engine: Box<dyn Engine>,
         workers: &Workers,
     ) -> Result<Self, Refusal> {
-        let mut machine = Machine::restore(&[directory], engine, &RestoreOptions::default())?;
+        let options = RestoreOptions { expected_id: expected, ..RestoreOptions::default() };
+        let mut machine = Machine::restore(directories, engine, &options)?;
         machine.record_touched_pages();
         Ok(Self::new(machine, workers))
     }

@@ -48,6 +48,7 @@ impl Machine {
             self.end(Life::Faulted { message });
             return Err(ForkError::EngineFailed);
         };
+        let left_at = self.platform.memory.mark();
         let platform = self.platform.fork();
         let handle = MachineHandle::new(platform.stop_flag().clone(), platform.now);
         Ok(Self {
@@ -59,7 +60,7 @@ impl Machine {
             idle: self.idle,
             delivered: self.platform.log().next_seq(),
             origin: self.origin.clone(),
-            lineages: self.lineages.clone(),
+            lineages: self.lineages.forked(left_at),
         })
     }
 

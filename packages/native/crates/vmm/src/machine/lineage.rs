@@ -1,6 +1,19 @@
 //! The snapshots that a machine's memory can be described against.
+//!
+//! ```text
+//!  machine ──┬────────────┬───────────▶   knows its own captures, what it was restored from,
+//!            │ mark M     │ mark N        and what its forks were captured to
+//!            ▼            ▼
+//!          fork ─▶ S    fork ─▶ S'        S' differs from S where the machine wrote since M, where
+//!                                         this fork wrote, and where the other one wrote before S
+//! ```
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use crate::memory::{Mark, PageSet};
+
+/// Snapshots that a machine remembers, of its own and of its forks each.
+const MOST_REMEMBERED: usize = 16;
 
 /// A moment of a machine that is, or will be, a snapshot. What identifies it is known once it has
 /// been written.
@@ -27,5 +40,102 @@ impl Lineage {
     pub(crate) fn written_as(&self, identity: [u8; 32]) {
         // Written twice, it is the first copy that deltas refer to.
         let _ = self.identity.set(identity);
+    }
+}
+
+/// Where a machine's memory may differ from a snapshot's.
+#[derive(Clone)]
+pub(crate) struct Difference {
+    /// Pages that the machine has written since then.
+    pub(crate) since: Mark,
+    /// Pages that a fork had written before it was captured.
+    pub(crate) besides: Arc<PageSet>,
+}
+
+#[derive(Clone)]
+struct Known {
+    lineage: Lineage,
+    difference: Difference,
+}
+
+type Board = Arc<Mutex<Vec<Known>>>;
+
+/// What a machine knows of snapshots.
+pub(crate) struct Lineages {
+    own: Vec<Known>,
+    /// What forks of this machine were captured to; they write it themselves.
+    of_forks: Board,
+    /// The same of the machines that this one descends from, nearest first, up to where it left.
+    of_relatives: Vec<(Board, Mark)>,
+}
+
+fn remember(all: &mut Vec<Known>, known: Known) {
+    if all.len() >= MOST_REMEMBERED {
+        all.remove(0);
+    }
+    all.push(known);
+}
+
+fn read(board: &Board) -> MutexGuard<'_, Vec<Known>> {
+    // Nothing that can panic runs under the lock.
+    board.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Lineages {
+    /// Of a machine that was made anew.
+    pub(crate) fn new() -> Self {
+        Self { own: Vec::new(), of_forks: Board::default(), of_relatives: Vec::new() }
+    }
+
+    /// Of a machine that was restored; `since` is a mark of its untouched memory.
+    pub(crate) fn restored(lineage: Lineage, since: Mark) -> Self {
+        let mut lineages = Self::new();
+        let difference = Difference { since, besides: Arc::default() };
+        lineages.own.push(Known { lineage, difference });
+        lineages
+    }
+
+    /// Of a fork that is being made; `left_at` is a mark of the memory that both have.
+    pub(crate) fn forked(&self, left_at: Mark) -> Self {
+        let mut of_relatives = vec![(Arc::clone(&self.of_forks), left_at)];
+        of_relatives.extend(self.of_relatives.iter().cloned());
+        Self { own: self.own.clone(), of_forks: Board::default(), of_relatives }
+    }
+
+    /// Remembers a capture of this moment; `now` is a mark of it, and `written_since` says which
+    /// pages were written since a mark. A machine that this one was forked from is told, too.
+    pub(crate) fn captured(
+        &mut self,
+        lineage: &Lineage,
+        now: Mark,
+        written_since: impl Fn(Mark) -> PageSet,
+    ) {
+        if let Some((board, left_at)) = self.of_relatives.first() {
+            let besides = Arc::new(written_since(*left_at));
+            let difference = Difference { since: *left_at, besides };
+            remember(&mut read(board), Known { lineage: lineage.clone(), difference });
+        }
+        let difference = Difference { since: now, besides: Arc::default() };
+        remember(&mut self.own, Known { lineage: lineage.clone(), difference });
+    }
+
+    /// Where memory may differ from the snapshot of that identity.
+    ///
+    /// # Errors
+    /// The identities of those that are known, if this one is not.
+    pub(crate) fn find(&self, identity: [u8; 32]) -> Result<Difference, Vec<[u8; 32]>> {
+        let mut known = self.own.clone();
+        known.extend(read(&self.of_forks).iter().cloned());
+        for (board, left_at) in &self.of_relatives {
+            // A sibling that left later knows nothing of what this machine's side did before that.
+            let earlier = |known: &&Known| known.difference.since <= *left_at;
+            known.extend(read(board).iter().filter(earlier).cloned());
+        }
+        let identities: Vec<_> = known.iter().filter_map(|each| each.lineage.written()).collect();
+        known
+            .into_iter()
+            .find(|each| each.lineage.written() == Some(identity))
+            .map(|each| each.difference)
+            .ok_or(identities)
     }
 }

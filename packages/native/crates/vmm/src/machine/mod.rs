@@ -27,7 +27,7 @@ pub use fork::ForkError;
 pub use handle::MachineHandle;
 pub use input::InputError;
 pub use inspect::InspectError;
-pub(crate) use lineage::Lineage;
+pub(crate) use lineage::{Difference, Lineage, Lineages};
 pub use origin::Origin;
 pub use run::{HORIZON_NANOS, Pace, RunUntil, Stop};
 
@@ -40,7 +40,7 @@ use crate::devices::virtio::{self, Entropy, VirtioMmio};
 use crate::engine::Engine;
 use crate::event::{Event, EventsLost};
 use crate::loaders::{LoadError, Source, SourceError, unpack};
-use crate::memory::{GuestMemory, Mark};
+use crate::memory::GuestMemory;
 use crate::platform::{DEFAULT_LOG_BYTES, Platform};
 use crate::random::{RandomStream, Seed};
 use crate::serial_ports::{CONSOLE, CONTROL};
@@ -77,8 +77,8 @@ pub struct Machine {
     delivered: u64,
     /// What the machine was made from, for snapshots to say.
     origin: Origin,
-    /// The snapshots that memory can be described against, and since when.
-    lineages: Vec<(Lineage, Mark)>,
+    /// The snapshots that memory can be described against.
+    lineages: Lineages,
 }
 
 impl Machine {
@@ -139,7 +139,7 @@ impl Machine {
             idle: false,
             delivered: 0,
             origin,
-            lineages: Vec::new(),
+            lineages: Lineages::new(),
         })
     }
 
@@ -172,7 +172,7 @@ impl Machine {
             life,
             idle,
             origin,
-            lineages: vec![(lineage, mark)],
+            lineages: Lineages::restored(lineage, mark),
         })
     }
 
@@ -217,12 +217,15 @@ impl Machine {
         &mut self.platform
     }
 
-    pub(crate) fn lineages(&self) -> &[(Lineage, Mark)] {
+    pub(crate) fn lineages(&self) -> &Lineages {
         &self.lineages
     }
 
-    pub(crate) fn lineages_mut(&mut self) -> &mut Vec<(Lineage, Mark)> {
-        &mut self.lineages
+    /// Remembers a capture of this moment, and begins to count what is written after it.
+    pub(crate) fn remember_capture(&mut self, lineage: &Lineage) {
+        let memory = &mut self.platform.memory;
+        let now = memory.mark();
+        self.lineages.captured(lineage, now, |since| memory.page_numbers_since(since));
     }
 
     /// How the guest ended, if it has.

@@ -42,6 +42,15 @@ impl GuestMemory {
         }
     }
 
+    /// Numbers of the pages written since `mark`.
+    pub(crate) fn page_numbers_since(&self, mark: Mark) -> PageSet {
+        let mut pages = PageSet::default();
+        self.visit_pages_since(mark, |page| {
+            pages.insert(page);
+        });
+        pages
+    }
+
     /// Guest-physical addresses of the pages written since `mark`, ascending.
     pub fn pages_since(&self, mark: Mark) -> Vec<u64> {
         let mut pages = Vec::new();

@@ -3,20 +3,18 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{FreezeError, SnapshotId};
-use crate::machine::{Life, Lineage, Machine, Origin};
-use crate::memory::{GuestMemory, Mark};
+use crate::machine::{Difference, Life, Lineage, Machine, Origin};
+use crate::memory::GuestMemory;
 use crate::state::StateWriter;
 use crate::time::Nanos;
-
-/// Snapshots that a machine can be described against at once.
-const MAX_LINEAGES: usize = 16;
 
 /// What a capture holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CaptureKind {
     /// All of memory.
     Full,
-    /// What changed since an earlier snapshot of this machine or the one it was restored from.
+    /// What changed since another snapshot: of this machine, of one that it was forked from
+    /// before it left, of a fork, or the one that it was restored from.
     Delta {
         /// That snapshot.
         parent: SnapshotId,
@@ -32,8 +30,8 @@ pub struct Frozen {
     pub(super) origin: Origin,
     pub(super) at_nanos: Nanos,
     pub(super) next_seq: u64,
-    /// The snapshot that this one is a delta to, and since when pages count.
-    pub(super) parent: Option<(SnapshotId, Mark)>,
+    /// The snapshot that this one is a delta to, and where it may differ.
+    pub(super) parent: Option<(SnapshotId, Difference)>,
     pub(super) lineage: Lineage,
 }
 
@@ -66,7 +64,7 @@ impl Machine {
         }
         let parent = match kind {
             CaptureKind::Full => None,
-            CaptureKind::Delta { parent } => Some((parent, self.mark_of(parent)?)),
+            CaptureKind::Delta { parent } => Some((parent, self.difference_to(parent)?)),
         };
         let saved = catch_unwind(AssertUnwindSafe(|| {
             self.engine_mut().drop_host_pointers();
@@ -82,9 +80,8 @@ impl Machine {
         let platform = self.platform_mut();
         let state = platform.save();
         let memory = platform.memory.fork();
-        let mark = platform.memory.mark();
         let lineage = Lineage::unwritten();
-        self.remember(lineage.clone(), mark);
+        self.remember_capture(&lineage);
         Ok(Frozen {
             memory,
             engine,
@@ -98,24 +95,13 @@ impl Machine {
         })
     }
 
-    fn mark_of(&self, parent: SnapshotId) -> Result<Mark, FreezeError> {
-        let written = || {
-            self.lineages().iter().filter_map(|(l, mark)| Some((SnapshotId(l.written()?), *mark)))
-        };
-        written().find(|(id, _)| *id == parent).map(|(_, mark)| mark).ok_or_else(|| {
-            let known: Vec<String> = written().map(|(id, _)| id.to_string()).collect();
+    fn difference_to(&self, parent: SnapshotId) -> Result<Difference, FreezeError> {
+        self.lineages().find(parent.0).map_err(|known| {
+            let known: Vec<_> = known.into_iter().map(|id| SnapshotId(id).to_string()).collect();
             FreezeError::ParentUnknown {
                 expected: parent.to_string(),
                 found: if known.is_empty() { "none".to_owned() } else { known.join(", ") },
             }
         })
-    }
-
-    fn remember(&mut self, lineage: Lineage, mark: Mark) {
-        let lineages = self.lineages_mut();
-        if lineages.len() >= MAX_LINEAGES {
-            lineages.remove(0);
-        }
-        lineages.push((lineage, mark));
     }
 }

@@ -17,8 +17,8 @@ pub enum FreezeError {
     EngineFailed,
     /// The machine does not know what changed since that snapshot.
     #[error(
-        "delta since snapshot {expected}: this machine was neither captured to it nor restored \
-         from it (it knows {found}); capture it in full"
+        "delta since snapshot {expected}: neither this machine nor a fork of it was captured to \
+         it, and it was not restored from it (it knows {found}); capture it in full"
     )]
     ParentUnknown {
         /// The snapshot asked for.

@@ -6,6 +6,8 @@ use crate::loaders::Source;
 use crate::machine::{Machine, MachineConfig, RunUntil, Stop};
 use proptest::prelude::*;
 
+mod chains;
+
 struct Directory(PathBuf);
 
 impl Directory {
@@ -282,6 +284,20 @@ enum Damage {
     Remove,
 }
 
+impl Damage {
+    fn apply(&self, path: &Path) {
+        let mut bytes = std::fs::read(path).expect("there");
+        let len = bytes.len();
+        match self {
+            Self::Flip { at, bit } => bytes[at % len] ^= 1 << bit,
+            Self::Truncate { to } => bytes.truncate(to % len),
+            Self::Extend { by } => bytes.extend(by),
+            Self::Remove => return std::fs::remove_file(path).expect("there"),
+        }
+        std::fs::write(path, &bytes).expect("written");
+    }
+}
+
 fn damages() -> impl Strategy<Value = (usize, Damage)> {
     let damage = prop_oneof![
         8 => (any::<prop::sample::Index>(), 0..8u8)
@@ -305,18 +321,7 @@ proptest! {
         capture(&mut machine, CaptureKind::Full, &directory.0);
         machine.run(&until(6000));
         let path = directory.0.join([MEMORY_FILE, DIGESTS_FILE, MACHINE_FILE][file]);
-        let mut bytes = std::fs::read(&path).expect("there");
-        let len = bytes.len();
-        match &damage {
-            Damage::Flip { at, bit } => bytes[at % len] ^= 1 << bit,
-            Damage::Truncate { to } => bytes.truncate(to % len),
-            Damage::Extend { by } => bytes.extend(by),
-            Damage::Remove => {}
-        }
-        match damage {
-            Damage::Remove => std::fs::remove_file(&path).expect("there"),
-            _ => std::fs::write(&path, &bytes).expect("written"),
-        }
+        damage.apply(&path);
         let directories = [directory.0.clone()];
         prop_assert!(verify(&directories).is_err(), "damage goes unnoticed");
         match restore(&directories) {

@@ -11,7 +11,7 @@ use super::{
     CHUNK_BYTES, CHUNK_PAGES, DIGESTS_FILE, FORMAT_VERSION, Frozen, MACHINE_FILE, MEMORY_FILE,
     SnapshotHeader, SnapshotId, SnapshotKind, WriteError,
 };
-use crate::memory::{PAGE_BYTES, PageSet};
+use crate::memory::PAGE_BYTES;
 
 /// Bytes written with one call where chunks follow each other.
 const RUN_BYTES: usize = 1 << 20;
@@ -66,7 +66,7 @@ impl Frozen {
         }
         let (id, pages) = written?;
         self.lineage.written_as(id.0);
-        let parent = self.parent.map(|(parent, _)| parent);
+        let parent = self.parent.as_ref().map(|(parent, _)| *parent);
         Ok(CapturedFiles { id, parent, files: output.files, pages })
     }
 
@@ -78,7 +78,7 @@ impl Frozen {
             format: FORMAT_VERSION,
             producer: concat!("stillpoint ", env!("CARGO_PKG_VERSION")).to_owned(),
             kind: if self.parent.is_some() { SnapshotKind::Delta } else { SnapshotKind::Full },
-            parent: self.parent.map(|(parent, _)| parent.to_string()),
+            parent: self.parent.as_ref().map(|(parent, _)| parent.to_string()),
             at_nanos: self.at_nanos,
             next_seq: self.next_seq,
             page_bytes: PAGE_BYTES as u64,
@@ -97,9 +97,9 @@ impl Frozen {
     fn write_memory(&self, output: &mut Output<'_>) -> Result<Digests, WriteError> {
         let pages = self.memory.page_count();
         let size = self.memory.size_bytes();
-        let changed = self.parent.map(|(_, mark)| {
-            let mut changed = PageSet::default();
-            self.memory.visit_pages_since(mark, |page| {
+        let changed = self.parent.as_ref().map(|(_, difference)| {
+            let mut changed = self.memory.page_numbers_since(difference.since);
+            difference.besides.iter().for_each(|page| {
                 changed.insert(page);
             });
             changed

@@ -1,0 +1,53 @@
+/**
+ * A snapshot and those it was taken against, followed from the newest to the full one.
+ *
+ * @module
+ */
+import { dirname, relative, resolve } from "node:path"
+import { Effect, type Scope } from "effect"
+import type { RestoreError } from "../MachineErrors.ts"
+import { type Machine, Vmm } from "../Vmm.ts"
+import type { Manifest, ParentReference } from "./Manifest.ts"
+import { ParentCyclic, ParentMismatch, ParentRefused, type SnapshotRefusal } from "./SnapshotErrors.ts"
+import type { Snapshot } from "./SnapshotStore.ts"
+
+/** How a delta at `target` names its parent: relative, so that a folder of snapshots can be moved. */
+export const referenceTo = (parent: Snapshot, target: string): ParentReference => ({
+  directory: relative(dirname(target), parent.directory),
+  digest: parent.manifest.digest
+})
+
+/**
+ * Directories of what a snapshot was taken against, nearest first; each is read and checked by `verify`, and must be the very
+ * snapshot that its child names.
+ */
+export const followChain = Effect.fnUntraced(function* (
+  directory: string,
+  manifest: Manifest,
+  verify: (directory: string) => Effect.Effect<Manifest, SnapshotRefusal>
+) {
+  const parents: Array<string> = []
+  let child = { directory, manifest }
+  while (child.manifest.parent !== null) {
+    const { digest, directory: path } = child.manifest.parent
+    const parent = resolve(dirname(child.directory), path)
+    if (parent === directory || parents.includes(parent)) {
+      return yield* new ParentCyclic({ path: child.directory, parent })
+    }
+    const found = yield* verify(parent).pipe(
+      Effect.mapError((cause) => new ParentRefused({ path: child.directory, parent, cause }))
+    )
+    if (found.digest !== digest) {
+      return yield* new ParentMismatch({ path: child.directory, parent, expected: digest, found: found.digest })
+    }
+    parents.push(parent)
+    child = { directory: parent, manifest: found }
+  }
+  return parents
+})
+
+/** A machine of an opened snapshot and of its parents. Ungated: for the gate, and for who executes nothing. */
+export const restoreSnapshot = (snapshot: Snapshot): Effect.Effect<Machine, RestoreError, Vmm | Scope.Scope> =>
+  Effect.flatMap(Vmm, (vmm) =>
+    vmm.restore(snapshot.directory, { identity: snapshot.manifest.identity, parents: snapshot.parents })
+  )
