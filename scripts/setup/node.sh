@@ -27,6 +27,6 @@ case "$(uname -s)-$(uname -m)" in
   *) missing "Node 22.19 or later for $(uname -s) $(uname -m)" "see your system's packages" ;;
 esac
 doing "the system's Node is $("$system" -v): fetching Node 24 from npm ($package, about 50 MB)"
-npm install --silent --no-audit --no-fund --no-save --prefix "$tools/npm" "$package@24" </dev/null >&2
+npm install --loglevel=error --no-audit --no-fund --no-save --prefix "$tools/npm" "$package@24" </dev/null >&2
 ln -sfn "../../npm/node_modules/$package/bin/node" "$here"
 finished "Node $("$here" -v) in .tools/node"

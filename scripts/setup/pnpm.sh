@@ -6,6 +6,6 @@ version=12.21.0
 if is_stamped pnpm "$version" && [ -x "$tools/pnpm/node_modules/.bin/pnpm" ]; then exit 0; fi
 command -v npm >/dev/null || missing "npm" "apt-get install npm"
 doing "fetching pnpm $version from npm"
-npm install --silent --no-audit --no-fund --no-save --prefix "$tools/pnpm" "pnpm@$version" </dev/null >&2
+npm install --loglevel=error --no-audit --no-fund --no-save --prefix "$tools/pnpm" "pnpm@$version" </dev/null >&2
 stamp pnpm "$version"
 finished "pnpm $version in .tools/pnpm"
