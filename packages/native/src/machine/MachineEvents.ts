@@ -11,7 +11,7 @@ import { decodeEvents } from "../binding/decodeEvents.ts"
 /** The log of a machine, as the core offers it: read by position, with a call when there is more. */
 export interface EncodedLog {
   readonly readEvents: (fromSeq: number, maxBytes: number) => Failure | EventBatch
-  /** Calls `wake` when something was appended after a read that reached the end. */
+  /** Calls `wake` when something was appended after a read that found nothing. */
   readonly onEvents: (wake: () => void) => void
   /** Sequence number that the next event will have. */
   readonly nextSeq: () => number
@@ -23,6 +23,16 @@ export interface EncodedLog {
  * Encoded bytes that are decoded before the event loop gets its turn: some thousand events, a few milliseconds.
  */
 const turnBytes = 128 * 1024
+
+/**
+ * A read that brings less has reached the end of the log. Another one at once would find the next event or two, or nothing
+ * and have the guest's thread wake this one for the next: each costs the guest microseconds. After a rest, what has happened
+ * meanwhile comes together; only the first event after a calm is told by a wake-up.
+ */
+const fullBytes = turnBytes / 2
+
+/** How long live subscribers rest when they have seen everything. */
+const restMillis = 1
 
 /** Encoded bytes that are read at once when somebody asks for an array of everything. */
 const atOnceBytes = 16 * 1024 * 1024
@@ -50,6 +60,7 @@ export class MachineEvents {
   #liveCount = 0
   #isListening = false
   #isPumping = false
+  #isResting = false
   #drained: Array<() => void> = []
 
   constructor(log: EncodedLog) {
@@ -154,12 +165,22 @@ export class MachineEvents {
         this.#next = event.seq + 1
         this.#live.next(event)
       })
-      if (batch.count > 0) nextTurn(() => this.#pump())
+      if (batch.bytes.length >= fullBytes) nextTurn(() => this.#pump())
+      else if (batch.count > 0) this.#rest()
       else if (batch.ended) this.#live.complete()
     } finally {
       this.#isPumping = false
       this.#release()
     }
+  }
+
+  #rest(): void {
+    if (this.#isResting) return
+    this.#isResting = true
+    setTimeout(() => {
+      this.#isResting = false
+      this.#pump()
+    }, restMillis)
   }
 
   #release(): void {
