@@ -7,6 +7,8 @@ tools="$root/.tools"
 stamps="$root/.cache/stamps"
 mkdir -p "$tools" "$stamps"
 export PATH="$tools/node/bin:$PATH"
+# The certificates that the system trusts count for npm and pnpm too: many networks have one of their own.
+export NODE_USE_SYSTEM_CA=1
 
 # doing WHAT: one line that says what takes time now.
 doing() { printf '  … %s\n' "$*" >&2; }
