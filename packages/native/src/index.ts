@@ -1,3 +1,5 @@
+export * as NativeFiles from "./NativeFiles.ts"
 export * as NativeVmm from "./NativeVmm.ts"
 export { AddonMissing } from "./binding/loadAddon.ts"
 export { type OperationError, type ReasonName, reasonNames } from "./machine/reasonNames.ts"
+export { type GuestMemory, guestMemory, GuestMemoryLimitInvalid, limitGuestMemory } from "./guestMemory.ts"

@@ -1,8 +1,14 @@
 import { describe, layer as withLayer } from "@effect/vitest"
 import { vmmLaws } from "@stillpoint/core/testing"
-import { enough, layer, linux } from "./guests.ts"
+import { enough, folder, layer, linux } from "./guests.ts"
 
-const laws = vmmLaws({ spec: linux(), kind: "WorkloadPreExec", withinNanos: enough, forks: true })
+const laws = vmmLaws({
+  spec: linux(),
+  kind: "WorkloadPreExec",
+  withinNanos: enough,
+  forks: true,
+  directory: folder
+})
 
 describe("machines of the native core keep the laws of the port", () => {
   withLayer(layer, { excludeTestServices: true, timeout: 300_000 })((it) => {

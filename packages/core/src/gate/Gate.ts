@@ -8,7 +8,7 @@ import type { GuestEvent, GuestEventKind } from "../GuestEvent.ts"
 import { type MachineError } from "../MachineErrors.ts"
 import { type OpenOptions, type Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { restoreSnapshot } from "../snapshot/SnapshotChain.ts"
-import type { Machine } from "../Vmm.ts"
+import type { Machine, RunStop } from "../Vmm.ts"
 import { type DrawnIdentity, drawIdentity, type IdentityChoice } from "./FreshIdentity.ts"
 import { GateError, type GateReason } from "./GateErrors.ts"
 import { gateLoaded, type GateInput, type GateState, stepGate } from "./GateState.ts"
@@ -64,6 +64,13 @@ const invalidPart = (identity: DrawnIdentity): string | null => {
   return null
 }
 
+/** The refusal of a guest that ended; why the engine failed, if it did. */
+const guestEnded = Effect.fnUntraced(function* (machine: Machine, { atNanos, reason }: RunStop) {
+  const last = (yield* machine.eventsSoFar()).at(-1)
+  const why = last?._tag === "EngineFault" ? `: ${last.message}` : ""
+  return yield* refuse({ _tag: "GuestEnded", how: `${reason}${why}`, atNanos })
+})
+
 /** Runs the guest until the agent answers a request, or does not. */
 const awaitAnswer = Effect.fnUntraced(function* (
   machine: Machine,
@@ -85,9 +92,7 @@ const awaitAnswer = Effect.fnUntraced(function* (
         timeoutMillis: answer.timeoutMillis
       })
     }
-    if (stop.reason !== "event" || stop.seq === null) {
-      return yield* refuse({ _tag: "GuestEnded", how: stop.reason, atNanos: stop.atNanos })
-    }
+    if (stop.reason !== "event" || stop.seq === null) return yield* guestEnded(machine, stop)
     const seq = stop.seq
     const event: GuestEvent | undefined = (yield* machine.eventsSoFar(seq)).find((each) => each.seq === seq)
     if (event === undefined) continue
@@ -106,7 +111,7 @@ const awaitAnswer = Effect.fnUntraced(function* (
 const catchUp = Effect.fnUntraced(function* (machine: Machine, nanos: number) {
   const atNanos = (yield* machine.nowNanos) + nanos
   const stop = yield* machine.run({ kinds: ["GuestPanicked"], atNanos }).pipe(Effect.mapError(machineFailed))
-  if (stop.reason !== "time") return yield* refuse({ _tag: "GuestEnded", how: stop.reason, atNanos: stop.atNanos })
+  if (stop.reason !== "time") return yield* guestEnded(machine, stop)
 })
 
 const admitMachine = Effect.fnUntraced(function* (

@@ -13,6 +13,7 @@ import { GuestTimeline } from "../GuestTimeline.ts"
 import { isCancelled, makeRunContext, RunContext, type RunCommandError } from "../run/RunContext.ts"
 import { whileActive } from "../run/activeRuns.ts"
 import { isEnded } from "../run/RunState.ts"
+import type { FileFault } from "../snapshot/DurableFiles.ts"
 import { Publisher } from "../snapshot/Leftovers.ts"
 import type { SnapshotPublishError } from "../snapshot/SnapshotErrors.ts"
 import type { Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
@@ -21,13 +22,7 @@ import { type BootSpec, type ExecSpec, type Vmm } from "../Vmm.ts"
 import { lockstepTimeline } from "../watch/lockstepTimeline.ts"
 import { sharedTimeline } from "../watch/sharedTimeline.ts"
 import { bootSpecJson } from "./BootSpecJson.ts"
-import type {
-  FreezeFailed,
-  StageTimedOut,
-  ValidationFailed,
-  WarmUpFailed,
-  WorkloadNotStarted
-} from "./PipelineErrors.ts"
+import type { FreezeFailed, StageTimedOut, ValidationFailed, WarmUpFailed } from "./PipelineErrors.ts"
 import * as Stage from "./Stage.ts"
 import { recordError } from "./Stage.ts"
 import { runsEnded } from "./stageMetrics.ts"
@@ -36,7 +31,9 @@ import { adopt, boot, bootWatched, type Booted, type WatchOptions } from "./stag
 import { capture, publish, type Published } from "./stages/capture.ts"
 import { quiesce, type QuiesceOptions } from "./stages/quiesce.ts"
 import { type Probe, validate } from "./stages/validate.ts"
+import { prefetch } from "./stages/prefetch.ts"
 import { warmUp } from "./stages/warmUp.ts"
+import { watchGuard, type WatchFailure, type WatchLimit } from "./watchGuard.ts"
 
 /** Makes ids of runs: random unless a test says otherwise. */
 export const RunIds = Context.Reference<() => string>("@stillpoint/core/pipeline/RunIds", {
@@ -105,8 +102,11 @@ export const runStages = <In, Out, E, R>(subject: RunSubject, stage: Stage.Stage
     return { runId, value } satisfies Outcome<Out>
   }).pipe(Effect.withSpan("run", { attributes: { pipeline: subject.name } }))
 
+/** Names of the standard stages. */
+export type StandardStage = "boot" | "watch" | "warm up" | "quiesce" | "capture" | "publish" | "validate" | "prefetch"
+
 /** A pipeline from a boot to a published snapshot, made of the standard stages. */
-export interface CaptureOptions {
+export interface CaptureOptions extends WatchLimit {
   /** Name in journals; `capture` if absent. */
   readonly name?: string
   readonly policy: RunnablePolicy
@@ -121,6 +121,10 @@ export interface CaptureOptions {
   readonly validate?: Probe<unknown, never>
   /** How the validation's clone is taken through its gate. */
   readonly gate?: GateOptions
+  /** Whether what the validation's clone touched is brought into the host's memory when the snapshot is ready. */
+  readonly prefetch?: boolean
+  /** Retries and timeouts of single stages; a stage without is tried once, for as long as it takes. */
+  readonly tuning?: Readonly<Partial<Record<StandardStage, Stage.StageTuning>>>
 }
 
 /** A snapshot that a pipeline took, and why it was taken then. */
@@ -150,7 +154,8 @@ export type CaptureFailure =
   | CaptureError
   | SnapshotPublishError
   | FreezeFailed
-  | WorkloadNotStarted
+  | WatchFailure
+  | FileFault
   | WarmUpFailed
   | ValidationFailed
   | StageTimedOut
@@ -162,25 +167,32 @@ const readyOf = ({ captured, firing, snapshot }: Published): Ready => ({
   storedBytes: captured.files.reduce((sum, file) => sum + file.storedBytes, 0)
 })
 
+/** A stage with what the options say about its name. */
+const tuned = <In, Out, E, R>(stage: Stage.Stage<In, Out, E, R>, options: Pick<CaptureOptions, "tuning">) => {
+  const tuning = Object.entries(options.tuning ?? {}).find(([name]) => name === stage.names[0])?.[1]
+  return tuning === undefined ? stage : Stage.tuned(stage, tuning)
+}
+
 /** From a machine that stands where its policy fired to a snapshot that is ready. */
 const fromFired = (
-  options: CaptureOptions
+  options: CaptureOptions,
+  parent: Snapshot | null = null
 ): Stage.Stage<Fired, Published, CaptureFailure, Vmm | SnapshotStore | RunContext | Scope.Scope> => {
+  const { validate: probe, warmUp: commands = [] } = options
   const published = pipe(
-    quiesce(options.quiesce),
-    Stage.andThen(capture(options.target)),
+    tuned(quiesce(options.quiesce), options),
+    Stage.andThen(tuned(capture(options.target, { parent }), options)),
     Stage.andThen(
-      publish({
-        replace: options.replace ?? false,
-        validation: options.validate === undefined ? "none" : "required"
-      })
+      tuned(
+        publish({ replace: options.replace ?? false, validation: probe === undefined ? "none" : "required" }),
+        options
+      )
     )
   )
   const checked =
-    options.validate === undefined ? published : Stage.andThen(published, validate(options.validate, options.gate))
-  return options.warmUp === undefined || options.warmUp.length === 0
-    ? checked
-    : Stage.andThen(warmUp(...options.warmUp), checked)
+    probe === undefined ? published : Stage.andThen(published, tuned(validate(probe, options.gate), options))
+  const fetched = options.prefetch === true ? Stage.andThen(checked, tuned(prefetch, options)) : checked
+  return commands.length === 0 ? fetched : Stage.andThen(tuned(warmUp(...commands), options), fetched)
 }
 
 /**
@@ -204,7 +216,11 @@ export const run = (spec: BootSpec, options: CaptureOptions & WatchOptions) =>
   Effect.map(
     runStages(
       subjectOf(spec, options),
-      pipe(boot(options), Stage.andThen(awaitPolicy(options.policy)), Stage.andThen(fromFired(options))),
+      pipe(
+        tuned(boot(options), options),
+        Stage.andThen(tuned(awaitPolicy(options.policy, options), options)),
+        Stage.andThen(fromFired(options))
+      ),
       spec
     ),
     ({ runId, value }) => ({ runId, value: readyOf(value) })
@@ -237,7 +253,11 @@ export const sideBySide = Effect.fn("Pipeline.sideBySide")(function* (
     ({ booted, options, view }) =>
       runStages(
         subjectOf(spec, options),
-        pipe(adopt, Stage.andThen(awaitPolicy(options.policy)), Stage.andThen(fromFired(options))),
+        pipe(
+          adopt,
+          Stage.andThen(tuned(awaitPolicy(options.policy, options), options)),
+          Stage.andThen(fromFired(options))
+        ),
         booted
       ).pipe(
         Effect.map(({ runId, value }) => ({ runId, value: readyOf(value) })),
@@ -248,39 +268,66 @@ export const sideBySide = Effect.fn("Pipeline.sideBySide")(function* (
   )
 })
 
+/** How a policy that repeats is captured. */
+export interface RepeatOptions extends Omit<CaptureOptions, "target">, WatchOptions {
+  /** Names the directory of the n-th snapshot (0, 1, 2 …). */
+  readonly target: (index: number) => string
+  /** Whether every snapshot but the first holds only what changed since the one before it; all of memory if absent. */
+  readonly deltas?: boolean
+}
+
 /**
  * Takes a snapshot at every firing of a policy that repeats, of one boot; each is a run of its own.
  *
- * `target` names the directory of the n-th (0, 1, 2 …). The guest goes on when the next one is pulled.
+ * The guest goes on when the next one is pulled. The stream fails where the policy can fire no more and never did, where the guest
+ * or what the policy waits for has ended, and where a firing is waited for longer than `watchLimit`.
  */
-export const repeat = (
-  spec: BootSpec,
-  options: Omit<CaptureOptions, "target"> & WatchOptions & { readonly target: (index: number) => string }
-) =>
+export const repeat = (spec: BootSpec, options: RepeatOptions) =>
   Stream.unwrap(
     Effect.gen(function* () {
       const { guestStream, machine } = yield* bootWatched(spec, options)
       const timeline = yield* lockstepTimeline(machine)
+      const guard = yield* watchGuard(options.policy, timeline, options)
       const booted: Booted = { machine, timeline, spec, guestStream, goesOn: true }
+      let previous: Snapshot | null = null
       return options.policy.firings.pipe(
+        Stream.provideService(GuestTimeline, guard.timeline),
+        // Pull by pull: an interruption of the whole would pull ahead, and the guest would go on.
+        (firings) => Stream.transformPull(firings, (pull) => Effect.succeed(Effect.raceFirst(pull, guard.ended))),
         Stream.mapEffect((firing) => {
           const one: CaptureOptions = { ...options, target: options.target(firing.index) }
-          const stages = pipe(adopt, Stage.andThen(firedAs(options.policy, firing)), Stage.andThen(fromFired(one)))
-          return Effect.scoped(
-            Effect.map(runStages(subjectOf(spec, one), stages, booted), ({ runId, value }) => ({
-              runId,
-              value: readyOf(value)
-            }))
+          const parent = options.deltas === true ? previous : null
+          const stages = pipe(
+            adopt,
+            Stage.andThen(firedAs(options.policy, firing)),
+            Stage.andThen(fromFired(one, parent))
           )
-        }),
-        Stream.provideService(GuestTimeline, timeline)
+          return Effect.scoped(runStages(subjectOf(spec, one), stages, booted)).pipe(
+            Effect.map(({ runId, value }) => ({ runId, value: readyOf(value) })),
+            Effect.tap(({ value }) => {
+              previous = value.snapshot
+              return guard.renew
+            })
+          )
+        })
       )
     })
   )
 
 export { awaitPolicy, type Fired, firedAs, type RunnablePolicy } from "./stages/awaitPolicy.ts"
 export { adopt, boot, type Booted, bootWatched, type WatchOptions } from "./stages/boot.ts"
-export { capture, type Captured, keepInMemory, type Kept, publish, type Published } from "./stages/capture.ts"
+export {
+  capture,
+  type Captured,
+  type CaptureStageOptions,
+  keepInMemory,
+  type Kept,
+  publish,
+  type Published
+} from "./stages/capture.ts"
+export { type Pooled, pool } from "./stages/pool.ts"
+export { prefetch } from "./stages/prefetch.ts"
 export { quiesce, type Quiesced, type QuiesceOptions } from "./stages/quiesce.ts"
 export { execProbe, type Probe, validate, type Validated } from "./stages/validate.ts"
 export { warmUp, warmUpWith } from "./stages/warmUp.ts"
+export type { WatchFailure, WatchLimit } from "./watchGuard.ts"

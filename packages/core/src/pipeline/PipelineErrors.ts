@@ -4,6 +4,7 @@
  * @module
  */
 import { Schema } from "effect"
+import { GuestNanos } from "../GuestEvent.ts"
 
 /** A stage took longer on the host than it may. */
 export class StageTimedOut extends Schema.TaggedError<StageTimedOut>()("StageTimedOut", {
@@ -11,7 +12,7 @@ export class StageTimedOut extends Schema.TaggedError<StageTimedOut>()("StageTim
   limitMillis: Schema.Number
 }) {
   override get message(): string {
-    return `stage ${this.stage} did not end within ${this.limitMillis} ms; give it more with Stage.timeout, or look at what it waits for`
+    return `stage ${this.stage} did not end within ${this.limitMillis} ms; give it more with Stage.tuned, or look at what it waits for`
   }
 }
 
@@ -24,6 +25,39 @@ export class WorkloadNotStarted extends Schema.TaggedError<WorkloadNotStarted>()
 }) {
   override get message(): string {
     return `the workload was not started (${this.stage}, errno ${this.errno}): ${this.detail}; look at its argv, and at the files of the guest`
+  }
+}
+
+/** The workload ended, and the policy was waiting for nothing but what a workload does. */
+export class WorkloadEnded extends Schema.TaggedError<WorkloadEnded>()("WorkloadEnded", {
+  policy: Schema.String,
+  code: Schema.NullOr(Schema.Int),
+  signal: Schema.NullOr(Schema.Int),
+  atNanos: GuestNanos,
+  /** Kinds of events that the policy waited for. */
+  kinds: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    const how = this.code === null ? `signal ${this.signal}` : `code ${this.code}`
+    return (
+      `the workload ended with ${how} at ${this.atNanos} ns of guest time, and policy ${this.policy} waits for ` +
+      `${this.kinds.join(", ")}, which will not come any more; look at why it ended, or let the policy take in WorkloadExited`
+    )
+  }
+}
+
+/** The policy did not fire within the guest time that it may wait. */
+export class WatchLimitReached extends Schema.TaggedError<WatchLimitReached>()("WatchLimitReached", {
+  policy: Schema.String,
+  limitMillis: Schema.Number,
+  /** Kinds of events that the policy waited for. */
+  kinds: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    return (
+      `policy ${this.policy} did not fire within ${this.limitMillis} ms of guest time; it waits for ` +
+      `${this.kinds.length === 0 ? "no event" : this.kinds.join(", ")}: give it a longer watchLimit, or a deadline of its own`
+    )
   }
 }
 

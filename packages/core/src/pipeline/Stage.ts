@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Cause, Clock, Duration, Effect, Exit, Metric, type Schedule } from "effect"
+import { Cause, Clock, Duration, Effect, Exit, Metric, Option, type Schedule } from "effect"
 import { dual } from "effect/Function"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import { isCancelled, RunContext, type RunCommandError } from "../run/RunContext.ts"
@@ -20,22 +20,36 @@ export interface Stage<in In, out Out, out E, out R> extends Pipeable {
   readonly names: ReadonlyArray<string>
   /** Runs it as part of the run in the context. */
   readonly run: (input: In) => Effect.Effect<Out, E | RunCommandError, R | RunContext>
+  /** The same with another retry and timeout; see {@link tuned}. */
+  readonly tune: (tuning: StageTuning) => Stage<In, Out, E, R>
 }
 
-/** How one step is tried. */
-export interface StageOptions<E> {
+/** How one step is tried, whatever it can fail with. */
+export interface StageTuning {
   /** Tries again after a failure, as often and as late as the schedule says. */
-  readonly retry?: Schedule.Schedule<unknown, E>
+  readonly retry?: Schedule.Schedule<unknown>
   /** Host time that one try may take. */
   readonly timeout?: Duration.Input
 }
 
+/** How one step is tried. */
+export interface StageOptions<E, In = never, R = never> {
+  /** Tries again after a failure, as often and as late as the schedule says. */
+  readonly retry?: Schedule.Schedule<unknown, E>
+  /** Host time that one try may take. */
+  readonly timeout?: Duration.Input
+  /** Told what the last try failed with, or that it was one too long, before the run ends by it. */
+  readonly onFailure?: (error: E, input: In) => Effect.Effect<void, never, R>
+}
+
 const stageOf = <In, Out, E, R>(
   names: ReadonlyArray<string>,
-  run: Stage<In, Out, E, R>["run"]
+  run: Stage<In, Out, E, R>["run"],
+  tune: Stage<In, Out, E, R>["tune"]
 ): Stage<In, Out, E, R> => ({
   names,
   run,
+  tune,
   pipe(...functions: ReadonlyArray<unknown>) {
     return pipeArguments(this, functions as unknown as IArguments)
   }
@@ -75,85 +89,98 @@ const elapsedSince = (begun: bigint): Effect.Effect<number> =>
 export const make = <In, Out, E, R>(
   name: string,
   body: (input: In) => Effect.Effect<Out, E, R>,
-  options: StageOptions<E | StageTimedOut> = {}
+  options: StageOptions<E | StageTimedOut, In, R> = {}
 ): Stage<In, Out, E | StageTimedOut, R> =>
-  stageOf([name], (input) =>
-    Effect.gen(function* () {
-      const run = yield* RunContext
-      const listener = yield* ProgressListener
-      const begun = yield* Clock.monotonicTimeNanos
-      let attempt = 1
-      const report = (status: Progress["status"], detail = "") =>
-        Effect.flatMap(elapsedSince(begun), (hostNanos) =>
-          listener({ runId: run.runId, stage: name, status, attempt, hostNanos, detail })
-        )
-
-      const once = Effect.suspend(() =>
-        Effect.withSpan(body(input), `stage ${name}`, { attributes: { stage: name, attempt } })
-      )
-      const limit = options.timeout === undefined ? null : Duration.fromInputUnsafe(options.timeout)
-      const limited =
-        limit === null
-          ? once
-          : Effect.timeoutOrElse(once, {
-              duration: limit,
-              orElse: () => new StageTimedOut({ stage: name, limitMillis: Duration.toMillis(limit) })
-            })
-      const again = (error: E | StageTimedOut) =>
-        Effect.gen(function* () {
-          attempt += 1
-          const recorded = recordError(error)
-          yield* Effect.ignore(run.tell({ _tag: "RetryStage", stage: name, attempt, error: recorded }))
-          yield* report("retrying", recorded.message)
-        })
-      // Told between the tries: the schedule decides first, so that a last failure is not called a retry.
-      let pending: { readonly error: E | StageTimedOut } | null = null
-      const announced = Effect.suspend(() => (pending === null ? Effect.void : again(pending.error))).pipe(
-        Effect.andThen(limited),
-        Effect.tapError((error) =>
-          Effect.sync(() => {
-            pending = { error }
-          })
-        )
-      )
-      const tried = options.retry === undefined ? limited : Effect.retry(announced, options.retry)
-
-      const ended = (exit: Exit.Exit<Out, E | StageTimedOut>) =>
-        Effect.gen(function* () {
-          const state = yield* run.state
-          if (Exit.isSuccess(exit)) {
-            const hostNanos = yield* elapsedSince(begun)
-            if (!isEnded(state)) yield* run.tell({ _tag: "FinishStage", stage: name, hostNanos })
-            yield* Metric.update(Metric.withAttributes(stageDuration, { stage: name }), hostNanos / 1e6)
-            return yield* report("finished")
-          }
-          const cancelled = isCancelled(exit)
-          const failure = Cause.squash(exit.cause)
-          const error = recordError(failure)
-          yield* Metric.update(Metric.withAttributes(stageFailures, { stage: name, error: error.tag }), 1)
-          if (!isEnded(state)) {
-            yield* run.tell(
-              cancelled
-                ? { _tag: "Abandon", why: `cancelled during ${name}` }
-                : isDecisionAgainst(failure)
-                  ? { _tag: "Abandon", why: error.message }
-                  : { _tag: "Fail", stage: name, error }
-            )
-          }
-          yield* report(cancelled ? "cancelled" : "failed", cancelled ? "" : error.message)
-        })
-
-      yield* run.tell({ _tag: "StartStage", stage: name, attempt })
-      yield* report("started")
-      return yield* Effect.uninterruptibleMask((restore) =>
-        Effect.gen(function* () {
-          const exit = yield* Effect.exit(restore(tried))
-          yield* Exit.isSuccess(exit) ? ended(exit) : Effect.ignore(ended(exit))
-          return yield* exit
-        })
-      )
-    })
+  stageOf(
+    [name],
+    (input) => runStage(name, body, options, input),
+    (tuning) => make(name, body, { ...options, ...tuning })
   )
+
+const runStage = <In, Out, E, R>(
+  name: string,
+  body: (input: In) => Effect.Effect<Out, E, R>,
+  options: StageOptions<E | StageTimedOut, In, R>,
+  input: In
+): Effect.Effect<Out, E | StageTimedOut | RunCommandError, R | RunContext> =>
+  Effect.gen(function* () {
+    const run = yield* RunContext
+    const listener = yield* ProgressListener
+    const begun = yield* Clock.monotonicTimeNanos
+    let attempt = 1
+    const report = (status: Progress["status"], detail = "") =>
+      Effect.flatMap(elapsedSince(begun), (hostNanos) =>
+        listener({ runId: run.runId, stage: name, status, attempt, hostNanos, detail })
+      )
+
+    const once = Effect.suspend(() =>
+      Effect.withSpan(body(input), `stage ${name}`, { attributes: { stage: name, attempt } })
+    )
+    const limit = options.timeout === undefined ? null : Duration.fromInputUnsafe(options.timeout)
+    const limited =
+      limit === null
+        ? once
+        : Effect.timeoutOrElse(once, {
+            duration: limit,
+            orElse: () => new StageTimedOut({ stage: name, limitMillis: Duration.toMillis(limit) })
+          })
+    const again = (error: E | StageTimedOut) =>
+      Effect.gen(function* () {
+        attempt += 1
+        const recorded = recordError(error)
+        yield* Effect.ignore(run.tell({ _tag: "RetryStage", stage: name, attempt, error: recorded }))
+        yield* report("retrying", recorded.message)
+      })
+    // Told between the tries: the schedule decides first, so that a last failure is not called a retry.
+    let pending: { readonly error: E | StageTimedOut } | null = null
+    const announced = Effect.suspend(() => (pending === null ? Effect.void : again(pending.error))).pipe(
+      Effect.andThen(limited),
+      Effect.tapError((error) =>
+        Effect.sync(() => {
+          pending = { error }
+        })
+      )
+    )
+    const tried = options.retry === undefined ? limited : Effect.retry(announced, options.retry)
+
+    const ended = (exit: Exit.Exit<Out, E | StageTimedOut>) =>
+      Effect.gen(function* () {
+        const state = yield* run.state
+        if (Exit.isSuccess(exit)) {
+          const hostNanos = yield* elapsedSince(begun)
+          if (!isEnded(state)) yield* run.tell({ _tag: "FinishStage", stage: name, hostNanos })
+          yield* Metric.update(Metric.withAttributes(stageDuration, { stage: name }), hostNanos / 1e6)
+          return yield* report("finished")
+        }
+        const cancelled = isCancelled(exit)
+        const failure = Cause.squash(exit.cause)
+        const error = recordError(failure)
+        yield* Metric.update(Metric.withAttributes(stageFailures, { stage: name, error: error.tag }), 1)
+        if (!isEnded(state)) {
+          yield* run.tell(
+            cancelled
+              ? { _tag: "Abandon", why: `cancelled during ${name}` }
+              : isDecisionAgainst(failure)
+                ? { _tag: "Abandon", why: error.message }
+                : { _tag: "Fail", stage: name, error }
+          )
+        }
+        yield* report(cancelled ? "cancelled" : "failed", cancelled ? "" : error.message)
+      })
+
+    // What follows a snapshot that is ready is reported and traced; the run itself has ended.
+    if (!isEnded(yield* run.state)) yield* run.tell({ _tag: "StartStage", stage: name, attempt })
+    yield* report("started")
+    return yield* Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        const exit = yield* Effect.exit(restore(tried))
+        const error = Exit.isFailure(exit) ? Cause.findErrorOption(exit.cause) : Option.none()
+        if (Option.isSome(error)) yield* options.onFailure?.(error.value, input) ?? Effect.void
+        yield* Exit.isSuccess(exit) ? ended(exit) : Effect.ignore(ended(exit))
+        return yield* exit
+      })
+    )
+  })
 
 /**
  * One stage after another: the output of the first is the input of the second.
@@ -182,12 +209,36 @@ export const andThen: {
     first: Stage<In, Mid, E, R>,
     second: Stage<Mid, Out, E2, R2>
   ): Stage<In, Out, E | E2, R | R2> =>
-    stageOf([...first.names, ...second.names], (input: In) => Effect.flatMap(first.run(input), second.run))
+    stageOf(
+      [...first.names, ...second.names],
+      (input: In) => Effect.flatMap(first.run(input), second.run),
+      (tuning) => andThen(first.tune(tuning), second.tune(tuning))
+    )
+)
+
+/**
+ * The stage with another retry and timeout. Of several in a row, each of them.
+ *
+ * @example
+ * ```ts
+ * import { Pipeline, Stage } from "@stillpoint/core"
+ * import { Schedule } from "effect"
+ *
+ * const probe = Pipeline.execProbe({ argv: ["wget", "-qO-", "http://127.0.0.1:8080"] })
+ * const patient = Stage.tuned(Pipeline.validate(probe), { retry: Schedule.recurs(2), timeout: "20 seconds" })
+ * console.log(patient.names) // [ 'validate' ]
+ * ```
+ */
+export const tuned: {
+  (tuning: StageTuning): <In, Out, E, R>(stage: Stage<In, Out, E, R>) => Stage<In, Out, E, R>
+  <In, Out, E, R>(stage: Stage<In, Out, E, R>, tuning: StageTuning): Stage<In, Out, E, R>
+} = dual(2, <In, Out, E, R>(stage: Stage<In, Out, E, R>, tuning: StageTuning): Stage<In, Out, E, R> =>
+  stage.tune(tuning)
 )
 
 /** A stage that hands its input on, having done something beside it. */
 export const tap = <In, E, R>(
   name: string,
   body: (input: In) => Effect.Effect<unknown, E, R>,
-  options: StageOptions<E | StageTimedOut> = {}
+  options: StageOptions<E | StageTimedOut, In, R> = {}
 ): Stage<In, In, E | StageTimedOut, R> => make(name, (input: In) => Effect.as(body(input), input), options)

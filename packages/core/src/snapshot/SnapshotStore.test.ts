@@ -5,7 +5,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import * as fc from "fast-check"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
-import { publishSample, snapshotStoreLaws } from "../testing/snapshotStoreLaws.ts"
+import { publishSample } from "../testing/sampleSnapshots.ts"
+import { snapshotStoreLaws } from "../testing/snapshotStoreLaws.ts"
 import { DurableFiles } from "./DurableFiles.ts"
 import { Publisher } from "./Leftovers.ts"
 import { SnapshotStore } from "./SnapshotStore.ts"
@@ -27,10 +28,10 @@ describe("on the host's files", () => {
   }
 })
 
-describe("in memory", () => {
+describe.each([true, false])("in memory, exchanging directories: %s", (canExchange) => {
   for (const [index, { name }] of snapshotStoreLaws("/").entries()) {
     it.effect(name, () => {
-      const files = new MemoryFiles()
+      const files = new MemoryFiles(null, { canExchange })
       const law = snapshotStoreLaws("/snapshots")[index]
       return (law === undefined ? Effect.void : law.check).pipe(
         Effect.provide(Layer.provideMerge(SnapshotStore.layer, files.layer), { local: true })
@@ -45,9 +46,14 @@ const storeOn = (files: MemoryFiles, pid: number) =>
   )
 
 /** Publishes, loses power at the n-th changing operation, starts again, and says what stands at the target. */
-const crashAt = (atOperation: number, choices: ReadonlyArray<number>, withOld: boolean) =>
+const crashAt = (
+  atOperation: number,
+  choices: ReadonlyArray<number>,
+  options: { readonly withOld: boolean; readonly canExchange: boolean }
+) =>
   Effect.gen(function* () {
-    const files = new MemoryFiles()
+    const { canExchange, withOld } = options
+    const files = new MemoryFiles(null, { canExchange })
     if (withOld) yield* publishSample("/s/target", "old").pipe(Effect.provide(storeOn(files, 1), { local: true }))
     else yield* files.shape.makeDirectory("/s").pipe(Effect.andThen(files.shape.flushDirectory("/")), Effect.ignore)
     files.injectFault({ atOperation: files.operations + atOperation, code: "crash" })
@@ -73,9 +79,10 @@ describe("faults", () => {
         fc.asyncProperty(
           fc.nat({ max: 24 }),
           fc.array(fc.nat({ max: 10_000 }), { minLength: 1, maxLength: 12 }),
-          fc.boolean(),
-          async (at, choices, withOld) => {
-            const { after, before, exit, names } = await Effect.runPromise(crashAt(at, choices, withOld))
+          fc.record({ withOld: fc.boolean(), canExchange: fc.boolean() }),
+          async (at, choices, options) => {
+            const { withOld } = options
+            const { after, before, exit, names } = await Effect.runPromise(crashAt(at, choices, options))
             const found = after._tag === "Success" ? after.success.manifest.runId : null
             if (withOld) assert.include(["old", "new"], found)
             else if (after._tag === "Failure") assert.strictEqual(after.failure.reason._tag, "SnapshotMissing")
@@ -100,9 +107,9 @@ describe("faults", () => {
         fc.asyncProperty(
           fc.nat({ max: 24 }),
           fc.constantFrom("ENOSPC" as const, "EIO" as const, "EROFS" as const),
-          fc.boolean(),
-          async (at, code, withOld) => {
-            const files = new MemoryFiles()
+          fc.record({ withOld: fc.boolean(), canExchange: fc.boolean() }),
+          async (at, code, { canExchange, withOld }) => {
+            const files = new MemoryFiles(null, { canExchange })
             const publishAndLook = Effect.gen(function* () {
               if (withOld) yield* publishSample("/s/target", "old")
               files.injectFault({ atOperation: files.operations + at, code })

@@ -114,6 +114,8 @@ export interface SnapshotStoreShape {
    * the same is checked for everything it was taken against; those need not be ready themselves.
    */
   readonly open: (directory: string, options?: OpenOptions) => Effect.Effect<Snapshot, SnapshotOpenError>
+  /** The recorded timeline of a snapshot, checked again as it is read. */
+  readonly timeline: (snapshot: Snapshot) => Effect.Effect<Uint8Array, SnapshotOpenError>
   /** Writes the verdict of a validation; the snapshot is ready from then on, or never. */
   readonly recordValidation: (snapshot: Snapshot, verdict: Verdict) => Effect.Effect<Snapshot, SnapshotPublishError>
   /** Clears what crashed publishers left beside the snapshots in a directory. Leaves what living processes own. */
@@ -130,6 +132,10 @@ const chunkTableName = "memory.digests"
 
 const make = (files: DurableFilesShape, publisher: (typeof Publisher)["Service"]): SnapshotStoreShape => {
   const readText = (path: string) => Effect.map(files.read(path), (bytes) => new TextDecoder().decode(bytes))
+
+  /** Writes a file anew: a publish that failed may be tried again. */
+  const writeDurably = (path: string, bytes: Uint8Array) =>
+    files.removeTree(path).pipe(Effect.andThen(files.write(path, bytes)), Effect.andThen(files.flush(path)))
 
   const { moveIntoPlace, undoReplacement } = makePlacement(files, publisher)
 
@@ -187,9 +193,7 @@ const make = (files: DurableFilesShape, publisher: (typeof Publisher)["Service"]
       const capturedAgainst = captured.parent ?? "none"
       const expected = parent?.manifest.identity ?? "none"
       if (capturedAgainst !== expected) return yield* new CaptureMismatch({ expected, found: capturedAgainst })
-      const timelinePath = join(directory, timelineFileName)
-      yield* files.write(timelinePath, timeline)
-      yield* files.flush(timelinePath)
+      yield* writeDurably(join(directory, timelineFileName), timeline)
       const described: Array<ManifestFile> = []
       for (const file of captured.files) {
         described.push(yield* describe(directory, file.name, file.storedBytes, file.sizeBytes))
@@ -200,15 +204,11 @@ const make = (files: DurableFilesShape, publisher: (typeof Publisher)["Service"]
         parent: parent === undefined ? null : referenceTo(parent, target),
         files: described
       })
-      const validation = verdict === undefined ? null : makeValidation({ manifestDigest: manifest.digest, ...verdict })
+      const validation = verdict === undefined ? null : makeValidation({ ...verdict, manifestDigest: manifest.digest })
       if (validation !== null) {
-        const path = join(directory, validationFileName)
-        yield* files.write(path, encodeValidation(validation))
-        yield* files.flush(path)
+        yield* writeDurably(join(directory, validationFileName), encodeValidation(validation))
       }
-      const manifestPath = join(directory, manifestFileName)
-      yield* files.write(manifestPath, encodeManifest(manifest))
-      yield* files.flush(manifestPath)
+      yield* writeDurably(join(directory, manifestFileName), encodeManifest(manifest))
       yield* files.flushDirectory(directory)
       yield* moveIntoPlace(directory, target, options?.replace === true)
       return { directory: target, manifest, parents, validation }
@@ -298,10 +298,21 @@ const make = (files: DurableFilesShape, publisher: (typeof Publisher)["Service"]
       Effect.mapError(effect, (reason: SnapshotOpenReason) => new SnapshotOpenError({ path: resolve(path), reason }))
   )
 
+  const timeline: SnapshotStoreShape["timeline"] = ({ directory, manifest }) => {
+    const path = join(directory, timelineFileName)
+    const file = manifest.files.find(({ name }) => name === timelineFileName)
+    const whole = Effect.gen(function* () {
+      if (file === undefined) return yield* new SnapshotFileMissing({ path })
+      yield* verifyFile(directory, file)
+      return yield* files.read(path)
+    })
+    return Effect.mapError(whole, (reason) => new SnapshotOpenError({ path: directory, reason }))
+  }
+
   const recordValidation: SnapshotStoreShape["recordValidation"] = Effect.fn("SnapshotStore.recordValidation")(
     function* (snapshot, verdict) {
       const { directory, manifest } = snapshot
-      const validation = makeValidation({ manifestDigest: manifest.digest, ...verdict })
+      const validation = makeValidation({ ...verdict, manifestDigest: manifest.digest })
       const draft = join(directory, `${validationFileName}.${yield* files.uniqueSuffix}`)
       yield* files.write(draft, encodeValidation(validation)).pipe(
         Effect.andThen(files.flush(draft)),
@@ -344,7 +355,7 @@ const make = (files: DurableFilesShape, publisher: (typeof Publisher)["Service"]
     yield* files.removeTree(directory)
   })
 
-  return { stage, publish, open, recordValidation, sweep, remove }
+  return { stage, publish, open, timeline, recordValidation, sweep, remove }
 }
 
 /**

@@ -49,7 +49,15 @@ export const makeValidation = (options: {
   readonly detail: string
   readonly workingSet: WorkingSet | null
 }): Validation => {
-  const open = { format: "stillpoint-validation" as const, version: 1 as const, ...options }
+  const { detail, manifestDigest, verdict, workingSet } = options
+  const open = {
+    format: "stillpoint-validation" as const,
+    version: 1 as const,
+    manifestDigest,
+    verdict,
+    detail,
+    workingSet
+  }
   return { ...open, digest: sealOf(open) }
 }
 

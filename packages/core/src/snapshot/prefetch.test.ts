@@ -6,7 +6,7 @@ import { Effect } from "effect"
 import { prefetch } from "./prefetch.ts"
 import { makeValidation, workingSetOf } from "./Validation.ts"
 import { sealManifest } from "./Manifest.ts"
-import { sampleDraft } from "../testing/snapshotStoreLaws.ts"
+import { sampleDraft } from "../testing/sampleSnapshots.ts"
 
 const folder = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "stillpoint-prefetch-"))),

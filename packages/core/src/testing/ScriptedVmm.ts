@@ -426,8 +426,7 @@ const makeMachine = (
           files: contents.map(([name, data]) => ({
             name,
             sizeBytes: data.byteLength,
-            storedBytes: data.byteLength,
-            digest: sha256(data)
+            storedBytes: data.byteLength
           })),
           engine: "scripted",
           memoryMib: state.memoryMib

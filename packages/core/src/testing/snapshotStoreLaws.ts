@@ -8,80 +8,13 @@ import { join } from "node:path"
 import { Effect } from "effect"
 import { DurableFiles } from "../snapshot/DurableFiles.ts"
 import { leftoverPath } from "../snapshot/Leftovers.ts"
-import { type ManifestDraft, manifestFileName, timelineFileName } from "../snapshot/Manifest.ts"
-import { type PublishOptions, type Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
-import type { CapturedFiles } from "../Vmm.ts"
+import { manifestFileName, timelineFileName } from "../snapshot/Manifest.ts"
+import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import type { Law } from "./Law.ts"
+import { publishSample, sampleCapture } from "./sampleSnapshots.ts"
+import { deltaLaws } from "./snapshotChainLaws.ts"
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value)
-
-/** A manifest draft whose run id is `runId`. */
-export const sampleDraft = (runId: string, validation: "none" | "required" = "none"): ManifestDraft => ({
-  engine: "scripted",
-  runId,
-  memoryMib: 1,
-  configuration: { kernelPath: "/kernel" },
-  policy: { trigger: "onPreExec" },
-  provenance: null,
-  capture: { atNanos: 300, seq: 3, pauseNanos: 10, isWorkloadFrozen: false, hasAgent: true },
-  validation
-})
-
-/** Writes the files of a capture named after `label` into a directory, as a machine would. */
-export const sampleCapture = (directory: string, label: string, parent: string | null = null) =>
-  Effect.gen(function* () {
-    const files = yield* DurableFiles
-    const contents = [
-      ["memory.bin", text(`memory ${label}`)],
-      ["memory.digests", text(`digests ${label}`)],
-      ["machine.bin", text(`machine ${label}`)]
-    ] as const
-    for (const [name, bytes] of contents) {
-      yield* files.write(join(directory, name), bytes)
-      yield* files.flush(join(directory, name))
-    }
-    const captured: CapturedFiles = {
-      identity: label,
-      parent,
-      atNanos: 300,
-      seq: 3,
-      pauseNanos: 10,
-      engine: "scripted",
-      memoryMib: 1,
-      files: contents.map(([name, bytes]) => ({
-        name,
-        sizeBytes: bytes.length,
-        storedBytes: bytes.length,
-        digest: ""
-      }))
-    }
-    return captured
-  })
-
-/** Publishes a small snapshot at `target`, whose run id and files carry `label`. */
-export const publishSample = (
-  target: string,
-  label: string,
-  options: PublishOptions & { readonly validation?: "none" | "required"; readonly parent?: Snapshot } = {}
-) =>
-  Effect.scoped(
-    Effect.gen(function* () {
-      const { parent } = options
-      const store = yield* SnapshotStore
-      const staging = yield* store.stage(target)
-      const captured = yield* sampleCapture(staging.directory, label, parent?.manifest.identity)
-      return yield* store.publish(
-        staging,
-        {
-          draft: sampleDraft(label, options.validation),
-          captured,
-          timeline: text(`{"timeline":"${label}"}\n`),
-          ...(parent === undefined ? {} : { parent })
-        },
-        options
-      )
-    })
-  )
 
 const reasonOf = (directory: string) =>
   Effect.gen(function* () {
@@ -305,6 +238,7 @@ export const snapshotStoreLaws = (parent: string): ReadonlyArray<Law<SnapshotSto
         assert.equal((yield* store.open(target)).manifest.runId, "old")
       })
     ),
+    ...deltaLaws(law, fresh),
     law("a-removed-snapshot-is-gone", (target) =>
       Effect.gen(function* () {
         const store = yield* SnapshotStore

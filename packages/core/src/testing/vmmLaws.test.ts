@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Result } from "effect"
+import { DurableFiles } from "../snapshot/DurableFiles.ts"
 import { type Machine, Vmm } from "../Vmm.ts"
 import { decodeTimeline } from "../timeline/RecordedTimeline.ts"
 import { replayVmm } from "../timeline/replayVmm.ts"
@@ -12,19 +13,31 @@ const recording = Result.getOrThrow(
   decodeTimeline(readFileSync(new URL("../../../../fixtures/timelines/quick-service.ndjson", import.meta.url)))
 )
 
-const laws = vmmLaws({
+let directories = 0
+const guest = {
   spec: Effect.succeed({ kernelPath: "/kernel" }),
-  kind: "WorkloadPreExec",
+  kind: "WorkloadPreExec" as const,
   withinNanos: 60_000_000_000,
   forks: true
+}
+const laws = vmmLaws({
+  ...guest,
+  directory: Effect.flatMap(DurableFiles, (files) => {
+    const path = `/captures/${directories++}`
+    return Effect.as(files.makeDirectory(path), path)
+  })
+})
+const scripted = () => Layer.provideMerge(scriptedVmm(), new MemoryFiles().layer)
+
+describe("machines that follow a script", () => {
+  for (const { check, name } of laws) {
+    it.live(name, () => Effect.scoped(check).pipe(Effect.provide(scripted(), { local: true })))
+  }
 })
 
-for (const [name, layer] of [
-  ["machines that follow a script", Layer.provide(scriptedVmm(), new MemoryFiles().layer)],
-  ["machines over a recorded boot", replayVmm(recording)]
-] as const) {
+for (const [name, layer] of [["machines over a recorded boot", replayVmm(recording)]] as const) {
   describe(name, () => {
-    for (const { check, name } of laws) {
+    for (const { check, name } of vmmLaws({ ...guest, directory: null })) {
       it.live(name, () => Effect.scoped(check).pipe(Effect.provide(Layer.fresh(layer), { local: true })))
     }
   })
@@ -66,7 +79,27 @@ const broken: Readonly<Record<string, (machine: Machine) => Partial<Machine>>> =
       machine.run(until).pipe(Effect.orElseSucceed(() => ({ reason: "budget" as const, seq: null, atNanos: 0 })))
   }),
   "a-closed-machine-completes-its-events-and-refuses-everything": () => ({ digest: Effect.succeed("") }),
-  "a-fork-is-a-machine-of-its-own-in-the-same-state": (machine) => ({ fork: Effect.succeed(machine) })
+  "a-fork-is-a-machine-of-its-own-in-the-same-state": (machine) => ({ fork: Effect.succeed(machine) }),
+  "a-restored-machine-stands-where-it-was-captured-and-goes-on-as-the-captured-one-does": (machine) => ({
+    capture: (directory) =>
+      Effect.map(machine.capture(directory), (captured) => ({ ...captured, seq: captured.seq + 1 }))
+  }),
+  "a-capture-does-not-disturb-its-machine": (machine) => ({
+    capture: (directory) => Effect.tap(machine.capture(directory), () => Effect.ignore(machine.go))
+  }),
+  "a-chain-of-deltas-gives-the-machine-that-a-full-capture-gives": (machine) => ({
+    capture: (directory) => machine.capture(directory)
+  }),
+  "a-restored-machine-is-captured-against-what-it-was-restored-from": (machine) => ({
+    capture: (directory, kind) =>
+      Effect.map(machine.capture(directory, kind), (captured) => ({ ...captured, identity: "none" }))
+  }),
+  "a-machine-is-captured-against-what-its-forks-were": (machine) => ({
+    capture: (directory) => machine.capture(directory)
+  }),
+  "a-chain-with-a-link-missing-or-another-one-in-its-place-is-refused-by-name": (machine) => ({
+    capture: (directory) => machine.capture(directory)
+  })
 }
 
 describe("a machine that breaks a law is found out by it", () => {
@@ -85,7 +118,7 @@ describe("a machine that breaks a law is found out by it", () => {
           )
         )
         assert.isTrue(Exit.isFailure(outcome))
-      }).pipe(Effect.provide(Layer.fresh(Layer.provide(scriptedVmm(), new MemoryFiles().layer))))
+      }).pipe(Effect.provide(scripted(), { local: true }))
     )
   }
 })

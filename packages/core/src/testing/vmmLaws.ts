@@ -8,6 +8,7 @@ import { Effect, Exit, Fiber, Scope } from "effect"
 import type { GuestEvent, GuestEventKind, GuestNanos } from "../GuestEvent.ts"
 import { type BootSpec, type Machine, Vmm } from "../Vmm.ts"
 import type { Law } from "./Law.ts"
+import { captureLaws } from "./vmmCaptureLaws.ts"
 
 /** A guest that the laws are tried on. */
 export interface VmmSubject<R> {
@@ -19,6 +20,11 @@ export interface VmmSubject<R> {
   readonly withinNanos: GuestNanos
   /** Whether machines can be forked. Where not, the law is that `fork` refuses with its typed error. */
   readonly forks: boolean
+  /**
+   * An existing empty directory, another one each time, where machines can be captured to and restored from. `null` where they
+   * cannot: the law is then that `capture` refuses with its typed error.
+   */
+  readonly directory: Effect.Effect<string, unknown, R | Scope.Scope> | null
 }
 
 const inOrder = (events: ReadonlyArray<GuestEvent>): void => {
@@ -55,7 +61,8 @@ const identity = {
  *   spec: Effect.succeed({ kernelPath: "/kernel" }),
  *   kind: "WorkloadPreExec",
  *   withinNanos: 1e9,
- *   forks: true
+ *   forks: true,
+ *   directory: null
  * })
  * const machines = Layer.provide(scriptedVmm(), new MemoryFiles().layer)
  * for (const { check } of laws) await Effect.runPromise(Effect.scoped(check).pipe(Effect.provide(machines)))
@@ -295,6 +302,7 @@ export const vmmLaws = <R = never>(subject: VmmSubject<R>): ReadonlyArray<Law<Vm
         const original = yield* after(machine)
         if (machine.isDeterministic) assert.deepEqual(original, forked)
       })
-    }
+    },
+    ...captureLaws(subject, boot, toKind)
   ]
 }

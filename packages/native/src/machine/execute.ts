@@ -79,6 +79,8 @@ interface Progress {
   readonly stdout: Array<Uint8Array>
   readonly stderr: Array<Uint8Array>
   outputBytes: number
+  /** Why the engine failed, if it did. */
+  fault: string
   result: { readonly code: number | null; readonly signal: number | null } | ExecError | undefined
 }
 
@@ -98,6 +100,9 @@ const observe = (progress: Progress, id: number, command: string, event: GuestEv
         "ExecFailed",
         `${command}: expected a command that starts, found: ${event.stage}: ${event.message} (errno ${event.errno})`
       )
+      return
+    case "EngineFault":
+      progress.fault = `: ${event.message}`
       return
     case "AgentRejected":
       if (!execFrames.has(event.frame)) return
@@ -128,7 +133,7 @@ export const execute = Effect.fn("NativeMachine.exec")(function* (host: ExecHost
     typeof checked.stdin === "string" ? new TextEncoder().encode(checked.stdin) : (checked.stdin ?? new Uint8Array())
   const id = host.nextId()
   const timeoutNanos = checked.timeoutNanos ?? defaultTimeoutNanos
-  const progress: Progress = { stdout: [], stderr: [], outputBytes: 0, result: undefined }
+  const progress: Progress = { stdout: [], stderr: [], outputBytes: 0, fault: "", result: undefined }
 
   const listening = Effect.acquireRelease(
     Effect.sync(() => host.eventsFromNow().subscribe((event) => observe(progress, id, command, event))),
@@ -161,7 +166,10 @@ export const execute = Effect.fn("NativeMachine.exec")(function* (host: ExecHost
         )
         if (progress.result !== undefined) break
         if (stop !== null && ended.has(stop.reason)) {
-          return yield* failure("GuestEnded", `${command}: expected its exit status, found the run ${stop.reason}`)
+          return yield* failure(
+            "GuestEnded",
+            `${command}: expected its exit status, found the run ended: ${stop.reason}${progress.fault}`
+          )
         }
         // Nothing can wake an idle guest without input: its command will not end by itself.
         const isStuck = stop?.reason === "idle" || host.nowNanos() >= limit()

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Deferred, Effect } from "effect"
+import { Effect } from "effect"
 import type { Firing, TriggerSignal } from "../../Firing.ts"
 import { GuestTimeline, TriggerSignals } from "../../GuestTimeline.ts"
 import { Journal } from "../../journal/Journal.ts"
@@ -11,8 +11,8 @@ import type { JournalError } from "../../journal/JournalErrors.ts"
 import { appendSignal } from "../../journal/signalStream.ts"
 import { RunContext } from "../../run/RunContext.ts"
 import type { Trigger } from "../../Trigger.ts"
-import { WorkloadNotStarted } from "../PipelineErrors.ts"
 import * as Stage from "../Stage.ts"
+import { watchGuard, type WatchLimit } from "../watchGuard.ts"
 import type { Booted } from "./boot.ts"
 
 /** What a pipeline needs of a policy: any {@link Trigger}, whatever its states are. */
@@ -25,32 +25,10 @@ export interface Fired extends Booted {
 }
 
 /**
- * A policy's decision, unless the agent cannot start the workload first: most policies would then wait for ever, in a guest that
- * lives on. One that is interested in that event decides for itself.
+ * Lets the guest run until the policy fires, or can fire no more, or has waited for too long. What the policy takes in from
+ * outside is recorded before it acts on it.
  */
-const awaitWithWorkload = (policy: RunnablePolicy, timeline: GuestTimeline["Service"]) => {
-  if (policy.interest.includes("WorkloadFailed")) {
-    return Effect.provideService(policy.await, GuestTimeline, timeline)
-  }
-  return Effect.gen(function* () {
-    const notStarted = yield* Deferred.make<never, WorkloadNotStarted>()
-    const advance: GuestTimeline["Service"]["advance"] = (until) =>
-      Effect.flatMap(timeline.advance({ ...until, kinds: [...until.kinds, "WorkloadFailed"] }), (advanced) => {
-        const failed = advanced.events.find((event) => event._tag === "WorkloadFailed")
-        if (failed === undefined) return Effect.succeed(advanced)
-        const { errno, message: detail, stage } = failed
-        // The race ends the policy, which is told nothing any more.
-        return Effect.andThen(Deferred.fail(notStarted, new WorkloadNotStarted({ stage, errno, detail })), Effect.never)
-      })
-    return yield* Effect.raceFirst(
-      Effect.provideService(policy.await, GuestTimeline, { ...timeline, advance }),
-      Deferred.await(notStarted)
-    )
-  })
-}
-
-/** Lets the guest run until the policy fires. What the policy takes in from outside is recorded before it acts on it. */
-export const awaitPolicy = (policy: RunnablePolicy) =>
+export const awaitPolicy = (policy: RunnablePolicy, limit: WatchLimit = {}) =>
   Stage.make("watch", (booted: Booted) =>
     Effect.gen(function* () {
       const run = yield* RunContext
@@ -65,9 +43,11 @@ export const awaitPolicy = (policy: RunnablePolicy) =>
             })
           )
         )
-      const firing = yield* awaitWithWorkload(policy, booted.timeline).pipe(
-        Effect.provideService(TriggerSignals, { record })
-      )
+      const guard = yield* watchGuard(policy, booted.timeline, limit)
+      const firing = yield* Effect.raceFirst(
+        Effect.provideService(policy.await, GuestTimeline, guard.timeline),
+        guard.ended
+      ).pipe(Effect.provideService(TriggerSignals, { record }))
       // A decision that could not be replayed is none.
       if (lost !== null) return yield* Effect.fail<JournalError>(lost)
       yield* run.tell({ _tag: "RecordFiring", firing })

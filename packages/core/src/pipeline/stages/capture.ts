@@ -73,7 +73,8 @@ export const publish = (options: PublishOptions & { readonly validation?: "none"
       const run = yield* RunContext
       const { captured, firing, hasAgent, isWorkloadFrozen, parent, policy, recording, spec, staging } = stage
       const provenance = yield* Effect.orDie(Schema.encodeEffect(FiringJson)(firing))
-      const snapshot = yield* (yield* SnapshotStore).publish(
+      const store = yield* SnapshotStore
+      const publishing = store.publish(
         staging,
         {
           captured,
@@ -98,7 +99,12 @@ export const publish = (options: PublishOptions & { readonly validation?: "none"
         },
         options
       )
-      yield* run.tell({ _tag: "RecordPublish", directory: snapshot.directory, digest: snapshot.manifest.digest })
+      // What stands at the target is in the journal, too, whoever cancels now.
+      const snapshot = yield* Effect.uninterruptible(
+        Effect.tap(publishing, ({ directory, manifest }) =>
+          run.tell({ _tag: "RecordPublish", directory, digest: manifest.digest })
+        )
+      )
       return { ...stage, snapshot } satisfies Published
     })
   )

@@ -6,11 +6,12 @@
 import { Effect, Exit } from "effect"
 import type { GatedMachine, GateOptions } from "../../gate/Gate.ts"
 import * as Gate from "../../gate/Gate.ts"
-import { RunContext } from "../../run/RunContext.ts"
-import { SnapshotStore } from "../../snapshot/SnapshotStore.ts"
+import { RunContext, type RunCommandError } from "../../run/RunContext.ts"
+import type { SnapshotPublishError } from "../../snapshot/SnapshotErrors.ts"
+import { type Snapshot, SnapshotStore } from "../../snapshot/SnapshotStore.ts"
 import { type WorkingSet, workingSetOf } from "../../snapshot/Validation.ts"
 import type { ExecSpec } from "../../Vmm.ts"
-import { ValidationFailed } from "../PipelineErrors.ts"
+import { type StageTimedOut, ValidationFailed } from "../PipelineErrors.ts"
 import * as Stage from "../Stage.ts"
 import type { Published } from "./capture.ts"
 
@@ -45,35 +46,49 @@ const messageOf = (error: unknown): string => (error instanceof Error ? error.me
  * Restores the fresh snapshot into a second machine, takes it through the gate, runs the probe, and records the pages that were
  * touched until it succeeded. Only then the snapshot is ready.
  *
- * A failure is recorded beside the snapshot, which can never be opened as ready.
+ * A failure, of the last try if it is tried again, is recorded beside the snapshot, which can never be opened as ready.
  */
 export const validate = <E, R>(probe: Probe<E, R>, gate: GateOptions = {}) =>
-  Stage.make("validate", (published: Published) =>
-    Effect.gen(function* () {
-      const run = yield* RunContext
-      const store = yield* SnapshotStore
-      const { snapshot } = published
-      const tried = yield* Effect.scoped(
-        Effect.gen(function* () {
-          const clone = yield* Gate.restore(snapshot.directory, { ...gate, allowUnvalidated: true })
-          const detail = yield* probe(clone)
-          return { detail, workingSet: workingSetOf(yield* clone.machine.touchedPages) }
-        })
-      ).pipe(Effect.result)
-      if (tried._tag === "Failure") {
-        const detail = messageOf(tried.failure)
-        const recorded = yield* Effect.exit(
-          store.recordValidation(snapshot, { verdict: "failed", detail, workingSet: null })
+  Stage.make(
+    "validate",
+    (published: Published) =>
+      Effect.gen(function* () {
+        const run = yield* RunContext
+        const store = yield* SnapshotStore
+        const { snapshot } = published
+        const { detail, workingSet } = yield* Effect.scoped(
+          Effect.gen(function* () {
+            const clone = yield* Gate.restore(snapshot.directory, { ...gate, allowUnvalidated: true })
+            const detail = yield* probe(clone)
+            return { detail, workingSet: workingSetOf(yield* clone.machine.touchedPages) }
+          })
+        ).pipe(
+          Effect.mapError((error) => new ValidationFailed({ directory: snapshot.directory, detail: messageOf(error) }))
         )
-        yield* run.tell({ _tag: "RecordValidation", verdict: "failed", detail, workingSetPages: 0 })
-        // Without the record the snapshot is not ready either: its manifest asks for one.
-        if (Exit.isFailure(recorded))
-          yield* Effect.logWarning("the failed validation could not be recorded", recorded.cause)
-        return yield* new ValidationFailed({ directory: snapshot.directory, detail })
-      }
-      const { detail, workingSet } = tried.success
-      const validated = yield* store.recordValidation(snapshot, { verdict: "passed", detail, workingSet })
-      yield* run.tell({ _tag: "RecordValidation", verdict: "passed", detail, workingSetPages: workingSet.pages })
-      return { ...published, snapshot: validated, workingSet } satisfies Validated
-    })
+        // What is ready on the disk is ready in the journal, too, whoever cancels now.
+        const validated = yield* Effect.uninterruptible(
+          Effect.tap(store.recordValidation(snapshot, { verdict: "passed", detail, workingSet }), () =>
+            run.tell({ _tag: "RecordValidation", verdict: "passed", detail, workingSetPages: workingSet.pages })
+          )
+        )
+        return { ...published, snapshot: validated, workingSet } satisfies Validated
+      }),
+    { onFailure: (error, published) => refuse(error, published.snapshot) }
   )
+
+/** Sees to it that nobody takes the snapshot for ready, and that the run says why. */
+const refuse = Effect.fnUntraced(function* (
+  error: ValidationFailed | StageTimedOut | SnapshotPublishError | RunCommandError,
+  snapshot: Snapshot
+) {
+  // A journal that cannot be written to says nothing about the snapshot.
+  if (error._tag !== "ValidationFailed" && error._tag !== "StageTimedOut") return
+  const detail = error._tag === "ValidationFailed" ? error.detail : error.message
+  const store = yield* SnapshotStore
+  const recorded = yield* Effect.exit(store.recordValidation(snapshot, { verdict: "failed", detail, workingSet: null }))
+  // Without the record the snapshot is not ready either: its manifest asks for one.
+  if (Exit.isFailure(recorded)) yield* Effect.logWarning("the failed validation could not be recorded", recorded.cause)
+  yield* Effect.ignore(
+    (yield* RunContext).tell({ _tag: "RecordValidation", verdict: "failed", detail, workingSetPages: 0 })
+  )
+})

@@ -1,0 +1,111 @@
+/**
+ * The end of waiting: a policy that can fire no more, or waits for longer than it may, ends by a typed error.
+ *
+ * @module
+ */
+import { Deferred, Duration, Effect } from "effect"
+import type { GuestEvent, GuestEventKind } from "../GuestEvent.ts"
+import type { AdvanceUntil, GuestTimeline } from "../GuestTimeline.ts"
+import { WatchLimitReached, WorkloadEnded, WorkloadNotStarted } from "./PipelineErrors.ts"
+import type { RunnablePolicy } from "./stages/awaitPolicy.ts"
+
+/** How long a policy is waited for. */
+export interface WatchLimit {
+  /**
+   * Guest time that a policy may wait, for each of its firings; 10 minutes if absent. A policy that begins by waiting for a later
+   * time than that is given until then. `Infinity`: for as long as the guest lives.
+   */
+  readonly watchLimit?: Duration.Input
+}
+
+/** A timeline for a policy, and how waiting on it ends if not by a decision. */
+export interface WatchGuard {
+  readonly timeline: GuestTimeline["Service"]
+  /** Fails as soon as the policy cannot fire any more; the policy itself is told nothing from then on. */
+  readonly ended: Effect.Effect<never, WatchFailure>
+  /** Lets the policy wait for as long again. */
+  readonly renew: Effect.Effect<void>
+}
+
+/** Why a policy is not waited for any longer. */
+export type WatchFailure = WorkloadNotStarted | WorkloadEnded | WatchLimitReached
+
+/** What nobody but the workload brings about. */
+const broughtByWorkload: ReadonlySet<GuestEventKind> = new Set<GuestEventKind>([
+  "WorkloadPreExec",
+  "ListenerBound",
+  "WorkloadParked",
+  "WorkloadExited",
+  "WorkloadFailed",
+  "Custom"
+])
+
+const defaultLimit: Duration.Input = "10 minutes"
+
+/**
+ * Guards a policy's waiting. Whatever it does, it gets every event; a policy that is interested in `WorkloadFailed` or
+ * `WorkloadExited` decides for itself what these mean.
+ */
+export const watchGuard = (policy: RunnablePolicy, inner: GuestTimeline["Service"], options: WatchLimit = {}) =>
+  Effect.gen(function* () {
+    const over = yield* Deferred.make<never, WatchFailure>()
+    const limit = Duration.fromInputUnsafe(options.watchLimit ?? defaultLimit)
+    const limitNanos = Duration.toMillis(limit) * 1e6
+    const watched = (["WorkloadFailed", "WorkloadExited"] as const).filter((kind) => !policy.interest.includes(kind))
+    let limitAt = (yield* inner.origin) + limitNanos
+    let isFirst = true
+    let exited: Extract<GuestEvent, { readonly _tag: "WorkloadExited" }> | null = null
+    /** A command may have started something that outlives it, and stands in for the workload. */
+    let hasCommands = false
+
+    const note = (event: GuestEvent): void => {
+      if (event._tag === "WorkloadExited" && watched.includes(event._tag)) exited = event
+      if (event._tag === "ExecStarted") hasCommands = true
+    }
+    const failureOf = (events: ReadonlyArray<GuestEvent>): WorkloadNotStarted | null => {
+      const failed = events.find((event) => event._tag === "WorkloadFailed")
+      if (failed === undefined || !watched.includes("WorkloadFailed")) return null
+      return new WorkloadNotStarted({ stage: failed.stage, errno: failed.errno, detail: failed.message })
+    }
+    /** Whether it waits for nothing but a workload that is gone. */
+    const isForlorn = (until: AdvanceUntil): boolean =>
+      !hasCommands &&
+      until.atNanos === null &&
+      until.pace !== "realTime" &&
+      until.kinds.every((kind) => broughtByWorkload.has(kind))
+
+    const end = (failure: WatchFailure) => Effect.andThen(Deferred.fail(over, failure), Effect.never)
+
+    const advance = (until: AdvanceUntil): ReturnType<GuestTimeline["Service"]["advance"]> =>
+      Effect.gen(function* () {
+        const { atNanos, kinds } = until
+        if (isFirst && atNanos !== null) limitAt = Math.max(limitAt, atNanos)
+        isFirst = false
+        const nowNanos = yield* inner.nowNanos
+        const isDue = atNanos !== null && atNanos <= nowNanos
+        if (exited !== null && isForlorn(until)) {
+          const { code, signal } = exited
+          return yield* end(new WorkloadEnded({ policy: policy.name, code, signal, atNanos: exited.atNanos, kinds }))
+        }
+        if (nowNanos >= limitAt && !isDue) {
+          return yield* end(new WatchLimitReached({ policy: policy.name, limitMillis: limitNanos / 1e6, kinds }))
+        }
+        const limited = Math.min(atNanos ?? Infinity, limitAt)
+        const advanced = yield* inner.advance({
+          ...until,
+          kinds: [...kinds, ...watched],
+          atNanos: limited === Infinity ? null : limited
+        })
+        advanced.events.forEach(note)
+        const failed = failureOf(advanced.events)
+        return failed === null ? advanced : yield* end(failed)
+      })
+
+    return {
+      timeline: { ...inner, advance },
+      ended: Deferred.await(over),
+      renew: Effect.map(inner.nowNanos, (now) => {
+        limitAt = now + limitNanos
+      })
+    } satisfies WatchGuard
+  })

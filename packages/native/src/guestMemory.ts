@@ -1,0 +1,49 @@
+/**
+ * The host memory that all guests of this process share.
+ *
+ * @module
+ */
+import { Effect, Schema } from "effect"
+import { loadAddon } from "./binding/loadAddon.ts"
+
+/** Host memory of all guests of this process. */
+export interface GuestMemory {
+  /** Bytes of pages that they wrote, shared ones counted once. */
+  readonly inUseBytes: number
+  /** Bytes that they may hold; if nothing else was said, seven eighths of what the host or this process's control group has. */
+  readonly limitBytes: number
+}
+
+/** A limit that is none. */
+export class GuestMemoryLimitInvalid extends Schema.TaggedError<GuestMemoryLimitInvalid>()("GuestMemoryLimitInvalid", {
+  found: Schema.Number
+}) {
+  override get message(): string {
+    return `limit of guest memory: expected a number of bytes from 0 to 2^53 - 1, found ${this.found}`
+  }
+}
+
+/** How much host memory the guests of this process hold, and may hold. */
+export const guestMemory: Effect.Effect<GuestMemory> = Effect.sync(() => {
+  const native = loadAddon()
+  return { inUseBytes: native.guestMemoryBytes(), limitBytes: native.guestMemoryLimitBytes() }
+})
+
+/**
+ * Limits the host memory that all guests of this process hold together, so that a thousand clones do not take the host down.
+ *
+ * A guest that needs another page then faults, and only that one: its run ends with `fault` and an `EngineFault` event that names
+ * the limit; an `ExecError` or a `GateError` on the way says the same. A boot or restore fails with reason `MemoryExhausted`. Machines that hold more already keep it. The limit holds until it is set again.
+ *
+ * @example
+ * ```ts
+ * import { guestMemory, limitGuestMemory } from "@stillpoint/native"
+ * import { Effect } from "effect"
+ *
+ * export const modest = Effect.andThen(limitGuestMemory(2 * 2 ** 30), guestMemory)
+ * ```
+ */
+export const limitGuestMemory = (bytes: number): Effect.Effect<void, GuestMemoryLimitInvalid> =>
+  Number.isSafeInteger(bytes) && bytes >= 0
+    ? Effect.sync(() => loadAddon().limitGuestMemory(bytes))
+    : Effect.fail(new GuestMemoryLimitInvalid({ found: bytes }))
