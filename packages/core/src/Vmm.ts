@@ -103,7 +103,7 @@ export interface RestoreChain {
   readonly parents?: ReadonlyArray<string>
 }
 
-/** Files that one capture wrote, with their digests, and what it cost. */
+/** Files that one capture wrote, and what it cost. */
 export interface CapturedFiles {
   /** Names the captured state: what deltas to it are taken against, and restores can insist on. */
   readonly identity: string
@@ -118,7 +118,6 @@ export interface CapturedFiles {
     readonly name: string
     readonly sizeBytes: number
     readonly storedBytes: number
-    readonly digest: string
   }>
   readonly engine: string
   readonly memoryMib: number

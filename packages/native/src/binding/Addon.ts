@@ -123,8 +123,6 @@ export interface CapturedFile {
   sizeBytes: number
   /** Bytes that it takes on disk. */
   storedBytes: number
-  /** Its digest. */
-  digest: string
 }
 
 /** What a capture wrote, and what it cost. */

@@ -13,8 +13,6 @@ pub struct CapturedFile {
     pub size_bytes: f64,
     /// Bytes that it takes on disk.
     pub stored_bytes: f64,
-    /// Its digest.
-    pub digest: String,
 }
 
 /// What a capture wrote, and what it cost.
@@ -44,7 +42,6 @@ impl CapturedFiles {
             name: file.name.to_owned(),
             size_bytes: seq(file.size_bytes),
             stored_bytes: seq(file.stored_bytes),
-            digest: file.blake3,
         });
         Self {
             identity: captured.files.id.to_string(),

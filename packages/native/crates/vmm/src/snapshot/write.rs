@@ -25,8 +25,6 @@ pub struct CapturedFile {
     pub size_bytes: u64,
     /// Bytes that it takes on the disk.
     pub stored_bytes: u64,
-    /// BLAKE3 of its whole content, holes included, in hexadecimal digits.
-    pub blake3: String,
 }
 
 /// What a capture wrote.
@@ -73,7 +71,8 @@ impl Frozen {
     fn write_files(&self, output: &mut Output<'_>) -> Result<(SnapshotId, u64), WriteError> {
         let digests = self.write_memory(output)?;
         let encoded = digests.encode();
-        let digests_digest = output.write_whole(DIGESTS_FILE, &encoded)?;
+        let digests_digest = blake3::hash(&encoded);
+        output.write_whole(DIGESTS_FILE, &encoded)?;
         let header = SnapshotHeader {
             format: FORMAT_VERSION,
             producer: concat!("stillpoint ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -89,7 +88,8 @@ impl Frozen {
         };
         let machine = encode(&header, &self.engine, &self.platform, &self.progress)
             .map_err(|error| output.failed(MACHINE_FILE, &error.into(), 0))?;
-        let id = output.write_whole(MACHINE_FILE, &machine)?;
+        let id = blake3::hash(&machine);
+        output.write_whole(MACHINE_FILE, &machine)?;
         output.flush_directory()?;
         Ok((SnapshotId(*id.as_bytes()), header.pages))
     }
@@ -108,8 +108,6 @@ impl Frozen {
         file.set_len(size).map_err(|error| output.failed(MEMORY_FILE, &error, size))?;
         let mut digests = Digests::new(pages);
         let mut run = Run { offset: 0, bytes: Vec::with_capacity(RUN_BYTES) };
-        let mut whole = blake3::Hasher::new();
-        let zeros = vec![0; CHUNK_BYTES];
         let mut chunk_bytes = vec![0; CHUNK_BYTES];
         for chunk in 0..pages.div_ceil(CHUNK_PAGES) {
             let first = chunk * CHUNK_PAGES;
@@ -133,16 +131,14 @@ impl Frozen {
                 }
             }
             if !held {
-                whole.update(&zeros[..content.len()]);
                 continue;
             }
-            whole.update(content);
             digests.set(chunk, *blake3::hash(content).as_bytes());
             let offset = (first * PAGE_BYTES) as u64;
             run.push(offset, content, &file).map_err(|e| output.failed(MEMORY_FILE, &e, size))?;
         }
         run.flush(&file).map_err(|error| output.failed(MEMORY_FILE, &error, size))?;
-        output.finish(MEMORY_FILE, &file, whole.finalize())?;
+        output.finish(MEMORY_FILE, &file)?;
         Ok(digests)
     }
 }
@@ -201,34 +197,22 @@ impl Output<'_> {
         Ok(file)
     }
 
-    fn finish(
-        &mut self,
-        name: &'static str,
-        file: &File,
-        digest: blake3::Hash,
-    ) -> Result<(), WriteError> {
+    fn finish(&mut self, name: &'static str, file: &File) -> Result<(), WriteError> {
         file.sync_all().map_err(|error| self.failed(name, &error, 0))?;
         let metadata = file.metadata().map_err(|error| self.failed(name, &error, 0))?;
         self.files.push(CapturedFile {
             name,
             size_bytes: metadata.len(),
             stored_bytes: metadata.blocks() * 512,
-            blake3: digest.to_hex().to_string(),
         });
         Ok(())
     }
 
-    fn write_whole(
-        &mut self,
-        name: &'static str,
-        bytes: &[u8],
-    ) -> Result<blake3::Hash, WriteError> {
+    fn write_whole(&mut self, name: &'static str, bytes: &[u8]) -> Result<(), WriteError> {
         let file = self.create(name)?;
         let len = bytes.len() as u64;
         file.write_all_at(bytes, 0).map_err(|error| self.failed(name, &error, len))?;
-        let digest = blake3::hash(bytes);
-        self.finish(name, &file, digest)?;
-        Ok(digest)
+        self.finish(name, &file)
     }
 
     fn flush_directory(&self) -> Result<(), WriteError> {
