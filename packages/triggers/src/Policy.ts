@@ -15,7 +15,7 @@ import type {
   TriggerStep
 } from "@stillpoint/core"
 import { type Effect, Pipeable, type Schema, type Stream } from "effect"
-import { kindNumber, kindsOf } from "./machine/eventKinds.ts"
+import { kindsOf } from "./machine/eventKinds.ts"
 import type { Part, Site } from "./machine/Part.ts"
 import { PolicyMachine, type PolicyState } from "./machine/PolicyMachine.ts"
 import { awaitFiring, streamFirings } from "./running/runPolicy.ts"
@@ -104,7 +104,7 @@ export class Policy extends Pipeable.Class implements Trigger<PolicyState> {
     const tell = (): boolean => {
       switch (input._tag) {
         case "Event":
-          return machine.event(kindNumber(input.event._tag), input.event)
+          return machine.run([input.event], 0, 1) === 1
         case "Signal":
           return machine.signal(input.signal)
         case "Time":

@@ -40,18 +40,18 @@ class AfterGuestTime extends Part {
     super(site, `afterGuestTime(${inWords(nanos)})`, 0)
     this.nanos = nanos
     this.waitedFor = `${inWords(nanos)} of guest time to pass`
-    this.timer = site.machine.allocateTimer(this)
+    this.timer = site.machine.timers.allocate(this)
   }
 
   protected onArm(): void {
     if (this.nanos === 0) {
       this.machine.causeNow()
       this.fire()
-    } else this.machine.setTimer(this.timer, this.machine.now + this.nanos)
+    } else this.machine.timers.set(this.timer, this.machine.now + this.nanos)
   }
 
   protected onDisarm(): void {
-    this.machine.clearTimer(this.timer)
+    this.machine.timers.clear(this.timer)
   }
 
   override onTimer(): void {

@@ -57,12 +57,16 @@ class AtHeartbeat extends Part {
 
   protected onDisarm(): void {}
 
-  override onEvent(event: GuestEvent): void {
+  override overlooks(event: GuestEvent): boolean {
     let count = 0
     if (event._tag === "HeartbeatTick") count = event.count
     else if (event._tag === "SerialLine" && event.port === 0) count = Number(counterLine.exec(event.text)?.[1] ?? 0)
     if (count > this.cell(0)) this.setCell(0, count)
-    if (count >= this.count) this.fire()
+    return count < this.count
+  }
+
+  override onEvent(): void {
+    this.fire()
   }
 
   override progress(): string {

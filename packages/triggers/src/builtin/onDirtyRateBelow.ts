@@ -57,18 +57,18 @@ class OnDirtyRateBelow extends Part {
     this.windowNanos = windowNanos
     this.limit = (pagesPerSecond * windowNanos) / 1e9
     this.waitedFor = `fewer than ${pagesPerSecond} pages a second to be dirtied, over ${inWords(windowNanos)}`
-    this.timer = site.machine.allocateTimer(this)
+    this.timer = site.machine.timers.allocate(this)
   }
 
   protected onArm(): void {
     this.setCell(firstCell, 0)
     this.setCell(lengthCell, 0)
     this.setCell(sumCell, 0)
-    this.machine.setTimer(this.timer, this.machine.now + this.windowNanos)
+    this.machine.timers.set(this.timer, this.machine.now + this.windowNanos)
   }
 
   protected onDisarm(): void {
-    this.machine.clearTimer(this.timer)
+    this.machine.timers.clear(this.timer)
   }
 
   override onEvent(event: GuestEvent): void {
@@ -88,10 +88,10 @@ class OnDirtyRateBelow extends Part {
     const full = this.armedAtNanos + this.windowNanos
     if (this.cell(sumCell) < this.limit) {
       if (machine.now >= full) this.fire()
-      else machine.setTimer(this.timer, full)
+      else machine.timers.set(this.timer, full)
       return
     }
-    machine.setTimer(this.timer, Math.max(full, this.at(0) + this.windowNanos))
+    machine.timers.set(this.timer, Math.max(full, this.at(0) + this.windowNanos))
   }
 
   private expire(): void {

@@ -71,9 +71,14 @@ class OnEvent extends Part {
 
   protected onDisarm(): void {}
 
-  override onEvent(event: GuestEvent): void {
-    if (this.accepts(event)) this.fire()
-    else this.setCell(0, this.cell(0) + 1)
+  override overlooks(event: GuestEvent): boolean {
+    if (this.accepts(event)) return false
+    this.setCell(0, this.cell(0) + 1)
+    return true
+  }
+
+  override onEvent(): void {
+    this.fire()
   }
 
   override get holdNanos(): number | null {

@@ -39,27 +39,27 @@ class OnIdle extends Part {
 
   constructor(site: Site, nanos: number) {
     super(site, `onIdle(${inWords(nanos)})`, 1, ["GuestIdle", "GuestBusy"])
-    site.machine.sense(["GuestIdle", "GuestBusy"])
+    site.machine.guest.follow(["GuestIdle", "GuestBusy"])
     this.nanos = nanos
     this.waitedFor = `the hart to be idle for ${inWords(nanos)}`
-    this.timer = site.machine.allocateTimer(this)
+    this.timer = site.machine.timers.allocate(this)
   }
 
   protected onArm(): void {
     this.setCell(0, 0)
-    if (this.machine.idleSince >= 0) this.begin()
+    if (this.machine.guest.idleSince >= 0) this.begin()
   }
 
   protected onDisarm(): void {
-    this.machine.clearTimer(this.timer)
+    this.machine.timers.clear(this.timer)
   }
 
   override onEvent(event: GuestEvent): void {
     if (event._tag === "GuestBusy") {
       this.keepLongest()
-      this.machine.clearTimer(this.timer)
+      this.machine.timers.clear(this.timer)
       // An idle event that comes twice must not begin the rest anew.
-    } else if (this.machine.idleSince === this.machine.now) this.begin()
+    } else if (this.machine.guest.idleSince === this.machine.now) this.begin()
   }
 
   override onTimer(): void {
@@ -70,16 +70,16 @@ class OnIdle extends Part {
     if (this.nanos === 0) {
       if (this.isArmedByThisInput) this.machine.causeNow()
       this.fire()
-    } else this.machine.setTimer(this.timer, this.machine.now + this.nanos)
+    } else this.machine.timers.set(this.timer, this.machine.now + this.nanos)
   }
 
   private keepLongest(): void {
-    const due = this.machine.timerDue(this.timer)
+    const due = this.machine.timers.due(this.timer)
     if (due !== Infinity) this.setCell(0, Math.max(this.cell(0), this.nanos - (due - this.machine.now)))
   }
 
   override progress(): string {
-    const due = this.machine.timerDue(this.timer)
+    const due = this.machine.timers.due(this.timer)
     const current = due === Infinity ? 0 : this.nanos - (due - this.machine.now)
     return `idle for ${inWords(Math.max(current, this.cell(0)))} at the longest`
   }

@@ -1,4 +1,4 @@
-import type { GuestEventOf } from "@stillpoint/core"
+import type { GuestEvent, GuestEventOf } from "@stillpoint/core"
 import type { Policy } from "../Policy.ts"
 import { refuse } from "../PolicyError.ts"
 import { eventPolicy } from "./onEvent.ts"
@@ -31,7 +31,6 @@ export const onSerialMatch = (pattern: string | RegExp, options: SerialMatchOpti
   const port = options.port ?? 0
   if (!Number.isSafeInteger(port) || port < 0) refuse("onSerialMatch.port", "the number of a serial port", port)
   const words = typeof pattern === "string" ? JSON.stringify(pattern) : String(pattern)
-  const matches = matcher(pattern)
   return eventPolicy({
     name: `onSerialMatch(${words})`,
     description: {
@@ -41,16 +40,21 @@ export const onSerialMatch = (pattern: string | RegExp, options: SerialMatchOpti
     },
     kinds: ["SerialLine"],
     waitedFor: `a line with ${words} on ${port === 0 ? "the console" : `serial port ${port}`}`,
-    accepts: (event) => {
-      const line = event as GuestEventOf<"SerialLine">
-      return line.port === port && matches(line.text)
-    }
+    accepts: matcher(pattern, port)
   })
 }
 
-const matcher = (pattern: string | RegExp): ((text: string) => boolean) => {
-  if (typeof pattern === "string") return (text) => text.includes(pattern)
+const matcher = (pattern: string | RegExp, port: number): ((event: GuestEvent) => boolean) => {
+  if (typeof pattern === "string") {
+    return (event) => {
+      const line = event as GuestEventOf<"SerialLine">
+      return line.port === port && line.text.includes(pattern)
+    }
+  }
   // A global or sticky expression remembers where it was: a second replay would then decide differently.
   const stateless = new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ""))
-  return (text) => stateless.test(text)
+  return (event) => {
+    const line = event as GuestEventOf<"SerialLine">
+    return line.port === port && stateless.test(line.text)
+  }
 }

@@ -43,7 +43,7 @@ class Debounce extends Part {
   constructor(site: Site, policy: Policy, nanos: number) {
     super(site, "debounce", 1)
     this.nanos = nanos
-    this.timer = site.machine.allocateTimer(this)
+    this.timer = site.machine.timers.allocate(this)
     this.cause = new CauseMemory(site.machine)
     this.child = policy.shape.build({ machine: site.machine, parent: this, index: 0 })
     this.children = [this.child]
@@ -56,7 +56,7 @@ class Debounce extends Part {
   }
 
   protected onDisarm(): void {
-    this.machine.clearTimer(this.timer)
+    this.machine.timers.clear(this.timer)
     this.child.disarm()
   }
 
@@ -67,7 +67,7 @@ class Debounce extends Part {
       return
     }
     this.cause.keep()
-    this.machine.setTimer(this.timer, this.machine.now + this.nanos)
+    this.machine.timers.set(this.timer, this.machine.now + this.nanos)
     if (!this.child.isArmed && !this.child.isArmedByThisInput) this.child.arm()
   }
 

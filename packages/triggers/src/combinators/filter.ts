@@ -62,7 +62,7 @@ class Filter extends Part {
   }
 
   override childFired(): void {
-    const accepted = this.guard(() => this.predicate(this.machine.cause()))
+    const accepted = this.guard(() => this.predicate(this.machine.cause.toFiringCause()))
     if (accepted === undefined) return
     if (accepted) {
       this.passOn()

@@ -1,6 +1,5 @@
 import type { FiringCause } from "@stillpoint/core"
 import { Function } from "effect"
-import { CauseType } from "../machine/PolicyMachine.ts"
 import { Part, type Site } from "../machine/Part.ts"
 import { Policy } from "../Policy.ts"
 
@@ -58,10 +57,9 @@ class MapCause extends Part {
 
   override childFired(): void {
     const { machine } = this
-    const mapped = this.guard(() => this.map(machine.cause()))
+    const mapped = this.guard(() => this.map(machine.cause.toFiringCause()))
     if (mapped === undefined) return
-    machine.causeType = CauseType.override
-    machine.causeObject = mapped
+    machine.cause.isReplacedBy(mapped)
     this.passOn()
   }
 

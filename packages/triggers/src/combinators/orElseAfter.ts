@@ -45,7 +45,7 @@ export class OrElseAfter extends Part {
     super(site, name, 0)
     const { machine } = site
     this.nanos = nanos
-    this.timer = machine.allocateTimer(this)
+    this.timer = machine.timers.allocate(this)
     this.first = policy.shape.build({ machine, parent: this, index: 0 })
     this.other = other.shape.build({ machine, parent: this, index: 1 })
     this.children = [this.first, this.other]
@@ -60,12 +60,12 @@ export class OrElseAfter extends Part {
       this.other.arm()
       return
     }
-    this.machine.setTimer(this.timer, this.machine.now + this.nanos)
+    this.machine.timers.set(this.timer, this.machine.now + this.nanos)
     this.first.arm()
   }
 
   protected onDisarm(): void {
-    this.machine.clearTimer(this.timer)
+    this.machine.timers.clear(this.timer)
     this.first.disarm()
     this.other.disarm()
   }

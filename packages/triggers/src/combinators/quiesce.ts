@@ -2,7 +2,7 @@ import type { GuestEvent, GuestEventKind, QuiesceReport, QuiesceVerdict } from "
 import { type Duration, Function } from "effect"
 import { inWords, toGuestNanos } from "../guestDuration.ts"
 import { CauseMemory } from "../machine/CauseMemory.ts"
-import { kindSet } from "../machine/eventKinds.ts"
+import { kindNumber, kindSet } from "../machine/eventKinds.ts"
 import { Part, type Site, Status } from "../machine/Part.ts"
 import { Policy } from "../Policy.ts"
 import { PolicyError } from "../PolicyError.ts"
@@ -163,9 +163,9 @@ class Quiesce extends Part {
     this.settings = settings
     this.cause = new CauseMemory(machine)
     // In this order: calm that is full at the deadline is in time.
-    this.settleTimer = machine.allocateTimer(this)
-    this.busyTimer = machine.allocateTimer(this)
-    this.deadlineTimer = machine.allocateTimer(this)
+    this.settleTimer = machine.timers.allocate(this)
+    this.busyTimer = machine.timers.allocate(this)
+    this.deadlineTimer = machine.timers.allocate(this)
     this.busy = activity.findIndex((one) => one.activity === "busy")
     this.io = activity.findIndex((one) => one.activity === "io")
     this.dirty = activity.findIndex((one) => one.activity === "dirty")
@@ -190,8 +190,10 @@ class Quiesce extends Part {
       ...(this.customs.size > 0 ? (["Custom"] as const) : []),
       ...kinds
     ]
-    this.pendingKinds = machine.watch(this, [...new Set(watched)])
-    machine.sense(watched.filter((kind) => sensed.has(kind)))
+    // Without a calm to wait for, nothing that the guest does matters.
+    const waits = calmForNanos > 0 || asksAgent
+    this.pendingKinds = machine.watch(this, waits ? [...new Set(watched)] : [])
+    machine.guest.follow(waits ? watched : [])
     this.child = policy.shape.build({ machine, parent: this, index: 0 })
     this.children = [this.child]
     this.waitedFor = `${this.child.waitedFor}, then for calm of ${inWords(calmForNanos)}`
@@ -211,12 +213,12 @@ class Quiesce extends Part {
     const { machine } = this
     if (this.cell(pendingCell) === 1) return
     this.child.disarm()
-    const holds = machine.causePart?.holdNanos ?? null
-    const held = holds === null ? null : machine.causeAt + holds - machine.now
+    const holds = machine.cause.part?.holdNanos ?? null
+    const held = holds === null ? null : machine.cause.atNanos + holds - machine.now
     const isHeld = held !== null && held > 0
     const { agent, calmForNanos, deadlineNanos } = this.settings
     const asks = agent === "ask" || (agent === "auto" && calmForNanos > 0 && !isHeld)
-    const isIdle = machine.idleSince >= 0
+    const isIdle = machine.guest.idleSince >= 0
     this.setCell(triggeredAtCell, machine.now)
     this.setCell(restartsCell, 0)
     this.setCell(lastActivityCell, -1)
@@ -224,13 +226,13 @@ class Quiesce extends Part {
     this.setCell(busySinceCell, isIdle ? -1 : machine.now)
     this.setCell(busyCountsCell, isIdle ? 0 : 1)
     this.setCell(fullCell, 0)
-    this.setCell(agentCell, asks ? (machine.isFrozen ? Agent.frozen : Agent.asked) : Agent.notAsked)
+    this.setCell(agentCell, asks ? (machine.guest.isFrozen ? Agent.frozen : Agent.asked) : Agent.notAsked)
     this.setCell(lastSampleAtCell, -1)
     this.setCell(ordinalCell, machine.ordinal)
     const limit = Math.min(deadlineNanos ?? Infinity, isHeld ? held : Infinity)
     this.setCell(deadlineCell, limit)
     if (calmForNanos === 0 && !asks) {
-      machine.quiesceReport = this.report("settled")
+      machine.cause.quiesceReport = this.report("settled")
       this.fire()
       return
     }
@@ -238,8 +240,8 @@ class Quiesce extends Part {
     this.setCell(pendingCell, 1)
     this.status = Status.quiescing
     machine.listen(this.pendingKinds, 1)
-    if (limit !== Infinity) machine.setTimer(this.deadlineTimer, machine.now + limit)
-    const asksAnew = asks && !machine.isFrozen
+    if (limit !== Infinity) machine.timers.set(this.deadlineTimer, machine.now + limit)
+    const asksAnew = asks && !machine.guest.isFrozen
     machine.keepsFrozen = asks
     this.parent?.childPending(this.index)
     machine.keepsFrozen = false
@@ -259,10 +261,10 @@ class Quiesce extends Part {
         this.workEnds()
         break
       case "IoStarted":
-        if (this.io >= 0 && machine.inFlight === 1) this.activityBegins(this.io)
+        if (this.io >= 0 && machine.guest.inFlight === 1) this.activityBegins(this.io)
         break
       case "IoSettled":
-        if (this.io >= 0 && machine.inFlight === 0) this.activityEnds()
+        if (this.io >= 0 && machine.guest.inFlight === 0) this.activityEnds()
         break
       case "PagesDirtied":
         this.sample(event.count)
@@ -278,7 +280,7 @@ class Quiesce extends Part {
       case "AgentThawed":
         if (this.cell(agentCell) === Agent.frozen) {
           this.setCell(agentCell, Agent.asked)
-          machine.clearTimer(this.settleTimer)
+          machine.timers.clear(this.settleTimer)
         }
         break
       case "AgentRejected":
@@ -291,7 +293,7 @@ class Quiesce extends Part {
       default:
     }
     if (this.cell(pendingCell) === 0) return
-    if (((this.eventSet >>> machine.eventKind) & 1) === 1) this.activityHappens(this.indexOfEvent(event))
+    if (((this.eventSet >>> kindNumber(event._tag)) & 1) === 1) this.activityHappens(this.indexOfEvent(event))
     if (event._tag === "Custom") {
       const index = this.customs.get(event.name)
       if (index !== undefined) this.activityHappens(index)
@@ -316,12 +318,12 @@ class Quiesce extends Part {
     if (this.toleranceNanos === 0) {
       this.setCell(busyCountsCell, 1)
       this.activityBegins(this.busy)
-    } else this.machine.setTimer(this.busyTimer, this.machine.now + this.toleranceNanos)
+    } else this.machine.timers.set(this.busyTimer, this.machine.now + this.toleranceNanos)
   }
 
   private workEnds(): void {
     if (this.busy < 0 || this.cell(busySinceCell) < 0) return
-    this.machine.clearTimer(this.busyTimer)
+    this.machine.timers.clear(this.busyTimer)
     const counted = this.cell(busyCountsCell) === 1
     this.setCell(busySinceCell, -1)
     this.setCell(busyCountsCell, 0)
@@ -339,14 +341,14 @@ class Quiesce extends Part {
   }
 
   private isActive(): boolean {
-    return (this.busy >= 0 && this.cell(busyCountsCell) === 1) || (this.io >= 0 && this.machine.inFlight > 0)
+    return (this.busy >= 0 && this.cell(busyCountsCell) === 1) || (this.io >= 0 && this.machine.guest.inFlight > 0)
   }
 
   private activityBegins(index: number): void {
     this.noteActivity(index)
     this.setCell(calmSinceCell, ongoing)
     this.setCell(fullCell, 0)
-    this.machine.clearTimer(this.settleTimer)
+    this.machine.timers.clear(this.settleTimer)
   }
 
   private activityEnds(): void {
@@ -361,7 +363,7 @@ class Quiesce extends Part {
     this.setCell(fullCell, 0)
     if (this.cell(calmSinceCell) === ongoing) return
     this.setCell(calmSinceCell, this.machine.now)
-    this.machine.clearTimer(this.settleTimer)
+    this.machine.timers.clear(this.settleTimer)
     this.waitForCalm()
   }
 
@@ -384,10 +386,10 @@ class Quiesce extends Part {
     if (since === ongoing || agent === Agent.asked || agent === Agent.refused) return
     const due = since + this.settings.calmForNanos
     if (due > this.machine.now) {
-      this.machine.setTimer(this.settleTimer, due)
+      this.machine.timers.set(this.settleTimer, due)
       return
     }
-    this.machine.clearTimer(this.settleTimer)
+    this.machine.timers.clear(this.settleTimer)
     if (this.busy >= 0 && this.cell(busySinceCell) >= 0) this.setCell(fullCell, 1)
     else this.settle()
   }
@@ -419,7 +421,7 @@ class Quiesce extends Part {
     const report = this.report(verdict)
     this.end(true)
     this.cause.recall()
-    this.machine.quiesceReport = report
+    this.machine.cause.quiesceReport = report
     this.fire()
   }
 
@@ -429,9 +431,9 @@ class Quiesce extends Part {
     const { machine } = this
     this.setCell(pendingCell, 0)
     machine.listen(this.pendingKinds, -1)
-    machine.clearTimer(this.settleTimer)
-    machine.clearTimer(this.busyTimer)
-    machine.clearTimer(this.deadlineTimer)
+    machine.timers.clear(this.settleTimer)
+    machine.timers.clear(this.busyTimer)
+    machine.timers.clear(this.deadlineTimer)
     const agent = this.cell(agentCell)
     if (!captures && !machine.keepsFrozen && (agent === Agent.asked || agent === Agent.frozen))
       machine.command({ _tag: "RequestThaw" })
@@ -474,12 +476,3 @@ class Quiesce extends Part {
     return `calm for ${inWords(calm)} of ${inWords(this.settings.calmForNanos)}, ${this.cell(restartsCell)} restarts`
   }
 }
-
-const sensed: ReadonlySet<GuestEventKind> = new Set([
-  "GuestIdle",
-  "GuestBusy",
-  "IoStarted",
-  "IoSettled",
-  "AgentQuiesced",
-  "AgentThawed"
-])

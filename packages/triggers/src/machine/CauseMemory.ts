@@ -4,7 +4,8 @@
  * @module
  */
 import type { QuiesceReport } from "@stillpoint/core"
-import { CauseType, type PolicyMachine } from "./PolicyMachine.ts"
+import { CauseType } from "./Cause.ts"
+import type { PolicyMachine } from "./PolicyMachine.ts"
 
 /** One remembered cause, in the cells and objects of its machine. Must be made where its part is built. */
 export class CauseMemory {
@@ -20,25 +21,24 @@ export class CauseMemory {
 
   /** Remembers the cause that stands in the machine. */
   keep(): void {
-    const { cells, objects } = this.machine
-    cells[this.base] = this.machine.causeType
-    cells[this.base + 1] = this.machine.causeAt
+    const { cause, cells, objects } = this.machine
+    cells[this.base] = cause.type
+    cells[this.base + 1] = cause.atNanos
     // Only a timer has one; what stands there otherwise is from another input, and no part of the state.
-    cells[this.base + 2] = this.machine.causeType === CauseType.timer ? this.machine.causeSetAt : 0
-    cells[this.base + 3] = this.machine.causePart?.id ?? -1
-    objects[this.object] = this.machine.causeObject
-    objects[this.object + 1] = this.machine.quiesceReport
+    cells[this.base + 2] = cause.type === CauseType.timer ? cause.setAtNanos : 0
+    cells[this.base + 3] = cause.part?.id ?? -1
+    objects[this.object] = cause.object
+    objects[this.object + 1] = cause.quiesceReport
   }
 
   /** Puts the remembered cause back into the machine. */
   recall(): void {
-    const { machine } = this
-    const { cells, objects } = machine
-    machine.causeType = cells[this.base] as number
-    machine.causeAt = cells[this.base + 1] as number
-    machine.causeSetAt = cells[this.base + 2] as number
-    machine.causePart = machine.part(cells[this.base + 3] as number)
-    machine.causeObject = objects[this.object]
-    machine.quiesceReport = objects[this.object + 1] as QuiesceReport | null
+    const { cause, cells, objects } = this.machine
+    cause.type = cells[this.base] as number
+    cause.atNanos = cells[this.base + 1] as number
+    cause.setAtNanos = cells[this.base + 2] as number
+    cause.part = this.machine.part(cells[this.base + 3] as number)
+    cause.object = objects[this.object]
+    cause.quiesceReport = objects[this.object + 1] as QuiesceReport | null
   }
 }

@@ -5,9 +5,6 @@
  */
 import type { GuestEvent, GuestNanos, TriggerProgress, TriggerSignal } from "@stillpoint/core"
 
-/** Cells that every part has, from its base. */
-export const partCells = { armed: 0, status: 1, armedAt: 2, armedOrdinal: 3, own: 4 } as const
-
 /** One trigger or combinator, as its machine sees it. */
 export interface MachinePart {
   readonly id: number
@@ -24,6 +21,11 @@ export interface MachinePart {
   readonly waitedFor: string
   readonly holdNanos: GuestNanos | null
   arm(): void
+  /**
+   * Whether an event of its kinds is nothing to it, beyond what it counts for its account. Asked of every event while it is
+   * armed, before guest time is set; if so, the event is not handed to it.
+   */
+  overlooks(event: GuestEvent): boolean
   onEvent(event: GuestEvent): void
   onTimer(timer: number): void
   onSignal(signal: TriggerSignal): void

@@ -4,7 +4,7 @@
  * @module
  */
 import type { GuestEvent, GuestEventKind, TriggerProgress, TriggerSignal } from "@stillpoint/core"
-import { partCells } from "./MachinePart.ts"
+import { partCells } from "./cells.ts"
 import type { PolicyMachine } from "./PolicyMachine.ts"
 
 /** Where in a machine a part is being built. */
@@ -49,6 +49,7 @@ export abstract class Part {
   readonly key: string
   readonly kinds: ReadonlyArray<number>
   readonly base: number
+  private readonly own: number
 
   /** `cells`: how many numbers of its own the part keeps. `kinds`: the events that it must be told while it is armed. */
   constructor(site: Site, name: string, cells: number, kinds: ReadonlyArray<GuestEventKind> = []) {
@@ -60,17 +61,18 @@ export abstract class Part {
     this.path = site.parent === null ? [name] : [...site.parent.path, name]
     this.key = site.parent === null ? name : `${site.parent.key}/${site.index}.${name}`
     this.base = site.machine.allocateCells(partCells.own + cells)
+    this.own = this.base + partCells.own
     this.kinds = site.machine.register(this, kinds)
   }
 
   // --- cells
 
   protected cell(index: number): number {
-    return this.machine.cells[this.base + partCells.own + index] as number
+    return this.machine.cells[this.own + index] as number
   }
 
   protected setCell(index: number, value: number): void {
-    this.machine.cells[this.base + partCells.own + index] = value
+    this.machine.cells[this.own + index] = value
   }
 
   get isArmed(): boolean {
@@ -165,8 +167,8 @@ export abstract class Part {
   /** Tells the part above that this one has fired, without disarming it. */
   protected emit(): void {
     if (this.children.length === 0) {
-      this.machine.causePart = this
-      this.machine.quiesceReport = null
+      this.machine.cause.part = this
+      this.machine.cause.quiesceReport = null
     }
     if (this.parent === null) this.machine.rootFired()
     else this.parent.childFired(this.index)
@@ -182,7 +184,12 @@ export abstract class Part {
   /** Clears timers and disarms what is below. */
   protected abstract onDisarm(): void
 
-  /** An event of one of its kinds, while armed. */
+  /** Whether an event of one of its kinds is nothing to it: it may count it for its account, and change nothing else. */
+  overlooks(_event: GuestEvent): boolean {
+    return false
+  }
+
+  /** An event of one of its kinds, while armed, that it does not overlook. */
   onEvent(_event: GuestEvent): void {}
 
   /** A timer that the part has set is due. */

@@ -95,7 +95,7 @@ class Plugin<A> extends Part {
     this.config = config
     this.waitedFor = definition.waitedFor(config)
     this.object = site.machine.allocateObjects(1)
-    this.timer = site.machine.allocateTimer(this)
+    this.timer = site.machine.timers.allocate(this)
   }
 
   protected onArm(): void {
@@ -105,7 +105,7 @@ class Plugin<A> extends Part {
   }
 
   protected onDisarm(): void {
-    this.machine.clearTimer(this.timer)
+    this.machine.timers.clear(this.timer)
   }
 
   override onEvent(event: GuestEvent): void {
@@ -124,7 +124,7 @@ class Plugin<A> extends Part {
     if (step === undefined) return
     const { machine } = this
     machine.objects[this.object] = step.state
-    machine.clearTimer(this.timer)
+    machine.timers.clear(this.timer)
     if (step.fires === true) {
       this.fire()
       return
@@ -138,7 +138,7 @@ class Plugin<A> extends Part {
       })
       return
     }
-    machine.setTimer(this.timer, wake)
+    machine.timers.set(this.timer, wake)
   }
 
   override progress(): string {

@@ -15,7 +15,6 @@ import type {
 import { TriggerError as TriggerFailure } from "@stillpoint/core"
 import { Result } from "effect"
 import type { MachineSource, PolicyMachine } from "../machine/PolicyMachine.ts"
-import { columnsOf, type TimelineColumns } from "./TimelineColumns.ts"
 
 /** A timeline to decide on. A recorded timeline is one. */
 export interface ReplayedTimeline {
@@ -57,7 +56,6 @@ const decide = (policy: MachineSource, timeline: ReplayedTimeline, options: Repl
   const machine = policy.instantiate()
   machine.start(options.originNanos ?? 0)
   const firings: Array<Firing> = []
-  const columns = columnsOf(timeline.events)
   const isOver = (): boolean => {
     if (machine.firing !== null) {
       firings.push(machine.firing)
@@ -66,35 +64,31 @@ const decide = (policy: MachineSource, timeline: ReplayedTimeline, options: Repl
     return machine.hasEnded || firings.length >= limit || machine.isExhausted
   }
   const failure = (): TriggerError => machine.failure ?? new TriggerFailure({ reason: spentReason(machine, timeline) })
-  if (isOver() || runEvents(machine, columns, timeline.signals ?? [], isOver) || runToEnd(machine, timeline, isOver)) {
+  if (isOver() || runEvents(machine, timeline, isOver) || runToEnd(machine, timeline, isOver)) {
     return { firings, failure: failure(), isLimited: firings.length >= limit }
   }
   return { firings, failure: new TriggerFailure({ reason: endReason(machine, timeline) }), isLimited: false }
 }
 
 /** Runs events and signals; answers whether the policy is over. */
-const runEvents = (
-  machine: PolicyMachine,
-  columns: TimelineColumns,
-  signals: ReadonlyArray<TriggerSignal>,
-  isOver: () => boolean
-): boolean => {
+const runEvents = (machine: PolicyMachine, timeline: ReplayedTimeline, isOver: () => boolean): boolean => {
+  const { events, signals = [] } = timeline
   let index = 0
-  const runUpTo = (kinds: Uint8Array): boolean => {
-    while (index < kinds.length) {
-      index = machine.run(kinds, columns.times, columns.events, index)
+  const runUpTo = (end: number): boolean => {
+    while (index < end) {
+      index = machine.run(events, index, end)
       if (isOver()) return true
     }
     return false
   }
   for (const signal of signals) {
     let before = index
-    while (before < columns.events.length && (columns.events[before] as GuestEvent).seq <= signal.afterSeq) before += 1
-    if (runUpTo(columns.kinds.subarray(0, before))) return true
+    while (before < events.length && (events[before] as GuestEvent).seq <= signal.afterSeq) before += 1
+    if (runUpTo(before)) return true
     while (!machine.signal(signal)) if (isOver()) return true
     if (isOver()) return true
   }
-  return runUpTo(columns.kinds)
+  return runUpTo(events.length)
 }
 
 /** Lets the time between the last event and the end pass; answers whether the policy is over. */

@@ -17,7 +17,7 @@ import {
   TriggerSignals
 } from "@stillpoint/core"
 import { Effect, Option, type Scope, Stream } from "effect"
-import { kindNumber, kindsOf } from "../machine/eventKinds.ts"
+import { kindsOf } from "../machine/eventKinds.ts"
 import type { MachineSource, PolicyMachine } from "../machine/PolicyMachine.ts"
 import { GuestClock } from "./GuestClock.ts"
 import { type Completion, Probes } from "./Probes.ts"
@@ -172,13 +172,9 @@ class PolicyRun {
   private readonly tellUnseen = (): Effect.Effect<void> =>
     Effect.sync(() => {
       const { machine } = this
-      let told = 0
-      while (told < this.unseen.length && machine.firing === null && !machine.hasEnded && !machine.isExhausted) {
-        const event = this.unseen[told] as GuestEvent
-        if (machine.event(kindNumber(event._tag), event)) told += 1
-      }
-      this.unseen = this.unseen.slice(told)
-      if (machine.firing === null && !machine.hasEnded && !machine.isExhausted) machine.time(this.standsAt)
+      const isOpen = (): boolean => machine.firing === null && !machine.hasEnded && !machine.isExhausted
+      if (isOpen()) this.unseen = this.unseen.slice(machine.run(this.unseen, 0, this.unseen.length))
+      if (isOpen()) machine.time(this.standsAt)
     })
 
   /** Does what the policy asks for. What was frozen for a firing stays so: the capture comes first. */

@@ -1,0 +1,15 @@
+import { assert, it } from "@effect/vitest"
+import { describe } from "vitest"
+import { eventKinds, kindNumber, kindSet, kindsOf, unknownKind } from "./eventKinds.ts"
+
+describe("kinds of events", () => {
+  it("every-kind-has-its-place-as-its-number-and-a-set-of-them-is-one-word", () => {
+    assert.deepStrictEqual(
+      eventKinds.map(kindNumber),
+      eventKinds.map((_, place) => place)
+    )
+    assert.strictEqual(kindNumber("NoSuchKind"), unknownKind)
+    assert.isBelow(unknownKind, 32)
+    assert.deepStrictEqual(kindsOf(kindSet(eventKinds)), eventKinds)
+  })
+})
