@@ -281,44 +281,46 @@ export class PolicyMachine {
    * time, without anything in between that would make the processor wait.
    */
   run(events: ReadonlyArray<GuestEvent>, from: number, to: number): number {
-    const { cells } = this
-    const sensed = this.guest.kinds
+    const { byKind, cells, guest } = this
+    const sensed = guest.kinds
     let index = from
     while (index < to) {
       const due = cells[nextDueCell] as number
-      const end = firstDue(events, index, Math.min(to, index + blockLength), due)
+      const end = endOfBlock(events, index, Math.min(to, index + blockLength), cells[nowCell] as number, due)
       if (end === index) {
         if (index > from) cells[lastSeqCell] = (events[index - 1] as GuestEvent).seq
-        this.reach((events[index] as GuestEvent).atNanos)
+        this.reach(Math.max(cells[nowCell] as number, (events[index] as GuestEvent).atNanos))
         if (this.isOver()) return index
         continue
       }
       let listening = this.listening
-      // Time does not go back: an event out of order happens at the latest time before it.
-      let latest = cells[nowCell] as number
       while (index < end) {
         const event = events[index++] as GuestEvent
-        if (event.atNanos > latest) latest = event.atNanos
         const kind = kindNumber(event._tag)
         if ((((listening | sensed) >>> kind) & 1) === 0) continue
         if (((sensed >>> kind) & 1) === 1) {
-          cells[nowCell] = latest
-          this.guest.take(kind)
+          this.pass(event.atNanos)
+          guest.take(kind)
         }
         if (((listening >>> kind) & 1) === 0) continue
-        const parts = this.byKind[kind] as Array<MachinePart>
+        const parts = byKind[kind] as Array<MachinePart>
         // A part that is the only one for a kind is armed if anyone listens to it.
         if (parts.length === 1 && (parts[0] as MachinePart).overlooks(event)) continue
-        cells[nowCell] = latest
+        this.pass(event.atNanos)
         if (!this.dispatch(kind, event)) continue
         if (this.isOver()) return index
         listening = this.listening
         if ((cells[nextDueCell] as number) < due) break
       }
-      cells[nowCell] = latest
+      this.pass((events[index - 1] as GuestEvent).atNanos)
     }
     if (to > from) cells[lastSeqCell] = (events[to - 1] as GuestEvent).seq
     return to
+  }
+
+  /** Guest time goes on to an event; never back: one that comes late happens now. */
+  private pass(atNanos: GuestNanos): void {
+    if (atNanos > (this.cells[nowCell] as number)) this.cells[nowCell] = atNanos
   }
 
   private isOver(): boolean {
@@ -470,9 +472,17 @@ export class PolicyMachine {
   }
 }
 
-/** The first of some events whose time reaches `due`; `to` if none does. */
-const firstDue = (events: ReadonlyArray<GuestEvent>, from: number, to: number, due: GuestNanos): number => {
-  let index = from
-  while (index < to && (events[index] as GuestEvent).atNanos < due) index++
+/**
+ * Where the events end, from `from` on, among which no timer is due and time does not go back; `from` if a timer is due at once.
+ */
+const endOfBlock = (events: ReadonlyArray<GuestEvent>, from: number, to: number, now: number, due: number): number => {
+  let latest = (events[from] as GuestEvent).atNanos
+  if (latest >= due || now >= due) return from
+  let index = from + 1
+  for (; index < to; index++) {
+    const { atNanos } = events[index] as GuestEvent
+    if (atNanos < latest || atNanos >= due) break
+    latest = atNanos
+  }
   return index
 }
