@@ -1,11 +1,8 @@
-import { type ChildProcess, spawn } from "node:child_process"
-import { mkdtempSync, rmSync } from "node:fs"
 import { chmod, chown, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
-import { fileURLToPath } from "node:url"
-import { afterAll, assert, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Schema, Stream } from "effect"
 import * as fc from "fast-check"
 import { journalLaws, sampleRecord } from "../testing/journalLaws.ts"
@@ -276,72 +273,5 @@ describe("events and their versions", () => {
       assert.strictEqual(yield* reasonOf(codec.decode(entry(1, {}, "Novelty"))), "EventUnknown")
       assert.strictEqual(yield* reasonOf(codec.decode(entry(3, { _tag: "Renamed" }))), "EventMalformed")
     })
-  )
-})
-
-describe("killed", () => {
-  const kills = Number(process.env["STILLPOINT_KILLS"] ?? 12)
-  const where = mkdtempSync(join(tmpdir(), "stillpoint-killed-"))
-  afterAll(() => rmSync(where, { recursive: true, force: true }))
-  const program = fileURLToPath(new URL("../testing/appendUntilKilled.ts", import.meta.url))
-
-  /** Lets a writer acknowledge some versions, kills it, and returns the last one it told. */
-  const killAfter = (path: string, lines: number, extraMicros: number): Promise<number> =>
-    new Promise((resolve, reject) => {
-      const child: ChildProcess = spawn(
-        process.execPath,
-        ["--conditions=source", "--no-warnings", program, path, "s"],
-        {
-          stdio: ["ignore", "pipe", "pipe"]
-        }
-      )
-      let told = ""
-      let complaint = ""
-      let isKilled = false
-      child.stderr?.on("data", (chunk: Buffer) => {
-        complaint += chunk.toString()
-      })
-      child.stdout?.on("data", (chunk: Buffer) => {
-        told += chunk.toString()
-        if (isKilled || told.split("\n").length <= lines) return
-        isKilled = true
-        // Spins for a random part of an append, so that the kill falls anywhere in it.
-        const until = performance.now() + extraMicros / 1_000
-        while (performance.now() < until);
-        child.kill("SIGKILL")
-      })
-      child.on("error", reject)
-      child.on("close", () => {
-        // What was told is a whole line: a torn last one was not acknowledged to anybody.
-        const whole = told.slice(0, told.lastIndexOf("\n"))
-        if (isKilled) resolve(Number(whole.slice(whole.lastIndexOf("\n") + 1)))
-        else reject(new Error(`the writer ended by itself: ${complaint}`))
-      })
-    })
-
-  it.live(
-    `no-acknowledged-event-is-lost-and-no-torn-one-visible-in-${kills}-kills`,
-    () =>
-      Effect.gen(function* () {
-        const path = join(where, "journal")
-        yield* Effect.promise(() =>
-          fc.assert(
-            fc.asyncProperty(fc.integer({ min: 1, max: 12 }), fc.nat({ max: 3_000 }), async (lines, micros) => {
-              const acknowledged = await killAfter(path, lines, micros)
-              const entries = await Effect.runPromise(
-                Effect.scoped(Effect.flatMap(makeSqliteJournal({ path }), (journal) => journal.read("s")))
-              )
-              assert.isAtLeast(entries.length, acknowledged)
-              // Every append is there whole: the lengths of batches follow from where they began.
-              let version = 0
-              while (version < entries.length) version += 1 + (version % 7)
-              assert.strictEqual(version, entries.length)
-              for (const [index, { json }] of entries.entries()) assert.strictEqual(json, sampleRecord(index).json)
-            }),
-            { numRuns: kills, endOnFailure: true }
-          )
-        )
-      }),
-    { timeout: 60_000 + kills * 2_000 }
   )
 })

@@ -13,8 +13,8 @@ export const JournalReason = Schema.TaggedUnion({
   Busy: { path: Schema.String, waitedMillis: Schema.Number },
   /** No space left, or the size limit is reached. Nothing was appended. */
   DiskFull: { path: Schema.String },
-  /** The file or its directory cannot be written. Nothing was appended. */
-  ReadOnly: { path: Schema.String },
+  /** The file cannot be written, or no other one beside it, where the write-ahead log must be. Nothing was appended. */
+  ReadOnly: { path: Schema.String, what: Schema.Literals(["file", "directory"]) },
   /** The file is not a journal, or a part of it does not carry what was written. */
   Corrupt: { path: Schema.String, detail: Schema.String },
   /** The file could not be opened or read. */
@@ -45,7 +45,9 @@ const describe = (reason: JournalReason): string => {
     case "DiskFull":
       return `no space left for ${reason.path}; nothing was appended`
     case "ReadOnly":
-      return `${reason.path} cannot be written; nothing was appended`
+      return reason.what === "file"
+        ? `the file ${reason.path} cannot be written; nothing was appended: make it writable`
+        : `the directory ${reason.path} cannot be written, and a journal needs files beside its own; nothing was appended: make it writable`
     case "Corrupt":
       return `${reason.path} is damaged or not a journal: ${reason.detail}`
     case "Unreadable":

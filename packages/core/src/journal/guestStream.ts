@@ -15,10 +15,10 @@ import { JournalError } from "./JournalErrors.ts"
 const schemaVersion = 1
 
 /** Most events that one append holds. */
-const batchLimit = 4096
+const batchLimit = 16_384
 
 /** How long events gather before they are appended. */
-const batchDelay = "5 millis"
+const batchDelay = "20 millis"
 
 /** A name for the stream of one guest, unlike any other. */
 export const newGuestStream = (): string => `guest/${randomUUID()}`

@@ -39,13 +39,11 @@ export const makeMemoryJournal = (): JournalShape => {
   const subscribe: JournalShape["subscribe"] = (options) => {
     const stream = options?.stream
     return pagedSubscription({
-      afterPosition: options?.afterPosition ?? 0,
+      begin: Effect.succeed(stream === undefined ? (options?.afterPosition ?? 0) : 0),
       page: (after) =>
-        Effect.sync(() =>
-          stream === undefined
-            ? all.slice(after, after + pageSize)
-            : (byStream.get(stream) ?? []).filter((entry) => entry.position > after).slice(0, pageSize)
-        ),
+        Effect.sync(() => (stream === undefined ? all : (byStream.get(stream) ?? [])).slice(after, after + pageSize)),
+      place: stream === undefined ? "position" : "version",
+      afterPosition: options?.afterPosition ?? 0,
       signal,
       waitAtMost: (wait) => wait
     })

@@ -2,22 +2,26 @@
  * A journal in one SQLite file, in write-ahead mode.
  *
  * ```text
- * streams  (id, name, version, checksum)                   one row a stream; its checksum is of id and name
- * entries  (position, stream, version, type, schema_version, checksum, json)
+ * streams  (id, name, version, checksum)           one row a stream; its checksum is of id and name
+ * entries  (position, stream, version, count, checksum, kinds, body)
+ *          one row for the events of an append, or for each 256 KiB of them (see `packedEvents`); `position` and
+ *          `version` are those of its last event, `count` says how many it holds
  * ```
  *
- * An append is one transaction that is flushed before it returns. `checksum` is the CRC-32 of type, versions and text: SQLite
- * notices damage to its structure, not to the text inside.
+ * An append is one transaction that is flushed before it returns. `checksum` is the CRC-32 of everything else in the row: SQLite
+ * notices damage to its structure, not to the text inside. Damage to the write-ahead log that a killed process left behind looks
+ * like an append that was cut off, and ends the journal there: SQLite cannot tell the two apart.
  *
  * @module
  */
-import { DatabaseSync } from "node:sqlite"
 import { crc32 } from "node:zlib"
 import { Clock, Duration, Effect, Layer, Schedule, type Scope } from "effect"
 import { makeHeadSignal } from "../internal/headSignal.ts"
-import { pagedSubscription } from "./pagedSubscription.ts"
 import { Journal, type Appended, type JournalEntry, type JournalRecord, type JournalShape } from "./Journal.ts"
-import { JournalError, type JournalReason } from "./JournalErrors.ts"
+import { JournalError } from "./JournalErrors.ts"
+import { initialise, isBusy, openDatabase, reasonOf } from "./journalFile.ts"
+import { packEvents, unpackEvents } from "./packedEvents.ts"
+import { pagedSubscription } from "./pagedSubscription.ts"
 
 /** How a journal file is opened. */
 export interface SqliteJournalOptions {
@@ -31,96 +35,23 @@ export interface SqliteJournalOptions {
   readonly maxSizeBytes?: number
 }
 
-/** "stil": tells a journal from any other SQLite file. */
-const applicationId = 0x7374696c
-const formatVersion = 1
 const pageSize = 1024
-const sqlitePageBytes = 4096
-
-const schema = `
-  CREATE TABLE streams (
-    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, version INTEGER NOT NULL, checksum INTEGER NOT NULL
-  ) STRICT;
-  CREATE TABLE entries (
-    position INTEGER PRIMARY KEY, stream INTEGER NOT NULL REFERENCES streams(id), version INTEGER NOT NULL,
-    type TEXT NOT NULL, schema_version INTEGER NOT NULL, checksum INTEGER NOT NULL, json TEXT NOT NULL
-  ) STRICT;
-  CREATE UNIQUE INDEX entries_by_stream ON entries(stream, version);
-  PRAGMA application_id = ${applicationId};
-  PRAGMA user_version = ${formatVersion};
-`
-
-const checksumOf = (version: number, type: string, schemaVersion: number, json: string): number =>
-  crc32(`${version} ${schemaVersion} ${type} ${json}`)
-
-/** Primary result code of an SQLite error; `null` if it is not one. */
-const sqliteCode = (cause: unknown): number | null =>
-  typeof cause === "object" && cause !== null && "errcode" in cause && typeof cause.errcode === "number"
-    ? cause.errcode & 0xff
-    : null
-
-const busyCodes: ReadonlySet<number | null> = new Set([5, 6])
-
-const reasonOf = (path: string, cause: unknown): JournalReason => {
-  const detail = cause instanceof Error ? cause.message : String(cause)
-  switch (sqliteCode(cause)) {
-    case 5:
-    case 6:
-      return { _tag: "Busy", path, waitedMillis: 0 }
-    case 8:
-      return { _tag: "ReadOnly", path }
-    case 13:
-      return { _tag: "DiskFull", path }
-    case 11:
-    case 26:
-      return { _tag: "Corrupt", path, detail }
-    default:
-      return detail.includes("database is not open") ? { _tag: "Closed", path } : { _tag: "Unreadable", path, detail }
-  }
-}
 
 interface Row {
   readonly position: number
+  readonly stream: number
   readonly name: string
   readonly version: number
-  readonly type: string
-  readonly schema_version: number
+  readonly count: number
   readonly checksum: number
-  readonly json: string
+  readonly kinds: string
+  readonly body: string
 }
 
-const openDatabase = (options: SqliteJournalOptions): DatabaseSync => {
-  const database = new DatabaseSync(options.path, { timeout: 0 })
-  try {
-    database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
-    if (options.maxSizeBytes !== undefined) {
-      database.exec(`PRAGMA max_page_count = ${Math.max(1, Math.floor(options.maxSizeBytes / sqlitePageBytes))}`)
-    }
-    return database
-  } catch (cause) {
-    database.close()
-    throw cause
-  }
-}
+const checksumOf = (row: Omit<Row, "name" | "checksum">): number =>
+  crc32(row.body, crc32(`${row.position} ${row.stream} ${row.version} ${row.count} ${row.kinds}`))
 
-const pragma = (database: DatabaseSync, name: string): number =>
-  Number(Object.values(database.prepare(`PRAGMA ${name}`).get() ?? {})[0])
-
-const initialise = (database: DatabaseSync, path: string): JournalReason | null => {
-  database.exec("BEGIN IMMEDIATE")
-  try {
-    const tables = Number(Object.values(database.prepare("SELECT count(*) FROM sqlite_schema").get() ?? {})[0])
-    const found = pragma(database, "user_version")
-    if (tables === 0) database.exec(schema)
-    else if (pragma(database, "application_id") !== applicationId) {
-      return { _tag: "Corrupt", path, detail: "it is a database of something else" }
-    } else if (found !== formatVersion) return { _tag: "FormatUnknown", path, found, supported: formatVersion }
-    database.exec("COMMIT")
-    return null
-  } finally {
-    if (database.isTransaction) database.exec("ROLLBACK")
-  }
-}
+const checksumOfStream = (id: number, name: string): number => crc32(`${id} ${name}`)
 
 /** Opens a journal file; closed with the scope. */
 export const makeSqliteJournal = (
@@ -142,7 +73,7 @@ export const makeSqliteJournal = (
             schedule: Schedule.min([Schedule.exponential("1 millis"), Schedule.spaced("20 millis")]).pipe(
               Schedule.upTo({ duration: Duration.millis(busyTimeout) })
             ),
-            while: (cause) => busyCodes.has(sqliteCode(cause))
+            while: isBusy
           }),
           Effect.catch((cause) =>
             Effect.flatMap(Clock.currentTimeMillis, (now) => {
@@ -156,7 +87,7 @@ export const makeSqliteJournal = (
       })
 
     const database = yield* Effect.acquireRelease(
-      attempt(() => openDatabase(options)),
+      attempt(() => openDatabase(path, options.maxSizeBytes)),
       (open) => Effect.sync(() => open.close())
     )
     const refused = yield* attempt(() => initialise(database, path))
@@ -172,19 +103,19 @@ export const makeSqliteJournal = (
       setVersion: database.prepare("UPDATE streams SET version = ? WHERE id = ?"),
       head: database.prepare("SELECT coalesce(max(position), 0) AS position FROM entries"),
       insert: database.prepare(
-        "INSERT INTO entries (position, stream, version, type, schema_version, checksum, json) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO entries (position, stream, version, count, checksum, kinds, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
       ),
-      readStream: database.prepare(
-        "SELECT position, name, entries.version, type, schema_version, entries.checksum, json FROM entries JOIN streams ON streams.id = stream " +
-          "WHERE name = ? AND entries.version > ? ORDER BY entries.version LIMIT ?"
+      rowsOfStream: database.prepare(
+        "SELECT position, stream, name, entries.version, count, entries.checksum, kinds, body " +
+          "FROM entries JOIN streams ON streams.id = stream WHERE stream = ? AND entries.version > ? ORDER BY entries.version"
       ),
-      followStream: database.prepare(
-        "SELECT position, name, entries.version, type, schema_version, entries.checksum, json FROM entries JOIN streams ON streams.id = stream " +
-          "WHERE name = ? AND position > ? ORDER BY entries.version LIMIT ?"
+      rowsOfAll: database.prepare(
+        "SELECT position, stream, name, entries.version, count, entries.checksum, kinds, body " +
+          "FROM entries JOIN streams ON streams.id = stream WHERE position > ? ORDER BY position"
       ),
-      readAll: database.prepare(
-        "SELECT position, name, entries.version, type, schema_version, entries.checksum, json FROM entries JOIN streams ON streams.id = stream " +
-          "WHERE position > ? ORDER BY position LIMIT ?"
+      versionAt: database.prepare(
+        "SELECT coalesce(max(entries.version), 0) AS version FROM entries JOIN streams ON streams.id = stream " +
+          "WHERE name = ? AND position <= ?"
       ),
       streams: database.prepare(
         "SELECT name FROM streams WHERE version > 0 AND substr(name, 1, length(?1)) = ?1 ORDER BY id"
@@ -193,7 +124,6 @@ export const makeSqliteJournal = (
 
     const damaged = (detail: string): JournalError => new JournalError({ reason: { _tag: "Corrupt", path, detail } })
 
-    const checksumOfStream = (id: number, name: string): number => crc32(`${id} ${name}`)
     yield* attempt(() => {
       for (const row of statements.allStreams.all()) {
         const { checksum, id, name } = row as unknown as { checksum: number; id: number; name: string }
@@ -228,18 +158,11 @@ export const makeSqliteJournal = (
         let version = found
         if (records.length > 0) {
           const id = known?.id ?? addStream(stream)
-          for (const { json, schemaVersion, type } of records) {
-            version += 1
-            position += 1
-            statements.insert.run(
-              position,
-              id,
-              version,
-              type,
-              schemaVersion,
-              checksumOf(version, type, schemaVersion, json),
-              json
-            )
+          for (const { body, count, kinds } of packEvents(records)) {
+            version += count
+            position += count
+            const checksum = checksumOf({ position, stream: id, version, count, kinds, body })
+            statements.insert.run(position, id, version, count, checksum, kinds, body)
           }
           statements.setVersion.run(version, id)
         }
@@ -251,52 +174,58 @@ export const makeSqliteJournal = (
       }
     }
 
-    const entryOf = (row: Row): JournalEntry => {
+    const entriesOf = (row: Row): ReadonlyArray<JournalEntry> => {
       // Damage can turn a text into bytes, which have the same checksum.
-      const isText = typeof row.json === "string" && typeof row.type === "string"
-      if (!isText || row.checksum !== checksumOf(row.version, row.type, row.schema_version, row.json)) {
-        throw damaged(`the event at position ${row.position} is not what was written`)
-      }
-      return {
-        position: row.position,
+      const isText = typeof row.body === "string" && typeof row.kinds === "string"
+      const records = isText && row.checksum === checksumOf(row) ? unpackEvents(row) : null
+      if (records === null) throw damaged(`the events up to position ${row.position} are not what was written`)
+      const before = { position: row.position - row.count, version: row.version - row.count }
+      return records.map(({ json, schemaVersion, type }, index) => ({
+        position: before.position + index + 1,
         stream: row.name,
-        version: row.version,
-        type: row.type,
-        schemaVersion: row.schema_version,
-        json: row.json
-      }
+        version: before.version + index + 1,
+        type,
+        schemaVersion,
+        json
+      }))
     }
-    const rows = (found: ReadonlyArray<unknown>): ReadonlyArray<JournalEntry> =>
-      (found as ReadonlyArray<Row>).map(entryOf)
+    /** The first `limit` events of some rows whose place is behind `after`. */
+    const take = (
+      rows: Iterable<unknown>,
+      place: "position" | "version",
+      after: number,
+      limit: number
+    ): ReadonlyArray<JournalEntry> => {
+      const entries: Array<JournalEntry> = []
+      if (limit <= 0) return entries
+      for (const row of rows) {
+        for (const entry of entriesOf(row as Row)) {
+          if (entry[place] <= after) continue
+          if (entry[place] !== after + entries.length + 1) {
+            throw damaged(`the event at ${place} ${after + entries.length + 1} is missing before ${entry[place]}`)
+          }
+          entries.push(entry)
+          if (entries.length === limit) return entries
+        }
+      }
+      return entries
+    }
 
     const readStream = (stream: string, after: number, limit: number): ReadonlyArray<JournalEntry> => {
       database.exec("BEGIN")
       try {
         const known = findStream(stream)
-        const entries = rows(statements.readStream.all(stream, after, limit))
-        const last = Math.max(after, known?.version ?? 0)
-        const expected = limit < 0 ? last - after : Math.min(limit, last - after)
-        const gap = entries.findIndex(({ version }, index) => version !== after + index + 1)
-        if (gap >= 0 || entries.length !== expected) {
-          throw damaged(`stream ${stream} lacks event ${after + (gap >= 0 ? gap : entries.length) + 1}`)
-        }
+        if (known === undefined) return []
+        const entries = take(statements.rowsOfStream.iterate(known.id, after), "version", after, limit)
+        const expected = Math.min(limit, Math.max(0, known.version - after))
+        if (entries.length !== expected) throw damaged(`stream ${stream} lacks event ${after + entries.length + 1}`)
         return entries
       } finally {
         if (database.isOpen && database.isTransaction) database.exec("COMMIT")
       }
     }
-    const readAll = (after: number, limit: number): ReadonlyArray<JournalEntry> => {
-      const entries = rows(statements.readAll.all(after, limit))
-      const gap = entries.findIndex(({ position }, index) => position !== after + index + 1)
-      if (gap >= 0) throw damaged(`the event at position ${after + gap + 1} is missing`)
-      return entries
-    }
-    const limitOf = (limit: number | undefined): number => limit ?? -1
-
-    const page = (stream: string | undefined) => (after: number) =>
-      attempt(() =>
-        stream === undefined ? readAll(after, pageSize) : rows(statements.followStream.all(stream, after, pageSize))
-      )
+    const readAll = (after: number, limit: number): ReadonlyArray<JournalEntry> =>
+      take(statements.rowsOfAll.iterate(after), "position", after, limit)
 
     const shape: JournalShape = {
       append: (stream, records, appendOptions) =>
@@ -305,15 +234,24 @@ export const makeSqliteJournal = (
           () => Effect.sync(() => (records.length > 0 ? signal.raise() : undefined))
         ),
       read: (stream, readOptions) =>
-        attempt(() => readStream(stream, readOptions?.afterVersion ?? 0, limitOf(readOptions?.limit))),
-      readAll: (readOptions) => attempt(() => readAll(readOptions?.afterPosition ?? 0, limitOf(readOptions?.limit))),
-      subscribe: (subscribeOptions) =>
-        pagedSubscription({
-          afterPosition: subscribeOptions?.afterPosition ?? 0,
-          page: page(subscribeOptions?.stream),
+        attempt(() => readStream(stream, readOptions?.afterVersion ?? 0, readOptions?.limit ?? Infinity)),
+      readAll: (readOptions) => attempt(() => readAll(readOptions?.afterPosition ?? 0, readOptions?.limit ?? Infinity)),
+      subscribe: (subscribeOptions) => {
+        const stream = subscribeOptions?.stream
+        const afterPosition = subscribeOptions?.afterPosition ?? 0
+        return pagedSubscription({
+          begin:
+            stream === undefined
+              ? Effect.succeed(afterPosition)
+              : attempt(() => Number(statements.versionAt.get(stream, afterPosition)?.["version"] ?? 0)),
+          page: (after) =>
+            attempt(() => (stream === undefined ? readAll(after, pageSize) : readStream(stream, after, pageSize))),
+          place: stream === undefined ? "position" : "version",
+          afterPosition,
           signal,
           waitAtMost: (wait) => Effect.asVoid(Effect.timeoutOption(wait, poll))
-        }),
+        })
+      },
       streams: (prefix = "") => attempt(() => statements.streams.all(prefix).map((row) => String(row["name"])))
     }
     return shape

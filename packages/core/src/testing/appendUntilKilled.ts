@@ -1,26 +1,34 @@
 /**
  * A process that appends numbered events to a journal file until it is killed, telling each version once it is acknowledged.
  *
- * `node appendUntilKilled.ts PATH STREAM`
+ * `node appendUntilKilled.ts STREAM`; it says `ready` when it is loaded, and begins when it is told the journal's path on its
+ * standard input. Others may append to the same stream beside it.
  *
  * @module
  */
-import { writeSync } from "node:fs"
+import { readSync, writeSync } from "node:fs"
 import { Effect } from "effect"
 import { makeSqliteJournal } from "../journal/sqliteJournal.ts"
-import { sampleRecord } from "./journalLaws.ts"
+import { numberedBatch } from "./numberedBatch.ts"
 
-const [path = "", stream = ""] = process.argv.slice(2)
+const [stream = ""] = process.argv.slice(2)
 
-const appendForEver = Effect.gen(function* () {
+const appendForEver = Effect.fnUntraced(function* (path: string) {
   const journal = yield* makeSqliteJournal({ path })
-  let version = (yield* journal.read(stream)).length
+  const head = Effect.map(journal.append(stream, []), ({ version }) => version)
+  let version = yield* head
   while (true) {
-    const batch = Array.from({ length: 1 + (version % 7) }, (_, index) => sampleRecord(version + index))
-    const appended = yield* journal.append(stream, batch, { expectedVersion: version })
-    version = appended.version
-    writeSync(1, `${version}\n`)
+    const appended = yield* Effect.result(journal.append(stream, numberedBatch(version), { expectedVersion: version }))
+    if (appended._tag === "Success") {
+      version = appended.success.version
+      writeSync(1, `${version}\n`)
+    } else if (appended.failure.reason._tag === "VersionConflict") version = appended.failure.reason.found
+    else return yield* appended.failure
   }
 })
 
-await Effect.runPromise(Effect.scoped(appendForEver))
+writeSync(1, "ready\n")
+const told = Buffer.alloc(4096)
+const path = told.toString("utf8", 0, readSync(0, told))
+// Nothing: whoever started this is gone.
+if (path !== "") await Effect.runPromise(Effect.scoped(appendForEver(path)))

@@ -5,7 +5,8 @@
  */
 import { strict as assert } from "node:assert"
 import { Effect, Fiber, Stream } from "effect"
-import { Journal, type JournalRecord } from "../journal/Journal.ts"
+import * as fc from "fast-check"
+import { Journal, type JournalEntry, type JournalRecord } from "../journal/Journal.ts"
 import type { Law } from "./Law.ts"
 
 /** A small record that carries a number. */
@@ -27,6 +28,22 @@ const law = (name: string, check: (journal: Journal["Service"]) => Effect.Effect
   name,
   check: Effect.flatMap(Journal, check)
 })
+
+/** Appends to a few streams: of one event and of many, of kinds and versions that alternate or stay. */
+const appends = fc.array(
+  fc.record({
+    stream: fc.constantFrom("a", "b", "c"),
+    records: fc.array(
+      fc.record({
+        type: fc.constantFrom("One", "Two"),
+        schemaVersion: fc.integer({ min: 1, max: 2 }),
+        json: fc.oneof(fc.json({ maxDepth: 1 }), fc.constant('"𝄞"'))
+      }),
+      { maxLength: 6 }
+    )
+  }),
+  { maxLength: 12 }
+)
 
 /** The laws; each wants an empty journal. */
 export const journalLaws: ReadonlyArray<Law<Journal>> = [
@@ -63,6 +80,64 @@ export const journalLaws: ReadonlyArray<Law<Journal>> = [
         valuesOf(yield* journal.readAll({ afterPosition: all[9]?.position ?? 0, limit: 3 })),
         [10, 11, 12]
       )
+    })
+  ),
+  law("events-appended-together-have-places-of-their-own-and-are-read-from-any-of-them", (journal) =>
+    Effect.gen(function* () {
+      for (const { records, stream } of fc.sample(appends, { numRuns: 20, seed: 1 }).flat()) {
+        yield* journal.append(stream, records)
+      }
+      const all = yield* journal.readAll()
+      assert.deepEqual(
+        all.map(({ position }) => position),
+        all.map((_, index) => index + 1)
+      )
+      const own = new Map<string, Array<JournalEntry>>()
+      for (const entry of all) {
+        const entries = own.get(entry.stream) ?? []
+        own.set(entry.stream, entries)
+        entries.push(entry)
+        assert.equal(entry.version, entries.length)
+      }
+      for (let after = 0; after <= all.length; after++) {
+        for (const limit of [0, 1, 3]) {
+          assert.deepEqual(yield* journal.readAll({ afterPosition: after, limit }), all.slice(after, after + limit))
+        }
+        assert.deepEqual(yield* journal.readAll({ afterPosition: after }), all.slice(after))
+      }
+      for (const [stream, entries] of own) {
+        for (let after = 0; after <= entries.length; after++) {
+          assert.deepEqual(yield* journal.read(stream, { afterVersion: after }), entries.slice(after))
+          assert.deepEqual(
+            yield* journal.read(stream, { afterVersion: after, limit: 2 }),
+            entries.slice(after, after + 2)
+          )
+          const rest = entries.slice(after)
+          const seen = yield* journal
+            .subscribe({ stream, afterPosition: entries[after - 1]?.position ?? 0 })
+            .pipe(Stream.take(rest.length), Stream.runCollect)
+          assert.deepEqual(seen, rest)
+        }
+      }
+    })
+  ),
+  law("an-append-is-there-whole-or-not-at-all-however-large-it-is", (journal) =>
+    Effect.gen(function* () {
+      const large = records(0, 3_000).map((record) => ({
+        ...record,
+        json: JSON.stringify({ ...JSON.parse(record.json), padding: "x".repeat(500) })
+      }))
+      yield* journal.append("other", records(0, 1))
+      yield* Effect.flip(journal.append("a", large, { expectedVersion: 1 }))
+      assert.equal((yield* journal.readAll()).length, 1)
+      const follower = yield* Effect.forkChild(
+        journal.subscribe({ stream: "a" }).pipe(Stream.take(3_000), Stream.runCollect),
+        { startImmediately: true }
+      )
+      assert.deepEqual(yield* journal.append("a", large), { version: 3_000, position: 3_001 })
+      assert.deepEqual(valuesOf(yield* journal.read("a")), upTo(3_000))
+      assert.deepEqual(valuesOf(yield* journal.read("a", { afterVersion: 1_499, limit: 2 })), [1_499, 1_500])
+      assert.deepEqual(valuesOf(yield* Fiber.join(follower)), upTo(3_000))
     })
   ),
   law("an-append-with-the-wrong-expectation-appends-nothing", (journal) =>

@@ -41,9 +41,21 @@ const plainKinds: ReadonlyMap<string, ReadonlyArray<Check>> = new Map<GuestEvent
   ["AgentThawed", plain(["token", isNatural])]
 ])
 
-const fieldsOf: ReadonlyMap<string, ReadonlyArray<string>> = new Map(
-  Object.entries(GuestEvent.cases).map(([kind, schema]) => [kind, Object.keys(schema.fields)])
+/** A field, and the text between the value before it and its own. */
+type Slot = readonly [field: string, before: string]
+
+const slotsOf: ReadonlyMap<string, ReadonlyArray<Slot>> = new Map(
+  Object.entries(GuestEvent.cases).map(([kind, schema]) => [
+    kind,
+    Object.keys(schema.fields)
+      .filter((field) => field !== "_tag")
+      .map((field, index): Slot => [field, `${index === 0 ? `{"_tag":${JSON.stringify(kind)}` : ""},"${field}":`])
+  ])
 )
+
+/** Most fields are whole numbers, which need no serializer. */
+const jsonOf = (value: unknown): string =>
+  typeof value === "number" && Number.isSafeInteger(value) ? `${value}` : JSON.stringify(value)
 
 const encodeWithSchema = Schema.encodeSync(GuestEventJson)
 const decodeWithSchema = Schema.decodeUnknownResult(GuestEventJson, { errors: "all", onExcessProperty: "error" })
@@ -51,11 +63,8 @@ const decodeWithSchema = Schema.decodeUnknownResult(GuestEventJson, { errors: "a
 /** The line of an event, without its newline. */
 export const encodeEventLine = (event: GuestEvent): string => {
   const encoded = (plainKinds.has(event._tag) ? event : encodeWithSchema(event)) as Readonly<Record<string, unknown>>
-  const fields = fieldsOf.get(event._tag) ?? Object.keys(encoded)
-  let line = `{"_tag":${JSON.stringify(event._tag)}`
-  for (const field of fields) {
-    if (field !== "_tag") line += `,${JSON.stringify(field)}:${JSON.stringify(encoded[field])}`
-  }
+  let line = ""
+  for (const [field, before] of slotsOf.get(event._tag) ?? []) line += before + jsonOf(encoded[field])
   return `${line}}`
 }
 

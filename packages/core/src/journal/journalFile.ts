@@ -1,0 +1,120 @@
+/**
+ * The SQLite file of a journal: how it is opened, what it must look like, and what its errors mean.
+ *
+ * @module
+ */
+import { accessSync, constants, existsSync } from "node:fs"
+import { dirname } from "node:path"
+import { DatabaseSync } from "node:sqlite"
+import type { JournalReason } from "./JournalErrors.ts"
+
+/** "stil": tells a journal from any other SQLite file. */
+const applicationId = 0x7374696c
+const formatVersion = 2
+const sqlitePageBytes = 4096
+
+const schema = `
+  CREATE TABLE streams (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, version INTEGER NOT NULL, checksum INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE entries (
+    position INTEGER PRIMARY KEY, stream INTEGER NOT NULL REFERENCES streams(id), version INTEGER NOT NULL,
+    count INTEGER NOT NULL, checksum INTEGER NOT NULL, kinds TEXT NOT NULL, body TEXT NOT NULL
+  ) STRICT;
+  CREATE UNIQUE INDEX entries_by_stream ON entries(stream, version);
+  PRAGMA application_id = ${applicationId};
+  PRAGMA user_version = ${formatVersion};
+`
+
+const sqlite = { busy: 5, locked: 6, readOnly: 8, io: 10, corrupt: 11, full: 13, cannotOpen: 14, notADatabase: 26 }
+
+/** The shared-memory file beside the journal could not be made as large as it must be: an I/O error by its number. */
+const noRoomForSharedMemory = sqlite.io | (19 << 8)
+
+/** Extended result code of an SQLite error; `null` if it is not one. */
+const sqliteCode = (cause: unknown): number | null =>
+  typeof cause === "object" && cause !== null && "errcode" in cause && typeof cause.errcode === "number"
+    ? cause.errcode
+    : null
+
+/** Whether another connection holds the lock that was wanted: it may be tried again. */
+export const isBusy = (cause: unknown): boolean => {
+  const code = sqliteCode(cause)
+  return code !== null && ((code & 0xff) === sqlite.busy || (code & 0xff) === sqlite.locked)
+}
+
+const isWritable = (path: string): boolean => {
+  try {
+    accessSync(path, constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** SQLite's write-ahead log lives beside the file, so both have to be writable, and its error does not say which one is not. */
+const readOnlyPart = (path: string): JournalReason | null => {
+  const directory = dirname(path)
+  if (existsSync(path) && !isWritable(path)) return { _tag: "ReadOnly", path, what: "file" }
+  return existsSync(directory) && !isWritable(directory)
+    ? { _tag: "ReadOnly", path: directory, what: "directory" }
+    : null
+}
+
+/** What an exception of database work says about the journal. */
+export const reasonOf = (path: string, cause: unknown): JournalReason => {
+  const detail = cause instanceof Error ? cause.message : String(cause)
+  const code = sqliteCode(cause)
+  if (code === noRoomForSharedMemory) return { _tag: "DiskFull", path }
+  switch (code === null ? null : code & 0xff) {
+    case sqlite.busy:
+    case sqlite.locked:
+      return { _tag: "Busy", path, waitedMillis: 0 }
+    case sqlite.readOnly:
+      return readOnlyPart(path) ?? { _tag: "ReadOnly", path, what: "file" }
+    case sqlite.cannotOpen:
+      return readOnlyPart(path) ?? { _tag: "Unreadable", path, detail }
+    case sqlite.full:
+      return { _tag: "DiskFull", path }
+    case sqlite.corrupt:
+    case sqlite.notADatabase:
+      return { _tag: "Corrupt", path, detail }
+    default:
+      return detail.includes("database is not open") ? { _tag: "Closed", path } : { _tag: "Unreadable", path, detail }
+  }
+}
+
+/** Opens the file, or makes it. Throws what SQLite throws. */
+export const openDatabase = (path: string, maxSizeBytes: number | undefined): DatabaseSync => {
+  const database = new DatabaseSync(path, { timeout: 0 })
+  try {
+    database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
+    if (maxSizeBytes !== undefined) {
+      database.exec(`PRAGMA max_page_count = ${Math.max(1, Math.floor(maxSizeBytes / sqlitePageBytes))}`)
+    }
+    return database
+  } catch (cause) {
+    database.close()
+    throw cause
+  }
+}
+
+const pragma = (database: DatabaseSync, name: string): number =>
+  Number(Object.values(database.prepare(`PRAGMA ${name}`).get() ?? {})[0])
+
+/** Gives an empty file its tables; says why not if it is no journal, or one of another build's. */
+export const initialise = (database: DatabaseSync, path: string): JournalReason | null => {
+  database.exec("BEGIN IMMEDIATE")
+  try {
+    const tables = Number(Object.values(database.prepare("SELECT count(*) FROM sqlite_schema").get() ?? {})[0])
+    const found = pragma(database, "user_version")
+    if (tables === 0) database.exec(schema)
+    else if (pragma(database, "application_id") !== applicationId) {
+      return { _tag: "Corrupt", path, detail: "it is a database of something else" }
+    } else if (found !== formatVersion) return { _tag: "FormatUnknown", path, found, supported: formatVersion }
+    database.exec("COMMIT")
+    return null
+  } finally {
+    if (database.isTransaction) database.exec("ROLLBACK")
+  }
+}
