@@ -12,7 +12,7 @@
  */
 import { basename, dirname, join } from "node:path"
 import { Effect } from "effect"
-import type { DurableFilesShape } from "./DurableFiles.ts"
+import type { DurableFilesShape, FileFault } from "./DurableFiles.ts"
 import { leftoverPath, parseLeftover, type PublisherIdentity } from "./Leftovers.ts"
 import { TargetExists } from "./SnapshotErrors.ts"
 
@@ -25,16 +25,19 @@ export const isInUse = (publisher: PublisherIdentity, ownerPid: number, path: st
 
 /** Moves directories for one publisher. */
 export const makePlacement = (files: DurableFilesShape, publisher: PublisherIdentity) => {
+  /** Makes a step durable, or undoes it: what failed has left the target as it was. */
+  const durably = (target: string, undo: Effect.Effect<unknown, FileFault>) =>
+    Effect.tapError(files.flushDirectory(dirname(target)), () => Effect.ignore(undo))
+
   const renameOver = Effect.fnUntraced(function* (directory: string, target: string) {
     const aside = leftoverPath(target, "replaced", publisher.pid, yield* files.uniqueSuffix)
     activeStagings.add(aside)
+    const back = files.rename(aside, target)
     yield* files
       .rename(target, aside)
       .pipe(
-        Effect.andThen(
-          files.rename(directory, target).pipe(Effect.tapError(() => Effect.ignore(files.rename(aside, target))))
-        ),
-        Effect.andThen(files.flushDirectory(dirname(target))),
+        Effect.andThen(files.rename(directory, target).pipe(Effect.tapError(() => Effect.ignore(back)))),
+        Effect.andThen(durably(target, Effect.andThen(files.rename(target, directory), back))),
         Effect.andThen(Effect.ignore(files.removeTree(aside))),
         Effect.ensuring(Effect.sync(() => activeStagings.delete(aside)))
       )
@@ -44,13 +47,15 @@ export const makePlacement = (files: DurableFilesShape, publisher: PublisherIden
   const moveIntoPlace = Effect.fnUntraced(function* (directory: string, target: string, replace: boolean) {
     if ((yield* files.inspect(target)) === null) {
       yield* files.rename(directory, target)
+      yield* durably(target, files.rename(target, directory))
     } else if (!replace) {
       return yield* new TargetExists({ path: target })
-    } else if (!(yield* files.exchange(directory, target))) {
-      return yield* renameOver(directory, target)
+    } else if (yield* files.exchange(directory, target)) {
+      // The old snapshot has the name of the staging directory now, which goes with its scope or a sweep.
+      yield* durably(target, files.exchange(directory, target))
+    } else {
+      yield* renameOver(directory, target)
     }
-    // After an exchange the old snapshot has the name of the staging directory, which goes with its scope or a sweep.
-    yield* files.flushDirectory(dirname(target))
   }, Effect.uninterruptible)
 
   /** Puts a snapshot back that a crashed replacement had moved aside, when nothing stands at its target. */
