@@ -286,7 +286,7 @@ export class PolicyMachine {
     let index = from
     while (index < to) {
       const due = cells[nextDueCell] as number
-      const end = endOfBlock(events, index, Math.min(to, index + blockLength), cells[nowCell] as number, due)
+      const end = endOfBlock(events, index, Math.min(to, index + blockLength), cells)
       if (end === index) {
         if (index > from) cells[lastSeqCell] = (events[index - 1] as GuestEvent).seq
         this.reach(Math.max(cells[nowCell] as number, (events[index] as GuestEvent).atNanos))
@@ -299,27 +299,27 @@ export class PolicyMachine {
         const kind = kindNumber(event._tag)
         if ((((listening | sensed) >>> kind) & 1) === 0) continue
         if (((sensed >>> kind) & 1) === 1) {
-          this.pass(event.atNanos)
+          this.pass(event)
           guest.take(kind)
         }
         if (((listening >>> kind) & 1) === 0) continue
         const parts = byKind[kind] as Array<MachinePart>
         // A part that is the only one for a kind is armed if anyone listens to it.
         if (parts.length === 1 && (parts[0] as MachinePart).overlooks(event)) continue
-        this.pass(event.atNanos)
+        this.pass(event)
         if (!this.dispatch(kind, event)) continue
         if (this.isOver()) return index
         listening = this.listening
         if ((cells[nextDueCell] as number) < due) break
       }
-      this.pass((events[index - 1] as GuestEvent).atNanos)
+      this.pass(events[index - 1] as GuestEvent)
     }
     if (to > from) cells[lastSeqCell] = (events[to - 1] as GuestEvent).seq
     return to
   }
 
   /** Guest time goes on to an event; never back: one that comes late happens now. */
-  private pass(atNanos: GuestNanos): void {
+  private pass({ atNanos }: GuestEvent): void {
     if (atNanos > (this.cells[nowCell] as number)) this.cells[nowCell] = atNanos
   }
 
@@ -474,10 +474,12 @@ export class PolicyMachine {
 
 /**
  * Where the events end, from `from` on, among which no timer is due and time does not go back; `from` if a timer is due at once.
+ * Takes the cells and not the times in them: a time that is handed over is an object where the call is not compiled away.
  */
-const endOfBlock = (events: ReadonlyArray<GuestEvent>, from: number, to: number, now: number, due: number): number => {
+const endOfBlock = (events: ReadonlyArray<GuestEvent>, from: number, to: number, cells: Float64Array): number => {
+  const due = cells[nextDueCell] as number
   let latest = (events[from] as GuestEvent).atNanos
-  if (latest >= due || now >= due) return from
+  if (latest >= due || (cells[nowCell] as number) >= due) return from
   let index = from + 1
   for (; index < to; index++) {
     const { atNanos } = events[index] as GuestEvent
