@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { accessSync, constants, existsSync } from "node:fs"
-import { dirname } from "node:path"
+import { closeSync, mkdtempSync, openSync, rmdirSync } from "node:fs"
+import { dirname, join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import type { JournalReason } from "./JournalErrors.ts"
 
@@ -43,22 +43,29 @@ export const isBusy = (cause: unknown): boolean => {
   return code !== null && ((code & 0xff) === sqlite.busy || (code & 0xff) === sqlite.locked)
 }
 
-const isWritable = (path: string): boolean => {
+/** The system's name for what keeps something from being done; `null` if nothing does. */
+const obstacleTo = (work: () => void): string | null => {
   try {
-    accessSync(path, constants.W_OK)
-    return true
-  } catch {
-    return false
+    work()
+    return null
+  } catch (cause) {
+    return cause instanceof Error && "code" in cause ? String(cause.code) : "unknown"
   }
 }
 
-/** SQLite's write-ahead log lives beside the file, so both have to be writable, and its error does not say which one is not. */
-const readOnlyPart = (path: string): JournalReason | null => {
+const forbidden: ReadonlySet<string | null> = new Set(["EACCES", "EPERM", "EROFS"])
+const noRoom: ReadonlySet<string | null> = new Set(["ENOSPC", "EDQUOT"])
+
+/**
+ * What SQLite's "unable to open" and "read-only" come from. It writes to the file and to others beside it, and does not say which
+ * it could not: so both are tried.
+ */
+const obstacleAt = (path: string): JournalReason | null => {
   const directory = dirname(path)
-  if (existsSync(path) && !isWritable(path)) return { _tag: "ReadOnly", path, what: "file" }
-  return existsSync(directory) && !isWritable(directory)
-    ? { _tag: "ReadOnly", path: directory, what: "directory" }
-    : null
+  if (forbidden.has(obstacleTo(() => closeSync(openSync(path, "r+"))))) return { _tag: "ReadOnly", path, what: "file" }
+  const beside = obstacleTo(() => rmdirSync(mkdtempSync(join(directory, ".stillpoint-journal-"))))
+  if (forbidden.has(beside)) return { _tag: "ReadOnly", path: directory, what: "directory" }
+  return noRoom.has(beside) ? { _tag: "DiskFull", path } : null
 }
 
 /** What an exception of database work says about the journal. */
@@ -71,9 +78,9 @@ export const reasonOf = (path: string, cause: unknown): JournalReason => {
     case sqlite.locked:
       return { _tag: "Busy", path, waitedMillis: 0 }
     case sqlite.readOnly:
-      return readOnlyPart(path) ?? { _tag: "ReadOnly", path, what: "file" }
+      return obstacleAt(path) ?? { _tag: "ReadOnly", path, what: "file" }
     case sqlite.cannotOpen:
-      return readOnlyPart(path) ?? { _tag: "Unreadable", path, detail }
+      return obstacleAt(path) ?? { _tag: "Unreadable", path, detail }
     case sqlite.full:
       return { _tag: "DiskFull", path }
     case sqlite.corrupt:
