@@ -42,12 +42,10 @@ describe("a journal file", () => {
         const small = spawnSync("unshare", ["-rm", "mount", "-t", "tmpfs", "-o", "size=4m", "none", where])
         if (small.status !== 0) return context.skip(`no small file system to fill: ${small.error ?? small.stderr}`)
         const program = fileURLToPath(new URL("../testing/fillDisk.ts", import.meta.url))
+        const mountAndRun = `mount -t tmpfs -o size=4m,nr_inodes=64 none "$0" && exec "$1" --conditions=source --no-warnings "$2" "$0"`
         const { status, stderr, stdout } = spawnSync(
           "unshare",
-          [
-            ...["-rm", "sh", "-c", 'mount -t tmpfs -o size=4m,nr_inodes=64 none "$0" && exec "$@"', where],
-            ...[process.execPath, "--conditions=source", "--no-warnings", program, where]
-          ],
+          ["-rm", "sh", "-c", mountAndRun, where, process.execPath, program],
           { encoding: "utf8" }
         )
         assert.strictEqual(status, 0, stderr)
