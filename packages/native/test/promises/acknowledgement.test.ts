@@ -1,0 +1,83 @@
+import { assert, describe, layer as withLayer } from "@effect/vitest"
+import { Gate, type GateOptions, type Machine, Vmm } from "@stillpoint/core"
+import { Effect } from "effect"
+import { loadAddon } from "../../src/binding/loadAddon.ts"
+import { captureWitness, hasCompiler, layer } from "./witness.ts"
+
+const addon = loadAddon()
+
+/** The machine of a real guest, on the way to whose agent something goes wrong. */
+const disturbances: Readonly<Record<string, readonly [(machine: Machine) => Partial<Machine>, GateOptions, string]>> = {
+  "is-never-asked": [() => ({ requestIdentity: () => Effect.succeed(1) }), {}, "AcknowledgementMissing"],
+  "answers-too-late": [() => ({}), { guestTimeout: "1 micros" }, "AcknowledgementMissing"],
+  "takes-too-long-for-its-host": [
+    (machine) => ({ run: (until) => Effect.andThen(Effect.sleep("5 seconds"), machine.run(until)) }),
+    { hostTimeout: "200 millis" },
+    "AcknowledgementMissing"
+  ],
+  "acknowledges-another-identity": [
+    (machine) => ({
+      requestIdentity: (identity) => Effect.map(machine.requestIdentity(identity), (token) => token + 1)
+    }),
+    {},
+    "AcknowledgementWrong"
+  ],
+  "is-never-thawed": [() => ({ requestThaw: Effect.succeed(1) }), {}, "AcknowledgementMissing"],
+  "is-given-what-is-no-identity": [
+    (machine) => ({
+      requestIdentity: (identity) => machine.requestIdentity({ ...identity, env: { "A\u0000B": "" } })
+    }),
+    {},
+    "MachineFailed"
+  ],
+  "crashes-on-the-way": [
+    (machine) => ({
+      requestIdentity: (identity) =>
+        Effect.tap(machine.requestIdentity(identity), () =>
+          Effect.ignore(machine.exec({ argv: ["sh", "-c", "echo c > /proc/sysrq-trigger"] }))
+        )
+    }),
+    {},
+    "GuestEnded"
+  ]
+}
+
+describe.skipIf(!hasCompiler)("a clone whose guest", () => {
+  withLayer(layer, { excludeTestServices: true, timeout: 300_000 })((it) => {
+    for (const [name, [disturb, options, expected]] of Object.entries(disturbances)) {
+      it.effect(`${name}-is-destroyed-by-a-typed-error`, () =>
+        Effect.gen(function* () {
+          const { directory } = yield* captureWitness
+          const vmm = yield* Vmm
+          const before = addon.guestMemoryBytes()
+          let restored: Machine | undefined
+          const disturbed: typeof vmm = {
+            ...vmm,
+            restore: (path, chain) =>
+              Effect.map(vmm.restore(path, chain), (machine) => {
+                restored = machine
+                return { ...machine, ...disturb(machine) }
+              })
+          }
+          const states: Array<string> = []
+          const error = yield* Effect.flip(
+            Gate.restore(directory, { ...options, onState: ({ _tag }) => Effect.sync(() => states.push(_tag)) }).pipe(
+              Effect.provideService(Vmm, disturbed)
+            )
+          )
+          assert.strictEqual(error._tag, "GateError")
+          assert.strictEqual(error.reason._tag, expected)
+          assert.strictEqual(states.at(-1), "Destroyed")
+          assert.notInclude(states, "Ready")
+          assert.isDefined(restored)
+          // Gone with its memory, though the scope of the caller lasts.
+          if (restored !== undefined) assert.strictEqual((yield* Effect.flip(restored.run({}))).reason.name, "Closed")
+          for (let turn = 0; turn < 2000 && addon.guestMemoryBytes() > before; turn++) {
+            yield* Effect.promise(() => new Promise((go) => setImmediate(go)))
+          }
+          assert.isAtMost(addon.guestMemoryBytes(), before)
+        })
+      )
+    }
+  })
+})
