@@ -67,6 +67,7 @@ export interface Outcome<A> {
 export const runStages = <In, Out, E, R>(subject: RunSubject, stage: Stage.Stage<In, Out, E, R>, input: In) =>
   Effect.gen(function* () {
     const runId = (yield* RunIds)()
+    yield* Effect.annotateCurrentSpan({ runId })
     const run = yield* makeRunContext(runId)
     const started = run.tell({
       _tag: "Start",
