@@ -1,22 +1,34 @@
 /**
  * What a run does about a command: events, or a refusal.
  *
- * {@link acceptedIn} is the table of states × commands:
+ * The table of states and commands. Every command that a state does not list is refused with a {@link RunRefused}; some are refused
+ * for what they carry, a capture before its trigger, say. Tests compare the table with what {@link decide} and `evolve` do.
  *
  * ```text
- *                   not-   boot-  watch- quies- captur- publish- validat-  ready, abandoned,
- *                   started ing    ing    cing   ing     ing      ing       failed
- * Start               x
- * RecordBoot                 x
- * RecordFiring                      x      x
- * RecordQuiesce                            x
- * RecordCapture                                   x
- * RecordPublish                                           x
- * KeepInMemory                                            x
- * RecordValidation                                                 x
- * StartStage,                x      x      x      x       x        x
- * FinishStage, RetryStage,
- * Abandon, Fail, Recover
+ * state        meaning                                          command           then
+ * not-started  nothing is known of it                           Start             booting
+ * booting      its machine is being made                        RecordBoot        watching
+ *                                                               Recover           failed
+ * watching     the guest runs until the policy decides          RecordFiring      quiescing
+ *                                                               Recover           failed
+ * quiescing    decided; the guest is brought to rest            RecordFiring      quiescing
+ *                                                               RecordQuiesce     capturing
+ *                                                               Recover           failed
+ * capturing    the guest stands still and is written down       RecordCapture     publishing
+ *                                                               Recover           failed
+ * publishing   written; the one rename is to come               RecordPublish     validating, ready
+ *                                                               KeepInMemory      ready
+ *                                                               Recover           ready, failed
+ * validating   renamed; a clone of it is on trial               RecordValidation  ready, failed
+ *                                                               Recover           ready, failed
+ * unended      each of the states above, except the first       StartStage        unchanged
+ *                                                               FinishStage       unchanged
+ *                                                               RetryStage        unchanged
+ *                                                               Abandon           abandoned
+ *                                                               Fail              failed
+ * ready        ended: the snapshot can be restored              none
+ * abandoned    ended by decision: of a person, or the policy    none
+ * failed       ended by an error                                none
  * ```
  *
  * @module
@@ -68,7 +80,9 @@ const recovered = (
     stage: state.phase,
     error: { tag: "RunCutOff", message: `the process that ran it ended while it was ${state.phase}; ${detail}` }
   })
-  const { published, validation } = findings
+  const { validation } = findings
+  // What stands anywhere is not of a run that keeps its snapshot in memory.
+  const published = state.run.target === null ? null : findings.published
   if (published === null || (state.phase !== "publishing" && state.phase !== "validating")) {
     return [cutOff("nothing was published")]
   }

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as fc from "fast-check"
 import { Result } from "effect"
 import { sampleFiring } from "../testing/kindTrigger.ts"
-import { commandArbitrary } from "../testing/runArbitraries.ts"
+import { nextCommandArbitrary } from "../testing/runArbitraries.ts"
 import { decide } from "./decide.ts"
 import { storyOf } from "./explainRun.ts"
 import type { RunEvent } from "./RunEvent.ts"
@@ -73,11 +73,11 @@ describe("explain", () => {
 
   it("has-a-story-for-every-history-whose-spans-join-without-gaps", () => {
     fc.assert(
-      fc.property(fc.array(commandArbitrary, { maxLength: 40 }), (commands) => {
+      fc.property(fc.array(nextCommandArbitrary, { maxLength: 40 }), (commands) => {
         let state: RunState = initialState
         const events: Array<RunEvent> = []
-        for (const command of commands) {
-          const decision = decide(state, command)
+        for (const next of commands) {
+          const decision = decide(state, next(state.phase))
           if (Result.isFailure(decision)) continue
           for (const event of decision.success) {
             events.push(event)
