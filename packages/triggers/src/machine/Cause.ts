@@ -4,6 +4,7 @@
  * @module
  */
 import type { FiringCause, GuestEvent, GuestNanos, QuiesceReport, TriggerSignal } from "@stillpoint/core"
+import { headerCells } from "./cells.ts"
 import type { MachinePart } from "./MachinePart.ts"
 
 /** What a cause is. */
@@ -22,9 +23,16 @@ export class Cause {
   /** Report of the quiesce that the firing went through; the outermost one counts. */
   quiesceReport: QuiesceReport | null = null
 
-  isEvent(event: GuestEvent, atNanos: GuestNanos): void {
+  private cells: Float64Array = new Float64Array(0)
+
+  place(cells: Float64Array): void {
+    this.cells = cells
+  }
+
+  /** An event that happens now. Time is not handed over: it would be an object where the call is not compiled away. */
+  isEvent(event: GuestEvent): void {
     this.type = CauseType.event
-    this.atNanos = atNanos
+    this.atNanos = this.cells[headerCells.now] as number
     this.object = event
   }
 

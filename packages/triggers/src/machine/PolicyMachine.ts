@@ -149,6 +149,7 @@ export class PolicyMachine {
     this.cells = new Float64Array(this.cellCount + this.timers.cellCount)
     this.timers.place(this.cells, this.cellCount)
     this.guest.place(this.cells)
+    this.cause.place(this.cells)
     this.objects = Array.from({ length: this.objectCount }, () => null)
   }
 
@@ -344,7 +345,7 @@ export class PolicyMachine {
         cells[ordinalCell] = ordinal
         cells[lastSeqCell] = event.seq
       }
-      cause.isEvent(event, cells[nowCell] as number)
+      cause.isEvent(event)
       part.onEvent(event)
       if (cells[endedCell] === 1) return true
     }

@@ -8,7 +8,7 @@ import { inWords } from "../guestDuration.ts"
 import { replay, replayAll } from "../running/replayPolicy.ts"
 import { catalogue, readCorpus } from "./corpus.ts"
 import { decisionJson } from "./decisions.ts"
-import { defaultRuns, lawsOfTheAlgebra } from "./laws.ts"
+import { lawsOfTheAlgebra, longestLawMillis } from "./laws.ts"
 import { decideLive } from "./liveDecision.ts"
 
 const directory = new URL("../../../../fixtures/timelines/", import.meta.url).pathname
@@ -109,5 +109,5 @@ const recorded = fc.tuple(fc.constantFrom(...corpus), fc.nat(), fc.nat(60)).map(
 })
 
 describe("laws of the algebra, over recorded timelines", () => {
-  for (const law of lawsOfTheAlgebra({ timelines: recorded, runs: defaultRuns() })) it.effect(law.name, () => law.check)
+  for (const law of lawsOfTheAlgebra({ timelines: recorded })) it.effect(law.name, () => law.check, longestLawMillis())
 })

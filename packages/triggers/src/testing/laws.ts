@@ -40,6 +40,12 @@ export interface LawOptions {
 /** Runs of each law, if not said otherwise. */
 export const defaultRuns = (): number => Number(process.env["STILLPOINT_RUNS"] ?? 1000)
 
+/**
+ * How long a law may take at the most, for a test runner that wants to know: a thousand runs take about a second, a million
+ * (`STILLPOINT_RUNS=1000000`) some minutes.
+ */
+export const longestLawMillis = (runs: number = defaultRuns()): number => Math.max(60_000, 20 * runs)
+
 type Decision = Result.Result<Firing, TriggerError>
 
 const parameters = (options: LawOptions) => ({

@@ -1,0 +1,123 @@
+import { setFlagsFromString, getHeapStatistics } from "node:v8"
+import { runInNewContext } from "node:vm"
+import { assert, it } from "@effect/vitest"
+import type { GuestEvent } from "@stillpoint/core"
+import { Effect } from "effect"
+import { describe } from "vitest"
+import {
+  afterGuestTime,
+  allOf,
+  andThen,
+  atHeartbeat,
+  debounce,
+  firstOf,
+  fromEffect,
+  named,
+  onCustom,
+  onDirtyRateBelow,
+  onEvent,
+  onIdle,
+  onListener,
+  onSerialMatch,
+  orElseAfter,
+  type Policy,
+  precedence,
+  quiesce,
+  repeat,
+  Trigger,
+  within
+} from "../index.ts"
+
+setFlagsFromString("--expose-gc")
+const collect = runInNewContext("gc") as () => void
+const heapBytes = (): number => getHeapStatistics().used_heap_size
+
+/** A guest that is up and does a little of everything, for ever. */
+const bustle = (count: number): ReadonlyArray<GuestEvent> =>
+  Array.from({ length: count }, (_, seq): GuestEvent => {
+    const atNanos = 3e9 + seq * 10_000
+    switch (seq % 8) {
+      case 0:
+        return { _tag: "HeartbeatTick", seq, atNanos, count: Math.floor(seq / 8) }
+      case 1:
+      case 5:
+        return { _tag: "SerialLine", seq, atNanos, port: 0, text: "loading module" }
+      case 2:
+      case 6:
+        return { _tag: "GuestIdle", seq, atNanos }
+      case 3:
+      case 7:
+        return { _tag: "GuestBusy", seq, atNanos }
+      default:
+        return { _tag: "PagesDirtied", seq, atNanos, count: 12_000 }
+    }
+  })
+
+/** Policies that look at such a guest to the end, and decide nothing. */
+const undecided: Readonly<Record<string, Policy>> = {
+  nested: within(
+    orElseAfter(
+      allOf([
+        named(
+          andThen(precedence([quiesce(onListener(), { calmFor: 0 }), atHeartbeat(1e9)]), afterGuestTime(0)),
+          "ready"
+        ),
+        firstOf([onSerialMatch("panic"), onSerialMatch(/oops/, { port: 1 })])
+      ]),
+      "2000 seconds",
+      onCustom("late")
+    ),
+    "3000 seconds"
+  ),
+  "calm that never comes": quiesce(afterGuestTime(0), { calmFor: "10 seconds", deadline: "none", agent: "none" }),
+  "rest that never comes": onIdle("1 second"),
+  "rate that is never low": onDirtyRateBelow(10, "100 millis"),
+  "line after line": debounce(onSerialMatch("loading"), "1 second")
+}
+
+const shorter = bustle(20_000)
+const longer = bustle(200_000)
+
+describe("a replay", () => {
+  for (const [name, policy] of Object.entries(undecided)) {
+    it(`of-ten-times-as-many-events-allocates-no-more: ${name}`, () => {
+      const bytesOf = (events: ReadonlyArray<GuestEvent>): number => {
+        const taken: Array<number> = []
+        // The least of several: the first runs are the compiler's, and a collection in between gives a negative number.
+        for (let round = 0; round < 40; round++) {
+          const before = heapBytes()
+          Trigger.replay(policy, { events })
+          const bytes = heapBytes() - before
+          if (bytes >= 0) taken.push(bytes)
+        }
+        return Math.min(...taken)
+      }
+      // One number boxed for each of the events that matter to the policy would be a megabyte.
+      assert.isBelow(bytesOf(longer), bytesOf(shorter) + 128 * 1024)
+    })
+  }
+})
+
+describe("a policy", () => {
+  it("armed-and-disarmed-a-million-times-holds-on-to-nothing", () => {
+    const all = [...Object.values(undecided), repeat(onEvent("HeartbeatTick")), fromEffect("http", Effect.never)]
+    const machine = within(firstOf(all), "50 millis").instantiate()
+    machine.keepsCommands = true
+    const cycle = (): void => {
+      machine.start(0)
+      machine.time(50e6)
+      const [first, second] = machine.commands
+      const isDisarmed = machine.isExhausted && machine.listening === 0 && machine.wakeAtNanos === null
+      if (!isDisarmed || first?._tag !== "StartProbe" || second?._tag !== "StopProbe") assert.fail("still armed")
+    }
+    cycle()
+    const state = machine.save()
+    collect()
+    const before = heapBytes()
+    for (let arming = 0; arming < 1_000_000; arming++) cycle()
+    assert.deepStrictEqual(machine.save(), state)
+    collect()
+    // Far less than a word for each arming.
+    assert.isBelow(heapBytes() - before, 1024 * 1024)
+  }, 300_000)
+})
