@@ -1,0 +1,13 @@
+/**
+ * Prints what the policy decides on the recorded boots under `fixtures/timelines/`, or on those of the folder that is named.
+ *
+ * @module
+ */
+import { fileURLToPath } from "node:url"
+import { decisions } from "./decisions.ts"
+
+const directory = process.argv[2] ?? fileURLToPath(new URL("../../fixtures/timelines", import.meta.url))
+for (const { explanation, firing, recording } of decisions(directory)) {
+  const moment = firing === null ? "never" : `${(firing.atNanos / 1e6).toFixed(3)} ms`
+  console.log(`${recording}: ${moment}\n  ${explanation.replaceAll("\n", "\n  ")}\n`)
+}
