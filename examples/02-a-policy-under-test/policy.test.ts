@@ -8,7 +8,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Trigger } from "@stillpoint/triggers"
 import { givenPolicy, lawsOf, realisticTimeline } from "@stillpoint/triggers/testing"
 import { Result } from "effect"
-import fc from "fast-check"
+import * as fc from "fast-check"
 import { decisions } from "./decisions.ts"
 import { serverIsReady } from "./policy.ts"
 
