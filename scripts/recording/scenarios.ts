@@ -121,6 +121,28 @@ export const scenarios: ReadonlyArray<Scenario> = [
     forMillis: 800
   },
   {
+    name: "works-in-bursts",
+    proves: "a service that works in bursts once it listens, and then rests",
+    guest: shell(
+      "httpd -p 8080 -h /\nfor burst in 1 2 3 4 5 6; do n=0; while [ $n -lt 1000 ]; do n=$((n+1)); done; sleep 0.01; done\nexec sleep 100"
+    ),
+    forMillis: 800
+  },
+  {
+    name: "never-calm",
+    proves: "a service that works without a pause once it listens",
+    guest: shell("httpd -p 8080 -h /\nwhile :; do :; done"),
+    forMillis: 800
+  },
+  {
+    name: "goes-on-printing",
+    proves: "a service that prints a line every 10 ms for a while once it listens, and rests in between",
+    guest: shell(
+      "httpd -p 8080 -h /\nn=0\nwhile [ $n -lt 30 ]; do echo request $n; sleep 0.01; n=$((n+1)); done\nexec sleep 100"
+    ),
+    forMillis: 800
+  },
+  {
     name: "no-workload",
     proves: "an agent that only serves: heartbeats, and nothing to wait for",
     guest: {},

@@ -18,6 +18,7 @@ import { onListener } from "../builtin/onListener.ts"
 import { onParked } from "../builtin/onParked.ts"
 import { onPreExec } from "../builtin/onPreExec.ts"
 import { onSerialMatch } from "../builtin/onSerialMatch.ts"
+import { defaultActivity, eventHappens } from "../combinators/activity.ts"
 import { allOf } from "../combinators/allOf.ts"
 import { debounce } from "../combinators/debounce.ts"
 import { filter } from "../combinators/filter.ts"
@@ -95,7 +96,25 @@ export const catalogue: Readonly<Record<string, Policy>> = {
   "ready-by-name": named(firstOf([onListener(), onParked()]), "ready"),
   "listener-calm-20ms-capture": quiesce(onListener(), { ...calm, deadline: "200 millis", onDeadline: "capture" }),
   "listener-calm-20ms-abandon": quiesce(onListener(), { ...calm, deadline: "200 millis", onDeadline: "abandon" }),
-  "listener-calm-20ms-fail": quiesce(onListener(), { ...calm, deadline: "2 seconds", onDeadline: "fail" }),
+  "listener-calm-20ms-fail": quiesce(onListener(), { ...calm, deadline: "300 millis", onDeadline: "fail" }),
+  "listener-calm-20ms-soon-capture": quiesce(onListener(), { ...calm, deadline: "60 millis", onDeadline: "capture" }),
+  "listener-calm-20ms-soon-abandon": quiesce(onListener(), { ...calm, deadline: "60 millis", onDeadline: "abandon" }),
+  "listener-calm-20ms-soon-fail": quiesce(onListener(), { ...calm, deadline: "60 millis", onDeadline: "fail" }),
+  "listener-quiet-30ms": quiesce(onListener(), {
+    calmFor: "30 millis",
+    agent: "none",
+    activity: [...defaultActivity, eventHappens("SerialLine")],
+    deadline: "500 millis",
+    onDeadline: "capture"
+  }),
+  "heartbeat-takes-over-from-listener": quiesce(
+    precedence([named(atHeartbeat(2), "heartbeat"), named(onListener(), "listener")]),
+    { ...calm, deadline: "200 millis", onDeadline: "capture" }
+  ),
+  "abandoned-listener-or-after": firstOf([
+    quiesce(onListener(), { ...calm, deadline: "60 millis", onDeadline: "abandon" }),
+    afterGuestTime("1250 millis")
+  ]),
   "listener-frozen": quiesce(onListener(), { calmFor: "5 millis", deadline: "500 millis", onDeadline: "capture" }),
   "resources-nothing": new SnapshotResources({}).toPolicy(),
   "resources-pre-exec": new SnapshotResources({ onPreExec: true }).toPolicy(),
