@@ -7,6 +7,7 @@ use crate::machine::{Machine, MachineConfig, RunUntil, Stop};
 use proptest::prelude::*;
 
 mod chains;
+mod engines;
 
 struct Directory(PathBuf);
 
