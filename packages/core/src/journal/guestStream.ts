@@ -6,29 +6,34 @@
 import { randomUUID } from "node:crypto"
 import { Effect, Result, type Scope, Semaphore } from "effect"
 import { GuestEvent } from "../GuestEvent.ts"
-import { decodeEventLine, encodeEventLine } from "../timeline/eventLine.ts"
+import { decodeEventValue, encodeEventLine } from "../timeline/eventLine.ts"
 import { makeHeadSignal } from "../internal/headSignal.ts"
 import type { Machine } from "../Vmm.ts"
+import { makeEventCodecOf } from "./EventCodec.ts"
 import { Journal, type JournalRecord } from "./Journal.ts"
-import { JournalError } from "./JournalErrors.ts"
+import type { JournalError } from "./JournalErrors.ts"
 
-const schemaVersion = 1
+const codec = makeEventCodecOf<GuestEvent>({
+  write: encodeEventLine,
+  read: decodeEventValue,
+  typeOf: (event) => event._tag,
+  types: Object.fromEntries(Object.keys(GuestEvent.cases).map((type) => [type, { version: 1, upcast: {} }]))
+})
 
-/** Most events that one append holds. */
+/** Most events that one append holds: some MiB. */
 const batchLimit = 16_384
 
-/** How long events gather before they are appended. */
+/**
+ * How long events gather before they are appended: an append costs a flush of the disk, however few it holds. A process that is
+ * killed has lost this much of what its guest did, as if it had been killed so much earlier.
+ */
 const batchDelay = "20 millis"
 
 /** A name for the stream of one guest, unlike any other. */
 export const newGuestStream = (): string => `guest/${randomUUID()}`
 
 /** A guest event as a journal stores it. */
-export const guestRecordOf = (event: GuestEvent): JournalRecord => ({
-  type: event._tag,
-  schemaVersion,
-  json: encodeEventLine(event)
-})
+export const guestRecordOf: (event: GuestEvent) => JournalRecord = codec.encode
 
 /** A recording under way. */
 export interface GuestRecording {
@@ -40,7 +45,8 @@ export interface GuestRecording {
 /**
  * Appends a guest's events to a stream of their own, until the scope closes, and then the rest.
  *
- * The guest is not held up: events gather in memory while a batch is flushed, and go into the next one together.
+ * The guest is not held up: events gather in memory while a batch is flushed, and go into the next one together. A journal that
+ * fails is not tried again before `flush` or the end; until then the machine's own log keeps what it did not take.
  */
 export const recordGuest = (
   stream: string,
@@ -50,31 +56,35 @@ export const recordGuest = (
     const journal = yield* Journal
     const appending = yield* Semaphore.make(1)
     const news = makeHeadSignal()
+    let isFollowing = true
     let gathered: Array<GuestEvent> = []
     let nextSeq = 0
 
-    const appendGathered = Effect.gen(function* () {
-      while (gathered.length > 0) {
-        const batch = gathered.slice(0, batchLimit)
-        yield* journal.append(stream, batch.map(guestRecordOf))
-        gathered = gathered.slice(batch.length)
+    const append = Effect.fnUntraced(function* (events: ReadonlyArray<GuestEvent>) {
+      for (let from = 0; from < events.length; from += batchLimit) {
+        const batch = events.slice(from, from + batchLimit)
+        yield* journal.append(stream, batch.map(codec.encode))
         nextSeq = (batch.at(-1)?.seq ?? nextSeq - 1) + 1
       }
     })
-    /** Also what was not handed to subscribers yet. */
-    const flush = Effect.gen(function* () {
-      yield* appendGathered
-      const rest = yield* machine.eventsSoFar(nextSeq)
-      gathered = rest.slice()
-      yield* appendGathered
+    const appendGathered = Effect.suspend(() => {
+      // Those that a flush has taken from the log itself come again.
+      const events = gathered.filter(({ seq }) => seq >= nextSeq)
+      gathered = []
+      return append(events)
     })
+    /** Also what was not handed to subscribers yet. */
+    const flush = Effect.andThen(
+      Effect.suspend(() => machine.eventsSoFar(nextSeq)),
+      append
+    )
     const alone = <A, E>(effect: Effect.Effect<A, E>) => Semaphore.withPermit(appending, Effect.uninterruptible(effect))
     const follow = Effect.gen(function* () {
       while (true) {
         const generation = news.generation()
         yield* alone(appendGathered)
         yield* news.raisedSince(generation)
-        // What comes in the same turn of the event loop goes into the same batch.
+        // What comes in the same while goes into the same batch.
         yield* Effect.sleep(batchDelay)
       }
     })
@@ -85,8 +95,7 @@ export const recordGuest = (
       Effect.sync(() =>
         machine.events$.subscribe({
           next: (event) => {
-            // Those that a flush has taken from the log itself come again.
-            if (event.seq < nextSeq || event.seq <= (gathered.at(-1)?.seq ?? -1)) return
+            if (!isFollowing) return
             gathered.push(event)
             news.raise()
           },
@@ -100,35 +109,23 @@ export const recordGuest = (
           orWarn(alone(flush))
         )
     )
-    yield* Effect.forkScoped(orWarn(follow))
+    const stop = Effect.sync(() => {
+      isFollowing = false
+      gathered = []
+    })
+    yield* Effect.forkScoped(orWarn(Effect.ensuring(follow, stop)))
     return { stream, flush: alone(flush) }
   })
 
-/** The events of a guest, from a stream of the journal. */
+/** The events of a guest, from a stream of the journal; older versions are brought up to date, later ones refused. */
 export const readGuest = (stream: string): Effect.Effect<ReadonlyArray<GuestEvent>, JournalError, Journal> =>
   Effect.gen(function* () {
     const entries = yield* (yield* Journal).read(stream)
-    return yield* Effect.forEach(entries, (entry) => {
-      const { json, type, version } = entry
-      if (!(type in GuestEvent.cases) || entry.schemaVersion > schemaVersion) {
-        return Effect.fail(
-          new JournalError({
-            reason: {
-              _tag: "EventUnknown",
-              stream,
-              version,
-              type,
-              schemaVersion: entry.schemaVersion,
-              supported: schemaVersion
-            }
-          })
-        )
-      }
-      const decoded = decodeEventLine(json)
-      return Result.isSuccess(decoded)
-        ? Effect.succeed(decoded.success)
-        : Effect.fail(
-            new JournalError({ reason: { _tag: "EventMalformed", stream, version, type, detail: decoded.failure } })
-          )
-    })
+    const events: Array<GuestEvent> = []
+    for (const entry of entries) {
+      const decoded = codec.decodeResult(entry)
+      if (Result.isFailure(decoded)) return yield* decoded.failure
+      events.push(decoded.success)
+    }
+    return events
   })
