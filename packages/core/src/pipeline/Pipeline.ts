@@ -113,7 +113,7 @@ export interface CaptureOptions extends WatchLimit {
   readonly policy: RunnablePolicy
   /** Directory that the snapshot is published to. */
   readonly target: string
-  /** Replace what stands at the target. */
+  /** Replace what stands at the target: gone once the new snapshot is published, whatever its validation then comes to. */
   readonly replace?: boolean
   /** Commands to execute in the guest when the policy has fired, before the capture. */
   readonly warmUp?: ReadonlyArray<ExecSpec>

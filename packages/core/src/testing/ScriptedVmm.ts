@@ -353,7 +353,7 @@ const makeMachine = (
             yield* runUntilExit(id)
             return yield* new ExecError({
               reason: {
-                name: "Timeout",
+                name: "TimedOut",
                 message: `${spec.argv.join(" ")} did not end within ${timeout} ns of guest time`
               }
             })

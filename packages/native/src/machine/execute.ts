@@ -32,7 +32,18 @@ const sigkill = 9
 const ended: ReadonlySet<RunStop["reason"]> = new Set(["halted", "reset", "fault", "paused", "horizon"])
 
 /** Types of the frames that start and feed a command, as a refusal names them. */
-const execFrames: ReadonlySet<number> = new Set([0x82, 0x83])
+const [execFrame, stdinFrame] = [0x82, 0x83]
+
+/**
+ * Whether a refusal is the end of this command. A refusal names the command that it is about, if it got as far; and input that a
+ * command no longer takes, having ended or closed its input, is not missed by it.
+ */
+const isRefused = (id: number, frame: number, message: string): boolean => {
+  const named = /^exec (\d+)\b/.exec(message)
+  if (named !== null && Number(named[1]) !== id) return false
+  if (frame === stdinFrame) return !/no such command is running|its input is closed/.test(message)
+  return frame === execFrame
+}
 
 /** What the conversation needs of the machine. */
 export interface ExecHost {
@@ -105,7 +116,7 @@ const observe = (progress: Progress, id: number, command: string, event: GuestEv
       progress.fault = `: ${event.message}`
       return
     case "AgentRejected":
-      if (!execFrames.has(event.frame)) return
+      if (progress.result !== undefined || !isRefused(id, event.frame, event.message)) return
       progress.result = failure("AgentRejected", `${command}: the agent refused: ${event.message}`)
       return
     default:

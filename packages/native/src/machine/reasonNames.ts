@@ -7,8 +7,11 @@
 
 const memory = ["MemoryOutOfRange", "SnapshotChunkCorrupt", "SnapshotChunkUnreadable", "MemoryExhausted"] as const
 
-/** Reasons that every operation on a machine can have: it was closed, it failed by an error of its own. */
-const session = ["Closed", "AlreadyRunning", "Panicked", "NoThread"] as const
+/** Reasons that making a machine can have beside its own: an error of the core's own, a host without threads. */
+const host = ["Panicked", "NoThread"] as const
+
+/** Reasons that every operation on a machine can have. */
+const session = ["Closed", ...host] as const
 
 /** Each public error's reasons, as `reason.name` has them. */
 export const reasonNames = {
@@ -27,11 +30,12 @@ export const reasonNames = {
     "CommandLineInvalid",
     "DeviceTreeFailed",
     ...memory,
-    ...session
+    ...host
   ],
   MachineError: [
     "InvalidRun",
     "InvalidIdentity",
+    "AlreadyRunning",
     "EventsLost",
     "FrameTooLarge",
     "TooLittleEntropy",
@@ -71,7 +75,7 @@ export const reasonNames = {
     "StateInvalid",
     "EngineFailed",
     ...memory,
-    ...session
+    ...host
   ],
   ForkError: ["MachineFaulted", "EngineFailed", ...session]
 } as const

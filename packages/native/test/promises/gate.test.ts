@@ -3,7 +3,7 @@ import { Gate, SnapshotStore, Vmm } from "@stillpoint/core"
 import { Effect } from "effect"
 import { ask, captureHeld, captureWitness, hasCompiler, layer, type Testimony } from "./witness.ts"
 
-const clones = Number(process.env["STILLPOINT_CLONES"] ?? 100)
+const clones = Number(process.env["STILLPOINT_CLONES"] ?? 1000)
 
 /** Guest time of an hour. */
 const hourNanos = 3_600_000_000_000
@@ -19,18 +19,21 @@ describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () 
           const { directory } = yield* captureWitness
           const told: Array<Testimony> = []
           const begun = performance.now()
-          for (let index = 0; index < clones; index++) {
-            yield* Effect.scoped(
-              Effect.gen(function* () {
-                const clone = yield* Gate.restore(directory)
-                const testimony = yield* ask(clone.machine)
-                assert.strictEqual(testimony.machineId, clone.identity.machineId)
-                assert.strictEqual(testimony.hostname, clone.identity.hostname)
-                assert.strictEqual(testimony.frozen, "0")
-                told.push(testimony)
-              })
-            )
-          }
+          yield* Effect.forEach(
+            Array.from({ length: clones }),
+            () =>
+              Effect.scoped(
+                Effect.gen(function* () {
+                  const clone = yield* Gate.restore(directory)
+                  const testimony = yield* ask(clone.machine)
+                  assert.strictEqual(testimony.machineId, clone.identity.machineId)
+                  assert.strictEqual(testimony.hostname, clone.identity.hostname)
+                  assert.strictEqual(testimony.frozen, "0")
+                  told.push(testimony)
+                })
+              ),
+            { concurrency: 2, discard: true }
+          )
           const milliseconds = (performance.now() - begun) / clones
           yield* Effect.logInfo(`${clones} clones, ${milliseconds.toFixed(1)} ms each from restore to the answer`)
           for (const name of ["random", "uuid", "machineId", "hostname"] as const) {

@@ -19,9 +19,9 @@ interface Kill {
 }
 
 /** Runs the program until it is killed, or done; answers with what it told and how long it took. */
-const runUntil = (journal: string, target: string, kill: Kill | null) =>
+const runUntil = (journal: string, target: string, kill: Kill | null, ...mode: ReadonlyArray<string>) =>
   Effect.callback<{ readonly told: ReadonlyArray<string>; readonly millis: number }>((resume) => {
-    const child = spawn(process.execPath, ["--conditions=source", "--no-warnings", program, journal, target], {
+    const child = spawn(process.execPath, ["--conditions=source", "--no-warnings", program, journal, target, ...mode], {
       stdio: ["ignore", "pipe", "inherit"]
     })
     let text = ""
@@ -128,6 +128,52 @@ describe("a process that is killed", () => {
           })
           const phases = [...atBoundaries, ...atRandom].map(({ phase, told }) => `${told.at(-1)}: ${phase}`)
           yield* Effect.logInfo(`killed after ${phases.join(", after ")}`)
+        }),
+      600_000
+    )
+
+    it.effect(
+      "while-it-replaces-a-snapshot-leaves-the-old-one-or-the-new-one",
+      () =>
+        Effect.gen(function* () {
+          const directory = yield* folder
+          const journal = join(directory, "runs.journal")
+          const target = join(directory, "snapshot")
+          yield* runUntil(journal, target, null)
+          const kills: ReadonlyArray<Kill> = [
+            ...["capture", "publish"].map((stage) => ({ line: `${stage} started`, afterMillis: 0 })),
+            { line: "publish finished", afterMillis: 0 },
+            ...Array.from({ length: Math.ceil(randomKills / 2) }, () => ({
+              line: "publish started",
+              afterMillis: 1 + Math.random() * 30
+            }))
+          ]
+          const found: Array<string> = []
+          let before = ""
+          for (const kill of kills) {
+            yield* runUntil(journal, target, kill, "replace")
+            const runs = yield* Effect.gen(function* () {
+              yield* recoverRuns
+              const ids = yield* listRuns
+              const states = yield* Effect.forEach(ids, (id) => Effect.map(loadRun(id), ({ state }) => state))
+              const { manifest } = yield* (yield* SnapshotStore).open(target)
+              // What a run says of itself is what can be opened.
+              const newest = ids.at(-1) ?? ""
+              assert.strictEqual(manifest.runId === newest, states.at(-1)?.phase === "ready")
+              if (manifest.runId !== newest && before !== "") assert.strictEqual(manifest.runId, before)
+              before = manifest.runId
+              return manifest.runId === newest ? "new" : "old"
+            }).pipe(
+              Effect.provide(Layer.merge(SnapshotStore.layerHost, journalSqlite({ path: journal })), { local: true })
+            )
+            found.push(runs)
+            assert.deepStrictEqual(
+              readdirSync(directory).filter((name) => name.includes(".staging-") || name.includes(".replaced-")),
+              []
+            )
+          }
+          assert.deepStrictEqual([found[0], found[2]], ["old", "new"])
+          yield* Effect.logInfo(`found ${found.join(", ")}`)
         }),
       600_000
     )

@@ -1,7 +1,8 @@
 /**
- * A process that captures a guest at its listener and validates the snapshot, telling each step, until it is done or killed.
+ * A process that captures a guest at its listener and validates the snapshot, telling each step, until it is done or killed. With
+ * `replace` it replaces what stands at the target, and does not validate.
  *
- * `node runUntilKilled.ts JOURNAL TARGET`
+ * `node runUntilKilled.ts JOURNAL TARGET [replace]`
  *
  * @module
  */
@@ -9,9 +10,10 @@ import { writeSync } from "node:fs"
 import { journalSqlite, Pipeline, ProgressListener, SnapshotStore } from "@stillpoint/core"
 import { kindTrigger } from "@stillpoint/core/testing"
 import { Effect, Layer } from "effect"
+import * as NativeFiles from "../../src/NativeFiles.ts"
 import { layer as machines, linux } from "../guests.ts"
 
-const [path = "", target = ""] = process.argv.slice(2)
+const [path = "", target = "", mode = ""] = process.argv.slice(2)
 
 const tell = (line: string): Effect.Effect<void> => Effect.sync(() => void writeSync(1, `${line}\n`))
 
@@ -21,14 +23,18 @@ const program = Effect.gen(function* () {
   yield* Pipeline.run(spec, {
     policy: kindTrigger("ListenerBound"),
     target,
-    validate: Pipeline.execProbe({ argv: ["wget", "-q", "-O", "-", "http://127.0.0.1:8080/"] })
+    ...(mode === "replace"
+      ? { replace: true }
+      : { validate: Pipeline.execProbe({ argv: ["wget", "-q", "-O", "-", "http://127.0.0.1:8080/"] }) })
   })
   yield* tell("done")
 })
 
+const store = Layer.provide(SnapshotStore.layer, NativeFiles.layer)
+
 await Effect.runPromise(
   Effect.scoped(program).pipe(
     Effect.provideService(ProgressListener, ({ stage, status }) => tell(`${stage} ${status}`)),
-    Effect.provide(Layer.mergeAll(machines, SnapshotStore.layerHost, journalSqlite({ path })))
+    Effect.provide(Layer.mergeAll(machines, store, journalSqlite({ path })))
   )
 )

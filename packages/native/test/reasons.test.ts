@@ -1,0 +1,330 @@
+import { spawnSync } from "node:child_process"
+import { cpSync, mkdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { assert, describe, layer as withLayer } from "@effect/vitest"
+import { type BootSpec, ExecError, type Machine, MachineError, type RunStop, Vmm } from "@stillpoint/core"
+import { Effect, Exit, Scope } from "effect"
+import { Subject } from "rxjs"
+import type { GuestEvent } from "@stillpoint/core"
+import { guestMemory, limitGuestMemory } from "../src/guestMemory.ts"
+import { type ExecHost, execute } from "../src/machine/execute.ts"
+import { type OperationError, reasonNames } from "../src/machine/reasonNames.ts"
+import { folder, layer, linux, linuxAt, payload, spinning, waiting } from "./guests.ts"
+
+/** Reasons that no user can bring about on purpose, each with where it is tested or why it exists all the same. */
+const fromWithin: Readonly<Record<string, string>> = {
+  "BootError.MemorySizeInvalid":
+    "the schema of this side is stricter; machine::tests::machines_that_cannot_be_made_say_why",
+  "BootError.DeviceTreeFailed": "the writer of device trees does not fail on what is given to it",
+  "BootError.MemoryOutOfRange": "places are checked before anything is written to them",
+  "BootError.SnapshotChunkCorrupt": "nothing that boots has a snapshot; memory's errors are one type",
+  "BootError.SnapshotChunkUnreadable": "as above",
+  "MachineError.EventsLost": "ten million events; event_log.rs",
+  "MachineError.TooLittleEntropy": "the schema of this side names it InvalidIdentity; control::encode",
+  "MachineError.FrameInvalid": "frames are built here; machine::tests::frames_of_the_hosts_are_checked",
+  "MachineError.RegisterUnknown": "registers are set by tests of the core only",
+  "MachineError.MemoryExhausted": "a guest that needs a page faults, and the event says so; memoryLimit.test.ts",
+  "MachineError.MemoryOutOfRange": "memory is written at addresses by tests of the core only",
+  "CaptureError.EngineFailed": "snapshot::tests::engines",
+  "CaptureError.MemoryOutOfRange": "captures read the pages that there are",
+  "CaptureError.MemoryExhausted": "captures write files and take no pages",
+  "RestoreError.VersionUnsupported": "snapshot::tests::what_is_no_snapshot_is_refused_by_name",
+  "RestoreError.EngineMismatch": "there is one engine here; snapshot::tests::engines",
+  "RestoreError.StateInvalid": "takes a forged digest; snapshot::tests::forged_states_are_survived",
+  "RestoreError.EngineFailed": "snapshot::tests::engines",
+  "RestoreError.MemoryOutOfRange": "restores take the pages that there are",
+  "RestoreError.MemoryExhausted": "a restored machine shares its snapshot's memory; it takes pages when it runs",
+  "RestoreError.SnapshotChunkCorrupt": "memory is read when it is touched, not by the restore",
+  "RestoreError.SnapshotChunkUnreadable": "as above",
+  "ForkError.EngineFailed": "snapshot::tests::engines"
+}
+/** What an operation says when the core or the host fails it; `session/tests.rs` brings these about. */
+const ofTheHost = ["Panicked", "NoThread"]
+
+const reached = new Set<string>()
+
+/** Notes the reason of a typed error that an effect ended with. */
+const reach = <A, E extends { readonly _tag: string; readonly reason: { readonly name: string } }, R>(
+  name: string,
+  effect: Effect.Effect<A, E, R>
+) =>
+  Effect.map(Effect.flip(effect), (error) => {
+    const found = `${error._tag}.${error.reason.name}`
+    assert.strictEqual(found, name)
+    reached.add(found)
+    return error
+  })
+
+/** An ELF file whose program header lies beyond its end. */
+const cutElf = (() => {
+  const bytes = new Uint8Array(64)
+  const view = new DataView(bytes.buffer)
+  bytes.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1])
+  view.setUint16(16, 2, true)
+  view.setUint16(18, 243, true)
+  view.setUint32(20, 1, true)
+  view.setBigUint64(24, 0x8020_0000n, true)
+  view.setBigUint64(32, 64n, true)
+  view.setUint16(52, 64, true)
+  view.setUint16(54, 56, true)
+  view.setUint16(56, 1, true)
+  return bytes
+})()
+
+/** A capture of a payload, in a directory of its own. */
+const captured = Effect.gen(function* () {
+  const machine = yield* (yield* Vmm).boot(yield* payload(waiting))
+  const directory = join(yield* folder, "capture")
+  mkdirSync(directory)
+  const files = yield* machine.capture(directory)
+  return { machine, directory, files }
+})
+
+describe("every reason is reached by its name", () => {
+  withLayer(layer, { excludeTestServices: true, timeout: 300_000 })((it) => {
+    it.effect("of-boots", () =>
+      Effect.gen(function* () {
+        const vmm = yield* Vmm
+        const root = yield* folder
+        const file = (name: string, bytes: Uint8Array | string) => {
+          writeFileSync(join(root, name), bytes)
+          return join(root, name)
+        }
+        const guest = yield* linux(null)
+        const flat = yield* payload(waiting)
+        const boot = (reason: string, spec: BootSpec) => reach(`BootError.${reason}`, Effect.scoped(vmm.boot(spec)))
+        yield* boot("InvalidConfiguration", { ...guest, memoryMib: 0 })
+        yield* boot("SampleStepInvalid", { ...guest, dirtySampleNanos: 1 })
+        yield* boot("KernelUnreadable", { kernelPath: join(root, "nothing") })
+        yield* boot("KernelUnknown", { kernelPath: file("text", "not a kernel".repeat(50)) })
+        yield* boot("KernelDamaged", { kernelPath: file("cut.elf", cutElf) })
+        yield* boot("KernelTooLarge", { ...flat, kernelPath: file("large", new Uint8Array(3 << 20)) })
+        yield* boot("KernelOutsideMemory", { ...flat, loadAddress: 0x1000 })
+        yield* boot("InitramfsUnreadable", { kernelPath: guest.kernelPath, initramfsPath: join(root, "nothing") })
+        yield* boot("InitramfsTooLarge", { ...guest, memoryMib: 64, initramfs: new Uint8Array(65 << 20) })
+        // The kernel's file fits, what it needs does not.
+        for (let memoryMib = 20; !reached.has("BootError.MemoryTooSmall") && memoryMib < 64; memoryMib += 2) {
+          const { _tag, reason } = yield* Effect.flip(Effect.scoped(vmm.boot({ ...guest, memoryMib })))
+          if (reason.name === "MemoryTooSmall") reached.add(`${_tag}.${reason.name}`)
+          else assert.strictEqual(reason.name, "KernelTooLarge")
+        }
+        // As many characters as may be, and more bytes.
+        yield* boot("CommandLineInvalid", { ...guest, commandLine: "é".repeat(2000) })
+        const { inUseBytes, limitBytes } = yield* guestMemory
+        yield* Effect.acquireUseRelease(
+          limitGuestMemory(inUseBytes + 4096),
+          () => boot("MemoryExhausted", guest),
+          () => Effect.orDie(limitGuestMemory(limitBytes))
+        )
+      })
+    )
+
+    it.effect("of-machines", () =>
+      Effect.gen(function* () {
+        const vmm = yield* Vmm
+        const on = <A>(reason: string, effect: Effect.Effect<A, MachineError>) =>
+          reach(`MachineError.${reason}`, effect)
+        const machine = yield* vmm.boot(yield* payload(spinning))
+        yield* on("InvalidRun", machine.run({ atNanos: -1 }))
+        const identity = { realtimeNanos: null, hostname: null, machineId: null, env: {}, thaw: false }
+        yield* on("InvalidIdentity", machine.requestIdentity({ ...identity, entropy: new Uint8Array(3) }))
+        yield* on("PortUnknown", machine.sendSerial(9, new Uint8Array(1)))
+        yield* on("InputFull", machine.sendSerial(0, new Uint8Array(8 << 20)))
+        const large = { ...identity, entropy: new Uint8Array(70_000) }
+        yield* on("FrameTooLarge", machine.requestIdentity(large))
+        const running = yield* Effect.forkChild(machine.run({}), { startImmediately: true })
+        yield* on("AlreadyRunning", machine.run({}))
+        running.interruptUnsafe()
+
+        const { directory } = yield* captured
+        const restore = Effect.gen(function* () {
+          const copy = join(yield* folder, "copy")
+          cpSync(directory, copy, { recursive: true })
+          return { copy, restored: yield* vmm.restore(copy) }
+        })
+        // Each reads another file: verified memory is shared by all who read the same.
+        const cut = yield* restore
+        truncateSync(join(cut.copy, "memory.bin"), 0)
+        yield* on("SnapshotChunkUnreadable", cut.restored.digest)
+        const edited = join(yield* folder, "edited")
+        cpSync(directory, edited, { recursive: true })
+        writeFileSync(join(edited, "memory.bin"), new Uint8Array(2 << 20).fill(1))
+        const other = yield* vmm.restore(edited)
+        yield* on("SnapshotChunkCorrupt", other.digest)
+        yield* other.run({ budgetNanos: 10 })
+        yield* on("MachineEnded", other.sendSerial(0, new Uint8Array(1)))
+        yield* reach("CaptureError.MachineFaulted", other.capture(yield* folder))
+        yield* reach("ForkError.MachineFaulted", Effect.scoped(other.fork))
+
+        // Every page is taken: the digest reads, and a guest's write is a fault of its run.
+        const { inUseBytes, limitBytes } = yield* guestMemory
+        const third = yield* vmm.boot(yield* payload(waiting))
+        yield* Effect.acquireUseRelease(
+          limitGuestMemory(inUseBytes),
+          () => Effect.andThen(third.digest, third.run({ budgetNanos: 10 })),
+          () => Effect.orDie(limitGuestMemory(limitBytes))
+        )
+      })
+    )
+
+    it.effect("of-closed-machines", () =>
+      Effect.gen(function* () {
+        const scope = yield* Scope.make()
+        const machine = yield* Scope.provide((yield* Vmm).boot(yield* payload(waiting)), scope)
+        yield* Scope.close(scope, Exit.void)
+        yield* reach("MachineError.Closed", machine.run({}))
+        yield* reach("CaptureError.Closed", machine.capture("/nowhere"))
+        yield* reach("ForkError.Closed", Effect.scoped(machine.fork))
+      })
+    )
+
+    it.effect("of-captures", () =>
+      Effect.gen(function* () {
+        const { directory, machine } = yield* captured
+        const capture = (reason: string, path: string, parent?: string) =>
+          reach(`CaptureError.${reason}`, machine.capture(path, parent === undefined ? {} : { parent }))
+        yield* capture("DirectoryUnusable", join(directory, "none"))
+        yield* capture("FileExists", directory)
+        yield* capture("ParentUnknown", yield* folder, "0".repeat(64))
+        yield* capture("WriteFailed", "/sys/kernel")
+        // A snapshot that vanished under the machine that was restored from it cannot be captured anew.
+        for (const [reason, spoil] of [
+          ["SnapshotChunkUnreadable", (file: string) => truncateSync(file, 0)],
+          ["SnapshotChunkCorrupt", (file: string) => writeFileSync(file, new Uint8Array(2 << 20).fill(1))]
+        ] as const) {
+          const copy = join(yield* folder, "copy")
+          cpSync(directory, copy, { recursive: true })
+          const restored = yield* (yield* Vmm).restore(copy)
+          spoil(join(copy, "memory.bin"))
+          yield* reach(`CaptureError.${reason}`, restored.capture(yield* folder))
+        }
+      })
+    )
+
+    it.effect("of-captures-to-a-full-disk", () =>
+      Effect.gen(function* () {
+        const script = new URL("./captureToFullDisk.ts", import.meta.url).pathname
+        const mountAndRun = `mount -t tmpfs -o size=16k none "$0" && exec "$1" --conditions=source --no-warnings "$2" "$0"`
+        const where = yield* folder
+        const mounted = spawnSync("unshare", ["-rm", "mount", "-t", "tmpfs", "-o", "size=16k", "none", where])
+        if (mounted.status !== 0) return yield* Effect.logWarning("skipped: this system does not let its users mount")
+        const ran = spawnSync("unshare", ["-rm", "sh", "-c", mountAndRun, where, process.execPath, script], {
+          encoding: "utf8"
+        })
+        assert.strictEqual(ran.stdout, "CaptureError.DiskFull: nothing left\n", ran.stderr)
+        reached.add("CaptureError.DiskFull")
+      })
+    )
+
+    it.effect("of-restores", () =>
+      Effect.gen(function* () {
+        const vmm = yield* Vmm
+        const { directory, files, machine } = yield* captured
+        const damaged = Effect.fnUntraced(function* (name: string, spoil: (file: string) => void) {
+          const copy = join(yield* folder, "copy")
+          cpSync(directory, copy, { recursive: true })
+          spoil(join(copy, name))
+          return copy
+        })
+        const restore = (reason: string, path: string, chain: Parameters<typeof vmm.restore>[1] = {}) =>
+          reach(`RestoreError.${reason}`, Effect.scoped(vmm.restore(path, chain)))
+        yield* restore("SnapshotMissing", join(directory, "none"))
+        yield* restore("FileMissing", yield* damaged("memory.bin", (file) => rmSync(file)))
+        yield* restore("FileSizeWrong", yield* damaged("memory.bin", (file) => truncateSync(file, 4096)))
+        yield* restore("NotASnapshot", yield* damaged("machine.bin", (file) => writeFileSync(file, "something else")))
+        const flipped = yield* damaged("memory.digests", (file) => writeFileSync(file, "something else"))
+        yield* restore("FileCorrupt", flipped)
+        const directoryThere = yield* damaged("memory.bin", (file) => {
+          rmSync(file)
+          mkdirSync(file)
+        })
+        yield* restore("FileInvalid", directoryThere)
+        const loop = yield* damaged("machine.bin", (file) => {
+          rmSync(file)
+          symlinkSync(file, file)
+        })
+        yield* restore("FileUnreadable", loop)
+        yield* restore("IdMismatch", directory, { identity: "0".repeat(64) })
+        yield* restore("IdMismatch", directory, { identity: "not an identity" })
+        const delta = yield* folder
+        yield* machine.capture(delta, { parent: files.identity })
+        yield* restore("ParentMissing", delta)
+        yield* restore("ParentMismatch", delta, { parents: [delta] })
+        yield* Effect.scoped(vmm.restore(delta, { parents: [directory] }))
+      })
+    )
+
+    it.effect("of-commands", () =>
+      Effect.gen(function* () {
+        const machine = yield* linuxAt("AgentReady", null)
+        const another = yield* machine.fork
+        const exec = (reason: string, spec: Parameters<Machine["exec"]>[0], on = machine) =>
+          reach(
+            `ExecError.${reason}`,
+            Effect.catchTag(on.exec(spec), "MachineError", (error) => Effect.die(error))
+          )
+        yield* exec("InvalidCommand", { argv: [] })
+        yield* exec("ExecFailed", { argv: ["/bin/nothing"] })
+        yield* exec("TimedOut", { argv: ["sleep", "1000"], timeoutNanos: 1e9 })
+        yield* exec("GuestEnded", { argv: ["sh", "-c", "echo c > /proc/sysrq-trigger"] })
+        // A command that prints without an end, and one that the agent cannot serve, as the events tell them.
+        const told = (...said: ReadonlyArray<Omit<GuestEvent, "seq" | "atNanos">>) => {
+          const events = new Subject<GuestEvent>()
+          const host: ExecHost = {
+            sendExec: () => Effect.void,
+            sendStdin: () => Effect.void,
+            sendKill: () => Effect.void,
+            nextId: () => 7,
+            nowNanos: () => 0,
+            eventsFromNow: () => events,
+            advance: () =>
+              Effect.sync((): RunStop => {
+                for (const [seq, body] of said.entries()) events.next({ ...body, seq, atNanos: 0 } as GuestEvent)
+                return { reason: "event", seq: 0, atNanos: 0 }
+              })
+          }
+          return Effect.catchIf(
+            execute(host, { argv: ["yes"] }),
+            (error): error is MachineError => !(error instanceof ExecError),
+            (error) => Effect.die(error)
+          )
+        }
+        const output = { _tag: "ExecOutput", id: 7, stream: "stdout", data: new Uint8Array(33 << 20) } as const
+        const ended = { _tag: "ExecExited", id: 7, code: 0, signal: null } as const
+        const rejected = (frame: number, message: string) => ({ _tag: "AgentRejected", frame, message }) as const
+        yield* reach("ExecError.TooMuchOutput", told(output, output, ended))
+        const unserved = rejected(0x82, "exec 7: its streams cannot be served")
+        yield* reach("ExecError.AgentRejected", told(unserved))
+        yield* reach("ExecError.AgentRejected", told(rejected(0x83, "exec 7: its input is not taken")))
+        // What is refused to another command, or of no use to one that has ended, is none of its own.
+        for (const harmless of [
+          rejected(0x82, "exec 77: its streams cannot be served"),
+          rejected(0x83, "exec 7: no such command is running"),
+          rejected(0x83, "exec 7: its input is closed"),
+          rejected(0x84, "exec 7: no such command is running")
+        ]) {
+          assert.strictEqual((yield* told(harmless, ended)).code, 0)
+        }
+        assert.strictEqual((yield* told(ended, unserved)).code, 0)
+        const { code } = yield* another.exec({ argv: ["true"], stdin: new Uint8Array(2 << 20) })
+        assert.strictEqual(code, 0)
+      })
+    )
+
+    it.effect("or-has-a-reason-not-to-be", () =>
+      Effect.sync(() => {
+        for (const error of Object.keys(reasonNames) as ReadonlyArray<OperationError>) {
+          for (const name of reasonNames[error]) {
+            const reason = `${error}.${name}`
+            const isExplained = reason in fromWithin || ofTheHost.includes(name)
+            assert.isTrue(reached.has(reason) !== isExplained, `${reason}: ${isExplained ? "reached" : "not reached"}`)
+          }
+        }
+        for (const reason of Object.keys(fromWithin)) {
+          const [error = "", name = ""] = reason.split(".")
+          assert.include(reasonNames[error as OperationError], name)
+        }
+      })
+    )
+  })
+})
