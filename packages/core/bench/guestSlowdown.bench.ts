@@ -1,18 +1,41 @@
 /**
  * What it costs a guest that its events are appended to a journal file while it runs: the same boot with and without.
  *
- * Needs the addon and the guest kit; prints no row where they are missing.
+ * Beside the time on the clock stands that of the guest's own thread on its processor: what others do on the machine meanwhile makes
+ * the clock's longer and not this one. Needs the addon and the guest kit; prints no row where they are missing.
  *
  * @module
  */
+import { readdirSync, readFileSync } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type BootSpec, journalSqlite, newGuestStream, recordGuest, Vmm } from "@stillpoint/core"
 import { Effect, type Layer } from "effect"
-import { median, print } from "./measure.ts"
+import { median, print, type Row } from "./measure.ts"
 
-const rounds = 5
+const rounds = 7
+
+/** Milliseconds that each thread of the core has executed so far; `null` where the system does not say. */
+const coreThreads = (): ReadonlyMap<string, number> | null => {
+  const tasks = "/proc/self/task"
+  const millis = new Map<string, number>()
+  try {
+    for (const task of readdirSync(tasks)) {
+      if (readFileSync(`${tasks}/${task}/comm`, "utf8").trim() !== "stillpoint") continue
+      millis.set(task, Number(readFileSync(`${tasks}/${task}/schedstat`, "utf8").split(" ")[0]) / 1e6)
+    }
+  } catch {
+    return null
+  }
+  return millis
+}
+
+/** Milliseconds that they have executed between. Threads that ended had none to do. */
+const executedBetween = (before: ReturnType<typeof coreThreads>, after: ReturnType<typeof coreThreads>) =>
+  before === null || after === null
+    ? null
+    : [...after].reduce((sum, [thread, millis]) => sum + millis - (before.get(thread) ?? 0), 0)
 
 /** The native machine and a guest: loaded by path, because core depends on neither. */
 const native = async () => {
@@ -41,38 +64,48 @@ const directory = await mkdtemp(join(tmpdir(), "stillpoint-bench-"))
 try {
   const { layer, spec } = await native()
   let events = 0
-  const boot = (path: string | null): Promise<number> =>
+  const boot = (path: string | null) =>
     Effect.runPromise(
       Effect.scoped(
         Effect.gen(function* () {
           const machine = yield* (yield* Vmm).boot(spec)
           const recording = path === null ? null : yield* recordGuest(newGuestStream(), machine)
+          const before = coreThreads()
           const begun = performance.now()
           yield* machine.run({ kinds: ["WorkloadPreExec"] })
           const millis = performance.now() - begun
+          const busy = executedBetween(before, coreThreads())
           if (recording !== null) yield* recording.flush
+          const untilDurable = performance.now() - begun
           events = (yield* machine.eventsSoFar()).length
-          return millis
+          return { millis, untilDurable, busy }
         })
       ).pipe(Effect.provide(layer), Effect.provide(journalSqlite({ path: path ?? ":memory:" }), { local: true }))
     )
-  const recorded: Array<number> = []
-  const alone: Array<number> = []
-  for (let round = 0; round < rounds; round++) {
-    recorded.push(await boot(join(directory, `journal-${round}`)))
-    alone.push(await boot(null))
+  type Boot = Awaited<ReturnType<typeof boot>>
+  const recorded: Array<Boot> = []
+  const alone: Array<Boot> = []
+  // The first of each compiles what the others run.
+  for (let round = -1; round < rounds; round++) {
+    const one = await boot(join(directory, `journal-${round}`))
+    const other = await boot(null)
+    if (round < 0) continue
+    recorded.push(one)
+    alone.push(other)
   }
-  const value = median(recorded)
-  const peerValue = median(alone)
+  const medianOf = (boots: ReadonlyArray<Boot>, figure: (boot: Boot) => number): number => median(boots.map(figure))
+  const name = "journal-append/while-booting"
+  const peer = `the same boot, its ${events} events not recorded`
+  const row = (suffix: string, figure: (boot: Boot) => number): Row => {
+    const value = medianOf(recorded, figure)
+    const peerValue = medianOf(alone, figure)
+    return { name: name + suffix, unit: "ms", value, peer, peerValue, ratio: value / peerValue }
+  }
+  const perSecond = (events * 1_000) / medianOf(recorded, ({ untilDurable }) => untilDurable)
   print([
-    {
-      name: "journal-append/while-booting",
-      unit: "ms",
-      value,
-      peer: `the same boot, its ${events} events not recorded`,
-      peerValue,
-      ratio: value / peerValue
-    }
+    row("", ({ millis }) => millis),
+    ...(alone.some(({ busy }) => busy === null) ? [] : [row("-guest-thread", ({ busy }) => busy ?? Number.NaN)]),
+    { name: `${name}-events`, unit: "events/s", value: perSecond, peer: null, peerValue: null, ratio: null }
   ])
 } catch (cause) {
   process.stderr.write(`skipped: ${String(cause)}\n`)
