@@ -97,6 +97,9 @@ describe("a machine", () => {
         assert.deepStrictEqual(yield* eventsOf(restored), yield* machine.eventsSoFar(captured.seq + 1))
         assert.strictEqual(yield* restored.digest, yield* machine.digest)
         assert.isAbove((yield* restored.touchedPages).length, 10)
+        // What it is asked it is asked alike, too.
+        for (const each of [machine, restored]) assert.strictEqual((yield* each.exec({ argv: ["true"] })).code, 0)
+        assert.strictEqual(yield* restored.digest, yield* machine.digest)
       })
     )
 
@@ -110,6 +113,11 @@ describe("a machine", () => {
         assert.notStrictEqual(one, two)
         assert.deepStrictEqual(yield* fork.run(until), stop)
         assert.strictEqual(yield* fork.digest, one)
+        for (const each of [machine, fork]) {
+          yield* each.requestQuiesce
+          yield* each.run({ kinds: ["AgentQuiesced"], budgetNanos: enough })
+        }
+        assert.strictEqual(yield* fork.digest, yield* machine.digest)
       })
     )
 

@@ -73,7 +73,7 @@ const make = (native: Addon.NativeMachine): Machine => {
   // Identifiers and tokens are seen by the guest, so they must depend on its history alone; and whoever restores or
   // forks the machine must not use one twice. Each use leaves at least one event behind, so counting on from the
   // number of events so far gives both.
-  let lastToken = native.nextSeq()
+  let lastToken = Math.max(0, native.nextSeq() - 1)
   const nextToken = (): number => {
     lastToken = Math.max(lastToken + 1, native.nextSeq())
     return lastToken >>> 0

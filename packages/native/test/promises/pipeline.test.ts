@@ -8,7 +8,10 @@ import {
   listRuns,
   loadRun,
   Pipeline,
+  prefetch,
   ProgressListener,
+  restoreSnapshot,
+  type Snapshot,
   SnapshotStore,
   type Vmm
 } from "@stillpoint/core"
@@ -111,6 +114,45 @@ describe("a pipeline with machines", () => {
           assert.strictEqual(gate.reason._tag, "SnapshotRefused")
         })
       )
+    )
+
+    it.effect("policies-side-by-side-take-what-each-takes-alone", () =>
+      Effect.gen(function* () {
+        const spec = yield* linux()
+        const root = yield* folder
+        const kinds = ["WorkloadPreExec", "ListenerBound", "AgentReady"] as const
+        const alone = yield* Effect.forEach(kinds, (kind) =>
+          Effect.scoped(Pipeline.run(spec, { policy: kindTrigger(kind), target: join(root, "alone", kind) }))
+        )
+        const together = yield* Effect.scoped(
+          Pipeline.sideBySide(
+            spec,
+            kinds.map((kind) => ({ policy: kindTrigger(kind), target: join(root, "together", kind) }))
+          )
+        )
+        const digestOf = (snapshot: Snapshot) =>
+          Effect.scoped(Effect.flatMap(restoreSnapshot(snapshot), (machine) => machine.digest))
+        for (const [index, { value }] of alone.entries()) {
+          const result = together[index]
+          if (result?._tag !== "Success") return assert.fail(`${kinds[index]}: ${result?.failure.message}`)
+          const { snapshot } = result.success.value
+          assert.strictEqual(snapshot.manifest.capture.atNanos, value.snapshot.manifest.capture.atNanos)
+          assert.strictEqual(yield* digestOf(snapshot), yield* digestOf(value.snapshot))
+        }
+      })
+    )
+
+    it.effect("what-the-probe-touched-is-prefetched", () =>
+      Effect.gen(function* () {
+        const target = join(yield* folder, "snapshot")
+        const { value } = yield* Effect.scoped(
+          Pipeline.run(yield* linux(), { policy, target, validate: Pipeline.execProbe(page), prefetch: true })
+        )
+        const pages = value.snapshot.validation?.workingSet?.pages ?? 0
+        assert.isAbove(pages, 100)
+        const again = yield* prefetch(value.snapshot)
+        assert.deepStrictEqual(again, { pages, bytes: pages * 4096 })
+      })
     )
 
     it.effect(
