@@ -30,17 +30,24 @@ export interface Appended {
   readonly position: number
 }
 
+/** How an append is done. */
+export interface AppendOptions {
+  /** Refuses the append where the stream is at another version: 0 for a stream that must be new. */
+  readonly expectedVersion?: number
+  /**
+   * What an append survives once it has returned: a crash of the `host` (the default), or only a kill of the `process`, and a crash
+   * of the host together with the next append that survives one. For much that comes fast: it need not wait for the disk.
+   */
+  readonly survives?: "host" | "process"
+}
+
 /** Operations of a {@link Journal}. */
 export interface JournalShape {
-  /**
-   * Appends all of some events to a stream, or none. When it returns they survive a kill of the process.
-   *
-   * With `expectedVersion` the append is refused where the stream is at another version: 0 for a stream that must be new.
-   */
+  /** Appends all of some events to a stream, or none. When it returns they survive a kill of the process. */
   readonly append: (
     stream: string,
     records: ReadonlyArray<JournalRecord>,
-    options?: { readonly expectedVersion?: number }
+    options?: AppendOptions
   ) => Effect.Effect<Appended, JournalError>
   /** Events of one stream after a version, in order, at most `limit`. A stream that does not exist is empty. */
   readonly read: (

@@ -24,8 +24,8 @@ const codec = makeEventCodecOf<GuestEvent>({
 const batchLimit = 16_384
 
 /**
- * How long events gather before they are appended: an append costs a flush of the disk, however few it holds. A process that is
- * killed has lost this much of what its guest did, as if it had been killed so much earlier.
+ * How long events gather before they are appended. A process that is killed has lost this much of what its guest did, as if it had
+ * been killed so much earlier. What the run itself does, a trigger's decision say, has the disk flushed, and these events with it.
  */
 const batchDelay = "20 millis"
 
@@ -63,7 +63,7 @@ export const recordGuest = (
     const append = Effect.fnUntraced(function* (events: ReadonlyArray<GuestEvent>) {
       for (let from = 0; from < events.length; from += batchLimit) {
         const batch = events.slice(from, from + batchLimit)
-        yield* journal.append(stream, batch.map(codec.encode))
+        yield* journal.append(stream, batch.map(codec.encode), { survives: "process" })
         nextSeq = (batch.at(-1)?.seq ?? nextSeq - 1) + 1
       }
     })

@@ -8,7 +8,7 @@
  *          `version` are those of its last event, `count` says how many it holds
  * ```
  *
- * An append is one transaction that is flushed before it returns. `checksum` is the CRC-32 of everything else in the row: SQLite
+ * An append is one transaction that is flushed before it returns, or, where asked for, with the next one that is. `checksum` is the CRC-32 of everything else in the row: SQLite
  * notices damage to its structure, not to the text inside. Damage to the write-ahead log that a killed process left behind looks
  * like an append that was cut off, and ends the journal there: SQLite cannot tell the two apart.
  *
@@ -17,7 +17,14 @@
 import { crc32 } from "node:zlib"
 import { Clock, Duration, Effect, Layer, Schedule, type Scope } from "effect"
 import { makeHeadSignal } from "../internal/headSignal.ts"
-import { Journal, type Appended, type JournalEntry, type JournalRecord, type JournalShape } from "./Journal.ts"
+import {
+  Journal,
+  type Appended,
+  type AppendOptions,
+  type JournalEntry,
+  type JournalRecord,
+  type JournalShape
+} from "./Journal.ts"
 import { JournalError } from "./JournalErrors.ts"
 import { initialise, isBusy, openDatabase, reasonOf } from "./journalFile.ts"
 import { packEvents, unpackEvents } from "./packedEvents.ts"
@@ -142,11 +149,19 @@ export const makeSqliteJournal = (
       return id
     }
 
+    let synchronous = "FULL"
+    /** `NORMAL` leaves the write-ahead log to the system; the next commit with `FULL` has all of it on the disk. */
+    const setSynchronous = (level: "FULL" | "NORMAL"): void => {
+      if (level !== synchronous) database.exec(`PRAGMA synchronous = ${level}`)
+      synchronous = level
+    }
+
     const appendNow = (
       stream: string,
       records: ReadonlyArray<JournalRecord>,
-      expected: number | undefined
+      { expectedVersion: expected, survives = "host" }: AppendOptions
     ): Appended => {
+      setSynchronous(survives === "host" ? "FULL" : "NORMAL")
       database.exec("BEGIN IMMEDIATE")
       try {
         const known = findStream(stream)
@@ -230,7 +245,7 @@ export const makeSqliteJournal = (
     const shape: JournalShape = {
       append: (stream, records, appendOptions) =>
         Effect.tap(
-          attempt(() => appendNow(stream, records, appendOptions?.expectedVersion)),
+          attempt(() => appendNow(stream, records, appendOptions ?? {})),
           () => Effect.sync(() => (records.length > 0 ? signal.raise() : undefined))
         ),
       read: (stream, readOptions) =>
