@@ -114,7 +114,7 @@ impl VirtioMmio {
         let low = |word: u64| word & !0xffff_ffff | u64::from(value);
         let high = |word: u64| word & 0xffff_ffff | u64::from(value) << 32;
         match offset {
-            0x044 if value & 1 == 0 => *queue = Queue::default(),
+            0x044 if value & 1 == 0 => queue.stop(),
             0x044 if !driver_ok => queue.ready = queue.is_valid(),
             _ if queue.ready => {}
             0x038 => queue.size = u16::try_from(value).unwrap_or(0),

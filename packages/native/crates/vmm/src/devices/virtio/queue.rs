@@ -101,6 +101,12 @@ impl Queue {
             && self.used.is_multiple_of(4)
     }
 
+    /// Stops the queue. Size and places stay as the driver set them; it begins anew when it is
+    /// switched on again.
+    pub fn stop(&mut self) {
+        (self.ready, self.next_available, self.next_used) = (false, 0, 0);
+    }
+
     fn read_u16(memory: &mut GuestMemory, base: u64, offset: u64) -> Result<u16, MemoryError> {
         let mut bytes = [0; 2];
         memory.read(base.wrapping_add(offset), &mut bytes)?;

@@ -131,6 +131,31 @@ fn broken_rings_end_in_needs_reset_and_a_reset_helps() {
 }
 
 #[test]
+fn a_queue_that_is_switched_off_keeps_its_setup_and_begins_anew() {
+    let mut bench = Bench::new();
+    bench.start();
+    for round in 0..2 {
+        bench.descriptor(0, BASE + 0x8000, 16, 2, 0);
+        bench.offer(1, &[0]);
+        bench.write(0x050, 0);
+        assert_eq!(bench.read(0x060), INTERRUPT_USED, "round {round}");
+        // A driver may set the size first and then say that the queue is off.
+        bench.write(0x070, 0);
+        bench.write(0x070, 3);
+        bench.write(0x024, 1);
+        bench.write(0x020, 1);
+        bench.write(0x038, 8);
+        bench.write(0x080, BASE as u32);
+        bench.write(0x090, BASE as u32 + 0x1000);
+        bench.write(0x044, 0);
+        bench.write(0x0a0, BASE as u32 + 0x2000);
+        bench.write(0x044, 1);
+        bench.write(0x070, 3 | STATUS_FEATURES_OK);
+        bench.write(0x070, 3 | STATUS_FEATURES_OK | STATUS_DRIVER_OK);
+    }
+}
+
+#[test]
 fn features_that_were_not_offered_are_not_accepted() {
     let mut bench = Bench::new();
     bench.write(0x024, 0);
