@@ -28,7 +28,7 @@ export const busyForLongerThan = (duration: Duration.Input): Activity => ({
   longerThanNanos: toGuestNanos("busyForLongerThan", duration)
 })
 
-/** A device has a request in flight. */
+/** A device has a request in flight. One that settles without having been seen to start was in flight until then. */
 export const ioInFlight: Activity = { activity: "io" }
 
 /** The guest dirties more pages a second than this, between two samples. */

@@ -264,7 +264,10 @@ class Quiesce extends Part {
         if (this.io >= 0 && machine.guest.inFlight === 1) this.activityBegins(this.io)
         break
       case "IoSettled":
-        if (this.io >= 0 && machine.guest.inFlight === 0) this.activityEnds()
+        if (this.io < 0 || machine.guest.inFlight > 0) break
+        if (this.cell(calmSinceCell) === ongoing) this.activityEnds()
+        // Nobody saw it start: it was in flight until now.
+        else this.activityHappens(this.io)
         break
       case "PagesDirtied":
         this.sample(event.count)

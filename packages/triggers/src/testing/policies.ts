@@ -35,6 +35,7 @@ import { makeRegistry, type Registry } from "../plugin/Registry.ts"
 import type { Policy } from "../Policy.ts"
 import { PolicyError } from "../PolicyError.ts"
 import { consoleLines, customNames, listenerPorts } from "./guestEvents.ts"
+import { ShrinkingPolicies } from "./ShrinkingPolicies.ts"
 
 /** Payloads that {@link policyRegistry} knows as those of the event `flushed`. */
 const Flushed = Schema.Natural.check(Schema.isGreaterThan(1))
@@ -180,5 +181,5 @@ export const policy = (constraints: PolicyConstraints = {}): fc.Arbitrary<Policy
       )
     }
   })
-  return node
+  return new ShrinkingPolicies(node, policyRegistry)
 }
