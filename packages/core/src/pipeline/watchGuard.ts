@@ -6,8 +6,8 @@
 import { Deferred, Duration, Effect } from "effect"
 import type { GuestEvent, GuestEventKind } from "../GuestEvent.ts"
 import type { AdvanceUntil, GuestTimeline } from "../GuestTimeline.ts"
+import type { Trigger } from "../Trigger.ts"
 import { WatchLimitReached, WorkloadEnded, WorkloadNotStarted } from "./PipelineErrors.ts"
-import type { RunnablePolicy } from "./stages/awaitPolicy.ts"
 
 /** How long a policy is waited for. */
 export interface WatchLimit {
@@ -46,7 +46,11 @@ const defaultLimit: Duration.Input = "10 minutes"
  * Guards a policy's waiting. Whatever it does, it gets every event; a policy that is interested in `WorkloadFailed` or
  * `WorkloadExited` decides for itself what these mean.
  */
-export const watchGuard = (policy: RunnablePolicy, inner: GuestTimeline["Service"], options: WatchLimit = {}) =>
+export const watchGuard = (
+  policy: Pick<Trigger, "name" | "interest">,
+  inner: GuestTimeline["Service"],
+  options: WatchLimit = {}
+) =>
   Effect.gen(function* () {
     const over = yield* Deferred.make<never, WatchFailure>()
     const limit = Duration.fromInputUnsafe(options.watchLimit ?? defaultLimit)

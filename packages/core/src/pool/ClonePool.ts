@@ -14,7 +14,7 @@ import { Cause, Deferred, Duration, Effect, Exit, FiberSet, Metric, Schedule, Sc
 import * as Gate from "../gate/Gate.ts"
 import type { Clone, GateOptions } from "../gate/Gate.ts"
 import { GateError } from "../gate/GateErrors.ts"
-import { restoreSnapshot } from "../snapshot/SnapshotChain.ts"
+import { restoreSnapshot } from "../snapshot/restoreSnapshot.ts"
 import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { PoolError, type PoolReason } from "./PoolErrors.ts"
 

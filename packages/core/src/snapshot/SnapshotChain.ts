@@ -4,15 +4,15 @@
  * @module
  */
 import { dirname, relative, resolve } from "node:path"
-import { Effect, type Scope } from "effect"
-import type { RestoreError } from "../MachineErrors.ts"
-import { type Machine, Vmm } from "../Vmm.ts"
+import { Effect } from "effect"
 import type { Manifest, ParentReference } from "./Manifest.ts"
 import { ParentCyclic, ParentMismatch, ParentRefused, type SnapshotRefusal } from "./SnapshotErrors.ts"
-import type { Snapshot } from "./SnapshotStore.ts"
 
 /** How a delta at `target` names its parent: relative, so that a folder of snapshots can be moved. */
-export const referenceTo = (parent: Snapshot, target: string): ParentReference => ({
+export const referenceTo = (
+  parent: { readonly directory: string; readonly manifest: Manifest },
+  target: string
+): ParentReference => ({
   directory: relative(dirname(target), parent.directory),
   digest: parent.manifest.digest
 })
@@ -45,9 +45,3 @@ export const followChain = Effect.fnUntraced(function* (
   }
   return parents
 })
-
-/** A machine of an opened snapshot and of its parents. Ungated: for the gate, and for who executes nothing. */
-export const restoreSnapshot = (snapshot: Snapshot): Effect.Effect<Machine, RestoreError, Vmm | Scope.Scope> =>
-  Effect.flatMap(Vmm, (vmm) =>
-    vmm.restore(snapshot.directory, { identity: snapshot.manifest.identity, parents: snapshot.parents })
-  )

@@ -285,9 +285,11 @@ const make = (files: DurableFilesShape, publisher: (typeof Publisher)["Service"]
     retries = 8
   ): ReturnType<typeof openOnce> =>
     Effect.flatMap(manifestText(directory), (before) =>
-      Effect.catch(openOnce(directory, options), (refusal) =>
-        Effect.flatMap(manifestText(directory), (after) =>
-          after === before || retries === 0 ? Effect.fail(refusal) : openVerified(directory, options, retries - 1)
+      openOnce(directory, options).pipe(
+        Effect.catch((refusal) =>
+          Effect.flatMap(manifestText(directory), (after) =>
+            after === before || retries === 0 ? Effect.fail(refusal) : openVerified(directory, options, retries - 1)
+          )
         )
       )
     )

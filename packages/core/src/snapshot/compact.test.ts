@@ -9,7 +9,7 @@ import { kindTrigger } from "../testing/kindTrigger.ts"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
 import { scriptedMachines, scriptedVmm } from "../testing/ScriptedVmm.ts"
 import { compactSnapshot } from "./compact.ts"
-import { restoreSnapshot } from "./SnapshotChain.ts"
+import { restoreSnapshot } from "./restoreSnapshot.ts"
 import { SnapshotStore } from "./SnapshotStore.ts"
 
 const host = (files: MemoryFiles) =>

@@ -4,7 +4,7 @@
  * @module
  */
 import { Effect, Schema } from "effect"
-import { restoreSnapshot } from "./SnapshotChain.ts"
+import { restoreSnapshot } from "./restoreSnapshot.ts"
 import { type PublishOptions, SnapshotStore } from "./SnapshotStore.ts"
 import { Vmm } from "../Vmm.ts"
 

@@ -8,7 +8,7 @@ import { Effect, Exit, Scope } from "effect"
 import type { MachineError } from "../MachineErrors.ts"
 import { type CapturedFiles, type Machine, type RunStop, Vmm } from "../Vmm.ts"
 import type { Law } from "./Law.ts"
-import type { VmmSubject } from "./vmmLaws.ts"
+import type { VmmSubject } from "./VmmSubject.ts"
 
 /** A capture on top of those before it. */
 interface Link {
