@@ -185,6 +185,7 @@ describe("a journal file", () => {
         )
         const whole = yield* Effect.promise(() => readFile(path))
         const damaged = join(where, "damaged")
+        const tags = new Set<string>()
         const readBack = Effect.scoped(
           Effect.gen(function* () {
             const journal = yield* makeSqliteJournal({ path: damaged })
@@ -204,7 +205,10 @@ describe("a journal file", () => {
               bytes[offset] = (bytes[offset] ?? 0) ^ (1 << bit)
               await writeFile(damaged, bytes)
               const result = await Effect.runPromise(Effect.result(readBack))
-              if (result._tag === "Failure") return
+              if (result._tag === "Failure") {
+                tags.add(result.failure.reason._tag)
+                return
+              }
               // A flip in free space, or in a counter that nothing reads, changes nothing that was written.
               assert.deepStrictEqual(
                 result.success.map(({ json }) => json),
@@ -219,6 +223,24 @@ describe("a journal file", () => {
           await truncate(damaged, Math.floor(whole.length / 2))
         })
         assert.strictEqual(yield* reasonOf(readBack), "Corrupt")
+        tags.delete("FormatUnknown")
+        assert.deepStrictEqual([...tags], ["Corrupt"])
+      })
+    )
+  )
+
+  it.live("a-stream-that-is-longer-than-it-says-is-damage-to-those-who-read-and-to-those-who-append", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const path = join(yield* directory, "journal")
+        const journal = yield* makeSqliteJournal({ path })
+        yield* journal.append("a", [sampleRecord(1)])
+        yield* journal.append("a", [sampleRecord(2)])
+        const database = new DatabaseSync(path)
+        database.exec("UPDATE streams SET version = 1")
+        database.close()
+        assert.strictEqual(yield* reasonOf(journal.read("a")), "Corrupt")
+        assert.strictEqual(yield* reasonOf(journal.append("a", [sampleRecord(3)], { expectedVersion: 1 })), "Corrupt")
       })
     )
   )

@@ -26,7 +26,18 @@ const schema = `
   PRAGMA user_version = ${formatVersion};
 `
 
-const sqlite = { busy: 5, locked: 6, readOnly: 8, io: 10, corrupt: 11, full: 13, cannotOpen: 14, notADatabase: 26 }
+const sqlite = {
+  error: 1,
+  busy: 5,
+  locked: 6,
+  readOnly: 8,
+  io: 10,
+  corrupt: 11,
+  full: 13,
+  cannotOpen: 14,
+  constraint: 19,
+  notADatabase: 26
+}
 
 /** The shared-memory file beside the journal could not be made as large as it must be: an I/O error by its number. */
 const noRoomForSharedMemory = sqlite.io | (19 << 8)
@@ -85,6 +96,9 @@ export const reasonOf = (path: string, cause: unknown): JournalReason => {
       return { _tag: "DiskFull", path }
     case sqlite.corrupt:
     case sqlite.notADatabase:
+    // What a journal asks for is always the same: tables that lack a column, or rows that are there already, were damaged.
+    case sqlite.error:
+    case sqlite.constraint:
       return { _tag: "Corrupt", path, detail }
     default:
       return detail.includes("database is not open") ? { _tag: "Closed", path } : { _tag: "Unreadable", path, detail }
