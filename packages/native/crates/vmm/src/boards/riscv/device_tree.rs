@@ -13,7 +13,13 @@ const MACHINE_EXTERNAL: u32 = 11;
 const SUPERVISOR_EXTERNAL: u32 = 9;
 const UART_CLOCK_HZ: u32 = 3_686_400;
 
-/// The device tree of `board`, as a flattened blob.
+/// Bytes at the end of the blob that belong to it and hold nothing: loaders between firmware and
+/// kernel, such as U-Boot, add their properties in place.
+const ROOM_BYTES: usize = 4096;
+/// Where the header says how large the blob is.
+const TOTAL_SIZE: std::ops::Range<usize> = 4..8;
+
+/// The device tree of `board`, as a flattened blob with room to grow.
 pub(super) fn build(
     board: &RiscvBoard,
     layout: &Layout,
@@ -21,8 +27,12 @@ pub(super) fn build(
     initramfs: Option<(u64, u64)>,
     boot: &Boot<'_>,
 ) -> Result<Vec<u8>, LoadError> {
-    write(board, layout, memory_bytes, initramfs, boot)
-        .map_err(|error| LoadError::DeviceTree { reason: error.to_string() })
+    let mut tree = write(board, layout, memory_bytes, initramfs, boot)
+        .map_err(|error| LoadError::DeviceTree { reason: error.to_string() })?;
+    tree.resize(tree.len() + ROOM_BYTES, 0);
+    let total_size = (tree.len() as u32).to_be_bytes();
+    tree[TOTAL_SIZE].copy_from_slice(&total_size);
+    Ok(tree)
 }
 
 fn write(

@@ -48,6 +48,17 @@ fn a_kernel_is_placed_with_its_initramfs_and_device_tree() {
 }
 
 #[test]
+fn a_loader_finds_room_behind_the_device_tree() {
+    let (entry, mut memory) = load(MEMORY, &boot(&image(1 << 20, 2 << 20), None)).expect("fits");
+    let mut header = [0; 40];
+    memory.read(entry.device_tree, &mut header).expect("in range");
+    let word = |index: usize| u32::from_be_bytes(*header[4 * index..].first_chunk().expect("4"));
+    let (total, strings, strings_bytes) = (word(1), word(3), word(8));
+    assert!(total >= strings + strings_bytes + 4096, "{total} {strings} {strings_bytes}");
+    assert!(u64::from(total) <= DEVICE_TREE_BYTES);
+}
+
+#[test]
 fn what_does_not_fit_is_named_with_expected_and_found() {
     let kernel = image(1 << 20, 2 << 20);
     let large = vec![1; 8 << 20];
