@@ -15,13 +15,14 @@ const host = (options: ScriptedVmmOptions = {}, files = new MemoryFiles()) => {
   return Layer.provideMerge(Layer.mergeAll(scriptedVmm(options), SnapshotStore.layer), files.layer)
 }
 
-/** Boots to an event, freezes if asked, and publishes. */
-const captureAt = (kind: "WorkloadPreExec" | "ListenerBound", hasAgent = true) =>
+/** Boots to some time after an event, freezes if asked, and publishes. */
+const publishAt = (kind: "WorkloadPreExec" | "ListenerBound", laterNanos: number, hasAgent = true) =>
   Effect.scoped(
     Effect.gen(function* () {
       const machine = yield* (yield* Vmm).boot({ kernelPath: "/kernel" })
       const isWorkloadFrozen = kind === "ListenerBound"
       yield* machine.run({ kinds: [kind] })
+      if (laterNanos > 0) yield* machine.run({ budgetNanos: laterNanos })
       if (isWorkloadFrozen) {
         yield* machine.requestQuiesce
         yield* machine.run({ kinds: ["AgentQuiesced"] })
@@ -37,6 +38,8 @@ const captureAt = (kind: "WorkloadPreExec" | "ListenerBound", hasAgent = true) =
       })
     })
   )
+
+const captureAt = (kind: "WorkloadPreExec" | "ListenerBound", hasAgent = true) => publishAt(kind, 0, hasAgent)
 
 const stdoutOf = (clone: Gate.Clone, ...argv: ReadonlyArray<string>) =>
   Effect.map(clone.machine.exec({ argv }), ({ stdout }) => new TextDecoder().decode(stdout).trim())
@@ -153,6 +156,33 @@ describe("the gate", () => {
           assert.strictEqual((yield* Effect.flip(Gate.restore(directory, { identity }))).reason._tag, "IdentityInvalid")
         }
         assert.strictEqual(scriptedMachines.open, before)
+      })
+    ).pipe(Effect.provide(host()))
+  )
+
+  it.effect("a-snapshot-that-is-replaced-while-it-is-restored-is-the-old-one-or-the-new-one", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { directory } = yield* captureAt("WorkloadPreExec")
+        const vmm = yield* Vmm
+        const store = yield* SnapshotStore
+        let replacements = 0
+        const replace = Effect.gen(function* () {
+          replacements += 1
+          yield* store.remove(directory)
+          yield* publishAt("WorkloadPreExec", replacements * 1_000_000)
+        }).pipe(Effect.provideService(Vmm, vmm), Effect.provideService(SnapshotStore, store), Effect.orDie)
+        const replacing: typeof vmm = {
+          ...vmm,
+          restore: (path, chain) =>
+            Effect.andThen(
+              Effect.suspend(() => (replacements < 3 ? replace : Effect.void)),
+              vmm.restore(path, chain)
+            )
+        }
+        const clone = yield* Gate.restore(directory).pipe(Effect.provideService(Vmm, replacing))
+        assert.strictEqual(replacements, 3)
+        assert.strictEqual(clone.snapshot.manifest.capture.atNanos, 303_000_000)
       })
     ).pipe(Effect.provide(host()))
   )

@@ -6,11 +6,11 @@
 import { Clock, Duration, Effect, Exit, Scope } from "effect"
 import type { GuestEvent, GuestEventKind } from "../GuestEvent.ts"
 import { type MachineError } from "../MachineErrors.ts"
-import { type OpenOptions, type Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
-import { restoreSnapshot } from "../snapshot/restoreSnapshot.ts"
+import type { OpenOptions, Snapshot } from "../snapshot/SnapshotStore.ts"
 import type { Machine, RunStop } from "../Vmm.ts"
 import { type DrawnIdentity, drawIdentity, type IdentityChoice } from "./FreshIdentity.ts"
 import { GateError, type GateReason } from "./GateErrors.ts"
+import { loadSnapshot } from "./loadSnapshot.ts"
 import { gateLoaded, type GateInput, type GateState, stepGate } from "./GateState.ts"
 
 /** How a machine is taken through its gate. */
@@ -256,15 +256,8 @@ export const admit = Effect.fn("Gate.admit")(function* (
 export const restore = Effect.fn("Gate.restore")(function* (directory: string, options: GateOptions = {}) {
   const { advance, begin } = makeAdvance(options)
   const through = Effect.gen(function* () {
-    const store = yield* SnapshotStore
     yield* begin
-    const snapshot = yield* store
-      .open(directory, options)
-      .pipe(Effect.mapError((error) => refuse({ _tag: "SnapshotRefused", path: error.path, cause: error.reason })))
-    if (!snapshot.manifest.capture.hasAgent) return yield* refuse({ _tag: "AgentAbsent" })
-    const machine = yield* restoreSnapshot(snapshot).pipe(
-      Effect.mapError((error) => refuse({ _tag: "NotRestored", path: snapshot.directory, cause: error.reason }))
-    )
+    const { machine, snapshot } = yield* loadSnapshot(directory, options)
     yield* advance({ _tag: "Verify" })
     const admitted = yield* withinHostTime(
       admitMachine(machine, snapshot.manifest.capture.isWorkloadFrozen, options, advance),

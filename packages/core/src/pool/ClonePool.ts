@@ -14,8 +14,7 @@ import { Cause, Deferred, Duration, Effect, Exit, FiberSet, Metric, Schedule, Sc
 import * as Gate from "../gate/Gate.ts"
 import type { Clone, GateOptions } from "../gate/Gate.ts"
 import { GateError } from "../gate/GateErrors.ts"
-import { restoreSnapshot } from "../snapshot/restoreSnapshot.ts"
-import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
+import { loadSnapshot } from "../gate/loadSnapshot.ts"
 import { PoolError, type PoolReason } from "./PoolErrors.ts"
 
 /** How a pool is kept. */
@@ -96,7 +95,6 @@ const patience = Schedule.min([Schedule.exponential("50 millis"), Schedule.space
  * ```
  */
 export const makeClonePool = Effect.fn("ClonePool.make")(function* (options: ClonePoolOptions) {
-  const store = yield* SnapshotStore
   const poolScope = yield* Scope.Scope
   const maximum = Math.max(1, options.maximum ?? options.ready * 2)
   const wanted = Math.min(options.ready, maximum)
@@ -104,19 +102,7 @@ export const makeClonePool = Effect.fn("ClonePool.make")(function* (options: Clo
   const acquireTimeout = millisOf(options.acquireTimeout ?? "10 seconds")
 
   const refuse = (reason: PoolReason) => new PoolError({ reason })
-  const snapshot = yield* store
-    .open(options.snapshot, options.gate)
-    .pipe(
-      Effect.mapError(
-        (error) => new GateError({ reason: { _tag: "SnapshotRefused", path: error.path, cause: error.reason } })
-      )
-    )
-  if (!snapshot.manifest.capture.hasAgent) return yield* new GateError({ reason: { _tag: "AgentAbsent" } })
-  const base = yield* restoreSnapshot(snapshot).pipe(
-    Effect.mapError(
-      (error) => new GateError({ reason: { _tag: "NotRestored", path: snapshot.directory, cause: error.reason } })
-    )
-  )
+  const { machine: base, snapshot } = yield* loadSnapshot(options.snapshot, options.gate)
 
   const ready: Array<Member> = []
   const inUse = new Set<Member>()

@@ -8,6 +8,7 @@ import * as Pipeline from "../pipeline/Pipeline.ts"
 import { kindTrigger } from "../testing/kindTrigger.ts"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
 import { scriptedMachines, scriptedVmm } from "../testing/ScriptedVmm.ts"
+import { Vmm } from "../Vmm.ts"
 import { compactSnapshot } from "./compact.ts"
 import { restoreSnapshot } from "./restoreSnapshot.ts"
 import { SnapshotStore } from "./SnapshotStore.ts"
@@ -84,6 +85,29 @@ describe("a compacted chain", () => {
       const refused = yield* Effect.flip(compactSnapshot("/s/beat-2", "/s/whole"))
       assert.strictEqual(refused._tag === "SnapshotOpenError" && refused.reason._tag, "ParentRefused")
       assert.strictEqual((yield* Effect.flip(store.open("/s/whole"))).reason._tag, "SnapshotMissing")
+    }).pipe(Effect.provide(host(new MemoryFiles())))
+  )
+
+  it.effect("that-would-be-another-machine-is-not-published", () =>
+    Effect.gen(function* () {
+      yield* chain()
+      const vmm = yield* Vmm
+      // A machine restored from the compacted files is not the one that was captured.
+      const lying: typeof vmm = {
+        ...vmm,
+        restore: (directory, restored) =>
+          Effect.map(vmm.restore(directory, restored), (machine) => ({
+            ...machine,
+            digest: Effect.map(machine.digest, (digest) => (directory.includes(".staging-") ? `not ${digest}` : digest))
+          }))
+      }
+      const refused = yield* Effect.flip(
+        compactSnapshot("/s/beat-2", "/s/whole").pipe(Effect.provideService(Vmm, lying))
+      )
+      assert.strictEqual(refused._tag, "CompactionDiffers")
+      const store = yield* SnapshotStore
+      assert.strictEqual((yield* Effect.flip(store.open("/s/whole"))).reason._tag, "SnapshotMissing")
+      yield* store.open("/s/beat-2")
     }).pipe(Effect.provide(host(new MemoryFiles())))
   )
 

@@ -60,6 +60,8 @@ export const publishSample = (
   label: string,
   options: PublishOptions & {
     readonly validation?: "none" | "required"
+    /** A verdict to publish with it. */
+    readonly verdict?: "passed" | "failed"
     /** What it is captured against. */
     readonly parent?: Snapshot
     /** What it is published as a delta to; `parent` if absent. */
@@ -68,7 +70,7 @@ export const publishSample = (
 ) =>
   Effect.scoped(
     Effect.gen(function* () {
-      const { parent, publishedWith = parent } = options
+      const { parent, publishedWith = parent, verdict } = options
       const store = yield* SnapshotStore
       const staging = yield* store.stage(target)
       const captured = yield* sampleCapture(staging.directory, label, parent?.manifest.identity)
@@ -78,7 +80,8 @@ export const publishSample = (
           draft: sampleDraft(label, options.validation),
           captured,
           timeline: text(`{"timeline":"${label}"}\n`),
-          ...(publishedWith === undefined ? {} : { parent: publishedWith })
+          ...(publishedWith === undefined ? {} : { parent: publishedWith }),
+          ...(verdict === undefined ? {} : { verdict: { verdict, detail: label, workingSet: null } })
         },
         options
       )

@@ -213,6 +213,25 @@ export const snapshotStoreLaws = (parent: string): ReadonlyArray<Law<SnapshotSto
         assert.equal((yield* reasonOf(target))._tag, "SnapshotNotReady")
       })
     ),
+    law("a-verdict-published-with-a-snapshot-counts-from-the-beginning", (target) =>
+      Effect.gen(function* () {
+        const store = yield* SnapshotStore
+        yield* publishSample(target, "one", { validation: "required", verdict: "passed" })
+        assert.equal((yield* store.open(target)).validation?.verdict, "passed")
+        const other = fresh()
+        yield* publishSample(other, "two", { validation: "required", verdict: "failed" })
+        assert.equal((yield* reasonOf(other))._tag, "SnapshotNotReady")
+      })
+    ),
+    law("a-timeline-is-checked-as-it-is-read", (target) =>
+      Effect.gen(function* () {
+        const store = yield* SnapshotStore
+        const snapshot = yield* publishSample(target, "one")
+        assert.equal(new TextDecoder().decode(yield* store.timeline(snapshot)), '{"timeline":"one"}\n')
+        yield* rewrite(join(target, timelineFileName), (bytes) => bytes.with(3, (bytes[3] ?? 0) ^ 1))
+        assert.equal((yield* Effect.flip(store.timeline(snapshot))).reason._tag, "SnapshotFileAltered")
+      })
+    ),
     law("a-sweep-removes-what-dead-publishers-left-and-nothing-else", (target) =>
       Effect.gen(function* () {
         const store = yield* SnapshotStore
