@@ -6,6 +6,7 @@ import { Equal, Hash, Result, Schema } from "effect"
 import * as fc from "fast-check"
 import { describe } from "vitest"
 import { defaultRuns, givenPolicy } from "../testing/index.ts"
+import { PolicyError } from "../PolicyError.ts"
 import { SnapshotResources, SnapshotResourcesJson } from "./SnapshotResources.ts"
 
 const record = fc.record({
@@ -82,6 +83,39 @@ describe("SnapshotResources", () => {
     writeFileSync(file, "")
     assert.include(problemsOf({ out_path: file }), "out_path")
     assert.isAbove(problemsOf(null).length + problemsOf([]).length, 0)
+  })
+
+  it("the-constructor-too-tells-all-problems-at-once-and-what-it-makes-cannot-be-changed", () => {
+    const input = { afterMs: -1, atHeartbeat: Number.NaN, quiesceMs: 2 ** 53, outPath: "relative", surplus: 1 }
+    try {
+      assert.fail(String(new SnapshotResources(input)))
+    } catch (error) {
+      if (!(error instanceof PolicyError)) throw error
+      const found = error.problems.map(({ path }) => path.join("."))
+      for (const field of Object.keys(input)) assert.include(found, field)
+    }
+    const resources = new SnapshotResources({ onPreExec: true })
+    assert.throws(() => Object.assign(resources, { onPreExec: false }), TypeError)
+    assert.isTrue(resources.onPreExec)
+  })
+
+  it("any-json-is-a-record-or-refused-and-nothing-throws", () => {
+    const values = fc.oneof(fc.jsonValue(), fc.constantFrom(-1, 0.5, 2 ** 53, Number.NaN, Infinity, "/", "\0", "a/b"))
+    const keys = fc.constantFrom("after_ms", "at_heartbeat", "on_pre_exec", "quiesce_ms", "out_path", "surplus")
+    fc.assert(
+      fc.property(record, keys, values, fc.jsonValue(), (json, key, value, other) => {
+        for (const changed of [{ ...json, [key]: value }, other]) {
+          const read = SnapshotResources.fromJson(changed)
+          if (Result.isFailure(read)) assert.isAbove(read.failure.problems.length, 0)
+          else
+            assert.deepStrictEqual(
+              read.success.toJson(),
+              Result.getOrThrow(SnapshotResources.fromJson(read.success.toJson())).toJson()
+            )
+        }
+      }),
+      { numRuns: defaultRuns() }
+    )
   })
 
   it("a-calm-fits-where-the-hold-is-longer", () => {

@@ -92,6 +92,11 @@ const fields = {
   )
 }
 
+const record = Schema.Struct(fields)
+
+/** What {@link SnapshotResources} is made of; everything may be left out. */
+export type SnapshotResourcesInput = (typeof record)["~type.make.in"]
+
 /** Something legal that does nothing, for a caller to print. */
 export const ResourcesWarning = Schema.Struct({
   /** The field that has no effect, as JSON names it; `null` for the record as a whole. */
@@ -131,6 +136,18 @@ export interface ToPolicyOptions {
 export class SnapshotResources extends Schema.Class<SnapshotResources>("@stillpoint/triggers/SnapshotResources")(
   fields
 ) {
+  /** Throws a `PolicyError` that tells everything that is wrong at once. A record cannot be changed afterwards. */
+  constructor(input: SnapshotResourcesInput = {}, options: Schema.MakeOptions = {}) {
+    try {
+      super(input, { ...options, parseOptions: { ...options.parseOptions, errors: "all", onExcessProperty: "error" } })
+    } catch (error) {
+      if (error instanceof Error && SchemaIssue.isIssue(error.cause))
+        throw new PolicyError({ problems: issuesOf(error.cause) })
+      throw error
+    }
+    Object.freeze(this)
+  }
+
   /** What is legal but pointless. */
   get warnings(): ReadonlyArray<ResourcesWarning> {
     const warnings: Array<ResourcesWarning> = []
@@ -200,7 +217,7 @@ export class SnapshotResources extends Schema.Class<SnapshotResources>("@stillpo
    */
   static fromJson(json: unknown, options: ToPolicyOptions = {}): Result.Result<SnapshotResources, PolicyError> {
     const decoded = decodeJson(json)
-    const problems = Result.isFailure(decoded) ? issuesOf(decoded.failure) : []
+    const problems = Result.isFailure(decoded) ? issuesOf(decoded.failure.issue) : []
     problems.push(...combinationProblems(json, options))
     if (problems.length > 0) return Result.fail(new PolicyError({ problems }))
     return Result.mapError(decoded, () => new PolicyError({ problems }))
@@ -229,8 +246,8 @@ const decodeJson = Schema.decodeUnknownResult(SnapshotResourcesJson, { errors: "
 const encodeJson = Schema.encodeSync(SnapshotResourcesJson)
 const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
 
-const issuesOf = (error: Schema.SchemaError): Array<PolicyProblem> =>
-  formatIssue(error.issue).issues.map(({ message, path }) => ({
+const issuesOf = (issue: SchemaIssue.Issue): Array<PolicyProblem> =>
+  formatIssue(issue).issues.map(({ message, path }) => ({
     path: (path ?? []).map((step) => {
       const key = typeof step === "object" ? step.key : step
       return typeof key === "number" ? key : String(key)

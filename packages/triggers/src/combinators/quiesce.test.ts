@@ -1,0 +1,159 @@
+import { assert, it } from "@effect/vitest"
+import * as fc from "fast-check"
+import { describe } from "vitest"
+import {
+  customHappens,
+  debounce,
+  eventHappens,
+  filter,
+  firstOf,
+  mapCause,
+  named,
+  onListener,
+  onPreExec,
+  type Policy,
+  PolicyError,
+  precedence,
+  quiesce,
+  type QuiesceOptions,
+  repeat,
+  SnapshotResources,
+  within
+} from "../index.ts"
+import { defaultRuns, duration, givenPolicy } from "../testing/index.ts"
+
+const millis = (count: number): number => count * 1e6
+const listener = { _tag: "ListenerBound", protocol: "tcp", address: "::", port: 80 } as const
+const idle = [0, { _tag: "GuestIdle" }] as const
+
+const problemsOf = (build: () => unknown): ReadonlyArray<string> => {
+  try {
+    build()
+    return []
+  } catch (cause) {
+    if (!(cause instanceof PolicyError)) throw cause
+    return cause.problems.map(({ path }) => path.join("."))
+  }
+}
+
+describe("the hold of pre-exec", () => {
+  /** Whatever passes a pre-exec's firing on at once passes its hold on, too. */
+  const around: ReadonlyArray<(policy: Policy) => Policy> = [
+    (policy) => policy,
+    (policy) => named(policy, "ready"),
+    (policy) => within(policy, "5 seconds"),
+    (policy) => firstOf([onListener(), policy]),
+    (policy) => precedence([policy, onListener()]),
+    (policy) => filter(policy, "any", () => true),
+    (policy) => mapCause(policy, "same", (cause) => cause),
+    (policy) => repeat(policy),
+    (policy) => debounce(policy, 0),
+    (policy) => quiesce(policy, { calmFor: 0 })
+  ]
+
+  it("a-calm-that-does-not-fit-into-it-is-refused-when-the-policy-is-built", () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...around), duration, duration, (wrap, hold, calmFor) => {
+        const found = problemsOf(() => quiesce(wrap(onPreExec({ hold })), { calmFor, deadline: "none" }))
+        assert.deepStrictEqual(found, calmFor > 0n && calmFor >= hold ? ["quiesce.calmFor"] : [])
+        assert.deepStrictEqual(
+          problemsOf(() => quiesce(wrap(onPreExec({ hold: "until-go" })), { calmFor, deadline: "none" })),
+          []
+        )
+      }),
+      { numRuns: defaultRuns() }
+    )
+  })
+
+  it("a-record-whose-calm-does-not-fit-is-no-policy", () => {
+    const resources = new SnapshotResources({ onPreExec: true, quiesceMs: 100 })
+    assert.deepStrictEqual(
+      problemsOf(() => resources.toPolicy()),
+      ["quiesce.calmFor"]
+    )
+    assert.deepStrictEqual(
+      problemsOf(() => resources.toPolicy({ preExec: { hold: "200 millis" } })),
+      []
+    )
+  })
+
+  it("its-end-is-the-deadline", () => {
+    const policy = quiesce(onPreExec(), { calmFor: "20 millis", onDeadline: "capture", deadline: "5 seconds" })
+    const firing = givenPolicy(policy)
+      .when([[millis(10), { _tag: "WorkloadPreExec", argv: [] }]], millis(500))
+      .thenFires({ atNanos: millis(110) })
+    assert.strictEqual(firing.quiesce?.verdict, "deadline")
+  })
+})
+
+describe("a quiesce", () => {
+  it("that-leaves-no-room-is-refused-with-every-problem-at-once", () => {
+    const options: QuiesceOptions = { calmFor: "200 millis", deadline: "100 millis" }
+    assert.deepStrictEqual(
+      problemsOf(() => quiesce(onPreExec(), options)),
+      ["quiesce.calmFor", "quiesce.deadline"]
+    )
+  })
+
+  it("counts-calm-from-the-freezing-of-the-workload-and-not-through-a-thaw", () => {
+    const frozen = givenPolicy(
+      quiesce(onListener(), { calmFor: "10 millis", onDeadline: "capture", deadline: "1 second" })
+    )
+    const token = 1
+    const firing = frozen
+      .when([idle, [millis(5), listener], [millis(30), { _tag: "AgentQuiesced", token }]], millis(100))
+      .thenFires({ atNanos: millis(40) })
+    assert.deepInclude(firing.quiesce, { verdict: "settled", agent: "frozen", waitedNanos: millis(35) })
+    frozen
+      .when(
+        [
+          idle,
+          [millis(5), listener],
+          [millis(30), { _tag: "AgentQuiesced", token }],
+          [millis(35), { _tag: "AgentThawed", token }],
+          [millis(50), { _tag: "AgentQuiesced", token }]
+        ],
+        millis(100)
+      )
+      .thenFires({ atNanos: millis(60) })
+  })
+
+  it("without-an-answer-of-the-agent-ends-at-the-deadline-and-with-a-refusal-at-once", () => {
+    const asks = (onDeadline: "capture" | "abandon" | "fail") =>
+      givenPolicy(quiesce(onListener(), { calmFor: "10 millis", onDeadline, deadline: "50 millis" }))
+    const silent = [idle, [millis(5), listener]] as const
+    const refused = [...silent, [millis(20), { _tag: "AgentRejected", frame: 0x85, message: "busy" }]] as const
+    const late = asks("capture")
+      .when(silent, millis(500))
+      .thenFires({ atNanos: millis(55) })
+    assert.deepInclude(late.quiesce, { verdict: "deadline", agent: "no-answer" })
+    const early = asks("capture")
+      .when(refused, millis(500))
+      .thenFires({ atNanos: millis(20) })
+    assert.deepInclude(early.quiesce, { verdict: "deadline", agent: "refused" })
+    for (const moments of [silent, refused]) {
+      asks("abandon").when(moments, millis(500)).thenDoesNotFire("Abandoned")
+      asks("fail").when(moments, millis(500)).thenDoesNotFire("QuiesceFailed")
+    }
+  })
+
+  it("is-disturbed-by-what-it-was-told-to-be-and-nothing-else", () => {
+    const options = { calmFor: "10 millis", agent: "none", deadline: "none" } as const
+    const noise = [
+      idle,
+      [millis(5), listener],
+      [millis(10), { _tag: "SerialLine", port: 0, text: "hello" }],
+      [millis(12), { _tag: "Custom", name: "flushed", payload: 1 }]
+    ] as const
+    const at = (activity: QuiesceOptions["activity"]) =>
+      givenPolicy(quiesce(onListener(), { ...options, ...(activity === undefined ? {} : { activity }) }))
+        .when(noise, millis(100))
+        .thenFires({})
+    assert.strictEqual(at([]).atNanos, millis(15))
+    assert.strictEqual(at(undefined).atNanos, millis(15))
+    assert.strictEqual(at([eventHappens("SerialLine")]).atNanos, millis(20))
+    const flushed = at([customHappens("flushed")])
+    assert.strictEqual(flushed.atNanos, millis(22))
+    assert.deepStrictEqual(flushed.quiesce?.lastActivity, { kind: "Custom flushed", atNanos: millis(12) })
+  })
+})
