@@ -6,7 +6,7 @@ import { nextCommandArbitrary } from "../testing/runArbitraries.ts"
 import { decide } from "./decide.ts"
 import { storyOf } from "./explainRun.ts"
 import type { RunEvent } from "./RunEvent.ts"
-import { evolve, initialState, type RunState } from "./RunState.ts"
+import { evolve, initialState, isEnded, type RunState } from "./RunState.ts"
 
 const firing = sampleFiring({ _tag: "WorkloadPreExec", seq: 3, atNanos: 300_000_000, argv: ["/bin/serve"] })
 const story = (...events: ReadonlyArray<RunEvent>) =>
@@ -44,7 +44,7 @@ describe("explain", () => {
       "Pipeline web began; its snapshot goes to /s/web.",
       "A soft machine with 128 MiB was made.",
       "on WorkloadPreExec decided at 300.000 ms of guest time, on event 3, WorkloadPreExec; it had waited for the first WorkloadPreExec.",
-      "The guest stood at 300.000 ms of guest time; its workload had not to be frozen.",
+      "The guest stood at 300.000 ms of guest time; its workload did not have to be frozen.",
       "It was captured at 300.000 ms of guest time, after event 3, with a pause of 0.08 ms; 42 bytes were stored.",
       "The snapshot was published to /s/web, digest abababababab.",
       "It is ready at /s/web."
@@ -90,6 +90,11 @@ describe("explain", () => {
         for (const [index, span] of phases.entries())
           assert.strictEqual(span.toMillis, phases[index + 1]?.fromMillis ?? null)
         if (events.length > 0) assert.strictEqual(phases.at(-1)?.phase, state.phase)
+        if (isEnded(state))
+          assert.notInclude(
+            told.timeline.stages.map(({ outcome }) => outcome),
+            "running"
+          )
       }),
       { numRuns: 2_000 }
     )

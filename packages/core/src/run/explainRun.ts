@@ -63,7 +63,7 @@ const tell = ({ event }: StampedRunEvent): string | null => {
     case "GuestQuiesced":
       return event.isWorkloadFrozen
         ? `The agent had the workload frozen at ${guestTime(event.atNanos)}.`
-        : `The guest stood at ${guestTime(event.atNanos)}; its workload had not to be frozen.`
+        : `The guest stood at ${guestTime(event.atNanos)}; its workload did not have to be frozen.`
     case "CaptureCompleted":
       return (
         `It was captured at ${guestTime(event.atNanos)}, after event ${event.seq}, with a pause of ` +
@@ -72,7 +72,7 @@ const tell = ({ event }: StampedRunEvent): string | null => {
     case "SnapshotPublished":
       return `The snapshot was published to ${event.directory}, digest ${event.digest.slice(0, 12)}.`
     case "ValidationPassed":
-      return `A clone of it passed the probe (${event.detail}) and touched ${event.workingSetPages} pages.`
+      return `A clone of it passed the probe${event.detail === "" ? "" : ` (${event.detail})`} and touched ${event.workingSetPages} pages.`
     case "ValidationFailed":
       return `A clone of it failed the probe: ${event.detail}.`
     case "RunReady":

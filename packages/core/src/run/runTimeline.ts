@@ -7,7 +7,7 @@ import { Effect } from "effect"
 import type { GuestNanos } from "../GuestEvent.ts"
 import type { Journal } from "../journal/Journal.ts"
 import type { JournalError } from "../journal/JournalErrors.ts"
-import { evolve, initialState, type RunPhase, type RunState } from "./RunState.ts"
+import { evolve, initialState, isEnded, type RunPhase, type RunState } from "./RunState.ts"
 import { readRun, type StampedRunEvent } from "./runStream.ts"
 
 /** A state that a run was in, and for how long. */
@@ -89,14 +89,18 @@ export const runTimelineOf = (runId: string, events: ReadonlyArray<StampedRunEve
       })
       continue
     }
+    // The event that ends a run ends the stage that told it: nothing is recorded of a run that has ended.
+    if (isEnded(state)) {
+      const outcome = state.phase === "ready" ? "finished" : "failed"
+      for (const [index, span] of stages.entries())
+        if (span.outcome === "running") stages[index] = { ...span, toMillis: atMillis, outcome }
+      continue
+    }
     const index = stages.findLastIndex(({ outcome }) => outcome === "running")
     const current = stages[index]
     if (current === undefined) continue
     if (event._tag === "StageRetried") stages[index] = { ...current, attempts: event.attempt }
     if (event._tag === "StageFinished") stages[index] = { ...current, toMillis: atMillis, outcome: "finished" }
-    if (event._tag === "RunFailed" || event._tag === "RunAbandoned") {
-      stages[index] = { ...current, toMillis: atMillis, outcome: "failed" }
-    }
   }
   return { runId, phases, stages, guest }
 }
