@@ -7,6 +7,7 @@ const MAGIC: [u8; 4] = *b"\x7fELF";
 const HEADER_BYTES: usize = 64;
 const PROGRAM_HEADER_BYTES: usize = 56;
 const PT_LOAD: u32 = 1;
+const TYPE_DYNAMIC: u16 = 3;
 const CLASS_64: u8 = 2;
 const LITTLE_ENDIAN: u8 = 1;
 
@@ -33,6 +34,8 @@ pub struct Elf<'a> {
     pub segments: Vec<ElfSegment>,
     /// Guest-physical address of the first instruction.
     pub entry: u64,
+    /// Whether it may lie anywhere, because it relocates itself.
+    pub is_position_independent: bool,
 }
 
 fn damaged(what: &'static str, expected: impl ToString, found: impl ToString) -> LoadError {
@@ -116,10 +119,28 @@ impl<'a> Elf<'a> {
         };
         let physical = segments.iter().any(|segment| holds(segment.physical, &segment));
         let entry = match segments.iter().find(|segment| holds(segment.virtual_address, segment)) {
-            Some(segment) if !physical => segment.physical + (entry - segment.virtual_address),
+            Some(segment) if !physical => {
+                segment.physical.wrapping_add(entry - segment.virtual_address)
+            }
             _ => entry,
         };
-        Ok(Self { bytes, segments, entry })
+        let is_position_independent = u16_at(bytes, 16) == TYPE_DYNAMIC;
+        Ok(Self { bytes, segments, entry, is_position_independent })
+    }
+
+    /// First guest-physical address that the executable occupies.
+    pub fn start(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.physical).min().unwrap_or(0)
+    }
+
+    /// The same executable, its addresses that of the file plus `distance`.
+    pub fn moved_by(mut self, distance: u64) -> Self {
+        for segment in &mut self.segments {
+            segment.physical = segment.physical.wrapping_add(distance);
+            segment.virtual_address = segment.virtual_address.wrapping_add(distance);
+        }
+        self.entry = self.entry.wrapping_add(distance);
+        self
     }
 
     /// One past the last guest-physical address that the executable occupies.
@@ -214,6 +235,14 @@ mod tests {
         let mut found = [0; 5];
         memory.read(BASE + 0x1000, &mut found).expect("in range");
         assert_eq!(found, [1, 2, 3, 4, 0]);
+    }
+
+    #[test]
+    fn a_file_that_contradicts_itself_about_its_entry_is_refused() {
+        // The segment ends beyond the address space, and the entry lies in that part of it.
+        let bytes = executable(u64::MAX - 8, 1 << 20, 0xffff_ffff_8000_1000);
+        let elf = Elf::parse(&bytes, 243).expect("headers are good");
+        assert!(elf.load(&mut GuestMemory::new(BASE, 1 << 20)).is_err());
     }
 
     #[test]

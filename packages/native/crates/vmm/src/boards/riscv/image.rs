@@ -10,8 +10,6 @@ use crate::loaders::LoadError;
 const HEADER_BYTES: usize = 0x40;
 const MAGIC: u32 = u32::from_le_bytes(*b"RSC\x05");
 const FLAG_BIG_ENDIAN: u64 = 1;
-/// Where kernels of 64 bits go if their header does not say.
-const DEFAULT_TEXT_OFFSET: u64 = 2 << 20;
 
 /// A kernel image whose header has been checked.
 pub(super) struct Image<'a> {
@@ -35,7 +33,7 @@ impl<'a> Image<'a> {
 
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, LoadError> {
         let text_offset = match u64_at(bytes, 0x08) {
-            0 => DEFAULT_TEXT_OFFSET,
+            0 => super::KERNEL_OFFSET,
             offset => offset,
         };
         let (image_bytes, flags) = (u64_at(bytes, 0x10), u64_at(bytes, 0x18));

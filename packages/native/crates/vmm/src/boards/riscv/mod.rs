@@ -22,6 +22,8 @@ pub const MEMORY_BASE: u64 = 0x8000_0000;
 const PAGE: u64 = PAGE_BYTES as u64;
 const GIBIBYTE: u64 = 1 << 30;
 const MEBIBYTE: u64 = 1 << 20;
+/// Where a kernel goes, from the start of memory, if it does not say.
+const KERNEL_OFFSET: u64 = 2 * MEBIBYTE;
 /// The format's number for RISC-V.
 const ELF_MACHINE: u16 = 243;
 /// Room for a device tree, the largest command line included.
@@ -118,7 +120,13 @@ impl<'a> Payload<'a> {
             return Ok(Self::Flat { bytes, address });
         }
         if Elf::is_elf(bytes) {
-            return Ok(Self::Elf(Elf::parse(bytes, ELF_MACHINE)?));
+            let elf = Elf::parse(bytes, ELF_MACHINE)?;
+            // One that may lie anywhere goes where a kernel goes, unless it names a place.
+            if elf.is_position_independent && elf.start() < base {
+                let distance = (base + KERNEL_OFFSET) - align_down(elf.start(), PAGE);
+                return Ok(Self::Elf(elf.moved_by(distance)));
+            }
+            return Ok(Self::Elf(elf));
         }
         if Image::is_image(bytes) {
             let image = Image::parse(bytes)?;

@@ -58,6 +58,45 @@ fn a_loader_finds_room_behind_the_device_tree() {
     assert!(u64::from(total) <= DEVICE_TREE_BYTES);
 }
 
+/// An executable of one segment of 16 bytes at `address`, which is also its entry.
+fn executable(kind: u8, address: u64) -> Vec<u8> {
+    let mut bytes = b"\x7fELF\x02\x01".to_vec();
+    bytes.resize(64, 0);
+    (bytes[16], bytes[18], bytes[32], bytes[54], bytes[56]) = (kind, 243, 64, 56, 1);
+    bytes[24..32].copy_from_slice(&address.to_le_bytes());
+    for word in [1 | 5 << 32, 120, address, address, 16, 0x2000, 4096] {
+        bytes.extend(word.to_le_bytes());
+    }
+    bytes.extend([0x13; 16]);
+    bytes
+}
+
+#[test]
+fn a_position_independent_executable_goes_where_a_kernel_goes_unless_it_names_a_place() {
+    const EXECUTABLE: u8 = 2;
+    const DYNAMIC: u8 = 3;
+    let kernel = MEMORY_BASE + KERNEL_OFFSET;
+    let cases = [
+        (DYNAMIC, 0, Some(kernel)),
+        (DYNAMIC, 0x10_0040, Some(kernel + 0x40)),
+        (DYNAMIC, MEMORY_BASE + 0x123_4560, Some(MEMORY_BASE + 0x123_4560)),
+        (DYNAMIC, u64::MAX - 64, None),
+        (EXECUTABLE, MEMORY_BASE + 0x123_4560, Some(MEMORY_BASE + 0x123_4560)),
+        (EXECUTABLE, 0, None),
+    ];
+    for (kind, address, expected) in cases {
+        let payload = executable(kind, address);
+        let loaded = load(MEMORY, &boot(&payload, None));
+        let entry = loaded.as_ref().ok().map(|(entry, _)| entry.pc);
+        assert_eq!(entry, expected, "{kind} {address:#x}");
+        let Ok((entry, mut memory)) = loaded else { continue };
+        let mut found = [0; 17];
+        memory.read(entry.pc, &mut found).expect("in range");
+        assert_eq!(found[..16], [0x13; 16]);
+        assert_eq!(found[16], 0);
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_named_with_expected_and_found() {
     let kernel = image(1 << 20, 2 << 20);
