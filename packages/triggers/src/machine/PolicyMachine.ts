@@ -36,7 +36,7 @@ const {
   fired: firedCell,
   ended: endedCell,
   quietSeq: quietSeqCell,
-  quietTimers: quietTimersCell
+  quietInputs: quietInputsCell
 } = headerCells
 const { armed: armedCell, armedOrdinal: armedOrdinalCell } = partCells
 
@@ -47,10 +47,10 @@ const blockLength = 64
 const maxParts = 10_000
 
 /**
- * Timers in a row that bring neither a firing nor follow an event, before a policy is taken for one that would go on so for ever:
- * `debounce` or `filter` around what time alone makes fire again and again.
+ * Timers and probes in a row that bring neither a firing nor follow an event, before a policy is taken for one that would go on so
+ * for ever: `debounce` or `filter` around what by itself fires again and again.
  */
-const maxQuietTimers = 1000
+const maxQuietInputs = 1000
 
 /** State of a machine between two inputs: an immutable value. */
 export interface PolicyState {
@@ -373,16 +373,18 @@ export class PolicyMachine {
     }
   }
 
-  /** Counts a timer that follows no event; whether there have been too many. */
+  /** Counts a timer or a probe's completion that follows no event; whether there have been too many. */
   private isRestless(): boolean {
     const { cells } = this
     if (cells[quietSeqCell] !== cells[lastSeqCell]) {
       cells[quietSeqCell] = cells[lastSeqCell] as number
-      cells[quietTimersCell] = 0
+      cells[quietInputsCell] = 0
     }
-    cells[quietTimersCell] = (cells[quietTimersCell] as number) + 1
-    if ((cells[quietTimersCell] as number) <= maxQuietTimers) return false
-    const message = `expected an event or a firing between timers, found ${maxQuietTimers} timers in a row: time alone makes it start again and again`
+    cells[quietInputsCell] = (cells[quietInputsCell] as number) + 1
+    if ((cells[quietInputsCell] as number) <= maxQuietInputs) return false
+    const message =
+      `expected an event or a firing between timers and probes, found ${maxQuietInputs} of them in a row: ` +
+      "something makes itself start again and again"
     this.fail({ _tag: "TriggerDefect", policy: this.policyName, trigger: this.policyName, atNanos: this.now, message })
     return true
   }
@@ -407,6 +409,7 @@ export class PolicyMachine {
     if (part === undefined || !part.isArmed) return true
     if (signal.atNanos > (cells[nowCell] as number)) cells[nowCell] = signal.atNanos
     cells[ordinalCell] = (cells[ordinalCell] as number) + 1
+    if (this.isRestless()) return true
     this.cause.isSignal(signal)
     part.onSignal(signal)
     return true
@@ -444,7 +447,7 @@ export class PolicyMachine {
     const fired = this.firedCount
     this.firing = this.describeFiring(this.cause.part, fired)
     this.cells[firedCell] = fired + 1
-    this.cells[quietTimersCell] = 0
+    this.cells[quietInputsCell] = 0
     // A policy that repeats arms itself again before it returns from telling this; the others are over.
     this.cells[endedCell] = 1
     this.cause.clear()

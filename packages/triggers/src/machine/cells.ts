@@ -19,9 +19,9 @@ export const headerCells = {
   nextDue: 3,
   fired: 4,
   ended: 5,
-  /** Timers since the last event or firing, and which event that was. */
+  /** Timers and signals since the last event or firing, and which event that was. */
   quietSeq: 6,
-  quietTimers: 7
+  quietInputs: 7
 } as const
 
 /** Number of armed parts that wait for each kind. */

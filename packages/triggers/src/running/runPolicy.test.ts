@@ -1,10 +1,12 @@
 import { assert, it } from "@effect/vitest"
 import { GuestTimeline, lockstepTimeline, replayMachine } from "@stillpoint/core"
-import { Clock, Deferred, Effect, Fiber, Result, Stream } from "effect"
+import { Clock, Deferred, Duration, Effect, Fiber, Result, Stream } from "effect"
+import * as fc from "fast-check"
 import { describe } from "vitest"
 import {
   afterGuestTime,
   andThen,
+  debounce,
   firstOf,
   fromEffect,
   never,
@@ -15,7 +17,18 @@ import {
   repeat,
   Trigger
 } from "../index.ts"
-import { asRecording, decideLive, decisionJson, timelineOf } from "../testing/index.ts"
+import {
+  asRecording,
+  builtin,
+  decideLive,
+  decisionJson,
+  defaultRuns,
+  duration,
+  longestLawMillis,
+  policy,
+  timeline,
+  timelineOf
+} from "../testing/index.ts"
 
 const millis = (count: number): number => count * 1e6
 const preExec = { _tag: "WorkloadPreExec", argv: ["serve"] } as const
@@ -172,5 +185,50 @@ describe("a policy on a guest's timeline and clock", () => {
       )
       assert.deepStrictEqual(asked, ["quiesce", "thaw"])
     })
+  )
+
+  it.live("a-probe-that-starts-itself-again-and-again-ends-the-policy-by-name", () =>
+    Effect.gen(function* () {
+      for (const probe of [Effect.void, Effect.sleep(0)]) {
+        const policy = debounce(fromEffect("at-once", probe), "1 millis")
+        const { decision, signals } = yield* decideLive(policy, boot)
+        assert.strictEqual(Result.isFailure(decision) ? decision.failure.reason._tag : "fired", "TriggerDefect")
+        assert.deepStrictEqual(decisionJson(Trigger.replay(policy, { ...boot, signals })), decisionJson(decision))
+      }
+    })
+  )
+
+  const sleeping = fc
+    .record({
+      nanos: duration,
+      outcome: fc.constantFrom("succeeds", "fails", "fails-all"),
+      naps: fc.integer({ min: 1, max: 3 })
+    })
+    .map(({ naps, nanos, outcome }) => {
+      const sleep = Effect.repeat(Effect.sleep(Duration.nanos(nanos)), { times: naps - 1 })
+      return fromEffect(
+        `${outcome}-after-${naps}-times-${nanos}`,
+        outcome === "succeeds" ? sleep : Effect.andThen(sleep, Effect.fail("refused")),
+        outcome === "fails-all" ? { onFailure: "fail" } : {}
+      )
+    })
+
+  it.live(
+    "whatever-probes-a-policy-has-it-decides-live-what-its-record-replays",
+    () =>
+      Effect.promise(() =>
+        fc.assert(
+          fc.asyncProperty(
+            policy({ leaves: fc.oneof(sleeping, builtin), maxDepth: 2 }),
+            timeline,
+            async (one, line) => {
+              const { decision, signals } = await Effect.runPromise(decideLive(one, line))
+              assert.deepStrictEqual(decisionJson(decision), decisionJson(Trigger.replay(one, { ...line, signals })))
+            }
+          ),
+          { numRuns: defaultRuns() }
+        )
+      ),
+    longestLawMillis()
   )
 })
