@@ -22,6 +22,14 @@ export type Activity = typeof Activity.Type
 /**
  * The hart executes for longer than a duration without a rest. Shorter work, as a heartbeat or a kernel's timer is, is
  * overlooked; a capture is never taken during it.
+ *
+ * @example
+ * ```ts
+ * import { busyForLongerThan, onListener, quiesce } from "@stillpoint/triggers"
+ *
+ * const policy = quiesce(onListener(), { calmFor: "20 millis", activity: [busyForLongerThan("500 micros")] })
+ * console.log(policy.name) // quiesce(onListener, 20 ms)
+ * ```
  */
 export const busyForLongerThan = (duration: Duration.Input): Activity => ({
   activity: "busy",
@@ -31,7 +39,17 @@ export const busyForLongerThan = (duration: Duration.Input): Activity => ({
 /** A device has a request in flight. One that settles without having been seen to start was in flight until then. */
 export const ioInFlight: Activity = { activity: "io" }
 
-/** The guest dirties more pages a second than this, between two samples. */
+/**
+ * The guest dirties more pages a second than this, between two samples.
+ *
+ * @example
+ * ```ts
+ * import { dirtyRateAbove, ioInFlight, onListener, quiesce } from "@stillpoint/triggers"
+ *
+ * const policy = quiesce(onListener(), { calmFor: "20 millis", activity: [ioInFlight, dirtyRateAbove(2000)] })
+ * console.log(policy.name) // quiesce(onListener, 20 ms)
+ * ```
+ */
 export const dirtyRateAbove = (pagesPerSecond: number): Activity => {
   if (!Number.isFinite(pagesPerSecond) || pagesPerSecond <= 0)
     refuse("dirtyRateAbove", "a number above 0", pagesPerSecond)
@@ -44,7 +62,17 @@ export const eventHappens = (kind: GuestEventKind): Activity => {
   return { activity: "event", kind }
 }
 
-/** A user-defined event of a name happens. */
+/**
+ * A user-defined event of a name happens.
+ *
+ * @example
+ * ```ts
+ * import { customHappens, defaultActivity, eventHappens, onListener, quiesce } from "@stillpoint/triggers"
+ *
+ * const activity = [...defaultActivity, eventHappens("SerialLine"), customHappens("request")]
+ * console.log(quiesce(onListener(), { calmFor: "20 millis", activity }).name) // quiesce(onListener, 20 ms)
+ * ```
+ */
 export const customHappens = (name: string): Activity => ({ activity: "custom", name })
 
 /** Busy for longer than 2 ms, I/O in flight, more than 10,000 pages (40 MiB) dirtied a second. */

@@ -54,7 +54,21 @@ export class UnknownPart extends Schema.TaggedError<UnknownPart>()("UnknownPart"
   }
 }
 
-/** A registry of parts. */
+/**
+ * A registry of parts.
+ *
+ * @example
+ * ```ts
+ * import { decodePolicy, fromEffect, makeRegistry } from "@stillpoint/triggers"
+ * import { Effect, Result } from "effect"
+ *
+ * const json = JSON.parse(JSON.stringify(fromEffect("warm-up", Effect.void).description))
+ * const unknown = decodePolicy(json)
+ * console.log(Result.isFailure(unknown) ? unknown.failure._tag : "") // UnknownPart
+ * const known = decodePolicy(json, makeRegistry({ effects: { "warm-up": Effect.void } }))
+ * console.log(Result.getOrThrow(known).name) // fromEffect(warm-up)
+ * ```
+ */
 export const makeRegistry = (parts: RegistryParts): Registry => ({
   triggers: new Map((parts.triggers ?? []).map((trigger) => [trigger.definition.name, trigger])),
   probes: new Map((parts.probes ?? []).map((probe) => [probe.definition.name, probe])),
@@ -67,7 +81,18 @@ export const makeRegistry = (parts: RegistryParts): Registry => ({
 /** A registry of nothing but what is built in. */
 export const builtinRegistry: Registry = makeRegistry({})
 
-/** Several registries as one; where names meet, the later counts. */
+/**
+ * Several registries as one; where names meet, the later counts.
+ *
+ * @example
+ * ```ts
+ * import { makeRegistry, mergeRegistries } from "@stillpoint/triggers"
+ *
+ * const ours = makeRegistry({ predicates: { never: () => false } })
+ * const theirs = makeRegistry({ predicates: { always: () => true } })
+ * console.log([...mergeRegistries(ours, theirs).predicates.keys()].join(", ")) // never, always
+ * ```
+ */
 export const mergeRegistries = (...registries: ReadonlyArray<Registry>): Registry => {
   const merge = <K extends keyof Registry>(key: K): Registry[K] =>
     new Map(

@@ -31,7 +31,20 @@ export interface ReplayOptions {
   readonly originNanos?: GuestNanos
 }
 
-/** The first firing of a policy on a timeline, or why there is none. */
+/**
+ * The first firing of a policy on a timeline, or why there is none. Allocates nothing for an event that decides nothing.
+ *
+ * @example
+ * ```ts
+ * import { onListener, Trigger, within } from "@stillpoint/triggers"
+ * import { timelineOf } from "@stillpoint/triggers/testing"
+ * import { Result } from "effect"
+ *
+ * const listener = { _tag: "ListenerBound", protocol: "tcp", address: "::", port: 80 } as const
+ * const decision = Trigger.replay(within(onListener(), "1 second"), timelineOf([[2e9, listener]]))
+ * console.log(Result.isFailure(decision) ? decision.failure.reason._tag : "") // NothingArmed
+ * ```
+ */
 export const replay = (
   policy: MachineSource,
   timeline: ReplayedTimeline,
@@ -42,7 +55,19 @@ export const replay = (
   return first === undefined ? Result.fail(failure) : Result.succeed(first)
 }
 
-/** Every firing of a policy that repeats, and why there is no further one; `limit` of them at most, 10,000 if absent. */
+/**
+ * Every firing of a policy that repeats, and why there is no further one; `limit` of them at most, 10,000 if absent.
+ *
+ * @example
+ * ```ts
+ * import { onEvent, repeat, Trigger } from "@stillpoint/triggers"
+ * import { timelineOf } from "@stillpoint/triggers/testing"
+ *
+ * const beats = timelineOf([1, 2, 3].map((count) => [count * 1e8, { _tag: "HeartbeatTick", count }]))
+ * const { firings } = Trigger.replayAll(repeat(onEvent("HeartbeatTick"), { times: 2 }), beats)
+ * console.log(firings.map(({ atNanos }) => atNanos).join(", ")) // 100000000, 200000000
+ * ```
+ */
 export const replayAll = (
   policy: MachineSource,
   timeline: ReplayedTimeline,

@@ -138,7 +138,24 @@ export interface PolicyConstraints {
   readonly maxDepth?: number
 }
 
-/** A policy of any shape. Shrinks towards its parts. */
+/**
+ * A policy of any shape. Shrinks to the smallest part of it that still fails.
+ *
+ * @example
+ * ```ts
+ * import { Trigger } from "@stillpoint/triggers"
+ * import { policy, timeline } from "@stillpoint/triggers/testing"
+ * import * as fc from "fast-check"
+ *
+ * fc.assert(
+ *   fc.property(policy(), timeline, (one, line) => {
+ *     const twice = [Trigger.replay(one, line), Trigger.replay(one, line)].map((decision) => JSON.stringify(decision))
+ *     return twice[0] === twice[1]
+ *   }),
+ *   { numRuns: 20 }
+ * )
+ * ```
+ */
 export const policy = (constraints: PolicyConstraints = {}): fc.Arbitrary<Policy> => {
   const leaf = constraints.leaves ?? builtin
   const { node } = fc.letrec<{ node: Policy }>((tie) => {
