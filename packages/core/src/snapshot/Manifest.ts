@@ -147,8 +147,9 @@ export const sealManifest = (
 }
 
 /** Bytes of `manifest.json`. */
-export const encodeManifest = (manifest: Manifest): Uint8Array =>
-  new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`)
+export const encodeManifest = (manifest: Manifest): Uint8Array => new TextEncoder().encode(manifestText(manifest))
+
+const manifestText = (record: unknown): string => `${JSON.stringify(record, null, 2)}\n`
 
 /** A manifest's text is not JSON, or not a manifest. */
 export class ManifestUnreadable extends Schema.TaggedError<ManifestUnreadable>()("ManifestUnreadable", {
@@ -207,6 +208,10 @@ export const decodeManifest = Effect.fnUntraced(function* (path: string, text: s
       supported: manifestVersion,
       engine: header.engine
     })
+  }
+  // A seal says nothing about spaces, repeated keys and the last line's end.
+  if (manifestText(raw) !== text) {
+    return yield* unreadable("its text is not as it was written: it was cut or edited")
   }
   const record = raw as Readonly<Record<string, unknown>>
   const found = sealOf(record)

@@ -63,12 +63,17 @@ export const makeValidation = (options: {
 
 /** Bytes of `validation.json`. */
 export const encodeValidation = (validation: Validation): Uint8Array =>
-  new TextEncoder().encode(`${JSON.stringify(validation)}\n`)
+  new TextEncoder().encode(validationText(validation))
+
+const validationText = (record: unknown): string => `${JSON.stringify(record)}\n`
 
 /** Reads the text of a validation record found at `path` and checks its seal. */
 export const decodeValidation = Effect.fnUntraced(function* (path: string, text: string) {
   const unreadable = (why: string) => new ManifestUnreadable({ path, why })
   const raw = yield* Effect.try({ try: (): unknown => JSON.parse(text), catch: (cause) => unreadable(String(cause)) })
+  if (validationText(raw) !== text) {
+    return yield* unreadable("its text is not as it was written: it was cut or edited")
+  }
   const validation = yield* Schema.decodeUnknownEffect(Validation, { errors: "all" })(raw).pipe(
     Effect.mapError((error) => unreadable(error.message))
   )
