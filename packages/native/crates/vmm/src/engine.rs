@@ -12,6 +12,7 @@ pub use crate::state::StateError;
 pub use crate::time::Nanos;
 
 use crate::board::Board;
+use crate::memory::GuestMemory;
 use crate::platform::Platform;
 
 /// Why an engine returned from [`Engine::run`].
@@ -84,6 +85,13 @@ pub trait Engine: Send {
     /// Forgets every host pointer into guest memory, and nothing that the guest could observe.
     /// The machine calls it when it has replaced pages (fork, dirty mark, host writes).
     fn drop_host_pointers(&mut self);
+
+    /// Leaves what was derived from `memory`, such as decoded code, to the engines of other machines
+    /// that have the same pages, in [`GuestMemory::derived`]. Nothing that a guest could observe,
+    /// and cheap when little is to be added. `to_be_forked`: a fork of this memory follows.
+    fn leave_derived(&mut self, memory: &mut GuestMemory, to_be_forked: bool) {
+        let _ = (memory, to_be_forked);
+    }
 
     /// The complete guest-visible state, canonically encoded: equal states give equal bytes.
     fn save(&self) -> Vec<u8>;

@@ -33,13 +33,14 @@ impl Law {
 }
 
 /// Every law.
-pub const ALL: [Law; 8] = [
+pub const ALL: [Law; 9] = [
     Law { name: "equal-machines-run-equally", compare: equal_machines_run_equally },
     Law { name: "cutting-a-run-changes-nothing", compare: cuts_change_nothing },
     Law { name: "interrupting-a-run-changes-nothing", compare: interruptions_change_nothing },
     Law { name: "a-fork-goes-on-as-its-parent", compare: forks_change_nothing },
     Law { name: "a-parent-goes-on-as-if-not-forked", compare: parents_change_nothing },
     Law { name: "a-restored-machine-goes-on-as-captured", compare: restores_change_nothing },
+    Law { name: "earlier-restores-change-nothing", compare: earlier_restores_change_nothing },
     Law { name: "deltas-restore-as-full-captures", compare: deltas_change_nothing },
     Law { name: "state-is-canonical-and-refuses-others", compare: state_is_canonical },
 ];
@@ -138,6 +139,32 @@ fn restores_change_nothing(
         let options = RestoreOptions { expected_id: Some(id), ..RestoreOptions::default() };
         let directories = [scratch.0.clone()];
         Machine::restore(&directories, (subject.make)(), &options).map_err(|e| e.to_string())
+    })
+}
+
+fn earlier_restores_change_nothing(
+    name: &'static str,
+    subject: &Subject<'_>,
+    cuts: &[Nanos],
+) -> Result<(), Violation> {
+    subject.compare(name, cuts, &|mut machine| {
+        if machine.fork().is_err() {
+            return Ok(machine);
+        }
+        let scratch = Scratch::new()?;
+        let id = capture(&mut machine, CaptureKind::Full, &scratch.0)?;
+        let options = RestoreOptions { expected_id: Some(id), ..RestoreOptions::default() };
+        let directories = [scratch.0.clone()];
+        let restore = || {
+            Machine::restore(&directories, (subject.make)(), &options).map_err(|e| e.to_string())
+        };
+        // What the first one and its fork read and derive is there for the second.
+        let mut first = restore()?;
+        first.run(&RunUntil { budget_nanos: Some(10_000_000), ..RunUntil::default() });
+        if let Ok(mut fork) = first.fork() {
+            fork.run(&RunUntil { budget_nanos: Some(5_000_000), ..RunUntil::default() });
+        }
+        restore()
     })
 }
 

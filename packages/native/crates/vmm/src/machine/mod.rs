@@ -239,6 +239,12 @@ impl Machine {
     }
 }
 
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.leave_derived();
+    }
+}
+
 /// What a snapshot gives for a machine.
 pub(crate) struct Restored {
     pub(crate) engine: Box<dyn Engine>,

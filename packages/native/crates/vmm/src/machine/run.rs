@@ -131,7 +131,18 @@ impl Machine {
         let stop = self.drive(&mut run);
         self.look_up(&mut run);
         self.platform.begin(KindSet::EMPTY);
+        self.leave_derived();
         stop
+    }
+
+    /// Lets other machines with this memory have what the engine derived from it.
+    pub(super) fn leave_derived(&mut self) {
+        let (engine, memory) = (&mut self.engine, &mut self.platform.memory);
+        let left = catch_unwind(AssertUnwindSafe(|| engine.leave_derived(memory, false)));
+        if let Err(panic) = left {
+            let message = panic_message(panic.as_ref());
+            self.end(Life::Faulted { message });
+        }
     }
 
     /// Delivers events and publishes the clock.

@@ -23,6 +23,7 @@ mod copy;
 mod error;
 mod hash;
 mod host;
+mod kept;
 mod pages;
 mod table;
 mod track;
@@ -31,6 +32,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 pub use error::MemoryError;
+pub use kept::{Derived, KeptPage};
 pub(crate) use pages::{Region, zero_page};
 pub use pages::{in_use_bytes, limit_bytes, set_limit_bytes};
 pub(crate) use table::{LEAF_PAGES, Leaf, PageSet, Slot, SlotView};
@@ -49,6 +51,9 @@ pub(crate) trait PageImage: Send + Sync {
     /// The verified bytes of guest page number `page`, good while the image lives and never
     /// changed.
     fn page(&self, page: usize) -> Result<NonNull<u8>, MemoryError>;
+
+    /// What was derived from the pages of the memories that are restored from this image.
+    fn derived(&self) -> &Arc<Derived>;
 }
 
 /// The memory of one machine: one range of guest-physical addresses.
@@ -77,6 +82,7 @@ pub struct GuestMemory {
     touched: Option<PageSet>,
     failure: Option<MemoryError>,
     hashes: HashCache,
+    derived: Arc<Derived>,
 }
 
 impl GuestMemory {
@@ -104,6 +110,7 @@ impl GuestMemory {
         leaves: Vec<Option<Arc<Leaf>>>,
         image: Option<Arc<dyn PageImage>>,
     ) -> Self {
+        let derived = image.as_ref().map_or_else(Arc::default, |i| Arc::clone(i.derived()));
         Self {
             base,
             page_count,
@@ -116,6 +123,7 @@ impl GuestMemory {
             touched: None,
             failure: None,
             hashes: HashCache::default(),
+            derived,
         }
     }
 
@@ -271,6 +279,7 @@ impl GuestMemory {
             touched: None,
             failure: self.failure.clone(),
             hashes: self.hashes.clone(),
+            derived: Arc::clone(&self.derived),
         }
     }
 

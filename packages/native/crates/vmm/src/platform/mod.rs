@@ -245,7 +245,7 @@ impl Platform {
     }
 
     /// A platform in the same state, its memory shared copy-on-write.
-    pub(crate) fn fork(&mut self) -> Self {
+    pub fn fork(&mut self) -> Self {
         Self {
             memory: self.memory.fork(),
             now: self.now,

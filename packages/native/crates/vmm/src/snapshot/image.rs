@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::layer::{Layer, LayerKey};
-use crate::memory::{LEAF_PAGES, Leaf, MemoryError, PageImage, Slot, zero_page};
+use crate::memory::{Derived, LEAF_PAGES, Leaf, MemoryError, PageImage, Slot, zero_page};
 
 /// In no layer: all zero.
 const ZERO: u16 = u16::MAX;
@@ -18,9 +18,19 @@ pub(super) struct Image {
     layers: Vec<Arc<Layer>>,
     layer_of: Vec<u16>,
     leaves: Vec<Option<Arc<Leaf>>>,
+    derived: Arc<Derived>,
 }
 
-static IMAGES: Mutex<Option<HashMap<Vec<LayerKey>, Weak<Image>>>> = Mutex::new(None);
+/// The images of this process.
+#[derive(Default)]
+struct Images {
+    in_use: HashMap<Vec<LayerKey>, Weak<Image>>,
+    /// The one of the latest restore: what it has read, verified and decoded is there for the next
+    /// restore of the same snapshot, even if no machine uses it in between.
+    latest: Option<Arc<Image>>,
+}
+
+static IMAGES: Mutex<Option<Images>> = Mutex::new(None);
 
 impl Image {
     /// The image of these layers: the one that is in use already, or a fresh one.
@@ -28,9 +38,15 @@ impl Image {
         let key: Vec<LayerKey> = layers.iter().map(|layer| layer.key().clone()).collect();
         let mut images = IMAGES.lock().unwrap_or_else(PoisonError::into_inner);
         let images = images.get_or_insert_default();
-        if let Some(image) = images.get(&key).and_then(Weak::upgrade) {
-            return image;
-        }
+        let known = images.in_use.get(&key).and_then(Weak::upgrade);
+        let image = known.unwrap_or_else(|| Arc::new(Self::new(layers, pages)));
+        images.in_use.retain(|_, image| image.strong_count() > 0);
+        images.in_use.insert(key, Arc::downgrade(&image));
+        images.latest = image.layers.iter().all(|l| l.is_settled()).then(|| Arc::clone(&image));
+        image
+    }
+
+    fn new(layers: Vec<Arc<Layer>>, pages: usize) -> Self {
         let layer_of: Vec<u16> = (0..pages)
             .map(|page| {
                 let newest = layers.iter().position(|layer| layer.holds(page));
@@ -52,10 +68,7 @@ impl Image {
                 Some(Arc::new(leaf))
             })
             .collect();
-        let image = Arc::new(Self { layers, layer_of, leaves });
-        images.retain(|_, image| image.strong_count() > 0);
-        images.insert(key, Arc::downgrade(&image));
-        image
+        Self { layers, layer_of, leaves, derived: Arc::default() }
     }
 
     /// The page table of a machine that has written nothing yet.
@@ -70,5 +83,9 @@ impl PageImage for Image {
             Some(layer) => layer.page(page),
             None => Ok(zero_page()),
         }
+    }
+
+    fn derived(&self) -> &Arc<Derived> {
+        &self.derived
     }
 }

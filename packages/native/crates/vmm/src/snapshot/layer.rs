@@ -7,11 +7,15 @@ use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::digests::Digests;
 use super::header::{MachineFile, open_file, read_file};
 use super::{CHUNK_BYTES, CHUNK_PAGES, DIGESTS_FILE, MEMORY_FILE, RestoreError, SnapshotId};
 use crate::memory::{MemoryError, PAGE_BYTES, Region, limit_bytes};
+
+/// More than the step of any file system's clock.
+const SETTLED_AFTER: Duration = Duration::from_millis(100);
 
 /// Which file a layer reads: the snapshot's identity, and the file's as the host knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -91,6 +95,17 @@ impl Layer {
 
     pub(super) fn key(&self) -> &LayerKey {
         &self.key
+    }
+
+    /// Whether the file was last modified so long ago that a further change has another time, and
+    /// so another key.
+    pub(super) fn is_settled(&self) -> bool {
+        let (seconds, nanos) = self.key.modified;
+        let since = u64::try_from(seconds).ok().zip(u32::try_from(nanos).ok());
+        since
+            .and_then(|(seconds, nanos)| UNIX_EPOCH.checked_add(Duration::new(seconds, nanos)))
+            .and_then(|modified| modified.elapsed().ok())
+            .is_some_and(|elapsed| elapsed >= SETTLED_AFTER)
     }
 
     #[inline]
