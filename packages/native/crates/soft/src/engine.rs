@@ -11,6 +11,7 @@ use crate::{state, trap};
 use stillpoint_vmm::board::Board;
 use stillpoint_vmm::boards::riscv::VIRT;
 use stillpoint_vmm::engine::{Engine, Entry, Exit, Nanos, StateError};
+use stillpoint_vmm::memory::GuestMemory;
 use stillpoint_vmm::platform::Platform;
 
 /// Most ticks before the run loop looks whether the run was interrupted.
@@ -59,6 +60,18 @@ impl Soft {
     pub fn set_translation(&mut self, heat: Option<u32>) {
         self.core.forget_everything();
         self.core.heat = heat.filter(|_| crate::jit::DEFAULT_HEAT.is_some());
+    }
+
+    /// Sets how many newly decoded blocks are worth leaving to other machines with the same memory;
+    /// 0: any, `usize::MAX`: none. The guest cannot tell.
+    pub fn set_sharing(&mut self, worth_leaving: usize) {
+        self.core.worth_leaving = worth_leaving;
+    }
+
+    /// Blocks that other machines decoded and that this one was given, and how many it decoded
+    /// itself.
+    pub fn blocks(&mut self) -> (usize, usize) {
+        self.core.cache().counts()
     }
 
     /// Bytes of translated code.
@@ -198,7 +211,7 @@ impl Soft {
             // link of a block of the same cache: emptying the cache clears `hart.link`, which is
             // read again here.
             unsafe {
-                if !link.is_null() && !self.hart.link.is_null() {
+                if !link.is_null() && !self.hart.link.is_null() && !(*link).is_frozen() {
                     (*link).head.target = block;
                 }
                 self.core.cache().remember(block);
@@ -234,6 +247,9 @@ impl Soft {
             }
             // SAFETY: `find` gives blocks of the cache.
             unsafe { self.core.cache().kill(block) };
+        }
+        if let Some(block) = self.core.shared_block(pa)? {
+            return Ok(block);
         }
         if self.core.cache().is_full() {
             self.core.flush_blocks(&mut self.hart);
@@ -352,9 +368,7 @@ impl Engine for Soft {
 
     fn reset(&mut self, entry: Entry) {
         *self.hart = Hart::new();
-        let heat = self.core.heat;
-        self.core = Core::new();
-        self.core.heat = heat;
+        self.core = Core::new().set_as(&self.core);
         self.hart.pc = entry.pc;
         self.hart.r[11] = entry.device_tree;
     }
@@ -375,6 +389,10 @@ impl Engine for Soft {
         self.hart.idle_nanos = self.hart.idle_nanos.saturating_add(passed);
     }
 
+    fn leave_derived(&mut self, memory: &mut GuestMemory, to_be_forked: bool) {
+        self.core.leave_derived(memory, to_be_forked);
+    }
+
     fn drop_host_pointers(&mut self) {
         self.core.forget_pointers();
     }
@@ -386,9 +404,7 @@ impl Engine for Soft {
     fn load(&mut self, bytes: &[u8]) -> Result<(), StateError> {
         let (hart, core) = state::load(bytes)?;
         *self.hart = hart;
-        let heat = self.core.heat;
-        self.core = core;
-        self.core.heat = heat;
+        self.core = core.set_as(&self.core);
         Ok(())
     }
 

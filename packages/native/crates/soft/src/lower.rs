@@ -71,7 +71,7 @@ impl Lowering {
 
     fn push_link(&mut self) {
         self.drafts.push(Draft {
-            slot: Slot { head: Head { target: std::ptr::null() }, reg: [0; 4], imm: 0 },
+            slot: Slot::link(std::ptr::null()),
             place: Place { index: self.index, half: self.half },
             is_link: true,
         });

@@ -1,17 +1,17 @@
 //! The store of decoded blocks: by physical address, by page, and when to forget them.
 
+use super::shared::{MOST_BLOCKS, SharedBlocks};
+use super::slabs::Slabs;
 use super::{Block, Draft, Place, Slot, nowhere};
 use crate::hart::{JUMP_ENTRIES, NO_TAG};
 use crate::jit::{self, Translator};
-use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+use stillpoint_vmm::memory::GuestMemory;
 
 /// Bytes of decoded code at which the cache is emptied.
 pub const CAPACITY_BYTES: usize = 48 << 20;
-
-/// Bytes that the cache asks the host for at once.
-const SLAB_BYTES: usize = 64 << 10;
 
 /// Bytes of a guest page.
 const PAGE: u64 = 4096;
@@ -48,19 +48,13 @@ struct CodePage {
     blocks: Vec<*mut Block>,
     /// Writes that found the page protected and hit no code.
     near_misses: u32,
-}
-struct Slab {
-    memory: *mut u8,
-    used: usize,
+    /// The page's shared blocks may be entered. Any write to the page ends that.
+    is_adopted: bool,
 }
 
-const SLAB_LAYOUT: Layout = match Layout::from_size_align(SLAB_BYTES, 64) {
-    Ok(layout) => layout,
-    Err(_) => panic!("the slab size is a multiple of its alignment"),
-};
 /// All decoded blocks.
 pub struct Cache {
-    slabs: Vec<Slab>,
+    slabs: Slabs,
     by_pa: AddressMap<*mut Block>,
     pages: AddressMap<CodePage>,
     jumps: Box<[*const Block]>,
@@ -74,7 +68,16 @@ pub struct Cache {
     pub heat: Option<u32>,
     /// Translated code, once there is some.
     pub translator: Option<Box<Translator>>,
+    /// Blocks that other machines decoded.
+    shared: Option<Arc<SharedBlocks>>,
+    /// How often each shared block was entered, by its number.
+    entered: Vec<u8>,
+    /// Blocks that were decoded since the blocks were last left to other machines.
+    decoded: usize,
 }
+
+/// New blocks that are worth leaving to other machines.
+pub const WORTH_LEAVING: usize = 256;
 
 /// Writes next to code in a page after which the page's blocks are dropped, so that writing to
 /// it is fast again.
@@ -84,7 +87,7 @@ impl Cache {
     /// An empty cache, of blocks that are translated after having been interpreted `heat` times.
     pub fn new(heat: Option<u32>) -> Self {
         Self {
-            slabs: Vec::new(),
+            slabs: Slabs::default(),
             by_pa: AddressMap::default(),
             pages: AddressMap::default(),
             jumps: vec![nowhere(); JUMP_ENTRIES].into_boxed_slice(),
@@ -93,7 +96,16 @@ impl Cache {
             flushes: 0,
             heat,
             translator: None,
+            shared: None,
+            entered: Vec::new(),
+            decoded: 0,
         }
+    }
+
+    /// Gives the cache blocks that other machines decoded. Before anything is executed.
+    pub fn share(&mut self, shared: Arc<SharedBlocks>) {
+        self.entered = vec![0; shared.count()];
+        self.shared = Some(shared);
     }
 
     /// The jump cache, [`JUMP_ENTRIES`] long.
@@ -103,16 +115,13 @@ impl Cache {
 
     /// Whether the next insertion has to wait for [`Self::clear`].
     pub fn is_full(&self) -> bool {
-        self.slabs.len() * SLAB_BYTES >= CAPACITY_BYTES
+        self.slabs.bytes() >= CAPACITY_BYTES
             || self.translator.as_ref().is_some_and(|translator| translator.is_full())
     }
 
     /// Frees every block. No pointer to a block or slot may be used afterwards.
     pub fn clear(&mut self) {
-        for slab in self.slabs.drain(..) {
-            // SAFETY: allocated with this layout in `insert`, freed once: the slab leaves the list.
-            unsafe { dealloc(slab.memory, SLAB_LAYOUT) };
-        }
+        self.slabs.clear();
         if let Some(translator) = &mut self.translator {
             translator.clear();
         }
@@ -140,6 +149,55 @@ impl Cache {
         self.by_pa.get(&pa).copied()
     }
 
+    /// The shared block at `pa`, and whether its page is adopted.
+    pub fn find_shared(&self, pa: u64) -> Option<(*const Block, bool)> {
+        let block = self.shared.as_ref()?.find(pa)?;
+        Some((block, self.pages.get(&(pa & !(PAGE - 1))).is_some_and(|page| page.is_adopted)))
+    }
+
+    /// Lets the shared blocks of `page` be entered, if `host` is what they were decoded from. The
+    /// caller sees to it that writes to the page are reported to [`Self::written`].
+    pub fn adopt(&mut self, page: u64, host: *const u8) -> bool {
+        let theirs = self.shared.as_ref().is_some_and(|shared| shared.are_of(page, host));
+        if theirs {
+            self.pages.entry(page).or_default().is_adopted = true;
+        }
+        theirs
+    }
+
+    /// Leaves the blocks to the other machines that have the pages they were decoded from, if
+    /// there are such machines and `worth_leaving` new ones, or a quarter of what they have
+    /// already; see [`GuestMemory::keep_page`] for `to_be_forked`.
+    pub fn leave(&mut self, memory: &mut GuestMemory, to_be_forked: bool, worth_leaving: usize) {
+        if self.decoded < worth_leaving || !to_be_forked && !memory.has_family() {
+            return;
+        }
+        let before: Option<Arc<SharedBlocks>> = memory.derived().get();
+        let known = before.as_ref().map_or(0, |before| before.count());
+        if self.decoded < (known / 4).min(worth_leaving.saturating_mul(16)) {
+            return;
+        }
+        self.decoded = 0;
+        // Of too many those that were arrived at lately.
+        let recent = self.by_pa.len() > MOST_BLOCKS;
+        let all = self.by_pa.iter().filter(|_| !recent).map(|(_, block)| block.cast_const());
+        let known = |block: &*const Block| {
+            // SAFETY: the jump cache knows headers that are still there.
+            let pa = unsafe { (**block).pa };
+            self.by_pa.get(&pa).is_some_and(|live| std::ptr::eq(*live, *block))
+        };
+        let jumps = self.jumps.iter().copied().filter(|block| recent && known(block));
+        // SAFETY: the blocks that are found by their address are live.
+        let shared =
+            unsafe { SharedBlocks::new(all.chain(jumps), memory, to_be_forked, before.as_deref()) };
+        memory.derived().set(Arc::new(shared));
+    }
+
+    /// Shared blocks, and blocks of this cache's own.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.shared.as_ref().map_or(0, |shared| shared.count()), self.by_pa.len())
+    }
+
     /// Makes the jump cache know `block`.
     ///
     /// # Safety
@@ -163,28 +221,13 @@ impl Cache {
         second_page: u64,
         drafts: &[Draft],
     ) -> Option<*mut Block> {
-        let size = std::mem::size_of::<Block>()
-            + drafts.len() * (std::mem::size_of::<Slot>() + std::mem::size_of::<Place>());
-        let size = size.next_multiple_of(16);
-        if size > SLAB_BYTES {
-            return None;
-        }
-        if self.slabs.last().is_none_or(|slab| slab.used + size > SLAB_BYTES) {
-            // SAFETY: the layout has a size that is not 0.
-            let memory = unsafe { alloc_zeroed(SLAB_LAYOUT) };
-            if memory.is_null() {
-                return None;
-            }
-            self.slabs.push(Slab { memory, used: 0 });
-        }
-        let slab = self.slabs.last_mut()?;
+        let taken = self.slabs.take(Block::size(drafts.len()))?;
         let translatable = self.heat.is_some() && second_page == NO_TAG;
         let heat = self.heat.unwrap_or(0);
-        // SAFETY: `used + size` is within the slab; sizes are multiples of 16 and the slab is
-        // 64-aligned, so header and slots are aligned; places are bytes. The region was never
-        // handed out before, so nothing refers to it.
+        // SAFETY: what was taken is large enough, aligned for header and slots (places are bytes),
+        // and nothing refers to it.
         let block = unsafe {
-            let block: *mut Block = slab.memory.add(slab.used).cast();
+            let block: *mut Block = taken.cast();
             block.write(Block {
                 pa,
                 len: i64::from(instructions),
@@ -208,14 +251,61 @@ impl Cache {
             }
             block
         };
-        slab.used += size;
+        self.decoded += 1;
+        self.know(pa, bytes, second_page, block);
+        Some(block)
+    }
+
+    /// The machine's own copy of a shared block that was entered as often as makes a block hot.
+    ///
+    /// # Safety
+    /// `shared` is a block of those that this cache was given.
+    pub unsafe fn own_if_hot(&mut self, shared: *const Block) -> Option<*const Block> {
+        let heat = self.heat?;
+        // SAFETY: the caller's word: nobody writes to shared blocks.
+        let block = unsafe { &*shared };
+        let entered = self.entered.get_mut(block.heat as usize)?;
+        if u32::from(*entered) < heat.min(u32::from(u8::MAX)) {
+            *entered += 1;
+            return None;
+        }
+        let own = match self.find(block.pa) {
+            Some(own) => own,
+            None if self.is_full() => return None,
+            None => {
+                let size = Block::size(block.slots as usize);
+                let own: *mut Block = self.slabs.take(size)?.cast();
+                // SAFETY: the caller's word: `size` bytes belong to the block; what was taken is as
+                // large and nobody else's. Slots follow their header.
+                unsafe {
+                    std::ptr::copy_nonoverlapping(shared.cast::<u8>(), own.cast::<u8>(), size);
+                    (*own).entry = jit::counting();
+                    (*own).heat = 0;
+                    let first: *mut Slot = Block::first(own).cast_mut();
+                    for slot in 0..block.slots as usize {
+                        let slot = first.add(slot);
+                        if (*slot).is_link() {
+                            *slot = Slot::link((*slot).head.target);
+                        }
+                    }
+                }
+                self.know(block.pa, block.bytes, NO_TAG, own);
+                own
+            }
+        };
+        // SAFETY: just found or made.
+        unsafe { self.remember(own) };
+        Some(own)
+    }
+
+    /// Enters a block into the lists.
+    fn know(&mut self, pa: u64, bytes: u16, second_page: u64, block: *mut Block) {
         self.by_pa.insert(pa, block);
         let first_page = pa & !(PAGE - 1);
         self.note(first_page, pa, u64::from(bytes), block);
         if second_page != NO_TAG {
             self.note(second_page, second_page, 2, block);
         }
-        Some(block)
     }
 
     fn note(&mut self, page: u64, start: u64, bytes: u64, block: *mut Block) {
@@ -229,6 +319,9 @@ impl Cache {
     pub fn written(&mut self, pa: u64, len: u64) -> bool {
         let page = pa & !(PAGE - 1);
         let Some(entry) = self.pages.get_mut(&page) else { return true };
+        if entry.is_adopted {
+            return self.kill_page(page);
+        }
         if entry.chunks & chunk_mask(pa - page, len) == 0 {
             entry.near_misses += 1;
             if entry.near_misses < NEAR_MISS_LIMIT {
@@ -256,8 +349,17 @@ impl Cache {
         !self.pages.contains_key(&page)
     }
 
-    /// Kills every block with code in `page`. Returns true: the page holds no code any more.
+    /// Kills every block with code in `page`, and parts it from those that are shared. Returns
+    /// true: the page holds no code any more.
     pub fn kill_page(&mut self, page: u64) -> bool {
+        let Some(known) = self.pages.get_mut(&page) else { return true };
+        if std::mem::take(&mut known.is_adopted) {
+            // Blocks of a page are side by side in the jump cache.
+            let first = (page >> 1) as usize & (JUMP_ENTRIES - 1);
+            self.jumps[first..first + (PAGE >> 1) as usize].fill(nowhere());
+            self.killed = true;
+            self.epoch += 1;
+        }
         let blocks = self.pages.get(&page).map(|p| p.blocks.clone()).unwrap_or_default();
         for block in blocks {
             // SAFETY: a block of this cache: its pages list it.
@@ -289,7 +391,7 @@ impl Cache {
         for page in [pa & !(PAGE - 1), second_page] {
             let Some(entry) = self.pages.get_mut(&page) else { continue };
             entry.blocks.retain(|other| *other != block);
-            if entry.blocks.is_empty() {
+            if entry.blocks.is_empty() && !entry.is_adopted {
                 self.pages.remove(&page);
                 continue;
             }

@@ -23,8 +23,11 @@ use crate::core::Core;
 use crate::hart::{Hart, NO_TAG};
 
 mod cache;
+mod shared;
+mod slabs;
 
-pub use cache::{AddressMap, CAPACITY_BYTES, Cache};
+pub use cache::{AddressMap, CAPACITY_BYTES, Cache, WORTH_LEAVING};
+pub use shared::SharedBlocks;
 
 /// Most instructions in a block.
 pub const MAX_INSTRUCTIONS: usize = 64;
@@ -44,6 +47,33 @@ pub struct Slot {
     pub reg: [u8; 4],
     /// Immediate.
     pub imm: i32,
+}
+
+/// What stands in the registers of a link. No operation has such registers.
+const LINK: [u8; 4] = [0xff; 4];
+/// As [`LINK`], of a link that stays as it is.
+const FROZEN_LINK: [u8; 4] = [0xfe; 4];
+
+impl Slot {
+    /// A link that may be aimed elsewhere.
+    pub fn link(target: *const Block) -> Self {
+        Self { head: Head { target }, reg: LINK, imm: 0 }
+    }
+
+    /// A link that stays as it is.
+    pub fn frozen_link(target: *const Block) -> Self {
+        Self { head: Head { target }, reg: FROZEN_LINK, imm: 0 }
+    }
+
+    /// Whether this is a link.
+    pub fn is_link(&self) -> bool {
+        self.reg == LINK || self.is_frozen()
+    }
+
+    /// Whether this is a link that stays as it is.
+    pub fn is_frozen(&self) -> bool {
+        self.reg == FROZEN_LINK
+    }
 }
 
 /// First word of a slot.
@@ -83,7 +113,8 @@ pub struct Block {
     pub bytes: u16,
     /// Of a [`Single`]: the instruction's bits.
     pub raw: u32,
-    /// How often the block may still be entered before a translator is asked.
+    /// How often the block may still be entered before a translator is asked. Of a shared block,
+    /// its number among them.
     pub heat: u32,
     /// The guest-physical page of the second half of a block that is one instruction across a
     /// page boundary, else [`crate::hart::NO_TAG`].

@@ -7,12 +7,13 @@ mod translate;
 
 pub use fast::Fast;
 
-use crate::block::Cache;
+use crate::block::{Block, Cache, WORTH_LEAVING};
 use crate::hart::{DATA_ENTRIES, FETCH_ENTRIES, Hart, USER, status};
 use crate::jit::{self, Translator};
 use crate::mmu::Tlb;
 use crate::plic::Plic;
 use stillpoint_vmm::engine::Exit;
+use stillpoint_vmm::memory::GuestMemory;
 use stillpoint_vmm::platform::Platform;
 
 /// Bytes of a guest page.
@@ -50,6 +51,8 @@ pub struct Core {
     /// How often a block is interpreted before it is translated; `None`: for ever. No state: the
     /// guest cannot tell.
     pub heat: Option<u32>,
+    /// How many new blocks are left to other machines. No state either.
+    pub worth_leaving: usize,
 }
 
 impl Core {
@@ -64,12 +67,19 @@ impl Core {
             exit: None,
             must_leave: false,
             heat: jit::DEFAULT_HEAT,
+            worth_leaving: WORTH_LEAVING,
         }
     }
 
     /// A core with the same state and nothing derived.
     pub fn copy(&self) -> Self {
-        Self { tlb: self.tlb.clone(), plic: self.plic.clone(), heat: self.heat, ..Self::new() }
+        let (tlb, plic) = (self.tlb.clone(), self.plic.clone());
+        Self { tlb, plic, ..Self::new() }.set_as(self)
+    }
+
+    /// Takes over what is no state: how the engine was set.
+    pub fn set_as(self, other: &Self) -> Self {
+        Self { heat: other.heat, worth_leaving: other.worth_leaving, ..self }
     }
 
     /// Lends the platform for a run. Every other method that touches memory or devices may be
@@ -83,6 +93,11 @@ impl Core {
     /// needs nothing derived.
     pub fn prepare(&mut self, hart: &mut Hart) {
         if hart.jumps.is_null() {
+            if self.fast.is_none()
+                && let Some(shared) = self.platform().memory.derived().get()
+            {
+                self.cache().share(shared);
+            }
             self.enter_context(hart);
             hart.jumps = self.fast().cache.jumps();
         }
@@ -140,13 +155,20 @@ impl Core {
     /// devices or the host wrote to.
     pub fn refresh(&mut self) {
         self.follow_generation();
-        for page in self.platform().memory.take_touched_watched() {
-            let page = page & PAGE_MASK;
-            if let Some(fast) = &mut self.fast {
-                fast.cache.kill_page(page);
-            }
+        let pages = self.platform().memory.take_touched_watched();
+        self.drop_code(&pages);
+        for page in pages {
             self.platform().memory.watch_page(page, false);
             self.must_leave = true;
+        }
+    }
+
+    /// Drops what was decoded from these pages.
+    fn drop_code(&mut self, pages: &[u64]) {
+        for page in pages {
+            if let Some(fast) = &mut self.fast {
+                fast.cache.kill_page(page & PAGE_MASK);
+            }
         }
     }
 
@@ -239,6 +261,34 @@ impl Core {
             self.platform().memory.watch_page(page, false);
         }
         self.must_leave |= killed;
+    }
+
+    /// The block at `pa` that another machine decoded from the page that this machine has there.
+    pub fn shared_block(&mut self, pa: u64) -> Result<Option<*const Block>, Trouble> {
+        let Some((block, is_adopted)) = self.cache().find_shared(pa) else { return Ok(None) };
+        if is_adopted {
+            return Ok(Some(block));
+        }
+        let Some(host) = self.page_for_read(pa)? else { return Ok(None) };
+        let page = pa & PAGE_MASK;
+        if !self.cache().adopt(page, host) {
+            return Ok(None);
+        }
+        self.protect_code(page);
+        Ok(Some(block))
+    }
+
+    /// Leaves what is derived to the machines that have the same memory.
+    pub fn leave_derived(&mut self, memory: &mut GuestMemory, to_be_forked: bool) {
+        // What the host wrote since the last run is not what was decoded.
+        let pages = memory.take_touched_watched();
+        self.drop_code(&pages);
+        for page in pages {
+            memory.watch_page(page, false);
+        }
+        if let Some(fast) = &mut self.fast {
+            fast.cache.leave(memory, to_be_forked, self.worth_leaving);
+        }
     }
 
     /// Makes a page's writes visible to the block cache from now on.

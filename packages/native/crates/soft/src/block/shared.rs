@@ -1,0 +1,175 @@
+//! Decoded blocks that the machines of one family share: made once, then never changed.
+//!
+//! A machine leaves copies of its blocks to its family (see
+//! [`stillpoint_vmm::memory::Derived`]), each page of code with a hold on the guest's page that it
+//! was decoded from. Another machine *adopts* a page when it first executes there, if its own page
+//! is that very one: not an equal one, the same host page, which nobody can have written to since.
+//! From then on the page is watched for writes like one with blocks of the machine's own, and the
+//! first write parts the machine from all shared blocks of that page. So what is shared never has
+//! to be killed, and needs no lock and no count while it executes.
+//!
+//! What changes in a block while it executes is not in shared ones: links that lead to shared
+//! blocks of the same page are resolved for good when the copy is made, others stay unresolved;
+//! how often a block was entered is counted in each machine. One that becomes hot gets a copy in
+//! the machine's own cache, which is translated.
+
+use super::slabs::Slabs;
+use super::{AddressMap, Block, Head, Place, Slot, nowhere};
+use crate::core::{Core, PAGE_MASK};
+use crate::hart::{Hart, NO_TAG};
+use stillpoint_vmm::memory::{GuestMemory, KeptPage};
+
+/// Most blocks that are shared in one family.
+pub const MOST_BLOCKS: usize = 16 << 10;
+
+/// Blocks of a family.
+#[derive(Default)]
+pub struct SharedBlocks {
+    slabs: Slabs,
+    by_pa: AddressMap<*const Block>,
+    pages: AddressMap<KeptPage>,
+}
+
+// SAFETY: the blocks lie in memory that this owns and that nobody writes to once it is made; what
+// they point to is in the same memory or lives as long as the process.
+unsafe impl Send for SharedBlocks {}
+// SAFETY: as above.
+unsafe impl Sync for SharedBlocks {}
+
+impl SharedBlocks {
+    /// Copies of `blocks`, decoded from `memory`, and of what was shared `before`, as far as that
+    /// is of other code. Leaves out blocks that no other machine can adopt; see
+    /// [`GuestMemory::keep_page`] for `to_be_forked`.
+    ///
+    /// # Safety
+    /// `blocks` are live blocks of a cache.
+    pub unsafe fn new(
+        blocks: impl Iterator<Item = *const Block>,
+        memory: &mut GuestMemory,
+        to_be_forked: bool,
+        before: Option<&Self>,
+    ) -> Self {
+        let mut this = Self::default();
+        let mut kept: AddressMap<bool> = AddressMap::default();
+        for block in blocks {
+            // SAFETY: the caller's word.
+            let (pa, second_page) = unsafe { ((*block).pa, (*block).second_page) };
+            let page = pa & PAGE_MASK;
+            let is_kept = *kept.entry(page).or_insert_with(|| {
+                let content = memory.keep_page(page, to_be_forked);
+                content.is_some_and(|content| this.pages.insert(page, content).is_none())
+            });
+            if is_kept && second_page == NO_TAG {
+                // SAFETY: the caller's word.
+                unsafe { this.copy(block) };
+            }
+        }
+        for (pa, block) in before.iter().flat_map(|before| &before.by_pa) {
+            let page = pa & PAGE_MASK;
+            let Some(content) = before.and_then(|before| before.pages.get(&page)) else { continue };
+            let mine = this.pages.entry(page).or_insert_with(|| content.clone());
+            if mine.address() == content.address() && !this.by_pa.contains_key(pa) {
+                // SAFETY: `before` is borrowed and owns the block.
+                unsafe { this.copy(*block) };
+            }
+        }
+        for block in this.by_pa.values() {
+            // SAFETY: blocks of this, which nobody else knows yet.
+            unsafe { this.resolve(block.cast_mut()) };
+        }
+        this
+    }
+
+    /// Copies a block; its links lead where they did.
+    ///
+    /// # Safety
+    /// `block` is a block with its slots and places behind it.
+    unsafe fn copy(&mut self, block: *const Block) {
+        if self.by_pa.len() >= MOST_BLOCKS {
+            return;
+        }
+        // SAFETY: the caller's word: `size` bytes belong to the block; what is taken is as large,
+        // and nobody else's.
+        unsafe {
+            let size = Block::size((*block).slots as usize);
+            let Some(taken) = self.slabs.take(size) else { return };
+            std::ptr::copy_nonoverlapping(block.cast::<u8>(), taken, size);
+            let copy: *mut Block = taken.cast();
+            (*copy).len = i64::from((*copy).instructions);
+            (*copy).entry = entry();
+            (*copy).heat = self.by_pa.len() as u32;
+            self.by_pa.insert((*copy).pa, copy);
+        }
+    }
+
+    /// Makes the links of `block` lead to blocks of this, or nowhere.
+    ///
+    /// # Safety
+    /// `block` is of this, and its links lead to headers that are still there.
+    unsafe fn resolve(&self, block: *mut Block) {
+        // SAFETY: the caller's word; slots follow their header.
+        unsafe {
+            let first: *mut Slot = Block::first(block).cast_mut();
+            for slot in 0..(*block).slots as usize {
+                let slot = first.add(slot);
+                if !(*slot).is_link() {
+                    continue;
+                }
+                let target = (*(*slot).head.target).pa;
+                let found = self.by_pa.get(&target).copied();
+                let found = found.filter(|_| (target ^ (*block).pa) & PAGE_MASK == 0);
+                *slot = Slot::frozen_link(found.unwrap_or(nowhere()));
+            }
+        }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.by_pa.len()
+    }
+
+    /// The block at `pa`.
+    pub fn find(&self, pa: u64) -> Option<*const Block> {
+        self.by_pa.get(&pa).copied()
+    }
+
+    /// Whether `host` is the page that the blocks of guest page `page` were decoded from.
+    pub fn are_of(&self, page: u64, host: *const u8) -> bool {
+        self.pages.get(&page).is_some_and(|kept| std::ptr::eq(kept.address().as_ptr(), host))
+    }
+}
+
+impl Block {
+    /// Bytes of a block of so many slots, with them and their places.
+    pub fn size(slots: usize) -> usize {
+        size_of::<Self>() + slots * (size_of::<Slot>() + size_of::<Place>())
+    }
+}
+
+/// The slot that shared blocks are entered through.
+fn entry() -> *const Slot {
+    struct Shared(Slot);
+    // SAFETY: nobody writes to it.
+    unsafe impl Sync for Shared {}
+    static ENTRY: Shared = Shared(Slot { head: Head { run: enter }, reg: [0; 4], imm: 0 });
+    &raw const ENTRY.0
+}
+
+/// Enters a shared block, or the machine's own copy of it once it is hot.
+///
+/// # Safety
+/// As every handler, on the entry of `hart.block`.
+unsafe fn enter(hart: &mut Hart, _: *const Slot, core: &mut Core) -> *const Slot {
+    let shared = hart.block;
+    // SAFETY: both are live and of the same length; their slots are entered as `drive` would.
+    unsafe {
+        let at = match core.cache().own_if_hot(shared) {
+            None => Block::first(shared),
+            Some(own) => {
+                hart.block = own;
+                (*own).entry
+            }
+        };
+        ((*at).head.run)(hart, at, core)
+    }
+}
