@@ -4,7 +4,7 @@
  * @module
  */
 import { Effect } from "effect"
-import type { GuestEvent } from "../GuestEvent.ts"
+import type { GuestEvent, GuestEventKind } from "../GuestEvent.ts"
 import type { TimelineAdvance } from "../GuestTimeline.ts"
 import type { MachineError } from "../MachineErrors.ts"
 import type { Machine } from "../Vmm.ts"
@@ -13,7 +13,7 @@ import type { Machine } from "../Vmm.ts"
 export interface EventCursor {
   /** Guest time of the last take. */
   readonly originNanos: () => number
-  /** The events that were not taken yet; the cursor stays. */
+  /** The events that were not taken yet, in an array that grows until they are; the cursor stays. */
   readonly ahead: Effect.Effect<ReadonlyArray<GuestEvent>>
   /** The events that were not taken yet; the cursor moves behind them, `nowNanos` is their origin. */
   readonly take: (nowNanos: number) => Effect.Effect<ReadonlyArray<GuestEvent>>
@@ -21,14 +21,23 @@ export interface EventCursor {
   readonly drain: Effect.Effect<TimelineAdvance, MachineError>
 }
 
-/** A cursor before a machine's first event. */
+/** A cursor before a machine's first event. It reads each event of the log once, however often it looks ahead. */
 export const eventCursor = (machine: Machine): EventCursor => {
-  let nextSeq = 0
+  let unseenSeq = 0
   let originNanos = 0
-  const ahead = Effect.suspend(() => machine.eventsSoFar(nextSeq))
+  let seen: Array<GuestEvent> = []
+  const ahead = Effect.map(
+    Effect.suspend(() => machine.eventsSoFar(unseenSeq)),
+    (events): ReadonlyArray<GuestEvent> => {
+      // Whoever else looked meanwhile has seen some of them.
+      for (const event of events) if (event.seq >= unseenSeq) seen.push(event)
+      unseenSeq = Math.max(unseenSeq, (events.at(-1)?.seq ?? -1) + 1)
+      return seen
+    }
+  )
   const take = (nowNanos: number) =>
     Effect.map(ahead, (events) => {
-      nextSeq = (events.at(-1)?.seq ?? nextSeq - 1) + 1
+      seen = []
       originNanos = nowNanos
       return events
     })
@@ -41,4 +50,17 @@ export const eventCursor = (machine: Machine): EventCursor => {
       return { events: yield* take(nowNanos), nowNanos, stop: "event" } satisfies TimelineAdvance
     })
   }
+}
+
+/** Whether an event of some kinds is among some events, from the `from`-th on: those before were looked at before. */
+export const isAmong = (
+  kinds: ReadonlyArray<GuestEventKind>,
+  events: ReadonlyArray<GuestEvent>,
+  from: number
+): boolean => {
+  for (let index = from; index < events.length; index++) {
+    const event = events[index]
+    if (event !== undefined && kinds.includes(event._tag)) return true
+  }
+  return false
 }

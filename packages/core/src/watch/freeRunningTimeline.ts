@@ -9,7 +9,7 @@ import type { AdvanceUntil, GuestTimeline, TimelineAdvance } from "../GuestTimel
 import { makeHeadSignal } from "../internal/headSignal.ts"
 import type { MachineError } from "../MachineErrors.ts"
 import type { Machine, RunStop, RunUntil } from "../Vmm.ts"
-import { eventCursor } from "./eventCursor.ts"
+import { eventCursor, isAmong } from "./eventCursor.ts"
 
 /** How often guest time is looked at while a policy waits for a time and nothing happens. */
 const lookEvery = "1 millis"
@@ -67,12 +67,14 @@ export const freeRunningTimeline = (machine: Machine): Effect.Effect<GuestTimeli
         )
       })
 
+    /** Events before `from` were looked at before. */
     const reached = (
       until: AdvanceUntil,
       events: ReadonlyArray<GuestEvent>,
+      from: number,
       nowNanos: number
     ): RunStop["reason"] | null => {
-      if (events.some((event) => until.kinds.includes(event._tag))) return "event"
+      if (isAmong(until.kinds, events, from)) return "event"
       if (until.atNanos !== null && until.atNanos <= nowNanos) return "time"
       return ended !== null && Exit.isSuccess(ended) ? ended.value.reason : null
     }
@@ -80,12 +82,14 @@ export const freeRunningTimeline = (machine: Machine): Effect.Effect<GuestTimeli
     const advance = (until: AdvanceUntil): Effect.Effect<TimelineAdvance, MachineError> =>
       Effect.gen(function* () {
         yield* start(until)
+        let looked = 0
         while (true) {
           const generation = news.generation()
           // Guest time first: whatever happened before it is among the events then.
           const nowNanos = yield* machine.nowNanos
           const events = yield* cursor.ahead
-          const stop = reached(until, events, nowNanos)
+          const stop = reached(until, events, looked, nowNanos)
+          looked = events.length
           if (stop !== null) return { events: yield* cursor.take(nowNanos), nowNanos, stop }
           if (ended !== null && Exit.isFailure(ended)) return yield* Effect.failCause(ended.cause)
           const wait = news.raisedSince(generation)

@@ -8,16 +8,15 @@ import type { GuestEvent, GuestEventKind } from "../GuestEvent.ts"
 import type { AdvanceUntil, GuestTimeline, TimelineAdvance } from "../GuestTimeline.ts"
 import type { MachineError } from "../MachineErrors.ts"
 import type { Machine, RunStop } from "../Vmm.ts"
+import { type EventCursor, eventCursor, isAmong } from "./eventCursor.ts"
 import { runUntilOf } from "./lockstepTimeline.ts"
 
 interface Participant {
-  nextSeq: number
-  originNanos: number
+  readonly cursor: EventCursor
+  /** How many of the events ahead of its cursor were found not to be what it waits for. */
+  looked: number
   waiting: { readonly until: AdvanceUntil; readonly told: Deferred.Deferred<TimelineAdvance, MachineError> } | null
 }
-
-const isSatisfied = (until: AdvanceUntil, events: ReadonlyArray<GuestEvent>, nowNanos: number): boolean =>
-  (until.atNanos !== null && until.atNanos <= nowNanos) || events.some((event) => until.kinds.includes(event._tag))
 
 /** Hands out timelines over one machine. */
 export interface SharedTimeline {
@@ -40,15 +39,17 @@ export const sharedTimeline = (machine: Machine): SharedTimeline => {
   let isRunning = false
   let probesWaiting = 0
 
-  const unseen = (participant: Participant, nowNanos: number): Effect.Effect<ReadonlyArray<GuestEvent>> =>
-    Effect.map(machine.eventsSoFar(participant.nextSeq), (events) => {
-      participant.nextSeq = (events.at(-1)?.seq ?? participant.nextSeq - 1) + 1
-      participant.originNanos = nowNanos
-      return events
-    })
+  const unseen = (participant: Participant, nowNanos: number): Effect.Effect<ReadonlyArray<GuestEvent>> => {
+    participant.looked = 0
+    return participant.cursor.take(nowNanos)
+  }
 
-  const peek = (participant: Participant): Effect.Effect<ReadonlyArray<GuestEvent>> =>
-    machine.eventsSoFar(participant.nextSeq)
+  const isSatisfied = (participant: Participant, until: AdvanceUntil, nowNanos: number): Effect.Effect<boolean> =>
+    Effect.map(participant.cursor.ahead, (events) => {
+      const { looked } = participant
+      participant.looked = events.length
+      return (until.atNanos !== null && until.atNanos <= nowNanos) || isAmong(until.kinds, events, looked)
+    })
 
   /** Tells those who are satisfied, or everyone where the guest can go no further. */
   const tell = Effect.fnUntraced(function* (stop: RunStop["reason"], nowNanos: number) {
@@ -57,7 +58,7 @@ export const sharedTimeline = (machine: Machine): SharedTimeline => {
     for (const participant of participants) {
       const { waiting } = participant
       if (waiting === null) continue
-      const isDue = isSatisfied(waiting.until, yield* peek(participant), nowNanos)
+      const isDue = yield* isSatisfied(participant, waiting.until, nowNanos)
       if (!isEnd && !isDue) continue
       participant.waiting = null
       told += 1
@@ -122,7 +123,7 @@ export const sharedTimeline = (machine: Machine): SharedTimeline => {
   })
 
   const join = Effect.gen(function* () {
-    const participant: Participant = { nextSeq: 0, originNanos: 0, waiting: null }
+    const participant: Participant = { cursor: eventCursor(machine), looked: 0, waiting: null }
     participants.add(participant)
     yield* Effect.addFinalizer(() =>
       Effect.suspend(() => {
@@ -135,6 +136,7 @@ export const sharedTimeline = (machine: Machine): SharedTimeline => {
       Effect.gen(function* () {
         const told = yield* Deferred.make<TimelineAdvance, MachineError>()
         participant.waiting = { until, told }
+        participant.looked = 0
         return yield* Effect.andThen(moveAll, Deferred.await(told)).pipe(
           Effect.onExit((exit) =>
             Effect.sync(() => {
@@ -145,7 +147,7 @@ export const sharedTimeline = (machine: Machine): SharedTimeline => {
       })
     return {
       mode: "lockstep" as const,
-      origin: Effect.sync(() => participant.originNanos),
+      origin: Effect.sync(participant.cursor.originNanos),
       nowNanos: machine.nowNanos,
       advance,
       drain: Effect.gen(function* () {
