@@ -132,6 +132,40 @@ describe("shared", () => {
     ).pipe(Effect.provide(host))
   )
 
+  it.effect("each-event-is-read-once-for-each-however-often-the-guest-stops-for-others", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const guest = yield* machine
+        const read: Array<number> = []
+        const counting: Machine = {
+          ...guest,
+          eventsSoFar: (seq) =>
+            Effect.tap(guest.eventsSoFar(seq), (events) => Effect.sync(() => read.push(...seqs(events))))
+        }
+        const shared = sharedTimeline(counting)
+        const [one, two] = [yield* Scope.make(), yield* Scope.make()]
+        const patient = yield* Scope.provide(shared.join, one)
+        const busy = yield* Scope.provide(shared.join, two)
+        const waiting = yield* Effect.forkChild(patient.advance(until(null, "WorkloadParked", "ListenerBound")), {
+          startImmediately: true
+        })
+        const told: Array<GuestEvent> = []
+        while (told.at(-1)?._tag !== "ListenerBound") {
+          const { events } = yield* busy.advance(until(null, ...kinds))
+          told.push(...events)
+        }
+        const { events } = yield* Fiber.join(waiting)
+        assert.deepStrictEqual(events, told)
+        assert.deepStrictEqual(
+          read.toSorted((a, b) => a - b),
+          [...seqs(told), ...seqs(told)].toSorted((a, b) => a - b)
+        )
+        yield* Scope.close(one, Exit.void)
+        yield* Scope.close(two, Exit.void)
+      })
+    ).pipe(Effect.provide(host))
+  )
+
   it.effect("who-is-interrupted-does-not-hold-up-the-others", () =>
     Effect.scoped(
       Effect.gen(function* () {
