@@ -76,9 +76,9 @@ try {
           const millis = performance.now() - begun
           const busy = executedBetween(before, coreThreads())
           if (recording !== null) yield* recording.flush
-          const untilDurable = performance.now() - begun
+          const untilAppended = performance.now() - begun
           events = (yield* machine.eventsSoFar()).length
-          return { millis, untilDurable, busy }
+          return { millis, untilAppended, busy }
         })
       ).pipe(Effect.provide(layer), Effect.provide(journalSqlite({ path: path ?? ":memory:" }), { local: true }))
     )
@@ -101,7 +101,7 @@ try {
     const peerValue = medianOf(alone, figure)
     return { name: name + suffix, unit: "ms", value, peer, peerValue, ratio: value / peerValue }
   }
-  const perSecond = (events * 1_000) / medianOf(recorded, ({ untilDurable }) => untilDurable)
+  const perSecond = (events * 1_000) / medianOf(recorded, ({ untilAppended }) => untilAppended)
   print([
     row("", ({ millis }) => millis),
     ...(alone.some(({ busy }) => busy === null) ? [] : [row("-guest-thread", ({ busy }) => busy ?? Number.NaN)]),
