@@ -20,7 +20,7 @@ import {
   SnapshotResources,
   within
 } from "../index.ts"
-import { defaultRuns, duration, givenPolicy } from "../testing/index.ts"
+import { defaultRuns, longestLawMillis, duration, givenPolicy } from "../testing/index.ts"
 
 const millis = (count: number): number => count * 1e6
 const listener = { _tag: "ListenerBound", protocol: "tcp", address: "::", port: 80 } as const
@@ -51,19 +51,23 @@ describe("the hold of pre-exec", () => {
     (policy) => quiesce(policy, { calmFor: 0 })
   ]
 
-  it("a-calm-that-does-not-fit-into-it-is-refused-when-the-policy-is-built", () => {
-    fc.assert(
-      fc.property(fc.constantFrom(...around), duration, duration, (wrap, hold, calmFor) => {
-        const found = problemsOf(() => quiesce(wrap(onPreExec({ hold })), { calmFor, deadline: "none" }))
-        assert.deepStrictEqual(found, calmFor > 0n && calmFor >= hold ? ["quiesce.calmFor"] : [])
-        assert.deepStrictEqual(
-          problemsOf(() => quiesce(wrap(onPreExec({ hold: "until-go" })), { calmFor, deadline: "none" })),
-          []
-        )
-      }),
-      { numRuns: defaultRuns() }
-    )
-  })
+  it(
+    "a-calm-that-does-not-fit-into-it-is-refused-when-the-policy-is-built",
+    () => {
+      fc.assert(
+        fc.property(fc.constantFrom(...around), duration, duration, (wrap, hold, calmFor) => {
+          const found = problemsOf(() => quiesce(wrap(onPreExec({ hold })), { calmFor, deadline: "none" }))
+          assert.deepStrictEqual(found, calmFor > 0n && calmFor >= hold ? ["quiesce.calmFor"] : [])
+          assert.deepStrictEqual(
+            problemsOf(() => quiesce(wrap(onPreExec({ hold: "until-go" })), { calmFor, deadline: "none" })),
+            []
+          )
+        }),
+        { numRuns: defaultRuns() }
+      )
+    },
+    longestLawMillis()
+  )
 
   it("a-record-whose-calm-does-not-fit-is-no-policy", () => {
     const resources = new SnapshotResources({ onPreExec: true, quiesceMs: 100 })

@@ -18,7 +18,7 @@ import {
   type Policy,
   within
 } from "../index.ts"
-import { defaultRuns, policy, policyRegistry } from "../testing/index.ts"
+import { defaultRuns, longestLawMillis, policy, policyRegistry } from "../testing/index.ts"
 
 const Config = Schema.Struct({ times: Schema.Natural })
 const nth = defineTrigger({
@@ -74,43 +74,51 @@ describe("a policy as JSON", () => {
     assert.deepStrictEqual(read.failure.problems[0]?.path, ["of", 0, "config"])
   })
 
-  it("whatever-is-no-policy-is-refused-and-nothing-throws", () => {
-    fc.assert(
-      fc.property(fc.jsonValue(), (json) => {
-        const read = decodePolicy(json, registry)
-        assert.isTrue(Result.isFailure(read) && read.failure.message.length > 0)
-      }),
-      { numRuns: defaultRuns() }
-    )
-  })
+  it(
+    "whatever-is-no-policy-is-refused-and-nothing-throws",
+    () => {
+      fc.assert(
+        fc.property(fc.jsonValue(), (json) => {
+          const read = decodePolicy(json, registry)
+          assert.isTrue(Result.isFailure(read) && read.failure.message.length > 0)
+        }),
+        { numRuns: defaultRuns() }
+      )
+    },
+    longestLawMillis()
+  )
 
-  it("a-policy-with-one-field-changed-is-read-or-refused-and-nothing-throws", () => {
-    const values = fc.oneof(fc.jsonValue(), fc.constantFrom(-1, 0.5, 2 ** 53, 1e300, "", "[", null))
-    fc.assert(
-      fc.property(policy(), fc.nat(), values, (one, pick, value) => {
-        const json = asJson(one)
-        const places: Array<readonly [Record<string, unknown>, string]> = []
-        const visit = (at: unknown): void => {
-          if (typeof at !== "object" || at === null) return
-          for (const key of Object.keys(at)) {
-            places.push([at as Record<string, unknown>, key])
-            visit((at as Record<string, unknown>)[key])
+  it(
+    "a-policy-with-one-field-changed-is-read-or-refused-and-nothing-throws",
+    () => {
+      const values = fc.oneof(fc.jsonValue(), fc.constantFrom(-1, 0.5, 2 ** 53, 1e300, "", "[", null))
+      fc.assert(
+        fc.property(policy(), fc.nat(), values, (one, pick, value) => {
+          const json = asJson(one)
+          const places: Array<readonly [Record<string, unknown>, string]> = []
+          const visit = (at: unknown): void => {
+            if (typeof at !== "object" || at === null) return
+            for (const key of Object.keys(at)) {
+              places.push([at as Record<string, unknown>, key])
+              visit((at as Record<string, unknown>)[key])
+            }
           }
-        }
-        visit(json)
-        const place = places[pick % places.length]
-        if (place !== undefined) place[0][place[1]] = value
-        const read = decodePolicy(json, policyRegistry)
-        if (Result.isFailure(read)) assert.isAbove(read.failure.message.length, 0)
-        else
-          assert.deepStrictEqual(
-            asJson(Result.getOrThrow(decodePolicy(asJson(read.success), policyRegistry))),
-            asJson(read.success)
-          )
-      }),
-      { numRuns: defaultRuns() }
-    )
-  })
+          visit(json)
+          const place = places[pick % places.length]
+          if (place !== undefined) place[0][place[1]] = value
+          const read = decodePolicy(json, policyRegistry)
+          if (Result.isFailure(read)) assert.isAbove(read.failure.message.length, 0)
+          else
+            assert.deepStrictEqual(
+              asJson(Result.getOrThrow(decodePolicy(asJson(read.success), policyRegistry))),
+              asJson(read.success)
+            )
+        }),
+        { numRuns: defaultRuns() }
+      )
+    },
+    longestLawMillis()
+  )
 
   it("one-that-is-nested-without-end-is-refused", () => {
     let json: unknown = { trigger: "never" }

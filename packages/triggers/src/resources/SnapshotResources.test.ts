@@ -5,7 +5,7 @@ import { assert, it } from "@effect/vitest"
 import { Equal, Hash, Result, Schema } from "effect"
 import * as fc from "fast-check"
 import { describe } from "vitest"
-import { defaultRuns, givenPolicy } from "../testing/index.ts"
+import { defaultRuns, longestLawMillis, givenPolicy } from "../testing/index.ts"
 import { PolicyError } from "../PolicyError.ts"
 import { SnapshotResources, SnapshotResourcesJson } from "./SnapshotResources.ts"
 
@@ -24,28 +24,36 @@ const problemsOf = (json: unknown): ReadonlyArray<string> => {
 }
 
 describe("SnapshotResources", () => {
-  it("the-record-decodes-and-encodes-back-to-itself", () => {
-    fc.assert(
-      fc.property(record, (json) => {
-        const resources = Result.getOrThrow(SnapshotResources.fromJson(json))
-        assert.deepStrictEqual(resources.toJson(), json)
-        assert.deepStrictEqual(Schema.encodeSync(SnapshotResourcesJson)(resources), json)
-      }),
-      { numRuns: defaultRuns() }
-    )
-  })
+  it(
+    "the-record-decodes-and-encodes-back-to-itself",
+    () => {
+      fc.assert(
+        fc.property(record, (json) => {
+          const resources = Result.getOrThrow(SnapshotResources.fromJson(json))
+          assert.deepStrictEqual(resources.toJson(), json)
+          assert.deepStrictEqual(Schema.encodeSync(SnapshotResourcesJson)(resources), json)
+        }),
+        { numRuns: defaultRuns() }
+      )
+    },
+    longestLawMillis()
+  )
 
-  it("equal-records-are-equal-and-hash-alike", () => {
-    fc.assert(
-      fc.property(record, record, (one, other) => {
-        const [a, b, c] = [one, one, other].map((json) => Result.getOrThrow(SnapshotResources.fromJson(json)))
-        assert.isTrue(Equal.equals(a, b))
-        assert.strictEqual(Hash.hash(a), Hash.hash(b))
-        assert.strictEqual(Equal.equals(a, c), JSON.stringify(one) === JSON.stringify(other))
-      }),
-      { numRuns: defaultRuns() }
-    )
-  })
+  it(
+    "equal-records-are-equal-and-hash-alike",
+    () => {
+      fc.assert(
+        fc.property(record, record, (one, other) => {
+          const [a, b, c] = [one, one, other].map((json) => Result.getOrThrow(SnapshotResources.fromJson(json)))
+          assert.isTrue(Equal.equals(a, b))
+          assert.strictEqual(Hash.hash(a), Hash.hash(b))
+          assert.strictEqual(Equal.equals(a, c), JSON.stringify(one) === JSON.stringify(other))
+        }),
+        { numRuns: defaultRuns() }
+      )
+    },
+    longestLawMillis()
+  )
 
   it("nothing-set-never-captures-and-says-so", () => {
     const nothing = new SnapshotResources({})
@@ -99,24 +107,28 @@ describe("SnapshotResources", () => {
     assert.isTrue(resources.onPreExec)
   })
 
-  it("any-json-is-a-record-or-refused-and-nothing-throws", () => {
-    const values = fc.oneof(fc.jsonValue(), fc.constantFrom(-1, 0.5, 2 ** 53, Number.NaN, Infinity, "/", "\0", "a/b"))
-    const keys = fc.constantFrom("after_ms", "at_heartbeat", "on_pre_exec", "quiesce_ms", "out_path", "surplus")
-    fc.assert(
-      fc.property(record, keys, values, fc.jsonValue(), (json, key, value, other) => {
-        for (const changed of [{ ...json, [key]: value }, other]) {
-          const read = SnapshotResources.fromJson(changed)
-          if (Result.isFailure(read)) assert.isAbove(read.failure.problems.length, 0)
-          else
-            assert.deepStrictEqual(
-              read.success.toJson(),
-              Result.getOrThrow(SnapshotResources.fromJson(read.success.toJson())).toJson()
-            )
-        }
-      }),
-      { numRuns: defaultRuns() }
-    )
-  })
+  it(
+    "any-json-is-a-record-or-refused-and-nothing-throws",
+    () => {
+      const values = fc.oneof(fc.jsonValue(), fc.constantFrom(-1, 0.5, 2 ** 53, Number.NaN, Infinity, "/", "\0", "a/b"))
+      const keys = fc.constantFrom("after_ms", "at_heartbeat", "on_pre_exec", "quiesce_ms", "out_path", "surplus")
+      fc.assert(
+        fc.property(record, keys, values, fc.jsonValue(), (json, key, value, other) => {
+          for (const changed of [{ ...json, [key]: value }, other]) {
+            const read = SnapshotResources.fromJson(changed)
+            if (Result.isFailure(read)) assert.isAbove(read.failure.problems.length, 0)
+            else
+              assert.deepStrictEqual(
+                read.success.toJson(),
+                Result.getOrThrow(SnapshotResources.fromJson(read.success.toJson())).toJson()
+              )
+          }
+        }),
+        { numRuns: defaultRuns() }
+      )
+    },
+    longestLawMillis()
+  )
 
   it("a-calm-fits-where-the-hold-is-longer", () => {
     assert.deepStrictEqual(problemsOf({ on_pre_exec: true, quiesce_ms: 500 }), ["quiesce_ms"])

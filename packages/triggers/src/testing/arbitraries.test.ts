@@ -5,7 +5,7 @@ import * as fc from "fast-check"
 import { describe } from "vitest"
 import type { ReplayedTimeline } from "../running/replayPolicy.ts"
 import { anyTimeline, damagedTimeline, eventBody, realisticTimeline, timeline } from "./guestEvents.ts"
-import { defaultRuns } from "./laws.ts"
+import { defaultRuns, longestLawMillis } from "./laws.ts"
 import { asRecording } from "./liveDecision.ts"
 import { policy } from "./policies.ts"
 
@@ -15,42 +15,54 @@ const indexOf = ({ events }: ReplayedTimeline, kind: GuestEvent["_tag"]): number
   events.findIndex(({ _tag }) => _tag === kind)
 
 describe("generated timelines", () => {
-  it("hold-valid-events-numbered-without-gaps-in-the-order-of-time", () => {
-    fc.assert(
-      fc.property(timeline, ({ end, events }) => {
-        events.forEach((event, index) => {
-          assert.isTrue(isEvent(event), JSON.stringify(event))
-          assert.strictEqual(event.seq, index)
-          assert.isAtLeast(event.atNanos, events[index - 1]?.atNanos ?? 0)
-        })
-        if (end !== null && end !== undefined) assert.isAtLeast(end.atNanos, events.at(-1)?.atNanos ?? 0)
-      }),
-      runs
-    )
-  })
+  it(
+    "hold-valid-events-numbered-without-gaps-in-the-order-of-time",
+    () => {
+      fc.assert(
+        fc.property(timeline, ({ end, events }) => {
+          events.forEach((event, index) => {
+            assert.isTrue(isEvent(event), JSON.stringify(event))
+            assert.strictEqual(event.seq, index)
+            assert.isAtLeast(event.atNanos, events[index - 1]?.atNanos ?? 0)
+          })
+          if (end !== null && end !== undefined) assert.isAtLeast(end.atNanos, events.at(-1)?.atNanos ?? 0)
+        }),
+        runs
+      )
+    },
+    longestLawMillis()
+  )
 
-  it("are-recordings-that-read-back", () => {
-    fc.assert(
-      fc.property(timeline, (line) => {
-        const read = Result.getOrThrow(decodeTimeline(encodeTimeline(asRecording(line))))
-        assert.deepStrictEqual(read.events, line.events)
-      }),
-      runs
-    )
-  })
+  it(
+    "are-recordings-that-read-back",
+    () => {
+      fc.assert(
+        fc.property(timeline, (line) => {
+          const read = Result.getOrThrow(decodeTimeline(encodeTimeline(asRecording(line))))
+          assert.deepStrictEqual(read.events, line.events)
+        }),
+        runs
+      )
+    },
+    longestLawMillis()
+  )
 
-  it("that-are-realistic-announce-a-workload-before-it-does-anything", () => {
-    fc.assert(
-      fc.property(realisticTimeline, (line) => {
-        const [ready, announced] = [indexOf(line, "AgentReady"), indexOf(line, "WorkloadPreExec")]
-        for (const kind of ["ListenerBound", "WorkloadParked", "WorkloadExited"] as const) {
-          const at = indexOf(line, kind)
-          if (at >= 0) assert.isTrue(ready >= 0 && ready < announced && announced < at, kind)
-        }
-      }),
-      runs
-    )
-  })
+  it(
+    "that-are-realistic-announce-a-workload-before-it-does-anything",
+    () => {
+      fc.assert(
+        fc.property(realisticTimeline, (line) => {
+          const [ready, announced] = [indexOf(line, "AgentReady"), indexOf(line, "WorkloadPreExec")]
+          for (const kind of ["ListenerBound", "WorkloadParked", "WorkloadExited"] as const) {
+            const at = indexOf(line, kind)
+            if (at >= 0) assert.isTrue(ready >= 0 && ready < announced && announced < at, kind)
+          }
+        }),
+        runs
+      )
+    },
+    longestLawMillis()
+  )
 
   it("that-are-realistic-include-every-fate-of-a-workload", () => {
     const seen = new Set(
@@ -82,12 +94,16 @@ describe("generated timelines", () => {
     assert.strictEqual(failed.counterexample?.[0].events.length, 1)
   })
 
-  it("hold-every-event-that-a-policy-may-wait-for", () => {
-    fc.assert(
-      fc.property(eventBody, (body) => isEvent({ ...body, seq: 0, atNanos: 0 })),
-      runs
-    )
-  })
+  it(
+    "hold-every-event-that-a-policy-may-wait-for",
+    () => {
+      fc.assert(
+        fc.property(eventBody, (body) => isEvent({ ...body, seq: 0, atNanos: 0 })),
+        runs
+      )
+    },
+    longestLawMillis()
+  )
 })
 
 describe("generated policies", () => {
