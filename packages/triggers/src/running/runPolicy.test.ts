@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { GuestTimeline, lockstepTimeline, replayMachine } from "@stillpoint/core"
+import { freeRunningTimeline, GuestTimeline, lockstepTimeline, replayMachine } from "@stillpoint/core"
 import { Clock, Deferred, Duration, Effect, Fiber, Result, Stream } from "effect"
 import * as fc from "fast-check"
 import { describe } from "vitest"
@@ -60,6 +60,19 @@ describe("a policy on a guest's timeline and clock", () => {
       assert.strictEqual(firing.slippageNanos, 0)
       assert.strictEqual(yield* machine.nowNanos, firing.atNanos)
     })
+  )
+
+  it.live("free-running-it-fires-on-the-same-cause-and-how-far-the-guest-went-on-is-recorded", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const machine = yield* replayMachine(asRecording(boot))
+        const timeline = yield* freeRunningTimeline(machine)
+        const firing = yield* Trigger.await(onListener()).pipe(Effect.provideService(GuestTimeline, timeline))
+        assert.deepInclude(firing.cause, { _tag: "Event" })
+        assert.strictEqual(firing.atNanos, millis(110))
+        assert.strictEqual(firing.slippageNanos, (yield* machine.nowNanos) - firing.atNanos)
+      })
+    )
   )
 
   it.live("sleeping-in-a-probe-is-guest-time-to-the-nanosecond", () =>
