@@ -100,6 +100,33 @@ it.effect("the-workload-executes-nothing-between-listening-and-the-report", () =
   }).pipe(Effect.provide(layer), TestClock.withLive)
 )
 
+it.effect("a-command-gets-all-its-input-though-another-has-just-kept-the-guest-busy", () =>
+  Effect.gen(function* () {
+    const machine = yield* boot(shell("sleep 100000", { holdNanos: 0 }))
+    yield* until(machine, "HeartbeatTick")
+    yield* Effect.flip(machine.exec({ argv: ["yes"], timeoutNanos: 1e9 }))
+    const stdin = Uint8Array.from({ length: 2_500_000 }, (_, i) => (i * i) >> 7)
+    const { code, stdout } = yield* machine.exec({ argv: ["cat"], stdin })
+    assert.strictEqual(code, 0)
+    assert.strictEqual(Buffer.compare(stdout, stdin), 0)
+    // Nothing of it was lost on the way, and the line is understood as before.
+    const refused = (yield* machine.eventsSoFar(0)).filter((event) => event._tag === "AgentRejected")
+    assert.deepStrictEqual(refused, [])
+  }).pipe(Effect.provide(layer), TestClock.withLive)
+)
+
+it.effect("a-hundred-commands-run-at-once", () =>
+  Effect.gen(function* () {
+    const machine = yield* boot(shell("sleep 100000", { holdNanos: 0 }))
+    yield* until(machine, "HeartbeatTick")
+    const numbers = Array.from({ length: 100 }, (_, i) => i)
+    const outputs = yield* Effect.forEach(numbers, (i) => sh(machine, `sleep 0.${i % 7}; echo ${i}`), {
+      concurrency: "unbounded"
+    })
+    assert.deepStrictEqual(outputs, numbers.map(String))
+  }).pipe(Effect.provide(layer), TestClock.withLive)
+)
+
 it.effect("clones-of-a-held-guest-take-their-own-identity-before-the-workload-runs", () =>
   Effect.gen(function* () {
     const script = "echo id $(cat /proc/sys/kernel/random/uuid) $(hostname) $NAME $(cat /etc/machine-id) $(date -u +%s)"

@@ -60,7 +60,7 @@ fn input_arrives_in_bursts_and_waits_for_request_to_send() {
     let (mut bench, mut device) = (Bench::new(), Ns16550a::new(1));
     bench.write(&mut device, 4, MCR_RTS);
     bench.write(&mut device, 4, 0);
-    let input: Vec<u8> = (0..600u32).map(|i| i as u8).collect();
+    let input: Vec<u8> = (0..1500u32).map(|i| i as u8).collect();
     assert_eq!(device.accept_input(&mut bench.context(), 0, &input), None);
     assert_eq!(device.accept_input(&mut bench.context(), 1, &input), Some(Ok(())));
     assert_eq!(bench.read(&mut device, 5) & LSR_RECEIVED, 0);
@@ -69,7 +69,7 @@ fn input_arrives_in_bursts_and_waits_for_request_to_send() {
     bench.write(&mut device, 4, MCR_RTS);
     assert!(device.interrupt_asserted());
     let mut arrived = Vec::new();
-    while arrived.len() < 600 {
+    while arrived.len() < 1500 {
         while bench.read(&mut device, 5) & LSR_RECEIVED != 0 {
             arrived.push(bench.read(&mut device, 0));
         }
