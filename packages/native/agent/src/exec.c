@@ -18,7 +18,7 @@
 #include "text.h"
 
 enum {
-	COMMANDS_MAX = 32,
+	COMMANDS_MAX = 128,
 	/* Standard input that a command has not read yet; more is refused. */
 	INPUT_MAX = 1 << 20,
 	/* One frame's worth of output, so that several commands share the port fairly. */
