@@ -51,7 +51,8 @@ export class Policy extends Pipeable.Class implements Trigger<PolicyState> {
   readonly holdNanos: GuestNanos | null
   /** How the policy is built into a machine. For combinators. */
   readonly shape: PolicyShape
-  #scratch: PolicyMachine | undefined
+  /** A machine that nobody uses now. Kept, because to build one takes longer than most timelines do. */
+  #spare: PolicyMachine | undefined
 
   constructor(shape: PolicyShape) {
     super()
@@ -62,7 +63,7 @@ export class Policy extends Pipeable.Class implements Trigger<PolicyState> {
   }
 
   get interest(): ReadonlyArray<GuestEventKind> {
-    return kindsOf(this.machine().interest)
+    return this.borrow(({ interest }) => kindsOf(interest))
   }
 
   get await(): Effect.Effect<Firing, TriggerError | MachineError, GuestTimeline> {
@@ -89,40 +90,49 @@ export class Policy extends Pipeable.Class implements Trigger<PolicyState> {
     return machine
   }
 
+  /** Lends a machine for as long as a function runs; one that is lent already is not lent again. */
+  borrow<A>(use: (machine: PolicyMachine) => A): A {
+    const machine = this.#spare ?? this.instantiate()
+    this.#spare = undefined
+    try {
+      return use(machine)
+    } finally {
+      machine.release()
+      this.#spare = machine
+    }
+  }
+
   start(originNanos: GuestNanos): TriggerStep<PolicyState> {
-    const machine = this.machine()
-    machine.keepsCommands = true
-    machine.start(originNanos)
-    return takeStep(machine, [])
+    return this.borrow((machine) => {
+      machine.keepsCommands = true
+      machine.start(originNanos)
+      return takeStep(machine, [])
+    })
   }
 
   step(state: PolicyState, input: TriggerInput): TriggerStep<PolicyState> {
-    const machine = this.machine()
-    machine.keepsCommands = true
-    machine.load(state)
-    const firings: Array<Firing> = []
-    const tell = (): boolean => {
-      switch (input._tag) {
-        case "Event":
-          return machine.run([input.event], 0, 1) === 1
-        case "Signal":
-          return machine.signal(input.signal)
-        case "Time":
-          machine.time(input.atNanos)
-          return machine.firing === null
+    return this.borrow((machine) => {
+      machine.keepsCommands = true
+      machine.load(state)
+      const firings: Array<Firing> = []
+      const tell = (): boolean => {
+        switch (input._tag) {
+          case "Event":
+            return machine.run([input.event], 0, 1) === 1
+          case "Signal":
+            return machine.signal(input.signal)
+          case "Time":
+            machine.time(input.atNanos)
+            return machine.firing === null
+        }
       }
-    }
-    while (!machine.hasEnded && !tell()) {
-      if (machine.firing === null) break
-      firings.push(machine.firing)
-      machine.firing = null
-    }
-    return takeStep(machine, firings)
-  }
-
-  private machine(): PolicyMachine {
-    this.#scratch ??= this.instantiate()
-    return this.#scratch
+      while (!machine.hasEnded && !tell()) {
+        if (machine.firing === null) break
+        firings.push(machine.firing)
+        machine.firing = null
+      }
+      return takeStep(machine, firings)
+    })
   }
 }
 

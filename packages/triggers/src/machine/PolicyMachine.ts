@@ -73,6 +73,8 @@ export interface MachineSource {
   readonly name: string
   /** A machine of its own, to be started. */
   readonly instantiate: () => PolicyMachine
+  /** Lends a machine for as long as a function runs. */
+  readonly borrow: <A>(use: (machine: PolicyMachine) => A) => A
 }
 
 /** The machine of one policy. */
@@ -182,12 +184,19 @@ export class PolicyMachine {
     }
   }
 
+  /** Lets go of everything that it was told. */
+  release(): void {
+    this.keepsCommands = false
+    this.objects.fill(null)
+    this.forget()
+  }
+
   /** Forgets all that is not in the cells and objects. */
   private forget(): void {
     this.listening = 0
-    this.firing = null
+    this.keepsFrozen = false
     this.failure = null
-    this.commands.length = 0
+    this.clearOutcome()
     this.cause.clear()
   }
 
@@ -246,10 +255,7 @@ export class PolicyMachine {
 
   /** Kinds that the policy must be told, now or later. */
   get interest(): number {
-    return eventKinds.reduce(
-      (set, kind, number) => (this.byKind[number]?.length === 0 ? set : set | kindSet([kind])),
-      this.guest.kinds
-    )
+    return this.guest.kinds | kindSet(eventKinds.filter((_, kind) => this.byKind[kind]?.length !== 0))
   }
 
   /** The triggers of the policy and how far each has got, from left to right; without the one that `except` names. */
@@ -266,7 +272,7 @@ export class PolicyMachine {
     return this.parts.length
   }
 
-  /** Name of the trigger whose cause stands in the machine: the innermost that a user gave it, or its own. */
+  /** Name of the trigger whose cause stands in the machine. */
   triggerName(): string {
     return this.cause.part?.calledName ?? this.policyName
   }
@@ -382,9 +388,7 @@ export class PolicyMachine {
     }
     cells[quietInputsCell] = (cells[quietInputsCell] as number) + 1
     if ((cells[quietInputsCell] as number) <= maxQuietInputs) return false
-    const message =
-      `expected an event or a firing between timers and probes, found ${maxQuietInputs} of them in a row: ` +
-      "something makes itself start again and again"
+    const message = `expected an event or a firing between timers and probes, found ${maxQuietInputs} in a row: something makes itself start again and again`
     this.fail({ _tag: "TriggerDefect", policy: this.policyName, trigger: this.policyName, atNanos: this.now, message })
     return true
   }

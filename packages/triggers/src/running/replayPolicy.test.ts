@@ -2,7 +2,7 @@ import { setFlagsFromString, getHeapStatistics } from "node:v8"
 import { runInNewContext } from "node:vm"
 import { assert, it } from "@effect/vitest"
 import type { GuestEvent } from "@stillpoint/core"
-import { Effect } from "effect"
+import { Effect, Result, Schema } from "effect"
 import { describe } from "vitest"
 import {
   afterGuestTime,
@@ -10,6 +10,7 @@ import {
   andThen,
   atHeartbeat,
   debounce,
+  defineTrigger,
   firstOf,
   fromEffect,
   named,
@@ -99,6 +100,30 @@ describe("a replay", () => {
 })
 
 describe("a policy", () => {
+  it("that-is-replayed-while-it-is-replayed-decides-as-if-alone", () => {
+    const line = { events: shorter.slice(0, 20) }
+    const inner: Array<number> = []
+    const curious: Policy = defineTrigger({
+      name: "curious",
+      config: Schema.Null,
+      interest: () => ["HeartbeatTick"],
+      waitedFor: () => "three heartbeats",
+      start: () => ({ state: 0 }),
+      step: (seen: number, input) => {
+        // Once only: by the last heartbeat of the outer replay.
+        if (seen === 2 && inner.length === 0) {
+          inner.push(-1)
+          inner[0] = Result.getOrThrow(Trigger.replay(whole, line)).atNanos
+        }
+        return { state: seen + 1, fires: seen === 2 && input._tag === "Event" }
+      }
+    })(null)
+    const whole = firstOf([onListener(), curious])
+    const outer = Result.getOrThrow(Trigger.replay(whole, line))
+    assert.strictEqual(outer.atNanos, line.events[16]?.atNanos)
+    assert.deepStrictEqual(inner, [outer.atNanos])
+  })
+
   it("armed-and-disarmed-a-million-times-holds-on-to-nothing", () => {
     const all = [...Object.values(undecided), repeat(onEvent("HeartbeatTick")), fromEffect("http", Effect.never)]
     const machine = within(firstOf(all), "50 millis").instantiate()

@@ -77,8 +77,10 @@ export const replayAll = (
   return { firings, end: isLimited ? null : failure }
 }
 
-const decide = (policy: MachineSource, timeline: ReplayedTimeline, options: ReplayOptions, limit: number) => {
-  const machine = policy.instantiate()
+const decide = (policy: MachineSource, timeline: ReplayedTimeline, options: ReplayOptions, limit: number) =>
+  policy.borrow((machine) => decideOn(machine, timeline, options, limit))
+
+const decideOn = (machine: PolicyMachine, timeline: ReplayedTimeline, options: ReplayOptions, limit: number) => {
   machine.start(options.originNanos ?? 0)
   const firings: Array<Firing> = []
   const isOver = (): boolean => {
