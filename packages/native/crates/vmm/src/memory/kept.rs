@@ -38,7 +38,8 @@ impl Clone for KeptPage {
 }
 
 /// A place for what an engine derived from the pages of one family: a memory, its forks and
-/// theirs, and all memories restored from the same image in use. Gone with the last of them.
+/// theirs, and all memories restored from the same image in use. Gone with the last of them and
+/// with the image.
 ///
 /// What is left here must not be state: a guest cannot tell whether anything was found.
 #[derive(Default)]

@@ -106,6 +106,26 @@ fn one_image_serves_every_machine_restored_from_it() {
 }
 
 #[test]
+fn a_file_that_changed_after_its_last_machine_ended_is_read_anew() {
+    let directory = Directory::new("changed");
+    capture(&mut machine(), CaptureKind::Full, &directory.0);
+    let path = directory.0.join(MEMORY_FILE);
+    let file = std::fs::File::options().read(true).write(true).open(&path).expect("there");
+    // Old enough for its image to stay when its machine is gone.
+    let captured = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+    file.set_modified(captured).expect("set");
+    let directories = [directory.0.clone()];
+    restore(&directories).expect("good").digest().expect("as captured");
+    let mut bytes = std::fs::read(&path).expect("there");
+    for byte in bytes.iter_mut().filter(|byte| **byte != 0) {
+        *byte ^= 1;
+    }
+    std::fs::write(&path, bytes).expect("written");
+    let refused = restore(&directories).expect("the state is as captured").digest();
+    assert!(refused.is_err(), "{refused:?}");
+}
+
+#[test]
 fn clones_on_many_threads_read_one_image_at_once() {
     let directory = Directory::new("threads");
     let mut machine = machine();
