@@ -11,7 +11,7 @@ pnpm := $(CURDIR)/.tools/pnpm/node_modules/.bin/pnpm
 bin := $(CURDIR)/node_modules/.bin
 ARGS ?=
 
-.PHONY: help demo test bench check lint fmt generate record docs kit-lock setup setup-tools clean distclean
+.PHONY: help demo test soak bench check lint fmt generate record docs kit-lock setup setup-tools clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -21,6 +21,13 @@ demo: setup ## boot, capture at pre-exec and at listener, restore; ARGS=--json f
 
 test: setup qemu-if-possible check ## everything that is checked, on this machine
 	@$(node) scripts/test.ts
+
+soak: setup ## what is random, at length and with new cases: hours; any of its numbers can be given, STILLPOINT_KILLS=5000
+	@scripts/setup/qemu.sh
+	@STILLPOINT_RUNS=$${STILLPOINT_RUNS:-100000} STILLPOINT_GUEST_RUNS=$${STILLPOINT_GUEST_RUNS:-500} \
+	 STILLPOINT_KILLS=$${STILLPOINT_KILLS:-1000} STILLPOINT_DIFFERENTIAL_BATCHES=$${STILLPOINT_DIFFERENTIAL_BATCHES:-2000} \
+	 STILLPOINT_CASES=$${STILLPOINT_CASES:-20000} STILLPOINT_HOSTILE_CASES=$${STILLPOINT_HOSTILE_CASES:-100000} \
+	 $(node) scripts/test.ts --patient
 
 bench: setup ## the figures of the README, in a table and in bench/out/latest.json
 	@scripts/setup/qemu.sh

@@ -223,7 +223,7 @@ describe("a pipeline with machines", () => {
                 fc.oneof(fc.nat({ max: 8 }), fc.nat({ max: 60 }), fc.nat({ max: 600 })),
                 (stage, turns) => Effect.runPromiseWith(context)(Effect.scoped(cancelled(stage, turns)))
               ),
-              { numRuns: Number(process.env["STILLPOINT_RUNS"] ?? 20), endOnFailure: true }
+              { numRuns: Number(process.env["STILLPOINT_GUEST_RUNS"] ?? 20), endOnFailure: true }
             )
           )
           yield* Effect.logInfo([...phases].map(([point, times]) => `${point} ${times}`).join(", "))

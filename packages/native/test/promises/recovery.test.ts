@@ -10,7 +10,9 @@ import { folder, layer as machines } from "../guests.ts"
 const program = fileURLToPath(new URL("./runUntilKilled.ts", import.meta.url))
 
 /** Kills at random moments, besides those at every boundary of a stage. */
-const randomKills = Number(process.env["STILLPOINT_RUNS"] ?? 6)
+const randomKills = Number(process.env["STILLPOINT_GUEST_RUNS"] ?? 6)
+
+const longestMillis = 600_000 + randomKills * 10_000
 
 /** When a process is killed: some time after a line that it tells. */
 interface Kill {
@@ -76,7 +78,7 @@ const stages = ["boot", "watch", "quiesce", "capture", "publish", "validate"]
 const boundaries = [...stages.map((stage) => `${stage} started`), "validate finished"]
 
 describe("a process that is killed", () => {
-  withLayer(machines, { excludeTestServices: true, timeout: 600_000 })((it) => {
+  withLayer(machines, { excludeTestServices: true, timeout: longestMillis })((it) => {
     /** Kills one process, recovers, and says what came of it. */
     const story = (root: string, name: string, kill: Kill | null) =>
       Effect.gen(function* () {
@@ -129,7 +131,7 @@ describe("a process that is killed", () => {
           const phases = [...atBoundaries, ...atRandom].map(({ phase, told }) => `${told.at(-1)}: ${phase}`)
           yield* Effect.logInfo(`killed after ${phases.join(", after ")}`)
         }),
-      600_000
+      longestMillis
     )
 
     it.effect(
@@ -175,7 +177,7 @@ describe("a process that is killed", () => {
           assert.deepStrictEqual([found[0], found[2]], ["old", "new"])
           yield* Effect.logInfo(`found ${found.join(", ")}`)
         }),
-      600_000
+      longestMillis
     )
   })
 })
