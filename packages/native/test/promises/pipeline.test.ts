@@ -57,6 +57,9 @@ const page = { argv: ["wget", "-q", "-O", "-", "http://127.0.0.1:8080/"] }
 
 const policy = kindTrigger("ListenerBound")
 
+/** How many runs are cancelled at random moments. */
+const cancellations = Number(process.env["STILLPOINT_GUEST_RUNS"] ?? 20)
+
 describe("a pipeline with machines", () => {
   withLayer(layer, { excludeTestServices: true, timeout: 600_000 })((it) => {
     it.effect("a-snapshot-is-ready-once-a-clone-of-it-has-passed-its-probe", () =>
@@ -223,12 +226,12 @@ describe("a pipeline with machines", () => {
                 fc.oneof(fc.nat({ max: 8 }), fc.nat({ max: 60 }), fc.nat({ max: 600 })),
                 (stage, turns) => Effect.runPromiseWith(context)(Effect.scoped(cancelled(stage, turns)))
               ),
-              { numRuns: Number(process.env["STILLPOINT_GUEST_RUNS"] ?? 20), endOnFailure: true }
+              { numRuns: cancellations, endOnFailure: true }
             )
           )
           yield* Effect.logInfo([...phases].map(([point, times]) => `${point} ${times}`).join(", "))
         }),
-      600_000
+      600_000 + cancellations * 10_000
     )
   })
 })
