@@ -24,6 +24,8 @@ const GIBIBYTE: u64 = 1 << 30;
 const MEBIBYTE: u64 = 1 << 20;
 /// Where a kernel goes, from the start of memory, if it does not say.
 const KERNEL_OFFSET: u64 = 2 * MEBIBYTE;
+/// Instructions lie at multiples of this many bytes.
+const INSTRUCTION_ALIGNMENT: u64 = 2;
 /// The format's number for RISC-V.
 const ELF_MACHINE: u16 = 243;
 /// Room for a device tree, the largest command line included.
@@ -218,6 +220,13 @@ impl Places {
                 address: payload.entry(),
                 base,
                 end,
+            });
+        }
+        if !payload.entry().is_multiple_of(INSTRUCTION_ALIGNMENT) {
+            return Err(LoadError::KernelDamaged {
+                what: "entry",
+                expected: format!("a multiple of {INSTRUCTION_ALIGNMENT}"),
+                found: format!("{:#x}", payload.entry()),
             });
         }
         // Early page tables reach what lies in the first gibibyte; a payload beyond it leaves

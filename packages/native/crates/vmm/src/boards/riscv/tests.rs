@@ -101,7 +101,7 @@ fn a_position_independent_executable_goes_where_a_kernel_goes_unless_it_names_a_
 fn what_does_not_fit_is_named_with_expected_and_found() {
     let kernel = image(1 << 20, 2 << 20);
     let large = vec![1; 8 << 20];
-    let cases: [(&str, u64, Boot<'_>); 9] = [
+    let cases: [(&str, u64, Boot<'_>); 10] = [
         ("InitramfsTooLarge", 8 << 20, boot(&kernel, Some(&large))),
         ("MemoryTooSmall", 2 << 20, boot(&kernel, None)),
         ("MemoryTooSmall", 4096, boot(&kernel, None)),
@@ -113,6 +113,11 @@ fn what_does_not_fit_is_named_with_expected_and_found() {
             "KernelOutsideMemory",
             MEMORY,
             Boot { form: PayloadForm::Flat { address: 0x1000 }, ..boot(b"abcd", None) },
+        ),
+        (
+            "KernelDamaged",
+            MEMORY,
+            Boot { form: PayloadForm::Flat { address: MEMORY_BASE + 1 }, ..boot(b"abcd", None) },
         ),
         ("CommandLineInvalid", MEMORY, Boot { command_line: "a\0b", ..boot(&kernel, None) }),
     ];
