@@ -14,6 +14,7 @@ use stillpoint_vmm::engine::Exit;
 mod error {
     pub const NOT_SUPPORTED: i64 = -2;
     pub const INVALID_PARAM: i64 = -3;
+    pub const INVALID_ADDRESS: i64 = -5;
     pub const ALREADY_AVAILABLE: i64 = -6;
 }
 
@@ -181,6 +182,9 @@ fn state(hart: &mut Hart, core: &mut Core, function: u64) {
             0 => {
                 hart.waiting = true;
                 Ok(0)
+            }
+            0x8000_0000 if !core.platform().memory.contains(hart.r[A1] & !1, 2) => {
+                Err(error::INVALID_ADDRESS)
             }
             0x8000_0000 => {
                 hart.waiting = true;

@@ -11,6 +11,7 @@ use stillpoint_vmm::engine::{Engine, Exit};
 
 const NOT_SUPPORTED: u64 = -2i64 as u64;
 const INVALID_PARAM: u64 = -3i64 as u64;
+const INVALID_ADDRESS: u64 = -5i64 as u64;
 const ALREADY_AVAILABLE: u64 = -6i64 as u64;
 
 const BASE_EXTENSION: u64 = 0x10;
@@ -125,6 +126,13 @@ fn a_suspended_hart_resumes_where_it_asked() {
     guest.set("stimecmp", 3);
     assert_eq!(guest.run(1000), Exit::Idle { wake_at: Some(300) });
     assert_eq!((guest.get("a0"), guest.get("a1"), guest.get("pc")), (0, 77, BASE + 0x40));
+}
+
+#[test]
+fn a_hart_is_not_suspended_to_resume_outside_memory() {
+    for address in [0, BASE - 2, BASE + MEMORY_BYTES, u64::MAX] {
+        assert_eq!(call(HSM, 3, &[0x8000_0000, address, 0]).0, INVALID_ADDRESS, "{address:#x}");
+    }
 }
 
 #[test]
