@@ -374,7 +374,8 @@ describe("the equation of quiesce", () => {
     const full = [t0, ...active.map(([, to]) => to)].map((from) => from + calm)
     const rests = busy.map(([, to]) => to)
     const at = [...full, ...rests].sort((a, b) => a - b).find((one) => isCalm(one) && isAtRest(one)) ?? Infinity
-    const isByEvent = rests.includes(at) && !full.includes(at)
+    // A timer of the nanosecond at which the hart comes to rest is too early: it is the event that brings the rest.
+    const isByEvent = rests.includes(at)
     if (at < t0 + limit || (at === t0 + limit && at < Infinity && !isByEvent)) {
       if (!isByEvent) return onTimerAt(line, at)
       const idle = line.events.find(({ atNanos }) => atNanos === at)
