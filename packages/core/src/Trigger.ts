@@ -12,6 +12,7 @@ import { type Effect, Schema, type Stream } from "effect"
 import { type Firing, QuiesceReport, TriggerProgress, type TriggerSignal } from "./Firing.ts"
 import { type GuestEvent, type GuestEventKind, GuestNanos } from "./GuestEvent.ts"
 import type { GuestTimeline } from "./GuestTimeline.ts"
+import { guestTimeInWords } from "./guestTimeInWords.ts"
 import type { MachineError } from "./MachineErrors.ts"
 
 /** What a trigger can be told. */
@@ -66,8 +67,17 @@ export const TriggerReason = Schema.TaggedUnion({
 })
 export type TriggerReason = typeof TriggerReason.Type
 
+/** What a deadline found missing: the agent's answer, or calm. */
+const missingCalm = ({ agent, calmForNanos, calmNanos, lastActivity }: QuiesceReport): string => {
+  if (agent === "no-answer") return "the agent had not answered that the workload is frozen"
+  if (agent === "refused") return "the agent had refused to freeze the workload"
+  const last =
+    lastActivity === null ? "" : `, last disturbed by ${lastActivity.kind} at ${guestTimeInWords(lastActivity.atNanos)}`
+  return `the guest had been calm for ${guestTimeInWords(calmNanos)} of the ${guestTimeInWords(calmForNanos)} asked for${last}`
+}
+
 const reasonMessage = (reason: TriggerReason): string => {
-  const at = `${reason.atNanos} ns of guest time`
+  const at = `${guestTimeInWords(reason.atNanos)} of guest time`
   switch (reason._tag) {
     case "NothingArmed":
       return `policy ${reason.policy} can never fire: at ${at} none of its triggers was armed; give it one that is`
@@ -83,14 +93,11 @@ const reasonMessage = (reason: TriggerReason): string => {
       return `the engine faulted at ${at} before policy ${reason.policy} fired: ${reason.message}`
     case "QuiesceFailed":
       return (
-        `${reason.trigger} fired, but the guest was calm for ${reason.quiesce.calmNanos} ns only, not ${reason.quiesce.calmForNanos} ns, ` +
-        `when the deadline of policy ${reason.policy} came at ${at}`
+        `${reason.trigger} fired, but when the deadline of policy ${reason.policy} came at ${at}, ${missingCalm(reason.quiesce)}; ` +
+        `give it a longer deadline, or say with onDeadline what to do`
       )
     case "Abandoned":
-      return (
-        `${reason.trigger} fired, but policy ${reason.policy} abandoned it at ${at}: ` +
-        `calm for ${reason.quiesce.calmNanos} ns of ${reason.quiesce.calmForNanos} ns`
-      )
+      return `${reason.trigger} fired, but policy ${reason.policy} abandoned it at ${at}: ${missingCalm(reason.quiesce)}`
     case "ProbeFailed":
       return `probe ${reason.probe} of policy ${reason.policy} failed at ${at}: ${reason.message}`
     case "TriggerDefect":

@@ -30,12 +30,3 @@ const describe = (input: Duration.Input): string =>
     : typeof input === "bigint"
       ? `${input} ns`
       : JSON.stringify(input)
-
-/** A guest time or duration for people: the largest unit that leaves no more than three decimals. */
-export const inWords = (nanos: number): string => {
-  const text = (value: number, unit: string) => `${Number(value.toFixed(3))} ${unit}`
-  if (nanos >= 1e9) return text(nanos / 1e9, "s")
-  if (nanos >= 1e6) return text(nanos / 1e6, "ms")
-  if (nanos >= 1e3) return text(nanos / 1e3, "µs")
-  return `${nanos} ns`
-}

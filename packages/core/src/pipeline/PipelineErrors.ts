@@ -5,6 +5,7 @@
  */
 import { Schema } from "effect"
 import { GuestNanos } from "../GuestEvent.ts"
+import { guestTimeInWords } from "../guestTimeInWords.ts"
 
 /** A stage took longer on the host than it may. */
 export class StageTimedOut extends Schema.TaggedError<StageTimedOut>()("StageTimedOut", {
@@ -40,7 +41,7 @@ export class WorkloadEnded extends Schema.TaggedError<WorkloadEnded>()("Workload
   override get message(): string {
     const how = this.code === null ? `signal ${this.signal}` : `code ${this.code}`
     return (
-      `the workload ended with ${how} at ${this.atNanos} ns of guest time, and policy ${this.policy} waits for ` +
+      `the workload ended with ${how} at ${guestTimeInWords(this.atNanos)} of guest time, and policy ${this.policy} waits for ` +
       `${this.kinds.join(", ")}, which will not come any more; look at why it ended, or let the policy take in WorkloadExited`
     )
   }

@@ -5,6 +5,7 @@
  */
 import { Effect } from "effect"
 import type { Firing } from "../Firing.ts"
+import { guestTimeInWords } from "../guestTimeInWords.ts"
 import type { Journal } from "../journal/Journal.ts"
 import type { JournalError } from "../journal/JournalErrors.ts"
 import { foldRun, type RunState } from "./RunState.ts"
@@ -22,7 +23,7 @@ export interface RunStory {
   readonly firing: Firing | null
 }
 
-const guestTime = (nanos: number): string => `${(nanos / 1e6).toFixed(3)} ms of guest time`
+const guestTime = (nanos: number): string => `${guestTimeInWords(nanos)} of guest time`
 
 const causeOf = ({ cause }: Firing): string => {
   switch (cause._tag) {
@@ -38,8 +39,8 @@ const causeOf = ({ cause }: Firing): string => {
 const calmOf = ({ quiesce }: Firing): string =>
   quiesce === null
     ? ""
-    : ` The guest was then calm for ${quiesce.calmNanos / 1e6} ms of the ${quiesce.calmForNanos / 1e6} ms asked for` +
-      ` (${quiesce.verdict}, ${quiesce.restarts} restarts).`
+    : ` The guest was then calm for ${guestTimeInWords(quiesce.calmNanos)} of the ${guestTimeInWords(quiesce.calmForNanos)} asked for` +
+      ` (${quiesce.verdict}, ${quiesce.restarts === 1 ? "1 restart" : `${quiesce.restarts} restarts`}).`
 
 const losersOf = ({ losers }: Firing): string =>
   losers.length === 0

@@ -1,5 +1,6 @@
+import { guestTimeInWords } from "@stillpoint/core"
 import type { Duration } from "effect"
-import { inWords, toGuestNanos } from "../guestDuration.ts"
+import { toGuestNanos } from "../guestDuration.ts"
 import { Part, type Site } from "../machine/Part.ts"
 import { Policy } from "../Policy.ts"
 
@@ -24,7 +25,7 @@ import { Policy } from "../Policy.ts"
 export const afterGuestTime = (duration: Duration.Input): Policy => {
   const nanos = toGuestNanos("afterGuestTime", duration)
   return new Policy({
-    name: `afterGuestTime(${inWords(nanos)})`,
+    name: `afterGuestTime(${guestTimeInWords(nanos)})`,
     description: { trigger: "afterGuestTime", nanos },
     holdNanos: null,
     build: (site) => new AfterGuestTime(site, nanos)
@@ -37,9 +38,9 @@ class AfterGuestTime extends Part {
   private readonly timer: number
 
   constructor(site: Site, nanos: number) {
-    super(site, `afterGuestTime(${inWords(nanos)})`, 0)
+    super(site, `afterGuestTime(${guestTimeInWords(nanos)})`, 0)
     this.nanos = nanos
-    this.waitedFor = `${inWords(nanos)} of guest time to pass`
+    this.waitedFor = `${guestTimeInWords(nanos)} of guest time to pass`
     this.timer = site.machine.timers.allocate(this)
   }
 
@@ -60,6 +61,6 @@ class AfterGuestTime extends Part {
 
   override progress(): string {
     const passed = Math.min(this.nanos, this.machine.now - this.armedAtNanos)
-    return `${inWords(passed)} of ${inWords(this.nanos)} had passed`
+    return `${guestTimeInWords(passed)} of ${guestTimeInWords(this.nanos)} had passed`
   }
 }

@@ -1,6 +1,7 @@
+import { guestTimeInWords } from "@stillpoint/core"
 import type { GuestEvent } from "@stillpoint/core"
 import type { Duration } from "effect"
-import { inWords, toGuestNanos } from "../guestDuration.ts"
+import { toGuestNanos } from "../guestDuration.ts"
 import { Part, type Site } from "../machine/Part.ts"
 import { Policy } from "../Policy.ts"
 import { refuse } from "../PolicyError.ts"
@@ -32,7 +33,7 @@ export const onDirtyRateBelow = (pagesPerSecond: number, window: Duration.Input)
   const windowNanos = toGuestNanos("onDirtyRateBelow.window", window)
   if (windowNanos === 0) refuse("onDirtyRateBelow.window", "a duration above 0", "0 ns")
   return new Policy({
-    name: `onDirtyRateBelow(${pagesPerSecond} pages/s, ${inWords(windowNanos)})`,
+    name: `onDirtyRateBelow(${pagesPerSecond} pages/s, ${guestTimeInWords(windowNanos)})`,
     description: { trigger: "onDirtyRateBelow", pagesPerSecond, windowNanos },
     holdNanos: null,
     build: (site) => new OnDirtyRateBelow(site, pagesPerSecond, windowNanos)
@@ -51,12 +52,15 @@ class OnDirtyRateBelow extends Part {
   private readonly timer: number
 
   constructor(site: Site, pagesPerSecond: number, windowNanos: number) {
-    super(site, `onDirtyRateBelow(${pagesPerSecond} pages/s, ${inWords(windowNanos)})`, samplesBase + 2 * capacity, [
-      "PagesDirtied"
-    ])
+    super(
+      site,
+      `onDirtyRateBelow(${pagesPerSecond} pages/s, ${guestTimeInWords(windowNanos)})`,
+      samplesBase + 2 * capacity,
+      ["PagesDirtied"]
+    )
     this.windowNanos = windowNanos
     this.limit = (pagesPerSecond * windowNanos) / 1e9
-    this.waitedFor = `fewer than ${pagesPerSecond} pages a second to be dirtied, over ${inWords(windowNanos)}`
+    this.waitedFor = `fewer than ${pagesPerSecond} pages a second to be dirtied, over ${guestTimeInWords(windowNanos)}`
     this.timer = site.machine.timers.allocate(this)
   }
 

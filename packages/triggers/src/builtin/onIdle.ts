@@ -1,6 +1,7 @@
+import { guestTimeInWords } from "@stillpoint/core"
 import type { GuestEvent } from "@stillpoint/core"
 import type { Duration } from "effect"
-import { inWords, toGuestNanos } from "../guestDuration.ts"
+import { toGuestNanos } from "../guestDuration.ts"
 import { Part, type Site } from "../machine/Part.ts"
 import { Policy } from "../Policy.ts"
 
@@ -25,7 +26,7 @@ import { Policy } from "../Policy.ts"
 export const onIdle = (duration: Duration.Input): Policy => {
   const nanos = toGuestNanos("onIdle", duration)
   return new Policy({
-    name: `onIdle(${inWords(nanos)})`,
+    name: `onIdle(${guestTimeInWords(nanos)})`,
     description: { trigger: "onIdle", nanos },
     holdNanos: null,
     build: (site) => new OnIdle(site, nanos)
@@ -38,10 +39,10 @@ class OnIdle extends Part {
   private readonly timer: number
 
   constructor(site: Site, nanos: number) {
-    super(site, `onIdle(${inWords(nanos)})`, 1, ["GuestIdle", "GuestBusy"])
+    super(site, `onIdle(${guestTimeInWords(nanos)})`, 1, ["GuestIdle", "GuestBusy"])
     site.machine.guest.follow(["GuestIdle", "GuestBusy"])
     this.nanos = nanos
-    this.waitedFor = `the hart to be idle for ${inWords(nanos)}`
+    this.waitedFor = `the hart to be idle for ${guestTimeInWords(nanos)}`
     this.timer = site.machine.timers.allocate(this)
   }
 
@@ -81,6 +82,6 @@ class OnIdle extends Part {
   override progress(): string {
     const due = this.machine.timers.due(this.timer)
     const current = due === Infinity ? 0 : this.nanos - (due - this.machine.now)
-    return `idle for ${inWords(Math.max(current, this.cell(0)))} at the longest`
+    return `idle for ${guestTimeInWords(Math.max(current, this.cell(0)))} at the longest`
   }
 }

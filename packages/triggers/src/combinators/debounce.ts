@@ -1,5 +1,6 @@
+import { guestTimeInWords } from "@stillpoint/core"
 import { type Duration, Function } from "effect"
-import { inWords, toGuestNanos } from "../guestDuration.ts"
+import { toGuestNanos } from "../guestDuration.ts"
 import { CauseMemory } from "../machine/CauseMemory.ts"
 import { Part, type Site } from "../machine/Part.ts"
 import { Policy } from "../Policy.ts"
@@ -27,7 +28,7 @@ export const debounce: {
 } = Function.dual(2, (policy: Policy, duration: Duration.Input): Policy => {
   const nanos = toGuestNanos("debounce", duration)
   return new Policy({
-    name: `debounce(${policy.name}, ${inWords(nanos)})`,
+    name: `debounce(${policy.name}, ${guestTimeInWords(nanos)})`,
     description: { trigger: "debounce", of: policy.description, nanos },
     holdNanos: nanos === 0 ? policy.holdNanos : null,
     build: (site) => new Debounce(site, policy, nanos)
@@ -49,7 +50,7 @@ class Debounce extends Part {
     this.cause = new CauseMemory(site.machine)
     this.child = policy.shape.build({ machine: site.machine, parent: this, index: 0 })
     this.children = [this.child]
-    this.waitedFor = `${this.child.waitedFor}, and not again for ${inWords(nanos)}`
+    this.waitedFor = `${this.child.waitedFor}, and not again for ${guestTimeInWords(nanos)}`
   }
 
   protected onArm(): void {

@@ -1,5 +1,6 @@
+import { guestTimeInWords } from "@stillpoint/core"
 import { type Duration, Function } from "effect"
-import { inWords, toGuestNanos } from "../guestDuration.ts"
+import { toGuestNanos } from "../guestDuration.ts"
 import { Part, type Site, Status } from "../machine/Part.ts"
 import { Policy } from "../Policy.ts"
 import { shortestHold } from "./firstOf.ts"
@@ -25,7 +26,7 @@ export const orElseAfter: {
 } = Function.dual(3, (policy: Policy, duration: Duration.Input, other: Policy): Policy => {
   const nanos = toGuestNanos("orElseAfter", duration)
   return new Policy({
-    name: `orElseAfter(${policy.name}, ${inWords(nanos)}, ${other.name})`,
+    name: `orElseAfter(${policy.name}, ${guestTimeInWords(nanos)}, ${other.name})`,
     description: { trigger: "orElseAfter", of: policy.description, nanos, other: other.description },
     holdNanos: shortestHold([policy, other]),
     build: (site) => new OrElseAfter(site, "orElseAfter", policy, nanos, other)
@@ -49,7 +50,7 @@ export class OrElseAfter extends Part {
     this.first = policy.shape.build({ machine, parent: this, index: 0 })
     this.other = other.shape.build({ machine, parent: this, index: 1 })
     this.children = [this.first, this.other]
-    this.waitedFor = `${this.first.waitedFor}, within ${inWords(nanos)}`
+    this.waitedFor = `${this.first.waitedFor}, within ${guestTimeInWords(nanos)}`
   }
 
   protected onArm(): void {

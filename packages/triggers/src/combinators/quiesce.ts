@@ -1,6 +1,7 @@
+import { guestTimeInWords } from "@stillpoint/core"
 import type { GuestEvent, GuestEventKind, QuiesceReport, QuiesceVerdict } from "@stillpoint/core"
 import { type Duration, Function } from "effect"
-import { inWords, toGuestNanos } from "../guestDuration.ts"
+import { toGuestNanos } from "../guestDuration.ts"
 import { CauseMemory } from "../machine/CauseMemory.ts"
 import { kindNumber, kindSet } from "../machine/eventKinds.ts"
 import { Part, type Site, Status } from "../machine/Part.ts"
@@ -60,7 +61,7 @@ export const quiesce: {
   const { activity, agent, calmForNanos, deadlineNanos, onDeadline } = settings
   const spread = policy.shape.quiesced?.((part) => quiesce(part, options))
   return new Policy({
-    name: `quiesce(${policy.name}, ${inWords(calmForNanos)})`,
+    name: `quiesce(${policy.name}, ${guestTimeInWords(calmForNanos)})`,
     description: {
       trigger: "quiesce",
       of: policy.description,
@@ -93,14 +94,14 @@ const readSettings = (policy: Policy, options: QuiesceOptions): Settings => {
     problems.push({
       path: ["quiesce", "calmFor"],
       message:
-        `expected a calm that fits into the ${inWords(hold)} for which ${policy.name} holds the guest, found ${inWords(calmForNanos)}: ` +
+        `expected a calm that fits into the ${guestTimeInWords(hold)} for which ${policy.name} holds the guest, found ${guestTimeInWords(calmForNanos)}: ` +
         "ask for less, or make the agent hold for longer or until the host says go, and say so in the options of onPreExec"
     })
   }
   if (deadlineNanos !== null && calmForNanos > deadlineNanos) {
     problems.push({
       path: ["quiesce", "deadline"],
-      message: `expected a deadline that leaves room for a calm of ${inWords(calmForNanos)}, found ${inWords(deadlineNanos)}`
+      message: `expected a deadline that leaves room for a calm of ${guestTimeInWords(calmForNanos)}, found ${guestTimeInWords(deadlineNanos)}`
     })
   }
   if (problems.length > 0) throw new PolicyError({ problems })
@@ -196,7 +197,7 @@ class Quiesce extends Part {
     machine.guest.follow(waits ? watched : [])
     this.child = policy.shape.build({ machine, parent: this, index: 0 })
     this.children = [this.child]
-    this.waitedFor = `${this.child.waitedFor}, then for calm of ${inWords(calmForNanos)}`
+    this.waitedFor = `${this.child.waitedFor}, then for calm of ${guestTimeInWords(calmForNanos)}`
   }
 
   protected onArm(): void {
@@ -476,6 +477,17 @@ class Quiesce extends Part {
     if (this.status === Status.waiting) return ""
     const since = this.cell(calmSinceCell)
     const calm = since === ongoing ? 0 : this.machine.now - since
-    return `calm for ${inWords(calm)} of ${inWords(this.settings.calmForNanos)}, ${this.cell(restartsCell)} restarts`
+    const restarts = this.cell(restartsCell)
+    const state = this.cell(agentCell)
+    const agent =
+      state === Agent.asked
+        ? ", the agent has not answered"
+        : state === Agent.refused
+          ? ", the agent refused to freeze the workload"
+          : ""
+    return (
+      `calm for ${guestTimeInWords(calm)} of ${guestTimeInWords(this.settings.calmForNanos)}, ` +
+      `${restarts === 1 ? "1 restart" : `${restarts} restarts`}${agent}`
+    )
   }
 }

@@ -1,6 +1,7 @@
+import { guestTimeInWords } from "@stillpoint/core"
 import { type Duration, Function } from "effect"
 import { afterGuestTime } from "../builtin/afterGuestTime.ts"
-import { inWords, toGuestNanos } from "../guestDuration.ts"
+import { toGuestNanos } from "../guestDuration.ts"
 import { Policy } from "../Policy.ts"
 import { firstOf } from "./firstOf.ts"
 
@@ -28,7 +29,7 @@ export const timeout: {
   const either = firstOf([policy, afterGuestTime(duration)])
   return new Policy({
     ...either.shape,
-    name: `timeout(${policy.name}, ${inWords(nanos)})`,
+    name: `timeout(${policy.name}, ${guestTimeInWords(nanos)})`,
     description: { trigger: "timeout", of: policy.description, nanos }
   })
 })

@@ -1,6 +1,7 @@
+import { guestTimeInWords } from "@stillpoint/core"
 import { type Duration, Function } from "effect"
 import { never } from "../builtin/never.ts"
-import { inWords, toGuestNanos } from "../guestDuration.ts"
+import { toGuestNanos } from "../guestDuration.ts"
 import { Policy } from "../Policy.ts"
 import { OrElseAfter } from "./orElseAfter.ts"
 
@@ -26,7 +27,7 @@ export const within: {
 } = Function.dual(2, (policy: Policy, duration: Duration.Input): Policy => {
   const nanos = toGuestNanos("within", duration)
   return new Policy({
-    name: `within(${policy.name}, ${inWords(nanos)})`,
+    name: `within(${policy.name}, ${guestTimeInWords(nanos)})`,
     description: { trigger: "within", of: policy.description, nanos },
     holdNanos: policy.holdNanos,
     build: (site) => new OrElseAfter(site, "within", policy, nanos, never)

@@ -3,8 +3,8 @@
  *
  * @module
  */
+import { guestTimeInWords } from "@stillpoint/core"
 import type { Firing, FiringCause, TriggerProgress } from "@stillpoint/core"
-import { inWords } from "../guestDuration.ts"
 
 /** The parts of an explanation; `text` is all of them. */
 export interface Explanation {
@@ -43,8 +43,8 @@ export interface Explanation {
 export const explain = (firing: Firing): Explanation => {
   const repeated = firing.index === 0 ? "" : `, for the ${ordinal(firing.index + 1)} time`
   const decision =
-    `${firing.trigger} decided at ${inWords(firing.atNanos)} of guest time${repeated}: it had waited for ` +
-    `${firing.waitedFor} since ${inWords(firing.armedAtNanos)}.`
+    `${firing.trigger} decided at ${guestTimeInWords(firing.atNanos)} of guest time${repeated}: it had waited for ` +
+    `${firing.waitedFor} since ${guestTimeInWords(firing.armedAtNanos)}.`
   const cause = `The cause was ${describeCause(firing.cause)}.`
   const calm = describeCalm(firing)
   const others = firing.losers.map(describeLoser)
@@ -53,7 +53,7 @@ export const explain = (firing: Firing): Explanation => {
       ? null
       : firing.slippageNanos === 0
         ? "The guest stood still at that very instruction."
-        : `The guest went on for ${inWords(firing.slippageNanos)} before it stood still.`
+        : `The guest went on for ${guestTimeInWords(firing.slippageNanos)} before it stood still.`
   const text = [decision, cause, calm, ...others, slippage].filter((line) => line !== null).join("\n")
   return { decision, cause, calm, others, slippage, text }
 }
@@ -73,14 +73,14 @@ const describeCause = (cause: FiringCause): string => {
     case "Timer":
       return cause.setAtNanos === cause.atNanos
         ? "that nothing had to be waited for"
-        : `that ${inWords(cause.atNanos - cause.setAtNanos)} had passed since ${inWords(cause.setAtNanos)}`
+        : `that ${guestTimeInWords(cause.atNanos - cause.setAtNanos)} had passed since ${guestTimeInWords(cause.setAtNanos)}`
     case "Signal": {
       const probe =
         cause.signal.probe
           .split("/")
           .at(-1)
           ?.replace(/^\d+\./, "") ?? cause.signal.probe
-      return `that the probe ${probe} ${cause.signal.outcome} at ${inWords(cause.signal.atNanos)}`
+      return `that the probe ${probe} ${cause.signal.outcome} at ${guestTimeInWords(cause.signal.atNanos)}`
     }
   }
 }
@@ -109,7 +109,7 @@ const describeFields = ({ event }: Extract<FiringCause, { readonly _tag: "Event"
 
 const describeCalm = ({ quiesce }: Firing): string | null => {
   if (quiesce === null) return null
-  const fired = `It had fired at ${inWords(quiesce.triggeredAtNanos)}; `
+  const fired = `It had fired at ${guestTimeInWords(quiesce.triggeredAtNanos)}; `
   const agent = {
     "not-asked": "",
     frozen: " The agent had frozen the workload.",
@@ -122,16 +122,16 @@ const describeCalm = ({ quiesce }: Firing): string | null => {
       : `${quiesce.restarts === 1 ? "activity started the count again once" : `activity started the count again ${quiesce.restarts} times`}` +
         (quiesce.lastActivity === null
           ? ""
-          : `, last ${quiesce.lastActivity.kind} at ${inWords(quiesce.lastActivity.atNanos)}`)
+          : `, last ${quiesce.lastActivity.kind} at ${guestTimeInWords(quiesce.lastActivity.atNanos)}`)
   if (quiesce.verdict === "settled") {
     return (
-      `${fired}the guest was then calm for ${inWords(quiesce.calmNanos)} (${inWords(quiesce.calmForNanos)} were asked for), ` +
-      `after ${inWords(quiesce.waitedNanos)} in all; ${restarts}.${agent}`
+      `${fired}the guest was then calm for ${guestTimeInWords(quiesce.calmNanos)} (${guestTimeInWords(quiesce.calmForNanos)} were asked for), ` +
+      `after ${guestTimeInWords(quiesce.waitedNanos)} in all; ${restarts}.${agent}`
     )
   }
   return (
-    `${fired}the guest was not calm for ${inWords(quiesce.calmForNanos)} within ${inWords(quiesce.waitedNanos)}, ` +
-    `only for ${inWords(quiesce.calmNanos)} at the end; ${restarts}. The policy says: ${quiesce.onDeadline}.${agent}`
+    `${fired}the guest was not calm for ${guestTimeInWords(quiesce.calmForNanos)} within ${guestTimeInWords(quiesce.waitedNanos)}, ` +
+    `only for ${guestTimeInWords(quiesce.calmNanos)} at the end; ${restarts}. The policy says: ${quiesce.onDeadline}.${agent}`
   )
 }
 

@@ -1,10 +1,9 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
-import { decodeTimeline, encodeTimeline, type RecordedTimeline } from "@stillpoint/core"
+import { decodeTimeline, encodeTimeline, type RecordedTimeline, guestTimeInWords } from "@stillpoint/core"
 import { assert, it } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import * as fc from "fast-check"
 import { describe } from "vitest"
-import { inWords } from "../guestDuration.ts"
 import { replay, replayAll } from "../running/replayPolicy.ts"
 import { catalogue, readCorpus } from "./corpus.ts"
 import { decisionJson } from "./decisions.ts"
@@ -25,7 +24,8 @@ const told = (name: string, timeline: RecordedTimeline): string => {
     return `no firing: ${end?.reason._tag ?? ""}${end?.reason._tag === "GuestEnded" ? ` ${end.reason.how}` : ""}`
   const cause =
     first.cause._tag === "Event" ? `event ${first.cause.event.seq} ${first.cause.event._tag}` : first.cause._tag
-  const calm = first.quiesce === null ? "" : `, ${first.quiesce.verdict} after ${inWords(first.quiesce.waitedNanos)}`
+  const calm =
+    first.quiesce === null ? "" : `, ${first.quiesce.verdict} after ${guestTimeInWords(first.quiesce.waitedNanos)}`
   const more = firings.length === 1 ? "" : `, ${firings.length} firings`
   return `${first.trigger} at ${first.atNanos} ns on ${cause}${calm}${more}`
 }
