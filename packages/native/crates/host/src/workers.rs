@@ -11,7 +11,11 @@ type Job = Box<dyn FnOnce() + Send>;
 
 struct Queue {
     jobs: VecDeque<Job>,
+    /// Threads that wait for a job.
     idle: usize,
+    /// Threads that the host has been asked for and that have not looked for a job yet: on a busy
+    /// host that takes a while, in which the jobs that they are for are not to get more of them.
+    starting: usize,
     threads: usize,
     most_threads: usize,
 }
@@ -23,7 +27,7 @@ struct Shared {
 
 impl Shared {
     fn new(most_threads: usize) -> Arc<Self> {
-        let queue = Queue { jobs: VecDeque::new(), idle: 0, threads: 0, most_threads };
+        let queue = Queue { jobs: VecDeque::new(), idle: 0, starting: 0, threads: 0, most_threads };
         Arc::new(Self { queue: Mutex::new(queue), arrived: Condvar::new() })
     }
 
@@ -92,7 +96,8 @@ impl Shared {
     fn execute(shared: &Arc<Self>, job: Job) -> Result<(), NoThread> {
         let mut queue = shared.lock();
         queue.jobs.push_back(job);
-        if queue.idle >= queue.jobs.len() || queue.threads >= queue.most_threads {
+        let expected = queue.idle + queue.starting;
+        if expected >= queue.jobs.len() || queue.threads >= queue.most_threads {
             drop(queue);
             shared.arrived.notify_one();
             return Ok(());
@@ -104,6 +109,7 @@ impl Shared {
         match spawned {
             Ok(_) => {
                 queue.threads += 1;
+                queue.starting += 1;
                 Ok(())
             }
             Err(error) => {
@@ -128,6 +134,7 @@ impl Drop for Presence {
 fn work(presence: &Presence) {
     let shared = &presence.0;
     let mut queue = shared.lock();
+    queue.starting -= 1;
     loop {
         if let Some(job) = queue.jobs.pop_front() {
             drop(queue);
@@ -179,6 +186,17 @@ mod tests {
             finished.recv().unwrap();
         }
         assert!(workers.threads() <= 100);
+    }
+
+    #[test]
+    fn a_thread_that_is_slow_to_start_is_not_asked_for_twice() {
+        let shared = Shared::new(usize::MAX);
+        // One has been asked for, and its job was done by another before it came.
+        shared.lock().starting = 1;
+        Shared::execute(&shared, Box::new(|| {})).unwrap();
+        assert_eq!(shared.lock().threads, 0);
+        Shared::execute(&shared, Box::new(|| {})).unwrap();
+        assert_eq!(shared.lock().threads, 1);
     }
 
     #[test]
