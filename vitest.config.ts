@@ -4,5 +4,6 @@ import { projects } from "./vitest.workspace.ts"
 export default defineConfig({
   resolve: { conditions: ["source"] },
   ssr: { resolve: { conditions: ["source"] } },
-  test: { projects, testTimeout: 60_000 }
+  // Vitest leaves a core to itself; much of these tests is waiting for guests and other processes.
+  test: { projects, testTimeout: 60_000, maxWorkers: "100%" }
 })

@@ -34,7 +34,8 @@ const statusNames = ["unarmed", "waiting", "fired", "expired", "failed", "quiesc
  * One trigger or combinator of an armed policy.
  *
  * All state is numbers in the cells of the machine, and references in its objects, so that a machine can be saved, loaded and
- * compared, and stepping allocates nothing. A part fires at most once per arming; it is disarmed by that.
+ * compared. An event that no part acts on allocates nothing, one that some part acts on no object, but for a time that V8 boxes
+ * where it does not inline a call. A part fires at most once per arming; it is disarmed by that.
  */
 export abstract class Part {
   readonly machine: PolicyMachine
