@@ -58,8 +58,9 @@ const exists = (path: string): Promise<boolean> =>
 
 const unpackedAt = (directory: string, sha256: string): string => join(directory, "packages", sha256)
 
-/** Where a package's files are kept, and where downloads go. */
-export const downloadPath = (directory: string, sha256: string): string => join(directory, "downloads", `${sha256}.deb`)
+/** Where one download of a package goes: each to a place of its own, as whoever made it removes it. */
+export const downloadPath = (directory: string, sha256: string): string =>
+  join(directory, "downloads", `${sha256}.deb.partial-${process.pid}-${Math.random().toString(36).slice(2)}`)
 
 const isAlive = (pid: number): boolean => {
   try {
