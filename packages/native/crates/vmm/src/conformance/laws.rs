@@ -125,6 +125,13 @@ fn capture(
     Ok(frozen.write(directory).map_err(|error| error.to_string())?.id)
 }
 
+/// A machine from a full capture.
+fn restore(subject: &Subject<'_>, from: &Scratch, id: SnapshotId) -> Result<Machine, String> {
+    let options = RestoreOptions { expected_id: Some(id), ..RestoreOptions::default() };
+    let directories = [from.0.clone()];
+    Machine::restore(&directories, (subject.make)(), &options).map_err(|error| error.to_string())
+}
+
 fn restores_change_nothing(
     name: &'static str,
     subject: &Subject<'_>,
@@ -136,9 +143,7 @@ fn restores_change_nothing(
         }
         let scratch = Scratch::new()?;
         let id = capture(&mut machine, CaptureKind::Full, &scratch.0)?;
-        let options = RestoreOptions { expected_id: Some(id), ..RestoreOptions::default() };
-        let directories = [scratch.0.clone()];
-        Machine::restore(&directories, (subject.make)(), &options).map_err(|e| e.to_string())
+        restore(subject, &scratch, id)
     })
 }
 
@@ -153,18 +158,13 @@ fn earlier_restores_change_nothing(
         }
         let scratch = Scratch::new()?;
         let id = capture(&mut machine, CaptureKind::Full, &scratch.0)?;
-        let options = RestoreOptions { expected_id: Some(id), ..RestoreOptions::default() };
-        let directories = [scratch.0.clone()];
-        let restore = || {
-            Machine::restore(&directories, (subject.make)(), &options).map_err(|e| e.to_string())
-        };
         // What the first one and its fork read and derive is there for the second.
-        let mut first = restore()?;
+        let mut first = restore(subject, &scratch, id)?;
         first.run(&RunUntil { budget_nanos: Some(10_000_000), ..RunUntil::default() });
         if let Ok(mut fork) = first.fork() {
             fork.run(&RunUntil { budget_nanos: Some(5_000_000), ..RunUntil::default() });
         }
-        restore()
+        restore(subject, &scratch, id)
     })
 }
 
