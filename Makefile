@@ -63,7 +63,7 @@ docs: setup-tools ## the API documentation, in docs/api/
 	@$(node) scripts/docs/api.ts
 
 kit-lock: setup-tools ## locks the newest kernel and busybox of Debian's archive
-	@$(node) packages/native/src/kit/cli.ts lock $(ARGS)
+	@$(node) packages/kit/src/cli.ts lock $(ARGS)
 
 setup-tools:
 	@scripts/setup/node.sh

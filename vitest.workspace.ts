@@ -1,12 +1,17 @@
 /** The test projects, one per package; `vitest.config.ts` reads this list. */
-export const projects = ["packages/core", "packages/triggers", "packages/native", "examples", "scripts"].map(
-  (root) => ({
-    extends: true as const,
-    test: {
-      name: root.replace("packages/", ""),
-      root,
-      include: ["**/*.test.ts"],
-      exclude: ["**/node_modules/**", "**/dist/**"]
-    }
-  })
-)
+export const projects = [
+  "packages/core",
+  "packages/triggers",
+  "packages/kit",
+  "packages/native",
+  "examples",
+  "scripts"
+].map((root) => ({
+  extends: true as const,
+  test: {
+    name: root.replace("packages/", ""),
+    root,
+    include: ["**/*.test.ts"],
+    exclude: ["**/node_modules/**", "**/dist/**"]
+  }
+}))

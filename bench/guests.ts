@@ -1,13 +1,15 @@
 /** Guests of the benchmarks. */
 import { type GuestEvent, type Machine, Vmm } from "@stillpoint/core"
-import { NativeVmm } from "@stillpoint/native"
-import { GuestKit } from "@stillpoint/native/kit"
+import { NativeAgent, NativeVmm } from "@stillpoint/native"
+import { GuestKit } from "@stillpoint/kit"
 import { Effect, Layer, ManagedRuntime, type Scope } from "effect"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
-export const runtime = ManagedRuntime.make(Layer.merge(NativeVmm.layer, GuestKit.layer))
+export const runtime = ManagedRuntime.make(
+  Layer.merge(NativeVmm.layer, Layer.provide(GuestKit.layer, NativeAgent.layer))
+)
 
 /** Runs an Effect that needs machines and the guest kit; its machines close with it. */
 export const measured = <A, E>(effect: Effect.Effect<A, E, Vmm | GuestKit | Scope.Scope>): Promise<A> =>

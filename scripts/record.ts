@@ -7,8 +7,8 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { encodeTimeline } from "@stillpoint/core"
-import { NativeVmm } from "@stillpoint/native"
-import { GuestKit } from "@stillpoint/native/kit"
+import { NativeAgent, NativeVmm } from "@stillpoint/native"
+import { GuestKit } from "@stillpoint/kit"
 import { Effect, Layer } from "effect"
 import { recordScenario } from "./recording/recordScenario.ts"
 import { scenarios } from "./recording/scenarios.ts"
@@ -46,4 +46,6 @@ const program = Effect.gen(function* () {
   if (isCheck && differing > 0) process.exitCode = 1
 })
 
-await Effect.runPromise(program.pipe(Effect.provide(Layer.mergeAll(NativeVmm.layer, GuestKit.layer))))
+await Effect.runPromise(
+  program.pipe(Effect.provide(Layer.mergeAll(NativeVmm.layer, Layer.provide(GuestKit.layer, NativeAgent.layer))))
+)

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { GuestKit } from "@stillpoint/native/kit"
+import { GuestKit } from "@stillpoint/kit"
 import type { BootSpec } from "@stillpoint/core"
 import { Effect } from "effect"
 

@@ -10,8 +10,8 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
 import { type GuestEvent, journalSqlite, type Machine, SnapshotStore } from "@stillpoint/core"
-import { NativeVmm } from "@stillpoint/native"
-import { GuestKit } from "@stillpoint/native/kit"
+import { NativeAgent, NativeVmm } from "@stillpoint/native"
+import { GuestKit } from "@stillpoint/kit"
 import { Effect, Layer } from "effect"
 import { askAClone, captureBoth, type Report, type Restore } from "./captureTwice.ts"
 import { drawTimeline } from "./drawTimeline.ts"
@@ -106,7 +106,7 @@ const program = Effect.scoped(
     const layer = Layer.mergeAll(
       NativeVmm.layer,
       SnapshotStore.layerHost,
-      GuestKit.layer,
+      Layer.provide(GuestKit.layer, NativeAgent.layer),
       journalSqlite({ path: join(directory, "runs.journal") })
     )
     const report = yield* Effect.provide(Effect.scoped(inDirectory(directory)), layer)

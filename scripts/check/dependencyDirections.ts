@@ -18,6 +18,7 @@ const root = new URL("../..", import.meta.url).pathname
 const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
   core: [],
   triggers: ["core"],
+  kit: ["core"],
   native: ["core"]
 }
 

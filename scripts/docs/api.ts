@@ -15,7 +15,7 @@ const entries = [
   ["@stillpoint/triggers", "packages/triggers/dist/index.d.ts"],
   ["@stillpoint/triggers/testing", "packages/triggers/dist/testing/index.d.ts"],
   ["@stillpoint/native", "packages/native/dist/index.d.ts"],
-  ["@stillpoint/native/kit", "packages/native/dist/kit/index.d.ts"]
+  ["@stillpoint/kit", "packages/kit/dist/index.d.ts"]
 ] as const
 
 /** The declaration files that an entry re-exports, in order. */

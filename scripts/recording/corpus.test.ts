@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from "node:fs"
 import { assert, it } from "@effect/vitest"
 import { encodeTimeline, GuestTimeline, lockstepTimeline, Vmm } from "@stillpoint/core"
-import { NativeVmm } from "@stillpoint/native"
-import { defaultGuestKitConfig, GuestKit } from "@stillpoint/native/kit"
+import { NativeAgent, NativeVmm } from "@stillpoint/native"
+import { defaultDirectory, GuestKit } from "@stillpoint/kit"
 import { onPreExec, Trigger } from "@stillpoint/triggers"
 import { Effect, Layer, Result } from "effect"
 import { describe } from "vitest"
@@ -10,12 +10,11 @@ import { recordScenario } from "./recordScenario.ts"
 import { scenarios } from "./scenarios.ts"
 
 const addon = new URL("../../packages/native/stillpoint.node", import.meta.url).pathname
-const { agentPath, directory } = defaultGuestKitConfig()
-const missing = [addon, agentPath, `${directory}/packages`].filter((path) => !existsSync(path))
+const missing = [addon, NativeAgent.path, `${defaultDirectory()}/packages`].filter((path) => !existsSync(path))
 const isMissing = missing.length > 0
 const why = isMissing ? ` (skipped: ${missing.join(", ")} missing; make setup)` : ""
 
-const live = Layer.mergeAll(NativeVmm.layer, GuestKit.layer)
+const live = Layer.mergeAll(NativeVmm.layer, Layer.provide(GuestKit.layer, NativeAgent.layer))
 const recordingOf = (name: string) => new URL(`../../fixtures/timelines/${name}.ndjson`, import.meta.url).pathname
 
 describe(`the corpus, from real boots${why}`, () => {

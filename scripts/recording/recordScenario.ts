@@ -13,7 +13,7 @@ import {
   timelineVersion,
   Vmm
 } from "@stillpoint/core"
-import { GuestKit } from "@stillpoint/native/kit"
+import { GuestKit } from "@stillpoint/kit"
 import { Effect, type Schema } from "effect"
 import type { Scenario } from "./scenarios.ts"
 

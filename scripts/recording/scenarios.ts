@@ -4,7 +4,7 @@
  * @module
  */
 import type { BootSpec } from "@stillpoint/core"
-import type { GuestConfigInput } from "@stillpoint/native/kit"
+import type { GuestConfigInput } from "@stillpoint/kit"
 
 /** One boot to record. */
 export interface Scenario {

@@ -3,10 +3,10 @@
 . "$(dirname "$0")/progress.sh"
 cd "$root"
 
-lock=packages/native/guest-kit.lock.json
-inputs="$(digest_of "$lock" $(git ls-files packages/native/src/kit))"
+lock=packages/kit/guest-kit.lock.json
+inputs="$(digest_of "$lock" $(git ls-files packages/kit/src))"
 if is_stamped guest-kit "$inputs"; then exit 0; fi
 doing "guest kit: kernel and busybox from Debian's archive (about 108 MiB once)"
-node --conditions=source packages/native/src/kit/cli.ts fetch </dev/null >&2
+node --conditions=source packages/kit/src/cli.ts fetch </dev/null >&2
 stamp guest-kit "$inputs"
 finished "guest kit"

@@ -10,8 +10,8 @@ import { readdirSync, readFileSync } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { type BootSpec, journalSqlite, newGuestStream, recordGuest, Vmm } from "@stillpoint/core"
-import { Effect, type Layer } from "effect"
+import { type BootSpec, type GuestAgent, journalSqlite, newGuestStream, recordGuest, Vmm } from "@stillpoint/core"
+import { Effect, Layer } from "effect"
 import { median, print, type Row } from "./measure.ts"
 
 const rounds = 7
@@ -40,13 +40,16 @@ const executedBetween = (before: ReturnType<typeof coreThreads>, after: ReturnTy
 /** The native machine and a guest: loaded by path, because core depends on neither. */
 const native = async () => {
   const vmm: string = new URL("../../native/src/NativeVmm.ts", import.meta.url).href
-  const kit: string = new URL("../../native/src/kit/index.ts", import.meta.url).href
+  const kit: string = new URL("../../kit/src/index.ts", import.meta.url).href
   const { layer } = (await import(vmm)) as { readonly layer: Layer.Layer<Vmm> }
+  const { layer: agent } = (await import(vmm.replace("NativeVmm", "NativeAgent"))) as {
+    readonly layer: Layer.Layer<GuestAgent>
+  }
   const { GuestKit } = (await import(kit)) as {
     readonly GuestKit: Effect.Effect<{
       readonly files: Effect.Effect<{ readonly kernelPath: string }, unknown>
       readonly initramfs: (config: object) => Effect.Effect<Uint8Array, unknown>
-    }> & { readonly layer: Layer.Layer<never> }
+    }> & { readonly layer: Layer.Layer<never, never, GuestAgent> }
   }
   const spec: BootSpec = await Effect.runPromise(
     Effect.gen(function* () {
@@ -55,7 +58,7 @@ const native = async () => {
       const initramfs = yield* found.initramfs({ workload: { argv: ["/bin/sleep", "1000"] } })
       // A sample of dirtied pages every 10 µs of guest time: a hundred thousand events a guest second.
       return { kernelPath, initramfs, dirtySampleNanos: 10_000 }
-    }).pipe(Effect.provide(GuestKit.layer))
+    }).pipe(Effect.provide(Layer.provide(GuestKit.layer, agent)))
   )
   return { layer, spec }
 }

@@ -1,4 +1,5 @@
 export * from "./GuestEvent.ts"
+export * from "./GuestAgent.ts"
 export * from "./MachineErrors.ts"
 export * from "./Vmm.ts"
 export * from "./Firing.ts"

@@ -1,3 +1,4 @@
+export * as NativeAgent from "./NativeAgent.ts"
 export * as NativeFiles from "./NativeFiles.ts"
 export * as NativeVmm from "./NativeVmm.ts"
 export { AddonMissing } from "./binding/loadAddon.ts"

@@ -1,14 +1,15 @@
 /** Guests for the tests: Linux with an agent, and payloads of a few instructions. */
 import { type BootSpec, type GuestEvent, type Machine, Vmm } from "@stillpoint/core"
+import { GuestKit } from "@stillpoint/kit"
 import { Effect, Layer } from "effect"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { GuestKit } from "../src/kit/index.ts"
+import * as NativeAgent from "../src/NativeAgent.ts"
 import * as NativeVmm from "../src/NativeVmm.ts"
 
 /** Machines and the guest kit. */
-export const layer = Layer.merge(NativeVmm.layer, GuestKit.layer)
+export const layer = Layer.merge(NativeVmm.layer, Layer.provide(GuestKit.layer, NativeAgent.layer))
 
 const page = `#!/bin/sh
 mkdir -p /www

@@ -2,13 +2,13 @@
  * The agent's promises, frame by frame, in guests under QEMU: an implementation of the machine that is not ours.
  */
 import { assert, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { type GuestConfigInput, GuestKit } from "@stillpoint/kit"
+import { Effect, Layer } from "effect"
 import { spawnSync } from "node:child_process"
 import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { GuestKit } from "../kit/GuestKit.ts"
-import type { GuestConfigInput } from "../kit/initramfs/GuestConfig.ts"
+import * as NativeAgent from "../NativeAgent.ts"
 import { frame, type GuestFrame, hostFrames } from "./testing/agentFrames.ts"
 import { type QemuGuest, qemuGuest, qemuMissing } from "./testing/QemuGuest.ts"
 
@@ -28,7 +28,7 @@ const guestTest = (name: string, config: GuestConfigInput, check: (guest: QemuGu
       const guest = yield* qemuGuest(kernelPath, initramfs)
       yield* guest.until("AgentReady")
       yield* check(guest)
-    }).pipe(Effect.provide(GuestKit.layer))
+    }).pipe(Effect.provide(Layer.provide(GuestKit.layer, NativeAgent.layer)))
   )
 
 const shell = (script: string, more: GuestConfigInput = {}): GuestConfigInput => ({

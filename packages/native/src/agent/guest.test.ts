@@ -4,15 +4,15 @@
  */
 import { assert, it } from "@effect/vitest"
 import { type GuestEvent, type GuestEventKind, type IdentitySpec, type Machine, Vmm } from "@stillpoint/core"
+import { type GuestConfigInput, GuestKit } from "@stillpoint/kit"
 import { Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import { fileURLToPath } from "node:url"
-import { GuestKit } from "../kit/GuestKit.ts"
-import type { GuestConfigInput } from "../kit/initramfs/GuestConfig.ts"
+import * as NativeAgent from "../NativeAgent.ts"
 import * as NativeVmm from "../NativeVmm.ts"
 
 const probePath = fileURLToPath(new URL("../../agent/build/probe", import.meta.url))
-const layer = Layer.mergeAll(NativeVmm.layer, GuestKit.layer)
+const layer = Layer.mergeAll(NativeVmm.layer, Layer.provide(GuestKit.layer, NativeAgent.layer))
 
 /** A machine with that guest, before its first instruction. */
 const boot = Effect.fnUntraced(function* (config: GuestConfigInput, seed = 1) {

@@ -7,8 +7,8 @@ import { fileURLToPath } from "node:url"
 import { journalMemory, Pipeline, SnapshotStore } from "@stillpoint/core"
 import { kindTrigger } from "@stillpoint/core/testing"
 import type { Machine } from "@stillpoint/core"
+import { GuestKit } from "@stillpoint/kit"
 import { Effect, Layer } from "effect"
-import { GuestKit } from "../../src/kit/index.ts"
 import { folder, layer as machines } from "../guests.ts"
 
 /** The compiler that also builds the agent. */

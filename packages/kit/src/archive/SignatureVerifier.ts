@@ -17,7 +17,7 @@ export class SignatureVerifier extends Context.Service<
     /** Succeeds when `signature` is a good one of `text` by a key of the keyring; `source` names it in errors. */
     readonly verify: (source: string, text: string, signature: string) => Effect.Effect<void, KitError>
   }
->()("@stillpoint/native/kit/SignatureVerifier") {
+>()("@stillpoint/kit/SignatureVerifier") {
   /** `gpgv` or `sqv`, whichever is installed (apt depends on one of them), with the keyring of {@link keyrings}. */
   static readonly layer = Layer.sync(SignatureVerifier, () => SignatureVerifier.of({ verify: verifyWith(keyrings) }))
 

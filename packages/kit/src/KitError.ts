@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { GuestAgentMissing } from "@stillpoint/core"
 import { Schema } from "effect"
 
 /** The archive did not answer, or answered with an error. */
@@ -94,7 +95,8 @@ export const KitReason = Schema.Union([
   PrerequisiteMissing,
   FormatInvalid,
   PackageUnknown,
-  FileUnusable
+  FileUnusable,
+  GuestAgentMissing
 ])
 export type KitReason = typeof KitReason.Type
 

@@ -37,7 +37,7 @@ const endSignature = "-----END PGP SIGNATURE-----"
  * @example
  * ```ts
  * import { Result } from "effect"
- * import { splitClearsigned } from "@stillpoint/native/kit"
+ * import { splitClearsigned } from "@stillpoint/kit"
  *
  * const parts = splitClearsigned("InRelease", "no signature here")
  * console.log(Result.isFailure(parts)) // true

@@ -44,7 +44,7 @@ const releaseBytesMax = 4 << 20
  *
  * @example
  * ```ts no-run
- * import { Archive } from "@stillpoint/native/kit"
+ * import { Archive } from "@stillpoint/kit"
  * import { Effect } from "effect"
  *
  * const found = Archive.use((archive) => archive.find((name) => name === "busybox-static"))
@@ -64,7 +64,7 @@ export class Archive extends Context.Service<
       onProgress: OnProgress
     ) => Effect.Effect<void, KitError>
   }
->()("@stillpoint/native/kit/Archive") {
+>()("@stillpoint/kit/Archive") {
   /** The archive of `config`; needs a {@link SignatureVerifier}. */
   static readonly layerNoDeps = (config: ArchiveConfig) =>
     Layer.effect(

@@ -185,7 +185,7 @@ const addUserFiles = Effect.fnUntraced(function* (root: Root, config: GuestConfi
  *
  * @example
  * ```ts
- * import { buildInitramfs } from "@stillpoint/native/kit"
+ * import { buildInitramfs } from "@stillpoint/kit"
  * import { Effect } from "effect"
  *
  * const programs = { agent: new Uint8Array(), busybox: new Uint8Array(), modules: new Map() }

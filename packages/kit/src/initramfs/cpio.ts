@@ -46,7 +46,7 @@ const entryBytes = (nameBytes: number, contentBytes: number): number => {
  *
  * @example
  * ```ts
- * import { readCpio, writeCpio } from "@stillpoint/native/kit"
+ * import { readCpio, writeCpio } from "@stillpoint/kit"
  * import { Result } from "effect"
  *
  * const archive = writeCpio([{ path: "etc", kind: "directory", mode: 0o755, content: new Uint8Array(), device: [0, 0] }])

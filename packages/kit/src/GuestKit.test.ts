@@ -1,4 +1,5 @@
 import { assert, it } from "@effect/vitest"
+import { GuestAgent } from "@stillpoint/core"
 import { Effect, Layer, Result } from "effect"
 import { spawnSync } from "node:child_process"
 import { existsSync } from "node:fs"
@@ -21,17 +22,18 @@ const kitOn = Effect.fn(function* (archive: LocalArchive) {
   const config = {
     directory: join(folder, "cache"),
     lockPath: join(folder, "lock.json"),
-    agentPath: join(folder, "agent"),
     onNotice: (line: string) => void notices.push(line),
     onProgress: () => {}
   }
+  const agentPath = join(folder, "agent")
+  const agent = GuestAgent.layerFile(agentPath, "build it first")
   // A new one each time, as a new process would have.
   const use = <A, E>(f: (kit: GuestKit["Service"]) => Effect.Effect<A, E>) =>
     GuestKit.use(f).pipe(
-      Effect.provide(GuestKit.layerNoDeps(config).pipe(Layer.provide(archive.layer)), { local: true })
+      Effect.provide(GuestKit.layerNoDeps(config).pipe(Layer.provide([archive.layer, agent])), { local: true })
     )
   const files = use((kit) => kit.files).pipe(TestClock.withLive)
-  return { folder, config, notices, use, files, lock: use((kit) => kit.lock) }
+  return { agentPath, config, notices, use, files, lock: use((kit) => kit.lock) }
 })
 
 const locked = Effect.gen(function* () {
@@ -258,19 +260,19 @@ it.effect("a-lock-that-is-none-is-refused-with-all-problems", () =>
   })
 )
 
-it.effect("a-missing-agent-is-named-with-the-command-that-builds-it", () =>
+it.effect("a-missing-agent-is-named-with-what-to-do", () =>
   Effect.gen(function* () {
     const { kit } = yield* locked
     const reason = yield* reasonOf(kit.use((service) => service.programs))
-    assert.strictEqual(reason._tag, "PrerequisiteMissing")
-    assert.include(reason.message, "make -C packages/native/agent")
+    assert.strictEqual(reason._tag, "GuestAgentMissing")
+    assert.include(reason.message, `${kit.agentPath}, found no file; build it first`)
   })
 )
 
 it.effect("an-initramfs-holds-the-kits-programs", () =>
   Effect.gen(function* () {
     const { kit } = yield* locked
-    yield* Effect.promise(() => writeFile(kit.config.agentPath, "the agent"))
+    yield* Effect.promise(() => writeFile(kit.agentPath, "the agent"))
     const archive = yield* kit.use((service) =>
       service.initramfs({ modules: ["virtio_mmio"], workload: { argv: ["true"] } })
     )

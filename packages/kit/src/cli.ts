@@ -2,13 +2,14 @@
  * The guest kit on the command line.
  *
  * ```text
- * node packages/native/src/kit/cli.ts fetch
- * node packages/native/src/kit/cli.ts lock
- * node packages/native/src/kit/cli.ts initramfs --out FILE [--config FILE] [-- PROGRAM ARGUMENT...]
+ * node packages/kit/src/cli.ts fetch
+ * node packages/kit/src/cli.ts lock
+ * node packages/kit/src/cli.ts initramfs --agent FILE --out FILE [--config FILE] [-- PROGRAM ARGUMENT...]
  * ```
  *
  * @module
  */
+import { GuestAgent } from "@stillpoint/core"
 import { Effect, Layer } from "effect"
 import { readFile, rename, writeFile } from "node:fs/promises"
 import { parseArgs } from "node:util"
@@ -19,7 +20,7 @@ import type { GuestConfigInput } from "./initramfs/GuestConfig.ts"
 
 const usage = `usage: cli.ts fetch
        cli.ts lock
-       cli.ts initramfs --out FILE [--config FILE] [-- PROGRAM ARGUMENT...]
+       cli.ts initramfs --agent FILE --out FILE [--config FILE] [-- PROGRAM ARGUMENT...]
 `
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`)
@@ -78,12 +79,14 @@ const writeInitramfs = Effect.fn(function* (out: string, configPath: string | un
 const command = () => {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
-    options: { out: { type: "string" }, config: { type: "string" } }
+    options: { agent: { type: "string" }, out: { type: "string" }, config: { type: "string" } }
   })
   const [name, ...argv] = positionals
-  if (name === "fetch" && argv.length === 0) return fetchKit
-  if (name === "lock" && argv.length === 0) return lockKit
-  if (name === "initramfs" && values.out !== undefined) return writeInitramfs(values.out, values.config, argv)
+  const { agent, config, out } = values
+  if (name === "fetch" && argv.length === 0) return { program: fetchKit, agent }
+  if (name === "lock" && argv.length === 0) return { program: lockKit, agent }
+  if (name === "initramfs" && out !== undefined && agent !== undefined)
+    return { program: writeInitramfs(out, config, argv), agent }
   return undefined
 }
 
@@ -105,10 +108,11 @@ if (parsed === undefined) {
     onNotice: (line: string) => say(`guest kit: ${line}`),
     onProgress: progress()
   }
-  const kit = GuestKit.layerNoDeps(config).pipe(Layer.provide(Archive.layer))
+  const agent = GuestAgent.layerFile(parsed.agent ?? "", "name one with --agent")
+  const kit = GuestKit.layerNoDeps(config).pipe(Layer.provide([Archive.layer, agent]))
   const stop = new AbortController()
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort())
-  await Effect.runPromise(parsed.pipe(Effect.provide(kit)), { signal: stop.signal }).catch((error: unknown) => {
+  await Effect.runPromise(parsed.program.pipe(Effect.provide(kit)), { signal: stop.signal }).catch((error: unknown) => {
     const why = stop.signal.aborted ? "interrupted" : error instanceof Error ? error.message : String(error)
     say(`guest kit: ${why}`)
     process.exitCode = stop.signal.aborted ? 130 : 1

@@ -50,7 +50,7 @@ const split = (version: string): readonly [epoch: string, upstream: string, revi
  *
  * @example
  * ```ts
- * import { compareDebianVersions } from "@stillpoint/native/kit"
+ * import { compareDebianVersions } from "@stillpoint/kit"
  *
  * console.log(compareDebianVersions("6.12.107-1", "6.12.94-1") > 0) // true
  * console.log(compareDebianVersions("1.0~rc1-1", "1.0-1") < 0) // true

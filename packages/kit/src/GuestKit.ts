@@ -1,13 +1,15 @@
 /**
- * The guest kit: a stock kernel and a static busybox from Debian's archive, and the agent of this package.
+ * The guest kit: a stock kernel and a static busybox from Debian's archive, and roots made of them and of the agent
+ * that comes with the machine.
  *
  * Fetched once, verified, cached; afterwards it works without a network.
  *
  * @module
  */
+import { GuestAgent } from "@stillpoint/core"
 import { Context, Effect, Layer, Option } from "effect"
 import { existsSync } from "node:fs"
-import { access, readFile, rm } from "node:fs/promises"
+import { readFile, rm } from "node:fs/promises"
 import { homedir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -27,7 +29,7 @@ import {
   sweep,
   type UnpackedFiles
 } from "./KitCache.ts"
-import { FileUnusable, KitError, PrerequisiteMissing } from "./KitError.ts"
+import { FileUnusable, KitError } from "./KitError.ts"
 import { type KitLock, type LockedPackage, readLock, writeLock } from "./KitLock.ts"
 
 /** Where the kit keeps and finds things, and whom it tells. */
@@ -35,8 +37,6 @@ export interface GuestKitConfig {
   /** The cache. */
   readonly directory: string
   readonly lockPath: string
-  /** The built agent. */
-  readonly agentPath: string
   /** Told what a person should know, one line each: a substitute was taken, a damaged file was dropped. */
   readonly onNotice: (line: string) => void
   readonly onProgress: OnProgress
@@ -52,7 +52,7 @@ export interface KitFiles {
   readonly modulePaths: ReadonlyMap<string, string>
 }
 
-const packageRoot = fileURLToPath(new URL("../../", import.meta.url))
+const packageRoot = fileURLToPath(new URL("../", import.meta.url))
 const repositoryRoot = join(packageRoot, "../..")
 
 /**
@@ -71,7 +71,6 @@ export const defaultDirectory = (environment: NodeJS.ProcessEnv = process.env): 
 export const defaultGuestKitConfig = (): GuestKitConfig => ({
   directory: defaultDirectory(),
   lockPath: join(packageRoot, "guest-kit.lock.json"),
-  agentPath: join(packageRoot, "agent/build/agent"),
   onNotice: () => {},
   onProgress: () => {}
 })
@@ -205,22 +204,6 @@ const readProgram = (path: string): Effect.Effect<Uint8Array, KitError> =>
     catch: (cause) => new KitError({ reason: new FileUnusable({ path, detail: String(cause) }) })
   })
 
-const readAgent = Effect.fn("GuestKit.readAgent")(function* (path: string) {
-  const built = yield* Effect.promise(() =>
-    access(path).then(
-      () => true,
-      () => false
-    )
-  )
-  if (built) return yield* readProgram(path)
-  return yield* new KitError({
-    reason: new PrerequisiteMissing({
-      what: `the guest agent (${path})`,
-      install: "build it with: make -C packages/native/agent"
-    })
-  })
-})
-
 /** The guest tells from a module's file name whether the kernel is to decompress it. */
 const moduleFileName = (name: string, content: Uint8Array): string => {
   const magic = Buffer.from(content.subarray(0, 6)).toString("hex")
@@ -229,14 +212,14 @@ const moduleFileName = (name: string, content: Uint8Array): string => {
   return magic.startsWith("1f8b") ? `${name}.ko.gz` : `${name}.ko`
 }
 
-const readPrograms = Effect.fn("GuestKit.readPrograms")(function* (config: GuestKitConfig, files: KitFiles) {
+const readPrograms = Effect.fn("GuestKit.readPrograms")(function* (agent: GuestAgent["Service"], files: KitFiles) {
   const modules = new Map<string, { readonly fileName: string; readonly content: Uint8Array }>()
   for (const [name, path] of files.modulePaths) {
     const content = yield* readProgram(path)
     modules.set(name, { fileName: moduleFileName(name, content), content })
   }
   const programs: GuestPrograms = {
-    agent: yield* readAgent(config.agentPath),
+    agent: yield* Effect.mapError(agent.program, (reason) => new KitError({ reason })),
     busybox: yield* readProgram(files.busyboxPath),
     modules
   }
@@ -258,8 +241,9 @@ const onceSucceeded = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =
  *
  * @example
  * ```ts no-run
- * import { GuestKit } from "@stillpoint/native/kit"
- * import { Effect } from "effect"
+ * import { GuestKit } from "@stillpoint/kit"
+ * import { NativeAgent } from "@stillpoint/native"
+ * import { Effect, Layer } from "effect"
  *
  * const program = Effect.gen(function* () {
  *   const kit = yield* GuestKit
@@ -267,7 +251,8 @@ const onceSucceeded = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =
  *   const initramfs = yield* kit.initramfs({ workload: { argv: ["httpd", "-f", "-p", "8080"] } })
  *   return { kernelPath, initramfs }
  * })
- * console.log(await Effect.runPromise(program.pipe(Effect.provide(GuestKit.layer))))
+ * const layer = Layer.provide(GuestKit.layer, NativeAgent.layer)
+ * console.log(await Effect.runPromise(program.pipe(Effect.provide(layer))))
  * ```
  */
 export class GuestKit extends Context.Service<
@@ -282,15 +267,16 @@ export class GuestKit extends Context.Service<
     /** Writes a lock of the newest packages, and returns it. */
     readonly lock: Effect.Effect<KitLock, KitError>
   }
->()("@stillpoint/native/kit/GuestKit") {
-  /** The kit at the places of `config`; needs an {@link Archive}. */
+>()("@stillpoint/kit/GuestKit") {
+  /** The kit at the places of `config`; needs an {@link Archive} and the machine's `GuestAgent`. */
   static readonly layerNoDeps = (config: GuestKitConfig) =>
     Layer.effect(
       GuestKit,
       Effect.gen(function* () {
         const archive = yield* Archive
+        const agent = yield* GuestAgent
         const files = onceSucceeded(ensure(config, archive))
-        const programs = onceSucceeded(Effect.flatMap(files, (found) => readPrograms(config, found)))
+        const programs = onceSucceeded(Effect.flatMap(files, (found) => readPrograms(agent, found)))
         return GuestKit.of({
           files,
           programs,
@@ -300,7 +286,7 @@ export class GuestKit extends Context.Service<
       })
     )
 
-  /** The kit of this package, from Debian's archive. */
+  /** The kit of this package, from Debian's archive; needs the machine's agent: `NativeAgent.layer` of `@stillpoint/native`. */
   static readonly layer = Layer.unwrap(Effect.sync(() => GuestKit.layerNoDeps(defaultGuestKitConfig()))).pipe(
     Layer.provide(Archive.layer)
   )

@@ -50,7 +50,7 @@ export const GuestFile = Schema.Union([
  *
  * @example
  * ```ts
- * import { GuestConfig } from "@stillpoint/native/kit"
+ * import { GuestConfig } from "@stillpoint/kit"
  * import { Schema } from "effect"
  *
  * const config = Schema.decodeUnknownSync(GuestConfig)({
