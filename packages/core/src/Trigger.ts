@@ -1,42 +1,14 @@
 /**
  * The port through which a policy says when to capture.
  *
- * A trigger is a pure state machine over three kinds of input: guest events, guest time that has been reached, and
- * signals. Inputs are totally ordered: by guest time; at one nanosecond timers come before events and signals; events
- * and signals in the order in which the machine made them and the policy took them in. All timers that are due at one
- * nanosecond are one input.
- *
  * @module
  */
 import { type Effect, Schema, type Stream } from "effect"
-import { type Firing, QuiesceReport, TriggerProgress, type TriggerSignal } from "./Firing.ts"
-import { type GuestEvent, type GuestEventKind, GuestNanos } from "./GuestEvent.ts"
+import { type Firing, QuiesceReport, TriggerProgress } from "./Firing.ts"
+import { type GuestEventKind, GuestNanos } from "./GuestEvent.ts"
 import type { GuestTimeline } from "./GuestTimeline.ts"
 import { guestTimeInWords } from "./guestTimeInWords.ts"
 import type { MachineError } from "./MachineErrors.ts"
-
-/** What a trigger can be told. */
-export type TriggerInput =
-  | { readonly _tag: "Event"; readonly event: GuestEvent }
-  /** Guest time has reached `atNanos`; everything earlier has been told. */
-  | { readonly _tag: "Time"; readonly atNanos: GuestNanos }
-  | { readonly _tag: "Signal"; readonly signal: TriggerSignal }
-
-/** What a trigger asks of whoever runs it. A replay ignores these: their effects are in the timeline and the signals. */
-export type TriggerCommand =
-  /** Start a probe; its completion comes back as a signal of the same `probe` and `arming`. */
-  | {
-      readonly _tag: "StartProbe"
-      readonly probe: string
-      readonly arming: number
-      readonly run: Effect.Effect<unknown, unknown>
-    }
-  /** The outcome of a probe is no longer wanted: interrupt it. */
-  | { readonly _tag: "StopProbe"; readonly probe: string; readonly arming: number }
-  /** Ask the agent to freeze the workload; the answer is an `AgentQuiesced` event. */
-  | { readonly _tag: "RequestQuiesce" }
-  /** The workload was frozen, or asked to be, for a capture that will not happen. */
-  | { readonly _tag: "RequestThaw" }
 
 /** Why a policy ended without a firing. */
 export const TriggerReason = Schema.TaggedUnion({
@@ -112,37 +84,19 @@ export class TriggerError extends Schema.TaggedError<TriggerError>()("TriggerErr
   }
 }
 
-/** What one input did to a trigger. */
-export interface TriggerStep<S> {
-  readonly state: S
-  /** The decisions that this input brought: none or one, as a rule; more if it was told late that time had passed. */
-  readonly firings: ReadonlyArray<Firing>
-  /** The end of the policy without a decision, if this input brought it. */
-  readonly failure: TriggerError | null
-  /** What to do, in order. */
-  readonly commands: ReadonlyArray<TriggerCommand>
-  /** Guest time at which the trigger must be told `Time`; `null` for none. */
-  readonly wakeAtNanos: GuestNanos | null
-  /** Kinds at which a guest in lockstep must stop. Others are told when the guest stands, in order. */
-  readonly stopAt: ReadonlyArray<GuestEventKind>
-}
-
 /**
- * Decides, from the timeline alone, when to capture.
+ * Decides, from the timeline alone, when to capture: what a pipeline needs of a policy, however it is made.
  *
- * `S` is private to the trigger. States are immutable values: an old one may be stepped again.
+ * Whatever is not in the timeline, as the completion of a probe, is recorded as a signal before it is acted on: with these and
+ * the timeline, the same decisions can be taken again.
  */
-export interface Trigger<S = unknown> {
+export interface Trigger {
   /** Name in words, e.g. `onPreExec` or `atHeartbeat(3)`. */
   readonly name: string
   /** Kinds of events that it must be told. Others may be left out, or told: they make no difference. */
   readonly interest: ReadonlyArray<GuestEventKind>
   /** The policy as JSON, by which a journal or manifest says which one ran; parts without a JSON form are named in it. */
   readonly description: Schema.Json
-  /** Armed at a guest time, before every event. A policy is armed at 0, the guest's first instruction, if not said otherwise. */
-  readonly start: (originNanos: GuestNanos) => TriggerStep<S>
-  /** Pure: same state and input, same step. */
-  step(state: S, input: TriggerInput): TriggerStep<S>
   /** The first firing on the provided timeline. Interruption pauses the guest and stops every probe. */
   readonly await: Effect.Effect<Firing, TriggerError | MachineError, GuestTimeline>
   /**

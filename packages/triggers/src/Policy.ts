@@ -10,15 +10,14 @@ import type {
   GuestTimeline,
   MachineError,
   Trigger,
-  TriggerError,
-  TriggerInput,
-  TriggerStep
+  TriggerError
 } from "@stillpoint/core"
 import { type Effect, Pipeable, type Schema, type Stream } from "effect"
-import { kindsOf } from "./machine/eventKinds.ts"
-import type { Part, Site } from "./machine/Part.ts"
-import { PolicyMachine, type PolicyState } from "./machine/PolicyMachine.ts"
-import { awaitFiring, streamFirings } from "./running/runPolicy.ts"
+import { kindsOf } from "./automaton/eventKinds.ts"
+import type { Part, Site } from "./automaton/Part.ts"
+import { Automaton } from "./automaton/Automaton.ts"
+import type { PolicyInput, PolicyState, PolicyStep } from "./automaton/PolicyStep.ts"
+import { awaitFiring, streamFirings } from "./deciding/livePolicy.ts"
 
 /** What a constructor says about the trigger that it makes. */
 export interface PolicyShape {
@@ -28,7 +27,7 @@ export interface PolicyShape {
   readonly description: Schema.Json
   /** Guest time for which what made it fire is sure to last; `null` if nothing says so. */
   readonly holdNanos: GuestNanos | null
-  /** Builds the trigger into a machine. */
+  /** Builds the trigger into an automaton. */
   readonly build: (site: Site) => Part
   /** How a quiesce around the trigger is to be read, where that is not the plain way. */
   readonly quiesced?: (wrap: (policy: Policy) => Policy) => Policy
@@ -45,14 +44,14 @@ export interface PolicyShape {
  * console.log(policy.name) // precedence(onPreExec, afterGuestTime(7 s))
  * ```
  */
-export class Policy extends Pipeable.Class implements Trigger<PolicyState> {
+export class Policy extends Pipeable.Class implements Trigger {
   readonly name: string
   readonly description: Schema.Json
   readonly holdNanos: GuestNanos | null
-  /** How the policy is built into a machine. For combinators. */
+  /** How the policy is built into an automaton. For combinators. */
   readonly shape: PolicyShape
-  /** A machine that nobody uses now. Kept, because to build one takes longer than most timelines do. */
-  #spare: PolicyMachine | undefined
+  /** An automaton that nobody uses now. Kept, because to build one takes longer than most timelines do. */
+  #spare: Automaton | undefined
 
   constructor(shape: PolicyShape) {
     super()
@@ -83,67 +82,69 @@ export class Policy extends Pipeable.Class implements Trigger<PolicyState> {
     return JSON.stringify(this.description)
   }
 
-  /** A machine of its own for this policy, to be started. */
-  instantiate(): PolicyMachine {
-    const machine = new PolicyMachine(this.name)
-    machine.finish(this.shape.build({ machine, parent: null, index: 0 }))
-    return machine
+  /** An automaton of its own for this policy, to be started. */
+  instantiate(): Automaton {
+    const automaton = new Automaton(this.name)
+    automaton.finish(this.shape.build({ automaton, parent: null, index: 0 }))
+    return automaton
   }
 
-  /** Lends a machine for as long as a function runs; one that is lent already is not lent again. */
-  borrow<A>(use: (machine: PolicyMachine) => A): A {
-    const machine = this.#spare ?? this.instantiate()
+  /** Lends an automaton for as long as a function runs; one that is lent already is not lent again. */
+  borrow<A>(use: (automaton: Automaton) => A): A {
+    const automaton = this.#spare ?? this.instantiate()
     this.#spare = undefined
     try {
-      return use(machine)
+      return use(automaton)
     } finally {
-      machine.release()
-      this.#spare = machine
+      automaton.release()
+      this.#spare = automaton
     }
   }
 
-  start(originNanos: GuestNanos): TriggerStep<PolicyState> {
-    return this.borrow((machine) => {
-      machine.keepsCommands = true
-      machine.start(originNanos)
-      return takeStep(machine, [])
+  /** Armed at a guest time, before every event: 0, the guest's first instruction, unless the policy joins later. */
+  start(originNanos: GuestNanos): PolicyStep {
+    return this.borrow((automaton) => {
+      automaton.keepsCommands = true
+      automaton.start(originNanos)
+      return takeStep(automaton, [])
     })
   }
 
-  step(state: PolicyState, input: TriggerInput): TriggerStep<PolicyState> {
-    return this.borrow((machine) => {
-      machine.keepsCommands = true
-      machine.load(state)
+  /** Pure: same state and input, same step. An old state may be stepped again. */
+  step(state: PolicyState, input: PolicyInput): PolicyStep {
+    return this.borrow((automaton) => {
+      automaton.keepsCommands = true
+      automaton.load(state)
       const firings: Array<Firing> = []
       const tell = (): boolean => {
         switch (input._tag) {
           case "Event":
-            return machine.run([input.event], 0, 1) === 1
+            return automaton.run([input.event], 0, 1) === 1
           case "Signal":
-            return machine.signal(input.signal)
+            return automaton.signal(input.signal)
           case "Time":
-            machine.time(input.atNanos)
-            return machine.firing === null
+            automaton.time(input.atNanos)
+            return automaton.firing === null
         }
       }
-      while (!machine.hasEnded && !tell()) {
-        if (machine.firing === null) break
-        firings.push(machine.firing)
-        machine.firing = null
+      while (!automaton.hasEnded && !tell()) {
+        if (automaton.firing === null) break
+        firings.push(automaton.firing)
+        automaton.firing = null
       }
-      return takeStep(machine, firings)
+      return takeStep(automaton, firings)
     })
   }
 }
 
-const takeStep = (machine: PolicyMachine, firings: Array<Firing>): TriggerStep<PolicyState> => {
-  if (machine.firing !== null) firings.push(machine.firing)
+const takeStep = (automaton: Automaton, firings: Array<Firing>): PolicyStep => {
+  if (automaton.firing !== null) firings.push(automaton.firing)
   return {
-    state: machine.save(),
+    state: automaton.save(),
     firings,
-    failure: machine.failure,
-    commands: machine.commands.slice(),
-    wakeAtNanos: machine.hasEnded ? null : machine.wakeAtNanos,
-    stopAt: machine.hasEnded ? [] : kindsOf(machine.listening)
+    failure: automaton.failure,
+    commands: automaton.commands.slice(),
+    wakeAtNanos: automaton.hasEnded ? null : automaton.wakeAtNanos,
+    stopAt: automaton.hasEnded ? [] : kindsOf(automaton.listening)
   }
 }

@@ -6,8 +6,8 @@
 import type { Firing, GuestTimeline, MachineError, Trigger as TriggerPort, TriggerError } from "@stillpoint/core"
 import type { Effect, Stream } from "effect"
 
-export { replay, replayAll } from "./running/replayPolicy.ts"
-export type { ReplayedTimeline, ReplayOptions } from "./running/replayPolicy.ts"
+export { replay, replayAll } from "./deciding/replayPolicy.ts"
+export type { ReplayedTimeline, ReplayOptions } from "./deciding/replayPolicy.ts"
 
 /**
  * The first firing of a policy on the provided timeline.

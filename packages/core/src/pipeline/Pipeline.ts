@@ -17,7 +17,7 @@ import type { FileFault } from "../snapshot/DurableFiles.ts"
 import { Publisher } from "../snapshot/Leftovers.ts"
 import type { SnapshotPublishError } from "../snapshot/SnapshotErrors.ts"
 import type { Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
-import type { TriggerError } from "../Trigger.ts"
+import type { Trigger, TriggerError } from "../Trigger.ts"
 import { type BootSpec, type ExecSpec, type Vmm } from "../Vmm.ts"
 import { lockstepTimeline } from "../watch/lockstepTimeline.ts"
 import { sharedTimeline } from "../watch/sharedTimeline.ts"
@@ -26,7 +26,7 @@ import type { FreezeFailed, StageTimedOut, ValidationFailed, WarmUpFailed } from
 import * as Stage from "./Stage.ts"
 import { recordError } from "./Stage.ts"
 import { runsEnded } from "./stageMetrics.ts"
-import { awaitPolicy, type Fired, firedAs, type RunnablePolicy } from "./stages/awaitPolicy.ts"
+import { awaitPolicy, type Fired, firedAs } from "./stages/awaitPolicy.ts"
 import { adopt, boot, bootWatched, type Booted, type WatchOptions } from "./stages/boot.ts"
 import { capture, publish, type Published } from "./stages/capture.ts"
 import { quiesce, type QuiesceOptions } from "./stages/quiesce.ts"
@@ -45,7 +45,7 @@ export interface RunSubject {
   /** Name of the pipeline. */
   readonly name: string
   readonly spec: BootSpec
-  readonly policy: RunnablePolicy
+  readonly policy: Trigger
   /** Where the snapshot is published; `null` keeps it in memory. */
   readonly target: string | null
   /** Whether the run ends with a validation. */
@@ -110,7 +110,7 @@ export type StandardStage = "boot" | "watch" | "warm up" | "quiesce" | "capture"
 export interface CaptureOptions extends WatchLimit {
   /** Name in journals; `capture` if absent. */
   readonly name?: string
-  readonly policy: RunnablePolicy
+  readonly policy: Trigger
   /** Directory that the snapshot is published to. */
   readonly target: string
   /** Replace what stands at the target: gone once the new snapshot is published, whatever its validation then comes to. */
@@ -203,9 +203,9 @@ const fromFired = (
  *
  * @example
  * ```ts
- * import { type BootSpec, Pipeline } from "@stillpoint/core"
+ * import { type BootSpec, Pipeline, type Trigger } from "@stillpoint/core"
  *
- * export const snapshotOf = (spec: BootSpec, policy: Pipeline.RunnablePolicy) =>
+ * export const snapshotOf = (spec: BootSpec, policy: Trigger) =>
  *   Pipeline.run(spec, {
  *     policy,
  *     target: "snapshots/web",
@@ -315,7 +315,7 @@ export const repeat = (spec: BootSpec, options: RepeatOptions) =>
     })
   )
 
-export { awaitPolicy, type Fired, firedAs, type RunnablePolicy } from "./stages/awaitPolicy.ts"
+export { awaitPolicy, type Fired, firedAs } from "./stages/awaitPolicy.ts"
 export { adopt, boot, type Booted, bootWatched, type WatchOptions } from "./stages/boot.ts"
 export {
   capture,

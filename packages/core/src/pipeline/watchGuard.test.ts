@@ -35,7 +35,7 @@ const host = (script: ReadonlyArray<ScriptLine>) =>
     new MemoryFiles().layer
   )
 
-const run = (policy: Pipeline.RunnablePolicy, options: Pipeline.WatchLimit = {}) =>
+const run = (policy: Trigger, options: Pipeline.WatchLimit = {}) =>
   Effect.scoped(Pipeline.run(spec, { policy, target: "/s/t", ...options }))
 
 /** Waits for one of some kinds, or a time. */

@@ -7,12 +7,7 @@ import { Effect, Stream } from "effect"
 import { Firing } from "../Firing.ts"
 import type { GuestEvent, GuestEventKind } from "../GuestEvent.ts"
 import { GuestTimeline } from "../GuestTimeline.ts"
-import { type Trigger, TriggerError, type TriggerStep } from "../Trigger.ts"
-
-interface State {
-  readonly fired: number
-  readonly afterSeq: number
-}
+import { type Trigger, TriggerError } from "../Trigger.ts"
 
 /** A firing of the trigger `on <kind>` at an event. */
 export const sampleFiring = (event: GuestEvent, index = 0): Firing =>
@@ -34,14 +29,6 @@ export const sampleFiring = (event: GuestEvent, index = 0): Firing =>
 /** Fires at the first `times` events of a kind. */
 export const kindTrigger = (kind: GuestEventKind, times = 1): Trigger => {
   const name = `on ${kind}`
-  const quiet = (state: State): TriggerStep<unknown> => ({
-    state,
-    firings: [],
-    failure: null,
-    commands: [],
-    wakeAtNanos: null,
-    stopAt: state.fired < times ? [kind] : []
-  })
   const next = Effect.fnUntraced(function* (index: number, pending: Array<GuestEvent>) {
     const timeline = yield* GuestTimeline
     while (true) {
@@ -64,14 +51,6 @@ export const kindTrigger = (kind: GuestEventKind, times = 1): Trigger => {
     name,
     interest: [kind],
     description: { trigger: name },
-    start: () => quiet({ fired: 0, afterSeq: -1 }),
-    step: (held, input) => {
-      // The only states there are come from here.
-      const state = held as State
-      if (input._tag !== "Event" || input.event._tag !== kind || state.fired >= times) return quiet(state)
-      const after = { fired: state.fired + 1, afterSeq: input.event.seq }
-      return { ...quiet(after), firings: [sampleFiring(input.event, state.fired)] }
-    },
     await: Effect.suspend(() => next(0, [])),
     firings: Stream.suspend(() => {
       const pending: Array<GuestEvent> = []

@@ -1,7 +1,7 @@
 import { guestTimeInWords } from "@stillpoint/core"
 import type { Duration } from "effect"
 import { toGuestNanos } from "../guestDuration.ts"
-import { Part, type Site } from "../machine/Part.ts"
+import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 
 /**
@@ -41,18 +41,18 @@ class AfterGuestTime extends Part {
     super(site, `afterGuestTime(${guestTimeInWords(nanos)})`, 0)
     this.nanos = nanos
     this.waitedFor = `${guestTimeInWords(nanos)} of guest time to pass`
-    this.timer = site.machine.timers.allocate(this)
+    this.timer = site.automaton.timers.allocate(this)
   }
 
   protected onArm(): void {
     if (this.nanos === 0) {
-      this.machine.causeNow()
+      this.automaton.causeNow()
       this.fire()
-    } else this.machine.timers.set(this.timer, this.machine.now + this.nanos)
+    } else this.automaton.timers.set(this.timer, this.automaton.now + this.nanos)
   }
 
   protected onDisarm(): void {
-    this.machine.timers.clear(this.timer)
+    this.automaton.timers.clear(this.timer)
   }
 
   override onTimer(): void {
@@ -60,7 +60,7 @@ class AfterGuestTime extends Part {
   }
 
   override progress(): string {
-    const passed = Math.min(this.nanos, this.machine.now - this.armedAtNanos)
+    const passed = Math.min(this.nanos, this.automaton.now - this.armedAtNanos)
     return `${guestTimeInWords(passed)} of ${guestTimeInWords(this.nanos)} had passed`
   }
 }

@@ -1,4 +1,4 @@
-import { Part, type Site } from "../machine/Part.ts"
+import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 
 /**

@@ -2,7 +2,7 @@ import { guestTimeInWords } from "@stillpoint/core"
 import type { GuestEvent } from "@stillpoint/core"
 import type { Duration } from "effect"
 import { toGuestNanos } from "../guestDuration.ts"
-import { Part, type Site } from "../machine/Part.ts"
+import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 import { refuse } from "../PolicyError.ts"
 
@@ -61,18 +61,18 @@ class OnDirtyRateBelow extends Part {
     this.windowNanos = windowNanos
     this.limit = (pagesPerSecond * windowNanos) / 1e9
     this.waitedFor = `fewer than ${pagesPerSecond} pages a second to be dirtied, over ${guestTimeInWords(windowNanos)}`
-    this.timer = site.machine.timers.allocate(this)
+    this.timer = site.automaton.timers.allocate(this)
   }
 
   protected onArm(): void {
     this.setCell(firstCell, 0)
     this.setCell(lengthCell, 0)
     this.setCell(sumCell, 0)
-    this.machine.timers.set(this.timer, this.machine.now + this.windowNanos)
+    this.automaton.timers.set(this.timer, this.automaton.now + this.windowNanos)
   }
 
   protected onDisarm(): void {
-    this.machine.timers.clear(this.timer)
+    this.automaton.timers.clear(this.timer)
   }
 
   override onEvent(event: GuestEvent): void {
@@ -88,18 +88,18 @@ class OnDirtyRateBelow extends Part {
   }
 
   private decide(): void {
-    const { machine } = this
+    const { automaton } = this
     const full = this.armedAtNanos + this.windowNanos
     if (this.cell(sumCell) < this.limit) {
-      if (machine.now >= full) this.fire()
-      else machine.timers.set(this.timer, full)
+      if (automaton.now >= full) this.fire()
+      else automaton.timers.set(this.timer, full)
       return
     }
-    machine.timers.set(this.timer, Math.max(full, this.at(0) + this.windowNanos))
+    automaton.timers.set(this.timer, Math.max(full, this.at(0) + this.windowNanos))
   }
 
   private expire(): void {
-    while (this.cell(lengthCell) > 0 && this.at(0) + this.windowNanos <= this.machine.now) {
+    while (this.cell(lengthCell) > 0 && this.at(0) + this.windowNanos <= this.automaton.now) {
       this.setCell(sumCell, this.cell(sumCell) - this.count(0))
       this.setCell(firstCell, (this.cell(firstCell) + 1) % capacity)
       this.setCell(lengthCell, this.cell(lengthCell) - 1)
@@ -114,7 +114,7 @@ class OnDirtyRateBelow extends Part {
       this.setCell(samplesBase + 2 * this.cell(firstCell) + 1, merged)
     }
     const slot = (this.cell(firstCell) + this.cell(lengthCell)) % capacity
-    this.setCell(samplesBase + 2 * slot, this.machine.now)
+    this.setCell(samplesBase + 2 * slot, this.automaton.now)
     this.setCell(samplesBase + 2 * slot + 1, count)
     this.setCell(lengthCell, this.cell(lengthCell) + 1)
     this.setCell(sumCell, this.cell(sumCell) + count)

@@ -1,6 +1,6 @@
 import type { GuestEvent, GuestEventKind } from "@stillpoint/core"
-import { eventKinds } from "../machine/eventKinds.ts"
-import { Part, type Site } from "../machine/Part.ts"
+import { eventKinds } from "../automaton/eventKinds.ts"
+import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 import { refuse } from "../PolicyError.ts"
 

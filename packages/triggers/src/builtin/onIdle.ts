@@ -2,7 +2,7 @@ import { guestTimeInWords } from "@stillpoint/core"
 import type { GuestEvent } from "@stillpoint/core"
 import type { Duration } from "effect"
 import { toGuestNanos } from "../guestDuration.ts"
-import { Part, type Site } from "../machine/Part.ts"
+import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 
 /**
@@ -40,27 +40,27 @@ class OnIdle extends Part {
 
   constructor(site: Site, nanos: number) {
     super(site, `onIdle(${guestTimeInWords(nanos)})`, 1, ["GuestIdle", "GuestBusy"])
-    site.machine.guest.follow(["GuestIdle", "GuestBusy"])
+    site.automaton.guest.follow(["GuestIdle", "GuestBusy"])
     this.nanos = nanos
     this.waitedFor = `the hart to be idle for ${guestTimeInWords(nanos)}`
-    this.timer = site.machine.timers.allocate(this)
+    this.timer = site.automaton.timers.allocate(this)
   }
 
   protected onArm(): void {
     this.setCell(0, 0)
-    if (this.machine.guest.idleSince >= 0) this.begin()
+    if (this.automaton.guest.idleSince >= 0) this.begin()
   }
 
   protected onDisarm(): void {
-    this.machine.timers.clear(this.timer)
+    this.automaton.timers.clear(this.timer)
   }
 
   override onEvent(event: GuestEvent): void {
     if (event._tag === "GuestBusy") {
       this.keepLongest()
-      this.machine.timers.clear(this.timer)
+      this.automaton.timers.clear(this.timer)
       // An idle event that comes twice must not begin the rest anew.
-    } else if (this.machine.guest.idleSince === this.machine.now) this.begin()
+    } else if (this.automaton.guest.idleSince === this.automaton.now) this.begin()
   }
 
   override onTimer(): void {
@@ -69,19 +69,19 @@ class OnIdle extends Part {
 
   private begin(): void {
     if (this.nanos === 0) {
-      if (this.isArmedByThisInput) this.machine.causeNow()
+      if (this.isArmedByThisInput) this.automaton.causeNow()
       this.fire()
-    } else this.machine.timers.set(this.timer, this.machine.now + this.nanos)
+    } else this.automaton.timers.set(this.timer, this.automaton.now + this.nanos)
   }
 
   private keepLongest(): void {
-    const due = this.machine.timers.due(this.timer)
-    if (due !== Infinity) this.setCell(0, Math.max(this.cell(0), this.nanos - (due - this.machine.now)))
+    const due = this.automaton.timers.due(this.timer)
+    if (due !== Infinity) this.setCell(0, Math.max(this.cell(0), this.nanos - (due - this.automaton.now)))
   }
 
   override progress(): string {
-    const due = this.machine.timers.due(this.timer)
-    const current = due === Infinity ? 0 : this.nanos - (due - this.machine.now)
+    const due = this.automaton.timers.due(this.timer)
+    const current = due === Infinity ? 0 : this.nanos - (due - this.automaton.now)
     return `idle for ${guestTimeInWords(Math.max(current, this.cell(0)))} at the longest`
   }
 }

@@ -6,7 +6,7 @@
 import type { GuestEventKind } from "@stillpoint/core"
 import { type Duration, Schema } from "effect"
 import { toGuestNanos } from "../guestDuration.ts"
-import { eventKinds } from "../machine/eventKinds.ts"
+import { eventKinds } from "../automaton/eventKinds.ts"
 import { refuse } from "../PolicyError.ts"
 
 /** One kind of activity, as JSON holds it. */

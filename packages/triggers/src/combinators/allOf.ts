@@ -1,4 +1,4 @@
-import { Part, type Site, Status } from "../machine/Part.ts"
+import { Part, type Site, Status } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 import { refuse } from "../PolicyError.ts"
 
@@ -35,7 +35,7 @@ class AllOf extends Part {
 
   constructor(site: Site, policies: ReadonlyArray<Policy>) {
     super(site, "allOf", 1)
-    this.children = policies.map(({ shape }, index) => shape.build({ machine: site.machine, parent: this, index }))
+    this.children = policies.map(({ shape }, index) => shape.build({ automaton: site.automaton, parent: this, index }))
     this.waitedFor = `all of: ${this.children.map(({ waitedFor }) => waitedFor).join("; ")}`
   }
 

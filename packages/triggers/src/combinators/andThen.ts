@@ -1,5 +1,5 @@
 import { Function } from "effect"
-import { Part, type Site } from "../machine/Part.ts"
+import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 
 /**
@@ -40,9 +40,9 @@ class Then extends Part {
 
   constructor(site: Site, first: Policy, second: Policy) {
     super(site, "then", 0)
-    const { machine } = site
-    const before = first.shape.build({ machine, parent: this, index: 0 })
-    this.second = second.shape.build({ machine, parent: this, index: 1 })
+    const { automaton } = site
+    const before = first.shape.build({ automaton, parent: this, index: 0 })
+    this.second = second.shape.build({ automaton, parent: this, index: 1 })
     this.children = [before, this.second]
     this.waitedFor = `${before.waitedFor}, then ${this.second.waitedFor}`
   }

@@ -1,8 +1,8 @@
 import { guestTimeInWords } from "@stillpoint/core"
 import { type Duration, Function } from "effect"
 import { toGuestNanos } from "../guestDuration.ts"
-import { CauseMemory } from "../machine/CauseMemory.ts"
-import { Part, type Site } from "../machine/Part.ts"
+import { CauseMemory } from "../automaton/CauseMemory.ts"
+import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 
 /**
@@ -46,9 +46,9 @@ class Debounce extends Part {
   constructor(site: Site, policy: Policy, nanos: number) {
     super(site, "debounce", 1)
     this.nanos = nanos
-    this.timer = site.machine.timers.allocate(this)
-    this.cause = new CauseMemory(site.machine)
-    this.child = policy.shape.build({ machine: site.machine, parent: this, index: 0 })
+    this.timer = site.automaton.timers.allocate(this)
+    this.cause = new CauseMemory(site.automaton)
+    this.child = policy.shape.build({ automaton: site.automaton, parent: this, index: 0 })
     this.children = [this.child]
     this.waitedFor = `${this.child.waitedFor}, and not again for ${guestTimeInWords(nanos)}`
   }
@@ -59,7 +59,7 @@ class Debounce extends Part {
   }
 
   protected onDisarm(): void {
-    this.machine.timers.clear(this.timer)
+    this.automaton.timers.clear(this.timer)
     this.child.disarm()
   }
 
@@ -70,7 +70,7 @@ class Debounce extends Part {
       return
     }
     this.cause.keep()
-    this.machine.timers.set(this.timer, this.machine.now + this.nanos)
+    this.automaton.timers.set(this.timer, this.automaton.now + this.nanos)
     if (!this.child.isArmed && !this.child.isArmedByThisInput) this.child.arm()
   }
 

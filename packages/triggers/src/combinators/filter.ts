@@ -1,6 +1,6 @@
 import type { FiringCause } from "@stillpoint/core"
 import { Function } from "effect"
-import { Part, type Site, Status } from "../machine/Part.ts"
+import { Part, type Site, Status } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 
 /**
@@ -49,7 +49,7 @@ class Filter extends Part {
   constructor(site: Site, policy: Policy, name: string, predicate: (cause: FiringCause) => boolean) {
     super(site, "filter", 1)
     this.predicate = predicate
-    this.child = policy.shape.build({ machine: site.machine, parent: this, index: 0 })
+    this.child = policy.shape.build({ automaton: site.automaton, parent: this, index: 0 })
     this.children = [this.child]
     this.waitedFor = `${this.child.waitedFor}, if ${name}`
   }
@@ -64,7 +64,7 @@ class Filter extends Part {
   }
 
   override childFired(): void {
-    const accepted = this.guard(() => this.predicate(this.machine.cause.toFiringCause()))
+    const accepted = this.guard(() => this.predicate(this.automaton.cause.toFiringCause()))
     if (accepted === undefined) return
     if (accepted) {
       this.passOn()

@@ -1,4 +1,4 @@
-import { Part, type Site } from "../machine/Part.ts"
+import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 
 /**
@@ -38,7 +38,7 @@ class FirstOf extends Part {
 
   constructor(site: Site, policies: ReadonlyArray<Policy>) {
     super(site, "firstOf", 0)
-    this.children = policies.map(({ shape }, index) => shape.build({ machine: site.machine, parent: this, index }))
+    this.children = policies.map(({ shape }, index) => shape.build({ automaton: site.automaton, parent: this, index }))
     this.waitedFor = `the first of: ${this.children.map(({ waitedFor }) => waitedFor).join("; ")}`
   }
 

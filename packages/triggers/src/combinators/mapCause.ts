@@ -1,6 +1,6 @@
 import type { FiringCause } from "@stillpoint/core"
 import { Function } from "effect"
-import { Part, type Site } from "../machine/Part.ts"
+import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 
 /**
@@ -42,7 +42,7 @@ class MapCause extends Part {
   constructor(site: Site, policy: Policy, map: (cause: FiringCause) => FiringCause) {
     super(site, "mapCause", 0)
     this.map = map
-    const child = policy.shape.build({ machine: site.machine, parent: this, index: 0 })
+    const child = policy.shape.build({ automaton: site.automaton, parent: this, index: 0 })
     this.children = [child]
     this.waitedFor = child.waitedFor
   }
@@ -56,10 +56,10 @@ class MapCause extends Part {
   }
 
   override childFired(): void {
-    const { machine } = this
-    const mapped = this.guard(() => this.map(machine.cause.toFiringCause()))
+    const { automaton } = this
+    const mapped = this.guard(() => this.map(automaton.cause.toFiringCause()))
     if (mapped === undefined) return
-    machine.cause.isReplacedBy(mapped)
+    automaton.cause.isReplacedBy(mapped)
     this.passOn()
   }
 

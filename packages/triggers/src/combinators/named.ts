@@ -1,5 +1,5 @@
 import { Function } from "effect"
-import { Part, type Site } from "../machine/Part.ts"
+import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 
 /**
@@ -36,7 +36,7 @@ class Named extends Part {
 
   constructor(site: Site, policy: Policy, name: string) {
     super(site, name, 0)
-    const child = policy.shape.build({ machine: site.machine, parent: this, index: 0 })
+    const child = policy.shape.build({ automaton: site.automaton, parent: this, index: 0 })
     this.children = [child]
     this.waitedFor = child.waitedFor
   }

@@ -1,7 +1,7 @@
 import { guestTimeInWords } from "@stillpoint/core"
 import { type Duration, Function } from "effect"
 import { toGuestNanos } from "../guestDuration.ts"
-import { Part, type Site, Status } from "../machine/Part.ts"
+import { Part, type Site, Status } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 import { shortestHold } from "./firstOf.ts"
 
@@ -44,11 +44,11 @@ export class OrElseAfter extends Part {
 
   constructor(site: Site, name: string, policy: Policy, nanos: number, other: Policy) {
     super(site, name, 0)
-    const { machine } = site
+    const { automaton } = site
     this.nanos = nanos
-    this.timer = machine.timers.allocate(this)
-    this.first = policy.shape.build({ machine, parent: this, index: 0 })
-    this.other = other.shape.build({ machine, parent: this, index: 1 })
+    this.timer = automaton.timers.allocate(this)
+    this.first = policy.shape.build({ automaton, parent: this, index: 0 })
+    this.other = other.shape.build({ automaton, parent: this, index: 1 })
     this.children = [this.first, this.other]
     this.waitedFor = `${this.first.waitedFor}, within ${guestTimeInWords(nanos)}`
   }
@@ -61,12 +61,12 @@ export class OrElseAfter extends Part {
       this.other.arm()
       return
     }
-    this.machine.timers.set(this.timer, this.machine.now + this.nanos)
+    this.automaton.timers.set(this.timer, this.automaton.now + this.nanos)
     this.first.arm()
   }
 
   protected onDisarm(): void {
-    this.machine.timers.clear(this.timer)
+    this.automaton.timers.clear(this.timer)
     this.first.disarm()
     this.other.disarm()
   }

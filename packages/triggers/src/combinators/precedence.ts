@@ -1,4 +1,4 @@
-import { Part, type Site } from "../machine/Part.ts"
+import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 import { shortestHold } from "./firstOf.ts"
 
@@ -43,7 +43,7 @@ class Precedence extends Part {
 
   constructor(site: Site, policies: ReadonlyArray<Policy>) {
     super(site, "precedence", 1)
-    this.children = policies.map(({ shape }, index) => shape.build({ machine: site.machine, parent: this, index }))
+    this.children = policies.map(({ shape }, index) => shape.build({ automaton: site.automaton, parent: this, index }))
     this.waitedFor = `the highest of: ${this.children.map(({ waitedFor }) => waitedFor).join("; ")}`
   }
 

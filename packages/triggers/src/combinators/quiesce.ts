@@ -2,9 +2,9 @@ import { guestTimeInWords } from "@stillpoint/core"
 import type { GuestEvent, GuestEventKind, QuiesceReport, QuiesceVerdict } from "@stillpoint/core"
 import { type Duration, Function } from "effect"
 import { toGuestNanos } from "../guestDuration.ts"
-import { CauseMemory } from "../machine/CauseMemory.ts"
-import { kindNumber, kindSet } from "../machine/eventKinds.ts"
-import { Part, type Site, Status } from "../machine/Part.ts"
+import { CauseMemory } from "../automaton/CauseMemory.ts"
+import { kindNumber, kindSet } from "../automaton/eventKinds.ts"
+import { Part, type Site, Status } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 import { PolicyError } from "../PolicyError.ts"
 import { type Activity, activityName, defaultActivity } from "./activity.ts"
@@ -160,13 +160,13 @@ class Quiesce extends Part {
     const { activity, agent, calmForNanos } = settings
     const asksAgent = agent === "ask" || (agent === "auto" && calmForNanos > 0)
     super(site, "quiesce", cellCount)
-    const { machine } = site
+    const { automaton } = site
     this.settings = settings
-    this.cause = new CauseMemory(machine)
+    this.cause = new CauseMemory(automaton)
     // In this order: calm that is full at the deadline is in time.
-    this.settleTimer = machine.timers.allocate(this)
-    this.busyTimer = machine.timers.allocate(this)
-    this.deadlineTimer = machine.timers.allocate(this)
+    this.settleTimer = automaton.timers.allocate(this)
+    this.busyTimer = automaton.timers.allocate(this)
+    this.deadlineTimer = automaton.timers.allocate(this)
     this.busy = activity.findIndex((one) => one.activity === "busy")
     this.io = activity.findIndex((one) => one.activity === "io")
     this.dirty = activity.findIndex((one) => one.activity === "dirty")
@@ -193,9 +193,9 @@ class Quiesce extends Part {
     ]
     // Without a calm to wait for, nothing that the guest does matters.
     const waits = calmForNanos > 0 || asksAgent
-    this.pendingKinds = machine.watch(this, waits ? [...new Set(watched)] : [])
-    machine.guest.follow(waits ? watched : [])
-    this.child = policy.shape.build({ machine, parent: this, index: 0 })
+    this.pendingKinds = automaton.watch(this, waits ? [...new Set(watched)] : [])
+    automaton.guest.follow(waits ? watched : [])
+    this.child = policy.shape.build({ automaton, parent: this, index: 0 })
     this.children = [this.child]
     this.waitedFor = `${this.child.waitedFor}, then for calm of ${guestTimeInWords(calmForNanos)}`
   }
@@ -211,49 +211,49 @@ class Quiesce extends Part {
   }
 
   override childFired(): void {
-    const { machine } = this
+    const { automaton } = this
     if (this.cell(pendingCell) === 1) return
     this.child.disarm()
-    const holds = machine.cause.part?.holdNanos ?? null
-    const held = holds === null ? null : machine.cause.atNanos + holds - machine.now
+    const holds = automaton.cause.part?.holdNanos ?? null
+    const held = holds === null ? null : automaton.cause.atNanos + holds - automaton.now
     const isHeld = held !== null && held > 0
     const { agent, calmForNanos, deadlineNanos } = this.settings
     const asks = agent === "ask" || (agent === "auto" && calmForNanos > 0 && !isHeld)
-    const isIdle = machine.guest.idleSince >= 0
-    this.setCell(triggeredAtCell, machine.now)
+    const isIdle = automaton.guest.idleSince >= 0
+    this.setCell(triggeredAtCell, automaton.now)
     this.setCell(restartsCell, 0)
     this.setCell(lastActivityCell, -1)
     this.setCell(lastActivityAtCell, 0)
-    this.setCell(busySinceCell, isIdle ? -1 : machine.now)
+    this.setCell(busySinceCell, isIdle ? -1 : automaton.now)
     this.setCell(busyCountsCell, isIdle ? 0 : 1)
     this.setCell(fullCell, 0)
-    this.setCell(agentCell, asks ? (machine.guest.isFrozen ? Agent.frozen : Agent.asked) : Agent.notAsked)
+    this.setCell(agentCell, asks ? (automaton.guest.isFrozen ? Agent.frozen : Agent.asked) : Agent.notAsked)
     this.setCell(lastSampleAtCell, -1)
-    this.setCell(ordinalCell, machine.ordinal)
+    this.setCell(ordinalCell, automaton.ordinal)
     const limit = Math.min(deadlineNanos ?? Infinity, isHeld ? held : Infinity)
     this.setCell(deadlineCell, limit)
     if (calmForNanos === 0 && !asks) {
-      machine.cause.quiesceReport = this.report("settled")
+      automaton.cause.quiesceReport = this.report("settled")
       this.fire()
       return
     }
     this.cause.keep()
     this.setCell(pendingCell, 1)
     this.status = Status.quiescing
-    machine.listen(this.pendingKinds, 1)
-    if (limit !== Infinity) machine.timers.set(this.deadlineTimer, machine.now + limit)
-    const asksAnew = asks && !machine.guest.isFrozen
-    machine.keepsFrozen = asks
+    automaton.listen(this.pendingKinds, 1)
+    if (limit !== Infinity) automaton.timers.set(this.deadlineTimer, automaton.now + limit)
+    const asksAnew = asks && !automaton.guest.isFrozen
+    automaton.keepsFrozen = asks
     this.parent?.childPending(this.index)
-    machine.keepsFrozen = false
-    if (asksAnew) machine.command({ _tag: "RequestQuiesce" })
-    this.setCell(calmSinceCell, this.isActive() ? ongoing : machine.now)
+    automaton.keepsFrozen = false
+    if (asksAnew) automaton.command({ _tag: "RequestQuiesce" })
+    this.setCell(calmSinceCell, this.isActive() ? ongoing : automaton.now)
     this.waitForCalm()
   }
 
   override onEvent(event: GuestEvent): void {
-    const { machine } = this
-    if (this.cell(pendingCell) === 0 || this.cell(ordinalCell) === machine.ordinal) return
+    const { automaton } = this
+    if (this.cell(pendingCell) === 0 || this.cell(ordinalCell) === automaton.ordinal) return
     switch (event._tag) {
       case "GuestBusy":
         this.workBegins()
@@ -262,10 +262,10 @@ class Quiesce extends Part {
         this.workEnds()
         break
       case "IoStarted":
-        if (this.io >= 0 && machine.guest.inFlight === 1) this.activityBegins(this.io)
+        if (this.io >= 0 && automaton.guest.inFlight === 1) this.activityBegins(this.io)
         break
       case "IoSettled":
-        if (this.io < 0 || machine.guest.inFlight > 0) break
+        if (this.io < 0 || automaton.guest.inFlight > 0) break
         if (this.cell(calmSinceCell) === ongoing) this.activityEnds()
         // Nobody saw it start: it was in flight until now.
         else this.activityHappens(this.io)
@@ -277,14 +277,14 @@ class Quiesce extends Part {
         if (this.cell(agentCell) === Agent.asked) {
           this.setCell(agentCell, Agent.frozen)
           // The calm of a workload that could still have run does not count.
-          if (this.cell(calmSinceCell) !== ongoing) this.setCell(calmSinceCell, machine.now)
+          if (this.cell(calmSinceCell) !== ongoing) this.setCell(calmSinceCell, automaton.now)
           this.waitForCalm()
         }
         break
       case "AgentThawed":
         if (this.cell(agentCell) === Agent.frozen) {
           this.setCell(agentCell, Agent.asked)
-          machine.timers.clear(this.settleTimer)
+          automaton.timers.clear(this.settleTimer)
         }
         break
       case "AgentRejected":
@@ -318,16 +318,16 @@ class Quiesce extends Part {
 
   private workBegins(): void {
     if (this.busy < 0 || this.cell(busySinceCell) >= 0) return
-    this.setCell(busySinceCell, this.machine.now)
+    this.setCell(busySinceCell, this.automaton.now)
     if (this.toleranceNanos === 0) {
       this.setCell(busyCountsCell, 1)
       this.activityBegins(this.busy)
-    } else this.machine.timers.set(this.busyTimer, this.machine.now + this.toleranceNanos)
+    } else this.automaton.timers.set(this.busyTimer, this.automaton.now + this.toleranceNanos)
   }
 
   private workEnds(): void {
     if (this.busy < 0 || this.cell(busySinceCell) < 0) return
-    this.machine.timers.clear(this.busyTimer)
+    this.automaton.timers.clear(this.busyTimer)
     const counted = this.cell(busyCountsCell) === 1
     this.setCell(busySinceCell, -1)
     this.setCell(busyCountsCell, 0)
@@ -338,27 +338,27 @@ class Quiesce extends Part {
   private sample(count: number): void {
     if (this.dirty < 0) return
     const before = this.cell(lastSampleAtCell)
-    const { now } = this.machine
+    const { now } = this.automaton
     this.setCell(lastSampleAtCell, now)
     // The first sample holds what was dirtied before the firing, too.
     if (before >= 0 && count * 1e9 > this.dirtyLimit * (now - before)) this.activityHappens(this.dirty)
   }
 
   private isActive(): boolean {
-    return (this.busy >= 0 && this.cell(busyCountsCell) === 1) || (this.io >= 0 && this.machine.guest.inFlight > 0)
+    return (this.busy >= 0 && this.cell(busyCountsCell) === 1) || (this.io >= 0 && this.automaton.guest.inFlight > 0)
   }
 
   private activityBegins(index: number): void {
     this.noteActivity(index)
     this.setCell(calmSinceCell, ongoing)
     this.setCell(fullCell, 0)
-    this.machine.timers.clear(this.settleTimer)
+    this.automaton.timers.clear(this.settleTimer)
   }
 
   private activityEnds(): void {
-    if (this.cell(lastActivityCell) >= 0) this.setCell(lastActivityAtCell, this.machine.now)
+    if (this.cell(lastActivityCell) >= 0) this.setCell(lastActivityAtCell, this.automaton.now)
     if (this.isActive()) return
-    this.setCell(calmSinceCell, this.machine.now)
+    this.setCell(calmSinceCell, this.automaton.now)
     this.waitForCalm()
   }
 
@@ -366,8 +366,8 @@ class Quiesce extends Part {
     this.noteActivity(index)
     this.setCell(fullCell, 0)
     if (this.cell(calmSinceCell) === ongoing) return
-    this.setCell(calmSinceCell, this.machine.now)
-    this.machine.timers.clear(this.settleTimer)
+    this.setCell(calmSinceCell, this.automaton.now)
+    this.automaton.timers.clear(this.settleTimer)
     this.waitForCalm()
   }
 
@@ -375,7 +375,7 @@ class Quiesce extends Part {
     // Activity during activity does not break a calm.
     if (this.cell(calmSinceCell) !== ongoing) this.setCell(restartsCell, this.cell(restartsCell) + 1)
     this.setCell(lastActivityCell, index)
-    this.setCell(lastActivityAtCell, this.machine.now)
+    this.setCell(lastActivityAtCell, this.automaton.now)
   }
 
   private indexOfEvent(event: GuestEvent): number {
@@ -389,11 +389,11 @@ class Quiesce extends Part {
     const since = this.cell(calmSinceCell)
     if (since === ongoing || agent === Agent.asked || agent === Agent.refused) return
     const due = since + this.settings.calmForNanos
-    if (due > this.machine.now) {
-      this.machine.timers.set(this.settleTimer, due)
+    if (due > this.automaton.now) {
+      this.automaton.timers.set(this.settleTimer, due)
       return
     }
-    this.machine.timers.clear(this.settleTimer)
+    this.automaton.timers.clear(this.settleTimer)
     if (this.busy >= 0 && this.cell(busySinceCell) >= 0) this.setCell(fullCell, 1)
     else this.settle()
   }
@@ -403,20 +403,20 @@ class Quiesce extends Part {
   }
 
   private deadline(): void {
-    const { machine, settings } = this
+    const { automaton, settings } = this
     if (settings.onDeadline === "capture") {
       this.finish("deadline")
       return
     }
     const quiesce = this.report(settings.onDeadline === "fail" ? "deadline" : "abandoned")
     this.cause.recall()
-    const trigger = machine.triggerName()
+    const trigger = automaton.triggerName()
     if (settings.onDeadline === "fail") {
-      machine.fail({ _tag: "QuiesceFailed", policy: machine.policyName, trigger, atNanos: machine.now, quiesce })
+      automaton.fail({ _tag: "QuiesceFailed", policy: automaton.policyName, trigger, atNanos: automaton.now, quiesce })
       this.end(false)
       return
     }
-    machine.abandoned = { trigger, quiesce }
+    automaton.abandoned = { trigger, quiesce }
     this.disarm()
     this.status = Status.abandoned
   }
@@ -425,26 +425,26 @@ class Quiesce extends Part {
     const report = this.report(verdict)
     this.end(true)
     this.cause.recall()
-    this.machine.cause.quiesceReport = report
+    this.automaton.cause.quiesceReport = report
     this.fire()
   }
 
   /** Ends the wait, for the better (a capture follows, and the workload stays frozen) or not. */
   private end(captures: boolean): void {
     if (this.cell(pendingCell) === 0) return
-    const { machine } = this
+    const { automaton } = this
     this.setCell(pendingCell, 0)
-    machine.listen(this.pendingKinds, -1)
-    machine.timers.clear(this.settleTimer)
-    machine.timers.clear(this.busyTimer)
-    machine.timers.clear(this.deadlineTimer)
+    automaton.listen(this.pendingKinds, -1)
+    automaton.timers.clear(this.settleTimer)
+    automaton.timers.clear(this.busyTimer)
+    automaton.timers.clear(this.deadlineTimer)
     const agent = this.cell(agentCell)
-    if (!captures && !machine.keepsFrozen && (agent === Agent.asked || agent === Agent.frozen))
-      machine.command({ _tag: "RequestThaw" })
+    if (!captures && !automaton.keepsFrozen && (agent === Agent.asked || agent === Agent.frozen))
+      automaton.command({ _tag: "RequestThaw" })
   }
 
   private report(verdict: QuiesceVerdict): QuiesceReport {
-    const { machine, settings } = this
+    const { automaton, settings } = this
     const triggeredAtNanos = this.cell(triggeredAtCell)
     const since = this.cell(calmSinceCell)
     const limit = this.cell(deadlineCell)
@@ -454,8 +454,8 @@ class Quiesce extends Part {
       verdict,
       triggeredAtNanos,
       calmForNanos: settings.calmForNanos,
-      calmNanos: immediate || since === ongoing ? 0 : machine.now - since,
-      waitedNanos: machine.now - triggeredAtNanos,
+      calmNanos: immediate || since === ongoing ? 0 : automaton.now - since,
+      waitedNanos: automaton.now - triggeredAtNanos,
       deadlineNanos: limit === Infinity ? null : limit,
       onDeadline: settings.onDeadline,
       restarts: this.cell(restartsCell),
@@ -476,7 +476,7 @@ class Quiesce extends Part {
   override progress(): string {
     if (this.status === Status.waiting) return ""
     const since = this.cell(calmSinceCell)
-    const calm = since === ongoing ? 0 : this.machine.now - since
+    const calm = since === ongoing ? 0 : this.automaton.now - since
     const restarts = this.cell(restartsCell)
     const state = this.cell(agentCell)
     const agent =

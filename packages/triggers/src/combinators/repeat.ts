@@ -1,5 +1,5 @@
 import { Function } from "effect"
-import { Part, type Site, Status } from "../machine/Part.ts"
+import { Part, type Site, Status } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 import { refuse } from "../PolicyError.ts"
 
@@ -55,7 +55,7 @@ class Repeat extends Part {
   constructor(site: Site, policy: Policy, times: number) {
     super(site, "repeat", 1)
     this.times = times
-    this.child = policy.shape.build({ machine: site.machine, parent: this, index: 0 })
+    this.child = policy.shape.build({ automaton: site.automaton, parent: this, index: 0 })
     this.children = [this.child]
     this.waitedFor = this.child.waitedFor
   }
@@ -82,8 +82,8 @@ class Repeat extends Part {
       return
     }
     this.emit()
-    if (!this.isArmed || this.machine.failure !== null) return
-    this.machine.goOn()
+    if (!this.isArmed || this.automaton.failure !== null) return
+    this.automaton.goOn()
     if (!this.child.isArmed) this.child.arm()
   }
 

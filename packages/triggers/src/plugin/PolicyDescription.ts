@@ -5,7 +5,7 @@
  */
 import { Schema } from "effect"
 import { Activity } from "../combinators/activity.ts"
-import { eventKinds } from "../machine/eventKinds.ts"
+import { eventKinds } from "../automaton/eventKinds.ts"
 
 const nanos = Schema.Natural
 const count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))
@@ -38,7 +38,7 @@ export type PolicyDescription =
   | { readonly trigger: "plugin" | "probe"; readonly name: string; readonly config: Schema.Json }
   | { readonly trigger: "firstOf" | "precedence" | "allOf"; readonly of: ReadonlyArray<PolicyDescription> }
   | { readonly trigger: "then"; readonly first: PolicyDescription; readonly second: PolicyDescription }
-  | { readonly trigger: "within" | "timeout" | "debounce"; readonly of: PolicyDescription; readonly nanos: number }
+  | { readonly trigger: "within" | "atLatest" | "debounce"; readonly of: PolicyDescription; readonly nanos: number }
   | {
       readonly trigger: "orElseAfter"
       readonly of: PolicyDescription
@@ -98,7 +98,7 @@ export const PolicyDescription: Schema.Codec<PolicyDescription> = Schema.Union([
   Schema.Struct({ trigger: is("plugin", "probe"), name: Schema.String, config: Schema.Json }),
   Schema.Struct({ trigger: is("firstOf", "precedence", "allOf"), of: Schema.Array(inner) }),
   Schema.Struct({ trigger: is("then"), first: inner, second: inner }),
-  Schema.Struct({ trigger: is("within", "timeout", "debounce"), of: inner, nanos }),
+  Schema.Struct({ trigger: is("within", "atLatest", "debounce"), of: inner, nanos }),
   Schema.Struct({ trigger: is("orElseAfter"), of: inner, nanos, other: inner }),
   Schema.Struct({ trigger: is("repeat"), of: inner, times: Schema.optionalKey(count) }),
   Schema.Struct({ trigger: is("filter"), of: inner, predicate: Schema.String }),

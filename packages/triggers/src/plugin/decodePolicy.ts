@@ -26,7 +26,7 @@ import { precedence } from "../combinators/precedence.ts"
 import { quiesce } from "../combinators/quiesce.ts"
 import { repeat } from "../combinators/repeat.ts"
 import { andThen } from "../combinators/andThen.ts"
-import { timeout } from "../combinators/timeout.ts"
+import { atLatest } from "../combinators/atLatest.ts"
 import { within } from "../combinators/within.ts"
 import type { Policy } from "../Policy.ts"
 import { PolicyError } from "../PolicyError.ts"
@@ -151,8 +151,8 @@ const build = (description: PolicyDescription, registry: Registry, path: Path): 
       return andThen(at(description.first, "first"), at(description.second, "second"))
     case "within":
       return within(at(description.of, "of"), nanosOf(description.nanos))
-    case "timeout":
-      return timeout(at(description.of, "of"), nanosOf(description.nanos))
+    case "atLatest":
+      return atLatest(at(description.of, "of"), nanosOf(description.nanos))
     case "debounce":
       return debounce(at(description.of, "of"), nanosOf(description.nanos))
     case "orElseAfter":

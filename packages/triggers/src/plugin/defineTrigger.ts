@@ -1,6 +1,6 @@
 import type { GuestEvent, GuestEventKind, GuestNanos } from "@stillpoint/core"
 import { Schema } from "effect"
-import { Part, type Site } from "../machine/Part.ts"
+import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 
 /** What a trigger of one's own is told. */
@@ -94,18 +94,18 @@ class Plugin<A> extends Part {
     this.definition = definition
     this.config = config
     this.waitedFor = definition.waitedFor(config)
-    this.object = site.machine.allocateObjects(1)
-    this.timer = site.machine.timers.allocate(this)
+    this.object = site.automaton.allocateObjects(1)
+    this.timer = site.automaton.timers.allocate(this)
   }
 
   protected onArm(): void {
-    const step = this.guard(() => this.definition.start(this.config, this.machine.now))
-    if (step?.fires === true) this.machine.causeNow()
+    const step = this.guard(() => this.definition.start(this.config, this.automaton.now))
+    if (step?.fires === true) this.automaton.causeNow()
     this.follow(step)
   }
 
   protected onDisarm(): void {
-    this.machine.timers.clear(this.timer)
+    this.automaton.timers.clear(this.timer)
   }
 
   override onEvent(event: GuestEvent): void {
@@ -113,18 +113,18 @@ class Plugin<A> extends Part {
   }
 
   override onTimer(): void {
-    this.tell({ _tag: "Time", atNanos: this.machine.now })
+    this.tell({ _tag: "Time", atNanos: this.automaton.now })
   }
 
   private tell(input: PluginInput): void {
-    this.follow(this.guard(() => this.definition.step(this.machine.objects[this.object], input, this.config)))
+    this.follow(this.guard(() => this.definition.step(this.automaton.objects[this.object], input, this.config)))
   }
 
   private follow(step: PluginStep<unknown> | undefined): void {
     if (step === undefined) return
-    const { machine } = this
-    machine.objects[this.object] = step.state
-    machine.timers.clear(this.timer)
+    const { automaton } = this
+    automaton.objects[this.object] = step.state
+    automaton.timers.clear(this.timer)
     if (step.fires === true) {
       this.fire()
       return
@@ -132,13 +132,13 @@ class Plugin<A> extends Part {
     const wake = step.wakeAtNanos ?? null
     if (wake === null) return
     // A time that has passed would wake it again and again within one instant.
-    if (!Number.isSafeInteger(wake) || wake <= machine.now) {
+    if (!Number.isSafeInteger(wake) || wake <= automaton.now) {
       this.guard(() => {
-        throw new Error(`expected a guest time later than ${machine.now} ns to be woken at, found ${wake}`)
+        throw new Error(`expected a guest time later than ${automaton.now} ns to be woken at, found ${wake}`)
       })
       return
     }
-    machine.timers.set(this.timer, wake)
+    automaton.timers.set(this.timer, wake)
   }
 
   override progress(): string {
@@ -146,7 +146,7 @@ class Plugin<A> extends Part {
     if (progress === undefined) return ""
     // An account is given when a policy is over: what it throws must not hide why.
     try {
-      return progress(this.machine.objects[this.object], this.config)
+      return progress(this.automaton.objects[this.object], this.config)
     } catch {
       return ""
     }

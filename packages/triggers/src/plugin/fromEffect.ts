@@ -1,6 +1,6 @@
 import type { TriggerSignal } from "@stillpoint/core"
 import type { Effect, Schema } from "effect"
-import { Part, type Site, Status } from "../machine/Part.ts"
+import { Part, type Site, Status } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 
 /** What if the probe fails. */
@@ -65,22 +65,22 @@ class Probe extends Part {
     this.effect = effect
     this.onFailure = onFailure
     this.waitedFor = `${name} to succeed`
-    this.failureObject = site.machine.allocateObjects(1)
-    site.machine.registerProbe(this.key, this)
+    this.failureObject = site.automaton.allocateObjects(1)
+    site.automaton.registerProbe(this.key, this)
   }
 
   protected onArm(): void {
     const arming = this.cell(armingCell) + 1
     this.setCell(armingCell, arming)
-    this.machine.objects[this.failureObject] = null
-    if (this.machine.keepsCommands) {
-      this.machine.command({ _tag: "StartProbe", probe: this.key, arming, run: this.effect })
+    this.automaton.objects[this.failureObject] = null
+    if (this.automaton.keepsCommands) {
+      this.automaton.command({ _tag: "StartProbe", probe: this.key, arming, run: this.effect })
     }
   }
 
   protected onDisarm(): void {
-    if (this.machine.keepsCommands) {
-      this.machine.command({ _tag: "StopProbe", probe: this.key, arming: this.cell(armingCell) })
+    if (this.automaton.keepsCommands) {
+      this.automaton.command({ _tag: "StopProbe", probe: this.key, arming: this.cell(armingCell) })
     }
   }
 
@@ -93,17 +93,23 @@ class Probe extends Part {
     }
     const message = typeof signal.payload === "string" ? signal.payload : JSON.stringify(signal.payload)
     if (this.onFailure === "fail") {
-      const { machine } = this
-      machine.fail({ _tag: "ProbeFailed", policy: machine.policyName, probe: this.name, atNanos: machine.now, message })
+      const { automaton } = this
+      automaton.fail({
+        _tag: "ProbeFailed",
+        policy: automaton.policyName,
+        probe: this.name,
+        atNanos: automaton.now,
+        message
+      })
       return
     }
-    this.machine.objects[this.failureObject] = message
+    this.automaton.objects[this.failureObject] = message
     this.disarm()
     this.status = Status.failed
   }
 
   override progress(): string {
-    const message = this.machine.objects[this.failureObject]
+    const message = this.automaton.objects[this.failureObject]
     return typeof message === "string" ? message : ""
   }
 }

@@ -3,7 +3,7 @@ import { decodeTimeline, encodeTimeline, type GuestEvent, GuestEvent as GuestEve
 import { Result, Schema } from "effect"
 import * as fc from "fast-check"
 import { describe } from "vitest"
-import type { ReplayedTimeline } from "../running/replayPolicy.ts"
+import type { ReplayedTimeline } from "../deciding/replayPolicy.ts"
 import { anyTimeline, damagedTimeline, eventBody, realisticTimeline, timeline } from "./guestEvents.ts"
 import { defaultRuns, longestLawMillis } from "./laws.ts"
 import { asRecording } from "./liveDecision.ts"

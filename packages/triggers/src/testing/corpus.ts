@@ -30,7 +30,7 @@ import { precedence } from "../combinators/precedence.ts"
 import { quiesce } from "../combinators/quiesce.ts"
 import { repeat } from "../combinators/repeat.ts"
 import { andThen } from "../combinators/andThen.ts"
-import { timeout } from "../combinators/timeout.ts"
+import { atLatest } from "../combinators/atLatest.ts"
 import { within } from "../combinators/within.ts"
 import type { Policy } from "../Policy.ts"
 import { SnapshotResources } from "../resources/SnapshotResources.ts"
@@ -83,7 +83,7 @@ export const catalogue: Readonly<Record<string, Policy>> = {
   "all-of-two-listeners": allOf([onListener({ port: 8080 }), onListener({ port: 8443 })]),
   "pre-exec-then-listener": andThen(onPreExec(), onListener()),
   "listener-within-1s": within(onListener(), "1 second"),
-  "listener-timeout-1500ms": timeout(onListener(), "1500 millis"),
+  "listener-timeout-1500ms": atLatest(onListener(), "1500 millis"),
   "listener-or-else-heartbeat": orElseAfter(onListener(), "1 second", atHeartbeat(4)),
   "console-quiet-250ms": debounce(onEvent("SerialLine"), "250 millis"),
   "even-heartbeat": filter(

@@ -6,7 +6,7 @@
 import { type Firing, FiringJson, type TriggerError, TriggerReason } from "@stillpoint/core"
 import { Result, Schema } from "effect"
 import type { Policy } from "../Policy.ts"
-import { replay, type ReplayedTimeline, type ReplayOptions } from "../running/replayPolicy.ts"
+import { replay, type ReplayedTimeline, type ReplayOptions } from "../deciding/replayPolicy.ts"
 
 /** When a decision fell: all that laws about timing compare. `fired` null: there was none. */
 export interface Timing {

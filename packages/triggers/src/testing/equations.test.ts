@@ -29,11 +29,11 @@ import {
   quiesce,
   type QuiesceOptions,
   repeat,
-  timeout,
+  atLatest,
   Trigger,
   within
 } from "../index.ts"
-import type { ReplayedTimeline } from "../running/replayPolicy.ts"
+import type { ReplayedTimeline } from "../deciding/replayPolicy.ts"
 import { isNotLater, type Timing, timingOf as timing } from "./decisions.ts"
 import { anyTimeline, consoleLines, customNames, listenerPorts, timeline } from "./guestEvents.ts"
 import { defaultRuns, longestLawMillis } from "./laws.ts"
@@ -203,9 +203,9 @@ describe("equations of the combinators", () => {
     assert.deepStrictEqual(timingOf(within(t, d), line), isInTime ? timing : nothing)
   })
 
-  holds("timeout-is-the-earlier-of-trigger-and-deadline", [fresh, duration, timeline], (t, d, line) => {
+  holds("at-latest-is-the-earlier-of-trigger-and-deadline", [fresh, duration, timeline], (t, d, line) => {
     const deadline = timingOf(afterGuestTime(d), line)
-    assert.deepStrictEqual(timingOf(timeout(t, d), line), earlier(timingOf(t, line), deadline))
+    assert.deepStrictEqual(timingOf(atLatest(t, d), line), earlier(timingOf(t, line), deadline))
   })
 
   holds(

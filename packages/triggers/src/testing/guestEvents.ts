@@ -5,7 +5,7 @@
  */
 import type { GuestEvent, GuestEventKind } from "@stillpoint/core"
 import * as fc from "fast-check"
-import type { ReplayedTimeline } from "../running/replayPolicy.ts"
+import type { ReplayedTimeline } from "../deciding/replayPolicy.ts"
 
 /** A guest event without its place in a timeline. */
 export type EventBody = { readonly _tag: GuestEventKind } & Readonly<Record<string, unknown>>

@@ -18,7 +18,7 @@ import {
 } from "@stillpoint/core"
 import { Effect, Result } from "effect"
 import type { Policy } from "../Policy.ts"
-import type { ReplayedTimeline } from "../running/replayPolicy.ts"
+import type { ReplayedTimeline } from "../deciding/replayPolicy.ts"
 
 /** A timeline as a recording of an engine that does not exist. */
 export const asRecording = (timeline: ReplayedTimeline): RecordedTimeline => ({

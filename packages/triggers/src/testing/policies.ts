@@ -29,7 +29,7 @@ import { precedence } from "../combinators/precedence.ts"
 import { quiesce, type QuiesceOptions } from "../combinators/quiesce.ts"
 import { repeat } from "../combinators/repeat.ts"
 import { andThen } from "../combinators/andThen.ts"
-import { timeout } from "../combinators/timeout.ts"
+import { atLatest } from "../combinators/atLatest.ts"
 import { within } from "../combinators/within.ts"
 import { makeRegistry, type Registry } from "../plugin/Registry.ts"
 import type { Policy } from "../Policy.ts"
@@ -130,7 +130,7 @@ export interface PolicyConstraints {
   readonly withoutQuiesce?: boolean
   /** Leave out `repeat`; false if absent. */
   readonly withoutRepeat?: boolean
-  /** Leave out what fires by itself when time has passed (`timeout`); false if absent. */
+  /** Leave out what fires by itself when time has passed (`atLatest`); false if absent. */
   readonly withoutTimeout?: boolean
   /** The leaves; {@link builtin} if absent. */
   readonly leaves?: fc.Arbitrary<Policy>
@@ -169,7 +169,7 @@ export const policy = (constraints: PolicyConstraints = {}): fc.Arbitrary<Policy
       fc.tuple(inner, duration).map(([one, nanos]) => within(one, nanos)),
       ...(constraints.withoutTimeout === true
         ? []
-        : [fc.tuple(inner, duration).map(([one, nanos]) => timeout(one, nanos))]),
+        : [fc.tuple(inner, duration).map(([one, nanos]) => atLatest(one, nanos))]),
       fc.tuple(inner, duration).map(([one, nanos]) => debounce(one, nanos)),
       fc.tuple(inner, duration, inner).map(([one, nanos, other]) => orElseAfter(one, nanos, other)),
       inner.map((one) => filter(one, "odd-event", isOddEvent)),

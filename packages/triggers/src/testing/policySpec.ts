@@ -7,7 +7,7 @@ import { strict as assert } from "node:assert"
 import type { Firing, TriggerReason } from "@stillpoint/core"
 import { Result } from "effect"
 import type { Policy } from "../Policy.ts"
-import { replay } from "../running/replayPolicy.ts"
+import { replay } from "../deciding/replayPolicy.ts"
 import { type EventBody, timelineOf } from "./guestEvents.ts"
 
 /** What a policy may be found to have decided. */

@@ -3,23 +3,25 @@
  *
  * @module
  */
-import type { Firing, Trigger, TriggerError, TriggerInput, TriggerStep } from "@stillpoint/core"
-import type { ReplayedTimeline } from "../running/replayPolicy.ts"
+import type { Firing, TriggerError } from "@stillpoint/core"
+import type { PolicyInput, PolicyState, PolicyStep } from "../automaton/PolicyStep.ts"
+import type { ReplayedTimeline } from "../deciding/replayPolicy.ts"
+import type { Policy } from "../Policy.ts"
 
 /** The first firing or failure of a trigger on a timeline, and every step that led there; neither if the timeline ends first. */
-export const replayStepwise = <S>(
-  trigger: Trigger<S>,
+export const replayStepwise = (
+  trigger: Policy,
   timeline: ReplayedTimeline,
   originNanos = 0
 ): {
   readonly firing: Firing | null
   readonly failure: TriggerError | null
-  readonly steps: ReadonlyArray<{ readonly state: S; readonly input: TriggerInput; readonly step: TriggerStep<S> }>
+  readonly steps: ReadonlyArray<{ readonly state: PolicyState; readonly input: PolicyInput; readonly step: PolicyStep }>
 } => {
   let current = trigger.start(originNanos)
-  const steps: Array<{ readonly state: S; readonly input: TriggerInput; readonly step: TriggerStep<S> }> = []
+  const steps: Array<{ readonly state: PolicyState; readonly input: PolicyInput; readonly step: PolicyStep }> = []
   const isOver = (): boolean => current.firings.length > 0 || current.failure !== null
-  const tell = (input: TriggerInput): void => {
+  const tell = (input: PolicyInput): void => {
     const { state } = current
     current = trigger.step(state, input)
     steps.push({ state, input, step: current })

@@ -15,12 +15,9 @@ import * as Stage from "../Stage.ts"
 import { watchGuard, type WatchLimit } from "../watchGuard.ts"
 import type { Booted } from "./boot.ts"
 
-/** What a pipeline needs of a policy: any {@link Trigger}, whatever its states are. */
-export type RunnablePolicy = Omit<Trigger, "start" | "step">
-
 /** A machine that stands where its policy fired. */
 export interface Fired extends Booted {
-  readonly policy: RunnablePolicy
+  readonly policy: Trigger
   readonly firing: Firing
 }
 
@@ -28,7 +25,7 @@ export interface Fired extends Booted {
  * Lets the guest run until the policy fires, or can fire no more, or has waited for too long. What the policy takes in from
  * outside is recorded before it acts on it.
  */
-export const awaitPolicy = (policy: RunnablePolicy, limit: WatchLimit = {}) =>
+export const awaitPolicy = (policy: Trigger, limit: WatchLimit = {}) =>
   Stage.make("watch", (booted: Booted) =>
     Effect.gen(function* () {
       const run = yield* RunContext
@@ -57,7 +54,7 @@ export const awaitPolicy = (policy: RunnablePolicy, limit: WatchLimit = {}) =>
   )
 
 /** Goes on with a firing that came from elsewhere: from a policy that repeats. */
-export const firedAs = (policy: RunnablePolicy, firing: Firing) =>
+export const firedAs = (policy: Trigger, firing: Firing) =>
   Stage.make("watch", (booted: Booted) =>
     Effect.gen(function* () {
       yield* (yield* RunContext).tell({ _tag: "RecordFiring", firing })

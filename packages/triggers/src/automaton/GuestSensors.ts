@@ -1,5 +1,5 @@
 /**
- * What a machine itself keeps about the guest, for parts that ask whether it is calm.
+ * What an automaton itself keeps about the guest, for parts that ask whether it is calm.
  *
  * @module
  */

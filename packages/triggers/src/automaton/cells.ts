@@ -1,5 +1,5 @@
 /**
- * Where things stand in the cells of a machine.
+ * Where things stand in the cells of an automaton.
  *
  * ```text
  * header | listeners per kind | sensors | parts, each with its own | due times | times at which they were set
@@ -9,7 +9,7 @@
  */
 import { eventKinds } from "./eventKinds.ts"
 
-/** Cells of the machine itself. */
+/** Cells of the automaton itself. */
 export const headerCells = {
   now: 0,
   /** Which input is being handled: differs between any two that parts see. */
@@ -29,7 +29,7 @@ export const listenerCells = 8
 
 const sensorCells = listenerCells + eventKinds.length
 
-/** What the machine keeps about the guest. */
+/** What the automaton keeps about the guest. */
 export const guestCells = { idleSince: sensorCells, inFlight: sensorCells + 1, frozen: sensorCells + 2 } as const
 
 /** The first cell that a part can have. */

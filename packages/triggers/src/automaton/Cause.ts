@@ -5,7 +5,7 @@
  */
 import type { FiringCause, GuestEvent, GuestNanos, QuiesceReport, TriggerSignal } from "@stillpoint/core"
 import { headerCells } from "./cells.ts"
-import type { MachinePart } from "./MachinePart.ts"
+import type { AutomatonPart } from "./AutomatonPart.ts"
 
 /** What a cause is. */
 export const CauseType = { none: 0, event: 1, timer: 2, signal: 3, override: 4 } as const
@@ -19,7 +19,7 @@ export class Cause {
   /** The event, the signal, or the cause that a user put in its place. */
   object: unknown = null
   /** The trigger that it made fire. */
-  part: MachinePart | null = null
+  part: AutomatonPart | null = null
   /** Report of the quiesce that the firing went through; the outermost one counts. */
   quiesceReport: QuiesceReport | null = null
 

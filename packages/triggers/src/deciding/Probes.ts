@@ -3,8 +3,9 @@
  *
  * @module
  */
-import type { TriggerCommand, TriggerSignal } from "@stillpoint/core"
+import type { TriggerSignal } from "@stillpoint/core"
 import { Cause, Clock, Effect, Exit, Fiber, type Schema, Scheduler } from "effect"
+import type { PolicyCommand } from "../automaton/PolicyStep.ts"
 import type { GuestClock } from "./GuestClock.ts"
 
 /** A completion that the policy has not taken in yet. */
@@ -27,7 +28,7 @@ export class Probes {
 
   /** Does a command that is about a probe. */
   readonly handle = (
-    command: Extract<TriggerCommand, { readonly _tag: "StartProbe" | "StopProbe" }>
+    command: Extract<PolicyCommand, { readonly _tag: "StartProbe" | "StopProbe" }>
   ): Effect.Effect<void> => {
     const key = `${command.probe}#${command.arming}`
     if (command._tag === "StopProbe") {

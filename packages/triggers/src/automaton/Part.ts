@@ -1,15 +1,15 @@
 /**
- * One trigger or combinator of an armed policy, as the {@link PolicyMachine} drives it.
+ * One trigger or combinator of an armed policy, as the {@link Automaton} drives it.
  *
  * @module
  */
 import type { GuestEvent, GuestEventKind, TriggerProgress, TriggerSignal } from "@stillpoint/core"
 import { partCells } from "./cells.ts"
-import type { PolicyMachine } from "./PolicyMachine.ts"
+import type { Automaton } from "./Automaton.ts"
 
-/** Where in a machine a part is being built. */
+/** Where in an automaton a part is being built. */
 export interface Site {
-  readonly machine: PolicyMachine
+  readonly automaton: Automaton
   /** The part above; `null` for the root. */
   readonly parent: Part | null
   /** Place among the parts that the one above has. */
@@ -33,15 +33,15 @@ const statusNames = ["unarmed", "waiting", "fired", "expired", "failed", "quiesc
 /**
  * One trigger or combinator of an armed policy.
  *
- * All state is numbers in the cells of the machine, and references in its objects, so that a machine can be saved, loaded and
+ * All state is numbers in the cells of the automaton, and references in its objects, so that an automaton can be saved, loaded and
  * compared. An event that no part acts on allocates nothing, one that some part acts on no object, but for a time that V8 boxes
  * where it does not inline a call. A part fires at most once per arming; it is disarmed by that.
  */
 export abstract class Part {
-  readonly machine: PolicyMachine
+  readonly automaton: Automaton
   readonly parent: Part | null
   readonly index: number
-  /** Number of the part in its machine, from left to right, a combinator before its parts. */
+  /** Number of the part in its automaton, from left to right, a combinator before its parts. */
   readonly id: number
   readonly name: string
   /** Names from the root to this part. */
@@ -54,71 +54,71 @@ export abstract class Part {
 
   /** `cells`: how many numbers of its own the part keeps. `kinds`: the events that it must be told while it is armed. */
   constructor(site: Site, name: string, cells: number, kinds: ReadonlyArray<GuestEventKind> = []) {
-    this.machine = site.machine
+    this.automaton = site.automaton
     this.parent = site.parent
     this.index = site.index
-    this.id = site.machine.partCount
+    this.id = site.automaton.partCount
     this.name = name
     this.path = site.parent === null ? [name] : [...site.parent.path, name]
     this.key = site.parent === null ? name : `${site.parent.key}/${site.index}.${name}`
-    this.base = site.machine.allocateCells(partCells.own + cells)
+    this.base = site.automaton.allocateCells(partCells.own + cells)
     this.own = this.base + partCells.own
-    this.kinds = site.machine.register(this, kinds)
+    this.kinds = site.automaton.register(this, kinds)
   }
 
   // --- cells
 
   protected cell(index: number): number {
-    return this.machine.cells[this.own + index] as number
+    return this.automaton.cells[this.own + index] as number
   }
 
   protected setCell(index: number, value: number): void {
-    this.machine.cells[this.own + index] = value
+    this.automaton.cells[this.own + index] = value
   }
 
   get isArmed(): boolean {
-    return this.machine.cells[this.base + partCells.armed] === 1
+    return this.automaton.cells[this.base + partCells.armed] === 1
   }
 
   get status(): number {
-    return this.machine.cells[this.base + partCells.status] as number
+    return this.automaton.cells[this.base + partCells.status] as number
   }
 
   set status(status: number) {
-    this.machine.cells[this.base + partCells.status] = status
+    this.automaton.cells[this.base + partCells.status] = status
   }
 
   /** Guest time of the last arming. */
   get armedAtNanos(): number {
-    return this.machine.cells[this.base + partCells.armedAt] as number
+    return this.automaton.cells[this.base + partCells.armedAt] as number
   }
 
   /** Whether the part was armed by the very input that is being handled: such an input is not for it. */
   get isArmedByThisInput(): boolean {
-    return this.machine.cells[this.base + partCells.armedOrdinal] === this.machine.ordinal
+    return this.automaton.cells[this.base + partCells.armedOrdinal] === this.automaton.ordinal
   }
 
   // --- life
 
   /** Arms the part now. It sees inputs after the one that is being handled. */
   arm(): void {
-    const { cells } = this.machine
+    const { cells } = this.automaton
     if (cells[this.base + partCells.armed] === 0) {
       cells[this.base + partCells.armed] = 1
-      this.machine.listen(this.kinds, 1)
+      this.automaton.listen(this.kinds, 1)
     }
     cells[this.base + partCells.status] = Status.waiting
-    cells[this.base + partCells.armedAt] = this.machine.now
-    cells[this.base + partCells.armedOrdinal] = this.machine.ordinal
+    cells[this.base + partCells.armedAt] = this.automaton.now
+    cells[this.base + partCells.armedOrdinal] = this.automaton.ordinal
     this.onArm()
   }
 
   /** Disarms the part and all below it. What it had reached remains to be read, until it is armed again. */
   disarm(): void {
-    const { cells } = this.machine
+    const { cells } = this.automaton
     if (cells[this.base + partCells.armed] === 0) return
     cells[this.base + partCells.armed] = 0
-    this.machine.listen(this.kinds, -1)
+    this.automaton.listen(this.kinds, -1)
     this.onDisarm()
   }
 
@@ -147,18 +147,18 @@ export abstract class Part {
     try {
       return run()
     } catch (cause) {
-      this.machine.fail({
+      this.automaton.fail({
         _tag: "TriggerDefect",
-        policy: this.machine.policyName,
+        policy: this.automaton.policyName,
         trigger: this.calledName,
-        atNanos: this.machine.now,
+        atNanos: this.automaton.now,
         message: cause instanceof Error ? cause.message : String(cause)
       })
       return undefined
     }
   }
 
-  /** Fires: the cause stands in the machine. Disarms first. */
+  /** Fires: the cause stands in the automaton. Disarms first. */
   protected fire(): void {
     this.disarm()
     this.status = Status.fired
@@ -168,10 +168,10 @@ export abstract class Part {
   /** Tells the part above that this one has fired, without disarming it. */
   protected emit(): void {
     if (this.children.length === 0) {
-      this.machine.cause.part = this
-      this.machine.cause.quiesceReport = null
+      this.automaton.cause.part = this
+      this.automaton.cause.quiesceReport = null
     }
-    if (this.parent === null) this.machine.rootFired()
+    if (this.parent === null) this.automaton.rootFired()
     else this.parent.childFired(this.index)
   }
 

@@ -1,20 +1,20 @@
 /**
- * The timers of a machine's parts: numbers in its cells.
+ * The timers of an automaton's parts: numbers in its cells.
  *
  * @module
  */
 import type { GuestNanos } from "@stillpoint/core"
 import { headerCells } from "./cells.ts"
-import type { MachinePart } from "./MachinePart.ts"
+import type { AutomatonPart } from "./AutomatonPart.ts"
 
 /** Every timer that some part has, set or not. */
 export class Timers {
-  private readonly owners: Array<MachinePart> = []
+  private readonly owners: Array<AutomatonPart> = []
   private cells: Float64Array = new Float64Array(0)
   private base = 0
 
   /** A timer of a part. Timers that are due at one nanosecond go off in the order in which they were allocated. */
-  allocate(owner: MachinePart): number {
+  allocate(owner: AutomatonPart): number {
     this.owners.push(owner)
     return this.owners.length - 1
   }
@@ -60,8 +60,8 @@ export class Timers {
     return this.cells[this.base + this.owners.length + timer] as number
   }
 
-  owner(timer: number): MachinePart {
-    return this.owners[timer] as MachinePart
+  owner(timer: number): AutomatonPart {
+    return this.owners[timer] as AutomatonPart
   }
 
   /** The earliest due time; infinity if none is set. */

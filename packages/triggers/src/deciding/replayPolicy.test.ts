@@ -130,21 +130,21 @@ describe("a policy", () => {
 
   it("armed-and-disarmed-a-million-times-holds-on-to-nothing", () => {
     const all = [...Object.values(undecided), repeat(onEvent("HeartbeatTick")), fromEffect("http", Effect.never)]
-    const machine = within(firstOf(all), "50 millis").instantiate()
-    machine.keepsCommands = true
+    const automaton = within(firstOf(all), "50 millis").instantiate()
+    automaton.keepsCommands = true
     const cycle = (): void => {
-      machine.start(0)
-      machine.time(50e6)
-      const [first, second] = machine.commands
-      const isDisarmed = machine.isExhausted && machine.listening === 0 && machine.wakeAtNanos === null
+      automaton.start(0)
+      automaton.time(50e6)
+      const [first, second] = automaton.commands
+      const isDisarmed = automaton.isExhausted && automaton.listening === 0 && automaton.wakeAtNanos === null
       if (!isDisarmed || first?._tag !== "StartProbe" || second?._tag !== "StopProbe") assert.fail("still armed")
     }
     cycle()
-    const state = machine.save()
+    const state = automaton.save()
     collect()
     const before = heapBytes()
     for (let arming = 0; arming < 1_000_000; arming++) cycle()
-    assert.deepStrictEqual(machine.save(), state)
+    assert.deepStrictEqual(automaton.save(), state)
     collect()
     // Far less than a word for each arming.
     assert.isBelow(heapBytes() - before, 1024 * 1024)

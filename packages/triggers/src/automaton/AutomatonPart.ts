@@ -1,12 +1,12 @@
 /**
- * What the machine needs of a part of the policy that it runs.
+ * What the automaton needs of a part of the policy that it runs.
  *
  * @module
  */
 import type { GuestEvent, GuestNanos, TriggerProgress, TriggerSignal } from "@stillpoint/core"
 
-/** One trigger or combinator, as its machine sees it. */
-export interface MachinePart {
+/** One trigger or combinator, as its automaton sees it. */
+export interface AutomatonPart {
   readonly id: number
   /** Where its cells begin. */
   readonly base: number

@@ -17,17 +17,19 @@ import {
   TriggerSignals
 } from "@stillpoint/core"
 import { Effect, Option, type Scope, Stream } from "effect"
-import { kindsOf } from "../machine/eventKinds.ts"
-import type { MachineSource, PolicyMachine } from "../machine/PolicyMachine.ts"
+import { kindsOf } from "../automaton/eventKinds.ts"
+import type { AutomatonSource, Automaton } from "../automaton/Automaton.ts"
 import { GuestClock } from "./GuestClock.ts"
 import { type Completion, Probes } from "./Probes.ts"
 import { exhaustedReason } from "./replayPolicy.ts"
 
 /** The first firing of a policy. */
-export const awaitFiring = (policy: MachineSource): Effect.Effect<Firing, TriggerError | MachineError, GuestTimeline> =>
+export const awaitFiring = (
+  policy: AutomatonSource
+): Effect.Effect<Firing, TriggerError | MachineError, GuestTimeline> =>
   Effect.scoped(
     Effect.gen(function* () {
-      const run = yield* PolicyRun.start(policy)
+      const run = yield* LivePolicy.start(policy)
       const first = yield* run.next
       // Before its first firing, a run ends with a firing or a failure.
       return yield* Option.match(first, { onNone: () => Effect.fail(run.nothingArmed()), onSome: Effect.succeed })
@@ -36,10 +38,10 @@ export const awaitFiring = (policy: MachineSource): Effect.Effect<Firing, Trigge
 
 /** Every firing of a policy; ends where one that has fired can fire no more. */
 export const streamFirings = (
-  policy: MachineSource
+  policy: AutomatonSource
 ): Stream.Stream<Firing, TriggerError | MachineError, GuestTimeline> =>
   Stream.unwrap(
-    Effect.map(PolicyRun.start(policy), (run) =>
+    Effect.map(LivePolicy.start(policy), (run) =>
       Stream.unfold(run, (current) =>
         Effect.map(
           current.next,
@@ -53,8 +55,8 @@ export const streamFirings = (
   )
 
 /** One policy on its way along one timeline. */
-class PolicyRun {
-  private readonly machine: PolicyMachine
+class LivePolicy {
+  private readonly automaton: Automaton
   private readonly timeline: GuestTimeline["Service"]
   private readonly clock: GuestClock
   private readonly probes: Probes
@@ -65,12 +67,12 @@ class PolicyRun {
   private wakeUp: () => void = () => {}
 
   private constructor(
-    policy: MachineSource,
+    policy: AutomatonSource,
     timeline: GuestTimeline["Service"],
     record: (signal: TriggerSignal) => Effect.Effect<void>
   ) {
-    this.machine = policy.instantiate()
-    this.machine.keepsCommands = true
+    this.automaton = policy.instantiate()
+    this.automaton.keepsCommands = true
     this.timeline = timeline
     this.record = record
     this.clock = new GuestClock(() => this.wakeUp())
@@ -78,16 +80,16 @@ class PolicyRun {
   }
 
   static readonly start = Effect.fnUntraced(function* (
-    policy: MachineSource
-  ): Effect.fn.Return<PolicyRun, never, GuestTimeline | Scope.Scope> {
+    policy: AutomatonSource
+  ): Effect.fn.Return<LivePolicy, never, GuestTimeline | Scope.Scope> {
     const timeline = yield* GuestTimeline
     const { record } = yield* TriggerSignals
-    const run = new PolicyRun(policy, timeline, record)
+    const run = new LivePolicy(policy, timeline, record)
     yield* Effect.addFinalizer(() => run.probes.stopAll)
     const origin = yield* timeline.origin
     run.standsAt = origin
     run.clock.stand(origin)
-    run.machine.start(origin)
+    run.automaton.start(origin)
     return run
   })
 
@@ -95,12 +97,12 @@ class PolicyRun {
   readonly next: Effect.Effect<Option.Option<Firing>, TriggerError | MachineError> = Effect.gen(
     { self: this },
     function* () {
-      const { clock, machine, probes, timeline } = this
+      const { clock, automaton, probes, timeline } = this
       for (;;) {
         yield* this.tellUnseen()
         yield* this.obey()
-        if (machine.firing !== null) return Option.some(yield* this.stand(machine.firing))
-        if (machine.failure !== null) return yield* this.fail(machine.failure)
+        if (automaton.firing !== null) return Option.some(yield* this.stand(automaton.firing))
+        if (automaton.failure !== null) return yield* this.fail(automaton.failure)
         if (!probes.isEmpty || probes.hasCompletions) {
           clock.wakeDue()
           yield* probes.settle
@@ -110,9 +112,9 @@ class PolicyRun {
             continue
           }
         }
-        const exhausted = machine.hasEnded ? null : exhaustedReason(machine)
-        if (machine.hasEnded || exhausted !== null) {
-          if (machine.firedCount > 0) return Option.none()
+        const exhausted = automaton.hasEnded ? null : exhaustedReason(automaton)
+        if (automaton.hasEnded || exhausted !== null) {
+          if (automaton.firedCount > 0) return Option.none()
           return yield* this.fail(exhausted === null ? this.nothingArmed() : new TriggerError({ reason: exhausted }))
         }
         const stop = yield* this.advance()
@@ -123,10 +125,10 @@ class PolicyRun {
 
   /** Lets the guest go on; `null` if a probe cut it short. */
   private advance(): Effect.Effect<TimelineAdvance["stop"] | null, TriggerError | MachineError> {
-    const { clock, machine, probes, timeline } = this
-    const wake = Math.min(machine.wakeAtNanos ?? Infinity, clock.wakeAtNanos ?? Infinity)
+    const { clock, automaton, probes, timeline } = this
+    const wake = Math.min(automaton.wakeAtNanos ?? Infinity, clock.wakeAtNanos ?? Infinity)
     const until = {
-      kinds: kindsOf(machine.listening),
+      kinds: kindsOf(automaton.listening),
       atNanos: wake === Infinity ? null : wake,
       ...(probes.isOutside ? { pace: "realTime" as const } : {})
     }
@@ -171,16 +173,16 @@ class PolicyRun {
   /** Tells the policy what it has not seen, up to the first firing, and then the time. */
   private readonly tellUnseen = (): Effect.Effect<void> =>
     Effect.sync(() => {
-      const { machine } = this
-      const isOpen = (): boolean => machine.firing === null && !machine.hasEnded && !machine.isExhausted
-      if (isOpen()) this.unseen = this.unseen.slice(machine.run(this.unseen, 0, this.unseen.length))
-      if (isOpen()) machine.time(this.standsAt)
+      const { automaton } = this
+      const isOpen = (): boolean => automaton.firing === null && !automaton.hasEnded && !automaton.isExhausted
+      if (isOpen()) this.unseen = this.unseen.slice(automaton.run(this.unseen, 0, this.unseen.length))
+      if (isOpen()) automaton.time(this.standsAt)
     })
 
   /** Does what the policy asks for. What was frozen for a firing stays so: the capture comes first. */
   private obey(): Effect.Effect<void, MachineError> {
-    const { machine, probes, timeline } = this
-    const commands = machine.commands.splice(0)
+    const { automaton, probes, timeline } = this
+    const commands = automaton.commands.splice(0)
     return Effect.forEach(
       commands,
       (command) => {
@@ -188,7 +190,7 @@ class PolicyRun {
           case "RequestQuiesce":
             return timeline.requestQuiesce
           case "RequestThaw":
-            return machine.firing === null ? timeline.requestThaw : Effect.void
+            return automaton.firing === null ? timeline.requestThaw : Effect.void
           default:
             return probes.handle(command)
         }
@@ -202,26 +204,29 @@ class PolicyRun {
   }
 
   private readonly takeCompletion = Effect.fnUntraced(
-    { self: this as PolicyRun },
-    function* (this: PolicyRun, completion: Completion) {
-      const { machine } = this
+    { self: this as LivePolicy },
+    function* (this: LivePolicy, completion: Completion) {
+      const { automaton } = this
       yield* this.tellUnseen()
       // It fired meanwhile: a probe that completes later is not wanted, or is armed anew.
-      if (machine.firing !== null || machine.hasEnded) return
-      const signal: TriggerSignal = { ...completion, atNanos: this.standsAt, afterSeq: machine.lastSeq }
+      if (automaton.firing !== null || automaton.hasEnded) return
+      const signal: TriggerSignal = { ...completion, atNanos: this.standsAt, afterSeq: automaton.lastSeq }
       yield* this.record(signal)
-      machine.signal(signal)
+      automaton.signal(signal)
     }
   )
 
   /** The firing, with the guest standing still. */
-  private readonly stand = Effect.fnUntraced({ self: this as PolicyRun }, function* (this: PolicyRun, firing: Firing) {
-    const { machine, timeline } = this
-    machine.clearOutcome()
-    const standing = yield* timeline.hold
-    const slippageNanos = Math.max(0, standing - firing.atNanos)
-    return new FiringClass({ ...firing, slippageNanos })
-  })
+  private readonly stand = Effect.fnUntraced(
+    { self: this as LivePolicy },
+    function* (this: LivePolicy, firing: Firing) {
+      const { automaton, timeline } = this
+      automaton.clearOutcome()
+      const standing = yield* timeline.hold
+      const slippageNanos = Math.max(0, standing - firing.atNanos)
+      return new FiringClass({ ...firing, slippageNanos })
+    }
+  )
 
   private fail(error: TriggerError): Effect.Effect<never, TriggerError | MachineError> {
     return Effect.andThen(this.timeline.hold, Effect.fail(error))
@@ -229,16 +234,16 @@ class PolicyRun {
 
   /** What the end of an advance means once its events and its time have been told. */
   private readonly afterStop = Effect.fnUntraced(
-    { self: this as PolicyRun },
-    function* (this: PolicyRun, stop: TimelineAdvance["stop"]) {
-      const { clock, machine, probes } = this
+    { self: this as LivePolicy },
+    function* (this: LivePolicy, stop: TimelineAdvance["stop"]) {
+      const { clock, automaton, probes } = this
       if (stop === "event" || stop === "time" || stop === "budget" || stop === "paused") return
       const lastEvent = this.unseen.at(-1)
       yield* this.tellUnseen()
-      if (machine.firing !== null || machine.hasEnded || this.unseen.length > 0) return
+      if (automaton.firing !== null || automaton.hasEnded || this.unseen.length > 0) return
       if (stop === "idle") {
         // Nothing wakes the guest any more: its time passes all the same.
-        const wake = Math.min(machine.wakeAtNanos ?? Infinity, clock.wakeAtNanos ?? Infinity)
+        const wake = Math.min(automaton.wakeAtNanos ?? Infinity, clock.wakeAtNanos ?? Infinity)
         if (wake !== Infinity) {
           this.standsAt = Math.max(this.standsAt, wake)
           clock.stand(this.standsAt)
@@ -248,11 +253,11 @@ class PolicyRun {
           yield* probes.completion
           return
         }
-        if (machine.commands.length > 0) return
+        if (automaton.commands.length > 0) return
       }
-      const progress = machine.progress()
+      const progress = automaton.progress()
       const atNanos = this.standsAt
-      const policy = machine.policyName
+      const policy = automaton.policyName
       const reason: TriggerReason =
         stop === "fault"
           ? {
@@ -268,9 +273,9 @@ class PolicyRun {
   )
 
   nothingArmed(): TriggerError {
-    const { now, policyName } = this.machine
+    const { now, policyName } = this.automaton
     return new TriggerError({
-      reason: { _tag: "NothingArmed", policy: policyName, atNanos: now, progress: this.machine.progress() }
+      reason: { _tag: "NothingArmed", policy: policyName, atNanos: now, progress: this.automaton.progress() }
     })
   }
 }

@@ -6,7 +6,7 @@ import { Policy } from "../Policy.ts"
 import { firstOf } from "./firstOf.ts"
 
 /**
- * Fires when a trigger does, or when a duration of guest time has passed without: `timeout(t, d)(a) = min(t(a), a + d)`.
+ * Fires when a trigger does, or when a duration of guest time has passed without: `atLatest(t, d)(a) = min(t(a), a + d)`.
  *
  * It is `firstOf([t, afterGuestTime(d)])`. To give up instead, use `within`; to wait for something else, `orElseAfter`.
  *
@@ -16,20 +16,20 @@ import { firstOf } from "./firstOf.ts"
  *
  * @example
  * ```ts
- * import { onListener, timeout } from "@stillpoint/triggers"
+ * import { onListener, atLatest } from "@stillpoint/triggers"
  *
- * console.log(onListener().pipe(timeout("7 seconds")).name) // timeout(onListener, 7 s)
+ * console.log(onListener().pipe(atLatest("7 seconds")).name) // atLatest(onListener, 7 s)
  * ```
  */
-export const timeout: {
+export const atLatest: {
   (duration: Duration.Input): (policy: Policy) => Policy
   (policy: Policy, duration: Duration.Input): Policy
 } = Function.dual(2, (policy: Policy, duration: Duration.Input): Policy => {
-  const nanos = toGuestNanos("timeout", duration)
+  const nanos = toGuestNanos("atLatest", duration)
   const either = firstOf([policy, afterGuestTime(duration)])
   return new Policy({
     ...either.shape,
-    name: `timeout(${policy.name}, ${guestTimeInWords(nanos)})`,
-    description: { trigger: "timeout", of: policy.description, nanos }
+    name: `atLatest(${policy.name}, ${guestTimeInWords(nanos)})`,
+    description: { trigger: "atLatest", of: policy.description, nanos }
   })
 })

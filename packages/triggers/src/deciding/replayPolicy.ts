@@ -14,7 +14,7 @@ import type {
 } from "@stillpoint/core"
 import { TriggerError as TriggerFailure } from "@stillpoint/core"
 import { Result } from "effect"
-import type { MachineSource, PolicyMachine } from "../machine/PolicyMachine.ts"
+import type { AutomatonSource, Automaton } from "../automaton/Automaton.ts"
 
 /** A timeline to decide on. A recorded timeline is one. */
 export interface ReplayedTimeline {
@@ -46,7 +46,7 @@ export interface ReplayOptions {
  * ```
  */
 export const replay = (
-  policy: MachineSource,
+  policy: AutomatonSource,
   timeline: ReplayedTimeline,
   options: ReplayOptions = {}
 ): Result.Result<Firing, TriggerError> => {
@@ -69,7 +69,7 @@ export const replay = (
  * ```
  */
 export const replayAll = (
-  policy: MachineSource,
+  policy: AutomatonSource,
   timeline: ReplayedTimeline,
   options: ReplayOptions & { readonly limit?: number } = {}
 ): { readonly firings: ReadonlyArray<Firing>; readonly end: TriggerError | null } => {
@@ -77,33 +77,34 @@ export const replayAll = (
   return { firings, end: isLimited ? null : failure }
 }
 
-const decide = (policy: MachineSource, timeline: ReplayedTimeline, options: ReplayOptions, limit: number) =>
-  policy.borrow((machine) => decideOn(machine, timeline, options, limit))
+const decide = (policy: AutomatonSource, timeline: ReplayedTimeline, options: ReplayOptions, limit: number) =>
+  policy.borrow((automaton) => decideOn(automaton, timeline, options, limit))
 
-const decideOn = (machine: PolicyMachine, timeline: ReplayedTimeline, options: ReplayOptions, limit: number) => {
-  machine.start(options.originNanos ?? 0)
+const decideOn = (automaton: Automaton, timeline: ReplayedTimeline, options: ReplayOptions, limit: number) => {
+  automaton.start(options.originNanos ?? 0)
   const firings: Array<Firing> = []
   const isOver = (): boolean => {
-    if (machine.firing !== null) {
-      firings.push(machine.firing)
-      machine.clearOutcome()
+    if (automaton.firing !== null) {
+      firings.push(automaton.firing)
+      automaton.clearOutcome()
     }
-    return machine.hasEnded || firings.length >= limit || machine.isExhausted
+    return automaton.hasEnded || firings.length >= limit || automaton.isExhausted
   }
-  const failure = (): TriggerError => machine.failure ?? new TriggerFailure({ reason: spentReason(machine, timeline) })
-  if (isOver() || runEvents(machine, timeline, isOver) || runToEnd(machine, timeline, isOver)) {
+  const failure = (): TriggerError =>
+    automaton.failure ?? new TriggerFailure({ reason: spentReason(automaton, timeline) })
+  if (isOver() || runEvents(automaton, timeline, isOver) || runToEnd(automaton, timeline, isOver)) {
     return { firings, failure: failure(), isLimited: firings.length >= limit }
   }
-  return { firings, failure: new TriggerFailure({ reason: endReason(machine, timeline) }), isLimited: false }
+  return { firings, failure: new TriggerFailure({ reason: endReason(automaton, timeline) }), isLimited: false }
 }
 
 /** Runs events and signals; answers whether the policy is over. */
-const runEvents = (machine: PolicyMachine, timeline: ReplayedTimeline, isOver: () => boolean): boolean => {
+const runEvents = (automaton: Automaton, timeline: ReplayedTimeline, isOver: () => boolean): boolean => {
   const { events, signals = [] } = timeline
   let index = 0
   const runUpTo = (end: number): boolean => {
     while (index < end) {
-      index = machine.run(events, index, end)
+      index = automaton.run(events, index, end)
       if (isOver()) return true
     }
     return false
@@ -112,44 +113,50 @@ const runEvents = (machine: PolicyMachine, timeline: ReplayedTimeline, isOver: (
     let before = index
     while (before < events.length && (events[before] as GuestEvent).seq <= signal.afterSeq) before += 1
     if (runUpTo(before)) return true
-    while (!machine.signal(signal)) if (isOver()) return true
+    while (!automaton.signal(signal)) if (isOver()) return true
     if (isOver()) return true
   }
   return runUpTo(events.length)
 }
 
 /** Lets the time between the last event and the end pass; answers whether the policy is over. */
-const runToEnd = (machine: PolicyMachine, timeline: ReplayedTimeline, isOver: () => boolean): boolean => {
+const runToEnd = (automaton: Automaton, timeline: ReplayedTimeline, isOver: () => boolean): boolean => {
   const { end } = timeline
   if (end === undefined || end === null) return false
   // A guest that rests for ever lets any time pass.
   const until = end.reason === "idle" ? Infinity : end.atNanos
   for (;;) {
-    const wake = machine.wakeAtNanos
+    const wake = automaton.wakeAtNanos
     if (wake === null || wake > until) break
-    machine.time(wake)
+    automaton.time(wake)
     if (isOver()) return true
   }
-  machine.time(end.atNanos)
+  automaton.time(end.atNanos)
   return isOver()
 }
 
 /** Why a policy is over that has not failed. */
-const spentReason = (machine: PolicyMachine, timeline: ReplayedTimeline): TriggerReason =>
-  machine.firedCount > 0
-    ? { _tag: "NothingArmed", policy: machine.policyName, atNanos: machine.now, progress: machine.progress() }
-    : endReason(machine, timeline)
+const spentReason = (automaton: Automaton, timeline: ReplayedTimeline): TriggerReason =>
+  automaton.firedCount > 0
+    ? { _tag: "NothingArmed", policy: automaton.policyName, atNanos: automaton.now, progress: automaton.progress() }
+    : endReason(automaton, timeline)
 
 /** Why a policy has not decided when its timeline is over. */
-const endReason = (machine: PolicyMachine, timeline: ReplayedTimeline): TriggerReason => {
-  const exhausted = exhaustedReason(machine)
+const endReason = (automaton: Automaton, timeline: ReplayedTimeline): TriggerReason => {
+  const exhausted = exhaustedReason(automaton)
   if (exhausted !== null) return exhausted
   const last = timeline.events.at(-1)
-  const progress = machine.progress()
+  const progress = automaton.progress()
   if (last?._tag === "EngineFault") {
-    return { _tag: "EngineFaulted", policy: machine.policyName, message: last.message, atNanos: machine.now, progress }
+    return {
+      _tag: "EngineFaulted",
+      policy: automaton.policyName,
+      message: last.message,
+      atNanos: automaton.now,
+      progress
+    }
   }
-  return { _tag: "GuestEnded", policy: machine.policyName, how: howEnded(timeline), atNanos: machine.now, progress }
+  return { _tag: "GuestEnded", policy: automaton.policyName, how: howEnded(timeline), atNanos: automaton.now, progress }
 }
 
 const howEnded = (timeline: ReplayedTimeline) => {
@@ -161,9 +168,9 @@ const howEnded = (timeline: ReplayedTimeline) => {
 }
 
 /** Why a policy can fire no more, whatever happens; `null` if it can. */
-export const exhaustedReason = (machine: PolicyMachine): TriggerReason | null => {
-  if (!machine.isExhausted) return null
-  const { abandoned, now, policyName } = machine
+export const exhaustedReason = (automaton: Automaton): TriggerReason | null => {
+  if (!automaton.isExhausted) return null
+  const { abandoned, now, policyName } = automaton
   if (abandoned !== null) {
     return {
       _tag: "Abandoned",
@@ -173,5 +180,5 @@ export const exhaustedReason = (machine: PolicyMachine): TriggerReason | null =>
       quiesce: abandoned.quiesce
     }
   }
-  return { _tag: "NothingArmed", policy: policyName, atNanos: now, progress: machine.progress() }
+  return { _tag: "NothingArmed", policy: policyName, atNanos: now, progress: automaton.progress() }
 }

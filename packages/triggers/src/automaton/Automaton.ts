@@ -1,5 +1,5 @@
 /**
- * The state machine that every policy is: numbers in cells, driven by events, guest time and signals.
+ * The state automaton that every policy is: numbers in cells, driven by events, guest time and signals.
  *
  * Its cells are laid out as `cells.ts` says; its objects are references that parts keep: events, states of plug-ins. Events go
  * straight to the parts that wait for their kind, in the order of the policy read from left to right; a part that fires tells
@@ -13,7 +13,6 @@ import {
   type GuestEventKind,
   type GuestNanos,
   type QuiesceReport,
-  type TriggerCommand,
   TriggerError,
   type TriggerProgress,
   type TriggerReason,
@@ -24,7 +23,8 @@ import { Cause } from "./Cause.ts"
 import { firstPartCell, headerCells, listenerCells, partCells } from "./cells.ts"
 import { eventKinds, kindNumber, kindSet } from "./eventKinds.ts"
 import { GuestSensors } from "./GuestSensors.ts"
-import type { MachinePart } from "./MachinePart.ts"
+import type { AutomatonPart } from "./AutomatonPart.ts"
+import type { PolicyCommand, PolicyState } from "./PolicyStep.ts"
 import { Timers } from "./Timers.ts"
 
 // Constants of this module are part of the compiled code; imported ones would be loaded each time.
@@ -52,33 +52,24 @@ const maxParts = 10_000
  */
 const maxQuietInputs = 1000
 
-/** State of a machine between two inputs: an immutable value. */
-export interface PolicyState {
-  readonly cells: Float64Array
-  readonly objects: ReadonlyArray<unknown>
-}
-
-/** What a policy asks of whoever runs it, as parts push it. */
-export type MachineCommand = TriggerCommand
-
 /** A quiesce that ended without calm and without a capture. */
 export interface Abandonment {
   readonly trigger: string
   readonly quiesce: QuiesceReport
 }
 
-/** Something that a machine can be made of. */
-export interface MachineSource {
+/** Something that an automaton can be made of. */
+export interface AutomatonSource {
   /** In words. */
   readonly name: string
-  /** A machine of its own, to be started. */
-  readonly instantiate: () => PolicyMachine
-  /** Lends a machine for as long as a function runs. */
-  readonly borrow: <A>(use: (machine: PolicyMachine) => A) => A
+  /** An automaton of its own, to be started. */
+  readonly instantiate: () => Automaton
+  /** Lends an automaton for as long as a function runs. */
+  readonly borrow: <A>(use: (automaton: Automaton) => A) => A
 }
 
-/** The machine of one policy. */
-export class PolicyMachine {
+/** The automaton of one policy. */
+export class Automaton {
   readonly policyName: string
   cells: Float64Array = new Float64Array(0)
   objects: Array<unknown> = []
@@ -91,18 +82,18 @@ export class PolicyMachine {
   keepsFrozen = false
   /** Whether commands are kept for a runner; a replay has no use for them. */
   keepsCommands = false
-  readonly commands: Array<MachineCommand> = []
+  readonly commands: Array<PolicyCommand> = []
   firing: Firing | null = null
   failure: TriggerError | null = null
 
-  private readonly parts: Array<MachinePart> = []
-  private readonly byKind: Array<Array<MachinePart>> = eventKinds.map(() => [])
+  private readonly parts: Array<AutomatonPart> = []
+  private readonly byKind: Array<Array<AutomatonPart>> = eventKinds.map(() => [])
   /** Where the cells of those parts begin. */
   private readonly basesByKind: Array<Array<number>> = eventKinds.map(() => [])
-  private readonly probes = new Map<string, MachinePart>()
+  private readonly probes = new Map<string, AutomatonPart>()
   private cellCount = firstPartCell
   private objectCount = 1
-  private root: MachinePart | null = null
+  private root: AutomatonPart | null = null
 
   constructor(policyName: string) {
     this.policyName = policyName
@@ -122,7 +113,7 @@ export class PolicyMachine {
     return base
   }
 
-  register(part: MachinePart, kinds: ReadonlyArray<GuestEventKind>): ReadonlyArray<number> {
+  register(part: AutomatonPart, kinds: ReadonlyArray<GuestEventKind>): ReadonlyArray<number> {
     this.parts.push(part)
     if (this.parts.length > maxParts) {
       throw new PolicyError({
@@ -133,7 +124,7 @@ export class PolicyMachine {
   }
 
   /** Makes a part receive some kinds while it listens to them, which it says with {@link listen}. */
-  watch(part: MachinePart, kinds: ReadonlyArray<GuestEventKind>): ReadonlyArray<number> {
+  watch(part: AutomatonPart, kinds: ReadonlyArray<GuestEventKind>): ReadonlyArray<number> {
     const numbers = kinds.map(kindNumber)
     for (const number of numbers) {
       this.byKind[number]?.push(part)
@@ -142,11 +133,11 @@ export class PolicyMachine {
     return numbers
   }
 
-  registerProbe(key: string, part: MachinePart): void {
+  registerProbe(key: string, part: AutomatonPart): void {
     this.probes.set(key, part)
   }
 
-  finish(root: MachinePart): void {
+  finish(root: AutomatonPart): void {
     this.root = root
     this.cells = new Float64Array(this.cellCount + this.timers.cellCount)
     this.timers.place(this.cells, this.cellCount)
@@ -259,12 +250,12 @@ export class PolicyMachine {
   }
 
   /** The triggers of the policy and how far each has got, from left to right; without the one that `except` names. */
-  progress(except: MachinePart | null = null): ReadonlyArray<TriggerProgress> {
+  progress(except: AutomatonPart | null = null): ReadonlyArray<TriggerProgress> {
     return this.parts.filter((part) => part.isTrigger && part !== except).map((part) => part.account())
   }
 
   /** The part with a number. */
-  part(id: number): MachinePart | null {
+  part(id: number): AutomatonPart | null {
     return this.parts[id] ?? null
   }
 
@@ -272,7 +263,7 @@ export class PolicyMachine {
     return this.parts.length
   }
 
-  /** Name of the trigger whose cause stands in the machine. */
+  /** Name of the trigger whose cause stands in the automaton. */
   triggerName(): string {
     return this.cause.part?.calledName ?? this.policyName
   }
@@ -310,9 +301,9 @@ export class PolicyMachine {
           guest.take(kind)
         }
         if (((listening >>> kind) & 1) === 0) continue
-        const parts = byKind[kind] as Array<MachinePart>
+        const parts = byKind[kind] as Array<AutomatonPart>
         // A part that is the only one for a kind is armed if anyone listens to it.
-        if (parts.length === 1 && (parts[0] as MachinePart).overlooks(event)) continue
+        if (parts.length === 1 && (parts[0] as AutomatonPart).overlooks(event)) continue
         this.pass(event)
         if (!this.dispatch(kind, event)) continue
         if (this.isOver()) return index
@@ -337,14 +328,14 @@ export class PolicyMachine {
   /** Hands an event to the parts that wait for its kind; answers whether any of them did not overlook it. */
   private dispatch(kind: number, event: GuestEvent): boolean {
     const { cause, cells } = this
-    const parts = this.byKind[kind] as Array<MachinePart>
+    const parts = this.byKind[kind] as Array<AutomatonPart>
     const bases = this.basesByKind[kind] as Array<number>
     let ordinal = -1
     for (let index = 0; index < parts.length; index++) {
       // Read from the cells: looking at parts of many classes for no more than this would cost more than all the rest.
       const base = bases[index] as number
       if (cells[base + armedCell] !== 1 || cells[base + armedOrdinalCell] === ordinal) continue
-      const part = parts[index] as MachinePart
+      const part = parts[index] as AutomatonPart
       if (part.overlooks(event)) continue
       if (ordinal === -1) {
         ordinal = (cells[ordinalCell] as number) + 1
@@ -437,7 +428,7 @@ export class PolicyMachine {
     this.cause.isTimer(this.now, this.now)
   }
 
-  command(command: MachineCommand): void {
+  command(command: PolicyCommand): void {
     if (this.keepsCommands) this.commands.push(command)
   }
 
@@ -462,7 +453,7 @@ export class PolicyMachine {
     this.cells[endedCell] = 0
   }
 
-  private describeFiring(part: MachinePart | null, index: number): Firing {
+  private describeFiring(part: AutomatonPart | null, index: number): Firing {
     return new Firing({
       policy: this.policyName,
       trigger: this.triggerName(),

@@ -5,23 +5,23 @@
  */
 import type { QuiesceReport } from "@stillpoint/core"
 import { CauseType } from "./Cause.ts"
-import type { PolicyMachine } from "./PolicyMachine.ts"
+import type { Automaton } from "./Automaton.ts"
 
-/** One remembered cause, in the cells and objects of its machine. Must be made where its part is built. */
+/** One remembered cause, in the cells and objects of its automaton. Must be made where its part is built. */
 export class CauseMemory {
-  private readonly machine: PolicyMachine
+  private readonly automaton: Automaton
   private readonly base: number
   private readonly object: number
 
-  constructor(machine: PolicyMachine) {
-    this.machine = machine
-    this.base = machine.allocateCells(4)
-    this.object = machine.allocateObjects(2)
+  constructor(automaton: Automaton) {
+    this.automaton = automaton
+    this.base = automaton.allocateCells(4)
+    this.object = automaton.allocateObjects(2)
   }
 
-  /** Remembers the cause that stands in the machine. */
+  /** Remembers the cause that stands in the automaton. */
   keep(): void {
-    const { cause, cells, objects } = this.machine
+    const { cause, cells, objects } = this.automaton
     cells[this.base] = cause.type
     cells[this.base + 1] = cause.atNanos
     // Only a timer has one; what stands there otherwise is from another input, and no part of the state.
@@ -31,13 +31,13 @@ export class CauseMemory {
     objects[this.object + 1] = cause.quiesceReport
   }
 
-  /** Puts the remembered cause back into the machine. */
+  /** Puts the remembered cause back into the automaton. */
   recall(): void {
-    const { cause, cells, objects } = this.machine
+    const { cause, cells, objects } = this.automaton
     cause.type = cells[this.base] as number
     cause.atNanos = cells[this.base + 1] as number
     cause.setAtNanos = cells[this.base + 2] as number
-    cause.part = this.machine.part(cells[this.base + 3] as number)
+    cause.part = this.automaton.part(cells[this.base + 3] as number)
     cause.object = objects[this.object]
     cause.quiesceReport = objects[this.object + 1] as QuiesceReport | null
   }

@@ -1,0 +1,56 @@
+/**
+ * A policy one input at a time: what it can be told, and what it answers.
+ *
+ * A policy is a pure state machine over three kinds of input: guest events, guest time that has been reached, and
+ * signals. Inputs are totally ordered: by guest time; at one nanosecond timers come before events and signals; events
+ * and signals in the order in which the guest made them and the policy took them in. All timers that are due at one
+ * nanosecond are one input.
+ *
+ * @module
+ */
+import type { Firing, GuestEvent, GuestEventKind, GuestNanos, TriggerError, TriggerSignal } from "@stillpoint/core"
+import type { Effect } from "effect"
+
+/** State of an automaton between two inputs: an immutable value. */
+export interface PolicyState {
+  readonly cells: Float64Array
+  readonly objects: ReadonlyArray<unknown>
+}
+
+/** What a policy can be told. */
+export type PolicyInput =
+  | { readonly _tag: "Event"; readonly event: GuestEvent }
+  /** Guest time has reached `atNanos`; everything earlier has been told. */
+  | { readonly _tag: "Time"; readonly atNanos: GuestNanos }
+  | { readonly _tag: "Signal"; readonly signal: TriggerSignal }
+
+/** What a policy asks of whoever runs it. A replay ignores these: their effects are in the timeline and the signals. */
+export type PolicyCommand =
+  /** Start a probe; its completion comes back as a signal of the same `probe` and `arming`. */
+  | {
+      readonly _tag: "StartProbe"
+      readonly probe: string
+      readonly arming: number
+      readonly run: Effect.Effect<unknown, unknown>
+    }
+  /** The outcome of a probe is no longer wanted: interrupt it. */
+  | { readonly _tag: "StopProbe"; readonly probe: string; readonly arming: number }
+  /** Ask the agent to freeze the workload; the answer is an `AgentQuiesced` event. */
+  | { readonly _tag: "RequestQuiesce" }
+  /** The workload was frozen, or asked to be, for a capture that will not happen. */
+  | { readonly _tag: "RequestThaw" }
+
+/** What one input did to a policy. */
+export interface PolicyStep {
+  readonly state: PolicyState
+  /** The decisions that this input brought: none or one, as a rule; more if it was told late that time had passed. */
+  readonly firings: ReadonlyArray<Firing>
+  /** The end of the policy without a decision, if this input brought it. */
+  readonly failure: TriggerError | null
+  /** What to do, in order. */
+  readonly commands: ReadonlyArray<PolicyCommand>
+  /** Guest time at which the policy must be told `Time`; `null` for none. */
+  readonly wakeAtNanos: GuestNanos | null
+  /** Kinds at which a guest in lockstep must stop. Others are told when the guest stands, in order. */
+  readonly stopAt: ReadonlyArray<GuestEventKind>
+}
