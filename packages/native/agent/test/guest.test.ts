@@ -8,10 +8,10 @@ import { type GuestConfigInput, GuestKit } from "@stillpoint/kit"
 import { Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import { fileURLToPath } from "node:url"
-import * as NativeAgent from "../NativeAgent.ts"
-import * as NativeVmm from "../NativeVmm.ts"
+import * as NativeAgent from "../../src/NativeAgent.ts"
+import * as NativeVmm from "../../src/NativeVmm.ts"
 
-const probePath = fileURLToPath(new URL("../../agent/build/probe", import.meta.url))
+const probePath = fileURLToPath(new URL("../build/probe", import.meta.url))
 const layer = Layer.mergeAll(NativeVmm.layer, Layer.provide(GuestKit.layer, NativeAgent.layer))
 
 /** A machine with that guest, before its first instruction. */

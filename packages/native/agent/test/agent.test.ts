@@ -8,11 +8,11 @@ import { spawnSync } from "node:child_process"
 import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import * as NativeAgent from "../NativeAgent.ts"
+import * as NativeAgent from "../../src/NativeAgent.ts"
 import { frame, type GuestFrame, hostFrames } from "./testing/agentFrames.ts"
 import { type QemuGuest, qemuGuest, qemuMissing } from "./testing/QemuGuest.ts"
 
-const agentFolder = fileURLToPath(new URL("../../agent", import.meta.url))
+const agentFolder = fileURLToPath(new URL("..", import.meta.url))
 const probePath = join(agentFolder, "build/probe")
 
 const why = [qemuMissing, existsSync(probePath) ? "" : `${probePath} is not built`].find((reason) => reason !== "")
