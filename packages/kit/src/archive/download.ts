@@ -8,14 +8,8 @@
  */
 import { Effect, Schedule } from "effect"
 import { createHash } from "node:crypto"
-import { createWriteStream } from "node:fs"
-import { mkdir, open, rename, rm } from "node:fs/promises"
-import * as http from "node:http"
-import * as https from "node:https"
+import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises"
 import { dirname } from "node:path"
-import type { IncomingMessage } from "node:http"
-import { Transform } from "node:stream"
-import { pipeline } from "node:stream/promises"
 import { ArchiveUnreachable, DigestMismatch, FileUnusable, KitError } from "../KitError.ts"
 import type { Described } from "./ReleaseIndex.ts"
 
@@ -26,31 +20,44 @@ export type OnProgress = (name: string, doneBytes: number, totalBytes: number) =
 const stallMillis = 30_000
 /** A download is tried this often in all. */
 const attempts = 3
-const redirectsMax = 5
 
 const unreachable = (url: string, status: number | null, detail: string) =>
   new KitError({ reason: new ArchiveUnreachable({ url, status, detail }) })
 
-/** Opens `url` and follows redirections. */
-const request = (url: string, signal: AbortSignal, redirects = redirectsMax): Promise<IncomingMessage> =>
-  new Promise((resolve, reject) => {
-    const client = url.startsWith("https:") ? https : http
-    const outgoing = client.get(url, { signal, headers: { "user-agent": "stillpoint-guest-kit" } }, (response) => {
-      const status = response.statusCode ?? 0
-      const location = response.headers.location
-      if (status >= 300 && status < 400 && location !== undefined && redirects > 0) {
-        response.resume()
-        resolve(request(new URL(location, url).href, signal, redirects - 1))
-      } else if (status === 200) {
-        resolve(response)
-      } else {
-        response.resume()
-        reject(unreachable(url, status, response.statusMessage ?? ""))
-      }
+/** What `fetch` says is "fetch failed"; why stands in its cause. */
+const detailOf = (error: unknown): string => {
+  if (!(error instanceof Error)) return String(error)
+  return error.cause instanceof Error ? error.cause.message || String(error.cause) : error.message
+}
+
+/** The bytes behind `url` in pieces. Fails with a `KitError` that names the URL. */
+async function* piecesOf(url: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  const stall = new AbortController()
+  const timer = setTimeout(() => stall.abort(new Error(`nothing arrived for ${stallMillis} ms`)), stallMillis)
+  let doneBytes = 0
+  try {
+    const response = await fetch(url, {
+      signal: AbortSignal.any([signal, stall.signal]),
+      // Digests are of the bytes as they lie in the archive: nothing may be unpacked on the way.
+      headers: { "user-agent": "stillpoint-guest-kit", "accept-encoding": "identity" }
     })
-    outgoing.setTimeout(stallMillis, () => outgoing.destroy(new Error(`nothing arrived for ${stallMillis} ms`)))
-    outgoing.on("error", (error) => reject(unreachable(url, null, error.message)))
-  })
+    if (response.status !== 200 || response.body === null) {
+      await response.body?.cancel()
+      throw unreachable(url, response.status, response.statusText)
+    }
+    for await (const piece of response.body) {
+      timer.refresh()
+      doneBytes += piece.length
+      yield piece
+    }
+  } catch (error) {
+    if (error instanceof KitError) throw error
+    const why = detailOf(stall.signal.aborted ? stall.signal.reason : error)
+    throw unreachable(url, null, doneBytes === 0 ? why : `cut after ${doneBytes} bytes: ${why}`)
+  } finally {
+    clearTimeout(timer)
+  }
+}
 
 /** Whether trying again can help: not when the archive has said that there is no such file. */
 const isTransient = (error: KitError): boolean =>
@@ -67,17 +74,50 @@ const backoff = Schedule.exponential("200 millis").pipe(
 export const fetchText = (url: string, limitBytes: number): Effect.Effect<string, KitError> =>
   Effect.tryPromise({
     try: async (signal) => {
-      const chunks: Array<Buffer> = []
+      const pieces: Array<Uint8Array> = []
       let size = 0
-      for await (const chunk of await request(url, signal)) {
-        size += (chunk as Buffer).length
+      for await (const piece of piecesOf(url, signal)) {
+        size += piece.length
         if (size > limitBytes) throw unreachable(url, null, `expected at most ${limitBytes} bytes, found more`)
-        chunks.push(chunk as Buffer)
+        pieces.push(piece)
       }
-      return Buffer.concat(chunks).toString("utf8")
+      return Buffer.concat(pieces).toString("utf8")
     },
     catch: (cause) => (cause instanceof KitError ? cause : unreachable(url, null, String(cause)))
   }).pipe(Effect.retry(backoff))
+
+/** Writes the pieces to `file`, flushed, unless they are not what `expected` describes. */
+const receive = async (
+  url: string,
+  expected: Described,
+  file: FileHandle,
+  onProgress: OnProgress,
+  signal: AbortSignal
+): Promise<void> => {
+  const hash = createHash("sha256")
+  let size = 0
+  for await (const piece of piecesOf(url, signal)) {
+    size += piece.length
+    hash.update(piece)
+    onProgress(url, size, expected.sizeBytes)
+    // A server that never stops sending does not fill the disk.
+    if (size > expected.sizeBytes) break
+    await file.writeFile(piece)
+  }
+  const found = hash.digest("hex")
+  if (size !== expected.sizeBytes || found !== expected.sha256) {
+    throw new KitError({
+      reason: new DigestMismatch({
+        source: url,
+        expectedSha256: expected.sha256,
+        foundSha256: found,
+        expectedBytes: expected.sizeBytes,
+        foundBytes: size
+      })
+    })
+  }
+  await file.sync()
+}
 
 const fetchOnce = async (
   url: string,
@@ -87,47 +127,10 @@ const fetchOnce = async (
   signal: AbortSignal
 ): Promise<void> => {
   const partial = `${target}.partial-${process.pid}-${Math.random().toString(36).slice(2)}`
-  const hash = createHash("sha256")
-  let size = 0
-  const check = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      size += chunk.length
-      hash.update(chunk)
-      onProgress(url, size, expected.sizeBytes)
-      // A server that never stops sending does not fill the disk.
-      if (size > expected.sizeBytes) done(new Error("longer than expected"))
-      else done(null, chunk)
-    }
-  })
-  const mismatch = () =>
-    new KitError({
-      reason: new DigestMismatch({
-        source: url,
-        expectedSha256: expected.sha256,
-        foundSha256: hash.digest("hex"),
-        expectedBytes: expected.sizeBytes,
-        foundBytes: size
-      })
-    })
   try {
     await mkdir(dirname(target), { recursive: true })
-    const response = await request(url, signal)
-    try {
-      await pipeline(response, check, createWriteStream(partial), { signal })
-    } catch (cause) {
-      if (size > expected.sizeBytes) throw mismatch()
-      const code = (cause as NodeJS.ErrnoException).code
-      const syscall = (cause as NodeJS.ErrnoException).syscall
-      if (code !== undefined && (syscall === "write" || syscall === "open")) {
-        throw new KitError({ reason: new FileUnusable({ path: partial, detail: String(cause) }) })
-      }
-      throw unreachable(url, null, `cut after ${size} of ${expected.sizeBytes} bytes: ${cause}`)
-    }
-    if (size !== expected.sizeBytes) throw mismatch()
-    const found = hash.copy().digest("hex")
-    if (found !== expected.sha256) throw mismatch()
-    const file = await open(partial, "r+")
-    await file.sync().finally(() => file.close())
+    const file = await open(partial, "wx")
+    await receive(url, expected, file, onProgress, signal).finally(() => file.close())
     await rename(partial, target)
   } finally {
     await rm(partial, { force: true })
