@@ -19,10 +19,9 @@ export const request = { argv: ["wget", "-q", "-O", "-", "http://127.0.0.1:8080/
 /** What to boot: Debian's kernel, and busybox's web server as the workload. */
 export const guest: Effect.Effect<BootSpec, unknown, GuestKit> = Effect.gen(function* () {
   const kit = yield* GuestKit
-  const { kernelPath } = yield* kit.files
-  const initramfs = yield* kit.initramfs({
+  const booted = yield* kit.guest({
     workload: { argv: ["/bin/sh", "/serve.sh"] },
     files: { "/serve.sh": { content: serve, mode: 0o755 } }
   })
-  return { kernelPath, initramfs, memoryMib: 128, seed: 1 }
+  return { ...booted, memoryMib: 128, seed: 1 }
 })

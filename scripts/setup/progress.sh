@@ -9,6 +9,8 @@ mkdir -p "$tools" "$stamps"
 export PATH="$tools/node/bin:$PATH"
 # The certificates that the system trusts count for npm and pnpm too: many networks have one of their own.
 export NODE_USE_SYSTEM_CA=1
+# And the proxies that the environment names (HTTP_PROXY, HTTPS_PROXY, NO_PROXY) count for Node's own downloads.
+export NODE_USE_ENV_PROXY=1
 
 # doing WHAT: one line that says what takes time now.
 doing() { printf '  … %s\n' "$*" >&2; }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Context, type Effect, type Scope } from "effect"
+import { Context, type Effect, type Schema, type Scope } from "effect"
 import type { Observable } from "rxjs"
 import type { GuestEvent, GuestEventKind, GuestNanos } from "./GuestEvent.ts"
 import type { BootError, CaptureError, ExecError, ForkError, MachineError, RestoreError } from "./MachineErrors.ts"
@@ -28,6 +28,8 @@ export interface BootSpec {
   readonly epochMillis?: number
   /** Guest time between two samples of dirtied pages, nanoseconds; 0 for none; 10 ms if absent. */
   readonly dirtySampleNanos?: number
+  /** Where kernel and root came from, for whoever reads the journal or the snapshot's manifest; nothing is decided by it. */
+  readonly origin?: { readonly [key: string]: Schema.Json }
 }
 
 /** Until when a machine runs; the first that comes true ends the run. Empty: until it ends by itself or is paused. */

@@ -7,7 +7,7 @@ import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { TestClock } from "effect/testing"
-import { defaultDirectory, GuestKit } from "./GuestKit.ts"
+import { defaultDirectory, GuestKit, type GuestKitConfig } from "./GuestKit.ts"
 import { readCpio } from "./initramfs/cpio.ts"
 import type { KitError } from "./KitError.ts"
 import { kernelFiles, localArchive, type LocalArchive } from "./testing/LocalArchive.ts"
@@ -23,17 +23,28 @@ const kitOn = Effect.fn(function* (archive: LocalArchive) {
     directory: join(folder, "cache"),
     lockPath: join(folder, "lock.json"),
     onNotice: (line: string) => void notices.push(line),
-    onProgress: () => {}
+    onProgress: () => {},
+    whenGone: "refuse" as GuestKitConfig["whenGone"]
   }
   const agentPath = join(folder, "agent")
   const agent = GuestAgent.layerFile(agentPath, "build it first")
   // A new one each time, as a new process would have.
-  const use = <A, E>(f: (kit: GuestKit["Service"]) => Effect.Effect<A, E>) =>
-    GuestKit.use(f).pipe(
-      Effect.provide(GuestKit.layerNoDeps(config).pipe(Layer.provide([archive.layer, agent])), { local: true })
-    )
-  const files = use((kit) => kit.files).pipe(TestClock.withLive)
-  return { agentPath, config, notices, use, files, lock: use((kit) => kit.lock) }
+  const withConfig = (changed: Partial<GuestKitConfig>) => {
+    const layer = GuestKit.layerNoDeps({ ...config, ...changed }).pipe(Layer.provide([archive.layer, agent]))
+    const use = <A, E>(f: (kit: GuestKit["Service"]) => Effect.Effect<A, E>) =>
+      GuestKit.use(f).pipe(Effect.provide(layer, { local: true }))
+    return { use, files: use((kit) => kit.files).pipe(TestClock.withLive) }
+  }
+  const { files, use } = withConfig({})
+  return {
+    agentPath,
+    config,
+    notices,
+    use,
+    files,
+    with: (changed: Partial<GuestKitConfig>) => Effect.sync(() => withConfig(changed)),
+    lock: use((kit) => kit.lock)
+  }
 })
 
 const locked = Effect.gen(function* () {
@@ -116,17 +127,72 @@ for (const how of ["cut", "flip", "longer", "error", "hang-up"] as const) {
   )
 }
 
-it.effect("where-the-archive-has-moved-on-the-newest-is-taken-and-that-is-said", () =>
+it.effect("where-the-archive-has-moved-on-the-locked-package-comes-from-the-past", () =>
+  Effect.gen(function* () {
+    const { archive, kit } = yield* locked
+    archive.publish("6.12.9", "1:1.38.0-1")
+    const files = yield* kit.files
+    assert.strictEqual(files.kernelVersion, "6.12.1-1")
+    assert.strictEqual(files.busyboxVersion, "1:1.37.0-6")
+    assert.deepStrictEqual(files.substitutes, [])
+    assert.deepStrictEqual(kit.notices, [])
+    assert.deepStrictEqual(yield* leftovers(kit.config.directory), [])
+  })
+)
+
+it.effect("what-the-past-gives-counts-only-if-it-is-what-is-locked", () =>
   Effect.gen(function* () {
     const { archive, kit } = yield* locked
     archive.publish("6.12.9", "1:1.37.0-6")
-    const files = yield* kit.files
+    for (const [path, bytes] of archive.files) {
+      if (path.startsWith("/past/file/")) archive.files.set(path, Buffer.from(bytes.map((byte) => byte ^ 1)))
+    }
+    const reason = yield* reasonOf(kit.files)
+    assert.strictEqual(reason._tag, "LockedPackageGone")
+    assert.include(reason.message, "SHA-256")
+  })
+)
+
+it.effect("a-locked-package-that-is-nowhere-is-refused-with-the-option-and-the-command", () =>
+  Effect.gen(function* () {
+    const { archive, kit } = yield* locked
+    archive.publish("6.12.9", "1:1.37.0-6")
+    archive.dropPast()
+    const reason = yield* reasonOf(kit.files)
+    assert.strictEqual(reason._tag, "LockedPackageGone")
+    for (const part of ["6.12.1-1", 'whenGone: "newest"', "STILLPOINT_KIT_WHEN_GONE=newest", "stillpoint-kit lock"]) {
+      assert.include(reason.message, part)
+    }
+    assert.deepStrictEqual(yield* leftovers(kit.config.directory), [])
+  })
+)
+
+it.effect("who-allows-it-gets-the-newest-and-that-is-said-and-recorded", () =>
+  Effect.gen(function* () {
+    const { archive, kit } = yield* locked
+    archive.publish("6.12.9", "1:1.37.0-6")
+    archive.dropPast()
+    const lenient = yield* kit.with({ whenGone: "newest" })
+    const files = yield* lenient.files
     assert.strictEqual(files.kernelVersion, "6.12.9-1")
     assert.strictEqual(kit.notices.length, 1)
     assert.match(kit.notices[0] ?? "", /no longer holds linux-image-6\.12\.1.*6\.12\.9-1 is used.*make kit-lock/)
     archive.shutDown()
-    assert.strictEqual((yield* kit.files).kernelVersion, "6.12.9-1")
+    assert.strictEqual((yield* lenient.files).kernelVersion, "6.12.9-1")
     assert.strictEqual(kit.notices.length, 2)
+    yield* Effect.promise(() => writeFile(kit.agentPath, "the agent"))
+    const guest = yield* lenient.use((service) => service.guest({}))
+    assert.deepStrictEqual(guest.origin, {
+      packages: ["linux-image-6.12.9+deb13-riscv64 6.12.9-1", "busybox-static 1:1.37.0-6"],
+      substitutes: [
+        {
+          locked: "linux-image-6.12.1+deb13-riscv64 6.12.1-1",
+          taken: "linux-image-6.12.9+deb13-riscv64 6.12.9-1"
+        }
+      ]
+    })
+    // Who does not allow it is not served by what another one has taken.
+    assert.strictEqual((yield* reasonOf(kit.files))._tag, "ArchiveUnreachable")
   })
 )
 

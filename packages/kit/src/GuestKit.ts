@@ -6,8 +6,8 @@
  *
  * @module
  */
-import { GuestAgent } from "@stillpoint/core"
-import { Context, Effect, Layer, Option } from "effect"
+import { type BootSpec, GuestAgent } from "@stillpoint/core"
+import { Context, Effect, Layer, Option, Result } from "effect"
 import { existsSync } from "node:fs"
 import { readFile, rm } from "node:fs/promises"
 import { homedir } from "node:os"
@@ -16,6 +16,7 @@ import { fileURLToPath } from "node:url"
 import { Archive, requirePackage } from "./archive/Archive.ts"
 import type { OnProgress } from "./archive/download.ts"
 import type { ArchivePackage } from "./archive/PackageIndex.ts"
+import { unpackEfiImage } from "./deb/efiImage.ts"
 import { extract, type Wanted } from "./deb/extract.ts"
 import { buildInitramfs, type GuestPrograms } from "./initramfs/Initramfs.ts"
 import type { GuestConfigInput } from "./initramfs/GuestConfig.ts"
@@ -29,7 +30,7 @@ import {
   sweep,
   type UnpackedFiles
 } from "./KitCache.ts"
-import { FileUnusable, KitError } from "./KitError.ts"
+import { FileUnusable, KitError, LockedPackageGone } from "./KitError.ts"
 import { type KitLock, type LockedPackage, readLock, writeLock } from "./KitLock.ts"
 
 /** Where the kit keeps and finds things, and whom it tells. */
@@ -40,6 +41,12 @@ export interface GuestKitConfig {
   /** Told what a person should know, one line each: a substitute was taken, a damaged file was dropped. */
   readonly onNotice: (line: string) => void
   readonly onProgress: OnProgress
+  /**
+   * What happens when neither the archive nor the service that keeps old packages has a locked one: it is refused by
+   * name, or the newest is taken, which `onNotice` is told, {@link KitFiles.substitutes} lists, and the manifest of every
+   * snapshot of such a guest records.
+   */
+  readonly whenGone: "refuse" | "newest"
 }
 
 /** The kit's files on this machine. */
@@ -50,6 +57,10 @@ export interface KitFiles {
   readonly busyboxVersion: string
   /** Kernel modules by name, e.g. `virtio_mmio`. */
   readonly modulePaths: ReadonlyMap<string, string>
+  /** The packages that they came from: kernel, busybox. */
+  readonly packages: ReadonlyArray<LockedPackage>
+  /** What was taken in place of what is locked; empty where the lock was kept. */
+  readonly substitutes: ReadonlyArray<Substitute>
 }
 
 const packageRoot = fileURLToPath(new URL("../", import.meta.url))
@@ -67,11 +78,15 @@ export const defaultDirectory = (environment: NodeJS.ProcessEnv = process.env): 
   return join(cache !== undefined && cache !== "" ? cache : join(homedir(), ".cache"), "stillpoint/guest-kit")
 }
 
-/** The places of this package, and silence. */
-export const defaultGuestKitConfig = (): GuestKitConfig => ({
-  directory: defaultDirectory(),
+/**
+ * The places of this package; what a person should know goes to standard error. A lock is kept unless
+ * `STILLPOINT_KIT_WHEN_GONE` is `newest`.
+ */
+export const defaultGuestKitConfig = (environment: NodeJS.ProcessEnv = process.env): GuestKitConfig => ({
+  directory: defaultDirectory(environment),
+  whenGone: environment["STILLPOINT_KIT_WHEN_GONE"] === "newest" ? "newest" : "refuse",
   lockPath: join(packageRoot, "guest-kit.lock.json"),
-  onNotice: () => {},
+  onNotice: (line) => void process.stderr.write(`guest kit: ${line}\n`),
   onProgress: () => {}
 })
 
@@ -86,8 +101,14 @@ const moduleIn = (folder: string, name: string): Wanted => ({
 })
 
 const wantedOf: Readonly<Record<"kernel" | "busybox", ReadonlyArray<Wanted>>> = {
+  // Up to Debian 13 in /boot; later beside the modules, as an EFI image that unpacks itself.
   kernel: [
-    { path: /^boot\/vmlinu[xz]-[^/]+$/, as: "vmlinux", required: true },
+    {
+      path: /^(boot\/vmlinu[xz]-[^/]+|(usr\/)?lib\/modules\/[^/]+\/vmlinu[xz])$/,
+      as: "vmlinux",
+      required: true,
+      unpack: unpackEfiImage
+    },
     moduleIn("virtio", "virtio_mmio"),
     moduleIn("char/hw_random", "virtio-rng")
   ],
@@ -124,56 +145,68 @@ const isGone = (error: KitError): boolean =>
 /** Fetches and unpacks exactly this package, unless its files are here. */
 const obtain = Effect.fn("GuestKit.obtain")(function* (
   config: GuestKitConfig,
-  archive: Archive["Service"],
   part: "kernel" | "busybox",
-  item: LockedPackage
+  item: LockedPackage,
+  fetch: Archive["Service"]["fetchPast"]
 ) {
   const dropped = (path: string) => config.onNotice(`${path} was damaged and is fetched again`)
   const here = yield* loadUnpacked(config.directory, item.sha256, dropped)
   if (Option.isSome(here)) return here.value
   const deb = downloadPath(config.directory, item.sha256)
   const remove = Effect.promise(() => rm(deb, { force: true }).catch(() => undefined))
-  return yield* archive.fetch(item, deb, config.onProgress).pipe(
+  return yield* fetch(item, deb, config.onProgress).pipe(
     Effect.andThen(extract(deb, wantedOf[part])),
     Effect.flatMap((files) => storeUnpacked(config.directory, item, files)),
     Effect.ensuring(remove)
   )
 })
 
-/** The files of the locked package, or, where the archive no longer holds it, of the newest. */
+/** A package that was taken in place of the one that is locked. */
+export interface Substitute {
+  readonly locked: LockedPackage
+  readonly taken: LockedPackage
+}
+
+interface Obtained {
+  readonly item: LockedPackage
+  readonly files: UnpackedFiles
+}
+
+/**
+ * The files of the locked package: from the cache, from the archive, or, where that has moved on, from the service that
+ * keeps what it has dropped. When that has not got them either, `whenGone` decides.
+ */
 const obtainLocked = Effect.fn("GuestKit.obtainLocked")(function* (
   config: GuestKitConfig,
   archive: Archive["Service"],
   part: "kernel" | "busybox",
   item: LockedPackage
-) {
-  const withVersion = (version: string) => (files: UnpackedFiles) => ({ version, files })
+): Effect.fn.Return<Obtained, KitError> {
   const say = (found: LockedPackage) =>
     config.onNotice(
       `the archive no longer holds ${item.name} ${item.version}, which is locked; ` +
-        `${found.name} ${found.version} is used instead (re-lock with: make kit-lock)`
+        `${found.name} ${found.version} is used instead (lock what it holds now with: make kit-lock)`
     )
-  const substitute = yield* loadSubstitute(config.directory, item.sha256)
+  const substitute = config.whenGone === "newest" ? yield* loadSubstitute(config.directory, item.sha256) : Option.none()
   if (Option.isSome(substitute)) {
-    const found = substitute.value
-    say(found)
-    return withVersion(found.version)(yield* obtain(config, archive, part, found))
+    say(substitute.value)
+    return { item: substitute.value, files: yield* obtain(config, part, substitute.value, archive.fetch) }
   }
-  return yield* obtain(config, archive, part, item).pipe(
-    Effect.map(withVersion(item.version)),
-    Effect.catch(
-      Effect.fnUntraced(function* (error: KitError) {
-        if (!isGone(error)) return yield* error
-        const found = (yield* newest(archive))[part]
-        // The index still names it: the archive is at fault, and nothing newer is to be had.
-        if (found.sha256 === item.sha256) return yield* error
-        say(found)
-        const files = yield* obtain(config, archive, part, found)
-        yield* storeSubstitute(config.directory, item.sha256, found)
-        return withVersion(found.version)(files)
-      })
-    )
-  )
+  const present = yield* Effect.result(obtain(config, part, item, archive.fetch))
+  if (Result.isSuccess(present)) return { item, files: present.success }
+  if (!isGone(present.failure)) return yield* present.failure
+  const past = yield* Effect.result(obtain(config, part, item, archive.fetchPast))
+  if (Result.isSuccess(past)) return { item, files: past.success }
+  const { name, version } = item
+  const gone = new LockedPackageGone({ name, version, archive: present.failure.message, past: past.failure.message })
+  if (config.whenGone === "refuse") return yield* new KitError({ reason: gone })
+  const found = (yield* newest(archive))[part]
+  // The index still names it: the archive is at fault, and nothing newer is to be had.
+  if (found.sha256 === item.sha256) return yield* present.failure
+  say(found)
+  const files = yield* obtain(config, part, found, archive.fetch)
+  yield* storeSubstitute(config.directory, item.sha256, found)
+  return { item: found, files }
 })
 
 const requiredPath = (files: UnpackedFiles, name: string): Effect.Effect<string, KitError> => {
@@ -191,10 +224,15 @@ const ensure = Effect.fn("GuestKit.ensure")(function* (config: GuestKitConfig, a
   modulePaths.delete("vmlinux")
   return {
     kernelPath: yield* requiredPath(kernel.files, "vmlinux"),
-    kernelVersion: kernel.version,
+    kernelVersion: kernel.item.version,
     busyboxPath: yield* requiredPath(busybox.files, "busybox"),
-    busyboxVersion: busybox.version,
-    modulePaths
+    busyboxVersion: busybox.item.version,
+    modulePaths,
+    packages: [kernel.item, busybox.item],
+    substitutes: [
+      { locked: lock.kernel, taken: kernel.item },
+      { locked: lock.busybox, taken: busybox.item }
+    ].filter(({ locked, taken }) => locked.sha256 !== taken.sha256)
   } satisfies KitFiles as KitFiles
 })
 
@@ -226,6 +264,16 @@ const readPrograms = Effect.fn("GuestKit.readPrograms")(function* (agent: GuestA
   return programs
 })
 
+const named = ({ name, version }: LockedPackage): string => `${name} ${version}`
+
+/** Where a guest's parts came from, as journals and manifests say it. */
+const originOf = ({ packages, substitutes }: KitFiles): NonNullable<BootSpec["origin"]> => ({
+  packages: packages.map(named),
+  ...(substitutes.length === 0
+    ? {}
+    : { substitutes: substitutes.map(({ locked, taken }) => ({ locked: named(locked), taken: named(taken) })) })
+})
+
 /** Runs `effect` until it has succeeded once; failures are tried anew. */
 const onceSucceeded = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> => {
   let held = Option.none<A>()
@@ -247,9 +295,8 @@ const onceSucceeded = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =
  *
  * const program = Effect.gen(function* () {
  *   const kit = yield* GuestKit
- *   const { kernelPath } = yield* kit.files
- *   const initramfs = yield* kit.initramfs({ workload: { argv: ["httpd", "-f", "-p", "8080"] } })
- *   return { kernelPath, initramfs }
+ *   const guest = yield* kit.guest({ workload: { argv: ["httpd", "-f", "-p", "8080"] } })
+ *   return { ...guest, memoryMib: 256 }
  * })
  * const layer = Layer.provide(GuestKit.layer, NativeAgent.layer)
  * console.log(await Effect.runPromise(program.pipe(Effect.provide(layer))))
@@ -264,6 +311,13 @@ export class GuestKit extends Context.Service<
     readonly programs: Effect.Effect<GuestPrograms, KitError>
     /** An initial RAM file system for a guest of that configuration. */
     readonly initramfs: (config: GuestConfigInput) => Effect.Effect<Uint8Array, KitError | InitramfsError>
+    /**
+     * What to boot for a guest of that configuration: the kernel, a root, and where both came from, which journals and
+     * manifests then say. Memory, seed and the rest are the caller's to add.
+     */
+    readonly guest: (
+      config: GuestConfigInput
+    ) => Effect.Effect<Required<Pick<BootSpec, "kernelPath" | "initramfs" | "origin">>, KitError | InitramfsError>
     /** Writes a lock of the newest packages, and returns it. */
     readonly lock: Effect.Effect<KitLock, KitError>
   }
@@ -277,10 +331,19 @@ export class GuestKit extends Context.Service<
         const agent = yield* GuestAgent
         const files = onceSucceeded(ensure(config, archive))
         const programs = onceSucceeded(Effect.flatMap(files, (found) => readPrograms(agent, found)))
+        const initramfs = (input: GuestConfigInput) => Effect.flatMap(programs, (found) => buildInitramfs(found, input))
         return GuestKit.of({
           files,
           programs,
-          initramfs: (input) => Effect.flatMap(programs, (found) => buildInitramfs(found, input)),
+          initramfs,
+          guest: (input) =>
+            Effect.all([files, initramfs(input)]).pipe(
+              Effect.map(([found, bytes]) => ({
+                kernelPath: found.kernelPath,
+                initramfs: bytes,
+                origin: originOf(found)
+              }))
+            ),
           lock: Effect.tap(newest(archive), (lock) => writeLock(config.lockPath, lock))
         })
       })

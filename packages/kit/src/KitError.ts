@@ -77,6 +77,24 @@ export class PackageUnknown extends Schema.TaggedError<PackageUnknown>()("Packag
   }
 }
 
+/** The archive has moved on: the locked package is no longer there, and no service that keeps old ones gave it. */
+export class LockedPackageGone extends Schema.TaggedError<LockedPackageGone>()("LockedPackageGone", {
+  name: Schema.String,
+  version: Schema.String,
+  /** What the archive said. */
+  archive: Schema.String,
+  /** What the service that keeps what the archive has dropped said. */
+  past: Schema.String
+}) {
+  override get message(): string {
+    return (
+      `${this.name} ${this.version}, which is locked, is no longer to be had (${this.archive}; ${this.past}); ` +
+      `to take the newest instead and have that recorded, say so: whenGone: "newest", or STILLPOINT_KIT_WHEN_GONE=newest; ` +
+      "to lock what the archive holds now: npx stillpoint-kit lock (in a checkout: make kit-lock)"
+    )
+  }
+}
+
 /** A file of the kit cannot be read or written on this machine. */
 export class FileUnusable extends Schema.TaggedError<FileUnusable>()("FileUnusable", {
   path: Schema.String,
@@ -95,6 +113,7 @@ export const KitReason = Schema.Union([
   PrerequisiteMissing,
   FormatInvalid,
   PackageUnknown,
+  LockedPackageGone,
   FileUnusable,
   GuestAgentMissing
 ])

@@ -1,10 +1,11 @@
+#!/usr/bin/env node
 /**
  * The guest kit on the command line.
  *
  * ```text
- * node packages/kit/src/cli.ts fetch
- * node packages/kit/src/cli.ts lock
- * node packages/kit/src/cli.ts initramfs --agent FILE --out FILE [--config FILE] [-- PROGRAM ARGUMENT...]
+ * stillpoint-kit fetch [--newest-if-gone]
+ * stillpoint-kit lock
+ * stillpoint-kit initramfs --agent FILE --out FILE [--config FILE] [-- PROGRAM ARGUMENT...]
  * ```
  *
  * @module
@@ -18,9 +19,9 @@ import { defaultGuestKitConfig, GuestKit } from "./GuestKit.ts"
 import { FileUnusable, KitError } from "./KitError.ts"
 import type { GuestConfigInput } from "./initramfs/GuestConfig.ts"
 
-const usage = `usage: cli.ts fetch
-       cli.ts lock
-       cli.ts initramfs --agent FILE --out FILE [--config FILE] [-- PROGRAM ARGUMENT...]
+const usage = `usage: stillpoint-kit fetch [--newest-if-gone]
+       stillpoint-kit lock
+       stillpoint-kit initramfs --agent FILE --out FILE [--config FILE] [-- PROGRAM ARGUMENT...]
 `
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`)
@@ -79,14 +80,20 @@ const writeInitramfs = Effect.fn(function* (out: string, configPath: string | un
 const command = () => {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
-    options: { agent: { type: "string" }, out: { type: "string" }, config: { type: "string" } }
+    options: {
+      agent: { type: "string" },
+      "newest-if-gone": { type: "boolean" },
+      out: { type: "string" },
+      config: { type: "string" }
+    }
   })
   const [name, ...argv] = positionals
   const { agent, config, out } = values
-  if (name === "fetch" && argv.length === 0) return { program: fetchKit, agent }
-  if (name === "lock" && argv.length === 0) return { program: lockKit, agent }
+  const isNewestTaken = values["newest-if-gone"] === true
+  if (name === "fetch" && argv.length === 0) return { program: fetchKit, agent, isNewestTaken }
+  if (name === "lock" && argv.length === 0) return { program: lockKit, agent, isNewestTaken }
   if (name === "initramfs" && out !== undefined && agent !== undefined)
-    return { program: writeInitramfs(out, config, argv), agent }
+    return { program: writeInitramfs(out, config, argv), agent, isNewestTaken }
   return undefined
 }
 
@@ -105,7 +112,7 @@ if (parsed === undefined) {
 } else {
   const config = {
     ...defaultGuestKitConfig(),
-    onNotice: (line: string) => say(`guest kit: ${line}`),
+    ...(parsed.isNewestTaken ? { whenGone: "newest" as const } : {}),
     onProgress: progress()
   }
   const agent = GuestAgent.layerFile(parsed.agent ?? "", "name one with --agent")

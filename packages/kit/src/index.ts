@@ -10,7 +10,14 @@ export type { OnProgress } from "./archive/download.ts"
 export type { ArchivePackage } from "./archive/PackageIndex.ts"
 export type { Described } from "./archive/ReleaseIndex.ts"
 export { SignatureVerifier } from "./archive/SignatureVerifier.ts"
-export { defaultDirectory, defaultGuestKitConfig, GuestKit, type GuestKitConfig, type KitFiles } from "./GuestKit.ts"
+export {
+  defaultDirectory,
+  defaultGuestKitConfig,
+  GuestKit,
+  type GuestKitConfig,
+  type KitFiles,
+  type Substitute
+} from "./GuestKit.ts"
 export { type CpioEntry, readCpio, writeCpio } from "./initramfs/cpio.ts"
 export { GuestConfig, type GuestConfigInput, GuestFile, Workload } from "./initramfs/GuestConfig.ts"
 export { buildInitramfs, type GuestPrograms } from "./initramfs/Initramfs.ts"
@@ -29,6 +36,7 @@ export {
   FormatInvalid,
   KitError,
   type KitReason,
+  LockedPackageGone,
   PackageUnknown,
   PrerequisiteMissing,
   SignatureInvalid

@@ -18,6 +18,7 @@ import { FormatInvalid, KitError, PackageUnknown } from "../KitError.ts"
 import { splitClearsigned } from "./clearsigned.ts"
 import { download, fetchText, type OnProgress } from "./download.ts"
 import { type ArchivePackage, PackageReader } from "./PackageIndex.ts"
+import { fetchPast } from "./PastPackages.ts"
 import { parseRelease } from "./ReleaseIndex.ts"
 import { SignatureVerifier } from "./SignatureVerifier.ts"
 
@@ -28,13 +29,16 @@ export interface ArchiveConfig {
   /** Codename of the suite. */
   readonly suite: string
   readonly architecture: string
+  /** Root URL of a service like snapshot.debian.org, which keeps what the archive has dropped; `null`: none. */
+  readonly pastUrl: string | null
 }
 
 /** Debian 13 for riscv64. */
 export const debianTrixie: ArchiveConfig = {
   url: "http://deb.debian.org/debian",
   suite: "trixie",
-  architecture: "riscv64"
+  architecture: "riscv64",
+  pastUrl: "https://snapshot.debian.org"
 }
 
 const releaseBytesMax = 4 << 20
@@ -63,6 +67,12 @@ export class Archive extends Context.Service<
       target: string,
       onProgress: OnProgress
     ) => Effect.Effect<void, KitError>
+    /** Fetches exactly that package from the service that keeps what the archive has dropped. */
+    readonly fetchPast: (
+      item: Omit<ArchivePackage, "depends">,
+      target: string,
+      onProgress: OnProgress
+    ) => Effect.Effect<void, KitError>
   }
 >()("@stillpoint/kit/Archive") {
   /** The archive of `config`; needs a {@link SignatureVerifier}. */
@@ -73,7 +83,13 @@ export class Archive extends Context.Service<
         Archive.of({
           config,
           find: (wanted) => find(config, verifier, wanted),
-          fetch: (item, target, onProgress) => download(`${config.url}/${item.filename}`, item, target, onProgress)
+          fetch: (item, target, onProgress) => download(`${config.url}/${item.filename}`, item, target, onProgress),
+          fetchPast: (item, target, onProgress) =>
+            config.pastUrl === null
+              ? Effect.fail(
+                  new KitError({ reason: new PackageUnknown({ name: item.name, source: "no past archive" }) })
+                )
+              : fetchPast(config.pastUrl, item, target, onProgress)
         })
       )
     )

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { gzipSync, zstdCompressSync } from "node:zlib"
 import { arOf, debOf, tarOf } from "../testing/debianFiles.ts"
+import { unpackEfiImage } from "./efiImage.ts"
 import { extract, type Wanted } from "./extract.ts"
 import { readTar } from "./tar.ts"
 
@@ -131,3 +132,38 @@ it("tar-entries-come-back-however-the-stream-is-cut", async () => {
     { numRuns: 200 }
   )
 })
+
+/** An EFI image that holds `packed`, as Linux lays it out. */
+const efiImage = (packed: Buffer, compression: string): Buffer => {
+  const header = Buffer.alloc(0x40)
+  header.write("MZ")
+  header.write("zimg", 4)
+  header.writeUInt32LE(0x40, 8)
+  header.writeUInt32LE(packed.length, 12)
+  header.write(compression, 0x18)
+  return Buffer.concat([header, packed, Buffer.from("after it")])
+}
+
+it("a-kernel-comes-out-of-the-efi-image-that-it-went-into", () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 4096 }), (bytes) => {
+      const kernel = Buffer.from(bytes)
+      assert.isTrue(unpackEfiImage(efiImage(gzipSync(kernel), "gzip")).equals(kernel))
+      assert.isTrue(unpackEfiImage(efiImage(zstdCompressSync(kernel), "zstd22")).equals(kernel))
+    })
+  )
+})
+
+it.effect("a-kernel-beside-its-modules-is-unpacked-and-damage-is-named", () =>
+  Effect.gen(function* () {
+    const path = "usr/lib/modules/7.0-riscv64/vmlinuz"
+    const image: ReadonlyArray<Wanted> = [{ path: /vmlinuz$/, as: "vmlinux", required: true, unpack: unpackEfiImage }]
+    const whole = efiImage(gzipSync(Buffer.from("kernel")), "gzip")
+    const taken = Result.getOrThrow(yield* extractFrom(debOf(new Map([[path, whole]])), image))
+    assert.strictEqual(taken.get("vmlinux")?.toString(), "kernel")
+    for (const bad of [whole.subarray(0, 0x48), efiImage(Buffer.from("packed"), "lzma")]) {
+      const refused = yield* extractFrom(debOf(new Map([[path, bad]])), image)
+      assert(Result.isFailure(refused) && refused.failure.reason._tag === "FormatInvalid")
+    }
+  })
+)

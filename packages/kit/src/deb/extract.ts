@@ -18,6 +18,8 @@ export interface Wanted {
   readonly as: string
   /** Without it, the package is of no use. */
   readonly required: boolean
+  /** What is kept of its content; all of it as it is, if absent. Throws an `Error` that says what is wrong. */
+  readonly unpack?: (content: Buffer) => Buffer
 }
 
 /** No file of a kernel package that the kit takes is larger. */
@@ -111,7 +113,8 @@ const take = async (path: string, wanted: ReadonlyArray<Wanted>): Promise<Map<st
       const match = wanted.find((item) => !taken.has(item.as) && item.path.test(file.path))
       if (match === undefined) continue
       if (file.sizeBytes > fileBytesMax) throw new Error(`${file.path} has ${file.sizeBytes} bytes`)
-      taken.set(match.as, await file.read())
+      const content = await file.read()
+      taken.set(match.as, match.unpack === undefined ? content : match.unpack(content))
       if (taken.size === wanted.length) return
     }
   }

@@ -7,6 +7,7 @@
  * @module
  */
 import { Effect, Layer, type Scope } from "effect"
+import { createHash } from "node:crypto"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import { gzipSync } from "node:zlib"
@@ -31,6 +32,8 @@ export interface LocalArchive {
   readonly requests: Array<string>
   /** Publishes kernel and busybox in these versions, in place of what was there, with a fresh index. */
   readonly publish: (kernelVersion: string, busyboxVersion: string) => void
+  /** Forgets what was published before: the service that keeps old packages has none. */
+  readonly dropPast: () => void
   /** Stops answering. */
   readonly shutDown: () => void
   readonly layer: Layer.Layer<Archive>
@@ -98,7 +101,7 @@ const start = Effect.callback<LocalArchive>((resume) => {
     listener(path, requests.filter((item) => item === path).length)
   })
   const publish = (kernelVersion: string, busyboxVersion: string) => {
-    files.clear()
+    for (const path of files.keys()) if (!path.startsWith("/past/")) files.delete(path)
     const kernel = debOf(kernelFiles(kernelVersion))
     const busybox = debOf(new Map([["usr/bin/busybox", Buffer.from(`busybox ${busyboxVersion}`)]]))
     const name = `linux-image-${kernelVersion}+deb13-riscv64`
@@ -112,15 +115,24 @@ const start = Effect.callback<LocalArchive>((resume) => {
     const index = gzipSync(packages)
     const digest = sha256(index)
     const release = `Origin: Test\nCodename: trixie\nAcquire-By-Hash: yes\nSHA256:\n ${digest} ${index.length} main/binary-riscv64/Packages.gz`
-    files.set(`/${kernelPath}`, kernel)
-    files.set(`/${busyboxPath}`, busybox)
+    for (const [binary, version, path, deb] of [
+      [name, `${kernelVersion}-1`, kernelPath, kernel],
+      ["busybox-static", busyboxVersion, busyboxPath, busybox]
+    ] as const) {
+      files.set(`/${path}`, deb)
+      const sha1 = createHash("sha1").update(deb).digest("hex")
+      const file = { name: path.slice(path.lastIndexOf("/") + 1), size: deb.length, archive_name: "debian" }
+      const answer = { binary, fileinfo: { [sha1]: [file] } }
+      files.set(`/past/mr/binary/${binary}/${version}/binfiles?fileinfo=1`, Buffer.from(JSON.stringify(answer)))
+      files.set(`/past/file/${sha1}`, deb)
+    }
     files.set(`/dists/trixie/main/binary-riscv64/by-hash/SHA256/${digest}`, index)
     files.set("/dists/trixie/main/binary-riscv64/Packages.gz", index)
     files.set("/dists/trixie/InRelease", Buffer.from(clearsign(release, sha256)))
   }
   server.listen(0, "127.0.0.1", () => {
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-    const config = { url, suite: "trixie", architecture: "riscv64" }
+    const config = { url, suite: "trixie", architecture: "riscv64", pastUrl: `${url}/past` }
     resume(
       Effect.succeed({
         config,
@@ -131,6 +143,9 @@ const start = Effect.callback<LocalArchive>((resume) => {
         },
         spoil: (ending, how, times) => void plans.push({ ending, how, left: times }),
         publish,
+        dropPast: () => {
+          for (const path of files.keys()) if (path.startsWith("/past/")) files.delete(path)
+        },
         shutDown: () => {
           server.closeAllConnections()
           server.close()

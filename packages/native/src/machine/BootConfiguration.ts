@@ -27,7 +27,8 @@ const configuration = Schema.Struct({
   memoryMib: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: largestMemoryMib }))),
   seed: Schema.optionalKey(Schema.NullOr(Schema.Natural)),
   epochMillis: Schema.optionalKey(Schema.Natural),
-  dirtySampleNanos: Schema.optionalKey(Schema.Natural)
+  dirtySampleNanos: Schema.optionalKey(Schema.Natural),
+  origin: Schema.optionalKey(Schema.Record(Schema.String, Schema.Json))
 }).check(
   Schema.makeFilter((spec: { readonly initramfsPath?: string; readonly initramfs?: Uint8Array }) =>
     spec.initramfs === undefined || spec.initramfsPath === undefined
