@@ -39,19 +39,24 @@ is_stamped() { [ -f "$stamps/$1" ] && [ "$(cat "$stamps/$1")" = "$2" ]; }
 # stamp NAME DIGEST: the step NAME is done for these inputs.
 stamp() { printf '%s' "$2" >"$stamps/$1"; }
 
-# apt_install PACKAGES…: installs Debian packages, with sudo where needed; fails without asking for anything.
-apt_install() {
-  local as_root=()
-  command -v apt-get >/dev/null || return 1
-  if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null && sudo -n true 2>/dev/null || return 1
-    as_root=(sudo -n)
+# as_root COMMAND…: runs it as root, with sudo where needed; fails without asking for anything.
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  else
+    command -v sudo >/dev/null && sudo -n "$@"
   fi
-  local log="$root/.cache/apt.log"
-  local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@")
-  if ! "${as_root[@]}" "${install[@]}" >"$log" 2>&1 </dev/null; then
+}
+
+# apt_install PACKAGES…: installs Debian packages; fails without asking for anything. Options of apt-get may stand before them.
+apt_install() {
+  command -v apt-get >/dev/null && as_root true 2>/dev/null || return 1
+  local log="$root/.cache/apt.log" options=()
+  while [ "${1#-}" != "$1" ]; do options+=("$1") && shift; done
+  local install=(env DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" install -y --no-install-recommends "$@")
+  if ! as_root "${install[@]}" >"$log" 2>&1 </dev/null; then
     doing "package lists are missing or old: apt-get update"
-    "${as_root[@]}" apt-get update >>"$log" 2>&1 </dev/null || { tail -n 5 "$log" >&2; return 1; }
-    "${as_root[@]}" "${install[@]}" >>"$log" 2>&1 </dev/null || { tail -n 5 "$log" >&2; return 1; }
+    as_root apt-get "${options[@]}" update >>"$log" 2>&1 </dev/null || { tail -n 5 "$log" >&2; return 1; }
+    as_root "${install[@]}" >>"$log" 2>&1 </dev/null || { tail -n 5 "$log" >&2; return 1; }
   fi
 }

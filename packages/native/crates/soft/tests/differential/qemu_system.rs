@@ -4,6 +4,7 @@
 
 use crate::assembly::{self as asm, Code};
 use crate::supervisor::{self, Case};
+use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -16,17 +17,39 @@ const SERIAL_PORT: u64 = 0x1000_0000;
 const MARK: &[u8] = b"\x01observed\x02";
 const SYSTEM_RESET: u64 = 0x5352_5354;
 
-/// Whether the emulator is there; says how to get it if not.
-pub fn is_present() -> bool {
-    let present = Command::new(EMULATOR).arg("--version").output().is_ok();
-    if !present {
+/// Which QEMU it is, as far as its known faults depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version {
+    pub major: u32,
+    pub minor: u32,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// The emulator's version; says how to get it if it is not there.
+///
+/// # Panics
+/// If it does not say its version.
+pub fn version() -> Option<Version> {
+    let Ok(output) = Command::new(EMULATOR).arg("--version").output() else {
         // Past the test harness, which would swallow it.
         let _shown = writeln!(
             std::io::stderr(),
-            "skipped: {EMULATOR} not found (apt-get install qemu-system-misc)"
+            "skipped: {EMULATOR} not found (scripts/setup/qemu.sh installs it)"
         );
+        return None;
+    };
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let numbers = text.strip_prefix("QEMU emulator version ").unwrap_or_default();
+    let mut numbers = numbers.split('.').map_while(|number| number.parse().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) => Some(Version { major, minor }),
+        _ => panic!("{EMULATOR} --version: expected \"QEMU emulator version N.N\", found {text:?}"),
     }
-    present
 }
 
 /// Asks the firmware to switch the machine off.

@@ -57,6 +57,7 @@ const PROGRAM_COUNTER: u64 = 34;
 const STATUS: u64 = 35;
 const PROBE: u64 = 40;
 
+const ILLEGAL_INSTRUCTION: u64 = 2;
 const BREAKPOINT: u64 = 3;
 const LOAD_ACCESS_FAULT: u64 = 5;
 const STORE_ACCESS_FAULT: u64 = 7;
