@@ -2,14 +2,14 @@
 
 use crate::event_log::{DEFAULT_LIMIT_BYTES, EventLog};
 use crate::refusal::Refusal;
-use crate::session::{Session, SessionError, Slice};
+use crate::session::{Session, SessionError, Slice, Turnwise};
 use crate::workers::Workers;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use stillpoint_vmm::engine::{Engine, Nanos};
 use stillpoint_vmm::machine::{
-    HORIZON_NANOS, Machine, MachineConfig, MachineHandle, RunUntil, Stop,
+    HORIZON_NANOS, Machine, MachineConfig, MachineHandle, Pace, RunUntil, Stop,
 };
 use stillpoint_vmm::snapshot::{CaptureKind, CapturedFiles, RestoreOptions, SnapshotId};
 
@@ -149,7 +149,12 @@ impl Hosted {
             }
         };
         let log = Arc::clone(&self.log);
-        self.session.run(slice, move |ended| done(settled(&log, ended)));
+        // A paced run sleeps through what its guest waits for.
+        let turnwise = match until.pace {
+            Pace::HostTime => Turnwise::No,
+            Pace::Unpaced => Turnwise::Yes,
+        };
+        self.session.run(turnwise, slice, move |ended| done(settled(&log, ended)));
     }
 
     /// Does something with the machine between two instructions; events that it causes are in the

@@ -1,6 +1,7 @@
 //! Machines in a host process, for a host that must never wait.
 //!
 //! * [`workers`] threads that exist only while there is work for them
+//! * [`turns`] whose run executes when there are more than processors
 //! * [`session`] one machine, one mailbox: operations in order, a run that can be paused, talked
 //!   to and closed at any moment, panics turned into errors
 //! * [`event_log`] everything a machine has said, encoded, read by position
@@ -18,4 +19,5 @@ pub mod guarded;
 pub mod hosted;
 pub mod refusal;
 pub mod session;
+pub mod turns;
 pub mod workers;

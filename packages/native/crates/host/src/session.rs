@@ -6,6 +6,7 @@
 //! the run goes on; pausing and closing end it.
 
 use crate::guarded::guarded;
+use crate::turns::{Interrupt, Seat};
 use crate::workers::Workers;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -56,7 +57,15 @@ pub enum Slice<R> {
 
 /// An operation waiting for its machine: called with it, or with why it cannot have it.
 type Operation<M> = Box<dyn FnOnce(Result<(&mut M, &Inner<M>), SessionError>) + Send>;
-type Interrupt = Box<dyn Fn() + Send + Sync>;
+
+/// Whether a run waits for a turn at the host's processors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turnwise {
+    /// It computes: it takes turns with others, and ends a slice when it is interrupted.
+    Yes,
+    /// It mostly sleeps: it would keep a turn that it does not need.
+    No,
+}
 
 enum Parked<M> {
     /// No operation in progress.
@@ -80,10 +89,17 @@ struct State<M> {
 struct Inner<M> {
     state: Mutex<State<M>>,
     interrupt: Interrupt,
+    seat: Arc<Seat>,
     workers: Workers,
 }
 
 impl<M> Inner<M> {
+    /// Makes a run come to its mailbox, whether it executes or waits for its turn.
+    fn call(&self) {
+        (self.interrupt)();
+        self.workers.turns().call_away(&self.seat);
+    }
+
     fn lock(&self) -> MutexGuard<'_, State<M>> {
         // Nothing that can panic runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -106,8 +122,11 @@ impl<M: Send + 'static> Session<M> {
         interrupt: impl Fn() + Send + Sync + 'static,
         workers: &Workers,
     ) -> Self {
+        let interrupt: Interrupt = Arc::new(interrupt);
         Self {
             inner: Arc::new(Inner {
+                seat: Seat::new(Arc::clone(&interrupt)),
+                interrupt,
                 state: Mutex::new(State {
                     machine: Parked::Here(machine),
                     mailbox: VecDeque::new(),
@@ -116,7 +135,6 @@ impl<M: Send + 'static> Session<M> {
                     closing: false,
                     awaiting_close: Vec::new(),
                 }),
-                interrupt: Box::new(interrupt),
                 workers: workers.clone(),
             }),
         }
@@ -145,6 +163,7 @@ impl<M: Send + 'static> Session<M> {
     /// is paused, executing other operations in between.
     pub fn run<R: 'static>(
         &self,
+        turnwise: Turnwise,
         mut slice: impl FnMut(&mut M) -> Slice<R> + Send + 'static,
         done: impl FnOnce(Result<R, SessionError>) + Send + 'static,
     ) {
@@ -162,9 +181,24 @@ impl<M: Send + 'static> Session<M> {
                 Ok(given) => given,
                 Err(error) => return done(Err(error)),
             };
+            let mut has_returned = false;
             loop {
                 inner.answer_mailbox(machine);
-                match guarded(|| slice(machine)) {
+                let turn = match turnwise {
+                    Turnwise::No => None,
+                    Turnwise::Yes => {
+                        let turn = inner.workers.turns().take(&inner.seat, has_returned);
+                        if turn.is_none() {
+                            // Called away: the slice executes nothing, and says where it stands.
+                            (inner.interrupt)();
+                        }
+                        turn
+                    }
+                };
+                has_returned = true;
+                let sliced = guarded(|| slice(machine));
+                drop(turn);
+                match sliced {
                     Ok(Slice::Done(result)) => {
                         inner.lock().running = false;
                         return done(Ok(result));
@@ -197,7 +231,7 @@ impl<M: Send + 'static> Session<M> {
         if state.running {
             state.pausing = true;
             drop(state);
-            (self.inner.interrupt)();
+            self.inner.call();
         }
     }
 
@@ -231,7 +265,7 @@ impl<M: Send + 'static> Session<M> {
                 state.machine = Parked::Away;
                 state.awaiting_close.push(Box::new(done));
                 drop(state);
-                (self.inner.interrupt)();
+                self.inner.call();
             }
             Parked::Gone(why) => {
                 state.machine = Parked::Gone(why);
@@ -292,7 +326,7 @@ impl<M: Send + 'static> Session<M> {
                 let running = state.running;
                 drop(state);
                 if running {
-                    (self.inner.interrupt)();
+                    self.inner.call();
                 }
             }
             Parked::Gone(why) => {

@@ -1,5 +1,6 @@
 //! Threads that exist only while there is work for them.
 
+use crate::turns::Turns;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -46,6 +47,7 @@ impl Shared {
 pub struct Workers {
     long: Arc<Shared>,
     brief: Arc<Shared>,
+    turns: Turns,
 }
 
 /// Threads for brief jobs.
@@ -53,7 +55,12 @@ const MOST_BRIEF_THREADS: usize = 2;
 
 impl Default for Workers {
     fn default() -> Self {
-        Self { long: Shared::new(usize::MAX), brief: Shared::new(MOST_BRIEF_THREADS) }
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            long: Shared::new(usize::MAX),
+            brief: Shared::new(MOST_BRIEF_THREADS),
+            turns: Turns::new(processors),
+        }
     }
 }
 
@@ -71,6 +78,11 @@ impl Workers {
     /// Threads that exist now, working or lingering.
     pub fn threads(&self) -> usize {
         self.long.lock().threads + self.brief.lock().threads
+    }
+
+    /// The turns that runs on these threads take.
+    pub fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     /// Executes `job` on a thread of its own, soon.
