@@ -4,10 +4,11 @@ import { Result, Schema } from "effect"
 import * as fc from "fast-check"
 import { describe } from "vitest"
 import type { ReplayedTimeline } from "../deciding/replayPolicy.ts"
-import { anyTimeline, damagedTimeline, eventBody, realisticTimeline, timeline } from "./guestEvents.ts"
+import { anyTimeline, eventBody, realisticTimeline } from "./guestEvents.ts"
 import { defaultRuns, longestLawMillis } from "./laws.ts"
 import { asRecording } from "./liveDecision.ts"
 import { policy } from "./policies.ts"
+import { damagedTimeline, timeline } from "./timelines.ts"
 
 const isEvent = Schema.is(GuestEventSchema)
 const runs = { numRuns: defaultRuns() }

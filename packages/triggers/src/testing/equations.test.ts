@@ -35,9 +35,10 @@ import {
 } from "../index.ts"
 import type { ReplayedTimeline } from "../deciding/replayPolicy.ts"
 import { isNotLater, type Timing, timingOf as timing } from "./decisions.ts"
-import { anyTimeline, consoleLines, customNames, listenerPorts, timeline } from "./guestEvents.ts"
+import { anyTimeline, consoleLines, customNames, listenerPorts } from "./guestEvents.ts"
 import { defaultRuns, longestLawMillis } from "./laws.ts"
 import { builtin, duration, policy, quiesceOptions } from "./policies.ts"
+import { timeline } from "./timelines.ts"
 
 /*
  * Each trigger and combinator decides what the equation in its docstring says: here it is written once more, over whole

@@ -232,26 +232,3 @@ const startWorkload = (kind: string, started: number, at: (atNanos: number, even
       return started
   }
 }
-
-/** Any timeline: as guests make them, and as none does. */
-export const timeline: fc.Arbitrary<ReplayedTimeline> = fc.oneof(realisticTimeline, anyTimeline())
-
-/** A timeline with events dropped, repeated, swapped or moved in time: what a broken recorder would hand over. */
-export const damagedTimeline: fc.Arbitrary<ReplayedTimeline> = fc
-  .tuple(
-    timeline,
-    fc.array(fc.tuple(fc.constantFrom("drop", "repeat", "swap", "early", "late"), fc.nat()), { maxLength: 6 })
-  )
-  .map(([original, damages]) => {
-    const events = [...original.events]
-    for (const [damage, where] of damages) {
-      if (events.length === 0) break
-      const index = where % events.length
-      const event = events[index] as GuestEvent
-      if (damage === "drop") events.splice(index, 1)
-      else if (damage === "repeat") events.splice(index, 0, event)
-      else if (damage === "swap") events.splice(index, 2, ...events.slice(index, index + 2).reverse())
-      else events[index] = { ...event, atNanos: damage === "early" ? 0 : event.atNanos + millis(300) }
-    }
-    return { ...original, events }
-  })

@@ -20,10 +20,11 @@ import type { Registry } from "../plugin/Registry.ts"
 import { Policy } from "../Policy.ts"
 import { replay, replayAll, type ReplayedTimeline } from "../deciding/replayPolicy.ts"
 import { decisionJson, isNotLater, timingOf } from "./decisions.ts"
-import { anyTimeline, damagedTimeline, realisticTimeline, timeline, timelineOf } from "./guestEvents.ts"
+import { anyTimeline, realisticTimeline, timelineOf } from "./guestEvents.ts"
 import { decideLive } from "./liveDecision.ts"
 import { builtin, duration, policy, policyRegistry, quiesceOptions, quiescedIfItFits } from "./policies.ts"
 import { replayStepwise } from "./stepwise.ts"
+import { damagedTimeline, timeline } from "./timelines.ts"
 
 /** On what a law is checked. */
 export interface LawOptions {

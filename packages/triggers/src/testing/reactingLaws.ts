@@ -1,0 +1,340 @@
+/**
+ * What must hold of policies on guests that react: that are frozen by them, thawed, and late by as long.
+ *
+ * @module
+ */
+import { strict as assert } from "node:assert"
+import type { QuiesceReport } from "@stillpoint/core"
+import type { Law } from "@stillpoint/core/testing"
+import { Effect, Result } from "effect"
+import * as fc from "fast-check"
+import { atHeartbeat } from "../builtin/atHeartbeat.ts"
+import { never } from "../builtin/never.ts"
+import { onEvent } from "../builtin/onEvent.ts"
+import { onCustom } from "../builtin/onCustom.ts"
+import { onListener } from "../builtin/onListener.ts"
+import { onSerialMatch } from "../builtin/onSerialMatch.ts"
+import { allOf } from "../combinators/allOf.ts"
+import { andThen } from "../combinators/andThen.ts"
+import { filter } from "../combinators/filter.ts"
+import { firstOf } from "../combinators/firstOf.ts"
+import { named } from "../combinators/named.ts"
+import { precedence } from "../combinators/precedence.ts"
+import { quiesce } from "../combinators/quiesce.ts"
+import { repeat } from "../combinators/repeat.ts"
+import { decodePolicy } from "../plugin/decodePolicy.ts"
+import type { Registry } from "../plugin/Registry.ts"
+import type { Policy } from "../Policy.ts"
+import { replay } from "../deciding/replayPolicy.ts"
+import { decisionJson } from "./decisions.ts"
+import { consoleLines, listenerPorts } from "./guestEvents.ts"
+import { defaultRuns } from "./laws.ts"
+import { duration, policy, policyRegistry, quiescedIfItFits, quiesceOptions } from "./policies.ts"
+import { decideBeside, type Decisions, decideReacting } from "./reactingMachine.ts"
+import type { AgentManners, LivingGuest, ReactiveGuest } from "./ReactiveGuest.ts"
+import { reactiveGuest } from "./reactiveGuests.ts"
+
+/** On what a law of reacting guests is checked. */
+export interface ReactingLawOptions {
+  /** Policies; generated ones of all kinds if absent. */
+  readonly policies?: fc.Arbitrary<Policy>
+  /** Guests; generated ones if absent. */
+  readonly guests?: fc.Arbitrary<ReactiveGuest>
+  /** How many; a fifth of {@link defaultRuns} if absent. */
+  readonly runs?: number
+  readonly seed?: number
+  /** Knows the parts of the policies, so that their JSON is read back. */
+  readonly registry?: Registry
+}
+
+const law = (
+  name: string,
+  make: (policies: fc.Arbitrary<Policy>, guests: fc.Arbitrary<ReactiveGuest>) => fc.IRawProperty<unknown>,
+  options: ReactingLawOptions
+): Law<never> => ({
+  name,
+  check: Effect.promise(async () => {
+    await fc.assert(make(options.policies ?? policy(), options.guests ?? reactiveGuest()), {
+      numRuns: options.runs ?? Math.ceil(defaultRuns() / 5),
+      ...(options.seed === undefined ? {} : { seed: options.seed })
+    })
+  })
+})
+
+const decide = (one: Policy, guest: ReactiveGuest) => Effect.runPromise(decideReacting(one, guest))
+
+/** What a decision says, without what depends on how the policy was put together. */
+const told = async (one: Policy, guest: ReactiveGuest): Promise<unknown> => {
+  const { decision } = await decide(one, guest)
+  return Result.isSuccess(decision)
+    ? { atNanos: decision.success.atNanos, trigger: decision.success.trigger, cause: decision.success.cause }
+    : { failed: ["QuiesceFailed", "ProbeFailed", "TriggerDefect"].find((tag) => tag === decision.failure.reason._tag) }
+}
+
+/** What a policy decides while the guest reacts to it, it decides again on the record of what the guest did. */
+export const reactingEqualsReplay = (options: ReactingLawOptions = {}): Law<never> =>
+  law(
+    "what-is-decided-on-a-reacting-guest-is-decided-on-its-record",
+    (policies, guests) =>
+      fc.asyncProperty(policies, guests, async (one, guest) => {
+        const { decision, signals, timeline } = await decide(one, guest)
+        assert.deepEqual(decisionJson(decision), decisionJson(replay(one, { ...timeline, signals })))
+      }),
+    options
+  )
+
+/** The equations of `firstOf` and `never`, of JSON, and of a calm of zero, hold where the guest reacts. */
+export const equationsHoldReacting = (options: ReactingLawOptions = {}): Law<never> =>
+  law(
+    "equal-policies-do-the-same-to-a-reacting-guest",
+    (policies, guests) =>
+      fc.asyncProperty(
+        policies,
+        policy({ maxDepth: 1 }),
+        policy({ maxDepth: 1 }),
+        guests,
+        quiesceOptions,
+        async (one, b, c, guest, calm) => {
+          const alone = await told(one, guest)
+          for (const same of [
+            firstOf([never, one]),
+            firstOf([one, never]),
+            firstOf([one, one]),
+            quiesce(one, { ...calm, calmFor: 0, agent: "auto" })
+          ])
+            assert.deepEqual(await told(same, guest), alone, same.name)
+          const read = decodePolicy(JSON.parse(JSON.stringify(one.description)), options.registry ?? policyRegistry)
+          if (Result.isSuccess(read)) assert.deepEqual(await told(read.success, guest), alone, "read from JSON")
+          const flat = await told(firstOf([one, b, c]), guest)
+          assert.deepEqual(await told(firstOf([firstOf([one, b]), c]), guest), flat)
+          assert.deepEqual(await told(firstOf([one, firstOf([b, c])]), guest), flat)
+        }
+      ),
+    options
+  )
+
+/** Asking for a longer calm never captures earlier, with the agent's help or without. */
+export const longerCalmReacting = (options: ReactingLawOptions = {}): Law<never> =>
+  law(
+    "a-longer-calm-never-captures-a-reacting-guest-earlier",
+    (policies, guests) =>
+      fc.asyncProperty(policies, guests, quiesceOptions, duration, duration, async (one, guest, calm, a, b) => {
+        const [short, long] = a < b ? [a, b] : [b, a]
+        const agent = calm.agent === "ask" ? ("ask" as const) : ("none" as const)
+        const deadline = calm.deadline === "none" ? ("none" as const) : long + 1_000_000n
+        const of = (calmFor: bigint) => quiescedIfItFits(one, { ...calm, agent, deadline, calmFor })
+        if (of(long) === one) return
+        const [early, late] = [await decide(of(short), guest), await decide(of(long), guest)]
+        if (Result.isFailure(late.decision)) return
+        assert.ok(Result.isSuccess(early.decision), "only the longer calm captures")
+        assert.ok(early.decision.success.atNanos <= late.decision.success.atNanos)
+      }),
+    options
+  )
+
+const workloadLeaf = fc.oneof(
+  fc.constantFrom(onListener(), ...listenerPorts.map((port) => onListener({ port }))),
+  fc.constantFrom(...consoleLines).map((text) => onSerialMatch(text)),
+  fc.constantFrom(onCustom("warm"), onEvent("Custom"))
+)
+
+/** Policies that freeze the workload: for the sake of those that watch the same guest. */
+const freezing: fc.Arbitrary<Policy> = fc
+  .tuple(
+    fc.oneof(
+      workloadLeaf,
+      fc.integer({ min: 1, max: 4 }).map((count) => atHeartbeat(count))
+    ),
+    quiesceOptions,
+    fc.boolean()
+  )
+  .map(([leaf, options, repeats]) => {
+    const frozen = quiesce(leaf, { ...options, agent: "ask" })
+    return repeats ? repeat(frozen) : frozen
+  })
+
+/** Several policies on one guest. */
+const company = (policies: fc.Arbitrary<Policy>): fc.Arbitrary<ReadonlyArray<Policy>> =>
+  fc.array(fc.oneof({ weight: 2, arbitrary: freezing }, { weight: 1, arbitrary: policies }), {
+    minLength: 1,
+    maxLength: 3
+  })
+
+/** What an account of a wait for calm says of the agent is so. */
+const accountIsTrue = (calm: QuiesceReport, atNanos: number, guest: LivingGuest): void => {
+  const { agent, triggeredAtNanos, verdict } = calm
+  if (verdict === "settled") assert.ok(agent === "frozen" || agent === "not-asked", `settled, and the agent ${agent}`)
+  if (agent === "refused") assert.equal(guest.guest.agent.onFreeze, "refuses")
+  if (agent !== "no-answer") return
+  const answer = guest.events.find(
+    (event) => event._tag === "AgentQuiesced" && event.atNanos > triggeredAtNanos && event.atNanos < atNanos
+  )
+  assert.equal(answer, undefined, "told that the agent has not answered, and it has")
+}
+
+/**
+ * What is said of the agent is so, whoever else watches the guest: a firing that says that the workload is frozen finds it frozen,
+ * and for the whole calm.
+ */
+export const frozenIsTrue = (options: ReactingLawOptions = {}): Law<never> =>
+  law(
+    "what-is-said-of-the-agent-is-so",
+    (policies, guests) =>
+      fc.asyncProperty(company(policies), guests, async (several, guest) => {
+        const { decided, guest: living } = await Effect.runPromise(decideBeside(several, guest))
+        for (const { firing, frozenSinceNanos } of decided.flatMap(({ firings }) => firings)) {
+          const { quiesce: calm } = firing
+          if (calm === null) continue
+          accountIsTrue(calm, firing.atNanos, living)
+          if (calm.agent !== "frozen") continue
+          assert.notEqual(frozenSinceNanos, null, "told as frozen, and is not")
+          const frozenNanos = firing.atNanos - (frozenSinceNanos ?? firing.atNanos)
+          if (calm.verdict === "settled")
+            assert.ok(frozenNanos >= calm.calmForNanos, `frozen for ${frozenNanos} ns only`)
+        }
+        for (const { end } of decided) {
+          if (end !== null && "quiesce" in end.reason) accountIsTrue(end.reason.quiesce, end.reason.atNanos, living)
+        }
+      }),
+    options
+  )
+
+/** What a policy froze for a capture that will not happen, it gives back. */
+export const freezeIsGivenBack = (options: ReactingLawOptions = {}): Law<never> =>
+  law(
+    "a-freeze-without-a-capture-is-given-back",
+    (policies, guests) =>
+      fc.asyncProperty(company(policies), guests, async (several, guest) => {
+        const alone = await decide(several[0] as Policy, guest)
+        if (Result.isFailure(alone.decision) || alone.decision.success.quiesce?.agent !== "frozen")
+          assert.equal(isLeftFrozen(alone.guest), false, "left frozen by a policy that captures nothing")
+        const { decided, guest: watched } = await Effect.runPromise(decideBeside(several, guest))
+        // Whose last firing froze it for a capture holds it still: nobody has said that the capture is over.
+        if (!decided.some(({ firings }) => firings.at(-1)?.firing.quiesce?.agent === "frozen"))
+          assert.equal(isLeftFrozen(watched), false, "left frozen by policies side by side")
+      }),
+    options
+  )
+
+/** Whether the workload is frozen once the agent has answered everything, if nobody asks it for more. */
+const isLeftFrozen = (guest: LivingGuest): boolean => {
+  const onward = guest.copy()
+  onward.run({ budgetNanos: 20e9 })
+  return onward.frozenSinceNanos !== null && !onward.hasHalted
+}
+
+// --- on the workload's own clock
+
+/** An agent that freezes and thaws at once: then nothing but the workload's own clock matters to what the workload does. */
+const atOnce: fc.Arbitrary<AgentManners> = fc.constant({ onFreeze: "freezes", freezeNanos: 0, thawNanos: 0 })
+
+/** Steps that each have an instant of their own. */
+const apart = fc.array(
+  fc.record({
+    restNanos: fc.integer({ min: 1_000_000, max: 80_000_000 }),
+    workNanos: fc.constantFrom(1000, 2_000_000),
+    event: fc.oneof(
+      fc.constantFrom(...consoleLines).map((text) => ({ _tag: "SerialLine" as const, port: 0, text })),
+      fc
+        .constantFrom(...listenerPorts)
+        .map((port) => ({ _tag: "ListenerBound" as const, protocol: "tcp", address: "0.0.0.0", port })),
+      fc.constant({ _tag: "Custom" as const, name: "warm", payload: 1 })
+    )
+  }),
+  { minLength: 1, maxLength: 12 }
+)
+
+/** The same policy twice: with a wait for calm around some of its triggers, which the agent makes, and without. */
+interface Twin {
+  readonly calm: Policy
+  readonly bare: Policy
+}
+
+const frozenFor = (nanos: number) => ({ calmFor: BigInt(nanos), deadline: "none", agent: "ask", activity: [] }) as const
+const isLaterThanFirst = () => true
+
+const twin: fc.Arbitrary<Twin> = fc.letrec<{ node: Twin }>((tie) => {
+  const inner = tie("node")
+  const several = fc.array(inner, { minLength: 1, maxLength: 3 })
+  const both = (twins: ReadonlyArray<Twin>, make: (of: ReadonlyArray<Policy>) => Policy): Twin => ({
+    calm: make(twins.map(({ calm }) => calm)),
+    bare: make(twins.map(({ bare }) => bare))
+  })
+  return {
+    node: fc.oneof(
+      { maxDepth: 2 },
+      fc
+        .tuple(workloadLeaf, fc.option(fc.constantFrom(1, 5_000_000, 700_000_000)))
+        .map(([bare, calm]) => ({ bare, calm: calm === null ? bare : quiesce(bare, frozenFor(calm)) })),
+      fc.oneof(
+        several.map((twins) => both(twins, firstOf)),
+        several.map((twins) => both(twins, precedence)),
+        several.map((twins) => both(twins, allOf)),
+        fc.tuple(inner, inner).map((twins) => both(twins, ([a, b]) => andThen(a as Policy, b as Policy))),
+        fc.tuple(inner).map((twins) => both(twins, ([a]) => filter(a as Policy, "any", isLaterThanFirst))),
+        fc.tuple(inner).map((twins) => both(twins, ([a]) => named(a as Policy, "named"))),
+        fc.tuple(inner).map((twins) => both(twins, ([a]) => repeat(a as Policy)))
+      )
+    )
+  }
+}).node
+
+/** On which of the workload's steps each firing fell, by the workload's own clock. */
+const onWorkloadClock = (decided: Decisions | undefined): ReadonlyArray<number> =>
+  (decided?.firings ?? []).map(({ workloadNanos }) => workloadNanos)
+
+/**
+ * To the workload, a freeze takes no time: with an agent that freezes and thaws at once, a policy that waits for calm fires at the
+ * same moments of the workload's own clock as one that does not, also where it repeats, is part of another, or others watch.
+ */
+export const quiesceTakesNoTimeOfTheWorkload = (options: ReactingLawOptions = {}): Law<never> =>
+  law(
+    "a-quiesce-takes-no-time-of-the-workload",
+    () =>
+      fc.asyncProperty(
+        twin,
+        fc.boolean(),
+        reactiveGuest({ agent: atOnce, workload: apart }),
+        async (pair, repeats, guest) => {
+          const run = async (one: Policy) =>
+            onWorkloadClock(
+              (await Effect.runPromise(decideBeside([repeats ? repeat(one) : one], { ...guest, haltsAtNanos: null })))
+                .decided[0]
+            )
+          assert.deepEqual(await run(pair.calm), await run(pair.bare))
+        }
+      ),
+    options
+  )
+
+/** A policy that asks nothing of the agent fires at the same moments of the workload's own clock, whoever freezes it meanwhile. */
+export const besidesFreezersNothingIsMissed = (options: ReactingLawOptions = {}): Law<never> =>
+  law(
+    "beside-policies-that-freeze-nothing-is-missed",
+    () =>
+      fc.asyncProperty(
+        fc.array(twin, { minLength: 1, maxLength: 2 }),
+        workloadLeaf,
+        reactiveGuest({ agent: atOnce, workload: apart }),
+        async (freezers, watcher, guest) => {
+          const resting = { ...guest, haltsAtNanos: null }
+          const alone = await Effect.runPromise(decideBeside([repeat(watcher)], resting))
+          const beside = await Effect.runPromise(
+            decideBeside([...freezers.map(({ calm }) => repeat(calm)), repeat(watcher)], resting)
+          )
+          assert.deepEqual(onWorkloadClock(beside.decided.at(-1)), onWorkloadClock(alone.decided[0]))
+        }
+      ),
+    options
+  )
+
+/** Every law of policies on guests that react. */
+export const lawsOfReactingGuests = (options: ReactingLawOptions = {}): ReadonlyArray<Law<never>> => [
+  reactingEqualsReplay(options),
+  equationsHoldReacting(options),
+  longerCalmReacting(options),
+  frozenIsTrue(options),
+  freezeIsGivenBack(options),
+  quiesceTakesNoTimeOfTheWorkload(options),
+  besidesFreezersNothingIsMissed(options)
+]
