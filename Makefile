@@ -8,7 +8,7 @@ unexport NODE_OPTIONS
 # Months from now Debian's archive holds neither this kernel nor this busybox; what is taken then is said.
 export STILLPOINT_KIT_WHEN_GONE := newest
 
-node := node --conditions=source --no-warnings=ExperimentalWarning
+node := node --conditions=stillpoint-source --no-warnings=ExperimentalWarning
 pnpm := $(CURDIR)/.tools/pnpm/node_modules/.bin/pnpm
 bin := $(CURDIR)/node_modules/.bin
 ARGS ?=

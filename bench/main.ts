@@ -7,9 +7,10 @@
 import { spawnSync } from "node:child_process"
 import { globSync, mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import type { Row } from "./row.ts"
 
-const root = new URL("..", import.meta.url).pathname
+const root = fileURLToPath(new URL("..", import.meta.url))
 const wanted = process.argv.slice(2)
 const programs = [
   ...globSync("bench/*.bench.ts", { cwd: root }),
@@ -22,7 +23,7 @@ const rows: Array<Row> = []
 const failed: Array<string> = []
 for (const program of programs) {
   process.stderr.write(`… ${program}\n`)
-  const ran = spawnSync(process.execPath, ["--conditions=source", "--expose-gc", program], {
+  const ran = spawnSync(process.execPath, ["--conditions=stillpoint-source", "--expose-gc", program], {
     cwd: root,
     encoding: "utf8",
     stdio: ["ignore", "pipe", "inherit"],

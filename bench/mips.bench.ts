@@ -8,10 +8,11 @@ import { Vmm } from "@stillpoint/core"
 import { Effect } from "effect"
 import { execFileSync, spawn } from "node:child_process"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import { directory, measured, runtime } from "./guests.ts"
 import { alternating, finish, milliseconds, type Row, row } from "./row.ts"
 
-const sources = new URL("payloads/", import.meta.url).pathname
+const sources = fileURLToPath(new URL("payloads/", import.meta.url))
 
 const build = (name: string, rounds?: number): string => {
   const out = join(directory, `${name}-${rounds ?? "full"}.elf`)

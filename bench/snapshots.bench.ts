@@ -8,6 +8,7 @@ import { Effect } from "effect"
 import { execFileSync } from "node:child_process"
 import { mkdirSync, readFileSync, rmSync, statSync } from "node:fs"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import { directory, guest, machineAt, measured, memoryMib, runtime } from "./guests.ts"
 import { frame, Qemu } from "./peers/Qemu.ts"
 import { alternating, finish, median, milliseconds, type Row, row, rounds } from "./row.ts"
@@ -70,7 +71,7 @@ await measured(
 )
 
 const floors = join(directory, "floors")
-execFileSync("cc", ["-O2", "-o", floors, new URL("peers/floors.c", import.meta.url).pathname])
+execFileSync("cc", ["-O2", "-o", floors, fileURLToPath(new URL("peers/floors.c", import.meta.url))])
 const [memcpyMs = 0, mmapMs = 0] = execFileSync(floors, [join(snapshot, "memory.bin"), String(memoryMib)], {
   encoding: "utf8"
 })

@@ -6,6 +6,7 @@
  */
 import { mkdir, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import { encodeTimeline } from "@stillpoint/core"
 import { NativeAgent, NativeVmm } from "@stillpoint/native"
 import { GuestKit } from "@stillpoint/kit"
@@ -13,7 +14,7 @@ import { Effect, Layer } from "effect"
 import { recordScenario } from "./recording/recordScenario.ts"
 import { scenarios } from "./recording/scenarios.ts"
 
-const directory = new URL("../fixtures/timelines", import.meta.url).pathname
+const directory = fileURLToPath(new URL("../fixtures/timelines", import.meta.url))
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith("--"))
 const isCheck = process.argv.includes("--check")
 

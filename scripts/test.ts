@@ -7,6 +7,7 @@ import { spawn } from "node:child_process"
 import { mkdirSync, readFileSync, rmSync } from "node:fs"
 import { delimiter, dirname } from "node:path"
 import { createInterface } from "node:readline"
+import { fileURLToPath } from "node:url"
 
 interface Count {
   passed: number
@@ -14,7 +15,7 @@ interface Count {
   skipped: number
 }
 
-const root = new URL("..", import.meta.url).pathname
+const root = fileURLToPath(new URL("..", import.meta.url))
 const quick = process.argv.includes("--typescript") ? "typescript" : process.argv.includes("--rust") ? "rust" : "all"
 
 /** A command that prints nothing for this long hangs: no build or test takes half of it; at length they may take a night. */

@@ -9,7 +9,7 @@ const program = fileURLToPath(new URL("./main.ts", import.meta.url))
 const run = async (...args: ReadonlyArray<string>) => {
   const { stdout } = await promisify(execFile)(
     process.execPath,
-    ["--conditions=source", "--no-warnings=ExperimentalWarning", program, ...args],
+    ["--conditions=stillpoint-source", "--no-warnings=ExperimentalWarning", program, ...args],
     { maxBuffer: 1 << 26 }
   )
   return stdout.trimEnd().split("\n")

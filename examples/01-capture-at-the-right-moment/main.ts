@@ -1,7 +1,7 @@
 /**
  * Boots Linux in this process, captures it at two right moments, and restores three machines from each.
  *
- * `node --conditions=source main.ts [--json] [--keep DIRECTORY]`
+ * `node --conditions=stillpoint-source main.ts [--json] [--keep DIRECTORY]`
  *
  * @module
  */

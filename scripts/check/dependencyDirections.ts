@@ -11,8 +11,9 @@
  */
 import { globSync, readFileSync } from "node:fs"
 import { dirname, join, normalize, relative } from "node:path"
+import { fileURLToPath } from "node:url"
 
-const root = new URL("../..", import.meta.url).pathname
+const root = fileURLToPath(new URL("../..", import.meta.url))
 
 /** What each package may import of ours. */
 const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {

@@ -6,8 +6,9 @@
 import { execFileSync } from "node:child_process"
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname, join, relative } from "node:path"
+import { fileURLToPath } from "node:url"
 
-const root = new URL("../..", import.meta.url).pathname
+const root = fileURLToPath(new URL("../..", import.meta.url))
 const out = join(root, "docs/api")
 const entries = [
   ["@stillpoint/core", "packages/core/dist/index.d.ts"],

@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import { describe, expect, it } from "vitest"
 import { examplesDirectory, extractExamples } from "./extractExamples.ts"
 
@@ -7,7 +8,7 @@ const examples = extractExamples()
 
 describe("examples in documentation", () => {
   it("every-example-type-checks", { timeout: 180_000 }, () => {
-    const tsc = new URL("../../node_modules/.bin/tsc", import.meta.url).pathname
+    const tsc = fileURLToPath(new URL("../../node_modules/.bin/tsc", import.meta.url))
     const checked = spawnSync(tsc, ["-p", join(examplesDirectory, "tsconfig.json")], { encoding: "utf8" })
     expect(checked.stdout + checked.stderr).toBe("")
   })

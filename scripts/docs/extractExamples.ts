@@ -3,6 +3,7 @@
  */
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
 
 export interface Example {
   /** Where it stands: file and line of its first line. */
@@ -13,7 +14,7 @@ export interface Example {
   readonly isRun: boolean
 }
 
-const root = new URL("../..", import.meta.url).pathname
+const root = fileURLToPath(new URL("../..", import.meta.url))
 
 /** Under the repository's root, so that imports by package name resolve as they do for a user of the workspace. */
 export const examplesDirectory = join(root, ".cache/examples")
@@ -71,7 +72,10 @@ export const extractExamples = (): ReadonlyArray<Example> => {
   for (const file of globSync("packages/*/src/**/*.ts", { cwd: root }).toSorted()) {
     if (!file.endsWith(".test.ts")) add(file, inDocstrings(readFileSync(join(root, file), "utf8")))
   }
-  for (const file of [...globSync("*.md", { cwd: root }), ...globSync("docs/**/*.md", { cwd: root })].toSorted()) {
+  for (const file of [
+    ...globSync("*.md", { cwd: root }),
+    ...globSync(["docs/**/*.md", "packages/*/README.md"], { cwd: root })
+  ].toSorted()) {
     if (!file.startsWith("docs/api/")) add(file, fences(readFileSync(join(root, file), "utf8"), 1))
   }
   const options = {
@@ -84,7 +88,7 @@ export const extractExamples = (): ReadonlyArray<Example> => {
       declarationMap: false,
       noUnusedLocals: false,
       noUnusedParameters: false,
-      customConditions: ["source"]
+      customConditions: ["stillpoint-source"]
     },
     include: ["*.ts"]
   }

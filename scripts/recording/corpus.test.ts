@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
 import { assert, it } from "@effect/vitest"
 import { encodeTimeline, GuestTimeline, lockstepTimeline, Vmm } from "@stillpoint/core"
 import { NativeAgent, NativeVmm } from "@stillpoint/native"
@@ -9,13 +10,13 @@ import { describe } from "vitest"
 import { recordScenario } from "./recordScenario.ts"
 import { scenarios } from "./scenarios.ts"
 
-const addon = new URL("../../packages/native/stillpoint.node", import.meta.url).pathname
+const addon = fileURLToPath(new URL("../../packages/native/stillpoint.node", import.meta.url))
 const missing = [addon, NativeAgent.path, `${defaultDirectory()}/packages`].filter((path) => !existsSync(path))
 const isMissing = missing.length > 0
 const why = isMissing ? ` (skipped: ${missing.join(", ")} missing; make setup)` : ""
 
 const live = Layer.mergeAll(NativeVmm.layer, Layer.provide(GuestKit.layer, NativeAgent.layer))
-const recordingOf = (name: string) => new URL(`../../fixtures/timelines/${name}.ndjson`, import.meta.url).pathname
+const recordingOf = (name: string) => fileURLToPath(new URL(`../../fixtures/timelines/${name}.ndjson`, import.meta.url))
 
 describe(`the corpus, from real boots${why}`, () => {
   for (const name of ["quick-service", "crashes"]) {

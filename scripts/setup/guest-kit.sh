@@ -9,6 +9,6 @@ inputs="$(digest_of "$lock" $(git ls-files packages/kit/src))"
 substitutes="${STILLPOINT_KIT_DIR:-$root/.cache/guest-kit}/substitutes"
 if is_stamped guest-kit "$inputs" && [ -z "$(ls "$substitutes" 2>/dev/null)" ]; then exit 0; fi
 is_stamped guest-kit "$inputs" || doing "guest kit: kernel and busybox from Debian's archive (about 108 MiB once)"
-node --conditions=source packages/kit/src/cli.ts fetch --newest-if-gone </dev/null >&2
+node --conditions=stillpoint-source packages/kit/src/cli.ts fetch --newest-if-gone </dev/null >&2
 stamp guest-kit "$inputs"
 finished "guest kit"

@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process"
 import { cpSync, mkdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import { assert, describe, layer as withLayer } from "@effect/vitest"
 import { type BootSpec, ExecError, type Machine, type MachineError, type RunStop, Vmm } from "@stillpoint/core"
 import { Effect, Exit, Scope } from "effect"
@@ -205,8 +206,8 @@ describe("every reason is reached by its name", () => {
 
     it.effect("of-captures-to-a-full-disk", () =>
       Effect.gen(function* () {
-        const script = new URL("./captureToFullDisk.ts", import.meta.url).pathname
-        const mountAndRun = `mount -t tmpfs -o size=16k none "$0" && exec "$1" --conditions=source --no-warnings "$2" "$0"`
+        const script = fileURLToPath(new URL("./captureToFullDisk.ts", import.meta.url))
+        const mountAndRun = `mount -t tmpfs -o size=16k none "$0" && exec "$1" --conditions=stillpoint-source --no-warnings "$2" "$0"`
         const where = yield* folder
         const mounted = spawnSync("unshare", ["-rm", "mount", "-t", "tmpfs", "-o", "size=16k", "none", where])
         if (mounted.status !== 0) {

@@ -42,7 +42,7 @@ describe("a journal file", () => {
         const small = spawnSync("unshare", ["-rm", "mount", "-t", "tmpfs", "-o", "size=4m", "none", where])
         if (small.status !== 0) return context.skip(`no small file system to fill: ${small.error ?? small.stderr}`)
         const program = fileURLToPath(new URL("../testing/fillDisk.ts", import.meta.url))
-        const mountAndRun = `mount -t tmpfs -o size=4m,nr_inodes=64 none "$0" && exec "$1" --conditions=source --no-warnings "$2" "$0"`
+        const mountAndRun = `mount -t tmpfs -o size=4m,nr_inodes=64 none "$0" && exec "$1" --conditions=stillpoint-source --no-warnings "$2" "$0"`
         const { status, stderr, stdout } = spawnSync(
           "unshare",
           ["-rm", "sh", "-c", mountAndRun, where, process.execPath, program],

@@ -27,7 +27,7 @@ class Writer {
   #listen: () => void = () => {}
 
   constructor() {
-    this.#child = spawn(process.execPath, ["--conditions=source", "--no-warnings", program, "s"], {
+    this.#child = spawn(process.execPath, ["--conditions=stillpoint-source", "--no-warnings", program, "s"], {
       stdio: "pipe",
       env: { ...process.env, NODE_COMPILE_CACHE: join(where, "compiled") }
     })

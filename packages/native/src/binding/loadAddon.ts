@@ -4,6 +4,7 @@
  * @module
  */
 import { createRequire } from "node:module"
+import { fileURLToPath } from "node:url"
 import type * as Addon from "./Addon.ts"
 
 export type NativeAddon = typeof Addon
@@ -22,13 +23,14 @@ let loaded: NativeAddon | undefined
  */
 export const loadAddon = (): NativeAddon => {
   if (loaded !== undefined) return loaded
-  const path = new URL("../../stillpoint.node", import.meta.url)
+  const path = fileURLToPath(new URL("../../stillpoint.node", import.meta.url))
   try {
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the declarations are generated from the addon itself
-    loaded = createRequire(import.meta.url)(path.pathname) as NativeAddon
+    loaded = createRequire(import.meta.url)(path) as NativeAddon
   } catch (cause) {
     throw new AddonMissing(
-      `expected the native addon at ${path.pathname}, found none that loads here; build it with: make setup`,
+      `expected the native addon for ${process.platform}-${process.arch} at ${path}, found none that loads here; ` +
+        "a package holds the one of the system that it was packed on, a checkout builds its own with: make setup",
       { cause }
     )
   }

@@ -23,9 +23,13 @@ interface Kill {
 /** Runs the program until it is killed, or done; answers with what it told and how long it took. */
 const runUntil = (journal: string, target: string, kill: Kill | null, ...mode: ReadonlyArray<string>) =>
   Effect.callback<{ readonly told: ReadonlyArray<string>; readonly millis: number }>((resume) => {
-    const child = spawn(process.execPath, ["--conditions=source", "--no-warnings", program, journal, target, ...mode], {
-      stdio: ["ignore", "pipe", "inherit"]
-    })
+    const child = spawn(
+      process.execPath,
+      ["--conditions=stillpoint-source", "--no-warnings", program, journal, target, ...mode],
+      {
+        stdio: ["ignore", "pipe", "inherit"]
+      }
+    )
     let text = ""
     let begunAt = performance.now()
     let timer: NodeJS.Timeout | undefined

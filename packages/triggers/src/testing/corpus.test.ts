@@ -1,4 +1,5 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
 import { decodeTimeline, encodeTimeline, type RecordedTimeline, guestTimeInWords } from "@stillpoint/core"
 import { assert, it } from "@effect/vitest"
 import { Effect, Result } from "effect"
@@ -10,7 +11,7 @@ import { decisionJson } from "./decisions.ts"
 import { lawsOfTheAlgebra, longestLawMillis } from "./laws.ts"
 import { decideLive } from "./liveDecision.ts"
 
-const directory = new URL("../../../../fixtures/timelines/", import.meta.url).pathname
+const directory = fileURLToPath(new URL("../../../../fixtures/timelines/", import.meta.url))
 const goldenPath = `${directory}decisions.golden.json`
 const corpus = readCorpus(directory)
 

@@ -1,0 +1,148 @@
+/** The packages as their users get them: packed, installed into a project elsewhere, run. */
+import { execFileSync, spawnSync } from "node:child_process"
+import {
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync
+} from "node:fs"
+import { tmpdir } from "node:os"
+import { delimiter, dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { defaultDirectory } from "@stillpoint/kit"
+import { afterAll, assert, beforeAll, describe, it } from "vitest"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+const pnpm = join(root, ".tools/pnpm/node_modules/.bin/pnpm")
+const kit = defaultDirectory()
+
+interface PackageJson {
+  readonly name: string
+  readonly private?: boolean
+  readonly keywords?: ReadonlyArray<string>
+  readonly repository?: { readonly url: string; readonly directory: string }
+  readonly exports: Readonly<Record<string, Readonly<Record<string, string>> | null>>
+  readonly bin?: Readonly<Record<string, string>>
+  readonly dependencies?: Readonly<Record<string, string>>
+}
+
+const readPackage = (path: string): PackageJson => JSON.parse(readFileSync(path, "utf8"))
+
+const directories = globSync("packages/*/package.json", { cwd: root })
+  .filter((path) => readPackage(join(root, path)).private !== true)
+  .map((path) => dirname(path))
+  .toSorted()
+
+const isThere = (program: string): boolean => spawnSync(program, ["--version"]).status === 0
+const why = [
+  ...(existsSync(pnpm) ? [] : [`${pnpm} is missing`]),
+  ...(isThere("npm") ? [] : ["npm is not installed"]),
+  ...(isThere("riscv64-linux-gnu-gcc") ? [] : ["the cross compiler of the agent is not installed"]),
+  ...(isThere("cargo") ? [] : ["cargo is not installed"]),
+  ...(existsSync(join(kit, "packages")) ? [] : [`no guest kit in ${kit}`])
+].join(", ")
+
+const program = `
+import { Vmm } from "@stillpoint/core"
+import { GuestKit } from "@stillpoint/kit"
+import { NativeAgent, NativeVmm } from "@stillpoint/native"
+import { onPreExec } from "@stillpoint/triggers"
+import { Effect, Layer } from "effect"
+
+const program = Effect.gen(function* () {
+  const machine = yield* (yield* Vmm).boot(yield* (yield* GuestKit).guest({}))
+  yield* machine.run({ kinds: ["AgentReady"] })
+  const { stdout } = yield* machine.exec({ argv: ["echo", onPreExec().name] })
+  return new TextDecoder().decode(stdout)
+})
+const layer = Layer.merge(NativeVmm.layer, Layer.provide(GuestKit.layer, NativeAgent.layer))
+process.stdout.write(await Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(layer))))
+`
+
+describe.skipIf(why !== "")(`packed packages${why === "" ? "" : ` (skipped: ${why})`}`, () => {
+  /** A project of somebody, where paths are as people's paths are. */
+  let project = ""
+  const installed = (name: string) => join(project, "node_modules", name)
+  const env = { ...process.env, PATH: `${dirname(process.execPath)}${delimiter}${process.env["PATH"] ?? ""}` }
+
+  beforeAll(() => {
+    project = mkdtempSync(join(tmpdir(), "stillpoint é packed "))
+    const tarballs = directories.map((directory) => {
+      const args = ["pack", "--pack-destination", project, "--json"]
+      const packed = execFileSync(pnpm, args, { cwd: join(root, directory), env, encoding: "utf8" })
+      return (JSON.parse(packed.slice(packed.indexOf("{"))) as { readonly filename: string }).filename
+    })
+    writeFileSync(join(project, "package.json"), `{ "name": "somebody", "private": true, "type": "module" }\n`)
+    // Peers are linked below: a registry is not asked for anything.
+    const args = ["install", "--offline", "--legacy-peer-deps", "--no-audit", "--no-fund", "--loglevel=error"]
+    execFileSync("npm", [...args, "--cache", join(project, "npm-cache"), ...tarballs], { cwd: project, env })
+    mkdirSync(join(project, "node_modules"), { recursive: true })
+    for (const peer of ["effect", "rxjs", "fast-check"]) {
+      symlinkSync(realpathSync(join(root, "node_modules", peer)), installed(peer))
+    }
+  }, 600_000)
+
+  afterAll(() => rmSync(project, { recursive: true, force: true }))
+
+  for (const directory of directories) {
+    const { name } = readPackage(join(root, directory, "package.json"))
+
+    it(`${name}-holds-what-it-names-and-no-tests`, () => {
+      const found = readPackage(join(installed(name), "package.json"))
+      const files = globSync("**/*", { cwd: installed(name) })
+      const named = Object.values(found.exports).flatMap((conditions) => Object.values(conditions ?? {}))
+      for (const path of [...named, ...Object.values(found.bin ?? {}), "README.md", "LICENSE"]) {
+        assert.isTrue(existsSync(join(installed(name), path)), path)
+      }
+      assert.deepStrictEqual(
+        files.filter((path) => /\.test\.|tsbuildinfo/.test(path)),
+        []
+      )
+      // What was compiled from a source that is gone must not be published.
+      for (const path of files.filter((file) => /^dist\/.*\.js$/.test(file))) {
+        const source = path.replace(/^dist/, "src").replace(/js$/, "ts")
+        assert.isTrue(existsSync(join(root, directory, source)), `${path} has no source`)
+      }
+      assert.isNotEmpty(found.keywords)
+      assert.strictEqual(found.repository?.directory, directory)
+      assert.deepStrictEqual(
+        Object.values(found.dependencies ?? {}).filter((version) => version.startsWith("workspace:")),
+        []
+      )
+    })
+
+    it(`every-entry-of-${name}-loads`, () => {
+      const entries = Object.entries(readPackage(join(installed(name), "package.json")).exports)
+      const specifiers = entries.filter(([, value]) => value !== null).map(([entry]) => join(name, entry))
+      const text = specifiers.map((specifier) => `await import(${JSON.stringify(specifier)})`).join("\n")
+      // Whoever sets this condition for packages of their own is not given our sources.
+      const args = ["--conditions=source", "--input-type=module", "-e", text]
+      const ran = spawnSync(process.execPath, args, { cwd: project, encoding: "utf8" })
+      assert.strictEqual(ran.status, 0, ran.stderr)
+    })
+  }
+
+  it("a-guest-boots-and-answers-where-the-packages-are-installed", { timeout: 120_000 }, () => {
+    writeFileSync(join(project, "boot.mjs"), program)
+    const ran = spawnSync(process.execPath, ["boot.mjs"], {
+      cwd: project,
+      env: { ...env, STILLPOINT_KIT_DIR: kit },
+      encoding: "utf8"
+    })
+    assert.strictEqual(ran.stdout, "onPreExec\n", ran.stderr)
+  })
+
+  it("what-an-installed-package-lacks-is-named-without-the-repositorys-commands-alone", () => {
+    const addon = join(installed("@stillpoint/native"), "stillpoint.node")
+    rmSync(addon)
+    const ran = spawnSync(process.execPath, ["boot.mjs"], { cwd: project, env, encoding: "utf8" })
+    assert.notStrictEqual(ran.status, 0)
+    assert.include(ran.stderr, addon)
+    assert.include(ran.stderr, "packed on")
+  })
+})
