@@ -1,0 +1,117 @@
+//! Snapshots of earlier versions, kept under `tests/snapshots`: each restores in this build and
+//! goes on as the build that wrote it did.
+//!
+//! ```text
+//! snapshots/version-N/full, delta    as captured; memory compressed with gzip
+//! snapshots/version-N/continued.txt  every event after `full`: seq, nanoseconds, kind, content
+//! ```
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use flate2::read::GzDecoder;
+use stillpoint_soft::Soft;
+use stillpoint_vmm::event::{Event, EventBody};
+use stillpoint_vmm::machine::{Machine, RunUntil};
+use stillpoint_vmm::snapshot::{RestoreOptions, verify};
+
+const KEPT: [&str; 1] = ["version-1"];
+
+fn kept(version: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(version)
+}
+
+/// Copies of the snapshots of a version, with memory as it was captured; removed with it.
+struct Unpacked(PathBuf);
+
+impl Unpacked {
+    fn new(version: &str, test: &str) -> Self {
+        let name = format!("stillpoint-kept-{version}-{test}-{}", std::process::id());
+        let unpacked = Self(std::env::temp_dir().join(name));
+        for kind in ["full", "delta"] {
+            let (from, to) = (kept(version).join(kind), unpacked.0.join(kind));
+            fs::create_dir_all(&to).expect("a directory");
+            for file in ["machine.bin", "memory.digests"] {
+                fs::copy(from.join(file), to.join(file)).expect("kept");
+            }
+            let mut memory = GzDecoder::new(File::open(from.join("memory.bin.gz")).expect("kept"));
+            let mut unpacked = File::create(to.join("memory.bin")).expect("a file");
+            io::copy(&mut memory, &mut unpacked).expect("unpacked");
+        }
+        unpacked
+    }
+
+    /// The directories that a restore of `kind` needs.
+    fn chain(&self, kind: &str) -> Vec<PathBuf> {
+        let kinds: &[&str] = if kind == "delta" { &["delta", "full"] } else { &["full"] };
+        kinds.iter().map(|kind| self.0.join(kind)).collect()
+    }
+}
+
+impl Drop for Unpacked {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn line(event: &Event) -> String {
+    let content = match &event.body {
+        EventBody::SerialLine { text, .. } => format!(" {text}"),
+        EventBody::PagesDirtied { count } => format!(" {count}"),
+        _ => String::new(),
+    };
+    format!("{} {} {}{content}", event.seq, event.at_nanos, event.body.kind().name())
+}
+
+#[test]
+fn a_kept_snapshot_goes_on_as_in_the_build_that_wrote_it() {
+    for version in KEPT {
+        let unpacked = Unpacked::new(version, "goes-on");
+        let continued = fs::read_to_string(kept(version).join("continued.txt")).expect("kept");
+        for kind in ["full", "delta"] {
+            let chain = unpacked.chain(kind);
+            verify(&chain).expect("intact");
+            let mut machine =
+                Machine::restore(&chain, Box::new(Soft::new()), &RestoreOptions::default())
+                    .expect("restores");
+            let first = machine.next_seq();
+            let until = RunUntil { at_nanos: Some(200_003), ..RunUntil::default() };
+            machine.run(&until);
+            let events = machine.events(first, usize::MAX).expect("all kept");
+            let found: Vec<String> = events.iter().map(line).collect();
+            let expected: Vec<&str> = continued
+                .lines()
+                .filter(|line| {
+                    let seq = line.split(' ').next().and_then(|seq| seq.parse::<u64>().ok());
+                    seq.is_some_and(|seq| seq >= first)
+                })
+                .collect();
+            assert!(expected.len() > 10, "{version} {kind}");
+            assert_eq!(found, expected, "{version} {kind}");
+        }
+    }
+}
+
+#[test]
+fn a_kept_snapshot_can_be_captured_anew_and_is_then_the_same_machine() {
+    for version in KEPT {
+        let unpacked = Unpacked::new(version, "anew");
+        let restore = |directories: &[PathBuf]| {
+            Machine::restore(directories, Box::new(Soft::new()), &RestoreOptions::default())
+                .expect("restores")
+        };
+        let mut old = restore(&unpacked.chain("delta"));
+        let again = unpacked.0.join("again");
+        fs::create_dir(&again).expect("a directory");
+        let frozen = old.freeze(stillpoint_vmm::snapshot::CaptureKind::Full).expect("frozen");
+        frozen.write(&again).expect("written");
+        let mut anew = restore(&[again]);
+        let budget = RunUntil { budget_nanos: Some(30_000), ..RunUntil::default() };
+        for _ in 0..3 {
+            assert_eq!(old.digest(), anew.digest());
+            old.run(&budget);
+            anew.run(&budget);
+        }
+    }
+}
