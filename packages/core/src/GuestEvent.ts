@@ -57,7 +57,7 @@ export const GuestEvent = Schema.TaggedUnion({
   ExecFailed: { ...position, id: Schema.Natural, stage: Schema.String, errno: Schema.Int, message: Schema.String },
   HostInput: {
     ...position,
-    kind: Schema.Literals(["control", "serial"]),
+    kind: Schema.Literals(["control", "serial", "renewal"]),
     port: Schema.Natural,
     data: Schema.Uint8Array
   },

@@ -23,6 +23,7 @@ const fromWithin: Readonly<Record<string, string>> = {
   "MachineError.EventsLost": "ten million events; event_log.rs",
   "MachineError.TooLittleEntropy": "the schema of this side names it InvalidIdentity; control::encode",
   "MachineError.FrameInvalid": "frames are built here; machine::tests::frames_of_the_hosts_are_checked",
+  "MachineError.RenewalInvalid": "renewal.test.ts",
   "MachineError.RegisterUnknown": "registers are set by tests of the core only",
   "MachineError.MemoryExhausted": "a guest that needs a page faults, and the event says so; memoryLimit.test.ts",
   "MachineError.MemoryOutOfRange": "memory is written at addresses by tests of the core only",

@@ -47,7 +47,7 @@ const bodies: Readonly<Record<GuestEventKind, fc.Arbitrary<object>>> = {
   ExecOutput: fc.record({ id: natural, stream: fc.constantFrom("stdout", "stderr"), data: bytes }),
   ExecExited: fc.tuple(natural, status).map(([id, ended]) => ({ id, ...ended })),
   ExecFailed: fc.record({ id: natural, stage: text, errno: int, message: text }),
-  HostInput: fc.record({ kind: fc.constantFrom("control", "serial"), port: natural, data: bytes }),
+  HostInput: fc.record({ kind: fc.constantFrom("control", "serial", "renewal"), port: natural, data: bytes }),
   GuestPanicked: fc.record({ message: text }),
   GuestHalted: fc.record({ reason: natural }),
   GuestReset: fc.record({ reason: natural }),

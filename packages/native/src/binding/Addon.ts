@@ -42,6 +42,12 @@ export declare class NativeMachine {
   thaw(token: number): Promise<Failure | null>
   /** Gives the agent a new identity. */
   applyIdentity(identity: Identity): Promise<Failure | null>
+  /**
+   * Makes the machine another one than those that it was forked or restored with: new randomness
+   * in its devices, another generation for its kernel to see, the right time on its hardware
+   * clock.
+   */
+  renew(renewal: Renewal): Promise<Failure | null>
   /** Types on a serial port. */
   sendSerial(port: number, data: Uint8Array): Promise<Failure | null>
   /**
@@ -233,6 +239,16 @@ export interface Identity {
  * that needs more faults.
  */
 export declare function limitGuestMemory(bytes: number): void
+
+/** What a machine that was forked or restored is given. */
+export interface Renewal {
+  /** What its randomness begins anew from, at least 32 bytes. */
+  entropySeed: Uint8Array
+  /** 16 bytes that no other machine has. */
+  generationId: Uint8Array
+  /** What its hardware clock shows, in nanoseconds since 1970. */
+  realtimeNanos: bigint
+}
 
 /**
  * The machine that was captured to the first of `directories`; the others are the snapshots that

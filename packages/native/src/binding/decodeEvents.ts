@@ -45,6 +45,9 @@ export const eventKinds: ReadonlyArray<GuestEventKind> = [
   "Custom"
 ]
 
+/** Where the host's input went, in the core's order. */
+const inputKinds = ["control", "serial", "renewal"] as const
+
 /** The set of kinds as the core takes it: bit `n` stands for `eventKinds[n]`. */
 export const kindMask = (kinds: Iterable<GuestEventKind>): number => {
   let mask = 0
@@ -198,7 +201,7 @@ const decodeOne = (reader: Reader, seq: number): GuestEvent => {
         message: reader.text()
       }
     case 21: {
-      const kind = reader.u8() === 1 ? "serial" : "control"
+      const kind = inputKinds[reader.u8()] ?? "control"
       return { _tag: "HostInput", seq, atNanos, kind, port: reader.u32(), data: reader.bytes() }
     }
     case 22:

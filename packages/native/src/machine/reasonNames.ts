@@ -40,6 +40,7 @@ export const reasonNames = {
     "FrameTooLarge",
     "TooLittleEntropy",
     "FrameInvalid",
+    "RenewalInvalid",
     "PortUnknown",
     "InputFull",
     "MachineEnded",

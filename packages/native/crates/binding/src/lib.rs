@@ -13,6 +13,7 @@ mod failure;
 mod identity;
 mod machine;
 mod promise;
+mod renewal;
 mod run_stop;
 mod run_until;
 mod synthetic_log;

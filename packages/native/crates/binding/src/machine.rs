@@ -6,6 +6,7 @@ use crate::exec_request::ExecRequest;
 use crate::failure::Failure;
 use crate::identity::Identity;
 use crate::promise::{Settle, promise};
+use crate::renewal::Renewal;
 use crate::run_stop::RunStop;
 use crate::run_until::RunUntil;
 use napi::Env;
@@ -173,6 +174,15 @@ impl NativeMachine {
         identity: Identity,
     ) -> napi::Result<Object<'env>> {
         self.send(env, identity.into())
+    }
+
+    /// Makes the machine another one than those that it was forked or restored with: new randomness
+    /// in its devices, another generation for its kernel to see, the right time on its hardware
+    /// clock.
+    #[napi(ts_return_type = "Promise<Failure | null>")]
+    pub fn renew<'env>(&self, env: &'env Env, renewal: Renewal) -> napi::Result<Object<'env>> {
+        let renewal = renewal.try_into();
+        self.input(env, move |machine| machine.renew(&renewal?))
     }
 
     /// Types on a serial port.

@@ -84,6 +84,7 @@ pub fn encode(event: &Event, into: &mut Vec<u8>) {
             into.push(match kind {
                 InputKind::Control => 0,
                 InputKind::Serial => 1,
+                InputKind::Renewal => 2,
             });
             into.extend_from_slice(&port.to_le_bytes());
             bytes(into, data);

@@ -35,6 +35,8 @@ pub struct Layout {
     pub clock: Window,
     /// Entropy device.
     pub entropy: Window,
+    /// Generation identifier.
+    pub generation: Window,
 }
 
 /// What to start, in memory already read.

@@ -51,8 +51,12 @@ impl RandomStream {
             Seed::Fixed(seed) => (seed, false),
             Seed::Host => (host_bytes(), true),
         };
-        let context = format!("stillpoint randomness for {purpose}");
-        Self { key: blake3::derive_key(&context, &material), position: 0, from_host }
+        Self { key: key_of(&material, purpose), position: 0, from_host }
+    }
+
+    /// Begins anew from `material`, for `purpose`.
+    pub fn renew(&mut self, material: &[u8], purpose: &str) {
+        (self.key, self.position) = (key_of(material, purpose), 0);
     }
 
     /// The next bytes.
@@ -84,6 +88,10 @@ impl RandomStream {
         let stream = Self { key: state.array()?, position: state.u64()?, from_host: state.bool()? };
         Ok(stream.continued())
     }
+}
+
+fn key_of(material: &[u8], purpose: &str) -> [u8; 32] {
+    blake3::derive_key(&format!("stillpoint randomness for {purpose}"), material)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::Refusal;
 use crate::session::SessionError;
 use stillpoint_vmm::control::EncodeError;
+use stillpoint_vmm::devices::RenewalInvalid;
 use stillpoint_vmm::engine::StateError;
 use stillpoint_vmm::event::EventsLost;
 use stillpoint_vmm::loaders::LoadError;
@@ -83,6 +84,7 @@ fn input() -> Vec<InputError> {
     let others = one_of_each!(InputError {
         InputError::Frame(_) => InputError::Frame(EncodeError::TooLittleEntropy { expected: 32, found: 1 }),
         InputError::FrameInvalid { .. } => InputError::FrameInvalid { found: text("nothing") },
+        InputError::RenewalInvalid(_) => InputError::RenewalInvalid(RenewalInvalid { expected: text("32 bytes"), found: text("1") }),
         InputError::PortUnknown { .. } => InputError::PortUnknown { found: 7 },
         InputError::InputFull { .. } => InputError::InputFull { expected: 1, found: 2 },
         InputError::MachineEnded { .. } => InputError::MachineEnded { reason: text("halted, reason 0") },

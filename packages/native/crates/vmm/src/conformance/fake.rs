@@ -77,6 +77,7 @@ impl Board for FakeBoard {
             control: Window { base: 0x2000, line: 2 },
             clock: Window { base: CLOCK, line: 3 },
             entropy: Window { base: 0x4000, line: 4 },
+            generation: Window { base: 0x5000, line: 5 },
         }
     }
 

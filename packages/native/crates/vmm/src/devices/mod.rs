@@ -6,11 +6,14 @@
 
 pub mod goldfish_rtc;
 pub mod ns16550a;
+mod renewal;
 pub mod virtio;
+pub mod vmgenid;
+
+pub use renewal::{GENERATION_BYTES, MIN_ENTROPY_BYTES, Renewal, RenewalInvalid};
 
 use crate::event::EventBody;
 use crate::memory::GuestMemory;
-use crate::random::RandomStream;
 use crate::serial_ports::SerialPorts;
 use crate::state::StateError;
 use crate::time::Nanos;
@@ -85,10 +88,10 @@ pub trait Device: Send {
     /// [`StateError`] if the bytes are not such a state.
     fn load(&mut self, state: &[u8]) -> Result<(), StateError>;
 
-    /// Goes on with other randomness, if the device has any: the state of a
-    /// [`RandomStream`].
-    fn reseed(&mut self, stream: &RandomStream) {
-        let _ = stream;
+    /// Becomes part of another machine than those that share its past, as of `now`: what tells
+    /// machines from each other, and time, are the renewal's.
+    fn renew(&mut self, renewal: &Renewal, now: Nanos) {
+        let _ = (renewal, now);
     }
 
     /// A device in the same state, independent of this one.

@@ -51,6 +51,8 @@ pub enum InputKind {
     Control,
     /// Bytes on a serial port.
     Serial,
+    /// A renewal of the machine: [`Renewal::encode`](crate::devices::Renewal::encode).
+    Renewal,
 }
 
 /// What happened. The kinds, their names and their fields are the same on every side.

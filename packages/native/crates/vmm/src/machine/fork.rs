@@ -3,7 +3,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Life, Machine, MachineHandle};
-use crate::random::Seed;
 
 /// A machine cannot be forked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,11 +62,5 @@ impl Machine {
             origin: self.origin.clone(),
             lineages: self.lineages.forked(left_at),
         })
-    }
-
-    /// Gives every source of randomness of this machine another seed, so that it differs from
-    /// its siblings. Not recorded as an event: whoever replays the machine does the same.
-    pub fn reseed(&mut self, seed: Seed) {
-        self.platform.reseed(seed);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Machine;
 use crate::control::{EncodeError, HostFrame, MAX_FRAME_BYTES};
+use crate::devices::{Renewal, RenewalInvalid};
 use crate::event::{EventBody, InputKind};
 use crate::serial_ports::{CONSOLE, CONTROL};
 
@@ -17,6 +18,9 @@ pub enum InputError {
         /// What the bytes are.
         found: String,
     },
+    /// What the machine is to become is not said as it must be.
+    #[error(transparent)]
+    RenewalInvalid(#[from] RenewalInvalid),
     /// There is no such port for host input.
     #[error("serial port {found}: expected 0, the console")]
     PortUnknown {
@@ -45,6 +49,7 @@ impl InputError {
         match self {
             Self::Frame(error) => error.name(),
             Self::FrameInvalid { .. } => "FrameInvalid",
+            Self::RenewalInvalid(_) => "RenewalInvalid",
             Self::PortUnknown { .. } => "PortUnknown",
             Self::InputFull { .. } => "InputFull",
             Self::MachineEnded { .. } => "MachineEnded",
@@ -92,13 +97,22 @@ impl Machine {
         self.give(InputKind::Serial, port, bytes)
     }
 
+    /// Makes the machine, at this moment, another one than those that it was forked or restored
+    /// with: its entropy device and the engine's randomness begin anew, the guest's kernel is told
+    /// that the machine is of another generation and reseeds itself, and the hardware clock shows
+    /// the given time. Devices that the machine does not have are not renewed. Returns the `seq` of
+    /// the `HostInput` that records it.
+    ///
+    /// # Errors
+    /// [`InputError::MachineEnded`]; nothing has changed then.
+    pub fn renew(&mut self, renewal: &Renewal) -> Result<u64, InputError> {
+        self.ready_for_input()?;
+        self.platform.renew(renewal);
+        Ok(self.record(InputKind::Renewal, 0, renewal.encode()))
+    }
+
     fn give(&mut self, kind: InputKind, port: u32, bytes: &[u8]) -> Result<u64, InputError> {
-        if let Some(reason) = self.ending() {
-            return Err(InputError::MachineEnded { reason });
-        }
-        // What devices have to do at this moment comes before input at this moment, whether or
-        // not the run that led here had come to it.
-        self.platform.tick();
+        self.ready_for_input()?;
         match self.platform.accept_input(port, bytes) {
             None => return Err(InputError::PortUnknown { found: port }),
             Some(Err(full)) => {
@@ -109,8 +123,22 @@ impl Machine {
             }
             Some(Ok(())) => {}
         }
+        Ok(self.record(kind, port, bytes.to_vec()))
+    }
+
+    fn ready_for_input(&mut self) -> Result<(), InputError> {
+        if let Some(reason) = self.ending() {
+            return Err(InputError::MachineEnded { reason });
+        }
+        // What devices have to do at this moment comes before input at this moment, whether or
+        // not the run that led here had come to it.
+        self.platform.tick();
+        Ok(())
+    }
+
+    fn record(&mut self, kind: InputKind, port: u32, data: Vec<u8>) -> u64 {
         let seq = self.platform.log().next_seq();
-        self.platform.emit(EventBody::HostInput { kind, port, data: bytes.to_vec() });
-        Ok(seq)
+        self.platform.emit(EventBody::HostInput { kind, port, data });
+        seq
     }
 }

@@ -37,6 +37,7 @@ use crate::board::{Boot, Layout, PayloadForm};
 use crate::devices::goldfish_rtc::{self, GoldfishRtc};
 use crate::devices::ns16550a::{self, Ns16550a};
 use crate::devices::virtio::{self, Entropy, VirtioMmio};
+use crate::devices::vmgenid::{self, VmGenId};
 use crate::engine::Engine;
 use crate::event::{Event, EventsLost};
 use crate::loaders::{LoadError, Source, SourceError, unpack};
@@ -295,9 +296,10 @@ pub(crate) fn attach_devices(
     }
     let clock = Box::new(GoldfishRtc::new(epoch_nanos));
     platform.attach(layout.clock.base, goldfish_rtc::WINDOW_BYTES, layout.clock.line, clock);
-    let entropy = Entropy::new(RandomStream::new(seed, "entropy device"));
-    let entropy = Box::new(VirtioMmio::new(Box::new(entropy)));
+    let entropy = Box::new(VirtioMmio::new(Box::new(Entropy::new(seed))));
     platform.attach(layout.entropy.base, virtio::WINDOW_BYTES, layout.entropy.line, entropy);
+    let (window, generation) = (layout.generation, Box::new(VmGenId::new(seed)));
+    platform.attach(window.base, vmgenid::WINDOW_BYTES, window.line, generation);
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 use super::*;
 use crate::conformance::fake::{CONSOLE as CONSOLE_BASE, Fake, Op, op};
 use crate::control::HostFrame;
+use crate::devices::Renewal;
 use crate::engine::Exit;
-use crate::event::{EventBody, EventKind, KindSet};
+use crate::event::{EventBody, EventKind, InputKind, KindSet};
 use crate::loaders::Source;
 
 fn config(program: &[Vec<u8>]) -> MachineConfig {
@@ -270,4 +271,31 @@ fn a_machine_of_host_randomness_differs_from_its_forks() {
     child.run(&RunUntil::default());
     assert_ne!(machine.events(0, 1), child.events(0, 1));
     assert!(!machine.origin().deterministic);
+}
+
+#[test]
+fn a_renewed_fork_is_another_machine_and_the_renewal_is_an_event() {
+    let program = [op(Op::Random, 0, 0, 0), op(Op::Emit, 0, 0, 0), op(Op::Halt, 0, 0, 0)];
+    let mut machine = machine(&program);
+    let renewal = |number| Renewal::new(&[number; 32], &[number; 16], 5).expect("lengths");
+    let mut runs = Vec::new();
+    for renewed in [None, Some(1), Some(2), Some(1)] {
+        let mut fork = machine.fork().expect("good");
+        if let Some(number) = renewed {
+            assert_eq!(fork.renew(&renewal(number)), Ok(0));
+            let recorded = fork.events(0, 1).expect("kept");
+            let EventBody::HostInput { kind: InputKind::Renewal, port: 0, data } =
+                &recorded[0].body
+            else {
+                panic!("{recorded:?}");
+            };
+            assert_eq!(Renewal::decode(data), Ok(renewal(number)));
+        }
+        fork.run(&RunUntil::default());
+        runs.push((fork.digest().expect("in memory"), fork.events(0, 9).expect("kept")));
+        assert_eq!(fork.renew(&renewal(3)).map_err(|error| error.name()), Err("MachineEnded"));
+    }
+    assert_ne!(runs[0], runs[1]);
+    assert_ne!(runs[1], runs[2]);
+    assert_eq!(runs[1], runs[3]);
 }

@@ -73,6 +73,11 @@ impl Bus {
         self.slots.iter_mut().map(|slot| &mut slot.device).find(|device| device.name() == name)
     }
 
+    /// Takes every device off whose name is not among `names`.
+    pub(super) fn keep(&mut self, names: &[String]) {
+        self.slots.retain(|slot| names.iter().any(|name| name == slot.device.name()));
+    }
+
     /// Recomputes the lines from the devices.
     pub(super) fn refresh(&mut self) {
         self.lines = self

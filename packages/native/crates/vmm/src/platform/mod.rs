@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub use crate::devices::{Device, DeviceContext};
 pub use bus::NoDevice;
 
-use crate::devices::InputFull;
+use crate::devices::{InputFull, Renewal};
 use crate::event::{Event, EventBody, EventLog, KindSet};
 use crate::memory::GuestMemory;
 use crate::random::{RandomStream, Seed};
@@ -21,6 +21,9 @@ use bus::Bus;
 /// Events after which the machine must look up, so that they are handed on before the log has to
 /// drop any.
 const ATTENTION_EVENTS: u64 = 4096;
+
+/// What the engine's randomness is for.
+const STREAM: &str = "engine";
 
 /// Bytes of events that a log keeps unless told otherwise.
 pub const DEFAULT_LOG_BYTES: usize = 64 << 20;
@@ -67,7 +70,7 @@ impl Platform {
             bus: Bus::default(),
             serial: SerialPorts::default(),
             log: EventLog::new(0, log_bytes),
-            random: RandomStream::new(seed, "engine"),
+            random: RandomStream::new(seed, STREAM),
             stop: Arc::new(AtomicBool::new(false)),
             stop_kinds: KindSet::EMPTY,
             stopped_by: None,
@@ -216,6 +219,14 @@ impl Platform {
             if self.bus.deadline_of(slot).is_some_and(|at| at <= self.now) {
                 self.with_device(slot, |device, context, _| device.tick(context));
             }
+        }
+    }
+
+    /// Becomes the platform of another machine than those that share its past.
+    pub(crate) fn renew(&mut self, renewal: &Renewal) {
+        self.random.renew(renewal.entropy(), STREAM);
+        for slot in 0..self.bus.len() {
+            self.with_device(slot, |device, context, _| device.renew(renewal, context.now));
         }
     }
 

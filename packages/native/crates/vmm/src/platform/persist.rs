@@ -2,7 +2,7 @@
 
 use super::Platform;
 use crate::event::EventLog;
-use crate::random::{RandomStream, Seed};
+use crate::random::RandomStream;
 use crate::serial_ports::SerialPorts;
 use crate::state::{StateError, StateReader, StateWriter};
 
@@ -33,29 +33,23 @@ impl Platform {
         self.serial = SerialPorts::load(&mut state)?;
         self.random = RandomStream::load(&mut state)?;
         let count = state.u32()?;
-        if count as usize != self.bus.len() || count > MAX_DEVICES {
-            let expected = format!("{} devices", self.bus.len());
-            return Err(state.refuse(expected, count.to_string()));
+        if count > MAX_DEVICES {
+            return Err(state.refuse(format!("at most {MAX_DEVICES} devices"), count.to_string()));
         }
+        let mut names = Vec::new();
         for _ in 0..count {
             let name = String::from_utf8_lossy(state.bytes(most)?).into_owned();
             let bytes = state.bytes(most)?;
             match self.bus.device_named(&name) {
-                Some(device) => device.load(bytes)?,
-                None => return Err(state.refuse("a device of this machine", name)),
+                Some(device) if !names.contains(&name) => device.load(bytes)?,
+                _ => return Err(state.refuse("a device of this machine, once", name)),
             }
+            names.push(name);
         }
         state.finish()?;
+        // The guest has the devices that it was captured with, and knows of no others.
+        self.bus.keep(&names);
         self.bus.refresh();
         Ok(())
-    }
-
-    /// Gives every source of randomness another seed: what a restored machine does to differ from
-    /// its siblings.
-    pub(crate) fn reseed(&mut self, seed: Seed) {
-        self.random = RandomStream::new(seed, "engine");
-        if let Some(device) = self.bus.device_named("entropy") {
-            device.reseed(&RandomStream::new(seed, "entropy device"));
-        }
     }
 }

@@ -10,15 +10,12 @@ use super::{RestoreError, SnapshotId};
 use crate::engine::Engine;
 use crate::machine::{Lineage, Machine, Restored};
 use crate::memory::{GuestMemory, PAGE_BYTES};
-use crate::random::Seed;
 
 /// How a machine is restored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RestoreOptions {
     /// The snapshot that it must be.
     pub expected_id: Option<SnapshotId>,
-    /// Another seed for its randomness; none: it goes on as captured.
-    pub seed: Option<Seed>,
     /// Bytes of events that the machine keeps; none: as usual.
     pub log_bytes: Option<usize>,
 }
@@ -125,7 +122,7 @@ impl Machine {
         let pages = (origin.memory_bytes / PAGE_BYTES as u64) as usize;
         let image = Image::of(layers, pages);
         let memory = GuestMemory::restored(origin.memory_base, pages, image.leaves(), image);
-        let mut machine = Self::restored(Restored {
+        let machine = Self::restored(Restored {
             engine,
             memory,
             origin,
@@ -140,9 +137,6 @@ impl Machine {
                 expected: "a header that agrees with the state".to_owned(),
                 found: "another time or event".to_owned(),
             });
-        }
-        if let Some(seed) = options.seed {
-            machine.reseed(seed);
         }
         Ok(machine)
     }

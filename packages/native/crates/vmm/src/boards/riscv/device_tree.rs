@@ -4,7 +4,7 @@ use vm_fdt::{Error, FdtWriter};
 
 use super::RiscvBoard;
 use crate::board::{Boot, Layout, Window};
-use crate::devices::{goldfish_rtc, ns16550a, virtio};
+use crate::devices::{goldfish_rtc, ns16550a, virtio, vmgenid};
 use crate::loaders::LoadError;
 
 const HART_CONTROLLER: u32 = 1;
@@ -148,6 +148,9 @@ fn devices(tree: &mut FdtWriter, board: &RiscvBoard, layout: &Layout) -> Result<
     tree.end_node(clock)?;
     let entropy = device(tree, "virtio_mmio", layout.entropy, virtio::WINDOW_BYTES, "virtio,mmio")?;
     tree.end_node(entropy)?;
+    let generation =
+        device(tree, "rng", layout.generation, vmgenid::WINDOW_BYTES, "microsoft,vmgenid")?;
+    tree.end_node(generation)?;
     tree.end_node(soc)
 }
 

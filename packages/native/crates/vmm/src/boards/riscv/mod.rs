@@ -1,9 +1,10 @@
 //! The RISC-V board: one hart, a platform-level interrupt controller, firmware by the engine.
 //!
 //! ```text
-//! 0x0010_1000  real-time clock, line 13     0x1000_0100  control port, line 11
+//! 0x0010_1000  real-time clock, line 13     0x1000_0000  console, line 10
+//! 0x0010_2000  generation, line 14          0x1000_0100  control port, line 11
 //! 0x0c00_0000  interrupt controller         0x1000_1000  entropy device, line 1
-//! 0x1000_0000  console, line 10             0x8000_0000  memory
+//!                                           0x8000_0000  memory
 //! ```
 //! A kernel goes to the offset that its header names (2 MiB), an initramfs and the device tree
 //! to the top of the first gibibyte.
@@ -65,6 +66,7 @@ const LAYOUT: Layout = Layout {
     control: Window { base: 0x1000_0100, line: 11 },
     clock: Window { base: 0x0010_1000, line: 13 },
     entropy: Window { base: 0x1000_1000, line: 1 },
+    generation: Window { base: 0x0010_2000, line: 14 },
 };
 
 impl Board for RiscvBoard {

@@ -5,11 +5,12 @@
 //! 0x00 TIME_LOW   0x04 TIME_HIGH   0x08 ALARM_LOW   0x0c ALARM_HIGH   0x10 IRQ_ENABLED
 //! 0x14 CLEAR_ALARM   0x18 ALARM_STATUS   0x1c CLEAR_INTERRUPT
 //! ```
-//! Its time is the configured epoch plus guest time, so it is as reproducible as the guest.
+//! Its time is the configured epoch plus guest time, so it is as reproducible as the guest. The
+//! guest and a renewal set it.
 
 mod persist;
 
-use super::{Device, DeviceContext, read_register, written_register};
+use super::{Device, DeviceContext, Renewal, read_register, written_register};
 use crate::state::StateError;
 use crate::time::Nanos;
 
@@ -113,6 +114,10 @@ impl Device for GoldfishRtc {
         self.ring(context.now);
     }
 
+    fn renew(&mut self, renewal: &Renewal, now: Nanos) {
+        self.epoch_nanos = renewal.realtime_nanos().wrapping_sub(now);
+    }
+
     fn save(&self) -> Vec<u8> {
         persist::save(self)
     }
@@ -158,5 +163,23 @@ mod tests {
         rtc.write(&mut context, 0x1c, &[1, 0, 0, 0]);
         assert!(!rtc.interrupt_asserted());
         assert_eq!(rtc.deadline(), None);
+    }
+
+    #[test]
+    fn a_renewed_clock_shows_the_time_that_it_was_given_and_an_alarm_that_passed_rings() {
+        let mut memory = GuestMemory::new(0, 4096);
+        let (mut events, mut serial) = (Vec::new(), SerialPorts::default());
+        let mut context =
+            DeviceContext { now: 7, memory: &mut memory, events: &mut events, serial: &mut serial };
+        let mut rtc = GoldfishRtc::new(1000);
+        rtc.write(&mut context, 0x10, &[1, 0, 0, 0]);
+        rtc.write(&mut context, 0x08, &2000u32.to_le_bytes());
+        rtc.renew(&Renewal::new(&[1; 32], &[2; 16], 5000).expect("lengths"), 7);
+        let mut word = [0; 4];
+        rtc.read(&mut context, 0x00, &mut word);
+        assert_eq!(u32::from_le_bytes(word), 5000);
+        assert!(rtc.deadline().is_some_and(|at| at <= 7));
+        rtc.tick(&mut context);
+        assert!(rtc.interrupt_asserted());
     }
 }

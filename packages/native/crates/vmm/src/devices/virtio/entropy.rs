@@ -1,11 +1,14 @@
 //! The entropy device: fills the driver's buffers with random bytes.
 
 use super::{Queue, QueueError, VirtioDevice};
-use crate::devices::DeviceContext;
+use crate::devices::{DeviceContext, Renewal};
 use crate::event::EventBody;
-use crate::random::RandomStream;
+use crate::random::{RandomStream, Seed};
 use crate::state::{StateError, StateReader, StateWriter};
+use crate::time::Nanos;
 
+/// What the device's randomness is for.
+const STREAM: &str = "entropy device";
 /// Most bytes given for one request. A driver asks again for more.
 const MAX_REQUEST_BYTES: u32 = 64 * 1024;
 
@@ -16,9 +19,9 @@ pub struct Entropy {
 }
 
 impl Entropy {
-    /// A device that gives what `stream` gives.
-    pub fn new(stream: RandomStream) -> Self {
-        Self { stream }
+    /// A device that gives random bytes of `seed`.
+    pub fn new(seed: Seed) -> Self {
+        Self { stream: RandomStream::new(seed, STREAM) }
     }
 }
 
@@ -95,8 +98,8 @@ impl VirtioDevice for Entropy {
         Ok(())
     }
 
-    fn reseed(&mut self, stream: &RandomStream) {
-        self.stream = stream.clone();
+    fn renew(&mut self, renewal: &Renewal, _now: Nanos) {
+        self.stream.renew(renewal.entropy(), STREAM);
     }
 
     fn fork(&self) -> Box<dyn VirtioDevice> {

@@ -9,9 +9,9 @@
 
 use super::queue::{MAX_QUEUE_SIZE, Queue};
 use super::{QueueError, VirtioDevice};
-use crate::devices::{Device, DeviceContext, read_register, written_register};
-use crate::random::RandomStream;
+use crate::devices::{Device, DeviceContext, Renewal, read_register, written_register};
 use crate::state::{StateError, StateReader, StateWriter};
+use crate::time::Nanos;
 
 /// Bytes of the register window.
 pub const WINDOW_BYTES: u64 = 0x1000;
@@ -228,8 +228,8 @@ impl Device for VirtioMmio {
         Ok(())
     }
 
-    fn reseed(&mut self, stream: &RandomStream) {
-        self.device.reseed(stream);
+    fn renew(&mut self, renewal: &Renewal, now: Nanos) {
+        self.device.renew(renewal, now);
     }
 
     fn fork(&self) -> Box<dyn Device> {

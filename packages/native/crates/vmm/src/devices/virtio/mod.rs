@@ -8,9 +8,9 @@ pub use entropy::Entropy;
 pub use mmio::{VirtioMmio, WINDOW_BYTES};
 pub use queue::{Chain, MAX_QUEUE_SIZE, Queue, QueueError, Segment};
 
-use super::DeviceContext;
-use crate::random::RandomStream;
+use super::{DeviceContext, Renewal};
 use crate::state::StateError;
+use crate::time::Nanos;
 
 /// What a device does behind its transport.
 pub trait VirtioDevice: Send {
@@ -41,9 +41,9 @@ pub trait VirtioDevice: Send {
     /// # Errors
     /// [`StateError`] if the bytes are not such a state.
     fn load(&mut self, state: &[u8]) -> Result<(), StateError>;
-    /// Goes on with other randomness, if the device has any.
-    fn reseed(&mut self, stream: &RandomStream) {
-        let _ = stream;
+    /// Becomes part of another machine than those that share its past, as of `now`.
+    fn renew(&mut self, renewal: &Renewal, now: Nanos) {
+        let _ = (renewal, now);
     }
     /// A device in the same state, independent of this one.
     fn fork(&self) -> Box<dyn VirtioDevice>;

@@ -17,12 +17,11 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let stream = RandomStream::new(Seed::from_number(7), "entropy");
         Self {
             memory: GuestMemory::new(BASE, 1 << 20),
             events: Vec::new(),
             serial: SerialPorts::default(),
-            device: VirtioMmio::new(Box::new(Entropy::new(stream))),
+            device: VirtioMmio::new(Box::new(Entropy::new(Seed::from_number(7)))),
         }
     }
 
@@ -88,7 +87,7 @@ fn a_request_is_filled_from_the_seed_and_announced() {
     bench.offer(1, &[2]);
     bench.write(0x050, 0);
     let mut expected = [0; 64];
-    RandomStream::new(Seed::from_number(7), "entropy").fill(&mut expected);
+    RandomStream::new(Seed::from_number(7), "entropy device").fill(&mut expected);
     let mut found = [0; 64];
     bench.memory.read(BASE + 0x8000, &mut found[..40]).expect("in range");
     bench.memory.read(BASE + 0x9000, &mut found[40..]).expect("in range");
@@ -105,6 +104,27 @@ fn a_request_is_filled_from_the_seed_and_announced() {
     let mut other = Bench::new().device;
     other.load(&bench.device.save()).expect("same");
     assert_eq!(other.save(), bench.device.save());
+}
+
+#[test]
+fn a_renewed_device_gives_other_bytes() {
+    let mut bytes = Vec::new();
+    for renewal in [None, Some(1), Some(2), Some(1)] {
+        let mut bench = Bench::new();
+        if let Some(number) = renewal {
+            bench.device.renew(&Renewal::new(&[number; 32], &[0; 16], 0).expect("lengths"), 0);
+        }
+        bench.start();
+        bench.descriptor(0, BASE + 0x8000, 64, 2, 0);
+        bench.offer(1, &[0]);
+        bench.write(0x050, 0);
+        let mut found = [0; 64];
+        bench.memory.read(BASE + 0x8000, &mut found).expect("in range");
+        bytes.push(found);
+    }
+    assert_ne!(bytes[0], bytes[1]);
+    assert_ne!(bytes[1], bytes[2]);
+    assert_eq!(bytes[1], bytes[3]);
 }
 
 #[test]

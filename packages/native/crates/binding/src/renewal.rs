@@ -1,0 +1,25 @@
+//! What makes a machine another one than those that share its past.
+
+use napi::bindgen_prelude::{BigInt, Uint8Array};
+use napi_derive::napi;
+use stillpoint_vmm::devices::{Renewal as Devices, RenewalInvalid};
+
+/// What a machine that was forked or restored is given.
+#[napi(object, object_to_js = false, use_nullable = true)]
+pub struct Renewal {
+    /// What its randomness begins anew from, at least 32 bytes.
+    pub entropy_seed: Uint8Array,
+    /// 16 bytes that no other machine has.
+    pub generation_id: Uint8Array,
+    /// What its hardware clock shows, in nanoseconds since 1970.
+    pub realtime_nanos: BigInt,
+}
+
+impl TryFrom<Renewal> for Devices {
+    type Error = RenewalInvalid;
+
+    fn try_from(renewal: Renewal) -> Result<Self, RenewalInvalid> {
+        let Renewal { entropy_seed, generation_id, realtime_nanos } = renewal;
+        Self::new(&entropy_seed, &generation_id, realtime_nanos.get_u64().1)
+    }
+}
