@@ -18,12 +18,16 @@ exec httpd -f -p 8080 -h /www
 `
 
 /** What boots Linux with an agent; `argv` is its workload, an HTTP server if absent, none if `null`. */
-export const linux = Effect.fn("linux")(function* (argv?: ReadonlyArray<string> | null) {
+export const linux = Effect.fn("linux")(function* (
+  argv?: ReadonlyArray<string> | null,
+  modules: ReadonlyArray<string> = []
+) {
   const kit = yield* GuestKit
   const { kernelPath } = yield* kit.files
   const command = argv === undefined ? ["/bin/sh", "/serve.sh"] : argv
   const initramfs = yield* kit.initramfs({
     ...(command === null ? {} : { workload: { argv: command as [string, ...Array<string>] } }),
+    modules,
     files: { "/serve.sh": { content: page, mode: 0o755 } }
   })
   return { kernelPath, initramfs } satisfies BootSpec

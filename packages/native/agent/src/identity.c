@@ -61,6 +61,23 @@ static int reseed(struct slice entropy)
 	return error;
 }
 
+/*
+ * Throws away what the kernel has already fetched from the machine's entropy device, which every clone has in common: a cache
+ * line in the driver and one in front of it. What is fetched from now on is this machine's own. No device, nothing to do.
+ */
+static void discard_fetched_entropy(void)
+{
+	char fetched[512];
+	int fd = open("/dev/hwrng", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	for (int i = 0; i < 2 && read(fd, fetched, sizeof(fetched)) > 0; i++)
+		;
+	explicit_bzero(fetched, sizeof(fetched));
+	close(fd);
+}
+
 static int set_clock(uint64_t nanos)
 {
 	struct timespec now = { (time_t)(nanos / 1000000000), (long)(nanos % 1000000000) };
@@ -95,6 +112,7 @@ const char *identity_apply(const struct identity *identity, int *error)
 	mkdir("/etc", 0755);
 	if ((*error = reseed(identity->entropy)))
 		return "the random source cannot be reseeded";
+	discard_fetched_entropy();
 	if (*identity->hostname) {
 		if (sethostname(identity->hostname, strlen(identity->hostname)) < 0) {
 			*error = errno;
