@@ -6,6 +6,8 @@
 //! snapshots/version-N/continued.txt  every event after `full`: seq, nanoseconds, kind, content
 //! ```
 
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
+
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
