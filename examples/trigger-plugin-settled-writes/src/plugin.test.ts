@@ -115,7 +115,7 @@ describe("as JSON", () => {
     const read = decodePolicy(firstOf([onListener(), settled]).description)
     assert.isTrue(Result.isFailure(read))
     if (Result.isFailure(read)) {
-      assert.strictEqual(read.failure._tag, "UnknownPart")
+      assert.strictEqual(read.failure.problems[0]?.unknownPart?.kind, "triggers")
       assert.include(read.failure.message, "settled-writes/on-writes-settled")
     }
   })

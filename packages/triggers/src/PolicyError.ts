@@ -3,14 +3,17 @@
  *
  * @module
  */
-import { Schema } from "effect"
+import { Schema, SchemaIssue } from "effect"
+import { didYouMean } from "./nearest.ts"
 
 /** One thing that is wrong with a policy, and where. */
 export const PolicyProblem = Schema.Struct({
   /** From the root of the policy, or of the record that describes it, to the place. */
   path: Schema.Array(Schema.Union([Schema.String, Schema.Natural])),
   /** What was expected, what was found. */
-  message: Schema.String
+  message: Schema.String,
+  /** A part that the registry does not know: under which of its headings it would stand, and its name. */
+  unknownPart: Schema.optionalKey(Schema.Struct({ kind: Schema.String, name: Schema.String }))
 })
 export type PolicyProblem = typeof PolicyProblem.Type
 
@@ -33,3 +36,34 @@ export class PolicyError extends Schema.TaggedError<PolicyError>()("PolicyError"
 export const refuse = (what: string, expected: string, found: unknown): never => {
   throw new PolicyError({ problems: [{ path: [what], message: `expected ${expected}, found ${String(found)}` }] })
 }
+
+/** Refuses options that do not exist, all of them at once: `what` is the constructor. */
+export const refuseUnknown = (what: string, options: object, known: ReadonlyArray<string>): void => {
+  const problems = Object.keys(options)
+    .filter((name) => !known.includes(name))
+    .map((name) => ({ path: [what, name], message: unknownName("option", name, known) }))
+  if (problems.length > 0) throw new PolicyError({ problems })
+}
+
+/** What to say of a name that is not known. */
+export const unknownName = (kind: string, name: string, known: ReadonlyArray<string>): string => {
+  const shown = name.length > 60 ? `${name.slice(0, 60)}…` : name
+  // A name is shown as it is only where it cannot be taken for something else.
+  const quoted = /^[\w/@.-]+$/.test(shown) ? shown : JSON.stringify(shown)
+  const meant = didYouMean(name, known)
+  return `unknown ${kind} ${quoted}${meant === "" ? `; known are ${known.length === 0 ? "none" : known.join(", ")}` : meant}`
+}
+
+const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/** What a schema found wrong, as problems of a policy; a field that does not exist is told from those that do. */
+export const problemsOf = (issue: SchemaIssue.Issue, known: ReadonlyArray<string>): Array<PolicyProblem> =>
+  formatIssue(issue).issues.map(({ message, path }) => {
+    const steps = (path ?? []).map((step) => {
+      const key = typeof step === "object" ? step.key : step
+      return typeof key === "number" ? key : String(key)
+    })
+    const [first] = steps
+    const isUnknown = message === "Expected no excess property" && steps.length === 1 && typeof first === "string"
+    return { path: steps, message: isUnknown ? unknownName("field", first, known) : message }
+  })

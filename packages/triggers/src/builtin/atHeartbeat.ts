@@ -1,7 +1,7 @@
 import type { GuestEvent } from "@stillpoint/core"
 import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
-import { refuse } from "../PolicyError.ts"
+import { refuse, refuseUnknown } from "../PolicyError.ts"
 
 /** Where heartbeats are looked for. */
 export interface HeartbeatOptions {
@@ -29,6 +29,7 @@ export interface HeartbeatOptions {
  * ```
  */
 export const atHeartbeat = (count: number, options: HeartbeatOptions = {}): Policy => {
+  refuseUnknown("atHeartbeat", options, ["console"])
   if (!Number.isSafeInteger(count) || count < 1) refuse("atHeartbeat", "a whole number from 1 to 2^53 - 1", count)
   const console = options.console ?? false
   return new Policy({

@@ -1,6 +1,6 @@
 import type { GuestEventOf } from "@stillpoint/core"
 import type { Policy } from "../Policy.ts"
-import { refuse } from "../PolicyError.ts"
+import { refuse, refuseUnknown } from "../PolicyError.ts"
 import { eventPolicy } from "./onEvent.ts"
 
 /** Which listeners count; absent fields match every one. */
@@ -28,6 +28,7 @@ export interface ListenerFilter {
  * ```
  */
 export const onListener = (filter: ListenerFilter = {}): Policy => {
+  refuseUnknown("onListener", filter, ["protocol", "address", "port"])
   const { address, port, protocol } = filter
   if (protocol !== undefined && protocol !== "tcp" && protocol !== "udp")
     refuse("onListener.protocol", "tcp or udp", protocol)

@@ -1,3 +1,4 @@
+import { refuseUnknown } from "../PolicyError.ts"
 import type { Duration } from "effect"
 import { toGuestNanos } from "../guestDuration.ts"
 import type { Policy } from "../Policy.ts"
@@ -38,6 +39,7 @@ export const preExecMarker = "workload-pre-exec"
  * ```
  */
 export const onPreExec = (options: PreExecOptions = {}): Policy => {
+  refuseUnknown("onPreExec", options, ["hold", "console"])
   const hold = options.hold ?? "100 millis"
   const marker = options.console === true ? preExecMarker : options.console === false ? undefined : options.console
   const holdNanos = hold === "until-go" ? null : toGuestNanos("onPreExec.hold", hold)

@@ -1,6 +1,6 @@
 import type { GuestEvent, GuestEventOf } from "@stillpoint/core"
 import type { Policy } from "../Policy.ts"
-import { refuse } from "../PolicyError.ts"
+import { refuse, refuseUnknown } from "../PolicyError.ts"
 import { eventPolicy } from "./onEvent.ts"
 
 /** Where to look. */
@@ -28,6 +28,7 @@ export interface SerialMatchOptions {
  * ```
  */
 export const onSerialMatch = (pattern: string | RegExp, options: SerialMatchOptions = {}): Policy => {
+  refuseUnknown("onSerialMatch", options, ["port"])
   const port = options.port ?? 0
   if (!Number.isSafeInteger(port) || port < 0) refuse("onSerialMatch.port", "the number of a serial port", port)
   const words = typeof pattern === "string" ? JSON.stringify(pattern) : String(pattern)

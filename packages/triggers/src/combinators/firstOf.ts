@@ -1,5 +1,6 @@
 import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
+import { refuse } from "../PolicyError.ts"
 
 /**
  * Fires when the first of some triggers does: `firstOf(ts)(a) = min { t(a) | t ∈ ts }`.
@@ -18,13 +19,15 @@ import { Policy } from "../Policy.ts"
  * console.log(firstOf([onListener(), onParked()]).name) // firstOf(onListener, onParked)
  * ```
  */
-export const firstOf = (policies: ReadonlyArray<Policy>): Policy =>
-  new Policy({
+export const firstOf = (policies: ReadonlyArray<Policy>): Policy => {
+  if (policies.length === 0) refuse("firstOf", "at least one trigger", "none")
+  return new Policy({
     name: `firstOf(${policies.map(({ name }) => name).join(", ")})`,
     description: { trigger: "firstOf", of: policies.map(({ description }) => description) },
     holdNanos: shortestHold(policies),
     build: (site) => new FirstOf(site, policies)
   })
+}
 
 /** The shortest time for which one of some triggers is sure to hold the guest, if any does. */
 export const shortestHold = (policies: ReadonlyArray<Policy>): number | null => {

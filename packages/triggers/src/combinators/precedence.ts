@@ -1,5 +1,6 @@
 import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
+import { refuse } from "../PolicyError.ts"
 import { shortestHold } from "./firstOf.ts"
 
 /**
@@ -25,14 +26,16 @@ import { shortestHold } from "./firstOf.ts"
  * console.log(policy.name) // precedence(onPreExec, onListener, afterGuestTime(7 s))
  * ```
  */
-export const precedence = (policies: ReadonlyArray<Policy>): Policy =>
-  new Policy({
+export const precedence = (policies: ReadonlyArray<Policy>): Policy => {
+  if (policies.length === 0) refuse("precedence", "at least one trigger", "none")
+  return new Policy({
     name: `precedence(${policies.map(({ name }) => name).join(", ")})`,
     description: { trigger: "precedence", of: policies.map(({ description }) => description) },
     holdNanos: shortestHold(policies),
     build: (site) => new Precedence(site, policies),
     quiesced: (wrap) => precedence(policies.map(wrap))
   })
+}
 
 /** Whether a part below has been triggered: those that are lower are out. */
 const triggeredCell = 0

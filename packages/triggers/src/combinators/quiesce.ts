@@ -6,7 +6,7 @@ import { CauseMemory } from "../automaton/CauseMemory.ts"
 import { kindNumber, kindSet } from "../automaton/eventKinds.ts"
 import { Part, type Site, Status } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
-import { PolicyError } from "../PolicyError.ts"
+import { PolicyError, refuseUnknown } from "../PolicyError.ts"
 import { type Activity, activityName, defaultActivity } from "./activity.ts"
 
 /** How calm the guest must be, and what if it is not. */
@@ -85,6 +85,7 @@ interface Settings {
 }
 
 const readSettings = (policy: Policy, options: QuiesceOptions): Settings => {
+  refuseUnknown("quiesce", options, ["calmFor", "deadline", "activity", "onDeadline", "agent"])
   const calmForNanos = toGuestNanos("quiesce.calmFor", options.calmFor)
   const deadline = options.deadline ?? "5 seconds"
   const deadlineNanos = deadline === "none" ? null : toGuestNanos("quiesce.deadline", deadline)

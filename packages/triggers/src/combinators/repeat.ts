@@ -1,7 +1,7 @@
 import { Function } from "effect"
 import { Part, type Site, Status } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
-import { refuse } from "../PolicyError.ts"
+import { refuse, refuseUnknown } from "../PolicyError.ts"
 
 /** How often. */
 export interface RepeatOptions {
@@ -33,6 +33,7 @@ export const repeat: {
 } = Function.dual(
   (args) => args[0] instanceof Policy,
   (policy: Policy, options: RepeatOptions = {}): Policy => {
+    refuseUnknown("repeat", options, ["times"])
     const { times } = options
     if (times !== undefined && !(Number.isSafeInteger(times) && times >= 1))
       refuse("repeat.times", "a whole number above 0", times)

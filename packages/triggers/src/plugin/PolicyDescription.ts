@@ -59,11 +59,10 @@ export type PolicyDescription =
       readonly activity: ReadonlyArray<Activity>
     }
 
-const inner: Schema.Codec<PolicyDescription> = Schema.suspend((): Schema.Codec<PolicyDescription> => PolicyDescription)
 const is = <const T extends string>(...names: ReadonlyArray<T>) => Schema.Literals(names)
 
-/** Schema of {@link PolicyDescription}. */
-export const PolicyDescription: Schema.Codec<PolicyDescription> = Schema.Union([
+/** The schemas of what a policy may be, given that of its parts. */
+const casesOf = <Inner extends Schema.Top>(inner: Inner) => [
   Schema.Struct({ trigger: is("never") }),
   Schema.Struct({ trigger: is("afterGuestTime"), nanos }),
   Schema.Struct({ trigger: is("atHeartbeat"), count, console: Schema.optionalKey(Schema.Boolean) }),
@@ -113,4 +112,25 @@ export const PolicyDescription: Schema.Codec<PolicyDescription> = Schema.Union([
     agent: Schema.Literals(["auto", "ask", "none"]),
     activity: Schema.Array(Activity)
   })
-])
+]
+
+/** Schema of {@link PolicyDescription}. */
+export const PolicyDescription: Schema.Codec<PolicyDescription> = Schema.Union(
+  casesOf(Schema.suspend((): Schema.Codec<PolicyDescription> => PolicyDescription))
+)
+
+/** One case of a description whose parts have not been looked at. */
+export interface ShallowCase {
+  readonly schema: Schema.Codec<Readonly<Record<string, unknown>>, unknown>
+  readonly fields: ReadonlyArray<string>
+}
+
+/** The cases by the name in `trigger`. */
+export const shallowCases: ReadonlyMap<string, ShallowCase> = new Map(
+  casesOf(Schema.Unknown).flatMap((schema) =>
+    schema.fields.trigger.literals.map((name): readonly [string, ShallowCase] => [
+      name,
+      { schema: schema as unknown as ShallowCase["schema"], fields: Object.keys(schema.fields) }
+    ])
+  )
+)

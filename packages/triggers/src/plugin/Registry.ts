@@ -4,7 +4,7 @@
  * @module
  */
 import type { FiringCause } from "@stillpoint/core"
-import { type Effect, Schema } from "effect"
+import type { Effect, Schema } from "effect"
 import type { Policy } from "../Policy.ts"
 
 /** What `defineTrigger` and `defineProbe` return, whatever their configuration. */
@@ -39,21 +39,6 @@ export interface RegistryParts {
   readonly schemas?: Readonly<Record<string, Schema.Codec<unknown, unknown>>>
 }
 
-/** A part of a policy is known to no registry. */
-export class UnknownPart extends Schema.TaggedError<UnknownPart>()("UnknownPart", {
-  kind: Schema.Literals(["trigger", "probe", "effect", "predicate", "causeMap", "schema"]),
-  name: Schema.String,
-  /** Where in the policy it stands. */
-  path: Schema.Array(Schema.Union([Schema.String, Schema.Natural])),
-  /** Names of that kind that are known. */
-  known: Schema.Array(Schema.String)
-}) {
-  override get message(): string {
-    const known = this.known.length === 0 ? "none is known" : `known are ${this.known.join(", ")}`
-    return `${this.path.join(".") || "policy"}: unknown ${this.kind} ${JSON.stringify(this.name)}: ${known}; add the package that defines it to the registry`
-  }
-}
-
 /**
  * A registry of parts.
  *
@@ -64,7 +49,8 @@ export class UnknownPart extends Schema.TaggedError<UnknownPart>()("UnknownPart"
  *
  * const json = JSON.parse(JSON.stringify(fromEffect("warm-up", Effect.void).description))
  * const unknown = decodePolicy(json)
- * console.log(Result.isFailure(unknown) ? unknown.failure._tag : "") // UnknownPart
+ * console.log(Result.isFailure(unknown) ? unknown.failure.problems[0]?.message : "")
+ * // prints: unknown effect warm-up; known are none: add the package that defines it to the registry
  * const known = decodePolicy(json, makeRegistry({ effects: { "warm-up": Effect.void } }))
  * console.log(Result.getOrThrow(known).name) // fromEffect(warm-up)
  * ```

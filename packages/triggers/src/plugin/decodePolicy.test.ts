@@ -33,12 +33,12 @@ const answers = defineProbe({ name: "acme/answers", config: Config, effect: () =
 
 /** A policy that needs a part of each kind from a registry, and how the part is called there. */
 const parts: Readonly<Record<string, readonly [part: Policy, name: string]>> = {
-  trigger: [nth({ times: 2 }), "acme/nth"],
-  probe: [answers({ times: 2 }), "acme/answers"],
-  effect: [fromEffect("warm-up", Effect.void), "warm-up"],
-  predicate: [filter(onListener(), "low-port", () => true), "low-port"],
-  causeMap: [mapCause(onListener(), "request", (cause) => cause), "request"],
-  schema: [onCustom("warm", Schema.Natural), "warm"]
+  triggers: [nth({ times: 2 }), "acme/nth"],
+  probes: [answers({ times: 2 }), "acme/answers"],
+  effects: [fromEffect("warm-up", Effect.void), "warm-up"],
+  predicates: [filter(onListener(), "low-port", () => true), "low-port"],
+  causeMaps: [mapCause(onListener(), "request", (cause) => cause), "request"],
+  schemas: [onCustom("warm", Schema.Natural), "warm"]
 }
 
 const registry = mergeRegistries(
@@ -51,6 +51,7 @@ const registry = mergeRegistries(
   })
 )
 
+const asRecord = ({ description }: Policy): object => Object(description)
 const asJson = ({ description }: Policy): unknown => JSON.parse(JSON.stringify(description))
 
 describe("a policy as JSON", () => {
@@ -58,11 +59,15 @@ describe("a policy as JSON", () => {
     it(`an-unknown-${kind}-is-named-with-its-place`, () => {
       const json = asJson(firstOf([never, within(part, "5 seconds")]))
       const read = decodePolicy(json)
-      if (Result.isSuccess(read) || read.failure._tag !== "UnknownPart") return assert.fail("expected an UnknownPart")
-      assert.strictEqual(read.failure.kind, kind)
-      assert.strictEqual(read.failure.name, name)
-      assert.deepStrictEqual(read.failure.path, ["of", 1, "of"])
-      assert.include(read.failure.message, JSON.stringify(name))
+      const problem = Result.isFailure(read) ? read.failure.problems[0] : undefined
+      assert.deepStrictEqual(problem?.unknownPart, { kind, name })
+      assert.deepStrictEqual(problem?.path, [
+        "of",
+        1,
+        "of",
+        Object.entries(asRecord(part)).find(([key, value]) => key !== "trigger" && value === name)?.[0] ?? ""
+      ])
+      assert.include(problem?.message, name)
       assert.deepStrictEqual(asJson(Result.getOrThrow(decodePolicy(json, registry))), json)
     })
   }
@@ -70,8 +75,8 @@ describe("a policy as JSON", () => {
   it("every-problem-of-a-configuration-is-told-with-its-place", () => {
     const json = { trigger: "firstOf", of: [{ trigger: "plugin", name: "acme/nth", config: { times: -1 } }] }
     const read = decodePolicy(json, registry)
-    if (Result.isSuccess(read) || read.failure._tag !== "PolicyError") return assert.fail("expected a PolicyError")
-    assert.deepStrictEqual(read.failure.problems[0]?.path, ["of", 0, "config"])
+    if (Result.isSuccess(read)) return assert.fail("expected a PolicyError")
+    assert.deepStrictEqual(read.failure.problems[0]?.path, ["of", 0, "config", "times"])
   })
 
   it(
@@ -119,6 +124,49 @@ describe("a policy as JSON", () => {
     },
     longestLawMillis()
   )
+
+  it("a-mistyped-name-is-answered-with-the-one-that-was-meant", () => {
+    const message = (json: unknown): string => {
+      const read = decodePolicy(json, registry)
+      return Result.isFailure(read) ? read.failure.message : "read"
+    }
+    assert.strictEqual(message({ trigger: "onListner" }), "trigger: unknown trigger onListner; did you mean onListener")
+    assert.strictEqual(
+      message({ trigger: "onListener", adress: "::" }),
+      "adress: unknown field adress; did you mean address"
+    )
+    assert.include(message({ trigger: "fromEffect", name: "warmup" }), "unknown effect warmup; did you mean warm-up")
+    assert.include(message({ trigger: "make coffee\nnow" }), 'unknown trigger "make coffee\\nnow"; known are never, ')
+    assert.strictEqual(message("onListener"), "expected a policy, an object with the name of a trigger, found a string")
+  })
+
+  it("all-problems-are-told-at-once-each-with-its-place-in-few-lines", () => {
+    const read = decodePolicy({
+      trigger: "precedence",
+      of: [
+        { trigger: "onListner" },
+        { trigger: "onListener", port: 70_000, adress: "::" },
+        { trigger: "quiesce", of: { trigger: "atHeartbeat", count: 0 }, calmForNanos: -1 },
+        { trigger: "onSerialMatch", regex: "(" },
+        { trigger: "within", of: { trigger: "fromEffect", name: "nothing" }, nanos: 5 }
+      ]
+    })
+    if (Result.isSuccess(read)) return assert.fail("read")
+    const places = read.failure.problems.map(({ path }) => path.join("."))
+    for (const place of [
+      "of.0.trigger",
+      "of.1.adress",
+      "of.2.calmForNanos",
+      "of.2.deadlineNanos",
+      "of.2.of.count",
+      "of.3.regex",
+      "of.4.of.name"
+    ])
+      assert.include(places, place)
+    assert.isAtMost(read.failure.message.split("\n").length, 15)
+    const port = decodePolicy({ trigger: "firstOf", of: [{ trigger: "onListener", port: 70_000 }] })
+    assert.deepStrictEqual(Result.isFailure(port) ? port.failure.problems[0]?.path : [], ["of", 0, "port"])
+  })
 
   it("one-that-is-nested-without-end-is-refused", () => {
     let json: unknown = { trigger: "never" }

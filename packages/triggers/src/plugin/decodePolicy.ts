@@ -29,18 +29,17 @@ import { andThen } from "../combinators/andThen.ts"
 import { atLatest } from "../combinators/atLatest.ts"
 import { within } from "../combinators/within.ts"
 import type { Policy } from "../Policy.ts"
-import { PolicyError } from "../PolicyError.ts"
+import { PolicyError, type PolicyProblem, problemsOf, unknownName } from "../PolicyError.ts"
 import { fromEffect } from "./fromEffect.ts"
-import { PolicyDescription } from "./PolicyDescription.ts"
-import { builtinRegistry, type Registry, UnknownPart } from "./Registry.ts"
+import { type PolicyDescription, type ShallowCase, shallowCases } from "./PolicyDescription.ts"
+import { builtinRegistry, type Registry } from "./Registry.ts"
 
 type Path = ReadonlyArray<string | number>
 
-const decodeDescription = Schema.decodeUnknownResult(PolicyDescription, { errors: "all", onExcessProperty: "error" })
-
 /**
  * The policy that a JSON value describes, as `Policy.description` wrote it. Parts that are not built in are taken from the
- * registry; one that it does not know is an {@link UnknownPart} that names it.
+ * registry. What is wrong is told all at once, each problem with its place; a name that is not known with the one that was
+ * probably meant.
  *
  * @example
  * ```ts
@@ -48,28 +47,25 @@ const decodeDescription = Schema.decodeUnknownResult(PolicyDescription, { errors
  * import { Result } from "effect"
  *
  * const written = JSON.stringify(within(onPreExec(), "5 seconds").description)
- * console.log(Result.getOrThrow(decodePolicy(JSON.parse(written))).name) // within(onPreExec, 5 s)
+ * console.log(Result.getOrThrow(decodePolicy(JSON.parse(written))).name) // prints: within(onPreExec, 5 s)
+ *
+ * const mistyped = decodePolicy({ trigger: "onListner" })
+ * console.log(Result.isFailure(mistyped) ? mistyped.failure.message : "")
+ * // prints: trigger: unknown trigger onListner; did you mean onListener
  * ```
  */
 export const decodePolicy = (
   json: unknown,
   registry: Registry = builtinRegistry
-): Result.Result<Policy, PolicyError | UnknownPart> => {
+): Result.Result<Policy, PolicyError> => {
   if (isDeeperThan(json, maxDepth)) {
     return Result.fail(
       new PolicyError({ problems: [{ path: [], message: `expected at most ${maxDepth} levels, found more` }] })
     )
   }
-  const description = decodeDescription(json)
-  if (Result.isFailure(description)) {
-    return Result.fail(new PolicyError({ problems: [{ path: [], message: description.failure.message }] }))
-  }
-  try {
-    return Result.succeed(build(description.success, registry, []))
-  } catch (cause) {
-    if (cause instanceof PolicyError || cause instanceof UnknownPart) return Result.fail(cause)
-    throw cause
-  }
+  const problems: Array<PolicyProblem> = []
+  const policy = read(json, { registry, problems }, [])
+  return problems.length > 0 ? Result.fail(new PolicyError({ problems })) : Result.succeed(policy)
 }
 
 /** No policy that a person wrote is nested like that, and no stack holds one that is without end. */
@@ -80,20 +76,111 @@ const isDeeperThan = (value: unknown, depth: number): boolean =>
   value !== null &&
   (depth === 0 || Object.values(value).some((inner) => isDeeperThan(inner, depth - 1)))
 
-const find = <A>(parts: ReadonlyMap<string, A>, kind: UnknownPart["kind"], name: string, path: Path): A => {
-  const part = parts.get(name)
-  if (part === undefined) throw new UnknownPart({ kind, name, path: [...path], known: [...parts.keys()] })
-  return part
+interface Reading {
+  readonly registry: Registry
+  /** What was found wrong so far. */
+  readonly problems: Array<PolicyProblem>
 }
 
-const readConfig = <A>(schema: Schema.Codec<A, Schema.Json>, config: Schema.Json, path: Path): A => {
-  const read = Schema.decodeUnknownResult(schema, { errors: "all" })(config)
-  if (Result.isSuccess(read)) return read.success
-  throw new PolicyError({ problems: [{ path: [...path, "config"], message: read.failure.message }] })
+/** Stands where a part cannot be read, so that what is wrong with the others is found as well. */
+const placeholder: Policy = never
+
+const read = (json: unknown, reading: Reading, path: Path): Policy => {
+  const { problems } = reading
+  const wrong = (key: Path, message: string): Policy => {
+    problems.push({ path: [...path, ...key], message })
+    return placeholder
+  }
+  if (typeof json !== "object" || json === null || Array.isArray(json))
+    return wrong([], `expected a policy, an object with the name of a trigger, found ${kindOf(json)}`)
+  const name: unknown = Reflect.get(json, "trigger")
+  if (typeof name !== "string") return wrong(["trigger"], `expected the name of a trigger, found ${kindOf(name)}`)
+  const found = shallowCases.get(name)
+  if (found === undefined) return wrong(["trigger"], unknownName("trigger", name, [...shallowCases.keys()]))
+  const decoded = decodeShallow(found.schema)(json)
+  if (Result.isFailure(decoded)) {
+    for (const problem of problemsOf(decoded.failure.issue, found.fields))
+      problems.push({ ...problem, path: [...path, ...problem.path] })
+    // Its parts may have problems of their own.
+    for (const key of ["of", "first", "second", "other"]) {
+      const part: unknown = Reflect.get(json, key)
+      if (!found.fields.includes(key) || part === undefined) continue
+      if (Array.isArray(part)) part.forEach((one, index) => read(one, reading, [...path, key, index]))
+      else read(part, reading, [...path, key])
+    }
+    return placeholder
+  }
+  try {
+    return build(decoded.success as unknown as Shallow, reading, path)
+  } catch (cause) {
+    if (!(cause instanceof PolicyError)) throw cause
+    for (const problem of cause.problems)
+      problems.push({ ...problem, path: [...path, ...placeIn(found.fields, problem.path)] })
+    return placeholder
+  }
 }
 
-const build = (description: PolicyDescription, registry: Registry, path: Path): Policy => {
-  const at = (inner: PolicyDescription, ...key: Path): Policy => build(inner, registry, [...path, ...key])
+const decodeShallow = (schema: ShallowCase["schema"]) =>
+  Schema.decodeUnknownResult(schema, { errors: "all", onExcessProperty: "error" })
+
+const kindOf = (value: unknown): string =>
+  value === null || value === undefined ? "nothing" : Array.isArray(value) ? "a list" : `a ${typeof value}`
+
+/** What a constructor calls `onIdle.for` or `quiesce`, `calmFor` is a field of the description. */
+const placeIn = (fields: ReadonlyArray<string>, path: Path): Path => {
+  if (fields.includes(String(path[0]))) return path
+  const option = String(path.at(-1) ?? "")
+    .split(".")
+    .at(-1)
+  const field = fields.find((name) => name === option || name === `${option}Nanos`)
+  return field === undefined ? [] : [field]
+}
+
+type Part = keyof { readonly [K in keyof Registry as Registry[K] extends ReadonlyMap<string, unknown> ? K : never]: 1 }
+const partKinds: Readonly<Record<Part, string>> = {
+  triggers: "plug-in",
+  probes: "probe",
+  effects: "effect",
+  predicates: "predicate",
+  causeMaps: "cause map",
+  schemas: "schema"
+}
+
+/** Where a description names a part, if not in `name`. */
+const nameFields: Partial<Record<Part, string>> = { predicates: "predicate", causeMaps: "map" }
+
+const find = <P extends Part>(
+  registry: Registry,
+  part: P,
+  name: string
+): Registry[P] extends ReadonlyMap<string, infer A> ? A : never => {
+  const parts = registry[part] as ReadonlyMap<string, never>
+  const known = parts.get(name)
+  if (known !== undefined) return known
+  const message = `${unknownName(partKinds[part], name, [...parts.keys()])}: add the package that defines it to the registry`
+  throw new PolicyError({
+    problems: [{ path: [nameFields[part] ?? "name"], message, unknownPart: { kind: part, name } }]
+  })
+}
+
+const readConfig = <A>(schema: Schema.Codec<A, Schema.Json>, config: Schema.Json): A => {
+  const decoded = Schema.decodeUnknownResult(schema, { errors: "all" })(config)
+  if (Result.isSuccess(decoded)) return decoded.success
+  throw new PolicyError({
+    problems: problemsOf(decoded.failure.issue, []).map(({ message, path }) => ({ path: ["config", ...path], message }))
+  })
+}
+
+/** A description whose parts are JSON that has not been looked at. */
+type Shallow = PolicyDescription extends infer D
+  ? D extends unknown
+    ? { readonly [K in keyof D]: D[K] extends PolicyDescription ? unknown : D[K] }
+    : never
+  : never
+
+const build = (description: Shallow, reading: Reading, path: Path): Policy => {
+  const { registry } = reading
+  const at = (inner: unknown, ...key: Path): Policy => read(inner, reading, [...path, ...key])
   const nanosOf = (nanos: number): bigint => BigInt(nanos)
   switch (description.trigger) {
     case "never":
@@ -118,28 +205,24 @@ const build = (description: PolicyDescription, registry: Registry, path: Path): 
     case "onIdle":
       return onIdle(nanosOf(description.nanos))
     case "onSerialMatch":
-      return onSerialMatch(patternOf(description, path), { port: description.port ?? 0 })
+      return onSerialMatch(patternOf(description), { port: description.port ?? 0 })
     case "onCustom":
       return description.hasSchema === true
-        ? onCustom(description.name, find(registry.schemas, "schema", description.name, path))
+        ? onCustom(description.name, find(registry, "schemas", description.name))
         : onCustom(description.name)
     case "onDirtyRateBelow":
       return onDirtyRateBelow(description.pagesPerSecond, nanosOf(description.windowNanos))
     case "fromEffect": {
       const { name, onFailure } = description
-      return fromEffect(
-        name,
-        find(registry.effects, "effect", name, path),
-        onFailure === undefined ? {} : { onFailure }
-      )
+      return fromEffect(name, find(registry, "effects", name), onFailure === undefined ? {} : { onFailure })
     }
     case "plugin": {
-      const plugin = find(registry.triggers, "trigger", description.name, path)
-      return plugin(readConfig(plugin.definition.config, description.config, path) as never)
+      const plugin = find(registry, "triggers", description.name)
+      return plugin(readConfig(plugin.definition.config, description.config) as never)
     }
     case "probe": {
-      const probe = find(registry.probes, "probe", description.name, path)
-      return probe(readConfig(probe.definition.config, description.config, path) as never)
+      const probe = find(registry, "probes", description.name)
+      return probe(readConfig(probe.definition.config, description.config) as never)
     }
     case "firstOf":
       return firstOf(description.of.map((one, index) => at(one, "of", index)))
@@ -161,11 +244,11 @@ const build = (description: PolicyDescription, registry: Registry, path: Path): 
       return repeat(at(description.of, "of"), description.times === undefined ? {} : { times: description.times })
     case "filter": {
       const { predicate } = description
-      return filter(at(description.of, "of"), predicate, find(registry.predicates, "predicate", predicate, path))
+      return filter(at(description.of, "of"), predicate, find(registry, "predicates", predicate))
     }
     case "mapCause": {
       const { map } = description
-      return mapCause(at(description.of, "of"), map, find(registry.causeMaps, "causeMap", map, path))
+      return mapCause(at(description.of, "of"), map, find(registry, "causeMaps", map))
     }
     case "named":
       return named(at(description.of, "of"), description.name)
@@ -182,16 +265,13 @@ const build = (description: PolicyDescription, registry: Registry, path: Path): 
   }
 }
 
-const patternOf = (
-  description: Extract<PolicyDescription, { readonly trigger: "onSerialMatch" }>,
-  path: Path
-): string | RegExp => {
+const patternOf = (description: Extract<PolicyDescription, { readonly trigger: "onSerialMatch" }>): string | RegExp => {
   const { flags, regex, text } = description
   if (text !== undefined && regex === undefined) return text
   try {
     if (regex !== undefined && text === undefined) return new RegExp(regex, flags ?? "")
   } catch (cause) {
-    throw new PolicyError({ problems: [{ path: [...path, "regex"], message: String(cause) }] })
+    throw new PolicyError({ problems: [{ path: ["regex"], message: String(cause) }] })
   }
-  throw new PolicyError({ problems: [{ path: [...path], message: "expected either text or regex" }] })
+  throw new PolicyError({ problems: [{ path: [], message: "expected either text or regex" }] })
 }

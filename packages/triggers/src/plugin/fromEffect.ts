@@ -2,6 +2,7 @@ import type { TriggerSignal } from "@stillpoint/core"
 import type { Effect, Schema } from "effect"
 import { Part, type Site, Status } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
+import { refuseUnknown } from "../PolicyError.ts"
 
 /** What if the probe fails. */
 export interface ProbeOptions {
@@ -35,13 +36,15 @@ export interface ProbeOptions {
  * console.log(warm.name) // andThen(onPreExec, fromEffect(settle))
  * ```
  */
-export const fromEffect = <A, E>(name: string, effect: Effect.Effect<A, E>, options: ProbeOptions = {}): Policy =>
-  probePolicy(
+export const fromEffect = <A, E>(name: string, effect: Effect.Effect<A, E>, options: ProbeOptions = {}): Policy => {
+  refuseUnknown("fromEffect", options, ["onFailure"])
+  return probePolicy(
     { trigger: "fromEffect", name, ...(options.onFailure === undefined ? {} : { onFailure: options.onFailure }) },
     `fromEffect(${name})`,
     effect,
     options.onFailure ?? "never"
   )
+}
 
 /** A trigger on the completion of an effect, under a description of its own. */
 export const probePolicy = (

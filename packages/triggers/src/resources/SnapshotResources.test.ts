@@ -7,7 +7,7 @@ import * as fc from "fast-check"
 import { describe } from "vitest"
 import { defaultRuns, longestLawMillis, givenPolicy } from "../testing/index.ts"
 import { PolicyError } from "../PolicyError.ts"
-import { SnapshotResources, SnapshotResourcesJson } from "./SnapshotResources.ts"
+import { SnapshotResources, type ToPolicyOptions } from "./SnapshotResources.ts"
 
 const record = fc.record({
   after_ms: fc.option(fc.nat(100_000)),
@@ -31,7 +31,8 @@ describe("SnapshotResources", () => {
         fc.property(record, (json) => {
           const resources = Result.getOrThrow(SnapshotResources.fromJson(json))
           assert.deepStrictEqual(resources.toJson(), json)
-          assert.deepStrictEqual(Schema.encodeSync(SnapshotResourcesJson)(resources), json)
+          assert.deepStrictEqual(Schema.encodeSync(SnapshotResources)(resources), json)
+          assert.isTrue(Equal.equals(Schema.decodeUnknownSync(SnapshotResources)(json), resources))
         }),
         { numRuns: defaultRuns() }
       )
@@ -135,6 +136,52 @@ describe("SnapshotResources", () => {
     const longer = SnapshotResources.fromJson({ on_pre_exec: true, quiesce_ms: 500 }, { preExec: { hold: "until-go" } })
     assert.isTrue(Result.isSuccess(longer))
   })
+
+  it("as-a-schema-it-refuses-what-it-does-not-know-whatever-the-caller-asks-for", () => {
+    const read = Schema.decodeUnknownResult(Schema.Struct({ when: SnapshotResources }))({
+      when: { onPreExec: true, on_listener: 1, quiesce_ms: 5 }
+    })
+    const message = Result.isFailure(read) ? String(read.failure) : "read"
+    assert.include(message, `["when"]["onPreExec"]`)
+    assert.include(message, `["when"]["on_listener"]`)
+    const mistyped = SnapshotResources.fromJson({ on_listner: true })
+    assert.strictEqual(
+      Result.isFailure(mistyped) ? mistyped.failure.message : "read",
+      "on_listner: unknown field on_listner; did you mean on_listener"
+    )
+  })
+
+  it(
+    "what-is-read-from-json-is-exactly-what-a-policy-can-be-made-of",
+    () => {
+      const options: fc.Arbitrary<ToPolicyOptions> = fc.record(
+        {
+          preExec: fc.constantFrom({ hold: "until-go" as const }, { hold: 5 }, { hold: -1 }),
+          deadline: fc.constantFrom<Array<NonNullable<ToPolicyOptions["deadline"]>>>("none", 0, 10, "1 second", -1),
+          agent: fc.constantFrom("auto" as const, "none" as const),
+          onDeadline: fc.constantFrom("fail" as const, "abandon" as const)
+        },
+        { requiredKeys: [] }
+      )
+      const large = record.map((json) => ({ ...json, after_ms: 9_007_199_254, quiesce_ms: 1 }))
+      fc.assert(
+        fc.property(fc.oneof(record, large), options, (json, how) => {
+          const read = SnapshotResources.fromJson(json, how)
+          const decoded = Result.getOrThrow(SnapshotResources.fromJson(json, { preExec: { hold: "until-go" } }))
+          let refused: unknown = null
+          try {
+            decoded.toPolicy(how)
+          } catch (cause) {
+            if (!(cause instanceof PolicyError)) throw cause
+            refused = cause
+          }
+          assert.strictEqual(Result.isSuccess(read), refused === null)
+        }),
+        { numRuns: defaultRuns() }
+      )
+    },
+    longestLawMillis()
+  )
 
   it("pointless-records-warn", () => {
     const fields = (resources: SnapshotResources) => resources.warnings.map(({ field }) => field)

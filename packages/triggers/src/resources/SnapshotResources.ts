@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Duration, Effect, Option, Result, Schema, SchemaGetter, SchemaIssue } from "effect"
+import { type Duration, Effect, Option, Result, Schema, SchemaGetter, SchemaIssue, SchemaParser } from "effect"
 import { accessSync, constants, existsSync, statSync } from "node:fs"
 import { dirname, isAbsolute } from "node:path"
 import { afterGuestTime } from "../builtin/afterGuestTime.ts"
@@ -17,7 +17,7 @@ import { precedence } from "../combinators/precedence.ts"
 import { quiesce, type QuiesceOptions } from "../combinators/quiesce.ts"
 import { horizonNanos } from "../guestDuration.ts"
 import type { Policy } from "../Policy.ts"
-import { PolicyError, type PolicyProblem } from "../PolicyError.ts"
+import { PolicyError, type PolicyProblem, problemsOf, refuseUnknown } from "../PolicyError.ts"
 
 /** Longest delay: the guest's horizon, in whole milliseconds. */
 const maxMillis = Math.floor(horizonNanos / 1e6)
@@ -97,6 +97,44 @@ const record = Schema.Struct(fields)
 /** What {@link SnapshotResources} is made of; everything may be left out. */
 export type SnapshotResourcesInput = (typeof record)["~type.make.in"]
 
+const inSnakeCase = record.pipe(
+  Schema.encodeKeys({
+    afterMs: "after_ms",
+    atHeartbeat: "at_heartbeat",
+    onListener: "on_listener",
+    onPreExec: "on_pre_exec",
+    onParked: "on_parked",
+    quiesceMs: "quiesce_ms",
+    outPath: "out_path"
+  })
+)
+
+/** The record as JSON: in snake case, absent fields have their defaults. */
+export type SnapshotResourcesJson = typeof inSnakeCase.Encoded
+
+/** How records are read, whatever a caller's options are: a field that is mistyped must not be one that is not set. */
+const strictly = { errors: "all", onExcessProperty: "error" } as const
+const encodeSnakeCase = Schema.encodeSync(inSnakeCase)
+
+/** The fields as the class holds them; whoever decodes or encodes it has JSON. */
+const asJson = Object.assign(
+  Schema.Unknown.pipe(
+    Schema.decodeTo(Schema.toType(record), {
+      decode: SchemaGetter.transformEffect((json: unknown) =>
+        SchemaParser.decodeUnknownEffect(inSnakeCase)(json, strictly)
+      ),
+      encode: SchemaGetter.transform((fields: typeof record.Type): unknown => encodeSnakeCase(fields))
+    })
+  ),
+  { fields: record.fields }
+)
+
+/** What the class is to its callers: the record, which as a schema has another form in JSON. */
+type AsJson = typeof inSnakeCase & { readonly fields: typeof fields }
+const Base = Schema.Class<SnapshotResources>("@stillpoint/triggers/SnapshotResources")(
+  asJson as unknown as typeof record
+) as unknown as Schema.Class<SnapshotResources, AsJson, {}>
+
 /** Something legal that does nothing, for a caller to print. */
 export const ResourcesWarning = Schema.Struct({
   /** The field that has no effect, as JSON names it; `null` for the record as a whole. */
@@ -121,28 +159,29 @@ export interface ToPolicyOptions {
  * When to capture, as one flat record: immutable, compared and hashed by value, nothing set by default.
  *
  * The highest that is ready wins: heartbeat > pre-exec > listener > parked > after. Nothing set never captures, and
- * {@link SnapshotResources.warnings} says so. JSON has the names of the record in snake case: see {@link SnapshotResourcesJson}.
+ * {@link SnapshotResources.warnings} says so. As a schema it decodes JSON in snake case and encodes to it; a field that does not
+ * exist is refused, with all else that is wrong.
  *
  * @example
  * ```ts
  * import { SnapshotResources } from "@stillpoint/triggers"
+ * import { Schema } from "effect"
  *
  * const resources = new SnapshotResources({ onPreExec: true, afterMs: 7000, quiesceMs: 20 })
- * console.log(resources.toPolicy().name)
- * // precedence(quiesce(pre-exec, 20 ms), quiesce(after, 20 ms))
- * console.log(new SnapshotResources({ onPreExec: true, onListener: true }).warnings[0]?.field) // on_listener
+ * console.log(resources.toPolicy().name) // prints: precedence(quiesce(pre-exec, 20 ms), quiesce(after, 20 ms))
+ *
+ * const read = Schema.decodeUnknownSync(SnapshotResources)({ on_pre_exec: true, on_listener: true })
+ * console.log(read.warnings[0]?.field) // prints: on_listener
  * ```
  */
-export class SnapshotResources extends Schema.Class<SnapshotResources>("@stillpoint/triggers/SnapshotResources")(
-  fields
-) {
+export class SnapshotResources extends Base {
   /** Throws a `PolicyError` that tells everything that is wrong at once. A record cannot be changed afterwards. */
   constructor(input: SnapshotResourcesInput = {}, options: Schema.MakeOptions = {}) {
     try {
-      super(input, { ...options, parseOptions: { ...options.parseOptions, errors: "all", onExcessProperty: "error" } })
+      super(input, { ...options, parseOptions: { ...options.parseOptions, ...strictly } })
     } catch (error) {
       if (error instanceof Error && SchemaIssue.isIssue(error.cause))
-        throw new PolicyError({ problems: issuesOf(error.cause) })
+        throw new PolicyError({ problems: problemsOf(error.cause, Object.keys(fields)) })
       throw error
     }
     Object.freeze(this)
@@ -190,6 +229,7 @@ export class SnapshotResources extends Schema.Class<SnapshotResources>("@stillpo
    * itself: a calm that does not fit into the hold.
    */
   toPolicy(options: ToPolicyOptions = {}): Policy {
+    refuseUnknown("toPolicy", options, ["preExec", "deadline", "onDeadline", "activity", "agent"])
     const deadline = options.deadline ?? Math.max(1000, 10 * this.quiesceMs)
     const calm = (policy: Policy): Policy =>
       this.quiesceMs === 0
@@ -212,61 +252,49 @@ export class SnapshotResources extends Schema.Class<SnapshotResources>("@stillpo
   }
 
   /**
-   * The record from its JSON form, or everything that is wrong with it at once: unknown fields, values, and a calm that the
-   * policy of these options has no room for.
+   * The record from its JSON form, or everything that is wrong with it at once: fields that do not exist, values, and what
+   * {@link SnapshotResources.toPolicy} with these options refuses. What it accepts, `toPolicy` accepts.
    */
   static fromJson(json: unknown, options: ToPolicyOptions = {}): Result.Result<SnapshotResources, PolicyError> {
     const decoded = decodeJson(json)
-    const problems = Result.isFailure(decoded) ? issuesOf(decoded.failure.issue) : []
-    problems.push(...combinationProblems(json, options))
-    if (problems.length > 0) return Result.fail(new PolicyError({ problems }))
-    return Result.mapError(decoded, () => new PolicyError({ problems }))
+    if (Result.isSuccess(decoded)) {
+      const problems = combinationProblems(decoded.success, options)
+      return problems.length > 0 ? Result.fail(new PolicyError({ problems })) : Result.succeed(decoded.success)
+    }
+    const problems = problemsOf(decoded.failure.issue, jsonNames)
+    // What is right by itself may be wrong together, and is told along with the rest.
+    const wrong = new Set(problems.map(({ path }) => String(path[0])))
+    const right = isRecord(json) ? Object.fromEntries(Object.entries(json).filter(([key]) => !wrong.has(key))) : {}
+    const rest = decodeJson(right)
+    if (Result.isSuccess(rest)) problems.push(...combinationProblems(rest.success, options))
+    return Result.fail(new PolicyError({ problems }))
   }
 
   /** The JSON form of the record: every field, in snake case. */
-  toJson(): typeof SnapshotResourcesJson.Encoded {
-    return encodeJson(this)
+  toJson(): SnapshotResourcesJson {
+    return encodeSnakeCase(this)
   }
 }
 
-/** The record and its JSON form, whose fields are in snake case. Absent fields have their defaults. */
-export const SnapshotResourcesJson = SnapshotResources.pipe(
-  Schema.encodeKeys({
-    afterMs: "after_ms",
-    atHeartbeat: "at_heartbeat",
-    onListener: "on_listener",
-    onPreExec: "on_pre_exec",
-    onParked: "on_parked",
-    quiesceMs: "quiesce_ms",
-    outPath: "out_path"
-  })
-)
+const decodeJson = Schema.decodeUnknownResult(SnapshotResources)
+const jsonNames = Object.keys(new SnapshotResources({ onParked: true }).toJson())
 
-const decodeJson = Schema.decodeUnknownResult(SnapshotResourcesJson, { errors: "all", onExcessProperty: "error" })
-const encodeJson = Schema.encodeSync(SnapshotResourcesJson)
-const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
+const isRecord = (json: unknown): json is Readonly<Record<string, unknown>> =>
+  typeof json === "object" && json !== null && !Array.isArray(json)
 
-const issuesOf = (issue: SchemaIssue.Issue): Array<PolicyProblem> =>
-  formatIssue(issue).issues.map(({ message, path }) => ({
-    path: (path ?? []).map((step) => {
-      const key = typeof step === "object" ? step.key : step
-      return typeof key === "number" ? key : String(key)
-    }),
-    message
-  }))
+/** The options of a quiesce that the record decides. */
+const fieldOf: Readonly<Record<string, string>> = { calmFor: "quiesce_ms", deadline: "quiesce_ms" }
 
-/** Whether calm and hold agree, told from the JSON itself, so that it is said along with what else is wrong. */
-const combinationProblems = (json: unknown, options: ToPolicyOptions): ReadonlyArray<PolicyProblem> => {
-  if (typeof json !== "object" || json === null) return []
-  const record = json as Readonly<Record<string, unknown>>
-  const calm = record["quiesce_ms"]
-  if (typeof calm !== "number" || !Number.isSafeInteger(calm) || calm <= 0 || calm > maxMillis) return []
-  if (record["on_pre_exec"] !== true) return []
+/** What `toPolicy` refuses of fields that are each right by themselves. */
+const combinationProblems = (resources: SnapshotResources, options: ToPolicyOptions): ReadonlyArray<PolicyProblem> => {
   try {
-    new SnapshotResources({ onPreExec: true, quiesceMs: calm }).toPolicy(options)
+    resources.toPolicy(options)
     return []
   } catch (cause) {
     if (!(cause instanceof PolicyError)) throw cause
-    return cause.problems.map(({ message }) => ({ path: ["quiesce_ms"], message }))
+    return cause.problems.map(({ message, path }) => {
+      const field = path[0] === "quiesce" ? fieldOf[String(path[1])] : undefined
+      return { path: field === undefined ? path : [field], message }
+    })
   }
 }
