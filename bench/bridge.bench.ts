@@ -41,7 +41,7 @@ const bare = () => {
   return Promise.resolve((events / (performance.now() - began)) * 1000)
 }
 
-const addon = loadAddon()
+const addon = await Effect.runPromise(loadAddon)
 const calls = 5000
 const bridgeCall = () =>
   measured(

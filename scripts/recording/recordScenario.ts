@@ -8,7 +8,7 @@ import { readFile } from "node:fs/promises"
 import {
   type GuestEvent,
   type RecordedTimeline,
-  type RunStop,
+  type MachineStop,
   timelineFormat,
   timelineVersion,
   Vmm
@@ -37,7 +37,7 @@ export const recordScenario = Effect.fn("recordScenario")(function* (scenario: S
   if (ready.reason !== "event")
     return yield* Effect.fail(new Error(`${scenario.name}: the agent was not ready: ${ready.reason}`))
   const startedAt = ready.atNanos
-  let stop: RunStop = ready
+  let stop: MachineStop = ready
   if (scenario.quiesceAtMillis !== undefined) {
     stop = yield* machine.run({ atNanos: startedAt + scenario.quiesceAtMillis * 1e6 })
     yield* machine.requestQuiesce

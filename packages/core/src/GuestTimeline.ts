@@ -7,7 +7,7 @@ import { Context, Effect } from "effect"
 import type { TriggerSignal } from "./Firing.ts"
 import type { GuestEvent, GuestEventKind, GuestNanos } from "./GuestEvent.ts"
 import type { MachineError } from "./MachineErrors.ts"
-import type { RunStop, RunUntil } from "./Vmm.ts"
+import type { MachineStop, MachineUntil } from "./Vmm.ts"
 
 /** Until when the guest may go on. */
 export interface AdvanceUntil {
@@ -15,8 +15,8 @@ export interface AdvanceUntil {
   readonly kinds: ReadonlyArray<GuestEventKind>
   /** Guest time to return at; `null` for none. */
   readonly atNanos: GuestNanos | null
-  /** As in {@link RunUntil}; a policy asks for `realTime` while it waits for something outside the guest. */
-  readonly pace?: RunUntil["pace"]
+  /** As in {@link MachineUntil}; a policy asks for `realTime` while it waits for something outside the guest. */
+  readonly pace?: MachineUntil["pace"]
 }
 
 /** What happened since the advance or drain before. */
@@ -25,8 +25,8 @@ export interface TimelineAdvance {
   readonly events: ReadonlyArray<GuestEvent>
   /** Guest time that has been reached: no event before it is to come. */
   readonly nowNanos: GuestNanos
-  /** Why it returned: as {@link RunStop}; `ended` if the machine was closed or its recording is over. */
-  readonly stop: RunStop["reason"] | "ended"
+  /** Why it returned: as {@link MachineStop}; `ended` if the machine was closed or its recording is over. */
+  readonly stop: MachineStop["reason"] | "ended"
 }
 
 /**

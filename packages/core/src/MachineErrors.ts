@@ -1,57 +1,188 @@
 /**
  * One public error per operation of the {@link Vmm} port, each with a tagged `reason`.
  *
+ * A reason's `_tag` is the fixed name of the cause, the same as in the core in Rust; its `message` says what was expected, what
+ * was found and what to do.
+ *
  * @module
  */
 import { Schema } from "effect"
 
-/** Why an operation on a machine was refused or failed. `name` is fixed per variant and shared with the core in Rust. */
-export const MachineReason = Schema.Struct({
-  /** Fixed name of the cause, e.g. `KernelUnreadable`, `DigestMismatch`, `Closed`. */
-  name: Schema.String,
+const said = {
   /** What was expected, what was found, what to do. */
   message: Schema.String
+} as const
+
+/** What can be wrong with guest memory, whatever was asked of the machine. */
+const memory = {
+  MemoryOutOfRange: said,
+  SnapshotChunkCorrupt: said,
+  SnapshotChunkUnreadable: said,
+  MemoryExhausted: said
+} as const
+
+/** What can be wrong with the host: an error of the core's own, no thread to be had. */
+const host = { Panicked: said, NoThread: said } as const
+
+/** What every operation on a machine can find. */
+const session = { Closed: said, ...host } as const
+
+/** What a recorded timeline cannot do. */
+const recording = { NotInARecording: said } as const
+
+/** Why a machine could not be made. */
+export const BootReason = Schema.TaggedUnion({
+  InvalidConfiguration: said,
+  MemorySizeInvalid: said,
+  SampleStepInvalid: said,
+  KernelUnreadable: said,
+  KernelUnknown: said,
+  KernelDamaged: said,
+  KernelTooLarge: said,
+  KernelOutsideMemory: said,
+  InitramfsUnreadable: said,
+  InitramfsTooLarge: said,
+  MemoryTooSmall: said,
+  CommandLineInvalid: said,
+  DeviceTreeFailed: said,
+  ...memory,
+  ...host
 })
+export type BootReason = typeof BootReason.Type
+
+/** Why a machine could not run, be talked to or looked at. */
+export const MachineFailureReason = Schema.TaggedUnion({
+  InvalidRun: said,
+  InvalidIdentity: said,
+  AlreadyRunning: said,
+  EventsLost: said,
+  FrameTooLarge: said,
+  TooLittleEntropy: said,
+  FrameInvalid: said,
+  RenewalInvalid: said,
+  PortUnknown: said,
+  InputFull: said,
+  MachineEnded: said,
+  RegisterUnknown: said,
+  /** A run that begins where its recording is over. */
+  RecordingEnded: said,
+  ...memory,
+  ...session
+})
+export type MachineFailureReason = typeof MachineFailureReason.Type
+
+/** Why a command was not executed, or not to its end. */
+export const ExecReason = Schema.TaggedUnion({
+  InvalidCommand: said,
+  ExecFailed: said,
+  AgentRejected: said,
+  GuestEnded: said,
+  TimedOut: said,
+  TooMuchOutput: said,
+  ...recording
+})
+export type ExecReason = typeof ExecReason.Type
+
+/** Why machine state could not be written. */
+export const CaptureReason = Schema.TaggedUnion({
+  MachineFaulted: said,
+  EngineFailed: said,
+  ParentUnknown: said,
+  DirectoryUnusable: said,
+  FileExists: said,
+  DiskFull: said,
+  WriteFailed: said,
+  ...memory,
+  ...session,
+  ...recording
+})
+export type CaptureReason = typeof CaptureReason.Type
+
+/** Why a snapshot was refused. */
+export const RestoreReason = Schema.TaggedUnion({
+  SnapshotMissing: said,
+  FileMissing: said,
+  FileUnreadable: said,
+  FileSizeWrong: said,
+  NotASnapshot: said,
+  VersionUnsupported: said,
+  FileCorrupt: said,
+  FileInvalid: said,
+  IdMismatch: said,
+  EngineMismatch: said,
+  ParentMissing: said,
+  ParentMismatch: said,
+  StateInvalid: said,
+  EngineFailed: said,
+  ...memory,
+  ...host,
+  ...recording
+})
+export type RestoreReason = typeof RestoreReason.Type
+
+/** Why a machine could not be forked. */
+export const ForkReason = Schema.TaggedUnion({ MachineFaulted: said, EngineFailed: said, ...session })
+export type ForkReason = typeof ForkReason.Type
+
+/** Why an operation on a machine was refused or failed, whichever it was. */
+export const MachineReason = Schema.Union([
+  BootReason,
+  MachineFailureReason,
+  ExecReason,
+  CaptureReason,
+  RestoreReason,
+  ForkReason
+])
 export type MachineReason = typeof MachineReason.Type
 
 /** A machine could not be made: kernel, initramfs, memory, configuration. */
-export class BootError extends Schema.TaggedError<BootError>()("BootError", { reason: MachineReason }) {
+export class BootError extends Schema.TaggedError<BootError>()("BootError", { reason: BootReason }) {
   override get message(): string {
     return this.reason.message
   }
 }
 
 /** A machine could not run, be talked to or looked at: closed, already running, faulted. */
-export class MachineError extends Schema.TaggedError<MachineError>()("MachineError", { reason: MachineReason }) {
+export class MachineError extends Schema.TaggedError<MachineError>()("MachineError", { reason: MachineFailureReason }) {
   override get message(): string {
     return this.reason.message
   }
 }
 
 /** A command could not be executed in the guest, or did not end in time. */
-export class ExecError extends Schema.TaggedError<ExecError>()("ExecError", { reason: MachineReason }) {
+export class ExecError extends Schema.TaggedError<ExecError>()("ExecError", { reason: ExecReason }) {
   override get message(): string {
     return this.reason.message
   }
 }
 
 /** Machine state could not be written. Nothing in the target is a snapshot then. */
-export class CaptureError extends Schema.TaggedError<CaptureError>()("CaptureError", { reason: MachineReason }) {
+export class CaptureError extends Schema.TaggedError<CaptureError>()("CaptureError", { reason: CaptureReason }) {
   override get message(): string {
     return this.reason.message
   }
 }
 
 /** A snapshot was refused, before its guest executed anything. */
-export class RestoreError extends Schema.TaggedError<RestoreError>()("RestoreError", { reason: MachineReason }) {
+export class RestoreError extends Schema.TaggedError<RestoreError>()("RestoreError", { reason: RestoreReason }) {
   override get message(): string {
     return this.reason.message
   }
 }
 
 /** A machine could not be forked. */
-export class ForkError extends Schema.TaggedError<ForkError>()("ForkError", { reason: MachineReason }) {
+export class ForkError extends Schema.TaggedError<ForkError>()("ForkError", { reason: ForkReason }) {
   override get message(): string {
     return this.reason.message
   }
 }
+
+/** The reasons of each operation's error, by the name of the error: `Object.keys(machineReasons.BootError.cases)` are their tags. */
+export const machineReasons = {
+  BootError: BootReason,
+  MachineError: MachineFailureReason,
+  ExecError: ExecReason,
+  CaptureError: CaptureReason,
+  RestoreError: RestoreReason,
+  ForkError: ForkReason
+} as const

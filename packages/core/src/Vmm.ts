@@ -33,7 +33,7 @@ export interface BootSpec {
 }
 
 /** Until when a machine runs; the first that comes true ends the run. Empty: until it ends by itself or is paused. */
-export interface RunUntil {
+export interface MachineUntil {
   /** Stop right after the instruction that caused an event of one of these kinds. */
   readonly kinds?: ReadonlyArray<GuestEventKind>
   /** Stop at the first instruction boundary at or after this guest time. */
@@ -49,7 +49,7 @@ export interface RunUntil {
  *
  * `idle`: it waits for an interrupt that only host input can bring. `horizon`: guest time reached 2^53 - 1.
  */
-export interface RunStop {
+export interface MachineStop {
   readonly reason: "event" | "time" | "budget" | "idle" | "halted" | "reset" | "fault" | "paused" | "horizon"
   /** The event that ended the run, when `reason` is `event`. */
   readonly seq: number | null
@@ -143,10 +143,10 @@ export interface Machine {
   readonly events$: Observable<GuestEvent>
   /** Events from `seq` on, then live. */
   readonly eventsFrom: (seq: number) => Observable<GuestEvent>
-  /** The events so far, from `seq` on, as an array. */
-  readonly eventsSoFar: (seq?: number) => Effect.Effect<ReadonlyArray<GuestEvent>>
+  /** The events so far, from `seq` on, as an array. Fails with `EventsLost` where the log no longer holds them. */
+  readonly eventsSoFar: (seq?: number) => Effect.Effect<ReadonlyArray<GuestEvent>, MachineError>
   /** Runs the guest; interruption pauses it. One run at a time. All events up to the stop have been emitted when it returns. */
-  readonly run: (until: RunUntil) => Effect.Effect<RunStop, MachineError>
+  readonly run: (until: MachineUntil) => Effect.Effect<MachineStop, MachineError>
   /** Ends a run in progress on another fiber. */
   readonly pause: Effect.Effect<void, MachineError>
   /** Lets a workload that is held at pre-exec go. */
@@ -168,9 +168,12 @@ export interface Machine {
   /** Digest of the whole machine state: registers, memory, devices, clock. Lower-case hexadecimal. */
   readonly digest: Effect.Effect<string, MachineError>
   /** Bytes of host memory that this machine alone holds. */
-  readonly ownBytes: Effect.Effect<number>
-  /** Guest-physical addresses of pages touched since the machine was made (restored or forked). */
-  readonly touchedPages: Effect.Effect<Float64Array>
+  readonly ownBytes: Effect.Effect<number, MachineError>
+  /**
+   * Guest-physical addresses of the pages touched since the machine was restored or forked, or since the last take: they are
+   * counted anew from here.
+   */
+  readonly takeTouchedPages: Effect.Effect<Float64Array, MachineError>
 }
 
 /** Makes machines. */

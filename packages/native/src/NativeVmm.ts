@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { BootError, RestoreError, Vmm } from "@stillpoint/core"
+import { BootError, type BootReason, RestoreError, type RestoreReason, Vmm } from "@stillpoint/core"
 import { Effect, Layer } from "effect"
-import { loadAddon } from "./binding/loadAddon.ts"
+import { type AddonMissing, loadAddon } from "./binding/loadAddon.ts"
 import { checkBootSpec } from "./machine/BootConfiguration.ts"
 import { call, fromNative } from "./machine/NativeMachine.ts"
 
@@ -14,37 +14,39 @@ import { call, fromNative } from "./machine/NativeMachine.ts"
  *
  * The layer itself allocates nothing. Machines close with the scope that they were made in.
  */
-export const layer: Layer.Layer<Vmm> = Layer.sync(Vmm, () => {
-  const native = loadAddon()
-  return Vmm.of({
-    boot: Effect.fn("NativeVmm.boot")(function* (spec) {
-      const checked = yield* checkBootSpec(spec)
-      const machine = yield* Effect.uninterruptible(
-        call(
-          () =>
-            native.boot({
-              kernelPath: checked.kernelPath,
-              initramfsPath: checked.initramfsPath ?? null,
-              initramfs: checked.initramfs ?? null,
-              loadAddress: checked.loadAddress ?? null,
-              commandLine: checked.commandLine ?? null,
-              memoryMib: checked.memoryMib ?? null,
-              seed: checked.seed === undefined ? 0 : checked.seed,
-              epochMillis: checked.epochMillis ?? null,
-              dirtySampleNanos: checked.dirtySampleNanos ?? null
-            }),
-          (reason) => new BootError({ reason })
-        ).pipe(Effect.flatMap(fromNative))
-      )
-      return machine
-    }),
-    restore: Effect.fn("NativeVmm.restore")(function* (directory, chain = {}) {
-      return yield* Effect.uninterruptible(
-        call(
-          () => native.restore([directory, ...(chain.parents ?? [])], chain.identity ?? null),
-          (reason) => new RestoreError({ reason })
-        ).pipe(Effect.flatMap(fromNative))
-      )
+export const layer: Layer.Layer<Vmm, AddonMissing> = Layer.effect(
+  Vmm,
+  Effect.map(loadAddon, (native) =>
+    Vmm.of({
+      boot: Effect.fn("NativeVmm.boot")(function* (spec) {
+        const checked = yield* checkBootSpec(spec)
+        const machine = yield* Effect.uninterruptible(
+          call(
+            () =>
+              native.boot({
+                kernelPath: checked.kernelPath,
+                initramfsPath: checked.initramfsPath ?? null,
+                initramfs: checked.initramfs ?? null,
+                loadAddress: checked.loadAddress ?? null,
+                commandLine: checked.commandLine ?? null,
+                memoryMib: checked.memoryMib ?? null,
+                seed: checked.seed === undefined ? 0 : checked.seed,
+                epochMillis: checked.epochMillis ?? null,
+                dirtySampleNanos: checked.dirtySampleNanos ?? null
+              }),
+            (reason: BootReason) => new BootError({ reason })
+          ).pipe(Effect.flatMap(fromNative))
+        )
+        return machine
+      }),
+      restore: Effect.fn("NativeVmm.restore")(function* (directory, chain = {}) {
+        return yield* Effect.uninterruptible(
+          call(
+            () => native.restore([directory, ...(chain.parents ?? [])], chain.identity ?? null),
+            (reason: RestoreReason) => new RestoreError({ reason })
+          ).pipe(Effect.flatMap(fromNative))
+        )
+      })
     })
-  })
-})
+  )
+)

@@ -4,7 +4,7 @@
  * @module
  */
 import { Effect, Schema } from "effect"
-import { loadAddon } from "./binding/loadAddon.ts"
+import { type AddonMissing, loadAddon } from "./binding/loadAddon.ts"
 
 /** Host memory of all guests of this process. */
 export interface GuestMemory {
@@ -24,10 +24,10 @@ export class GuestMemoryLimitInvalid extends Schema.TaggedError<GuestMemoryLimit
 }
 
 /** How much host memory the guests of this process hold, and may hold. */
-export const guestMemory: Effect.Effect<GuestMemory> = Effect.sync(() => {
-  const native = loadAddon()
-  return { inUseBytes: native.guestMemoryBytes(), limitBytes: native.guestMemoryLimitBytes() }
-})
+export const guestMemory: Effect.Effect<GuestMemory, AddonMissing> = Effect.map(loadAddon, (native) => ({
+  inUseBytes: native.guestMemoryBytes(),
+  limitBytes: native.guestMemoryLimitBytes()
+}))
 
 /**
  * Limits the host memory that all guests of this process hold together, so that a thousand clones do not take the host down.
@@ -43,7 +43,7 @@ export const guestMemory: Effect.Effect<GuestMemory> = Effect.sync(() => {
  * export const modest = Effect.andThen(limitGuestMemory(2 * 2 ** 30), guestMemory)
  * ```
  */
-export const limitGuestMemory = (bytes: number): Effect.Effect<void, GuestMemoryLimitInvalid> =>
+export const limitGuestMemory = (bytes: number): Effect.Effect<void, GuestMemoryLimitInvalid | AddonMissing> =>
   Number.isSafeInteger(bytes) && bytes >= 0
-    ? Effect.sync(() => loadAddon().limitGuestMemory(bytes))
+    ? Effect.map(loadAddon, (native) => native.limitGuestMemory(bytes))
     : Effect.fail(new GuestMemoryLimitInvalid({ found: bytes }))

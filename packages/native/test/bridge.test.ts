@@ -1,12 +1,13 @@
-import { type GuestEvent, GuestEvent as GuestEventSchema } from "@stillpoint/core"
-import { Schema } from "effect"
+import { type GuestEvent, GuestEvent as GuestEventSchema, machineReasons } from "@stillpoint/core"
+import { Effect, Schema } from "effect"
 import { describe, expect, it } from "vitest"
 import { decodeEvents, eventKinds } from "../src/binding/decodeEvents.ts"
 import { loadAddon } from "../src/binding/loadAddon.ts"
 import { MachineEvents } from "../src/machine/MachineEvents.ts"
-import { type OperationError, reasonNames } from "../src/machine/reasonNames.ts"
 
-const addon = loadAddon()
+type OperationError = keyof typeof machineReasons
+
+const addon = await Effect.runPromise(loadAddon)
 
 describe("what crosses the bridge", () => {
   it("every-kind-of-event-arrives-as-it-was", () => {
@@ -22,16 +23,26 @@ describe("what crosses the bridge", () => {
   it("every-error-arrives-under-its-name", () => {
     const failures = addon.everyFailure()
     for (const failure of failures) {
-      expect(Object.keys(reasonNames)).toContain(failure.failed)
-      expect(reasonNames[failure.failed as OperationError]).toContain(failure.name)
+      expect(Object.keys(machineReasons)).toContain(failure.failed)
+      expect(Object.keys(machineReasons[failure.failed as OperationError].cases)).toContain(failure.name)
       expect(failure.message).not.toBe("")
     }
     const names = (failed: OperationError) =>
       new Set(failures.filter((failure) => failure.failed === failed).map((failure) => failure.name))
     // What TypeScript knows and Rust never sends would be dead; the rest comes from validation and from the agent.
-    const here = new Set(["InvalidConfiguration", "InvalidRun", "InvalidIdentity", "Closed", "AlreadyRunning"])
+    const here = new Set([
+      "InvalidConfiguration",
+      "InvalidRun",
+      "InvalidIdentity",
+      "Closed",
+      "AlreadyRunning",
+      "NotInARecording",
+      "RecordingEnded"
+    ])
     for (const failed of ["BootError", "MachineError", "CaptureError", "RestoreError", "ForkError"] as const) {
-      const known = reasonNames[failed].filter((name) => !here.has(name) && !names("MachineError").has(name))
+      const known = Object.keys(machineReasons[failed].cases).filter(
+        (name) => !here.has(name) && !names("MachineError").has(name)
+      )
       for (const name of known) expect([...names(failed)]).toContain(name)
     }
   })

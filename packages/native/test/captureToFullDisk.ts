@@ -16,7 +16,7 @@ const program = Effect.gen(function* () {
   const machine = yield* (yield* Vmm).boot(yield* payload(waiting))
   const error = yield* Effect.flip(machine.capture(directory))
   const left = readdirSync(directory)
-  process.stdout.write(`${error._tag}.${error.reason.name}: ${left.length === 0 ? "nothing left" : left.join(" ")}\n`)
+  process.stdout.write(`${error._tag}.${error.reason._tag}: ${left.length === 0 ? "nothing left" : left.join(" ")}\n`)
 })
 
 await Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(layer)))

@@ -6,7 +6,7 @@ import { runInNewContext } from "node:vm"
 import { loadAddon } from "../src/binding/loadAddon.ts"
 import { layer, payload, spinning, waiting } from "./guests.ts"
 
-const addon = loadAddon()
+const addon = await Effect.runPromise(loadAddon)
 
 setFlagsFromString("--expose-gc")
 const collectGarbage: () => void = runInNewContext("gc")
@@ -42,7 +42,7 @@ describe("a machine's life", () => {
           Effect.flip(machine.capture("/nowhere")),
           Effect.flip(Effect.scoped(machine.fork))
         ])
-        assert.deepStrictEqual(new Set(names.map((error) => error.reason.name)), new Set(["Closed"]))
+        assert.deepStrictEqual(new Set(names.map((error) => error.reason._tag)), new Set(["Closed"]))
         yield* machine.pause
         assert.deepStrictEqual(yield* machine.eventsSoFar(), [])
       })

@@ -41,7 +41,7 @@ describe("guests that need more memory than there is", () => {
         assert.isBelow(failed.length, clones.length)
         for (const { failure } of failed) {
           assert.strictEqual(failure._tag, "ExecError")
-          assert.strictEqual(failure.reason.name, "GuestEnded")
+          assert.strictEqual(failure.reason._tag, "GuestEnded")
           assert.match(failure.message, /memory/)
         }
         // Those that had enough go on, and with the limit lifted so do new ones.
@@ -61,7 +61,7 @@ describe("guests that need more memory than there is", () => {
         yield* Effect.scoped(Pipeline.run(spec, { policy: kindTrigger("ListenerBound"), target }))
         yield* leave(4096)
         const boot = yield* Effect.flip(Effect.scoped((yield* Vmm).boot(spec)))
-        assert.strictEqual(boot.reason.name, "MemoryExhausted")
+        assert.strictEqual(boot.reason._tag, "MemoryExhausted")
         const { reason } = yield* Effect.flip(Effect.scoped(Gate.restore(target)))
         assert.strictEqual(reason._tag, "GuestEnded")
         assert.match(reason._tag === "GuestEnded" ? reason.how : "", /memory/)

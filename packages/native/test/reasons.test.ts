@@ -3,13 +3,20 @@ import { cpSync, mkdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } f
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, layer as withLayer } from "@effect/vitest"
-import { type BootSpec, ExecError, type Machine, type MachineError, type RunStop, Vmm } from "@stillpoint/core"
+import {
+  type BootSpec,
+  ExecError,
+  type Machine,
+  type MachineError,
+  machineReasons,
+  type MachineStop,
+  Vmm
+} from "@stillpoint/core"
 import { Effect, Exit, Scope } from "effect"
 import { Subject } from "rxjs"
 import type { GuestEvent } from "@stillpoint/core"
 import { guestMemory, limitGuestMemory } from "../src/guestMemory.ts"
 import { type ExecHost, execute } from "../src/machine/execute.ts"
-import { type OperationError, reasonNames } from "../src/machine/reasonNames.ts"
 import { folder, layer, linux, linuxAt, payload, spinning, waiting } from "./guests.ts"
 
 /** Reasons that no user can bring about on purpose, each with where it is tested or why it exists all the same. */
@@ -42,18 +49,20 @@ const fromWithin: Readonly<Record<string, string>> = {
 }
 /** What an operation says when the core or the host fails it; `session/tests.rs` brings these about. */
 const ofTheHost = new Set(["Panicked", "NoThread"])
+/** What recordings say; core's `replayVmm.test.ts`. */
+const ofRecordings = new Set(["NotInARecording", "RecordingEnded"])
 
 const reached = new Set<string>()
 /** Reasons that this system does not let a test reach; each was said aloud as skipped. */
 const skipped = new Set<string>()
 
 /** Notes the reason of a typed error that an effect ended with. */
-const reach = <A, E extends { readonly _tag: string; readonly reason: { readonly name: string } }, R>(
+const reach = <A, E extends { readonly _tag: string; readonly reason: { readonly _tag: string } }, R>(
   name: string,
   effect: Effect.Effect<A, E, R>
 ) =>
   Effect.map(Effect.flip(effect), (error) => {
-    const found = `${error._tag}.${error.reason.name}`
+    const found = `${error._tag}.${error.reason._tag}`
     assert.strictEqual(found, name)
     reached.add(found)
     return error
@@ -109,8 +118,8 @@ describe("every reason is reached by its name", () => {
         // The kernel's file fits, what it needs does not.
         for (let memoryMib = 20; !reached.has("BootError.MemoryTooSmall") && memoryMib < 64; memoryMib += 2) {
           const { _tag, reason } = yield* Effect.flip(Effect.scoped(vmm.boot({ ...guest, memoryMib })))
-          if (reason.name === "MemoryTooSmall") reached.add(`${_tag}.${reason.name}`)
-          else assert.strictEqual(reason.name, "KernelTooLarge")
+          if (reason._tag === "MemoryTooSmall") reached.add(`${_tag}.${reason._tag}`)
+          else assert.strictEqual(reason._tag, "KernelTooLarge")
         }
         // As many characters as may be, and more bytes.
         yield* boot("CommandLineInvalid", { ...guest, commandLine: "é".repeat(2000) })
@@ -285,7 +294,7 @@ describe("every reason is reached by its name", () => {
             nowNanos: () => 0,
             eventsFromNow: () => events,
             advance: () =>
-              Effect.sync((): RunStop => {
+              Effect.sync((): MachineStop => {
                 for (const [seq, body] of said.entries()) events.next({ ...body, seq, atNanos: 0 } as GuestEvent)
                 return { reason: "event", seq: 0, atNanos: 0 }
               })
@@ -320,17 +329,17 @@ describe("every reason is reached by its name", () => {
 
     it.effect("or-has-a-reason-not-to-be", () =>
       Effect.sync(() => {
-        for (const error of Object.keys(reasonNames) as ReadonlyArray<OperationError>) {
-          for (const name of reasonNames[error]) {
+        for (const [error, { cases }] of Object.entries(machineReasons)) {
+          for (const name of Object.keys(cases)) {
             const reason = `${error}.${name}`
             if (skipped.has(reason)) continue
-            const isExplained = reason in fromWithin || ofTheHost.has(name)
+            const isExplained = reason in fromWithin || ofTheHost.has(name) || ofRecordings.has(name)
             assert.isTrue(reached.has(reason) !== isExplained, `${reason}: ${isExplained ? "reached" : "not reached"}`)
           }
         }
         for (const reason of Object.keys(fromWithin)) {
           const [error = "", name = ""] = reason.split(".")
-          assert.include(reasonNames[error as OperationError], name)
+          assert.property(machineReasons[error as keyof typeof machineReasons].cases, name)
         }
       })
     )

@@ -35,7 +35,7 @@ describe("bad input is refused by name", () => {
     it.effect("a-configuration-with-several-problems-names-them-all", () =>
       Effect.gen(function* () {
         const error = yield* refused({ kernelPath: "", memoryMib: 1.5, seed: -1, typo: true } as unknown as BootSpec)
-        assert.strictEqual(error.reason.name, "InvalidConfiguration")
+        assert.strictEqual(error.reason._tag, "InvalidConfiguration")
         for (const part of ["kernelPath", "memoryMib", "seed", "typo"]) assert.include(error.message, part)
       })
     )
@@ -44,13 +44,13 @@ describe("bad input is refused by name", () => {
       Effect.gen(function* () {
         const directory = yield* folder
         const missing = yield* refused({ kernelPath: join(directory, "nothing") })
-        assert.strictEqual(missing.reason.name, "KernelUnreadable")
+        assert.strictEqual(missing.reason._tag, "KernelUnreadable")
         assert.include(missing.message, "nothing")
         writeFileSync(join(directory, "text"), "this is not a kernel".repeat(100))
-        assert.strictEqual((yield* refused({ kernelPath: join(directory, "text") })).reason.name, "KernelUnknown")
+        assert.strictEqual((yield* refused({ kernelPath: join(directory, "text") })).reason._tag, "KernelUnknown")
         writeFileSync(join(directory, "empty"), "")
-        assert.strictEqual((yield* refused({ kernelPath: join(directory, "empty") })).reason.name, "KernelUnknown")
-        assert.strictEqual((yield* refused({ kernelPath: directory })).reason.name, "KernelUnreadable")
+        assert.strictEqual((yield* refused({ kernelPath: join(directory, "empty") })).reason._tag, "KernelUnknown")
+        assert.strictEqual((yield* refused({ kernelPath: directory })).reason._tag, "KernelUnreadable")
       })
     )
 
@@ -60,7 +60,7 @@ describe("bad input is refused by name", () => {
         const cut = join(yield* folder, "cut")
         cpSync(kernelPath, cut)
         truncateSync(cut, 20)
-        assert.strictEqual((yield* refused({ kernelPath: cut })).reason.name, "KernelUnknown")
+        assert.strictEqual((yield* refused({ kernelPath: cut })).reason._tag, "KernelUnknown")
       })
     )
 
@@ -68,11 +68,11 @@ describe("bad input is refused by name", () => {
       Effect.gen(function* () {
         const { kernelPath } = yield* linux(null)
         const missing = yield* refused({ kernelPath, initramfsPath: "/nowhere/initramfs" })
-        assert.strictEqual(missing.reason.name, "InitramfsUnreadable")
+        assert.strictEqual(missing.reason._tag, "InitramfsUnreadable")
         const large = yield* refused({ kernelPath, memoryMib: 64, initramfs: new Uint8Array(65 << 20) })
-        assert.strictEqual(large.reason.name, "InitramfsTooLarge")
+        assert.strictEqual(large.reason._tag, "InitramfsTooLarge")
         const beside = yield* refused({ kernelPath, memoryMib: 64, initramfs: new Uint8Array(40 << 20) })
-        assert.include(["InitramfsTooLarge", "MemoryTooSmall"], beside.reason.name)
+        assert.include(["InitramfsTooLarge", "MemoryTooSmall"], beside.reason._tag)
       })
     )
 
@@ -80,7 +80,7 @@ describe("bad input is refused by name", () => {
       Effect.gen(function* () {
         const spec = yield* linux(null)
         const error = yield* refused({ ...spec, memoryMib: 16 })
-        assert.include(["KernelTooLarge", "MemoryTooSmall"], error.reason.name)
+        assert.include(["KernelTooLarge", "MemoryTooSmall"], error.reason._tag)
       })
     )
 
@@ -92,8 +92,8 @@ describe("bad input is refused by name", () => {
         assert.strictEqual(stop.reason, "reset")
         const panicked = (yield* machine.eventsSoFar()).find((event) => event._tag === "GuestPanicked")
         assert.isDefined(panicked)
-        assert.strictEqual((yield* Effect.flip(machine.go)).reason.name, "MachineEnded")
-        assert.strictEqual((yield* Effect.flip(machine.exec({ argv: ["true"] }))).reason.name, "MachineEnded")
+        assert.strictEqual((yield* Effect.flip(machine.go)).reason._tag, "MachineEnded")
+        assert.strictEqual((yield* Effect.flip(machine.exec({ argv: ["true"] }))).reason._tag, "MachineEnded")
       })
     )
 
@@ -111,9 +111,9 @@ describe("bad input is refused by name", () => {
       Effect.gen(function* () {
         const machine = yield* linuxAt("AgentReady", null)
         const empty = yield* Effect.flip(machine.exec({ argv: [] }))
-        assert.strictEqual(empty.reason.name, "InvalidCommand")
+        assert.strictEqual(empty.reason._tag, "InvalidCommand")
         const large = yield* Effect.flip(machine.exec({ argv: ["echo", "x".repeat(70_000)] }))
-        assert.strictEqual(large.reason.name, "FrameTooLarge")
+        assert.strictEqual(large.reason._tag, "FrameTooLarge")
         const identity = yield* Effect.flip(
           machine.requestIdentity({
             entropy: new Uint8Array(3),
@@ -124,12 +124,12 @@ describe("bad input is refused by name", () => {
             thaw: false
           })
         )
-        assert.strictEqual(identity.reason.name, "InvalidIdentity")
+        assert.strictEqual(identity.reason._tag, "InvalidIdentity")
         for (const part of ["entropy", "hostname", "machineId"]) assert.include(identity.message, part)
         const until = yield* Effect.flip(machine.run({ atNanos: -1 }))
-        assert.strictEqual(until.reason.name, "InvalidRun")
+        assert.strictEqual(until.reason._tag, "InvalidRun")
         const port = yield* Effect.flip(machine.sendSerial(9, new Uint8Array(1)))
-        assert.strictEqual(port.reason.name, "PortUnknown")
+        assert.strictEqual(port.reason._tag, "PortUnknown")
       })
     )
 
@@ -145,17 +145,17 @@ describe("bad input is refused by name", () => {
         const restore = (directory: string) => Effect.scoped(vmm.restore(directory))
         yield* restore(whole)
 
-        assert.strictEqual((yield* Effect.flip(restore(join(root, "none")))).reason.name, "SnapshotMissing")
+        assert.strictEqual((yield* Effect.flip(restore(join(root, "none")))).reason._tag, "SnapshotMissing")
         const empty = join(root, "empty")
         mkdirSync(empty)
-        assert.strictEqual((yield* Effect.flip(restore(empty))).reason.name, "FileMissing")
+        assert.strictEqual((yield* Effect.flip(restore(empty))).reason._tag, "FileMissing")
 
         for (const name of readdirSync(whole)) {
           const damaged = join(root, `without-${name}`)
           cpSync(whole, damaged, { recursive: true })
           rmSync(join(damaged, name))
           const missing = yield* Effect.flip(restore(damaged))
-          assert.strictEqual(missing.reason.name, "FileMissing", name)
+          assert.strictEqual(missing.reason._tag, "FileMissing", name)
           assert.include(missing.message, name)
 
           const cut = join(root, `cut-${name}`)
@@ -174,7 +174,7 @@ describe("bad input is refused by name", () => {
             const error = yield* Effect.flip(restore(edited))
             assert.include(
               ["NotASnapshot", "VersionUnsupported", "FileCorrupt", "FileInvalid", "FileSizeWrong"],
-              error.reason.name
+              error.reason._tag
             )
             assert.include(error.message, name)
           }
@@ -205,16 +205,16 @@ describe("bad input is refused by name", () => {
         const machine = yield* (yield* Vmm).boot(yield* payload(waiting))
         const root = yield* folder
         const missing = yield* Effect.flip(machine.capture(join(root, "none")))
-        assert.strictEqual(missing.reason.name, "DirectoryUnusable")
+        assert.strictEqual(missing.reason._tag, "DirectoryUnusable")
         assert.isFalse(existsSync(join(root, "none")))
         const used = join(root, "used")
         mkdirSync(used)
         yield* machine.capture(used)
-        assert.strictEqual((yield* Effect.flip(machine.capture(used))).reason.name, "FileExists")
+        assert.strictEqual((yield* Effect.flip(machine.capture(used))).reason._tag, "FileExists")
         const other = join(root, "other")
         mkdirSync(other)
         const parent = yield* Effect.flip(machine.capture(other, { parent: "00".repeat(32) }))
-        assert.strictEqual(parent.reason.name, "ParentUnknown")
+        assert.strictEqual(parent.reason._tag, "ParentUnknown")
         assert.deepStrictEqual(readdirSync(other), [])
       })
     )

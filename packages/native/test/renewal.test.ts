@@ -74,7 +74,9 @@ describe("a renewal", () => {
         const spec = yield* linux(null, ["virtio_mmio", "virtio-rng"])
         yield* Effect.promise(async () => {
           const machine = ok(
-            await loadAddon().boot({
+            await (
+              await Effect.runPromise(loadAddon)
+            ).boot({
               kernelPath: spec.kernelPath,
               initramfsPath: null,
               initramfs: spec.initramfs,

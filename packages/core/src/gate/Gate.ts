@@ -7,7 +7,7 @@ import { Clock, Duration, Effect, Exit, Scope } from "effect"
 import type { GuestEvent, GuestEventKind } from "../GuestEvent.ts"
 import { type MachineError } from "../MachineErrors.ts"
 import type { OpenOptions, Snapshot } from "../snapshot/SnapshotStore.ts"
-import type { Machine, RunStop } from "../Vmm.ts"
+import type { Machine, MachineStop } from "../Vmm.ts"
 import { type DrawnIdentity, drawIdentity, type IdentityChoice } from "./FreshIdentity.ts"
 import { GateError, type GateReason } from "./GateErrors.ts"
 import { loadSnapshot } from "./loadSnapshot.ts"
@@ -65,8 +65,8 @@ const invalidPart = (identity: DrawnIdentity): string | null => {
 }
 
 /** The refusal of a guest that ended; why the engine failed, if it did. */
-const guestEnded = Effect.fnUntraced(function* (machine: Machine, { atNanos, reason }: RunStop) {
-  const last = (yield* machine.eventsSoFar()).at(-1)
+const guestEnded = Effect.fnUntraced(function* (machine: Machine, { atNanos, reason }: MachineStop) {
+  const last = (yield* machine.eventsSoFar().pipe(Effect.mapError(machineFailed))).at(-1)
   const why = last?._tag === "EngineFault" ? `: ${last.message}` : ""
   return yield* refuse({ _tag: "GuestEnded", how: `${reason}${why}`, atNanos })
 })
@@ -94,7 +94,8 @@ const awaitAnswer = Effect.fnUntraced(function* (
     }
     if (stop.reason !== "event" || stop.seq === null) return yield* guestEnded(machine, stop)
     const seq = stop.seq
-    const event: GuestEvent | undefined = (yield* machine.eventsSoFar(seq)).find((each) => each.seq === seq)
+    const events: ReadonlyArray<GuestEvent> = yield* machine.eventsSoFar(seq).pipe(Effect.mapError(machineFailed))
+    const event = events.find((each) => each.seq === seq)
     if (event === undefined) continue
     if (event._tag === "GuestPanicked") {
       return yield* refuse({ _tag: "GuestEnded", how: `panic: ${event.message}`, atNanos: event.atNanos })

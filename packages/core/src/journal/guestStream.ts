@@ -8,6 +8,7 @@ import { Effect, Result, type Scope, Semaphore } from "effect"
 import { GuestEvent } from "../GuestEvent.ts"
 import { decodeEventValue, encodeEventLine } from "../timeline/eventLine.ts"
 import { makeHeadSignal } from "../internal/headSignal.ts"
+import type { MachineError } from "../MachineErrors.ts"
 import type { Machine } from "../Vmm.ts"
 import { makeEventCodecOf } from "./EventCodec.ts"
 import { Journal, type JournalRecord } from "./Journal.ts"
@@ -39,7 +40,7 @@ export const guestRecordOf: (event: GuestEvent) => JournalRecord = codec.encode
 export interface GuestRecording {
   readonly stream: string
   /** Appends what has happened so far and is not in the journal yet. */
-  readonly flush: Effect.Effect<void, JournalError>
+  readonly flush: Effect.Effect<void, JournalError | MachineError>
 }
 
 /**

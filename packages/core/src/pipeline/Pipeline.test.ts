@@ -21,7 +21,7 @@ import { runsEnded } from "./stageMetrics.ts"
 import { adopt, boot } from "./stages/boot.ts"
 import { awaitPolicy } from "./stages/awaitPolicy.ts"
 import { keepInMemory } from "./stages/capture.ts"
-import { quiesce } from "./stages/quiesce.ts"
+import { freeze } from "./stages/freeze.ts"
 
 const spec = { kernelPath: "/kernel" }
 
@@ -83,7 +83,7 @@ describe("a pipeline", () => {
       )
       assert.strictEqual(files._tag, "FreezeFailed")
       const state = yield* stateOf(yield* onlyRun)
-      assert.strictEqual(state.phase === "failed" && state.stage, "quiesce")
+      assert.strictEqual(state.phase === "failed" && state.stage, "freeze")
       assert.strictEqual(
         (yield* Effect.flip((yield* SnapshotStore).open("/s/listener"))).reason._tag,
         "SnapshotMissing"
@@ -165,7 +165,7 @@ describe("a pipeline", () => {
 
   it.effect("leaves-nothing-behind-when-cancelled-at-any-stage", () =>
     Effect.gen(function* () {
-      for (const stage of ["boot", "watch", "quiesce", "capture", "publish", "validate"]) {
+      for (const stage of ["boot", "watch", "freeze", "capture", "publish", "validate"]) {
         const files = new MemoryFiles()
         yield* Effect.gen(function* () {
           const fiber: { current: Fiber.Fiber<unknown, unknown> | null } = { current: null }
@@ -282,7 +282,7 @@ describe("a pipeline", () => {
       yield* Effect.scoped(Pipeline.run(spec, { policy: kindTrigger("AgentReady"), target: "/s/traced" })).pipe(
         Effect.withTracer(tracer)
       )
-      for (const name of ["run", "stage boot", "stage watch", "stage quiesce", "stage capture", "stage publish"]) {
+      for (const name of ["run", "stage boot", "stage watch", "stage freeze", "stage capture", "stage publish"]) {
         assert.include(spans, name)
       }
       assert.strictEqual((yield* Metric.value(outcome)).count, before.count + 1)
@@ -309,7 +309,7 @@ describe("a pipeline", () => {
         const policy = kindTrigger("WorkloadPreExec")
         const { runId, value } = yield* Pipeline.runStages(
           { name: "in memory", spec, policy, target: null, isValidated: false },
-          boot().pipe(Stage.andThen(awaitPolicy(policy)), Stage.andThen(quiesce()), Stage.andThen(keepInMemory)),
+          boot().pipe(Stage.andThen(awaitPolicy(policy)), Stage.andThen(freeze()), Stage.andThen(keepInMemory)),
           spec
         )
         assert.strictEqual((yield* stateOf(runId)).phase, "ready")

@@ -19,8 +19,8 @@ import type { SnapshotPublishError } from "../snapshot/SnapshotErrors.ts"
 import type { Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import type { Trigger, TriggerError } from "../Trigger.ts"
 import { type BootSpec, type ExecSpec, type Vmm } from "../Vmm.ts"
-import { lockstepTimeline } from "../watch/lockstepTimeline.ts"
-import { sharedTimeline } from "../watch/sharedTimeline.ts"
+import { lockstepTimeline } from "../timeline/lockstepTimeline.ts"
+import { sharedTimeline } from "../timeline/sharedTimeline.ts"
 import { bootSpecJson } from "./BootSpecJson.ts"
 import type { FreezeFailed, StageTimedOut, ValidationFailed, WarmUpFailed } from "./PipelineErrors.ts"
 import * as Stage from "./Stage.ts"
@@ -29,7 +29,7 @@ import { runsEnded } from "./stageMetrics.ts"
 import { awaitPolicy, type Fired, firedAs } from "./stages/awaitPolicy.ts"
 import { adopt, boot, bootWatched, type Booted, type WatchOptions } from "./stages/boot.ts"
 import { capture, publish, type Published } from "./stages/capture.ts"
-import { quiesce, type QuiesceOptions } from "./stages/quiesce.ts"
+import { freeze, type FreezeOptions } from "./stages/freeze.ts"
 import { type Probe, validate } from "./stages/validate.ts"
 import { prefetch } from "./stages/prefetch.ts"
 import { warmUp } from "./stages/warmUp.ts"
@@ -104,7 +104,7 @@ export const runStages = <In, Out, E, R>(subject: RunSubject, stage: Stage.Stage
   }).pipe(Effect.withSpan("run", { attributes: { pipeline: subject.name } }))
 
 /** Names of the standard stages. */
-export type StandardStage = "boot" | "watch" | "warm up" | "quiesce" | "capture" | "publish" | "validate" | "prefetch"
+export type StandardStage = "boot" | "watch" | "warm up" | "freeze" | "capture" | "publish" | "validate" | "prefetch"
 
 /** A pipeline from a boot to a published snapshot, made of the standard stages. */
 export interface CaptureOptions extends WatchLimit {
@@ -117,7 +117,7 @@ export interface CaptureOptions extends WatchLimit {
   readonly replace?: boolean
   /** Commands to execute in the guest when the policy has fired, before the capture. */
   readonly warmUp?: ReadonlyArray<ExecSpec>
-  readonly quiesce?: QuiesceOptions
+  readonly freeze?: FreezeOptions
   /** Probe that a clone of the snapshot must pass before it is ready. */
   readonly validate?: Probe<unknown, never>
   /** How the validation's clone is taken through its gate. */
@@ -181,7 +181,7 @@ const fromFired = (
 ): Stage.Stage<Fired, Published, CaptureFailure, Vmm | SnapshotStore | RunContext | Scope.Scope> => {
   const { validate: probe, warmUp: commands = [] } = options
   const published = pipe(
-    tuned(quiesce(options.quiesce), options),
+    tuned(freeze(options.freeze), options),
     Stage.andThen(tuned(capture(options.target, { parent }), options)),
     Stage.andThen(
       tuned(
@@ -328,7 +328,7 @@ export {
 } from "./stages/capture.ts"
 export { type Pooled, pool } from "./stages/pool.ts"
 export { prefetch } from "./stages/prefetch.ts"
-export { quiesce, type Quiesced, type QuiesceOptions } from "./stages/quiesce.ts"
+export { freeze, type Frozen, type FreezeOptions } from "./stages/freeze.ts"
 export { execProbe, type Probe, validate, type Validated } from "./stages/validate.ts"
 export { warmUp, warmUpWith } from "./stages/warmUp.ts"
 export type { WatchFailure, WatchLimit } from "./watchGuard.ts"

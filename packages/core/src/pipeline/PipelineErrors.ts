@@ -75,6 +75,19 @@ export class WarmUpFailed extends Schema.TaggedError<WarmUpFailed>()("WarmUpFail
   }
 }
 
+/** A validation's command in a clone failed. */
+export class ProbeCommandFailed extends Schema.TaggedError<ProbeCommandFailed>()("ProbeCommandFailed", {
+  argv: Schema.Array(Schema.String),
+  code: Schema.NullOr(Schema.Int),
+  signal: Schema.NullOr(Schema.Int),
+  stderr: Schema.String
+}) {
+  override get message(): string {
+    const how = this.code === null ? `signal ${this.signal}` : `code ${this.code}`
+    return `${this.argv.join(" ")} ended with ${how}, expected code 0: ${this.stderr}`
+  }
+}
+
 /** The agent did not freeze the workload, so a clone could run it before its new identity. */
 export class FreezeFailed extends Schema.TaggedError<FreezeFailed>()("FreezeFailed", {
   why: Schema.Literals(["no-answer", "refused", "guest-ended"]),

@@ -40,7 +40,7 @@ describe("a stage", () => {
           Stage.andThen(count),
           Stage.andThen(
             Stage.make("keep the count", (counted: Pipeline.Fired & { readonly seen: number }) =>
-              pipe(Pipeline.quiesce(), Stage.andThen(Pipeline.capture("/s/t")), Stage.andThen(Pipeline.publish()))
+              pipe(Pipeline.freeze(), Stage.andThen(Pipeline.capture("/s/t")), Stage.andThen(Pipeline.publish()))
                 .run(counted)
                 .pipe(Effect.map((published) => ({ ...published, seen: counted.seen })))
             )
@@ -64,7 +64,7 @@ describe("a stage", () => {
         const stages = pipe(
           Pipeline.boot(),
           Stage.andThen(Pipeline.awaitPolicy(policy)),
-          Stage.andThen(Pipeline.quiesce()),
+          Stage.andThen(Pipeline.freeze()),
           Stage.andThen(Pipeline.capture("/s/t")),
           Stage.andThen(Pipeline.publish()),
           Stage.andThen(Pipeline.pool({ ready: 2 })),
@@ -96,7 +96,7 @@ describe("a stage", () => {
           const stages = pipe(
             Pipeline.boot(),
             Stage.andThen(Pipeline.awaitPolicy(policy)),
-            Stage.andThen(Pipeline.quiesce()),
+            Stage.andThen(Pipeline.freeze()),
             Stage.andThen(Pipeline.capture("/s/t")),
             Stage.andThen(Pipeline.publish({ validation: "required" })),
             Stage.andThen(Pipeline.validate(alive)),

@@ -104,7 +104,7 @@ describe("a run under OpenTelemetry", () => {
         )
         assert.deepStrictEqual(
           stages.map(({ name }) => name),
-          ["boot", "watch", "quiesce", "capture", "publish", "validate"].map((stage) => `stage ${stage}`)
+          ["boot", "watch", "freeze", "capture", "publish", "validate"].map((stage) => `stage ${stage}`)
         )
         for (const { attributes, traceId } of stages) {
           assert.strictEqual(traceId, good?.traceId)

@@ -57,7 +57,7 @@ describe("a pool", () => {
         yield* settle
         const first = yield* Effect.scoped(Effect.map(pool.acquire, ({ machine }) => machine))
         yield* settle
-        assert.strictEqual((yield* Effect.flip(first.run({}))).reason.name, "Closed")
+        assert.strictEqual((yield* Effect.flip(first.run({}))).reason._tag, "Closed")
         assert.deepInclude(yield* pool.stats, { ready: 2, inUse: 0, made: 3 })
         assert.strictEqual(scriptedMachines.open, before + 3)
       })

@@ -29,8 +29,8 @@ import {
   type IdentitySpec,
   type Machine,
   type RestoreChain,
-  type RunStop,
-  type RunUntil,
+  type MachineStop,
+  type MachineUntil,
   Vmm
 } from "../Vmm.ts"
 
@@ -91,7 +91,7 @@ interface Saved {
   readonly state: State
 }
 
-const stopKinds: Readonly<Record<string, RunStop["reason"]>> = {
+const stopKinds: Readonly<Record<string, MachineStop["reason"]>> = {
   GuestHalted: "halted",
   GuestReset: "reset",
   EngineFault: "fault",
@@ -142,7 +142,8 @@ const makeMachine = (
       state.known = [...state.known, identity]
       tellOrigin(identity)
     }
-    const machineError = (name: string, message: string) => new MachineError({ reason: { name, message } })
+    const machineError = (_tag: "Closed" | "AlreadyRunning", message: string) =>
+      new MachineError({ reason: { _tag, message } })
     const whileOpen = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | MachineError> =>
       Effect.suspend((): Effect.Effect<A, E | MachineError> =>
         isClosed ? Effect.fail(machineError("Closed", "the machine is closed")) : effect
@@ -215,7 +216,7 @@ const makeMachine = (
       state.answers = [...state.answers, { atNanos: state.nowNanos + afterNanos, event, effect, identity }]
     }
 
-    const step = (until: RunUntil, deadline: number): RunStop | null => {
+    const step = (until: MachineUntil, deadline: number): MachineStop | null => {
       const next = upcoming()
       if (next === null || next.atNanos > deadline) {
         if (deadline === Infinity) return { reason: "idle", seq: null, atNanos: state.nowNanos }
@@ -233,7 +234,7 @@ const makeMachine = (
       return ending === undefined ? null : { reason: ending, seq: event.seq, atNanos: event.atNanos }
     }
 
-    const run = (until: RunUntil): Effect.Effect<RunStop, MachineError> =>
+    const run = (until: MachineUntil): Effect.Effect<MachineStop, MachineError> =>
       whileOpen(
         Effect.gen(function* () {
           if (isRunning) return yield* machineError("AlreadyRunning", "the machine is already running")
@@ -300,7 +301,7 @@ const makeMachine = (
             yield* runUntilExit(id)
             return yield* new ExecError({
               reason: {
-                name: "TimedOut",
+                _tag: "TimedOut",
                 message: `${spec.argv.join(" ")} did not end within ${timeout} ns of guest time`
               }
             })
@@ -325,7 +326,7 @@ const makeMachine = (
       while (true) {
         const stop = yield* run({ kinds: ["ExecExited"] })
         if (stop.reason !== "event") {
-          return yield* new ExecError({ reason: { name: "GuestEnded", message: `the guest ended (${stop.reason})` } })
+          return yield* new ExecError({ reason: { _tag: "GuestEnded", message: `the guest ended (${stop.reason})` } })
         }
         const event = events.find((each) => each.seq === stop.seq)
         if (event?._tag === "ExecExited" && event.id === id) return
@@ -345,11 +346,11 @@ const makeMachine = (
 
     const capture = Effect.fnUntraced(
       function* (directory: string, kind: CaptureKind = {}) {
-        if (isClosed) return yield* new CaptureError({ reason: { name: "Closed", message: "the machine is closed" } })
+        if (isClosed) return yield* new CaptureError({ reason: { _tag: "Closed", message: "the machine is closed" } })
         const parent = kind.parent ?? null
         if (parent !== null && !state.known.includes(parent)) {
           const message = `delta since ${parent}: this machine knows ${state.known.join(", ") || "none"}`
-          return yield* new CaptureError({ reason: { name: "ParentUnknown", message } })
+          return yield* new CaptureError({ reason: { _tag: "ParentUnknown", message } })
         }
         const saved: Saved = { parent, state: { ...state, known: [] } }
         const bytes = new TextEncoder().encode(JSON.stringify(saved, replacer))
@@ -382,7 +383,9 @@ const makeMachine = (
       Effect.mapError((cause) =>
         cause._tag === "CaptureError"
           ? cause
-          : new CaptureError({ reason: { name: cause.code, message: cause.message } })
+          : new CaptureError({
+              reason: { _tag: cause.code === "ENOSPC" ? "DiskFull" : "WriteFailed", message: cause.message }
+            })
       )
     )
 
@@ -414,12 +417,12 @@ const makeMachine = (
       capture,
       fork: Effect.suspend(() =>
         isClosed
-          ? Effect.fail(new ForkError({ reason: { name: "Closed", message: "the machine is closed" } }))
+          ? Effect.fail(new ForkError({ reason: { _tag: "Closed", message: "the machine is closed" } }))
           : makeMachine(options, files, { ...state }, tellLineage)
       ),
       digest: whileOpen(Effect.sync(() => sha256(JSON.stringify({ ...state, known: [] }, replacer)))),
-      ownBytes: Effect.succeed(0),
-      touchedPages: Effect.sync(() => Float64Array.from([0x8020_0000, 0x8020_1000, 0x8040_0000]))
+      ownBytes: whileOpen(Effect.succeed(0)),
+      takeTouchedPages: whileOpen(Effect.sync(() => Float64Array.from([0x8020_0000, 0x8020_1000, 0x8040_0000])))
     }
     return machine
   })
@@ -435,7 +438,7 @@ export const scriptedVmm = (options: ScriptedVmmOptions = {}): Layer.Layer<Vmm, 
       const boot = (spec: BootSpec) =>
         spec.kernelPath.startsWith("/missing")
           ? Effect.fail(
-              new BootError({ reason: { name: "KernelUnreadable", message: `no kernel at ${spec.kernelPath}` } })
+              new BootError({ reason: { _tag: "KernelUnreadable", message: `no kernel at ${spec.kernelPath}` } })
             )
           : makeMachine(options, files, {
               nowNanos: 0,
@@ -454,7 +457,8 @@ export const scriptedVmm = (options: ScriptedVmmOptions = {}): Layer.Layer<Vmm, 
               memoryMib: spec.memoryMib ?? 128,
               known: []
             })
-      const refuse = (name: string, message: string) => new RestoreError({ reason: { name, message } })
+      const refuse = (_tag: "FileMissing" | "IdMismatch" | "ParentMismatch" | "ParentMissing", message: string) =>
+        new RestoreError({ reason: { _tag, message } })
       const readSaved = Effect.fnUntraced(function* (directory: string) {
         const bytes = yield* files
           .read(join(directory, "machine.bin"))

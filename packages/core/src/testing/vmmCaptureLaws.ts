@@ -6,7 +6,7 @@
 import { strict as assert } from "node:assert"
 import { Effect, Exit, Scope } from "effect"
 import type { MachineError } from "../MachineErrors.ts"
-import { type CapturedFiles, type Machine, type RunStop, Vmm } from "../Vmm.ts"
+import { type CapturedFiles, type Machine, type MachineStop, Vmm } from "../Vmm.ts"
 import type { Law } from "./Law.ts"
 import type { VmmSubject } from "./VmmSubject.ts"
 
@@ -25,7 +25,7 @@ const deltas = 4
 export const captureLaws = <R>(
   subject: VmmSubject<R>,
   boot: Effect.Effect<Machine, unknown, Vmm | R | Scope.Scope>,
-  toKind: (machine: Machine) => Effect.Effect<RunStop, MachineError>
+  toKind: (machine: Machine) => Effect.Effect<MachineStop, MachineError>
 ): ReadonlyArray<Law<Vmm | R>> => {
   const { directory: fresh, forks } = subject
   if (fresh === null) {
@@ -149,29 +149,29 @@ export const captureLaws = <R>(
           assert.equal(yield* (yield* restore(links)).digest, yield* machine.digest)
         }
         const unknown = yield* Effect.flip(machine.capture(yield* fresh, { parent: "0".repeat(64) }))
-        assert.equal(unknown.reason.name, "ParentUnknown")
+        assert.equal(unknown.reason._tag, "ParentUnknown")
       })
     },
     {
       name: "a-chain-with-a-link-missing-or-another-one-in-its-place-is-refused-by-name",
       check: Effect.gen(function* () {
         const links = yield* chainOf(yield* boot)
-        assert.equal((yield* refusalOf(links.slice(1))).name, "ParentMissing")
-        assert.equal((yield* refusalOf(links.slice(-1))).name, "ParentMissing")
-        assert.equal((yield* refusalOf(links.toSpliced(1, 1))).name, "ParentMismatch")
+        assert.equal((yield* refusalOf(links.slice(1)))._tag, "ParentMissing")
+        assert.equal((yield* refusalOf(links.slice(-1)))._tag, "ParentMissing")
+        assert.equal((yield* refusalOf(links.toSpliced(1, 1)))._tag, "ParentMismatch")
         const other = yield* chainOf(yield* boot)
         yield* step(yield* restore(other))
         const [first, second, ...rest] = links
         if (first === undefined || second === undefined) return assert.fail("a link is missing")
-        assert.equal((yield* refusalOf([second, first, ...rest])).name, "ParentMismatch")
+        assert.equal((yield* refusalOf([second, first, ...rest]))._tag, "ParentMismatch")
         // A full capture has no parents, and nothing is another capture than it is.
         const reason = (yield* Effect.flip(
           Effect.scoped((yield* Vmm).restore(first.directory, { parents: [second.directory] }))
         )).reason
-        assert.equal(reason.name, "ParentMismatch")
+        assert.equal(reason._tag, "ParentMismatch")
         const identity = second.captured.identity
         const swapped = yield* Effect.flip(Effect.scoped((yield* Vmm).restore(first.directory, { identity })))
-        assert.equal(swapped.reason.name, "IdMismatch")
+        assert.equal(swapped.reason._tag, "IdMismatch")
         assert.ok(swapped.message.includes(first.directory))
       })
     }

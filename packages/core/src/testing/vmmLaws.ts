@@ -219,7 +219,7 @@ export const vmmLaws = <R = never>(subject: VmmSubject<R>): ReadonlyArray<Law<Vm
         const running = yield* Effect.forkChild(toKind(machine), { startImmediately: true })
         const refused = yield* Effect.flip(machine.run({}))
         assert.equal(refused._tag, "MachineError")
-        assert.equal(refused.reason.name, "AlreadyRunning")
+        assert.equal(refused.reason._tag, "AlreadyRunning")
         yield* Fiber.join(running)
         yield* goesOnAsAtOneStretch(machine)
       })
@@ -252,7 +252,7 @@ export const vmmLaws = <R = never>(subject: VmmSubject<R>): ReadonlyArray<Law<Vm
           digest: yield* Effect.flip(machine.digest)
         }
         for (const [operation, { reason }] of Object.entries(refusals)) {
-          assert.equal(reason.name, "Closed", `${operation}: ${reason.name}: ${reason.message}`)
+          assert.equal(reason._tag, "Closed", `${operation}: ${reason._tag}: ${reason.message}`)
         }
       })
     },

@@ -49,7 +49,7 @@ describe("a machine over a recording", () => {
         atNanos: 50
       })
       const past = yield* Effect.flip(machine.run({}))
-      assert.strictEqual(past.reason.name, "RecordingEnded")
+      assert.strictEqual(past.reason._tag, "RecordingEnded")
     })
   )
 

@@ -8,15 +8,12 @@ import { Effect, Layer } from "effect"
 import { Observable, Subject } from "rxjs"
 import type { GuestEvent } from "../GuestEvent.ts"
 import { BootError, CaptureError, ExecError, ForkError, MachineError, RestoreError } from "../MachineErrors.ts"
-import { type Machine, type RunStop, type RunUntil, Vmm } from "../Vmm.ts"
+import { type Machine, type MachineStop, type MachineUntil, Vmm } from "../Vmm.ts"
 import { encodeEventLine } from "./eventLine.ts"
 import type { RecordedTimeline } from "./RecordedTimeline.ts"
 
-/** Name of the reason with which a run fails that begins where the recording is over. */
-export const recordingEnded = "RecordingEnded"
-
 const cannot = (what: string) => ({
-  name: "NotInARecording",
+  _tag: "NotInARecording" as const,
   message: `expected something that a recorded timeline holds, found ${what}: run it against a machine`
 })
 
@@ -32,7 +29,9 @@ export const replayVmm = (timeline: RecordedTimeline): Layer.Layer<Vmm> =>
   Layer.succeed(Vmm, {
     boot: (spec) =>
       (spec.memoryMib ?? 0) < 0
-        ? Effect.fail(new BootError({ reason: { name: "MemoryInvalid", message: "expected memory in MiB above 0" } }))
+        ? Effect.fail(
+            new BootError({ reason: { _tag: "MemorySizeInvalid", message: "expected memory in MiB above 0" } })
+          )
         : replayMachine(timeline),
     restore: () => Effect.fail(new RestoreError({ reason: cannot("a snapshot to restore") }))
   })
@@ -90,7 +89,7 @@ class Player {
     return last === "EngineFault" ? "fault" : null
   }
 
-  run(until: RunUntil): RunStop | null {
+  run(until: MachineUntil): MachineStop | null {
     const { events } = this.timeline
     const limit = Math.min(until.atNanos ?? Infinity, this.nowNanos + (until.budgetNanos ?? Infinity))
     const atLimit = limit === until.atNanos ? "time" : "budget"
@@ -113,7 +112,7 @@ class Player {
     return isOver ? null : { reason: "budget", seq: null, atNanos: this.nowNanos }
   }
 
-  private stopAt(limit: number, reason: "time" | "budget"): RunStop {
+  private stopAt(limit: number, reason: "time" | "budget"): MachineStop {
     this.nowNanos = Math.max(this.nowNanos, limit)
     return { reason, seq: null, atNanos: this.nowNanos }
   }
@@ -126,10 +125,10 @@ class Player {
   }
 }
 
-const closed = { name: "Closed", message: "expected an open machine, found one that was closed" }
+const closed = { _tag: "Closed" as const, message: "expected an open machine, found one that was closed" }
 
 const running = {
-  name: "AlreadyRunning",
+  _tag: "AlreadyRunning" as const,
   message: "expected a machine that stands, found one that runs: pause it first"
 }
 
@@ -147,16 +146,16 @@ const machineOf = (player: Player): Machine => {
     const answer = player.timeline.events.slice(player.index).find((event) => event._tag === "AgentQuiesced")
     return answer?._tag === "AgentQuiesced" ? answer.token : player.tokens
   })
-  const turn = Effect.fnUntraced(function* (until: RunUntil) {
+  const turn = Effect.fnUntraced(function* (until: MachineUntil) {
     // As on a machine, a run takes a turn of the event loop: whoever would pause or interrupt it can.
     yield* Effect.yieldNow
-    const stop = yield* open((): RunStop | null =>
+    const stop = yield* open((): MachineStop | null =>
       player.isPaused ? { reason: "paused", seq: null, atNanos: player.nowNanos } : player.run(until)
     )
     if (stop === null) {
       return yield* new MachineError({
         reason: {
-          name: recordingEnded,
+          _tag: "RecordingEnded",
           message: `expected more of the recording, found its end at ${player.nowNanos} ns`
         }
       })
@@ -211,8 +210,8 @@ const machineOf = (player: Player): Machine => {
       for (const event of player.soFar(0)) hash.update(encodeEventLine(event)).update("\n")
       return hash.digest("hex")
     }),
-    ownBytes: Effect.succeed(0),
-    touchedPages: Effect.sync(() => new Float64Array(0))
+    ownBytes: open(() => 0),
+    takeTouchedPages: open(() => new Float64Array(0))
   }
 }
 

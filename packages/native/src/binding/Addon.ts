@@ -25,7 +25,7 @@ export declare class NativeMachine {
    */
   onEvents(wake: () => void): void
   /** Runs the machine. */
-  run(until: RunUntil): Promise<Failure | RunStop>
+  run(until: MachineUntil): Promise<Failure | MachineStop>
   /** Ends a run in progress; nothing without one. */
   pause(): void
   /** Lets a held workload go. */
@@ -65,7 +65,7 @@ export declare class NativeMachine {
    * Guest-physical addresses of pages touched since the machine was restored or forked, or
    * since the last call.
    */
-  touchedPages(): Promise<Failure | Float64Array>
+  takeTouchedPages(): Promise<Failure | Float64Array>
   /**
    * Ends a run in progress, refuses what waits, frees the machine. Any number of times; the
    * events so far stay readable.
@@ -240,6 +240,28 @@ export interface Identity {
  */
 export declare function limitGuestMemory(bytes: number): void
 
+/** Why a run ended, and when. */
+export interface MachineStop {
+  /** `event`, `time`, `budget`, `idle`, `halted`, `reset`, `fault`, `paused` or `horizon`. */
+  reason: string
+  /** The event that ended the run, when the reason is `event`. */
+  seq: number | null
+  /** Guest time. */
+  atNanos: number
+}
+
+/** Until when a machine runs; the first that comes true ends the run. */
+export interface MachineUntil {
+  /** Kinds of events, bit `n` for the kind numbered `n`; 0 for none. */
+  kinds: number
+  /** Guest time. */
+  atNanos: number | null
+  /** Guest nanoseconds from now. */
+  budgetNanos: number | null
+  /** Keeps guest time from running ahead of the host's clock. */
+  realTime: boolean
+}
+
 /** What a machine that was forked or restored is given. */
 export interface Renewal {
   /** What its randomness begins anew from, at least 32 bytes. */
@@ -261,28 +283,6 @@ export declare function restore(
   directories: Array<string>,
   identity?: string | undefined | null
 ): Promise<Failure | NativeMachine>
-
-/** Why a run ended, and when. */
-export interface RunStop {
-  /** `event`, `time`, `budget`, `idle`, `halted`, `reset`, `fault`, `paused` or `horizon`. */
-  reason: string
-  /** The event that ended the run, when the reason is `event`. */
-  seq: number | null
-  /** Guest time. */
-  atNanos: number
-}
-
-/** Until when a machine runs; the first that comes true ends the run. */
-export interface RunUntil {
-  /** Kinds of events, bit `n` for the kind numbered `n`; 0 for none. */
-  kinds: number
-  /** Guest time. */
-  atNanos: number | null
-  /** Guest nanoseconds from now. */
-  budgetNanos: number | null
-  /** Keeps guest time from running ahead of the host's clock. */
-  realTime: boolean
-}
 
 /** Threads that exist now for machines that run. */
 export declare function workerThreads(): number

@@ -43,6 +43,6 @@ const decode = Schema.decodeUnknownEffect(configuration, { errors: "all", onExce
 export const checkBootSpec = (spec: BootSpec): Effect.Effect<BootSpec, BootError> =>
   decode(spec).pipe(
     Effect.mapError(
-      (problem) => new BootError({ reason: { name: "InvalidConfiguration", message: `boot: ${problem.message}` } })
+      (problem) => new BootError({ reason: { _tag: "InvalidConfiguration", message: `boot: ${problem.message}` } })
     )
   )

@@ -3,10 +3,11 @@
  *
  * @module
  */
-import { type GuestEvent, MachineError } from "@stillpoint/core"
+import { type GuestEvent, MachineError, type MachineFailureReason } from "@stillpoint/core"
 import { Observable, Subject, type Subscriber } from "rxjs"
 import type { EventBatch, Failure } from "../binding/Addon.ts"
 import { decodeEvents } from "../binding/decodeEvents.ts"
+import { reasonOf } from "./reasonOf.ts"
 
 /** The log of a machine, as the core offers it: read by position, with a call when there is more. */
 export interface EncodedLog {
@@ -77,13 +78,13 @@ export class MachineEvents {
     return new Observable((subscriber) => this.#catchUp(subscriber, seq))
   }
 
-  /** The events so far, from `seq` on. */
-  soFar(seq: number): ReadonlyArray<GuestEvent> {
+  /** The events so far, from `seq` on; an error if the log no longer holds them. */
+  soFar(seq: number): ReadonlyArray<GuestEvent> | MachineError {
     const events: Array<GuestEvent> = []
     let next = seq
     for (;;) {
       const batch = this.#log.readEvents(next, atOnceBytes)
-      if (isFailure(batch)) throw lost(batch)
+      if (isFailure(batch)) return lost(batch)
       if (batch.count === 0) return events
       decodeEvents(batch.bytes, batch.firstSeq, batch.count, (event) => events.push(event))
       next = batch.firstSeq + batch.count
@@ -190,5 +191,4 @@ export class MachineEvents {
   }
 }
 
-const lost = (failure: Failure): MachineError =>
-  new MachineError({ reason: { name: failure.name, message: failure.message } })
+const lost = (failure: Failure): MachineError => new MachineError({ reason: reasonOf<MachineFailureReason>(failure) })

@@ -7,12 +7,15 @@ import { randomUUID } from "node:crypto"
 import {
   CaptureError,
   type CapturedFiles,
+  type CaptureReason,
   ForkError,
+  type ForkReason,
   type IdentitySpec,
   type Machine,
   MachineError,
-  type RunStop,
-  type RunUntil
+  type MachineFailureReason,
+  type MachineStop,
+  type MachineUntil
 } from "@stillpoint/core"
 import { Effect, Schema, type Scope } from "effect"
 import { filter, firstValueFrom, race, take } from "rxjs"
@@ -20,22 +23,21 @@ import type * as Addon from "../binding/Addon.ts"
 import { kindMask } from "../binding/decodeEvents.ts"
 import { execute } from "./execute.ts"
 import { MachineEvents } from "./MachineEvents.ts"
+import { reasonOf } from "./reasonOf.ts"
 
 const isFailure = (value: unknown): value is Addon.Failure =>
   typeof value === "object" && value !== null && "failed" in value
 
 /** Calls the core; its failure becomes the operation's error. */
-export const call = <A, E>(
+export const call = <A, E, R extends { readonly _tag: string; readonly message: string }>(
   operation: () => Promise<Addon.Failure | A>,
-  onFailure: (reason: { readonly name: string; readonly message: string }) => E
+  onFailure: (reason: R) => E
 ): Effect.Effect<A, E> =>
   Effect.flatMap(Effect.promise(operation), (outcome) =>
-    isFailure(outcome)
-      ? Effect.fail(onFailure({ name: outcome.name, message: outcome.message }))
-      : Effect.succeed(outcome as A)
+    isFailure(outcome) ? Effect.fail(onFailure(reasonOf<R>(outcome))) : Effect.succeed(outcome as A)
   )
 
-const machineError = (reason: { readonly name: string; readonly message: string }) => new MachineError({ reason })
+const machineError = (reason: MachineFailureReason) => new MachineError({ reason })
 
 const runUntilSchema = Schema.Struct({
   kinds: Schema.optionalKey(Schema.Array(Schema.String)),
@@ -81,8 +83,8 @@ const make = (native: Addon.NativeMachine): Machine => {
   /** Settles when the run in progress is over; absent without one. */
   let runInProgress: Promise<unknown> | undefined
 
-  const runChecked = (until: RunUntil): Effect.Effect<RunStop, MachineError> =>
-    Effect.callback<RunStop, MachineError>((resume) => {
+  const runChecked = (until: MachineUntil): Effect.Effect<MachineStop, MachineError> =>
+    Effect.callback<MachineStop, MachineError>((resume) => {
       const running = native
         .run({
           kinds: kindMask(until.kinds ?? []),
@@ -99,9 +101,9 @@ const make = (native: Addon.NativeMachine): Machine => {
         if (runInProgress === running) runInProgress = undefined
         resume(
           isFailure(outcome)
-            ? Effect.fail(machineError({ name: outcome.name, message: outcome.message }))
+            ? Effect.fail(machineError(reasonOf(outcome)))
             : Effect.succeed({
-                reason: outcome.reason as RunStop["reason"],
+                reason: outcome.reason as MachineStop["reason"],
                 seq: outcome.seq,
                 atNanos: outcome.atNanos
               })
@@ -114,13 +116,13 @@ const make = (native: Addon.NativeMachine): Machine => {
       })
     })
 
-  const run = Effect.fn("NativeMachine.run")(function* (until: RunUntil) {
-    const problem = (message: string) => machineError({ name: "InvalidRun", message: `run: ${message}` })
+  const run = Effect.fn("NativeMachine.run")(function* (until: MachineUntil) {
+    const problem = (message: string) => machineError({ _tag: "InvalidRun", message: `run: ${message}` })
     yield* decodeUntil(until).pipe(Effect.mapError((error) => problem(error.message)))
     return yield* runChecked(until)
   })
 
-  const advance = (until: RunUntil, isOver: () => boolean): Effect.Effect<RunStop | null, MachineError> =>
+  const advance = (until: MachineUntil, isOver: () => boolean): Effect.Effect<MachineStop | null, MachineError> =>
     Effect.suspend(() => {
       const other = runInProgress
       if (other === undefined) return runChecked(until)
@@ -157,7 +159,10 @@ const make = (native: Addon.NativeMachine): Machine => {
     events$: events.all$,
     eventsFrom: (seq) => events.from(Math.max(seq, firstSeq)),
     eventsSoFar: (seq) =>
-      Effect.sync(() => events.soFar(seq === undefined ? native.oldestSeq() : Math.max(seq, firstSeq))),
+      Effect.suspend(() => {
+        const found = events.soFar(seq === undefined ? native.oldestSeq() : Math.max(seq, firstSeq))
+        return found instanceof MachineError ? Effect.fail(found) : Effect.succeed(found)
+      }),
     run,
     pause: Effect.sync(() => native.pause()),
     go: Effect.asVoid(call(() => native.go(), machineError)),
@@ -183,7 +188,7 @@ const make = (native: Addon.NativeMachine): Machine => {
     requestIdentity: (identity: IdentitySpec) =>
       decodeIdentity(identity).pipe(
         Effect.mapError((problem) =>
-          machineError({ name: "InvalidIdentity", message: `new identity: ${problem.message}` })
+          machineError({ _tag: "InvalidIdentity", message: `new identity: ${problem.message}` })
         ),
         Effect.flatMap((checked) =>
           sendToken((token) =>
@@ -202,7 +207,7 @@ const make = (native: Addon.NativeMachine): Machine => {
     capture: (directory, kind) =>
       call(
         () => native.capture(directory, kind?.parent ?? null),
-        (reason) => new CaptureError({ reason })
+        (reason: CaptureReason) => new CaptureError({ reason })
       ).pipe(
         Effect.map((captured): CapturedFiles => ({
           ...captured,
@@ -213,15 +218,12 @@ const make = (native: Addon.NativeMachine): Machine => {
     fork: Effect.suspend((): Effect.Effect<Machine, ForkError, Scope.Scope> =>
       call(
         () => native.fork(),
-        (reason) => new ForkError({ reason })
+        (reason: ForkReason) => new ForkError({ reason })
       ).pipe(Effect.flatMap(fromNative))
     ),
     digest: call(() => native.digest(), machineError),
-    ownBytes: Effect.map(
-      call(() => native.ownBytes(), machineError),
-      (bytes) => bytes
-    ).pipe(Effect.orElseSucceed(() => 0)),
-    touchedPages: call(() => native.touchedPages(), machineError).pipe(Effect.orElseSucceed(() => new Float64Array()))
+    ownBytes: call(() => native.ownBytes(), machineError),
+    takeTouchedPages: call(() => native.takeTouchedPages(), machineError)
   }
   return self
 }

@@ -5,12 +5,13 @@
  */
 import {
   ExecError,
+  type ExecReason,
   type ExecResult,
   type ExecSpec,
   type GuestEvent,
   type MachineError,
-  type RunStop,
-  type RunUntil
+  type MachineStop,
+  type MachineUntil
 } from "@stillpoint/core"
 import { Effect, Schema } from "effect"
 import type { Observable } from "rxjs"
@@ -29,7 +30,7 @@ const graceNanos = 1_000_000_000
 const sigkill = 9
 
 /** Ways in which a run ends that no further run of the same machine can follow, or that somebody asked for. */
-const ended: ReadonlySet<RunStop["reason"]> = new Set(["halted", "reset", "fault", "paused", "horizon"])
+const ended: ReadonlySet<MachineStop["reason"]> = new Set(["halted", "reset", "fault", "paused", "horizon"])
 
 /** Types of the frames that start and feed a command, as a refusal names them. */
 const [execFrame, stdinFrame] = [0x82, 0x83]
@@ -61,7 +62,7 @@ export interface ExecHost {
    * Runs the guest; or, if somebody else runs it already, waits until that run is over or an event makes `isOver` true,
    * and answers `null`.
    */
-  readonly advance: (until: RunUntil, isOver: () => boolean) => Effect.Effect<RunStop | null, MachineError>
+  readonly advance: (until: MachineUntil, isOver: () => boolean) => Effect.Effect<MachineStop | null, MachineError>
   readonly nextId: () => number
   readonly nowNanos: () => number
   readonly eventsFromNow: () => Observable<GuestEvent>
@@ -83,7 +84,7 @@ const request = Schema.Struct({
 
 const decodeRequest = Schema.decodeUnknownEffect(request, { errors: "all", onExcessProperty: "error" })
 
-const failure = (name: string, message: string) => new ExecError({ reason: { name, message } })
+const failure = (_tag: ExecReason["_tag"], message: string) => new ExecError({ reason: { _tag, message } })
 
 /** What the events have said about one command so far. */
 interface Progress {

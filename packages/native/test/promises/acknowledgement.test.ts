@@ -4,7 +4,7 @@ import { Effect } from "effect"
 import { loadAddon } from "../../src/binding/loadAddon.ts"
 import { captureWitness, hasCompiler, layer } from "./witness.ts"
 
-const addon = loadAddon()
+const addon = await Effect.runPromise(loadAddon)
 
 /** The machine of a real guest, on the way to whose agent something goes wrong. */
 const disturbances: Readonly<Record<string, readonly [(machine: Machine) => Partial<Machine>, GateOptions, string]>> = {
@@ -71,7 +71,7 @@ describe.skipIf(!hasCompiler)("a clone whose guest", () => {
           assert.notInclude(states, "Ready")
           assert.isDefined(restored)
           // Gone with its memory, though the scope of the caller lasts.
-          if (restored !== undefined) assert.strictEqual((yield* Effect.flip(restored.run({}))).reason.name, "Closed")
+          if (restored !== undefined) assert.strictEqual((yield* Effect.flip(restored.run({}))).reason._tag, "Closed")
           for (let turn = 0; turn < 2000 && addon.guestMemoryBytes() > before; turn++) {
             yield* Effect.promise(() => new Promise((go) => setImmediate(go)))
           }

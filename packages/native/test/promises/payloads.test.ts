@@ -84,7 +84,7 @@ describe.skipIf(!hasCompiler)("payloads (skipped without riscv64-linux-gnu-gcc)"
       Effect.gen(function* () {
         const vmm = yield* Vmm
         const refused = (spec: BootSpec) =>
-          Effect.map(Effect.flip(Effect.scoped(vmm.boot(spec))), ({ reason }) => reason.name)
+          Effect.map(Effect.flip(Effect.scoped(vmm.boot(spec))), ({ reason }) => reason._tag)
         const far = yield* assemble(0x9000_0000, 0, 0, false)
         const names = [yield* refused({ kernelPath: far, memoryMib: 16 })]
         const flat = yield* assemble(address, 0, 0, true)
@@ -120,7 +120,7 @@ describe("a run whose guest cannot be", () => {
         ] satisfies ReadonlyArray<BootSpec>) {
           const error = yield* run(spec)
           assert.strictEqual(error._tag, "BootError")
-          if (error._tag === "BootError") names.push(error.reason.name)
+          if (error._tag === "BootError") names.push(error.reason._tag)
         }
         assert.deepStrictEqual(names.slice(0, 3), ["KernelUnreadable", "KernelUnreadable", "KernelUnknown"])
         assert.include(["KernelTooLarge", "MemoryTooSmall"], names[3])

@@ -24,7 +24,7 @@ import { loadAddon } from "../../src/binding/loadAddon.ts"
 import { folder, linux } from "../guests.ts"
 import { layer } from "./witness.ts"
 
-const addon = loadAddon()
+const addon = await Effect.runPromise(loadAddon)
 
 setFlagsFromString("--expose-gc")
 const collectGarbage: () => void = runInNewContext("gc")
@@ -217,7 +217,7 @@ describe("a pipeline with machines", () => {
             phases.set(point, (phases.get(point) ?? 0) + 1)
           })
 
-          const stages = ["boot", "watch", "warm up", "quiesce", "capture", "publish", "validate", "prefetch"]
+          const stages = ["boot", "watch", "warm up", "freeze", "capture", "publish", "validate", "prefetch"]
           yield* Effect.promise(() =>
             fc.assert(
               fc.asyncProperty(

@@ -7,7 +7,7 @@ import { loadAddon } from "../../src/binding/loadAddon.ts"
 import { folder, linux } from "../guests.ts"
 import { layer } from "./witness.ts"
 
-const addon = loadAddon()
+const addon = await Effect.runPromise(loadAddon)
 
 const page = { argv: ["wget", "-q", "-O", "-", "http://127.0.0.1:8080/"] }
 
@@ -119,7 +119,7 @@ describe("a pool of clones", () => {
           assert.strictEqual((yield* machine.exec(page)).code, 0)
           yield* Scope.close(scope, Exit.void)
           yield* Effect.promise(() => new Promise<void>((done) => draining.addObserver(() => done())))
-          assert.strictEqual((yield* Effect.flip(machine.exec(page))).reason.name, "Closed")
+          assert.strictEqual((yield* Effect.flip(machine.exec(page))).reason._tag, "Closed")
           assert.strictEqual((yield* Effect.flip(Effect.scoped(pool.acquire))).reason._tag, "Draining")
           const { inUse, making, ready } = yield* pool.stats
           assert.deepStrictEqual([inUse, making, ready], [0, 0, 0])

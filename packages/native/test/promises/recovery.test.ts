@@ -77,7 +77,7 @@ const recover = Effect.fn("recover")(function* (directory: string, target: strin
   return { phase, ended: report.ended.length }
 })
 
-const stages = ["boot", "watch", "quiesce", "capture", "publish", "validate"]
+const stages = ["boot", "watch", "freeze", "capture", "publish", "validate"]
 
 const boundaries = [...stages.map((stage) => `${stage} started`), "validate finished"]
 

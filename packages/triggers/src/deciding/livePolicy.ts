@@ -9,7 +9,6 @@ import {
   type GuestEvent,
   GuestTimeline,
   type MachineError,
-  recordingEnded,
   type TimelineAdvance,
   TriggerError,
   type TriggerReason,
@@ -164,7 +163,7 @@ class LivePolicy {
         return advance.stop
       }),
       Effect.catchIf(
-        (error) => error.reason.name === recordingEnded,
+        (error) => error.reason._tag === "RecordingEnded",
         () => Effect.succeed("ended" as const)
       )
     )

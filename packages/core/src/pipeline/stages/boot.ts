@@ -8,8 +8,8 @@ import type { GuestTimeline } from "../../GuestTimeline.ts"
 import { newGuestStream, recordGuest } from "../../journal/guestStream.ts"
 import { RunContext } from "../../run/RunContext.ts"
 import { type BootSpec, type Machine, Vmm } from "../../Vmm.ts"
-import { freeRunningTimeline } from "../../watch/freeRunningTimeline.ts"
-import { lockstepTimeline } from "../../watch/lockstepTimeline.ts"
+import { freeRunningTimeline } from "../../timeline/freeRunningTimeline.ts"
+import { lockstepTimeline } from "../../timeline/lockstepTimeline.ts"
 import * as Stage from "../Stage.ts"
 
 /** A machine that is being watched. */

@@ -12,10 +12,10 @@ import { bootSpecJson } from "../BootSpecJson.ts"
 import { captureRecording } from "../captureRecording.ts"
 import * as Stage from "../Stage.ts"
 import { capturePause } from "../stageMetrics.ts"
-import type { Quiesced } from "./quiesce.ts"
+import type { Frozen } from "./freeze.ts"
 
 /** Files that were written and are nowhere to be seen yet. */
-export interface Captured extends Quiesced {
+export interface Captured extends Frozen {
   readonly staging: Staging
   readonly captured: CapturedFiles
   /** The snapshot that was captured against; `null` for a full capture. */
@@ -29,7 +29,7 @@ export interface Published extends Captured {
 }
 
 /** A captured machine that stays in memory. */
-export interface Kept extends Quiesced {
+export interface Kept extends Frozen {
   /** Stands at the capture; fork it for every clone. */
   readonly snapshot: Machine
 }
@@ -45,12 +45,12 @@ export interface CaptureStageOptions {
 
 /** Writes the machine into a staging directory beside `target`. The guest stands only while its state is taken. */
 export const capture = (target: string, { parent = null }: CaptureStageOptions = {}) =>
-  Stage.make("capture", (quiesced: Quiesced) =>
+  Stage.make("capture", (frozen: Frozen) =>
     Effect.gen(function* () {
       const run = yield* RunContext
       const staging = yield* (yield* SnapshotStore).stage(target)
-      const recording = yield* captureRecording(quiesced.subject, quiesced.spec, quiesced.earlier)
-      const captured = yield* quiesced.subject.capture(
+      const recording = yield* captureRecording(frozen.subject, frozen.spec, frozen.earlier)
+      const captured = yield* frozen.subject.capture(
         staging.directory,
         parent === null ? {} : { parent: parent.manifest.identity }
       )
@@ -62,7 +62,7 @@ export const capture = (target: string, { parent = null }: CaptureStageOptions =
         pauseNanos: captured.pauseNanos,
         storedBytes: captured.files.reduce((sum, file) => sum + file.storedBytes, 0)
       })
-      return { ...quiesced, staging, captured, parent, recording } satisfies Captured
+      return { ...frozen, staging, captured, parent, recording } satisfies Captured
     })
   )
 
@@ -110,13 +110,13 @@ export const publish = (options: PublishOptions & { readonly validation?: "none"
   )
 
 /** Keeps a fork of the machine as the snapshot, for runs without a target. */
-export const keepInMemory = Stage.make("capture", (quiesced: Quiesced) =>
+export const keepInMemory = Stage.make("capture", (frozen: Frozen) =>
   Effect.gen(function* () {
     const run = yield* RunContext
-    const snapshot = yield* quiesced.subject.fork
-    const seq = (yield* quiesced.subject.eventsSoFar()).at(-1)?.seq ?? -1
+    const snapshot = yield* frozen.subject.fork
+    const seq = (yield* frozen.subject.eventsSoFar()).at(-1)?.seq ?? -1
     yield* run.tell({ _tag: "RecordCapture", atNanos: yield* snapshot.nowNanos, seq, pauseNanos: 0, storedBytes: 0 })
     yield* run.tell({ _tag: "KeepInMemory" })
-    return { ...quiesced, snapshot } satisfies Kept
+    return { ...frozen, snapshot } satisfies Kept
   })
 )

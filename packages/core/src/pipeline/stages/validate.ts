@@ -6,12 +6,13 @@
 import { Effect, Exit } from "effect"
 import type { GatedMachine, GateOptions } from "../../gate/Gate.ts"
 import * as Gate from "../../gate/Gate.ts"
+import type { ExecError, MachineError } from "../../MachineErrors.ts"
 import { RunContext, type RunCommandError } from "../../run/RunContext.ts"
 import type { SnapshotPublishError } from "../../snapshot/SnapshotErrors.ts"
 import { type Snapshot, SnapshotStore } from "../../snapshot/SnapshotStore.ts"
 import { type WorkingSet, workingSetOf } from "../../snapshot/Validation.ts"
 import type { ExecSpec } from "../../Vmm.ts"
-import { type StageTimedOut, ValidationFailed } from "../PipelineErrors.ts"
+import { ProbeCommandFailed, type StageTimedOut, ValidationFailed } from "../PipelineErrors.ts"
 import * as Stage from "../Stage.ts"
 import type { Published } from "./capture.ts"
 
@@ -25,17 +26,13 @@ export interface Validated extends Published {
 
 /** A probe that executes a command, which must end with code 0. */
 export const execProbe =
-  (command: ExecSpec): Probe<unknown, never> =>
+  (command: ExecSpec): Probe<ExecError | MachineError | ProbeCommandFailed, never> =>
   ({ machine }) =>
     Effect.gen(function* () {
       const { code, signal, stderr, stdout } = yield* machine.exec(command)
       const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes).trim()
       if (code !== 0) {
-        return yield* Effect.fail(
-          new Error(
-            `${command.argv.join(" ")} ended with ${code === null ? `signal ${signal}` : `code ${code}`}: ${text(stderr)}`
-          )
-        )
+        return yield* new ProbeCommandFailed({ argv: command.argv, code, signal, stderr: text(stderr) })
       }
       return text(stdout)
     })
@@ -60,7 +57,7 @@ export const validate = <E, R>(probe: Probe<E, R>, gate: GateOptions = {}) =>
           Effect.gen(function* () {
             const clone = yield* Gate.restore(snapshot.directory, { ...gate, allowUnvalidated: true })
             const detail = yield* probe(clone)
-            return { detail, workingSet: workingSetOf(yield* clone.machine.touchedPages) }
+            return { detail, workingSet: workingSetOf(yield* clone.machine.takeTouchedPages) }
           })
         ).pipe(
           Effect.mapError((error) => new ValidationFailed({ directory: snapshot.directory, detail: messageOf(error) }))

@@ -5,10 +5,10 @@ use crate::event_batch::{EventBatch, batch, integer, seq};
 use crate::exec_request::ExecRequest;
 use crate::failure::Failure;
 use crate::identity::Identity;
+use crate::machine_stop::MachineStop;
+use crate::machine_until::MachineUntil;
 use crate::promise::{Settle, promise};
 use crate::renewal::Renewal;
-use crate::run_stop::RunStop;
-use crate::run_until::RunUntil;
 use napi::Env;
 use napi::bindgen_prelude::{
     Either, Float64Array, Function, Null, Object, ToNapiValue, Uint8Array,
@@ -104,11 +104,11 @@ impl NativeMachine {
     }
 
     /// Runs the machine.
-    #[napi(ts_return_type = "Promise<Failure | RunStop>")]
-    pub fn run<'env>(&self, env: &'env Env, until: RunUntil) -> napi::Result<Object<'env>> {
+    #[napi(ts_return_type = "Promise<Failure | MachineStop>")]
+    pub fn run<'env>(&self, env: &'env Env, until: MachineUntil) -> napi::Result<Object<'env>> {
         promise(env, |settled| {
             self.hosted.run(until.into(), move |ended| {
-                settle(settled, "MachineError", ended, RunStop::from);
+                settle(settled, "MachineError", ended, MachineStop::from);
             });
         })
     }
@@ -258,7 +258,7 @@ impl NativeMachine {
     /// Guest-physical addresses of pages touched since the machine was restored or forked, or
     /// since the last call.
     #[napi(ts_return_type = "Promise<Failure | Float64Array>")]
-    pub fn touched_pages<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
+    pub fn take_touched_pages<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
         promise(env, |settled| {
             let take = |machine: &mut Machine| {
                 let pages = machine.take_touched_pages();

@@ -8,7 +8,7 @@ import type { GuestEvent } from "../GuestEvent.ts"
 import type { AdvanceUntil, GuestTimeline, TimelineAdvance } from "../GuestTimeline.ts"
 import { makeHeadSignal } from "../internal/headSignal.ts"
 import type { MachineError } from "../MachineErrors.ts"
-import type { Machine, RunStop, RunUntil } from "../Vmm.ts"
+import type { Machine, MachineStop, MachineUntil } from "../Vmm.ts"
 import { eventCursor, isAmong } from "./eventCursor.ts"
 
 /** How often guest time is looked at while a policy waits for a time and nothing happens. */
@@ -24,9 +24,9 @@ export const freeRunningTimeline = (machine: Machine): Effect.Effect<GuestTimeli
     const scope = yield* Effect.scope
     const news = makeHeadSignal()
     const cursor = eventCursor(machine)
-    let running: Fiber.Fiber<RunStop, MachineError> | null = null
-    let runningPace: RunUntil["pace"]
-    let ended: Exit.Exit<RunStop, MachineError> | null = null
+    let running: Fiber.Fiber<MachineStop, MachineError> | null = null
+    let runningPace: MachineUntil["pace"]
+    let ended: Exit.Exit<MachineStop, MachineError> | null = null
 
     yield* Effect.acquireRelease(
       Effect.sync(() => machine.events$.subscribe({ next: news.raise, complete: news.raise, error: news.raise })),
@@ -73,7 +73,7 @@ export const freeRunningTimeline = (machine: Machine): Effect.Effect<GuestTimeli
       events: ReadonlyArray<GuestEvent>,
       from: number,
       nowNanos: number
-    ): RunStop["reason"] | null => {
+    ): MachineStop["reason"] | null => {
       if (isAmong(until.kinds, events, from)) return "event"
       if (until.atNanos !== null && until.atNanos <= nowNanos) return "time"
       return ended !== null && Exit.isSuccess(ended) ? ended.value.reason : null

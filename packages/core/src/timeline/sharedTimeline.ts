@@ -7,9 +7,9 @@ import { Deferred, Effect, Exit, type Scope, Semaphore } from "effect"
 import type { GuestEvent, GuestEventKind } from "../GuestEvent.ts"
 import type { AdvanceUntil, GuestTimeline, TimelineAdvance } from "../GuestTimeline.ts"
 import type { MachineError } from "../MachineErrors.ts"
-import type { Machine, RunStop } from "../Vmm.ts"
+import type { Machine, MachineStop } from "../Vmm.ts"
 import { type EventCursor, eventCursor, isAmong } from "./eventCursor.ts"
-import { runUntilOf } from "./lockstepTimeline.ts"
+import { machineUntilOf } from "./lockstepTimeline.ts"
 
 interface Participant {
   readonly cursor: EventCursor
@@ -39,12 +39,19 @@ export const sharedTimeline = (machine: Machine): SharedTimeline => {
   let isRunning = false
   let probesWaiting = 0
 
-  const unseen = (participant: Participant, nowNanos: number): Effect.Effect<ReadonlyArray<GuestEvent>> => {
+  const unseen = (
+    participant: Participant,
+    nowNanos: number
+  ): Effect.Effect<ReadonlyArray<GuestEvent>, MachineError> => {
     participant.looked = 0
     return participant.cursor.take(nowNanos)
   }
 
-  const isSatisfied = (participant: Participant, until: AdvanceUntil, nowNanos: number): Effect.Effect<boolean> =>
+  const isSatisfied = (
+    participant: Participant,
+    until: AdvanceUntil,
+    nowNanos: number
+  ): Effect.Effect<boolean, MachineError> =>
     Effect.map(participant.cursor.ahead, (events) => {
       const { looked } = participant
       participant.looked = events.length
@@ -52,7 +59,7 @@ export const sharedTimeline = (machine: Machine): SharedTimeline => {
     })
 
   /** Tells those who are satisfied, or everyone where the guest can go no further. */
-  const tell = Effect.fnUntraced(function* (stop: RunStop["reason"], nowNanos: number) {
+  const tell = Effect.fnUntraced(function* (stop: MachineStop["reason"], nowNanos: number) {
     const isEnd = !["event", "time", "budget", "paused"].includes(stop)
     let told = 0
     for (const participant of participants) {
@@ -91,7 +98,7 @@ export const sharedTimeline = (machine: Machine): SharedTimeline => {
       isRunning = true
       const stop = yield* Semaphore.withPermit(
         guest,
-        machine.run(runUntilOf({ kinds: [...kinds], atNanos, pace }))
+        machine.run(machineUntilOf({ kinds: [...kinds], atNanos, pace }))
       ).pipe(
         Effect.ensuring(
           Effect.sync(() => {

@@ -14,9 +14,9 @@ export interface EventCursor {
   /** Guest time of the last take. */
   readonly originNanos: () => number
   /** The events that were not taken yet, in an array that grows until they are; the cursor stays. */
-  readonly ahead: Effect.Effect<ReadonlyArray<GuestEvent>>
+  readonly ahead: Effect.Effect<ReadonlyArray<GuestEvent>, MachineError>
   /** The events that were not taken yet; the cursor moves behind them, `nowNanos` is their origin. */
-  readonly take: (nowNanos: number) => Effect.Effect<ReadonlyArray<GuestEvent>>
+  readonly take: (nowNanos: number) => Effect.Effect<ReadonlyArray<GuestEvent>, MachineError>
   /** Everything up to now, taken without letting the guest advance. */
   readonly drain: Effect.Effect<TimelineAdvance, MachineError>
 }

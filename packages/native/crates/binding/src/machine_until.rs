@@ -7,7 +7,7 @@ use stillpoint_vmm::machine::{Pace, RunUntil as Until};
 
 /// Until when a machine runs; the first that comes true ends the run.
 #[napi(object, object_to_js = false, use_nullable = true)]
-pub struct RunUntil {
+pub struct MachineUntil {
     /// Kinds of events, bit `n` for the kind numbered `n`; 0 for none.
     pub kinds: u32,
     /// Guest time.
@@ -18,8 +18,8 @@ pub struct RunUntil {
     pub real_time: bool,
 }
 
-impl From<RunUntil> for Until {
-    fn from(until: RunUntil) -> Self {
+impl From<MachineUntil> for Until {
+    fn from(until: MachineUntil) -> Self {
         let kinds = EventKind::ALL.into_iter().filter(|kind| until.kinds >> (*kind as u8) & 1 == 1);
         Self {
             kinds: kinds.collect(),

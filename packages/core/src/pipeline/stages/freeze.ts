@@ -12,7 +12,7 @@ import * as Stage from "../Stage.ts"
 import type { Fired } from "./awaitPolicy.ts"
 
 /** A machine that stands still, ready to be captured. */
-export interface Quiesced extends Fired {
+export interface Frozen extends Fired {
   /** What is captured: the machine, or a fork of it that was frozen instead. */
   readonly subject: Machine
   /** Events of the guest before the subject's own. */
@@ -22,9 +22,9 @@ export interface Quiesced extends Fired {
 }
 
 /** How the workload is frozen for a capture. */
-export interface QuiesceOptions {
+export interface FreezeOptions {
   /** `whenStarted` (default): only if it may have begun to run. */
-  readonly freeze?: "whenStarted" | "always" | "never"
+  readonly when?: "whenStarted" | "always" | "never"
   /** How long the agent holds a workload between its announcement and its start; 100 ms if absent. */
   readonly hold?: Duration.Input
   /** Guest time within which the agent must have frozen it; 5 s if absent. */
@@ -67,8 +67,8 @@ const freezeWorkload = Effect.fnUntraced(function* (machine: Machine, deadlineNa
 const nanosOf = (input: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(input)) * 1e6
 
 /** Freezes the workload if it has begun: in the machine, or in a fork where the machine goes on. */
-export const quiesce = (options: QuiesceOptions = {}) =>
-  Stage.make("quiesce", (fired: Fired) =>
+export const freeze = (options: FreezeOptions = {}) =>
+  Stage.make("freeze", (fired: Fired) =>
     Effect.gen(function* () {
       const { firing, machine } = fired
       const run = yield* RunContext
@@ -76,7 +76,7 @@ export const quiesce = (options: QuiesceOptions = {}) =>
       const now = yield* machine.nowNanos
       const hasAgent = events.some((event) => event._tag === "AgentReady")
       const isFrozenByPolicy = firing.quiesce?.agent === "frozen"
-      const mode = options.freeze ?? "whenStarted"
+      const mode = options.when ?? "whenStarted"
       const mustFreeze =
         !isFrozenByPolicy &&
         hasAgent &&
@@ -105,6 +105,6 @@ export const quiesce = (options: QuiesceOptions = {}) =>
         earlier: forked === null ? [] : events,
         isWorkloadFrozen,
         hasAgent
-      } satisfies Quiesced
+      } satisfies Frozen
     })
   )

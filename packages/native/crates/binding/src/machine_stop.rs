@@ -7,7 +7,7 @@ use stillpoint_vmm::machine::Stop;
 
 /// Why a run ended, and when.
 #[napi(object, object_from_js = false, use_nullable = true)]
-pub struct RunStop {
+pub struct MachineStop {
     /// `event`, `time`, `budget`, `idle`, `halted`, `reset`, `fault`, `paused` or `horizon`.
     pub reason: String,
     /// The event that ended the run, when the reason is `event`.
@@ -16,7 +16,7 @@ pub struct RunStop {
     pub at_nanos: f64,
 }
 
-impl From<Ended> for RunStop {
+impl From<Ended> for MachineStop {
     fn from(ended: Ended) -> Self {
         let reason = match &ended.stop {
             // Only a paused run ends by an interruption; any other goes on.

@@ -5,11 +5,11 @@
  */
 import { Effect, Semaphore } from "effect"
 import type { AdvanceUntil, GuestTimeline, TimelineAdvance } from "../GuestTimeline.ts"
-import type { Machine, RunUntil } from "../Vmm.ts"
+import type { Machine, MachineUntil } from "../Vmm.ts"
 import { eventCursor } from "./eventCursor.ts"
 
 /** The limits of an advance as the machine takes them. */
-export const runUntilOf = (until: AdvanceUntil): RunUntil => ({
+export const machineUntilOf = (until: AdvanceUntil): MachineUntil => ({
   kinds: until.kinds,
   ...(until.atNanos === null ? {} : { atNanos: until.atNanos }),
   ...(until.pace === undefined ? {} : { pace: until.pace })
@@ -27,7 +27,7 @@ export const lockstepTimeline = (machine: Machine): Effect.Effect<GuestTimeline[
     let probesWaiting = 0
     let isAdvancing = false
 
-    const run = (until: RunUntil) =>
+    const run = (until: MachineUntil) =>
       Effect.suspend(() => {
         isAdvancing = true
         return machine.run(until)
@@ -49,7 +49,7 @@ export const lockstepTimeline = (machine: Machine): Effect.Effect<GuestTimeline[
           return { events: earlier, nowNanos: now, stop: isDue ? "time" : "event" } satisfies TimelineAdvance
         }
         while (true) {
-          const stop = yield* Semaphore.withPermit(guest, run(runUntilOf(until)))
+          const stop = yield* Semaphore.withPermit(guest, run(machineUntilOf(until)))
           if (stop.reason === "paused" && probesWaiting > 0) {
             yield* Effect.yieldNow
             continue
