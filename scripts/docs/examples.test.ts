@@ -1,8 +1,9 @@
 import { spawnSync } from "node:child_process"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { describe, expect, it } from "vitest"
-import { examplesDirectory, extractExamples } from "./extractExamples.ts"
+import { format } from "node:util"
+import { describe, expect, it, vi } from "vitest"
+import { examplesDirectory, extractExamples, isAsSaid } from "./extractExamples.ts"
 
 const examples = extractExamples()
 
@@ -13,9 +14,30 @@ describe("examples in documentation", () => {
     expect(checked.stdout + checked.stderr).toBe("")
   })
 
+  it("what-is-said-is-compared-with-what-is-printed", () => {
+    const said = ["boot in … ms", "…", "ready"]
+    expect(isAsSaid(["boot in 12.5 ms", "a", "b", "ready"], said)).toBe(true)
+    expect(isAsSaid(["boot in 12.5 ms", "ready"], said)).toBe(true)
+    expect(isAsSaid(["boot in 12.5 ms", "ready", "and more"], said)).toBe(false)
+    expect(isAsSaid([], said)).toBe(false)
+    expect(isAsSaid(["never"], [])).toBe(false)
+    expect(isAsSaid([], [])).toBe(true)
+    expect(isAsSaid(["onListener(80)"], ["onListener.80."])).toBe(false)
+  })
+
   for (const example of examples) {
-    it.skipIf(!example.isRun)(`the-example-at-${example.where}-runs`, { timeout: 60_000 }, async () => {
-      await import(/* @vite-ignore */ example.path)
+    it.skipIf(!example.isRun)(`the-example-at-${example.where}-prints-what-it-says`, { timeout: 60_000 }, async () => {
+      const printed: Array<string> = []
+      const log = vi.spyOn(console, "log").mockImplementation((...values: ReadonlyArray<unknown>) => {
+        printed.push(...format(...values).split("\n"))
+      })
+      try {
+        await import(/* @vite-ignore */ example.path)
+      } finally {
+        log.mockRestore()
+      }
+      // Where they differ, the one is shown beside the other.
+      expect(printed).toEqual(isAsSaid(printed, example.prints) ? printed : example.prints)
     })
   }
 })

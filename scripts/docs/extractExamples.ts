@@ -1,5 +1,18 @@
 /**
- * Finds the programs in documentation: the `ts` fences after `@example` in docstrings, and those of Markdown files.
+ * Finds the programs in documentation: the `ts` fences after `@example` in docstrings, and those of Markdown files; and what
+ * each says that it prints.
+ *
+ * What a program prints is said where it prints it, by the comment at the end of the line and the comment lines right below:
+ *
+ * ```text
+ * console.log(policy.name) // onListener
+ * console.log(explain(firing).text)
+ * // onListener decided at 2 s of guest time: …
+ * // The cause was event 0, …
+ * ```
+ *
+ * or by a `text` fence that follows the program, which then is all of it. `…` stands for any text in a line, and alone for any
+ * lines.
  */
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
@@ -12,6 +25,8 @@ export interface Example {
   readonly path: string
   /** Fences marked `ts no-run` are only type-checked. */
   readonly isRun: boolean
+  /** Lines that it says it prints; none for one that prints nothing. */
+  readonly prints: ReadonlyArray<string>
 }
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
@@ -23,18 +38,64 @@ interface Fence {
   readonly line: number
   readonly code: string
   readonly isRun: boolean
+  readonly prints: ReadonlyArray<string>
+}
+
+/** The comments that say what the lines with `console.log` print. */
+const printsOf = (code: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const prints: Array<string> = []
+  let isBelow = false
+  for (const line of code) {
+    const below = /^\s*\/\/ ?(.*)$/.exec(line)
+    if (below !== null) {
+      if (isBelow) prints.push(below[1] ?? "")
+      continue
+    }
+    const beside = /^.*[\s;})]\/\/ (.*)$/.exec(line)
+    isBelow = /console\.log/.test(line) || (isBelow && /^\s*[)\]}]/.test(line))
+    if (isBelow && beside !== null) prints.push(beside[1] ?? "")
+  }
+  return prints
+}
+
+/** Whether what was printed is what was said. */
+export const isAsSaid = (printed: ReadonlyArray<string>, said: ReadonlyArray<string>): boolean => {
+  const pattern = said
+    .map((line) =>
+      line.trim() === "…"
+        ? "(?:.*\\n)*?"
+        : `${line
+            .trimEnd()
+            .split("…")
+            .map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))
+            .join(".*")}\\n`
+    )
+    .join("")
+  return new RegExp(`^${pattern}$`).test(printed.map((line) => `${line.trimEnd()}\n`).join(""))
 }
 
 const fences = (text: string, firstLine: number): ReadonlyArray<Fence> => {
   const found: Array<Fence> = []
+  let output: Array<string> | undefined
+  let isRightAfterProgram = false
   let open: { readonly line: number; readonly isRun: boolean; readonly code: Array<string> } | undefined
   for (const [index, line] of text.split("\n").entries()) {
-    if (open === undefined) {
+    if (output !== undefined) {
+      if (!/^\s*```\s*$/.test(line)) output.push(line)
+      else {
+        const program = found.pop()
+        if (program !== undefined) found.push({ ...program, prints: output })
+        output = undefined
+      }
+    } else if (open === undefined) {
+      if (/^\s*```text\s*$/.test(line) && isRightAfterProgram) output = []
+      if (line.trim() !== "") isRightAfterProgram = false
       const start = /^\s*```(?:ts|typescript)(\s+no-run)?\s*$/.exec(line)
       if (start !== null) open = { line: firstLine + index + 1, isRun: start[1] === undefined, code: [] }
     } else if (/^\s*```\s*$/.test(line)) {
-      found.push({ line: open.line, isRun: open.isRun, code: open.code.join("\n") })
+      found.push({ ...open, code: open.code.join("\n"), prints: printsOf(open.code) })
       open = undefined
+      isRightAfterProgram = true
     } else open.code.push(line)
   }
   return found
@@ -66,7 +127,8 @@ export const extractExamples = (): ReadonlyArray<Example> => {
       mkdirSync(dirname(path), { recursive: true })
       // `export {}`: a program without imports is a module, too.
       writeFileSync(path, `${fence.code}\nexport {}\n`)
-      examples.push({ where: `${file}:${fence.line}`, path, isRun: fence.isRun })
+      const { isRun, prints } = fence
+      examples.push({ where: `${file}:${fence.line}`, path, isRun, prints })
     }
   }
   for (const file of globSync("packages/*/src/**/*.ts", { cwd: root }).toSorted()) {

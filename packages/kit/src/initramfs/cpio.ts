@@ -50,7 +50,7 @@ const entryBytes = (nameBytes: number, contentBytes: number): number => {
  * import { Result } from "effect"
  *
  * const archive = writeCpio([{ path: "etc", kind: "directory", mode: 0o755, content: new Uint8Array(), device: [0, 0] }])
- * console.log(Result.getOrThrow(readCpio(archive)).map((entry) => entry.path)) // ["etc"]
+ * console.log(Result.getOrThrow(readCpio(archive)).map((entry) => entry.path)) // [ 'etc' ]
  * ```
  */
 export const writeCpio = (entries: ReadonlyArray<CpioEntry>): Uint8Array => {

@@ -12,7 +12,7 @@ import { Policy } from "../Policy.ts"
  * import { firstOf, never, onPreExec } from "@stillpoint/triggers"
  *
  * const policy = firstOf([never, onPreExec()]) // fires exactly when onPreExec() does
- * console.log(policy.name)
+ * console.log(policy.name) // firstOf(never, onPreExec)
  * ```
  */
 export const never: Policy = new Policy({

@@ -50,7 +50,7 @@ export interface RegistryParts {
  * const json = JSON.parse(JSON.stringify(fromEffect("warm-up", Effect.void).description))
  * const unknown = decodePolicy(json)
  * console.log(Result.isFailure(unknown) ? unknown.failure.problems[0]?.message : "")
- * // prints: unknown effect warm-up; known are none: add the package that defines it to the registry
+ * // unknown effect warm-up; known are none: add the package that defines it to the registry
  * const known = decodePolicy(json, makeRegistry({ effects: { "warm-up": Effect.void } }))
  * console.log(Result.getOrThrow(known).name) // fromEffect(warm-up)
  * ```

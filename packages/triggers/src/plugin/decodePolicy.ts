@@ -47,11 +47,11 @@ type Path = ReadonlyArray<string | number>
  * import { Result } from "effect"
  *
  * const written = JSON.stringify(within(onPreExec(), "5 seconds").description)
- * console.log(Result.getOrThrow(decodePolicy(JSON.parse(written))).name) // prints: within(onPreExec, 5 s)
+ * console.log(Result.getOrThrow(decodePolicy(JSON.parse(written))).name) // within(onPreExec, 5 s)
  *
  * const mistyped = decodePolicy({ trigger: "onListner" })
  * console.log(Result.isFailure(mistyped) ? mistyped.failure.message : "")
- * // prints: trigger: unknown trigger onListner; did you mean onListener
+ * // trigger: unknown trigger onListner; did you mean onListener
  * ```
  */
 export const decodePolicy = (

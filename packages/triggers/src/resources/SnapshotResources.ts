@@ -168,10 +168,10 @@ export interface ToPolicyOptions {
  * import { Schema } from "effect"
  *
  * const resources = new SnapshotResources({ onPreExec: true, afterMs: 7000, quiesceMs: 20 })
- * console.log(resources.toPolicy().name) // prints: precedence(quiesce(pre-exec, 20 ms), quiesce(after, 20 ms))
+ * console.log(resources.toPolicy().name) // precedence(quiesce(pre-exec, 20 ms), quiesce(after, 20 ms))
  *
  * const read = Schema.decodeUnknownSync(SnapshotResources)({ on_pre_exec: true, on_listener: true })
- * console.log(read.warnings[0]?.field) // prints: on_listener
+ * console.log(read.warnings[0]?.field) // on_listener
  * ```
  */
 export class SnapshotResources extends Base {

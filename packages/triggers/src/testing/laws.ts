@@ -106,6 +106,9 @@ const shifted = (original: ReplayedTimeline, byNanos: number): ReplayedTimeline 
  * for (const law of lawsOf(onListener({ port: 80 }), { runs: 50 })) {
  *   await Effect.runPromise(Effect.scoped(law.check))
  *   console.log(law.name)
+ *   // live-equals-replay
+ *   // …
+ *   // every-firing-can-be-explained
  * }
  * ```
  */
