@@ -115,7 +115,7 @@ it.effect("a-users-file-link-directory-and-module-are-there", () =>
 for (const [path, why] of [
   ["/init", "agent"],
   ["/stillpoint/agent.conf", "agent"],
-  ["/tmp/file", "mounted over /tmp"],
+  ["/run/stillpoint/events", "mounted over /run/stillpoint"],
   ["/dev", "mounted over /dev"],
   ["/proc/x", "mounted over /proc"],
   ["/bin", "directory"],

@@ -38,7 +38,7 @@ const agentConfBytesMax = 131_071
 const archiveBytesMax = 1 << 30
 
 /** Mounted over before the workload runs: what lies there could never be seen. */
-const mountPoints = ["/proc", "/sys", "/dev", "/run", "/tmp"]
+const mountPoints = ["/proc", "/sys", "/dev", "/run/stillpoint"]
 
 const folders = [
   "/bin",

@@ -6,15 +6,20 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "console.h"
+#include "text.h"
 
-#ifndef FSOPEN_CLOEXEC
+#ifndef OPEN_TREE_CLONE
 #include <linux/mount.h>
 #endif
+
+#define HIERARCHY "/sys/fs/cgroup"
 
 static int workload_group = -1;
 static int exec_group = -1;
@@ -25,22 +30,6 @@ static int changes_file = -1;
 static void (*workload_changed)(void);
 static struct watch events_watch = { .fd = -1 };
 
-/* A mount of the hierarchy that is attached nowhere: only this descriptor reaches it. */
-static int private_mount(void)
-{
-	int context = (int)syscall(SYS_fsopen, "cgroup2", FSOPEN_CLOEXEC);
-
-	if (context < 0)
-		return -1;
-	int root = -1;
-	if (syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
-		root = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, 0);
-	int error = errno;
-	close(context);
-	errno = error;
-	return root;
-}
-
 static int make_group(int root, const char *name)
 {
 	if (mkdirat(root, name, 0755) < 0 && errno != EEXIST)
@@ -48,22 +37,81 @@ static int make_group(int root, const char *name)
 	return openat(root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
+static void write_setting(int folder, const char *name, const char *value)
+{
+	int fd = openat(folder, name, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, value, strlen(value)) < 0)
+		console_say("a control group is not limited", name, errno);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void limit(const char *name, uint64_t most)
+{
+	struct text number;
+
+	text_start(&number, "");
+	text_add_number(&number, most);
+	write_setting(workload_group, name, number.bytes);
+}
+
+/* However much the workload takes, something is left for a command of the host. */
+static void limit_workload(int root)
+{
+	struct sysinfo system;
+	struct rlimit processes;
+
+	write_setting(root, "cgroup.subtree_control", "+memory +pids");
+	if (sysinfo(&system) == 0)
+		limit("memory.max", (uint64_t)system.freeram * system.mem_unit / 8 * 7);
+	/* Process 1 starts with half of what the kernel can hold. */
+	if (getrlimit(RLIMIT_NPROC, &processes) == 0 && processes.rlim_cur != RLIM_INFINITY)
+		limit("pids.max", (uint64_t)processes.rlim_cur * 7 / 4);
+}
+
+/*
+ * Leaves the workload's own group, and nothing above or beside it, to be seen. To be read only would not do: a process can
+ * be cloned into any group whose directory it can open, however that was mounted.
+ */
+static int show_workload_only(void)
+{
+	struct mount_attr attributes = { .attr_set = MOUNT_ATTR_RDONLY };
+	int tree = (int)syscall(SYS_open_tree, AT_FDCWD, HIERARCHY "/workload", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	int error = tree < 0 ? errno : 0;
+
+	/* Whatever fails, the rest of the hierarchy is not shown. The agent's descriptors keep it. */
+	if (umount2(HIERARCHY, MNT_DETACH) < 0)
+		error = errno;
+	if (!error && (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) < 0 ||
+		       syscall(SYS_move_mount, tree, "", AT_FDCWD, HIERARCHY, MOVE_MOUNT_F_EMPTY_PATH) < 0))
+		error = errno;
+	if (tree >= 0)
+		close(tree);
+	return error;
+}
+
 int cgroup_init(bool privileged)
 {
-	const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | (privileged ? 0 : MS_RDONLY);
-	int root = private_mount();
-
-	if (root < 0)
+	/* In a cgroup namespace of its own a process may then not change the settings of the group that it is in. */
+	if (mount("cgroup2", HIERARCHY, "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, "nsdelegate") < 0)
 		return errno;
-	workload_group = make_group(root, "workload");
+	int root = open(HIERARCHY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	workload_group = root < 0 ? -1 : make_group(root, "workload");
 	exec_group = workload_group < 0 ? -1 : make_group(root, "exec");
 	freeze_file = exec_group < 0 ? -1 : openat(workload_group, "cgroup.freeze", O_WRONLY | O_CLOEXEC);
 	events_file = freeze_file < 0 ? -1 : openat(workload_group, "cgroup.events", O_RDONLY | O_CLOEXEC);
 	changes_file = events_file < 0 ? -1 : openat(workload_group, "cgroup.events", O_RDONLY | O_CLOEXEC);
 	int error = changes_file < 0 ? errno : 0;
-	close(root);
-	if (mount("cgroup2", "/sys/fs/cgroup", "cgroup2", flags, NULL) < 0)
-		console_say("mount failed", "/sys/fs/cgroup", errno);
+	if (workload_group >= 0)
+		limit_workload(root);
+	if (root >= 0)
+		close(root);
+	if (!privileged) {
+		int hidden = show_workload_only();
+		if (hidden)
+			console_say("the workload's control group is not shown", NULL, hidden);
+	}
 	return error;
 }
 

@@ -10,8 +10,9 @@
 #include "loop.h"
 
 /*
- * Creates the groups and mounts /sys/fs/cgroup: read-only unless `privileged`, so that a process
- * cannot move itself out of its group. The agent keeps a private writable mount.
+ * Creates the groups. The workload's is limited to seven eighths of the memory and of the processes that are free now.
+ * /sys/fs/cgroup shows the workload's group alone, read-only, so that no process can be moved or cloned out of its group;
+ * with `privileged` all of it, to be written. The agent keeps what it needs open.
  * Returns 0 or an errno; then nothing can be frozen, and everything else works.
  */
 int cgroup_init(bool privileged);

@@ -13,7 +13,9 @@
 #include "frame.h"
 #include "json.h"
 #include "loop.h"
+#include "mounts.h"
 #include "port.h"
+#include "text.h"
 
 #define SOCKET_PATH "/run/stillpoint/events"
 
@@ -85,12 +87,17 @@ static void events_ready(struct watch *watch, uint32_t events)
 
 int custom_events_serve(void)
 {
-	mkdir("/run/stillpoint", 0755);
+	struct sockaddr_un own = { .sun_family = AF_UNIX };
+	struct text path;
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return errno;
+	text_start(&path, "/proc/self/fd/");
+	text_add_number(&path, (uint64_t)(unsigned)mounts_own_folder());
+	text_add(&path, "/events");
+	memcpy(own.sun_path, path.bytes, path.length + 1);
 	/* Every user of the guest may send. */
-	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 || chmod(SOCKET_PATH, 0666) < 0) {
+	if (bind(fd, (const struct sockaddr *)&own, sizeof(own)) < 0 || chmod(own.sun_path, 0666) < 0) {
 		int error = errno;
 		close(fd);
 		return error;

@@ -2,9 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <stddef.h>
@@ -13,7 +11,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -27,16 +24,6 @@
 #include "port.h"
 #include "socket_table.h"
 #include "text.h"
-
-#if defined(__riscv) && __riscv_xlen == 64
-#define NATIVE_ARCHITECTURE AUDIT_ARCH_RISCV64
-#elif defined(__x86_64__)
-#define NATIVE_ARCHITECTURE AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define NATIVE_ARCHITECTURE AUDIT_ARCH_AARCH64
-#else
-#error "name this architecture's audit number"
-#endif
 
 /* From Linux 6.9: a descriptor of one thread, which need not lead its group. */
 #ifndef PIDFD_THREAD
@@ -77,28 +64,6 @@ static void report_socket(int fd, uint8_t protocol)
 		address_text_v6(name.v6.sin6_addr.s6_addr, text);
 		report(protocol, text, ntohs(name.v6.sin6_port));
 	}
-}
-
-int listeners_install(void)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NATIVE_ARCHITECTURE, 0, 4),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_listen, 1, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_bind, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
-	unsigned flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
-	int fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
-			      &program);
-
-	/* Before Linux 5.19 a signal may interrupt a call that the agent is already making; it is then made again. */
-	if (fd < 0 && errno == EINVAL)
-		fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
-	return fd;
 }
 
 static bool valid(const struct seccomp_notif *call)

@@ -16,9 +16,6 @@
 
 #include "config.h"
 
-/* In the workload, before it executes its program: installs the filter. Returns its descriptor or -1. */
-int listeners_install(void);
-
 /*
  * Starts to notice. `filter` is the workload's descriptor, -1 where the kernel has none: then, or on
  * request, /proc/net is scanned. Returns 0 or an errno.

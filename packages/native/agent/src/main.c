@@ -25,6 +25,7 @@
 #include "environment.h"
 #include "exec.h"
 #include "frame.h"
+#include "guard.h"
 #include "heartbeat.h"
 #include "host_commands.h"
 #include "loop.h"
@@ -32,6 +33,7 @@
 #include "modules.h"
 #include "mounts.h"
 #include "port.h"
+#include "scheduling.h"
 #include "text.h"
 #include "workload.h"
 
@@ -111,7 +113,7 @@ static int watch_children(void)
 /* No signal reaches the agent but through its loop, and it comes before the workload whenever it has work. */
 static void prepare_process(void)
 {
-	const struct sched_param priority = { .sched_priority = 1 };
+	const struct sched_param priority = { .sched_priority = AGENT_PRIORITY };
 	const struct sigaction ignore = { .sa_handler = SIG_IGN };
 	sigset_t all;
 
@@ -144,6 +146,9 @@ int main(int argc, char **argv)
 	mounts_prepare(config.privileged);
 	console_open();
 	modules_load(config.modules.items);
+	/* After the modules, which may bring device nodes and need helpers. */
+	if (!config.privileged)
+		guard_kernel();
 	if (sethostname(config.hostname, strlen(config.hostname)) < 0)
 		console_say("the hostname cannot be set", config.hostname, errno);
 	say_if("the loopback interface stays down", loopback_up());

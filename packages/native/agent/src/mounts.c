@@ -3,11 +3,23 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "console.h"
+#include "text.h"
+
+#define OWN_FOLDER "/run/stillpoint"
+
+/* What a full root is made larger by: a page for a file, a page for its folder, and their inodes. */
+enum { ROOM_BYTES = 16384, ROOM_INODES = 4 };
+
+static const unsigned long plain = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+static int own_folder = -1;
 
 static void mount_one(const char *type, const char *target, unsigned long flags, const char *options)
 {
@@ -16,36 +28,91 @@ static void mount_one(const char *type, const char *target, unsigned long flags,
 		console_say("mount failed", target, errno);
 }
 
-/* Usermode helpers (core_pattern, modprobe) start with every capability; the workload could name one of its own. */
-static void forbid_usermode_helper_capabilities(void)
+/* Sets the limit of a file system in memory to `bytes` and `inodes`; 0 inodes leave them. Returns 0 or an errno. */
+static int bound(const char *target, uint64_t bytes, uint64_t inodes)
 {
-	static const char *const files[] = {
-		"/proc/sys/kernel/usermodehelper/bset",
-		"/proc/sys/kernel/usermodehelper/inheritable",
-	};
+	struct text options;
 
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-		int fd = open(files[i], O_WRONLY | O_CLOEXEC);
-		if (fd < 0 || write(fd, "0 0\n", 4) != 4)
-			console_say("usermode helpers keep their capabilities", files[i], errno);
-		if (fd >= 0)
-			close(fd);
+	text_start(&options, "size=");
+	text_add_number(&options, bytes);
+	if (inodes > 0) {
+		text_add(&options, ",nr_inodes=");
+		text_add_number(&options, inodes);
 	}
+	return mount(NULL, target, NULL, MS_REMOUNT, options.bytes) < 0 ? errno : 0;
+}
+
+static void mount_shared_memory(uint64_t free_bytes)
+{
+	struct text options;
+
+	text_start(&options, "mode=1777,size=");
+	text_add_number(&options, free_bytes / 4);
+	mount_one("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, options.bytes);
+}
+
+static void bound_root(uint64_t free_bytes)
+{
+	struct statfs root;
+
+	if (statfs("/", &root) < 0)
+		return;
+	uint64_t used = (uint64_t)(root.f_blocks - root.f_bfree) * (uint64_t)root.f_bsize;
+	int error = bound("/", used + free_bytes / 2, 0);
+	if (error)
+		console_say("the root can grow over all memory", NULL, error);
+}
+
+int mounts_make_room(void)
+{
+	struct statfs root;
+
+	if (statfs("/", &root) < 0)
+		return errno;
+	return bound("/", (uint64_t)root.f_blocks * (uint64_t)root.f_bsize + ROOM_BYTES, (uint64_t)root.f_files + ROOM_INODES);
+}
+
+int mounts_protect(const char *path)
+{
+	if (mount(path, path, NULL, MS_BIND, NULL) < 0 ||
+	    mount(NULL, path, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | plain, NULL) < 0)
+		return errno;
+	return 0;
+}
+
+/* The agent reaches its folder through a descriptor, below the cover that everybody else meets. */
+static void mount_own_folder(void)
+{
+	mount_one("tmpfs", OWN_FOLDER, plain, "mode=0755,size=64k,nr_inodes=32");
+	own_folder = open(OWN_FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int error = own_folder < 0 ? errno : mounts_protect(OWN_FOLDER);
+	if (error)
+		console_say("the agent has no folder of its own", OWN_FOLDER, error);
+}
+
+int mounts_own_folder(void)
+{
+	return own_folder;
 }
 
 void mounts_prepare(bool privileged)
 {
-	const unsigned long plain = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-	const unsigned long guarded = plain | (privileged ? 0 : MS_RDONLY);
+	struct sysinfo system = { .freeram = 0 };
 
+	sysinfo(&system);
+	uint64_t free_bytes = (uint64_t)system.freeram * system.mem_unit;
 	umask(0);
 	mount_one("proc", "/proc", plain, NULL);
-	mount_one("sysfs", "/sys", guarded, NULL);
-	mount_one("devtmpfs", "/dev", MS_NOSUID, "mode=0755");
+	mount_one("sysfs", "/sys", plain | (privileged ? 0 : MS_RDONLY), NULL);
+	/* Nodes take no bytes; a file that is put among them would. */
+	mount_one("devtmpfs", "/dev", MS_NOSUID, "mode=0755,size=64k,nr_inodes=2048");
 	mount_one("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=620,ptmxmode=666");
-	mount_one("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
-	mount_one("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755");
-	mount_one("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777");
+	mount_shared_memory(free_bytes);
+	mkdir("/run", 0755);
+	mkdir("/tmp", 0777);
+	chmod("/tmp", 01777);
+	bound_root(free_bytes);
+	mount_own_folder();
 
 	static const char *const links[][2] = {
 		{ "/proc/self/fd", "/dev/fd" },
@@ -58,6 +125,4 @@ void mounts_prepare(bool privileged)
 			console_say("link failed", links[i][1], errno);
 	}
 	umask(022);
-	if (!privileged)
-		forbid_usermode_helper_capabilities();
 }

@@ -1,15 +1,26 @@
-/* The file systems that a process expects to find. */
+/* The file systems that a process expects to find, and how much of the memory each may take. */
 #ifndef STILLPOINT_MOUNTS_H
 #define STILLPOINT_MOUNTS_H
 
 #include <stdbool.h>
 
 /*
- * Mounts /proc, /sys, /dev, /dev/pts, /dev/shm, /run and /tmp. A mount that fails is said
- * on the console and left out. Unless `privileged`, /sys is read-only (from a writable one, uid 0
- * could rebind the control port's driver and so bring its node back) and the kernel's usermode
- * helpers run without capabilities (uid 0 can name one in /proc/sys/kernel/core_pattern).
+ * Mounts /proc, /sys, /dev, /dev/pts, /dev/shm and /run/stillpoint; /run and /tmp are folders of the root. A mount that
+ * fails is said on the console and left out. Unless `privileged`, /sys is read-only: from a writable one, uid 0 could
+ * rebind the control port's driver and so bring its node back.
+ *
+ * All of them lie in memory. Of what is free now, the root may grow by a half and /dev/shm to a quarter, so that full
+ * file systems leave the rest to programs.
  */
 void mounts_prepare(bool privileged);
+
+/* The agent's own folder, which all others see as /run/stillpoint and cannot change or fill; -1 if it is not there. */
+int mounts_own_folder(void);
+
+/* Lets a full root grow by what one small file takes. Returns 0 or an errno. */
+int mounts_make_room(void);
+
+/* Covers a path with itself, read-only. Returns 0 or an errno. */
+int mounts_protect(const char *path);
 
 #endif

@@ -16,7 +16,7 @@
 
 #include "confine.h"
 #include "environment.h"
-#include "listeners.h"
+#include "filter.h"
 
 /* What the child tells while it prepares itself. The socket closes without a word when it executes its program. */
 struct report {
@@ -92,12 +92,14 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static void offer_listener(int channel)
+static void install_filter(const struct spawn_request *request, int channel)
 {
-	int fd = listeners_install();
+	int fd, error = filter_install(request->confined, request->watch_listeners, &fd);
 	struct report report = { STAGE_LISTENER, fd };
 	char taken;
 
+	if (error)
+		fail(channel, STAGE_CAPABILITIES, error);
 	/* The agent takes the descriptor out of this process, then says so. */
 	if (fd >= 0 && send(channel, &report, sizeof(report), MSG_NOSIGNAL) == (ssize_t)sizeof(report) &&
 	    recv(channel, &taken, 1, 0) == 1)
@@ -118,8 +120,7 @@ static _Noreturn void become(const struct spawn_request *request, int channel)
 		fail(channel, STAGE_CWD, errno);
 	umask(022);
 	/* A filter without no_new_privs takes SYS_ADMIN, so it comes before the capabilities go. */
-	if (request->watch_listeners)
-		offer_listener(channel);
+	install_filter(request, channel);
 	if (request->confined && (error = confine_capabilities()))
 		fail(channel, STAGE_CAPABILITIES, error);
 	reset_signals();

@@ -208,13 +208,36 @@ it.effect("a-quiesced-guest-is-silent-and-its-workload-runs-again-only-after-the
   }).pipe(Effect.provide(layer), TestClock.withLive)
 )
 
-it.effect("a-workload-has-no-way-to-the-control-port-of-this-machine", () =>
+it.effect("a-workload-has-no-way-to-the-agent-or-the-machine", () =>
   Effect.gen(function* () {
-    const machine = yield* boot(shell("exec probe reach-port /dev/ttyS1", { holdNanos: 0 }))
+    const machine = yield* boot(shell("exec probe reach /dev/ttyS1", { holdNanos: 0 }))
     const exited = yield* until(machine, "WorkloadExited")
     assert(exited._tag === "WorkloadExited" && exited.code === 0, lines(yield* machine.eventsSoFar(0)).join("\n"))
   }).pipe(Effect.provide(layer), TestClock.withLive)
 )
+
+const fillFiles = `for folder in / /tmp /run /var /dev /dev/shm; do
+  dd if=/dev/zero of=$folder/fill bs=4k
+  i=0; while : > $folder/fill$i; do i=$((i+1)); done
+done; exit 3`
+
+for (const [what, script] of [
+  ["every-file-system", fillFiles],
+  ["the-memory", "exec probe fill-memory"],
+  ["the-processes", "exec probe fill-processes"],
+  ["the-processor-in-real-time", "exec probe real-time"]
+] as const) {
+  it.effect(`commands-run-though-the-workload-takes-${what}`, () =>
+    Effect.gen(function* () {
+      const machine = yield* boot(shell(`${script} 2> /dev/null`, { holdNanos: 0, heartbeatMillis: 0 }))
+      yield* until(machine, "WorkloadPreExec")
+      yield* machine.run({ kinds: ["WorkloadExited", "GuestPanicked", "GuestReset"], budgetNanos: 2e9 })
+      assert.strictEqual(yield* sh(machine, "stillpoint-emit seen; echo $(ls /bin | wc -l)"), "111")
+      const kinds = (yield* machine.eventsSoFar()).map((event) => event._tag)
+      assert.include(kinds, "Custom")
+    }).pipe(Effect.provide(layer), TestClock.withLive)
+  )
+}
 
 it.effect("large-input-and-output-of-a-command-arrive-whole", () =>
   Effect.gen(function* () {

@@ -7,33 +7,29 @@
  *   probe unix-peer             exits with 0 when a unix listener's peer is this process
  *   probe bind-as UID PORT      binds UDP as another user, prints the result
  *   probe stop-console          stops the console's output, then exits with 0
- *   probe reach-port DEVICE     tries every way to the agent's port; one line a way, exits with the
- *                               number of ways that worked
+ *   probe fill-memory           takes memory until there is none, waits
+ *   probe fill-processes        starts processes until none can be started, waits
+ *   probe real-time             spins at the highest real-time priority that is to be had
+ *   probe reach DEVICE          tries every way to the agent, its port DEVICE and the machine; one line a way, exits with
+ *                               the number of ways that worked
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mount.h>
-#include <sys/ptrace.h>
-#include <sys/reboot.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/sysmacros.h>
-#include <sys/uio.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
-static int report(const char *what, bool worked)
+#include "probe.h"
+
+int report(const char *what, bool worked)
 {
 	printf("%s: %s\n", what, worked ? "worked" : strerror(errno));
 	fflush(stdout);
@@ -92,85 +88,37 @@ static int unix_peer(void)
 	return peer.pid == getpid() ? 0 : 1;
 }
 
-static bool write_file(const char *path, const char *text)
+/* Takes memory that no process is charged for by size: pages of a file without a name. */
+static _Noreturn void fill_memory(void)
 {
-	int fd = open(path, O_WRONLY);
-	bool written = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-	int error = errno;
+	static char block[1 << 16];
+	int fd = memfd_create("fill", 0);
 
-	if (fd >= 0)
-		close(fd);
-	errno = error;
-	return written;
+	memset(block, 1, sizeof(block));
+	while (write(fd, block, sizeof(block)) > 0)
+		;
+	for (;;)
+		pause();
 }
 
-static bool can_open(const char *path, int flags)
+/* As many processes as can be had, all of them waiting. */
+static _Noreturn void fill_processes(void)
 {
-	int fd = open(path, flags | O_NONBLOCK | O_NOCTTY);
-
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
+	while (fork() >= 0)
+		;
+	for (;;)
+		pause();
 }
 
-/* As root of a user namespace of its own: the same ways once more, for capabilities that count there. */
-static int in_user_namespace(const char *device)
+/* The highest priority that is to be had, and never a pause. */
+static int spin_in_real_time(void)
 {
-	if (unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWCGROUP) < 0)
-		return report("user namespace unshare", false);
-	int worked = 0;
-	mkdir("/tmp/ns", 0755);
-	worked += report("user namespace mount devtmpfs", mount("d", "/tmp/ns", "devtmpfs", 0, NULL) == 0);
-	worked += report("user namespace mknod", mknod("/tmp/ns-port", S_IFCHR | 0600, makedev(4, 65)) == 0 &&
-							 can_open("/tmp/ns-port", O_RDWR));
-	bool mounted = mount("s", "/tmp/ns", "sysfs", 0, NULL) == 0;
-	worked += report("user namespace writable sysfs",
-			 mounted && access("/tmp/ns/bus/platform/drivers/of_serial/unbind", W_OK) == 0);
-	worked += report("user namespace remount sysfs", mount(NULL, "/sys", NULL, MS_REMOUNT | MS_BIND, NULL) == 0);
-	worked += report("user namespace open", can_open(device, O_RDWR));
-	return worked;
-}
+	struct sched_param priority = { .sched_priority = 98 };
 
-static int reach_port(const char *device)
-{
-	int worked = 0;
-	char byte = 0;
-	struct iovec local = { &byte, 1 }, remote = { (void *)0x10000, 1 };
-
-	worked += report("open", can_open(device, O_RDWR));
-	worked += report("mknod", mknod("/tmp/port", S_IFCHR | 0600, makedev(4, 65)) == 0 && can_open("/tmp/port", O_RDWR));
-	mkdir("/tmp/dev", 0755);
-	worked += report("mount devtmpfs", mount("d", "/tmp/dev", "devtmpfs", 0, NULL) == 0);
-	worked += report("remount sysfs", mount(NULL, "/sys", NULL, MS_REMOUNT | MS_BIND, NULL) == 0);
-	worked += report("rebind the driver", write_file("/sys/bus/platform/drivers/of_serial/unbind", "10000100.serial"));
-	worked += report("leave the group", write_file("/sys/fs/cgroup/cgroup.procs", "0"));
-	worked += report("thaw oneself", write_file("/sys/fs/cgroup/workload/cgroup.freeze", "0"));
-	worked += report("ptrace", ptrace(PTRACE_ATTACH, 1, NULL, NULL) == 0);
-	worked += report("process_vm_readv", process_vm_readv(1, &local, 1, &remote, 1, 0) > 0);
-	worked += report("process_vm_writev", process_vm_writev(1, &local, 1, &remote, 1, 0) > 0);
-	worked += report("/proc/1/mem", can_open("/proc/1/mem", O_RDWR));
-	for (int fd = 3; fd < 12; fd++) {
-		char path[32];
-		snprintf(path, sizeof(path), "/proc/1/fd/%d", fd);
-		worked += report(path, can_open(path, O_RDWR));
-	}
-	int agent = (int)syscall(SYS_pidfd_open, 1, 0);
-	for (int fd = 3; fd < 12; fd++)
-		worked += report("pidfd_getfd", syscall(SYS_pidfd_getfd, agent, fd, 0) >= 0);
-	worked += report("/dev/mem", can_open("/dev/mem", O_RDWR));
-	worked += report("/proc/kcore", can_open("/proc/kcore", O_RDONLY));
-	worked += report("init_module", syscall(SYS_init_module, "", 0, "") == 0 || (errno != EPERM && errno != EACCES));
-	worked += report("helper capabilities", write_file("/proc/sys/kernel/usermodehelper/bset", "4294967295 511"));
-	worked += report("reboot", reboot(RB_ENABLE_CAD) == 0);
-	worked += report("hang up terminals", syscall(SYS_vhangup) == 0);
-
-	pid_t child = fork();
-	if (child == 0)
-		_exit(in_user_namespace(device));
-	int status = 0;
-	if (child < 0 || waitpid(child, &status, 0) < 0 || !WIFEXITED(status))
-		return 255;
-	return worked + WEXITSTATUS(status);
+	if (report("real time", sched_setscheduler(0, SCHED_FIFO, &priority) == 0) == 0)
+		return 1;
+	for (;;)
+		;
 }
 
 int main(int argc, char **argv)
@@ -194,8 +142,14 @@ int main(int argc, char **argv)
 		return unix_peer();
 	if (strcmp(what, "stop-console") == 0)
 		return tcflow(STDOUT_FILENO, TCOOFF);
-	if (strcmp(what, "reach-port") == 0 && argc == 3)
-		return reach_port(argv[2]);
+	if (strcmp(what, "fill-memory") == 0)
+		fill_memory();
+	if (strcmp(what, "fill-processes") == 0)
+		fill_processes();
+	if (strcmp(what, "real-time") == 0)
+		return spin_in_real_time();
+	if (strcmp(what, "reach") == 0 && argc == 3)
+		return reach(argv[2]);
 	fprintf(stderr, "probe: not understood\n");
 	return 64;
 }
