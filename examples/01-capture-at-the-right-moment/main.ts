@@ -9,7 +9,7 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
-import { type GuestEvent, journalSqlite, type Machine, SnapshotStore } from "@stillpoint/core"
+import { type GuestEvent, Journal, type Machine, SnapshotStore } from "@stillpoint/core"
 import { NativeAgent, NativeVmm } from "@stillpoint/native"
 import { GuestKit } from "@stillpoint/kit"
 import { Effect, Layer } from "effect"
@@ -107,7 +107,7 @@ const program = Effect.scoped(
       NativeVmm.layer,
       SnapshotStore.layerHost,
       Layer.provide(GuestKit.layer, NativeAgent.layer),
-      journalSqlite({ path: join(directory, "runs.journal") })
+      Journal.layerSqlite({ path: join(directory, "runs.journal") })
     )
     const report = yield* Effect.provide(Effect.scoped(inDirectory(directory)), layer)
     if (values.json === true) say(JSON.stringify(report))

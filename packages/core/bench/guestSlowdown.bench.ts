@@ -10,7 +10,7 @@ import { readdirSync, readFileSync } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { type BootSpec, type GuestAgent, journalSqlite, newGuestStream, recordGuest, Vmm } from "@stillpoint/core"
+import { type BootSpec, type GuestAgent, Journal, newGuestStream, recordGuest, Vmm } from "@stillpoint/core"
 import { Effect, Layer } from "effect"
 import { median, print, type Row } from "./measure.ts"
 
@@ -83,7 +83,10 @@ try {
           events = (yield* machine.eventsSoFar()).length
           return { millis, untilAppended, busy }
         })
-      ).pipe(Effect.provide(layer), Effect.provide(journalSqlite({ path: path ?? ":memory:" }), { local: true }))
+      ).pipe(
+        Effect.provide(layer),
+        Effect.provide(path === null ? Journal.layerMemory : Journal.layerSqlite({ path }), { local: true })
+      )
     )
   type Boot = Awaited<ReturnType<typeof boot>>
   const recorded: Array<Boot> = []

@@ -7,7 +7,7 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
-import { type GuestEvent, guestRecordOf, journalSqlite, Journal } from "@stillpoint/core"
+import { type GuestEvent, guestRecordOf, Journal } from "@stillpoint/core"
 import { Effect } from "effect"
 import { median, print } from "./measure.ts"
 
@@ -40,7 +40,7 @@ const ours = (path: string): Promise<number> =>
         yield* journal.append("guest/bench", events.slice(from, from + batch).map(guestRecordOf))
       }
       return (count * 1_000) / (performance.now() - begun)
-    }).pipe(Effect.provide(journalSqlite({ path }), { local: true }))
+    }).pipe(Effect.provide(Journal.layerSqlite({ path }), { local: true }))
   )
 
 const byHand = (path: string): number => {

@@ -3,15 +3,7 @@
  *
  * @module
  */
-import {
-  type Clone,
-  type ClonePool,
-  Gate,
-  journalMemory,
-  makeClonePool,
-  Pipeline,
-  SnapshotStore
-} from "@stillpoint/core"
+import { type Clone, type ClonePool, Gate, Journal, makeClonePool, Pipeline, SnapshotStore } from "@stillpoint/core"
 import { kindTrigger, MemoryFiles, scriptedVmm } from "@stillpoint/core/testing"
 import { Effect, Layer } from "effect"
 import { median, print } from "./measure.ts"
@@ -21,7 +13,7 @@ const ready = 16
 const snapshot = "/bench/web"
 
 const files = new MemoryFiles()
-const host = Layer.provideMerge(Layer.mergeAll(scriptedVmm(), SnapshotStore.layer, journalMemory), files.layer)
+const host = Layer.provideMerge(Layer.mergeAll(scriptedVmm(), SnapshotStore.layer, Journal.layerMemory), files.layer)
 
 const warm = (pool: ClonePool) =>
   Effect.gen(function* () {

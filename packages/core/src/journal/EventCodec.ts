@@ -4,7 +4,7 @@
  * @module
  */
 import { Effect, Result, Schema } from "effect"
-import type { JournalEntry, JournalRecord } from "./Journal.ts"
+import type { JournalEntry, JournalRecord } from "./JournalShape.ts"
 import { JournalError } from "./JournalErrors.ts"
 
 /** How the JSON of one kind of event came to its present form. */

@@ -6,18 +6,17 @@ import { Effect, Layer, Schema } from "effect"
 import { journalLaws } from "../testing/journalLaws.ts"
 import { makeEventCodec } from "./EventCodec.ts"
 import type { JournalError } from "./JournalErrors.ts"
-import { journalMemory } from "./memoryJournal.ts"
-import { journalSqlite } from "./sqliteJournal.ts"
+import { Journal } from "./Journal.ts"
 
 const directory = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "stillpoint-journal-"))),
   (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
 )
 
-const freshSqlite = Layer.unwrap(Effect.map(directory, (path) => journalSqlite({ path: join(path, "journal") })))
+const freshSqlite = Layer.unwrap(Effect.map(directory, (path) => Journal.layerSqlite({ path: join(path, "journal") })))
 
 for (const [name, layer] of [
-  ["memory", journalMemory],
+  ["memory", Journal.layerMemory],
   ["sqlite", freshSqlite]
 ] as const) {
   describe(name, () => {

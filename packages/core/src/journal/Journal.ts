@@ -3,81 +3,20 @@
  *
  * @module
  */
-import { Context, type Effect, type Stream } from "effect"
+import { Context, Layer } from "effect"
 import type { JournalError } from "./JournalErrors.ts"
+import type { JournalShape } from "./JournalShape.ts"
+import { makeMemoryJournal } from "./memoryJournal.ts"
+import { makeSqliteJournal, type SqliteJournalOptions } from "./sqliteJournal.ts"
 
-/** One event as a journal stores it: its kind, the version of that kind's schema, and its JSON text. */
-export interface JournalRecord {
-  readonly type: string
-  readonly schemaVersion: number
-  readonly json: string
-}
-
-/** One stored event. */
-export interface JournalEntry extends JournalRecord {
-  /** Place in the whole journal: ascending, unique; 1 is the first. */
-  readonly position: number
-  readonly stream: string
-  /** Place in its stream: 1, 2, 3 … without gaps. */
-  readonly version: number
-}
-
-/** Where an append ended. */
-export interface Appended {
-  /** Version of the stream now. */
-  readonly version: number
-  /** Position of the last event appended; of the journal's last event for an empty append. */
-  readonly position: number
-}
-
-/** How an append is done. */
-export interface AppendOptions {
-  /** Refuses the append where the stream is at another version: 0 for a stream that must be new. */
-  readonly expectedVersion?: number
-  /**
-   * What an append survives once it has returned: a crash of the `host` (the default), or only a kill of the `process`, and a crash
-   * of the host together with the next append that survives one. For much that comes fast: it need not wait for the disk.
-   */
-  readonly survives?: "host" | "process"
-}
-
-/** Operations of a {@link Journal}. */
-export interface JournalShape {
-  /** Appends all of some events to a stream, or none. When it returns they survive a kill of the process. */
-  readonly append: (
-    stream: string,
-    records: ReadonlyArray<JournalRecord>,
-    options?: AppendOptions
-  ) => Effect.Effect<Appended, JournalError>
-  /** Events of one stream after a version, in order, at most `limit`. A stream that does not exist is empty. */
-  readonly read: (
-    stream: string,
-    options?: { readonly afterVersion?: number; readonly limit?: number }
-  ) => Effect.Effect<ReadonlyArray<JournalEntry>, JournalError>
-  /** Events of the whole journal after a position, in order, at most `limit`. */
-  readonly readAll: (options?: {
-    readonly afterPosition?: number
-    readonly limit?: number
-  }) => Effect.Effect<ReadonlyArray<JournalEntry>, JournalError>
-  /**
-   * What is there after a position and, without gap or repetition, what comes; of one stream or of all. Never ends.
-   *
-   * It is pulled: a slow subscriber holds nothing up and loses nothing, whatever it leaves unread stays in the journal.
-   */
-  readonly subscribe: (options?: {
-    readonly afterPosition?: number
-    readonly stream?: string
-  }) => Stream.Stream<JournalEntry, JournalError>
-  /** Names of the streams that begin with a prefix, in the order of their first events. */
-  readonly streams: (prefix?: string) => Effect.Effect<ReadonlyArray<string>, JournalError>
-}
+export type * from "./JournalShape.ts"
 
 /**
  * Where runs keep their events.
  *
  * @example
  * ```ts
- * import { Journal, journalMemory } from "@stillpoint/core"
+ * import { Journal } from "@stillpoint/core"
  * import { Effect } from "effect"
  *
  * const program = Effect.gen(function*() {
@@ -86,7 +25,23 @@ export interface JournalShape {
  *   const conflict = yield* Effect.flip(journal.append("run/1", [], { expectedVersion: 0 }))
  *   console.log(conflict.reason._tag) // VersionConflict
  * })
- * await Effect.runPromise(program.pipe(Effect.provide(journalMemory)))
+ * await Effect.runPromise(program.pipe(Effect.provide(Journal.layerMemory)))
  * ```
  */
-export class Journal extends Context.Service<Journal, JournalShape>()("@stillpoint/core/journal/Journal") {}
+export class Journal extends Context.Service<Journal, JournalShape>()("@stillpoint/core/journal/Journal") {
+  /** A journal in memory, for tests and for runs that need not survive. */
+  static readonly layerMemory: Layer.Layer<Journal> = Layer.sync(Journal, makeMemoryJournal)
+
+  /**
+   * A journal in one file, closed with the layer's scope.
+   *
+   * @example
+   * ```ts
+   * import { Journal } from "@stillpoint/core"
+   *
+   * export const layer = Journal.layerSqlite({ path: "runs.journal" })
+   * ```
+   */
+  static readonly layerSqlite = (options: SqliteJournalOptions): Layer.Layer<Journal, JournalError> =>
+    Layer.effect(Journal, makeSqliteJournal(options))
+}

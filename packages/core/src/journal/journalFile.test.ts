@@ -9,7 +9,7 @@ import { Effect, Fiber, Stream } from "effect"
 import * as fc from "fast-check"
 import type { FullDisk } from "../testing/fillDisk.ts"
 import { sampleRecord } from "../testing/journalLaws.ts"
-import type { JournalShape } from "./Journal.ts"
+import type { JournalShape } from "./JournalShape.ts"
 import type { JournalError } from "./JournalErrors.ts"
 import { makeSqliteJournal } from "./sqliteJournal.ts"
 

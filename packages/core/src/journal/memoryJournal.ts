@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { Effect, Layer } from "effect"
+import { Effect } from "effect"
 import { makeHeadSignal } from "../internal/headSignal.ts"
 import { pagedSubscription } from "./pagedSubscription.ts"
-import { Journal, type JournalEntry, type JournalShape } from "./Journal.ts"
+import type { JournalEntry, JournalShape } from "./JournalShape.ts"
 import { JournalError } from "./JournalErrors.ts"
 
 const pageSize = 1024
@@ -65,6 +65,3 @@ export const makeMemoryJournal = (): JournalShape => {
     streams: (prefix = "") => Effect.sync(() => [...byStream.keys()].filter((name) => name.startsWith(prefix)))
   }
 }
-
-/** A journal in memory. */
-export const journalMemory: Layer.Layer<Journal> = Layer.sync(Journal, makeMemoryJournal)

@@ -11,7 +11,7 @@
  *
  * @module
  */
-import type { JournalRecord } from "./Journal.ts"
+import type { JournalRecord } from "./JournalShape.ts"
 
 /** What a row holds of its events. */
 export interface PackedEvents {

@@ -1,5 +1,5 @@
 import { Effect, Stream } from "effect"
-import type { JournalEntry } from "./Journal.ts"
+import type { JournalEntry } from "./JournalShape.ts"
 import type { JournalError } from "./JournalErrors.ts"
 import type { HeadSignal } from "../internal/headSignal.ts"
 

@@ -15,16 +15,9 @@
  * @module
  */
 import { crc32 } from "node:zlib"
-import { Clock, Duration, Effect, Layer, Schedule, type Scope } from "effect"
+import { Clock, Duration, Effect, Schedule, type Scope } from "effect"
 import { makeHeadSignal } from "../internal/headSignal.ts"
-import {
-  Journal,
-  type Appended,
-  type AppendOptions,
-  type JournalEntry,
-  type JournalRecord,
-  type JournalShape
-} from "./Journal.ts"
+import type { Appended, AppendOptions, JournalEntry, JournalRecord, JournalShape } from "./JournalShape.ts"
 import { JournalError } from "./JournalErrors.ts"
 import { initialise, isBusy, openDatabase, reasonOf } from "./journalFile.ts"
 import { packEvents, unpackEvents } from "./packedEvents.ts"
@@ -271,16 +264,3 @@ export const makeSqliteJournal = (
     }
     return shape
   })
-
-/**
- * A journal in one file, closed with the layer's scope.
- *
- * @example
- * ```ts
- * import { journalSqlite } from "@stillpoint/core"
- *
- * export const layer = journalSqlite({ path: "runs.journal" })
- * ```
- */
-export const journalSqlite = (options: SqliteJournalOptions): Layer.Layer<Journal, JournalError> =>
-  Layer.effect(Journal, makeSqliteJournal(options))

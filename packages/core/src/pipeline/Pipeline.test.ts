@@ -8,7 +8,6 @@ import type { Trigger } from "../Trigger.ts"
 import type { GuestEvent } from "../GuestEvent.ts"
 import { readGuest } from "../journal/guestStream.ts"
 import { Journal } from "../journal/Journal.ts"
-import { journalMemory } from "../journal/memoryJournal.ts"
 import { listRuns, loadRun, readRun } from "../run/runStream.ts"
 import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { kindTrigger } from "../testing/kindTrigger.ts"
@@ -26,7 +25,7 @@ import { freeze } from "./stages/freeze.ts"
 const spec = { kernelPath: "/kernel" }
 
 const host = (options: ScriptedVmmOptions = {}, files = new MemoryFiles()) =>
-  Layer.provideMerge(Layer.mergeAll(scriptedVmm(options), SnapshotStore.layer, journalMemory), files.layer)
+  Layer.provideMerge(Layer.mergeAll(scriptedVmm(options), SnapshotStore.layer, Journal.layerMemory), files.layer)
 
 const stateOf = (runId: string) => Effect.map(loadRun(runId), ({ state }) => state)
 const tagsOf = (runId: string) => Effect.map(readRun(runId), (events) => events.map(({ event }) => event._tag))

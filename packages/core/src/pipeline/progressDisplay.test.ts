@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { journalMemory } from "../journal/memoryJournal.ts"
+import { Journal } from "../journal/Journal.ts"
 import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { kindTrigger } from "../testing/kindTrigger.ts"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
@@ -20,7 +20,7 @@ const step = (stage: string, status: Progress["status"], more: Partial<Progress>
 })
 
 const host = Layer.provideMerge(
-  Layer.mergeAll(scriptedVmm(), SnapshotStore.layer, journalMemory),
+  Layer.mergeAll(scriptedVmm(), SnapshotStore.layer, Journal.layerMemory),
   new MemoryFiles().layer
 )
 

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, pipe, Schedule } from "effect"
 import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
-import { journalMemory } from "../journal/memoryJournal.ts"
+import { Journal } from "../journal/Journal.ts"
 import { listRuns, loadRun, readRun } from "../run/runStream.ts"
 import { isEnded } from "../run/RunState.ts"
 import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
@@ -18,7 +18,7 @@ const policy = kindTrigger("ListenerBound")
 const alive = Pipeline.execProbe({ argv: ["echo", "alive"] })
 
 const host = (options: ScriptedVmmOptions = {}, files = new MemoryFiles()) =>
-  Layer.provideMerge(Layer.mergeAll(scriptedVmm(options), SnapshotStore.layer, journalMemory), files.layer)
+  Layer.provideMerge(Layer.mergeAll(scriptedVmm(options), SnapshotStore.layer, Journal.layerMemory), files.layer)
 
 const onlyRun = Effect.map(listRuns, ([runId]) => runId ?? "")
 const openRefusal = (target: string) =>

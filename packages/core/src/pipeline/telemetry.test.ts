@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Otlp from "effect/observability/Otlp"
-import { journalMemory } from "../journal/memoryJournal.ts"
+import { Journal } from "../journal/Journal.ts"
 import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { kindTrigger } from "../testing/kindTrigger.ts"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
@@ -54,7 +54,7 @@ const collector = Effect.acquireRelease(
 )
 
 const host = Layer.provideMerge(
-  Layer.mergeAll(scriptedVmm(), SnapshotStore.layer, journalMemory),
+  Layer.mergeAll(scriptedVmm(), SnapshotStore.layer, Journal.layerMemory),
   new MemoryFiles().layer
 )
 

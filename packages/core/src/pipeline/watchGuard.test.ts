@@ -3,7 +3,7 @@ import { Effect, Layer, Stream } from "effect"
 import * as fc from "fast-check"
 import type { GuestEventKind } from "../GuestEvent.ts"
 import { GuestTimeline } from "../GuestTimeline.ts"
-import { journalMemory } from "../journal/memoryJournal.ts"
+import { Journal } from "../journal/Journal.ts"
 import { listRuns, loadRun } from "../run/runStream.ts"
 import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { kindTrigger, sampleFiring } from "../testing/kindTrigger.ts"
@@ -31,7 +31,7 @@ const exited = [500, { _tag: "WorkloadExited", code: 3, signal: null }] as const
 
 const host = (script: ReadonlyArray<ScriptLine>) =>
   Layer.provideMerge(
-    Layer.mergeAll(scriptedVmm({ script }), SnapshotStore.layer, journalMemory),
+    Layer.mergeAll(scriptedVmm({ script }), SnapshotStore.layer, Journal.layerMemory),
     new MemoryFiles().layer
   )
 

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
-import { journalMemory } from "../journal/memoryJournal.ts"
+import { Journal } from "../journal/Journal.ts"
 import * as Pipeline from "../pipeline/Pipeline.ts"
 import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { kindTrigger } from "../testing/kindTrigger.ts"
@@ -11,7 +11,7 @@ import { scriptedMachines, scriptedVmm, type ScriptedVmmOptions } from "../testi
 import { type ClonePoolOptions, makeClonePool } from "./ClonePool.ts"
 
 const host = (options: ScriptedVmmOptions = {}, files = new MemoryFiles()) =>
-  Layer.provideMerge(Layer.mergeAll(scriptedVmm(options), SnapshotStore.layer, journalMemory), files.layer)
+  Layer.provideMerge(Layer.mergeAll(scriptedVmm(options), SnapshotStore.layer, Journal.layerMemory), files.layer)
 
 const snapshot = "/s/web"
 const published = Effect.scoped(

@@ -106,10 +106,10 @@ export const storyOf = (runId: string, events: ReadonlyArray<StampedRunEvent>): 
  *
  * @example
  * ```ts
- * import { explainRun, journalMemory } from "@stillpoint/core"
+ * import { explainRun, Journal } from "@stillpoint/core"
  * import { Effect } from "effect"
  *
- * const story = await Effect.runPromise(explainRun("nobody").pipe(Effect.provide(journalMemory)))
+ * const story = await Effect.runPromise(explainRun("nobody").pipe(Effect.provide(Journal.layerMemory)))
  * console.log(story.state.phase) // not-started
  * ```
  */

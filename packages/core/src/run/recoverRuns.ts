@@ -43,11 +43,11 @@ const findPublished = Effect.fnUntraced(function* (runId: string, target: string
  *
  * @example
  * ```ts
- * import { journalMemory, recoverRuns, SnapshotStore } from "@stillpoint/core"
+ * import { Journal, recoverRuns, SnapshotStore } from "@stillpoint/core"
  * import { Effect, Layer } from "effect"
  *
  * const report = await Effect.runPromise(
- *   recoverRuns.pipe(Effect.provide(Layer.merge(journalMemory, SnapshotStore.layerHost)))
+ *   recoverRuns.pipe(Effect.provide(Layer.merge(Journal.layerMemory, SnapshotStore.layerHost)))
  * )
  * console.log(report.ended) // []
  * ```

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Stream } from "effect"
 import * as fc from "fast-check"
 import * as Gate from "../gate/Gate.ts"
-import { journalMemory } from "../journal/memoryJournal.ts"
+import { Journal } from "../journal/Journal.ts"
 import * as Pipeline from "../pipeline/Pipeline.ts"
 import { kindTrigger } from "../testing/kindTrigger.ts"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
@@ -14,7 +14,7 @@ import { restoreSnapshot } from "./restoreSnapshot.ts"
 import { SnapshotStore } from "./SnapshotStore.ts"
 
 const host = (files: MemoryFiles) =>
-  Layer.provideMerge(Layer.mergeAll(scriptedVmm(), SnapshotStore.layer, journalMemory), files.layer)
+  Layer.provideMerge(Layer.mergeAll(scriptedVmm(), SnapshotStore.layer, Journal.layerMemory), files.layer)
 
 /** A chain of captures at the heartbeats of a guest, validated if asked. */
 const chain = (isValidated = false) =>

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, layer as withLayer } from "@effect/vitest"
-import { Gate, isEnded, journalSqlite, listRuns, loadRun, recoverRuns, SnapshotStore } from "@stillpoint/core"
+import { Gate, isEnded, Journal, listRuns, loadRun, recoverRuns, SnapshotStore } from "@stillpoint/core"
 import { Effect, Layer } from "effect"
 import { folder, layer as machines } from "../guests.ts"
 
@@ -92,7 +92,7 @@ describe("a process that is killed", () => {
         const target = join(directory, "snapshot")
         const { millis, told } = yield* runUntil(journal, target, kill)
         const found = yield* recover(directory, target).pipe(
-          Effect.provide(Layer.merge(SnapshotStore.layerHost, journalSqlite({ path: journal })), { local: true })
+          Effect.provide(Layer.merge(SnapshotStore.layerHost, Journal.layerSqlite({ path: journal })), { local: true })
         )
         return { ...found, told, millis }
       })
@@ -170,7 +170,9 @@ describe("a process that is killed", () => {
               before = manifest.runId
               return manifest.runId === newest ? "new" : "old"
             }).pipe(
-              Effect.provide(Layer.merge(SnapshotStore.layerHost, journalSqlite({ path: journal })), { local: true })
+              Effect.provide(Layer.merge(SnapshotStore.layerHost, Journal.layerSqlite({ path: journal })), {
+                local: true
+              })
             )
             found.push(runs)
             assert.deepStrictEqual(

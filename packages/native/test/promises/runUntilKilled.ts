@@ -7,7 +7,7 @@
  * @module
  */
 import { writeSync } from "node:fs"
-import { journalSqlite, Pipeline, ProgressListener, SnapshotStore } from "@stillpoint/core"
+import { Journal, Pipeline, ProgressListener, SnapshotStore } from "@stillpoint/core"
 import { kindTrigger } from "@stillpoint/core/testing"
 import { Effect, Layer } from "effect"
 import * as NativeFiles from "../../src/NativeFiles.ts"
@@ -35,6 +35,6 @@ const store = Layer.provide(SnapshotStore.layer, NativeFiles.layer)
 await Effect.runPromise(
   Effect.scoped(program).pipe(
     Effect.provideService(ProgressListener, ({ stage, status }) => tell(`${stage} ${status}`)),
-    Effect.provide(Layer.mergeAll(machines, store, journalSqlite({ path })))
+    Effect.provide(Layer.mergeAll(machines, store, Journal.layerSqlite({ path })))
   )
 )

@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { journalMemory, Pipeline, SnapshotStore } from "@stillpoint/core"
+import { Journal, Pipeline, SnapshotStore } from "@stillpoint/core"
 import { kindTrigger } from "@stillpoint/core/testing"
 import type { Machine } from "@stillpoint/core"
 import { GuestKit } from "@stillpoint/kit"
@@ -30,7 +30,7 @@ export const compile = (source: string, output: string, ...flags: ReadonlyArray<
 }
 
 /** Machines, the guest kit, a store on the disk, and a journal that goes with the test. */
-export const layer = Layer.mergeAll(machines, SnapshotStore.layerHost, journalMemory)
+export const layer = Layer.mergeAll(machines, SnapshotStore.layerHost, Journal.layerMemory)
 
 /** What boots Linux with the witness as its workload. */
 export const witnessed = Effect.gen(function* () {
