@@ -1,13 +1,15 @@
 //! The engine: the run loop around the inner loop, and the seam to the machine.
 
 use crate::block::{Block, Single};
-use crate::core::{Core, PAGE_MASK, Trouble};
+use crate::core::{Core, Trouble};
 use crate::csr::NANOS_PER_TIME;
 use crate::decode;
 use crate::exec;
-use crate::hart::{Hart, Leave, NO_TAG, interrupt};
+use crate::hart::{Hart, Leave, interrupt};
 use crate::lower::{self, Lowering};
-use crate::{state, trap};
+use crate::page::NO_TAG;
+use crate::page::PAGE_MASK;
+use crate::{hot, state, trap};
 use stillpoint_vmm::board::Board;
 use stillpoint_vmm::boards::riscv::VIRT;
 use stillpoint_vmm::engine::{Engine, Entry, Exit, Nanos, StateError};
@@ -46,7 +48,7 @@ unsafe impl Send for Soft {}
 impl Soft {
     /// An engine at reset, at address 0.
     pub fn new() -> Self {
-        Self { hart: Box::new(Hart::new()), core: Core::new() }
+        Self { hart: Box::new(Hart::new()), core: Core::new(hot::ENTRIES) }
     }
 
     /// The hart's state, for tests and tools.
@@ -368,7 +370,7 @@ impl Engine for Soft {
 
     fn reset(&mut self, entry: Entry) {
         *self.hart = Hart::new();
-        self.core = Core::new().set_as(&self.core);
+        self.core = Core::new(hot::ENTRIES).set_as(&self.core);
         self.hart.pc = entry.pc;
         self.hart.r[11] = entry.device_tree;
     }
@@ -402,7 +404,7 @@ impl Engine for Soft {
     }
 
     fn load(&mut self, bytes: &[u8]) -> Result<(), StateError> {
-        let (hart, core) = state::load(bytes)?;
+        let (hart, core) = state::load(bytes, hot::ENTRIES)?;
         *self.hart = hart;
         self.core = core.set_as(&self.core);
         Ok(())

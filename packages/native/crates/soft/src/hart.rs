@@ -16,6 +16,7 @@
 //! ```
 
 use crate::block::Block;
+use crate::page::NO_TAG;
 
 /// Register slot that takes writes to `x0`.
 pub const SINK: u8 = 32;
@@ -26,11 +27,6 @@ pub const FLOAT: u8 = 64;
 pub const DATA_ENTRIES: usize = 512;
 /// Fetch translations in the architectural cache, and fast ones per mode. A power of two.
 pub const FETCH_ENTRIES: usize = 256;
-/// Entries of the direct-mapped block cache. A power of two.
-pub const JUMP_ENTRIES: usize = 8192;
-
-/// A tag that no page address equals.
-pub const NO_TAG: u64 = u64::MAX;
 
 /// User mode.
 pub const USER: u8 = 0;

@@ -1,8 +1,8 @@
 //! From decoded instructions to the slots of a block.
 
-use crate::block::{Draft, Handler, Head, MAX_INSTRUCTIONS, Place, Slot};
+use crate::block::{Draft, Head, MAX_INSTRUCTIONS, Place, Slot};
 use crate::decode::{Inst, Op};
-use crate::exec::{atomic, control, float, integer, memory, system};
+use crate::exec::{Handler, atomic, control, float, integer, memory, operation_of, system};
 use crate::hart::{FLOAT, SINK};
 
 /// A block before it gets its place in memory.
@@ -63,7 +63,7 @@ impl Lowering {
 
     fn push(&mut self, run: Handler, reg: [u8; 4], imm: i32) {
         self.drafts.push(Draft {
-            slot: Slot { head: Head { run }, reg, imm },
+            slot: Slot { head: Head { run: operation_of(run) }, reg, imm },
             place: Place { index: self.index, half: self.half },
             is_link: false,
         });

@@ -13,7 +13,8 @@
 //! Hardware sets A and D (Svadu). Source: The RISC-V Instruction Set Manual, volume II,
 //! "Supervisor-Level ISA", sections on `satp`, Sv39, Sv48 and SFENCE.VMA.
 
-use crate::hart::{DATA_ENTRIES, FETCH_ENTRIES, NO_TAG};
+use crate::hart::{DATA_ENTRIES, FETCH_ENTRIES};
+use crate::page::NO_TAG;
 
 /// Page table entry bits.
 pub mod pte {

@@ -5,9 +5,10 @@
 //!
 //! Source: RISC-V Supervisor Binary Interface Specification 2.0.
 
-use crate::core::{Core, PAGE};
+use crate::core::Core;
 use crate::hart::{Hart, SUPERVISOR, interrupt, status};
 use crate::mmu::Access;
+use crate::page::PAGE;
 use stillpoint_vmm::engine::Exit;
 
 /// Error codes.

@@ -12,10 +12,12 @@
 //! left out, so equal states give equal bytes. Reading checks everything that the engine relies
 //! on: a register value that the guest could not have put there is refused.
 
+use crate::block::Entries;
 use crate::core::Core;
-use crate::csr::number;
-use crate::hart::{DATA_ENTRIES, FETCH_ENTRIES, FLOAT, Hart, NO_TAG, interrupt, status};
+use crate::csr_number as number;
+use crate::hart::{DATA_ENTRIES, FETCH_ENTRIES, FLOAT, Hart, interrupt, status};
 use crate::mmu::{self, Access, Tlb, TlbEntry};
+use crate::page::NO_TAG;
 use crate::plic::Plic;
 use stillpoint_vmm::engine::StateError;
 
@@ -171,18 +173,18 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Decodes what [`save`] gave.
+/// Decodes what [`save`] gave; the core's blocks are entered through `entries`.
 ///
 /// # Errors
 /// [`StateError`] if the bytes are not such a state.
-pub fn load(bytes: &[u8]) -> Result<(Hart, Core), StateError> {
+pub fn load(bytes: &[u8], entries: Entries) -> Result<(Hart, Core), StateError> {
     let mut reader = Reader { rest: bytes };
     let magic = reader.take(MAGIC.len())?;
     if magic != MAGIC {
         return Err(refused("state of the soft engine, version 1", format!("{magic:?}")));
     }
     let mut hart = Hart::new();
-    let mut core = Core::new();
+    let mut core = Core::new(entries);
     for (name, _, set) in SCALARS {
         let value = reader.u64()?;
         if !set(&mut hart, value) {

@@ -2,9 +2,8 @@
 
 use super::shared::{MOST_BLOCKS, SharedBlocks};
 use super::slabs::Slabs;
-use super::{Block, Draft, Place, Slot, nowhere};
-use crate::hart::{JUMP_ENTRIES, NO_TAG};
-use crate::jit::{self, Translator};
+use super::{Block, Draft, Entries, Place, Slot, Translations, nowhere};
+use crate::page::{NO_TAG, PAGE};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -13,8 +12,9 @@ use stillpoint_vmm::memory::GuestMemory;
 /// Bytes of decoded code at which the cache is emptied.
 pub const CAPACITY_BYTES: usize = 48 << 20;
 
-/// Bytes of a guest page.
-const PAGE: u64 = 4096;
+/// Entries of the direct-mapped block cache. A power of two.
+pub const JUMP_ENTRIES: usize = 8192;
+
 /// Bytes of the pieces in which a code page remembers where code is.
 const CHUNK: u64 = 64;
 
@@ -52,8 +52,8 @@ struct CodePage {
     is_adopted: bool,
 }
 
-/// All decoded blocks.
-pub struct Cache {
+/// All decoded blocks, and what the hot ones are translated to.
+pub struct Cache<T: Translations> {
     slabs: Slabs,
     by_pa: AddressMap<*mut Block>,
     pages: AddressMap<CodePage>,
@@ -67,7 +67,8 @@ pub struct Cache {
     /// How often a block is interpreted before it is translated; `None`: for ever.
     pub heat: Option<u32>,
     /// Translated code, once there is some.
-    pub translator: Option<Box<Translator>>,
+    pub translator: Option<Box<T>>,
+    entries: Entries,
     /// Blocks that other machines decoded.
     shared: Option<Arc<SharedBlocks>>,
     /// How often each shared block was entered, by its number.
@@ -83,9 +84,9 @@ pub const WORTH_LEAVING: usize = 256;
 /// it is fast again.
 const NEAR_MISS_LIMIT: u32 = 64;
 
-impl Cache {
+impl<T: Translations> Cache<T> {
     /// An empty cache, of blocks that are translated after having been interpreted `heat` times.
-    pub fn new(heat: Option<u32>) -> Self {
+    pub fn new(heat: Option<u32>, entries: Entries) -> Self {
         Self {
             slabs: Slabs::default(),
             by_pa: AddressMap::default(),
@@ -96,6 +97,7 @@ impl Cache {
             flushes: 0,
             heat,
             translator: None,
+            entries,
             shared: None,
             entered: Vec::new(),
             decoded: 0,
@@ -188,8 +190,10 @@ impl Cache {
         };
         let jumps = self.jumps.iter().copied().filter(|block| recent && known(block));
         // SAFETY: the blocks that are found by their address are live.
-        let shared =
-            unsafe { SharedBlocks::new(all.chain(jumps), memory, to_be_forked, before.as_deref()) };
+        let shared = unsafe {
+            let blocks = all.chain(jumps);
+            SharedBlocks::new(blocks, self.entries, memory, to_be_forked, before.as_deref())
+        };
         memory.derived().set(Arc::new(shared));
     }
 
@@ -231,7 +235,7 @@ impl Cache {
             block.write(Block {
                 pa,
                 len: i64::from(instructions),
-                entry: if translatable { jit::counting() } else { Block::first(block) },
+                entry: if translatable { self.entries.counting } else { Block::first(block) },
                 slots: drafts.len() as u32,
                 instructions,
                 bytes,
@@ -279,7 +283,7 @@ impl Cache {
                 // large and nobody else's. Slots follow their header.
                 unsafe {
                     std::ptr::copy_nonoverlapping(shared.cast::<u8>(), own.cast::<u8>(), size);
-                    (*own).entry = jit::counting();
+                    (*own).entry = self.entries.counting;
                     (*own).heat = 0;
                     let first: *mut Slot = Block::first(own).cast_mut();
                     for slot in 0..block.slots as usize {
@@ -411,7 +415,7 @@ impl Cache {
     }
 }
 
-impl Drop for Cache {
+impl<T: Translations> Drop for Cache<T> {
     fn drop(&mut self) {
         self.clear();
     }

@@ -19,22 +19,42 @@
 //! A block whose bytes were written is *dead*: its length is then larger than any budget, so that
 //! neither a link nor the jump cache can enter it. Its memory goes when the cache is emptied.
 
-use crate::core::Core;
-use crate::hart::{Hart, NO_TAG};
+use crate::page::NO_TAG;
 
 mod cache;
 mod shared;
 mod slabs;
 
-pub use cache::{AddressMap, CAPACITY_BYTES, Cache, WORTH_LEAVING};
+pub use cache::{AddressMap, CAPACITY_BYTES, Cache, JUMP_ENTRIES, WORTH_LEAVING};
 pub use shared::SharedBlocks;
 
 /// Most instructions in a block.
 pub const MAX_INSTRUCTIONS: usize = 64;
 
-/// What executes a slot: does its work, and then goes on with the next slot or returns the first
-/// slot of the next block, or null with [`Hart::leave`] set.
-pub type Handler = unsafe fn(&mut Hart, *const Slot, &mut Core) -> *const Slot;
+/// The function that executes a slot. What it is given is not known here: handlers are made to
+/// operations, and called, by [`crate::exec`] alone.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Operation(pub *const ());
+
+/// The slots that blocks are entered through before they are translated.
+#[derive(Clone, Copy)]
+pub struct Entries {
+    /// Of a block of the machine's own: counts, and has the block translated in the end.
+    pub counting: *const Slot,
+    /// Of a shared block: takes a copy of the machine's own once the block is hot.
+    pub shared: *const Slot,
+}
+
+/// What hot blocks are translated to. It goes when they go.
+pub trait Translations {
+    /// Whether nothing more fits until [`Self::clear`].
+    fn is_full(&self) -> bool;
+    /// Forgets everything. Only while none of it runs.
+    fn clear(&mut self);
+    /// Makes what was translated from `pa` impossible to enter: the bytes there changed.
+    fn kill(&mut self, pa: u64);
+}
 
 /// One operation, or the link behind one.
 #[derive(Clone, Copy)]
@@ -81,7 +101,7 @@ impl Slot {
 #[repr(C)]
 pub union Head {
     /// Of an operation.
-    pub run: Handler,
+    pub run: Operation,
     /// Of a link.
     pub target: *const Block,
 }
@@ -117,7 +137,7 @@ pub struct Block {
     /// its number among them.
     pub heat: u32,
     /// The guest-physical page of the second half of a block that is one instruction across a
-    /// page boundary, else [`crate::hart::NO_TAG`].
+    /// page boundary, else [`crate::page::NO_TAG`].
     pub second_page: u64,
 }
 

@@ -14,9 +14,8 @@
 //! the machine's own cache, which is translated.
 
 use super::slabs::Slabs;
-use super::{AddressMap, Block, Head, Place, Slot, nowhere};
-use crate::core::{Core, PAGE_MASK};
-use crate::hart::{Hart, NO_TAG};
+use super::{AddressMap, Block, Entries, Place, Slot, nowhere};
+use crate::page::{NO_TAG, PAGE_MASK};
 use stillpoint_vmm::memory::{GuestMemory, KeptPage};
 
 /// Most blocks that are shared in one family.
@@ -45,6 +44,7 @@ impl SharedBlocks {
     /// `blocks` are live blocks of a cache.
     pub unsafe fn new(
         blocks: impl Iterator<Item = *const Block>,
+        entries: Entries,
         memory: &mut GuestMemory,
         to_be_forked: bool,
         before: Option<&Self>,
@@ -61,7 +61,7 @@ impl SharedBlocks {
             });
             if is_kept && second_page == NO_TAG {
                 // SAFETY: the caller's word.
-                unsafe { this.copy(block) };
+                unsafe { this.copy(block, entries.shared) };
             }
         }
         for (pa, block) in before.iter().flat_map(|before| &before.by_pa) {
@@ -70,7 +70,7 @@ impl SharedBlocks {
             let mine = this.pages.entry(page).or_insert_with(|| content.clone());
             if mine.address() == content.address() && !this.by_pa.contains_key(pa) {
                 // SAFETY: `before` is borrowed and owns the block.
-                unsafe { this.copy(*block) };
+                unsafe { this.copy(*block, entries.shared) };
             }
         }
         for block in this.by_pa.values() {
@@ -80,11 +80,11 @@ impl SharedBlocks {
         this
     }
 
-    /// Copies a block; its links lead where they did.
+    /// Copies a block, to be entered through `entry`; its links lead where they did.
     ///
     /// # Safety
     /// `block` is a block with its slots and places behind it.
-    unsafe fn copy(&mut self, block: *const Block) {
+    unsafe fn copy(&mut self, block: *const Block, entry: *const Slot) {
         if self.by_pa.len() >= MOST_BLOCKS {
             return;
         }
@@ -96,7 +96,7 @@ impl SharedBlocks {
             std::ptr::copy_nonoverlapping(block.cast::<u8>(), taken, size);
             let copy: *mut Block = taken.cast();
             (*copy).len = i64::from((*copy).instructions);
-            (*copy).entry = entry();
+            (*copy).entry = entry;
             (*copy).heat = self.by_pa.len() as u32;
             self.by_pa.insert((*copy).pa, copy);
         }
@@ -143,33 +143,5 @@ impl Block {
     /// Bytes of a block of so many slots, with them and their places.
     pub fn size(slots: usize) -> usize {
         size_of::<Self>() + slots * (size_of::<Slot>() + size_of::<Place>())
-    }
-}
-
-/// The slot that shared blocks are entered through.
-fn entry() -> *const Slot {
-    struct Shared(Slot);
-    // SAFETY: nobody writes to it.
-    unsafe impl Sync for Shared {}
-    static ENTRY: Shared = Shared(Slot { head: Head { run: enter }, reg: [0; 4], imm: 0 });
-    &raw const ENTRY.0
-}
-
-/// Enters a shared block, or the machine's own copy of it once it is hot.
-///
-/// # Safety
-/// As every handler, on the entry of `hart.block`.
-unsafe fn enter(hart: &mut Hart, _: *const Slot, core: &mut Core) -> *const Slot {
-    let shared = hart.block;
-    // SAFETY: both are live and of the same length; their slots are entered as `drive` would.
-    unsafe {
-        let at = match core.cache().own_if_hot(shared) {
-            None => Block::first(shared),
-            Some(own) => {
-                hart.block = own;
-                (*own).entry
-            }
-        };
-        ((*at).head.run)(hart, at, core)
     }
 }

@@ -1,8 +1,9 @@
 //! The slow paths of loads, stores and atomic operations: misses, page crossings, devices, code.
 
-use super::{Core, PAGE, PAGE_MASK, Trouble};
-use crate::hart::{DATA_ENTRIES, DataEntry, Hart, NO_TAG};
+use super::{Core, Trouble};
+use crate::hart::{DATA_ENTRIES, DataEntry, Hart};
 use crate::mmu::Access;
+use crate::page::{NO_TAG, PAGE, PAGE_MASK};
 use crate::plic;
 use stillpoint_vmm::memory::MemoryError;
 

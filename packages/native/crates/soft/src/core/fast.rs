@@ -1,7 +1,9 @@
 //! What is derived from state and may vanish between any two instructions.
 
-use crate::block::Cache;
-use crate::hart::{DATA_ENTRIES, DataEntry, FETCH_ENTRIES, FetchEntry, NO_TAG};
+use crate::block::{Cache, Entries};
+use crate::hart::{DATA_ENTRIES, DataEntry, FETCH_ENTRIES, FetchEntry};
+use crate::jit::Translator;
+use crate::page::NO_TAG;
 
 /// Contexts of fast data translations: user, supervisor, supervisor with SUM.
 const CONTEXTS: usize = 3;
@@ -12,15 +14,15 @@ pub struct Fast {
     pub(super) data: Box<[DataEntry]>,
     pub(super) fetch: Box<[FetchEntry]>,
     /// Decoded blocks.
-    pub cache: Cache,
+    pub cache: Cache<Translator>,
 }
 
 impl Fast {
-    pub(super) fn new(heat: Option<u32>) -> Self {
+    pub(super) fn new(heat: Option<u32>, entries: Entries) -> Self {
         Self {
             data: vec![DataEntry::EMPTY; CONTEXTS * DATA_ENTRIES].into_boxed_slice(),
             fetch: vec![FetchEntry::EMPTY; MODES * FETCH_ENTRIES].into_boxed_slice(),
-            cache: Cache::new(heat),
+            cache: Cache::new(heat, entries),
         }
     }
 

@@ -7,19 +7,15 @@ mod translate;
 
 pub use fast::Fast;
 
-use crate::block::{Block, Cache, WORTH_LEAVING};
+use crate::block::{Block, Cache, Entries, WORTH_LEAVING};
 use crate::hart::{DATA_ENTRIES, FETCH_ENTRIES, Hart, USER, status};
 use crate::jit::{self, Translator};
 use crate::mmu::Tlb;
+use crate::page::PAGE_MASK;
 use crate::plic::Plic;
 use stillpoint_vmm::engine::Exit;
 use stillpoint_vmm::memory::GuestMemory;
 use stillpoint_vmm::platform::Platform;
-
-/// Bytes of a guest page.
-pub const PAGE: u64 = 4096;
-/// Bits of a page address.
-pub const PAGE_MASK: u64 = !(PAGE - 1);
 
 /// Why an access did not happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,11 +49,12 @@ pub struct Core {
     pub heat: Option<u32>,
     /// How many new blocks are left to other machines. No state either.
     pub worth_leaving: usize,
+    entries: Entries,
 }
 
 impl Core {
-    /// A core at reset.
-    pub fn new() -> Self {
+    /// A core at reset, whose blocks are entered through `entries`.
+    pub fn new(entries: Entries) -> Self {
         Self {
             platform: std::ptr::null_mut(),
             tlb: Tlb::new(),
@@ -68,13 +65,14 @@ impl Core {
             must_leave: false,
             heat: jit::DEFAULT_HEAT,
             worth_leaving: WORTH_LEAVING,
+            entries,
         }
     }
 
     /// A core with the same state and nothing derived.
     pub fn copy(&self) -> Self {
         let (tlb, plic) = (self.tlb.clone(), self.plic.clone());
-        Self { tlb, plic, ..Self::new() }.set_as(self)
+        Self { tlb, plic, ..Self::new(self.entries) }.set_as(self)
     }
 
     /// Takes over what is no state: how the engine was set.
@@ -124,12 +122,12 @@ impl Core {
 
     /// What is derived, made when first needed.
     pub fn fast(&mut self) -> &mut Fast {
-        let heat = self.heat;
-        self.fast.get_or_insert_with(|| Box::new(Fast::new(heat)))
+        let (heat, entries) = (self.heat, self.entries);
+        self.fast.get_or_insert_with(|| Box::new(Fast::new(heat, entries)))
     }
 
     /// The decoded blocks.
-    pub fn cache(&mut self) -> &mut Cache {
+    pub fn cache(&mut self) -> &mut Cache<Translator> {
         &mut self.fast().cache
     }
 
@@ -307,11 +305,5 @@ impl Core {
         }
         self.cache().clear();
         self.cache().flushes += 1;
-    }
-}
-
-impl Default for Core {
-    fn default() -> Self {
-        Self::new()
     }
 }

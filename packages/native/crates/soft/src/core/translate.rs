@@ -1,8 +1,9 @@
 //! Address translation: the walk of the page tables, and fetches.
 
-use super::{Core, PAGE, PAGE_MASK, Trouble};
+use super::{Core, Trouble};
 use crate::hart::{FETCH_ENTRIES, FetchEntry, Hart, USER, status};
 use crate::mmu::{self, Access, Mode, TlbEntry, pte};
+use crate::page::{PAGE, PAGE_MASK};
 
 impl Core {
     /// Reads the aligned 8 bytes at `pa` for the page table walk.

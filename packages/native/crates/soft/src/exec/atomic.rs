@@ -10,8 +10,9 @@
 use super::{leave_behind, next, operation, trouble};
 use crate::block::Slot;
 use crate::core::Core;
-use crate::hart::{Hart, Leave, NO_TAG};
+use crate::hart::{Hart, Leave};
 use crate::mmu::Access;
+use crate::page::NO_TAG;
 
 fn signed_word(value: u32) -> u64 {
     value as i32 as i64 as u64

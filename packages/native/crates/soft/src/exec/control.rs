@@ -10,7 +10,8 @@
 use super::{arrive, follow, next, operation};
 use crate::block::Slot;
 use crate::core::Core;
-use crate::hart::{Hart, Leave, NO_TAG};
+use crate::hart::{Hart, Leave};
+use crate::page::NO_TAG;
 
 #[inline(always)]
 fn wide(immediate: i32) -> u64 {

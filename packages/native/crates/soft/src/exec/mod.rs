@@ -19,11 +19,35 @@ pub mod integer;
 pub mod memory;
 pub mod system;
 
-use crate::block::{Block, Slot};
+use crate::block::{Block, JUMP_ENTRIES, Operation, Slot};
 use crate::core::{Core, Trouble};
-use crate::hart::{FETCH_ENTRIES, Hart, JUMP_ENTRIES, Leave, NO_TAG};
+use crate::hart::{FETCH_ENTRIES, Hart, Leave};
+use crate::page::NO_TAG;
 use crate::trap;
 use stillpoint_vmm::engine::Exit;
+
+/// What executes a slot: does its work, and then goes on with the next slot or returns the first
+/// slot of the next block, or null with [`Hart::leave`] set.
+pub type Handler = unsafe fn(&mut Hart, *const Slot, &mut Core) -> *const Slot;
+
+/// The operation that `handler` executes.
+pub const fn operation_of(handler: Handler) -> Operation {
+    Operation(handler as *const ())
+}
+
+/// Executes the slot at `at`.
+///
+/// # Safety
+/// `at` is an operation of a live block, and what its handler asks for holds.
+#[inline(always)]
+pub unsafe fn execute(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
+    // SAFETY: the slot is no link by the caller's word, and every operation was made by
+    // `operation_of`, from a handler.
+    unsafe {
+        let handler = std::mem::transmute::<*const (), Handler>((*at).head.run.0);
+        handler(hart, at, core)
+    }
+}
 
 /// Nothing to run: the inner loop ends.
 pub const NONE: *const Slot = std::ptr::null();
@@ -36,7 +60,7 @@ pub const NONE: *const Slot = std::ptr::null();
 pub unsafe fn drive(hart: &mut Hart, core: &mut Core, mut at: *const Slot) {
     while !at.is_null() {
         // SAFETY: handlers return the entry of a live block or null; the first is the caller's.
-        at = unsafe { ((*at).head.run)(hart, at, core) };
+        at = unsafe { execute(hart, at, core) };
     }
 }
 
@@ -75,10 +99,7 @@ pub unsafe fn operation<'a>(at: *const Slot) -> &'a Slot {
 #[inline(always)]
 pub unsafe fn next(hart: &mut Hart, at: *const Slot, count: usize, core: &mut Core) -> *const Slot {
     // SAFETY: every operation that is not the last of its block is followed by another one.
-    unsafe {
-        let at = at.add(count);
-        ((*at).head.run)(hart, at, core)
-    }
+    unsafe { execute(hart, at.add(count), core) }
 }
 
 /// Enters the block at `hart.pc` if that is known without a long look.

@@ -6,9 +6,10 @@
 
 use super::assembler::{Alu, Condition, Hole, RAX, RCX, RDX, Shift};
 use super::unit::{FS, READ_TAG, Translation, WRITE_TAG};
-use crate::csr::number::SSTATUS;
+use crate::csr_number::SSTATUS;
 use crate::decode::{Inst, Op};
-use crate::hart::{Hart, NO_TAG, SUPERVISOR, status};
+use crate::hart::{Hart, SUPERVISOR, status};
+use crate::page::NO_TAG;
 use std::mem::offset_of;
 
 const RESERVATION: i32 = offset_of!(Hart, reservation) as i32;

@@ -9,7 +9,9 @@
 //! * [`memory`] where code is kept, never writable and executable at one address
 //! * [`unit`] one run of guest instructions to host code: jumps, loads and stores, ways out;
 //!   `integer`, `float` and `atomic` the fast paths of those instructions
-//! * [`translator`] units, how they find each other, the way in and out
+//! * [`translator`] units, how they find each other, what is kept for the way in and out
+//!
+//! [`hot`](crate::hot) says when a block becomes a unit, and enters it.
 //!
 //! x86-64 Linux. On other hosts everything is interpreted.
 
@@ -31,9 +33,9 @@ pub mod unit;
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 mod absent;
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
-pub use absent::{DEFAULT_HEAT, Translator, counting};
+pub use absent::{DEFAULT_HEAT, Translator};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-pub use translator::{DEFAULT_HEAT, Translator, counting};
+pub use translator::{DEFAULT_HEAT, Translator};
 
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
 mod tests;

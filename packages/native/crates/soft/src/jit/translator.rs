@@ -1,20 +1,15 @@
-//! Units, how they find each other, and the way in and out of translated code.
+//! Units, how they find each other, and what is kept for the way in and out of them.
 
 use super::assembler::Assembler;
 use super::memory::CodeMemory;
-use super::unit::{
-    self, Detail, LEFT_INDIRECT, LEFT_SINGLE, MAX_INSTRUCTIONS, Output, Site, TABLE_ENTRIES,
-    TableEntry, Thunks,
-};
-use crate::block::{AddressMap, Block, Draft, Head, Place, Single, Slot};
-use crate::core::Core;
-use crate::decode::decode;
-use crate::exec::{NONE, arrive};
-use crate::hart::{FETCH_ENTRIES, Hart, Leave, NO_TAG};
-use crate::lower::Lowering;
+use super::unit::{self, Detail, Output, Site, TABLE_ENTRIES, TableEntry, Thunks};
+use crate::block::{AddressMap, Block, Single, Slot, Translations};
+use crate::hart::{FETCH_ENTRIES, Hart};
 use std::any::Any;
 use std::collections::hash_map::Entry;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ffi::c_void;
+
+pub use super::unit::{LEFT_INDIRECT, LEFT_SINGLE};
 
 /// Bytes of address space for translated code; memory is used as code is written.
 const CODE_BYTES: usize = 32 << 20;
@@ -67,28 +62,44 @@ pub struct Translator {
     /// What a single instruction left with.
     next: *const Slot,
     panic: Option<Box<dyn Any + Send>>,
+    /// The block of one instruction alone, from its bits.
+    make_single: MakeSingle,
     /// Guest instructions translated so far.
     pub translated: u64,
 }
 
-/// The slot that stands behind a single instruction: it completed, and nothing else happened.
-///
-/// # Safety
-/// As every handler; `hart.block` is a [`Single`].
-unsafe fn completed(hart: &mut Hart, at: *const Slot, _: &mut Core) -> *const Slot {
-    // SAFETY: the handler's own slot.
-    let place = unsafe { Block::place(hart.block, at) };
-    hart.pc = hart.pc.wrapping_add(2 * u64::from(place.half));
-    hart.budget -= 1;
-    at
+/// Makes the block of one instruction alone from its bits; none if it has none.
+pub type MakeSingle = fn(u32) -> Option<Box<Single>>;
+
+/// Executes the instruction of a detail for translated code: 0 if the next one may follow at once.
+/// What the engine has besides the hart is opaque to translated code.
+pub type ExecuteSingle = unsafe extern "sysv64" fn(*mut Hart, *mut c_void, u32) -> u32;
+
+type Enter = unsafe extern "sysv64" fn(*mut Hart, *mut c_void, *const u8, *const TableEntry) -> u64;
+
+/// Where translated code is entered. Good until the next call to the translator.
+pub struct WayIn {
+    enter: Enter,
+    code: *const u8,
+    table: *const TableEntry,
 }
 
-type Enter = extern "sysv64" fn(*mut Hart, *mut Core, *const u8, *const TableEntry) -> u64;
+impl WayIn {
+    /// Runs translated code until it leaves; says how.
+    ///
+    /// # Safety
+    /// The hart is between two instructions and its core, of the type that [`ExecuteSingle`] takes,
+    /// is bound; nothing but translated code and what it calls uses either until this returns.
+    pub unsafe fn enter<C>(&self, hart: &mut Hart, core: &mut C) -> u64 {
+        // SAFETY: the caller's word; the code was assembled for these arguments.
+        unsafe { (self.enter)(hart, (&raw mut *core).cast(), self.code, self.table) }
+    }
+}
 
 impl Translator {
     /// A translator without units. `None` if the host does not let the process have executable
     /// memory.
-    pub fn new() -> Option<Self> {
+    pub fn new(execute_single: ExecuteSingle, make_single: MakeSingle) -> Option<Self> {
         let mut memory = CodeMemory::new(CODE_BYTES)?;
         let mut assembler = Assembler::new();
         let thunks = unit::thunks(&mut assembler, execute_single as *const () as usize);
@@ -108,44 +119,16 @@ impl Translator {
             sites: Vec::new(),
             entries: Vec::new(),
             singles: AddressMap::default(),
-            next: NONE,
+            next: std::ptr::null(),
             panic: None,
+            make_single,
             translated: 0,
         })
-    }
-
-    /// Whether no further unit or single instruction fits.
-    pub fn is_full(&self) -> bool {
-        self.memory.free() < RESERVE_BYTES || self.singles.len() >= MOST_SINGLES
     }
 
     /// Bytes of translated code.
     pub fn code_bytes(&self) -> usize {
         self.memory.used()
-    }
-
-    /// Forgets all units. Only while none of them runs, and together with all blocks.
-    pub fn clear(&mut self) {
-        self.memory.truncate(self.thunk_bytes);
-        self.table.fill(TableEntry::EMPTY);
-        self.units.clear();
-        self.by_pa.clear();
-        self.details.clear();
-        self.sites.clear();
-        self.entries.clear();
-        self.singles.clear();
-    }
-
-    /// Makes the units at `pa` impossible to enter: the bytes that they were made from changed.
-    pub fn kill(&mut self, pa: u64) {
-        let mut index = self.by_pa.get(&pa).copied().unwrap_or(NO_UNIT);
-        while let Some(unit) = self.units.get_mut(index as usize) {
-            if unit.live {
-                unit.live = false;
-                redirect(&mut self.memory, unit.entry, unit.dead);
-            }
-            index = unit.other;
-        }
     }
 
     fn find(&self, pa: u64, va: u64) -> Option<u32> {
@@ -176,7 +159,7 @@ impl Translator {
     }
 
     /// Translates `bytes`, the guest's code at `va` and `pa`. Returns the unit's index.
-    fn translate(&mut self, va: u64, pa: u64, bytes: &[u8]) -> Option<u32> {
+    pub fn translate(&mut self, va: u64, pa: u64, bytes: &[u8]) -> Option<u32> {
         let known = self.find(pa, va);
         if let Some(index) = known
             && self.units[index as usize].live
@@ -230,8 +213,57 @@ impl Translator {
         Some(index)
     }
 
+    /// The virtual address of a unit, and whether it may be entered.
+    pub fn unit(&self, index: usize) -> Option<(u64, bool)> {
+        self.units.get(index).map(|unit| (unit.va, unit.live))
+    }
+
+    /// Offset of a unit's code.
+    pub fn code_of(&self, index: usize) -> Option<usize> {
+        self.units.get(index).map(|unit| unit.entry)
+    }
+
+    /// How the code at this offset is entered.
+    pub fn way_in(&self, code: usize) -> WayIn {
+        // SAFETY: the thunk was assembled as a function of this type.
+        let enter = unsafe {
+            std::mem::transmute::<*const u8, Enter>(self.memory.address(self.thunks.enter))
+        };
+        WayIn { enter, code: self.memory.address(code), table: self.table.as_ptr() }
+    }
+
+    /// Keeps a slot that blocks are entered by.
+    pub fn add_entry(&mut self, slot: Slot) -> *const Slot {
+        let slot = Box::new(slot);
+        let address = &raw const *slot;
+        self.entries.push(slot);
+        address
+    }
+
+    /// The address of a detail's instruction, and the ticks that the hart gets back before it
+    /// executes.
+    pub fn before_single(&self, detail: usize) -> Option<(u64, u8)> {
+        self.details.get(detail).map(|detail| (detail.pc, detail.undo))
+    }
+
+    /// Keeps what a single instruction left with, until translated code has been left.
+    pub fn leave_single(&mut self, next: *const Slot, panic: Option<Box<dyn Any + Send>>) {
+        self.next = next;
+        self.panic = panic;
+    }
+
+    /// What the single instruction left with, because of which translated code was left.
+    pub fn take_left(&mut self) -> (*const Slot, Option<Box<dyn Any + Send>>) {
+        (self.next, self.panic.take())
+    }
+
+    /// Where a site's jump goes.
+    pub fn target(&self, site: usize) -> Option<u64> {
+        self.sites.get(site).map(|site| site.target)
+    }
+
     /// Finds the code for `hart.pc`, if the fetch translation is at hand.
-    fn arrive(&self, hart: &Hart) -> Option<(usize, u64)> {
+    pub fn arrive(&self, hart: &Hart) -> Option<(usize, u64)> {
         // SAFETY: while bound, `fetch` has FETCH_ENTRIES entries.
         let entry = unsafe { *hart.fetch.add((hart.pc >> 12) as usize & (FETCH_ENTRIES - 1)) };
         if entry.tag != hart.pc & !0xfff {
@@ -241,7 +273,7 @@ impl Translator {
     }
 
     /// Aims a site at what its target turned out to be.
-    fn link(&mut self, site: usize, code: usize, delta: u64) {
+    pub fn link(&mut self, site: usize, code: usize, delta: u64) {
         let site = self.sites[site];
         if site.delta != 0 {
             self.memory.patch(site.delta as usize, &delta.to_le_bytes());
@@ -249,13 +281,14 @@ impl Translator {
         self.memory.aim(site.hole as usize, code);
     }
 
-    fn remember(&mut self, va: u64, code: usize, delta: u64) {
+    /// Lets indirect jumps to `va` find its code.
+    pub fn remember(&mut self, va: u64, code: usize, delta: u64) {
         let code = self.memory.address(code);
         self.table[(va >> 1) as usize & (TABLE_ENTRIES - 1)] = TableEntry { va, delta, code };
     }
 
     /// The block for one instruction alone; `None` if there are too many.
-    fn single(&mut self, detail: usize) -> Option<*const Block> {
+    pub fn single(&mut self, detail: usize) -> Option<*const Block> {
         let Detail { raw, single, .. } = self.details[detail];
         if !single.is_null() {
             return Some(single);
@@ -264,7 +297,7 @@ impl Translator {
         let made = match self.singles.entry(u64::from(raw)) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(_) if full => return None,
-            Entry::Vacant(vacant) => vacant.insert(make_single(raw)?),
+            Entry::Vacant(vacant) => vacant.insert((self.make_single)(raw)?),
         };
         let single = made.block();
         self.details[detail].single = single;
@@ -272,207 +305,36 @@ impl Translator {
     }
 }
 
-/// The instruction's operation, and behind it [`completed`].
-fn make_single(raw: u32) -> Option<Box<Single>> {
-    let inst = decode(raw);
-    let mut lowering = Lowering::new(0);
-    lowering.add(&inst);
-    let first = *lowering.finish().drafts.first()?;
-    let behind = Draft {
-        slot: Slot { head: Head { run: completed }, reg: [0; 4], imm: 0 },
-        place: Place { index: 1, half: inst.len / 2 },
-        is_link: false,
-    };
-    Single::new(raw, &[first, behind])
+impl Translations for Translator {
+    fn is_full(&self) -> bool {
+        self.memory.free() < RESERVE_BYTES || self.singles.len() >= MOST_SINGLES
+    }
+
+    fn clear(&mut self) {
+        self.memory.truncate(self.thunk_bytes);
+        self.table.fill(TableEntry::EMPTY);
+        self.units.clear();
+        self.by_pa.clear();
+        self.details.clear();
+        self.sites.clear();
+        self.entries.clear();
+        self.singles.clear();
+    }
+
+    fn kill(&mut self, pa: u64) {
+        let mut index = self.by_pa.get(&pa).copied().unwrap_or(NO_UNIT);
+        while let Some(unit) = self.units.get_mut(index as usize) {
+            if unit.live {
+                unit.live = false;
+                redirect(&mut self.memory, unit.entry, unit.dead);
+            }
+            index = unit.other;
+        }
+    }
 }
 
 /// Overwrites the code at `from` with a jump to `to`.
 fn redirect(memory: &mut CodeMemory, from: usize, to: usize) {
     memory.patch(from, &[0xe9]);
     memory.aim(from + 1, to);
-}
-
-/// Executes the instruction of a detail for translated code. 0: it completed, and the next one
-/// may follow at once.
-///
-/// # Safety
-/// Called by the thunk `single` alone, with the pointers that [`run`] entered with.
-unsafe extern "sysv64" fn execute_single(hart: *mut Hart, core: *mut Core, detail: u32) -> u32 {
-    // SAFETY: `run` has given up its references for the length of the translated code.
-    let (hart, core) = unsafe { (&mut *hart, &mut *core) };
-    // A panic must not unwind through translated code, which has no unwind tables.
-    let (next, panic) = match catch_unwind(AssertUnwindSafe(|| execute(hart, core, detail))) {
-        // Translated code counts the unit's ticks at its entry and has them in a register.
-        Ok(None) => return 0,
-        Ok(Some(next)) => (next, None),
-        Err(panic) => (NONE, Some(panic)),
-    };
-    if let Some(translator) = core.translator() {
-        translator.next = next;
-        translator.panic = panic;
-    }
-    1
-}
-
-/// Executes the instruction of a detail. `None`: it completed, and nothing else happened;
-/// otherwise what a handler returns.
-fn execute(hart: &mut Hart, core: &mut Core, detail: u32) -> Option<*const Slot> {
-    let epoch = core.cache().epoch;
-    let known = core.translator().and_then(|translator| {
-        let Detail { pc, undo, .. } = *translator.details.get(detail as usize)?;
-        hart.pc = pc;
-        hart.budget += i64::from(undo);
-        translator.single(detail as usize)
-    });
-    let Some(block) = known else {
-        // Between two instructions, the next of which the interpreter takes from its own block.
-        hart.leave = Leave::Lookup;
-        return Some(NONE);
-    };
-    hart.block = block;
-    let at = Block::first(block);
-    // SAFETY: the block is boxed in the translator and its slots follow it there; the core is
-    // bound while translated code runs.
-    let next = unsafe { ((*at).head.run)(hart, at, core) };
-    if next != at.wrapping_add(1) {
-        return Some(next);
-    }
-    if core.cache().epoch == epoch {
-        return None;
-    }
-    hart.leave = Leave::Event;
-    Some(NONE)
-}
-
-/// The slot that untranslated blocks are entered through: counts, and translates in the end.
-pub fn counting() -> *const Slot {
-    &raw const COUNTING.0
-}
-
-struct Shared(Slot);
-
-// SAFETY: nobody writes to it.
-unsafe impl Sync for Shared {}
-
-static COUNTING: Shared = Shared(Slot { head: Head { run: count }, reg: [0; 4], imm: 0 });
-
-/// # Safety
-/// As every handler, on the entry of `hart.block`.
-unsafe fn count(hart: &mut Hart, _: *const Slot, core: &mut Core) -> *const Slot {
-    let block = hart.block.cast_mut();
-    // SAFETY: `hart.block` is live; its header is read and written through this pointer alone
-    // here, its slots are entered as `drive` would.
-    unsafe {
-        if (*block).heat > 0 {
-            (*block).heat -= 1;
-            let first = Block::first(block);
-            return ((*first).head.run)(hart, first, core);
-        }
-        let entry = translate_block(hart, core, block).unwrap_or(Block::first(block));
-        (*block).entry = entry;
-        ((*entry).head.run)(hart, entry, core)
-    }
-}
-
-/// Translates the block for the address that it is entered at. Returns the slot to enter it by.
-///
-/// # Safety
-/// `block` is a live block of the cache, `hart.pc` its virtual address.
-unsafe fn translate_block(
-    hart: &Hart,
-    core: &mut Core,
-    block: *const Block,
-) -> Option<*const Slot> {
-    if core.translator().is_none() {
-        let made = Translator::new();
-        let cache = core.cache();
-        if made.is_none() {
-            cache.heat = None;
-        }
-        cache.translator = made.map(Box::new);
-    }
-    let index = unit_of(hart, core, block)?;
-    let translator = core.translator()?;
-    let slot = Slot { head: Head { run }, reg: [0; 4], imm: index as i32 };
-    translator.entries.push(Box::new(slot));
-    translator.entries.last().map(|slot| &raw const **slot)
-}
-
-/// The unit for the block as it is entered now, translated if need be.
-fn unit_of(hart: &Hart, core: &mut Core, block: *const Block) -> Option<u32> {
-    // SAFETY: the callers' `block` is live.
-    let (pa, len, second_page) = unsafe { ((*block).pa, (*block).bytes, (*block).second_page) };
-    if second_page != NO_TAG {
-        return None;
-    }
-    let mut bytes = [0u8; 4 * MAX_INSTRUCTIONS];
-    let bytes = bytes.get_mut(..usize::from(len))?;
-    let available = core.fetch_bytes(pa, bytes).ok()?;
-    core.translator()?.translate(hart.pc, pa, bytes.get(..available)?)
-}
-
-/// Runs the unit in `imm` and what follows it, until something else has to be done.
-///
-/// # Safety
-/// As every handler, on the entry of `hart.block`.
-unsafe fn run(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-    // SAFETY: the slot was made by `translate_block` and lives as long as the units.
-    let mut index = unsafe { (*at).imm } as usize;
-    let block = hart.block;
-    let known = core.translator().and_then(|t| t.units.get(index)).map(|u| (u.va, u.live));
-    if known != Some((hart.pc, true)) {
-        match unit_of(hart, core, block) {
-            Some(other) => index = other as usize,
-            None => {
-                let first = Block::first(block);
-                // SAFETY: the first slot of the block that is entered.
-                return unsafe { ((*first).head.run)(hart, first, core) };
-            }
-        }
-    }
-    let Some(translator) = core.translator() else { return NONE };
-    let mut code = translator.units[index].entry;
-    loop {
-        let Some(translator) = core.translator() else { return NONE };
-        let address = translator.memory.address(code);
-        let table = translator.table.as_ptr();
-        // SAFETY: the thunk was assembled as a function of this type.
-        let enter: Enter = unsafe {
-            std::mem::transmute::<*const u8, Enter>(
-                translator.memory.address(translator.thunks.enter),
-            )
-        };
-        let left = enter(hart, core, address, table);
-        let Some(translator) = core.translator() else { return NONE };
-        match left {
-            LEFT_SINGLE => {
-                if let Some(panic) = translator.panic.take() {
-                    resume_unwind(panic);
-                }
-                return translator.next;
-            }
-            LEFT_INDIRECT => match translator.arrive(hart) {
-                Some((found, delta)) => {
-                    translator.remember(hart.pc, found, delta);
-                    code = found;
-                }
-                // SAFETY: bound, between blocks.
-                None => return unsafe { arrive(hart) },
-            },
-            site if site < translator.sites.len() as u64 => {
-                let site = site as usize;
-                hart.pc = translator.sites[site].target;
-                match translator.arrive(hart) {
-                    Some((found, delta)) => {
-                        translator.link(site, found, delta);
-                        code = found;
-                    }
-                    // SAFETY: bound, between blocks.
-                    None => return unsafe { arrive(hart) },
-                }
-            }
-            // SAFETY: bound, between blocks.
-            _ => return unsafe { arrive(hart) },
-        }
-    }
 }
