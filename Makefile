@@ -37,6 +37,7 @@ bench: setup ## the figures of the README, in a table and in bench/out/latest.js
 
 check: setup-tools lint addon ## formats, lints, types, generated files, dependency directions; changes nothing
 	@echo "checking generated files"
+	@$(node) scripts/contract/generate.ts --check
 	@scripts/generateBindings.sh --check
 	@echo "checking types"
 	@$(bin)/tsc -b
@@ -55,7 +56,9 @@ fmt: setup-tools ## formats everything in place
 	@$(bin)/oxfmt .
 	@cargo fmt
 
-generate: setup-tools addon ## writes the generated files anew
+generate: setup-tools ## writes the generated files anew
+	@$(node) scripts/contract/generate.ts
+	@$(MAKE) --no-print-directory addon
 	@scripts/generateBindings.sh
 
 record: setup ## records the corpus of timelines anew, under fixtures/timelines/

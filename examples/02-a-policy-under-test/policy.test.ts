@@ -13,7 +13,7 @@ import { decisions } from "./decisions.ts"
 import { serverIsReady } from "./policy.ts"
 
 const millis = (count: number): number => count * 1e6
-const preExec = { _tag: "WorkloadPreExec", argv: ["serve"] } as const
+const preExec = { _tag: "WorkloadPreExec", argv: ["serve"], holdNanos: 1e8 } as const
 const listening = { _tag: "ListenerBound", protocol: "tcp", address: "0.0.0.0", port: 8080 } as const
 
 describe("the moment of a web server", () => {

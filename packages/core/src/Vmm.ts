@@ -86,6 +86,10 @@ export interface IdentitySpec {
   readonly env: Readonly<Record<string, string>>
   /** Thaw a frozen workload once everything else is applied. */
   readonly thaw: boolean
+  /** Guest time that the image's identity hook may take; as the guest's configuration says if absent. */
+  readonly hookTimeoutNanos?: number
+  /** Number of the signal that the workload is sent once it goes on; as the guest's configuration says if absent. */
+  readonly signal?: number
 }
 
 /** What a capture holds: all of memory, if nothing else is said. */

@@ -1,4 +1,13 @@
 export * from "./GuestEvent.ts"
+export {
+  contractHash,
+  contractLimits,
+  contractVersion,
+  frameNames,
+  guestEventKinds,
+  guestEventNumber,
+  rejectReasons
+} from "./contract/contract.ts"
 export * from "./GuestAgent.ts"
 export * from "./MachineErrors.ts"
 export * from "./Vmm.ts"

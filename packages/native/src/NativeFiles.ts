@@ -6,7 +6,7 @@
 import { DurableFiles, FileFault } from "@stillpoint/core"
 import { Effect, Layer } from "effect"
 import { getSystemErrorName } from "node:util"
-import { type AddonMissing, loadAddon } from "./binding/loadAddon.ts"
+import { type AddonError, loadAddon } from "./binding/loadAddon.ts"
 
 /** The operating system's name of an error from its number. */
 const codeOf = (number: string): string => {
@@ -31,7 +31,7 @@ const codeOf = (number: string): string => {
  * export const store = Layer.provide(SnapshotStore.layer, NativeFiles.layer)
  * ```
  */
-export const layer: Layer.Layer<DurableFiles, AddonMissing> = Layer.effect(
+export const layer: Layer.Layer<DurableFiles, AddonError> = Layer.effect(
   DurableFiles,
   Effect.gen(function* () {
     const files = yield* DurableFiles

@@ -5,7 +5,7 @@
  */
 import { BootError, type BootReason, RestoreError, type RestoreReason, Vmm } from "@stillpoint/core"
 import { Effect, Layer } from "effect"
-import { type AddonMissing, loadAddon } from "./binding/loadAddon.ts"
+import { type AddonError, loadAddon } from "./binding/loadAddon.ts"
 import { checkBootSpec } from "./machine/BootConfiguration.ts"
 import { call, fromNative } from "./machine/NativeMachine.ts"
 
@@ -14,7 +14,7 @@ import { call, fromNative } from "./machine/NativeMachine.ts"
  *
  * The layer itself allocates nothing. Machines close with the scope that they were made in.
  */
-export const layer: Layer.Layer<Vmm, AddonMissing> = Layer.effect(
+export const layer: Layer.Layer<Vmm, AddonError> = Layer.effect(
   Vmm,
   Effect.map(loadAddon, (native) =>
     Vmm.of({

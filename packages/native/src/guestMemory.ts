@@ -4,7 +4,7 @@
  * @module
  */
 import { Effect, Schema } from "effect"
-import { type AddonMissing, loadAddon } from "./binding/loadAddon.ts"
+import { type AddonError, loadAddon } from "./binding/loadAddon.ts"
 
 /** Host memory of all guests of this process. */
 export interface GuestMemory {
@@ -24,7 +24,7 @@ export class GuestMemoryLimitInvalid extends Schema.TaggedError<GuestMemoryLimit
 }
 
 /** How much host memory the guests of this process hold, and may hold. */
-export const guestMemory: Effect.Effect<GuestMemory, AddonMissing> = Effect.map(loadAddon, (native) => ({
+export const guestMemory: Effect.Effect<GuestMemory, AddonError> = Effect.map(loadAddon, (native) => ({
   inUseBytes: native.guestMemoryBytes(),
   limitBytes: native.guestMemoryLimitBytes()
 }))
@@ -43,7 +43,7 @@ export const guestMemory: Effect.Effect<GuestMemory, AddonMissing> = Effect.map(
  * export const modest = Effect.andThen(limitGuestMemory(2 * 2 ** 30), guestMemory)
  * ```
  */
-export const limitGuestMemory = (bytes: number): Effect.Effect<void, GuestMemoryLimitInvalid | AddonMissing> =>
+export const limitGuestMemory = (bytes: number): Effect.Effect<void, GuestMemoryLimitInvalid | AddonError> =>
   Number.isSafeInteger(bytes) && bytes >= 0
     ? Effect.map(loadAddon, (native) => native.limitGuestMemory(bytes))
     : Effect.fail(new GuestMemoryLimitInvalid({ found: bytes }))

@@ -1,7 +1,12 @@
-import { type GuestEvent, GuestEvent as GuestEventSchema, machineReasons } from "@stillpoint/core"
+import {
+  type GuestEvent,
+  GuestEvent as GuestEventSchema,
+  guestEventKinds as eventKinds,
+  machineReasons
+} from "@stillpoint/core"
 import { Effect, Schema } from "effect"
 import { describe, expect, it } from "vitest"
-import { decodeEvents, eventKinds } from "../src/binding/decodeEvents.ts"
+import { decodeEvents } from "../src/binding/decodeEvents.ts"
 import { loadAddon } from "../src/binding/loadAddon.ts"
 import { MachineEvents } from "../src/machine/MachineEvents.ts"
 

@@ -55,7 +55,7 @@ describe("a machine's life", () => {
           const machine = yield* Effect.promise(() => addon.boot(nativeSpec(spec)))
           if (!(machine instanceof addon.NativeMachine)) return yield* Effect.die(machine)
           const run = isRunning
-            ? machine.run({ kinds: 0, atNanos: null, budgetNanos: null, realTime: false })
+            ? machine.run({ kinds: 0n, atNanos: null, budgetNanos: null, realTime: false })
             : undefined
           yield* Effect.promise(() => Promise.all([machine.close(), machine.close()]))
           yield* Effect.promise(() => machine.close())

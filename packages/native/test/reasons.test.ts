@@ -14,7 +14,7 @@ import {
 } from "@stillpoint/core"
 import { Effect, Exit, Scope } from "effect"
 import { Subject } from "rxjs"
-import type { GuestEvent } from "@stillpoint/core"
+import type { GuestEvent, GuestEventOf } from "@stillpoint/core"
 import { guestMemory, limitGuestMemory } from "../src/guestMemory.ts"
 import { type ExecHost, execute } from "../src/machine/execute.ts"
 import { folder, layer, linux, linuxAt, payload, spinning, waiting } from "./guests.ts"
@@ -307,17 +307,23 @@ describe("every reason is reached by its name", () => {
         }
         const output = { _tag: "ExecOutput", id: 7, stream: "stdout", data: new Uint8Array(33 << 20) } as const
         const ended = { _tag: "ExecExited", id: 7, code: 0, signal: null } as const
-        const rejected = (frame: number, message: string) => ({ _tag: "AgentRejected", frame, message }) as const
+        type Rejected = Omit<GuestEventOf<"AgentRejected">, "seq" | "atNanos">
+        const rejected = (
+          request: Rejected["request"],
+          reason: Rejected["reason"],
+          id: number | null = 7
+        ): Rejected => ({ _tag: "AgentRejected", request, id, reason, message: "words, which decide nothing" })
         yield* reach("ExecError.TooMuchOutput", told(output, output, ended))
-        const unserved = rejected(0x82, "exec 7: its streams cannot be served")
+        const unserved = rejected("Exec", "StreamsFailed")
         yield* reach("ExecError.AgentRejected", told(unserved))
-        yield* reach("ExecError.AgentRejected", told(rejected(0x83, "exec 7: its input is not taken")))
+        yield* reach("ExecError.AgentRejected", told(rejected("ExecStdin", "InputFull")))
         // What is refused to another command, or of no use to one that has ended, is none of its own.
         for (const harmless of [
-          rejected(0x82, "exec 77: its streams cannot be served"),
-          rejected(0x83, "exec 7: no such command is running"),
-          rejected(0x83, "exec 7: its input is closed"),
-          rejected(0x84, "exec 7: no such command is running")
+          rejected("Exec", "StreamsFailed", 77),
+          rejected("ExecStdin", "CommandUnknown"),
+          rejected("ExecStdin", "InputClosed"),
+          rejected("ExecKill", "CommandUnknown"),
+          rejected("Custom", "EventPayloadInvalid", null)
         ]) {
           assert.strictEqual((yield* told(harmless, ended)).code, 0)
         }

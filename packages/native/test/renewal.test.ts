@@ -57,7 +57,9 @@ const identity: Addon.Identity = {
   hostname: null,
   machineId: null,
   env: [],
-  thaw: false
+  thaw: false,
+  hookTimeoutNanos: null,
+  signal: null
 }
 
 const ask = [

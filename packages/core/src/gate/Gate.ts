@@ -100,7 +100,11 @@ const awaitAnswer = Effect.fnUntraced(function* (
     if (event._tag === "GuestPanicked") {
       return yield* refuse({ _tag: "GuestEnded", how: `panic: ${event.message}`, atNanos: event.atNanos })
     }
-    if (event._tag === "AgentRejected") return yield* refuse({ _tag: "IdentityRejected", message: event.message })
+    if (event._tag === "AgentRejected") {
+      const isAnswer = event.id === answer.token && (event.request === "ApplyIdentity" || event.request === "Thaw")
+      if (!isAnswer) continue
+      return yield* refuse({ _tag: "IdentityRejected", why: event.reason, message: event.message })
+    }
     if (event._tag === answer.kind && "token" in event) {
       if (event.token === answer.token) return event.atNanos
       return yield* refuse({ _tag: "AcknowledgementWrong", expectedToken: answer.token, foundToken: event.token })

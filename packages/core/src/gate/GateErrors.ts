@@ -4,6 +4,7 @@
  * @module
  */
 import { Schema } from "effect"
+import { rejectReasons } from "../contract/contract.ts"
 import { GuestNanos } from "../GuestEvent.ts"
 import { MachineReason } from "../MachineErrors.ts"
 import { SnapshotOpenReason } from "../snapshot/SnapshotErrors.ts"
@@ -27,7 +28,7 @@ export const GateReason = Schema.TaggedUnion({
   /** The guest acknowledged something else. */
   AcknowledgementWrong: { expectedToken: Schema.Natural, foundToken: Schema.Natural },
   /** The agent refused the identity. */
-  IdentityRejected: { message: Schema.String },
+  IdentityRejected: { why: Schema.Literals(rejectReasons), message: Schema.String },
   /** The guest ended before it acknowledged. */
   GuestEnded: { how: Schema.String, atNanos: GuestNanos },
   /** The machine failed. */

@@ -5,7 +5,8 @@
  */
 import { randomUUID } from "node:crypto"
 import { Effect, Result, type Scope, Semaphore } from "effect"
-import { GuestEvent } from "../GuestEvent.ts"
+import { guestEventHistory } from "../contract/upcasts.ts"
+import type { GuestEvent } from "../GuestEvent.ts"
 import { decodeEventValue, encodeEventLine } from "../timeline/eventLine.ts"
 import { makeHeadSignal } from "../internal/headSignal.ts"
 import type { MachineError } from "../MachineErrors.ts"
@@ -18,7 +19,7 @@ const codec = makeEventCodecOf<GuestEvent>({
   write: encodeEventLine,
   read: decodeEventValue,
   typeOf: (event) => event._tag,
-  types: Object.fromEntries(Object.keys(GuestEvent.cases).map((type) => [type, { version: 1, upcast: {} }]))
+  types: guestEventHistory
 })
 
 /** Most events that one append holds: some MiB. */

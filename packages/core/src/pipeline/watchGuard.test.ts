@@ -19,7 +19,7 @@ const millis = 1e6
 /** A guest that lives on for an hour of heartbeats, whatever its workload does. */
 const guest = (...lines: ReadonlyArray<readonly [atMillis: number, event: EventBody]>): ReadonlyArray<ScriptLine> => [
   { atNanos: 200 * millis, event: { _tag: "AgentReady", protocolVersion: 1, kernelRelease: "6.12.0" } },
-  { atNanos: 300 * millis, event: { _tag: "WorkloadPreExec", argv: ["/bin/serve"] } },
+  { atNanos: 300 * millis, event: { _tag: "WorkloadPreExec", argv: ["/bin/serve"], holdNanos: 100 * millis } },
   ...lines.map(([atMillis, event]) => ({ atNanos: atMillis * millis, event })),
   ...Array.from({ length: 720 }, (_, index) => ({
     atNanos: (index + 1) * 5_000 * millis,

@@ -8,7 +8,13 @@ import { storyOf } from "./explainRun.ts"
 import type { RunEvent } from "./RunEvent.ts"
 import { evolve, initialState, isEnded, type RunState } from "./RunState.ts"
 
-const firing = sampleFiring({ _tag: "WorkloadPreExec", seq: 3, atNanos: 300_000_000, argv: ["/bin/serve"] })
+const firing = sampleFiring({
+  _tag: "WorkloadPreExec",
+  seq: 3,
+  atNanos: 300_000_000,
+  argv: ["/bin/serve"],
+  holdNanos: 100_000_000
+})
 const story = (...events: ReadonlyArray<RunEvent>) =>
   storyOf(
     "r",

@@ -12,7 +12,13 @@ import { evolve, foldRun, initialState, isEnded, type RunPhase, runPhases, type 
 
 const given = deciderSpec({ decide, evolve, initialState })
 
-const firing = sampleFiring({ _tag: "WorkloadPreExec", seq: 3, atNanos: 300, argv: ["/bin/serve"] })
+const firing = sampleFiring({
+  _tag: "WorkloadPreExec",
+  seq: 3,
+  atNanos: 300,
+  argv: ["/bin/serve"],
+  holdNanos: 100_000_000
+})
 const started: RunEvent = {
   _tag: "RunStarted",
   runId: "r",

@@ -280,7 +280,13 @@ const makeMachine = (
         if (manners === "acknowledge") acknowledge(millis, token)
         else if (manners === "wrongToken") acknowledge(millis, token + 1)
         else if (manners === "reject")
-          answerLater(millis, { _tag: "AgentRejected", frame: 0x87, message: "identity refused" })
+          answerLater(millis, {
+            _tag: "AgentRejected",
+            request: "ApplyIdentity",
+            id: token,
+            reason: "IdentityInvalid",
+            message: "identity refused"
+          })
         else if (manners === "panic") answerLater(millis, { _tag: "GuestPanicked", message: "Attempted to kill init!" })
         else if (typeof manners === "object") acknowledge(manners.afterNanos, token)
       })

@@ -42,7 +42,7 @@ export const serviceScript: ReadonlyArray<ScriptLine> = [
   { atNanos: 10 * millis, event: { _tag: "SerialLine", port: 0, text: "Linux version 6.12" } },
   { atNanos: 200 * millis, event: { _tag: "AgentReady", protocolVersion: 1, kernelRelease: "6.12.0" } },
   { atNanos: 250 * millis, event: { _tag: "HeartbeatTick", count: 1 } },
-  { atNanos: 300 * millis, event: { _tag: "WorkloadPreExec", argv: ["/bin/serve"] } },
+  { atNanos: 300 * millis, event: { _tag: "WorkloadPreExec", argv: ["/bin/serve"], holdNanos: 100 * millis } },
   { atNanos: 301 * millis, event: { _tag: "GuestIdle" } },
   { atNanos: 350 * millis, event: { _tag: "HeartbeatTick", count: 2 } },
   { atNanos: 400 * millis, event: { _tag: "GuestBusy" } },

@@ -15,7 +15,7 @@ const error = fc.record({ tag: words, message: words })
 
 /** Firings of one trigger, at times between 0 and 1000 ns. */
 export const firingArbitrary: fc.Arbitrary<Firing> = nanos.map((atNanos) =>
-  sampleFiring({ _tag: "WorkloadPreExec", seq: atNanos, atNanos, argv: ["/bin/serve"] })
+  sampleFiring({ _tag: "WorkloadPreExec", seq: atNanos, atNanos, argv: ["/bin/serve"], holdNanos: 100_000_000 })
 )
 
 const published = fc.record({ directory: fc.constant("/snapshots/one"), digest: fc.constant("0".repeat(64)) })

@@ -2,6 +2,7 @@ import { assert, it } from "@effect/vitest"
 import { Effect, Result, Schema, Stream } from "effect"
 import * as fc from "fast-check"
 import { describe } from "vitest"
+import { frameNames, guestEventKinds, rejectReasons } from "../contract/contract.ts"
 import { type GuestEvent, GuestEventJson, type GuestEventKind } from "../GuestEvent.ts"
 import { decodeEventLine, encodeEventLine } from "./eventLine.ts"
 import {
@@ -28,7 +29,7 @@ const json = fc.jsonValue({ maxDepth: 2 }).map((value) => JSON.parse(JSON.string
 const bodies: Readonly<Record<GuestEventKind, fc.Arbitrary<object>>> = {
   SerialLine: fc.record({ port: natural, text }),
   HeartbeatTick: fc.record({ count: natural }),
-  WorkloadPreExec: fc.record({ argv: fc.array(text, { maxLength: 3 }) }),
+  WorkloadPreExec: fc.record({ argv: fc.array(text, { maxLength: 3 }), holdNanos: fc.option(natural) }),
   ListenerBound: fc.record({ protocol: fc.constantFrom("tcp", "udp"), address: text, port: natural }),
   WorkloadParked: fc.record({}),
   WorkloadExited: status,
@@ -42,7 +43,12 @@ const bodies: Readonly<Record<GuestEventKind, fc.Arbitrary<object>>> = {
   AgentQuiesced: fc.record({ token: natural }),
   AgentThawed: fc.record({ token: natural }),
   IdentityApplied: fc.record({ token: natural }),
-  AgentRejected: fc.record({ frame: natural, message: text }),
+  AgentRejected: fc.record({
+    request: fc.constantFrom(...frameNames),
+    id: fc.option(natural),
+    reason: fc.constantFrom(...rejectReasons),
+    message: text
+  }),
   ExecStarted: fc.record({ id: natural, pid: natural }),
   ExecOutput: fc.record({ id: natural, stream: fc.constantFrom("stdout", "stderr"), data: bytes }),
   ExecExited: fc.tuple(natural, status).map(([id, ended]) => ({ id, ...ended })),
@@ -52,7 +58,12 @@ const bodies: Readonly<Record<GuestEventKind, fc.Arbitrary<object>>> = {
   GuestHalted: fc.record({ reason: natural }),
   GuestReset: fc.record({ reason: natural }),
   EngineFault: fc.record({ message: text }),
-  Custom: fc.record({ name: text, payload: json })
+  Custom: fc.record({ name: text, payload: json }),
+  ListenerClosed: fc.record({ protocol: fc.constantFrom("tcp", "udp"), address: text, port: natural }),
+  UnixListenerBound: fc.record({ path: text }),
+  UnixListenerClosed: fc.record({ path: text }),
+  EventsDropped: fc.record({ kind: fc.constantFrom(...guestEventKinds), count: natural }),
+  SerialText: fc.record({ port: natural, text })
 }
 
 const body = fc
@@ -61,7 +72,7 @@ const body = fc
 
 const header: TimelineHeader = {
   format: "stillpoint-timeline",
-  version: 1,
+  version: 2,
   engine: "soft",
   kernelDigest: "0".repeat(64),
   initrdDigest: null,
@@ -281,7 +292,38 @@ describe("recorded timelines", () => {
     assert.strictEqual(reasonOf(""), "Empty")
     assert.strictEqual(reasonOf("hello\n"), "NotATimeline")
     assert.strictEqual(reasonOf('{"format":"other"}\n'), "NotATimeline")
-    assert.strictEqual(reasonOf('{"format":"stillpoint-timeline","version":2}\n'), "UnknownVersion")
+    assert.strictEqual(reasonOf('{"format":"stillpoint-timeline","version":3}\n'), "UnknownVersion")
+    assert.strictEqual(reasonOf('{"format":"stillpoint-timeline","version":0}\n'), "UnknownVersion")
     assert.strictEqual(reasonOf('{"format":"stillpoint-timeline","version":1}\n'), "NotATimeline")
+  })
+
+  it("a-recording-of-an-older-contract-is-brought-up-to-this-one", () => {
+    const lines = [
+      JSON.stringify({ ...header, version: 1 }),
+      '{"_tag":"WorkloadPreExec","seq":0,"atNanos":5,"argv":["serve"]}',
+      '{"_tag":"AgentRejected","seq":1,"atNanos":6,"frame":133,"message":"the workload does not freeze"}',
+      '{"_tag":"AgentRejected","seq":2,"atNanos":7,"frame":3,"message":"not one of the host\'s"}',
+      '{"_tag":"AgentRejected","seq":3,"atNanos":8,"frame":99,"message":"no frame"}'
+    ]
+    const rejected = (seq: number, request: string, message: string) => ({
+      _tag: "AgentRejected",
+      seq,
+      atNanos: 5 + seq,
+      request,
+      id: null,
+      reason: "Unspecified",
+      message
+    })
+    const read = Result.getOrThrow(decodeTimeline(new TextEncoder().encode(`${lines.join("\n")}\n`)))
+    assert.strictEqual(read.header.version, 2)
+    assert.deepStrictEqual(read.events as ReadonlyArray<unknown>, [
+      { _tag: "WorkloadPreExec", seq: 0, atNanos: 5, argv: ["serve"], holdNanos: 100_000_000 },
+      rejected(1, "Quiesce", "the workload does not freeze"),
+      rejected(2, "WorkloadPreExec", "not one of the host's"),
+      rejected(3, "Unknown", "no frame")
+    ])
+    // What a recording of this contract holds is not interpreted: it has the fields or is refused.
+    const present = [JSON.stringify(header), lines[2]].join("\n").replace('"seq":1', '"seq":0')
+    assert.isTrue(Result.isFailure(decodeTimeline(new TextEncoder().encode(`${present}\n`))))
   })
 })

@@ -2,11 +2,13 @@
  * A guest's timeline on disk: newline-delimited JSON.
  *
  * ```text
- * {"format":"stillpoint-timeline","version":1,"engine":"soft",…}          the header
+ * {"format":"stillpoint-timeline","version":2,"engine":"soft",…}          the header
  * {"_tag":"SerialLine","seq":0,"atNanos":81234,"port":0,"text":"…"}        one event a line, in order
  * …
  * {"_tag":"TimelineEnd","atNanos":4000000000,"reason":"time","events":512} the end; missing if the writer was cut off
  * ```
+ *
+ * Recordings of older versions are read, and brought up to the present one.
  *
  * A last line that is cut off (no newline, no JSON) is left out and reported; anything else that is not as it should be is
  * refused with its line number.
@@ -14,6 +16,7 @@
  * @module
  */
 import { Effect, Result, Schema, Stream } from "effect"
+import { upcastGuestEvent } from "../contract/upcasts.ts"
 import type { GuestEvent } from "../GuestEvent.ts"
 import { decodeEventValue, encodeEventLine } from "./eventLine.ts"
 import { TimelineEnd, timelineFormat, TimelineHeader, timelineVersion } from "./TimelineHeader.ts"
@@ -139,6 +142,8 @@ export class TimelineDecoder {
   private lastNanos = 0
   private eventCount = 0
   private hasHeader = false
+  /** Version that the recording was written in. */
+  private version: number = timelineVersion
   private hasEnded = false
   private readonly text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
@@ -215,7 +220,7 @@ export class TimelineDecoder {
     if (this.hasEnded)
       return { _tag: "WrongEnd", line, message: "expected nothing after the end of the timeline, found another line" }
     if (isEnd(value)) return this.takeEnd(value, parts)
-    const decoded = decodeEventValue(value)
+    const decoded = decodeEventValue(this.version === timelineVersion ? value : upcastGuestEvent(value, this.version))
     if (Result.isFailure(decoded)) return { _tag: "Garbage", line, message: decoded.failure }
     const event = decoded.success
     if (event.seq !== this.nextSeq) {
@@ -244,12 +249,14 @@ export class TimelineDecoder {
     if (record["format"] !== timelineFormat) {
       return { _tag: "NotATimeline", message: `"format" is not "${timelineFormat}"` }
     }
-    if (record["version"] !== timelineVersion) {
-      return { _tag: "UnknownVersion", found: (record["version"] ?? null) as Schema.Json, known: timelineVersion }
+    const version = record["version"]
+    if (typeof version !== "number" || !Number.isInteger(version) || version < 1 || version > timelineVersion) {
+      return { _tag: "UnknownVersion", found: (version ?? null) as Schema.Json, known: timelineVersion }
     }
-    const decoded = decodeHeader(value)
+    const decoded = decodeHeader({ ...record, version: timelineVersion })
     if (Result.isFailure(decoded)) return { _tag: "NotATimeline", message: decoded.failure.message }
     this.hasHeader = true
+    this.version = version
     this.nextSeq = decoded.success.firstSeq
     parts.push({ _tag: "Header", header: decoded.success })
     return null

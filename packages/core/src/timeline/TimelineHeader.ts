@@ -4,13 +4,14 @@
  * @module
  */
 import { Effect, Schema } from "effect"
+import { contractVersion } from "../contract/contract.ts"
 import { GuestNanos } from "../GuestEvent.ts"
 
 /** Name of the format, as the first line of every recording says it. */
 export const timelineFormat = "stillpoint-timeline"
 
-/** Version of the format that this build writes, and the newest that it reads. */
-export const timelineVersion = 1
+/** Version of the format that this build writes, and the newest that it reads: the version of the events' contract. */
+export const timelineVersion = contractVersion
 
 /** A SHA-256 digest, 64 lower-case hexadecimal digits. */
 const Digest = Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/))

@@ -7,39 +7,8 @@
  * @module
  */
 import { Result, Schema } from "effect"
-import { GuestEvent, GuestEventJson, type GuestEventKind } from "../GuestEvent.ts"
-
-const isNatural = (value: unknown): boolean => typeof value === "number" && Number.isSafeInteger(value) && value >= 0
-const isInt = (value: unknown): boolean => typeof value === "number" && Number.isSafeInteger(value)
-const isString = (value: unknown): boolean => typeof value === "string"
-const isStatus = (value: unknown): boolean => value === null || isInt(value)
-const isStrings = (value: unknown): boolean => Array.isArray(value) && value.every(isString)
-const isProtocol = (value: unknown): boolean => value === "tcp" || value === "udp"
-
-type Check = readonly [field: string, holds: (value: unknown) => boolean]
-
-const position: ReadonlyArray<Check> = [
-  ["seq", isNatural],
-  ["atNanos", isNatural]
-]
-const plain = (...fields: ReadonlyArray<Check>): ReadonlyArray<Check> => [...position, ...fields]
-
-/** Fields of the kinds that are their own JSON. Checked against the schema by a test. */
-const plainKinds: ReadonlyMap<string, ReadonlyArray<Check>> = new Map<GuestEventKind, ReadonlyArray<Check>>([
-  ["SerialLine", plain(["port", isNatural], ["text", isString])],
-  ["HeartbeatTick", plain(["count", isNatural])],
-  ["WorkloadPreExec", plain(["argv", isStrings])],
-  ["ListenerBound", plain(["protocol", isProtocol], ["address", isString], ["port", isNatural])],
-  ["WorkloadParked", plain()],
-  ["WorkloadExited", plain(["code", isStatus], ["signal", isStatus])],
-  ["GuestIdle", plain()],
-  ["GuestBusy", plain()],
-  ["IoStarted", plain(["device", isString])],
-  ["IoSettled", plain(["device", isString])],
-  ["PagesDirtied", plain(["count", isNatural])],
-  ["AgentQuiesced", plain(["token", isNatural])],
-  ["AgentThawed", plain(["token", isNatural])]
-])
+import { plainEventChecks } from "../contract/contract.ts"
+import { GuestEvent, GuestEventJson } from "../GuestEvent.ts"
 
 /** A field, and the text between the value before it and its own. */
 type Slot = readonly [field: string, before: string]
@@ -62,7 +31,9 @@ const decodeWithSchema = Schema.decodeUnknownResult(GuestEventJson, { errors: "a
 
 /** The line of an event, without its newline. */
 export const encodeEventLine = (event: GuestEvent): string => {
-  const encoded = (plainKinds.has(event._tag) ? event : encodeWithSchema(event)) as Readonly<Record<string, unknown>>
+  const encoded = (plainEventChecks.has(event._tag) ? event : encodeWithSchema(event)) as Readonly<
+    Record<string, unknown>
+  >
   let line = ""
   for (const [field, before] of slotsOf.get(event._tag) ?? []) line += before + jsonOf(encoded[field])
   return `${line}}`
@@ -88,10 +59,10 @@ export const decodeEventValue = (value: unknown): Result.Result<GuestEvent, stri
 const isPlainEvent = (value: unknown): value is GuestEvent => {
   if (typeof value !== "object" || value === null) return false
   const record = value as Readonly<Record<string, unknown>>
-  const checks = plainKinds.get(record["_tag"] as string)
+  const checks = plainEventChecks.get(record["_tag"] as string)
   if (checks === undefined) return false
   for (let index = 0; index < checks.length; index++) {
-    const [field, holds] = checks[index] as Check
+    const [field, holds] = checks[index] as (typeof checks)[number]
     if (!holds(record[field])) return false
   }
   let keys = 0

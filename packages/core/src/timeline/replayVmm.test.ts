@@ -9,7 +9,7 @@ import { replayVmm } from "./replayVmm.ts"
 const timeline = (reason: "time" | "halted" | "idle"): RecordedTimeline => ({
   header: {
     format: "stillpoint-timeline",
-    version: 1,
+    version: 2,
     engine: "soft",
     kernelDigest: null,
     initrdDigest: null,

@@ -19,7 +19,7 @@
 
 #define SOCKET_PATH "/run/stillpoint/events"
 
-enum { NAME_MAX_BYTES = 64, PAYLOAD_MAX = 32768, MESSAGE_MAX = NAME_MAX_BYTES + 1 + PAYLOAD_MAX };
+enum { NAME_MAX_BYTES = LIMIT_EVENT_NAME_BYTES, PAYLOAD_MAX = LIMIT_PAYLOAD_BYTES, MESSAGE_MAX = NAME_MAX_BYTES + 1 + PAYLOAD_MAX };
 
 /* Events taken in one go; a sender that floods waits in its own send. */
 enum { DRAIN_MAX = 64 };
@@ -38,6 +38,11 @@ static bool name_valid(const char *name, size_t length)
 	return length > 0 && length <= NAME_MAX_BYTES;
 }
 
+static void reject(enum reject_reason reason, const char *what, const char *detail)
+{
+	port_reject(&(struct refusal){ .frame = FRAME_CUSTOM, .reason = reason, .what = what, .detail = detail });
+}
+
 static void pass_on(const char *message, size_t length)
 {
 	const char *space = memchr(message, ' ', length);
@@ -46,13 +51,13 @@ static void pass_on(const char *message, size_t length)
 	size_t payload_length = space ? length - name_length - 1 : 4;
 
 	if (!name_valid(message, name_length)) {
-		port_reject(FRAME_CUSTOM, "an event's name is 1 to 64 of A-Z a-z 0-9 . _ : / -", NULL, 0);
+		reject(REASON_EVENT_NAME_INVALID, "an event's name is 1 to 64 of A-Z a-z 0-9 . _ : / -", NULL);
 		return;
 	}
 	if (payload_length > PAYLOAD_MAX || !json_valid(payload, payload_length)) {
 		char name[NAME_MAX_BYTES + 1] = { 0 };
 		memcpy(name, message, name_length);
-		port_reject(FRAME_CUSTOM, "an event's payload is JSON of at most 32768 bytes", name, 0);
+		reject(REASON_EVENT_PAYLOAD_INVALID, "an event's payload is JSON of at most 32768 bytes", name);
 		return;
 	}
 	struct frame_writer *writer = port_begin(FRAME_CUSTOM);
@@ -72,7 +77,7 @@ void custom_events_drain(void)
 		if (length < 0)
 			return;
 		if ((size_t)length > MESSAGE_MAX)
-			port_reject(FRAME_CUSTOM, "an event is longer than 32833 bytes", NULL, 0);
+			reject(REASON_EVENT_PAYLOAD_INVALID, "an event is longer than 32833 bytes", NULL);
 		else
 			pass_on(message, (size_t)length);
 	}

@@ -18,11 +18,11 @@
 #include "text.h"
 
 enum {
-	COMMANDS_MAX = 128,
+	COMMANDS_MAX = LIMIT_COMMANDS,
 	/* Standard input that a command has not read yet; more is refused. */
-	INPUT_MAX = 1 << 20,
+	INPUT_MAX = LIMIT_COMMAND_INPUT_BYTES,
 	/* One frame's worth of output, so that several commands share the port fairly. */
-	CHUNK = 8192,
+	CHUNK = LIMIT_COMMAND_OUTPUT_BYTES,
 };
 
 /* How long output may still come after a command has ended while others hold it open. */
@@ -54,13 +54,13 @@ static struct command commands[COMMANDS_MAX];
 static struct alarm_clock grace;
 static bool confined;
 
-static void reject(uint8_t type, uint32_t id, const char *what, int error)
+static void reject(uint8_t frame, uint32_t id, enum reject_reason reason, const char *what, int error)
 {
 	struct text message;
 
 	text_start(&message, "exec ");
 	text_add_number(&message, id);
-	port_reject(type, message.bytes, what, error);
+	port_reject(&(struct refusal){ frame, &id, reason, message.bytes, what, error });
 }
 
 static struct command *find(uint32_t id)
@@ -342,7 +342,7 @@ void exec_start(uint32_t id, const struct string_list *argv, const struct string
 	struct spawn_failure failure = { "slots", EAGAIN };
 
 	if (find(id)) {
-		reject(FRAME_EXEC, id, "a command of this id is running", 0);
+		reject(FRAME_EXEC, id, REASON_ID_IN_USE, "a command of this id is running", 0);
 		return;
 	}
 	struct command *command = claim();
@@ -375,7 +375,7 @@ void exec_start(uint32_t id, const struct string_list *argv, const struct string
 	if (!error)
 		error = loop_add(&command->err.watch, EPOLLIN);
 	if (error)
-		reject(FRAME_EXEC, id, "its streams cannot be served", error);
+		reject(FRAME_EXEC, id, reason_of(error, REASON_STREAMS_FAILED), "its streams cannot be served", error);
 	feed(command);
 }
 
@@ -384,12 +384,15 @@ void exec_input(uint32_t id, struct slice input, bool close_after)
 	struct command *command = find(id);
 
 	if (!command || command->in.watch.fd < 0 || command->close_in) {
-		reject(FRAME_EXEC_STDIN, id, command ? "its input is closed" : "no such command is running", 0);
+		if (command)
+			reject(FRAME_EXEC_STDIN, id, REASON_INPUT_CLOSED, "its input is closed", 0);
+		else
+			reject(FRAME_EXEC_STDIN, id, REASON_COMMAND_UNKNOWN, "no such command is running", 0);
 		return;
 	}
 	int error = queue(command, input);
 	if (error) {
-		reject(FRAME_EXEC_STDIN, id, "its input is not taken", error);
+		reject(FRAME_EXEC_STDIN, id, reason_of(error, REASON_INPUT_FULL), "its input is not taken", error);
 		return;
 	}
 	command->close_in = close_after;
@@ -401,11 +404,11 @@ void exec_kill(uint32_t id, int signal)
 	struct command *command = find(id);
 
 	if (!command || command->state != RUNNING)
-		reject(FRAME_EXEC_KILL, id, "no such command is running", 0);
+		reject(FRAME_EXEC_KILL, id, REASON_COMMAND_UNKNOWN, "no such command is running", 0);
 	else if (signal < 1 || signal > SIGRTMAX)
-		reject(FRAME_EXEC_KILL, id, "no such signal", 0);
+		reject(FRAME_EXEC_KILL, id, REASON_SIGNAL_INVALID, "no such signal", 0);
 	else if (kill(-command->pid, signal) < 0)
-		reject(FRAME_EXEC_KILL, id, "it cannot be signalled", errno);
+		reject(FRAME_EXEC_KILL, id, REASON_SIGNAL_INVALID, "it cannot be signalled", errno);
 }
 
 bool exec_reaped(pid_t pid, int status)

@@ -73,6 +73,16 @@ void frame_put_str(struct frame_writer *writer, const char *text)
 	frame_put_bytes(writer, text, strlen(text));
 }
 
+void frame_put_absent(struct frame_writer *writer)
+{
+	frame_put_u8(writer, 0);
+}
+
+void frame_put_present(struct frame_writer *writer)
+{
+	frame_put_u8(writer, 1);
+}
+
 void frame_put_list(struct frame_writer *writer, char *const *items)
 {
 	uint32_t count = 0;

@@ -8,6 +8,9 @@
  *
  *   str, bytes   u32 length, then that many bytes
  *   list<str>    u32 count, then that many str
+ *   T?           u8 0 (absent), or u8 1 and T
+ *
+ * The frames, their fields and numbers stand in contract.h, which is generated.
  *
  * Nothing here does input or output, so the same code is tested on the build machine.
  */
@@ -18,40 +21,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PROTOCOL_VERSION = 1 };
+#include "contract.h"
 
 /* The largest length field that either side accepts, and the bytes such a frame occupies. */
-enum { FRAME_LENGTH_MAX = 65536, FRAME_BYTES_MAX = FRAME_LENGTH_MAX + 4 };
-
-enum guest_frame {
-	FRAME_AGENT_READY = 0x01,
-	FRAME_HEARTBEAT = 0x02,
-	FRAME_PRE_EXEC = 0x03,
-	FRAME_LISTENER_BOUND = 0x04,
-	FRAME_WORKLOAD_PARKED = 0x05,
-	FRAME_WORKLOAD_EXITED = 0x06,
-	FRAME_WORKLOAD_FAILED = 0x07,
-	FRAME_AGENT_QUIESCED = 0x08,
-	FRAME_AGENT_THAWED = 0x09,
-	FRAME_IDENTITY_APPLIED = 0x0a,
-	FRAME_EXEC_STARTED = 0x0b,
-	FRAME_EXEC_OUTPUT = 0x0c,
-	FRAME_EXEC_EXITED = 0x0d,
-	FRAME_EXEC_FAILED = 0x0e,
-	FRAME_CUSTOM = 0x0f,
-	FRAME_REJECTED = 0x10,
-};
-
-enum host_frame {
-	FRAME_GO = 0x81,
-	FRAME_EXEC = 0x82,
-	FRAME_EXEC_STDIN = 0x83,
-	FRAME_EXEC_KILL = 0x84,
-	FRAME_QUIESCE = 0x85,
-	FRAME_THAW = 0x86,
-	FRAME_APPLY_IDENTITY = 0x87,
-	FRAME_POWER_OFF = 0x88,
-};
+enum { FRAME_LENGTH_MAX = LIMIT_FRAME_BYTES, FRAME_BYTES_MAX = FRAME_LENGTH_MAX + 4 };
 
 /* A borrowed run of bytes inside a frame. */
 struct slice {
@@ -81,6 +54,9 @@ void frame_put_i32(struct frame_writer *writer, int32_t value);
 void frame_put_u64(struct frame_writer *writer, uint64_t value);
 void frame_put_bytes(struct frame_writer *writer, const void *data, size_t length);
 void frame_put_str(struct frame_writer *writer, const char *text);
+/* An absent value, or the mark before one that is there. */
+void frame_put_absent(struct frame_writer *writer);
+void frame_put_present(struct frame_writer *writer);
 void frame_put_list(struct frame_writer *writer, char *const *items);
 /* Fills in the length. Returns the frame's size in bytes, 0 when it did not fit. */
 size_t frame_end(struct frame_writer *writer);

@@ -12,7 +12,7 @@ static bool on_console;
 
 static void beat(struct alarm_clock *alarm)
 {
-	struct frame_writer *writer = port_begin(FRAME_HEARTBEAT);
+	struct frame_writer *writer = port_begin(FRAME_HEARTBEAT_TICK);
 
 	(void)alarm;
 	count++;

@@ -17,10 +17,16 @@
 /* A workload freezes in far less; one that does not is stuck in the kernel. */
 static const uint64_t FREEZE_LIMIT_NANOS = 1000000000;
 
+/* `id` is the frame's command or token, null if it has none. */
+static void reject(uint8_t frame, const uint32_t *id, enum reject_reason reason, const char *what, int error)
+{
+	port_reject(&(struct refusal){ .frame = frame, .id = id, .reason = reason, .what = what, .error = error });
+}
+
 static bool complete(const struct frame_reader *reader, uint8_t type)
 {
 	if (!frame_reader_complete(reader))
-		port_reject(type, "the frame's payload does not have the fields of its type", NULL, 0);
+		reject(type, NULL, REASON_FRAME_MALFORMED, "the frame's payload does not have the fields of its type", 0);
 	return frame_reader_complete(reader);
 }
 
@@ -43,7 +49,7 @@ static void keep_still(bool on)
 static void go(struct frame_reader *reader)
 {
 	if (complete(reader, FRAME_GO) && !workload_go())
-		port_reject(FRAME_GO, "no workload is being held", NULL, 0);
+		reject(FRAME_GO, NULL, REASON_NOTHING_HELD, "no workload is being held", 0);
 }
 
 static void exec(struct frame_reader *reader)
@@ -59,7 +65,7 @@ static void exec(struct frame_reader *reader)
 		if (argv.count > 0 && argv.items[0][0])
 			exec_start(id, &argv, &environment, cwd, input, close_input);
 		else
-			port_reject(FRAME_EXEC, "a command needs a program", NULL, 0);
+			reject(FRAME_EXEC, &id, REASON_PROGRAM_MISSING, "a command needs a program", 0);
 	}
 	string_list_free(&argv);
 	string_list_free(&environment);
@@ -93,7 +99,7 @@ static void quiesce(struct frame_reader *reader)
 		return;
 	int error = cgroup_freeze_workload(FREEZE_LIMIT_NANOS);
 	if (error) {
-		port_reject(FRAME_QUIESCE, "the workload does not freeze", NULL, error);
+		reject(FRAME_QUIESCE, &token, REASON_FREEZE_FAILED, "the workload does not freeze", error);
 		return;
 	}
 	keep_still(true);
@@ -121,7 +127,7 @@ static void thaw(struct frame_reader *reader)
 		return;
 	int error = thaw_workload();
 	if (error)
-		port_reject(FRAME_THAW, "the workload cannot be thawed", NULL, error);
+		reject(FRAME_THAW, &token, REASON_THAW_FAILED, "the workload cannot be thawed", error);
 	else
 		tell_token(FRAME_AGENT_THAWED, token);
 }
@@ -134,7 +140,7 @@ static void acknowledge_identity(uint32_t token, bool and_thaw)
 		return;
 	int error = thaw_workload();
 	if (error)
-		port_reject(FRAME_APPLY_IDENTITY, "the workload cannot be thawed", NULL, error);
+		reject(FRAME_APPLY_IDENTITY, &token, REASON_THAW_FAILED, "the workload cannot be thawed", error);
 	else
 		tell_token(FRAME_AGENT_THAWED, token);
 }
@@ -148,14 +154,17 @@ static void apply_identity(struct frame_reader *reader)
 	char *machine_id = frame_get_str(reader);
 	identity.environment = frame_get_list(reader);
 	bool and_thaw = frame_get_u8(reader) != 0;
+	identity.hook_timeout_nanos = frame_get_u64(reader);
+	identity.signal = frame_get_i32(reader);
 
 	if (complete(reader, FRAME_APPLY_IDENTITY)) {
+		enum reject_reason reason;
 		int error;
 		identity.hostname = hostname;
 		identity.machine_id = machine_id;
-		const char *problem = identity_apply(&identity, &error);
+		const char *problem = identity_apply(&identity, &reason, &error);
 		if (problem)
-			port_reject(FRAME_APPLY_IDENTITY, problem, NULL, error);
+			reject(FRAME_APPLY_IDENTITY, &token, reason_of(error, reason), problem, error);
 		else
 			acknowledge_identity(token, and_thaw);
 	}
@@ -171,7 +180,7 @@ static void power_off(struct frame_reader *reader)
 	sync();
 	console_drain();
 	reboot(RB_POWER_OFF);
-	port_reject(FRAME_POWER_OFF, "the machine does not power off", NULL, 0);
+	reject(FRAME_POWER_OFF, NULL, REASON_POWER_OFF_FAILED, "the machine does not power off", 0);
 }
 
 void host_command(uint8_t type, struct slice payload)
@@ -204,6 +213,6 @@ void host_command(uint8_t type, struct slice payload)
 		power_off(&reader);
 		break;
 	default:
-		port_reject(type, "no host frame has this type", NULL, 0);
+		reject(type, NULL, REASON_FRAME_UNKNOWN, "no host frame has this type", 0);
 	}
 }

@@ -14,7 +14,7 @@
 
 #include "environment.h"
 
-enum { ENTROPY_MIN = 32, ENTROPY_MAX = 4096, HOSTNAME_MAX = 64, MACHINE_ID_LENGTH = 32 };
+enum { MACHINE_ID_LENGTH = 32 };
 
 static const char *check(const struct identity *identity)
 {
@@ -22,9 +22,9 @@ static const char *check(const struct identity *identity)
 	size_t hostname_length = strlen(identity->hostname);
 	size_t machine_id_length = strlen(identity->machine_id);
 
-	if (identity->entropy.length < ENTROPY_MIN || identity->entropy.length > ENTROPY_MAX)
+	if (identity->entropy.length < LIMIT_ENTROPY_LEAST_BYTES || identity->entropy.length > LIMIT_ENTROPY_BYTES)
 		return "entropy must be 32 to 4096 bytes";
-	if (hostname_length > HOSTNAME_MAX || strspn(identity->hostname, letters) != hostname_length)
+	if (hostname_length > LIMIT_HOSTNAME_BYTES || strspn(identity->hostname, letters) != hostname_length)
 		return "a hostname is at most 64 letters, digits, dots and hyphens";
 	if (machine_id_length > 0 && (machine_id_length != MACHINE_ID_LENGTH ||
 				      strspn(identity->machine_id, "0123456789abcdef") != machine_id_length))
@@ -102,17 +102,20 @@ static int write_line(const char *path, const char *beside, const char *text)
 	return error;
 }
 
-const char *identity_apply(const struct identity *identity, int *error)
+const char *identity_apply(const struct identity *identity, enum reject_reason *reason, int *error)
 {
 	const char *problem = check(identity);
 
 	*error = 0;
+	*reason = REASON_IDENTITY_INVALID;
 	if (problem)
 		return problem;
+	*reason = REASON_ENTROPY_FAILED;
 	mkdir("/etc", 0755);
 	if ((*error = reseed(identity->entropy)))
 		return "the random source cannot be reseeded";
 	discard_fetched_entropy();
+	*reason = REASON_NAME_FAILED;
 	if (*identity->hostname) {
 		if (sethostname(identity->hostname, strlen(identity->hostname)) < 0) {
 			*error = errno;
@@ -124,8 +127,10 @@ const char *identity_apply(const struct identity *identity, int *error)
 	if (*identity->machine_id &&
 	    (*error = write_line("/etc/machine-id", "/etc/.machine-id.partial", identity->machine_id)))
 		return "/etc/machine-id cannot be written";
+	*reason = REASON_ENVIRONMENT_FAILED;
 	if ((*error = environment_set_identity(identity->environment.items)))
 		return "the environment cannot be kept";
+	*reason = REASON_CLOCK_FAILED;
 	/* Last: the less lies between this and the acknowledgement, the truer the clock. */
 	if (identity->realtime_nanos != 0 && (*error = set_clock(identity->realtime_nanos)))
 		return "the clock cannot be set";

@@ -12,12 +12,14 @@ struct identity {
 	const char *hostname;	 /* "" leaves it */
 	const char *machine_id;	 /* 32 lower-case hexadecimal digits; "" leaves it */
 	struct string_list environment;
+	uint64_t hook_timeout_nanos; /* for the configured hook; 0: as configured */
+	int32_t signal;		     /* for the workload, once it goes on; 0: as configured */
 };
 
 /*
  * Checks everything, then applies everything. Returns null, or what is wrong, with `*error` an errno
- * or 0. After a failed check nothing has changed.
+ * or 0 and `*reason` set. After a failed check nothing has changed.
  */
-const char *identity_apply(const struct identity *identity, int *error);
+const char *identity_apply(const struct identity *identity, enum reject_reason *reason, int *error);
 
 #endif

@@ -131,8 +131,9 @@ static void tell_ready(void)
 
 	if (uname(&system) < 0)
 		strcpy(system.release, "unknown");
-	frame_put_u32(writer, PROTOCOL_VERSION);
+	frame_put_u32(writer, CONTRACT_VERSION);
 	frame_put_str(writer, system.release);
+	frame_put_u64(writer, CONTRACT_HASH);
 	port_send_now(writer);
 }
 

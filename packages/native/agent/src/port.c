@@ -101,7 +101,9 @@ void port_send(struct frame_writer *writer)
 	size_t length = frame_end(writer);
 
 	if (length == 0) {
-		port_reject(type, "a frame of this type grew larger than the protocol allows and was dropped", NULL, 0);
+		port_reject(&(struct refusal){ .frame = type,
+					       .reason = REASON_FRAME_TOO_LARGE,
+					       .what = "a frame of this type grew larger than the protocol allows and was dropped" });
 		return;
 	}
 	if (port >= 0)
@@ -120,21 +122,35 @@ void port_send_empty(uint8_t type)
 	port_send_now(port_begin(type));
 }
 
-void port_reject(uint8_t type, const char *what, const char *detail, int error)
+enum reject_reason reason_of(int error, enum reject_reason otherwise)
+{
+	if (error == ENOSPC || error == EDQUOT)
+		return REASON_NO_SPACE;
+	return error == ENOMEM ? REASON_NO_MEMORY : otherwise;
+}
+
+void port_reject(const struct refusal *refusal)
 {
 	struct text message;
-	struct frame_writer *writer = port_begin(FRAME_REJECTED);
+	struct frame_writer *writer = port_begin(FRAME_AGENT_REJECTED);
 
-	text_start(&message, what);
-	if (detail) {
+	text_start(&message, refusal->what);
+	if (refusal->detail) {
 		text_add(&message, ": ");
-		text_add(&message, detail);
+		text_add(&message, refusal->detail);
 	}
-	if (error) {
+	if (refusal->error) {
 		text_add(&message, ": ");
-		text_add(&message, strerror(error));
+		text_add(&message, strerror(refusal->error));
 	}
-	frame_put_u8(writer, type);
+	frame_put_u8(writer, refusal->frame);
+	if (refusal->id) {
+		frame_put_present(writer);
+		frame_put_u32(writer, *refusal->id);
+	} else {
+		frame_put_absent(writer);
+	}
+	frame_put_u8(writer, (uint8_t)refusal->reason);
 	frame_put_str(writer, message.bytes);
 	port_send(writer);
 }
@@ -152,8 +168,9 @@ static void serve_frames(void)
 		case DECODE_BAD_LENGTH:
 			frame_decoder_reset(&decoder);
 			lost = true;
-			port_reject(0, "a frame's length is not between 1 and 65536; input is skipped until the line is silent",
-				    NULL, 0);
+			port_reject(&(struct refusal){ .reason = REASON_FRAME_TOO_LARGE,
+						       .what = "a frame's length is not between 1 and 65536; "
+							       "input is skipped until the line is silent" });
 			return;
 		case DECODE_MORE:
 			return;
@@ -194,7 +211,8 @@ static void silence_rang(struct alarm_clock *alarm)
 {
 	(void)alarm;
 	if (!lost && frame_decoder_partial(&decoder))
-		port_reject(0, "a frame was not completed and is dropped", NULL, 0);
+		port_reject(&(struct refusal){ .reason = REASON_FRAME_INCOMPLETE,
+					       .what = "a frame was not completed and is dropped" });
 	frame_decoder_reset(&decoder);
 	lost = false;
 }

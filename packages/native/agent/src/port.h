@@ -32,7 +32,19 @@ void port_send_now(struct frame_writer *writer);
 /* Sends a frame without fields. */
 void port_send_empty(uint8_t type);
 
-/* Refuses the host frame `type`. `detail` may be null, `error` 0. */
-void port_reject(uint8_t type, const char *what, const char *detail, int error);
+/* What is refused, and why. The words are for people: the host decides by `reason`. */
+struct refusal {
+	uint8_t frame;	 /* number of the refused frame, 0 where it is not known */
+	const uint32_t *id; /* its command or token, null if it has none */
+	enum reject_reason reason;
+	const char *what;
+	const char *detail; /* may be null */
+	int error;	    /* an errno, or 0 */
+};
+
+void port_reject(const struct refusal *refusal);
+
+/* The reason for what the kernel refused: no space, no memory, or `otherwise`. */
+enum reject_reason reason_of(int error, enum reject_reason otherwise);
 
 #endif

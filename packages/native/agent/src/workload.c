@@ -129,8 +129,14 @@ int workload_prepare(const struct config *from)
 	state = HOLDING;
 	if (config->console_markers)
 		console_marker("workload-pre-exec", -1);
-	struct frame_writer *writer = port_begin(FRAME_PRE_EXEC);
+	struct frame_writer *writer = port_begin(FRAME_WORKLOAD_PRE_EXEC);
 	frame_put_list(writer, config->argv.items);
+	if (config->hold == HOLD_TIMED) {
+		frame_put_present(writer);
+		frame_put_u64(writer, config->hold_nanos);
+	} else {
+		frame_put_absent(writer);
+	}
 	port_send_now(writer);
 	if (config->hold == HOLD_TIMED)
 		alarm_set(&hold_clock, config->hold_nanos, 0);

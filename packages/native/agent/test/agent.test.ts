@@ -66,7 +66,7 @@ guestTest(
   { ...shell("exec httpd -f -p 8080 -h /etc"), heartbeatMillis: 20 },
   Effect.fnUntraced(function* (guest) {
     assert.deepStrictEqual(brief(yield* guest.until("ListenerBound")), [
-      ["PreExec", ["/bin/sh", "-c", "exec httpd -f -p 8080 -h /etc"]],
+      ["PreExec", ["/bin/sh", "-c", "exec httpd -f -p 8080 -h /etc"], 100_000_000n],
       ["ListenerBound", 6, "::", 8080]
     ])
     const got = yield* run(guest, 1, ["wget", "-qO-", "http://127.0.0.1:8080/group"])
@@ -121,7 +121,7 @@ guestTest(
     guest.send(hostFrames.exec(50, ["sleep", "1000"]), hostFrames.exec(50, ["true"]), hostFrames.execKill(50, 15))
     const killed = brief(yield* guest.until("ExecExited"))
     assert.deepStrictEqual(killed.slice(1), [
-      ["Rejected", 0x82, "exec 50: a command of this id is running"],
+      ["Rejected", 0x82, 50, 9, "exec 50: a command of this id is running"],
       ["ExecExited", 50, 1, 15]
     ])
     guest.send(hostFrames.execKill(50, 15), hostFrames.execStdin(50, "x", false))

@@ -151,6 +151,9 @@ export interface CapturedFiles {
   memoryMib: number
 }
 
+/** SHA-256 of the contract that the core was built from, in hexadecimal digits. */
+export declare function contractHash(): string
+
 /** Consecutive events, encoded one after the other (see the host crate's `event_codec`). */
 export interface EventBatch {
   /** Sequence number of the first event. */
@@ -232,6 +235,10 @@ export interface Identity {
   env: Array<string>
   /** Whether the frozen workload goes on afterwards. */
   thaw: boolean
+  /** Guest time that the configured hook may take. */
+  hookTimeoutNanos: number | null
+  /** Number of the signal that the workload is sent once it goes on. */
+  signal: number | null
 }
 
 /**
@@ -253,7 +260,7 @@ export interface MachineStop {
 /** Until when a machine runs; the first that comes true ends the run. */
 export interface MachineUntil {
   /** Kinds of events, bit `n` for the kind numbered `n`; 0 for none. */
-  kinds: number
+  kinds: bigint
   /** Guest time. */
   atNanos: number | null
   /** Guest nanoseconds from now. */

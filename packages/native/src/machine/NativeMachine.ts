@@ -56,7 +56,9 @@ const identitySchema = Schema.Struct({
   hostname: Schema.NullOr(Schema.String.check(Schema.isPattern(/^[A-Za-z0-9]([A-Za-z0-9.-]{0,62})$/))),
   machineId: Schema.NullOr(Schema.String.check(Schema.isPattern(/^[0-9a-f]{32}$/))),
   env: Schema.Record(Schema.String.check(Schema.isPattern(/^[^=\0]+$/)), Schema.String),
-  thaw: Schema.Boolean
+  thaw: Schema.Boolean,
+  hookTimeoutNanos: Schema.optionalKey(Schema.Natural),
+  signal: Schema.optionalKey(Schema.Natural)
 })
 
 const decodeIdentity = Schema.decodeUnknownEffect(identitySchema, { errors: "all", onExcessProperty: "error" })
@@ -199,7 +201,9 @@ const make = (native: Addon.NativeMachine): Machine => {
               hostname: checked.hostname,
               machineId: checked.machineId,
               env: Object.entries(checked.env).map(([key, value]) => `${key}=${value}`),
-              thaw: checked.thaw
+              thaw: checked.thaw,
+              hookTimeoutNanos: checked.hookTimeoutNanos ?? null,
+              signal: checked.signal ?? null
             })
           )
         )

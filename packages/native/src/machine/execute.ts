@@ -9,6 +9,7 @@ import {
   type ExecResult,
   type ExecSpec,
   type GuestEvent,
+  type GuestEventOf,
   type MachineError,
   type MachineStop,
   type MachineUntil
@@ -32,18 +33,15 @@ const sigkill = 9
 /** Ways in which a run ends that no further run of the same machine can follow, or that somebody asked for. */
 const ended: ReadonlySet<MachineStop["reason"]> = new Set(["halted", "reset", "fault", "paused", "horizon"])
 
-/** Types of the frames that start and feed a command, as a refusal names them. */
-const [execFrame, stdinFrame] = [0x82, 0x83]
-
 /**
  * Whether a refusal is the end of this command. A refusal names the command that it is about, if it got as far; and input that a
- * command no longer takes, having ended or closed its input, is not missed by it.
+ * command no longer takes, having ended or closed its input, is not missed by it. An agent of another contract serves nothing.
  */
-const isRefused = (id: number, frame: number, message: string): boolean => {
-  const named = /^exec (\d+)\b/.exec(message)
-  if (named !== null && Number(named[1]) !== id) return false
-  if (frame === stdinFrame) return !/no such command is running|its input is closed/.test(message)
-  return frame === execFrame
+const isRefused = (id: number, rejected: GuestEventOf<"AgentRejected">): boolean => {
+  if (rejected.reason === "ContractMismatch") return true
+  if (rejected.id !== null && rejected.id !== id) return false
+  if (rejected.request === "ExecStdin") return rejected.reason !== "CommandUnknown" && rejected.reason !== "InputClosed"
+  return rejected.request === "Exec"
 }
 
 /** What the conversation needs of the machine. */
@@ -117,8 +115,8 @@ const observe = (progress: Progress, id: number, command: string, event: GuestEv
       progress.fault = `: ${event.message}`
       return
     case "AgentRejected":
-      if (progress.result !== undefined || !isRefused(id, event.frame, event.message)) return
-      progress.result = failure("AgentRejected", `${command}: the agent refused: ${event.message}`)
+      if (progress.result !== undefined || !isRefused(id, event)) return
+      progress.result = failure("AgentRejected", `${command}: the agent refused (${event.reason}): ${event.message}`)
       return
     default:
       return

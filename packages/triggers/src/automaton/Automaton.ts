@@ -21,7 +21,7 @@ import {
 import { PolicyError } from "../PolicyError.ts"
 import { Cause } from "./Cause.ts"
 import { firstPartCell, headerCells, listenerCells, partCells } from "./cells.ts"
-import { eventKinds, kindNumber, kindSet } from "./eventKinds.ts"
+import { eventKinds, kindNumber, type KindSet, kindSet } from "./eventKinds.ts"
 import { GuestSensors } from "./GuestSensors.ts"
 import type { AutomatonPart } from "./AutomatonPart.ts"
 import type { PolicyCommand, PolicyState } from "./PolicyStep.ts"
@@ -77,7 +77,9 @@ export class Automaton {
   readonly guest = new GuestSensors()
   readonly cause = new Cause()
   /** Kinds that some armed part waits for. */
-  listening = 0
+  readonly listening: KindSet = kindSet([])
+  /** How many kinds that are. */
+  private listenedKinds = 0
   /** Set while one quiesce takes over from another and needs the agent itself: the workload then stays frozen. */
   keepsFrozen = false
   /** Whether commands are kept for a runner; a replay has no use for them. */
@@ -171,7 +173,10 @@ export class Automaton {
     for (let index = 0; index < this.objects.length; index++) this.objects[index] = state.objects[index]
     this.forget()
     for (let kind = 0; kind < eventKinds.length; kind++) {
-      if ((this.cells[listenerCells + kind] as number) > 0) this.listening |= 1 << kind
+      if ((this.cells[listenerCells + kind] as number) > 0) {
+        this.listening[kind] = 1
+        this.listenedKinds += 1
+      }
     }
   }
 
@@ -184,7 +189,8 @@ export class Automaton {
 
   /** Forgets all that is not in the cells and objects. */
   private forget(): void {
-    this.listening = 0
+    this.listening.fill(0)
+    this.listenedKinds = 0
     this.keepsFrozen = false
     this.failure = null
     this.clearOutcome()
@@ -239,14 +245,14 @@ export class Automaton {
   /** Whether nothing can make the policy fire any more. */
   get isExhausted(): boolean {
     if (this.hasEnded) return false
-    if (this.listening !== 0 || this.timers.earliest() !== Infinity) return false
+    if (this.listenedKinds > 0 || this.timers.earliest() !== Infinity) return false
     for (const probe of this.probes.values()) if (probe.isArmed) return false
     return true
   }
 
   /** Kinds that the policy must be told, now or later. */
-  get interest(): number {
-    return this.guest.kinds | kindSet(eventKinds.filter((_, kind) => this.byKind[kind]?.length !== 0))
+  get interest(): KindSet {
+    return kindSet(eventKinds.filter((_, kind) => this.guest.kinds[kind] === 1 || this.byKind[kind]?.length !== 0))
   }
 
   /** The triggers of the policy and how far each has got, from left to right; without the one that `except` names. */
@@ -279,7 +285,7 @@ export class Automaton {
    * time, without anything in between that would make the processor wait.
    */
   run(events: ReadonlyArray<GuestEvent>, from: number, to: number): number {
-    const { byKind, cells, guest } = this
+    const { byKind, cells, guest, listening } = this
     const sensed = guest.kinds
     let index = from
     while (index < to) {
@@ -291,23 +297,20 @@ export class Automaton {
         if (this.isOver()) return index
         continue
       }
-      let listening = this.listening
       while (index < end) {
         const event = events[index++] as GuestEvent
         const kind = kindNumber(event._tag)
-        if ((((listening | sensed) >>> kind) & 1) === 0) continue
-        if (((sensed >>> kind) & 1) === 1) {
+        if (sensed[kind] === 1) {
           this.pass(event)
           guest.take(kind)
         }
-        if (((listening >>> kind) & 1) === 0) continue
+        if (listening[kind] === 0) continue
         const parts = byKind[kind] as Array<AutomatonPart>
         // A part that is the only one for a kind is armed if anyone listens to it.
         if (parts.length === 1 && (parts[0] as AutomatonPart).overlooks(event)) continue
         this.pass(event)
         if (!this.dispatch(kind, event)) continue
         if (this.isOver()) return index
-        listening = this.listening
         if ((cells[nextDueCell] as number) < due) break
       }
       this.pass(events[index - 1] as GuestEvent)
@@ -322,7 +325,7 @@ export class Automaton {
   }
 
   private isOver(): boolean {
-    return this.firing !== null || this.cells[endedCell] === 1 || (this.listening === 0 && this.isExhausted)
+    return this.firing !== null || this.cells[endedCell] === 1 || (this.listenedKinds === 0 && this.isExhausted)
   }
 
   /** Hands an event to the parts that wait for its kind; answers whether any of them did not overlook it. */
@@ -418,8 +421,9 @@ export class Automaton {
       const kind = kinds[index] as number
       const count = (cells[listenerCells + kind] as number) + change
       cells[listenerCells + kind] = count
-      if (count === 0) this.listening &= ~(1 << kind)
-      else this.listening |= 1 << kind
+      const isListened = count === 0 ? 0 : 1
+      this.listenedKinds += isListened - (this.listening[kind] as number)
+      this.listening[kind] = isListened
     }
   }
 

@@ -5,7 +5,7 @@
  */
 import type { GuestEventKind, GuestNanos } from "@stillpoint/core"
 import { guestCells, headerCells } from "./cells.ts"
-import { kindNumber, kindSet } from "./eventKinds.ts"
+import { kindNumber, type KindSet, kindSet } from "./eventKinds.ts"
 
 const idle = kindNumber("GuestIdle")
 const busy = kindNumber("GuestBusy")
@@ -20,12 +20,13 @@ const sensed = kindSet(["GuestIdle", "GuestBusy", "IoStarted", "IoSettled", "Age
 /** Whether the hart is idle, how much I/O is in flight, whether the workload is frozen: from the policy's first event on. */
 export class GuestSensors {
   /** Kinds that some part wants it to follow. */
-  kinds = 0
+  readonly kinds: KindSet = kindSet([])
   private cells: Float64Array = new Float64Array(0)
 
   /** Makes it follow those of some kinds that it knows about. */
   follow(kinds: ReadonlyArray<GuestEventKind>): void {
-    this.kinds |= kindSet(kinds) & sensed
+    const wanted = kindSet(kinds)
+    for (const [kind, isSensed] of sensed.entries()) if (isSensed === 1 && wanted[kind] === 1) this.kinds[kind] = 1
   }
 
   place(cells: Float64Array): void {

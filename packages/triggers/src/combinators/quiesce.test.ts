@@ -84,7 +84,7 @@ describe("the hold of pre-exec", () => {
   it("its-end-is-the-deadline", () => {
     const policy = quiesce(onPreExec(), { calmFor: "20 millis", onDeadline: "capture", deadline: "5 seconds" })
     const firing = givenPolicy(policy)
-      .when([[millis(10), { _tag: "WorkloadPreExec", argv: [] }]], millis(500))
+      .when([[millis(10), { _tag: "WorkloadPreExec", argv: [], holdNanos: 1e8 }]], millis(500))
       .thenFires({ atNanos: millis(110) })
     assert.strictEqual(firing.quiesce?.verdict, "deadline")
   })
@@ -126,7 +126,10 @@ describe("a quiesce", () => {
     const asks = (onDeadline: "capture" | "abandon" | "fail") =>
       givenPolicy(quiesce(onListener(), { calmFor: "10 millis", onDeadline, deadline: "50 millis" }))
     const silent = [idle, [millis(5), listener]] as const
-    const refused = [...silent, [millis(20), { _tag: "AgentRejected", frame: 0x85, message: "busy" }]] as const
+    const refused = [
+      ...silent,
+      [millis(20), { _tag: "AgentRejected", request: "Quiesce", id: 1, reason: "FreezeFailed", message: "busy" }]
+    ] as const
     const late = asks("capture")
       .when(silent, millis(500))
       .thenFires({ atNanos: millis(55) })

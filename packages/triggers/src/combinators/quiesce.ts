@@ -3,7 +3,7 @@ import type { GuestEvent, GuestEventKind, QuiesceReport, QuiesceVerdict } from "
 import { type Duration, Function } from "effect"
 import { toGuestNanos } from "../guestDuration.ts"
 import { CauseMemory } from "../automaton/CauseMemory.ts"
-import { kindNumber, kindSet } from "../automaton/eventKinds.ts"
+import { kindNumber, type KindSet, kindSet } from "../automaton/eventKinds.ts"
 import { Part, type Site, Status } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 import { PolicyError, refuseUnknown } from "../PolicyError.ts"
@@ -137,7 +137,6 @@ const cellCount = 13
 
 const ongoing = -1
 const Agent = { notAsked: 0, asked: 1, frozen: 2, refused: 3 } as const
-const quiesceFrame = 0x85
 
 class Quiesce extends Part {
   override readonly children: ReadonlyArray<Part>
@@ -153,7 +152,7 @@ class Quiesce extends Part {
   private readonly dirty: number
   private readonly dirtyLimit: number
   private readonly toleranceNanos: number
-  private readonly eventSet: number
+  private readonly eventSet: KindSet
   private readonly customs: ReadonlyMap<string, number>
   private readonly pendingKinds: ReadonlyArray<number>
 
@@ -289,7 +288,7 @@ class Quiesce extends Part {
         }
         break
       case "AgentRejected":
-        if (this.cell(agentCell) === Agent.asked && event.frame === quiesceFrame) {
+        if (this.cell(agentCell) === Agent.asked && event.request === "Quiesce") {
           this.setCell(agentCell, Agent.refused)
           this.deadline()
           return
@@ -298,7 +297,7 @@ class Quiesce extends Part {
       default:
     }
     if (this.cell(pendingCell) === 0) return
-    if (((this.eventSet >>> kindNumber(event._tag)) & 1) === 1) this.activityHappens(this.indexOfEvent(event))
+    if (this.eventSet[kindNumber(event._tag)] === 1) this.activityHappens(this.indexOfEvent(event))
     if (event._tag === "Custom") {
       const index = this.customs.get(event.name)
       if (index !== undefined) this.activityHappens(index)

@@ -31,7 +31,7 @@ import {
 } from "../testing/index.ts"
 
 const millis = (count: number): number => count * 1e6
-const preExec = { _tag: "WorkloadPreExec", argv: ["serve"] } as const
+const preExec = { _tag: "WorkloadPreExec", argv: ["serve"], holdNanos: 1e8 } as const
 const listener = { _tag: "ListenerBound", protocol: "tcp", address: "::", port: 80 } as const
 const beat = (count: number) => ({ _tag: "HeartbeatTick", count }) as const
 const boot = timelineOf(

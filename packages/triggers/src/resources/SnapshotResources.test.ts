@@ -71,7 +71,7 @@ describe("SnapshotResources", () => {
       [null]
     )
     givenPolicy(nothing.toPolicy())
-      .when([[1, { _tag: "WorkloadPreExec", argv: [] }]])
+      .when([[1, { _tag: "WorkloadPreExec", argv: [], holdNanos: 1e8 }]])
       .thenDoesNotFire("NothingArmed")
   })
 
@@ -198,7 +198,7 @@ describe("SnapshotResources", () => {
       afterMs: 1000
     }).toPolicy()
     givenPolicy(all)
-      .when([[5, { _tag: "WorkloadPreExec", argv: [] }]])
+      .when([[5, { _tag: "WorkloadPreExec", argv: [], holdNanos: 1e8 }]])
       .thenFires({ trigger: "pre-exec", atNanos: 5 })
     givenPolicy(all)
       .when([[5, { _tag: "HeartbeatTick", count: 2 }]])

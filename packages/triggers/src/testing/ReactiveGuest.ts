@@ -67,7 +67,13 @@ interface Request {
 type Mark = { readonly atNanos: number; readonly event: EventBody | "busy" | "idle" }
 
 const heartbeatWorkNanos = 120_000
-const rejectedFreeze: EventBody = { _tag: "AgentRejected", frame: 0x85, message: "the workload does not freeze" }
+const rejectedFreeze = (id: number): EventBody => ({
+  _tag: "AgentRejected",
+  request: "Quiesce",
+  id,
+  reason: "FreezeFailed",
+  message: "the workload does not freeze"
+})
 const notFrozen = -1
 
 /** A guest that lives: it is run, asked, and tells the truth about itself. */
@@ -253,7 +259,7 @@ export class LivingGuest {
   private announce(): void {
     this.isAnnounced = true
     this.emit({ _tag: "AgentReady", protocolVersion: 1, kernelRelease: "6.12" })
-    this.emit({ _tag: "WorkloadPreExec", argv: ["serve"] })
+    this.emit({ _tag: "WorkloadPreExec", argv: ["serve"], holdNanos: this.guest.holdNanos })
     this.tellHart()
   }
 
@@ -284,7 +290,7 @@ export class LivingGuest {
 
   private answer({ token, what }: Request): void {
     this.requests.shift()
-    if (what === "freeze" && this.guest.agent.onFreeze === "refuses") this.emit(rejectedFreeze)
+    if (what === "freeze" && this.guest.agent.onFreeze === "refuses") this.emit(rejectedFreeze(token))
     else if (what === "freeze") {
       this.ownNanos = this.workloadNanos
       this.frozenAtNanos = this.frozenAtNanos === notFrozen ? this.nowNanos : this.frozenAtNanos

@@ -1,6 +1,12 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
-import { decodeTimeline, encodeTimeline, type RecordedTimeline, guestTimeInWords } from "@stillpoint/core"
+import {
+  decodeTimeline,
+  encodeTimeline,
+  guestTimeInWords,
+  type RecordedTimeline,
+  timelineVersion
+} from "@stillpoint/core"
 import { assert, it } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import * as fc from "fast-check"
@@ -70,9 +76,13 @@ describe("recorded boots", () => {
     )
   )
 
-  it("a-recording-is-written-as-it-was-read", () => {
+  it("a-recording-is-written-as-it-was-read-and-an-older-one-in-the-present-form", () => {
     for (const { name, timeline } of corpus) {
-      assert.deepStrictEqual(Buffer.from(encodeTimeline(timeline)), readFileSync(`${directory}${name}.ndjson`), name)
+      const file = readFileSync(`${directory}${name}.ndjson`)
+      const written = Buffer.from(encodeTimeline(timeline))
+      const { version } = JSON.parse(file.subarray(0, file.indexOf("\n")).toString()) as { readonly version: number }
+      if (version === timelineVersion) assert.deepStrictEqual(written, file, name)
+      else assert.deepStrictEqual(Result.getOrThrow(decodeTimeline(written)), timeline, name)
     }
   })
 

@@ -32,7 +32,7 @@ export const eventBody: fc.Arbitrary<EventBody> = fc.oneof(
       .record({ port: fc.constantFrom(0, 0, 0, 1), text: fc.constantFrom(...consoleLines) })
       .map((line) => body("SerialLine", line))
   },
-  { weight: 2, arbitrary: fc.constant(body("WorkloadPreExec", { argv: ["serve"] })) },
+  { weight: 2, arbitrary: fc.constant(body("WorkloadPreExec", { argv: ["serve"], holdNanos: 100_000_000 })) },
   {
     weight: 2,
     arbitrary: fc
@@ -62,7 +62,7 @@ export const eventBody: fc.Arbitrary<EventBody> = fc.oneof(
       body("WorkloadExited", { code: null, signal: 11 }),
       body("AgentQuiesced", { token: 1 }),
       body("AgentThawed", { token: 1 }),
-      body("AgentRejected", { frame: 0x85, message: "busy" }),
+      body("AgentRejected", { request: "Quiesce", id: 1, reason: "FreezeFailed", message: "busy" }),
       body("AgentReady", { protocolVersion: 1, kernelRelease: "6.12" }),
       body("GuestPanicked", { message: "not syncing" })
     )
@@ -166,7 +166,7 @@ export const realisticTimeline: fc.Arbitrary<ReplayedTimeline> = fc
     const announced = ready + millis(2) + jitter(1)
     let last = announced
     if (boot.workload !== "never-starts") {
-      at(announced, body("WorkloadPreExec", { argv: ["serve"] }))
+      at(announced, body("WorkloadPreExec", { argv: ["serve"], holdNanos: 100_000_000 }))
       at(announced + 40_000, body("GuestIdle"))
       const go = announced + millis(boot.holdMillis) + 50_000
       at(go, body("GuestBusy"))
@@ -222,7 +222,7 @@ const startWorkload = (kind: string, started: number, at: (atNanos: number, even
       return started
     case "restarts":
       at(started, body("WorkloadExited", { code: 1, signal: null }))
-      at(started + millis(5), body("WorkloadPreExec", { argv: ["serve"] }))
+      at(started + millis(5), body("WorkloadPreExec", { argv: ["serve"], holdNanos: 100_000_000 }))
       at(started + millis(130), listener(8080))
       return started + millis(130)
     case "panics":

@@ -27,8 +27,8 @@ export interface PolicyThen {
  * import { givenPolicy } from "@stillpoint/triggers/testing"
  *
  * const late = givenPolicy(within(onPreExec(), "1 second"))
- * late.when([[1e9 - 1, { _tag: "WorkloadPreExec", argv: [] }]]).thenFires({ trigger: "onPreExec" })
- * late.when([[1e9, { _tag: "WorkloadPreExec", argv: [] }]], 2e9).thenDoesNotFire("NothingArmed")
+ * late.when([[1e9 - 1, { _tag: "WorkloadPreExec", argv: [], holdNanos: 1e8 }]]).thenFires({ trigger: "onPreExec" })
+ * late.when([[1e9, { _tag: "WorkloadPreExec", argv: [], holdNanos: 1e8 }]], 2e9).thenDoesNotFire("NothingArmed")
  * ```
  */
 export const givenPolicy = (policy: Policy) => ({

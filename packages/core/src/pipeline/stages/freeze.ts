@@ -51,7 +51,8 @@ const freezeWorkload = Effect.fnUntraced(function* (machine: Machine, deadlineNa
     const event =
       stop.seq === null ? undefined : (yield* machine.eventsSoFar(stop.seq)).find(({ seq }) => seq === stop.seq)
     if (event?._tag === "AgentQuiesced" && event.token === token) return
-    if (event?._tag === "AgentRejected") return yield* new FreezeFailed({ why: "refused", detail: event.message })
+    if (event?._tag === "AgentRejected" && event.request === "Quiesce" && event.id === token)
+      return yield* new FreezeFailed({ why: "refused", detail: event.message })
     if (stop.reason === "time" || stop.reason === "idle" || stop.reason === "horizon") {
       return yield* new FreezeFailed({
         why: "no-answer",

@@ -3,7 +3,7 @@
  *
  * ```text
  * u32 length of type and payload | u8 type | payload          integers little endian
- * str, bytes = u32 length + bytes        list = u32 count + items
+ * str, bytes = u32 length + bytes        list = u32 count + items        T? = u8 0, or u8 1 + T
  * ```
  *
  * @module
@@ -12,15 +12,15 @@
 /** A frame from the guest; `fields` in the order of the protocol. */
 export interface GuestFrame {
   readonly name: keyof typeof guestFrames
-  readonly fields: ReadonlyArray<number | bigint | string | ReadonlyArray<string>>
+  readonly fields: ReadonlyArray<number | bigint | string | null | ReadonlyArray<string>>
 }
 
-type Shape = "u8" | "u16" | "u32" | "i32" | "u64" | "str" | "list"
+type Shape = "u8" | "u16" | "u32" | "i32" | "u64" | "str" | "list" | "u32?" | "u64?"
 
 const guestFrames = {
-  AgentReady: [0x01, "u32", "str"],
+  AgentReady: [0x01, "u32", "str", "u64"],
   Heartbeat: [0x02, "u64"],
-  PreExec: [0x03, "list"],
+  PreExec: [0x03, "list", "u64?"],
   ListenerBound: [0x04, "u8", "str", "u16"],
   WorkloadParked: [0x05],
   WorkloadExited: [0x06, "u8", "i32"],
@@ -33,7 +33,7 @@ const guestFrames = {
   ExecExited: [0x0d, "u32", "u8", "i32"],
   ExecFailed: [0x0e, "u32", "str", "i32", "str"],
   Custom: [0x0f, "str", "str"],
-  Rejected: [0x10, "u8", "str"]
+  Rejected: [0x10, "u8", "u32?", "u8", "str"]
 } as const satisfies Record<string, readonly [number, ...ReadonlyArray<Shape>]>
 
 /** Cuts whole frames off the front of `bytes`. Throws on what no agent may send. */
@@ -66,6 +66,8 @@ const decode = (body: Buffer): GuestFrame => {
     u32: () => body.readUInt32LE(advance(4)),
     i32: () => body.readInt32LE(advance(4)),
     u64: () => body.readBigUInt64LE(advance(8)),
+    "u32?": () => (body.readUInt8(advance(1)) === 0 ? null : body.readUInt32LE(advance(4))),
+    "u64?": () => (body.readUInt8(advance(1)) === 0 ? null : body.readBigUInt64LE(advance(8))),
     str: text,
     list: () => Array.from({ length: body.readUInt32LE(advance(4)) }, text)
   }
@@ -139,7 +141,8 @@ export const hostFrames = {
       bytesOf(parts.hostname ?? ""),
       bytesOf(parts.machineId ?? ""),
       list(parts.env ?? []),
-      Buffer.from([parts.thaw === true ? 1 : 0])
+      Buffer.from([parts.thaw === true ? 1 : 0]),
+      Buffer.alloc(12)
     )
   },
   powerOff: frame(0x88)

@@ -5,12 +5,18 @@ use crate::failure::Failure;
 use napi_derive::napi;
 use stillpoint_host::event_codec;
 use stillpoint_host::refusal::examples;
-use stillpoint_vmm::event::EventKind;
+use stillpoint_vmm::event::{CONTRACT_HASH, EventKind};
 
 /// The names of the kinds of events, in the order of their numbers.
 #[napi]
 pub fn event_kinds() -> Vec<String> {
-    EventKind::ALL.into_iter().map(|kind| format!("{kind:?}")).collect()
+    EventKind::ALL.into_iter().map(|kind| kind.name().to_owned()).collect()
+}
+
+/// SHA-256 of the contract that the core was built from, in hexadecimal digits.
+#[napi]
+pub fn contract_hash() -> String {
+    CONTRACT_HASH.to_owned()
 }
 
 /// One event of every kind, encoded, and beside each what the core calls it.

@@ -1,5 +1,6 @@
 //! A new identity for a clone.
 
+use crate::event_batch::integer;
 use napi::bindgen_prelude::{BigInt, Uint8Array};
 use napi_derive::napi;
 use stillpoint_vmm::control::{HostFrame, Identity as Frame};
@@ -22,6 +23,10 @@ pub struct Identity {
     pub env: Vec<String>,
     /// Whether the frozen workload goes on afterwards.
     pub thaw: bool,
+    /// Guest time that the configured hook may take.
+    pub hook_timeout_nanos: Option<f64>,
+    /// Number of the signal that the workload is sent once it goes on.
+    pub signal: Option<i32>,
 }
 
 impl From<Identity> for HostFrame {
@@ -34,6 +39,8 @@ impl From<Identity> for HostFrame {
             machine_id: identity.machine_id.unwrap_or_default(),
             env: identity.env,
             thaw: identity.thaw,
+            hook_timeout_nanos: identity.hook_timeout_nanos.map_or(0, integer),
+            signal: identity.signal.unwrap_or(0),
         })
     }
 }

@@ -11,7 +11,7 @@ pub const CONSOLE: u32 = 0;
 pub const CONTROL: u32 = 1;
 
 /// Longest line of console text, in the guest's bytes.
-pub const MAX_LINE_BYTES: usize = 4096;
+pub const MAX_LINE_BYTES: usize = crate::event::limits::LINE_BYTES;
 
 const PANIC: &str = "Kernel panic - not syncing:";
 

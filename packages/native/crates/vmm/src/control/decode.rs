@@ -1,8 +1,9 @@
 //! What the agent tells the host, as events.
 
-use super::MAX_FRAME_BYTES;
-use super::wire::{Malformed, Payload};
-use crate::event::{EventBody, ExitStatus, OutputStream, Protocol};
+use super::contract::event;
+use super::wire::Payload;
+use crate::event::limits::FRAME_BYTES;
+use crate::event::{EventBody, FrameName, RejectReason};
 use crate::state::{StateError, StateReader, StateWriter};
 use crate::time::Nanos;
 
@@ -13,6 +14,7 @@ const SILENCE_NANOS: Nanos = 10_000_000;
 ///
 /// Holds one frame at most. After an impossible length nothing can be told apart any more: one
 /// event says so, and bytes are dropped until the port has been silent for 10 ms of guest time.
+/// After the hello of an agent of another contract, all are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decoder {
     held: Vec<u8>,
@@ -23,6 +25,9 @@ pub struct Decoder {
 impl Decoder {
     /// Takes one byte written at `now`; the event whose frame it completes.
     pub fn push(&mut self, byte: u8, now: Nanos) -> Option<EventBody> {
+        if self.is_deaf() {
+            return None;
+        }
         let silence = now.saturating_sub(self.last_byte_at);
         self.last_byte_at = now;
         if self.lost {
@@ -34,15 +39,14 @@ impl Decoder {
         self.held.push(byte);
         let (length, body) = self.held.split_first_chunk::<4>()?;
         let length = u32::from_le_bytes(*length);
-        if length == 0 || length as usize > MAX_FRAME_BYTES {
+        if length == 0 || length as usize > FRAME_BYTES {
             self.held = Vec::new();
             self.lost = true;
-            return Some(EventBody::AgentRejected {
-                frame: 0,
-                message: format!(
-                    "control port: expected a frame of 1 to {MAX_FRAME_BYTES} bytes, found {length}"
-                ),
-            });
+            return Some(refused(
+                FrameName::Unknown,
+                RejectReason::FrameTooLarge,
+                format_args!("expected a frame of 1 to {FRAME_BYTES} bytes, found {length}"),
+            ));
         }
         if body.len() < length as usize {
             return None;
@@ -51,7 +55,15 @@ impl Decoder {
         self.held.clear();
         // One large frame does not cost its memory for ever.
         self.held.shrink_to(4096);
+        if let EventBody::AgentRejected { reason: RejectReason::ContractMismatch, .. } = event {
+            (self.lost, self.last_byte_at) = (true, Nanos::MAX);
+        }
         Some(event)
+    }
+
+    /// Whether the agent is of another contract: nothing that it says is believed any more.
+    fn is_deaf(&self) -> bool {
+        self.lost && self.last_byte_at == Nanos::MAX
     }
 
     /// Appends the decoder's state.
@@ -64,88 +76,37 @@ impl Decoder {
     /// # Errors
     /// [`StateError`] if it is not there.
     pub fn load(state: &mut StateReader<'_>) -> Result<Self, StateError> {
-        let held = state.bytes(MAX_FRAME_BYTES + 4)?.to_vec();
+        let held = state.bytes(FRAME_BYTES + 4)?.to_vec();
         Ok(Self { held, lost: state.bool()?, last_byte_at: state.u64()? })
+    }
+}
+
+fn refused(
+    request: FrameName,
+    reason: RejectReason,
+    message: std::fmt::Arguments<'_>,
+) -> EventBody {
+    EventBody::AgentRejected {
+        request,
+        id: None,
+        reason,
+        message: format!("control port: {message}"),
     }
 }
 
 fn frame(kind: u8, payload: &[u8]) -> EventBody {
     let mut rest = Payload(payload);
-    let event = body(kind, &mut rest).and_then(|event| rest.finish().map(|()| event));
-    event.unwrap_or_else(|malformed| EventBody::AgentRejected {
-        frame: kind,
-        message: format!(
-            "control port: frame {kind:#04x} of {} bytes: expected {}",
-            payload.len() + 1,
-            malformed.expected
-        ),
-    })
-}
-
-fn exit_status(payload: &mut Payload<'_>) -> Result<ExitStatus, Malformed> {
-    let kind = payload.u8()?;
-    let value = payload.i32()?;
-    match kind {
-        0 => Ok(ExitStatus::Code(value)),
-        1 => Ok(ExitStatus::Signal(value)),
-        _ => Err(Malformed { expected: "an exit by code (0) or signal (1)" }),
-    }
-}
-
-fn body(kind: u8, payload: &mut Payload<'_>) -> Result<EventBody, Malformed> {
-    Ok(match kind {
-        0x01 => EventBody::AgentReady {
-            protocol_version: payload.u32()?,
-            kernel_release: payload.text()?,
-        },
-        0x02 => EventBody::HeartbeatTick { count: payload.u64()? },
-        0x03 => EventBody::WorkloadPreExec { argv: payload.list()? },
-        0x04 => EventBody::ListenerBound {
-            protocol: match payload.u8()? {
-                6 => Protocol::Tcp,
-                17 => Protocol::Udp,
-                _ => return Err(Malformed { expected: "protocol 6 (tcp) or 17 (udp)" }),
-            },
-            address: payload.text()?,
-            port: payload.u16()?,
-        },
-        0x05 => EventBody::WorkloadParked,
-        0x06 => EventBody::WorkloadExited { status: exit_status(payload)? },
-        0x07 => EventBody::WorkloadFailed {
-            stage: payload.text()?,
-            errno: payload.i32()?,
-            message: payload.text()?,
-        },
-        0x08 => EventBody::AgentQuiesced { token: payload.u32()? },
-        0x09 => EventBody::AgentThawed { token: payload.u32()? },
-        0x0a => EventBody::IdentityApplied { token: payload.u32()? },
-        0x0b => EventBody::ExecStarted { id: payload.u32()?, pid: payload.u32()? },
-        0x0c => EventBody::ExecOutput {
-            id: payload.u32()?,
-            stream: match payload.u8()? {
-                1 => OutputStream::Stdout,
-                2 => OutputStream::Stderr,
-                _ => return Err(Malformed { expected: "stream 1 or 2" }),
-            },
-            data: payload.bytes()?.to_vec(),
-        },
-        0x0d => EventBody::ExecExited { id: payload.u32()?, status: exit_status(payload)? },
-        0x0e => EventBody::ExecFailed {
-            id: payload.u32()?,
-            stage: payload.text()?,
-            errno: payload.i32()?,
-            message: payload.text()?,
-        },
-        0x0f => {
-            let name = payload.text()?;
-            let payload_json = payload.text()?;
-            if serde_json::from_str::<serde::de::IgnoredAny>(&payload_json).is_err() {
-                return Err(Malformed { expected: "a payload that is JSON" });
-            }
-            EventBody::Custom { name, payload_json }
-        }
-        0x10 => EventBody::AgentRejected { frame: payload.u8()?, message: payload.text()? },
-        _ => return Err(Malformed { expected: "a known type (0x01 to 0x10)" }),
+    let event = event(kind, &mut rest).and_then(|event| rest.finish().map(|()| event));
+    event.unwrap_or_else(|malformed| {
+        refused(
+            FrameName::by_number(kind),
+            malformed.reason(),
+            format_args!(
+                "frame {kind:#04x} of {} bytes: expected {}",
+                payload.len() + 1,
+                malformed.expected()
+            ),
+        )
     })
 }
 

@@ -5,18 +5,19 @@
 //! ```
 //! Integers are little-endian; a string or byte array is a u32 count and its bytes; a list is a
 //! u32 count and its items. What the guest sends is hostile: [`Decoder`] holds at most one frame,
-//! and whatever is malformed becomes an [`EventBody::AgentRejected`](crate::event::EventBody) whose
-//! message begins with `control port:`.
+//! and whatever is malformed or over a limit becomes an
+//! [`EventBody::AgentRejected`](crate::event::EventBody) with its reason.
 
+mod contract;
 mod decode;
 mod encode;
 mod wire;
 
+pub use contract::{Exec, HostFrame, Identity};
 pub use decode::Decoder;
-pub use encode::{EncodeError, Exec, HostFrame, Identity};
+pub use encode::EncodeError;
 
-/// Largest value of a frame's length.
-pub const MAX_FRAME_BYTES: usize = 65536;
-
-/// The version of this protocol.
-pub const PROTOCOL_VERSION: u32 = 1;
+/// Whether a frame of the host's has this number.
+pub(crate) fn is_host_frame(number: u8) -> bool {
+    contract::HOST_FRAMES.contains(&number)
+}

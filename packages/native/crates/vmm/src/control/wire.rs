@@ -1,16 +1,49 @@
 //! Reading and writing the parts of a frame.
 
-/// A payload is not what its type says.
+use crate::event::{ExitStatus, RejectReason, limits};
+use crate::machine::HORIZON_NANOS;
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// A payload is not what its frame says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Malformed {
-    pub(super) expected: &'static str,
+pub(super) enum Malformed {
+    /// No frame has this number.
+    Unknown,
+    /// It does not have the fields.
+    Fields(&'static str),
+    /// A field is over its limit.
+    Limit(&'static str),
+    /// A hello of another contract.
+    Contract,
+}
+
+impl Malformed {
+    pub(super) fn reason(&self) -> RejectReason {
+        match self {
+            Self::Unknown => RejectReason::FrameUnknown,
+            Self::Fields(_) => RejectReason::FrameMalformed,
+            Self::Limit(_) => RejectReason::OverLimit,
+            Self::Contract => RejectReason::ContractMismatch,
+        }
+    }
+
+    pub(super) fn expected(&self) -> &'static str {
+        match self {
+            Self::Unknown => "a frame that the contract has",
+            Self::Fields(expected) | Self::Limit(expected) => expected,
+            Self::Contract => {
+                "an agent of this build's contract; build agent and addon from one tree, and the \
+                 initial RAM file system anew"
+            }
+        }
+    }
 }
 
 pub(super) struct Payload<'a>(pub(super) &'a [u8]);
 
 impl<'a> Payload<'a> {
     fn take(&mut self, count: usize, expected: &'static str) -> Result<&'a [u8], Malformed> {
-        let (head, tail) = self.0.split_at_checked(count).ok_or(Malformed { expected })?;
+        let (head, tail) = self.0.split_at_checked(count).ok_or(Malformed::Fields(expected))?;
         self.0 = tail;
         Ok(head)
     }
@@ -46,22 +79,150 @@ impl<'a> Payload<'a> {
         self.take(count, "as many bytes as counted")
     }
 
-    /// A string. Bytes that are not UTF-8 are replaced.
-    pub(super) fn text(&mut self) -> Result<String, Malformed> {
-        Ok(String::from_utf8_lossy(self.bytes()?).into_owned())
+    /// A count or a guest time: a number that every side can hold exactly.
+    pub(super) fn natural(&mut self) -> Result<u64, Malformed> {
+        let value = self.u64()?;
+        if value > HORIZON_NANOS {
+            return Err(Malformed::Limit("a number of at most 2^53 - 1"));
+        }
+        Ok(value)
     }
 
-    pub(super) fn list(&mut self) -> Result<Vec<String>, Malformed> {
+    /// A string of at most `most` bytes. Bytes that are not UTF-8 are replaced.
+    pub(super) fn text(&mut self, most: usize) -> Result<String, Malformed> {
+        let bytes = self.bytes()?;
+        if bytes.len() > most {
+            return Err(Malformed::Limit("a shorter text"));
+        }
+        Ok(String::from_utf8_lossy(bytes).into_owned())
+    }
+
+    /// One JSON value of at most `most` bytes, within the limits of depth, with numbers that are
+    /// finite wherever they are read.
+    pub(super) fn json(&mut self, most: usize) -> Result<String, Malformed> {
+        let text = self.text(most)?;
+        match serde_json::from_str::<Bounded<{ limits::PAYLOAD_DEPTH }>>(&text) {
+            Ok(_) => Ok(text),
+            Err(_) if serde_json::from_str::<IgnoredAny>(&text).is_ok() => Err(Malformed::Limit(
+                "JSON of finite numbers and whole characters, not nested deeper than 64",
+            )),
+            Err(_) => Err(Malformed::Fields("a payload that is JSON")),
+        }
+    }
+
+    pub(super) fn texts(&mut self) -> Result<Vec<String>, Malformed> {
         let count = self.u32()? as usize;
         // Each item takes at least its own count.
         if count > self.0.len() / 4 {
-            return Err(Malformed { expected: "as many items as counted" });
+            return Err(Malformed::Fields("as many items as counted"));
         }
-        (0..count).map(|_| self.text()).collect()
+        (0..count).map(|_| self.text(limits::FRAME_BYTES)).collect()
+    }
+
+    pub(super) fn optional<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, Malformed>,
+    ) -> Result<Option<T>, Malformed> {
+        match self.u8()? {
+            0 => Ok(None),
+            1 => read(self).map(Some),
+            _ => Err(Malformed::Fields("an absent (0) or present (1) value")),
+        }
+    }
+
+    pub(super) fn status(&mut self) -> Result<ExitStatus, Malformed> {
+        let kind = self.u8()?;
+        let value = self.i32()?;
+        match kind {
+            0 => Ok(ExitStatus::Code(value)),
+            1 => Ok(ExitStatus::Signal(value)),
+            _ => Err(Malformed::Fields("an exit by code (0) or signal (1)")),
+        }
+    }
+
+    /// The end of a hello: the hash of the contract that the agent was built from.
+    pub(super) fn hello(&mut self, expected: u64) -> Result<(), Malformed> {
+        if std::mem::take(&mut self.0) == expected.to_le_bytes() {
+            Ok(())
+        } else {
+            Err(Malformed::Contract)
+        }
     }
 
     pub(super) fn finish(self) -> Result<(), Malformed> {
-        if self.0.is_empty() { Ok(()) } else { Err(Malformed { expected: "the payload's end" }) }
+        if self.0.is_empty() { Ok(()) } else { Err(Malformed::Fields("the payload's end")) }
+    }
+}
+
+/// JSON that is not nested deeper than `DEPTH`; whatever it is, it is not kept.
+struct Bounded<const DEPTH: usize>;
+
+struct Nested {
+    left: usize,
+}
+
+impl<'de, const DEPTH: usize> Deserialize<'de> for Bounded<DEPTH> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Nested { left: DEPTH }).map(|()| Self)
+    }
+}
+
+impl<'de> serde::de::DeserializeSeed<'de> for Nested {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Nested {
+    fn inner<E: Error>(&self) -> Result<Self, E> {
+        let left = self.left.checked_sub(1);
+        left.map(|left| Self { left }).ok_or_else(|| E::custom("nested too deep"))
+    }
+}
+
+impl<'de> Visitor<'de> for Nested {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
+        if value.is_finite() { Ok(()) } else { Err(E::custom("a number that is not finite")) }
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element_seed(self.inner()?)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        while entries.next_key::<String>()?.is_some() {
+            entries.next_value_seed(self.inner()?)?;
+        }
+        Ok(())
     }
 }
 
@@ -99,6 +260,28 @@ impl FrameWriter {
         self
     }
 
+    #[cfg(test)]
+    pub(super) fn u16(mut self, value: u16) -> Self {
+        self.0.extend_from_slice(&value.to_le_bytes());
+        self
+    }
+
+    #[cfg(test)]
+    pub(super) fn status(self, value: ExitStatus) -> Self {
+        match value {
+            ExitStatus::Code(code) => self.u8(0).i32(code),
+            ExitStatus::Signal(signal) => self.u8(1).i32(signal),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn optional<T>(self, value: Option<T>, write: impl FnOnce(Self, T) -> Self) -> Self {
+        match value {
+            None => self.u8(0),
+            Some(value) => write(self.u8(1), value),
+        }
+    }
+
     pub(super) fn list(mut self, items: &[String]) -> Self {
         self = self.u32(u32::try_from(items.len()).unwrap_or(u32::MAX));
         for item in items {
@@ -110,7 +293,7 @@ impl FrameWriter {
     /// The frame with its length, or how long it would be.
     pub(super) fn finish(mut self) -> Result<Vec<u8>, usize> {
         let length = self.0.len() - 4;
-        if length > super::MAX_FRAME_BYTES {
+        if length > limits::FRAME_BYTES {
             return Err(length);
         }
         self.0[..4].copy_from_slice(&(length as u32).to_le_bytes());

@@ -1,9 +1,9 @@
 //! What the host tells the guest, recorded as events.
 
 use super::Machine;
-use crate::control::{EncodeError, HostFrame, MAX_FRAME_BYTES};
+use crate::control::{EncodeError, HostFrame, is_host_frame};
 use crate::devices::{Renewal, RenewalInvalid};
-use crate::event::{EventBody, InputKind};
+use crate::event::{EventBody, InputKind, limits};
 use crate::serial_ports::{CONSOLE, CONTROL};
 
 /// Input cannot be given to the guest.
@@ -77,10 +77,10 @@ impl Machine {
             return Err(invalid(format!("{} bytes", frame.len())));
         };
         let length = u32::from_le_bytes(*length) as usize;
-        if length == 0 || length > MAX_FRAME_BYTES || length != body.len() {
+        if length == 0 || length > limits::FRAME_BYTES || length != body.len() {
             return Err(invalid(format!("length {length} before {} bytes", body.len())));
         }
-        if !(0x81..=0x88).contains(&body[0]) {
+        if !is_host_frame(body[0]) {
             return Err(invalid(format!("type {:#04x}", body[0])));
         }
         self.give(InputKind::Control, CONTROL, frame)

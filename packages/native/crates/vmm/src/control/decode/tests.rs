@@ -1,78 +1,38 @@
+mod arbitrary;
+
 use super::super::wire::FrameWriter;
 use super::*;
+use crate::event::ExitStatus;
+use crate::event::limits;
+use arbitrary::{encode, events};
 use proptest::prelude::*;
-
-/// The frame that an agent sends for an event, if there is one.
-fn encode(event: &EventBody) -> Vec<u8> {
-    let status = |writer: FrameWriter, status: &ExitStatus| match status {
-        ExitStatus::Code(code) => writer.u8(0).i32(*code),
-        ExitStatus::Signal(signal) => writer.u8(1).i32(*signal),
-    };
-    let writer = match event {
-        EventBody::AgentReady { protocol_version, kernel_release } => {
-            FrameWriter::new(0x01).u32(*protocol_version).bytes(kernel_release.as_bytes())
-        }
-        EventBody::HeartbeatTick { count } => FrameWriter::new(0x02).u64(*count),
-        EventBody::WorkloadPreExec { argv } => FrameWriter::new(0x03).list(argv),
-        EventBody::ListenerBound { protocol, address, port } => FrameWriter::new(0x04)
-            .u8(if *protocol == Protocol::Tcp { 6 } else { 17 })
-            .bytes(address.as_bytes())
-            .u8(*port as u8)
-            .u8((*port >> 8) as u8),
-        EventBody::WorkloadParked => FrameWriter::new(0x05),
-        EventBody::WorkloadExited { status: s } => status(FrameWriter::new(0x06), s),
-        EventBody::ExecStarted { id, pid } => FrameWriter::new(0x0b).u32(*id).u32(*pid),
-        EventBody::ExecOutput { id, stream, data } => FrameWriter::new(0x0c)
-            .u32(*id)
-            .u8(if *stream == OutputStream::Stdout { 1 } else { 2 })
-            .bytes(data),
-        EventBody::ExecExited { id, status: s } => status(FrameWriter::new(0x0d).u32(*id), s),
-        EventBody::ExecFailed { id, stage, errno, message } => FrameWriter::new(0x0e)
-            .u32(*id)
-            .bytes(stage.as_bytes())
-            .i32(*errno)
-            .bytes(message.as_bytes()),
-        EventBody::Custom { name, payload_json } => {
-            FrameWriter::new(0x0f).bytes(name.as_bytes()).bytes(payload_json.as_bytes())
-        }
-        other => panic!("no arbitrary gives {other:?}"),
-    };
-    writer.finish().expect("small")
-}
 
 fn statuses() -> impl Strategy<Value = ExitStatus> {
     prop_oneof![any::<i32>().prop_map(ExitStatus::Code), any::<i32>().prop_map(ExitStatus::Signal)]
 }
 
-fn events() -> impl Strategy<Value = EventBody> {
-    prop_oneof![
-        (any::<u32>(), ".*").prop_map(|(protocol_version, kernel_release)| {
-            EventBody::AgentReady { protocol_version, kernel_release }
-        }),
-        any::<u64>().prop_map(|count| EventBody::HeartbeatTick { count }),
-        proptest::collection::vec(".*", 0..5).prop_map(|argv| EventBody::WorkloadPreExec { argv }),
-        (any::<bool>(), ".*", any::<u16>()).prop_map(|(tcp, address, port)| {
-            let protocol = if tcp { Protocol::Tcp } else { Protocol::Udp };
-            EventBody::ListenerBound { protocol, address, port }
-        }),
-        Just(EventBody::WorkloadParked),
-        statuses().prop_map(|status| EventBody::WorkloadExited { status }),
-        (any::<u32>(), any::<u32>()).prop_map(|(id, pid)| EventBody::ExecStarted { id, pid }),
-        (any::<u32>(), any::<bool>(), proptest::collection::vec(any::<u8>(), 0..200)).prop_map(
-            |(id, out, data)| {
-                let stream = if out { OutputStream::Stdout } else { OutputStream::Stderr };
-                EventBody::ExecOutput { id, stream, data }
-            }
-        ),
-        (any::<u32>(), statuses()).prop_map(|(id, status)| EventBody::ExecExited { id, status }),
-        (any::<u32>(), ".*", any::<i32>(), ".*").prop_map(|(id, stage, errno, message)| {
-            EventBody::ExecFailed { id, stage, errno, message }
-        }),
-        (".*", any::<i64>()).prop_map(|(name, number)| EventBody::Custom {
-            name,
-            payload_json: format!("{{\"value\":[{number},null,\"x\"]}}")
-        }),
-    ]
+/// JSON as an agent passes it on.
+fn payloads() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        any::<i64>().prop_map(|number| number.to_string()),
+        (-1e300..1e300f64).prop_map(|number| format!("{number:e}")),
+        "[a-z ]{0,9}".prop_map(|text| format!("\"{text}\"")),
+    ];
+    leaf.prop_recursive(6, 40, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4)
+                .prop_map(|items| format!("[{}]", items.join(","))),
+            proptest::collection::vec(inner, 0..4).prop_map(|items| {
+                let entries: Vec<_> = items
+                    .iter()
+                    .enumerate()
+                    .map(|(key, item)| format!("\"{key}\":{item}"))
+                    .collect();
+                format!("{{{}}}", entries.join(","))
+            }),
+        ]
+    })
 }
 
 proptest! {
@@ -109,7 +69,7 @@ proptest! {
         let mut decoder = Decoder::default();
         for byte in &bytes {
             decoder.push(*byte, 0);
-            prop_assert!(decoder.held.len() <= MAX_FRAME_BYTES + 4);
+            prop_assert!(decoder.held.len() <= FRAME_BYTES + 4);
         }
     }
 
@@ -162,8 +122,80 @@ fn host_frames_have_the_bytes_of_the_protocol() {
     let bytes = exec.encode().expect("small");
     assert_eq!(bytes[5..], expected[5..]);
     assert_eq!(bytes.len() - 4, bytes[0] as usize);
-    let large = HostFrame::ExecStdin { id: 1, data: vec![0; MAX_FRAME_BYTES], close: false };
+    let large = HostFrame::ExecStdin { id: 1, data: vec![0; FRAME_BYTES], close: false };
     assert!(matches!(large.encode(), Err(EncodeError::FrameTooLarge { .. })));
     let poor = HostFrame::ApplyIdentity(Identity::default());
     assert!(matches!(poor.encode(), Err(EncodeError::TooLittleEntropy { .. })));
+}
+
+fn decoded(bytes: &[u8]) -> Vec<EventBody> {
+    let mut decoder = Decoder::default();
+    bytes.iter().filter_map(|byte| decoder.push(*byte, 0)).collect()
+}
+
+/// What is refused, and why.
+fn refusals(bytes: &[u8]) -> Vec<(FrameName, RejectReason)> {
+    let refusal = |event| match event {
+        EventBody::AgentRejected { request, reason, id: None, .. } => (request, reason),
+        other => panic!("{other:?}"),
+    };
+    decoded(bytes).into_iter().map(refusal).collect()
+}
+
+#[test]
+fn an_agent_of_another_contract_is_named_and_not_listened_to() {
+    let hello = |hash: &[u8]| {
+        let writer = FrameWriter::new(0x01).u32(1).bytes(b"6.12");
+        hash.iter().fold(writer, |writer, byte| writer.u8(*byte)).finish().expect("small")
+    };
+    let tick = encode(&EventBody::HeartbeatTick { count: 3 });
+    for other in [&[][..], &[7; 8], &[7; 9]] {
+        let bytes = [hello(other), tick.clone()].concat();
+        assert_eq!(
+            refusals(&bytes),
+            [(FrameName::AgentReady, RejectReason::ContractMismatch)],
+            "{other:?}"
+        );
+    }
+    let own = crate::event::HELLO_HASH.to_le_bytes();
+    assert_eq!(decoded(&[hello(&own), tick].concat()).len(), 2);
+}
+
+#[test]
+fn what_is_over_a_limit_is_refused_before_it_is_an_event() {
+    let custom = |name: &str, payload: &str| {
+        FrameWriter::new(0x0f)
+            .bytes(name.as_bytes())
+            .bytes(payload.as_bytes())
+            .finish()
+            .expect("small")
+    };
+    let over = |bytes: Vec<u8>| refusals(&bytes)[0].1;
+    for payload in [
+        "1e999".to_owned(),
+        "[-1e999]".to_owned(),
+        format!("{}{}", "[".repeat(30_000 / 2), "]".repeat(30_000 / 2)),
+        format!("{}1{}", "[".repeat(65), "]".repeat(65)),
+        format!("{}1{}", "{\"a\":".repeat(65), "}".repeat(65)),
+        format!("\"{}\"", "x".repeat(limits::PAYLOAD_BYTES)),
+    ] {
+        assert_eq!(over(custom("a", &payload)), RejectReason::OverLimit, "{:.20}", payload);
+    }
+    for payload in ["", "1 2", "[", "nul", "NaN", "Infinity", "1e", "{a:1}", "[1,]", "\u{feff}1"] {
+        assert_eq!(over(custom("a", payload)), RejectReason::FrameMalformed, "{payload}");
+    }
+    assert_eq!(over(custom(&"n".repeat(65), "1")), RejectReason::OverLimit);
+    let deepest = format!("{}1{}", "[".repeat(64), "]".repeat(64));
+    for payload in [&deepest, "1e308", "\"\\u00e9\"", " [ -0.0 ] "] {
+        assert_eq!(
+            decoded(&custom("a", payload)),
+            [EventBody::Custom { name: "a".into(), payload_json: payload.to_owned() }]
+        );
+    }
+    let tick = |count: u64| FrameWriter::new(0x02).u64(count).finish().expect("small");
+    for count in [1 << 53, u64::MAX] {
+        assert_eq!(over(tick(count)), RejectReason::OverLimit);
+    }
+    let most = (1 << 53) - 1;
+    assert_eq!(decoded(&tick(most)), [EventBody::HeartbeatTick { count: most }]);
 }
