@@ -6,14 +6,20 @@
  * @module
  */
 import type { Schema } from "effect"
-import type { EventHistory } from "../journal/EventCodec.ts"
 import { frameNameOf, guestEventFields, guestEventVersions } from "./contract.ts"
 
-type Upcasts = EventHistory["upcast"]
+/** `upcasts[n]` turns JSON of version n into JSON of version n + 1. */
+type Upcasts = Readonly<Record<number, (json: Schema.Json) => Schema.Json>>
+
+/** The version of a kind, and how its JSON came to it. */
+interface KindHistory {
+  readonly version: number
+  readonly upcast: Upcasts
+}
 
 const same = (json: Schema.Json): Schema.Json => json
 
-/** `upcasts[kind][n]` turns JSON of version n into JSON of version n + 1; what is not here did not change. */
+/** By kind; what is not here did not change. */
 const upcasts: Readonly<Record<string, Upcasts>> = {
   AgentRejected: {
     // It named the frame by its number, and said why only in words.
@@ -26,7 +32,7 @@ const upcasts: Readonly<Record<string, Upcasts>> = {
 }
 
 /** The history of every kind of guest event. */
-export const guestEventHistory: Readonly<Record<string, EventHistory>> = Object.fromEntries(
+export const guestEventHistory: Readonly<Record<string, KindHistory>> = Object.fromEntries(
   (Object.keys(guestEventFields) as Array<keyof typeof guestEventFields>).map((kind) => {
     const version = guestEventVersions[kind]
     const upcast: Record<number, (json: Schema.Json) => Schema.Json> = {}
