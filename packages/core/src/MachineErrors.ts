@@ -42,6 +42,7 @@ export const BootReason = Schema.TaggedUnion({
   KernelOutsideMemory: said,
   InitramfsUnreadable: said,
   InitramfsTooLarge: said,
+  RootTooLarge: said,
   MemoryTooSmall: said,
   CommandLineInvalid: said,
   DeviceTreeFailed: said,

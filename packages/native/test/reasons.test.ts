@@ -12,6 +12,7 @@ import {
   type MachineStop,
   Vmm
 } from "@stillpoint/core"
+import { GuestKit } from "@stillpoint/kit"
 import { Effect, Exit, Scope } from "effect"
 import { Subject } from "rxjs"
 import type { GuestEvent, GuestEventOf } from "@stillpoint/core"
@@ -115,6 +116,9 @@ describe("every reason is reached by its name", () => {
         yield* boot("KernelOutsideMemory", { ...flat, loadAddress: 0x1000 })
         yield* boot("InitramfsUnreadable", { kernelPath: guest.kernelPath, initramfsPath: join(root, "nothing") })
         yield* boot("InitramfsTooLarge", { ...guest, memoryMib: 64, initramfs: new Uint8Array(65 << 20) })
+        const roomy = { files: { "/large": { content: new Uint8Array(90 << 20) } } }
+        const initramfs = yield* (yield* GuestKit).initramfs(roomy)
+        yield* boot("RootTooLarge", { ...guest, memoryMib: 192, initramfs })
         // The kernel's file fits, what it needs does not.
         for (let memoryMib = 20; !reached.has("BootError.MemoryTooSmall") && memoryMib < 64; memoryMib += 2) {
           const { _tag, reason } = yield* Effect.flip(Effect.scoped(vmm.boot({ ...guest, memoryMib })))

@@ -47,6 +47,38 @@ export class WorkloadEnded extends Schema.TaggedError<WorkloadEnded>()("Workload
   }
 }
 
+/** The guest's kernel could not unpack its whole root, by its own report: files are missing in this guest. */
+export class RootIncomplete extends Schema.TaggedError<RootIncomplete>()("RootIncomplete", {
+  /** The kernel's words. */
+  report: Schema.String,
+  atNanos: GuestNanos,
+  memoryMib: Schema.NullOr(Schema.Int)
+}) {
+  override get message(): string {
+    const found = this.memoryMib === null ? "" : ` of ${this.memoryMib} MiB`
+    return (
+      `expected the guest's root to be unpacked whole, found that its kernel could not (${this.report}) at ` +
+      `${guestTimeInWords(this.atNanos)} of guest time; files of a root may take half of the memory${found} that the kernel ` +
+      "leaves: give the machine more memory, or make the root smaller"
+    )
+  }
+}
+
+/** The guest's kernel gave up, and with it the guest ended before the policy fired. */
+export class KernelPanicked extends Schema.TaggedError<KernelPanicked>()("KernelPanicked", {
+  policy: Schema.String,
+  /** The kernel's words. */
+  panic: Schema.String,
+  atNanos: GuestNanos
+}) {
+  override get message(): string {
+    return (
+      `the guest's kernel panicked at ${guestTimeInWords(this.atNanos)} of guest time, before policy ${this.policy} fired: ` +
+      `${this.panic}; its console says what led to it`
+    )
+  }
+}
+
 /** The policy did not fire within the guest time that it may wait. */
 export class WatchLimitReached extends Schema.TaggedError<WatchLimitReached>()("WatchLimitReached", {
   policy: Schema.String,

@@ -57,6 +57,40 @@ const waitsFor = (kinds: ReadonlyArray<GuestEventKind>, atNanos: number | null):
 })
 
 describe("waiting for a policy", () => {
+  it.effect("ends-with-the-kernels-report-when-its-root-was-not-unpacked-whole", () =>
+    Effect.gen(function* () {
+      const text = "[    0.404358] Initramfs unpacking failed: write error"
+      const script = [{ atNanos: 100 * millis, event: { _tag: "SerialLine", port: 0, text } as const }, ...guest()]
+      const error = yield* Effect.flip(run(kindTrigger("WorkloadPreExec"))).pipe(Effect.provide(host(script)))
+      assert(error._tag === "RootIncomplete")
+      assert.strictEqual(error.report, "Initramfs unpacking failed: write error")
+      assert.include(error.message, "more memory")
+    })
+  )
+
+  it.effect("does-not-believe-a-workload-that-prints-the-kernels-reports", () =>
+    Effect.gen(function* () {
+      const said = (text: string, atMillis: number) => [atMillis, { _tag: "SerialLine", port: 0, text }] as const
+      const script = guest(said("Initramfs unpacking failed: write error", 400), [
+        500,
+        { _tag: "ListenerBound", protocol: "tcp", address: "0.0.0.0", port: 80 }
+      ])
+      yield* run(kindTrigger("ListenerBound")).pipe(Effect.provide(host(script)))
+    })
+  )
+
+  it.effect("ends-with-what-the-kernel-said-when-it-panicked", () =>
+    Effect.gen(function* () {
+      const script: ReadonlyArray<ScriptLine> = [
+        { atNanos: 200 * millis, event: { _tag: "GuestPanicked", message: "VFS: Unable to mount root fs" } },
+        { atNanos: 200 * millis, event: { _tag: "GuestReset", reason: 0 } }
+      ]
+      const error = yield* Effect.flip(run(kindTrigger("WorkloadPreExec"))).pipe(Effect.provide(host(script)))
+      assert.strictEqual(error._tag, "KernelPanicked")
+      assert.include(error.message, "VFS: Unable to mount root fs")
+    })
+  )
+
   it.effect("ends-when-the-workload-that-it-waits-for-has-ended", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(run(kindTrigger("ListenerBound")))

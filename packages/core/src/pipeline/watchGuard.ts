@@ -5,9 +5,15 @@
  */
 import { Deferred, Duration, Effect } from "effect"
 import type { GuestEvent, GuestEventKind } from "../GuestEvent.ts"
-import type { AdvanceUntil, GuestTimeline } from "../GuestTimeline.ts"
+import type { AdvanceUntil, GuestTimeline, TimelineAdvance } from "../GuestTimeline.ts"
 import type { Trigger } from "../Trigger.ts"
-import { WatchLimitReached, WorkloadEnded, WorkloadNotStarted } from "./PipelineErrors.ts"
+import {
+  KernelPanicked,
+  RootIncomplete,
+  WatchLimitReached,
+  WorkloadEnded,
+  WorkloadNotStarted
+} from "./PipelineErrors.ts"
 
 /** How long a policy is waited for. */
 export interface WatchLimit {
@@ -28,7 +34,7 @@ export interface WatchGuard {
 }
 
 /** Why a policy is not waited for any longer. */
-export type WatchFailure = WorkloadNotStarted | WorkloadEnded | WatchLimitReached
+export type WatchFailure = WorkloadNotStarted | WorkloadEnded | WatchLimitReached | RootIncomplete | KernelPanicked
 
 /** What nobody but the workload brings about. */
 const broughtByWorkload: ReadonlySet<GuestEventKind> = new Set<GuestEventKind>([
@@ -40,6 +46,20 @@ const broughtByWorkload: ReadonlySet<GuestEventKind> = new Set<GuestEventKind>([
   "Custom"
 ])
 
+/** Stops after which no event can come. */
+const hasEnded: ReadonlySet<TimelineAdvance["stop"]> = new Set<TimelineAdvance["stop"]>([
+  "halted",
+  "reset",
+  "fault",
+  "ended"
+])
+
+/**
+ * What Linux says on its console when it could not unpack its initial RAM file system (`init/initramfs.c`). Believed only
+ * before the agent has announced itself: from then on anybody may have written it.
+ */
+const unpackingFailed = /Initramfs unpacking failed: .*|rootfs image is not initramfs \(.*\)/
+
 const defaultLimit: Duration.Input = "10 minutes"
 
 /**
@@ -49,7 +69,8 @@ const defaultLimit: Duration.Input = "10 minutes"
 export const watchGuard = (
   policy: Pick<Trigger, "name" | "interest">,
   inner: GuestTimeline["Service"],
-  options: WatchLimit = {}
+  options: WatchLimit = {},
+  memoryMib: number | null = null
 ) =>
   Effect.gen(function* () {
     const over = yield* Deferred.make<never, WatchFailure>()
@@ -61,12 +82,24 @@ export const watchGuard = (
     let exited: Extract<GuestEvent, { readonly _tag: "WorkloadExited" }> | null = null
     /** A command may have started something that outlives it, and stands in for the workload. */
     let hasCommands = false
+    let hasAgent = false
+    let incomplete: RootIncomplete | null = null
+    let panicked: Extract<GuestEvent, { readonly _tag: "GuestPanicked" }> | null = null
 
     const note = (event: GuestEvent): void => {
       if (event._tag === "WorkloadExited" && watched.includes(event._tag)) exited = event
       if (event._tag === "ExecStarted") hasCommands = true
+      if (event._tag === "AgentReady") hasAgent = true
+      if (event._tag === "GuestPanicked") panicked = event
+      const report = event._tag === "SerialLine" && !hasAgent ? unpackingFailed.exec(event.text)?.[0] : undefined
+      if (report !== undefined) incomplete ??= new RootIncomplete({ report, atNanos: event.atNanos, memoryMib })
     }
-    const failureOf = (events: ReadonlyArray<GuestEvent>): WorkloadNotStarted | null => {
+    const failureOf = ({ events, stop }: TimelineAdvance): WatchFailure | null => {
+      if (incomplete !== null) return incomplete
+      // Believed once the guest has ended: until then it may be a line that a workload printed.
+      if (panicked !== null && hasEnded.has(stop) && !policy.interest.includes("GuestPanicked")) {
+        return new KernelPanicked({ policy: policy.name, panic: panicked.message, atNanos: panicked.atNanos })
+      }
       const failed = events.find((event) => event._tag === "WorkloadFailed")
       if (failed === undefined || !watched.includes("WorkloadFailed")) return null
       return new WorkloadNotStarted({ stage: failed.stage, errno: failed.errno, detail: failed.message })
@@ -101,7 +134,7 @@ export const watchGuard = (
           atNanos: limited === Infinity ? null : limited
         })
         advanced.events.forEach(note)
-        const failed = failureOf(advanced.events)
+        const failed = failureOf(advanced)
         return failed === null ? advanced : yield* end(failed)
       })
 

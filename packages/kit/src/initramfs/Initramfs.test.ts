@@ -79,6 +79,13 @@ it.effect("parents-come-before-what-is-in-them", () =>
   })
 )
 
+it.effect("the-first-process-comes-last-so-that-no-part-of-a-root-boots", () =>
+  Effect.gen(function* () {
+    const archive = yield* build({ files: { "/zz/file": { content: "x" } } })
+    assert.strictEqual(Result.getOrThrow(readCpio(archive)).at(-1)?.path, "init")
+  })
+)
+
 it.effect("a-users-file-link-directory-and-module-are-there", () =>
   Effect.gen(function* () {
     const folder = yield* Effect.acquireRelease(

@@ -40,7 +40,7 @@ export const awaitPolicy = (policy: Trigger, limit: WatchLimit = {}) =>
             })
           )
         )
-      const guard = yield* watchGuard(policy, booted.timeline, limit)
+      const guard = yield* watchGuard(policy, booted.timeline, limit, booted.machine.memoryMib)
       const firing = yield* Effect.raceFirst(
         Effect.provideService(policy.await, GuestTimeline, guard.timeline),
         guard.ended

@@ -64,14 +64,36 @@ pub enum LoadError {
     },
     /// The initial RAM file system does not fit into memory.
     #[error(
-        "initramfs of {found} bytes: expected at most {expected} bytes, what is left of memory \
-         beside the kernel; give the machine more memory"
+        "initramfs of {found} bytes: expected at most {expected} bytes, what is left beside the \
+         kernel of the memory where it can lie; {}",
+        if *is_memory_full { "give the machine more memory" } else {
+            "more memory does not help, as the kernel looks for it in the first gibibyte only: make \
+             the root smaller"
+        }
     )]
     InitramfsTooLarge {
         /// Most bytes that fit.
         expected: u64,
         /// Bytes that it has.
         found: u64,
+        /// Whether a machine with more memory has more room for it.
+        is_memory_full: bool,
+    },
+    /// The files of the initial RAM file system do not fit into the guest's memory once unpacked.
+    #[error(
+        "initramfs: its {files} files take {bytes} bytes unpacked, and the kernel gives them half of \
+         the memory that it leaves: expected at least {expected} MiB of memory beside what the kernel \
+         itself takes, found {found} MiB; give the machine more memory, or make the root smaller"
+    )]
+    RootTooLarge {
+        /// Mebibytes of memory needed at least.
+        expected: u64,
+        /// Mebibytes of memory.
+        found: u64,
+        /// Bytes of the files in whole pages.
+        bytes: u64,
+        /// Files, directories and links.
+        files: u64,
     },
     /// The kernel and what it needs do not fit into memory.
     #[error("memory of {found} bytes: expected at least {expected} bytes for this kernel")]
@@ -111,6 +133,7 @@ impl LoadError {
             Self::KernelOutsideMemory { .. } => "KernelOutsideMemory",
             Self::InitramfsUnreadable { .. } => "InitramfsUnreadable",
             Self::InitramfsTooLarge { .. } => "InitramfsTooLarge",
+            Self::RootTooLarge { .. } => "RootTooLarge",
             Self::MemoryTooSmall { .. } => "MemoryTooSmall",
             Self::CommandLineInvalid { .. } => "CommandLineInvalid",
             Self::DeviceTree { .. } => "DeviceTreeFailed",

@@ -4,14 +4,19 @@
 //! [`crate::boards`]. Files are hostile: every size, offset and address is checked, and what is
 //! refused is refused before memory is written.
 
+/// Kernels look for an initial RAM file system within the first gibibyte of memory.
+pub const INITRAMFS_REACH_BYTES: u64 = 1 << 30;
+
 mod compressed;
 mod elf;
 mod error;
 mod place;
+mod root_archive;
 mod source;
 
 pub use compressed::unpack;
 pub use elf::{Elf, ElfSegment};
 pub use error::LoadError;
 pub use place::{align_down, align_up, put};
+pub use root_archive::check_unpacks;
 pub use source::{Source, SourceError};

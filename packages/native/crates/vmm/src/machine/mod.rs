@@ -267,7 +267,10 @@ fn read_kernel(source: &Source, most: u64) -> Result<std::sync::Arc<[u8]>, LoadE
 fn read_initramfs(source: &Source, most: u64) -> Result<std::sync::Arc<[u8]>, LoadError> {
     source.read(most).map_err(|error| match error {
         SourceError::Unreadable { path, reason } => LoadError::InitramfsUnreadable { path, reason },
-        SourceError::TooLarge { found } => LoadError::InitramfsTooLarge { expected: most, found },
+        SourceError::TooLarge { found } => {
+            let is_memory_full = most < crate::loaders::INITRAMFS_REACH_BYTES;
+            LoadError::InitramfsTooLarge { expected: most, found, is_memory_full }
+        }
     })
 }
 

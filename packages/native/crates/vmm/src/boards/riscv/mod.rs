@@ -13,7 +13,7 @@ mod device_tree;
 mod image;
 
 use crate::board::{Board, Boot, Entry, Layout, PayloadForm, Window};
-use crate::loaders::{Elf, LoadError, align_down, put};
+use crate::loaders::{Elf, INITRAMFS_REACH_BYTES, LoadError, align_down, check_unpacks, put};
 use crate::memory::{GuestMemory, PAGE_BYTES};
 use image::Image;
 
@@ -21,7 +21,6 @@ use image::Image;
 pub const MEMORY_BASE: u64 = 0x8000_0000;
 
 const PAGE: u64 = PAGE_BYTES as u64;
-const GIBIBYTE: u64 = 1 << 30;
 const MEBIBYTE: u64 = 1 << 20;
 /// Where a kernel goes, from the start of memory, if it does not say.
 const KERNEL_OFFSET: u64 = 2 * MEBIBYTE;
@@ -93,6 +92,10 @@ impl Board for RiscvBoard {
         }
         let payload = Payload::recognise(boot, memory.base())?;
         let places = Places::find(memory, &payload, boot.initramfs)?;
+        if let (Payload::Image { .. } | Payload::Elf(_), Some(root)) = (&payload, boot.initramfs) {
+            let kernel_bytes = payload.end().saturating_sub(memory.base());
+            check_unpacks(root, kernel_bytes, memory.size_bytes(), boot.command_line)?;
+        }
         payload.load(memory)?;
         if let (Some(content), Some((start, _))) = (boot.initramfs, places.initramfs) {
             put(memory, start, content)?;
@@ -233,7 +236,7 @@ impl Places {
         }
         // Early page tables reach what lies in the first gibibyte; a payload beyond it leaves
         // the top of memory.
-        let top = end.min(base + GIBIBYTE);
+        let top = end.min(base + INITRAMFS_REACH_BYTES);
         let top = if payload_end > top - DEVICE_TREE_BYTES { end } else { top };
         let device_tree = align_down(top - DEVICE_TREE_BYTES, PAGE);
         let Some(content) = initramfs else { return Ok(Self { initramfs: None, device_tree }) };
@@ -244,6 +247,7 @@ impl Places {
             return Err(LoadError::InitramfsTooLarge {
                 expected: align_down(room, PAGE),
                 found: len,
+                is_memory_full: size < INITRAMFS_REACH_BYTES,
             });
         }
         Ok(Self { initramfs: Some((start, start + len)), device_tree })

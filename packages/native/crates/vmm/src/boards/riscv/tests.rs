@@ -101,8 +101,12 @@ fn a_position_independent_executable_goes_where_a_kernel_goes_unless_it_names_a_
 fn what_does_not_fit_is_named_with_expected_and_found() {
     let kernel = image(1 << 20, 2 << 20);
     let large = vec![1; 8 << 20];
-    let cases: [(&str, u64, Boot<'_>); 10] = [
+    // 2,000 directories, an inode each.
+    let entry = format!("07070100000001000041ed{}000000020{}", "0".repeat(72), "0".repeat(7));
+    let many = format!("{entry}d\0").repeat(2000).into_bytes();
+    let cases: [(&str, u64, Boot<'_>); 11] = [
         ("InitramfsTooLarge", 8 << 20, boot(&kernel, Some(&large))),
+        ("RootTooLarge", 8 << 20, boot(&kernel, Some(&many))),
         ("MemoryTooSmall", 2 << 20, boot(&kernel, None)),
         ("MemoryTooSmall", 4096, boot(&kernel, None)),
         ("KernelUnknown", MEMORY, boot(b"", None)),
