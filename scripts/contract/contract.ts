@@ -41,7 +41,10 @@ export const contract: Contract = {
     entropyBytes: { value: 4096, doc: "Most bytes of entropy in a new identity" },
     hostnameBytes: { value: 64, doc: "Longest host name" },
     commands: { value: 128, doc: "Commands that run at the same time" },
-    commandInputBytes: { value: 1 << 20, doc: "Standard input that a command has not read yet; more is refused" },
+    commandInputBytes: {
+      value: 1 << 20,
+      doc: "Standard input of a command that may be on its way: sent and not yet told as taken; more is refused"
+    },
     commandOutputBytes: { value: 8192, doc: "Output of a command in one frame" }
   },
 
@@ -205,6 +208,11 @@ export const contract: Contract = {
     SerialText: {
       doc: "Console text that stands without a line's end: a prompt, say. The line that it begins follows, whole, once it ends.",
       fields: [port, field("text", "text", "The text since the last line's end.")]
+    },
+    ExecInputTaken: {
+      doc: "A command has taken, or will never take, more of its standard input: the host may send as much again.",
+      frame: 0x14,
+      fields: [execId, field("bytes", "natural", "Bytes since it was last told.")]
     }
   },
 
@@ -274,6 +282,11 @@ export const contract: Contract = {
         field("signal", "i32", "Sent to the workload once it goes on; 0: as configured.")
       ]
     },
-    PowerOff: { doc: "Switches the guest off.", frame: 0x88, fields: [] }
+    PowerOff: { doc: "Switches the guest off.", frame: 0x88, fields: [] },
+    SetClock: {
+      doc: "Sets the guest's wall clock, and nothing else of its identity.",
+      frame: 0x89,
+      fields: [field("realtimeNanos", "u64", "Wall clock in nanoseconds since 1970.")]
+    }
   }
 }

@@ -9,7 +9,7 @@ import { Effect, Schema } from "effect"
 export const contractVersion = 2
 
 /** SHA-256 of the contract that this build follows. */
-export const contractHash = "b1ada06d7801fd6b4911c98d6b9bd6d1605686ab4f7f908a4ebc9fe8f6c0ba08"
+export const contractHash = "eee7900f0057ea26c8415f232830195e18472881283eb43760a73aca28007d8e"
 
 /** Bounds that the guest's agent and the machine keep. */
 export const contractLimits = {
@@ -23,7 +23,7 @@ export const contractLimits = {
   /** Most bytes of entropy in a new identity. */ entropyBytes: 4096,
   /** Longest host name. */ hostnameBytes: 64,
   /** Commands that run at the same time. */ commands: 128,
-  /** Standard input that a command has not read yet; more is refused. */ commandInputBytes: 1048576,
+  /** Standard input of a command that may be on its way: sent and not yet told as taken; more is refused. */ commandInputBytes: 1048576,
   /** Output of a command in one frame. */ commandOutputBytes: 8192
 } as const
 
@@ -60,10 +60,11 @@ export const guestEventKinds = [
   "UnixListenerBound",
   "UnixListenerClosed",
   "EventsDropped",
-  "SerialText"
+  "SerialText",
+  "ExecInputTaken"
 ] as const
 
-/** The number of a kind; 32 for one that this build does not know. Written out, because it is asked for every event. */
+/** The number of a kind; 33 for one that this build does not know. Written out, because it is asked for every event. */
 export const guestEventNumber = (kind: string): number => {
   switch (kind) {
     case "SerialLine":
@@ -130,8 +131,10 @@ export const guestEventNumber = (kind: string): number => {
       return 30
     case "SerialText":
       return 31
-    default:
+    case "ExecInputTaken":
       return 32
+    default:
+      return 33
   }
 }
 
@@ -146,6 +149,7 @@ export const frameNames = [
   "Thaw",
   "ApplyIdentity",
   "PowerOff",
+  "SetClock",
   "AgentReady",
   "HeartbeatTick",
   "WorkloadPreExec",
@@ -164,7 +168,8 @@ export const frameNames = [
   "AgentRejected",
   "ListenerClosed",
   "UnixListenerBound",
-  "UnixListenerClosed"
+  "UnixListenerClosed",
+  "ExecInputTaken"
 ] as const
 
 /** Why something was refused. */
@@ -221,6 +226,8 @@ export const frameNameOf = (frame: number): (typeof frameNames)[number] => {
       return "ApplyIdentity"
     case 136:
       return "PowerOff"
+    case 137:
+      return "SetClock"
     case 1:
       return "AgentReady"
     case 2:
@@ -259,6 +266,8 @@ export const frameNameOf = (frame: number): (typeof frameNames)[number] => {
       return "UnixListenerBound"
     case 19:
       return "UnixListenerClosed"
+    case 20:
+      return "ExecInputTaken"
     default:
       return "Unknown"
   }
@@ -416,6 +425,12 @@ export const guestEventFields = {
     ...position,
     /** Number of the serial port; 0 is the console. */ port: Schema.Natural,
     /** The text since the last line's end. */ text: Schema.String
+  },
+  /** A command has taken, or will never take, more of its standard input: the host may send as much again. */
+  ExecInputTaken: {
+    ...position,
+    /** The command, as its request names it. */ id: Schema.Natural,
+    /** Bytes since it was last told. */ bytes: Schema.Natural
   }
 } as const
 
@@ -452,7 +467,8 @@ export const guestEventVersions: Readonly<Record<keyof typeof guestEventFields, 
   UnixListenerBound: 1,
   UnixListenerClosed: 1,
   EventsDropped: 1,
-  SerialText: 1
+  SerialText: 1,
+  ExecInputTaken: 1
 }
 
 type Check = readonly [field: string, holds: (value: unknown) => boolean]
@@ -511,5 +527,6 @@ export const plainEventChecks: ReadonlyMap<string, ReadonlyArray<Check>> = new M
   ["UnixListenerBound", plain(["path", isString])],
   ["UnixListenerClosed", plain(["path", isString])],
   ["EventsDropped", plain(["kind", oneOf(guestEventKinds)], ["count", isNatural])],
-  ["SerialText", plain(["port", isNatural], ["text", isString])]
+  ["SerialText", plain(["port", isNatural], ["text", isString])],
+  ["ExecInputTaken", plain(["id", isNatural], ["bytes", isNatural])]
 ])

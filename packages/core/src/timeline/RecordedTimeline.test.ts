@@ -62,6 +62,7 @@ const bodies: Readonly<Record<GuestEventKind, fc.Arbitrary<object>>> = {
   ListenerClosed: fc.record({ protocol: fc.constantFrom("tcp", "udp"), address: text, port: natural }),
   UnixListenerBound: fc.record({ path: text }),
   UnixListenerClosed: fc.record({ path: text }),
+  ExecInputTaken: fc.record({ id: natural, bytes: natural }),
   EventsDropped: fc.record({ kind: fc.constantFrom(...guestEventKinds), count: natural }),
   SerialText: fc.record({ port: natural, text })
 }

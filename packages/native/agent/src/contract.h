@@ -6,8 +6,8 @@
 
 enum { CONTRACT_VERSION = 2 };
 
-/* b1ada06d7801fd6b4911c98d6b9bd6d1605686ab4f7f908a4ebc9fe8f6c0ba08: the first eight bytes, which AgentReady carries behind its fields. */
-#define CONTRACT_HASH UINT64_C(0xb1ada06d7801fd6b)
+/* eee7900f0057ea26c8415f232830195e18472881283eb43760a73aca28007d8e: the first eight bytes, which AgentReady carries behind its fields. */
+#define CONTRACT_HASH UINT64_C(0xeee7900f0057ea26)
 
 enum contract_limit {
 	/* Largest length field of a frame: its type and payload. */
@@ -30,7 +30,7 @@ enum contract_limit {
 	LIMIT_HOSTNAME_BYTES = 64,
 	/* Commands that run at the same time. */
 	LIMIT_COMMANDS = 128,
-	/* Standard input that a command has not read yet; more is refused. */
+	/* Standard input of a command that may be on its way: sent and not yet told as taken; more is refused. */
 	LIMIT_COMMAND_INPUT_BYTES = 1048576,
 	/* Output of a command in one frame. */
 	LIMIT_COMMAND_OUTPUT_BYTES = 8192,
@@ -57,6 +57,7 @@ enum guest_frame {
 	FRAME_LISTENER_CLOSED = 0x11, /* protocol Protocol, address text, port u16 */
 	FRAME_UNIX_LISTENER_BOUND = 0x12, /* path text */
 	FRAME_UNIX_LISTENER_CLOSED = 0x13, /* path text */
+	FRAME_EXEC_INPUT_TAKEN = 0x14, /* id u32, bytes natural */
 };
 
 /* Frames of the host. */
@@ -69,6 +70,7 @@ enum host_frame {
 	FRAME_THAW = 0x86, /* token u32 */
 	FRAME_APPLY_IDENTITY = 0x87, /* token u32, entropy bytes, realtimeNanos u64, hostname text, machineId text, env texts, thaw bool, hookTimeoutNanos u64, signal i32 */
 	FRAME_POWER_OFF = 0x88, /* no fields */
+	FRAME_SET_CLOCK = 0x89, /* realtimeNanos u64 */
 };
 
 /* Transport protocol of a listener, by its number in IP. */

@@ -19,8 +19,10 @@
 
 enum {
 	COMMANDS_MAX = LIMIT_COMMANDS,
-	/* Standard input that a command has not read yet; more is refused. */
+	/* Standard input that a command has not taken yet; more is refused. */
 	INPUT_MAX = LIMIT_COMMAND_INPUT_BYTES,
+	/* So much is taken before that is told: the host has three times as much on its way meanwhile. */
+	TAKEN_STEP = INPUT_MAX / 4,
 	/* One frame's worth of output, so that several commands share the port fairly. */
 	CHUNK = LIMIT_COMMAND_OUTPUT_BYTES,
 };
@@ -48,6 +50,7 @@ struct command {
 	bool in_watched, close_in;
 	uint8_t *input;
 	size_t input_length, input_sent;
+	size_t taken; /* of the input, since it was last told */
 };
 
 static struct command commands[COMMANDS_MAX];
@@ -213,6 +216,17 @@ static void grace_rang(struct alarm_clock *alarm)
 	set_grace();
 }
 
+/* Input that the command has taken, or never will, makes room for more of it. */
+static void tell_taken(struct command *command)
+{
+	struct frame_writer *writer = port_begin(FRAME_EXEC_INPUT_TAKEN);
+
+	frame_put_u32(writer, command->id);
+	frame_put_u64(writer, command->taken);
+	command->taken = 0;
+	port_send(writer);
+}
+
 /* Writes what the pipe takes. */
 static void feed(struct command *command)
 {
@@ -222,12 +236,17 @@ static void feed(struct command *command)
 		if (put < 0 && (errno == EAGAIN || errno == EINTR))
 			break;
 		if (put < 0) {
-			/* The command reads no more. */
+			/* The command reads no more. A host that waits for room learns so when it sends into it. */
+			command->taken += command->input_length - command->input_sent;
 			close_input(command);
+			tell_taken(command);
 			return;
 		}
 		command->input_sent += (size_t)put;
+		command->taken += (size_t)put;
 	}
+	if (command->taken >= TAKEN_STEP)
+		tell_taken(command);
 	if (command->input_sent < command->input_length) {
 		if (!command->in_watched && loop_add(&command->in.watch, EPOLLOUT) == 0)
 			command->in_watched = true;
@@ -360,6 +379,7 @@ void exec_start(uint32_t id, const struct string_list *argv, const struct string
 	command->pid = pid;
 	command->close_in = close_after;
 	command->in_watched = false;
+	command->taken = 0;
 	command->in.watch.fd = pipes[0][1];
 	command->out.watch.fd = pipes[1][0];
 	command->err.watch.fd = pipes[2][0];

@@ -24,6 +24,11 @@ int exec_init(bool privileged);
 void exec_start(uint32_t id, const struct string_list *argv, const struct string_list *environment, const char *cwd,
 		struct slice input, bool close_input);
 
+/*
+ * Standard input has a window: the host sends at most LIMIT_COMMAND_INPUT_BYTES more than ExecInputTaken has told as taken,
+ * those of Exec itself counted. So any amount may be sent, to several commands at once, and none waits for another.
+ */
+
 /* Adds to a running command's standard input, and closes it after that if asked. Problems are Rejected. */
 void exec_input(uint32_t id, struct slice input, bool close_input);
 

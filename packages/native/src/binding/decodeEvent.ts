@@ -7,7 +7,7 @@ import { type GuestEvent, guestEventKinds } from "@stillpoint/core"
 import type { EventReader } from "./EventReader.ts"
 
 /** SHA-256 of the contract that this decoder follows. */
-export const decoderContractHash = "b1ada06d7801fd6b4911c98d6b9bd6d1605686ab4f7f908a4ebc9fe8f6c0ba08"
+export const decoderContractHash = "eee7900f0057ea26c8415f232830195e18472881283eb43760a73aca28007d8e"
 
 const frameName = (number: number) => {
   switch (number) {
@@ -27,6 +27,8 @@ const frameName = (number: number) => {
       return "ApplyIdentity"
     case 136:
       return "PowerOff"
+    case 137:
+      return "SetClock"
     case 1:
       return "AgentReady"
     case 2:
@@ -65,6 +67,8 @@ const frameName = (number: number) => {
       return "UnixListenerBound"
     case 19:
       return "UnixListenerClosed"
+    case 20:
+      return "ExecInputTaken"
     default:
       return "Unknown"
   }
@@ -286,8 +290,10 @@ export const decodeEvent = (reader: EventReader, seq: number): GuestEvent => {
       }
     case 31:
       return { _tag: "SerialText", seq, atNanos, port: reader.u32(), text: reader.text() }
+    case 32:
+      return { _tag: "ExecInputTaken", seq, atNanos, id: reader.u32(), bytes: reader.natural() }
     default:
       // The hashes of the addon's contract and of this file's are compared when the addon is loaded.
-      throw new Error(`event ${seq}: expected a kind below 32, found ${kind}`)
+      throw new Error(`event ${seq}: expected a kind below 33, found ${kind}`)
   }
 }

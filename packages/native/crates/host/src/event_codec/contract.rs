@@ -121,6 +121,10 @@ pub(super) fn fields(body: &EventBody, into: &mut Vec<u8>) {
             into.extend_from_slice(&port.to_le_bytes());
             super::bytes(into, text.as_bytes());
         }
+        EventBody::ExecInputTaken { id, bytes } => {
+            into.extend_from_slice(&id.to_le_bytes());
+            into.extend_from_slice(&bytes.to_le_bytes());
+        }
     }
 }
 
@@ -201,5 +205,6 @@ pub(super) fn every_body() -> Vec<EventBody> {
             count: (1 << 40) + 3,
         },
         EventBody::SerialText { port: u32::MAX, text: "text — ✓".to_owned() },
+        EventBody::ExecInputTaken { id: u32::MAX, bytes: (1 << 40) + 3 },
     ]
 }

@@ -70,12 +70,13 @@ pub(super) fn event(frame: u8, payload: &mut Payload<'_>) -> Result<EventBody, M
         },
         0x12 => EventBody::UnixListenerBound { path: payload.text(limits::TEXT_BYTES)? },
         0x13 => EventBody::UnixListenerClosed { path: payload.text(limits::TEXT_BYTES)? },
+        0x14 => EventBody::ExecInputTaken { id: payload.u32()?, bytes: payload.natural()? },
         _ => return Err(Malformed::Unknown),
     })
 }
 
 /// Numbers of the host's frames.
-pub(super) const HOST_FRAMES: [u8; 8] = [0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88];
+pub(super) const HOST_FRAMES: [u8; 9] = [0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89];
 
 /// Executes a command.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -154,6 +155,11 @@ pub enum HostFrame {
     ApplyIdentity(Identity),
     /// Switches the guest off.
     PowerOff,
+    /// Sets the guest's wall clock, and nothing else of its identity.
+    SetClock {
+        /// Wall clock in nanoseconds since 1970.
+        realtime_nanos: u64,
+    },
 }
 
 impl HostFrame {
@@ -168,6 +174,7 @@ impl HostFrame {
             Self::Thaw { .. } => "Thaw",
             Self::ApplyIdentity(_) => "ApplyIdentity",
             Self::PowerOff => "PowerOff",
+            Self::SetClock { .. } => "SetClock",
         }
     }
 
@@ -198,6 +205,7 @@ impl HostFrame {
                 .u64(it.hook_timeout_nanos)
                 .i32(it.signal),
             Self::PowerOff => FrameWriter::new(0x88),
+            Self::SetClock { realtime_nanos } => FrameWriter::new(0x89).u64(*realtime_nanos),
         }
     }
 }

@@ -24,7 +24,7 @@ pub mod limits {
     pub const HOSTNAME_BYTES: usize = 64;
     /// Commands that run at the same time.
     pub const COMMANDS: usize = 128;
-    /// Standard input that a command has not read yet; more is refused.
+    /// Standard input of a command that may be on its way: sent and not yet told as taken; more is refused.
     pub const COMMAND_INPUT_BYTES: usize = 1048576;
     /// Output of a command in one frame.
     pub const COMMAND_OUTPUT_BYTES: usize = 8192;
@@ -34,10 +34,10 @@ pub mod limits {
 pub const CONTRACT_VERSION: u32 = 2;
 
 /// SHA-256 of the contract, in hexadecimal digits.
-pub const CONTRACT_HASH: &str = "b1ada06d7801fd6b4911c98d6b9bd6d1605686ab4f7f908a4ebc9fe8f6c0ba08";
+pub const CONTRACT_HASH: &str = "eee7900f0057ea26c8415f232830195e18472881283eb43760a73aca28007d8e";
 
 /// Part of the hash that the agent's hello carries.
-pub const HELLO_HASH: u64 = 0xb1ada06d7801fd6b;
+pub const HELLO_HASH: u64 = 0xeee7900f0057ea26;
 
 /// Transport protocol of a listener, by its number in IP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -336,6 +336,8 @@ pub enum FrameName {
     ApplyIdentity,
     /// Number 0x88.
     PowerOff,
+    /// Number 0x89.
+    SetClock,
     /// Number 0x01.
     AgentReady,
     /// Number 0x02.
@@ -374,11 +376,13 @@ pub enum FrameName {
     UnixListenerBound,
     /// Number 0x13.
     UnixListenerClosed,
+    /// Number 0x14.
+    ExecInputTaken,
 }
 
 impl FrameName {
     /// Every value.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::Unknown,
         Self::Go,
         Self::Exec,
@@ -388,6 +392,7 @@ impl FrameName {
         Self::Thaw,
         Self::ApplyIdentity,
         Self::PowerOff,
+        Self::SetClock,
         Self::AgentReady,
         Self::HeartbeatTick,
         Self::WorkloadPreExec,
@@ -407,6 +412,7 @@ impl FrameName {
         Self::ListenerClosed,
         Self::UnixListenerBound,
         Self::UnixListenerClosed,
+        Self::ExecInputTaken,
     ];
 
     /// The frame's number.
@@ -421,6 +427,7 @@ impl FrameName {
             Self::Thaw => 0x86,
             Self::ApplyIdentity => 0x87,
             Self::PowerOff => 0x88,
+            Self::SetClock => 0x89,
             Self::AgentReady => 0x01,
             Self::HeartbeatTick => 0x02,
             Self::WorkloadPreExec => 0x03,
@@ -440,6 +447,7 @@ impl FrameName {
             Self::ListenerClosed => 0x11,
             Self::UnixListenerBound => 0x12,
             Self::UnixListenerClosed => 0x13,
+            Self::ExecInputTaken => 0x14,
         }
     }
 
@@ -454,6 +462,7 @@ impl FrameName {
             0x86 => Self::Thaw,
             0x87 => Self::ApplyIdentity,
             0x88 => Self::PowerOff,
+            0x89 => Self::SetClock,
             0x01 => Self::AgentReady,
             0x02 => Self::HeartbeatTick,
             0x03 => Self::WorkloadPreExec,
@@ -473,6 +482,7 @@ impl FrameName {
             0x11 => Self::ListenerClosed,
             0x12 => Self::UnixListenerBound,
             0x13 => Self::UnixListenerClosed,
+            0x14 => Self::ExecInputTaken,
             _ => Self::Unknown,
         }
     }
@@ -680,6 +690,13 @@ pub enum EventBody {
         /// The text since the last line's end.
         text: String,
     },
+    /// A command has taken, or will never take, more of its standard input: the host may send as much again.
+    ExecInputTaken {
+        /// The command, as its request names it.
+        id: u32,
+        /// Bytes since it was last told.
+        bytes: u64,
+    },
 }
 
 /// The kinds of guest events; a kind's number is its place.
@@ -750,11 +767,13 @@ pub enum EventKind {
     EventsDropped,
     /// Console text that stands without a line's end: a prompt, say. The line that it begins follows, whole, once it ends.
     SerialText,
+    /// A command has taken, or will never take, more of its standard input: the host may send as much again.
+    ExecInputTaken,
 }
 
 impl EventKind {
     /// Every kind, in the order of the contract.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::SerialLine,
         Self::HeartbeatTick,
         Self::WorkloadPreExec,
@@ -787,6 +806,7 @@ impl EventKind {
         Self::UnixListenerClosed,
         Self::EventsDropped,
         Self::SerialText,
+        Self::ExecInputTaken,
     ];
 
     /// The kind's name: the `_tag` of its events.
@@ -824,6 +844,7 @@ impl EventKind {
             Self::UnixListenerClosed => "UnixListenerClosed",
             Self::EventsDropped => "EventsDropped",
             Self::SerialText => "SerialText",
+            Self::ExecInputTaken => "ExecInputTaken",
         }
     }
 }
@@ -864,6 +885,7 @@ impl EventBody {
             Self::UnixListenerClosed { .. } => EventKind::UnixListenerClosed,
             Self::EventsDropped { .. } => EventKind::EventsDropped,
             Self::SerialText { .. } => EventKind::SerialText,
+            Self::ExecInputTaken { .. } => EventKind::ExecInputTaken,
         }
     }
 

@@ -56,6 +56,8 @@ pub(super) fn events() -> impl Strategy<Value = EventBody> {
         ),
         (".{0,40}").prop_map(|path| EventBody::UnixListenerBound { path }),
         (".{0,40}").prop_map(|path| EventBody::UnixListenerClosed { path }),
+        (any::<u32>(), 0..=HORIZON_NANOS)
+            .prop_map(|(id, bytes)| EventBody::ExecInputTaken { id, bytes }),
     ]
 }
 
@@ -104,6 +106,7 @@ pub(super) fn encode(event: &EventBody) -> Vec<u8> {
         }
         EventBody::UnixListenerBound { path } => FrameWriter::new(0x12).bytes(path.as_bytes()),
         EventBody::UnixListenerClosed { path } => FrameWriter::new(0x13).bytes(path.as_bytes()),
+        EventBody::ExecInputTaken { id, bytes } => FrameWriter::new(0x14).u32(*id).u64(*bytes),
         other => panic!("the agent does not tell {other:?}"),
     };
     writer.finish().expect("small")
