@@ -80,3 +80,16 @@ void address_text_v6(const uint8_t bytes[16], char text[ADDRESS_TEXT_MAX])
 	}
 	*out = 0;
 }
+
+void address_text_unix(const char *name, size_t length, char text[ADDRESS_UNIX_MAX])
+{
+	bool abstract = length > 0 && name[0] == 0;
+
+	if (length > ADDRESS_UNIX_MAX - 1)
+		length = ADDRESS_UNIX_MAX - 1;
+	if (!abstract)
+		length = strnlen(name, length);
+	for (size_t i = 0; i < length; i++)
+		text[i] = name[i] ? name[i] : '@';
+	text[length] = 0;
+}

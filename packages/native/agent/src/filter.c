@@ -45,9 +45,15 @@ static const struct sock_filter confinement[] = {
 	REFUSE(EPERM),
 };
 
+/* The last four pick a further filter that notifies out of all that seccomp can be asked for. */
 static const struct sock_filter notification[] = {
-	IF(SYS_listen, 1, 0),
-	IF(SYS_bind, 0, 1),
+	IF(SYS_listen, 6, 0),
+	IF(SYS_bind, 5, 0),
+	IF(SYS_seccomp, 0, 5),
+	LOAD(args[0]),
+	IF(SECCOMP_SET_MODE_FILTER, 0, 3),
+	LOAD(args[1]),
+	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, SECCOMP_FILTER_FLAG_NEW_LISTENER, 0, 1),
 	ANSWER(SECCOMP_RET_USER_NOTIF),
 };
 

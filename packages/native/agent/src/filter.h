@@ -9,7 +9,8 @@
  *
  * confined  what lets any process of uid 0 change PID 1 (its limits, its place among what runs) or have the kernel start
  *           a program outside of every control group (request_key) is refused with EPERM
- * notify    listen and bind are handed to whoever reads `*listener`, which is -1 where the kernel has no such thing
+ * notify    listen, bind and a further filter that notifies are handed to whoever reads `*listener`, which is -1 where the
+ *           kernel has no such thing
  *
  * Returns 0 or an errno.
  */

@@ -15,12 +15,14 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "address.h"
 #include "console.h"
 #include "frame.h"
 #include "loop.h"
+#include "open_listeners.h"
 #include "port.h"
 #include "socket_table.h"
 #include "text.h"
@@ -31,39 +33,51 @@
 #endif
 
 static enum listener_mode mode = LISTENERS_OFF;
-static bool seen;
 static struct watch filter_watch = { .fd = -1 };
 
-static void report(uint8_t protocol, const char *address, uint16_t port_number)
-{
-	struct frame_writer *writer = port_begin(FRAME_LISTENER_BOUND);
+static const uint64_t SCAN_NANOS = 20000000;
+static struct alarm_clock scan_clock = { .watch = { .fd = -1 } };
 
-	seen = true;
-	frame_put_u8(writer, protocol);
-	frame_put_str(writer, address);
-	frame_put_u16(writer, port_number);
-	port_send_now(writer);
-}
+static int scan_start(void);
 
-static void report_socket(int fd, uint8_t protocol)
+/* The name of an internet socket or of one of the Unix domain. Returns false when it has none. */
+static bool name_of(int fd, uint8_t protocol, struct listener_name *name)
 {
 	union {
 		struct sockaddr any;
 		struct sockaddr_in v4;
 		struct sockaddr_in6 v6;
-	} name;
-	socklen_t length = sizeof(name);
-	char text[ADDRESS_TEXT_MAX];
+		struct sockaddr_un local;
+	} address = { .any = { 0 } };
+	socklen_t length = sizeof(address);
 
-	if (getsockname(fd, &name.any, &length) < 0)
-		return;
-	if (name.any.sa_family == AF_INET) {
-		address_text_v4((const uint8_t *)&name.v4.sin_addr, text);
-		report(protocol, text, ntohs(name.v4.sin_port));
-	} else if (name.any.sa_family == AF_INET6) {
-		address_text_v6(name.v6.sin6_addr.s6_addr, text);
-		report(protocol, text, ntohs(name.v6.sin6_port));
+	*name = (struct listener_name){ .protocol = protocol };
+	if (getsockname(fd, &address.any, &length) < 0)
+		return false;
+	if (address.any.sa_family == AF_INET) {
+		address_text_v4((const uint8_t *)&address.v4.sin_addr, name->text);
+		name->port = ntohs(address.v4.sin_port);
+	} else if (address.any.sa_family == AF_INET6) {
+		address_text_v6(address.v6.sin6_addr.s6_addr, name->text);
+		name->port = ntohs(address.v6.sin6_port);
+	} else if (address.any.sa_family == AF_UNIX && length > offsetof(struct sockaddr_un, sun_path)) {
+		address_text_unix(address.local.sun_path, length - offsetof(struct sockaddr_un, sun_path), name->text);
+	} else {
+		return false;
 	}
+	return true;
+}
+
+/* A socket listens now. `protocol` is the internet protocol's number, 0 in the Unix domain. */
+static void add_socket(int fd, uint8_t protocol)
+{
+	struct listener_name name;
+	struct stat inode;
+
+	if (!name_of(fd, protocol, &name) || fstat(fd, &inode) < 0)
+		return;
+	if (!open_listeners_add(fd, inode.st_ino, &name) && scan_clock.watch.fd < 0)
+		scan_start();
 }
 
 static bool valid(const struct seccomp_notif *call)
@@ -117,20 +131,23 @@ static bool internet(int fd)
 	return domain == AF_INET || domain == AF_INET6;
 }
 
+/* The agent listens on the socket itself, so that it is open when that is told and before the caller goes on. */
 static void serve_listen(const struct seccomp_notif *call)
 {
+	int backlog = (int)call->data.args[1];
 	int fd = duplicate_socket(call);
 
-	/* A unix socket remembers who called listen; that must stay the workload. */
-	if (fd < 0 || !internet(fd) || !valid(call)) {
-		let_kernel_decide(call);
-	} else {
-		bool already = socket_option(fd, SO_ACCEPTCONN) == 1;
-		int error = listen(fd, (int)call->data.args[1]) < 0 ? errno : 0;
+	if (fd >= 0 && internet(fd) && valid(call)) {
+		int error = listen(fd, backlog) < 0 ? errno : 0;
 		int protocol = socket_option(fd, SO_PROTOCOL);
-		if (!error && !already && protocol == IPPROTO_TCP)
-			report_socket(fd, IPPROTO_TCP);
+		if (!error && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP))
+			add_socket(fd, IPPROTO_TCP);
 		answer(call, error);
+	} else {
+		/* One of the Unix domain remembers who called listen last; that must be the workload, which does it once more. */
+		if (fd >= 0 && socket_option(fd, SO_DOMAIN) == AF_UNIX && valid(call) && listen(fd, backlog) == 0)
+			add_socket(fd, 0);
+		let_kernel_decide(call);
 	}
 	if (fd >= 0)
 		close(fd);
@@ -226,13 +243,25 @@ static void serve_bind(const struct seccomp_notif *call)
 	    explicit_port(&address, length) != 0) {
 		int error = bind_as(call->pid, fd, (struct sockaddr *)&address, length);
 		if (!error)
-			report_socket(fd, IPPROTO_UDP);
+			add_socket(fd, IPPROTO_UDP);
 		answer(call, error);
 	} else {
 		let_kernel_decide(call);
 	}
 	if (fd >= 0)
 		close(fd);
+}
+
+/* Only one filter of a process may notify, and it has the agent's. The call fails, and the host learns why. */
+static void serve_filter(const struct seccomp_notif *call)
+{
+	port_reject(&(struct refusal){
+		.frame = FRAME_LISTENER_BOUND,
+		.reason = REASON_LISTENER_SECCOMP_BUSY,
+		.what = "a process asked for a system call filter that notifies, and the agent's own is there already; "
+			"configure listeners=scan for a workload that brings its own",
+	});
+	let_kernel_decide(call);
 }
 
 static void filter_ready(struct watch *watch, uint32_t events)
@@ -248,8 +277,10 @@ static void filter_ready(struct watch *watch, uint32_t events)
 			return;
 		if (request.call.data.nr == SYS_listen)
 			serve_listen(&request.call);
-		else
+		else if (request.call.data.nr == SYS_bind)
 			serve_bind(&request.call);
+		else
+			serve_filter(&request.call);
 	} else if (events & (EPOLLHUP | EPOLLERR)) {
 		/* No process is left under the filter. */
 		loop_remove(watch);
@@ -258,41 +289,29 @@ static void filter_ready(struct watch *watch, uint32_t events)
 	}
 }
 
-static const uint64_t SCAN_NANOS = 20000000;
-
-/* Sockets already told of, by inode; the oldest is forgotten first. */
-enum { KNOWN_MAX = 256 };
-static uint64_t known[KNOWN_MAX];
-static unsigned known_next;
-static struct alarm_clock scan_clock = { .watch = { .fd = -1 } };
-
-static bool remember(uint64_t inode)
-{
-	for (unsigned i = 0; i < KNOWN_MAX; i++) {
-		if (known[i] == inode)
-			return false;
-	}
-	known[known_next++ % KNOWN_MAX] = inode;
-	return true;
-}
-
 static void found(const struct socket_entry *entry)
 {
-	char text[ADDRESS_TEXT_MAX];
+	struct listener_name name = { .protocol = 0 };
 
-	if (!remember(entry->inode))
-		return;
-	if (entry->v6)
-		address_text_v6(entry->address, text);
-	else
-		address_text_v4(entry->address, text);
-	report(entry->udp ? IPPROTO_UDP : IPPROTO_TCP, text, entry->port);
+	if (entry->domain == SOCKET_UNIX) {
+		address_text_unix(entry->path, strlen(entry->path), name.text);
+	} else {
+		name.protocol = entry->udp ? IPPROTO_UDP : IPPROTO_TCP;
+		name.port = entry->port;
+		if (entry->domain == SOCKET_V6)
+			address_text_v6(entry->address, name.text);
+		else
+			address_text_v4(entry->address, name.text);
+	}
+	open_listeners_add(-1, entry->inode, &name);
 }
 
 static void scan_rang(struct alarm_clock *alarm)
 {
 	(void)alarm;
+	open_listeners_look_begins();
 	socket_table_read(true, found);
+	open_listeners_look_ends();
 }
 
 static int scan_start(void)
@@ -328,7 +347,7 @@ void listeners_scan_pause(bool paused)
 bool listeners_seen(void)
 {
 	/* io_uring can listen without the system call. */
-	if (!seen && mode != LISTENERS_OFF)
+	if (!open_listeners_ever() && mode != LISTENERS_OFF)
 		socket_table_read(false, found);
-	return seen;
+	return open_listeners_ever();
 }

@@ -7,6 +7,9 @@
 
 enum { STATE_UNCONNECTED = 0x07, STATE_LISTEN = 0x0a };
 
+/* Of a socket of the Unix domain: it accepts connections. */
+enum { FLAG_ACCEPTING = 0x10000 };
+
 /* Addresses are printed as 32-bit words in the machine's own byte order. */
 static const char *parse_address(const char *at, bool v6, uint8_t bytes[16])
 {
@@ -30,7 +33,8 @@ static const char *next_field(const char *at)
 	return at + strspn(at, " ");
 }
 
-bool socket_table_line(const char *line, bool v6, bool udp, struct socket_entry *entry)
+/* slot: references protocol flags type state inode name */
+static bool unix_line(const char *line, struct socket_entry *entry)
 {
 	const char *at = strchr(line, ':');
 	char *end;
@@ -38,7 +42,31 @@ bool socket_table_line(const char *line, bool v6, bool udp, struct socket_entry 
 	if (!at)
 		return false;
 	at += 1 + strspn(at + 1, " ");
-	at = parse_address(at, v6, entry->address);
+	at = next_field(next_field(at));
+	unsigned long flags = strtoul(at, &end, 16);
+	if (*end != ' ' || !(flags & FLAG_ACCEPTING))
+		return false;
+	for (int field = 0; field < 3; field++)
+		at = next_field(at);
+	entry->inode = strtoull(at, &end, 10);
+	entry->domain = SOCKET_UNIX;
+	entry->udp = false;
+	entry->path = end + 1;
+	return end != at && *end == ' ' && end[1];
+}
+
+bool socket_table_line(const char *line, enum socket_domain domain, bool udp, struct socket_entry *entry)
+{
+	const char *at = strchr(line, ':');
+	char *end;
+
+	if (domain == SOCKET_UNIX)
+		return unix_line(line, entry);
+
+	if (!at)
+		return false;
+	at += 1 + strspn(at + 1, " ");
+	at = parse_address(at, domain == SOCKET_V6, entry->address);
 	if (!at)
 		return false;
 	entry->port = (uint16_t)strtoul(at, &end, 16);
@@ -52,12 +80,12 @@ bool socket_table_line(const char *line, bool v6, bool udp, struct socket_entry 
 	for (int field = 0; field < 6; field++)
 		at = next_field(at);
 	entry->inode = strtoull(at, &end, 10);
-	entry->v6 = v6;
+	entry->domain = domain;
 	entry->udp = udp;
 	return end != at && state == (udp ? STATE_UNCONNECTED : STATE_LISTEN);
 }
 
-static void read_table(const char *path, bool v6, bool udp, void (*found)(const struct socket_entry *entry))
+static void read_table(const char *path, enum socket_domain domain, bool udp, void (*found)(const struct socket_entry *entry))
 {
 	static char buffer[16384];
 	size_t filled = 0;
@@ -76,7 +104,7 @@ static void read_table(const char *path, bool v6, bool udp, void (*found)(const 
 		for (char *end; (end = strchr(line, '\n')); line = end + 1) {
 			struct socket_entry entry = { .inode = 0 };
 			*end = 0;
-			if (!header && socket_table_line(line, v6, udp, &entry))
+			if (!header && socket_table_line(line, domain, udp, &entry))
 				found(&entry);
 			header = false;
 		}
@@ -88,10 +116,11 @@ static void read_table(const char *path, bool v6, bool udp, void (*found)(const 
 
 void socket_table_read(bool udp, void (*found)(const struct socket_entry *entry))
 {
-	read_table("/proc/net/tcp", false, false, found);
-	read_table("/proc/net/tcp6", true, false, found);
+	read_table("/proc/net/tcp", SOCKET_V4, false, found);
+	read_table("/proc/net/tcp6", SOCKET_V6, false, found);
+	read_table("/proc/net/unix", SOCKET_UNIX, false, found);
 	if (udp) {
-		read_table("/proc/net/udp", false, true, found);
-		read_table("/proc/net/udp6", true, true, found);
+		read_table("/proc/net/udp", SOCKET_V4, true, found);
+		read_table("/proc/net/udp6", SOCKET_V6, true, found);
 	}
 }

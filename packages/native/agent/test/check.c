@@ -197,6 +197,7 @@ static void a_hostile_payload_is_refused_without_harm(void)
 static void a_configuration_is_read(void)
 {
 	char text[] = "# comment\n\nargv=/bin/sh\nargv=-c\nargv=a%0Ab%25\nenv=A=1=2\nmodule=/m.ko.xz\ncwd=/w\nhostname=h\n"
+		      "identityHook=/h\nidentityHook=a\nidentityHookNanos=7\nidentitySignal=10\n"
 		      "heartbeatMillis=0\nholdNanos=5\nhold=untilGo\nlisteners=scan\nport=/dev/x\nprivileged=1\nconsoleMarkers=1";
 	struct config config;
 	const char *reason = NULL;
@@ -210,6 +211,9 @@ static void a_configuration_is_read(void)
 	CHECK(config.heartbeat_millis == 0 && config.hold_nanos == 5 && config.hold == HOLD_UNTIL_GO);
 	CHECK(config.listeners == LISTENERS_SCAN && strcmp(config.port, "/dev/x") == 0);
 	CHECK(config.privileged && config.console_markers);
+	CHECK(config.identity_hook.count == 2 && strcmp(config.identity_hook.items[1], "a") == 0);
+	CHECK(config.identity_hook_nanos == 7 && config.identity_signal == 10);
+	free(config.identity_hook.items);
 	free(config.argv.items);
 	free(config.env.items);
 	free(config.modules.items);
@@ -219,7 +223,8 @@ static void a_bad_line_is_named_and_the_others_hold(void)
 {
 	static const char *const bad[] = { "what",	 "what=1",     "hold=sometimes", "heartbeatMillis=-1", "heartbeatMillis=",
 					   "argv=%0",	 "argv=%zz",   "argv=%00",	 "privileged=yes",     "env==x",
-					   "env=novalue", "holdNanos=99999999999999999999" };
+					   "env=novalue", "holdNanos=99999999999999999999",
+					   "identitySignal=65", "identitySignal=HUP", "identityHookNanos=x" };
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct config config;
@@ -279,6 +284,17 @@ static void addresses_have_their_canonical_text(void)
 	}
 	address_text_v4((const uint8_t[]){ 255, 10, 0, 109 }, text);
 	CHECK(strcmp(text, "255.10.0.109") == 0);
+
+	char name[ADDRESS_UNIX_MAX], longest[200];
+	address_text_unix("/run/x\0rest", 12, name);
+	CHECK(strcmp(name, "/run/x") == 0);
+	address_text_unix("\0a\0b", 4, name);
+	CHECK(strcmp(name, "@a@b") == 0);
+	address_text_unix("", 0, name);
+	CHECK(strcmp(name, "") == 0);
+	memset(longest, 'x', sizeof(longest));
+	address_text_unix(longest, sizeof(longest), name);
+	CHECK(strlen(name) == ADDRESS_UNIX_MAX - 1);
 }
 
 static void json_is_told_from_what_is_not(void)
@@ -319,19 +335,32 @@ static void listening_sockets_are_read_from_the_tables(void)
 	struct socket_entry entry;
 	char text[ADDRESS_TEXT_MAX];
 
-	CHECK(socket_table_line(listening, false, false, &entry));
+	CHECK(socket_table_line(listening, SOCKET_V4, false, &entry));
 	address_text_v4(entry.address, text);
 	CHECK(strcmp(text, "127.0.0.1") == 0 && entry.port == 8080 && entry.inode == 1234);
-	CHECK(!socket_table_line(connected, false, false, &entry));
-	CHECK(!socket_table_line(listening, false, true, &entry));
-	CHECK(socket_table_line(six, true, false, &entry));
+	CHECK(!socket_table_line(connected, SOCKET_V4, false, &entry));
+	CHECK(!socket_table_line(listening, SOCKET_V4, true, &entry));
+	CHECK(socket_table_line(six, SOCKET_V6, false, &entry));
 	address_text_v6(entry.address, text);
 	CHECK(strcmp(text, "::1") == 0 && entry.port == 80 && entry.inode == 77);
 	for (size_t cut = 0; cut < sizeof(listening) - 1; cut++) {
 		char line[sizeof(listening)];
 		memcpy(line, listening, cut);
 		line[cut] = 0;
-		socket_table_line(line, cut % 2, false, &entry);
+		socket_table_line(line, cut % 2 ? SOCKET_V6 : SOCKET_V4, false, &entry);
+	}
+
+	static const char accepting[] = "0000000000000000: 00000002 00000000 00010000 0001 01  4711 /run/a socket";
+	static const char connecting[] = "0000000000000000: 00000003 00000000 00000000 0001 03  4712 /run/a socket";
+	CHECK(socket_table_line(accepting, SOCKET_UNIX, false, &entry));
+	CHECK(entry.inode == 4711 && strcmp(entry.path, "/run/a socket") == 0);
+	CHECK(!socket_table_line(connecting, SOCKET_UNIX, false, &entry));
+	for (size_t cut = 0; cut < sizeof(accepting) - 1; cut++) {
+		char line[sizeof(accepting)];
+		memcpy(line, accepting, cut);
+		line[cut] = 0;
+		/* It has a name only with the first byte of it. */
+		CHECK(socket_table_line(line, SOCKET_UNIX, false, &entry) == (cut > strlen(accepting) - strlen("/run/a socket")));
 	}
 }
 
