@@ -72,6 +72,20 @@ export const GuestConfig = Schema.Struct({
   hostname: defaultTo(Hostname, "stillpoint"),
   /** How listeners are noticed: at the system call, by scanning every 20 ms, or not at all. */
   listeners: defaultTo(Schema.Literals(["seccomp", "scan", "off"]), "seccomp"),
+  /**
+   * A program of the image, and its arguments, that takes part in a new identity: it runs after the names, the clock and the
+   * kernel's random source are new and before the workload goes on, with `STILLPOINT_GENERATION`, `STILLPOINT_HOSTNAME`,
+   * `STILLPOINT_MACHINE_ID`, `STILLPOINT_BOOT_ID` and `STILLPOINT_ENTROPY` in its environment. Ending with anything but 0, or
+   * too late, it fails the gate.
+   */
+  identityHook: defaultTo(Schema.Array(Plain), []),
+  /** Guest nanoseconds that the hook may take. */
+  identityHookNanos: defaultTo(
+    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 9_000_000_000_000 })),
+    10_000_000_000
+  ),
+  /** Number of a signal that a workload which runs already is sent after a new identity, as 1 for `SIGHUP`; 0: none. */
+  identitySignal: defaultTo(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 64 })), 0),
   /** Leaves the workload every capability, and with them a way to the control port. */
   privileged: defaultTo(Schema.Boolean, false),
   /** Also prints `heartbeat counter=N` and `workload-pre-exec` on the console. */
@@ -99,7 +113,10 @@ export const encodeAgentConf = (config: GuestConfig, modulePaths: ReadonlyArray<
   const env = Object.entries(config.workload?.env ?? {}).sort(([a], [b]) => (a < b ? -1 : 1))
   for (const [name, value] of env) lines.push(["env", `${name}=${value}`])
   for (const path of modulePaths) lines.push(["module", path])
+  for (const argument of config.identityHook) lines.push(["identityHook", argument])
   lines.push(
+    ["identityHookNanos", String(config.identityHookNanos)],
+    ["identitySignal", String(config.identitySignal)],
     ["cwd", config.workload?.cwd ?? "/"],
     ["hold", config.hold],
     ["holdNanos", String(config.holdNanos)],

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mount.h>
@@ -141,6 +143,24 @@ static bool event_state(const char *name)
 bool cgroup_workload_populated(void)
 {
 	return event_state("populated");
+}
+
+void cgroup_signal_workload(int signal)
+{
+	char text[4096];
+	size_t kept = 0;
+	int fd = openat(workload_group, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+
+	for (ssize_t got; fd >= 0 && (got = read(fd, text + kept, sizeof(text) - 1 - kept)) > 0;) {
+		char *line = text, *end;
+		text[kept + (size_t)got] = 0;
+		for (; (end = strchr(line, '\n')); line = end + 1)
+			kill((pid_t)strtol(line, NULL, 10), signal);
+		kept = strlen(line);
+		memmove(text, line, kept);
+	}
+	if (fd >= 0)
+		close(fd);
 }
 
 static void events_ready(struct watch *watch, uint32_t events)

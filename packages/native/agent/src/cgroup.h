@@ -24,6 +24,9 @@ int cgroup_exec(void);
 /* True when a live process is in the workload's group. */
 bool cgroup_workload_populated(void);
 
+/* Signals every process of the workload's group. */
+void cgroup_signal_workload(int signal);
+
 /* Calls `changed` whenever the workload's group becomes empty, populated, frozen or thawed. */
 int cgroup_watch_workload(void (*changed)(void));
 

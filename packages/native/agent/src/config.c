@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SIGNAL_MAX = 64 };
+
 static char *empty_list[] = { NULL };
 
 void config_init(struct config *config)
@@ -11,11 +13,13 @@ void config_init(struct config *config)
 		.argv = { empty_list, 0 },
 		.env = { empty_list, 0 },
 		.modules = { empty_list, 0 },
+		.identity_hook = { empty_list, 0 },
 		.cwd = "/",
 		.hostname = "stillpoint",
 		.port = "/dev/ttyS1",
 		.heartbeat_millis = 100,
 		.hold_nanos = 100000000,
+		.identity_hook_nanos = UINT64_C(10000000000),
 		.hold = HOLD_TIMED,
 		.listeners = LISTENERS_SECCOMP,
 	};
@@ -86,6 +90,17 @@ static const char *parse_number(const char *value, uint64_t *into)
 	return NULL;
 }
 
+static const char *parse_signal(const char *value, int *into)
+{
+	uint64_t number;
+	const char *problem = parse_number(value, &number);
+
+	if (problem || number > SIGNAL_MAX)
+		return "expected a signal from 1 to 64, or 0";
+	*into = (int)number;
+	return NULL;
+}
+
 static const char *parse_switch(const char *value, bool *into)
 {
 	if (strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
@@ -118,6 +133,12 @@ static const char *parse_pair(struct config *config, const char *key, char *valu
 		return strchr(value, '=') && value[0] != '=' ? append(&config->env, value) : "expected NAME=value";
 	if (strcmp(key, "module") == 0)
 		return append(&config->modules, value);
+	if (strcmp(key, "identityHook") == 0)
+		return append(&config->identity_hook, value);
+	if (strcmp(key, "identityHookNanos") == 0)
+		return parse_number(value, &config->identity_hook_nanos);
+	if (strcmp(key, "identitySignal") == 0)
+		return parse_signal(value, &config->identity_signal);
 	if (strcmp(key, "cwd") == 0)
 		return config->cwd = value, NULL;
 	if (strcmp(key, "hostname") == 0)

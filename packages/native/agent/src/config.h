@@ -11,6 +11,9 @@
  *   hold, holdNanos              timed (default) or untilGo; default 100000000
  *   listeners                    seccomp (default), scan or off
  *   port                         the control port's device, default /dev/ttyS1
+ *   identityHook                 list: a program that takes part in a new identity, and its arguments
+ *   identityHookNanos            how long it may take, default 10000000000
+ *   identitySignal               sent to the workload after a new identity, default 0 for none
  *   privileged, consoleMarkers   0 (default) or 1
  */
 #ifndef STILLPOINT_CONFIG_H
@@ -33,11 +36,14 @@ struct config {
 	struct config_list argv;
 	struct config_list env;
 	struct config_list modules;
+	struct config_list identity_hook;
 	const char *cwd;
 	const char *hostname;
 	const char *port;
 	uint64_t heartbeat_millis;
 	uint64_t hold_nanos;
+	uint64_t identity_hook_nanos;
+	int identity_signal;
 	enum hold_mode hold;
 	enum listener_mode listeners;
 	bool privileged;

@@ -10,6 +10,8 @@
 #include "exec.h"
 #include "heartbeat.h"
 #include "identity.h"
+#include "identity_hook.h"
+#include "identity_record.h"
 #include "listeners.h"
 #include "port.h"
 #include "workload.h"
@@ -22,6 +24,21 @@ static void reject(uint8_t frame, const uint32_t *id, enum reject_reason reason,
 {
 	port_reject(&(struct refusal){ .frame = frame, .id = id, .reason = reason, .what = what, .error = error });
 }
+
+static const struct config *config;
+
+void host_commands_configure(const struct config *from)
+{
+	config = from;
+}
+
+/* The identity that the guest's hook is at work on. */
+static struct {
+	bool is_pending;
+	uint32_t token;
+	bool and_thaw;
+	int signal;
+} pending;
 
 static bool complete(const struct frame_reader *reader, uint8_t type)
 {
@@ -125,6 +142,10 @@ static void thaw(struct frame_reader *reader)
 
 	if (!complete(reader, FRAME_THAW))
 		return;
+	if (pending.is_pending) {
+		reject(FRAME_THAW, &token, REASON_THAW_FAILED, "the identity hook is at work", 0);
+		return;
+	}
 	int error = thaw_workload();
 	if (error)
 		reject(FRAME_THAW, &token, REASON_THAW_FAILED, "the workload cannot be thawed", error);
@@ -132,17 +153,41 @@ static void thaw(struct frame_reader *reader)
 		tell_token(FRAME_AGENT_THAWED, token);
 }
 
-/* The acknowledgement leaves the machine before the workload may go on, and AgentThawed says that it did. */
-static void acknowledge_identity(uint32_t token, bool and_thaw)
+/*
+ * The acknowledgement leaves the machine before the workload may go on, and AgentThawed says that it did. The signal is
+ * there before it goes on: a frozen workload meets it with its first instruction. After a refusal the workload stays held
+ * or frozen, until another identity is taken.
+ */
+static void hook_ended(const struct hook_end *end)
 {
-	tell_token(FRAME_IDENTITY_APPLIED, token);
-	if (!and_thaw)
+	pending.is_pending = false;
+	if (end->failed) {
+		reject(FRAME_APPLY_IDENTITY, &pending.token, end->reason, end->message, end->error);
+		return;
+	}
+	tell_token(FRAME_IDENTITY_APPLIED, pending.token);
+	if (pending.signal > 0)
+		workload_signal(pending.signal);
+	workload_bar(false);
+	if (!pending.and_thaw)
 		return;
 	int error = thaw_workload();
 	if (error)
-		reject(FRAME_APPLY_IDENTITY, &token, REASON_THAW_FAILED, "the workload cannot be thawed", error);
+		reject(FRAME_APPLY_IDENTITY, &pending.token, REASON_THAW_FAILED, "the workload cannot be thawed", error);
 	else
-		tell_token(FRAME_AGENT_THAWED, token);
+		tell_token(FRAME_AGENT_THAWED, pending.token);
+}
+
+static void run_hook(uint32_t token, const struct identity *identity, bool and_thaw)
+{
+	uint64_t limit = identity->hook_timeout_nanos > 0 ? identity->hook_timeout_nanos : config->identity_hook_nanos;
+
+	pending.is_pending = true;
+	pending.token = token;
+	pending.and_thaw = and_thaw;
+	pending.signal = identity->signal > 0 ? identity->signal : config->identity_signal;
+	workload_bar(true);
+	identity_hook_run(identity_record_environment(), limit, hook_ended);
 }
 
 static void apply_identity(struct frame_reader *reader)
@@ -162,15 +207,28 @@ static void apply_identity(struct frame_reader *reader)
 		int error;
 		identity.hostname = hostname;
 		identity.machine_id = machine_id;
-		const char *problem = identity_apply(&identity, &reason, &error);
+		const char *problem = pending.is_pending ? "the hook is at work on another" : NULL;
 		if (problem)
+			reject(FRAME_APPLY_IDENTITY, &token, REASON_IDENTITY_INVALID, problem, 0);
+		else if ((problem = identity_apply(&identity, &reason, &error)))
 			reject(FRAME_APPLY_IDENTITY, &token, reason_of(error, reason), problem, error);
 		else
-			acknowledge_identity(token, and_thaw);
+			run_hook(token, &identity, and_thaw);
 	}
 	free(hostname);
 	free(machine_id);
 	string_list_free(&identity.environment);
+}
+
+static void set_clock(struct frame_reader *reader)
+{
+	uint64_t nanos = frame_get_u64(reader);
+
+	if (!complete(reader, FRAME_SET_CLOCK))
+		return;
+	int error = identity_set_clock(nanos);
+	if (error)
+		reject(FRAME_SET_CLOCK, NULL, REASON_CLOCK_FAILED, "the clock cannot be set", error);
 }
 
 static void power_off(struct frame_reader *reader)
@@ -208,6 +266,9 @@ void host_command(uint8_t type, struct slice payload)
 		break;
 	case FRAME_APPLY_IDENTITY:
 		apply_identity(&reader);
+		break;
+	case FRAME_SET_CLOCK:
+		set_clock(&reader);
 		break;
 	case FRAME_POWER_OFF:
 		power_off(&reader);

@@ -4,7 +4,11 @@
 
 #include <stdint.h>
 
+#include "config.h"
 #include "frame.h"
+
+/* What frames leave open is as `config` says, which must outlive them. */
+void host_commands_configure(const struct config *config);
 
 /* Serves one host frame. Whatever is wrong with it is answered by Rejected and changes nothing. */
 void host_command(uint8_t type, struct slice payload);

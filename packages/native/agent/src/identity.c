@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/random.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,8 @@
 #include <unistd.h>
 
 #include "environment.h"
+#include "identity_record.h"
+#include "mounts.h"
 
 enum { MACHINE_ID_LENGTH = 32 };
 
@@ -34,6 +37,8 @@ static const char *check(const struct identity *identity)
 		if (item[0] == '=' || !strchr(item, '='))
 			return "an environment item is NAME=value";
 	}
+	if (identity->signal < 0 || identity->signal > SIGRTMAX)
+		return "a signal is 1 to 64, or 0 for the configured one";
 	return NULL;
 }
 
@@ -78,25 +83,36 @@ static void discard_fetched_entropy(void)
 	close(fd);
 }
 
-static int set_clock(uint64_t nanos)
+int identity_set_clock(uint64_t nanos)
 {
 	struct timespec now = { (time_t)(nanos / 1000000000), (long)(nanos % 1000000000) };
 
 	return clock_settime(CLOCK_REALTIME, &now) < 0 ? errno : 0;
 }
 
-/* Writes `text` and a newline beside `path` and renames it into place. */
-static int write_line(const char *path, const char *beside, const char *text)
+/* Writes `text` and a newline into a file that is not there yet: whatever else stands at `path`, it is not followed. */
+static int write_new(const char *path, const char *text)
 {
-	int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	int error = 0;
+	unlink(path);
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	int error = fd < 0 ? errno : 0;
 
-	if (fd < 0)
-		return errno;
+	if (error)
+		return error;
 	/* A short write to a file means that there is no room. */
 	if (write(fd, text, strlen(text)) != (ssize_t)strlen(text) || write(fd, "\n", 1) != 1)
 		error = ENOSPC;
 	close(fd);
+	return error;
+}
+
+/* Replaces the file at `path` by one line. A root that the workload has filled is made larger by what that takes. */
+static int write_line(const char *path, const char *beside, const char *text)
+{
+	int error = write_new(beside, text);
+
+	if (error == ENOSPC && mounts_make_room() == 0)
+		error = write_new(beside, text);
 	if (!error && rename(beside, path) < 0)
 		error = errno;
 	return error;
@@ -130,9 +146,12 @@ const char *identity_apply(const struct identity *identity, enum reject_reason *
 	*reason = REASON_ENVIRONMENT_FAILED;
 	if ((*error = environment_set_identity(identity->environment.items)))
 		return "the environment cannot be kept";
+	*reason = REASON_NAME_FAILED;
+	if ((*error = identity_record_renew()))
+		return "/run/stillpoint/identity cannot be written";
 	*reason = REASON_CLOCK_FAILED;
 	/* Last: the less lies between this and the acknowledgement, the truer the clock. */
-	if (identity->realtime_nanos != 0 && (*error = set_clock(identity->realtime_nanos)))
+	if (identity->realtime_nanos != 0 && (*error = identity_set_clock(identity->realtime_nanos)))
 		return "the clock cannot be set";
 	return NULL;
 }

@@ -22,4 +22,7 @@ struct identity {
  */
 const char *identity_apply(const struct identity *identity, enum reject_reason *reason, int *error);
 
+/* Sets the wall clock to so many nanoseconds since 1970. Returns 0 or an errno. */
+int identity_set_clock(uint64_t nanos);
+
 #endif

@@ -28,10 +28,13 @@
 #include "guard.h"
 #include "heartbeat.h"
 #include "host_commands.h"
+#include "identity_hook.h"
+#include "identity_record.h"
 #include "loop.h"
 #include "loopback.h"
 #include "modules.h"
 #include "mounts.h"
+#include "open_listeners.h"
 #include "port.h"
 #include "scheduling.h"
 #include "text.h"
@@ -82,10 +85,11 @@ static void reap(void)
 {
 	int status;
 
-	/* A child's last events were sent before it ended, and are told before its end. */
+	/* A child's last events were sent before it ended, and what it listened on was closed: told before its end. */
 	custom_events_drain();
+	open_listeners_drain();
 	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-		if (!workload_reaped(pid, status))
+		if (!workload_reaped(pid, status) && !identity_hook_reaped(pid, status))
 			exec_reaped(pid, status);
 	}
 }
@@ -164,6 +168,10 @@ int main(int argc, char **argv)
 	say_if("no heartbeats", heartbeat_start(config.heartbeat_millis, config.console_markers));
 	say_if("commands cannot be run", exec_init(config.privileged));
 	say_if("no custom events", custom_events_serve());
+	say_if("the identity cannot be read by programs", identity_record_write());
+	say_if("the identity hook cannot be waited for",
+	       identity_hook_init(config.identity_hook.items, config.cwd, config.privileged));
+	host_commands_configure(&config);
 	say_if("the host cannot be heard", port_serve(host_command));
 	say_if("the workload cannot be prepared", workload_prepare(&config));
 	for (;;)

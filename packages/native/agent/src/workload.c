@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -23,7 +24,8 @@ static enum { IDLE, HOLDING, RUNNING, LINGERING, ENDED } state;
 static const struct config *config;
 static struct alarm_clock hold_clock;
 static bool hold_over;
-static bool still; /* the guest is quiesced: a hold that is over lasts on */
+static bool still;  /* the guest is quiesced: a hold that is over lasts on */
+static bool barred; /* the same while a new identity is not complete */
 static pid_t main_process = -1;
 static int main_status;
 
@@ -82,7 +84,7 @@ static void end_hold(void)
 	bool all_served = port_drain_input();
 
 	hold_over = true;
-	if (state != HOLDING || still)
+	if (state != HOLDING || still || barred)
 		return;
 	if (all_served)
 		start();
@@ -153,11 +155,30 @@ bool workload_go(void)
 	return true;
 }
 
+static void resume_hold(void)
+{
+	if (!still && !barred && state == HOLDING && hold_over)
+		alarm_set(&hold_clock, 1, 0);
+}
+
 void workload_keep_still(bool on)
 {
 	still = on;
-	if (!still && state == HOLDING && hold_over)
-		alarm_set(&hold_clock, 1, 0);
+	resume_hold();
+}
+
+void workload_bar(bool on)
+{
+	barred = on;
+	resume_hold();
+}
+
+void workload_signal(int signal)
+{
+	if (state == RUNNING)
+		kill(main_process, signal);
+	else if (state == LINGERING)
+		cgroup_signal_workload(signal);
 }
 
 bool workload_reaped(pid_t pid, int status)

@@ -28,6 +28,15 @@ bool workload_go(void);
 /* While on, a hold does not end: nothing could be started into a frozen group. */
 void workload_keep_still(bool on);
 
+/* While on, a hold does not end either: the new identity is not complete. */
+void workload_bar(bool on);
+
+/*
+ * Signals the workload's main process; once that has ended, every process that it left. One that is frozen has the signal
+ * when it goes on. Nothing happens before the workload runs.
+ */
+void workload_signal(int signal);
+
 /* A child has ended. Returns true when it was the workload's main process. */
 bool workload_reaped(pid_t pid, int status);
 

@@ -1,65 +1,9 @@
-/**
- * The agent's promises about moments, in guests of the deterministic engine, where a run can stop at the very
- * instruction that caused an event.
- */
+/** The agent's promises about the workload, commands and quiet. */
 import { assert, it } from "@effect/vitest"
-import { type GuestEvent, type GuestEventKind, type IdentitySpec, type Machine, Vmm } from "@stillpoint/core"
-import { type GuestConfigInput, GuestKit } from "@stillpoint/kit"
-import { Effect, Layer } from "effect"
+import type { Machine } from "@stillpoint/core"
+import { Effect } from "effect"
 import { TestClock } from "effect/testing"
-import { fileURLToPath } from "node:url"
-import * as NativeAgent from "../../src/NativeAgent.ts"
-import * as NativeVmm from "../../src/NativeVmm.ts"
-
-const probePath = fileURLToPath(new URL("../build/probe", import.meta.url))
-const layer = Layer.mergeAll(NativeVmm.layer, Layer.provide(GuestKit.layer, NativeAgent.layer))
-
-/** A machine with that guest, before its first instruction. */
-const boot = Effect.fnUntraced(function* (config: GuestConfigInput, seed = 1) {
-  const kit = yield* GuestKit
-  const { kernelPath } = yield* kit.files
-  const files = { ...config.files, "/bin/probe": { from: probePath, mode: 0o755 } }
-  const initramfs = yield* kit.initramfs({ ...config, files })
-  return yield* (yield* Vmm).boot({ kernelPath, initramfs, seed })
-})
-
-const shell = (script: string, more: GuestConfigInput = {}): GuestConfigInput => ({
-  ...more,
-  workload: { argv: ["/bin/sh", "-c", script] }
-})
-
-/** Runs until an event of these kinds, at most a minute of guest time. */
-const until = Effect.fnUntraced(function* (machine: Machine, ...kinds: ReadonlyArray<GuestEventKind>) {
-  const stop = yield* machine.run({ kinds, budgetNanos: 60e9 })
-  assert.strictEqual(stop.reason, "event", `no ${kinds.join(" or ")}`)
-  const [event] = yield* machine.eventsSoFar(stop.seq ?? 0)
-  assert(event !== undefined)
-  return event
-})
-
-const lines = (events: ReadonlyArray<GuestEvent>): ReadonlyArray<string> =>
-  events.filter((event) => event._tag === "SerialLine").map((event) => event.text)
-
-const sh = (machine: Machine, script: string) =>
-  Effect.map(machine.exec({ argv: ["/bin/sh", "-c", script] }), ({ stdout }) => Buffer.from(stdout).toString().trim())
-
-const identity = (more: Partial<IdentitySpec>): IdentitySpec => ({
-  entropy: Buffer.alloc(32, 7),
-  realtimeNanos: null,
-  hostname: null,
-  machineId: null,
-  env: {},
-  thaw: false,
-  ...more
-})
-
-/** Gives a new identity and runs to its acknowledgement. */
-const identify = Effect.fnUntraced(function* (machine: Machine, more: Partial<IdentitySpec>) {
-  const token = yield* machine.requestIdentity(identity(more))
-  const event = yield* until(machine, "IdentityApplied", "AgentRejected")
-  assert(event._tag === "IdentityApplied" && event.token === token, JSON.stringify(event))
-  return event
-})
+import { boot, identify, layer, lines, sh, shell, told, until } from "./testing/softGuest.ts"
 
 it.effect("a-timed-hold-lasts-as-long-as-it-says", () =>
   Effect.gen(function* () {
@@ -90,16 +34,6 @@ it.effect("an-untimed-hold-lasts-until-the-go", () =>
   }).pipe(Effect.provide(layer), TestClock.withLive)
 )
 
-it.effect("the-workload-executes-nothing-between-listening-and-the-report", () =>
-  Effect.gen(function* () {
-    const machine = yield* boot(shell("probe listen-again; echo after", { holdNanos: 0 }))
-    yield* until(machine, "ListenerBound")
-    assert.notInclude(lines(yield* machine.eventsSoFar(0)), "after")
-    yield* until(machine, "WorkloadExited")
-    assert.include(lines(yield* machine.eventsSoFar(0)), "after")
-  }).pipe(Effect.provide(layer), TestClock.withLive)
-)
-
 it.effect("a-command-gets-all-its-input-though-another-has-just-kept-the-guest-busy", () =>
   Effect.gen(function* () {
     const machine = yield* boot(shell("sleep 100000", { holdNanos: 0 }))
@@ -124,55 +58,6 @@ it.effect("a-hundred-commands-run-at-once", () =>
       concurrency: "unbounded"
     })
     assert.deepStrictEqual(outputs, numbers.map(String))
-  }).pipe(Effect.provide(layer), TestClock.withLive)
-)
-
-it.effect("clones-of-a-held-guest-take-their-own-identity-before-the-workload-runs", () =>
-  Effect.gen(function* () {
-    const script = "echo id $(cat /proc/sys/kernel/random/uuid) $(hostname) $NAME $(cat /etc/machine-id) $(date -u +%s)"
-    const original = yield* boot(shell(script))
-    yield* until(original, "WorkloadPreExec")
-    const outputs: Array<ReadonlyArray<string>> = []
-    for (let i = 0; i < 12; i++) {
-      const clone = yield* original.fork
-      yield* identify(clone, {
-        // The last two get the same entropy.
-        entropy: Buffer.alloc(32, Math.min(i, 10)),
-        hostname: `clone-${i}`,
-        machineId: i.toString(16).padStart(32, "0"),
-        env: { NAME: `name-${i}` },
-        realtimeNanos: 1_800_000_000_000_000_000n + BigInt(i) * 1_000_000_000n
-      })
-      const before = lines(yield* clone.eventsSoFar())
-      assert.isFalse(before.some((line) => line.startsWith("id ")))
-      yield* until(clone, "WorkloadExited")
-      const line = lines(yield* clone.eventsSoFar()).find((text) => text.startsWith("id "))
-      outputs.push(line?.trim().split(" ").slice(1) ?? [])
-    }
-    for (const [i, [, hostname, name, machineId, seconds]] of outputs.entries()) {
-      assert.deepStrictEqual([hostname, name, machineId], [`clone-${i}`, `name-${i}`, i.toString(16).padStart(32, "0")])
-      assert.strictEqual(Number(seconds), 1_800_000_000 + i)
-    }
-    const ids = outputs.map(([id]) => id)
-    assert.strictEqual(new Set(ids).size, 11)
-    assert.strictEqual(ids[10], ids[11])
-  }).pipe(Effect.provide(layer), TestClock.withLive)
-)
-
-it.effect("an-identity-that-arrives-as-the-hold-ends-comes-first", () =>
-  Effect.gen(function* () {
-    const holdNanos = 5_000_000
-    const original = yield* boot(shell("echo host $(hostname)", { holdNanos, heartbeatMillis: 0 }))
-    const held = yield* until(original, "WorkloadPreExec")
-    const late: Array<string | undefined> = []
-    for (let before = 0; before <= 60; before++) {
-      const clone = yield* original.fork
-      yield* clone.run({ atNanos: held.atNanos + holdNanos - before * 2_000 })
-      yield* clone.requestIdentity(identity({ hostname: "clone" }))
-      yield* until(clone, "WorkloadExited")
-      late.push(lines(yield* clone.eventsSoFar()).find((line) => line.startsWith("host ")))
-    }
-    assert.deepStrictEqual(new Set(late), new Set(["host clone"]))
   }).pipe(Effect.provide(layer), TestClock.withLive)
 )
 
@@ -218,7 +103,7 @@ it.effect("a-workload-has-no-way-to-the-agent-or-the-machine", () =>
 
 const fillFiles = `for folder in / /tmp /run /var /dev /dev/shm; do
   dd if=/dev/zero of=$folder/fill bs=4k
-  i=0; while : > $folder/fill$i; do i=$((i+1)); done
+  i=0; while true > $folder/fill$i; do i=$((i+1)); done
 done; exit 3`
 
 for (const [what, script] of [
@@ -238,6 +123,18 @@ for (const [what, script] of [
     }).pipe(Effect.provide(layer), TestClock.withLive)
   )
 }
+
+it.effect("the-program-that-sends-events-explains-itself-and-sends-nothing-then", () =>
+  Effect.gen(function* () {
+    const machine = yield* boot({})
+    yield* until(machine, "AgentReady")
+    for (const option of ["--help", "-h"]) assert.include(yield* sh(machine, `stillpoint-emit ${option}`), "usage: ")
+    assert.include(yield* sh(machine, "stillpoint-emit --version 2>&1; echo $?"), "--help\n1")
+    assert.strictEqual(yield* sh(machine, "stillpoint-emit a-b; echo $?"), "0")
+    const sent = (yield* machine.eventsSoFar()).filter((event) => event._tag === "Custom").map(({ name }) => name)
+    assert.deepStrictEqual(sent, ["a-b"])
+  }).pipe(Effect.provide(layer), TestClock.withLive)
+)
 
 it.effect("large-input-and-output-of-a-command-arrive-whole", () =>
   Effect.gen(function* () {
@@ -262,49 +159,13 @@ it.effect("kernel-modules-of-the-kit-are-loaded", () =>
   }).pipe(Effect.provide(layer), TestClock.withLive)
 )
 
-/** What the workload did, as the host is told: the events' fields without their place and time. */
-const told = Effect.fnUntraced(function* (machine: Machine, last: GuestEventKind) {
-  yield* until(machine, last)
-  const kinds = new Set(["ListenerBound", "WorkloadParked", "WorkloadExited", "WorkloadFailed", "Custom"])
-  return (yield* machine.eventsSoFar())
-    .filter((event) => kinds.has(event._tag))
-    .map(({ seq: _seq, atNanos: _atNanos, ...rest }) => rest)
-})
-
+const workloadKinds = ["WorkloadParked", "WorkloadExited", "WorkloadFailed", "Custom"] as const
 const exited = (code: number | null, signal: number | null = null) => ({ _tag: "WorkloadExited", code, signal })
-const bound = (protocol: "tcp" | "udp", address: string, port: number) => ({
-  _tag: "ListenerBound",
-  protocol,
-  address,
-  port
-})
-
 for (const [name, script, expected] of [
   ["exits-with-a-code", "exit 7", [exited(7)]],
   ["crashes", "kill -SEGV $$", [exited(null, 11)]],
   ["parks", "usleep 300000 & exit 0", [{ _tag: "WorkloadParked" }, exited(0)]],
   ["fails-with-children-left", "sleep 1000 & exit 1", [exited(1)]],
-  ["leaves-a-server-behind", "httpd -p 80; sleep 1; killall httpd & exit 0", [bound("tcp", "::", 80), exited(0)]],
-  [
-    "listens-in-many-ways",
-    [
-      "probe listen-again; probe thread-listen",
-      "probe unix-peer || exit 20",
-      "probe bind-as 1000 53 && exit 21",
-      "probe bind-as 1000 5300 || exit 22",
-      "probe udp ::1 53 & usleep 100000; kill $!",
-      "probe udp 0.0.0.0 0 & usleep 100000; kill $!",
-      "exit 9"
-    ].join("\n"),
-    // Each once, however often it calls listen; no unix socket, no refused bind, and no client's port.
-    [
-      bound("tcp", "0.0.0.0", 7000),
-      bound("tcp", "0.0.0.0", 7001),
-      bound("udp", "0.0.0.0", 5300),
-      bound("udp", "::1", 53),
-      exited(9)
-    ]
-  ],
   [
     "sends-events",
     `stillpoint-emit warm '{"a":[1]}'; stillpoint-emit plain; stillpoint-emit 'bad name'; stillpoint-emit bad '{a}'; exit 5`,
@@ -314,7 +175,8 @@ for (const [name, script, expected] of [
   it.effect(`a-workload-that-${name}-is-told-as-that`, () =>
     Effect.gen(function* () {
       const machine = yield* boot(shell(script, { holdNanos: 0 }))
-      assert.deepStrictEqual<ReadonlyArray<unknown>>(yield* told(machine, "WorkloadExited"), expected)
+      yield* until(machine, "WorkloadExited")
+      assert.deepStrictEqual<ReadonlyArray<unknown>>(yield* told(machine, ...workloadKinds), expected)
     }).pipe(Effect.provide(layer), TestClock.withLive)
   )
 }
@@ -327,7 +189,7 @@ for (const [argv, cwd, stage, errno] of [
   it.effect(`a-workload-that-cannot-start-says-why-${stage}-${errno}`, () =>
     Effect.gen(function* () {
       const machine = yield* boot({ workload: { argv, cwd }, holdNanos: 0 })
-      const [failed] = yield* told(machine, "WorkloadFailed")
+      const failed = yield* until(machine, "WorkloadFailed")
       assert(failed?._tag === "WorkloadFailed")
       assert.deepStrictEqual([failed.stage, failed.errno], [stage, errno])
       assert.strictEqual(yield* sh(machine, "echo alive"), "alive")
@@ -335,20 +197,12 @@ for (const [argv, cwd, stage, errno] of [
   )
 }
 
-it.effect("where-the-kernel-tells-nothing-listeners-are-found-by-looking", () =>
-  Effect.gen(function* () {
-    const machine = yield* boot(shell("exec httpd -f -p 127.0.0.1:8081", { listeners: "scan" }))
-    assert.deepStrictEqual<ReadonlyArray<unknown>>(yield* told(machine, "ListenerBound"), [
-      bound("tcp", "127.0.0.1", 8081)
-    ])
-  }).pipe(Effect.provide(layer), TestClock.withLive)
-)
-
 it.effect("console-text-that-looks-like-the-agents-is-no-event", () =>
   Effect.gen(function* () {
     const script = "echo workload-pre-exec; echo heartbeat counter=1000; exit 4"
     const machine = yield* boot(shell(script, { heartbeatMillis: 0, holdNanos: 0 }))
-    assert.deepStrictEqual<ReadonlyArray<unknown>>(yield* told(machine, "WorkloadExited"), [exited(4)])
+    yield* until(machine, "WorkloadExited")
+    assert.deepStrictEqual<ReadonlyArray<unknown>>(yield* told(machine, ...workloadKinds), [exited(4)])
     const events = yield* machine.eventsSoFar()
     assert.strictEqual(events.filter((event) => event._tag === "WorkloadPreExec").length, 1)
     assert.isFalse(events.some((event) => event._tag === "HeartbeatTick"))

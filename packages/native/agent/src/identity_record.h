@@ -1,0 +1,28 @@
+/* The identity that the guest has, for its programs to read: /run/stillpoint/identity and a boot id of its own. */
+#ifndef STILLPOINT_IDENTITY_RECORD_H
+#define STILLPOINT_IDENTITY_RECORD_H
+
+#include <stdint.h>
+
+/*
+ * Writes what is now: lines NAME=value, the same names and values as a hook has in its environment, but for the secret.
+ *
+ *   STILLPOINT_GENERATION   new identities since the guest was booted, its ancestors' included; 0 at boot
+ *   STILLPOINT_HOSTNAME
+ *   STILLPOINT_MACHINE_ID   as in /etc/machine-id; empty without one
+ *   STILLPOINT_BOOT_ID      as in /proc/sys/kernel/random/boot_id
+ *
+ * The file is replaced whole. Returns 0 or an errno.
+ */
+int identity_record_write(void);
+
+/* Counts one identity more and draws a boot id for it. Returns 0 or an errno. */
+int identity_record_renew(void);
+
+/*
+ * The same as an environment for a hook, and STILLPOINT_ENTROPY: 64 hexadecimal digits from the kernel's random source, to
+ * seed generators with that the kernel knows nothing of. Null-terminated, overwritten by the next call.
+ */
+char *const *identity_record_environment(void);
+
+#endif
