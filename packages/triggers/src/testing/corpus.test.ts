@@ -14,7 +14,8 @@ import { describe } from "vitest"
 import { replay, replayAll } from "../deciding/replayPolicy.ts"
 import { catalogue, readCorpus } from "./corpus.ts"
 import { decisionJson } from "./decisions.ts"
-import { lawsOfTheAlgebra, longestLawMillis } from "./laws.ts"
+import { lawsOfTheAlgebra } from "./builtinLaws.ts"
+import { longestLawMillis } from "./TriggerLaw.ts"
 import { decideLive } from "./liveDecision.ts"
 
 const directory = fileURLToPath(new URL("../../../../fixtures/timelines/", import.meta.url))
