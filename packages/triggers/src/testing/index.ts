@@ -4,6 +4,7 @@
  * @module
  */
 export { deciderSpec } from "@stillpoint/core/testing"
+export * from "./accountIsTrue.ts"
 export * from "./builtinLaws.ts"
 export * from "./decisions.ts"
 export * from "./guestEvents.ts"
