@@ -60,7 +60,6 @@ const nativeCall = async () => {
     initramfsPath: null,
     initramfs: null,
     commandLine: null,
-    engine: null,
     seed: 0,
     epochMillis: null
   })

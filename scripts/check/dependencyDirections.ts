@@ -27,9 +27,8 @@ const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
 const mayDependOn: Readonly<Record<string, ReadonlyArray<string>>> = {
   vmm: [],
   soft: ["vmm"],
-  engines: ["vmm", "soft"],
   host: ["vmm"],
-  binding: ["vmm", "engines", "host"]
+  binding: ["vmm", "soft", "host"]
 }
 
 const problems: Array<string> = []

@@ -65,7 +65,11 @@ export const contract: Contract = {
       values: {
         control: [0, "A frame on the agent's control port."],
         serial: [1, "Bytes on a serial port."],
-        renewal: [2, "A renewal of the machine's randomness, generation and clock."]
+        renewal: [2, "A renewal of the machine's randomness, generation and clock."],
+        withheld: [
+          3,
+          "A frame on the agent's control port that holds a secret: its place is recorded, its bytes are not. What is given again from a recording ends here, unless the secret is given again."
+        ]
       }
     },
     RejectReason: {

@@ -40,7 +40,7 @@ export const recordScenario = Effect.fn("recordScenario")(function* (scenario: S
   let stop: MachineStop = ready
   if (scenario.quiesceAtMillis !== undefined) {
     stop = yield* machine.run({ atNanos: startedAt + scenario.quiesceAtMillis * 1e6 })
-    yield* machine.requestQuiesce
+    yield* machine.agent.requestFreeze
   }
   stop = yield* machine.run({ atNanos: startedAt + scenario.forMillis * 1e6 })
   const events: ReadonlyArray<GuestEvent> = yield* machine.eventsSoFar()

@@ -35,8 +35,6 @@ export const BootReason = Schema.TaggedUnion({
   InvalidConfiguration: said,
   MemorySizeInvalid: said,
   SampleStepInvalid: said,
-  EngineUnknown: said,
-  MachineInvalid: said,
   KernelUnreadable: said,
   KernelUnknown: said,
   KernelDamaged: said,
@@ -82,6 +80,7 @@ export const ExecReason = Schema.TaggedUnion({
   GuestEnded: said,
   TimedOut: said,
   TooMuchOutput: said,
+  AgentAbsent: said,
   ...recording
 })
 export type ExecReason = typeof ExecReason.Type
@@ -113,7 +112,6 @@ export const RestoreReason = Schema.TaggedUnion({
   FileInvalid: said,
   IdMismatch: said,
   EngineMismatch: said,
-  MachineInvalid: said,
   ParentMissing: said,
   ParentMismatch: said,
   StateInvalid: said,

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { Context, type Effect, type Schema, type Scope } from "effect"
+import { Context, type Duration, type Effect, type Redacted, type Schema, type Scope } from "effect"
 import type { Observable } from "rxjs"
+import type { AgentError } from "./AgentErrors.ts"
 import type { GuestEvent, GuestEventKind, GuestNanos } from "./GuestEvent.ts"
 import type { BootError, CaptureError, ExecError, ForkError, MachineError, RestoreError } from "./MachineErrors.ts"
 
@@ -20,8 +21,6 @@ export interface BootSpec {
   readonly loadAddress?: number
   /** Kernel command line. */
   readonly commandLine?: string
-  /** Name of the engine: `soft`; `auto`, the best that the host can use, if absent. Another is refused with the list. */
-  readonly engine?: string
   /** Guest memory in MiB; 128 if absent. */
   readonly memoryMib?: number
   /** Seed of every random byte the machine gives its guest; host randomness if `null`; 0 if absent. */
@@ -58,14 +57,33 @@ export interface MachineStop {
   readonly atNanos: GuestNanos
 }
 
-/** A command to execute in the guest. */
+/**
+ * A value, or a secret one.
+ *
+ * What holds a `Redacted` value is recorded as having happened, in journals and timelines, and not with what it was: as `HostInput`
+ * of kind `withheld`. A recording can be given again to a machine up to there, and further only with the value. The guest's memory
+ * holds it all the same, and so does a snapshot.
+ */
+export type Secret<A> = A | Redacted.Redacted<A>
+
+/**
+ * A command to execute in the guest.
+ *
+ * 128 run at once, more wait for their turn. Program, arguments, environment and working directory fit into one frame of 64 KiB.
+ * An exec that fails, for whatever reason, or is interrupted, has its command killed with everything in its process group.
+ */
 export interface ExecSpec {
   readonly argv: ReadonlyArray<string>
-  readonly env?: Readonly<Record<string, string>>
+  /** Added to the environment that the guest's commands have, in place of what has the same name there. */
+  readonly env?: Readonly<Record<string, Secret<string>>>
+  /** Working directory; `/` if absent. */
   readonly cwd?: string
-  readonly stdin?: Uint8Array | string
-  /** Guest time after which the command is killed and the exec fails; 60 s if absent. */
+  /** Standard input, of any size: it is sent as fast as the command reads. Ends where this ends; empty if absent. */
+  readonly stdin?: Secret<Uint8Array | string>
+  /** Guest time after which the command is killed and the exec fails with `TimedOut`; 60 s if absent. */
   readonly timeoutNanos?: number
+  /** Most bytes of output, both streams together; with more the command is killed and the exec fails with `TooMuchOutput`. 64 MiB if absent. */
+  readonly outputLimitBytes?: number
 }
 
 /** What a command did. */
@@ -85,13 +103,23 @@ export interface IdentitySpec {
   readonly hostname: string | null
   /** 32 lower-case hexadecimal digits. */
   readonly machineId: string | null
-  readonly env: Readonly<Record<string, string>>
+  readonly env: Readonly<Record<string, Secret<string>>>
   /** Thaw a frozen workload once everything else is applied. */
   readonly thaw: boolean
   /** Guest time that the image's identity hook may take; as the guest's configuration says if absent. */
   readonly hookTimeoutNanos?: number
   /** Number of the signal that the workload is sent once it goes on; as the guest's configuration says if absent. */
   readonly signal?: number
+}
+
+/** What a restored or forked machine's devices begin anew from. */
+export interface Renewal {
+  /** Seed of what its random sources give from now on, at least 32 bytes. */
+  readonly entropySeed: Uint8Array
+  /** 16 bytes that no other machine has. */
+  readonly generationId: Uint8Array
+  /** What its hardware clock shows, nanoseconds since 1970. */
+  readonly realtimeNanos: bigint
 }
 
 /** What a capture holds: all of memory, if nothing else is said. */
@@ -131,6 +159,50 @@ export interface CapturedFiles {
   readonly memoryMib: number
 }
 
+/** For how long an answer is waited for. */
+export interface AnswerTime {
+  /** Guest time within which the agent must answer; 5 s if absent. */
+  readonly within?: Duration.Input
+}
+
+/**
+ * What the host can ask of a guest's agent.
+ *
+ * `freeze`, `thaw`, `identify`, `execute` and `powerOff` let the guest go on until the agent has answered, refused, or its time is
+ * up; while somebody else runs the guest, they wait for the events of that run. What begins with `request` only sends, for whoever
+ * watches the guest already.
+ */
+export interface Agent {
+  /** Freezes the workload, syncs and drains; the guest time of the answer. */
+  readonly freeze: (time?: AnswerTime) => Effect.Effect<GuestNanos, AgentError | MachineError>
+  /** Lets a frozen workload go on; the guest time of the answer. */
+  readonly thaw: (time?: AnswerTime) => Effect.Effect<GuestNanos, AgentError | MachineError>
+  /** Gives the guest a new identity; the guest time of the acknowledgement, and the token that it carries. */
+  readonly identify: (
+    identity: IdentitySpec,
+    time?: AnswerTime & {
+      /** Told the token when the request is on its way. */
+      readonly onSent?: (token: number) => Effect.Effect<void>
+    }
+  ) => Effect.Effect<{ readonly atNanos: GuestNanos; readonly token: number }, AgentError | MachineError>
+  /** Executes a command and waits for its end. See {@link ExecSpec} for the limits. */
+  readonly execute: (spec: ExecSpec) => Effect.Effect<ExecResult, ExecError | MachineError>
+  /** Lets a workload go that is held at pre-exec. Does not run the guest. */
+  readonly go: Effect.Effect<void, MachineError>
+  /** Sets the guest's wall clock, nanoseconds since 1970, before whatever it is asked next. Does not run the guest. */
+  readonly setClock: (realtimeNanos: bigint) => Effect.Effect<void, MachineError>
+  /** Switches the guest off: files are synced, output has left. */
+  readonly powerOff: (time?: AnswerTime) => Effect.Effect<MachineStop, AgentError | MachineError>
+  /** Types on a serial port, as fast as the guest reads: it is let go on where the port is full. */
+  readonly type: (port: number, data: Uint8Array) => Effect.Effect<void, MachineError>
+  /** Asks for a freeze; returns the token that `AgentQuiesced` will carry. Does not run the guest. */
+  readonly requestFreeze: Effect.Effect<number, MachineError>
+  /** Asks for a thaw; returns the token that `AgentThawed` will carry. Does not run the guest. */
+  readonly requestThaw: Effect.Effect<number, MachineError>
+  /** Gives the guest a new identity; returns the token that `IdentityApplied` will carry. Does not run the guest. */
+  readonly requestIdentity: (identity: IdentitySpec) => Effect.Effect<number, MachineError>
+}
+
 /**
  * One running or paused guest. Nothing executes until {@link Machine.run} is called; between runs the guest stands still.
  *
@@ -155,18 +227,25 @@ export interface Machine {
   readonly run: (until: MachineUntil) => Effect.Effect<MachineStop, MachineError>
   /** Ends a run in progress on another fiber. */
   readonly pause: Effect.Effect<void, MachineError>
-  /** Lets a workload that is held at pre-exec go. */
+  /** The agent in the guest: freezes and thaws the workload, gives the guest another identity, executes commands. */
+  readonly agent: Agent
+  /** Lets a workload that is held at pre-exec go: {@link Agent.go}. Does not run the guest. */
   readonly go: Effect.Effect<void, MachineError>
-  /** Sends bytes to a serial port; recorded as `HostInput`. */
+  /**
+   * Sends bytes to a serial port; recorded as `HostInput`. Does not run the guest, unless the port takes no more: then the guest is
+   * let go on until it has read enough. `InputFull`: it read nothing in 10 s of its time.
+   */
   readonly sendSerial: (port: number, data: Uint8Array) => Effect.Effect<void, MachineError>
-  /** Runs the guest until the command has ended. Other events keep flowing. */
+  /**
+   * Runs the guest until the command has ended: {@link Agent.execute}. Other events keep flowing. A guest that boots is let go on
+   * until its agent is ready, for 60 s of its time at most.
+   */
   readonly exec: (spec: ExecSpec) => Effect.Effect<ExecResult, ExecError | MachineError>
-  /** Asks the agent to freeze the workload; returns the token that `AgentQuiesced` will carry. Does not run the guest. */
-  readonly requestQuiesce: Effect.Effect<number, MachineError>
-  /** Asks the agent to thaw; returns the token that `AgentThawed` will carry. Does not run the guest. */
-  readonly requestThaw: Effect.Effect<number, MachineError>
-  /** Gives the agent a new identity; returns the token that `IdentityApplied` will carry. Does not run the guest. */
-  readonly requestIdentity: (identity: IdentitySpec) => Effect.Effect<number, MachineError>
+  /**
+   * Makes the devices another machine's than those that it was restored or forked with: new randomness, another generation for its
+   * kernel to see, the right time on its hardware clock. Does not run the guest.
+   */
+  readonly renew: (renewal: Renewal) => Effect.Effect<void, MachineError>
   /** Writes memory and machine state into an existing empty directory, flushed. The guest may run on meanwhile. */
   readonly capture: (directory: string, kind?: CaptureKind) => Effect.Effect<CapturedFiles, CaptureError>
   /** An independent machine in the same state that shares memory copy-on-write. */

@@ -114,7 +114,7 @@ describe("a machine", () => {
         assert.deepStrictEqual(yield* fork.run(until), stop)
         assert.strictEqual(yield* fork.digest, one)
         for (const each of [machine, fork]) {
-          yield* each.requestQuiesce
+          yield* each.agent.requestFreeze
           yield* each.run({ kinds: ["AgentQuiesced"], budgetNanos: enough })
         }
         assert.strictEqual(yield* fork.digest, yield* machine.digest)
@@ -196,9 +196,9 @@ describe("a machine", () => {
     it.effect("a-quiesced-workload-thaws-with-a-new-identity", () =>
       Effect.gen(function* () {
         const machine = yield* linuxAt("ListenerBound")
-        const quiesce = yield* machine.requestQuiesce
+        const quiesce = yield* machine.agent.requestFreeze
         yield* machine.run({ kinds: ["AgentQuiesced"], budgetNanos: enough })
-        const identity = yield* machine.requestIdentity({
+        const identity = yield* machine.agent.requestIdentity({
           entropy: new Uint8Array(64).fill(9),
           realtimeNanos: 1_800_000_000_000_000_000n,
           hostname: "clone-1",

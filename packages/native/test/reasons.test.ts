@@ -4,9 +4,10 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, layer as withLayer } from "@effect/vitest"
 import {
+  type AgentPort,
   type BootSpec,
-  ExecError,
   type Machine,
+  makeAgent,
   type MachineError,
   machineReasons,
   type MachineStop,
@@ -17,14 +18,12 @@ import { Effect, Exit, Scope } from "effect"
 import { Subject } from "rxjs"
 import type { GuestEvent, GuestEventOf } from "@stillpoint/core"
 import { guestMemory, limitGuestMemory } from "../src/guestMemory.ts"
-import { type ExecHost, execute } from "../src/machine/execute.ts"
 import { folder, layer, linux, linuxAt, payload, spinning, waiting } from "./guests.ts"
 
 /** Reasons that no user can bring about on purpose, each with where it is tested or why it exists all the same. */
 const fromWithin: Readonly<Record<string, string>> = {
   "BootError.MemorySizeInvalid":
     "the schema of this side is stricter; machine::tests::machines_that_cannot_be_made_say_why",
-  "BootError.MachineInvalid": "boards describe machines that they can make; machine::description",
   "BootError.DeviceTreeFailed": "the writer of device trees does not fail on what is given to it",
   "BootError.MemoryOutOfRange": "places are checked before anything is written to them",
   "BootError.SnapshotChunkCorrupt": "nothing that boots has a snapshot; memory's errors are one type",
@@ -41,7 +40,6 @@ const fromWithin: Readonly<Record<string, string>> = {
   "CaptureError.MemoryExhausted": "captures write files and take no pages",
   "RestoreError.VersionUnsupported": "snapshot::tests::what_is_no_snapshot_is_refused_by_name",
   "RestoreError.EngineMismatch": "there is one engine here; snapshot::tests::engines",
-  "RestoreError.MachineInvalid": "takes a forged digest; machine::description",
   "RestoreError.StateInvalid": "takes a forged digest; snapshot::tests::forged_states_are_survived",
   "RestoreError.EngineFailed": "snapshot::tests::engines",
   "RestoreError.MemoryOutOfRange": "restores take the pages that there are",
@@ -110,7 +108,6 @@ describe("every reason is reached by its name", () => {
         const flat = yield* payload(waiting)
         const boot = (reason: string, spec: BootSpec) => reach(`BootError.${reason}`, Effect.scoped(vmm.boot(spec)))
         yield* boot("InvalidConfiguration", { ...guest, memoryMib: 0 })
-        yield* boot("EngineUnknown", { ...guest, engine: "sofd" })
         yield* boot("SampleStepInvalid", { ...guest, dirtySampleNanos: 1 })
         yield* boot("KernelUnreadable", { kernelPath: join(root, "nothing") })
         yield* boot("KernelUnknown", { kernelPath: file("text", "not a kernel".repeat(50)) })
@@ -147,11 +144,11 @@ describe("every reason is reached by its name", () => {
         const machine = yield* vmm.boot(yield* payload(spinning))
         yield* on("InvalidRun", machine.run({ atNanos: -1 }))
         const identity = { realtimeNanos: null, hostname: null, machineId: null, env: {}, thaw: false }
-        yield* on("InvalidIdentity", machine.requestIdentity({ ...identity, entropy: new Uint8Array(3) }))
+        yield* on("InvalidIdentity", machine.agent.requestIdentity({ ...identity, entropy: new Uint8Array(3) }))
         yield* on("PortUnknown", machine.sendSerial(9, new Uint8Array(1)))
         yield* on("InputFull", machine.sendSerial(0, new Uint8Array(8 << 20)))
         const large = { ...identity, entropy: new Uint8Array(70_000) }
-        yield* on("FrameTooLarge", machine.requestIdentity(large))
+        yield* on("FrameTooLarge", machine.agent.requestIdentity(large))
         const running = yield* Effect.forkChild(machine.run({}), { startImmediately: true })
         yield* on("AlreadyRunning", machine.run({}))
         running.interruptUnsafe()
@@ -288,28 +285,33 @@ describe("every reason is reached by its name", () => {
           )
         yield* exec("InvalidCommand", { argv: [] })
         yield* exec("ExecFailed", { argv: ["/bin/nothing"] })
+        yield* exec("AgentAbsent", { argv: ["true"] }, yield* (yield* Vmm).boot(yield* payload(waiting)))
         yield* exec("TimedOut", { argv: ["sleep", "1000"], timeoutNanos: 1e9 })
-        yield* exec("GuestEnded", { argv: ["sh", "-c", "echo c > /proc/sysrq-trigger"] })
+        yield* Effect.all([exec("GuestEnded", { argv: ["sleep", "1000"] }), machine.agent.powerOff()], {
+          concurrency: "unbounded"
+        })
         // A command that prints without an end, and one that the agent cannot serve, as the events tell them.
         const told = (...said: ReadonlyArray<Omit<GuestEvent, "seq" | "atNanos">>) => {
           const events = new Subject<GuestEvent>()
-          const host: ExecHost = {
-            sendExec: () => Effect.void,
-            sendStdin: () => Effect.void,
-            sendKill: () => Effect.void,
-            nextId: () => 7,
-            nowNanos: () => 0,
-            eventsFromNow: () => events,
+          let nowNanos = 0
+          const port: AgentPort = {
+            tell: () => Effect.void,
+            type: () => Effect.void,
+            nextToken: () => Effect.succeed(7),
+            nowNanos: Effect.sync(() => nowNanos),
+            // Of a machine that was restored: its agent is there.
+            nextSeq: () => 1,
+            eventsFrom: () => events,
+            eventsSoFar: Effect.succeed([]),
             advance: () =>
               Effect.sync((): MachineStop => {
                 for (const [seq, body] of said.entries()) events.next({ ...body, seq, atNanos: 0 } as GuestEvent)
+                nowNanos += 1e9
                 return { reason: "event", seq: 0, atNanos: 0 }
               })
           }
-          return Effect.catchIf(
-            execute(host, { argv: ["yes"] }),
-            (error): error is MachineError => !(error instanceof ExecError),
-            (error) => Effect.die(error)
+          return Effect.catchTag(makeAgent(port).execute({ argv: ["yes"] }), "MachineError", (error) =>
+            Effect.die(error)
           )
         }
         const output = { _tag: "ExecOutput", id: 7, stream: "stdout", data: new Uint8Array(33 << 20) } as const

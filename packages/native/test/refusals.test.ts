@@ -93,7 +93,7 @@ describe("bad input is refused by name", () => {
         const panicked = (yield* machine.eventsSoFar()).find((event) => event._tag === "GuestPanicked")
         assert.isDefined(panicked)
         assert.strictEqual((yield* Effect.flip(machine.go)).reason._tag, "MachineEnded")
-        assert.strictEqual((yield* Effect.flip(machine.exec({ argv: ["true"] }))).reason._tag, "MachineEnded")
+        assert.strictEqual((yield* Effect.flip(machine.exec({ argv: ["true"] }))).reason._tag, "GuestEnded")
       })
     )
 
@@ -115,7 +115,7 @@ describe("bad input is refused by name", () => {
         const large = yield* Effect.flip(machine.exec({ argv: ["echo", "x".repeat(70_000)] }))
         assert.strictEqual(large.reason._tag, "FrameTooLarge")
         const identity = yield* Effect.flip(
-          machine.requestIdentity({
+          machine.agent.requestIdentity({
             entropy: new Uint8Array(3),
             realtimeNanos: null,
             hostname: "not a name",

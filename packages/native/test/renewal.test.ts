@@ -34,7 +34,8 @@ const shell = async (machine: Addon.NativeMachine, command: string): Promise<str
       env: [],
       cwd: "/",
       stdin: new Uint8Array(),
-      closeStdin: true
+      closeStdin: true,
+      isSecret: false
     })
   )
   await runTo(machine, ["ExecExited", "ExecFailed"])
@@ -59,7 +60,8 @@ const identity: Addon.Identity = {
   env: [],
   thaw: false,
   hookTimeoutNanos: null,
-  signal: null
+  signal: null,
+  isSecret: false
 }
 
 const ask = [
@@ -84,7 +86,6 @@ describe("a renewal", () => {
               initramfs: spec.initramfs,
               loadAddress: null,
               commandLine: null,
-              engine: null,
               memoryMib: null,
               seed: 1,
               epochMillis: null,

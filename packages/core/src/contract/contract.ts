@@ -9,7 +9,7 @@ import { Effect, Schema } from "effect"
 export const contractVersion = 2
 
 /** SHA-256 of the contract that this build follows. */
-export const contractHash = "eee7900f0057ea26c8415f232830195e18472881283eb43760a73aca28007d8e"
+export const contractHash = "22b7a5fcf9778b96c5f952fc363e783b24798d71df731a2d13d4f7573eadccd0"
 
 /** Bounds that the guest's agent and the machine keep. */
 export const contractLimits = {
@@ -383,7 +383,7 @@ export const guestEventFields = {
   /** The host gave the guest something: recorded, so that it can be given again. */
   HostInput: {
     ...position,
-    /** Where it went. */ kind: Schema.Literals(["control", "serial", "renewal"]),
+    /** Where it went. */ kind: Schema.Literals(["control", "serial", "renewal", "withheld"]),
     /** Number of the serial port. */ port: Schema.Natural,
     /** The bytes. */ data: Schema.Uint8Array
   },

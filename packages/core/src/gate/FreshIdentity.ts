@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { randomBytes } from "node:crypto"
+import { createHash, randomBytes } from "node:crypto"
 import { Context, Effect } from "effect"
+import type { Renewal, Secret } from "../Vmm.ts"
 
 /** Parts of a new identity that the caller chooses; whatever is absent is drawn. */
 export interface IdentityChoice {
@@ -17,7 +18,7 @@ export interface IdentityChoice {
   /** 32 lower-case hexadecimal digits; drawn if absent; `null` leaves the captured one. */
   readonly machineId?: string | null
   /** Environment for what is executed from now on. */
-  readonly env?: Readonly<Record<string, string>>
+  readonly env?: Readonly<Record<string, Secret<string>>>
 }
 
 /** Where fresh randomness comes from: the host's cryptographic source unless a test says otherwise. */
@@ -31,7 +32,7 @@ export interface DrawnIdentity {
   readonly entropy: Uint8Array
   readonly hostname: string | null
   readonly machineId: string | null
-  readonly env: Readonly<Record<string, string>>
+  readonly env: Readonly<Record<string, Secret<string>>>
 }
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
@@ -44,3 +45,12 @@ export const drawIdentity = (choice: IdentityChoice): Effect.Effect<DrawnIdentit
     machineId: choice.machineId === undefined ? hex(draw(16)) : choice.machineId,
     env: choice.env ?? {}
   }))
+
+const derived = (entropy: Uint8Array, purpose: string): Uint8Array =>
+  new Uint8Array(createHash("sha512").update(purpose).update(entropy).digest())
+
+/** What the devices begin anew from: drawn from the identity's entropy, so that clones of equal identity are equal. */
+export const renewalOf = ({ entropy }: DrawnIdentity): Pick<Renewal, "entropySeed" | "generationId"> => ({
+  entropySeed: derived(entropy, "devices"),
+  generationId: derived(entropy, "generation").subarray(0, 16)
+})

@@ -24,7 +24,7 @@ const publishAt = (kind: "WorkloadPreExec" | "ListenerBound", laterNanos: number
       yield* machine.run({ kinds: [kind] })
       if (laterNanos > 0) yield* machine.run({ budgetNanos: laterNanos })
       if (isWorkloadFrozen) {
-        yield* machine.requestQuiesce
+        yield* machine.agent.requestFreeze
         yield* machine.run({ kinds: ["AgentQuiesced"] })
       }
       const store = yield* SnapshotStore

@@ -3,15 +3,16 @@
  *
  * @module
  */
-import { Clock, Duration, Effect, Exit, Scope } from "effect"
-import type { GuestEvent, GuestEventKind } from "../GuestEvent.ts"
+import { Duration, Effect, Exit, Scope } from "effect"
+import type { AgentError } from "../AgentErrors.ts"
 import { type MachineError } from "../MachineErrors.ts"
 import type { OpenOptions, Snapshot } from "../snapshot/SnapshotStore.ts"
-import type { Machine, MachineStop } from "../Vmm.ts"
-import { type DrawnIdentity, drawIdentity, type IdentityChoice } from "./FreshIdentity.ts"
+import type { Machine } from "../Vmm.ts"
+import { type DrawnIdentity, drawIdentity, type IdentityChoice, renewalOf } from "./FreshIdentity.ts"
 import { GateError, type GateReason } from "./GateErrors.ts"
 import { loadSnapshot } from "./loadSnapshot.ts"
 import { gateLoaded, type GateInput, type GateState, stepGate } from "./GateState.ts"
+import { hostNanos, makeWallClock, withWallClock } from "./WallClock.ts"
 
 /** How a machine is taken through its gate. */
 export interface GateOptions extends OpenOptions {
@@ -21,21 +22,32 @@ export interface GateOptions extends OpenOptions {
   readonly guestTimeout?: Duration.Input
   /** Host time within which it must; 30 s if absent. */
   readonly hostTimeout?: Duration.Input
-  /** Largest error of a held guest's wall clock; 5 ms if absent. Its identity is sent again where it is exceeded; a frozen guest is let catch up. */
+  /**
+   * Largest error of the guest's wall clock when it goes on, after the hand-over and after every time that it stood; 5 ms if absent.
+   * Where it is exceeded, the clock is set before the guest does anything else.
+   */
   readonly clockTolerance?: Duration.Input
+  /** Guest time that the guest's own identity hook may take; as its configuration says if absent. */
+  readonly hookTimeout?: Duration.Input
+  /** Number of the signal that the workload is sent once it goes on; as the guest's configuration says if absent. */
+  readonly signal?: number
   /** Told every state that is reached. */
   readonly onState?: (state: GateState) => Effect.Effect<void>
 }
 
 /** A machine that has passed its gate. */
 export interface GatedMachine {
+  /** Its wall clock is kept at the host's: put right before every run and every command that follows. */
   readonly machine: Machine
   /** The identity that its guest has acknowledged. */
   readonly identity: DrawnIdentity
   /** Guest time of the acknowledgement. */
   readonly acknowledgedAtNanos: number
-  /** Host's wall clock less the guest's at hand-over, nanoseconds, as far as can be told from outside; 0 if it was left. */
-  readonly clockErrorNanos: number
+  /**
+   * Host's wall clock less the guest's now, nanoseconds, as far as can be told from outside; 0 if it was left or chosen. It grows
+   * while the guest stands, and is back within the tolerance when it goes on.
+   */
+  readonly clockErrorNanos: Effect.Effect<number>
 }
 
 /** A clone: a gated machine and the snapshot it came from. */
@@ -45,12 +57,6 @@ export interface Clone extends GatedMachine {
 
 const refuse = (reason: GateReason): GateError => new GateError({ reason })
 const machineFailed = (error: MachineError): GateError => refuse({ _tag: "MachineFailed", cause: error.reason })
-
-/** How often the clock is put right before the error is reported as it is. */
-const clockAttempts = 4
-
-/** An error of the clock that is not worth another run of the guest, nanoseconds. */
-const catchUpNanos = 1e6
 
 const invalidPart = (identity: DrawnIdentity): string | null => {
   if (identity.entropy.byteLength < 32)
@@ -64,60 +70,42 @@ const invalidPart = (identity: DrawnIdentity): string | null => {
   return null
 }
 
-/** The refusal of a guest that ended; why the engine failed, if it did. */
-const guestEnded = Effect.fnUntraced(function* (machine: Machine, { atNanos, reason }: MachineStop) {
-  const last = (yield* machine.eventsSoFar().pipe(Effect.mapError(machineFailed))).at(-1)
-  const why = last?._tag === "EngineFault" ? `: ${last.message}` : ""
-  return yield* refuse({ _tag: "GuestEnded", how: `${reason}${why}`, atNanos })
-})
-
-/** Runs the guest until the agent answers a request, or does not. */
-const awaitAnswer = Effect.fnUntraced(function* (
-  machine: Machine,
-  answer: {
-    readonly kind: "IdentityApplied" | "AgentThawed"
-    readonly token: number
-    readonly deadlineNanos: number
-    readonly timeoutMillis: number
-  }
-) {
-  const kinds: ReadonlyArray<GuestEventKind> = [answer.kind, "AgentRejected", "GuestPanicked"]
-  while (true) {
-    const stop = yield* machine.run({ kinds, atNanos: answer.deadlineNanos }).pipe(Effect.mapError(machineFailed))
-    if (stop.reason === "time" || stop.reason === "budget" || stop.reason === "idle" || stop.reason === "horizon") {
-      return yield* refuse({
+/** Why the agent's answer is no admission. */
+const refusedBy = ({ reason }: AgentError): GateError => {
+  switch (reason._tag) {
+    case "Absent":
+      return refuse({ _tag: "AgentAbsent" })
+    case "Refused":
+      return refuse({ _tag: "IdentityRejected", why: reason.why, message: reason.message })
+    case "NoAnswer":
+      return refuse({
         _tag: "AcknowledgementMissing",
-        waitingFor: answer.kind,
+        waitingFor: reason.waitingFor,
         clock: "guest",
-        timeoutMillis: answer.timeoutMillis
+        timeoutMillis: reason.withinNanos / 1e6
       })
-    }
-    if (stop.reason !== "event" || stop.seq === null) return yield* guestEnded(machine, stop)
-    const seq = stop.seq
-    const events: ReadonlyArray<GuestEvent> = yield* machine.eventsSoFar(seq).pipe(Effect.mapError(machineFailed))
-    const event = events.find((each) => each.seq === seq)
-    if (event === undefined) continue
-    if (event._tag === "GuestPanicked") {
-      return yield* refuse({ _tag: "GuestEnded", how: `panic: ${event.message}`, atNanos: event.atNanos })
-    }
-    if (event._tag === "AgentRejected") {
-      const isAnswer = event.id === answer.token && (event.request === "ApplyIdentity" || event.request === "Thaw")
-      if (!isAnswer) continue
-      return yield* refuse({ _tag: "IdentityRejected", why: event.reason, message: event.message })
-    }
-    if (event._tag === answer.kind && "token" in event) {
-      if (event.token === answer.token) return event.atNanos
-      return yield* refuse({ _tag: "AcknowledgementWrong", expectedToken: answer.token, foundToken: event.token })
-    }
+    case "WrongAnswer":
+      return refuse({
+        _tag: "AcknowledgementWrong",
+        expectedToken: reason.expectedToken,
+        foundToken: reason.foundToken
+      })
+    case "GuestEnded":
+      return refuse({ _tag: "GuestEnded", how: reason.how, atNanos: reason.atNanos })
   }
-})
+}
 
-/** Lets guest time pass while the workload is frozen: an idle guest costs its host nothing. */
-const catchUp = Effect.fnUntraced(function* (machine: Machine, nanos: number) {
-  const atNanos = (yield* machine.nowNanos) + nanos
-  const stop = yield* machine.run({ kinds: ["GuestPanicked"], atNanos }).pipe(Effect.mapError(machineFailed))
-  if (stop.reason !== "time") return yield* guestEnded(machine, stop)
-})
+/** Asks the guest's agent; why it did not answer as it should is why the gate refuses. */
+const asked = <A>(machine: Machine, answer: Effect.Effect<A, AgentError | MachineError>): Effect.Effect<A, GateError> =>
+  Effect.catchTags(answer, {
+    AgentError: (error) => refusedBy(error),
+    MachineError: (error) =>
+      error.reason._tag === "MachineEnded"
+        ? Effect.flatMap(machine.nowNanos, (atNanos) =>
+            refuse({ _tag: "GuestEnded", how: error.reason.message, atNanos })
+          )
+        : machineFailed(error)
+  })
 
 const admitMachine = Effect.fnUntraced(function* (
   machine: Machine,
@@ -128,50 +116,45 @@ const admitMachine = Effect.fnUntraced(function* (
   const identity = yield* drawIdentity(options.identity ?? {})
   const invalid = invalidPart(identity)
   if (invalid !== null) return yield* refuse({ _tag: "IdentityInvalid", why: invalid })
-  const timeoutMillis = Duration.toMillis(Duration.fromInputUnsafe(options.guestTimeout ?? "5 seconds"))
-  const deadlineNanos = (yield* machine.nowNanos) + timeoutMillis * 1e6
   const toleranceNanos = Duration.toMillis(Duration.fromInputUnsafe(options.clockTolerance ?? "5 millis")) * 1e6
+  const hookTimeout = options.hookTimeout === undefined ? null : Duration.fromInputUnsafe(options.hookTimeout)
+  const answerTime = Duration.fromInputUnsafe(options.guestTimeout ?? "5 seconds")
+  const within = hookTimeout === null ? answerTime : Duration.sum(answerTime, hookTimeout)
   const chosenClock = options.identity?.realtimeNanos
   const isHostClock = chosenClock === undefined
+  const clock = makeWallClock(machine, toleranceNanos)
 
-  /** Host's clock less the guest's, from the clock that was sent. */
-  const behindSince = (sentHost: bigint, sentGuest: number) =>
-    Effect.gen(function* () {
-      const hostNanos = Number((yield* Clock.currentTimeNanos) - sentHost)
-      return hostNanos - ((yield* machine.nowNanos) - sentGuest)
-    })
-
+  // The devices first: the kernel begins its randomness anew when it sees another generation, whatever the agent adds.
+  yield* Effect.mapError(
+    machine.renew({ ...renewalOf(identity), realtimeNanos: chosenClock ?? (yield* hostNanos) }),
+    machineFailed
+  )
+  const realtimeNanos = isHostClock ? yield* hostNanos : chosenClock
+  if (realtimeNanos !== null) yield* clock.wasSet(realtimeNanos)
+  const { atNanos: acknowledgedAtNanos, token } = yield* asked(
+    machine,
+    machine.agent.identify(
+      {
+        ...identity,
+        realtimeNanos,
+        thaw: false,
+        ...(hookTimeout === null ? {} : { hookTimeoutNanos: Duration.toMillis(hookTimeout) * 1e6 }),
+        ...(options.signal === undefined ? {} : { signal: options.signal })
+      },
+      { within, onSent: (sent) => advance({ _tag: "SendIdentity", token: sent }) }
+    )
+  )
+  yield* advance({ _tag: "Acknowledge", token })
   // What the first exchange touches has to be read and verified: meanwhile the host's clock goes on and the guest's hardly does.
-  let sentHost = 0n
-  let sentGuest = 0
-  let behindNanos = 0
-  let acknowledgedAtNanos = 0
-  for (let attempt = 0; attempt < clockAttempts; attempt++) {
-    sentHost = yield* Clock.currentTimeNanos
-    sentGuest = yield* machine.nowNanos
-    const token = yield* machine
-      .requestIdentity({ ...identity, realtimeNanos: isHostClock ? sentHost : chosenClock, thaw: false })
-      .pipe(Effect.mapError(machineFailed))
-    yield* advance({ _tag: "SendIdentity", token })
-    acknowledgedAtNanos = yield* awaitAnswer(machine, { kind: "IdentityApplied", token, deadlineNanos, timeoutMillis })
-    yield* advance({ _tag: "Acknowledge", token })
-    if (!isHostClock) break
-    behindNanos = yield* behindSince(sentHost, sentGuest)
-    // A frozen guest can be let catch up, below; one that is held would use up its hold, so its clock is sent again.
-    if (behindNanos >= -toleranceNanos && (isWorkloadFrozen || behindNanos <= toleranceNanos)) break
-  }
-  if (isWorkloadFrozen) {
-    for (let attempt = 0; behindNanos > catchUpNanos && attempt < clockAttempts; attempt++) {
-      yield* catchUp(machine, behindNanos)
-      behindNanos = yield* behindSince(sentHost, sentGuest)
-    }
-    const token = yield* machine.requestThaw.pipe(Effect.mapError(machineFailed))
-    const thawDeadlineNanos = (yield* machine.nowNanos) + timeoutMillis * 1e6
-    yield* awaitAnswer(machine, { kind: "AgentThawed", token, deadlineNanos: thawDeadlineNanos, timeoutMillis })
-  }
-  const clockErrorNanos = isHostClock ? yield* behindSince(sentHost, sentGuest) : 0
+  if (isHostClock) yield* Effect.mapError(clock.putRight, machineFailed)
+  if (isWorkloadFrozen) yield* asked(machine, machine.agent.thaw({ within: answerTime }))
   yield* advance({ _tag: "HandOver" })
-  return { machine, identity, acknowledgedAtNanos, clockErrorNanos }
+  return {
+    machine: isHostClock ? withWallClock(machine, clock) : machine,
+    identity,
+    acknowledgedAtNanos,
+    clockErrorNanos: isHostClock ? clock.errorNanos : Effect.succeed(0)
+  }
 })
 
 /** Keeps the state of one gate and tells it on. */

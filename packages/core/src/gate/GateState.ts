@@ -57,8 +57,6 @@ export const stepGate = (state: GateState, input: GateInput): GateState => {
         ? { _tag: "Acknowledged", token: state.token }
         : destroyed(`acknowledged token ${input.token}, not ${state.token}`)
     case "Acknowledged":
-      // A clock that has to be set again goes round once more.
-      if (input._tag === "SendIdentity") return { _tag: "IdentityApplied", token: input.token }
       return input._tag === "HandOver" ? { _tag: "Ready" } : destroyed(`${input._tag} before HandOver`)
   }
 }

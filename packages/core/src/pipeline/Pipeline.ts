@@ -22,7 +22,14 @@ import { type BootSpec, type ExecSpec, type Vmm } from "../Vmm.ts"
 import { lockstepTimeline } from "../timeline/lockstepTimeline.ts"
 import { sharedTimeline } from "../timeline/sharedTimeline.ts"
 import { bootSpecJson } from "./BootSpecJson.ts"
-import type { FreezeFailed, StageTimedOut, ValidationFailed, WarmUpFailed } from "./PipelineErrors.ts"
+import type {
+  FreezeFailed,
+  PreExecMissed,
+  StageTimedOut,
+  ThawFailed,
+  ValidationFailed,
+  WarmUpFailed
+} from "./PipelineErrors.ts"
 import * as Stage from "./Stage.ts"
 import { recordError } from "./Stage.ts"
 import { runsEnded } from "./stageMetrics.ts"
@@ -155,6 +162,8 @@ export type CaptureFailure =
   | CaptureError
   | SnapshotPublishError
   | FreezeFailed
+  | ThawFailed
+  | PreExecMissed
   | WatchFailure
   | FileFault
   | WarmUpFailed

@@ -130,6 +130,30 @@ export class FreezeFailed extends Schema.TaggedError<FreezeFailed>()("FreezeFail
   }
 }
 
+/** The agent did not thaw the workload that the policy had frozen, so nothing could talk to it. */
+export class ThawFailed extends Schema.TaggedError<ThawFailed>()("ThawFailed", { detail: Schema.String }) {
+  override get message(): string {
+    return `the workload was not thawed for the warm-up: ${this.detail}`
+  }
+}
+
+/** The policy fired before the workload ran, and the guest does not stand before it any more. */
+export class PreExecMissed extends Schema.TaggedError<PreExecMissed>()("PreExecMissed", {
+  preExecAtNanos: GuestNanos,
+  /** Guest time for which the agent held the workload; `null`: until it was told to go. */
+  holdNanos: Schema.NullOr(GuestNanos),
+  atNanos: GuestNanos
+}) {
+  override get message(): string {
+    const hold = this.holdNanos === null ? "until it was told to go" : `for ${guestTimeInWords(this.holdNanos)}`
+    return (
+      `expected a guest that stands before its workload, which was announced at ${guestTimeInWords(this.preExecAtNanos)} and held ` +
+      `${hold}; found it at ${guestTimeInWords(this.atNanos)}, where the workload may run: have the agent hold it for longer, or until ` +
+      "it is told to go"
+    )
+  }
+}
+
 /** The fresh snapshot did not pass its validation; it stays where it was published, and cannot be opened as ready. */
 export class ValidationFailed extends Schema.TaggedError<ValidationFailed>()("ValidationFailed", {
   directory: Schema.String,

@@ -9,8 +9,12 @@
 import { join } from "node:path"
 import { Effect, Layer, type Scope } from "effect"
 import { Observable, Subject } from "rxjs"
+import { makeAgent } from "../agent/makeAgent.ts"
+import type { AgentRequest } from "../agent/AgentPort.ts"
+import { revealed, revealedEnvironment } from "../agent/secrets.ts"
+import { makeTurns } from "../agent/turns.ts"
 import type { GuestEvent } from "../GuestEvent.ts"
-import { BootError, CaptureError, ExecError, ForkError, MachineError, RestoreError } from "../MachineErrors.ts"
+import { BootError, CaptureError, ForkError, MachineError, RestoreError } from "../MachineErrors.ts"
 import {
   type EventBody,
   type ScriptedCommand,
@@ -24,8 +28,6 @@ import { sha256 } from "../snapshot/Manifest.ts"
 import {
   type BootSpec,
   type CaptureKind,
-  type ExecResult,
-  type ExecSpec,
   type IdentitySpec,
   type Machine,
   type RestoreChain,
@@ -63,6 +65,15 @@ interface PendingAnswer {
   readonly event: EventBody
   readonly effect: "none" | "freeze" | "thaw"
   readonly identity: IdentitySpec | null
+  /** Waits for the workload: does not come while that is frozen. */
+  readonly isWorkload: boolean
+}
+
+/** A command whose input has not ended. */
+interface PendingCommand {
+  readonly id: number
+  readonly argv: ReadonlyArray<string>
+  readonly stdin: ReadonlyArray<number>
 }
 
 interface State {
@@ -73,13 +84,13 @@ interface State {
   frozenSince: number | null
   script: ReadonlyArray<ScriptLine>
   answers: ReadonlyArray<PendingAnswer>
+  commands: ReadonlyArray<PendingCommand>
   entropy: string
   hostname: string
   machineId: string
   env: Readonly<Record<string, string>>
   realtimeAtZero: bigint
   nextToken: number
-  nextExecId: number
   memoryMib: number
   /** Identities that a delta can be taken against. */
   known: ReadonlyArray<string>
@@ -157,20 +168,23 @@ const makeMachine = (
       return event
     }
 
-    const guest = (): ScriptedGuest => ({
+    const guest = (stdin: Uint8Array): ScriptedGuest => ({
       entropy: state.entropy,
       hostname: state.hostname,
       machineId: state.machineId,
       env: state.env,
       realtimeNanos: state.realtimeAtZero + BigInt(state.nowNanos),
-      nowNanos: state.nowNanos
+      nowNanos: state.nowNanos,
+      stdin
     })
 
     const lineAt = (line: ScriptLine): number => line.atNanos + (line.isWorkload === true ? state.workloadDelay : 0)
 
     /** The next thing to happen: an answer of the agent or a line that is not frozen. */
     const upcoming = (): { readonly atNanos: number; readonly take: () => GuestEvent } | null => {
-      const answer = state.answers.toSorted((a, b) => a.atNanos - b.atNanos)[0]
+      const answer = state.answers
+        .filter((each) => state.frozenSince === null || !each.isWorkload)
+        .toSorted((a, b) => a.atNanos - b.atNanos)[0]
       const line = state.script
         .filter((each) => state.frozenSince === null || each.isWorkload !== true)
         .toSorted((a, b) => lineAt(a) - lineAt(b))[0]
@@ -193,7 +207,9 @@ const makeMachine = (
         state.entropy = sha256(answer.identity.entropy)
         if (answer.identity.hostname !== null) state.hostname = answer.identity.hostname
         if (answer.identity.machineId !== null) state.machineId = answer.identity.machineId
-        state.env = { ...state.env, ...answer.identity.env }
+        for (const [key, value] of Object.entries(answer.identity.env)) {
+          state.env = { ...state.env, [key]: revealed(value) }
+        }
         if (answer.identity.realtimeNanos !== null) {
           state.realtimeAtZero = answer.identity.realtimeNanos - BigInt(state.nowNanos)
         }
@@ -201,7 +217,11 @@ const makeMachine = (
       if (answer.effect === "freeze") state.frozenSince ??= state.nowNanos
       const event = emit(answer.event)
       if (answer.effect === "thaw" && state.frozenSince !== null) {
-        state.workloadDelay += state.nowNanos - state.frozenSince
+        const stood = state.nowNanos - state.frozenSince
+        state.workloadDelay += stood
+        state.answers = state.answers.map((each) =>
+          each.isWorkload ? { ...each, atNanos: each.atNanos + stood } : each
+        )
         state.frozenSince = null
       }
       return event
@@ -210,10 +230,10 @@ const makeMachine = (
     const answerLater = (
       afterNanos: number,
       event: EventBody,
-      effect: PendingAnswer["effect"] = "none",
-      identity: IdentitySpec | null = null
+      options: Partial<Pick<PendingAnswer, "effect" | "identity" | "isWorkload">> = {}
     ): void => {
-      state.answers = [...state.answers, { atNanos: state.nowNanos + afterNanos, event, effect, identity }]
+      const answer = { effect: "none", identity: null, isWorkload: false, ...options } as const
+      state.answers = [...state.answers, { atNanos: state.nowNanos + afterNanos, event, ...answer }]
     }
 
     const step = (until: MachineUntil, deadline: number): MachineStop | null => {
@@ -234,7 +254,7 @@ const makeMachine = (
       return ending === undefined ? null : { reason: ending, seq: event.seq, atNanos: event.atNanos }
     }
 
-    const run = (until: MachineUntil): Effect.Effect<MachineStop, MachineError> =>
+    const turns = makeTurns((until) =>
       whileOpen(
         Effect.gen(function* () {
           if (isRunning) return yield* machineError("AlreadyRunning", "the machine is already running")
@@ -257,87 +277,98 @@ const makeMachine = (
           )
         )
       )
+    )
 
-    const input = (): EventBody => ({ _tag: "HostInput", kind: "control", port: 1, data: new Uint8Array(0) })
-    const request = (answer: (token: number) => void): Effect.Effect<number, MachineError> =>
+    const applyIdentity = (token: number, identity: IdentitySpec): void => {
+      const manners = options.identity ?? "acknowledge"
+      const acknowledge = (afterNanos: number, named: number) => {
+        const env = Object.fromEntries(Object.entries(identity.env).map(([key, value]) => [key, revealed(value)]))
+        answerLater(afterNanos, { _tag: "IdentityApplied", token: named }, { identity: { ...identity, env } })
+        if (identity.thaw) answerLater(afterNanos, { _tag: "AgentThawed", token: named }, { effect: "thaw" })
+      }
+      if (manners === "acknowledge") acknowledge(millis, token)
+      else if (manners === "wrongToken") acknowledge(millis, token + 1)
+      else if (manners === "reject") {
+        const [request, reason] = ["ApplyIdentity", "IdentityInvalid"] as const
+        answerLater(millis, { _tag: "AgentRejected", request, id: token, reason, message: "identity refused" })
+      } else if (manners === "panic") {
+        answerLater(millis, { _tag: "GuestPanicked", message: "Attempted to kill init!" })
+      } else if (typeof manners === "object") acknowledge(manners.afterNanos, token)
+    }
+
+    /** Executes a command whose input is complete. */
+    const execute = ({ argv, id, stdin }: PendingCommand): void => {
+      const command = (options.commands ?? serviceCommands)(argv, guest(Uint8Array.from(stdin)))
+      const duration = command.durationNanos ?? millis
+      const isWorkload = command.needsWorkload ?? false
+      for (const stream of ["stdout", "stderr"] as const) {
+        const text = command[stream]
+        if (text === undefined) continue
+        answerLater(duration, { _tag: "ExecOutput", id, stream, data: new TextEncoder().encode(text) }, { isWorkload })
+      }
+      answerLater(duration, { _tag: "ExecExited", id, code: command.code ?? 0, signal: null }, { isWorkload })
+    }
+
+    const feed = (id: number, data: Uint8Array, close: boolean): void => {
+      const command = state.commands.find((each) => each.id === id)
+      if (command === undefined) return
+      const fed = { ...command, stdin: [...command.stdin, ...data] }
+      state.commands = state.commands.filter((each) => each.id !== id)
+      if (data.length > 0) answerLater(0, { _tag: "ExecInputTaken", id, bytes: data.length })
+      if (close) execute(fed)
+      else state.commands = [...state.commands, fed]
+    }
+
+    const kill = (id: number, signal: number): void => {
+      const isOf = (event: EventBody): boolean => "id" in event && event.id === id
+      const runs =
+        state.commands.some((each) => each.id === id) ||
+        state.answers.some(({ event }) => event._tag === "ExecExited" && event.id === id)
+      if (!runs) return
+      state.commands = state.commands.filter((each) => each.id !== id)
+      state.answers = state.answers.filter(({ event }) => event._tag === "ExecStarted" || !isOf(event))
+      answerLater(0, { _tag: "ExecExited", id, code: null, signal })
+    }
+
+    const tell = (request: AgentRequest): Effect.Effect<void, MachineError> =>
       whileOpen(
         Effect.sync(() => {
-          const token = state.nextToken
-          state.nextToken += 1
-          emit(input())
-          answer(token)
-          return token
-        })
-      )
-
-    const requestIdentity = (identity: IdentitySpec): Effect.Effect<number, MachineError> =>
-      request((token) => {
-        const manners = options.identity ?? "acknowledge"
-        const acknowledge = (afterNanos: number, named: number) => {
-          answerLater(afterNanos, { _tag: "IdentityApplied", token: named }, "none", identity)
-          if (identity.thaw) answerLater(afterNanos, { _tag: "AgentThawed", token: named }, "thaw")
-        }
-        if (manners === "acknowledge") acknowledge(millis, token)
-        else if (manners === "wrongToken") acknowledge(millis, token + 1)
-        else if (manners === "reject")
-          answerLater(millis, {
-            _tag: "AgentRejected",
-            request: "ApplyIdentity",
-            id: token,
-            reason: "IdentityInvalid",
-            message: "identity refused"
-          })
-        else if (manners === "panic") answerLater(millis, { _tag: "GuestPanicked", message: "Attempted to kill init!" })
-        else if (typeof manners === "object") acknowledge(manners.afterNanos, token)
-      })
-
-    const exec = (spec: ExecSpec): Effect.Effect<ExecResult, ExecError | MachineError> =>
-      whileOpen(
-        Effect.gen(function* () {
-          const id = state.nextExecId
-          state.nextExecId += 1
-          emit(input())
-          const command = (options.commands ?? serviceCommands)(spec.argv, guest())
-          const duration = command.durationNanos ?? millis
-          const timeout = spec.timeoutNanos ?? 60_000 * millis
-          const encode = (text: string | undefined) => new TextEncoder().encode(text ?? "")
-          answerLater(0, { _tag: "ExecStarted", id, pid: 100 + id })
-          if (duration > timeout) {
-            answerLater(timeout, { _tag: "ExecExited", id, code: null, signal: 9 })
-            yield* runUntilExit(id)
-            return yield* new ExecError({
-              reason: {
-                _tag: "TimedOut",
-                message: `${spec.argv.join(" ")} did not end within ${timeout} ns of guest time`
+          const isSecret =
+            request._tag === "ApplyIdentity"
+              ? revealedEnvironment(request.identity.env).isSecret
+              : "isSecret" in request && request.isSecret
+          emit({ _tag: "HostInput", kind: isSecret ? "withheld" : "control", port: 1, data: new Uint8Array(0) })
+          switch (request._tag) {
+            case "Go":
+              return
+            case "Exec":
+              answerLater(0, { _tag: "ExecStarted", id: request.id, pid: 100 + request.id })
+              state.commands = [...state.commands, { id: request.id, argv: request.argv, stdin: [] }]
+              return feed(request.id, request.stdin, request.closeStdin)
+            case "ExecStdin":
+              return feed(request.id, request.data, request.close)
+            case "ExecKill":
+              return kill(request.id, request.signal)
+            case "Quiesce": {
+              const after = options.quiesceNanos === undefined ? millis : options.quiesceNanos
+              if (after !== null) {
+                answerLater(after, { _tag: "AgentQuiesced", token: request.token }, { effect: "freeze" })
               }
-            })
-          }
-          for (const stream of ["stdout", "stderr"] as const) {
-            if (command[stream] !== undefined) {
-              answerLater(duration, { _tag: "ExecOutput", id, stream, data: encode(command[stream]) })
+              return
             }
-          }
-          answerLater(duration, { _tag: "ExecExited", id, code: command.code ?? 0, signal: null })
-          yield* runUntilExit(id)
-          return {
-            code: command.code ?? 0,
-            signal: null,
-            stdout: encode(command.stdout),
-            stderr: encode(command.stderr)
+            case "Thaw":
+              return answerLater(millis, { _tag: "AgentThawed", token: request.token }, { effect: "thaw" })
+            case "ApplyIdentity":
+              return applyIdentity(request.token, request.identity)
+            case "SetClock":
+              // Before whatever comes next, as a guest's clock is set before its next command.
+              state.realtimeAtZero = request.realtimeNanos - BigInt(state.nowNanos)
+              return
+            case "PowerOff":
+              return answerLater(0, { _tag: "GuestHalted", reason: 0 })
           }
         })
       )
-
-    const runUntilExit = Effect.fnUntraced(function* (id: number) {
-      while (true) {
-        const stop = yield* run({ kinds: ["ExecExited"] })
-        if (stop.reason !== "event") {
-          return yield* new ExecError({ reason: { _tag: "GuestEnded", message: `the guest ended (${stop.reason})` } })
-        }
-        const event = events.find((each) => each.seq === stop.seq)
-        if (event?._tag === "ExecExited" && event.id === id) return
-      }
-    })
 
     const eventsFrom = (seq: number): Observable<GuestEvent> =>
       new Observable((subscriber) => {
@@ -395,6 +426,22 @@ const makeMachine = (
       )
     )
 
+    const agent = makeAgent({
+      tell,
+      type: (port, data) => whileOpen(Effect.sync(() => void emit({ _tag: "HostInput", kind: "serial", port, data }))),
+      nextToken: () =>
+        Effect.sync(() => {
+          const token = state.nextToken
+          state.nextToken += 1
+          return token
+        }),
+      nowNanos: Effect.sync(() => state.nowNanos),
+      nextSeq: () => state.nextSeq,
+      eventsFrom,
+      eventsSoFar: Effect.sync(() => events.slice()),
+      advance: turns.advance
+    })
+
     const machine: Machine = {
       id: `scripted-${nextMachineId++}`,
       engine: "scripted",
@@ -406,20 +453,18 @@ const makeMachine = (
       },
       eventsFrom,
       eventsSoFar: (seq = 0) => Effect.sync(() => events.filter((event) => event.seq >= seq)),
-      run,
+      run: turns.run,
       pause: Effect.sync(() => {
         isPauseAsked = true
       }),
-      go: whileOpen(Effect.sync(() => void emit(input()))),
-      sendSerial: (port, data) =>
-        whileOpen(Effect.sync(() => void emit({ _tag: "HostInput", kind: "serial", port, data }))),
-      exec,
-      requestQuiesce: request((token) => {
-        const after = options.quiesceNanos === undefined ? millis : options.quiesceNanos
-        if (after !== null) answerLater(after, { _tag: "AgentQuiesced", token }, "freeze")
-      }),
-      requestThaw: request((token) => answerLater(millis, { _tag: "AgentThawed", token }, "thaw")),
-      requestIdentity,
+      agent,
+      go: agent.go,
+      sendSerial: agent.type,
+      exec: agent.execute,
+      renew: () =>
+        whileOpen(
+          Effect.sync(() => void emit({ _tag: "HostInput", kind: "renewal", port: 0, data: new Uint8Array(0) }))
+        ),
       capture,
       fork: Effect.suspend(() =>
         isClosed
@@ -453,13 +498,13 @@ export const scriptedVmm = (options: ScriptedVmmOptions = {}): Layer.Layer<Vmm, 
               frozenSince: null,
               script: options.script ?? serviceScript,
               answers: [],
+              commands: [],
               entropy: sha256(`seed ${spec.seed ?? 0}`),
               hostname: "guest",
               machineId: "0".repeat(32),
               env: {},
               realtimeAtZero: BigInt(spec.epochMillis ?? 0) * 1_000_000n,
               nextToken: 1,
-              nextExecId: 1,
               memoryMib: spec.memoryMib ?? 128,
               known: []
             })

@@ -25,6 +25,8 @@ export interface ScriptedGuest {
   readonly env: Readonly<Record<string, string>>
   readonly realtimeNanos: bigint
   readonly nowNanos: GuestNanos
+  /** All of its standard input. */
+  readonly stdin: Uint8Array
 }
 
 /** What a command in a scripted guest does. */
@@ -33,6 +35,8 @@ export interface ScriptedCommand {
   readonly stdout?: string
   readonly stderr?: string
   readonly durationNanos?: number
+  /** Whether it talks to the workload, and so waits for as long as that is frozen. */
+  readonly needsWorkload?: boolean
 }
 
 const millis = 1_000_000
@@ -56,7 +60,8 @@ export const serviceScript: ReadonlyArray<ScriptLine> = [
   { atNanos: 5_000 * millis, event: { _tag: "SerialLine", port: 0, text: "still serving" }, isWorkload: true }
 ]
 
-/** Commands of {@link serviceScript}'s guest: some that look at its identity, and `echo`, `false`, `sleep`. */
+/** Commands of {@link serviceScript}'s guest: some that look at its identity, and `cat` of its input, `echo`, `false`, `sleep`, and `wget` from
+ * the service. */
 export const serviceCommands = (argv: ReadonlyArray<string>, guest: ScriptedGuest): ScriptedCommand => {
   const line = argv.join(" ")
   if (line === "cat /proc/sys/kernel/random/uuid")
@@ -64,6 +69,8 @@ export const serviceCommands = (argv: ReadonlyArray<string>, guest: ScriptedGues
   if (line === "cat /etc/machine-id") return { stdout: `${guest.machineId}\n` }
   if (line === "hostname") return { stdout: `${guest.hostname}\n` }
   if (line === "date +%s%N") return { stdout: `${guest.realtimeNanos}\n` }
+  if (argv[0] === "cat" && argv.length === 1) return { stdout: new TextDecoder().decode(guest.stdin) }
+  if (argv[0] === "wget") return { stdout: "served\n", needsWorkload: true }
   if (argv[0] === "echo") return { stdout: `${argv.slice(1).join(" ")}\n` }
   if (argv[0] === "false") return { code: 1, stderr: "false\n" }
   if (argv[0] === "sleep") return { durationNanos: Number(argv[1]) * 1_000 * millis }

@@ -244,9 +244,9 @@ export const vmmLaws = <R = never>(subject: VmmSubject<R>): ReadonlyArray<Law<Vm
           go: yield* Effect.flip(machine.go),
           sendSerial: yield* Effect.flip(machine.sendSerial(0, Uint8Array.of(10))),
           exec: yield* Effect.flip(machine.exec({ argv: ["true"] })),
-          requestQuiesce: yield* Effect.flip(machine.requestQuiesce),
-          requestThaw: yield* Effect.flip(machine.requestThaw),
-          requestIdentity: yield* Effect.flip(machine.requestIdentity(identity)),
+          requestQuiesce: yield* Effect.flip(machine.agent.requestFreeze),
+          requestThaw: yield* Effect.flip(machine.agent.requestThaw),
+          requestIdentity: yield* Effect.flip(machine.agent.requestIdentity(identity)),
           capture: yield* Effect.flip(machine.capture("/nowhere")),
           fork: yield* Effect.flip(Effect.scoped(machine.fork)),
           digest: yield* Effect.flip(machine.digest)

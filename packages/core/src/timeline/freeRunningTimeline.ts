@@ -104,8 +104,8 @@ export const freeRunningTimeline = (machine: Machine): Effect.Effect<GuestTimeli
       advance,
       drain: cursor.drain,
       hold,
-      requestQuiesce: machine.requestQuiesce,
-      requestThaw: machine.requestThaw,
+      requestQuiesce: machine.agent.requestFreeze,
+      requestThaw: machine.agent.requestThaw,
       // The next advance lets the guest go on.
       exclusively: (effect) => Effect.andThen(hold, effect)
     }

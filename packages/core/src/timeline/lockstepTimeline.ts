@@ -69,8 +69,8 @@ export const lockstepTimeline = (machine: Machine): Effect.Effect<GuestTimeline[
       advance,
       drain: cursor.drain,
       hold: machine.nowNanos,
-      requestQuiesce: machine.requestQuiesce,
-      requestThaw: machine.requestThaw,
+      requestQuiesce: machine.agent.requestFreeze,
+      requestThaw: machine.agent.requestThaw,
       exclusively: (effect) =>
         Effect.acquireUseRelease(
           Effect.sync(() => {

@@ -6,9 +6,12 @@
 import { createHash } from "node:crypto"
 import { Effect, Layer } from "effect"
 import { Observable, Subject } from "rxjs"
+import { makeAgent } from "../agent/makeAgent.ts"
+import type { TokenAnswer } from "../agent/AgentPort.ts"
+import { makeTurns } from "../agent/turns.ts"
 import type { GuestEvent } from "../GuestEvent.ts"
 import { BootError, CaptureError, ExecError, ForkError, MachineError, RestoreError } from "../MachineErrors.ts"
-import { type Machine, type MachineStop, type MachineUntil, Vmm } from "../Vmm.ts"
+import { type Agent, type Machine, type MachineStop, type MachineUntil, Vmm } from "../Vmm.ts"
 import { encodeEventLine } from "./eventLine.ts"
 import type { RecordedTimeline } from "./RecordedTimeline.ts"
 
@@ -117,6 +120,10 @@ class Player {
     return { reason, seq: null, atNanos: this.nowNanos }
   }
 
+  get nextSeq(): number {
+    return this.timeline.header.firstSeq + this.index
+  }
+
   soFar(seq: number): ReadonlyArray<GuestEvent> {
     return this.timeline.events.slice(
       Math.min(this.index, Math.max(0, seq - this.timeline.header.firstSeq)),
@@ -141,11 +148,13 @@ const machineOf = (player: Player): Machine => {
       if (player.isClosed) subscriber.complete()
       return player.live.subscribe(subscriber)
     })
-  const token = open(() => {
-    player.tokens += 1
-    const answer = player.timeline.events.slice(player.index).find((event) => event._tag === "AgentQuiesced")
-    return answer?._tag === "AgentQuiesced" ? answer.token : player.tokens
-  })
+  /** Of the answer that was recorded, if there is one. */
+  const nextToken = (kind: TokenAnswer | null) =>
+    Effect.sync(() => {
+      player.tokens += 1
+      const answer = player.timeline.events.slice(player.index).find((event) => event._tag === kind)
+      return answer !== undefined && "token" in answer ? answer.token : player.tokens
+    })
   const turn = Effect.fnUntraced(function* (until: MachineUntil) {
     // As on a machine, a run takes a turn of the event loop: whoever would pause or interrupt it can.
     yield* Effect.yieldNow
@@ -162,6 +171,32 @@ const machineOf = (player: Player): Machine => {
     }
     return stop
   })
+  const turns = makeTurns((until) =>
+    Effect.suspend(() => {
+      if (player.isRunning) return Effect.fail(new MachineError({ reason: running }))
+      player.isRunning = true
+      player.isPaused = false
+      return Effect.ensuring(
+        turn(until),
+        Effect.sync(() => {
+          player.isRunning = false
+        })
+      )
+    })
+  )
+  const accepted = open(() => undefined)
+  const execute = () => Effect.andThen(accepted, Effect.fail(new ExecError({ reason: cannot("a command to execute") })))
+  const client = makeAgent({
+    tell: () => accepted,
+    type: () => accepted,
+    nextToken,
+    nowNanos: Effect.sync(() => player.nowNanos),
+    nextSeq: () => player.nextSeq,
+    eventsFrom,
+    eventsSoFar: Effect.sync(() => player.soFar(0)),
+    advance: turns.advance
+  })
+  const agent: Agent = { ...client, execute }
   return {
     id: "replay",
     engine: "replay",
@@ -171,31 +206,15 @@ const machineOf = (player: Player): Machine => {
     events$: eventsFrom(0),
     eventsFrom,
     eventsSoFar: (seq = 0) => Effect.sync(() => player.soFar(seq)),
-    run: (until) =>
-      Effect.suspend(() => {
-        if (player.isRunning) return Effect.fail(new MachineError({ reason: running }))
-        player.isRunning = true
-        player.isPaused = false
-        return Effect.ensuring(
-          turn(until),
-          Effect.sync(() => {
-            player.isRunning = false
-          })
-        )
-      }),
+    run: turns.run,
     pause: Effect.sync(() => {
       player.isPaused = true
     }),
-    go: open(() => undefined),
-    sendSerial: () => open(() => undefined),
-    exec: () =>
-      Effect.andThen(
-        open(() => undefined),
-        Effect.fail(new ExecError({ reason: cannot("a command to execute") }))
-      ),
-    requestQuiesce: token,
-    requestThaw: token,
-    requestIdentity: () => token,
+    agent,
+    go: agent.go,
+    sendSerial: agent.type,
+    exec: agent.execute,
+    renew: () => accepted,
     capture: () =>
       Effect.suspend(() =>
         Effect.fail(new CaptureError({ reason: player.isClosed ? closed : cannot("a machine to capture") }))

@@ -162,8 +162,8 @@ export const sharedTimeline = (machine: Machine): SharedTimeline => {
         return { events: yield* unseen(participant, nowNanos), nowNanos, stop: "event" as const }
       }),
       hold: machine.nowNanos,
-      requestQuiesce: machine.requestQuiesce,
-      requestThaw: machine.requestThaw,
+      requestQuiesce: machine.agent.requestFreeze,
+      requestThaw: machine.agent.requestThaw,
       exclusively: <A, E, R>(effect: Effect.Effect<A, E, R>) =>
         Effect.acquireUseRelease(
           Effect.sync(() => {

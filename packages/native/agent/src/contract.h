@@ -6,8 +6,8 @@
 
 enum { CONTRACT_VERSION = 2 };
 
-/* eee7900f0057ea26c8415f232830195e18472881283eb43760a73aca28007d8e: the first eight bytes, which AgentReady carries behind its fields. */
-#define CONTRACT_HASH UINT64_C(0xeee7900f0057ea26)
+/* 22b7a5fcf9778b96c5f952fc363e783b24798d71df731a2d13d4f7573eadccd0: the first eight bytes, which AgentReady carries behind its fields. */
+#define CONTRACT_HASH UINT64_C(0x22b7a5fcf9778b96)
 
 enum contract_limit {
 	/* Largest length field of a frame: its type and payload. */
@@ -90,6 +90,7 @@ enum input_kind {
 	INPUT_KIND_CONTROL = 0, /* A frame on the agent's control port. */
 	INPUT_KIND_SERIAL = 1, /* Bytes on a serial port. */
 	INPUT_KIND_RENEWAL = 2, /* A renewal of the machine's randomness, generation and clock. */
+	INPUT_KIND_WITHHELD = 3, /* A frame on the agent's control port that holds a secret: its place is recorded, its bytes are not. What is given again from a recording ends here, unless the secret is given again. */
 };
 
 /* Why something was refused. */

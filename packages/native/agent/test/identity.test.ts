@@ -47,7 +47,7 @@ it.effect("an-identity-that-arrives-as-the-hold-ends-comes-first", () =>
     for (let before = 0; before <= 60; before++) {
       const clone = yield* original.fork
       yield* clone.run({ atNanos: held.atNanos + holdNanos - before * 2_000 })
-      yield* clone.requestIdentity(identity({ hostname: "clone" }))
+      yield* clone.agent.requestIdentity(identity({ hostname: "clone" }))
       yield* until(clone, "WorkloadExited")
       late.push(lines(yield* clone.eventsSoFar()).find((line) => line.startsWith("host ")))
     }
@@ -147,7 +147,7 @@ for (const [what, script, reason] of [
         identityHookNanos: 200_000_000
       })
       const held = yield* until(machine, "WorkloadPreExec")
-      const token = yield* machine.requestIdentity(identity({ hostname: "clone", thaw: true }))
+      const token = yield* machine.agent.requestIdentity(identity({ hostname: "clone", thaw: true }))
       const refused = yield* until(machine, "IdentityApplied", "AgentRejected", "Custom")
       assert(refused._tag === "AgentRejected")
       assert.deepStrictEqual([refused.request, refused.id, refused.reason], ["ApplyIdentity", token, reason])
@@ -165,7 +165,7 @@ it.effect("a-hook-that-takes-its-time-keeps-a-workload-whose-hold-is-over", () =
     const script = "#!/bin/sh\nusleep 300000; stillpoint-emit hook\n"
     const machine = yield* boot({ ...hooked(script), workload, holdNanos: 20_000_000 })
     const held = yield* until(machine, "WorkloadPreExec")
-    yield* machine.requestIdentity(identity({ hostname: "clone" }))
+    yield* machine.agent.requestIdentity(identity({ hostname: "clone" }))
     yield* machine.go
     // Commands are served meanwhile.
     assert.strictEqual(yield* sh(machine, "echo served"), "served")
@@ -187,12 +187,12 @@ it.effect("a-frozen-workload-meets-the-signal-when-it-goes-on", () =>
     )
     yield* until(machine, "WorkloadPreExec")
     yield* machine.run({ budgetNanos: 200e6 })
-    yield* machine.requestQuiesce
+    yield* machine.agent.requestFreeze
     yield* until(machine, "AgentQuiesced")
     yield* identify(machine, { hostname: "clone" })
     yield* machine.run({ budgetNanos: 1e9 })
     assert.strictEqual(yield* heard, 0)
-    yield* machine.requestThaw
+    yield* machine.agent.requestThaw
     yield* until(machine, "AgentThawed")
     yield* machine.run({ budgetNanos: 100e6 })
     assert.strictEqual(yield* heard, 1)

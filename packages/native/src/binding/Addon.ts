@@ -33,7 +33,7 @@ export declare class NativeMachine {
   /** Has the agent start a command. */
   exec(request: ExecRequest): Promise<Failure | null>
   /** Gives a command more standard input. */
-  execStdin(id: number, data: Uint8Array, close: boolean): Promise<Failure | null>
+  execStdin(id: number, data: Uint8Array, close: boolean, isSecret: boolean): Promise<Failure | null>
   /** Sends a signal to a command. */
   execKill(id: number, signal: number): Promise<Failure | null>
   /** Asks the agent to freeze the workload. */
@@ -42,6 +42,10 @@ export declare class NativeMachine {
   thaw(token: number): Promise<Failure | null>
   /** Gives the agent a new identity. */
   applyIdentity(identity: Identity): Promise<Failure | null>
+  /** Has the agent set the guest's wall clock, in nanoseconds since 1970. */
+  setClock(realtimeNanos: bigint): Promise<Failure | null>
+  /** Asks the agent to switch the guest off. */
+  powerOff(): Promise<Failure | null>
   /**
    * Makes the machine another one than those that it was forked or restored with: new randomness
    * in its devices, another generation for its kernel to see, the right time on its hardware
@@ -111,8 +115,6 @@ export interface BootSpec {
   loadAddress: number | null
   /** Kernel command line. */
   commandLine: string | null
-  /** Name of the engine; the best that this host can use if null. */
-  engine: string | null
   /** Guest memory in MiB. */
   memoryMib: number | null
   /** Seed of every random byte that the guest is given; host randomness if null. */
@@ -200,6 +202,8 @@ export interface ExecRequest {
   stdin: Uint8Array
   /** Whether standard input ends after them. */
   closeStdin: boolean
+  /** Whether it holds a secret, and is recorded without its content. */
+  isSecret: boolean
 }
 
 /**
@@ -241,6 +245,8 @@ export interface Identity {
   hookTimeoutNanos: number | null
   /** Number of the signal that the workload is sent once it goes on. */
   signal: number | null
+  /** Whether it holds a secret, and is recorded without its content. */
+  isSecret: boolean
 }
 
 /**

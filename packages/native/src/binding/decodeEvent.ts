@@ -7,7 +7,7 @@ import { type GuestEvent, guestEventKinds } from "@stillpoint/core"
 import type { EventReader } from "./EventReader.ts"
 
 /** SHA-256 of the contract that this decoder follows. */
-export const decoderContractHash = "eee7900f0057ea26c8415f232830195e18472881283eb43760a73aca28007d8e"
+export const decoderContractHash = "22b7a5fcf9778b96c5f952fc363e783b24798d71df731a2d13d4f7573eadccd0"
 
 const frameName = (number: number) => {
   switch (number) {
@@ -98,6 +98,8 @@ const inputKind = (number: number) => {
       return "serial"
     case 2:
       return "renewal"
+    case 3:
+      return "withheld"
     default:
       return "control"
   }

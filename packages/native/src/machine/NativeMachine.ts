@@ -5,6 +5,7 @@
  */
 import { randomUUID } from "node:crypto"
 import {
+  type AgentRequest,
   CaptureError,
   type CapturedFiles,
   type CaptureReason,
@@ -12,16 +13,17 @@ import {
   type ForkReason,
   type IdentitySpec,
   type Machine,
+  makeAgent,
   MachineError,
   type MachineFailureReason,
   type MachineStop,
-  type MachineUntil
+  type MachineUntil,
+  makeTurns,
+  revealedEnvironment
 } from "@stillpoint/core"
 import { Effect, Schema, type Scope } from "effect"
-import { filter, firstValueFrom, race, take } from "rxjs"
 import type * as Addon from "../binding/Addon.ts"
 import { kindMask } from "../binding/decodeEvents.ts"
-import { execute } from "./execute.ts"
 import { MachineEvents } from "./MachineEvents.ts"
 import { reasonOf } from "./reasonOf.ts"
 
@@ -55,7 +57,10 @@ const identitySchema = Schema.Struct({
   realtimeNanos: Schema.NullOr(Schema.BigInt.check(Schema.isGreaterThanBigInt(0n))),
   hostname: Schema.NullOr(Schema.String.check(Schema.isPattern(/^[A-Za-z0-9]([A-Za-z0-9.-]{0,62})$/))),
   machineId: Schema.NullOr(Schema.String.check(Schema.isPattern(/^[0-9a-f]{32}$/))),
-  env: Schema.Record(Schema.String.check(Schema.isPattern(/^[^=\0]+$/)), Schema.String),
+  env: Schema.Record(
+    Schema.String.check(Schema.isPattern(/^[^=\0]+$/)),
+    Schema.Union([Schema.String, Schema.Redacted(Schema.String)])
+  ),
   thaw: Schema.Boolean,
   hookTimeoutNanos: Schema.optionalKey(Schema.Natural),
   signal: Schema.optionalKey(Schema.Natural)
@@ -82,9 +87,6 @@ const make = (native: Addon.NativeMachine): Machine => {
     lastToken = Math.max(lastToken + 1, native.nextSeq())
     return lastToken >>> 0
   }
-  /** Settles when the run in progress is over; absent without one. */
-  let runInProgress: Promise<unknown> | undefined
-
   const runChecked = (until: MachineUntil): Effect.Effect<MachineStop, MachineError> =>
     Effect.callback<MachineStop, MachineError>((resume) => {
       const running = native
@@ -98,9 +100,7 @@ const make = (native: Addon.NativeMachine): Machine => {
           await events.settled()
           return outcome
         })
-      runInProgress ??= running
       void running.then((outcome) => {
-        if (runInProgress === running) runInProgress = undefined
         resume(
           isFailure(outcome)
             ? Effect.fail(machineError(reasonOf(outcome)))
@@ -118,39 +118,80 @@ const make = (native: Addon.NativeMachine): Machine => {
       })
     })
 
-  const run = Effect.fn("NativeMachine.run")(function* (until: MachineUntil) {
-    const problem = (message: string) => machineError({ _tag: "InvalidRun", message: `run: ${message}` })
-    yield* decodeUntil(until).pipe(Effect.mapError((error) => problem(error.message)))
-    return yield* runChecked(until)
+  const turns = makeTurns(
+    Effect.fn("NativeMachine.run")(function* (until: MachineUntil) {
+      const problem = (message: string) => machineError({ _tag: "InvalidRun", message: `run: ${message}` })
+      yield* decodeUntil(until).pipe(Effect.mapError((error) => problem(error.message)))
+      return yield* runChecked(until)
+    })
+  )
+
+  const eventsSoFar = (seq?: number) =>
+    Effect.suspend(() => {
+      const found = events.soFar(seq === undefined ? native.oldestSeq() : Math.max(seq, firstSeq))
+      return found instanceof MachineError ? Effect.fail(found) : Effect.succeed(found)
+    })
+
+  const send = (operation: () => Promise<Addon.Failure | null>): Effect.Effect<void, MachineError> =>
+    Effect.asVoid(call(operation, machineError))
+
+  const applyIdentity = (token: number, identity: IdentitySpec) =>
+    decodeIdentity(identity).pipe(
+      Effect.mapError((problem) =>
+        machineError({ _tag: "InvalidIdentity", message: `new identity: ${problem.message}` })
+      ),
+      Effect.flatMap((checked) =>
+        send(() =>
+          native.applyIdentity({
+            token,
+            entropy: checked.entropy,
+            realtimeNanos: checked.realtimeNanos,
+            hostname: checked.hostname,
+            machineId: checked.machineId,
+            ...revealedEnvironment(checked.env),
+            thaw: checked.thaw,
+            hookTimeoutNanos: checked.hookTimeoutNanos ?? null,
+            signal: checked.signal ?? null
+          })
+        )
+      )
+    )
+
+  const tell = (request: AgentRequest): Effect.Effect<void, MachineError> => {
+    switch (request._tag) {
+      case "Go":
+        return send(() => native.go())
+      case "Exec": {
+        const { _tag, ...command } = request
+        return send(() => native.exec({ ...command, argv: [...command.argv], env: [...command.env] }))
+      }
+      case "ExecStdin":
+        return send(() => native.execStdin(request.id, request.data, request.close, request.isSecret))
+      case "ExecKill":
+        return send(() => native.execKill(request.id, request.signal))
+      case "Quiesce":
+        return send(() => native.quiesce(request.token))
+      case "Thaw":
+        return send(() => native.thaw(request.token))
+      case "ApplyIdentity":
+        return applyIdentity(request.token, request.identity)
+      case "SetClock":
+        return send(() => native.setClock(request.realtimeNanos))
+      case "PowerOff":
+        return send(() => native.powerOff())
+    }
+  }
+
+  const agent = makeAgent({
+    tell,
+    type: (port, data) => send(() => native.sendSerial(port, data)),
+    nextToken: () => Effect.sync(nextToken),
+    nowNanos: Effect.sync(() => native.nowNanos()),
+    nextSeq: () => native.nextSeq(),
+    eventsFrom: (seq) => events.from(Math.max(seq, firstSeq)),
+    eventsSoFar: eventsSoFar(),
+    advance: turns.advance
   })
-
-  const advance = (until: MachineUntil, isOver: () => boolean): Effect.Effect<MachineStop | null, MachineError> =>
-    Effect.suspend(() => {
-      const other = runInProgress
-      if (other === undefined) return runChecked(until)
-      const over = events.from(native.nextSeq()).pipe(filter(isOver), take(1))
-      return Effect.as(
-        Effect.promise(() =>
-          firstValueFrom(
-            race(
-              over,
-              other.then(() => null)
-            ),
-            { defaultValue: null }
-          )
-        ),
-        null
-      )
-    })
-
-  const sendToken = (send: (token: number) => Promise<Addon.Failure | null>) =>
-    Effect.suspend(() => {
-      const token = nextToken()
-      return Effect.as(
-        call(() => send(token), machineError),
-        token
-      )
-    })
 
   const self: Machine = {
     id: randomUUID(),
@@ -160,54 +201,14 @@ const make = (native: Addon.NativeMachine): Machine => {
     nowNanos: Effect.sync(() => native.nowNanos()),
     events$: events.all$,
     eventsFrom: (seq) => events.from(Math.max(seq, firstSeq)),
-    eventsSoFar: (seq) =>
-      Effect.suspend(() => {
-        const found = events.soFar(seq === undefined ? native.oldestSeq() : Math.max(seq, firstSeq))
-        return found instanceof MachineError ? Effect.fail(found) : Effect.succeed(found)
-      }),
-    run,
+    eventsSoFar,
+    run: turns.run,
     pause: Effect.sync(() => native.pause()),
-    go: Effect.asVoid(call(() => native.go(), machineError)),
-    sendSerial: (port, data) => Effect.asVoid(call(() => native.sendSerial(port, data), machineError)),
-    exec: (spec) =>
-      execute(
-        {
-          sendExec: (request) =>
-            Effect.asVoid(
-              call(() => native.exec({ ...request, argv: [...request.argv], env: [...request.env] }), machineError)
-            ),
-          sendStdin: (id, data, close) => Effect.asVoid(call(() => native.execStdin(id, data, close), machineError)),
-          sendKill: (id, signal) => Effect.asVoid(call(() => native.execKill(id, signal), machineError)),
-          advance,
-          nextId: nextToken,
-          nowNanos: () => native.nowNanos(),
-          eventsFromNow: () => events.from(native.nextSeq())
-        },
-        spec
-      ),
-    requestQuiesce: sendToken((token) => native.quiesce(token)),
-    requestThaw: sendToken((token) => native.thaw(token)),
-    requestIdentity: (identity: IdentitySpec) =>
-      decodeIdentity(identity).pipe(
-        Effect.mapError((problem) =>
-          machineError({ _tag: "InvalidIdentity", message: `new identity: ${problem.message}` })
-        ),
-        Effect.flatMap((checked) =>
-          sendToken((token) =>
-            native.applyIdentity({
-              token,
-              entropy: checked.entropy,
-              realtimeNanos: checked.realtimeNanos,
-              hostname: checked.hostname,
-              machineId: checked.machineId,
-              env: Object.entries(checked.env).map(([key, value]) => `${key}=${value}`),
-              thaw: checked.thaw,
-              hookTimeoutNanos: checked.hookTimeoutNanos ?? null,
-              signal: checked.signal ?? null
-            })
-          )
-        )
-      ),
+    agent,
+    go: agent.go,
+    sendSerial: agent.type,
+    exec: agent.execute,
+    renew: (renewal) => send(() => native.renew(renewal)),
     capture: (directory, kind) =>
       call(
         () => native.capture(directory, kind?.parent ?? null),

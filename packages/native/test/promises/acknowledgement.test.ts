@@ -1,5 +1,5 @@
 import { assert, describe, layer as withLayer } from "@effect/vitest"
-import { Gate, type GateOptions, type Machine, Vmm } from "@stillpoint/core"
+import { type Agent, Gate, type GateOptions, type Machine, Vmm } from "@stillpoint/core"
 import { Effect } from "effect"
 import { loadAddon } from "../../src/binding/loadAddon.ts"
 import { captureWitness, hasCompiler, layer } from "./witness.ts"
@@ -7,35 +7,35 @@ import { captureWitness, hasCompiler, layer } from "./witness.ts"
 const addon = await Effect.runPromise(loadAddon)
 
 /** The machine of a real guest, on the way to whose agent something goes wrong. */
-const disturbances: Readonly<Record<string, readonly [(machine: Machine) => Partial<Machine>, GateOptions, string]>> = {
-  "is-never-asked": [() => ({ requestIdentity: () => Effect.succeed(1) }), {}, "AcknowledgementMissing"],
+const disturbances: Readonly<Record<string, readonly [(machine: Machine) => Partial<Agent>, GateOptions, string]>> = {
   "answers-too-late": [() => ({}), { guestTimeout: "1 micros" }, "AcknowledgementMissing"],
   "takes-too-long-for-its-host": [
-    (machine) => ({ run: (until) => Effect.andThen(Effect.sleep("5 seconds"), machine.run(until)) }),
+    ({ agent }) => ({ identify: (...asked) => Effect.andThen(Effect.sleep("5 seconds"), agent.identify(...asked)) }),
     { hostTimeout: "200 millis" },
     "AcknowledgementMissing"
   ],
   "acknowledges-another-identity": [
-    (machine) => ({
-      requestIdentity: (identity) => Effect.map(machine.requestIdentity(identity), (token) => token + 1)
+    ({ agent }) => ({
+      identify: (identity, time) => Effect.andThen(agent.requestIdentity(identity), agent.identify(identity, time))
     }),
     {},
     "AcknowledgementWrong"
   ],
-  "is-never-thawed": [() => ({ requestThaw: Effect.succeed(1) }), {}, "AcknowledgementMissing"],
+  "is-thawed-too-late": [
+    ({ agent }) => ({ thaw: () => agent.thaw({ within: "1 nanos" }) }),
+    {},
+    "AcknowledgementMissing"
+  ],
   "is-given-what-is-no-identity": [
-    (machine) => ({
-      requestIdentity: (identity) => machine.requestIdentity({ ...identity, env: { "A\u0000B": "" } })
+    ({ agent }) => ({
+      identify: (identity, time) => agent.identify({ ...identity, env: { "A\u0000B": "" } }, time)
     }),
     {},
     "MachineFailed"
   ],
-  "crashes-on-the-way": [
-    (machine) => ({
-      requestIdentity: (identity) =>
-        Effect.tap(machine.requestIdentity(identity), () =>
-          Effect.ignore(machine.exec({ argv: ["sh", "-c", "echo c > /proc/sysrq-trigger"] }))
-        )
+  "is-switched-off-on-the-way": [
+    ({ agent }) => ({
+      identify: (identity, time) => Effect.andThen(Effect.ignore(agent.powerOff()), agent.identify(identity, time))
     }),
     {},
     "GuestEnded"
@@ -56,7 +56,7 @@ describe.skipIf(!hasCompiler)("a clone whose guest", () => {
             restore: (path, chain) =>
               Effect.map(vmm.restore(path, chain), (machine) => {
                 restored = machine
-                return { ...machine, ...disturb(machine) }
+                return { ...machine, agent: { ...machine.agent, ...disturb(machine) } }
               })
           }
           const states: Array<string> = []

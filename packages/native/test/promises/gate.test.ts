@@ -28,7 +28,7 @@ describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () 
                   const testimony = yield* ask(clone.machine)
                   assert.strictEqual(testimony.machineId, clone.identity.machineId)
                   assert.strictEqual(testimony.hostname, clone.identity.hostname)
-                  assert.strictEqual(testimony.frozen, "0")
+                  assert.isAbove((yield* ask(clone.machine)).count, testimony.count)
                   told.push(testimony)
                 })
               ),
@@ -70,8 +70,15 @@ describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () 
         const { directory } = yield* captureWitness
         const vmm = yield* Vmm
         // What the workload had done when it was captured: asked of a clone whose workload nobody thaws.
-        const captured = yield* Effect.scoped(Effect.flatMap(vmm.restore(directory), ask))
-        assert.strictEqual(captured.frozen, "1")
+        const captured = yield* Effect.scoped(
+          Effect.gen(function* () {
+            const machine = yield* vmm.restore(directory)
+            const first = yield* ask(machine)
+            yield* machine.run({ budgetNanos: 50_000_000 })
+            assert.strictEqual((yield* ask(machine)).count, first.count)
+            return first
+          })
+        )
         assert.isAbove(captured.count, 1000)
         yield* Effect.scoped(
           Effect.gen(function* () {
@@ -79,7 +86,6 @@ describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () 
             // Through the gate as a guest that nobody froze, so that nobody thaws it.
             yield* Gate.admit(machine, false)
             const identified = yield* ask(machine)
-            assert.strictEqual(identified.frozen, "1")
             assert.strictEqual(identified.count, captured.count)
             assert.strictEqual(identified.wakes, captured.wakes)
             assert.notStrictEqual(identified.machineId, captured.machineId)
@@ -88,8 +94,14 @@ describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () 
         yield* Effect.scoped(
           Effect.gen(function* () {
             const { machine } = yield* Gate.restore(directory)
-            const before = kinds(yield* machine.eventsSoFar())
-            assert.notInclude(before, "SerialLine")
+            const events = yield* machine.eventsSoFar()
+            const before = kinds(events)
+            // The kernel says that it begins its randomness anew; the workload says nothing.
+            const lines = events.flatMap((event) => (event._tag === "SerialLine" ? [event.text] : []))
+            assert.deepStrictEqual(
+              lines.filter((line) => !line.includes("crng reseeded")),
+              []
+            )
             assert.isBelow(before.lastIndexOf("IdentityApplied"), before.indexOf("AgentThawed"))
             const handedOver = yield* ask(machine)
             assert.isAbove(handedOver.count, captured.count)
@@ -117,7 +129,7 @@ describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () 
             Effect.gen(function* () {
               // Read at the very hand-over: a busy host may take this process its time away right behind it.
               let hostNanos = 0n
-              const { clockErrorNanos, machine } = yield* Gate.restore(directory, {
+              const { machine } = yield* Gate.restore(directory, {
                 onState: () =>
                   Effect.sync(() => {
                     hostNanos = BigInt(Math.round((performance.timeOrigin + performance.now()) * 1e6))
@@ -125,11 +137,10 @@ describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () 
               })
               const handedOverAt = yield* machine.nowNanos
               const { betweenNanos, realtimeNanos } = yield* ask(machine)
-              // The guest read its clock at some moment of the command; at hand-over it was behind by what had passed.
+              // The guest read its clock at some moment of the command, which was set when it began, if it had to be.
               const [earliest, latest] = betweenNanos
               const sinceNanos = (earliest + latest) / 2 - handedOverAt
               const error = Number(hostNanos - realtimeNanos) + sinceNanos
-              assert.isBelow(Math.abs(error - clockErrorNanos), 10e6 + (latest - earliest) / 2)
               errors.push(Math.abs(error))
             })
           )
@@ -192,7 +203,7 @@ describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () 
               assert.strictEqual(stop.reason, "event")
               told.push(yield* ask(machine))
               yield* Effect.logInfo(
-                `identity given ${exchanges} times, clock off by ${(clockErrorNanos / 1e6).toFixed(1)} ms`
+                `identity given ${exchanges} times, clock off by ${((yield* clockErrorNanos) / 1e6).toFixed(1)} ms`
               )
             })
           )

@@ -115,7 +115,6 @@ static int tell(void)
 	printf("\nhostname %s\n", hostname);
 	tell_file("uuid", "/proc/sys/kernel/random/uuid");
 	tell_file("machineId", "/etc/machine-id");
-	tell_file("frozen", "/sys/fs/cgroup/workload/cgroup.freeze");
 	return 0;
 }
 

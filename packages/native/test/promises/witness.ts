@@ -80,7 +80,6 @@ export interface Testimony {
   readonly hostname: string
   readonly uuid: string
   readonly machineId: string
-  readonly frozen: string
   /** Guest time between which the command ran: from its start to its end. */
   readonly betweenNanos: readonly [number, number]
 }
@@ -112,7 +111,6 @@ export const ask = Effect.fn("ask")(function* (machine: Machine) {
     hostname: text("hostname"),
     uuid: text("uuid"),
     machineId: text("machineId"),
-    frozen: text("frozen"),
     betweenNanos: [at("ExecStarted"), at("ExecExited")]
   } satisfies Testimony
 })

@@ -4,11 +4,8 @@
  * @module
  */
 export { deciderSpec } from "@stillpoint/core/testing"
-export * from "./accountIsTrue.ts"
-export * from "./builtinLaws.ts"
 export * from "./decisions.ts"
 export * from "./guestEvents.ts"
-export * from "./honestLaws.ts"
 export * from "./laws.ts"
 export * from "./liveDecision.ts"
 export * from "./policies.ts"
@@ -19,5 +16,3 @@ export * from "./ReactiveGuest.ts"
 export * from "./reactiveGuests.ts"
 export * from "./stepwise.ts"
 export * from "./timelines.ts"
-export * from "./timelinesFor.ts"
-export * from "./TriggerLaw.ts"

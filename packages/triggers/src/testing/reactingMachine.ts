@@ -59,8 +59,11 @@ export const reactingMachine = Effect.fn("reactingMachine")(function* (guest: Li
       isPaused = true
     }),
     go: Effect.sync(() => guest.go()),
-    requestQuiesce: Effect.sync(() => guest.request("freeze")),
-    requestThaw: Effect.sync(() => guest.request("thaw")),
+    agent: {
+      ...nothing.agent,
+      requestFreeze: Effect.sync(() => guest.request("freeze")),
+      requestThaw: Effect.sync(() => guest.request("thaw"))
+    },
     fork: Effect.suspend((): Machine["fork"] => reactingMachine(guest.copy()))
   }
   return machine

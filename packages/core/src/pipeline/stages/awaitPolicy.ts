@@ -19,7 +19,11 @@ import type { Booted } from "./boot.ts"
 export interface Fired extends Booted {
   readonly policy: Trigger
   readonly firing: Firing
+  /** Whether the policy's agent froze the workload, and nothing has thawed it since. */
+  readonly isFrozen: boolean
 }
+
+const isFrozenBy = ({ quiesce }: Firing): boolean => quiesce?.agent === "frozen"
 
 /**
  * Lets the guest run until the policy fires, or can fire no more, or has waited for too long. What the policy takes in from
@@ -49,7 +53,7 @@ export const awaitPolicy = (policy: Trigger, limit: WatchLimit = {}) =>
       if (lost !== null) return yield* Effect.fail<JournalError>(lost)
       yield* run.tell({ _tag: "RecordFiring", firing })
       yield* Effect.annotateCurrentSpan({ trigger: firing.trigger, atNanos: firing.atNanos })
-      return { ...booted, policy, firing } satisfies Fired
+      return { ...booted, policy, firing, isFrozen: isFrozenBy(firing) } satisfies Fired
     })
   )
 
@@ -58,6 +62,6 @@ export const firedAs = (policy: Trigger, firing: Firing) =>
   Stage.make("watch", (booted: Booted) =>
     Effect.gen(function* () {
       yield* (yield* RunContext).tell({ _tag: "RecordFiring", firing })
-      return { ...booted, policy, firing } satisfies Fired
+      return { ...booted, policy, firing, isFrozen: isFrozenBy(firing) } satisfies Fired
     })
   )

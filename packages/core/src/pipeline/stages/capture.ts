@@ -50,9 +50,9 @@ export const capture = (target: string, { parent = null }: CaptureStageOptions =
       const run = yield* RunContext
       const staging = yield* (yield* SnapshotStore).stage(target)
       const recording = yield* captureRecording(frozen.subject, frozen.spec, frozen.earlier)
-      const captured = yield* frozen.subject.capture(
-        staging.directory,
-        parent === null ? {} : { parent: parent.manifest.identity }
+      const captured = yield* Effect.ensuring(
+        frozen.subject.capture(staging.directory, parent === null ? {} : { parent: parent.manifest.identity }),
+        frozen.giveBack
       )
       yield* Metric.update(capturePause, captured.pauseNanos / 1e6)
       yield* run.tell({
@@ -113,7 +113,7 @@ export const publish = (options: PublishOptions & { readonly validation?: "none"
 export const keepInMemory = Stage.make("capture", (frozen: Frozen) =>
   Effect.gen(function* () {
     const run = yield* RunContext
-    const snapshot = yield* frozen.subject.fork
+    const snapshot = yield* Effect.ensuring(frozen.subject.fork, frozen.giveBack)
     const seq = (yield* frozen.subject.eventsSoFar()).at(-1)?.seq ?? -1
     yield* run.tell({ _tag: "RecordCapture", atNanos: yield* snapshot.nowNanos, seq, pauseNanos: 0, storedBytes: 0 })
     yield* run.tell({ _tag: "KeepInMemory" })

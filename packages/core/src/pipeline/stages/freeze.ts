@@ -3,11 +3,14 @@
  *
  * @module
  */
-import { Duration, Effect } from "effect"
-import type { GuestEvent } from "../../GuestEvent.ts"
+import { type Duration, Effect } from "effect"
+import type { AgentError } from "../../AgentErrors.ts"
+import { frameNameOf } from "../../contract/contract.ts"
+import type { Firing } from "../../Firing.ts"
+import type { GuestEvent, GuestEventOf } from "../../GuestEvent.ts"
 import { RunContext } from "../../run/RunContext.ts"
 import type { Machine } from "../../Vmm.ts"
-import { FreezeFailed } from "../PipelineErrors.ts"
+import { FreezeFailed, PreExecMissed } from "../PipelineErrors.ts"
 import * as Stage from "../Stage.ts"
 import type { Fired } from "./awaitPolicy.ts"
 
@@ -19,53 +22,67 @@ export interface Frozen extends Fired {
   readonly earlier: ReadonlyArray<GuestEvent>
   readonly isWorkloadFrozen: boolean
   readonly hasAgent: boolean
+  /** Done once the state is taken: a guest that goes on has its workload thawed that its policy froze. */
+  readonly giveBack: Effect.Effect<void>
 }
 
 /** How the workload is frozen for a capture. */
 export interface FreezeOptions {
   /** `whenStarted` (default): only if it may have begun to run. */
   readonly when?: "whenStarted" | "always" | "never"
-  /** How long the agent holds a workload between its announcement and its start; 100 ms if absent. */
-  readonly hold?: Duration.Input
   /** Guest time within which the agent must have frozen it; 5 s if absent. */
   readonly deadline?: Duration.Input
 }
 
-/** Whether the workload may have executed an instruction by `nowNanos`, given how long it is held after its announcement. */
-export const mayHaveStarted = (events: ReadonlyArray<GuestEvent>, nowNanos: number, holdNanos: number): boolean => {
+type PreExec = GuestEventOf<"WorkloadPreExec">
+
+/** Whether the host told the agent to go. */
+const isGo = (event: GuestEvent): boolean =>
+  event._tag === "HostInput" && event.kind === "control" && frameNameOf(event.data[4] ?? 0) === "Go"
+
+/** Whether a workload that was announced may have executed an instruction by `nowNanos`, for all that the events say. */
+const hasBegun = (preExec: PreExec, events: ReadonlyArray<GuestEvent>, nowNanos: number): boolean => {
+  if (preExec.holdNanos !== null && nowNanos - preExec.atNanos >= preExec.holdNanos) return true
+  return events.some((event) => event.seq > preExec.seq && isGo(event))
+}
+
+/**
+ * Whether the workload may have executed an instruction by `nowNanos`: it was announced and its hold is over, or it did something.
+ * A command that was executed counts, too: it shares the guest's random state with every clone.
+ */
+export const mayHaveStarted = (events: ReadonlyArray<GuestEvent>, nowNanos: number): boolean => {
   for (const event of events) {
-    if (event._tag === "WorkloadPreExec" && nowNanos - event.atNanos >= holdNanos) return true
-    if (event._tag === "ListenerBound" || event._tag === "WorkloadParked" || event._tag === "WorkloadExited")
-      return true
-    // A command that was executed shares the guest's random state with every clone: treated as a workload.
-    if (event._tag === "ExecStarted") return true
+    switch (event._tag) {
+      case "ListenerBound":
+      case "UnixListenerBound":
+      case "WorkloadParked":
+      case "WorkloadExited":
+      case "ExecStarted":
+        return true
+      case "WorkloadPreExec":
+        if (hasBegun(event, events, nowNanos)) return true
+        break
+      default:
+    }
   }
   return false
 }
 
-const freezeWorkload = Effect.fnUntraced(function* (machine: Machine, deadlineNanos: number) {
-  const token = yield* machine.requestQuiesce
-  const atNanos = (yield* machine.nowNanos) + deadlineNanos
-  while (true) {
-    const stop = yield* machine.run({ kinds: ["AgentQuiesced", "AgentRejected"], atNanos })
-    const event =
-      stop.seq === null ? undefined : (yield* machine.eventsSoFar(stop.seq)).find(({ seq }) => seq === stop.seq)
-    if (event?._tag === "AgentQuiesced" && event.token === token) return
-    if (event?._tag === "AgentRejected" && event.request === "Quiesce" && event.id === token)
-      return yield* new FreezeFailed({ why: "refused", detail: event.message })
-    if (stop.reason === "time" || stop.reason === "idle" || stop.reason === "horizon") {
-      return yield* new FreezeFailed({
-        why: "no-answer",
-        detail: `nothing came within ${deadlineNanos / 1e6} ms of guest time`
-      })
-    }
-    if (stop.reason !== "event" && stop.reason !== "paused") {
-      return yield* new FreezeFailed({ why: "guest-ended", detail: stop.reason })
-    }
-  }
-})
+/** A decision before the workload is one about a guest that still stands there. */
+const refuseMissedPreExec = ({ cause }: Firing, events: ReadonlyArray<GuestEvent>, nowNanos: number) => {
+  if (cause._tag !== "Event" || cause.event._tag !== "WorkloadPreExec") return Effect.void
+  const { atNanos, holdNanos } = cause.event
+  return hasBegun(cause.event, events, nowNanos)
+    ? Effect.fail(new PreExecMissed({ preExecAtNanos: atNanos, holdNanos, atNanos: nowNanos }))
+    : Effect.void
+}
 
-const nanosOf = (input: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(input)) * 1e6
+/** Why the agent's freeze failed, in the stage's words. */
+const freezeFailed = ({ message, reason }: AgentError) =>
+  new FreezeFailed({
+    why: reason._tag === "Refused" ? "refused" : reason._tag === "GuestEnded" ? "guest-ended" : "no-answer",
+    detail: message
+  })
 
 /** Freezes the workload if it has begun: in the machine, or in a fork where the machine goes on. */
 export const freeze = (options: FreezeOptions = {}) =>
@@ -76,16 +93,20 @@ export const freeze = (options: FreezeOptions = {}) =>
       const events = yield* machine.eventsSoFar()
       const now = yield* machine.nowNanos
       const hasAgent = events.some((event) => event._tag === "AgentReady")
-      const isFrozenByPolicy = firing.quiesce?.agent === "frozen"
+      const isFrozenByPolicy = fired.isFrozen
+      yield* refuseMissedPreExec(firing, events, now)
       const mode = options.when ?? "whenStarted"
       const mustFreeze =
-        !isFrozenByPolicy &&
-        hasAgent &&
-        mode !== "never" &&
-        (mode === "always" || mayHaveStarted(events, now, nanosOf(options.hold ?? "100 millis")))
+        !isFrozenByPolicy && hasAgent && mode !== "never" && (mode === "always" || mayHaveStarted(events, now))
       const forked = mustFreeze && fired.goesOn ? yield* machine.fork : null
       const subject = forked ?? machine
-      if (mustFreeze) yield* freezeWorkload(subject, nanosOf(options.deadline ?? "5 seconds"))
+      if (mustFreeze) {
+        yield* Effect.catchTag(
+          subject.agent.freeze({ within: options.deadline ?? "5 seconds" }),
+          "AgentError",
+          (error) => Effect.fail(freezeFailed(error))
+        )
+      }
       const isWorkloadFrozen = isFrozenByPolicy || mustFreeze
       yield* run.tell({
         _tag: "RecordQuiesce",
@@ -105,7 +126,8 @@ export const freeze = (options: FreezeOptions = {}) =>
         subject,
         earlier: forked === null ? [] : events,
         isWorkloadFrozen,
-        hasAgent
+        hasAgent,
+        giveBack: isFrozenByPolicy && fired.goesOn ? Effect.ignore(fired.timeline.requestThaw) : Effect.void
       } satisfies Frozen
     })
   )

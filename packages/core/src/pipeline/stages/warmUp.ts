@@ -5,7 +5,7 @@
  */
 import { Effect } from "effect"
 import type { ExecSpec, Machine } from "../../Vmm.ts"
-import { WarmUpFailed } from "../PipelineErrors.ts"
+import { ThawFailed, WarmUpFailed } from "../PipelineErrors.ts"
 import * as Stage from "../Stage.ts"
 import type { Fired } from "./awaitPolicy.ts"
 
@@ -21,6 +21,18 @@ const execAll = Effect.fnUntraced(function* (machine: Machine, commands: Readonl
   }
 })
 
-/** Warms up with an Effect of one's own. */
+/**
+ * Warms up with an Effect of one's own. A workload that the policy froze is thawed first, and frozen again by the `freeze` that
+ * follows.
+ */
 export const warmUpWith = <E, R>(work: (machine: Machine) => Effect.Effect<unknown, E, R>) =>
-  Stage.tap("warm up", ({ machine, timeline }: Fired) => timeline.exclusively(work(machine)))
+  Stage.make("warm up", (fired: Fired) =>
+    Effect.gen(function* () {
+      const { machine, timeline } = fired
+      yield* timeline.exclusively(fired.isFrozen ? Effect.andThen(thaw(machine), work(machine)) : work(machine))
+      return { ...fired, isFrozen: false } satisfies Fired
+    })
+  )
+
+const thaw = (machine: Machine) =>
+  Effect.catchTag(machine.agent.thaw(), "AgentError", (error) => new ThawFailed({ detail: error.message }))

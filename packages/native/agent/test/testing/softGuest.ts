@@ -60,7 +60,7 @@ export const identity = (more: Partial<IdentitySpec>): IdentitySpec => ({
 
 /** Gives a new identity and runs to its acknowledgement. */
 export const identify = Effect.fnUntraced(function* (machine: Machine, more: Partial<IdentitySpec>) {
-  const token = yield* machine.requestIdentity(identity(more))
+  const token = yield* machine.agent.requestIdentity(identity(more))
   const event = yield* until(machine, "IdentityApplied", "AgentRejected")
   assert(event._tag === "IdentityApplied" && event.token === token, JSON.stringify(event))
   return event

@@ -19,6 +19,8 @@ pub struct ExecRequest {
     pub stdin: Uint8Array,
     /// Whether standard input ends after them.
     pub close_stdin: bool,
+    /// Whether it holds a secret, and is recorded without its content.
+    pub is_secret: bool,
 }
 
 impl From<ExecRequest> for HostFrame {

@@ -27,6 +27,8 @@ pub struct Identity {
     pub hook_timeout_nanos: Option<f64>,
     /// Number of the signal that the workload is sent once it goes on.
     pub signal: Option<i32>,
+    /// Whether it holds a secret, and is recorded without its content.
+    pub is_secret: bool,
 }
 
 impl From<Identity> for HostFrame {

@@ -11,7 +11,7 @@ use crate::promise::{Settle, promise};
 use crate::renewal::Renewal;
 use napi::Env;
 use napi::bindgen_prelude::{
-    Either, Float64Array, Function, Null, Object, ToNapiValue, Uint8Array,
+    BigInt, Either, Float64Array, Function, Null, Object, ToNapiValue, Uint8Array,
 };
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
@@ -128,7 +128,8 @@ impl NativeMachine {
     /// Has the agent start a command.
     #[napi(ts_return_type = "Promise<Failure | null>")]
     pub fn exec<'env>(&self, env: &'env Env, request: ExecRequest) -> napi::Result<Object<'env>> {
-        self.send(env, request.into())
+        let is_secret = request.is_secret;
+        self.send_one(env, request.into(), is_secret)
     }
 
     /// Gives a command more standard input.
@@ -139,8 +140,9 @@ impl NativeMachine {
         id: u32,
         data: Uint8Array,
         close: bool,
+        is_secret: bool,
     ) -> napi::Result<Object<'env>> {
-        self.send(env, HostFrame::ExecStdin { id, data: data.to_vec(), close })
+        self.send_one(env, HostFrame::ExecStdin { id, data: data.to_vec(), close }, is_secret)
     }
 
     /// Sends a signal to a command.
@@ -173,7 +175,24 @@ impl NativeMachine {
         env: &'env Env,
         identity: Identity,
     ) -> napi::Result<Object<'env>> {
-        self.send(env, identity.into())
+        let is_secret = identity.is_secret;
+        self.send_one(env, identity.into(), is_secret)
+    }
+
+    /// Has the agent set the guest's wall clock, in nanoseconds since 1970.
+    #[napi(ts_return_type = "Promise<Failure | null>")]
+    pub fn set_clock<'env>(
+        &self,
+        env: &'env Env,
+        realtime_nanos: BigInt,
+    ) -> napi::Result<Object<'env>> {
+        self.send(env, HostFrame::SetClock { realtime_nanos: realtime_nanos.get_u64().1 })
+    }
+
+    /// Asks the agent to switch the guest off.
+    #[napi(ts_return_type = "Promise<Failure | null>")]
+    pub fn power_off<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
+        self.send(env, HostFrame::PowerOff)
     }
 
     /// Makes the machine another one than those that it was forked or restored with: new randomness
@@ -281,7 +300,18 @@ impl NativeMachine {
     }
 
     fn send<'env>(&self, env: &'env Env, frame: HostFrame) -> napi::Result<Object<'env>> {
-        self.input(env, move |machine| machine.send_control(&frame))
+        self.send_one(env, frame, false)
+    }
+
+    fn send_one<'env>(
+        &self,
+        env: &'env Env,
+        frame: HostFrame,
+        is_secret: bool,
+    ) -> napi::Result<Object<'env>> {
+        self.input(env, move |machine| {
+            if is_secret { machine.send_secret(&frame) } else { machine.send_control(&frame) }
+        })
     }
 
     fn input<'env>(

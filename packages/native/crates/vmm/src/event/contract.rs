@@ -34,10 +34,10 @@ pub mod limits {
 pub const CONTRACT_VERSION: u32 = 2;
 
 /// SHA-256 of the contract, in hexadecimal digits.
-pub const CONTRACT_HASH: &str = "eee7900f0057ea26c8415f232830195e18472881283eb43760a73aca28007d8e";
+pub const CONTRACT_HASH: &str = "22b7a5fcf9778b96c5f952fc363e783b24798d71df731a2d13d4f7573eadccd0";
 
 /// Part of the hash that the agent's hello carries.
-pub const HELLO_HASH: u64 = 0xeee7900f0057ea26;
+pub const HELLO_HASH: u64 = 0x22b7a5fcf9778b96;
 
 /// Transport protocol of a listener, by its number in IP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -110,11 +110,13 @@ pub enum InputKind {
     Serial,
     /// A renewal of the machine's randomness, generation and clock.
     Renewal,
+    /// A frame on the agent's control port that holds a secret: its place is recorded, its bytes are not. What is given again from a recording ends here, unless the secret is given again.
+    Withheld,
 }
 
 impl InputKind {
     /// Every value.
-    pub const ALL: [Self; 3] = [Self::Control, Self::Serial, Self::Renewal];
+    pub const ALL: [Self; 4] = [Self::Control, Self::Serial, Self::Renewal, Self::Withheld];
 
     /// The value's number on the wire.
     pub const fn number(self) -> u8 {
@@ -122,6 +124,7 @@ impl InputKind {
             Self::Control => 0,
             Self::Serial => 1,
             Self::Renewal => 2,
+            Self::Withheld => 3,
         }
     }
 
@@ -131,6 +134,7 @@ impl InputKind {
             0 => Self::Control,
             1 => Self::Serial,
             2 => Self::Renewal,
+            3 => Self::Withheld,
             _ => return None,
         })
     }

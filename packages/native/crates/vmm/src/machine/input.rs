@@ -67,6 +67,17 @@ impl Machine {
         self.send_control_bytes(&bytes)
     }
 
+    /// Sends the agent a frame that holds a secret: the `HostInput` that records it has its place
+    /// and none of its bytes.
+    ///
+    /// # Errors
+    /// [`InputError`]; the guest has then been given nothing.
+    pub fn send_secret(&mut self, frame: &HostFrame) -> Result<u64, InputError> {
+        let bytes = frame.encode()?;
+        self.accept(CONTROL, &bytes)?;
+        Ok(self.record(InputKind::Withheld, CONTROL, Vec::new()))
+    }
+
     /// Sends the agent the bytes of one whole frame, such as a recorded one.
     ///
     /// # Errors
@@ -112,6 +123,11 @@ impl Machine {
     }
 
     fn give(&mut self, kind: InputKind, port: u32, bytes: &[u8]) -> Result<u64, InputError> {
+        self.accept(port, bytes)?;
+        Ok(self.record(kind, port, bytes.to_vec()))
+    }
+
+    fn accept(&mut self, port: u32, bytes: &[u8]) -> Result<(), InputError> {
         self.ready_for_input()?;
         match self.platform.accept_input(port, bytes) {
             None => return Err(InputError::PortUnknown { found: port }),
@@ -123,7 +139,7 @@ impl Machine {
             }
             Some(Ok(())) => {}
         }
-        Ok(self.record(kind, port, bytes.to_vec()))
+        Ok(())
     }
 
     fn ready_for_input(&mut self) -> Result<(), InputError> {

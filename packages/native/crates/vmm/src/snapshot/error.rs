@@ -1,6 +1,5 @@
 //! Why a machine cannot be put into files or taken out of them.
 
-use crate::machine::DescriptionInvalid;
 use crate::memory::MemoryError;
 use crate::state::StateError;
 
@@ -136,13 +135,13 @@ pub enum RestoreError {
     },
     /// Another version of the format.
     #[error(
-        "{file}: expected format version 1 to {expected}, found {found}; use a build that reads it, \
-         or capture anew"
+        "{file}: expected format version {expected}, found {found}; use a build that reads it, or \
+         capture anew"
     )]
     VersionUnsupported {
         /// The file.
         file: String,
-        /// The last version that this build reads.
+        /// The version that this build reads.
         expected: u32,
         /// The file's version.
         found: u32,
@@ -207,9 +206,6 @@ pub enum RestoreError {
         /// The identity found.
         found: String,
     },
-    /// The machine that the snapshot describes is none of this build.
-    #[error(transparent)]
-    MachineInvalid(#[from] DescriptionInvalid),
     /// The saved state is not one of this engine or these devices.
     #[error(transparent)]
     StateInvalid(#[from] StateError),
@@ -237,7 +233,6 @@ impl RestoreError {
             Self::EngineMismatch { .. } => "EngineMismatch",
             Self::ParentMissing { .. } => "ParentMissing",
             Self::ParentMismatch { .. } => "ParentMismatch",
-            Self::MachineInvalid(_) => "MachineInvalid",
             Self::StateInvalid(_) => "StateInvalid",
             Self::EngineFailed => "EngineFailed",
             Self::Memory(error) => error.name(),

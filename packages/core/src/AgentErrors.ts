@@ -1,0 +1,46 @@
+/**
+ * Why a guest's agent did not do what it was asked.
+ *
+ * @module
+ */
+import { Schema } from "effect"
+import { rejectReasons } from "./contract/contract.ts"
+import { GuestNanos } from "./GuestEvent.ts"
+import { guestTimeInWords } from "./guestTimeInWords.ts"
+
+/** Why the agent did not do it. */
+export const AgentReason = Schema.TaggedUnion({
+  /** The guest had no agent that was ready. */
+  Absent: { waitedNanos: GuestNanos },
+  /** The agent refused. */
+  Refused: { request: Schema.String, why: Schema.Literals(rejectReasons), message: Schema.String },
+  /** No answer in time, by the guest's clock. */
+  NoAnswer: { waitingFor: Schema.String, withinNanos: GuestNanos },
+  /** It answered another request. */
+  WrongAnswer: { expectedToken: Schema.Natural, foundToken: Schema.Natural },
+  /** The guest ended, or somebody paused it, before it answered. */
+  GuestEnded: { how: Schema.String, atNanos: GuestNanos }
+})
+export type AgentReason = typeof AgentReason.Type
+
+const describe = (reason: AgentReason): string => {
+  switch (reason._tag) {
+    case "Absent":
+      return `the guest has no agent that was ready within ${guestTimeInWords(reason.waitedNanos)} of its time; boot a root that has one`
+    case "Refused":
+      return `the agent refused ${reason.request} (${reason.why}): ${reason.message}`
+    case "NoAnswer":
+      return `no ${reason.waitingFor} within ${guestTimeInWords(reason.withinNanos)} of guest time`
+    case "WrongAnswer":
+      return `the agent answered token ${reason.foundToken} instead of ${reason.expectedToken}`
+    case "GuestEnded":
+      return `the guest ended (${reason.how}) at ${guestTimeInWords(reason.atNanos)} of guest time before it answered`
+  }
+}
+
+/** The agent of a guest did not do what it was asked. */
+export class AgentError extends Schema.TaggedError<AgentError>()("AgentError", { reason: AgentReason }) {
+  override get message(): string {
+    return describe(this.reason)
+  }
+}

@@ -1,0 +1,41 @@
+/**
+ * Waiting for the agent of a guest that boots.
+ *
+ * @module
+ */
+import { Effect } from "effect"
+import type { MachineError } from "../MachineErrors.ts"
+import { AgentError } from "../AgentErrors.ts"
+import type { AgentPort } from "./AgentPort.ts"
+import { openConversation } from "./conversation.ts"
+
+/** Guest time within which a guest that boots must have an agent. */
+const bootNanos = 60e9
+
+/**
+ * Lets a guest that boots go on until its agent is ready, 60 s of its time at most. Returns at once where it is; a machine whose log
+ * does not begin with its boot was restored or forked, and is taken for ready.
+ */
+export const awaitAgent = (port: AgentPort): Effect.Effect<void, AgentError | MachineError> => {
+  let isReady = false
+  return Effect.suspend(() => {
+    if (isReady) return Effect.void
+    return Effect.scoped(
+      Effect.gen(function* () {
+        const conversation = yield* openConversation(port, (event) => {
+          if (event._tag === "AgentReady") isReady = true
+        })
+        const events = yield* port.eventsSoFar
+        const isFromItsBoot = events.length === 0 ? port.nextSeq() === 0 : events[0]?.seq === 0
+        if (!isFromItsBoot || events.some((event) => event._tag === "AgentReady")) isReady = true
+        const dueNanos = (yield* port.nowNanos) + bootNanos
+        const turn = yield* conversation.until({ settled: () => isReady || undefined, kinds: ["AgentReady"], dueNanos })
+        if (turn._tag === "Settled") return
+        if (turn._tag === "Ended") {
+          return yield* new AgentError({ reason: { _tag: "GuestEnded", how: turn.how, atNanos: turn.atNanos } })
+        }
+        return yield* new AgentError({ reason: { _tag: "Absent", waitedNanos: bootNanos } })
+      })
+    )
+  })
+}

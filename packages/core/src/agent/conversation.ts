@@ -1,0 +1,127 @@
+/**
+ * The one place where the host talks to a guest: sends, and lets the guest go on until it is answered, or time is up.
+ *
+ * @module
+ */
+import { Effect, type Scope } from "effect"
+import type { GuestEvent, GuestEventKind, GuestNanos } from "../GuestEvent.ts"
+import { makeHeadSignal } from "../internal/headSignal.ts"
+import type { MachineError } from "../MachineErrors.ts"
+import type { MachineStop } from "../Vmm.ts"
+import type { AgentPort, AgentRequest } from "./AgentPort.ts"
+
+/** What a wait for the guest came to. */
+export type Turn<A> =
+  | { readonly _tag: "Settled"; readonly value: A }
+  /** The guest time that was waited for was reached. */
+  | { readonly _tag: "Due" }
+  /** The guest waits for input that nobody will bring: what was waited for cannot come. */
+  | { readonly _tag: "Idle" }
+  /** The guest ended, or was paused by somebody. */
+  | { readonly _tag: "Ended"; readonly how: string; readonly atNanos: GuestNanos }
+
+/** A conversation with a guest: hears every event from its opening to the end of its scope. */
+export interface Conversation {
+  /** Sends a request, once there is room for it. */
+  readonly send: (request: AgentRequest) => Effect.Effect<void, MachineError>
+  /** Lets the guest go on until what was heard gives a value. */
+  readonly until: <A>(wait: {
+    /** What was heard; `undefined`: not yet. */
+    readonly settled: () => A | undefined
+    /** Kinds of events that may settle it. */
+    readonly kinds: ReadonlyArray<GuestEventKind>
+    /** Guest time at which the wait ends. */
+    readonly dueNanos: GuestNanos
+    /** Done whenever the guest stands and nothing is settled. */
+    readonly meanwhile?: Effect.Effect<void, MachineError>
+  }) => Effect.Effect<Turn<A>, MachineError>
+}
+
+/** Ways in which a run ends that no further one can follow, or that somebody asked for. */
+const ends: ReadonlySet<MachineStop["reason"]> = new Set(["halted", "reset", "fault", "paused", "horizon"])
+
+/** Guest time that a full port is given to take something, and between two tries. */
+const patienceNanos = 10e9
+const pauseNanos = 1e6
+
+/**
+ * Sends where there is room; where there is none, lets the guest go on until there is. A guest that takes nothing in 10 s of its
+ * time is not waited for: the refusal, `InputFull`, is the error then.
+ */
+export const withRoom = (port: AgentPort, send: Effect.Effect<void, MachineError>): Effect.Effect<void, MachineError> =>
+  Effect.catchReason(send, "MachineError", "InputFull", (_reason, full) =>
+    Effect.gen(function* () {
+      const giveUpAt = (yield* port.nowNanos) + patienceNanos
+      while (true) {
+        const stop = yield* port.advance({ budgetNanos: pauseNanos }, Effect.sleep("1 millis"))
+        const isOver = (stop !== null && ends.has(stop.reason)) || (yield* port.nowNanos) >= giveUpAt
+        const sent = yield* Effect.as(send, true).pipe(
+          Effect.catchReason("MachineError", "InputFull", () => Effect.succeed(false))
+        )
+        if (sent) return
+        if (isOver) return yield* full
+      }
+    })
+  )
+
+/** Opens a conversation. `hear` is told every event from now on, in order. */
+export const openConversation = (
+  port: AgentPort,
+  hear: (event: GuestEvent) => void
+): Effect.Effect<Conversation, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const news = makeHeadSignal()
+    let fault = ""
+    let panic: Extract<GuestEvent, { readonly _tag: "GuestPanicked" }> | null = null
+    let lost: MachineError | null = null
+    yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        port.eventsFrom(port.nextSeq()).subscribe({
+          next: (event) => {
+            if (event._tag === "EngineFault") fault = `: ${event.message}`
+            if (event._tag === "GuestPanicked") panic = event
+            hear(event)
+            news.raise()
+          },
+          error: (error: MachineError) => {
+            lost = error
+            news.raise()
+          }
+        })
+      ),
+      (subscription) => Effect.sync(() => subscription.unsubscribe())
+    )
+    const until: Conversation["until"] = (wait) =>
+      Effect.gen(function* () {
+        const settled = () => {
+          const value = wait.settled()
+          return value === undefined ? null : { _tag: "Settled" as const, value }
+        }
+        /** For while somebody else runs the guest. */
+        const over = Effect.gen(function* () {
+          while (true) {
+            const generation = news.generation()
+            if (settled() !== null || panic !== null || lost !== null) return
+            if ((yield* port.nowNanos) >= wait.dueNanos) return
+            yield* news.raisedSince(generation)
+          }
+        })
+        while (true) {
+          const before = settled()
+          if (before !== null) return before
+          if (wait.meanwhile !== undefined) yield* wait.meanwhile
+          const stop = yield* port.advance({ kinds: [...wait.kinds, "GuestPanicked"], atNanos: wait.dueNanos }, over)
+          const after = settled()
+          if (after !== null) return after
+          if (lost !== null) return yield* Effect.fail<MachineError>(lost)
+          const atNanos = yield* port.nowNanos
+          if (panic !== null) return { _tag: "Ended" as const, how: `panic: ${panic.message}`, atNanos }
+          if (stop !== null && ends.has(stop.reason)) {
+            return { _tag: "Ended" as const, how: `${stop.reason}${fault}`, atNanos: stop.atNanos }
+          }
+          if (stop?.reason === "idle") return { _tag: "Idle" as const }
+          if (atNanos >= wait.dueNanos) return { _tag: "Due" as const }
+        }
+      })
+    return { send: (request) => withRoom(port, port.tell(request)), until }
+  })

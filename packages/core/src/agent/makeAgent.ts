@@ -1,0 +1,125 @@
+/**
+ * The client of the agent in a guest: everything that the host asks of it, in one place.
+ *
+ * @module
+ */
+import { Duration, Effect, Result } from "effect"
+import { AgentError, type AgentReason } from "../AgentErrors.ts"
+import type { GuestEvent, GuestNanos } from "../GuestEvent.ts"
+import type { Agent, AnswerTime, IdentitySpec, MachineStop } from "../Vmm.ts"
+
+import type { AgentPort, AgentRequest, TokenAnswer } from "./AgentPort.ts"
+import { openConversation, withRoom } from "./conversation.ts"
+import { makeExecute } from "./execute.ts"
+
+const fail = (reason: AgentReason) => new AgentError({ reason })
+
+const withinOf = (time: AnswerTime | undefined): GuestNanos =>
+  Duration.toMillis(Duration.fromInputUnsafe(time?.within ?? "5 seconds")) * 1e6
+
+/** Bytes that are typed at once. */
+const typedBytes = 64 * 1024
+
+/** What an event says to a request with a token. */
+const answerTo = (
+  event: GuestEvent,
+  request: AgentRequest["_tag"],
+  answer: TokenAnswer,
+  token: number
+): Result.Result<GuestNanos, AgentError> | undefined => {
+  if (event._tag === "AgentRejected") {
+    const isAnswer = event.request === request && event.id === token
+    // An agent of another contract serves nothing.
+    if (!isAnswer && event.reason !== "ContractMismatch") return undefined
+    return Result.fail(fail({ _tag: "Refused", request, why: event.reason, message: event.message }))
+  }
+  if (event._tag !== answer) return undefined
+  return event.token === token
+    ? Result.succeed(event.atNanos)
+    : Result.fail(fail({ _tag: "WrongAnswer", expectedToken: token, foundToken: event.token }))
+}
+
+/** The client of the agent behind a port. */
+export const makeAgent = (port: AgentPort): Agent => {
+  /** Sends a request that is answered by its token, and lets the guest go on until it is. */
+  const ask = <R extends AgentRequest>(
+    answer: TokenAnswer,
+    request: (token: number) => R,
+    withinNanos: GuestNanos,
+    onSent: (token: number) => Effect.Effect<void> = () => Effect.void
+  ) =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const token = yield* port.nextToken(answer)
+        const asked = request(token)
+        let heard: Result.Result<GuestNanos, AgentError> | undefined
+        const conversation = yield* openConversation(port, (event) => {
+          heard ??= answerTo(event, asked._tag, answer, token)
+        })
+        const dueNanos = (yield* port.nowNanos) + withinNanos
+        yield* conversation.send(asked)
+        yield* onSent(token)
+        const turn = yield* conversation.until({ settled: () => heard, kinds: [answer, "AgentRejected"], dueNanos })
+        switch (turn._tag) {
+          case "Settled":
+            return { atNanos: yield* Effect.fromResult(turn.value), token }
+          case "Ended":
+            return yield* fail({ _tag: "GuestEnded", how: turn.how, atNanos: turn.atNanos })
+          case "Due":
+          case "Idle":
+            return yield* fail({ _tag: "NoAnswer", waitingFor: answer, withinNanos })
+        }
+      })
+    )
+
+  const request = (answer: TokenAnswer, make: (token: number) => AgentRequest) =>
+    Effect.tap(port.nextToken(answer), (token) => port.tell(make(token)))
+
+  const quiesce = (token: number): AgentRequest => ({ _tag: "Quiesce", token })
+  const thaw = (token: number): AgentRequest => ({ _tag: "Thaw", token })
+  const applyIdentity =
+    (identity: IdentitySpec) =>
+    (token: number): AgentRequest => ({ _tag: "ApplyIdentity", token, identity })
+
+  const powerOff = (time?: AnswerTime) =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        let refusal: AgentError | undefined
+        const conversation = yield* openConversation(port, (event) => {
+          if (event._tag !== "AgentRejected" || event.request !== "PowerOff") return
+          refusal ??= fail({ _tag: "Refused", request: "PowerOff", why: event.reason, message: event.message })
+        })
+        const withinNanos = withinOf(time)
+        const dueNanos = (yield* port.nowNanos) + withinNanos
+        yield* conversation.send({ _tag: "PowerOff" })
+        const turn = yield* conversation.until({ settled: () => refusal, kinds: ["AgentRejected"], dueNanos })
+        if (turn._tag === "Settled") return yield* turn.value
+        if (turn._tag === "Ended" && turn.how === "halted") {
+          return { reason: "halted", seq: null, atNanos: turn.atNanos } satisfies MachineStop
+        }
+        if (turn._tag === "Ended") return yield* fail({ _tag: "GuestEnded", how: turn.how, atNanos: turn.atNanos })
+        return yield* fail({ _tag: "NoAnswer", waitingFor: "GuestHalted", withinNanos })
+      })
+    )
+
+  return {
+    freeze: (time) => Effect.map(ask("AgentQuiesced", quiesce, withinOf(time)), ({ atNanos }) => atNanos),
+    thaw: (time) => Effect.map(ask("AgentThawed", thaw, withinOf(time)), ({ atNanos }) => atNanos),
+    identify: (identity, time) => ask("IdentityApplied", applyIdentity(identity), withinOf(time), time?.onSent),
+    execute: makeExecute(port),
+    go: port.tell({ _tag: "Go" }),
+    setClock: (realtimeNanos) => port.tell({ _tag: "SetClock", realtimeNanos }),
+    powerOff,
+    type: Effect.fnUntraced(function* (number: number, data: Uint8Array) {
+      // An empty text is a question for the port, too.
+      let at = 0
+      do {
+        yield* withRoom(port, port.type(number, data.subarray(at, at + typedBytes)))
+        at += typedBytes
+      } while (at < data.length)
+    }),
+    requestFreeze: request("AgentQuiesced", quiesce),
+    requestThaw: request("AgentThawed", thaw),
+    requestIdentity: (identity) => request("IdentityApplied", applyIdentity(identity))
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * A machine's runs, one at a time, for several that need the guest to go on.
+ *
+ * @module
+ */
+import { Deferred, Effect, Exit } from "effect"
+import type { MachineError } from "../MachineErrors.ts"
+import type { Machine, MachineStop } from "../Vmm.ts"
+import type { AgentPort } from "./AgentPort.ts"
+
+/** Runs of one machine, and turns in them. */
+export interface Turns {
+  readonly run: Machine["run"]
+  readonly advance: AgentPort["advance"]
+}
+
+/** Keeps account of who runs the machine. A second `run` is the machine's to refuse; a second `advance` waits for the first. */
+export const makeTurns = (run: Machine["run"]): Turns => {
+  let inProgress: Deferred.Deferred<void> | null = null
+  const turn: Machine["run"] = (until) =>
+    Effect.suspend((): Effect.Effect<MachineStop, MachineError> => {
+      if (inProgress !== null) return run(until)
+      const over = Deferred.makeUnsafe<void>()
+      inProgress = over
+      return Effect.ensuring(
+        run(until),
+        Effect.sync(() => {
+          inProgress = null
+          Deferred.doneUnsafe(over, Exit.void)
+        })
+      )
+    })
+  return {
+    run: turn,
+    advance: (until, over) =>
+      Effect.suspend(() =>
+        inProgress === null ? turn(until) : Effect.as(Effect.raceFirst(Deferred.await(inProgress), over), null)
+      )
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * The wall clock of a guest that stands still between its runs.
+ *
+ * A guest's clock goes on with guest time: it is right when it was set, and behind by as long as the guest stood. So whoever lets
+ * the guest go on through here first puts the clock right, where the error has grown beyond the tolerance: the agent sets it
+ * before it does anything else, and no command sees the old time.
+ *
+ * @module
+ */
+import { Clock, Effect } from "effect"
+import type { MachineError } from "../MachineErrors.ts"
+import type { Machine } from "../Vmm.ts"
+
+/** How far Effect's nanoseconds, which count on from when the process began, may lie from the host's clock, which can be set. */
+const driftNanos = 2_000_000n
+
+/** The host's wall clock in nanoseconds since 1970. A step of the host's clock of more than 2 ms is seen. */
+export const hostNanos: Effect.Effect<bigint> = Effect.gen(function* () {
+  const counted = yield* Clock.currentTimeNanos
+  const told = BigInt(yield* Clock.currentTimeMillis) * 1_000_000n
+  const apart = counted - told
+  return apart > driftNanos || apart < -driftNanos ? told : counted
+})
+
+/** What is known of a guest's wall clock. */
+export interface WallClock {
+  /** Notes that the guest's clock is being set to this time. */
+  readonly wasSet: (realtimeNanos: bigint) => Effect.Effect<void>
+  /** Host's wall clock less the guest's, nanoseconds, as far as can be told from outside. */
+  readonly errorNanos: Effect.Effect<number>
+  /** Has the clock set where its error exceeds the tolerance, before anything else that the guest is asked from now on. */
+  readonly putRight: Effect.Effect<void, MachineError>
+}
+
+/** Keeps a guest's clock at the host's, to within a tolerance. */
+export const makeWallClock = (machine: Machine, toleranceNanos: number): WallClock => {
+  let setTo = 0n
+  let setAtNanos = 0
+  const wasSet = (realtimeNanos: bigint) =>
+    Effect.map(machine.nowNanos, (nowNanos) => {
+      setTo = realtimeNanos
+      setAtNanos = nowNanos
+    })
+  const errorNanos = Effect.gen(function* () {
+    const host = yield* hostNanos
+    return Number(host - setTo) - ((yield* machine.nowNanos) - setAtNanos)
+  })
+  return {
+    wasSet,
+    errorNanos,
+    putRight: Effect.gen(function* () {
+      if (Math.abs(yield* errorNanos) <= toleranceNanos) return
+      const realtimeNanos = yield* hostNanos
+      yield* machine.agent.setClock(realtimeNanos)
+      yield* wasSet(realtimeNanos)
+    })
+  }
+}
+
+/** The same machine, with its clock put right before every run and every command. */
+export const withWallClock = (machine: Machine, clock: WallClock): Machine => {
+  const execute: Machine["exec"] = (spec) => Effect.andThen(clock.putRight, machine.agent.execute(spec))
+  return {
+    ...machine,
+    run: (until) => Effect.andThen(clock.putRight, machine.run(until)),
+    agent: { ...machine.agent, execute },
+    exec: execute
+  }
+}
