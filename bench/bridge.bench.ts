@@ -60,6 +60,7 @@ const nativeCall = async () => {
     initramfsPath: null,
     initramfs: null,
     commandLine: null,
+    engine: null,
     seed: 0,
     epochMillis: null
   })

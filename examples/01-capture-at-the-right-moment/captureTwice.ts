@@ -4,8 +4,8 @@
  * @module
  */
 import { join } from "node:path"
-import { type BootSpec, type Firing, Gate, Pipeline, ProgressListener } from "@stillpoint/core"
-import { explain, SnapshotResources } from "@stillpoint/triggers"
+import { type BootSpec, explain, type Firing, Gate, Pipeline, ProgressListener } from "@stillpoint/core"
+import { SnapshotResources } from "@stillpoint/triggers"
 import { Effect } from "effect"
 import type { Machine } from "@stillpoint/core"
 import { request } from "./guest.ts"

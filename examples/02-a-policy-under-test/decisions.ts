@@ -5,8 +5,8 @@
  */
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import { decodeTimeline, type Firing } from "@stillpoint/core"
-import { explain, Trigger } from "@stillpoint/triggers"
+import { decodeTimeline, explain, type Firing } from "@stillpoint/core"
+import { Trigger } from "@stillpoint/triggers"
 import { Result } from "effect"
 import { serverIsReady } from "./policy.ts"
 

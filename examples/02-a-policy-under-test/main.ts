@@ -4,10 +4,11 @@
  * @module
  */
 import { fileURLToPath } from "node:url"
+import { guestTimeInWords } from "@stillpoint/core"
 import { decisions } from "./decisions.ts"
 
 const directory = process.argv[2] ?? fileURLToPath(new URL("../../fixtures/timelines", import.meta.url))
 for (const { explanation, firing, recording } of decisions(directory)) {
-  const moment = firing === null ? "never" : `${(firing.atNanos / 1e6).toFixed(3)} ms`
+  const moment = firing === null ? "never" : guestTimeInWords(firing.atNanos)
   console.log(`${recording}: ${moment}\n  ${explanation.replaceAll("\n", "\n  ")}\n`)
 }

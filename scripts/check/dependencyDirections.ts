@@ -27,8 +27,9 @@ const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
 const mayDependOn: Readonly<Record<string, ReadonlyArray<string>>> = {
   vmm: [],
   soft: ["vmm"],
+  engines: ["vmm", "soft"],
   host: ["vmm"],
-  binding: ["vmm", "soft", "host"]
+  binding: ["vmm", "engines", "host"]
 }
 
 const problems: Array<string> = []

@@ -19,6 +19,13 @@ export const onWritesSettled = defineTrigger({
   name: "settled-writes/on-writes-settled",
   config: Config,
   interest: () => ["Custom"],
+  hears: ({ table }) => [
+    {
+      kind: "Custom",
+      fields: { name: writeReported },
+      payload: Schema.Struct({ table: Schema.Literals([table, "another"]), pending: Schema.Literals([0, 0, 1, 7]) })
+    }
+  ],
   waitedFor: ({ forMillis, table }) => `the writes of ${table} to be settled for ${forMillis} ms`,
   start: (): { readonly state: Progress } => ({ state: { pending: null, settledAtNanos: null } }),
   step: (state, input, { forMillis, table }) => {

@@ -4,6 +4,8 @@
  * @module
  */
 import { type Effect, Schema, type Stream } from "effect"
+import { missingCalm } from "./explaining/calmInWords.ts"
+import { oneLine } from "./explaining/quoting.ts"
 import { type Firing, QuiesceReport, TriggerProgress } from "./Firing.ts"
 import { type GuestEventKind, GuestNanos } from "./GuestEvent.ts"
 import type { GuestTimeline } from "./GuestTimeline.ts"
@@ -39,15 +41,6 @@ export const TriggerReason = Schema.TaggedUnion({
 })
 export type TriggerReason = typeof TriggerReason.Type
 
-/** What a deadline found missing: the agent's answer, or calm. */
-const missingCalm = ({ agent, calmForNanos, calmNanos, lastActivity }: QuiesceReport): string => {
-  if (agent === "no-answer") return "the agent had not answered that the workload is frozen"
-  if (agent === "refused") return "the agent had refused to freeze the workload"
-  const last =
-    lastActivity === null ? "" : `, last disturbed by ${lastActivity.kind} at ${guestTimeInWords(lastActivity.atNanos)}`
-  return `the guest had been calm for ${guestTimeInWords(calmNanos)} of the ${guestTimeInWords(calmForNanos)} asked for${last}`
-}
-
 const reasonMessage = (reason: TriggerReason): string => {
   const at = `${guestTimeInWords(reason.atNanos)} of guest time`
   switch (reason._tag) {
@@ -80,7 +73,7 @@ const reasonMessage = (reason: TriggerReason): string => {
 /** A policy ended without a firing. */
 export class TriggerError extends Schema.TaggedError<TriggerError>()("TriggerError", { reason: TriggerReason }) {
   override get message(): string {
-    return reasonMessage(this.reason)
+    return oneLine(reasonMessage(this.reason))
   }
 }
 

@@ -21,6 +21,8 @@ export interface BootSpec {
   readonly loadAddress?: number
   /** Kernel command line. */
   readonly commandLine?: string
+  /** Name of the engine: `soft`; `auto`, the best that the host can use, if absent. Another is refused with the list. */
+  readonly engine?: string
   /** Guest memory in MiB; 128 if absent. */
   readonly memoryMib?: number
   /** Seed of every random byte the machine gives its guest; host randomness if `null`; 0 if absent. */

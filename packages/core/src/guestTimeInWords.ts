@@ -5,20 +5,28 @@
  */
 
 /**
- * A guest time or duration in the largest unit that it fills, cut to three decimals, never rounded up: what has not been reached
- * does not look reached.
+ * A guest time or duration in the largest unit that it fills, exact to the nanosecond: what is told can be added up.
  *
  * @example
  * ```ts
  * import { guestTimeInWords } from "@stillpoint/core"
  *
- * console.log(guestTimeInWords(5_000_000), guestTimeInWords(1_999_999_999)) // 5 ms 1.999 s
+ * console.log(guestTimeInWords(5_000_000), guestTimeInWords(1_999_999_999)) // 5 ms 1.999999999 s
  * ```
  */
 export const guestTimeInWords = (nanos: number): string => {
-  const text = (unitNanos: number, unit: string) => `${Math.trunc(nanos / (unitNanos / 1000)) / 1000} ${unit}`
-  if (nanos >= 1e9) return text(1e9, "s")
-  if (nanos >= 1e6) return text(1e6, "ms")
-  if (nanos >= 1e3) return text(1e3, "µs")
+  for (const [unitNanos, decimals, unit] of units) {
+    if (nanos < unitNanos) continue
+    const fraction = String(nanos % unitNanos)
+      .padStart(decimals, "0")
+      .replace(/0+$/, "")
+    return `${Math.floor(nanos / unitNanos)}${fraction === "" ? "" : `.${fraction}`} ${unit}`
+  }
   return `${nanos} ns`
 }
+
+const units = [
+  [1e9, 9, "s"],
+  [1e6, 6, "ms"],
+  [1e3, 3, "µs"]
+] as const

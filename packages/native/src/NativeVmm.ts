@@ -29,6 +29,7 @@ export const layer: Layer.Layer<Vmm, AddonError> = Layer.effect(
                 initramfs: checked.initramfs ?? null,
                 loadAddress: checked.loadAddress ?? null,
                 commandLine: checked.commandLine ?? null,
+                engine: checked.engine ?? null,
                 memoryMib: checked.memoryMib ?? null,
                 seed: checked.seed === undefined ? 0 : checked.seed,
                 epochMillis: checked.epochMillis ?? null,

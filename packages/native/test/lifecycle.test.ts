@@ -126,6 +126,7 @@ const nativeSpec = (spec: {
   initramfsPath: null,
   initramfs: null,
   commandLine: null,
+  engine: null,
   seed: 0,
   epochMillis: null,
   dirtySampleNanos: 0

@@ -24,6 +24,7 @@ import { folder, layer, linux, linuxAt, payload, spinning, waiting } from "./gue
 const fromWithin: Readonly<Record<string, string>> = {
   "BootError.MemorySizeInvalid":
     "the schema of this side is stricter; machine::tests::machines_that_cannot_be_made_say_why",
+  "BootError.MachineInvalid": "boards describe machines that they can make; machine::description",
   "BootError.DeviceTreeFailed": "the writer of device trees does not fail on what is given to it",
   "BootError.MemoryOutOfRange": "places are checked before anything is written to them",
   "BootError.SnapshotChunkCorrupt": "nothing that boots has a snapshot; memory's errors are one type",
@@ -40,6 +41,7 @@ const fromWithin: Readonly<Record<string, string>> = {
   "CaptureError.MemoryExhausted": "captures write files and take no pages",
   "RestoreError.VersionUnsupported": "snapshot::tests::what_is_no_snapshot_is_refused_by_name",
   "RestoreError.EngineMismatch": "there is one engine here; snapshot::tests::engines",
+  "RestoreError.MachineInvalid": "takes a forged digest; machine::description",
   "RestoreError.StateInvalid": "takes a forged digest; snapshot::tests::forged_states_are_survived",
   "RestoreError.EngineFailed": "snapshot::tests::engines",
   "RestoreError.MemoryOutOfRange": "restores take the pages that there are",
@@ -108,6 +110,7 @@ describe("every reason is reached by its name", () => {
         const flat = yield* payload(waiting)
         const boot = (reason: string, spec: BootSpec) => reach(`BootError.${reason}`, Effect.scoped(vmm.boot(spec)))
         yield* boot("InvalidConfiguration", { ...guest, memoryMib: 0 })
+        yield* boot("EngineUnknown", { ...guest, engine: "sofd" })
         yield* boot("SampleStepInvalid", { ...guest, dirtySampleNanos: 1 })
         yield* boot("KernelUnreadable", { kernelPath: join(root, "nothing") })
         yield* boot("KernelUnknown", { kernelPath: file("text", "not a kernel".repeat(50)) })

@@ -86,6 +86,7 @@ describe("a renewal", () => {
               initramfs: spec.initramfs,
               loadAddress: null,
               commandLine: null,
+              engine: null,
               memoryMib: null,
               seed: 1,
               epochMillis: null,

@@ -15,6 +15,7 @@ import type {
 import { type Effect, Pipeable, type Schema, type Stream } from "effect"
 import { kindsOf } from "./automaton/eventKinds.ts"
 import type { Part, Site } from "./automaton/Part.ts"
+import type { Heard } from "./Heard.ts"
 import { Automaton } from "./automaton/Automaton.ts"
 import type { PolicyInput, PolicyState, PolicyStep } from "./automaton/PolicyStep.ts"
 import { awaitFiring, streamFirings } from "./deciding/livePolicy.ts"
@@ -29,6 +30,8 @@ export interface PolicyShape {
   readonly holdNanos: GuestNanos | null
   /** Builds the trigger into an automaton. */
   readonly build: (site: Site) => Part
+  /** The events that matter to it, for those who test it, where its description does not say so. */
+  readonly hears?: ReadonlyArray<Heard>
   /** How a quiesce around the trigger is to be read, where that is not the plain way. */
   readonly quiesced?: (wrap: (policy: Policy) => Policy) => Policy
 }

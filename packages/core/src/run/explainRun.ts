@@ -5,6 +5,8 @@
  */
 import { Effect } from "effect"
 import type { Firing } from "../Firing.ts"
+import { explain } from "../explaining/explain.ts"
+import { oneLine } from "../explaining/quoting.ts"
 import { guestTimeInWords } from "../guestTimeInWords.ts"
 import type { Journal } from "../journal/Journal.ts"
 import type { JournalError } from "../journal/JournalErrors.ts"
@@ -25,42 +27,17 @@ export interface RunStory {
 
 const guestTime = (nanos: number): string => `${guestTimeInWords(nanos)} of guest time`
 
-const causeOf = ({ cause }: Firing): string => {
-  switch (cause._tag) {
-    case "Event":
-      return `event ${cause.event.seq}, ${cause.event._tag}`
-    case "Timer":
-      return `its timer, set at ${guestTime(cause.setAtNanos)}`
-    case "Signal":
-      return `probe ${cause.signal.probe}, which ${cause.signal.outcome}`
-  }
-}
-
-const calmOf = ({ quiesce }: Firing): string =>
-  quiesce === null
-    ? ""
-    : ` The guest was then calm for ${guestTimeInWords(quiesce.calmNanos)} of the ${guestTimeInWords(quiesce.calmForNanos)} asked for` +
-      ` (${quiesce.verdict}, ${quiesce.restarts === 1 ? "1 restart" : `${quiesce.restarts} restarts`}).`
-
-const losersOf = ({ losers }: Firing): string =>
-  losers.length === 0
-    ? ""
-    : ` Others: ${losers.map(({ progress, status, trigger }) => `${trigger} ${status}${progress === "" ? "" : ` (${progress})`}`).join(", ")}.`
-
 const tell = ({ event }: StampedRunEvent): string | null => {
   switch (event._tag) {
     case "RunStarted":
       return (
-        `Pipeline ${event.pipeline} began; its snapshot ${event.target === null ? "stays in memory" : `goes to ${event.target}`}` +
+        `Pipeline ${oneLine(event.pipeline)} began; its snapshot ${event.target === null ? "stays in memory" : `goes to ${oneLine(event.target)}`}` +
         `${event.isValidated ? ", and is validated before it is ready" : ""}.`
       )
     case "MachineBooted":
-      return `A ${event.engine} machine with ${event.memoryMib} MiB was made.`
+      return `A ${oneLine(event.engine)} machine with ${event.memoryMib} MiB was made.`
     case "TriggerFired":
-      return (
-        `${event.firing.trigger} decided at ${guestTime(event.firing.atNanos)}, on ${causeOf(event.firing)}; ` +
-        `it had waited for ${event.firing.waitedFor}.${calmOf(event.firing)}${losersOf(event.firing)}`
-      )
+      return explain(event.firing).text
     case "GuestQuiesced":
       return event.isWorkloadFrozen
         ? `The agent had the workload frozen at ${guestTime(event.atNanos)}.`
@@ -68,22 +45,22 @@ const tell = ({ event }: StampedRunEvent): string | null => {
     case "CaptureCompleted":
       return (
         `It was captured at ${guestTime(event.atNanos)}, after event ${event.seq}, with a pause of ` +
-        `${(event.pauseNanos / 1e6).toFixed(2)} ms; ${event.storedBytes} bytes were stored.`
+        `${guestTimeInWords(Math.round(event.pauseNanos))}; ${event.storedBytes} bytes were stored.`
       )
     case "SnapshotPublished":
-      return `The snapshot was published to ${event.directory}, digest ${event.digest.slice(0, 12)}.`
+      return `The snapshot was published to ${oneLine(event.directory)}, digest ${event.digest.slice(0, 12)}.`
     case "ValidationPassed":
-      return `A clone of it passed the probe${event.detail === "" ? "" : ` (${event.detail})`} and touched ${event.workingSetPages} pages.`
+      return `A clone of it passed the probe${event.detail === "" ? "" : ` (${oneLine(event.detail)})`} and touched ${event.workingSetPages} pages.`
     case "ValidationFailed":
-      return `A clone of it failed the probe: ${event.detail}.`
+      return `A clone of it failed the probe: ${oneLine(event.detail)}.`
     case "RunReady":
-      return event.directory === null ? "It is ready, in memory." : `It is ready at ${event.directory}.`
+      return event.directory === null ? "It is ready, in memory." : `It is ready at ${oneLine(event.directory)}.`
     case "RunAbandoned":
-      return `The run was abandoned: ${event.why}.`
+      return `The run was abandoned: ${oneLine(event.why)}.`
     case "RunFailed":
-      return `The run failed in ${event.stage}: ${event.error.tag}: ${event.error.message}`
+      return `The run failed in ${oneLine(event.stage)}: ${oneLine(event.error.tag)}: ${oneLine(event.error.message)}`
     case "StageRetried":
-      return `${event.stage} was tried again (${event.attempt}): ${event.error.message}`
+      return `${oneLine(event.stage)} was tried again (${event.attempt}): ${oneLine(event.error.message)}`
     case "StageStarted":
     case "StageFinished":
       return null

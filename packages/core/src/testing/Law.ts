@@ -6,8 +6,9 @@
 import type { Effect, Scope } from "effect"
 
 /** One promise: a name, and a program that dies with an assertion error where the promise is broken. */
-export interface Law<R> {
+export interface Law<R, A = void> {
   /** The promise in words joined by hyphens. */
   readonly name: string
-  readonly check: Effect.Effect<void, unknown, R | Scope.Scope>
+  /** What it succeeds with tells what the promise was seen to hold of, where a law has that to tell. */
+  readonly check: Effect.Effect<A, unknown, R | Scope.Scope>
 }

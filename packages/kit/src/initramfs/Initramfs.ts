@@ -5,7 +5,7 @@
  * /init                     the agent
  * /stillpoint/agent.conf    its configuration
  * /stillpoint/modules/      kernel modules that the configuration names
- * /bin                      busybox and its links, stillpoint-emit
+ * /bin                      busybox and its links, stillpoint-emit; a program that the user adds comes before busybox's
  * /etc                      passwd, group, hosts
  * ```
  *
@@ -15,10 +15,12 @@
  */
 import { Effect, Schema } from "effect"
 import { readFile, stat } from "node:fs/promises"
+import { posix } from "node:path"
 import { applets } from "./applets.ts"
 import { type CpioEntry, writeCpio } from "./cpio.ts"
 import { encodeAgentConf, GuestConfig, type GuestConfigInput } from "./GuestConfig.ts"
 import { ConfigInvalid, GuestPathRefused, HostFileUnreadable, InitramfsError, TooLarge } from "./InitramfsError.ts"
+import { programNames, withoutPrograms } from "./ownPrograms.ts"
 
 /** The programs that every guest has. */
 export interface GuestPrograms {
@@ -61,6 +63,9 @@ const accounts: Readonly<Record<string, string>> = {
   "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n"
 }
 
+/** What busybox is where the user brings programs that it has too. */
+const forgetfulBusybox = "/stillpoint/busybox"
+
 type Node = Omit<CpioEntry, "path">
 
 const none = new Uint8Array()
@@ -79,6 +84,8 @@ class Root {
 
   /** Puts what every guest has; a user's file may take its place unless it is `fixed`. */
   readonly fixed = new Set<string>()
+  /** What the user put. */
+  private readonly own = new Set<string>()
 
   put(path: string, node: Node): void {
     this.nodes.set(path, node)
@@ -94,7 +101,38 @@ class Root {
     if (known?.kind === "directory") return "there is a directory"
     if (node.kind === "directory" && known !== undefined) return "there is a file"
     this.nodes.set(path, node)
+    this.own.add(path)
     return undefined
+  }
+
+  /**
+   * Lets the user's programs be found where busybox has one of the same name; `path` is the workload's `PATH`. What runs other
+   * programs then is a busybox that has forgotten those names; the whole one stays, by its name and theirs.
+   */
+  preferOwnPrograms(busybox: Uint8Array, path: string | undefined): void {
+    const isProgram = (at: string) => {
+      const node = this.nodes.get(this.resolve(at))
+      return node?.kind === "file" && (node.mode & 0o111) !== 0 && node.content !== busybox
+    }
+    const names = programNames([...this.own].filter(isProgram), path)
+    const forgetful = withoutPrograms(busybox, names)
+    if (forgetful === busybox) return
+    this.nodes.set(forgetfulBusybox, file(forgetful, 0o755))
+    for (const name of applets) {
+      const at = `/bin/${name}`
+      if (!this.own.has(at) && !names.has(name)) this.nodes.set(at, link(forgetfulBusybox))
+    }
+  }
+
+  /** Where links lead to, as far as they are in this root. */
+  private resolve(path: string): string {
+    let at = path
+    for (let links = 0; links < 40; links++) {
+      const node = this.nodes.get(at)
+      if (node?.kind !== "symlink") return at
+      at = posix.resolve(posix.dirname(at), Buffer.from(node.content).toString())
+    }
+    return at
   }
 
   /** The entries in an order in which they can be unpacked; a path whose parent is no directory is refused. */
@@ -209,6 +247,7 @@ export const buildInitramfs = Effect.fn("Initramfs.build")(function* (
   const root = standardRoot(programs)
   const modules = yield* addModules(root, programs, config)
   yield* addUserFiles(root, config)
+  root.preferOwnPrograms(programs.busybox, config.workload?.env["PATH"])
   const conf = utf8.encode(encodeAgentConf(config, modules))
   if (conf.length > agentConfBytesMax) {
     return yield* tooLarge("the workload's arguments and environment", agentConfBytesMax, conf.length)

@@ -136,6 +136,40 @@ it.effect("the-program-that-sends-events-explains-itself-and-sends-nothing-then"
   }).pipe(Effect.provide(layer), TestClock.withLive)
 )
 
+it.effect("a-program-of-the-users-runs-however-it-is-called-by-name", () =>
+  Effect.gen(function* () {
+    const mine = { content: "#!/bin/sh\necho mine $*\n", mode: 0o755 }
+    const machine = yield* boot({ files: { "/usr/bin/tar": mine, "/usr/local/bin/ls": mine, "/bin/wc": mine } })
+    yield* until(machine, "AgentReady")
+    for (const call of [
+      "tar x",
+      "env tar x",
+      "exec tar x",
+      "echo x | xargs tar",
+      "timeout 5 tar x",
+      "sh -c 'tar x'",
+      "ls x"
+    ])
+      assert.strictEqual(yield* sh(machine, call), "mine x", call)
+    assert.strictEqual(yield* sh(machine, "find /proc/1 -maxdepth 0 -exec wc {} ';'"), "mine /proc/1")
+    // Everything else is busybox's, and so are those by its own name or at their own place.
+    assert.strictEqual(
+      yield* sh(machine, "busybox ls /bin/busybox; /bin/ls /bin/sh; cat /proc/1/comm"),
+      "/bin/busybox\n/bin/sh\ninit"
+    )
+    const names = yield* sh(
+      machine,
+      "for i in $(busybox --list); do case $i in tar|ls|wc|busybox) ;; *) echo $i;; esac; done"
+    )
+    const forgetful = yield* sh(machine, "/stillpoint/busybox --list")
+    for (const name of names.split("\n")) assert.include(forgetful.split("\n"), name)
+    assert.include(
+      yield* sh(machine, "echo 'b\na' | sort | tail -n 1 | tr b z | sed s/z/y/ | awk '{ print $1 }' | xxd -p"),
+      "790a"
+    )
+  }).pipe(Effect.provide(layer), TestClock.withLive)
+)
+
 it.effect("large-input-and-output-of-a-command-arrive-whole", () =>
   Effect.gen(function* () {
     const machine = yield* boot({})

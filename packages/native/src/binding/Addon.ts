@@ -115,6 +115,8 @@ export interface BootSpec {
   loadAddress: number | null
   /** Kernel command line. */
   commandLine: string | null
+  /** Name of the engine; the best that this host can use if null. */
+  engine: string | null
   /** Guest memory in MiB. */
   memoryMib: number | null
   /** Seed of every random byte that the guest is given; host randomness if null. */

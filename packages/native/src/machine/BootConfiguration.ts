@@ -24,6 +24,7 @@ const configuration = Schema.Struct({
       Schema.isMaxLength(2047)
     )
   ),
+  engine: Schema.optionalKey(Schema.NonEmptyString),
   memoryMib: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: largestMemoryMib }))),
   seed: Schema.optionalKey(Schema.NullOr(Schema.Natural)),
   epochMillis: Schema.optionalKey(Schema.Natural),

@@ -257,7 +257,9 @@ export class Automaton {
 
   /** The triggers of the policy and how far each has got, from left to right; without the one that `except` names. */
   progress(except: AutomatonPart | null = null): ReadonlyArray<TriggerProgress> {
-    return this.parts.filter((part) => part.isTrigger && part !== except).map((part) => part.account())
+    return this.parts
+      .filter((part) => part.isTrigger && !part.isToldAbove && part !== except)
+      .map((part) => part.account())
   }
 
   /** The part with a number. */

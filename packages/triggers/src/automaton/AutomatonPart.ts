@@ -12,11 +12,15 @@ export interface AutomatonPart {
   readonly base: number
   /** The innermost name that a user gave it or something around it, or else its own. */
   readonly calledName: string
+  /** Its name in an account of who lost. */
+  readonly toldName: string
   readonly path: ReadonlyArray<string>
   readonly isArmed: boolean
   readonly isArmedByThisInput: boolean
   /** Whether it stands for itself in an account of who won and who lost. */
   readonly isTrigger: boolean
+  /** Whether the account of another one tells of it. */
+  readonly isToldAbove: boolean
   readonly armedAtNanos: GuestNanos
   readonly waitedFor: string
   readonly holdNanos: GuestNanos | null

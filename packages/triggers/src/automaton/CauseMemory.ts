@@ -6,6 +6,7 @@
 import type { QuiesceReport } from "@stillpoint/core"
 import { CauseType } from "./Cause.ts"
 import type { Automaton } from "./Automaton.ts"
+import type { AutomatonPart } from "./AutomatonPart.ts"
 
 /** One remembered cause, in the cells and objects of its automaton. Must be made where its part is built. */
 export class CauseMemory {
@@ -29,6 +30,11 @@ export class CauseMemory {
     cells[this.base + 3] = cause.part?.id ?? -1
     objects[this.object] = cause.object
     objects[this.object + 1] = cause.quiesceReport
+  }
+
+  /** The trigger that fired on it. */
+  get part(): AutomatonPart | null {
+    return this.automaton.part(this.automaton.cells[this.base + 3] as number)
   }
 
   /** Puts the remembered cause back into the automaton. */

@@ -93,6 +93,11 @@ export abstract class Part {
     return this.automaton.cells[this.base + partCells.armedAt] as number
   }
 
+  /** Guest time up to which it watched: now, or when it was disarmed. What it tells of itself is as of then. */
+  protected get watchedUntilNanos(): number {
+    return this.isArmed ? this.automaton.now : (this.automaton.cells[this.base + partCells.disarmedAt] as number)
+  }
+
   /** Whether the part was armed by the very input that is being handled: such an input is not for it. */
   get isArmedByThisInput(): boolean {
     return this.automaton.cells[this.base + partCells.armedOrdinal] === this.automaton.ordinal
@@ -118,6 +123,7 @@ export abstract class Part {
     const { cells } = this.automaton
     if (cells[this.base + partCells.armed] === 0) return
     cells[this.base + partCells.armed] = 0
+    cells[this.base + partCells.disarmedAt] = this.automaton.now
     this.automaton.listen(this.kinds, -1)
     this.onDisarm()
   }
@@ -235,10 +241,29 @@ export abstract class Part {
     return this.name
   }
 
+  /** Whether a part above tells of it: a wait for calm, of what it waits after. */
+  get isToldAbove(): boolean {
+    for (let at = this.parent; at !== null; at = at.parent) if (at.isTrigger) return true
+    return false
+  }
+
+  /** Its name in an account: the name that a user gave, and its own beside it where the name was given to several. */
+  get toldName(): string {
+    if (this.givesName) return this.name
+    for (let at = this.parent; at !== null; at = at.parent)
+      if (at.givesName) return at.triggerCount === 1 ? at.name : `${at.name} (${this.name})`
+    return this.name
+  }
+
+  /** Number of triggers below, itself counted. */
+  private get triggerCount(): number {
+    return this.children.length === 0 ? 1 : this.children.reduce((sum, child) => sum + child.triggerCount, 0)
+  }
+
   /** For an account of the policy. */
   account(): TriggerProgress {
     return {
-      trigger: this.calledName,
+      trigger: this.toldName,
       path: this.path,
       status: statusNames[this.status] ?? "unarmed",
       waitedFor: this.waitedFor,

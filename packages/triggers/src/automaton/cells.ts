@@ -36,4 +36,4 @@ export const guestCells = { idleSince: sensorCells, inFlight: sensorCells + 1, f
 export const firstPartCell: number = sensorCells + 3
 
 /** Cells that every part has, from its base. */
-export const partCells = { armed: 0, status: 1, armedAt: 2, armedOrdinal: 3, own: 4 } as const
+export const partCells = { armed: 0, status: 1, armedAt: 2, armedOrdinal: 3, disarmedAt: 4, own: 5 } as const

@@ -60,7 +60,7 @@ class AfterGuestTime extends Part {
   }
 
   override progress(): string {
-    const passed = Math.min(this.nanos, this.automaton.now - this.armedAtNanos)
+    const passed = Math.min(this.nanos, this.watchedUntilNanos - this.armedAtNanos)
     return `${guestTimeInWords(passed)} of ${guestTimeInWords(this.nanos)} had passed`
   }
 }

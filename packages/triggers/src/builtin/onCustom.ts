@@ -31,6 +31,11 @@ export const onCustom = <A, I>(name: string, schema?: Schema.Codec<A, I>): Polic
     description: { trigger: "onCustom", name, ...(schema === undefined ? {} : { hasSchema: true }) },
     kinds: ["Custom"],
     waitedFor: `an event ${JSON.stringify(name)}`,
+    ...(schema === undefined
+      ? {}
+      : {
+          hears: [{ kind: "Custom", fields: { name }, payload: schema as unknown as Schema.Codec<unknown, unknown> }]
+        }),
     accepts: (event) => {
       const custom = event as GuestEventOf<"Custom">
       return custom.name === name && accepts(custom.payload) && decodes(custom.payload)

@@ -1,6 +1,7 @@
 import type { GuestEvent, GuestEventKind } from "@stillpoint/core"
 import { eventKinds } from "../automaton/eventKinds.ts"
 import { Part, type Site } from "../automaton/Part.ts"
+import type { Heard } from "../Heard.ts"
 import { Policy } from "../Policy.ts"
 import { refuse } from "../PolicyError.ts"
 
@@ -41,6 +42,7 @@ export interface EventTrigger {
   /** Whether an event of one of the kinds is the one. Pure. */
   readonly accepts: (event: GuestEvent) => boolean
   readonly holdNanos?: number | null
+  readonly hears?: ReadonlyArray<Heard>
 }
 
 /** A trigger that fires at the first event of some kinds that a predicate accepts: the base of those on single events. */
@@ -49,6 +51,7 @@ export const eventPolicy = (trigger: EventTrigger): Policy =>
     name: trigger.name,
     description: trigger.description,
     holdNanos: trigger.holdNanos ?? null,
+    ...(trigger.hears === undefined ? {} : { hears: trigger.hears }),
     build: (site) => new OnEvent(site, trigger)
   })
 

@@ -469,6 +469,11 @@ class Quiesce extends Part {
     this.parent?.childPending(this.index)
   }
 
+  /** It waits for the sake of the trigger that fired, and is told by that one's name. */
+  override get toldName(): string {
+    return this.cause.part?.toldName ?? super.toldName
+  }
+
   override get isTrigger(): boolean {
     return this.status === Status.quiescing || this.status === Status.overtaken || this.status === Status.abandoned
   }
@@ -476,7 +481,7 @@ class Quiesce extends Part {
   override progress(): string {
     if (this.status === Status.waiting) return ""
     const since = this.cell(calmSinceCell)
-    const calm = since === ongoing ? 0 : this.automaton.now - since
+    const calm = since === ongoing ? 0 : this.watchedUntilNanos - since
     const restarts = this.cell(restartsCell)
     const state = this.cell(agentCell)
     const agent =

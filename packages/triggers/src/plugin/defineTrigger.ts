@@ -1,6 +1,7 @@
 import type { GuestEvent, GuestEventKind, GuestNanos } from "@stillpoint/core"
 import { Schema } from "effect"
 import { Part, type Site } from "../automaton/Part.ts"
+import type { Heard } from "../Heard.ts"
 import { Policy } from "../Policy.ts"
 
 /** What a trigger of one's own is told. */
@@ -26,6 +27,11 @@ export interface TriggerDefinition<A, S, I extends Schema.Json = Schema.Json> {
   readonly config: Schema.Codec<A, I>
   /** Kinds of events that it must be told. */
   readonly interest: (config: A) => ReadonlyArray<GuestEventKind>
+  /**
+   * The events that matter to it, for `lawsOf`, which makes timelines of them. Without it, a trigger on custom events hears none
+   * that is for it, and its laws fail for want of a firing.
+   */
+  readonly hears?: (config: A) => ReadonlyArray<Heard>
   /** What it waits for, in words. */
   readonly waitedFor: (config: A) => string
   /** Armed at a guest time. */
@@ -77,6 +83,7 @@ export const defineTrigger = <A, S, I extends Schema.Json>(
       name: definition.name,
       description: { trigger: "plugin", name: definition.name, config: encode(config) },
       holdNanos: null,
+      ...(definition.hears === undefined ? {} : { hears: definition.hears(config) }),
       build: (site) => new Plugin(site, erased, config)
     })
   return Object.assign(make, { definition: erased })

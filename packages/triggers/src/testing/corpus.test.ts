@@ -1,12 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
-import {
-  decodeTimeline,
-  encodeTimeline,
-  guestTimeInWords,
-  type RecordedTimeline,
-  timelineVersion
-} from "@stillpoint/core"
+import { decodeTimeline, encodeTimeline, type RecordedTimeline, timelineVersion } from "@stillpoint/core"
 import { assert, it } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import * as fc from "fast-check"
@@ -14,12 +8,19 @@ import { describe } from "vitest"
 import { replay, replayAll } from "../deciding/replayPolicy.ts"
 import { catalogue, readCorpus } from "./corpus.ts"
 import { decisionJson } from "./decisions.ts"
-import { lawsOfTheAlgebra, longestLawMillis } from "./laws.ts"
+import { lawsOfTheAlgebra } from "./builtinLaws.ts"
+import { longestLawMillis } from "./TriggerLaw.ts"
 import { decideLive } from "./liveDecision.ts"
 
 const directory = fileURLToPath(new URL("../../../../fixtures/timelines/", import.meta.url))
 const goldenPath = `${directory}decisions.golden.json`
 const corpus = readCorpus(directory)
+
+/** A duration to three decimals: the table is one of decisions, and not of how they are told. */
+const cut = (nanos: number): string => {
+  const [unit, name] = nanos >= 1e9 ? [1e9, "s"] : nanos >= 1e6 ? [1e6, "ms"] : nanos >= 1e3 ? [1e3, "µs"] : [1, "ns"]
+  return `${Math.trunc(nanos / (unit / 1000)) / 1000} ${name}`
+}
 
 /** A decision as one line of the table. */
 const told = (name: string, timeline: RecordedTimeline): string => {
@@ -31,8 +32,7 @@ const told = (name: string, timeline: RecordedTimeline): string => {
     return `no firing: ${end?.reason._tag ?? ""}${end?.reason._tag === "GuestEnded" ? ` ${end.reason.how}` : ""}`
   const cause =
     first.cause._tag === "Event" ? `event ${first.cause.event.seq} ${first.cause.event._tag}` : first.cause._tag
-  const calm =
-    first.quiesce === null ? "" : `, ${first.quiesce.verdict} after ${guestTimeInWords(first.quiesce.waitedNanos)}`
+  const calm = first.quiesce === null ? "" : `, ${first.quiesce.verdict} after ${cut(first.quiesce.waitedNanos)}`
   const more = firings.length === 1 ? "" : `, ${firings.length} firings`
   return `${first.trigger} at ${first.atNanos} ns on ${cause}${calm}${more}`
 }

@@ -24,12 +24,14 @@ export const decisionJson = (decision: Result.Result<Firing, TriggerError>): unk
     : encodeReason(decision.failure.reason)
 
 /** When a policy fires on a timeline. */
-export const timingOf = (policy: Policy, timeline: ReplayedTimeline, options: ReplayOptions = {}): Timing => {
-  const decision = replay(policy, timeline, options)
-  return Result.isSuccess(decision)
+export const timingOf = (policy: Policy, timeline: ReplayedTimeline, options: ReplayOptions = {}): Timing =>
+  timingFrom(replay(policy, timeline, options))
+
+/** When a decision fell. */
+export const timingFrom = (decision: Result.Result<Firing, TriggerError>): Timing =>
+  Result.isSuccess(decision)
     ? { fired: decision.success.atNanos, afterSeq: decision.success.afterSeq }
     : { fired: null, afterSeq: null }
-}
 
 /** Whether one decision fell before another, or nothing tells them apart; no decision counts as the last. */
 export const isNotLater = (one: Timing, other: Timing): boolean => {

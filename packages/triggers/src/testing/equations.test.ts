@@ -36,7 +36,7 @@ import {
 import type { ReplayedTimeline } from "../deciding/replayPolicy.ts"
 import { isNotLater, type Timing, timingOf as timing } from "./decisions.ts"
 import { anyTimeline, consoleLines, customNames, listenerPorts } from "./guestEvents.ts"
-import { defaultRuns, longestLawMillis } from "./laws.ts"
+import { defaultRuns, longestLawMillis } from "./TriggerLaw.ts"
 import { builtin, duration, policy, quiesceOptions } from "./policies.ts"
 import { timeline } from "./timelines.ts"
 

@@ -84,7 +84,7 @@ export const timelineOf = (
 const millis = (count: number): number => Math.round(count * 1e6)
 
 /** Gaps that make events share an instant, meet the durations of generated policies exactly, or miss them by a nanosecond. */
-const gap = fc.oneof(
+export const gap: fc.Arbitrary<number> = fc.oneof(
   { weight: 3, arbitrary: fc.constant(0) },
   {
     weight: 3,

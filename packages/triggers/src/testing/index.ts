@@ -4,8 +4,11 @@
  * @module
  */
 export { deciderSpec } from "@stillpoint/core/testing"
+export * from "./accountIsTrue.ts"
+export * from "./builtinLaws.ts"
 export * from "./decisions.ts"
 export * from "./guestEvents.ts"
+export * from "./honestLaws.ts"
 export * from "./laws.ts"
 export * from "./liveDecision.ts"
 export * from "./policies.ts"
@@ -16,3 +19,5 @@ export * from "./ReactiveGuest.ts"
 export * from "./reactiveGuests.ts"
 export * from "./stepwise.ts"
 export * from "./timelines.ts"
+export * from "./timelinesFor.ts"
+export * from "./TriggerLaw.ts"

@@ -1,6 +1,7 @@
 import { it } from "@effect/vitest"
 import { describe } from "vitest"
-import { lawsOfTheAlgebra, longestLawMillis } from "./laws.ts"
+import { lawsOfTheAlgebra } from "./builtinLaws.ts"
+import { longestLawMillis } from "./TriggerLaw.ts"
 
 describe("laws of the algebra, over generated timelines", () => {
   for (const law of lawsOfTheAlgebra()) it.effect(law.name, () => law.check, longestLawMillis())

@@ -1,6 +1,6 @@
 import { it } from "@effect/vitest"
 import { describe } from "vitest"
-import { longestLawMillis } from "./laws.ts"
+import { longestLawMillis } from "./TriggerLaw.ts"
 import { lawsOfReactingGuests } from "./reactingLaws.ts"
 
 /** What policies do not keep yet. `STILLPOINT_ALL_LAWS=1` checks these as well. */

@@ -12,22 +12,26 @@ import { reactedTimeline } from "./reactiveGuests.ts"
 /** Any timeline: as guests make them, frozen and thawed or not, and as none does. */
 export const timeline: fc.Arbitrary<ReplayedTimeline> = fc.oneof(realisticTimeline, reactedTimeline, anyTimeline())
 
-/** A timeline with events dropped, repeated, swapped or moved in time: what a broken recorder would hand over. */
-export const damagedTimeline: fc.Arbitrary<ReplayedTimeline> = fc
-  .tuple(
-    timeline,
-    fc.array(fc.tuple(fc.constantFrom("drop", "repeat", "swap", "early", "late"), fc.nat()), { maxLength: 6 })
-  )
-  .map(([original, damages]) => {
-    const events = [...original.events]
-    for (const [damage, where] of damages) {
-      if (events.length === 0) break
-      const index = where % events.length
-      const event = events[index] as GuestEvent
-      if (damage === "drop") events.splice(index, 1)
-      else if (damage === "repeat") events.splice(index, 0, event)
-      else if (damage === "swap") events.splice(index, 2, ...events.slice(index, index + 2).reverse())
-      else events[index] = { ...event, atNanos: damage === "early" ? 0 : event.atNanos + 300_000_000 }
-    }
-    return { ...original, events }
-  })
+/** Timelines with events dropped, repeated, swapped or moved in time: what a broken recorder would hand over. */
+export const damaged = (timelines: fc.Arbitrary<ReplayedTimeline>): fc.Arbitrary<ReplayedTimeline> =>
+  fc
+    .tuple(
+      timelines,
+      fc.array(fc.tuple(fc.constantFrom("drop", "repeat", "swap", "early", "late"), fc.nat()), { maxLength: 6 })
+    )
+    .map(([original, damages]) => {
+      const events = [...original.events]
+      for (const [damage, where] of damages) {
+        if (events.length === 0) break
+        const index = where % events.length
+        const event = events[index] as GuestEvent
+        if (damage === "drop") events.splice(index, 1)
+        else if (damage === "repeat") events.splice(index, 0, event)
+        else if (damage === "swap") events.splice(index, 2, ...events.slice(index, index + 2).reverse())
+        else events[index] = { ...event, atNanos: damage === "early" ? 0 : event.atNanos + 300_000_000 }
+      }
+      return { ...original, events }
+    })
+
+/** Any timeline, damaged. */
+export const damagedTimeline: fc.Arbitrary<ReplayedTimeline> = damaged(timeline)

@@ -22,6 +22,8 @@ pub struct BootSpec {
     pub load_address: Option<f64>,
     /// Kernel command line.
     pub command_line: Option<String>,
+    /// Name of the engine; the best that this host can use if null.
+    pub engine: Option<String>,
     /// Guest memory in MiB.
     pub memory_mib: Option<u32>,
     /// Seed of every random byte that the guest is given; host randomness if null.
@@ -44,6 +46,7 @@ impl From<BootSpec> for MachineConfig {
                 .map(|bytes| Source::Bytes(bytes.to_vec().into()))
                 .or_else(|| spec.initramfs_path.map(|path| Source::Path(path.into()))),
             command_line: spec.command_line,
+            engine: spec.engine.unwrap_or(usual.engine),
             memory_bytes: spec.memory_mib.map_or(usual.memory_bytes, |mib| u64::from(mib) << 20),
             seed: spec.seed.map_or(Seed::Host, |seed| Seed::from_number(integer(seed))),
             epoch_nanos: spec

@@ -10,12 +10,12 @@ use napi::bindgen_prelude::Object;
 use napi_derive::napi;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use stillpoint_engines::engines;
 use stillpoint_host::guarded::guarded;
 use stillpoint_host::hosted::Hosted;
 use stillpoint_host::refusal::Refusal;
 use stillpoint_host::session::SessionError;
 use stillpoint_host::workers::Workers;
-use stillpoint_soft::Soft;
 use stillpoint_vmm::memory;
 use stillpoint_vmm::snapshot::{self, RestoreError, SnapshotId};
 
@@ -29,7 +29,7 @@ static WORKERS: LazyLock<Workers> = LazyLock::new(Workers::new);
 #[napi(ts_return_type = "Promise<Failure | NativeMachine>")]
 pub fn boot(env: &Env, spec: BootSpec) -> napi::Result<Object<'_>> {
     let config = spec.into();
-    make(env, "BootError", move |workers| Hosted::boot(&config, Box::new(Soft::new()), workers))
+    make(env, "BootError", move |workers| Hosted::boot(&config, engines(), workers))
 }
 
 /// The machine that was captured to the first of `directories`; the others are the snapshots that
@@ -51,7 +51,7 @@ pub fn restore(
             expected: invalid.found,
             found: "identities of another form".to_owned(),
         })?;
-        Hosted::restore(&directories, expected, Box::new(Soft::new()), workers)
+        Hosted::restore(&directories, expected, engines(), workers)
     })
 }
 

@@ -7,9 +7,10 @@ use crate::workers::Workers;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use stillpoint_vmm::engine::{Engine, Nanos};
+use stillpoint_vmm::engine::Nanos;
+use stillpoint_vmm::engines::Engines;
 use stillpoint_vmm::machine::{
-    HORIZON_NANOS, Machine, MachineConfig, MachineHandle, Pace, RunUntil, Stop,
+    CreateError, HORIZON_NANOS, Machine, MachineConfig, MachineHandle, Pace, RunUntil, Stop,
 };
 use stillpoint_vmm::snapshot::{CaptureKind, CapturedFiles, RestoreOptions, SnapshotId};
 
@@ -68,9 +69,10 @@ impl Hosted {
     /// [`Refusal`] with the name of the [`CreateError`](stillpoint_vmm::machine::CreateError).
     pub fn boot(
         config: &MachineConfig,
-        engine: Box<dyn Engine>,
+        engines: &Engines,
         workers: &Workers,
     ) -> Result<Self, Refusal> {
+        let engine = engines.make(&config.engine).map_err(CreateError::from)?;
         Ok(Self::new(Machine::new(config, engine)?, workers))
     }
 
@@ -83,11 +85,11 @@ impl Hosted {
     pub fn restore(
         directories: &[PathBuf],
         expected: Option<SnapshotId>,
-        engine: Box<dyn Engine>,
+        engines: &Engines,
         workers: &Workers,
     ) -> Result<Self, Refusal> {
         let options = RestoreOptions { expected_id: expected, ..RestoreOptions::default() };
-        let mut machine = Machine::restore(directories, engine, &options)?;
+        let mut machine = Machine::restore(directories, engines, &options)?;
         machine.record_touched_pages();
         Ok(Self::new(machine, workers))
     }
@@ -95,9 +97,10 @@ impl Hosted {
     /// Takes over a machine that somebody else made. Its log begins with its next event.
     pub fn new(machine: Machine, workers: &Workers) -> Self {
         let origin = machine.origin();
+        let memory = &origin.machine.memory;
         let facts = Facts {
-            engine: origin.engine.clone(),
-            memory_mib: u32::try_from(origin.memory_bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX),
+            engine: origin.machine.engine.clone(),
+            memory_mib: u32::try_from(memory.size_bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX),
             is_deterministic: origin.deterministic,
         };
         let log = Arc::new(EventLog::new(machine.next_seq(), DEFAULT_LIMIT_BYTES));

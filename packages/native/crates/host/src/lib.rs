@@ -1,6 +1,7 @@
 //! Machines in a host process, for a host that must never wait.
 //!
 //! * [`workers`] threads that exist only while there is work for them
+//! * [`sync`] locks and threads, which a test may replace
 //! * [`turns`] whose run executes when there are more than processors
 //! * [`session`] one machine, one mailbox: operations in order, a run that can be paused, talked
 //!   to and closed at any moment, panics turned into errors
@@ -19,5 +20,6 @@ pub mod guarded;
 pub mod hosted;
 pub mod refusal;
 pub mod session;
+pub mod sync;
 pub mod turns;
 pub mod workers;

@@ -6,10 +6,10 @@
 //! the run goes on; pausing and closing end it.
 
 use crate::guarded::guarded;
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::turns::{Interrupt, Seat};
 use crate::workers::Workers;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Why a session did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -408,4 +408,5 @@ fn call_once<F: FnOnce()>(slot: &Mutex<Option<F>>) {
 }
 
 #[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
 mod tests;

@@ -13,9 +13,9 @@
 //!
 //! A turn that has lasted for [`TURN`] is ended when somebody waits for one.
 
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, wait_up_to};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a turn lasts while others wait.
@@ -127,8 +127,7 @@ impl Turns {
                 return Some(Turn { turns: self.clone(), seat: Arc::clone(seat) });
             }
             state = if is_next {
-                let (mut state, _) =
-                    seat.changed.wait_timeout(state, TURN).unwrap_or_else(PoisonError::into_inner);
+                let (mut state, _) = wait_up_to(&seat.changed, &self.state, state, TURN);
                 for holder in &mut state.executing {
                     if !holder.is_asked_to_end && holder.since.elapsed() >= TURN {
                         holder.is_asked_to_end = true;
@@ -167,6 +166,7 @@ impl Drop for Turn {
 }
 
 #[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicUsize;

@@ -1,8 +1,8 @@
 //! Threads that exist only while there is work for them.
 
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, thread, wait_up_to};
 use crate::turns::Turns;
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long a thread without work waits for more before it ends.
@@ -55,12 +55,7 @@ const MOST_BRIEF_THREADS: usize = 2;
 
 impl Default for Workers {
     fn default() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self {
-            long: Shared::new(usize::MAX),
-            brief: Shared::new(MOST_BRIEF_THREADS),
-            turns: Turns::new(processors),
-        }
+        Self::for_processors(std::thread::available_parallelism().map_or(1, usize::from))
     }
 }
 
@@ -73,6 +68,15 @@ impl Workers {
     /// A set without threads.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// As [`Self::new`], on a host with so many processors.
+    pub fn for_processors(processors: usize) -> Self {
+        Self {
+            long: Shared::new(usize::MAX),
+            brief: Shared::new(MOST_BRIEF_THREADS),
+            turns: Turns::new(processors),
+        }
     }
 
     /// Threads that exist now, working or lingering.
@@ -115,7 +119,7 @@ impl Shared {
             return Ok(());
         }
         let shared = Arc::clone(shared);
-        let spawned = std::thread::Builder::new()
+        let spawned = thread::Builder::new()
             .name("stillpoint".to_owned())
             .spawn(move || work(&Presence(shared)));
         match spawned {
@@ -155,19 +159,17 @@ fn work(presence: &Presence) {
             continue;
         }
         queue.idle += 1;
-        let (guard, timeout) = shared
-            .arrived
-            .wait_timeout_while(queue, LINGER, |queue| queue.jobs.is_empty())
-            .unwrap_or_else(PoisonError::into_inner);
+        let (guard, is_over) = wait_up_to(&shared.arrived, &shared.queue, queue, LINGER);
         queue = guard;
         queue.idle -= 1;
-        if timeout.timed_out() && queue.jobs.is_empty() {
+        if is_over && queue.jobs.is_empty() {
             return;
         }
     }
 }
 
 #[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
 mod tests {
     use super::*;
     use std::sync::mpsc;

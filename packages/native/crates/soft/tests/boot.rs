@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use stillpoint_soft::Soft;
 use stillpoint_vmm::conformance::{Subject, laws};
 use stillpoint_vmm::engine::Engine;
+use stillpoint_vmm::engines::Engines;
 use stillpoint_vmm::event::EventBody;
 use stillpoint_vmm::loaders::Source;
 use stillpoint_vmm::machine::{Machine, MachineConfig, RunUntil, Stop};
@@ -65,7 +66,8 @@ fn a_booting_kernel_keeps_the_laws_of_engines() {
     let end_nanos = 120_000_000;
     let cuts = [1, 4_321, 15_200_001, 77_777_777, end_nanos - 1];
     let inputs = vec![(50_000_000, b"typed while nobody listens".to_vec())];
-    let subject = Subject { make: &make, guest, end_nanos, inputs };
+    let engines = Engines::only(make);
+    let subject = Subject { engines: &engines, guest, end_nanos, inputs };
     for law in laws::ALL {
         if let Err(violation) = law.check(&subject, &cuts) {
             panic!("{violation}");

@@ -41,9 +41,6 @@ impl Witness {
 }
 
 impl Device for Witness {
-    fn name(&self) -> &'static str {
-        "witness"
-    }
     fn read(&mut self, _: &mut DeviceContext<'_>, offset: u64, into: &mut [u8]) {
         Self::check(offset, into.len());
         into.fill(offset as u8);
@@ -230,7 +227,7 @@ fn run(guest: &Guest) {
     let mut shared = memory(guest);
     let before = content(&mut shared);
     let mut platform = Platform::new(shared.fork());
-    platform.attach(DEVICE, DEVICE_BYTES, 1, Box::new(Witness::default()));
+    platform.attach("device", DEVICE, DEVICE_BYTES, 1, Box::new(Witness::default()));
     let mut engine: Box<dyn Engine> = Box::new(engine(guest));
     for next in &guest.acts {
         if !act(&mut engine, &mut platform, *next) {

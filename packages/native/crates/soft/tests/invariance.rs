@@ -34,9 +34,6 @@ struct Probe {
 }
 
 impl Device for Probe {
-    fn name(&self) -> &'static str {
-        "probe"
-    }
     fn read(&mut self, context: &mut DeviceContext<'_>, _: u64, into: &mut [u8]) {
         let now = context.now.to_le_bytes();
         let len = into.len();
@@ -205,7 +202,7 @@ fn program() -> impl Strategy<Value = Program> {
 
 fn platform(program: &Program) -> Platform {
     let mut platform = Platform::new(GuestMemory::new(BASE, MEMORY_BYTES));
-    platform.attach(0x1000_0000, 0x100, 10, Box::new(Probe { asserted: false }));
+    platform.attach("device", 0x1000_0000, 0x100, 10, Box::new(Probe { asserted: false }));
     let memory = &mut platform.memory;
     let mut put = |gpa: u64, bytes: &[u8]| memory.write(gpa, bytes).expect("in memory");
     for (index, word) in program.code.iter().enumerate() {

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 use stillpoint_soft::Soft;
+use stillpoint_vmm::engines::Engines;
 use stillpoint_vmm::event::{Event, EventBody};
 use stillpoint_vmm::machine::{Machine, RunUntil};
 use stillpoint_vmm::snapshot::{RestoreOptions, verify};
@@ -57,6 +58,10 @@ impl Drop for Unpacked {
     }
 }
 
+fn engines() -> Engines {
+    Engines::only(|| Box::new(Soft::new()))
+}
+
 fn line(event: &Event) -> String {
     let content = match &event.body {
         EventBody::SerialLine { text, .. } => format!(" {text}"),
@@ -75,8 +80,7 @@ fn a_kept_snapshot_goes_on_as_in_the_build_that_wrote_it() {
             let chain = unpacked.chain(kind);
             verify(&chain).expect("intact");
             let mut machine =
-                Machine::restore(&chain, Box::new(Soft::new()), &RestoreOptions::default())
-                    .expect("restores");
+                Machine::restore(&chain, &engines(), &RestoreOptions::default()).expect("restores");
             let first = machine.next_seq();
             let until = RunUntil { at_nanos: Some(200_003), ..RunUntil::default() };
             machine.run(&until);
@@ -100,8 +104,7 @@ fn a_kept_snapshot_can_be_captured_anew_and_is_then_the_same_machine() {
     for version in KEPT {
         let unpacked = Unpacked::new(version, "anew");
         let restore = |directories: &[PathBuf]| {
-            Machine::restore(directories, Box::new(Soft::new()), &RestoreOptions::default())
-                .expect("restores")
+            Machine::restore(directories, &engines(), &RestoreOptions::default()).expect("restores")
         };
         let mut old = restore(&unpacked.chain("delta"));
         let again = unpacked.0.join("again");

@@ -1,6 +1,7 @@
 //! What a machine looks like to the guest beside its processor: where things are and how a guest
 //! is started. The engine's choice, since both depend on its instruction set.
 
+use crate::devices::DeviceDescription;
 use crate::loaders::LoadError;
 use crate::memory::GuestMemory;
 
@@ -11,32 +12,6 @@ pub struct Entry {
     pub pc: u64,
     /// Guest-physical address of the device tree or of the engine's equivalent.
     pub device_tree: u64,
-}
-
-/// A window on the bus and its interrupt line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    /// First guest-physical address.
-    pub base: u64,
-    /// Interrupt line, 1 to 63.
-    pub line: u32,
-}
-
-/// Where the machine's devices are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Layout {
-    /// First guest-physical address of memory.
-    pub memory_base: u64,
-    /// Serial port 0.
-    pub console: Window,
-    /// Serial port 1.
-    pub control: Window,
-    /// Real-time clock.
-    pub clock: Window,
-    /// Entropy device.
-    pub entropy: Window,
-    /// Generation identifier.
-    pub generation: Window,
 }
 
 /// What to start, in memory already read.
@@ -72,15 +47,30 @@ pub trait Board: Send + Sync {
     /// The board's name in snapshots.
     fn name(&self) -> &'static str;
 
-    /// Where things are.
-    fn layout(&self) -> Layout;
+    /// First guest-physical address of memory.
+    fn memory_base(&self) -> u64;
+
+    /// The devices of a machine that nothing else was said of.
+    fn usual_devices(&self) -> Vec<DeviceDescription>;
+
+    /// Guest-physical addresses that are neither memory's nor a device's to have: first and one past
+    /// the last of each range.
+    fn reserved(&self) -> Vec<(u64, u64)> {
+        Vec::new()
+    }
 
     /// The command line of a kernel that was given none.
     fn default_command_line(&self) -> &'static str;
 
-    /// Puts everything a guest starts from into memory, which is all zero.
+    /// Puts everything a guest starts from into memory, which is all zero; `devices` are those that
+    /// the guest is told of.
     ///
     /// # Errors
     /// [`LoadError`] if the guest cannot be started so.
-    fn load(&self, memory: &mut GuestMemory, boot: &Boot<'_>) -> Result<Entry, LoadError>;
+    fn load(
+        &self,
+        memory: &mut GuestMemory,
+        devices: &[DeviceDescription],
+        boot: &Boot<'_>,
+    ) -> Result<Entry, LoadError>;
 }

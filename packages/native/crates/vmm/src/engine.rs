@@ -14,6 +14,7 @@ pub use crate::time::Nanos;
 use crate::board::Board;
 use crate::memory::GuestMemory;
 use crate::platform::Platform;
+use crate::state::StateVersions;
 
 /// Why an engine returned from [`Engine::run`].
 ///
@@ -91,6 +92,11 @@ pub trait Engine: Send {
     /// and cheap when little is to be added. `to_be_forked`: a fork of this memory follows.
     fn leave_derived(&mut self, memory: &mut GuestMemory, to_be_forked: bool) {
         let _ = (memory, to_be_forked);
+    }
+
+    /// The versions of the saved state.
+    fn state_versions(&self) -> StateVersions {
+        StateVersions::FIRST
     }
 
     /// The complete guest-visible state, canonically encoded: equal states give equal bytes.

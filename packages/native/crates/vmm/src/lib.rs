@@ -16,6 +16,7 @@ pub mod conformance;
 pub mod control;
 pub mod devices;
 pub mod engine;
+pub mod engines;
 pub mod event;
 pub mod loaders;
 pub mod machine;

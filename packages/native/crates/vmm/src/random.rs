@@ -1,6 +1,12 @@
 //! Randomness for guests: reproducible from a seed, or the host's.
 
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::state::{StateError, StateReader, StateWriter};
+
+/// How a seed of the host's is written.
+const HOST: &str = "host";
 
 /// Where a machine's randomness comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,6 +15,30 @@ pub enum Seed {
     Fixed([u8; 32]),
     /// From the host, anew for every machine, fork and restore: runs differ.
     Host,
+}
+
+impl Serialize for Seed {
+    /// `host`, or the fixed bytes in hexadecimal digits.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Fixed(bytes) => {
+                blake3::Hash::from_bytes(*bytes).to_hex().as_str().serialize(serializer)
+            }
+            Self::Host => HOST.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Seed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == HOST {
+            return Ok(Self::Host);
+        }
+        let expected = "seed: expected `host` or 64 hexadecimal digits";
+        let bytes = blake3::Hash::from_hex(&text).map_err(|_| D::Error::custom(expected))?;
+        Ok(Self::Fixed(*bytes.as_bytes()))
+    }
 }
 
 impl Seed {

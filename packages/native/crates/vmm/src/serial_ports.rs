@@ -2,7 +2,7 @@
 
 use crate::control::Decoder;
 use crate::event::EventBody;
-use crate::state::{StateError, StateReader, StateWriter};
+use crate::state::{StateError, StateReader, StateVersions, StateWriter};
 use crate::time::Nanos;
 
 /// The console's port number.
@@ -64,6 +64,9 @@ impl SerialPorts {
             push_line(&line, events);
         }
     }
+
+    /// The versions of the saved state, the frame decoder's included.
+    pub const STATE_VERSIONS: StateVersions = StateVersions::FIRST;
 
     /// Appends the state.
     pub fn save(&self, state: &mut StateWriter) {

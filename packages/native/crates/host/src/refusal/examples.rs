@@ -5,9 +5,12 @@ use crate::session::SessionError;
 use stillpoint_vmm::control::EncodeError;
 use stillpoint_vmm::devices::RenewalInvalid;
 use stillpoint_vmm::engine::StateError;
+use stillpoint_vmm::engines::EngineUnknown;
 use stillpoint_vmm::event::EventsLost;
 use stillpoint_vmm::loaders::LoadError;
-use stillpoint_vmm::machine::{CreateError, ForkError, InputError, InspectError};
+use stillpoint_vmm::machine::{
+    CreateError, DescriptionInvalid, ForkError, InputError, InspectError,
+};
 use stillpoint_vmm::memory::MemoryError;
 use stillpoint_vmm::snapshot::{FreezeError, RestoreError, WriteError};
 
@@ -76,6 +79,8 @@ fn create() -> Vec<CreateError> {
     let others = one_of_each!(CreateError {
         CreateError::MemorySizeInvalid { .. } => CreateError::MemorySizeInvalid { least: 1, most: 2, found: 3 },
         CreateError::SampleStepInvalid { .. } => CreateError::SampleStepInvalid { least: 2, found: 1 },
+        CreateError::EngineUnknown(_) => CreateError::EngineUnknown(EngineUnknown { expected: text("auto, soft"), found: text("sofd") }),
+        CreateError::MachineInvalid(_) => CreateError::MachineInvalid(DescriptionInvalid { problems: vec![text("processors: expected 1, found 2")] }),
         CreateError::Load(_) => CreateError::Load(LoadError::MemoryTooSmall { expected: 2, found: 1 }),
     });
     others.into_iter().chain(load().into_iter().map(CreateError::Load)).collect()
@@ -135,6 +140,7 @@ fn restore() -> Vec<RestoreError> {
         RestoreError::EngineMismatch { .. } => RestoreError::EngineMismatch { path: text("snapshot"), expected: text("soft"), found: text("kvm") },
         RestoreError::ParentMissing { .. } => RestoreError::ParentMissing { path: text("snapshot"), expected: text("00") },
         RestoreError::ParentMismatch { .. } => RestoreError::ParentMismatch { path: text("snapshot"), expected: text("00"), found: text("ff") },
+        RestoreError::MachineInvalid(_) => RestoreError::MachineInvalid(DescriptionInvalid { problems: vec![text("processors: expected 1, found 2")] }),
         RestoreError::StateInvalid(_) => RestoreError::StateInvalid(state),
         RestoreError::EngineFailed => RestoreError::EngineFailed,
         RestoreError::Memory(_) => RestoreError::Memory(MemoryError::Exhausted { limit_bytes: 1 }),

@@ -34,9 +34,6 @@ struct Counter {
 }
 
 impl Device for Counter {
-    fn name(&self) -> &'static str {
-        "counter"
-    }
     fn read(&mut self, context: &mut DeviceContext<'_>, offset: u64, into: &mut [u8]) {
         self.reads += 1;
         let value = self.reads ^ offset << 8 ^ context.now << 16;
@@ -290,7 +287,7 @@ fn prepare(
     heat: Option<u32>,
 ) -> (Platform, Soft) {
     let mut platform = Platform::new(GuestMemory::new(RAM, RAM_BYTES));
-    platform.attach(DEVICE, 0x1000, 3, Box::new(Counter { reads: 0, written: 0 }));
+    platform.attach("device", DEVICE, 0x1000, 3, Box::new(Counter { reads: 0, written: 0 }));
     let mut write = |at: u64, bytes: &[u8]| {
         assert!(platform.memory.write(at, bytes).is_ok());
     };

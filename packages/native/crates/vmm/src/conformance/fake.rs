@@ -5,7 +5,8 @@
 use std::collections::HashMap;
 use std::ptr::NonNull;
 
-use crate::board::{Board, Boot, Entry, Layout, Window};
+use crate::board::{Board, Boot, Entry};
+use crate::devices::DeviceDescription;
 use crate::engine::{Engine, Exit};
 use crate::event::EventBody;
 use crate::loaders::{LoadError, put};
@@ -70,22 +71,31 @@ impl Board for FakeBoard {
         "fake"
     }
 
-    fn layout(&self) -> Layout {
-        Layout {
-            memory_base: BASE,
-            console: Window { base: CONSOLE, line: 1 },
-            control: Window { base: 0x2000, line: 2 },
-            clock: Window { base: CLOCK, line: 3 },
-            entropy: Window { base: 0x4000, line: 4 },
-            generation: Window { base: 0x5000, line: 5 },
-        }
+    fn memory_base(&self) -> u64 {
+        BASE
+    }
+
+    fn usual_devices(&self) -> Vec<DeviceDescription> {
+        let device = DeviceDescription::new;
+        vec![
+            device("serial0", "ns16550a", CONSOLE, 1).with("port", 0),
+            device("serial1", "ns16550a", 0x2000, 2).with("port", 1),
+            device("rtc", "goldfish-rtc", CLOCK, 3),
+            device("entropy", "virtio-rng", 0x4000, 4),
+            device("vmgenid", "vmgenid", 0x5000, 5),
+        ]
     }
 
     fn default_command_line(&self) -> &'static str {
         ""
     }
 
-    fn load(&self, memory: &mut GuestMemory, boot: &Boot<'_>) -> Result<Entry, LoadError> {
+    fn load(
+        &self,
+        memory: &mut GuestMemory,
+        _devices: &[DeviceDescription],
+        boot: &Boot<'_>,
+    ) -> Result<Entry, LoadError> {
         put(memory, BASE, boot.kernel)?;
         Ok(Entry { pc: BASE, device_tree: 0 })
     }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 
 use super::{Scratch, Subject, Violation};
+use crate::engine::Engine;
 use crate::machine::{Machine, RunUntil, Stop};
 use crate::snapshot::{CaptureKind, RestoreOptions, SnapshotId};
 use crate::time::Nanos;
@@ -13,6 +14,8 @@ use crate::time::Nanos;
 pub struct Law {
     /// The promise.
     pub name: &'static str,
+    /// Whether two runs must not differ, which only a deterministic engine can keep.
+    compares_runs: bool,
     compare: fn(&'static str, &Subject<'_>, &[Nanos]) -> Result<(), Violation>,
 }
 
@@ -23,6 +26,18 @@ impl std::fmt::Debug for Law {
 }
 
 impl Law {
+    /// Whether `engine` can be held to this law.
+    ///
+    /// # Errors
+    /// Why not, with the names of both.
+    pub fn applies_to(&self, engine: &dyn Engine) -> Result<(), String> {
+        if self.compares_runs && !engine.is_deterministic() {
+            let (law, engine) = (self.name, engine.name());
+            return Err(format!("{law} compares two runs, and those of {engine} may differ"));
+        }
+        Ok(())
+    }
+
     /// Checks the law on `subject`, disturbing it at `cuts`.
     ///
     /// # Errors
@@ -34,15 +49,51 @@ impl Law {
 
 /// Every law.
 pub const ALL: [Law; 9] = [
-    Law { name: "equal-machines-run-equally", compare: equal_machines_run_equally },
-    Law { name: "cutting-a-run-changes-nothing", compare: cuts_change_nothing },
-    Law { name: "interrupting-a-run-changes-nothing", compare: interruptions_change_nothing },
-    Law { name: "a-fork-goes-on-as-its-parent", compare: forks_change_nothing },
-    Law { name: "a-parent-goes-on-as-if-not-forked", compare: parents_change_nothing },
-    Law { name: "a-restored-machine-goes-on-as-captured", compare: restores_change_nothing },
-    Law { name: "earlier-restores-change-nothing", compare: earlier_restores_change_nothing },
-    Law { name: "deltas-restore-as-full-captures", compare: deltas_change_nothing },
-    Law { name: "state-is-canonical-and-refuses-others", compare: state_is_canonical },
+    Law {
+        name: "equal-machines-run-equally",
+        compares_runs: true,
+        compare: equal_machines_run_equally,
+    },
+    Law {
+        name: "cutting-a-run-changes-nothing",
+        compares_runs: true,
+        compare: cuts_change_nothing,
+    },
+    Law {
+        name: "interrupting-a-run-changes-nothing",
+        compares_runs: true,
+        compare: interruptions_change_nothing,
+    },
+    Law {
+        name: "a-fork-goes-on-as-its-parent",
+        compares_runs: true,
+        compare: forks_change_nothing,
+    },
+    Law {
+        name: "a-parent-goes-on-as-if-not-forked",
+        compares_runs: true,
+        compare: parents_change_nothing,
+    },
+    Law {
+        name: "a-restored-machine-goes-on-as-captured",
+        compares_runs: true,
+        compare: restores_change_nothing,
+    },
+    Law {
+        name: "earlier-restores-change-nothing",
+        compares_runs: true,
+        compare: earlier_restores_change_nothing,
+    },
+    Law {
+        name: "deltas-restore-as-full-captures",
+        compares_runs: true,
+        compare: deltas_change_nothing,
+    },
+    Law {
+        name: "state-is-canonical-and-refuses-others",
+        compares_runs: false,
+        compare: state_is_canonical,
+    },
 ];
 
 fn equal_machines_run_equally(
@@ -129,7 +180,7 @@ fn capture(
 fn restore(subject: &Subject<'_>, from: &Scratch, id: SnapshotId) -> Result<Machine, String> {
     let options = RestoreOptions { expected_id: Some(id), ..RestoreOptions::default() };
     let directories = [from.0.clone()];
-    Machine::restore(&directories, (subject.make)(), &options).map_err(|error| error.to_string())
+    Machine::restore(&directories, subject.engines, &options).map_err(|error| error.to_string())
 }
 
 fn restores_change_nothing(
@@ -197,7 +248,7 @@ fn deltas_change_nothing(
         }
         chain.insert(0, (id, directory));
         let directories: Vec<PathBuf> = chain.iter().map(|(_, path)| path.clone()).collect();
-        Machine::restore(&directories, (subject.make)(), &RestoreOptions::default())
+        Machine::restore(&directories, subject.engines, &RestoreOptions::default())
             .map_err(|error| error.to_string())
     })
 }
@@ -216,7 +267,7 @@ fn state_is_canonical(
         let mut machine = subject.machine().map_err(|error| unable(name, error))?;
         machine.run(&RunUntil { at_nanos: Some(end), ..RunUntil::default() });
         let saved = machine.engine_mut().save();
-        let mut other = (subject.make)();
+        let mut other = subject.engine().map_err(found)?;
         other.load(&saved).map_err(|error| found(error.to_string()))?;
         if other.save() != saved {
             return Err(found("a loaded engine saves other bytes than it was given".to_owned()));

@@ -6,12 +6,12 @@
 //!
 //! ```
 //! use stillpoint_vmm::conformance::{Subject, laws};
-//! use stillpoint_vmm::engine::Engine;
+//! use stillpoint_vmm::engines::Engines;
 //! use stillpoint_vmm::machine::MachineConfig;
 //!
 //! # #[allow(dead_code)]
-//! fn my_engine_keeps_the_laws(make: fn() -> Box<dyn Engine>, guest: MachineConfig) {
-//!     let subject = Subject { make: &make, guest, end_nanos: 1_000_000, inputs: Vec::new() };
+//! fn my_engine_keeps_the_laws(engines: &Engines, guest: MachineConfig) {
+//!     let subject = Subject { engines, guest, end_nanos: 1_000_000, inputs: Vec::new() };
 //!     for law in laws::ALL {
 //!         law.check(&subject, &[10, 999, 500_000]).expect("the law");
 //!     }
@@ -26,14 +26,15 @@ pub(crate) mod fake;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::engine::Engine;
+use crate::engines::{AUTO, Engines};
 use crate::event::Event;
 use crate::machine::{Machine, MachineConfig, RunUntil, Stop};
 use crate::time::Nanos;
 
 /// An engine and a guest for it.
 pub struct Subject<'a> {
-    /// Makes a fresh engine.
-    pub make: &'a dyn Fn() -> Box<dyn Engine>,
+    /// The engine: the first that this host can use, if there are several.
+    pub engines: &'a Engines,
     /// The guest, in a form that this engine executes. Its seed is fixed.
     pub guest: MachineConfig,
     /// How far the guest is run.
@@ -66,8 +67,12 @@ struct Observation {
 }
 
 impl Subject<'_> {
+    fn engine(&self) -> Result<Box<dyn Engine>, String> {
+        self.engines.make(AUTO).map_err(|error| error.to_string())
+    }
+
     fn machine(&self) -> Result<Machine, String> {
-        Machine::new(&self.guest, (self.make)()).map_err(|error| error.to_string())
+        Machine::new(&self.guest, self.engine()?).map_err(|error| error.to_string())
     }
 
     /// Runs the guest to `end`, letting `disturb` at it at each of `cuts`.

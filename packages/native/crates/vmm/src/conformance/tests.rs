@@ -68,7 +68,8 @@ proptest! {
         let mut inputs = inputs;
         inputs.sort();
         let guest = guest(&program);
-        let subject = Subject { make: &Fake::boxed, guest, end_nanos: 60_000, inputs };
+        let engines = Engines::only(Fake::boxed);
+        let subject = Subject { engines: &engines, guest, end_nanos: 60_000, inputs };
         for law in laws::ALL {
             law.check(&subject, &cuts).map_err(|violation| {
                 TestCaseError::fail(violation.to_string())
@@ -80,8 +81,9 @@ proptest! {
 #[test]
 fn a_violation_names_the_first_moment_that_differs() {
     let program = [op(Op::Add, 0, 0, 1), op(Op::Set, 1, 0, 1), op(Op::JumpIfNot, 1, 0, 0)].to_vec();
+    let engines = Engines::only(Fake::boxed);
     let subject =
-        Subject { make: &Fake::boxed, guest: guest(&program), end_nanos: 5000, inputs: Vec::new() };
+        Subject { engines: &engines, guest: guest(&program), end_nanos: 5000, inputs: Vec::new() };
     let violation = subject
         .compare("a-write-changes-nothing", &[100, 1000], &|mut machine| {
             if machine.now() == 1000 {
@@ -98,8 +100,9 @@ fn a_violation_names_the_first_moment_that_differs() {
 #[test]
 fn samples_that_say_nothing_leave_no_trace() {
     let program = [op(Op::Wait, 0, 0, 0)].to_vec();
+    let engines = Engines::only(Fake::boxed);
     let subject = Subject {
-        make: &Fake::boxed,
+        engines: &engines,
         guest: guest(&program),
         end_nanos: 30_001,
         inputs: Vec::new(),

@@ -3,23 +3,30 @@
 //! A device has no clock, thread or host resource of its own. What it does depends on its state,
 //! on the accesses and on guest time alone, so that a machine's devices are reproducible; what
 //! the host has for a guest comes in through [`Device::accept_input`].
+//!
+//! A device is one folder: its registers in `mod.rs`, its saved state in `persist.rs`, its tests,
+//! and its `KIND`, which says how it is described, made and announced.
 
+mod description;
 pub mod goldfish_rtc;
 pub mod ns16550a;
 mod renewal;
 pub mod virtio;
 pub mod vmgenid;
 
+pub use description::{DeviceDescription, DeviceKind, KINDS, Making, Node};
 pub use renewal::{GENERATION_BYTES, MIN_ENTROPY_BYTES, Renewal, RenewalInvalid};
 
 use crate::event::EventBody;
 use crate::memory::GuestMemory;
 use crate::serial_ports::SerialPorts;
-use crate::state::StateError;
+use crate::state::{StateError, StateVersions};
 use crate::time::Nanos;
 
 /// What a device may touch while it is accessed.
 pub struct DeviceContext<'a> {
+    /// The device's name in events.
+    pub name: &'a str,
     /// Guest time of the access.
     pub now: Nanos,
     /// Guest memory, for devices that read and write it.
@@ -39,9 +46,6 @@ pub struct InputFull {
 
 /// A device on the memory-mapped bus.
 pub trait Device: Send {
-    /// The device's name in events and saved state; unique on its bus.
-    fn name(&self) -> &'static str;
-
     /// Reads `into.len()` (1, 2, 4 or 8) bytes at `offset` from the device's base.
     fn read(&mut self, context: &mut DeviceContext<'_>, offset: u64, into: &mut [u8]);
 
@@ -79,10 +83,15 @@ pub trait Device: Send {
         None
     }
 
-    /// The device's complete state: equal states give equal bytes.
+    /// The versions of the device's saved state.
+    fn state_versions(&self) -> StateVersions {
+        StateVersions::FIRST
+    }
+
+    /// The device's complete state, in the current version: equal states give equal bytes.
     fn save(&self) -> Vec<u8>;
 
-    /// Becomes the state that `save` gave.
+    /// Becomes the state that `save` gave, in this build or, brought up, in an earlier one.
     ///
     /// # Errors
     /// [`StateError`] if the bytes are not such a state.

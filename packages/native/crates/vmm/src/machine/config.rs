@@ -1,6 +1,8 @@
 //! What a machine is made from.
 
+use super::DescriptionInvalid;
 use crate::board::PayloadForm;
+use crate::engines::{AUTO, EngineUnknown};
 use crate::loaders::{LoadError, Source};
 use crate::memory::PAGE_BYTES;
 use crate::platform::DEFAULT_LOG_BYTES;
@@ -23,6 +25,8 @@ pub struct MachineConfig {
     pub initramfs: Option<Source>,
     /// The kernel's command line; none: the board's.
     pub command_line: Option<String>,
+    /// Name of the engine, or [`AUTO`](crate::engines::AUTO): the best that this host can use.
+    pub engine: String,
     /// Guest memory in bytes, a multiple of the page size.
     pub memory_bytes: u64,
     /// Where randomness comes from.
@@ -54,6 +58,7 @@ impl MachineConfig {
             form: PayloadForm::Recognised,
             initramfs: None,
             command_line: None,
+            engine: AUTO.to_owned(),
             memory_bytes: 128 << 20,
             seed: Seed::from_number(0),
             epoch_nanos: 1_735_689_600_000_000_000,
@@ -109,6 +114,12 @@ pub enum CreateError {
         /// What was asked for.
         found: Nanos,
     },
+    /// No engine of that name, or none that this host can use.
+    #[error(transparent)]
+    EngineUnknown(#[from] EngineUnknown),
+    /// The machine that was described is none of this build.
+    #[error(transparent)]
+    MachineInvalid(#[from] DescriptionInvalid),
     /// The guest cannot be started from what was given.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -120,6 +131,8 @@ impl CreateError {
         match self {
             Self::MemorySizeInvalid { .. } => "MemorySizeInvalid",
             Self::SampleStepInvalid { .. } => "SampleStepInvalid",
+            Self::EngineUnknown(_) => "EngineUnknown",
+            Self::MachineInvalid(_) => "MachineInvalid",
             Self::Load(error) => error.name(),
         }
     }

@@ -42,8 +42,8 @@ impl Machine {
     pub fn digest(&mut self) -> Result<[u8; 32], InspectError> {
         let memory = self.platform.memory.digest()?;
         let mut state = StateWriter::new();
-        state.bytes(&self.engine.save()).bytes(&self.platform.save()).array(&memory);
-        self.save_progress(&mut state);
+        self.save().encode(&mut state);
+        state.array(&memory);
         Ok(*blake3::hash(&state.finish()).as_bytes())
     }
 

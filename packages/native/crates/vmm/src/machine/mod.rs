@@ -10,6 +10,7 @@
 //! not running, and is driven by one thread at a time (it is `Send`).
 
 mod config;
+mod description;
 mod fork;
 mod handle;
 mod input;
@@ -23,6 +24,7 @@ mod state;
 pub use config::{
     CreateError, MAX_MEMORY_BYTES, MIN_MEMORY_BYTES, MIN_SAMPLE_STEP_NANOS, MachineConfig,
 };
+pub use description::{DescriptionInvalid, MachineDescription, MemoryDescription};
 pub use fork::ForkError;
 pub use handle::MachineHandle;
 pub use input::InputError;
@@ -32,23 +34,21 @@ pub use origin::Origin;
 pub use run::{HORIZON_NANOS, Pace, RunUntil, Stop};
 
 use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::board::{Boot, Layout, PayloadForm};
-use crate::devices::goldfish_rtc::{self, GoldfishRtc};
-use crate::devices::ns16550a::{self, Ns16550a};
-use crate::devices::virtio::{self, Entropy, VirtioMmio};
-use crate::devices::vmgenid::{self, VmGenId};
+use crate::board::{Boot, PayloadForm};
 use crate::engine::Engine;
 use crate::event::{Event, EventsLost};
 use crate::loaders::{LoadError, Source, SourceError, unpack};
 use crate::memory::GuestMemory;
 use crate::platform::{DEFAULT_LOG_BYTES, Platform};
 use crate::random::{RandomStream, Seed};
-use crate::serial_ports::{CONSOLE, CONTROL};
-use crate::state::{StateError, StateReader};
+use crate::snapshot::RestoreError;
+use crate::state::{Sections, StateError, StateReader, StateVersions};
 use crate::time::Nanos;
 use sampler::Sampler;
 use state::Progress;
+pub(crate) use state::{ENGINE, PROGRESS};
 
 /// Bytes of randomness that the boot gives the kernel.
 const BOOT_SEED_BYTES: usize = 64;
@@ -90,7 +90,19 @@ impl Machine {
     pub fn new(config: &MachineConfig, mut engine: Box<dyn Engine>) -> Result<Self, CreateError> {
         config.check()?;
         let board = engine.board();
-        let layout = board.layout();
+        let machine = MachineDescription {
+            engine: engine.name().to_owned(),
+            board: board.name().to_owned(),
+            processors: 1,
+            memory: MemoryDescription {
+                base: board.memory_base(),
+                size_bytes: config.memory_bytes,
+            },
+            devices: board.usual_devices(),
+            seed: Some(config.seed),
+            epoch_nanos: config.epoch_nanos,
+        };
+        machine.check(board)?;
         let kernel = read_kernel(&config.kernel, config.memory_bytes)?;
         let initramfs = config
             .initramfs
@@ -102,7 +114,7 @@ impl Machine {
         let mut random_seed = [0; BOOT_SEED_BYTES];
         RandomStream::new(config.seed, "boot").fill(&mut random_seed);
 
-        let mut memory = GuestMemory::new(layout.memory_base, config.memory_bytes);
+        let mut memory = GuestMemory::new(machine.memory.base, machine.memory.size_bytes);
         // A flat payload is taken as it is.
         let unpacked = match config.form {
             PayloadForm::Recognised => unpack(&kernel, config.memory_bytes)?,
@@ -115,20 +127,16 @@ impl Machine {
             command_line: &command_line,
             random_seed: &random_seed,
         };
-        let entry = board.load(&mut memory, &boot)?;
+        let entry = board.load(&mut memory, &machine.devices, &boot)?;
         engine.reset(entry);
+        let mut platform = machine.platform(memory, config.log_bytes.max(MIN_LOG_BYTES))?;
         let origin = Origin {
-            engine: engine.name().to_owned(),
+            machine,
             deterministic: engine.is_deterministic() && config.seed != Seed::Host,
-            board: board.name().to_owned(),
-            memory_base: layout.memory_base,
-            memory_bytes: config.memory_bytes,
             command_line,
             kernel_digest: blake3::hash(&kernel).to_hex().to_string(),
             initramfs_digest: initramfs.map(|bytes| blake3::hash(&bytes).to_hex().to_string()),
-            epoch_nanos: config.epoch_nanos,
         };
-        let mut platform = build_platform(memory, &layout, config.seed, config);
         let sampler = Sampler::new(config.sample_step_nanos, &mut platform.memory);
         let handle = MachineHandle::new(platform.stop_flag().clone(), 0);
         Ok(Self {
@@ -145,22 +153,23 @@ impl Machine {
     }
 
     /// A machine from the parts of a snapshot.
-    pub(crate) fn restored(parts: Restored) -> Result<Self, StateError> {
-        let Restored { engine, memory, origin, platform: saved, progress, lineage, log_bytes } =
-            parts;
+    pub(crate) fn restored(parts: Restored) -> Result<Self, RestoreError> {
+        let Restored { mut engine, memory, origin, mut state, lineage, log_bytes } = parts;
         let log_bytes = log_bytes.unwrap_or(DEFAULT_LOG_BYTES).max(MIN_LOG_BYTES);
-        // The seed is replaced by the saved streams.
-        let seed = Seed::from_number(0);
-        let mut platform = Platform::with_seed(memory, seed, log_bytes);
-        attach_devices(&mut platform, &engine.board().layout(), seed, origin.epoch_nanos);
-        platform.load(&saved, log_bytes)?;
-        let mut state = StateReader::new("machine", &progress);
-        let Progress { idle, life, sampler } = Progress::load(&mut platform.memory, &mut state)?;
+        let mut platform = origin.machine.platform(memory, log_bytes)?;
+        let saved = state.take(ENGINE, engine.state_versions())?;
+        let loaded = catch_unwind(AssertUnwindSafe(|| engine.load(&saved)));
+        loaded.map_err(|_| RestoreError::EngineFailed)??;
+        platform.load(&mut state, log_bytes)?;
+        let saved = state.take(PROGRESS, StateVersions::FIRST)?;
+        let mut progress = StateReader::new(PROGRESS, &saved);
+        let Progress { idle, life, sampler } = Progress::load(&mut platform.memory, &mut progress)?;
+        progress.finish()?;
         state.finish()?;
         if engine.now() != platform.now {
             let expected = format!("an engine at {} ns", platform.now);
             let found = format!("{} ns", engine.now());
-            return Err(StateReader::new("machine", &[]).refuse(expected, found));
+            return Err(StateError { expected, found }.into());
         }
         let mark = platform.memory.mark();
         let handle = MachineHandle::new(platform.stop_flag().clone(), platform.now);
@@ -251,8 +260,7 @@ pub(crate) struct Restored {
     pub(crate) engine: Box<dyn Engine>,
     pub(crate) memory: GuestMemory,
     pub(crate) origin: Origin,
-    pub(crate) platform: Vec<u8>,
-    pub(crate) progress: Vec<u8>,
+    pub(crate) state: Sections,
     pub(crate) lineage: Lineage,
     pub(crate) log_bytes: Option<usize>,
 }
@@ -272,37 +280,6 @@ fn read_initramfs(source: &Source, most: u64) -> Result<std::sync::Arc<[u8]>, Lo
             LoadError::InitramfsTooLarge { expected: most, found, is_memory_full }
         }
     })
-}
-
-fn build_platform(
-    memory: GuestMemory,
-    layout: &Layout,
-    seed: Seed,
-    config: &MachineConfig,
-) -> Platform {
-    let log_bytes = config.log_bytes.max(MIN_LOG_BYTES);
-    let mut platform = Platform::with_seed(memory, seed, log_bytes);
-    attach_devices(&mut platform, layout, seed, config.epoch_nanos);
-    platform
-}
-
-/// Puts the devices that every machine has on the bus.
-pub(crate) fn attach_devices(
-    platform: &mut Platform,
-    layout: &Layout,
-    seed: Seed,
-    epoch_nanos: u64,
-) {
-    for (window, port) in [(layout.console, CONSOLE), (layout.control, CONTROL)] {
-        let serial = Box::new(Ns16550a::new(port));
-        platform.attach(window.base, ns16550a::WINDOW_BYTES, window.line, serial);
-    }
-    let clock = Box::new(GoldfishRtc::new(epoch_nanos));
-    platform.attach(layout.clock.base, goldfish_rtc::WINDOW_BYTES, layout.clock.line, clock);
-    let entropy = Box::new(VirtioMmio::new(Box::new(Entropy::new(seed))));
-    platform.attach(layout.entropy.base, virtio::WINDOW_BYTES, layout.entropy.line, entropy);
-    let (window, generation) = (layout.generation, Box::new(VmGenId::new(seed)));
-    platform.attach(window.base, vmgenid::WINDOW_BYTES, window.line, generation);
 }
 
 #[cfg(test)]

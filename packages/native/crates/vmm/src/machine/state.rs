@@ -3,7 +3,12 @@
 use super::sampler::Sampler;
 use super::{Life, Machine};
 use crate::memory::GuestMemory;
-use crate::state::{StateError, StateReader, StateWriter};
+use crate::state::{Sections, StateError, StateReader, StateVersions, StateWriter};
+
+/// The processor's state.
+pub(crate) const ENGINE: &str = "engine";
+/// What the machine is in the middle of.
+pub(crate) const PROGRESS: &str = "progress";
 
 /// What a machine is in the middle of.
 pub(super) struct Progress {
@@ -13,8 +18,19 @@ pub(super) struct Progress {
 }
 
 impl Machine {
+    /// Everything that the guest could ever notice but memory: equal machines give equal states.
+    pub(crate) fn save(&self) -> Sections {
+        let mut sections = Sections::default();
+        sections.push(ENGINE, self.engine.state_versions(), self.engine.save());
+        self.platform.save(&mut sections);
+        let mut progress = StateWriter::new();
+        self.save_progress(&mut progress);
+        sections.push(PROGRESS, StateVersions::FIRST, progress.finish());
+        sections
+    }
+
     /// Appends whether the guest waits or has ended, and what the sampler has counted.
-    pub(crate) fn save_progress(&self, state: &mut StateWriter) {
+    fn save_progress(&self, state: &mut StateWriter) {
         state.bool(self.idle);
         match &self.life {
             Life::Running => state.u8(0),

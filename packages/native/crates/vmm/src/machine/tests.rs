@@ -1,7 +1,7 @@
 use super::*;
 use crate::conformance::fake::{CONSOLE as CONSOLE_BASE, Fake, Op, op};
 use crate::control::HostFrame;
-use crate::devices::Renewal;
+use crate::devices::{Renewal, ns16550a};
 use crate::engine::Exit;
 use crate::event::{EventBody, EventKind, InputKind, KindSet};
 use crate::loaders::Source;

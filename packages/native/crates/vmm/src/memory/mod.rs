@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 pub use error::MemoryError;
 pub use kept::{Derived, KeptPage};
-pub(crate) use pages::{Region, zero_page};
+pub(crate) use pages::{Region, filled_page, zero_page};
 pub use pages::{in_use_bytes, limit_bytes, set_limit_bytes};
 pub(crate) use table::{LEAF_PAGES, Leaf, PageSet, Slot, SlotView};
 pub use track::Mark;

@@ -13,7 +13,7 @@
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::PAGE_BYTES;
 
@@ -343,6 +343,23 @@ static ZERO: ZeroPage = ZeroPage([0; PAGE_BYTES]);
 /// The page that stands for every absent one. It lies in read-only memory.
 pub(crate) fn zero_page() -> NonNull<u8> {
     NonNull::from(&ZERO.0).cast()
+}
+
+/// A page that is all `byte`, for everybody and for ever; `None` if the host has none left.
+pub(crate) fn filled_page(byte: u8) -> Option<NonNull<u8>> {
+    static FILLED: [OnceLock<Region>; 256] = [const { OnceLock::new() }; 256];
+    if byte == 0 {
+        return Some(zero_page());
+    }
+    let filled = &FILLED[usize::from(byte)];
+    if filled.get().is_none() {
+        let page = Region::new(PAGE_BYTES)?;
+        // SAFETY: the region is a page of nobody else's yet.
+        unsafe { page.start().write_bytes(byte, PAGE_BYTES) };
+        // Another thread may have been first: its page is as good.
+        let _ = filled.set(page);
+    }
+    filled.get().map(Region::start)
 }
 
 #[cfg(test)]

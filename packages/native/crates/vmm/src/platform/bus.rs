@@ -8,6 +8,7 @@ use crate::time::Nanos;
 pub struct NoDevice;
 
 struct Slot {
+    name: String,
     base: u64,
     len: u64,
     line: u32,
@@ -22,8 +23,15 @@ pub(super) struct Bus {
 }
 
 impl Bus {
-    pub(super) fn attach(&mut self, base: u64, len: u64, line: u32, device: Box<dyn Device>) {
-        self.slots.push(Slot { base, len, line: line & 63, device });
+    pub(super) fn attach(
+        &mut self,
+        name: String,
+        base: u64,
+        len: u64,
+        line: u32,
+        device: Box<dyn Device>,
+    ) {
+        self.slots.push(Slot { name, base, len, line: line & 63, device });
         self.refresh();
     }
 
@@ -47,14 +55,14 @@ impl Bus {
         self.slots.iter().position(holds).ok_or(NoDevice)
     }
 
-    /// Lets `act` work on the device in `slot`, given its base, and takes over its line.
+    /// Lets `act` work on the device in `slot`, given its name and base, and takes over its line.
     pub(super) fn with<R>(
         &mut self,
         slot: usize,
-        act: impl FnOnce(&mut dyn Device, u64) -> R,
+        act: impl FnOnce(&mut dyn Device, &str, u64) -> R,
     ) -> R {
         let slot = &mut self.slots[slot];
-        let result = act(slot.device.as_mut(), slot.base);
+        let result = act(slot.device.as_mut(), &slot.name, slot.base);
         let bit = 1u64 << slot.line;
         self.lines =
             if slot.device.interrupt_asserted() { self.lines | bit } else { self.lines & !bit };
@@ -65,17 +73,12 @@ impl Bus {
         self.slots[slot].device.deadline()
     }
 
-    pub(super) fn devices(&self) -> impl Iterator<Item = &dyn Device> {
-        self.slots.iter().map(|slot| slot.device.as_ref())
+    pub(super) fn devices(&self) -> impl Iterator<Item = (&str, &dyn Device)> {
+        self.slots.iter().map(|slot| (slot.name.as_str(), slot.device.as_ref()))
     }
 
-    pub(super) fn device_named(&mut self, name: &str) -> Option<&mut Box<dyn Device>> {
-        self.slots.iter_mut().map(|slot| &mut slot.device).find(|device| device.name() == name)
-    }
-
-    /// Takes every device off whose name is not among `names`.
-    pub(super) fn keep(&mut self, names: &[String]) {
-        self.slots.retain(|slot| names.iter().any(|name| name == slot.device.name()));
+    pub(super) fn devices_mut(&mut self) -> impl Iterator<Item = (&str, &mut Box<dyn Device>)> {
+        self.slots.iter_mut().map(|slot| (slot.name.as_str(), &mut slot.device))
     }
 
     /// Recomputes the lines from the devices.
@@ -89,8 +92,8 @@ impl Bus {
 
     pub(super) fn fork(&self) -> Self {
         let fork = |slot: &Slot| {
-            let Slot { base, len, line, ref device } = *slot;
-            Slot { base, len, line, device: device.fork() }
+            let Slot { ref name, base, len, line, ref device } = *slot;
+            Slot { name: name.clone(), base, len, line, device: device.fork() }
         };
         Self { slots: self.slots.iter().map(fork).collect(), lines: self.lines }
     }

@@ -2,7 +2,7 @@
 //! firmware console, randomness, and a place to say what happened.
 
 mod bus;
-mod persist;
+pub(crate) mod persist;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -80,9 +80,10 @@ impl Platform {
         }
     }
 
-    /// Puts a device on the bus, `len` bytes at `base`, its interrupt on `line` (1 to 63).
-    pub fn attach(&mut self, base: u64, len: u64, line: u32, device: Box<dyn Device>) {
-        self.bus.attach(base, len, line, device);
+    /// Puts a device on the bus under a name that no other has, `len` bytes at `base`, its
+    /// interrupt on `line` (1 to 63).
+    pub fn attach(&mut self, name: &str, base: u64, len: u64, line: u32, device: Box<dyn Device>) {
+        self.bus.attach(name.to_owned(), base, len, line, device);
     }
 
     /// Reads a device register.
@@ -113,13 +114,11 @@ impl Platform {
         act: impl FnOnce(&mut dyn Device, &mut DeviceContext<'_>, u64) -> R,
     ) -> R {
         let mut events = std::mem::take(&mut self.scratch);
-        let mut context = DeviceContext {
-            now: self.now,
-            memory: &mut self.memory,
-            events: &mut events,
-            serial: &mut self.serial,
-        };
-        let result = self.bus.with(slot, |device, base| act(device, &mut context, base));
+        let (now, memory, serial) = (self.now, &mut self.memory, &mut self.serial);
+        let result = self.bus.with(slot, |device, name, base| {
+            let mut context = DeviceContext { name, now, memory, events: &mut events, serial };
+            act(device, &mut context, base)
+        });
         for body in events.drain(..) {
             self.emit(body);
         }
@@ -152,7 +151,7 @@ impl Platform {
     /// One byte that the host has for the firmware console, if any.
     pub fn console_read(&mut self) -> Option<u8> {
         (0..self.bus.len())
-            .find_map(|slot| self.bus.with(slot, |device, _| device.take_input(CONSOLE)))
+            .find_map(|slot| self.bus.with(slot, |device, _, _| device.take_input(CONSOLE)))
     }
 
     /// Appends an event at [`Self::now`], and raises [`Self::attention`] if the run is to stop at

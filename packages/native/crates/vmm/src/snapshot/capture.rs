@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::{FreezeError, SnapshotId};
 use crate::machine::{Difference, Life, Lineage, Machine, Origin};
 use crate::memory::GuestMemory;
-use crate::state::StateWriter;
+use crate::state::Sections;
 use crate::time::Nanos;
 
 /// What a capture holds.
@@ -24,9 +24,7 @@ pub enum CaptureKind {
 /// A machine's state at one moment, to be written while the machine goes on.
 pub struct Frozen {
     pub(super) memory: GuestMemory,
-    pub(super) engine: Vec<u8>,
-    pub(super) platform: Vec<u8>,
-    pub(super) progress: Vec<u8>,
+    pub(super) state: Sections,
     pub(super) origin: Origin,
     pub(super) at_nanos: Nanos,
     pub(super) next_seq: u64,
@@ -68,25 +66,19 @@ impl Machine {
         };
         let saved = catch_unwind(AssertUnwindSafe(|| {
             self.engine_mut().drop_host_pointers();
-            self.engine_mut().save()
+            self.save()
         }));
-        let Ok(engine) = saved else {
+        let Ok(state) = saved else {
             let message = "the engine panicked while it was saved".to_owned();
             self.end(Life::Faulted { message });
             return Err(FreezeError::EngineFailed);
         };
-        let mut progress = StateWriter::new();
-        self.save_progress(&mut progress);
-        let platform = self.platform_mut();
-        let state = platform.save();
-        let memory = platform.memory.fork();
+        let memory = self.platform_mut().memory.fork();
         let lineage = Lineage::unwritten();
         self.remember_capture(&lineage);
         Ok(Frozen {
             memory,
-            engine,
-            platform: state,
-            progress: progress.finish(),
+            state,
             origin: self.origin().clone(),
             at_nanos: self.now(),
             next_seq: self.next_seq(),

@@ -1,10 +1,12 @@
-//! `memory.digests`: which pages `memory.bin` holds, and what they must be.
+//! `memory.digests`: which pages `memory.bin` holds and what they must be, and which pages need no
+//! file because they are all one byte.
 
 use super::{CHUNK_BYTES, CHUNK_PAGES, FORMAT_VERSION, RestoreError};
-use crate::state::{StateReader, StateWriter};
+use crate::state::{StateError, StateReader, StateWriter};
 
 const MAGIC: &[u8; 8] = b"STILLDIG";
 const HEADER_BYTES: u64 = 24;
+const FILLING_BYTES: u64 = 9;
 
 /// Chunks without any page in the file have no digest.
 pub(super) const NONE: u32 = u32::MAX;
@@ -17,6 +19,22 @@ pub(super) struct Digests {
     /// By chunk: where its digest is, or [`NONE`].
     index: Vec<u32>,
     digests: Vec<[u8; 32]>,
+    /// Pages that are all one byte and not in the file; ascending, apart.
+    fillings: Vec<Filling>,
+}
+
+/// Pages that follow each other and are all one byte.
+#[derive(Clone, Copy)]
+struct Filling {
+    first: u32,
+    pages: u32,
+    byte: u8,
+}
+
+impl Filling {
+    fn end(self) -> u64 {
+        u64::from(self.first) + u64::from(self.pages)
+    }
 }
 
 impl Digests {
@@ -26,6 +44,7 @@ impl Digests {
             present: vec![0; pages.div_ceil(8)],
             index: vec![NONE; pages.div_ceil(CHUNK_PAGES)],
             digests: Vec::new(),
+            fillings: Vec::new(),
         }
     }
 
@@ -40,6 +59,22 @@ impl Digests {
 
     pub(super) fn insert(&mut self, page: usize) {
         self.present[page / 8] |= 1 << (page % 8);
+    }
+
+    /// Records that a page, behind all that were so recorded, is all `byte`.
+    pub(super) fn fill(&mut self, page: usize, byte: u8) {
+        match self.fillings.last_mut() {
+            Some(last) if last.end() == page as u64 && last.byte == byte => last.pages += 1,
+            _ => self.fillings.push(Filling { first: page as u32, pages: 1, byte }),
+        }
+    }
+
+    /// The byte that all of a page is, if it is not in the file.
+    #[inline]
+    pub(super) fn filling(&self, page: usize) -> Option<u8> {
+        let behind = self.fillings.partition_point(|filling| filling.first as usize <= page);
+        let filling = self.fillings.get(behind.checked_sub(1)?)?;
+        ((page as u64) < filling.end()).then_some(filling.byte)
     }
 
     /// Records the digest of the next chunk.
@@ -61,12 +96,23 @@ impl Digests {
             .u64(self.pages as u64)
             .array(&self.present)
             .array(self.digests.as_flattened())
+            .array(&self.encode_fillings())
             .finish()
+    }
+
+    fn encode_fillings(&self) -> Vec<u8> {
+        let mut state = StateWriter::new();
+        state.u32(self.fillings.len() as u32);
+        for Filling { first, pages, byte } in &self.fillings {
+            state.u32(*first).u32(*pages).u8(*byte);
+        }
+        state.finish()
     }
 
     /// Most bytes of the file for a memory of so many pages.
     pub(super) fn most_bytes(pages: usize) -> u64 {
-        HEADER_BYTES + pages.div_ceil(8) as u64 + 32 * pages.div_ceil(CHUNK_PAGES) as u64
+        let digests = 32 * pages.div_ceil(CHUNK_PAGES) as u64;
+        HEADER_BYTES + pages.div_ceil(8) as u64 + digests + 4 + FILLING_BYTES * pages as u64
     }
 
     /// Reads the file of a memory of `pages` pages.
@@ -81,7 +127,7 @@ impl Digests {
         }
         let mut state = StateReader::new("memory.digests", &bytes[MAGIC.len()..]);
         let version = state.u32()?;
-        if version != FORMAT_VERSION {
+        if version == 0 || version > FORMAT_VERSION {
             return Err(RestoreError::VersionUnsupported {
                 file: file.to_owned(),
                 expected: FORMAT_VERSION,
@@ -108,7 +154,29 @@ impl Digests {
                 digests.set(chunk, state.array()?);
             }
         }
+        if version > 1 {
+            digests.decode_fillings(&mut state)?;
+        }
         state.finish()?;
         Ok(digests)
+    }
+
+    fn decode_fillings(&mut self, state: &mut StateReader<'_>) -> Result<(), StateError> {
+        let expected = "runs of pages that are not in the file, ascending and apart";
+        for _ in 0..state.u32()? {
+            let filling = Filling { first: state.u32()?, pages: state.u32()?, byte: state.u8()? };
+            let is_behind = self.fillings.last().is_none_or(|last| {
+                let first = u64::from(filling.first);
+                first > last.end() || first == last.end() && filling.byte != last.byte
+            });
+            let is_inside = filling.pages > 0 && filling.end() <= self.pages as u64;
+            let mut pages = filling.first as usize..filling.end() as usize;
+            if !is_inside || !is_behind || pages.any(|page| self.holds(page)) {
+                let found = format!("{} pages from {}", filling.pages, filling.first);
+                return Err(state.refuse(expected, found));
+            }
+            self.fillings.push(filling);
+        }
+        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! Why a machine cannot be put into files or taken out of them.
 
+use crate::machine::DescriptionInvalid;
 use crate::memory::MemoryError;
 use crate::state::StateError;
 
@@ -135,13 +136,13 @@ pub enum RestoreError {
     },
     /// Another version of the format.
     #[error(
-        "{file}: expected format version {expected}, found {found}; use a build that reads it, or \
-         capture anew"
+        "{file}: expected format version 1 to {expected}, found {found}; use a build that reads it, \
+         or capture anew"
     )]
     VersionUnsupported {
         /// The file.
         file: String,
-        /// The version that this build reads.
+        /// The last version that this build reads.
         expected: u32,
         /// The file's version.
         found: u32,
@@ -206,6 +207,9 @@ pub enum RestoreError {
         /// The identity found.
         found: String,
     },
+    /// The machine that the snapshot describes is none of this build.
+    #[error(transparent)]
+    MachineInvalid(#[from] DescriptionInvalid),
     /// The saved state is not one of this engine or these devices.
     #[error(transparent)]
     StateInvalid(#[from] StateError),
@@ -233,6 +237,7 @@ impl RestoreError {
             Self::EngineMismatch { .. } => "EngineMismatch",
             Self::ParentMissing { .. } => "ParentMissing",
             Self::ParentMismatch { .. } => "ParentMismatch",
+            Self::MachineInvalid(_) => "MachineInvalid",
             Self::StateInvalid(_) => "StateInvalid",
             Self::EngineFailed => "EngineFailed",
             Self::Memory(error) => error.name(),

@@ -12,7 +12,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::digests::Digests;
 use super::header::{MachineFile, open_file, read_file};
 use super::{CHUNK_BYTES, CHUNK_PAGES, DIGESTS_FILE, MEMORY_FILE, RestoreError, SnapshotId};
-use crate::memory::{MemoryError, PAGE_BYTES, Region, limit_bytes};
+use crate::memory::{MemoryError, PAGE_BYTES, Region, filled_page, limit_bytes};
 
 /// More than the step of any file system's clock.
 const SETTLED_AFTER: Duration = Duration::from_millis(100);
@@ -51,7 +51,7 @@ impl Layer {
             file: name.clone(),
             reason: error.to_string(),
         })?;
-        let bytes = machine.header.origin.memory_bytes;
+        let bytes = machine.header.origin.machine.memory.size_bytes;
         if metadata.len() != bytes {
             return Err(RestoreError::FileSizeWrong {
                 file: name,
@@ -110,11 +110,15 @@ impl Layer {
 
     #[inline]
     pub(super) fn holds(&self, page: usize) -> bool {
-        self.digests.holds(page)
+        self.digests.holds(page) || self.digests.filling(page).is_some()
     }
 
-    /// The verified bytes of a page that this layer holds.
+    /// The verified bytes of a page that this layer has, in its file or as a filling.
     pub(super) fn page(&self, page: usize) -> Result<NonNull<u8>, MemoryError> {
+        if let Some(byte) = self.digests.filling(page) {
+            return filled_page(byte)
+                .ok_or_else(|| MemoryError::Exhausted { limit_bytes: limit_bytes() });
+        }
         let chunk = page / CHUNK_PAGES;
         if self.verified[chunk / 64].load(Ordering::Acquire) >> (chunk % 64) & 1 == 0 {
             self.fill(chunk)?;
@@ -220,5 +224,5 @@ fn read_digests(directory: &Path, machine: &MachineFile) -> Result<Vec<u8>, Rest
 }
 
 fn pages_of(machine: &MachineFile) -> usize {
-    (machine.header.origin.memory_bytes / PAGE_BYTES as u64) as usize
+    (machine.header.origin.machine.memory.size_bytes / PAGE_BYTES as u64) as usize
 }

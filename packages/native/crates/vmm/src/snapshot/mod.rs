@@ -8,15 +8,25 @@
 //!
 //! machine.bin
 //! ┌──────────┬─────────────┬──────────────┬───────────┬────────────────────────────────┬────────┐
-//! │"STILLPT\0│ u32 version │ u32 length H │ H × JSON  │ 3 × (u64 length, bytes): engine,│ BLAKE3 │
-//! │          │             │              │ header    │ platform, progress             │ of all │
+//! │"STILLPT\0│ u32 version │ u32 length H │ H × JSON  │ u32 n, n × (name, u32 version, │ BLAKE3 │
+//! │          │             │              │ header    │ state): engine, devices, …     │ of all │
 //! └──────────┴─────────────┴──────────────┴───────────┴────────────────────────────────┴────────┘
 //!
 //! memory.digests
-//! ┌───────────┬─────────────┬─────────────────┬───────────┬─────────────────────┬──────────────┐
-//! │"STILLDIG" │ u32 version │ u32 chunk bytes │ u64 pages │ one bit per page    │ n × 32 bytes │
-//! └───────────┴─────────────┴─────────────────┴───────────┴─────────────────────┴──────────────┘
+//! ┌───────────┬─────────────┬─────────────────┬───────────┬──────────────┬──────────────┐
+//! │"STILLDIG" │ u32 version │ u32 chunk bytes │ u64 pages │ one bit per  │ n × 32 bytes │
+//! │           │             │                 │           │ page in file │              │
+//! ├───────────┴─────────────┴─────────────────┴───────────┴──────────────┴──────────────┤
+//! │ u32 m, m × (u32 first page, u32 pages, u8 byte): pages that are all that byte       │
+//! └──────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
+//! The header holds the description that a restore builds the machine from. Names and states are
+//! bytes behind their u64 count. Each state has a version of its own, and whoever reads it knows
+//! how to bring earlier ones up; version 1 of the format, which had none, is read too.
+//!
+//! Pages of one byte are not stored: a kernel fills what it frees of its initial RAM file system and
+//! of itself with `0xcc`, which no file need hold.
+//!
 //! A snapshot's identity is the BLAKE3 of its `machine.bin`, which covers the other two. A delta
 //! names its parent's identity; its pages go over the parent's.
 //!
@@ -55,8 +65,8 @@ pub const MEMORY_FILE: &str = "memory.bin";
 /// Digests of memory's chunks.
 pub const DIGESTS_FILE: &str = "memory.digests";
 
-/// Version of the format that this build writes and reads.
-pub const FORMAT_VERSION: u32 = 1;
+/// Version of the format that this build writes; it reads this and earlier ones.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Bytes of memory that are verified together.
 pub const CHUNK_BYTES: usize = 16 * 1024;

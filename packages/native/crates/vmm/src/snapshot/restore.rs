@@ -1,13 +1,12 @@
 //! Taking a machine out of files.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use super::header::{MachineFile, read_machine};
 use super::image::{Image, MAX_LAYERS};
 use super::layer::Layer;
 use super::{RestoreError, SnapshotId};
-use crate::engine::Engine;
+use crate::engines::Engines;
 use crate::machine::{Lineage, Machine, Restored};
 use crate::memory::{GuestMemory, PAGE_BYTES};
 
@@ -68,9 +67,7 @@ impl Chain {
             if found != expected {
                 return Err(RestoreError::ParentMismatch { path, expected, found });
             }
-            let memory = |file: &MachineFile| {
-                (file.header.origin.memory_base, file.header.origin.memory_bytes)
-            };
+            let memory = |file: &MachineFile| file.header.origin.machine.memory.clone();
             if memory(&parent) != memory(&newest) {
                 return Err(RestoreError::FileInvalid {
                     file: path,
@@ -95,39 +92,41 @@ impl Machine {
     /// The machine that was captured to the first of `directories`; the others are its parent,
     /// its parent's parent and so on, if it is a delta. Everything but memory is checked now, each
     /// chunk of memory when the guest first touches it. Costs the state and not the memory;
-    /// machines restored from the same snapshot share it.
+    /// machines restored from the same snapshot share it. The machine is the one that the snapshot
+    /// describes, on that one of `engines` which it names.
     ///
     /// # Errors
     /// [`RestoreError`]; nothing has been executed then.
     pub fn restore(
         directories: &[PathBuf],
-        mut engine: Box<dyn Engine>,
+        engines: &Engines,
         options: &RestoreOptions,
     ) -> Result<Self, RestoreError> {
         let Chain { newest, layers } = Chain::open(directories, options.expected_id)?;
         let path = directories.first().map_or_else(String::new, |d| d.display().to_string());
         let origin = newest.header.origin;
+        let described = &origin.machine;
+        let found = format!("{} on board {}", described.engine, described.board);
+        let mismatch = |expected| RestoreError::EngineMismatch {
+            path: path.clone(),
+            expected,
+            found: found.clone(),
+        };
+        let engine =
+            engines.make(&described.engine).map_err(|unknown| mismatch(unknown.expected))?;
         let board = engine.board();
-        let (expected, found) =
-            ((engine.name(), board.name()), (origin.engine.as_str(), origin.board.as_str()));
-        if expected != found || origin.memory_base != board.layout().memory_base {
-            return Err(RestoreError::EngineMismatch {
-                path,
-                expected: format!("{} on board {}", expected.0, expected.1),
-                found: format!("{} on board {}", found.0, found.1),
-            });
+        if described.engine != engine.name() || described.board != board.name() {
+            return Err(mismatch(format!("{} on board {}", engine.name(), board.name())));
         }
-        let loaded = catch_unwind(AssertUnwindSafe(|| engine.load(&newest.engine)));
-        loaded.map_err(|_| RestoreError::EngineFailed)??;
-        let pages = (origin.memory_bytes / PAGE_BYTES as u64) as usize;
+        described.check(board)?;
+        let pages = (described.memory.size_bytes / PAGE_BYTES as u64) as usize;
         let image = Image::of(layers, pages);
-        let memory = GuestMemory::restored(origin.memory_base, pages, image.leaves(), image);
+        let memory = GuestMemory::restored(described.memory.base, pages, image.leaves(), image);
         let machine = Self::restored(Restored {
             engine,
             memory,
             origin,
-            platform: newest.platform,
-            progress: newest.progress,
+            state: newest.state,
             lineage: Lineage::of(newest.id.0),
             log_bytes: options.log_bytes,
         })?;

@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::conformance::fake::{BASE, Fake, Op, op};
+use crate::engines::Engines;
 use crate::loaders::Source;
 use crate::machine::{Machine, MachineConfig, RunUntil, Stop};
 use proptest::prelude::*;
@@ -58,7 +59,7 @@ fn capture(machine: &mut Machine, kind: CaptureKind, directory: &Path) -> Captur
 }
 
 fn restore(directories: &[PathBuf]) -> Result<Machine, RestoreError> {
-    Machine::restore(directories, Fake::boxed(), &RestoreOptions::default())
+    Machine::restore(directories, &Engines::only(Fake::boxed), &RestoreOptions::default())
 }
 
 #[test]
@@ -79,10 +80,46 @@ fn a_snapshot_says_what_it_is_and_its_identity_covers_its_files() {
     assert_eq!(captured.id.to_string(), digest(MACHINE_FILE));
     let header = read_header(&directory.0).expect("good");
     assert_eq!((header.at_nanos, header.next_seq), (machine.now(), machine.next_seq()));
-    assert_eq!(header.origin.engine, "fake");
+    assert_eq!(header.origin.machine.engine, "fake");
     assert_eq!(header.pages, captured.pages);
     assert_eq!(header.digests_digest, digest(DIGESTS_FILE));
     verify(std::slice::from_ref(&directory.0)).expect("as captured");
+}
+
+#[test]
+fn pages_of_one_byte_are_restored_and_not_stored() {
+    let (full, delta, whole) =
+        (Directory::new("filled"), Directory::new("refilled"), Directory::new("whole"));
+    let mut machine = machine();
+    let stored = |captured: &CapturedFiles| captured.files[0].stored_bytes;
+    // Freed and poisoned by a kernel: half a mebibyte, and single pages among others.
+    machine.write_memory(BASE + 0x8_0000, &[0xcc; 0x8_0000]).expect("in range");
+    machine.write_memory(BASE + 0x6_2000, &[0xff; 0x1000]).expect("in range");
+    machine.write_memory(BASE + 0x6_3000, &[0xfe; 0xfff]).expect("in range");
+    let one = capture(&mut machine, CaptureKind::Full, &full.0);
+    assert!(stored(&one) <= 0x8_0000, "{}", stored(&one));
+    machine.write_memory(BASE + 0x8_1000, &[0; 0x1000]).expect("in range");
+    machine.write_memory(BASE + 0x8_3000, &[0xcd; 0x2000]).expect("in range");
+    machine.write_memory(BASE + 0x6_3000, &[0xfe; 0x1000]).expect("in range");
+    let parent = one.id;
+    let two = capture(&mut machine, CaptureKind::Delta { parent }, &delta.0);
+    assert_eq!((two.pages, stored(&two)), (0, 0));
+    capture(&mut machine, CaptureKind::Full, &whole.0);
+    let expected = machine.digest().expect("in memory");
+    let chain = [delta.0.clone(), full.0.clone()];
+    for directories in [&chain[..], std::slice::from_ref(&whole.0)] {
+        verify(directories).expect("as captured");
+        let mut restored = restore(directories).expect("good");
+        assert_eq!(restored.digest(), Ok(expected));
+        let mut bytes = [0; 3];
+        restored.read_memory(BASE + 0x8_2fff, &mut bytes).expect("in range");
+        assert_eq!(bytes, [0xcc, 0xcd, 0xcd]);
+        // Pages that everybody shares are copied before they are written.
+        restored.write_memory(BASE + 0x8_2fff, &[1]).expect("in range");
+        let mut again = restore(directories).expect("good");
+        again.read_memory(BASE + 0x8_2fff, &mut bytes).expect("in range");
+        assert_eq!(bytes, [0xcc, 0xcd, 0xcd]);
+    }
 }
 
 #[test]
@@ -230,7 +267,8 @@ fn what_is_no_snapshot_is_refused_by_name() {
     for (content, expected) in [
         (&b""[..], "NotASnapshot"),
         (b"STILLPT\0", "FileSizeWrong"),
-        (b"STILLPT\0\x02\0\0\0\0\0\0\0", "VersionUnsupported"),
+        (b"STILLPT\0\x00\0\0\0\0\0\0\0", "VersionUnsupported"),
+        (b"STILLPT\0\x03\0\0\0\0\0\0\0", "VersionUnsupported"),
         (b"STILLPT\0\x01\0\0\0\xff\xff\xff\xff", "FileSizeWrong"),
     ] {
         std::fs::write(empty.0.join(MACHINE_FILE), content).expect("written");
@@ -246,7 +284,7 @@ fn files_of_another_snapshot_are_refused() {
     machine.run(&until(9000));
     capture(&mut machine, CaptureKind::Full, &b.0);
     let options = RestoreOptions { expected_id: Some(first.id), ..RestoreOptions::default() };
-    let other = Machine::restore(std::slice::from_ref(&b.0), Fake::boxed(), &options);
+    let other = Machine::restore(std::slice::from_ref(&b.0), &Engines::only(Fake::boxed), &options);
     assert_eq!(other.map(|_| ()).expect_err("other").name(), "IdMismatch");
 
     std::fs::copy(b.0.join(DIGESTS_FILE), a.0.join(DIGESTS_FILE)).expect("copied");

@@ -86,7 +86,7 @@ impl Frozen {
             digests_digest: digests_digest.to_hex().to_string(),
             origin: self.origin.clone(),
         };
-        let machine = encode(&header, &self.engine, &self.platform, &self.progress)
+        let machine = encode(&header, &self.state)
             .map_err(|error| output.failed(MACHINE_FILE, &error.into(), 0))?;
         let id = blake3::hash(&machine);
         output.write_whole(MACHINE_FILE, &machine)?;
@@ -118,16 +118,19 @@ impl Frozen {
                 let at = (page - first) * PAGE_BYTES;
                 let into = &mut content[at..at + PAGE_BYTES];
                 let wanted = changed.as_ref().is_none_or(|changed| changed.contains(page));
-                let bytes = if wanted { self.memory.page_bytes(page)? } else { None };
-                let is_zero = bytes.is_none_or(|bytes| bytes.iter().all(|byte| *byte == 0));
-                match bytes {
-                    Some(bytes) if !is_zero => into.copy_from_slice(bytes),
-                    _ => into.fill(0),
+                into.fill(0);
+                if !wanted {
+                    continue;
                 }
-                // A page that has become zero counts in a delta: the parent's may not be.
-                if wanted && (!is_zero || changed.is_some()) {
-                    digests.insert(page);
-                    held = true;
+                match self.memory.page_bytes(page)?.map(|bytes| (bytes, filling(bytes))) {
+                    Some((bytes, None)) => {
+                        into.copy_from_slice(bytes);
+                        digests.insert(page);
+                        held = true;
+                    }
+                    // A page that has become zero counts in a delta: the parent's may not be.
+                    None | Some((_, Some(0))) if changed.is_none() => {}
+                    filled => digests.fill(page, filled.and_then(|(_, byte)| byte).unwrap_or(0)),
                 }
             }
             if !held {
@@ -141,6 +144,13 @@ impl Frozen {
         output.finish(MEMORY_FILE, &file)?;
         Ok(digests)
     }
+}
+
+/// The byte that all of `page` is, if it is one: a page that a kernel has freed and poisoned, or
+/// cleared.
+fn filling(page: &[u8; PAGE_BYTES]) -> Option<u8> {
+    // Each byte equals the one before it. The first few tell for almost every page.
+    (page[..8] == page[1..9] && page[..PAGE_BYTES - 1] == page[1..]).then_some(page[0])
 }
 
 /// Chunks that follow each other, waiting to be written.

@@ -3,15 +3,17 @@
 use vm_fdt::{Error, FdtWriter};
 
 use super::RiscvBoard;
-use crate::board::{Boot, Layout, Window};
-use crate::devices::{goldfish_rtc, ns16550a, virtio, vmgenid};
+use crate::board::Boot;
+use crate::devices::DeviceDescription;
 use crate::loaders::LoadError;
+use crate::memory::GuestMemory;
 
 const HART_CONTROLLER: u32 = 1;
 const INTERRUPT_CONTROLLER: u32 = 2;
 const MACHINE_EXTERNAL: u32 = 11;
 const SUPERVISOR_EXTERNAL: u32 = 9;
-const UART_CLOCK_HZ: u32 = 3_686_400;
+/// The alias of the device that the kernel writes its console to.
+const CONSOLE: &str = "serial0";
 
 /// Bytes at the end of the blob that belong to it and hold nothing: loaders between firmware and
 /// kernel, such as U-Boot, add their properties in place.
@@ -22,12 +24,12 @@ const TOTAL_SIZE: std::ops::Range<usize> = 4..8;
 /// The device tree of `board`, as a flattened blob with room to grow.
 pub(super) fn build(
     board: &RiscvBoard,
-    layout: &Layout,
-    memory_bytes: u64,
+    devices: &[DeviceDescription],
+    memory: &GuestMemory,
     initramfs: Option<(u64, u64)>,
     boot: &Boot<'_>,
 ) -> Result<Vec<u8>, LoadError> {
-    let mut tree = write(board, layout, memory_bytes, initramfs, boot)
+    let mut tree = write(board, devices, memory, initramfs, boot)
         .map_err(|error| LoadError::DeviceTree { reason: error.to_string() })?;
     tree.resize(tree.len() + ROOM_BYTES, 0);
     let total_size = (tree.len() as u32).to_be_bytes();
@@ -37,8 +39,8 @@ pub(super) fn build(
 
 fn write(
     board: &RiscvBoard,
-    layout: &Layout,
-    memory_bytes: u64,
+    devices: &[DeviceDescription],
+    memory: &GuestMemory,
     initramfs: Option<(u64, u64)>,
     boot: &Boot<'_>,
 ) -> Result<Vec<u8>, Error> {
@@ -49,16 +51,18 @@ fn write(
     tree.property_string("compatible", "stillpoint,virt")?;
     tree.property_string("model", "Stillpoint virtual machine")?;
 
-    let console = format!("/soc/serial@{:x}", layout.console.base);
+    let aliases = aliases(devices);
     let node = tree.begin_node("aliases")?;
-    tree.property_string("serial0", &console)?;
-    tree.property_string("serial1", &format!("/soc/serial@{:x}", layout.control.base))?;
-    tree.property_string("rtc0", &format!("/soc/rtc@{:x}", layout.clock.base))?;
+    for (alias, path) in &aliases {
+        tree.property_string(alias, path)?;
+    }
     tree.end_node(node)?;
 
     let node = tree.begin_node("chosen")?;
     tree.property_string("bootargs", boot.command_line)?;
-    tree.property_string("stdout-path", &console)?;
+    if let Some((_, console)) = aliases.iter().find(|(alias, _)| alias == CONSOLE) {
+        tree.property_string("stdout-path", console)?;
+    }
     tree.property("rng-seed", boot.random_seed)?;
     if let Some((start, end)) = initramfs {
         tree.property_u64("linux,initrd-start", start)?;
@@ -66,13 +70,13 @@ fn write(
     }
     tree.end_node(node)?;
 
-    let node = tree.begin_node(&format!("memory@{:x}", layout.memory_base))?;
+    let node = tree.begin_node(&format!("memory@{:x}", memory.base()))?;
     tree.property_string("device_type", "memory")?;
-    tree.property_array_u64("reg", &[layout.memory_base, memory_bytes])?;
+    tree.property_array_u64("reg", &[memory.base(), memory.size_bytes()])?;
     tree.end_node(node)?;
 
     hart(&mut tree, board)?;
-    devices(&mut tree, board, layout)?;
+    soc(&mut tree, board, devices)?;
     tree.end_node(root)?;
     tree.finish()
 }
@@ -110,7 +114,25 @@ fn hart(tree: &mut FdtWriter, board: &RiscvBoard) -> Result<(), Error> {
     tree.end_node(cpus)
 }
 
-fn devices(tree: &mut FdtWriter, board: &RiscvBoard, layout: &Layout) -> Result<(), Error> {
+/// The devices that have short names, with their paths.
+fn aliases(devices: &[DeviceDescription]) -> Vec<(String, String)> {
+    let mut aliases: Vec<(String, String)> = Vec::new();
+    for device in devices {
+        let Some((kind, alias)) = device.kind_of().and_then(|k| Some((k, k.node.alias?))) else {
+            continue;
+        };
+        let number = aliases.iter().filter(|(name, _)| name.starts_with(alias)).count();
+        let path = format!("/soc/{}@{:x}", kind.node.name, device.base);
+        aliases.push((format!("{alias}{number}"), path));
+    }
+    aliases
+}
+
+fn soc(
+    tree: &mut FdtWriter,
+    board: &RiscvBoard,
+    devices: &[DeviceDescription],
+) -> Result<(), Error> {
     let soc = tree.begin_node("soc")?;
     tree.property_u32("#address-cells", 2)?;
     tree.property_u32("#size-cells", 2)?;
@@ -135,36 +157,18 @@ fn devices(tree: &mut FdtWriter, board: &RiscvBoard, layout: &Layout) -> Result<
     tree.property_phandle(INTERRUPT_CONTROLLER)?;
     tree.end_node(node)?;
 
-    for window in [layout.console, layout.control] {
-        let node = device(tree, "serial", window, ns16550a::WINDOW_BYTES, "ns16550a")?;
-        tree.property_u32("clock-frequency", UART_CLOCK_HZ)?;
-        tree.property_u32("fifo-size", ns16550a::TRANSMIT_FIFO_BYTES)?;
-        // The driver fills the FIFO up to this many bytes below its depth.
-        tree.property_u32("tx-threshold", 1)?;
+    for device in devices {
+        // Kinds were checked when the machine was described.
+        let Some(kind) = device.kind_of() else { continue };
+        let node = tree.begin_node(&format!("{}@{:x}", kind.node.name, device.base))?;
+        tree.property_string("compatible", kind.node.compatible)?;
+        tree.property_array_u64("reg", &[device.base, kind.window_bytes])?;
+        tree.property_u32("interrupts", device.line)?;
+        tree.property_u32("interrupt-parent", INTERRUPT_CONTROLLER)?;
+        for (name, number) in kind.node.numbers {
+            tree.property_u32(name, *number)?;
+        }
         tree.end_node(node)?;
     }
-    let clock =
-        device(tree, "rtc", layout.clock, goldfish_rtc::WINDOW_BYTES, "google,goldfish-rtc")?;
-    tree.end_node(clock)?;
-    let entropy = device(tree, "virtio_mmio", layout.entropy, virtio::WINDOW_BYTES, "virtio,mmio")?;
-    tree.end_node(entropy)?;
-    let generation =
-        device(tree, "rng", layout.generation, vmgenid::WINDOW_BYTES, "microsoft,vmgenid")?;
-    tree.end_node(generation)?;
     tree.end_node(soc)
-}
-
-fn device(
-    tree: &mut FdtWriter,
-    name: &str,
-    window: Window,
-    bytes: u64,
-    compatible: &str,
-) -> Result<vm_fdt::FdtWriterNode, Error> {
-    let node = tree.begin_node(&format!("{name}@{:x}", window.base))?;
-    tree.property_string("compatible", compatible)?;
-    tree.property_array_u64("reg", &[window.base, bytes])?;
-    tree.property_u32("interrupts", window.line)?;
-    tree.property_u32("interrupt-parent", INTERRUPT_CONTROLLER)?;
-    Ok(node)
 }

@@ -12,7 +12,8 @@
 mod device_tree;
 mod image;
 
-use crate::board::{Board, Boot, Entry, Layout, PayloadForm, Window};
+use crate::board::{Board, Boot, Entry, PayloadForm};
+use crate::devices::DeviceDescription;
 use crate::loaders::{Elf, INITRAMFS_REACH_BYTES, LoadError, align_down, check_unpacks, put};
 use crate::memory::{GuestMemory, PAGE_BYTES};
 use image::Image;
@@ -59,22 +60,29 @@ pub static VIRT: RiscvBoard = RiscvBoard {
     interrupt_sources: 63,
 };
 
-const LAYOUT: Layout = Layout {
-    memory_base: MEMORY_BASE,
-    console: Window { base: 0x1000_0000, line: 10 },
-    control: Window { base: 0x1000_0100, line: 11 },
-    clock: Window { base: 0x0010_1000, line: 13 },
-    entropy: Window { base: 0x1000_1000, line: 1 },
-    generation: Window { base: 0x0010_2000, line: 14 },
-};
-
 impl Board for RiscvBoard {
     fn name(&self) -> &'static str {
         "riscv"
     }
 
-    fn layout(&self) -> Layout {
-        LAYOUT
+    fn memory_base(&self) -> u64 {
+        MEMORY_BASE
+    }
+
+    fn usual_devices(&self) -> Vec<DeviceDescription> {
+        let device = DeviceDescription::new;
+        vec![
+            device("serial0", "ns16550a", 0x1000_0000, 10).with("port", 0),
+            device("serial1", "ns16550a", 0x1000_0100, 11).with("port", 1),
+            device("rtc", "goldfish-rtc", 0x0010_1000, 13),
+            device("entropy", "virtio-rng", 0x1000_1000, 1),
+            device("vmgenid", "vmgenid", 0x0010_2000, 14),
+        ]
+    }
+
+    fn reserved(&self) -> Vec<(u64, u64)> {
+        let base = self.interrupt_controller_base;
+        vec![(base, base + self.interrupt_controller_bytes)]
     }
 
     fn default_command_line(&self) -> &'static str {
@@ -83,7 +91,12 @@ impl Board for RiscvBoard {
         "console=ttyS0 earlycon=sbi panic=-1 no4lvl cryptomgr.notests"
     }
 
-    fn load(&self, memory: &mut GuestMemory, boot: &Boot<'_>) -> Result<Entry, LoadError> {
+    fn load(
+        &self,
+        memory: &mut GuestMemory,
+        devices: &[DeviceDescription],
+        boot: &Boot<'_>,
+    ) -> Result<Entry, LoadError> {
         if boot.command_line.len() > MAX_COMMAND_LINE_BYTES || boot.command_line.contains('\0') {
             return Err(LoadError::CommandLineInvalid {
                 expected: format!("at most {MAX_COMMAND_LINE_BYTES} bytes, none of them zero"),
@@ -100,7 +113,7 @@ impl Board for RiscvBoard {
         if let (Some(content), Some((start, _))) = (boot.initramfs, places.initramfs) {
             put(memory, start, content)?;
         }
-        let tree = device_tree::build(self, &LAYOUT, memory.size_bytes(), places.initramfs, boot)?;
+        let tree = device_tree::build(self, devices, memory, places.initramfs, boot)?;
         if tree.len() as u64 > DEVICE_TREE_BYTES {
             let reason =
                 format!("expected at most {DEVICE_TREE_BYTES} bytes, found {}", tree.len());

@@ -24,7 +24,7 @@ fn boot<'a>(kernel: &'a [u8], initramfs: Option<&'a [u8]>) -> Boot<'a> {
 
 fn load(memory_bytes: u64, boot: &Boot<'_>) -> Result<(Entry, GuestMemory), LoadError> {
     let mut memory = GuestMemory::new(MEMORY_BASE, memory_bytes);
-    VIRT.load(&mut memory, boot).map(|entry| (entry, memory))
+    VIRT.load(&mut memory, &VIRT.usual_devices(), boot).map(|entry| (entry, memory))
 }
 
 #[test]

@@ -10,12 +10,21 @@
 
 mod persist;
 
-use super::{Device, DeviceContext, Renewal, read_register, written_register};
+use super::description::NoOptions;
+use super::{Device, DeviceContext, DeviceKind, Node, Renewal, read_register, written_register};
 use crate::state::StateError;
 use crate::time::Nanos;
 
-/// Bytes of the register window.
-pub const WINDOW_BYTES: u64 = 0x1000;
+/// The kind in descriptions.
+pub const KIND: DeviceKind = DeviceKind {
+    name: "goldfish-rtc",
+    window_bytes: 0x1000,
+    node: Node { name: "rtc", compatible: "google,goldfish-rtc", alias: Some("rtc"), numbers: &[] },
+    make: |description, making| {
+        let NoOptions {} = description.options_as()?;
+        Ok(Box::new(GoldfishRtc::new(making.epoch_nanos)))
+    },
+};
 
 /// A real-time clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,10 +68,6 @@ impl GoldfishRtc {
 }
 
 impl Device for GoldfishRtc {
-    fn name(&self) -> &'static str {
-        "rtc"
-    }
-
     fn read(&mut self, context: &mut DeviceContext<'_>, offset: u64, into: &mut [u8]) {
         let value = match offset {
             0x00 => {
@@ -142,8 +147,13 @@ mod tests {
     fn the_clock_follows_guest_time_and_the_alarm_rings() {
         let mut memory = GuestMemory::new(0, 4096);
         let (mut events, mut serial) = (Vec::new(), SerialPorts::default());
-        let mut context =
-            DeviceContext { now: 5, memory: &mut memory, events: &mut events, serial: &mut serial };
+        let mut context = DeviceContext {
+            name: "rtc",
+            now: 5,
+            memory: &mut memory,
+            events: &mut events,
+            serial: &mut serial,
+        };
         let mut rtc = GoldfishRtc::new(0x1_0000_0000);
         let mut word = [0; 4];
         rtc.read(&mut context, 0x00, &mut word);
@@ -169,8 +179,13 @@ mod tests {
     fn a_renewed_clock_shows_the_time_that_it_was_given_and_an_alarm_that_passed_rings() {
         let mut memory = GuestMemory::new(0, 4096);
         let (mut events, mut serial) = (Vec::new(), SerialPorts::default());
-        let mut context =
-            DeviceContext { now: 7, memory: &mut memory, events: &mut events, serial: &mut serial };
+        let mut context = DeviceContext {
+            name: "rtc",
+            now: 7,
+            memory: &mut memory,
+            events: &mut events,
+            serial: &mut serial,
+        };
         let mut rtc = GoldfishRtc::new(1000);
         rtc.write(&mut context, 0x10, &[1, 0, 0, 0]);
         rtc.write(&mut context, 0x08, &2000u32.to_le_bytes());

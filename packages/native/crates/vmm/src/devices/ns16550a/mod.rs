@@ -12,12 +12,39 @@ mod persist;
 
 use std::collections::VecDeque;
 
-use super::{Device, DeviceContext, InputFull};
+use serde::Deserialize;
+
+use super::{Device, DeviceContext, DeviceKind, InputFull, Node};
 use crate::state::StateError;
 use crate::time::Nanos;
 
-/// Bytes of the register window.
-pub const WINDOW_BYTES: u64 = 8;
+/// The kind in descriptions. Its option `port` is the number of the serial port.
+pub const KIND: DeviceKind = DeviceKind {
+    name: "ns16550a",
+    window_bytes: 8,
+    node: Node {
+        name: "serial",
+        compatible: "ns16550a",
+        alias: Some("serial"),
+        numbers: &[
+            ("clock-frequency", 3_686_400),
+            ("fifo-size", TRANSMIT_FIFO_BYTES),
+            // The driver fills the FIFO up to this many bytes below its depth.
+            ("tx-threshold", 1),
+        ],
+    },
+    make: |description, _making| {
+        let Options { port } = description.options_as()?;
+        Ok(Box::new(Ns16550a::new(port)))
+    },
+};
+
+/// What a description says of a serial port.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    port: u32,
+}
 
 /// Most bytes that one burst puts into the receive FIFO.
 pub const RECEIVE_FIFO_BYTES: usize = 512;
@@ -200,14 +227,6 @@ impl Ns16550a {
 }
 
 impl Device for Ns16550a {
-    fn name(&self) -> &'static str {
-        match self.port {
-            0 => "serial0",
-            1 => "serial1",
-            _ => "serial",
-        }
-    }
-
     fn read(&mut self, context: &mut DeviceContext<'_>, offset: u64, into: &mut [u8]) {
         into.fill(0);
         if let Some(first) = into.first_mut() {

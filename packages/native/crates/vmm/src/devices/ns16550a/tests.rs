@@ -22,6 +22,7 @@ impl Bench {
 
     fn context(&mut self) -> DeviceContext<'_> {
         DeviceContext {
+            name: "serial",
             now: self.now,
             memory: &mut self.memory,
             events: &mut self.events,

@@ -130,10 +130,6 @@ impl VirtioMmio {
 }
 
 impl Device for VirtioMmio {
-    fn name(&self) -> &'static str {
-        self.device.name()
-    }
-
     fn read(&mut self, _context: &mut DeviceContext<'_>, offset: u64, into: &mut [u8]) {
         let queue = self.queues.get(self.queue_select as usize);
         let value = match offset {

@@ -1,10 +1,9 @@
 //! Devices of the Virtual I/O specification (version 1.2), over memory-mapped registers.
 
-mod entropy;
+pub mod entropy;
 mod mmio;
 mod queue;
 
-pub use entropy::Entropy;
 pub use mmio::{VirtioMmio, WINDOW_BYTES};
 pub use queue::{Chain, MAX_QUEUE_SIZE, Queue, QueueError, Segment};
 
@@ -14,8 +13,6 @@ use crate::time::Nanos;
 
 /// What a device does behind its transport.
 pub trait VirtioDevice: Send {
-    /// The device's name in events and saved state.
-    fn name(&self) -> &'static str;
     /// The device's number in the specification.
     fn device_id(&self) -> u32;
     /// Feature bits that the device offers beside those of the transport.

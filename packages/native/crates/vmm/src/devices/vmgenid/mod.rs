@@ -12,13 +12,22 @@
 
 mod persist;
 
-use super::{Device, DeviceContext, GENERATION_BYTES, Renewal};
+use super::description::NoOptions;
+use super::{Device, DeviceContext, DeviceKind, GENERATION_BYTES, Node, Renewal};
 use crate::random::{RandomStream, Seed};
 use crate::state::StateError;
 use crate::time::Nanos;
 
-/// Bytes of the register window.
-pub const WINDOW_BYTES: u64 = 0x1000;
+/// The kind in descriptions.
+pub const KIND: DeviceKind = DeviceKind {
+    name: "vmgenid",
+    window_bytes: 0x1000,
+    node: Node { name: "rng", compatible: "microsoft,vmgenid", alias: None, numbers: &[] },
+    make: |description, making| {
+        let NoOptions {} = description.options_as()?;
+        Ok(Box::new(VmGenId::new(making.seed)))
+    },
+};
 
 /// A generation identifier.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,10 +46,6 @@ impl VmGenId {
 }
 
 impl Device for VmGenId {
-    fn name(&self) -> &'static str {
-        "vmgenid"
-    }
-
     fn read(&mut self, _context: &mut DeviceContext<'_>, offset: u64, into: &mut [u8]) {
         for (at, byte) in (offset..).zip(into) {
             let at = usize::try_from(at).unwrap_or(GENERATION_BYTES);
@@ -82,8 +87,13 @@ mod tests {
     fn read(device: &mut VmGenId, offset: u64, into: &mut [u8]) {
         let mut memory = GuestMemory::new(0, 4096);
         let (mut events, mut serial) = (Vec::new(), SerialPorts::default());
-        let mut context =
-            DeviceContext { now: 0, memory: &mut memory, events: &mut events, serial: &mut serial };
+        let mut context = DeviceContext {
+            name: "vmgenid",
+            now: 0,
+            memory: &mut memory,
+            events: &mut events,
+            serial: &mut serial,
+        };
         device.read(&mut context, offset, into);
     }
 
@@ -115,7 +125,7 @@ mod tests {
         let mut bytes = [1; 8];
         read(&mut device, 16, &mut bytes);
         assert_eq!(bytes, [0; 8]);
-        read(&mut device, WINDOW_BYTES - 8, &mut bytes);
+        read(&mut device, KIND.window_bytes - 8, &mut bytes);
         assert_eq!(bytes, [0; 8]);
     }
 }

@@ -124,7 +124,8 @@ fn a_snapshot_is_not_restored_into_an_engine_that_fails_or_is_another() {
     let directories = [directory.0.clone()];
     for (odd, name) in [(Odd::Load, "EngineFailed"), (Odd::Name, "EngineMismatch")] {
         let options = RestoreOptions::default();
-        let refused = Machine::restore(&directories, OddEngine::boxed(odd), &options);
+        let refused =
+            Machine::restore(&directories, &Engines::only(move || OddEngine::boxed(odd)), &options);
         assert_eq!(refused.map(|_| ()).expect_err("odd").name(), name);
     }
     restore(&directories).expect("as good as before");

@@ -1,4 +1,4 @@
-use super::super::Entropy;
+use super::super::entropy::Entropy;
 use super::*;
 use crate::event::EventBody;
 use crate::memory::GuestMemory;
@@ -27,6 +27,7 @@ impl Bench {
 
     fn write(&mut self, offset: u64, value: u32) {
         let mut context = DeviceContext {
+            name: "entropy",
             now: 0,
             memory: &mut self.memory,
             events: &mut self.events,
@@ -37,6 +38,7 @@ impl Bench {
 
     fn read(&mut self, offset: u64) -> u32 {
         let mut context = DeviceContext {
+            name: "entropy",
             now: 0,
             memory: &mut self.memory,
             events: &mut self.events,

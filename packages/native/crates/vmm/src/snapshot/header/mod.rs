@@ -1,5 +1,7 @@
 //! What a snapshot says about itself, readable by any build.
 
+mod version_1;
+
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -9,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{CHUNK_BYTES, FORMAT_VERSION, MACHINE_FILE, RestoreError, SnapshotId};
 use crate::machine::{MAX_MEMORY_BYTES, Origin};
 use crate::memory::PAGE_BYTES;
-use crate::state::{StateReader, StateWriter};
+use crate::state::{Sections, StateReader, StateWriter};
 use crate::time::Nanos;
 
 const MAGIC: &[u8; 8] = b"STILLPT\0";
@@ -58,23 +60,19 @@ pub struct SnapshotHeader {
 /// The content of `machine.bin`.
 pub(super) struct MachineFile {
     pub(super) header: SnapshotHeader,
-    pub(super) engine: Vec<u8>,
-    pub(super) platform: Vec<u8>,
-    pub(super) progress: Vec<u8>,
+    pub(super) state: Sections,
     pub(super) id: SnapshotId,
 }
 
 /// The bytes of a `machine.bin`.
 pub(super) fn encode(
     header: &SnapshotHeader,
-    engine: &[u8],
-    platform: &[u8],
-    progress: &[u8],
+    state: &Sections,
 ) -> Result<Vec<u8>, serde_json::Error> {
     let text = serde_json::to_vec_pretty(header)?;
     let mut file = StateWriter::new();
     file.array(MAGIC).u32(FORMAT_VERSION).u32(text.len() as u32).array(&text);
-    file.bytes(engine).bytes(platform).bytes(progress);
+    state.encode(&mut file);
     let mut bytes = file.finish();
     let digest = blake3::hash(&bytes);
     bytes.extend_from_slice(digest.as_bytes());
@@ -152,14 +150,14 @@ pub(super) fn read_machine(directory: &Path) -> Result<MachineFile, RestoreError
         });
     }
     check_header(&file, &header)?;
-    let mut state = StateReader::new("machine.bin", &rest[..rest.len() - DIGEST_BYTES]);
-    let most = rest.len();
-    let engine = state.bytes(most)?.to_vec();
-    let platform = state.bytes(most)?.to_vec();
-    let progress = state.bytes(most)?.to_vec();
-    state.finish()?;
+    let mut body = StateReader::new("machine.bin", &rest[..rest.len() - DIGEST_BYTES]);
+    let state = match header.format {
+        1 => version_1::sections(&mut body)?,
+        _ => Sections::decode(&mut body)?,
+    };
+    body.finish()?;
     let id = SnapshotId(*blake3::hash(&bytes).as_bytes());
-    Ok(MachineFile { header, engine, platform, progress, id })
+    Ok(MachineFile { header, state, id })
 }
 
 /// Takes the header off a `machine.bin`; what follows it has at least a digest's length.
@@ -178,7 +176,7 @@ fn decode_header<'a>(
     let (Some(version), Some(len)) = (word(bytes, 8), word(bytes, 12)) else {
         return Err(short(16 + DIGEST_BYTES));
     };
-    if version != FORMAT_VERSION {
+    if version == 0 || version > FORMAT_VERSION {
         return Err(RestoreError::VersionUnsupported {
             file: file.to_owned(),
             expected: FORMAT_VERSION,
@@ -190,11 +188,16 @@ fn decode_header<'a>(
         return Err(short(16 + len + DIGEST_BYTES));
     }
     let (text, rest) = bytes[16..].split_at(len);
-    let header = serde_json::from_slice(text).map_err(|error| RestoreError::FileInvalid {
+    let read = match version {
+        1 => version_1::header(text),
+        _ => serde_json::from_slice(text),
+    };
+    let mut header: SnapshotHeader = read.map_err(|error| RestoreError::FileInvalid {
         file: file.to_owned(),
         expected: "a header of this version".to_owned(),
         found: error.to_string(),
     })?;
+    header.format = version;
     Ok((header, rest))
 }
 
@@ -216,7 +219,7 @@ fn check_header(file: &str, header: &SnapshotHeader) -> Result<(), RestoreError>
             format!("{} and {}", geometry.0, geometry.1),
         ));
     }
-    let memory = header.origin.memory_bytes;
+    let memory = header.origin.machine.memory.size_bytes;
     if memory == 0 || memory > MAX_MEMORY_BYTES || !memory.is_multiple_of(PAGE_BYTES as u64) {
         return Err(invalid(
             format!("memory of whole pages up to {MAX_MEMORY_BYTES} bytes"),

@@ -1,9 +1,15 @@
 //! How saved state is written: little-endian words and counted bytes, read back with every bound
 //! checked.
 
+mod sections;
+mod versions;
+
+pub(crate) use sections::Sections;
+pub use versions::{StateVersions, Upgrade};
+
 /// A saved state could not be read back.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
-#[error("engine state: expected {expected}, found {found}")]
+#[error("saved state: expected {expected}, found {found}")]
 pub struct StateError {
     /// What is needed.
     pub expected: String,

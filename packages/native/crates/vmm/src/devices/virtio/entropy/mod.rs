@@ -1,16 +1,30 @@
 //! The entropy device: fills the driver's buffers with random bytes.
 
-use super::{Queue, QueueError, VirtioDevice};
-use crate::devices::{DeviceContext, Renewal};
+mod persist;
+
+use super::{Queue, QueueError, VirtioDevice, VirtioMmio, WINDOW_BYTES};
+use crate::devices::description::NoOptions;
+use crate::devices::{DeviceContext, DeviceKind, Node, Renewal};
 use crate::event::EventBody;
 use crate::random::{RandomStream, Seed};
-use crate::state::{StateError, StateReader, StateWriter};
+use crate::state::StateError;
 use crate::time::Nanos;
 
 /// What the device's randomness is for.
 const STREAM: &str = "entropy device";
 /// Most bytes given for one request. A driver asks again for more.
 const MAX_REQUEST_BYTES: u32 = 64 * 1024;
+
+/// The kind in descriptions.
+pub const KIND: DeviceKind = DeviceKind {
+    name: "virtio-rng",
+    window_bytes: WINDOW_BYTES,
+    node: Node { name: "virtio_mmio", compatible: "virtio,mmio", alias: None, numbers: &[] },
+    make: |description, making| {
+        let NoOptions {} = description.options_as()?;
+        Ok(Box::new(VirtioMmio::new(Box::new(Entropy::new(making.seed)))))
+    },
+};
 
 /// A source of randomness for the guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,10 +40,6 @@ impl Entropy {
 }
 
 impl VirtioDevice for Entropy {
-    fn name(&self) -> &'static str {
-        "entropy"
-    }
-
     fn device_id(&self) -> u32 {
         4
     }
@@ -52,7 +62,7 @@ impl VirtioDevice for Entropy {
         for _ in 0..queue.size {
             let Some(chain) = queue.pop(context.memory)? else { break };
             if !served {
-                context.events.push(EventBody::IoStarted { device: self.name().to_owned() });
+                context.events.push(EventBody::IoStarted { device: context.name.to_owned() });
             }
             served = true;
             let mut given = 0;
@@ -67,7 +77,7 @@ impl VirtioDevice for Entropy {
                     if let Err(error) = context.memory.write(at, part) {
                         context
                             .events
-                            .push(EventBody::IoSettled { device: self.name().to_owned() });
+                            .push(EventBody::IoSettled { device: context.name.to_owned() });
                         return Err(error.into());
                     }
                     done += part.len() as u32;
@@ -77,7 +87,7 @@ impl VirtioDevice for Entropy {
             queue.push(context.memory, chain.head, given)?;
         }
         if served {
-            context.events.push(EventBody::IoSettled { device: self.name().to_owned() });
+            context.events.push(EventBody::IoSettled { device: context.name.to_owned() });
         }
         Ok(served)
     }
@@ -85,16 +95,11 @@ impl VirtioDevice for Entropy {
     fn reset(&mut self) {}
 
     fn save(&self) -> Vec<u8> {
-        let mut state = StateWriter::new();
-        self.stream.save(&mut state);
-        state.finish()
+        persist::save(self)
     }
 
     fn load(&mut self, state: &[u8]) -> Result<(), StateError> {
-        let mut state = StateReader::new("entropy device", state);
-        let stream = RandomStream::load(&mut state)?;
-        state.finish()?;
-        self.stream = stream;
+        *self = persist::load(state)?;
         Ok(())
     }
 

@@ -1,0 +1,49 @@
+/**
+ * What a wait for calm found, in sentences that are each true by themselves.
+ *
+ * @module
+ */
+import type { QuiesceReport } from "../Firing.ts"
+import { guestTimeInWords } from "../guestTimeInWords.ts"
+
+/** What was missing when a wait ended without calm. */
+export const missingCalm = ({ agent, calmForNanos, calmNanos }: QuiesceReport): string => {
+  // What counts as calm before the agent's answer is no calm that was asked for: the workload could still have run.
+  if (agent === "no-answer") return "the agent had not answered that the workload is frozen"
+  if (agent === "refused") return "the agent had refused to freeze the workload"
+  const asked = guestTimeInWords(calmForNanos)
+  return calmNanos >= calmForNanos
+    ? `the guest had been calm for the ${asked} asked for, but its hart was at work`
+    : `the guest had been calm for ${guestTimeInWords(calmNanos)} of the ${asked} asked for`
+}
+
+const times = (count: number): string => (count === 1 ? "once" : `${count} times`)
+
+/** What started the count of calm again, if anything did. */
+const restartsInWords = ({ lastActivity, restarts }: QuiesceReport): string =>
+  restarts === 0
+    ? "Nothing started the count of calm again."
+    : `Activity started the count of calm again ${times(restarts)}` +
+      (lastActivity === null
+        ? "."
+        : `, the last time ${lastActivity.kind} at ${guestTimeInWords(lastActivity.atNanos)}.`)
+
+/** The wait for calm that came before a decision. It may have been over before that, in a part of a policy. */
+export const calmInWords = (report: QuiesceReport): string => {
+  const { agent, calmForNanos, calmNanos, deadlineNanos, onDeadline, triggeredAtNanos, verdict, waitedNanos } = report
+  const frozen = agent === "frozen" ? " The agent had frozen the workload." : ""
+  const fired = `It had fired at ${guestTimeInWords(triggeredAtNanos)}`
+  if (verdict === "settled") {
+    if (calmForNanos === 0) return `${fired}; no calm was asked for.${frozen}`
+    return (
+      `${fired}; from ${guestTimeInWords(triggeredAtNanos + waitedNanos - calmNanos)} on the guest was calm, for ${guestTimeInWords(calmNanos)} of the ` +
+      `${guestTimeInWords(calmForNanos)} asked for. ${restartsInWords(report)}${frozen}`
+    )
+  }
+  const why = missingCalm(report)
+  const end =
+    deadlineNanos !== null && waitedNanos >= deadlineNanos
+      ? `the deadline ${guestTimeInWords(deadlineNanos)} later came first: ${why}.`
+      : `${why}.`
+  return `${fired}; ${end} ${restartsInWords(report)} The policy says: ${onDeadline}.${frozen}`
+}

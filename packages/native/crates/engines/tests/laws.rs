@@ -1,0 +1,45 @@
+//! Every registered engine keeps the laws of engines, or is said by name not to be held to some.
+
+#![allow(clippy::panic, reason = "a test says what it expects")]
+
+use stillpoint_engines::engines;
+use stillpoint_vmm::board::PayloadForm;
+use stillpoint_vmm::conformance::{Subject, laws};
+use stillpoint_vmm::engines::Engines;
+use stillpoint_vmm::loaders::Source;
+use stillpoint_vmm::machine::MachineConfig;
+
+/// A guest that uses its devices, for the boards that there are.
+fn guest(board: &str) -> Option<MachineConfig> {
+    let riscv = include_bytes!("../../soft/tests/snapshots/guest.bin");
+    (board == "riscv").then(|| MachineConfig {
+        form: PayloadForm::Flat { address: 0x8000_0000 },
+        memory_bytes: 1 << 20,
+        sample_step_nanos: 50_000,
+        ..MachineConfig::new(Source::Bytes(riscv.to_vec().into()))
+    })
+}
+
+#[test]
+fn every_engine_keeps_the_laws_that_apply_to_it() {
+    for kind in engines().kinds() {
+        if let Err(why) = kind.usable() {
+            println!("skipped: engine {} cannot be used here: {why}", kind.name());
+            continue;
+        }
+        let engine = kind.make();
+        let Some(guest) = guest(engine.board().name()) else {
+            panic!("no guest for board {} of engine {}", engine.board().name(), kind.name());
+        };
+        let only = Engines::new(vec![kind.clone()]);
+        let inputs = vec![(70_000, b"typed".to_vec())];
+        let subject = Subject { engines: &only, guest, end_nanos: 200_000, inputs };
+        for law in laws::ALL {
+            if let Err(why) = law.applies_to(engine.as_ref()) {
+                println!("skipped: {why}");
+            } else if let Err(violation) = law.check(&subject, &[1, 33_333, 70_000, 199_999]) {
+                panic!("{violation}");
+            }
+        }
+    }
+}

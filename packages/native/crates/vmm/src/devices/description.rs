@@ -1,0 +1,113 @@
+//! A device as data, and the kinds of devices that there are.
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Device, goldfish_rtc, ns16550a, virtio, vmgenid};
+use crate::random::Seed;
+
+/// One device of a machine: what it is, where it is, and what is particular about it.
+///
+/// ```
+/// use stillpoint_vmm::devices::DeviceDescription;
+/// let console = DeviceDescription::new("serial0", "ns16550a", 0x1000_0000, 10).with("port", 0);
+/// assert!(console.kind_of().is_some());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DeviceDescription {
+    /// Its name in events and saved state; no other device of the machine has it.
+    pub name: String,
+    /// The name of its kind.
+    pub kind: String,
+    /// First guest-physical address of its window.
+    pub base: u64,
+    /// Its interrupt line, 1 to 63.
+    pub line: u32,
+    /// What its kind lets one choose.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub options: Map<String, Value>,
+}
+
+impl DeviceDescription {
+    /// A device without options.
+    pub fn new(name: &str, kind: &str, base: u64, line: u32) -> Self {
+        let (name, kind) = (name.to_owned(), kind.to_owned());
+        Self { name, kind, base, line, options: Map::new() }
+    }
+
+    /// The same device with an option.
+    #[must_use]
+    pub fn with(mut self, option: &str, value: impl Into<Value>) -> Self {
+        self.options.insert(option.to_owned(), value.into());
+        self
+    }
+
+    /// Its kind, if this build has it.
+    pub fn kind_of(&self) -> Option<&'static DeviceKind> {
+        KINDS.iter().find(|kind| kind.name == self.kind)
+    }
+
+    /// Reads the options as what the kind takes.
+    ///
+    /// # Errors
+    /// What is missing or not known.
+    pub fn options_as<T: DeserializeOwned>(&self) -> Result<T, String> {
+        serde_json::from_value(Value::Object(self.options.clone())).map_err(|e| e.to_string())
+    }
+}
+
+/// What a device is made with beside its description.
+#[derive(Debug, Clone, Copy)]
+pub struct Making {
+    /// Where randomness comes from.
+    pub seed: Seed,
+    /// Wall-clock time at guest time zero, in nanoseconds since 1970.
+    pub epoch_nanos: u64,
+}
+
+/// A device, or what is wrong with its options.
+pub type Made = Result<Box<dyn Device>, String>;
+
+/// How a device tree announces a device.
+#[derive(Debug, Clone, Copy)]
+pub struct Node {
+    /// The node's name, before its address.
+    pub name: &'static str,
+    /// The binding.
+    pub compatible: &'static str,
+    /// The alias of the first such device is this with 0 behind it, of the second with 1.
+    pub alias: Option<&'static str>,
+    /// Properties of one number.
+    pub numbers: &'static [(&'static str, u32)],
+}
+
+/// A kind of device.
+pub struct DeviceKind {
+    /// Its name in descriptions.
+    pub name: &'static str,
+    /// Bytes of its window.
+    pub window_bytes: u64,
+    /// How it is announced.
+    pub node: Node,
+    /// Makes one at its reset state; what is wrong with the options otherwise.
+    pub make: fn(&DeviceDescription, &Making) -> Made,
+}
+
+impl fmt::Debug for DeviceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// Every kind that this build has.
+pub static KINDS: &[DeviceKind] =
+    &[ns16550a::KIND, goldfish_rtc::KIND, virtio::entropy::KIND, vmgenid::KIND];
+
+/// A device takes no options.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NoOptions {}

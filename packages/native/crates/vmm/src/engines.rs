@@ -1,0 +1,122 @@
+//! The engines that a program has, by name.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::engine::Engine;
+
+/// The name that stands for the best engine that this host can use.
+pub const AUTO: &str = "auto";
+
+type Make = dyn Fn() -> Box<dyn Engine> + Send + Sync;
+
+/// An engine that machines can ask for.
+#[derive(Clone)]
+pub struct EngineKind {
+    name: String,
+    make: Arc<Make>,
+    usable: fn() -> Result<(), String>,
+}
+
+impl EngineKind {
+    /// The engine that `make` makes. `usable` says why this host cannot use it.
+    pub fn new(
+        make: impl Fn() -> Box<dyn Engine> + Send + Sync + 'static,
+        usable: fn() -> Result<(), String>,
+    ) -> Self {
+        Self { name: make().name().to_owned(), make: Arc::new(make), usable }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// One at its reset state.
+    pub fn make(&self) -> Box<dyn Engine> {
+        (self.make)()
+    }
+
+    /// Whether this host can use it.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn usable(&self) -> Result<(), String> {
+        (self.usable)()
+    }
+}
+
+impl fmt::Debug for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// No engine of that name, or none that this host can use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("engine: expected one of {expected}, found {found:?}")]
+pub struct EngineUnknown {
+    /// The engines that there are, and why some cannot be used here.
+    pub expected: String,
+    /// The name asked for.
+    pub found: String,
+}
+
+/// The engines of a program, the best first.
+#[derive(Debug, Clone, Default)]
+pub struct Engines(Vec<EngineKind>);
+
+impl Engines {
+    /// These engines, the best first.
+    pub fn new(kinds: Vec<EngineKind>) -> Self {
+        Self(kinds)
+    }
+
+    /// One engine, which every host can use.
+    pub fn only(make: impl Fn() -> Box<dyn Engine> + Send + Sync + 'static) -> Self {
+        Self(vec![EngineKind::new(make, || Ok(()))])
+    }
+
+    /// All of them, usable here or not.
+    pub fn kinds(&self) -> &[EngineKind] {
+        &self.0
+    }
+
+    /// An engine of that name; [`AUTO`] is the first that this host can use.
+    ///
+    /// # Errors
+    /// [`EngineUnknown`] with the names that there are.
+    pub fn make(&self, name: &str) -> Result<Box<dyn Engine>, EngineUnknown> {
+        let is_meant = |kind: &&EngineKind| name == AUTO || kind.name == name;
+        let usable = self.0.iter().filter(is_meant).find(|kind| kind.usable().is_ok());
+        usable.map(EngineKind::make).ok_or_else(|| EngineUnknown {
+            expected: self.listed(),
+            found: name.chars().take(80).collect(),
+        })
+    }
+
+    fn listed(&self) -> String {
+        let described = self.0.iter().map(|kind| match kind.usable() {
+            Ok(()) => kind.name.clone(),
+            Err(why) => format!("{} (not here: {why})", kind.name),
+        });
+        std::iter::once(AUTO.to_owned()).chain(described).collect::<Vec<_>>().join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::fake::Fake;
+
+    #[test]
+    fn an_engine_is_had_by_its_name_or_the_list_is_said() {
+        let lacking = EngineKind::new(Fake::boxed, || Err("no /dev/kvm".to_owned()));
+        let engines = Engines::new(vec![lacking.clone(), EngineKind::new(Fake::boxed, || Ok(()))]);
+        assert_eq!(engines.make(AUTO).map(|engine| engine.name()), Ok("fake"));
+        assert_eq!(engines.make("fake").map(|engine| engine.name()), Ok("fake"));
+        let unknown = engines.make("kvm").map(|engine| engine.name()).expect_err("not there");
+        assert_eq!(unknown.expected, "auto, fake (not here: no /dev/kvm), fake");
+        assert!(Engines::new(vec![lacking]).make(AUTO).is_err());
+    }
+}

@@ -1,0 +1,135 @@
+/**
+ * How a law of triggers is checked, and what it tells.
+ *
+ * @module
+ */
+import { strict as assert } from "node:assert"
+import type { Firing, TriggerError, TriggerReason } from "@stillpoint/core"
+import type { Law } from "@stillpoint/core/testing"
+import { Effect, Result } from "effect"
+import * as fc from "fast-check"
+import { replay, type ReplayedTimeline, type ReplayOptions } from "../deciding/replayPolicy.ts"
+import type { Heard } from "../Heard.ts"
+import type { Registry } from "../plugin/Registry.ts"
+import { Policy } from "../Policy.ts"
+import { type Timing, timingFrom } from "./decisions.ts"
+import { timelinesFor } from "./timelinesFor.ts"
+import { timeline } from "./timelines.ts"
+
+/** On what a law is checked. */
+export interface LawOptions {
+  /**
+   * Timelines to decide on. If absent: for one trigger {@link timelinesFor} it, of the events that it hears; for many,
+   * {@link timeline}, generated ones of all kinds.
+   */
+  readonly timelines?: fc.Arbitrary<ReplayedTimeline>
+  /** How many; the environment variable `STILLPOINT_RUNS`, or 1,000, if absent. */
+  readonly runs?: number
+  /** To repeat a failure: the seed that it reported. */
+  readonly seed?: number
+  /** Knows the parts of the trigger: its JSON is read back, and timelines hold what they hear. */
+  readonly registry?: Registry
+  /** Events that matter to the trigger, where it does not say so itself. */
+  readonly hears?: ReadonlyArray<Heard>
+}
+
+/** What a law was found to hold of. */
+export interface LawReport {
+  /** Decisions of the trigger that were looked at. */
+  readonly decided: number
+  /** How many of them were firings. */
+  readonly fired: number
+}
+
+/** A law of triggers: its check tells how often the trigger fired, and fails where it never did. */
+export type TriggerLaw = Law<never, LawReport>
+
+/** What a law is checked with: what to decide on, and how. */
+export interface LawSubject {
+  readonly triggers: fc.Arbitrary<Policy>
+  readonly timelines: fc.Arbitrary<ReplayedTimeline>
+  /** Decides, and counts. */
+  readonly decide: (trigger: Policy, timeline: ReplayedTimeline, options?: ReplayOptions) => Decision
+}
+
+/** A decision, or why there is none. */
+export type Decision = Result.Result<Firing, TriggerError>
+
+/**
+ * Runs of each law, if not said otherwise: the environment variable `STILLPOINT_RUNS`, or 1,000. For a million of each:
+ * `STILLPOINT_RUNS=1000000 vitest run laws`.
+ */
+export const defaultRuns = (): number => Number(process.env["STILLPOINT_RUNS"] ?? 1000)
+
+/**
+ * How long a law may take at the most, for a test runner that wants to know: a thousand runs take about a second, a million
+ * (`STILLPOINT_RUNS=1000000`) some minutes.
+ */
+export const longestLawMillis = (runs: number = defaultRuns()): number => Math.max(60_000, 20 * runs)
+
+/** One trigger, or any that an arbitrary makes. */
+export type Triggers = Policy | fc.Arbitrary<Policy>
+
+/** A law from a property over triggers and timelines. */
+export const triggerLaw = (
+  name: string,
+  triggers: Triggers,
+  options: LawOptions,
+  make: (subject: LawSubject) => fc.IRawProperty<unknown>
+): TriggerLaw => ({
+  name,
+  check: Effect.promise(async () => {
+    let decided = 0
+    let fired = 0
+    const decide: LawSubject["decide"] = (trigger, line, how) => {
+      const decision = replay(trigger, line, how)
+      decided += 1
+      if (Result.isSuccess(decision)) fired += 1
+      return decision
+    }
+    const numRuns = options.runs ?? defaultRuns()
+    const timelines = options.timelines ?? (triggers instanceof Policy ? timelinesFor(triggers, options) : timeline)
+    const property = make({
+      triggers: triggers instanceof Policy ? fc.constant(triggers) : triggers,
+      timelines,
+      decide
+    })
+    await fc.assert(property, { numRuns, ...(options.seed === undefined ? {} : { seed: options.seed }) })
+    if (fired === 0 && numRuns > 0 && !(triggers instanceof Policy && isNever(triggers)))
+      assert.fail(heldOfNothing(triggers instanceof Policy ? triggers.name : "a generated trigger", decided))
+    return { decided, fired }
+  })
+})
+
+const isNever = ({ description }: Policy): boolean =>
+  typeof description === "object" &&
+  description !== null &&
+  "trigger" in description &&
+  description["trigger"] === "never"
+
+const heldOfNothing = (trigger: string, decided: number): string =>
+  `expected ${trigger} to fire on some timelines, found that it fired on none of ${decided}: a law that holds of nothing says ` +
+  "nothing. Say with `hears` what it hears: names, ports, payload schemas, text"
+
+const hardReasons: ReadonlySet<TriggerReason["_tag"]> = new Set(["QuiesceFailed", "ProbeFailed", "TriggerDefect"])
+
+/** A part that is to fail where it does not come true ends the whole policy: then nothing else in it decides. */
+export const isHard = (decision: Decision): boolean =>
+  Result.isFailure(decision) && hardReasons.has(decision.failure.reason._tag)
+
+/** What a decision says, without what depends on how the policy was put together. */
+export const summary = (decision: Decision): unknown =>
+  Result.isSuccess(decision)
+    ? {
+        atNanos: decision.success.atNanos,
+        afterSeq: decision.success.afterSeq,
+        trigger: decision.success.trigger,
+        cause: decision.success.cause
+      }
+    : { failed: isHard(decision) ? decision.failure.reason._tag : "no firing" }
+
+/** When a trigger fires, as a law decides it. */
+export const timing =
+  (decide: LawSubject["decide"]) =>
+  (trigger: Policy, line: ReplayedTimeline, options?: ReplayOptions): Timing =>
+    timingFrom(decide(trigger, line, options))

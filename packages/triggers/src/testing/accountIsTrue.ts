@@ -1,0 +1,231 @@
+/**
+ * Reads the account of a decision as a person would, and checks every sentence of it against what the guest did.
+ *
+ * Nothing here is shared with what tells the account: times are read back from words, and what is claimed is found again among
+ * the events of the timeline.
+ *
+ * @module
+ */
+import { strict as assert } from "node:assert"
+import type { GuestEvent } from "@stillpoint/core"
+
+const time = String.raw`(\d+(?:\.\d+)? (?:ns|µs|ms|s))`
+const sentence = {
+  decision: new RegExp(
+    `^(.*) decided at ${time} of guest time(?:, for the (\\d+)[a-z]+ time)?: it had waited for .* since ${time}\\.$`
+  ),
+  event: /^The cause was event (\d+), (\w+)(?:: (.*))?\.$/,
+  timer: new RegExp(`^The cause was that ${time} had passed since ${time}\\.$`),
+  otherCause: new RegExp(
+    `^The cause was that (?:nothing had to be waited for|the probe .* (?:succeeded|failed) at ${time})\\.$`
+  ),
+  fired: new RegExp(`^It had fired at ${time}; (.*)$`),
+  calm: new RegExp(`^from ${time} on the guest was calm, for ${time} of the ${time} asked for\\. (.*)$`),
+  deadline: new RegExp(`^the deadline ${time} later came first: (.*)$`),
+  shortCalm: new RegExp(`^the guest had been calm for ${time} of the ${time} asked for\\. (.*)$`),
+  passed: new RegExp(`: ${time} of ${time} had passed\\.$`),
+  loserCalm: new RegExp(`: calm for ${time} of ${time}, (\\d+) restarts?`),
+  restarts: new RegExp(
+    `Activity started the count of calm again (once|\\d+ times), the last time ([\\w()]+) at ${time}\\.`
+  ),
+  loser:
+    /^(.*) (was still waiting|had fired(?:, and was (?:waiting for calm|overtaken while it waited for calm|abandoned for want of calm))?|was out of time|had failed|was not armed yet)(?:: .*)?\.$/,
+  slippage: new RegExp(
+    `^The guest (?:stood still at that very instruction|went on for ${time} before it stood still)\\.$`
+  )
+}
+
+/** Nanoseconds of a time in words. */
+export const readTime = (words: string): number => {
+  const [, whole = "", fraction = "", unit = ""] = /^(\d+)(?:\.(\d+))? (ns|µs|ms|s)$/.exec(words) ?? []
+  const decimals = { ns: 0, µs: 3, ms: 6, s: 9 }[unit]
+  assert.ok(decimals !== undefined && fraction.length <= decimals, `no time: ${words}`)
+  return Number(whole + fraction.padEnd(decimals, "0"))
+}
+
+/** What stands in quotation marks, as the guest wrote it; the beginning, where it was cut off. */
+const unquoted = (words: string): { readonly text: string; readonly isCut: boolean } => {
+  const [, inner, cut] = /^"((?:[^"\\]|\\.)*)"(…?)$/u.exec(words) ?? []
+  assert.ok(inner !== undefined, `not in quotation marks: ${words}`)
+  const text = inner.replace(/\\(?:u\{([0-9a-f]+)\}|(.))/g, (_, code?: string, character?: string) =>
+    code === undefined
+      ? ({ n: "\n", r: "\r", t: "\t" }[character ?? ""] ?? character ?? "")
+      : String.fromCodePoint(Number.parseInt(code, 16))
+  )
+  return { text, isCut: cut === "…" }
+}
+
+const isQuotation = (words: string, of: string): void => {
+  const { isCut, text } = unquoted(words)
+  assert.ok(isCut ? of.startsWith(text) : of === text, `${words} is not what the guest wrote: ${JSON.stringify(of)}`)
+}
+
+/** A part of a policy, as its JSON says it. */
+type Described = Readonly<Record<string, unknown>>
+
+const partsOf = (described: unknown): ReadonlyArray<Described> => {
+  if (Array.isArray(described)) return described.flatMap(partsOf)
+  if (typeof described !== "object" || described === null || !("trigger" in described)) return []
+  const part = described as Described
+  return [part, ...["of", "first", "second", "other"].flatMap((key) => partsOf(part[key]))]
+}
+
+/** Times at which the guest did what the policy calls activity, after an event: single moments and stretches. */
+const activityOf = (events: ReadonlyArray<GuestEvent>, activity: ReadonlyArray<Described>) => {
+  const moments: Array<number> = []
+  const stretches: Array<readonly [number, number]> = []
+  const kinds = new Set(activity.filter((one) => one["activity"] === "event").map((one) => one["kind"]))
+  const names = new Set(activity.filter((one) => one["activity"] === "custom").map((one) => one["name"]))
+  const tolerance = Math.min(
+    ...activity.filter((one) => one["activity"] === "busy").map((one) => Number(one["longerThanNanos"]))
+  )
+  let busySince: number | null = null
+  for (const event of events) {
+    if (kinds.has(event._tag) || (event._tag === "Custom" && names.has(event.name))) moments.push(event.atNanos)
+    if (event._tag === "GuestBusy") busySince ??= event.atNanos
+    if (event._tag === "GuestIdle" && busySince !== null) {
+      if (event.atNanos - busySince > tolerance) stretches.push([busySince + tolerance, event.atNanos])
+      busySince = null
+    }
+  }
+  return { moments, stretches }
+}
+
+/** What an account is checked against. */
+export interface AccountFacts {
+  readonly events: ReadonlyArray<GuestEvent>
+  /** The policy as JSON. */
+  readonly description: unknown
+  /** The decision as it was taken: when, and after which event. */
+  readonly atNanos: number
+  readonly afterSeq: number
+  readonly index: number
+}
+
+/** Fails where a sentence of an account is no sentence that it may hold, or is not true. */
+export const accountIsTrue = (text: string, facts: AccountFacts): void => {
+  const lines = text.split(/[\r\n\u0085\u2028\u2029]/)
+  const [decision = "", cause = "", ...rest] = lines
+  const before = facts.events.filter(({ seq }) => seq <= facts.afterSeq)
+  readDecision(decision, facts)
+  readCause(cause, facts, before)
+  const parts = partsOf(facts.description)
+  let losers = 0
+  const winnerFired = sentence.fired.exec(rest[0] ?? "")?.[1]
+  // Whoever was overtaken was so when the winner fired, and not when the winner's own wait was over.
+  const overtakenNanos = winnerFired === undefined ? facts.atNanos : readTime(winnerFired)
+  for (const [index, line] of rest.entries()) {
+    const fired = sentence.fired.exec(line)
+    if (fired !== null && index === 0) readCalm(fired, facts, before, parts)
+    else if (!(sentence.slippage.test(line) && index === rest.length - 1)) {
+      losers += 1
+      readLoser(line, line.includes(" was overtaken ") ? overtakenNanos : facts.atNanos)
+    }
+  }
+  // `atLatest` has a deadline of its own, which may win and lose like a trigger.
+  const leaves = parts.filter(
+    (part) => part["trigger"] === "atLatest" || !["of", "first", "second", "other"].some((key) => key in part)
+  ).length
+  assert.ok(losers <= Math.max(0, leaves - 1), `${losers} losers are told of ${leaves} triggers:\n${text}`)
+}
+
+const readDecision = (line: string, { atNanos, index }: AccountFacts): void => {
+  const [, , at, count, since] = sentence.decision.exec(line) ?? []
+  assert.ok(at !== undefined && since !== undefined, `no decision: ${line}`)
+  assert.equal(readTime(at), atNanos)
+  assert.equal(Number(count ?? 1), index + 1)
+  assert.ok(readTime(since) <= atNanos, line)
+}
+
+const readCause = (line: string, { atNanos }: AccountFacts, before: ReadonlyArray<GuestEvent>): void => {
+  const [, seq, kind, detail = ""] = sentence.event.exec(line) ?? []
+  if (seq !== undefined) {
+    const event = before.find((each) => each.seq === Number(seq))
+    assert.equal(event?._tag, kind, line)
+    if (event !== undefined) readDetail(detail, event)
+    return
+  }
+  const [, passed, since] = sentence.timer.exec(line) ?? []
+  if (passed !== undefined && since !== undefined) assert.ok(readTime(since) + readTime(passed) <= atNanos, line)
+  else assert.match(line, sentence.otherCause)
+}
+
+/** Words of a guest, plain or in quotation marks. */
+const words = (detail: string): ReadonlyArray<string> => detail.match(/"(?:[^"\\]|\\.)*"…?|[^" ]+/gu) ?? []
+
+const readDetail = (detail: string, event: GuestEvent): void => {
+  const isWord = (word: string | undefined, of: string): void =>
+    word?.startsWith('"') === true ? isQuotation(word, of) : assert.equal(word, of)
+  switch (event._tag) {
+    case "HeartbeatTick":
+    case "PagesDirtied":
+      return assert.equal(detail, String(event.count))
+    case "SerialLine":
+      return isQuotation(detail, event.text)
+    case "WorkloadPreExec":
+      assert.equal(words(detail).length, event.argv.length, detail)
+      return words(detail).forEach((word, index) => isWord(word, event.argv[index] ?? ""))
+    case "Custom":
+      isWord(words(detail)[0], event.name)
+      return isQuotation(words(detail)[1] ?? "", JSON.stringify(event.payload))
+    case "ListenerBound":
+      return assert.ok(detail.startsWith(`${event.protocol} `) && detail.endsWith(`:${event.port}`), detail)
+    default:
+  }
+}
+
+const readCalm = (
+  [line, firedAt = "", rest = ""]: RegExpExecArray,
+  { atNanos }: AccountFacts,
+  before: ReadonlyArray<GuestEvent>,
+  parts: ReadonlyArray<Described>
+): void => {
+  const fired = readTime(firedAt)
+  assert.ok(fired <= atNanos, line)
+  const [, since, calm, asked] = sentence.calm.exec(rest) ?? []
+  const [, later, why = rest] = sentence.deadline.exec(rest) ?? []
+  const [, short, wanted] = sentence.shortCalm.exec(why) ?? []
+  if (short !== undefined) assert.ok(readTime(short) < readTime(wanted ?? ""), line)
+  // When the wait was over: told by where the calm was full, or by the deadline. A part of a policy may have waited earlier.
+  let over = atNanos
+  let calmSince: number | null = null
+  if (later !== undefined) over = fired + readTime(later)
+  if (since !== undefined && calm !== undefined && asked !== undefined) {
+    over = readTime(since) + readTime(calm)
+    calmSince = readTime(since)
+    assert.ok(readTime(calm) >= readTime(asked) && calmSince >= fired, line)
+  } else if (short !== undefined) calmSince = over - readTime(short)
+  assert.ok(over <= atNanos, line)
+  const [only, ...others] = parts.filter((part) => part["trigger"] === "quiesce")
+  const after = before.filter((event) => event.atNanos > fired)
+  if (only !== undefined && others.length === 0 && !parts.some((part) => part["trigger"] === "repeat")) {
+    const activity = only["activity"] as ReadonlyArray<Described>
+    const { moments, stretches } = activityOf(after, activity)
+    const isIn = (moment: number): boolean => calmSince !== null && moment > calmSince && moment < over
+    assert.ok(!moments.some(isIn), `not calm: ${line}`)
+    assert.ok(!stretches.some(([from, to]) => calmSince !== null && to > calmSince && from < over), `not calm: ${line}`)
+  }
+  const isAnswer = ({ _tag }: GuestEvent): boolean => _tag === "AgentQuiesced" || _tag === "AgentThawed"
+  const answers = after.filter((event) => isAnswer(event) && event.atNanos < over)
+  if (line.includes("the agent had not answered"))
+    assert.ok(
+      !answers.some((event) => event._tag === "AgentQuiesced" && event.atNanos < over && answers.at(-1) === event),
+      line
+    )
+  if (line.endsWith("The agent had frozen the workload.")) {
+    const last = before.findLast((event) => isAnswer(event) && event.atNanos <= over)
+    assert.equal(last?._tag, "AgentQuiesced", line)
+  }
+  const [, , , last] = sentence.restarts.exec(line) ?? []
+  if (last !== undefined) assert.ok(readTime(last) >= fired && readTime(last) <= atNanos, line)
+}
+
+/** What had been reached by `atNanos`, at the latest. */
+const readLoser = (line: string, atNanos: number): void => {
+  assert.match(line, sentence.loser)
+  const [, passed, of] = sentence.passed.exec(line) ?? []
+  if (passed !== undefined && of !== undefined)
+    assert.ok(readTime(passed) <= readTime(of) && readTime(passed) <= atNanos, line)
+  const [, calm] = sentence.loserCalm.exec(line) ?? []
+  if (calm !== undefined) assert.ok(readTime(calm) <= atNanos, line)
+}

@@ -1,0 +1,194 @@
+import { assert, it } from "@effect/vitest"
+import { Cause, Effect, Exit, Schema } from "effect"
+import { describe } from "vitest"
+import { onCustom } from "../builtin/onCustom.ts"
+import { onListener } from "../builtin/onListener.ts"
+import { onSerialMatch } from "../builtin/onSerialMatch.ts"
+import { atHeartbeat } from "../builtin/atHeartbeat.ts"
+import { afterGuestTime } from "../builtin/afterGuestTime.ts"
+import { defineTrigger, type TriggerDefinition } from "../plugin/defineTrigger.ts"
+import type { Policy } from "../Policy.ts"
+import { lawsOf } from "./laws.ts"
+
+const write = Schema.Struct({ pending: Schema.Literals([0, 1, 2]) })
+
+/** A trigger on the custom event `write`, correct but for what is given. */
+const trigger = <S>(
+  broken: Pick<TriggerDefinition<{}, S>, "start" | "step"> & Partial<TriggerDefinition<{}, S>>
+): Policy =>
+  defineTrigger({
+    name: "acme/broken",
+    config: Schema.Struct({}),
+    interest: () => ["Custom"],
+    hears: () => [{ kind: "Custom", fields: { name: "write" }, payload: write }],
+    waitedFor: () => "a write",
+    ...broken
+  })({})
+
+const isWrite = (input: Parameters<TriggerDefinition<{}, unknown>["step"]>[1]): boolean =>
+  input._tag === "Event" && input.event._tag === "Custom" && input.event.name === "write"
+
+const correct = trigger({
+  start: () => ({ state: 0 }),
+  step: (seen: number, input) => ({ state: seen + 1, fires: isWrite(input) && seen >= 1 })
+})
+
+/** Laws that a trigger breaks, and how. */
+const broken = Effect.fnUntraced(function* (policy: Policy) {
+  const found: Array<string> = []
+  for (const law of lawsOf(policy, { runs: 150 })) {
+    const exit = yield* Effect.exit(law.check)
+    if (Exit.isFailure(exit)) found.push(`${law.name}: ${Cause.pretty(exit.cause)}`)
+  }
+  return found
+})
+
+let count = 0
+
+const faults: Readonly<Record<string, readonly [law: string, Policy]>> = {
+  "asks-the-wall-clock-on-a-custom-event": [
+    "a-decision-depends-on-nothing-but-the-timeline",
+    trigger({
+      start: () => ({ state: null }),
+      step: (state, input) => ({ state, fires: isWrite(input) && Date.now() % 2 === 0 })
+    })
+  ],
+  "asks-a-new-date": [
+    "a-decision-depends-on-nothing-but-the-timeline",
+    trigger({
+      start: () => ({ state: null }),
+      step: (state, input) => ({ state, fires: isWrite(input) && new Date().getFullYear() > 2000 })
+    })
+  ],
+  "measures-by-the-wall-clock": [
+    "a-decision-depends-on-nothing-but-the-timeline",
+    trigger({
+      start: () => ({ state: Date.now() }),
+      step: (since: number, input) => ({ state: since, fires: isWrite(input) && Date.now() - since < 5000 })
+    })
+  ],
+  "leaves-it-to-chance": [
+    "a-decision-depends-on-nothing-but-the-timeline",
+    trigger({
+      start: () => ({ state: null }),
+      step: (state, input) => ({ state, fires: isWrite(input) && Math.random() > 0.4 })
+    })
+  ],
+  "throws-on-its-first-real-event": [
+    "a-trigger-has-no-defect",
+    trigger({
+      start: () => ({ state: null }),
+      step: (state, input) => {
+        if (isWrite(input)) throw new TypeError("cannot read properties of undefined")
+        return { state }
+      }
+    })
+  ],
+  "trusts-a-payload": [
+    "whatever-a-workload-sends-a-trigger-has-no-defect",
+    trigger({
+      start: () => ({ state: null }),
+      step: (state, input) => {
+        const { payload } = input._tag === "Event" && input.event._tag === "Custom" ? input.event : { payload: null }
+        return { state, fires: isWrite(input) && (payload as { readonly pending: number }).pending.toFixed(0) === "0" }
+      }
+    })
+  ],
+  "asks-to-be-woken-in-the-past": [
+    "a-trigger-has-no-defect",
+    trigger({
+      start: () => ({ state: null }),
+      step: (state, input) => (isWrite(input) ? { state, wakeAtNanos: 1 } : { state, fires: input._tag === "Time" })
+    })
+  ],
+  "sets-a-timer-every-nanosecond": [
+    "a-trigger-lets-guest-time-go-on",
+    trigger({
+      start: (_config, atNanos) => ({ state: atNanos, wakeAtNanos: atNanos + 1 }),
+      step: (_state, input) => {
+        const now = input._tag === "Event" ? input.event.atNanos : input.atNanos
+        return isWrite(input) ? { state: now, fires: true } : { state: now, wakeAtNanos: now + 1 }
+      }
+    })
+  ],
+  "has-hidden-state-that-every-arming-clears": [
+    "a-decision-depends-on-nothing-but-the-timeline",
+    trigger({
+      start: () => {
+        count = 0
+        return { state: null }
+      },
+      step: (state, input) => {
+        count += isWrite(input) ? 1 : 0
+        return { state, fires: count >= 3 }
+      }
+    })
+  ],
+  "has-hidden-state-that-nothing-clears": [
+    "a-decision-depends-on-nothing-but-the-timeline",
+    trigger({
+      start: () => ({ state: null }),
+      step: (state, input) => {
+        count += 1
+        return { state, fires: isWrite(input) && count % 3 === 0 }
+      }
+    })
+  ],
+  "changes-its-state-in-place": [
+    "a-decision-depends-on-nothing-but-the-timeline",
+    trigger({
+      start: () => ({ state: { seen: 0 } }),
+      step: (state: { seen: number }, input) => {
+        state.seen += isWrite(input) ? 1 : 0
+        return { state, fires: state.seen >= 3 }
+      }
+    })
+  ],
+  "never-fires": ["live-equals-replay", trigger({ start: () => ({ state: null }), step: (state) => ({ state }) })],
+  "does-not-say-what-it-hears": [
+    "live-equals-replay",
+    trigger({
+      hears: () => [],
+      start: () => ({ state: null }),
+      step: (state, input) => ({ state, fires: isWrite(input) })
+    })
+  ]
+}
+
+describe("a trigger that is broken is found out", () => {
+  it.effect("one-that-is-correct-keeps-every-law", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* broken(correct), [])
+    })
+  )
+
+  for (const [fault, [law, policy]] of Object.entries(faults)) {
+    it.effect(`one-that-${fault}`, () =>
+      Effect.gen(function* () {
+        const found = yield* broken(policy)
+        assert.isTrue(
+          found.some((each) => each.startsWith(`${law}: `)),
+          found.join("\n")
+        )
+      })
+    )
+  }
+
+  it.effect("what-a-law-was-seen-to-hold-of-is-told", () =>
+    Effect.gen(function* () {
+      for (const policy of [
+        correct,
+        onListener({ port: 8443, address: "10.0.0.7" }),
+        onSerialMatch(/^server (up|ready) in \d{1,3} ms$/),
+        onSerialMatch("ready to accept connections", { port: 1 }),
+        onCustom("warm", Schema.Struct({ classes: Schema.Int.check(Schema.isGreaterThan(1000)) })),
+        atHeartbeat(4711),
+        afterGuestTime("7 seconds")
+      ]) {
+        const [law] = lawsOf(policy, { runs: 100 })
+        const report = law === undefined ? undefined : yield* law.check
+        assert.isAbove((report?.fired ?? 0) / (report?.decided ?? 1), 0.2, policy.name)
+      }
+    })
+  )
+})

@@ -1,0 +1,193 @@
+/**
+ * Timelines that a trigger has something to decide on: of the events that it hears, at the distances that it waits for.
+ *
+ * @module
+ */
+import { GuestEvent, type GuestEventKind } from "@stillpoint/core"
+import { Arbitrary, Effect, Schema } from "effect"
+import * as fc from "fast-check"
+import type { ReplayedTimeline } from "../deciding/replayPolicy.ts"
+import type { Heard } from "../Heard.ts"
+import type { Registry } from "../plugin/Registry.ts"
+import type { Policy } from "../Policy.ts"
+import { consoleLines, customNames, type EventBody, eventBody, gap, listenerPorts, timelineOf } from "./guestEvents.ts"
+import { timeline } from "./timelines.ts"
+
+/** What is known of a trigger beside itself. */
+export interface TimelineOptions {
+  /** Knows what the trigger's parts hear, where they are plug-ins or have schemas. */
+  readonly registry?: Registry
+  /** Events that matter to it, where it does not say so itself. */
+  readonly hears?: ReadonlyArray<Heard>
+}
+
+/** Values of a schema, as JSON has them. Simple ones come first. */
+const valuesOf = (schema: Schema.Codec<unknown, unknown>): ReadonlyArray<unknown> => {
+  const values = Effect.runSync(Arbitrary.sampleEffect(Arbitrary.schema(schema), { count: 64, seed: 1 }))
+  return values.map((value) => Schema.encodeSync(schema)(value))
+}
+
+/** An event of a kind of which nothing else is known. */
+const anyOf = (kind: GuestEventKind): fc.Arbitrary<EventBody> =>
+  fc.constantFrom(...valuesOf(GuestEvent.cases[kind] as unknown as Schema.Codec<unknown, unknown>)).map((event) => {
+    const { atNanos: _at, seq: _seq, ...body } = event as EventBody
+    return body as EventBody
+  })
+
+/** Fields of a kind for which any value would hardly ever be the one that somebody waits for. */
+const usual: Partial<Record<GuestEventKind, fc.Arbitrary<Readonly<Record<string, unknown>>>>> = {
+  SerialLine: fc.record({ port: fc.constantFrom(0, 0, 0, 1), text: fc.constantFrom(...consoleLines) }),
+  HeartbeatTick: fc.record({ count: fc.integer({ min: 1, max: 6 }) }),
+  ListenerBound: fc.record({
+    protocol: fc.constantFrom("tcp", "udp"),
+    address: fc.constantFrom("0.0.0.0", "::"),
+    port: fc.constantFrom(...listenerPorts)
+  }),
+  PagesDirtied: fc.record({ count: fc.nat(500) }),
+  Custom: fc.record({ name: fc.constantFrom(...customNames), payload: fc.nat(3) })
+}
+
+const lineWith = (text: string | RegExp): fc.Arbitrary<string> =>
+  typeof text === "string"
+    ? fc.constantFrom(text, `${text}.`, `it says: ${text}`)
+    : fc.stringMatching(new RegExp(text.source, text.flags.replace(/[gy]/g, "")))
+
+/** An event that the trigger hears, and now and then one that is that only nearly. */
+const heard = ({ fields = {}, kind, payload, text }: Heard): fc.Arbitrary<EventBody> => {
+  const parts: Record<string, fc.Arbitrary<unknown>> = {}
+  for (const [name, value] of Object.entries(fields)) parts[name] = fc.constant(value)
+  if (text !== undefined) parts["text"] = lineWith(text)
+  if (payload !== undefined) parts["payload"] = fc.constantFrom(...valuesOf(payload))
+  const exact = fc
+    .tuple(usual[kind] ?? anyOf(kind), fc.record(parts))
+    .map(([base, own]): EventBody => ({ ...base, ...own, _tag: kind }))
+  const spoiled = fc
+    .tuple(exact, fc.constantFrom(...Object.keys(parts), ""), usual[kind] ?? anyOf(kind))
+    .map(([body, name, other]): EventBody => (name in other ? { ...body, [name]: other[name as keyof object] } : body))
+  return fc.oneof({ weight: 5, arbitrary: exact }, { weight: 1, arbitrary: spoiled })
+}
+
+interface Interest {
+  readonly hears: Array<Heard>
+  /** Times that it waits for. */
+  readonly nanos: Array<number>
+}
+
+/** What the parts of a trigger hear and wait for, as far as its description and the registry say. */
+const interestOf = (trigger: Policy, { hears = [], registry }: TimelineOptions): Interest => {
+  const interest: Interest = { hears: [...hears, ...(trigger.shape.hears ?? [])], nanos: [] }
+  const visit = (json: unknown): void => {
+    if (typeof json !== "object" || json === null) return
+    const part = json as Readonly<Record<string, unknown>>
+    const add = (kind: GuestEventKind, ...names: ReadonlyArray<string>): void => {
+      const fields = Object.fromEntries(names.filter((name) => name in part).map((name) => [name, part[name]]))
+      interest.hears.push({ kind, fields, ...textOf(part) })
+    }
+    if (part["trigger"] === "onListener") add("ListenerBound", "protocol", "address", "port")
+    else if (part["trigger"] === "onSerialMatch") add("SerialLine", "port")
+    else if (part["trigger"] === "atHeartbeat") add("HeartbeatTick", "count")
+    else if (part["trigger"] === "onCustom") {
+      const payload = part["hasSchema"] === true ? registry?.schemas.get(String(part["name"])) : undefined
+      interest.hears.push({
+        kind: "Custom",
+        fields: { name: part["name"] },
+        ...(payload === undefined ? {} : { payload })
+      })
+    } else if (part["trigger"] === "plugin") {
+      const definition = registry?.triggers.get(String(part["name"]))?.definition
+      interest.hears.push(...hearsOf(definition, part["config"]))
+    }
+    for (const [name, value] of Object.entries(part)) {
+      const unit = unitOf(name)
+      if (unit !== undefined && typeof value === "number") interest.nanos.push(Math.round(value * unit))
+      else visit(value)
+    }
+  }
+  visit(trigger.description)
+  return interest
+}
+
+const textOf = (part: Readonly<Record<string, unknown>>): Pick<Heard, "text"> => {
+  if (typeof part["text"] === "string") return { text: part["text"] }
+  return typeof part["regex"] === "string" ? { text: new RegExp(part["regex"], String(part["flags"] ?? "")) } : {}
+}
+
+const unitOf = (name: string): number | undefined =>
+  [
+    { ending: /nanos$/i, nanos: 1 },
+    { ending: /millis$|Ms$|_ms$/, nanos: 1e6 },
+    { ending: /seconds$/i, nanos: 1e9 }
+  ].find(({ ending }) => ending.test(name))?.nanos
+
+const hearsOf = (definition: object | undefined, config: unknown): ReadonlyArray<Heard> => {
+  if (definition === undefined || !("hears" in definition) || typeof definition.hears !== "function") return []
+  const decoded = Schema.decodeUnknownOption(
+    (definition as unknown as { readonly config: Schema.Codec<unknown> }).config
+  )(config)
+  return decoded._tag === "None" ? [] : (definition.hears(decoded.value) as ReadonlyArray<Heard>)
+}
+
+/** Any timeline, with events that a trigger hears mixed into it. */
+const mixed = (line: ReplayedTimeline, own: ReadonlyArray<readonly [number, EventBody]>): ReplayedTimeline => {
+  const moments = [
+    ...line.events.map(({ atNanos, seq: _seq, ...event }) => [atNanos, event as EventBody] as const),
+    ...own
+  ]
+  const last = Math.max(0, ...moments.map(([atNanos]) => atNanos))
+  const { end } = line
+  return timelineOf(
+    moments,
+    end === null || end === undefined ? null : { ...end, atNanos: Math.max(end.atNanos, last) }
+  )
+}
+
+/**
+ * Timelines for one trigger: mostly of what it hears, at instants that its durations meet or miss by a nanosecond; some as guests
+ * make them, with such events among others.
+ */
+export const timelinesFor = (trigger: Policy, options: TimelineOptions = {}): fc.Arbitrary<ReplayedTimeline> => {
+  const { hears, nanos } = interestOf(trigger, options)
+  const unsaid = trigger.interest.filter((kind) => !hears.some((each) => each.kind === kind))
+  const own: Array<fc.Arbitrary<EventBody>> = [
+    ...hears.map(heard),
+    ...unsaid.map((kind) => (usual[kind] ?? anyOf(kind)).map((body): EventBody => ({ ...body, _tag: kind })))
+  ]
+  const event =
+    own.length === 0
+      ? eventBody
+      : fc.oneof({ weight: 6, arbitrary: fc.oneof(...own) }, { weight: 1, arbitrary: eventBody })
+  const waits = nanos.filter((each) => Number.isSafeInteger(each) && each >= 0 && each < 1e15)
+  const distance =
+    waits.length === 0
+      ? gap
+      : fc.oneof(
+          { weight: 3, arbitrary: gap },
+          {
+            weight: 2,
+            arbitrary: fc
+              .tuple(fc.constantFrom(...waits), fc.constantFrom(0, 0, 1, -1))
+              .map(([wait, miss]) => Math.max(0, wait + miss))
+          }
+        )
+  const moments = fc.array(fc.tuple(distance, event), { maxLength: 25 }).map((items) => {
+    let atNanos = 0
+    return items.map(([after, body]) => [(atNanos += after), body] as const)
+  })
+  const ending = fc.oneof(
+    fc.constant(null),
+    fc.record({
+      after: fc.oneof(distance, fc.constant(Math.max(1e9, ...waits) * 3)),
+      reason: fc.constantFrom("time" as const, "idle" as const, "halted" as const)
+    })
+  )
+  const ofOwn = fc
+    .tuple(moments, ending)
+    .map(([items, end]) =>
+      timelineOf(items, end === null ? null : { atNanos: (items.at(-1)?.[0] ?? 0) + end.after, reason: end.reason })
+    )
+  return fc.oneof(
+    { weight: 4, arbitrary: ofOwn },
+    { weight: 2, arbitrary: fc.tuple(timeline, moments).map(([line, items]) => mixed(line, items)) },
+    { weight: 1, arbitrary: timeline }
+  )
+}
