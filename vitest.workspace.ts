@@ -4,6 +4,7 @@ export const projects = [
   "packages/triggers",
   "packages/kit",
   "packages/native",
+  "packages/stillpoint",
   "examples",
   "scripts"
 ].map((root) => ({

@@ -9,21 +9,19 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
-import { type GuestEvent, Journal, type Machine, SnapshotStore } from "@stillpoint/core"
+import { type GuestEvent, guestTimeInWords, Journal, type Machine, SnapshotStore } from "@stillpoint/core"
 import { NativeAgent, NativeVmm } from "@stillpoint/native"
 import { GuestKit } from "@stillpoint/kit"
 import { Effect, Layer } from "effect"
+import { bootPicture } from "stillpoint"
 import { askAClone, captureBoth, type Report, type Restore } from "./captureTwice.ts"
-import { drawTimeline } from "./drawTimeline.ts"
 import { guest } from "./guest.ts"
 
 const say = (line = ""): void => void process.stdout.write(`${line}\n`)
 
-const milliseconds = (nanos: number): string => `${(nanos / 1e6).toFixed(3)} ms`
-
 /** Events worth a line while they stream by. */
 const tell = (event: GuestEvent): void => {
-  const at = milliseconds(event.atNanos).padStart(14)
+  const at = guestTimeInWords(event.atNanos).padStart(14)
   if (event._tag === "SerialLine") say(`${at}  ${event.text}`)
   else if (
     !["GuestIdle", "GuestBusy", "IoStarted", "IoSettled", "PagesDirtied", "HeartbeatTick"].includes(event._tag)
@@ -56,11 +54,11 @@ const inDirectory = Effect.fn("demo")(function* (directory: string) {
 
   say("\nThe boot:\n")
   const marks = captures.map(({ cause, guestNanos }) => ({ atNanos: guestNanos, label: `captured at ${cause}` }))
-  for (const line of drawTimeline(events, marks)) say(line)
+  for (const line of bootPicture(events, marks)) say(line)
 
   for (const { bytes, cause, guestNanos, pauseMs, why } of captures) {
     say(
-      `\nCaptured at ${cause}: ${milliseconds(guestNanos)} of guest time, pause ${pauseMs.toFixed(2)} ms, ${(bytes / 2 ** 20).toFixed(1)} MiB`
+      `\nCaptured at ${cause}: ${guestTimeInWords(guestNanos)} of guest time, pause ${pauseMs.toFixed(2)} ms, ${(bytes / 2 ** 20).toFixed(1)} MiB`
     )
     for (const line of why.split("\n")) say(`  ${line}`)
   }
@@ -81,7 +79,7 @@ const inDirectory = Effect.fn("demo")(function* (directory: string) {
     `\n  pre-exec: ${ids("pre-exec")} different ids, each clone ran the workload afresh; listener: ${ids("listener")}, the workload had drawn it`
   )
   say(
-    `\nBoot to pre-exec: ${milliseconds(boot.guestNanos)} of guest time in ${boot.hostMs.toFixed(0)} ms, ${boot.events} events`
+    `\nBoot to pre-exec: ${guestTimeInWords(boot.guestNanos)} of guest time in ${boot.hostMs.toFixed(0)} ms, ${boot.events} events`
   )
 
   const report: Report = {

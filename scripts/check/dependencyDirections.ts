@@ -20,7 +20,8 @@ const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
   core: [],
   triggers: ["core"],
   kit: ["core"],
-  native: ["core"]
+  native: ["core"],
+  stillpoint: ["core", "triggers", "kit", "native"]
 }
 
 /** What each crate may depend on of ours. */
@@ -72,7 +73,8 @@ for (const [name, allowed] of Object.entries(mayImport)) {
   for (const file of globSync("**/*.ts", { cwd: source })) {
     const isTest = file.endsWith(".test.ts")
     for (const specifier of importsOf(readFileSync(join(source, file), "utf8"))) {
-      const ours = /^@stillpoint\/([a-z]+)/.exec(specifier)?.[1]
+      const [, scoped, whole] = /^@stillpoint\/([a-z]+)|^(stillpoint)(?:\/|$)/.exec(specifier) ?? []
+      const ours = scoped ?? whole
       if (ours !== undefined && !allowed.includes(ours) && !isTest) {
         problems.push(
           `packages/${name}/src/${file} imports ${specifier}; ${name} may import ${allowed.join(", ") || "nothing of ours"}`

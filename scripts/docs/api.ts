@@ -16,7 +16,8 @@ const entries = [
   ["@stillpoint/triggers", "packages/triggers/dist/index.d.ts"],
   ["@stillpoint/triggers/testing", "packages/triggers/dist/testing/index.d.ts"],
   ["@stillpoint/native", "packages/native/dist/index.d.ts"],
-  ["@stillpoint/kit", "packages/kit/dist/index.d.ts"]
+  ["@stillpoint/kit", "packages/kit/dist/index.d.ts"],
+  ["stillpoint", "packages/stillpoint/dist/index.d.ts"]
 ] as const
 
 /** The declaration files that an entry re-exports, in order. */

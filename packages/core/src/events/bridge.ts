@@ -1,13 +1,13 @@
 /**
- * The one bridge between RxJS and Effect.
+ * The one bridge from RxJS to Effect: a guest's observables as streams.
  *
  * RxJS pushes and does not wait; Effect pulls. What happens when the one is faster than the other is said by an {@link Overflow} that
  * every crossing names: nothing is ever lost unnoticed, and the guest is never held up.
  *
  * @module
  */
-import { Cause, type Context, Effect, Queue, Schema, Stream } from "effect"
-import { Observable } from "rxjs"
+import { Cause, Effect, Queue, Schema, Stream } from "effect"
+import type { Observable } from "rxjs"
 
 /** What is done with values that come faster than they are taken. */
 export type Overflow =
@@ -103,21 +103,4 @@ export const toStream = <A>(
         (subscription) => Effect.sync(() => subscription.unsubscribe())
       ),
     bufferOf(overflow)
-  )
-
-/** A stream as an observable: each subscriber runs it, unsubscribing interrupts it. */
-export const toObservable = <A, E, R>(stream: Stream.Stream<A, E, R>): Effect.Effect<Observable<A>, never, R> =>
-  Effect.contextWith((context: Context.Context<R>) =>
-    Effect.succeed(
-      new Observable<A>((subscriber) => {
-        const fiber = Effect.runForkWith(context)(
-          Stream.runForEach(stream, (value) => Effect.sync(() => subscriber.next(value)))
-        )
-        fiber.addObserver((exit) => {
-          if (exit._tag === "Success") subscriber.complete()
-          else if (!Cause.hasInterruptsOnly(exit.cause)) subscriber.error(Cause.squash(exit.cause))
-        })
-        return () => fiber.interruptUnsafe()
-      })
-    )
   )

@@ -3,17 +3,8 @@ import { Effect, Fiber, Schema, Stream } from "effect"
 import { type Observable, of, Subject, throwError } from "rxjs"
 import { TestScheduler } from "rxjs/testing"
 import type { GuestEvent } from "../GuestEvent.ts"
-import { SubscriberTooSlow, toObservable, toStream } from "./bridge.ts"
+import { SubscriberTooSlow, toStream } from "./bridge.ts"
 import { customOf, guestObservables, ofKind } from "./guestObservables.ts"
-import {
-  calmAfter,
-  devicesInFlight,
-  dirtyRate,
-  idleSpans,
-  untilGuestEnds,
-  untilGuestTime,
-  withGap
-} from "./operators.ts"
 
 const marbles = (body: Parameters<TestScheduler["run"]>[0]): void => {
   new TestScheduler((actual, expected) => assert.deepStrictEqual(actual, expected)).run(body)
@@ -45,67 +36,6 @@ describe("operators, in marbles", () => {
       const source = hot<GuestEvent>("-a-f-b-g-|", events)
       expectObservable(source.pipe(ofKind("HeartbeatTick")), "^-------!").toBe("---f---g", events)
       expectSubscriptions(source.subscriptions).toBe("^-------!")
-    }))
-
-  it("idle-spans-are-told-when-they-end-and-pass-errors-on", () =>
-    marbles(({ cold, expectObservable, expectSubscriptions }) => {
-      const source = cold<GuestEvent>("-c-b-a-c-b-#", events)
-      expectObservable(source.pipe(idleSpans())).toBe("-------s---#", { s: { fromNanos: 20, toNanos: 30 } })
-      expectSubscriptions(source.subscriptions).toBe("^----------!")
-    }))
-
-  it("devices-in-flight-are-a-set", () =>
-    marbles(({ cold, expectObservable, expectSubscriptions }) => {
-      const source = cold<GuestEvent>("-d-d-l-e-e-|", events)
-      expectObservable(source.pipe(devicesInFlight()), "^--------!").toBe("-1---2-3", {
-        1: ["rng"],
-        2: ["rng", "disk"],
-        3: ["disk"]
-      })
-      expectSubscriptions(source.subscriptions).toBe("^--------!")
-    }))
-
-  it("a-dirty-rate-counts-what-lies-in-its-window", () =>
-    marbles(({ cold, expectObservable, expectSubscriptions }) => {
-      const source = cold<GuestEvent>("i-j-k-|", events)
-      expectObservable(source.pipe(dirtyRate(50))).toBe("1-2-3-|", {
-        1: { atNanos: 90, pagesPerSecond: 1e8 },
-        2: { atNanos: 100, pagesPerSecond: 4e8 },
-        3: { atNanos: 200, pagesPerSecond: 2e7 }
-      })
-      expectSubscriptions(source.subscriptions).toBe("^-----!")
-    }))
-
-  it("gaps-are-guest-time", () =>
-    marbles(({ cold, expectObservable, expectSubscriptions }) => {
-      const source = cold<GuestEvent>("f-g-k|", events)
-      expectObservable(source.pipe(withGap())).toBe("1-2-3|", {
-        1: [events.f, null],
-        2: [events.g, 10],
-        3: [events.k, 130]
-      })
-      expectSubscriptions(source.subscriptions).toBe("^----!")
-    }))
-
-  it("a-burst-is-told-once-the-guest-was-calm-for-long-enough", () =>
-    marbles(({ cold, expectObservable, expectSubscriptions }) => {
-      const source = cold<GuestEvent>("f-g-h-j-k-|", events)
-      const isHeartbeat = (event: GuestEvent) => event._tag === "HeartbeatTick"
-      expectObservable(source.pipe(calmAfter(30, isHeartbeat as (event: GuestEvent) => event is typeof events.f))).toBe(
-        "------g---|",
-        events
-      )
-      expectSubscriptions(source.subscriptions).toBe("^---------!")
-    }))
-
-  it("a-stream-ends-with-its-guest-or-its-time-and-lets-the-source-go", () =>
-    marbles(({ expectObservable, expectSubscriptions, hot }) => {
-      const one = hot<GuestEvent>("-a-f-h-i-j", events)
-      expectObservable(one.pipe(untilGuestEnds())).toBe("-a-f-(h|)", events)
-      expectSubscriptions(one.subscriptions).toBe("^----!")
-      const two = hot<GuestEvent>("-a-f-g-i", events)
-      expectObservable(two.pipe(untilGuestTime(65))).toBe("-a-f-|", events)
-      expectSubscriptions(two.subscriptions).toBe("^----!")
     }))
 
   it("custom-events-have-their-schemas-type-and-refused-ones-are-told", () =>
@@ -233,24 +163,6 @@ describe("the bridge", () => {
       )
       assert.strictEqual(error._tag, "SourceFailed")
       assert.include(error.message, "torn")
-    })
-  )
-
-  it.effect("a-stream-becomes-an-observable-that-interrupts-it-when-let-go", () =>
-    Effect.gen(function* () {
-      let isInterrupted = false
-      const stream = Stream.concat(
-        Stream.make(1, 2),
-        Stream.fromEffect(Effect.onInterrupt(Effect.never, () => Effect.sync(() => void (isInterrupted = true))))
-      )
-      const seen: Array<number> = []
-      const observable = yield* toObservable(stream)
-      const subscription = observable.subscribe((value) => seen.push(value))
-      for (let turn = 0; turn < 10; turn++) yield* Effect.yieldNow
-      assert.deepStrictEqual(seen, [1, 2])
-      subscription.unsubscribe()
-      for (let turn = 0; turn < 10; turn++) yield* Effect.yieldNow
-      assert.isTrue(isInterrupted)
     })
   )
 })

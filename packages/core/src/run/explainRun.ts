@@ -19,7 +19,7 @@ export interface RunStory {
   /** One sentence a line, in the order in which things happened. */
   readonly text: string
   readonly state: RunState
-  /** The same as data; `runPicture` draws it. */
+  /** The same as data; `runPicture` of the package `stillpoint` draws it. */
   readonly timeline: RunTimeline
   /** The decision that the run came to, if it came to one. */
   readonly firing: Firing | null

@@ -1,8 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as fc from "fast-check"
+import { runPhases, type RunTimeline } from "@stillpoint/core"
 import { runPicture } from "./runPicture.ts"
-import { runPhases } from "./RunState.ts"
-import type { RunTimeline } from "./runTimeline.ts"
 
 const words = fc.oneof(
   fc.constantFrom("boot", "watch", "a stage with a long name of its own"),

@@ -13,8 +13,14 @@
  *
  * @module
  */
-import type { RunPhase } from "./RunState.ts"
-import type { GuestMark, PhaseSpan, RunTimeline, StageSpan } from "./runTimeline.ts"
+import {
+  type GuestMark,
+  guestTimeInWords,
+  type PhaseSpan,
+  type RunPhase,
+  type RunTimeline,
+  type StageSpan
+} from "@stillpoint/core"
 
 const width = 960
 const margin = 24
@@ -145,7 +151,8 @@ const axis = (
  *
  * @example
  * ```ts
- * import { runPicture, runTimelineOf } from "@stillpoint/core"
+ * import { runTimelineOf } from "@stillpoint/core"
+ * import { runPicture } from "stillpoint"
  *
  * const svg = runPicture(runTimelineOf("a41f", []))
  * console.log(svg.startsWith("<svg")) // true
@@ -191,7 +198,7 @@ export const runPicture = (timeline: RunTimeline): string => {
         element("line", { x1: x, y1: y, x2: x, y2: row + 7, stroke: markColours[what] }),
         element("circle", { cx: x, cy: row + 7, r: 5, fill: markColours[what] }),
         text(margin, row + 11, what),
-        label(x - 5, x + 5, row + 11, shortened(`${duration(atNanos / 1e6)} · ${note}`, 60))
+        label(x - 5, x + 5, row + 11, shortened(`${guestTimeInWords(atNanos)} · ${note}`, 60))
       )
     }
     y = bottom + 26
