@@ -13,7 +13,7 @@
  *
  * @module
  */
-import type { GuestEvent, GuestNanos, Machine } from "@stillpoint/core"
+import type { GuestEvent, GuestEventOf, GuestNanos, Machine } from "@stillpoint/core"
 import type { Effect } from "effect"
 import type { ReplayedTimeline } from "../deciding/replayPolicy.ts"
 import type { EventBody } from "./guestEvents.ts"
@@ -55,6 +55,9 @@ export interface ReactiveGuest {
 
 type Until = Parameters<Machine["run"]>[0]
 type Stop = Effect.Success<ReturnType<Machine["run"]>>
+
+/** What tells one listener from another. */
+export type ListenerName = Pick<GuestEventOf<"ListenerBound">, "protocol" | "address" | "port">
 
 /** What the host asked of the agent, and when it will be answered. */
 interface Request {
@@ -120,6 +123,14 @@ export class LivingGuest {
   /** Whether the workload has executed anything. */
   get hasStarted(): boolean {
     return !this.isHeld
+  }
+
+  /** What the workload listens on. */
+  readonly listeners = new Set<string>()
+
+  /** Whether the workload still has a listener. */
+  isListening({ address, port, protocol }: ListenerName): boolean {
+    return this.listeners.has(`${protocol} ${address} ${port}`)
   }
 
   /** For how long the workload has been allowed to run. */
@@ -192,6 +203,7 @@ export class LivingGuest {
     return Object.assign(copy, {
       events: [],
       requests: [...this.requests],
+      listeners: new Set(this.listeners),
       undelivered: [...this.undelivered],
       onEvent: () => {}
     })
@@ -238,6 +250,8 @@ export class LivingGuest {
   private log({ _tag, ...fields }: EventBody): GuestEvent {
     const event = { _tag, seq: this.seq++, atNanos: this.nowNanos, ...fields } as unknown as GuestEvent
     this.events.push(event)
+    if (event._tag === "ListenerBound") this.listeners.add(`${event.protocol} ${event.address} ${event.port}`)
+    if (event._tag === "ListenerClosed") this.listeners.delete(`${event.protocol} ${event.address} ${event.port}`)
     this.onEvent(event)
     return event
   }

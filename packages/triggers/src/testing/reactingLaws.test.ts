@@ -11,6 +11,8 @@ const notYetKept: ReadonlySet<string> = new Set(
         "equal-policies-do-the-same-to-a-reacting-guest",
         "what-is-said-of-the-agent-is-so",
         "a-freeze-without-a-capture-is-given-back",
+        "a-decision-on-pre-exec-is-before-the-workload",
+        "a-settled-wait-after-a-listener-finds-it-still-there",
         "a-quiesce-takes-no-time-of-the-workload",
         "beside-policies-that-freeze-nothing-is-missed"
       ]

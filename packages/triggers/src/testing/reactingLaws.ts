@@ -13,6 +13,7 @@ import { never } from "../builtin/never.ts"
 import { onEvent } from "../builtin/onEvent.ts"
 import { onCustom } from "../builtin/onCustom.ts"
 import { onListener } from "../builtin/onListener.ts"
+import { onPreExec, type PreExecOptions } from "../builtin/onPreExec.ts"
 import { onSerialMatch } from "../builtin/onSerialMatch.ts"
 import { allOf } from "../combinators/allOf.ts"
 import { andThen } from "../combinators/andThen.ts"
@@ -223,6 +224,46 @@ const isLeftFrozen = (guest: LivingGuest): boolean => {
   return onward.frozenSinceNanos !== null && !onward.hasHalted
 }
 
+/** Holds that a policy may claim, whatever the guest's is. */
+const claimedHold = fc.constantFrom<Array<NonNullable<PreExecOptions["hold"]>>>(
+  "20 millis",
+  "100 millis",
+  "500 millis",
+  "until-go"
+)
+
+/** A decision on pre-exec finds a workload that has not executed anything, or that the agent has frozen since. */
+export const preExecIsBeforeTheWorkload = (options: ReactingLawOptions = {}): Law<never> =>
+  law(
+    "a-decision-on-pre-exec-is-before-the-workload",
+    (_, guests) =>
+      fc.asyncProperty(claimedHold, quiesceOptions, guests, async (hold, calm, guest) => {
+        const one = quiescedIfItFits(onPreExec({ hold }), calm)
+        const { decided } = await Effect.runPromise(decideBeside([one], guest))
+        for (const { firing, hasStarted } of decided.flatMap(({ firings }) => firings))
+          assert.ok(!hasStarted || firing.quiesce?.agent === "frozen", "the workload has been running")
+      }),
+    options
+  )
+
+/** Who waits for calm after a listener finds it still there. */
+export const listenerIsStillThere = (options: ReactingLawOptions = {}): Law<never> =>
+  law(
+    "a-settled-wait-after-a-listener-finds-it-still-there",
+    (_, guests) =>
+      fc.asyncProperty(
+        fc.constantFrom(onListener(), ...listenerPorts.map((port) => onListener({ port }))),
+        quiesceOptions,
+        guests,
+        async (listener, calm, guest) => {
+          const { decided } = await Effect.runPromise(decideBeside([quiesce(listener, calm)], guest))
+          for (const { firing, isListening } of decided.flatMap(({ firings }) => firings))
+            if (firing.quiesce?.verdict === "settled") assert.ok(isListening !== false, "nobody listens any more")
+        }
+      ),
+    options
+  )
+
 // --- on the workload's own clock
 
 /** An agent that freezes and thaws at once: then nothing but the workload's own clock matters to what the workload does. */
@@ -335,6 +376,8 @@ export const lawsOfReactingGuests = (options: ReactingLawOptions = {}): Readonly
   longerCalmReacting(options),
   frozenIsTrue(options),
   freezeIsGivenBack(options),
+  preExecIsBeforeTheWorkload(options),
+  listenerIsStillThere(options),
   quiesceTakesNoTimeOfTheWorkload(options),
   besidesFreezersNothingIsMissed(options)
 ]

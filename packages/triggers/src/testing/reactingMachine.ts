@@ -110,13 +110,19 @@ export interface Found {
   /** The workload's own clock. */
   readonly workloadNanos: number
   readonly hasStarted: boolean
+  /** Whether the listener that was the cause is still there; `null` if the cause was none. */
+  readonly isListening: boolean | null
 }
 
 const find = (guest: LivingGuest, firing: Firing): Found => ({
   firing,
   frozenSinceNanos: guest.frozenSinceNanos,
   workloadNanos: guest.workloadNanos,
-  hasStarted: guest.hasStarted
+  hasStarted: guest.hasStarted,
+  isListening:
+    firing.cause._tag === "Event" && firing.cause.event._tag === "ListenerBound"
+      ? guest.isListening(firing.cause.event)
+      : null
 })
 
 /**

@@ -23,6 +23,12 @@ const workloadEvent: fc.Arbitrary<EventBody> = fc.oneof(
       .map((port) => ({ _tag: "ListenerBound" as const, protocol: "tcp", address: "0.0.0.0", port }))
   },
   {
+    weight: 1,
+    arbitrary: fc
+      .constantFrom(...listenerPorts)
+      .map((port) => ({ _tag: "ListenerClosed" as const, protocol: "tcp", address: "0.0.0.0", port }))
+  },
+  {
     weight: 2,
     arbitrary: fc
       .record({ name: fc.constantFrom(...customNames), payload: fc.nat(3) })
