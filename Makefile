@@ -26,6 +26,7 @@ test: setup qemu-if-possible check ## everything that is checked, on this machin
 
 soak: setup ## what is random, at length and with new cases: hours; any of its numbers can be given, STILLPOINT_KILLS=5000
 	@scripts/setup/qemu.sh
+	@$(MAKE) --no-print-directory -C packages/native/agent soak
 	@STILLPOINT_RUNS=$${STILLPOINT_RUNS:-100000} STILLPOINT_GUEST_RUNS=$${STILLPOINT_GUEST_RUNS:-500} \
 	 STILLPOINT_KILLS=$${STILLPOINT_KILLS:-1000} STILLPOINT_DIFFERENTIAL_BATCHES=$${STILLPOINT_DIFFERENTIAL_BATCHES:-2000} \
 	 STILLPOINT_CASES=$${STILLPOINT_CASES:-20000} STILLPOINT_HOSTILE_CASES=$${STILLPOINT_HOSTILE_CASES:-100000} \

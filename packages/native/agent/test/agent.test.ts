@@ -59,6 +59,7 @@ it("the-parts-without-input-or-output-hold-their-promises-under-sanitizers", { t
   const made = spawnSync("make", ["-C", agentFolder, "--no-print-directory", "check"], { encoding: "utf8" })
   assert.strictEqual(made.status, 0, made.stdout + made.stderr)
   assert.match(made.stdout, /[1-9]\d* checks, 0 failures/)
+  assert.match(made.stdout, /[1-9]\d* frames, [1-9]\d* served, [1-9]\d* refused/)
 })
 
 guestTest(
