@@ -22,13 +22,14 @@ import { type BootSpec, type ExecSpec, type Vmm } from "../Vmm.ts"
 import { lockstepTimeline } from "../timeline/lockstepTimeline.ts"
 import { sharedTimeline } from "../timeline/sharedTimeline.ts"
 import { bootSpecJson } from "./BootSpecJson.ts"
-import type {
-  FreezeFailed,
-  PreExecMissed,
-  StageTimedOut,
-  ThawFailed,
-  ValidationFailed,
-  WarmUpFailed
+import {
+  type FreezeFailed,
+  PipelineRefused,
+  type PreExecMissed,
+  type StageTimedOut,
+  type ThawFailed,
+  type ValidationFailed,
+  type WarmUpFailed
 } from "./PipelineErrors.ts"
 import * as Stage from "./Stage.ts"
 import { recordError } from "./Stage.ts"
@@ -65,8 +66,14 @@ export interface Outcome<A> {
   readonly value: A
 }
 
+const refuseProblems = (
+  pipeline: string,
+  [problem, ...problems]: ReadonlyArray<string>
+): Effect.Effect<void, PipelineRefused> =>
+  problem === undefined ? Effect.void : new PipelineRefused({ pipeline, problems: [problem, ...problems] })
+
 /**
- * Runs stages as one run with a journal of its own.
+ * Runs stages as one run with a journal of its own. What is wrong with them is said before anything begins, all of it at once.
  *
  * The run ends in every case: ready with its last stage, abandoned when interrupted or decided against, else failed. Machines and
  * staging directories belong to the scope.
@@ -76,6 +83,7 @@ export const runStages = <In, Out, E, R>(subject: RunSubject, stage: Stage.Stage
     const runId = (yield* RunIds)()
     yield* Effect.annotateCurrentSpan({ runId })
     const run = yield* makeRunContext(runId)
+    yield* refuseProblems(subject.name, yield* Effect.provideService(stage.check, RunContext, run))
     const started = run.tell({
       _tag: "Start",
       runId,
@@ -154,6 +162,7 @@ const subjectOf = (spec: BootSpec, options: CaptureOptions): RunSubject => ({
 
 /** Everything a standard pipeline can fail with after its machine was booted. */
 export type CaptureFailure =
+  | PipelineRefused
   | RunCommandError
   | TriggerError
   | MachineError
@@ -191,7 +200,7 @@ const fromFired = (
   const { validate: probe, warmUp: commands = [] } = options
   const published = pipe(
     tuned(freeze(options.freeze), options),
-    Stage.andThen(tuned(capture(options.target, { parent }), options)),
+    Stage.andThen(tuned(capture(options.target, { parent, replace: options.replace ?? false }), options)),
     Stage.andThen(
       tuned(
         publish({ replace: options.replace ?? false, validation: probe === undefined ? "none" : "required" }),
@@ -204,6 +213,31 @@ const fromFired = (
   const fetched = options.prefetch === true ? Stage.andThen(checked, tuned(prefetch, options)) : checked
   return commands.length === 0 ? fetched : Stage.andThen(tuned(warmUp(...commands), options), fetched)
 }
+
+const standardStages: ReadonlyArray<string> = [
+  "boot",
+  "watch",
+  "warm up",
+  "freeze",
+  "capture",
+  "publish",
+  "validate",
+  "prefetch"
+] satisfies ReadonlyArray<StandardStage>
+
+/** From a machine that stands before its first instruction to a snapshot that is ready. */
+const captureStages = (options: CaptureOptions) =>
+  pipe(
+    tuned(awaitPolicy(options.policy, options), options),
+    Stage.andThen(fromFired(options)),
+    Stage.checked(
+      Effect.succeed(
+        Object.keys(options.tuning ?? {})
+          .filter((name) => !standardStages.includes(name))
+          .map((name) => `tuning: no stage is called ${JSON.stringify(name)}; there are ${standardStages.join(", ")}`)
+      )
+    )
+  )
 
 /**
  * Boots a guest, lets it run until the policy fires, and publishes a snapshot of that moment.
@@ -224,15 +258,7 @@ const fromFired = (
  */
 export const run = (spec: BootSpec, options: CaptureOptions & WatchOptions) =>
   Effect.map(
-    runStages(
-      subjectOf(spec, options),
-      pipe(
-        tuned(boot(options), options),
-        Stage.andThen(tuned(awaitPolicy(options.policy, options), options)),
-        Stage.andThen(fromFired(options))
-      ),
-      spec
-    ),
+    runStages(subjectOf(spec, options), Stage.andThen(tuned(boot(options), options), captureStages(options)), spec),
     ({ runId, value }) => ({ runId, value: readyOf(value) })
   )
 
@@ -247,6 +273,7 @@ export const sideBySide = Effect.fn("Pipeline.sideBySide")(function* (
   captures: ReadonlyArray<CaptureOptions>,
   options: WatchOptions = {}
 ) {
+  yield* refuseProblems("side by side", yield* sideProblems(captures))
   const { guestStream, machine } = yield* bootWatched(spec, options)
   const shared = sharedTimeline(machine)
   const scope = yield* Scope.Scope
@@ -261,15 +288,7 @@ export const sideBySide = Effect.fn("Pipeline.sideBySide")(function* (
   return yield* Effect.forEach(
     watching,
     ({ booted, options, view }) =>
-      runStages(
-        subjectOf(spec, options),
-        pipe(
-          adopt,
-          Stage.andThen(tuned(awaitPolicy(options.policy, options), options)),
-          Stage.andThen(fromFired(options))
-        ),
-        booted
-      ).pipe(
+      runStages(subjectOf(spec, options), Stage.andThen(adopt, captureStages(options)), booted).pipe(
         Effect.map(({ runId, value }) => ({ runId, value: readyOf(value) })),
         Effect.ensuring(Scope.close(view, Exit.void)),
         Effect.result
@@ -277,6 +296,25 @@ export const sideBySide = Effect.fn("Pipeline.sideBySide")(function* (
     { concurrency: "unbounded" }
   )
 })
+
+/** Problems of captures of one boot: each one's own, and targets that several of them have. */
+const sideProblems = (captures: ReadonlyArray<CaptureOptions>) =>
+  Effect.map(
+    Effect.forEach(captures, (options) =>
+      // Of a run that does not begin here.
+      Effect.flatMap(makeRunContext(options.target), (run) =>
+        Effect.provideService(captureStages(options).check, RunContext, run)
+      )
+    ),
+    (problems) => {
+      const targets = captures.map(({ target }) => resolve(target))
+      const shared = [...new Set(targets.filter((target, index) => targets.indexOf(target) !== index))]
+      return [
+        ...problems.flatMap((own, index) => own.map((problem) => `capture ${index}: ${problem}`)),
+        ...shared.map((target) => `target: ${target} is what several captures are published to`)
+      ]
+    }
+  )
 
 /** How a policy that repeats is captured. */
 export interface RepeatOptions extends Omit<CaptureOptions, "target">, WatchOptions {

@@ -7,6 +7,16 @@ import { Schema } from "effect"
 import { GuestNanos } from "../GuestEvent.ts"
 import { guestTimeInWords } from "../guestTimeInWords.ts"
 
+/** A run cannot begin as it was asked for; nothing was booted. */
+export class PipelineRefused extends Schema.TaggedError<PipelineRefused>()("PipelineRefused", {
+  pipeline: Schema.String,
+  problems: Schema.NonEmptyArray(Schema.String)
+}) {
+  override get message(): string {
+    return `pipeline ${this.pipeline} cannot begin:${this.problems.map((problem) => `\n  ${problem}`).join("")}`
+  }
+}
+
 /** A stage took longer on the host than it may. */
 export class StageTimedOut extends Schema.TaggedError<StageTimedOut>()("StageTimedOut", {
   stage: Schema.String,

@@ -10,6 +10,7 @@ import { isCancelled, RunContext, type RunCommandError } from "../run/RunContext
 import { isEnded } from "../run/RunState.ts"
 import type { RecordedError } from "../run/RunEvent.ts"
 import { TriggerError } from "../Trigger.ts"
+import { durationProblems } from "../gate/optionProblems.ts"
 import { StageTimedOut } from "./PipelineErrors.ts"
 import { type Progress, ProgressListener } from "./Progress.ts"
 import { stageDuration, stageFailures } from "./stageMetrics.ts"
@@ -18,6 +19,8 @@ import { stageDuration, stageFailures } from "./stageMetrics.ts"
 export interface Stage<in In, out Out, out E, out R> extends Pipeable {
   /** Names of the steps, in order. */
   readonly names: ReadonlyArray<string>
+  /** What is wrong with how it was made, looked at before a run begins: a run with problems is refused with all of them. */
+  readonly check: Effect.Effect<ReadonlyArray<string>, never, R>
   /** Runs it as part of the run in the context. */
   readonly run: (input: In) => Effect.Effect<Out, E | RunCommandError, R | RunContext>
   /** The same with another retry and timeout; see {@link tuned}. */
@@ -40,14 +43,18 @@ export interface StageOptions<E, In = never, R = never> {
   readonly timeout?: Duration.Input
   /** Told what the last try failed with, or that it was one too long, before the run ends by it. */
   readonly onFailure?: (error: E, input: In) => Effect.Effect<void, never, R>
+  /** What is wrong with the stage, before the run that it is part of begins. */
+  readonly check?: Effect.Effect<ReadonlyArray<string>, never, R>
 }
 
 const stageOf = <In, Out, E, R>(
   names: ReadonlyArray<string>,
+  check: Stage<In, Out, E, R>["check"],
   run: Stage<In, Out, E, R>["run"],
   tune: Stage<In, Out, E, R>["tune"]
 ): Stage<In, Out, E, R> => ({
   names,
+  check,
   run,
   tune,
   pipe(...functions: ReadonlyArray<unknown>) {
@@ -93,6 +100,10 @@ export const make = <In, Out, E, R>(
 ): Stage<In, Out, E | StageTimedOut, R> =>
   stageOf(
     [name],
+    Effect.map(options.check ?? Effect.succeed([]), (problems) => [
+      ...durationProblems(`${name}.timeout`, options.timeout),
+      ...problems
+    ]),
     (input) => runStage(name, body, options, input),
     (tuning) => make(name, body, { ...options, ...tuning })
   )
@@ -211,6 +222,7 @@ export const andThen: {
   ): Stage<In, Out, E | E2, R | R2> =>
     stageOf(
       [...first.names, ...second.names],
+      Effect.zipWith(first.check, second.check, (one, other) => [...one, ...other]),
       (input: In) => Effect.flatMap(first.run(input), second.run),
       (tuning) => andThen(first.tune(tuning), second.tune(tuning))
     )
@@ -234,6 +246,29 @@ export const tuned: {
   <In, Out, E, R>(stage: Stage<In, Out, E, R>, tuning: StageTuning): Stage<In, Out, E, R>
 } = dual(2, <In, Out, E, R>(stage: Stage<In, Out, E, R>, tuning: StageTuning): Stage<In, Out, E, R> =>
   stage.tune(tuning)
+)
+
+/** The stage with more to look at before its run begins. */
+export const checked: {
+  <R2>(
+    check: Effect.Effect<ReadonlyArray<string>, never, R2>
+  ): <In, Out, E, R>(stage: Stage<In, Out, E, R>) => Stage<In, Out, E, R | R2>
+  <In, Out, E, R, R2>(
+    stage: Stage<In, Out, E, R>,
+    check: Effect.Effect<ReadonlyArray<string>, never, R2>
+  ): Stage<In, Out, E, R | R2>
+} = dual(
+  2,
+  <In, Out, E, R, R2>(
+    stage: Stage<In, Out, E, R>,
+    check: Effect.Effect<ReadonlyArray<string>, never, R2>
+  ): Stage<In, Out, E, R | R2> =>
+    stageOf(
+      stage.names,
+      Effect.zipWith(stage.check, check, (one, other) => [...one, ...other]),
+      stage.run,
+      (tuning) => checked(stage.tune(tuning), check)
+    )
 )
 
 /** A stage that hands its input on, having done something beside it. */

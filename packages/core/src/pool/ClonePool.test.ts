@@ -269,4 +269,15 @@ describe("a pool", () => {
       ),
     120_000
   )
+
+  it.effect("of-an-impossible-size-is-refused-with-every-problem", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const options = { ready: -1, maximum: 0, concurrency: Number.NaN, acquireTimeout: "-1 seconds" } as const
+        const error = yield* Effect.flip(makeClonePool({ snapshot: "/s/none", ...options }))
+        assert.strictEqual(error.reason._tag, "OptionsInvalid")
+        for (const name of Object.keys(options)) assert.include(error.message, `pool.${name}`)
+      })
+    ).pipe(Effect.provide(host()))
+  )
 })

@@ -15,6 +15,7 @@ import * as Gate from "../gate/Gate.ts"
 import type { Clone, GateOptions } from "../gate/Gate.ts"
 import { GateError } from "../gate/GateErrors.ts"
 import { loadSnapshot } from "../gate/loadSnapshot.ts"
+import { countProblems, durationProblems, gateProblems } from "../gate/optionProblems.ts"
 import { PoolError, type PoolReason } from "./PoolErrors.ts"
 
 /** How a pool is kept. */
@@ -77,6 +78,19 @@ export const poolReady = Metric.gauge("stillpoint_pool_ready", { description: "C
 
 const millisOf = (input: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(input))
 
+/** What is wrong with a pool as it is asked for: all of it, each with what was expected. */
+export const poolProblems = (options: Omit<ClonePoolOptions, "snapshot">): ReadonlyArray<string> => [
+  ...countProblems("pool.ready", options.ready, 0),
+  ...countProblems("pool.maximum", options.maximum, 1),
+  ...countProblems("pool.concurrency", options.concurrency, 1),
+  ...countProblems("pool.maxWaiting", options.maxWaiting, 0),
+  ...durationProblems("pool.acquireTimeout", options.acquireTimeout),
+  ...durationProblems("pool.drainTimeout", options.drainTimeout),
+  ...durationProblems("pool.health.every", options.health?.every),
+  ...durationProblems("pool.health.timeout", options.health?.timeout),
+  ...gateProblems("pool.gate", options.gate)
+]
+
 /** Waits longer after every failure: 50 ms at first, 5 s at most. */
 const patience = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("5 seconds")])
 
@@ -95,6 +109,10 @@ const patience = Schedule.min([Schedule.exponential("50 millis"), Schedule.space
  * ```
  */
 export const makeClonePool = Effect.fn("ClonePool.make")(function* (options: ClonePoolOptions) {
+  const [problem, ...problems] = poolProblems(options)
+  if (problem !== undefined) {
+    return yield* new PoolError({ reason: { _tag: "OptionsInvalid", problems: [problem, ...problems] } })
+  }
   const poolScope = yield* Scope.Scope
   const maximum = Math.max(1, options.maximum ?? options.ready * 2)
   const wanted = Math.min(options.ready, maximum)

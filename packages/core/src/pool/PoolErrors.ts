@@ -12,7 +12,9 @@ export const PoolReason = Schema.TaggedUnion({
   /** Too many wait already. */
   TooManyWaiting: { waiting: Schema.Natural, limit: Schema.Natural },
   /** The pool is shutting down. */
-  Draining: {}
+  Draining: {},
+  /** The pool cannot be what was asked for. */
+  OptionsInvalid: { problems: Schema.NonEmptyArray(Schema.String) }
 })
 export type PoolReason = typeof PoolReason.Type
 
@@ -30,6 +32,8 @@ export class PoolError extends Schema.TaggedError<PoolError>()("PoolError", { re
         return `${reason.waiting} wait for a clone already, the limit is ${reason.limit}`
       case "Draining":
         return "the pool is shutting down"
+      case "OptionsInvalid":
+        return `no such pool:${reason.problems.map((problem) => `\n  ${problem}`).join("")}`
     }
   }
 }

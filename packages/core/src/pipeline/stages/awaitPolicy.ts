@@ -11,6 +11,7 @@ import type { JournalError } from "../../journal/JournalErrors.ts"
 import { appendSignal } from "../../journal/signalStream.ts"
 import { RunContext } from "../../run/RunContext.ts"
 import type { Trigger } from "../../Trigger.ts"
+import { durationProblems } from "../../gate/optionProblems.ts"
 import * as Stage from "../Stage.ts"
 import { watchGuard, type WatchLimit } from "../watchGuard.ts"
 import type { Booted } from "./boot.ts"
@@ -30,31 +31,36 @@ const isFrozenBy = ({ quiesce }: Firing): boolean => quiesce?.agent === "frozen"
  * outside is recorded before it acts on it.
  */
 export const awaitPolicy = (policy: Trigger, limit: WatchLimit = {}) =>
-  Stage.make("watch", (booted: Booted) =>
-    Effect.gen(function* () {
-      const run = yield* RunContext
-      const journal = yield* Journal
-      let lost: JournalError | null = null
-      const record = (signal: TriggerSignal): Effect.Effect<void> =>
-        appendSignal(run.runId, signal).pipe(
-          Effect.provideService(Journal, journal),
-          Effect.catch((error) =>
-            Effect.sync(() => {
-              lost ??= error
-            })
+  Stage.make(
+    "watch",
+    (booted: Booted) =>
+      Effect.gen(function* () {
+        const run = yield* RunContext
+        const journal = yield* Journal
+        let lost: JournalError | null = null
+        const record = (signal: TriggerSignal): Effect.Effect<void> =>
+          appendSignal(run.runId, signal).pipe(
+            Effect.provideService(Journal, journal),
+            Effect.catch((error) =>
+              Effect.sync(() => {
+                lost ??= error
+              })
+            )
           )
-        )
-      const guard = yield* watchGuard(policy, booted.timeline, limit, booted.machine.memoryMib)
-      const firing = yield* Effect.raceFirst(
-        Effect.provideService(policy.await, GuestTimeline, guard.timeline),
-        guard.ended
-      ).pipe(Effect.provideService(TriggerSignals, { record }))
-      // A decision that could not be replayed is none.
-      if (lost !== null) return yield* Effect.fail<JournalError>(lost)
-      yield* run.tell({ _tag: "RecordFiring", firing })
-      yield* Effect.annotateCurrentSpan({ trigger: firing.trigger, atNanos: firing.atNanos })
-      return { ...booted, policy, firing, isFrozen: isFrozenBy(firing) } satisfies Fired
-    })
+        const guard = yield* watchGuard(policy, booted.timeline, limit, booted.machine.memoryMib)
+        const firing = yield* Effect.raceFirst(
+          Effect.provideService(policy.await, GuestTimeline, guard.timeline),
+          guard.ended
+        ).pipe(Effect.provideService(TriggerSignals, { record }))
+        // A decision that could not be replayed is none.
+        if (lost !== null) return yield* Effect.fail<JournalError>(lost)
+        yield* run.tell({ _tag: "RecordFiring", firing })
+        yield* Effect.annotateCurrentSpan({ trigger: firing.trigger, atNanos: firing.atNanos })
+        return { ...booted, policy, firing, isFrozen: isFrozenBy(firing) } satisfies Fired
+      }),
+    {
+      check: Effect.succeed(limit.watchLimit === Infinity ? [] : durationProblems("watchLimit", limit.watchLimit))
+    }
   )
 
 /** Goes on with a firing that came from elsewhere: from a policy that repeats. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Effect, Metric, Schema } from "effect"
+import { Effect, Metric, Result, Schema } from "effect"
 import { FiringJson } from "../../Firing.ts"
 import { RunContext } from "../../run/RunContext.ts"
 import { type PublishOptions, type Snapshot, SnapshotStore, type Staging } from "../../snapshot/SnapshotStore.ts"
@@ -41,30 +41,57 @@ export interface CaptureStageOptions {
    * memory if absent or `null`.
    */
   readonly parent?: Snapshot | null
+  /** Whether what stands at the target will be replaced; `false`: a run to a target that exists is refused before it begins. */
+  readonly replace?: boolean
 }
 
 /** Writes the machine into a staging directory beside `target`. The guest stands only while its state is taken. */
-export const capture = (target: string, { parent = null }: CaptureStageOptions = {}) =>
-  Stage.make("capture", (frozen: Frozen) =>
-    Effect.gen(function* () {
-      const run = yield* RunContext
-      const staging = yield* (yield* SnapshotStore).stage(target)
-      const recording = yield* captureRecording(frozen.subject, frozen.spec, frozen.earlier)
-      const captured = yield* Effect.ensuring(
-        frozen.subject.capture(staging.directory, parent === null ? {} : { parent: parent.manifest.identity }),
-        frozen.giveBack
-      )
-      yield* Metric.update(capturePause, captured.pauseNanos / 1e6)
-      yield* run.tell({
-        _tag: "RecordCapture",
-        atNanos: captured.atNanos,
-        seq: captured.seq,
-        pauseNanos: captured.pauseNanos,
-        storedBytes: captured.files.reduce((sum, file) => sum + file.storedBytes, 0)
-      })
-      return { ...frozen, staging, captured, parent, recording } satisfies Captured
-    })
+export const capture = (target: string, { parent = null, replace }: CaptureStageOptions = {}) =>
+  Stage.make(
+    "capture",
+    (frozen: Frozen) =>
+      Effect.gen(function* () {
+        const run = yield* RunContext
+        const staging = yield* (yield* SnapshotStore).stage(target)
+        const recording = yield* captureRecording(frozen.subject, frozen.spec, frozen.earlier)
+        const captured = yield* Effect.ensuring(
+          frozen.subject.capture(staging.directory, parent === null ? {} : { parent: parent.manifest.identity }),
+          frozen.giveBack
+        )
+        yield* Metric.update(capturePause, captured.pauseNanos / 1e6)
+        yield* run.tell({
+          _tag: "RecordCapture",
+          atNanos: captured.atNanos,
+          seq: captured.seq,
+          pauseNanos: captured.pauseNanos,
+          storedBytes: captured.files.reduce((sum, file) => sum + file.storedBytes, 0)
+        })
+        return { ...frozen, staging, captured, parent, recording } satisfies Captured
+      }),
+    { check: targetProblems(target, replace) }
   )
+
+/** Problems of a target: that it is no path, or taken. */
+const targetProblems = (
+  target: string,
+  replace: boolean | undefined
+): Effect.Effect<ReadonlyArray<string>, never, SnapshotStore> => {
+  if (target === "" || target.includes("\0")) {
+    return Effect.succeed([`target: expected the path of a directory, found ${JSON.stringify(target)}`])
+  }
+  if (replace !== false) return Effect.succeed([])
+  return Effect.gen(function* () {
+    // That nothing is found is what is hoped for: no failure in anybody's trace.
+    const found = yield* (yield* SnapshotStore)
+      .open(target, { allowUnvalidated: true })
+      .pipe(Effect.withTracerEnabled(false), Effect.result)
+    const isFree =
+      Result.isFailure(found) &&
+      found.failure.reason._tag === "SnapshotMissing" &&
+      found.failure.reason.found === "nothing"
+    return isFree ? [] : [`target: ${target} exists; choose another one, or ask for replace`]
+  })
+}
 
 /** Publishes what was captured: whole, flushed, with its provenance. */
 export const publish = (options: PublishOptions & { readonly validation?: "none" | "required" } = {}) =>

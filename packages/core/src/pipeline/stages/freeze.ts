@@ -11,6 +11,7 @@ import type { GuestEvent, GuestEventOf } from "../../GuestEvent.ts"
 import { RunContext } from "../../run/RunContext.ts"
 import type { Machine } from "../../Vmm.ts"
 import { FreezeFailed, PreExecMissed } from "../PipelineErrors.ts"
+import { durationProblems } from "../../gate/optionProblems.ts"
 import * as Stage from "../Stage.ts"
 import type { Fired } from "./awaitPolicy.ts"
 
@@ -86,48 +87,51 @@ const freezeFailed = ({ message, reason }: AgentError) =>
 
 /** Freezes the workload if it has begun: in the machine, or in a fork where the machine goes on. */
 export const freeze = (options: FreezeOptions = {}) =>
-  Stage.make("freeze", (fired: Fired) =>
-    Effect.gen(function* () {
-      const { firing, machine } = fired
-      const run = yield* RunContext
-      const events = yield* machine.eventsSoFar()
-      const now = yield* machine.nowNanos
-      const hasAgent = events.some((event) => event._tag === "AgentReady")
-      const isFrozenByPolicy = fired.isFrozen
-      yield* refuseMissedPreExec(firing, events, now)
-      const mode = options.when ?? "whenStarted"
-      const mustFreeze =
-        !isFrozenByPolicy && hasAgent && mode !== "never" && (mode === "always" || mayHaveStarted(events, now))
-      const forked = mustFreeze && fired.goesOn ? yield* machine.fork : null
-      const subject = forked ?? machine
-      if (mustFreeze) {
-        yield* Effect.catchTag(
-          subject.agent.freeze({ within: options.deadline ?? "5 seconds" }),
-          "AgentError",
-          (error) => Effect.fail(freezeFailed(error))
-        )
-      }
-      const isWorkloadFrozen = isFrozenByPolicy || mustFreeze
-      yield* run.tell({
-        _tag: "RecordQuiesce",
-        atNanos: yield* subject.nowNanos,
-        isWorkloadFrozen,
-        verdict:
-          firing.quiesce === null
-            ? mustFreeze
-              ? "settled"
-              : "not-asked"
-            : firing.quiesce.verdict === "deadline"
-              ? "deadline"
-              : "settled"
-      })
-      return {
-        ...fired,
-        subject,
-        earlier: forked === null ? [] : events,
-        isWorkloadFrozen,
-        hasAgent,
-        giveBack: isFrozenByPolicy && fired.goesOn ? Effect.ignore(fired.timeline.requestThaw) : Effect.void
-      } satisfies Frozen
-    })
+  Stage.make(
+    "freeze",
+    (fired: Fired) =>
+      Effect.gen(function* () {
+        const { firing, machine } = fired
+        const run = yield* RunContext
+        const events = yield* machine.eventsSoFar()
+        const now = yield* machine.nowNanos
+        const hasAgent = events.some((event) => event._tag === "AgentReady")
+        const isFrozenByPolicy = fired.isFrozen
+        yield* refuseMissedPreExec(firing, events, now)
+        const mode = options.when ?? "whenStarted"
+        const mustFreeze =
+          !isFrozenByPolicy && hasAgent && mode !== "never" && (mode === "always" || mayHaveStarted(events, now))
+        const forked = mustFreeze && fired.goesOn ? yield* machine.fork : null
+        const subject = forked ?? machine
+        if (mustFreeze) {
+          yield* Effect.catchTag(
+            subject.agent.freeze({ within: options.deadline ?? "5 seconds" }),
+            "AgentError",
+            (error) => Effect.fail(freezeFailed(error))
+          )
+        }
+        const isWorkloadFrozen = isFrozenByPolicy || mustFreeze
+        yield* run.tell({
+          _tag: "RecordQuiesce",
+          atNanos: yield* subject.nowNanos,
+          isWorkloadFrozen,
+          verdict:
+            firing.quiesce === null
+              ? mustFreeze
+                ? "settled"
+                : "not-asked"
+              : firing.quiesce.verdict === "deadline"
+                ? "deadline"
+                : "settled"
+        })
+        return {
+          ...fired,
+          subject,
+          earlier: forked === null ? [] : events,
+          isWorkloadFrozen,
+          hasAgent,
+          giveBack: isFrozenByPolicy && fired.goesOn ? Effect.ignore(fired.timeline.requestThaw) : Effect.void
+        } satisfies Frozen
+      }),
+    { check: Effect.succeed(durationProblems("freeze.deadline", options.deadline)) }
   )

@@ -4,7 +4,7 @@
  * @module
  */
 import { Effect } from "effect"
-import { type ClonePool, type ClonePoolOptions, makeClonePool } from "../../pool/ClonePool.ts"
+import { type ClonePool, type ClonePoolOptions, makeClonePool, poolProblems } from "../../pool/ClonePool.ts"
 import * as Stage from "../Stage.ts"
 import type { Published } from "./capture.ts"
 
@@ -15,9 +15,12 @@ export interface Pooled extends Published {
 
 /** Opens a pool of clones; it lives until the pipeline's scope closes. Comes after everything that makes the snapshot ready. */
 export const pool = (options: Omit<ClonePoolOptions, "snapshot">) =>
-  Stage.make("pool", (published: Published) =>
-    Effect.map(
-      makeClonePool({ ...options, snapshot: published.snapshot.directory }),
-      (clones) => ({ ...published, pool: clones }) satisfies Pooled
-    )
+  Stage.make(
+    "pool",
+    (published: Published) =>
+      Effect.map(
+        makeClonePool({ ...options, snapshot: published.snapshot.directory }),
+        (clones) => ({ ...published, pool: clones }) satisfies Pooled
+      ),
+    { check: Effect.succeed(poolProblems(options)) }
   )

@@ -12,6 +12,7 @@ import type { SnapshotPublishError } from "../../snapshot/SnapshotErrors.ts"
 import { type Snapshot, SnapshotStore } from "../../snapshot/SnapshotStore.ts"
 import { type WorkingSet, workingSetOf } from "../../snapshot/Validation.ts"
 import type { ExecSpec } from "../../Vmm.ts"
+import { gateProblems } from "../../gate/optionProblems.ts"
 import { ProbeCommandFailed, type StageTimedOut, ValidationFailed } from "../PipelineErrors.ts"
 import * as Stage from "../Stage.ts"
 import type { Published } from "./capture.ts"
@@ -70,7 +71,10 @@ export const validate = <E, R>(probe: Probe<E, R>, gate: GateOptions = {}) =>
         )
         return { ...published, snapshot: validated, workingSet } satisfies Validated
       }),
-    { onFailure: (error, published) => refuse(error, published.snapshot) }
+    {
+      check: Effect.succeed(gateProblems("validate.gate", gate)),
+      onFailure: (error, published) => refuse(error, published.snapshot)
+    }
   )
 
 /** Sees to it that nobody takes the snapshot for ready, and that the run says why. */

@@ -1,0 +1,31 @@
+/**
+ * What is wrong with options, before anything is booted for them.
+ *
+ * @module
+ */
+import { Duration, Option } from "effect"
+import type { GateOptions } from "./Gate.ts"
+
+/** Problems of a duration: that it is none, or negative. */
+export const durationProblems = (name: string, input: Duration.Input | undefined): ReadonlyArray<string> => {
+  if (input === undefined) return []
+  const millis = Option.map(Duration.fromInput(input), Duration.toMillis)
+  return Option.isSome(millis) && millis.value >= 0 && !Number.isNaN(input)
+    ? []
+    : [`${name}: expected a duration of 0 or more, such as "10 seconds", found ${JSON.stringify(input)}`]
+}
+
+/** Problems of a count. */
+export const countProblems = (name: string, found: number | undefined, least: number): ReadonlyArray<string> =>
+  found === undefined || (Number.isSafeInteger(found) && found >= least)
+    ? []
+    : [`${name}: expected a whole number of ${least} or more, found ${found}`]
+
+/** Problems of how clones are taken through their gate. */
+export const gateProblems = (name: string, gate: GateOptions | undefined): ReadonlyArray<string> => [
+  ...durationProblems(`${name}.guestTimeout`, gate?.guestTimeout),
+  ...durationProblems(`${name}.hostTimeout`, gate?.hostTimeout),
+  ...durationProblems(`${name}.clockTolerance`, gate?.clockTolerance),
+  ...durationProblems(`${name}.hookTimeout`, gate?.hookTimeout),
+  ...countProblems(`${name}.signal`, gate?.signal, 1)
+]

@@ -1,0 +1,175 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { Firing, type QuiesceReport } from "../Firing.ts"
+import { GuestTimeline } from "../GuestTimeline.ts"
+import { Journal } from "../journal/Journal.ts"
+import { listRuns } from "../run/runStream.ts"
+import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
+import { kindTrigger } from "../testing/kindTrigger.ts"
+import { MemoryFiles } from "../testing/MemoryFiles.ts"
+import { scriptedMachines, scriptedVmm, type ScriptedVmmOptions } from "../testing/ScriptedVmm.ts"
+import type { Trigger } from "../Trigger.ts"
+import * as Pipeline from "./Pipeline.ts"
+
+const spec = { kernelPath: "/kernel" }
+
+const host = (options: ScriptedVmmOptions = {}) =>
+  Layer.provideMerge(
+    Layer.mergeAll(scriptedVmm(options), SnapshotStore.layer, Journal.layerMemory),
+    new MemoryFiles().layer
+  )
+
+/** Fires at a kind of event, and asks the agent to freeze the workload before it does. */
+const freezing = (kind: Parameters<typeof kindTrigger>[0]): Trigger => {
+  const plain = kindTrigger(kind)
+  return {
+    ...plain,
+    await: Effect.gen(function* () {
+      const timeline = yield* GuestTimeline
+      const firing = yield* plain.await
+      yield* timeline.requestQuiesce
+      // What has happened meanwhile is told first.
+      let { events, nowNanos } = yield* timeline.advance({ kinds: ["AgentQuiesced"], atNanos: null })
+      while (!events.some((event) => event._tag === "AgentQuiesced")) {
+        ;({ events, nowNanos } = yield* timeline.advance({ kinds: ["AgentQuiesced"], atNanos: null }))
+      }
+      const quiesce: QuiesceReport = {
+        verdict: "settled",
+        triggeredAtNanos: firing.atNanos,
+        calmForNanos: 0,
+        calmNanos: 0,
+        waitedNanos: nowNanos - firing.atNanos,
+        deadlineNanos: null,
+        onDeadline: "fail",
+        restarts: 0,
+        lastActivity: null,
+        agent: "frozen"
+      }
+      return new Firing({ ...firing, atNanos: nowNanos, quiesce })
+    })
+  }
+}
+
+const fetch = { argv: ["wget"], timeoutNanos: 1e9 }
+
+describe("a workload that its policy froze", () => {
+  it.effect("is-thawed-for-the-warm-up-and-frozen-again-for-the-capture", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const kinds: Array<string> = []
+        const { value } = yield* Pipeline.run(spec, {
+          policy: freezing("ListenerBound"),
+          target: "/s/warm",
+          warmUp: [fetch],
+          validate: Pipeline.execProbe(fetch),
+          observe: (machine) => Effect.sync(() => void machine.events$.subscribe((event) => kinds.push(event._tag)))
+        })
+        assert.isTrue(value.snapshot.manifest.capture.isWorkloadFrozen)
+        assert.deepStrictEqual(
+          kinds.filter((kind) => ["AgentQuiesced", "AgentThawed", "ExecExited"].includes(kind)),
+          ["AgentQuiesced", "AgentThawed", "ExecExited", "AgentQuiesced"]
+        )
+      })
+    ).pipe(Effect.provide(host()))
+  )
+
+  it.effect("is-not-asked-twice-where-nothing-talks-to-it", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const kinds: Array<string> = []
+        yield* Pipeline.run(spec, {
+          policy: freezing("ListenerBound"),
+          target: "/s/cold",
+          observe: (machine) => Effect.sync(() => void machine.events$.subscribe((event) => kinds.push(event._tag)))
+        })
+        assert.strictEqual(kinds.filter((kind) => kind === "AgentQuiesced").length, 1)
+        assert.notInclude(kinds, "AgentThawed")
+      })
+    ).pipe(Effect.provide(host()))
+  )
+
+  it.effect("goes-on-after-the-capture-where-others-still-watch-it", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const [first, second] = yield* Pipeline.sideBySide(spec, [
+          { policy: freezing("ListenerBound"), target: "/s/one" },
+          // Half a second of the workload's own later, frozen or not.
+          { policy: kindTrigger("SerialLine", 2), target: "/s/two" }
+        ])
+        assert.strictEqual(first?._tag, "Success")
+        assert.strictEqual(second?._tag, "Success")
+      })
+    ).pipe(Effect.provide(host()))
+  )
+})
+
+describe("a decision before the workload", () => {
+  it.effect("is-refused-by-name-where-the-workload-may-run-by-then", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const policy = kindTrigger("WorkloadPreExec")
+        const late: Trigger = {
+          ...policy,
+          await: Effect.tap(policy.await, () =>
+            Effect.flatMap(GuestTimeline, (timeline) => timeline.advance({ kinds: [], atNanos: 500e6 }))
+          )
+        }
+        const error = yield* Effect.flip(Pipeline.run(spec, { policy: late, target: "/s/late" }))
+        assert.strictEqual(error._tag, "PreExecMissed")
+        assert.strictEqual(error._tag === "PreExecMissed" && error.holdNanos, 100e6)
+        assert.include(error.message, "hold")
+        const warm = yield* Effect.flip(
+          Pipeline.run(spec, { policy, target: "/s/warm", warmUp: [{ argv: ["sleep", "1"] }] })
+        )
+        assert.strictEqual(warm._tag, "PreExecMissed")
+      })
+    ).pipe(Effect.provide(host()))
+  )
+})
+
+describe("what a pipeline is asked for", () => {
+  it.effect("is-refused-before-anything-is-booted-with-all-its-problems", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const policy = kindTrigger("ListenerBound")
+        yield* Effect.scoped(Pipeline.run(spec, { policy, target: "/s/taken" }))
+        const before = scriptedMachines.open
+        let booted = 0
+        const error = yield* Effect.flip(
+          Pipeline.run(spec, {
+            policy,
+            target: "/s/taken",
+            freeze: { deadline: "-1 seconds" },
+            watchLimit: Number.NaN,
+            tuning: { ["wach" as "watch"]: { timeout: "1 second" }, capture: { timeout: -5 } },
+            observe: () => Effect.sync(() => void booted++)
+          })
+        )
+        assert.strictEqual(error._tag, "PipelineRefused")
+        const problems = error._tag === "PipelineRefused" ? error.problems : []
+        for (const word of ["/s/taken exists", "freeze.deadline", "watchLimit", '"wach"', "capture.timeout"]) {
+          assert.isTrue(
+            problems.some((problem) => problem.includes(word)),
+            `${word} in ${problems.join("; ")}`
+          )
+        }
+        assert.strictEqual(booted, 0)
+        assert.strictEqual(scriptedMachines.open, before)
+        // Nothing of it is in the journal: it did not begin.
+        assert.strictEqual((yield* listRuns).length, 1)
+        yield* Effect.scoped(Pipeline.run(spec, { policy, target: "/s/taken", replace: true }))
+      })
+    ).pipe(Effect.provide(host()))
+  )
+
+  it.effect("side-by-side-needs-targets-of-its-own", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const policy = kindTrigger("ListenerBound")
+        const one = { policy, target: "/s/same" }
+        const error = yield* Effect.flip(Pipeline.sideBySide(spec, [one, { ...one, target: "/s/./same" }]))
+        assert.strictEqual(error._tag, "PipelineRefused")
+      })
+    ).pipe(Effect.provide(host()))
+  )
+})
