@@ -24,10 +24,10 @@ const SLICE: u64 = 1 << 17;
 /// ```
 /// use stillpoint_soft::Soft;
 /// use stillpoint_vmm::engine::{Engine, Entry, Exit};
-/// use stillpoint_vmm::memory::GuestMemory;
+/// use stillpoint_vmm::memory::{GuestMemory, PagedMemory};
 /// use stillpoint_vmm::platform::Platform;
 ///
-/// let mut platform = Platform::new(GuestMemory::new(0x8000_0000, 1 << 20));
+/// let mut platform = Platform::new(PagedMemory::new(0x8000_0000, 1 << 20));
 /// // addi a0, a0, 1; j -4
 /// platform.memory.write(0x8000_0000, &[0x13, 0x05, 0x15, 0, 0x6f, 0xf0, 0xdf, 0xff])?;
 /// let mut engine = Soft::new();
@@ -391,7 +391,7 @@ impl Engine for Soft {
         self.hart.idle_nanos = self.hart.idle_nanos.saturating_add(passed);
     }
 
-    fn leave_derived(&mut self, memory: &mut GuestMemory, to_be_forked: bool) {
+    fn leave_derived(&mut self, memory: &mut dyn GuestMemory, to_be_forked: bool) {
         self.core.leave_derived(memory, to_be_forked);
     }
 

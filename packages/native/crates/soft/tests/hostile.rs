@@ -14,7 +14,7 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::FileFailurePersistence;
 use stillpoint_soft::Soft;
 use stillpoint_vmm::engine::{Engine, Entry, Exit, StateError};
-use stillpoint_vmm::memory::GuestMemory;
+use stillpoint_vmm::memory::{GuestMemory, PagedMemory};
 use stillpoint_vmm::platform::{Device, DeviceContext, Platform};
 
 const BASE: u64 = 0x8000_0000;
@@ -135,8 +135,8 @@ fn word(filling: Filling, seed: &mut u64) -> u64 {
     }
 }
 
-fn memory(guest: &Guest) -> GuestMemory {
-    let mut memory = GuestMemory::new(BASE, MEMORY_BYTES);
+fn memory(guest: &Guest) -> PagedMemory {
+    let mut memory = PagedMemory::new(BASE, MEMORY_BYTES);
     let mut seed = guest.seed | 1;
     for (page, filling) in (0..PAGES).zip(&guest.fillings) {
         let bytes: Vec<u8> =
@@ -146,7 +146,7 @@ fn memory(guest: &Guest) -> GuestMemory {
     memory
 }
 
-fn content(memory: &mut GuestMemory) -> Vec<u8> {
+fn content(memory: &mut dyn GuestMemory) -> Vec<u8> {
     let mut bytes = vec![0; MEMORY_BYTES as usize];
     memory.read(BASE, &mut bytes).expect("the range lies in memory");
     bytes

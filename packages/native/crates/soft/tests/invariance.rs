@@ -11,7 +11,7 @@
 use proptest::prelude::*;
 use stillpoint_soft::Soft;
 use stillpoint_vmm::engine::{Engine, Entry, Exit, StateError};
-use stillpoint_vmm::memory::GuestMemory;
+use stillpoint_vmm::memory::PagedMemory;
 use stillpoint_vmm::platform::{Device, DeviceContext, Platform};
 
 const BASE: u64 = 0x8000_0000;
@@ -201,7 +201,7 @@ fn program() -> impl Strategy<Value = Program> {
 }
 
 fn platform(program: &Program) -> Platform {
-    let mut platform = Platform::new(GuestMemory::new(BASE, MEMORY_BYTES));
+    let mut platform = Platform::new(PagedMemory::new(BASE, MEMORY_BYTES));
     platform.attach("device", 0x1000_0000, 0x100, 10, Box::new(Probe { asserted: false }));
     let memory = &mut platform.memory;
     let mut put = |gpa: u64, bytes: &[u8]| memory.write(gpa, bytes).expect("in memory");

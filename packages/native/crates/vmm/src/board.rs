@@ -69,7 +69,7 @@ pub trait Board: Send + Sync {
     /// [`LoadError`] if the guest cannot be started so.
     fn load(
         &self,
-        memory: &mut GuestMemory,
+        memory: &mut dyn GuestMemory,
         devices: &[DeviceDescription],
         boot: &Boot<'_>,
     ) -> Result<Entry, LoadError>;

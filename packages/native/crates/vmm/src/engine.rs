@@ -11,8 +11,10 @@ pub use crate::board::Entry;
 pub use crate::state::StateError;
 pub use crate::time::Nanos;
 
+use std::sync::Arc;
+
 use crate::board::Board;
-use crate::memory::GuestMemory;
+use crate::memory::{GuestMemory, PageImage, PagedMemory};
 use crate::platform::Platform;
 use crate::state::StateVersions;
 
@@ -63,6 +65,21 @@ pub trait Engine: Send {
     /// What the machine around this processor looks like.
     fn board(&self) -> &'static dyn Board;
 
+    /// Fresh memory of `size_bytes` at `base`, all zero, of the kind that this engine executes from.
+    fn memory(&self, base: u64, size_bytes: u64) -> Box<dyn GuestMemory> {
+        Box::new(PagedMemory::new(base, size_bytes))
+    }
+
+    /// The same with the content of a snapshot.
+    fn restored_memory(
+        &self,
+        base: u64,
+        size_bytes: u64,
+        image: Arc<dyn PageImage>,
+    ) -> Box<dyn GuestMemory> {
+        Box::new(PagedMemory::restored(base, size_bytes, image))
+    }
+
     /// Puts the processor at its reset state, about to execute `entry`.
     fn reset(&mut self, entry: Entry);
 
@@ -90,7 +107,7 @@ pub trait Engine: Send {
     /// Leaves what was derived from `memory`, such as decoded code, to the engines of other machines
     /// that have the same pages, in [`GuestMemory::derived`]. Nothing that a guest could observe,
     /// and cheap when little is to be added. `to_be_forked`: a fork of this memory follows.
-    fn leave_derived(&mut self, memory: &mut GuestMemory, to_be_forked: bool) {
+    fn leave_derived(&mut self, memory: &mut dyn GuestMemory, to_be_forked: bool) {
         let _ = (memory, to_be_forked);
     }
 

@@ -1,7 +1,7 @@
 //! Guest memory when the host has none left. In a process of its own: the limit is the process's.
 
 use stillpoint_vmm::memory::{
-    GuestMemory, MemoryError, PAGE_BYTES, in_use_bytes, limit_bytes, set_limit_bytes,
+    MemoryError, PAGE_BYTES, PagedMemory, in_use_bytes, limit_bytes, set_limit_bytes,
 };
 
 const PAGE: u64 = PAGE_BYTES as u64;
@@ -11,7 +11,7 @@ const LIMIT_PAGES: u64 = 1000;
 fn at_the_limit_writes_fail_with_the_limit_and_what_is_closed_is_given_back() {
     assert!(limit_bytes() > 1 << 20, "the default follows the host's memory");
     set_limit_bytes(LIMIT_PAGES * PAGE);
-    let mut parent = GuestMemory::new(0, 400 * PAGE);
+    let mut parent = PagedMemory::new(0, 400 * PAGE);
     for page in 0..400 {
         parent.write(page * PAGE, &[1]).expect("within the limit");
     }
@@ -34,7 +34,7 @@ fn at_the_limit_writes_fail_with_the_limit_and_what_is_closed_is_given_back() {
     assert_eq!(in_use_bytes(), 0);
 
     for _ in 0..5000 {
-        let mut memory = GuestMemory::new(0, 64 << 20);
+        let mut memory = PagedMemory::new(0, 64 << 20);
         memory.write(33 << 20, &[1; 9000]).expect("within the limit");
         memory.fork().write(0, &[1]).expect("within the limit");
     }

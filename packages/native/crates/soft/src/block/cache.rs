@@ -170,7 +170,12 @@ impl<T: Translations> Cache<T> {
     /// Leaves the blocks to the other machines that have the pages they were decoded from, if
     /// there are such machines and `worth_leaving` new ones, or a quarter of what they have
     /// already; see [`GuestMemory::keep_page`] for `to_be_forked`.
-    pub fn leave(&mut self, memory: &mut GuestMemory, to_be_forked: bool, worth_leaving: usize) {
+    pub fn leave(
+        &mut self,
+        memory: &mut dyn GuestMemory,
+        to_be_forked: bool,
+        worth_leaving: usize,
+    ) {
         if self.decoded < worth_leaving || !to_be_forked && !memory.has_family() {
             return;
         }

@@ -45,7 +45,7 @@ impl SharedBlocks {
     pub unsafe fn new(
         blocks: impl Iterator<Item = *const Block>,
         entries: Entries,
-        memory: &mut GuestMemory,
+        memory: &mut dyn GuestMemory,
         to_be_forked: bool,
         before: Option<&Self>,
     ) -> Self {

@@ -277,7 +277,7 @@ impl Core {
     }
 
     /// Leaves what is derived to the machines that have the same memory.
-    pub fn leave_derived(&mut self, memory: &mut GuestMemory, to_be_forked: bool) {
+    pub fn leave_derived(&mut self, memory: &mut dyn GuestMemory, to_be_forked: bool) {
         // What the host wrote since the last run is not what was decoded.
         let pages = memory.take_touched_watched();
         self.drop_code(&pages);

@@ -11,7 +11,7 @@ use stillpoint_vmm::devices::{Device, DeviceContext};
 use stillpoint_vmm::engine::{Engine, Entry, Exit, StateError};
 use stillpoint_vmm::loaders::Source;
 use stillpoint_vmm::machine::{Machine, MachineConfig, RunUntil};
-use stillpoint_vmm::memory::GuestMemory;
+use stillpoint_vmm::memory::PagedMemory;
 use stillpoint_vmm::platform::Platform;
 
 const RAM: u64 = 0x8000_0000;
@@ -286,7 +286,7 @@ fn prepare(
     paging: bool,
     heat: Option<u32>,
 ) -> (Platform, Soft) {
-    let mut platform = Platform::new(GuestMemory::new(RAM, RAM_BYTES));
+    let mut platform = Platform::new(PagedMemory::new(RAM, RAM_BYTES));
     platform.attach("device", DEVICE, 0x1000, 3, Box::new(Counter { reads: 0, written: 0 }));
     let mut write = |at: u64, bytes: &[u8]| {
         assert!(platform.memory.write(at, bytes).is_ok());

@@ -7,7 +7,7 @@ use crate::qemu_system::shut_down;
 use crate::supervisor::{self, Case, PAYLOAD};
 use stillpoint_soft::Soft;
 use stillpoint_vmm::engine::{Engine, Entry, Exit};
-use stillpoint_vmm::memory::GuestMemory;
+use stillpoint_vmm::memory::PagedMemory;
 use stillpoint_vmm::platform::Platform;
 
 const RAM: u64 = 0x8000_0000;
@@ -110,7 +110,7 @@ fn register(engine: &Soft, name: &str) -> u64 {
 }
 
 fn platform(contents: &[(u64, &[u8])]) -> Platform {
-    let mut platform = Platform::new(GuestMemory::new(RAM, RAM_BYTES));
+    let mut platform = Platform::new(PagedMemory::new(RAM, RAM_BYTES));
     for (address, bytes) in contents {
         platform.memory.write(*address, bytes).expect("the image fits into memory");
     }

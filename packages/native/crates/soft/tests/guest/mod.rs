@@ -4,7 +4,7 @@
 
 use stillpoint_soft::Soft;
 use stillpoint_vmm::engine::{Engine, Entry, Exit};
-use stillpoint_vmm::memory::GuestMemory;
+use stillpoint_vmm::memory::PagedMemory;
 use stillpoint_vmm::platform::Platform;
 
 /// First address of memory, and of the code.
@@ -51,7 +51,7 @@ impl Guest {
     pub fn new(code: &[u32]) -> Self {
         let mut guest = Self {
             engine: Soft::new(),
-            platform: Platform::new(GuestMemory::new(BASE, MEMORY_BYTES)),
+            platform: Platform::new(PagedMemory::new(BASE, MEMORY_BYTES)),
         };
         for (index, word) in code.iter().enumerate() {
             guest.put(BASE + 4 * index as u64, &word.to_le_bytes());

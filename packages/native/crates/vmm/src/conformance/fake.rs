@@ -92,7 +92,7 @@ impl Board for FakeBoard {
 
     fn load(
         &self,
-        memory: &mut GuestMemory,
+        memory: &mut dyn GuestMemory,
         _devices: &[DeviceDescription],
         boot: &Boot<'_>,
     ) -> Result<Entry, LoadError> {
@@ -120,7 +120,7 @@ impl Fake {
         Box::new(Self::default())
     }
 
-    fn page(&mut self, memory: &mut GuestMemory, gpa: u64, write: bool) -> Option<NonNull<u8>> {
+    fn page(&mut self, memory: &mut dyn GuestMemory, gpa: u64, write: bool) -> Option<NonNull<u8>> {
         if memory.generation() != self.generation {
             self.generation = memory.generation();
             self.pages.clear();
@@ -135,13 +135,13 @@ impl Fake {
         Some(page)
     }
 
-    fn word(&mut self, memory: &mut GuestMemory, gpa: u64) -> Option<u64> {
+    fn word(&mut self, memory: &mut dyn GuestMemory, gpa: u64) -> Option<u64> {
         let page = self.page(memory, gpa, false)?;
         // SAFETY: the page is good in this generation, and eight-byte words do not leave it.
         Some(unsafe { page.as_ptr().add((gpa & 0xff8) as usize).cast::<u64>().read() })
     }
 
-    fn set_word(&mut self, memory: &mut GuestMemory, gpa: u64, value: u64) -> Option<()> {
+    fn set_word(&mut self, memory: &mut dyn GuestMemory, gpa: u64, value: u64) -> Option<()> {
         let page = self.page(memory, gpa, true)?;
         // SAFETY: as in `word`, and the page was handed out for writing.
         unsafe { page.as_ptr().add((gpa & 0xff8) as usize).cast::<u64>().write(value) };
@@ -152,7 +152,7 @@ impl Fake {
         platform.interrupt_lines() != 0 || self.timer.is_some_and(|at| at <= self.now)
     }
 
-    fn missing(memory: &GuestMemory) -> Exit {
+    fn missing(memory: &dyn GuestMemory) -> Exit {
         match memory.failure() {
             Some(failure) => Exit::Fault(failure.to_string()),
             None => Exit::Fault("no memory there".to_owned()),
@@ -167,10 +167,10 @@ impl Fake {
             self.waiting = false;
         }
         let (Some(first), Some(b)) = (
-            self.word(&mut platform.memory, self.pc),
-            self.word(&mut platform.memory, self.pc + 8),
+            self.word(platform.memory.as_mut(), self.pc),
+            self.word(platform.memory.as_mut(), self.pc + 8),
         ) else {
-            return Some(Self::missing(&platform.memory));
+            return Some(Self::missing(platform.memory.as_ref()));
         };
         let [operation, register, _, _, a @ ..] = first.to_le_bytes();
         let (register, a) = (usize::from(register & 3), u64::from(u32::from_le_bytes(a)));
@@ -190,13 +190,13 @@ impl Fake {
             Op::Decrement => self.registers[register] = self.registers[register].saturating_sub(1),
             Op::Store => {
                 let value = self.registers[a as usize & 3];
-                if self.set_word(&mut platform.memory, at, value).is_none() {
-                    return Some(Self::missing(&platform.memory));
+                if self.set_word(platform.memory.as_mut(), at, value).is_none() {
+                    return Some(Self::missing(platform.memory.as_ref()));
                 }
             }
-            Op::Load => match self.word(&mut platform.memory, at) {
+            Op::Load => match self.word(platform.memory.as_mut(), at) {
                 Some(word) => self.registers[a as usize & 3] = word,
-                None => return Some(Self::missing(&platform.memory)),
+                None => return Some(Self::missing(platform.memory.as_ref())),
             },
             Op::DeviceWrite => {
                 let _ = platform.mmio_write(a, &b.to_le_bytes()[..4]);

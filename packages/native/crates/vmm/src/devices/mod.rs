@@ -30,7 +30,7 @@ pub struct DeviceContext<'a> {
     /// Guest time of the access.
     pub now: Nanos,
     /// Guest memory, for devices that read and write it.
-    pub memory: &'a mut GuestMemory,
+    pub memory: &'a mut dyn GuestMemory,
     /// Where the device says what happened.
     pub events: &'a mut Vec<EventBody>,
     /// Where serial devices put what the guest sends.

@@ -153,7 +153,7 @@ impl<'a> Elf<'a> {
     /// # Errors
     /// [`LoadError::KernelOutsideMemory`] if one lies outside, [`LoadError::KernelTooLarge`] if
     /// they hold more than memory; nothing is written then.
-    pub fn load(&self, memory: &mut GuestMemory) -> Result<(), LoadError> {
+    pub fn load(&self, memory: &mut dyn GuestMemory) -> Result<(), LoadError> {
         let (base, end) = (memory.base(), memory.base() + memory.size_bytes());
         let outside = |what, address| LoadError::KernelOutsideMemory { what, address, base, end };
         // Overlapping segments could make a small file write without end.
@@ -205,6 +205,7 @@ fn segment(bytes: &[u8], header: &[u8]) -> Result<Option<ElfSegment>, LoadError>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::PagedMemory;
     use proptest::prelude::*;
 
     const BASE: u64 = 0x8000_0000;
@@ -230,7 +231,7 @@ mod tests {
         let elf = Elf::parse(&bytes, 243).expect("good");
         assert_eq!(elf.entry, BASE + 0x1010);
         assert_eq!(elf.end(), BASE + 0x3000);
-        let mut memory = GuestMemory::new(BASE, 1 << 20);
+        let mut memory = PagedMemory::new(BASE, 1 << 20);
         elf.load(&mut memory).expect("fits");
         let mut found = [0; 5];
         memory.read(BASE + 0x1000, &mut found).expect("in range");
@@ -242,7 +243,7 @@ mod tests {
         // The segment ends beyond the address space, and the entry lies in that part of it.
         let bytes = executable(u64::MAX - 8, 1 << 20, 0xffff_ffff_8000_1000);
         let elf = Elf::parse(&bytes, 243).expect("headers are good");
-        assert!(elf.load(&mut GuestMemory::new(BASE, 1 << 20)).is_err());
+        assert!(elf.load(&mut PagedMemory::new(BASE, 1 << 20)).is_err());
     }
 
     #[test]
@@ -250,7 +251,7 @@ mod tests {
         let bytes = executable(BASE, 16, BASE);
         assert!(matches!(Elf::parse(&bytes, 62), Err(LoadError::KernelUnknown { .. })));
         let far = executable(BASE + (1 << 20) - 8, 16, BASE);
-        let mut memory = GuestMemory::new(BASE, 1 << 20);
+        let mut memory = PagedMemory::new(BASE, 1 << 20);
         let refused = Elf::parse(&far, 243).expect("good").load(&mut memory);
         assert!(matches!(refused, Err(LoadError::KernelOutsideMemory { .. })));
         let around = executable(u64::MAX - 8, 16, BASE);
@@ -272,7 +273,7 @@ mod tests {
                 if at < bytes.len() { bytes[at] = byte; }
             }
             bytes.truncate(len.max(4));
-            let mut memory = GuestMemory::new(BASE, 1 << 20);
+            let mut memory = PagedMemory::new(BASE, 1 << 20);
             if let Ok(elf) = Elf::parse(&bytes, 243) {
                 let _ = elf.load(&mut memory);
             }

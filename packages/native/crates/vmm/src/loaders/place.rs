@@ -20,7 +20,7 @@ pub const fn align_up(value: u64, align: u64) -> Option<u64> {
 ///
 /// # Errors
 /// [`LoadError::Memory`] if any byte is outside memory or no page is left.
-pub fn put(memory: &mut GuestMemory, address: u64, bytes: &[u8]) -> Result<(), LoadError> {
+pub fn put(memory: &mut dyn GuestMemory, address: u64, bytes: &[u8]) -> Result<(), LoadError> {
     if !memory.contains(address, bytes.len()) {
         memory.write(address, bytes)?;
     }

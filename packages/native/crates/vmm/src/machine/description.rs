@@ -145,7 +145,7 @@ impl MachineDescription {
     /// [`DescriptionInvalid`] if a device cannot be made.
     pub(super) fn platform(
         &self,
-        memory: GuestMemory,
+        memory: Box<dyn GuestMemory>,
         log_bytes: usize,
     ) -> Result<Platform, DescriptionInvalid> {
         let making = self.making();
@@ -164,6 +164,7 @@ impl MachineDescription {
 mod tests {
     use super::*;
     use crate::boards::riscv::VIRT;
+    use crate::memory::PagedMemory;
     use proptest::prelude::*;
 
     fn machine() -> MachineDescription {
@@ -221,8 +222,8 @@ mod tests {
                 })
                 .collect();
             if machine.check(&VIRT).is_ok() {
-                let memory = GuestMemory::new(machine.memory.base, machine.memory.size_bytes);
-                prop_assert!(machine.platform(memory, 0).is_ok());
+                let memory = PagedMemory::new(machine.memory.base, machine.memory.size_bytes);
+                prop_assert!(machine.platform(Box::new(memory), 0).is_ok());
             }
         }
     }

@@ -39,7 +39,7 @@ impl Machine {
             return Err(ForkError::MachineFaulted { message: message.clone() });
         }
         let copied = catch_unwind(AssertUnwindSafe(|| {
-            self.engine.leave_derived(&mut self.platform.memory, true);
+            self.engine.leave_derived(self.platform.memory.as_mut(), true);
             self.engine.drop_host_pointers();
             self.engine.fork()
         }));

@@ -114,7 +114,7 @@ impl Machine {
         let mut random_seed = [0; BOOT_SEED_BYTES];
         RandomStream::new(config.seed, "boot").fill(&mut random_seed);
 
-        let mut memory = GuestMemory::new(machine.memory.base, machine.memory.size_bytes);
+        let mut memory = engine.memory(machine.memory.base, machine.memory.size_bytes);
         // A flat payload is taken as it is.
         let unpacked = match config.form {
             PayloadForm::Recognised => unpack(&kernel, config.memory_bytes)?,
@@ -127,7 +127,7 @@ impl Machine {
             command_line: &command_line,
             random_seed: &random_seed,
         };
-        let entry = board.load(&mut memory, &machine.devices, &boot)?;
+        let entry = board.load(memory.as_mut(), &machine.devices, &boot)?;
         engine.reset(entry);
         let mut platform = machine.platform(memory, config.log_bytes.max(MIN_LOG_BYTES))?;
         let origin = Origin {
@@ -137,7 +137,7 @@ impl Machine {
             kernel_digest: blake3::hash(&kernel).to_hex().to_string(),
             initramfs_digest: initramfs.map(|bytes| blake3::hash(&bytes).to_hex().to_string()),
         };
-        let sampler = Sampler::new(config.sample_step_nanos, &mut platform.memory);
+        let sampler = Sampler::new(config.sample_step_nanos, platform.memory.as_mut());
         let handle = MachineHandle::new(platform.stop_flag().clone(), 0);
         Ok(Self {
             engine,
@@ -163,7 +163,8 @@ impl Machine {
         platform.load(&mut state, log_bytes)?;
         let saved = state.take(PROGRESS, StateVersions::FIRST)?;
         let mut progress = StateReader::new(PROGRESS, &saved);
-        let Progress { idle, life, sampler } = Progress::load(&mut platform.memory, &mut progress)?;
+        let Progress { idle, life, sampler } =
+            Progress::load(platform.memory.as_mut(), &mut progress)?;
         progress.finish()?;
         state.finish()?;
         if engine.now() != platform.now {
@@ -258,7 +259,7 @@ impl Drop for Machine {
 /// What a snapshot gives for a machine.
 pub(crate) struct Restored {
     pub(crate) engine: Box<dyn Engine>,
-    pub(crate) memory: GuestMemory,
+    pub(crate) memory: Box<dyn GuestMemory>,
     pub(crate) origin: Origin,
     pub(crate) state: Sections,
     pub(crate) lineage: Lineage,

@@ -137,7 +137,7 @@ impl Machine {
 
     /// Lets other machines with this memory have what the engine derived from it.
     pub(super) fn leave_derived(&mut self) {
-        let (engine, memory) = (&mut self.engine, &mut self.platform.memory);
+        let (engine, memory) = (&mut self.engine, self.platform.memory.as_mut());
         let left = catch_unwind(AssertUnwindSafe(|| engine.leave_derived(memory, false)));
         if let Err(panic) = left {
             let message = panic_message(panic.as_ref());
@@ -223,7 +223,7 @@ impl Machine {
     }
 
     fn take_sample(&mut self) {
-        if let Some(count) = self.sampler.sample(self.platform.now, &mut self.platform.memory) {
+        if let Some(count) = self.sampler.sample(self.platform.now, self.platform.memory.as_mut()) {
             self.platform.emit(EventBody::PagesDirtied { count });
         }
     }
@@ -259,7 +259,8 @@ impl Machine {
             return None;
         }
         let wake = [wake_at, self.platform.next_deadline()].into_iter().flatten().min();
-        let sample = self.sampler.is_pending(&self.platform.memory).then(|| self.sampler.next_at());
+        let sample =
+            self.sampler.is_pending(self.platform.memory.as_ref()).then(|| self.sampler.next_at());
         if wake.is_none() && sample.is_none() && run.at.is_none() {
             return Some(Stop::Idle);
         }
@@ -278,7 +279,7 @@ impl Machine {
         if let Exit::Fault(message) = self.settle(waited) {
             self.end(Life::Faulted { message });
         }
-        self.sampler.skip_to(self.platform.now, &self.platform.memory);
+        self.sampler.skip_to(self.platform.now, self.platform.memory.as_ref());
         None
     }
 

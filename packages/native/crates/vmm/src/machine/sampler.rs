@@ -23,7 +23,7 @@ pub(super) struct Sampler {
 }
 
 impl Sampler {
-    pub(super) fn new(step: Nanos, memory: &mut GuestMemory) -> Self {
+    pub(super) fn new(step: Nanos, memory: &mut dyn GuestMemory) -> Self {
         let next_at = if step == 0 { Nanos::MAX } else { step };
         Self { step, next_at, mark: memory.mark(), carried: Vec::new(), last_had_pages: false }
     }
@@ -34,12 +34,12 @@ impl Sampler {
     }
 
     /// Whether the next sample will be an event even if the guest does nothing until then.
-    pub(super) fn is_pending(&self, memory: &GuestMemory) -> bool {
+    pub(super) fn is_pending(&self, memory: &dyn GuestMemory) -> bool {
         self.step != 0 && (self.last_had_pages || self.count(memory) > 0)
     }
 
     /// Time has passed to `now` without the guest: samples that would have said nothing are over.
-    pub(super) fn skip_to(&mut self, now: Nanos, memory: &GuestMemory) {
+    pub(super) fn skip_to(&mut self, now: Nanos, memory: &dyn GuestMemory) {
         if now >= self.next_at && !self.is_pending(memory) {
             self.next_at = self.after(now);
         }
@@ -50,16 +50,16 @@ impl Sampler {
         now.checked_div(self.step).map_or(Nanos::MAX, |n| (n + 1).saturating_mul(self.step))
     }
 
-    fn count(&self, memory: &GuestMemory) -> u64 {
+    fn count(&self, memory: &dyn GuestMemory) -> u64 {
         let mut count = self.carried.len() as u64;
-        memory.visit_pages_since(self.mark, |page| {
+        memory.visit_pages_since(self.mark, &mut |page| {
             count += u64::from(self.carried.binary_search(&(page as u32)).is_err());
         });
         count
     }
 
     /// Takes the sample that is due at `now`; the count to report, if it is to be reported.
-    pub(super) fn sample(&mut self, now: Nanos, memory: &mut GuestMemory) -> Option<u64> {
+    pub(super) fn sample(&mut self, now: Nanos, memory: &mut dyn GuestMemory) -> Option<u64> {
         if now < self.next_at {
             return None;
         }
@@ -74,9 +74,9 @@ impl Sampler {
         report.then_some(count)
     }
 
-    pub(super) fn save(&self, memory: &GuestMemory, state: &mut StateWriter) {
+    pub(super) fn save(&self, memory: &dyn GuestMemory, state: &mut StateWriter) {
         let mut pages = self.carried.clone();
-        memory.visit_pages_since(self.mark, |page| pages.push(page as u32));
+        memory.visit_pages_since(self.mark, &mut |page| pages.push(page as u32));
         pages.sort_unstable();
         pages.dedup();
         state.u64(self.step).u64(self.next_at).bool(self.last_had_pages).u64(pages.len() as u64);
@@ -86,7 +86,7 @@ impl Sampler {
     }
 
     pub(super) fn load(
-        memory: &mut GuestMemory,
+        memory: &mut dyn GuestMemory,
         state: &mut StateReader<'_>,
     ) -> Result<Self, StateError> {
         let step = state.u64()?;

@@ -38,13 +38,13 @@ impl Machine {
             Life::Reset { reason } => state.u8(2).u32(*reason),
             Life::Faulted { message } => state.u8(3).bytes(message.as_bytes()),
         };
-        self.sampler.save(&self.platform.memory, state);
+        self.sampler.save(self.platform.memory.as_ref(), state);
     }
 }
 
 impl Progress {
     pub(super) fn load(
-        memory: &mut GuestMemory,
+        memory: &mut dyn GuestMemory,
         state: &mut StateReader<'_>,
     ) -> Result<Self, StateError> {
         let idle = state.bool()?;

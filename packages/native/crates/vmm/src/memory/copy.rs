@@ -1,8 +1,8 @@
 //! Copying bytes into and out of guest memory, across pages.
 
-use super::{GuestMemory, MemoryError, PAGE, PAGE_BYTES};
+use super::{MemoryError, PAGE, PAGE_BYTES, PagedMemory};
 
-impl GuestMemory {
+impl PagedMemory {
     pub(super) fn check(&self, gpa: u64, len: usize) -> Result<(), MemoryError> {
         let end = self.base + self.size_bytes();
         match gpa.checked_add(len as u64) {

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{GuestMemory, LEAF_PAGES, Leaf, Mark, MemoryError, PAGE_BYTES};
+use super::{LEAF_PAGES, Leaf, Mark, MemoryError, PAGE_BYTES, PagedMemory};
 
 type Hash = [u8; 32];
 
@@ -27,6 +27,24 @@ fn zero_hash() -> &'static Hash {
     HASH.get_or_init(|| *blake3::hash(&[0; PAGE_BYTES]).as_bytes())
 }
 
+/// Pages whose hashes are hashed together.
+pub(super) const PAGES_HASHED_TOGETHER: usize = LEAF_PAGES;
+
+/// The hash of a page's bytes; `None`: all zero.
+pub(super) fn hash_of_page(bytes: Option<&[u8; PAGE_BYTES]>) -> Hash {
+    bytes.map_or(*zero_hash(), |bytes| *blake3::hash(bytes).as_bytes())
+}
+
+/// The hash of pages that are hashed together.
+pub(super) fn hash_of_pages(pages: &[Hash; PAGES_HASHED_TOGETHER]) -> Hash {
+    leaf_hash(pages)
+}
+
+/// The hash of as many pages that are all zero.
+pub(super) fn zero_pages_hash() -> &'static Hash {
+    zero_leaf_hash()
+}
+
 fn leaf_hash(pages: &[Hash; LEAF_PAGES]) -> Hash {
     *blake3::hash(pages.as_flattened()).as_bytes()
 }
@@ -36,7 +54,7 @@ fn zero_leaf_hash() -> &'static Hash {
     HASH.get_or_init(|| leaf_hash(&[*zero_hash(); LEAF_PAGES]))
 }
 
-impl GuestMemory {
+impl PagedMemory {
     /// The BLAKE3 of the whole content. Costs what was written since the last call. Begins a new
     /// generation.
     ///

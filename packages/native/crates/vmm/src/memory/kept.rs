@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::pages::PageRef;
-use super::{GuestMemory, LEAF_PAGES, SlotView};
+use super::{LEAF_PAGES, PagedMemory, SlotView};
 
 /// The content of one page at one moment, which neither changes nor moves while this lives, and
 /// the image does that the page may be of.
@@ -60,7 +60,7 @@ impl Derived {
     }
 }
 
-impl GuestMemory {
+impl PagedMemory {
     /// The family's place for what is derived from its pages.
     pub fn derived(&self) -> &Derived {
         &self.derived

@@ -3,17 +3,17 @@
 //!
 //! # Host pointers
 //! An engine that wants speed asks for host pointers to whole pages
-//! ([`GuestMemory::page_for_read`], [`GuestMemory::page_for_write`]) and keeps them as long as
-//! [`GuestMemory::generation`] stands still. What makes that sound:
+//! ([`PagedMemory::page_for_read`], [`PagedMemory::page_for_write`]) and keeps them as long as
+//! [`PagedMemory::generation`] stands still. What makes that sound:
 //!
 //! * A pointer for reading names the shared zero page, a verified page of the snapshot image, or
 //!   a counted page that this memory's table references. All stay mapped while the table refers
 //!   to them. The table stops referring to a page in two cases only: in
-//!   [`GuestMemory::page_for_write`] of that very page, after which the caller drops the pointers
-//!   that it had to it (all others stay good); and in [`GuestMemory::write`], which begins a new
+//!   [`PagedMemory::page_for_write`] of that very page, after which the caller drops the pointers
+//!   that it had to it (all others stay good); and in [`PagedMemory::write`], which begins a new
 //!   generation.
 //! * A pointer for writing names a page that only this memory's table references, in a leaf that
-//!   only this memory holds. Others can come to share it through [`GuestMemory::fork`] only,
+//!   only this memory holds. Others can come to share it through [`PagedMemory::fork`] only,
 //!   which begins a new generation.
 //! * No Rust reference to a page's bytes outlives a method of this module, so raw accesses never
 //!   alias one; and a memory and the engine that uses its pointers are driven by one thread at a
@@ -21,9 +21,11 @@
 
 mod copy;
 mod error;
+mod guest_memory;
 mod hash;
 mod host;
 mod kept;
+mod paged;
 mod pages;
 mod table;
 mod track;
@@ -32,10 +34,12 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 pub use error::MemoryError;
+pub use guest_memory::{GuestMemory, PageImage};
 pub use kept::{Derived, KeptPage};
 pub(crate) use pages::{Region, filled_page, zero_page};
 pub use pages::{in_use_bytes, limit_bytes, set_limit_bytes};
-pub(crate) use table::{LEAF_PAGES, Leaf, PageSet, Slot, SlotView};
+pub(crate) use table::{LEAF_PAGES, Leaf, Slot, SlotView};
+pub use table::{PageSet, PageTable};
 pub use track::Mark;
 
 use hash::HashCache;
@@ -46,21 +50,11 @@ pub const PAGE_BYTES: usize = 4096;
 
 const PAGE: u64 = PAGE_BYTES as u64;
 
-/// Where the pages that a restored memory has not written come from.
-pub(crate) trait PageImage: Send + Sync {
-    /// The verified bytes of guest page number `page`, good while the image lives and never
-    /// changed.
-    fn page(&self, page: usize) -> Result<NonNull<u8>, MemoryError>;
-
-    /// What was derived from the pages of the memories that are restored from this image.
-    fn derived(&self) -> &Arc<Derived>;
-}
-
-/// The memory of one machine: one range of guest-physical addresses.
+/// Memory kept as pages, absent until touched, which machines share until either writes.
 ///
 /// ```
-/// use stillpoint_vmm::memory::GuestMemory;
-/// let mut parent = GuestMemory::new(0x8000_0000, 128 << 20);
+/// use stillpoint_vmm::memory::PagedMemory;
+/// let mut parent = PagedMemory::new(0x8000_0000, 128 << 20);
 /// parent.poke(0x8000_1000, b"shared")?;
 /// let mut child = parent.fork();
 /// child.poke(0x8000_1000, b"copied")?;
@@ -70,7 +64,7 @@ pub(crate) trait PageImage: Send + Sync {
 /// assert!(child.own_bytes() < 8 << 10, "one page and one leaf of the table");
 /// # Ok::<(), stillpoint_vmm::memory::MemoryError>(())
 /// ```
-pub struct GuestMemory {
+pub struct PagedMemory {
     base: u64,
     page_count: usize,
     leaves: Vec<Option<Arc<Leaf>>>,
@@ -85,7 +79,7 @@ pub struct GuestMemory {
     derived: Arc<Derived>,
 }
 
-impl GuestMemory {
+impl PagedMemory {
     /// Memory of `size_bytes` (rounded down to whole pages) at `base`, all zero, costing nothing
     /// until touched.
     pub fn new(base: u64, size_bytes: u64) -> Self {
@@ -93,14 +87,11 @@ impl GuestMemory {
         Self::with_leaves(base, page_count, vec![None; page_count.div_ceil(LEAF_PAGES)], None)
     }
 
-    /// Memory whose table is `leaves`, with `image` behind the slots that say so.
-    pub(crate) fn restored(
-        base: u64,
-        page_count: usize,
-        leaves: Vec<Option<Arc<Leaf>>>,
-        image: Arc<dyn PageImage>,
-    ) -> Self {
-        debug_assert_eq!(leaves.len(), page_count.div_ceil(LEAF_PAGES));
+    /// Memory of `size_bytes` at `base` with the content of `image`, read when it is first touched.
+    pub fn restored(base: u64, size_bytes: u64, image: Arc<dyn PageImage>) -> Self {
+        let page_count = usize::try_from(size_bytes / PAGE).unwrap_or(0);
+        let PageTable(mut leaves) = image.table();
+        leaves.resize(page_count.div_ceil(LEAF_PAGES), None);
         Self::with_leaves(base, page_count, leaves, Some(image))
     }
 

@@ -12,6 +12,8 @@
 //!                          └──────────────────────────┘
 //! ```
 
+use std::sync::Arc;
+
 use super::pages::PageRef;
 
 /// Slots in a leaf: half a mebibyte of guest memory.
@@ -83,7 +85,7 @@ impl Drop for Slot {
 #[derive(Clone)]
 pub(crate) struct Leaf {
     pub(crate) slots: [Slot; LEAF_PAGES],
-    /// Epoch of the last write of each page; see `GuestMemory::mark`.
+    /// Epoch of the last write of each page; see `PagedMemory::mark`.
     pub(crate) written: [u32; LEAF_PAGES],
     /// The latest of `written`.
     pub(crate) last_written: u32,
@@ -99,21 +101,26 @@ impl Leaf {
     }
 }
 
-/// A set of page numbers.
+/// The table of a memory: which of its pages are there, and where.
 #[derive(Clone, Default)]
-pub(crate) struct PageSet {
+pub struct PageTable(pub(crate) Vec<Option<Arc<Leaf>>>);
+
+/// A set of page numbers.
+#[derive(Debug, Clone, Default)]
+pub struct PageSet {
     words: Vec<u64>,
 }
 
 impl PageSet {
+    /// Whether `page` is in the set.
     #[inline]
-    pub(crate) fn contains(&self, page: usize) -> bool {
+    pub fn contains(&self, page: usize) -> bool {
         self.words.get(page / 64).is_some_and(|word| word >> (page % 64) & 1 == 1)
     }
 
     /// Adds `page`; whether it was absent.
     #[inline]
-    pub(crate) fn insert(&mut self, page: usize) -> bool {
+    pub fn insert(&mut self, page: usize) -> bool {
         if page / 64 >= self.words.len() {
             self.words.resize(page / 64 + 1, 0);
         }
@@ -123,13 +130,15 @@ impl PageSet {
         absent
     }
 
-    pub(crate) fn remove(&mut self, page: usize) {
+    /// Takes `page` out.
+    pub fn remove(&mut self, page: usize) {
         if let Some(word) = self.words.get_mut(page / 64) {
             *word &= !(1 << (page % 64));
         }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+    /// The pages, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
         self.words.iter().enumerate().flat_map(|(index, word)| {
             (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| index * 64 + bit)
         })

@@ -3,11 +3,11 @@ use proptest::prelude::*;
 
 const BASE: u64 = 0x8000_0000;
 
-fn filled(memory: &mut GuestMemory, page: u64, byte: u8) {
+fn filled(memory: &mut PagedMemory, page: u64, byte: u8) {
     memory.write(BASE + page * PAGE, &[byte; PAGE_BYTES]).expect("in range");
 }
 
-fn first_byte(memory: &mut GuestMemory, page: u64) -> u8 {
+fn first_byte(memory: &mut PagedMemory, page: u64) -> u8 {
     let mut byte = [0];
     memory.read(BASE + page * PAGE, &mut byte).expect("in range");
     byte[0]
@@ -15,7 +15,7 @@ fn first_byte(memory: &mut GuestMemory, page: u64) -> u8 {
 
 #[test]
 fn untouched_memory_costs_nothing_and_reads_zero() {
-    let mut memory = GuestMemory::new(BASE, 64 << 20);
+    let mut memory = PagedMemory::new(BASE, 64 << 20);
     assert_eq!(first_byte(&mut memory, 77), 0);
     let a = memory.page_for_read(BASE).expect("in range");
     let b = memory.page_for_read(BASE + 9 * PAGE).expect("in range");
@@ -25,7 +25,7 @@ fn untouched_memory_costs_nothing_and_reads_zero() {
 
 #[test]
 fn addresses_outside_memory_are_refused_whole() {
-    let mut memory = GuestMemory::new(BASE, 2 * PAGE);
+    let mut memory = PagedMemory::new(BASE, 2 * PAGE);
     assert!(memory.page_for_read(BASE - 1).is_none());
     assert!(memory.page_for_write(BASE + 2 * PAGE).is_none());
     assert!(memory.failure().is_none());
@@ -36,7 +36,7 @@ fn addresses_outside_memory_are_refused_whole() {
 
 #[test]
 fn a_fork_shares_until_written_and_is_small() {
-    let mut parent = GuestMemory::new(BASE, 128 << 20);
+    let mut parent = PagedMemory::new(BASE, 128 << 20);
     for page in 0..2000 {
         filled(&mut parent, page, page as u8);
     }
@@ -53,7 +53,7 @@ fn a_fork_shares_until_written_and_is_small() {
 
 #[test]
 fn pointers_lose_validity_with_the_generation() {
-    let mut memory = GuestMemory::new(BASE, 1 << 20);
+    let mut memory = PagedMemory::new(BASE, 1 << 20);
     let write = memory.page_for_write(BASE).expect("in range");
     let before = memory.generation();
     assert_eq!(memory.page_for_read(BASE), Some(write));
@@ -79,7 +79,7 @@ fn pointers_lose_validity_with_the_generation() {
 
 #[test]
 fn marks_tell_writes_apart() {
-    let mut memory = GuestMemory::new(BASE, 8 << 20);
+    let mut memory = PagedMemory::new(BASE, 8 << 20);
     filled(&mut memory, 1, 1);
     let first = memory.mark();
     filled(&mut memory, 2, 1);
@@ -95,7 +95,7 @@ fn marks_tell_writes_apart() {
 
 #[test]
 fn watched_pages_are_reported_when_the_host_writes() {
-    let mut memory = GuestMemory::new(BASE, 1 << 20);
+    let mut memory = PagedMemory::new(BASE, 1 << 20);
     memory.watch_page(BASE + PAGE, true);
     memory.write(BASE + PAGE - 2, &[1; 4]).expect("in range");
     assert_eq!(memory.take_touched_watched(), [BASE + PAGE]);
@@ -106,7 +106,7 @@ fn watched_pages_are_reported_when_the_host_writes() {
 
 #[test]
 fn touched_pages_are_recorded_on_request() {
-    let mut memory = GuestMemory::new(BASE, 1 << 20);
+    let mut memory = PagedMemory::new(BASE, 1 << 20);
     filled(&mut memory, 0, 1);
     memory.record_touched();
     memory.page_for_read(BASE + 2 * PAGE).expect("in range");
@@ -144,8 +144,8 @@ proptest! {
     /// its dirty pages are those written since its mark, and equal contents have equal digests.
     #[test]
     fn forked_memories_behave_as_copies(acts in acts()) {
-        struct Model { memory: GuestMemory, bytes: Vec<u8>, mark: Mark, dirty: Vec<u64> }
-        let mut memory = GuestMemory::new(BASE, 300 * PAGE);
+        struct Model { memory: PagedMemory, bytes: Vec<u8>, mark: Mark, dirty: Vec<u64> }
+        let mut memory = PagedMemory::new(BASE, 300 * PAGE);
         let mark = memory.mark();
         let mut models = vec![Model { memory, bytes: vec![0; 300], mark, dirty: Vec::new() }];
         for act in acts {
@@ -191,7 +191,7 @@ proptest! {
             model.dirty.dedup();
             prop_assert_eq!(model.memory.pages_since(model.mark), model.dirty.clone());
             let incremental = model.memory.digest().expect("no image");
-            let mut fresh = GuestMemory::new(BASE, 300 * PAGE);
+            let mut fresh = PagedMemory::new(BASE, 300 * PAGE);
             for (page, byte) in model.bytes.iter().enumerate() {
                 if *byte != 0 {
                     filled(&mut fresh, page as u64, *byte);
@@ -200,4 +200,28 @@ proptest! {
             prop_assert_eq!(incremental, fresh.digest().expect("no image"));
         }
     }
+}
+
+#[test]
+fn the_digest_that_is_kept_up_to_date_is_that_of_the_content() {
+    /// Paged memory that hashes everything each time, as other stores may.
+    fn anew(memory: &PagedMemory) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        for first in (0..memory.page_count()).step_by(LEAF_PAGES) {
+            let mut hashes = blake3::Hasher::new();
+            for page in first..first + LEAF_PAGES {
+                let bytes = memory.page_bytes(page).expect("in memory");
+                hashes.update(blake3::hash(bytes.unwrap_or(&[0; PAGE_BYTES])).as_bytes());
+            }
+            hasher.update(hashes.finalize().as_bytes());
+        }
+        *hasher.finalize().as_bytes()
+    }
+    let mut memory = PagedMemory::new(BASE, (2 * LEAF_PAGES as u64 + 3) * PAGE);
+    for page in [0, 200, 258, 0] {
+        assert_eq!(memory.digest(), Ok(anew(&memory)));
+        filled(&mut memory, page, page as u8 + 1);
+    }
+    let fork: &mut dyn GuestMemory = &mut memory.fork();
+    assert_eq!(fork.digest(), Ok(anew(&memory)));
 }

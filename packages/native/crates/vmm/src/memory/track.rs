@@ -1,19 +1,26 @@
 //! Which pages were written, touched, or changed behind an engine's back.
 
-use super::{GuestMemory, LEAF_PAGES, PAGE, PageSet};
+use super::{LEAF_PAGES, PAGE, PageSet, PagedMemory};
 
-/// A moment since when writes are asked for: see [`GuestMemory::mark`].
+/// A moment since when writes are asked for: see [`PagedMemory::mark`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark(pub(super) u32);
 
-impl GuestMemory {
+impl Mark {
+    /// The mark of an epoch: those of one memory, made one after the other, are ascending.
+    pub fn of(epoch: u32) -> Self {
+        Self(epoch)
+    }
+}
+
+impl PagedMemory {
     /// Begins a new stretch of dirty tracking. The mark stays good for as long as the memory
     /// lives, in forks too; any number of marks may be in use. Begins a new generation, so that
     /// the next write to each page is seen.
     ///
     /// ```
-    /// use stillpoint_vmm::memory::GuestMemory;
-    /// let mut memory = GuestMemory::new(0x8000_0000, 1 << 20);
+    /// use stillpoint_vmm::memory::PagedMemory;
+    /// let mut memory = PagedMemory::new(0x8000_0000, 1 << 20);
     /// memory.poke(0x8000_0000, b"before")?;
     /// let mark = memory.mark();
     /// memory.poke(0x8000_2ffe, b"across two pages")?;
@@ -28,7 +35,7 @@ impl GuestMemory {
     }
 
     /// Calls `visit` with the number of every page written since `mark`, ascending.
-    pub fn visit_pages_since(&self, mark: Mark, mut visit: impl FnMut(usize)) {
+    pub fn visit_pages_since(&self, mark: Mark, visit: &mut dyn FnMut(usize)) {
         for (number, leaf) in self.leaves.iter().enumerate() {
             let Some(leaf) = leaf else { continue };
             if leaf.last_written < mark.0 {
@@ -42,19 +49,10 @@ impl GuestMemory {
         }
     }
 
-    /// Numbers of the pages written since `mark`.
-    pub(crate) fn page_numbers_since(&self, mark: Mark) -> PageSet {
-        let mut pages = PageSet::default();
-        self.visit_pages_since(mark, |page| {
-            pages.insert(page);
-        });
-        pages
-    }
-
     /// Guest-physical addresses of the pages written since `mark`, ascending.
     pub fn pages_since(&self, mark: Mark) -> Vec<u64> {
         let mut pages = Vec::new();
-        self.visit_pages_since(mark, |page| pages.push(self.base + page as u64 * PAGE));
+        self.visit_pages_since(mark, &mut |page| pages.push(self.base + page as u64 * PAGE));
         pages
     }
 

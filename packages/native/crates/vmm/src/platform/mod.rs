@@ -31,7 +31,7 @@ pub const DEFAULT_LOG_BYTES: usize = 64 << 20;
 /// The machine as its engine sees it.
 pub struct Platform {
     /// Guest-physical memory.
-    pub memory: GuestMemory,
+    pub memory: Box<dyn GuestMemory>,
     /// Guest time of the access in progress: the engine sets it before every device access,
     /// console write and event.
     pub now: Nanos,
@@ -57,12 +57,12 @@ pub struct Platform {
 
 impl Platform {
     /// A platform with memory and no device, whose randomness is reproducible.
-    pub fn new(memory: GuestMemory) -> Self {
-        Self::with_seed(memory, Seed::from_number(0), DEFAULT_LOG_BYTES)
+    pub fn new(memory: impl GuestMemory + 'static) -> Self {
+        Self::with_seed(Box::new(memory), Seed::from_number(0), DEFAULT_LOG_BYTES)
     }
 
     /// A platform with memory and no device.
-    pub(crate) fn with_seed(memory: GuestMemory, seed: Seed, log_bytes: usize) -> Self {
+    pub(crate) fn with_seed(memory: Box<dyn GuestMemory>, seed: Seed, log_bytes: usize) -> Self {
         Self {
             memory,
             now: 0,
@@ -114,7 +114,7 @@ impl Platform {
         act: impl FnOnce(&mut dyn Device, &mut DeviceContext<'_>, u64) -> R,
     ) -> R {
         let mut events = std::mem::take(&mut self.scratch);
-        let (now, memory, serial) = (self.now, &mut self.memory, &mut self.serial);
+        let (now, memory, serial) = (self.now, self.memory.as_mut(), &mut self.serial);
         let result = self.bus.with(slot, |device, name, base| {
             let mut context = DeviceContext { name, now, memory, events: &mut events, serial };
             act(device, &mut context, base)

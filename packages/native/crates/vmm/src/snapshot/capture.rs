@@ -23,7 +23,7 @@ pub enum CaptureKind {
 
 /// A machine's state at one moment, to be written while the machine goes on.
 pub struct Frozen {
-    pub(super) memory: GuestMemory,
+    pub(super) memory: Box<dyn GuestMemory>,
     pub(super) state: Sections,
     pub(super) origin: Origin,
     pub(super) at_nanos: Nanos,

@@ -5,7 +5,9 @@ use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::layer::{Layer, LayerKey};
-use crate::memory::{Derived, LEAF_PAGES, Leaf, MemoryError, PageImage, Slot, zero_page};
+use crate::memory::{
+    Derived, LEAF_PAGES, Leaf, MemoryError, PageImage, PageTable, Slot, zero_page,
+};
 
 /// In no layer: all zero.
 const ZERO: u16 = u16::MAX;
@@ -70,11 +72,6 @@ impl Image {
             .collect();
         Self { layers, layer_of, leaves, derived: Arc::default() }
     }
-
-    /// The page table of a machine that has written nothing yet.
-    pub(super) fn leaves(&self) -> Vec<Option<Arc<Leaf>>> {
-        self.leaves.clone()
-    }
 }
 
 impl PageImage for Image {
@@ -83,6 +80,14 @@ impl PageImage for Image {
             Some(layer) => layer.page(page),
             None => Ok(zero_page()),
         }
+    }
+
+    fn has(&self, page: usize) -> bool {
+        self.layer_of.get(page).is_some_and(|layer| *layer != ZERO)
+    }
+
+    fn table(&self) -> PageTable {
+        PageTable(self.leaves.clone())
     }
 
     fn derived(&self) -> &Arc<Derived> {

@@ -7,8 +7,8 @@ use super::image::{Image, MAX_LAYERS};
 use super::layer::Layer;
 use super::{RestoreError, SnapshotId};
 use crate::engines::Engines;
-use crate::machine::{Lineage, Machine, Restored};
-use crate::memory::{GuestMemory, PAGE_BYTES};
+use crate::machine::{Lineage, Machine, MemoryDescription, Restored};
+use crate::memory::PAGE_BYTES;
 
 /// How a machine is restored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -121,7 +121,8 @@ impl Machine {
         described.check(board)?;
         let pages = (described.memory.size_bytes / PAGE_BYTES as u64) as usize;
         let image = Image::of(layers, pages);
-        let memory = GuestMemory::restored(described.memory.base, pages, image.leaves(), image);
+        let MemoryDescription { base, size_bytes } = described.memory;
+        let memory = engine.restored_memory(base, size_bytes, image);
         let machine = Self::restored(Restored {
             engine,
             memory,

@@ -60,8 +60,8 @@ impl Pair {
     }
 
     fn fork(&mut self) -> Self {
-        self.engine.leave_derived(&mut self.platform.memory, true);
-        self.alone.leave_derived(&mut self.alone_platform.memory, true);
+        self.engine.leave_derived(self.platform.memory.as_mut(), true);
+        self.alone.leave_derived(self.alone_platform.memory.as_mut(), true);
         let mut platform = self.platform.fork();
         // What its parent watched tells the fork nothing: restored machines begin without, too.
         for page in 0..RAM_BYTES / 0x1000 {
@@ -99,7 +99,7 @@ impl Pair {
     }
 
     fn write(&mut self, offset: u64, bits: u16) {
-        for memory in [&mut self.platform.memory, &mut self.alone_platform.memory] {
+        for memory in [self.platform.memory.as_mut(), &mut self.alone_platform.memory] {
             assert!(memory.poke(CODE + offset, &bits.to_le_bytes()).is_ok());
         }
     }
@@ -132,11 +132,11 @@ fn family_as_if_alone(
                 let fork = pair.fork();
                 pairs.push(fork);
             }
-            Act::Leave => pair.engine.leave_derived(&mut pair.platform.memory, false),
+            Act::Leave => pair.engine.leave_derived(pair.platform.memory.as_mut(), false),
             Act::Write(offset, bits) => pair.write(*offset, *bits),
             Act::Reload => pair.reload(heat)?,
             Act::End if count > 1 => {
-                pair.engine.leave_derived(&mut pair.platform.memory, false);
+                pair.engine.leave_derived(pair.platform.memory.as_mut(), false);
                 drop(pairs.swap_remove(who % count));
             }
             Act::Fork | Act::End => {}
@@ -177,7 +177,7 @@ fn soft(case: &Case) -> (Platform, Soft) {
 
 /// A fork of a machine that decodes nothing itself if `engine` has left it everything.
 fn fork(platform: &mut Platform, engine: &mut Soft) -> (Platform, Soft) {
-    engine.leave_derived(&mut platform.memory, true);
+    engine.leave_derived(platform.memory.as_mut(), true);
     let mut fork = Soft::new();
     fork.set_translation(Some(u32::MAX));
     fork.set_sharing(0);

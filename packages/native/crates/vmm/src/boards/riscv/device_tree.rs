@@ -25,7 +25,7 @@ const TOTAL_SIZE: std::ops::Range<usize> = 4..8;
 pub(super) fn build(
     board: &RiscvBoard,
     devices: &[DeviceDescription],
-    memory: &GuestMemory,
+    memory: &dyn GuestMemory,
     initramfs: Option<(u64, u64)>,
     boot: &Boot<'_>,
 ) -> Result<Vec<u8>, LoadError> {
@@ -40,7 +40,7 @@ pub(super) fn build(
 fn write(
     board: &RiscvBoard,
     devices: &[DeviceDescription],
-    memory: &GuestMemory,
+    memory: &dyn GuestMemory,
     initramfs: Option<(u64, u64)>,
     boot: &Boot<'_>,
 ) -> Result<Vec<u8>, Error> {

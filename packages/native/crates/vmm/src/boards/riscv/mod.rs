@@ -93,7 +93,7 @@ impl Board for RiscvBoard {
 
     fn load(
         &self,
-        memory: &mut GuestMemory,
+        memory: &mut dyn GuestMemory,
         devices: &[DeviceDescription],
         boot: &Boot<'_>,
     ) -> Result<Entry, LoadError> {
@@ -174,7 +174,7 @@ impl<'a> Payload<'a> {
         }
     }
 
-    fn load(&self, memory: &mut GuestMemory) -> Result<(), LoadError> {
+    fn load(&self, memory: &mut dyn GuestMemory) -> Result<(), LoadError> {
         match self {
             Self::Image { image, address } => put(memory, *address, image.bytes),
             Self::Elf(elf) => elf.load(memory),
@@ -210,7 +210,7 @@ struct Places {
 impl Places {
     /// Finds room for everything, or says what does not fit.
     fn find(
-        memory: &GuestMemory,
+        memory: &dyn GuestMemory,
         payload: &Payload<'_>,
         initramfs: Option<&[u8]>,
     ) -> Result<Self, LoadError> {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::memory::PagedMemory;
 use proptest::prelude::*;
 
 const MEMORY: u64 = 128 << 20;
@@ -22,8 +23,8 @@ fn boot<'a>(kernel: &'a [u8], initramfs: Option<&'a [u8]>) -> Boot<'a> {
     }
 }
 
-fn load(memory_bytes: u64, boot: &Boot<'_>) -> Result<(Entry, GuestMemory), LoadError> {
-    let mut memory = GuestMemory::new(MEMORY_BASE, memory_bytes);
+fn load(memory_bytes: u64, boot: &Boot<'_>) -> Result<(Entry, PagedMemory), LoadError> {
+    let mut memory = PagedMemory::new(MEMORY_BASE, memory_bytes);
     VIRT.load(&mut memory, &VIRT.usual_devices(), boot).map(|entry| (entry, memory))
 }
 

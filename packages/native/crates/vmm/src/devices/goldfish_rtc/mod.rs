@@ -140,12 +140,12 @@ impl Device for GoldfishRtc {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::GuestMemory;
+    use crate::memory::PagedMemory;
     use crate::serial_ports::SerialPorts;
 
     #[test]
     fn the_clock_follows_guest_time_and_the_alarm_rings() {
-        let mut memory = GuestMemory::new(0, 4096);
+        let mut memory = PagedMemory::new(0, 4096);
         let (mut events, mut serial) = (Vec::new(), SerialPorts::default());
         let mut context = DeviceContext {
             name: "rtc",
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_renewed_clock_shows_the_time_that_it_was_given_and_an_alarm_that_passed_rings() {
-        let mut memory = GuestMemory::new(0, 4096);
+        let mut memory = PagedMemory::new(0, 4096);
         let (mut events, mut serial) = (Vec::new(), SerialPorts::default());
         let mut context = DeviceContext {
             name: "rtc",

@@ -1,10 +1,10 @@
 use super::*;
 use crate::event::EventBody;
-use crate::memory::GuestMemory;
+use crate::memory::PagedMemory;
 use crate::serial_ports::SerialPorts;
 
 struct Bench {
-    memory: GuestMemory,
+    memory: PagedMemory,
     events: Vec<EventBody>,
     serial: SerialPorts,
     now: Nanos,
@@ -13,7 +13,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         Self {
-            memory: GuestMemory::new(0, 4096),
+            memory: PagedMemory::new(0, 4096),
             events: Vec::new(),
             serial: SerialPorts::default(),
             now: 0,

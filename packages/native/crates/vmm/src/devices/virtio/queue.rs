@@ -107,7 +107,7 @@ impl Queue {
         (self.ready, self.next_available, self.next_used) = (false, 0, 0);
     }
 
-    fn read_u16(memory: &mut GuestMemory, base: u64, offset: u64) -> Result<u16, MemoryError> {
+    fn read_u16(memory: &mut dyn GuestMemory, base: u64, offset: u64) -> Result<u16, MemoryError> {
         let mut bytes = [0; 2];
         memory.read(base.wrapping_add(offset), &mut bytes)?;
         Ok(u16::from_le_bytes(bytes))
@@ -117,7 +117,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`] if the driver broke the rules.
-    pub fn pop(&mut self, memory: &mut GuestMemory) -> Result<Option<Chain>, QueueError> {
+    pub fn pop(&mut self, memory: &mut dyn GuestMemory) -> Result<Option<Chain>, QueueError> {
         if !self.ready || !self.is_valid() {
             return Ok(None);
         }
@@ -166,7 +166,7 @@ impl Queue {
     /// [`QueueError`] if the used ring is outside memory.
     pub fn push(
         &mut self,
-        memory: &mut GuestMemory,
+        memory: &mut dyn GuestMemory,
         head: u16,
         len: u32,
     ) -> Result<(), QueueError> {
@@ -184,7 +184,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`] if the available ring is outside memory.
-    pub fn wants_interrupt(&self, memory: &mut GuestMemory) -> Result<bool, QueueError> {
+    pub fn wants_interrupt(&self, memory: &mut dyn GuestMemory) -> Result<bool, QueueError> {
         Ok(Self::read_u16(memory, self.available, 0)? & AVAILABLE_NO_INTERRUPT == 0)
     }
 

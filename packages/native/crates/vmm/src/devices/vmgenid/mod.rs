@@ -81,11 +81,11 @@ impl Device for VmGenId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::GuestMemory;
+    use crate::memory::PagedMemory;
     use crate::serial_ports::SerialPorts;
 
     fn read(device: &mut VmGenId, offset: u64, into: &mut [u8]) {
-        let mut memory = GuestMemory::new(0, 4096);
+        let mut memory = PagedMemory::new(0, 4096);
         let (mut events, mut serial) = (Vec::new(), SerialPorts::default());
         let mut context = DeviceContext {
             name: "vmgenid",

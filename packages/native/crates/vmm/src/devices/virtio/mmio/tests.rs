@@ -1,7 +1,7 @@
 use super::super::entropy::Entropy;
 use super::*;
 use crate::event::EventBody;
-use crate::memory::GuestMemory;
+use crate::memory::PagedMemory;
 use crate::random::{RandomStream, Seed};
 use crate::serial_ports::SerialPorts;
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 const BASE: u64 = 0x8000_0000;
 
 struct Bench {
-    memory: GuestMemory,
+    memory: PagedMemory,
     events: Vec<EventBody>,
     serial: SerialPorts,
     device: VirtioMmio,
@@ -18,7 +18,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         Self {
-            memory: GuestMemory::new(BASE, 1 << 20),
+            memory: PagedMemory::new(BASE, 1 << 20),
             events: Vec::new(),
             serial: SerialPorts::default(),
             device: VirtioMmio::new(Box::new(Entropy::new(Seed::from_number(7)))),
