@@ -99,7 +99,7 @@ impl Pair {
     }
 
     fn write(&mut self, offset: u64, bits: u16) {
-        for memory in [self.platform.memory.as_mut(), &mut self.alone_platform.memory] {
+        for memory in [self.platform.memory.as_mut(), self.alone_platform.memory.as_mut()] {
             assert!(memory.poke(CODE + offset, &bits.to_le_bytes()).is_ok());
         }
     }

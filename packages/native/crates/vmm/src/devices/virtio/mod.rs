@@ -1,47 +1,105 @@
 //! Devices of the Virtual I/O specification (version 1.2), over memory-mapped registers.
+//!
+//! ```text
+//!  driver ──registers──▶ VirtioMmio ──notified, due, configuration──▶ VirtioDevice
+//!     ▲                      │  ▲                                          │
+//!     │ interrupt            │  └──── Io: take, complete, configuration ───┘
+//!     └── rings ◀── Queue ◀──┘             changed
+//! ```
+//! A device takes requests out of its queues and completes them whenever it likes, in any order:
+//! at once, or when guest time has come to its deadline. What it has in work is part of its state.
+//! The transport owns the rings, feature negotiation, interrupts and resets; a driver that breaks
+//! the rules finds a device that needs a reset, and one that resets it in the middle of something
+//! finds it as new.
 
 pub mod entropy;
+mod io;
 mod mmio;
 mod queue;
+mod request;
 
+pub use io::Io;
 pub use mmio::{VirtioMmio, WINDOW_BYTES};
-pub use queue::{Chain, MAX_QUEUE_SIZE, Queue, QueueError, Segment};
+pub use queue::{FEATURE_EVENT_INDEX, FEATURE_INDIRECT, QueueError};
+pub use request::{Request, Segment};
 
-use super::{DeviceContext, Renewal};
-use crate::state::StateError;
+use super::Renewal;
+use crate::state::{StateError, StateVersions};
 use crate::time::Nanos;
 
 /// What a device does behind its transport.
 pub trait VirtioDevice: Send {
     /// The device's number in the specification.
     fn device_id(&self) -> u32;
-    /// Feature bits that the device offers beside those of the transport.
+
+    /// Feature bits that the device offers beside version 1, [`FEATURE_INDIRECT`] and
+    /// [`FEATURE_EVENT_INDEX`] included if it wants them.
     fn features(&self) -> u64;
-    /// How many queues it has.
-    fn queue_count(&self) -> usize;
-    /// Serves queue `index`, which the driver says has requests. Whether any was completed.
+
+    /// Most descriptors of each of its queues, powers of two.
+    fn queue_sizes(&self) -> &[u16];
+
+    /// Whether the driver may go on with these of the features.
+    fn accepts(&self, features: u64) -> bool {
+        let _ = features;
+        true
+    }
+
+    /// Reads its configuration space from `offset` on; what is not there is zero.
+    fn read_configuration(&self, offset: u64, into: &mut [u8]) {
+        let _ = offset;
+        into.fill(0);
+    }
+
+    /// The driver writes to its configuration space.
+    fn write_configuration(&mut self, io: &mut Io<'_>, offset: u64, from: &[u8]) {
+        let _ = (io, offset, from);
+    }
+
+    /// The driver says that queue number `queue` has requests.
     ///
     /// # Errors
     /// [`QueueError`] if the driver broke the rules: the device then needs a reset.
-    fn serve(
-        &mut self,
-        context: &mut DeviceContext<'_>,
-        index: usize,
-        queue: &mut Queue,
-    ) -> Result<bool, QueueError>;
-    /// The driver resets the device.
+    fn notified(&mut self, io: &mut Io<'_>, queue: usize) -> Result<(), QueueError>;
+
+    /// When the device has something to do next, if ever. Nothing while the driver has not started
+    /// it.
+    fn deadline(&self) -> Option<Nanos> {
+        None
+    }
+
+    /// Does what is due at `io.now()`. Twice at the same time is as good as once.
+    ///
+    /// # Errors
+    /// [`QueueError`] if the driver broke the rules: the device then needs a reset.
+    fn due(&mut self, io: &mut Io<'_>) -> Result<(), QueueError> {
+        let _ = io;
+        Ok(())
+    }
+
+    /// Forgets what the driver said and what is in work: at a reset, and when the driver has broken
+    /// the rules.
     fn reset(&mut self);
-    /// The device's own state.
+
+    /// Becomes part of another machine than those that share its past, as of `now`.
+    fn renew(&mut self, renewal: &Renewal, now: Nanos) {
+        let _ = (renewal, now);
+    }
+
+    /// The versions of the device's own saved state.
+    fn state_versions(&self) -> StateVersions {
+        StateVersions::FIRST
+    }
+
+    /// The device's own state, requests in work included.
     fn save(&self) -> Vec<u8>;
+
     /// Becomes the state that `save` gave.
     ///
     /// # Errors
     /// [`StateError`] if the bytes are not such a state.
     fn load(&mut self, state: &[u8]) -> Result<(), StateError>;
-    /// Becomes part of another machine than those that share its past, as of `now`.
-    fn renew(&mut self, renewal: &Renewal, now: Nanos) {
-        let _ = (renewal, now);
-    }
+
     /// A device in the same state, independent of this one.
     fn fork(&self) -> Box<dyn VirtioDevice>;
 }

@@ -1,19 +1,23 @@
-//! The split virtqueue, seen from the device.
+//! The split virtqueue, seen from the device (Virtual I/O 1.2, chapter 2.7).
 //!
 //! ```text
 //! descriptors (driver)   16 bytes each: u64 address │ u32 length │ u16 flags │ u16 next
-//! available   (driver)   u16 flags │ u16 index │ u16 ring[size]
-//! used        (device)   u16 flags │ u16 index │ { u32 id │ u32 length }[size]
+//! available   (driver)   u16 flags │ u16 index │ u16 ring[size] │ u16 used event
+//! used        (device)   u16 flags │ u16 index │ { u32 id │ u32 length }[size] │ u16 available event
 //! ```
-//! The three lie wherever a hostile driver says. Every access is checked by guest memory, a chain
-//! has at most as many descriptors as the queue, and one visit takes at most as many chains as
-//! the queue holds: loops in the driver's data end.
+//! The three lie wherever a hostile driver says, over each other or over buffers. Every access is
+//! checked by guest memory; a chain, through an indirect table or not, has at most as many
+//! descriptors as the queue; no more requests are in work than the queue has descriptors: loops in
+//! the driver's data end.
 
+use super::request::{Request, Segment};
 use crate::memory::{GuestMemory, MemoryError};
 use crate::state::{StateError, StateReader, StateWriter};
 
-/// Largest size of a queue.
-pub const MAX_QUEUE_SIZE: u16 = 256;
+/// Feature: descriptors may name a table of descriptors.
+pub const FEATURE_INDIRECT: u64 = 1 << 28;
+/// Feature: each side says at which index it wants to hear of the other.
+pub const FEATURE_EVENT_INDEX: u64 = 1 << 29;
 
 const DESCRIPTOR_BYTES: u64 = 16;
 const FLAG_NEXT: u16 = 1;
@@ -27,12 +31,12 @@ pub enum QueueError {
     /// The queue or a buffer is outside memory.
     #[error(transparent)]
     Memory(#[from] MemoryError),
-    /// A descriptor that the queue does not have.
-    #[error("descriptor {found} of a queue of {size}")]
+    /// A descriptor that the table does not have.
+    #[error("descriptor {found} of a table of {size}")]
     DescriptorOutOfRange {
         /// The index found.
         found: u16,
-        /// Descriptors in the queue.
+        /// Descriptors in the table.
         size: u16,
     },
     /// More descriptors in one chain than the queue has.
@@ -41,155 +45,247 @@ pub enum QueueError {
         /// Descriptors in the queue.
         size: u16,
     },
-    /// An indirect table although the feature was not offered.
-    #[error("an indirect descriptor, which was not offered")]
-    Indirect,
-    /// More chains available than the queue can hold.
-    #[error("{found} chains available in a queue of {size}")]
+    /// An indirect table that was not offered, is in another one, or has no such size.
+    #[error("an indirect descriptor of {len} bytes: expected {expected}")]
+    Indirect {
+        /// What may be there.
+        expected: &'static str,
+        /// Bytes of the table.
+        len: u32,
+    },
+    /// A buffer that the device reads behind one that it writes.
+    #[error("a readable buffer behind a writable one")]
+    OutOfOrder,
+    /// More requests available than the queue has room for beside those in work.
+    #[error("{found} requests available beside {in_work} in work, in a queue of {size}")]
     TooManyAvailable {
-        /// Chains that the index promises.
+        /// Requests that the index promises.
         found: u16,
+        /// Requests that were taken and not completed.
+        in_work: u16,
         /// Descriptors in the queue.
         size: u16,
     },
 }
 
-/// One buffer of a chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Segment {
-    /// Guest-physical address.
-    pub address: u64,
-    /// Bytes.
-    pub len: u32,
-    /// Whether the device writes it.
-    pub writable: bool,
-}
-
-/// A request of the driver's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chain {
-    /// Index of its first descriptor.
-    pub head: u16,
-    /// Its buffers, in order.
-    pub segments: Vec<Segment>,
+struct Descriptor {
+    segment: Segment,
+    flags: u16,
+    next: u16,
 }
 
 /// A split virtqueue.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Queue {
-    /// Descriptors, a power of two up to [`MAX_QUEUE_SIZE`].
-    pub size: u16,
+    /// Descriptors, a power of two.
+    pub(super) size: u16,
     /// Whether the driver has switched it on.
-    pub ready: bool,
+    pub(super) ready: bool,
     /// Where the descriptors are.
-    pub descriptors: u64,
+    pub(super) descriptors: u64,
     /// Where the available ring is.
-    pub available: u64,
+    pub(super) available: u64,
     /// Where the used ring is.
-    pub used: u64,
+    pub(super) used: u64,
     next_available: u16,
     next_used: u16,
+    /// The used index when the driver was interrupted last.
+    announced: u16,
+    /// Requests that were taken and not completed.
+    in_work: u16,
+    /// How often the queue began anew.
+    epoch: u32,
 }
 
 impl Queue {
-    /// Whether size and places can be worked with. The specification's alignments hold then.
-    pub fn is_valid(&self) -> bool {
+    /// Whether size and places can be worked with, in a queue of at most `most` descriptors. The
+    /// specification's alignments hold then.
+    pub(super) fn is_valid(&self, most: u16) -> bool {
         self.size.is_power_of_two()
-            && self.size <= MAX_QUEUE_SIZE
+            && self.size <= most
             && self.descriptors.is_multiple_of(16)
             && self.available.is_multiple_of(2)
             && self.used.is_multiple_of(4)
     }
 
     /// Stops the queue. Size and places stay as the driver set them; it begins anew when it is
-    /// switched on again.
-    pub fn stop(&mut self) {
-        (self.ready, self.next_available, self.next_used) = (false, 0, 0);
+    /// switched on again, and what was in work is forgotten.
+    pub(super) fn stop(&mut self) {
+        let Self { size, descriptors, available, used, epoch, .. } = *self;
+        let epoch = epoch.wrapping_add(1);
+        *self = Self { size, descriptors, available, used, epoch, ..Self::default() };
     }
 
-    fn read_u16(memory: &mut dyn GuestMemory, base: u64, offset: u64) -> Result<u16, MemoryError> {
+    /// Forgets everything that the driver said.
+    pub(super) fn reset(&mut self) {
+        *self = Self { epoch: self.epoch.wrapping_add(1), ..Self::default() };
+    }
+
+    /// Requests that were taken and not completed.
+    pub(super) fn in_work(&self) -> u16 {
+        self.in_work
+    }
+
+    fn u16_at(memory: &mut dyn GuestMemory, base: u64, offset: u64) -> Result<u16, MemoryError> {
         let mut bytes = [0; 2];
         memory.read(base.wrapping_add(offset), &mut bytes)?;
         Ok(u16::from_le_bytes(bytes))
     }
 
-    /// The next request, if there is one.
-    ///
-    /// # Errors
-    /// [`QueueError`] if the driver broke the rules.
-    pub fn pop(&mut self, memory: &mut dyn GuestMemory) -> Result<Option<Chain>, QueueError> {
-        if !self.ready || !self.is_valid() {
-            return Ok(None);
+    /// Requests that the driver has made available and that were not taken.
+    fn waiting(&self, memory: &mut dyn GuestMemory) -> Result<u16, QueueError> {
+        let index = Self::u16_at(memory, self.available, 2)?;
+        let found = index.wrapping_sub(self.next_available);
+        if found > self.size.saturating_sub(self.in_work) {
+            let Self { in_work, size, .. } = *self;
+            return Err(QueueError::TooManyAvailable { found, in_work, size });
         }
-        let index = Self::read_u16(memory, self.available, 2)?;
-        let waiting = index.wrapping_sub(self.next_available);
-        if waiting == 0 {
-            return Ok(None);
-        }
-        if waiting > self.size {
-            return Err(QueueError::TooManyAvailable { found: waiting, size: self.size });
-        }
-        let entry = 4 + 2 * u64::from(self.next_available % self.size);
-        let head = Self::read_u16(memory, self.available, entry)?;
-        let mut segments = Vec::new();
-        let mut next = head;
-        loop {
-            if next >= self.size {
-                return Err(QueueError::DescriptorOutOfRange { found: next, size: self.size });
-            }
-            if segments.len() >= usize::from(self.size) {
-                return Err(QueueError::EndlessChain { size: self.size });
-            }
-            let mut bytes = [0; DESCRIPTOR_BYTES as usize];
-            let at = self.descriptors.wrapping_add(u64::from(next) * DESCRIPTOR_BYTES);
-            memory.read(at, &mut bytes)?;
-            let descriptor = u128::from_le_bytes(bytes);
-            let (address, rest) = (descriptor as u64, (descriptor >> 64) as u64);
-            let flags = (rest >> 32) as u16;
-            if flags & FLAG_INDIRECT != 0 {
-                return Err(QueueError::Indirect);
-            }
-            let writable = flags & FLAG_WRITE != 0;
-            segments.push(Segment { address, len: rest as u32, writable });
-            if flags & FLAG_NEXT == 0 {
-                break;
-            }
-            next = (rest >> 48) as u16;
-        }
-        self.next_available = self.next_available.wrapping_add(1);
-        Ok(Some(Chain { head, segments }))
+        Ok(found)
     }
 
-    /// Gives a request back, of which the device wrote `len` bytes.
-    ///
-    /// # Errors
-    /// [`QueueError`] if the used ring is outside memory.
-    pub fn push(
+    /// Takes the next request, if there is one. Without one, a driver that counts events is asked
+    /// to say when there is.
+    pub(super) fn take(
         &mut self,
         memory: &mut dyn GuestMemory,
-        head: u16,
-        len: u32,
-    ) -> Result<(), QueueError> {
-        let entry = 4 + 8 * u64::from(self.next_used % self.size.max(1));
-        let mut element = [0; 8];
-        element[..4].copy_from_slice(&u32::from(head).to_le_bytes());
-        element[4..].copy_from_slice(&len.to_le_bytes());
-        memory.write(self.used.wrapping_add(entry), &element)?;
-        self.next_used = self.next_used.wrapping_add(1);
-        memory.write(self.used.wrapping_add(2), &self.next_used.to_le_bytes())?;
-        Ok(())
+        number: u16,
+        features: u64,
+    ) -> Result<Option<Request>, QueueError> {
+        if !self.ready {
+            return Ok(None);
+        }
+        if self.waiting(memory)? == 0 {
+            if features & FEATURE_EVENT_INDEX == 0 {
+                return Ok(None);
+            }
+            let event = 4 + 8 * u64::from(self.size);
+            memory.write(self.used.wrapping_add(event), &self.next_available.to_le_bytes())?;
+            // Whoever made one available meanwhile has not seen the wish.
+            if self.waiting(memory)? == 0 {
+                return Ok(None);
+            }
+        }
+        let entry = 4 + 2 * u64::from(self.next_available % self.size);
+        let head = Self::u16_at(memory, self.available, entry)?;
+        let mut request = Request {
+            queue: number,
+            epoch: self.epoch,
+            head,
+            readable: Vec::new(),
+            writable: Vec::new(),
+        };
+        self.follow(memory, features, &mut request)?;
+        self.next_available = self.next_available.wrapping_add(1);
+        self.in_work += 1;
+        Ok(Some(request))
     }
 
-    /// Whether the driver wants an interrupt for what was given back.
-    ///
-    /// # Errors
-    /// [`QueueError`] if the available ring is outside memory.
-    pub fn wants_interrupt(&self, memory: &mut dyn GuestMemory) -> Result<bool, QueueError> {
-        Ok(Self::read_u16(memory, self.available, 0)? & AVAILABLE_NO_INTERRUPT == 0)
+    /// Collects the buffers of the chain that begins at the request's head.
+    fn follow(
+        &self,
+        memory: &mut dyn GuestMemory,
+        features: u64,
+        request: &mut Request,
+    ) -> Result<(), QueueError> {
+        let (mut table, mut size, mut next) = (self.descriptors, self.size, request.head);
+        let mut is_indirect = false;
+        let mut count = 0;
+        loop {
+            let Descriptor { segment, flags, next: following } =
+                Self::descriptor(memory, table, size, next)?;
+            if flags & FLAG_INDIRECT != 0 {
+                let refuse = |expected| QueueError::Indirect { expected, len: segment.len };
+                if features & FEATURE_INDIRECT == 0 {
+                    return Err(refuse("none, for it was not accepted"));
+                }
+                if is_indirect || flags & FLAG_NEXT != 0 {
+                    return Err(refuse("none in another table, and none that has a next"));
+                }
+                let entries = u64::from(segment.len) / DESCRIPTOR_BYTES;
+                let is_whole = u64::from(segment.len).is_multiple_of(DESCRIPTOR_BYTES);
+                let Ok(entries @ 1..) = u16::try_from(entries) else {
+                    return Err(refuse("1 to 65535 descriptors"));
+                };
+                if !is_whole {
+                    return Err(refuse("whole descriptors"));
+                }
+                (table, size, next, is_indirect) = (segment.address, entries, 0, true);
+                continue;
+            }
+            count += 1;
+            if count > self.size {
+                return Err(QueueError::EndlessChain { size: self.size });
+            }
+            if flags & FLAG_WRITE != 0 {
+                request.writable.push(segment);
+            } else if request.writable.is_empty() {
+                request.readable.push(segment);
+            } else {
+                return Err(QueueError::OutOfOrder);
+            }
+            if flags & FLAG_NEXT == 0 {
+                return Ok(());
+            }
+            next = following;
+        }
+    }
+
+    fn descriptor(
+        memory: &mut dyn GuestMemory,
+        table: u64,
+        size: u16,
+        index: u16,
+    ) -> Result<Descriptor, QueueError> {
+        if index >= size {
+            return Err(QueueError::DescriptorOutOfRange { found: index, size });
+        }
+        let mut bytes = [0; DESCRIPTOR_BYTES as usize];
+        memory.read(table.wrapping_add(u64::from(index) * DESCRIPTOR_BYTES), &mut bytes)?;
+        let descriptor = u128::from_le_bytes(bytes);
+        let (address, rest) = (descriptor as u64, (descriptor >> 64) as u64);
+        Ok(Descriptor {
+            segment: Segment { address, len: rest as u32 },
+            flags: (rest >> 32) as u16,
+            next: (rest >> 48) as u16,
+        })
+    }
+
+    /// Gives a request back, of which the device wrote `written` bytes; whether the driver wants an
+    /// interrupt for it. One from before the queue's latest beginning is forgotten.
+    pub(super) fn complete(
+        &mut self,
+        memory: &mut dyn GuestMemory,
+        features: u64,
+        request: &Request,
+        written: u32,
+    ) -> Result<bool, QueueError> {
+        if request.epoch != self.epoch || !self.ready || self.in_work == 0 {
+            return Ok(false);
+        }
+        let entry = 4 + 8 * u64::from(self.next_used % self.size);
+        let mut element = [0; 8];
+        element[..4].copy_from_slice(&u32::from(request.head).to_le_bytes());
+        element[4..].copy_from_slice(&written.to_le_bytes());
+        memory.write(self.used.wrapping_add(entry), &element)?;
+        self.next_used = self.next_used.wrapping_add(1);
+        self.in_work -= 1;
+        memory.write(self.used.wrapping_add(2), &self.next_used.to_le_bytes())?;
+        if features & FEATURE_EVENT_INDEX == 0 {
+            let flags = Self::u16_at(memory, self.available, 0)?;
+            return Ok(flags & AVAILABLE_NO_INTERRUPT == 0);
+        }
+        let event = Self::u16_at(memory, self.available, 4 + 2 * u64::from(self.size))?;
+        // Whether the event lies among those since the latest interrupt.
+        let since = self.next_used.wrapping_sub(self.announced);
+        let wants = self.next_used.wrapping_sub(event).wrapping_sub(1) < since;
+        if wants {
+            self.announced = self.next_used;
+        }
+        Ok(wants)
     }
 
     /// Appends the state.
-    pub fn save(&self, state: &mut StateWriter) {
+    pub(super) fn save(&self, state: &mut StateWriter) {
         state
             .u16(self.size)
             .bool(self.ready)
@@ -197,15 +293,18 @@ impl Queue {
             .u64(self.available)
             .u64(self.used)
             .u16(self.next_available)
-            .u16(self.next_used);
+            .u16(self.next_used)
+            .u16(self.announced)
+            .u16(self.in_work)
+            .u32(self.epoch);
     }
 
-    /// Reads the state.
+    /// Reads the state of a queue of at most `most` descriptors.
     ///
     /// # Errors
-    /// [`StateError`] if it is not there.
-    pub fn load(state: &mut StateReader<'_>) -> Result<Self, StateError> {
-        Ok(Self {
+    /// [`StateError`] if it is not there, or switches on what cannot work.
+    pub(super) fn load(state: &mut StateReader<'_>, most: u16) -> Result<Self, StateError> {
+        let queue = Self {
             size: state.u16()?,
             ready: state.bool()?,
             descriptors: state.u64()?,
@@ -213,6 +312,14 @@ impl Queue {
             used: state.u64()?,
             next_available: state.u16()?,
             next_used: state.u16()?,
-        })
+            announced: state.u16()?,
+            in_work: state.u16()?,
+            epoch: state.u32()?,
+        };
+        if queue.ready && !queue.is_valid(most) || queue.in_work > queue.size {
+            let expected = "a queue that can work, with no more in work than it has room for";
+            return Err(state.refuse(expected, format!("{queue:?}")));
+        }
+        Ok(queue)
     }
 }

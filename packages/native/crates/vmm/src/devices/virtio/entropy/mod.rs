@@ -2,10 +2,9 @@
 
 mod persist;
 
-use super::{Queue, QueueError, VirtioDevice, VirtioMmio, WINDOW_BYTES};
+use super::{Io, QueueError, VirtioDevice, VirtioMmio, WINDOW_BYTES};
 use crate::devices::description::NoOptions;
-use crate::devices::{DeviceContext, DeviceKind, Node, Renewal};
-use crate::event::EventBody;
+use crate::devices::{DeviceKind, Node, Renewal};
 use crate::random::{RandomStream, Seed};
 use crate::state::StateError;
 use crate::time::Nanos;
@@ -13,7 +12,9 @@ use crate::time::Nanos;
 /// What the device's randomness is for.
 const STREAM: &str = "entropy device";
 /// Most bytes given for one request. A driver asks again for more.
-const MAX_REQUEST_BYTES: u32 = 64 * 1024;
+const MAX_REQUEST_BYTES: u64 = 64 * 1024;
+/// Descriptors of its queue.
+const QUEUE_SIZE: u16 = 256;
 
 /// The kind in descriptions.
 pub const KIND: DeviceKind = DeviceKind {
@@ -48,48 +49,23 @@ impl VirtioDevice for Entropy {
         0
     }
 
-    fn queue_count(&self) -> usize {
-        1
+    fn queue_sizes(&self) -> &[u16] {
+        &[QUEUE_SIZE]
     }
 
-    fn serve(
-        &mut self,
-        context: &mut DeviceContext<'_>,
-        _index: usize,
-        queue: &mut Queue,
-    ) -> Result<bool, QueueError> {
-        let mut served = false;
-        for _ in 0..queue.size {
-            let Some(chain) = queue.pop(context.memory)? else { break };
-            if !served {
-                context.events.push(EventBody::IoStarted { device: context.name.to_owned() });
+    fn notified(&mut self, io: &mut Io<'_>, queue: usize) -> Result<(), QueueError> {
+        while let Some(request) = io.take(queue)? {
+            let most = request.writable_bytes().min(MAX_REQUEST_BYTES);
+            let (mut given, mut bytes) = (0, [0; 256]);
+            while given < most {
+                let part = &mut bytes[..(most - given).min(256) as usize];
+                self.stream.fill(part);
+                request.write(io.memory(), given, part)?;
+                given += part.len() as u64;
             }
-            served = true;
-            let mut given = 0;
-            let mut bytes = [0; 256];
-            for segment in chain.segments.iter().filter(|segment| segment.writable) {
-                let len = segment.len.min(MAX_REQUEST_BYTES - given);
-                let mut done = 0;
-                while done < len {
-                    let part = &mut bytes[..(len - done).min(256) as usize];
-                    self.stream.fill(part);
-                    let at = segment.address.wrapping_add(u64::from(done));
-                    if let Err(error) = context.memory.write(at, part) {
-                        context
-                            .events
-                            .push(EventBody::IoSettled { device: context.name.to_owned() });
-                        return Err(error.into());
-                    }
-                    done += part.len() as u32;
-                }
-                given += len;
-            }
-            queue.push(context.memory, chain.head, given)?;
+            io.complete(&request, given as u32)?;
         }
-        if served {
-            context.events.push(EventBody::IoSettled { device: context.name.to_owned() });
-        }
-        Ok(served)
+        Ok(())
     }
 
     fn reset(&mut self) {}

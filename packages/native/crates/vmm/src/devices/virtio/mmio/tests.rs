@@ -1,4 +1,5 @@
 use super::super::entropy::Entropy;
+use super::super::io::INTERRUPT_USED;
 use super::*;
 use crate::event::EventBody;
 use crate::memory::PagedMemory;
@@ -9,6 +10,7 @@ use proptest::prelude::*;
 const BASE: u64 = 0x8000_0000;
 
 struct Bench {
+    now: Nanos,
     memory: PagedMemory,
     events: Vec<EventBody>,
     serial: SerialPorts,
@@ -17,35 +19,37 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with(Box::new(Entropy::new(Seed::from_number(7))))
+    }
+
+    fn with(device: Box<dyn VirtioDevice>) -> Self {
         Self {
+            now: 0,
             memory: PagedMemory::new(BASE, 1 << 20),
             events: Vec::new(),
             serial: SerialPorts::default(),
-            device: VirtioMmio::new(Box::new(Entropy::new(Seed::from_number(7)))),
+            device: VirtioMmio::new(device),
         }
     }
 
-    fn write(&mut self, offset: u64, value: u32) {
+    fn at<R>(&mut self, act: impl FnOnce(&mut VirtioMmio, &mut DeviceContext<'_>) -> R) -> R {
         let mut context = DeviceContext {
             name: "entropy",
-            now: 0,
+            now: self.now,
             memory: &mut self.memory,
             events: &mut self.events,
             serial: &mut self.serial,
         };
-        self.device.write(&mut context, offset, &value.to_le_bytes());
+        act(&mut self.device, &mut context)
+    }
+
+    fn write(&mut self, offset: u64, value: u32) {
+        self.at(|device, context| device.write(context, offset, &value.to_le_bytes()));
     }
 
     fn read(&mut self, offset: u64) -> u32 {
-        let mut context = DeviceContext {
-            name: "entropy",
-            now: 0,
-            memory: &mut self.memory,
-            events: &mut self.events,
-            serial: &mut self.serial,
-        };
         let mut bytes = [0; 4];
-        self.device.read(&mut context, offset, &mut bytes);
+        self.at(|device, context| device.read(context, offset, &mut bytes));
         u32::from_le_bytes(bytes)
     }
 
@@ -78,6 +82,8 @@ impl Bench {
         self.memory.write(BASE + 0x1000, &bytes).expect("in range");
     }
 }
+
+mod delayed;
 
 #[test]
 fn a_request_is_filled_from_the_seed_and_announced() {
