@@ -32,6 +32,8 @@ soak: setup ## what is random, at length and with new cases: hours; any of its n
 	 STILLPOINT_CASES=$${STILLPOINT_CASES:-20000} STILLPOINT_HOSTILE_CASES=$${STILLPOINT_HOSTILE_CASES:-100000} \
 	 STILLPOINT_INTERLEAVINGS=$${STILLPOINT_INTERLEAVINGS:-1000000} \
 	 $(node) scripts/test.ts --patient
+	@scripts/miri.sh
+	@scripts/fuzz.sh
 
 bench: setup ## the figures of the README, in a table and in bench/out/latest.json
 	@scripts/setup/qemu.sh
