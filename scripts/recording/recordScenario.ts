@@ -42,6 +42,10 @@ export const recordScenario = Effect.fn("recordScenario")(function* (scenario: S
     stop = yield* machine.run({ atNanos: startedAt + scenario.quiesceAtMillis * 1e6 })
     yield* machine.agent.requestFreeze
   }
+  if (scenario.thawAtMillis !== undefined) {
+    stop = yield* machine.run({ atNanos: startedAt + scenario.thawAtMillis * 1e6 })
+    yield* machine.agent.requestThaw
+  }
   stop = yield* machine.run({ atNanos: startedAt + scenario.forMillis * 1e6 })
   const events: ReadonlyArray<GuestEvent> = yield* machine.eventsSoFar()
 
@@ -61,7 +65,8 @@ export const recordScenario = Effect.fn("recordScenario")(function* (scenario: S
         // What is written is what was given: JSON, and nothing else.
         guest: JSON.parse(JSON.stringify(scenario.guest)) as Schema.Json,
         forMillis: scenario.forMillis,
-        quiesceAtMillis: scenario.quiesceAtMillis ?? null
+        quiesceAtMillis: scenario.quiesceAtMillis ?? null,
+        ...(scenario.thawAtMillis === undefined ? {} : { thawAtMillis: scenario.thawAtMillis })
       },
       seed,
       firstSeq: events[0]?.seq ?? 0

@@ -18,6 +18,7 @@ export interface Scenario {
   readonly forMillis: number
   /** What the host does meanwhile, so many milliseconds after `AgentReady`. */
   readonly quiesceAtMillis?: number
+  readonly thawAtMillis?: number
 }
 
 const shell = (script: string): GuestConfigInput => ({
@@ -105,6 +106,14 @@ export const scenarios: ReadonlyArray<Scenario> = [
     guest: shell("sleep 0.5\nexec httpd -f -p 8080 -h /"),
     forMillis: seconds(2),
     quiesceAtMillis: 700
+  },
+  {
+    name: "freezes-and-thaws",
+    proves: "a workload that is frozen for a while: nothing of it meanwhile, and what is due with the thaw",
+    guest: shell("n=0\nwhile :; do n=$((n+1)); echo tick $n; sleep 0.05; done"),
+    forMillis: 1200,
+    quiesceAtMillis: 520,
+    thawAtMillis: 830
   },
   {
     name: "workload-does-not-exist",

@@ -1,13 +1,16 @@
 /**
- * A model of a guest that reacts: what its workload does later is later by as long as it was frozen.
+ * A model of a guest that reacts: a frozen workload does nothing, and what it does afterwards is later for that.
  *
  * ```text
  * guest time     ├────────────┼──────────────────┼──────────────▶
  * host                        freeze             thaw
  * agent                        └▶ AgentQuiesced   └▶ AgentThawed
- * workload       a ─── b ───── c ┆ stands still  ┆ d ─── e        each so long after the one before, on its own clock
- * heartbeats     ♥      ♥      ♥      ♥      ♥      ♥      ♥        go on
+ * workload       a ─── b ───── c ┆ stands still  ┆ d ─── e
+ * heartbeats     ♥      ♥      ♥ ┆               ┆       ♥      ♥
  * ```
+ *
+ * Work takes as much longer as the workload was frozen. A rest is over when it would have been: time goes on, as a sleep in a
+ * frozen process does; what comes next comes with the thaw then. The agent pauses its heartbeats while the workload is frozen.
  *
  * A played timeline has no such thing: whatever a policy asks of it, the same happens at the same time.
  *
@@ -20,9 +23,9 @@ import type { EventBody } from "./guestEvents.ts"
 
 /** What the workload does next. */
 export interface WorkloadStep {
-  /** Nanoseconds of its own clock for which it waits first; the hart rests meanwhile. */
+  /** Nanoseconds for which it rests first, as in a sleep; the hart is at rest, too. */
   readonly restNanos: number
-  /** Nanoseconds for which it then works; the hart is busy. */
+  /** Nanoseconds for which it then works; the hart is busy. Not counted while it is frozen. */
   readonly workNanos: number
   /** What that brings. */
   readonly event: EventBody
@@ -41,8 +44,8 @@ export interface AgentManners {
 export interface ReactiveGuest {
   /** What happens whatever becomes of the workload, by guest time, in order. */
   readonly system: ReadonlyArray<readonly [atNanos: GuestNanos, event: EventBody]>
-  /** Guest times of heartbeats. */
-  readonly heartbeats: ReadonlyArray<GuestNanos>
+  /** The agent's heartbeats: how far apart, and how many. */
+  readonly heartbeats: { readonly everyNanos: number; readonly count: number }
   /** When the agent announces the workload. */
   readonly announcedAtNanos: GuestNanos
   /** For how long it then holds it; `null`: until the host says go. */
@@ -66,9 +69,6 @@ interface Request {
   readonly doneAtNanos: number
 }
 
-/** A mark on the workload's own clock. */
-type Mark = { readonly atNanos: number; readonly event: EventBody | "busy" | "idle" }
-
 const heartbeatWorkNanos = 120_000
 const rejectedFreeze = (id: number): EventBody => ({
   _tag: "AgentRejected",
@@ -86,18 +86,20 @@ export class LivingGuest {
   nowNanos = 0
   /** Whether it has halted. */
   hasHalted = false
-  private readonly marks: ReadonlyArray<Mark>
+  /** How many of its steps the workload has done. */
+  stepsDone = 0
   private systemIndex = 0
-  private beatIndex = 0
+  private beats = 0
+  private beatAtNanos = Infinity
   private isBeating = false
   private isAnnounced = false
   private isHeld = true
-  private mark = 0
-  /** The workload's own clock: how long it has been allowed to run. */
-  private ownNanos = 0
-  private ownSinceNanos = 0
+  /** When the rest of the step is over; what is left of its work, and since when that has been done. */
+  private restUntilNanos = 0
+  private workLeftNanos = 0
+  private workSinceNanos = 0
+  private isWorking = false
   private frozenAtNanos = notFrozen
-  private isWorkloadBusy = false
   private isHartBusy = true
   private requests: Array<Request> = []
   private tokens = 0
@@ -109,7 +111,6 @@ export class LivingGuest {
 
   constructor(guest: ReactiveGuest) {
     this.guest = guest
-    this.marks = marksOf(guest.workload)
     this.emit({ _tag: "GuestBusy" })
   }
 
@@ -131,11 +132,6 @@ export class LivingGuest {
   /** Whether the workload still has a listener. */
   isListening({ address, port, protocol }: ListenerName): boolean {
     return this.listeners.has(`${protocol} ${address} ${port}`)
-  }
-
-  /** For how long the workload has been allowed to run. */
-  get workloadNanos(): number {
-    return this.isRunning ? this.ownNanos + this.nowNanos - this.ownSinceNanos : this.ownNanos
   }
 
   /** Whether the agent has a request that it has not answered. */
@@ -213,7 +209,7 @@ export class LivingGuest {
 
   private next(): { readonly atNanos: number; readonly happens: () => void } | null {
     if (this.hasHalted) return null
-    const { announcedAtNanos, haltsAtNanos, heartbeats, holdNanos, system } = this.guest
+    const { announcedAtNanos, haltsAtNanos, holdNanos, system } = this.guest
     let first: { readonly atNanos: number; readonly happens: () => void } | null = null
     const may = (atNanos: number | undefined, happens: () => void): void => {
       if (atNanos !== undefined && (first === null || atNanos < first.atNanos)) first = { atNanos, happens }
@@ -225,11 +221,11 @@ export class LivingGuest {
     if (!this.isAnnounced) may(announcedAtNanos, () => this.announce())
     else if (this.isHeld && holdNanos !== null && this.frozenAtNanos === notFrozen)
       may(announcedAtNanos + holdNanos, () => this.release())
-    const beat = heartbeats[this.beatIndex]
-    if (beat !== undefined) may(this.isBeating ? beat + heartbeatWorkNanos : beat, () => this.beat())
-    const mark = this.marks[this.mark]
-    if (this.isRunning && mark !== undefined)
-      may(this.ownSinceNanos + mark.atNanos - this.ownNanos, () => this.pass(mark))
+    if (this.beatAtNanos !== Infinity) may(this.beatAtNanos, () => this.beat())
+    if (this.isRunning && this.stepsDone < this.guest.workload.length) {
+      if (this.isWorking) may(this.workSinceNanos + this.workLeftNanos, () => this.finishStep())
+      else may(Math.max(this.restUntilNanos, this.nowNanos), () => this.work())
+    }
     may(haltsAtNanos ?? undefined, () => this.halt())
     return first
   }
@@ -263,8 +259,7 @@ export class LivingGuest {
 
   /** The hart is busy while anybody works. */
   private tellHart(): void {
-    const isBusy =
-      !this.isAnnounced || this.requests.length > 0 || this.isBeating || (this.isRunning && this.isWorkloadBusy)
+    const isBusy = !this.isAnnounced || this.requests.length > 0 || this.isBeating || (this.isRunning && this.isWorking)
     if (isBusy === this.isHartBusy) return
     this.isHartBusy = isBusy
     this.emit({ _tag: isBusy ? "GuestBusy" : "GuestIdle" })
@@ -272,6 +267,7 @@ export class LivingGuest {
 
   private announce(): void {
     this.isAnnounced = true
+    if (this.guest.heartbeats.count > 0) this.beatAtNanos = this.nowNanos + this.guest.heartbeats.everyNanos
     this.emit({ _tag: "AgentReady", protocolVersion: 1, kernelRelease: "6.12" })
     this.emit({ _tag: "WorkloadPreExec", argv: ["serve"], holdNanos: this.guest.holdNanos })
     this.tellHart()
@@ -280,39 +276,66 @@ export class LivingGuest {
   private release(): void {
     if (!this.isHeld) return
     this.isHeld = false
-    this.ownSinceNanos = this.nowNanos
+    this.beginStep()
+  }
+
+  private beginStep(): void {
+    const step = this.guest.workload[this.stepsDone]
+    this.isWorking = false
+    if (step !== undefined) {
+      this.restUntilNanos = this.nowNanos + step.restNanos
+      if (step.restNanos === 0) return this.work()
+    }
     this.tellHart()
+  }
+
+  private work(): void {
+    this.isWorking = true
+    this.workSinceNanos = this.nowNanos
+    this.workLeftNanos = this.guest.workload[this.stepsDone]?.workNanos ?? 0
+    this.tellHart()
+  }
+
+  private finishStep(): void {
+    this.emit(this.guest.workload[this.stepsDone]?.event as EventBody)
+    this.stepsDone += 1
+    this.beginStep()
   }
 
   private beat(): void {
     this.isBeating = !this.isBeating
     if (this.isBeating) {
+      this.beats += 1
+      this.beatAtNanos = this.nowNanos + heartbeatWorkNanos
       this.tellHart()
-      this.emit({ _tag: "HeartbeatTick", count: this.beatIndex + 1 })
+      this.emit({ _tag: "HeartbeatTick", count: this.beats })
       return
     }
-    this.beatIndex += 1
+    const { count, everyNanos } = this.guest.heartbeats
+    this.beatAtNanos = this.beats < count ? this.nowNanos - heartbeatWorkNanos + everyNanos : Infinity
     this.tellHart()
   }
 
-  private pass({ event }: Mark): void {
-    this.mark += 1
-    if (event === "busy" || event === "idle") this.isWorkloadBusy = event === "busy"
-    else this.emit(event)
-    this.tellHart()
+  /** Pauses the heartbeats, or lets them go on, the next a whole period later. */
+  private keepStill(on: boolean): void {
+    const { count, everyNanos } = this.guest.heartbeats
+    this.isBeating = false
+    this.beatAtNanos = on || this.beats >= count ? Infinity : this.nowNanos + everyNanos
   }
 
   private answer({ token, what }: Request): void {
     this.requests.shift()
     if (what === "freeze" && this.guest.agent.onFreeze === "refuses") this.emit(rejectedFreeze(token))
     else if (what === "freeze") {
-      this.ownNanos = this.workloadNanos
-      this.frozenAtNanos = this.frozenAtNanos === notFrozen ? this.nowNanos : this.frozenAtNanos
+      if (this.isRunning && this.isWorking) this.workLeftNanos -= this.nowNanos - this.workSinceNanos
+      if (this.frozenAtNanos === notFrozen) this.frozenAtNanos = this.nowNanos
+      this.keepStill(true)
       this.emit({ _tag: "AgentQuiesced", token })
     } else {
       this.emit({ _tag: "AgentThawed", token })
-      if (this.frozenAtNanos !== notFrozen) this.ownSinceNanos = this.nowNanos
+      if (this.frozenAtNanos !== notFrozen) this.workSinceNanos = this.nowNanos
       this.frozenAtNanos = notFrozen
+      this.keepStill(false)
     }
     this.tellHart()
   }
@@ -321,17 +344,4 @@ export class LivingGuest {
     this.emit({ _tag: "GuestHalted", reason: 0 })
     this.hasHalted = true
   }
-}
-
-const marksOf = (workload: ReadonlyArray<WorkloadStep>): ReadonlyArray<Mark> => {
-  const marks: Array<Mark> = []
-  let atNanos = 0
-  for (const { event, restNanos, workNanos } of workload) {
-    if (restNanos > 0) marks.push({ atNanos, event: "idle" })
-    atNanos += restNanos
-    marks.push({ atNanos, event: "busy" })
-    atNanos += workNanos
-    marks.push({ atNanos, event })
-  }
-  return [...marks, { atNanos, event: "idle" }]
 }

@@ -264,9 +264,9 @@ export const listenerIsStillThere = (options: ReactingLawOptions = {}): Law<neve
     options
   )
 
-// --- on the workload's own clock
+// --- in the workload's own order
 
-/** An agent that freezes and thaws at once: then nothing but the workload's own clock matters to what the workload does. */
+/** An agent that freezes and thaws at once: then a freeze comes between two steps of the workload, and changes none. */
 const atOnce: fc.Arbitrary<AgentManners> = fc.constant({ onFreeze: "freezes", freezeNanos: 0, thawNanos: 0 })
 
 /** Steps that each have an instant of their own. */
@@ -320,13 +320,13 @@ const twin: fc.Arbitrary<Twin> = fc.letrec<{ node: Twin }>((tie) => {
   }
 }).node
 
-/** On which of the workload's steps each firing fell, by the workload's own clock. */
-const onWorkloadClock = (decided: Decisions | undefined): ReadonlyArray<number> =>
-  (decided?.firings ?? []).map(({ workloadNanos }) => workloadNanos)
+/** After which of the workload's steps each firing fell. */
+const afterSteps = (decided: Decisions | undefined): ReadonlyArray<number> =>
+  (decided?.firings ?? []).map(({ stepsDone }) => stepsDone)
 
 /**
- * To the workload, a freeze takes no time: with an agent that freezes and thaws at once, a policy that waits for calm fires at the
- * same moments of the workload's own clock as one that does not, also where it repeats, is part of another, or others watch.
+ * To the workload, a freeze takes no time: with an agent that freezes and thaws at once, a policy that waits for calm fires after
+ * the same steps of the workload as one that does not, also where it repeats or is part of another.
  */
 export const quiesceTakesNoTimeOfTheWorkload = (options: ReactingLawOptions = {}): Law<never> =>
   law(
@@ -338,7 +338,7 @@ export const quiesceTakesNoTimeOfTheWorkload = (options: ReactingLawOptions = {}
         reactiveGuest({ agent: atOnce, workload: apart }),
         async (pair, repeats, guest) => {
           const run = async (one: Policy) =>
-            onWorkloadClock(
+            afterSteps(
               (await Effect.runPromise(decideBeside([repeats ? repeat(one) : one], { ...guest, haltsAtNanos: null })))
                 .decided[0]
             )
@@ -348,7 +348,7 @@ export const quiesceTakesNoTimeOfTheWorkload = (options: ReactingLawOptions = {}
     options
   )
 
-/** A policy that asks nothing of the agent fires at the same moments of the workload's own clock, whoever freezes it meanwhile. */
+/** A policy that asks nothing of the agent fires after the same steps of the workload, whoever freezes it meanwhile. */
 export const besidesFreezersNothingIsMissed = (options: ReactingLawOptions = {}): Law<never> =>
   law(
     "beside-policies-that-freeze-nothing-is-missed",
@@ -363,7 +363,7 @@ export const besidesFreezersNothingIsMissed = (options: ReactingLawOptions = {})
           const beside = await Effect.runPromise(
             decideBeside([...freezers.map(({ calm }) => repeat(calm)), repeat(watcher)], resting)
           )
-          assert.deepEqual(onWorkloadClock(beside.decided.at(-1)), onWorkloadClock(alone.decided[0]))
+          assert.deepEqual(afterSteps(beside.decided.at(-1)), afterSteps(alone.decided[0]))
         }
       ),
     options

@@ -107,8 +107,8 @@ export interface Decisions {
 export interface Found {
   readonly firing: Firing
   readonly frozenSinceNanos: number | null
-  /** The workload's own clock. */
-  readonly workloadNanos: number
+  /** How much the workload had done. */
+  readonly stepsDone: number
   readonly hasStarted: boolean
   /** Whether the listener that was the cause is still there; `null` if the cause was none. */
   readonly isListening: boolean | null
@@ -117,7 +117,7 @@ export interface Found {
 const find = (guest: LivingGuest, firing: Firing): Found => ({
   firing,
   frozenSinceNanos: guest.frozenSinceNanos,
-  workloadNanos: guest.workloadNanos,
+  stepsDone: guest.stepsDone,
   hasStarted: guest.hasStarted,
   isListening:
     firing.cause._tag === "Event" && firing.cause.event._tag === "ListenerBound"

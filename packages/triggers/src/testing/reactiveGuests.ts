@@ -99,7 +99,7 @@ export const reactiveGuest = (
         Math.round((announcedAtNanos * (line + 1)) / (lines + 1)),
         { _tag: "SerialLine" as const, port: 0, text: "loading" }
       ]),
-      heartbeats: Array.from({ length: beats }, (_, beat) => announcedAtNanos + heartbeatNanos * (beat + 1)),
+      heartbeats: { everyNanos: heartbeatNanos, count: beats },
       announcedAtNanos,
       holdNanos,
       workload,
