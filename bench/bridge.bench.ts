@@ -62,7 +62,8 @@ const nativeCall = async () => {
     commandLine: null,
     engine: null,
     seed: 0,
-    epochMillis: null
+    epochMillis: null,
+    eventQuotas: []
   })
   if (!(machine instanceof addon.NativeMachine)) throw new Error(machine.message)
   const began = performance.now()

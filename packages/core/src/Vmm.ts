@@ -9,6 +9,24 @@ import type { AgentError } from "./AgentErrors.ts"
 import type { GuestEvent, GuestEventKind, GuestNanos } from "./GuestEvent.ts"
 import type { BootError, CaptureError, ExecError, ForkError, MachineError, RestoreError } from "./MachineErrors.ts"
 
+/**
+ * How much of a kind of event a guest may say. It is counted in guest time, so that the same guest is told the same however fast
+ * its host reads: a level rises with every event and falls by `bytesPerSecond` of guest time; what would lift it over `burstBytes`
+ * is over the quota.
+ */
+export interface EventQuota {
+  /** Bytes at once: 64 for each event, and the text and bytes that it holds. At most 2^32. */
+  readonly burstBytes: number
+  /** Bytes in a second of guest time, in the long run. At most 2^32. */
+  readonly bytesPerSecond: number
+  /**
+   * What becomes of more. `drop` (if absent): it is dropped and counted, and `EventsDropped` says so a tenth of a guest second later.
+   * `pause`: it is told, and ends the run as an event that was asked for does; whoever runs the guest takes in what there is and
+   * goes on, and the quota begins anew. `end`: the guest ends with an `EngineFault`.
+   */
+  readonly overflow?: "drop" | "pause" | "end"
+}
+
 /** What a machine boots. */
 export interface BootSpec {
   /** Path of a Linux `Image`, an ELF file or a flat supervisor-mode payload. */
@@ -31,6 +49,11 @@ export interface BootSpec {
   readonly epochMillis?: number
   /** Guest time between two samples of dirtied pages, nanoseconds; 0 for none; 10 ms if absent. */
   readonly dirtySampleNanos?: number
+  /**
+   * How much of some kinds of events the guest may say. The other kinds have quotas too, of many times what a guest says that means
+   * no harm: 8 MiB of console lines at once and 1 MiB in every further second, say. What the host causes has none.
+   */
+  readonly eventQuotas?: { readonly [K in GuestEventKind]?: EventQuota }
   /** Where kernel and root came from, for whoever reads the journal or the snapshot's manifest; nothing is decided by it. */
   readonly origin?: { readonly [key: string]: Schema.Json }
 }
@@ -223,8 +246,8 @@ export interface Machine {
   readonly events$: Observable<GuestEvent>
   /** Events from `seq` on, then live. */
   readonly eventsFrom: (seq: number) => Observable<GuestEvent>
-  /** The events so far, from `seq` on, as an array. Fails with `EventsLost` where the log no longer holds them. */
-  readonly eventsSoFar: (seq?: number) => Effect.Effect<ReadonlyArray<GuestEvent>, MachineError>
+  /** The events so far, from `seq` on, as an array of at most `most`. Fails with `EventsLost` where the log no longer holds them. */
+  readonly eventsSoFar: (seq?: number, most?: number) => Effect.Effect<ReadonlyArray<GuestEvent>, MachineError>
   /** Runs the guest; interruption pauses it. One run at a time. All events up to the stop have been emitted when it returns. */
   readonly run: (until: MachineUntil) => Effect.Effect<MachineStop, MachineError>
   /** Ends a run in progress on another fiber. */

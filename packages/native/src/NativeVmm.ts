@@ -33,7 +33,12 @@ export const layer: Layer.Layer<Vmm, AddonError> = Layer.effect(
                 memoryMib: checked.memoryMib ?? null,
                 seed: checked.seed === undefined ? 0 : checked.seed,
                 epochMillis: checked.epochMillis ?? null,
-                dirtySampleNanos: checked.dirtySampleNanos ?? null
+                dirtySampleNanos: checked.dirtySampleNanos ?? null,
+                eventQuotas: Object.entries(checked.eventQuotas ?? {}).map(([kind, quota]) => ({
+                  overflow: "drop",
+                  ...quota,
+                  kind
+                }))
               }),
             (reason: BootReason) => new BootError({ reason })
           ).pipe(Effect.flatMap(fromNative))

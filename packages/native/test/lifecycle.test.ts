@@ -129,5 +129,6 @@ const nativeSpec = (spec: {
   engine: null,
   seed: 0,
   epochMillis: null,
+  eventQuotas: [],
   dirtySampleNanos: 0
 })

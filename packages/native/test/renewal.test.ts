@@ -90,6 +90,7 @@ describe("a renewal", () => {
               memoryMib: null,
               seed: 1,
               epochMillis: null,
+              eventQuotas: [],
               dirtySampleNanos: null
             })
           )

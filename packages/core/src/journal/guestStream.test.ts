@@ -16,7 +16,7 @@ const talkingMachine = () => {
   let told = 0
   const machine: Pick<Machine, "events$" | "eventsSoFar"> = {
     events$: live,
-    eventsSoFar: (seq = 0) => Effect.sync(() => log.slice(seq))
+    eventsSoFar: (seq = 0, most = Infinity) => Effect.sync(() => log.slice(seq, seq + most))
   }
   return {
     machine,
@@ -88,9 +88,36 @@ describe("a recorded guest", () => {
         say(10_000)
         tellSubscribers()
         yield* recording.flush
-        assert.strictEqual(appends, 1)
+        assert.strictEqual(appends, 3)
       })
     )
+  )
+
+  it.live("has-a-flood-whole-and-no-append-holds-more-than-a-batch-of-it", () =>
+    Effect.gen(function* () {
+      const journal = makeMemoryJournal()
+      let largest = 0
+      const measuring: JournalShape = {
+        ...journal,
+        append: (stream, records, ...rest) => {
+          largest = Math.max(largest, records.length)
+          return journal.append(stream, records, ...rest)
+        }
+      }
+      const { log, machine, say, tellSubscribers } = talkingMachine()
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* recordGuest("guest/a", machine)
+          for (let round = 0; round < 3; round++) {
+            say(10_000)
+            tellSubscribers()
+            yield* Effect.sleep("21 millis")
+          }
+        })
+      ).pipe(withJournal(measuring))
+      assert.deepStrictEqual(yield* readGuest("guest/a").pipe(withJournal(journal)), log)
+      assert.isAtMost(largest, 4096)
+    })
   )
 
   it.live("loses-nothing-to-a-journal-that-fails-for-a-while", () =>

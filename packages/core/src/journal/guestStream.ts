@@ -22,8 +22,11 @@ const codec = makeEventCodecOf<GuestEvent>({
   types: guestEventHistory
 })
 
-/** Most events that one append holds: some MiB. */
-const batchLimit = 16_384
+/**
+ * Most events that are encoded and appended at once, and that gather in memory: some milliseconds of the event loop, some hundred
+ * KiB. A guest that says more while they are appended is read from the machine's own log.
+ */
+const batchLimit = 4096
 
 /**
  * How long events gather before they are appended. A process that is killed has lost this much of what its guest did, as if it had
@@ -47,7 +50,8 @@ export interface GuestRecording {
 /**
  * Appends a guest's events to a stream of their own, until the scope closes, and then the rest.
  *
- * The guest is not held up: events gather in memory while a batch is flushed, and go into the next one together. A journal that
+ * The guest is not held up: events gather in memory while a batch is appended, and go into the next one together; what is more
+ * than a batch stays in the machine's log until its turn comes. A journal that
  * fails is not tried again before `flush` or the end; until then the machine's own log keeps what it did not take.
  */
 export const recordGuest = (
@@ -60,26 +64,32 @@ export const recordGuest = (
     const news = makeHeadSignal()
     let isFollowing = true
     let gathered: Array<GuestEvent> = []
+    /** Whether more has happened than could gather. */
+    let isBehind = false
     let nextSeq = 0
 
     const append = Effect.fnUntraced(function* (events: ReadonlyArray<GuestEvent>) {
-      for (let from = 0; from < events.length; from += batchLimit) {
-        const batch = events.slice(from, from + batchLimit)
-        yield* journal.append(stream, batch.map(codec.encode), { survives: "process" })
-        nextSeq = (batch.at(-1)?.seq ?? nextSeq - 1) + 1
+      if (events.length === 0) return
+      yield* journal.append(stream, events.map(codec.encode), { survives: "process" })
+      nextSeq = (events.at(-1)?.seq ?? nextSeq - 1) + 1
+    })
+    /** Appends from the machine's own log until nothing is left; also what was not handed to subscribers yet. */
+    const flush: Effect.Effect<void, JournalError | MachineError> = Effect.gen(function* () {
+      while (true) {
+        const events = yield* machine.eventsSoFar(nextSeq, batchLimit)
+        yield* append(events)
+        if (events.length < batchLimit) return
+        yield* Effect.yieldNow
       }
     })
     const appendGathered = Effect.suspend(() => {
       // Those that a flush has taken from the log itself come again.
       const events = gathered.filter(({ seq }) => seq >= nextSeq)
+      const isWhole = !isBehind && (events[0]?.seq ?? nextSeq) === nextSeq
       gathered = []
-      return append(events)
+      isBehind = false
+      return isWhole ? append(events) : flush
     })
-    /** Also what was not handed to subscribers yet. */
-    const flush = Effect.andThen(
-      Effect.suspend(() => machine.eventsSoFar(nextSeq)),
-      append
-    )
     const alone = <A, E>(effect: Effect.Effect<A, E>) => Semaphore.withPermit(appending, Effect.uninterruptible(effect))
     const follow = Effect.gen(function* () {
       while (true) {
@@ -98,7 +108,8 @@ export const recordGuest = (
         machine.events$.subscribe({
           next: (event) => {
             if (!isFollowing) return
-            gathered.push(event)
+            if (gathered.length < batchLimit) gathered.push(event)
+            else isBehind = true
             news.raise()
           },
           complete: news.raise,

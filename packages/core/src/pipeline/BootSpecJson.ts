@@ -9,8 +9,12 @@ import type { BootSpec } from "../Vmm.ts"
 
 /** The JSON of a boot specification: bulk bytes are named by their digest. */
 export const bootSpecJson = (spec: BootSpec): { readonly [key: string]: Schema.Json } => {
-  const { initramfs, ...rest } = spec
+  const { eventQuotas, initramfs, ...rest } = spec
   const bytes =
     initramfs === undefined ? {} : { initramfsBytes: initramfs.byteLength, initramfsSha256: sha256(initramfs) }
-  return { ...rest, ...bytes }
+  const quotas =
+    eventQuotas === undefined
+      ? {}
+      : { eventQuotas: Object.fromEntries(Object.entries(eventQuotas).map(([kind, quota]) => [kind, { ...quota }])) }
+  return { ...rest, ...quotas, ...bytes }
 }

@@ -452,7 +452,7 @@ const makeMachine = (
         return eventsFrom(0)
       },
       eventsFrom,
-      eventsSoFar: (seq = 0) => Effect.sync(() => events.filter((event) => event.seq >= seq)),
+      eventsSoFar: (seq = 0, most) => Effect.sync(() => events.filter((event) => event.seq >= seq).slice(0, most)),
       run: turns.run,
       pause: Effect.sync(() => {
         isPauseAsked = true

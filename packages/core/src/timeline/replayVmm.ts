@@ -205,7 +205,7 @@ const machineOf = (player: Player): Machine => {
     nowNanos: Effect.sync(() => player.nowNanos),
     events$: eventsFrom(0),
     eventsFrom,
-    eventsSoFar: (seq = 0) => Effect.sync(() => player.soFar(seq)),
+    eventsSoFar: (seq = 0, most) => Effect.sync(() => player.soFar(seq).slice(0, most)),
     run: turns.run,
     pause: Effect.sync(() => {
       player.isPaused = true

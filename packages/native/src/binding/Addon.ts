@@ -125,6 +125,8 @@ export interface BootSpec {
   epochMillis: number | null
   /** Guest nanoseconds between two samples of dirtied pages; 0 for none. */
   dirtySampleNanos: number | null
+  /** How much of some kinds of events the guest may say. */
+  eventQuotas: Array<EventQuota>
 }
 
 /** One file that a capture wrote. */
@@ -160,6 +162,9 @@ export interface CapturedFiles {
 /** SHA-256 of the contract that the core was built from, in hexadecimal digits. */
 export declare function contractHash(): string
 
+/** What the machine makes of bytes that a guest writes to its control port. */
+export declare function controlEvents(bytes: Uint8Array): EventBatch
+
 /** Consecutive events, encoded one after the other (see the host crate's `event_codec`). */
 export interface EventBatch {
   /** Sequence number of the first event. */
@@ -174,6 +179,18 @@ export interface EventBatch {
 
 /** The names of the kinds of events, in the order of their numbers. */
 export declare function eventKinds(): Array<string>
+
+/** How much of a kind of event a guest may say, in guest time. */
+export interface EventQuota {
+  /** The kind's name. */
+  kind: string
+  /** Bytes at once: 64 for each event, and the text and bytes that it holds. */
+  burstBytes: number
+  /** Bytes in a second of guest time, in the long run. */
+  bytesPerSecond: number
+  /** `drop`, `pause` or `end`. */
+  overflow: string
+}
 
 /** One event of every kind, encoded, and beside each what the core calls it. */
 export declare function everyEvent(): EventBatch

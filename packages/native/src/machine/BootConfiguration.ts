@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { BootError, type BootSpec } from "@stillpoint/core"
+import { BootError, type BootSpec, guestEventKinds } from "@stillpoint/core"
 import { Effect, Schema } from "effect"
 
 const pathLike = Schema.NonEmptyString.check(
@@ -12,6 +12,17 @@ const pathLike = Schema.NonEmptyString.check(
 
 /** The largest number of MiB whose last byte the guest platform can address. */
 const largestMemoryMib = 16 * 1024
+
+/** Most bytes that a quota can have, at once or in a second. */
+const largestQuotaBytes = 2 ** 32
+
+const quotaBytes = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: largestQuotaBytes }))
+
+const eventQuota = Schema.Struct({
+  burstBytes: quotaBytes,
+  bytesPerSecond: quotaBytes,
+  overflow: Schema.optionalKey(Schema.Literals(["drop", "pause", "end"]))
+})
 
 const configuration = Schema.Struct({
   kernelPath: pathLike,
@@ -29,6 +40,9 @@ const configuration = Schema.Struct({
   seed: Schema.optionalKey(Schema.NullOr(Schema.Natural)),
   epochMillis: Schema.optionalKey(Schema.Natural),
   dirtySampleNanos: Schema.optionalKey(Schema.Natural),
+  eventQuotas: Schema.optionalKey(
+    Schema.Struct(Object.fromEntries(guestEventKinds.map((kind) => [kind, Schema.optionalKey(eventQuota)])))
+  ),
   origin: Schema.optionalKey(Schema.Record(Schema.String, Schema.Json))
 }).check(
   Schema.makeFilter((spec: { readonly initramfsPath?: string; readonly initramfs?: Uint8Array }) =>

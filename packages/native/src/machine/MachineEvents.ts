@@ -4,6 +4,7 @@
  * @module
  */
 import { type GuestEvent, MachineError, type MachineFailureReason } from "@stillpoint/core"
+import { Effect } from "effect"
 import { Observable, Subject, type Subscriber } from "rxjs"
 import type { EventBatch, Failure } from "../binding/Addon.ts"
 import { decodeEvents } from "../binding/decodeEvents.ts"
@@ -35,15 +36,14 @@ const fullBytes = turnBytes / 2
 /** How long live subscribers rest when they have seen everything. */
 const restMillis = 1
 
-/** Encoded bytes that are read at once when somebody asks for an array of everything. */
-const atOnceBytes = 16 * 1024 * 1024
-
 const isFailure = (value: Failure | EventBatch): value is Failure => "failed" in value
 
 /** Lets timers, sockets and other machines have their turn. */
 const nextTurn = (continueWith: () => void): void => {
   setImmediate(continueWith)
 }
+
+const afterTurn = Effect.callback<void>((resume) => nextTurn(() => resume(Effect.void)))
 
 /**
  * Distributes a log's events to any number of subscribers.
@@ -78,17 +78,22 @@ export class MachineEvents {
     return new Observable((subscriber) => this.#catchUp(subscriber, seq))
   }
 
-  /** The events so far, from `seq` on; an error if the log no longer holds them. */
-  soFar(seq: number): ReadonlyArray<GuestEvent> | MachineError {
-    const events: Array<GuestEvent> = []
-    let next = seq
-    for (;;) {
-      const batch = this.#log.readEvents(next, atOnceBytes)
-      if (isFailure(batch)) return lost(batch)
-      if (batch.count === 0) return events
-      decodeEvents(batch.bytes, batch.firstSeq, batch.count, (event) => events.push(event))
-      next = batch.firstSeq + batch.count
-    }
+  /** The events up to now, from `seq` on, at most `most`. Many are decoded a piece at a time; the event loop gets its turn in between. */
+  soFar(seq: number, most = Infinity): Effect.Effect<ReadonlyArray<GuestEvent>, MachineError> {
+    return Effect.suspend(() => {
+      const events: Array<GuestEvent> = []
+      const end = Math.min(this.#log.nextSeq(), seq + most)
+      let next = seq
+      const more: Effect.Effect<ReadonlyArray<GuestEvent>, MachineError> = Effect.suspend(() => {
+        const batch = this.#log.readEvents(next, turnBytes)
+        if (isFailure(batch)) return Effect.fail(lost(batch))
+        const count = Math.min(batch.count, Math.max(0, end - next))
+        decodeEvents(batch.bytes, batch.firstSeq, count, (event) => events.push(event))
+        next = batch.firstSeq + count
+        return count === 0 || next >= end ? Effect.succeed(events) : Effect.andThen(afterTurn, more)
+      })
+      return more
+    })
   }
 
   /** Resolves once live subscribers have been given everything that is in the log now. */

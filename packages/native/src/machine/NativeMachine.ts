@@ -126,11 +126,8 @@ const make = (native: Addon.NativeMachine): Machine => {
     })
   )
 
-  const eventsSoFar = (seq?: number) =>
-    Effect.suspend(() => {
-      const found = events.soFar(seq === undefined ? native.oldestSeq() : Math.max(seq, firstSeq))
-      return found instanceof MachineError ? Effect.fail(found) : Effect.succeed(found)
-    })
+  const eventsSoFar = (seq?: number, most?: number) =>
+    Effect.suspend(() => events.soFar(seq === undefined ? native.oldestSeq() : Math.max(seq, firstSeq), most))
 
   const send = (operation: () => Promise<Addon.Failure | null>): Effect.Effect<void, MachineError> =>
     Effect.asVoid(call(operation, machineError))

@@ -45,7 +45,7 @@ export const reactingMachine = Effect.fn("reactingMachine")(function* (guest: Li
     nowNanos: Effect.sync(() => guest.nowNanos),
     events$: eventsFrom(0),
     eventsFrom,
-    eventsSoFar: (seq = 0) => Effect.sync(() => guest.events.filter((event) => event.seq >= seq)),
+    eventsSoFar: (seq = 0, most) => Effect.sync(() => guest.events.filter((event) => event.seq >= seq).slice(0, most)),
     run: (until) =>
       Effect.suspend(() => {
         isPaused = false

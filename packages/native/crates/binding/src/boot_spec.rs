@@ -1,6 +1,7 @@
 //! What a machine boots.
 
 use crate::event_batch::integer;
+use crate::event_quota::EventQuota;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use stillpoint_vmm::board::PayloadForm;
@@ -32,6 +33,8 @@ pub struct BootSpec {
     pub epoch_millis: Option<f64>,
     /// Guest nanoseconds between two samples of dirtied pages; 0 for none.
     pub dirty_sample_nanos: Option<f64>,
+    /// How much of some kinds of events the guest may say.
+    pub event_quotas: Vec<EventQuota>,
 }
 
 impl From<BootSpec> for MachineConfig {
@@ -55,6 +58,7 @@ impl From<BootSpec> for MachineConfig {
             sample_step_nanos: spec.dirty_sample_nanos.map_or(usual.sample_step_nanos, integer),
             // The host's own log keeps what was said; the machine's only until it is taken over.
             log_bytes: 0,
+            quotas: spec.event_quotas.into_iter().filter_map(EventQuota::into_quota).collect(),
             ..usual
         }
     }

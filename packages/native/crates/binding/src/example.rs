@@ -2,10 +2,12 @@
 
 use crate::event_batch::EventBatch;
 use crate::failure::Failure;
+use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use stillpoint_host::event_codec;
 use stillpoint_host::refusal::examples;
-use stillpoint_vmm::event::{CONTRACT_HASH, EventKind};
+use stillpoint_vmm::control::Decoder;
+use stillpoint_vmm::event::{CONTRACT_HASH, Event, EventKind};
 
 /// The names of the kinds of events, in the order of their numbers.
 #[napi]
@@ -28,6 +30,20 @@ pub fn every_event() -> EventBatch {
         event_codec::encode(event, &mut bytes);
     }
     EventBatch { first_seq: 0.0, count: events.len() as u32, bytes: bytes.into(), ended: true }
+}
+
+/// What the machine makes of bytes that a guest writes to its control port.
+#[napi]
+pub fn control_events(bytes: Uint8Array) -> EventBatch {
+    let mut decoder = Decoder::default();
+    let bodies = bytes.iter().filter_map(|byte| decoder.push(*byte, 0));
+    let events: Vec<_> =
+        bodies.zip(0..).map(|(body, seq)| Event { seq, at_nanos: seq, body }).collect();
+    let mut encoded = Vec::new();
+    for event in &events {
+        event_codec::encode(event, &mut encoded);
+    }
+    EventBatch { first_seq: 0.0, count: events.len() as u32, bytes: encoded.into(), ended: true }
 }
 
 /// One of every failure that can cross.

@@ -7,6 +7,7 @@
 mod boot_spec;
 mod captured_files;
 mod event_batch;
+mod event_quota;
 mod example;
 mod exec_request;
 mod failure;

@@ -2,12 +2,15 @@
 
 mod contract;
 mod log;
+mod quota;
 
 pub use contract::{
     CONTRACT_HASH, CONTRACT_VERSION, EventBody, EventKind, FrameName, HELLO_HASH, InputKind,
     OutputStream, Protocol, RejectReason, limits,
 };
 pub use log::{EventLog, EventsLost};
+pub use quota::{EVENT_BYTES, MAX_QUOTA_BYTES, Overflow, Quota};
+pub(crate) use quota::{Over, Quotas};
 
 use crate::time::Nanos;
 
@@ -35,6 +38,13 @@ impl EventKind {
     /// The kind of that name.
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+impl EventBody {
+    /// Bytes of text and data that the event holds.
+    pub fn content_bytes(&self) -> usize {
+        self.size_bytes() - size_of::<Event>()
     }
 }
 

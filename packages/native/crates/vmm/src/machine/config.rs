@@ -3,6 +3,7 @@
 use super::DescriptionInvalid;
 use crate::board::PayloadForm;
 use crate::engines::{AUTO, EngineUnknown};
+use crate::event::{EventKind, Quota};
 use crate::loaders::{LoadError, Source};
 use crate::memory::PAGE_BYTES;
 use crate::platform::DEFAULT_LOG_BYTES;
@@ -37,6 +38,8 @@ pub struct MachineConfig {
     pub sample_step_nanos: Nanos,
     /// Bytes of events that the machine keeps for whoever asks late.
     pub log_bytes: usize,
+    /// How much of a kind the guest may say; the other kinds have their usual quota.
+    pub quotas: Vec<(EventKind, Quota)>,
 }
 
 impl MachineConfig {
@@ -64,6 +67,7 @@ impl MachineConfig {
             epoch_nanos: 1_735_689_600_000_000_000,
             sample_step_nanos: 10_000_000,
             log_bytes: DEFAULT_LOG_BYTES,
+            quotas: Vec::new(),
         }
     }
 

@@ -38,7 +38,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::board::{Boot, PayloadForm};
 use crate::engine::Engine;
-use crate::event::{Event, EventsLost};
+use crate::event::{Event, EventsLost, Quotas};
 use crate::loaders::{LoadError, Source, SourceError, unpack};
 use crate::memory::GuestMemory;
 use crate::platform::{DEFAULT_LOG_BYTES, Platform};
@@ -130,6 +130,7 @@ impl Machine {
         let entry = board.load(memory.as_mut(), &machine.devices, &boot)?;
         engine.reset(entry);
         let mut platform = machine.platform(memory, config.log_bytes.max(MIN_LOG_BYTES))?;
+        platform.set_quotas(Quotas::new(&config.quotas));
         let origin = Origin {
             machine,
             deterministic: engine.is_deterministic() && config.seed != Seed::Host,

@@ -158,6 +158,7 @@ impl Machine {
 
     fn drive(&mut self, run: &mut Run<'_>) -> Stop {
         loop {
+            self.end_if_exceeded();
             self.look_up(run);
             if let Some(stop) = self.reason_to_stop(run) {
                 return stop;
@@ -195,6 +196,20 @@ impl Machine {
                 Exit::Reset { reason } => self.end(Life::Reset { reason }),
                 Exit::Fault(message) => self.end(Life::Faulted { message }),
             }
+        }
+    }
+
+    /// Ends a guest that has passed a quota that ends it, before anything else can come of it.
+    fn end_if_exceeded(&mut self) {
+        if let Some(kind) = self.platform.exceeded()
+            && self.life == Life::Running
+        {
+            let message = format!(
+                "the guest passed its quota of {} events, which ends it; raise the quota, or have \
+                 what is over it dropped",
+                kind.name()
+            );
+            self.end(Life::Faulted { message });
         }
     }
 
@@ -286,6 +301,7 @@ impl Machine {
     /// The guest executes no further.
     pub(crate) fn end(&mut self, life: Life) {
         self.platform.flush_console();
+        self.platform.report_dropped();
         self.platform.emit(match &life {
             Life::Running => return,
             Life::Halted { reason } => EventBody::GuestHalted { reason: *reason },

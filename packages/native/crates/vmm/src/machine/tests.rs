@@ -3,7 +3,9 @@ use crate::conformance::fake::{CONSOLE as CONSOLE_BASE, Fake, Op, op};
 use crate::control::HostFrame;
 use crate::devices::{Renewal, ns16550a};
 use crate::engine::Exit;
-use crate::event::{EventBody, EventKind, InputKind, KindSet};
+use crate::event::{
+    EVENT_BYTES, EventBody, EventKind, InputKind, KindSet, MAX_QUOTA_BYTES, Overflow, Quota,
+};
 use crate::loaders::Source;
 
 fn config(program: &[Vec<u8>]) -> MachineConfig {
@@ -191,8 +193,14 @@ fn a_flood_of_events_within_one_slice_loses_none() {
         op(Op::Set, 1, 0, 1),
         op(Op::JumpIfNot, 1, 0, 0),
     ];
+    let quota = Quota {
+        burst_bytes: MAX_QUOTA_BYTES,
+        bytes_per_second: MAX_QUOTA_BYTES,
+        overflow: Overflow::Drop,
+    };
+    let quotas = vec![(EventKind::SerialLine, quota)];
     let mut machine =
-        Machine::new(&MachineConfig { log_bytes: 0, ..config(&program) }, Fake::boxed())
+        Machine::new(&MachineConfig { log_bytes: 0, quotas, ..config(&program) }, Fake::boxed())
             .expect("good");
     let mut next = 0;
     machine.run_into(&RunUntil { at_nanos: Some(900_000), ..RunUntil::default() }, &mut |events| {
@@ -203,6 +211,70 @@ fn a_flood_of_events_within_one_slice_loses_none() {
     });
     assert_eq!(next, 300_000);
     assert!(machine.platform.log().size_bytes() <= MIN_LOG_BYTES);
+}
+
+/// A guest that says its sign of life every third nanosecond.
+fn flood(overflow: Overflow) -> Machine {
+    let program = [op(Op::Emit, 0, 0, 0), op(Op::Set, 1, 0, 1), op(Op::JumpIfNot, 1, 0, 0)];
+    let quota = Quota { burst_bytes: 10 * EVENT_BYTES, bytes_per_second: 0, overflow };
+    let quotas = vec![(EventKind::HeartbeatTick, quota)];
+    Machine::new(&MachineConfig { quotas, ..config(&program) }, Fake::boxed()).expect("good")
+}
+
+fn until(at: Nanos) -> RunUntil {
+    RunUntil { at_nanos: Some(at), ..RunUntil::default() }
+}
+
+#[test]
+fn what_a_flood_loses_is_counted_and_depends_on_the_guest_alone() {
+    let (mut whole, mut cut) = (flood(Overflow::Drop), flood(Overflow::Drop));
+    let end = 250_000_000;
+    assert_eq!(whole.run(&until(end)), Stop::Time);
+    for at in [7, 50_000, 99_999_999, 100_000_001, 150_000_000, end] {
+        assert_eq!(cut.run(&until(at)), Stop::Time);
+        cut = cut.fork().expect("good");
+    }
+    let all = |machine: &Machine| machine.events(0, usize::MAX).expect("all kept");
+    assert_eq!(all(&cut), all(&whole));
+    assert_eq!(cut.digest().expect("good"), whole.digest().expect("good"));
+    let said = all(&whole);
+    assert_eq!(said.len(), 12);
+    let reports: Vec<_> = said[10..].iter().map(|event| (event.at_nanos, &event.body)).collect();
+    let EventBody::EventsDropped { kind: EventKind::HeartbeatTick, count } = *reports[0].1 else {
+        panic!("{reports:?}")
+    };
+    assert!(count > 30_000_000, "{count}");
+    assert!(reports[0].0 >= 100_000_000 && reports[0].0 < 100_001_000, "{reports:?}");
+}
+
+#[test]
+fn a_quota_that_pauses_ends_the_run_and_loses_nothing() {
+    let mut machine = flood(Overflow::Pause);
+    assert_eq!(machine.run(&until(1000)), Stop::Event { seq: 10 });
+    assert_eq!(machine.run(&until(1000)), Stop::Event { seq: 21 });
+    let events = machine.events(0, usize::MAX).expect("all kept");
+    assert!(events.iter().all(|event| event.body.kind() == EventKind::HeartbeatTick));
+}
+
+#[test]
+fn a_quota_that_ends_the_guest_says_why() {
+    let mut machine = flood(Overflow::End);
+    let stop = machine.run(&until(1000));
+    assert!(matches!(&stop, Stop::Fault { message } if message.contains("HeartbeatTick")));
+    assert_eq!(machine.run(&until(2000)), stop);
+    assert_eq!(kinds(&machine)[10..], ["EventsDropped", "EngineFault"]);
+}
+
+#[test]
+fn a_prompt_is_told_to_whoever_waits_for_it() {
+    let write = |byte: u8| op(Op::DeviceWrite, 0, CONSOLE_BASE as u32, u64::from(byte));
+    let mut machine = machine(&[write(b'$'), write(b' '), op(Op::Wait, 0, 0, 0)]);
+    let kinds = KindSet::EMPTY.with(EventKind::SerialText);
+    let stop = machine.run(&RunUntil { kinds, ..RunUntil::default() });
+    assert_eq!(stop, Stop::Event { seq: 1 });
+    assert_eq!(machine.now(), 2 + crate::serial_ports::CALM_NANOS);
+    assert_eq!(machine.run(&RunUntil::default()), Stop::Idle);
+    assert_eq!(self::kinds(&machine), ["GuestIdle", "SerialText"]);
 }
 
 #[test]

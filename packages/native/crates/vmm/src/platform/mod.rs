@@ -11,7 +11,7 @@ pub use crate::devices::{Device, DeviceContext};
 pub use bus::NoDevice;
 
 use crate::devices::{InputFull, Renewal};
-use crate::event::{Event, EventBody, EventLog, KindSet};
+use crate::event::{Event, EventBody, EventKind, EventLog, KindSet, Over, Quotas};
 use crate::memory::GuestMemory;
 use crate::random::{RandomStream, Seed};
 use crate::serial_ports::{CONSOLE, SerialPorts};
@@ -42,6 +42,9 @@ pub struct Platform {
     bus: Bus,
     serial: SerialPorts,
     log: EventLog,
+    quotas: Quotas,
+    /// The kind whose quota ends the guest.
+    exceeded: Option<EventKind>,
     random: RandomStream,
     stop: Arc<AtomicBool>,
     /// Kinds of events that end the run in progress.
@@ -70,6 +73,8 @@ impl Platform {
             bus: Bus::default(),
             serial: SerialPorts::default(),
             log: EventLog::new(0, log_bytes),
+            quotas: Quotas::default(),
+            exceeded: None,
             random: RandomStream::new(seed, STREAM),
             stop: Arc::new(AtomicBool::new(false)),
             stop_kinds: KindSet::EMPTY,
@@ -154,18 +159,63 @@ impl Platform {
             .find_map(|slot| self.bus.with(slot, |device, _, _| device.take_input(CONSOLE)))
     }
 
-    /// Appends an event at [`Self::now`], and raises [`Self::attention`] if the run is to stop at
-    /// its kind.
+    /// Appends an event at [`Self::now`], if it is within the guest's quota, and raises
+    /// [`Self::attention`] if the run is to stop at its kind.
     pub fn emit(&mut self, body: EventBody) {
+        let over = self.quotas.count(&body, self.now);
+        if over == Some(Over::Ended) {
+            self.attention = true;
+            self.exceeded.get_or_insert(body.kind());
+        }
+        if let None | Some(Over::Paused) = over {
+            self.tell(body, over.is_some());
+        }
+    }
+
+    /// Appends an event, whatever the quotas.
+    fn tell(&mut self, body: EventBody, ends_run: bool) {
         let seq = self.log.next_seq();
         if seq.saturating_sub(self.looked_up_at) >= ATTENTION_EVENTS {
             self.attention = true;
         }
-        if self.stop_kinds.contains(body.kind()) {
+        if ends_run || self.stop_kinds.contains(body.kind()) {
             self.attention = true;
             self.stopped_by.get_or_insert(seq);
         }
         self.log.push(Event { seq, at_nanos: self.now, body });
+    }
+
+    /// Sets what the guest may say.
+    pub(crate) fn set_quotas(&mut self, quotas: Quotas) {
+        self.quotas = quotas;
+    }
+
+    /// The kind of which the guest said so much that it is to be ended.
+    pub(crate) fn exceeded(&self) -> Option<EventKind> {
+        self.exceeded
+    }
+
+    /// Tells what was dropped and not told yet.
+    pub(crate) fn report_dropped(&mut self) {
+        let mut reports = Vec::new();
+        self.quotas.report(&mut reports);
+        for report in reports {
+            self.tell(report, false);
+        }
+    }
+
+    /// Tells what is due beside the devices' work: console text that stands, and what was dropped.
+    fn tell_due(&mut self) {
+        if self.serial.due().is_some_and(|at| at <= self.now) {
+            let mut events = Vec::new();
+            self.serial.tell(&mut events);
+            for body in events {
+                self.emit(body);
+            }
+        }
+        if self.quotas.due().is_some_and(|at| at <= self.now) {
+            self.report_dropped();
+        }
     }
 
     /// Whether another thread asked the run to end. Engines look every few thousand instructions.
@@ -208,6 +258,8 @@ impl Platform {
         // A deadline that ticking has left in the past never comes again.
         (0..self.bus.len())
             .filter_map(|slot| self.bus.deadline_of(slot))
+            .chain(self.serial.due())
+            .chain(self.quotas.due())
             .filter(|at| *at > self.now)
             .min()
     }
@@ -219,6 +271,7 @@ impl Platform {
                 self.with_device(slot, |device, context, _| device.tick(context));
             }
         }
+        self.tell_due();
     }
 
     /// Becomes the platform of another machine than those that share its past.
@@ -263,6 +316,8 @@ impl Platform {
             bus: self.bus.fork(),
             serial: self.serial.clone(),
             log: self.log.fork(),
+            quotas: self.quotas.clone(),
+            exceeded: self.exceeded,
             random: self.random.continued(),
             stop: Arc::new(AtomicBool::new(false)),
             stop_kinds: KindSet::EMPTY,

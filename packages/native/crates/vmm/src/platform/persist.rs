@@ -2,13 +2,14 @@
 //! serial lines, and each of its devices.
 
 use super::Platform;
-use crate::event::EventLog;
+use crate::event::{EventLog, Quotas};
 use crate::random::RandomStream;
 use crate::serial_ports::SerialPorts;
 use crate::state::{Sections, StateError, StateReader, StateVersions, StateWriter};
 
 pub(crate) const PLATFORM: &str = "platform";
 pub(crate) const SERIAL_PORTS: &str = "serial ports";
+const SAYING: &str = "what the guest says";
 
 /// The name under which a device's state is saved.
 pub(crate) fn section_of(device: &str) -> String {
@@ -27,6 +28,27 @@ impl Platform {
         for (name, device) in self.bus.devices() {
             sections.push(&section_of(name), device.state_versions(), device.save());
         }
+        let saying = self.saying();
+        if saying != self.saying_nothing() {
+            sections.push(SAYING, StateVersions::FIRST, saying);
+        }
+    }
+
+    /// How much the guest says, and when it is to be told.
+    fn saying(&self) -> Vec<u8> {
+        let mut state = StateWriter::new();
+        self.serial.save_calm(&mut state);
+        self.quotas.save(self.now, &mut state);
+        state.finish()
+    }
+
+    /// The same of a guest that has been silent for long: it is left out, and was not there in
+    /// snapshots of before there were quotas.
+    fn saying_nothing(&self) -> Vec<u8> {
+        let mut state = StateWriter::new();
+        self.serial.all_told().save_calm(&mut state);
+        Quotas::default().save(self.now, &mut state);
+        state.finish()
     }
 
     /// Becomes the state that `save` gave. Devices must have been attached. On an error the
@@ -46,6 +68,13 @@ impl Platform {
         let mut state = StateReader::new(SERIAL_PORTS, &saved);
         self.serial = SerialPorts::load(&mut state)?;
         state.finish()?;
+        if sections.holds(SAYING) {
+            let saved = sections.take(SAYING, StateVersions::FIRST)?;
+            let mut state = StateReader::new(SAYING, &saved);
+            self.serial.load_calm(&mut state)?;
+            self.quotas = Quotas::load(self.now, &mut state)?;
+            state.finish()?;
+        }
         for (name, device) in self.bus.devices_mut() {
             let saved = sections.take(&section_of(name), device.state_versions())?;
             device.load(&saved)?;

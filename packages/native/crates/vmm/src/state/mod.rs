@@ -99,6 +99,11 @@ impl<'a> StateReader<'a> {
         Self { what, rest: bytes }
     }
 
+    /// Whether everything has been read.
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// An error about this state.
     pub fn refuse(&self, expected: impl Into<String>, found: impl Into<String>) -> StateError {
         StateError { expected: format!("{}: {}", self.what, expected.into()), found: found.into() }

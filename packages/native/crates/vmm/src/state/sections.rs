@@ -30,6 +30,11 @@ impl Sections {
         self.0.push(Section { name: name.to_owned(), version, state });
     }
 
+    /// Whether there is a state of that name.
+    pub(crate) fn holds(&self, name: &str) -> bool {
+        self.0.iter().any(|section| section.name == name)
+    }
+
     /// Takes the state of that name out, brought up to the current version.
     ///
     /// # Errors
