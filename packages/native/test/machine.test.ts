@@ -1,7 +1,8 @@
 import { assert, describe, layer as withLayer } from "@effect/vitest"
 import { type GuestEvent, Vmm } from "@stillpoint/core"
 import { Effect, Fiber } from "effect"
-import { mkdirSync } from "node:fs"
+import { GuestKit } from "@stillpoint/kit"
+import { chmodSync, linkSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { enough, eventsOf, flooding, folder, layer, linux, linuxAt, payload, spinning } from "./guests.ts"
 
@@ -14,6 +15,24 @@ describe("a machine", () => {
         const machine = yield* (yield* Vmm).boot(yield* linux())
         assert.strictEqual(yield* machine.nowNanos, 0)
         assert.deepStrictEqual(yield* eventsOf(machine), [])
+      })
+    )
+
+    it.effect("has-a-whole-tree-of-the-host-as-it-was", () =>
+      Effect.gen(function* () {
+        const tree = join(yield* folder, "a tree é")
+        mkdirSync(join(tree, "app"), { recursive: true })
+        writeFileSync(join(tree, "app/one"), "content")
+        chmodSync(join(tree, "app/one"), 0o4750)
+        linkSync(join(tree, "app/one"), join(tree, "two"))
+        symlinkSync("app/one", join(tree, "three"))
+        const owner = { uid: 7, gid: 8 }
+        const files = { "/srv": { tree, owner }, "/run/app": { content: "run" }, "/tmp/app": { content: "tmp" } }
+        const machine = yield* (yield* Vmm).boot(yield* (yield* GuestKit).guest({ files }))
+        yield* machine.run({ kinds: ["AgentReady"], budgetNanos: enough })
+        const script = "cd /srv; stat -c '%a %u %g %h' two; readlink three; cat app/one two three /run/app /tmp/app"
+        const { stdout } = yield* machine.exec({ argv: ["sh", "-c", script] })
+        assert.strictEqual(text(stdout), "4750 7 8 2\napp/one\ncontentcontentcontentruntmp")
       })
     )
 

@@ -20,6 +20,12 @@ export const GuestPath = Schema.String.check(
   Schema.makeFilter(isGuestPath, { expected: "an absolute guest path without empty, . or .. parts" })
 )
 
+const GuestPathOrRoot = Schema.String.check(
+  Schema.makeFilter((path: string) => path === "/" || isGuestPath(path), {
+    expected: "an absolute guest path without empty, . or .. parts"
+  })
+)
+
 const isPlain = (text: string): boolean => !text.includes("\0")
 const Plain = Schema.String.check(Schema.makeFilter(isPlain, { expected: "a string without NUL characters" }))
 const EnvironmentName = Schema.String.check(Schema.isPattern(/^[^=\0]+$/))
@@ -38,11 +44,23 @@ export const Workload = Schema.Struct({
   cwd: defaultTo(Schema.Union([GuestPath, Schema.Literal("/")]), "/")
 })
 
-/** A file of the guest's root: its content, or a file of the host to read it from. */
+const Id = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 0xffff_fffe }))
+
+/**
+ * A file of the guest's root: its content, or a file of the host to read it from; or a folder of the host with everything in
+ * it. Of a `tree` owners, modes, links, devices and names of one file are kept, unless `owner` says whose everything is to be;
+ * times and extended attributes are not, and what lies below `/proc`, `/sys` and `/dev` is left out, since file systems are
+ * mounted there. A file or link that is named by itself takes the place of one in a tree.
+ */
 export const GuestFile = Schema.Union([
   Schema.Struct({ content: Schema.Union([Schema.String, Schema.Uint8Array]), mode: defaultTo(Mode, 0o644) }),
-  Schema.Struct({ from: Schema.NonEmptyString, mode: defaultTo(Mode, 0o644) })
+  Schema.Struct({ from: Schema.NonEmptyString, mode: defaultTo(Mode, 0o644) }),
+  Schema.Struct({ tree: Schema.NonEmptyString, owner: Schema.optionalKey(Schema.Struct({ uid: Id, gid: Id })) })
 ])
+
+const GuestFiles = Schema.Record(GuestPathOrRoot, GuestFile).check(
+  Schema.makeFilter((files) => files["/"] === undefined || "tree" in files["/"] || "a tree at /, which is a folder")
+)
 
 /**
  * A guest's configuration. Everything has a default but the workload; without one the agent just serves
@@ -94,7 +112,8 @@ export const GuestConfig = Schema.Struct({
   controlPort: defaultTo(GuestPath, "/dev/ttyS1"),
   /** Kernel modules to load, in order: names of the kit's (`virtio_mmio`, `virtio-rng`) or guest paths of your own. */
   modules: defaultTo(Schema.Array(Schema.NonEmptyString), []),
-  files: defaultTo(Schema.Record(GuestPath, GuestFile), {}),
+  /** By guest path; `/` takes a tree only. */
+  files: defaultTo(GuestFiles, {}),
   /** Symbolic links: path to target. */
   links: defaultTo(Schema.Record(GuestPath, Plain), {}),
   directories: defaultTo(Schema.Array(GuestPath), [])

@@ -1,7 +1,8 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Result, Schema } from "effect"
 import * as fc from "fast-check"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { spawnSync } from "node:child_process"
+import { chmodSync, linkSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type CpioEntry, readCpio } from "./cpio.ts"
@@ -76,6 +77,51 @@ it.effect("parents-come-before-what-is-in-them", () =>
       if (parent !== "") assert.isBelow(paths.indexOf(parent), at, path)
     }
     assert.include(paths, "srv/deep/er")
+  })
+)
+
+const canMakeDevices = process.getuid?.() === 0 && spawnSync("mknod", ["--version"]).status === 0
+
+it.effect(`a-whole-tree-is-there-as-it-was${canMakeDevices ? "" : " (without its device, skipped: not root)"}`, () =>
+  Effect.gen(function* () {
+    const folder = yield* Effect.acquireRelease(
+      Effect.sync(() => mkdtempSync(join(tmpdir(), "stillpoint tree é "))),
+      (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+    )
+    mkdirSync(join(folder, "deep/empty"), { recursive: true })
+    chmodSync(join(folder, "deep/empty"), 0o1777)
+    writeFileSync(join(folder, "deep/one"), "content")
+    chmodSync(join(folder, "deep/one"), 0o4750)
+    linkSync(join(folder, "deep/one"), join(folder, "other"))
+    symlinkSync("deep/one", join(folder, "link"))
+    spawnSync("mkfifo", [join(folder, "fifo")])
+    mkdirSync(join(folder, "dev"))
+    writeFileSync(join(folder, "dev/left-out"), "")
+    if (canMakeDevices) spawnSync("mknod", [join(folder, "null"), "c", "1", "3"])
+    const entries = yield* entriesOf({ files: { "/srv": { tree: folder }, "/srv/other/x": { content: "" } } }).pipe(
+      Effect.flip,
+      Effect.tap((error) => Effect.sync(() => assert.include(error.message, "/srv/other is not a directory"))),
+      Effect.andThen(
+        entriesOf({ files: { "/": { tree: folder }, "/run/app/x": { content: "1" }, "/tmp/y": { content: "" } } })
+      )
+    )
+    const { gid, uid } = statSync(join(folder, "deep/one"))
+    const one = entries.get("deep/one")
+    assert.deepStrictEqual([one?.mode, textOf(one), one?.owner ?? [0, 0]], [0o4750, "content", [uid, gid]])
+    assert.isDefined(one?.sameFile)
+    assert.deepStrictEqual([entries.get("other")?.sameFile, textOf(entries.get("other"))], [one?.sameFile, ""])
+    assert.strictEqual(textOf(entries.get("link")), "deep/one")
+    assert.deepStrictEqual([entries.get("deep/empty")?.kind, entries.get("deep/empty")?.mode], ["directory", 0o1777])
+    assert.strictEqual(entries.get("fifo")?.kind, "fifo")
+    if (canMakeDevices) assert.deepStrictEqual(entries.get("null")?.device, [1, 3])
+    assert.isFalse(entries.has("dev/left-out"))
+    assert.strictEqual(textOf(entries.get("run/app/x")), "1")
+    const owned = yield* entriesOf({ files: { "/srv": { tree: folder, owner: { uid: 7, gid: 8 } } } })
+    assert.deepStrictEqual(owned.get("srv/deep/one")?.owner, [7, 8])
+    assert.strictEqual(
+      (yield* refusal({ files: { "/x": { tree: join(folder, "other") } } }))._tag,
+      "HostFileUnreadable"
+    )
   })
 )
 

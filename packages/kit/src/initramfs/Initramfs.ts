@@ -20,6 +20,7 @@ import { applets } from "./applets.ts"
 import { type CpioEntry, writeCpio } from "./cpio.ts"
 import { encodeAgentConf, GuestConfig, type GuestConfigInput } from "./GuestConfig.ts"
 import { ConfigInvalid, GuestPathRefused, HostFileUnreadable, InitramfsError, TooLarge } from "./InitramfsError.ts"
+import { readTree } from "./hostTree.ts"
 import { programNames, withoutPrograms } from "./ownPrograms.ts"
 
 /** The programs that every guest has. */
@@ -97,7 +98,11 @@ class Root {
     const hidden = mountPoints.find((point) => path === point || path.startsWith(`${point}/`))
     if (hidden !== undefined) return `a file system is mounted over ${hidden}`
     const known = this.nodes.get(path)
-    if (node.kind === "directory" && known?.kind === "directory") return undefined
+    if (node.kind === "directory" && known?.kind === "directory") {
+      // The folder of a tree has an owner and a mode to be kept; one that is only asked for is there already.
+      if (node.owner !== undefined) this.nodes.set(path, node)
+      return undefined
+    }
     if (known?.kind === "directory") return "there is a directory"
     if (node.kind === "directory" && known !== undefined) return "there is a file"
     this.nodes.set(path, node)
@@ -203,12 +208,38 @@ const addModules = Effect.fnUntraced(function* (root: Root, programs: GuestProgr
   return paths
 })
 
+/** Puts a folder of the host at `path`. */
+const addTree = Effect.fnUntraced(function* (
+  root: Root,
+  path: string,
+  { owner, tree }: { readonly tree: string; readonly owner?: { readonly uid: number; readonly gid: number } }
+) {
+  const at = path === "/" ? "" : path
+  const isTaken = (below: string) => !mountPoints.some((point) => `${at}/${below}`.startsWith(`${point}/`))
+  for (const { path: below, ...node } of yield* readTree(tree, isTaken, archiveBytesMax)) {
+    const guestPath = below === "" ? path : `${at}/${below}`
+    if (guestPath === "/" || (node.kind === "directory" && mountPoints.includes(guestPath))) continue
+    // Names of one file are one within a tree, not across trees.
+    const same = node.sameFile === undefined ? {} : { sameFile: `${path}:${node.sameFile}` }
+    const why = root.add(guestPath, {
+      ...node,
+      ...same,
+      ...(owner === undefined ? {} : { owner: [owner.uid, owner.gid] })
+    })
+    if (why !== undefined) return yield* refuse(guestPath, `${why} (from the tree ${tree})`)
+  }
+})
+
 const addUserFiles = Effect.fnUntraced(function* (root: Root, config: GuestConfig) {
   for (const path of config.directories) {
     const why = root.add(path, directory)
     if (why !== undefined) return yield* refuse(path, why)
   }
   for (const [path, wanted] of Object.entries(config.files)) {
+    if ("tree" in wanted) yield* addTree(root, path, wanted)
+  }
+  for (const [path, wanted] of Object.entries(config.files)) {
+    if ("tree" in wanted) continue
     const content = "from" in wanted ? yield* readHostFile(wanted.from) : wanted.content
     const bytes = typeof content === "string" ? utf8.encode(content) : content
     const why = root.add(path, file(bytes, wanted.mode))

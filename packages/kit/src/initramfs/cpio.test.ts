@@ -17,6 +17,14 @@ const entry: fc.Arbitrary<CpioEntry> = fc.oneof(
   }),
   fc.record({
     path,
+    kind: fc.constantFrom("file" as const, "fifo" as const, "socket" as const),
+    mode,
+    content: fc.constant(none),
+    device: fc.constant([0, 0] as const),
+    owner: fc.tuple(fc.integer({ min: 1, max: 0xffff_fffe }), fc.nat(0xffff_fffe))
+  }),
+  fc.record({
+    path,
     kind: fc.constant("directory" as const),
     mode,
     content: fc.constant(none),
@@ -24,7 +32,7 @@ const entry: fc.Arbitrary<CpioEntry> = fc.oneof(
   }),
   fc.record({
     path,
-    kind: fc.constant("characterDevice" as const),
+    kind: fc.constantFrom("characterDevice" as const, "blockDevice" as const),
     mode,
     content: fc.constant(none),
     device: fc.tuple(fc.nat(511), fc.nat(1023))

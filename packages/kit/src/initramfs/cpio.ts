@@ -8,8 +8,8 @@
  * … ending with an entry named "TRAILER!!!"
  * ```
  *
- * Every field that could differ between two builds is fixed: owner 0, time 0, inode numbers in order. The
- * same entries give the same bytes.
+ * Every field that could differ between two builds is fixed: time 0, inode numbers in order. The same entries give the same
+ * bytes. Names of one file share an inode number, and the first of them has the content.
  *
  * Source: the kernel's documentation, `driver-api/early-userspace/buffer-format.rst`.
  *
@@ -20,16 +20,28 @@ import { Result } from "effect"
 /** One entry; `path` has no leading slash. */
 export interface CpioEntry {
   readonly path: string
-  readonly kind: "file" | "directory" | "symlink" | "characterDevice"
+  readonly kind: "file" | "directory" | "symlink" | "characterDevice" | "blockDevice" | "fifo" | "socket"
   /** Permission bits. */
   readonly mode: number
   /** A file's content, or a symbolic link's target as UTF-8; empty otherwise. */
   readonly content: Uint8Array
   /** Major and minor number of a device. */
   readonly device: readonly [major: number, minor: number]
+  /** 0 and 0 if absent. */
+  readonly owner?: readonly [uid: number, gid: number]
+  /** Entries with the same text here are one file under several names; the first of them has its content. */
+  readonly sameFile?: string
 }
 
-const typeBits = { file: 0o100000, directory: 0o040000, symlink: 0o120000, characterDevice: 0o020000 } as const
+const typeBits = {
+  file: 0o100000,
+  directory: 0o040000,
+  symlink: 0o120000,
+  characterDevice: 0o020000,
+  blockDevice: 0o060000,
+  fifo: 0o010000,
+  socket: 0o140000
+} as const
 const headerBytes = 110
 const trailer = "TRAILER!!!"
 
@@ -70,13 +82,20 @@ export const writeCpio = (entries: ReadonlyArray<CpioEntry>): Uint8Array => {
     at += content.length
     at += padding(at)
   }
+  const counts = new Map<string, number>()
+  for (const { sameFile } of entries) if (sameFile !== undefined) counts.set(sameFile, (counts.get(sameFile) ?? 0) + 1)
+  const inodes = new Map<string, number>()
   for (const [i, entry] of entries.entries()) {
     const name = names[i] ?? Buffer.alloc(0)
     const mode = typeBits[entry.kind] | (entry.mode & 0o7777)
-    const links = entry.kind === "directory" ? 2 : 1
+    const same = entry.sameFile
+    const links = entry.kind === "directory" ? 2 : same === undefined ? 1 : (counts.get(same) ?? 1)
+    const inode = same === undefined ? i + 1 : (inodes.get(same) ?? i + 1)
+    if (same !== undefined) inodes.set(same, inode)
     const [major, minor] = entry.device
+    const [uid, gid] = entry.owner ?? [0, 0]
     write(
-      [i + 1, mode, 0, 0, links, 0, entry.content.length, 0, 0, major, minor, name.length + 1, 0],
+      [inode, mode, uid, gid, links, 0, entry.content.length, 0, 0, major, minor, name.length + 1, 0],
       name,
       entry.content
     )
@@ -103,7 +122,16 @@ export const readCpio = (archive: Uint8Array): Result.Result<ReadonlyArray<CpioE
     )
     if (kind === undefined) return Result.fail(`the entry at byte ${at} is of an unknown kind`)
     const content = new Uint8Array(bytes.subarray(contentAt, contentAt + size))
-    entries.push({ path, kind, mode: mode & 0o7777, content, device: [field(9), field(10)] })
+    const owner = [field(2), field(3)] as const
+    entries.push({
+      path,
+      kind,
+      mode: mode & 0o7777,
+      content,
+      device: [field(9), field(10)],
+      ...(owner[0] === 0 && owner[1] === 0 ? {} : { owner }),
+      ...(kind !== "directory" && field(4) > 1 ? { sameFile: String(field(0)) } : {})
+    })
     at = contentAt + size + padding(contentAt + size)
   }
 }
