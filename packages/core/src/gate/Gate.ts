@@ -18,7 +18,7 @@ import { hostNanos, makeWallClock, withWallClock } from "./WallClock.ts"
 export interface GateOptions extends OpenOptions {
   /** Chosen parts of the new identity. */
   readonly identity?: IdentityChoice
-  /** Guest time within which the guest must acknowledge; 5 s if absent. */
+  /** Guest time within which the guest must acknowledge; 5 s if absent. What its hook takes counts, unless `hookTimeout` is given: that is added. */
   readonly guestTimeout?: Duration.Input
   /** Host time within which it must; 30 s if absent. */
   readonly hostTimeout?: Duration.Input
