@@ -164,6 +164,18 @@ export interface RestoreChain {
   readonly parents?: ReadonlyArray<string>
 }
 
+/** One file that a capture wrote. */
+export interface CapturedFile {
+  readonly name: string
+  readonly sizeBytes: number
+  /** Bytes that it occupies on the disk; fewer than its size where it is sparse. */
+  readonly storedBytes: number
+  /** Name of the file of this capture that holds the digests of its chunks, if those are checked when first touched; else `null`. */
+  readonly chunkTable: string | null
+  /** Guest-physical address of its first byte; `null` for what is not memory. */
+  readonly guestAddress: number | null
+}
+
 /** Files that one capture wrote, and what it cost. */
 export interface CapturedFiles {
   /** Names the captured state: what deltas to it are taken against, and restores can insist on. */
@@ -175,11 +187,7 @@ export interface CapturedFiles {
   readonly seq: number
   /** Host time during which the guest could not run, in nanoseconds. */
   readonly pauseNanos: number
-  readonly files: ReadonlyArray<{
-    readonly name: string
-    readonly sizeBytes: number
-    readonly storedBytes: number
-  }>
+  readonly files: ReadonlyArray<CapturedFile>
   readonly engine: string
   readonly memoryMib: number
 }

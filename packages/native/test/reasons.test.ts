@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process"
-import { cpSync, mkdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs"
+import { cpSync, mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, layer as withLayer } from "@effect/vitest"
@@ -262,11 +262,12 @@ describe("every reason is reached by its name", () => {
           mkdirSync(file)
         })
         yield* restore("FileInvalid", directoryThere)
-        const loop = yield* damaged("machine.bin", (file) => {
-          rmSync(file)
-          symlinkSync(file, file)
-        })
-        yield* restore("FileUnreadable", loop)
+        // The longest name that a directory can have: that of no file in it can be said.
+        let long = yield* folder
+        while (long.length < 3_800) long = join(long, "d".repeat(200))
+        long = join(long, "d".repeat(4_090 - 1 - long.length))
+        mkdirSync(long, { recursive: true })
+        yield* restore("FileUnreadable", long)
         yield* restore("IdMismatch", directory, { identity: "0".repeat(64) })
         yield* restore("IdMismatch", directory, { identity: "not an identity" })
         const delta = yield* folder

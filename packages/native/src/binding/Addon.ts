@@ -137,6 +137,10 @@ export interface CapturedFile {
   sizeBytes: number
   /** Bytes that it takes on disk. */
   storedBytes: number
+  /** The file that holds the digests of its chunks, if those are checked when first touched. */
+  chunkTable: string | null
+  /** Guest-physical address of its first byte, if it is memory. */
+  guestAddress: number | null
 }
 
 /** What a capture wrote, and what it cost. */
@@ -197,15 +201,6 @@ export declare function everyEvent(): EventBatch
 
 /** One of every failure that can cross. */
 export declare function everyFailure(): Array<Failure>
-
-/**
- * Lets two directories change places in one step; false where the file system cannot. A failure is
- * named by the operating system's number for it.
- *
- * # Errors
- * If the promise cannot be made.
- */
-export declare function exchange(one: string, other: string): Promise<Failure | boolean>
 
 /** A command for the agent to execute. */
 export interface ExecRequest {

@@ -141,7 +141,8 @@ describe("deltas of a running guest", () => {
                 fc.constant({ kind: "remove" as const, at: 0 })
               ),
               async (link, name, { at, kind }) => {
-                const file = join(taken[link]?.snapshot.directory ?? "", name)
+                const { directory = "", layers: [contents = ""] = [] } = taken[link]?.snapshot ?? {}
+                const file = join(name === "manifest.json" ? directory : contents, name)
                 const original = readFileSync(file)
                 const offset = Math.min(original.length - 1, Math.floor(at * original.length))
                 if (kind === "remove") rmSync(file)

@@ -55,7 +55,7 @@ const recover = Effect.fn("recover")(function* (directory: string, target: strin
   const runs = yield* Effect.forEach(yield* listRuns, (runId) => Effect.map(loadRun(runId), ({ state }) => state))
   for (const state of runs) assert.isTrue(isEnded(state), state.phase)
   assert.deepStrictEqual(
-    readdirSync(directory).filter((name) => name.includes(".staging-") || name.includes(".replaced-")),
+    readdirSync(directory).filter((name) => name.startsWith(".stillpoint-")),
     []
   )
   const opened = yield* Effect.result((yield* SnapshotStore).open(target))
@@ -176,7 +176,7 @@ describe("a process that is killed", () => {
             )
             found.push(runs)
             assert.deepStrictEqual(
-              readdirSync(directory).filter((name) => name.includes(".staging-") || name.includes(".replaced-")),
+              readdirSync(directory).filter((name) => name.startsWith(".stillpoint-")),
               []
             )
           }

@@ -10,7 +10,6 @@ import { writeSync } from "node:fs"
 import { Journal, Pipeline, ProgressListener, SnapshotStore } from "@stillpoint/core"
 import { kindTrigger } from "@stillpoint/core/testing"
 import { Effect, Layer } from "effect"
-import * as NativeFiles from "../../src/NativeFiles.ts"
 import { layer as machines, linux } from "../guests.ts"
 
 const [path = "", target = "", mode = ""] = process.argv.slice(2)
@@ -30,11 +29,9 @@ const program = Effect.gen(function* () {
   yield* tell("done")
 })
 
-const store = Layer.provide(SnapshotStore.layer, NativeFiles.layer)
-
 await Effect.runPromise(
   Effect.scoped(program).pipe(
     Effect.provideService(ProgressListener, ({ stage, status }) => tell(`${stage} ${status}`)),
-    Effect.provide(Layer.mergeAll(machines, store, Journal.layerSqlite({ path })))
+    Effect.provide(Layer.mergeAll(machines, SnapshotStore.layerHost, Journal.layerSqlite({ path })))
   )
 )

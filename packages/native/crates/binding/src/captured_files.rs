@@ -13,6 +13,10 @@ pub struct CapturedFile {
     pub size_bytes: f64,
     /// Bytes that it takes on disk.
     pub stored_bytes: f64,
+    /// The file that holds the digests of its chunks, if those are checked when first touched.
+    pub chunk_table: Option<String>,
+    /// Guest-physical address of its first byte, if it is memory.
+    pub guest_address: Option<f64>,
 }
 
 /// What a capture wrote, and what it cost.
@@ -42,6 +46,8 @@ impl CapturedFiles {
             name: file.name.to_owned(),
             size_bytes: seq(file.size_bytes),
             stored_bytes: seq(file.stored_bytes),
+            chunk_table: file.chunk_table.map(str::to_owned),
+            guest_address: file.guest_address.map(seq),
         });
         Self {
             identity: captured.files.id.to_string(),

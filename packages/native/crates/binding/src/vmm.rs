@@ -2,13 +2,12 @@
 
 use crate::boot_spec::BootSpec;
 use crate::event_batch::{integer, seq};
-use crate::failure::Failure;
 use crate::machine::{native, settle};
-use crate::promise::{Settle, promise};
+use crate::promise::promise;
 use napi::Env;
 use napi::bindgen_prelude::Object;
 use napi_derive::napi;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use stillpoint_engines::engines;
 use stillpoint_host::guarded::guarded;
@@ -17,7 +16,7 @@ use stillpoint_host::refusal::Refusal;
 use stillpoint_host::session::SessionError;
 use stillpoint_host::workers::Workers;
 use stillpoint_vmm::memory;
-use stillpoint_vmm::snapshot::{self, RestoreError, SnapshotId};
+use stillpoint_vmm::snapshot::{RestoreError, SnapshotId};
 
 /// The threads of all machines in this process.
 static WORKERS: LazyLock<Workers> = LazyLock::new(Workers::new);
@@ -52,27 +51,6 @@ pub fn restore(
             found: "identities of another form".to_owned(),
         })?;
         Hosted::restore(&directories, expected, engines(), workers)
-    })
-}
-
-/// Lets two directories change places in one step; false where the file system cannot. A failure is
-/// named by the operating system's number for it.
-///
-/// # Errors
-/// If the promise cannot be made.
-#[napi(ts_return_type = "Promise<Failure | boolean>")]
-pub fn exchange(env: &Env, one: String, other: String) -> napi::Result<Object<'_>> {
-    promise(env, |settled: Settle<bool>| {
-        // Where there is no thread the closure is dropped, which settles the promise with a failure.
-        let _ = WORKERS.execute_brief(move || {
-            match snapshot::exchange(Path::new(&one), Path::new(&other)) {
-                Ok(is_done) => settled.value(is_done),
-                Err(error) => {
-                    let number = error.raw_os_error().unwrap_or_default().to_string();
-                    settled.failure(Failure::new("FileFault", &number, error));
-                }
-            }
-        });
     })
 }
 

@@ -40,7 +40,6 @@
 mod capture;
 mod digests;
 mod error;
-mod exchange;
 mod header;
 mod id;
 mod image;
@@ -50,7 +49,6 @@ mod write;
 
 pub use capture::{CaptureKind, Frozen};
 pub use error::{FreezeError, RestoreError, WriteError};
-pub use exchange::exchange;
 pub use header::{SnapshotHeader, SnapshotKind, read_header};
 pub use id::SnapshotId;
 pub use restore::{RestoreOptions, verify};

@@ -1,8 +1,8 @@
 //! Writing a frozen machine into files.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::ErrorKind;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::digests::Digests;
@@ -16,6 +16,9 @@ use crate::memory::PAGE_BYTES;
 /// Bytes written with one call where chunks follow each other.
 const RUN_BYTES: usize = 1 << 20;
 
+/// Guest memory is full of secrets: its files are their owner's alone.
+const PRIVATE: u32 = 0o600;
+
 /// A file of a capture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CapturedFile {
@@ -25,6 +28,10 @@ pub struct CapturedFile {
     pub size_bytes: u64,
     /// Bytes that it takes on the disk.
     pub stored_bytes: u64,
+    /// The file that holds the digests of its chunks, if those are checked when first touched.
+    pub chunk_table: Option<&'static str>,
+    /// Guest-physical address of its first byte, if it is memory.
+    pub guest_address: Option<u64>,
 }
 
 /// What a capture wrote.
@@ -141,7 +148,8 @@ impl Frozen {
             run.push(offset, content, &file).map_err(|e| output.failed(MEMORY_FILE, &e, size))?;
         }
         run.flush(&file).map_err(|error| output.failed(MEMORY_FILE, &error, size))?;
-        output.finish(MEMORY_FILE, &file)?;
+        let base = self.origin.machine.memory.base;
+        output.finish(MEMORY_FILE, &file, Some((DIGESTS_FILE, base)))?;
         Ok(digests)
     }
 }
@@ -201,19 +209,33 @@ impl Output<'_> {
             .read(true)
             .write(true)
             .create_new(true)
+            .mode(PRIVATE)
             .open(&path)
             .map_err(|error| self.failed(name, &error, 0))?;
         self.created.push(path);
-        Ok(file)
+        // Whatever the umask took; a file system without modes of its own has none to set.
+        match file.set_permissions(Permissions::from_mode(PRIVATE)) {
+            Err(error) if error.kind() != ErrorKind::PermissionDenied && !is_lacking(&error) => {
+                Err(self.failed(name, &error, 0))
+            }
+            _ => Ok(file),
+        }
     }
 
-    fn finish(&mut self, name: &'static str, file: &File) -> Result<(), WriteError> {
+    fn finish(
+        &mut self,
+        name: &'static str,
+        file: &File,
+        checked: Option<(&'static str, u64)>,
+    ) -> Result<(), WriteError> {
         file.sync_all().map_err(|error| self.failed(name, &error, 0))?;
         let metadata = file.metadata().map_err(|error| self.failed(name, &error, 0))?;
         self.files.push(CapturedFile {
             name,
             size_bytes: metadata.len(),
             stored_bytes: metadata.blocks() * 512,
+            chunk_table: checked.map(|(table, _)| table),
+            guest_address: checked.map(|(_, address)| address),
         });
         Ok(())
     }
@@ -222,14 +244,22 @@ impl Output<'_> {
         let file = self.create(name)?;
         let len = bytes.len() as u64;
         file.write_all_at(bytes, 0).map_err(|error| self.failed(name, &error, len))?;
-        self.finish(name, &file)
+        self.finish(name, &file, None)
     }
 
     fn flush_directory(&self) -> Result<(), WriteError> {
         let flush = || File::open(self.directory)?.sync_all();
-        flush().map_err(|error| WriteError::DirectoryUnusable {
-            path: self.directory.display().to_string(),
-            reason: error.to_string(),
-        })
+        match flush() {
+            Err(error) if !is_lacking(&error) => Err(WriteError::DirectoryUnusable {
+                path: self.directory.display().to_string(),
+                reason: error.to_string(),
+            }),
+            _ => Ok(()),
+        }
     }
+}
+
+/// Whether the file system has no such operation; some network file systems do not flush directories.
+fn is_lacking(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOTSUP | libc::ENOSYS))
 }

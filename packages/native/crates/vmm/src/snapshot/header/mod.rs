@@ -2,8 +2,9 @@
 
 mod version_1;
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -107,18 +108,25 @@ pub(super) fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, RestoreError>
     Ok(bytes)
 }
 
-/// Opens a regular file.
+/// Opens a regular file: a link is not followed, and what is no file is not waited for.
 pub(super) fn open_file(path: &Path) -> Result<File, RestoreError> {
-    // Looked at before it is opened: opening a pipe would wait for its writer.
-    let metadata = std::fs::metadata(path).map_err(|error| file_error(path, &error))?;
-    if !metadata.is_file() {
-        return Err(RestoreError::FileInvalid {
-            file: path.display().to_string(),
-            expected: "a regular file".to_owned(),
-            found: "something else".to_owned(),
-        });
-    }
-    File::open(path).map_err(|error| file_error(path, &error))
+    let invalid = |found: &str| RestoreError::FileInvalid {
+        file: path.display().to_string(),
+        expected: "a regular file".to_owned(),
+        found: found.to_owned(),
+    };
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)
+        .map_err(|error| match error.raw_os_error() {
+            Some(libc::ELOOP) => invalid("a link"),
+            Some(libc::ENXIO) => invalid("a socket or a device"),
+            _ => file_error(path, &error),
+        })?;
+    // Of what was opened, not of what stands there now.
+    let metadata = file.metadata().map_err(|error| file_error(path, &error))?;
+    if metadata.is_file() { Ok(file) } else { Err(invalid("something else")) }
 }
 
 /// Refuses what is no directory.

@@ -144,8 +144,17 @@ fn files_that_cannot_be_written_or_read_are_named() {
     frozen.write(&directory.0).expect("written");
     let machine_file = directory.0.join(MACHINE_FILE);
     std::fs::remove_file(&machine_file).expect("there");
-    // A link to itself leads nowhere, but it is there.
-    std::os::unix::fs::symlink(&machine_file, &machine_file).expect("linked");
-    let refused = restore(std::slice::from_ref(&directory.0)).map(|_| ()).expect_err("a loop");
+    // A link is not followed, wherever it leads.
+    std::os::unix::fs::symlink("/dev/zero", &machine_file).expect("linked");
+    let refused = restore(std::slice::from_ref(&directory.0)).map(|_| ()).expect_err("a link");
+    assert_eq!(refused.name(), "FileInvalid");
+    // A directory whose name is as long as one can be: that of no file in it can be said.
+    let mut long = directory.0.clone();
+    while long.as_os_str().len() < 3_800 {
+        long.push("d".repeat(200));
+    }
+    long.push("d".repeat(4_090 - 1 - long.as_os_str().len()));
+    std::fs::create_dir_all(&long).expect("made");
+    let refused = restore(&[long]).map(|_| ()).expect_err("no such name");
     assert_eq!(refused.name(), "FileUnreadable");
 }
