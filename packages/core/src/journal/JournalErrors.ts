@@ -17,6 +17,12 @@ export const JournalReason = Schema.TaggedUnion({
   ReadOnly: { path: Schema.String, what: Schema.Literals(["file", "directory"]) },
   /** The file is not a journal, or a part of it does not carry what was written. */
   Corrupt: { path: Schema.String, detail: Schema.String },
+  /** The file, or its log, was removed, moved or replaced while the journal was open. What was to be appended would never be read. */
+  Displaced: { path: Schema.String, found: Schema.Literals(["nothing", "another file"]) },
+  /** The file was copied or moved while it was in use, without the write-ahead log that holds its last events. */
+  LogMissing: { path: Schema.String, log: Schema.String },
+  /** The write-ahead log beside the file is another journal's, or an earlier one of this journal. Neither was touched. */
+  LogForeign: { path: Schema.String, log: Schema.String, detail: Schema.String },
   /** The file could not be opened or read. */
   Unreadable: { path: Schema.String, detail: Schema.String },
   /** The journal was written by a later build in another layout. */
@@ -50,6 +56,18 @@ const describe = (reason: JournalReason): string => {
         : `the directory ${reason.path} cannot be written, and a journal needs files beside its own; nothing was appended: make it writable`
     case "Corrupt":
       return `${reason.path} is damaged or not a journal: ${reason.detail}`
+    case "Displaced":
+      return (
+        `${reason.path} is not the file that was opened: ${reason.found} stands there now; nothing that is appended would be read again: ` +
+        "put it back, or open the journal anew"
+      )
+    case "LogMissing":
+      return (
+        `${reason.path} was in use when it was copied or moved, and its last events are in ${reason.log}, which is not there: ` +
+        "put both beside each other, or copy a journal that is closed"
+      )
+    case "LogForeign":
+      return `${reason.log} is not the write-ahead log of ${reason.path} (${reason.detail}): take it away, or put the right one there`
     case "Unreadable":
       return `${reason.path} cannot be read: ${reason.detail}`
     case "FormatUnknown":

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Effect, Stream } from "effect"
+import type { Effect, Scope, Stream } from "effect"
 import type { JournalError } from "./JournalErrors.ts"
 
 /** One event as a journal stores it: its kind, the version of that kind's schema, and its JSON text. */
@@ -41,6 +41,12 @@ export interface AppendOptions {
   readonly survives?: "host" | "process"
 }
 
+/** A name that nobody else has while this lasts. */
+export interface Claim {
+  /** Says that the name will not be claimed again, so that nothing need be kept for it. */
+  readonly retire: Effect.Effect<void>
+}
+
 /** Operations of a {@link Journal}. */
 export interface JournalShape {
   /** Appends all of some events to a stream, or none. When it returns they survive a kill of the process. */
@@ -68,6 +74,11 @@ export interface JournalShape {
     readonly afterPosition?: number
     readonly stream?: string
   }) => Stream.Stream<JournalEntry, JournalError>
+  /**
+   * Claims a name until the scope closes or the process ends, however it ends; `null` where somebody else has it, in this process or
+   * another one, thread or container. Never waits. A claim is no event: it says who is at work.
+   */
+  readonly claim: (name: string) => Effect.Effect<Claim | null, JournalError, Scope.Scope>
   /** Names of the streams that begin with a prefix, in the order of their first events. */
   readonly streams: (prefix?: string) => Effect.Effect<ReadonlyArray<string>, JournalError>
 }

@@ -160,7 +160,7 @@ describe("a journal file", () => {
           database.close()
           const before = yield* Effect.promise(() => readFile(path))
           const error = yield* Effect.flip(Effect.scoped(makeSqliteJournal({ path })))
-          assert.deepStrictEqual({ ...error.reason }, { _tag: "FormatUnknown", path, found: format, supported: 2 })
+          assert.deepStrictEqual({ ...error.reason }, { _tag: "FormatUnknown", path, found: format, supported: 3 })
           assert.isTrue(before.equals(yield* Effect.promise(() => readFile(path))))
         }
       })

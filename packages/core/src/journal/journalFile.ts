@@ -3,17 +3,20 @@
  *
  * @module
  */
-import { closeSync, mkdtempSync, openSync, rmdirSync } from "node:fs"
+import { randomBytes } from "node:crypto"
+import { closeSync, fchmodSync, mkdtempSync, openSync, rmdirSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import type { JournalReason } from "./JournalErrors.ts"
+import { guardSchema } from "./journalGuard.ts"
 
 /** "stil": tells a journal from any other SQLite file. */
 const applicationId = 0x7374696c
-const formatVersion = 2
+const formatVersion = 3
 const sqlitePageBytes = 4096
 
-const schema = `
+const schema = (): string => `
+  ${guardSchema(randomBytes(16).toString("hex"))}
   CREATE TABLE streams (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, version INTEGER NOT NULL, checksum INTEGER NOT NULL
   ) STRICT;
@@ -105,8 +108,23 @@ export const reasonOf = (path: string, cause: unknown): JournalReason => {
   }
 }
 
+/** Makes the file, its owner's alone whatever the umask: SQLite gives the others beside it the same mode. */
+const createPrivate = (path: string): void => {
+  try {
+    const file = openSync(path, "wx", 0o600)
+    try {
+      fchmodSync(file, 0o600)
+    } finally {
+      closeSync(file)
+    }
+  } catch {
+    // It is there already; or SQLite will say why it cannot be.
+  }
+}
+
 /** Opens the file, or makes it. Throws what SQLite throws. */
 export const openDatabase = (path: string, maxSizeBytes: number | undefined): DatabaseSync => {
+  createPrivate(path)
   const database = new DatabaseSync(path, { timeout: 0 })
   try {
     database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
@@ -129,7 +147,7 @@ export const initialise = (database: DatabaseSync, path: string): JournalReason 
   try {
     const tables = Number(Object.values(database.prepare("SELECT count(*) FROM sqlite_schema").get() ?? {})[0])
     const found = pragma(database, "user_version")
-    if (tables === 0) database.exec(schema)
+    if (tables === 0) database.exec(schema())
     else if (pragma(database, "application_id") !== applicationId) {
       return { _tag: "Corrupt", path, detail: "it is a database of something else" }
     } else if (found !== formatVersion) return { _tag: "FormatUnknown", path, found, supported: formatVersion }

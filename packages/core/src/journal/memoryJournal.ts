@@ -11,6 +11,25 @@ import { JournalError } from "./JournalErrors.ts"
 
 const pageSize = 1024
 
+/** Claims as one process keeps them. */
+export const makeMemoryClaims = (): Pick<JournalShape, "claim"> => {
+  const claimed = new Set<string>()
+  return {
+    claim: (name) =>
+      Effect.map(
+        Effect.acquireRelease(
+          Effect.sync(() => {
+            const isFree = !claimed.has(name)
+            claimed.add(name)
+            return isFree
+          }),
+          (isOurs) => Effect.sync(() => void (isOurs && claimed.delete(name)))
+        ),
+        (isOurs) => (isOurs ? { retire: Effect.void } : null)
+      )
+  }
+}
+
 /** An empty journal. */
 export const makeMemoryJournal = (): JournalShape => {
   const all: Array<JournalEntry> = []
@@ -50,6 +69,7 @@ export const makeMemoryJournal = (): JournalShape => {
   }
 
   return {
+    ...makeMemoryClaims(),
     append,
     subscribe,
     read: (stream, options) =>

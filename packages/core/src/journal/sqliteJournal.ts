@@ -2,24 +2,29 @@
  * A journal in one SQLite file, in write-ahead mode.
  *
  * ```text
+ * guard    one row: whose log belongs to the file (see `journalGuard`)
  * streams  (id, name, version, checksum)           one row a stream; its checksum is of id and name
  * entries  (position, stream, version, count, checksum, kinds, body)
  *          one row for the events of an append, or for each 256 KiB of them (see `packedEvents`); `position` and
  *          `version` are those of its last event, `count` says how many it holds
  * ```
  *
- * An append is one transaction that is flushed before it returns, or, where asked for, with the next one that is. `checksum` is the CRC-32 of everything else in the row: SQLite
+ * An append is one transaction that is flushed before it returns, or, where asked for, with the next one that is. `checksum` is the CRC-32 of the
+ * journal's id and everything else in the row: SQLite
  * notices damage to its structure, not to the text inside. Damage to the write-ahead log that a killed process left behind looks
  * like an append that was cut off, and ends the journal there: SQLite cannot tell the two apart.
  *
  * @module
  */
+import { resolve } from "node:path"
 import { crc32 } from "node:zlib"
 import { Clock, Duration, Effect, Schedule, type Scope } from "effect"
 import { makeHeadSignal } from "../internal/headSignal.ts"
 import type { Appended, AppendOptions, JournalEntry, JournalRecord, JournalShape } from "./JournalShape.ts"
 import { JournalError } from "./JournalErrors.ts"
+import { journalClaims } from "./journalClaims.ts"
 import { initialise, isBusy, openDatabase, reasonOf } from "./journalFile.ts"
+import { closeJournal, displacement, identifyFiles, logObstacle, readGuard } from "./journalGuard.ts"
 import { packEvents, unpackEvents } from "./packedEvents.ts"
 import { pagedSubscription } from "./pagedSubscription.ts"
 
@@ -48,17 +53,19 @@ interface Row {
   readonly body: string
 }
 
-const checksumOf = (row: Omit<Row, "name" | "checksum">): number =>
-  crc32(row.body, crc32(`${row.position} ${row.stream} ${row.version} ${row.count} ${row.kinds}`))
-
-const checksumOfStream = (id: number, name: string): number => crc32(`${id} ${name}`)
+/** Checksums of one journal's rows: those of another one's are wrong here. */
+const checksumsOf = (journal: string) => ({
+  checksumOf: (row: Omit<Row, "name" | "checksum">): number =>
+    crc32(row.body, crc32(`${journal} ${row.position} ${row.stream} ${row.version} ${row.count} ${row.kinds}`)),
+  checksumOfStream: (id: number, name: string): number => crc32(`${journal} ${id} ${name}`)
+})
 
 /** Opens a journal file; closed with the scope. */
 export const makeSqliteJournal = (
   options: SqliteJournalOptions
 ): Effect.Effect<JournalShape, JournalError, Scope.Scope> =>
   Effect.gen(function* () {
-    const { path } = options
+    const path = resolve(options.path)
     const busyTimeout = Duration.toMillis(Duration.fromInputUnsafe(options.busyTimeout ?? "5 seconds"))
     const poll = Duration.fromInputUnsafe(options.pollInterval ?? "50 millis")
     const signal = makeHeadSignal()
@@ -86,12 +93,33 @@ export const makeSqliteJournal = (
         )
       })
 
+    const obstacle = yield* attempt(() => logObstacle(path))
+    if (obstacle !== null) return yield* new JournalError({ reason: obstacle })
+    /** Whether it is known that this is a journal, which can be closed as one. */
+    let isJournal = false
     const database = yield* Effect.acquireRelease(
       attempt(() => openDatabase(path, options.maxSizeBytes)),
-      (open) => Effect.sync(() => open.close())
+      (open) => Effect.sync(() => (isJournal ? closeJournal(open) : open.close()))
     )
     const refused = yield* attempt(() => initialise(database, path))
     if (refused !== null) return yield* new JournalError({ reason: refused })
+
+    const damaged = (detail: string): JournalError => new JournalError({ reason: { _tag: "Corrupt", path, detail } })
+
+    const { id: journal } = yield* attempt(() => {
+      const guard = readGuard(database)
+      if (guard === null) throw damaged("its guard is not what was written")
+      // The id has to be in the file itself before anything is in the log: it tells whose the log is.
+      if (guard.head === 0 && guard.state === "closed") database.exec("PRAGMA wal_checkpoint(TRUNCATE)")
+      return guard
+    })
+    isJournal = true
+    const { checksumOf, checksumOfStream } = checksumsOf(journal)
+    const files = identifyFiles(path)
+    const mustStand = (): void => {
+      const reason = displacement(files)
+      if (reason !== null) throw new JournalError({ reason })
+    }
 
     const statements = yield* attempt(() => ({
       findStream: database.prepare("SELECT id, version FROM streams WHERE name = ?"),
@@ -100,6 +128,11 @@ export const makeSqliteJournal = (
       scanStream: database.prepare("SELECT id, version FROM streams NOT INDEXED WHERE name = ?"),
       lastStream: database.prepare("SELECT coalesce(max(id), 0) AS id FROM streams"),
       allStreams: database.prepare("SELECT id, name, checksum FROM streams"),
+      guardState: database.prepare("SELECT state FROM guard"),
+      setGuard: database.prepare("UPDATE guard SET state = 'open', head = ?"),
+      ends: database.prepare(
+        "SELECT (SELECT head FROM guard) AS head, (SELECT coalesce(max(position), 0) FROM entries) AS last"
+      ),
       setVersion: database.prepare("UPDATE streams SET version = ? WHERE id = ?"),
       head: database.prepare("SELECT coalesce(max(position), 0) AS position FROM entries"),
       insert: database.prepare(
@@ -122,9 +155,9 @@ export const makeSqliteJournal = (
       )
     }))
 
-    const damaged = (detail: string): JournalError => new JournalError({ reason: { _tag: "Corrupt", path, detail } })
-
     yield* attempt(() => {
+      const { head, last } = statements.ends.get() as { head: number; last: number }
+      if (head !== last) throw damaged(`its last event is at position ${last}, where ${head} was written`)
       for (const row of statements.allStreams.all()) {
         const { checksum, id, name } = row as unknown as { checksum: number; id: number; name: string }
         if (checksum !== checksumOfStream(id, name)) throw damaged(`stream ${id} is not named as it was`)
@@ -155,6 +188,7 @@ export const makeSqliteJournal = (
       { expectedVersion: expected, survives = "host" }: AppendOptions
     ): Appended => {
       setSynchronous(survives === "host" ? "FULL" : "NORMAL")
+      let isReopened = false
       database.exec("BEGIN IMMEDIATE")
       try {
         const known = findStream(stream)
@@ -173,8 +207,14 @@ export const makeSqliteJournal = (
             statements.insert.run(position, id, version, count, checksum, kinds, body)
           }
           statements.setVersion.run(version, id)
+          isReopened = statements.guardState.get()?.["state"] !== "open"
+          statements.setGuard.run(position)
         }
+        mustStand()
         database.exec("COMMIT")
+        // The file says that there is more in the log, before anybody relies on that.
+        if (isReopened) database.exec("PRAGMA wal_checkpoint(FULL)")
+        mustStand()
         return { version, position }
       } finally {
         // A commit that failed, or a statement that ended the transaction by itself, leaves nothing to roll back.
@@ -236,6 +276,7 @@ export const makeSqliteJournal = (
       take(statements.rowsOfAll.iterate(after), "position", after, limit)
 
     const shape: JournalShape = {
+      ...journalClaims(path),
       append: (stream, records, appendOptions) =>
         Effect.tap(
           attempt(() => appendNow(stream, records, appendOptions ?? {})),
