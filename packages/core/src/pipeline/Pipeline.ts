@@ -13,8 +13,8 @@ import { GuestTimeline } from "../GuestTimeline.ts"
 import { isCancelled, makeRunContext, RunContext, type RunCommandError } from "../run/RunContext.ts"
 import { whileActive } from "../run/activeRuns.ts"
 import { isEnded } from "../run/RunState.ts"
-import type { FileFault } from "../snapshot/DurableFiles.ts"
-import { Publisher } from "../snapshot/Leftovers.ts"
+import type { FileFault, FileUnfit } from "../files/FileErrors.ts"
+import { Owner } from "../files/Owner.ts"
 import type { SnapshotPublishError } from "../snapshot/SnapshotErrors.ts"
 import type { Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import type { Trigger, TriggerError } from "../Trigger.ts"
@@ -88,7 +88,7 @@ export const runStages = <In, Out, E, R>(subject: RunSubject, stage: Stage.Stage
       _tag: "Start",
       runId,
       pipeline: subject.name,
-      ownerPid: (yield* Publisher).pid,
+      owner: yield* Owner,
       policy: subject.policy.description,
       configuration: bootSpecJson(subject.spec),
       target: subject.target === null ? null : resolve(subject.target),
@@ -114,7 +114,7 @@ export const runStages = <In, Out, E, R>(subject: RunSubject, stage: Stage.Stage
         }
         yield* Metric.update(Metric.withAttributes(runsEnded, { outcome: (yield* run.state).phase }), 1)
       })
-    const value = yield* whileActive(runId, body.pipe(Effect.onExit((exit) => Effect.ignore(ended(exit)))))
+    const value = yield* whileActive(run, body.pipe(Effect.onExit((exit) => Effect.ignore(ended(exit)))))
     return { runId, value } satisfies Outcome<Out>
   }).pipe(Effect.withSpan("run", { attributes: { pipeline: subject.name } }))
 
@@ -175,6 +175,7 @@ export type CaptureFailure =
   | PreExecMissed
   | WatchFailure
   | FileFault
+  | FileUnfit
   | WarmUpFailed
   | ValidationFailed
   | StageTimedOut

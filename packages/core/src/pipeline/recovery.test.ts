@@ -2,11 +2,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import * as fc from "fast-check"
 import { Journal } from "../journal/Journal.ts"
-import { makeMemoryJournal } from "../journal/memoryJournal.ts"
+import { makeMemoryClaims, makeMemoryJournal } from "../journal/memoryJournal.ts"
 import { recoverRuns } from "../run/recoverRuns.ts"
 import { isEnded } from "../run/RunState.ts"
 import { listRuns, loadRun } from "../run/runStream.ts"
-import { Publisher } from "../snapshot/Leftovers.ts"
 import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { kindTrigger } from "../testing/kindTrigger.ts"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
@@ -24,16 +23,8 @@ const dyingJournal = (journal: Journal["Service"], appendsLeft: number): Journal
   }
 }
 
-const hostProcess = (
-  files: MemoryFiles,
-  journal: Journal["Service"],
-  pid: number,
-  isAlive: (other: number) => boolean = (other) => other === pid
-) =>
-  Layer.provideMerge(
-    Layer.mergeAll(scriptedVmm(), SnapshotStore.layer, Layer.succeed(Journal, journal)),
-    files.layer
-  ).pipe(Layer.provideMerge(Layer.succeed(Publisher, { pid, isAlive })))
+const hostProcess = (files: MemoryFiles, journal: Journal["Service"]) =>
+  Layer.provideMerge(Layer.mergeAll(scriptedVmm(), SnapshotStore.layer, Layer.succeed(Journal, journal)), files.layer)
 
 const options = (isValidated: boolean) => ({
   policy: kindTrigger("ListenerBound"),
@@ -59,7 +50,7 @@ describe("recovery", () => {
               const first = Effect.runFork(
                 Effect.scoped(Pipeline.run(spec, options(isValidated))).pipe(
                   Effect.exit,
-                  Effect.provide(hostProcess(files, dyingJournal(journal, appends), 11), { local: true })
+                  Effect.provide(hostProcess(files, dyingJournal(journal, appends)), { local: true })
                 )
               )
               await new Promise((done) => {
@@ -80,7 +71,10 @@ describe("recovery", () => {
                   const states = yield* Effect.forEach(ids, (runId) => Effect.map(loadRun(runId), ({ state }) => state))
                   const opened = yield* Effect.result((yield* SnapshotStore).open("/s/target"))
                   return { report, states, opened }
-                }).pipe(Effect.provide(hostProcess(files, journal, 12), { local: true }))
+                }).pipe(
+                  // What the first one has claimed ended with it.
+                  Effect.provide(hostProcess(files, { ...journal, ...makeMemoryClaims() }), { local: true })
+                )
               )
               for (const state of seen.states) assert.isTrue(isEnded(state), state.phase)
               const [state] = seen.states
@@ -91,7 +85,7 @@ describe("recovery", () => {
               }
               if (state?.phase === "ready") assert.strictEqual(seen.opened._tag, "Success")
               assert.deepStrictEqual(
-                files.paths().filter((path) => path.includes(".staging-")),
+                files.paths().filter((path) => path.includes("/.stillpoint-")),
                 []
               )
             }
@@ -108,18 +102,40 @@ describe("recovery", () => {
       const journal = makeMemoryJournal()
       const running = Effect.runFork(
         Effect.scoped(Pipeline.run(spec, options(false))).pipe(
-          Effect.provide(hostProcess(files, dyingJournal(journal, 5), 11), { local: true })
+          Effect.provide(hostProcess(files, dyingJournal(journal, 5)), { local: true })
         )
       )
       for (let turn = 0; turn < 200; turn++) yield* Effect.yieldNow
-      const report = yield* recoverRuns.pipe(
-        Effect.provide(
-          hostProcess(files, journal, 12, () => true),
-          { local: true }
-        )
-      )
+      const report = yield* recoverRuns.pipe(Effect.provide(hostProcess(files, journal), { local: true }))
       assert.deepStrictEqual(report.ended, [])
       running.interruptUnsafe()
+    })
+  )
+
+  it.live("of-many-recoveries-at-once-all-succeed-and-one-does-the-work", () =>
+    Effect.gen(function* () {
+      const files = new MemoryFiles()
+      const journal = makeMemoryJournal()
+      for (const appends of [2, 3, 4]) {
+        const dead = { ...dyingJournal(journal, appends), ...makeMemoryClaims() }
+        Effect.runFork(
+          Effect.scoped(Pipeline.run(spec, options(false))).pipe(
+            Effect.provide(hostProcess(files, dead), { local: true })
+          )
+        )
+      }
+      for (let turn = 0; turn < 300; turn++) yield* Effect.yieldNow
+      const reports = yield* Effect.all(
+        Array.from({ length: 4 }, () => recoverRuns),
+        { concurrency: "unbounded" }
+      ).pipe(Effect.provide(hostProcess(files, journal), { local: true }))
+      const ended = reports.flatMap((report) => report.ended)
+      assert.strictEqual(new Set(ended.map(({ runId }) => runId)).size, 3)
+      assert.strictEqual(ended.length, 3)
+      assert.deepStrictEqual(
+        reports.flatMap((report) => report.failed),
+        []
+      )
     })
   )
 })

@@ -6,6 +6,7 @@
 import { Schema } from "effect"
 import { Firing } from "../Firing.ts"
 import { GuestNanos } from "../GuestEvent.ts"
+import { OwnerRecord } from "../files/Owner.ts"
 
 /** An error as a journal keeps it: its tag and its message. */
 export const RecordedError = Schema.Struct({ tag: Schema.String, message: Schema.String })
@@ -19,8 +20,8 @@ export const RunEvent = Schema.TaggedUnion({
     runId: Schema.String,
     /** Name of the pipeline. */
     pipeline: Schema.String,
-    /** Id of the process that runs it: while that lives, nobody else ends the run. */
-    ownerPid: Schema.Natural,
+    /** Who runs it, for people: while that lives, nobody else can claim the run and end it. */
+    owner: OwnerRecord,
     policy: Schema.Json,
     configuration: Schema.Json,
     /** Where the snapshot is to be published; `null`: it stays in memory. */

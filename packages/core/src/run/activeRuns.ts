@@ -1,18 +1,37 @@
 /**
- * Runs in progress in this process.
+ * Who is at work on a run: whoever has claimed its name in the journal.
  *
  * @module
  */
-import { Effect } from "effect"
+import { Effect, Exit, Scope } from "effect"
+import { type Claim, Journal } from "../journal/Journal.ts"
+import type { JournalError } from "../journal/JournalErrors.ts"
+import { RunRefused } from "./decide.ts"
+import type { RunContextShape } from "./RunContext.ts"
+import { isEnded } from "./RunState.ts"
+import { runStreamName } from "./runStream.ts"
 
-const active = new Set<string>()
+/** Claims a run; `null` while somebody is at work on it. */
+export const claimRun = (runId: string): Effect.Effect<Claim | null, JournalError, Journal | Scope.Scope> =>
+  Effect.flatMap(Journal, (journal) => journal.claim(runStreamName(runId)))
 
-/** Marks a run as in progress while an effect lasts. */
-export const whileActive = <A, E, R>(runId: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.suspend(() => {
-    active.add(runId)
-    return effect
-  }).pipe(Effect.ensuring(Effect.sync(() => void active.delete(runId))))
-
-/** Whether a run is in progress in this process. */
-export const isActive = (runId: string): boolean => active.has(runId)
+/** Claims a run while an effect lasts; one that has ended then is not claimed again. */
+export const whileActive = <A, E, R>(run: RunContextShape, effect: Effect.Effect<A, E, R>) =>
+  Effect.acquireUseRelease(
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const claim = yield* claimRun(run.runId).pipe(Scope.provide(scope))
+      return { claim, scope }
+    }),
+    ({ claim }) =>
+      Effect.gen(function* () {
+        if (claim !== null) return yield* effect
+        const { phase } = yield* run.state
+        return yield* new RunRefused({ command: "Start", phase, why: "somebody is at work on a run of this id" })
+      }),
+    ({ claim, scope }) =>
+      Effect.gen(function* () {
+        if (claim !== null && isEnded(yield* run.state)) yield* claim.retire
+        yield* Scope.close(scope, Exit.void)
+      })
+  )

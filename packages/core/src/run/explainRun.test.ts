@@ -6,6 +6,7 @@ import { nextCommandArbitrary } from "../testing/runArbitraries.ts"
 import { decide } from "./decide.ts"
 import { storyOf } from "./explainRun.ts"
 import type { RunEvent } from "./RunEvent.ts"
+import { sampleOwner } from "../testing/runArbitraries.ts"
 import { evolve, initialState, isEnded, type RunState } from "./RunState.ts"
 
 const firing = sampleFiring({
@@ -26,7 +27,7 @@ const ready: ReadonlyArray<RunEvent> = [
     _tag: "RunStarted",
     runId: "r",
     pipeline: "web",
-    ownerPid: 1,
+    owner: sampleOwner,
     policy: null,
     configuration: null,
     target: "/s/web",

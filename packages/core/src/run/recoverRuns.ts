@@ -4,22 +4,29 @@
  * @module
  */
 import { dirname } from "node:path"
-import { Effect } from "effect"
-import type { FileFault } from "../snapshot/DurableFiles.ts"
-import { Publisher } from "../snapshot/Leftovers.ts"
+import { Effect, Result, type Scope } from "effect"
+import type { FileFault } from "../files/FileErrors.ts"
+import { Journal } from "../journal/Journal.ts"
+import type { JournalError } from "../journal/JournalErrors.ts"
 import { SnapshotStore, type SweepReport } from "../snapshot/SnapshotStore.ts"
-import { isActive } from "./activeRuns.ts"
+import { claimRun } from "./activeRuns.ts"
 import type { RecoveryFindings } from "./RunCommand.ts"
-import { makeRunContext } from "./RunContext.ts"
+import { makeRunContext, type RunCommandError } from "./RunContext.ts"
 import { isEnded, type RunPhase } from "./RunState.ts"
 import { listRuns, loadRun } from "./runStream.ts"
+
+/** Something that could not be recovered; everything else was. */
+export type RecoveryFailure =
+  | { readonly _tag: "Run"; readonly runId: string; readonly error: RunCommandError }
+  | { readonly _tag: "Folder"; readonly path: string; readonly error: FileFault }
 
 /** What a recovery did. */
 export interface RecoveryReport {
   /** Runs that were brought to an end, and to which. */
   readonly ended: ReadonlyArray<{ readonly runId: string; readonly was: RunPhase; readonly is: RunPhase }>
-  /** What was cleared beside the targets of all runs. */
+  /** What was cleared beside the targets of all runs, and what could not be. */
   readonly swept: ReadonlyArray<SweepReport>
+  readonly failed: ReadonlyArray<RecoveryFailure>
 }
 
 /** What stands at a run's target, as far as it is that run's. */
@@ -35,11 +42,34 @@ const findPublished = Effect.fnUntraced(function* (runId: string, target: string
   } satisfies RecoveryFindings
 })
 
+/** Ends a run that nobody is at work on; `null` if somebody is, or it has ended. */
+const endRun = Effect.fnUntraced(function* (runId: string) {
+  const claim = yield* claimRun(runId)
+  if (claim === null) return null
+  // Its owner, or another recovery, may have ended it before the claim.
+  const run = yield* makeRunContext(runId)
+  const state = yield* run.state
+  if (state.phase === "not-started") return null
+  if (!isEnded(state)) {
+    yield* run.tell({ _tag: "Recover", findings: yield* findPublished(runId, state.run.target) })
+  }
+  yield* claim.retire
+  return isEnded(state) ? null : { runId, was: state.phase, is: (yield* run.state).phase }
+}, Effect.scoped)
+
+/** One recovery of a journal at a time: the others wait, and find nothing left to do. */
+const recoveryTurn: Effect.Effect<void, JournalError, Journal | Scope.Scope> = Effect.gen(function* () {
+  const journal = yield* Journal
+  while ((yield* journal.claim("recovery")) === null) yield* Effect.sleep("5 millis")
+})
+
 /**
  * Ends every run in the journal that its process can no longer end, and clears leftovers beside the targets of all runs.
  *
  * A run whose snapshot had been published, and whose validation had passed if it wanted one, becomes ready: all others fail, and
- * say where they were cut off. To be called before the first run of a process; runs of living processes are left alone.
+ * say where they were cut off. To be called before the first run of a process. Runs that somebody is at work on, in this process or
+ * another one, are left alone. Any number may recover at once: each run is ended once, and all return when it is done. What cannot
+ * be recovered is told in the report, and does not keep the rest from it.
  *
  * @example
  * ```ts
@@ -53,28 +83,31 @@ const findPublished = Effect.fnUntraced(function* (runId: string, target: string
  * ```
  */
 export const recoverRuns = Effect.gen(function* () {
+  yield* recoveryTurn
   const store = yield* SnapshotStore
-  const publisher = yield* Publisher
   const ended: Array<RecoveryReport["ended"][number]> = []
-  const parents = new Set<string>()
-  const sweep = (parent: string): Effect.Effect<SweepReport, FileFault> => store.sweep(parent)
-  const unfinished: Array<{ readonly runId: string; readonly was: RunPhase; readonly target: string | null }> = []
+  const failed: Array<RecoveryFailure> = []
+  const swept: Array<SweepReport> = []
+  const folders = new Set<string>()
   for (const runId of yield* listRuns) {
-    const { state } = yield* loadRun(runId)
+    const loaded = yield* Effect.result(loadRun(runId))
+    if (Result.isFailure(loaded)) {
+      failed.push({ _tag: "Run", runId, error: loaded.failure })
+      continue
+    }
+    const { state } = loaded.success
     if (state.phase === "not-started") continue
-    if (state.run.target !== null) parents.add(dirname(state.run.target))
+    const { target } = state.run
+    if (target !== null) folders.add(dirname(yield* Effect.orElseSucceed(store.resolve(target), () => target)))
     if (isEnded(state)) continue
-    const { ownerPid } = state.run
-    if (ownerPid === publisher.pid ? isActive(runId) : publisher.isAlive(ownerPid)) continue
-    unfinished.push({ runId, was: state.phase, target: state.run.target })
+    const outcome = yield* Effect.result(endRun(runId))
+    if (Result.isFailure(outcome)) failed.push({ _tag: "Run", runId, error: outcome.failure })
+    else if (outcome.success !== null) ended.push(outcome.success)
   }
-  // First the files: a snapshot that a replacement had moved aside is back where its run will look for it.
-  const swept = yield* Effect.forEach([...parents], sweep)
-  for (const { runId, target, was } of unfinished) {
-    const findings = yield* findPublished(runId, target)
-    const run = yield* makeRunContext(runId)
-    const state = yield* run.tell({ _tag: "Recover", findings })
-    ended.push({ runId, was, is: state.phase })
+  for (const path of folders) {
+    const report = yield* Effect.result(store.sweep(path))
+    if (Result.isFailure(report)) failed.push({ _tag: "Folder", path, error: report.failure })
+    else swept.push(report.success)
   }
-  return { ended, swept } satisfies RecoveryReport
-}).pipe(Effect.withSpan("recoverRuns"))
+  return { ended, swept, failed } satisfies RecoveryReport
+}).pipe(Effect.scoped, Effect.withSpan("recoverRuns"))

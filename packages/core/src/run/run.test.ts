@@ -8,6 +8,7 @@ import { commandArbitraries, commandArbitrary, nextCommandArbitrary } from "../t
 import { acceptedIn, decide } from "./decide.ts"
 import type { RunCommand } from "./RunCommand.ts"
 import type { RunEvent } from "./RunEvent.ts"
+import { sampleOwner } from "../testing/runArbitraries.ts"
 import { evolve, foldRun, initialState, isEnded, type RunPhase, runPhases, type RunState } from "./RunState.ts"
 
 const given = deciderSpec({ decide, evolve, initialState })
@@ -23,7 +24,7 @@ const started: RunEvent = {
   _tag: "RunStarted",
   runId: "r",
   pipeline: "p",
-  ownerPid: 1,
+  owner: sampleOwner,
   policy: null,
   configuration: null,
   target: "/s",

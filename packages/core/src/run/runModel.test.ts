@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Result, Scope } from "effect"
 import * as fc from "fast-check"
@@ -168,12 +171,18 @@ const commands = fc.commands(
   { maxCommands: 60, size: "max" }
 )
 
-const sqliteInMemory = makeSqliteJournal({ path: ":memory:" })
+const sqliteInFile = Effect.flatMap(
+  Effect.acquireRelease(
+    Effect.promise(() => mkdtemp(join(tmpdir(), "stillpoint-runs-"))),
+    (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
+  ),
+  (directory) => makeSqliteJournal({ path: join(directory, "journal") })
+)
 
 describe("any sequence of commands, with crashes between and within, and writers that come too late", () => {
   for (const [name, make, numRuns] of [
     ["memory", Effect.sync(makeMemoryJournal), 400],
-    ["sqlite", sqliteInMemory, 100]
+    ["sqlite", sqliteInFile, 100]
   ] as const) {
     it.live(`the-fold-of-the-journal-is-the-live-state-every-promise-holds-and-every-run-ends (${name})`, () =>
       Effect.promise(() =>

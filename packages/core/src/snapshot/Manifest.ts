@@ -3,33 +3,38 @@
  *
  * ```text
  * <snapshot>/
- *   memory.bin        guest memory, page-aligned and sparse; verified by chunk when first touched
- *   memory.digests    digest of every chunk of memory.bin
- *   machine.bin       engine, devices, clock
- *   timeline.ndjson   the guest's events up to the capture
- *   manifest.json     this record; written last
- *   validation.json   verdict of the validation, if one was asked for; written after it
+ *   manifest.json     this record; written last: with its rename the snapshot is there, or is replaced
+ *   publish.lock      empty; held by who puts a manifest there
+ *   contents-<id>/    everything else, in a directory of its own, which the manifest names
+ *     …               the files of the capture: memory, the digests of its chunks, the machine's state
+ *     timeline.ndjson the guest's events up to the capture
+ *     validation.json verdict of the validation, if one was asked for; written after the manifest
+ *     owner.json, owner.lock   by whom it was made (see OwnedDirectory)
  * ```
  *
  * `format`, `version`, `engine` stand first and keep their meaning in every version, so that any build can say what it
  * was given. `digest` is the SHA-256 of the canonical JSON (keys sorted, no spaces) of everything else; it covers
- * the SHA-256 of every file but `memory.bin`, whose chunks are covered by `memory.digests`.
+ * the SHA-256 of every file, but for those whose chunks are checked when they are first touched: their tables of digests are covered.
  *
- * A delta's `memory.bin` holds only the pages that may differ from those of its `parent`, which it names by directory and
+ * A delta's memory holds only the pages that may differ from those of its `parent`, which it names by directory and
  * digest; the parent may be a delta itself. A snapshot is what its whole chain says, or refused.
  *
  * @module
  */
 import { createHash } from "node:crypto"
-import { Effect, Schema } from "effect"
+import { Effect, Result, Schema } from "effect"
+import { isTooDeep, mostJsonLevels, parseBoundedJson } from "../internal/boundedJson.ts"
 import { canonicalJson } from "../internal/canonicalJson.ts"
 
 /** Name of the manifest in a snapshot directory. */
 export const manifestFileName = "manifest.json"
-/** Name of the recorded timeline in a snapshot directory. */
+/** Name of the recorded timeline beside the other contents. */
 export const timelineFileName = "timeline.ndjson"
-/** Name of the validation record in a snapshot directory. */
+/** Name of the validation record beside the other contents. */
 export const validationFileName = "validation.json"
+
+/** Largest manifest that is written or read, bytes. */
+export const mostManifestBytes = 16 << 20
 
 /** The manifest version that this build writes. */
 export const manifestVersion = 1
@@ -49,7 +54,13 @@ export type ManifestHeader = typeof ManifestHeader.Type
 /** How the bytes of one file are checked: read as a whole when opened, or by chunk when first touched. */
 export const FileVerification = Schema.Union([
   Schema.Struct({ kind: Schema.Literal("whole"), sha256: Sha256 }),
-  Schema.Struct({ kind: Schema.Literal("byChunk"), table: Schema.String })
+  Schema.Struct({
+    kind: Schema.Literal("byChunk"),
+    /** The file that holds the digests of its chunks. */
+    table: Schema.String,
+    /** Guest-physical address of its first byte; `null` for what is not memory. */
+    guestAddress: Schema.NullOr(Schema.Natural)
+  })
 ])
 
 /** One file of a snapshot. */
@@ -109,6 +120,8 @@ export const Manifest = Schema.Struct({
   identity: Schema.String,
   /** `null`: the snapshot holds all of memory. Otherwise only what changed since that one. */
   parent: Schema.NullOr(ParentReference),
+  /** Name of the directory beside the manifest that holds the files. */
+  contents: Schema.String.check(Schema.isPattern(/^contents-[0-9a-f]{32}$/)),
   files: Schema.Array(ManifestFile),
   digest: Sha256
 })
@@ -130,10 +143,10 @@ export const sealOf = (record: Readonly<Record<string, unknown>>): string => {
 /** The complete, sealed manifest of a draft and what was captured for it. */
 export const sealManifest = (
   draft: ManifestDraft,
-  captured: Pick<Manifest, "identity" | "parent" | "files">
+  captured: Pick<Manifest, "identity" | "parent" | "contents" | "files">
 ): Manifest => {
   const { engine, ...fields } = draft
-  const { files, identity, parent } = captured
+  const { contents, files, identity, parent } = captured
   const open = {
     format: "stillpoint-snapshot" as const,
     version: 1 as const,
@@ -141,10 +154,15 @@ export const sealManifest = (
     ...fields,
     identity,
     parent,
+    contents,
     files
   }
   return { ...open, digest: sealOf(open) }
 }
+
+/** Why a draft cannot become a manifest that can be read again; `null` if it can. */
+export const draftObstacle = (draft: ManifestDraft): string | null =>
+  isTooDeep(draft) ? `it is nested deeper than ${mostJsonLevels} levels` : null
 
 /** Bytes of `manifest.json`. */
 export const encodeManifest = (manifest: Manifest): Uint8Array => new TextEncoder().encode(manifestText(manifest))
@@ -194,10 +212,9 @@ export class ManifestEdited extends Schema.TaggedError<ManifestEdited>()("Manife
  */
 export const decodeManifest = Effect.fnUntraced(function* (path: string, text: string) {
   const unreadable = (why: string) => new ManifestUnreadable({ path, why })
-  const raw = yield* Effect.try({
-    try: (): unknown => JSON.parse(text),
-    catch: (cause) => unreadable(text.length === 0 ? "the file is empty" : String(cause))
-  })
+  const parsed = parseBoundedJson(text)
+  if (Result.isFailure(parsed)) return yield* unreadable(parsed.failure)
+  const raw = parsed.success
   const header = yield* Schema.decodeUnknownEffect(ManifestHeader)(raw).pipe(
     Effect.mapError((error) => unreadable(error.message))
   )

@@ -5,6 +5,7 @@
  */
 import { dirname, relative, resolve } from "node:path"
 import { Effect } from "effect"
+import type { DurableFilesShape } from "../files/DurableFiles.ts"
 import type { Manifest, ParentReference } from "./Manifest.ts"
 import { ParentCyclic, ParentMismatch, ParentRefused, type SnapshotRefusal } from "./SnapshotErrors.ts"
 
@@ -18,20 +19,22 @@ export const referenceTo = (
 })
 
 /**
- * Directories of what a snapshot was taken against, nearest first; each is read and checked by `verify`, and must be the very
+ * What a snapshot was taken against, nearest first; each is read and checked by `verify`, and must be the very
  * snapshot that its child names.
  */
 export const followChain = Effect.fnUntraced(function* (
+  files: DurableFilesShape,
   directory: string,
   manifest: Manifest,
   verify: (directory: string) => Effect.Effect<Manifest, SnapshotRefusal>
 ) {
-  const parents: Array<string> = []
+  const parents: Array<{ readonly directory: string; readonly manifest: Manifest }> = []
   let child = { directory, manifest }
   while (child.manifest.parent !== null) {
     const { digest, directory: path } = child.manifest.parent
-    const parent = resolve(dirname(child.directory), path)
-    if (parent === directory || parents.includes(parent)) {
+    // Where it really stands: folders in between may be links.
+    const parent = yield* files.resolve(resolve(dirname(child.directory), path))
+    if (parent === directory || parents.some((each) => each.directory === parent)) {
       return yield* new ParentCyclic({ path: child.directory, parent })
     }
     const found = yield* verify(parent).pipe(
@@ -40,8 +43,8 @@ export const followChain = Effect.fnUntraced(function* (
     if (found.digest !== digest) {
       return yield* new ParentMismatch({ path: child.directory, parent, expected: digest, found: found.digest })
     }
-    parents.push(parent)
     child = { directory: parent, manifest: found }
+    parents.push(child)
   }
   return parents
 })

@@ -4,13 +4,13 @@
  * @module
  */
 import { Schema } from "effect"
-import { FileFault } from "./DurableFiles.ts"
+import { FileFault, FileUnfit } from "../files/FileErrors.ts"
 import { ManifestEdited, ManifestUnreadable, ManifestVersionUnknown } from "./Manifest.ts"
 
 /** Nothing stands at the path of a snapshot, or not a directory. */
 export class SnapshotMissing extends Schema.TaggedError<SnapshotMissing>()("SnapshotMissing", {
   path: Schema.String,
-  found: Schema.Literals(["nothing", "file", "other"])
+  found: Schema.Literals(["nothing", "file", "link", "other"])
 }) {
   override get message(): string {
     return `expected a snapshot directory at ${this.path}, found ${this.found}`
@@ -70,6 +70,7 @@ export const SnapshotRefusal = Schema.Union([
   SnapshotFileMissing,
   SnapshotFileResized,
   SnapshotFileAltered,
+  FileUnfit,
   FileFault
 ])
 export type SnapshotRefusal = typeof SnapshotRefusal.Type
@@ -122,12 +123,26 @@ export class SnapshotNotReady extends Schema.TaggedError<SnapshotNotReady>()("Sn
   }
 }
 
+/** Another snapshot stands where the one that is meant stood. Digests of manifests; `none` for no snapshot. */
+export class SnapshotReplaced extends Schema.TaggedError<SnapshotReplaced>()("SnapshotReplaced", {
+  path: Schema.String,
+  expected: Schema.String,
+  found: Schema.String
+}) {
+  override get message(): string {
+    return this.found === "none"
+      ? `the snapshot ${this.expected} no longer stands at ${this.path}`
+      : `another snapshot stands at ${this.path}: expected ${this.expected}, found ${this.found}`
+  }
+}
+
 /** Why a snapshot was refused when opened. */
 export const SnapshotOpenReason = Schema.Union([
   ...SnapshotRefusal.members,
   ParentRefused,
   ParentMismatch,
   ParentCyclic,
+  SnapshotReplaced,
   SnapshotNotReady
 ])
 export type SnapshotOpenReason = typeof SnapshotOpenReason.Type
@@ -139,6 +154,62 @@ export class SnapshotOpenError extends Schema.TaggedError<SnapshotOpenError>()("
 }) {
   override get message(): string {
     return `snapshot refused: ${this.reason.message}`
+  }
+}
+
+/** What stands at a target is no snapshot, and is not touched. */
+export class TargetUnfit extends Schema.TaggedError<TargetUnfit>()("TargetUnfit", {
+  path: Schema.String,
+  found: Schema.String
+}) {
+  override get message(): string {
+    return `expected a snapshot or nothing at ${this.path}, found ${this.found}; it is left alone: choose another target`
+  }
+}
+
+/** Another snapshot was published to the same target meanwhile. */
+export class TargetTaken extends Schema.TaggedError<TargetTaken>()("TargetTaken", { path: Schema.String }) {
+  override get message(): string {
+    return `another one was published to ${this.path} meanwhile; choose another target or publish with replace`
+  }
+}
+
+/** Somebody else is busy putting a snapshot at the target, and for longer than was waited. */
+export class TargetBusy extends Schema.TaggedError<TargetBusy>()("TargetBusy", {
+  path: Schema.String,
+  waitedMillis: Schema.Number
+}) {
+  override get message(): string {
+    return `${this.path} was held by another publisher for ${this.waitedMillis} ms; nothing was changed`
+  }
+}
+
+/** What was published cannot be described so that it can be read again. */
+export class ManifestUnfit extends Schema.TaggedError<ManifestUnfit>()("ManifestUnfit", {
+  target: Schema.String,
+  why: Schema.String
+}) {
+  override get message(): string {
+    return `the manifest of ${this.target} could not be read again: ${this.why}; make policy, configuration or provenance smaller`
+  }
+}
+
+/**
+ * The snapshot stands at its target, whether it survives a crash is not known, and it could not be taken back. What it replaced is
+ * kept beside it.
+ */
+export class PublishUnsettled extends Schema.TaggedError<PublishUnsettled>()("PublishUnsettled", {
+  path: Schema.String,
+  fault: FileFault,
+  /** Directory of the old snapshot's contents; `null` if nothing was replaced. */
+  kept: Schema.NullOr(Schema.String),
+  undoing: FileFault
+}) {
+  override get message(): string {
+    return (
+      `the new snapshot stands at ${this.path}, but ${this.fault.message}, and taking it back failed too (${this.undoing.message}); ` +
+      (this.kept === null ? "nothing was there before" : `the contents of the old one are kept in ${this.kept}`)
+    )
   }
 }
 
@@ -169,20 +240,41 @@ export class CaptureMismatch extends Schema.TaggedError<CaptureMismatch>()("Capt
 /** Why a snapshot could not be published. */
 export const SnapshotPublishReason = Schema.Union([
   TargetExists,
+  TargetTaken,
+  TargetUnfit,
+  TargetBusy,
   TargetNeeded,
   CaptureMismatch,
+  ManifestUnfit,
+  SnapshotReplaced,
+  PublishUnsettled,
   SnapshotFileMissing,
   SnapshotFileResized,
+  FileUnfit,
   FileFault
 ])
 export type SnapshotPublishReason = typeof SnapshotPublishReason.Type
 
-/** A snapshot could not be published; what stood at the target before still stands there. */
+/** A snapshot could not be published; what stood at the target before still stands there, unless the reason says otherwise. */
 export class SnapshotPublishError extends Schema.TaggedError<SnapshotPublishError>()("SnapshotPublishError", {
   target: Schema.String,
   reason: SnapshotPublishReason
 }) {
   override get message(): string {
     return `not published: ${this.reason.message}`
+  }
+}
+
+/** Why a snapshot could not be removed. */
+export const SnapshotRemoveReason = Schema.Union([TargetUnfit, TargetBusy, FileUnfit, FileFault])
+export type SnapshotRemoveReason = typeof SnapshotRemoveReason.Type
+
+/** A snapshot could not be removed. What was no snapshot was left alone. */
+export class SnapshotRemoveError extends Schema.TaggedError<SnapshotRemoveError>()("SnapshotRemoveError", {
+  path: Schema.String,
+  reason: SnapshotRemoveReason
+}) {
+  override get message(): string {
+    return `not removed: ${this.reason.message}`
   }
 }

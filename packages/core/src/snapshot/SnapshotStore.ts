@@ -3,18 +3,20 @@
  *
  * @module
  */
-import { join, resolve } from "node:path"
+import { basename, join, resolve } from "node:path"
 import { Context, Effect, Layer, type Scope } from "effect"
-import type { CapturedFiles } from "../Vmm.ts"
-import { DurableFiles, type DurableFilesShape, type FileFault } from "./DurableFiles.ts"
-import { leftoverPath, parseLeftover, Publisher } from "./Leftovers.ts"
+import type { CapturedFile, CapturedFiles } from "../Vmm.ts"
+import { DurableFiles, type DurableFilesShape } from "../files/DurableFiles.ts"
+import type { FileFault } from "../files/FileErrors.ts"
+import { type Cleared, clearOwnedDirectories, isOwnedDirectory } from "../files/OwnedDirectory.ts"
+import { replaceFile } from "../files/replaceFile.ts"
 import {
-  decodeManifest,
+  draftObstacle,
   encodeManifest,
   type Manifest,
   type ManifestDraft,
   type ManifestFile,
-  manifestFileName,
+  mostManifestBytes,
   sealManifest,
   sha256,
   timelineFileName,
@@ -22,35 +24,50 @@ import {
 } from "./Manifest.ts"
 import {
   CaptureMismatch,
-  ManifestMissing,
+  ManifestUnfit,
   SnapshotFileAltered,
   SnapshotFileMissing,
   SnapshotFileResized,
-  SnapshotMissing,
   SnapshotNotReady,
   SnapshotOpenError,
   type SnapshotOpenReason,
   SnapshotPublishError,
   type SnapshotPublishReason,
+  SnapshotRemoveError,
+  SnapshotReplaced,
   TargetExists,
-  TargetNeeded
+  TargetNeeded,
+  TargetUnfit
 } from "./SnapshotErrors.ts"
-import { activeStagings, isInUse, makePlacement } from "./placement.ts"
+import { clearContents, makePlace, moveIntoPlace, type Place, takeAway } from "./placement.ts"
 import { followChain, referenceTo } from "./SnapshotChain.ts"
-import { decodeValidation, encodeValidation, makeValidation, type Validation, type WorkingSet } from "./Validation.ts"
+import { inspectTarget } from "./standing.ts"
+import {
+  decodeValidation,
+  encodeValidation,
+  makeValidation,
+  mostValidationBytes,
+  type Validation,
+  type WorkingSet
+} from "./Validation.ts"
+import { contentsOf, digestOf, mostWholeBytes, readManifest, verifySnapshot } from "./verifySnapshot.ts"
 
 /** A directory in which a snapshot is being written; it vanishes with its scope unless published. */
 export interface Staging {
-  /** Where the machine writes its files: existing, empty. */
+  /** Where the machine writes its files: it exists, and holds nothing but what says whose it is. */
   readonly directory: string
-  /** Where the snapshot will stand. */
+  /** Where the snapshot will stand: the path that was given, links followed. */
   readonly target: string
+  /** How the store gets it there. */
+  readonly place: Place
 }
 
 /** A published snapshot whose manifest and small files were verified, and those of its parents. */
 export interface Snapshot {
   readonly directory: string
   readonly manifest: Manifest
+  /** Directories to restore from: of its own files, then of its parents', in order. */
+  readonly layers: ReadonlyArray<string>
   /** Directories of what it was taken against: its parent, that one's parent and so on. None for a full snapshot. */
   readonly parents: ReadonlyArray<string>
   /** The verdict of its validation, if it has one. */
@@ -61,11 +78,13 @@ export interface Snapshot {
 export interface OpenOptions {
   /** Open a snapshot whose required validation is still to come: only for the one who validates. */
   readonly allowUnvalidated?: boolean
+  /** Digest that the snapshot's manifest must have: that very snapshot, and no other that stands there now. */
+  readonly digest?: string
 }
 
 /** How a snapshot is published. */
 export interface PublishOptions {
-  /** Replace what stands at the target; without it an existing target is refused. */
+  /** Replace the snapshot that stands at the target; without it an existing target is refused. Nothing but a snapshot is replaced. */
   readonly replace?: boolean
 }
 
@@ -87,22 +106,21 @@ export interface Verdict {
   readonly workingSet: WorkingSet | null
 }
 
-/** What a sweep did. */
-export interface SweepReport {
-  /** Directories that were removed: unfinished or superseded snapshots. */
-  readonly removed: ReadonlyArray<string>
-  /** Snapshots that were put back to where an interrupted replacement had taken them from. */
-  readonly restored: ReadonlyArray<string>
-}
+/** What a sweep did: `removed` are unfinished or superseded snapshots. */
+export type SweepReport = Cleared
 
 /** Operations of a {@link SnapshotStore}. */
 export interface SnapshotStoreShape {
-  /** Makes an empty directory beside `target`; removed with the scope unless published from. */
+  /**
+   * Makes a directory for what is to stand at `target`; removed with the scope unless published from. A target that is a link
+   * stands for what it points to. What stands there and is no snapshot is refused.
+   */
   readonly stage: (target: string) => Effect.Effect<Staging, SnapshotPublishError, Scope.Scope>
   /**
-   * Writes the timeline and, last, the manifest; flushes everything; renames the directory to its target.
+   * Writes the timeline and, last, the manifest; flushes everything; puts it at its target with one rename.
    *
-   * When it returns the snapshot survives a crash; when it fails the target is as it was.
+   * When it returns the snapshot survives a crash; when it fails the target is as it was, unless it is `PublishUnsettled`. Any
+   * number may publish to one target at once: without `replace` one of them does, and the others are told `TargetTaken`.
    */
   readonly publish: (
     staging: Staging,
@@ -114,77 +132,64 @@ export interface SnapshotStoreShape {
    * the same is checked for everything it was taken against; those need not be ready themselves.
    */
   readonly open: (directory: string, options?: OpenOptions) => Effect.Effect<Snapshot, SnapshotOpenError>
+  /** Where a snapshot at this path stands, or would: the path with its links followed. */
+  readonly resolve: (path: string) => Effect.Effect<string, FileFault>
   /** The recorded timeline of a snapshot, checked again as it is read. */
   readonly timeline: (snapshot: Snapshot) => Effect.Effect<Uint8Array, SnapshotOpenError>
-  /** Writes the verdict of a validation; the snapshot is ready from then on, or never. */
+  /**
+   * Writes the verdict of a validation; the snapshot is ready from then on, or never. A verdict on a snapshot that was replaced
+   * meanwhile changes nothing, and is `SnapshotReplaced`.
+   */
   readonly recordValidation: (snapshot: Snapshot, verdict: Verdict) => Effect.Effect<Snapshot, SnapshotPublishError>
-  /** Clears what crashed publishers left beside the snapshots in a directory. Leaves what living processes own. */
+  /**
+   * Clears what publishers that are gone left in a directory: beside the snapshots in it, and inside them. Leaves what living ones
+   * own, in whatever process, thread or container, and everything that is not provably ours, whatever its name. Any number may
+   * sweep at once.
+   */
   readonly sweep: (parentDirectory: string) => Effect.Effect<SweepReport, FileFault>
   /**
-   * Removes a snapshot; the manifest goes first, so that a crash cannot leave half a snapshot. Deltas that were taken against it
-   * are refused from then on.
+   * Removes a snapshot: with its manifest, in one step, it is none any more. Other files in its directory are left. Deltas that
+   * were taken against it are refused from then on. Nothing at the path is fine; what is no snapshot is refused.
    */
-  readonly remove: (directory: string) => Effect.Effect<void, FileFault>
+  readonly remove: (directory: string) => Effect.Effect<void, SnapshotRemoveError>
 }
 
-const memoryFileName = "memory.bin"
-const chunkTableName = "memory.digests"
-
-const make = (files: DurableFilesShape, publisher: (typeof Publisher)["Service"]): SnapshotStoreShape => {
-  const readText = (path: string) => Effect.map(files.read(path), (bytes) => new TextDecoder().decode(bytes))
-
-  /** Writes a file anew: a publish that failed may be tried again. */
+const make = (files: DurableFilesShape): SnapshotStoreShape => {
   const writeDurably = (path: string, bytes: Uint8Array) =>
     files.removeTree(path).pipe(Effect.andThen(files.write(path, bytes)), Effect.andThen(files.flush(path)))
-
-  const { moveIntoPlace, undoReplacement } = makePlacement(files, publisher)
 
   const publishFailed = (target: string) => (reason: SnapshotPublishReason) =>
     new SnapshotPublishError({ target, reason })
 
   const stage = Effect.fn("SnapshotStore.stage")(
     function* (path: string) {
-      const target = resolve(path)
-      const directory = leftoverPath(target, "staging", publisher.pid, yield* files.uniqueSuffix)
-      yield* Effect.acquireRelease(
-        Effect.andThen(
-          Effect.sync(() => activeStagings.add(directory)),
-          files.makeDirectory(directory)
-        ).pipe(Effect.tapError(() => Effect.sync(() => activeStagings.delete(directory)))),
-        // A published staging directory has been renamed, or holds the snapshot that was replaced.
-        () =>
-          Effect.andThen(
-            Effect.ignore(files.removeTree(directory)),
-            Effect.sync(() => activeStagings.delete(directory))
-          )
-      )
-      return { directory, target }
+      const target = yield* files.resolve(path)
+      const place = yield* makePlace(files, target)
+      return { directory: place.contents.path(), target, place }
     },
     (effect, path) => Effect.mapError(effect, publishFailed(resolve(path)))
   )
 
-  const describe = Effect.fnUntraced(function* (
-    directory: string,
-    name: string,
-    storedBytes: number,
-    claimedBytes: number
-  ) {
+  /** What the manifest says of a file of the capture. */
+  const describe = Effect.fnUntraced(function* (directory: string, file: CapturedFile) {
+    const { chunkTable, guestAddress, name, sizeBytes, storedBytes } = file
     const path = join(directory, name)
+    if (chunkTable === null) {
+      const verification = { kind: "whole", sha256: yield* digestOf(files, path, sizeBytes) } as const
+      return { name, sizeBytes, storedBytes, verification } satisfies ManifestFile
+    }
     const found = yield* files.inspect(path)
     if (found?.kind !== "file") return yield* new SnapshotFileMissing({ path })
-    if (found.sizeBytes !== claimedBytes) {
-      return yield* new SnapshotFileResized({ path, expectedBytes: claimedBytes, foundBytes: found.sizeBytes })
+    if (found.sizeBytes !== sizeBytes) {
+      return yield* new SnapshotFileResized({ path, expectedBytes: sizeBytes, foundBytes: found.sizeBytes })
     }
-    const verification: ManifestFile["verification"] =
-      name === memoryFileName
-        ? { kind: "byChunk", table: chunkTableName }
-        : { kind: "whole", sha256: sha256(yield* files.read(path)) }
-    return { name, sizeBytes: found.sizeBytes, storedBytes, verification }
+    const verification = { kind: "byChunk", table: chunkTable, guestAddress } as const
+    return { name, sizeBytes, storedBytes, verification } satisfies ManifestFile
   })
 
   const publish: SnapshotStoreShape["publish"] = Effect.fn("SnapshotStore.publish")(
     function* (staging, { captured, draft, parent, timeline, verdict }, options) {
-      const { directory, target } = staging
+      const { directory, place, target } = staging
       if (options?.replace !== true && (yield* files.inspect(target)) !== null) {
         return yield* new TargetExists({ path: target })
       }
@@ -193,76 +198,53 @@ const make = (files: DurableFilesShape, publisher: (typeof Publisher)["Service"]
       const capturedAgainst = captured.parent ?? "none"
       const expected = parent?.manifest.identity ?? "none"
       if (capturedAgainst !== expected) return yield* new CaptureMismatch({ expected, found: capturedAgainst })
+      const obstacle = draftObstacle(draft)
+      if (obstacle !== null) return yield* new ManifestUnfit({ target, why: obstacle })
       yield* writeDurably(join(directory, timelineFileName), timeline)
       const described: Array<ManifestFile> = []
-      for (const file of captured.files) {
-        described.push(yield* describe(directory, file.name, file.storedBytes, file.sizeBytes))
-      }
-      described.push(yield* describe(directory, timelineFileName, timeline.byteLength, timeline.byteLength))
+      for (const file of captured.files) described.push(yield* describe(directory, file))
+      const size = { sizeBytes: timeline.byteLength, storedBytes: timeline.byteLength }
+      described.push(
+        yield* describe(directory, { name: timelineFileName, ...size, chunkTable: null, guestAddress: null })
+      )
       const manifest = sealManifest(draft, {
         identity: captured.identity,
         parent: parent === undefined ? null : referenceTo(parent, target),
+        contents: basename(directory),
         files: described
       })
+      const sizeBytes = encodeManifest(manifest).byteLength
+      if (sizeBytes > mostManifestBytes) {
+        return yield* new ManifestUnfit({ target, why: `${sizeBytes} bytes are more than ${mostManifestBytes}` })
+      }
       const validation = verdict === undefined ? null : makeValidation({ ...verdict, manifestDigest: manifest.digest })
       if (validation !== null) {
         yield* writeDurably(join(directory, validationFileName), encodeValidation(validation))
       }
-      yield* writeDurably(join(directory, manifestFileName), encodeManifest(manifest))
-      yield* files.flushDirectory(directory)
-      yield* moveIntoPlace(directory, target, options?.replace === true)
-      return { directory: target, manifest, parents, validation }
+      yield* moveIntoPlace(files, place, target, manifest, options?.replace === true)
+      const layers = [contentsOf(target, manifest), ...(parent?.layers ?? [])]
+      return { directory: target, manifest, layers, parents, validation }
     },
     (effect, staging) => Effect.mapError(effect, publishFailed(staging.target))
   )
 
-  const verifyFile = Effect.fnUntraced(function* (directory: string, file: ManifestFile) {
-    const path = join(directory, file.name)
-    const found = yield* files.inspect(path)
-    if (found?.kind !== "file") return yield* new SnapshotFileMissing({ path })
-    if (found.sizeBytes !== file.sizeBytes) {
-      return yield* new SnapshotFileResized({ path, expectedBytes: file.sizeBytes, foundBytes: found.sizeBytes })
-    }
-    if (file.verification.kind === "whole") {
-      const digest = sha256(yield* files.read(path))
-      if (digest !== file.verification.sha256) {
-        return yield* new SnapshotFileAltered({ path, expected: file.verification.sha256, found: digest })
-      }
-    }
-  })
-
-  const readManifest = Effect.fnUntraced(function* (directory: string) {
-    const standing = yield* files.inspect(directory)
-    if (standing?.kind !== "directory") {
-      return yield* new SnapshotMissing({ path: directory, found: standing === null ? "nothing" : standing.kind })
-    }
-    const path = join(directory, manifestFileName)
-    if ((yield* files.inspect(path))?.kind !== "file") {
-      return yield* new ManifestMissing({ path, holds: yield* files.list(directory) })
-    }
-    return yield* decodeManifest(path, yield* readText(path))
-  })
-
   const readValidation = Effect.fnUntraced(function* (directory: string, manifest: Manifest) {
-    const path = join(directory, validationFileName)
+    const path = join(contentsOf(directory, manifest), validationFileName)
     if ((yield* files.inspect(path)) === null) return null
-    const validation = yield* decodeValidation(path, yield* readText(path))
+    const text = new TextDecoder().decode(yield* files.read(path, mostValidationBytes))
+    const validation = yield* decodeValidation(path, text)
     if (validation.manifestDigest !== manifest.digest) {
       return yield* new SnapshotNotReady({ path: directory, verdict: "foreign", detail: validation.manifestDigest })
     }
     return validation
   })
 
-  const verifyWhole = Effect.fnUntraced(function* (directory: string) {
-    const manifest = yield* readManifest(directory)
-    for (const file of manifest.files) yield* verifyFile(directory, file)
-    return manifest
-  })
-
   const openOnce = Effect.fnUntraced(function* (directory: string, options: OpenOptions | undefined) {
-    if ((yield* files.inspect(directory)) === null) yield* undoReplacement(directory)
-    const manifest = yield* verifyWhole(directory)
-    const parents = yield* followChain(directory, manifest, verifyWhole)
+    const manifest = yield* verifySnapshot(files, directory)
+    if (options?.digest !== undefined && manifest.digest !== options.digest) {
+      return yield* new SnapshotReplaced({ path: directory, expected: options.digest, found: manifest.digest })
+    }
+    const chain = yield* followChain(files, directory, manifest, (parent) => verifySnapshot(files, parent))
     const validation = yield* readValidation(directory, manifest)
     if (options?.allowUnvalidated !== true) {
       if (validation?.verdict === "failed") {
@@ -272,11 +254,16 @@ const make = (files: DurableFilesShape, publisher: (typeof Publisher)["Service"]
         return yield* new SnapshotNotReady({ path: directory, verdict: "absent", detail: "" })
       }
     }
-    return { directory, manifest, parents, validation }
+    const layers = [{ directory, manifest }, ...chain].map((link) => contentsOf(link.directory, link.manifest))
+    return { directory, manifest, layers, parents: chain.map((link) => link.directory), validation }
   })
 
-  const manifestText = (directory: string) =>
-    Effect.orElseSucceed(readText(join(directory, manifestFileName)), () => "")
+  /** Digest of what stands at a path; `none` for no snapshot. */
+  const digestAt = (directory: string) =>
+    readManifest(files, directory).pipe(
+      Effect.map(({ digest }) => digest),
+      Effect.orElseSucceed(() => "none")
+    )
 
   /** What is replaced while it is looked at seems torn: it is looked at again. */
   const openVerified = (
@@ -284,10 +271,10 @@ const make = (files: DurableFilesShape, publisher: (typeof Publisher)["Service"]
     options: OpenOptions | undefined,
     retries = 8
   ): ReturnType<typeof openOnce> =>
-    Effect.flatMap(manifestText(directory), (before) =>
+    Effect.flatMap(digestAt(directory), (before) =>
       openOnce(directory, options).pipe(
         Effect.catch((refusal) =>
-          Effect.flatMap(manifestText(directory), (after) =>
+          Effect.flatMap(digestAt(directory), (after) =>
             after === before || retries === 0 ? Effect.fail(refusal) : openVerified(directory, options, retries - 1)
           )
         )
@@ -295,18 +282,25 @@ const make = (files: DurableFilesShape, publisher: (typeof Publisher)["Service"]
     )
 
   const open: SnapshotStoreShape["open"] = Effect.fn("SnapshotStore.open")(
-    (path: string, options?: OpenOptions) => openVerified(resolve(path), options),
+    (path: string, options?: OpenOptions) =>
+      Effect.flatMap(files.resolve(path), (directory) => openVerified(directory, options)),
     (effect, path) =>
       Effect.mapError(effect, (reason: SnapshotOpenReason) => new SnapshotOpenError({ path: resolve(path), reason }))
   )
 
   const timeline: SnapshotStoreShape["timeline"] = ({ directory, manifest }) => {
-    const path = join(directory, timelineFileName)
-    const file = manifest.files.find(({ name }) => name === timelineFileName)
+    const path = join(contentsOf(directory, manifest), timelineFileName)
     const whole = Effect.gen(function* () {
-      if (file === undefined) return yield* new SnapshotFileMissing({ path })
-      yield* verifyFile(directory, file)
-      return yield* files.read(path)
+      const file = manifest.files.find(({ name }) => name === timelineFileName)
+      if (file?.verification.kind !== "whole") return yield* new SnapshotFileMissing({ path })
+      const bytes = yield* files.read(path, mostWholeBytes)
+      if (bytes.byteLength !== file.sizeBytes) {
+        return yield* new SnapshotFileResized({ path, expectedBytes: file.sizeBytes, foundBytes: bytes.byteLength })
+      }
+      const found = sha256(bytes)
+      const expected = file.verification.sha256
+      if (found !== expected) return yield* new SnapshotFileAltered({ path, expected, found })
+      return bytes
     })
     return Effect.mapError(whole, (reason) => new SnapshotOpenError({ path: directory, reason }))
   }
@@ -315,49 +309,63 @@ const make = (files: DurableFilesShape, publisher: (typeof Publisher)["Service"]
     function* (snapshot, verdict) {
       const { directory, manifest } = snapshot
       const validation = makeValidation({ ...verdict, manifestDigest: manifest.digest })
-      const draft = join(directory, `${validationFileName}.${yield* files.uniqueSuffix}`)
-      yield* files.write(draft, encodeValidation(validation)).pipe(
-        Effect.andThen(files.flush(draft)),
-        Effect.andThen(files.rename(draft, join(directory, validationFileName))),
-        Effect.tapError(() => Effect.ignore(files.removeTree(draft)))
+      const mustStand = Effect.gen(function* () {
+        const found = yield* digestAt(directory)
+        if (found !== manifest.digest) {
+          return yield* new SnapshotReplaced({ path: directory, expected: manifest.digest, found })
+        }
+      })
+      // The record lies with the contents that it speaks about: whatever has come to this path meanwhile has others.
+      const path = join(contentsOf(directory, manifest), validationFileName)
+      yield* mustStand
+      yield* replaceFile(files, path, encodeValidation(validation)).pipe(
+        Effect.catch((fault) => Effect.andThen(mustStand, Effect.fail(fault)))
       )
-      yield* files.flushDirectory(directory)
+      yield* mustStand
       return { ...snapshot, validation }
     },
     (effect, snapshot) => Effect.mapError(effect, publishFailed(snapshot.directory))
   )
 
   const sweep = Effect.fn("SnapshotStore.sweep")(function* (parentDirectory: string) {
-    const parent = resolve(parentDirectory)
-    const removed: Array<string> = []
-    const restored: Array<string> = []
-    if ((yield* files.inspect(parent))?.kind !== "directory") return { removed, restored }
+    const parent = yield* files.resolve(parentDirectory)
+    if ((yield* files.inspect(parent))?.kind !== "directory") return { removed: [], failed: [] }
+    const { failed, removed } = yield* clearOwnedDirectories(files, parent, "staging", () => Effect.succeed(false))
+    const report = { removed: [...removed], failed: [...failed] }
     for (const name of yield* files.list(parent)) {
-      const leftover = parseLeftover(name)
-      if (leftover === null) continue
-      const path = join(parent, name)
-      if (isInUse(publisher, leftover.ownerPid, path)) continue
-      const target = join(parent, leftover.target)
-      if (leftover.kind === "replaced" && (yield* files.inspect(target)) === null) {
-        yield* files.rename(path, target)
-        restored.push(target)
-      } else {
-        yield* files.removeTree(path)
-        removed.push(path)
-      }
+      const directory = join(parent, name)
+      // What cannot be looked into is not ours.
+      const isOther = yield* Effect.orElseSucceed(
+        Effect.map(files.inspect(directory), (found) => found?.kind !== "directory"),
+        () => true
+      )
+      if (isOther || (yield* Effect.orElseSucceed(isOwnedDirectory(files, directory), () => false))) continue
+      const cleared = yield* Effect.orElseSucceed(clearContents(files, directory), () => ({ removed: [], failed: [] }))
+      report.removed.push(...cleared.removed)
+      report.failed.push(...cleared.failed)
     }
-    if (removed.length + restored.length > 0) yield* files.flushDirectory(parent)
-    return { removed, restored }
+    return report
   })
 
-  const remove = Effect.fn("SnapshotStore.remove")(function* (path: string) {
-    const directory = resolve(path)
-    yield* files.removeTree(join(directory, manifestFileName))
-    if ((yield* files.inspect(directory)) !== null) yield* files.flushDirectory(directory)
-    yield* files.removeTree(directory)
-  })
+  const remove: SnapshotStoreShape["remove"] = Effect.fn("SnapshotStore.remove")(
+    function* (path: string) {
+      const directory = yield* files.resolve(path)
+      const standing = yield* inspectTarget(files, directory)
+      if (standing === "nothing") return
+      if (standing === "empty" && (yield* files.list(directory)).length === 0) {
+        return yield* new TargetUnfit({ path: directory, found: "an empty directory" })
+      }
+      yield* takeAway(files, directory).pipe(
+        // Another one has removed it meanwhile.
+        Effect.catch((fault) =>
+          Effect.flatMap(files.inspect(directory), (found) => (found === null ? Effect.void : Effect.fail(fault)))
+        )
+      )
+    },
+    (effect, path) => Effect.mapError(effect, (reason) => new SnapshotRemoveError({ path: resolve(path), reason }))
+  )
 
-  return { stage, publish, open, timeline, recordValidation, sweep, remove }
+  return { resolve: files.resolve, stage, publish, open, timeline, recordValidation, sweep, remove }
 }
 
 /**
@@ -365,15 +373,15 @@ const make = (files: DurableFilesShape, publisher: (typeof Publisher)["Service"]
  *
  * @example
  * ```ts
- * import { DurableFiles, SnapshotStore } from "@stillpoint/core"
- * import { Effect, Layer } from "effect"
+ * import { SnapshotStore } from "@stillpoint/core"
+ * import { Effect } from "effect"
  *
  * const program = Effect.gen(function*() {
  *   const store = yield* SnapshotStore
  *   const refused = yield* Effect.flip(store.open("/nowhere/snapshot"))
  *   console.log(refused.message) // snapshot refused: expected a snapshot directory at /nowhere/snapshot, found nothing
  * })
- * await Effect.runPromise(program.pipe(Effect.provide(Layer.provide(SnapshotStore.layer, DurableFiles.layer))))
+ * await Effect.runPromise(program.pipe(Effect.provide(SnapshotStore.layerHost)))
  * ```
  */
 export class SnapshotStore extends Context.Service<SnapshotStore, SnapshotStoreShape>()(
@@ -383,10 +391,10 @@ export class SnapshotStore extends Context.Service<SnapshotStore, SnapshotStoreS
   static readonly layer: Layer.Layer<SnapshotStore, never, DurableFiles> = Layer.effect(
     SnapshotStore,
     Effect.gen(function* () {
-      return make(yield* DurableFiles, yield* Publisher)
+      return make(yield* DurableFiles)
     })
   )
 
-  /** A store on the host's file system. */
+  /** A store on the host's file system: what to use. */
   static readonly layerHost: Layer.Layer<SnapshotStore> = Layer.provide(SnapshotStore.layer, DurableFiles.layer)
 }

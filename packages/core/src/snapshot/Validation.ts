@@ -1,9 +1,10 @@
 /**
- * The verdict of a validation, kept beside the manifest it speaks about.
+ * The verdict of a validation, kept with the contents of the capture it speaks about.
  *
  * @module
  */
-import { Effect, Schema } from "effect"
+import { Effect, Result, Schema } from "effect"
+import { parseBoundedJson } from "../internal/boundedJson.ts"
 import { ManifestEdited, ManifestUnreadable, sealOf, Sha256 } from "./Manifest.ts"
 
 /** A run of touched pages: guest-physical address of the first, and how many follow it without a gap. */
@@ -26,6 +27,9 @@ export const Validation = Schema.Struct({
   digest: Sha256
 })
 export type Validation = typeof Validation.Type
+
+/** Largest validation record that is written or read, bytes. */
+export const mostValidationBytes = 64 << 20
 
 const pageBytes = 4096
 
@@ -70,7 +74,9 @@ const validationText = (record: unknown): string => `${JSON.stringify(record)}\n
 /** Reads the text of a validation record found at `path` and checks its seal. */
 export const decodeValidation = Effect.fnUntraced(function* (path: string, text: string) {
   const unreadable = (why: string) => new ManifestUnreadable({ path, why })
-  const raw = yield* Effect.try({ try: (): unknown => JSON.parse(text), catch: (cause) => unreadable(String(cause)) })
+  const parsed = parseBoundedJson(text)
+  if (Result.isFailure(parsed)) return yield* unreadable(parsed.failure)
+  const raw = parsed.success
   if (validationText(raw) !== text) {
     return yield* unreadable("its text is not as it was written: it was cut or edited")
   }

@@ -1,77 +1,216 @@
 /**
- * How a finished snapshot comes to stand at its target, and what is done about a replacement that was cut off.
+ * How a finished snapshot comes to stand at its target, and how what it replaces goes.
  *
  * ```text
- *  nothing at the target    rename                        the snapshot is there or is not
- *  an old snapshot there    exchange                      old or new, at every moment
- *                           without it: rename aside,     old or new after `undoReplacement`, which every
- *                           rename into place             open and sweep begins with
+ *  stage    nothing at the target              a snapshot there, or an empty directory
+ *           .stillpoint-<id>/snapshot/         <target>/
+ *             contents-<id>/  (is written)       contents-<old>/
+ *                                                contents-<id>/  (is written)
+ *  publish  snapshot/manifest.json written     contents-<id>/manifest.json written
+ *           rename  snapshot → <target>        rename  contents-<id>/manifest.json → <target>/manifest.json
+ *  then     the empty .stillpoint-<id> goes    contents-<old> goes: no manifest names it, and nobody holds it
  * ```
+ *
+ * Each is one rename within one directory's file system: the old snapshot is there or the new one, for whoever looks and after a
+ * crash at any moment. A directory that exists is never renamed, so that a target may be a mount point, or lie in a lower layer of
+ * an overlay. Who puts a manifest there holds `publish.lock` meanwhile, and until it is durable or taken back.
  *
  * @module
  */
 import { basename, dirname, join } from "node:path"
-import { Effect } from "effect"
-import type { DurableFilesShape, FileFault } from "./DurableFiles.ts"
-import { leftoverPath, parseLeftover, type PublisherIdentity } from "./Leftovers.ts"
-import { TargetExists } from "./SnapshotErrors.ts"
+import { Clock, Effect, Result, type Scope } from "effect"
+import type { DurableFilesShape } from "../files/DurableFiles.ts"
+import type { FileFault, FileUnfit } from "../files/FileErrors.ts"
+import { makeDirectories } from "../files/makeDirectories.ts"
+import {
+  clearOwnedDirectories,
+  keepOwnedDirectory,
+  makeOwnedDirectory,
+  type OwnedDirectory
+} from "../files/OwnedDirectory.ts"
+import { encodeManifest, type Manifest, manifestFileName, mostManifestBytes } from "./Manifest.ts"
+import { PublishUnsettled, TargetBusy, TargetExists, TargetTaken } from "./SnapshotErrors.ts"
+import { inspectTarget, publishLockName } from "./standing.ts"
+import { readManifest } from "./verifySnapshot.ts"
 
-/** Directories that this process is busy with: its own id in a name says nothing when process ids are used again. */
-export const activeStagings = new Set<string>()
-
-/** Whether the owner of a leftover is still busy with it. */
-export const isInUse = (publisher: PublisherIdentity, ownerPid: number, path: string): boolean =>
-  ownerPid === publisher.pid ? activeStagings.has(path) : publisher.isAlive(ownerPid)
-
-/** Moves directories for one publisher. */
-export const makePlacement = (files: DurableFilesShape, publisher: PublisherIdentity) => {
-  /** Makes a step durable, or undoes it: what failed has left the target as it was. */
-  const durably = (target: string, undo: Effect.Effect<unknown, FileFault>) =>
-    Effect.tapError(files.flushDirectory(dirname(target)), () => Effect.ignore(undo))
-
-  const renameOver = Effect.fnUntraced(function* (directory: string, target: string) {
-    const aside = leftoverPath(target, "replaced", publisher.pid, yield* files.uniqueSuffix)
-    activeStagings.add(aside)
-    const back = files.rename(aside, target)
-    yield* files
-      .rename(target, aside)
-      .pipe(
-        Effect.andThen(files.rename(directory, target).pipe(Effect.tapError(() => Effect.ignore(back)))),
-        Effect.andThen(durably(target, Effect.andThen(files.rename(target, directory), back))),
-        Effect.andThen(Effect.ignore(files.removeTree(aside))),
-        Effect.ensuring(Effect.sync(() => activeStagings.delete(aside)))
-      )
-  })
-
-  /** Puts a finished directory at its target, durably. With `replace`, what stands there goes. */
-  const moveIntoPlace = Effect.fnUntraced(function* (directory: string, target: string, replace: boolean) {
-    if ((yield* files.inspect(target)) === null) {
-      yield* files.rename(directory, target)
-      yield* durably(target, files.rename(target, directory))
-    } else if (!replace) {
-      return yield* new TargetExists({ path: target })
-    } else if (yield* files.exchange(directory, target)) {
-      // The old snapshot has the name of the staging directory now, which goes with its scope or a sweep.
-      yield* durably(target, files.exchange(directory, target))
-    } else {
-      yield* renameOver(directory, target)
-    }
-  }, Effect.uninterruptible)
-
-  /** Puts a snapshot back that a crashed replacement had moved aside, when nothing stands at its target. */
-  const undoReplacement = Effect.fnUntraced(function* (target: string) {
-    const parent = dirname(target)
-    if ((yield* files.inspect(parent))?.kind !== "directory") return
-    for (const name of yield* files.list(parent)) {
-      const leftover = parseLeftover(name)
-      if (leftover?.kind !== "replaced" || leftover.target !== basename(target)) continue
-      const aside = join(parent, name)
-      if (isInUse(publisher, leftover.ownerPid, aside)) continue
-      yield* files.rename(aside, target)
-      yield* files.flushDirectory(parent)
-      return
-    }
-  })
-
-  return { moveIntoPlace, undoReplacement }
+/** Where a snapshot is made: its contents, and the directory that will have its manifest. */
+export interface Place {
+  /** The target itself, or what will be renamed to it. */
+  readonly home: string
+  readonly contents: OwnedDirectory
+  /** What `home` is in, if it is not the target. */
+  readonly staging: OwnedDirectory | null
 }
+
+/** How long another publisher's few renames and flushes are waited for. */
+const longestWaitMillis = 30_000
+
+const lookAgainAfter = "2 millis"
+
+/** Makes an empty place for a snapshot that is to stand at `target`. */
+export const makePlace = Effect.fnUntraced(function* (files: DurableFilesShape, target: string) {
+  if ((yield* inspectTarget(files, target)) !== "nothing") {
+    return {
+      home: target,
+      contents: yield* makeOwnedDirectory(files, target, "contents"),
+      staging: null
+    } satisfies Place
+  }
+  yield* makeDirectories(files, dirname(target))
+  const staging = yield* makeOwnedDirectory(files, dirname(target), "staging")
+  const home = join(staging.path(), "snapshot")
+  yield* files.makeDirectory(home)
+  return { home, contents: yield* makeOwnedDirectory(files, home, "contents"), staging } satisfies Place
+})
+
+/** Holds the lock of a snapshot's directory until the scope closes. */
+const holdTarget = (
+  files: DurableFilesShape,
+  directory: string
+): Effect.Effect<void, FileFault | FileUnfit | TargetBusy, Scope.Scope> =>
+  Effect.gen(function* () {
+    const path = join(directory, publishLockName)
+    const begun = yield* Clock.currentTimeMillis
+    while ((yield* files.hold(path, { create: true })) !== "held") {
+      const waitedMillis = (yield* Clock.currentTimeMillis) - begun
+      if (waitedMillis > longestWaitMillis) return yield* new TargetBusy({ path: directory, waitedMillis })
+      yield* Effect.sleep(lookAgainAfter)
+    }
+  })
+
+const writeDurably = (files: DurableFilesShape, path: string, bytes: Uint8Array) =>
+  files.removeTree(path).pipe(Effect.andThen(files.write(path, bytes)), Effect.andThen(files.flush(path)))
+
+/** Removes the contents in a snapshot's directory that its manifest does not name and nobody holds. */
+export const clearContents = Effect.fnUntraced(function* (files: DurableFilesShape, directory: string) {
+  return yield* clearOwnedDirectories(files, directory, "contents", (path) =>
+    Effect.gen(function* () {
+      const manifest = yield* Effect.result(readManifest(files, directory))
+      if (Result.isSuccess(manifest)) return manifest.success.contents === basename(path)
+      const { failure } = manifest
+      if (failure._tag === "FileFault" || failure._tag === "FileUnfit") return yield* failure
+      // Of what a damaged manifest names nothing is known: it is all kept.
+      return failure._tag !== "ManifestMissing" && failure._tag !== "SnapshotMissing"
+    })
+  )
+})
+
+/** Makes a step durable, or takes it back; says so where neither can be done. */
+const durably = Effect.fnUntraced(function* (
+  files: DurableFilesShape,
+  options: {
+    readonly target: string
+    readonly folder: string
+    readonly undo: Effect.Effect<unknown, FileFault>
+    readonly kept: string | null
+    readonly contents: OwnedDirectory
+  }
+) {
+  const flushed = yield* Effect.result(files.flushDirectory(options.folder))
+  if (Result.isSuccess(flushed)) return
+  const undone = yield* Effect.result(options.undo)
+  if (Result.isSuccess(undone)) return yield* flushed.failure
+  // What stands at the target is whole: it stays, and so does what it replaced.
+  yield* options.contents.give
+  const { kept, target: path } = options
+  if (kept !== null) yield* keepOwnedDirectory(files, kept)
+  return yield* new PublishUnsettled({ path, fault: flushed.failure, undoing: undone.failure, kept })
+})
+
+/** What renaming a directory over one that is not empty, or over a file, says. */
+const isTaken = (fault: FileFault): boolean => ["ENOTEMPTY", "EEXIST", "ENOTDIR"].includes(fault.code)
+
+const moveBeside = Effect.fnUntraced(function* (
+  files: DurableFilesShape,
+  { contents, home }: Place,
+  target: string,
+  manifest: Manifest
+) {
+  yield* holdTarget(files, home)
+  yield* writeDurably(files, join(home, manifestFileName), encodeManifest(manifest))
+  yield* files.flushDirectory(contents.path())
+  yield* files.flushDirectory(home)
+  const moved = yield* Effect.result(files.rename(home, target))
+  if (Result.isFailure(moved)) {
+    if (!isTaken(moved.failure)) return yield* moved.failure
+    return false
+  }
+  const before = contents.path()
+  contents.moved(join(target, basename(before)))
+  const undo = Effect.andThen(
+    files.rename(target, home),
+    Effect.sync(() => contents.moved(before))
+  )
+  yield* durably(files, { target, folder: dirname(target), undo, kept: null, contents })
+  yield* contents.give
+  return true
+}, Effect.scoped)
+
+const moveInside = Effect.fnUntraced(function* (
+  files: DurableFilesShape,
+  { contents }: Place,
+  target: string,
+  manifest: Manifest
+) {
+  yield* inspectTarget(files, target)
+  yield* holdTarget(files, target)
+  yield* inspectTarget(files, target)
+  const standing = join(target, manifestFileName)
+  const previous = (yield* files.inspect(standing)) === null ? null : yield* files.read(standing, mostManifestBytes)
+  const inside = join(target, basename(contents.path()))
+  if (contents.path() !== inside) {
+    yield* files.rename(contents.path(), inside)
+    contents.moved(inside)
+  }
+  const draft = join(inside, manifestFileName)
+  yield* writeDurably(files, draft, encodeManifest(manifest))
+  yield* files.flushDirectory(inside)
+  yield* files.flushDirectory(target)
+  yield* files.rename(draft, standing)
+  const undo =
+    previous === null
+      ? files.removeTree(standing)
+      : Effect.andThen(writeDurably(files, draft, previous), files.rename(draft, standing))
+  const old = previous === null ? null : yield* Effect.option(oldContents(previous))
+  const kept = old?._tag === "Some" ? join(target, old.value) : null
+  yield* durably(files, { target, folder: target, undo, kept, contents })
+  yield* contents.give
+  yield* Effect.ignore(clearContents(files, target))
+}, Effect.scoped)
+
+const oldContents = (manifest: Uint8Array) =>
+  Effect.try({
+    try: () => String((JSON.parse(new TextDecoder().decode(manifest)) as Partial<Manifest>).contents),
+    catch: () => null
+  })
+
+/** Puts a finished snapshot at its target, durably. With `replace`, a snapshot that stands there goes, and nothing else ever. */
+export const moveIntoPlace = Effect.fnUntraced(function* (
+  files: DurableFilesShape,
+  place: Place,
+  target: string,
+  manifest: Manifest,
+  replace: boolean
+) {
+  const { staging } = place
+  if (staging === null || !(yield* moveBeside(files, place, target, manifest))) {
+    // Nothing was there when the place was made; something has come since.
+    if (!replace)
+      return yield* staging === null ? new TargetExists({ path: target }) : new TargetTaken({ path: target })
+    yield* moveInside(files, place, target, manifest)
+  }
+  if (staging !== null) yield* staging.discard
+}, Effect.uninterruptible)
+
+/** Removes a snapshot: its manifest first, with which it is none any more, then its contents, and its directory if nothing else is in it. */
+export const takeAway = Effect.fnUntraced(function* (files: DurableFilesShape, directory: string) {
+  yield* holdTarget(files, directory)
+  yield* files.removeTree(join(directory, manifestFileName))
+  yield* files.flushDirectory(directory)
+  const { failed } = yield* clearContents(files, directory)
+  const [first] = failed
+  if (first !== undefined) return yield* first.fault
+  if ((yield* files.list(directory)).some((name) => name !== publishLockName)) return
+  yield* files.removeTree(join(directory, publishLockName))
+  if (yield* files.removeEmptyDirectory(directory)) yield* files.flushDirectory(dirname(directory))
+}, Effect.scoped)

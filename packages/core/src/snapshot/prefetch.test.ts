@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -18,8 +18,21 @@ describe("prefetch", () => {
     Effect.scoped(
       Effect.gen(function* () {
         const directory = yield* folder
-        yield* Effect.promise(() => writeFile(join(directory, "memory.bin"), new Uint8Array(16 * 4096)))
-        const manifest = sealManifest(sampleDraft("r"), { identity: "r", parent: null, files: [] })
+        yield* Effect.promise(() => writeFile(join(directory, "ram"), new Uint8Array(16 * 4096)))
+        const manifest = sealManifest(sampleDraft("r"), {
+          identity: "r",
+          parent: null,
+          contents: `contents-${"0".repeat(32)}`,
+          files: [
+            {
+              name: "ram",
+              sizeBytes: 16 * 4096,
+              storedBytes: 0,
+              verification: { kind: "byChunk", table: "digests", guestAddress: 0x8000_0000 }
+            }
+          ]
+        })
+        const snapshot = { directory, manifest, layers: [directory], parents: [] }
         const workingSet = workingSetOf([0x8000_3000, 0x8000_1000, 0x8000_2000, 0x8000_2000, 0x8000_8000, 0x1000])
         assert.deepStrictEqual(workingSet.ranges, [
           { address: 0x1000, pages: 1 },
@@ -32,18 +45,14 @@ describe("prefetch", () => {
           detail: "",
           workingSet
         })
-        assert.deepStrictEqual(yield* prefetch({ directory, manifest, parents: [], validation }), {
-          pages: 4,
-          bytes: 4 * 4096
-        })
-        assert.deepStrictEqual(yield* prefetch({ directory, manifest, parents: [], validation: null }), {
-          pages: 0,
-          bytes: 0
-        })
-        const gone = yield* Effect.flip(
-          prefetch({ directory: join(directory, "gone"), manifest, parents: [], validation })
-        )
-        assert.strictEqual(gone.code, "ENOENT")
+        assert.deepStrictEqual(yield* prefetch({ ...snapshot, validation }), { pages: 4, bytes: 4 * 4096 })
+        assert.deepStrictEqual(yield* prefetch({ ...snapshot, validation: null }), { pages: 0, bytes: 0 })
+        const gone = yield* Effect.flip(prefetch({ ...snapshot, layers: [join(directory, "gone")], validation }))
+        assert.strictEqual(gone._tag === "FileFault" && gone.code, "ENOENT")
+        const memory = join(directory, "ram")
+        yield* Effect.promise(() => rm(memory).then(() => symlink("/dev/zero", memory)))
+        const link = yield* Effect.flip(prefetch({ ...snapshot, validation }))
+        assert.strictEqual(link._tag === "FileUnfit" && link.found, "a link")
       })
     )
   )

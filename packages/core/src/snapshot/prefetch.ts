@@ -3,10 +3,13 @@
  *
  * @module
  */
-import { open } from "node:fs/promises"
+import { constants } from "node:fs"
+import { type FileHandle, open } from "node:fs/promises"
 import { join } from "node:path"
 import { Effect } from "effect"
-import { FileFault } from "./DurableFiles.ts"
+import { FileFault, FileUnfit } from "../files/FileErrors.ts"
+import { fileKindInWords } from "../files/fileKind.ts"
+import type { ManifestFile } from "./Manifest.ts"
 import type { Snapshot } from "./SnapshotStore.ts"
 import type { PageRange } from "./Validation.ts"
 
@@ -21,39 +24,76 @@ export interface Prefetched {
   readonly bytes: number
 }
 
+/** A file of guest memory, and the guest-physical addresses that it covers. */
+interface MemoryFile {
+  readonly name: string
+  readonly begin: number
+  readonly end: number
+}
+
+const memoryFilesOf = (files: ReadonlyArray<ManifestFile>): ReadonlyArray<MemoryFile> =>
+  files.flatMap(({ name, sizeBytes, verification }) => {
+    if (verification.kind !== "byChunk" || verification.guestAddress === null) return []
+    return [{ name, begin: verification.guestAddress, end: verification.guestAddress + sizeBytes }]
+  })
+
+/** The parts of some ranges that lie in a file, as offsets from its begin. */
+const within = (ranges: ReadonlyArray<PageRange>, { begin, end }: MemoryFile) =>
+  ranges.flatMap(({ address, pages }) => {
+    const from = Math.max(address, begin)
+    const to = Math.min(address + pages * pageBytes, end)
+    return from < to ? [{ from: from - begin, to: to - begin }] : []
+  })
+
 /**
- * Reads the working set that a validation recorded from `memory.bin`, so that the first clone after a cold start finds it in the
- * host's page cache. Without a recorded working set nothing is read. Of a delta the same is read from everything that it was taken
- * against: what one of them does not hold is a hole, and costs no reading from the disk.
- *
- * @param memoryBase guest-physical address of the files' first byte.
+ * Reads the working set that a validation recorded from the snapshot's files of memory, so that the first clone after a cold start
+ * finds it in the host's page cache. Without a recorded working set nothing is read. Of a delta the same is read from everything
+ * that it was taken against: what one of them does not hold is a hole, and costs no reading from the disk.
  */
-export const prefetch = (snapshot: Snapshot, memoryBase = 0x8000_0000): Effect.Effect<Prefetched, FileFault> => {
-  const ranges = (snapshot.validation?.workingSet?.ranges ?? []).filter(({ address }) => address >= memoryBase)
-  const pages = ranges.reduce((sum, range) => sum + range.pages, 0)
-  const directories = ranges.length === 0 ? [] : [snapshot.directory, ...snapshot.parents]
-  return Effect.forEach(directories, (directory) => readRanges(join(directory, "memory.bin"), ranges, memoryBase)).pipe(
+export const prefetch = (snapshot: Snapshot): Effect.Effect<Prefetched, FileFault | FileUnfit> => {
+  const ranges = snapshot.validation?.workingSet?.ranges ?? []
+  // All snapshots of a chain are of one machine: its memory lies where the newest says.
+  const files = memoryFilesOf(snapshot.manifest.files).map((file) => ({ ...file, parts: within(ranges, file) }))
+  const bytesOf = (parts: ReadonlyArray<{ readonly from: number; readonly to: number }>) =>
+    parts.reduce((sum, { from, to }) => sum + (to - from), 0)
+  const pages = files.reduce((sum, { parts }) => sum + bytesOf(parts), 0) / pageBytes
+  const reads = files
+    .filter(({ parts }) => parts.length > 0)
+    .flatMap(({ name, parts }) => snapshot.layers.map((layer) => readParts(join(layer, name), parts)))
+  return Effect.all(reads).pipe(
     Effect.map((read) => ({ pages, bytes: read.reduce((sum, bytes) => sum + bytes, 0) })),
     Effect.withSpan("prefetch")
   )
 }
 
-const readRanges = (path: string, ranges: ReadonlyArray<PageRange>, memoryBase: number) => {
-  const fault = (cause: unknown): FileFault => {
+const openRegular = async (path: string): Promise<FileHandle> => {
+  const unfit = (found: string) => new FileUnfit({ path, expected: "a regular file", found })
+  // A link is not followed, and a pipe that nobody writes to does not hold the process up.
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+  const file = await open(path, flags).catch((cause: NodeJS.ErrnoException) => {
+    throw cause.code === "ELOOP" ? unfit("a link") : cause
+  })
+  const found = await file.stat()
+  if (found.isFile()) return file
+  await file.close()
+  throw unfit(fileKindInWords(found))
+}
+
+const readParts = (path: string, parts: ReadonlyArray<{ readonly from: number; readonly to: number }>) => {
+  const fault = (cause: unknown): FileFault | FileUnfit => {
+    if (cause instanceof FileUnfit) return cause
     const code = typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : String(cause)
     return new FileFault({ operation: "prefetch", path, code })
   }
   return Effect.acquireUseRelease(
-    Effect.tryPromise({ try: () => open(path, "r"), catch: fault }),
+    Effect.tryPromise({ try: () => openRegular(path), catch: fault }),
     (file) =>
       Effect.gen(function* () {
         const scratch = new Uint8Array(readBytes)
         let bytes = 0
-        for (const range of ranges) {
-          const begin = range.address - memoryBase
-          const end = begin + range.pages * pageBytes
-          for (let at = begin; at < end; at += readBytes) {
-            const length = Math.min(readBytes, end - at)
+        for (const { from, to } of parts) {
+          for (let at = from; at < to; at += readBytes) {
+            const length = Math.min(readBytes, to - at)
             const read = yield* Effect.tryPromise({ try: () => file.read(scratch, 0, length, at), catch: fault })
             bytes += read.bytesRead
           }

@@ -11,5 +11,8 @@ import type { Snapshot } from "./SnapshotStore.ts"
 /** A machine of an opened snapshot and of its parents. Ungated: for the gate, and for who executes nothing. */
 export const restoreSnapshot = (snapshot: Snapshot): Effect.Effect<Machine, RestoreError, Vmm | Scope.Scope> =>
   Effect.flatMap(Vmm, (vmm) =>
-    vmm.restore(snapshot.directory, { identity: snapshot.manifest.identity, parents: snapshot.parents })
+    vmm.restore(snapshot.layers[0] ?? snapshot.directory, {
+      identity: snapshot.manifest.identity,
+      parents: snapshot.layers.slice(1)
+    })
   )

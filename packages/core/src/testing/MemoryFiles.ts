@@ -6,9 +6,11 @@
  *
  * @module
  */
-import { dirname } from "node:path"
+import { createHash } from "node:crypto"
+import { dirname, resolve } from "node:path"
 import { Effect, Layer } from "effect"
-import { DurableFiles, type DurableFilesShape, FileFault } from "../snapshot/DurableFiles.ts"
+import { DurableFiles, type DurableFilesShape, type HoldOutcome } from "../files/DurableFiles.ts"
+import { FileFault, FileUnfit } from "../files/FileErrors.ts"
 
 interface Inode {
   data: Uint8Array
@@ -19,14 +21,16 @@ type Tree = Map<string, Entry>
 type Change =
   | { readonly kind: "create"; readonly path: string; readonly entry: Entry }
   | { readonly kind: "rename"; readonly from: string; readonly to: string }
-  | { readonly kind: "exchange"; readonly from: string; readonly to: string }
   | { readonly kind: "remove"; readonly path: string }
 
-/** What goes wrong at the n-th changing operation (0, 1, 2 …). */
+/** What goes wrong at the n-th changing operation (0, 1, 2 …), or at the n-th reading one. */
 export interface InjectedFault {
   readonly atOperation: number
-  /** `crash`: this and every later operation fails until a reboot. Anything else: the system's error code. */
-  readonly code: "crash" | "ENOSPC" | "EIO" | "EROFS" | "EACCES"
+  /**
+   * `crash`: this and every later operation fails until a reboot. `short`: the n-th read of a file finds less than is there, without
+   * a word. Anything else: the system's error code.
+   */
+  readonly code: "crash" | "short" | "ENOSPC" | "EIO" | "EROFS" | "EACCES"
 }
 
 const under = (path: string, root: string): boolean => path === root || path.startsWith(`${root}/`)
@@ -36,13 +40,6 @@ const apply = (tree: Tree, change: Change): void => {
     tree.set(change.path, change.entry)
   } else if (change.kind === "remove") {
     for (const path of tree.keys()) if (under(path, change.path)) tree.delete(path)
-  } else if (change.kind === "exchange") {
-    const { from, to } = change
-    const moved = Array.from(tree).filter(([path]) => under(path, from) || under(path, to))
-    for (const [path] of moved) tree.delete(path)
-    for (const [path, entry] of moved) {
-      tree.set(under(path, from) ? to + path.slice(from.length) : from + path.slice(to.length), entry)
-    }
   } else {
     for (const path of tree.keys()) if (under(path, change.to)) tree.delete(path)
     for (const [path, entry] of Array.from(tree)) {
@@ -54,7 +51,7 @@ const apply = (tree: Tree, change: Change): void => {
 }
 
 const touches = (change: Change, directory: string): boolean =>
-  change.kind === "rename" || change.kind === "exchange"
+  change.kind === "rename"
     ? dirname(change.from) === directory || dirname(change.to) === directory
     : dirname(change.path) === directory
 
@@ -66,19 +63,24 @@ export class MemoryFiles {
   #operations = 0
   #suffix = 0
   #isDown = false
-  #fault: InjectedFault | null
+  #reads = 0
+  #faults: ReadonlyArray<InjectedFault>
   #lastFault: FileFault | null = null
-  /** Whether directories change places in one step, as on most systems, or not at all. */
-  readonly #canExchange: boolean
+  /** Files that are held, by what they are and not by their names. */
+  readonly #held = new Set<Inode>()
 
-  constructor(fault: InjectedFault | null = null, options: { readonly canExchange?: boolean } = {}) {
-    this.#fault = fault
-    this.#canExchange = options.canExchange ?? true
+  constructor(fault: InjectedFault | null = null) {
+    this.#faults = fault === null ? [] : [fault]
   }
 
   /** Changing operations so far. */
   get operations(): number {
     return this.#operations
+  }
+
+  /** Files that were read so far. */
+  get reads(): number {
+    return this.#reads
   }
 
   /** Whether the injected crash has happened. */
@@ -91,9 +93,9 @@ export class MemoryFiles {
     return this.#lastFault
   }
 
-  /** Makes one operation to come go wrong. */
-  injectFault(fault: InjectedFault): void {
-    this.#fault = fault
+  /** Makes operations to come go wrong. */
+  injectFault(...faults: ReadonlyArray<InjectedFault>): void {
+    this.#faults = faults
   }
 
   /** Paths of everything that stands, sorted. */
@@ -126,7 +128,8 @@ export class MemoryFiles {
     }
     for (const [path, entry] of this.#durable) this.#live.set(path, entry)
     this.#isDown = false
-    this.#fault = null
+    this.#faults = []
+    this.#held.clear()
   }
 
   #change(change: Change): void {
@@ -143,16 +146,16 @@ export class MemoryFiles {
   ): Effect.Effect<void, FileFault> {
     return Effect.suspend(() => {
       if (this.#isDown) return Effect.fail(new FileFault({ operation, path, code: "crash" }))
-      const isFaulty = this.#fault?.atOperation === this.#operations
+      const fault = this.#faults.find(({ atOperation, code }) => code !== "short" && atOperation === this.#operations)
       this.#operations += 1
-      if (isFaulty && this.#fault !== null) {
-        if (this.#fault.code === "crash") {
+      if (fault !== undefined) {
+        if (fault.code === "crash") {
           this.#isDown = true
           run()
         } else {
           partly()
         }
-        this.#lastFault = new FileFault({ operation, path, code: this.#fault.code })
+        this.#lastFault = new FileFault({ operation, path, code: fault.code })
         return Effect.fail(this.#lastFault)
       }
       const code = run()
@@ -170,21 +173,23 @@ export class MemoryFiles {
     })
   }
 
+  #isDirectory(path: string): boolean {
+    return path === dirname(path) || this.#live.get(path)?.kind === "directory"
+  }
+
+  #holds(path: string): boolean {
+    return [...this.#live.keys()].some((other) => other !== path && under(other, path))
+  }
+
   #makeDirectory(path: string): string | null {
-    const standing = this.#live.get(path)
-    if (standing !== undefined) return standing.kind === "directory" ? null : "EEXIST"
-    const parent = dirname(path)
-    if (parent !== path) {
-      const refused = this.#makeDirectory(parent)
-      if (refused !== null) return refused
-    }
+    if (!this.#isDirectory(dirname(path))) return "ENOENT"
     this.#change({ kind: "create", path, entry: { kind: "directory" } })
     return null
   }
 
   #write(path: string, bytes: Uint8Array): string | null {
     if (this.#live.has(path)) return "EEXIST"
-    if (this.#live.get(dirname(path))?.kind !== "directory") return "ENOENT"
+    if (!this.#isDirectory(dirname(path))) return "ENOENT"
     this.#change({
       kind: "create",
       path,
@@ -194,17 +199,20 @@ export class MemoryFiles {
   }
 
   #flushDirectory(path: string): string | null {
-    if (this.#live.get(path)?.kind !== "directory") return "ENOENT"
+    if (!this.#isDirectory(path)) return "ENOENT"
     const last = this.#pending.findLastIndex((change) => touches(change, path))
     for (const change of this.#pending.splice(0, last + 1)) apply(this.#durable, change)
     return null
   }
 
   #rename(from: string, to: string): string | null {
-    if (!this.#live.has(from)) return "ENOENT"
-    if (this.#live.get(to)?.kind === "directory") {
-      if ([...this.#live.keys()].some((path) => path !== to && under(path, to))) return "ENOTEMPTY"
+    const moved = this.#live.get(from)
+    if (moved === undefined || !this.#isDirectory(dirname(to))) return "ENOENT"
+    const standing = this.#live.get(to)
+    if (standing !== undefined && standing.kind !== moved.kind) {
+      return standing.kind === "directory" ? "EISDIR" : "ENOTDIR"
     }
+    if (this.#holds(to)) return "ENOTEMPTY"
     this.#change({ kind: "rename", from, to })
     return null
   }
@@ -212,11 +220,18 @@ export class MemoryFiles {
   /** The operations, as the port wants them. */
   readonly shape: DurableFilesShape = {
     makeDirectory: (path) =>
-      this.#changing(
-        "makeDirectory",
-        path,
-        () => this.#makeDirectory(path),
-        () => {}
+      Effect.suspend(() =>
+        this.#live.has(path) && !this.#isDown
+          ? Effect.succeed(false)
+          : Effect.as(
+              this.#changing(
+                "makeDirectory",
+                path,
+                () => this.#makeDirectory(path),
+                () => {}
+              ),
+              true
+            )
       ),
     write: (path, bytes) =>
       this.#changing(
@@ -253,22 +268,6 @@ export class MemoryFiles {
         () => this.#rename(from, to),
         () => {}
       ),
-    exchange: (one, other) =>
-      this.#canExchange
-        ? Effect.as(
-            this.#changing(
-              "exchange",
-              one,
-              () => {
-                if (!this.#live.has(one) || !this.#live.has(other)) return "ENOENT"
-                this.#change({ kind: "exchange", from: one, to: other })
-                return null
-              },
-              () => {}
-            ),
-            true
-          )
-        : Effect.succeed(false),
     removeTree: (path) =>
       this.#changing(
         "removeTree",
@@ -288,11 +287,12 @@ export class MemoryFiles {
               .toSorted()
           : "ENOENT"
       ),
-    read: (path) =>
-      this.#reading("read", path, () => {
-        const entry = this.#live.get(path)
-        return entry?.kind === "file" ? entry.inode.data.slice() : "ENOENT"
-      }),
+    read: (path, atMostBytes) => this.#readFile("read", path, atMostBytes),
+    digest: (path, atMostBytes) =>
+      Effect.map(this.#readFile("digest", path, atMostBytes), (bytes) => ({
+        sha256: createHash("sha256").update(bytes).digest("hex"),
+        sizeBytes: bytes.byteLength
+      })),
     inspect: (path) =>
       Effect.map(
         this.#reading("inspect", path, () => ({ entry: this.#live.get(path) })),
@@ -301,7 +301,74 @@ export class MemoryFiles {
             ? null
             : { kind: entry.kind, sizeBytes: entry.kind === "file" ? entry.inode.data.length : 0 }
       ),
-    uniqueSuffix: Effect.sync(() => `m${this.#suffix++}`)
+    removeEmptyDirectory: (path) =>
+      Effect.suspend(() =>
+        !this.#isDown && (this.#live.get(path)?.kind !== "directory" || this.#holds(path))
+          ? Effect.succeed(false)
+          : Effect.as(
+              this.#changing(
+                "removeEmptyDirectory",
+                path,
+                () => {
+                  this.#change({ kind: "remove", path })
+                  return null
+                },
+                () => {}
+              ),
+              true
+            )
+      ),
+    resolve: (path) => Effect.succeed(resolve(path)),
+    hold: (path, { create }) =>
+      Effect.map(
+        Effect.acquireRelease(this.#hold(path, create), ({ held }) =>
+          Effect.sync(() => void (held !== null && this.#held.delete(held)))
+        ),
+        ({ outcome }) => outcome
+      ),
+    uniqueName: Effect.sync(() => (this.#suffix++).toString(16).padStart(32, "0"))
+  }
+
+  #readFile(operation: string, path: string, atMostBytes: number): Effect.Effect<Uint8Array, FileFault | FileUnfit> {
+    return Effect.flatMap(
+      this.#reading(operation, path, () => ({ entry: this.#live.get(path) })),
+      ({ entry }): Effect.Effect<Uint8Array, FileFault | FileUnfit> => {
+        const isShort = this.#faults.some(({ atOperation, code }) => code === "short" && atOperation === this.#reads)
+        this.#reads += 1
+        if (entry === undefined) return Effect.fail(new FileFault({ operation, path, code: "ENOENT" }))
+        const expected = `a regular file of at most ${atMostBytes} bytes`
+        if (entry.kind !== "file") return Effect.fail(new FileUnfit({ path, expected, found: "a directory" }))
+        const { data } = entry.inode
+        if (data.length > atMostBytes) {
+          return Effect.fail(new FileUnfit({ path, expected, found: `${data.length} bytes` }))
+        }
+        return Effect.succeed(data.slice(0, isShort ? Math.floor(data.length / 2) : data.length))
+      }
+    )
+  }
+
+  #hold(
+    path: string,
+    create: boolean
+  ): Effect.Effect<{ outcome: HoldOutcome; held: Inode | null }, FileFault | FileUnfit> {
+    return Effect.suspend(() => {
+      const made =
+        create && !this.#live.has(path)
+          ? this.#changing(
+              "hold",
+              path,
+              () => this.#write(path, new Uint8Array(0)),
+              () => {}
+            )
+          : this.#reading("hold", path, () => ({}))
+      return Effect.map(made, () => {
+        const entry = this.#live.get(path)
+        if (entry?.kind !== "file") return { outcome: "absent" as const, held: null }
+        if (this.#held.has(entry.inode)) return { outcome: "taken" as const, held: null }
+        this.#held.add(entry.inode)
+        return { outcome: "held" as const, held: entry.inode }
+      })
+    })
   }
 
   /** These files as the port's implementation. */

@@ -23,7 +23,7 @@ import {
   serviceCommands,
   serviceScript
 } from "./guestScript.ts"
-import { DurableFiles, type DurableFilesShape } from "../snapshot/DurableFiles.ts"
+import { DurableFiles, type DurableFilesShape } from "../files/DurableFiles.ts"
 import { sha256 } from "../snapshot/Manifest.ts"
 import {
   type BootSpec,
@@ -411,7 +411,9 @@ const makeMachine = (
           files: contents.map(([name, data]) => ({
             name,
             sizeBytes: data.byteLength,
-            storedBytes: data.byteLength
+            storedBytes: data.byteLength,
+            chunkTable: name === "memory.bin" ? "memory.digests" : null,
+            guestAddress: name === "memory.bin" ? 0x8000_0000 : null
           })),
           engine: "scripted",
           memoryMib: state.memoryMib
@@ -512,7 +514,7 @@ export const scriptedVmm = (options: ScriptedVmmOptions = {}): Layer.Layer<Vmm, 
         new RestoreError({ reason: { _tag, message } })
       const readSaved = Effect.fnUntraced(function* (directory: string) {
         const bytes = yield* files
-          .read(join(directory, "machine.bin"))
+          .read(join(directory, "machine.bin"), 1 << 24)
           .pipe(Effect.mapError((fault) => refuse("FileMissing", fault.message)))
         const saved = JSON.parse(new TextDecoder().decode(bytes), reviver) as Saved
         return { ...saved, identity: sha256(bytes) }

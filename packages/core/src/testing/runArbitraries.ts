@@ -4,10 +4,14 @@
  * @module
  */
 import * as fc from "fast-check"
+import type { OwnerRecord } from "../files/Owner.ts"
 import type { Firing } from "../Firing.ts"
 import type { RunCommand } from "../run/RunCommand.ts"
 import type { RunPhase } from "../run/RunState.ts"
 import { sampleFiring } from "./kindTrigger.ts"
+
+/** Somebody who runs something. */
+export const sampleOwner: OwnerRecord = { instance: "one", pid: 1, host: "here", bootId: null, startedAtMillis: 0 }
 
 const nanos = fc.nat({ max: 1_000 })
 const words = fc.constantFrom("one", "two", "three")
@@ -28,7 +32,7 @@ export const commandArbitraries: {
     _tag: fc.constant("Start" as const),
     runId: words,
     pipeline: words,
-    ownerPid: nanos,
+    owner: fc.constant(sampleOwner),
     policy: fc.constant(null),
     configuration: fc.constant(null),
     target: fc.constantFrom("/snapshots/one", null),

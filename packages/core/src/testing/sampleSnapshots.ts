@@ -5,7 +5,7 @@
  */
 import { join } from "node:path"
 import { Effect } from "effect"
-import { DurableFiles } from "../snapshot/DurableFiles.ts"
+import { DurableFiles } from "../files/DurableFiles.ts"
 import type { ManifestDraft } from "../snapshot/Manifest.ts"
 import { type PublishOptions, type Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import type { CapturedFiles } from "../Vmm.ts"
@@ -48,7 +48,9 @@ export const sampleCapture = (directory: string, label: string, parent: string |
       files: contents.map(([name, bytes]) => ({
         name,
         sizeBytes: bytes.length,
-        storedBytes: bytes.length
+        storedBytes: bytes.length,
+        chunkTable: name === "memory.bin" ? "memory.digests" : null,
+        guestAddress: name === "memory.bin" ? 0x8000_0000 : null
       }))
     }
     return captured
@@ -60,6 +62,7 @@ export const publishSample = (
   label: string,
   options: PublishOptions & {
     readonly validation?: "none" | "required"
+    readonly policy?: ManifestDraft["policy"]
     /** A verdict to publish with it. */
     readonly verdict?: "passed" | "failed"
     /** What it is captured against. */
@@ -77,7 +80,10 @@ export const publishSample = (
       return yield* store.publish(
         staging,
         {
-          draft: sampleDraft(label, options.validation),
+          draft: {
+            ...sampleDraft(label, options.validation),
+            ...(options.policy === undefined ? {} : { policy: options.policy })
+          },
           captured,
           timeline: text(`{"timeline":"${label}"}\n`),
           ...(publishedWith === undefined ? {} : { parent: publishedWith }),

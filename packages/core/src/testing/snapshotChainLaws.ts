@@ -6,7 +6,7 @@
 import { strict as assert } from "node:assert"
 import { basename, dirname, join } from "node:path"
 import { Effect } from "effect"
-import { DurableFiles } from "../snapshot/DurableFiles.ts"
+import { DurableFiles } from "../files/DurableFiles.ts"
 import { encodeManifest, type Manifest, manifestFileName, sealOf, timelineFileName } from "../snapshot/Manifest.ts"
 import type { SnapshotOpenReason } from "../snapshot/SnapshotErrors.ts"
 import { type Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
@@ -88,7 +88,8 @@ export const deltaLaws = (law: StoreLaw, fresh: () => string): ReadonlyArray<Law
         const files = yield* DurableFiles
         for (let at = 0; at < depth - 1; at++) {
           const chain = yield* publishChain(fresh)
-          const damaged = join(chain[at]?.directory ?? "", name)
+          const { directory = "", layers: [contents = ""] = [] } = chain[at] ?? {}
+          const damaged = join(name === manifestFileName ? directory : contents, name)
           yield* files.removeTree(damaged)
           const reason = yield* refusalOf(chain.at(-1))
           assert.equal(reason._tag, "ParentRefused")
@@ -160,7 +161,7 @@ export const deltaLaws = (law: StoreLaw, fresh: () => string): ReadonlyArray<Law
       assert.equal(reason, "CaptureMismatch")
       yield* store.open(target)
       assert.deepEqual(
-        (yield* files.list(dirname(target))).filter((name) => name.includes(".staging-")),
+        (yield* files.list(dirname(target))).filter((name) => name.startsWith(".stillpoint-")),
         []
       )
     })
@@ -182,7 +183,7 @@ export const deltaLaws = (law: StoreLaw, fresh: () => string): ReadonlyArray<Law
 const reseal = Effect.fnUntraced(function* (chain: ReadonlyArray<Snapshot>, from: number) {
   const files = yield* DurableFiles
   const digestOf = (link: Snapshot | undefined) =>
-    Effect.map(files.read(join(link?.directory ?? "", manifestFileName)), (bytes) => {
+    Effect.map(files.read(join(link?.directory ?? "", manifestFileName), 1 << 20), (bytes) => {
       const { digest } = JSON.parse(new TextDecoder().decode(bytes)) as Manifest
       return digest
     })

@@ -5,14 +5,17 @@
  */
 import { strict as assert } from "node:assert"
 import { join } from "node:path"
-import { Effect } from "effect"
-import { DurableFiles } from "../snapshot/DurableFiles.ts"
-import { leftoverPath } from "../snapshot/Leftovers.ts"
+import { Effect, type Schema } from "effect"
+import { DurableFiles } from "../files/DurableFiles.ts"
+import { makeOwnedDirectory } from "../files/OwnedDirectory.ts"
 import { manifestFileName, timelineFileName } from "../snapshot/Manifest.ts"
-import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
+import { type Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import type { Law } from "./Law.ts"
 import { publishSample, sampleCapture } from "./sampleSnapshots.ts"
 import { deltaLaws } from "./snapshotChainLaws.ts"
+
+/** More than any file of these laws holds. */
+const mostBytes = 1 << 20
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value)
 
@@ -26,9 +29,33 @@ const reasonOf = (directory: string) =>
 const rewrite = (path: string, change: (bytes: Uint8Array) => Uint8Array) =>
   Effect.gen(function* () {
     const files = yield* DurableFiles
-    const bytes = yield* files.read(path)
+    const bytes = yield* files.read(path, mostBytes)
     yield* files.removeTree(path)
     yield* files.write(path, change(bytes))
+  })
+
+const contentsOf = (snapshot: Snapshot): string => snapshot.layers[0] ?? snapshot.directory
+
+/** Names in a directory that are no snapshot of these laws. */
+const besides = (directory: string) =>
+  Effect.gen(function* () {
+    const names = yield* (yield* DurableFiles).list(directory)
+    return names.filter((name) => !name.startsWith("snapshot-"))
+  })
+
+/** A directory as an owner leaves it that ends without tidying up: marked, and held by nobody. */
+const leaveBehind = (parent: string, kind: "staging" | "contents") =>
+  Effect.gen(function* () {
+    const files = yield* DurableFiles
+    const left = yield* Effect.scoped(
+      Effect.gen(function* () {
+        const owned = yield* makeOwnedDirectory(files, parent, kind)
+        yield* files.write(join(owned.path(), "memory.bin"), text("half of it"))
+        yield* owned.give
+        return owned.path()
+      })
+    )
+    return left
   })
 
 /** The laws, to be run with `parent` an existing directory of the implementation under test. */
@@ -77,10 +104,10 @@ export const snapshotStoreLaws = (parent: string): ReadonlyArray<Law<SnapshotSto
         yield* publishSample(target, "old")
         yield* publishSample(target, "new", { replace: true })
         assert.equal((yield* (yield* SnapshotStore).open(target)).manifest.runId, "new")
-        const names = yield* (yield* DurableFiles).list(parent)
-        assert.deepEqual(
-          names.filter((name) => name.includes(".staging-") || name.includes(".replaced-")),
-          []
+        assert.deepEqual(yield* besides(parent), [])
+        assert.equal(
+          (yield* (yield* DurableFiles).list(target)).filter((name) => name.startsWith("contents-")).length,
+          1
         )
       })
     ),
@@ -100,8 +127,8 @@ export const snapshotStoreLaws = (parent: string): ReadonlyArray<Law<SnapshotSto
     ...["memory.bin", "memory.digests", "machine.bin", timelineFileName].flatMap((name) => [
       law(`a-missing-${name}-is-refused-by-name`, (target) =>
         Effect.gen(function* () {
-          yield* publishSample(target, "one")
-          yield* (yield* DurableFiles).removeTree(join(target, name))
+          const contents = contentsOf(yield* publishSample(target, "one"))
+          yield* (yield* DurableFiles).removeTree(join(contents, name))
           const reason = yield* reasonOf(target)
           assert.equal(reason._tag, "SnapshotFileMissing")
           assert.ok(reason.message.includes(name))
@@ -109,8 +136,8 @@ export const snapshotStoreLaws = (parent: string): ReadonlyArray<Law<SnapshotSto
       ),
       law(`a-truncated-${name}-is-refused-by-name`, (target) =>
         Effect.gen(function* () {
-          yield* publishSample(target, "one")
-          yield* rewrite(join(target, name), (bytes) => bytes.slice(0, bytes.length - 1))
+          const contents = contentsOf(yield* publishSample(target, "one"))
+          yield* rewrite(join(contents, name), (bytes) => bytes.slice(0, bytes.length - 1))
           const reason = yield* reasonOf(target)
           assert.equal(reason._tag, "SnapshotFileResized")
           assert.ok(reason.message.includes(name))
@@ -120,8 +147,8 @@ export const snapshotStoreLaws = (parent: string): ReadonlyArray<Law<SnapshotSto
     ...["memory.digests", "machine.bin", timelineFileName].flatMap((name) => [
       law(`an-edited-${name}-is-refused-by-name`, (target) =>
         Effect.gen(function* () {
-          yield* publishSample(target, "one")
-          yield* rewrite(join(target, name), (bytes) => bytes.with(3, (bytes[3] ?? 0) ^ 1))
+          const contents = contentsOf(yield* publishSample(target, "one"))
+          yield* rewrite(join(contents, name), (bytes) => bytes.with(3, (bytes[3] ?? 0) ^ 1))
           const reason = yield* reasonOf(target)
           assert.equal(reason._tag, "SnapshotFileAltered")
           assert.ok(reason.message.includes(name))
@@ -131,10 +158,10 @@ export const snapshotStoreLaws = (parent: string): ReadonlyArray<Law<SnapshotSto
         Effect.gen(function* () {
           const files = yield* DurableFiles
           const other = fresh()
-          yield* publishSample(target, "one")
-          yield* publishSample(other, "two")
-          const swapped = yield* files.read(join(other, name))
-          yield* rewrite(join(target, name), () => swapped)
+          const contents = contentsOf(yield* publishSample(target, "one"))
+          const others = contentsOf(yield* publishSample(other, "two"))
+          const swapped = yield* files.read(join(others, name), mostBytes)
+          yield* rewrite(join(contents, name), () => swapped)
           const reason = yield* reasonOf(target)
           assert.equal(reason._tag, "SnapshotFileAltered")
           assert.ok(reason.message.includes(name))
@@ -146,7 +173,7 @@ export const snapshotStoreLaws = (parent: string): ReadonlyArray<Law<SnapshotSto
         const files = yield* DurableFiles
         yield* publishSample(target, "one")
         const path = join(target, manifestFileName)
-        const original = yield* files.read(path)
+        const original = yield* files.read(path, mostBytes)
         for (let offset = 0; offset < original.length; offset += 5) {
           yield* rewrite(path, () => original.with(offset, (original[offset] ?? 0) ^ (1 << (offset % 8))))
           const reason = yield* reasonOf(target)
@@ -164,7 +191,7 @@ export const snapshotStoreLaws = (parent: string): ReadonlyArray<Law<SnapshotSto
       Effect.gen(function* () {
         yield* publishSample(target, "one")
         const path = join(target, manifestFileName)
-        const { length } = yield* (yield* DurableFiles).read(path)
+        const { length } = yield* (yield* DurableFiles).read(path, mostBytes)
         for (const kept of [length - 1, length - 2, 20]) {
           yield* rewrite(path, (bytes) => bytes.slice(0, kept))
           assert.equal((yield* reasonOf(target))._tag, "ManifestUnreadable")
@@ -209,11 +236,11 @@ export const snapshotStoreLaws = (parent: string): ReadonlyArray<Law<SnapshotSto
         const store = yield* SnapshotStore
         const files = yield* DurableFiles
         const other = fresh()
-        yield* publishSample(target, "one", { validation: "required" })
+        const contents = contentsOf(yield* publishSample(target, "one", { validation: "required" }))
         const passed = yield* publishSample(other, "two", { validation: "required" })
         yield* store.recordValidation(passed, { verdict: "passed", detail: "probe", workingSet: null })
-        const stolen = yield* files.read(join(other, "validation.json"))
-        yield* files.write(join(target, "validation.json"), stolen)
+        const stolen = yield* files.read(join(contentsOf(passed), "validation.json"), mostBytes)
+        yield* files.write(join(contents, "validation.json"), stolen)
         assert.equal((yield* reasonOf(target))._tag, "SnapshotNotReady")
       })
     ),
@@ -232,7 +259,7 @@ export const snapshotStoreLaws = (parent: string): ReadonlyArray<Law<SnapshotSto
         const store = yield* SnapshotStore
         const snapshot = yield* publishSample(target, "one")
         assert.equal(new TextDecoder().decode(yield* store.timeline(snapshot)), '{"timeline":"one"}\n')
-        yield* rewrite(join(target, timelineFileName), (bytes) => bytes.with(3, (bytes[3] ?? 0) ^ 1))
+        yield* rewrite(join(contentsOf(snapshot), timelineFileName), (bytes) => bytes.with(3, (bytes[3] ?? 0) ^ 1))
         assert.equal((yield* Effect.flip(store.timeline(snapshot))).reason._tag, "SnapshotFileAltered")
       })
     ),
@@ -240,25 +267,154 @@ export const snapshotStoreLaws = (parent: string): ReadonlyArray<Law<SnapshotSto
       Effect.gen(function* () {
         const store = yield* SnapshotStore
         const files = yield* DurableFiles
+        const replaced = fresh()
         yield* publishSample(target, "one")
-        // No process has this id: it is beyond the largest that any supported system gives.
-        const left = leftoverPath(target, "staging", 2 ** 31 - 2, "dead")
-        yield* files.makeDirectory(left)
-        yield* sampleCapture(left, "left")
-        const mine = yield* store.stage(fresh())
+        yield* publishSample(replaced, "one")
+        const left = [yield* leaveBehind(parent, "staging"), yield* leaveBehind(target, "contents")]
+        const [beside, inside] = [yield* store.stage(fresh()), yield* store.stage(replaced)]
         const report = yield* store.sweep(parent)
-        assert.deepEqual(report, { removed: [left], restored: [] })
-        assert.notEqual(yield* files.inspect(mine.directory), null)
-        yield* store.open(target)
+        assert.deepEqual([report.removed.toSorted(), report.failed], [left.toSorted(), []])
+        for (const { directory } of [beside, inside]) assert.notEqual(yield* files.inspect(directory), null)
+        for (const each of [target, replaced]) yield* store.open(each)
+        assert.deepEqual((yield* store.sweep(parent)).removed, [])
       })
     ),
-    law("a-snapshot-moved-aside-by-a-crashed-replacement-opens", (target) =>
+    law("a-name-alone-makes-nobody-its-owner", (target) =>
       Effect.gen(function* () {
         const store = yield* SnapshotStore
         const files = yield* DurableFiles
-        yield* publishSample(target, "old")
-        yield* files.rename(target, leftoverPath(target, "replaced", 2 ** 31 - 2, "dead"))
-        assert.equal((yield* store.open(target)).manifest.runId, "old")
+        const id = "0123456789abcdef0123456789abcdef"
+        const names = [
+          `${target}.staging-20261128-3f2a9c1`,
+          `${target}.replaced-20261127-old`,
+          join(parent, `.stillpoint-${id}`),
+          join(parent, `contents-${id}`)
+        ]
+        // Snapshots with such names, and directories of somebody's with them; beside a snapshot and in it.
+        for (const name of names) yield* publishSample(name, name)
+        yield* publishSample(target, "one")
+        const theirs = [`.stillpoint-${id.replace("0", "f")}`, `contents-${id}`]
+        for (const name of theirs) {
+          for (const directory of [join(parent, name.replace("f", "e")), join(target, name)]) {
+            yield* files.makeDirectory(directory)
+            yield* files.write(join(directory, "thesis.txt"), text("years of work"))
+          }
+        }
+        assert.deepEqual(yield* store.sweep(parent), { removed: [], failed: [] })
+        for (const name of names) assert.equal((yield* store.open(name)).manifest.runId, name)
+        assert.equal((yield* store.open(target)).manifest.runId, "one")
+        yield* publishSample(target, "two", { replace: true })
+        for (const name of theirs) {
+          assert.deepEqual(yield* files.list(join(target, name)), ["thesis.txt"])
+          assert.ok((yield* files.list(join(parent, name.replace("f", "e")))).includes("thesis.txt"))
+        }
+      })
+    ),
+    law("nothing-but-a-snapshot-is-replaced-or-removed", (target) =>
+      Effect.gen(function* () {
+        const store = yield* SnapshotStore
+        const files = yield* DurableFiles
+        yield* files.makeDirectory(target)
+        yield* files.write(join(target, "thesis.txt"), text("years of work"))
+        const web = fresh()
+        yield* files.makeDirectory(web)
+        // Another format has a file of this name too.
+        yield* files.write(join(web, manifestFileName), text('{"name":"an app","display":"standalone"}'))
+        const file = fresh()
+        yield* files.write(file, text("a file"))
+        for (const [path, holds] of [
+          [target, "thesis.txt"],
+          [web, manifestFileName],
+          [file, "a file"]
+        ] as const) {
+          const refused = yield* Effect.flip(publishSample(path, "new", { replace: true }))
+          assert.equal(refused._tag === "SnapshotPublishError" && refused.reason._tag, "TargetUnfit")
+          assert.ok(refused.message.includes(holds), refused.message)
+          assert.equal((yield* Effect.flip(store.remove(path))).reason._tag, "TargetUnfit")
+        }
+        assert.deepEqual(yield* files.list(target), ["thesis.txt"])
+        assert.deepEqual(yield* files.list(web), [manifestFileName])
+        assert.deepEqual(yield* besides(parent), [])
+      })
+    ),
+    law("an-empty-directory-is-filled-if-it-may-be-replaced", (target) =>
+      Effect.gen(function* () {
+        const files = yield* DurableFiles
+        yield* files.makeDirectory(target)
+        const refused = yield* Effect.flip(publishSample(target, "new"))
+        assert.equal(refused._tag === "SnapshotPublishError" && refused.reason._tag, "TargetExists")
+        assert.deepEqual(yield* files.list(target), [])
+        yield* publishSample(target, "new", { replace: true })
+        assert.equal((yield* (yield* SnapshotStore).open(target)).manifest.runId, "new")
+      })
+    ),
+    law("of-many-who-publish-to-one-target-at-once-one-does-and-the-others-are-told", (target) =>
+      Effect.gen(function* () {
+        const store = yield* SnapshotStore
+        const outcomes = yield* Effect.forEach(
+          Array.from({ length: 12 }, (_, index) => `${index}`),
+          (label) => Effect.map(Effect.result(publishSample(target, label)), (result) => ({ label, result })),
+          { concurrency: "unbounded" }
+        )
+        const won = outcomes.filter(({ result }) => result._tag === "Success").map(({ label }) => label)
+        assert.equal(won.length, 1)
+        assert.equal((yield* store.open(target)).manifest.runId, won[0])
+        for (const { result } of outcomes) {
+          if (result._tag === "Success") continue
+          const reason =
+            result.failure._tag === "SnapshotPublishError" ? result.failure.reason._tag : result.failure._tag
+          assert.ok(reason === "TargetTaken" || reason === "TargetExists", reason)
+        }
+        assert.deepEqual(yield* besides(parent), [])
+      })
+    ),
+    law("all-who-replace-one-target-at-once-do-one-after-the-other", (target) =>
+      Effect.gen(function* () {
+        const store = yield* SnapshotStore
+        const files = yield* DurableFiles
+        const labels = Array.from({ length: 8 }, (_, index) => `${index}`)
+        yield* Effect.forEach(labels, (label) => publishSample(target, label, { replace: true }), {
+          concurrency: "unbounded"
+        })
+        const opened = yield* store.open(target)
+        assert.ok(labels.includes(opened.manifest.runId))
+        const contents = (yield* files.list(target)).filter((name) => name.startsWith("contents-"))
+        assert.deepEqual(contents, [opened.manifest.contents])
+        assert.deepEqual(yield* besides(parent), [])
+      })
+    ),
+    law("a-verdict-on-a-snapshot-that-was-replaced-changes-nothing", (target) =>
+      Effect.gen(function* () {
+        const store = yield* SnapshotStore
+        const first = yield* publishSample(target, "first", { validation: "required" })
+        const second = yield* publishSample(target, "second", { validation: "required", replace: true })
+        yield* store.recordValidation(second, { verdict: "passed", detail: "", workingSet: null })
+        for (const verdict of ["failed", "passed"] as const) {
+          const late = yield* Effect.flip(store.recordValidation(first, { verdict, detail: "", workingSet: null }))
+          assert.equal(late.reason._tag, "SnapshotReplaced")
+        }
+        assert.equal((yield* store.open(target)).validation?.verdict, "passed")
+        const meant = yield* Effect.flip(store.open(target, { digest: first.manifest.digest }))
+        assert.equal(meant.reason._tag, "SnapshotReplaced")
+        yield* store.open(target, { digest: second.manifest.digest })
+      })
+    ),
+    law("what-could-not-be-read-again-is-not-published", (target) =>
+      Effect.gen(function* () {
+        const store = yield* SnapshotStore
+        let policy: Schema.Json = null
+        for (let level = 0; level < 20_000; level++) policy = [policy]
+        const refused = yield* Effect.flip(publishSample(target, "deep", { policy }))
+        assert.equal(refused._tag === "SnapshotPublishError" && refused.reason._tag, "ManifestUnfit")
+        yield* publishSample(target, "one")
+        for (const name of [manifestFileName, "validation.json"]) {
+          const directory = name === manifestFileName ? target : contentsOf(yield* store.open(target))
+          const path = join(directory, name)
+          yield* (yield* DurableFiles).removeTree(path)
+          yield* (yield* DurableFiles).write(path, text(`${"[".repeat(20_000)}${"]".repeat(20_000)}`))
+          assert.equal((yield* reasonOf(target))._tag, "ManifestUnreadable")
+          yield* publishSample(target, "one", { replace: true })
+        }
       })
     ),
     ...deltaLaws(law, fresh),

@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Result } from "effect"
-import { DurableFiles } from "../snapshot/DurableFiles.ts"
+import { DurableFiles } from "../files/DurableFiles.ts"
+import { makeDirectories } from "../files/makeDirectories.ts"
 import { type Machine, Vmm } from "../Vmm.ts"
 import { decodeTimeline } from "../timeline/RecordedTimeline.ts"
 import { replayVmm } from "../timeline/replayVmm.ts"
@@ -24,7 +25,7 @@ const laws = vmmLaws({
   ...guest,
   directory: Effect.flatMap(DurableFiles, (files) => {
     const path = `/captures/${directories++}`
-    return Effect.as(files.makeDirectory(path), path)
+    return Effect.as(makeDirectories(files, path), path)
   })
 })
 const scripted = () => Layer.provideMerge(scriptedVmm(), new MemoryFiles().layer)

@@ -19,7 +19,12 @@ export const pool = (options: Omit<ClonePoolOptions, "snapshot">) =>
     "pool",
     (published: Published) =>
       Effect.map(
-        makeClonePool({ ...options, snapshot: published.snapshot.directory }),
+        makeClonePool({
+          ...options,
+          snapshot: published.snapshot.directory,
+          // This very snapshot, and no other that has come to its path.
+          gate: { ...options.gate, digest: published.snapshot.manifest.digest }
+        }),
         (clones) => ({ ...published, pool: clones }) satisfies Pooled
       ),
     { check: Effect.succeed(poolProblems(options)) }

@@ -56,7 +56,12 @@ export const validate = <E, R>(probe: Probe<E, R>, gate: GateOptions = {}) =>
         const { snapshot } = published
         const { detail, workingSet } = yield* Effect.scoped(
           Effect.gen(function* () {
-            const clone = yield* Gate.restore(snapshot.directory, { ...gate, allowUnvalidated: true })
+            const clone = yield* Gate.restore(snapshot.directory, {
+              ...gate,
+              allowUnvalidated: true,
+              // This very snapshot, and no other that has come to its path.
+              digest: snapshot.manifest.digest
+            })
             const detail = yield* probe(clone)
             return { detail, workingSet: workingSetOf(yield* clone.machine.takeTouchedPages) }
           })

@@ -1,0 +1,222 @@
+/**
+ * Directories that belong to somebody until given away: locked by who made them, marked inside, and cleared by anybody once their
+ * owner is gone.
+ *
+ * ```text
+ * .stillpoint-<id> or contents-<id>
+ * ├── owner.lock   empty; held while the owner lives (see holdFile)
+ * ├── owner.json   the marker: kind and id, which the name repeats, and who made it, for people
+ * └── …            what it was made for
+ * ```
+ *
+ * A name alone says nothing. What is cleared has a marker of ours that agrees with its name, and a lock that nobody holds; or it
+ * has such a name, and nothing in it but a lock that nobody holds and the beginning of a marker. The lock is held before the marker is there, so that no
+ * directory that is being made is taken for one that was left.
+ *
+ * @module
+ */
+import { basename, join } from "node:path"
+import { Effect, Exit, Result, Schema, Scope } from "effect"
+import type { DurableFilesShape } from "./DurableFilesShape.ts"
+import { FileFault, type FileUnfit } from "./FileErrors.ts"
+import { Owner, OwnerRecord } from "./Owner.ts"
+
+/** What a directory is made for: to be moved from and vanish, or to hold what was published. */
+export type OwnedKind = "staging" | "contents"
+
+const markerName = "owner.json"
+const lockName = "owner.lock"
+
+const Marker = Schema.fromJsonString(
+  Schema.Struct({
+    format: Schema.Literal("stillpoint-owner"),
+    version: Schema.Literal(1),
+    kind: Schema.Literals(["staging", "contents"]),
+    id: Schema.String,
+    owner: OwnerRecord
+  })
+)
+
+const mostMarkerBytes = 4096
+
+/** How the text of a marker begins. */
+const beginOfMarker = (kind: OwnedKind, id: string): string =>
+  `{"format":"stillpoint-owner","version":1,"kind":"${kind}","id":"${id}",`
+
+const prefixes: Readonly<Record<OwnedKind, string>> = { staging: ".stillpoint-", contents: "contents-" }
+
+const nameOf = (kind: OwnedKind, id: string): string => `${prefixes[kind]}${id}`
+
+/** Kind and id from the name of a directory; `null` for a name that none of them has. */
+const parseName = (name: string): { readonly kind: OwnedKind; readonly id: string } | null => {
+  for (const kind of ["staging", "contents"] as const) {
+    const id = name.slice(prefixes[kind].length)
+    if (name.startsWith(prefixes[kind]) && /^[0-9a-f]{32}$/.test(id)) return { kind, id }
+  }
+  return null
+}
+
+/** A directory of this owner's. */
+export interface OwnedDirectory {
+  readonly path: () => string
+  /** Says where it has been moved to. */
+  readonly moved: (path: string) => void
+  /** Gives it away: it stays when the scope closes, and nobody holds it any more. */
+  readonly give: Effect.Effect<void>
+  /** Removes it now, and not when the scope closes. What cannot be removed is left for others to clear. */
+  readonly discard: Effect.Effect<void>
+}
+
+/** Removes a directory, its marker last but one: what is cut off goes on being known for what it is. */
+const discard = Effect.fnUntraced(function* (files: DurableFilesShape, path: string) {
+  if ((yield* files.inspect(path)) === null) return
+  const names = yield* files.list(path)
+  for (const name of [...names.filter((name) => name !== markerName && name !== lockName), markerName, lockName]) {
+    yield* files.removeTree(join(path, name))
+  }
+  yield* files.removeTree(path)
+})
+
+/** How often a name is taken before its lock is: as often as others clear the empty directory in between. */
+const mostAttempts = 8
+
+/**
+ * Makes a directory in `parent`, which exists. When the scope closes it is removed, unless it was given away.
+ *
+ * What is made in it is not touched by anybody else while this process lives.
+ */
+export const makeOwnedDirectory = (
+  files: DurableFilesShape,
+  parent: string,
+  kind: OwnedKind
+): Effect.Effect<OwnedDirectory, FileFault | FileUnfit, Scope.Scope> => {
+  const attempt = Effect.gen(function* () {
+    const id = yield* files.uniqueName
+    let path = join(parent, nameOf(kind, id))
+    let isOurs = true
+    const holding = yield* Scope.make()
+    const give = Effect.suspend(() => {
+      isOurs = false
+      return Scope.close(holding, Exit.void)
+    })
+    const remove = Effect.suspend(() =>
+      isOurs ? Effect.andThen(Effect.ignore(discard(files, path)), give) : Effect.void
+    )
+    yield* Effect.addFinalizer(() => remove)
+    yield* files.makeDirectory(path)
+    const outcome = yield* files.hold(join(path, lockName), { create: true }).pipe(Scope.provide(holding))
+    if (outcome !== "held") return yield* new FileFault({ operation: "hold", path, code: "ENOENT" })
+    const marker = yield* Effect.orDie(
+      Schema.encodeEffect(Marker)({ format: "stillpoint-owner", version: 1, kind, id, owner: yield* Owner })
+    )
+    yield* files.write(join(path, markerName), new TextEncoder().encode(`${marker}\n`))
+    yield* files.flush(join(path, markerName))
+    return {
+      path: () => path,
+      moved: (to) => void (path = to),
+      give,
+      discard: remove
+    } satisfies OwnedDirectory
+  })
+  return Effect.uninterruptible(
+    // Somebody who clears what was left may take it, still empty, for that: then another one is made.
+    Effect.retry(attempt, {
+      times: mostAttempts,
+      while: (fault) => fault._tag === "FileFault" && fault.code === "ENOENT"
+    })
+  )
+}
+
+/** Sees to it that nobody clears a directory, whatever becomes of this process: it is somebody's from now on, and no longer ours. */
+export const keepOwnedDirectory = (files: DurableFilesShape, path: string): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    // Held for as long as the process lives, should the marker not go.
+    const forever = yield* Scope.make()
+    yield* Effect.ignore(files.hold(join(path, lockName), { create: false }).pipe(Scope.provide(forever)))
+    yield* Effect.ignore(files.removeTree(join(path, markerName)))
+  })
+
+/**
+ * Whether a directory is one of these: by its name, and the marker in it or nothing but a lock. One that is being removed while it
+ * is looked at is.
+ */
+export const isOwnedDirectory = (files: DurableFilesShape, path: string): Effect.Effect<boolean, FileFault> => {
+  const named = parseName(basename(path))
+  if (named === null) return Effect.succeed(false)
+  return holdsMarker(files, path, named).pipe(
+    Effect.catch((fault) => (fault.code === "ENOENT" ? Effect.succeed(true) : Effect.fail(fault)))
+  )
+}
+
+const holdsMarker = Effect.fnUntraced(function* (
+  files: DurableFilesShape,
+  path: string,
+  named: { readonly kind: OwnedKind; readonly id: string }
+) {
+  if ((yield* files.inspect(path))?.kind !== "directory") return false
+  const names = yield* files.list(path)
+  const isEmpty = names.every((name) => name === lockName || name === markerName)
+  if (!names.includes(markerName)) return isEmpty
+  const read = yield* Effect.result(files.read(join(path, markerName), mostMarkerBytes))
+  if (Result.isFailure(read)) return read.failure._tag === "FileFault" ? yield* read.failure : false
+  const text = new TextDecoder().decode(read.success)
+  const marker = yield* Effect.result(Schema.decodeUnknownEffect(Marker)(text))
+  if (Result.isSuccess(marker)) return marker.success.kind === named.kind && marker.success.id === named.id
+  // Power was lost while it was written, and before anything else was.
+  const begin = beginOfMarker(named.kind, named.id)
+  return isEmpty && (begin.startsWith(text) || text.startsWith(begin))
+})
+
+/** Something that was to be cleared and could not be. */
+export interface ClearingFault {
+  readonly path: string
+  readonly fault: FileFault | FileUnfit
+}
+
+/** What clearing did. */
+export interface Cleared {
+  readonly removed: ReadonlyArray<string>
+  /** What could not be removed, and why; everything else was cleared all the same. */
+  readonly failed: ReadonlyArray<ClearingFault>
+}
+
+const clearOne = Effect.fnUntraced(function* (
+  files: DurableFilesShape,
+  path: string,
+  isNeeded: Effect.Effect<boolean, FileFault | FileUnfit>
+) {
+  if (!(yield* isOwnedDirectory(files, path))) return false
+  const outcome = yield* files.hold(join(path, lockName), { create: false })
+  if (outcome === "absent") return yield* files.removeEmptyDirectory(path)
+  // Asked under the lock: from then on nobody can make it needed.
+  if (outcome === "taken" || (yield* isNeeded)) return false
+  yield* discard(files, path)
+  return true
+})
+
+/**
+ * Removes the directories of one kind in `parent` whose owners are gone, except those that `isNeeded` keeps. Any number may do so
+ * at once.
+ */
+export const clearOwnedDirectories = Effect.fnUntraced(function* (
+  files: DurableFilesShape,
+  parent: string,
+  kind: OwnedKind,
+  isNeeded: (path: string) => Effect.Effect<boolean, FileFault | FileUnfit>
+) {
+  const removed: Array<string> = []
+  const failed: Array<ClearingFault> = []
+  for (const name of yield* files.list(parent)) {
+    if (parseName(name)?.kind !== kind) continue
+    const path = join(parent, name)
+    const cleared = yield* Effect.result(Effect.scoped(clearOne(files, path, isNeeded(path))))
+    if (Result.isSuccess(cleared)) {
+      if (cleared.success) removed.push(path)
+    } else if ((yield* Effect.orElseSucceed(files.inspect(path), () => ({}))) !== null) {
+      // Not what another one has cleared meanwhile.
+      failed.push({ path, fault: cleared.failure })
+    }
+  }
+  if (removed.length > 0) yield* Effect.ignore(files.flushDirectory(parent))
+  return { removed, failed } satisfies Cleared
+})

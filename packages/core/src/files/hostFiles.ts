@@ -1,0 +1,215 @@
+/**
+ * File operations on the host's disk.
+ *
+ * @module
+ */
+import { createHash, randomBytes } from "node:crypto"
+import { constants } from "node:fs"
+import * as Fs from "node:fs/promises"
+import { basename, dirname, join, resolve } from "node:path"
+import { Effect } from "effect"
+import type { DurableFilesShape, FileStatus } from "./DurableFilesShape.ts"
+import { FileFault, FileUnfit } from "./FileErrors.ts"
+import { fileKindInWords } from "./fileKind.ts"
+import { holdFile } from "./holdFile.ts"
+
+const codeOf = (cause: unknown): string =>
+  typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string"
+    ? cause.code
+    : String(cause)
+
+const attempt = <A>(operation: string, path: string, run: () => Promise<A>): Effect.Effect<A, FileFault> =>
+  Effect.tryPromise({ try: run, catch: (cause) => new FileFault({ operation, path, code: codeOf(cause) }) })
+
+const attemptReading = <A>(operation: string, path: string, run: () => Promise<A>) =>
+  Effect.tryPromise({
+    try: run,
+    catch: (cause) => (cause instanceof FileUnfit ? cause : new FileFault({ operation, path, code: codeOf(cause) }))
+  })
+
+/** File systems without modes of their own say so; there is nothing to be kept private there. */
+const withoutModes: ReadonlySet<string> = new Set(["EPERM", "ENOTSUP", "EINVAL", "ENOSYS"])
+
+/** Gives a file its mode whatever the umask took from it. */
+const setMode = async (target: Pick<Fs.FileHandle, "chmod">, mode: number): Promise<void> => {
+  try {
+    await target.chmod(mode)
+  } catch (cause) {
+    if (!withoutModes.has(codeOf(cause))) throw cause
+  }
+}
+
+const makeDirectory = async (path: string): Promise<boolean> => {
+  try {
+    await Fs.mkdir(path, { mode: 0o700 })
+  } catch (cause) {
+    if (codeOf(cause) === "EEXIST") return false
+    throw cause
+  }
+  await setMode({ chmod: (mode) => Fs.chmod(path, mode) }, 0o700)
+  return true
+}
+
+const writeFile = async (path: string, bytes: Uint8Array): Promise<void> => {
+  const handle = await Fs.open(path, "wx", 0o600)
+  try {
+    await setMode(handle, 0o600)
+    await handle.writeFile(bytes)
+  } finally {
+    await handle.close()
+  }
+}
+
+const syncPath = async (path: string): Promise<void> => {
+  const handle = await Fs.open(path, "r")
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** What file systems answer that cannot flush a directory, some network file systems among them. */
+const cannotFlushDirectories: ReadonlySet<string> = new Set(["EINVAL", "ENOTSUP", "ENOSYS"])
+
+const syncDirectory = async (path: string): Promise<void> => {
+  const handle = await Fs.open(path, constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    await handle.sync()
+  } catch (cause) {
+    if (!cannotFlushDirectories.has(codeOf(cause))) throw cause
+  } finally {
+    await handle.close()
+  }
+}
+
+const isNothing = (cause: unknown): boolean => codeOf(cause) === "ENOENT" || codeOf(cause) === "ENOTDIR"
+
+const inspectPath = async (path: string): Promise<FileStatus | null> => {
+  try {
+    const found = await Fs.lstat(path)
+    const kind = found.isFile() ? "file" : found.isDirectory() ? "directory" : found.isSymbolicLink() ? "link" : "other"
+    return { kind, sizeBytes: found.size }
+  } catch (cause) {
+    if (isNothing(cause)) return null
+    throw cause
+  }
+}
+
+const removeEmptyDirectory = async (path: string): Promise<boolean> => {
+  try {
+    await Fs.rmdir(path)
+    return true
+  } catch (cause) {
+    if (["ENOTEMPTY", "EEXIST", "ENOTDIR", "ENOENT"].includes(codeOf(cause))) return false
+    throw cause
+  }
+}
+
+/** Opens a regular file without waiting for what is none, and reads exactly what it holds. */
+const readRegular = async (
+  path: string,
+  atMostBytes: number,
+  bufferOf: (left: number) => Uint8Array,
+  take: (bytes: Uint8Array) => void
+): Promise<number> => {
+  const unfit = (found: string, expected = `a regular file of at most ${atMostBytes} bytes`): FileUnfit =>
+    new FileUnfit({ path, expected, found })
+  let handle: Fs.FileHandle
+  try {
+    // A link is not followed, and a pipe that nobody writes to does not hold the process up.
+    handle = await Fs.open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  } catch (cause) {
+    if (codeOf(cause) === "ELOOP" || codeOf(cause) === "EMLINK") throw unfit("a link")
+    if (codeOf(cause) === "ENXIO") throw unfit("a socket or a device")
+    throw cause
+  }
+  try {
+    const found = await handle.stat()
+    if (!found.isFile()) throw unfit(fileKindInWords(found))
+    if (found.size > atMostBytes) throw unfit(`${found.size} bytes`)
+    let at = 0
+    while (true) {
+      const buffer = bufferOf(found.size - at)
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, at)
+      if (bytesRead === 0) break
+      at += bytesRead
+      if (at > found.size) break
+      take(buffer.subarray(0, bytesRead))
+    }
+    if (at !== found.size) {
+      throw unfit(at > found.size ? "more, while it was read" : `${at} bytes`, `${found.size} bytes`)
+    }
+    return at
+  } finally {
+    await handle.close()
+  }
+}
+
+const pieceBytes = 1 << 20
+
+const readWhole = async (path: string, atMostBytes: number): Promise<Uint8Array> => {
+  const pieces: Array<Uint8Array> = []
+  const sizeBytes = await readRegular(
+    path,
+    atMostBytes,
+    (left) => new Uint8Array(Math.min(left, 16 * pieceBytes) + 1),
+    (bytes) => pieces.push(bytes)
+  )
+  const [only] = pieces
+  if (only !== undefined && pieces.length === 1) return only
+  const whole = new Uint8Array(sizeBytes)
+  let at = 0
+  for (const piece of pieces) {
+    whole.set(piece, at)
+    at += piece.length
+  }
+  return whole
+}
+
+const digestWhole = async (path: string, atMostBytes: number) => {
+  const hash = createHash("sha256")
+  const scratch = new Uint8Array(pieceBytes)
+  const sizeBytes = await readRegular(
+    path,
+    atMostBytes,
+    () => scratch,
+    (bytes) => hash.update(bytes)
+  )
+  return { sha256: hash.digest("hex"), sizeBytes }
+}
+
+/** Most links that are followed one after the other, as the kernel has it. */
+const mostLinks = 40
+
+const resolveLinks = async (path: string, links = mostLinks): Promise<string> => {
+  const absolute = resolve(path)
+  try {
+    return await Fs.realpath(absolute)
+  } catch (cause) {
+    const parent = dirname(absolute)
+    if (codeOf(cause) !== "ENOENT" || parent === absolute || links === 0) throw cause
+    const folder = await resolveLinks(parent, links)
+    const here = join(folder, basename(absolute))
+    const target = await Fs.readlink(here).catch(() => null)
+    return target === null ? here : await resolveLinks(resolve(folder, target), links - 1)
+  }
+}
+
+/** The host's files. */
+export const hostFiles: DurableFilesShape = {
+  makeDirectory: (path) => attempt("makeDirectory", path, () => makeDirectory(path)),
+  write: (path, bytes) => attempt("write", path, () => writeFile(path, bytes)),
+  flush: (path) => attempt("flush", path, () => syncPath(path)),
+  flushDirectory: (path) => attempt("flushDirectory", path, () => syncDirectory(path)),
+  rename: (from, to) => attempt("rename", from, () => Fs.rename(from, to)),
+  removeTree: (path) => attempt("removeTree", path, () => Fs.rm(path, { recursive: true, force: true })),
+  removeEmptyDirectory: (path) => attempt("removeEmptyDirectory", path, () => removeEmptyDirectory(path)),
+  list: (path) => attempt("list", path, () => Fs.readdir(path).then((names) => names.toSorted())),
+  read: (path, atMostBytes) => attemptReading("read", path, () => readWhole(path, atMostBytes)),
+  digest: (path, atMostBytes) => attemptReading("digest", path, () => digestWhole(path, atMostBytes)),
+  inspect: (path) => attempt("inspect", path, () => inspectPath(path)),
+  resolve: (path) => attempt("resolve", path, () => resolveLinks(path)),
+  hold: holdFile,
+  uniqueName: Effect.sync(() => randomBytes(16).toString("hex"))
+}
