@@ -66,8 +66,11 @@ export const QuiesceReport = Schema.Struct({
   restarts: Schema.Natural,
   /** The activity that last did so: its kind, and when it ended. */
   lastActivity: Schema.NullOr(Schema.Struct({ kind: Schema.String, atNanos: GuestNanos })),
-  /** `not-asked`: the policy does not need the agent. `frozen`: the agent froze the workload. `refused`, `no-answer`: it did not. */
-  agent: Schema.Literals(["not-asked", "frozen", "refused", "no-answer"])
+  /**
+   * `not-asked`: the policy does not need the agent. `frozen`: the agent froze the workload. `refused`, `no-answer`: it did not.
+   * `given-back`: it did, and went on with it before the decision fell.
+   */
+  agent: Schema.Literals(["not-asked", "frozen", "refused", "no-answer", "given-back"])
 })
 export type QuiesceReport = typeof QuiesceReport.Type
 

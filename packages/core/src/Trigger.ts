@@ -34,6 +34,14 @@ export const TriggerReason = Schema.TaggedUnion({
   QuiesceFailed: { policy: Schema.String, trigger: Schema.String, atNanos: GuestNanos, quiesce: QuiesceReport },
   /** No calm before the deadline, the policy says to let it be, and nothing else in it can fire. */
   Abandoned: { policy: Schema.String, trigger: Schema.String, atNanos: GuestNanos, quiesce: QuiesceReport },
+  /** The guest is held before its workload for less time than the calm that is asked for takes: it would have begun. */
+  HoldTooShort: {
+    policy: Schema.String,
+    trigger: Schema.String,
+    atNanos: GuestNanos,
+    holdNanos: GuestNanos,
+    calmForNanos: GuestNanos
+  },
   /** A probe failed, and the policy says that this is a failure. */
   ProbeFailed: { policy: Schema.String, probe: Schema.String, atNanos: GuestNanos, message: Schema.String },
   /** A trigger's own code threw. */
@@ -63,6 +71,11 @@ const reasonMessage = (reason: TriggerReason): string => {
       )
     case "Abandoned":
       return `${reason.trigger} fired, but policy ${reason.policy} abandoned it at ${at}: ${missingCalm(reason.quiesce)}`
+    case "HoldTooShort":
+      return (
+        `policy ${reason.policy} asks for a calm of ${guestTimeInWords(reason.calmForNanos)} after ${reason.trigger}, found at ${at} ` +
+        `a guest that is held for ${guestTimeInWords(reason.holdNanos)}: ask for less, or make the agent hold for longer or until the host says go`
+      )
     case "ProbeFailed":
       return `probe ${reason.probe} of policy ${reason.policy} failed at ${at}: ${reason.message}`
     case "TriggerDefect":

@@ -13,7 +13,6 @@ import type {
   TriggerError
 } from "@stillpoint/core"
 import { type Effect, Pipeable, type Schema, type Stream } from "effect"
-import { kindsOf } from "./automaton/eventKinds.ts"
 import type { Part, Site } from "./automaton/Part.ts"
 import type { Heard } from "./Heard.ts"
 import { Automaton } from "./automaton/Automaton.ts"
@@ -26,8 +25,8 @@ export interface PolicyShape {
   readonly name: string
   /** The trigger as JSON, from which it can be made again. */
   readonly description: Schema.Json
-  /** Guest time for which what made it fire is sure to last; `null` if nothing says so. */
-  readonly holdNanos: GuestNanos | null
+  /** What it is composed of; nothing if absent. */
+  readonly parts?: ReadonlyArray<Policy>
   /** Builds the trigger into an automaton. */
   readonly build: (site: Site) => Part
   /** The events that matter to it, for those who test it, where its description does not say so. */
@@ -50,7 +49,6 @@ export interface PolicyShape {
 export class Policy extends Pipeable.Class implements Trigger {
   readonly name: string
   readonly description: Schema.Json
-  readonly holdNanos: GuestNanos | null
   /** How the policy is built into an automaton. For combinators. */
   readonly shape: PolicyShape
   /** An automaton that nobody uses now. Kept, because to build one takes longer than most timelines do. */
@@ -61,11 +59,10 @@ export class Policy extends Pipeable.Class implements Trigger {
     this.shape = shape
     this.name = shape.name
     this.description = shape.description
-    this.holdNanos = shape.holdNanos
   }
 
   get interest(): ReadonlyArray<GuestEventKind> {
-    return this.borrow(({ interest }) => kindsOf(interest))
+    return this.borrow(({ interest }) => interest)
   }
 
   get await(): Effect.Effect<Firing, TriggerError | MachineError, GuestTimeline> {
@@ -83,6 +80,11 @@ export class Policy extends Pipeable.Class implements Trigger {
   /** How property tests print it. */
   [Symbol.for("fast-check/toStringMethod")](): string {
     return JSON.stringify(this.description)
+  }
+
+  /** The policy as a part below another one. For combinators. */
+  build(parent: Part, index = 0): Part {
+    return this.shape.build({ automaton: parent.automaton, parent, index })
   }
 
   /** An automaton of its own for this policy, to be started. */
@@ -140,6 +142,10 @@ export class Policy extends Pipeable.Class implements Trigger {
   }
 }
 
+/** Some policies as the parts below another one. For combinators. */
+export const buildAll = (policies: ReadonlyArray<Policy>, parent: Part): ReadonlyArray<Part> =>
+  policies.map((policy, index) => policy.build(parent, index))
+
 const takeStep = (automaton: Automaton, firings: Array<Firing>): PolicyStep => {
   if (automaton.firing !== null) firings.push(automaton.firing)
   return {
@@ -148,6 +154,6 @@ const takeStep = (automaton: Automaton, firings: Array<Firing>): PolicyStep => {
     failure: automaton.failure,
     commands: automaton.commands.slice(),
     wakeAtNanos: automaton.hasEnded ? null : automaton.wakeAtNanos,
-    stopAt: automaton.hasEnded ? [] : kindsOf(automaton.listening)
+    stopAt: automaton.hasEnded ? [] : automaton.listening
   }
 }

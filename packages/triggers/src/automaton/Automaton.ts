@@ -1,9 +1,9 @@
 /**
- * The state automaton that every policy is: numbers in cells, driven by events, guest time and signals.
+ * The state machine that every policy is, driven by events, guest time and signals.
  *
- * Its cells are laid out as `cells.ts` says; its objects are references that parts keep: events, states of plug-ins. Events go
- * straight to the parts that wait for their kind, in the order of the policy read from left to right; a part that fires tells
- * the one above it. The cost of an event therefore does not grow with the depth of the policy.
+ * Events go straight to the parts that wait for their kind, in the order of the policy read from left to right; a part that fires
+ * tells the one above it. The cost of an event therefore does not grow with the depth of the policy, and one that no part acts on
+ * allocates nothing. What parts know between two inputs is in {@link Memories}: together they are the state.
  *
  * @module
  */
@@ -18,39 +18,27 @@ import {
   type TriggerReason,
   type TriggerSignal
 } from "@stillpoint/core"
-import { PolicyError } from "../PolicyError.ts"
-import { Cause } from "./Cause.ts"
-import { firstPartCell, headerCells, listenerCells, partCells } from "./cells.ts"
-import { eventKinds, kindNumber, type KindSet, kindSet } from "./eventKinds.ts"
-import { GuestSensors } from "./GuestSensors.ts"
 import type { AutomatonPart } from "./AutomatonPart.ts"
+import { Channel } from "./Channel.ts"
+import { afterRounds, Circle, passedNanos, type Round } from "./Circle.ts"
+import { eventKinds, kindNumber } from "./eventKinds.ts"
+import type { Fired } from "./Fired.ts"
+import { Freezes } from "./Freezes.ts"
+import { GuestCondition } from "./GuestCondition.ts"
+import { Memories } from "./Memory.ts"
 import type { PolicyCommand, PolicyState } from "./PolicyStep.ts"
 import { Timers } from "./Timers.ts"
 
-// Constants of this module are part of the compiled code; imported ones would be loaded each time.
-const {
-  now: nowCell,
-  ordinal: ordinalCell,
-  lastSeq: lastSeqCell,
-  nextDue: nextDueCell,
-  fired: firedCell,
-  ended: endedCell,
-  quietSeq: quietSeqCell,
-  quietInputs: quietInputsCell
-} = headerCells
-const { armed: armedCell, armedOrdinal: armedOrdinalCell } = partCells
-
-/** Events that are looked at for their times before they are handled. */
-const blockLength = 64
-
-/** No policy that a person wrote comes near it; a generated or decoded one must not exhaust memory. */
-const maxParts = 10_000
-
-/**
- * Timers and probes in a row that bring neither a firing nor follow an event, before a policy is taken for one that would go on so
- * for ever: `debounce` or `filter` around what by itself fires again and again.
- */
-const maxQuietInputs = 1000
+/** Kinds that tell what condition the guest is in, or how the agent answers. */
+const tellingKinds: ReadonlySet<GuestEventKind> = new Set<GuestEventKind>([
+  "GuestIdle",
+  "GuestBusy",
+  "IoStarted",
+  "IoSettled",
+  "AgentQuiesced",
+  "AgentThawed",
+  "AgentRejected"
+])
 
 /** A quiesce that ended without calm and without a capture. */
 export interface Abandonment {
@@ -68,33 +56,44 @@ export interface AutomatonSource {
   readonly borrow: <A>(use: (automaton: Automaton) => A) => A
 }
 
+/**
+ * Wake-ups in a row, with no event or firing in between, of a policy that never is as it was before: a plug-in that is woken every
+ * 10 ms gets to a day. One that is as it was before may wake itself for ever.
+ */
+const mostQuietWakes = 10_000_000
+
 /** The automaton of one policy. */
 export class Automaton {
   readonly policyName: string
-  cells: Float64Array = new Float64Array(0)
-  objects: Array<unknown> = []
-  readonly timers = new Timers()
-  readonly guest = new GuestSensors()
-  readonly cause = new Cause()
-  /** Kinds that some armed part waits for. */
-  readonly listening: KindSet = kindSet([])
-  /** How many kinds that are. */
-  private listenedKinds = 0
-  /** Set while one quiesce takes over from another and needs the agent itself: the workload then stays frozen. */
-  keepsFrozen = false
+  readonly memories = new Memories()
+  /** Where the policy stands. */
+  private readonly moment = this.memories.make({
+    nowNanos: 0,
+    /** Which input is being handled: differs between any two that parts see. */
+    inputOrdinal: 0,
+    /** The last event that was passed, whether it mattered or not. */
+    lastSeq: -1,
+    firedCount: 0,
+    hasEnded: false,
+    /** What to say about a quiesce that was abandoned, if nothing else can fire. */
+    abandoned: null as Abandonment | null,
+    /** The event since which there were only timers, and how many. */
+    quietSeq: -1,
+    quietWakeCount: 0
+  })
+  readonly guest = new GuestCondition(this.moment, this.memories)
+  readonly timers = new Timers(this.moment, this.memories)
   /** Whether commands are kept for a runner; a replay has no use for them. */
   keepsCommands = false
   readonly commands: Array<PolicyCommand> = []
+  readonly freezes = new Freezes(this.memories, (command) => this.command(command))
   firing: Firing | null = null
   failure: TriggerError | null = null
 
   private readonly parts: Array<AutomatonPart> = []
-  private readonly byKind: Array<Array<AutomatonPart>> = eventKinds.map(() => [])
-  /** Where the cells of those parts begin. */
-  private readonly basesByKind: Array<Array<number>> = eventKinds.map(() => [])
+  /** By the number of the kind; the last is of the kinds that this build does not know. */
+  private readonly channels: ReadonlyArray<Channel> = [...eventKinds, null].map(() => new Channel())
   private readonly probes = new Map<string, AutomatonPart>()
-  private cellCount = firstPartCell
-  private objectCount = 1
   private root: AutomatonPart | null = null
 
   constructor(policyName: string) {
@@ -103,36 +102,21 @@ export class Automaton {
 
   // --- building
 
-  allocateCells(count: number): number {
-    const base = this.cellCount
-    this.cellCount += count
-    return base
-  }
-
-  allocateObjects(count: number): number {
-    const base = this.objectCount
-    this.objectCount += count
-    return base
-  }
-
-  register(part: AutomatonPart, kinds: ReadonlyArray<GuestEventKind>): ReadonlyArray<number> {
-    this.parts.push(part)
-    if (this.parts.length > maxParts) {
-      throw new PolicyError({
-        problems: [{ path: [], message: `expected a policy of at most ${maxParts} parts, found more` }]
-      })
-    }
-    return this.watch(part, kinds)
+  /** Takes in a part; answers its number. */
+  register(part: AutomatonPart): number {
+    return this.parts.push(part) - 1
   }
 
   /** Makes a part receive some kinds while it listens to them, which it says with {@link listen}. */
-  watch(part: AutomatonPart, kinds: ReadonlyArray<GuestEventKind>): ReadonlyArray<number> {
-    const numbers = kinds.map(kindNumber)
-    for (const number of numbers) {
-      this.byKind[number]?.push(part)
-      this.basesByKind[number]?.push(part.base)
-    }
-    return numbers
+  watch(part: AutomatonPart, kinds: ReadonlyArray<GuestEventKind>): ReadonlyArray<Channel> {
+    const channels = kinds.map((kind) => this.channel(kind))
+    for (const channel of channels) channel.add(part)
+    return channels
+  }
+
+  /** Makes the condition of the guest be followed, as far as some kinds tell it. */
+  follow(kinds: ReadonlyArray<GuestEventKind>): void {
+    for (const kind of kinds) if (tellingKinds.has(kind)) this.channel(kind).isTelling = true
   }
 
   registerProbe(key: string, part: AutomatonPart): void {
@@ -141,60 +125,54 @@ export class Automaton {
 
   finish(root: AutomatonPart): void {
     this.root = root
-    this.cells = new Float64Array(this.cellCount + this.timers.cellCount)
-    this.timers.place(this.cells, this.cellCount)
-    this.guest.place(this.cells)
-    this.cause.place(this.cells)
-    this.objects = Array.from({ length: this.objectCount }, () => null)
+  }
+
+  private channel(kind: string): Channel {
+    return this.channels[kindNumber(kind)] as Channel
   }
 
   // --- life
 
-  /** Arms the policy anew, before every event. */
-  start(originNanos: GuestNanos): void {
-    const { cells } = this
-    cells.fill(0)
-    cells[nowCell] = originNanos
-    cells[lastSeqCell] = -1
-    this.timers.reset()
-    this.guest.reset()
-    this.objects.fill(null)
+  /** Arms the policy anew, before every event but some earlier ones, which tell what condition the guest is in. */
+  start(originNanos: GuestNanos, earlier: ReadonlyArray<GuestEvent> = []): void {
+    const { moment } = this
+    this.memories.reset()
     this.forget()
-    this.cause.isTimer(originNanos, originNanos)
+    for (const event of earlier) {
+      if (this.channel(event._tag).isTelling) this.guest.take(event)
+      moment.lastSeq = event.seq
+    }
+    moment.nowNanos = originNanos
+    this.timers.nextDueNanos = Infinity
     this.root?.arm()
+    this.freezes.endInput(this.firing !== null)
   }
 
   save(): PolicyState {
-    return { cells: this.cells.slice(), objects: this.objects.slice() }
+    return this.memories.save()
   }
 
   load(state: PolicyState): void {
-    this.cells.set(state.cells)
-    for (let index = 0; index < this.objects.length; index++) this.objects[index] = state.objects[index]
+    this.memories.load(state)
     this.forget()
-    for (let kind = 0; kind < eventKinds.length; kind++) {
-      if ((this.cells[listenerCells + kind] as number) > 0) {
-        this.listening[kind] = 1
-        this.listenedKinds += 1
-      }
+    for (const channel of this.channels) {
+      for (const { life } of channel.listeners) if (life.isArmed) channel.waiting += 1
     }
+    this.timers.earliest()
   }
 
   /** Lets go of everything that it was told. */
   release(): void {
     this.keepsCommands = false
-    this.objects.fill(null)
+    this.memories.reset()
     this.forget()
   }
 
-  /** Forgets all that is not in the cells and objects. */
+  /** Forgets all that is not remembered. */
   private forget(): void {
-    this.listening.fill(0)
-    this.listenedKinds = 0
-    this.keepsFrozen = false
+    for (const channel of this.channels) channel.waiting = 0
     this.failure = null
     this.clearOutcome()
-    this.cause.clear()
   }
 
   /** Takes up what an input before produced, so that the next can produce its own. */
@@ -205,35 +183,33 @@ export class Automaton {
 
   // --- reading
 
-  get now(): GuestNanos {
-    return this.cells[nowCell] as number
+  get nowNanos(): GuestNanos {
+    return this.moment.nowNanos
   }
 
-  /** Which input is being handled: differs between any two that parts see. */
   get ordinal(): number {
-    return this.cells[ordinalCell] as number
+    return this.moment.inputOrdinal
   }
 
   get lastSeq(): number {
-    return this.cells[lastSeqCell] as number
+    return this.moment.lastSeq
   }
 
   /** Whether the policy is over: it fired for the last time, or failed. */
   get hasEnded(): boolean {
-    return this.cells[endedCell] === 1
+    return this.moment.hasEnded
   }
 
   get firedCount(): number {
-    return this.cells[firedCell] as number
+    return this.moment.firedCount
   }
 
-  /** What to say about a quiesce that was abandoned, if nothing else can fire. */
   get abandoned(): Abandonment | null {
-    return this.objects[0] as Abandonment | null
+    return this.moment.abandoned
   }
 
   set abandoned(abandonment: Abandonment | null) {
-    this.objects[0] = abandonment
+    this.moment.abandoned = abandonment
   }
 
   /** Guest time of the earliest timer; `null` for none. */
@@ -244,15 +220,26 @@ export class Automaton {
 
   /** Whether nothing can make the policy fire any more. */
   get isExhausted(): boolean {
-    if (this.hasEnded) return false
-    if (this.listenedKinds > 0 || this.timers.earliest() !== Infinity) return false
-    for (const probe of this.probes.values()) if (probe.isArmed) return false
+    if (this.hasEnded || this.isListening || this.timers.earliest() !== Infinity) return false
+    for (const probe of this.probes.values()) if (probe.life.isArmed) return false
     return true
   }
 
+  private get isListening(): boolean {
+    for (let index = 0; index < this.channels.length; index++) {
+      if ((this.channels[index] as Channel).waiting > 0) return true
+    }
+    return false
+  }
+
+  /** Kinds that some armed part waits for. */
+  get listening(): ReadonlyArray<GuestEventKind> {
+    return eventKinds.filter((kind) => this.channel(kind).waiting > 0)
+  }
+
   /** Kinds that the policy must be told, now or later. */
-  get interest(): KindSet {
-    return kindSet(eventKinds.filter((_, kind) => this.guest.kinds[kind] === 1 || this.byKind[kind]?.length !== 0))
+  get interest(): ReadonlyArray<GuestEventKind> {
+    return eventKinds.filter((kind) => this.channel(kind).isTelling || this.channel(kind).listeners.length > 0)
   }
 
   /** The triggers of the policy and how far each has got, from left to right; without the one that `except` names. */
@@ -267,132 +254,113 @@ export class Automaton {
     return this.parts[id] ?? null
   }
 
-  get partCount(): number {
-    return this.parts.length
-  }
-
-  /** Name of the trigger whose cause stands in the automaton. */
-  triggerName(): string {
-    return this.cause.part?.calledName ?? this.policyName
-  }
-
   // --- inputs
 
   /**
    * Handles events from `from` on; stops after the first that brings a firing or a failure, or after which nothing can any more.
    * Allocates nothing on the way. Returns the index of the first event that has not been handled: timers that are due at an
    * event's time or before it go off first, so that it may be one that a timer's firing came before.
-   *
-   * Most events matter to nobody, and reading them from memory is what takes time: their times are read ahead, a block at a
-   * time, without anything in between that would make the processor wait.
    */
   run(events: ReadonlyArray<GuestEvent>, from: number, to: number): number {
-    const { byKind, cells, guest, listening } = this
-    const sensed = guest.kinds
-    let index = from
-    while (index < to) {
-      const due = cells[nextDueCell] as number
-      const end = endOfBlock(events, index, Math.min(to, index + blockLength), cells)
-      if (end === index) {
-        if (index > from) cells[lastSeqCell] = (events[index - 1] as GuestEvent).seq
-        this.reach(Math.max(cells[nowCell] as number, (events[index] as GuestEvent).atNanos))
+    const { channels, freezes, guest, moment, timers } = this
+    freezes.beginInput()
+    for (let index = from; index < to; index++) {
+      const event = events[index] as GuestEvent
+      if (event.atNanos >= timers.nextDueNanos || moment.nowNanos >= timers.nextDueNanos) {
+        this.reach(Math.max(moment.nowNanos, event.atNanos))
         if (this.isOver()) return index
-        continue
       }
-      while (index < end) {
-        const event = events[index++] as GuestEvent
-        const kind = kindNumber(event._tag)
-        if (sensed[kind] === 1) {
-          this.pass(event)
-          guest.take(kind)
-        }
-        if (listening[kind] === 0) continue
-        const parts = byKind[kind] as Array<AutomatonPart>
-        // A part that is the only one for a kind is armed if anyone listens to it.
-        if (parts.length === 1 && (parts[0] as AutomatonPart).overlooks(event)) continue
-        this.pass(event)
-        if (!this.dispatch(kind, event)) continue
-        if (this.isOver()) return index
-        if ((cells[nextDueCell] as number) < due) break
+      // Guest time never goes back: an event that comes late happens now.
+      if (event.atNanos > moment.nowNanos) moment.nowNanos = event.atNanos
+      moment.lastSeq = event.seq
+      const channel = channels[kindNumber(event._tag)] as Channel
+      if (channel.isQuiet) continue
+      if (channel.isTelling) {
+        guest.take(event)
+        freezes.take(event)
       }
-      this.pass(events[index - 1] as GuestEvent)
+      if (channel.waiting > 0 && this.dispatch(channel, event)) {
+        freezes.endInput(this.firing !== null)
+        if (this.isOver()) return index + 1
+      }
     }
-    if (to > from) cells[lastSeqCell] = (events[to - 1] as GuestEvent).seq
     return to
   }
 
-  /** Guest time goes on to an event; never back: one that comes late happens now. */
-  private pass({ atNanos }: GuestEvent): void {
-    if (atNanos > (this.cells[nowCell] as number)) this.cells[nowCell] = atNanos
-  }
-
   private isOver(): boolean {
-    return this.firing !== null || this.cells[endedCell] === 1 || (this.listenedKinds === 0 && this.isExhausted)
+    return this.firing !== null || this.moment.hasEnded || (!this.isListening && this.isExhausted)
   }
 
   /** Hands an event to the parts that wait for its kind; answers whether any of them did not overlook it. */
-  private dispatch(kind: number, event: GuestEvent): boolean {
-    const { cause, cells } = this
-    const parts = this.byKind[kind] as Array<AutomatonPart>
-    const bases = this.basesByKind[kind] as Array<number>
-    let ordinal = -1
-    for (let index = 0; index < parts.length; index++) {
-      // Read from the cells: looking at parts of many classes for no more than this would cost more than all the rest.
-      const base = bases[index] as number
-      if (cells[base + armedCell] !== 1 || cells[base + armedOrdinalCell] === ordinal) continue
-      const part = parts[index] as AutomatonPart
-      if (part.overlooks(event)) continue
-      if (ordinal === -1) {
-        ordinal = (cells[ordinalCell] as number) + 1
-        cells[ordinalCell] = ordinal
-        cells[lastSeqCell] = event.seq
-      }
-      cause.isEvent(event)
+  private dispatch({ listeners }: Channel, event: GuestEvent): boolean {
+    const { moment } = this
+    let isSeen = false
+    for (let index = 0; index < listeners.length; index++) {
+      const { life, part } = listeners[index] as Channel["listeners"][number]
+      if (!life.isArmed || (isSeen && life.armedByOrdinal === moment.inputOrdinal) || part.overlooks(event)) continue
+      if (!isSeen) moment.inputOrdinal += 1
+      isSeen = true
       part.onEvent(event)
-      if (cells[endedCell] === 1) return true
+      if (moment.hasEnded) return true
     }
-    return ordinal !== -1
+    return isSeen
   }
 
   /** Guest time has reached `atNanos`: what is due by then goes off, instant by instant, up to the first that brings a firing. */
   reach(atNanos: GuestNanos): void {
-    const { cells, timers } = this
+    const { moment, timers } = this
+    let circle: Circle | null = null
     for (;;) {
       const due = timers.earliest()
-      cells[nextDueCell] = due
-      if (due > atNanos || due === Infinity || this.hasEnded) return
-      if (due > (cells[nowCell] as number)) cells[nowCell] = due
-      cells[ordinalCell] = (cells[ordinalCell] as number) + 1
-      if (this.isRestless()) return
-      for (let timer = 0; timer < timers.count; timer++) {
-        if (timers.due(timer) > due) continue
-        timers.clear(timer)
-        this.cause.isTimer(due, timers.setAt(timer))
-        timers.owner(timer).onTimer(timer)
-        if (this.hasEnded) return
+      if (due > atNanos || due === Infinity || moment.hasEnded) return
+      if (due > moment.nowNanos) moment.nowNanos = due
+      moment.inputOrdinal += 1
+      timers.goOff(due, () => moment.hasEnded)
+      this.freezes.endInput(this.firing !== null)
+      if (moment.hasEnded || this.firing !== null || this.isEndless()) return
+      circle ??= new Circle()
+      const round = circle.woke(this.memories.now, () => this.save())
+      if (round !== null) {
+        this.goRound(round, atNanos)
+        circle = null
       }
-      if (this.firing !== null) return
     }
   }
 
-  /** Counts a timer or a probe's completion that follows no event; whether there have been too many. */
-  private isRestless(): boolean {
-    const { cells } = this
-    if (cells[quietSeqCell] !== cells[lastSeqCell]) {
-      cells[quietSeqCell] = cells[lastSeqCell] as number
-      cells[quietInputsCell] = 0
+  /** What it does over and over again until a time, it need not do. */
+  private goRound({ before, untilNanos }: Round, atNanos: GuestNanos): void {
+    const now = this.save()
+    const roundNanos = passedNanos(before, now)
+    const rounds = Math.floor((Math.min(atNanos, untilNanos - 1) - this.moment.nowNanos) / roundNanos)
+    if (rounds > 0) this.memories.load(afterRounds(before, now, rounds))
+    this.moment.quietWakeCount = 0
+  }
+
+  /** Counts a wake-up; whether there have been too many since the last event or firing. */
+  private isEndless(): boolean {
+    const { moment } = this
+    if (moment.quietSeq !== moment.lastSeq) {
+      moment.quietSeq = moment.lastSeq
+      moment.quietWakeCount = 0
     }
-    cells[quietInputsCell] = (cells[quietInputsCell] as number) + 1
-    if ((cells[quietInputsCell] as number) <= maxQuietInputs) return false
-    const message = `expected an event or a firing between timers and probes, found ${maxQuietInputs} in a row: something makes itself start again and again`
-    this.fail({ _tag: "TriggerDefect", policy: this.policyName, trigger: this.policyName, atNanos: this.now, message })
+    moment.quietWakeCount += 1
+    if (moment.quietWakeCount <= mostQuietWakes) return false
+    const message = `expected an event or a firing between timers, found ${mostQuietWakes} of them in a row: something sets its timer too close`
+    this.fail({
+      _tag: "TriggerDefect",
+      policy: this.policyName,
+      trigger: this.policyName,
+      atNanos: this.nowNanos,
+      message
+    })
     return true
   }
 
   /** As {@link reach}, and notes the time itself. */
   time(atNanos: GuestNanos): void {
+    this.freezes.beginInput()
     this.reach(atNanos)
-    if (this.firing === null && !this.hasEnded && atNanos > this.now) this.cells[nowCell] = atNanos
+    if (this.firing === null && !this.hasEnded && atNanos > this.nowNanos) this.moment.nowNanos = atNanos
   }
 
   /**
@@ -400,38 +368,23 @@ export class Automaton {
    * then brings a firing, the signal has not been handled yet, and the answer is false.
    */
   signal(signal: TriggerSignal): boolean {
-    const { cells } = this
-    if (signal.atNanos >= (cells[nextDueCell] as number)) {
-      this.reach(signal.atNanos)
-      if (this.hasEnded || this.firing !== null) return false
-    }
+    const { moment } = this
+    this.freezes.beginInput()
+    this.reach(Math.max(moment.nowNanos, signal.atNanos))
+    if (this.hasEnded || this.firing !== null) return false
     const part = this.probes.get(signal.probe)
-    if (part === undefined || !part.isArmed) return true
-    if (signal.atNanos > (cells[nowCell] as number)) cells[nowCell] = signal.atNanos
-    cells[ordinalCell] = (cells[ordinalCell] as number) + 1
-    if (this.isRestless()) return true
-    this.cause.isSignal(signal)
+    if (part === undefined || !part.life.isArmed) return true
+    if (signal.atNanos > moment.nowNanos) moment.nowNanos = signal.atNanos
+    moment.inputOrdinal += 1
     part.onSignal(signal)
+    this.freezes.endInput(this.firing !== null)
     return true
   }
 
   // --- for parts
 
-  listen(kinds: ReadonlyArray<number>, change: 1 | -1): void {
-    const { cells } = this
-    for (let index = 0; index < kinds.length; index++) {
-      const kind = kinds[index] as number
-      const count = (cells[listenerCells + kind] as number) + change
-      cells[listenerCells + kind] = count
-      const isListened = count === 0 ? 0 : 1
-      this.listenedKinds += isListened - (this.listening[kind] as number)
-      this.listening[kind] = isListened
-    }
-  }
-
-  /** Makes the deadline that has just come true the cause: for a timer that need not be waited for. */
-  causeNow(): void {
-    this.cause.isTimer(this.now, this.now)
+  listen(channels: ReadonlyArray<Channel>, change: 1 | -1): void {
+    for (let index = 0; index < channels.length; index++) (channels[index] as Channel).waiting += change
   }
 
   command(command: PolicyCommand): void {
@@ -441,55 +394,34 @@ export class Automaton {
   fail(reason: TriggerReason): void {
     if (this.hasEnded) return
     this.failure = new TriggerError({ reason })
-    this.cells[endedCell] = 1
+    this.moment.hasEnded = true
   }
 
-  rootFired(): void {
-    const fired = this.firedCount
-    this.firing = this.describeFiring(this.cause.part, fired)
-    this.cells[firedCell] = fired + 1
-    this.cells[quietInputsCell] = 0
+  rootFired(fired: Fired): void {
+    const { moment } = this
+    const part = this.part(fired.by)
+    this.firing = new Firing({
+      policy: this.policyName,
+      trigger: part?.calledName ?? this.policyName,
+      path: part?.path ?? [this.policyName],
+      index: moment.firedCount,
+      armedAtNanos: part?.life.armedAtNanos ?? 0,
+      atNanos: moment.nowNanos,
+      afterSeq: moment.lastSeq,
+      cause: fired.cause,
+      waitedFor: part?.waitedFor ?? "",
+      losers: this.progress(part),
+      quiesce: fired.quiesce,
+      slippageNanos: null
+    })
+    moment.firedCount += 1
+    moment.quietWakeCount = 0
     // A policy that repeats arms itself again before it returns from telling this; the others are over.
-    this.cells[endedCell] = 1
-    this.cause.clear()
+    moment.hasEnded = true
   }
 
   /** The root has armed itself again after a firing. */
   goOn(): void {
-    this.cells[endedCell] = 0
+    this.moment.hasEnded = false
   }
-
-  private describeFiring(part: AutomatonPart | null, index: number): Firing {
-    return new Firing({
-      policy: this.policyName,
-      trigger: this.triggerName(),
-      path: part?.path ?? [this.policyName],
-      index,
-      armedAtNanos: part?.armedAtNanos ?? 0,
-      atNanos: this.now,
-      afterSeq: this.lastSeq,
-      cause: this.cause.toFiringCause(),
-      waitedFor: part?.waitedFor ?? "",
-      losers: this.progress(part),
-      quiesce: this.cause.quiesceReport,
-      slippageNanos: null
-    })
-  }
-}
-
-/**
- * Where the events end, from `from` on, among which no timer is due and time does not go back; `from` if a timer is due at once.
- * Takes the cells and not the times in them: a time that is handed over is an object where the call is not compiled away.
- */
-const endOfBlock = (events: ReadonlyArray<GuestEvent>, from: number, to: number, cells: Float64Array): number => {
-  const due = cells[nextDueCell] as number
-  let latest = (events[from] as GuestEvent).atNanos
-  if (latest >= due || (cells[nowCell] as number) >= due) return from
-  let index = from + 1
-  for (; index < to; index++) {
-    const { atNanos } = events[index] as GuestEvent
-    if (atNanos < latest || atNanos >= due) break
-    latest = atNanos
-  }
-  return index
 }

@@ -4,34 +4,48 @@
  * @module
  */
 import type { GuestEvent, GuestNanos, TriggerProgress, TriggerSignal } from "@stillpoint/core"
+import type { Timer } from "./Timers.ts"
+
+/** How far a part has got. */
+export type Status = TriggerProgress["status"]
+
+/** What every part remembers. */
+export interface Life {
+  isArmed: boolean
+  status: Status
+  /** Guest time of the last arming. */
+  armedAtNanos: GuestNanos
+  /** Guest time at which it was disarmed last. */
+  disarmedAtNanos: GuestNanos
+  /** The input that armed it. */
+  armedByOrdinal: number
+}
 
 /** One trigger or combinator, as its automaton sees it. */
 export interface AutomatonPart {
+  /** Number of the part, from left to right, a combinator before its parts. */
   readonly id: number
-  /** Where its cells begin. */
-  readonly base: number
+  readonly life: Life
   /** The innermost name that a user gave it or something around it, or else its own. */
   readonly calledName: string
   /** Its name in an account of who lost. */
   readonly toldName: string
   readonly path: ReadonlyArray<string>
-  readonly isArmed: boolean
-  readonly isArmedByThisInput: boolean
   /** Whether it stands for itself in an account of who won and who lost. */
   readonly isTrigger: boolean
   /** Whether the account of another one tells of it. */
   readonly isToldAbove: boolean
-  readonly armedAtNanos: GuestNanos
   readonly waitedFor: string
-  readonly holdNanos: GuestNanos | null
   arm(): void
   /**
    * Whether an event of its kinds is nothing to it, beyond what it counts for its account. Asked of every event while it is
-   * armed, before guest time is set; if so, the event is not handed to it.
+   * armed; if so, the event is not handed to it.
    */
   overlooks(event: GuestEvent): boolean
   onEvent(event: GuestEvent): void
-  onTimer(timer: number): void
+  onTimer(timer: Timer): void
   onSignal(signal: TriggerSignal): void
+  /** Whether an event takes back what the part has fired on. */
+  isUndoneBy(event: GuestEvent, firedOn: GuestEvent | null): boolean
   account(): TriggerProgress
 }

@@ -10,12 +10,10 @@
  */
 import type { Firing, GuestEvent, GuestEventKind, GuestNanos, TriggerError, TriggerSignal } from "@stillpoint/core"
 import type { Effect } from "effect"
+import type { Memory } from "./Memory.ts"
 
-/** State of an automaton between two inputs: an immutable value. */
-export interface PolicyState {
-  readonly cells: Float64Array
-  readonly objects: ReadonlyArray<unknown>
-}
+/** What a policy knows between two inputs: an immutable value, private to it. */
+export type PolicyState = ReadonlyArray<Memory>
 
 /** What a policy can be told. */
 export type PolicyInput =

@@ -1,78 +1,101 @@
 /**
- * The timers of an automaton's parts: numbers in its cells.
+ * The timers of an automaton's parts.
  *
  * @module
  */
-import type { GuestNanos } from "@stillpoint/core"
-import { headerCells } from "./cells.ts"
+import type { FiringCause, GuestNanos } from "@stillpoint/core"
+import { horizonNanos } from "../guestDuration.ts"
 import type { AutomatonPart } from "./AutomatonPart.ts"
+import type { Memories } from "./Memory.ts"
 
-/** Every timer that some part has, set or not. */
+/** Where guest time is read. */
+export interface Moment {
+  readonly nowNanos: GuestNanos
+}
+
+/** One timer of a part, set or not. */
+export class Timer {
+  readonly owner: AutomatonPart
+  private readonly timers: Timers
+  private readonly memory: { dueNanos: number; setAtNanos: number }
+
+  constructor(owner: AutomatonPart, timers: Timers, memories: Memories) {
+    this.owner = owner
+    this.timers = timers
+    this.memory = memories.make({ dueNanos: Infinity, setAtNanos: 0 })
+  }
+
+  /** Guest time at which it goes off; infinity if it is not set. */
+  get dueNanos(): GuestNanos {
+    return this.memory.dueNanos
+  }
+
+  get isSet(): boolean {
+    return this.memory.dueNanos !== Infinity
+  }
+
+  /** Sets it to a duration from now. A duration, and not a time: one that is computed by the caller may be an object. */
+  setIn(nanos: number): void {
+    this.setFor(this.timers.moment.nowNanos + nanos)
+  }
+
+  /** Sets it to a guest time. One past the horizon never comes. */
+  setFor(dueNanos: GuestNanos): void {
+    const { memory, timers } = this
+    memory.dueNanos = dueNanos <= horizonNanos ? dueNanos : Infinity
+    memory.setAtNanos = timers.moment.nowNanos
+    if (memory.dueNanos < timers.nextDueNanos) timers.nextDueNanos = memory.dueNanos
+  }
+
+  clear(): void {
+    this.memory.dueNanos = Infinity
+  }
+
+  /** That it has gone off now, as the cause of a firing. */
+  cause(): FiringCause {
+    return { _tag: "Timer", atNanos: this.timers.moment.nowNanos, setAtNanos: this.memory.setAtNanos }
+  }
+}
+
+/** Every timer of an automaton. */
 export class Timers {
-  private readonly owners: Array<AutomatonPart> = []
-  private cells: Float64Array = new Float64Array(0)
-  private base = 0
+  readonly moment: Moment
+  /** A lower bound of the next due time. */
+  nextDueNanos: number = Infinity
+  private readonly memories: Memories
+  private readonly timers: Array<Timer> = []
 
-  /** A timer of a part. Timers that are due at one nanosecond go off in the order in which they were allocated. */
-  allocate(owner: AutomatonPart): number {
-    this.owners.push(owner)
-    return this.owners.length - 1
+  constructor(moment: Moment, memories: Memories) {
+    this.moment = moment
+    this.memories = memories
   }
 
-  get count(): number {
-    return this.owners.length
-  }
-
-  /** Cells that they take: when each is due, and when it was set. */
-  get cellCount(): number {
-    return 2 * this.owners.length
-  }
-
-  /** Says where their cells are. */
-  place(cells: Float64Array, base: number): void {
-    this.cells = cells
-    this.base = base
-  }
-
-  reset(): void {
-    this.cells.fill(Infinity, this.base, this.base + this.owners.length)
-    this.cells[headerCells.nextDue] = Infinity
-  }
-
-  set(timer: number, dueNanos: GuestNanos): void {
-    const { cells } = this
-    cells[this.base + timer] = dueNanos
-    cells[this.base + this.owners.length + timer] = cells[headerCells.now] as number
-    if (dueNanos < (cells[headerCells.nextDue] as number)) cells[headerCells.nextDue] = dueNanos
-  }
-
-  clear(timer: number): void {
-    this.cells[this.base + timer] = Infinity
-  }
-
-  /** When a timer is due; infinity for one that is not set. */
-  due(timer: number): GuestNanos {
-    return this.cells[this.base + timer] as number
-  }
-
-  /** When a timer was set last. */
-  setAt(timer: number): GuestNanos {
-    return this.cells[this.base + this.owners.length + timer] as number
-  }
-
-  owner(timer: number): AutomatonPart {
-    return this.owners[timer] as AutomatonPart
+  /** A timer of a part. Timers that are due at one nanosecond go off in the order in which they were made. */
+  make(owner: AutomatonPart): Timer {
+    const timer = new Timer(owner, this, this.memories)
+    this.timers.push(timer)
+    return timer
   }
 
   /** The earliest due time; infinity if none is set. */
-  earliest(): GuestNanos {
-    const { base, cells } = this
-    const end = base + this.owners.length
+  earliest(): number {
     let earliest = Infinity
-    for (let index = base; index < end; index++) {
-      const due = cells[index] as number
-      if (due < earliest) earliest = due
+    for (let index = 0; index < this.timers.length; index++) {
+      const { dueNanos } = this.timers[index] as Timer
+      if (dueNanos < earliest) earliest = dueNanos
     }
+    this.nextDueNanos = earliest
     return earliest
+  }
+
+  /** Lets each that is due by a time go off, in order, until `isOver`. */
+  goOff(atNanos: GuestNanos, isOver: () => boolean): void {
+    for (let index = 0; index < this.timers.length; index++) {
+      const timer = this.timers[index] as Timer
+      if (timer.dueNanos > atNanos) continue
+      timer.clear()
+      timer.owner.onTimer(timer)
+      if (isOver()) return
+    }
   }
 }

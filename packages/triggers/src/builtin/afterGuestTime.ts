@@ -1,7 +1,8 @@
 import { guestTimeInWords } from "@stillpoint/core"
 import type { Duration } from "effect"
 import { toGuestNanos } from "../guestDuration.ts"
-import { Part, type Site } from "../automaton/Part.ts"
+import { nothing, Part, type Site } from "../automaton/Part.ts"
+import type { Timer } from "../automaton/Timers.ts"
 import { Policy } from "../Policy.ts"
 
 /**
@@ -27,7 +28,6 @@ export const afterGuestTime = (duration: Duration.Input): Policy => {
   return new Policy({
     name: `afterGuestTime(${guestTimeInWords(nanos)})`,
     description: { trigger: "afterGuestTime", nanos },
-    holdNanos: null,
     build: (site) => new AfterGuestTime(site, nanos)
   })
 }
@@ -35,32 +35,30 @@ export const afterGuestTime = (duration: Duration.Input): Policy => {
 class AfterGuestTime extends Part {
   readonly waitedFor: string
   private readonly nanos: number
-  private readonly timer: number
+  private readonly timer: Timer
 
   constructor(site: Site, nanos: number) {
-    super(site, `afterGuestTime(${guestTimeInWords(nanos)})`, 0)
+    super(site, `afterGuestTime(${guestTimeInWords(nanos)})`, nothing)
     this.nanos = nanos
     this.waitedFor = `${guestTimeInWords(nanos)} of guest time to pass`
-    this.timer = site.automaton.timers.allocate(this)
+    this.timer = site.automaton.timers.make(this)
   }
 
   protected onArm(): void {
-    if (this.nanos === 0) {
-      this.automaton.causeNow()
-      this.fire()
-    } else this.automaton.timers.set(this.timer, this.automaton.now + this.nanos)
+    this.timer.setIn(this.nanos)
+    if (this.nanos === 0) this.onTimer()
   }
 
   protected onDisarm(): void {
-    this.automaton.timers.clear(this.timer)
+    this.timer.clear()
   }
 
   override onTimer(): void {
-    this.fire()
+    this.fireBy(this.timer.cause())
   }
 
   override progress(): string {
-    const passed = Math.min(this.nanos, this.watchedUntilNanos - this.armedAtNanos)
+    const passed = Math.min(this.nanos, this.watchedUntilNanos - this.life.armedAtNanos)
     return `${guestTimeInWords(passed)} of ${guestTimeInWords(this.nanos)} had passed`
   }
 }

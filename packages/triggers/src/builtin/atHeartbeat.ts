@@ -35,25 +35,24 @@ export const atHeartbeat = (count: number, options: HeartbeatOptions = {}): Poli
   return new Policy({
     name: `atHeartbeat(${count})`,
     description: { trigger: "atHeartbeat", count, ...(console ? { console } : {}) },
-    holdNanos: null,
     build: (site) => new AtHeartbeat(site, count, console)
   })
 }
 
 const counterLine = /heartbeat counter=(\d+)/
 
-class AtHeartbeat extends Part {
+class AtHeartbeat extends Part<{ highest: number }> {
   readonly waitedFor: string
   private readonly count: number
 
   constructor(site: Site, count: number, console: boolean) {
-    super(site, `atHeartbeat(${count})`, 1, console ? ["HeartbeatTick", "SerialLine"] : ["HeartbeatTick"])
+    super(site, `atHeartbeat(${count})`, { highest: 0 }, console ? ["HeartbeatTick", "SerialLine"] : ["HeartbeatTick"])
     this.count = count
     this.waitedFor = `the heartbeat count to reach ${count}`
   }
 
   protected onArm(): void {
-    this.setCell(0, 0)
+    this.memory.highest = 0
   }
 
   protected onDisarm(): void {}
@@ -62,15 +61,15 @@ class AtHeartbeat extends Part {
     let count = 0
     if (event._tag === "HeartbeatTick") count = event.count
     else if (event._tag === "SerialLine" && event.port === 0) count = Number(counterLine.exec(event.text)?.[1] ?? 0)
-    if (count > this.cell(0)) this.setCell(0, count)
+    if (count > this.memory.highest) this.memory.highest = count
     return count < this.count
   }
 
-  override onEvent(): void {
-    this.fire()
+  override onEvent(event: GuestEvent): void {
+    this.fireOn(event)
   }
 
   override progress(): string {
-    return `at ${this.cell(0)} of ${this.count}`
+    return `at ${this.memory.highest} of ${this.count}`
   }
 }

@@ -1,4 +1,4 @@
-import { Part, type Site } from "../automaton/Part.ts"
+import { nothing, Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 
 /**
@@ -18,7 +18,6 @@ import { Policy } from "../Policy.ts"
 export const never: Policy = new Policy({
   name: "never",
   description: { trigger: "never" },
-  holdNanos: null,
   build: (site) => new Never(site)
 })
 
@@ -26,7 +25,7 @@ class Never extends Part {
   readonly waitedFor = "nothing"
 
   constructor(site: Site) {
-    super(site, "never", 0)
+    super(site, "never", nothing)
   }
 
   protected onArm(): void {}

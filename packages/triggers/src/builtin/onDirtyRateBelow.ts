@@ -3,6 +3,7 @@ import type { GuestEvent } from "@stillpoint/core"
 import type { Duration } from "effect"
 import { toGuestNanos } from "../guestDuration.ts"
 import { Part, type Site } from "../automaton/Part.ts"
+import type { Timer } from "../automaton/Timers.ts"
 import { Policy } from "../Policy.ts"
 import { refuse } from "../PolicyError.ts"
 
@@ -35,100 +36,99 @@ export const onDirtyRateBelow = (pagesPerSecond: number, window: Duration.Input)
   return new Policy({
     name: `onDirtyRateBelow(${pagesPerSecond} pages/s, ${guestTimeInWords(windowNanos)})`,
     description: { trigger: "onDirtyRateBelow", pagesPerSecond, windowNanos },
-    holdNanos: null,
     build: (site) => new OnDirtyRateBelow(site, pagesPerSecond, windowNanos)
   })
 }
 
-const firstCell = 0
-const lengthCell = 1
-const sumCell = 2
-const samplesBase = 3
+/** The samples of the last window, oldest first, in a ring. */
+interface Window {
+  readonly atNanos: Float64Array
+  readonly counts: Float64Array
+  first: number
+  length: number
+  sum: number
+}
 
-class OnDirtyRateBelow extends Part {
+class OnDirtyRateBelow extends Part<Window> {
   readonly waitedFor: string
   private readonly windowNanos: number
   private readonly limit: number
-  private readonly timer: number
+  private readonly timer: Timer
 
   constructor(site: Site, pagesPerSecond: number, windowNanos: number) {
     super(
       site,
       `onDirtyRateBelow(${pagesPerSecond} pages/s, ${guestTimeInWords(windowNanos)})`,
-      samplesBase + 2 * capacity,
+      { atNanos: new Float64Array(capacity), counts: new Float64Array(capacity), first: 0, length: 0, sum: 0 },
       ["PagesDirtied"]
     )
     this.windowNanos = windowNanos
     this.limit = (pagesPerSecond * windowNanos) / 1e9
     this.waitedFor = `fewer than ${pagesPerSecond} pages a second to be dirtied, over ${guestTimeInWords(windowNanos)}`
-    this.timer = site.automaton.timers.allocate(this)
+    this.timer = site.automaton.timers.make(this)
   }
 
   protected onArm(): void {
-    this.setCell(firstCell, 0)
-    this.setCell(lengthCell, 0)
-    this.setCell(sumCell, 0)
-    this.automaton.timers.set(this.timer, this.automaton.now + this.windowNanos)
+    Object.assign(this.memory, { first: 0, length: 0, sum: 0 })
+    this.timer.setIn(this.windowNanos)
   }
 
   protected onDisarm(): void {
-    this.automaton.timers.clear(this.timer)
+    this.timer.clear()
   }
 
   override onEvent(event: GuestEvent): void {
     if (event._tag !== "PagesDirtied") return
     this.expire()
     this.append(event.count)
-    this.decide()
+    if (this.isLow) this.fireOn(event)
+    else this.waitForChange()
   }
 
   override onTimer(): void {
     this.expire()
-    this.decide()
+    if (this.isLow) this.fireBy(this.timer.cause())
+    else this.waitForChange()
   }
 
-  private decide(): void {
-    const { automaton } = this
-    const full = this.armedAtNanos + this.windowNanos
-    if (this.cell(sumCell) < this.limit) {
-      if (automaton.now >= full) this.fire()
-      else automaton.timers.set(this.timer, full)
-      return
-    }
-    automaton.timers.set(this.timer, Math.max(full, this.at(0) + this.windowNanos))
+  private get isLow(): boolean {
+    return this.memory.sum < this.limit && this.automaton.nowNanos >= this.life.armedAtNanos + this.windowNanos
+  }
+
+  private waitForChange(): void {
+    const { memory, timer, windowNanos } = this
+    const full = this.life.armedAtNanos + windowNanos
+    if (memory.sum < this.limit) timer.setFor(full)
+    else timer.setFor(Math.max(full, (memory.atNanos[memory.first] as number) + windowNanos))
   }
 
   private expire(): void {
-    while (this.cell(lengthCell) > 0 && this.at(0) + this.windowNanos <= this.automaton.now) {
-      this.setCell(sumCell, this.cell(sumCell) - this.count(0))
-      this.setCell(firstCell, (this.cell(firstCell) + 1) % capacity)
-      this.setCell(lengthCell, this.cell(lengthCell) - 1)
+    const { memory, windowNanos } = this
+    const { atNanos, counts } = memory
+    while (memory.length > 0 && (atNanos[memory.first] as number) + windowNanos <= this.automaton.nowNanos) {
+      memory.sum -= counts[memory.first] as number
+      memory.first = (memory.first + 1) % capacity
+      memory.length -= 1
     }
   }
 
   private append(count: number): void {
-    if (this.cell(lengthCell) === capacity) {
-      const merged = this.count(0) + this.count(1)
-      this.setCell(firstCell, (this.cell(firstCell) + 1) % capacity)
-      this.setCell(lengthCell, capacity - 1)
-      this.setCell(samplesBase + 2 * this.cell(firstCell) + 1, merged)
+    const { memory } = this
+    const { atNanos, counts } = memory
+    if (memory.length === capacity) {
+      const oldest = counts[memory.first] as number
+      memory.first = (memory.first + 1) % capacity
+      memory.length -= 1
+      counts[memory.first] = (counts[memory.first] as number) + oldest
     }
-    const slot = (this.cell(firstCell) + this.cell(lengthCell)) % capacity
-    this.setCell(samplesBase + 2 * slot, this.automaton.now)
-    this.setCell(samplesBase + 2 * slot + 1, count)
-    this.setCell(lengthCell, this.cell(lengthCell) + 1)
-    this.setCell(sumCell, this.cell(sumCell) + count)
-  }
-
-  private at(index: number): number {
-    return this.cell(samplesBase + 2 * ((this.cell(firstCell) + index) % capacity))
-  }
-
-  private count(index: number): number {
-    return this.cell(samplesBase + 2 * ((this.cell(firstCell) + index) % capacity) + 1)
+    const slot = (memory.first + memory.length) % capacity
+    atNanos[slot] = this.automaton.nowNanos
+    counts[slot] = count
+    memory.length += 1
+    memory.sum += count
   }
 
   override progress(): string {
-    return `${Math.round((this.cell(sumCell) / this.windowNanos) * 1e9)} pages a second`
+    return `${Math.round((this.memory.sum / this.windowNanos) * 1e9)} pages a second`
   }
 }

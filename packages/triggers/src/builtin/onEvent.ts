@@ -41,7 +41,8 @@ export interface EventTrigger {
   readonly waitedFor: string
   /** Whether an event of one of the kinds is the one. Pure. */
   readonly accepts: (event: GuestEvent) => boolean
-  readonly holdNanos?: number | null
+  /** Guest time for which the guest is sure not to go on with its workload after the event; `null` for none. */
+  readonly holdNanos?: (event: GuestEvent) => number | null
   readonly hears?: ReadonlyArray<Heard>
 }
 
@@ -50,46 +51,40 @@ export const eventPolicy = (trigger: EventTrigger): Policy =>
   new Policy({
     name: trigger.name,
     description: trigger.description,
-    holdNanos: trigger.holdNanos ?? null,
     ...(trigger.hears === undefined ? {} : { hears: trigger.hears }),
     build: (site) => new OnEvent(site, trigger)
   })
 
-class OnEvent extends Part {
+/** The part behind {@link eventPolicy}. */
+export class OnEvent extends Part<{ others: number }> {
   readonly waitedFor: string
-  private readonly accepts: (event: GuestEvent) => boolean
-
-  private readonly hold: number | null
+  private readonly trigger: EventTrigger
 
   constructor(site: Site, trigger: EventTrigger) {
-    super(site, trigger.name, 1, trigger.kinds)
-    this.hold = trigger.holdNanos ?? null
+    super(site, trigger.name, { others: 0 }, trigger.kinds)
+    this.trigger = trigger
     this.waitedFor = trigger.waitedFor
-    this.accepts = trigger.accepts
   }
 
   protected onArm(): void {
-    this.setCell(0, 0)
+    this.memory.others = 0
   }
 
   protected onDisarm(): void {}
 
   override overlooks(event: GuestEvent): boolean {
-    if (this.accepts(event)) return false
-    this.setCell(0, this.cell(0) + 1)
+    if (this.trigger.accepts(event)) return false
+    this.memory.others += 1
     return true
   }
 
-  override onEvent(): void {
-    this.fire()
-  }
-
-  override get holdNanos(): number | null {
-    return this.hold
+  override onEvent(event: GuestEvent): void {
+    const hold = this.trigger.holdNanos?.(event) ?? null
+    this.fireOn(event, hold === null ? null : this.automaton.nowNanos + hold)
   }
 
   override progress(): string {
-    const others = this.cell(0)
+    const { others } = this.memory
     return others === 0 ? "" : `${others} that did not match`
   }
 }

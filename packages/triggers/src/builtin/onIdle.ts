@@ -3,6 +3,7 @@ import type { GuestEvent } from "@stillpoint/core"
 import type { Duration } from "effect"
 import { toGuestNanos } from "../guestDuration.ts"
 import { Part, type Site } from "../automaton/Part.ts"
+import type { Timer } from "../automaton/Timers.ts"
 import { Policy } from "../Policy.ts"
 
 /**
@@ -28,60 +29,57 @@ export const onIdle = (duration: Duration.Input): Policy => {
   return new Policy({
     name: `onIdle(${guestTimeInWords(nanos)})`,
     description: { trigger: "onIdle", nanos },
-    holdNanos: null,
     build: (site) => new OnIdle(site, nanos)
   })
 }
 
-class OnIdle extends Part {
+class OnIdle extends Part<{ longestNanos: number }> {
   readonly waitedFor: string
   private readonly nanos: number
-  private readonly timer: number
+  private readonly timer: Timer
 
   constructor(site: Site, nanos: number) {
-    super(site, `onIdle(${guestTimeInWords(nanos)})`, 1, ["GuestIdle", "GuestBusy"])
-    site.automaton.guest.follow(["GuestIdle", "GuestBusy"])
+    super(site, `onIdle(${guestTimeInWords(nanos)})`, { longestNanos: 0 }, ["GuestIdle", "GuestBusy"])
+    site.automaton.follow(["GuestIdle", "GuestBusy"])
     this.nanos = nanos
     this.waitedFor = `the hart to be idle for ${guestTimeInWords(nanos)}`
-    this.timer = site.automaton.timers.allocate(this)
+    this.timer = site.automaton.timers.make(this)
   }
 
   protected onArm(): void {
-    this.setCell(0, 0)
-    if (this.automaton.guest.idleSince >= 0) this.begin()
+    this.memory.longestNanos = 0
+    if (!this.automaton.guest.isIdle) return
+    this.timer.setIn(this.nanos)
+    if (this.nanos === 0) this.onTimer()
   }
 
   protected onDisarm(): void {
-    this.automaton.timers.clear(this.timer)
+    this.timer.clear()
   }
 
   override onEvent(event: GuestEvent): void {
     if (event._tag === "GuestBusy") {
-      this.keepLongest()
-      this.automaton.timers.clear(this.timer)
-      // An idle event that comes twice must not begin the rest anew.
-    } else if (this.automaton.guest.idleSince === this.automaton.now) this.begin()
+      this.memory.longestNanos = Math.max(this.memory.longestNanos, this.restedNanos)
+      this.timer.clear()
+      return
+    }
+    // An idle event that comes twice must not begin the rest anew.
+    if (this.timer.isSet) return
+    if (this.nanos === 0) this.fireOn(event)
+    else this.timer.setIn(this.nanos)
   }
 
   override onTimer(): void {
-    this.fire()
+    this.fireBy(this.timer.cause())
   }
 
-  private begin(): void {
-    if (this.nanos === 0) {
-      if (this.isArmedByThisInput) this.automaton.causeNow()
-      this.fire()
-    } else this.automaton.timers.set(this.timer, this.automaton.now + this.nanos)
-  }
-
-  private keepLongest(): void {
-    const due = this.automaton.timers.due(this.timer)
-    if (due !== Infinity) this.setCell(0, Math.max(this.cell(0), this.nanos - (due - this.automaton.now)))
+  /** For how long the hart has been idle in this rest; 0 if it is busy. */
+  private get restedNanos(): number {
+    return this.timer.isSet ? this.nanos - (this.timer.dueNanos - this.automaton.nowNanos) : 0
   }
 
   override progress(): string {
-    const due = this.automaton.timers.due(this.timer)
-    const current = due === Infinity ? 0 : this.nanos - (due - this.automaton.now)
-    return `idle for ${guestTimeInWords(Math.max(current, this.cell(0)))} at the longest`
+    const longest = Math.max(this.restedNanos, this.memory.longestNanos)
+    return `idle for ${guestTimeInWords(longest)} at the longest`
   }
 }

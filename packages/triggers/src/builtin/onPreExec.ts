@@ -57,6 +57,6 @@ export const onPreExec = (options: PreExecOptions = {}): Policy => {
         ? acceptAll
         : (event) => event._tag !== "SerialLine" || (event.port === 0 && event.text.trimEnd() === marker),
     // Held until the host says go: any calm fits, and the agent need not freeze what does not run.
-    holdNanos: holdNanos ?? Infinity
+    holdNanos: () => holdNanos ?? Infinity
   })
 }

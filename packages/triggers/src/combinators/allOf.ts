@@ -1,5 +1,6 @@
-import { Part, type Site, Status } from "../automaton/Part.ts"
-import { Policy } from "../Policy.ts"
+import type { Fired } from "../automaton/Fired.ts"
+import { Part, type Site } from "../automaton/Part.ts"
+import { buildAll, Policy } from "../Policy.ts"
 import { refuse } from "../PolicyError.ts"
 
 /**
@@ -23,43 +24,42 @@ export const allOf = (policies: ReadonlyArray<Policy>): Policy => {
   return new Policy({
     name: `allOf(${policies.map(({ name }) => name).join(", ")})`,
     description: { trigger: "allOf", of: policies.map(({ description }) => description) },
-    // Which of them is the last is not known, and the hold of another may be over by then.
-    holdNanos: policies.length === 1 ? (policies[0]?.holdNanos ?? null) : null,
+    parts: policies,
     build: (site) => new AllOf(site, policies)
   })
 }
 
-class AllOf extends Part {
+class AllOf extends Part<{ fired: number }> {
   override readonly children: ReadonlyArray<Part>
   readonly waitedFor: string
 
   constructor(site: Site, policies: ReadonlyArray<Policy>) {
-    super(site, "allOf", 1)
-    this.children = policies.map(({ shape }, index) => shape.build({ automaton: site.automaton, parent: this, index }))
+    super(site, "allOf", { fired: 0 })
+    this.children = buildAll(policies, this)
     this.waitedFor = `all of: ${this.children.map(({ waitedFor }) => waitedFor).join("; ")}`
   }
 
   protected onArm(): void {
-    this.setCell(0, 0)
+    this.memory.fired = 0
     for (let index = 0; index < this.children.length && this.isArmed; index++) this.children[index]?.arm()
   }
 
   protected onDisarm(): void {
-    for (let index = 0; index < this.children.length; index++) this.children[index]?.disarm()
+    for (const child of this.children) child.disarm()
   }
 
-  override childFired(index: number): void {
+  override childFired(index: number, fired: Fired): void {
     const child = this.children[index]
     // One that repeats has fired as often as it needs to.
     if (child !== undefined) {
       child.disarm()
-      child.status = Status.fired
+      child.status = "fired"
     }
-    this.setCell(0, this.cell(0) + 1)
-    if (this.cell(0) === this.children.length) this.fire()
+    this.memory.fired += 1
+    if (this.memory.fired === this.children.length) this.fire(fired)
   }
 
   override progress(): string {
-    return `${this.cell(0)} of ${this.children.length} had fired`
+    return `${this.memory.fired} of ${this.children.length} had fired`
   }
 }

@@ -1,5 +1,6 @@
 import { Function } from "effect"
-import { Part, type Site } from "../automaton/Part.ts"
+import type { Fired } from "../automaton/Fired.ts"
+import { nothing, Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 
 /**
@@ -28,7 +29,7 @@ export const andThen: {
     new Policy({
       name: `andThen(${first.name}, ${second.name})`,
       description: { trigger: "then", first: first.description, second: second.description },
-      holdNanos: second.holdNanos,
+      parts: [first, second],
       build: (site) => new Then(site, first, second)
     })
 )
@@ -36,38 +37,42 @@ export const andThen: {
 class Then extends Part {
   override readonly children: ReadonlyArray<Part>
   readonly waitedFor: string
+  private readonly first: Part
   private readonly second: Part
 
   constructor(site: Site, first: Policy, second: Policy) {
-    super(site, "then", 0)
-    const { automaton } = site
-    const before = first.shape.build({ automaton, parent: this, index: 0 })
-    this.second = second.shape.build({ automaton, parent: this, index: 1 })
-    this.children = [before, this.second]
-    this.waitedFor = `${before.waitedFor}, then ${this.second.waitedFor}`
+    super(site, "then", nothing)
+    this.first = first.build(this, 0)
+    this.second = second.build(this, 1)
+    this.children = [this.first, this.second]
+    this.waitedFor = `${this.first.waitedFor}, then ${this.second.waitedFor}`
   }
 
   protected onArm(): void {
     // What an arming before had reached must not be told of this one.
-    this.second.retire(0)
-    this.second.status = 0
-    this.children[0]?.arm()
+    this.second.retire("unarmed")
+    this.second.status = "unarmed"
+    this.first.arm()
   }
 
   protected onDisarm(): void {
-    this.children[0]?.disarm()
+    this.first.disarm()
     this.second.disarm()
   }
 
-  override childFired(index: number): void {
-    if (index === 1) this.fire()
+  override childFired(index: number, fired: Fired): void {
+    if (index === 1) this.fire(fired)
     else {
-      this.children[0]?.disarm()
+      this.first.disarm()
       this.second.arm()
     }
   }
 
   override childPending(index: number): void {
     if (index === 1) this.parent?.childPending(this.index)
+  }
+
+  override childResumed(index: number): void {
+    if (index === 1) this.parent?.childResumed(this.index)
   }
 }

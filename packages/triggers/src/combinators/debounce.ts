@@ -1,8 +1,9 @@
 import { guestTimeInWords } from "@stillpoint/core"
 import { type Duration, Function } from "effect"
 import { toGuestNanos } from "../guestDuration.ts"
-import { CauseMemory } from "../automaton/CauseMemory.ts"
+import { type Fired, thawed } from "../automaton/Fired.ts"
 import { Part, type Site } from "../automaton/Part.ts"
+import type { Timer } from "../automaton/Timers.ts"
 import { Policy } from "../Policy.ts"
 
 /**
@@ -30,56 +31,60 @@ export const debounce: {
   return new Policy({
     name: `debounce(${policy.name}, ${guestTimeInWords(nanos)})`,
     description: { trigger: "debounce", of: policy.description, nanos },
-    holdNanos: nanos === 0 ? policy.holdNanos : null,
+    parts: [policy],
     build: (site) => new Debounce(site, policy, nanos)
   })
 })
 
-class Debounce extends Part {
+interface Memory {
+  firedCount: number
+  /** The last firing. */
+  last: Fired | null
+}
+
+class Debounce extends Part<Memory> {
   override readonly children: ReadonlyArray<Part>
   readonly waitedFor: string
   private readonly nanos: number
-  private readonly timer: number
-  private readonly cause: CauseMemory
+  private readonly timer: Timer
   private readonly child: Part
 
   constructor(site: Site, policy: Policy, nanos: number) {
-    super(site, "debounce", 1)
+    super(site, "debounce", { firedCount: 0, last: null })
     this.nanos = nanos
-    this.timer = site.automaton.timers.allocate(this)
-    this.cause = new CauseMemory(site.automaton)
-    this.child = policy.shape.build({ automaton: site.automaton, parent: this, index: 0 })
+    this.timer = site.automaton.timers.make(this)
+    this.child = policy.build(this)
     this.children = [this.child]
     this.waitedFor = `${this.child.waitedFor}, and not again for ${guestTimeInWords(nanos)}`
   }
 
   protected onArm(): void {
-    this.setCell(0, 0)
+    Object.assign(this.memory, { firedCount: 0, last: null })
     this.child.arm()
   }
 
   protected onDisarm(): void {
-    this.automaton.timers.clear(this.timer)
+    this.timer.clear()
     this.child.disarm()
   }
 
-  override childFired(): void {
-    this.setCell(0, this.cell(0) + 1)
+  override childFired(_index: number, fired: Fired): void {
+    this.memory.firedCount += 1
     if (this.nanos === 0) {
-      this.fire()
+      this.fire(fired)
       return
     }
-    this.cause.keep()
-    this.automaton.timers.set(this.timer, this.automaton.now + this.nanos)
+    // What a quiesce below had frozen goes on meanwhile.
+    this.memory.last = thawed(fired)
+    this.timer.setIn(this.nanos)
     if (!this.child.isArmed && !this.child.isArmedByThisInput) this.child.arm()
   }
 
   override onTimer(): void {
-    this.cause.recall()
-    this.fire()
+    if (this.memory.last !== null) this.fire(this.memory.last)
   }
 
   override progress(): string {
-    return `fired ${this.cell(0)} times`
+    return `fired ${this.memory.firedCount} times`
   }
 }

@@ -1,6 +1,8 @@
 import type { FiringCause } from "@stillpoint/core"
 import { Function } from "effect"
-import { Part, type Site, Status } from "../automaton/Part.ts"
+import type { Fired } from "../automaton/Fired.ts"
+import { Part, type Site } from "../automaton/Part.ts"
+import { describeValue } from "../describeValue.ts"
 import { Policy } from "../Policy.ts"
 
 /**
@@ -35,27 +37,27 @@ export const filter: {
     new Policy({
       name: `filter(${policy.name}, ${name})`,
       description: { trigger: "filter", of: policy.description, predicate: name },
-      holdNanos: policy.holdNanos,
+      parts: [policy],
       build: (site) => new Filter(site, policy, name, predicate)
     })
 )
 
-class Filter extends Part {
+class Filter extends Part<{ refused: number }> {
   override readonly children: ReadonlyArray<Part>
   readonly waitedFor: string
   private readonly predicate: (cause: FiringCause) => boolean
   private readonly child: Part
 
   constructor(site: Site, policy: Policy, name: string, predicate: (cause: FiringCause) => boolean) {
-    super(site, "filter", 1)
+    super(site, "filter", { refused: 0 })
     this.predicate = predicate
-    this.child = policy.shape.build({ automaton: site.automaton, parent: this, index: 0 })
+    this.child = policy.build(this)
     this.children = [this.child]
     this.waitedFor = `${this.child.waitedFor}, if ${name}`
   }
 
   protected onArm(): void {
-    this.setCell(0, 0)
+    this.memory.refused = 0
     this.child.arm()
   }
 
@@ -63,16 +65,24 @@ class Filter extends Part {
     this.child.disarm()
   }
 
-  override childFired(): void {
-    const accepted = this.guard(() => this.predicate(this.automaton.cause.toFiringCause()))
-    if (accepted === undefined) return
-    if (accepted) {
-      this.passOn()
+  override childFired(_index: number, fired: Fired): void {
+    const accepted: unknown = this.guard(() => this.predicate(fired.cause))
+    if (this.automaton.hasEnded) return
+    if (typeof accepted !== "boolean") {
+      this.isDefect(`expected the predicate to answer true or false, found ${describeValue(accepted)}`)
       return
     }
-    this.setCell(0, this.cell(0) + 1)
+    if (accepted) {
+      this.passOn(fired)
+      return
+    }
+    this.memory.refused += 1
     if (this.child.isArmed) return
-    if (this.child.isArmedByThisInput) this.child.status = Status.expired
+    if (this.child.isArmedByThisInput) this.child.status = "expired"
     else this.child.arm()
+  }
+
+  override childResumed(): void {
+    this.parent?.childResumed(this.index)
   }
 }

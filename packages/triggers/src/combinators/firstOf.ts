@@ -1,5 +1,6 @@
-import { Part, type Site } from "../automaton/Part.ts"
-import { Policy } from "../Policy.ts"
+import type { Fired } from "../automaton/Fired.ts"
+import { nothing, Part, type Site } from "../automaton/Part.ts"
+import { buildAll, Policy } from "../Policy.ts"
 import { refuse } from "../PolicyError.ts"
 
 /**
@@ -24,15 +25,9 @@ export const firstOf = (policies: ReadonlyArray<Policy>): Policy => {
   return new Policy({
     name: `firstOf(${policies.map(({ name }) => name).join(", ")})`,
     description: { trigger: "firstOf", of: policies.map(({ description }) => description) },
-    holdNanos: shortestHold(policies),
+    parts: policies,
     build: (site) => new FirstOf(site, policies)
   })
-}
-
-/** The shortest time for which one of some triggers is sure to hold the guest, if any does. */
-export const shortestHold = (policies: ReadonlyArray<Policy>): number | null => {
-  const holds = policies.flatMap(({ holdNanos }) => (holdNanos === null ? [] : [holdNanos]))
-  return holds.length === 0 ? null : Math.min(...holds)
 }
 
 class FirstOf extends Part {
@@ -40,8 +35,8 @@ class FirstOf extends Part {
   readonly waitedFor: string
 
   constructor(site: Site, policies: ReadonlyArray<Policy>) {
-    super(site, "firstOf", 0)
-    this.children = policies.map(({ shape }, index) => shape.build({ automaton: site.automaton, parent: this, index }))
+    super(site, "firstOf", nothing)
+    this.children = buildAll(policies, this)
     this.waitedFor = `the first of: ${this.children.map(({ waitedFor }) => waitedFor).join("; ")}`
   }
 
@@ -50,14 +45,18 @@ class FirstOf extends Part {
   }
 
   protected onDisarm(): void {
-    for (let index = 0; index < this.children.length; index++) this.children[index]?.disarm()
+    for (const child of this.children) child.disarm()
   }
 
-  override childFired(): void {
-    this.fire()
+  override childFired(_index: number, fired: Fired): void {
+    this.fire(fired)
   }
 
   override childPending(): void {
     this.parent?.childPending(this.index)
+  }
+
+  override childResumed(): void {
+    this.parent?.childResumed(this.index)
   }
 }

@@ -1,6 +1,8 @@
-import type { FiringCause } from "@stillpoint/core"
-import { Function } from "effect"
-import { Part, type Site } from "../automaton/Part.ts"
+import { FiringCause } from "@stillpoint/core"
+import { Function, Schema } from "effect"
+import type { Fired } from "../automaton/Fired.ts"
+import { nothing, Part, type Site } from "../automaton/Part.ts"
+import { describeValue } from "../describeValue.ts"
 import { Policy } from "../Policy.ts"
 
 /**
@@ -29,7 +31,7 @@ export const mapCause: {
     new Policy({
       name: `mapCause(${policy.name}, ${name})`,
       description: { trigger: "mapCause", of: policy.description, map: name },
-      holdNanos: policy.holdNanos,
+      parts: [policy],
       build: (site) => new MapCause(site, policy, map)
     })
 )
@@ -40,9 +42,9 @@ class MapCause extends Part {
   private readonly map: (cause: FiringCause) => FiringCause
 
   constructor(site: Site, policy: Policy, map: (cause: FiringCause) => FiringCause) {
-    super(site, "mapCause", 0)
+    super(site, "mapCause", nothing)
     this.map = map
-    const child = policy.shape.build({ automaton: site.automaton, parent: this, index: 0 })
+    const child = policy.build(this)
     this.children = [child]
     this.waitedFor = child.waitedFor
   }
@@ -55,15 +57,20 @@ class MapCause extends Part {
     this.children[0]?.disarm()
   }
 
-  override childFired(): void {
-    const { automaton } = this
-    const mapped = this.guard(() => this.map(automaton.cause.toFiringCause()))
-    if (mapped === undefined) return
-    automaton.cause.isReplacedBy(mapped)
-    this.passOn()
+  override childFired(_index: number, fired: Fired): void {
+    const mapped: unknown = this.guard(() => this.map(fired.cause))
+    if (this.automaton.hasEnded) return
+    if (isCause(mapped)) this.passOn({ ...fired, cause: mapped })
+    else this.isDefect(`expected the function to answer a cause, found ${describeValue(mapped)}`)
   }
 
   override childPending(): void {
     this.parent?.childPending(this.index)
   }
+
+  override childResumed(): void {
+    this.parent?.childResumed(this.index)
+  }
 }
+
+const isCause = Schema.is(FiringCause)

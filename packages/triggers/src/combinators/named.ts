@@ -1,5 +1,6 @@
 import { Function } from "effect"
-import { Part, type Site } from "../automaton/Part.ts"
+import type { Fired } from "../automaton/Fired.ts"
+import { nothing, Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 
 /**
@@ -24,7 +25,7 @@ export const named: {
     new Policy({
       name,
       description: { trigger: "named", name, of: policy.description },
-      holdNanos: policy.holdNanos,
+      parts: [policy],
       build: (site) => new Named(site, policy, name),
       quiesced: (wrap) => named(wrap(policy), name)
     })
@@ -35,8 +36,8 @@ class Named extends Part {
   readonly waitedFor: string
 
   constructor(site: Site, policy: Policy, name: string) {
-    super(site, name, 0)
-    const child = policy.shape.build({ automaton: site.automaton, parent: this, index: 0 })
+    super(site, name, nothing)
+    const child = policy.build(this)
     this.children = [child]
     this.waitedFor = child.waitedFor
   }
@@ -53,11 +54,15 @@ class Named extends Part {
     this.children[0]?.disarm()
   }
 
-  override childFired(): void {
-    this.passOn()
+  override childFired(_index: number, fired: Fired): void {
+    this.passOn(fired)
   }
 
   override childPending(): void {
     this.parent?.childPending(this.index)
+  }
+
+  override childResumed(): void {
+    this.parent?.childResumed(this.index)
   }
 }

@@ -1,9 +1,10 @@
 import { guestTimeInWords } from "@stillpoint/core"
 import { type Duration, Function } from "effect"
 import { toGuestNanos } from "../guestDuration.ts"
-import { Part, type Site, Status } from "../automaton/Part.ts"
+import type { Fired } from "../automaton/Fired.ts"
+import { nothing, Part, type Site } from "../automaton/Part.ts"
+import type { Timer } from "../automaton/Timers.ts"
 import { Policy } from "../Policy.ts"
-import { shortestHold } from "./firstOf.ts"
 
 /**
  * Gives a trigger a duration of guest time to fire, and puts another in its place when that has passed:
@@ -28,7 +29,7 @@ export const orElseAfter: {
   return new Policy({
     name: `orElseAfter(${policy.name}, ${guestTimeInWords(nanos)}, ${other.name})`,
     description: { trigger: "orElseAfter", of: policy.description, nanos, other: other.description },
-    holdNanos: shortestHold([policy, other]),
+    parts: [policy, other],
     build: (site) => new OrElseAfter(site, "orElseAfter", policy, nanos, other)
   })
 })
@@ -40,43 +41,42 @@ export class OrElseAfter extends Part {
   private readonly nanos: number
   private readonly first: Part
   private readonly other: Part
-  private readonly timer: number
+  private readonly timer: Timer
 
   constructor(site: Site, name: string, policy: Policy, nanos: number, other: Policy) {
-    super(site, name, 0)
-    const { automaton } = site
+    super(site, name, nothing)
     this.nanos = nanos
-    this.timer = automaton.timers.allocate(this)
-    this.first = policy.shape.build({ automaton, parent: this, index: 0 })
-    this.other = other.shape.build({ automaton, parent: this, index: 1 })
+    this.timer = site.automaton.timers.make(this)
+    this.first = policy.build(this, 0)
+    this.other = other.build(this, 1)
     this.children = [this.first, this.other]
     this.waitedFor = `${this.first.waitedFor}, within ${guestTimeInWords(nanos)}`
   }
 
   protected onArm(): void {
-    this.other.retire(Status.unarmed)
-    this.other.status = Status.unarmed
+    this.other.retire("unarmed")
+    this.other.status = "unarmed"
     if (this.nanos === 0) {
-      this.first.status = Status.expired
+      this.first.status = "expired"
       this.other.arm()
       return
     }
-    this.automaton.timers.set(this.timer, this.automaton.now + this.nanos)
+    this.timer.setIn(this.nanos)
     this.first.arm()
   }
 
   protected onDisarm(): void {
-    this.automaton.timers.clear(this.timer)
+    this.timer.clear()
     this.first.disarm()
     this.other.disarm()
   }
 
   override onTimer(): void {
-    this.first.retire(Status.expired)
+    this.first.retire("expired")
     this.other.arm()
   }
 
-  override childFired(): void {
-    this.fire()
+  override childFired(_index: number, fired: Fired): void {
+    this.fire(fired)
   }
 }

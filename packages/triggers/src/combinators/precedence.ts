@@ -1,7 +1,7 @@
+import type { Fired } from "../automaton/Fired.ts"
 import { Part, type Site } from "../automaton/Part.ts"
-import { Policy } from "../Policy.ts"
+import { buildAll, Policy } from "../Policy.ts"
 import { refuse } from "../PolicyError.ts"
-import { shortestHold } from "./firstOf.ts"
 
 /**
  * Fires when the first of some triggers, given from highest to lowest, does; the highest wins where several do at once, and one
@@ -31,45 +31,57 @@ export const precedence = (policies: ReadonlyArray<Policy>): Policy => {
   return new Policy({
     name: `precedence(${policies.map(({ name }) => name).join(", ")})`,
     description: { trigger: "precedence", of: policies.map(({ description }) => description) },
-    holdNanos: shortestHold(policies),
+    parts: policies,
     build: (site) => new Precedence(site, policies),
     quiesced: (wrap) => precedence(policies.map(wrap))
   })
 }
 
-/** Whether a part below has been triggered: those that are lower are out. */
-const triggeredCell = 0
+interface Memory {
+  /** Whether a part below has been triggered: those that are lower are out. */
+  isTriggered: boolean
+}
 
-class Precedence extends Part {
+class Precedence extends Part<Memory> {
   override readonly children: ReadonlyArray<Part>
   readonly waitedFor: string
 
   constructor(site: Site, policies: ReadonlyArray<Policy>) {
-    super(site, "precedence", 1)
-    this.children = policies.map(({ shape }, index) => shape.build({ automaton: site.automaton, parent: this, index }))
+    super(site, "precedence", { isTriggered: false })
+    this.children = buildAll(policies, this)
     this.waitedFor = `the highest of: ${this.children.map(({ waitedFor }) => waitedFor).join("; ")}`
   }
 
   protected onArm(): void {
-    this.setCell(triggeredCell, 0)
-    for (let index = 0; index < this.children.length && this.isArmed; index++) {
+    this.memory.isTriggered = false
+    this.armFrom(0)
+  }
+
+  private armFrom(first: number): void {
+    for (let index = first; index < this.children.length && this.isArmed; index++) {
       this.children[index]?.arm()
-      if (this.cell(triggeredCell) === 1) return
+      if (this.memory.isTriggered) return
     }
   }
 
   protected onDisarm(): void {
-    for (let index = 0; index < this.children.length; index++) this.children[index]?.disarm()
+    for (const child of this.children) child.disarm()
   }
 
-  override childFired(winner: number): void {
-    for (let index = winner + 1; index < this.children.length; index++) this.children[index]?.overtake()
-    this.fire()
+  override childFired(winner: number, fired: Fired): void {
+    for (const child of this.children.slice(winner + 1)) child.overtake()
+    this.fire(fired)
   }
 
   override childPending(leader: number): void {
-    this.setCell(triggeredCell, 1)
-    for (let index = leader + 1; index < this.children.length; index++) this.children[index]?.overtake()
+    this.memory.isTriggered = true
+    for (const child of this.children.slice(leader + 1)) child.overtake()
     this.parent?.childPending(this.index)
+  }
+
+  override childResumed(leader: number): void {
+    this.memory.isTriggered = false
+    this.parent?.childResumed(this.index)
+    this.armFrom(leader + 1)
   }
 }

@@ -1,5 +1,6 @@
 import { Function } from "effect"
-import { Part, type Site, Status } from "../automaton/Part.ts"
+import type { Fired } from "../automaton/Fired.ts"
+import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 import { refuse, refuseUnknown } from "../PolicyError.ts"
 
@@ -40,29 +41,29 @@ export const repeat: {
     return new Policy({
       name: times === undefined ? `repeat(${policy.name})` : `repeat(${policy.name}, ${times})`,
       description: { trigger: "repeat", of: policy.description, ...(times === undefined ? {} : { times }) },
-      holdNanos: policy.holdNanos,
+      parts: [policy],
       build: (site) => new Repeat(site, policy, times ?? Infinity),
       quiesced: (wrap) => repeat(wrap(policy), options)
     })
   }
 )
 
-class Repeat extends Part {
+class Repeat extends Part<{ times: number }> {
   override readonly children: ReadonlyArray<Part>
   readonly waitedFor: string
   private readonly times: number
   private readonly child: Part
 
   constructor(site: Site, policy: Policy, times: number) {
-    super(site, "repeat", 1)
+    super(site, "repeat", { times: 0 })
     this.times = times
-    this.child = policy.shape.build({ automaton: site.automaton, parent: this, index: 0 })
+    this.child = policy.build(this)
     this.children = [this.child]
     this.waitedFor = this.child.waitedFor
   }
 
   protected onArm(): void {
-    this.setCell(0, 0)
+    this.memory.times = 0
     this.child.arm()
   }
 
@@ -70,29 +71,33 @@ class Repeat extends Part {
     this.child.disarm()
   }
 
-  override childFired(): void {
+  override childFired(_index: number, fired: Fired): void {
+    const { automaton, child, memory } = this
     // Armed again, it fires on the same input: so it would for ever.
-    if (this.cell(0) > 0 && this.child.isArmedByThisInput) {
+    if (memory.times > 0 && child.isArmedByThisInput) {
       this.disarm()
       return
     }
-    this.setCell(0, this.cell(0) + 1)
-    if (this.cell(0) >= this.times || this.child.isArmedByThisInput) {
-      this.status = Status.fired
-      this.fire()
+    memory.times += 1
+    if (memory.times >= this.times || child.isArmedByThisInput) {
+      this.fire(fired)
       return
     }
-    this.emit()
-    if (!this.isArmed || this.automaton.failure !== null) return
-    this.automaton.goOn()
-    if (!this.child.isArmed) this.child.arm()
+    this.tell(fired)
+    if (!this.isArmed || automaton.failure !== null) return
+    automaton.goOn()
+    if (!child.isArmed) child.arm()
   }
 
   override childPending(): void {
     this.parent?.childPending(this.index)
   }
 
+  override childResumed(): void {
+    this.parent?.childResumed(this.index)
+  }
+
   override progress(): string {
-    return `fired ${this.cell(0)} times`
+    return `fired ${this.memory.times} times`
   }
 }

@@ -29,7 +29,7 @@ export const within: {
   return new Policy({
     name: `within(${policy.name}, ${guestTimeInWords(nanos)})`,
     description: { trigger: "within", of: policy.description, nanos },
-    holdNanos: policy.holdNanos,
+    parts: [policy],
     build: (site) => new OrElseAfter(site, "within", policy, nanos, never)
   })
 })

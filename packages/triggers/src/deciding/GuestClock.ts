@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Clock, Duration, Effect } from "effect"
+import { type Clock, Duration, Effect, Option } from "effect"
 import { horizonNanos } from "../guestDuration.ts"
 
 /** Someone who sleeps. */
@@ -43,8 +43,10 @@ export class GuestClock implements Clock.Clock {
   }
 
   sleep(duration: Duration.Duration): Effect.Effect<void> {
+    const durationNanos = nanosOf(duration)
+    // No time is nobody's business but the host's: who sleeps so for ever must not keep the guest from going on.
+    if (durationNanos === 0) return Effect.yieldNow
     return Effect.callback<void>((resume) => {
-      const durationNanos = Math.min(Math.max(0, Math.ceil(Duration.toMillis(duration) * 1e6)), horizonNanos)
       const sleeper: Sleeper = {
         durationNanos,
         wakeAtNanos: this.isMoving ? null : this.now + durationNanos,
@@ -80,10 +82,18 @@ export class GuestClock implements Clock.Clock {
     for (const sleeper of this.sleepers) sleeper.wakeAtNanos ??= this.now + sleeper.durationNanos
   }
 
-  /** Wakes those whose time has come. */
-  wakeDue(): void {
+  /** Wakes those whose time has come; whether there were any. */
+  wakeDue(): boolean {
     const due = this.sleepers.filter(({ wakeAtNanos }) => wakeAtNanos !== null && wakeAtNanos <= this.now)
     this.sleepers = this.sleepers.filter((sleeper) => !due.includes(sleeper))
     for (const sleeper of due) sleeper.wake()
+    return due.length > 0
   }
 }
+
+/** Whole nanoseconds, to the horizon. */
+const nanosOf = (duration: Duration.Duration): number =>
+  Option.match(Duration.toNanos(duration), {
+    onNone: () => horizonNanos,
+    onSome: (nanos) => (nanos <= 0n ? 0 : nanos >= BigInt(horizonNanos) ? horizonNanos : Number(nanos))
+  })

@@ -6,7 +6,7 @@ import { describe } from "vitest"
 import {
   afterGuestTime,
   andThen,
-  debounce,
+  filter,
   firstOf,
   fromEffect,
   never,
@@ -200,13 +200,26 @@ describe("a policy on a guest's timeline and clock", () => {
     })
   )
 
-  it.live("a-probe-that-starts-itself-again-and-again-ends-the-policy-by-name", () =>
+  it.live("a-probe-that-starts-itself-again-and-again-does-not-keep-the-guest-from-going-on", () =>
     Effect.gen(function* () {
-      for (const probe of [Effect.void, Effect.sleep(0)]) {
-        const policy = debounce(fromEffect("at-once", probe), "1 millis")
+      for (const probe of [Effect.void, Effect.sleep(0), Effect.sleep(Duration.nanos(1n))]) {
+        const policy = firstOf([filter(fromEffect("at-once", probe), "no", () => false), onListener()])
         const { decision, signals } = yield* decideLive(policy, boot)
-        assert.strictEqual(Result.isFailure(decision) ? decision.failure.reason._tag : "fired", "TriggerDefect")
+        const firing = Result.getOrThrow(decision)
+        assert.deepInclude(firing, { trigger: "onListener", atNanos: millis(110) })
         assert.deepStrictEqual(decisionJson(Trigger.replay(policy, { ...boot, signals })), decisionJson(decision))
+      }
+    })
+  )
+
+  it.live("a-probe-that-never-ends-at-one-instant-does-not-either", () =>
+    Effect.gen(function* () {
+      for (const nap of [Effect.sleep(0), Effect.sleep(Duration.nanos(1n)), Effect.yieldNow]) {
+        const spinning = fromEffect("spins", Effect.forever(nap))
+        const { decision } = yield* decideLive(firstOf([spinning, onListener()]), boot)
+        assert.strictEqual(Result.getOrThrow(decision).atNanos, millis(110))
+        const alone = yield* decideLive(spinning, boot)
+        assert.strictEqual(Result.isFailure(alone.decision) ? alone.decision.failure.reason._tag : "", "GuestEnded")
       }
     })
   )
@@ -233,7 +246,14 @@ describe("a policy on a guest's timeline and clock", () => {
         fc.assert(
           fc.asyncProperty(
             policy({ leaves: fc.oneof(sleeping, builtin), maxDepth: 2 }),
-            timeline,
+            // A probe that is started over and over again may be so for as long as the guest lives: it must end some time.
+            timeline.map(({ end, ...line }) => ({
+              ...line,
+              end:
+                end?.reason === "idle"
+                  ? { atNanos: end.atNanos + millis(2000), reason: "time" as const }
+                  : (end ?? null)
+            })),
             async (one, line) => {
               const { decision, signals } = await Effect.runPromise(decideLive(one, line))
               assert.deepStrictEqual(decisionJson(decision), decisionJson(Trigger.replay(one, { ...line, signals })))

@@ -16,11 +16,13 @@ import {
   TriggerSignals
 } from "@stillpoint/core"
 import { Effect, Option, type Scope, Stream } from "effect"
-import { kindsOf } from "../automaton/eventKinds.ts"
 import type { AutomatonSource, Automaton } from "../automaton/Automaton.ts"
+import { horizonNanos } from "../guestDuration.ts"
 import { GuestClock } from "./GuestClock.ts"
 import { type Completion, Probes } from "./Probes.ts"
 import { exhaustedReason } from "./replayPolicy.ts"
+import { Rest } from "./Rest.ts"
+import { Restlessness } from "./Restlessness.ts"
 
 /** The first firing of a policy. */
 export const awaitFiring = (
@@ -63,6 +65,8 @@ class LivePolicy {
   /** Events that the guest has made and the policy has not seen: it fired before it came to them. */
   private unseen: Array<GuestEvent> = []
   private standsAt = 0
+  private rest = new Rest()
+  private readonly restlessness = new Restlessness()
   private wakeUp: () => void = () => {}
 
   private constructor(
@@ -103,11 +107,15 @@ class LivePolicy {
         if (automaton.firing !== null) return Option.some(yield* this.stand(automaton.firing))
         if (automaton.failure !== null) return yield* this.fail(automaton.failure)
         if (!probes.isEmpty || probes.hasCompletions) {
-          clock.wakeDue()
+          if (clock.wakeDue()) this.restlessness.note(automaton.lastSeq, this.standsAt)
           yield* probes.settle
           if (probes.hasCompletions) {
+            this.restlessness.note(automaton.lastSeq, this.standsAt)
             yield* this.catchUp(timeline.drain)
             yield* this.takeCompletions()
+            if (this.restlessness.isTooMuch && automaton.firing === null && !automaton.hasEnded) {
+              yield* this.afterStop(yield* this.getOn())
+            }
             continue
           }
         }
@@ -124,10 +132,13 @@ class LivePolicy {
 
   /** Lets the guest go on; `null` if a probe cut it short. */
   private advance(): Effect.Effect<TimelineAdvance["stop"] | null, TriggerError | MachineError> {
-    const { clock, automaton, probes, timeline } = this
-    const wake = Math.min(automaton.wakeAtNanos ?? Infinity, clock.wakeAtNanos ?? Infinity)
+    const { automaton, clock, probes, timeline } = this
+    if (this.restlessness.isTooMuch) return this.getOn()
+    // What leads nowhere by itself need not be waited for.
+    const timer = probes.isEmpty && this.rest.goesInCircles ? Infinity : (automaton.wakeAtNanos ?? Infinity)
+    const wake = Math.min(timer, clock.wakeAtNanos ?? Infinity)
     const until = {
-      kinds: kindsOf(automaton.listening),
+      kinds: automaton.listening,
       atNanos: wake === Infinity ? null : wake,
       ...(probes.isOutside ? { pace: "realTime" as const } : {})
     }
@@ -148,6 +159,20 @@ class LivePolicy {
           clock.stand(this.standsAt)
         })
       )
+    )
+  }
+
+  /** Lets the guest go on a little, whatever its probes do meanwhile. */
+  private getOn(): Effect.Effect<TimelineAdvance["stop"], TriggerError | MachineError> {
+    const { automaton, clock, timeline } = this
+    const atNanos = Math.min(
+      this.standsAt + this.restlessness.takeStep(),
+      horizonNanos,
+      automaton.wakeAtNanos ?? Infinity
+    )
+    clock.move()
+    return this.catchUp(timeline.advance({ kinds: automaton.listening, atNanos })).pipe(
+      Effect.ensuring(Effect.sync(() => clock.stand(this.standsAt)))
     )
   }
 
@@ -173,6 +198,9 @@ class LivePolicy {
   private readonly tellUnseen = (): Effect.Effect<void> =>
     Effect.sync(() => {
       const { automaton } = this
+      const wakeAtNanos = automaton.wakeAtNanos ?? Infinity
+      if (this.unseen.length > 0 || automaton.firing !== null) this.rest = new Rest()
+      else if (wakeAtNanos <= this.standsAt) this.rest.woke(automaton.memories.now, () => automaton.save())
       const isOpen = (): boolean => automaton.firing === null && !automaton.hasEnded && !automaton.isExhausted
       if (isOpen()) this.unseen = this.unseen.slice(automaton.run(this.unseen, 0, this.unseen.length))
       if (isOpen()) automaton.time(this.standsAt)
@@ -240,7 +268,7 @@ class LivePolicy {
       const lastEvent = this.unseen.at(-1)
       yield* this.tellUnseen()
       if (automaton.firing !== null || automaton.hasEnded || this.unseen.length > 0) return
-      if (stop === "idle") {
+      if (stop === "idle" && !this.rest.goesInCircles) {
         // Nothing wakes the guest any more: its time passes all the same.
         const wake = Math.min(automaton.wakeAtNanos ?? Infinity, clock.wakeAtNanos ?? Infinity)
         if (wake !== Infinity) {
@@ -272,9 +300,9 @@ class LivePolicy {
   )
 
   nothingArmed(): TriggerError {
-    const { now, policyName } = this.automaton
+    const { nowNanos, policyName } = this.automaton
     return new TriggerError({
-      reason: { _tag: "NothingArmed", policy: policyName, atNanos: now, progress: this.automaton.progress() }
+      reason: { _tag: "NothingArmed", policy: policyName, atNanos: nowNanos, progress: this.automaton.progress() }
     })
   }
 }

@@ -4,7 +4,6 @@ import { assert, it } from "@effect/vitest"
 import type { GuestEvent } from "@stillpoint/core"
 import { Effect, Result, Schema } from "effect"
 import { describe } from "vitest"
-import { kindsOf } from "../automaton/eventKinds.ts"
 import {
   afterGuestTime,
   allOf,
@@ -137,8 +136,7 @@ describe("a policy", () => {
       automaton.start(0)
       automaton.time(50e6)
       const [first, second] = automaton.commands
-      const isDisarmed =
-        automaton.isExhausted && kindsOf(automaton.listening).length === 0 && automaton.wakeAtNanos === null
+      const isDisarmed = automaton.isExhausted && automaton.listening.length === 0 && automaton.wakeAtNanos === null
       if (!isDisarmed || first?._tag !== "StartProbe" || second?._tag !== "StopProbe") assert.fail("still armed")
     }
     cycle()

@@ -14,6 +14,7 @@ import type {
 } from "@stillpoint/core"
 import { TriggerError as TriggerFailure } from "@stillpoint/core"
 import { Result } from "effect"
+import { Rest } from "./Rest.ts"
 import type { AutomatonSource, Automaton } from "../automaton/Automaton.ts"
 
 /** A timeline to decide on. A recorded timeline is one. */
@@ -123,13 +124,16 @@ const runEvents = (automaton: Automaton, timeline: ReplayedTimeline, isOver: () 
 const runToEnd = (automaton: Automaton, timeline: ReplayedTimeline, isOver: () => boolean): boolean => {
   const { end } = timeline
   if (end === undefined || end === null) return false
-  // A guest that rests for ever lets any time pass.
+  // A guest that rests for ever lets any time pass, for as long as that leads anywhere.
   const until = end.reason === "idle" ? Infinity : end.atNanos
+  let rest = new Rest()
   for (;;) {
     const wake = automaton.wakeAtNanos
-    if (wake === null || wake > until) break
+    if (wake === null || wake > until || (until === Infinity && rest.isOver)) break
     automaton.time(wake)
+    if (automaton.firing !== null) rest = new Rest()
     if (isOver()) return true
+    if (until === Infinity) rest.woke(automaton.memories.now, () => automaton.save())
   }
   automaton.time(end.atNanos)
   return isOver()
@@ -138,7 +142,12 @@ const runToEnd = (automaton: Automaton, timeline: ReplayedTimeline, isOver: () =
 /** Why a policy is over that has not failed. */
 const spentReason = (automaton: Automaton, timeline: ReplayedTimeline): TriggerReason =>
   automaton.firedCount > 0
-    ? { _tag: "NothingArmed", policy: automaton.policyName, atNanos: automaton.now, progress: automaton.progress() }
+    ? {
+        _tag: "NothingArmed",
+        policy: automaton.policyName,
+        atNanos: automaton.nowNanos,
+        progress: automaton.progress()
+      }
     : endReason(automaton, timeline)
 
 /** Why a policy has not decided when its timeline is over. */
@@ -152,11 +161,17 @@ const endReason = (automaton: Automaton, timeline: ReplayedTimeline): TriggerRea
       _tag: "EngineFaulted",
       policy: automaton.policyName,
       message: last.message,
-      atNanos: automaton.now,
+      atNanos: automaton.nowNanos,
       progress
     }
   }
-  return { _tag: "GuestEnded", policy: automaton.policyName, how: howEnded(timeline), atNanos: automaton.now, progress }
+  return {
+    _tag: "GuestEnded",
+    policy: automaton.policyName,
+    how: howEnded(timeline),
+    atNanos: automaton.nowNanos,
+    progress
+  }
 }
 
 const howEnded = (timeline: ReplayedTimeline) => {
@@ -170,15 +185,15 @@ const howEnded = (timeline: ReplayedTimeline) => {
 /** Why a policy can fire no more, whatever happens; `null` if it can. */
 export const exhaustedReason = (automaton: Automaton): TriggerReason | null => {
   if (!automaton.isExhausted) return null
-  const { abandoned, now, policyName } = automaton
+  const { abandoned, nowNanos, policyName } = automaton
   if (abandoned !== null) {
     return {
       _tag: "Abandoned",
       policy: policyName,
       trigger: abandoned.trigger,
-      atNanos: now,
+      atNanos: nowNanos,
       quiesce: abandoned.quiesce
     }
   }
-  return { _tag: "NothingArmed", policy: policyName, atNanos: now, progress: automaton.progress() }
+  return { _tag: "NothingArmed", policy: policyName, atNanos: nowNanos, progress: automaton.progress() }
 }

@@ -1,8 +1,12 @@
-import type { GuestEvent, GuestEventKind, GuestNanos } from "@stillpoint/core"
-import { Schema } from "effect"
+import type { FiringCause, GuestEvent, GuestEventKind, GuestNanos } from "@stillpoint/core"
+import { Result, Schema } from "effect"
+import { eventKinds } from "../automaton/eventKinds.ts"
 import { Part, type Site } from "../automaton/Part.ts"
+import type { Timer } from "../automaton/Timers.ts"
+import { describeValue } from "../describeValue.ts"
 import type { Heard } from "../Heard.ts"
 import { Policy } from "../Policy.ts"
+import { refuse } from "../PolicyError.ts"
 
 /** What a trigger of one's own is told. */
 export type PluginInput =
@@ -76,86 +80,143 @@ export interface DefinedTrigger<A> {
 export const defineTrigger = <A, S, I extends Schema.Json>(
   definition: TriggerDefinition<A, S, I>
 ): DefinedTrigger<A> => {
-  const encode = Schema.encodeSync(definition.config)
+  const encode = Schema.encodeUnknownResult(definition.config, { errors: "all" })
   const erased = definition as unknown as TriggerDefinition<A, unknown>
-  const make = (config: A): Policy =>
-    new Policy({
-      name: definition.name,
-      description: { trigger: "plugin", name: definition.name, config: encode(config) },
-      holdNanos: null,
+  const make = (config: A): Policy => {
+    const { name } = definition
+    const encoded = encode(config)
+    if (Result.isFailure(encoded))
+      return refuse(name, "a configuration that its schema accepts", encoded.failure.message)
+    const told = tellOf(erased, config)
+    return new Policy({
+      name,
+      description: { trigger: "plugin", name, config: encoded.success },
       ...(definition.hears === undefined ? {} : { hears: definition.hears(config) }),
-      build: (site) => new Plugin(site, erased, config)
+      build: (site) => new Plugin(site, erased, config, told)
     })
+  }
   return Object.assign(make, { definition: erased })
 }
 
-class Plugin<A> extends Part {
+/** What a definition says about a configuration. */
+interface Told {
+  readonly interest: ReadonlyArray<GuestEventKind>
+  readonly waitedFor: string
+}
+
+/** Asks a definition, once, where the policy is built: what it throws or answers wrongly is refused there. */
+const tellOf = <A>(definition: TriggerDefinition<A, unknown>, config: A): Told => {
+  const { name } = definition
+  const ask = (what: "interest" | "waitedFor"): unknown => {
+    try {
+      return definition[what](config)
+    } catch (cause) {
+      return refuse(
+        `${name}.${what}`,
+        "an answer",
+        `what it threw: ${cause instanceof Error ? cause.message : String(cause)}`
+      )
+    }
+  }
+  const interest = ask("interest")
+  if (!Array.isArray(interest)) return refuse(`${name}.interest`, "an array of event kinds", describeValue(interest))
+  for (const kind of interest) {
+    if (!eventKinds.includes(kind))
+      refuse(`${name}.interest`, `kinds among ${eventKinds.join(", ")}`, describeValue(kind))
+  }
+  const waitedFor = ask("waitedFor")
+  if (typeof waitedFor !== "string") return refuse(`${name}.waitedFor`, "a sentence", describeValue(waitedFor))
+  return { interest: [...new Set(interest)], waitedFor }
+}
+
+interface Memory {
+  state: unknown
+  /** How many there were: what a plug-in does next may depend on the time, so that it is never as it was before. */
+  steps: number
+}
+
+class Plugin<A> extends Part<Memory> {
   readonly waitedFor: string
   private readonly definition: TriggerDefinition<A, unknown>
   private readonly config: A
-  private readonly object: number
-  private readonly timer: number
+  private readonly timer: Timer
 
-  constructor(site: Site, definition: TriggerDefinition<A, unknown>, config: A) {
-    super(site, definition.name, 0, [...new Set(definition.interest(config))])
+  constructor(site: Site, definition: TriggerDefinition<A, unknown>, config: A, told: Told) {
+    super(site, definition.name, { state: null, steps: 0 }, told.interest)
     this.definition = definition
     this.config = config
-    this.waitedFor = definition.waitedFor(config)
-    this.object = site.automaton.allocateObjects(1)
-    this.timer = site.automaton.timers.allocate(this)
+    this.waitedFor = told.waitedFor
+    this.timer = site.automaton.timers.make(this)
   }
 
   protected onArm(): void {
-    const step = this.guard(() => this.definition.start(this.config, this.automaton.now))
-    if (step?.fires === true) this.automaton.causeNow()
-    this.follow(step)
+    const { automaton, config, definition, timer } = this
+    timer.setIn(0)
+    const cause = timer.cause()
+    this.follow(
+      this.guard(() => definition.start(config, automaton.nowNanos)),
+      cause
+    )
   }
 
   protected onDisarm(): void {
-    this.automaton.timers.clear(this.timer)
+    this.timer.clear()
   }
 
   override onEvent(event: GuestEvent): void {
-    this.tell({ _tag: "Event", event })
+    this.follow(this.step({ _tag: "Event", event }), event)
   }
 
   override onTimer(): void {
-    this.tell({ _tag: "Time", atNanos: this.automaton.now })
+    this.follow(this.step({ _tag: "Time", atNanos: this.automaton.nowNanos }), this.timer.cause())
   }
 
-  private tell(input: PluginInput): void {
-    this.follow(this.guard(() => this.definition.step(this.automaton.objects[this.object], input, this.config)))
+  private step(input: PluginInput): unknown {
+    return this.guard(() => this.definition.step(this.memory.state, input, this.config))
   }
 
-  private follow(step: PluginStep<unknown> | undefined): void {
-    if (step === undefined) return
-    const { automaton } = this
-    automaton.objects[this.object] = step.state
-    automaton.timers.clear(this.timer)
+  private follow(step: unknown, on: GuestEvent | FiringCause): void {
+    const { automaton, timer } = this
+    if (automaton.failure !== null) return
+    if (!isStep(step)) {
+      this.isDefect(`expected a step, { state, fires, wakeAtNanos }, found ${describeValue(step)}`)
+      return
+    }
+    this.memory.state = step.state
+    this.memory.steps += 1
+    timer.clear()
     if (step.fires === true) {
-      this.fire()
+      if ("seq" in on) this.fireOn(on)
+      else this.fireBy(on)
       return
     }
     const wake = step.wakeAtNanos ?? null
     if (wake === null) return
     // A time that has passed would wake it again and again within one instant.
-    if (!Number.isSafeInteger(wake) || wake <= automaton.now) {
-      this.guard(() => {
-        throw new Error(`expected a guest time later than ${automaton.now} ns to be woken at, found ${wake}`)
-      })
+    if (!Number.isSafeInteger(wake) || wake <= automaton.nowNanos) {
+      this.isDefect(`expected a guest time later than ${automaton.nowNanos} ns to be woken at, found ${wake}`)
       return
     }
-    automaton.timers.set(this.timer, wake)
+    timer.setFor(wake)
   }
 
   override progress(): string {
-    const { progress } = this.definition
-    if (progress === undefined) return ""
-    // An account is given when a policy is over: what it throws must not hide why.
+    // An account is given when a policy is over: what goes wrong here must not hide why.
     try {
-      return progress(this.automaton.objects[this.object], this.config)
+      const words: unknown = this.definition.progress?.(this.memory.state, this.config)
+      return typeof words === "string" ? words : ""
     } catch {
       return ""
     }
   }
 }
+
+const isStep = (value: unknown): value is PluginStep<unknown> =>
+  typeof value === "object" &&
+  value !== null &&
+  "state" in value &&
+  (!("fires" in value) || value.fires === undefined || typeof value.fires === "boolean") &&
+  (!("wakeAtNanos" in value) ||
+    value.wakeAtNanos === undefined ||
+    value.wakeAtNanos === null ||
+    typeof value.wakeAtNanos === "number")

@@ -1,6 +1,6 @@
 import type { TriggerSignal } from "@stillpoint/core"
 import type { Effect, Schema } from "effect"
-import { Part, type Site, Status } from "../automaton/Part.ts"
+import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 import { refuseUnknown } from "../PolicyError.ts"
 
@@ -52,67 +52,58 @@ export const probePolicy = (
   name: string,
   effect: Effect.Effect<unknown, unknown>,
   onFailure: "never" | "fail"
-): Policy =>
-  new Policy({ name, description, holdNanos: null, build: (site) => new Probe(site, name, effect, onFailure) })
+): Policy => new Policy({ name, description, build: (site) => new Probe(site, name, effect, onFailure) })
 
-const armingCell = 0
+interface Memory {
+  /** How often it was armed. */
+  arming: number
+  /** Why it failed. */
+  failure: string | null
+}
 
-class Probe extends Part {
+class Probe extends Part<Memory> {
   readonly waitedFor: string
   private readonly effect: Effect.Effect<unknown, unknown>
   private readonly onFailure: "never" | "fail"
-  private readonly failureObject: number
 
   constructor(site: Site, name: string, effect: Effect.Effect<unknown, unknown>, onFailure: "never" | "fail") {
-    super(site, name, 1)
+    super(site, name, { arming: 0, failure: null })
     this.effect = effect
     this.onFailure = onFailure
     this.waitedFor = `${name} to succeed`
-    this.failureObject = site.automaton.allocateObjects(1)
     site.automaton.registerProbe(this.key, this)
   }
 
   protected onArm(): void {
-    const arming = this.cell(armingCell) + 1
-    this.setCell(armingCell, arming)
-    this.automaton.objects[this.failureObject] = null
-    if (this.automaton.keepsCommands) {
-      this.automaton.command({ _tag: "StartProbe", probe: this.key, arming, run: this.effect })
-    }
+    this.memory.arming += 1
+    this.memory.failure = null
+    this.automaton.command({ _tag: "StartProbe", probe: this.key, arming: this.memory.arming, run: this.effect })
   }
 
   protected onDisarm(): void {
-    if (this.automaton.keepsCommands) {
-      this.automaton.command({ _tag: "StopProbe", probe: this.key, arming: this.cell(armingCell) })
-    }
+    this.automaton.command({ _tag: "StopProbe", probe: this.key, arming: this.memory.arming })
   }
 
   override onSignal(signal: TriggerSignal): void {
     // A completion of an arming before is no longer wanted.
-    if (signal.arming !== this.cell(armingCell)) return
+    if (signal.arming !== this.memory.arming) return
     if (signal.outcome === "succeeded") {
-      this.fire()
+      this.fireBy({ _tag: "Signal", signal })
       return
     }
     const message = typeof signal.payload === "string" ? signal.payload : JSON.stringify(signal.payload)
     if (this.onFailure === "fail") {
       const { automaton } = this
-      automaton.fail({
-        _tag: "ProbeFailed",
-        policy: automaton.policyName,
-        probe: this.name,
-        atNanos: automaton.now,
-        message
-      })
+      const { nowNanos: atNanos, policyName: policy } = automaton
+      automaton.fail({ _tag: "ProbeFailed", policy, probe: this.name, atNanos, message })
       return
     }
-    this.automaton.objects[this.failureObject] = message
+    this.memory.failure = message
     this.disarm()
-    this.status = Status.failed
+    this.status = "failed"
   }
 
   override progress(): string {
-    const message = this.automaton.objects[this.failureObject]
-    return typeof message === "string" ? message : ""
+    return this.memory.failure ?? ""
   }
 }

@@ -5,6 +5,7 @@
  */
 import type { Firing, TriggerError } from "@stillpoint/core"
 import type { PolicyInput, PolicyState, PolicyStep } from "../automaton/PolicyStep.ts"
+import { Rest } from "../deciding/Rest.ts"
 import type { ReplayedTimeline } from "../deciding/replayPolicy.ts"
 import type { Policy } from "../Policy.ts"
 
@@ -26,9 +27,11 @@ export const replayStepwise = (
     current = trigger.step(state, input)
     steps.push({ state, input, step: current })
   }
-  const wakeUpTo = (atNanos: number): void => {
-    while (!isOver() && current.wakeAtNanos !== null && current.wakeAtNanos <= atNanos)
+  const wakeUpTo = (atNanos: number, rest: Rest | null = null): void => {
+    while (!isOver() && current.wakeAtNanos !== null && current.wakeAtNanos <= atNanos && rest?.isOver !== true) {
       tell({ _tag: "Time", atNanos: current.wakeAtNanos })
+      rest?.woke(current.state, () => current.state)
+    }
   }
   for (const event of timeline.events) {
     wakeUpTo(event.atNanos)
@@ -37,6 +40,7 @@ export const replayStepwise = (
     if (isOver()) break
   }
   const { end } = timeline
-  if (end !== undefined && end !== null) wakeUpTo(end.reason === "idle" ? Infinity : end.atNanos)
+  if (end?.reason === "idle") wakeUpTo(Infinity, new Rest())
+  else if (end !== undefined && end !== null) wakeUpTo(end.atNanos)
   return { firing: current.firings[0] ?? null, failure: current.failure, steps }
 }

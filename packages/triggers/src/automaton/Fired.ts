@@ -1,0 +1,24 @@
+/**
+ * A firing on its way upwards through a policy: an immutable value, that a part may keep for later.
+ *
+ * @module
+ */
+import type { FiringCause, GuestEvent, GuestNanos, QuiesceReport } from "@stillpoint/core"
+
+/** What one trigger has fired on. */
+export interface Fired {
+  /** As it will be told. */
+  readonly cause: FiringCause
+  /** Number of the trigger that fired. */
+  readonly by: number
+  /** The event that it fired on, whatever the cause that is told says; `null` if it was a timer or a probe. */
+  readonly event: GuestEvent | null
+  /** Guest time until which the guest is sure not to go on with its workload; `null` if nothing says so. */
+  readonly heldUntilNanos: GuestNanos | null
+  /** Report of the quiesce that the firing went through; the outermost one counts. */
+  readonly quiesce: QuiesceReport | null
+}
+
+/** The same firing, once the freeze that its quiesce had asked for was given back: the guest went on since. */
+export const thawed = (fired: Fired): Fired =>
+  fired.quiesce?.agent === "frozen" ? { ...fired, quiesce: { ...fired.quiesce, agent: "given-back" } } : fired

@@ -1,0 +1,127 @@
+/**
+ * The freeze that a policy asks for: its own, counted, and given back.
+ *
+ * @module
+ */
+import type { GuestEvent } from "@stillpoint/core"
+import type { Memories } from "./Memory.ts"
+import type { PolicyCommand } from "./PolicyStep.ts"
+
+/**
+ * How many parts of a policy want the workload frozen.
+ *
+ * The first that does asks for it, the last that no longer does gives it back. What a part has decided on keeps it frozen for as
+ * long as the input is handled: if that brings a firing of the policy, until the next input, as a capture comes in between; if
+ * not, no longer.
+ */
+export class Freezes {
+  private readonly command: (command: PolicyCommand) => void
+  private readonly memory: {
+    /** Parts that want it, those that have decided included. */
+    claims: number
+    /** Of these, how many have decided at this input, and how many on a firing of the policy that was told. */
+    deciding: number
+    told: number
+    /** Answers that are still to come to requests that were given back. */
+    staleAnswers: number
+    isAnswered: boolean
+    isRefused: boolean
+  }
+
+  constructor(memories: Memories, command: (command: PolicyCommand) => void) {
+    this.command = command
+    this.memory = memories.make({
+      claims: 0,
+      deciding: 0,
+      told: 0,
+      staleAnswers: 0,
+      isAnswered: false,
+      isRefused: false
+    })
+  }
+
+  /** Whether the agent has done what the policy asked for, and it still holds. */
+  get isFrozen(): boolean {
+    return this.memory.claims > 0 && this.memory.isAnswered && !this.memory.isRefused
+  }
+
+  /** Whether it has refused. */
+  get isRefused(): boolean {
+    return this.memory.claims > 0 && this.memory.isRefused
+  }
+
+  claim(): void {
+    this.memory.claims += 1
+    if (this.memory.claims === 1) this.ask()
+  }
+
+  release(): void {
+    this.releaseSome(1)
+  }
+
+  private releaseSome(count: number): void {
+    const { memory } = this
+    if (count === 0) return
+    memory.claims -= count
+    if (memory.claims > 0) return
+    if (!memory.isAnswered) memory.staleAnswers += 1
+    this.command({ _tag: "RequestThaw" })
+  }
+
+  /** A part that holds a claim has decided. */
+  decide(): void {
+    this.memory.deciding += 1
+  }
+
+  /** Takes in what the agent says. */
+  take(event: GuestEvent): void {
+    const { memory } = this
+    switch (event._tag) {
+      case "AgentQuiesced":
+        this.answer(false)
+        break
+      case "AgentRejected":
+        if (event.request === "Quiesce") this.answer(true)
+        break
+      case "AgentThawed":
+        // It answers in order: nothing is to come from before.
+        memory.staleAnswers = 0
+        // Whoever still wants it frozen asks again.
+        if (memory.claims > 0) this.ask()
+        break
+      default:
+    }
+  }
+
+  private ask(): void {
+    this.memory.isAnswered = false
+    this.memory.isRefused = false
+    this.command({ _tag: "RequestQuiesce" })
+  }
+
+  private answer(isRefused: boolean): void {
+    const { memory } = this
+    if (memory.staleAnswers > 0) {
+      memory.staleAnswers -= 1
+      return
+    }
+    memory.isAnswered = true
+    memory.isRefused = isRefused
+  }
+
+  /** The input before has been handled, and what it brought was taken: a capture, if there was one, is over. */
+  beginInput(): void {
+    const { told } = this.memory
+    this.memory.told = 0
+    this.releaseSome(told)
+  }
+
+  /** An input has been handled. */
+  endInput(hasFired: boolean): void {
+    const { memory } = this
+    const { deciding } = memory
+    memory.deciding = 0
+    if (hasFired) memory.told += deciding
+    else this.releaseSome(deciding)
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * The agent's part in a quiesce: it is asked to freeze the workload, and says that it has, or will not.
+ *
+ * @module
+ */
+import type { GuestEvent, QuiesceReport } from "@stillpoint/core"
+import type { Automaton } from "../../automaton/Automaton.ts"
+
+/** What it answers with. */
+export const agentAnswers = ["AgentQuiesced", "AgentThawed", "AgentRejected"] as const
+
+/** One quiesce's wish that the workload be frozen. */
+export class AgentFreeze {
+  private readonly automaton: Automaton
+  private readonly memory: { state: QuiesceReport["agent"] }
+
+  constructor(automaton: Automaton) {
+    this.automaton = automaton
+    this.memory = automaton.memories.make<{ state: QuiesceReport["agent"] }>({ state: "not-asked" })
+  }
+
+  get state(): QuiesceReport["agent"] {
+    return this.memory.state
+  }
+
+  /** Whether calm may be waited for: the workload is frozen, or need not be. */
+  get isReady(): boolean {
+    return this.state === "frozen" || this.state === "not-asked"
+  }
+
+  begin(asks: boolean): void {
+    const { freezes } = this.automaton
+    if (asks) freezes.claim()
+    this.memory.state = !asks ? "not-asked" : freezes.isFrozen ? "frozen" : "no-answer"
+  }
+
+  /** Takes in an answer; what it changed. */
+  take(event: GuestEvent): "froze" | "thawed" | "refused" | null {
+    const { freezes } = this.automaton
+    const before = this.state
+    if (before === "no-answer" && event._tag === "AgentQuiesced" && freezes.isFrozen) {
+      this.memory.state = "frozen"
+      return "froze"
+    }
+    if (before === "no-answer" && event._tag === "AgentRejected" && freezes.isRefused) {
+      this.memory.state = "refused"
+      return "refused"
+    }
+    if (before === "frozen" && event._tag === "AgentThawed") {
+      this.memory.state = "no-answer"
+      return "thawed"
+    }
+    return null
+  }
+
+  /** The wait is over. The workload stays frozen for what was decided, and for nothing else. */
+  end(decides: boolean): void {
+    const { freezes } = this.automaton
+    if (this.state === "not-asked") return
+    if (decides) freezes.decide()
+    else freezes.release()
+  }
+}

@@ -1,0 +1,242 @@
+/**
+ * The part behind `quiesce`: a trigger, and then the agent, the calm and the deadline of a wait.
+ *
+ * @module
+ */
+import { type GuestEvent, guestTimeInWords, type QuiesceReport, type QuiesceVerdict } from "@stillpoint/core"
+import type { Channel } from "../../automaton/Channel.ts"
+import type { Fired } from "../../automaton/Fired.ts"
+import { Part, type Site } from "../../automaton/Part.ts"
+import type { Timer } from "../../automaton/Timers.ts"
+import type { Policy } from "../../Policy.ts"
+import type { Activity } from "../activity.ts"
+import { AgentFreeze, agentAnswers } from "./AgentFreeze.ts"
+import { Calm, type CalmHost } from "./Calm.ts"
+import { Deadline } from "./Deadline.ts"
+
+/** The options of a quiesce, read. */
+export interface QuiesceSettings {
+  readonly calmForNanos: number
+  readonly deadlineNanos: number | null
+  readonly activity: ReadonlyArray<Activity>
+  readonly onDeadline: "capture" | "abandon" | "fail"
+  readonly agent: "auto" | "ask" | "none"
+}
+
+interface Memory {
+  /** The firing that is held back; `null` while there is none. */
+  pending: Fired | null
+  triggeredAtNanos: number
+  /** The trigger that fired last; -1 for none. */
+  firedBy: number
+  /** The input that brought it. */
+  triggeredByOrdinal: number
+}
+
+/** Holds the firing of a trigger back until the guest is calm. */
+export class QuiescePart extends Part<Memory> implements CalmHost {
+  override readonly children: ReadonlyArray<Part>
+  readonly waitedFor: string
+  private readonly settings: QuiesceSettings
+  private readonly child: Part
+  private readonly calm: Calm
+  private readonly agent: AgentFreeze
+  private readonly deadline: Deadline
+  private readonly pendingChannels: ReadonlyArray<Channel>
+
+  constructor(site: Site, policy: Policy, settings: QuiesceSettings) {
+    super(site, "quiesce", { pending: null, triggeredAtNanos: 0, firedBy: -1, triggeredByOrdinal: -1 })
+    const { automaton } = site
+    const { activity, agent, calmForNanos } = settings
+    this.settings = settings
+    // Its timers before the deadline's: calm that is full at the deadline is in time.
+    this.calm = new Calm(automaton, this, calmForNanos, activity)
+    this.deadline = new Deadline(automaton, this)
+    this.agent = new AgentFreeze(automaton)
+    const mayAsk = agent === "ask" || (agent === "auto" && calmForNanos > 0)
+    const watched = [...new Set([...this.calm.kinds, ...(mayAsk ? agentAnswers : [])])]
+    // Without a calm to wait for, nothing that the guest does matters.
+    const waits = calmForNanos > 0 || mayAsk
+    this.pendingChannels = automaton.watch(this, waits ? watched : [])
+    automaton.follow(waits ? watched : [])
+    this.child = policy.build(this)
+    this.children = [this.child]
+    this.waitedFor = `${this.child.waitedFor}, then for calm of ${guestTimeInWords(calmForNanos)}`
+  }
+
+  protected onArm(): void {
+    this.child.arm()
+  }
+
+  protected onDisarm(): void {
+    this.end(false)
+    this.child.disarm()
+  }
+
+  override childFired(_index: number, fired: Fired): void {
+    const { automaton, memory } = this
+    if (memory.pending !== null) return
+    this.child.disarm()
+    const { agent, calmForNanos, deadlineNanos } = this.settings
+    const heldNanos = Math.max(0, (fired.heldUntilNanos ?? 0) - automaton.nowNanos)
+    const isHeld = heldNanos > 0
+    const asks = agent === "ask" || (agent === "auto" && calmForNanos > 0 && !isHeld)
+    const limitNanos = Math.min(deadlineNanos ?? Infinity, isHeld ? heldNanos : Infinity)
+    memory.triggeredAtNanos = automaton.nowNanos
+    memory.firedBy = fired.by
+    memory.triggeredByOrdinal = automaton.ordinal
+    if (isHeld && calmForNanos >= heldNanos) {
+      automaton.fail({
+        _tag: "HoldTooShort",
+        policy: automaton.policyName,
+        trigger: automaton.part(fired.by)?.calledName ?? automaton.policyName,
+        atNanos: automaton.nowNanos,
+        holdNanos: heldNanos,
+        calmForNanos
+      })
+      return
+    }
+    this.calm.begin()
+    if (calmForNanos === 0 && !asks) {
+      this.agent.begin(false)
+      this.fire({ ...fired, quiesce: this.report("settled", limitNanos) })
+      return
+    }
+    memory.pending = fired
+    this.status = "quiescing"
+    automaton.listen(this.pendingChannels, 1)
+    this.deadline.begin(limitNanos)
+    // Before others are overtaken: what one of them had frozen then stays so.
+    this.agent.begin(asks)
+    this.parent?.childPending(this.index)
+    this.calm.wait()
+  }
+
+  /** Whether calm that is full may be told. */
+  get isReady(): boolean {
+    return this.agent.isReady
+  }
+
+  override overlooks(): boolean {
+    return this.memory.pending === null
+  }
+
+  override onEvent(event: GuestEvent): void {
+    if (this.memory.triggeredByOrdinal === this.automaton.ordinal) return
+    switch (this.agent.take(event)) {
+      case "froze":
+        // The calm of a workload that could still have run does not count.
+        this.calm.restart()
+        this.calm.wait()
+        break
+      case "thawed":
+        this.calm.interrupt()
+        break
+      case "refused":
+        this.onDeadline()
+        break
+      case null:
+    }
+    if (this.memory.pending !== null) this.calm.onEvent(event)
+  }
+
+  override onTimer(timer: Timer): void {
+    if (timer === this.deadline.timer) this.onDeadline()
+    else this.calm.onTimer(timer)
+  }
+
+  // --- the end of the wait
+
+  onCalm(): void {
+    this.decide("settled")
+  }
+
+  private onDeadline(): void {
+    const { automaton, memory, settings } = this
+    if (settings.onDeadline === "capture") {
+      this.decide("deadline")
+      return
+    }
+    const quiesce = this.report(settings.onDeadline === "fail" ? "deadline" : "abandoned")
+    const trigger = automaton.part(memory.pending?.by ?? -1)?.calledName ?? automaton.policyName
+    if (settings.onDeadline === "fail") {
+      automaton.fail({
+        _tag: "QuiesceFailed",
+        policy: automaton.policyName,
+        trigger,
+        atNanos: automaton.nowNanos,
+        quiesce
+      })
+      this.end(false)
+      return
+    }
+    automaton.abandoned = { trigger, quiesce }
+    this.disarm()
+    this.status = "abandoned"
+  }
+
+  private decide(verdict: QuiesceVerdict): void {
+    const { pending } = this.memory
+    if (pending === null) return
+    const quiesce = this.report(verdict)
+    this.end(true)
+    this.fire({ ...pending, quiesce })
+  }
+
+  /** Ends the wait: with a decision, for which the workload stays frozen, or without. */
+  private end(decides: boolean): void {
+    if (this.memory.pending === null) return
+    this.memory.pending = null
+    this.automaton.listen(this.pendingChannels, -1)
+    this.calm.end()
+    this.deadline.end()
+    this.agent.end(decides)
+  }
+
+  private report(verdict: QuiesceVerdict, limitNanos: number = this.deadline.limitNanos): QuiesceReport {
+    const { calm, memory, settings } = this
+    return {
+      verdict,
+      triggeredAtNanos: memory.triggeredAtNanos,
+      calmForNanos: settings.calmForNanos,
+      calmNanos: calm.nanos,
+      waitedNanos: this.automaton.nowNanos - memory.triggeredAtNanos,
+      deadlineNanos: limitNanos === Infinity ? null : limitNanos,
+      onDeadline: settings.onDeadline,
+      restarts: calm.restarts,
+      lastActivity: calm.lastActivity,
+      agent: this.agent.state
+    }
+  }
+
+  override childPending(): void {
+    // A quiesce within a quiesce: what the inner one wraps has fired, and lower triggers are out.
+    this.parent?.childPending(this.index)
+  }
+
+  override childResumed(): void {
+    this.parent?.childResumed(this.index)
+  }
+
+  override get isTrigger(): boolean {
+    return this.status === "quiescing" || this.status === "overtaken" || this.status === "abandoned"
+  }
+
+  /** It waits for the sake of the trigger that fired, and is told by that one's name. */
+  override get toldName(): string {
+    return this.automaton.part(this.memory.firedBy)?.toldName ?? super.toldName
+  }
+
+  override progress(): string {
+    if (this.status === "waiting") return ""
+    const { agent, calm, settings } = this
+    const restarts = calm.restarts === 1 ? "1 restart" : `${calm.restarts} restarts`
+    const answer =
+      agent.state === "no-answer"
+        ? ", the agent has not answered"
+        : agent.state === "refused"
+          ? ", the agent refused to freeze the workload"
+          : ""
+    return `calm for ${guestTimeInWords(calm.nanos)} of ${guestTimeInWords(settings.calmForNanos)}, ${restarts}${answer}`
+  }
+}
