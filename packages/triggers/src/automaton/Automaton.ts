@@ -81,7 +81,7 @@ export class Automaton {
     quietSeq: -1,
     quietWakeCount: 0
   })
-  readonly guest = new GuestCondition(this.moment, this.memories)
+  readonly guest = new GuestCondition(this.memories)
   readonly timers = new Timers(this.moment, this.memories)
   /** Whether commands are kept for a runner; a replay has no use for them. */
   keepsCommands = false

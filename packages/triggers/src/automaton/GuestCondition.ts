@@ -3,22 +3,18 @@
  *
  * @module
  */
-import type { GuestEvent, GuestNanos } from "@stillpoint/core"
+import type { GuestEvent } from "@stillpoint/core"
 import type { Memories } from "./Memory.ts"
-import type { Moment } from "./Timers.ts"
 
 /** Whether the hart is idle, which devices have a request in flight: as the events so far say. */
 export class GuestCondition {
-  private readonly moment: Moment
   private readonly memory: {
     isIdle: boolean
-    idleSinceNanos: GuestNanos
     devicesInFlight: ReadonlySet<string>
   }
 
-  constructor(moment: Moment, memories: Memories) {
-    this.moment = moment
-    this.memory = memories.make({ isIdle: false, idleSinceNanos: 0, devicesInFlight: new Set<string>() })
+  constructor(memories: Memories) {
+    this.memory = memories.make({ isIdle: false, devicesInFlight: new Set<string>() })
   }
 
   /** Takes in an event. */
@@ -26,8 +22,6 @@ export class GuestCondition {
     const { memory } = this
     switch (event._tag) {
       case "GuestIdle":
-        // One that comes twice must not move the beginning of the rest.
-        if (!memory.isIdle) memory.idleSinceNanos = Math.max(event.atNanos, this.moment.nowNanos)
         memory.isIdle = true
         break
       case "GuestBusy":
@@ -46,11 +40,6 @@ export class GuestCondition {
   /** Whether the hart waits for an interrupt. */
   get isIdle(): boolean {
     return this.memory.isIdle
-  }
-
-  /** Since when, while it does. */
-  get idleSinceNanos(): GuestNanos {
-    return this.memory.idleSinceNanos
   }
 
   /** Devices that have a request in flight. */

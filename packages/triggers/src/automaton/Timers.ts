@@ -34,16 +34,25 @@ export class Timer {
     return this.memory.dueNanos !== Infinity
   }
 
-  /** Sets it to a duration from now. A duration, and not a time: one that is computed by the caller may be an object. */
+  /** Sets it to a duration from now. A duration, and not a time: what a caller computes is an object where it is handed over. */
   setIn(nanos: number): void {
-    this.setFor(this.timers.moment.nowNanos + nanos)
+    const { memory, timers } = this
+    memory.setAtNanos = timers.moment.nowNanos
+    memory.dueNanos = memory.setAtNanos + nanos
+    this.wasSet()
   }
 
-  /** Sets it to a guest time. One past the horizon never comes. */
+  /** Sets it to a guest time. */
   setFor(dueNanos: GuestNanos): void {
+    this.memory.setAtNanos = this.timers.moment.nowNanos
+    this.memory.dueNanos = dueNanos
+    this.wasSet()
+  }
+
+  private wasSet(): void {
     const { memory, timers } = this
-    memory.dueNanos = dueNanos <= horizonNanos ? dueNanos : Infinity
-    memory.setAtNanos = timers.moment.nowNanos
+    // A time past the horizon never comes.
+    if (memory.dueNanos > horizonNanos) memory.dueNanos = Infinity
     if (memory.dueNanos < timers.nextDueNanos) timers.nextDueNanos = memory.dueNanos
   }
 

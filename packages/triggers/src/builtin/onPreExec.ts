@@ -4,18 +4,15 @@ import { toGuestNanos } from "../guestDuration.ts"
 import type { Policy } from "../Policy.ts"
 import { acceptAll, eventPolicy } from "./onEvent.ts"
 
-/** How the guest stands at pre-exec. */
+/** Whom to believe. */
 export interface PreExecOptions {
-  /**
-   * How long the agent holds the workload there, as the guest is configured: a duration, 100 ms if absent, or until the host
-   * says go. A calm that is asked for must fit into it.
-   */
-  readonly hold?: Duration.Input | "until-go"
   /**
    * Also believe a console line that is exactly this marker; `true` for `workload-pre-exec`. For a foreign init that has no
    * control port: any process that can write to the console can then fire the trigger.
    */
   readonly console?: boolean | string
+  /** How long such an init holds its workload after the marker; 100 ms if absent. */
+  readonly consoleHold?: Duration.Input
 }
 
 /** The marker that a foreign init prints. */
@@ -26,6 +23,8 @@ export const preExecMarker = "workload-pre-exec"
  * `onPreExec(a) = min { e.at | e after a, e is WorkloadPreExec }`.
  *
  * The capture is taken before the workload runs, so that each restore executes it afresh.
+ * How long the workload is held is what the event says, `holdNanos`, or until the host says go: a `quiesce` around it is over
+ * before that time, or fails by name if the calm that it asks for does not fit.
  *
  * - *Same instant*: it comes before every listener of the workload, which does not exist yet.
  * - *Already true at arming*: a pre-exec at or before the arming does not count, since its hold may be over.
@@ -39,16 +38,14 @@ export const preExecMarker = "workload-pre-exec"
  * ```
  */
 export const onPreExec = (options: PreExecOptions = {}): Policy => {
-  refuseUnknown("onPreExec", options, ["hold", "console"])
-  const hold = options.hold ?? "100 millis"
+  refuseUnknown("onPreExec", options, ["console", "consoleHold"])
   const marker = options.console === true ? preExecMarker : options.console === false ? undefined : options.console
-  const holdNanos = hold === "until-go" ? null : toGuestNanos("onPreExec.hold", hold)
+  const consoleHoldNanos = toGuestNanos("onPreExec.consoleHold", options.consoleHold ?? defaultConsoleHold)
   return eventPolicy({
     name: "onPreExec",
     description: {
       trigger: "onPreExec",
-      holdNanos,
-      ...(marker === undefined ? {} : { console: marker })
+      ...(marker === undefined ? {} : { console: marker, consoleHoldNanos })
     },
     kinds: marker === undefined ? ["WorkloadPreExec"] : ["WorkloadPreExec", "SerialLine"],
     waitedFor: "the workload to be about to execute",
@@ -57,6 +54,8 @@ export const onPreExec = (options: PreExecOptions = {}): Policy => {
         ? acceptAll
         : (event) => event._tag !== "SerialLine" || (event.port === 0 && event.text.trimEnd() === marker),
     // Held until the host says go: any calm fits, and the agent need not freeze what does not run.
-    holdNanos: () => holdNanos ?? Infinity
+    holdNanos: (event) => (event._tag === "WorkloadPreExec" ? (event.holdNanos ?? Infinity) : consoleHoldNanos)
   })
 }
+
+const defaultConsoleHold: Duration.Input = "100 millis"

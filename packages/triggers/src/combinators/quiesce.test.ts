@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { type Duration, Result } from "effect"
+import { Result } from "effect"
 import * as fc from "fast-check"
 import { describe } from "vitest"
 import {
@@ -58,18 +58,18 @@ describe("the hold of pre-exec", () => {
       const at = millis(10)
       fc.assert(
         fc.property(fc.constantFrom(...around), duration, duration, (wrap, hold, calmFor) => {
-          const outcome = (held: Duration.Input | "until-go") =>
+          const outcome = (holdNanos: number | null) =>
             Trigger.replay(
-              quiesce(wrap(onPreExec({ hold: held })), { calmFor, deadline: "none" }),
+              quiesce(wrap(onPreExec()), { calmFor, deadline: "none" }),
               timelineOf(
                 [
                   [0, { _tag: "GuestIdle" }],
-                  [at, { _tag: "WorkloadPreExec", argv: [] }]
+                  [at, { _tag: "WorkloadPreExec", argv: [], holdNanos }]
                 ],
                 { atNanos: at, reason: "idle" }
               )
             )
-          const found = outcome(hold)
+          const found = outcome(Number(hold))
           const isTooShort = hold > 0n && calmFor > 0n && calmFor >= hold
           if (isTooShort) {
             assert.deepInclude(Result.isFailure(found) ? found.failure.reason : {}, {
@@ -77,7 +77,7 @@ describe("the hold of pre-exec", () => {
               holdNanos: Number(hold)
             })
           } else assert.notStrictEqual(Result.isFailure(found) ? found.failure.reason._tag : "fired", "HoldTooShort")
-          assert.strictEqual(Result.getOrThrow(outcome("until-go")).atNanos, at + Number(calmFor))
+          assert.strictEqual(Result.getOrThrow(outcome(null)).atNanos, at + Number(calmFor))
         }),
         { numRuns: defaultRuns() }
       )
@@ -89,7 +89,7 @@ describe("the hold of pre-exec", () => {
     const policy = quiesce(onPreExec(), { calmFor: "20 millis", onDeadline: "capture", deadline: "5 seconds" })
     const firing = givenPolicy(policy)
       .when([[millis(10), { _tag: "WorkloadPreExec", argv: [], holdNanos: 1e8 }]], millis(500))
-      .thenFires({ atNanos: millis(110) })
+      .thenFires({ atNanos: millis(110) - 1 })
     assert.strictEqual(firing.quiesce?.verdict, "deadline")
   })
 })

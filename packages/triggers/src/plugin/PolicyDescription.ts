@@ -16,7 +16,7 @@ export type PolicyDescription =
   | { readonly trigger: "afterGuestTime"; readonly nanos: number }
   | { readonly trigger: "atHeartbeat"; readonly count: number; readonly console?: boolean }
   | { readonly trigger: "onEvent"; readonly kind: (typeof eventKinds)[number] }
-  | { readonly trigger: "onPreExec"; readonly holdNanos: number | null; readonly console?: string }
+  | { readonly trigger: "onPreExec"; readonly console?: string; readonly consoleHoldNanos?: number }
   | {
       readonly trigger: "onListener"
       readonly protocol?: "tcp" | "udp"
@@ -69,8 +69,8 @@ const casesOf = <Inner extends Schema.Top>(inner: Inner) => [
   Schema.Struct({ trigger: is("onEvent"), kind: Schema.Literals(eventKinds) }),
   Schema.Struct({
     trigger: is("onPreExec"),
-    holdNanos: Schema.NullOr(nanos),
-    console: Schema.optionalKey(Schema.String)
+    console: Schema.optionalKey(Schema.String),
+    consoleHoldNanos: Schema.optionalKey(nanos)
   }),
   Schema.Struct({
     trigger: is("onListener"),

@@ -193,8 +193,8 @@ const build = (description: Shallow, reading: Reading, path: Path): Policy => {
       return onEvent(description.kind)
     case "onPreExec":
       return onPreExec({
-        hold: description.holdNanos === null ? "until-go" : nanosOf(description.holdNanos),
-        console: description.console ?? false
+        console: description.console ?? false,
+        ...(description.consoleHoldNanos === undefined ? {} : { consoleHold: nanosOf(description.consoleHoldNanos) })
       })
     case "onListener": {
       const { trigger: _, ...listener } = description

@@ -5,8 +5,9 @@ import { assert, it } from "@effect/vitest"
 import { Equal, Hash, Result, Schema } from "effect"
 import * as fc from "fast-check"
 import { describe } from "vitest"
-import { defaultRuns, longestLawMillis, givenPolicy } from "../testing/index.ts"
+import { defaultRuns, longestLawMillis, givenPolicy, timelineOf } from "../testing/index.ts"
 import { PolicyError } from "../PolicyError.ts"
+import * as Trigger from "../Trigger.ts"
 import { SnapshotResources, type ToPolicyOptions } from "./SnapshotResources.ts"
 
 const record = fc.record({
@@ -80,7 +81,7 @@ describe("SnapshotResources", () => {
       after_ms: -1,
       at_heartbeat: Number.NaN,
       on_pre_exec: true,
-      quiesce_ms: 100,
+      quiesce_ms: -100,
       out_path: "relative",
       surplus: 1
     })
@@ -131,10 +132,22 @@ describe("SnapshotResources", () => {
     longestLawMillis()
   )
 
-  it("a-calm-fits-where-the-hold-is-longer", () => {
-    assert.deepStrictEqual(problemsOf({ on_pre_exec: true, quiesce_ms: 500 }), ["quiesce_ms"])
-    const longer = SnapshotResources.fromJson({ on_pre_exec: true, quiesce_ms: 500 }, { preExec: { hold: "until-go" } })
-    assert.isTrue(Result.isSuccess(longer))
+  it("a-calm-fits-where-the-hold-that-the-guest-announces-is-longer", () => {
+    const policy = Result.getOrThrow(SnapshotResources.fromJson({ on_pre_exec: true, quiesce_ms: 500 })).toPolicy()
+    const decided = (holdNanos: number | null) =>
+      Trigger.replay(
+        policy,
+        timelineOf(
+          [
+            [0, { _tag: "GuestIdle" }],
+            [5, { _tag: "WorkloadPreExec", argv: [], holdNanos }]
+          ],
+          { atNanos: 1e9, reason: "time" }
+        )
+      )
+    assert.strictEqual(Result.getOrThrow(decided(null)).atNanos, 5e8 + 5)
+    const short = decided(1e8)
+    assert.strictEqual(Result.isFailure(short) ? short.failure.reason._tag : "fired", "HoldTooShort")
   })
 
   it("as-a-schema-it-refuses-what-it-does-not-know-whatever-the-caller-asks-for", () => {
@@ -156,7 +169,7 @@ describe("SnapshotResources", () => {
     () => {
       const options: fc.Arbitrary<ToPolicyOptions> = fc.record(
         {
-          preExec: fc.constantFrom({ hold: "until-go" as const }, { hold: 5 }, { hold: -1 }),
+          preExec: fc.constantFrom({ console: true }, { consoleHold: 5 }, { consoleHold: -1 }),
           deadline: fc.constantFrom<Array<NonNullable<ToPolicyOptions["deadline"]>>>("none", 0, 10, "1 second", -1),
           agent: fc.constantFrom("auto" as const, "none" as const),
           onDeadline: fc.constantFrom("fail" as const, "abandon" as const)
@@ -167,7 +180,7 @@ describe("SnapshotResources", () => {
       fc.assert(
         fc.property(fc.oneof(record, large), options, (json, how) => {
           const read = SnapshotResources.fromJson(json, how)
-          const decoded = Result.getOrThrow(SnapshotResources.fromJson(json, { preExec: { hold: "until-go" } }))
+          const decoded = Result.getOrThrow(SnapshotResources.fromJson(json))
           let refused: unknown = null
           try {
             decoded.toPolicy(how)

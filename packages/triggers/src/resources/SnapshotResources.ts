@@ -145,7 +145,7 @@ export type ResourcesWarning = typeof ResourcesWarning.Type
 
 /** How a record is compiled. */
 export interface ToPolicyOptions {
-  /** How the guest is held at pre-exec. */
+  /** Whom to believe that the guest is at pre-exec. */
   readonly preExec?: PreExecOptions
   /** Longest wait for calm; the larger of 1 s and ten times `quiesceMs` if absent. */
   readonly deadline?: Duration.Input | "none"
@@ -226,7 +226,7 @@ export class SnapshotResources extends Base {
 
   /**
    * The policy that the record stands for. Throws a `PolicyError` where the options make a record invalid that is valid by
-   * itself: a calm that does not fit into the hold.
+   * itself: a calm that does not fit into the deadline.
    */
   toPolicy(options: ToPolicyOptions = {}): Policy {
     refuseUnknown("toPolicy", options, ["preExec", "deadline", "onDeadline", "activity", "agent"])

@@ -81,7 +81,8 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
     const heldNanos = Math.max(0, (fired.heldUntilNanos ?? 0) - automaton.nowNanos)
     const isHeld = heldNanos > 0
     const asks = agent === "ask" || (agent === "auto" && calmForNanos > 0 && !isHeld)
-    const limitNanos = Math.min(deadlineNanos ?? Infinity, isHeld ? heldNanos : Infinity)
+    // At the end of the hold the workload begins: what is to be before it is over a nanosecond earlier.
+    const limitNanos = Math.min(deadlineNanos ?? Infinity, isHeld ? heldNanos - 1 : Infinity)
     memory.triggeredAtNanos = automaton.nowNanos
     memory.firedBy = fired.by
     memory.triggeredByOrdinal = automaton.ordinal
