@@ -35,6 +35,8 @@ const tellingKinds: ReadonlySet<GuestEventKind> = new Set<GuestEventKind>([
   "GuestBusy",
   "IoStarted",
   "IoSettled",
+  "ListenerBound",
+  "ListenerClosed",
   "AgentQuiesced",
   "AgentThawed",
   "AgentRejected"

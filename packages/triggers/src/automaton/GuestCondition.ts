@@ -3,18 +3,25 @@
  *
  * @module
  */
-import type { GuestEvent } from "@stillpoint/core"
+import type { GuestEvent, GuestEventOf } from "@stillpoint/core"
 import type { Memories } from "./Memory.ts"
 
-/** Whether the hart is idle, which devices have a request in flight: as the events so far say. */
+type ListenerBound = GuestEventOf<"ListenerBound">
+
+/** Whether it is the listener that was announced which is closed. */
+export const isSameListener = (bound: ListenerBound, closed: GuestEventOf<"ListenerClosed">): boolean =>
+  bound.protocol === closed.protocol && bound.address === closed.address && bound.port === closed.port
+
+/** Whether the hart is idle, which devices have a request in flight, which listeners are open: as the events so far say. */
 export class GuestCondition {
   private readonly memory: {
     isIdle: boolean
     devicesInFlight: ReadonlySet<string>
+    listeners: ReadonlyArray<ListenerBound>
   }
 
   constructor(memories: Memories) {
-    this.memory = memories.make({ isIdle: false, devicesInFlight: new Set<string>() })
+    this.memory = memories.make({ isIdle: false, devicesInFlight: new Set<string>(), listeners: [] })
   }
 
   /** Takes in an event. */
@@ -33,6 +40,12 @@ export class GuestCondition {
       case "IoSettled":
         memory.devicesInFlight = new Set([...memory.devicesInFlight].filter((device) => device !== event.device))
         break
+      case "ListenerBound":
+        memory.listeners = [...memory.listeners, event]
+        break
+      case "ListenerClosed":
+        memory.listeners = memory.listeners.filter((bound) => !isSameListener(bound, event))
+        break
       default:
     }
   }
@@ -40,6 +53,11 @@ export class GuestCondition {
   /** Whether the hart waits for an interrupt. */
   get isIdle(): boolean {
     return this.memory.isIdle
+  }
+
+  /** Listeners that are open, as they were announced, oldest first. */
+  get listeners(): ReadonlyArray<ListenerBound> {
+    return this.memory.listeners
   }
 
   /** Devices that have a request in flight. */

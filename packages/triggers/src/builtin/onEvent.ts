@@ -1,4 +1,5 @@
 import type { GuestEvent, GuestEventKind } from "@stillpoint/core"
+import type { GuestCondition } from "../automaton/GuestCondition.ts"
 import { eventKinds } from "../automaton/eventKinds.ts"
 import { Part, type Site } from "../automaton/Part.ts"
 import type { Heard } from "../Heard.ts"
@@ -44,6 +45,10 @@ export interface EventTrigger {
   /** Guest time for which the guest is sure not to go on with its workload after the event; `null` for none. */
   readonly holdNanos?: (event: GuestEvent) => number | null
   readonly hears?: ReadonlyArray<Heard>
+  /** The event that makes it true already when it is armed; absent where only what comes after counts. */
+  readonly standing?: (guest: GuestCondition) => GuestEvent | null
+  /** Whether a later event takes back what it fired on: a wait for calm after it then waits for it again. */
+  readonly isUndoneBy?: (event: GuestEvent, firedOn: GuestEvent | null, guest: GuestCondition) => boolean
 }
 
 /** A trigger that fires at the first event of some kinds that a predicate accepts: the base of those on single events. */
@@ -63,11 +68,14 @@ export class OnEvent extends Part<{ others: number }> {
   constructor(site: Site, trigger: EventTrigger) {
     super(site, trigger.name, { others: 0 }, trigger.kinds)
     this.trigger = trigger
+    if (trigger.standing !== undefined) site.automaton.follow(trigger.kinds)
     this.waitedFor = trigger.waitedFor
   }
 
   protected onArm(): void {
     this.memory.others = 0
+    const standing = this.trigger.standing?.(this.automaton.guest) ?? null
+    if (standing !== null) this.onEvent(standing)
   }
 
   protected onDisarm(): void {}
@@ -81,6 +89,10 @@ export class OnEvent extends Part<{ others: number }> {
   override onEvent(event: GuestEvent): void {
     const hold = this.trigger.holdNanos?.(event) ?? null
     this.fireOn(event, hold === null ? null : this.automaton.nowNanos + hold)
+  }
+
+  override isUndoneBy(event: GuestEvent, firedOn: GuestEvent | null): boolean {
+    return this.trigger.isUndoneBy?.(event, firedOn, this.automaton.guest) ?? false
   }
 
   override progress(): string {

@@ -1,4 +1,5 @@
 import type { GuestEventOf } from "@stillpoint/core"
+import { isSameListener } from "../automaton/GuestCondition.ts"
 import type { Policy } from "../Policy.ts"
 import { refuse, refuseUnknown } from "../PolicyError.ts"
 import { eventPolicy } from "./onEvent.ts"
@@ -10,6 +11,11 @@ export interface ListenerFilter {
   readonly address?: string
   /** 1 to 65535. */
   readonly port?: number
+  /**
+   * `bound`, if absent: only a listener that is bound after the arming, which is the edge. `listening`: one that is open already
+   * when the trigger is armed, too, which is the level.
+   */
+  readonly counts?: "bound" | "listening"
 }
 
 /**
@@ -17,7 +23,10 @@ export interface ListenerFilter {
  * `onListener(f)(a) = min { e.at | e after a, e is ListenerBound, e matches f }`.
  *
  * - *Same instant*: of several listeners bound at one nanosecond, the one with the lowest `seq`.
- * - *Already true at arming*: a listener that was bound at or before the arming does not count.
+ * - *Already true at arming*: a listener that was bound at or before the arming does not count, unless `counts` is `listening`:
+ *   then it fires at once, on the oldest that is open.
+ * - *A listener that goes*: the trigger has fired all the same. A `quiesce` that waits for calm after it does not settle on it: it
+ *   waits for the next one, or, if `counts` is `listening`, goes on for as long as one that matches is open.
  * - *Guest ends first*: never fires.
  *
  * @example
@@ -28,13 +37,20 @@ export interface ListenerFilter {
  * ```
  */
 export const onListener = (filter: ListenerFilter = {}): Policy => {
-  refuseUnknown("onListener", filter, ["protocol", "address", "port"])
-  const { address, port, protocol } = filter
+  refuseUnknown("onListener", filter, ["protocol", "address", "port", "counts"])
+  const { address, counts, port, protocol } = filter
   if (protocol !== undefined && protocol !== "tcp" && protocol !== "udp")
     refuse("onListener.protocol", "tcp or udp", protocol)
   if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65_535)) {
     refuse("onListener.port", "a whole number from 1 to 65535", port)
   }
+  if (counts !== undefined && counts !== "bound" && counts !== "listening")
+    refuse("onListener.counts", "bound or listening", counts)
+  const matches = (bound: GuestEventOf<"ListenerBound">): boolean =>
+    (protocol === undefined || bound.protocol === protocol) &&
+    (address === undefined || bound.address === address) &&
+    (port === undefined || bound.port === port)
+  const isLevel = counts === "listening"
   const words = [protocol, address, port === undefined ? undefined : `port ${port}`]
     .filter((word) => word !== undefined)
     .join(" ")
@@ -44,17 +60,16 @@ export const onListener = (filter: ListenerFilter = {}): Policy => {
       trigger: "onListener",
       ...(protocol === undefined ? {} : { protocol }),
       ...(address === undefined ? {} : { address }),
-      ...(port === undefined ? {} : { port })
+      ...(port === undefined ? {} : { port }),
+      ...(isLevel ? { counts } : {})
     },
-    kinds: ["ListenerBound"],
+    kinds: isLevel ? ["ListenerBound", "ListenerClosed"] : ["ListenerBound"],
     waitedFor: words === "" ? "the workload to bind a listener" : `the workload to bind a listener on ${words}`,
-    accepts: (event) => {
-      const bound = event as GuestEventOf<"ListenerBound">
-      return (
-        (protocol === undefined || bound.protocol === protocol) &&
-        (address === undefined || bound.address === address) &&
-        (port === undefined || bound.port === port)
-      )
-    }
+    accepts: (event) => event._tag === "ListenerBound" && matches(event),
+    ...(isLevel ? { standing: (guest) => guest.listeners.find(matches) ?? null } : {}),
+    isUndoneBy: (event, firedOn, guest) =>
+      event._tag === "ListenerClosed" &&
+      firedOn?._tag === "ListenerBound" &&
+      (isLevel ? !guest.listeners.some(matches) : isSameListener(firedOn, event))
   })
 }

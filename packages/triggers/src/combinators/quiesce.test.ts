@@ -3,6 +3,8 @@ import { Result } from "effect"
 import * as fc from "fast-check"
 import { describe } from "vitest"
 import {
+  afterGuestTime,
+  andThen,
   customHappens,
   debounce,
   eventHappens,
@@ -10,6 +12,7 @@ import {
   firstOf,
   mapCause,
   named,
+  onEvent,
   onListener,
   onPreExec,
   type Policy,
@@ -166,5 +169,55 @@ describe("a quiesce", () => {
     const flushed = at([customHappens("flushed")])
     assert.strictEqual(flushed.atNanos, millis(22))
     assert.deepStrictEqual(flushed.quiesce?.lastActivity, { kind: "Custom flushed", atNanos: millis(12) })
+  })
+
+  it("does-not-settle-on-a-listener-that-is-gone", () => {
+    const closed = { _tag: "ListenerClosed", protocol: "tcp", address: "::", port: 80 } as const
+    const options = { calmFor: "1 second", agent: "none", activity: [], deadline: "none" } as const
+    // A server for the start-up listens for half a second, and the real one comes three seconds later.
+    const moments = [idle, [millis(1000), listener], [millis(1500), closed], [millis(4500), listener]] as const
+    givenPolicy(quiesce(onListener(), options))
+      .when(moments, millis(10_000))
+      .thenFires({ atNanos: millis(5500) })
+    const fallback = precedence([onListener(), afterGuestTime("2 seconds")])
+    givenPolicy(quiesce(fallback, options))
+      .when(moments, millis(10_000))
+      .thenFires({ atNanos: millis(4500), trigger: "afterGuestTime(2 s)" })
+    const other = { ...listener, port: 443 } as const
+    const both = [idle, [millis(1000), listener], [millis(1100), other], [millis(1500), closed]] as const
+    givenPolicy(quiesce(onListener(), options)).when(both, millis(10_000)).thenDoesNotFire("GuestEnded")
+    givenPolicy(quiesce(onListener({ counts: "listening" }), options))
+      .when(both, millis(10_000))
+      .thenFires({ atNanos: millis(2000) })
+  })
+
+  it("is-the-edge-of-a-listener-or-its-level", () => {
+    const moments = [
+      idle,
+      [millis(10), listener],
+      [millis(20), { _tag: "AgentReady", protocolVersion: 1, kernelRelease: "6" }]
+    ] as const
+    const after = (counts: "bound" | "listening") =>
+      givenPolicy(andThen(onEvent("AgentReady"), onListener({ counts }))).when(moments, millis(50))
+    after("bound").thenDoesNotFire("GuestEnded")
+    after("listening").thenFires({ atNanos: millis(20), trigger: "onListener" })
+  })
+
+  it("that-was-thawed-between-a-full-calm-and-the-end-of-short-work-does-not-settle", () => {
+    const token = 1
+    givenPolicy(quiesce(onListener(), { calmFor: "10 millis", deadline: "1 second" }))
+      .when(
+        [
+          idle,
+          [millis(5), listener],
+          [millis(6), { _tag: "AgentQuiesced", token }],
+          [millis(15), { _tag: "GuestBusy" }],
+          [millis(16.5), { _tag: "AgentThawed", token }],
+          [millis(16.9), { _tag: "GuestIdle" }],
+          [millis(20), { _tag: "AgentQuiesced", token }]
+        ],
+        millis(100)
+      )
+      .thenFires({ atNanos: millis(30) })
   })
 })

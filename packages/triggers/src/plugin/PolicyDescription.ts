@@ -22,6 +22,7 @@ export type PolicyDescription =
       readonly protocol?: "tcp" | "udp"
       readonly address?: string
       readonly port?: number
+      readonly counts?: "listening"
     }
   | { readonly trigger: "onParked" }
   | { readonly trigger: "onIdle"; readonly nanos: number }
@@ -76,7 +77,8 @@ const casesOf = <Inner extends Schema.Top>(inner: Inner) => [
     trigger: is("onListener"),
     protocol: Schema.optionalKey(Schema.Literals(["tcp", "udp"])),
     address: Schema.optionalKey(Schema.String),
-    port: Schema.optionalKey(Schema.Int)
+    port: Schema.optionalKey(Schema.Int),
+    counts: Schema.optionalKey(Schema.Literal("listening"))
   }),
   Schema.Struct({ trigger: is("onParked") }),
   Schema.Struct({ trigger: is("onIdle"), nanos }),

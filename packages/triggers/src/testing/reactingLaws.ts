@@ -13,7 +13,7 @@ import { never } from "../builtin/never.ts"
 import { onEvent } from "../builtin/onEvent.ts"
 import { onCustom } from "../builtin/onCustom.ts"
 import { onListener } from "../builtin/onListener.ts"
-import { onPreExec, type PreExecOptions } from "../builtin/onPreExec.ts"
+import { onPreExec } from "../builtin/onPreExec.ts"
 import { onSerialMatch } from "../builtin/onSerialMatch.ts"
 import { allOf } from "../combinators/allOf.ts"
 import { andThen } from "../combinators/andThen.ts"
@@ -224,21 +224,13 @@ const isLeftFrozen = (guest: LivingGuest): boolean => {
   return onward.frozenSinceNanos !== null && !onward.hasHalted
 }
 
-/** Holds that a policy may claim, whatever the guest's is. */
-const claimedHold = fc.constantFrom<Array<NonNullable<PreExecOptions["hold"]>>>(
-  "20 millis",
-  "100 millis",
-  "500 millis",
-  "until-go"
-)
-
 /** A decision on pre-exec finds a workload that has not executed anything, or that the agent has frozen since. */
 export const preExecIsBeforeTheWorkload = (options: ReactingLawOptions = {}): Law<never> =>
   law(
     "a-decision-on-pre-exec-is-before-the-workload",
     (_, guests) =>
-      fc.asyncProperty(claimedHold, quiesceOptions, guests, async (hold, calm, guest) => {
-        const one = quiescedIfItFits(onPreExec({ hold }), calm)
+      fc.asyncProperty(quiesceOptions, guests, async (calm, guest) => {
+        const one = quiescedIfItFits(onPreExec(), calm)
         const { decided } = await Effect.runPromise(decideBeside([one], guest))
         for (const { firing, hasStarted } of decided.flatMap(({ firings }) => firings))
           assert.ok(!hasStarted || firing.quiesce?.agent === "frozen", "the workload has been running")

@@ -27,11 +27,14 @@ export const replayStepwise = (
     current = trigger.step(state, input)
     steps.push({ state, input, step: current })
   }
-  const wakeUpTo = (atNanos: number, rest: Rest | null = null): void => {
-    while (!isOver() && current.wakeAtNanos !== null && current.wakeAtNanos <= atNanos && rest?.isOver !== true) {
+  const wakeUpTo = (atNanos: number, isEnough: () => boolean = () => false): void => {
+    while (!isOver() && current.wakeAtNanos !== null && current.wakeAtNanos <= atNanos && !isEnough())
       tell({ _tag: "Time", atNanos: current.wakeAtNanos })
-      rest?.woke(current.state, () => current.state)
-    }
+  }
+  const rest = new Rest()
+  const restIsOver = (): boolean => {
+    rest.woke(current.state, () => current.state)
+    return rest.isOver
   }
   for (const event of timeline.events) {
     wakeUpTo(event.atNanos)
@@ -40,7 +43,7 @@ export const replayStepwise = (
     if (isOver()) break
   }
   const { end } = timeline
-  if (end?.reason === "idle") wakeUpTo(Infinity, new Rest())
+  if (end?.reason === "idle") wakeUpTo(Infinity, restIsOver)
   else if (end !== undefined && end !== null) wakeUpTo(end.atNanos)
   return { firing: current.firings[0] ?? null, failure: current.failure, steps }
 }

@@ -53,11 +53,11 @@ export class AgentFreeze {
     return null
   }
 
-  /** The wait is over. The workload stays frozen for what was decided, and for nothing else. */
+  /** The wait is over. A workload that is frozen stays so for what was decided, and for nothing else. */
   end(decides: boolean): void {
     const { freezes } = this.automaton
     if (this.state === "not-asked") return
-    if (decides) freezes.decide()
+    if (decides && this.state === "frozen") freezes.decide()
     else freezes.release()
   }
 }

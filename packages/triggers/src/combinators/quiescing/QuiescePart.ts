@@ -3,7 +3,13 @@
  *
  * @module
  */
-import { type GuestEvent, guestTimeInWords, type QuiesceReport, type QuiesceVerdict } from "@stillpoint/core"
+import {
+  type GuestEvent,
+  type GuestEventKind,
+  guestTimeInWords,
+  type QuiesceReport,
+  type QuiesceVerdict
+} from "@stillpoint/core"
 import type { Channel } from "../../automaton/Channel.ts"
 import type { Fired } from "../../automaton/Fired.ts"
 import { Part, type Site } from "../../automaton/Part.ts"
@@ -54,7 +60,9 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
     this.deadline = new Deadline(automaton, this)
     this.agent = new AgentFreeze(automaton)
     const mayAsk = agent === "ask" || (agent === "auto" && calmForNanos > 0)
-    const watched = [...new Set([...this.calm.kinds, ...(mayAsk ? agentAnswers : [])])]
+    const watched = [
+      ...new Set<GuestEventKind>([...this.calm.kinds, "ListenerClosed", ...(mayAsk ? agentAnswers : [])])
+    ]
     // Without a calm to wait for, nothing that the guest does matters.
     const waits = calmForNanos > 0 || mayAsk
     this.pendingChannels = automaton.watch(this, waits ? watched : [])
@@ -123,7 +131,12 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
   }
 
   override onEvent(event: GuestEvent): void {
-    if (this.memory.triggeredByOrdinal === this.automaton.ordinal) return
+    const { automaton, memory } = this
+    if (memory.triggeredByOrdinal === automaton.ordinal) return
+    if (automaton.part(memory.firedBy)?.isUndoneBy(event, memory.pending?.event ?? null) === true) {
+      this.resume()
+      return
+    }
     switch (this.agent.take(event)) {
       case "froze":
         // The calm of a workload that could still have run does not count.
@@ -147,6 +160,14 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
   }
 
   // --- the end of the wait
+
+  /** What the trigger had fired on is gone: it is waited for again, and so are those that it had put out of the running. */
+  private resume(): void {
+    this.end(false)
+    this.status = "waiting"
+    this.parent?.childResumed(this.index)
+    this.child.arm()
+  }
 
   onCalm(): void {
     this.decide("settled")
