@@ -68,7 +68,7 @@ export const QuiesceReport = Schema.Struct({
   lastActivity: Schema.NullOr(Schema.Struct({ kind: Schema.String, atNanos: GuestNanos })),
   /**
    * `not-asked`: the policy does not need the agent. `frozen`: the agent froze the workload. `refused`, `no-answer`: it did not.
-   * `given-back`: it did, and went on with it before the decision fell.
+   * `given-back`: whatever it did, it was asked to go on with the workload before the decision fell.
    */
   agent: Schema.Literals(["not-asked", "frozen", "refused", "no-answer", "given-back"])
 })

@@ -19,6 +19,8 @@ export interface Fired {
   readonly quiesce: QuiesceReport | null
 }
 
-/** The same firing, once the freeze that its quiesce had asked for was given back: the guest went on since. */
+/** The same firing, once the freeze that its quiesce had asked for, or the request for it, was given back: the guest goes on since. */
 export const thawed = (fired: Fired): Fired =>
-  fired.quiesce?.agent === "frozen" ? { ...fired, quiesce: { ...fired.quiesce, agent: "given-back" } } : fired
+  fired.quiesce?.agent === "frozen" || fired.quiesce?.agent === "no-answer"
+    ? { ...fired, quiesce: { ...fired.quiesce, agent: "given-back" } }
+    : fired

@@ -5,7 +5,6 @@
  */
 import type { FiringCause, GuestNanos } from "@stillpoint/core"
 import { horizonNanos } from "../guestDuration.ts"
-import type { AutomatonPart } from "./AutomatonPart.ts"
 import type { Memories } from "./Memory.ts"
 
 /** Where guest time is read. */
@@ -13,13 +12,18 @@ export interface Moment {
   readonly nowNanos: GuestNanos
 }
 
+/** Who is told that a timer has gone off. */
+export interface TimerOwner {
+  onTimer(timer: Timer): void
+}
+
 /** One timer of a part, set or not. */
 export class Timer {
-  readonly owner: AutomatonPart
+  readonly owner: TimerOwner
   private readonly timers: Timers
   private readonly memory: { dueNanos: number; setAtNanos: number }
 
-  constructor(owner: AutomatonPart, timers: Timers, memories: Memories) {
+  constructor(owner: TimerOwner, timers: Timers, memories: Memories) {
     this.owner = owner
     this.timers = timers
     this.memory = memories.make({ dueNanos: Infinity, setAtNanos: 0 })
@@ -80,7 +84,7 @@ export class Timers {
   }
 
   /** A timer of a part. Timers that are due at one nanosecond go off in the order in which they were made. */
-  make(owner: AutomatonPart): Timer {
+  make(owner: TimerOwner): Timer {
     const timer = new Timer(owner, this, this.memories)
     this.timers.push(timer)
     return timer

@@ -206,7 +206,7 @@ class LivePolicy {
       if (isOpen()) automaton.time(this.standsAt)
     })
 
-  /** Does what the policy asks for. What was frozen for a firing stays so: the capture comes first. */
+  /** Does what the policy asks for. */
   private obey(): Effect.Effect<void, MachineError> {
     const { automaton, probes, timeline } = this
     const commands = automaton.commands.splice(0)
@@ -217,7 +217,7 @@ class LivePolicy {
           case "RequestQuiesce":
             return timeline.requestQuiesce
           case "RequestThaw":
-            return automaton.firing === null ? timeline.requestThaw : Effect.void
+            return timeline.requestThaw
           default:
             return probes.handle(command)
         }
