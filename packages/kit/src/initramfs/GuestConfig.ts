@@ -97,10 +97,10 @@ export const GuestConfig = Schema.Struct({
    * too late, it fails the gate.
    */
   identityHook: defaultTo(Schema.Array(Plain), []),
-  /** Guest nanoseconds that the hook may take. */
+  /** Guest nanoseconds that the hook may take, if the gate says nothing else; less than the gate waits for the guest. */
   identityHookNanos: defaultTo(
     Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 9_000_000_000_000 })),
-    10_000_000_000
+    3_000_000_000
   ),
   /** Number of a signal that a workload which runs already is sent after a new identity, as 1 for `SIGHUP`; 0: none. */
   identitySignal: defaultTo(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 64 })), 0),

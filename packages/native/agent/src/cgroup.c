@@ -23,6 +23,9 @@
 
 #define HIERARCHY "/sys/fs/cgroup"
 
+/* Memory that is kept from the workload, where there is that much: enough for a few commands. */
+static const uint64_t KEPT_BYTES = 16 << 20;
+
 static int workload_group = -1;
 static int exec_group = -1;
 static int freeze_file = -1;
@@ -65,8 +68,10 @@ static void limit_workload(int root)
 	struct rlimit processes;
 
 	write_setting(root, "cgroup.subtree_control", "+memory +pids");
-	if (sysinfo(&system) == 0)
-		limit("memory.max", (uint64_t)system.freeram * system.mem_unit / 8 * 7);
+	if (sysinfo(&system) == 0) {
+		uint64_t unused = (uint64_t)system.freeram * system.mem_unit;
+		limit("memory.max", unused - (unused / 8 < KEPT_BYTES ? unused / 8 : KEPT_BYTES));
+	}
 	/* Process 1 starts with half of what the kernel can hold. */
 	if (getrlimit(RLIMIT_NPROC, &processes) == 0 && processes.rlim_cur != RLIM_INFINITY)
 		limit("pids.max", (uint64_t)processes.rlim_cur * 7 / 4);

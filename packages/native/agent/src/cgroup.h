@@ -10,7 +10,8 @@
 #include "loop.h"
 
 /*
- * Creates the groups. The workload's is limited to seven eighths of the memory and of the processes that are free now.
+ * Creates the groups. The workload's may take seven eighths of the memory and of the processes that are free now,
+ * and of the memory all but 16 MiB where that is more.
  * /sys/fs/cgroup shows the workload's group alone, read-only, so that no process can be moved or cloned out of its group;
  * with `privileged` all of it, to be written. The agent keeps what it needs open.
  * Returns 0 or an errno; then nothing can be frozen, and everything else works.

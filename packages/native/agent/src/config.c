@@ -19,7 +19,7 @@ void config_init(struct config *config)
 		.port = "/dev/ttyS1",
 		.heartbeat_millis = 100,
 		.hold_nanos = 100000000,
-		.identity_hook_nanos = UINT64_C(10000000000),
+		.identity_hook_nanos = UINT64_C(3000000000),
 		.hold = HOLD_TIMED,
 		.listeners = LISTENERS_SECCOMP,
 	};

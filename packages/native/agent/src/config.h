@@ -12,7 +12,7 @@
  *   listeners                    seccomp (default), scan or off
  *   port                         the control port's device, default /dev/ttyS1
  *   identityHook                 list: a program that takes part in a new identity, and its arguments
- *   identityHookNanos            how long it may take, default 10000000000
+ *   identityHookNanos            how long it may take, default 3000000000
  *   identitySignal               sent to the workload after a new identity, default 0 for none
  *   privileged, consoleMarkers   0 (default) or 1
  */

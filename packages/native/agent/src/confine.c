@@ -36,6 +36,8 @@ static void raise_limits(void)
 
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0)
 		allow(RLIMIT_NOFILE, files.rlim_cur, FILES_MAX);
+	/* Processes are limited by the control group. */
+	allow(RLIMIT_NPROC, RLIM_INFINITY, RLIM_INFINITY);
 	/* RLIMIT_NICE counts from 1 for a niceness of 19 up to 40 for one of -20. */
 	allow(RLIMIT_NICE, 40, 40);
 	allow(RLIMIT_RTPRIO, AGENT_PRIORITY - 1, AGENT_PRIORITY - 1);

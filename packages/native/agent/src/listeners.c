@@ -330,6 +330,7 @@ int listeners_start(enum listener_mode wanted, int filter)
 		return 0;
 	if (filter < 0)
 		return scan_start();
+	open_listeners_init();
 	filter_watch = (struct watch){ .fd = filter, .ready = filter_ready };
 	return loop_add(&filter_watch, EPOLLIN);
 }

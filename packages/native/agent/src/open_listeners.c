@@ -34,7 +34,7 @@ static uint32_t look;
 
 /* Inotify on a socket's inode tells when its last descriptor is closed. */
 static struct watch endings = { .fd = -1 };
-static enum { UNTRIED, TOLD, UNTOLD } told;
+static bool endings_work;
 
 static bool same_name(const struct listener_name *a, const struct listener_name *b)
 {
@@ -123,7 +123,7 @@ static int watch_ending(int fd)
 }
 
 /* Kernels differ in whether inotify sees sockets; so one is tried. */
-static bool try_endings(void)
+void open_listeners_init(void)
 {
 	char event[sizeof(struct inotify_event)];
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -132,13 +132,12 @@ static bool try_endings(void)
 	int watched = fd < 0 || endings.fd < 0 ? -1 : watch_ending(fd);
 	if (fd >= 0)
 		close(fd);
-	bool works = watched >= 0 && read(endings.fd, event, sizeof(event)) > 0;
+	endings_work = watched >= 0 && read(endings.fd, event, sizeof(event)) > 0;
 	if (watched >= 0)
 		inotify_rm_watch(endings.fd, watched);
-	if (works && loop_add(&endings, EPOLLIN) == 0)
-		return true;
-	console_say("the end of listeners is found by looking", NULL, 0);
-	return false;
+	endings_work = endings_work && loop_add(&endings, EPOLLIN) == 0;
+	if (!endings_work)
+		console_say("the end of listeners is found by looking", NULL, 0);
 }
 
 static void watch_shut_down(struct listening *socket, int fd)
@@ -156,32 +155,30 @@ bool open_listeners_add(int fd, uint64_t inode, const struct listener_name *name
 {
 	struct listening *socket = sockets;
 
-	if (told == UNTRIED && fd >= 0)
-		told = try_endings() ? TOLD : UNTOLD;
 	while (socket && (socket->inode != inode || (inode == 0 && !same_name(&socket->name, name))))
 		socket = socket->next;
 	if (socket) {
 		socket->looked = look;
-		return told == TOLD;
+		return socket->ending >= 0;
 	}
 	ever = true;
 	socket = count < SOCKETS_MAX ? malloc(sizeof(*socket)) : NULL;
 	if (!socket) {
 		console_say("one listener too many to be told", name->text, 0);
-		return told == TOLD;
+		return true;
 	}
 	*socket = (struct listening){ .shut_down = { .fd = -1 }, .inode = inode, .looked = look, .ending = -1, .name = *name };
 	bool is_first = !name_in_use(name);
 	socket->next = sockets;
 	sockets = socket;
 	count++;
-	if (fd >= 0 && told == TOLD) {
+	if (fd >= 0 && endings_work) {
 		socket->ending = watch_ending(fd);
 		watch_shut_down(socket, fd);
 	}
 	if (is_first)
 		tell(name, FRAME_LISTENER_BOUND, FRAME_UNIX_LISTENER_BOUND);
-	return told == TOLD;
+	return socket->ending >= 0;
 }
 
 void open_listeners_look_begins(void)

@@ -21,10 +21,13 @@ struct listener_name {
 	char text[LISTENER_TEXT_MAX];
 };
 
+/* Before the workload runs: what its end is noticed by is limited for each user, and the workload is the same user. */
+void open_listeners_init(void);
+
 /*
  * A socket listens now. `fd` is a descriptor of it, which the caller closes; -1 if there is none. Its end is noticed by
  * itself with one, and otherwise by the socket's absence from a later look.
- * Returns false where the kernel does not tell the end of sockets, and somebody has to look.
+ * Returns false where the kernel does not tell its end, and somebody has to look.
  */
 bool open_listeners_add(int fd, uint64_t inode, const struct listener_name *name);
 

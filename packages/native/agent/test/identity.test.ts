@@ -1,8 +1,8 @@
 /** The agent's promises about a new identity. */
 import { assert, it } from "@effect/vitest"
-import type { GuestEventKind, Machine } from "@stillpoint/core"
+import { Gate, type GuestEventKind, type Machine } from "@stillpoint/core"
 import type { GuestConfigInput } from "@stillpoint/kit"
-import { Effect } from "effect"
+import { Effect, Result } from "effect"
 import { TestClock } from "effect/testing"
 import { boot, identify, identity, layer, lines, sh, shell, until } from "./testing/softGuest.ts"
 
@@ -200,6 +200,34 @@ it.effect("a-frozen-workload-meets-the-signal-when-it-goes-on", () =>
     yield* identify(machine, { hostname: "clone-2" })
     yield* machine.run({ budgetNanos: 100e6 })
     assert.strictEqual(yield* heard, 2)
+  }).pipe(Effect.provide(layer), TestClock.withLive)
+)
+
+it.effect("a-gate-waits-for-the-hook-and-fails-with-it", () =>
+  Effect.gen(function* () {
+    const script = "#!/bin/sh\nusleep 50000; stillpoint-emit hook; exit $(cat /etc/how)\n"
+    const workload = { argv: ["probe", "on-signal", "12"] as const }
+    const original = yield* boot({ ...hooked(script), workload, holdNanos: 0 })
+    yield* until(original, "WorkloadPreExec")
+    yield* original.run({ budgetNanos: 200e6 })
+    for (const [how, options, expected] of [
+      [0, { signal: 12 }, undefined],
+      [4, {}, "HookFailed"],
+      [0, { hookTimeout: "10 millis" }, "HookTimedOut"]
+    ] as const) {
+      const clone = yield* original.fork
+      yield* sh(clone, `echo ${how} > /etc/how`)
+      const result = yield* Effect.result(Gate.admit(clone, false, options))
+      if (Result.isSuccess(result)) {
+        assert.isUndefined(expected)
+        yield* clone.run({ budgetNanos: 50e6 })
+        assert.include(lines(yield* clone.eventsSoFar()), "signalled")
+      } else {
+        const { reason } = result.failure
+        assert(reason._tag === "IdentityRejected", JSON.stringify(reason))
+        assert.strictEqual(reason.why, expected)
+      }
+    }
   }).pipe(Effect.provide(layer), TestClock.withLive)
 )
 
