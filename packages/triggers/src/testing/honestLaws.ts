@@ -185,6 +185,9 @@ export const hearsWhatItIsInterestedIn = (triggers: Triggers, options: LawOption
         Result.isSuccess(decision)
           ? { atNanos: decision.success.atNanos, cause: decision.success.cause, quiesce: decision.success.quiesce }
           : decision.failure.reason._tag
-      assert.deepEqual(told(subject.decide(one, { ...line, events, end })), told(subject.decide(one, { ...line, end })))
+      const [some, all] = [subject.decide(one, { ...line, events, end }), subject.decide(one, { ...line, end })]
+      // Whoever fires again and again by himself is stopped after so many times without an event, of whatever kind.
+      if ([some, all].some((each) => Result.isFailure(each) && each.failure.reason._tag === "TriggerDefect")) return
+      assert.deepEqual(told(some), told(all))
     })
   )

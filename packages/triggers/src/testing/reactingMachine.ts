@@ -61,6 +61,7 @@ export const reactingMachine = Effect.fn("reactingMachine")(function* (guest: Li
     go: Effect.sync(() => guest.go()),
     agent: {
       ...nothing.agent,
+      go: Effect.sync(() => guest.go()),
       requestFreeze: Effect.sync(() => guest.request("freeze")),
       requestThaw: Effect.sync(() => guest.request("thaw"))
     },
