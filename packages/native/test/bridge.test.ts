@@ -1,4 +1,5 @@
 import {
+  contractHash,
   type GuestEvent,
   GuestEvent as GuestEventSchema,
   guestEventKinds as eventKinds,
@@ -7,7 +8,7 @@ import {
 import { Effect, Schema } from "effect"
 import { describe, expect, it } from "vitest"
 import { decodeEvents } from "../src/binding/decodeEvents.ts"
-import { loadAddon } from "../src/binding/loadAddon.ts"
+import { checkContract, loadAddon } from "../src/binding/loadAddon.ts"
 import { MachineEvents } from "../src/machine/MachineEvents.ts"
 
 type OperationError = keyof typeof machineReasons
@@ -23,6 +24,16 @@ describe("what crosses the bridge", () => {
     expect(events.map((event) => event._tag)).toEqual(eventKinds)
     for (const event of events) expect(Schema.is(GuestEventSchema)(event)).toBe(true)
     expect(events).toMatchSnapshot()
+  })
+
+  it("a-part-of-another-contract-is-named", () => {
+    const own = addon.contractHash()
+    expect(own).toBe(contractHash)
+    expect(checkContract({ addon: own, "@stillpoint/core": own })).toBe(null)
+    const other = checkContract({ addon: "none", "@stillpoint/core": own })
+    expect([other?._tag, other?.part]).toEqual(["ContractMismatch", "addon"])
+    expect(other?.message).toContain("make setup")
+    expect(checkContract({ addon: own, "@stillpoint/core": "f".repeat(64) })?.part).toBe("@stillpoint/core")
   })
 
   it("every-error-arrives-under-its-name", () => {

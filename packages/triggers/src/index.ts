@@ -13,7 +13,8 @@ export * from "./builtin/onIdle.ts"
 export * from "./builtin/onListener.ts"
 export * from "./builtin/onParked.ts"
 export * from "./builtin/onPreExec.ts"
-export * from "./builtin/onSerialMatch.ts"
+export { onSerialMatch, type SerialMatchOptions } from "./builtin/onSerialMatch.ts"
+export { onSerialText } from "./builtin/onSerialText.ts"
 export {
   Activity,
   busyForLongerThan,

@@ -81,6 +81,14 @@ const hear = (command: Command, event: GuestEvent): void => {
     )
     return
   }
+  if (event._tag === "EventsDropped" && event.kind === "ExecOutput") {
+    command.result ??= failure(
+      "TooMuchOutput",
+      `${command.name}: expected all of its output, found ${event.count} pieces of output dropped for the guest's quota; it was ` +
+        "killed: write to a file in the guest, or raise eventQuotas.ExecOutput"
+    )
+    return
+  }
   if (!("id" in event) || event.id !== command.id) return
   switch (event._tag) {
     case "ExecOutput":

@@ -14,7 +14,7 @@ export interface SerialMatchOptions {
  * `onSerialMatch(p)(a) = min { e.at | e after a, e is SerialLine on the port, p occurs in e.text }`.
  *
  * A string matches where it occurs in the line; a regular expression where it finds something. Anything that can write to the
- * console can fire it.
+ * console can fire it. A prompt, which has no newline, is no line: for that there is `onSerialText`.
  *
  * - *Same instant*: of several lines, the one with the lowest `seq`.
  * - *Already true at arming*: a line at or before the arming does not count.
@@ -41,11 +41,12 @@ export const onSerialMatch = (pattern: string | RegExp, options: SerialMatchOpti
     },
     kinds: ["SerialLine"],
     waitedFor: `a line with ${words} on ${port === 0 ? "the console" : `serial port ${port}`}`,
-    accepts: matcher(pattern, port)
+    accepts: serialMatcher(pattern, port)
   })
 }
 
-const matcher = (pattern: string | RegExp, port: number): ((event: GuestEvent) => boolean) => {
+/** Whether an event that has the text of a port matches. */
+export const serialMatcher = (pattern: string | RegExp, port: number): ((event: GuestEvent) => boolean) => {
   if (typeof pattern === "string") {
     return (event) => {
       const line = event as GuestEventOf<"SerialLine">

@@ -27,7 +27,7 @@ export type PolicyDescription =
   | { readonly trigger: "onParked" }
   | { readonly trigger: "onIdle"; readonly nanos: number }
   | {
-      readonly trigger: "onSerialMatch"
+      readonly trigger: "onSerialMatch" | "onSerialText"
       readonly text?: string
       readonly regex?: string
       readonly flags?: string
@@ -83,7 +83,7 @@ const casesOf = <Inner extends Schema.Top>(inner: Inner) => [
   Schema.Struct({ trigger: is("onParked") }),
   Schema.Struct({ trigger: is("onIdle"), nanos }),
   Schema.Struct({
-    trigger: is("onSerialMatch"),
+    trigger: is("onSerialMatch", "onSerialText"),
     text: Schema.optionalKey(Schema.String),
     regex: Schema.optionalKey(Schema.String),
     flags: Schema.optionalKey(Schema.String),

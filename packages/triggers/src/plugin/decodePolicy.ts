@@ -15,6 +15,7 @@ import { onListener } from "../builtin/onListener.ts"
 import { onParked } from "../builtin/onParked.ts"
 import { onPreExec } from "../builtin/onPreExec.ts"
 import { onSerialMatch } from "../builtin/onSerialMatch.ts"
+import { onSerialText } from "../builtin/onSerialText.ts"
 import { allOf } from "../combinators/allOf.ts"
 import { debounce } from "../combinators/debounce.ts"
 import { filter } from "../combinators/filter.ts"
@@ -206,6 +207,8 @@ const build = (description: Shallow, reading: Reading, path: Path): Policy => {
       return onIdle(nanosOf(description.nanos))
     case "onSerialMatch":
       return onSerialMatch(patternOf(description), { port: description.port ?? 0 })
+    case "onSerialText":
+      return onSerialText(patternOf(description), { port: description.port ?? 0 })
     case "onCustom":
       return description.hasSchema === true
         ? onCustom(description.name, find(registry, "schemas", description.name))
@@ -265,7 +268,9 @@ const build = (description: Shallow, reading: Reading, path: Path): Policy => {
   }
 }
 
-const patternOf = (description: Extract<PolicyDescription, { readonly trigger: "onSerialMatch" }>): string | RegExp => {
+const patternOf = (
+  description: Extract<PolicyDescription, { readonly trigger: "onSerialMatch" | "onSerialText" }>
+): string | RegExp => {
   const { flags, regex, text } = description
   if (text !== undefined && regex === undefined) return text
   try {

@@ -23,6 +23,7 @@ import {
   onParked,
   onPreExec,
   onSerialMatch,
+  onSerialText,
   orElseAfter,
   type Policy,
   precedence,
@@ -122,6 +123,13 @@ describe("equations of the built-in triggers", () => {
       .map((text): Case => [
         onSerialMatch(text),
         (event) => event._tag === "SerialLine" && event.port === 0 && event.text.includes(text)
+      ]),
+    fc
+      .constantFrom(...consoleLines)
+      .map((text): Case => [
+        onSerialText(text),
+        (event) =>
+          (event._tag === "SerialLine" || event._tag === "SerialText") && event.port === 0 && event.text.includes(text)
       ]),
     fc.constant<Case>([
       onSerialMatch(/^r/g, { port: 1 }),

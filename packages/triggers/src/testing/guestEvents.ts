@@ -32,6 +32,12 @@ export const eventBody: fc.Arbitrary<EventBody> = fc.oneof(
       .record({ port: fc.constantFrom(0, 0, 0, 1), text: fc.constantFrom(...consoleLines) })
       .map((line) => body("SerialLine", line))
   },
+  {
+    weight: 1,
+    arbitrary: fc
+      .record({ port: fc.constantFrom(0, 0, 0, 1), text: fc.constantFrom(...consoleLines) })
+      .map((begun) => body("SerialText", begun))
+  },
   { weight: 2, arbitrary: fc.constant(body("WorkloadPreExec", { argv: ["serve"], holdNanos: 100_000_000 })) },
   {
     weight: 2,

@@ -17,6 +17,7 @@ import { onListener } from "../builtin/onListener.ts"
 import { onParked } from "../builtin/onParked.ts"
 import { onPreExec } from "../builtin/onPreExec.ts"
 import { onSerialMatch } from "../builtin/onSerialMatch.ts"
+import { onSerialText } from "../builtin/onSerialText.ts"
 import { busyForLongerThan, customHappens, dirtyRateAbove, eventHappens, ioInFlight } from "../combinators/activity.ts"
 import { allOf } from "../combinators/allOf.ts"
 import { debounce } from "../combinators/debounce.ts"
@@ -72,6 +73,7 @@ export const builtin: fc.Arbitrary<Policy> = fc.oneof(
   duration.map(afterGuestTime),
   duration.map(onIdle),
   fc.constantFrom(...consoleLines, /o/, /^r/g).map((pattern) => onSerialMatch(pattern)),
+  fc.constantFrom(...consoleLines, /y$/).map((pattern) => onSerialText(pattern)),
   fc.constantFrom(...customNames).map((name) => (name === "flushed" ? onCustom(name, Flushed) : onCustom(name))),
   fc
     .tuple(

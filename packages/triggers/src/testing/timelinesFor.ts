@@ -37,6 +37,7 @@ const anyOf = (kind: GuestEventKind): fc.Arbitrary<EventBody> =>
 /** Fields of a kind for which any value would hardly ever be the one that somebody waits for. */
 const usual: Partial<Record<GuestEventKind, fc.Arbitrary<Readonly<Record<string, unknown>>>>> = {
   SerialLine: fc.record({ port: fc.constantFrom(0, 0, 0, 1), text: fc.constantFrom(...consoleLines) }),
+  SerialText: fc.record({ port: fc.constantFrom(0, 0, 0, 1), text: fc.constantFrom(...consoleLines) }),
   HeartbeatTick: fc.record({ count: fc.integer({ min: 1, max: 6 }) }),
   ListenerBound: fc.record({
     protocol: fc.constantFrom("tcp", "udp"),
@@ -85,6 +86,7 @@ const interestOf = (trigger: Policy, { hears = [], registry }: TimelineOptions):
     }
     if (part["trigger"] === "onListener") add("ListenerBound", "protocol", "address", "port")
     else if (part["trigger"] === "onSerialMatch") add("SerialLine", "port")
+    else if (part["trigger"] === "onSerialText") add("SerialText", "port")
     else if (part["trigger"] === "atHeartbeat") add("HeartbeatTick", "count")
     else if (part["trigger"] === "onCustom") {
       const payload = part["hasSchema"] === true ? registry?.schemas.get(String(part["name"])) : undefined

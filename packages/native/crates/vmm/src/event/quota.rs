@@ -65,8 +65,12 @@ impl Quota {
             | EventKind::EngineFault => return None,
             // Output that somebody asked for: as much as a command may have.
             EventKind::ExecOutput => (256 << 20, 64 << 20),
+            // A command that is fed tells of its input as often as the port brings some.
+            EventKind::ExecStarted
+            | EventKind::ExecInputTaken
+            | EventKind::ExecExited
+            | EventKind::ExecFailed => (8 << 20, 2 << 20),
             EventKind::SerialLine => (8 << 20, 1 << 20),
-            // Six thousand commands of a busy guest in a second wake it no more often.
             EventKind::GuestIdle | EventKind::GuestBusy => (8 << 20, 1 << 20),
             EventKind::IoStarted | EventKind::IoSettled => (8 << 20, 2 << 20),
             EventKind::Custom => (4 << 20, 1 << 20),
