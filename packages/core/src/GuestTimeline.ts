@@ -50,10 +50,12 @@ export class GuestTimeline extends Context.Service<
     readonly drain: Effect.Effect<TimelineAdvance, MachineError>
     /** Makes the guest stand still; returns the guest time at which it stands. */
     readonly hold: Effect.Effect<GuestNanos, MachineError>
+    /** Events before the origin, as far as the machine knows them: they tell in what condition a policy finds the guest. */
+    readonly earlier: Effect.Effect<ReadonlyArray<GuestEvent>, MachineError>
     /** Asks the agent to freeze the workload. Does not run the guest. */
-    readonly requestQuiesce: Effect.Effect<number, MachineError>
-    /** Asks the agent to thaw it. Does not run the guest. */
-    readonly requestThaw: Effect.Effect<number, MachineError>
+    readonly requestQuiesce: Effect.Effect<void, MachineError>
+    /** Gives that back: the agent is asked to thaw it once no policy on the machine holds it. Does not run the guest. */
+    readonly requestThaw: Effect.Effect<void, MachineError>
     /** Runs an effect that itself lets the guest go on (`machine.exec`), between two advances: for probes that need the guest. */
     readonly exclusively: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | MachineError, R>
   }

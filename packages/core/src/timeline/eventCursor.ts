@@ -13,6 +13,8 @@ import type { Machine } from "../Vmm.ts"
 export interface EventCursor {
   /** Guest time of the last take. */
   readonly originNanos: () => number
+  /** The events that were taken before. */
+  readonly earlier: Effect.Effect<ReadonlyArray<GuestEvent>, MachineError>
   /** The events that were not taken yet, in an array that grows until they are; the cursor stays. */
   readonly ahead: Effect.Effect<ReadonlyArray<GuestEvent>, MachineError>
   /** The events that were not taken yet; the cursor moves behind them, `nowNanos` is their origin. */
@@ -25,6 +27,7 @@ export interface EventCursor {
 export const eventCursor = (machine: Machine): EventCursor => {
   let unseenSeq = 0
   let originNanos = 0
+  let takenSeq = 0
   let seen: Array<GuestEvent> = []
   const ahead = Effect.map(
     Effect.suspend(() => machine.eventsSoFar(unseenSeq)),
@@ -38,11 +41,16 @@ export const eventCursor = (machine: Machine): EventCursor => {
   const take = (nowNanos: number) =>
     Effect.map(ahead, (events) => {
       seen = []
+      takenSeq = unseenSeq
       originNanos = nowNanos
       return events
     })
   return {
     originNanos: () => originNanos,
+    earlier: Effect.map(
+      Effect.suspend(() => (takenSeq === 0 ? Effect.succeed([]) : machine.eventsSoFar())),
+      (events) => events.filter(({ seq }) => seq < takenSeq)
+    ),
     ahead,
     take,
     drain: Effect.gen(function* () {

@@ -10,6 +10,7 @@ import { makeHeadSignal } from "../internal/headSignal.ts"
 import type { MachineError } from "../MachineErrors.ts"
 import type { Machine, MachineStop, MachineUntil } from "../Vmm.ts"
 import { eventCursor, isAmong } from "./eventCursor.ts"
+import { freezeClaims } from "./freezeClaims.ts"
 
 /** How often guest time is looked at while a policy waits for a time and nothing happens. */
 const lookEvery = "1 millis"
@@ -24,6 +25,7 @@ export const freeRunningTimeline = (machine: Machine): Effect.Effect<GuestTimeli
     const scope = yield* Effect.scope
     const news = makeHeadSignal()
     const cursor = eventCursor(machine)
+    const frozen = freezeClaims(machine).join()
     let running: Fiber.Fiber<MachineStop, MachineError> | null = null
     let runningPace: MachineUntil["pace"]
     let ended: Exit.Exit<MachineStop, MachineError> | null = null
@@ -100,12 +102,13 @@ export const freeRunningTimeline = (machine: Machine): Effect.Effect<GuestTimeli
     return {
       mode: "free-running",
       origin: Effect.sync(cursor.originNanos),
+      earlier: cursor.earlier,
       nowNanos: machine.nowNanos,
       advance,
       drain: cursor.drain,
       hold,
-      requestQuiesce: machine.agent.requestFreeze,
-      requestThaw: machine.agent.requestThaw,
+      requestQuiesce: frozen.request,
+      requestThaw: frozen.giveBack,
       // The next advance lets the guest go on.
       exclusively: (effect) => Effect.andThen(hold, effect)
     }

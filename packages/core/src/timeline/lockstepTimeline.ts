@@ -7,6 +7,7 @@ import { Effect, Semaphore } from "effect"
 import type { AdvanceUntil, GuestTimeline, TimelineAdvance } from "../GuestTimeline.ts"
 import type { Machine, MachineUntil } from "../Vmm.ts"
 import { eventCursor } from "./eventCursor.ts"
+import { freezeClaims } from "./freezeClaims.ts"
 
 /** The limits of an advance as the machine takes them. */
 export const machineUntilOf = (until: AdvanceUntil): MachineUntil => ({
@@ -24,6 +25,7 @@ export const lockstepTimeline = (machine: Machine): Effect.Effect<GuestTimeline[
   Effect.gen(function* () {
     const guest = yield* Semaphore.make(1)
     const cursor = eventCursor(machine)
+    const frozen = freezeClaims(machine).join()
     let probesWaiting = 0
     let isAdvancing = false
 
@@ -65,12 +67,13 @@ export const lockstepTimeline = (machine: Machine): Effect.Effect<GuestTimeline[
     return {
       mode: "lockstep",
       origin: Effect.sync(cursor.originNanos),
+      earlier: cursor.earlier,
       nowNanos: machine.nowNanos,
       advance,
       drain: cursor.drain,
       hold: machine.nowNanos,
-      requestQuiesce: machine.agent.requestFreeze,
-      requestThaw: machine.agent.requestThaw,
+      requestQuiesce: frozen.request,
+      requestThaw: frozen.giveBack,
       exclusively: (effect) =>
         Effect.acquireUseRelease(
           Effect.sync(() => {

@@ -9,6 +9,7 @@ import type { AdvanceUntil, GuestTimeline, TimelineAdvance } from "../GuestTimel
 import type { MachineError } from "../MachineErrors.ts"
 import type { Machine, MachineStop } from "../Vmm.ts"
 import { type EventCursor, eventCursor, isAmong } from "./eventCursor.ts"
+import { freezeClaims } from "./freezeClaims.ts"
 import { machineUntilOf } from "./lockstepTimeline.ts"
 
 interface Participant {
@@ -35,6 +36,7 @@ export interface SharedTimeline {
 export const sharedTimeline = (machine: Machine): SharedTimeline => {
   const participants = new Set<Participant>()
   const guest = Semaphore.makeUnsafe(1)
+  const freezes = freezeClaims(machine)
   let isMoving = false
   let isRunning = false
   let probesWaiting = 0
@@ -132,11 +134,15 @@ export const sharedTimeline = (machine: Machine): SharedTimeline => {
   const join = Effect.gen(function* () {
     const participant: Participant = { cursor: eventCursor(machine), looked: 0, waiting: null }
     participants.add(participant)
+    const frozen = freezes.join()
     yield* Effect.addFinalizer(() =>
       Effect.suspend(() => {
         participants.delete(participant)
-        // The others may have waited for this one only.
-        return everyoneWaits() ? Effect.asVoid(Effect.forkDetach(moveAll)) : Effect.void
+        // The others may have waited for this one only, and for a workload that it had frozen.
+        return Effect.andThen(
+          Effect.ignore(participants.size > 0 ? frozen.giveBack : Effect.void),
+          everyoneWaits() ? Effect.asVoid(Effect.forkDetach(moveAll)) : Effect.void
+        )
       })
     )
     const advance = (until: AdvanceUntil): Effect.Effect<TimelineAdvance, MachineError> =>
@@ -155,6 +161,7 @@ export const sharedTimeline = (machine: Machine): SharedTimeline => {
     return {
       mode: "lockstep" as const,
       origin: Effect.sync(participant.cursor.originNanos),
+      earlier: participant.cursor.earlier,
       nowNanos: machine.nowNanos,
       advance,
       drain: Effect.gen(function* () {
@@ -162,8 +169,8 @@ export const sharedTimeline = (machine: Machine): SharedTimeline => {
         return { events: yield* unseen(participant, nowNanos), nowNanos, stop: "event" as const }
       }),
       hold: machine.nowNanos,
-      requestQuiesce: machine.agent.requestFreeze,
-      requestThaw: machine.agent.requestThaw,
+      requestQuiesce: frozen.request,
+      requestThaw: frozen.giveBack,
       exclusively: <A, E, R>(effect: Effect.Effect<A, E, R>) =>
         Effect.acquireUseRelease(
           Effect.sync(() => {

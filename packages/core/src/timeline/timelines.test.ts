@@ -248,3 +248,33 @@ describe("free-running", () => {
     ).pipe(Effect.provide(Layer.provide(scriptedVmm({ hostMillisPerRun: 5 }), new MemoryFiles().layer)))
   )
 })
+
+describe("freezes side by side", () => {
+  it.effect("nobody-thaws-what-another-holds", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const guest = yield* machine
+        const sent: Array<string> = []
+        const shared = sharedTimeline({
+          ...guest,
+          agent: {
+            ...guest.agent,
+            requestFreeze: Effect.sync(() => sent.push("freeze")),
+            requestThaw: Effect.sync(() => sent.push("thaw"))
+          }
+        })
+        const one = yield* shared.join
+        const leaving = yield* Scope.make()
+        const two = yield* Scope.provide(shared.join, leaving)
+        yield* one.requestQuiesce
+        yield* two.requestQuiesce
+        yield* one.requestThaw
+        // Given back once, it is not its own any more.
+        yield* one.requestThaw
+        assert.deepStrictEqual(sent, ["freeze", "freeze"])
+        yield* Scope.close(leaving, Exit.void)
+        assert.deepStrictEqual(sent, ["freeze", "freeze", "thaw"])
+      })
+    ).pipe(Effect.provide(host))
+  )
+})

@@ -188,8 +188,8 @@ describe("a policy on a guest's timeline and clock", () => {
             Trigger.await(policy).pipe(
               Effect.provideService(GuestTimeline, {
                 ...timeline,
-                requestQuiesce: Effect.sync(() => asked.push("quiesce")),
-                requestThaw: Effect.sync(() => asked.push("thaw"))
+                requestQuiesce: Effect.sync(() => void asked.push("quiesce")),
+                requestThaw: Effect.sync(() => void asked.push("thaw"))
               })
             )
           )

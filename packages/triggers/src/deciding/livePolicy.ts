@@ -84,15 +84,17 @@ class LivePolicy {
 
   static readonly start = Effect.fnUntraced(function* (
     policy: AutomatonSource
-  ): Effect.fn.Return<LivePolicy, never, GuestTimeline | Scope.Scope> {
+  ): Effect.fn.Return<LivePolicy, MachineError, GuestTimeline | Scope.Scope> {
     const timeline = yield* GuestTimeline
     const { record } = yield* TriggerSignals
     const run = new LivePolicy(policy, timeline, record)
     yield* Effect.addFinalizer(() => run.probes.stopAll)
+    // Who was interrupted holds nothing; who has fired does, for the capture.
+    yield* Effect.addFinalizer(() => (run.automaton.firedCount > 0 ? Effect.void : Effect.ignore(timeline.requestThaw)))
     const origin = yield* timeline.origin
     run.standsAt = origin
     run.clock.stand(origin)
-    run.automaton.start(origin)
+    run.automaton.start(origin, yield* timeline.earlier)
     return run
   })
 

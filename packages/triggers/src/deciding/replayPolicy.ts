@@ -28,7 +28,10 @@ export interface ReplayedTimeline {
 
 /** How to replay. */
 export interface ReplayOptions {
-  /** Guest time at which the policy is armed; 0, the first instruction, if absent. */
+  /**
+   * Guest time at which the policy is armed; 0, the first instruction, if absent. Events before it only tell in what condition the
+   * policy finds the guest.
+   */
   readonly originNanos?: GuestNanos
 }
 
@@ -82,7 +85,10 @@ const decide = (policy: AutomatonSource, timeline: ReplayedTimeline, options: Re
   policy.borrow((automaton) => decideOn(automaton, timeline, options, limit))
 
 const decideOn = (automaton: Automaton, timeline: ReplayedTimeline, options: ReplayOptions, limit: number) => {
-  automaton.start(options.originNanos ?? 0)
+  const { originNanos = 0 } = options
+  const isLater = timeline.events.findIndex(({ atNanos }) => atNanos >= originNanos)
+  const first = originNanos === 0 ? 0 : isLater < 0 ? timeline.events.length : isLater
+  automaton.start(originNanos, timeline.events.slice(0, first))
   const firings: Array<Firing> = []
   const isOver = (): boolean => {
     if (automaton.firing !== null) {
@@ -93,16 +99,16 @@ const decideOn = (automaton: Automaton, timeline: ReplayedTimeline, options: Rep
   }
   const failure = (): TriggerError =>
     automaton.failure ?? new TriggerFailure({ reason: spentReason(automaton, timeline) })
-  if (isOver() || runEvents(automaton, timeline, isOver) || runToEnd(automaton, timeline, isOver)) {
+  if (isOver() || runEvents(automaton, timeline, first, isOver) || runToEnd(automaton, timeline, isOver)) {
     return { firings, failure: failure(), isLimited: firings.length >= limit }
   }
   return { firings, failure: new TriggerFailure({ reason: endReason(automaton, timeline) }), isLimited: false }
 }
 
 /** Runs events and signals; answers whether the policy is over. */
-const runEvents = (automaton: Automaton, timeline: ReplayedTimeline, isOver: () => boolean): boolean => {
+const runEvents = (automaton: Automaton, timeline: ReplayedTimeline, first: number, isOver: () => boolean): boolean => {
   const { events, signals = [] } = timeline
-  let index = 0
+  let index = first
   const runUpTo = (end: number): boolean => {
     while (index < end) {
       index = automaton.run(events, index, end)

@@ -164,7 +164,8 @@ const company = (policies: fc.Arbitrary<Policy>): fc.Arbitrary<ReadonlyArray<Pol
 /** What an account of a wait for calm says of the agent is so. */
 const accountIsTrue = (calm: QuiesceReport, atNanos: number, guest: LivingGuest): void => {
   const { agent, triggeredAtNanos, verdict } = calm
-  if (verdict === "settled") assert.ok(agent === "frozen" || agent === "not-asked", `settled, and the agent ${agent}`)
+  if (verdict === "settled")
+    assert.ok(["frozen", "not-asked", "given-back"].includes(agent), `settled, and the agent ${agent}`)
   if (agent === "refused") assert.equal(guest.guest.agent.onFreeze, "refuses")
   if (agent !== "no-answer") return
   const answer = guest.events.find(
