@@ -19,7 +19,7 @@ use stillpoint_vmm::event::{Event, EventBody};
 use stillpoint_vmm::machine::{Machine, RunUntil};
 use stillpoint_vmm::snapshot::{RestoreOptions, verify};
 
-const KEPT: [&str; 1] = ["version-1"];
+const KEPT: [&str; 2] = ["version-1", "version-2"];
 
 fn kept(version: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(version)
