@@ -4,13 +4,15 @@
 
 use std::collections::HashMap;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
+use super::mapped::MappedMemory;
 use crate::board::{Board, Boot, Entry};
 use crate::devices::DeviceDescription;
 use crate::engine::{Engine, Exit};
 use crate::event::EventBody;
 use crate::loaders::{LoadError, put};
-use crate::memory::GuestMemory;
+use crate::memory::{GuestMemory, PageImage, PagedMemory};
 use crate::platform::Platform;
 use crate::state::{StateError, StateReader, StateWriter};
 use crate::time::Nanos;
@@ -110,6 +112,8 @@ pub(crate) struct Fake {
     now: Nanos,
     generation: u64,
     pages: HashMap<u64, (NonNull<u8>, bool)>,
+    /// Executes from memory in one host mapping.
+    is_mapped: bool,
 }
 
 // SAFETY: the pointers are followed only while the memory that gave them is borrowed for a run.
@@ -118,6 +122,10 @@ unsafe impl Send for Fake {}
 impl Fake {
     pub(crate) fn boxed() -> Box<dyn Engine> {
         Box::new(Self::default())
+    }
+
+    pub(crate) fn mapped() -> Box<dyn Engine> {
+        Box::new(Self { is_mapped: true, ..Self::default() })
     }
 
     fn page(&mut self, memory: &mut dyn GuestMemory, gpa: u64, write: bool) -> Option<NonNull<u8>> {
@@ -238,8 +246,27 @@ impl Engine for Fake {
         &FakeBoard
     }
 
+    fn memory(&self, base: u64, size_bytes: u64) -> Box<dyn GuestMemory> {
+        if self.is_mapped {
+            return Box::new(MappedMemory::new(base, size_bytes));
+        }
+        Box::new(PagedMemory::new(base, size_bytes))
+    }
+
+    fn restored_memory(
+        &self,
+        base: u64,
+        size_bytes: u64,
+        image: Arc<dyn PageImage>,
+    ) -> Box<dyn GuestMemory> {
+        if self.is_mapped {
+            return Box::new(MappedMemory::restored(base, size_bytes, &image));
+        }
+        Box::new(PagedMemory::restored(base, size_bytes, image))
+    }
+
     fn reset(&mut self, entry: Entry) {
-        *self = Self { pc: entry.pc, ..Self::default() };
+        *self = Self { pc: entry.pc, is_mapped: self.is_mapped, ..Self::default() };
     }
 
     fn run(&mut self, platform: &mut Platform, deadline: Nanos) -> Exit {
@@ -289,6 +316,7 @@ impl Engine for Fake {
             now: state.u64()?,
             waiting: state.bool()?,
             timer: state.optional_u64()?,
+            is_mapped: self.is_mapped,
             ..Self::default()
         };
         for register in &mut loaded.registers {
@@ -308,6 +336,7 @@ impl Engine for Fake {
             now: self.now,
             generation: 0,
             pages: HashMap::new(),
+            is_mapped: self.is_mapped,
         })
     }
 

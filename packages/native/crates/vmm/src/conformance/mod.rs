@@ -22,6 +22,8 @@ pub mod laws;
 
 #[cfg(test)]
 pub(crate) mod fake;
+#[cfg(test)]
+mod mapped;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

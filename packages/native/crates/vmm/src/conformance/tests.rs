@@ -1,6 +1,7 @@
 use super::fake::{BASE, CLOCK, CONSOLE, Fake, Op, op};
 use super::*;
 use crate::loaders::Source;
+use crate::snapshot::{CaptureKind, RestoreOptions};
 use proptest::prelude::*;
 
 pub(crate) fn guest(program: &[Vec<u8>]) -> MachineConfig {
@@ -58,17 +59,18 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     /// The fake engine keeps every law on random programs, disturbed at random moments, with
-    /// random input.
+    /// random input, whichever way its memory is kept.
     #[test]
     fn the_machine_keeps_the_laws(
         program in programs(),
+        is_mapped in any::<bool>(),
         cuts in proptest::collection::vec(0..60_000u64, 0..5),
         inputs in proptest::collection::vec((0..60_000u64, proptest::collection::vec(any::<u8>(), 1..400)), 0..3),
     ) {
         let mut inputs = inputs;
         inputs.sort();
         let guest = guest(&program);
-        let engines = Engines::only(Fake::boxed);
+        let engines = Engines::only(if is_mapped { Fake::mapped } else { Fake::boxed });
         let subject = Subject { engines: &engines, guest, end_nanos: 60_000, inputs };
         for law in laws::ALL {
             law.check(&subject, &cuts).map_err(|violation| {
@@ -76,6 +78,36 @@ proptest! {
             })?;
         }
     }
+}
+
+/// How memory is kept is no part of a machine: the same digest, and a snapshot of one restores in
+/// the other.
+#[test]
+fn a_machine_is_the_same_whichever_way_its_memory_is_kept() {
+    let program = [
+        op(Op::Store, 0, 0, 0x10000),
+        op(Op::Add, 0, 0, 0x1238),
+        op(Op::Set, 3, 0, 1),
+        op(Op::JumpIfNot, 3, 0, 0),
+    ];
+    let engines = [Fake::boxed, Fake::mapped].map(Engines::only);
+    let until = |at| RunUntil { at_nanos: Some(at), ..RunUntil::default() };
+    let mut digests = Vec::new();
+    for (one, other) in [(0, 1), (1, 0)] {
+        let engine = engines[one].make(AUTO).expect("there");
+        let mut machine = Machine::new(&guest(&program), engine).expect("good");
+        machine.run(&until(2000));
+        let scratch = Scratch::new().expect("room");
+        let frozen = machine.freeze(CaptureKind::Full).expect("good");
+        frozen.write(&scratch.0).expect("written");
+        let directories = [scratch.0.clone()];
+        let mut moved = Machine::restore(&directories, &engines[other], &RestoreOptions::default())
+            .expect("the same machine");
+        machine.run(&until(5000));
+        moved.run(&until(5000));
+        digests.extend([machine.digest().expect("whole"), moved.digest().expect("whole")]);
+    }
+    assert!(digests.iter().all(|digest| *digest == digests[0]));
 }
 
 #[test]

@@ -277,6 +277,33 @@ fn what_is_no_snapshot_is_refused_by_name() {
 }
 
 #[test]
+fn what_this_build_does_not_know_is_refused_by_name() {
+    let directory = Directory::new("unknown");
+    capture(&mut machine(), CaptureKind::Full, &directory.0);
+    let path = directory.0.join(MACHINE_FILE);
+    let good = std::fs::read(&path).expect("there");
+    // Texts of one length, so that every count in the file still holds.
+    let cases: [(&[u8], &[u8], &str, &str); 4] = [
+        (b"\"virtio-rng\"", b"\"virtio-blk\"", "MachineInvalid", "devices[3].kind"),
+        (b"\"processors\": 1", b"\"processors\": 7", "MachineInvalid", "processors"),
+        (b"\"engine\": \"fake\"", b"\"engine\": \"kvm9\"", "EngineMismatch", "kvm9"),
+        (b"device rtc\x01\0\0\0", b"device rtc\x02\0\0\0", "StateInvalid", "device rtc"),
+    ];
+    for (found, other, name, says) in cases {
+        let mut bytes = good[..good.len() - 32].to_vec();
+        let mut windows = bytes.windows(found.len());
+        let at = windows.position(|window| window == found).expect("in the file");
+        bytes[at..at + other.len()].copy_from_slice(other);
+        let digest = blake3::hash(&bytes);
+        bytes.extend_from_slice(digest.as_bytes());
+        std::fs::write(&path, &bytes).expect("written");
+        let error = restore(std::slice::from_ref(&directory.0)).map(|_| ()).expect_err(name);
+        assert_eq!(error.name(), name, "{error}");
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
+
+#[test]
 fn files_of_another_snapshot_are_refused() {
     let (a, b) = (Directory::new("a"), Directory::new("b"));
     let mut machine = machine();
