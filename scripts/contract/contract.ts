@@ -131,7 +131,11 @@ export const contract: Contract = {
         }
       ]
     },
-    ListenerBound: { doc: "A socket of the workload accepts connections or datagrams.", frame: 0x04, fields: listener },
+    ListenerBound: {
+      doc: "The workload is reachable at an address now: told once until `ListenerClosed`, however many sockets have it.",
+      frame: 0x04,
+      fields: listener
+    },
     WorkloadParked: {
       doc: "The workload's main process ended well and left others, none of which listens.",
       frame: 0x05,
@@ -202,9 +206,21 @@ export const contract: Contract = {
         field("payload", "json", "Its payload.", "payloadBytes")
       ]
     },
-    ListenerClosed: { doc: "A socket told by `ListenerBound` is closed.", frame: 0x11, fields: listener },
-    UnixListenerBound: { doc: "A Unix socket of the workload accepts connections.", frame: 0x12, fields: [path] },
-    UnixListenerClosed: { doc: "A socket told by `UnixListenerBound` is closed.", frame: 0x13, fields: [path] },
+    ListenerClosed: {
+      doc: "The last socket with an address of `ListenerBound` has gone: with its last descriptor, or shut down.",
+      frame: 0x11,
+      fields: listener
+    },
+    UnixListenerBound: {
+      doc: "A stream or seqpacket socket of the workload accepts connections in the Unix domain; as `ListenerBound`.",
+      frame: 0x12,
+      fields: [path]
+    },
+    UnixListenerClosed: {
+      doc: "The last socket with a path of `UnixListenerBound` has gone; as `ListenerClosed`.",
+      frame: 0x13,
+      fields: [path]
+    },
     EventsDropped: {
       doc: "The guest said more than its quota in some time; this many events of a kind were not told.",
       fields: [field("kind", "kind", "What was dropped."), field("count", "natural", "How many events.")]

@@ -298,7 +298,7 @@ export const guestEventFields = {
       Schema.Natural
     ).pipe(Schema.withDecodingDefaultKey(Effect.succeed(100000000)))
   },
-  /** A socket of the workload accepts connections or datagrams. */
+  /** The workload is reachable at an address now: told once until `ListenerClosed`, however many sockets have it. */
   ListenerBound: {
     ...position,
     /** Transport protocol. */ protocol: Schema.Literals(["tcp", "udp"]),
@@ -397,19 +397,19 @@ export const guestEventFields = {
   EngineFault: { ...position, /** Why. */ message: Schema.String },
   /** An event that the workload defines, sent with `stillpoint-emit`. */
   Custom: { ...position, /** Its name. */ name: Schema.String, /** Its payload. */ payload: Schema.Json },
-  /** A socket told by `ListenerBound` is closed. */
+  /** The last socket with an address of `ListenerBound` has gone: with its last descriptor, or shut down. */
   ListenerClosed: {
     ...position,
     /** Transport protocol. */ protocol: Schema.Literals(["tcp", "udp"]),
     /** Address that it listens on. */ address: Schema.String,
     /** Port number. */ port: Schema.Natural
   },
-  /** A Unix socket of the workload accepts connections. */
+  /** A stream or seqpacket socket of the workload accepts connections in the Unix domain; as `ListenerBound`. */
   UnixListenerBound: {
     ...position,
     /** Path of the socket; a leading `@` stands for the abstract name space. */ path: Schema.String
   },
-  /** A socket told by `UnixListenerBound` is closed. */
+  /** The last socket with a path of `UnixListenerBound` has gone; as `ListenerClosed`. */
   UnixListenerClosed: {
     ...position,
     /** Path of the socket; a leading `@` stands for the abstract name space. */ path: Schema.String

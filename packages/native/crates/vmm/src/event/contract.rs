@@ -514,7 +514,7 @@ pub enum EventBody {
         /// Guest time until it is executed; null: held until the host says go.
         hold_nanos: Option<u64>,
     },
-    /// A socket of the workload accepts connections or datagrams.
+    /// The workload is reachable at an address now: told once until `ListenerClosed`, however many sockets have it.
     ListenerBound {
         /// Transport protocol.
         protocol: Protocol,
@@ -661,7 +661,7 @@ pub enum EventBody {
         /// Its payload.
         payload_json: String,
     },
-    /// A socket told by `ListenerBound` is closed.
+    /// The last socket with an address of `ListenerBound` has gone: with its last descriptor, or shut down.
     ListenerClosed {
         /// Transport protocol.
         protocol: Protocol,
@@ -670,12 +670,12 @@ pub enum EventBody {
         /// Port number.
         port: u16,
     },
-    /// A Unix socket of the workload accepts connections.
+    /// A stream or seqpacket socket of the workload accepts connections in the Unix domain; as `ListenerBound`.
     UnixListenerBound {
         /// Path of the socket; a leading `@` stands for the abstract name space.
         path: String,
     },
-    /// A socket told by `UnixListenerBound` is closed.
+    /// The last socket with a path of `UnixListenerBound` has gone; as `ListenerClosed`.
     UnixListenerClosed {
         /// Path of the socket; a leading `@` stands for the abstract name space.
         path: String,
@@ -713,7 +713,7 @@ pub enum EventKind {
     HeartbeatTick,
     /// The workload is about to be executed; until the hold ends it has not run.
     WorkloadPreExec,
-    /// A socket of the workload accepts connections or datagrams.
+    /// The workload is reachable at an address now: told once until `ListenerClosed`, however many sockets have it.
     ListenerBound,
     /// The workload's main process ended well and left others, none of which listens.
     WorkloadParked,
@@ -761,11 +761,11 @@ pub enum EventKind {
     EngineFault,
     /// An event that the workload defines, sent with `stillpoint-emit`.
     Custom,
-    /// A socket told by `ListenerBound` is closed.
+    /// The last socket with an address of `ListenerBound` has gone: with its last descriptor, or shut down.
     ListenerClosed,
-    /// A Unix socket of the workload accepts connections.
+    /// A stream or seqpacket socket of the workload accepts connections in the Unix domain; as `ListenerBound`.
     UnixListenerBound,
-    /// A socket told by `UnixListenerBound` is closed.
+    /// The last socket with a path of `UnixListenerBound` has gone; as `ListenerClosed`.
     UnixListenerClosed,
     /// The guest said more than its quota in some time; this many events of a kind were not told.
     EventsDropped,
