@@ -1,6 +1,6 @@
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer } from "effect"
+import { Clock, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
 import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
@@ -57,6 +57,56 @@ describe("the gate", () => {
         assert.deepStrictEqual(states, ["Loaded", "Verified", "IdentityApplied", "Acknowledged", "Ready"])
         assert.strictEqual(yield* stdoutOf(clone, "hostname"), "web-1")
         assert.strictEqual(yield* stdoutOf(clone, "cat", "/etc/machine-id"), clone.identity.machineId)
+      })
+    ).pipe(Effect.provide(host()))
+  )
+
+  it.effect("a-gate-that-cannot-be-is-refused-with-every-problem", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const options = { guestTimeout: "-1 seconds", clockTolerance: Number.NaN, signal: 0.5 } as const
+        const error = yield* Effect.flip(Gate.restore("/nowhere", options))
+        assert.strictEqual(error.reason._tag, "OptionsInvalid")
+        for (const name of Object.keys(options)) assert.include(error.message, `gate.${name}`)
+      })
+    ).pipe(Effect.provide(host()))
+  )
+
+  it.effect("a-clone-has-the-right-time-whenever-it-goes-on-however-long-it-stood", () =>
+    Effect.gen(function* () {
+      const standing = [0, 1, 4, 6, 30, 999, 1_001, 20_000, 86_400_000]
+      yield* TestClock.setTime(1_800_000_000_000)
+      const { directory } = yield* captureAt("WorkloadPreExec")
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const clone = yield* Gate.restore(directory)
+          for (const millis of standing) {
+            const before = yield* clone.clockErrorNanos
+            yield* TestClock.adjust(millis)
+            // While it stands its error grows, and that is what is said.
+            assert.strictEqual((yield* clone.clockErrorNanos) - before, millis * 1e6)
+            const nowNanos = yield* clone.machine.nowNanos
+            const guest = BigInt(yield* stdoutOf(clone, "date", "+%s%N"))
+            const passed = (yield* clone.machine.nowNanos) - nowNanos
+            const error = Number((yield* Clock.currentTimeNanos) - guest) + passed
+            assert.isAtMost(Math.abs(error), 5e6 + 2e6, `after ${millis} ms`)
+          }
+          const exchanges = (yield* clone.machine.eventsSoFar()).filter((event) => event._tag === "IdentityApplied")
+          assert.strictEqual(exchanges.length, 1)
+        })
+      )
+    }).pipe(Effect.provide(host()))
+  )
+
+  it.effect("a-clock-that-was-chosen-is-left-alone", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { directory } = yield* captureAt("WorkloadPreExec")
+        const clone = yield* Gate.restore(directory, { identity: { realtimeNanos: 1_700_000_000_000_000_000n } })
+        yield* TestClock.adjust("1 hour")
+        const guest = BigInt(yield* stdoutOf(clone, "date", "+%s%N"))
+        assert.isBelow(Number(guest - 1_700_000_000_000_000_000n), 1e9)
+        assert.strictEqual(yield* clone.clockErrorNanos, 0)
       })
     ).pipe(Effect.provide(host()))
   )

@@ -11,6 +11,7 @@ import type { Machine } from "../Vmm.ts"
 import { type DrawnIdentity, drawIdentity, type IdentityChoice, renewalOf } from "./FreshIdentity.ts"
 import { GateError, type GateReason } from "./GateErrors.ts"
 import { loadSnapshot } from "./loadSnapshot.ts"
+import { gateProblems } from "./optionProblems.ts"
 import { gateLoaded, type GateInput, type GateState, stepGate } from "./GateState.ts"
 import { hostNanos, makeWallClock, withWallClock } from "./WallClock.ts"
 
@@ -157,6 +158,12 @@ const admitMachine = Effect.fnUntraced(function* (
   }
 })
 
+/** Refuses a gate that cannot be, before anything is opened for it. */
+const refuseOptions = (options: GateOptions): Effect.Effect<void, GateError> => {
+  const [problem, ...problems] = gateProblems("gate", options)
+  return problem === undefined ? Effect.void : refuse({ _tag: "OptionsInvalid", problems: [problem, ...problems] })
+}
+
 /** Keeps the state of one gate and tells it on. */
 const makeAdvance = (options: GateOptions) => {
   let state: GateState = gateLoaded
@@ -217,6 +224,7 @@ export const admit = Effect.fn("Gate.admit")(function* (
   isWorkloadFrozen: boolean,
   options: GateOptions = {}
 ) {
+  yield* refuseOptions(options)
   const { advance, begin } = makeAdvance(options)
   yield* begin
   yield* advance({ _tag: "Verify" })
@@ -242,6 +250,7 @@ export const admit = Effect.fn("Gate.admit")(function* (
  * ```
  */
 export const restore = Effect.fn("Gate.restore")(function* (directory: string, options: GateOptions = {}) {
+  yield* refuseOptions(options)
   const { advance, begin } = makeAdvance(options)
   const through = Effect.gen(function* () {
     yield* begin

@@ -17,6 +17,8 @@ export const GateReason = Schema.TaggedUnion({
   NotRestored: { path: Schema.String, cause: MachineReason },
   /** The guest had no agent when it was captured: nobody could acknowledge. */
   AgentAbsent: {},
+  /** The gate cannot be what was asked for. */
+  OptionsInvalid: { problems: Schema.NonEmptyArray(Schema.String) },
   /** A chosen identity is malformed. */
   IdentityInvalid: { why: Schema.String },
   /** The guest did not acknowledge in time. `clock` says by whose time. */
@@ -44,6 +46,8 @@ const describe = (reason: GateReason): string => {
       return `${reason.path} could not be restored: ${reason.cause.message}`
     case "AgentAbsent":
       return "the guest was captured before its agent was ready; nobody can acknowledge a new identity: capture later"
+    case "OptionsInvalid":
+      return `no such gate:${reason.problems.map((problem) => `\n  ${problem}`).join("")}`
     case "IdentityInvalid":
       return `the chosen identity is malformed: ${reason.why}`
     case "AcknowledgementMissing":
