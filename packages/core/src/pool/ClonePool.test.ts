@@ -7,7 +7,8 @@ import * as Pipeline from "../pipeline/Pipeline.ts"
 import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { kindTrigger } from "../testing/kindTrigger.ts"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
-import { scriptedMachines, scriptedVmm, type ScriptedVmmOptions } from "../testing/ScriptedVmm.ts"
+import type { ScriptedVmmOptions } from "../testing/ScriptedState.ts"
+import { scriptedMachines, scriptedVmm } from "../testing/ScriptedVmm.ts"
 import { type ClonePoolOptions, makeClonePool } from "./ClonePool.ts"
 
 const host = (options: ScriptedVmmOptions = {}, files = new MemoryFiles()) =>

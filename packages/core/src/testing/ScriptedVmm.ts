@@ -11,24 +11,18 @@ import { Effect, Layer, type Scope } from "effect"
 import { Observable, Subject } from "rxjs"
 import { makeAgent } from "../agent/makeAgent.ts"
 import type { AgentRequest } from "../agent/AgentPort.ts"
-import { revealed, revealedEnvironment } from "../agent/secrets.ts"
+import { revealed } from "../agent/secrets.ts"
 import { makeTurns } from "../agent/turns.ts"
 import type { GuestEvent } from "../GuestEvent.ts"
 import { BootError, CaptureError, ForkError, MachineError, RestoreError } from "../MachineErrors.ts"
-import {
-  type EventBody,
-  type ScriptedCommand,
-  type ScriptedGuest,
-  type ScriptLine,
-  serviceCommands,
-  serviceScript
-} from "./guestScript.ts"
+import { type EventBody, type ScriptLine, serviceScript } from "./guestScript.ts"
+import { isSecret, scriptedAgent } from "./scriptedAgent.ts"
+import type { PendingAnswer, ScriptedState, ScriptedVmmOptions } from "./ScriptedState.ts"
 import { DurableFiles, type DurableFilesShape } from "../files/DurableFiles.ts"
 import { sha256 } from "../snapshot/Manifest.ts"
 import {
   type BootSpec,
   type CaptureKind,
-  type IdentitySpec,
   type Machine,
   type RestoreChain,
   type MachineStop,
@@ -36,70 +30,10 @@ import {
   Vmm
 } from "../Vmm.ts"
 
-/** How the agent answers a new identity. */
-export type IdentityManners =
-  | "acknowledge"
-  | "silent"
-  | "wrongToken"
-  | "reject"
-  | "panic"
-  /** Acknowledges after this many guest nanoseconds. */
-  | { readonly afterNanos: number }
-
-/** How the guests of a scripted `Vmm` behave. */
-export interface ScriptedVmmOptions {
-  readonly script?: ReadonlyArray<ScriptLine>
-  readonly commands?: (argv: ReadonlyArray<string>, guest: ScriptedGuest) => ScriptedCommand
-  readonly identity?: IdentityManners
-  /** Guest time from a quiesce request to `AgentQuiesced`; `null`: the agent never answers. */
-  readonly quiesceNanos?: number | null
-  /** Host milliseconds that every run takes. */
-  readonly hostMillisPerRun?: number
-  readonly isDeterministic?: boolean
-}
-
-const millis = 1_000_000
-
-interface PendingAnswer {
-  readonly atNanos: number
-  readonly event: EventBody
-  readonly effect: "none" | "freeze" | "thaw"
-  readonly identity: IdentitySpec | null
-  /** Waits for the workload: does not come while that is frozen. */
-  readonly isWorkload: boolean
-}
-
-/** A command whose input has not ended. */
-interface PendingCommand {
-  readonly id: number
-  readonly argv: ReadonlyArray<string>
-  readonly stdin: ReadonlyArray<number>
-}
-
-interface State {
-  nowNanos: number
-  nextSeq: number
-  /** Guest time by which the workload's lines are late, having been frozen. */
-  workloadDelay: number
-  frozenSince: number | null
-  script: ReadonlyArray<ScriptLine>
-  answers: ReadonlyArray<PendingAnswer>
-  commands: ReadonlyArray<PendingCommand>
-  entropy: string
-  hostname: string
-  machineId: string
-  env: Readonly<Record<string, string>>
-  realtimeAtZero: bigint
-  nextToken: number
-  memoryMib: number
-  /** Identities that a delta can be taken against. */
-  known: ReadonlyArray<string>
-}
-
 /** What `machine.bin` of a scripted machine holds. */
 interface Saved {
   readonly parent: string | null
-  readonly state: State
+  readonly state: ScriptedState
 }
 
 const stopKinds: Readonly<Record<string, MachineStop["reason"]>> = {
@@ -130,7 +64,7 @@ export const scriptedMachines = { open: 0 }
 const makeMachine = (
   options: ScriptedVmmOptions,
   files: DurableFilesShape,
-  state: State,
+  state: ScriptedState,
   /** Tells the machine that this one was forked from. */
   tellOrigin: (identity: string) => void = () => {}
 ): Effect.Effect<Machine, never, Scope.Scope> =>
@@ -167,16 +101,6 @@ const makeMachine = (
       live.next(event)
       return event
     }
-
-    const guest = (stdin: Uint8Array): ScriptedGuest => ({
-      entropy: state.entropy,
-      hostname: state.hostname,
-      machineId: state.machineId,
-      env: state.env,
-      realtimeNanos: state.realtimeAtZero + BigInt(state.nowNanos),
-      nowNanos: state.nowNanos,
-      stdin
-    })
 
     const lineAt = (line: ScriptLine): number => line.atNanos + (line.isWorkload === true ? state.workloadDelay : 0)
 
@@ -227,15 +151,6 @@ const makeMachine = (
       return event
     }
 
-    const answerLater = (
-      afterNanos: number,
-      event: EventBody,
-      options: Partial<Pick<PendingAnswer, "effect" | "identity" | "isWorkload">> = {}
-    ): void => {
-      const answer = { effect: "none", identity: null, isWorkload: false, ...options } as const
-      state.answers = [...state.answers, { atNanos: state.nowNanos + afterNanos, event, ...answer }]
-    }
-
     const step = (until: MachineUntil, deadline: number): MachineStop | null => {
       const next = upcoming()
       if (next === null || next.atNanos > deadline) {
@@ -279,94 +194,13 @@ const makeMachine = (
       )
     )
 
-    const applyIdentity = (token: number, identity: IdentitySpec): void => {
-      const manners = options.identity ?? "acknowledge"
-      const acknowledge = (afterNanos: number, named: number) => {
-        const env = Object.fromEntries(Object.entries(identity.env).map(([key, value]) => [key, revealed(value)]))
-        answerLater(afterNanos, { _tag: "IdentityApplied", token: named }, { identity: { ...identity, env } })
-        if (identity.thaw) answerLater(afterNanos, { _tag: "AgentThawed", token: named }, { effect: "thaw" })
-      }
-      if (manners === "acknowledge") acknowledge(millis, token)
-      else if (manners === "wrongToken") acknowledge(millis, token + 1)
-      else if (manners === "reject") {
-        const [request, reason] = ["ApplyIdentity", "IdentityInvalid"] as const
-        answerLater(millis, { _tag: "AgentRejected", request, id: token, reason, message: "identity refused" })
-      } else if (manners === "panic") {
-        answerLater(millis, { _tag: "GuestPanicked", message: "Attempted to kill init!" })
-      } else if (typeof manners === "object") acknowledge(manners.afterNanos, token)
-    }
-
-    /** Executes a command whose input is complete. */
-    const execute = ({ argv, id, stdin }: PendingCommand): void => {
-      const command = (options.commands ?? serviceCommands)(argv, guest(Uint8Array.from(stdin)))
-      const duration = command.durationNanos ?? millis
-      const isWorkload = command.needsWorkload ?? false
-      for (const stream of ["stdout", "stderr"] as const) {
-        const text = command[stream]
-        if (text === undefined) continue
-        answerLater(duration, { _tag: "ExecOutput", id, stream, data: new TextEncoder().encode(text) }, { isWorkload })
-      }
-      answerLater(duration, { _tag: "ExecExited", id, code: command.code ?? 0, signal: null }, { isWorkload })
-    }
-
-    const feed = (id: number, data: Uint8Array, close: boolean): void => {
-      const command = state.commands.find((each) => each.id === id)
-      if (command === undefined) return
-      const fed = { ...command, stdin: [...command.stdin, ...data] }
-      state.commands = state.commands.filter((each) => each.id !== id)
-      if (data.length > 0) answerLater(0, { _tag: "ExecInputTaken", id, bytes: data.length })
-      if (close) execute(fed)
-      else state.commands = [...state.commands, fed]
-    }
-
-    const kill = (id: number, signal: number): void => {
-      const isOf = (event: EventBody): boolean => "id" in event && event.id === id
-      const runs =
-        state.commands.some((each) => each.id === id) ||
-        state.answers.some(({ event }) => event._tag === "ExecExited" && event.id === id)
-      if (!runs) return
-      state.commands = state.commands.filter((each) => each.id !== id)
-      state.answers = state.answers.filter(({ event }) => event._tag === "ExecStarted" || !isOf(event))
-      answerLater(0, { _tag: "ExecExited", id, code: null, signal })
-    }
-
+    const answer = scriptedAgent(options, state)
     const tell = (request: AgentRequest): Effect.Effect<void, MachineError> =>
       whileOpen(
         Effect.sync(() => {
-          const isSecret =
-            request._tag === "ApplyIdentity"
-              ? revealedEnvironment(request.identity.env).isSecret
-              : "isSecret" in request && request.isSecret
-          emit({ _tag: "HostInput", kind: isSecret ? "withheld" : "control", port: 1, data: new Uint8Array(0) })
-          switch (request._tag) {
-            case "Go":
-              return
-            case "Exec":
-              answerLater(0, { _tag: "ExecStarted", id: request.id, pid: 100 + request.id })
-              state.commands = [...state.commands, { id: request.id, argv: request.argv, stdin: [] }]
-              return feed(request.id, request.stdin, request.closeStdin)
-            case "ExecStdin":
-              return feed(request.id, request.data, request.close)
-            case "ExecKill":
-              return kill(request.id, request.signal)
-            case "Quiesce": {
-              const after = options.quiesceNanos === undefined ? millis : options.quiesceNanos
-              if (after !== null) {
-                answerLater(after, { _tag: "AgentQuiesced", token: request.token }, { effect: "freeze" })
-              }
-              return
-            }
-            case "Thaw":
-              return answerLater(millis, { _tag: "AgentThawed", token: request.token }, { effect: "thaw" })
-            case "ApplyIdentity":
-              return applyIdentity(request.token, request.identity)
-            case "SetClock":
-              // Before whatever comes next, as a guest's clock is set before its next command.
-              state.realtimeAtZero = request.realtimeNanos - BigInt(state.nowNanos)
-              return
-            case "PowerOff":
-              return answerLater(0, { _tag: "GuestHalted", reason: 0 })
-          }
+          const kind = isSecret(request) ? "withheld" : "control"
+          emit({ _tag: "HostInput", kind, port: 1, data: new Uint8Array(0) })
+          answer(request)
         })
       )
 

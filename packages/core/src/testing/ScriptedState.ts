@@ -1,0 +1,67 @@
+/**
+ * How a scripted guest behaves, and what it is at one moment.
+ *
+ * @module
+ */
+import type { IdentitySpec } from "../Vmm.ts"
+import type { EventBody, ScriptedCommand, ScriptedGuest, ScriptLine } from "./guestScript.ts"
+
+/** How the agent answers a new identity. */
+export type IdentityManners =
+  | "acknowledge"
+  | "silent"
+  | "wrongToken"
+  | "reject"
+  | "panic"
+  /** Acknowledges after this many guest nanoseconds. */
+  | { readonly afterNanos: number }
+
+/** How the guests of a scripted `Vmm` behave. */
+export interface ScriptedVmmOptions {
+  readonly script?: ReadonlyArray<ScriptLine>
+  readonly commands?: (argv: ReadonlyArray<string>, guest: ScriptedGuest) => ScriptedCommand
+  readonly identity?: IdentityManners
+  /** Guest time from a quiesce request to `AgentQuiesced`; `null`: the agent never answers. */
+  readonly quiesceNanos?: number | null
+  /** Host milliseconds that every run takes. */
+  readonly hostMillisPerRun?: number
+  readonly isDeterministic?: boolean
+}
+
+/** What the agent will say, and what is so from then on. */
+export interface PendingAnswer {
+  readonly atNanos: number
+  readonly event: EventBody
+  readonly effect: "none" | "freeze" | "thaw"
+  readonly identity: IdentitySpec | null
+  /** Waits for the workload: does not come while that is frozen. */
+  readonly isWorkload: boolean
+}
+
+/** A command whose input has not ended. */
+export interface PendingCommand {
+  readonly id: number
+  readonly argv: ReadonlyArray<string>
+  readonly stdin: ReadonlyArray<number>
+}
+
+/** Everything that a scripted machine is: what a capture holds, and a fork begins with. */
+export interface ScriptedState {
+  nowNanos: number
+  nextSeq: number
+  /** Guest time by which the workload's lines are late, having been frozen. */
+  workloadDelay: number
+  frozenSince: number | null
+  script: ReadonlyArray<ScriptLine>
+  answers: ReadonlyArray<PendingAnswer>
+  commands: ReadonlyArray<PendingCommand>
+  entropy: string
+  hostname: string
+  machineId: string
+  env: Readonly<Record<string, string>>
+  realtimeAtZero: bigint
+  nextToken: number
+  memoryMib: number
+  /** Identities that a delta can be taken against. */
+  known: ReadonlyArray<string>
+}
