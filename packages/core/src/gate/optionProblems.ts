@@ -4,7 +4,6 @@
  * @module
  */
 import { Duration, Option } from "effect"
-import type { GateOptions } from "./Gate.ts"
 
 /** Problems of a duration: that it is none, or negative. */
 export const durationProblems = (name: string, input: Duration.Input | undefined): ReadonlyArray<string> => {
@@ -21,8 +20,17 @@ export const countProblems = (name: string, found: number | undefined, least: nu
     ? []
     : [`${name}: expected a whole number of ${least} or more, found ${found}`]
 
+/** What of a gate's options can be wrong before anything is known of the snapshot. */
+interface GateLimits {
+  readonly guestTimeout?: Duration.Input
+  readonly hostTimeout?: Duration.Input
+  readonly clockTolerance?: Duration.Input
+  readonly hookTimeout?: Duration.Input
+  readonly signal?: number
+}
+
 /** Problems of how clones are taken through their gate. */
-export const gateProblems = (name: string, gate: GateOptions | undefined): ReadonlyArray<string> => [
+export const gateProblems = (name: string, gate: GateLimits | undefined): ReadonlyArray<string> => [
   ...durationProblems(`${name}.guestTimeout`, gate?.guestTimeout),
   ...durationProblems(`${name}.hostTimeout`, gate?.hostTimeout),
   ...durationProblems(`${name}.clockTolerance`, gate?.clockTolerance),
