@@ -1,6 +1,7 @@
 import type { GuestEvent, GuestEventOf } from "@stillpoint/core"
 import type { Policy } from "../Policy.ts"
 import { refuse, refuseUnknown } from "../PolicyError.ts"
+import { linearPattern } from "./linearPattern.ts"
 import { eventPolicy } from "./onEvent.ts"
 
 /** Where to look. */
@@ -14,7 +15,8 @@ export interface SerialMatchOptions {
  * `onSerialMatch(p)(a) = min { e.at | e after a, e is SerialLine on the port, p occurs in e.text }`.
  *
  * A string matches where it occurs in the line; a regular expression where it finds something. Anything that can write to the
- * console can fire it. A prompt, which has no newline, is no line: for that there is `onSerialText`.
+ * console can fire it. Expressions are matched in linear time, as RE2 does: look-around, back references and counts above 1,000 are
+ * refused with a `PolicyError`. A prompt, which has no newline, is no line: for that there is `onSerialText`.
  *
  * - *Same instant*: of several lines, the one with the lowest `seq`.
  * - *Already true at arming*: a line at or before the arming does not count.
@@ -41,22 +43,19 @@ export const onSerialMatch = (pattern: string | RegExp, options: SerialMatchOpti
     },
     kinds: ["SerialLine"],
     waitedFor: `a line with ${words} on ${port === 0 ? "the console" : `serial port ${port}`}`,
-    accepts: serialMatcher(pattern, port)
+    accepts: serialMatcher("onSerialMatch", pattern, port)
   })
 }
 
-/** Whether an event that has the text of a port matches. */
-export const serialMatcher = (pattern: string | RegExp, port: number): ((event: GuestEvent) => boolean) => {
-  if (typeof pattern === "string") {
-    return (event) => {
-      const line = event as GuestEventOf<"SerialLine">
-      return line.port === port && line.text.includes(pattern)
-    }
-  }
-  // A global or sticky expression remembers where it was: a second replay would then decide differently.
-  const stateless = new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ""))
+/** Whether an event that has the text of a port matches; `what` names the constructor. */
+export const serialMatcher = (
+  what: string,
+  pattern: string | RegExp,
+  port: number
+): ((event: GuestEvent) => boolean) => {
+  const finds = typeof pattern === "string" ? (text: string) => text.includes(pattern) : linearPattern(what, pattern)
   return (event) => {
     const line = event as GuestEventOf<"SerialLine">
-    return line.port === port && stateless.test(line.text)
+    return line.port === port && finds(line.text)
   }
 }

@@ -8,7 +8,8 @@ import { type SerialMatchOptions, serialMatcher } from "./onSerialMatch.ts"
  * `onSerialText(p)(a) = min { e.at | e after a, e is SerialText or SerialLine on the port, p occurs in e.text }`.
  *
  * For prompts: `login: ` waits without a newline, and is told as `SerialText` once nothing has followed for 20 ms of guest time.
- * A string matches where it occurs in the text; a regular expression where it finds something.
+ * A string matches where it occurs in the text; a regular expression where it finds something, with the limits of
+ * `onSerialMatch`.
  *
  * - *Same instant*: of several events, the one with the lowest `seq`.
  * - *Already true at arming*: text that was told at or before the arming does not count; the line that it begins does, when it ends.
@@ -35,6 +36,6 @@ export const onSerialText = (pattern: string | RegExp, options: SerialMatchOptio
     },
     kinds: ["SerialText", "SerialLine"],
     waitedFor: `text with ${words} on ${port === 0 ? "the console" : `serial port ${port}`}`,
-    accepts: serialMatcher(pattern, port)
+    accepts: serialMatcher("onSerialText", pattern, port)
   })
 }

@@ -1,0 +1,60 @@
+import { assert, it } from "@effect/vitest"
+import * as fc from "fast-check"
+import { describe } from "vitest"
+import { onSerialMatch, onSerialText, PolicyError } from "../index.ts"
+import { linearPattern } from "./linearPattern.ts"
+
+const refusal = (build: () => unknown): string => {
+  try {
+    build()
+    return "built"
+  } catch (cause) {
+    if (!(cause instanceof PolicyError)) throw cause
+    return cause.message
+  }
+}
+
+describe("a regular expression of a user", () => {
+  it("does-not-take-for-ever-on-any-text-of-a-guest", () => {
+    // Going back, each of these takes longer than the universe is old.
+    for (const slow of [/^(a+)+$/, /^(a|aa)+$/, /(x+x+)+y/, /^(.*a){20}$/]) {
+      assert.isFalse(linearPattern("test", slow)(`${"a".repeat(20_000)}${"x".repeat(20_000)}!`))
+    }
+  })
+
+  it("that-no-automaton-can-match-is-refused-when-the-policy-is-built", () => {
+    for (const pattern of [/a(?=b)/, /a(?!b)/, /(?<=a)b/, /(?<!a)b/, /(a)\1/, /a{1001}/, /a/v]) {
+      for (const build of [onSerialMatch, onSerialText]) {
+        assert.match(
+          refusal(() => build(pattern)),
+          /^onSerial(Match|Text)\.(pattern|flags): expected /
+        )
+      }
+    }
+  })
+
+  it("finds-what-the-engine-of-javascript-finds", () => {
+    const atom = fc.constantFrom("a", "b", ".", "[ab]", "[^a]", "\\d", "\\w", "^", "$", "\\b", "ready", " ")
+    const piece = fc
+      .tuple(atom, fc.constantFrom("", "", "*", "+", "?", "{1,2}"))
+      .map(([one, count]) => (/^(\^|\$|\\b)$/.test(one) ? one : `${one}${count}`))
+    const source = fc.array(
+      fc.oneof(
+        piece,
+        piece.map((one) => `(${one}|b)`)
+      ),
+      { minLength: 1, maxLength: 5 }
+    )
+    const text = fc.string({ unit: fc.constantFrom("a", "b", "1", " ", "ready", "-", "A") })
+    fc.assert(
+      fc.property(source, fc.constantFrom("", "i", "g", "m", "s"), text, (parts, flags, line) => {
+        const pattern = new RegExp(parts.join(""), flags)
+        assert.strictEqual(
+          linearPattern("test", pattern)(line),
+          new RegExp(pattern.source, flags.replace("g", "")).test(line)
+        )
+      }),
+      { numRuns: 1000 }
+    )
+  })
+})
