@@ -17,6 +17,7 @@ import type { Part, Site } from "./automaton/Part.ts"
 import type { Heard } from "./Heard.ts"
 import { Automaton } from "./automaton/Automaton.ts"
 import type { PolicyInput, PolicyState, PolicyStep } from "./automaton/PolicyStep.ts"
+import { refuse } from "./PolicyError.ts"
 import { awaitFiring, streamFirings } from "./deciding/livePolicy.ts"
 
 /** What a constructor says about the trigger that it makes. */
@@ -35,6 +36,10 @@ export interface PolicyShape {
   readonly quiesced?: (wrap: (policy: Policy) => Policy) => Policy
 }
 
+/** No policy that a person wrote comes near these; a generated or decoded one must exhaust neither the stack nor memory. */
+const mostDepth = 90
+const mostParts = 10_000
+
 /**
  * A trigger or a composition of triggers: immutable, and armed as often as one likes.
  *
@@ -49,6 +54,9 @@ export interface PolicyShape {
 export class Policy extends Pipeable.Class implements Trigger {
   readonly name: string
   readonly description: Schema.Json
+  /** How many combinators are in one another, and how many parts there are in all. */
+  readonly depth: number
+  readonly size: number
   /** How the policy is built into an automaton. For combinators. */
   readonly shape: PolicyShape
   /** An automaton that nobody uses now. Kept, because to build one takes longer than most timelines do. */
@@ -56,6 +64,13 @@ export class Policy extends Pipeable.Class implements Trigger {
 
   constructor(shape: PolicyShape) {
     super()
+    const { name, parts = [] } = shape
+    this.depth = 1 + Math.max(0, ...parts.map(({ depth }) => depth))
+    this.size = parts.reduce((sum, { size }) => sum + size, 1)
+    const cut = `${name.slice(0, 40)}…`
+    if (this.depth > mostDepth)
+      refuse("policy", `at most ${mostDepth} combinators in one another`, `${this.depth}: ${cut}`)
+    if (this.size > mostParts) refuse("policy", `at most ${mostParts} parts`, `${this.size}: ${cut}`)
     this.shape = shape
     this.name = shape.name
     this.description = shape.description

@@ -1,4 +1,5 @@
-import { type Effect, Schema } from "effect"
+import { Effect, type Schema } from "effect"
+import { encodeConfig } from "./encodeConfig.ts"
 import type { Policy } from "../Policy.ts"
 import { probePolicy, type ProbeOptions } from "./fromEffect.ts"
 
@@ -35,12 +36,13 @@ export interface Probe<A> {
  * ```
  */
 export const defineProbe = <A, I extends Schema.Json>(definition: ProbeDefinition<A, I>): Probe<A> => {
-  const encode = Schema.encodeSync(definition.config)
+  const encode = encodeConfig(definition.name, definition.config)
   const make = (config: A): Policy =>
     probePolicy(
       { trigger: "probe", name: definition.name, config: encode(config) },
       definition.name,
-      definition.effect(config),
+      // What its making throws or answers wrongly is a failure of the probe, as what it does is.
+      Effect.suspend(() => definition.effect(config)),
       definition.onFailure ?? "never"
     )
   return Object.assign(make, { definition: definition as unknown as ProbeDefinition<A> })

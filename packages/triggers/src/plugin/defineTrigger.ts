@@ -1,5 +1,5 @@
 import type { FiringCause, GuestEvent, GuestEventKind, GuestNanos } from "@stillpoint/core"
-import { Result, Schema } from "effect"
+import type { Schema } from "effect"
 import { eventKinds } from "../automaton/eventKinds.ts"
 import { Part, type Site } from "../automaton/Part.ts"
 import type { Timer } from "../automaton/Timers.ts"
@@ -7,6 +7,7 @@ import { describeValue } from "../describeValue.ts"
 import type { Heard } from "../Heard.ts"
 import { Policy } from "../Policy.ts"
 import { refuse } from "../PolicyError.ts"
+import { encodeConfig } from "./encodeConfig.ts"
 
 /** What a trigger of one's own is told. */
 export type PluginInput =
@@ -62,7 +63,7 @@ export interface DefinedTrigger<A> {
  * @example
  * ```ts
  * import { defineTrigger, Trigger } from "@stillpoint/triggers"
- * import { Result, Schema } from "effect"
+ * import type { Schema } from "effect"
  *
  * const afterLines = defineTrigger({
  *   name: "acme/after-lines",
@@ -80,17 +81,15 @@ export interface DefinedTrigger<A> {
 export const defineTrigger = <A, S, I extends Schema.Json>(
   definition: TriggerDefinition<A, S, I>
 ): DefinedTrigger<A> => {
-  const encode = Schema.encodeUnknownResult(definition.config, { errors: "all" })
+  const encode = encodeConfig(definition.name, definition.config)
   const erased = definition as unknown as TriggerDefinition<A, unknown>
   const make = (config: A): Policy => {
     const { name } = definition
     const encoded = encode(config)
-    if (Result.isFailure(encoded))
-      return refuse(name, "a configuration that its schema accepts", encoded.failure.message)
     const told = tellOf(erased, config)
     return new Policy({
       name,
-      description: { trigger: "plugin", name, config: encoded.success },
+      description: { trigger: "plugin", name, config: encoded },
       ...(definition.hears === undefined ? {} : { hears: definition.hears(config) }),
       build: (site) => new Plugin(site, erased, config, told)
     })

@@ -1,8 +1,9 @@
 import type { TriggerSignal } from "@stillpoint/core"
-import type { Effect, Schema } from "effect"
+import { Effect, type Schema } from "effect"
 import { Part, type Site } from "../automaton/Part.ts"
+import { describeValue } from "../describeValue.ts"
 import { Policy } from "../Policy.ts"
-import { refuseUnknown } from "../PolicyError.ts"
+import { refuse, refuseUnknown } from "../PolicyError.ts"
 
 /** What if the probe fails. */
 export interface ProbeOptions {
@@ -38,6 +39,7 @@ export interface ProbeOptions {
  */
 export const fromEffect = <A, E>(name: string, effect: Effect.Effect<A, E>, options: ProbeOptions = {}): Policy => {
   refuseUnknown("fromEffect", options, ["onFailure"])
+  if (!Effect.isEffect(effect)) refuse("fromEffect.effect", "an Effect", describeValue(effect))
   return probePolicy(
     { trigger: "fromEffect", name, ...(options.onFailure === undefined ? {} : { onFailure: options.onFailure }) },
     `fromEffect(${name})`,
