@@ -1,6 +1,6 @@
 /**
  * Checks that dependencies point one way: between packages as the table below says, inside a package without a cycle,
- * and between the Rust crates as the second table says.
+ * between the Rust crates as the second table says, and inside a crate without a cycle of modules.
  *
  * Inside a package each folder is looked at by itself: what stands in it, files and subfolders taken as wholes, must
  * form a graph without a cycle. So `kit/cli.ts` may use `kit/archive/`, which may use `kit/KitError.ts`; two folders
@@ -12,6 +12,7 @@
 import { globSync, readFileSync } from "node:fs"
 import { dirname, join, normalize, relative } from "node:path"
 import { fileURLToPath } from "node:url"
+import { rustModuleGraphs } from "./rustModules.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
@@ -115,6 +116,16 @@ for (const [name, allowed] of Object.entries(mayDependOn)) {
         `packages/native/crates/${name} depends on ${match[0]}; it may depend on ${allowed.join(", ") || "nothing of ours"}`
       )
     }
+  }
+}
+
+for (const name of Object.keys(mayDependOn)) {
+  const { because, graphs } = rustModuleGraphs(join(root, "packages/native/crates", name, "src"))
+  for (const graph of graphs.values()) {
+    const cycle = cycleIn(graph)
+    if (cycle === undefined) continue
+    const steps = cycle.slice(1).map((to, index) => `    ${because.get(`${cycle[index]} → ${to}`) ?? ""}`)
+    problems.push(`packages/native/crates/${name}/src: a circle of modules: ${cycle.join(" → ")}\n${steps.join("\n")}`)
   }
 }
 

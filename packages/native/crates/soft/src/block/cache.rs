@@ -1,11 +1,10 @@
 //! The store of decoded blocks: by physical address, by page, and when to forget them.
 
+use super::address_map::AddressMap;
 use super::shared::{MOST_BLOCKS, SharedBlocks};
 use super::slabs::Slabs;
 use super::{Block, Draft, Entries, Place, Slot, Translations, nowhere};
 use crate::page::{NO_TAG, PAGE};
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use stillpoint_vmm::memory::GuestMemory;
 
@@ -17,28 +16,6 @@ pub const JUMP_ENTRIES: usize = 8192;
 
 /// Bytes of the pieces in which a code page remembers where code is.
 const CHUNK: u64 = 64;
-
-/// Hash of one address: multiplication by an odd constant, high half.
-#[derive(Default)]
-pub struct AddressHasher(u64);
-
-impl Hasher for AddressHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-    fn write_u64(&mut self, value: u64) {
-        let mixed = (self.0 ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = mixed ^ mixed >> 32;
-    }
-}
-
-/// A map from addresses.
-pub type AddressMap<T> = HashMap<u64, T, BuildHasherDefault<AddressHasher>>;
 
 /// What a page's code looks like.
 #[derive(Default)]

@@ -21,11 +21,13 @@
 
 use crate::page::NO_TAG;
 
+mod address_map;
 mod cache;
 mod shared;
 mod slabs;
 
-pub use cache::{AddressMap, CAPACITY_BYTES, Cache, JUMP_ENTRIES, WORTH_LEAVING};
+pub use address_map::AddressMap;
+pub use cache::{CAPACITY_BYTES, Cache, JUMP_ENTRIES, WORTH_LEAVING};
 pub use shared::SharedBlocks;
 
 /// Most instructions in a block.

@@ -1,7 +1,7 @@
 //! Reading and writing the parts of a frame.
 
 use crate::event::{ExitStatus, RejectReason, limits};
-use crate::machine::HORIZON_NANOS;
+use crate::time::HORIZON_NANOS;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// A payload is not what its frame says.

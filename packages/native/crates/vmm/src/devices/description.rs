@@ -1,4 +1,4 @@
-//! A device as data, and the kinds of devices that there are.
+//! A device as data, and what a kind of device is.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Device, goldfish_rtc, ns16550a, virtio, vmgenid};
+use super::Device;
 use crate::random::Seed;
 
 /// One device of a machine: what it is, where it is, and what is particular about it.
@@ -44,11 +44,6 @@ impl DeviceDescription {
     pub fn with(mut self, option: &str, value: impl Into<Value>) -> Self {
         self.options.insert(option.to_owned(), value.into());
         self
-    }
-
-    /// Its kind, if this build has it.
-    pub fn kind_of(&self) -> Option<&'static DeviceKind> {
-        KINDS.iter().find(|kind| kind.name == self.kind)
     }
 
     /// Reads the options as what the kind takes.
@@ -102,10 +97,6 @@ impl fmt::Debug for DeviceKind {
         f.write_str(self.name)
     }
 }
-
-/// Every kind that this build has.
-pub static KINDS: &[DeviceKind] =
-    &[ns16550a::KIND, goldfish_rtc::KIND, virtio::entropy::KIND, vmgenid::KIND];
 
 /// A device takes no options.
 #[derive(Debug, Deserialize)]

@@ -9,12 +9,14 @@
 
 mod description;
 pub mod goldfish_rtc;
+mod kinds;
 pub mod ns16550a;
 mod renewal;
 pub mod virtio;
 pub mod vmgenid;
 
-pub use description::{DeviceDescription, DeviceKind, KINDS, Making, Node};
+pub use description::{DeviceDescription, DeviceKind, Making, Node};
+pub use kinds::KINDS;
 pub use renewal::{GENERATION_BYTES, MIN_ENTROPY_BYTES, Renewal, RenewalInvalid};
 
 use crate::event::EventBody;

@@ -1,6 +1,7 @@
 //! What a machine is made from.
 
 use super::DescriptionInvalid;
+use super::memory_limits::{MAX_MEMORY_BYTES, MIN_MEMORY_BYTES};
 use crate::board::PayloadForm;
 use crate::engines::{AUTO, EngineUnknown};
 use crate::event::{EventKind, Quota};
@@ -9,11 +10,6 @@ use crate::memory::PAGE_BYTES;
 use crate::platform::DEFAULT_LOG_BYTES;
 use crate::random::Seed;
 use crate::time::Nanos;
-
-/// Least memory of a machine.
-pub const MIN_MEMORY_BYTES: u64 = 1 << 20;
-/// Most memory of a machine.
-pub const MAX_MEMORY_BYTES: u64 = 64 << 30;
 
 /// A machine to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]

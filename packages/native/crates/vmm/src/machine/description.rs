@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{MAX_MEMORY_BYTES, MIN_MEMORY_BYTES};
+use super::memory_limits::{MAX_MEMORY_BYTES, MIN_MEMORY_BYTES};
 use crate::board::Board;
 use crate::devices::{DeviceDescription, Making};
 use crate::memory::{GuestMemory, PAGE_BYTES};

@@ -16,22 +16,24 @@ mod handle;
 mod input;
 mod inspect;
 mod lineage;
+mod memory_limits;
 mod origin;
 mod run;
 mod sampler;
 mod state;
 
-pub use config::{
-    CreateError, MAX_MEMORY_BYTES, MIN_MEMORY_BYTES, MIN_SAMPLE_STEP_NANOS, MachineConfig,
-};
+pub use config::{CreateError, MIN_SAMPLE_STEP_NANOS, MachineConfig};
 pub use description::{DescriptionInvalid, MachineDescription, MemoryDescription};
 pub use fork::ForkError;
 pub use handle::MachineHandle;
 pub use input::InputError;
 pub use inspect::InspectError;
 pub(crate) use lineage::{Difference, Lineage, Lineages};
+pub use memory_limits::{MAX_MEMORY_BYTES, MIN_MEMORY_BYTES};
 pub use origin::Origin;
-pub use run::{HORIZON_NANOS, Pace, RunUntil, Stop};
+pub use run::{Pace, RunUntil, Stop};
+
+pub use crate::time::HORIZON_NANOS;
 
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,7 +45,6 @@ use crate::loaders::{LoadError, Source, SourceError, unpack};
 use crate::memory::GuestMemory;
 use crate::platform::{DEFAULT_LOG_BYTES, Platform};
 use crate::random::{RandomStream, Seed};
-use crate::snapshot::RestoreError;
 use crate::state::{Sections, StateError, StateReader, StateVersions};
 use crate::time::Nanos;
 use sampler::Sampler;
@@ -154,13 +155,13 @@ impl Machine {
     }
 
     /// A machine from the parts of a snapshot.
-    pub(crate) fn restored(parts: Restored) -> Result<Self, RestoreError> {
+    pub(crate) fn restored(parts: Restored) -> Result<Self, RestoredInvalid> {
         let Restored { mut engine, memory, origin, mut state, lineage, log_bytes } = parts;
         let log_bytes = log_bytes.unwrap_or(DEFAULT_LOG_BYTES).max(MIN_LOG_BYTES);
         let mut platform = origin.machine.platform(memory, log_bytes)?;
         let saved = state.take(ENGINE, engine.state_versions())?;
         let loaded = catch_unwind(AssertUnwindSafe(|| engine.load(&saved)));
-        loaded.map_err(|_| RestoreError::EngineFailed)??;
+        loaded.map_err(|_| RestoredInvalid::EngineFailed)??;
         platform.load(&mut state, log_bytes)?;
         let saved = state.take(PROGRESS, StateVersions::FIRST)?;
         let mut progress = StateReader::new(PROGRESS, &saved);
@@ -254,6 +255,29 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         self.leave_derived();
+    }
+}
+
+/// Why the parts of a snapshot are no machine.
+#[derive(Debug)]
+pub(crate) enum RestoredInvalid {
+    /// The engine panicked over its state.
+    EngineFailed,
+    /// Saved state is not what it says.
+    State(StateError),
+    /// What is described cannot be built.
+    Description(DescriptionInvalid),
+}
+
+impl From<StateError> for RestoredInvalid {
+    fn from(error: StateError) -> Self {
+        Self::State(error)
+    }
+}
+
+impl From<DescriptionInvalid> for RestoredInvalid {
+    fn from(error: DescriptionInvalid) -> Self {
+        Self::Description(error)
     }
 }
 

@@ -10,10 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::{Life, Machine};
 use crate::engine::Exit;
 use crate::event::{Event, EventBody, KindSet};
-use crate::time::Nanos;
-
-/// The last moment of guest time: 2^53 - 1 ns, 104 days.
-pub const HORIZON_NANOS: Nanos = (1 << 53) - 1;
+use crate::time::{HORIZON_NANOS, Nanos};
 
 /// Guest time after which the machine looks up from a run: delivers events, publishes its clock.
 const SLICE_NANOS: Nanos = 1_000_000;

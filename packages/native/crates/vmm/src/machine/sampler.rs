@@ -10,7 +10,7 @@ use crate::state::{StateError, StateReader, StateWriter};
 use crate::time::Nanos;
 
 /// Most pages in a saved state.
-const MAX_PAGES: u64 = super::config::MAX_MEMORY_BYTES / 4096;
+const MAX_PAGES: u64 = super::memory_limits::MAX_MEMORY_BYTES / 4096;
 
 #[derive(Debug, Clone)]
 pub(super) struct Sampler {

@@ -1,6 +1,6 @@
 //! Why a machine cannot be put into files or taken out of them.
 
-use crate::machine::DescriptionInvalid;
+use crate::machine::{DescriptionInvalid, RestoredInvalid};
 use crate::memory::MemoryError;
 use crate::state::StateError;
 
@@ -219,6 +219,16 @@ pub enum RestoreError {
     /// Memory cannot be had.
     #[error(transparent)]
     Memory(#[from] MemoryError),
+}
+
+impl From<RestoredInvalid> for RestoreError {
+    fn from(invalid: RestoredInvalid) -> Self {
+        match invalid {
+            RestoredInvalid::EngineFailed => Self::EngineFailed,
+            RestoredInvalid::State(error) => error.into(),
+            RestoredInvalid::Description(error) => error.into(),
+        }
+    }
 }
 
 impl RestoreError {

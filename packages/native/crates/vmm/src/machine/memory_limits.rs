@@ -1,0 +1,6 @@
+//! How much memory a machine may have.
+
+/// Least memory of a machine.
+pub const MIN_MEMORY_BYTES: u64 = 1 << 20;
+/// Most memory of a machine.
+pub const MAX_MEMORY_BYTES: u64 = 64 << 30;
