@@ -1,69 +1,71 @@
 /**
- * Writes the API documentation to `docs/api/`, one page per package entry, from the docstrings of what it exports.
+ * Writes the API reference to `docs/api/`, a page for each entry of each package, with TypeDoc.
  *
- * Declarations are taken from the compiler's own output (`tsc -b`), so a page shows what a user of the package sees.
+ * Entries are what the packages' `exports` name, so a page shows what a user can import.
  */
 import { execFileSync } from "node:child_process"
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
-import { dirname, join, relative } from "node:path"
+import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const out = join(root, "docs/api")
-const entries = [
-  ["@stillpoint/core", "packages/core/dist/index.d.ts"],
-  ["@stillpoint/core/testing", "packages/core/dist/testing/index.d.ts"],
-  ["@stillpoint/triggers", "packages/triggers/dist/index.d.ts"],
-  ["@stillpoint/triggers/testing", "packages/triggers/dist/testing/index.d.ts"],
-  ["@stillpoint/native", "packages/native/dist/index.d.ts"],
-  ["@stillpoint/kit", "packages/kit/dist/index.d.ts"],
-  ["stillpoint", "packages/stillpoint/dist/index.d.ts"]
-] as const
 
-/** The declaration files that an entry re-exports, in order. */
-const modulesOf = (entry: string): ReadonlyArray<string> => {
-  const found = new Set<string>()
-  const visit = (file: string): void => {
-    if (found.has(file) || !existsSync(file)) return
-    found.add(file)
-    const text = readFileSync(file, "utf8")
-    for (const match of text.matchAll(/^export .*from "(\.[^"]+)"/gm)) {
-      visit(join(dirname(file), (match[1] ?? "").replace(/\.[jt]s$/, ".d.ts")))
-    }
-  }
-  visit(entry)
-  found.delete(entry)
-  return [...found]
+interface PackageJson {
+  readonly name: string
+  readonly private?: boolean
+  readonly exports?: Readonly<Record<string, Readonly<Record<string, string>> | null>>
 }
 
-/** Exported declarations of a file with the docstring before each. */
-const documented = (text: string): ReadonlyArray<{ readonly doc: string; readonly code: string }> => {
-  const pattern =
-    /\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*\nexport (declare |interface |type |abstract )([\s\S]*?)(?=\n(?:\/\*\*|export |declare |\/\/#|import )|$)/g
-  return [...text.matchAll(pattern)].map((match) => ({
-    doc: (match[1] ?? "")
-      .split("\n")
-      .map((line) => line.replace(/^\s*\* ?/, ""))
-      .join("\n")
-      .replaceAll("@example", "Example:")
-      .replaceAll(/\{@link ([^}]+)\}/g, "`$1`")
-      .trim(),
-    code: `export ${match[2] ?? ""}${match[3] ?? ""}`.trim()
-  }))
-}
+const entries = globSync("packages/*/package.json", { cwd: root })
+  .toSorted()
+  .flatMap((path) => {
+    const { exports = {}, private: isPrivate = false }: PackageJson = JSON.parse(readFileSync(join(root, path), "utf8"))
+    const sources = Object.values(exports).map((conditions) => conditions?.["stillpoint-source"])
+    return isPrivate
+      ? []
+      : sources.filter((source) => source !== undefined).map((source) => join(root, dirname(path), source))
+  })
 
-execFileSync(join(root, "node_modules/.bin/tsc"), ["-b"], { cwd: root, stdio: "inherit" })
-mkdirSync(out, { recursive: true })
-for (const [name, entry] of entries) {
-  if (!existsSync(join(root, entry))) continue
-  const lines = [`# ${name}`, ""]
-  for (const file of modulesOf(join(root, entry))) {
-    const declarations = documented(readFileSync(file, "utf8"))
-    if (declarations.length === 0) continue
-    lines.push(`## ${relative(join(root, dirname(entry)), file).replace(/\.d\.ts$/, "")}`, "")
-    for (const { code, doc } of declarations) lines.push("```ts no-run", code, "```", "", doc, "")
-  }
-  const page = join(out, `${name.replace("@stillpoint/", "").replace("/", "-")}.md`)
-  writeFileSync(page, lines.join("\n"))
-  process.stdout.write(`${relative(root, page)}\n`)
+const folder = join(root, ".cache/docs")
+mkdirSync(folder, { recursive: true })
+const tsconfig = {
+  extends: join(root, "tsconfig.base.json"),
+  compilerOptions: {
+    noEmit: true,
+    composite: false,
+    incremental: false,
+    customConditions: ["stillpoint-source"],
+    typeRoots: [join(root, "node_modules/@types")]
+  },
+  files: entries
 }
+writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(tsconfig))
+const options = {
+  name: "Stillpoint",
+  plugin: [fileURLToPath(import.meta.resolve("typedoc-plugin-markdown"))],
+  tsconfig: join(folder, "tsconfig.json"),
+  entryPoints: entries,
+  basePath: join(root, "packages"),
+  displayBasePath: join(root, "packages"),
+  router: "module",
+  readme: "none",
+  out,
+  cleanOutputDir: true,
+  excludeInternal: true,
+  // What classes inherit from libraries stands in their documentation.
+  excludeExternals: true,
+  excludePrivate: true,
+  // The sources are named without a link to a line: a page is the same wherever it is made.
+  disableSources: true,
+  hideBreadcrumbs: true,
+  hidePageHeader: true,
+  // Types of our own that an entry does not export are looked at in the code; they are no reason to fail.
+  validation: { notExported: false, invalidLink: false, notDocumented: false },
+  logLevel: "Warn"
+}
+writeFileSync(join(folder, "typedoc.json"), JSON.stringify(options))
+rmSync(out, { recursive: true, force: true })
+const typedoc = join(root, "scripts/docs/node_modules/typedoc/bin/typedoc")
+execFileSync(process.execPath, [typedoc, "--options", join(folder, "typedoc.json")], { cwd: root, stdio: "inherit" })
+for (const page of globSync("docs/api/**/*.md", { cwd: root }).toSorted()) process.stdout.write(`${page}\n`)
