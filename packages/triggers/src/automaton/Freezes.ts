@@ -45,6 +45,11 @@ export class Freezes {
     return this.memory.claims > 0 && this.memory.isAnswered && !this.memory.isRefused
   }
 
+  /** Whether some part wants it frozen, or has decided on it. */
+  get isClaimed(): boolean {
+    return this.memory.claims > 0
+  }
+
   /** Whether it has refused. */
   get isRefused(): boolean {
     return this.memory.claims > 0 && this.memory.isRefused

@@ -297,6 +297,8 @@ class LivePolicy {
               message: lastEvent?._tag === "EngineFault" ? lastEvent.message : "no message"
             }
           : { _tag: "GuestEnded", policy, atNanos, progress, how: stop === "ended" ? "timeline-ended" : stop }
+      // A guest at rest lives: what was frozen for a capture that will not happen is given back.
+      if (stop === "idle" && automaton.freezes.isClaimed) yield* this.timeline.requestThaw
       yield* this.fail(new TriggerError({ reason }))
     }
   )

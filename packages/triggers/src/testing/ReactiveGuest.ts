@@ -86,6 +86,8 @@ export class LivingGuest {
   nowNanos = 0
   /** Whether it has halted. */
   hasHalted = false
+  /** Whether its last run ended because nothing was to come. */
+  private hasRested = false
   /** How many of its steps the workload has done. */
   stepsDone = 0
   private systemIndex = 0
@@ -141,7 +143,7 @@ export class LivingGuest {
 
   /** What has happened, as a timeline that can be replayed. */
   get timeline(): ReplayedTimeline {
-    const isOver = this.undelivered.length === 0 && this.next() === null
+    const isOver = this.hasRested || (this.undelivered.length === 0 && this.next() === null)
     return {
       events: [...this.events],
       end: { atNanos: this.nowNanos, reason: this.hasHalted ? "halted" : isOver ? "idle" : "time" }
@@ -175,6 +177,7 @@ export class LivingGuest {
   run(until: Until): Stop {
     const limit = Math.min(until.atNanos ?? Infinity, this.nowNanos + (until.budgetNanos ?? Infinity))
     const kinds = new Set<string>(until.kinds ?? [])
+    this.hasRested = false
     const stop = (reason: Stop["reason"], seq: number | null): Stop => ({ reason, seq, atNanos: this.nowNanos })
     for (;;) {
       // As on a machine, it stops at the event: what else belongs to the moment comes with the next run.
@@ -183,7 +186,10 @@ export class LivingGuest {
       if (event !== undefined) continue
       if (this.hasHalted) return stop("halted", null)
       const next = this.next()
-      if (next === null && limit === Infinity) return stop("idle", null)
+      if (next === null && limit === Infinity) {
+        this.hasRested = true
+        return stop("idle", null)
+      }
       if (next === null || next.atNanos > limit) {
         this.nowNanos = Math.max(this.nowNanos, limit)
         return stop(limit === until.atNanos ? "time" : "budget", null)

@@ -1,7 +1,41 @@
-import { it } from "@effect/vitest"
+import { assert, it } from "@effect/vitest"
+import { Effect, Result } from "effect"
 import { describe } from "vitest"
 import { longestLawMillis } from "./TriggerLaw.ts"
+import { onSerialMatch } from "../builtin/onSerialMatch.ts"
+import { ioInFlight } from "../combinators/activity.ts"
+import { quiesce } from "../combinators/quiesce.ts"
+import { decideReacting } from "./reactingMachine.ts"
 import { lawsOfReactingGuests } from "./reactingLaws.ts"
+
+describe("a freeze is given back", () => {
+  it.effect("also-where-the-guest-rests-for-ever-in-a-wait-without-a-deadline", () =>
+    Effect.gen(function* () {
+      const policy = quiesce(onSerialMatch("ready"), {
+        calmFor: "1 millis",
+        deadline: "none",
+        agent: "ask",
+        activity: [ioInFlight]
+      })
+      const { decision, guest } = yield* decideReacting(policy, {
+        system: [],
+        heartbeats: { everyNanos: 1, count: 0 },
+        announcedAtNanos: 5e6,
+        holdNanos: 20e6,
+        workload: [
+          { restNanos: 0, workNanos: 1000, event: { _tag: "SerialLine", port: 0, text: "ready" } },
+          { restNanos: 0, workNanos: 1000, event: { _tag: "IoStarted", device: "entropy" } }
+        ],
+        agent: { onFreeze: "freezes", freezeNanos: 1.2e9, thawNanos: 0 },
+        haltsAtNanos: null
+      })
+      assert.strictEqual(Result.isFailure(decision) ? decision.failure.reason._tag : "fired", "GuestEnded")
+      assert.isNotNull(guest.frozenSinceNanos)
+      guest.run({ budgetNanos: 1e9 })
+      assert.isNull(guest.frozenSinceNanos)
+    })
+  )
+})
 
 describe("laws of the algebra, over guests that react", () => {
   for (const law of lawsOfReactingGuests()) it.effect(law.name, () => law.check, longestLawMillis())
