@@ -1,5 +1,8 @@
 /**
- * Records the corpus of timelines anew: `make record`, or `make record ARGS="quick-service parks"` for some of it.
+ * Records the corpus of timelines: `make record`, or `make record ARGS="quick-service parks"` for some of it.
+ *
+ * Recordings of version 1 stand in `fixtures/timelines/` and stay as they are; those of a later version in a folder of that
+ * version beside them.
  *
  * Each boot is named for what it proves; equal kernel, agent and engine give equal bytes. `--check` records nothing and says
  * which recordings are no longer what a boot gives.
@@ -7,14 +10,14 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { encodeTimeline } from "@stillpoint/core"
+import { encodeTimeline, timelineVersion } from "@stillpoint/core"
 import { NativeAgent, NativeVmm } from "@stillpoint/native"
 import { GuestKit } from "@stillpoint/kit"
 import { Effect, Layer } from "effect"
 import { recordScenario } from "./recording/recordScenario.ts"
 import { scenarios } from "./recording/scenarios.ts"
 
-const directory = fileURLToPath(new URL("../fixtures/timelines", import.meta.url))
+const directory = fileURLToPath(new URL(`../fixtures/timelines/v${timelineVersion}`, import.meta.url))
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith("--"))
 const isCheck = process.argv.includes("--check")
 

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { assert, it } from "@effect/vitest"
-import { encodeTimeline, GuestTimeline, lockstepTimeline, Vmm } from "@stillpoint/core"
+import { encodeTimeline, GuestTimeline, lockstepTimeline, timelineVersion, Vmm } from "@stillpoint/core"
 import { NativeAgent, NativeVmm } from "@stillpoint/native"
 import { defaultDirectory, GuestKit } from "@stillpoint/kit"
 import { onPreExec, Trigger } from "@stillpoint/triggers"
@@ -16,7 +16,8 @@ const isMissing = missing.length > 0
 const why = isMissing ? ` (skipped: ${missing.join(", ")} missing; make setup)` : ""
 
 const live = Layer.mergeAll(NativeVmm.layer, Layer.provide(GuestKit.layer, NativeAgent.layer))
-const recordingOf = (name: string) => fileURLToPath(new URL(`../../fixtures/timelines/${name}.ndjson`, import.meta.url))
+const recordingOf = (name: string) =>
+  fileURLToPath(new URL(`../../fixtures/timelines/v${timelineVersion}/${name}.ndjson`, import.meta.url))
 
 describe(`the corpus, from real boots${why}`, () => {
   for (const name of ["quick-service", "crashes"]) {
