@@ -42,7 +42,7 @@ describe("in memory", () => {
 const storeOn = (files: MemoryFiles) => Layer.provideMerge(SnapshotStore.layer, files.layer)
 
 /** Most operations of a publish: faults are put at each of them, and beyond. */
-const mostOperations = 36
+const mostOperations = 60
 
 /** A run of one process on some files; what it holds ends with it, as the kernel sees to. */
 const asProcess = <A, E>(files: MemoryFiles, work: Effect.Effect<A, E, SnapshotStore | DurableFiles>) =>
@@ -93,7 +93,7 @@ const crashAt = (atOperation: number, choices: ReadonlyArray<number>, withOld: b
     return { exit, files, ...seen }
   })
 
-describe("faults", () => {
+describe("faults", { timeout: 180_000 }, () => {
   it.effect("are-put-at-every-operation-of-a-publish", () =>
     Effect.gen(function* () {
       for (const withOld of [false, true]) {
@@ -127,7 +127,7 @@ describe("faults", () => {
             assert.deepStrictEqual(await unfinished(files), [])
           }
         ),
-        { numRuns: 1_500 }
+        { numRuns: 1_000 }
       )
     )
   )
