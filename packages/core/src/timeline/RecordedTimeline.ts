@@ -71,10 +71,21 @@ export const encodeEndLine = (end: TimelineEnd): string =>
 
 /** A whole recording as bytes. Equal recordings give equal bytes. */
 export const encodeTimeline = (timeline: Omit<RecordedTimeline, "torn">): Uint8Array => {
-  const lines = [encodeHeaderLine(timeline.header), ...timeline.events.map(encodeEventLine)]
-  if (timeline.end !== null) lines.push(encodeEndLine(timeline.end))
-  return new TextEncoder().encode(`${lines.join("\n")}\n`)
+  const { end, events, header } = timeline
+  const pieces = [Buffer.from(`${encodeHeaderLine(header)}\n`)]
+  // No string holds the lines of some million events.
+  for (let from = 0; from < events.length; from += eventsPerPiece) {
+    const lines = events.slice(from, from + eventsPerPiece).map(encodeEventLine)
+    pieces.push(Buffer.from(`${lines.join("\n")}\n`))
+  }
+  if (end !== null) pieces.push(Buffer.from(`${encodeEndLine(end)}\n`))
+  const all = Buffer.concat(pieces)
+  return new Uint8Array(all.buffer, all.byteOffset, all.byteLength)
 }
+
+/** Written as one string, and read as one, at the most. */
+const eventsPerPiece = 10_000
+const bytesPerPiece = 16 * 1024 * 1024
 
 /** A recording as bytes while it happens: the header, then events as they come; the end is the stream's own, if it is known then. */
 export const encodeTimelineStream = <E, R>(
@@ -95,26 +106,30 @@ export const encodeTimelineStream = <E, R>(
 /** A whole recording from bytes. */
 export const decodeTimeline = (bytes: Uint8Array): Result.Result<RecordedTimeline, TimelineError> => {
   const decoder = new TimelineDecoder()
-  const parts = decoder.push(bytes)
-  if (Result.isFailure(parts)) return Result.fail(parts.failure)
+  const parts: Array<TimelinePart> = []
+  for (let from = 0; from < bytes.length; from += bytesPerPiece) {
+    const read = decoder.push(bytes.subarray(from, from + bytesPerPiece))
+    if (Result.isFailure(read)) return Result.fail(read.failure)
+    parts.push(...read.success)
+  }
   const rest = decoder.finish()
   if (Result.isFailure(rest)) return Result.fail(rest.failure)
-  return Result.succeed(assemble([...parts.success, ...rest.success]))
+  return Result.succeed(assemble([...parts, ...rest.success]))
 }
 
 const assemble = (parts: ReadonlyArray<TimelinePart>): RecordedTimeline => {
   let header: TimelineHeader | undefined
   let end: TimelineEnd | null = null
   let torn: TornLine | null = null
-  let events: ReadonlyArray<GuestEvent> = []
+  const pieces: Array<ReadonlyArray<GuestEvent>> = []
   for (const part of parts) {
     if (part._tag === "Header") header = part.header
-    else if (part._tag === "Events") events = events.length === 0 ? part.events : [...events, ...part.events]
+    else if (part._tag === "Events") pieces.push(part.events)
     else if (part._tag === "End") end = part.end
     else torn = part.torn
   }
   // A decoder that has finished without an error has seen a header.
-  return { header: header as TimelineHeader, events, end, torn }
+  return { header: header as TimelineHeader, events: pieces.flat(), end, torn }
 }
 
 /** A recording as it is read, in parts; the header comes first, torn last lines last. */

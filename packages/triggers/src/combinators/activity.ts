@@ -20,8 +20,9 @@ export const Activity = Schema.Union([
 export type Activity = typeof Activity.Type
 
 /**
- * The hart executes for longer than a duration without a rest. Shorter work, as a heartbeat or a kernel's timer is, is
- * overlooked; a capture is never taken during it.
+ * The hart executes for a duration without a rest: work of exactly that long counts, as timers come before events. Shorter work,
+ * as a heartbeat or a kernel's timer is, is overlooked; a capture is never taken during it. Work that is going on when the trigger
+ * fires counts until its end, however short.
  *
  * @example
  * ```ts
@@ -40,7 +41,8 @@ export const busyForLongerThan = (duration: Duration.Input): Activity => ({
 export const ioInFlight: Activity = { activity: "io" }
 
 /**
- * The guest dirties more pages a second than this, between two samples.
+ * The guest dirties more pages a second than this, between two samples after the firing: the first of them, which holds what was
+ * dirtied before, is not looked at.
  *
  * @example
  * ```ts

@@ -6,7 +6,8 @@ import { refuse } from "../PolicyError.ts"
 /**
  * Fires when the first of some triggers, given from highest to lowest, does; the highest wins where several do at once, and one
  * that fires while a lower one waits for calm takes over:
- * `precedence(ts)(a) = min { t(a) | t ∈ ts, no higher u has been triggered before t(a) }`, where a trigger under `quiesce` is
+ * `precedence(ts)(a) = min { t(a) | t ∈ ts, no higher u is triggered at an input before that of t(a), or at it }`,
+ * where a trigger under `quiesce` is
  * *triggered* when what it wraps fires, and fires when its calm is full.
  *
  * Once a trigger has been triggered, all lower ones are out: also if its calm then does not come and it is abandoned.

@@ -26,7 +26,7 @@ export interface QuiesceOptions {
 /**
  * Holds a firing back until the guest is calm.
  *
- * With `t₀ = t(a)`, and `f` the time at which the agent has frozen the workload (`t₀` if it is not asked):
+ * With `t₀ = t(a)`, and `f` the time at which the agent froze the workload last (`t₀` if it is not asked):
  * `quiesce(t, c)(a) = min { s ≥ max(t₀, f) + c | no activity in [s - c, s), the hart is at rest at s }`, if that is at most
  * `t₀ + deadline`; at the deadline the firing is captured all the same (verdict `deadline`), given up (`abandoned`), or the
  * whole policy fails (`QuiesceFailed`). Activity starts the count again.
@@ -35,10 +35,15 @@ export interface QuiesceOptions {
  *
  * - *Same instant*: activity at the very nanosecond at which the calm is full comes too late; calm that is full at the deadline
  *   is in time.
- * - *Already true at arming*: calm counts from the firing, not from before it.
+ * - *Already true at arming*: calm counts from the firing, not from before it. Work that is going on then is activity until its
+ *   end, however short it is; so is a request in flight.
+ * - *At rest*: asked for only if {@link busyForLongerThan} is among the activity.
  * - *Guest ends first*: does not fire. A guest that rests for ever is calm.
- * - *The hold of pre-exec*: a `calmFor` that does not fit into it is refused when the policy is built; the deadline is never
- *   after its end.
+ * - *The agent refuses*: the wait ends at once, as at its deadline. *The workload is thawed meanwhile*: it is asked for again.
+ * - *The hold of pre-exec*: the wait is over a nanosecond before its end at the latest; a `calmFor` that does not fit into it ends
+ *   the policy with the reason `HoldTooShort`.
+ * - *The listener that it fired on closes*: the trigger is waited for again, and those below it in a `precedence`, too.
+ * - *The freeze*: given back when the wait ends without a capture, also where what stands around it goes on after its firing.
  *
  * @example
  * ```ts

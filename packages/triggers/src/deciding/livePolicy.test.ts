@@ -11,8 +11,10 @@ import {
   fromEffect,
   never,
   onEvent,
+  onIdle,
   onListener,
   onPreExec,
+  type Policy,
   quiesce,
   repeat,
   Trigger
@@ -198,6 +200,35 @@ describe("a policy on a guest's timeline and clock", () => {
       )
       assert.deepStrictEqual(asked, ["quiesce", "thaw"])
     })
+  )
+
+  it.live("that-is-armed-midway-knows-in-what-condition-it-finds-the-guest", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const line = timelineOf(
+          [
+            [millis(1), { _tag: "GuestIdle" }],
+            [millis(2), { _tag: "IoStarted", device: "disk" }],
+            [millis(3), { _tag: "IoStarted", device: "entropy" }],
+            [millis(4), { _tag: "IoSettled", device: "entropy" }],
+            [millis(10), listener],
+            [millis(20), listener],
+            [millis(30), { _tag: "IoSettled", device: "disk" }]
+          ],
+          { atNanos: millis(300), reason: "time" }
+        )
+        const timeline = yield* lockstepTimeline(yield* replayMachine(asRecording(line)))
+        const live = (policy: Policy) => Trigger.await(policy).pipe(Effect.provideService(GuestTimeline, timeline))
+        assert.strictEqual((yield* live(onListener())).atNanos, millis(10))
+        // The hart has rested since before, and one device has a request in flight that the other's end says nothing about.
+        const calm = quiesce(onListener(), { calmFor: "5 millis", agent: "none" })
+        const second = yield* live(calm)
+        assert.strictEqual(second.atNanos, millis(35))
+        const replayed = Trigger.replay(calm, line, { originNanos: millis(11) })
+        assert.strictEqual(Result.getOrThrow(replayed).atNanos, millis(35))
+        assert.strictEqual((yield* live(onIdle("5 millis"))).atNanos, millis(40))
+      })
+    )
   )
 
   it.live("a-probe-that-starts-itself-again-and-again-does-not-keep-the-guest-from-going-on", () =>
