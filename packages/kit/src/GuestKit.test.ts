@@ -1,9 +1,8 @@
 import { assert, it } from "@effect/vitest"
 import { GuestAgent } from "@stillpoint/core"
 import { Effect, Layer, Result } from "effect"
-import { spawnSync } from "node:child_process"
 import { existsSync } from "node:fs"
-import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises"
+import { mkdtemp, readFile, readdir, rm, utimes, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { TestClock } from "effect/testing"
@@ -272,11 +271,10 @@ it.effect("what-a-killed-process-left-half-done-is-removed", () =>
   Effect.gen(function* () {
     const { kit } = yield* locked
     yield* kit.files
-    const gone = spawnSync(process.execPath, ["-e", ""]).pid
-    const [dead, alive] = [gone, process.pid].map((pid) =>
-      join(kit.config.directory, `downloads/x.deb.partial-${pid}-abc`)
-    )
+    const [dead, alive] = ["dead", "alive"].map((name) => join(kit.config.directory, `downloads/x.deb.partial-${name}`))
     yield* Effect.promise(() => Promise.all([dead!, alive!].map((path) => writeFile(path, "half"))))
+    const before = new Date(Date.now() - 25 * 3600_000)
+    yield* Effect.promise(() => utimes(dead!, before, before))
     yield* kit.files
     assert.isFalse(existsSync(dead!))
     assert.isTrue(existsSync(alive!))

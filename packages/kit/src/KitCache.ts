@@ -13,9 +13,9 @@
  * @module
  */
 import { Effect, Option, Schema } from "effect"
-import { createHash } from "node:crypto"
+import { createHash, randomUUID } from "node:crypto"
 import { createReadStream } from "node:fs"
-import { access, mkdir, open, readFile, readdir, rename, rm, writeFile } from "node:fs/promises"
+import { access, lstat, mkdir, open, readFile, readdir, rename, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { pipeline } from "node:stream/promises"
 import { FileUnusable, KitError } from "./KitError.ts"
@@ -60,25 +60,24 @@ const unpackedAt = (directory: string, sha256: string): string => join(directory
 
 /** Where one download of a package goes: each to a place of its own, as whoever made it removes it. */
 export const downloadPath = (directory: string, sha256: string): string =>
-  join(directory, "downloads", `${sha256}.deb.partial-${process.pid}-${Math.random().toString(36).slice(2)}`)
+  join(directory, "downloads", `${sha256}.deb.partial-${randomUUID()}`)
 
-const isAlive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM"
-  }
-}
+/** Whoever fetches or unpacks writes all the time, or has given up long before this. */
+const abandonedMillis = 24 * 3600_000
 
-/** Removes what processes that were killed have left half done. */
+/**
+ * Removes what processes that were killed have left half done. What nobody has written to for a day is nobody's any more; a
+ * process id would say nothing, as others may share the folder from containers or machines of their own.
+ */
 export const sweep = (directory: string): Effect.Effect<void> =>
   Effect.promise(async () => {
     for (const folder of ["downloads", "packages", "substitutes"]) {
       for (const name of await readdir(join(directory, folder)).catch(() => [])) {
-        const pid = /\.partial-(\d+)/.exec(name)?.[1]
-        if (pid === undefined || isAlive(Number(pid))) continue
-        await rm(join(directory, folder, name), { recursive: true, force: true }).catch(() => undefined)
+        if (!name.includes(".partial-")) continue
+        const path = join(directory, folder, name)
+        const written = await lstat(path).catch(() => undefined)
+        if (written === undefined || Date.now() - written.mtimeMs < abandonedMillis) continue
+        await rm(path, { recursive: true, force: true }).catch(() => undefined)
       }
     }
   })
@@ -116,7 +115,7 @@ export const storeUnpacked = (
   const folder = unpackedAt(directory, item.sha256)
   return Effect.tryPromise({
     try: async () => {
-      const partial = `${folder}.partial-${process.pid}-${Math.random().toString(36).slice(2)}`
+      const partial = `${folder}.partial-${randomUUID()}`
       const described: Record<string, { sizeBytes: number; sha256: string }> = {}
       try {
         await mkdir(partial, { recursive: true })
@@ -155,7 +154,7 @@ export const storeSubstitute = (
   const path = join(directory, "substitutes", `${lockedSha256}.json`)
   return Effect.tryPromise({
     try: async () => {
-      const partial = `${path}.partial-${process.pid}`
+      const partial = `${path}.partial-${randomUUID()}`
       await mkdir(join(directory, "substitutes"), { recursive: true })
       await writeDurably(partial, `${JSON.stringify(item, undefined, 2)}\n`)
       await rename(partial, path)

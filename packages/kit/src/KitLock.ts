@@ -6,6 +6,7 @@
  * @module
  */
 import { Effect, Schema } from "effect"
+import { randomUUID } from "node:crypto"
 import { readFile, rename, rm, writeFile } from "node:fs/promises"
 import { isPoolPath } from "./archive/PackageIndex.ts"
 import { FileUnusable, FormatInvalid, KitError } from "./KitError.ts"
@@ -53,7 +54,7 @@ export const readLock = Effect.fn("KitLock.read")(function* (path: string) {
 export const writeLock = (path: string, lock: KitLock): Effect.Effect<void, KitError> =>
   Effect.tryPromise({
     try: async () => {
-      const partial = `${path}.partial-${process.pid}`
+      const partial = `${path}.partial-${randomUUID()}`
       try {
         await writeFile(partial, `${JSON.stringify(lock, undefined, 2)}\n`)
         await rename(partial, path)

@@ -7,7 +7,7 @@
  * @module
  */
 import { Effect, Schedule } from "effect"
-import { createHash } from "node:crypto"
+import { createHash, randomUUID } from "node:crypto"
 import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises"
 import { dirname } from "node:path"
 import { ArchiveUnreachable, DigestMismatch, FileUnusable, KitError } from "../KitError.ts"
@@ -126,7 +126,7 @@ const fetchOnce = async (
   onProgress: OnProgress,
   signal: AbortSignal
 ): Promise<void> => {
-  const partial = `${target}.partial-${process.pid}-${Math.random().toString(36).slice(2)}`
+  const partial = `${target}.partial-${randomUUID()}`
   try {
     await mkdir(dirname(target), { recursive: true })
     const file = await open(partial, "wx")
