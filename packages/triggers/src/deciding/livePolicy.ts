@@ -90,13 +90,19 @@ class LivePolicy {
     const run = new LivePolicy(policy, timeline, record)
     yield* Effect.addFinalizer(() => run.probes.stopAll)
     // Who was interrupted holds nothing; who has fired does, for the capture.
-    yield* Effect.addFinalizer(() => (run.automaton.firedCount > 0 ? Effect.void : Effect.ignore(timeline.requestThaw)))
+    yield* Effect.addFinalizer(() => (run.owesThaw ? Effect.ignore(timeline.requestThaw) : Effect.void))
     const origin = yield* timeline.origin
     run.standsAt = origin
     run.clock.stand(origin)
     run.automaton.start(origin, yield* timeline.earlier)
     return run
   })
+
+  /** Whether it leaves the workload frozen, or asked to be, and has decided nothing. */
+  private get owesThaw(): boolean {
+    const { commands, firedCount, freezes } = this.automaton
+    return firedCount === 0 && (freezes.isClaimed || commands.some(({ _tag }) => _tag === "RequestThaw"))
+  }
 
   /** The next firing; none if the policy has fired and can fire no more. */
   readonly next: Effect.Effect<Option.Option<Firing>, TriggerError | MachineError> = Effect.gen(
