@@ -320,9 +320,25 @@ fn a_reset_in_the_middle_forgets_what_is_in_work() {
     }
 }
 
+#[test]
+fn no_more_is_in_work_than_the_queue_has_room_for() {
+    let mut bench = Bench::delayed(0);
+    for number in [0, 1, 0, 1] {
+        bench.ask(1, number, b"again, before it came back");
+        bench.write(0x050, 1);
+    }
+    assert_eq!(bench.device.queues[1].in_work(), 4);
+    bench.ask(1, 0, b"one too many");
+    bench.write(0x050, 1);
+    assert_ne!(bench.read(0x070) & STATUS_NEEDS_RESET, 0);
+    assert!(!bench.device.is_working());
+    assert_eq!(bench.kinds(), ["IoStarted", "IoSettled"]);
+}
+
 /// What a hostile driver does.
 #[derive(Debug, Clone)]
 enum Act {
+    Ask { queue: u64, number: u16 },
     Register { offset: u64, value: u32 },
     Configuration { offset: u64, bytes: Vec<u8> },
     Descriptor { queue: u64, index: u16, place: u32, len: u32, flags: u16, next: u16 },
@@ -353,6 +369,7 @@ fn acts() -> impl Strategy<Value = Act> {
         4 => (0..2u64, prop_oneof![0..12u16, any::<u16>()], 0..9u16)
             .prop_map(|(queue, index, head)| Act::Available { queue, index, head }),
         1 => (0..2u64, any::<u16>()).prop_map(|(queue, index)| Act::Event { queue, index }),
+        8 => (0..2u64, 0..2u16).prop_map(|(queue, number)| Act::Ask { queue, number }),
         5 => (0..3u32).prop_map(|queue| Act::Notify { queue }),
         1 => prop_oneof![Just(FEATURE_INDIRECT | FEATURE_EVENT_INDEX), 0..4u64, any::<u64>()]
             .prop_map(|features| Act::Negotiate { features }),
@@ -363,6 +380,10 @@ fn acts() -> impl Strategy<Value = Act> {
 
 fn perform(bench: &mut Bench, act: &Act) {
     match act {
+        Act::Ask { queue, number } => {
+            bench.ask(*queue, *number, b"as a lawful driver asks");
+            bench.write(0x050, *queue as u32);
+        }
         Act::Register { offset, value } => bench.write(*offset, *value),
         Act::Configuration { offset, bytes } => {
             bench.at(|device, context| device.write(context, 0x100 + offset, bytes));
