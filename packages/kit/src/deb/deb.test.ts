@@ -2,7 +2,7 @@ import { assert, it } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import * as fc from "fast-check"
 import { spawnSync } from "node:child_process"
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { gzipSync, zstdCompressSync } from "node:zlib"
@@ -67,6 +67,8 @@ it.effect.skipIf(!dpkg)(
         writeFileSync(join(root, path), content)
       }
       mkdirSync(join(root, "DEBIAN"))
+      // dpkg-deb refuses a folder that others may write to, which a umask of 0 makes.
+      chmodSync(join(root, "DEBIAN"), 0o755)
       writeFileSync(
         join(root, "DEBIAN/control"),
         "Package: t\nVersion: 1\nArchitecture: all\nMaintainer: t <t@example.invalid>\nDescription: t\n"

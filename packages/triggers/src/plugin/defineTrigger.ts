@@ -63,7 +63,7 @@ export interface DefinedTrigger<A> {
  * @example
  * ```ts
  * import { defineTrigger, Trigger } from "@stillpoint/triggers"
- * import type { Schema } from "effect"
+ * import { Result, Schema } from "effect"
  *
  * const afterLines = defineTrigger({
  *   name: "acme/after-lines",
