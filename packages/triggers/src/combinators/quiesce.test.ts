@@ -4,6 +4,7 @@ import * as fc from "fast-check"
 import { describe } from "vitest"
 import {
   afterGuestTime,
+  allOf,
   andThen,
   customHappens,
   debounce,
@@ -219,5 +220,27 @@ describe("a quiesce", () => {
         millis(100)
       )
       .thenFires({ atNanos: millis(30) })
+  })
+
+  it("gives-its-freeze-back-where-what-stands-around-it-goes-on-and-keeps-it-for-a-capture", () => {
+    const calm = quiesce(onListener(), { calmFor: 0, agent: "ask" })
+    const moments = [idle, [1, listener], [2, { _tag: "AgentQuiesced", token: 1 }], [3, { _tag: "GuestIdle" }]] as const
+    /** What is asked for at each event. */
+    const asked = (policy: Policy): ReadonlyArray<ReadonlyArray<string>> => {
+      let { state } = policy.start(0)
+      return timelineOf(moments).events.map((event) => {
+        const step = policy.step(state, { _tag: "Event", event })
+        state = step.state
+        return step.commands.map(({ _tag }) => _tag)
+      })
+    }
+    const given = [[], ["RequestQuiesce"], ["RequestThaw"], []]
+    assert.deepStrictEqual(asked(andThen(calm, onEvent("HeartbeatTick"))), given)
+    assert.deepStrictEqual(asked(allOf([calm, onEvent("HeartbeatTick")])), given)
+    assert.deepStrictEqual(asked(debounce(calm, "1 second")), given)
+    assert.deepStrictEqual(asked(filter(calm, "no", () => false)), given)
+    // The capture comes in between; then the next is waited for.
+    assert.deepStrictEqual(asked(repeat(calm)), [[], ["RequestQuiesce"], [], ["RequestThaw"]])
+    assert.deepStrictEqual(asked(calm), [[], ["RequestQuiesce"], [], []])
   })
 })
