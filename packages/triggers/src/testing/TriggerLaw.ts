@@ -111,7 +111,12 @@ const heldOfNothing = (trigger: string, decided: number): string =>
   `expected ${trigger} to fire on some timelines, found that it fired on none of ${decided}: a law that holds of nothing says ` +
   "nothing. Say with `hears` what it hears: names, ports, payload schemas, text"
 
-const hardReasons: ReadonlySet<TriggerReason["_tag"]> = new Set(["QuiesceFailed", "ProbeFailed", "TriggerDefect"])
+const hardReasons: ReadonlySet<TriggerReason["_tag"]> = new Set([
+  "QuiesceFailed",
+  "HoldTooShort",
+  "ProbeFailed",
+  "TriggerDefect"
+])
 
 /** A part that is to fail where it does not come true ends the whole policy: then nothing else in it decides. */
 export const isHard = (decision: Decision): boolean =>

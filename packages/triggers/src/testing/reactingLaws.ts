@@ -69,7 +69,11 @@ const told = async (one: Policy, guest: ReactiveGuest): Promise<unknown> => {
   const { decision } = await decide(one, guest)
   return Result.isSuccess(decision)
     ? { atNanos: decision.success.atNanos, trigger: decision.success.trigger, cause: decision.success.cause }
-    : { failed: ["QuiesceFailed", "ProbeFailed", "TriggerDefect"].find((tag) => tag === decision.failure.reason._tag) }
+    : {
+        failed: ["QuiesceFailed", "HoldTooShort", "ProbeFailed", "TriggerDefect"].find(
+          (tag) => tag === decision.failure.reason._tag
+        )
+      }
 }
 
 /** What a policy decides while the guest reacts to it, it decides again on the record of what the guest did. */
