@@ -1,5 +1,5 @@
 import { assert, describe, layer as withLayer } from "@effect/vitest"
-import { Gate, SnapshotStore, Vmm } from "@stillpoint/core"
+import { Gate, restoreSnapshot, SnapshotStore } from "@stillpoint/core"
 import { Effect } from "effect"
 import { ask, captureHeld, captureWitness, hasCompiler, layer, type Testimony } from "./witness.ts"
 
@@ -9,6 +9,10 @@ const clones = Number(process.env["STILLPOINT_CLONES"] ?? 1000)
 const hourNanos = 3_600_000_000_000
 
 const kinds = (events: ReadonlyArray<{ readonly _tag: string }>) => events.map((event) => event._tag)
+
+/** A machine of the snapshot that nobody took through a gate. */
+const ungated = (directory: string) =>
+  Effect.flatMap(SnapshotStore, (store) => Effect.flatMap(store.open(directory), restoreSnapshot))
 
 describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () => {
   withLayer(layer, { excludeTestServices: true, timeout: 600_000 })((it) => {
@@ -68,11 +72,10 @@ describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () 
     it.effect("no-workload-instruction-runs-between-restore-and-identity", () =>
       Effect.gen(function* () {
         const { directory } = yield* captureWitness
-        const vmm = yield* Vmm
         // What the workload had done when it was captured: asked of a clone whose workload nobody thaws.
         const captured = yield* Effect.scoped(
           Effect.gen(function* () {
-            const machine = yield* vmm.restore(directory)
+            const machine = yield* ungated(directory)
             const first = yield* ask(machine)
             yield* machine.run({ budgetNanos: 50_000_000 })
             assert.strictEqual((yield* ask(machine)).count, first.count)
@@ -82,7 +85,7 @@ describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () 
         assert.isAbove(captured.count, 1000)
         yield* Effect.scoped(
           Effect.gen(function* () {
-            const machine = yield* vmm.restore(directory)
+            const machine = yield* ungated(directory)
             // Through the gate as a guest that nobody froze, so that nobody thaws it.
             yield* Gate.admit(machine, false)
             const identified = yield* ask(machine)
@@ -157,8 +160,7 @@ describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () 
     it.effect("monotonic-time-does-not-jump-and-no-timer-backlog-fires", () =>
       Effect.gen(function* () {
         const { directory } = yield* captureWitness
-        const vmm = yield* Vmm
-        const captured = yield* Effect.scoped(Effect.flatMap(vmm.restore(directory), ask))
+        const captured = yield* Effect.scoped(Effect.flatMap(ungated(directory), ask))
         const { manifest } = yield* (yield* SnapshotStore).open(directory)
         // An hour, and then a year, after the capture, as far as the guest can tell.
         for (const laterNanos of [hourNanos, 365 * 24 * hourNanos]) {
@@ -217,7 +219,7 @@ describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () 
     it.effect("forks-through-the-gate-are-other-machines-too", () =>
       Effect.gen(function* () {
         const { directory, manifest } = yield* captureWitness
-        const base = yield* (yield* Vmm).restore(directory)
+        const base = yield* ungated(directory)
         const told = yield* Effect.forEach(
           Array.from({ length: 10 }),
           () =>

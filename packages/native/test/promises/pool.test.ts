@@ -87,12 +87,12 @@ describe("a pool of clones", () => {
             health: {
               every: "50 millis",
               timeout: "20 seconds",
-              // The first one that is looked at kills its kernel and is then found dead.
+              // The first one that is looked at is switched off and is then found dead.
               check: ({ machine }) =>
                 Effect.gen(function* () {
                   if (victims.length === 0) {
                     victims.push(machine.id)
-                    yield* machine.exec({ argv: ["sh", "-c", "echo c > /proc/sysrq-trigger"] })
+                    yield* machine.agent.powerOff()
                   }
                   return (yield* machine.exec({ argv: ["true"] })).code === 0
                 })
