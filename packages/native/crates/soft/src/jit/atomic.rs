@@ -5,7 +5,8 @@
 //! written (all others) directly.
 
 use super::assembler::{Alu, Condition, Hole, RAX, RCX, RDX, Shift};
-use super::unit::{FS, READ_TAG, Translation, WRITE_TAG};
+use super::layout::{FS, READ_TAG, WRITE_TAG};
+use super::unit::Translation;
 use crate::csr_number::SSTATUS;
 use crate::decode::{Inst, Op};
 use crate::hart::{Hart, SUPERVISOR, status};

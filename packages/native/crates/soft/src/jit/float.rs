@@ -7,7 +7,8 @@
 //! operands must be NaN-boxed. Everything else is the interpreter's; see [`crate::float`].
 
 use super::assembler::{Alu, Condition, FloatOperation, Hole, RAX, RCX, Shift, Width};
-use super::unit::{FS, READ_TAG, Translation, WRITE_TAG, place};
+use super::layout::{FS, READ_TAG, WRITE_TAG, place};
+use super::unit::Translation;
 use crate::decode::{Inst, Op};
 use crate::hart::{FLOAT, Hart};
 use std::mem::offset_of;

@@ -1,7 +1,8 @@
 //! Integer arithmetic of guest registers, each in its host register or in the hart.
 
 use super::assembler::{Alu, Condition, RAX, RCX, RDX, Shift};
-use super::unit::{Translation, host, place};
+use super::layout::{host, place};
+use super::unit::Translation;
 use crate::decode::{Inst, Op};
 
 impl Translation<'_, '_> {

@@ -7,6 +7,7 @@
 //!
 //! * [`assembler`] the host instructions that are used
 //! * [`memory`] where code is kept, never writable and executable at one address
+//! * [`layout`] what units refer to; `thunks` the code that they share
 //! * [`unit`] one run of guest instructions to host code: jumps, loads and stores, ways out;
 //!   `integer`, `float` and `atomic` the fast paths of those instructions
 //! * [`translator`] units, how they find each other, what is kept for the way in and out
@@ -24,7 +25,11 @@ mod float;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod integer;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub mod layout;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod memory;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod thunks;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod translator;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]

@@ -1,15 +1,16 @@
 //! Units, how they find each other, and what is kept for the way in and out of them.
 
 use super::assembler::Assembler;
+use super::layout::{Detail, Output, Site, TABLE_ENTRIES, TableEntry, Thunks};
 use super::memory::CodeMemory;
-use super::unit::{self, Detail, Output, Site, TABLE_ENTRIES, TableEntry, Thunks};
+use super::{thunks, unit};
 use crate::block::{AddressMap, Block, Single, Slot, Translations};
 use crate::hart::{FETCH_ENTRIES, Hart};
 use std::any::Any;
 use std::collections::hash_map::Entry;
 use std::ffi::c_void;
 
-pub use super::unit::{LEFT_INDIRECT, LEFT_SINGLE};
+pub use super::layout::{LEFT_INDIRECT, LEFT_SINGLE};
 
 /// Bytes of address space for translated code; memory is used as code is written.
 const CODE_BYTES: usize = 32 << 20;
@@ -102,7 +103,7 @@ impl Translator {
     pub fn new(execute_single: ExecuteSingle, make_single: MakeSingle) -> Option<Self> {
         let mut memory = CodeMemory::new(CODE_BYTES)?;
         let mut assembler = Assembler::new();
-        let thunks = unit::thunks(&mut assembler, execute_single as *const () as usize);
+        let thunks = thunks::thunks(&mut assembler, execute_single as *const () as usize);
         if !memory.append(assembler.bytes()) {
             return None;
         }
