@@ -51,11 +51,11 @@ impl Decoder {
         if body.len() < length as usize {
             return None;
         }
-        let event = frame(body[0], &body[1..]);
+        let (event, is_of_another_contract) = frame(body[0], &body[1..]);
         self.held.clear();
         // One large frame does not cost its memory for ever.
         self.held.shrink_to(4096);
-        if let EventBody::AgentRejected { reason: RejectReason::ContractMismatch, .. } = event {
+        if is_of_another_contract {
             (self.lost, self.last_byte_at) = (true, Nanos::MAX);
         }
         Some(event)
@@ -94,20 +94,24 @@ fn refused(
     }
 }
 
-fn frame(kind: u8, payload: &[u8]) -> EventBody {
+/// The event of a frame, and whether its sender has turned out to be an agent of another contract.
+fn frame(kind: u8, payload: &[u8]) -> (EventBody, bool) {
     let mut rest = Payload(payload);
     let event = event(kind, &mut rest).and_then(|event| rest.finish().map(|()| event));
-    event.unwrap_or_else(|malformed| {
-        refused(
-            FrameName::by_number(kind),
-            malformed.reason(),
-            format_args!(
-                "frame {kind:#04x} of {} bytes: expected {}",
-                payload.len() + 1,
-                malformed.expected()
-            ),
-        )
-    })
+    let malformed = match event {
+        Ok(event) => return (event, false),
+        Err(malformed) => malformed,
+    };
+    let event = refused(
+        FrameName::by_number(kind),
+        malformed.reason(),
+        format_args!(
+            "frame {kind:#04x} of {} bytes: expected {}",
+            payload.len() + 1,
+            malformed.expected()
+        ),
+    );
+    (event, malformed.reason() == RejectReason::ContractMismatch)
 }
 
 #[cfg(test)]
