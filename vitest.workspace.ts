@@ -1,4 +1,4 @@
-/** The test projects, one per package; `vitest.config.ts` reads this list. */
+/** The test projects, one per package or folder; `vitest.config.ts` reads this list. */
 export const projects = [
   "packages/core",
   "packages/triggers",
@@ -6,7 +6,8 @@ export const projects = [
   "packages/native",
   "packages/stillpoint",
   "examples",
-  "scripts"
+  "scripts",
+  "bench"
 ].map((root) => ({
   extends: true as const,
   test: {

@@ -2,8 +2,9 @@
 import { Vmm } from "@stillpoint/core"
 import { Effect } from "effect"
 import { directory, executedNanos, guest, measured, runTo, runtime } from "./guests.ts"
+import { measure, median, milliseconds } from "./measure.ts"
 import { frame, Qemu } from "./peers/Qemu.ts"
-import { alternating, finish, median, milliseconds, row } from "./row.ts"
+import { finish, row } from "./row.ts"
 
 const mips: Array<number> = []
 
@@ -30,7 +31,7 @@ const qemu = async () => {
   return elapsed
 }
 
-const [our = 0, peer = 0] = await alternating(ours, qemu)
+const [our, peer] = await measure([ours, qemu])
 await runtime.dispose()
 finish([
   row("boot-to-agent-ready", "ms", our, { peer: "qemu-system-riscv64", peerValue: peer }),

@@ -8,7 +8,8 @@ import { promisify } from "node:util"
 import { Subject } from "rxjs"
 import { loadAddon } from "../packages/native/src/binding/loadAddon.ts"
 import { directory, measured, runtime } from "./guests.ts"
-import { alternating, finish, row } from "./row.ts"
+import { measure } from "./measure.ts"
+import { finish, row } from "./row.ts"
 
 // Prints `A` and a line feed on its console for ever: every line an event.
 const flooding = new Uint32Array([0x100002b7, 0x04100313, 0x00a00393, 0x00628023, 0x00728023, 0xff9ff06f])
@@ -38,7 +39,7 @@ const bare = () => {
   })
   const began = performance.now()
   for (let seq = 0; seq < 1_000_000; seq++) subject.next({ _tag: "GuestIdle", seq, atNanos: seq })
-  return Promise.resolve((events / (performance.now() - began)) * 1000)
+  return (events / (performance.now() - began)) * 1000
 }
 
 const addon = await Effect.runPromise(loadAddon)
@@ -80,8 +81,8 @@ const threadPool = async () => {
   return ((performance.now() - began) / calls) * 1000
 }
 
-const [events = 0, bareEvents = 0] = await alternating(fromGuest, bare)
-const [call = 0, throughEffect = 0, pool = 0] = await alternating(nativeCall, bridgeCall, threadPool)
+const [events, bareEvents] = await measure([fromGuest, bare])
+const [call, throughEffect, pool] = await measure([nativeCall, bridgeCall, threadPool])
 await runtime.dispose()
 finish([
   row("events-to-subscriber", "events/s", events, {

@@ -2,7 +2,7 @@
  * Runs every bench program, one after the other, and puts their rows together: a table on standard output, and
  * `bench/out/latest.json`.
  *
- * A program is a `*.bench.ts` here or in a package's `bench/`; arguments choose those whose path contains one of them.
+ * A program is a `*.bench.ts` here; arguments choose those whose name contains one of them.
  */
 import { spawnSync } from "node:child_process"
 import { globSync, mkdirSync, writeFileSync } from "node:fs"
@@ -12,12 +12,11 @@ import type { Row } from "./row.ts"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 const wanted = process.argv.slice(2)
-const programs = [
-  ...globSync("bench/*.bench.ts", { cwd: root }),
-  ...globSync("packages/*/bench/*.bench.ts", { cwd: root })
-]
-  .filter((path) => wanted.length === 0 || wanted.some((part) => path.includes(part)))
+const programs = globSync("*.bench.ts", { cwd: join(root, "bench") })
+  .filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)))
   .toSorted()
+  .map((name) => `bench/${name}`)
+if (programs.length === 0) process.stderr.write(`no bench program's name contains ${wanted.join(" or ")}\n`)
 
 const rows: Array<Row> = []
 const failed: Array<string> = []

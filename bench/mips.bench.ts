@@ -10,7 +10,8 @@ import { execFileSync, spawn } from "node:child_process"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { directory, measured, runtime } from "./guests.ts"
-import { alternating, finish, milliseconds, type Row, row } from "./row.ts"
+import { measure, milliseconds } from "./measure.ts"
+import { finish, type Row, row } from "./row.ts"
 
 const sources = fileURLToPath(new URL("payloads/", import.meta.url))
 
@@ -60,11 +61,7 @@ for (const [name, label] of [
 ] as const) {
   const full = build(name)
   const none = build(name, 0)
-  const [our = 0, theirs = 0, start = 0] = await alternating(
-    () => ours(full),
-    () => qemu(full),
-    () => qemu(none)
-  )
+  const [our, theirs, start] = await measure([() => ours(full), () => qemu(full), () => qemu(none)])
   const peerValue = instructions / Math.max(theirs - start, 0.001) / 1000
   rows.push(
     row(label, "Minstr/s", instructions / our / 1000, { peer: "qemu-system-riscv64", peerValue, better: "more" })

@@ -1,5 +1,5 @@
 /**
- * Rows of the table that `make bench` prints, and how their values are taken.
+ * Rows of the table that `make bench` prints.
  *
  * A bench program prints its rows as one JSON array on the last line of standard output.
  */
@@ -13,16 +13,6 @@ export interface Row {
   readonly peerValue: number | null
   /** Ours over the peer's, arranged so that below 1 is better for us. */
   readonly ratio: number | null
-}
-
-/** How many times each side is measured. */
-export const rounds = Math.max(1, Number(process.env["STILLPOINT_BENCH_ROUNDS"] ?? 5))
-
-export const median = (values: ReadonlyArray<number>): number => {
-  const sorted = values.toSorted((a, b) => a - b)
-  const middle = Math.floor(sorted.length / 2)
-  const upper = sorted[middle] ?? Number.NaN
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
 }
 
 const rounded = (value: number): number => Number(value.toPrecision(5))
@@ -40,22 +30,6 @@ export const row = (
   }
   const ratio = better === "less" ? value / peerValue : peerValue / value
   return { name, unit, value: rounded(value), peer, peerValue: rounded(peerValue), ratio: rounded(ratio) }
-}
-
-/** Measures each side `rounds` times, in turns, and gives the medians in the order of the sides. */
-export const alternating = async (...sides: ReadonlyArray<() => Promise<number>>): Promise<ReadonlyArray<number>> => {
-  const values = sides.map((): Array<number> => [])
-  for (let round = 0; round < rounds; round++) {
-    for (const [index, side] of sides.entries()) values[index]?.push(await side())
-  }
-  return values.map(median)
-}
-
-/** Host milliseconds that `work` takes. */
-export const milliseconds = async (work: () => Promise<unknown>): Promise<number> => {
-  const began = process.hrtime.bigint()
-  await work()
-  return Number(process.hrtime.bigint() - began) / 1e6
 }
 
 /** Ends a bench program. */

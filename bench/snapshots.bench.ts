@@ -10,8 +10,9 @@ import { mkdirSync, readFileSync, rmSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { directory, guest, machineAt, measured, memoryMib, runtime } from "./guests.ts"
+import { inTurns, measure, median, milliseconds } from "./measure.ts"
 import { frame, Qemu } from "./peers/Qemu.ts"
-import { alternating, finish, median, milliseconds, type Row, row, rounds } from "./row.ts"
+import { finish, type Row, row } from "./row.ts"
 
 const command = ["/bin/busybox", "true"]
 const rows: Array<Row> = []
@@ -22,11 +23,8 @@ execFileSync("qemu-img", ["create", "-q", "-f", "qcow2", diskPath, "1G"])
 const source = await Qemu.start({ ...guest, directory, diskPath })
 await source.next(frame.listenerBound)
 await source.monitor("info status")
-const saves: Array<number> = []
-for (let round = 0; round < rounds; round++) {
-  saves.push(await milliseconds(() => source.monitor(`savevm state${round}`)))
-}
-const savevm = median(saves)
+let saved = 0
+const [savevm] = await measure([() => milliseconds(() => source.monitor(`savevm state${saved++}`))])
 await source.close()
 
 const loaded = { ...guest, directory, diskPath, loadState: "state0" }
@@ -52,23 +50,23 @@ const qemuToExec = async () => {
 
 // Our side: captures of one running guest.
 const snapshot = join(directory, "snapshot")
-const pauses: Array<number> = []
-const totals: Array<number> = []
-await measured(
+const [captures] = await measured(
   Effect.gen(function* () {
     const machine = yield* machineAt("ListenerBound")
-    for (let round = 0; round < rounds; round++) {
+    const capture = Effect.gen(function* () {
+      // A capture finds other memory than the one before it.
+      yield* machine.run({ budgetNanos: 50_000_000 })
       rmSync(snapshot, { recursive: true, force: true })
       mkdirSync(snapshot)
       const began = performance.now()
-      const captured = yield* machine.capture(snapshot)
-      totals.push(performance.now() - began)
-      pauses.push(captured.pauseNanos / 1e6)
-      // The next capture finds other memory than the last.
-      yield* machine.run({ budgetNanos: 50_000_000 })
-    }
+      const { pauseNanos } = yield* machine.capture(snapshot)
+      return { total: performance.now() - began, pause: pauseNanos / 1e6 }
+    })
+    return yield* Effect.promise(() => inTurns([() => Effect.runPromise(capture)]))
   })
 )
+const pause = median(captures.map(({ pause }) => pause))
+const total = median(captures.map(({ total }) => total))
 
 const floors = join(directory, "floors")
 execFileSync("cc", ["-O2", "-o", floors, fileURLToPath(new URL("peers/floors.c", import.meta.url))])
@@ -81,10 +79,10 @@ const memcpy = `memcpy of ${memoryMib} MiB`
 const mmap = "mmap of the file, one page touched"
 
 rows.push(
-  row("capture-pause", "ms", median(pauses), { peer: "qemu savevm", peerValue: savevm }),
-  row("capture-pause/memcpy", "ms", median(pauses), { peer: memcpy, peerValue: memcpyMs }),
-  row("capture-total", "ms", median(totals), { peer: "qemu savevm", peerValue: savevm }),
-  row("capture-total/memcpy", "ms", median(totals), { peer: memcpy, peerValue: memcpyMs })
+  row("capture-pause", "ms", pause, { peer: "qemu savevm", peerValue: savevm }),
+  row("capture-pause/memcpy", "ms", pause, { peer: memcpy, peerValue: memcpyMs }),
+  row("capture-total", "ms", total, { peer: "qemu savevm", peerValue: savevm }),
+  row("capture-total/memcpy", "ms", total, { peer: memcpy, peerValue: memcpyMs })
 )
 
 const toFirstInstruction = () =>
@@ -106,8 +104,8 @@ const toFirstExec = () =>
       return performance.now() - began
     })
   )
-const [first = 0, firstPeer = 0] = await alternating(toFirstInstruction, qemuToRunning)
-const [exec = 0, execPeer = 0] = await alternating(toFirstExec, qemuToExec)
+const [first, firstPeer] = await measure([toFirstInstruction, qemuToRunning])
+const [exec, execPeer] = await measure([toFirstExec, qemuToExec])
 rows.push(
   row("restore-to-first-instruction", "ms", first, { peer: "qemu -loadvm", peerValue: firstPeer }),
   row("restore-to-first-instruction/mmap", "ms", first, { peer: mmap, peerValue: mmapMs }),
@@ -121,14 +119,17 @@ const resident = (pid: number | "self") =>
 const [forkMs, cloneBytes] = await measured(
   Effect.gen(function* () {
     const machine = yield* machineAt("ListenerBound")
-    const times: Array<number> = []
-    for (let round = 0; round < 20; round++) {
-      const began = performance.now()
-      yield* Effect.scoped(Effect.tap(machine.fork, () => Effect.sync(() => times.push(performance.now() - began))))
-    }
+    const fork = Effect.scoped(
+      Effect.gen(function* () {
+        const began = performance.now()
+        yield* machine.fork
+        return performance.now() - began
+      })
+    )
+    const [forkMs] = yield* Effect.promise(() => measure([() => Effect.runPromise(fork)], { rounds: 20 }))
     const before = resident("self")
     yield* Effect.forEach(Array.from({ length: clones }), () => machine.fork, { discard: true })
-    return [median(times), (resident("self") - before) / clones] as const
+    return [forkMs, (resident("self") - before) / clones] as const
   })
 )
 const idle = await Qemu.start(loaded)

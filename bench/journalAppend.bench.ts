@@ -1,19 +1,15 @@
-/**
- * Guest events appended to a journal file in batches, beside the same rows put into SQLite by hand.
- *
- * @module
- */
+/** Guest events appended to a journal file in batches, beside the same rows put into SQLite by hand. */
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { type GuestEvent, guestRecordOf, Journal } from "@stillpoint/core"
 import { Effect } from "effect"
-import { median, print } from "./measure.ts"
+import { measure } from "./measure.ts"
+import { finish, row } from "./row.ts"
 
 const count = 100_000
 const batch = 1_000
-const rounds = 5
 
 const events: ReadonlyArray<GuestEvent> = Array.from({ length: count }, (_, seq): GuestEvent => {
   const at = { seq, atNanos: seq * 1_000 }
@@ -61,22 +57,10 @@ const byHand = (path: string): number => {
 }
 
 const directory = await mkdtemp(join(tmpdir(), "stillpoint-bench-"))
-const values: Array<number> = []
-const peers: Array<number> = []
-for (let round = 0; round < rounds; round++) {
-  values.push(await ours(join(directory, `ours-${round}`)))
-  peers.push(byHand(join(directory, `peer-${round}`)))
-}
-await rm(directory, { recursive: true, force: true })
-const value = median(values)
-const peerValue = median(peers)
-print([
-  {
-    name: "journal-append",
-    unit: "events/s",
-    value,
-    peer: "SQLite inserts by hand",
-    peerValue,
-    ratio: peerValue / value
-  }
+let file = 0
+const [value, peerValue] = await measure([
+  () => ours(join(directory, `ours-${file++}`)),
+  () => byHand(join(directory, `peer-${file++}`))
 ])
+await rm(directory, { recursive: true, force: true })
+finish([row("journal-append", "events/s", value, { peer: "SQLite inserts by hand", peerValue, better: "more" })])

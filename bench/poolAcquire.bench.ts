@@ -1,14 +1,19 @@
-/**
- * Acquiring a ready clone from a warm pool, beside restoring one at the moment it is wanted.
- *
- * @module
- */
-import { type Clone, type ClonePool, Gate, Journal, makeClonePool, Pipeline, SnapshotStore } from "@stillpoint/core"
+/** Acquiring a ready clone from a warm pool, beside restoring one at the moment it is wanted. */
+import {
+  type Clone,
+  type ClonePool,
+  Gate,
+  Journal,
+  makeClonePool,
+  Pipeline,
+  SnapshotStore,
+  type Vmm
+} from "@stillpoint/core"
 import { kindTrigger, MemoryFiles, scriptedVmm } from "@stillpoint/core/testing"
 import { Effect, Layer } from "effect"
-import { median, print } from "./measure.ts"
+import { measure } from "./measure.ts"
+import { finish, row } from "./row.ts"
 
-const rounds = 200
 const ready = 16
 const snapshot = "/bench/web"
 
@@ -34,26 +39,18 @@ const program = Effect.scoped(
       Pipeline.run({ kernelPath: "/kernel" }, { policy: kindTrigger("WorkloadPreExec"), target: snapshot })
     )
     const ours = yield* makeClonePool({ snapshot, ready, maximum: 2 * ready })
-    const values: Array<number> = []
-    const peers: Array<number> = []
-    for (let round = 0; round < rounds; round++) {
-      yield* warm(ours)
-      values.push(yield* Effect.scoped(timed(ours.acquire)))
-      peers.push(yield* Effect.scoped(timed(Gate.restore(snapshot))))
-    }
-    const value = median(values)
-    const peerValue = median(peers)
-    print([
-      {
-        name: "pool-acquire",
-        unit: "ms",
-        value,
-        peer: "restore and gate without a pool",
-        peerValue,
-        ratio: value / peerValue
-      }
-    ])
+    const run = Effect.runPromiseWith(yield* Effect.context<Vmm | SnapshotStore | Journal>())
+    return yield* Effect.promise(() =>
+      measure(
+        [
+          () => run(Effect.andThen(warm(ours), Effect.scoped(timed(ours.acquire)))),
+          () => run(Effect.scoped(timed(Gate.restore(snapshot))))
+        ],
+        { rounds: 200 }
+      )
+    )
   })
 )
 
-await Effect.runPromise(program.pipe(Effect.provide(host)))
+const [value, peerValue] = await Effect.runPromise(program.pipe(Effect.provide(host)))
+finish([row("pool-acquire", "ms", value, { peer: "restore and gate without a pool", peerValue })])

@@ -2,8 +2,6 @@
  * How fast a policy of ten nested combinators decides a timeline of a million events, beside a hand-written loop, XState and
  * RxJS that decide the same from the same event objects; what a replay allocates; and how fast a recorded timeline is read,
  * beside bare `JSON.parse`. What is measured of ours is all that a caller does: `Trigger.replay(policy, { events })`.
- *
- * Prints one JSON array of rows on its last line.
  */
 import { decodeTimeline, encodeTimeline, type GuestEvent, timelineFormat, timelineVersion } from "@stillpoint/core"
 import { Result } from "effect"
@@ -26,12 +24,13 @@ import {
   quiesce,
   Trigger,
   within
-} from "../src/index.ts"
+} from "@stillpoint/triggers"
+import { inTurns, measure, type MeasureOptions } from "./measure.ts"
+import { finish, row } from "./row.ts"
 
 const eventCount = 1_000_000
-const rounds = 15
-/** Rounds before those that count: they are the compiler's, which on a busy machine takes its time. */
-const warmUps = 10
+/** The rounds that do not count are the compiler's, which on a busy machine takes its time. */
+const often: MeasureOptions = { rounds: 15, warmUps: 10 }
 
 /** A long boot: heartbeats, console lines, rests; what the policy waits for is at the end. */
 const events: ReadonlyArray<GuestEvent> = Array.from({ length: eventCount }, (_, seq): GuestEvent => {
@@ -172,55 +171,32 @@ const check = (decided: number): void => {
   if (decided !== expected) throw new Error(`expected a decision at ${expected} ns, found ${decided}`)
 }
 
-const median = (values: ReadonlyArray<number>): number => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0
-
-/** Seconds of one run each, in turns. */
-const measure = (one: () => number, other: () => number): readonly [number, number] => {
-  const took: readonly [Array<number>, Array<number>] = [[], []]
-  const once = (run: () => number, into: Array<number>): void => {
-    const started = performance.now()
-    check(run())
-    into.push((performance.now() - started) / 1000)
-  }
-  for (let round = 0; round < warmUps + rounds; round++) {
-    once(one, took[0])
-    once(other, took[1])
-  }
-  return [median(took[0].slice(warmUps)), median(took[1].slice(warmUps))]
+/** A run that decides as it must; what it gives is events a second. */
+const rate = (count: number, run: () => number) => () => {
+  const began = performance.now()
+  check(run())
+  return (count * 1000) / (performance.now() - began)
 }
 
-const rate = (count: number, seconds: number): number => Math.round(count / seconds)
-
-const row = (
-  name: string,
-  peer: string,
-  ours: number,
-  theirs: number,
-  ourCount = eventCount,
-  theirCount = eventCount
-) => ({
-  name,
-  unit: "events/s",
-  value: rate(ourCount, ours),
-  peer,
-  peerValue: rate(theirCount, theirs),
-  ratio: Number((rate(theirCount, theirs) / rate(ourCount, ours)).toFixed(3))
-})
-
-const [handOurs, hand] = measure(replayed, () => byHand(events))
-const [rxOurs, rx] = measure(replayed, withRxjs)
-const [xOurs, x] = measure(replayed, withXstate)
+const [handOurs, hand] = await measure([rate(eventCount, replayed), rate(eventCount, () => byHand(events))], often)
+const [rxOurs, rx] = await measure([rate(eventCount, replayed), rate(eventCount, withRxjs)], often)
+const [xOurs, x] = await measure([rate(eventCount, replayed), rate(xstateEvents.length, withXstate)], often)
 
 /** Bytes of the heap that a run takes, at the least of several: others are disturbed by the compiler or the collector. */
-const allocated = (run: () => number): number => {
-  const taken = Array.from({ length: rounds }, () => {
-    const before = getHeapStatistics().used_heap_size
-    check(run())
-    return getHeapStatistics().used_heap_size - before
-  }).filter((bytes) => bytes >= 0)
-  return Math.min(...taken)
+const allocated = async (run: () => number): Promise<number> => {
+  const [taken] = await inTurns(
+    [
+      () => {
+        const before = getHeapStatistics().used_heap_size
+        check(run())
+        return getHeapStatistics().used_heap_size - before
+      }
+    ],
+    { rounds: 15 }
+  )
+  return Math.min(...taken.filter((bytes) => bytes >= 0))
 }
-const replayBytes = allocated(replayed)
+const replayBytes = await allocated(replayed)
 
 const decoded = events.slice(-eventCount / 5)
 const first = decoded[0]?.seq ?? 0
@@ -238,29 +214,25 @@ const bytes = encodeTimeline({
   events: decoded,
   end: null
 })
-const [decodeOurs, parse] = measure(
-  () => Result.getOrThrow(decodeTimeline(bytes)).events.at(-1)?.atNanos ?? -1,
-  () => {
-    let last = -1
-    for (const line of new TextDecoder().decode(bytes).trimEnd().split("\n"))
-      last = (JSON.parse(line) as { atNanos?: number }).atNanos ?? last
-    return last
-  }
+const [decodeOurs, parse] = await measure(
+  [
+    rate(decoded.length, () => Result.getOrThrow(decodeTimeline(bytes)).events.at(-1)?.atNanos ?? -1),
+    rate(decoded.length, () => {
+      let last = -1
+      for (const line of new TextDecoder().decode(bytes).trimEnd().split("\n"))
+        last = (JSON.parse(line) as { atNanos?: number }).atNanos ?? last
+      return last
+    })
+  ],
+  often
 )
 
-console.log(
-  JSON.stringify([
-    row("policy-replay/hand-written", "a loop written by hand", handOurs, hand),
-    row("policy-replay/xstate", "XState 5 actor", xOurs, x, eventCount, xstateEvents.length),
-    row("policy-replay/rxjs", "RxJS 7 operators", rxOurs, rx),
-    {
-      name: "policy-replay/allocated",
-      unit: "bytes/replay",
-      value: replayBytes,
-      peer: null,
-      peerValue: null,
-      ratio: null
-    },
-    row("timeline-decode", "JSON.parse a line, unchecked", decodeOurs, parse, decoded.length, decoded.length)
-  ])
-)
+const beside = (name: string, value: number, peer: string, peerValue: number) =>
+  row(name, "events/s", value, { peer, peerValue, better: "more" })
+finish([
+  beside("policy-replay/hand-written", handOurs, "a loop written by hand", hand),
+  beside("policy-replay/xstate", xOurs, "XState 5 actor", x),
+  beside("policy-replay/rxjs", rxOurs, "RxJS 7 operators", rx),
+  row("policy-replay/allocated", "bytes/replay", replayBytes),
+  beside("timeline-decode", decodeOurs, "JSON.parse a line, unchecked", parse)
+])
