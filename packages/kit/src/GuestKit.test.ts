@@ -1,13 +1,14 @@
 import { assert, it } from "@effect/vitest"
-import { GuestAgent } from "@stillpoint/core"
+import { DurableFiles, GuestAgent, makeOwnedDirectory } from "@stillpoint/core"
 import { Effect, Layer, Result } from "effect"
 import { existsSync } from "node:fs"
-import { mkdtemp, readFile, readdir, rm, utimes, writeFile } from "node:fs/promises"
+import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { TestClock } from "effect/testing"
 import { defaultDirectory, GuestKit, type GuestKitConfig } from "./GuestKit.ts"
 import { readCpio } from "./initramfs/cpio.ts"
+import { makeStaging } from "./KitCache.ts"
 import type { KitError } from "./KitError.ts"
 import { kernelFiles, localArchive, type LocalArchive } from "./testing/LocalArchive.ts"
 
@@ -29,7 +30,9 @@ const kitOn = Effect.fn(function* (archive: LocalArchive) {
   const agent = GuestAgent.layerFile(agentPath, "build it first")
   // A new one each time, as a new process would have.
   const withConfig = (changed: Partial<GuestKitConfig>) => {
-    const layer = GuestKit.layerNoDeps({ ...config, ...changed }).pipe(Layer.provide([archive.layer, agent]))
+    const layer = GuestKit.layerNoDeps({ ...config, ...changed }).pipe(
+      Layer.provide([archive.layer, agent, DurableFiles.layer])
+    )
     const use = <A, E>(f: (kit: GuestKit["Service"]) => Effect.Effect<A, E>) =>
       GuestKit.use(f).pipe(Effect.provide(layer, { local: true }))
     return { use, files: use((kit) => kit.files).pipe(TestClock.withLive) }
@@ -64,7 +67,7 @@ const reasonOf = <A>(effect: Effect.Effect<A, KitError>) =>
 const leftovers = (directory: string) =>
   Effect.promise(async () => {
     const all = await readdir(directory, { recursive: true }).catch(() => [])
-    return all.filter((name) => /partial|\.deb$/.test(name))
+    return all.filter((name) => /partial|\.deb$|\.stillpoint-/.test(name))
   })
 
 it.effect("the-kit-is-found-through-the-signed-index-and-unpacked", () =>
@@ -267,18 +270,20 @@ it.effect("a-damaged-cache-is-noticed-and-fetched-again", () =>
   })
 )
 
-it.effect("what-a-killed-process-left-half-done-is-removed", () =>
+it.effect("what-a-killed-process-left-half-done-is-removed-and-what-a-living-one-has-is-not", () =>
   Effect.gen(function* () {
     const { kit } = yield* locked
     yield* kit.files
-    const [dead, alive] = ["dead", "alive"].map((name) => join(kit.config.directory, `downloads/x.deb.partial-${name}`))
-    yield* Effect.promise(() => Promise.all([dead!, alive!].map((path) => writeFile(path, "half"))))
-    const before = new Date(Date.now() - 25 * 3600_000)
-    yield* Effect.promise(() => utimes(dead!, before, before))
+    const cache = { directory: kit.config.directory, files: yield* DurableFiles }
+    const alive = yield* makeStaging(cache)
+    // The kernel lets go of a lock when its owner is killed; nothing else changes.
+    const dead = yield* makeOwnedDirectory(cache.files, cache.directory, "staging")
+    yield* Effect.promise(() => writeFile(join(dead.path(), "package.deb"), "half"))
+    yield* dead.give
     yield* kit.files
-    assert.isFalse(existsSync(dead!))
-    assert.isTrue(existsSync(alive!))
-  })
+    assert.isFalse(existsSync(dead.path()))
+    assert.isTrue(existsSync(alive))
+  }).pipe(Effect.provide(DurableFiles.layer))
 )
 
 it.effect("two-at-once-both-get-the-kit", () =>

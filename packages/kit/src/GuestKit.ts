@@ -6,10 +6,10 @@
  *
  * @module
  */
-import { type BootSpec, GuestAgent } from "@stillpoint/core"
+import { type BootSpec, DurableFiles, type DurableFilesShape, GuestAgent } from "@stillpoint/core"
 import { Context, Effect, Layer, Option, Result } from "effect"
 import { existsSync } from "node:fs"
-import { readFile, rm } from "node:fs/promises"
+import { readFile } from "node:fs/promises"
 import { homedir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -22,9 +22,10 @@ import { buildInitramfs, type GuestPrograms } from "./initramfs/Initramfs.ts"
 import type { GuestConfigInput } from "./initramfs/GuestConfig.ts"
 import type { InitramfsError } from "./initramfs/InitramfsError.ts"
 import {
-  downloadPath,
+  type KitCache,
   loadSubstitute,
   loadUnpacked,
+  makeStaging,
   storeSubstitute,
   storeUnpacked,
   sweep,
@@ -145,21 +146,19 @@ const isGone = (error: KitError): boolean =>
 /** Fetches and unpacks exactly this package, unless its files are here. */
 const obtain = Effect.fn("GuestKit.obtain")(function* (
   config: GuestKitConfig,
+  cache: KitCache,
   part: "kernel" | "busybox",
   item: LockedPackage,
   fetch: Archive["Service"]["fetchPast"]
 ) {
   const dropped = (path: string) => config.onNotice(`${path} was damaged and is fetched again`)
-  const here = yield* loadUnpacked(config.directory, item.sha256, dropped)
+  const here = yield* loadUnpacked(cache, item.sha256, dropped)
   if (Option.isSome(here)) return here.value
-  const deb = downloadPath(config.directory, item.sha256)
-  const remove = Effect.promise(() => rm(deb, { force: true }).catch(() => undefined))
-  return yield* fetch(item, deb, config.onProgress).pipe(
-    Effect.andThen(extract(deb, wantedOf[part])),
-    Effect.flatMap((files) => storeUnpacked(config.directory, item, files)),
-    Effect.ensuring(remove)
-  )
-})
+  const staging = yield* makeStaging(cache)
+  const deb = join(staging, "package.deb")
+  yield* fetch(item, deb, config.onProgress)
+  return yield* storeUnpacked(cache, staging, item, yield* extract(deb, wantedOf[part]))
+}, Effect.scoped)
 
 /** A package that was taken in place of the one that is locked. */
 export interface Substitute {
@@ -178,6 +177,7 @@ interface Obtained {
  */
 const obtainLocked = Effect.fn("GuestKit.obtainLocked")(function* (
   config: GuestKitConfig,
+  cache: KitCache,
   archive: Archive["Service"],
   part: "kernel" | "busybox",
   item: LockedPackage
@@ -187,15 +187,15 @@ const obtainLocked = Effect.fn("GuestKit.obtainLocked")(function* (
       `the archive no longer holds ${item.name} ${item.version}, which is locked; ` +
         `${found.name} ${found.version} is used instead (lock what it holds now with: make kit-lock)`
     )
-  const substitute = config.whenGone === "newest" ? yield* loadSubstitute(config.directory, item.sha256) : Option.none()
+  const substitute = config.whenGone === "newest" ? yield* loadSubstitute(cache, item.sha256) : Option.none()
   if (Option.isSome(substitute)) {
     say(substitute.value)
-    return { item: substitute.value, files: yield* obtain(config, part, substitute.value, archive.fetch) }
+    return { item: substitute.value, files: yield* obtain(config, cache, part, substitute.value, archive.fetch) }
   }
-  const present = yield* Effect.result(obtain(config, part, item, archive.fetch))
+  const present = yield* Effect.result(obtain(config, cache, part, item, archive.fetch))
   if (Result.isSuccess(present)) return { item, files: present.success }
   if (!isGone(present.failure)) return yield* present.failure
-  const past = yield* Effect.result(obtain(config, part, item, archive.fetchPast))
+  const past = yield* Effect.result(obtain(config, cache, part, item, archive.fetchPast))
   if (Result.isSuccess(past)) return { item, files: past.success }
   const { name, version } = item
   const gone = new LockedPackageGone({ name, version, archive: present.failure.message, past: past.failure.message })
@@ -204,8 +204,8 @@ const obtainLocked = Effect.fn("GuestKit.obtainLocked")(function* (
   // The index still names it: the archive is at fault, and nothing newer is to be had.
   if (found.sha256 === item.sha256) return yield* present.failure
   say(found)
-  const files = yield* obtain(config, part, found, archive.fetch)
-  yield* storeSubstitute(config.directory, item.sha256, found)
+  const files = yield* obtain(config, cache, part, found, archive.fetch)
+  yield* storeSubstitute(cache, item.sha256, found)
   return { item: found, files }
 })
 
@@ -215,11 +215,16 @@ const requiredPath = (files: UnpackedFiles, name: string): Effect.Effect<string,
   return Effect.fail(new KitError({ reason: new FileUnusable({ path: name, detail: "it is not in the kit's cache" }) }))
 }
 
-const ensure = Effect.fn("GuestKit.ensure")(function* (config: GuestKitConfig, archive: Archive["Service"]) {
-  const lock = yield* readLock(config.lockPath)
-  yield* sweep(config.directory)
-  const kernel = yield* obtainLocked(config, archive, "kernel", lock.kernel)
-  const busybox = yield* obtainLocked(config, archive, "busybox", lock.busybox)
+const ensure = Effect.fn("GuestKit.ensure")(function* (
+  config: GuestKitConfig,
+  durable: DurableFilesShape,
+  archive: Archive["Service"]
+) {
+  const lock = yield* readLock(durable, config.lockPath)
+  const cache: KitCache = { directory: config.directory, files: durable }
+  yield* sweep(cache)
+  const kernel = yield* obtainLocked(config, cache, archive, "kernel", lock.kernel)
+  const busybox = yield* obtainLocked(config, cache, archive, "busybox", lock.busybox)
   const modulePaths = new Map(kernel.files)
   modulePaths.delete("vmlinux")
   return {
@@ -322,14 +327,15 @@ export class GuestKit extends Context.Service<
     readonly lock: Effect.Effect<KitLock, KitError>
   }
 >()("@stillpoint/kit/GuestKit") {
-  /** The kit at the places of `config`; needs an {@link Archive} and the machine's `GuestAgent`. */
+  /** The kit at the places of `config`; needs an {@link Archive}, the machine's `GuestAgent` and `DurableFiles`. */
   static readonly layerNoDeps = (config: GuestKitConfig) =>
     Layer.effect(
       GuestKit,
       Effect.gen(function* () {
         const archive = yield* Archive
         const agent = yield* GuestAgent
-        const files = onceSucceeded(ensure(config, archive))
+        const durable = yield* DurableFiles
+        const files = onceSucceeded(ensure(config, durable, archive))
         const programs = onceSucceeded(Effect.flatMap(files, (found) => readPrograms(agent, found)))
         const initramfs = (input: GuestConfigInput) => Effect.flatMap(programs, (found) => buildInitramfs(found, input))
         return GuestKit.of({
@@ -344,13 +350,13 @@ export class GuestKit extends Context.Service<
                 origin: originOf(found)
               }))
             ),
-          lock: Effect.tap(newest(archive), (lock) => writeLock(config.lockPath, lock))
+          lock: Effect.tap(newest(archive), (lock) => writeLock(durable, config.lockPath, lock))
         })
       })
     )
 
   /** The kit of this package, from Debian's archive; needs the machine's agent: `NativeAgent.layer` of `@stillpoint/native`. */
   static readonly layer = Layer.unwrap(Effect.sync(() => GuestKit.layerNoDeps(defaultGuestKitConfig()))).pipe(
-    Layer.provide(Archive.layer)
+    Layer.provide([Archive.layer, DurableFiles.layer])
   )
 }

@@ -2,24 +2,41 @@
  * The kit's folder of unpacked packages, each under the digest of the package that it came from.
  *
  * ```text
- * packages/<sha256>/package.json     name, version, and size and digest of each file; written first
+ * packages/<sha256>/package.json     name, version, and size and digest of each file
  * packages/<sha256>/<file>           e.g. vmlinux, busybox, virtio_mmio.ko.xz
  * substitutes/<sha256>.json          the package taken where the archive no longer holds the locked one
+ * .stillpoint-<id>/                  what is being fetched and unpacked, and whose that is; see OwnedDirectory of core
  * ```
  *
- * A folder appears by one rename, whole. Every file is checked against its digest before it is used, and
+ * A folder appears by one rename, whole and flushed. Every file is checked against its digest before it is used, and
  * a folder with a damaged one is dropped, so that its package is fetched again.
+ *
+ * What the archive gives everybody is kept for everybody to read, as far as the umask lets them, and for nobody else to
+ * write: a cache may be shared.
  *
  * @module
  */
-import { Effect, Option, Schema } from "effect"
-import { createHash, randomUUID } from "node:crypto"
-import { createReadStream } from "node:fs"
-import { access, lstat, mkdir, open, readFile, readdir, rename, rm, writeFile } from "node:fs/promises"
+import {
+  clearOwnedDirectories,
+  type DurableFilesShape,
+  type FileFault,
+  type FileUnfit,
+  makeDirectories,
+  makeOwnedDirectory,
+  type MakeOptions,
+  replaceFile
+} from "@stillpoint/core"
+import { Effect, Option, Schema, type Scope } from "effect"
+import { createHash } from "node:crypto"
 import { join } from "node:path"
-import { pipeline } from "node:stream/promises"
-import { FileUnusable, KitError } from "./KitError.ts"
+import { type KitError, unusable } from "./KitError.ts"
 import { LockedPackage } from "./KitLock.ts"
+
+/** Where the cache is, and by what its files are reached. */
+export interface KitCache {
+  readonly directory: string
+  readonly files: DurableFilesShape
+}
 
 const Contents = Schema.Struct({
   name: Schema.String,
@@ -32,133 +49,138 @@ const LockedPackageText = Schema.fromJsonString(LockedPackage)
 /** The paths of an unpacked package's files, by name. */
 export type UnpackedFiles = ReadonlyMap<string, string>
 
-const failing =
-  (path: string) =>
-  (cause: unknown): KitError =>
-    new KitError({ reason: new FileUnusable({ path, detail: cause instanceof Error ? cause.message : String(cause) }) })
+const mostDescriptionBytes = 1 << 20
 
-const sha256Of = async (path: string): Promise<string> => {
-  const hash = createHash("sha256")
-  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash)
-  return hash.digest("hex")
-}
+const forEverybody: MakeOptions = { readers: "everybody" }
 
-/** Writes a file and flushes it to disk. */
-const writeDurably = async (path: string, content: string | Uint8Array): Promise<void> => {
-  await writeFile(path, content)
-  const file = await open(path, "r+")
-  await file.sync().finally(() => file.close())
-}
-
-const exists = (path: string): Promise<boolean> =>
-  access(path).then(
-    () => true,
-    () => false
-  )
+const bytesOf = (described: object): Uint8Array =>
+  new TextEncoder().encode(`${JSON.stringify(described, undefined, 2)}\n`)
 
 const unpackedAt = (directory: string, sha256: string): string => join(directory, "packages", sha256)
 
-/** Where one download of a package goes: each to a place of its own, as whoever made it removes it. */
-export const downloadPath = (directory: string, sha256: string): string =>
-  join(directory, "downloads", `${sha256}.deb.partial-${randomUUID()}`)
+const substituteAt = (directory: string, lockedSha256: string): string =>
+  join(directory, "substitutes", `${lockedSha256}.json`)
 
-/** Whoever fetches or unpacks writes all the time, or has given up long before this. */
-const abandonedMillis = 24 * 3600_000
+/** A folder for one package on its way into the cache. It goes when the scope closes, or, should the process be killed, by {@link sweep}. */
+export const makeStaging = ({ directory, files }: KitCache): Effect.Effect<string, KitError, Scope.Scope> =>
+  makeDirectories(files, directory, forEverybody).pipe(
+    Effect.andThen(makeOwnedDirectory(files, directory, "staging")),
+    Effect.map((staging) => staging.path()),
+    Effect.mapError(unusable)
+  )
 
-/**
- * Removes what processes that were killed have left half done. What nobody has written to for a day is nobody's any more; a
- * process id would say nothing, as others may share the folder from containers or machines of their own.
- */
-export const sweep = (directory: string): Effect.Effect<void> =>
-  Effect.promise(async () => {
-    for (const folder of ["downloads", "packages", "substitutes"]) {
-      for (const name of await readdir(join(directory, folder)).catch(() => [])) {
-        if (!name.includes(".partial-")) continue
-        const path = join(directory, folder, name)
-        const written = await lstat(path).catch(() => undefined)
-        if (written === undefined || Date.now() - written.mtimeMs < abandonedMillis) continue
-        await rm(path, { recursive: true, force: true }).catch(() => undefined)
-      }
-    }
-  })
+/** Removes what processes that were killed have left half done; nothing of one that lives, in whatever container. */
+export const sweep = ({ directory, files }: KitCache): Effect.Effect<void> =>
+  Effect.ignore(clearOwnedDirectories(files, directory, "staging", () => Effect.succeed(false)))
 
-/** The files of an unpacked package; none when it is not here, or was damaged and has been dropped. */
-export const loadUnpacked = Effect.fn("KitCache.load")(function* (
-  directory: string,
-  sha256: string,
-  onDamage: (path: string) => void
-) {
-  const folder = unpackedAt(directory, sha256)
-  const text = yield* Effect.tryPromise(() => readFile(join(folder, "package.json"), "utf8")).pipe(Effect.option)
-  if (Option.isNone(text)) return Option.none<UnpackedFiles>()
-  const contents = yield* Schema.decodeUnknownEffect(ContentsText)(text.value).pipe(Effect.option)
-  const files = new Map<string, string>()
-  let damaged = Option.isNone(contents) ? join(folder, "package.json") : undefined
-  for (const [name, expected] of Object.entries(Option.isSome(contents) ? contents.value.files : {})) {
-    const path = join(folder, name)
-    const found = yield* Effect.tryPromise(() => sha256Of(path)).pipe(Effect.option)
-    if (Option.isNone(found) || found.value !== expected.sha256) damaged = path
-    files.set(name, path)
-  }
-  if (damaged === undefined) return Option.some<UnpackedFiles>(files)
-  onDamage(damaged)
-  yield* Effect.tryPromise({ try: () => rm(folder, { recursive: true, force: true }), catch: failing(folder) })
-  return Option.none<UnpackedFiles>()
-})
-
-/** Keeps the files of a package. */
-export const storeUnpacked = (
-  directory: string,
-  item: LockedPackage,
-  files: ReadonlyMap<string, Uint8Array>
-): Effect.Effect<UnpackedFiles, KitError> => {
-  const folder = unpackedAt(directory, item.sha256)
-  return Effect.tryPromise({
-    try: async () => {
-      const partial = `${folder}.partial-${randomUUID()}`
-      const described: Record<string, { sizeBytes: number; sha256: string }> = {}
-      try {
-        await mkdir(partial, { recursive: true })
-        for (const [name, bytes] of files) {
-          described[name] = { sizeBytes: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") }
-          await writeDurably(join(partial, name), bytes)
-        }
-        const contents = { name: item.name, version: item.version, files: described }
-        await writeDurably(join(partial, "package.json"), `${JSON.stringify(contents, undefined, 2)}\n`)
-        await rename(partial, folder).catch(async (cause: unknown) => {
-          // Someone else has stored the same package meanwhile: theirs is as good.
-          if (!(await exists(join(folder, "package.json")))) throw cause
-        })
-      } finally {
-        await rm(partial, { recursive: true, force: true })
-      }
-      return new Map([...files.keys()].map((name) => [name, join(folder, name)]))
-    },
-    catch: failing(folder)
-  })
-}
-
-/** What was taken in place of a locked package that the archive no longer holds. */
-export const loadSubstitute = (directory: string, lockedSha256: string): Effect.Effect<Option.Option<LockedPackage>> =>
-  Effect.tryPromise(() => readFile(join(directory, "substitutes", `${lockedSha256}.json`), "utf8")).pipe(
-    Effect.flatMap(Schema.decodeUnknownEffect(LockedPackageText)),
+const readJson = <A>(files: DurableFilesShape, path: string, schema: Schema.Codec<A, string>) =>
+  files.read(path, mostDescriptionBytes).pipe(
+    Effect.flatMap((bytes) => Schema.decodeUnknownEffect(schema)(new TextDecoder().decode(bytes))),
     Effect.option
   )
 
+/** The files of an unpacked package; none when it is not here, or was damaged and has been dropped. */
+export const loadUnpacked = Effect.fn("KitCache.load")(function* (
+  cache: KitCache,
+  sha256: string,
+  onDamage: (path: string) => void
+) {
+  const { directory, files } = cache
+  const folder = unpackedAt(directory, sha256)
+  const described = join(folder, "package.json")
+  if ((yield* Effect.option(files.inspect(described))).pipe(Option.getOrNull) === null) {
+    return Option.none<UnpackedFiles>()
+  }
+  const contents = yield* readJson(files, described, ContentsText)
+  const found = new Map<string, string>()
+  let damaged = Option.isNone(contents) ? described : undefined
+  for (const [name, expected] of Object.entries(Option.isSome(contents) ? contents.value.files : {})) {
+    const path = join(folder, name)
+    const digest = yield* Effect.option(files.digest(path, expected.sizeBytes))
+    if (Option.isNone(digest) || digest.value.sha256 !== expected.sha256) damaged = path
+    found.set(name, path)
+  }
+  if (damaged === undefined) return Option.some<UnpackedFiles>(found)
+  onDamage(damaged)
+  yield* Effect.scoped(drop(cache, folder))
+  return Option.none<UnpackedFiles>()
+})
+
+/** Takes a folder away with one rename: nobody finds half of it. */
+const drop = Effect.fnUntraced(function* (cache: KitCache, folder: string) {
+  const staging = yield* makeStaging(cache)
+  yield* cache.files.rename(folder, join(staging, "damaged")).pipe(
+    // Another one has found the damage, too.
+    Effect.catch((fault) => (fault.code === "ENOENT" ? Effect.void : Effect.fail(unusable(fault))))
+  )
+})
+
+const writeAll = Effect.fnUntraced(function* (
+  files: DurableFilesShape,
+  folder: string,
+  contents: ReadonlyMap<string, Uint8Array>
+) {
+  yield* files.makeDirectory(folder, forEverybody)
+  for (const [name, bytes] of contents) {
+    yield* files.write(join(folder, name), bytes, forEverybody)
+    yield* files.flush(join(folder, name))
+  }
+  yield* files.flushDirectory(folder)
+})
+
+/** Puts a folder in its place. Where someone else has stored the same package meanwhile, theirs is as good. */
+const place = Effect.fnUntraced(function* (files: DurableFilesShape, from: string, to: string) {
+  yield* files
+    .rename(from, to)
+    .pipe(
+      Effect.catch((fault) =>
+        Effect.flatMap(files.inspect(join(to, "package.json")), (standing) =>
+          standing === null ? Effect.fail(fault) : Effect.void
+        )
+      )
+    )
+})
+
+/** Keeps the files of a package, which `staging` is the folder of. */
+export const storeUnpacked = (
+  { directory, files }: KitCache,
+  staging: string,
+  item: LockedPackage,
+  unpacked: ReadonlyMap<string, Uint8Array>
+): Effect.Effect<UnpackedFiles, KitError> => {
+  const folder = unpackedAt(directory, item.sha256)
+  const described: Record<string, { sizeBytes: number; sha256: string }> = {}
+  for (const [name, bytes] of unpacked) {
+    described[name] = { sizeBytes: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") }
+  }
+  const description = bytesOf({ name: item.name, version: item.version, files: described })
+  const ready = join(staging, "unpacked")
+  const store: Effect.Effect<void, FileFault | FileUnfit> = Effect.gen(function* () {
+    yield* makeDirectories(files, join(directory, "packages"), forEverybody)
+    yield* writeAll(files, ready, new Map([...unpacked, ["package.json", description]]))
+    yield* place(files, ready, folder)
+    yield* files.flushDirectory(join(directory, "packages"))
+  })
+  return store.pipe(
+    Effect.mapError(unusable),
+    Effect.as(new Map([...unpacked.keys()].map((name) => [name, join(folder, name)])))
+  )
+}
+
+/** What was taken in place of a locked package that the archive no longer holds. */
+export const loadSubstitute = (
+  { directory, files }: KitCache,
+  lockedSha256: string
+): Effect.Effect<Option.Option<LockedPackage>> =>
+  readJson(files, substituteAt(directory, lockedSha256), LockedPackageText)
+
 /** Remembers the substitute, so that it is found again offline. */
 export const storeSubstitute = (
-  directory: string,
+  { directory, files }: KitCache,
   lockedSha256: string,
   item: LockedPackage
-): Effect.Effect<void, KitError> => {
-  const path = join(directory, "substitutes", `${lockedSha256}.json`)
-  return Effect.tryPromise({
-    try: async () => {
-      const partial = `${path}.partial-${randomUUID()}`
-      await mkdir(join(directory, "substitutes"), { recursive: true })
-      await writeDurably(partial, `${JSON.stringify(item, undefined, 2)}\n`)
-      await rename(partial, path)
-    },
-    catch: failing(path)
-  })
-}
+): Effect.Effect<void, KitError> =>
+  makeDirectories(files, join(directory, "substitutes"), forEverybody).pipe(
+    Effect.andThen(replaceFile(files, substituteAt(directory, lockedSha256), bytesOf(item), forEverybody)),
+    Effect.mapError(unusable)
+  )

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { GuestAgentMissing } from "@stillpoint/core"
+import { type FileFault, type FileUnfit, GuestAgentMissing } from "@stillpoint/core"
 import { Schema } from "effect"
 
 /** The archive did not answer, or answered with an error. */
@@ -124,4 +124,13 @@ export class KitError extends Schema.TaggedError<KitError>()("KitError", { reaso
   override get message(): string {
     return this.reason.message
   }
+}
+
+/** What went wrong with a file, as the kit's error. */
+export const unusable = (fault: FileFault | FileUnfit): KitError => {
+  const detail =
+    fault._tag === "FileFault"
+      ? `${fault.operation} failed: ${fault.code}`
+      : `expected ${fault.expected}, found ${fault.found}`
+  return new KitError({ reason: new FileUnusable({ path: fault.path, detail }) })
 }

@@ -5,11 +5,10 @@
  *
  * @module
  */
+import { type DurableFilesShape, replaceFile } from "@stillpoint/core"
 import { Effect, Schema } from "effect"
-import { randomUUID } from "node:crypto"
-import { readFile, rename, rm, writeFile } from "node:fs/promises"
 import { isPoolPath } from "./archive/PackageIndex.ts"
-import { FileUnusable, FormatInvalid, KitError } from "./KitError.ts"
+import { FormatInvalid, KitError, unusable } from "./KitError.ts"
 
 /** One package, pinned. */
 export const LockedPackage = Schema.Struct({
@@ -34,12 +33,12 @@ export type KitLock = typeof KitLock.Type
 
 const KitLockText = Schema.fromJsonString(KitLock)
 
-const unusable = (path: string) => (cause: unknown) =>
-  new KitError({ reason: new FileUnusable({ path, detail: cause instanceof Error ? cause.message : String(cause) }) })
+const mostLockBytes = 1 << 20
 
 /** Reads the lock file at `path`. */
-export const readLock = Effect.fn("KitLock.read")(function* (path: string) {
-  const text = yield* Effect.tryPromise({ try: () => readFile(path, "utf8"), catch: unusable(path) })
+export const readLock = Effect.fn("KitLock.read")(function* (files: DurableFilesShape, path: string) {
+  const target = yield* Effect.mapError(files.resolve(path), unusable)
+  const text = new TextDecoder().decode(yield* Effect.mapError(files.read(target, mostLockBytes), unusable))
   return yield* Schema.decodeUnknownEffect(KitLockText, { errors: "all" })(text).pipe(
     Effect.mapError(
       (error) =>
@@ -50,17 +49,11 @@ export const readLock = Effect.fn("KitLock.read")(function* (path: string) {
   )
 })
 
-/** Writes the lock file at `path`, whole or not at all. */
-export const writeLock = (path: string, lock: KitLock): Effect.Effect<void, KitError> =>
-  Effect.tryPromise({
-    try: async () => {
-      const partial = `${path}.partial-${randomUUID()}`
-      try {
-        await writeFile(partial, `${JSON.stringify(lock, undefined, 2)}\n`)
-        await rename(partial, path)
-      } finally {
-        await rm(partial, { force: true })
-      }
-    },
-    catch: unusable(path)
-  })
+/** Writes the lock file at `path`: the old one or the new one, whole, after a crash at any moment. */
+export const writeLock = Effect.fn("KitLock.write")(function* (files: DurableFilesShape, path: string, lock: KitLock) {
+  const text = `${JSON.stringify(lock, undefined, 2)}\n`
+  const target = yield* Effect.mapError(files.resolve(path), unusable)
+  yield* replaceFile(files, target, new TextEncoder().encode(text), { readers: "everybody" }).pipe(
+    Effect.mapError(unusable)
+  )
+})

@@ -10,13 +10,13 @@
  *
  * @module
  */
-import { GuestAgent } from "@stillpoint/core"
+import { DurableFiles, GuestAgent, replaceFile } from "@stillpoint/core"
 import { Effect, Layer } from "effect"
-import { readFile, rename, writeFile } from "node:fs/promises"
+import { readFile } from "node:fs/promises"
 import { parseArgs } from "node:util"
 import { Archive } from "./archive/Archive.ts"
 import { defaultGuestKitConfig, GuestKit } from "./GuestKit.ts"
-import { FileUnusable, KitError } from "./KitError.ts"
+import { FileUnusable, KitError, unusable } from "./KitError.ts"
 import type { GuestConfigInput } from "./initramfs/GuestConfig.ts"
 
 const usage = `usage: stillpoint-kit fetch [--newest-if-gone]
@@ -52,7 +52,7 @@ const lockKit = Effect.gen(function* () {
   say(`locked ${lock.kernel.name} ${lock.kernel.version} and ${lock.busybox.name} ${lock.busybox.version}`)
 })
 
-const unusable = (path: string) => (cause: unknown) =>
+const unreadable = (path: string) => (cause: unknown) =>
   new KitError({ reason: new FileUnusable({ path, detail: cause instanceof Error ? cause.message : String(cause) }) })
 
 const writeInitramfs = Effect.fn(function* (out: string, configPath: string | undefined, argv: ReadonlyArray<string>) {
@@ -61,19 +61,13 @@ const writeInitramfs = Effect.fn(function* (out: string, configPath: string | un
       ? Effect.succeed({})
       : Effect.tryPromise({
           try: async () => JSON.parse(await readFile(configPath, "utf8")) as GuestConfigInput,
-          catch: unusable(configPath)
+          catch: unreadable(configPath)
         })
   const config: GuestConfigInput = yield* read
   const [program, ...rest] = argv
   const workload = program === undefined ? {} : { workload: { argv: [program, ...rest] as const } }
   const archive = yield* (yield* GuestKit).initramfs({ ...config, ...workload })
-  yield* Effect.tryPromise({
-    try: async () => {
-      await writeFile(`${out}.partial`, archive)
-      await rename(`${out}.partial`, out)
-    },
-    catch: unusable(out)
-  })
+  yield* replaceFile(yield* DurableFiles, out, archive, { readers: "everybody" }).pipe(Effect.mapError(unusable))
   say(`${out}: ${archive.length} bytes`)
 })
 
@@ -116,7 +110,10 @@ if (parsed === undefined) {
     onProgress: progress()
   }
   const agent = GuestAgent.layerFile(parsed.agent ?? "", "name one with --agent")
-  const kit = GuestKit.layerNoDeps(config).pipe(Layer.provide([Archive.layer, agent]))
+  const kit = GuestKit.layerNoDeps(config).pipe(
+    Layer.provide([Archive.layer, agent]),
+    Layer.provideMerge(DurableFiles.layer)
+  )
   const stop = new AbortController()
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort())
   await Effect.runPromise(parsed.program.pipe(Effect.provide(kit)), { signal: stop.signal }).catch((error: unknown) => {

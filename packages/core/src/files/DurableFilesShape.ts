@@ -19,12 +19,24 @@ export interface FileStatus {
  */
 export type HoldOutcome = "held" | "taken" | "absent"
 
-/** Operations of {@link DurableFiles}. What they make is its owner's alone: files 0600, directories 0700, whatever the umask. */
+/**
+ * Whom what is made is for. `owner`: files 0600, directories 0700, whatever the umask. `everybody` may read it, where the umask lets
+ * them, and nobody but its owner may write: files 0644, directories 0755, less what the umask takes.
+ */
+export type Readers = "owner" | "everybody"
+
+/** How a file or a directory is made. */
+export interface MakeOptions {
+  /** `owner` if left out. */
+  readonly readers?: Readers
+}
+
+/** Operations of {@link DurableFiles}. What they make is its owner's alone, unless they are told otherwise. */
 export interface DurableFilesShape {
   /** Creates one directory; `false` where something stands already. */
-  readonly makeDirectory: (path: string) => Effect.Effect<boolean, FileFault>
+  readonly makeDirectory: (path: string, options?: MakeOptions) => Effect.Effect<boolean, FileFault>
   /** Creates a file that must not exist yet and writes it. Not durable before {@link DurableFilesShape.flush}. */
-  readonly write: (path: string, bytes: Uint8Array) => Effect.Effect<void, FileFault>
+  readonly write: (path: string, bytes: Uint8Array, options?: MakeOptions) => Effect.Effect<void, FileFault>
   /** Makes the contents of a file durable. */
   readonly flush: (path: string) => Effect.Effect<void, FileFault>
   /** Makes the names in a directory durable, where the file system has such a step. */

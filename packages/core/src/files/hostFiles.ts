@@ -8,7 +8,7 @@ import { constants } from "node:fs"
 import * as Fs from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
 import { Effect } from "effect"
-import type { DurableFilesShape, FileStatus } from "./DurableFilesShape.ts"
+import type { DurableFilesShape, FileStatus, MakeOptions } from "./DurableFilesShape.ts"
 import { FileFault, FileUnfit } from "./FileErrors.ts"
 import { fileKindInWords } from "./fileKind.ts"
 import { holdFile } from "./holdFile.ts"
@@ -39,21 +39,21 @@ const setMode = async (target: Pick<Fs.FileHandle, "chmod">, mode: number): Prom
   }
 }
 
-const makeDirectory = async (path: string): Promise<boolean> => {
+const makeDirectory = async (path: string, { readers = "owner" }: MakeOptions = {}): Promise<boolean> => {
   try {
-    await Fs.mkdir(path, { mode: 0o700 })
+    await Fs.mkdir(path, { mode: readers === "owner" ? 0o700 : 0o755 })
   } catch (cause) {
     if (codeOf(cause) === "EEXIST") return false
     throw cause
   }
-  await setMode({ chmod: (mode) => Fs.chmod(path, mode) }, 0o700)
+  if (readers === "owner") await setMode({ chmod: (mode) => Fs.chmod(path, mode) }, 0o700)
   return true
 }
 
-const writeFile = async (path: string, bytes: Uint8Array): Promise<void> => {
-  const handle = await Fs.open(path, "wx", 0o600)
+const writeFile = async (path: string, bytes: Uint8Array, { readers = "owner" }: MakeOptions = {}): Promise<void> => {
+  const handle = await Fs.open(path, "wx", readers === "owner" ? 0o600 : 0o644)
   try {
-    await setMode(handle, 0o600)
+    if (readers === "owner") await setMode(handle, 0o600)
     await handle.writeFile(bytes)
   } finally {
     await handle.close()
@@ -198,8 +198,8 @@ const resolveLinks = async (path: string, links = mostLinks): Promise<string> =>
 
 /** The host's files. */
 export const hostFiles: DurableFilesShape = {
-  makeDirectory: (path) => attempt("makeDirectory", path, () => makeDirectory(path)),
-  write: (path, bytes) => attempt("write", path, () => writeFile(path, bytes)),
+  makeDirectory: (path, options) => attempt("makeDirectory", path, () => makeDirectory(path, options)),
+  write: (path, bytes, options) => attempt("write", path, () => writeFile(path, bytes, options)),
   flush: (path) => attempt("flush", path, () => syncPath(path)),
   flushDirectory: (path) => attempt("flushDirectory", path, () => syncDirectory(path)),
   rename: (from, to) => attempt("rename", from, () => Fs.rename(from, to)),
