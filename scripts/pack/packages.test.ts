@@ -25,7 +25,9 @@ interface PackageJson {
   readonly name: string
   readonly private?: boolean
   readonly keywords?: ReadonlyArray<string>
-  readonly repository?: { readonly url: string; readonly directory: string }
+  readonly license?: string
+  readonly files?: ReadonlyArray<string>
+  readonly repository?: unknown
   readonly exports: Readonly<Record<string, Readonly<Record<string, string>> | null>>
   readonly bin?: Readonly<Record<string, string>>
   readonly dependencies?: Readonly<Record<string, string>>
@@ -63,6 +65,24 @@ const program = Effect.gen(function* () {
 const layer = Layer.merge(NativeVmm.layer, Layer.provide(GuestKit.layer, NativeAgent.layer))
 process.stdout.write(await Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(layer))))
 `
+
+/** Hosts of registries, which move and are not ours to name: a package's name says where it is for whoever installs it. */
+const registryHosts = /npmjs\.|unpkg\.com|jsr\.io|crates\.io|docs\.rs|pkg\.github\.com/
+
+for (const directory of directories) {
+  it(`${directory}-says-what-it-is-under-which-licence-and-nothing-that-is-not-known`, () => {
+    const found = readPackage(join(root, directory, "package.json"))
+    assert.strictEqual(found.license, "Apache-2.0")
+    assert.isNotEmpty(found.keywords)
+    assert.include(found.files ?? [], "dist")
+    // Where the repository is to be reached is not known yet: an address that leads nowhere, or to others, is worse than none.
+    assert.isUndefined(found.repository)
+    const readme = readFileSync(join(root, directory, "README.md"), "utf8")
+    assert.isTrue(readme.startsWith(`# ${found.name}\n`))
+    assert.notMatch(readme, registryHosts)
+    assert.notMatch(JSON.stringify(found), registryHosts)
+  })
+}
 
 describe.skipIf(why !== "")(`packed packages${why === "" ? "" : ` (skipped: ${why})`}`, () => {
   /** A project of somebody, where paths are as people's paths are. */
@@ -108,8 +128,6 @@ describe.skipIf(why !== "")(`packed packages${why === "" ? "" : ` (skipped: ${wh
         const source = path.replace(/^dist/, "src").replace(/js$/, "ts")
         assert.isTrue(existsSync(join(root, directory, source)), `${path} has no source`)
       }
-      assert.isNotEmpty(found.keywords)
-      assert.strictEqual(found.repository?.directory, directory)
       assert.deepStrictEqual(
         Object.values(found.dependencies ?? {}).filter((version) => version.startsWith("workspace:")),
         []
