@@ -10,9 +10,9 @@ import type { PolicyCommand } from "./PolicyStep.ts"
 /**
  * How many parts of a policy want the workload frozen.
  *
- * The first that does asks for it, the last that no longer does gives it back. What a part has decided on keeps it frozen for as
- * long as the input is handled: if that brings a firing of the policy, until the next input, as a capture comes in between; if
- * not, no longer.
+ * It is asked for once some part wants it, and given back once none does, each at the end of an input: what one part gives up and
+ * another takes on at one input stays as it is. What a part has decided on keeps it frozen for as long as the input is handled: if
+ * that brings a firing of the policy, until the next input, as a capture comes in between; if not, no longer.
  */
 export class Freezes {
   private readonly command: (command: PolicyCommand) => void
@@ -24,8 +24,11 @@ export class Freezes {
     told: number
     /** Answers that are still to come to requests that were given back. */
     staleAnswers: number
+    isAsked: boolean
     isAnswered: boolean
     isRefused: boolean
+    /** Whether some part has come to want it since it was refused. */
+    isWantedAnew: boolean
   }
 
   constructor(memories: Memories, command: (command: PolicyCommand) => void) {
@@ -35,8 +38,10 @@ export class Freezes {
       deciding: 0,
       told: 0,
       staleAnswers: 0,
+      isAsked: false,
       isAnswered: false,
-      isRefused: false
+      isRefused: false,
+      isWantedAnew: false
     })
   }
 
@@ -56,21 +61,13 @@ export class Freezes {
   }
 
   claim(): void {
-    this.memory.claims += 1
-    if (this.memory.claims === 1) this.ask()
+    const { memory } = this
+    memory.claims += 1
+    if (memory.isRefused) memory.isWantedAnew = true
   }
 
   release(): void {
-    this.releaseSome(1)
-  }
-
-  private releaseSome(count: number): void {
-    const { memory } = this
-    if (count === 0) return
-    memory.claims -= count
-    if (memory.claims > 0) return
-    if (!memory.isAnswered) memory.staleAnswers += 1
-    this.command({ _tag: "RequestThaw" })
+    this.memory.claims -= 1
   }
 
   /** A part that holds a claim has decided. */
@@ -98,35 +95,52 @@ export class Freezes {
     }
   }
 
-  private ask(): void {
-    this.memory.isAnswered = false
-    this.memory.isRefused = false
-    this.command({ _tag: "RequestQuiesce" })
-  }
-
   private answer(isRefused: boolean): void {
     const { memory } = this
     if (memory.staleAnswers > 0) {
       memory.staleAnswers -= 1
       return
     }
+    if (!memory.isAsked) return
     memory.isAnswered = true
     memory.isRefused = isRefused
   }
 
   /** The input before has been handled, and what it brought was taken: a capture, if there was one, is over. */
   beginInput(): void {
-    const { told } = this.memory
-    this.memory.told = 0
-    this.releaseSome(told)
+    const { memory } = this
+    if (memory.told === 0) return
+    memory.claims -= memory.told
+    memory.told = 0
+    this.settle()
   }
 
   /** An input has been handled. */
   endInput(hasFired: boolean): void {
     const { memory } = this
-    const { deciding } = memory
+    if (hasFired) memory.told += memory.deciding
+    else memory.claims -= memory.deciding
     memory.deciding = 0
-    if (hasFired) memory.told += deciding
-    else this.releaseSome(deciding)
+    this.settle()
+  }
+
+  /** Asks, or gives back, as the parts want it now. */
+  private settle(): void {
+    const { memory } = this
+    if (memory.claims > 0) {
+      if (!memory.isAsked || memory.isWantedAnew) this.ask()
+    } else if (memory.isAsked) this.giveBack()
+  }
+
+  private ask(): void {
+    Object.assign(this.memory, { isAsked: true, isAnswered: false, isRefused: false, isWantedAnew: false })
+    this.command({ _tag: "RequestQuiesce" })
+  }
+
+  private giveBack(): void {
+    const { memory } = this
+    if (!memory.isAnswered) memory.staleAnswers += 1
+    Object.assign(memory, { isAsked: false, isAnswered: false, isRefused: false, isWantedAnew: false })
+    this.command({ _tag: "RequestThaw" })
   }
 }

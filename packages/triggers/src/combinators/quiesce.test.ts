@@ -26,6 +26,9 @@ import {
   within
 } from "../index.ts"
 import { defaultRuns, longestLawMillis, duration, givenPolicy, timelineOf } from "../testing/index.ts"
+import { quiesceOptions } from "../testing/policies.ts"
+import { reactedTimeline } from "../testing/reactiveGuests.ts"
+import { type Decision, summary } from "../testing/TriggerLaw.ts"
 
 const millis = (count: number): number => count * 1e6
 const listener = { _tag: "ListenerBound", protocol: "tcp", address: "::", port: 80 } as const
@@ -242,5 +245,56 @@ describe("a quiesce", () => {
     // The capture comes in between; then the next is waited for.
     assert.deepStrictEqual(asked(repeat(calm)), [[], ["RequestQuiesce"], [], ["RequestThaw"]])
     assert.deepStrictEqual(asked(calm), [[], ["RequestQuiesce"], [], []])
+  })
+
+  describe("that one wait for calm gives up, and another takes on at the same input", () => {
+    const both = (nanos: bigint, inner: QuiesceOptions, outer: QuiesceOptions): Policy =>
+      quiesce(quiesce(afterGuestTime(nanos), { ...inner, agent: "ask" }), { ...outer, agent: "ask" })
+
+    it("stays-as-it-is", () => {
+      // The answer that the first has waited for in vain is the second's.
+      const handed = both(1_000_000n, { calmFor: 0, deadline: "1 millis", onDeadline: "capture" }, { calmFor: 0 })
+      for (const policy of [handed, firstOf([handed, handed])]) {
+        givenPolicy(policy)
+          .when([idle, [millis(5), { _tag: "AgentQuiesced", token: 1 }]], millis(10))
+          .thenFires({ atNanos: millis(5) })
+        let { commands, state } = policy.start(0)
+        const asked: Array<string> = commands.map(({ _tag }) => _tag)
+        for (const atNanos of [millis(1), millis(2)]) {
+          ;({ commands, state } = policy.step(state, { _tag: "Time", atNanos }))
+          asked.push(...commands.map(({ _tag }) => _tag))
+        }
+        assert.deepStrictEqual(asked, ["RequestQuiesce"])
+      }
+    })
+
+    it("is-asked-for-again-where-it-was-refused", () => {
+      const refused = both(1_000_000n, { calmFor: 0, onDeadline: "capture" }, { calmFor: 0, deadline: "1 second" })
+      const rejected = {
+        _tag: "AgentRejected",
+        request: "Quiesce",
+        id: 1,
+        reason: "FreezeFailed",
+        message: ""
+      } as const
+      givenPolicy(refused)
+        .when([idle, [millis(2), rejected], [millis(3), { _tag: "AgentQuiesced", token: 2 }]], millis(10))
+        .thenFires({ atNanos: millis(3) })
+    })
+
+    it(
+      "is-as-if-it-were-one-however-many-wait-beside-it",
+      () => {
+        fc.assert(
+          fc.property(duration, quiesceOptions, quiesceOptions, reactedTimeline, (nanos, inner, outer, line) => {
+            const one = both(nanos, inner, outer)
+            const [alone, beside] = [one, firstOf([one, one])].map((policy) => Trigger.replay(policy, line))
+            assert.deepStrictEqual(summary(beside as Decision), summary(alone as Decision))
+          }),
+          { numRuns: defaultRuns() }
+        )
+      },
+      longestLawMillis()
+    )
   })
 })

@@ -115,7 +115,6 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
     this.status = "quiescing"
     automaton.listen(this.pendingChannels, 1)
     this.deadline.begin(limitNanos)
-    // Before others are overtaken: what one of them had frozen then stays so.
     this.agent.begin(asks)
     this.parent?.childPending(this.index)
     this.calm.wait()
