@@ -9,8 +9,7 @@ unexport NODE_OPTIONS
 export STILLPOINT_KIT_WHEN_GONE := newest
 
 node := node --conditions=stillpoint-source --no-warnings=ExperimentalWarning
-pnpm := $(CURDIR)/.tools/pnpm/node_modules/.bin/pnpm
-bin := $(CURDIR)/node_modules/.bin
+bin := node_modules/.bin
 ARGS ?=
 
 .PHONY: help demo test soak bench check lint fmt generate record docs kit-lock setup setup-tools clean distclean

@@ -6,12 +6,13 @@
 import { spawnSync } from "node:child_process"
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { basename, join } from "node:path"
+import { fileURLToPath } from "node:url"
 import { cHeader } from "./c.ts"
 import { contradictions } from "./names.ts"
 import { rustArbitrary, rustCodec, rustEvents, rustFrames } from "./rust.ts"
 import { bridgeDecoder, coreContract } from "./typescript.ts"
 
-const root = new URL("../..", import.meta.url).pathname
+const root = fileURLToPath(new URL("../..", import.meta.url))
 const crates = "packages/native/crates"
 
 /** What is generated, and where it stands. */
