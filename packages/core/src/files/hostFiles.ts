@@ -18,14 +18,19 @@ const codeOf = (cause: unknown): string =>
     ? cause.code
     : String(cause)
 
+/** What the system has begun it also ends: an operation that is interrupted is awaited, so that no file stays open behind it. */
 const attempt = <A>(operation: string, path: string, run: () => Promise<A>): Effect.Effect<A, FileFault> =>
-  Effect.tryPromise({ try: run, catch: (cause) => new FileFault({ operation, path, code: codeOf(cause) }) })
+  Effect.uninterruptible(
+    Effect.tryPromise({ try: run, catch: (cause) => new FileFault({ operation, path, code: codeOf(cause) }) })
+  )
 
 const attemptReading = <A>(operation: string, path: string, run: () => Promise<A>) =>
-  Effect.tryPromise({
-    try: run,
-    catch: (cause) => (cause instanceof FileUnfit ? cause : new FileFault({ operation, path, code: codeOf(cause) }))
-  })
+  Effect.uninterruptible(
+    Effect.tryPromise({
+      try: run,
+      catch: (cause) => (cause instanceof FileUnfit ? cause : new FileFault({ operation, path, code: codeOf(cause) }))
+    })
+  )
 
 /** File systems without modes of their own say so; there is nothing to be kept private there. */
 const withoutModes: ReadonlySet<string> = new Set(["EPERM", "ENOTSUP", "EINVAL", "ENOSYS"])

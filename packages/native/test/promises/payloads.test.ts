@@ -135,8 +135,8 @@ describe("a run whose guest cannot be", () => {
         const target = join(directory, "snapshot")
         const { kernelPath } = yield* linux(null)
         const absent = yield* Effect.scoped(Effect.flip(Pipeline.run({ kernelPath }, { policy, target })))
-        assert.strictEqual(absent._tag, "TriggerError")
-        assert.include(absent.message, "reset")
+        assert.strictEqual(absent._tag, "KernelPanicked")
+        assert.include(absent.message, "Unable to mount root fs")
         const missing = yield* Effect.scoped(
           Effect.flip(Pipeline.run(yield* linux(["/bin/no-such-program"]), { policy, target }))
         )

@@ -169,6 +169,10 @@ impl<M: Send + 'static> Session<M> {
     ) {
         {
             let mut state = self.inner.lock();
+            if state.closing {
+                drop(state);
+                return done(Err(SessionError::Closed));
+            }
             if state.running {
                 drop(state);
                 return done(Err(SessionError::AlreadyRunning));
