@@ -98,7 +98,18 @@ describe.skipIf(why !== "")(`packed packages${why === "" ? "" : ` (skipped: ${wh
       return (JSON.parse(packed.slice(packed.indexOf("{"))) as { readonly filename: string }).filename
     })
     writeFileSync(join(project, "package.json"), `{ "name": "somebody", "private": true, "type": "module" }\n`)
-    // Peers are linked below: a registry is not asked for anything.
+    // What they depend on is packed as it is installed here, and peers are linked below: a registry is not asked for anything.
+    const dependencies = directories.flatMap((directory) =>
+      Object.keys(readPackage(join(root, directory, "package.json")).dependencies ?? {})
+        .filter((name) => !name.startsWith("@stillpoint/"))
+        .map((name) => realpathSync(join(root, directory, "node_modules", name)))
+    )
+    for (const dependency of new Set(dependencies)) {
+      const args = ["pack", dependency, "--ignore-scripts", "--pack-destination", project, "--json", "--loglevel=error"]
+      const packed = execFileSync("npm", args, { cwd: project, env, encoding: "utf8" })
+      const [{ filename }] = JSON.parse(packed) as [{ readonly filename: string }]
+      tarballs.push(join(project, filename))
+    }
     const args = ["install", "--offline", "--legacy-peer-deps", "--no-audit", "--no-fund", "--loglevel=error"]
     execFileSync("npm", [...args, "--cache", join(project, "npm-cache"), ...tarballs], { cwd: project, env })
     mkdirSync(join(project, "node_modules"), { recursive: true })
