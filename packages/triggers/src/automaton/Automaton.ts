@@ -20,7 +20,7 @@ import {
 } from "@stillpoint/core"
 import type { AutomatonPart } from "./AutomatonPart.ts"
 import { Channel } from "./Channel.ts"
-import { afterRounds, Circle, passedNanos, type Round } from "./Circle.ts"
+import { afterRounds, Circles, passedNanos, type Round } from "./Circle.ts"
 import { eventKinds, kindNumber } from "./eventKinds.ts"
 import type { Fired } from "./Fired.ts"
 import { Freezes } from "./Freezes.ts"
@@ -234,6 +234,11 @@ export class Automaton {
     return false
   }
 
+  /** Whether something in it runs Effects. */
+  get hasProbes(): boolean {
+    return this.probes.size > 0
+  }
+
   /** Kinds that some armed part waits for. */
   get listening(): ReadonlyArray<GuestEventKind> {
     return eventKinds.filter((kind) => this.channel(kind).waiting > 0)
@@ -311,7 +316,7 @@ export class Automaton {
   /** Guest time has reached `atNanos`: what is due by then goes off, instant by instant, up to the first that brings a firing. */
   reach(atNanos: GuestNanos): void {
     const { moment, timers } = this
-    let circle: Circle | null = null
+    let circles: Circles | null = null
     for (;;) {
       const due = timers.earliest()
       if (due > atNanos || due === Infinity || moment.hasEnded) return
@@ -320,12 +325,12 @@ export class Automaton {
       timers.goOff(due, () => moment.hasEnded)
       this.freezes.endInput(this.firing !== null)
       if (moment.hasEnded || this.firing !== null || this.isEndless()) return
-      circle ??= new Circle()
-      const round = circle.woke(this.memories.now, () => this.save())
-      if (round !== null) {
-        this.goRound(round, atNanos)
-        circle = null
-      }
+      circles ??= new Circles()
+      circles.woke(
+        this.memories.now,
+        () => this.save(),
+        (round) => this.goRound(round, atNanos)
+      )
     }
   }
 

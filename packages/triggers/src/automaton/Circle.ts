@@ -40,6 +40,24 @@ export class Circle {
   }
 }
 
+/**
+ * Circles, and circles of those: what goes round until a timer goes off may begin again with it, and then go round with that.
+ */
+export class Circles {
+  private readonly levels: Array<Circle> = []
+
+  /** As of a {@link Circle}, told of each that is found, from the innermost on. */
+  woke(now: State, save: () => State, found: (round: Round) => void): void {
+    for (let level = 0; ; level++) {
+      const circle = (this.levels[level] ??= new Circle())
+      const round = circle.woke(now, save)
+      if (round === null) return
+      found(round)
+      this.levels[level] = new Circle()
+    }
+  }
+}
+
 /** Guest time between two states. */
 export const passedNanos = (before: State, now: State): number => timeOf(now) - timeOf(before)
 

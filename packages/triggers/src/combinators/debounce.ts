@@ -13,8 +13,8 @@ import { Policy } from "../Policy.ts"
  * - *Same instant*: a firing at `tₙ + d` is too late to postpone it. With a duration of 0 it fires when the trigger does.
  * - *Already true at arming*: a trigger that fires at the input that arms it is not armed again by that input, or at all.
  * - *Guest ends first*: never fires, though the trigger may have.
- * - *A trigger that starts itself*: what time or a probe alone makes fire a thousand times in a row, with no event in between, ends
- *   the policy with the reason `TriggerDefect`: it would go on for ever.
+ * - *A trigger that starts itself*: what time or a probe alone makes fire goes on for as long as the guest lives. At one that rests
+ *   for ever, probes are stopped after twenty seconds of guest time, and the policy ends with the guest where no timer decides.
  *
  * @example
  * ```ts

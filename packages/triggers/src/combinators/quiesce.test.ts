@@ -6,6 +6,7 @@ import {
   afterGuestTime,
   allOf,
   andThen,
+  busyForLongerThan,
   customHappens,
   debounce,
   eventHappens,
@@ -205,6 +206,22 @@ describe("a quiesce", () => {
       givenPolicy(andThen(onEvent("AgentReady"), onListener({ counts }))).when(moments, millis(50))
     after("bound").thenDoesNotFire("GuestEnded")
     after("listening").thenFires({ atNanos: millis(20), trigger: "onListener" })
+  })
+
+  it("overlooks-work-of-less-than-the-tolerance-and-not-of-exactly-that", () => {
+    const calm = quiesce(onListener(), {
+      calmFor: "10 millis",
+      agent: "none",
+      activity: [busyForLongerThan("2 millis")]
+    })
+    const working = (nanos: number) =>
+      givenPolicy(calm).when(
+        [idle, [millis(5), listener], [millis(8), { _tag: "GuestBusy" }], [millis(8) + nanos, { _tag: "GuestIdle" }]],
+        millis(100)
+      )
+    working(millis(2) - 1).thenFires({ atNanos: millis(15) })
+    working(millis(2)).thenFires({ atNanos: millis(20) })
+    working(millis(2) + 1).thenFires({ atNanos: millis(20) + 1 })
   })
 
   it("that-was-thawed-between-a-full-calm-and-the-end-of-short-work-does-not-settle", () => {

@@ -60,14 +60,16 @@ export class GuestClock implements Clock.Clock {
     })
   }
 
-  /** Guest time of the next one to wake; `null` for none. */
+  /** Guest time of the next one to wake; `null` for none. A time past the horizon never comes. */
   get wakeAtNanos(): number | null {
-    const times = this.sleepers.flatMap(({ wakeAtNanos }) => (wakeAtNanos === null ? [] : [wakeAtNanos]))
+    const times = this.sleepers.flatMap(({ wakeAtNanos }) =>
+      wakeAtNanos === null || wakeAtNanos > horizonNanos ? [] : [wakeAtNanos]
+    )
     return times.length === 0 ? null : Math.min(...times)
   }
 
-  get hasSleepers(): boolean {
-    return this.sleepers.length > 0
+  get sleeperCount(): number {
+    return this.sleepers.length
   }
 
   /** The guest begins to run. */
@@ -91,9 +93,9 @@ export class GuestClock implements Clock.Clock {
   }
 }
 
-/** Whole nanoseconds, to the horizon. */
+/** Whole nanoseconds; infinity beyond the horizon. */
 const nanosOf = (duration: Duration.Duration): number =>
   Option.match(Duration.toNanos(duration), {
-    onNone: () => horizonNanos,
-    onSome: (nanos) => (nanos <= 0n ? 0 : nanos >= BigInt(horizonNanos) ? horizonNanos : Number(nanos))
+    onNone: () => Infinity,
+    onSome: (nanos) => (nanos <= 0n ? 0 : nanos > BigInt(horizonNanos) ? Infinity : Number(nanos))
   })

@@ -20,6 +20,7 @@ export class Probes {
   private readonly fibers = new Map<string, Fiber.Fiber<void>>()
   private completions: Array<Completion> = []
   private scheduled = 0
+  private isOver = false
   private onCompletion: () => void = () => {}
 
   constructor(clock: GuestClock) {
@@ -36,6 +37,7 @@ export class Probes {
       this.fibers.delete(key)
       return fiber === undefined ? Effect.void : Fiber.interrupt(fiber)
     }
+    if (this.isOver) return Effect.void
     const complete = (exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
       Effect.sync(() => {
         this.fibers.delete(key)
@@ -62,17 +64,23 @@ export class Probes {
     )
   }
 
-  /** Waits until every probe is done, asleep on the guest's clock, or waits for something outside. */
-  readonly settle: Effect.Effect<void> = Effect.gen({ self: this }, function* () {
+  /** Waits until every probe is done, asleep on the guest's clock, or waits for something outside; whether they have come to that. */
+  readonly settle: Effect.Effect<boolean> = Effect.gen({ self: this }, function* () {
     for (let turn = 0; turn < maxTurns; turn++) {
       yield* Effect.yieldNow
-      if (this.scheduled === 0) return
+      if (this.scheduled === 0) return true
     }
+    return false
   })
 
   /** Whether some probe waits for something that is not the guest's clock. */
   get isOutside(): boolean {
-    return this.fibers.size > 0 && !this.clock.hasSleepers
+    return this.fibers.size > 0 && this.clock.sleeperCount === 0
+  }
+
+  /** Whether all of them sleep on the guest's clock. */
+  get areAsleep(): boolean {
+    return this.clock.sleeperCount >= this.fibers.size
   }
 
   get isEmpty(): boolean {
@@ -103,6 +111,23 @@ export class Probes {
   })
 
   readonly stopAll: Effect.Effect<void> = Effect.suspend(() => Fiber.interruptAll([...this.fibers.values()]))
+
+  /** Stops them all, and starts no more. */
+  readonly retire: Effect.Effect<void> = Effect.suspend(() => {
+    this.isOver = true
+    return Effect.ensuring(
+      this.stopAll,
+      Effect.sync(() => {
+        this.fibers.clear()
+        this.completions = []
+      })
+    )
+  })
+
+  /** Whether they were stopped for good. */
+  get areRetired(): boolean {
+    return this.isOver
+  }
 
   /** The scheduler of probes: it counts what is still to be done at once. */
   private counted(): Scheduler.Scheduler {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Circle } from "../automaton/Circle.ts"
+import { Circles } from "../automaton/Circle.ts"
 import type { PolicyState } from "../automaton/PolicyStep.ts"
 
 /** Wake-ups of a policy that never is as it was before, at a guest that rests for ever: 10 ms apart, a quarter of an hour. */
@@ -11,17 +11,31 @@ const mostWakes = 100_000
 
 /** Whether what a policy does at rest leads anywhere. Asked after each of its wake-ups; begun anew by every event. */
 export class Rest {
-  private readonly circle = new Circle()
-  /** Whether the policy is where it was before: nothing but an event changes what it does. */
-  goesInCircles = false
+  private readonly circles = new Circles()
+  private wakes = 0
+  private untilNanos = 0
 
   /** The policy was woken, and nothing else has happened. */
   woke(now: PolicyState, save: () => PolicyState): void {
-    if (!this.goesInCircles) this.goesInCircles = this.circle.woke(now, save)?.untilNanos === Infinity
+    if (this.goesInCircles) return
+    this.wakes += 1
+    this.circles.woke(now, save, (round) => {
+      this.untilNanos = Math.max(this.untilNanos, round.untilNanos)
+    })
+  }
+
+  /** Guest time until which nothing but an event changes what the policy does, over and over again. */
+  get isTheSameUntilNanos(): number {
+    return this.untilNanos
+  }
+
+  /** Whether the policy is where it was before: nothing but an event changes what it does. */
+  get goesInCircles(): boolean {
+    return this.untilNanos === Infinity
   }
 
   /** Whether a guest that rests for ever is to be waited with no longer. */
   get isOver(): boolean {
-    return this.goesInCircles || this.circle.wakeCount >= mostWakes
+    return this.goesInCircles || this.wakes >= mostWakes
   }
 }

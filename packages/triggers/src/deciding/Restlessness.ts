@@ -10,6 +10,8 @@ const tolerated = 1000
 /** Nor is what is slower than this: it lets the guest get on. */
 const hasteNanos = 1000
 const firstStepNanos = 1_000_000
+/** A guest of which nothing is heard for that long may rest for ever. */
+const longestStepNanos = 20e9
 
 /**
  * How often a policy's probes have kept the guest waiting.
@@ -41,6 +43,11 @@ export class Restlessness {
   /** Whether the guest is to go on, whatever they do. */
   get isTooMuch(): boolean {
     return this.isNotorious && this.isNoted
+  }
+
+  /** Whether that does not help, either. */
+  get isHopeless(): boolean {
+    return this.stepNanos > longestStepNanos
   }
 
   /** For how long; the next time for longer. */

@@ -6,6 +6,8 @@ import { describe } from "vitest"
 import {
   afterGuestTime,
   andThen,
+  atLatest,
+  debounce,
   filter,
   firstOf,
   fromEffect,
@@ -45,6 +47,12 @@ const boot = timelineOf(
   { atNanos: millis(300), reason: "time" }
 )
 
+/** How a replay ends that brings no firing. */
+const replayedTag = (policy: Policy, line: Parameters<typeof Trigger.replay>[1]): string => {
+  const decision = Trigger.replay(policy, line)
+  return Result.isFailure(decision) ? decision.failure.reason._tag : "fired"
+}
+
 const onMachine = <A, E>(use: Effect.Effect<A, E, GuestTimeline>) =>
   Effect.scoped(
     Effect.gen(function* () {
@@ -74,6 +82,28 @@ describe("a policy on a guest's timeline and clock", () => {
         assert.strictEqual(firing.atNanos, millis(110))
         assert.strictEqual(firing.slippageNanos, (yield* machine.nowNanos) - firing.atNanos)
       })
+    )
+  )
+
+  it.live("a-sleep-of-any-duration-ends-at-its-nanosecond", () =>
+    Effect.promise(() =>
+      fc.assert(
+        fc.asyncProperty(
+          fc.bigInt({ min: 1n, max: 299_999_999n }),
+          fc.constantFrom<(nanos: bigint) => Duration.Input>(
+            (nanos) => Duration.nanos(nanos),
+            (nanos) => Number(nanos) / 1e6,
+            (nanos) => ({ nanoseconds: Number(nanos) })
+          ),
+          async (nanos, of) => {
+            const wanted = Duration.toNanosUnsafe(Duration.fromInputUnsafe(of(nanos)))
+            const { decision } = await Effect.runPromise(decideLive(fromEffect("nap", Effect.sleep(of(nanos))), boot))
+            assert.strictEqual(BigInt(Result.getOrThrow(decision).atNanos), wanted)
+            assert.strictEqual(wanted, nanos)
+          }
+        ),
+        { numRuns: Math.ceil(defaultRuns() / 5) }
+      )
     )
   )
 
@@ -255,6 +285,69 @@ describe("a policy on a guest's timeline and clock", () => {
     })
   )
 
+  const resting = timelineOf([[millis(1), { _tag: "GuestIdle" }]], { atNanos: millis(2), reason: "idle" })
+  const silent = timelineOf([[millis(1), { _tag: "GuestIdle" }]], { atNanos: millis(30_000), reason: "time" })
+
+  it.live("a-probe-that-starts-again-and-again-at-a-guest-that-rests-for-ever-ends-with-it", () =>
+    Effect.gen(function* () {
+      const again = (probe: Effect.Effect<unknown>) => filter(fromEffect("again", probe), "no", () => false)
+      const forEver = (nap: Effect.Effect<unknown>) => fromEffect("for ever", Effect.forever(nap))
+      for (const policy of [
+        again(Effect.void),
+        again(Effect.sleep("1 second")),
+        again(Effect.sleep(Duration.nanos(1n))),
+        forEver(Effect.sleep("1 second")),
+        forEver(Effect.sleep(0)),
+        forEver(Effect.yieldNow),
+        fromEffect("late", Effect.sleep("9000 days")),
+        fromEffect("never", Effect.sleep("Infinity")),
+        firstOf([again(Effect.sleep("10 millis")), filter(afterGuestTime("10 millis"), "no", () => false)])
+      ]) {
+        const { decision, signals } = yield* decideLive(policy, resting)
+        assert.deepInclude(Result.isFailure(decision) ? decision.failure.reason : {}, {
+          _tag: "GuestEnded",
+          how: "idle"
+        })
+        assert.strictEqual(replayedTag(policy, { ...resting, signals }), "GuestEnded")
+      }
+      // What else may decide does: once its probes are over, its timers, and what they have fired for.
+      const calm = debounce(fromEffect("again", Effect.sleep("10 millis")), "50 millis")
+      assert.strictEqual(Result.getOrThrow((yield* decideLive(calm, resting)).decision).trigger, "fromEffect(again)")
+      const late = firstOf([again(Effect.sleep("10 millis")), afterGuestTime("1 hour")])
+      const { decision } = yield* decideLive(late, resting)
+      assert.deepInclude(Result.getOrThrow(decision), { trigger: "afterGuestTime(3600 s)", atNanos: millis(3_600_000) })
+    })
+  )
+
+  it.live("a-probe-may-poll-a-silent-guest-for-as-long-as-it-likes", () =>
+    Effect.gen(function* () {
+      for (const polls of [1000, 1999]) {
+        const polling = fromEffect("polls", Effect.repeat(Effect.sleep("10 millis"), { times: polls - 1 }))
+        const { decision } = yield* decideLive(polling, silent)
+        assert.strictEqual(Result.getOrThrow(decision).atNanos, millis(10 * polls))
+      }
+    })
+  )
+
+  it.live("that-wakes-itself-every-nanosecond-decides-as-soon-as-any-live-and-in-a-replay", () =>
+    Effect.gen(function* () {
+      for (const inner of [never, onIdle("1 second"), onListener(), afterGuestTime("1 hour")]) {
+        const driven = debounce(atLatest(inner, 1n), "5 millis")
+        const twice = filter(atLatest(driven, "3 millis"), "no", () => false)
+        for (const [policy, atNanos] of [
+          [atLatest(driven, "10 seconds"), millis(10_000)],
+          [atLatest(twice, "1 second"), millis(1000)]
+        ] as const) {
+          for (const line of [resting, silent]) {
+            const { decision } = yield* decideLive(policy, line)
+            assert.deepStrictEqual(decisionJson(decision), decisionJson(Trigger.replay(policy, line)))
+            assert.strictEqual(Result.getOrThrow(decision).atNanos, atNanos)
+          }
+        }
+      }
+    })
+  )
+
   const sleeping = fc
     .record({
       nanos: duration,
@@ -277,14 +370,7 @@ describe("a policy on a guest's timeline and clock", () => {
         fc.assert(
           fc.asyncProperty(
             policy({ leaves: fc.oneof(sleeping, builtin), maxDepth: 2 }),
-            // A probe that is started over and over again may be so for as long as the guest lives: it must end some time.
-            timeline.map(({ end, ...line }) => ({
-              ...line,
-              end:
-                end?.reason === "idle"
-                  ? { atNanos: end.atNanos + millis(2000), reason: "time" as const }
-                  : (end ?? null)
-            })),
+            timeline,
             async (one, line) => {
               const { decision, signals } = await Effect.runPromise(decideLive(one, line))
               assert.deepStrictEqual(decisionJson(decision), decisionJson(Trigger.replay(one, { ...line, signals })))

@@ -17,12 +17,14 @@ import {
 } from "@stillpoint/core"
 import { Effect, Option, type Scope, Stream } from "effect"
 import type { AutomatonSource, Automaton } from "../automaton/Automaton.ts"
+import { eventKinds } from "../automaton/eventKinds.ts"
 import { horizonNanos } from "../guestDuration.ts"
 import { GuestClock } from "./GuestClock.ts"
 import { type Completion, Probes } from "./Probes.ts"
 import { exhaustedReason } from "./replayPolicy.ts"
 import { Rest } from "./Rest.ts"
 import { Restlessness } from "./Restlessness.ts"
+import { Silence } from "./Silence.ts"
 
 /** The first firing of a policy. */
 export const awaitFiring = (
@@ -67,6 +69,8 @@ class LivePolicy {
   private standsAt = 0
   private rest = new Rest()
   private readonly restlessness = new Restlessness()
+  private readonly silence = new Silence()
+  private areProbesSettled = true
   private wakeUp: () => void = () => {}
 
   private constructor(
@@ -115,14 +119,17 @@ class LivePolicy {
         if (automaton.firing !== null) return Option.some(yield* this.stand(automaton.firing))
         if (automaton.failure !== null) return yield* this.fail(automaton.failure)
         if (!probes.isEmpty || probes.hasCompletions) {
-          if (clock.wakeDue()) this.restlessness.note(automaton.lastSeq, this.standsAt)
-          yield* probes.settle
+          if (clock.wakeDue()) this.noteProbe()
+          this.areProbesSettled = yield* probes.settle
+          if (!this.areProbesSettled) this.silence.note(automaton.lastSeq, this.standsAt, true)
           if (probes.hasCompletions) {
-            this.restlessness.note(automaton.lastSeq, this.standsAt)
+            this.noteProbe()
             yield* this.catchUp(timeline.drain)
             yield* this.takeCompletions()
-            if (this.restlessness.isTooMuch && automaton.firing === null && !automaton.hasEnded) {
-              yield* this.afterStop(yield* this.getOn())
+            const keepsGuestWaiting = this.restlessness.isTooMuch || this.silence.isTooLong
+            if (keepsGuestWaiting && automaton.firing === null && !automaton.hasEnded) {
+              const stop = yield* this.getOn()
+              if (stop !== null) yield* this.afterStop(stop)
             }
             continue
           }
@@ -138,12 +145,23 @@ class LivePolicy {
     }
   )
 
+  /** A probe has completed, or was woken. */
+  private noteProbe(): void {
+    this.restlessness.note(this.automaton.lastSeq, this.standsAt)
+    this.silence.note(this.automaton.lastSeq, this.standsAt)
+  }
+
+  /** Guest time until which the policy leads nowhere by itself: it need not be waited for. */
+  private get leadsNowhereUntilNanos(): number {
+    if (this.automaton.hasProbes && !this.probes.areRetired) return 0
+    return this.rest.isOver ? Infinity : this.rest.isTheSameUntilNanos
+  }
+
   /** Lets the guest go on; `null` if a probe cut it short. */
   private advance(): Effect.Effect<TimelineAdvance["stop"] | null, TriggerError | MachineError> {
     const { automaton, clock, probes, timeline } = this
-    if (this.restlessness.isTooMuch) return this.getOn()
-    // What leads nowhere by itself need not be waited for.
-    const timer = probes.isEmpty && this.rest.goesInCircles ? Infinity : (automaton.wakeAtNanos ?? Infinity)
+    if (!probes.areRetired && (this.restlessness.isTooMuch || this.silence.isTooLong)) return this.getOn()
+    const timer = Math.max(this.leadsNowhereUntilNanos, automaton.wakeAtNanos ?? Infinity)
     const wake = Math.min(timer, clock.wakeAtNanos ?? Infinity)
     const until = {
       kinds: automaton.listening,
@@ -171,8 +189,9 @@ class LivePolicy {
   }
 
   /** Lets the guest go on a little, whatever its probes do meanwhile. */
-  private getOn(): Effect.Effect<TimelineAdvance["stop"], TriggerError | MachineError> {
+  private getOn(): Effect.Effect<TimelineAdvance["stop"] | null, TriggerError | MachineError> {
     const { automaton, clock, timeline } = this
+    if (this.silence.isTooLong || this.restlessness.isHopeless) return this.seeWhetherItRests()
     const atNanos = Math.min(
       this.standsAt + this.restlessness.takeStep(),
       horizonNanos,
@@ -181,6 +200,17 @@ class LivePolicy {
     clock.move()
     return this.catchUp(timeline.advance({ kinds: automaton.listening, atNanos })).pipe(
       Effect.ensuring(Effect.sync(() => clock.stand(this.standsAt)))
+    )
+  }
+
+  /** Lets the guest go on to whatever is next. One that rests for ever does not wait for probes that start again and again. */
+  private seeWhetherItRests(): Effect.Effect<TimelineAdvance["stop"] | null, TriggerError | MachineError> {
+    const { automaton, clock, probes, silence, timeline } = this
+    clock.move()
+    const atNanos = silence.isFarTooLong ? null : automaton.wakeAtNanos
+    return this.catchUp(timeline.advance({ kinds: eventKinds, atNanos })).pipe(
+      Effect.ensuring(Effect.sync(() => clock.stand(this.standsAt))),
+      Effect.flatMap((stop) => (stop === "idle" ? Effect.as(probes.retire, null) : Effect.succeed(stop)))
     )
   }
 
@@ -206,11 +236,15 @@ class LivePolicy {
   private readonly tellUnseen = (): Effect.Effect<void> =>
     Effect.sync(() => {
       const { automaton } = this
-      const wakeAtNanos = automaton.wakeAtNanos ?? Infinity
       if (this.unseen.length > 0 || automaton.firing !== null) this.rest = new Rest()
-      else if (wakeAtNanos <= this.standsAt) this.rest.woke(automaton.memories.now, () => automaton.save())
       const isOpen = (): boolean => automaton.firing === null && !automaton.hasEnded && !automaton.isExhausted
       if (isOpen()) this.unseen = this.unseen.slice(automaton.run(this.unseen, 0, this.unseen.length))
+      // Wake-up by wake-up, as a replay does.
+      while (isOpen() && !this.rest.isOver && (automaton.wakeAtNanos ?? Infinity) <= this.standsAt) {
+        const wakeAtNanos = Math.max(automaton.wakeAtNanos ?? 0, this.rest.isTheSameUntilNanos)
+        automaton.time(Math.min(wakeAtNanos, this.standsAt))
+        this.rest.woke(automaton.memories.now, () => automaton.save())
+      }
       if (isOpen()) automaton.time(this.standsAt)
     })
 
@@ -245,6 +279,7 @@ class LivePolicy {
       yield* this.tellUnseen()
       // It fired meanwhile: a probe that completes later is not wanted, or is armed anew.
       if (automaton.firing !== null || automaton.hasEnded) return
+      this.rest = new Rest()
       const signal: TriggerSignal = { ...completion, atNanos: this.standsAt, afterSeq: automaton.lastSeq }
       yield* this.record(signal)
       automaton.signal(signal)
@@ -276,7 +311,7 @@ class LivePolicy {
       const lastEvent = this.unseen.at(-1)
       yield* this.tellUnseen()
       if (automaton.firing !== null || automaton.hasEnded || this.unseen.length > 0) return
-      if (stop === "idle" && !this.rest.goesInCircles) {
+      if (stop === "idle" && this.leadsNowhereUntilNanos !== Infinity) {
         // Nothing wakes the guest any more: its time passes all the same.
         const wake = Math.min(automaton.wakeAtNanos ?? Infinity, clock.wakeAtNanos ?? Infinity)
         if (wake !== Infinity) {
@@ -285,7 +320,9 @@ class LivePolicy {
           return
         }
         if (!probes.isEmpty) {
-          yield* probes.completion
+          // Who comes to no rest is looked at again, and who sleeps for longer than there is time never wakes.
+          if (probes.areAsleep) yield* probes.retire
+          else if (this.areProbesSettled) yield* probes.completion
           return
         }
         if (automaton.commands.length > 0) return

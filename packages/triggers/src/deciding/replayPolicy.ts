@@ -131,15 +131,16 @@ const runToEnd = (automaton: Automaton, timeline: ReplayedTimeline, isOver: () =
   const { end } = timeline
   if (end === undefined || end === null) return false
   // A guest that rests for ever lets any time pass, for as long as that leads anywhere.
-  const until = end.reason === "idle" ? Infinity : end.atNanos
+  const rests = end.reason === "idle"
+  const until = rests ? Infinity : end.atNanos
   let rest = new Rest()
   for (;;) {
     const wake = automaton.wakeAtNanos
-    if (wake === null || wake > until || (until === Infinity && rest.isOver)) break
-    automaton.time(wake)
+    if (wake === null || wake > until || (rests && rest.isOver)) break
+    automaton.time(Math.min(until, Math.max(wake, rest.isTheSameUntilNanos)))
     if (automaton.firing !== null) rest = new Rest()
     if (isOver()) return true
-    if (until === Infinity) rest.woke(automaton.memories.now, () => automaton.save())
+    rest.woke(automaton.memories.now, () => automaton.save())
   }
   automaton.time(end.atNanos)
   return isOver()

@@ -26,7 +26,8 @@ export interface ProbeOptions {
  *
  * - *Same instant*: timers of the nanosecond come before it; events that the guest has made come before it.
  * - *Already true at arming*: an effect that succeeds at once fires it at once, before the guest goes on.
- * - *Guest ends first*: the effect is interrupted; never fires. One that rests for ever is waited with.
+ * - *Guest ends first*: the effect is interrupted; never fires. One that rests for ever is waited with, for as long as the effect
+ *   waits for something outside; effects that sleep or start again and again are interrupted after twenty seconds of guest time.
  *
  * @example
  * ```ts
