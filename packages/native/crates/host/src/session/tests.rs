@@ -121,6 +121,24 @@ fn a_pause_right_after_a_run_was_asked_for_is_not_lost() {
 }
 
 #[test]
+fn a_closed_session_says_so_however_often_it_is_asked_to_run() {
+    let workers = Workers::new();
+    for is_running in [false, true] {
+        let (session, _) = session(&workers);
+        let (send, seen) = mpsc::channel();
+        if is_running {
+            session.run(Turnwise::Yes, Counter::slice, |_| ());
+        }
+        session.close(|| ());
+        for _ in 0..3 {
+            let send = send.clone();
+            session.run(Turnwise::Yes, Counter::slice, move |result| send.send(result).unwrap());
+            assert_eq!(receive(&seen), Err(SessionError::Closed));
+        }
+    }
+}
+
+#[test]
 fn closing_ends_a_run_refuses_what_waits_and_drops_the_machine() {
     let workers = Workers::new();
     let (session, alive) = session(&workers);
