@@ -20,6 +20,22 @@ export const countProblems = (name: string, found: number | undefined, least: nu
     ? []
     : [`${name}: expected a whole number of ${least} or more, found ${found}`]
 
+/** Problems of names that options do not have. `known` lists the ones that they have. */
+export const unknownProblems = (
+  name: string,
+  options: object | undefined,
+  known: Readonly<Record<string, true>>
+): ReadonlyArray<string> =>
+  Object.keys(options ?? {})
+    .filter((key) => !Object.hasOwn(known, key))
+    .map((key) => `${name}.${key}: no such option; there are ${Object.keys(known).join(", ")}`)
+
+/** Problems of a choice between yes and no. */
+export const flagProblems = (name: string, found: unknown): ReadonlyArray<string> =>
+  found === undefined || typeof found === "boolean"
+    ? []
+    : [`${name}: expected true or false, found ${JSON.stringify(found)}`]
+
 /** What of a gate's options can be wrong before anything is known of the snapshot. */
 interface GateLimits {
   readonly guestTimeout?: Duration.Input

@@ -19,6 +19,7 @@ import type { SnapshotPublishError } from "../snapshot/SnapshotErrors.ts"
 import type { Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import type { Trigger, TriggerError } from "../Trigger.ts"
 import { type BootSpec, type ExecSpec, type Vmm } from "../Vmm.ts"
+import { flagProblems, unknownProblems } from "../gate/optionProblems.ts"
 import { lockstepTimeline } from "../timeline/lockstepTimeline.ts"
 import { sharedTimeline } from "../timeline/sharedTimeline.ts"
 import { bootSpecJson } from "./BootSpecJson.ts"
@@ -226,18 +227,42 @@ const standardStages: ReadonlyArray<string> = [
   "prefetch"
 ] satisfies ReadonlyArray<StandardStage>
 
+const captureOptionNames = {
+  name: true,
+  policy: true,
+  target: true,
+  replace: true,
+  warmUp: true,
+  freeze: true,
+  validate: true,
+  gate: true,
+  prefetch: true,
+  tuning: true,
+  watchLimit: true,
+  observe: true,
+  recordGuest: true,
+  deltas: true
+} as const satisfies Record<keyof (CaptureOptions & RepeatOptions), true>
+
+const freezeOptionNames = { when: true, deadline: true } as const satisfies Record<keyof FreezeOptions, true>
+
+/** Problems of what is asked of a capture by name: what does not exist is refused, not passed over. */
+const captureProblems = (options: CaptureOptions): ReadonlyArray<string> => [
+  ...unknownProblems("options", options, captureOptionNames),
+  ...unknownProblems("freeze", options.freeze, freezeOptionNames),
+  ...flagProblems("replace", options.replace),
+  ...flagProblems("prefetch", options.prefetch),
+  ...Object.keys(options.tuning ?? {})
+    .filter((name) => !standardStages.includes(name))
+    .map((name) => `tuning: no stage is called ${JSON.stringify(name)}; there are ${standardStages.join(", ")}`)
+]
+
 /** From a machine that stands before its first instruction to a snapshot that is ready. */
 const captureStages = (options: CaptureOptions) =>
   pipe(
     tuned(awaitPolicy(options.policy, options), options),
     Stage.andThen(fromFired(options)),
-    Stage.checked(
-      Effect.succeed(
-        Object.keys(options.tuning ?? {})
-          .filter((name) => !standardStages.includes(name))
-          .map((name) => `tuning: no stage is called ${JSON.stringify(name)}; there are ${standardStages.join(", ")}`)
-      )
-    )
+    Stage.checked(Effect.sync(() => captureProblems(options)))
   )
 
 /**

@@ -140,15 +140,24 @@ describe("what a pipeline is asked for", () => {
           Pipeline.run(spec, {
             policy,
             target: "/s/taken",
-            freeze: { deadline: "-1 seconds" },
             watchLimit: Number.NaN,
             tuning: { ["wach" as "watch"]: { timeout: "1 second" }, capture: { timeout: -5 } },
-            observe: () => Effect.sync(() => void booted++)
+            observe: () => Effect.sync(() => void booted++),
+            ...({ bogus: 1, prefetch: "yes", freeze: { deadline: "-1 seconds", whn: "always" } } as object)
           })
         )
         assert.strictEqual(error._tag, "PipelineRefused")
         const problems = error._tag === "PipelineRefused" ? error.problems : []
-        for (const word of ["/s/taken exists", "freeze.deadline", "watchLimit", '"wach"', "capture.timeout"]) {
+        for (const word of [
+          "freeze.deadline",
+          "watchLimit",
+          '"wach"',
+          "capture.timeout",
+          "options.bogus",
+          "prefetch",
+          "/s/taken exists",
+          "freeze.whn"
+        ]) {
           assert.isTrue(
             problems.some((problem) => problem.includes(word)),
             `${word} in ${problems.join("; ")}`

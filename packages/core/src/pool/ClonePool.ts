@@ -15,7 +15,7 @@ import * as Gate from "../gate/Gate.ts"
 import type { Clone, GateOptions } from "../gate/Gate.ts"
 import { GateError } from "../gate/GateErrors.ts"
 import { loadSnapshot } from "../gate/loadSnapshot.ts"
-import { countProblems, durationProblems, gateProblems } from "../gate/optionProblems.ts"
+import { countProblems, durationProblems, gateProblems, unknownProblems } from "../gate/optionProblems.ts"
 import { PoolError, type PoolReason } from "./PoolErrors.ts"
 
 /** How a pool is kept. */
@@ -78,8 +78,21 @@ export const poolReady = Metric.gauge("stillpoint_pool_ready", { description: "C
 
 const millisOf = (input: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(input))
 
+const poolOptionNames = {
+  snapshot: true,
+  ready: true,
+  maximum: true,
+  acquireTimeout: true,
+  maxWaiting: true,
+  concurrency: true,
+  gate: true,
+  health: true,
+  drainTimeout: true
+} as const satisfies Record<keyof ClonePoolOptions, true>
+
 /** What is wrong with a pool as it is asked for: all of it, each with what was expected. */
 export const poolProblems = (options: Omit<ClonePoolOptions, "snapshot">): ReadonlyArray<string> => [
+  ...unknownProblems("pool", options, poolOptionNames),
   ...countProblems("pool.ready", options.ready, 0),
   ...countProblems("pool.maximum", options.maximum, 1),
   ...countProblems("pool.concurrency", options.concurrency, 1),
