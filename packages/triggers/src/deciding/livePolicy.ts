@@ -153,7 +153,8 @@ class LivePolicy {
 
   /** Guest time until which the policy leads nowhere by itself: it need not be waited for. */
   private get leadsNowhereUntilNanos(): number {
-    if (this.automaton.hasProbes && !this.probes.areRetired) return 0
+    // What a probe in progress will bring is not known; what one brought has begun the rest anew.
+    if (!this.probes.isEmpty && !this.probes.areRetired) return 0
     return this.rest.isOver ? Infinity : this.rest.isTheSameUntilNanos
   }
 
