@@ -234,11 +234,6 @@ export class Automaton {
     return false
   }
 
-  /** Whether something in it runs Effects. */
-  get hasProbes(): boolean {
-    return this.probes.size > 0
-  }
-
   /** Kinds that some armed part waits for. */
   get listening(): ReadonlyArray<GuestEventKind> {
     return eventKinds.filter((kind) => this.channel(kind).waiting > 0)
