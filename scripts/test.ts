@@ -1,22 +1,16 @@
 /**
- * Runs every test, Rust and TypeScript, and closes with what was skipped and why, and with one count over all of them.
+ * Runs every test, Rust and TypeScript, and closes with what was skipped and why, what failed and how, and one count over all of them.
  *
  * Both suites run even if the first fails; the exit code is 0 only if tests were executed and none failed.
  */
 import { spawn } from "node:child_process"
 import { mkdirSync, readFileSync, rmSync } from "node:fs"
-import { delimiter, dirname, relative } from "node:path"
+import { delimiter, dirname } from "node:path"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
-
-interface Count {
-  passed: number
-  failed: number
-  skipped: number
-}
-
-/** What was skipped, in the words of who skipped it. */
-const skips: Array<string> = []
+import { CargoOutput } from "./testing/CargoOutput.ts"
+import { Outcome, saidIn } from "./testing/Outcome.ts"
+import { outcomeOf } from "./testing/vitestReport.ts"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 const quick = process.argv.includes("--typescript") ? "typescript" : process.argv.includes("--rust") ? "rust" : "all"
@@ -24,117 +18,104 @@ const quick = process.argv.includes("--typescript") ? "typescript" : process.arg
 /** A command that prints nothing for this long hangs: no build or test takes half of it; at length they may take a night. */
 const longestSilenceMillis = (process.argv.includes("--patient") ? 24 * 60 : 20) * 60_000
 
+/** How much is kept of what a command says beside its output: the reason of a failure that no test stands for. */
+const keptOfErrors = 20_000
+
+interface Ended {
+  readonly code: number
+  /** The end of what it wrote to its standard error. */
+  readonly errors: string
+}
+
 /** Runs a command in the repository's root and calls `onLine` for each line of its output, which is shown unless that says `false`. */
-const run = (command: string, args: ReadonlyArray<string>, onLine: (line: string) => boolean | void): Promise<number> =>
+const run = (command: string, args: ReadonlyArray<string>, onLine: (line: string) => boolean | void): Promise<Ended> =>
   new Promise((resolve) => {
     // The programs that are run by name must be of this Node, whatever the shell finds first.
     const path = `${dirname(process.execPath)}${delimiter}${process.env["PATH"] ?? ""}`
-    const env = { ...process.env, PATH: path }
-    const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "inherit"], env })
+    // What is passed on is coloured where it is seen.
+    const colour = process.stderr.isTTY ? { CARGO_TERM_COLOR: process.env["CARGO_TERM_COLOR"] ?? "always" } : {}
+    const env = { ...process.env, ...colour, PATH: path }
+    const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"], env })
+    let errors = ""
+    const complain = (text: string): void => {
+      watch.refresh()
+      errors = (errors + text).slice(-keptOfErrors)
+      process.stderr.write(text)
+    }
     const watch = setTimeout(() => {
-      process.stderr.write(
-        `${command} ${args[0]}: nothing printed for ${longestSilenceMillis / 60_000} minutes; ended\n`
-      )
+      complain(`${command} ${args[0]}: nothing printed for ${longestSilenceMillis / 60_000} minutes; ended\n`)
+      clearTimeout(watch)
       child.kill("SIGKILL")
     }, longestSilenceMillis)
     createInterface({ input: child.stdout }).on("line", (line) => {
       watch.refresh()
       if (onLine(line) !== false) process.stdout.write(`${line}\n`)
     })
+    child.stderr.setEncoding("utf8").on("data", complain)
     child.on("error", (error) => {
       clearTimeout(watch)
-      process.stderr.write(`${command}: ${error.message}\n`)
-      resolve(127)
+      complain(`${command}: ${error.message}\n`)
+      resolve({ code: 127, errors })
     })
     child.on("close", (code) => {
       clearTimeout(watch)
-      resolve(code ?? 1)
+      resolve({ code: code ?? 1, errors })
     })
   })
+
+/** The failure of a command that no test stands for: the errors that it names, or the last that it said. */
+const failureOf = (command: string, { errors }: Ended) => {
+  const lines = saidIn(errors)
+  const first = lines.findIndex((line) => /error/i.test(line))
+  return { test: command, said: first < 0 ? lines.slice(-8) : lines.slice(first) }
+}
 
 /** The hand-over between threads, under a scheduler that tries interleavings in the place of the system's. */
 const handover = ["test", "--package", "stillpoint-host", "--features", "shuttle", "--test", "handover", "--locked"]
 
-const rust = async (): Promise<Count> => {
-  const count = { passed: 0, failed: 0, skipped: 0 }
+const rust = async (): Promise<Outcome> => {
+  const outcome = new Outcome()
   const suites = [["test", "--workspace", "--locked", "--no-fail-fast"], handover]
   for (const suite of suites) {
+    const command = ["cargo", ...suite].join(" ")
     // Built first, with its progress shown: it is what takes time on a fresh clone.
-    if ((await run("cargo", [...suite, "--no-run"], () => {})) !== 0) return { ...count, failed: count.failed + 1 }
-    const failedBefore = count.failed
+    const built = await run("cargo", [...suite, "--no-run"], () => {})
+    if (built.code !== 0) {
+      outcome.failures.push(failureOf(`${command}: not built`, built))
+      return outcome
+    }
     // What passing tests say is asked for, because one that skips passes; it is shown at the end only.
     const options = ["--quiet", ...(suite.includes("--") ? [] : ["--"]), "--show-output"]
-    let test = ""
-    let isOfPassed = false
-    const code = await run("cargo", [...suite, ...options], (line) => {
-      if (line === "successes:") isOfPassed = true
-      if (line === "failures:" || line.startsWith("test result:")) isOfPassed = false
-      test = /^---- (.*) stdout ----$/.exec(line)?.[1] ?? test
-      const why = /^skipped: (.*)$/.exec(line)?.[1]
-      if (why !== undefined) {
-        count.skipped += 1
-        count.passed -= 1
-        skips.push(`${test}: ${why}`)
-      }
-      if (isOfPassed) return false
-      const result = /^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored/.exec(line)
-      if (result === null) return true
-      count.passed += Number(result[1])
-      count.failed += Number(result[2])
-      count.skipped += Number(result[3])
-      return true
-    })
-    if (code !== 0 && count.failed === failedBefore) count.failed += 1
+    const output = new CargoOutput()
+    const ended = await run("cargo", [...suite, ...options], (line) => output.take(line))
+    outcome.add(output.outcome)
+    // One that ends its process, by a signal for instance, fails without having been counted.
+    const ends = saidIn(ended.errors).filter((line) => line.includes("(signal:"))
+    if (ends.length > 0 || (ended.code !== 0 && output.outcome.failures.length === 0))
+      outcome.failures.push({ ...failureOf(command, ended), ...(ends.length > 0 ? { said: ends } : {}) })
   }
-  return count
+  return outcome
 }
 
-interface VitestFile {
-  readonly name: string
-  readonly assertionResults: ReadonlyArray<{ readonly fullName: string; readonly status: string }>
-}
-
-const typescript = async (): Promise<Count> => {
+const typescript = async (): Promise<Outcome> => {
   const report = `${root}.cache/vitest.json`
   mkdirSync(`${root}.cache`, { recursive: true })
   rmSync(report, { force: true })
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`]
-  const code = await run(`${root}node_modules/.bin/vitest`, ["run", ...reporters], () => {})
-  const count = { passed: 0, failed: 0, skipped: 0 }
+  const ended = await run(`${root}node_modules/.bin/vitest`, ["run", ...reporters], () => {})
+  let outcome = new Outcome()
   try {
-    const summary = JSON.parse(readFileSync(report, "utf8"))
-    count.passed = summary.numPassedTests
-    count.failed = summary.numFailedTests
-    count.skipped = summary.numPendingTests + summary.numTodoTests
-    for (const file of summary.testResults as ReadonlyArray<VitestFile>) {
-      for (const { fullName, status } of file.assertionResults) {
-        if (status !== "passed" && status !== "failed") skips.push(`${relative(root, file.name)}: ${fullName}`)
-      }
-    }
+    outcome = outcomeOf(JSON.parse(readFileSync(report, "utf8")), root)
   } catch {
-    count.failed = 1
+    outcome.failures.push(failureOf("vitest run: wrote no report", ended))
   }
-  // A suite that could not be loaded, or an unhandled error, fails without a failed test.
-  if (code !== 0 && count.failed === 0) count.failed = 1
-  return count
+  // An unhandled error fails without a failed test.
+  if (ended.code !== 0 && outcome.failures.length === 0) outcome.failures.push(failureOf("vitest run", ended))
+  return outcome
 }
 
-const counts = [quick === "typescript" ? undefined : await rust(), quick === "rust" ? undefined : await typescript()]
-const total = { passed: 0, failed: 0, skipped: 0 }
-for (const count of counts) {
-  if (count === undefined) continue
-  total.passed += count.passed
-  total.failed += count.failed
-  total.skipped += count.skipped
-}
-/** Many tests of a file that lack the same are one line. */
-const byReason = Map.groupBy(
-  skips,
-  (skip) => /^[^:]*: .*\(skipped: .*\)/.exec(skip)?.[0].replace(/: .*\(/, ": (") ?? skip
-)
-if (skips.length > 0) process.stdout.write("\nskipped:\n")
-for (const [reason, each] of byReason) {
-  process.stdout.write(`  ${each.length === 1 ? each[0] : `${reason} × ${each.length}`}\n`)
-}
-process.stdout.write(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`)
-process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0
+const total = new Outcome()
+if (quick !== "typescript") total.add(await rust())
+if (quick !== "rust") total.add(await typescript())
+process.stdout.write(total.report())
+process.exitCode = total.isGood ? 0 : 1
