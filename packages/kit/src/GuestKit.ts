@@ -17,8 +17,8 @@ import { Archive, requirePackage } from "./archive/Archive.ts"
 import type { OnProgress } from "./archive/download.ts"
 import type { ArchivePackage } from "./archive/PackageIndex.ts"
 import { unpackEfiImage } from "./deb/efiImage.ts"
-import { extract, type Wanted } from "./deb/extract.ts"
-import { buildInitramfs, type GuestPrograms } from "./initramfs/Initramfs.ts"
+import { type Among, extract, type Wanted } from "./deb/extract.ts"
+import { buildInitramfs, type GuestPrograms, type KernelModule } from "./initramfs/Initramfs.ts"
 import type { GuestConfigInput } from "./initramfs/GuestConfig.ts"
 import type { InitramfsError } from "./initramfs/InitramfsError.ts"
 import {
@@ -32,6 +32,8 @@ import {
   type UnpackedFiles
 } from "./KitCache.ts"
 import { FileUnusable, KitError, LockedPackageGone } from "./KitError.ts"
+import { builtInModules, builtInPath, modulePath, takeModules } from "./modules/kernelModules.ts"
+import { readModuleInfo } from "./modules/moduleInfo.ts"
 import { type KitLock, type LockedPackage, readLock, writeLock } from "./KitLock.ts"
 
 /** Where the kit keeps and finds things, and whom it tells. */
@@ -56,8 +58,10 @@ export interface KitFiles {
   readonly kernelVersion: string
   readonly busyboxPath: string
   readonly busyboxVersion: string
-  /** Kernel modules by name, e.g. `virtio_mmio`. */
+  /** Kernel modules by name, e.g. `virtio_mmio`: those that guests may need, and those that these need. */
   readonly modulePaths: ReadonlyMap<string, string>
+  /** The list of modules that are built into the kernel; `null` where the package has none. */
+  readonly builtInPath: string | null
   /** The packages that they came from: kernel, busybox. */
   readonly packages: ReadonlyArray<LockedPackage>
   /** What was taken in place of what is locked; empty where the lock was kept. */
@@ -94,12 +98,7 @@ export const defaultGuestKitConfig = (environment: NodeJS.ProcessEnv = process.e
 const kernelMeta = "linux-image-riscv64"
 const isKernel = (name: string): boolean => /^linux-image-[0-9][0-9a-z.+]*-riscv64$/.test(name)
 const busyboxName = "busybox-static"
-
-const moduleIn = (folder: string, name: string): Wanted => ({
-  path: new RegExp(`(^|/)lib/modules/[^/]+/kernel/drivers/${folder}/${name}\\.ko(\\.xz|\\.zst|\\.gz)?$`),
-  as: name,
-  required: false
-})
+const builtInName = "modules.builtin"
 
 const wantedOf: Readonly<Record<"kernel" | "busybox", ReadonlyArray<Wanted>>> = {
   // Up to Debian 13 in /boot; later beside the modules, as an EFI image that unpacks itself.
@@ -110,10 +109,14 @@ const wantedOf: Readonly<Record<"kernel" | "busybox", ReadonlyArray<Wanted>>> = 
       required: true,
       unpack: unpackEfiImage
     },
-    moduleIn("virtio", "virtio_mmio"),
-    moduleIn("char/hw_random", "virtio-rng")
+    { path: builtInPath, as: builtInName, required: false }
   ],
   busybox: [{ path: /^(usr\/)?bin\/busybox$/, as: "busybox", required: true }]
+}
+
+const kernelModules: Among = {
+  path: modulePath,
+  choose: (modules, taken) => takeModules(modules, builtInModules(String(taken.get(builtInName) ?? "")))
 }
 
 const locked = (item: ArchivePackage): LockedPackage => ({
@@ -157,7 +160,12 @@ const obtain = Effect.fn("GuestKit.obtain")(function* (
   const staging = yield* makeStaging(cache)
   const deb = join(staging, "package.deb")
   yield* fetch(item, deb, config.onProgress)
-  return yield* storeUnpacked(cache, staging, item, yield* extract(deb, wantedOf[part]))
+  return yield* storeUnpacked(
+    cache,
+    staging,
+    item,
+    yield* extract(deb, wantedOf[part], part === "kernel" ? kernelModules : undefined)
+  )
 }, Effect.scoped)
 
 /** A package that was taken in place of the one that is locked. */
@@ -227,12 +235,14 @@ const ensure = Effect.fn("GuestKit.ensure")(function* (
   const busybox = yield* obtainLocked(config, cache, archive, "busybox", lock.busybox)
   const modulePaths = new Map(kernel.files)
   modulePaths.delete("vmlinux")
+  modulePaths.delete(builtInName)
   return {
     kernelPath: yield* requiredPath(kernel.files, "vmlinux"),
     kernelVersion: kernel.item.version,
     busyboxPath: yield* requiredPath(busybox.files, "busybox"),
     busyboxVersion: busybox.item.version,
     modulePaths,
+    builtInPath: kernel.files.get(builtInName) ?? null,
     packages: [kernel.item, busybox.item],
     substitutes: [
       { locked: lock.kernel, taken: kernel.item },
@@ -247,24 +257,25 @@ const readProgram = (path: string): Effect.Effect<Uint8Array, KitError> =>
     catch: (cause) => new KitError({ reason: new FileUnusable({ path, detail: String(cause) }) })
   })
 
-/** The guest tells from a module's file name whether the kernel is to decompress it. */
-const moduleFileName = (name: string, content: Uint8Array): string => {
-  const magic = Buffer.from(content.subarray(0, 6)).toString("hex")
-  if (magic.startsWith("fd377a585a00")) return `${name}.ko.xz`
-  if (magic.startsWith("28b52ffd")) return `${name}.ko.zst`
-  return magic.startsWith("1f8b") ? `${name}.ko.gz` : `${name}.ko`
-}
-
 const readPrograms = Effect.fn("GuestKit.readPrograms")(function* (agent: GuestAgent["Service"], files: KitFiles) {
-  const modules = new Map<string, { readonly fileName: string; readonly content: Uint8Array }>()
+  const modules = new Map<string, KernelModule>()
   for (const [name, path] of files.modulePaths) {
     const content = yield* readProgram(path)
-    modules.set(name, { fileName: moduleFileName(name, content), content })
+    const info = yield* Effect.try({
+      try: () => readModuleInfo(Buffer.from(content.buffer, content.byteOffset, content.byteLength)),
+      catch: (cause) =>
+        new KitError({
+          reason: new FileUnusable({ path, detail: cause instanceof Error ? cause.message : String(cause) })
+        })
+    })
+    modules.set(name, { content, info })
   }
+  const builtIn = files.builtInPath === null ? "" : new TextDecoder().decode(yield* readProgram(files.builtInPath))
   const programs: GuestPrograms = {
     agent: yield* Effect.mapError(agent.program, (reason) => new KitError({ reason })),
     busybox: yield* readProgram(files.busyboxPath),
-    modules
+    modules,
+    builtInModules: builtInModules(builtIn)
   }
   return programs
 })

@@ -2,8 +2,8 @@
  * The kit's folder of unpacked packages, each under the digest of the package that it came from.
  *
  * ```text
- * packages/<sha256>/package.json     name, version, and size and digest of each file
- * packages/<sha256>/<file>           e.g. vmlinux, busybox, virtio_mmio.ko.xz
+ * packages/<sha256>/package.json     form, name, version, and size and digest of each file
+ * packages/<sha256>/<file>           e.g. vmlinux, busybox, virtio_mmio
  * substitutes/<sha256>.json          the package taken where the archive no longer holds the locked one
  * .stillpoint-<id>/                  what is being fetched and unpacked, and whose that is; see OwnedDirectory of core
  * ```
@@ -38,7 +38,11 @@ export interface KitCache {
   readonly files: DurableFilesShape
 }
 
+/** Which files are kept of a package, and how: folders of another form are made anew. */
+const form = 2
+
 const Contents = Schema.Struct({
+  form: Schema.optionalKey(Schema.Natural),
   name: Schema.String,
   version: Schema.String,
   files: Schema.Record(Schema.String, Schema.Struct({ sizeBytes: Schema.Natural, sha256: Schema.String }))
@@ -100,8 +104,9 @@ export const loadUnpacked = Effect.fn("KitCache.load")(function* (
     if (Option.isNone(digest) || digest.value.sha256 !== expected.sha256) damaged = path
     found.set(name, path)
   }
-  if (damaged === undefined) return Option.some<UnpackedFiles>(found)
-  onDamage(damaged)
+  const isOfForm = Option.isSome(contents) && contents.value.form === form
+  if (damaged === undefined && isOfForm) return Option.some<UnpackedFiles>(found)
+  if (damaged !== undefined) onDamage(damaged)
   yield* Effect.scoped(drop(cache, folder))
   return Option.none<UnpackedFiles>()
 })
@@ -153,7 +158,7 @@ export const storeUnpacked = (
   for (const [name, bytes] of unpacked) {
     described[name] = { sizeBytes: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") }
   }
-  const description = bytesOf({ name: item.name, version: item.version, files: described })
+  const description = bytesOf({ form, name: item.name, version: item.version, files: described })
   const ready = join(staging, "unpacked")
   const store: Effect.Effect<void, FileFault | FileUnfit> = Effect.gen(function* () {
     yield* makeDirectories(files, join(directory, "packages"), forEverybody)

@@ -20,7 +20,7 @@ export {
 } from "./GuestKit.ts"
 export { type CpioEntry, readCpio, writeCpio } from "./initramfs/cpio.ts"
 export { GuestConfig, type GuestConfigInput, GuestFile, Workload } from "./initramfs/GuestConfig.ts"
-export { buildInitramfs, type GuestPrograms } from "./initramfs/Initramfs.ts"
+export { buildInitramfs, type GuestPrograms, type KernelModule } from "./initramfs/Initramfs.ts"
 export {
   ConfigInvalid,
   GuestPathRefused,
@@ -42,3 +42,4 @@ export {
   SignatureInvalid
 } from "./KitError.ts"
 export { KitLock, LockedPackage } from "./KitLock.ts"
+export type { ModuleInfo } from "./modules/moduleInfo.ts"

@@ -22,6 +22,19 @@ export interface Wanted {
   readonly unpack?: (content: Buffer) => Buffer
 }
 
+/** Files among which can be chosen only once all of them are known. */
+export interface Among {
+  readonly path: RegExp
+  /** Those to keep, by the names they are kept under. `taken` are the wanted files. Rejects with an `Error` that says what is wrong. */
+  readonly choose: (
+    files: ReadonlyMap<string, Buffer>,
+    taken: ReadonlyMap<string, Buffer>
+  ) => Promise<ReadonlyMap<string, Buffer>>
+}
+
+/** All modules of a kernel take a fifth of it, as they are kept. */
+const candidateBytesMax = 512 << 20
+
 /** No file of a kernel package that the kit takes is larger. */
 const fileBytesMax = 512 << 20
 
@@ -105,17 +118,29 @@ const openData = async (path: string): Promise<Decompressor> => {
   }
 }
 
-const take = async (path: string, wanted: ReadonlyArray<Wanted>): Promise<Map<string, Buffer>> => {
+const take = async (
+  path: string,
+  wanted: ReadonlyArray<Wanted>,
+  among: Among | undefined
+): Promise<Map<string, Buffer>> => {
   const data = await openData(path)
   const taken = new Map<string, Buffer>()
+  const candidates = new Map<string, Buffer>()
+  let candidateBytes = 0
   const search = async () => {
     for await (const file of readTar(data.output as AsyncIterable<Buffer>)) {
       const match = wanted.find((item) => !taken.has(item.as) && item.path.test(file.path))
+      if (match === undefined && among?.path.test(file.path) === true) {
+        candidateBytes += file.sizeBytes
+        if (candidateBytes > candidateBytesMax)
+          throw new Error(`files of ${candidateBytes} bytes and more to choose from`)
+        candidates.set(file.path, await file.read())
+      }
       if (match === undefined) continue
       if (file.sizeBytes > fileBytesMax) throw new Error(`${file.path} has ${file.sizeBytes} bytes`)
       const content = await file.read()
       taken.set(match.as, match.unpack === undefined ? content : match.unpack(content))
-      if (taken.size === wanted.length) return
+      if (taken.size === wanted.length && among === undefined) return
     }
   }
   try {
@@ -126,16 +151,18 @@ const take = async (path: string, wanted: ReadonlyArray<Wanted>): Promise<Map<st
   const missing = wanted.filter((item) => item.required && !taken.has(item.as))
   if (missing.length > 0)
     throw new Error(`expected ${missing.map((item) => item.path.source).join(" and ")}, found none`)
+  for (const [name, content] of (await among?.choose(candidates, taken)) ?? []) taken.set(name, content)
   return taken
 }
 
-/** The wanted files of the package at `path`, by the names they are kept under. Optional ones may be absent. */
+/** The wanted files of the package at `path`, and those chosen, by the names they are kept under. Optional ones may be absent. */
 export const extract = (
   path: string,
-  wanted: ReadonlyArray<Wanted>
+  wanted: ReadonlyArray<Wanted>,
+  among?: Among
 ): Effect.Effect<ReadonlyMap<string, Buffer>, KitError> =>
   Effect.tryPromise({
-    try: () => take(path, wanted),
+    try: () => take(path, wanted, among),
     catch: (cause) => {
       if (cause instanceof KitError) return cause
       const found = cause instanceof Error ? cause.message : String(cause)

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { agentSetting, workloadSettings, workloadSpecSchema } from "@stillpoint/core"
 import { Effect, Schema } from "effect"
 
 /** A path in the guest: absolute, without empty, `.` or `..` parts. */
@@ -26,6 +27,8 @@ const GuestPathOrRoot = Schema.String.check(
   })
 )
 
+const { fields } = workloadSpecSchema
+
 const isPlain = (text: string): boolean => !text.includes("\0")
 const Plain = Schema.String.check(Schema.makeFilter(isPlain, { expected: "a string without NUL characters" }))
 const EnvironmentName = Schema.String.check(Schema.isPattern(/^[^=\0]+$/))
@@ -41,7 +44,12 @@ export const Workload = Schema.Struct({
   argv: Schema.NonEmptyArray(Plain),
   /** Added to `PATH`, `HOME` and `TERM`. */
   env: defaultTo(Schema.Record(EnvironmentName, Plain), {}),
-  cwd: defaultTo(Schema.Union([GuestPath, Schema.Literal("/")]), "/")
+  cwd: defaultTo(Schema.Union([GuestPath, Schema.Literal("/")]), "/"),
+  /** As {@link WorkloadSpec} of `@stillpoint/core` has them: whom it runs as, and how it is stopped. */
+  user: fields.user,
+  groups: fields.groups,
+  stopSignal: fields.stopSignal,
+  stopNanos: fields.stopNanos
 })
 
 const Id = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 0xffff_fffe }))
@@ -104,13 +112,21 @@ export const GuestConfig = Schema.Struct({
   ),
   /** Number of a signal that a workload which runs already is sent after a new identity, as 1 for `SIGHUP`; 0: none. */
   identitySignal: defaultTo(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 64 })), 0),
+  /** The disks that the guest has its root and its volumes on: see {@link WorkloadSpec} of `@stillpoint/core`. */
+  root: fields.root,
+  volumes: fields.volumes,
+  resolvConf: fields.resolvConf,
+  hosts: fields.hosts,
   /** Leaves the workload every capability, and with them a way to the control port. */
   privileged: defaultTo(Schema.Boolean, false),
   /** Also prints `heartbeat counter=N` and `workload-pre-exec` on the console. */
   consoleMarkers: defaultTo(Schema.Boolean, false),
   /** The agent's serial line to the host. */
   controlPort: defaultTo(GuestPath, "/dev/ttyS1"),
-  /** Kernel modules to load, in order: names of the kit's (`virtio_mmio`, `virtio-rng`) or guest paths of your own. */
+  /**
+   * Kernel modules to load, in order: names of the kit's (`virtio_mmio`, `virtio-rng`, `virtio_blk`, `virtio_net`, `erofs`, `overlay`,
+   * `ext4`), before each what it needs, or guest paths of your own.
+   */
   modules: defaultTo(Schema.Array(Schema.NonEmptyString), []),
   /** By guest path; `/` takes a tree only. */
   files: defaultTo(GuestFiles, {}),
@@ -123,28 +139,34 @@ export type GuestConfig = typeof GuestConfig.Type
 /** A configuration as one writes it. */
 export type GuestConfigInput = typeof GuestConfig.Encoded
 
-const escape = (value: string): string => value.replaceAll("%", "%25").replaceAll("\n", "%0A")
-
 /** The text of the agent's configuration file. `modulePaths` are the guest paths of the configuration's modules. */
 export const encodeAgentConf = (config: GuestConfig, modulePaths: ReadonlyArray<string>): string => {
-  const lines: Array<readonly [key: string, value: string]> = []
-  for (const argument of config.workload?.argv ?? []) lines.push(["argv", argument])
-  const env = Object.entries(config.workload?.env ?? {}).sort(([a], [b]) => (a < b ? -1 : 1))
-  for (const [name, value] of env) lines.push(["env", `${name}=${value}`])
-  for (const path of modulePaths) lines.push(["module", path])
-  for (const argument of config.identityHook) lines.push(["identityHook", argument])
-  lines.push(
-    ["identityHookNanos", String(config.identityHookNanos)],
-    ["identitySignal", String(config.identitySignal)],
-    ["cwd", config.workload?.cwd ?? "/"],
-    ["hold", config.hold],
-    ["holdNanos", String(config.holdNanos)],
-    ["heartbeatMillis", String(config.heartbeatMillis)],
-    ["hostname", config.hostname],
-    ["listeners", config.listeners],
-    ["port", config.controlPort],
-    ["privileged", config.privileged ? "1" : "0"],
-    ["consoleMarkers", config.consoleMarkers ? "1" : "0"]
-  )
-  return lines.map(([key, value]) => `${key}=${escape(value)}\n`).join("")
+  const { hosts, resolvConf, root, volumes, workload } = config
+  const settings = workloadSettings({
+    env: {},
+    cwd: "/",
+    ...workload,
+    // Without one, the agent just serves the host.
+    argv: (workload?.argv ?? []) as unknown as readonly [string, ...ReadonlyArray<string>],
+    hold: config.hold,
+    holdNanos: config.holdNanos,
+    hostname: config.hostname,
+    listeners: config.listeners,
+    identityHook: config.identityHook,
+    identityHookNanos: config.identityHookNanos,
+    identitySignal: config.identitySignal,
+    ...(root === undefined ? {} : { root }),
+    ...(volumes === undefined ? {} : { volumes }),
+    ...(resolvConf === undefined ? {} : { resolvConf }),
+    ...(hosts === undefined ? {} : { hosts })
+  })
+  const lines = [
+    ...settings,
+    ...modulePaths.map((path) => agentSetting("module", path)),
+    agentSetting("heartbeatMillis", String(config.heartbeatMillis)),
+    agentSetting("port", config.controlPort),
+    agentSetting("privileged", config.privileged ? "1" : "0"),
+    agentSetting("consoleMarkers", config.consoleMarkers ? "1" : "0")
+  ]
+  return lines.map((line) => `${line}\n`).join("")
 }

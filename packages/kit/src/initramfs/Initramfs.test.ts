@@ -8,11 +8,27 @@ import { join } from "node:path"
 import { type CpioEntry, readCpio } from "./cpio.ts"
 import { encodeAgentConf, GuestConfig, type GuestConfigInput, isGuestPath } from "./GuestConfig.ts"
 import { buildInitramfs } from "./Initramfs.ts"
+import type { ModuleInfo } from "../modules/moduleInfo.ts"
 
 const programs = {
   agent: Buffer.from("agent"),
   busybox: Buffer.from("busybox"),
-  modules: new Map([["virtio_mmio", { fileName: "virtio_mmio.ko.xz", content: Buffer.from("module") }]])
+  modules: new Map(
+    [
+      ["erofs", ["libcrc32c"], [], []],
+      ["virtio_mmio", [], [], []],
+      ["libcrc32c", [], ["crc32c", "unknown"], []],
+      ["crc32c-generic", [], [], ["crc32c"]],
+      ["torn", ["virtio_ring", "absent"], [], []]
+    ].map(([name, depends, before, aliases]) => [
+      String(name),
+      {
+        content: Buffer.from(`module ${String(name)}`),
+        info: { depends, before, aliases } as { [key: string]: Array<string> } & ModuleInfo
+      }
+    ])
+  ),
+  builtInModules: new Set(["virtio_ring"])
 }
 
 const build = (config: GuestConfigInput) => buildInitramfs(programs, config)
@@ -159,9 +175,20 @@ it.effect("a-users-file-link-directory-and-module-are-there", () =>
     const modules = parseConf(textOf(entries.get("stillpoint/agent.conf"))).filter(([key]) => key === "module")
     assert.deepStrictEqual(
       modules.map(([, value]) => value),
-      ["/stillpoint/modules/virtio_mmio.ko.xz", "/own.ko"]
+      ["/stillpoint/modules/virtio_mmio.ko", "/own.ko"]
     )
-    assert.strictEqual(textOf(entries.get("stillpoint/modules/virtio_mmio.ko.xz")), "module")
+    assert.strictEqual(textOf(entries.get("stillpoint/modules/virtio_mmio.ko")), "module virtio_mmio")
+  })
+)
+
+it.effect("modules-come-once-each-and-after-what-they-need", () =>
+  Effect.gen(function* () {
+    const entries = yield* entriesOf({ modules: ["erofs", "virtio_ring", "virtio_mmio", "erofs"] })
+    const modules = parseConf(textOf(entries.get("stillpoint/agent.conf"))).filter(([key]) => key === "module")
+    assert.deepStrictEqual(
+      modules.map(([, value]) => value),
+      ["crc32c-generic", "libcrc32c", "erofs", "virtio_mmio"].map((name) => `/stillpoint/modules/${name}.ko`)
+    )
   })
 )
 
@@ -225,6 +252,7 @@ it.effect("what-cannot-be-used-is-named", () =>
   Effect.gen(function* () {
     assert.strictEqual((yield* refusal({ files: { "/x": { from: "/no/such/file" } } }))._tag, "HostFileUnreadable")
     assert.include((yield* refusal({ modules: ["e1000"] })).message, "virtio_mmio")
+    assert.include((yield* refusal({ modules: ["torn"] })).message, "absent")
     assert.strictEqual((yield* refusal({ modules: ["/absent.ko"] }))._tag, "GuestPathRefused")
     const long = yield* refusal({ workload: { argv: ["x".repeat(65_000)] } })
     assert.strictEqual(long._tag, "TooLarge")

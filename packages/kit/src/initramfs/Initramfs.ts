@@ -21,6 +21,8 @@ import { type CpioEntry, writeCpio } from "./cpio.ts"
 import { encodeAgentConf, GuestConfig, type GuestConfigInput } from "./GuestConfig.ts"
 import { ConfigInvalid, GuestPathRefused, HostFileUnreadable, InitramfsError, TooLarge } from "./InitramfsError.ts"
 import { readTree } from "./hostTree.ts"
+import type { ModuleInfo } from "../modules/moduleInfo.ts"
+import { moduleOrder } from "../modules/moduleOrder.ts"
 import { programNames, withoutPrograms } from "./ownPrograms.ts"
 
 /** The programs that every guest has. */
@@ -29,8 +31,16 @@ export interface GuestPrograms {
   readonly agent: Uint8Array
   /** A static busybox. */
   readonly busybox: Uint8Array
-  /** Kernel modules by name: the file's name and content. */
-  readonly modules: ReadonlyMap<string, { readonly fileName: string; readonly content: Uint8Array }>
+  /** Kernel modules by name. */
+  readonly modules: ReadonlyMap<string, KernelModule>
+  /** Names of modules that are built into the kernel: asking for one is no mistake, and loads nothing. */
+  readonly builtInModules?: ReadonlySet<string>
+}
+
+/** A kernel module: its file, not compressed, and what it needs. */
+export interface KernelModule {
+  readonly content: Uint8Array
+  readonly info: ModuleInfo
 }
 
 /** The agent announces the workload's arguments in one frame of the control protocol. */
@@ -187,25 +197,28 @@ const standardRoot = (programs: GuestPrograms): Root => {
   return root
 }
 
-/** Puts the modules that come with the kit into the root. Returns the guest paths of all, in order. */
+/** Puts the modules that come with the kit, and what they need, into the root. Returns the guest paths of all, in order. */
 const addModules = Effect.fnUntraced(function* (root: Root, programs: GuestPrograms, config: GuestConfig) {
   const paths: Array<string> = []
+  const infos = new Map([...programs.modules].map(([name, { info }]) => [name, info] as const))
   for (const name of config.modules) {
     if (name.startsWith("/")) {
       if (config.files[name] === undefined) return yield* refuse(name, "this module is not among the files")
       paths.push(name)
       continue
     }
-    const module = programs.modules.get(name)
-    if (module === undefined) {
+    const { missing, order } = moduleOrder([name], infos, programs.builtInModules ?? new Set())
+    if (missing.length > 0) {
       const known = [...programs.modules.keys()].join(", ")
-      return yield* refuse(name, `the kit has no such kernel module, only ${known || "none"}`)
+      return yield* refuse(missing.join(", "), `the kit has no such kernel module, only ${known || "none"}`)
     }
-    const path = `/stillpoint/modules/${module.fileName}`
-    root.put(path, file(module.content, 0o644))
-    paths.push(path)
+    for (const each of order) {
+      const path = `/stillpoint/modules/${each}.ko`
+      root.put(path, file(programs.modules.get(each)?.content ?? none, 0o644))
+      paths.push(path)
+    }
   }
-  return paths
+  return [...new Set(paths)]
 })
 
 /** Puts a folder of the host at `path`. */

@@ -14,7 +14,7 @@ import { gzipSync } from "node:zlib"
 import { Archive, type ArchiveConfig } from "../archive/Archive.ts"
 import { SignatureVerifier } from "../archive/SignatureVerifier.ts"
 import { KitError, SignatureInvalid } from "../KitError.ts"
-import { clearsign, debOf, sha256, stanzaOf } from "./debianFiles.ts"
+import { clearsign, debOf, moduleOf, sha256, stanzaOf } from "./debianFiles.ts"
 
 /** How an answer is spoilt. */
 export type Spoiling = "cut" | "flip" | "longer" | "error" | "hang-up"
@@ -55,14 +55,17 @@ export const kernelFiles = (version: string): ReadonlyMap<string, Buffer> =>
   new Map([
     [`boot/config-${version}`, Buffer.from("CONFIG=y\n")],
     [`boot/vmlinux-${version}`, Buffer.from(`kernel ${version} `.repeat(5000))],
-    [
-      `usr/lib/modules/${version}+deb13-riscv64/kernel/drivers/char/hw_random/virtio-rng.ko.xz`,
-      Buffer.from("fd377a585a00aa", "hex")
-    ],
-    [
-      `usr/lib/modules/${version}+deb13-riscv64/kernel/drivers/virtio/virtio_mmio.ko.xz`,
-      Buffer.from("fd377a585a00bb", "hex")
-    ]
+    [`usr/lib/modules/${version}+deb13-riscv64/modules.builtin`, Buffer.from("kernel/fs/overlayfs/overlay.ko\n")],
+    ...[
+      ["drivers/char/hw_random/virtio-rng.ko", moduleOf("virtio_rng", [])],
+      ["drivers/virtio/virtio_mmio.ko.gz", gzipSync(moduleOf("virtio_mmio", []))],
+      ["fs/ext4/ext4.ko", moduleOf("ext4", ["mbcache", "overlay"])],
+      ["fs/mbcache.ko", moduleOf("mbcache", [])],
+      ["drivers/net/e1000.ko", moduleOf("e1000", [])]
+    ].map(
+      ([path, content]) =>
+        [`usr/lib/modules/${version}+deb13-riscv64/kernel/${String(path)}`, content as Buffer] as const
+    )
   ])
 
 const spoilt = (bytes: Buffer, how: Spoiling): Buffer => {

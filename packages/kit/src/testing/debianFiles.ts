@@ -95,3 +95,50 @@ export const clearsign = (text: string, sign: (text: string) => string): string 
     ""
   ].join("\n")
 }
+
+/** A kernel module that has nothing but what it says about itself, and one symbol that nobody needs. */
+export const moduleOf = (name: string, depends: ReadonlyArray<string>, isLean = false): Buffer => {
+  const info = Buffer.from(`name=${name}\0depends=${depends.join(",")}\0`)
+  const names = Buffer.from("\0.modinfo\0.names\0.symbols\0")
+  const symbols = Buffer.alloc(isLean ? 24 : 48)
+  if (!isLean) symbols.writeUInt32LE(12, 24)
+  // Type, flags, link, info; then the section's name and content.
+  const sections = [
+    [1, 2, 0, 0, 1, 1, info],
+    [3, 0, 0, 0, 10, 1, isLean ? Buffer.from("\0") : names],
+    [2, 0, 2, symbols.length / 24, 17, 1, symbols],
+    [3, 0, 0, 0, 10, 1, names]
+  ] as const
+  const head = Buffer.alloc(64)
+  head.write("\u007fELF\u0002\u0001\u0001", "latin1")
+  const pieces: Array<Buffer> = [head]
+  const headers = [Buffer.alloc(64)]
+  let at = head.length
+  for (const [type, flags, link, more, nameAt, alignment, content] of sections) {
+    const header = Buffer.alloc(64)
+    for (const [offset, value] of [
+      [0x00, nameAt],
+      [0x04, type],
+      [0x08, flags],
+      [0x18, at],
+      [0x20, content.length],
+      [0x28, link],
+      [0x2c, more],
+      [0x30, alignment]
+    ] as const)
+      header.writeUInt32LE(value, offset)
+    headers.push(header)
+    pieces.push(content)
+    at += content.length
+  }
+  const padding = (8 - (at % 8)) % 8
+  head.writeUInt16LE(1, 0x10)
+  head.writeUInt32LE(at + padding, 0x28)
+  for (const [offset, value] of [
+    [0x3a, 64],
+    [0x3c, headers.length],
+    [0x3e, 4]
+  ] as const)
+    head.writeUInt16LE(value, offset)
+  return Buffer.concat([...pieces, Buffer.alloc(padding), ...headers])
+}

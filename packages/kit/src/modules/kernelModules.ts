@@ -1,0 +1,81 @@
+/**
+ * The modules of a kernel package that guests may need, and those that these need.
+ *
+ * @module
+ */
+import { gunzipSync, zstdDecompressSync } from "node:zlib"
+import { unxz } from "../deb/unxz.ts"
+import { leanModule } from "./leanModule.ts"
+import { type ModuleInfo, moduleName, readModuleInfo } from "./moduleInfo.ts"
+import { moduleOrder } from "./moduleOrder.ts"
+
+/**
+ * What guests may ask for by name. `crc32c_generic` is what `erofs` and `ext4` compute checksums with: they ask the kernel for the
+ * algorithm, not for a module.
+ */
+export const kitModules = [
+  "virtio_mmio",
+  "virtio-rng",
+  "virtio_blk",
+  "virtio_net",
+  "crc32c_generic",
+  "erofs",
+  "overlay",
+  "ext4"
+] as const
+
+/** Where modules lie in the package. */
+export const modulePath = /^(usr\/)?lib\/modules\/[^/]+\/kernel\/(.+\/)?([^/]+)\.ko(\.xz|\.zst|\.gz)?$/
+
+/** The list of what is built into the kernel. */
+export const builtInPath = /^(usr\/)?lib\/modules\/[^/]+\/modules\.builtin$/
+
+const moduleBytesMax = 64 << 20
+
+const unpacked = async (packed: Buffer): Promise<Buffer> => {
+  const magic = packed.toString("hex", 0, 6)
+  if (magic.startsWith("fd377a585a00")) return unxz(packed)
+  if (magic.startsWith("28b52ffd")) return zstdDecompressSync(packed, { maxOutputLength: moduleBytesMax })
+  return magic.startsWith("1f8b") ? gunzipSync(packed, { maxOutputLength: moduleBytesMax }) : packed
+}
+
+/** Names of what is built in, from the text of that list. */
+export const builtInModules = (text: string): ReadonlySet<string> =>
+  new Set(
+    text
+      .split("\n")
+      .flatMap((line) => /([^/]+)\.ko$/.exec(line)?.[1] ?? [])
+      .map(moduleName)
+  )
+
+/**
+ * Those of {@link kitModules} that the package has and what they need, by name: decompressed, and no more than is loaded. `packed` are all modules of the package
+ * by path. Rejects with an `Error` where a module needs one that is nowhere.
+ */
+export const takeModules = async (
+  packed: ReadonlyMap<string, Buffer>,
+  builtIn: ReadonlySet<string>
+): Promise<ReadonlyMap<string, Buffer>> => {
+  const byName = new Map<string, readonly [name: string, content: Buffer]>()
+  for (const [path, content] of packed) {
+    const name = modulePath.exec(path)?.[3]
+    if (name !== undefined) byName.set(moduleName(name), [name, content])
+  }
+  const taken = new Map<string, Buffer>()
+  const infos = new Map<string, ModuleInfo>()
+  const wanted = kitModules.map(moduleName).filter((name) => byName.has(name))
+  // What is missing of the order is taken, until nothing is.
+  for (let missing: ReadonlyArray<string> = wanted; missing.length > 0;) {
+    for (const each of missing) {
+      const found = byName.get(each)
+      if (found === undefined)
+        throw new Error(`expected the kernel module ${each} beside those that need it, found none`)
+      const [name, content] = found
+      const module = await unpacked(content)
+      taken.set(name, leanModule(module))
+      infos.set(name, readModuleInfo(module))
+    }
+    missing = moduleOrder(wanted, infos, builtIn).missing
+  }
+  return taken
+}
