@@ -108,7 +108,9 @@ export const contract: Contract = {
         EventNameInvalid: [27, "A custom event's name is not 1 to 64 of `A-Z a-z 0-9 . _ : / -`."],
         EventPayloadInvalid: [28, "A custom event's payload is not JSON within the limits."],
         PowerOffFailed: [29, "The machine does not power off."],
-        Failed: [30, "The guest's kernel refused; the message says what."]
+        Failed: [30, "The guest's kernel refused; the message says what."],
+        WorkloadPresent: [31, "The guest has its workload."],
+        WorkloadInvalid: [32, "A setting of the workload is not what it must be; nothing has changed."]
       }
     }
   },
@@ -307,6 +309,14 @@ export const contract: Contract = {
       doc: "Sets the guest's wall clock, and nothing else of its identity.",
       frame: 0x89,
       fields: [field("realtimeNanos", "u64", "Wall clock in nanoseconds since 1970.")]
+    },
+    StartWorkload: {
+      doc: "Gives a guest that has no workload its root and its workload.",
+      frame: 0x8a,
+      fields: [
+        field("token", "u32", "A refusal carries it; else `WorkloadPreExec` or `WorkloadFailed` follows."),
+        field("settings", "texts", "`key=value`, as in the agent's configuration.")
+      ]
     }
   }
 }

@@ -44,3 +44,17 @@ export class AgentError extends Schema.TaggedError<AgentError>()("AgentError", {
     return describe(this.reason)
   }
 }
+
+/**
+ * The workload of a guest could not be started, and the guest is as before. `stage` is what was being done: `root` (the image's disk
+ * and its mounting), `scratch`, `volume`, `files` (of `/etc`), `user` (there is none of that name), `cwd`; `errno` is Linux's, or 0.
+ */
+export class WorkloadStartError extends Schema.TaggedError<WorkloadStartError>()("WorkloadStartError", {
+  stage: Schema.String,
+  errno: Schema.Int,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `the workload could not be started (${this.stage}): ${this.detail}`
+  }
+}

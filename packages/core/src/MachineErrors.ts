@@ -57,6 +57,7 @@ export type BootReason = typeof BootReason.Type
 export const MachineFailureReason = Schema.TaggedUnion({
   InvalidRun: said,
   InvalidIdentity: said,
+  InvalidWorkload: said,
   AlreadyRunning: said,
   EventsLost: said,
   FrameTooLarge: said,

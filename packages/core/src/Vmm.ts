@@ -5,7 +5,8 @@
  */
 import { Context, type Duration, type Effect, type Redacted, type Schema, type Scope } from "effect"
 import type { Observable } from "rxjs"
-import type { AgentError } from "./AgentErrors.ts"
+import type { WorkloadSpec } from "./WorkloadSpec.ts"
+import type { AgentError, WorkloadStartError } from "./AgentErrors.ts"
 import type { GuestEvent, GuestEventKind, GuestNanos } from "./GuestEvent.ts"
 import type { BootError, CaptureError, ExecError, ForkError, MachineError, RestoreError } from "./MachineErrors.ts"
 
@@ -201,7 +202,7 @@ export interface AnswerTime {
 /**
  * What the host can ask of a guest's agent.
  *
- * `freeze`, `thaw`, `identify`, `execute` and `powerOff` let the guest go on until the agent has answered, refused, or its time is
+ * `freeze`, `thaw`, `identify`, `execute`, `startWorkload` and `powerOff` let the guest go on until the agent has answered, refused, or its time is
  * up; while somebody else runs the guest, they wait for the events of that run. What begins with `request` only sends, for whoever
  * watches the guest already.
  */
@@ -224,7 +225,16 @@ export interface Agent {
   readonly go: Effect.Effect<void, MachineError>
   /** Sets the guest's wall clock, nanoseconds since 1970, before whatever it is asked next. Does not run the guest. */
   readonly setClock: (realtimeNanos: bigint) => Effect.Effect<void, MachineError>
-  /** Switches the guest off: files are synced, output has left. */
+  /**
+   * Gives a guest that was booted without a workload its root and its workload, and lets it go on to `WorkloadPreExec`; the guest
+   * time of that. What keeps the workload from being started is `WorkloadStartError`, and the guest is as before. 30 s if
+   * nothing is said about the time.
+   */
+  readonly startWorkload: (
+    spec: WorkloadSpec,
+    time?: AnswerTime
+  ) => Effect.Effect<GuestNanos, AgentError | MachineError | WorkloadStartError>
+  /** Switches the guest off: the workload is stopped as it was said to be, files are synced, output has left. */
   readonly powerOff: (time?: AnswerTime) => Effect.Effect<MachineStop, AgentError | MachineError>
   /** Types on a serial port, as fast as the guest reads: it is let go on where the port is full. */
   readonly type: (port: number, data: Uint8Array) => Effect.Effect<void, MachineError>
@@ -232,6 +242,8 @@ export interface Agent {
   readonly requestFreeze: Effect.Effect<number, MachineError>
   /** Asks for a thaw; returns the token that `AgentThawed` will carry. Does not run the guest. */
   readonly requestThaw: Effect.Effect<number, MachineError>
+  /** Gives the guest its workload, for whoever watches for `WorkloadPreExec`; returns the token that a refusal carries. Does not run the guest. */
+  readonly requestWorkload: (spec: WorkloadSpec) => Effect.Effect<number, MachineError>
   /** Gives the guest a new identity; returns the token that `IdentityApplied` will carry. Does not run the guest. */
   readonly requestIdentity: (identity: IdentitySpec) => Effect.Effect<number, MachineError>
 }

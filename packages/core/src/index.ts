@@ -11,6 +11,7 @@ export {
 export * from "./GuestAgent.ts"
 export * from "./MachineErrors.ts"
 export * from "./agent/makeAgent.ts"
+export { agentSetting, type WorkloadSpec, workloadSettings, workloadSpecSchema } from "./WorkloadSpec.ts"
 export * from "./AgentErrors.ts"
 export * from "./agent/AgentPort.ts"
 export { revealed, revealedEnvironment } from "./agent/secrets.ts"

@@ -50,6 +50,7 @@ describe("what crosses the bridge", () => {
       "InvalidConfiguration",
       "InvalidRun",
       "InvalidIdentity",
+      "InvalidWorkload",
       "Closed",
       "AlreadyRunning",
       "NotInARecording",

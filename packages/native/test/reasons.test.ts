@@ -148,6 +148,7 @@ describe("every reason is reached by its name", () => {
         yield* on("InvalidRun", machine.run({ atNanos: -1 }))
         const identity = { realtimeNanos: null, hostname: null, machineId: null, env: {}, thaw: false }
         yield* on("InvalidIdentity", machine.agent.requestIdentity({ ...identity, entropy: new Uint8Array(3) }))
+        yield* on("InvalidWorkload", machine.agent.requestWorkload({ argv: ["a\0b"] }))
         yield* on("PortUnknown", machine.sendSerial(9, new Uint8Array(1)))
         yield* on("InputFull", machine.sendSerial(0, new Uint8Array(8 << 20)))
         const large = { ...identity, entropy: new Uint8Array(70_000) }

@@ -47,6 +47,8 @@ export type AgentRequest =
   | { readonly _tag: "ApplyIdentity"; readonly token: number; readonly identity: IdentitySpec }
   /** Sets the guest's wall clock, nanoseconds since 1970; answered only by a refusal. */
   | { readonly _tag: "SetClock"; readonly realtimeNanos: bigint }
+  /** Gives a guest without a workload its root and its workload; answered by `WorkloadPreExec` or `WorkloadFailed`. */
+  | { readonly _tag: "StartWorkload"; readonly token: number; readonly settings: ReadonlyArray<string> }
   /** Switches the guest off. */
   | { readonly _tag: "PowerOff" }
 

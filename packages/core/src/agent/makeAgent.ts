@@ -4,13 +4,14 @@
  * @module
  */
 import { Duration, Effect, Result } from "effect"
-import { AgentError, type AgentReason } from "../AgentErrors.ts"
+import { AgentError, type AgentReason, WorkloadStartError } from "../AgentErrors.ts"
 import type { GuestEvent, GuestNanos } from "../GuestEvent.ts"
 import type { Agent, AnswerTime, IdentitySpec, MachineStop } from "../Vmm.ts"
 
 import type { AgentPort, AgentRequest, TokenAnswer } from "./AgentPort.ts"
 import { openConversation, withRoom } from "./conversation.ts"
 import { makeExecute } from "./execute.ts"
+import { checkedWorkloadSettings, type WorkloadSpec } from "../WorkloadSpec.ts"
 
 const fail = (reason: AgentReason) => new AgentError({ reason })
 
@@ -24,7 +25,7 @@ const typedBytes = 64 * 1024
 const answerTo = (
   event: GuestEvent,
   request: AgentRequest["_tag"],
-  answer: TokenAnswer,
+  answer: TokenAnswer | null,
   token: number
 ): Result.Result<GuestNanos, AgentError> | undefined => {
   if (event._tag === "AgentRejected") {
@@ -33,10 +34,22 @@ const answerTo = (
     if (!isAnswer && event.reason !== "ContractMismatch") return undefined
     return Result.fail(fail({ _tag: "Refused", request, why: event.reason, message: event.message }))
   }
-  if (event._tag !== answer) return undefined
+  if (event._tag !== answer || !("token" in event)) return undefined
   return event.token === token
     ? Result.succeed(event.atNanos)
     : Result.fail(fail({ _tag: "WrongAnswer", expectedToken: token, foundToken: event.token }))
+}
+
+/** What an event says to a workload's start. */
+const answerToStart = (
+  event: GuestEvent,
+  token: number
+): Result.Result<GuestNanos, AgentError | WorkloadStartError> | undefined => {
+  if (event._tag === "WorkloadPreExec") return Result.succeed(event.atNanos)
+  if (event._tag === "WorkloadFailed") {
+    return Result.fail(new WorkloadStartError({ stage: event.stage, errno: event.errno, detail: event.message }))
+  }
+  return answerTo(event, "StartWorkload", null, token)
 }
 
 /** The client of the agent behind a port. */
@@ -81,6 +94,34 @@ export const makeAgent = (port: AgentPort): Agent => {
     (identity: IdentitySpec) =>
     (token: number): AgentRequest => ({ _tag: "ApplyIdentity", token, identity })
 
+  /** The workload's own events answer: they carry no token, and a guest has one workload. */
+  const startWorkload = (spec: WorkloadSpec, time?: AnswerTime) =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const settings = yield* checkedWorkloadSettings(spec)
+        const token = yield* port.nextToken(null)
+        let heard: ReturnType<typeof answerToStart>
+        const conversation = yield* openConversation(port, (event) => {
+          heard ??= answerToStart(event, token)
+        })
+        const withinNanos = withinOf({ within: time?.within ?? "30 seconds" })
+        const dueNanos = (yield* port.nowNanos) + withinNanos
+        yield* conversation.send({ _tag: "StartWorkload", token, settings })
+        const kinds = ["WorkloadPreExec", "WorkloadFailed", "AgentRejected"] as const
+        const turn = yield* conversation.until({ settled: () => heard, kinds, dueNanos })
+        if (turn._tag === "Settled") return yield* Effect.fromResult(turn.value)
+        if (turn._tag === "Ended") return yield* fail({ _tag: "GuestEnded", how: turn.how, atNanos: turn.atNanos })
+        return yield* fail({ _tag: "NoAnswer", waitingFor: "WorkloadPreExec", withinNanos })
+      })
+    )
+
+  const requestWorkload = Effect.fnUntraced(function* (spec: WorkloadSpec) {
+    const settings = yield* checkedWorkloadSettings(spec)
+    const token = yield* port.nextToken(null)
+    yield* port.tell({ _tag: "StartWorkload", token, settings })
+    return token
+  })
+
   const powerOff = (time?: AnswerTime) =>
     Effect.scoped(
       Effect.gen(function* () {
@@ -109,6 +150,8 @@ export const makeAgent = (port: AgentPort): Agent => {
     execute: makeExecute(port),
     go: port.tell({ _tag: "Go" }),
     setClock: (realtimeNanos) => port.tell({ _tag: "SetClock", realtimeNanos }),
+    startWorkload,
+    requestWorkload,
     powerOff,
     type: Effect.fnUntraced(function* (number: number, data: Uint8Array) {
       // An empty text is a question for the port, too.

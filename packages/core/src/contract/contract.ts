@@ -9,7 +9,7 @@ import { Effect, Schema } from "effect"
 export const contractVersion = 2
 
 /** SHA-256 of the contract that this build follows. */
-export const contractHash = "22b7a5fcf9778b96c5f952fc363e783b24798d71df731a2d13d4f7573eadccd0"
+export const contractHash = "8f43afef6194d2dda5c6be8a04e01c525cdda0568210f9e2776624077a4f2f85"
 
 /** Bounds that the guest's agent and the machine keep. */
 export const contractLimits = {
@@ -150,6 +150,7 @@ export const frameNames = [
   "ApplyIdentity",
   "PowerOff",
   "SetClock",
+  "StartWorkload",
   "AgentReady",
   "HeartbeatTick",
   "WorkloadPreExec",
@@ -204,7 +205,9 @@ export const rejectReasons = [
   "EventNameInvalid",
   "EventPayloadInvalid",
   "PowerOffFailed",
-  "Failed"
+  "Failed",
+  "WorkloadPresent",
+  "WorkloadInvalid"
 ] as const
 
 /** The number that a frame had where recordings of older forms name it by number. */
@@ -228,6 +231,8 @@ export const frameNameOf = (frame: number): (typeof frameNames)[number] => {
       return "PowerOff"
     case 137:
       return "SetClock"
+    case 138:
+      return "StartWorkload"
     case 1:
       return "AgentReady"
     case 2:

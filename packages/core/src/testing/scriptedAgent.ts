@@ -89,33 +89,43 @@ export const scriptedAgent = (options: ScriptedVmmOptions, state: ScriptedState)
     answerLater(0, { _tag: "ExecExited", id, code: null, signal })
   }
 
-  return (request) => {
-    switch (request._tag) {
+  return (asked) => {
+    switch (asked._tag) {
       case "Go":
         return
       case "Exec":
-        answerLater(0, { _tag: "ExecStarted", id: request.id, pid: 100 + request.id })
-        state.commands = [...state.commands, { id: request.id, argv: request.argv, stdin: [] }]
-        return feed(request.id, request.stdin, request.closeStdin)
+        answerLater(0, { _tag: "ExecStarted", id: asked.id, pid: 100 + asked.id })
+        state.commands = [...state.commands, { id: asked.id, argv: asked.argv, stdin: [] }]
+        return feed(asked.id, asked.stdin, asked.closeStdin)
       case "ExecStdin":
-        return feed(request.id, request.data, request.close)
+        return feed(asked.id, asked.data, asked.close)
       case "ExecKill":
-        return kill(request.id, request.signal)
+        return kill(asked.id, asked.signal)
       case "Quiesce": {
         const after = options.quiesceNanos === undefined ? millis : options.quiesceNanos
         if (after !== null) {
-          answerLater(after, { _tag: "AgentQuiesced", token: request.token }, { effect: "freeze" })
+          answerLater(after, { _tag: "AgentQuiesced", token: asked.token }, { effect: "freeze" })
         }
         return
       }
       case "Thaw":
-        return answerLater(millis, { _tag: "AgentThawed", token: request.token }, { effect: "thaw" })
+        return answerLater(millis, { _tag: "AgentThawed", token: asked.token }, { effect: "thaw" })
       case "ApplyIdentity":
-        return applyIdentity(request.token, request.identity)
+        return applyIdentity(asked.token, asked.identity)
       case "SetClock":
         // Before whatever comes next, as a guest's clock is set before its next command.
-        state.realtimeAtZero = request.realtimeNanos - BigInt(state.nowNanos)
+        state.realtimeAtZero = asked.realtimeNanos - BigInt(state.nowNanos)
         return
+      case "StartWorkload": {
+        const [request, reason] = ["StartWorkload", "WorkloadPresent"] as const
+        return answerLater(0, {
+          _tag: "AgentRejected",
+          request,
+          id: asked.token,
+          reason,
+          message: "the guest has its workload"
+        })
+      }
       case "PowerOff":
         return answerLater(0, { _tag: "GuestHalted", reason: 0 })
     }

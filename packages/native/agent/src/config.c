@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,10 @@ void config_init(struct config *config)
 		.env = { empty_list, 0 },
 		.modules = { empty_list, 0 },
 		.identity_hook = { empty_list, 0 },
+		.volumes = { empty_list, 0 },
+		.groups = { empty_list, 0 },
+		.root_type = "erofs",
+		.stop_nanos = UINT64_C(4000000000),
 		.cwd = "/",
 		.hostname = "stillpoint",
 		.port = "/dev/ttyS1",
@@ -120,55 +125,99 @@ static const char *parse_choice(const char *value, const char *const *choices, u
 	return "not one of the allowed words";
 }
 
-static const char *parse_pair(struct config *config, const char *key, char *value)
+/* How each key is read, and where to. */
+enum form { FORM_TEXT, FORM_LIST, FORM_ENVIRONMENT, FORM_NUMBER, FORM_SIGNAL, FORM_SWITCH, FORM_HOLD, FORM_LISTENERS };
+
+struct key {
+	const char *name;
+	enum form form;
+	size_t offset;
+	bool is_agents; /* said at boot only */
+};
+
+#define KEY(name, form, member) { name, form, offsetof(struct config, member), false }
+#define AGENT_KEY(name, form, member) { name, form, offsetof(struct config, member), true }
+
+static const struct key keys[] = {
+	KEY("argv", FORM_LIST, argv),
+	KEY("env", FORM_ENVIRONMENT, env),
+	KEY("identityHook", FORM_LIST, identity_hook),
+	KEY("identityHookNanos", FORM_NUMBER, identity_hook_nanos),
+	KEY("identitySignal", FORM_SIGNAL, identity_signal),
+	KEY("cwd", FORM_TEXT, cwd),
+	KEY("hostname", FORM_TEXT, hostname),
+	KEY("hold", FORM_HOLD, hold),
+	KEY("holdNanos", FORM_NUMBER, hold_nanos),
+	KEY("listeners", FORM_LISTENERS, listeners),
+	KEY("root", FORM_TEXT, root),
+	KEY("rootType", FORM_TEXT, root_type),
+	KEY("rootReadOnly", FORM_SWITCH, root_read_only),
+	KEY("scratch", FORM_TEXT, scratch),
+	KEY("scratchBytes", FORM_NUMBER, scratch_bytes),
+	KEY("volume", FORM_LIST, volumes),
+	KEY("user", FORM_TEXT, user),
+	KEY("group", FORM_LIST, groups),
+	KEY("resolvConf", FORM_TEXT, resolv_conf),
+	KEY("hosts", FORM_TEXT, hosts),
+	KEY("stopSignal", FORM_SIGNAL, stop_signal),
+	KEY("stopNanos", FORM_NUMBER, stop_nanos),
+	AGENT_KEY("module", FORM_LIST, modules),
+	AGENT_KEY("port", FORM_TEXT, port),
+	AGENT_KEY("heartbeatMillis", FORM_NUMBER, heartbeat_millis),
+	AGENT_KEY("privileged", FORM_SWITCH, privileged),
+	AGENT_KEY("consoleMarkers", FORM_SWITCH, console_markers),
+};
+
+static const char *read_value(enum form form, char *value, void *into)
 {
 	static const char *const holds[] = { "timed", "untilGo", NULL };
 	static const char *const listeners[] = { "seccomp", "scan", "off", NULL };
 	const char *problem = NULL;
 	unsigned choice = 0;
 
-	if (strcmp(key, "argv") == 0)
-		return append(&config->argv, value);
-	if (strcmp(key, "env") == 0)
-		return strchr(value, '=') && value[0] != '=' ? append(&config->env, value) : "expected NAME=value";
-	if (strcmp(key, "module") == 0)
-		return append(&config->modules, value);
-	if (strcmp(key, "identityHook") == 0)
-		return append(&config->identity_hook, value);
-	if (strcmp(key, "identityHookNanos") == 0)
-		return parse_number(value, &config->identity_hook_nanos);
-	if (strcmp(key, "identitySignal") == 0)
-		return parse_signal(value, &config->identity_signal);
-	if (strcmp(key, "cwd") == 0)
-		return config->cwd = value, NULL;
-	if (strcmp(key, "hostname") == 0)
-		return config->hostname = value, NULL;
-	if (strcmp(key, "port") == 0)
-		return config->port = value, NULL;
-	if (strcmp(key, "heartbeatMillis") == 0)
-		return parse_number(value, &config->heartbeat_millis);
-	if (strcmp(key, "holdNanos") == 0)
-		return parse_number(value, &config->hold_nanos);
-	if (strcmp(key, "privileged") == 0)
-		return parse_switch(value, &config->privileged);
-	if (strcmp(key, "consoleMarkers") == 0)
-		return parse_switch(value, &config->console_markers);
-	if (strcmp(key, "hold") == 0) {
+	switch (form) {
+	case FORM_TEXT:
+		*(const char **)into = value;
+		return NULL;
+	case FORM_ENVIRONMENT:
+		if (value[0] == '=' || !strchr(value, '='))
+			return "expected NAME=value";
+		return append(into, value);
+	case FORM_LIST:
+		return append(into, value);
+	case FORM_NUMBER:
+		return parse_number(value, into);
+	case FORM_SIGNAL:
+		return parse_signal(value, into);
+	case FORM_SWITCH:
+		return parse_switch(value, into);
+	case FORM_HOLD:
 		problem = parse_choice(value, holds, &choice);
 		if (!problem)
-			config->hold = choice;
+			*(enum hold_mode *)into = choice;
 		return problem;
-	}
-	if (strcmp(key, "listeners") == 0) {
+	case FORM_LISTENERS:
 		problem = parse_choice(value, listeners, &choice);
 		if (!problem)
-			config->listeners = choice;
+			*(enum listener_mode *)into = choice;
 		return problem;
 	}
 	return "unknown key";
 }
 
-static const char *parse_line(struct config *config, char *line)
+static const char *parse_pair(struct config *config, const char *name, char *value, bool at_boot)
+{
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		if (strcmp(keys[i].name, name) != 0)
+			continue;
+		if (keys[i].is_agents && !at_boot)
+			return "this is said at boot";
+		return read_value(keys[i].form, value, (char *)config + keys[i].offset);
+	}
+	return "unknown key";
+}
+
+static const char *parse_line(struct config *config, char *line, bool at_boot)
 {
 	char *equals = strchr(line, '=');
 
@@ -176,7 +225,7 @@ static const char *parse_line(struct config *config, char *line)
 		return "expected key=value";
 	*equals = 0;
 	const char *problem = unescape(equals + 1);
-	return problem ? problem : parse_pair(config, line, equals + 1);
+	return problem ? problem : parse_pair(config, line, equals + 1, at_boot);
 }
 
 size_t config_parse(struct config *config, char *text, const char **reason)
@@ -189,7 +238,7 @@ size_t config_parse(struct config *config, char *text, const char **reason)
 		if (end)
 			*end = 0;
 		number++;
-		const char *problem = *line && *line != '#' ? parse_line(config, line) : NULL;
+		const char *problem = *line && *line != '#' ? parse_line(config, line, true) : NULL;
 		if (problem && bad_line == 0) {
 			bad_line = number;
 			*reason = problem;
@@ -197,4 +246,42 @@ size_t config_parse(struct config *config, char *text, const char **reason)
 		line = end ? end + 1 : NULL;
 	}
 	return bad_line;
+}
+
+struct config config_for_workload(const struct config *config)
+{
+	struct config fresh;
+
+	config_init(&fresh);
+	fresh.modules = config->modules;
+	fresh.port = config->port;
+	fresh.heartbeat_millis = config->heartbeat_millis;
+	fresh.privileged = config->privileged;
+	fresh.console_markers = config->console_markers;
+	fresh.hostname = config->hostname;
+	fresh.listeners = config->listeners;
+	fresh.hold = config->hold;
+	fresh.hold_nanos = config->hold_nanos;
+	return fresh;
+}
+
+const char *config_workload_line(struct config *config, char *line)
+{
+	return parse_line(config, line, false);
+}
+
+static void free_list(struct config_list *list)
+{
+	if (list->items != empty_list)
+		free(list->items);
+	*list = (struct config_list){ empty_list, 0 };
+}
+
+void config_free(struct config *config)
+{
+	free_list(&config->argv);
+	free_list(&config->env);
+	free_list(&config->identity_hook);
+	free_list(&config->volumes);
+	free_list(&config->groups);
 }

@@ -15,6 +15,24 @@
  *   identityHookNanos            how long it may take, default 3000000000
  *   identitySignal               sent to the workload after a new identity, default 0 for none
  *   privileged, consoleMarkers   0 (default) or 1
+ *
+ * The same lines, but for module, port, heartbeatMillis, privileged and consoleMarkers, come with StartWorkload.
+ *
+ * What a workload may need of its own, if it does not run in the initial RAM file system. DEVICE is the serial number of a
+ * block device, or its path in /dev.
+ *
+ *   root                         DEVICE of the image that becomes the root
+ *   rootType                     its file system, default erofs
+ *   rootReadOnly                 0 (default) or 1
+ *   scratch                      DEVICE that takes what is written over the image; memory if there is none
+ *   scratchBytes                 most bytes of memory for it, default half of what is free
+ *   volume                       list: `rw TYPE DEVICE PATH` or `ro TYPE DEVICE PATH`; an empty rw ext4 one is formatted
+ *   user                         NAME or NUMBER, then perhaps :GROUP; names are those of the root
+ *   group                        list: further groups, by name or number
+ *   resolvConf, hosts            content of these files in /etc of an image's root; without them, the image's resolv.conf, and
+ *                                hosts with the names of the machine itself
+ *   stopSignal                   sent to the workload before the machine is switched off, default 0 for none
+ *   stopNanos                    how long it may then take to end, default 4000000000
  */
 #ifndef STILLPOINT_CONFIG_H
 #define STILLPOINT_CONFIG_H
@@ -37,6 +55,18 @@ struct config {
 	struct config_list env;
 	struct config_list modules;
 	struct config_list identity_hook;
+	struct config_list volumes;
+	struct config_list groups;
+	const char *root; /* null: the initial RAM file system stays */
+	const char *root_type;
+	const char *scratch; /* null: memory */
+	const char *user; /* null: uid 0, and in an image's root with its groups */
+	const char *resolv_conf; /* null: as it is */
+	const char *hosts;	 /* null: only the machine itself */
+	uint64_t scratch_bytes;	 /* 0: half of what is free */
+	uint64_t stop_nanos;
+	int stop_signal;
+	bool root_read_only;
 	const char *cwd;
 	const char *hostname;
 	const char *port;
@@ -59,5 +89,17 @@ void config_init(struct config *config);
  * lines after it are still applied, so that one bad line does not take the rest along.
  */
 size_t config_parse(struct config *config, char *text, const char **reason);
+
+/*
+ * What a workload is started with that comes after the boot: `config` with the agent's own settings as they are and the rest
+ * as if nothing had been said.
+ */
+struct config config_for_workload(const struct config *config);
+
+/* Reads one line of it, which is changed and must outlive `config`. Returns null, or what is wrong. */
+const char *config_workload_line(struct config *config, char *line);
+
+/* Frees what lists hold; their strings are the caller's. */
+void config_free(struct config *config);
 
 #endif

@@ -6,8 +6,8 @@
 
 enum { CONTRACT_VERSION = 2 };
 
-/* 22b7a5fcf9778b96c5f952fc363e783b24798d71df731a2d13d4f7573eadccd0: the first eight bytes, which AgentReady carries behind its fields. */
-#define CONTRACT_HASH UINT64_C(0x22b7a5fcf9778b96)
+/* 8f43afef6194d2dda5c6be8a04e01c525cdda0568210f9e2776624077a4f2f85: the first eight bytes, which AgentReady carries behind its fields. */
+#define CONTRACT_HASH UINT64_C(0x8f43afef6194d2dd)
 
 enum contract_limit {
 	/* Largest length field of a frame: its type and payload. */
@@ -71,6 +71,7 @@ enum host_frame {
 	FRAME_APPLY_IDENTITY = 0x87, /* token u32, entropy bytes, realtimeNanos u64, hostname text, machineId text, env texts, thaw bool, hookTimeoutNanos u64, signal i32 */
 	FRAME_POWER_OFF = 0x88, /* no fields */
 	FRAME_SET_CLOCK = 0x89, /* realtimeNanos u64 */
+	FRAME_START_WORKLOAD = 0x8a, /* token u32, settings texts */
 };
 
 /* Transport protocol of a listener, by its number in IP. */
@@ -126,6 +127,8 @@ enum reject_reason {
 	REASON_EVENT_PAYLOAD_INVALID = 28, /* A custom event's payload is not JSON within the limits. */
 	REASON_POWER_OFF_FAILED = 29, /* The machine does not power off. */
 	REASON_FAILED = 30, /* The guest's kernel refused; the message says what. */
+	REASON_WORKLOAD_PRESENT = 31, /* The guest has its workload. */
+	REASON_WORKLOAD_INVALID = 32, /* A setting of the workload is not what it must be; nothing has changed. */
 };
 
 #endif

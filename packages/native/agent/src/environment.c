@@ -71,17 +71,23 @@ static void merge_into(char **merged, size_t *used, char *const *items)
 	}
 }
 
-char **environment_merge(char *const *extra)
+char **environment_merge(const char *home, char *const *extra)
 {
-	char *const *layers[] = { defaults, configured, identity ? identity : nothing, extra ? extra : nothing };
-	size_t total = 1, used = 0;
+	char *own[] = { NULL, NULL };
+	char *const *layers[] = { defaults, own, configured, identity ? identity : nothing, extra ? extra : nothing };
+	size_t total = 2, used = 0, home_bytes = home ? strlen(home) + sizeof("HOME=") : 0;
 
-	for (size_t i = 0; i < 4; i++)
+	for (size_t i = 0; i < sizeof(layers) / sizeof(layers[0]); i++)
 		total += count(layers[i]);
-	char **merged = malloc(total * sizeof(*merged));
+	char **merged = malloc(total * sizeof(*merged) + home_bytes);
 	if (!merged)
 		return NULL;
-	for (size_t i = 0; i < 4; i++)
+	if (home) {
+		own[0] = (char *)(merged + total);
+		strcpy(own[0], "HOME=");
+		strcat(own[0], home);
+	}
+	for (size_t i = 0; i < sizeof(layers) / sizeof(layers[0]); i++)
 		merge_into(merged, &used, layers[i]);
 	merged[used] = NULL;
 	return merged;

@@ -11,8 +11,11 @@ void environment_configure(char *const *items);
  */
 int environment_set_identity(char *const *items);
 
-/* Merges everything and then `extra` (may be null); later ones win. Free the result with free(). Null: no memory. */
-char **environment_merge(char *const *extra);
+/*
+ * Merges everything and then `extra` (may be null); later ones win. `home` is the HOME that is meant if nothing else says one;
+ * null: that of uid 0. Free the result with free(). Null: no memory.
+ */
+char **environment_merge(const char *home, char *const *extra);
 
 /* The value of `name` in `environment`, or null. */
 const char *environment_value(char *const *environment, const char *name);

@@ -316,7 +316,7 @@ static void close_pipes(int pipes[3][2])
 static pid_t launch(int pipes[3][2], char *const *argv, char *const *environment, const char *cwd,
 		    struct spawn_failure *failure)
 {
-	char **merged = environment_merge(environment);
+	char **merged = environment_merge(NULL, environment);
 	struct spawn_request request = {
 		.argv = argv,
 		.envp = merged,

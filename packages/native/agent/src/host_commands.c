@@ -1,12 +1,15 @@
 #include "host_commands.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/reboot.h>
 #include <unistd.h>
 
 #include "cgroup.h"
 #include "console.h"
 #include "custom_events.h"
+#include "environment.h"
 #include "exec.h"
 #include "heartbeat.h"
 #include "identity.h"
@@ -14,6 +17,7 @@
 #include "identity_record.h"
 #include "listeners.h"
 #include "port.h"
+#include "root.h"
 #include "workload.h"
 
 /* A workload freezes in far less; one that does not is stuck in the kernel. */
@@ -25,11 +29,22 @@ static void reject(uint8_t frame, const uint32_t *id, enum reject_reason reason,
 	port_reject(&(struct refusal){ .frame = frame, .id = id, .reason = reason, .what = what, .error = error });
 }
 
-static const struct config *config;
+static struct config *config;
+static const char *hostname_said = ""; /* as the configuration in force has it */
 
-void host_commands_configure(const struct config *from)
+static void configure_workload(void)
+{
+	if (strcmp(hostname_said, config->hostname) != 0 && sethostname(config->hostname, strlen(config->hostname)) < 0)
+		console_say("the hostname cannot be set", config->hostname, errno);
+	hostname_said = config->hostname;
+	environment_configure(config->env.items);
+	identity_hook_configure(config->identity_hook.items, config->cwd);
+}
+
+void host_commands_configure(struct config *from)
 {
 	config = from;
+	configure_workload();
 }
 
 /* The identity that the guest's hook is at work on. */
@@ -231,14 +246,69 @@ static void set_clock(struct frame_reader *reader)
 		reject(FRAME_SET_CLOCK, NULL, REASON_CLOCK_FAILED, "the clock cannot be set", error);
 }
 
-static void power_off(struct frame_reader *reader)
+static void power_off_now(void)
 {
-	if (!complete(reader, FRAME_POWER_OFF))
-		return;
+	root_close();
 	sync();
 	console_drain();
 	reboot(RB_POWER_OFF);
 	reject(FRAME_POWER_OFF, NULL, REASON_POWER_OFF_FAILED, "the machine does not power off", 0);
+}
+
+static void power_off(struct frame_reader *reader)
+{
+	if (!complete(reader, FRAME_POWER_OFF))
+		return;
+	/* A frozen workload could not end. */
+	if (config->stop_signal > 0)
+		thaw_workload();
+	workload_stop(config->stop_signal, config->stop_nanos, power_off_now);
+}
+
+/*
+ * The settings are read into a configuration of their own, which takes the place of the present one once all is well with it:
+ * after a refusal the guest is as before. Strings stay where the frame's list was copied to.
+ */
+static void start_workload(struct frame_reader *reader)
+{
+	uint32_t token = frame_get_u32(reader);
+	struct string_list settings = frame_get_list(reader);
+	struct config wanted = config_for_workload(config);
+	const char *problem = NULL;
+
+	if (!complete(reader, FRAME_START_WORKLOAD)) {
+		string_list_free(&settings);
+		return;
+	}
+	if (!workload_absent()) {
+		reject(FRAME_START_WORKLOAD, &token, REASON_WORKLOAD_PRESENT, "the guest has its workload", 0);
+		string_list_free(&settings);
+		return;
+	}
+	for (uint32_t i = 0; i < settings.count && !problem; i++) {
+		problem = config_workload_line(&wanted, settings.items[i]);
+		if (problem)
+			port_reject(&(struct refusal){ .frame = FRAME_START_WORKLOAD,
+						       .id = &token,
+						       .reason = REASON_WORKLOAD_INVALID,
+						       .what = settings.items[i],
+						       .detail = problem });
+	}
+	if (!problem && wanted.argv.count == 0) {
+		problem = "a workload needs a program";
+		reject(FRAME_START_WORKLOAD, &token, REASON_PROGRAM_MISSING, problem, 0);
+	}
+	struct config before = *config;
+	if (!problem) {
+		*config = wanted;
+		configure_workload();
+	}
+	if (problem || !workload_prepare(config)) {
+		*config = before;
+		configure_workload();
+		config_free(&wanted);
+		string_list_free(&settings);
+	}
 }
 
 void host_command(uint8_t type, struct slice payload)
@@ -269,6 +339,9 @@ void host_command(uint8_t type, struct slice payload)
 		break;
 	case FRAME_SET_CLOCK:
 		set_clock(&reader);
+		break;
+	case FRAME_START_WORKLOAD:
+		start_workload(&reader);
 		break;
 	case FRAME_POWER_OFF:
 		power_off(&reader);

@@ -7,8 +7,8 @@
 #include "config.h"
 #include "frame.h"
 
-/* What frames leave open is as `config` says, which must outlive them. */
-void host_commands_configure(const struct config *config);
+/* What frames leave open is as `config` says, which must outlive them; a workload that is started later replaces its own part of it. */
+void host_commands_configure(struct config *config);
 
 /* Serves one host frame. Whatever is wrong with it is answered by Rejected and changes nothing. */
 void host_command(uint8_t type, struct slice payload);

@@ -16,6 +16,7 @@
 #include "environment.h"
 #include "identity_record.h"
 #include "mounts.h"
+#include "root.h"
 
 enum { MACHINE_ID_LENGTH = 32 };
 
@@ -118,6 +119,14 @@ static int write_line(const char *path, const char *beside, const char *text)
 	return error;
 }
 
+/* In the root of an image the file is one of the agent's own, which lies over the image's. */
+static int write_name(const char *own, const char *path, const char *beside, const char *text)
+{
+	int error = root_set_name(own, text);
+
+	return error || root_entered() ? error : write_line(path, beside, text);
+}
+
 const char *identity_apply(const struct identity *identity, enum reject_reason *reason, int *error)
 {
 	const char *problem = check(identity);
@@ -127,7 +136,8 @@ const char *identity_apply(const struct identity *identity, enum reject_reason *
 	if (problem)
 		return problem;
 	*reason = REASON_ENTROPY_FAILED;
-	mkdir("/etc", 0755);
+	if (!root_entered())
+		mkdir("/etc", 0755);
 	if ((*error = reseed(identity->entropy)))
 		return "the random source cannot be reseeded";
 	discard_fetched_entropy();
@@ -137,11 +147,11 @@ const char *identity_apply(const struct identity *identity, enum reject_reason *
 			*error = errno;
 			return "the hostname cannot be set";
 		}
-		if ((*error = write_line("/etc/hostname", "/etc/.hostname.partial", identity->hostname)))
+		if ((*error = write_name("hostname", "/etc/hostname", "/etc/.hostname.partial", identity->hostname)))
 			return "/etc/hostname cannot be written";
 	}
 	if (*identity->machine_id &&
-	    (*error = write_line("/etc/machine-id", "/etc/.machine-id.partial", identity->machine_id)))
+	    (*error = write_name("machine-id", "/etc/machine-id", "/etc/.machine-id.partial", identity->machine_id)))
 		return "/etc/machine-id cannot be written";
 	*reason = REASON_ENVIRONMENT_FAILED;
 	if ((*error = environment_set_identity(identity->environment.items)))

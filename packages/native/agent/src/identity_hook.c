@@ -14,8 +14,9 @@
 #include "spawn.h"
 #include "text.h"
 
-static char *const *program;
-static const char *folder;
+static char *const nothing[] = { NULL };
+static char *const *program = nothing;
+static const char *folder = "/";
 static bool confined;
 static struct alarm_clock limit;
 static pid_t running = -1;
@@ -37,17 +38,21 @@ static void limit_rang(struct alarm_clock *alarm)
 	end(REASON_HOOK_TIMED_OUT, "the identity hook did not end in time and was killed", 0);
 }
 
-int identity_hook_init(char *const *argv, const char *cwd, bool privileged)
+int identity_hook_init(bool privileged)
+{
+	confined = !privileged;
+	return alarm_init(&limit, limit_rang);
+}
+
+void identity_hook_configure(char *const *argv, const char *cwd)
 {
 	program = argv;
 	folder = cwd;
-	confined = !privileged;
-	return *program ? alarm_init(&limit, limit_rang) : 0;
 }
 
 static pid_t launch(char *const *environment, struct spawn_failure *failure)
 {
-	char **merged = environment_merge(environment);
+	char **merged = environment_merge(NULL, environment);
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	int console = open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC);
 	pid_t pid = -1;

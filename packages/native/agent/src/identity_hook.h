@@ -19,11 +19,14 @@ struct hook_end {
 	int error;
 };
 
+/* Hooks are confined as commands are unless `privileged`. Returns 0 or an errno. */
+int identity_hook_init(bool privileged);
+
 /*
- * Names the program, null-terminated, empty for none, and where it runs. It runs beside the workload, confined as commands
- * are unless `privileged`; its output goes to the console. Returns 0 or an errno.
+ * Names the program, null-terminated, empty for none, and where it runs. It runs beside the workload; its output goes to the
+ * console.
  */
-int identity_hook_init(char *const *argv, const char *cwd, bool privileged);
+void identity_hook_configure(char *const *argv, const char *cwd);
 
 /*
  * Starts the program, with `environment` added to that of commands, and calls `ended` once when it has ended, could not be

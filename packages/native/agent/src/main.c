@@ -22,7 +22,6 @@
 #include "config.h"
 #include "console.h"
 #include "custom_events.h"
-#include "environment.h"
 #include "exec.h"
 #include "frame.h"
 #include "guard.h"
@@ -78,7 +77,6 @@ static void read_config(void)
 		text_add_number(&message, line);
 		console_say(message.bytes, reason, 0);
 	}
-	environment_configure(config.env.items);
 }
 
 static void reap(void)
@@ -154,8 +152,7 @@ int main(int argc, char **argv)
 	/* After the modules, which may bring device nodes and need helpers. */
 	if (!config.privileged)
 		guard_kernel();
-	if (sethostname(config.hostname, strlen(config.hostname)) < 0)
-		console_say("the hostname cannot be set", config.hostname, errno);
+	host_commands_configure(&config);
 	say_if("the loopback interface stays down", loopback_up());
 	say_if("no control groups, nothing can be frozen", cgroup_init(config.privileged));
 	say_if("no readiness loop", loop_init());
@@ -169,11 +166,9 @@ int main(int argc, char **argv)
 	say_if("commands cannot be run", exec_init(config.privileged));
 	say_if("no custom events", custom_events_serve());
 	say_if("the identity cannot be read by programs", identity_record_write());
-	say_if("the identity hook cannot be waited for",
-	       identity_hook_init(config.identity_hook.items, config.cwd, config.privileged));
-	host_commands_configure(&config);
+	say_if("the identity hook cannot be waited for", identity_hook_init(config.privileged));
 	say_if("the host cannot be heard", port_serve(host_command));
-	say_if("the workload cannot be prepared", workload_prepare(&config));
+	workload_prepare(&config);
 	for (;;)
 		loop_turn();
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -24,9 +25,9 @@ struct report {
 	int32_t value;
 };
 
-enum { STAGE_LISTENER = -1, STAGE_CLONE = 0, STAGE_SESSION, STAGE_STREAMS, STAGE_CWD, STAGE_CAPABILITIES, STAGE_EXEC };
+enum { STAGE_LISTENER = -1, STAGE_CLONE = 0, STAGE_SESSION, STAGE_STREAMS, STAGE_CWD, STAGE_CAPABILITIES, STAGE_USER, STAGE_EXEC };
 
-static const char *const stage_names[] = { "clone", "session", "streams", "cwd", "capabilities", "exec" };
+static const char *const stage_names[] = { "clone", "session", "streams", "cwd", "capabilities", "user", "exec" };
 
 /* A program is executed within this time or counts as failed. */
 enum { EXEC_LIMIT_SECONDS = 10 };
@@ -106,6 +107,15 @@ static void install_filter(const struct spawn_request *request, int channel)
 		close(fd);
 }
 
+/* Leaving uid 0 takes every capability along. */
+static int take_account(const struct account *account)
+{
+	if (setgroups(account->group_count, account->groups) < 0 || setresgid(account->gid, account->gid, account->gid) < 0 ||
+	    setresuid(account->uid, account->uid, account->uid) < 0)
+		return errno;
+	return 0;
+}
+
 static _Noreturn void become(const struct spawn_request *request, int channel)
 {
 	int error;
@@ -123,6 +133,8 @@ static _Noreturn void become(const struct spawn_request *request, int channel)
 	install_filter(request, channel);
 	if (request->confined && (error = confine_capabilities()))
 		fail(channel, STAGE_CAPABILITIES, error);
+	if (request->account && (error = take_account(request->account)))
+		fail(channel, STAGE_USER, error);
 	reset_signals();
 	execute(request);
 	fail(channel, STAGE_EXEC, errno);

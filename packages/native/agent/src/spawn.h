@@ -5,18 +5,21 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "account.h"
+
 struct spawn_request {
 	char *const *argv; /* argv[0] without a slash is searched in the PATH of envp */
 	char *const *envp;
 	const char *cwd;
 	int streams[3]; /* become standard input, output and error; each above 2 */
+	const struct account *account; /* whom the program runs as; null: uid 0 */
 	int cgroup;	/* directory descriptor of the control group, or -1 */
 	bool confined;
 	bool watch_listeners;
 };
 
 struct spawn_failure {
-	const char *stage; /* clone, session, streams, cwd, capabilities or exec */
+	const char *stage; /* clone, session, streams, cwd, capabilities, user or exec */
 	int error;
 };
 

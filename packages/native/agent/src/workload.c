@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "account.h"
 #include "cgroup.h"
 #include "console.h"
 #include "environment.h"
@@ -15,6 +16,7 @@
 #include "listeners.h"
 #include "loop.h"
 #include "port.h"
+#include "root.h"
 #include "spawn.h"
 
 /* A frame that is still arriving when the hold is over is waited for in steps of this length. */
@@ -28,22 +30,33 @@ static bool still;  /* the guest is quiesced: a hold that is over lasts on */
 static bool barred; /* the same while a new identity is not complete */
 static pid_t main_process = -1;
 static int main_status;
+static struct account account;
+static bool has_account; /* the workload runs as somebody that its root or its configuration names */
+static struct alarm_clock stop_clock;
+static void (*stopped)(void);
 
-static void report_failure(const struct spawn_failure *failure)
+static void report_failure(const char *stage, int error, const char *message)
 {
 	struct frame_writer *writer = port_begin(FRAME_WORKLOAD_FAILED);
 
-	frame_put_str(writer, failure->stage);
-	frame_put_i32(writer, failure->error);
-	frame_put_str(writer, strerror(failure->error));
+	frame_put_str(writer, stage);
+	frame_put_i32(writer, error);
+	frame_put_str(writer, message);
 	port_send_now(writer);
-	console_say("the workload cannot be started", config->argv.items[0], failure->error);
+	console_say("the workload cannot be started", message, 0);
+}
+
+/* A console that is opened by its path, as /dev/stdout leads to it, is the user's own. */
+static void give_console(int console)
+{
+	if (account.uid != 0 && fchown(console, account.uid, (gid_t)-1) < 0)
+		console_say("the console is not the workload's", NULL, errno);
 }
 
 static void start(void)
 {
 	struct spawn_failure failure = { "environment", ENOMEM };
-	char **environment = environment_merge(NULL);
+	char **environment = environment_merge(has_account ? account.home : NULL, NULL);
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	int console = open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC);
 	int filter = -1;
@@ -56,11 +69,13 @@ static void start(void)
 			.argv = config->argv.items,
 			.envp = environment,
 			.cwd = config->cwd,
+			.account = has_account ? &account : NULL,
 			.streams = { null, console, console },
 			.cgroup = cgroup_workload(),
 			.confined = !config->privileged,
 			.watch_listeners = config->listeners == LISTENERS_SECCOMP,
 		};
+		give_console(console);
 		main_process = spawn(&request, &filter, &failure);
 	}
 	if (null >= 0)
@@ -69,7 +84,7 @@ static void start(void)
 		close(console);
 	free(environment);
 	if (main_process < 0) {
-		report_failure(&failure);
+		report_failure(failure.stage, failure.error, strerror(failure.error));
 		return;
 	}
 	state = RUNNING;
@@ -106,7 +121,9 @@ static void tell_exited(void)
 	state = ENDED;
 	frame_put_u8(writer, signalled ? 1 : 0);
 	frame_put_i32(writer, signalled ? WTERMSIG(main_status) : WEXITSTATUS(main_status));
-	port_send(writer);
+	port_send_now(writer);
+	if (stopped)
+		stopped();
 }
 
 static void group_changed(void)
@@ -115,14 +132,32 @@ static void group_changed(void)
 		tell_exited();
 }
 
-int workload_prepare(const struct config *from)
+bool workload_absent(void)
+{
+	return state == IDLE && !root_entered();
+}
+
+static bool find_root(void)
+{
+	struct root_failure failure;
+
+	has_account = config->root || config->user || config->groups.count > 0;
+	if (!has_account || root_enter(config, &account, &failure))
+		return true;
+	report_failure(failure.stage, failure.error, failure.message.bytes);
+	return false;
+}
+
+bool workload_prepare(const struct config *from)
 {
 	config = from;
+	if (!find_root())
+		return false;
 	if (config->argv.count == 0)
-		return 0;
+		return true;
 	int error = alarm_init(&hold_clock, hold_rang);
 	if (error)
-		return error;
+		console_say("a hold cannot end by itself", NULL, error);
 	/* Without control groups a workload that parks is told as exited. */
 	error = cgroup_watch_workload(group_changed);
 	if (error)
@@ -142,7 +177,7 @@ int workload_prepare(const struct config *from)
 	port_send_now(writer);
 	if (config->hold == HOLD_TIMED)
 		alarm_set(&hold_clock, config->hold_nanos, 0);
-	return 0;
+	return true;
 }
 
 bool workload_go(void)
@@ -179,6 +214,25 @@ void workload_signal(int signal)
 		kill(main_process, signal);
 	else if (state == LINGERING)
 		cgroup_signal_workload(signal);
+}
+
+static void stop_rang(struct alarm_clock *alarm)
+{
+	(void)alarm;
+	cgroup_signal_workload(SIGKILL);
+	/* What does not end now is stuck in the kernel, and is not waited for. */
+	stopped();
+}
+
+void workload_stop(int signal, uint64_t limit_nanos, void (*ended)(void))
+{
+	if ((state != RUNNING && state != LINGERING) || signal == 0 || alarm_init(&stop_clock, stop_rang)) {
+		ended();
+		return;
+	}
+	stopped = ended;
+	alarm_set(&stop_clock, limit_nanos, 0);
+	workload_signal(signal);
 }
 
 bool workload_reaped(pid_t pid, int status)

@@ -3,7 +3,7 @@
  *
  *   idle ──workload_prepare──> holding ──hold over or Go──> running ──main process ends──┐
  *     │                                      │                                           │
- *     └ no argv: stays idle                  └ cannot be executed: failed                 v
+ *     └ no argv, or no root: stays idle      └ cannot be executed: failed                 v
  *
  *   main process ends with ...                                  told as
  *   0, nothing left in its group                                WorkloadExited
@@ -15,12 +15,25 @@
 #define STILLPOINT_WORKLOAD_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "config.h"
 
-/* Announces the workload and starts its hold. Without argv nothing happens. Returns 0 or an errno. */
-int workload_prepare(const struct config *config);
+/*
+ * Goes into the root that `config` names, announces the workload and starts its hold. Without argv nothing is announced.
+ * What fails is told as WorkloadFailed, and leaves everything as it was. Returns false then.
+ */
+bool workload_prepare(const struct config *config);
+
+/* Whether there is no workload, and none was: one may be prepared. */
+bool workload_absent(void);
+
+/*
+ * Asks the workload to end, by that signal and after `limit_nanos` by killing what is left of it, and calls `ended` then; at once
+ * if none runs.
+ */
+void workload_stop(int signal, uint64_t limit_nanos, void (*ended)(void));
 
 /* The host says go. Returns false when nothing is being held. */
 bool workload_go(void);

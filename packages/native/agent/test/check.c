@@ -1,11 +1,15 @@
 /* Promises of the parts without input or output, checked on the build machine under sanitizers. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "account.h"
 #include "address.h"
 #include "config.h"
 #include "environment.h"
+#include "ext4_format.h"
 #include "frame.h"
 #include "json.h"
 #include "socket_table.h"
@@ -248,13 +252,17 @@ static void later_environment_wins(void)
 	environment_configure(configured);
 	CHECK(environment_set_identity(first) == 0);
 	CHECK(environment_set_identity(second) == 0);
-	char **merged = environment_merge(extra);
+	char **merged = environment_merge(NULL, extra);
 	CHECK(strcmp(environment_value(merged, "A"), "1") == 0);
 	CHECK(strcmp(environment_value(merged, "B"), "3") == 0);
 	CHECK(strcmp(environment_value(merged, "AB"), "4") == 0);
 	CHECK(strcmp(environment_value(merged, "PATH"), "/x") == 0);
 	CHECK(strcmp(environment_value(merged, "HOME"), "/root") == 0);
 	CHECK(environment_value(merged, "C") == NULL);
+	free(merged);
+	merged = environment_merge("/home/ada", extra);
+	CHECK(strcmp(environment_value(merged, "HOME"), "/home/ada") == 0);
+	CHECK(strcmp(environment_value(merged, "A"), "1") == 0);
 	free(merged);
 	CHECK(environment_set_identity((char *[]){ NULL }) == 0);
 }
@@ -378,6 +386,139 @@ static void text_is_cut_at_its_room(void)
 	CHECK(text.length == sizeof(text.bytes) - 1 && strlen(text.bytes) == text.length);
 }
 
+static void resolve(const char *user, const char *const *more, struct account *account, const char *expected)
+{
+	static const char passwd[] = "root:x:0:0:root:/root:/bin/sh\nada:x:1000:1001::/home/ada:\n\nbroken\n77:x:5:6::/seven:/bin/sh\n"
+				     "toor:x:0:9::/toor:\nlast:x:12:13::";
+	static const char group[] = "root:x:0:\nstaff:x:50:ada,root\nwheel:x:51:root,adam\ndocker:x:52:eve,ada\nada:x:1001:";
+	const char *found = NULL;
+	const char *problem = account_resolve(account, user, more, passwd, group, &found);
+
+	CHECK((problem == NULL) == (expected == NULL));
+	CHECK(!expected || strcmp(found, expected) == 0);
+}
+
+static void an_account_is_what_the_files_say(void)
+{
+	struct account it;
+	const char *more[] = { "wheel", "7", "50", NULL };
+	const char *unknown[] = { "nobody", NULL };
+
+	resolve("ada", NULL, &it, NULL);
+	CHECK(it.uid == 1000 && it.gid == 1001 && it.group_count == 2 && it.groups[0] == 50 && it.groups[1] == 52);
+	CHECK(strcmp(it.home, "/home/ada") == 0);
+	/* By number the same, and a group that is said is the only one. */
+	resolve("1000", NULL, &it, NULL);
+	CHECK(it.uid == 1000 && it.gid == 1001 && it.group_count == 2 && strcmp(it.home, "/home/ada") == 0);
+	resolve("ada:wheel", NULL, &it, NULL);
+	CHECK(it.uid == 1000 && it.gid == 51 && it.group_count == 0);
+	resolve("ada:4000", more, &it, NULL);
+	CHECK(it.gid == 4000 && it.group_count == 3 && it.groups[0] == 51 && it.groups[1] == 7 && it.groups[2] == 50);
+	/* A number that nobody has is nobody's; a name that is a number is a name. The first of several wins. */
+	resolve("4294967294", NULL, &it, NULL);
+	CHECK(it.uid == 4294967294 && it.gid == 0 && it.group_count == 0 && strcmp(it.home, "/") == 0);
+	resolve("77", NULL, &it, NULL);
+	CHECK(it.uid == 5 && it.gid == 6 && strcmp(it.home, "/seven") == 0);
+	resolve("0", NULL, &it, NULL);
+	CHECK(it.uid == 0 && it.gid == 0 && strcmp(it.home, "/root") == 0 && it.group_count == 2);
+	resolve("last", NULL, &it, NULL);
+	CHECK(it.uid == 12 && it.gid == 13 && strcmp(it.home, "/") == 0);
+	resolve("", NULL, &it, NULL);
+	CHECK(it.uid == 0);
+	resolve("eve", NULL, &it, "eve");
+	resolve("broken", NULL, &it, "broken");
+	resolve("4294967295", NULL, &it, "4294967295");
+	resolve("-1", NULL, &it, "-1");
+	resolve("ada:nobody", NULL, &it, "nobody");
+	resolve("ada", unknown, &it, "nobody");
+}
+
+static void any_text_is_survived_as_passwd_and_group(void)
+{
+	static const char letters[] = "ada:x0129,\n\n::,";
+	char passwd[200], group[200], user[12];
+	struct account it;
+
+	for (int round = 0; round < 20000; round++) {
+		const char *found;
+		char *texts[] = { passwd, group, user };
+		size_t rooms[] = { sizeof(passwd), sizeof(group), sizeof(user) };
+		for (int i = 0; i < 3; i++) {
+			size_t length = random_below((uint32_t)rooms[i]);
+			for (size_t at = 0; at < length; at++)
+				texts[i][at] = letters[random_below(sizeof(letters) - 1)];
+			texts[i][length] = 0;
+		}
+		account_resolve(&it, user, NULL, passwd, group, &found);
+		CHECK(it.group_count <= ACCOUNT_GROUPS_MAX && strlen(it.home) < sizeof(it.home));
+	}
+}
+
+/* Formats a sparse file of that size. Says what the independent checker finds, where there is one. */
+static void format(uint64_t bytes, int expected)
+{
+	char path[] = "/tmp/stillpoint-ext4-XXXXXX", command[128];
+	uint8_t identity[32];
+	int fd = mkstemp(path);
+
+	for (size_t i = 0; i < sizeof(identity); i++)
+		identity[i] = (uint8_t)(random_below(255) + 1);
+	CHECK(fd >= 0 && ftruncate(fd, (off_t)bytes) == 0 && ext4_is_empty(fd));
+	CHECK(ext4_format(fd, bytes, identity, 1700000000) == expected);
+	CHECK(expected != 0 || !ext4_is_empty(fd));
+	if (expected == 0 && system("command -v e2fsck >/dev/null 2>&1") == 0) {
+		snprintf(command, sizeof(command), "e2fsck -fn %s >/dev/null 2>&1", path);
+		CHECK(system(command) == 0);
+	}
+	close(fd);
+	unlink(path);
+}
+
+static void an_empty_disk_of_any_size_is_formatted(void)
+{
+	const uint64_t group = UINT64_C(1) << 27;
+
+	format(EXT4_LEAST_BYTES - 1, ERANGE);
+	format(EXT4_LEAST_BYTES, 0);
+	format(EXT4_MOST_BYTES + 1, ERANGE);
+	format(UINT64_C(1) << 37, 0);
+	/* Around the borders of groups, whose last may be too short. */
+	for (uint64_t groups = 1; groups < 4; groups++) {
+		for (int i = 0; i < 6; i++)
+			format(groups * group + (uint64_t)random_below(8 << 20) - (4 << 20), 0);
+	}
+	for (int i = 0; i < 20; i++)
+		format(EXT4_LEAST_BYTES + (uint64_t)random_below(UINT32_C(1) << 31), 0);
+	if (system("command -v e2fsck >/dev/null 2>&1") != 0)
+		printf("skipped: e2fsck is not installed, so nobody else has checked the ext4 file systems\n");
+}
+
+static void a_workload_of_its_own_leaves_what_is_the_agents(void)
+{
+	char boot[] = "module=/m\nport=/dev/ttyS9\nheartbeatMillis=7\nargv=first\nenv=A=1\nholdNanos=5";
+	char lines[][40] = { "argv=/bin/x", "volume=ro erofs a /a", "user=ada:staff", "root=image", "stopSignal=3" };
+	const char *agents[] = { "port=/dev/x", "module=/x", "privileged=1", "heartbeatMillis=0", "consoleMarkers=1" };
+	const char *reason;
+	struct config config;
+
+	config_init(&config);
+	CHECK(config_parse(&config, boot, &reason) == 0);
+	struct config fresh = config_for_workload(&config);
+	CHECK(fresh.argv.count == 0 && fresh.env.count == 0 && fresh.modules.count == 1 && fresh.heartbeat_millis == 7);
+	CHECK(strcmp(fresh.port, "/dev/ttyS9") == 0 && fresh.hold_nanos == 5);
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		CHECK(config_workload_line(&fresh, lines[i]) == NULL);
+	CHECK(fresh.argv.count == 1 && fresh.volumes.count == 1 && strcmp(fresh.user, "ada:staff") == 0 && fresh.stop_signal == 3);
+	for (size_t i = 0; i < sizeof(agents) / sizeof(agents[0]); i++) {
+		char line[40];
+		strcpy(line, agents[i]);
+		CHECK(config_workload_line(&fresh, line) != NULL);
+	}
+	CHECK(config.argv.count == 1 && strcmp(config.argv.items[0], "first") == 0);
+	config_free(&fresh);
+	CHECK(fresh.argv.count == 0 && config.argv.count == 1);
+}
+
 int main(void)
 {
 	a_frame_has_the_documented_bytes();
@@ -388,6 +529,10 @@ int main(void)
 	a_hostile_payload_is_refused_without_harm();
 	a_configuration_is_read();
 	a_bad_line_is_named_and_the_others_hold();
+	a_workload_of_its_own_leaves_what_is_the_agents();
+	an_account_is_what_the_files_say();
+	any_text_is_survived_as_passwd_and_group();
+	an_empty_disk_of_any_size_is_formatted();
 	later_environment_wins();
 	addresses_have_their_canonical_text();
 	json_is_told_from_what_is_not();

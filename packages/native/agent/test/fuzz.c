@@ -14,6 +14,7 @@
 #include "cgroup.h"
 #include "console.h"
 #include "custom_events.h"
+#include "environment.h"
 #include "exec.h"
 #include "frame.h"
 #include "heartbeat.h"
@@ -23,6 +24,7 @@
 #include "identity_record.h"
 #include "listeners.h"
 #include "port.h"
+#include "root.h"
 #include "workload.h"
 
 static uint64_t random_state;
@@ -189,6 +191,52 @@ void workload_signal(int signal)
 	require(signal > 0, "a signal has a number");
 }
 
+bool workload_absent(void)
+{
+	return random_below(4) != 0;
+}
+
+/* Half of the time it is refused, and forgotten then. */
+bool workload_prepare(const struct config *from)
+{
+	require(from->argv.count > 0, "a workload has a program");
+	for (char *const *item = from->argv.items; *item; item++)
+		read_bytes(*item, strlen(*item) + 1);
+	for (char *const *item = from->volumes.items; *item; item++)
+		read_bytes(*item, strlen(*item) + 1);
+	return random_below(2) != 0;
+}
+
+void workload_stop(int signal, uint64_t limit_nanos, void (*ended)(void))
+{
+	require(signal >= 0 && limit_nanos > 0, "a workload is stopped by a signal, in time");
+	ended();
+}
+
+void root_close(void)
+{
+}
+
+void environment_configure(char *const *items)
+{
+	for (; *items; items++)
+		read_bytes(*items, strlen(*items) + 1);
+}
+
+void identity_hook_configure(char *const *argv, const char *cwd)
+{
+	read_bytes(cwd, strlen(cwd) + 1);
+	for (; *argv; argv++)
+		read_bytes(*argv, strlen(*argv) + 1);
+}
+
+void console_say(const char *what, const char *detail, int error)
+{
+	(void)what;
+	(void)detail;
+	(void)error;
+}
+
 void heartbeat_pause(bool paused)
 {
 	(void)paused;
@@ -212,6 +260,12 @@ void sync(void)
 {
 }
 
+int sethostname(const char *name, size_t length)
+{
+	read_bytes(name, length);
+	return 0;
+}
+
 int reboot(int how);
 int reboot(int how)
 {
@@ -230,10 +284,13 @@ static void put_words(struct frame_writer *writer)
 	frame_put_list(writer, words + random_below(6));
 }
 
+static char *const settings[] = { "env=A=%41", "argv=b%0Ac", "cwd=/", "user=0:0", "volume=rw ext4 a /a", "stopSignal=15",
+				  "rootReadOnly=1", "scratchBytes=99", "hostname=h", "identityHook=/h", "argv=/bin/a", NULL, "port=/dev/x", NULL };
+
 static size_t make_frame(void)
 {
 	static const uint8_t types[] = { FRAME_GO,	  FRAME_EXEC,	       FRAME_EXEC_STDIN, FRAME_EXEC_KILL, FRAME_QUIESCE,
-					 FRAME_THAW,	  FRAME_APPLY_IDENTITY, FRAME_POWER_OFF,	 FRAME_SET_CLOCK, 0x00 };
+					 FRAME_THAW,	  FRAME_APPLY_IDENTITY, FRAME_POWER_OFF,	 FRAME_SET_CLOCK, FRAME_START_WORKLOAD, 0x00 };
 	uint8_t type = types[random_below(sizeof(types))];
 	struct frame_writer writer;
 
@@ -260,6 +317,8 @@ static size_t make_frame(void)
 		frame_put_u8(&writer, (uint8_t)random_below(2));
 		frame_put_u64(&writer, random_below(3));
 		frame_put_i32(&writer, (int32_t)random_below(3));
+	} else if (type == FRAME_START_WORKLOAD) {
+		frame_put_list(&writer, settings + random_below(sizeof(settings) / sizeof(settings[0])));
 	} else if (type == FRAME_SET_CLOCK) {
 		frame_put_u64(&writer, random_below(1000));
 	}
@@ -327,10 +386,13 @@ static void serve_streamed(struct frame_decoder *decoder, size_t length)
 int main(int argc, char **argv)
 {
 	static struct frame_decoder decoder;
-	static const struct config config = { .identity_hook_nanos = 1, .identity_signal = 10 };
+	static struct config config;
 	unsigned long rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : 200000;
 
 	random_state = argc > 2 ? strtoull(argv[2], NULL, 10) | 1 : 0x9e3779b97f4a7c15;
+	config_init(&config);
+	config.identity_hook_nanos = 1;
+	config.identity_signal = 10;
 	host_commands_configure(&config);
 	for (unsigned long round = 0; round < rounds; round++) {
 		size_t length = change(make_frame());

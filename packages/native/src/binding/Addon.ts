@@ -44,6 +44,8 @@ export declare class NativeMachine {
   applyIdentity(identity: Identity): Promise<Failure | null>
   /** Has the agent set the guest's wall clock, in nanoseconds since 1970. */
   setClock(realtimeNanos: bigint): Promise<Failure | null>
+  /** Has the agent start the workload of a guest that has none; `settings` are `key=value`. */
+  startWorkload(token: number, settings: Array<string>): Promise<Failure | null>
   /** Asks the agent to switch the guest off. */
   powerOff(): Promise<Failure | null>
   /**

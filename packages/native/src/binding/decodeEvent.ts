@@ -7,7 +7,7 @@ import { type GuestEvent, guestEventKinds } from "@stillpoint/core"
 import type { EventReader } from "./EventReader.ts"
 
 /** SHA-256 of the contract that this decoder follows. */
-export const decoderContractHash = "22b7a5fcf9778b96c5f952fc363e783b24798d71df731a2d13d4f7573eadccd0"
+export const decoderContractHash = "8f43afef6194d2dda5c6be8a04e01c525cdda0568210f9e2776624077a4f2f85"
 
 const frameName = (number: number) => {
   switch (number) {
@@ -29,6 +29,8 @@ const frameName = (number: number) => {
       return "PowerOff"
     case 137:
       return "SetClock"
+    case 138:
+      return "StartWorkload"
     case 1:
       return "AgentReady"
     case 2:
@@ -167,6 +169,10 @@ const rejectReason = (number: number) => {
       return "PowerOffFailed"
     case 30:
       return "Failed"
+    case 31:
+      return "WorkloadPresent"
+    case 32:
+      return "WorkloadInvalid"
     default:
       return "Unspecified"
   }

@@ -174,6 +174,8 @@ const make = (native: Addon.NativeMachine): Machine => {
         return applyIdentity(request.token, request.identity)
       case "SetClock":
         return send(() => native.setClock(request.realtimeNanos))
+      case "StartWorkload":
+        return send(() => native.startWorkload(request.token, [...request.settings]))
       case "PowerOff":
         return send(() => native.powerOff())
     }

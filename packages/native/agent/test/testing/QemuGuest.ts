@@ -41,7 +41,21 @@ const machineArguments = [
   ["-append", "console=ttyS0 quiet panic=-1"]
 ]
 
-const start = async (kernelPath: string, initramfs: Uint8Array) => {
+/** A disk of the guest: a file, and the serial number that the guest sees. */
+export interface QemuDisk {
+  readonly path: string
+  readonly serial: string
+  readonly isReadOnly?: boolean
+}
+
+const diskArguments = ({ isReadOnly, path, serial }: QemuDisk): ReadonlyArray<string> => [
+  "-drive",
+  `file=${path},if=none,id=${serial},format=raw,readonly=${isReadOnly === true ? "on" : "off"}`,
+  "-device",
+  `virtio-blk-pci,drive=${serial},serial=${serial}`
+]
+
+const start = async (kernelPath: string, initramfs: Uint8Array, disks: ReadonlyArray<QemuDisk>) => {
   const folder = await mkdtemp(join(tmpdir(), "stillpoint-qemu-"))
   const [socketPath, initramfsPath] = [join(folder, "port"), join(folder, "initramfs")]
   await writeFile(initramfsPath, initramfs)
@@ -52,7 +66,8 @@ const start = async (kernelPath: string, initramfs: Uint8Array) => {
       ...machineArguments,
       ["-kernel", kernelPath, "-initrd", initramfsPath],
       // The machine has one serial port of its own; the second is the control port, ttyS1.
-      ["-chardev", `socket,id=control,path=${socketPath}`, "-device", "pci-serial,chardev=control"]
+      ["-chardev", `socket,id=control,path=${socketPath}`, "-device", "pci-serial,chardev=control"],
+      ...disks.map(diskArguments)
     ].flat(),
     { stdio: ["ignore", "pipe", "inherit"] }
   )
@@ -64,9 +79,13 @@ const start = async (kernelPath: string, initramfs: Uint8Array) => {
 }
 
 /** Boots a guest that stops with the scope. */
-export const qemuGuest = (kernelPath: string, initramfs: Uint8Array): Effect.Effect<QemuGuest, never, Scope.Scope> =>
+export const qemuGuest = (
+  kernelPath: string,
+  initramfs: Uint8Array,
+  disks: ReadonlyArray<QemuDisk> = []
+): Effect.Effect<QemuGuest, never, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.promise(() => start(kernelPath, initramfs)),
+    Effect.promise(() => start(kernelPath, initramfs, disks)),
     ({ child, socket, server, folder, stopped }) =>
       Effect.promise(async () => {
         child.kill("SIGKILL")

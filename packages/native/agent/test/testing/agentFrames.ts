@@ -145,5 +145,6 @@ export const hostFrames = {
       Buffer.alloc(12)
     )
   },
-  powerOff: frame(0x88)
+  powerOff: frame(0x88),
+  startWorkload: (token: number, settings: ReadonlyArray<string>) => frame(0x8a, u32(token), list(settings))
 }

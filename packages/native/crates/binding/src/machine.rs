@@ -189,6 +189,17 @@ impl NativeMachine {
         self.send(env, HostFrame::SetClock { realtime_nanos: realtime_nanos.get_u64().1 })
     }
 
+    /// Has the agent start the workload of a guest that has none; `settings` are `key=value`.
+    #[napi(ts_return_type = "Promise<Failure | null>")]
+    pub fn start_workload<'env>(
+        &self,
+        env: &'env Env,
+        token: u32,
+        settings: Vec<String>,
+    ) -> napi::Result<Object<'env>> {
+        self.send(env, HostFrame::StartWorkload { token, settings })
+    }
+
     /// Asks the agent to switch the guest off.
     #[napi(ts_return_type = "Promise<Failure | null>")]
     pub fn power_off<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {

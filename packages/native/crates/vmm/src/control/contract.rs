@@ -76,7 +76,8 @@ pub(super) fn event(frame: u8, payload: &mut Payload<'_>) -> Result<EventBody, M
 }
 
 /// Numbers of the host's frames.
-pub(super) const HOST_FRAMES: [u8; 9] = [0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89];
+pub(super) const HOST_FRAMES: [u8; 10] =
+    [0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a];
 
 /// Executes a command.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -160,6 +161,13 @@ pub enum HostFrame {
         /// Wall clock in nanoseconds since 1970.
         realtime_nanos: u64,
     },
+    /// Gives a guest that has no workload its root and its workload.
+    StartWorkload {
+        /// A refusal carries it; else `WorkloadPreExec` or `WorkloadFailed` follows.
+        token: u32,
+        /// `key=value`, as in the agent's configuration.
+        settings: Vec<String>,
+    },
 }
 
 impl HostFrame {
@@ -175,6 +183,7 @@ impl HostFrame {
             Self::ApplyIdentity(_) => "ApplyIdentity",
             Self::PowerOff => "PowerOff",
             Self::SetClock { .. } => "SetClock",
+            Self::StartWorkload { .. } => "StartWorkload",
         }
     }
 
@@ -206,6 +215,9 @@ impl HostFrame {
                 .i32(it.signal),
             Self::PowerOff => FrameWriter::new(0x88),
             Self::SetClock { realtime_nanos } => FrameWriter::new(0x89).u64(*realtime_nanos),
+            Self::StartWorkload { token, settings } => {
+                FrameWriter::new(0x8a).u32(*token).list(settings)
+            }
         }
     }
 }

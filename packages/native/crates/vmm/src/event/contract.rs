@@ -34,10 +34,10 @@ pub mod limits {
 pub const CONTRACT_VERSION: u32 = 2;
 
 /// SHA-256 of the contract, in hexadecimal digits.
-pub const CONTRACT_HASH: &str = "22b7a5fcf9778b96c5f952fc363e783b24798d71df731a2d13d4f7573eadccd0";
+pub const CONTRACT_HASH: &str = "8f43afef6194d2dda5c6be8a04e01c525cdda0568210f9e2776624077a4f2f85";
 
 /// Part of the hash that the agent's hello carries.
-pub const HELLO_HASH: u64 = 0x22b7a5fcf9778b96;
+pub const HELLO_HASH: u64 = 0x8f43afef6194d2dd;
 
 /// Transport protocol of a listener, by its number in IP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -205,11 +205,15 @@ pub enum RejectReason {
     PowerOffFailed,
     /// The guest's kernel refused; the message says what.
     Failed,
+    /// The guest has its workload.
+    WorkloadPresent,
+    /// A setting of the workload is not what it must be; nothing has changed.
+    WorkloadInvalid,
 }
 
 impl RejectReason {
     /// Every value.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::Unspecified,
         Self::FrameUnknown,
         Self::FrameMalformed,
@@ -241,6 +245,8 @@ impl RejectReason {
         Self::EventPayloadInvalid,
         Self::PowerOffFailed,
         Self::Failed,
+        Self::WorkloadPresent,
+        Self::WorkloadInvalid,
     ];
 
     /// The value's number on the wire.
@@ -277,6 +283,8 @@ impl RejectReason {
             Self::EventPayloadInvalid => 28,
             Self::PowerOffFailed => 29,
             Self::Failed => 30,
+            Self::WorkloadPresent => 31,
+            Self::WorkloadInvalid => 32,
         }
     }
 
@@ -314,6 +322,8 @@ impl RejectReason {
             28 => Self::EventPayloadInvalid,
             29 => Self::PowerOffFailed,
             30 => Self::Failed,
+            31 => Self::WorkloadPresent,
+            32 => Self::WorkloadInvalid,
             _ => return None,
         })
     }
@@ -342,6 +352,8 @@ pub enum FrameName {
     PowerOff,
     /// Number 0x89.
     SetClock,
+    /// Number 0x8a.
+    StartWorkload,
     /// Number 0x01.
     AgentReady,
     /// Number 0x02.
@@ -386,7 +398,7 @@ pub enum FrameName {
 
 impl FrameName {
     /// Every value.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Unknown,
         Self::Go,
         Self::Exec,
@@ -397,6 +409,7 @@ impl FrameName {
         Self::ApplyIdentity,
         Self::PowerOff,
         Self::SetClock,
+        Self::StartWorkload,
         Self::AgentReady,
         Self::HeartbeatTick,
         Self::WorkloadPreExec,
@@ -432,6 +445,7 @@ impl FrameName {
             Self::ApplyIdentity => 0x87,
             Self::PowerOff => 0x88,
             Self::SetClock => 0x89,
+            Self::StartWorkload => 0x8a,
             Self::AgentReady => 0x01,
             Self::HeartbeatTick => 0x02,
             Self::WorkloadPreExec => 0x03,
@@ -467,6 +481,7 @@ impl FrameName {
             0x87 => Self::ApplyIdentity,
             0x88 => Self::PowerOff,
             0x89 => Self::SetClock,
+            0x8a => Self::StartWorkload,
             0x01 => Self::AgentReady,
             0x02 => Self::HeartbeatTick,
             0x03 => Self::WorkloadPreExec,

@@ -1,0 +1,121 @@
+/**
+ * What a guest without a workload is started with: its root, and the program that the machine exists for.
+ *
+ * @module
+ */
+import { Effect, Schema } from "effect"
+import { MachineError } from "./MachineErrors.ts"
+
+const plain = Schema.String.check(
+  Schema.makeFilter((text: string) => !text.includes("\0"), { expected: "no NUL characters" })
+)
+const absolute = plain.check(
+  Schema.makeFilter((path: string) => path.startsWith("/"), { expected: "an absolute path in the guest" })
+)
+/** A serial number as virtio-blk has them, or a node. */
+const device = plain.check(Schema.isPattern(/^(\/dev\/[a-z0-9]{1,32}|[!-.0-~]{1,20})$/))
+const fileSystem = Schema.String.check(Schema.isPattern(/^[a-z0-9_]{1,32}$/))
+const nanos = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 9_000_000_000_000 }))
+const signal = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 64 }))
+const bytes = Schema.Int.check(Schema.isBetween({ minimum: 1 << 16, maximum: 2 ** 42 }))
+
+const root = Schema.Struct({
+  /** Serial number of the block device that holds the image, or its path in `/dev`. */
+  device,
+  /** Its file system; `erofs` if absent. */
+  type: Schema.optionalKey(fileSystem),
+  /** Whether nothing can be written but to volumes; `false` if absent. */
+  readOnly: Schema.optionalKey(Schema.Boolean),
+  /**
+   * What takes that which is written over the image: memory, half of what is free if absent, or a disk. An empty one is
+   * formatted.
+   */
+  scratch: Schema.optionalKey(Schema.Union([Schema.Struct({ bytes }), Schema.Struct({ device })]))
+})
+
+const volume = Schema.Struct({
+  device,
+  /** Where it is mounted; the folder is made if the root has none. */
+  path: absolute.check(Schema.makeFilter((path: string) => path.length > 1, { expected: "a path below /" })),
+  /** Its file system; `ext4` if absent, and an empty disk is formatted then. */
+  type: Schema.optionalKey(fileSystem),
+  readOnly: Schema.optionalKey(Schema.Boolean)
+})
+
+/** As {@link WorkloadSpec}. */
+export const workloadSpecSchema = Schema.Struct({
+  argv: Schema.NonEmptyArray(plain),
+  env: Schema.optionalKey(Schema.Record(Schema.String.check(Schema.isPattern(/^[^=\0]+$/)), plain)),
+  cwd: Schema.optionalKey(absolute),
+  user: Schema.optionalKey(plain),
+  groups: Schema.optionalKey(Schema.Array(plain)),
+  hold: Schema.optionalKey(Schema.Literals(["timed", "untilGo"])),
+  holdNanos: Schema.optionalKey(nanos),
+  hostname: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$/))),
+  listeners: Schema.optionalKey(Schema.Literals(["seccomp", "scan", "off"])),
+  root: Schema.optionalKey(root),
+  volumes: Schema.optionalKey(Schema.Array(volume)),
+  resolvConf: Schema.optionalKey(plain),
+  hosts: Schema.optionalKey(plain),
+  stopSignal: Schema.optionalKey(signal),
+  stopNanos: Schema.optionalKey(nanos),
+  identityHook: Schema.optionalKey(Schema.Array(plain)),
+  identityHookNanos: Schema.optionalKey(nanos),
+  identitySignal: Schema.optionalKey(signal)
+})
+
+/**
+ * The root and the workload of a guest that has none yet. All of it, encoded, fits into one frame of 64 KiB.
+ *
+ * `argv` is looked for in the `PATH` of `env`. `user` is `NAME` or `NUMBER`, then perhaps `:GROUP`; names are those of the
+ * root's `/etc/passwd` and `/etc/group`, `groups` are further ones. Without `user` it is uid 0. `hold` and `holdNanos` are as
+ * the guest was booted with, if absent. `stopSignal` is what the workload is sent, and `stopNanos` how long it then has, before
+ * the agent switches the guest off; 0 and 4 s if absent. `resolvConf` and `hosts` are the files' contents.
+ */
+export type WorkloadSpec = typeof workloadSpecSchema.Encoded
+
+const decode = Schema.decodeUnknownEffect(workloadSpecSchema, { errors: "all", onExcessProperty: "error" })
+
+/** `key=value` as the agent's configuration has it: what would end a line stands for itself. */
+export const agentSetting = (key: string, value: string): string =>
+  `${key}=${value.replaceAll("%", "%25").replaceAll("\n", "%0A")}`
+
+const numbers = ["holdNanos", "stopSignal", "stopNanos", "identityHookNanos", "identitySignal"] as const
+const texts = ["cwd", "user", "hold", "hostname", "listeners", "resolvConf", "hosts"] as const
+
+/** The settings that say it to the agent, in an order that depends on nothing but their names. */
+export const workloadSettings = (spec: WorkloadSpec): ReadonlyArray<string> => {
+  const env = Object.entries(spec.env ?? {}).sort(([a], [b]) => (a < b ? -1 : 1))
+  const { root } = spec
+  const scratch = root?.scratch
+  const settings: ReadonlyArray<readonly [key: string, value: string | undefined]> = [
+    ...spec.argv.map((item) => ["argv", item] as const),
+    ...env.map(([name, value]) => ["env", `${name}=${value}`] as const),
+    ...(spec.groups ?? []).map((item) => ["group", item] as const),
+    ...(spec.identityHook ?? []).map((item) => ["identityHook", item] as const),
+    ...(spec.volumes ?? []).map(
+      (each) =>
+        [
+          "volume",
+          `${each.readOnly === true ? "ro" : "rw"} ${each.type ?? "ext4"} ${each.device} ${each.path}`
+        ] as const
+    ),
+    ["root", root?.device],
+    ["rootType", root?.type],
+    ["rootReadOnly", root?.readOnly === true ? "1" : undefined],
+    ["scratch", scratch !== undefined && "device" in scratch ? scratch.device : undefined],
+    ["scratchBytes", scratch !== undefined && "bytes" in scratch ? String(scratch.bytes) : undefined],
+    ...texts.map((key) => [key, spec[key]] as const),
+    ...numbers.map((key) => [key, spec[key] === undefined ? undefined : String(spec[key])] as const)
+  ]
+  return settings.flatMap(([key, value]) => (value === undefined ? [] : [agentSetting(key, value)]))
+}
+
+/** The same, checked: every problem at once. */
+export const checkedWorkloadSettings = (spec: WorkloadSpec): Effect.Effect<ReadonlyArray<string>, MachineError> =>
+  decode(spec).pipe(
+    Effect.mapError(
+      (problem) => new MachineError({ reason: { _tag: "InvalidWorkload", message: `workload: ${problem.message}` } })
+    ),
+    Effect.map(workloadSettings)
+  )

@@ -1,0 +1,34 @@
+/*
+ * An empty ext4 file system, written onto a device that holds zeros.
+ *
+ *   block 0 of 4096 bytes   superblock at 1024
+ *         1 ..              group descriptors, with checksums
+ *   in each group           [copies of both] block bitmap, inode bitmap, inode table
+ *   in group 0 also         the root folder, the journal
+ *
+ * Groups that hold nothing are marked so, and the kernel makes their bitmaps when it needs them: what is written is a few
+ * blocks, whatever the size. There is no lost+found, which e2fsck makes when it needs one: programs that want an empty folder
+ * for their data find one. Copies of superblock and descriptors lie where `sparse_super` has them.
+ *
+ * Source: the kernel's documentation, filesystems/ext4.
+ */
+#ifndef STILLPOINT_EXT4_FORMAT_H
+#define STILLPOINT_EXT4_FORMAT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The smallest and the largest device that is formatted. */
+#define EXT4_LEAST_BYTES (UINT64_C(8) << 20)
+#define EXT4_MOST_BYTES (UINT64_C(1) << 40)
+
+/* Whether the first MiB of the device holds nothing but zeros: no file system or partition table known begins later. */
+bool ext4_is_empty(int fd);
+
+/*
+ * Formats the device behind `fd`, of `size_bytes`. `identity` are 32 random bytes: UUID and the seed of folder hashes;
+ * `seconds` since 1970 is the time of everything. Returns 0 or an errno: ERANGE for a size out of bounds.
+ */
+int ext4_format(int fd, uint64_t size_bytes, const uint8_t identity[32], uint32_t seconds);
+
+#endif

@@ -1,0 +1,100 @@
+#include "in_root.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { FILE_MAX = 4 << 20, PATH_BYTES = 4096 };
+
+static int open_in(int root, const char *path, uint64_t flags)
+{
+	struct open_how how = { .flags = flags | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+
+	return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+}
+
+int in_root_folder(int root, const char *path)
+{
+	char part[PATH_BYTES];
+	int folder = open_in(root, "/", O_PATH | O_DIRECTORY);
+
+	for (const char *at = path; folder >= 0 && *at;) {
+		at += strspn(at, "/");
+		const char *name = at;
+		at += strcspn(at, "/");
+		size_t length = (size_t)(at - path);
+		if (at == name)
+			break;
+		if (length >= sizeof(part)) {
+			close(folder);
+			errno = ENAMETOOLONG;
+			return -1;
+		}
+		memcpy(part, path, length);
+		part[length] = 0;
+		int next = open_in(root, part, O_PATH | O_DIRECTORY);
+		if (next < 0 && errno == ENOENT && mkdirat(folder, part + (name - path), 0755) == 0)
+			next = open_in(root, part, O_PATH | O_DIRECTORY);
+		int error = errno;
+		close(folder);
+		errno = error;
+		folder = next;
+	}
+	return folder;
+}
+
+char *in_root_read(int root, const char *path)
+{
+	struct stat known;
+	int fd = open_in(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	char *text = NULL;
+	size_t filled = 0;
+
+	if (fd < 0)
+		return errno == ENOENT ? calloc(1, 1) : NULL;
+	errno = EINVAL;
+	if (fstat(fd, &known) == 0 && S_ISREG(known.st_mode)) {
+		if (known.st_size > FILE_MAX)
+			errno = EFBIG;
+		else
+			text = malloc((size_t)known.st_size + 1);
+	}
+	for (ssize_t got; text && filled < (size_t)known.st_size &&
+			  (got = read(fd, text + filled, (size_t)known.st_size - filled)) > 0;)
+		filled += (size_t)got;
+	if (text)
+		text[filled] = 0;
+	int error = errno;
+	close(fd);
+	errno = error;
+	return text;
+}
+
+int in_root_write(int folder, const char *name, const char *text)
+{
+	size_t length = strlen(text);
+
+	unlinkat(folder, name, 0);
+	int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	int error = fd < 0 ? errno : 0;
+	if (!error && write(fd, text, length) != (ssize_t)length)
+		error = ENOSPC;
+	if (fd >= 0)
+		close(fd);
+	return error;
+}
+
+struct descriptor_path descriptor_path(int fd)
+{
+	struct descriptor_path path;
+
+	snprintf(path.bytes, sizeof(path.bytes), "/proc/self/fd/%d", fd);
+	return path;
+}

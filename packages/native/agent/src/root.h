@@ -1,0 +1,49 @@
+/*
+ * The root that the workload has: the file system of an image with something above it that takes what is written.
+ *
+ *   initial RAM file system      /stillpoint/image (EROFS, read-only)   /stillpoint/over (memory, or a scratch disk)
+ *                                          └────────── overlay ───────────┘
+ *   becomes /                    /stillpoint/root, with /proc /sys /dev /run/stillpoint and the volumes moved or mounted in
+ *
+ * The agent goes there with everything that it starts. What the initial RAM file system held is removed: nothing leads back.
+ */
+#ifndef STILLPOINT_ROOT_H
+#define STILLPOINT_ROOT_H
+
+#include <stdbool.h>
+
+#include "account.h"
+#include "config.h"
+#include "text.h"
+
+struct root_failure {
+	const char *stage; /* root, scratch, volume, user, files */
+	int error;
+	struct text message;
+};
+
+/* Says what failed: `what`, then `detail` (may be null) and the error's words. Returns false. */
+bool root_fail(struct root_failure *failure, const char *stage, const char *what, const char *detail, int error);
+
+/*
+ * Goes into the root that `config` names, and finds out there who the workload runs as. Without one only the latter is done,
+ * in the initial RAM file system. Returns false with `*failure` set; then everything is as before.
+ */
+bool root_enter(const struct config *config, struct account *account, struct root_failure *failure);
+
+/*
+ * Ends every process and closes the file systems of the root, before the machine is switched off. In the initial RAM file
+ * system there is nothing to close, and nothing happens.
+ */
+void root_close(void);
+
+/* Whether the agent is in a root of an image. */
+bool root_entered(void);
+
+/*
+ * What /etc/hostname or /etc/machine-id of an image's root shows, without a newline; kept for a root that is entered later,
+ * too. They are files of the agent's, which a full or read-only root cannot keep from changing. Returns 0 or an errno.
+ */
+int root_set_name(const char *file, const char *text);
+
+#endif
