@@ -133,7 +133,7 @@ pub fn write(hart: &mut Hart, core: &mut Core, csr: u16, value: u64) -> Result<E
         number::SATP => {
             if mmu::mode(value).is_some() {
                 hart.satp = value;
-                core.forget_translations();
+                core.enter_context(hart);
                 return Ok(Effect::Leave);
             }
         }

@@ -9,12 +9,14 @@ use crate::hart::{Hart, Leave, interrupt};
 use crate::lower::{self, Lowering};
 use crate::page::NO_TAG;
 use crate::page::PAGE_MASK;
+use crate::profile::Profile;
 use crate::{hot, state, trap};
 use stillpoint_vmm::board::Board;
 use stillpoint_vmm::boards::riscv::VIRT;
 use stillpoint_vmm::engine::{Engine, Entry, Exit, Nanos, StateError};
 use stillpoint_vmm::memory::GuestMemory;
 use stillpoint_vmm::platform::Platform;
+use stillpoint_vmm::state::StateVersions;
 
 /// Most ticks before the run loop looks whether the run was interrupted.
 const SLICE: u64 = 1 << 17;
@@ -74,6 +76,13 @@ impl Soft {
     /// itself.
     pub fn blocks(&mut self) -> (usize, usize) {
         self.core.cache().counts()
+    }
+
+    /// Where instructions executed so far.
+    pub fn profile(&mut self) -> Profile {
+        let translated = self.core.translator().map_or(0, |translator| translator.translated);
+        let killed = self.core.cache().epoch;
+        Profile { translated, killed, ..self.core.profile }
     }
 
     /// Bytes of translated code.
@@ -196,6 +205,7 @@ impl Soft {
             if self.hart.budget <= 0 {
                 return Leave::Event;
             }
+            self.core.profile.lookups += 1;
             let link = if leave == Leave::Link { self.hart.link } else { std::ptr::null_mut() };
             let block = match self.block_at_pc() {
                 Ok(block) => block,
@@ -294,6 +304,7 @@ impl Soft {
             count += 1;
         }
         let lowered = lowering.finish();
+        self.core.profile.decoded += u64::from(lowered.instructions);
         let page = pa & PAGE_MASK;
         for code in [page, second_page] {
             if code != NO_TAG && !self.core.cache().is_code_page(code) {
@@ -399,6 +410,10 @@ impl Engine for Soft {
         self.core.forget_pointers();
     }
 
+    fn state_versions(&self) -> StateVersions {
+        state::VERSIONS
+    }
+
     fn save(&self) -> Vec<u8> {
         state::save(&self.hart, &self.core)
     }
@@ -421,7 +436,7 @@ impl Engine for Soft {
     fn set_register(&mut self, name: &str, value: u64) -> bool {
         let known = state::set_register(&mut self.hart, name, value);
         // Mode, SUM, MXR and satp decide what is derived.
-        self.core.forget_pointers();
+        self.core.forget_contexts();
         known
     }
 

@@ -24,9 +24,9 @@ pub const SINK: u8 = 32;
 pub const FLOAT: u8 = 64;
 
 /// Data translations in the architectural cache, and fast ones per context. A power of two.
-pub const DATA_ENTRIES: usize = 512;
+pub const DATA_ENTRIES: usize = 4096;
 /// Fetch translations in the architectural cache, and fast ones per mode. A power of two.
-pub const FETCH_ENTRIES: usize = 256;
+pub const FETCH_ENTRIES: usize = 4096;
 
 /// User mode.
 pub const USER: u8 = 0;
@@ -36,13 +36,13 @@ pub const SUPERVISOR: u8 = 1;
 /// A fast data translation: entry `(va >> 12) % DATA_ENTRIES` of [`Hart::data`].
 ///
 /// An access of `n` bytes at `va` may go to host address `va + addend` if
-/// `(va + n - 1) & !0xfff` equals the tag of its kind.
+/// [`tag`](crate::page::tag)`(va + n - 1)` equals the tag of its kind.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(32))]
 pub struct DataEntry {
-    /// Virtual page address that may be read, or [`NO_TAG`].
+    /// Tag of the virtual page that may be read, or 0.
     pub read: u64,
-    /// Virtual page address that may be written, or [`NO_TAG`].
+    /// Tag of the virtual page that may be written, or 0.
     pub write: u64,
     /// Host address minus virtual address, wrapping.
     pub addend: u64,
@@ -52,14 +52,14 @@ pub struct DataEntry {
 
 impl DataEntry {
     /// An entry that matches nothing.
-    pub const EMPTY: Self = Self { read: NO_TAG, write: NO_TAG, addend: 0, page: NO_TAG };
+    pub const EMPTY: Self = Self { read: 0, write: 0, addend: 0, page: 0 };
 }
 
 /// A fast fetch translation: entry `(va >> 12) % FETCH_ENTRIES` of [`Hart::fetch`].
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(16))]
 pub struct FetchEntry {
-    /// Virtual page address that may be executed, or [`NO_TAG`].
+    /// Tag of the virtual page that may be executed, or 0.
     pub tag: u64,
     /// Guest-physical address minus virtual address, wrapping.
     pub delta: u64,
@@ -67,7 +67,7 @@ pub struct FetchEntry {
 
 impl FetchEntry {
     /// An entry that matches nothing.
-    pub const EMPTY: Self = Self { tag: NO_TAG, delta: 0 };
+    pub const EMPTY: Self = Self { tag: 0, delta: 0 };
 }
 
 /// Why the inner loop came back.

@@ -28,6 +28,7 @@ pub mod lower;
 pub mod mmu;
 pub mod page;
 pub mod plic;
+pub mod profile;
 pub mod sbi;
 pub mod state;
 pub mod trap;

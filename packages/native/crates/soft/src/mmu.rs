@@ -15,6 +15,7 @@
 
 use crate::hart::{DATA_ENTRIES, FETCH_ENTRIES};
 use crate::page::NO_TAG;
+use std::sync::Arc;
 
 /// Page table entry bits.
 pub mod pte {
@@ -119,18 +120,23 @@ impl TlbEntry {
         (self.pte >> pte::PPN_SHIFT & pte::PPN_MASK) << 12
     }
 
+    /// Whether it is of every address space.
+    pub fn is_global(&self) -> bool {
+        self.pte & pte::G != 0
+    }
+
     fn matches(&self, page: u64, asid: u16) -> bool {
-        self.page == page && (self.pte & pte::G != 0 || self.asid == asid)
+        self.page == page && (self.is_global() || self.asid == asid)
     }
 }
 
-/// The translation cache.
+/// The translation cache. Forks share the arrays until one of them misses.
 #[derive(Clone)]
 pub struct Tlb {
     /// Data translations, entry `(va >> 12) % DATA_ENTRIES`.
-    pub data: Box<[TlbEntry]>,
+    pub data: Arc<[TlbEntry]>,
     /// Fetch translations, entry `(va >> 12) % FETCH_ENTRIES`.
-    pub fetch: Box<[TlbEntry]>,
+    pub fetch: Arc<[TlbEntry]>,
     /// First and last address of a range that holds every piece of a superpage in the cache. Not
     /// state: it may be too wide.
     superpages: (u64, u64),
@@ -140,8 +146,8 @@ impl Tlb {
     /// An empty cache.
     pub fn new() -> Self {
         Self {
-            data: vec![TlbEntry::EMPTY; DATA_ENTRIES].into_boxed_slice(),
-            fetch: vec![TlbEntry::EMPTY; FETCH_ENTRIES].into_boxed_slice(),
+            data: vec![TlbEntry::EMPTY; DATA_ENTRIES].into(),
+            fetch: vec![TlbEntry::EMPTY; FETCH_ENTRIES].into(),
             superpages: NO_SUPERPAGES,
         }
     }
@@ -150,14 +156,18 @@ impl Tlb {
     fn slot(&mut self, va: u64, access: Access) -> &mut TlbEntry {
         let page = (va >> 12) as usize;
         match access {
-            Access::Fetch => &mut self.fetch[page % FETCH_ENTRIES],
-            Access::Load | Access::Store => &mut self.data[page % DATA_ENTRIES],
+            Access::Fetch => &mut Arc::make_mut(&mut self.fetch)[page % FETCH_ENTRIES],
+            Access::Load | Access::Store => &mut Arc::make_mut(&mut self.data)[page % DATA_ENTRIES],
         }
     }
 
     /// The cached entry for `va`, if there is one.
-    pub fn find(&mut self, va: u64, access: Access, asid: u16) -> Option<TlbEntry> {
-        let entry = *self.slot(va, access);
+    pub fn find(&self, va: u64, access: Access, asid: u16) -> Option<TlbEntry> {
+        let page = (va >> 12) as usize;
+        let entry = match access {
+            Access::Fetch => self.fetch[page % FETCH_ENTRIES],
+            Access::Load | Access::Store => self.data[page % DATA_ENTRIES],
+        };
         entry.matches(va & !0xfff, asid).then_some(entry)
     }
 
@@ -172,9 +182,8 @@ impl Tlb {
     }
 
     /// Removes what `SFENCE.VMA` with these operands removes. `va` and `asid` are `None` where
-    /// the instruction names `x0`. Returns whether nothing outside the two places where `va`
-    /// itself is kept was removed.
-    pub fn fence(&mut self, va: Option<u64>, asid: Option<u16>) -> bool {
+    /// the instruction names `x0`. Says where translations were removed.
+    pub fn fence(&mut self, va: Option<u64>, asid: Option<u16>) -> Removed {
         let removes = |entry: &TlbEntry| {
             let space = asid.is_none_or(|asid| entry.pte & pte::G == 0 && entry.asid == asid);
             let span = superpage_span(entry.level);
@@ -183,15 +192,18 @@ impl Tlb {
         if let Some(va) = va
             && !(self.superpages.0..=self.superpages.1).contains(&va)
         {
-            for access in [Access::Load, Access::Fetch] {
-                let entry = self.slot(va, access);
-                if removes(entry) {
-                    *entry = TlbEntry::EMPTY;
+            let mut remove = |access| {
+                let slot = self.slot(va, access);
+                let removed = slot.page != NO_TAG && removes(slot);
+                if removed {
+                    *slot = TlbEntry::EMPTY;
                 }
-            }
-            return true;
+                removed
+            };
+            return Removed::At { va, data: remove(Access::Load), fetch: remove(Access::Fetch) };
         }
-        for entry in self.data.iter_mut().chain(self.fetch.iter_mut()) {
+        let (data, fetch) = (Arc::make_mut(&mut self.data), Arc::make_mut(&mut self.fetch));
+        for entry in data.iter_mut().chain(fetch) {
             if removes(entry) {
                 *entry = TlbEntry::EMPTY;
             }
@@ -199,8 +211,29 @@ impl Tlb {
         if va.is_none() && asid.is_none() {
             self.superpages = NO_SUPERPAGES;
         }
-        false
+        match (va, asid) {
+            (None, Some(asid)) => Removed::Space(asid),
+            _ => Removed::Anywhere,
+        }
     }
+}
+
+/// Where a fence removed translations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removed {
+    /// Where translations of this address are kept, if there.
+    At {
+        /// The address.
+        va: u64,
+        /// That of data.
+        data: bool,
+        /// That of fetches.
+        fetch: bool,
+    },
+    /// Of this address space, none of them global.
+    Space(u16),
+    /// Perhaps anywhere.
+    Anywhere,
 }
 
 /// The address bits that a leaf of this level translates.

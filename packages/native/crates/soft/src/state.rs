@@ -1,7 +1,7 @@
 //! The engine's saved state.
 //!
 //! ```text
-//! "SPSOFT1\0"
+//! "SPSOFT2\0"
 //! u64 × fixed list of registers (see `SCALARS`), then x1..x31, f0..f31
 //! u64 × interrupt controller: 64 priorities as bytes, enables, thresholds, serving
 //! u32 count, then per data translation:  u16 index, u64 page, u64 pte, u16 asid, u8 level
@@ -16,12 +16,31 @@ use crate::block::Entries;
 use crate::core::Core;
 use crate::csr_number as number;
 use crate::hart::{DATA_ENTRIES, FETCH_ENTRIES, FLOAT, Hart, interrupt, status};
+use crate::hot;
 use crate::mmu::{self, Access, Tlb, TlbEntry};
 use crate::page::NO_TAG;
 use crate::plic::Plic;
 use stillpoint_vmm::engine::StateError;
+use stillpoint_vmm::state::StateVersions;
 
-const MAGIC: &[u8; 8] = b"SPSOFT1\0";
+const MAGIC: &[u8; 8] = b"SPSOFT2\0";
+
+/// What [`save`] gave in earlier versions.
+pub const VERSIONS: StateVersions = StateVersions::new(&[from_fewer_translations]);
+
+/// Version 1 had room for fewer translations; what differs are their places.
+fn from_fewer_translations(one: &[u8]) -> Result<Vec<u8>, StateError> {
+    let room = Room { magic: b"SPSOFT1\0", data: 512, fetch: 256 };
+    let (hart, core) = decode(one, hot::ENTRIES, &room)?;
+    Ok(save(&hart, &core))
+}
+
+/// How a version begins, and how many translations it has room for.
+struct Room {
+    magic: &'static [u8; 8],
+    data: usize,
+    fetch: usize,
+}
 
 /// Saved scalars in order: name, how to read them, how to write them (false: refused).
 type Scalar = (&'static str, fn(&Hart) -> u64, fn(&mut Hart, u64) -> bool);
@@ -178,10 +197,14 @@ impl<'a> Reader<'a> {
 /// # Errors
 /// [`StateError`] if the bytes are not such a state.
 pub fn load(bytes: &[u8], entries: Entries) -> Result<(Hart, Core), StateError> {
+    decode(bytes, entries, &Room { magic: MAGIC, data: DATA_ENTRIES, fetch: FETCH_ENTRIES })
+}
+
+fn decode(bytes: &[u8], entries: Entries, room: &Room) -> Result<(Hart, Core), StateError> {
     let mut reader = Reader { rest: bytes };
     let magic = reader.take(MAGIC.len())?;
-    if magic != MAGIC {
-        return Err(refused("state of the soft engine, version 1", format!("{magic:?}")));
+    if magic != room.magic {
+        return Err(refused("state of the soft engine, of its version", format!("{magic:?}")));
     }
     let mut hart = Hart::new();
     let mut core = Core::new(entries);
@@ -218,8 +241,8 @@ pub fn load(bytes: &[u8], entries: Entries) -> Result<(Hart, Core), StateError> 
         return Err(refused("legal interrupt controller registers", "others"));
     }
     core.plic = plic;
-    translations(&mut reader, &mut core.tlb, Access::Load, DATA_ENTRIES)?;
-    translations(&mut reader, &mut core.tlb, Access::Fetch, FETCH_ENTRIES)?;
+    translations(&mut reader, &mut core.tlb, Access::Load, room.data)?;
+    translations(&mut reader, &mut core.tlb, Access::Fetch, room.fetch)?;
     if !reader.rest.is_empty() {
         return Err(refused("the end", format!("{} more bytes", reader.rest.len())));
     }

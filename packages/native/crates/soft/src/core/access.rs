@@ -1,7 +1,7 @@
 //! The slow paths of loads, stores and atomic operations: misses, page crossings, devices, code.
 
 use super::{Core, Trouble};
-use crate::hart::{DATA_ENTRIES, DataEntry, Hart};
+use crate::hart::Hart;
 use crate::mmu::Access;
 use crate::page::{NO_TAG, PAGE, PAGE_MASK};
 use crate::plic;
@@ -12,33 +12,22 @@ const WIDEST: usize = 8;
 
 impl Core {
     /// Makes the next reads of the page of `va` fast.
-    fn fill_read(&mut self, hart: &Hart, va: u64, pa: u64, host: *mut u8) {
-        let index = (va >> 12) as usize % DATA_ENTRIES;
-        let page = pa & PAGE_MASK;
-        let addend = (host as u64).wrapping_sub(va & PAGE_MASK);
-        // SAFETY: `hart.data` points to DATA_ENTRIES entries of the current context while a
-        // platform is bound.
-        let entry = unsafe { &mut *hart.data.add(index) };
-        *entry = DataEntry { read: va & PAGE_MASK, write: NO_TAG, addend, page };
+    fn fill_read(&mut self, va: u64, pa: u64, host: *mut u8) {
+        self.fast().fill_data(va, host, pa & PAGE_MASK, false);
     }
 
     /// Makes the next reads and writes of the page of `va` fast, unless the page holds code.
-    fn fill_write(&mut self, hart: &Hart, va: u64, pa: u64, host: *mut u8) {
-        let index = (va >> 12) as usize % DATA_ENTRIES;
+    fn fill_write(&mut self, va: u64, pa: u64, host: *mut u8) {
         let page = pa & PAGE_MASK;
-        let addend = (host as u64).wrapping_sub(va & PAGE_MASK);
-        if self.cache().is_code_page(page) {
-            return;
+        if !self.cache().is_code_page(page) {
+            self.fast().fill_data(va, host, page, true);
         }
-        // SAFETY: as in `fill_read`.
-        let entry = unsafe { &mut *hart.data.add(index) };
-        // What may be written may be read: W without R is reserved.
-        *entry = DataEntry { read: va & PAGE_MASK, write: va & PAGE_MASK, addend, page };
     }
 
     /// Loads `size` (1, 2, 4, 8) bytes, zero-extended. `index` is the number of instructions of
     /// the block before this one.
     pub fn load(&mut self, hart: &Hart, va: u64, size: u64, index: u64) -> Result<u64, Trouble> {
+        self.profile.data_misses += 1;
         if va & !PAGE_MASK > PAGE - size {
             return self.load_across(hart, va, size);
         }
@@ -47,7 +36,7 @@ impl Core {
             let Some(host) = self.page_for_read(pa)? else {
                 return Err(Trouble::Trap { cause: Access::Load.access_fault(), value: va });
             };
-            self.fill_read(hart, va, pa, host);
+            self.fill_read(va, pa, host);
             let mut bytes = [0u8; WIDEST];
             // SAFETY: the page is readable for 4096 bytes and the access does not cross it;
             // `size` is at most 8.
@@ -129,6 +118,7 @@ impl Core {
         value: u64,
         index: u64,
     ) -> Result<(), Trouble> {
+        self.profile.data_misses += 1;
         if va & !PAGE_MASK > PAGE - size {
             return self.store_across(hart, va, size, value);
         }
@@ -136,7 +126,7 @@ impl Core {
         if self.is_memory(pa) {
             let refused = Trouble::Trap { cause: Access::Store.access_fault(), value: va };
             let Some(host) = self.page_for_write(pa)? else { return Err(refused) };
-            self.fill_write(hart, va, pa, host);
+            self.fill_write(va, pa, host);
             // SAFETY: the page is writable for 4096 bytes and the access does not cross it;
             // `size` is at most 8.
             unsafe {
@@ -228,9 +218,9 @@ impl Core {
             if access == Access::Load { self.page_for_read(pa)? } else { self.page_for_write(pa)? };
         let Some(host) = page else { return Err(refused) };
         if access == Access::Load {
-            self.fill_read(hart, va, pa, host);
+            self.fill_read(va, pa, host);
         } else {
-            self.fill_write(hart, va, pa, host);
+            self.fill_write(va, pa, host);
         }
         // The offset stays within the page.
         Ok((pa, host.wrapping_add((pa & !PAGE_MASK) as usize)))

@@ -8,11 +8,12 @@ mod translate;
 pub use fast::Fast;
 
 use crate::block::{Block, Cache, Entries, WORTH_LEAVING};
-use crate::hart::{DATA_ENTRIES, FETCH_ENTRIES, Hart, USER, status};
+use crate::hart::{Hart, USER, status};
 use crate::jit::{self, Translator};
-use crate::mmu::Tlb;
+use crate::mmu::{self, Mode, Removed, Tlb};
 use crate::page::PAGE_MASK;
 use crate::plic::Plic;
+use crate::profile::Profile;
 use stillpoint_vmm::engine::Exit;
 use stillpoint_vmm::memory::GuestMemory;
 use stillpoint_vmm::platform::Platform;
@@ -50,6 +51,8 @@ pub struct Core {
     /// How many new blocks are left to other machines. No state either.
     pub worth_leaving: usize,
     entries: Entries,
+    /// What tools read.
+    pub profile: Profile,
 }
 
 impl Core {
@@ -66,6 +69,7 @@ impl Core {
             heat: jit::DEFAULT_HEAT,
             worth_leaving: WORTH_LEAVING,
             entries,
+            profile: Profile::default(),
         }
     }
 
@@ -142,8 +146,15 @@ impl Core {
         self.fast = None;
     }
 
-    /// Drops host pointers.
+    /// Drops host pointers. Fetch translations have none.
     pub fn forget_pointers(&mut self) {
+        if let Some(fast) = &mut self.fast {
+            fast.forget_data();
+        }
+    }
+
+    /// Drops what follows from registers that were set from outside.
+    pub fn forget_contexts(&mut self) {
         if let Some(fast) = &mut self.fast {
             fast.forget_translations();
         }
@@ -170,7 +181,7 @@ impl Core {
         }
     }
 
-    /// Points the hart at the fast translations of its mode and SUM.
+    /// Points the hart at the fast translations of its address space, mode and SUM.
     pub fn enter_context(&mut self, hart: &mut Hart) {
         let context = match (hart.mode, hart.sstatus & status::SUM != 0) {
             (USER, _) => 0,
@@ -178,24 +189,36 @@ impl Core {
             (_, true) => 2,
         };
         let mode = usize::from(hart.mode);
-        let fast = self.fast();
-        hart.data = fast.data[context * DATA_ENTRIES..].as_mut_ptr();
-        hart.fetch = fast.fetch[mode * FETCH_ENTRIES..].as_mut_ptr();
+        let space = match mmu::mode(hart.satp) {
+            Some(Mode::Levels(_)) => Some(mmu::asid(hart.satp)),
+            Some(Mode::Bare) | None => None,
+        };
+        self.fast();
+        if let Some(fast) = &mut self.fast {
+            (hart.data, hart.fetch) = fast.enter(space, context, mode, &self.tlb);
+        }
     }
 
-    /// What a change of `satp` or MXR, or a fence, leaves of the derived translations: nothing.
+    /// What a change of MXR, or a fence, leaves of the derived translations: nothing.
     pub fn forget_translations(&mut self) {
+        self.profile.forgotten += 1;
         self.fast().forget_translations();
     }
 
     /// SFENCE.VMA: `va` and `asid` are `None` where the instruction names `x0`.
     pub fn fence(&mut self, va: Option<u64>, asid: Option<u16>) {
-        match (self.tlb.fence(va, asid), va) {
-            (true, Some(va)) => {
-                self.fast().forget_data_slot(va);
-                self.fast().forget_fetch_slot(va);
+        match self.tlb.fence(va, asid) {
+            Removed::At { va, data, fetch } => {
+                self.profile.fences += 1;
+                if data {
+                    self.fast().forget_data_slot(va);
+                }
+                if fetch {
+                    self.fast().forget_fetch_slot(va);
+                }
             }
-            _ => self.forget_translations(),
+            Removed::Space(asid) => self.fast().forget(Some(asid)),
+            Removed::Anywhere => self.forget_translations(),
         }
     }
 

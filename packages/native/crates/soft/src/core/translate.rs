@@ -1,7 +1,7 @@
 //! Address translation: the walk of the page tables, and fetches.
 
 use super::{Core, Trouble};
-use crate::hart::{FETCH_ENTRIES, FetchEntry, Hart, USER, status};
+use crate::hart::{Hart, USER, status};
 use crate::mmu::{self, Access, Mode, TlbEntry, pte};
 use crate::page::{PAGE, PAGE_MASK};
 
@@ -29,6 +29,7 @@ impl Core {
         {
             return Ok(entry.physical_page() | va & !PAGE_MASK);
         }
+        self.profile.walks += 1;
         let entry = self.walk(hart, va, access, levels)?;
         if !mmu::allows(entry.pte, access, user, sum, mxr) {
             return Err(Trouble::Trap { cause: access.page_fault(), value: va });
@@ -105,12 +106,7 @@ impl Core {
         if !self.is_memory(pa) {
             return Err(Trouble::Trap { cause: Access::Fetch.access_fault(), value: va });
         }
-        let index = (va >> 12) as usize % FETCH_ENTRIES;
-        // SAFETY: `hart.fetch` points to FETCH_ENTRIES entries of the current mode while a
-        // platform is bound.
-        unsafe {
-            *hart.fetch.add(index) = FetchEntry { tag: va & PAGE_MASK, delta: pa.wrapping_sub(va) };
-        }
+        self.fast().fill_fetch(va, pa);
         Ok(pa)
     }
 

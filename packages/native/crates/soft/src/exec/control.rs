@@ -11,7 +11,7 @@ use super::{arrive, follow, next, operation};
 use crate::block::Slot;
 use crate::core::Core;
 use crate::hart::{Hart, Leave};
-use crate::page::NO_TAG;
+use crate::page::{NO_TAG, tag};
 
 #[inline(always)]
 fn wide(immediate: i32) -> u64 {
@@ -180,7 +180,7 @@ pub unsafe fn check_second_page(hart: &mut Hart, at: *const Slot, core: &mut Cor
         let entry = &*hart.fetch.add((va >> 12) as usize & (crate::hart::FETCH_ENTRIES - 1));
         let second_page = (*hart.block).second_page;
         debug_assert_ne!(second_page, NO_TAG);
-        if entry.tag == va & !0xfff && va.wrapping_add(entry.delta) == second_page {
+        if entry.tag == tag(va) && va.wrapping_add(entry.delta) == second_page {
             return next(hart, at, 1, core);
         }
     }

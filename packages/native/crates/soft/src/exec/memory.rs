@@ -7,6 +7,7 @@ use super::{illegal, index_of, leave_behind, next, operation, trouble};
 use crate::block::Slot;
 use crate::core::Core;
 use crate::hart::{DATA_ENTRIES, Hart, Leave};
+use crate::page::tag;
 
 #[inline(always)]
 fn address(hart: &Hart, op: &Slot) -> u64 {
@@ -18,7 +19,7 @@ fn address(hart: &Hart, op: &Slot) -> u64 {
 pub(super) fn readable(hart: &Hart, va: u64, size: u64) -> Option<*const u8> {
     // SAFETY: while a platform is bound, `data` has DATA_ENTRIES entries.
     let entry = unsafe { &*hart.data.add((va >> 12) as usize & (DATA_ENTRIES - 1)) };
-    if entry.read == va.wrapping_add(size - 1) & !0xfff {
+    if entry.read == tag(va.wrapping_add(size - 1)) {
         Some(va.wrapping_add(entry.addend) as *const u8)
     } else {
         None
@@ -30,7 +31,7 @@ pub(super) fn readable(hart: &Hart, va: u64, size: u64) -> Option<*const u8> {
 pub(super) fn writable(hart: &Hart, va: u64, size: u64) -> Option<*mut u8> {
     // SAFETY: as in `readable`.
     let entry = unsafe { &*hart.data.add((va >> 12) as usize & (DATA_ENTRIES - 1)) };
-    if entry.write == va.wrapping_add(size - 1) & !0xfff {
+    if entry.write == tag(va.wrapping_add(size - 1)) {
         Some(va.wrapping_add(entry.addend) as *mut u8)
     } else {
         None

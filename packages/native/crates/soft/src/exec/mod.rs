@@ -22,7 +22,7 @@ pub mod system;
 use crate::block::{Block, JUMP_ENTRIES, Operation, Slot};
 use crate::core::{Core, Trouble};
 use crate::hart::{FETCH_ENTRIES, Hart, Leave};
-use crate::page::NO_TAG;
+use crate::page::{NO_TAG, tag};
 use crate::trap;
 use stillpoint_vmm::engine::Exit;
 
@@ -113,7 +113,7 @@ pub unsafe fn arrive(hart: &mut Hart) -> *const Slot {
     // headers that live as long as the cache.
     unsafe {
         let entry = &*hart.fetch.add((va >> 12) as usize & (FETCH_ENTRIES - 1));
-        if entry.tag == va & !0xfff {
+        if entry.tag == tag(va) {
             let pa = va.wrapping_add(entry.delta);
             let block: *const Block = *hart.jumps.add((pa >> 1) as usize & (JUMP_ENTRIES - 1));
             if (*block).pa == pa && hart.budget >= (*block).len {

@@ -67,6 +67,7 @@ unsafe extern "sysv64" fn execute_single(hart: *mut Hart, core: *mut c_void, det
 /// Executes the instruction of a detail. `None`: it completed, and nothing else happened;
 /// otherwise what a handler returns.
 fn execute(hart: &mut Hart, core: &mut Core, detail: u32) -> Option<*const Slot> {
+    core.profile.singles += 1;
     let epoch = core.cache().epoch;
     let known = core.translator().and_then(|translator| {
         let (pc, undo) = translator.before_single(detail as usize)?;
@@ -172,9 +173,17 @@ unsafe fn run(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot 
     loop {
         let Some(translator) = core.translator() else { return NONE };
         let way_in = translator.way_in(code);
+        let budget = hart.budget;
         // SAFETY: `enter` takes the pointers that `run` was given, whose references are not used
         // until it is back.
         let left = unsafe { way_in.enter(hart, core) };
+        core.profile.entered += 1;
+        core.profile.translated_ticks += (budget - hart.budget) as u64;
+        *match left {
+            LEFT_SINGLE => &mut core.profile.left_singles,
+            LEFT_INDIRECT => &mut core.profile.left_indirect,
+            _ => &mut core.profile.left_links,
+        } += 1;
         let Some(translator) = core.translator() else { return NONE };
         match left {
             LEFT_SINGLE => {

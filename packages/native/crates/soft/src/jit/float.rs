@@ -17,6 +17,7 @@ use std::mem::offset_of;
 const _: () = assert!(offset_of!(Hart, fflags) == offset_of!(Hart, fs) + 1);
 const _: () = assert!(offset_of!(Hart, frm) == offset_of!(Hart, fs) + 2);
 
+const OFF: i32 = 0;
 const DIRTY: i32 = 3;
 const INEXACT_SET: i32 = 1 << 8;
 const RNE: u8 = 0;
@@ -301,10 +302,12 @@ impl Translation<'_, '_> {
     }
 
     fn float_store(&mut self, inst: &Inst, bytes: u8) -> Option<Vec<Hole>> {
-        let clean = self.if_clean();
+        // It changes no floating-point state, so that any but off will do.
+        self.code().compare_byte(FS, OFF as i8);
+        let off = self.code().jump_if(Condition::Equal);
         let miss = self.address(inst, bytes, WRITE_TAG);
         self.code().load_place(RCX, float_place(inst.rs2));
         self.code().store(bytes, RCX);
-        Some(vec![clean, miss])
+        Some(vec![off, miss])
     }
 }

@@ -6,6 +6,7 @@ use super::memory::CodeMemory;
 use super::{thunks, unit};
 use crate::block::{AddressMap, Block, Single, Slot, Translations};
 use crate::hart::{FETCH_ENTRIES, Hart};
+use crate::page::tag;
 use std::any::Any;
 use std::collections::hash_map::Entry;
 use std::ffi::c_void;
@@ -267,7 +268,7 @@ impl Translator {
     pub fn arrive(&self, hart: &Hart) -> Option<(usize, u64)> {
         // SAFETY: while bound, `fetch` has FETCH_ENTRIES entries.
         let entry = unsafe { *hart.fetch.add((hart.pc >> 12) as usize & (FETCH_ENTRIES - 1)) };
-        if entry.tag != hart.pc & !0xfff {
+        if entry.tag != tag(hart.pc) {
             return None;
         }
         Some((self.code_for(hart.pc, entry.delta)?, entry.delta))

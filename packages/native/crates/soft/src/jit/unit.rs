@@ -27,6 +27,7 @@ use super::layout::{
 };
 use crate::decode::{Inst, Op, decode, length};
 use crate::hart::{FETCH_ENTRIES, FetchEntry};
+use crate::page::tag;
 
 /// Whether control never simply goes on behind this instruction.
 fn ends(op: Op) -> bool {
@@ -379,7 +380,7 @@ impl Translation<'_, '_> {
         let mut delta = 0;
         let mut refused = Vec::new();
         if !near {
-            let page = way.target & !0xfff;
+            let page = tag(way.target);
             let entry =
                 ((way.target >> 12) as usize % FETCH_ENTRIES * size_of::<FetchEntry>()) as i32;
             let own = self.delta;

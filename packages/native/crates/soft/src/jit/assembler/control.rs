@@ -32,7 +32,7 @@ impl Assembler {
             ; shr edx, BYTE 8
             ; and edx, DWORD fetch_mask
             ; add rdx, [DWORD rbp + fetch]
-            ; and rax, DWORD -0x1000
+            ; or rax, DWORD 0xfff
             ; cmp rax, [rdx]
         );
         let page = self.jump_if(Condition::NotEqual);

@@ -23,7 +23,7 @@ impl Assembler {
         } else {
             dynasm!(self.ops; .arch x64; lea rcx, [BYTE rax + last]);
         }
-        dynasm!(self.ops; .arch x64; and rcx, DWORD -0x1000; cmp rcx, [BYTE rdx + tag]);
+        dynasm!(self.ops; .arch x64; or rcx, DWORD 0xfff; cmp rcx, [BYTE rdx + tag]);
     }
 
     /// Compares the quadword at `rdx + offset` with `rax`.
