@@ -4,6 +4,7 @@ export const projects = [
   "packages/triggers",
   "packages/kit",
   "packages/native",
+  "packages/images",
   "packages/stillpoint",
   "examples",
   "scripts",

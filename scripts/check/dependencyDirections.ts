@@ -22,6 +22,7 @@ const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
   triggers: ["core"],
   kit: ["core"],
   native: ["core"],
+  images: ["core", "native"],
   stillpoint: ["core", "triggers", "kit", "native"]
 }
 
@@ -31,7 +32,8 @@ const mayDependOn: Readonly<Record<string, ReadonlyArray<string>>> = {
   soft: ["vmm"],
   engines: ["vmm", "soft"],
   host: ["vmm"],
-  binding: ["vmm", "engines", "host"]
+  images: [],
+  binding: ["vmm", "engines", "host", "images"]
 }
 
 const problems: Array<string> = []

@@ -9,6 +9,7 @@ export {
   rejectReasons
 } from "./contract/contract.ts"
 export * from "./GuestAgent.ts"
+export type * from "./GuestImage.ts"
 export * from "./MachineErrors.ts"
 export * from "./agent/makeAgent.ts"
 export { agentSetting, type WorkloadSpec, workloadSettings, workloadSpecSchema } from "./WorkloadSpec.ts"

@@ -2,6 +2,7 @@
 
 use crate::event_batch::EventBatch;
 use crate::failure::Failure;
+use crate::image_request;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use stillpoint_host::event_codec;
@@ -53,4 +54,10 @@ pub fn every_failure() -> Vec<Failure> {
         .into_iter()
         .map(|(failed, refusal)| Failure::new(failed, refusal.name, refusal.message))
         .collect()
+}
+
+/// One of every failure of images.
+#[napi]
+pub fn every_image_failure() -> Vec<Failure> {
+    stillpoint_images::error::examples().iter().map(image_request::failure).collect()
 }

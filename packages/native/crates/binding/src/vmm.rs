@@ -19,7 +19,7 @@ use stillpoint_vmm::memory;
 use stillpoint_vmm::snapshot::{RestoreError, SnapshotId};
 
 /// The threads of all machines in this process.
-static WORKERS: LazyLock<Workers> = LazyLock::new(Workers::new);
+pub(crate) static WORKERS: LazyLock<Workers> = LazyLock::new(Workers::new);
 
 /// A machine about to execute the first instruction of what `spec` names.
 ///

@@ -1,0 +1,155 @@
+//! What is done with images, on threads of its own; each can be given up.
+
+use crate::event_batch::{integer, seq};
+use crate::image::{CachedImage, NativeImage};
+use crate::image_request::{ImageRequest, ImageStore, failure};
+use crate::promise::promise;
+use crate::vmm::WORKERS;
+use napi::Env;
+use napi::bindgen_prelude::{Function, Object, ToNapiValue};
+use napi::threadsafe_function::ThreadsafeFunctionCallMode;
+use napi_derive::napi;
+use std::sync::{Arc, Mutex, PoisonError};
+use stillpoint_host::guarded::guarded;
+use stillpoint_images::error::ImageError;
+use stillpoint_images::resolve::{Request, Store};
+use stillpoint_images::watch::{Progress, Watch};
+
+/// How far an image has come.
+#[napi(object, object_from_js = false, use_nullable = true)]
+pub struct ImageProgress {
+    /// `resolving`, `waiting`, `layer` or `writing`.
+    pub stage: String,
+    /// Which layer, the lowest is 0.
+    pub layer: Option<f64>,
+    /// How many there are.
+    pub layers: Option<f64>,
+    /// Bytes done.
+    pub done_bytes: Option<f64>,
+    /// Bytes to do; 0 where that is not known.
+    pub total_bytes: Option<f64>,
+}
+
+impl From<Progress> for ImageProgress {
+    fn from(progress: Progress) -> Self {
+        let stage = |stage: &str| Self {
+            stage: stage.to_owned(),
+            layer: None,
+            layers: None,
+            done_bytes: None,
+            total_bytes: None,
+        };
+        match progress {
+            Progress::Resolving => stage("resolving"),
+            Progress::Waiting => stage("waiting"),
+            Progress::Layer { index, count, done_bytes, total_bytes } => Self {
+                layer: Some(seq(index as u64)),
+                layers: Some(seq(count as u64)),
+                done_bytes: Some(seq(done_bytes)),
+                total_bytes: Some(seq(total_bytes)),
+                ..stage("layer")
+            },
+            Progress::Writing { done_bytes, total_bytes } => Self {
+                done_bytes: Some(seq(done_bytes)),
+                total_bytes: Some(seq(total_bytes)),
+                ..stage("writing")
+            },
+        }
+    }
+}
+
+/// Something that is done with images.
+#[napi]
+pub struct ImageTask {
+    watch: Arc<Watch>,
+}
+
+#[napi]
+impl ImageTask {
+    /// One that tells `on_progress` how far it has come; that does not keep the process alive.
+    ///
+    /// # Errors
+    /// If the callback cannot be handed to other threads.
+    #[napi(constructor)]
+    pub fn new(on_progress: Function<'_, ImageProgress, ()>) -> napi::Result<Self> {
+        let tell =
+            on_progress.build_threadsafe_function::<ImageProgress>().weak::<true>().build()?;
+        let watch = Watch::new(move |progress| {
+            tell.call(progress.into(), ThreadsafeFunctionCallMode::NonBlocking);
+        });
+        Ok(Self { watch: Arc::new(watch) })
+    }
+
+    /// Gives it up: it ends soon, by the name `Cancelled`.
+    #[napi]
+    pub fn cancel(&self) {
+        self.watch.cancel();
+    }
+
+    /// The image that is asked for.
+    #[napi(ts_return_type = "Promise<Failure | NativeImage>")]
+    pub fn resolve<'env>(
+        &self,
+        env: &'env Env,
+        store: ImageStore,
+        request: ImageRequest,
+    ) -> napi::Result<Object<'env>> {
+        self.execute(env, move |watch| {
+            let request = Request::try_from(request)?;
+            Store::from(store).resolve(&request, watch).map(NativeImage::from)
+        })
+    }
+
+    /// What is in the cache, the longest unused first.
+    #[napi(ts_return_type = "Promise<Failure | Array<CachedImage>>")]
+    pub fn list<'env>(&self, env: &'env Env, store: ImageStore) -> napi::Result<Object<'env>> {
+        self.execute(env, move |watch| {
+            let listed = Store::from(store).list(watch)?;
+            Ok(listed.into_iter().map(CachedImage::from).collect::<Vec<_>>())
+        })
+    }
+
+    /// Removes images that nobody uses until no more than so many bytes are left; what went.
+    #[napi(ts_return_type = "Promise<Failure | Array<CachedImage>>")]
+    pub fn prune<'env>(
+        &self,
+        env: &'env Env,
+        store: ImageStore,
+        most_bytes: f64,
+    ) -> napi::Result<Object<'env>> {
+        self.execute(env, move |watch| {
+            let gone = Store::from(store).prune(integer(most_bytes), watch)?;
+            Ok(gone.into_iter().map(CachedImage::from).collect::<Vec<_>>())
+        })
+    }
+}
+
+impl ImageTask {
+    fn execute<'env, T: ToNapiValue + Send + 'static>(
+        &self,
+        env: &'env Env,
+        work: impl FnOnce(&Watch) -> Result<T, ImageError> + Send + 'static,
+    ) -> napi::Result<Object<'env>> {
+        let watch = Arc::clone(&self.watch);
+        promise(env, |settled| {
+            let promise = Arc::new(Mutex::new(Some(settled)));
+            let finish = Arc::clone(&promise);
+            let answer = move |outcome: Result<T, ImageError>| {
+                let promise = finish.lock().unwrap_or_else(PoisonError::into_inner).take();
+                match (promise, outcome) {
+                    (Some(promise), Ok(value)) => promise.value(value),
+                    (Some(promise), Err(error)) => promise.failure(failure(&error)),
+                    (None, _) => {}
+                }
+            };
+            let refuse = answer.clone();
+            let job = move || {
+                let done = guarded(|| work(&watch));
+                answer(done.unwrap_or_else(|message| Err(ImageError::Panicked { message })));
+            };
+            if let Err(refused) = WORKERS.execute(job) {
+                refuse(Err(ImageError::Panicked { message: refused.to_string() }));
+            }
+        })
+    }
+}

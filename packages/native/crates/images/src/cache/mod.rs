@@ -1,0 +1,357 @@
+//! Images that were built, by what they were built of.
+//!
+//! ```text
+//! lock                   held while something is published or goes
+//! keys/KEY.lock          held by who builds that image
+//! building/KEY/          what is being built, of whoever holds that lock; dead without
+//! images/KEY/root.erofs  an image: whole, flushed, and put here by one rename
+//! images/KEY/image.json  what it is; shared lock: it is in use; its time: the last use
+//! ```
+//!
+//! Owners are told by locks that the kernel releases when a process ends, however it does: never by names
+//! or process numbers. So several processes may use one cache, and any may be killed at any moment: what it
+//! leaves is found dead by the next one that builds, and goes.
+
+mod description;
+mod locks;
+
+pub use description::Description;
+
+use crate::error::ImageError;
+use crate::watch::{Progress, Watch};
+use locks::{Mode, lock_path, try_lock};
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// The file of an image.
+pub const ROOT: &str = "root.erofs";
+const DESCRIPTION: &str = "image.json";
+const GONE: &str = ".gone";
+
+/// A folder of images, bounded in its size.
+pub struct Cache {
+    directory: PathBuf,
+    most_bytes: u64,
+}
+
+/// An image that is in use: it stays in the cache while this lives.
+#[derive(Debug)]
+pub struct Held {
+    /// Holds the shared lock.
+    _lock: File,
+    /// The image's file.
+    pub file: PathBuf,
+    /// What it is.
+    pub description: Description,
+}
+
+/// An image of the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cached {
+    /// What it was built of.
+    pub key: String,
+    /// What it is.
+    pub description: Description,
+    /// When it was last asked for.
+    pub last_used: SystemTime,
+    /// Whether anybody holds it.
+    pub is_in_use: bool,
+}
+
+fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, ImageError> {
+    result.map_err(|error| ImageError::of_cache(path, &error))
+}
+
+fn make_directory(path: &Path) -> Result<(), ImageError> {
+    at(path, DirBuilder::new().recursive(true).mode(0o700).create(path))
+}
+
+fn is_key(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Removes a folder and what is in it; nothing, if it is not there.
+fn remove(path: &Path) -> Result<(), ImageError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(ImageError::of_cache(path, &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Cache {
+    /// The cache in `directory`, which is made if it is not there.
+    ///
+    /// # Errors
+    /// If it cannot be.
+    pub fn open(directory: &Path, most_bytes: u64) -> Result<Self, ImageError> {
+        for part in ["keys", "building", "images"] {
+            make_directory(&directory.join(part))?;
+        }
+        Ok(Self { directory: directory.to_owned(), most_bytes })
+    }
+
+    fn image(&self, key: &str) -> PathBuf {
+        self.directory.join("images").join(key)
+    }
+
+    fn building(&self, key: &str) -> PathBuf {
+        self.directory.join("building").join(key)
+    }
+
+    fn key_lock(&self, key: &str) -> PathBuf {
+        self.directory.join("keys").join(format!("{key}.lock"))
+    }
+
+    /// Waits for a lock; cancelled, it ends.
+    fn wait(&self, path: &Path, watch: &Watch) -> Result<File, ImageError> {
+        loop {
+            watch.check()?;
+            if let Some(lock) = at(path, lock_path(path))? {
+                return Ok(lock);
+            }
+            watch.tell(Progress::Waiting);
+            watch.pause(Duration::from_millis(20))?;
+        }
+    }
+
+    /// The image of that key, in use from now on; `None` if it is not here.
+    ///
+    /// # Errors
+    /// If the cache cannot be read.
+    pub fn find(&self, key: &str) -> Result<Option<Held>, ImageError> {
+        let path = self.image(key).join(DESCRIPTION);
+        let file = loop {
+            let file = match File::open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                file => at(&path, file)?,
+            };
+            // Whoever has it for himself takes it away, or only looks whether anybody uses it: a moment.
+            if at(&path, try_lock(&file, Mode::Shared))? && at(&path, locks::is_at(&file, &path))? {
+                break file;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        let root = self.image(key).join(ROOT);
+        let Some(description) = Description::read(&file).filter(|known| {
+            fs::metadata(&root)
+                .is_ok_and(|found| found.is_file() && found.len() == known.size_bytes)
+        }) else {
+            // Somebody has been at it.
+            drop(file);
+            let _all = self.wait(&self.directory.join("lock"), &Watch::unwatched())?;
+            self.take_away(key)?;
+            return Ok(None);
+        };
+        // The time of the last use orders what goes first, no more: failing to set it harms nobody.
+        let _ = file.set_modified(SystemTime::now());
+        Ok(Some(Held { _lock: file, file: root, description }))
+    }
+
+    /// The image of that key: the one that is here, or what `build` writes into the folder that it is
+    /// given, under the name [`ROOT`]. Who asks while another builds waits for that.
+    ///
+    /// # Errors
+    /// What `build` says, or if there is no room.
+    pub fn find_or_build(
+        &self,
+        key: &str,
+        watch: &Watch,
+        build: impl FnOnce(&Path) -> Result<Description, ImageError>,
+    ) -> Result<Held, ImageError> {
+        if let Some(found) = self.find(key)? {
+            return Ok(found);
+        }
+        let lock_path = self.key_lock(key);
+        let lock = self.wait(&lock_path, watch)?;
+        let built = self.build(key, watch, build);
+        // Under the lock, so that whoever waits for this file finds that it is gone and makes another.
+        let _ = fs::remove_file(&lock_path);
+        drop(lock);
+        built
+    }
+
+    fn build(
+        &self,
+        key: &str,
+        watch: &Watch,
+        build: impl FnOnce(&Path) -> Result<Description, ImageError>,
+    ) -> Result<Held, ImageError> {
+        if let Some(found) = self.find(key)? {
+            return Ok(found);
+        }
+        self.sweep(key)?;
+        let building = self.building(key);
+        // What is there is of a dead process: the lock is ours.
+        remove(&building)?;
+        make_directory(&building)?;
+        let built = build(&building).and_then(|description| {
+            description.write(&building.join(DESCRIPTION))?;
+            at(&building, File::open(&building).and_then(|folder| folder.sync_all()))?;
+            self.publish(key, &description, watch)
+        });
+        if built.is_err() {
+            // The error that there was is worth more than one of clearing up; a later build clears up, too.
+            let _ = remove(&building);
+        }
+        built
+    }
+
+    fn publish(
+        &self,
+        key: &str,
+        description: &Description,
+        watch: &Watch,
+    ) -> Result<Held, ImageError> {
+        let all = self.wait(&self.directory.join("lock"), watch)?;
+        self.make_room(description.size_bytes)?;
+        let target = self.image(key);
+        // What stands here was not found to be whole, or it would have been taken.
+        self.take_away(key)?;
+        at(&target, fs::rename(self.building(key), &target))?;
+        let images = self.directory.join("images");
+        at(&images, File::open(&images).and_then(|folder| folder.sync_all()))?;
+        let held = self.find(key)?;
+        drop(all);
+        held.ok_or_else(|| ImageError::CacheUnusable {
+            path: target.display().to_string(),
+            reason: "it was changed while it was put there".to_owned(),
+        })
+    }
+
+    /// What is in the cache, the longest unused first.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn list(&self, watch: &Watch) -> Result<Vec<Cached>, ImageError> {
+        let _all = self.wait(&self.directory.join("lock"), watch)?;
+        self.listed()
+    }
+
+    /// As [`Self::list`]. The lock of all is held: to see whether an image is in use is to have it for a moment.
+    fn listed(&self) -> Result<Vec<Cached>, ImageError> {
+        let images = self.directory.join("images");
+        let mut found = Vec::new();
+        for entry in at(&images, fs::read_dir(&images))? {
+            let name = at(&images, entry)?.file_name();
+            let Some(key) = name.to_str().filter(|name| is_key(name)) else { continue };
+            let Ok(file) = File::open(self.image(key).join(DESCRIPTION)) else { continue };
+            let Some(description) = Description::read(&file) else { continue };
+            let last_used = file.metadata().and_then(|metadata| metadata.modified());
+            let is_in_use = !try_lock(&file, Mode::Exclusive).unwrap_or(false);
+            found.push(Cached {
+                key: key.to_owned(),
+                description,
+                last_used: last_used.unwrap_or(SystemTime::UNIX_EPOCH),
+                is_in_use,
+            });
+        }
+        found.sort_by(|one, other| (one.last_used, &one.key).cmp(&(other.last_used, &other.key)));
+        Ok(found)
+    }
+
+    /// Removes images that nobody uses, the longest unused first, until no more than `most_bytes` are here;
+    /// and what killed processes left. Gives back what went.
+    ///
+    /// # Errors
+    /// If the cache cannot be changed.
+    pub fn prune(&self, most_bytes: u64, watch: &Watch) -> Result<Vec<Cached>, ImageError> {
+        let _all = self.wait(&self.directory.join("lock"), watch)?;
+        self.sweep("")?;
+        let mut bytes: u64 =
+            self.listed()?.iter().map(|cached| cached.description.size_bytes).sum();
+        let mut gone = Vec::new();
+        for cached in self.listed()? {
+            if bytes <= most_bytes {
+                break;
+            }
+            if self.take_away(&cached.key)? {
+                bytes -= cached.description.size_bytes;
+                gone.push(cached);
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Room for an image of that size. The lock of all is held.
+    fn make_room(&self, size_bytes: u64) -> Result<(), ImageError> {
+        let mut listed = self.listed()?.into_iter();
+        let mut bytes: u64 =
+            self.listed()?.iter().map(|cached| cached.description.size_bytes).sum();
+        while bytes + size_bytes > self.most_bytes {
+            let Some(oldest) = listed.next() else {
+                return Err(ImageError::CacheFull {
+                    most: self.most_bytes,
+                    needed: size_bytes,
+                    held: bytes,
+                });
+            };
+            if self.take_away(&oldest.key)? {
+                bytes -= oldest.description.size_bytes;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there can be room for an image of that size, before it is written.
+    ///
+    /// # Errors
+    /// [`ImageError::CacheFull`].
+    pub fn expect_room(&self, size_bytes: u64, watch: &Watch) -> Result<(), ImageError> {
+        let _all = self.wait(&self.directory.join("lock"), watch)?;
+        let in_use = self.listed()?.into_iter().filter(|cached| cached.is_in_use);
+        let held: u64 = in_use.map(|cached| cached.description.size_bytes).sum();
+        if held + size_bytes <= self.most_bytes {
+            return Ok(());
+        }
+        Err(ImageError::CacheFull { most: self.most_bytes, needed: size_bytes, held })
+    }
+
+    /// Takes an image away unless it is in use; whether it went. The lock of all is held.
+    fn take_away(&self, key: &str) -> Result<bool, ImageError> {
+        let image = self.image(key);
+        let description = image.join(DESCRIPTION);
+        let lock = match File::open(&description) {
+            Ok(file) if !at(&description, try_lock(&file, Mode::Exclusive))? => return Ok(false),
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(ImageError::of_cache(&description, &error)),
+        };
+        let gone = self.building(&format!("{key}{GONE}"));
+        remove(&gone)?;
+        match fs::rename(&image, &gone) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            renamed => at(&image, renamed)?,
+        }
+        remove(&gone)?;
+        drop(lock);
+        Ok(true)
+    }
+
+    /// Removes what dead processes left; `own` is being built by the caller.
+    fn sweep(&self, own: &str) -> Result<(), ImageError> {
+        let building = self.directory.join("building");
+        for entry in at(&building, fs::read_dir(&building))? {
+            let name = at(&building, entry)?.file_name();
+            let Some(name) = name.to_str().filter(|name| *name != own) else { continue };
+            if let Some(key) = name.strip_suffix(GONE).filter(|key| is_key(key)) {
+                // Whoever takes it away may be at it still, under the lock of all.
+                if own.is_empty() {
+                    remove(&self.building(&format!("{key}{GONE}")))?;
+                }
+            } else if is_key(name) {
+                let path = self.key_lock(name);
+                if let Some(lock) = at(&path, lock_path(&path))? {
+                    remove(&self.building(name))?;
+                    let _ = fs::remove_file(&path);
+                    drop(lock);
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,73 @@
+//! An image's configuration: what its layers unpack to, and how it is run.
+
+use super::null_is_empty;
+use crate::digest::Digest;
+use crate::platform::Platform;
+use serde::{Deserialize, Deserializer};
+use std::collections::BTreeMap;
+
+/// How an image is run, as it says itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Execution {
+    /// `NAME`, `UID`, `NAME:GROUP`, …; names are of the image's own files.
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub user: String,
+    /// `80/tcp`, …
+    #[serde(default, deserialize_with = "keys")]
+    pub exposed_ports: Vec<String>,
+    /// `NAME=VALUE`.
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub env: Vec<String>,
+    /// What is run.
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub entrypoint: Vec<String>,
+    /// Its arguments; or what is run, without an entry point.
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub cmd: Vec<String>,
+    /// Folders whose content is to outlive a container.
+    #[serde(default, deserialize_with = "keys")]
+    pub volumes: Vec<String>,
+    /// Where it is run.
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub working_dir: String,
+    /// What is said of it.
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// What asks it to end: `SIGTERM`, `15`, …
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub stop_signal: String,
+}
+
+/// The keys of a map whose values say nothing, which is how sets are written.
+fn keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let map = Option::<BTreeMap<String, serde::de::IgnoredAny>>::deserialize(deserializer)?;
+    Ok(map.unwrap_or_default().into_keys().collect())
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct RootFs {
+    #[serde(default, rename = "type")]
+    pub(crate) kind: String,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(crate) diff_ids: Vec<Digest>,
+}
+
+/// A configuration.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Configuration {
+    /// What it is for.
+    #[serde(flatten)]
+    pub platform: Platform,
+    /// How it is run.
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub config: Execution,
+    pub(crate) rootfs: RootFs,
+}
+
+impl Configuration {
+    /// Digests of what its layers unpack to, the lowest first.
+    pub fn diff_ids(&self) -> &[Digest] {
+        &self.rootfs.diff_ids
+    }
+}

@@ -1,0 +1,28 @@
+//! OCI images as read-only file systems: each becomes one EROFS file, built once, the same byte for
+//! byte wherever it is built, kept in a cache by what it is built of.
+//!
+//! ```text
+//! reference ──> source ──> index ──> manifest ──> configuration ──> is it here?
+//!   oci:          │                     │                              │ no
+//!   oci-archive:  │                     └──> layers ──> tree, spool ──> plan ──> root.erofs
+//!   docker-archive:                        verified while they stream
+//!   docker://
+//! ```
+//!
+//! Images and registries are not trusted: whatever they say is verified or bounded. No privileges are
+//! needed. Memory holds names and attributes; contents go through a file.
+
+pub mod cache;
+pub mod digest;
+pub mod documents;
+pub mod erofs;
+pub mod error;
+pub mod layers;
+pub mod limits;
+pub mod platform;
+pub mod reference;
+pub mod resolve;
+pub mod sources;
+pub mod spool;
+pub mod tree;
+pub mod watch;

@@ -1,0 +1,85 @@
+//! Where a registry is spoken with: itself, or a mirror.
+
+use super::options::RegistryOptions;
+use crate::error::ImageError;
+
+/// Where a registry is spoken with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Endpoint {
+    /// `https://HOST`, without a slash at the end.
+    pub(super) base: String,
+    /// Host and port, by which it is known in configurations.
+    pub(super) registry: String,
+    /// Whether plain HTTP to this machine is meant.
+    pub(super) is_local: bool,
+}
+
+/// The name that Docker Hub is known by, and the host that speaks for it.
+const HUB: (&str, &str) = ("docker.io", "registry-1.docker.io");
+
+impl Endpoint {
+    /// The mirrors of a registry, then itself.
+    pub(super) fn all(registry: &str, options: &RegistryOptions) -> Result<Vec<Self>, ImageError> {
+        let mut all = Vec::new();
+        for mirror in &options.mirrors {
+            let invalid = || ImageError::OptionInvalid {
+                option: format!("mirrors of {registry}"),
+                expected: "URLs with https, or of this machine",
+                found: mirror.chars().take(200).collect(),
+            };
+            let (is_plain, rest) =
+                match (mirror.strip_prefix("https://"), mirror.strip_prefix("http://")) {
+                    (Some(rest), _) => (false, rest),
+                    (_, Some(rest)) => (true, rest),
+                    _ => return Err(invalid()),
+                };
+            let host = rest.trim_end_matches('/');
+            if host.is_empty() || host.contains(['/', '@', '?', '#', ' ']) {
+                return Err(invalid());
+            }
+            if is_plain && !super::http::is_loopback(without_port(host)) {
+                return Err(ImageError::Insecure { url: mirror.clone() });
+            }
+            let scheme = if is_plain { "http" } else { "https" };
+            all.push(Self {
+                base: format!("{scheme}://{host}"),
+                registry: host.to_owned(),
+                is_local: is_plain,
+            });
+        }
+        let host = if registry == HUB.0 { HUB.1 } else { registry };
+        let is_local = super::http::is_loopback(without_port(host)) && !options.is_tls;
+        let scheme = if is_local { "http" } else { "https" };
+        all.push(Self {
+            base: format!("{scheme}://{host}"),
+            registry: registry.to_owned(),
+            is_local,
+        });
+        Ok(all)
+    }
+
+    /// The names by which Docker's configuration may know it.
+    pub(super) fn names(&self) -> Vec<&str> {
+        if self.registry == HUB.0 {
+            vec!["https://index.docker.io/v1/", "docker.io", "index.docker.io"]
+        } else {
+            vec![&self.registry]
+        }
+    }
+}
+
+/// A repository's name as its registry has it: Docker Hub's own ones stand in a folder.
+pub(super) fn repository(registry: &str, name: &str) -> String {
+    if registry == HUB.0 && !name.contains('/') {
+        format!("library/{name}")
+    } else {
+        name.to_owned()
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => host,
+        _ => host,
+    }
+}

@@ -1,0 +1,329 @@
+//! A registry.
+//!
+//! ```text
+//! GET /v2/NAME/manifests/TAG-or-DIGEST   an index or a manifest
+//! GET /v2/NAME/blobs/DIGEST              everything else
+//! ```
+//!
+//! Plain HTTP is for this machine only. Mirrors are asked first; one that has not got it, or is not to be
+//! reached, is passed over. What fails for a moment is asked again, and a blob is taken up where it broke off.
+//! Secrets are shown to the registry that they are for, never to where it leads.
+//!
+//! Source: OCI distribution specification 1.1, "Pull".
+
+mod blob;
+mod credentials;
+mod endpoint;
+mod http;
+mod login;
+mod options;
+
+pub use credentials::Credentials;
+pub use options::{Registries, RegistryOptions};
+
+use super::{Root, Source};
+use crate::digest::{Digest, Hasher};
+use crate::documents::{Descriptor, MOST_DOCUMENT_BYTES, accepted_types, read_document};
+use crate::error::ImageError;
+use crate::reference::Selector;
+use crate::watch::Watch;
+use blob::Blob;
+use endpoint::{Endpoint, repository};
+use http::{Answer, Ask, Client};
+use login::{Login, challenge};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::Duration;
+use ureq::BodyReader;
+
+/// Attempts at what fails for a moment.
+const ATTEMPTS: u32 = 3;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// An image of a registry.
+pub struct RegistrySource<'a> {
+    client: Client,
+    endpoints: Vec<Endpoint>,
+    name: String,
+    registry: String,
+    selector: Selector,
+    options: RegistryOptions,
+    docker_config: Option<PathBuf>,
+    watch: &'a Watch,
+    /// What each endpoint wants to see, once that is known.
+    shown: RefCell<HashMap<String, String>>,
+}
+
+impl<'a> RegistrySource<'a> {
+    /// That image of that registry.
+    ///
+    /// # Errors
+    /// For options that cannot be.
+    pub fn new(
+        registries: &Registries,
+        registry: &str,
+        name: &str,
+        selector: &Selector,
+        watch: &'a Watch,
+    ) -> Result<Self, ImageError> {
+        let options = registries.by_host.get(registry).cloned().unwrap_or_default();
+        let client = Client::new(registries, &options)?;
+        client.end_with(watch);
+        Ok(Self {
+            endpoints: Endpoint::all(registry, &options)?,
+            name: repository(registry, name),
+            registry: registry.to_owned(),
+            selector: selector.clone(),
+            client,
+            options,
+            docker_config: registries.docker_config.clone(),
+            watch,
+            shown: RefCell::default(),
+        })
+    }
+
+    fn blob_url(&self, endpoint: &Endpoint, digest: &Digest) -> String {
+        format!("{}/v2/{}/blobs/{digest}", endpoint.base, self.name)
+    }
+
+    /// Asks one endpoint, shows it what it wants to see, and asks again what fails for a moment.
+    fn ask(
+        &self,
+        endpoint: &Endpoint,
+        url: &str,
+        accept: Option<&str>,
+        from: u64,
+    ) -> Result<Answer, ImageError> {
+        let mut pause = FIRST_PAUSE;
+        let mut attempt = 1;
+        loop {
+            let failed = match self.ask_once(endpoint, url, accept, from) {
+                Ok(answer) if !is_of_a_moment(answer.status().as_u16()) => return Ok(answer),
+                Ok(answer) => refusal(answer),
+                Err(error @ ImageError::RegistryUnreachable { .. }) => error,
+                Err(error) => return Err(error),
+            };
+            if attempt == ATTEMPTS {
+                return Err(failed);
+            }
+            self.watch.pause(pause)?;
+            (attempt, pause) = (attempt + 1, pause * 4);
+        }
+    }
+
+    fn ask_once(
+        &self,
+        endpoint: &Endpoint,
+        url: &str,
+        accept: Option<&str>,
+        from: u64,
+    ) -> Result<Answer, ImageError> {
+        let shown = self.shown.borrow().get(&endpoint.base).cloned();
+        let ask = |authorization: Option<&str>| {
+            let ask = Ask { url, accept, authorization, from, form: None };
+            self.client.ask(&ask, endpoint.is_local, self.watch)
+        };
+        let answer = ask(shown.as_deref())?;
+        if answer.status().as_u16() != 401 || answer.url != url {
+            return Ok(answer);
+        }
+        // What was shown may have expired; a new one is had once.
+        let invalid = |found: &str| ImageError::RegistryInvalid {
+            url: url.to_owned(),
+            expected: "a challenge of Basic or Bearer".to_owned(),
+            found: found.chars().take(200).collect(),
+        };
+        let header = answer.header("www-authenticate").ok_or_else(|| invalid("none"))?;
+        let challenge = challenge(header).ok_or_else(|| invalid(header))?;
+        let credentials = match &self.options.credentials {
+            Some(given) if endpoint.registry == self.registry => Some(given.clone()),
+            _ => credentials::of_docker(
+                self.docker_config.as_deref(),
+                &endpoint.names(),
+                self.watch,
+            )?,
+        };
+        let login = Login {
+            client: &self.client,
+            registry: &endpoint.registry,
+            credentials: credentials.as_ref(),
+            is_local: endpoint.is_local,
+        };
+        let scope = format!("repository:{}:pull", self.name);
+        let shown = login.answer(&challenge, &scope, self.watch)?;
+        let answer = ask(Some(&shown))?;
+        if answer.status().as_u16() == 401 {
+            let reason = "its credentials are refused".to_owned();
+            return Err(ImageError::Unauthorized { registry: endpoint.registry.clone(), reason });
+        }
+        self.shown.borrow_mut().insert(endpoint.base.clone(), shown);
+        Ok(answer)
+    }
+
+    /// Asks the mirrors, then the registry; the error is the registry's.
+    fn first<'s, T>(
+        &'s self,
+        ask: impl Fn(&'s Endpoint) -> Result<T, ImageError>,
+    ) -> Result<T, ImageError> {
+        let mut last = None;
+        for endpoint in &self.endpoints {
+            match ask(endpoint) {
+                Err(ImageError::Cancelled) => return Err(ImageError::Cancelled),
+                Err(error) => last = Some(error),
+                found => return found,
+            }
+        }
+        Err(last.unwrap_or(ImageError::Cancelled))
+    }
+
+    /// The bytes of a blob from `from` on.
+    fn open_at(
+        &self,
+        endpoint: &Endpoint,
+        digest: &Digest,
+        size: u64,
+        from: u64,
+    ) -> Result<BodyReader<'static>, ImageError> {
+        let url = self.blob_url(endpoint, digest);
+        let answer = self.ask(endpoint, &url, None, from)?;
+        let status = answer.status().as_u16();
+        if status == 404 {
+            let place = format!("{}/{}", self.registry, self.name);
+            return Err(ImageError::BlobMissing { place, digest: digest.to_string() });
+        }
+        let expected = if from > 0 { 206 } else { 200 };
+        if status != expected {
+            return Err(refusal(answer));
+        }
+        if from > 0 {
+            let begins = format!("bytes {from}-");
+            let range = answer.header("content-range").unwrap_or_default();
+            if !range.starts_with(&begins) {
+                let found = range.to_owned();
+                return Err(ImageError::RegistryInvalid { url, expected: begins, found });
+            }
+        }
+        let length = answer.response.body().content_length();
+        if let Some(length) = length.filter(|length| *length != size - from) {
+            let [digest, found] = [digest.to_string(), length.saturating_add(from).to_string()];
+            return Err(ImageError::BlobSizeWrong { digest, expected: size, found });
+        }
+        Ok(answer.response.into_body().into_with_config().limit(u64::MAX).reader())
+    }
+
+    /// A manifest or index: its bytes, and the media type that it is announced with.
+    fn manifest(
+        &self,
+        endpoint: &Endpoint,
+        which: &str,
+    ) -> Result<(Vec<u8>, Option<String>), ImageError> {
+        let url = format!("{}/v2/{}/manifests/{which}", endpoint.base, self.name);
+        let mut answer = self.ask(endpoint, &url, Some(&accepted_types()), 0)?;
+        if answer.status().as_u16() == 404 {
+            return Err(ImageError::ImageUnknown {
+                place: endpoint.registry.clone(),
+                expected: format!("{}:{which}", self.name).replace(":sha", "@sha"),
+                found: "none of that name".to_owned(),
+            });
+        }
+        if answer.status().as_u16() != 200 {
+            return Err(refusal(answer));
+        }
+        let too_large = |found: String| ImageError::DocumentTooLarge {
+            what: url.clone(),
+            most: MOST_DOCUMENT_BYTES,
+            found,
+        };
+        let length = answer.response.body().content_length();
+        if let Some(length) = length.filter(|length| *length > MOST_DOCUMENT_BYTES) {
+            return Err(too_large(format!("{length} bytes")));
+        }
+        let announced = answer
+            .header("content-type")
+            .map(|text| text.split(';').next().unwrap_or_default().trim().to_owned());
+        let said = answer.header("docker-content-digest").map(str::parse::<Digest>);
+        let mut bytes = Vec::new();
+        let reader = answer.response.body_mut().with_config().limit(u64::MAX).reader();
+        let read = reader.take(MOST_DOCUMENT_BYTES + 1).read_to_end(&mut bytes);
+        read.map_err(|error| {
+            self.watch
+                .check()
+                .err()
+                .unwrap_or_else(|| self.client.failed(&url, &ureq::Error::from(error)))
+        })?;
+        if bytes.len() as u64 > MOST_DOCUMENT_BYTES {
+            return Err(too_large("more".to_owned()));
+        }
+        if let Some(Ok(expected)) = said {
+            verify(&expected, &bytes)?;
+        }
+        Ok((bytes, announced))
+    }
+}
+
+fn verify(expected: &Digest, bytes: &[u8]) -> Result<(), ImageError> {
+    let mut hasher = Hasher::new(expected.algorithm());
+    hasher.update(bytes);
+    let found = hasher.finish();
+    if found == *expected {
+        return Ok(());
+    }
+    Err(ImageError::BlobDigestWrong { expected: expected.to_string(), found: found.to_string() })
+}
+
+fn is_of_a_moment(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+}
+
+/// What a registry says when it does not hand something out.
+fn refusal(mut answer: Answer) -> ImageError {
+    let status = answer.status().as_u16();
+    let body =
+        answer.response.body_mut().with_config().limit(4096).read_to_vec().unwrap_or_default();
+    let text = String::from_utf8_lossy(&body);
+    let said: String =
+        text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect();
+    let detail = if said.is_empty() { said } else { format!(": {said}") };
+    ImageError::RegistryRefused { url: answer.url, status, detail }
+}
+
+impl Source for RegistrySource<'_> {
+    fn place(&self) -> String {
+        format!("{}/{}", self.registry, self.name)
+    }
+
+    fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, ImageError> {
+        self.first(|endpoint| {
+            // Manifests are asked for as such: many registries do not hand them out as blobs.
+            if crate::documents::is_manifest(&descriptor.media_type) {
+                let (bytes, _) = self.manifest(endpoint, &descriptor.digest.to_string())?;
+                return Ok(Box::new(std::io::Cursor::new(bytes)) as Box<dyn Read>);
+            }
+            let Descriptor { digest, size, .. } = descriptor;
+            let body = self.open_at(endpoint, digest, *size, 0)?;
+            Ok(Box::new(Blob::new(self, endpoint, digest.clone(), *size, body)) as Box<dyn Read>)
+        })
+    }
+
+    fn root(&self) -> Result<Root, ImageError> {
+        let which = match &self.selector {
+            Selector::Only => "latest".to_owned(),
+            Selector::Tag(tag) => tag.clone(),
+            Selector::Digest(digest) => digest.to_string(),
+        };
+        self.first(|endpoint| {
+            let (bytes, announced) = self.manifest(endpoint, &which)?;
+            let digest = match &self.selector {
+                Selector::Digest(expected) => {
+                    verify(expected, &bytes)?;
+                    expected.clone()
+                }
+                _ => Digest::sha256(&bytes),
+            };
+            let document = read_document(&self.place(), announced.as_deref(), &bytes)?;
+            Ok(Root::Document { digest, document })
+        })
+    }
+}

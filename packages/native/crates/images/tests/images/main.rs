@@ -1,0 +1,14 @@
+//! Images from their bytes to their files: compared with a model, with the kernel, and with what other
+//! tools make of the same; hostile ones; registries that lie; processes that are killed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod archive;
+mod attributes;
+mod hostile;
+mod killed;
+mod layout;
+mod lying_registry;
+mod stacks;
+mod tools;
+mod unpacked;

@@ -1,0 +1,62 @@
+/**
+ * What the addon does with images: the bridge under `Images` of `@stillpoint/images`.
+ *
+ * @module
+ */
+import { Effect } from "effect"
+import type {
+  CachedImage,
+  Failure,
+  ImageLimits,
+  ImageProgress,
+  ImageRegistry,
+  ImageRequest,
+  ImageStore,
+  NativeImage
+} from "./binding/Addon.ts"
+import { type AddonError, loadAddon } from "./binding/loadAddon.ts"
+
+export type { CachedImage, Failure, ImageLimits, ImageProgress, ImageRegistry, ImageRequest, ImageStore, NativeImage }
+
+/** Operations on images. Each runs on a thread of its own; interrupted, it is given up and awaited. */
+export interface ImageBridge {
+  readonly resolve: (
+    store: ImageStore,
+    request: ImageRequest,
+    onProgress: (progress: ImageProgress) => void
+  ) => Effect.Effect<NativeImage, Failure>
+  readonly list: (store: ImageStore) => Effect.Effect<ReadonlyArray<CachedImage>, Failure>
+  readonly prune: (store: ImageStore, maxBytes: number) => Effect.Effect<ReadonlyArray<CachedImage>, Failure>
+  /** One of every failure, for tests. */
+  readonly everyFailure: ReadonlyArray<Failure>
+}
+
+/** The bridge; fails where there is no addon. */
+export const bridge: Effect.Effect<ImageBridge, AddonError> = Effect.map(loadAddon, (native) => {
+  const run = <A extends object>(
+    onProgress: (progress: ImageProgress) => void,
+    start: (task: InstanceType<typeof native.ImageTask>) => Promise<Failure | A>
+  ): Effect.Effect<A, Failure> =>
+    Effect.suspend(() => {
+      const task = new native.ImageTask(onProgress)
+      const running = start(task)
+      const ended = Effect.promise(() => running)
+      // Given up, it still ends: nothing of it goes on when whoever interrupted goes on.
+      const given = Effect.onInterrupt(ended, () =>
+        Effect.andThen(
+          Effect.sync(() => task.cancel()),
+          ended
+        )
+      )
+      return Effect.flatMap(given, (outcome) =>
+        "failed" in outcome ? Effect.fail(outcome) : Effect.succeed<A>(outcome)
+      )
+    })
+  const nobody = () => {}
+  return {
+    resolve: (store, request, onProgress) => run(onProgress, (task) => task.resolve(store, request)),
+    list: (store) => run(nobody, (task) => task.list(store)),
+    prune: (store, maxBytes) => run(nobody, (task) => task.prune(store, maxBytes)),
+    everyFailure: native.everyImageFailure()
+  }
+})
