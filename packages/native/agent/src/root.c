@@ -29,6 +29,7 @@
 #define IMAGE "/stillpoint/image"
 #define OVER "/stillpoint/over"
 #define ROOT "/stillpoint/root"
+#define EMIT "/run/stillpoint/emit"
 
 /* What the agent mounted at boot and takes along; `emit` is the program that sends events, from the initial RAM file system. */
 static const char *const moved[] = { "/proc", "/sys", "/dev", "/run/stillpoint" };
@@ -239,7 +240,8 @@ static void keep_emit(void)
 
 	if (fd >= 0)
 		close(fd);
-	if (fd < 0 || mount("/init", "/run/stillpoint/emit", NULL, MS_BIND, NULL) < 0)
+	if (fd < 0 || mount("/init", EMIT, NULL, MS_BIND, NULL) < 0 ||
+	    mount(NULL, EMIT, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) < 0)
 		console_say("programs have no stillpoint-emit", NULL, errno);
 }
 
