@@ -12,7 +12,7 @@ node := node --conditions=stillpoint-source --no-warnings=ExperimentalWarning
 bin := node_modules/.bin
 ARGS ?=
 
-.PHONY: help demo test soak bench check lint fmt generate record docs kit-lock setup setup-tools clean distclean
+.PHONY: help demo test soak bench check lint fmt generate record docs images kit-lock setup setup-tools clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -20,7 +20,7 @@ help: ## this list
 demo: setup ## boot, capture at pre-exec and at listener, restore; ARGS=--json for one JSON line at the end
 	@$(node) examples/01-*/main.ts $(ARGS)
 
-test: setup qemu-if-possible check ## everything that is checked, on this machine
+test: setup qemu-if-possible images-if-possible check ## everything that is checked, on this machine
 	@$(node) scripts/test.ts
 
 soak: setup ## what is random, at length and with new cases: hours; any of its numbers can be given, STILLPOINT_KILLS=5000
@@ -36,6 +36,7 @@ soak: setup ## what is random, at length and with new cases: hours; any of its n
 
 bench: setup ## the figures of the README, in a table and in bench/out/latest.json
 	@scripts/setup/qemu.sh
+	@scripts/setup/image-tools.sh --optional
 	@$(node) bench/main.ts $(ARGS)
 
 check: setup-tools lint addon ## formats, lints, types, generated files, dependency directions; changes nothing
@@ -70,6 +71,10 @@ record: setup ## records the corpus of timelines anew, under fixtures/timelines/
 docs: setup-tools ## the API documentation, in docs/api/
 	@$(node) scripts/docs/api.ts
 
+images: setup ## OCI images of real software for riscv64, in .cache/test-images/layout: redis, python, nginx, postgres, nodejs
+	@scripts/setup/image-tools.sh
+	@scripts/setup/test-images.sh redis python nginx postgres nodejs
+
 kit-lock: setup-tools ## locks the newest kernel and busybox of Debian's archive
 	@$(node) packages/kit/src/cli.ts lock $(ARGS)
 
@@ -85,12 +90,17 @@ setup: setup-tools ## everything that demo and test need; done once, it is not d
 	@$(MAKE) --no-print-directory addon
 	@scripts/setup/guest-kit.sh
 
-.PHONY: addon qemu-if-possible
+.PHONY: addon qemu-if-possible images-if-possible
 addon:
 	@scripts/setup/addon.sh
 
 qemu-if-possible:
 	@scripts/setup/qemu.sh --optional
+
+# What images are compared with, and two small ones of real software; `make images` builds the rest.
+images-if-possible:
+	@scripts/setup/image-tools.sh --optional
+	@scripts/setup/test-images.sh redis python
 
 clean: ## removes what was built, keeps what was fetched
 	rm -rf target packages/*/dist packages/native/*.node bench/out .cache/stamps .cache/examples

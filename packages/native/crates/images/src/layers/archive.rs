@@ -167,8 +167,11 @@ impl<R: Read> Archive<R> {
     /// # Errors
     /// What is wrong with the archive, and where.
     pub fn next_entry(&mut self) -> Result<Option<Entry>, ImageError> {
-        self.skip(self.left + self.padding)?;
-        (self.left, self.padding) = (0, 0);
+        self.skip(self.left)?;
+        self.left = 0;
+        if !self.pass_padding()? {
+            return Ok(None);
+        }
         let mut records = self.global.clone();
         let (mut long_name, mut long_link) = (None, None);
         let mut is_alone = true;
@@ -207,6 +210,24 @@ impl<R: Read> Archive<R> {
                 _ => return self.entry(&header, fields, records, long_name, long_link).map(Some),
             }
         }
+    }
+
+    /// Passes over what fills the last block of the entry. `umoci insert` leaves it out at the end of an
+    /// archive, with the end itself, and what is written in Go reads that: it is `false` then.
+    fn pass_padding(&mut self) -> Result<bool, ImageError> {
+        let mut scrap = [0; BLOCK];
+        while self.padding > 0 {
+            match self.reader.read(&mut scrap[..self.padding as usize]) {
+                Ok(0) => return Ok(false),
+                Ok(count) => {
+                    self.offset += count as u64;
+                    self.padding -= count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+        Ok(true)
     }
 
     /// The next header; `None` at two blocks of zeros, or where the archive ends instead of one.

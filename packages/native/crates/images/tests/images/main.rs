@@ -9,6 +9,7 @@ mod hostile;
 mod killed;
 mod layout;
 mod lying_registry;
+mod real_registry;
 mod stacks;
 mod tools;
 mod unpacked;

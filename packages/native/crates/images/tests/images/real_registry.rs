@@ -1,0 +1,247 @@
+//! A real registry, Debian's `docker-registry` on this machine, to which `skopeo` pushes: what is pulled is
+//! what was pushed, however it is compressed, whoever must log in, for whichever platform.
+
+use crate::archive::{Item, archive};
+use crate::layout::{Built, build, put, resolve, write_archives};
+use crate::tools::{has, run_well};
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+use stillpoint_images::limits::Limits;
+use stillpoint_images::platform::Platform;
+use stillpoint_images::resolve::{Request, Store};
+use stillpoint_images::sources::registry::{Credentials, Registries, RegistryOptions};
+use stillpoint_images::watch::Watch;
+
+/// A registry until this is dropped.
+struct Registry {
+    process: Child,
+    address: String,
+    folder: tempfile::TempDir,
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// `me` with the password `secret`, as `htpasswd -B` writes it.
+const USERS: &str = "me:$2b$05$Ht3ao9bfWH1ISVITqBGxm.iSZtkFsgvVP8vOK8MQwSwkFfDXkmeJu\n";
+
+/// Starts one; says why not, where its tools are missing.
+fn registry(with_users: Option<&str>) -> Option<Registry> {
+    if !has("docker-registry") || !has("skopeo") {
+        println!(
+            "skipped: docker-registry and skopeo are not installed (scripts/setup/image-tools.sh)"
+        );
+        return None;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let auth = with_users.map_or_else(String::new, |users| {
+        fs::write(folder.path().join("users"), users).unwrap();
+        format!("auth:\n  htpasswd:\n    realm: test\n    path: {}\n", at("users"))
+    });
+    for _ in 0..10 {
+        // A port that is free now may be taken in a moment; then the next one is.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let config = format!(
+            "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:{port}\n  secret: test\n{auth}",
+            at("storage")
+        );
+        fs::write(folder.path().join("config.yml"), config).unwrap();
+        let mut process = Command::new("docker-registry")
+            .args(["serve", &at("config.yml")])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let address = format!("127.0.0.1:{port}");
+        while process.try_wait().unwrap().is_none() {
+            if TcpStream::connect(&address).is_ok() {
+                return Some(Registry { process, address, folder });
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+    panic!("docker-registry does not start");
+}
+
+fn push(from: &Path, to: &str, more: &[&str]) {
+    let from = format!("oci:{}:latest", from.display());
+    let to = format!("docker://{to}");
+    let args = [&["copy", "--quiet", "--dest-tls-verify=false"], more, &[&from, &to]].concat();
+    run_well("skopeo", &args);
+}
+
+fn store(registry: &Registry, options: RegistryOptions) -> Store {
+    let nowhere = registry.folder.path().join("no-docker-configuration.json");
+    let by_host = [(registry.address.clone(), options)].into();
+    Store {
+        directory: registry.folder.path().join("cache"),
+        most_bytes: 1 << 30,
+        registries: Registries { by_host, docker_config: Some(nowhere), ..Registries::default() },
+    }
+}
+
+fn image() -> Built {
+    let many = (0..500).map(|at| Item::file(format!("lib/{at}"), format!("{at}").repeat(400)));
+    build(&[many.collect(), vec![Item::file("etc/upper", "upper"), Item::file("lib/.wh.7", "")]])
+        .unwrap()
+}
+
+fn layout_of(built: &Built) -> PathBuf {
+    built.folder.path().join("layout")
+}
+
+#[test]
+fn what_was_pushed_is_pulled_however_it_is_compressed() {
+    let Some(registry) = registry(None) else { return };
+    let built = image();
+    let expected = &built.resolved.held.description.digest;
+    for (tag, compression) in [
+        ("gzip", &["--dest-compress-format", "gzip"]),
+        ("zstd", &["--dest-compress-format", "zstd"]),
+    ] {
+        let name = format!("{}/some/image:{tag}", registry.address);
+        push(&layout_of(&built), &name, &[&compression[..], &["--dest-compress"]].concat());
+        let store = store(&registry, RegistryOptions::default());
+        let pulled = resolve(&store, &format!("docker://{name}"), Limits::default()).unwrap();
+        assert_eq!(&pulled.held.description.digest, expected, "{tag}");
+        // By its digest it is the same image, and here already.
+        let by_digest = format!("docker://{}/some/image@{}", registry.address, pulled.digest);
+        assert!(resolve(&store, &by_digest, Limits::default()).unwrap().was_cached);
+    }
+    // As Docker's own form of manifest, too.
+    let name = format!("{}/docker/form:v1", registry.address);
+    push(&layout_of(&built), &name, &["--format", "v2s2"]);
+    let pulled = resolve(
+        &store(&registry, RegistryOptions::default()),
+        &format!("docker://{name}"),
+        Limits::default(),
+    );
+    assert_eq!(&pulled.unwrap().held.description.digest, expected);
+    let missing = format!("docker://{}/some/image:missing", registry.address);
+    let store = store(&registry, RegistryOptions::default());
+    assert_eq!(resolve(&store, &missing, Limits::default()).unwrap_err().name(), "ImageUnknown");
+}
+
+#[test]
+fn who_must_log_in_logs_in() {
+    let Some(registry) = registry(Some(USERS)) else { return };
+    let built = image();
+    let name = format!("{}/private:v1", registry.address);
+    push(&layout_of(&built), &name, &["--dest-creds", "me:secret"]);
+    let pull = |credentials: Option<Credentials>, config: Option<PathBuf>| {
+        let mut store =
+            store(&registry, RegistryOptions { credentials, ..RegistryOptions::default() });
+        if config.is_some() {
+            store.registries.docker_config = config;
+        }
+        let pulled = resolve(&store, &format!("docker://{name}"), Limits::default());
+        pulled.map(|pulled| pulled.held.description.digest.clone()).map_err(|error| error.name())
+    };
+    let password = |password: &str| Credentials::Password {
+        username: "me".to_owned(),
+        password: password.to_owned(),
+    };
+    let expected = Ok(built.resolved.held.description.digest.clone());
+    assert_eq!(pull(None, None), Err("Unauthorized"));
+    assert_eq!(pull(Some(password("wrong")), None), Err("Unauthorized"));
+    assert_eq!(pull(Some(password("secret")), None), expected);
+    let config = registry.folder.path().join("config.json");
+    fs::write(
+        &config,
+        format!(r#"{{"auths":{{"{}":{{"auth":"bWU6c2VjcmV0"}}}}}}"#, registry.address),
+    )
+    .unwrap();
+    assert_eq!(pull(None, Some(config)), expected);
+}
+
+#[test]
+fn of_several_platforms_the_one_that_is_asked_for_is_pulled() {
+    let Some(registry) = registry(None) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    // Two images in one index, as builders for several platforms push them.
+    let mut entries = Vec::new();
+    for (architecture, content) in [("amd64", "for amd64"), ("riscv64", "for riscv64")] {
+        let one = folder.path().join(architecture);
+        write_archives(&one, &[archive(&[Item::file("which", content)])]);
+        let index = fs::read_to_string(one.join("index.json")).unwrap();
+        let index: serde_json::Value = serde_json::from_str(&index).unwrap();
+        let mut entry = index["manifests"][0].clone();
+        let blob = |digest: &serde_json::Value| {
+            let hex = digest.as_str().unwrap().trim_start_matches("sha256:").to_owned();
+            fs::read(one.join("blobs/sha256").join(hex)).unwrap()
+        };
+        // The writer of layouts says riscv64; a configuration says what it is for.
+        let mut manifest: serde_json::Value =
+            serde_json::from_slice(&blob(&entry["digest"])).unwrap();
+        let config = String::from_utf8(blob(&manifest["config"]["digest"])).unwrap();
+        let all = folder.path().join("all");
+        let (digest, size) = put(&all, config.replace("riscv64", architecture).as_bytes());
+        manifest["config"]["digest"] = digest.to_string().into();
+        manifest["config"]["size"] = size.into();
+        put(&all, &blob(&manifest["layers"][0]["digest"]));
+        let (digest, size) = put(&all, manifest.to_string().as_bytes());
+        entry["digest"] = digest.to_string().into();
+        entry["size"] = size.into();
+        entry["platform"] = serde_json::json!({ "os": "linux", "architecture": architecture });
+        entries.push(entry);
+    }
+    let all = folder.path().join("all");
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let index =
+        serde_json::json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": entries });
+    let (digest, size) = put(&all, index.to_string().as_bytes());
+    let outer = serde_json::json!({ "schemaVersion": 2, "manifests": [{
+        "mediaType": media_type, "digest": digest.to_string(), "size": size,
+        "annotations": { "org.opencontainers.image.ref.name": "latest" }
+    }] });
+    fs::write(all.join("index.json"), outer.to_string()).unwrap();
+    fs::write(all.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    let name = format!("{}/several:v1", registry.address);
+    push(&all, &name, &["--all"]);
+    let store = store(&registry, RegistryOptions::default());
+    let pull = |platform: &str| {
+        let platform: Platform = platform.parse().unwrap();
+        let reference = format!("docker://{name}").parse().unwrap();
+        store.resolve(
+            &Request { reference, platform, limits: Limits::default() },
+            &Watch::unwatched(),
+        )
+    };
+    let [one, other] = ["linux/amd64", "linux/riscv64"].map(|platform| pull(platform).unwrap());
+    assert_ne!(one.held.description.digest, other.held.description.digest);
+    assert_eq!(other.platform.to_string(), "linux/riscv64");
+    let error = pull("linux/s390x").unwrap_err();
+    assert_eq!(error.name(), "PlatformMissing");
+    assert!(error.to_string().contains("linux/amd64, linux/riscv64"), "{error}");
+}
+
+#[test]
+fn archives_of_other_tools_are_read() {
+    if !has("skopeo") {
+        println!("skipped: skopeo is not installed (scripts/setup/image-tools.sh)");
+        return;
+    }
+    let built = image();
+    let folder = tempfile::tempdir().unwrap();
+    let from = format!("oci:{}:latest", layout_of(&built).display());
+    for (form, reference) in [("docker-archive", "some/image:v1"), ("oci-archive", "v1")] {
+        let to = format!("{form}:{}:{reference}", folder.path().join(form).display());
+        run_well("skopeo", &["copy", "--quiet", &from, &to]);
+        let store = crate::layout::store(folder.path());
+        let found = resolve(&store, &to, Limits::default()).unwrap();
+        assert_eq!(found.held.description.digest, built.resolved.held.description.digest, "{form}");
+        let only = to.strip_suffix(&format!(":{reference}")).unwrap();
+        assert!(resolve(&store, only, Limits::default()).unwrap().was_cached);
+        let other = resolve(&store, &format!("{only}:other:v2"), Limits::default()).unwrap_err();
+        assert_eq!(other.name(), "ImageUnknown", "{other}");
+    }
+}
