@@ -158,16 +158,18 @@ const progressOf = (told: NativeImages.ImageProgress): ImageProgress => {
  * only. No privileges are needed. An image that was resolved stays in the cache until the service's layer closes.
  *
  * @example
- * ```ts no-run
+ * ```ts
  * import { Images } from "@stillpoint/images"
  * import { Effect } from "effect"
  *
- * const program = Effect.gen(function* () {
- *   const images = yield* Images
- *   const image = yield* images.resolve("oci:./layout:redis")
- *   console.log(image.file, image.sizeBytes, image.config.entrypoint)
- * })
- * await Effect.runPromise(program.pipe(Effect.provide(Images.layer())))
+ * const root = (reference: string) =>
+ *   Images.use((images) => images.resolve(reference)).pipe(
+ *     Effect.map(({ config, file, sizeBytes }) => `${file}: ${sizeBytes} bytes, runs ${config.entrypoint.join(" ")}`),
+ *     Effect.provide(Images.layer({ cacheDirectory: "/tmp/stillpoint-example-images" }))
+ *   )
+ * const { message } = await Effect.runPromise(Effect.flip(root("redis:7")))
+ * console.log(message)
+ * // reference: expected oci:FOLDER[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG] or docker://REGISTRY/NAME[:TAG][@DIGEST], found "redis:7"
  * ```
  */
 export class Images extends Context.Service<
