@@ -20,8 +20,8 @@ export interface Recipe {
   }
 }
 
-/** What every image has: a C library, a shell and the commands that scripts of packages use. */
-export const basePackages = ["base-files", "libc6", "dash", "coreutils", "sed", "grep"]
+/** What every image has: a C library, a shell, the commands that scripts of packages use, and busybox to ask servers with. */
+export const basePackages = ["base-files", "libc6", "dash", "coreutils", "sed", "grep", "busybox-static"]
 
 /** What packages ask for to be set up, and what a server that only serves has no use for. */
 export const leftOut: ReadonlySet<string> = new Set([
@@ -40,7 +40,6 @@ export const leftOut: ReadonlySet<string> = new Set([
   "passwd",
   "perl",
   "perl-base",
-  "postgresql-client-17",
   "postgresql-client-common",
   "postgresql-common",
   "procps",

@@ -183,14 +183,16 @@ const readHostFile = (path: string): Effect.Effect<Uint8Array, InitramfsError> =
     }
   })
 
-const standardRoot = (programs: GuestPrograms): Root => {
+const standardRoot = (programs: GuestPrograms, hasBusybox: boolean): Root => {
   const root = new Root()
   for (const path of folders) root.put(path, directory)
   // The kernel opens it for process 1 before anything is mounted.
   root.put("/dev/console", { kind: "characterDevice", mode: 0o600, content: none, device: [5, 1] })
   root.put("/init", file(programs.agent, 0o755))
-  root.put("/bin/busybox", file(programs.busybox, 0o755))
-  for (const name of applets) root.put(`/bin/${name}`, link("busybox"))
+  if (hasBusybox) {
+    root.put("/bin/busybox", file(programs.busybox, 0o755))
+    for (const name of applets) root.put(`/bin/${name}`, link("busybox"))
+  }
   root.put("/bin/stillpoint-emit", link("/init"))
   for (const [path, text] of Object.entries(accounts)) root.put(path, file(utf8.encode(text), 0o644))
   for (const path of ["/init", "/bin/stillpoint-emit", "/stillpoint", "/stillpoint/agent.conf"]) root.fixed.add(path)
@@ -288,10 +290,10 @@ export const buildInitramfs = Effect.fn("Initramfs.build")(function* (
   if (argumentsBytes > argumentsBytesMax) {
     return yield* tooLarge("the workload's arguments", argumentsBytesMax, argumentsBytes)
   }
-  const root = standardRoot(programs)
+  const root = standardRoot(programs, config.busybox)
   const modules = yield* addModules(root, programs, config)
   yield* addUserFiles(root, config)
-  root.preferOwnPrograms(programs.busybox, config.workload?.env["PATH"])
+  if (config.busybox) root.preferOwnPrograms(programs.busybox, config.workload?.env["PATH"])
   const conf = utf8.encode(encodeAgentConf(config, modules))
   if (conf.length > agentConfBytesMax) {
     return yield* tooLarge("the workload's arguments and environment", agentConfBytesMax, conf.length)

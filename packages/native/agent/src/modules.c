@@ -13,6 +13,8 @@
 #define MODULE_INIT_COMPRESSED_FILE 4
 #endif
 
+#define KIT_MODULES "/stillpoint/modules/"
+
 static int load(const char *path)
 {
 	const char *suffix = strrchr(path, '.');
@@ -32,5 +34,8 @@ void modules_load(char *const *paths)
 		int error = load(*paths);
 		if (error)
 			console_say("a module cannot be loaded", *paths, error);
+		/* What the kit put there is in the kernel now. */
+		if (strncmp(*paths, KIT_MODULES, strlen(KIT_MODULES)) == 0)
+			unlink(*paths);
 	}
 }

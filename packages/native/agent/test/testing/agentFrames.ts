@@ -33,7 +33,11 @@ const guestFrames = {
   ExecExited: [0x0d, "u32", "u8", "i32"],
   ExecFailed: [0x0e, "u32", "str", "i32", "str"],
   Custom: [0x0f, "str", "str"],
-  Rejected: [0x10, "u8", "u32?", "u8", "str"]
+  Rejected: [0x10, "u8", "u32?", "u8", "str"],
+  ListenerClosed: [0x11, "u8", "str", "u16"],
+  UnixListenerBound: [0x12, "str"],
+  UnixListenerClosed: [0x13, "str"],
+  ExecInputTaken: [0x14, "u32", "u64"]
 } as const satisfies Record<string, readonly [number, ...ReadonlyArray<Shape>]>
 
 /** Cuts whole frames off the front of `bytes`. Throws on what no agent may send. */
