@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type BootSpec, DurableFiles, type DurableFilesShape, GuestAgent } from "@stillpoint/core"
+import { type BootSpec, DurableFiles, type DurableFilesShape, GuestAgent, type WorkloadSpec } from "@stillpoint/core"
 import { Context, Effect, Layer, Option, Result } from "effect"
 import { existsSync } from "node:fs"
 import { readFile } from "node:fs/promises"
@@ -18,6 +18,8 @@ import type { OnProgress } from "./archive/download.ts"
 import type { ArchivePackage } from "./archive/PackageIndex.ts"
 import { unpackEfiImage } from "./deb/efiImage.ts"
 import { type Among, extract, type Wanted } from "./deb/extract.ts"
+import { type ImageDisk, imageGuest, type ImageGuestInput } from "./image/ImageGuest.ts"
+import type { ImageGuestError } from "./image/ImageGuestError.ts"
 import { buildInitramfs, type GuestPrograms, type KernelModule } from "./initramfs/Initramfs.ts"
 import type { GuestConfigInput } from "./initramfs/GuestConfig.ts"
 import type { InitramfsError } from "./initramfs/InitramfsError.ts"
@@ -290,6 +292,29 @@ const originOf = ({ packages, substitutes }: KitFiles): NonNullable<BootSpec["or
     : { substitutes: substitutes.map(({ locked, taken }) => ({ locked: named(locked), taken: named(taken) })) })
 })
 
+/** The configuration that says at boot what a workload is. */
+const configOf = ({
+  argv,
+  cwd,
+  env,
+  groups,
+  stopNanos,
+  stopSignal,
+  user,
+  ...more
+}: WorkloadSpec): GuestConfigInput => ({
+  ...more,
+  workload: {
+    argv,
+    ...(env === undefined ? {} : { env }),
+    ...(cwd === undefined ? {} : { cwd: cwd as `/${string}` }),
+    ...(user === undefined ? {} : { user }),
+    ...(groups === undefined ? {} : { groups }),
+    ...(stopSignal === undefined ? {} : { stopSignal }),
+    ...(stopNanos === undefined ? {} : { stopNanos })
+  }
+})
+
 /** Runs `effect` until it has succeeded once; failures are tried anew. */
 const onceSucceeded = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> => {
   let held = Option.none<A>()
@@ -334,6 +359,16 @@ export class GuestKit extends Context.Service<
     readonly guest: (
       config: GuestConfigInput
     ) => Effect.Effect<Required<Pick<BootSpec, "kernelPath" | "initramfs" | "origin">>, KitError | InitramfsError>
+    /**
+     * All that a boot of an image needs: kernel, initial RAM file system, disks, and where they came from. What the image says of its
+     * run can be said otherwise in `workload`.
+     */
+    readonly bootSpec: (
+      guest: ImageGuestInput & Pick<GuestConfigInput, "heartbeatMillis">
+    ) => Effect.Effect<
+      Required<Pick<BootSpec, "kernelPath" | "initramfs" | "origin">> & { readonly disks: ReadonlyArray<ImageDisk> },
+      KitError | InitramfsError | ImageGuestError
+    >
     /** Writes a lock of the newest packages, and returns it. */
     readonly lock: Effect.Effect<KitLock, KitError>
   }
@@ -349,18 +384,30 @@ export class GuestKit extends Context.Service<
         const files = onceSucceeded(ensure(config, durable, archive))
         const programs = onceSucceeded(Effect.flatMap(files, (found) => readPrograms(agent, found)))
         const initramfs = (input: GuestConfigInput) => Effect.flatMap(programs, (found) => buildInitramfs(found, input))
+        const guest = (input: GuestConfigInput) =>
+          Effect.all([files, initramfs(input)]).pipe(
+            Effect.map(([found, bytes]) => ({
+              kernelPath: found.kernelPath,
+              initramfs: bytes,
+              origin: originOf(found)
+            }))
+          )
         return GuestKit.of({
           files,
           programs,
           initramfs,
-          guest: (input) =>
-            Effect.all([files, initramfs(input)]).pipe(
-              Effect.map(([found, bytes]) => ({
-                kernelPath: found.kernelPath,
-                initramfs: bytes,
-                origin: originOf(found)
-              }))
-            ),
+          guest,
+          bootSpec: Effect.fn("GuestKit.bootSpec")(function* ({ heartbeatMillis, ...asked }) {
+            const { disks, modules, workload } = yield* imageGuest(asked)
+            const spec = yield* guest({
+              ...configOf(workload),
+              modules: [...modules],
+              busybox: false,
+              ...(heartbeatMillis === undefined ? {} : { heartbeatMillis })
+            })
+            const { digest, imageDigest, platform } = asked.image
+            return { ...spec, disks, origin: { ...spec.origin, image: { digest, imageDigest, platform } } }
+          }),
           lock: Effect.tap(newest(archive), (lock) => writeLock(durable, config.lockPath, lock))
         })
       })

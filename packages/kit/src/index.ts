@@ -18,6 +18,16 @@ export {
   type KitFiles,
   type Substitute
 } from "./GuestKit.ts"
+export { type ImageDisk, imageGuest, type ImageGuest, type ImageGuestInput, imageModules } from "./image/ImageGuest.ts"
+export {
+  DiskNameTaken,
+  EntryPointMissing,
+  GuestInvalid,
+  ImageGuestError,
+  type ImageGuestReason,
+  PlatformMismatch,
+  StopSignalUnknown
+} from "./image/ImageGuestError.ts"
 export { type CpioEntry, readCpio, writeCpio } from "./initramfs/cpio.ts"
 export { GuestConfig, type GuestConfigInput, GuestFile, Workload } from "./initramfs/GuestConfig.ts"
 export { buildInitramfs, type GuestPrograms, type KernelModule } from "./initramfs/Initramfs.ts"
