@@ -193,10 +193,11 @@ export class Images extends Context.Service<
       Effect.gen(function* () {
         const native = yield* NativeImages.bridge
         const store = storeOf(yield* checked(ImagesData, options))
-        const held = new Set<NativeImages.NativeImage>()
+        /** One hold of each image, by its file. */
+        const held = new Map<string, NativeImages.NativeImage>()
         yield* Effect.addFinalizer(() =>
           Effect.sync(() => {
-            for (const image of held) image.release()
+            for (const image of held.values()) image.release()
             held.clear()
           })
         )
@@ -217,9 +218,11 @@ export class Images extends Context.Service<
           }
           const resolved = native.resolve(store, request, (told) => onProgress(progressOf(told)))
           const image = yield* Effect.mapError(resolved, errorOf)
-          held.add(image)
           const facts = image.takeFacts()
-          return facts === null ? yield* Effect.die("an image without facts") : (facts satisfies ResolvedImage)
+          if (facts === null) return yield* Effect.die("an image without facts")
+          if (held.has(facts.file)) image.release()
+          else held.set(facts.file, image)
+          return facts satisfies ResolvedImage
         })
         return Images.of({
           resolve,

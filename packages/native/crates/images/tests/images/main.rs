@@ -5,6 +5,8 @@
 
 mod archive;
 mod attributes;
+mod full_disk;
+mod gnu_tar;
 mod hostile;
 mod killed;
 mod layout;

@@ -25,7 +25,7 @@ pub struct Found {
 
 pub type Files = BTreeMap<Vec<u8>, Found>;
 
-fn xattrs(path: &Path) -> BTreeMap<String, (usize, blake3::Hash)> {
+pub fn read_attributes(path: &Path) -> BTreeMap<String, (usize, blake3::Hash)> {
     let path = CString::new(path.as_os_str().as_bytes()).unwrap();
     let mut names = vec![0_u8; 64 << 10];
     // SAFETY: both pointers are of buffers that live, the second of the length that is said.
@@ -77,7 +77,7 @@ pub fn read(root: &Path) -> Files {
             device: metadata.rdev(),
             first_name: first.entry(metadata.ino()).or_insert_with(|| name.clone()).clone(),
             target,
-            xattrs: xattrs(&path),
+            xattrs: read_attributes(&path),
             content,
         };
         files.insert(name, found);
