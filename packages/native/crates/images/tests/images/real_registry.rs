@@ -35,6 +35,11 @@ const USERS: &str = "me:$2b$05$Ht3ao9bfWH1ISVITqBGxm.iSZtkFsgvVP8vOK8MQwSwkFfDXk
 
 /// Starts one; says why not, where its tools are missing.
 fn registry(with_users: Option<&str>) -> Option<Registry> {
+    registry_with(with_users, false)
+}
+
+/// One that speaks TLS, with a certificate of its own authority, if it is to.
+fn registry_with(with_users: Option<&str>, has_tls: bool) -> Option<Registry> {
     if !has("docker-registry") || !has("skopeo") {
         println!(
             "skipped: docker-registry and skopeo are not installed (scripts/setup/image-tools.sh)"
@@ -47,11 +52,28 @@ fn registry(with_users: Option<&str>) -> Option<Registry> {
         fs::write(folder.path().join("users"), users).unwrap();
         format!("auth:\n  htpasswd:\n    realm: test\n    path: {}\n", at("users"))
     });
+    let tls = if has_tls {
+        let subject = [
+            "-subj",
+            "/CN=test",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+        ];
+        let files = ["-keyout", &at("key.pem"), "-out", &at("certificate.pem")];
+        let key =
+            ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
+        run_well("openssl", &[&["req", "-x509"], &key[..], &subject, &files].concat());
+        format!("  tls:\n    certificate: {}\n    key: {}\n", at("certificate.pem"), at("key.pem"))
+    } else {
+        String::new()
+    };
     for _ in 0..10 {
         // A port that is free now may be taken in a moment; then the next one is.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let config = format!(
-            "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:{port}\n  secret: test\n{auth}",
+            "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:{port}\n  secret: test\n{tls}{auth}",
             at("storage")
         );
         fs::write(folder.path().join("config.yml"), config).unwrap();
@@ -244,4 +266,28 @@ fn archives_of_other_tools_are_read() {
         let other = resolve(&store, &format!("{only}:other:v2"), Limits::default()).unwrap_err();
         assert_eq!(other.name(), "ImageUnknown", "{other}");
     }
+}
+
+#[test]
+fn a_registry_with_tls_is_believed_if_its_authority_is_trusted() {
+    if !has("openssl") {
+        println!("skipped: openssl, which makes the certificate, is not installed");
+        return;
+    }
+    let Some(registry) = registry_with(None, true) else { return };
+    let built = image();
+    let name = format!("{}/some/image:v1", registry.address);
+    push(&layout_of(&built), &name, &[]);
+    let authority = registry.folder.path().join("certificate.pem");
+    let pull = |options: RegistryOptions| {
+        let pulled =
+            resolve(&store(&registry, options), &format!("docker://{name}"), Limits::default());
+        pulled.map(|pulled| pulled.held.description.digest.clone()).map_err(|error| error.name())
+    };
+    let tls = RegistryOptions { is_tls: true, ..RegistryOptions::default() };
+    assert_eq!(pull(tls.clone()), Err("RegistryUnreachable"));
+    let trusting = RegistryOptions { authorities: vec![authority.clone()], ..tls.clone() };
+    assert_eq!(pull(trusting), Ok(built.resolved.held.description.digest.clone()));
+    fs::write(&authority, "no certificate").unwrap();
+    assert_eq!(pull(RegistryOptions { authorities: vec![authority], ..tls }), Err("OptionInvalid"));
 }
