@@ -15,7 +15,7 @@ if ! command -v umoci >/dev/null || ! command -v dpkg-deb >/dev/null; then
 fi
 doing "test images of ${needed[*]}, from Debian's riscv64 packages"
 mkdir -p "$folder"
-if timeout 900 node --conditions=stillpoint-source --no-warnings scripts/testImages/build.ts "$folder/layout" "$folder/packages" "${needed[@]}" </dev/null >&2; then
+if timeout 300 node --conditions=stillpoint-source --no-warnings scripts/testImages/build.ts "$folder/layout" "$folder/packages" "${needed[@]}" </dev/null >&2; then
   for name in "${needed[@]}"; do stamp "test-image-$name" "$inputs"; done
   finished "test images of ${needed[*]}"
 else
