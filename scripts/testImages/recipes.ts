@@ -141,7 +141,11 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   },
   nginx: {
     packages: ["nginx"],
-    files: { "var/www/html/index.html": { content: "<p>served by nginx</p>\n" } },
+    files: {
+      "var/www/html/index.html": { content: "<p>served by nginx</p>\n" },
+      // The package makes its own site when it is set up.
+      "etc/nginx/conf.d/site.conf": { content: "server { listen 80; root /var/www/html; }\n" }
+    },
     folders: { "var/log/nginx": { uid: 33, gid: 4 }, "var/lib/nginx": { uid: 33, gid: 33 } },
     config: {
       cmd: ["nginx", "-g", "daemon off;"],
