@@ -45,7 +45,7 @@ export const contract: Contract = {
       value: 1 << 20,
       doc: "Standard input of a command that may be on its way: sent and not yet told as taken; more is refused"
     },
-    commandOutputBytes: { value: 8192, doc: "Output of a command in one frame" }
+    commandOutputBytes: { value: 32768, doc: "Output of a command in one frame" }
   },
 
   enumerations: {
@@ -105,12 +105,14 @@ export const contract: Contract = {
         ],
         NoSpace: [25, "A file system of the guest is full."],
         NoMemory: [26, "The guest has no memory for it."],
-        EventNameInvalid: [27, "A custom event's name is not 1 to 64 of `A-Z a-z 0-9 . _ : / -`."],
+        EventNameInvalid: [27, "A custom event's name is not 1 to 64 of `A-Z a-z 0-9 . _ : / -`, or begins with `-`."],
         EventPayloadInvalid: [28, "A custom event's payload is not JSON within the limits."],
         PowerOffFailed: [29, "The machine does not power off."],
         Failed: [30, "The guest's kernel refused; the message says what."],
         WorkloadPresent: [31, "The guest has its workload."],
-        WorkloadInvalid: [32, "A setting of the workload is not what it must be; nothing has changed."]
+        WorkloadInvalid: [32, "A setting of the workload is not what it must be; nothing has changed."],
+        CommandsFull: [33, "As many commands run as the agent has room for."],
+        NotATerminal: [34, "The command has no terminal."]
       }
     }
   },
@@ -235,6 +237,11 @@ export const contract: Contract = {
       doc: "A command has taken, or will never take, more of its standard input: the host may send as much again.",
       frame: 0x14,
       fields: [execId, field("bytes", "natural", "Bytes since it was last told.")]
+    },
+    ExecOutputHeld: {
+      doc: "A command has said as much output as it was let say: what it writes now waits until it is let say more.",
+      frame: 0x15,
+      fields: [execId]
     }
   },
 
@@ -261,7 +268,20 @@ export const contract: Contract = {
         field("env", "texts", "`KEY=VALUE`."),
         field("cwd", "text", "Working directory; empty: `/`."),
         field("stdin", "bytes", "First bytes of standard input."),
-        field("closeStdin", "bool", "Whether standard input ends after them.")
+        field("closeStdin", "bool", "Whether standard input ends after them."),
+        field(
+          "outputBytes",
+          "u64",
+          "Bytes of output, of both streams, that it may say before `ExecWindow`; more waits where the command writes it."
+        ),
+        field(
+          "user",
+          "text",
+          "Whom it runs as: `user` or `user:group`, by name or number; empty: as the agent, uid 0."
+        ),
+        field("columns", "u16", "Columns of its terminal; 0: it has none, and pipes instead."),
+        field("rows", "u16", "Rows of its terminal."),
+        field("isFileService", "bool", "Whether it is the agent's own program for files, whose arguments `argv` are.")
       ]
     },
     ExecStdin: {
@@ -277,6 +297,16 @@ export const contract: Contract = {
       doc: "Sends a signal to a command.",
       frame: 0x84,
       fields: [field("id", "u32", "The command."), field("signal", "i32", "The signal's number.")]
+    },
+    ExecWindow: {
+      doc: "Lets a command say more output.",
+      frame: 0x8b,
+      fields: [field("id", "u32", "The command."), field("bytes", "u64", "Further bytes, of both streams together.")]
+    },
+    ExecResize: {
+      doc: "Gives a command's terminal another size.",
+      frame: 0x8c,
+      fields: [field("id", "u32", "The command."), field("columns", "u16", "Columns."), field("rows", "u16", "Rows.")]
     },
     Quiesce: {
       doc: "Freezes the workload, syncs, drains.",

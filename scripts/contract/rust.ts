@@ -194,7 +194,7 @@ const reading = ({ most, type }: Field): string => {
   const limit = most === undefined ? limitOf("frameBytes") : limitOf(most)
   switch (type) {
     case "text":
-      return `payload.text(${limit})?`
+      return most === "eventNameBytes" ? `payload.name(${limit})?` : `payload.text(${limit})?`
     case "json":
       return `payload.json(${limit})?`
     case "texts":
@@ -337,7 +337,7 @@ ${hostFrames
 const strategy = ({ type, most }: Field): string => {
   switch (type) {
     case "text":
-      return most === "eventNameBytes" ? '"[A-Za-z0-9._:/-]{1,64}"' : '".{0,40}"'
+      return most === "eventNameBytes" ? '"[A-Za-z0-9._:/][A-Za-z0-9._:/-]{0,63}"' : '".{0,40}"'
     case "json":
       return "payloads()"
     case "texts":

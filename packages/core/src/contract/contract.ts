@@ -9,7 +9,7 @@ import { Effect, Schema } from "effect"
 export const contractVersion = 2
 
 /** SHA-256 of the contract that this build follows. */
-export const contractHash = "8f43afef6194d2dda5c6be8a04e01c525cdda0568210f9e2776624077a4f2f85"
+export const contractHash = "5f8f000815dc3bac4d74a0a57d5d912b3d3e64ba34b10f68d980592479ce8aab"
 
 /** Bounds that the guest's agent and the machine keep. */
 export const contractLimits = {
@@ -24,7 +24,7 @@ export const contractLimits = {
   /** Longest host name. */ hostnameBytes: 64,
   /** Commands that run at the same time. */ commands: 128,
   /** Standard input of a command that may be on its way: sent and not yet told as taken; more is refused. */ commandInputBytes: 1048576,
-  /** Output of a command in one frame. */ commandOutputBytes: 8192
+  /** Output of a command in one frame. */ commandOutputBytes: 32768
 } as const
 
 /** The kinds of guest events; a kind's number is its place. */
@@ -61,10 +61,11 @@ export const guestEventKinds = [
   "UnixListenerClosed",
   "EventsDropped",
   "SerialText",
-  "ExecInputTaken"
+  "ExecInputTaken",
+  "ExecOutputHeld"
 ] as const
 
-/** The number of a kind; 33 for one that this build does not know. Written out, because it is asked for every event. */
+/** The number of a kind; 34 for one that this build does not know. Written out, because it is asked for every event. */
 export const guestEventNumber = (kind: string): number => {
   switch (kind) {
     case "SerialLine":
@@ -133,8 +134,10 @@ export const guestEventNumber = (kind: string): number => {
       return 31
     case "ExecInputTaken":
       return 32
-    default:
+    case "ExecOutputHeld":
       return 33
+    default:
+      return 34
   }
 }
 
@@ -145,6 +148,8 @@ export const frameNames = [
   "Exec",
   "ExecStdin",
   "ExecKill",
+  "ExecWindow",
+  "ExecResize",
   "Quiesce",
   "Thaw",
   "ApplyIdentity",
@@ -170,7 +175,8 @@ export const frameNames = [
   "ListenerClosed",
   "UnixListenerBound",
   "UnixListenerClosed",
-  "ExecInputTaken"
+  "ExecInputTaken",
+  "ExecOutputHeld"
 ] as const
 
 /** Why something was refused. */
@@ -207,7 +213,9 @@ export const rejectReasons = [
   "PowerOffFailed",
   "Failed",
   "WorkloadPresent",
-  "WorkloadInvalid"
+  "WorkloadInvalid",
+  "CommandsFull",
+  "NotATerminal"
 ] as const
 
 /** The number that a frame had where recordings of older forms name it by number. */
@@ -221,6 +229,10 @@ export const frameNameOf = (frame: number): (typeof frameNames)[number] => {
       return "ExecStdin"
     case 132:
       return "ExecKill"
+    case 139:
+      return "ExecWindow"
+    case 140:
+      return "ExecResize"
     case 133:
       return "Quiesce"
     case 134:
@@ -273,6 +285,8 @@ export const frameNameOf = (frame: number): (typeof frameNames)[number] => {
       return "UnixListenerClosed"
     case 20:
       return "ExecInputTaken"
+    case 21:
+      return "ExecOutputHeld"
     default:
       return "Unknown"
   }
@@ -436,7 +450,9 @@ export const guestEventFields = {
     ...position,
     /** The command, as its request names it. */ id: Schema.Natural,
     /** Bytes since it was last told. */ bytes: Schema.Natural
-  }
+  },
+  /** A command has said as much output as it was let say: what it writes now waits until it is let say more. */
+  ExecOutputHeld: { ...position, /** The command, as its request names it. */ id: Schema.Natural }
 } as const
 
 /** The version of the contract in which each kind became what it is. */
@@ -473,7 +489,8 @@ export const guestEventVersions: Readonly<Record<keyof typeof guestEventFields, 
   UnixListenerClosed: 1,
   EventsDropped: 1,
   SerialText: 1,
-  ExecInputTaken: 1
+  ExecInputTaken: 1,
+  ExecOutputHeld: 1
 }
 
 type Check = readonly [field: string, holds: (value: unknown) => boolean]
@@ -533,5 +550,6 @@ export const plainEventChecks: ReadonlyMap<string, ReadonlyArray<Check>> = new M
   ["UnixListenerClosed", plain(["path", isString])],
   ["EventsDropped", plain(["kind", oneOf(guestEventKinds)], ["count", isNatural])],
   ["SerialText", plain(["port", isNatural], ["text", isString])],
-  ["ExecInputTaken", plain(["id", isNatural], ["bytes", isNatural])]
+  ["ExecInputTaken", plain(["id", isNatural], ["bytes", isNatural])],
+  ["ExecOutputHeld", plain(["id", isNatural])]
 ])

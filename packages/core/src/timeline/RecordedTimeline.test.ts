@@ -63,6 +63,7 @@ const bodies: Readonly<Record<GuestEventKind, fc.Arbitrary<object>>> = {
   UnixListenerBound: fc.record({ path: text }),
   UnixListenerClosed: fc.record({ path: text }),
   ExecInputTaken: fc.record({ id: natural, bytes: natural }),
+  ExecOutputHeld: fc.record({ id: natural }),
   EventsDropped: fc.record({ kind: fc.constantFrom(...guestEventKinds), count: natural }),
   SerialText: fc.record({ port: natural, text })
 }

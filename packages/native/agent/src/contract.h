@@ -6,8 +6,8 @@
 
 enum { CONTRACT_VERSION = 2 };
 
-/* 8f43afef6194d2dda5c6be8a04e01c525cdda0568210f9e2776624077a4f2f85: the first eight bytes, which AgentReady carries behind its fields. */
-#define CONTRACT_HASH UINT64_C(0x8f43afef6194d2dd)
+/* 5f8f000815dc3bac4d74a0a57d5d912b3d3e64ba34b10f68d980592479ce8aab: the first eight bytes, which AgentReady carries behind its fields. */
+#define CONTRACT_HASH UINT64_C(0x5f8f000815dc3bac)
 
 enum contract_limit {
 	/* Largest length field of a frame: its type and payload. */
@@ -33,7 +33,7 @@ enum contract_limit {
 	/* Standard input of a command that may be on its way: sent and not yet told as taken; more is refused. */
 	LIMIT_COMMAND_INPUT_BYTES = 1048576,
 	/* Output of a command in one frame. */
-	LIMIT_COMMAND_OUTPUT_BYTES = 8192,
+	LIMIT_COMMAND_OUTPUT_BYTES = 32768,
 };
 
 /* Frames of the guest; the comment says their fields. */
@@ -58,14 +58,17 @@ enum guest_frame {
 	FRAME_UNIX_LISTENER_BOUND = 0x12, /* path text */
 	FRAME_UNIX_LISTENER_CLOSED = 0x13, /* path text */
 	FRAME_EXEC_INPUT_TAKEN = 0x14, /* id u32, bytes natural */
+	FRAME_EXEC_OUTPUT_HELD = 0x15, /* id u32 */
 };
 
 /* Frames of the host. */
 enum host_frame {
 	FRAME_GO = 0x81, /* no fields */
-	FRAME_EXEC = 0x82, /* id u32, argv texts, env texts, cwd text, stdin bytes, closeStdin bool */
+	FRAME_EXEC = 0x82, /* id u32, argv texts, env texts, cwd text, stdin bytes, closeStdin bool, outputBytes u64, user text, columns u16, rows u16, isFileService bool */
 	FRAME_EXEC_STDIN = 0x83, /* id u32, data bytes, close bool */
 	FRAME_EXEC_KILL = 0x84, /* id u32, signal i32 */
+	FRAME_EXEC_WINDOW = 0x8b, /* id u32, bytes u64 */
+	FRAME_EXEC_RESIZE = 0x8c, /* id u32, columns u16, rows u16 */
 	FRAME_QUIESCE = 0x85, /* token u32 */
 	FRAME_THAW = 0x86, /* token u32 */
 	FRAME_APPLY_IDENTITY = 0x87, /* token u32, entropy bytes, realtimeNanos u64, hostname text, machineId text, env texts, thaw bool, hookTimeoutNanos u64, signal i32 */
@@ -123,12 +126,14 @@ enum reject_reason {
 	REASON_LISTENER_SECCOMP_BUSY = 24, /* A filter of the workload's own takes the notifications that listeners are noticed by. */
 	REASON_NO_SPACE = 25, /* A file system of the guest is full. */
 	REASON_NO_MEMORY = 26, /* The guest has no memory for it. */
-	REASON_EVENT_NAME_INVALID = 27, /* A custom event's name is not 1 to 64 of `A-Z a-z 0-9 . _ : / -`. */
+	REASON_EVENT_NAME_INVALID = 27, /* A custom event's name is not 1 to 64 of `A-Z a-z 0-9 . _ : / -`, or begins with `-`. */
 	REASON_EVENT_PAYLOAD_INVALID = 28, /* A custom event's payload is not JSON within the limits. */
 	REASON_POWER_OFF_FAILED = 29, /* The machine does not power off. */
 	REASON_FAILED = 30, /* The guest's kernel refused; the message says what. */
 	REASON_WORKLOAD_PRESENT = 31, /* The guest has its workload. */
 	REASON_WORKLOAD_INVALID = 32, /* A setting of the workload is not what it must be; nothing has changed. */
+	REASON_COMMANDS_FULL = 33, /* As many commands run as the agent has room for. */
+	REASON_NOT_A_TERMINAL = 34, /* The command has no terminal. */
 };
 
 #endif

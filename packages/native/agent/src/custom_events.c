@@ -10,8 +10,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "event_form.h"
 #include "frame.h"
-#include "json.h"
 #include "loop.h"
 #include "mounts.h"
 #include "port.h"
@@ -27,17 +27,6 @@ enum { DRAIN_MAX = 64 };
 static const struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = SOCKET_PATH };
 static struct watch events_watch = { .fd = -1 };
 
-static bool name_valid(const char *name, size_t length)
-{
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/-";
-
-	for (size_t i = 0; i < length; i++) {
-		if (name[i] == 0 || !strchr(letters, name[i]))
-			return false;
-	}
-	return length > 0 && length <= NAME_MAX_BYTES;
-}
-
 static void reject(enum reject_reason reason, const char *what, const char *detail)
 {
 	port_reject(&(struct refusal){ .frame = FRAME_CUSTOM, .reason = reason, .what = what, .detail = detail });
@@ -50,14 +39,14 @@ static void pass_on(const char *message, size_t length)
 	const char *payload = space ? space + 1 : "null";
 	size_t payload_length = space ? length - name_length - 1 : 4;
 
-	if (!name_valid(message, name_length)) {
-		reject(REASON_EVENT_NAME_INVALID, "an event's name is 1 to 64 of A-Z a-z 0-9 . _ : / -", NULL);
+	if (!event_name_valid(message, name_length)) {
+		reject(REASON_EVENT_NAME_INVALID, "an event's name is " EVENT_NAME_FORM, NULL);
 		return;
 	}
-	if (payload_length > PAYLOAD_MAX || !json_valid(payload, payload_length)) {
+	if (!event_payload_valid(payload, payload_length)) {
 		char name[NAME_MAX_BYTES + 1] = { 0 };
 		memcpy(name, message, name_length);
-		reject(REASON_EVENT_PAYLOAD_INVALID, "an event's payload is JSON of at most 32768 bytes", name);
+		reject(REASON_EVENT_PAYLOAD_INVALID, "an event's payload is " EVENT_PAYLOAD_FORM, name);
 		return;
 	}
 	struct frame_writer *writer = port_begin(FRAME_CUSTOM);
@@ -116,12 +105,14 @@ static const char help[] =
 	"\n"
 	"Sends an event to the host of this guest, which knows it as Custom.\n"
 	"\n"
-	"  NAME  1 to 64 of A-Z a-z 0-9 . _ : / -, not beginning with -\n"
-	"  JSON  one value of at most 32768 bytes and 64 levels; null if it is left out\n"
+	"  NAME  " EVENT_NAME_FORM "\n"
+	"  JSON  " EVENT_PAYLOAD_FORM ";\n"
+	"        null if it is left out\n"
 	"\n"
 	"  stillpoint-emit warm '{\"entries\": 1200}'\n"
 	"\n"
-	"Ends with 0 when the agent has the event, and with 1 and a message when it has not.\n"
+	"Ends with 0 when the agent has the event and the host will take it, unless it is more than the quota of this guest;\n"
+	"with 1 and a message otherwise.\n"
 	"The same from other programs: a datagram \"NAME JSON\" to the socket " SOCKET_PATH ".\n";
 
 static bool say(int stream, const char *words)
@@ -141,14 +132,14 @@ int custom_events_emit(int argc, char **argv)
 
 	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
 		return say(STDOUT_FILENO, help) ? 0 : 1;
-	if (argc < 2 || argc > 3 || argv[1][0] == '-')
+	if (argc < 2 || argc > 3)
 		return complain("usage: stillpoint-emit NAME [JSON], or --help", 0);
 	size_t name_length = strlen(argv[1]);
 	size_t payload_length = strlen(payload);
-	if (!name_valid(argv[1], name_length))
-		return complain("stillpoint-emit: a name is 1 to 64 of A-Z a-z 0-9 . _ : / -", 0);
-	if (payload_length > PAYLOAD_MAX || !json_valid(payload, payload_length))
-		return complain("stillpoint-emit: the payload is JSON of at most 32768 bytes", 0);
+	if (!event_name_valid(argv[1], name_length))
+		return complain("stillpoint-emit: a name is " EVENT_NAME_FORM "; see --help", 0);
+	if (!event_payload_valid(payload, payload_length))
+		return complain("stillpoint-emit: the payload is " EVENT_PAYLOAD_FORM, 0);
 	memcpy(message, argv[1], name_length);
 	message[name_length] = ' ';
 	memcpy(message + name_length + 1, payload, payload_length);

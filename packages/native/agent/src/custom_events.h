@@ -2,8 +2,7 @@
  * Events that the guest's own programs define: datagrams to the unix socket /run/stillpoint/events,
  * each "name payload" with one space between, the payload JSON (absent: null).
  *
- * Nothing here is trusted: names have at most 64 characters out of A-Z a-z 0-9 . _ : / -, a payload
- * has at most 32768 bytes and is JSON by its structure. What is not so is Rejected.
+ * Nothing here is trusted: what is not of the form of event_form.h is Rejected.
  */
 #ifndef STILLPOINT_CUSTOM_EVENTS_H
 #define STILLPOINT_CUSTOM_EVENTS_H

@@ -7,7 +7,7 @@ import { type GuestEvent, guestEventKinds } from "@stillpoint/core"
 import type { EventReader } from "./EventReader.ts"
 
 /** SHA-256 of the contract that this decoder follows. */
-export const decoderContractHash = "8f43afef6194d2dda5c6be8a04e01c525cdda0568210f9e2776624077a4f2f85"
+export const decoderContractHash = "5f8f000815dc3bac4d74a0a57d5d912b3d3e64ba34b10f68d980592479ce8aab"
 
 const frameName = (number: number) => {
   switch (number) {
@@ -19,6 +19,10 @@ const frameName = (number: number) => {
       return "ExecStdin"
     case 132:
       return "ExecKill"
+    case 139:
+      return "ExecWindow"
+    case 140:
+      return "ExecResize"
     case 133:
       return "Quiesce"
     case 134:
@@ -71,6 +75,8 @@ const frameName = (number: number) => {
       return "UnixListenerClosed"
     case 20:
       return "ExecInputTaken"
+    case 21:
+      return "ExecOutputHeld"
     default:
       return "Unknown"
   }
@@ -173,6 +179,10 @@ const rejectReason = (number: number) => {
       return "WorkloadPresent"
     case 32:
       return "WorkloadInvalid"
+    case 33:
+      return "CommandsFull"
+    case 34:
+      return "NotATerminal"
     default:
       return "Unspecified"
   }
@@ -300,8 +310,10 @@ export const decodeEvent = (reader: EventReader, seq: number): GuestEvent => {
       return { _tag: "SerialText", seq, atNanos, port: reader.u32(), text: reader.text() }
     case 32:
       return { _tag: "ExecInputTaken", seq, atNanos, id: reader.u32(), bytes: reader.natural() }
+    case 33:
+      return { _tag: "ExecOutputHeld", seq, atNanos, id: reader.u32() }
     default:
       // The hashes of the addon's contract and of this file's are compared when the addon is loaded.
-      throw new Error(`event ${seq}: expected a kind below 33, found ${kind}`)
+      throw new Error(`event ${seq}: expected a kind below 34, found ${kind}`)
   }
 }

@@ -125,6 +125,9 @@ pub(super) fn fields(body: &EventBody, into: &mut Vec<u8>) {
             into.extend_from_slice(&id.to_le_bytes());
             into.extend_from_slice(&bytes.to_le_bytes());
         }
+        EventBody::ExecOutputHeld { id } => {
+            into.extend_from_slice(&id.to_le_bytes());
+        }
     }
 }
 
@@ -206,5 +209,6 @@ pub(super) fn every_body() -> Vec<EventBody> {
         },
         EventBody::SerialText { port: u32::MAX, text: "text — ✓".to_owned() },
         EventBody::ExecInputTaken { id: u32::MAX, bytes: (1 << 40) + 3 },
+        EventBody::ExecOutputHeld { id: u32::MAX },
     ]
 }

@@ -52,7 +52,7 @@ pub(super) fn event(frame: u8, payload: &mut Payload<'_>) -> Result<EventBody, M
             message: payload.text(limits::TEXT_BYTES)?,
         },
         0x0f => EventBody::Custom {
-            name: payload.text(limits::EVENT_NAME_BYTES)?,
+            name: payload.name(limits::EVENT_NAME_BYTES)?,
             payload_json: payload.json(limits::PAYLOAD_BYTES)?,
         },
         0x10 => EventBody::AgentRejected {
@@ -71,13 +71,14 @@ pub(super) fn event(frame: u8, payload: &mut Payload<'_>) -> Result<EventBody, M
         0x12 => EventBody::UnixListenerBound { path: payload.text(limits::TEXT_BYTES)? },
         0x13 => EventBody::UnixListenerClosed { path: payload.text(limits::TEXT_BYTES)? },
         0x14 => EventBody::ExecInputTaken { id: payload.u32()?, bytes: payload.natural()? },
+        0x15 => EventBody::ExecOutputHeld { id: payload.u32()? },
         _ => return Err(Malformed::Unknown),
     })
 }
 
 /// Numbers of the host's frames.
-pub(super) const HOST_FRAMES: [u8; 10] =
-    [0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a];
+pub(super) const HOST_FRAMES: [u8; 12] =
+    [0x81, 0x82, 0x83, 0x84, 0x8b, 0x8c, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a];
 
 /// Executes a command.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -94,6 +95,16 @@ pub struct Exec {
     pub stdin: Vec<u8>,
     /// Whether standard input ends after them.
     pub close_stdin: bool,
+    /// Bytes of output, of both streams, that it may say before `ExecWindow`; more waits where the command writes it.
+    pub output_bytes: u64,
+    /// Whom it runs as: `user` or `user:group`, by name or number; empty: as the agent, uid 0.
+    pub user: String,
+    /// Columns of its terminal; 0: it has none, and pipes instead.
+    pub columns: u16,
+    /// Rows of its terminal.
+    pub rows: u16,
+    /// Whether it is the agent's own program for files, whose arguments `argv` are.
+    pub is_file_service: bool,
 }
 
 /// Gives the guest a new identity, what makes a clone somebody else.
@@ -142,6 +153,22 @@ pub enum HostFrame {
         /// The signal's number.
         signal: i32,
     },
+    /// Lets a command say more output.
+    ExecWindow {
+        /// The command.
+        id: u32,
+        /// Further bytes, of both streams together.
+        bytes: u64,
+    },
+    /// Gives a command's terminal another size.
+    ExecResize {
+        /// The command.
+        id: u32,
+        /// Columns.
+        columns: u16,
+        /// Rows.
+        rows: u16,
+    },
     /// Freezes the workload, syncs, drains.
     Quiesce {
         /// Answered by `AgentQuiesced` with the same token.
@@ -178,6 +205,8 @@ impl HostFrame {
             Self::Exec(_) => "Exec",
             Self::ExecStdin { .. } => "ExecStdin",
             Self::ExecKill { .. } => "ExecKill",
+            Self::ExecWindow { .. } => "ExecWindow",
+            Self::ExecResize { .. } => "ExecResize",
             Self::Quiesce { .. } => "Quiesce",
             Self::Thaw { .. } => "Thaw",
             Self::ApplyIdentity(_) => "ApplyIdentity",
@@ -196,11 +225,20 @@ impl HostFrame {
                 .list(&it.env)
                 .bytes(it.cwd.as_bytes())
                 .bytes(&it.stdin)
-                .u8(u8::from(it.close_stdin)),
+                .u8(u8::from(it.close_stdin))
+                .u64(it.output_bytes)
+                .bytes(it.user.as_bytes())
+                .u16(it.columns)
+                .u16(it.rows)
+                .u8(u8::from(it.is_file_service)),
             Self::ExecStdin { id, data, close } => {
                 FrameWriter::new(0x83).u32(*id).bytes(data).u8(u8::from(*close))
             }
             Self::ExecKill { id, signal } => FrameWriter::new(0x84).u32(*id).i32(*signal),
+            Self::ExecWindow { id, bytes } => FrameWriter::new(0x8b).u32(*id).u64(*bytes),
+            Self::ExecResize { id, columns, rows } => {
+                FrameWriter::new(0x8c).u32(*id).u16(*columns).u16(*rows)
+            }
             Self::Quiesce { token } => FrameWriter::new(0x85).u32(*token),
             Self::Thaw { token } => FrameWriter::new(0x86).u32(*token),
             Self::ApplyIdentity(it) => FrameWriter::new(0x87)

@@ -11,6 +11,7 @@
 mod contract;
 mod decode;
 mod encode;
+mod json;
 mod wire;
 
 pub use contract::{Exec, HostFrame, Identity};

@@ -1,8 +1,8 @@
 //! Reading and writing the parts of a frame.
 
+use super::json;
 use crate::event::{ExitStatus, RejectReason, limits};
 use crate::time::HORIZON_NANOS;
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// A payload is not what its frame says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,17 +97,36 @@ impl<'a> Payload<'a> {
         Ok(String::from_utf8_lossy(bytes).into_owned())
     }
 
-    /// One JSON value of at most `most` bytes, within the limits of depth, with numbers that are
-    /// finite wherever they are read.
+    /// One JSON value of at most `most` bytes, within the limits of depth and numbers.
     pub(super) fn json(&mut self, most: usize) -> Result<String, Malformed> {
-        let text = self.text(most)?;
-        match serde_json::from_str::<Bounded<{ limits::PAYLOAD_DEPTH }>>(&text) {
-            Ok(_) => Ok(text),
-            Err(_) if serde_json::from_str::<IgnoredAny>(&text).is_ok() => Err(Malformed::Limit(
-                "JSON of finite numbers and whole characters, not nested deeper than 64",
-            )),
-            Err(_) => Err(Malformed::Fields("a payload that is JSON")),
+        let bytes = self.bytes()?;
+        if bytes.len() > most {
+            return Err(Malformed::Limit("a shorter payload"));
         }
+        let text = std::str::from_utf8(bytes);
+        let text = text.map_err(|_| Malformed::Fields("a payload in UTF-8"))?;
+        json::check(text).map_err(|problem| match problem {
+            json::Problem::Syntax => Malformed::Fields("a payload that is JSON"),
+            json::Problem::Limit(expected) => Malformed::Limit(expected),
+        })?;
+        Ok(text.to_owned())
+    }
+
+    /// The name of a custom event.
+    pub(super) fn name(&mut self, most: usize) -> Result<String, Malformed> {
+        let bytes = self.bytes()?;
+        if bytes.len() > most {
+            return Err(Malformed::Limit("a shorter name"));
+        }
+        let is_name = !bytes.is_empty()
+            && bytes[0] != b'-'
+            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._:/-".contains(byte));
+        if !is_name {
+            return Err(Malformed::Fields(
+                "a name of 1 to 64 of A-Z a-z 0-9 . _ : / -, not beginning with -",
+            ));
+        }
+        Ok(bytes.iter().map(|byte| char::from(*byte)).collect())
     }
 
     pub(super) fn texts(&mut self) -> Result<Vec<String>, Malformed> {
@@ -154,78 +173,6 @@ impl<'a> Payload<'a> {
     }
 }
 
-/// JSON that is not nested deeper than `DEPTH`; whatever it is, it is not kept.
-struct Bounded<const DEPTH: usize>;
-
-struct Nested {
-    left: usize,
-}
-
-impl<'de, const DEPTH: usize> Deserialize<'de> for Bounded<DEPTH> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Nested { left: DEPTH }).map(|()| Self)
-    }
-}
-
-impl<'de> serde::de::DeserializeSeed<'de> for Nested {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl Nested {
-    fn inner<E: Error>(&self) -> Result<Self, E> {
-        let left = self.left.checked_sub(1);
-        left.map(|left| Self { left }).ok_or_else(|| E::custom("nested too deep"))
-    }
-}
-
-impl<'de> Visitor<'de> for Nested {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
-        if value.is_finite() { Ok(()) } else { Err(E::custom("a number that is not finite")) }
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element_seed(self.inner()?)?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
-        while entries.next_key::<String>()?.is_some() {
-            entries.next_value_seed(self.inner()?)?;
-        }
-        Ok(())
-    }
-}
-
 #[derive(Default)]
 pub(super) struct FrameWriter(pub(super) Vec<u8>);
 
@@ -260,7 +207,6 @@ impl FrameWriter {
         self
     }
 
-    #[cfg(test)]
     pub(super) fn u16(mut self, value: u16) -> Self {
         self.0.extend_from_slice(&value.to_le_bytes());
         self

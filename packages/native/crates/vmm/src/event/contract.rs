@@ -27,17 +27,17 @@ pub mod limits {
     /// Standard input of a command that may be on its way: sent and not yet told as taken; more is refused.
     pub const COMMAND_INPUT_BYTES: usize = 1048576;
     /// Output of a command in one frame.
-    pub const COMMAND_OUTPUT_BYTES: usize = 8192;
+    pub const COMMAND_OUTPUT_BYTES: usize = 32768;
 }
 
 /// Version of the contract.
 pub const CONTRACT_VERSION: u32 = 2;
 
 /// SHA-256 of the contract, in hexadecimal digits.
-pub const CONTRACT_HASH: &str = "8f43afef6194d2dda5c6be8a04e01c525cdda0568210f9e2776624077a4f2f85";
+pub const CONTRACT_HASH: &str = "5f8f000815dc3bac4d74a0a57d5d912b3d3e64ba34b10f68d980592479ce8aab";
 
 /// Part of the hash that the agent's hello carries.
-pub const HELLO_HASH: u64 = 0x8f43afef6194d2dd;
+pub const HELLO_HASH: u64 = 0x5f8f000815dc3bac;
 
 /// Transport protocol of a listener, by its number in IP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -197,7 +197,7 @@ pub enum RejectReason {
     NoSpace,
     /// The guest has no memory for it.
     NoMemory,
-    /// A custom event's name is not 1 to 64 of `A-Z a-z 0-9 . _ : / -`.
+    /// A custom event's name is not 1 to 64 of `A-Z a-z 0-9 . _ : / -`, or begins with `-`.
     EventNameInvalid,
     /// A custom event's payload is not JSON within the limits.
     EventPayloadInvalid,
@@ -209,11 +209,15 @@ pub enum RejectReason {
     WorkloadPresent,
     /// A setting of the workload is not what it must be; nothing has changed.
     WorkloadInvalid,
+    /// As many commands run as the agent has room for.
+    CommandsFull,
+    /// The command has no terminal.
+    NotATerminal,
 }
 
 impl RejectReason {
     /// Every value.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::Unspecified,
         Self::FrameUnknown,
         Self::FrameMalformed,
@@ -247,6 +251,8 @@ impl RejectReason {
         Self::Failed,
         Self::WorkloadPresent,
         Self::WorkloadInvalid,
+        Self::CommandsFull,
+        Self::NotATerminal,
     ];
 
     /// The value's number on the wire.
@@ -285,6 +291,8 @@ impl RejectReason {
             Self::Failed => 30,
             Self::WorkloadPresent => 31,
             Self::WorkloadInvalid => 32,
+            Self::CommandsFull => 33,
+            Self::NotATerminal => 34,
         }
     }
 
@@ -324,6 +332,8 @@ impl RejectReason {
             30 => Self::Failed,
             31 => Self::WorkloadPresent,
             32 => Self::WorkloadInvalid,
+            33 => Self::CommandsFull,
+            34 => Self::NotATerminal,
             _ => return None,
         })
     }
@@ -342,6 +352,10 @@ pub enum FrameName {
     ExecStdin,
     /// Number 0x84.
     ExecKill,
+    /// Number 0x8b.
+    ExecWindow,
+    /// Number 0x8c.
+    ExecResize,
     /// Number 0x85.
     Quiesce,
     /// Number 0x86.
@@ -394,16 +408,20 @@ pub enum FrameName {
     UnixListenerClosed,
     /// Number 0x14.
     ExecInputTaken,
+    /// Number 0x15.
+    ExecOutputHeld,
 }
 
 impl FrameName {
     /// Every value.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 34] = [
         Self::Unknown,
         Self::Go,
         Self::Exec,
         Self::ExecStdin,
         Self::ExecKill,
+        Self::ExecWindow,
+        Self::ExecResize,
         Self::Quiesce,
         Self::Thaw,
         Self::ApplyIdentity,
@@ -430,6 +448,7 @@ impl FrameName {
         Self::UnixListenerBound,
         Self::UnixListenerClosed,
         Self::ExecInputTaken,
+        Self::ExecOutputHeld,
     ];
 
     /// The frame's number.
@@ -440,6 +459,8 @@ impl FrameName {
             Self::Exec => 0x82,
             Self::ExecStdin => 0x83,
             Self::ExecKill => 0x84,
+            Self::ExecWindow => 0x8b,
+            Self::ExecResize => 0x8c,
             Self::Quiesce => 0x85,
             Self::Thaw => 0x86,
             Self::ApplyIdentity => 0x87,
@@ -466,6 +487,7 @@ impl FrameName {
             Self::UnixListenerBound => 0x12,
             Self::UnixListenerClosed => 0x13,
             Self::ExecInputTaken => 0x14,
+            Self::ExecOutputHeld => 0x15,
         }
     }
 
@@ -476,6 +498,8 @@ impl FrameName {
             0x82 => Self::Exec,
             0x83 => Self::ExecStdin,
             0x84 => Self::ExecKill,
+            0x8b => Self::ExecWindow,
+            0x8c => Self::ExecResize,
             0x85 => Self::Quiesce,
             0x86 => Self::Thaw,
             0x87 => Self::ApplyIdentity,
@@ -502,6 +526,7 @@ impl FrameName {
             0x12 => Self::UnixListenerBound,
             0x13 => Self::UnixListenerClosed,
             0x14 => Self::ExecInputTaken,
+            0x15 => Self::ExecOutputHeld,
             _ => Self::Unknown,
         }
     }
@@ -716,6 +741,11 @@ pub enum EventBody {
         /// Bytes since it was last told.
         bytes: u64,
     },
+    /// A command has said as much output as it was let say: what it writes now waits until it is let say more.
+    ExecOutputHeld {
+        /// The command, as its request names it.
+        id: u32,
+    },
 }
 
 /// The kinds of guest events; a kind's number is its place.
@@ -788,11 +818,13 @@ pub enum EventKind {
     SerialText,
     /// A command has taken, or will never take, more of its standard input: the host may send as much again.
     ExecInputTaken,
+    /// A command has said as much output as it was let say: what it writes now waits until it is let say more.
+    ExecOutputHeld,
 }
 
 impl EventKind {
     /// Every kind, in the order of the contract.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::SerialLine,
         Self::HeartbeatTick,
         Self::WorkloadPreExec,
@@ -826,6 +858,7 @@ impl EventKind {
         Self::EventsDropped,
         Self::SerialText,
         Self::ExecInputTaken,
+        Self::ExecOutputHeld,
     ];
 
     /// The kind's name: the `_tag` of its events.
@@ -864,6 +897,7 @@ impl EventKind {
             Self::EventsDropped => "EventsDropped",
             Self::SerialText => "SerialText",
             Self::ExecInputTaken => "ExecInputTaken",
+            Self::ExecOutputHeld => "ExecOutputHeld",
         }
     }
 }
@@ -905,6 +939,7 @@ impl EventBody {
             Self::EventsDropped { .. } => EventKind::EventsDropped,
             Self::SerialText { .. } => EventKind::SerialText,
             Self::ExecInputTaken { .. } => EventKind::ExecInputTaken,
+            Self::ExecOutputHeld { .. } => EventKind::ExecOutputHeld,
         }
     }
 

@@ -63,11 +63,16 @@ impl Quota {
             | EventKind::GuestHalted
             | EventKind::GuestReset
             | EventKind::EngineFault => return None,
-            // Output that somebody asked for: as much as a command may have.
-            EventKind::ExecOutput => (256 << 20, 64 << 20),
+            // Output that somebody asked for: none of it is dropped. An agent says no more than it
+            // was let say; a guest that does holds up itself.
+            EventKind::ExecOutput => {
+                let (burst_bytes, bytes_per_second) = (256 << 20, 64 << 20);
+                return Some(Self { burst_bytes, bytes_per_second, overflow: Overflow::Pause });
+            }
             // A command that is fed tells of its input as often as the port brings some.
             EventKind::ExecStarted
             | EventKind::ExecInputTaken
+            | EventKind::ExecOutputHeld
             | EventKind::ExecExited
             | EventKind::ExecFailed => (8 << 20, 2 << 20),
             EventKind::SerialLine => (8 << 20, 1 << 20),

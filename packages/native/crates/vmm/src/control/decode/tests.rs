@@ -15,7 +15,7 @@ fn statuses() -> impl Strategy<Value = ExitStatus> {
 fn payloads() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("null".to_owned()),
-        any::<i64>().prop_map(|number| number.to_string()),
+        (-9_007_199_254_740_991..=9_007_199_254_740_991i64).prop_map(|number| number.to_string()),
         (-1e300..1e300f64).prop_map(|number| format!("{number:e}")),
         "[a-z ]{0,9}".prop_map(|text| format!("\"{text}\"")),
     ];
@@ -113,11 +113,15 @@ fn host_frames_have_the_bytes_of_the_protocol() {
         argv: vec!["a".into()],
         stdin: vec![7],
         close_stdin: true,
+        output_bytes: 256,
+        user: "7".into(),
+        columns: 80,
+        rows: 25,
         ..Exec::default()
     });
     let expected = [
-        27, 0, 0, 0, 0x82, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, b'a', 0, 0, 0, 0, 0, 0, 0, 0, 1, 0,
-        0, 0, 7, 1,
+        49, 0, 0, 0, 0x82, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, b'a', 0, 0, 0, 0, 0, 0, 0, 0, 1, 0,
+        0, 0, 7, 1, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, b'7', 80, 0, 25, 0, 0,
     ];
     let bytes = exec.encode().expect("small");
     assert_eq!(bytes[5..], expected[5..]);
@@ -177,16 +181,53 @@ fn what_is_over_a_limit_is_refused_before_it_is_an_event() {
         format!("{}{}", "[".repeat(30_000 / 2), "]".repeat(30_000 / 2)),
         format!("{}1{}", "[".repeat(65), "]".repeat(65)),
         format!("{}1{}", "{\"a\":".repeat(65), "}".repeat(65)),
+        format!("{}{}", "[".repeat(65), "]".repeat(65)),
         format!("\"{}\"", "x".repeat(limits::PAYLOAD_BYTES)),
+        "9007199254740992".to_owned(),
+        "[-100000000000000000000]".to_owned(),
+        "1.7976931348623158e308".to_owned(),
+        format!("0.{}1e{}", "0".repeat(400), 709 + 1),
+        "\"\\ud800\"".to_owned(),
+        "\"\\ud800\\u0041\"".to_owned(),
+        "\"\\udc00\"".to_owned(),
     ] {
         assert_eq!(over(custom("a", &payload)), RejectReason::OverLimit, "{:.20}", payload);
     }
-    for payload in ["", "1 2", "[", "nul", "NaN", "Infinity", "1e", "{a:1}", "[1,]", "\u{feff}1"] {
+    for payload in [
+        "",
+        "1 2",
+        "[",
+        "nul",
+        "NaN",
+        "Infinity",
+        "1e",
+        "{a:1}",
+        "[1,]",
+        "\u{feff}1",
+        "01",
+        "1.",
+        ".5",
+        "+1",
+    ] {
         assert_eq!(over(custom("a", payload)), RejectReason::FrameMalformed, "{payload}");
     }
     assert_eq!(over(custom(&"n".repeat(65), "1")), RejectReason::OverLimit);
+    for name in ["", "-a", "a b", "\u{e9}", "a\0"] {
+        assert_eq!(over(custom(name, "1")), RejectReason::FrameMalformed, "{name}");
+    }
     let deepest = format!("{}1{}", "[".repeat(64), "]".repeat(64));
-    for payload in [&deepest, "1e308", "\"\\u00e9\"", " [ -0.0 ] "] {
+    for payload in [
+        &deepest,
+        "1e308",
+        "1.7976931348623157e308",
+        "0.00001e313",
+        "9007199254740991",
+        "9007199254740993.0",
+        "0e99999999999999999999",
+        "1e-99999999999999999999",
+        "\"\\u00e9\\ud83d\\ude00\"",
+        " [ -0.0 ] ",
+    ] {
         assert_eq!(
             decoded(&custom("a", payload)),
             [EventBody::Custom { name: "a".into(), payload_json: payload.to_owned() }]

@@ -37,7 +37,7 @@ pub(super) fn events() -> impl Strategy<Value = EventBody> {
         (any::<u32>(), ".{0,40}", any::<i32>(), ".{0,40}").prop_map(
             |(id, stage, errno, message)| EventBody::ExecFailed { id, stage, errno, message }
         ),
-        ("[A-Za-z0-9._:/-]{1,64}", payloads())
+        ("[A-Za-z0-9._:/][A-Za-z0-9._:/-]{0,63}", payloads())
             .prop_map(|(name, payload_json)| EventBody::Custom { name, payload_json }),
         (
             proptest::sample::select(FrameName::ALL.to_vec()),
@@ -58,6 +58,7 @@ pub(super) fn events() -> impl Strategy<Value = EventBody> {
         (".{0,40}").prop_map(|path| EventBody::UnixListenerClosed { path }),
         (any::<u32>(), 0..=HORIZON_NANOS)
             .prop_map(|(id, bytes)| EventBody::ExecInputTaken { id, bytes }),
+        (any::<u32>()).prop_map(|id| EventBody::ExecOutputHeld { id }),
     ]
 }
 
@@ -107,6 +108,7 @@ pub(super) fn encode(event: &EventBody) -> Vec<u8> {
         EventBody::UnixListenerBound { path } => FrameWriter::new(0x12).bytes(path.as_bytes()),
         EventBody::UnixListenerClosed { path } => FrameWriter::new(0x13).bytes(path.as_bytes()),
         EventBody::ExecInputTaken { id, bytes } => FrameWriter::new(0x14).u32(*id).u64(*bytes),
+        EventBody::ExecOutputHeld { id } => FrameWriter::new(0x15).u32(*id),
         other => panic!("the agent does not tell {other:?}"),
     };
     writer.finish().expect("small")
