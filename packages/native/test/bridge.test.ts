@@ -71,7 +71,10 @@ describe("what crosses the bridge", () => {
       readEvents: (from, max) => log.read(from, max),
       onEvents: (wake) => log.start(count, wake),
       nextSeq: () => log.nextSeq(),
-      oldestSeq: () => 0
+      oldestSeq: () => 0,
+      follow: () => 0,
+      followed: () => {},
+      unfollow: () => {}
     })
     const seen = (from: number) =>
       new Promise<number>((resolve, reject) => {

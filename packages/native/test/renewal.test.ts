@@ -35,6 +35,11 @@ const shell = async (machine: Addon.NativeMachine, command: string): Promise<str
       cwd: "/",
       stdin: new Uint8Array(),
       closeStdin: true,
+      outputBytes: 2 ** 20,
+      user: "",
+      columns: 0,
+      rows: 0,
+      isFileService: false,
       isSecret: false
     })
   )

@@ -51,6 +51,15 @@ export declare class NativeMachine {
    * If the callback cannot be handed to other threads.
    */
   onEvents(wake: () => void): void
+  /**
+   * Follows the log from `seq` on, under the number that is returned: the guest waits where it
+   * would say much more than has been read.
+   */
+  follow(seq: number): number
+  /** A follower has read everything before `seq`. */
+  followed(follower: number, seq: number): void
+  /** A follower follows no longer. */
+  unfollow(follower: number): void
   /** Runs the machine. */
   run(until: MachineUntil): Promise<Failure | MachineStop>
   /** Ends a run in progress; nothing without one. */
@@ -61,6 +70,10 @@ export declare class NativeMachine {
   exec(request: ExecRequest): Promise<Failure | null>
   /** Gives a command more standard input. */
   execStdin(id: number, data: Uint8Array, close: boolean, isSecret: boolean): Promise<Failure | null>
+  /** Lets a command say more output. */
+  execWindow(id: number, bytes: number): Promise<Failure | null>
+  /** Gives a command's terminal another size. */
+  execResize(id: number, columns: number, rows: number): Promise<Failure | null>
   /** Sends a signal to a command. */
   execKill(id: number, signal: number): Promise<Failure | null>
   /** Asks the agent to freeze the workload. */
@@ -262,6 +275,16 @@ export interface ExecRequest {
   stdin: Uint8Array
   /** Whether standard input ends after them. */
   closeStdin: boolean
+  /** Bytes of output that it may say before it is let say more. */
+  outputBytes: number
+  /** Whom it runs as; empty: uid 0. */
+  user: string
+  /** Columns of its terminal; 0: none. */
+  columns: number
+  /** Rows of its terminal. */
+  rows: number
+  /** Whether it is the agent's own program for files. */
+  isFileService: boolean
   /** Whether it holds a secret, and is recorded without its content. */
   isSecret: boolean
 }

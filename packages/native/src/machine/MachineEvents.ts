@@ -19,6 +19,11 @@ export interface EncodedLog {
   readonly nextSeq: () => number
   /** Sequence number of the oldest event that the log still holds. */
   readonly oldestSeq: () => number
+  /** Follows the log: the guest waits where it would say much more than has been read. */
+  readonly follow: (seq: number) => number
+  /** A follower has read everything before `seq`. */
+  readonly followed: (follower: number, seq: number) => void
+  readonly unfollow: (follower: number) => void
 }
 
 /**
@@ -50,8 +55,9 @@ const afterTurn = Effect.callback<void>((resume) => nextTurn(() => resume(Effect
  *
  * Each subscriber first reads the log at its own pace from where it wants to begin, and joins the live ones at the
  * moment it has caught up with them; so whenever it comes, it sees every event once and in order. Decoding happens once
- * for all live subscribers, and not at all without any. The overflow policy is the log's: it keeps events up to a limit
- * in bytes, and a subscriber that falls behind by more than that ends with a `MachineError` named `EventsLost`.
+ * for all live subscribers, and not at all without any. Nothing is lost on the way: a guest that says more than this event loop
+ * takes in waits, between two instructions and without noticing, until it has. `EventsLost` is the error of whoever asks for events
+ * that the log has dropped since nobody wanted them.
  */
 export class MachineEvents {
   readonly #log: EncodedLog
@@ -59,6 +65,8 @@ export class MachineEvents {
   /** Sequence number of the next event that live subscribers get. */
   #next = 0
   #liveCount = 0
+  /** The number that live subscribers go by in the log. */
+  #follower: number | null = null
   #isListening = false
   #isPumping = false
   #isResting = false
@@ -113,9 +121,11 @@ export class MachineEvents {
 
   #catchUp(subscriber: Subscriber<GuestEvent>, from: number): void {
     let cursor = from
+    const follower = this.#log.follow(cursor)
+    subscriber.add(() => this.#log.unfollow(follower))
     const advance = (): void => {
       if (subscriber.closed) return
-      if (this.#liveCount > 0 && cursor === this.#next) return this.#join(subscriber)
+      if (this.#liveCount > 0 && cursor === this.#next) return join()
       const batch = this.#log.readEvents(cursor, turnBytes)
       if (isFailure(batch)) return subscriber.error(lost(batch))
       // Not beyond where the live subscribers stand: from there on their events are this one's, too.
@@ -123,22 +133,31 @@ export class MachineEvents {
       cursor = batch.firstSeq + count
       decodeEvents(batch.bytes, batch.firstSeq, count, (event) => subscriber.next(event))
       if (subscriber.closed) return
+      this.#log.followed(follower, cursor)
       if (batch.count === 0 && batch.ended) return subscriber.complete()
       if (batch.count === 0 && this.#liveCount === 0) {
         this.#next = cursor
-        return this.#join(subscriber)
+        return join()
       }
-      if (this.#liveCount > 0 && cursor === this.#next) return this.#join(subscriber)
+      if (this.#liveCount > 0 && cursor === this.#next) return join()
       nextTurn(advance)
+    }
+    const join = (): void => {
+      this.#join(subscriber)
+      this.#log.unfollow(follower)
     }
     advance()
   }
 
   #join(subscriber: Subscriber<GuestEvent>): void {
     this.#liveCount += 1
+    this.#follower ??= this.#log.follow(this.#next)
     subscriber.add(this.#live.subscribe(subscriber))
     subscriber.add(() => {
       this.#liveCount -= 1
+      if (this.#liveCount > 0 || this.#follower === null) return
+      this.#log.unfollow(this.#follower)
+      this.#follower = null
     })
     this.#listen()
     this.#pump()
@@ -171,6 +190,7 @@ export class MachineEvents {
         this.#next = event.seq + 1
         this.#live.next(event)
       })
+      if (this.#follower !== null) this.#log.followed(this.#follower, this.#next)
       if (batch.bytes.length >= fullBytes) nextTurn(() => this.#pump())
       else if (batch.count > 0) this.#rest()
       else if (batch.ended) this.#live.complete()

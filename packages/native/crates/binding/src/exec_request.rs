@@ -1,5 +1,6 @@
 //! A command for the agent to execute.
 
+use crate::event_batch::integer;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use stillpoint_vmm::control::{Exec, HostFrame};
@@ -19,6 +20,16 @@ pub struct ExecRequest {
     pub stdin: Uint8Array,
     /// Whether standard input ends after them.
     pub close_stdin: bool,
+    /// Bytes of output that it may say before it is let say more.
+    pub output_bytes: f64,
+    /// Whom it runs as; empty: uid 0.
+    pub user: String,
+    /// Columns of its terminal; 0: none.
+    pub columns: u32,
+    /// Rows of its terminal.
+    pub rows: u32,
+    /// Whether it is the agent's own program for files.
+    pub is_file_service: bool,
     /// Whether it holds a secret, and is recorded without its content.
     pub is_secret: bool,
 }
@@ -32,6 +43,16 @@ impl From<ExecRequest> for HostFrame {
             cwd: request.cwd,
             stdin: request.stdin.to_vec(),
             close_stdin: request.close_stdin,
+            output_bytes: integer(request.output_bytes),
+            user: request.user,
+            columns: cells(request.columns),
+            rows: cells(request.rows),
+            is_file_service: request.is_file_service,
         })
     }
+}
+
+/// Columns or rows of a terminal.
+pub(crate) fn cells(count: u32) -> u16 {
+    u16::try_from(count).unwrap_or(u16::MAX)
 }

@@ -2,7 +2,7 @@
 
 use crate::captured_files::CapturedFiles;
 use crate::event_batch::{EventBatch, batch, integer, seq};
-use crate::exec_request::ExecRequest;
+use crate::exec_request::{ExecRequest, cells};
 use crate::failure::Failure;
 use crate::identity::Identity;
 use crate::machine_stop::MachineStop;
@@ -103,6 +103,25 @@ impl NativeMachine {
         Ok(())
     }
 
+    /// Follows the log from `seq` on, under the number that is returned: the guest waits where it
+    /// would say much more than has been read.
+    #[napi]
+    pub fn follow(&self, seq: f64) -> u32 {
+        self.hosted.log().follow(integer(seq))
+    }
+
+    /// A follower has read everything before `seq`.
+    #[napi]
+    pub fn followed(&self, follower: u32, seq: f64) {
+        self.hosted.log().followed(follower, integer(seq));
+    }
+
+    /// A follower follows no longer.
+    #[napi]
+    pub fn unfollow(&self, follower: u32) {
+        self.hosted.log().unfollow(follower);
+    }
+
     /// Runs the machine.
     #[napi(ts_return_type = "Promise<Failure | MachineStop>")]
     pub fn run<'env>(&self, env: &'env Env, until: MachineUntil) -> napi::Result<Object<'env>> {
@@ -143,6 +162,29 @@ impl NativeMachine {
         is_secret: bool,
     ) -> napi::Result<Object<'env>> {
         self.send_one(env, HostFrame::ExecStdin { id, data: data.to_vec(), close }, is_secret)
+    }
+
+    /// Lets a command say more output.
+    #[napi(ts_return_type = "Promise<Failure | null>")]
+    pub fn exec_window<'env>(
+        &self,
+        env: &'env Env,
+        id: u32,
+        bytes: f64,
+    ) -> napi::Result<Object<'env>> {
+        self.send(env, HostFrame::ExecWindow { id, bytes: integer(bytes) })
+    }
+
+    /// Gives a command's terminal another size.
+    #[napi(ts_return_type = "Promise<Failure | null>")]
+    pub fn exec_resize<'env>(
+        &self,
+        env: &'env Env,
+        id: u32,
+        columns: u32,
+        rows: u32,
+    ) -> napi::Result<Object<'env>> {
+        self.send(env, HostFrame::ExecResize { id, columns: cells(columns), rows: cells(rows) })
     }
 
     /// Sends a signal to a command.

@@ -1,8 +1,8 @@
 //! Everything a machine has said so far, encoded once, read by position as often as one likes.
 
 use crate::event_codec::encode;
-use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use stillpoint_vmm::event::{Event, EventsLost};
 
 /// Encoded bytes after which a new chunk is begun.
@@ -11,11 +11,17 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// Encoded bytes that a log keeps if nothing else was said: more than ten million small events.
 pub const DEFAULT_LIMIT_BYTES: usize = 256 * 1024 * 1024;
 
+/// Encoded bytes that a follower has not read yet, at which the guest waits for it. Far less than
+/// what a log keeps: a follower never loses anything.
+pub const UNREAD_LIMIT_BYTES: usize = 32 * 1024 * 1024;
+
 type Wake = Box<dyn Fn() + Send + Sync>;
 
 /// Consecutive events, encoded one after the other.
 struct Chunk {
     first_seq: u64,
+    /// Encoded bytes of all events before it.
+    before_bytes: u64,
     /// Where each event begins in `bytes`.
     starts: Vec<u32>,
     bytes: Vec<u8>,
@@ -28,6 +34,11 @@ struct Content {
     next_seq: u64,
     limit_bytes: usize,
     bytes: usize,
+    /// Encoded bytes that there ever were.
+    total_bytes: u64,
+    /// What those who follow the log want next, by the number that they go by.
+    followers: BTreeMap<u32, u64>,
+    next_follower: u32,
     ended: bool,
     wake: Option<Wake>,
     /// The reader looked, found nothing, and wants to be told of more.
@@ -52,12 +63,17 @@ pub struct Batch {
 /// The reader is never called for every event: it is woken once, reads for as long as there is
 /// something, and is woken again only after a read that found nothing. A wake-up costs the guest's
 /// thread far more than an event does; a reader that takes together what came in a millisecond,
-/// and not each event as it comes, costs it next to nothing. A slow reader makes batches larger,
-/// and does not hold up the guest. What a reader has not read when the log passes its limit is
-/// dropped, oldest first, and the reader is told so by name ([`EventsLost`]): a guest that floods
-/// its console does not fill the host's memory.
+/// and not each event as it comes, costs it next to nothing. A slow reader makes batches larger.
+///
+/// The log keeps what it has room for and drops the oldest: a guest that floods its console does
+/// not fill the host's memory. Whoever *follows* the log loses nothing: when one has more than
+/// [`UNREAD_LIMIT_BYTES`] to read, [`EventLog::wait_for_room`] holds the guest up between two
+/// instructions until it has read. No guest time passes meanwhile, so the guest cannot tell. Whoever
+/// comes later, or reads without following, is told by name what is gone ([`EventsLost`]).
 pub struct EventLog {
     content: Mutex<Content>,
+    /// A follower has read, or the guest must not be held up any more.
+    read: Condvar,
 }
 
 impl EventLog {
@@ -71,10 +87,14 @@ impl EventLog {
                 next_seq: first_seq,
                 limit_bytes,
                 bytes: 0,
+                total_bytes: 0,
+                followers: BTreeMap::new(),
+                next_follower: 0,
                 ended: false,
                 wake: None,
                 reader_waits: false,
             }),
+            read: Condvar::new(),
         }
     }
 
@@ -98,6 +118,7 @@ impl EventLog {
             if begin_chunk {
                 content.chunks.push_back(Chunk {
                     first_seq: event.seq,
+                    before_bytes: content.total_bytes,
                     starts: Vec::new(),
                     bytes: Vec::with_capacity(if content.chunks.is_empty() {
                         1024
@@ -112,6 +133,7 @@ impl EventLog {
                 chunk.starts.push(u32::try_from(start).unwrap_or(u32::MAX));
                 encode(event, &mut chunk.bytes);
                 content.bytes += chunk.bytes.len() - start;
+                content.total_bytes += (chunk.bytes.len() - start) as u64;
             }
         }
         while content.bytes > content.limit_bytes && content.chunks.len() > 1 {
@@ -121,6 +143,50 @@ impl EventLog {
             }
         }
         content.wake_reader();
+    }
+
+    /// Follows the log from `seq` on, under a number that nobody else goes by. The guest is held up
+    /// for whoever follows, until [`EventLog::unfollow`].
+    pub fn follow(&self, seq: u64) -> u32 {
+        let mut content = self.lock();
+        let number = content.next_follower;
+        content.next_follower = number.wrapping_add(1);
+        content.followers.insert(number, seq);
+        number
+    }
+
+    /// A follower has read everything before `seq`.
+    pub fn followed(&self, number: u32, seq: u64) {
+        if let Some(next) = self.lock().followers.get_mut(&number) {
+            *next = seq.max(*next);
+        }
+        self.read.notify_all();
+    }
+
+    /// A follower follows no longer.
+    pub fn unfollow(&self, number: u32) {
+        self.lock().followers.remove(&number);
+        self.read.notify_all();
+    }
+
+    /// Whether nobody who follows has so much to read that the guest must wait.
+    pub fn has_room(&self) -> bool {
+        self.lock().has_room()
+    }
+
+    /// Waits until there is room, or `is_called` for something else; whoever makes that true calls
+    /// [`EventLog::call`].
+    pub fn wait_for_room(&self, is_called: impl Fn() -> bool) {
+        let mut content = self.lock();
+        while !content.has_room() && !is_called() {
+            content = self.read.wait(content).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Has whoever waits for room look whether it is called.
+    pub fn call(&self) {
+        drop(self.lock());
+        self.read.notify_all();
     }
 
     /// Says that no event can follow: the machine was closed.
@@ -178,6 +244,16 @@ impl EventLog {
 }
 
 impl Content {
+    fn has_room(&self) -> bool {
+        let Some(seq) = self.followers.values().min().copied() else { return true };
+        let at = self
+            .chunks
+            .partition_point(|chunk| chunk.first_seq + (chunk.starts.len() as u64) <= seq);
+        // As if nothing of the chunk that it stands in had been read: a chunk is little.
+        let read = self.chunks.get(at).map_or(self.total_bytes, |chunk| chunk.before_bytes);
+        self.total_bytes - read < (self.limit_bytes / 2).min(UNREAD_LIMIT_BYTES) as u64
+    }
+
     fn wake_reader(&mut self) {
         if self.reader_waits
             && let Some(wake) = &self.wake
@@ -254,6 +330,41 @@ mod tests {
         log.end();
         assert_eq!(woken.load(Ordering::SeqCst), 2);
         assert!(log.read(4, usize::MAX).unwrap().ended);
+    }
+
+    #[test]
+    fn whoever_follows_loses_nothing_and_holds_up_nobody_but_the_guest() {
+        let log = Arc::new(EventLog::new(0, 400_000));
+        let follower = log.follow(0);
+        let ahead = log.follow(u64::MAX);
+        let guest = std::thread::spawn({
+            let log = Arc::clone(&log);
+            move || {
+                for seq in 0..100_000 {
+                    log.wait_for_room(|| false);
+                    log.append(&[tick(seq)]);
+                }
+            }
+        });
+        let mut next = 0;
+        while next < 100_000 {
+            let batch = log.read(next, 1).unwrap();
+            assert!(log.size_bytes() <= 400_000);
+            next += u64::from(batch.count);
+            log.followed(follower, next);
+        }
+        guest.join().unwrap();
+        // One that stops reading holds the guest up until it follows no longer, or is called.
+        let stuck = log.follow(log.oldest_seq());
+        while log.has_room() {
+            log.append(&[tick(log.next_seq())]);
+        }
+        log.wait_for_room(|| true);
+        assert!(!log.has_room());
+        log.unfollow(stuck);
+        log.unfollow(ahead);
+        log.wait_for_room(|| false);
+        assert!(log.has_room());
     }
 
     #[test]

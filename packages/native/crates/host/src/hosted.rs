@@ -105,8 +105,14 @@ impl Hosted {
         };
         let log = Arc::new(EventLog::new(machine.next_seq(), DEFAULT_LIMIT_BYTES));
         let handle = machine.handle();
-        let interrupt = machine.handle();
-        let session = Session::new(machine, move || interrupt.interrupt(), workers);
+        let interrupt = {
+            let (handle, log) = (machine.handle(), Arc::clone(&log));
+            move || {
+                handle.interrupt();
+                log.call();
+            }
+        };
+        let session = Session::new(machine, interrupt, workers);
         Self { session, log, handle, facts, workers: workers.clone() }
     }
 
@@ -125,9 +131,10 @@ impl Hosted {
         self.handle.now_nanos()
     }
 
-    /// Runs the machine.
+    /// Runs the machine. A guest that says more than the followers of its log read waits for them,
+    /// for as long as it takes.
     pub fn run(&self, until: RunUntil, done: impl FnOnce(Result<Ended, Refusal>) + Send + 'static) {
-        let log = Arc::clone(&self.log);
+        let (log, handle) = (Arc::clone(&self.log), self.handle.clone());
         // Set by the first slice: the budget counts from when the run begins.
         let mut budget_end = None;
         let slice = move |machine: &mut Machine| {
@@ -139,11 +146,17 @@ impl Hosted {
                 budget_nanos: until.budget_nanos.map(|_| end.saturating_sub(now)),
                 ..until
             };
+            // The guest waits for whoever follows what it says, between two instructions and without
+            // noticing. Whatever else is to be done with the machine calls it away.
+            log.wait_for_room(|| handle.is_interrupted());
             let stop = machine.run_into(&rest, &mut |events| {
                 // Events of input between two runs are in the log already.
                 let seen = log.next_seq();
                 let from = events.partition_point(|event| event.seq < seen);
                 log.append(&events[from..]);
+                if !log.has_room() {
+                    handle.interrupt();
+                }
             });
             let at_nanos = machine.now();
             match stop {

@@ -39,6 +39,11 @@ impl MachineHandle {
         self.shared.raised.notify_all();
     }
 
+    /// Whether an interruption was asked for and has not ended a run yet.
+    pub fn is_interrupted(&self) -> bool {
+        self.shared.interrupt.load(Ordering::Acquire)
+    }
+
     /// The machine's guest time, as of a few milliseconds ago at most while it runs.
     pub fn now_nanos(&self) -> Nanos {
         self.shared.now.load(Ordering::Relaxed)
