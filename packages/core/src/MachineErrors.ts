@@ -83,6 +83,10 @@ export const ExecReason = Schema.TaggedUnion({
   GuestEnded: said,
   TimedOut: said,
   TooMuchOutput: said,
+  /** A command has said as much as may stand unread, and nobody reads it. */
+  OutputUnread: said,
+  /** A command takes no more input. */
+  InputClosed: said,
   AgentAbsent: said,
   ...recording
 })

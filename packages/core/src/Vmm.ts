@@ -3,11 +3,14 @@
  *
  * @module
  */
-import { Context, type Duration, type Effect, type Redacted, type Schema, type Scope } from "effect"
+import { Context, type Duration, type Effect, type Schema, type Scope } from "effect"
 import type { Observable } from "rxjs"
 import type { WorkloadSpec } from "./WorkloadSpec.ts"
 import type { AgentError, WorkloadStartError } from "./AgentErrors.ts"
 import type { GuestEvent, GuestEventKind, GuestNanos } from "./GuestEvent.ts"
+import type { Secret } from "./Secret.ts"
+import type { GuestFiles } from "./guestFiles/GuestFiles.ts"
+import type { GuestProcess, SpawnSpec } from "./GuestProcess.ts"
 import type { BootError, CaptureError, ExecError, ForkError, MachineError, RestoreError } from "./MachineErrors.ts"
 
 /**
@@ -84,15 +87,6 @@ export interface MachineStop {
 }
 
 /**
- * A value, or a secret one.
- *
- * What holds a `Redacted` value is recorded as having happened, in journals and timelines, and not with what it was: as `HostInput`
- * of kind `withheld`. A recording can be given again to a machine up to there, and further only with the value. The guest's memory
- * holds it all the same, and so does a snapshot.
- */
-export type Secret<A> = A | Redacted.Redacted<A>
-
-/**
  * A command to execute in the guest.
  *
  * 128 run at once, more wait for their turn. Program, arguments, environment and working directory fit into one frame of 64 KiB.
@@ -104,6 +98,8 @@ export interface ExecSpec {
   readonly env?: Readonly<Record<string, Secret<string>>>
   /** Working directory; `/` if absent. */
   readonly cwd?: string
+  /** Whom it runs as: `user` or `user:group`, each a name of the guest's `/etc/passwd` and `/etc/group` or a number; `0` if absent. */
+  readonly user?: string
   /** Standard input, of any size: it is sent as fast as the command reads. Ends where this ends; empty if absent. */
   readonly stdin?: Secret<Uint8Array | string>
   /** Guest time after which the command is killed and the exec fails with `TimedOut`; 60 s if absent. */
@@ -221,6 +217,10 @@ export interface Agent {
   ) => Effect.Effect<{ readonly atNanos: GuestNanos; readonly token: number }, AgentError | MachineError>
   /** Executes a command and waits for its end. See {@link ExecSpec} for the limits. */
   readonly execute: (spec: ExecSpec) => Effect.Effect<ExecResult, ExecError | MachineError>
+  /** Starts a command: {@link GuestProcess}. */
+  readonly spawn: (spec: SpawnSpec) => Effect.Effect<GuestProcess, ExecError | MachineError, Scope.Scope>
+  /** The guest's files. */
+  readonly files: GuestFiles
   /** Lets a workload go that is held at pre-exec. Does not run the guest. */
   readonly go: Effect.Effect<void, MachineError>
   /** Sets the guest's wall clock, nanoseconds since 1970, before whatever it is asked next. Does not run the guest. */
@@ -286,6 +286,13 @@ export interface Machine {
    * until its agent is ready, for 60 s of its time at most.
    */
   readonly exec: (spec: ExecSpec) => Effect.Effect<ExecResult, ExecError | MachineError>
+  /**
+   * Starts a command and hands it out while it runs: output and input as streams of any length, signals, a terminal. It is killed
+   * with the scope, and with everything in its process group. See {@link GuestProcess} for who runs the guest meanwhile.
+   */
+  readonly spawn: (spec: SpawnSpec) => Effect.Effect<GuestProcess, ExecError | MachineError, Scope.Scope>
+  /** The guest's files. */
+  readonly files: GuestFiles
   /**
    * Makes the devices another machine's than those that it was restored or forked with: new randomness, another generation for its
    * kernel to see, the right time on its hardware clock. Does not run the guest.

@@ -26,6 +26,15 @@ export type AgentRequest =
       readonly stdin: Uint8Array
       /** Whether standard input ends after them. */
       readonly closeStdin: boolean
+      /** Bytes of output that it may say before `ExecWindow`. */
+      readonly outputBytes: number
+      /** Whom it runs as; empty: uid 0. */
+      readonly user: string
+      /** Size of its terminal; 0: it has none. */
+      readonly columns: number
+      readonly rows: number
+      /** Whether it is the agent's own program for files. */
+      readonly isFileService: boolean
       /** Whether it is recorded without its content. */
       readonly isSecret: boolean
     }
@@ -37,6 +46,10 @@ export type AgentRequest =
       readonly close: boolean
       readonly isSecret: boolean
     }
+  /** Lets a command say more output; 0: what it writes from now on is dropped. */
+  | { readonly _tag: "ExecWindow"; readonly id: number; readonly bytes: number }
+  /** Gives a command's terminal another size. */
+  | { readonly _tag: "ExecResize"; readonly id: number; readonly columns: number; readonly rows: number }
   /** Sends a signal to a command. */
   | { readonly _tag: "ExecKill"; readonly id: number; readonly signal: number }
   /** Freezes the workload, syncs, drains; answered by `AgentQuiesced`. */

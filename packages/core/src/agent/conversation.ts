@@ -7,7 +7,7 @@ import { Effect, type Scope } from "effect"
 import type { GuestEvent, GuestEventKind, GuestNanos } from "../GuestEvent.ts"
 import { makeHeadSignal } from "../internal/headSignal.ts"
 import type { MachineError } from "../MachineErrors.ts"
-import type { MachineStop } from "../Vmm.ts"
+import type { MachineStop, MachineUntil } from "../Vmm.ts"
 import type { AgentPort, AgentRequest } from "./AgentPort.ts"
 
 /** What a wait for the guest came to. */
@@ -34,6 +34,8 @@ export interface Conversation {
     readonly dueNanos: GuestNanos
     /** Done whenever the guest stands and nothing is settled. */
     readonly meanwhile?: Effect.Effect<void, MachineError>
+    /** As in a run. */
+    readonly pace?: MachineUntil["pace"]
   }) => Effect.Effect<Turn<A>, MachineError>
 }
 
@@ -64,10 +66,11 @@ export const withRoom = (port: AgentPort, send: Effect.Effect<void, MachineError
     })
   )
 
-/** Opens a conversation. `hear` is told every event from now on, in order. */
+/** Opens a conversation. `hear` is told every event from now on, in order; `over` is told when no more can come. */
 export const openConversation = (
   port: AgentPort,
-  hear: (event: GuestEvent) => void
+  hear: (event: GuestEvent) => void,
+  over: () => void = () => {}
 ): Effect.Effect<Conversation, never, Scope.Scope> =>
   Effect.gen(function* () {
     const news = makeHeadSignal()
@@ -86,6 +89,11 @@ export const openConversation = (
           error: (error: MachineError) => {
             lost = error
             news.raise()
+            over()
+          },
+          complete: () => {
+            news.raise()
+            over()
           }
         })
       ),
@@ -98,7 +106,7 @@ export const openConversation = (
           return value === undefined ? null : { _tag: "Settled" as const, value }
         }
         /** For while somebody else runs the guest. */
-        const over = Effect.gen(function* () {
+        const heard = Effect.gen(function* () {
           while (true) {
             const generation = news.generation()
             if (settled() !== null || panic !== null || lost !== null) return
@@ -110,7 +118,14 @@ export const openConversation = (
           const before = settled()
           if (before !== null) return before
           if (wait.meanwhile !== undefined) yield* wait.meanwhile
-          const stop = yield* port.advance({ kinds: [...wait.kinds, "GuestPanicked"], atNanos: wait.dueNanos }, over)
+          const stop = yield* port.advance(
+            {
+              kinds: [...wait.kinds, "GuestPanicked"],
+              atNanos: wait.dueNanos,
+              ...(wait.pace === undefined ? {} : { pace: wait.pace })
+            },
+            heard
+          )
           const after = settled()
           if (after !== null) return after
           if (lost !== null) return yield* Effect.fail<MachineError>(lost)

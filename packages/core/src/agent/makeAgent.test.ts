@@ -191,7 +191,10 @@ const slowReader = (takes: ReadonlyArray<number>, roomFrames: number) => {
   let isClosed = false
   let hasExited = false
   const emit = (
-    body: Omit<GuestEventOf<"ExecInputTaken">, "seq" | "atNanos"> | Omit<GuestEventOf<"ExecExited">, "seq" | "atNanos">
+    body:
+      | Omit<GuestEventOf<"ExecStarted">, "seq" | "atNanos">
+      | Omit<GuestEventOf<"ExecInputTaken">, "seq" | "atNanos">
+      | Omit<GuestEventOf<"ExecExited">, "seq" | "atNanos">
   ): void => {
     const event: GuestEvent = { ...body, seq: seq++, atNanos: nowNanos }
     for (const listener of listeners) listener(event)
@@ -201,6 +204,7 @@ const slowReader = (takes: ReadonlyArray<number>, roomFrames: number) => {
   const step = (): void => {
     nowNanos += 1e6
     for (const request of waiting) {
+      if (request._tag === "Exec") emit({ _tag: "ExecStarted", id: 7, pid: 1 })
       const bytes = request._tag === "Exec" ? request.stdin : request.data
       for (const byte of bytes) isWhole &&= byte === byteAt(arrived++)
       isClosed ||= request._tag === "Exec" ? request.closeStdin : request.close

@@ -11,6 +11,9 @@ import type { Agent, AnswerTime, IdentitySpec, MachineStop } from "../Vmm.ts"
 import type { AgentPort, AgentRequest, TokenAnswer } from "./AgentPort.ts"
 import { openConversation, withRoom } from "./conversation.ts"
 import { makeExecute } from "./execute.ts"
+import { makeGuestFiles } from "./serveFiles.ts"
+import { makeSpawn } from "./spawn.ts"
+import { makeStartCommand } from "./startCommand.ts"
 import { checkedWorkloadSettings, type WorkloadSpec } from "../WorkloadSpec.ts"
 
 const fail = (reason: AgentReason) => new AgentError({ reason })
@@ -54,6 +57,7 @@ const answerToStart = (
 
 /** The client of the agent behind a port. */
 export const makeAgent = (port: AgentPort): Agent => {
+  const start = makeStartCommand(port)
   /** Sends a request that is answered by its token, and lets the guest go on until it is. */
   const ask = <R extends AgentRequest>(
     answer: TokenAnswer,
@@ -147,7 +151,9 @@ export const makeAgent = (port: AgentPort): Agent => {
     freeze: (time) => Effect.map(ask("AgentQuiesced", quiesce, withinOf(time)), ({ atNanos }) => atNanos),
     thaw: (time) => Effect.map(ask("AgentThawed", thaw, withinOf(time)), ({ atNanos }) => atNanos),
     identify: (identity, time) => ask("IdentityApplied", applyIdentity(identity), withinOf(time), time?.onSent),
-    execute: makeExecute(port),
+    execute: makeExecute(start),
+    spawn: makeSpawn(start),
+    files: makeGuestFiles(start),
     go: port.tell({ _tag: "Go" }),
     setClock: (realtimeNanos) => port.tell({ _tag: "SetClock", realtimeNanos }),
     startWorkload,

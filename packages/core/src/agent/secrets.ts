@@ -4,7 +4,7 @@
  * @module
  */
 import { Redacted } from "effect"
-import type { Secret } from "../Vmm.ts"
+import type { Secret } from "../Secret.ts"
 
 /** What the guest is given. */
 export const revealed = <A>(value: Secret<A>): A => (Redacted.isRedacted(value) ? Redacted.value(value) : value)

@@ -5,7 +5,8 @@
  */
 import { createHash, randomBytes } from "node:crypto"
 import { Context, Effect } from "effect"
-import type { Renewal, Secret } from "../Vmm.ts"
+import type { Secret } from "../Secret.ts"
+import type { Renewal } from "../Vmm.ts"
 
 /** Parts of a new identity that the caller chooses; whatever is absent is drawn. */
 export interface IdentityChoice {

@@ -60,10 +60,12 @@ export const makeWallClock = (machine: Machine, toleranceNanos: number): WallClo
 /** The same machine, with its clock put right before every run and every command. */
 export const withWallClock = (machine: Machine, clock: WallClock): Machine => {
   const execute: Machine["exec"] = (spec) => Effect.andThen(clock.putRight, machine.agent.execute(spec))
+  const spawn: Machine["spawn"] = (spec) => Effect.andThen(clock.putRight, machine.agent.spawn(spec))
   return {
     ...machine,
     run: (until) => Effect.andThen(clock.putRight, machine.run(until)),
-    agent: { ...machine.agent, execute },
-    exec: execute
+    agent: { ...machine.agent, execute, spawn },
+    exec: execute,
+    spawn
   }
 }

@@ -297,6 +297,8 @@ const makeMachine = (
       go: agent.go,
       sendSerial: agent.type,
       exec: agent.execute,
+      spawn: agent.spawn,
+      files: agent.files,
       renew: () =>
         whileOpen(
           Effect.sync(() => void emit({ _tag: "HostInput", kind: "renewal", port: 0, data: new Uint8Array(0) }))

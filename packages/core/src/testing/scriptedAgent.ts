@@ -92,6 +92,9 @@ export const scriptedAgent = (options: ScriptedVmmOptions, state: ScriptedState)
   return (asked) => {
     switch (asked._tag) {
       case "Go":
+      // What a scripted command says comes all at once, whatever room there is for it.
+      case "ExecWindow":
+      case "ExecResize":
         return
       case "Exec":
         answerLater(0, { _tag: "ExecStarted", id: asked.id, pid: 100 + asked.id })

@@ -10,6 +10,7 @@ import { makeAgent } from "../agent/makeAgent.ts"
 import type { TokenAnswer } from "../agent/AgentPort.ts"
 import { makeTurns } from "../agent/turns.ts"
 import type { GuestEvent } from "../GuestEvent.ts"
+import { noGuestFiles } from "../agent/serveFiles.ts"
 import { BootError, CaptureError, ExecError, ForkError, MachineError, RestoreError } from "../MachineErrors.ts"
 import { type Agent, type Machine, type MachineStop, type MachineUntil, Vmm } from "../Vmm.ts"
 import { encodeEventLine } from "./eventLine.ts"
@@ -196,7 +197,7 @@ const machineOf = (player: Player): Machine => {
     eventsSoFar: Effect.sync(() => player.soFar(0)),
     advance: turns.advance
   })
-  const agent: Agent = { ...client, execute }
+  const agent: Agent = { ...client, execute, spawn: execute, files: noGuestFiles(execute()) }
   return {
     id: "replay",
     engine: "replay",
@@ -214,6 +215,8 @@ const machineOf = (player: Player): Machine => {
     go: agent.go,
     sendSerial: agent.type,
     exec: agent.execute,
+    spawn: agent.spawn,
+    files: agent.files,
     renew: () => accepted,
     capture: () =>
       Effect.suspend(() =>

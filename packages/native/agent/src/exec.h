@@ -17,17 +17,40 @@
 /* Commands inherit the confinement of the workload unless `privileged`. Returns 0 or an errno. */
 int exec_init(bool privileged);
 
-/*
- * Starts a command and answers with ExecStarted or ExecFailed. An id that is in use is Rejected.
- * `environment` is added to the configured one.
- */
-void exec_start(uint32_t id, const struct string_list *argv, const struct string_list *environment, const char *cwd,
-		struct slice input, bool close_input);
+/* A terminal's size; no columns: no terminal. */
+struct terminal_size {
+	uint16_t columns, rows;
+};
+
+/* A command as the host wants it; `environment` is added to the configured one. */
+struct exec_request {
+	uint32_t id;
+	const struct string_list *argv;
+	const struct string_list *environment;
+	const char *cwd;
+	const char *user; /* empty: as the agent */
+	struct slice input;
+	bool close_input;
+	uint64_t output_bytes;
+	struct terminal_size terminal;
+	bool is_file_service; /* the agent's own program for files, see file_service.h */
+};
+
+/* Starts a command and answers with ExecStarted or ExecFailed. An id that is in use, or one command too many, is Rejected. */
+void exec_start(const struct exec_request *request);
 
 /*
- * Standard input has a window: the host sends at most LIMIT_COMMAND_INPUT_BYTES more than ExecInputTaken has told as taken,
- * those of Exec itself counted. So any amount may be sent, to several commands at once, and none waits for another.
+ * Both directions have windows, so that any amount may be sent, to and by several commands at once, and none waits for
+ * another. Standard input: the host sends at most LIMIT_COMMAND_INPUT_BYTES more than ExecInputTaken has told as taken, those
+ * of Exec itself counted. Output: the agent tells as much as Exec and ExecWindow have allowed; what is more stays in the pipe
+ * or terminal, where the command waits for room.
  */
+
+/* Lets a command say `bytes` more of output; 0: whatever it writes from now on is dropped. */
+void exec_window(uint32_t id, uint64_t bytes);
+
+/* Gives a command's terminal another size. Problems are Rejected. */
+void exec_resize(uint32_t id, struct terminal_size size);
 
 /* Adds to a running command's standard input, and closes it after that if asked. Problems are Rejected. */
 void exec_input(uint32_t id, struct slice input, bool close_input);

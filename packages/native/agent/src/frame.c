@@ -132,6 +132,11 @@ uint8_t frame_get_u8(struct frame_reader *reader)
 	return (uint8_t)get_integer(reader, 1);
 }
 
+uint16_t frame_get_u16(struct frame_reader *reader)
+{
+	return (uint16_t)get_integer(reader, 2);
+}
+
 uint32_t frame_get_u32(struct frame_reader *reader)
 {
 	return (uint32_t)get_integer(reader, 4);

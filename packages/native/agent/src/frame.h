@@ -70,6 +70,7 @@ struct frame_reader {
 };
 
 uint8_t frame_get_u8(struct frame_reader *reader);
+uint16_t frame_get_u16(struct frame_reader *reader);
 uint32_t frame_get_u32(struct frame_reader *reader);
 int32_t frame_get_i32(struct frame_reader *reader);
 uint64_t frame_get_u64(struct frame_reader *reader);

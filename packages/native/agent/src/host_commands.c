@@ -84,24 +84,58 @@ static void go(struct frame_reader *reader)
 		reject(FRAME_GO, NULL, REASON_NOTHING_HELD, "no workload is being held", 0);
 }
 
+static struct terminal_size get_size(struct frame_reader *reader)
+{
+	uint16_t columns = frame_get_u16(reader);
+
+	return (struct terminal_size){ columns, frame_get_u16(reader) };
+}
+
 static void exec(struct frame_reader *reader)
 {
-	uint32_t id = frame_get_u32(reader);
+	struct exec_request request = { .id = frame_get_u32(reader) };
 	struct string_list argv = frame_get_list(reader);
 	struct string_list environment = frame_get_list(reader);
 	char *cwd = frame_get_str(reader);
-	struct slice input = frame_get_bytes(reader);
-	bool close_input = frame_get_u8(reader) != 0;
+	request.input = frame_get_bytes(reader);
+	request.close_input = frame_get_u8(reader) != 0;
+	request.output_bytes = frame_get_u64(reader);
+	char *user = frame_get_str(reader);
+	request.terminal = get_size(reader);
+	request.is_file_service = frame_get_u8(reader) != 0;
 
 	if (complete(reader, FRAME_EXEC)) {
+		request.argv = &argv;
+		request.environment = &environment;
+		request.cwd = cwd;
+		request.user = user;
 		if (argv.count > 0 && argv.items[0][0])
-			exec_start(id, &argv, &environment, cwd, input, close_input);
+			exec_start(&request);
 		else
-			reject(FRAME_EXEC, &id, REASON_PROGRAM_MISSING, "a command needs a program", 0);
+			reject(FRAME_EXEC, &request.id, REASON_PROGRAM_MISSING, "a command needs a program", 0);
 	}
 	string_list_free(&argv);
 	string_list_free(&environment);
 	free(cwd);
+	free(user);
+}
+
+static void exec_more(struct frame_reader *reader)
+{
+	uint32_t id = frame_get_u32(reader);
+	uint64_t bytes = frame_get_u64(reader);
+
+	if (complete(reader, FRAME_EXEC_WINDOW))
+		exec_window(id, bytes);
+}
+
+static void exec_size(struct frame_reader *reader)
+{
+	uint32_t id = frame_get_u32(reader);
+	struct terminal_size size = get_size(reader);
+
+	if (complete(reader, FRAME_EXEC_RESIZE))
+		exec_resize(id, size);
 }
 
 static void exec_stdin(struct frame_reader *reader)
@@ -327,6 +361,12 @@ void host_command(uint8_t type, struct slice payload)
 		break;
 	case FRAME_EXEC_KILL:
 		exec_signal(&reader);
+		break;
+	case FRAME_EXEC_WINDOW:
+		exec_more(&reader);
+		break;
+	case FRAME_EXEC_RESIZE:
+		exec_size(&reader);
 		break;
 	case FRAME_QUIESCE:
 		quiesce(&reader);

@@ -3,7 +3,7 @@
  *
  *   mounts -> modules, hostname, loopback -> control port -> AgentReady -> heartbeats -> workload -> serve
  *
- * Started by anyone but the kernel, it is the program stillpoint-emit.
+ * Started by anyone but the kernel, it is the program stillpoint-emit, or the one that serves the host's file operations.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +23,7 @@
 #include "console.h"
 #include "custom_events.h"
 #include "exec.h"
+#include "file_service.h"
 #include "frame.h"
 #include "guard.h"
 #include "heartbeat.h"
@@ -142,7 +143,7 @@ static void tell_ready(void)
 int main(int argc, char **argv)
 {
 	if (getpid() != 1)
-		return custom_events_emit(argc, argv);
+		return argc > 0 && strcmp(argv[0], FILE_SERVICE_NAME) == 0 ? file_service(argc, argv) : custom_events_emit(argc, argv);
 
 	prepare_process();
 	read_config();

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -59,6 +60,10 @@ static void execute(const struct spawn_request *request)
 	const char *path = environment_value(request->envp, "PATH");
 	int error = ENOENT;
 
+	if (request->program) {
+		syscall(SYS_execveat, *request->program, "", request->argv, request->envp, AT_EMPTY_PATH);
+		return;
+	}
 	if (strchr(name, '/') || !path) {
 		execve(name, request->argv, request->envp);
 		return;
@@ -126,6 +131,8 @@ static _Noreturn void become(const struct spawn_request *request, int channel)
 		if (dup2(request->streams[i], i) < 0)
 			fail(channel, STAGE_STREAMS, errno);
 	}
+	if (request->terminal && ioctl(0, TIOCSCTTY, 0) < 0)
+		fail(channel, STAGE_STREAMS, errno);
 	if (chdir(request->cwd) < 0)
 		fail(channel, STAGE_CWD, errno);
 	umask(022);

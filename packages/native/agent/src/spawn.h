@@ -11,11 +11,13 @@ struct spawn_request {
 	char *const *argv; /* argv[0] without a slash is searched in the PATH of envp */
 	char *const *envp;
 	const char *cwd;
+	const int *program; /* descriptor of the program, instead of argv[0]; or null */
 	int streams[3]; /* become standard input, output and error; each above 2 */
 	const struct account *account; /* whom the program runs as; null: uid 0 */
 	int cgroup;	/* directory descriptor of the control group, or -1 */
 	bool confined;
 	bool watch_listeners;
+	bool terminal; /* standard input becomes the session's controlling terminal */
 };
 
 struct spawn_failure {

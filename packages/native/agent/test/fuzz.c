@@ -90,16 +90,28 @@ enum reject_reason reason_of(int error, enum reject_reason otherwise)
 	return error ? REASON_FAILED : otherwise;
 }
 
-void exec_start(uint32_t id, const struct string_list *argv, const struct string_list *environment, const char *cwd,
-		struct slice input, bool close_input)
+void exec_start(const struct exec_request *request)
+{
+	require(request->argv->count > 0 && request->argv->items[0][0] != 0, "a command has a program");
+	read_list(request->argv);
+	read_list(request->environment);
+	read_bytes(request->cwd, strlen(request->cwd) + 1);
+	read_bytes(request->user, strlen(request->user) + 1);
+	read_bytes(request->input.data, request->input.length);
+	served++;
+}
+
+void exec_window(uint32_t id, uint64_t bytes)
 {
 	(void)id;
-	(void)close_input;
-	require(argv->count > 0 && argv->items[0][0] != 0, "a command has a program");
-	read_list(argv);
-	read_list(environment);
-	read_bytes(cwd, strlen(cwd) + 1);
-	read_bytes(input.data, input.length);
+	(void)bytes;
+	served++;
+}
+
+void exec_resize(uint32_t id, struct terminal_size size)
+{
+	(void)id;
+	(void)size;
 	served++;
 }
 
@@ -290,7 +302,8 @@ static char *const settings[] = { "env=A=%41", "argv=b%0Ac", "cwd=/", "user=0:0"
 static size_t make_frame(void)
 {
 	static const uint8_t types[] = { FRAME_GO,	  FRAME_EXEC,	       FRAME_EXEC_STDIN, FRAME_EXEC_KILL, FRAME_QUIESCE,
-					 FRAME_THAW,	  FRAME_APPLY_IDENTITY, FRAME_POWER_OFF,	 FRAME_SET_CLOCK, FRAME_START_WORKLOAD, 0x00 };
+					 FRAME_THAW,	  FRAME_APPLY_IDENTITY, FRAME_POWER_OFF,	 FRAME_SET_CLOCK, FRAME_START_WORKLOAD,
+					 FRAME_EXEC_WINDOW, FRAME_EXEC_RESIZE, 0x00 };
 	uint8_t type = types[random_below(sizeof(types))];
 	struct frame_writer writer;
 
@@ -303,11 +316,20 @@ static size_t make_frame(void)
 		frame_put_str(&writer, words[random_below(5)]);
 		frame_put_bytes(&writer, answer, random_below(300));
 		frame_put_u8(&writer, (uint8_t)random_below(2));
+		frame_put_u64(&writer, random_below(3));
+		frame_put_str(&writer, words[random_below(5)]);
+		frame_put_u16(&writer, (uint16_t)random_below(3));
+		frame_put_u16(&writer, (uint16_t)random_below(3));
+		frame_put_u8(&writer, (uint8_t)random_below(2));
 	} else if (type == FRAME_EXEC_STDIN) {
 		frame_put_bytes(&writer, answer, random_below(2000));
 		frame_put_u8(&writer, (uint8_t)random_below(2));
 	} else if (type == FRAME_EXEC_KILL) {
 		frame_put_i32(&writer, (int32_t)random_below(200) - 20);
+	} else if (type == FRAME_EXEC_WINDOW) {
+		frame_put_u64(&writer, random_below(3));
+	} else if (type == FRAME_EXEC_RESIZE) {
+		frame_put_u32(&writer, random_below(3));
 	} else if (type == FRAME_APPLY_IDENTITY) {
 		frame_put_bytes(&writer, answer, random_below(80));
 		frame_put_u64(&writer, random_below(3));

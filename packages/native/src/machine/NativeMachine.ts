@@ -164,6 +164,10 @@ const make = (native: Addon.NativeMachine): Machine => {
       }
       case "ExecStdin":
         return send(() => native.execStdin(request.id, request.data, request.close, request.isSecret))
+      case "ExecWindow":
+        return send(() => native.execWindow(request.id, request.bytes))
+      case "ExecResize":
+        return send(() => native.execResize(request.id, request.columns, request.rows))
       case "ExecKill":
         return send(() => native.execKill(request.id, request.signal))
       case "Quiesce":
@@ -207,6 +211,8 @@ const make = (native: Addon.NativeMachine): Machine => {
     go: agent.go,
     sendSerial: agent.type,
     exec: agent.execute,
+    spawn: agent.spawn,
+    files: agent.files,
     renew: (renewal) => send(() => native.renew(renewal)),
     capture: (directory, kind) =>
       call(

@@ -37,7 +37,8 @@ const guestFrames = {
   ListenerClosed: [0x11, "u8", "str", "u16"],
   UnixListenerBound: [0x12, "str"],
   UnixListenerClosed: [0x13, "str"],
-  ExecInputTaken: [0x14, "u32", "u64"]
+  ExecInputTaken: [0x14, "u32", "u64"],
+  ExecOutputHeld: [0x15, "u32"]
 } as const satisfies Record<string, readonly [number, ...ReadonlyArray<Shape>]>
 
 /** Cuts whole frames off the front of `bytes`. Throws on what no agent may send. */
@@ -85,6 +86,11 @@ const u32 = (value: number): Buffer => {
   bytes.writeUInt32LE(value >>> 0)
   return bytes
 }
+const u64 = (value: bigint): Buffer => {
+  const bytes = Buffer.alloc(8)
+  bytes.writeBigUInt64LE(value)
+  return bytes
+}
 const bytesOf = (value: string | Uint8Array): Buffer => {
   const bytes = Buffer.from(value)
   return Buffer.concat([u32(bytes.length), bytes])
@@ -118,6 +124,10 @@ export const hostFrames = {
       readonly cwd?: string
       readonly input?: string
       readonly open?: true
+      readonly outputBytes?: bigint
+      readonly user?: string
+      /** Columns and rows. */
+      readonly terminal?: readonly [number, number]
     } = {}
   ) =>
     frame(
@@ -127,8 +137,15 @@ export const hostFrames = {
       list(more.env ?? []),
       bytesOf(more.cwd ?? ""),
       bytesOf(more.input ?? ""),
-      Buffer.from([more.open === true ? 0 : 1])
+      Buffer.from([more.open === true ? 0 : 1]),
+      u64(more.outputBytes ?? 2n ** 32n),
+      bytesOf(more.user ?? ""),
+      Buffer.from(new Uint16Array(more.terminal ?? [0, 0]).buffer),
+      Buffer.from([0])
     ),
+  execWindow: (id: number, bytes: bigint) => frame(0x8b, u32(id), u64(bytes)),
+  execResize: (id: number, columns: number, rows: number) =>
+    frame(0x8c, u32(id), Buffer.from(new Uint16Array([columns, rows]).buffer)),
   execStdin: (id: number, input: string, close: boolean) =>
     frame(0x83, u32(id), bytesOf(input), Buffer.from([close ? 1 : 0])),
   execKill: (id: number, signal: number) => frame(0x84, u32(id), u32(signal)),

@@ -1,0 +1,62 @@
+/**
+ * What may be asked of a guest as a command, checked before anything is sent.
+ *
+ * @module
+ */
+import { Effect, Schema } from "effect"
+import { ExecError, type ExecReason } from "../MachineErrors.ts"
+
+const text = Schema.String.check(
+  Schema.makeFilter((value: string) => !value.includes("\0") || "text without zero bytes")
+)
+
+const input = Schema.Union([Schema.Uint8Array, Schema.String])
+
+/** What the specifications of every command have. */
+const command = {
+  argv: Schema.Array(text).check(Schema.isMinLength(1)),
+  env: Schema.optionalKey(
+    Schema.Record(
+      text.check(Schema.makeFilter((key: string) => /^[^=]+$/.test(key) || "a name without `=`")),
+      Schema.Union([text, Schema.Redacted(text)])
+    )
+  ),
+  cwd: Schema.optionalKey(text),
+  user: Schema.optionalKey(text.check(Schema.isMinLength(1)))
+} as const
+
+const execRequest = Schema.Struct({
+  ...command,
+  stdin: Schema.optionalKey(Schema.Union([input, Schema.Redacted(input)])),
+  timeoutNanos: Schema.optionalKey(Schema.Natural),
+  outputLimitBytes: Schema.optionalKey(Schema.Natural)
+})
+
+const cells = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65_535 }))
+
+const spawnRequest = Schema.Struct({
+  ...command,
+  terminal: Schema.optionalKey(Schema.Struct({ columns: cells, rows: cells })),
+  windowBytes: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 4096, maximum: 2 ** 30 }))),
+  pace: Schema.optionalKey(Schema.Literals(["asFastAsPossible", "realTime"]))
+})
+
+/** What `exec` was asked, checked. */
+export type ExecRequest = typeof execRequest.Type
+/** What `spawn` was asked, checked. */
+export type SpawnRequest = typeof spawnRequest.Type
+
+/** An `ExecError` of that name. */
+export const execError = (_tag: ExecReason["_tag"], message: string) => new ExecError({ reason: { _tag, message } })
+
+const checked =
+  <A, E>(operation: string, decode: (input: unknown) => Effect.Effect<A, E & { readonly message: string }>) =>
+  (spec: unknown): Effect.Effect<A, ExecError> =>
+    Effect.mapError(decode(spec), (problem) => execError("InvalidCommand", `${operation}: ${problem.message}`))
+
+const options = { errors: "all", onExcessProperty: "error" } as const
+
+/** The specification of an `exec`, or everything that is wrong with it. */
+export const checkedExec = checked("exec", Schema.decodeUnknownEffect(execRequest, options))
+/** The specification of a `spawn`, or everything that is wrong with it. */
+export const checkedSpawn = checked("spawn", Schema.decodeUnknownEffect(spawnRequest, options))

@@ -1,0 +1,269 @@
+/**
+ * A command in a guest from its start to its end, as the events tell it: what `exec` and `spawn` are built on.
+ *
+ * @module
+ */
+import { Effect, Exit, Scope, Semaphore } from "effect"
+import { contractLimits } from "../contract/contract.ts"
+import type { GuestEvent, GuestEventKind, GuestEventOf, GuestNanos } from "../GuestEvent.ts"
+import type { ExecError, MachineError } from "../MachineErrors.ts"
+import type { Secret } from "../Secret.ts"
+import { awaitAgent } from "./awaitAgent.ts"
+import type { AgentPort } from "./AgentPort.ts"
+import { execError } from "./commandRequest.ts"
+import { type Conversation, openConversation } from "./conversation.ts"
+import { revealedEnvironment } from "./secrets.ts"
+
+/** Guest time after which a full set of slots is tried again, if no command has ended before. */
+const slotNanos = 10e6
+
+/** Guest time that a killed command gets to end. */
+const graceNanos = 1e9
+
+const sigkill = 9
+
+/** Kinds of events that may change what becomes of a command. */
+export const commandKinds = [
+  "ExecOutputHeld",
+  "ExecExited",
+  "ExecFailed",
+  "AgentRejected"
+] as const satisfies ReadonlyArray<GuestEventKind>
+
+/** What is started. */
+export interface CommandSpec {
+  readonly argv: ReadonlyArray<string>
+  readonly env?: Readonly<Record<string, Secret<string>>>
+  readonly cwd?: string
+  readonly user?: string
+  readonly terminal?: { readonly columns: number; readonly rows: number }
+  /** First bytes of standard input, and whether it ends with them. */
+  readonly stdin: Uint8Array
+  readonly closeStdin: boolean
+  readonly isStdinSecret: boolean
+  /** Bytes of output that it may say before it is let say more. */
+  readonly outputBytes: number
+  readonly isFileService: boolean
+  /** How far guest time may go while a place for it is waited for. */
+  readonly patienceNanos: GuestNanos
+}
+
+/** How a command ended. */
+export interface CommandEnd {
+  readonly code: number | null
+  readonly signal: number | null
+}
+
+/** A command that runs, or has run, in a guest. */
+export interface Command {
+  readonly id: number
+  /** Guest time at which it was sent. */
+  readonly sentAtNanos: GuestNanos
+  /** What it was started as, for messages. */
+  readonly name: string
+  readonly conversation: Conversation
+  /** Its process id in the guest; `null` until that was told. */
+  readonly pid: () => number | null
+  /** Its end, or why there will be none; `undefined` while it runs. */
+  readonly end: () => CommandEnd | ExecError | undefined
+  /** Whether nothing of it runs in the guest any more, as far as is known. */
+  readonly hasEnded: () => boolean
+  /** Whether it has said as much output as it was let say. */
+  readonly isHeld: () => boolean
+  /** Bytes of its input that it has taken. */
+  readonly takenBytes: () => number
+  /** Whether it takes no more input. */
+  readonly isInputClosed: () => boolean
+  /** Its run is over because the guest's is. */
+  readonly abandon: () => void
+  /** Lets it say more output. */
+  readonly widen: (bytes: number) => Effect.Effect<void, MachineError>
+  /** Sends it and its process group a signal. */
+  readonly signal: (number: number) => Effect.Effect<void, MachineError>
+  /** Kills it, drops what it has not said, and lets the guest go on until it has ended, a second of its time at most. */
+  readonly kill: Effect.Effect<void, MachineError>
+}
+
+/** Told of a command's events, in order. */
+export interface CommandEars {
+  readonly output: (event: GuestEventOf<"ExecOutput">) => void
+  /** After any event that concerns it, and when no more can come. */
+  readonly changed?: () => void
+}
+
+/** Starts commands over a port: as many at once as the agent has slots for, the others in their turn. */
+export const makeStartCommand = (port: AgentPort) => {
+  const slots = Semaphore.makeUnsafe(contractLimits.commands)
+  const ready = awaitAgent(port)
+
+  const attempt = (spec: CommandSpec, ears: CommandEars) =>
+    Effect.gen(function* () {
+      const name = spec.argv.join(" ")
+      const id = yield* port.nextToken(null)
+      const sentAtNanos = yield* port.nowNanos
+      let pid: number | null = null
+      let end: CommandEnd | ExecError | undefined
+      let hasEnded = false
+      // What it has said and was let say are both known here exactly; when it says that it is held, more may be on its way.
+      let saidBytes = 0
+      let allowedBytes = spec.outputBytes
+      let takenBytes = 0
+      let isInputClosed = spec.closeStdin
+      let isTurnedAway = false
+      const fail = (tag: Parameters<typeof execError>[0], message: string): void => {
+        end ??= execError(tag, `${name}: ${message}`)
+      }
+      const hear = (event: GuestEvent): void => {
+        switch (event._tag) {
+          case "ExecStarted":
+            pid = event.pid
+            return
+          case "ExecOutput":
+            saidBytes += event.data.length
+            ears.output(event)
+            return
+          case "ExecInputTaken":
+            takenBytes += event.bytes
+            return
+          case "ExecExited":
+            hasEnded = true
+            end ??= { code: event.code, signal: event.signal }
+            return
+          case "ExecFailed":
+            hasEnded = true
+            fail(
+              "ExecFailed",
+              `expected a command that starts, found: ${event.stage}: ${event.message} (errno ${event.errno})`
+            )
+            return
+          case "AgentRejected":
+            // Input that a command takes no longer, having ended or closed it, is not missed by it.
+            if (
+              event.request === "ExecStdin" &&
+              (event.reason === "InputClosed" || event.reason === "CommandUnknown")
+            ) {
+              isInputClosed = true
+            } else if (event.request === "Exec" || event.request === "ExecStdin") {
+              isTurnedAway = event.reason === "CommandsFull"
+              hasEnded ||= event.request === "Exec" && event.reason !== "StreamsFailed"
+              fail("AgentRejected", `the agent refused (${event.reason}): ${event.message}`)
+            }
+        }
+      }
+      const conversation = yield* openConversation(
+        port,
+        (event) => {
+          if (event._tag === "AgentRejected" && event.reason === "ContractMismatch") {
+            hasEnded = true
+            fail("AgentRejected", `the agent refused (${event.reason}): ${event.message}`)
+          } else if (event._tag === "EventsDropped" && event.kind === "ExecOutput") {
+            fail(
+              "TooMuchOutput",
+              `expected all of its output, found ${event.count} pieces of output dropped for the guest's quota; it was killed: write ` +
+                "to a file in the guest, or raise eventQuotas.ExecOutput"
+            )
+          } else if ("id" in event && event.id === id) hear(event)
+          else return
+          ears.changed?.()
+        },
+        ears.changed
+      )
+      const signal = (number: number) => conversation.send({ _tag: "ExecKill", id, signal: number })
+      const command: Command = {
+        id,
+        sentAtNanos,
+        name,
+        conversation,
+        pid: () => pid,
+        end: () => end,
+        hasEnded: () => hasEnded,
+        isHeld: () => !hasEnded && saidBytes >= allowedBytes,
+        takenBytes: () => takenBytes,
+        isInputClosed: () => isInputClosed,
+        abandon: () => {
+          hasEnded = true
+        },
+        widen: (bytes) =>
+          Effect.suspend(() => {
+            allowedBytes += bytes
+            return conversation.send({ _tag: "ExecWindow", id, bytes })
+          }),
+        signal,
+        kill: Effect.gen(function* () {
+          if (hasEnded) return
+          isInputClosed = true
+          yield* signal(sigkill)
+          yield* conversation.send({ _tag: "ExecWindow", id, bytes: 0 })
+          yield* conversation.until({
+            settled: () => hasEnded || undefined,
+            kinds: ["ExecExited", "ExecFailed"],
+            dueNanos: (yield* port.nowNanos) + graceNanos
+          })
+          hasEnded = true
+        })
+      }
+      const { env, isSecret } = revealedEnvironment(spec.env ?? {})
+      const request = {
+        _tag: "Exec" as const,
+        id,
+        argv: spec.argv,
+        env,
+        cwd: spec.cwd ?? "",
+        stdin: spec.stdin,
+        closeStdin: spec.closeStdin,
+        outputBytes: spec.outputBytes,
+        user: spec.user ?? "",
+        columns: spec.terminal?.columns ?? 0,
+        rows: spec.terminal?.rows ?? 0,
+        isFileService: spec.isFileService,
+        isSecret: isSecret || spec.isStdinSecret
+      }
+      // Given up in the middle, it is killed with everything that it started, and nothing of it is waited for.
+      yield* Effect.addFinalizer(() =>
+        Effect.suspend(() =>
+          hasEnded
+            ? Effect.void
+            : Effect.ignore(
+                Effect.andThen(
+                  port.tell({ _tag: "ExecKill", id, signal: sigkill }),
+                  port.tell({ _tag: "ExecWindow", id, bytes: 0 })
+                )
+              )
+        )
+      )
+      yield* conversation.send(request)
+      return { command, isTurnedAway: () => isTurnedAway }
+    })
+
+  /**
+   * Sends a command on its way, in the scope: at its end one that still runs is killed. Whether it has started is not waited for,
+   * unless all places are taken.
+   */
+  return (spec: CommandSpec, ears: CommandEars): Effect.Effect<Command, ExecError | MachineError, Scope.Scope> =>
+    Effect.gen(function* () {
+      const name = spec.argv.join(" ")
+      const scope = yield* Effect.scope
+      yield* Semaphore.takeScoped(slots, 1)
+      yield* Effect.catchTag(ready, "AgentError", (error) =>
+        execError(error.reason._tag === "Absent" ? "AgentAbsent" : "GuestEnded", `${name}: ${error.message}`)
+      )
+      const giveUpAt = (yield* port.nowNanos) + spec.patienceNanos
+      while (true) {
+        const attemptScope = yield* Scope.fork(scope)
+        const { command, isTurnedAway } = yield* Scope.provide(attempt(spec, ears), attemptScope)
+        const { conversation } = command
+        const turn = yield* conversation.until({
+          settled: () => (command.pid() !== null || command.end() !== undefined ? true : undefined),
+          kinds: ["ExecStarted", "ExecFailed", "AgentRejected"],
+          dueNanos: giveUpAt
+        })
+        if (turn._tag === "Ended") {
+          command.abandon()
+          return yield* execError("GuestEnded", `${name}: expected its exit status, found the run ended: ${turn.how}`)
+        }
+        if (!isTurnedAway() || (yield* port.nowNanos) >= giveUpAt) return command
+        yield* Scope.close(attemptScope, Exit.void)
+        yield* port.advance({ kinds: ["ExecExited"], budgetNanos: slotNanos }, Effect.sleep("1 millis"))
+      }
+    })
+}

@@ -1,0 +1,269 @@
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  rmdirSync,
+  statSync
+} from "node:fs"
+import { lstatSync, unlinkSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { assert, describe, layer as withLayer } from "@effect/vitest"
+import { type GuestFileFailure, type Machine } from "@stillpoint/core"
+import { Effect, Exit, Fiber, Scope, Stream } from "effect"
+import * as fc from "fast-check"
+import { layer, linuxAt } from "../guests.ts"
+
+const name = fc.constantFrom("a", "b", "c")
+const path = fc.array(name, { minLength: 1, maxLength: 3 }).map((names) => names.join("/"))
+
+type Operation =
+  | { readonly _tag: "write"; readonly path: string; readonly bytes: Uint8Array }
+  | { readonly _tag: "mkdir"; readonly path: string; readonly parents: boolean }
+  | { readonly _tag: "remove"; readonly path: string; readonly recursive: boolean }
+  | { readonly _tag: "rename"; readonly path: string; readonly to: string }
+  | { readonly _tag: "chmod"; readonly path: string; readonly mode: number }
+  | { readonly _tag: "read"; readonly path: string }
+
+const operation: fc.Arbitrary<Operation> = fc.oneof(
+  fc.record({ _tag: fc.constant("write" as const), path, bytes: fc.uint8Array({ maxLength: 200 }) }),
+  fc.record({ _tag: fc.constant("mkdir" as const), path, parents: fc.boolean() }),
+  fc.record({ _tag: fc.constant("remove" as const), path, recursive: fc.boolean() }),
+  fc.record({ _tag: fc.constant("rename" as const), path, to: path }),
+  fc.record({ _tag: fc.constant("chmod" as const), path, mode: fc.constantFrom(0o600, 0o755, 0o4711) }),
+  fc.record({ _tag: fc.constant("read" as const), path })
+)
+
+/** What came of an operation: what it gave, or the error number. */
+type Outcome = string | number
+
+const inModel = (root: string, operation: Operation): Outcome => {
+  const at = join(root, operation.path)
+  try {
+    switch (operation._tag) {
+      case "write":
+        writeFileSync(at, operation.bytes, { mode: 0o644 })
+        return "done"
+      case "mkdir":
+        mkdirSync(at, { recursive: operation.parents, mode: 0o755 })
+        return "done"
+      case "remove":
+        if (operation.recursive) rmSync(at, { recursive: true })
+        else if (lstatSync(at).isDirectory()) rmdirSync(at)
+        else unlinkSync(at)
+        return "done"
+      case "rename":
+        renameSync(at, join(root, operation.to))
+        return "done"
+      case "chmod":
+        chmodSync(at, operation.mode)
+        return "done"
+      case "read":
+        return readFileSync(at).toString("hex")
+    }
+  } catch (error) {
+    return -((error as NodeJS.ErrnoException).errno ?? 0)
+  }
+}
+
+const errnoOf = (failure: GuestFileFailure): number =>
+  failure._tag === "GuestFileError" && "errno" in failure.reason ? failure.reason.errno : -1
+
+const inGuest = (machine: Machine, root: string, operation: Operation): Effect.Effect<Outcome> => {
+  const { files } = machine
+  const at = `${root}/${operation.path}`
+  const run = (): Effect.Effect<Outcome, GuestFileFailure> => {
+    switch (operation._tag) {
+      case "write":
+        return Effect.as(files.write(at, operation.bytes), "done")
+      case "mkdir":
+        return Effect.as(files.mkdir(at, { parents: operation.parents }), "done")
+      case "remove":
+        return Effect.as(files.remove(at, { recursive: operation.recursive }), "done")
+      case "rename":
+        return Effect.as(files.rename(at, `${root}/${operation.to}`), "done")
+      case "chmod":
+        return Effect.as(files.chmod(at, operation.mode), "done")
+      case "read":
+        return Effect.map(files.read(at), (bytes) => Buffer.from(bytes).toString("hex"))
+    }
+  }
+  return run().pipe(Effect.catch((failure) => Effect.succeed(errnoOf(failure))))
+}
+
+const treeOfModel = (root: string): ReadonlyArray<string> =>
+  readdirSync(root, { recursive: true, withFileTypes: true })
+    .map((entry) => {
+      const at = join(entry.parentPath, entry.name)
+      const { mode, size } = statSync(at)
+      return `${at.slice(root.length)} ${(mode & 0o7777).toString(8)} ${entry.isDirectory() ? "directory" : size}`
+    })
+    .sort()
+
+const treeOfGuest = (
+  machine: Machine,
+  root: string,
+  below = ""
+): Effect.Effect<ReadonlyArray<string>, GuestFileFailure> =>
+  Effect.gen(function* () {
+    const all: Array<string> = []
+    for (const entry of yield* machine.files.list(root + below)) {
+      const at = `${below}/${entry.name}`
+      all.push(`${at} ${entry.mode.toString(8)} ${entry.kind === "directory" ? "directory" : entry.sizeBytes}`)
+      if (entry.kind === "directory") all.push(...(yield* treeOfGuest(machine, root, at)))
+    }
+    return all.sort()
+  })
+
+const sh = (machine: Machine, script: string) =>
+  Effect.map(machine.exec({ argv: ["sh", "-c", script] }), ({ stdout }) => Buffer.from(stdout).toString().trim())
+
+const reasonOf = <A>(effect: Effect.Effect<A, GuestFileFailure>) =>
+  Effect.map(Effect.flip(effect), ({ reason }) => reason._tag)
+
+describe("the files of a guest", () => {
+  withLayer(layer, { excludeTestServices: true, timeout: 300_000 })((it) => {
+    it.effect(
+      "do-what-files-of-the-host-do",
+      () =>
+        Effect.gen(function* () {
+          const machine = yield* linuxAt("AgentReady", null)
+          let round = 0
+          const seen = { done: 0, failed: 0 }
+          yield* Effect.promise(() =>
+            fc.assert(
+              fc.asyncProperty(fc.array(operation, { minLength: 5, maxLength: 30 }), async (operations) => {
+                const model = mkdtempSync(join(tmpdir(), "stillpoint-files-"))
+                const root = `/tmp/m${round++}`
+                try {
+                  await Effect.runPromise(machine.files.mkdir(root))
+                  for (const each of operations) {
+                    const expected = inModel(model, each)
+                    seen[typeof expected === "number" ? "failed" : "done"] += 1
+                    assert.strictEqual(
+                      await Effect.runPromise(inGuest(machine, root, each)),
+                      expected,
+                      JSON.stringify(each)
+                    )
+                  }
+                  assert.deepStrictEqual(await Effect.runPromise(treeOfGuest(machine, root)), treeOfModel(model))
+                } finally {
+                  rmSync(model, { recursive: true, force: true })
+                }
+              }),
+              { numRuns: Number(process.env["STILLPOINT_GUEST_RUNS"] ?? 5) }
+            )
+          )
+          assert.isAbove(seen.done, 0)
+          assert.isAbove(seen.failed, 0)
+        }),
+      300_000
+    )
+
+    it.effect(
+      "are-files-and-lie-in-the-root",
+      () =>
+        Effect.gen(function* () {
+          const machine = yield* linuxAt("AgentReady", null)
+          const { files } = machine
+          yield* sh(
+            machine,
+            "mkdir -p /w/d; cd /w; mkfifo pipe; ln -s loop2 loop1; ln -s loop1 loop2; echo real > real; chmod 640 real; " +
+              "ln -s real link; ln -s /w/new dangling; ln -s ../../../../../etc/passwd away; chown 5:6 real"
+          )
+          assert.strictEqual(yield* reasonOf(files.read("/w/pipe")), "NotAFile")
+          assert.strictEqual(yield* reasonOf(files.read("/dev/null")), "NotAFile")
+          assert.strictEqual(yield* reasonOf(files.write("/w/pipe", "x")), "NotAFile")
+          assert.strictEqual(yield* reasonOf(files.write("/dev/zero", "x")), "NotAFile")
+          assert.strictEqual(yield* reasonOf(files.read("/w/loop1")), "LinkLoop")
+          assert.strictEqual(yield* reasonOf(files.write("/w/loop1", "x")), "LinkLoop")
+          assert.strictEqual(yield* reasonOf(files.read("/w")), "IsADirectory")
+          assert.strictEqual(yield* reasonOf(files.read("/w/none")), "NotFound")
+          assert.strictEqual(yield* reasonOf(files.list("/w/real")), "NotADirectory")
+          assert.strictEqual(yield* reasonOf(files.remove("/")), "PathInvalid")
+          assert.strictEqual(yield* reasonOf(files.remove("/w/..")), "PathInvalid")
+          assert.strictEqual(yield* reasonOf(files.write("/proc/version", "x")), "Unsupported")
+          assert.strictEqual(yield* reasonOf(files.read("")), "InvalidCommand")
+          assert.strictEqual((yield* files.stat("/w/pipe")).kind, "pipe")
+          assert.strictEqual((yield* files.stat("/w/link", { follow: false })).kind, "link")
+          // Whatever a path or a link says, it does not lead out of the root.
+          const passwd = yield* files.read("/etc/passwd")
+          assert.deepStrictEqual(yield* files.read("../../../../etc/passwd"), passwd)
+          assert.deepStrictEqual(yield* files.read("/w/away"), passwd)
+          // A link is followed, and a file keeps whose it is and who may read it.
+          yield* files.write("/w/link", "changed")
+          yield* files.write("/w/dangling", "made", { mode: 0o600 })
+          assert.strictEqual(
+            yield* sh(machine, "cd /w; cat real new; readlink link dangling"),
+            "changedmadereal\n/w/new"
+          )
+          const { gid, mode, uid } = yield* files.stat("/w/real")
+          assert.deepStrictEqual([mode, uid, gid], [0o640, 5, 6])
+          assert.strictEqual((yield* files.stat("/w/new")).mode, 0o600)
+        }),
+      300_000
+    )
+
+    it.effect(
+      "come-and-go-as-streams-whole-or-not-at-all-and-nothing-is-left-open",
+      () =>
+        Effect.gen(function* () {
+          const machine = yield* linuxAt("AgentReady", null)
+          const { files } = machine
+          const open = sh(machine, "ls /proc/1/fd | wc -l")
+          const before = yield* open
+          const part = new Uint8Array(100_000).map((_, at) => (at * 7) & 0xff)
+          yield* files.write("/tmp/large", Stream.fromIterable(Array.from({ length: 12 }, () => part)))
+          let sizeBytes = 0
+          yield* Stream.runForEach(files.stream("/tmp/large", { offset: 100_000 }), (piece) =>
+            Effect.sync(() => {
+              for (const [at, byte] of piece.entries()) {
+                if (byte !== part[(sizeBytes + at) % part.length]) assert.fail(`byte ${sizeBytes + at} is another`)
+              }
+              sizeBytes += piece.length
+            })
+          )
+          assert.strictEqual(sizeBytes, 1_100_000)
+          assert.strictEqual(yield* reasonOf(files.read("/tmp/large", { limitBytes: 1000 })), "TooLarge")
+          assert.strictEqual((yield* Stream.runCollect(Stream.take(files.stream("/tmp/large"), 1))).length, 1)
+
+          // A file system with no room, content that fails, a write that is given up: what was there stays.
+          assert.strictEqual(yield* reasonOf(files.write("/dev/full-up", new Uint8Array(300_000))), "DiskFull")
+          yield* files.write("/tmp/kept", "kept")
+          const failing = Stream.concat(Stream.succeed(part), Stream.fail(yield* Effect.flip(files.read("/none"))))
+          assert.strictEqual(yield* reasonOf(files.write("/tmp/kept", failing)), "NotFound")
+          const given = yield* Effect.forkChild(
+            files.write("/tmp/kept", Stream.concat(Stream.succeed(part), Stream.never)),
+            {
+              startImmediately: true
+            }
+          )
+          yield* Effect.sleep("300 millis")
+          yield* Fiber.interrupt(given)
+          assert.strictEqual(yield* sh(machine, "cat /tmp/kept; ls -A /tmp /dev | grep -c stillpoint"), "kept0")
+          assert.strictEqual(yield* open, before)
+
+          const longer = yield* Scope.make()
+          const other = yield* Scope.provide(linuxAt("AgentReady", null), longer)
+          const writing = yield* Effect.forkChild(
+            Effect.flip(other.files.write("/tmp/x", Stream.concat(Stream.succeed(part), Stream.never))),
+            { startImmediately: true }
+          )
+          const reading = yield* Effect.forkChild(Effect.flip(Stream.runDrain(other.files.stream("/init"))), {
+            startImmediately: true
+          })
+          yield* Effect.sleep("100 millis")
+          yield* Scope.close(longer, Exit.void)
+          assert.strictEqual((yield* Fiber.join(reading)).reason._tag, "Closed")
+          // Content that never comes is not waited for by the machine, but by its stream.
+          yield* Fiber.interrupt(writing)
+          assert.strictEqual(yield* reasonOf(other.files.read("/init")), "Closed")
+        }),
+      300_000
+    )
+  })
+})
