@@ -11,8 +11,8 @@ import {
   recordGuest,
   Vmm
 } from "@stillpoint/core"
-import { Effect } from "effect"
-import { folder, layer, payload } from "./guests.ts"
+import { Effect, Fiber } from "effect"
+import { flooding, folder, layer, payload } from "./guests.ts"
 
 const code = (...instructions: ReadonlyArray<number>): Uint8Array =>
   new Uint8Array(new Uint32Array(instructions).buffer)
@@ -113,6 +113,36 @@ describe("a guest that floods its host", () => {
         )
       )
     }
+
+    it.effect("waits-for-a-host-that-stops-reading-and-loses-nothing", () =>
+      Effect.gen(function* () {
+        // Two million lines, more than 50 MB of encoded events.
+        const endNanos = 6_000_000
+        const spec = {
+          ...(yield* payload(flooding)),
+          eventQuotas: { SerialLine: { burstBytes: 2 ** 32, bytesPerSecond: 2 ** 32 } }
+        }
+        const vmm = yield* Vmm
+        const read = yield* vmm.boot(spec)
+        let next = 0
+        let isWhole = true
+        read.events$.subscribe(({ seq }) => {
+          isWhole &&= seq === next
+          next = seq + 1
+        })
+        const running = yield* Effect.forkChild(read.run({ atNanos: endNanos }), { startImmediately: true })
+        // This thread reads nothing for a while; the guest goes on only as far as it may.
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000)
+        assert.isBelow(yield* read.nowNanos, endNanos)
+        assert.strictEqual((yield* Fiber.join(running)).reason, "time")
+        assert.isTrue(isWhole)
+        const alone = yield* vmm.boot(spec)
+        assert.strictEqual((yield* alone.run({ atNanos: endNanos })).reason, "time")
+        assert.strictEqual(yield* alone.digest, yield* read.digest)
+        assert.strictEqual((yield* read.eventsSoFar(next - 1)).length, 1)
+        yield* Effect.logInfo(`${next} events`)
+      })
+    )
 
     it.effect("is-told-the-same-however-it-is-run", () =>
       Effect.gen(function* () {

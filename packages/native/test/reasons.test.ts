@@ -292,6 +292,15 @@ describe("every reason is reached by its name", () => {
         yield* exec("ExecFailed", { argv: ["/bin/nothing"] })
         yield* exec("AgentAbsent", { argv: ["true"] }, yield* (yield* Vmm).boot(yield* payload(waiting)))
         yield* exec("TimedOut", { argv: ["sleep", "1000"], timeoutNanos: 1e9 })
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const endless = yield* machine.spawn({ argv: ["yes"], windowBytes: 4096 })
+            yield* reach("ExecError.OutputUnread", endless.exit)
+            const brief = yield* machine.spawn({ argv: ["true"] })
+            yield* brief.exit
+            yield* reach("ExecError.InputClosed", brief.write("too late"))
+          })
+        )
         yield* Effect.all([exec("GuestEnded", { argv: ["sleep", "1000"] }), machine.agent.powerOff()], {
           concurrency: "unbounded"
         })
