@@ -5,11 +5,13 @@
 
 mod archive;
 mod attributes;
+mod fake_registry;
 mod full_disk;
 mod gnu_tar;
 mod hostile;
 mod killed;
 mod layout;
+mod logins;
 mod lying_registry;
 mod real_registry;
 mod stacks;
