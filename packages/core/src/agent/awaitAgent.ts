@@ -26,6 +26,12 @@ export const awaitAgent = (port: AgentPort): Effect.Effect<void, AgentError | Ma
           if (event._tag === "AgentReady") isReady = true
         })
         const events = yield* port.eventsSoFar
+        // A kernel that panics before it can reset the machine stands there for ever.
+        const panic = events.find((event) => event._tag === "GuestPanicked")
+        if (panic !== undefined) {
+          const how = `panic: ${panic.message}`
+          return yield* new AgentError({ reason: { _tag: "GuestEnded", how, atNanos: panic.atNanos } })
+        }
         const isFromItsBoot = events.length === 0 ? port.nextSeq() === 0 : events[0]?.seq === 0
         if (!isFromItsBoot || events.some((event) => event._tag === "AgentReady")) isReady = true
         const dueNanos = (yield* port.nowNanos) + bootNanos

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Redacted } from "effect"
+import { Effect, Fiber, Layer, Redacted, Stream } from "effect"
 import * as fc from "fast-check"
 import { Observable } from "rxjs"
 import { contractLimits } from "../contract/contract.ts"
@@ -45,6 +45,41 @@ describe("the agent's client", () => {
         const error = yield* Effect.flip(machine.exec({ argv: ["true"] }))
         assert.strictEqual(error.reason._tag, "AgentAbsent")
         assert.include(error.message, "true")
+      })
+    )
+  )
+
+  it.effect("does-not-wait-for-the-agent-of-a-kernel-that-has-panicked", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const message = "Failed to allocate 33554432 bytes"
+        const machine = yield* booted({ script: [{ atNanos: 1, event: { _tag: "GuestPanicked", message } }] })
+        yield* machine.run({ budgetNanos: 1e6 })
+        const before = yield* machine.nowNanos
+        const attempts = [
+          Effect.asVoid(machine.exec({ argv: ["true"] })),
+          Effect.asVoid(machine.files.read("/etc/passwd"))
+        ]
+        for (const attempt of attempts) {
+          const error = yield* Effect.flip(attempt)
+          assert.strictEqual(error.reason._tag, "GuestEnded")
+          assert.include(error.message, message)
+        }
+        assert.strictEqual(yield* machine.nowNanos, before)
+      })
+    )
+  )
+
+  it.effect("hands-out-a-command-while-it-runs", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const machine = yield* atListener()
+        const echo = yield* machine.spawn({ argv: ["echo", "handed", "out"] })
+        yield* echo.endInput
+        assert.strictEqual(textOf((yield* Stream.runCollect(echo.stdout))[0] ?? new Uint8Array()), "handed out\n")
+        assert.deepStrictEqual(yield* echo.exit, { code: 0, signal: null })
+        const late = yield* Effect.flip(echo.write("late"))
+        assert.strictEqual(late.reason._tag, "InputClosed")
       })
     )
   )
