@@ -3,7 +3,7 @@
 
 use crate::archive::Item;
 use crate::layout::{Built, build};
-use crate::tools::{check, has, mount, run_well};
+use crate::tools::{check, has, is_forbidden, mount, run};
 use crate::unpacked::{Files, assert_same, read};
 
 /// Of every kind something, with the attributes that are hard to keep.
@@ -111,7 +111,14 @@ fn umoci_unpacks_the_same() {
     let built = build(&layers).unwrap();
     let Some(ours) = mounted(&built) else { return };
     let bundle = built.folder.path().join("bundle");
-    run_well("umoci", &["unpack", "--image", &built.reference(), &bundle.display().to_string()]);
+    let output =
+        run("umoci", &["unpack", "--image", &built.reference(), &bundle.display().to_string()]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() && is_forbidden(&said) {
+        println!("skipped: umoci is not let make devices and owners here: {}", said.trim());
+        return;
+    }
+    assert!(output.status.success(), "{said}");
     let mut theirs = read(&bundle.join("rootfs"));
     let mut ours = ours;
     for files in [&mut ours, &mut theirs] {

@@ -44,6 +44,14 @@ impl Drop for Mounted {
     }
 }
 
+/// Whether a tool was not let do something, rather than failed at it.
+pub fn is_forbidden(said: &str) -> bool {
+    let said = said.to_ascii_lowercase();
+    ["permission denied", "not permitted", "superuser", "unknown filesystem type"]
+        .iter()
+        .any(|why| said.contains(why))
+}
+
 /// Mounts the image; says why not, where that is not to be had.
 pub fn mount(file: &Path) -> Option<Mounted> {
     let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
@@ -61,9 +69,9 @@ pub fn mount(file: &Path) -> Option<Mounted> {
     );
     if !mounted.status.success() {
         let said = String::from_utf8_lossy(&mounted.stderr);
-        // No loop devices in a container is not an image that cannot be mounted.
-        assert!(said.contains("loop"), "{said}");
-        println!("skipped: no loop devices: {}", said.trim());
+        // What a container does not let its root do is no image that cannot be mounted.
+        assert!(is_forbidden(&said) || said.contains("loop"), "{said}");
+        println!("skipped: mounting is not to be had here: {}", said.trim());
         return None;
     }
     Some(Mounted { at, _folder: folder })
