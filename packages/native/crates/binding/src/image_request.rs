@@ -119,6 +119,7 @@ impl TryFrom<ImageRequest> for Request {
                 metadata_bytes: limit(metadata_bytes, usual.metadata_bytes),
                 depth: limit(depth, usual.depth),
                 layers: limit(layers, usual.layers),
+                ratio_free_bytes: usual.ratio_free_bytes,
             },
         })
     }

@@ -106,7 +106,7 @@ struct Unpacked<R> {
     hasher: Hasher,
     done: u64,
     compressed: Rc<Cell<u64>>,
-    ratio: u64,
+    limits: Limits,
     layer: usize,
 }
 
@@ -115,10 +115,13 @@ impl<R: Read> Read for Unpacked<R> {
         let count = self.inner.read(buffer)?;
         self.hasher.update(&buffer[..count]);
         self.done += count as u64;
-        if self.done > Limits::RATIO_FREE_BYTES {
-            Limits::keep("ratio", self.ratio, self.done / self.compressed.get().max(1), || {
-                format!("bytes that layer {} unpacks to for each of its own", self.layer)
-            })?;
+        if self.done > self.limits.ratio_free_bytes {
+            Limits::keep(
+                "ratio",
+                self.limits.ratio,
+                self.done / self.compressed.get().max(1),
+                || format!("bytes that layer {} unpacks to for each of its own", self.layer),
+            )?;
         }
         Ok(count)
     }
@@ -161,7 +164,7 @@ fn layer(
             hasher: Hasher::new(diff_id.algorithm()),
             done: 0,
             compressed: Rc::clone(&compressed),
-            ratio: limits.ratio,
+            limits,
             layer: index,
         };
         let mut archive = Archive::new(&mut unpacked, index);

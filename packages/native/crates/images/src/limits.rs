@@ -11,8 +11,10 @@ pub struct Limits {
     /// Bytes of all files together, holes included.
     pub unpacked_bytes: u64,
     /// Bytes that a layer may unpack to for each of its compressed ones, once it has unpacked to
-    /// more than [`Self::RATIO_FREE_BYTES`].
+    /// more than [`Self::ratio_free_bytes`].
     pub ratio: u64,
+    /// So much may come out of any layer: a file of zeros is no bomb.
+    pub ratio_free_bytes: u64,
     /// Bytes of names, links, attributes and maps of holes, which are held in memory.
     pub metadata_bytes: u64,
     /// Directories inside one another.
@@ -22,8 +24,6 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// So much may come out of any layer: a file of zeros is no bomb.
-    pub const RATIO_FREE_BYTES: u64 = 256 << 20;
     /// Directories inside one another, at most, whatever is asked for: a path of the guest has
     /// 4096 bytes.
     pub const MOST_DEPTH: u64 = 2048;
@@ -66,6 +66,7 @@ impl Default for Limits {
             entries: 1_000_000,
             unpacked_bytes: 32 << 30,
             ratio: 200,
+            ratio_free_bytes: 256 << 20,
             metadata_bytes: 512 << 20,
             depth: 512,
             layers: 500,
