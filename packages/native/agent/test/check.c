@@ -520,6 +520,8 @@ static void a_workload_of_its_own_leaves_what_is_the_agents(void)
 	CHECK(config.argv.count == 1 && strcmp(config.argv.items[0], "first") == 0);
 	config_free(&fresh);
 	CHECK(fresh.argv.count == 0 && config.argv.count == 1);
+	config_free(&config);
+	free(config.modules.items);
 }
 
 int main(void)
