@@ -156,7 +156,7 @@ describe.skipIf(why !== "")(`packed packages${why === "" ? "" : ` (skipped: ${wh
     })
   }
 
-  it("a-guest-boots-and-answers-where-the-packages-are-installed", { timeout: 120_000 }, () => {
+  it("a-guest-boots-and-answers-where-the-packages-are-installed", () => {
     writeFileSync(join(project, "boot.mjs"), program)
     const ran = spawnSync(process.execPath, ["boot.mjs"], {
       cwd: project,

@@ -52,7 +52,6 @@ describe.skipIf(why !== "")(`images of real software${why === "" ? "" : ` (${why
         assert.strictEqual(one?.platform, "linux/riscv64")
         assert.isAbove(one?.inodes ?? 0, 500)
         assert.include(one?.config.env.join(), "PATH=")
-      }),
-    { timeout: 240_000 }
+      })
   )
 })

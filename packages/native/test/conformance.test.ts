@@ -11,7 +11,7 @@ const laws = vmmLaws({
 })
 
 describe("machines of the native core keep the laws of the port", () => {
-  withLayer(layer, { excludeTestServices: true, timeout: 300_000 })((it) => {
+  withLayer(layer, { excludeTestServices: true })((it) => {
     for (const { check, name } of laws) it.effect(name, () => check)
   })
 })

@@ -74,7 +74,7 @@ const enoughNanos = 150_000_000
 const bytesOf = (event: GuestEvent): number => 64 + (event._tag === "SerialLine" ? event.text.length : 0)
 
 describe("a guest that floods its host", () => {
-  withLayer(layer, { excludeTestServices: true, timeout: 300_000 })((it) => {
+  withLayer(layer, { excludeTestServices: true })((it) => {
     for (const [name, instructions, kind, mostBytes] of [
       ["empty-lines", emptyLines, "SerialLine", 8 << 20],
       ["heartbeats", heartbeats, "HeartbeatTick", 1 << 20]

@@ -1,27 +1,14 @@
 import { assert, describe, layer as withLayer } from "@effect/vitest"
 import { type Machine, Vmm } from "@stillpoint/core"
 import { Effect, Exit, Fiber, Scope } from "effect"
-import { setFlagsFromString } from "node:v8"
-import { runInNewContext } from "node:vm"
 import { loadAddon } from "../src/binding/loadAddon.ts"
 import { layer, payload, spinning, waiting } from "./guests.ts"
+import { settle } from "./settle.ts"
 
 const addon = await Effect.runPromise(loadAddon)
 
-setFlagsFromString("--expose-gc")
-const collectGarbage: () => void = runInNewContext("gc")
-
-/** Runs turns of the event loop, collecting garbage, until `isDone`. */
-const settle = (isDone: () => boolean) =>
-  Effect.promise(async () => {
-    for (let turn = 0; turn < 2000 && !isDone(); turn++) {
-      collectGarbage()
-      await new Promise((resolve) => setImmediate(resolve))
-    }
-  })
-
 describe("a machine's life", () => {
-  withLayer(layer, { excludeTestServices: true, timeout: 300_000 })((it) => {
+  withLayer(layer, { excludeTestServices: true })((it) => {
     it.effect("closing-ends-a-run-completes-the-events-and-refuses-the-rest", () =>
       Effect.gen(function* () {
         const scope = yield* Scope.make()

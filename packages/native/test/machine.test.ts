@@ -9,7 +9,7 @@ import { enough, eventsOf, flooding, folder, layer, linux, linuxAt, payload, spi
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes)
 
 describe("a machine", () => {
-  withLayer(layer, { excludeTestServices: true, timeout: 300_000 })((it) => {
+  withLayer(layer, { excludeTestServices: true })((it) => {
     it.effect("executes-nothing-before-it-is-run", () =>
       Effect.gen(function* () {
         const machine = yield* (yield* Vmm).boot(yield* linux())

@@ -23,7 +23,7 @@ const fill = (machine: Machine) =>
   Effect.result(machine.exec({ argv: ["dd", "if=/dev/zero", "of=/run/filled", "bs=1M", "count=24"] }))
 
 describe("guests that need more memory than there is", () => {
-  withLayer(layer, { excludeTestServices: true, timeout: 300_000 })((it) => {
+  withLayer(layer, { excludeTestServices: true })((it) => {
     it.effect("end-one-by-one-by-a-typed-error-and-leave-the-others-and-the-host-alone", () =>
       Effect.gen(function* () {
         const target = join(yield* folder, "snapshot")

@@ -97,7 +97,7 @@ const captured = Effect.gen(function* () {
 })
 
 describe("every reason is reached by its name", () => {
-  withLayer(layer, { excludeTestServices: true, timeout: 300_000 })((it) => {
+  withLayer(layer, { excludeTestServices: true })((it) => {
     it.effect("of-boots", () =>
       Effect.gen(function* () {
         const vmm = yield* Vmm

@@ -31,7 +31,7 @@ const flip = (file: string, at: number): void => {
 }
 
 describe("bad input is refused by name", () => {
-  withLayer(layer, { excludeTestServices: true, timeout: 300_000 })((it) => {
+  withLayer(layer, { excludeTestServices: true })((it) => {
     it.effect("a-configuration-with-several-problems-names-them-all", () =>
       Effect.gen(function* () {
         const error = yield* refused({ kernelPath: "", memoryMib: 1.5, seed: -1, typo: true } as unknown as BootSpec)

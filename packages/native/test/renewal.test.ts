@@ -77,7 +77,7 @@ const ask = [
 ].join("; ")
 
 describe("a renewal", () => {
-  withLayer(layer, { excludeTestServices: true, timeout: 300_000 })((it) => {
+  withLayer(layer, { excludeTestServices: true })((it) => {
     it.effect("makes-a-clone-another-machine-for-its-kernel-and-nothing-else-does", () =>
       Effect.gen(function* () {
         const spec = yield* linux(null, ["virtio_mmio", "virtio-rng"])

@@ -25,7 +25,7 @@ const slowToPause = (machine: Machine): Machine => ({
 })
 
 describe("the guest time between a decision and the guest standing still", () => {
-  withLayer(layer, { excludeTestServices: true, timeout: 300_000 })((it) => {
+  withLayer(layer, { excludeTestServices: true })((it) => {
     it.effect("is-0-in-lockstep", () =>
       Effect.gen(function* () {
         const machine = yield* boot

@@ -116,6 +116,6 @@ describe("killed", () => {
           { numRuns: kills, endOnFailure: true }
         )
       }),
-    { timeout: 60_000 + kills * 2_000 }
+    { timeout: 600_000 + kills * 5_000 }
   )
 })

@@ -33,67 +33,64 @@ const options = (isValidated: boolean) => ({
 })
 
 describe("recovery", () => {
-  it.live(
-    "a-process-killed-anywhere-leaves-a-snapshot-that-is-ready-or-clearly-not",
-    () =>
-      Effect.promise(() =>
-        fc.assert(
-          fc.asyncProperty(
-            fc.nat({ max: 24 }),
-            fc.option(fc.nat({ max: 24 })),
-            fc.array(fc.nat({ max: 10_000 }), { minLength: 1, maxLength: 12 }),
-            fc.boolean(),
-            async (appends, crashAt, choices, isValidated) => {
-              const files = new MemoryFiles(crashAt === null ? null : { atOperation: crashAt, code: "crash" })
-              const journal = makeMemoryJournal()
-              // The process stops at an append, or at a file operation; its fibres are gone with it, finalizers and all.
-              const first = Effect.runFork(
-                Effect.scoped(Pipeline.run(spec, options(isValidated))).pipe(
-                  Effect.exit,
-                  Effect.provide(hostProcess(files, dyingJournal(journal, appends)), { local: true })
-                )
+  it.live("a-process-killed-anywhere-leaves-a-snapshot-that-is-ready-or-clearly-not", () =>
+    Effect.promise(() =>
+      fc.assert(
+        fc.asyncProperty(
+          fc.nat({ max: 24 }),
+          fc.option(fc.nat({ max: 24 })),
+          fc.array(fc.nat({ max: 10_000 }), { minLength: 1, maxLength: 12 }),
+          fc.boolean(),
+          async (appends, crashAt, choices, isValidated) => {
+            const files = new MemoryFiles(crashAt === null ? null : { atOperation: crashAt, code: "crash" })
+            const journal = makeMemoryJournal()
+            // The process stops at an append, or at a file operation; its fibres are gone with it, finalizers and all.
+            const first = Effect.runFork(
+              Effect.scoped(Pipeline.run(spec, options(isValidated))).pipe(
+                Effect.exit,
+                Effect.provide(hostProcess(files, dyingJournal(journal, appends)), { local: true })
               )
-              await new Promise((done) => {
-                setImmediate(function look() {
-                  if (first.pollUnsafe() !== undefined || idle++ > 60) done(undefined)
-                  else setImmediate(look)
-                })
-                let idle = 0
+            )
+            await new Promise((done) => {
+              setImmediate(function look() {
+                if (first.pollUnsafe() !== undefined || idle++ > 60) done(undefined)
+                else setImmediate(look)
               })
-              let next = 0
-              files.reboot((outcomes) => (choices[next++ % choices.length] ?? 0) % outcomes)
-              const seen = await Effect.runPromise(
-                Effect.gen(function* () {
-                  const report = yield* recoverRuns
-                  const again = yield* recoverRuns
-                  assert.deepStrictEqual(again.ended, [])
-                  const ids = yield* listRuns
-                  const states = yield* Effect.forEach(ids, (runId) => Effect.map(loadRun(runId), ({ state }) => state))
-                  const opened = yield* Effect.result((yield* SnapshotStore).open("/s/target"))
-                  return { report, states, opened }
-                }).pipe(
-                  // What the first one has claimed ended with it.
-                  Effect.provide(hostProcess(files, { ...journal, ...makeMemoryClaims() }), { local: true })
-                )
+              let idle = 0
+            })
+            let next = 0
+            files.reboot((outcomes) => (choices[next++ % choices.length] ?? 0) % outcomes)
+            const seen = await Effect.runPromise(
+              Effect.gen(function* () {
+                const report = yield* recoverRuns
+                const again = yield* recoverRuns
+                assert.deepStrictEqual(again.ended, [])
+                const ids = yield* listRuns
+                const states = yield* Effect.forEach(ids, (runId) => Effect.map(loadRun(runId), ({ state }) => state))
+                const opened = yield* Effect.result((yield* SnapshotStore).open("/s/target"))
+                return { report, states, opened }
+              }).pipe(
+                // What the first one has claimed ended with it.
+                Effect.provide(hostProcess(files, { ...journal, ...makeMemoryClaims() }), { local: true })
               )
-              for (const state of seen.states) assert.isTrue(isEnded(state), state.phase)
-              const [state] = seen.states
-              // What the journal says and what stands on the disk is the same.
-              if (seen.opened._tag === "Success" && state !== undefined) {
-                assert.include(["ready", "failed", "abandoned"], state.phase)
-                if (isValidated) assert.strictEqual(seen.opened.success.validation?.verdict, "passed")
-              }
-              if (state?.phase === "ready") assert.strictEqual(seen.opened._tag, "Success")
-              assert.deepStrictEqual(
-                files.paths().filter((path) => path.includes("/.stillpoint-")),
-                []
-              )
+            )
+            for (const state of seen.states) assert.isTrue(isEnded(state), state.phase)
+            const [state] = seen.states
+            // What the journal says and what stands on the disk is the same.
+            if (seen.opened._tag === "Success" && state !== undefined) {
+              assert.include(["ready", "failed", "abandoned"], state.phase)
+              if (isValidated) assert.strictEqual(seen.opened.success.validation?.verdict, "passed")
             }
-          ),
-          { numRuns: 500 }
-        )
-      ),
-    120_000
+            if (state?.phase === "ready") assert.strictEqual(seen.opened._tag, "Success")
+            assert.deepStrictEqual(
+              files.paths().filter((path) => path.includes("/.stillpoint-")),
+              []
+            )
+          }
+        ),
+        { numRuns: 500 }
+      )
+    )
   )
 
   it.effect("a-run-of-a-living-process-is-left-alone", () =>

@@ -93,7 +93,7 @@ const crashAt = (atOperation: number, choices: ReadonlyArray<number>, withOld: b
     return { exit, files, ...seen }
   })
 
-describe("faults", { timeout: 180_000 }, () => {
+describe("faults", () => {
   it.effect("are-put-at-every-operation-of-a-publish", () =>
     Effect.gen(function* () {
       for (const withOld of [false, true]) {

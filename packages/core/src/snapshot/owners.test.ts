@@ -81,84 +81,77 @@ describe("owners", () => {
             [manifest.contents]
           )
         }
-      }).pipe(Effect.scoped, Effect.provide(store)),
-    300_000
+      }).pipe(Effect.scoped, Effect.provide(store))
   )
 
-  it.live(
-    "that-are-killed-leave-what-the-next-one-clears-and-living-ones-keep-theirs",
-    () =>
-      Effect.gen(function* () {
-        const where = yield* folder
-        const children = ["dead", "alive"].map((name) => begin(namespaces ?? [], "stage", where, name))
-        yield* Effect.addFinalizer(() => Effect.sync(() => children.forEach((child) => child.kill("SIGKILL"))))
-        const [dead = "", alive = ""] = yield* Effect.promise(() =>
-          Promise.all(children.map(async (child) => (JSON.parse(await firstLine(child)) as { ready: string }).ready))
-        )
-        const [victim] = children
-        const exists = (path: string) =>
-          Effect.promise(() =>
-            lstat(path).then(
-              () => true,
-              () => false
-            )
+  it.live("that-are-killed-leave-what-the-next-one-clears-and-living-ones-keep-theirs", () =>
+    Effect.gen(function* () {
+      const where = yield* folder
+      const children = ["dead", "alive"].map((name) => begin(namespaces ?? [], "stage", where, name))
+      yield* Effect.addFinalizer(() => Effect.sync(() => children.forEach((child) => child.kill("SIGKILL"))))
+      const [dead = "", alive = ""] = yield* Effect.promise(() =>
+        Promise.all(children.map(async (child) => (JSON.parse(await firstLine(child)) as { ready: string }).ready))
+      )
+      const [victim] = children
+      const exists = (path: string) =>
+        Effect.promise(() =>
+          lstat(path).then(
+            () => true,
+            () => false
           )
-        const recovered = recoverRuns.pipe(
-          Effect.provide(Layer.merge(store, Journal.layerSqlite({ path: join(where, "journal") })), { local: true })
         )
-        assert.deepStrictEqual((yield* recovered).ended, [])
-        assert.deepStrictEqual([yield* exists(dead), yield* exists(alive)], [true, true])
-        victim?.kill("SIGKILL")
-        if (victim !== undefined) yield* Effect.promise(() => once(victim, "close"))
-        const reports = yield* Effect.all(
-          Array.from({ length: 4 }, () => recovered),
-          { concurrency: "unbounded" }
-        )
-        assert.deepStrictEqual(
-          reports.flatMap(({ ended }) => ended.map(({ runId }) => runId)),
-          ["dead"]
-        )
-        assert.deepStrictEqual(
-          reports.flatMap(({ failed }) => failed),
-          []
-        )
-        assert.deepStrictEqual([yield* exists(dead), yield* exists(alive)], [false, true])
-        assert.strictEqual((yield* Effect.promise(() => leftIn(where))).length, 1)
-      }).pipe(Effect.scoped),
-    120_000
+      const recovered = recoverRuns.pipe(
+        Effect.provide(Layer.merge(store, Journal.layerSqlite({ path: join(where, "journal") })), { local: true })
+      )
+      assert.deepStrictEqual((yield* recovered).ended, [])
+      assert.deepStrictEqual([yield* exists(dead), yield* exists(alive)], [true, true])
+      victim?.kill("SIGKILL")
+      if (victim !== undefined) yield* Effect.promise(() => once(victim, "close"))
+      const reports = yield* Effect.all(
+        Array.from({ length: 4 }, () => recovered),
+        { concurrency: "unbounded" }
+      )
+      assert.deepStrictEqual(
+        reports.flatMap(({ ended }) => ended.map(({ runId }) => runId)),
+        ["dead"]
+      )
+      assert.deepStrictEqual(
+        reports.flatMap(({ failed }) => failed),
+        []
+      )
+      assert.deepStrictEqual([yield* exists(dead), yield* exists(alive)], [false, true])
+      assert.strictEqual((yield* Effect.promise(() => leftIn(where))).length, 1)
+    }).pipe(Effect.scoped)
   )
 
-  it.live(
-    "in-another-thread-of-the-process-are-left-alone-and-leave-others-alone",
-    () =>
-      Effect.gen(function* () {
-        const where = yield* folder
-        const begun = yield* Effect.acquireRelease(
-          Effect.promise(async () => {
-            const worker = new Worker(program, {
-              workerData: ["stage", where, "threaded"],
-              execArgv: ["--conditions=stillpoint-source", "--no-warnings"]
-            })
-            const [line] = (await once(worker, "message")) as [string]
-            return { worker, staged: (JSON.parse(line) as { ready: string }).ready }
-          }),
-          ({ worker }) => Effect.promise(() => worker.terminate())
-        )
-        const recovered = recoverRuns.pipe(
-          Effect.provide(Layer.merge(store, Journal.layerSqlite({ path: join(where, "journal") })), { local: true })
-        )
-        assert.deepStrictEqual((yield* recovered).ended, [])
-        yield* Effect.promise(() => lstat(begun.staged))
-        yield* Effect.promise(() => begun.worker.terminate())
-        const { ended, swept } = yield* recovered
-        assert.deepStrictEqual(
-          ended.map(({ runId }) => runId),
-          ["threaded"]
-        )
-        assert.strictEqual(swept.flatMap(({ removed }) => removed).length, 1)
-        assert.deepStrictEqual(yield* Effect.promise(() => leftIn(where)), [])
-      }).pipe(Effect.scoped),
-    120_000
+  it.live("in-another-thread-of-the-process-are-left-alone-and-leave-others-alone", () =>
+    Effect.gen(function* () {
+      const where = yield* folder
+      const begun = yield* Effect.acquireRelease(
+        Effect.promise(async () => {
+          const worker = new Worker(program, {
+            workerData: ["stage", where, "threaded"],
+            execArgv: ["--conditions=stillpoint-source", "--no-warnings"]
+          })
+          const [line] = (await once(worker, "message")) as [string]
+          return { worker, staged: (JSON.parse(line) as { ready: string }).ready }
+        }),
+        ({ worker }) => Effect.promise(() => worker.terminate())
+      )
+      const recovered = recoverRuns.pipe(
+        Effect.provide(Layer.merge(store, Journal.layerSqlite({ path: join(where, "journal") })), { local: true })
+      )
+      assert.deepStrictEqual((yield* recovered).ended, [])
+      yield* Effect.promise(() => lstat(begun.staged))
+      yield* Effect.promise(() => begun.worker.terminate())
+      const { ended, swept } = yield* recovered
+      assert.deepStrictEqual(
+        ended.map(({ runId }) => runId),
+        ["threaded"]
+      )
+      assert.strictEqual(swept.flatMap(({ removed }) => removed).length, 1)
+      assert.deepStrictEqual(yield* Effect.promise(() => leftIn(where)), [])
+    }).pipe(Effect.scoped)
   )
 })
 

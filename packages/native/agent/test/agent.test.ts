@@ -55,7 +55,7 @@ const run = Effect.fnUntraced(function* (
   return { out: text(1), err: text(2), ended: frames.at(-1)?.fields.slice(1) }
 })
 
-it("the-parts-without-input-or-output-hold-their-promises-under-sanitizers", { timeout: 120_000 }, () => {
+it("the-parts-without-input-or-output-hold-their-promises-under-sanitizers", () => {
   const made = spawnSync("make", ["-C", agentFolder, "--no-print-directory", "check"], { encoding: "utf8" })
   assert.strictEqual(made.status, 0, made.stdout + made.stderr)
   assert.match(made.stdout, /[1-9]\d* checks, 0 failures/)

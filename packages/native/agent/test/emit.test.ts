@@ -152,7 +152,7 @@ const event: fc.Arbitrary<Emitted> = fc.oneof(
 )
 
 describe("an event of a guest's program", () => {
-  it("is-called-good-in-the-guest-if-and-only-if-the-host-takes-it", { timeout: 300_000 }, async () => {
+  it("is-called-good-in-the-guest-if-and-only-if-the-host-takes-it", async () => {
     const made = spawnSync("make", ["-C", agentFolder, "--no-print-directory", "build/judge"], { encoding: "utf8" })
     assert.strictEqual(made.status, 0, made.stdout + made.stderr)
     const addon = await Effect.runPromise(loadAddon)
@@ -171,7 +171,7 @@ describe("an event of a guest's program", () => {
     assert.isAbove(Math.min(seen.good, seen.bad), 4 * runs)
   })
 
-  withLayer(layer, { excludeTestServices: true, timeout: 300_000 })((test) => {
+  withLayer(layer, { excludeTestServices: true })((test) => {
     test.effect("that-emit-ends-well-for-arrives-and-no-other", () =>
       Effect.gen(function* () {
         const machine = yield* boot({})

@@ -7,7 +7,7 @@ import { eventsOf, layer, linux, linuxAt } from "../guests.ts"
 const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes).trim()
 
 describe("a command in a guest", () => {
-  withLayer(layer, { excludeTestServices: true, timeout: 300_000 })((it) => {
+  withLayer(layer, { excludeTestServices: true })((it) => {
     it.effect("waits-for-the-agent-of-a-machine-that-was-only-booted", () =>
       Effect.gen(function* () {
         const machine = yield* (yield* Vmm).boot(yield* linux(null))

@@ -41,7 +41,7 @@ const digestOf = (directory: string) =>
   )
 
 describe("deltas of a running guest", () => {
-  withLayer(layer, { excludeTestServices: true, timeout: 600_000 })((it) => {
+  withLayer(layer, { excludeTestServices: true })((it) => {
     it.effect("hold-what-changed-restore-as-what-they-were-and-compact-to-the-same", () =>
       Effect.gen(function* () {
         const root = yield* folder
@@ -173,7 +173,7 @@ describe("deltas of a running guest", () => {
     )
   })
 
-  withLayer(machines, { excludeTestServices: true, timeout: 600_000 })((it) => {
+  withLayer(machines, { excludeTestServices: true })((it) => {
     it.effect("of-random-depth-restore-as-a-full-capture-of-the-same-moment", () =>
       Effect.gen(function* () {
         const machine = yield* linuxAt("AgentReady")

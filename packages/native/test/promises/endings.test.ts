@@ -11,7 +11,7 @@ import { layer } from "./witness.ts"
 const shell = (script: string) => linux(["/bin/sh", "-c", script])
 
 describe("a run whose policy will never fire", () => {
-  withLayer(layer, { excludeTestServices: true, timeout: 600_000 })((it) => {
+  withLayer(layer, { excludeTestServices: true })((it) => {
     for (const [name, script, expected] of [
       ["exits-at-once", "exit 0", { code: 0, signal: null }],
       ["exits-later-with-an-error", "sleep 1; exit 3", { code: 3, signal: null }],

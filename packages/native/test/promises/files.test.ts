@@ -14,7 +14,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, layer as withLayer } from "@effect/vitest"
 import { type GuestFileFailure, type Machine } from "@stillpoint/core"
-import { Effect, Exit, Fiber, Scope, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Scope, Stream } from "effect"
 import * as fc from "fast-check"
 import { layer, linuxAt } from "../guests.ts"
 
@@ -122,148 +122,154 @@ const treeOfGuest = (
 const sh = (machine: Machine, script: string) =>
   Effect.map(machine.exec({ argv: ["sh", "-c", script] }), ({ stdout }) => Buffer.from(stdout).toString().trim())
 
+/** A content that goes on for ever after its first part; it is told when that has been taken. */
+const endless = (part: Uint8Array, isTaken: Deferred.Deferred<void>) =>
+  Stream.concat(
+    Stream.succeed(part),
+    Stream.fromEffect(Effect.andThen(Deferred.succeed(isTaken, undefined), Effect.never))
+  )
+
 const reasonOf = <A>(effect: Effect.Effect<A, GuestFileFailure>) =>
   Effect.map(Effect.flip(effect), ({ reason }) => reason._tag)
 
 describe("the files of a guest", () => {
-  withLayer(layer, { excludeTestServices: true, timeout: 300_000 })((it) => {
-    it.effect(
-      "do-what-files-of-the-host-do",
-      () =>
-        Effect.gen(function* () {
-          const machine = yield* linuxAt("AgentReady", null)
-          let round = 0
-          const seen = { done: 0, failed: 0 }
-          yield* Effect.promise(() =>
-            fc.assert(
-              fc.asyncProperty(fc.array(operation, { minLength: 5, maxLength: 30 }), async (operations) => {
-                const model = mkdtempSync(join(tmpdir(), "stillpoint-files-"))
-                const root = `/tmp/m${round++}`
-                try {
-                  await Effect.runPromise(machine.files.mkdir(root))
-                  for (const each of operations) {
-                    const expected = inModel(model, each)
-                    seen[typeof expected === "number" ? "failed" : "done"] += 1
-                    assert.strictEqual(
-                      await Effect.runPromise(inGuest(machine, root, each)),
-                      expected,
-                      JSON.stringify(each)
-                    )
-                  }
-                  assert.deepStrictEqual(await Effect.runPromise(treeOfGuest(machine, root)), treeOfModel(model))
-                } finally {
-                  rmSync(model, { recursive: true, force: true })
+  withLayer(layer, { excludeTestServices: true })((it) => {
+    it.effect("do-what-files-of-the-host-do", () =>
+      Effect.gen(function* () {
+        const machine = yield* linuxAt("AgentReady", null)
+        let round = 0
+        const seen = { done: 0, failed: 0 }
+        yield* Effect.promise(() =>
+          fc.assert(
+            fc.asyncProperty(fc.array(operation, { minLength: 5, maxLength: 30 }), async (operations) => {
+              const model = mkdtempSync(join(tmpdir(), "stillpoint-files-"))
+              const root = `/tmp/m${round++}`
+              try {
+                await Effect.runPromise(machine.files.mkdir(root))
+                for (const each of operations) {
+                  const expected = inModel(model, each)
+                  seen[typeof expected === "number" ? "failed" : "done"] += 1
+                  assert.strictEqual(
+                    await Effect.runPromise(inGuest(machine, root, each)),
+                    expected,
+                    JSON.stringify(each)
+                  )
                 }
-              }),
-              { numRuns: Number(process.env["STILLPOINT_GUEST_RUNS"] ?? 5) }
-            )
-          )
-          assert.isAbove(seen.done, 0)
-          assert.isAbove(seen.failed, 0)
-        }),
-      300_000
-    )
-
-    it.effect(
-      "are-files-and-lie-in-the-root",
-      () =>
-        Effect.gen(function* () {
-          const machine = yield* linuxAt("AgentReady", null)
-          const { files } = machine
-          yield* sh(
-            machine,
-            "mkdir -p /w/d; cd /w; mkfifo pipe; ln -s loop2 loop1; ln -s loop1 loop2; echo real > real; chmod 640 real; " +
-              "ln -s real link; ln -s /w/new dangling; ln -s ../../../../../etc/passwd away; chown 5:6 real"
-          )
-          assert.strictEqual(yield* reasonOf(files.read("/w/pipe")), "NotAFile")
-          assert.strictEqual(yield* reasonOf(files.read("/dev/null")), "NotAFile")
-          assert.strictEqual(yield* reasonOf(files.write("/w/pipe", "x")), "NotAFile")
-          assert.strictEqual(yield* reasonOf(files.write("/dev/zero", "x")), "NotAFile")
-          assert.strictEqual(yield* reasonOf(files.read("/w/loop1")), "LinkLoop")
-          assert.strictEqual(yield* reasonOf(files.write("/w/loop1", "x")), "LinkLoop")
-          assert.strictEqual(yield* reasonOf(files.read("/w")), "IsADirectory")
-          assert.strictEqual(yield* reasonOf(files.read("/w/none")), "NotFound")
-          assert.strictEqual(yield* reasonOf(files.list("/w/real")), "NotADirectory")
-          assert.strictEqual(yield* reasonOf(files.remove("/")), "PathInvalid")
-          assert.strictEqual(yield* reasonOf(files.remove("/w/..")), "PathInvalid")
-          assert.strictEqual(yield* reasonOf(files.write("/proc/version", "x")), "Unsupported")
-          assert.strictEqual(yield* reasonOf(files.read("")), "InvalidCommand")
-          assert.strictEqual((yield* files.stat("/w/pipe")).kind, "pipe")
-          assert.strictEqual((yield* files.stat("/w/link", { follow: false })).kind, "link")
-          // Whatever a path or a link says, it does not lead out of the root.
-          const passwd = yield* files.read("/etc/passwd")
-          assert.deepStrictEqual(yield* files.read("../../../../etc/passwd"), passwd)
-          assert.deepStrictEqual(yield* files.read("/w/away"), passwd)
-          // A link is followed, and a file keeps whose it is and who may read it.
-          yield* files.write("/w/link", "changed")
-          yield* files.write("/w/dangling", "made", { mode: 0o600 })
-          assert.strictEqual(
-            yield* sh(machine, "cd /w; cat real new; readlink link; readlink dangling"),
-            "changedmadereal\n/w/new"
-          )
-          const { gid, mode, uid } = yield* files.stat("/w/real")
-          assert.deepStrictEqual([mode, uid, gid], [0o640, 5, 6])
-          assert.strictEqual((yield* files.stat("/w/new")).mode, 0o600)
-        }),
-      300_000
-    )
-
-    it.effect(
-      "come-and-go-as-streams-whole-or-not-at-all-and-nothing-is-left-open",
-      () =>
-        Effect.gen(function* () {
-          const machine = yield* linuxAt("AgentReady", null)
-          const { files } = machine
-          const open = sh(machine, "ls /proc/1/fd | wc -l")
-          const before = yield* open
-          const part = new Uint8Array(100_000).map((_, at) => (at * 7) & 0xff)
-          yield* files.write("/tmp/large", Stream.fromIterable(Array.from({ length: 12 }, () => part)))
-          let sizeBytes = 0
-          yield* Stream.runForEach(files.stream("/tmp/large", { offset: 100_000 }), (piece) =>
-            Effect.sync(() => {
-              for (const [at, byte] of piece.entries()) {
-                if (byte !== part[(sizeBytes + at) % part.length]) assert.fail(`byte ${sizeBytes + at} is another`)
+                assert.deepStrictEqual(await Effect.runPromise(treeOfGuest(machine, root)), treeOfModel(model))
+              } finally {
+                rmSync(model, { recursive: true, force: true })
               }
-              sizeBytes += piece.length
-            })
+            }),
+            { numRuns: Number(process.env["STILLPOINT_GUEST_RUNS"] ?? 5) }
           )
-          assert.strictEqual(sizeBytes, 1_100_000)
-          assert.strictEqual(yield* reasonOf(files.read("/tmp/large", { limitBytes: 1000 })), "TooLarge")
-          assert.strictEqual((yield* Stream.runCollect(Stream.take(files.stream("/tmp/large"), 1))).length, 1)
+        )
+        assert.isAbove(seen.done, 0)
+        assert.isAbove(seen.failed, 0)
+      })
+    )
 
-          // A file system with no room, content that fails, a write that is given up: what was there stays.
-          assert.strictEqual(yield* reasonOf(files.write("/dev/full-up", new Uint8Array(300_000))), "DiskFull")
-          yield* files.write("/tmp/kept", "kept")
-          const failing = Stream.concat(Stream.succeed(part), Stream.fail(yield* Effect.flip(files.read("/none"))))
-          assert.strictEqual(yield* reasonOf(files.write("/tmp/kept", failing)), "NotFound")
-          const given = yield* Effect.forkChild(
-            files.write("/tmp/kept", Stream.concat(Stream.succeed(part), Stream.never)),
-            {
-              startImmediately: true
+    it.effect("are-files-and-lie-in-the-root", () =>
+      Effect.gen(function* () {
+        const machine = yield* linuxAt("AgentReady", null)
+        const { files } = machine
+        yield* sh(
+          machine,
+          "mkdir -p /w/d; cd /w; mkfifo pipe; ln -s loop2 loop1; ln -s loop1 loop2; echo real > real; chmod 640 real; " +
+            "ln -s real link; ln -s /w/new dangling; ln -s ../../../../../etc/passwd away; chown 5:6 real"
+        )
+        assert.strictEqual(yield* reasonOf(files.read("/w/pipe")), "NotAFile")
+        assert.strictEqual(yield* reasonOf(files.read("/dev/null")), "NotAFile")
+        assert.strictEqual(yield* reasonOf(files.write("/w/pipe", "x")), "NotAFile")
+        assert.strictEqual(yield* reasonOf(files.write("/dev/zero", "x")), "NotAFile")
+        assert.strictEqual(yield* reasonOf(files.read("/w/loop1")), "LinkLoop")
+        assert.strictEqual(yield* reasonOf(files.write("/w/loop1", "x")), "LinkLoop")
+        assert.strictEqual(yield* reasonOf(files.read("/w")), "IsADirectory")
+        assert.strictEqual(yield* reasonOf(files.read("/w/none")), "NotFound")
+        assert.strictEqual(yield* reasonOf(files.list("/w/real")), "NotADirectory")
+        assert.strictEqual(yield* reasonOf(files.remove("/")), "PathInvalid")
+        assert.strictEqual(yield* reasonOf(files.remove("/w/..")), "PathInvalid")
+        assert.strictEqual(yield* reasonOf(files.write("/proc/version", "x")), "Unsupported")
+        assert.strictEqual(yield* reasonOf(files.read("")), "InvalidCommand")
+        assert.strictEqual((yield* files.stat("/w/pipe")).kind, "pipe")
+        assert.strictEqual((yield* files.stat("/w/link", { follow: false })).kind, "link")
+        // Whatever a path or a link says, it does not lead out of the root.
+        const passwd = yield* files.read("/etc/passwd")
+        assert.deepStrictEqual(yield* files.read("../../../../etc/passwd"), passwd)
+        assert.deepStrictEqual(yield* files.read("/w/away"), passwd)
+        // A link is followed, and a file keeps whose it is and who may read it.
+        yield* files.write("/w/link", "changed")
+        yield* files.write("/w/dangling", "made", { mode: 0o600 })
+        assert.strictEqual(
+          yield* sh(machine, "cd /w; cat real new; readlink link; readlink dangling"),
+          "changedmadereal\n/w/new"
+        )
+        const { gid, mode, uid } = yield* files.stat("/w/real")
+        assert.deepStrictEqual([mode, uid, gid], [0o640, 5, 6])
+        assert.strictEqual((yield* files.stat("/w/new")).mode, 0o600)
+      })
+    )
+
+    it.effect("come-and-go-as-streams-whole-or-not-at-all-and-nothing-is-left-open", () =>
+      Effect.gen(function* () {
+        const machine = yield* linuxAt("AgentReady", null)
+        const { files } = machine
+        const open = sh(machine, "ls /proc/1/fd | wc -l")
+        const before = yield* open
+        const part = new Uint8Array(100_000).map((_, at) => (at * 7) & 0xff)
+        yield* files.write("/tmp/large", Stream.fromIterable(Array.from({ length: 12 }, () => part)))
+        let sizeBytes = 0
+        yield* Stream.runForEach(files.stream("/tmp/large", { offset: 100_000 }), (piece) =>
+          Effect.sync(() => {
+            for (const [at, byte] of piece.entries()) {
+              if (byte !== part[(sizeBytes + at) % part.length]) assert.fail(`byte ${sizeBytes + at} is another`)
             }
-          )
-          yield* Effect.sleep("300 millis")
-          yield* Fiber.interrupt(given)
-          assert.strictEqual(yield* sh(machine, "cat /tmp/kept; ls -A /tmp /dev | grep -c stillpoint"), "kept0")
-          assert.strictEqual(yield* open, before)
-
-          const longer = yield* Scope.make()
-          const other = yield* Scope.provide(linuxAt("AgentReady", null), longer)
-          const writing = yield* Effect.forkChild(
-            Effect.flip(other.files.write("/tmp/x", Stream.concat(Stream.succeed(part), Stream.never))),
-            { startImmediately: true }
-          )
-          const reading = yield* Effect.forkChild(Effect.flip(Stream.runDrain(other.files.stream("/init"))), {
-            startImmediately: true
+            sizeBytes += piece.length
           })
-          yield* Effect.sleep("100 millis")
-          yield* Scope.close(longer, Exit.void)
-          assert.strictEqual((yield* Fiber.join(reading)).reason._tag, "Closed")
-          // Content that never comes is not waited for by the machine, but by its stream.
-          yield* Fiber.interrupt(writing)
-          assert.strictEqual(yield* reasonOf(other.files.read("/init")), "Closed")
-        }),
-      300_000
+        )
+        assert.strictEqual(sizeBytes, 1_100_000)
+        assert.strictEqual(yield* reasonOf(files.read("/tmp/large", { limitBytes: 1000 })), "TooLarge")
+        assert.strictEqual((yield* Stream.runCollect(Stream.take(files.stream("/tmp/large"), 1))).length, 1)
+
+        // A file system with no room, content that fails, a write that is given up: what was there stays.
+        assert.strictEqual(yield* reasonOf(files.write("/dev/full-up", new Uint8Array(300_000))), "DiskFull")
+        yield* files.write("/tmp/kept", "kept")
+        const failing = Stream.concat(Stream.succeed(part), Stream.fail(yield* Effect.flip(files.read("/none"))))
+        assert.strictEqual(yield* reasonOf(files.write("/tmp/kept", failing)), "NotFound")
+        const isBegun = yield* Deferred.make<void>()
+        const given = yield* Effect.forkChild(files.write("/tmp/kept", endless(part, isBegun)), {
+          startImmediately: true
+        })
+        yield* Deferred.await(isBegun)
+        yield* Fiber.interrupt(given)
+        assert.strictEqual(yield* sh(machine, "cat /tmp/kept; ls -A /tmp /dev | grep -c stillpoint"), "kept0")
+        assert.strictEqual(yield* open, before)
+
+        const longer = yield* Scope.make()
+        const other = yield* Scope.provide(linuxAt("AgentReady", null), longer)
+        yield* sh(other, "head -c 4000000 /dev/zero > /tmp/large")
+        const [isWriting, isReading, isClosed] = [
+          yield* Deferred.make<void>(),
+          yield* Deferred.make<void>(),
+          yield* Deferred.make<void>()
+        ]
+        const writing = yield* Effect.forkChild(Effect.flip(other.files.write("/tmp/x", endless(part, isWriting))), {
+          startImmediately: true
+        })
+        const reading = yield* Effect.forkChild(
+          other.files.stream("/tmp/large").pipe(
+            Stream.runForEach(() => Effect.andThen(Deferred.succeed(isReading, undefined), Deferred.await(isClosed))),
+            Effect.flip
+          ),
+          { startImmediately: true }
+        )
+        yield* Effect.all([Deferred.await(isWriting), Deferred.await(isReading)])
+        yield* Scope.close(longer, Exit.void)
+        yield* Deferred.succeed(isClosed, undefined)
+        assert.strictEqual((yield* Fiber.join(reading)).reason._tag, "Closed")
+        // Content that never comes is not waited for by the machine, but by its stream.
+        yield* Fiber.interrupt(writing)
+        assert.strictEqual(yield* reasonOf(other.files.read("/init")), "Closed")
+      })
     )
   })
 })

@@ -44,7 +44,7 @@ const endOf = Effect.fn("endOf")(function* (spec: BootSpec) {
 const policy = kindTrigger("ListenerBound")
 
 describe.skipIf(!hasCompiler)("payloads (skipped without riscv64-linux-gnu-gcc)", () => {
-  withLayer(layer, { excludeTestServices: true, timeout: 300_000 })((it) => {
+  withLayer(layer, { excludeTestServices: true })((it) => {
     const address = 0x8020_0000
     for (const isFlat of [false, true]) {
       it.effect(`${isFlat ? "a-flat" : "an-elf"}-payload-runs-and-says-how-it-ended`, () =>
@@ -100,7 +100,7 @@ describe.skipIf(!hasCompiler)("payloads (skipped without riscv64-linux-gnu-gcc)"
 })
 
 describe("a run whose guest cannot be", () => {
-  withLayer(layer, { excludeTestServices: true, timeout: 300_000 })((it) => {
+  withLayer(layer, { excludeTestServices: true })((it) => {
     it.effect("ends-with-a-typed-error-and-publishes-nothing", () =>
       Effect.gen(function* () {
         const directory = yield* folder

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto"
 import { assert, describe, layer as withLayer } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope, Stream } from "effect"
-import { firstValueFrom, toArray } from "rxjs"
+import { filter, firstValueFrom, scan, shareReplay, toArray } from "rxjs"
 import { layer, linuxAt } from "../guests.ts"
 
 const textOf = (parts: ReadonlyArray<Uint8Array>): string => Buffer.concat(parts).toString()
@@ -13,7 +13,7 @@ const pattern = (sizeBytes: number): Uint8Array => {
 }
 
 describe("a process in a guest", () => {
-  withLayer(layer, { excludeTestServices: true, timeout: 300_000 })((it) => {
+  withLayer(layer, { excludeTestServices: true })((it) => {
     it.effect("takes-and-gives-streams-of-any-length-and-ends-by-name", () =>
       Effect.scoped(
         Effect.gen(function* () {
@@ -92,8 +92,17 @@ describe("a process in a guest", () => {
             argv: ["sh", "-c", "stty -echo; tty; stty size; read line; echo got $line; stty size; cat; echo end"],
             terminal: { columns: 100, rows: 30 }
           })
-          const out = yield* Effect.forkChild(Effect.promise(() => firstValueFrom(shell.stdout$.pipe(toArray()))))
-          yield* Effect.sleep("300 millis")
+          const said = shell.stdout$.pipe(shareReplay())
+          const out = yield* Effect.forkChild(Effect.promise(() => firstValueFrom(said.pipe(toArray()))))
+          // It has asked for its size before it waits for a line.
+          yield* Effect.promise(() =>
+            firstValueFrom(
+              said.pipe(
+                scan((text, bytes) => text + textOf([bytes]), ""),
+                filter((text) => text.includes("30 100"))
+              )
+            )
+          )
           yield* shell.resize({ columns: 80, rows: 25 })
           yield* shell.write("hello\n")
           yield* shell.endInput

@@ -12,20 +12,28 @@ const program = fileURLToPath(new URL("./runUntilKilled.ts", import.meta.url))
 /** Kills at random moments, besides those at every boundary of a stage. */
 const randomKills = Number(process.env["STILLPOINT_GUEST_RUNS"] ?? 6)
 
-const longestMillis = 600_000 + randomKills * 10_000
+const longestMillis = 600_000 + randomKills * 60_000
 
-/** When a process is killed: some time after a line that it tells. */
+/** When a process is killed: at a line that it tells, where it stays, or some time after it. */
 interface Kill {
   readonly line: string
   readonly afterMillis: number
 }
 
 /** Runs the program until it is killed, or done; answers with what it told and how long it took. */
-const runUntil = (journal: string, target: string, kill: Kill | null, ...mode: ReadonlyArray<string>) =>
+const runUntil = (journal: string, target: string, kill: Kill | null, mode: "validate" | "replace" = "validate") =>
   Effect.callback<{ readonly told: ReadonlyArray<string>; readonly millis: number }>((resume) => {
     const child = spawn(
       process.execPath,
-      ["--conditions=stillpoint-source", "--no-warnings", program, journal, target, ...mode],
+      [
+        "--conditions=stillpoint-source",
+        "--no-warnings",
+        program,
+        journal,
+        target,
+        mode,
+        ...(kill?.afterMillis === 0 ? [kill.line] : [])
+      ],
       {
         stdio: ["ignore", "pipe", "inherit"]
       }

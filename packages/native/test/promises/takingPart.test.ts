@@ -37,7 +37,7 @@ const captured = Effect.gen(function* () {
 })
 
 describe("programs of a guest", () => {
-  withLayer(layer, { excludeTestServices: true, timeout: 300_000 })((it) => {
+  withLayer(layer, { excludeTestServices: true })((it) => {
     it.effect("take-part-in-a-new-identity-and-keep-a-clone-from-passing-that-they-cannot-make-another", () =>
       Effect.gen(function* () {
         const directory = yield* captured

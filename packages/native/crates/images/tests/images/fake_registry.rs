@@ -191,10 +191,11 @@ pub fn pull_with(
     pulled
 }
 
+/// Registries that are waited for as long as a busy machine may need to let them answer.
 pub fn registries() -> Registries {
     let nowhere = std::env::temp_dir().join("stillpoint-no-docker-configuration.json");
     Registries {
-        silence: Duration::from_millis(700),
+        silence: Duration::from_secs(300),
         docker_config: Some(nowhere),
         ..Registries::default()
     }
@@ -202,6 +203,12 @@ pub fn registries() -> Registries {
 
 pub fn pull(registry: &str) -> Result<Resolved, ImageError> {
     pull_with(registry, registries(), &Watch::unwatched())
+}
+
+/// As [`pull`], from one that will not answer: nothing is waited for long.
+pub fn pull_impatiently(registry: &str) -> Result<Resolved, ImageError> {
+    let silence = Duration::from_millis(700);
+    pull_with(registry, Registries { silence, ..registries() }, &Watch::unwatched())
 }
 
 pub fn refusal(

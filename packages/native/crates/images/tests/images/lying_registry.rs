@@ -1,6 +1,8 @@
 //! Registries that lie, hang, break off or lead astray: each is refused by name, in bounded time.
 
-use crate::fake_registry::{Answer, Image, pull, pull_with, refusal, registries, registry};
+use crate::fake_registry::{
+    Answer, Image, pull, pull_impatiently, pull_with, refusal, registries, registry,
+};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -77,24 +79,21 @@ fn what_is_huge_is_not_read_to_its_end() {
 
 #[test]
 fn one_that_hangs_is_given_up() {
-    assert_eq!(
-        refusal(|_, _| Answer { hangs: true, length: Some(100), ..Answer::of(b"{".to_vec()) }),
-        "TimedOut"
-    );
-    assert_eq!(
-        refusal(|image, asked| {
-            let mut answer = image.honest(asked);
-            if image.is_layer(asked) {
-                answer.body.truncate(100_000);
-                answer.hangs = true;
-            }
-            answer
-        }),
-        "TimedOut"
-    );
+    let whole =
+        registry(|_, _| Answer { hangs: true, length: Some(100), ..Answer::of(b"{".to_vec()) });
+    let midway = registry(|image, asked| {
+        let mut answer = image.honest(asked);
+        if image.is_layer(asked) {
+            answer.body.truncate(100_000);
+            answer.hangs = true;
+        }
+        answer
+    });
     // One that takes connections and says nothing.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    assert_eq!(pull(&silent.local_addr().unwrap().to_string()).unwrap_err().name(), "TimedOut");
+    for address in [whole, midway, silent.local_addr().unwrap().to_string()] {
+        assert_eq!(pull_impatiently(&address).unwrap_err().name(), "TimedOut");
+    }
 }
 
 #[test]
@@ -128,7 +127,7 @@ fn where_it_leads_is_bounded() {
     assert_eq!(refusal(|_, _| Answer::to("http://192.0.2.1/x")), "Insecure");
     assert_eq!(refusal(|_, _| Answer::to("ftp://192.0.2.1/x")), "RegistryInvalid");
     assert_eq!(refusal(|_, _| Answer::to("file:///etc/passwd")), "RegistryInvalid");
-    let nowhere = pull("192.0.2.1:5000/x").unwrap_err().name();
+    let nowhere = pull_impatiently("192.0.2.1:5000/x").unwrap_err().name();
     assert!(matches!(nowhere, "TimedOut" | "RegistryUnreachable"), "{nowhere}");
 }
 
@@ -175,6 +174,6 @@ fn what_fails_for_a_moment_is_asked_again_and_given_up_is_given_up() {
         hand.cancel();
         Answer { hangs: true, length: Some(100), ..Answer::of(b"{".to_vec()) }
     });
-    let patient = Registries { silence: Duration::from_secs(3600), ..registries() };
-    assert_eq!(pull_with(&hanging, patient, &watch).unwrap_err(), ImageError::Cancelled);
+    let endless = Registries { silence: Duration::from_secs(3600), ..registries() };
+    assert_eq!(pull_with(&hanging, endless, &watch).unwrap_err(), ImageError::Cancelled);
 }

@@ -87,7 +87,7 @@ pub fn run(cases: &[Case]) -> Vec<u8> {
     let path = scratch_file();
     std::fs::write(&path, payload).expect("the scratch folder is writable");
     let output = Command::new("timeout")
-        .args(["30", EMULATOR, "-M", "virt", "-cpu", PROCESSOR, "-m", "128", "-display", "none"])
+        .args(["300", EMULATOR, "-M", "virt", "-cpu", PROCESSOR, "-m", "128", "-display", "none"])
         // With one hart QEMU makes an atomic operation of a load and a store, and reports the
         // load's fault; the second hart never starts.
         .args(["-smp", "2", "-monitor", "none", "-serial", "stdio", "-no-reboot", "-kernel"])
