@@ -9,7 +9,10 @@ import { basename, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { cHeader } from "./c.ts"
 import { contradictions } from "./names.ts"
-import { rustArbitrary, rustCodec, rustEvents, rustFrames } from "./rust.ts"
+import { rustArbitrary } from "./rust/arbitrary.ts"
+import { rustCodec } from "./rust/bridge.ts"
+import { rustEvents } from "./rust/events.ts"
+import { rustFrames } from "./rust/frames.ts"
 import { bridgeDecoder, coreContract } from "./typescript.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
