@@ -67,12 +67,14 @@ guestTest(
   { ...shell("exec httpd -f -p 8080 -h /etc"), heartbeatMillis: 20 },
   Effect.fnUntraced(function* (guest) {
     assert.deepStrictEqual(brief(yield* guest.until("ListenerBound")), [
-      ["PreExec", ["/bin/sh", "-c", "exec httpd -f -p 8080 -h /etc"], 100_000_000n],
+      ["WorkloadPreExec", ["/bin/sh", "-c", "exec httpd -f -p 8080 -h /etc"], 100_000_000n],
       ["ListenerBound", 6, "::", 8080]
     ])
     const got = yield* run(guest, 1, ["wget", "-qO-", "http://127.0.0.1:8080/group"])
     assert.deepStrictEqual(got, { out: "root:x:0:\nnogroup:x:65534:\n", err: "", ended: [0, 0] })
-    const beats = [yield* guest.until("Heartbeat"), yield* guest.until("Heartbeat")].map((frames) => frames.at(-1))
+    const beats = [yield* guest.until("HeartbeatTick"), yield* guest.until("HeartbeatTick")].map((frames) =>
+      frames.at(-1)
+    )
     assert.strictEqual(Number(beats[1]?.fields[0]) - Number(beats[0]?.fields[0]), 1)
     guest.send(hostFrames.powerOff)
     yield* guest.stopped
@@ -122,12 +124,12 @@ guestTest(
     guest.send(hostFrames.exec(50, ["sleep", "1000"]), hostFrames.exec(50, ["true"]), hostFrames.execKill(50, 15))
     const killed = brief(yield* guest.until("ExecExited"))
     assert.deepStrictEqual(killed.slice(1), [
-      ["Rejected", 0x82, 50, 9, "exec 50: a command of this id is running"],
+      ["AgentRejected", 0x82, 50, 9, "exec 50: a command of this id is running"],
       ["ExecExited", 50, 1, 15]
     ])
     guest.send(hostFrames.execKill(50, 15), hostFrames.execStdin(50, "x", false))
-    assert.strictEqual((yield* guest.until("Rejected")).at(-1)?.fields[0], 0x84)
-    assert.strictEqual((yield* guest.until("Rejected")).at(-1)?.fields[0], 0x83)
+    assert.strictEqual((yield* guest.until("AgentRejected")).at(-1)?.fields[0], 0x84)
+    assert.strictEqual((yield* guest.until("AgentRejected")).at(-1)?.fields[0], 0x83)
   })
 )
 
@@ -148,7 +150,7 @@ guestTest(
   "a-held-workload-takes-the-identity-that-came-before-the-go",
   shell('stillpoint-emit who "\\"$WHO $(hostname) $(cat /etc/machine-id) $(date -u +%Y)\\""', { hold: "untilGo" }),
   Effect.fnUntraced(function* (guest) {
-    yield* guest.until("PreExec")
+    yield* guest.until("WorkloadPreExec")
     guest.send(hostFrames.quiesce(1))
     yield* guest.until("AgentQuiesced")
     const machineId = "0123456789abcdef0123456789abcdef"
@@ -169,7 +171,7 @@ guestTest(
       ["WorkloadExited", 0, 0]
     ])
     guest.send(hostFrames.go)
-    assert.strictEqual((yield* guest.until("Rejected")).at(-1)?.fields[0], 0x81)
+    assert.strictEqual((yield* guest.until("AgentRejected")).at(-1)?.fields[0], 0x81)
   })
 )
 
@@ -189,7 +191,7 @@ guestTest(
       assert.strictEqual(yield* count, before)
       // Not even a heartbeat disturbs a quiesced guest.
       guest.send(hostFrames.exec(2, ["usleep", "50000"]))
-      const meanwhile = yield* guest.until((found) => found.name === "ExecExited" || found.name === "Heartbeat")
+      const meanwhile = yield* guest.until((found) => found.name === "ExecExited" || found.name === "HeartbeatTick")
       assert.strictEqual(meanwhile.at(-1)?.name, "ExecExited")
       guest.send(hostFrames.thaw(token))
       assert.deepStrictEqual((yield* guest.until("AgentThawed")).at(-1)?.fields, [token])
@@ -215,7 +217,7 @@ guestTest(
       { env: ["novalue"] }
     ]) {
       guest.send(hostFrames.applyIdentity(2, { hostname: "other", machineId, thaw: true, ...parts }))
-      const frames = brief(yield* guest.until("Rejected"))
+      const frames = brief(yield* guest.until("AgentRejected"))
       assert.strictEqual(frames.length, 1)
       assert.strictEqual(frames[0]?.[1], 0x87)
     }
@@ -248,7 +250,7 @@ guestTest(
     ]
     for (const [i, bytes] of bad.entries()) {
       guest.send(bytes)
-      assert.deepStrictEqual((yield* guest.until("Rejected")).at(-1)?.fields[0], bytes[4], `${i}`)
+      assert.deepStrictEqual((yield* guest.until("AgentRejected")).at(-1)?.fields[0], bytes[4], `${i}`)
     }
     for (const bytes of [
       Buffer.from("ffffffff8101", "hex"),
@@ -256,7 +258,7 @@ guestTest(
       frame(0x81, Buffer.alloc(90)).subarray(0, 50)
     ]) {
       guest.send(bytes)
-      assert.deepStrictEqual((yield* guest.until("Rejected")).at(-1)?.fields[0], 0)
+      assert.deepStrictEqual((yield* guest.until("AgentRejected")).at(-1)?.fields[0], 0)
       // After a broken length the line must be silent before it is understood again: the guest says when.
       const answer = guest.until((found) => found.name === "ExecExited")
       const again = Effect.sync(() => guest.send(hostFrames.exec(9, ["true"]))).pipe(

@@ -88,7 +88,9 @@ const settings = (spec: Partial<WorkloadSpec>) =>
 
 const started = Effect.fnUntraced(function* (guest: QemuGuest, token: number, spec: Partial<WorkloadSpec>) {
   guest.send(hostFrames.startWorkload(token, settings(spec)))
-  const frames = yield* guest.until((frame) => ["PreExec", "WorkloadFailed", "Rejected"].includes(frame.name))
+  const frames = yield* guest.until((frame) =>
+    ["WorkloadPreExec", "WorkloadFailed", "AgentRejected"].includes(frame.name)
+  )
   return frames.at(-1)
 })
 
@@ -144,7 +146,7 @@ it.effect.skipIf(why !== "")(`${why === "" ? "" : `skipped: ${why}: `}a-workload
       hostname: "box",
       resolvConf: "nameserver 10.0.2.3\n"
     })
-    assert.strictEqual(told?.name, "PreExec", JSON.stringify(told?.fields))
+    assert.strictEqual(told?.name, "WorkloadPreExec", JSON.stringify(told?.fields))
     const again = yield* started(guest, 9, {})
     assert.deepStrictEqual(again?.fields.slice(0, 3), [0x8a, 9, 31])
     // The host's commands are in the root, too; nothing leads to the initial RAM file system.

@@ -122,7 +122,7 @@ export const qemuGuest = (
         const frames: Array<GuestFrame> = []
         for (;;) {
           const found = yield* next
-          if (matches(found) || found.name !== "Heartbeat") frames.push(found)
+          if (matches(found) || found.name !== "HeartbeatTick") frames.push(found)
           if (matches(found)) return frames
         }
       })

@@ -1,5 +1,6 @@
 /**
- * The control protocol's frames, written and read independently of the core in Rust and of the agent in C.
+ * The control protocol's frames, written and read independently of the core in Rust and of the agent in C: read by what the contract
+ * says lies in each.
  *
  * ```text
  * u32 length of type and payload | u8 type | payload          integers little endian
@@ -8,38 +9,52 @@
  *
  * @module
  */
+import type { GuestEventKind } from "@stillpoint/core"
+import { contract } from "../../../../../scripts/contract/contract.ts"
 
-/** A frame from the guest; `fields` in the order of the protocol. */
+/** A frame from the guest; `fields` in the order of the contract, a status as its two parts. */
 export interface GuestFrame {
-  readonly name: keyof typeof guestFrames
+  readonly name: GuestEventKind
   readonly fields: ReadonlyArray<number | bigint | string | null | ReadonlyArray<string>>
 }
 
 type Shape = "u8" | "u16" | "u32" | "i32" | "u64" | "str" | "list" | "u32?" | "u64?"
 
-const guestFrames = {
-  AgentReady: [0x01, "u32", "str", "u64"],
-  Heartbeat: [0x02, "u64"],
-  PreExec: [0x03, "list", "u64?"],
-  ListenerBound: [0x04, "u8", "str", "u16"],
-  WorkloadParked: [0x05],
-  WorkloadExited: [0x06, "u8", "i32"],
-  WorkloadFailed: [0x07, "str", "i32", "str"],
-  AgentQuiesced: [0x08, "u32"],
-  AgentThawed: [0x09, "u32"],
-  IdentityApplied: [0x0a, "u32"],
-  ExecStarted: [0x0b, "u32", "u32"],
-  ExecOutput: [0x0c, "u32", "u8", "str"],
-  ExecExited: [0x0d, "u32", "u8", "i32"],
-  ExecFailed: [0x0e, "u32", "str", "i32", "str"],
-  Custom: [0x0f, "str", "str"],
-  Rejected: [0x10, "u8", "u32?", "u8", "str"],
-  ListenerClosed: [0x11, "u8", "str", "u16"],
-  UnixListenerBound: [0x12, "str"],
-  UnixListenerClosed: [0x13, "str"],
-  ExecInputTaken: [0x14, "u32", "u64"],
-  ExecOutputHeld: [0x15, "u32"]
-} as const satisfies Record<string, readonly [number, ...ReadonlyArray<Shape>]>
+/** How a type of the contract lies in a frame. */
+const shapesOf = (type: string): ReadonlyArray<Shape> => {
+  switch (type) {
+    case "u8":
+    case "u16":
+    case "u32":
+    case "i32":
+    case "u32?":
+      return [type]
+    case "natural":
+      return ["u64"]
+    case "natural?":
+      return ["u64?"]
+    case "text":
+    case "json":
+    case "bytes":
+      return ["str"]
+    case "texts":
+      return ["list"]
+    case "status":
+      return ["u8", "i32"]
+    default:
+      if (type === "FrameName" || type in contract.enumerations) return ["u8"]
+      throw new Error(`no shape of ${type} is known here`)
+  }
+}
+
+/** The frames that the contract lets an agent send, by their numbers: what each is, and what lies in it. */
+const guestFrames = new Map(
+  Object.entries(contract.events).flatMap(([name, { fields, frame: type, isHello }]) => {
+    if (type === undefined) return []
+    const shapes = [...fields.flatMap((field) => shapesOf(field.type)), ...(isHello === true ? ["u64" as const] : [])]
+    return [[type, { name, shapes }] as const]
+  })
+)
 
 /** Cuts whole frames off the front of `bytes`. Throws on what no agent may send. */
 export const takeFrames = (bytes: Buffer): readonly [frames: ReadonlyArray<GuestFrame>, rest: Buffer] => {
@@ -56,9 +71,9 @@ export const takeFrames = (bytes: Buffer): readonly [frames: ReadonlyArray<Guest
 }
 
 const decode = (body: Buffer): GuestFrame => {
-  const found = Object.entries(guestFrames).find(([, [type]]) => type === body[0])
+  const found = guestFrames.get(body[0] ?? 0)
   if (found === undefined) throw new Error(`a frame of type ${body[0]}`)
-  const [name, [, ...shapes]] = found
+  const { name, shapes } = found
   let at = 1
   const advance = (length: number) => (at += length) - length
   const text = () => {
@@ -76,9 +91,9 @@ const decode = (body: Buffer): GuestFrame => {
     str: text,
     list: () => Array.from({ length: body.readUInt32LE(advance(4)) }, text)
   }
-  const fields = shapes.map((shape: Shape) => read[shape]())
+  const fields = shapes.map((shape) => read[shape]())
   if (at !== body.length) throw new Error(`${name} with ${body.length - at} bytes too many`)
-  return { name: name as GuestFrame["name"], fields }
+  return { name: name as GuestEventKind, fields }
 }
 
 const u32 = (value: number): Buffer => {
