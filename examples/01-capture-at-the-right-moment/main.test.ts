@@ -43,5 +43,5 @@ describe("the demo", () => {
     const text = lines.join("\n")
     for (const expected of ["captured at pre-exec", "captured at listener", "first instruction"])
       assert.include(text, expected)
-  }, 120_000)
+  })
 })

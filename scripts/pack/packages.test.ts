@@ -116,7 +116,7 @@ describe.skipIf(why !== "")(`packed packages${why === "" ? "" : ` (skipped: ${wh
     for (const peer of ["effect", "rxjs", "fast-check"]) {
       symlinkSync(realpathSync(join(root, "node_modules", peer)), installed(peer))
     }
-  }, 600_000)
+  })
 
   afterAll(() => rmSync(project, { recursive: true, force: true }))
 

@@ -77,7 +77,7 @@ export class Policy extends Pipeable.Class implements Trigger {
   }
 
   get interest(): ReadonlyArray<GuestEventKind> {
-    return this.borrow(({ interest }) => interest)
+    return this.borrow(({ channels }) => channels.interest)
   }
 
   get await(): Effect.Effect<Firing, TriggerError | MachineError, GuestTimeline> {
@@ -169,6 +169,6 @@ const takeStep = (automaton: Automaton, firings: Array<Firing>): PolicyStep => {
     failure: automaton.failure,
     commands: automaton.commands.slice(),
     wakeAtNanos: automaton.hasEnded ? null : automaton.wakeAtNanos,
-    stopAt: automaton.hasEnded ? [] : automaton.listening
+    stopAt: automaton.hasEnded ? [] : automaton.channels.listening
   }
 }

@@ -10,7 +10,6 @@
 import {
   Firing,
   type GuestEvent,
-  type GuestEventKind,
   type GuestNanos,
   type QuiesceReport,
   TriggerError,
@@ -19,28 +18,16 @@ import {
   type TriggerSignal
 } from "@stillpoint/core"
 import type { AutomatonPart } from "./AutomatonPart.ts"
-import { Channel } from "./Channel.ts"
+import type { Channel } from "./Channel.ts"
+import { Channels } from "./Channels.ts"
 import { afterRounds, Circles, passedNanos, type Round } from "./Circle.ts"
-import { eventKinds, kindNumber } from "./eventKinds.ts"
+import { kindNumber } from "./eventKinds.ts"
 import type { Fired } from "./Fired.ts"
 import { Freezes } from "./Freezes.ts"
 import { GuestCondition } from "./GuestCondition.ts"
 import { Memories } from "./Memory.ts"
 import type { PolicyCommand, PolicyState } from "./PolicyStep.ts"
 import { Timers } from "./Timers.ts"
-
-/** Kinds that tell what condition the guest is in, or how the agent answers. */
-const tellingKinds: ReadonlySet<GuestEventKind> = new Set<GuestEventKind>([
-  "GuestIdle",
-  "GuestBusy",
-  "IoStarted",
-  "IoSettled",
-  "ListenerBound",
-  "ListenerClosed",
-  "AgentQuiesced",
-  "AgentThawed",
-  "AgentRejected"
-])
 
 /** A quiesce that ended without calm and without a capture. */
 export interface Abandonment {
@@ -83,6 +70,8 @@ export class Automaton {
     quietSeq: -1,
     quietWakeCount: 0
   })
+  /** Who waits for which kinds of events. */
+  readonly channels = new Channels()
   readonly guest = new GuestCondition(this.memories)
   readonly timers = new Timers(this.moment, this.memories)
   /** Whether commands are kept for a runner; a replay has no use for them. */
@@ -93,8 +82,6 @@ export class Automaton {
   failure: TriggerError | null = null
 
   private readonly parts: Array<AutomatonPart> = []
-  /** By the number of the kind; the last is of the kinds that this build does not know. */
-  private readonly channels: ReadonlyArray<Channel> = [...eventKinds, null].map(() => new Channel())
   private readonly probes = new Map<string, AutomatonPart>()
   private root: AutomatonPart | null = null
 
@@ -109,28 +96,12 @@ export class Automaton {
     return this.parts.push(part) - 1
   }
 
-  /** Makes a part receive some kinds while it listens to them, which it says with {@link listen}. */
-  watch(part: AutomatonPart, kinds: ReadonlyArray<GuestEventKind>): ReadonlyArray<Channel> {
-    const channels = kinds.map((kind) => this.channel(kind))
-    for (const channel of channels) channel.add(part)
-    return channels
-  }
-
-  /** Makes the condition of the guest be followed, as far as some kinds tell it. */
-  follow(kinds: ReadonlyArray<GuestEventKind>): void {
-    for (const kind of kinds) if (tellingKinds.has(kind)) this.channel(kind).isTelling = true
-  }
-
   registerProbe(key: string, part: AutomatonPart): void {
     this.probes.set(key, part)
   }
 
   finish(root: AutomatonPart): void {
     this.root = root
-  }
-
-  private channel(kind: string): Channel {
-    return this.channels[kindNumber(kind)] as Channel
   }
 
   // --- life
@@ -141,7 +112,7 @@ export class Automaton {
     this.memories.reset()
     this.forget()
     for (const event of earlier) {
-      if (this.channel(event._tag).isTelling) this.guest.take(event)
+      if (this.channels.of(event._tag).isTelling) this.guest.take(event)
       moment.lastSeq = event.seq
     }
     moment.nowNanos = originNanos
@@ -157,9 +128,7 @@ export class Automaton {
   load(state: PolicyState): void {
     this.memories.load(state)
     this.forget()
-    for (const channel of this.channels) {
-      for (const { life } of channel.listeners) if (life.isArmed) channel.waiting += 1
-    }
+    this.channels.waitForTheArmed()
     this.timers.earliest()
   }
 
@@ -172,7 +141,7 @@ export class Automaton {
 
   /** Forgets all that is not remembered. */
   private forget(): void {
-    for (const channel of this.channels) channel.waiting = 0
+    this.channels.waitForNothing()
     this.failure = null
     this.clearOutcome()
   }
@@ -222,26 +191,9 @@ export class Automaton {
 
   /** Whether nothing can make the policy fire any more. */
   get isExhausted(): boolean {
-    if (this.hasEnded || this.isListening || this.timers.earliest() !== Infinity) return false
+    if (this.hasEnded || this.channels.isListening || this.timers.earliest() !== Infinity) return false
     for (const probe of this.probes.values()) if (probe.life.isArmed) return false
     return true
-  }
-
-  private get isListening(): boolean {
-    for (let index = 0; index < this.channels.length; index++) {
-      if ((this.channels[index] as Channel).waiting > 0) return true
-    }
-    return false
-  }
-
-  /** Kinds that some armed part waits for. */
-  get listening(): ReadonlyArray<GuestEventKind> {
-    return eventKinds.filter((kind) => this.channel(kind).waiting > 0)
-  }
-
-  /** Kinds that the policy must be told, now or later. */
-  get interest(): ReadonlyArray<GuestEventKind> {
-    return eventKinds.filter((kind) => this.channel(kind).isTelling || this.channel(kind).listeners.length > 0)
   }
 
   /** The triggers of the policy and how far each has got, from left to right; without the one that `except` names. */
@@ -264,7 +216,8 @@ export class Automaton {
    * event's time or before it go off first, so that it may be one that a timer's firing came before.
    */
   run(events: ReadonlyArray<GuestEvent>, from: number, to: number): number {
-    const { channels, freezes, guest, moment, timers } = this
+    const { freezes, guest, moment, timers } = this
+    const channels = this.channels.byNumber
     freezes.beginInput()
     for (let index = from; index < to; index++) {
       const event = events[index] as GuestEvent
@@ -290,7 +243,7 @@ export class Automaton {
   }
 
   private isOver(): boolean {
-    return this.firing !== null || this.moment.hasEnded || (!this.isListening && this.isExhausted)
+    return this.firing !== null || this.moment.hasEnded || this.isExhausted
   }
 
   /** Hands an event to the parts that wait for its kind; answers whether any of them did not overlook it. */
@@ -384,10 +337,6 @@ export class Automaton {
   }
 
   // --- for parts
-
-  listen(channels: ReadonlyArray<Channel>, change: 1 | -1): void {
-    for (let index = 0; index < channels.length; index++) (channels[index] as Channel).waiting += change
-  }
 
   command(command: PolicyCommand): void {
     if (this.keepsCommands) this.commands.push(command)

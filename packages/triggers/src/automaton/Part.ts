@@ -61,7 +61,7 @@ export abstract class Part<Memory extends object = object> implements AutomatonP
     })
     this.memory = automaton.memories.make(memory)
     this.id = automaton.register(this)
-    this.channels = automaton.watch(this, kinds)
+    this.channels = automaton.channels.watch(this, kinds)
   }
 
   get isArmed(): boolean {
@@ -93,7 +93,7 @@ export abstract class Part<Memory extends object = object> implements AutomatonP
     const { automaton, life } = this
     if (!life.isArmed) {
       life.isArmed = true
-      automaton.listen(this.channels, 1)
+      automaton.channels.listen(this.channels, 1)
     }
     life.status = "waiting"
     life.armedAtNanos = automaton.nowNanos
@@ -106,7 +106,7 @@ export abstract class Part<Memory extends object = object> implements AutomatonP
     if (!this.life.isArmed) return
     this.life.isArmed = false
     this.life.disarmedAtNanos = this.automaton.nowNanos
-    this.automaton.listen(this.channels, -1)
+    this.automaton.channels.listen(this.channels, -1)
     this.onDisarm()
   }
 

@@ -68,7 +68,7 @@ export class OnEvent extends Part<{ others: number }> {
   constructor(site: Site, trigger: EventTrigger) {
     super(site, trigger.name, { others: 0 }, trigger.kinds)
     this.trigger = trigger
-    if (trigger.standing !== undefined) site.automaton.follow(trigger.kinds)
+    if (trigger.standing !== undefined) site.automaton.channels.follow(trigger.kinds)
     this.waitedFor = trigger.waitedFor
   }
 

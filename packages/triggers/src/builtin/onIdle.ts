@@ -40,7 +40,7 @@ class OnIdle extends Part<{ longestNanos: number }> {
 
   constructor(site: Site, nanos: number) {
     super(site, `onIdle(${guestTimeInWords(nanos)})`, { longestNanos: 0 }, ["GuestIdle", "GuestBusy"])
-    site.automaton.follow(["GuestIdle", "GuestBusy"])
+    site.automaton.channels.follow(["GuestIdle", "GuestBusy"])
     this.nanos = nanos
     this.waitedFor = `the hart to be idle for ${guestTimeInWords(nanos)}`
     this.timer = site.automaton.timers.make(this)

@@ -165,7 +165,7 @@ class LivePolicy {
     const timer = Math.max(this.leadsNowhereUntilNanos, automaton.wakeAtNanos ?? Infinity)
     const wake = Math.min(timer, clock.wakeAtNanos ?? Infinity)
     const until = {
-      kinds: automaton.listening,
+      kinds: automaton.channels.listening,
       atNanos: wake === Infinity ? null : wake,
       ...(probes.isOutside ? { pace: "realTime" as const } : {})
     }
@@ -199,7 +199,7 @@ class LivePolicy {
       automaton.wakeAtNanos ?? Infinity
     )
     clock.move()
-    return this.catchUp(timeline.advance({ kinds: automaton.listening, atNanos })).pipe(
+    return this.catchUp(timeline.advance({ kinds: automaton.channels.listening, atNanos })).pipe(
       Effect.ensuring(Effect.sync(() => clock.stand(this.standsAt)))
     )
   }

@@ -65,8 +65,8 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
     ]
     // Without a calm to wait for, nothing that the guest does matters.
     const waits = calmForNanos > 0 || mayAsk
-    this.pendingChannels = automaton.watch(this, waits ? watched : [])
-    automaton.follow(waits ? watched : [])
+    this.pendingChannels = automaton.channels.watch(this, waits ? watched : [])
+    automaton.channels.follow(waits ? watched : [])
     this.child = policy.build(this)
     this.children = [this.child]
     this.waitedFor = `${this.child.waitedFor}, then for calm of ${guestTimeInWords(calmForNanos)}`
@@ -113,7 +113,7 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
     }
     memory.pending = fired
     this.status = "quiescing"
-    automaton.listen(this.pendingChannels, 1)
+    automaton.channels.listen(this.pendingChannels, 1)
     this.deadline.begin(limitNanos)
     this.agent.begin(asks)
     this.parent?.childPending(this.index)
@@ -208,7 +208,7 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
   private end(decides: boolean): void {
     if (this.memory.pending === null) return
     this.memory.pending = null
-    this.automaton.listen(this.pendingChannels, -1)
+    this.automaton.channels.listen(this.pendingChannels, -1)
     this.calm.end()
     this.deadline.end()
     this.agent.end(decides)
