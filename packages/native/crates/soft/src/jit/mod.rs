@@ -8,8 +8,9 @@
 //! * [`assembler`] the host instructions that are used
 //! * [`memory`] where code is kept, never writable and executable at one address
 //! * [`layout`] what units refer to; `thunks` the code that they share
-//! * [`unit`] one run of guest instructions to host code: jumps, loads and stores, ways out;
-//!   `integer`, `float` and `atomic` the fast paths of those instructions
+//! * [`unit`] one run of guest instructions to host code, its loads and stores; `registers` where
+//!   guest registers are, `ways` its jumps and ways out; `integer`, `float` and `atomic` the fast
+//!   paths of those instructions
 //! * [`translator`] units, how they find each other, what is kept for the way in and out
 //!
 //! [`hot`](crate::hot) says when a block becomes a unit, and enters it.
@@ -29,11 +30,15 @@ pub mod layout;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod memory;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod registers;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod thunks;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod translator;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod unit;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod ways;
 
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 mod absent;

@@ -20,14 +20,11 @@
 //! in the middle of a unit gives back the ticks of the instructions behind it. So every way out
 //! leaves registers, pc and ticks as the interpreter would.
 
-use super::assembler::{Alu, Assembler, Condition, Hole, RAX, RCX, RDX, TICKS, Width};
+use super::assembler::{Alu, Assembler, Condition, Hole, RAX, RCX, TICKS, Width};
 use super::layout::{
-    ADDEND, DATA, DATA_MASK, Detail, FETCH, FETCH_MASK, MAX_INSTRUCTIONS, Output, READ_TAG, Shape,
-    Site, TABLE_MASK, TABLE_ON_STACK, WRITE_TAG, host, place,
+    ADDEND, DATA, DATA_MASK, Detail, MAX_INSTRUCTIONS, Output, READ_TAG, Shape, WRITE_TAG, host,
 };
 use crate::decode::{Inst, Op, decode, length};
-use crate::hart::{FETCH_ENTRIES, FetchEntry};
-use crate::page::tag;
 
 /// Whether control never simply goes on behind this instruction.
 fn ends(op: Op) -> bool {
@@ -46,22 +43,22 @@ struct Slow {
 }
 
 /// A way out of the unit to a known address.
-struct Way {
-    hole: Hole,
+pub(super) struct Way {
+    pub(super) hole: Hole,
     /// Ticks to give back.
-    refund: u8,
-    target: u64,
+    pub(super) refund: u8,
+    pub(super) target: u64,
     /// The target's fetch translation has to be looked at even within the page.
-    unsure: bool,
+    pub(super) unsure: bool,
 }
 
 pub(super) struct Translation<'a, 'b> {
-    out: &'a mut Output<'b>,
-    va: u64,
-    delta: u64,
-    count: u8,
+    pub(super) out: &'a mut Output<'b>,
+    pub(super) va: u64,
+    pub(super) delta: u64,
+    pub(super) count: u8,
     slow: Vec<Slow>,
-    ways: Vec<Way>,
+    pub(super) ways: Vec<Way>,
 }
 
 /// Translates the instructions at the start of `bytes`, which are the guest's at virtual address
@@ -117,85 +114,14 @@ impl Translation<'_, '_> {
         self.out.code
     }
 
-    fn aim_outside(&mut self, hole: Hole, target: usize) {
+    pub(super) fn aim_outside(&mut self, hole: Hole, target: usize) {
         let base = self.out.base as i64;
         self.out.code.aim_from(hole, target as i64 - base);
     }
 
-    fn jump_to(&mut self, target: usize) {
+    pub(super) fn jump_to(&mut self, target: usize) {
         let hole = self.out.code.jump();
         self.aim_outside(hole, target);
-    }
-
-    /// The host register that holds a guest register now; loads it into `scratch` if need be.
-    pub(super) fn read(&mut self, register: u8, scratch: u8) -> u8 {
-        match host(register) {
-            Some(host) => host,
-            None => {
-                self.read_into(register, scratch);
-                scratch
-            }
-        }
-    }
-
-    /// Copies a guest register. Changes the flags.
-    pub(super) fn read_into(&mut self, register: u8, into: u8) {
-        match (register, host(register)) {
-            (0, _) => self.code().set(into, 0),
-            (_, Some(host)) => self.code().mov(into, host),
-            (_, None) => self.code().load_place(into, place(register)),
-        }
-    }
-
-    /// Makes a guest register what is in `from`.
-    pub(super) fn write(&mut self, register: u8, from: u8) {
-        match (register, host(register)) {
-            (0, _) => {}
-            (_, Some(host)) => self.code().mov(host, from),
-            (_, None) => self.code().store_place(place(register), from),
-        }
-    }
-
-    /// Where to compute a guest register's next value.
-    pub(super) fn target(register: u8) -> u8 {
-        host(register).unwrap_or(RAX)
-    }
-
-    pub(super) fn write_constant(&mut self, register: u8, value: u64) {
-        if register == 0 {
-            return;
-        }
-        match (host(register), i32::try_from(value as i64)) {
-            (Some(host), _) => self.code().set(host, value),
-            (None, Ok(small)) => self.code().store_place_constant(place(register), small),
-            (None, Err(_)) => {
-                self.code().set(RAX, value);
-                self.code().store_place(place(register), RAX);
-            }
-        }
-    }
-
-    /// `target op= register`
-    pub(super) fn combine(&mut self, alu: Alu, wide: bool, target: u8, register: u8) {
-        match (register, host(register)) {
-            (0, _) => self.code().alu_constant(alu, wide, target, 0),
-            (_, Some(host)) => self.code().alu(alu, wide, target, host),
-            (_, None) => self.code().alu_place(alu, wide, target, place(register)),
-        }
-    }
-
-    /// Compares two guest registers.
-    pub(super) fn compare(&mut self, a: u8, b: u8) {
-        if b == 0 && host(a).is_none() && a != 0 {
-            self.code().alu_place_constant(Alu::Cmp, place(a), 0);
-            return;
-        }
-        let first = self.read(a, RAX);
-        if b == 0 {
-            self.code().test(first);
-        } else {
-            self.combine(Alu::Cmp, true, first, b);
-        }
     }
 
     fn detail(&mut self, index: u8, pc: u64, inst: &Inst) -> u32 {
@@ -266,55 +192,6 @@ impl Translation<'_, '_> {
         }
     }
 
-    fn branch(&mut self, index: u8, pc: u64, inst: &Inst) {
-        let condition = match inst.op {
-            Op::Beq => Condition::Equal,
-            Op::Bne => Condition::NotEqual,
-            Op::Blt => Condition::Less,
-            Op::Bge => Condition::GreaterEqual,
-            Op::Bltu => Condition::Below,
-            _ => Condition::AboveEqual,
-        };
-        self.compare(inst.rs1, inst.rs2);
-        let hole = self.code().jump_if(condition);
-        let target = pc.wrapping_add(inst.imm as i64 as u64);
-        self.ways.push(Way { hole, refund: self.count - index - 1, target, unsure: false });
-    }
-
-    fn jump_and_link(&mut self, pc: u64, inst: &Inst) {
-        self.write_constant(inst.rd, pc.wrapping_add(u64::from(inst.len)));
-        let hole = self.code().jump();
-        let target = pc.wrapping_add(inst.imm as i64 as u64);
-        self.ways.push(Way { hole, refund: 0, target, unsure: false });
-    }
-
-    fn jump_to_register(&mut self, pc: u64, inst: &Inst) {
-        self.read_into(inst.rs1, RAX);
-        if inst.imm != 0 {
-            self.code().alu_constant(Alu::Add, true, RAX, inst.imm);
-        }
-        self.code().alu_constant(Alu::And, true, RAX, -2);
-        if inst.rd != 0 {
-            let link = pc.wrapping_add(u64::from(inst.len));
-            match host(inst.rd) {
-                Some(d) => self.code().set(d, link),
-                None => {
-                    self.code().set(RCX, link);
-                    self.code().store_place(place(inst.rd), RCX);
-                }
-            }
-        }
-        let (unknown, stale) =
-            self.code().jump_indirect(TABLE_ON_STACK, TABLE_MASK, FETCH, FETCH_MASK);
-        for hole in stale {
-            self.code().aim_here(hole);
-        }
-        self.code().reload_target();
-        let leave = self.out.thunks.leave_indirect;
-        self.jump_to(leave);
-        self.aim_outside(unknown, leave);
-    }
-
     fn instruction(&mut self, index: u8, pc: u64, inst: &Inst) {
         let width = |bytes, signed| Width { bytes, signed };
         match inst.op {
@@ -365,55 +242,5 @@ impl Translation<'_, '_> {
         for way in std::mem::take(&mut self.ways) {
             self.way_out(way);
         }
-    }
-
-    fn way_out(&mut self, way: Way) {
-        let near = !way.unsure && (way.target ^ self.va) & !0xfff == 0;
-        let site = self.out.sites.len() as u64;
-        let mut hole = way.hole;
-        if way.refund != 0 || !near {
-            self.code().aim_here(hole);
-            if way.refund != 0 {
-                self.code().alu_constant(Alu::Add, true, TICKS, i32::from(way.refund));
-            }
-        }
-        let mut delta = 0;
-        let mut refused = Vec::new();
-        if !near {
-            let page = tag(way.target);
-            let entry =
-                ((way.target >> 12) as usize % FETCH_ENTRIES * size_of::<FetchEntry>()) as i32;
-            let own = self.delta;
-            let base = self.out.base;
-            let code = self.code();
-            code.load_place(RDX, FETCH);
-            match i32::try_from(page as i64) {
-                Ok(small) => code.compare_entry_constant(entry, small),
-                Err(_) => {
-                    code.set(RAX, page);
-                    code.compare_entry(entry);
-                }
-            }
-            refused.push(code.jump_if(Condition::NotEqual));
-            delta = base + code.set_patchable(RAX, own).0;
-            code.compare_entry(entry + 8);
-            refused.push(code.jump_if(Condition::NotEqual));
-        }
-        if way.refund != 0 || !near {
-            hole = self.code().jump();
-        }
-        let stub = self.code().here();
-        self.code().aim(hole, stub);
-        for hole in refused {
-            self.code().aim(hole, stub);
-        }
-        self.code().set(RCX, site);
-        let leave = self.out.thunks.leave_link;
-        self.jump_to(leave);
-        self.out.sites.push(Site {
-            target: way.target,
-            hole: (self.out.base + hole.0) as u32,
-            delta: delta as u32,
-        });
     }
 }

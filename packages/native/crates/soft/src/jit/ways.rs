@@ -1,0 +1,113 @@
+//! The ways out of a unit: branches, jumps, and what lies at their ends.
+//!
+//! Within the page the next unit is jumped to directly. Beyond it, the jump first compares what the
+//! fetch translation of the target's page was when it was linked with what it is now.
+
+use super::assembler::{Alu, Condition, RAX, RCX, RDX, TICKS};
+use super::layout::{FETCH, FETCH_MASK, Site, TABLE_MASK, TABLE_ON_STACK, host, place};
+use super::unit::{Translation, Way};
+use crate::decode::{Inst, Op};
+use crate::hart::{FETCH_ENTRIES, FetchEntry};
+use crate::page::tag;
+
+impl Translation<'_, '_> {
+    pub(super) fn branch(&mut self, index: u8, pc: u64, inst: &Inst) {
+        let condition = match inst.op {
+            Op::Beq => Condition::Equal,
+            Op::Bne => Condition::NotEqual,
+            Op::Blt => Condition::Less,
+            Op::Bge => Condition::GreaterEqual,
+            Op::Bltu => Condition::Below,
+            _ => Condition::AboveEqual,
+        };
+        self.compare(inst.rs1, inst.rs2);
+        let hole = self.code().jump_if(condition);
+        let target = pc.wrapping_add(inst.imm as i64 as u64);
+        self.ways.push(Way { hole, refund: self.count - index - 1, target, unsure: false });
+    }
+
+    pub(super) fn jump_and_link(&mut self, pc: u64, inst: &Inst) {
+        self.write_constant(inst.rd, pc.wrapping_add(u64::from(inst.len)));
+        let hole = self.code().jump();
+        let target = pc.wrapping_add(inst.imm as i64 as u64);
+        self.ways.push(Way { hole, refund: 0, target, unsure: false });
+    }
+
+    pub(super) fn jump_to_register(&mut self, pc: u64, inst: &Inst) {
+        self.read_into(inst.rs1, RAX);
+        if inst.imm != 0 {
+            self.code().alu_constant(Alu::Add, true, RAX, inst.imm);
+        }
+        self.code().alu_constant(Alu::And, true, RAX, -2);
+        if inst.rd != 0 {
+            let link = pc.wrapping_add(u64::from(inst.len));
+            match host(inst.rd) {
+                Some(d) => self.code().set(d, link),
+                None => {
+                    self.code().set(RCX, link);
+                    self.code().store_place(place(inst.rd), RCX);
+                }
+            }
+        }
+        let (unknown, stale) =
+            self.code().jump_indirect(TABLE_ON_STACK, TABLE_MASK, FETCH, FETCH_MASK);
+        for hole in stale {
+            self.code().aim_here(hole);
+        }
+        self.code().reload_target();
+        let leave = self.out.thunks.leave_indirect;
+        self.jump_to(leave);
+        self.aim_outside(unknown, leave);
+    }
+
+    /// Writes a way out, to be linked later.
+    pub(super) fn way_out(&mut self, way: Way) {
+        let near = !way.unsure && (way.target ^ self.va) & !0xfff == 0;
+        let site = self.out.sites.len() as u64;
+        let mut hole = way.hole;
+        if way.refund != 0 || !near {
+            self.code().aim_here(hole);
+            if way.refund != 0 {
+                self.code().alu_constant(Alu::Add, true, TICKS, i32::from(way.refund));
+            }
+        }
+        let mut delta = 0;
+        let mut refused = Vec::new();
+        if !near {
+            let page = tag(way.target);
+            let entry =
+                ((way.target >> 12) as usize % FETCH_ENTRIES * size_of::<FetchEntry>()) as i32;
+            let own = self.delta;
+            let base = self.out.base;
+            let code = self.code();
+            code.load_place(RDX, FETCH);
+            match i32::try_from(page as i64) {
+                Ok(small) => code.compare_entry_constant(entry, small),
+                Err(_) => {
+                    code.set(RAX, page);
+                    code.compare_entry(entry);
+                }
+            }
+            refused.push(code.jump_if(Condition::NotEqual));
+            delta = base + code.set_patchable(RAX, own).0;
+            code.compare_entry(entry + 8);
+            refused.push(code.jump_if(Condition::NotEqual));
+        }
+        if way.refund != 0 || !near {
+            hole = self.code().jump();
+        }
+        let stub = self.code().here();
+        self.code().aim(hole, stub);
+        for hole in refused {
+            self.code().aim(hole, stub);
+        }
+        self.code().set(RCX, site);
+        let leave = self.out.thunks.leave_link;
+        self.jump_to(leave);
+        self.out.sites.push(Site {
+            target: way.target,
+            hole: (self.out.base + hole.0) as u32,
+            delta: delta as u32,
+        });
+    }
+}
