@@ -64,7 +64,9 @@ const nativeCall = async () => {
     engine: null,
     seed: 0,
     epochMillis: null,
-    eventQuotas: []
+    eventQuotas: [],
+    disks: [],
+    diskSlots: 0
   })
   if (!(machine instanceof addon.NativeMachine)) throw new Error(machine.message)
   const began = performance.now()

@@ -27,6 +27,15 @@ const host = { Panicked: said, NoThread: said } as const
 /** What every operation on a machine can find. */
 const session = { Closed: said, ...host } as const
 
+/** What can be wrong with a disk that a machine is to have. */
+const disk = {
+  DiskInvalid: said,
+  DiskNameTaken: said,
+  DiskUnreadable: said,
+  DiskSizeWrong: said,
+  DiskInUse: said
+} as const
+
 /** What a recorded timeline cannot do. */
 const recording = { NotInARecording: said } as const
 
@@ -48,6 +57,8 @@ export const BootReason = Schema.TaggedUnion({
   MemoryTooSmall: said,
   CommandLineInvalid: said,
   DeviceTreeFailed: said,
+  TooManyDisks: said,
+  ...disk,
   ...memory,
   ...host
 })
@@ -101,6 +112,8 @@ export const CaptureReason = Schema.TaggedUnion({
   FileExists: said,
   DiskFull: said,
   WriteFailed: said,
+  DiskChanged: said,
+  DiskUnreadable: said,
   ...memory,
   ...session,
   ...recording
@@ -124,6 +137,11 @@ export const RestoreReason = Schema.TaggedUnion({
   ParentMismatch: said,
   StateInvalid: said,
   EngineFailed: said,
+  DiskUnknown: said,
+  DiskIsCopy: said,
+  DiskUnreadable: said,
+  DiskSizeWrong: said,
+  DiskInUse: said,
   ...memory,
   ...host,
   ...recording
@@ -134,6 +152,17 @@ export type RestoreReason = typeof RestoreReason.Type
 export const ForkReason = Schema.TaggedUnion({ MachineFaulted: said, EngineFailed: said, ...session })
 export type ForkReason = typeof ForkReason.Type
 
+/** Why a disk could not be put into a slot of a machine. */
+export const AttachReason = Schema.TaggedUnion({
+  SlotUnknown: said,
+  SlotTaken: said,
+  MachineEnded: said,
+  ...disk,
+  ...session,
+  ...recording
+})
+export type AttachReason = typeof AttachReason.Type
+
 /** Why an operation on a machine was refused or failed, whichever it was. */
 export const MachineReason = Schema.Union([
   BootReason,
@@ -141,7 +170,8 @@ export const MachineReason = Schema.Union([
   ExecReason,
   CaptureReason,
   RestoreReason,
-  ForkReason
+  ForkReason,
+  AttachReason
 ])
 export type MachineReason = typeof MachineReason.Type
 
@@ -187,6 +217,13 @@ export class ForkError extends Schema.TaggedError<ForkError>()("ForkError", { re
   }
 }
 
+/** A disk could not be put into a slot. Nothing has changed then. */
+export class AttachError extends Schema.TaggedError<AttachError>()("AttachError", { reason: AttachReason }) {
+  override get message(): string {
+    return this.reason.message
+  }
+}
+
 /** The reasons of each operation's error, by the name of the error: `Object.keys(machineReasons.BootError.cases)` are their tags. */
 export const machineReasons = {
   BootError: BootReason,
@@ -194,5 +231,6 @@ export const machineReasons = {
   ExecError: ExecReason,
   CaptureError: CaptureReason,
   RestoreError: RestoreReason,
-  ForkError: ForkReason
+  ForkError: ForkReason,
+  AttachError: AttachReason
 } as const

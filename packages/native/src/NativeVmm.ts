@@ -38,7 +38,9 @@ export const layer: Layer.Layer<Vmm, AddonError> = Layer.effect(
                   overflow: "drop",
                   ...quota,
                   kind
-                }))
+                })),
+                disks: [],
+                diskSlots: 0
               }),
             (reason: BootReason) => new BootError({ reason })
           ).pipe(Effect.flatMap(fromNative))
@@ -48,7 +50,7 @@ export const layer: Layer.Layer<Vmm, AddonError> = Layer.effect(
       restore: Effect.fn("NativeVmm.restore")(function* (directory, chain = {}) {
         return yield* Effect.uninterruptible(
           call(
-            () => native.restore([directory, ...(chain.parents ?? [])], chain.identity ?? null),
+            () => native.restore([directory, ...(chain.parents ?? [])], chain.identity ?? null, []),
             (reason: RestoreReason) => new RestoreError({ reason })
           ).pipe(Effect.flatMap(fromNative))
         )

@@ -56,7 +56,14 @@ describe("what crosses the bridge", () => {
       "NotInARecording",
       "RecordingEnded"
     ])
-    for (const failed of ["BootError", "MachineError", "CaptureError", "RestoreError", "ForkError"] as const) {
+    for (const failed of [
+      "BootError",
+      "MachineError",
+      "CaptureError",
+      "RestoreError",
+      "ForkError",
+      "AttachError"
+    ] as const) {
       const known = Object.keys(machineReasons[failed].cases).filter(
         (name) => !here.has(name) && !names("MachineError").has(name)
       )

@@ -117,5 +117,7 @@ const nativeSpec = (spec: {
   seed: 0,
   epochMillis: null,
   eventQuotas: [],
+  disks: [],
+  diskSlots: 0,
   dirtySampleNanos: 0
 })

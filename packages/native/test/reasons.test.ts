@@ -48,7 +48,29 @@ const fromWithin: Readonly<Record<string, string>> = {
   "RestoreError.MemoryExhausted": "a restored machine shares its snapshot's memory; it takes pages when it runs",
   "RestoreError.SnapshotChunkCorrupt": "memory is read when it is touched, not by the restore",
   "RestoreError.SnapshotChunkUnreadable": "as above",
-  "ForkError.EngineFailed": "snapshot::tests::engines"
+  "ForkError.EngineFailed": "snapshot::tests::engines",
+  "BootError.TooManyDisks": "disks::tests::what_is_no_disk_is_refused_with_everything_that_is_wrong",
+  "BootError.DiskInvalid": "as above",
+  "BootError.DiskNameTaken": "as above",
+  "BootError.DiskUnreadable": "as above",
+  "BootError.DiskSizeWrong": "as above",
+  "BootError.DiskInUse": "disks::tests::a_volume_has_one_writer_whoever_asks_and_its_forks_none",
+  "CaptureError.DiskChanged": "snapshot::tests::disks::a_source_that_changed_keeps_a_capture_from_being_one",
+  "CaptureError.DiskUnreadable": "disks::tests::a_source_that_changes_or_shrinks_is_an_error_of_what_is_read_there",
+  "RestoreError.DiskUnknown": "snapshot::tests::disks::a_source_is_found_again_by_what_it_is",
+  "RestoreError.DiskIsCopy": "as above",
+  "RestoreError.DiskUnreadable": "as above",
+  "RestoreError.DiskSizeWrong": "as above",
+  "RestoreError.DiskInUse": "disks::tests::a_volume_has_one_writer_whoever_asks_and_its_forks_none",
+  "AttachError.SlotUnknown": "snapshot::tests::disks::a_slot_takes_one_disk_and_says_why_not_another",
+  "AttachError.SlotTaken": "as above",
+  "AttachError.DiskInvalid": "as above",
+  "AttachError.DiskNameTaken": "as above",
+  "AttachError.DiskUnreadable": "as BootError.DiskUnreadable",
+  "AttachError.DiskSizeWrong": "as BootError.DiskSizeWrong",
+  "AttachError.DiskInUse": "as BootError.DiskInUse",
+  "AttachError.MachineEnded": "as MachineError.MachineEnded",
+  "AttachError.Closed": "as MachineError.Closed"
 }
 /** What an operation says when the core or the host fails it; `session/tests.rs` brings these about. */
 const ofTheHost = new Set(["Panicked", "NoThread"])

@@ -96,6 +96,8 @@ describe("a renewal", () => {
               seed: 1,
               epochMillis: null,
               eventQuotas: [],
+              disks: [],
+              diskSlots: 0,
               dirtySampleNanos: null
             })
           )

@@ -101,6 +101,8 @@ export declare class NativeMachine {
    * identity of a snapshot that only what changed since then is written against.
    */
   capture(directory: string, parent?: string | undefined | null): Promise<Failure | CapturedFiles>
+  /** Puts a disk into an empty slot, the first if null; the guest's kernel is told. */
+  attachDisk(slot: number | undefined | null, disk: DiskSpec): Promise<Failure | null>
   /** An independent machine in the same state. */
   fork(): Promise<Failure | NativeMachine>
   /** Digest of the whole machine state, in hexadecimal digits. */
@@ -169,6 +171,10 @@ export interface BootSpec {
   dirtySampleNanos: number | null
   /** How much of some kinds of events the guest may say. */
   eventQuotas: Array<EventQuota>
+  /** Disks, in the order in which the guest is told of them. */
+  disks: Array<DiskSpec>
+  /** Empty slots behind them. */
+  diskSlots: number
 }
 
 /** An image of the cache. */
@@ -224,6 +230,26 @@ export declare function contractHash(): string
 
 /** What the machine makes of bytes that a guest writes to its control port. */
 export declare function controlEvents(bytes: Uint8Array): EventBatch
+
+/** Where the file that a restored machine's disk is read from is now. */
+export interface DiskSource {
+  /** The disk. */
+  name: string
+  /** The file. */
+  source: string
+}
+
+/** A disk that a machine is to have. */
+export interface DiskSpec {
+  /** Its name: its serial number in the guest. */
+  name: string
+  /** Path of its file. */
+  source: string | null
+  /** `read`, `copy-on-write`, `scratch` or `volume`. */
+  access: string
+  /** Its size; its file's if null. */
+  sizeBytes: number | null
+}
 
 /** Consecutive events, encoded one after the other (see the host crate's `event_codec`). */
 export interface EventBatch {
@@ -294,7 +320,7 @@ export interface ExecRequest {
  * for people. Promises are *resolved* with it: nothing is thrown across the bridge.
  */
 export interface Failure {
-  /** `BootError`, `MachineError`, `CaptureError`, `RestoreError`, `ForkError` or `ImageError`. */
+  /** `BootError`, `MachineError`, `CaptureError`, `RestoreError`, `ForkError`, `AttachError` or `ImageError`. */
   failed: string
   /** The variant's fixed name. */
   name: string
@@ -490,15 +516,41 @@ export interface Renewal {
 
 /**
  * The machine that was captured to the first of `directories`; the others are the snapshots that
- * it is a delta to. `identity` is what the snapshot must be.
+ * it is a delta to. `identity` is what the snapshot must be; `disks` says where files that its disks
+ * are read from are, if they are no longer where they were.
  *
  * # Errors
  * If the promise cannot be made.
  */
 export declare function restore(
   directories: Array<string>,
-  identity?: string | undefined | null
+  identity: string | undefined | null,
+  disks: Array<DiskSource>
 ): Promise<Failure | NativeMachine>
+
+/** A disk that a captured machine had. */
+export interface SnapshotDisk {
+  /** Its name. */
+  name: string
+  /** `read`, `copy-on-write`, `scratch` or `volume`. */
+  access: string
+  /** Its size. */
+  sizeBytes: number
+  /** Path of the file that it needs; null: all of it is in the snapshot. */
+  source: string | null
+  /** Length of that file. */
+  sourceBytes: number | null
+  /** BLAKE3 of that file, in hexadecimal digits. */
+  digest: string | null
+}
+
+/**
+ * The disks of the machine that was captured to `directory`.
+ *
+ * # Errors
+ * If the promise cannot be made.
+ */
+export declare function snapshotDisks(directory: string): Promise<Failure | Array<SnapshotDisk>>
 
 /** Threads that exist now for machines that run. */
 export declare function workerThreads(): number

@@ -1,10 +1,12 @@
 //! What a machine boots.
 
+use crate::disk_spec::DiskSpec;
 use crate::event_batch::integer;
 use crate::event_quota::EventQuota;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use stillpoint_vmm::board::PayloadForm;
+use stillpoint_vmm::disks::DiskError;
 use stillpoint_vmm::loaders::Source;
 use stillpoint_vmm::machine::MachineConfig;
 use stillpoint_vmm::random::Seed;
@@ -35,12 +37,18 @@ pub struct BootSpec {
     pub dirty_sample_nanos: Option<f64>,
     /// How much of some kinds of events the guest may say.
     pub event_quotas: Vec<EventQuota>,
+    /// Disks, in the order in which the guest is told of them.
+    pub disks: Vec<DiskSpec>,
+    /// Empty slots behind them.
+    pub disk_slots: u32,
 }
 
-impl From<BootSpec> for MachineConfig {
-    fn from(spec: BootSpec) -> Self {
+impl TryFrom<BootSpec> for MachineConfig {
+    type Error = DiskError;
+
+    fn try_from(spec: BootSpec) -> Result<Self, DiskError> {
         let usual = Self::new(Source::Path(spec.kernel_path.into()));
-        Self {
+        Ok(Self {
             form: spec.load_address.map_or(PayloadForm::Recognised, |address| PayloadForm::Flat {
                 address: integer(address),
             }),
@@ -59,7 +67,9 @@ impl From<BootSpec> for MachineConfig {
             // The host's own log keeps what was said; the machine's only until it is taken over.
             log_bytes: 0,
             quotas: spec.event_quotas.into_iter().filter_map(EventQuota::into_quota).collect(),
+            disks: spec.disks.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            disk_slots: spec.disk_slots as usize,
             ..usual
-        }
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::event_batch::seq;
 use napi_derive::napi;
+use std::borrow::Cow;
 use stillpoint_host::hosted::{Captured, Facts};
 
 /// One file that a capture wrote.
@@ -43,10 +44,10 @@ pub struct CapturedFiles {
 impl CapturedFiles {
     pub(crate) fn new(captured: Captured, facts: Facts) -> Self {
         let files = captured.files.files.into_iter().map(|file| CapturedFile {
-            name: file.name.to_owned(),
+            name: file.name.into_owned(),
             size_bytes: seq(file.size_bytes),
             stored_bytes: seq(file.stored_bytes),
-            chunk_table: file.chunk_table.map(str::to_owned),
+            chunk_table: file.chunk_table.map(Cow::into_owned),
             guest_address: file.guest_address.map(seq),
         });
         Self {

@@ -6,7 +6,7 @@ use napi_derive::napi;
 /// for people. Promises are *resolved* with it: nothing is thrown across the bridge.
 #[napi(object, object_from_js = false, use_nullable = true)]
 pub struct Failure {
-    /// `BootError`, `MachineError`, `CaptureError`, `RestoreError`, `ForkError` or `ImageError`.
+    /// `BootError`, `MachineError`, `CaptureError`, `RestoreError`, `ForkError`, `AttachError` or `ImageError`.
     pub failed: String,
     /// The variant's fixed name.
     pub name: String,

@@ -6,6 +6,8 @@
 
 mod boot_spec;
 mod captured_files;
+mod disk_source;
+mod disk_spec;
 mod event_batch;
 mod event_quota;
 mod example;
@@ -20,5 +22,6 @@ mod machine_stop;
 mod machine_until;
 mod promise;
 mod renewal;
+mod snapshot_disk;
 mod synthetic_log;
 mod vmm;

@@ -1,6 +1,7 @@
 //! One machine.
 
 use crate::captured_files::CapturedFiles;
+use crate::disk_spec::DiskSpec;
 use crate::event_batch::{EventBatch, batch, integer, seq};
 use crate::exec_request::{ExecRequest, cells};
 use crate::failure::Failure;
@@ -297,6 +298,24 @@ impl NativeMachine {
                     CapturedFiles::new(captured, facts)
                 });
             });
+        })
+    }
+
+    /// Puts a disk into an empty slot, the first if null; the guest's kernel is told.
+    #[napi(ts_return_type = "Promise<Failure | null>")]
+    pub fn attach_disk<'env>(
+        &self,
+        env: &'env Env,
+        slot: Option<u32>,
+        disk: DiskSpec,
+    ) -> napi::Result<Object<'env>> {
+        let spec = disk.try_into();
+        let slot = slot.map(|slot| slot as usize);
+        promise(env, |settled| {
+            self.hosted.execute(
+                move |machine| machine.attach_disk(slot, &spec?),
+                move |attached| settle(settled, "AttachError", attached, |()| Null),
+            );
         })
     }
 

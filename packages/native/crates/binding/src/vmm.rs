@@ -1,13 +1,15 @@
 //! Where machines come from.
 
 use crate::boot_spec::BootSpec;
+use crate::disk_source::DiskSource;
 use crate::event_batch::{integer, seq};
 use crate::machine::{native, settle};
 use crate::promise::promise;
+use crate::snapshot_disk::SnapshotDisk;
 use napi::Env;
-use napi::bindgen_prelude::Object;
+use napi::bindgen_prelude::{Object, ToNapiValue};
 use napi_derive::napi;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use stillpoint_engines::engines;
 use stillpoint_host::guarded::guarded;
@@ -15,8 +17,9 @@ use stillpoint_host::hosted::Hosted;
 use stillpoint_host::refusal::Refusal;
 use stillpoint_host::session::SessionError;
 use stillpoint_host::workers::Workers;
+use stillpoint_vmm::machine::{CreateError, MachineConfig};
 use stillpoint_vmm::memory;
-use stillpoint_vmm::snapshot::{RestoreError, SnapshotId};
+use stillpoint_vmm::snapshot::{RestoreError, RestoreOptions, SnapshotId, read_header};
 
 /// The threads of all machines in this process.
 pub(crate) static WORKERS: LazyLock<Workers> = LazyLock::new(Workers::new);
@@ -27,12 +30,16 @@ pub(crate) static WORKERS: LazyLock<Workers> = LazyLock::new(Workers::new);
 /// If the promise cannot be made.
 #[napi(ts_return_type = "Promise<Failure | NativeMachine>")]
 pub fn boot(env: &Env, spec: BootSpec) -> napi::Result<Object<'_>> {
-    let config = spec.into();
-    make(env, "BootError", move |workers| Hosted::boot(&config, engines(), workers))
+    let config = MachineConfig::try_from(spec);
+    make(env, "BootError", move |workers| {
+        let config = config.map_err(CreateError::from)?;
+        Hosted::boot(&config, engines(), workers)
+    })
 }
 
 /// The machine that was captured to the first of `directories`; the others are the snapshots that
-/// it is a delta to. `identity` is what the snapshot must be.
+/// it is a delta to. `identity` is what the snapshot must be; `disks` says where files that its disks
+/// are read from are, if they are no longer where they were.
 ///
 /// # Errors
 /// If the promise cannot be made.
@@ -41,17 +48,37 @@ pub fn restore(
     env: &Env,
     directories: Vec<String>,
     identity: Option<String>,
+    disks: Vec<DiskSource>,
 ) -> napi::Result<Object<'_>> {
     make(env, "RestoreError", move |workers| {
         let directories: Vec<PathBuf> = directories.into_iter().map(PathBuf::from).collect();
         let parsed = identity.as_deref().map(str::parse::<SnapshotId>).transpose();
-        let expected = parsed.map_err(|invalid| RestoreError::IdMismatch {
+        let expected_id = parsed.map_err(|invalid| RestoreError::IdMismatch {
             path: directories.first().map_or_else(String::new, |path| path.display().to_string()),
             expected: invalid.found,
             found: "identities of another form".to_owned(),
         })?;
-        Hosted::restore(&directories, expected, engines(), workers)
+        let disk_sources = disks.into_iter().map(Into::into).collect();
+        let options = RestoreOptions { expected_id, disk_sources, ..RestoreOptions::default() };
+        Hosted::restore(&directories, &options, engines(), workers)
     })
+}
+
+/// The disks of the machine that was captured to `directory`.
+///
+/// # Errors
+/// If the promise cannot be made.
+#[napi(ts_return_type = "Promise<Failure | Array<SnapshotDisk>>")]
+pub fn snapshot_disks(env: &Env, directory: String) -> napi::Result<Object<'_>> {
+    make_one(
+        env,
+        "RestoreError",
+        move |_workers| {
+            let header = read_header(Path::new(&directory)).map_err(Refusal::from)?;
+            Ok(header.disks.into_iter().map(SnapshotDisk::from).collect::<Vec<_>>())
+        },
+        |disks| disks,
+    )
 }
 
 /// Threads that exist now for machines that run.
@@ -84,13 +111,23 @@ fn make<'env>(
     failed: &'static str,
     make: impl FnOnce(&Workers) -> Result<Hosted, Refusal> + Send + 'static,
 ) -> napi::Result<Object<'env>> {
+    make_one(env, failed, make, native)
+}
+
+/// Does something that may take a while on another thread.
+fn make_one<'env, R: Send + 'static, T: ToNapiValue + Send + 'static>(
+    env: &'env Env,
+    failed: &'static str,
+    make: impl FnOnce(&Workers) -> Result<R, Refusal> + Send + 'static,
+    made: fn(R) -> T,
+) -> napi::Result<Object<'env>> {
     promise(env, |settled| {
         let promise = Arc::new(Mutex::new(Some(settled)));
         let finish = Arc::clone(&promise);
-        let answer = move |outcome: Result<Hosted, Refusal>| {
+        let answer = move |outcome: Result<R, Refusal>| {
             let promise = finish.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(promise) = promise {
-                settle(promise, failed, outcome, native);
+                settle(promise, failed, outcome, made);
             }
         };
         let refuse = answer.clone();
@@ -101,8 +138,8 @@ fn make<'env>(
     })
 }
 
-/// A panic while a machine is made becomes a refusal.
-fn make_guarded(make: impl FnOnce(&Workers) -> Result<Hosted, Refusal>) -> Result<Hosted, Refusal> {
+/// A panic meanwhile becomes a refusal.
+fn make_guarded<R>(make: impl FnOnce(&Workers) -> Result<R, Refusal>) -> Result<R, Refusal> {
     guarded(|| make(&WORKERS))
         .unwrap_or_else(|message| Err(SessionError::Panicked { message }.into()))
 }

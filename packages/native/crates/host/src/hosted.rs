@@ -12,7 +12,7 @@ use stillpoint_vmm::engines::Engines;
 use stillpoint_vmm::machine::{
     CreateError, HORIZON_NANOS, Machine, MachineConfig, MachineHandle, Pace, RunUntil, Stop,
 };
-use stillpoint_vmm::snapshot::{CaptureKind, CapturedFiles, RestoreOptions, SnapshotId};
+use stillpoint_vmm::snapshot::{CaptureKind, CapturedFiles, RestoreOptions};
 
 /// Events that are taken from the machine at once.
 const BATCH_EVENTS: usize = 1024;
@@ -77,19 +77,18 @@ impl Hosted {
     }
 
     /// Makes the machine that was captured to the first of `directories`, on the calling thread; the
-    /// others are what it is a delta to. `expected` is the snapshot that it must be. Pages that the
-    /// machine touches are recorded from the beginning.
+    /// others are what it is a delta to. Pages that the machine touches are recorded from the
+    /// beginning.
     ///
     /// # Errors
     /// [`Refusal`] with the name of the [`RestoreError`](stillpoint_vmm::snapshot::RestoreError).
     pub fn restore(
         directories: &[PathBuf],
-        expected: Option<SnapshotId>,
+        options: &RestoreOptions,
         engines: &Engines,
         workers: &Workers,
     ) -> Result<Self, Refusal> {
-        let options = RestoreOptions { expected_id: expected, ..RestoreOptions::default() };
-        let mut machine = Machine::restore(directories, engines, &options)?;
+        let mut machine = Machine::restore(directories, engines, options)?;
         machine.record_touched_pages();
         Ok(Self::new(machine, workers))
     }

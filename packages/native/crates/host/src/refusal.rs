@@ -7,7 +7,7 @@ pub use examples::examples;
 use crate::session::SessionError;
 use stillpoint_vmm::control::EncodeError;
 use stillpoint_vmm::event::EventsLost;
-use stillpoint_vmm::machine::{CreateError, ForkError, InputError, InspectError};
+use stillpoint_vmm::machine::{AttachError, CreateError, ForkError, InputError, InspectError};
 use stillpoint_vmm::snapshot::{FreezeError, RestoreError, WriteError};
 
 /// An error of any operation, flattened: its fixed name and what it says.
@@ -34,6 +34,7 @@ macro_rules! flattened {
 flattened!(
     SessionError,
     EventsLost,
+    AttachError,
     CreateError,
     ForkError,
     InputError,

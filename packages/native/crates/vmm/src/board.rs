@@ -53,6 +53,13 @@ pub trait Board: Send + Sync {
     /// The devices of a machine that nothing else was said of.
     fn usual_devices(&self) -> Vec<DeviceDescription>;
 
+    /// Where a machine's disk number `number` is: the base of its window and its interrupt line.
+    /// `None`: there is no room for so many.
+    fn disk_place(&self, number: u32) -> Option<(u64, u32)> {
+        let _ = number;
+        None
+    }
+
     /// Guest-physical addresses that are neither memory's nor a device's to have: first and one past
     /// the last of each range.
     fn reserved(&self) -> Vec<(u64, u64)> {

@@ -6,6 +6,7 @@
 //!    ├── engine (trait) ── executes instructions; sees ──▶ platform
 //!    │                                                       ├── memory    pages, copy-on-write
 //!    ├── board  (trait) ── where things are, how to boot     ├── devices   serial, clock, virtio
+//!    ├── board  (trait) ── where things are, how to boot     ├── disks     what block devices hold
 //!    │                                                       └── event     what happened, in order
 //!    └── snapshot ── a machine in files
 //! ```
@@ -15,6 +16,7 @@ pub mod boards;
 pub mod conformance;
 pub mod control;
 pub mod devices;
+pub mod disks;
 pub mod engine;
 pub mod engines;
 pub mod event;

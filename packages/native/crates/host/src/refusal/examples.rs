@@ -4,12 +4,13 @@ use super::Refusal;
 use crate::session::SessionError;
 use stillpoint_vmm::control::EncodeError;
 use stillpoint_vmm::devices::RenewalInvalid;
+use stillpoint_vmm::disks::{DiskError, DiskFault};
 use stillpoint_vmm::engine::StateError;
 use stillpoint_vmm::engines::EngineUnknown;
 use stillpoint_vmm::event::EventsLost;
 use stillpoint_vmm::loaders::LoadError;
 use stillpoint_vmm::machine::{
-    CreateError, DescriptionInvalid, ForkError, InputError, InspectError,
+    AttachError, CreateError, DescriptionInvalid, ForkError, InputError, InspectError,
 };
 use stillpoint_vmm::memory::MemoryError;
 use stillpoint_vmm::snapshot::{FreezeError, RestoreError, WriteError};
@@ -75,15 +76,48 @@ fn load() -> Vec<LoadError> {
     others.into_iter().chain(memory().into_iter().map(LoadError::Memory)).collect()
 }
 
+fn disk() -> Vec<DiskError> {
+    one_of_each!(DiskError {
+        DiskError::DiskInvalid { .. } => DiskError::DiskInvalid { name: text("data"), problems: vec![text("source: expected none of a scratch disk")] },
+        DiskError::DiskNameTaken { .. } => DiskError::DiskNameTaken { name: text("data") },
+        DiskError::DiskUnreadable { .. } => DiskError::DiskUnreadable { name: text("data"), path: text("data.img"), reason: text("not found") },
+        DiskError::DiskSizeWrong { .. } => DiskError::DiskSizeWrong { name: text("data"), path: text("data.img"), expected: text("the 512 bytes of sizeBytes"), found: 1 },
+        DiskError::DiskInUse { .. } => DiskError::DiskInUse { name: text("data"), path: text("data.img"), expected: "a file that no other machine has" },
+        DiskError::TooManyDisks { .. } => DiskError::TooManyDisks { expected: 24, found: 25 },
+    })
+}
+
+fn fault() -> Vec<DiskFault> {
+    let others = one_of_each!(DiskFault {
+        DiskFault::DiskUnreadable { .. } => DiskFault::DiskUnreadable { path: text("data.img"), offset: 0, len: 512, reason: text("input/output error") },
+        DiskFault::DiskChanged { .. } => DiskFault::DiskChanged { path: text("data.img"), offset: 0, len: 16384, expected: text("00"), found: text("ff") },
+        DiskFault::Memory(_) => DiskFault::Memory(MemoryError::Exhausted { limit_bytes: 1 }),
+    });
+    others.into_iter().chain(memory().into_iter().map(DiskFault::Memory)).collect()
+}
+
+fn attach() -> Vec<AttachError> {
+    let others = one_of_each!(AttachError {
+        AttachError::Disk(_) => AttachError::Disk(DiskError::DiskNameTaken { name: text("data") }),
+        AttachError::SlotUnknown { .. } => AttachError::SlotUnknown { expected: 1, found: text("7") },
+        AttachError::SlotTaken { .. } => AttachError::SlotTaken { found: 0, holder: text("data") },
+        AttachError::MachineEnded { .. } => AttachError::MachineEnded { reason: text("halted, reason 0") },
+    });
+    let disks = disk().into_iter().filter(|disk| disk.name() != "TooManyDisks");
+    others.into_iter().chain(disks.map(AttachError::Disk)).collect()
+}
+
 fn create() -> Vec<CreateError> {
     let others = one_of_each!(CreateError {
         CreateError::MemorySizeInvalid { .. } => CreateError::MemorySizeInvalid { least: 1, most: 2, found: 3 },
         CreateError::SampleStepInvalid { .. } => CreateError::SampleStepInvalid { least: 2, found: 1 },
         CreateError::EngineUnknown(_) => CreateError::EngineUnknown(EngineUnknown { expected: text("auto, soft"), found: text("sofd") }),
         CreateError::MachineInvalid(_) => CreateError::MachineInvalid(DescriptionInvalid { problems: vec![text("processors: expected 1, found 2")] }),
+        CreateError::Disk(_) => CreateError::Disk(DiskError::DiskNameTaken { name: text("data") }),
         CreateError::Load(_) => CreateError::Load(LoadError::MemoryTooSmall { expected: 2, found: 1 }),
     });
-    others.into_iter().chain(load().into_iter().map(CreateError::Load)).collect()
+    let others = others.into_iter().chain(disk().into_iter().map(CreateError::Disk));
+    others.chain(load().into_iter().map(CreateError::Load)).collect()
 }
 
 fn input() -> Vec<InputError> {
@@ -121,8 +155,10 @@ fn write() -> Vec<WriteError> {
         WriteError::DiskFull { .. } => WriteError::DiskFull { file: text("memory.bin"), expected: 1, reason: text("no space left") },
         WriteError::WriteFailed { .. } => WriteError::WriteFailed { file: text("memory.bin"), reason: text("input/output error") },
         WriteError::Memory(_) => WriteError::Memory(MemoryError::Exhausted { limit_bytes: 1 }),
+        WriteError::Disk(_) => WriteError::Disk(DiskFault::Memory(MemoryError::Exhausted { limit_bytes: 1 })),
     });
-    others.into_iter().chain(memory().into_iter().map(WriteError::Memory)).collect()
+    let others = others.into_iter().chain(fault().into_iter().map(WriteError::Disk));
+    others.chain(memory().into_iter().map(WriteError::Memory)).collect()
 }
 
 fn restore() -> Vec<RestoreError> {
@@ -143,9 +179,18 @@ fn restore() -> Vec<RestoreError> {
         RestoreError::MachineInvalid(_) => RestoreError::MachineInvalid(DescriptionInvalid { problems: vec![text("processors: expected 1, found 2")] }),
         RestoreError::StateInvalid(_) => RestoreError::StateInvalid(state),
         RestoreError::EngineFailed => RestoreError::EngineFailed,
+        RestoreError::DiskUnknown { .. } => RestoreError::DiskUnknown { expected: text("\"root\""), found: text("data") },
+        RestoreError::DiskIsCopy { .. } => RestoreError::DiskIsCopy { name: text("data"), access: "volume", found: text("data.img") },
+        RestoreError::DiskSource { .. } => RestoreError::DiskSource { problem: DiskError::DiskUnreadable { name: text("data"), path: text("data.img"), reason: text("not found") }, expected: text("00") },
         RestoreError::Memory(_) => RestoreError::Memory(MemoryError::Exhausted { limit_bytes: 1 }),
     });
-    others.into_iter().chain(memory().into_iter().map(RestoreError::Memory)).collect()
+    let found = disk()
+        .into_iter()
+        .filter(|disk| matches!(disk.name(), "DiskUnreadable" | "DiskSizeWrong" | "DiskInUse"));
+    let others = others
+        .into_iter()
+        .chain(found.map(|problem| RestoreError::DiskSource { problem, expected: text("00") }));
+    others.chain(memory().into_iter().map(RestoreError::Memory)).collect()
 }
 
 fn fork() -> Vec<ForkError> {
@@ -174,6 +219,7 @@ pub fn examples() -> Vec<(&'static str, Refusal)> {
         .chain(of("CaptureError", write()))
         .chain(of("RestoreError", restore()))
         .chain(of("ForkError", fork()))
+        .chain(of("AttachError", attach()))
         .collect()
 }
 

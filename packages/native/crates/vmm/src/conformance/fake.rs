@@ -20,6 +20,7 @@ use crate::time::Nanos;
 pub(crate) const BASE: u64 = 0x10_0000;
 pub(crate) const CONSOLE: u64 = 0x1000;
 pub(crate) const CLOCK: u64 = 0x3000;
+pub(crate) const DISKS: u64 = 0x4_0000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Op {
@@ -86,6 +87,10 @@ impl Board for FakeBoard {
             device("entropy", "virtio-rng", 0x4000, 4),
             device("vmgenid", "vmgenid", 0x5000, 5),
         ]
+    }
+
+    fn disk_place(&self, number: u32) -> Option<(u64, u32)> {
+        Some((DISKS + u64::from(number) * 0x1000, 16 + number))
     }
 
     fn default_command_line(&self) -> &'static str {

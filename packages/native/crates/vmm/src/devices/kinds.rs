@@ -4,8 +4,13 @@ use super::description::{DeviceDescription, DeviceKind};
 use super::{goldfish_rtc, ns16550a, virtio, vmgenid};
 
 /// Every kind that this build has.
-pub static KINDS: &[DeviceKind] =
-    &[ns16550a::KIND, goldfish_rtc::KIND, virtio::entropy::KIND, vmgenid::KIND];
+pub static KINDS: &[DeviceKind] = &[
+    ns16550a::KIND,
+    goldfish_rtc::KIND,
+    virtio::entropy::KIND,
+    virtio::block::KIND,
+    vmgenid::KIND,
+];
 
 impl DeviceDescription {
     /// Its kind, if this build has it.

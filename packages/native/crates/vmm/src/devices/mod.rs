@@ -19,6 +19,7 @@ pub use description::{DeviceDescription, DeviceKind, Making, Node};
 pub use kinds::KINDS;
 pub use renewal::{GENERATION_BYTES, MIN_ENTROPY_BYTES, Renewal, RenewalInvalid};
 
+use crate::disks::{Attached, Disks};
 use crate::event::EventBody;
 use crate::memory::GuestMemory;
 use crate::serial_ports::SerialPorts;
@@ -33,6 +34,8 @@ pub struct DeviceContext<'a> {
     pub now: Nanos,
     /// Guest memory, for devices that read and write it.
     pub memory: &'a mut dyn GuestMemory,
+    /// The machine's disks, for devices that are one.
+    pub disks: &'a mut Disks,
     /// Where the device says what happened.
     pub events: &'a mut Vec<EventBody>,
     /// Where serial devices put what the guest sends.
@@ -83,6 +86,17 @@ pub trait Device: Send {
     fn take_input(&mut self, port: u32) -> Option<u8> {
         let _ = port;
         None
+    }
+
+    /// Becomes the machine's disk number `number`, if it is the empty slot for it; whether it is.
+    fn attach_disk(
+        &mut self,
+        context: &mut DeviceContext<'_>,
+        number: usize,
+        disk: &Attached,
+    ) -> bool {
+        let _ = (context, number, disk);
+        false
     }
 
     /// The versions of the device's saved state.

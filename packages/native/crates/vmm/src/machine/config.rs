@@ -3,6 +3,7 @@
 use super::DescriptionInvalid;
 use super::memory_limits::{MAX_MEMORY_BYTES, MIN_MEMORY_BYTES};
 use crate::board::PayloadForm;
+use crate::disks::{DiskError, DiskSpec};
 use crate::engines::{AUTO, EngineUnknown};
 use crate::event::{EventKind, Quota};
 use crate::loaders::{LoadError, Source};
@@ -36,6 +37,10 @@ pub struct MachineConfig {
     pub log_bytes: usize,
     /// How much of a kind the guest may say; the other kinds have their usual quota.
     pub quotas: Vec<(EventKind, Quota)>,
+    /// Disks, in the order in which the guest is told of them.
+    pub disks: Vec<DiskSpec>,
+    /// Empty slots behind them, for disks that are attached later.
+    pub disk_slots: usize,
 }
 
 impl MachineConfig {
@@ -64,6 +69,8 @@ impl MachineConfig {
             sample_step_nanos: 10_000_000,
             log_bytes: DEFAULT_LOG_BYTES,
             quotas: Vec::new(),
+            disks: Vec::new(),
+            disk_slots: 0,
         }
     }
 
@@ -120,6 +127,9 @@ pub enum CreateError {
     /// The machine that was described is none of this build.
     #[error(transparent)]
     MachineInvalid(#[from] DescriptionInvalid),
+    /// A disk cannot be had.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// The guest cannot be started from what was given.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -133,6 +143,7 @@ impl CreateError {
             Self::SampleStepInvalid { .. } => "SampleStepInvalid",
             Self::EngineUnknown(_) => "EngineUnknown",
             Self::MachineInvalid(_) => "MachineInvalid",
+            Self::Disk(error) => error.name(),
             Self::Load(error) => error.name(),
         }
     }

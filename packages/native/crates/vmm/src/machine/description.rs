@@ -207,7 +207,7 @@ mod tests {
         #[test]
         fn any_description_is_refused_or_made(
             base in any::<u64>(),
-            places in proptest::collection::vec((any::<u64>(), any::<u32>(), 0..5usize, any::<bool>()), 0..70),
+            places in proptest::collection::vec((any::<u64>(), any::<u32>(), 0..6usize, any::<bool>()), 0..70),
         ) {
             let mut machine = machine();
             machine.memory.base = base & !0xfff;

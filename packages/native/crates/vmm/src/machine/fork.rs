@@ -49,6 +49,7 @@ impl Machine {
             return Err(ForkError::EngineFailed);
         };
         let left_at = self.platform.memory.mark();
+        self.platform.disks.follow(left_at);
         let platform = self.platform.fork();
         let handle = MachineHandle::new(platform.stop_flag().clone(), platform.now);
         Ok(Self {

@@ -34,7 +34,8 @@ impl InspectError {
 }
 
 impl Machine {
-    /// The BLAKE3 of the whole machine state: processor, devices, memory, clock. Equal for equal
+    /// The BLAKE3 of the whole machine state: processor, devices, memory, clock, and what was
+    /// written to disks that are no volumes. Equal for equal
     /// states, however they came about. Costs what changed since the last call.
     ///
     /// # Errors
@@ -44,6 +45,10 @@ impl Machine {
         let mut state = StateWriter::new();
         self.save().encode(&mut state);
         state.array(&memory);
+        if self.platform.disks.iter().next().is_some() {
+            let mark = self.platform.memory.mark();
+            self.platform.disks.digest(mark, &mut state)?;
+        }
         Ok(*blake3::hash(&state.finish()).as_bytes())
     }
 
@@ -86,7 +91,7 @@ impl Machine {
 
     /// Bytes that closing this machine alone would give back to the host.
     pub fn own_bytes(&self) -> u64 {
-        self.platform.memory.own_bytes()
+        self.platform.memory.own_bytes() + self.platform.disks.own_bytes()
     }
 
     /// Bytes of guest memory that are there at all: own, shared, or in a snapshot.

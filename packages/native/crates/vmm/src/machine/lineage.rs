@@ -43,13 +43,20 @@ impl Lineage {
     }
 }
 
-/// Where a machine's memory may differ from a snapshot's.
+/// Pages of memory, and of disks by their number.
+#[derive(Default)]
+pub(crate) struct Written {
+    pub(crate) memory: PageSet,
+    pub(crate) disks: Vec<PageSet>,
+}
+
+/// Where a machine's memory and disks may differ from a snapshot's.
 #[derive(Clone)]
 pub(crate) struct Difference {
     /// Pages that the machine has written since then.
     pub(crate) since: Mark,
     /// Pages that a fork had written before it was captured.
-    pub(crate) besides: Arc<PageSet>,
+    pub(crate) besides: Arc<Written>,
 }
 
 #[derive(Clone)]
@@ -108,7 +115,7 @@ impl Lineages {
         &mut self,
         lineage: &Lineage,
         now: Mark,
-        written_since: impl Fn(Mark) -> PageSet,
+        written_since: impl Fn(Mark) -> Written,
     ) {
         if let Some((board, left_at)) = self.of_relatives.first() {
             let besides = Arc::new(written_since(*left_at));

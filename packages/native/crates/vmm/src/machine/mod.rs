@@ -11,6 +11,7 @@
 
 mod config;
 mod description;
+mod disks;
 mod fork;
 mod handle;
 mod input;
@@ -24,11 +25,12 @@ mod state;
 
 pub use config::{CreateError, MIN_SAMPLE_STEP_NANOS, MachineConfig};
 pub use description::{DescriptionInvalid, MachineDescription, MemoryDescription};
+pub use disks::AttachError;
 pub use fork::ForkError;
 pub use handle::MachineHandle;
 pub use input::InputError;
 pub use inspect::InspectError;
-pub(crate) use lineage::{Difference, Lineage, Lineages};
+pub(crate) use lineage::{Difference, Lineage, Lineages, Written};
 pub use memory_limits::{MAX_MEMORY_BYTES, MIN_MEMORY_BYTES};
 pub use origin::Origin;
 pub use run::{Pace, RunUntil, Stop};
@@ -39,6 +41,7 @@ use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::board::{Boot, PayloadForm};
+use crate::disks::Disks;
 use crate::engine::Engine;
 use crate::event::{Event, EventsLost, Quotas};
 use crate::loaders::{LoadError, Source, SourceError, unpack};
@@ -91,6 +94,9 @@ impl Machine {
     pub fn new(config: &MachineConfig, mut engine: Box<dyn Engine>) -> Result<Self, CreateError> {
         config.check()?;
         let board = engine.board();
+        let disks = Disks::open(&config.disks, config.disk_slots)?;
+        let mut devices = board.usual_devices();
+        devices.extend(disks::described(board, &disks, config.disks.len() + config.disk_slots)?);
         let machine = MachineDescription {
             engine: engine.name().to_owned(),
             board: board.name().to_owned(),
@@ -99,7 +105,7 @@ impl Machine {
                 base: board.memory_base(),
                 size_bytes: config.memory_bytes,
             },
-            devices: board.usual_devices(),
+            devices,
             seed: Some(config.seed),
             epoch_nanos: config.epoch_nanos,
         };
@@ -132,6 +138,7 @@ impl Machine {
         engine.reset(entry);
         let mut platform = machine.platform(memory, config.log_bytes.max(MIN_LOG_BYTES))?;
         platform.set_quotas(Quotas::new(&config.quotas));
+        platform.disks = disks;
         let origin = Origin {
             machine,
             deterministic: engine.is_deterministic() && config.seed != Seed::Host,
@@ -156,9 +163,10 @@ impl Machine {
 
     /// A machine from the parts of a snapshot.
     pub(crate) fn restored(parts: Restored) -> Result<Self, RestoredInvalid> {
-        let Restored { mut engine, memory, origin, mut state, lineage, log_bytes } = parts;
+        let Restored { mut engine, memory, disks, origin, mut state, lineage, log_bytes } = parts;
         let log_bytes = log_bytes.unwrap_or(DEFAULT_LOG_BYTES).max(MIN_LOG_BYTES);
         let mut platform = origin.machine.platform(memory, log_bytes)?;
+        platform.disks = disks;
         let saved = state.take(ENGINE, engine.state_versions())?;
         let loaded = catch_unwind(AssertUnwindSafe(|| engine.load(&saved)));
         loaded.map_err(|_| RestoredInvalid::EngineFailed)??;
@@ -175,6 +183,7 @@ impl Machine {
             return Err(StateError { expected, found }.into());
         }
         let mark = platform.memory.mark();
+        platform.disks.follow(mark);
         let handle = MachineHandle::new(platform.stop_flag().clone(), platform.now);
         Ok(Self {
             delivered: platform.log().next_seq(),
@@ -236,9 +245,13 @@ impl Machine {
 
     /// Remembers a capture of this moment, and begins to count what is written after it.
     pub(crate) fn remember_capture(&mut self, lineage: &Lineage) {
-        let memory = &mut self.platform.memory;
+        let (memory, disks) = (&mut self.platform.memory, &mut self.platform.disks);
         let now = memory.mark();
-        self.lineages.captured(lineage, now, |since| memory.page_numbers_since(since));
+        disks.follow(now);
+        self.lineages.captured(lineage, now, |since| Written {
+            memory: memory.page_numbers_since(since),
+            disks: disks.pages_since(since),
+        });
     }
 
     /// How the guest ended, if it has.
@@ -285,6 +298,7 @@ impl From<DescriptionInvalid> for RestoredInvalid {
 pub(crate) struct Restored {
     pub(crate) engine: Box<dyn Engine>,
     pub(crate) memory: Box<dyn GuestMemory>,
+    pub(crate) disks: Disks,
     pub(crate) origin: Origin,
     pub(crate) state: Sections,
     pub(crate) lineage: Lineage,

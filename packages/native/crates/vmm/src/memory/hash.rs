@@ -61,6 +61,20 @@ impl PagedMemory {
     /// # Errors
     /// [`MemoryError`] if the snapshot that the memory was restored from can no longer be read.
     pub fn digest(&mut self) -> Result<Hash, MemoryError> {
+        let digest = self.rehash()?;
+        self.hashes.mark = Some(self.mark());
+        Ok(digest)
+    }
+
+    /// The same, where what is written from now on is to count as written since `mark`.
+    pub(crate) fn digest_at(&mut self, mark: Mark) -> Result<Hash, MemoryError> {
+        let digest = self.rehash()?;
+        self.follow(mark);
+        self.hashes.mark = Some(mark);
+        Ok(digest)
+    }
+
+    fn rehash(&mut self) -> Result<Hash, MemoryError> {
         let mut cache = std::mem::take(&mut self.hashes);
         cache.leaves.resize(self.leaves.len(), None);
         for (number, entry) in cache.leaves.iter_mut().enumerate() {
@@ -82,7 +96,6 @@ impl PagedMemory {
         for entry in &cache.leaves {
             hasher.update(entry.as_ref().map_or(zero_leaf_hash(), |hashes| &hashes.leaf));
         }
-        cache.mark = Some(self.mark());
         self.hashes = cache;
         Ok(*hasher.finalize().as_bytes())
     }

@@ -78,7 +78,7 @@ impl PagedMemory {
         let page = self.page_number(gpa)?;
         let leaf = self.leaves[page / LEAF_PAGES].as_ref()?;
         match leaf.slots[page % LEAF_PAGES].view() {
-            SlotView::Zero => None,
+            SlotView::Zero | SlotView::Cleared => None,
             SlotView::Image => {
                 let address = self.image.as_ref()?.page(page).ok()?;
                 Some(KeptPage { address, _counted: None })

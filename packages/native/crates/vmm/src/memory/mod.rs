@@ -27,6 +27,7 @@ mod host;
 mod kept;
 mod paged;
 mod pages;
+mod sparse;
 mod table;
 mod track;
 
@@ -38,6 +39,7 @@ pub use guest_memory::{GuestMemory, PageImage};
 pub use kept::{Derived, KeptPage};
 pub(crate) use pages::{Region, filled_page, zero_page};
 pub use pages::{in_use_bytes, limit_bytes, set_limit_bytes};
+pub(crate) use sparse::KeptCopy;
 pub(crate) use table::{LEAF_PAGES, Leaf, Slot, SlotView};
 pub use table::{PageSet, PageTable};
 pub use track::Mark;
@@ -204,7 +206,7 @@ impl PagedMemory {
     fn content(&self, page: usize) -> Result<NonNull<u8>, MemoryError> {
         let Some(leaf) = &self.leaves[page / LEAF_PAGES] else { return Ok(zero_page()) };
         match leaf.slots[page % LEAF_PAGES].view() {
-            SlotView::Zero => Ok(zero_page()),
+            SlotView::Zero | SlotView::Cleared => Ok(zero_page()),
             SlotView::Page(own) => Ok(own.address()),
             SlotView::Image => match &self.image {
                 Some(image) => image.page(page),
@@ -296,7 +298,8 @@ impl PagedMemory {
     /// Bytes of guest memory that are not the shared zero page: own, shared or in a snapshot.
     pub fn present_bytes(&self) -> u64 {
         let present = |leaf: &Arc<Leaf>| {
-            leaf.slots.iter().filter(|slot| !matches!(slot.view(), SlotView::Zero)).count()
+            let absent = |slot: &&Slot| matches!(slot.view(), SlotView::Zero | SlotView::Cleared);
+            LEAF_PAGES - leaf.slots.iter().filter(absent).count()
         };
         self.leaves.iter().flatten().map(present).sum::<usize>() as u64 * PAGE
     }

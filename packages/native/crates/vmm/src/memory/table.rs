@@ -6,6 +6,7 @@
 //! │ leaf 0 ──┼────────────▶│ 128 × slot               │       │ 4 KiB    │
 //! │ leaf 1   │   absent:   │   0        zero          │       └──────────┘
 //! │ …        │   all zero  │   1        of the image  │            ▲
+//! │          │             │   2        cleared       │            │
 //! └──────────┘             │   address  page ─────────┼────────────┘
 //!                          │ 128 × epoch of last write│
 //!                          │ latest epoch in the leaf │
@@ -21,19 +22,22 @@ pub(crate) const LEAF_PAGES: usize = 128;
 
 /// What stands for one guest page.
 pub(crate) enum SlotView<'a> {
-    /// All zero, costing nothing.
+    /// Nothing was ever written: all zero, costing nothing.
     Zero,
+    /// All zero because somebody said so.
+    Cleared,
     /// The page of the snapshot image that the memory was restored from.
     Image,
     /// A page, perhaps shared with other machines.
     Page(&'a PageRef),
 }
 
-/// One word: zero, the image's page, or a counted reference to a page.
+/// One word: zero, the image's page, cleared, or a counted reference to a page.
 pub(crate) struct Slot(u64);
 
 const ZERO: u64 = 0;
 const IMAGE: u64 = 1;
+const CLEARED: u64 = 2;
 
 impl Slot {
     pub(crate) const fn zero() -> Self {
@@ -42,6 +46,10 @@ impl Slot {
 
     pub(crate) const fn image() -> Self {
         Self(IMAGE)
+    }
+
+    pub(crate) const fn cleared() -> Self {
+        Self(CLEARED)
     }
 
     pub(crate) fn page(page: PageRef) -> Self {
@@ -53,6 +61,7 @@ impl Slot {
         match self.0 {
             ZERO => SlotView::Zero,
             IMAGE => SlotView::Image,
+            CLEARED => SlotView::Cleared,
             // SAFETY: any other word came from `into_word` and is not given back before `drop`.
             // A PageRef is one pointer, as this word is, so the word may be viewed as one.
             _ => SlotView::Page(unsafe { &*std::ptr::from_ref(&self.0).cast::<PageRef>() }),
@@ -67,14 +76,14 @@ impl Clone for Slot {
     fn clone(&self) -> Self {
         match self.view() {
             SlotView::Page(page) => Self::page(page.clone()),
-            SlotView::Zero | SlotView::Image => Self(self.0),
+            SlotView::Zero | SlotView::Image | SlotView::Cleared => Self(self.0),
         }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if self.0 > IMAGE {
+        if self.0 > CLEARED {
             // SAFETY: the word came from `into_word`, and this slot is gone afterwards.
             drop(unsafe { PageRef::from_word(self.0) });
         }
@@ -135,6 +144,11 @@ impl PageSet {
         if let Some(word) = self.words.get_mut(page / 64) {
             *word &= !(1 << (page % 64));
         }
+    }
+
+    /// The bits of the set, a word for 64 pages, up to its last page.
+    pub(crate) fn words(&self) -> &[u64] {
+        &self.words
     }
 
     /// The pages, ascending.

@@ -11,6 +11,7 @@ pub use crate::devices::{Device, DeviceContext};
 pub use bus::NoDevice;
 
 use crate::devices::{InputFull, Renewal};
+use crate::disks::{Attached, Disks};
 use crate::event::{Event, EventBody, EventKind, EventLog, KindSet, Over, Quotas};
 use crate::memory::GuestMemory;
 use crate::random::{RandomStream, Seed};
@@ -32,6 +33,8 @@ pub const DEFAULT_LOG_BYTES: usize = 64 << 20;
 pub struct Platform {
     /// Guest-physical memory.
     pub memory: Box<dyn GuestMemory>,
+    /// What block devices hold.
+    pub disks: Disks,
     /// Guest time of the access in progress: the engine sets it before every device access,
     /// console write and event.
     pub now: Nanos,
@@ -68,6 +71,7 @@ impl Platform {
     pub(crate) fn with_seed(memory: Box<dyn GuestMemory>, seed: Seed, log_bytes: usize) -> Self {
         Self {
             memory,
+            disks: Disks::default(),
             now: 0,
             attention: false,
             bus: Bus::default(),
@@ -120,8 +124,10 @@ impl Platform {
     ) -> R {
         let mut events = std::mem::take(&mut self.scratch);
         let (now, memory, serial) = (self.now, self.memory.as_mut(), &mut self.serial);
+        let disks = &mut self.disks;
         let result = self.bus.with(slot, |device, name, base| {
-            let mut context = DeviceContext { name, now, memory, events: &mut events, serial };
+            let events = &mut events;
+            let mut context = DeviceContext { name, now, memory, disks, events, serial };
             act(device, &mut context, base)
         });
         for body in events.drain(..) {
@@ -293,6 +299,13 @@ impl Platform {
         })
     }
 
+    /// Tells the empty slot for disk number `number` of its disk; whether there is that slot.
+    pub(crate) fn attach_disk(&mut self, number: usize, disk: &Attached) -> bool {
+        (0..self.bus.len()).any(|slot| {
+            self.with_device(slot, |device, context, _| device.attach_disk(context, number, disk))
+        })
+    }
+
     /// The guest is off: emits the line that it had begun.
     pub(crate) fn flush_console(&mut self) {
         let mut events = Vec::new();
@@ -311,6 +324,7 @@ impl Platform {
     pub fn fork(&mut self) -> Self {
         Self {
             memory: self.memory.fork(),
+            disks: self.disks.fork(),
             now: self.now,
             attention: false,
             bus: self.bus.fork(),

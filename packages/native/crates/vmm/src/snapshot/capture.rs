@@ -1,8 +1,10 @@
 //! Freezing a machine: the pause of a capture.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
 
 use super::{FreezeError, SnapshotId};
+use crate::disks::Disks;
 use crate::machine::{Difference, Life, Lineage, Machine, Origin};
 use crate::memory::GuestMemory;
 use crate::state::Sections;
@@ -24,6 +26,7 @@ pub enum CaptureKind {
 /// A machine's state at one moment, to be written while the machine goes on.
 pub struct Frozen {
     pub(super) memory: Box<dyn GuestMemory>,
+    pub(super) disks: Mutex<Disks>,
     pub(super) state: Sections,
     pub(super) origin: Origin,
     pub(super) at_nanos: Nanos,
@@ -74,10 +77,12 @@ impl Machine {
             return Err(FreezeError::EngineFailed);
         };
         let memory = self.platform_mut().memory.fork();
+        let disks = Mutex::new(self.platform_mut().disks.fork());
         let lineage = Lineage::unwritten();
         self.remember_capture(&lineage);
         Ok(Frozen {
             memory,
+            disks,
             state,
             origin: self.origin().clone(),
             at_nanos: self.now(),

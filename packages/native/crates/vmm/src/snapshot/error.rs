@@ -1,5 +1,6 @@
 //! Why a machine cannot be put into files or taken out of them.
 
+use crate::disks::{DiskError, DiskFault};
 use crate::machine::{DescriptionInvalid, RestoredInvalid};
 use crate::memory::MemoryError;
 use crate::state::StateError;
@@ -78,6 +79,9 @@ pub enum WriteError {
     /// The snapshot that the machine was restored from can no longer be read.
     #[error(transparent)]
     Memory(#[from] MemoryError),
+    /// The file that a disk is read from can no longer be read, or is another.
+    #[error(transparent)]
+    Disk(#[from] DiskFault),
 }
 
 impl WriteError {
@@ -89,6 +93,7 @@ impl WriteError {
             Self::DiskFull { .. } => "DiskFull",
             Self::WriteFailed { .. } => "WriteFailed",
             Self::Memory(error) => error.name(),
+            Self::Disk(fault) => fault.name(),
         }
     }
 }
@@ -216,6 +221,36 @@ pub enum RestoreError {
     /// The engine fails on the saved state.
     #[error("the engine panicked on the saved state")]
     EngineFailed,
+    /// A source was given for a disk that the machine does not have.
+    #[error("disk {found:?}: expected one of {expected}")]
+    DiskUnknown {
+        /// The disks that are read from a file.
+        expected: String,
+        /// The name given.
+        found: String,
+    },
+    /// The original of a copy was asked for.
+    #[error(
+        "disk {name:?}: expected no source: what it held at the capture is in the snapshot, and a \
+         restored machine has a copy-on-write view of that, which never reaches the {access} that it \
+         was: found {found}; to write to that file, boot a machine with it"
+    )]
+    DiskIsCopy {
+        /// The disk.
+        name: String,
+        /// What it was.
+        access: &'static str,
+        /// The file asked for.
+        found: String,
+    },
+    /// The file that a disk is read from cannot be had.
+    #[error("{problem}; expected the file with BLAKE3 {expected}: say where it is now")]
+    DiskSource {
+        /// What is wrong with the file that was looked at.
+        problem: DiskError,
+        /// Digest of the file.
+        expected: String,
+    },
     /// Memory cannot be had.
     #[error(transparent)]
     Memory(#[from] MemoryError),
@@ -250,6 +285,9 @@ impl RestoreError {
             Self::MachineInvalid(_) => "MachineInvalid",
             Self::StateInvalid(_) => "StateInvalid",
             Self::EngineFailed => "EngineFailed",
+            Self::DiskUnknown { .. } => "DiskUnknown",
+            Self::DiskIsCopy { .. } => "DiskIsCopy",
+            Self::DiskSource { problem, .. } => problem.name(),
             Self::Memory(error) => error.name(),
         }
     }

@@ -35,8 +35,9 @@ struct Images {
 static IMAGES: Mutex<Option<Images>> = Mutex::new(None);
 
 impl Image {
-    /// The image of these layers: the one that is in use already, or a fresh one.
-    pub(super) fn of(layers: Vec<Arc<Layer>>, pages: usize) -> Arc<Self> {
+    /// The image of these layers: the one that is in use already, or a fresh one. That of memory is
+    /// kept for the next restore.
+    pub(super) fn of(layers: Vec<Arc<Layer>>, pages: usize, is_memory: bool) -> Arc<Self> {
         let key: Vec<LayerKey> = layers.iter().map(|layer| layer.key().clone()).collect();
         let mut images = IMAGES.lock().unwrap_or_else(PoisonError::into_inner);
         let images = images.get_or_insert_default();
@@ -44,7 +45,10 @@ impl Image {
         let image = known.unwrap_or_else(|| Arc::new(Self::new(layers, pages)));
         images.in_use.retain(|_, image| image.strong_count() > 0);
         images.in_use.insert(key, Arc::downgrade(&image));
-        images.latest = image.layers.iter().all(|l| l.is_settled()).then(|| Arc::clone(&image));
+        if is_memory {
+            let is_settled = image.layers.iter().all(|layer| layer.is_settled());
+            images.latest = is_settled.then(|| Arc::clone(&image));
+        }
         image
     }
 

@@ -1,4 +1,4 @@
-//! The memory file of one snapshot, read and verified a chunk at a time.
+//! A file of pages of one snapshot, memory's or a disk's, read and verified a chunk at a time.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::digests::Digests;
-use super::header::{MachineFile, open_file, read_file};
-use super::{CHUNK_BYTES, CHUNK_PAGES, DIGESTS_FILE, MEMORY_FILE, RestoreError, SnapshotId};
+use super::header::{open_file, read_file};
+use super::{CHUNK_BYTES, CHUNK_PAGES, RestoreError, SnapshotId};
 use crate::memory::{MemoryError, PAGE_BYTES, Region, filled_page, limit_bytes};
 
 /// More than the step of any file system's clock.
@@ -26,7 +26,21 @@ pub(super) struct LayerKey {
     modified: (i64, i64),
 }
 
-/// Verified memory of one snapshot, shared by all machines of the process that use it.
+/// A file of pages, as the snapshot that it belongs to describes it.
+pub(super) struct PagesFile<'a> {
+    pub(super) name: &'a str,
+    pub(super) digests_name: &'a str,
+    pub(super) digests_digest: &'a str,
+    pub(super) bytes: u64,
+}
+
+impl PagesFile<'_> {
+    pub(super) fn count(&self) -> usize {
+        (self.bytes / PAGE_BYTES as u64) as usize
+    }
+}
+
+/// Verified pages of one snapshot, shared by all machines of the process that use it.
 pub(super) struct Layer {
     key: LayerKey,
     file: File,
@@ -42,16 +56,20 @@ pub(super) struct Layer {
 static LAYERS: Mutex<Option<HashMap<LayerKey, Weak<Layer>>>> = Mutex::new(None);
 
 impl Layer {
-    /// The layer of the snapshot in `directory`: the one that is in use already, or a fresh one.
-    pub(super) fn open(directory: &Path, machine: &MachineFile) -> Result<Arc<Self>, RestoreError> {
-        let path = directory.join(MEMORY_FILE);
+    /// The layer of a snapshot's pages in `directory`: the one that is in use already, or a fresh one.
+    pub(super) fn open(
+        directory: &Path,
+        id: SnapshotId,
+        pages: &PagesFile<'_>,
+    ) -> Result<Arc<Self>, RestoreError> {
+        let path = directory.join(pages.name);
         let name = path.display().to_string();
         let file = open_file(&path)?;
         let metadata = file.metadata().map_err(|error| RestoreError::FileUnreadable {
             file: name.clone(),
             reason: error.to_string(),
         })?;
-        let bytes = machine.header.origin.machine.memory.size_bytes;
+        let bytes = pages.bytes;
         if metadata.len() != bytes {
             return Err(RestoreError::FileSizeWrong {
                 file: name,
@@ -60,20 +78,20 @@ impl Layer {
             });
         }
         let key = LayerKey {
-            id: machine.id,
+            id,
             device: metadata.dev(),
             inode: metadata.ino(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
         };
         // Checked every time: what is in use says nothing about what is in the directory now.
-        let digests = read_digests(directory, machine)?;
+        let digests = read_digests(directory, pages)?;
         let mut layers = LAYERS.lock().unwrap_or_else(PoisonError::into_inner);
         let layers = layers.get_or_insert_default();
         if let Some(layer) = layers.get(&key).and_then(Weak::upgrade) {
             return Ok(layer);
         }
-        let digests_file = directory.join(DIGESTS_FILE).display().to_string();
-        let digests = Digests::decode(&digests_file, &digests, pages_of(machine))?;
+        let digests_file = directory.join(pages.digests_name).display().to_string();
+        let digests = Digests::decode(&digests_file, &digests, pages.count())?;
         let exhausted = MemoryError::Exhausted { limit_bytes: limit_bytes() };
         let len = usize::try_from(bytes).map_err(|_| exhausted.clone())?;
         let region = Region::new(len).ok_or(exhausted)?;
@@ -207,22 +225,15 @@ impl Layer {
     }
 }
 
-/// The bytes of `memory.digests`, which are those that `machine.bin` means.
-fn read_digests(directory: &Path, machine: &MachineFile) -> Result<Vec<u8>, RestoreError> {
-    let path = directory.join(DIGESTS_FILE);
+/// The bytes of a file of digests, which are those that `machine.bin` means.
+fn read_digests(directory: &Path, pages: &PagesFile<'_>) -> Result<Vec<u8>, RestoreError> {
+    let path = directory.join(pages.digests_name);
     let file = path.display().to_string();
-    let bytes = read_file(&path, Digests::most_bytes(pages_of(machine)))?;
+    let bytes = read_file(&path, Digests::most_bytes(pages.count()))?;
     let found = blake3::hash(&bytes).to_hex().to_string();
-    if found != machine.header.digests_digest {
-        return Err(RestoreError::FileCorrupt {
-            file,
-            expected: machine.header.digests_digest.clone(),
-            found,
-        });
+    if found != pages.digests_digest {
+        let expected = pages.digests_digest.to_owned();
+        return Err(RestoreError::FileCorrupt { file, expected, found });
     }
     Ok(bytes)
-}
-
-fn pages_of(machine: &MachineFile) -> usize {
-    (machine.header.origin.machine.memory.size_bytes / PAGE_BYTES as u64) as usize
 }

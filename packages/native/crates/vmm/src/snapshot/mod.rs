@@ -4,7 +4,11 @@
 //! directory
 //! ├── machine.bin      what the machine is and was doing; names the digest of memory.digests
 //! ├── memory.digests   which pages are in memory.bin, one BLAKE3 per chunk that has any
-//! └── memory.bin       memory, sparse, each page at its offset from the start of memory
+//! ├── memory.bin       memory, sparse, each page at its offset from the start of memory
+//! │
+//! ├── disk-N.bin       what disk number N has of its own, if it has anything, as memory
+//! ├── disk-N.digests   the same of it as of memory
+//! └── disk-N.blocks    digests of the blocks of the file that it is read from, if there is one
 //!
 //! machine.bin
 //! ┌──────────┬─────────────┬──────────────┬───────────┬────────────────────────────────┬────────┐
@@ -27,8 +31,11 @@
 //! Pages of one byte are not stored: a kernel fills what it frees of its initial RAM file system and
 //! of itself with `0xcc`, which no file need hold.
 //!
-//! A snapshot's identity is the BLAKE3 of its `machine.bin`, which covers the other two. A delta
-//! names its parent's identity; its pages go over the parent's.
+//! A snapshot's identity is the BLAKE3 of its `machine.bin`, which covers the others. A delta names
+//! its parent's identity; its pages go over the parent's. A disk that is complete in a delta is not
+//! the parent's. The file that a disk is read from is no part of the snapshot, which says where it
+//! was, how long it is and what its digest is: it is found again by those, and its blocks are
+//! verified when they are read.
 //!
 //! Memory is read and verified a chunk at a time, when a page of it is first touched, into memory
 //! that all machines restored from the snapshot in this process share. It is read, not mapped: a
@@ -39,6 +46,7 @@
 
 mod capture;
 mod digests;
+mod disks;
 mod error;
 mod header;
 mod id;
@@ -48,8 +56,9 @@ mod restore;
 mod write;
 
 pub use capture::{CaptureKind, Frozen};
+pub use disks::DiskSource;
 pub use error::{FreezeError, RestoreError, WriteError};
-pub use header::{SnapshotHeader, SnapshotKind, read_header};
+pub use header::{DiskHeader, SnapshotHeader, SnapshotKind, SourceHeader, read_header};
 pub use id::SnapshotId;
 pub use restore::{RestoreOptions, verify};
 pub use write::{CapturedFile, CapturedFiles};

@@ -1,11 +1,13 @@
 //! Taking a machine out of files.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::disks::{DiskSource, Layers, open_disks};
 use super::header::{MachineFile, read_machine};
 use super::image::{Image, MAX_LAYERS};
-use super::layer::Layer;
-use super::{RestoreError, SnapshotId};
+use super::layer::{Layer, PagesFile};
+use super::{DIGESTS_FILE, MEMORY_FILE, RestoreError, SnapshotId};
 use crate::engines::Engines;
 use crate::machine::{Lineage, Machine, MemoryDescription, Restored};
 use crate::memory::PAGE_BYTES;
@@ -13,16 +15,30 @@ use crate::memory::PAGE_BYTES;
 /// How a machine is restored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RestoreOptions {
+    /// Where files that disks are read from are, if they are no longer where they were.
+    pub disk_sources: Vec<DiskSource>,
     /// The snapshot that it must be.
     pub expected_id: Option<SnapshotId>,
     /// Bytes of events that the machine keeps; none: as usual.
     pub log_bytes: Option<usize>,
 }
 
+fn memory_layer(directory: &Path, machine: &MachineFile) -> Result<Arc<Layer>, RestoreError> {
+    let header = &machine.header;
+    let pages = PagesFile {
+        name: MEMORY_FILE,
+        digests_name: DIGESTS_FILE,
+        digests_digest: &header.digests_digest,
+        bytes: header.origin.machine.memory.size_bytes,
+    };
+    Layer::open(directory, machine.id, &pages)
+}
+
 /// A snapshot and its parents, checked except for memory itself.
 struct Chain {
     newest: MachineFile,
-    layers: Vec<std::sync::Arc<Layer>>,
+    layers: Vec<Arc<Layer>>,
+    disks: Vec<Layers>,
 }
 
 impl Chain {
@@ -50,7 +66,8 @@ impl Chain {
                 found: newest.id.to_string(),
             });
         }
-        let mut layers = vec![Layer::open(first, &newest)?];
+        let mut layers = vec![memory_layer(first, &newest)?];
+        let mut disks = Layers::begin(first, &newest)?;
         let mut wanted = newest.header.parent.clone();
         let mut child: &Path = first;
         for directory in parents {
@@ -75,7 +92,8 @@ impl Chain {
                     found: format!("{:?}", memory(&parent)),
                 });
             }
-            layers.push(Layer::open(directory, &parent)?);
+            layers.push(memory_layer(directory, &parent)?);
+            Layers::add(&mut disks, directory, &parent)?;
             wanted = parent.header.parent;
             child = directory;
         }
@@ -83,7 +101,7 @@ impl Chain {
             Some(expected) => {
                 Err(RestoreError::ParentMissing { path: child.display().to_string(), expected })
             }
-            None => Ok(Self { newest, layers }),
+            None => Ok(Self { newest, layers, disks }),
         }
     }
 }
@@ -102,7 +120,7 @@ impl Machine {
         engines: &Engines,
         options: &RestoreOptions,
     ) -> Result<Self, RestoreError> {
-        let Chain { newest, layers } = Chain::open(directories, options.expected_id)?;
+        let Chain { newest, layers, disks } = Chain::open(directories, options.expected_id)?;
         let path = directories.first().map_or_else(String::new, |d| d.display().to_string());
         let origin = newest.header.origin;
         let described = &origin.machine;
@@ -120,12 +138,14 @@ impl Machine {
         }
         described.check(board)?;
         let pages = (described.memory.size_bytes / PAGE_BYTES as u64) as usize;
-        let image = Image::of(layers, pages);
+        let image = Image::of(layers, pages, true);
         let MemoryDescription { base, size_bytes } = described.memory;
         let memory = engine.restored_memory(base, size_bytes, image);
+        let disks = open_disks(disks, &newest.header.disks, &options.disk_sources)?;
         let machine = Self::restored(Restored {
             engine,
             memory,
+            disks,
             origin,
             state: newest.state,
             lineage: Lineage::of(newest.id.0),
@@ -148,8 +168,12 @@ impl Machine {
 /// # Errors
 /// [`RestoreError`] at the first byte that is not as captured.
 pub fn verify(directories: &[PathBuf]) -> Result<(), RestoreError> {
-    for layer in Chain::open(directories, None)?.layers {
+    let Chain { layers, disks, .. } = Chain::open(directories, None)?;
+    for layer in layers.iter().chain(disks.iter().flat_map(Layers::pages)) {
         layer.verify()?;
+    }
+    for disk in &disks {
+        disk.verify_source()?;
     }
     Ok(())
 }

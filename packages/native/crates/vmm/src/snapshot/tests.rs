@@ -8,6 +8,7 @@ use crate::machine::{Machine, MachineConfig, RunUntil, Stop};
 use proptest::prelude::*;
 
 mod chains;
+mod disks;
 mod engines;
 
 struct Directory(PathBuf);
@@ -67,10 +68,10 @@ fn a_snapshot_says_what_it_is_and_its_identity_covers_its_files() {
     let directory = Directory::new("files");
     let mut machine = machine();
     let captured = capture(&mut machine, CaptureKind::Full, &directory.0);
-    let names: Vec<_> = captured.files.iter().map(|file| file.name).collect();
+    let names: Vec<_> = captured.files.iter().map(|file| file.name.as_ref()).collect();
     assert_eq!(names, [MEMORY_FILE, DIGESTS_FILE, MACHINE_FILE]);
     for file in &captured.files {
-        let metadata = std::fs::metadata(directory.0.join(file.name)).expect("there");
+        let metadata = std::fs::metadata(directory.0.join(file.name.as_ref())).expect("there");
         assert_eq!(metadata.len(), file.size_bytes);
     }
     let digest = |name| {
@@ -284,7 +285,7 @@ fn what_this_build_does_not_know_is_refused_by_name() {
     let good = std::fs::read(&path).expect("there");
     // Texts of one length, so that every count in the file still holds.
     let cases: [(&[u8], &[u8], &str, &str); 4] = [
-        (b"\"virtio-rng\"", b"\"virtio-blk\"", "MachineInvalid", "devices[3].kind"),
+        (b"\"virtio-rng\"", b"\"virtio-gpu\"", "MachineInvalid", "devices[3].kind"),
         (b"\"processors\": 1", b"\"processors\": 7", "MachineInvalid", "processors"),
         (b"\"engine\": \"fake\"", b"\"engine\": \"kvm9\"", "EngineMismatch", "kvm9"),
         (b"device rtc\x01\0\0\0", b"device rtc\x02\0\0\0", "StateInvalid", "device rtc"),

@@ -1,17 +1,21 @@
 //! Writing a frozen machine into files.
 
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
 
 use super::digests::Digests;
-use super::header::encode;
+use super::disks::file_names;
+use super::header::{DiskHeader, SourceHeader, encode};
 use super::{
     CHUNK_BYTES, CHUNK_PAGES, DIGESTS_FILE, FORMAT_VERSION, Frozen, MACHINE_FILE, MEMORY_FILE,
     SnapshotHeader, SnapshotId, SnapshotKind, WriteError,
 };
-use crate::memory::PAGE_BYTES;
+use crate::disks::Disk;
+use crate::memory::{PAGE_BYTES, PageSet};
 
 /// Bytes written with one call where chunks follow each other.
 const RUN_BYTES: usize = 1 << 20;
@@ -23,13 +27,13 @@ const PRIVATE: u32 = 0o600;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CapturedFile {
     /// Its name in the directory.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Its length.
     pub size_bytes: u64,
     /// Bytes that it takes on the disk.
     pub stored_bytes: u64,
     /// The file that holds the digests of its chunks, if those are checked when first touched.
-    pub chunk_table: Option<&'static str>,
+    pub chunk_table: Option<Cow<'static, str>>,
     /// Guest-physical address of its first byte, if it is memory.
     pub guest_address: Option<u64>,
 }
@@ -79,7 +83,8 @@ impl Frozen {
         let digests = self.write_memory(output)?;
         let encoded = digests.encode();
         let digests_digest = blake3::hash(&encoded);
-        output.write_whole(DIGESTS_FILE, &encoded)?;
+        output.write_whole(DIGESTS_FILE.into(), &encoded)?;
+        let disks = self.write_disks(output)?;
         let header = SnapshotHeader {
             format: FORMAT_VERSION,
             producer: concat!("stillpoint ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -91,67 +96,130 @@ impl Frozen {
             chunk_bytes: CHUNK_BYTES as u64,
             pages: digests.page_count(),
             digests_digest: digests_digest.to_hex().to_string(),
+            disks,
             origin: self.origin.clone(),
         };
         let machine = encode(&header, &self.state)
             .map_err(|error| output.failed(MACHINE_FILE, &error.into(), 0))?;
         let id = blake3::hash(&machine);
-        output.write_whole(MACHINE_FILE, &machine)?;
+        output.write_whole(MACHINE_FILE.into(), &machine)?;
         output.flush_directory()?;
         Ok((SnapshotId(*id.as_bytes()), header.pages))
     }
 
     fn write_memory(&self, output: &mut Output<'_>) -> Result<Digests, WriteError> {
-        let pages = self.memory.page_count();
-        let size = self.memory.size_bytes();
         let changed = self.parent.as_ref().map(|(_, difference)| {
             let mut changed = self.memory.page_numbers_since(difference.since);
-            difference.besides.iter().for_each(|page| {
+            difference.besides.memory.iter().for_each(|page| {
                 changed.insert(page);
             });
             changed
         });
-        let file = output.create(MEMORY_FILE)?;
-        file.set_len(size).map_err(|error| output.failed(MEMORY_FILE, &error, size))?;
-        let mut digests = Digests::new(pages);
-        let mut run = Run { offset: 0, bytes: Vec::with_capacity(RUN_BYTES) };
-        let mut chunk_bytes = vec![0; CHUNK_BYTES];
-        for chunk in 0..pages.div_ceil(CHUNK_PAGES) {
-            let first = chunk * CHUNK_PAGES;
-            let count = CHUNK_PAGES.min(pages - first);
-            let content = &mut chunk_bytes[..count * PAGE_BYTES];
-            let mut held = false;
-            for page in first..first + count {
-                let at = (page - first) * PAGE_BYTES;
-                let into = &mut content[at..at + PAGE_BYTES];
-                let wanted = changed.as_ref().is_none_or(|changed| changed.contains(page));
-                into.fill(0);
-                if !wanted {
-                    continue;
-                }
-                match self.memory.page_bytes(page)?.map(|bytes| (bytes, filling(bytes))) {
-                    Some((bytes, None)) => {
-                        into.copy_from_slice(bytes);
-                        digests.insert(page);
-                        held = true;
-                    }
-                    // A page that has become zero counts in a delta: the parent's may not be.
-                    None | Some((_, Some(0))) if changed.is_none() => {}
-                    filled => digests.fill(page, filled.and_then(|(_, byte)| byte).unwrap_or(0)),
-                }
+        let pages = Pages {
+            name: MEMORY_FILE.into(),
+            digests: DIGESTS_FILE.into(),
+            count: self.memory.page_count(),
+            guest_address: Some(self.origin.machine.memory.base),
+            // A page that has become zero counts in a delta: the parent's may not be.
+            keeps_zeros: changed.is_some(),
+        };
+        output.write_pages(&pages, changed.as_ref(), |page, into| {
+            let bytes = self.memory.page_bytes(page)?;
+            if let Some(bytes) = bytes {
+                into.copy_from_slice(bytes);
             }
-            if !held {
-                continue;
-            }
-            digests.set(chunk, *blake3::hash(content).as_bytes());
-            let offset = (first * PAGE_BYTES) as u64;
-            run.push(offset, content, &file).map_err(|e| output.failed(MEMORY_FILE, &e, size))?;
-        }
-        run.flush(&file).map_err(|error| output.failed(MEMORY_FILE, &error, size))?;
-        let base = self.origin.machine.memory.base;
-        output.finish(MEMORY_FILE, &file, Some((DIGESTS_FILE, base)))?;
-        Ok(digests)
+            Ok(bytes.is_some())
+        })
     }
+
+    /// Writes what disks have of their own, and what the files that they are read from are.
+    fn write_disks(&self, output: &mut Output<'_>) -> Result<Vec<DiskHeader>, WriteError> {
+        // Writing needs the disks alone, and nobody else has them.
+        let mut disks = self.disks.lock().unwrap_or_else(PoisonError::into_inner);
+        let numbers: Vec<_> = disks.iter().map(|(number, _)| number).collect();
+        let mut headers = Vec::new();
+        for number in numbers {
+            if let Some(disk) = disks.get_mut(number) {
+                headers.push(self.write_disk(output, number, disk)?);
+            }
+        }
+        Ok(headers)
+    }
+
+    fn write_disk(
+        &self,
+        output: &mut Output<'_>,
+        number: usize,
+        disk: &mut Disk,
+    ) -> Result<DiskHeader, WriteError> {
+        let parent = self.parent.as_ref().map(|(_, difference)| difference);
+        let since = parent.filter(|difference| disk.is_since(difference.since));
+        let mut pages = match since {
+            None => disk.pages(),
+            Some(difference) => disk.pages_since(difference.since),
+        };
+        if let Some(besides) = since.and_then(|difference| difference.besides.disks.get(number)) {
+            besides.iter().for_each(|page| {
+                pages.insert(page);
+            });
+        }
+        let [name, digests_name, blocks_name] = file_names(number);
+        let source = disk.source().map(Arc::clone);
+        let source = match source {
+            None => None,
+            Some(file) => {
+                let (blocks, digest) = file.whole()?;
+                output.write_whole(blocks_name.into(), &blocks.encode())?;
+                Some(SourceHeader {
+                    path: file.path().clone(),
+                    size_bytes: file.bytes(),
+                    digest: blake3::Hash::from_bytes(digest).to_hex().to_string(),
+                })
+            }
+        };
+        let mut header = DiskHeader {
+            number: number as u32,
+            name: disk.name().to_owned(),
+            access: disk.access(),
+            size_bytes: disk.size_bytes(),
+            complete: since.is_none(),
+            pages: 0,
+            digests_digest: None,
+            source,
+        };
+        if pages.iter().next().is_none() {
+            return Ok(header);
+        }
+        let file = Pages {
+            name: name.into(),
+            digests: digests_name.clone().into(),
+            count: disk.page_count(),
+            guest_address: None,
+            // Zeros over something else are something.
+            keeps_zeros: since.is_some() || header.source.is_some(),
+        };
+        let digests = output.write_pages(&file, Some(&pages), |page, into| {
+            disk.page(page, into)?;
+            Ok(true)
+        })?;
+        let encoded = digests.encode();
+        output.write_whole(digests_name.into(), &encoded)?;
+        header.pages = digests.page_count();
+        header.digests_digest = Some(blake3::hash(&encoded).to_hex().to_string());
+        Ok(header)
+    }
+}
+
+/// A file of pages that is to be written.
+struct Pages {
+    name: Cow<'static, str>,
+    /// The file of its digests.
+    digests: Cow<'static, str>,
+    /// Pages, those that are not written included.
+    count: usize,
+    guest_address: Option<u64>,
+    /// Whether it says of a page that it is zero.
+    keeps_zeros: bool,
 }
 
 /// The byte that all of `page` is, if it is one: a page that a kernel has freed and poisoned, or
@@ -188,6 +256,56 @@ impl Run {
 }
 
 impl Output<'_> {
+    /// Writes those of `pages` that are in `wanted`, all if there is none; `content` gives a page's
+    /// bytes, into a buffer of zeros, or says that there are none.
+    fn write_pages(
+        &mut self,
+        pages: &Pages,
+        wanted: Option<&PageSet>,
+        mut content: impl FnMut(usize, &mut [u8; PAGE_BYTES]) -> Result<bool, WriteError>,
+    ) -> Result<Digests, WriteError> {
+        let size = (pages.count * PAGE_BYTES) as u64;
+        let file = self.create(&pages.name)?;
+        file.set_len(size).map_err(|error| self.failed(&pages.name, &error, size))?;
+        let mut digests = Digests::new(pages.count);
+        let mut run = Run { offset: 0, bytes: Vec::with_capacity(RUN_BYTES) };
+        let mut chunk_bytes = vec![[0; PAGE_BYTES]; CHUNK_PAGES];
+        for chunk in 0..pages.count.div_ceil(CHUNK_PAGES) {
+            let first = chunk * CHUNK_PAGES;
+            let count = CHUNK_PAGES.min(pages.count - first);
+            let mut held = false;
+            for (page, into) in (first..first + count).zip(&mut chunk_bytes) {
+                into.fill(0);
+                if wanted.is_some_and(|wanted| !wanted.contains(page)) {
+                    continue;
+                }
+                let is_there = content(page, into)?;
+                match is_there.then(|| filling(into)) {
+                    Some(None) => {
+                        digests.insert(page);
+                        held = true;
+                    }
+                    None | Some(Some(0)) if !pages.keeps_zeros => {}
+                    filled => {
+                        digests.fill(page, filled.flatten().unwrap_or(0));
+                        into.fill(0);
+                    }
+                }
+            }
+            if !held {
+                continue;
+            }
+            let content = chunk_bytes[..count].as_flattened();
+            digests.set(chunk, *blake3::hash(content).as_bytes());
+            let offset = (first * PAGE_BYTES) as u64;
+            run.push(offset, content, &file)
+                .map_err(|error| self.failed(&pages.name, &error, size))?;
+        }
+        run.flush(&file).map_err(|error| self.failed(&pages.name, &error, size))?;
+        self.finish(pages.name.clone(), &file, Some(&pages.digests), pages.guest_address)?;
+        Ok(digests)
+    }
+
     fn failed(&self, name: &str, error: &std::io::Error, expected: u64) -> WriteError {
         let file = self.directory.join(name).display().to_string();
         let reason = error.to_string();
@@ -203,7 +321,7 @@ impl Output<'_> {
         }
     }
 
-    fn create(&mut self, name: &'static str) -> Result<File, WriteError> {
+    fn create(&mut self, name: &str) -> Result<File, WriteError> {
         let path = self.directory.join(name);
         let file = OpenOptions::new()
             .read(true)
@@ -224,27 +342,28 @@ impl Output<'_> {
 
     fn finish(
         &mut self,
-        name: &'static str,
+        name: Cow<'static, str>,
         file: &File,
-        checked: Option<(&'static str, u64)>,
+        chunk_table: Option<&Cow<'static, str>>,
+        guest_address: Option<u64>,
     ) -> Result<(), WriteError> {
-        file.sync_all().map_err(|error| self.failed(name, &error, 0))?;
-        let metadata = file.metadata().map_err(|error| self.failed(name, &error, 0))?;
+        file.sync_all().map_err(|error| self.failed(&name, &error, 0))?;
+        let metadata = file.metadata().map_err(|error| self.failed(&name, &error, 0))?;
         self.files.push(CapturedFile {
             name,
             size_bytes: metadata.len(),
             stored_bytes: metadata.blocks() * 512,
-            chunk_table: checked.map(|(table, _)| table),
-            guest_address: checked.map(|(_, address)| address),
+            chunk_table: chunk_table.cloned(),
+            guest_address,
         });
         Ok(())
     }
 
-    fn write_whole(&mut self, name: &'static str, bytes: &[u8]) -> Result<(), WriteError> {
-        let file = self.create(name)?;
+    fn write_whole(&mut self, name: Cow<'static, str>, bytes: &[u8]) -> Result<(), WriteError> {
+        let file = self.create(&name)?;
         let len = bytes.len() as u64;
-        file.write_all_at(bytes, 0).map_err(|error| self.failed(name, &error, len))?;
-        self.finish(name, &file, None)
+        file.write_all_at(bytes, 0).map_err(|error| self.failed(&name, &error, len))?;
+        self.finish(name, &file, None, None)
     }
 
     fn flush_directory(&self) -> Result<(), WriteError> {

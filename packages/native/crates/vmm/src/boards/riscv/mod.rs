@@ -4,7 +4,7 @@
 //! 0x0010_1000  real-time clock, line 13     0x1000_0000  console, line 10
 //! 0x0010_2000  generation, line 14          0x1000_0100  control port, line 11
 //! 0x0c00_0000  interrupt controller         0x1000_1000  entropy device, line 1
-//!                                           0x8000_0000  memory
+//! 0x1001_0000  disks, from line 16 on        0x8000_0000  memory
 //! ```
 //! A kernel goes to the offset that its header names (2 MiB), an initramfs and the device tree
 //! to the top of the first gibibyte.
@@ -14,12 +14,18 @@ mod image;
 
 use crate::board::{Board, Boot, Entry, PayloadForm};
 use crate::devices::DeviceDescription;
+use crate::devices::virtio::WINDOW_BYTES;
+use crate::disks::MAX_DISKS;
 use crate::loaders::{Elf, INITRAMFS_REACH_BYTES, LoadError, align_down, check_unpacks, put};
 use crate::memory::{GuestMemory, PAGE_BYTES};
 use image::Image;
 
 /// First guest-physical address of memory.
 pub const MEMORY_BASE: u64 = 0x8000_0000;
+
+/// Where disks begin, and their interrupt lines.
+const DISKS_BASE: u64 = 0x1001_0000;
+const DISKS_LINE: u32 = 16;
 
 const PAGE: u64 = PAGE_BYTES as u64;
 const MEBIBYTE: u64 = 1 << 20;
@@ -78,6 +84,11 @@ impl Board for RiscvBoard {
             device("entropy", "virtio-rng", 0x1000_1000, 1),
             device("vmgenid", "vmgenid", 0x0010_2000, 14),
         ]
+    }
+
+    fn disk_place(&self, number: u32) -> Option<(u64, u32)> {
+        let room = number < MAX_DISKS as u32;
+        room.then(|| (DISKS_BASE + u64::from(number) * WINDOW_BYTES, DISKS_LINE + number))
     }
 
     fn reserved(&self) -> Vec<(u64, u64)> {

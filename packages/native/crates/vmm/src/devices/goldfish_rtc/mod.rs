@@ -140,6 +140,7 @@ impl Device for GoldfishRtc {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disks::Disks;
     use crate::memory::PagedMemory;
     use crate::serial_ports::SerialPorts;
 
@@ -147,10 +148,12 @@ mod tests {
     fn the_clock_follows_guest_time_and_the_alarm_rings() {
         let mut memory = PagedMemory::new(0, 4096);
         let (mut events, mut serial) = (Vec::new(), SerialPorts::default());
+        let mut disks = Disks::default();
         let mut context = DeviceContext {
             name: "rtc",
             now: 5,
             memory: &mut memory,
+            disks: &mut disks,
             events: &mut events,
             serial: &mut serial,
         };
@@ -179,10 +182,12 @@ mod tests {
     fn a_renewed_clock_shows_the_time_that_it_was_given_and_an_alarm_that_passed_rings() {
         let mut memory = PagedMemory::new(0, 4096);
         let (mut events, mut serial) = (Vec::new(), SerialPorts::default());
+        let mut disks = Disks::default();
         let mut context = DeviceContext {
             name: "rtc",
             now: 7,
             memory: &mut memory,
+            disks: &mut disks,
             events: &mut events,
             serial: &mut serial,
         };

@@ -1,10 +1,12 @@
 use super::*;
+use crate::disks::Disks;
 use crate::event::EventBody;
 use crate::memory::PagedMemory;
 use crate::serial_ports::SerialPorts;
 
 struct Bench {
     memory: PagedMemory,
+    disks: Disks,
     events: Vec<EventBody>,
     serial: SerialPorts,
     now: Nanos,
@@ -14,6 +16,7 @@ impl Bench {
     fn new() -> Self {
         Self {
             memory: PagedMemory::new(0, 4096),
+            disks: Disks::default(),
             events: Vec::new(),
             serial: SerialPorts::default(),
             now: 0,
@@ -25,6 +28,7 @@ impl Bench {
             name: "serial",
             now: self.now,
             memory: &mut self.memory,
+            disks: &mut self.disks,
             events: &mut self.events,
             serial: &mut self.serial,
         }

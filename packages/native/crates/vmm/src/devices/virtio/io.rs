@@ -3,6 +3,7 @@
 use super::queue::{Queue, QueueError};
 use super::request::Request;
 use crate::devices::DeviceContext;
+use crate::disks::{Disk, Disks};
 use crate::event::EventBody;
 use crate::memory::GuestMemory;
 use crate::time::Nanos;
@@ -16,6 +17,7 @@ pub(super) const INTERRUPT_CONFIGURATION: u32 = 2;
 pub struct Io<'a> {
     now: Nanos,
     memory: &'a mut dyn GuestMemory,
+    disks: &'a mut Disks,
     queues: &'a mut [Queue],
     features: u64,
     interrupt: &'a mut u32,
@@ -44,6 +46,7 @@ impl<'a> Io<'a> {
         Self {
             now: context.now,
             memory: &mut *context.memory,
+            disks: &mut *context.disks,
             queues,
             features,
             interrupt,
@@ -63,6 +66,11 @@ impl<'a> Io<'a> {
     /// Guest memory.
     pub fn memory(&mut self) -> &mut dyn GuestMemory {
         self.memory
+    }
+
+    /// Disk number `number` of the machine.
+    pub fn disk(&mut self, number: usize) -> Option<&mut Disk> {
+        self.disks.get_mut(number)
     }
 
     /// The features that the driver has accepted.

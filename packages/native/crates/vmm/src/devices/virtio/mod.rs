@@ -12,6 +12,7 @@
 //! the rules finds a device that needs a reset, and one that resets it in the middle of something
 //! finds it as new.
 
+pub mod block;
 pub mod entropy;
 mod io;
 mod mmio;
@@ -24,6 +25,7 @@ pub use queue::{FEATURE_EVENT_INDEX, FEATURE_INDIRECT, QueueError};
 pub use request::{Request, Segment};
 
 use super::Renewal;
+use crate::disks::Attached;
 use crate::state::{StateError, StateVersions};
 use crate::time::Nanos;
 
@@ -75,6 +77,13 @@ pub trait VirtioDevice: Send {
     fn due(&mut self, io: &mut Io<'_>) -> Result<(), QueueError> {
         let _ = io;
         Ok(())
+    }
+
+    /// Becomes the machine's disk number `number`, if it is the empty slot for it; whether it is.
+    /// The driver is then told of another configuration.
+    fn attach_disk(&mut self, number: usize, disk: &Attached) -> bool {
+        let _ = (number, disk);
+        false
     }
 
     /// Forgets what the driver said and what is in work: at a reset, and when the driver has broken

@@ -1,7 +1,9 @@
 //! What a snapshot says about itself, readable by any build.
 
+mod disk;
 mod version_1;
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
@@ -14,6 +16,8 @@ use crate::machine::{MAX_MEMORY_BYTES, Origin};
 use crate::memory::PAGE_BYTES;
 use crate::state::{Sections, StateReader, StateWriter};
 use crate::time::Nanos;
+
+pub use disk::{DiskHeader, SourceHeader};
 
 const MAGIC: &[u8; 8] = b"STILLPT\0";
 const MAX_HEADER_BYTES: usize = 1 << 20;
@@ -54,6 +58,9 @@ pub struct SnapshotHeader {
     pub pages: u64,
     /// BLAKE3 of `memory.digests`, in hexadecimal digits.
     pub digests_digest: String,
+    /// Its disks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<DiskHeader>,
     /// What the machine was made from.
     pub origin: Origin,
 }
@@ -236,6 +243,10 @@ fn check_header(file: &str, header: &SnapshotHeader) -> Result<(), RestoreError>
     }
     if header.parent.is_some() != (header.kind == SnapshotKind::Delta) {
         return Err(invalid("a parent for a delta only".to_owned(), format!("{:?}", header.kind)));
+    }
+    let mut numbers = BTreeSet::new();
+    for disk in &header.disks {
+        disk.check(&mut numbers).map_err(|(expected, found)| invalid(expected, found))?;
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use super::io::{INTERRUPT_CONFIGURATION, Lent};
 use super::queue::Queue;
 use super::{Io, QueueError, VirtioDevice};
 use crate::devices::{Device, DeviceContext, Renewal, read_register, written_register};
+use crate::disks::Attached;
 use crate::event::EventBody;
 use crate::state::{StateError, StateVersions};
 use crate::time::Nanos;
@@ -218,6 +219,23 @@ impl Device for VirtioMmio {
         if self.is_running() {
             self.visit(context, |device, io| device.due(io));
         }
+    }
+
+    fn attach_disk(
+        &mut self,
+        _context: &mut DeviceContext<'_>,
+        number: usize,
+        disk: &Attached,
+    ) -> bool {
+        let is_attached = self.device.attach_disk(number, disk);
+        if is_attached {
+            self.generation = self.generation.wrapping_add(1);
+            // Nobody listens before the driver has started the device.
+            if self.is_running() {
+                self.interrupt |= INTERRUPT_CONFIGURATION;
+            }
+        }
+        is_attached
     }
 
     fn renew(&mut self, renewal: &Renewal, now: Nanos) {

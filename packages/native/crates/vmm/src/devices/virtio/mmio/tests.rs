@@ -1,6 +1,7 @@
 use super::super::entropy::Entropy;
 use super::super::io::INTERRUPT_USED;
 use super::*;
+use crate::disks::Disks;
 use crate::event::EventBody;
 use crate::memory::PagedMemory;
 use crate::random::{RandomStream, Seed};
@@ -12,6 +13,7 @@ const BASE: u64 = 0x8000_0000;
 struct Bench {
     now: Nanos,
     memory: PagedMemory,
+    disks: Disks,
     events: Vec<EventBody>,
     serial: SerialPorts,
     device: VirtioMmio,
@@ -26,6 +28,7 @@ impl Bench {
         Self {
             now: 0,
             memory: PagedMemory::new(BASE, 1 << 20),
+            disks: Disks::default(),
             events: Vec::new(),
             serial: SerialPorts::default(),
             device: VirtioMmio::new(device),
@@ -37,6 +40,7 @@ impl Bench {
             name: "entropy",
             now: self.now,
             memory: &mut self.memory,
+            disks: &mut self.disks,
             events: &mut self.events,
             serial: &mut self.serial,
         };

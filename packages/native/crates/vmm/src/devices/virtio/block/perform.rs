@@ -1,0 +1,196 @@
+//! What a request does when its time has come.
+
+use super::{
+    Block, FEATURE_FLUSH, Io, MAX_DATA_BYTES, MAX_STRETCH_SECTORS, MAX_STRETCHES, QueueError,
+    Request,
+};
+use crate::disks::{Access, Disk, DiskFault, MAX_NAME_BYTES, SECTOR_BYTES};
+
+const TYPE_READ: u32 = 0;
+const TYPE_WRITE: u32 = 1;
+const TYPE_FLUSH: u32 = 4;
+const TYPE_SERIAL: u32 = 8;
+const TYPE_DISCARD: u32 = 11;
+const TYPE_WRITE_ZEROES: u32 = 13;
+
+const STATUS_OK: u8 = 0;
+const STATUS_FAILED: u8 = 1;
+const STATUS_UNSUPPORTED: u8 = 2;
+
+const HEAD_BYTES: usize = 16;
+const STRETCH_BYTES: u64 = 16;
+/// The flag of a stretch of zeroes that need not be kept.
+const FLAG_UNMAP: u32 = 1;
+/// Bytes that are moved at once.
+const PIECE_BYTES: u64 = 256 * 1024;
+
+/// Why a request was not done.
+enum Refused {
+    /// It asks for what is not there.
+    Failed,
+    /// It asks for what the device does not do.
+    Unsupported,
+    /// The disk does not give or take it.
+    Disk,
+    /// The driver broke the rules.
+    Driver(QueueError),
+}
+
+impl<E: Into<QueueError>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self::Driver(error.into())
+    }
+}
+
+/// A fault of the disk.
+fn disk(_fault: DiskFault) -> Refused {
+    Refused::Disk
+}
+
+impl Block {
+    /// Does what a request asks for; the bytes written to its buffers. A request without room for a
+    /// status is done with, and nothing else.
+    pub(super) fn perform(
+        &mut self,
+        io: &mut Io<'_>,
+        request: &Request,
+    ) -> Result<u32, QueueError> {
+        let Some(room) = request.writable_bytes().checked_sub(1) else { return Ok(0) };
+        let (status, written) = match self.act(io, request, room) {
+            Ok(written) => (STATUS_OK, written),
+            Err(Refused::Unsupported) => (STATUS_UNSUPPORTED, 0),
+            Err(Refused::Failed | Refused::Disk) => (STATUS_FAILED, 0),
+            Err(Refused::Driver(error)) => return Err(error),
+        };
+        request.write(io.memory(), room, &[status])?;
+        Ok(written as u32 + 1)
+    }
+
+    fn act(&self, io: &mut Io<'_>, request: &Request, room: u64) -> Result<u64, Refused> {
+        let mut head = [0; HEAD_BYTES];
+        if request.read(io.memory(), 0, &mut head)? < HEAD_BYTES {
+            return Err(Refused::Failed);
+        }
+        let kind = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
+        let sector = u64::from_le_bytes([
+            head[8], head[9], head[10], head[11], head[12], head[13], head[14], head[15],
+        ]);
+        let readable = request.readable_bytes() - HEAD_BYTES as u64;
+        match kind {
+            TYPE_READ => {
+                let offset = self.place(sector, room)?;
+                self.pieces(room, |at, piece| {
+                    let on_disk = found(io.disk(self.number as usize))?;
+                    on_disk.read(offset + at, piece).map_err(disk)?;
+                    Ok(request.write(io.memory(), at, piece).map(|_| ())?)
+                })?;
+                Ok(room)
+            }
+            TYPE_WRITE if self.is_read_only() => Err(Refused::Failed),
+            TYPE_WRITE => {
+                let offset = self.place(sector, readable)?;
+                self.pieces(readable, |at, piece| {
+                    request.read(io.memory(), HEAD_BYTES as u64 + at, piece)?;
+                    let on_disk = found(io.disk(self.number as usize))?;
+                    on_disk.write(offset + at, piece).map_err(disk)
+                })?;
+                self.settle(io)?;
+                Ok(0)
+            }
+            TYPE_FLUSH => {
+                found(io.disk(self.number as usize))?.flush().map_err(disk)?;
+                Ok(0)
+            }
+            TYPE_SERIAL => {
+                let name = self.attached.as_ref().map_or("", |disk| disk.name.as_str());
+                let mut serial = [0; MAX_NAME_BYTES];
+                serial[..name.len()].copy_from_slice(name.as_bytes());
+                let len = room.min(serial.len() as u64);
+                request.write(io.memory(), 0, &serial[..len as usize])?;
+                Ok(len)
+            }
+            TYPE_DISCARD | TYPE_WRITE_ZEROES if self.is_read_only() => Err(Refused::Failed),
+            TYPE_DISCARD | TYPE_WRITE_ZEROES => {
+                self.zero(io, request, readable, kind == TYPE_DISCARD)?;
+                self.settle(io)?;
+                Ok(0)
+            }
+            _ => Err(Refused::Unsupported),
+        }
+    }
+
+    /// The byte where so many bytes from a sector on begin, if they are on the disk.
+    fn place(&self, sector: u64, len: u64) -> Result<u64, Refused> {
+        let sectors = len.is_multiple_of(SECTOR_BYTES).then_some(len / SECTOR_BYTES);
+        let end = sectors.and_then(|sectors| sector.checked_add(sectors));
+        match end {
+            Some(end) if end <= self.sectors() && len <= MAX_DATA_BYTES => {
+                Ok(sector * SECTOR_BYTES)
+            }
+            _ => Err(Refused::Failed),
+        }
+    }
+
+    fn pieces(
+        &self,
+        len: u64,
+        mut act: impl FnMut(u64, &mut [u8]) -> Result<(), Refused>,
+    ) -> Result<(), Refused> {
+        let mut buffer = vec![0; len.min(PIECE_BYTES) as usize];
+        for at in (0..len).step_by(PIECE_BYTES as usize) {
+            act(at, &mut buffer[..(len - at).min(PIECE_BYTES) as usize])?;
+        }
+        Ok(())
+    }
+
+    /// Discards or zeroes the stretches that a request lists. All are looked at before any is done.
+    fn zero(
+        &self,
+        io: &mut Io<'_>,
+        request: &Request,
+        readable: u64,
+        is_discard: bool,
+    ) -> Result<(), Refused> {
+        let count = readable / STRETCH_BYTES;
+        if !readable.is_multiple_of(STRETCH_BYTES)
+            || !(1..=u64::from(MAX_STRETCHES)).contains(&count)
+        {
+            return Err(Refused::Failed);
+        }
+        let mut stretches = Vec::new();
+        for number in 0..count {
+            let mut bytes = [0; STRETCH_BYTES as usize];
+            request.read(io.memory(), HEAD_BYTES as u64 + number * STRETCH_BYTES, &mut bytes)?;
+            let stretch = u128::from_le_bytes(bytes);
+            let (sector, sectors, flags) =
+                (stretch as u64, (stretch >> 64) as u32, (stretch >> 96) as u32);
+            if flags & !FLAG_UNMAP != 0 || is_discard && flags != 0 {
+                return Err(Refused::Unsupported);
+            }
+            let end = sector.checked_add(u64::from(sectors));
+            if sectors > MAX_STRETCH_SECTORS || end.is_none_or(|end| end > self.sectors()) {
+                return Err(Refused::Failed);
+            }
+            stretches.push((sector * SECTOR_BYTES, u64::from(sectors) * SECTOR_BYTES));
+        }
+        let on_disk = found(io.disk(self.number as usize))?;
+        for (offset, len) in stretches {
+            on_disk.zero(offset, len, is_discard).map_err(disk)?;
+        }
+        Ok(())
+    }
+
+    /// A driver that does not flush takes what is written for durable.
+    fn settle(&self, io: &mut Io<'_>) -> Result<(), Refused> {
+        let is_volume = self.attached.as_ref().is_some_and(|disk| disk.access == Access::Volume);
+        if is_volume && io.features() & FEATURE_FLUSH == 0 {
+            found(io.disk(self.number as usize))?.flush().map_err(disk)?;
+        }
+        Ok(())
+    }
+}
+
+/// The disk; a slot that is empty has none.
+fn found(disk: Option<&mut Disk>) -> Result<&mut Disk, Refused> {
+    disk.ok_or(Refused::Failed)
+}

@@ -1,0 +1,127 @@
+//! Why a disk cannot be had, and why it cannot be read or written.
+
+use crate::memory::MemoryError;
+
+/// A disk cannot be given to a machine.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DiskError {
+    /// What is said of it is nothing that a disk can be.
+    #[error("disk {name:?}: {}", problems.join("; "))]
+    DiskInvalid {
+        /// Its name.
+        name: String,
+        /// What was expected and what was found, each with its place.
+        problems: Vec<String>,
+    },
+    /// Another disk has the name.
+    #[error("disk {name:?}: expected a name of its own, found another disk that has it")]
+    DiskNameTaken {
+        /// The name.
+        name: String,
+    },
+    /// Its file cannot be opened.
+    #[error("disk {name:?}: {path}: {reason}")]
+    DiskUnreadable {
+        /// Its name.
+        name: String,
+        /// The file.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Its file is longer or shorter than was said.
+    #[error("disk {name:?}: {path}: expected {expected}, found {found} bytes")]
+    DiskSizeWrong {
+        /// Its name.
+        name: String,
+        /// The file.
+        path: String,
+        /// What was said.
+        expected: String,
+        /// What the file has.
+        found: u64,
+    },
+    /// Somebody else writes to its file, or has it as a disk while it is to be written.
+    #[error(
+        "disk {name:?}: {path}: expected {expected}, found it locked by another machine or a clone \
+         of one: end that first, or take a copy of the file"
+    )]
+    DiskInUse {
+        /// Its name.
+        name: String,
+        /// The file.
+        path: String,
+        /// What the lock is for.
+        expected: &'static str,
+    },
+    /// More disks and slots than a machine has room for.
+    #[error("disks and slots: expected at most {expected} together, found {found}")]
+    TooManyDisks {
+        /// The most.
+        expected: usize,
+        /// How many were asked for.
+        found: usize,
+    },
+}
+
+impl DiskError {
+    /// The variant's name, the same on every side.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::DiskInvalid { .. } => "DiskInvalid",
+            Self::DiskNameTaken { .. } => "DiskNameTaken",
+            Self::DiskUnreadable { .. } => "DiskUnreadable",
+            Self::DiskSizeWrong { .. } => "DiskSizeWrong",
+            Self::DiskInUse { .. } => "DiskInUse",
+            Self::TooManyDisks { .. } => "TooManyDisks",
+        }
+    }
+}
+
+/// What a disk holds cannot be had, or cannot be kept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DiskFault {
+    /// Its file cannot be read or written there.
+    #[error("{path}, {len} bytes from {offset}: {reason}")]
+    DiskUnreadable {
+        /// The file.
+        path: String,
+        /// First byte.
+        offset: u64,
+        /// Bytes asked for.
+        len: u64,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// Its file is another than it was.
+    #[error(
+        "{path}, {len} bytes from {offset}: expected BLAKE3 {expected}, found {found}: the file was \
+         changed while it was in use, or is another one"
+    )]
+    DiskChanged {
+        /// The file.
+        path: String,
+        /// First byte.
+        offset: u64,
+        /// Bytes that are verified together.
+        len: u64,
+        /// Digest that they had.
+        expected: String,
+        /// Digest that they have.
+        found: String,
+    },
+    /// A page of it cannot be had, or none is left.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+}
+
+impl DiskFault {
+    /// The variant's name, the same on every side.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::DiskUnreadable { .. } => "DiskUnreadable",
+            Self::DiskChanged { .. } => "DiskChanged",
+            Self::Memory(error) => error.name(),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Files that disks are made from: opened, locked, told apart.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::{DiskError, DiskFault};
+
+/// More than the step of any file system's clock.
+const SETTLED_AFTER: Duration = Duration::from_millis(100);
+
+/// Which file it is, as the host knows it, and when it was last changed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct FileKey {
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl FileKey {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// Whether the file was last modified so long ago that a further change has another time.
+    pub(super) fn is_settled(&self) -> bool {
+        let (seconds, nanos) = self.modified;
+        let since = u64::try_from(seconds).ok().zip(u32::try_from(nanos).ok());
+        since
+            .and_then(|(seconds, nanos)| UNIX_EPOCH.checked_add(Duration::new(seconds, nanos)))
+            .and_then(|modified| modified.elapsed().ok())
+            .is_some_and(|elapsed| elapsed >= SETTLED_AFTER)
+    }
+}
+
+/// How a disk has its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// It is read, by others too, and nobody may write it as a disk.
+    Readers,
+    /// It is written, by this one alone.
+    OneWriter,
+}
+
+/// A disk's file, opened.
+pub(super) struct Opened {
+    pub(super) file: File,
+    pub(super) path: PathBuf,
+    pub(super) bytes: u64,
+    pub(super) key: FileKey,
+}
+
+/// Opens the file of the disk called `name`; `made` with so many bytes, sparse, if there is none.
+pub(super) fn open(
+    name: &str,
+    path: &Path,
+    sharing: Sharing,
+    made: Option<u64>,
+) -> Result<Opened, DiskError> {
+    let unreadable = |reason: String| DiskError::DiskUnreadable {
+        name: name.to_owned(),
+        path: path.display().to_string(),
+        reason,
+    };
+    let failed = |error: io::Error| unreadable(error.to_string());
+    let mut options = OpenOptions::new();
+    // What is no file is not waited for.
+    options.read(true).write(sharing == Sharing::OneWriter).custom_flags(libc::O_NONBLOCK);
+    let file = match (options.open(path), made) {
+        (Err(error), Some(bytes)) if error.kind() == ErrorKind::NotFound => {
+            make(path, bytes).map_err(failed)?;
+            options.open(path).map_err(failed)?
+        }
+        (opened, _) => opened.map_err(failed)?,
+    };
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(unreadable("expected a regular file, found something else".to_owned()));
+    }
+    Ok(Opened {
+        path: std::path::absolute(path).map_err(failed)?,
+        bytes: metadata.len(),
+        key: FileKey::of(&metadata),
+        file,
+    })
+}
+
+/// Makes a file of so many bytes, whole or not at all: nobody finds it shorter.
+fn make(path: &Path, bytes: u64) -> io::Result<()> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(format!(".{}-{number}-making", std::process::id()));
+    let made = (|| {
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        file.set_len(bytes)?;
+        file.sync_all()?;
+        // A link, not a rename: whoever was faster keeps his.
+        match std::fs::hard_link(&fresh, path) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        }
+    })();
+    let _ = std::fs::remove_file(&fresh);
+    made?;
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+/// Takes the kernel's lock on the file, which ends with the last descriptor of this opening.
+pub(super) fn lock(name: &str, opened: &Opened, sharing: Sharing) -> Result<(), DiskError> {
+    let (operation, expected) = match sharing {
+        Sharing::Readers => (libc::LOCK_SH, "a file that no machine writes to"),
+        Sharing::OneWriter => (libc::LOCK_EX, "a file that no other machine has"),
+    };
+    let path = opened.path.display().to_string();
+    loop {
+        // SAFETY: the descriptor is open for as long as the file is borrowed.
+        if unsafe { libc::flock(opened.file.as_raw_fd(), operation | libc::LOCK_NB) } == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        match error.kind() {
+            ErrorKind::WouldBlock => {
+                return Err(DiskError::DiskInUse { name: name.to_owned(), path, expected });
+            }
+            ErrorKind::Interrupted => {}
+            // Some network file systems have no such locks for readers: what is read is verified.
+            _ if sharing == Sharing::Readers => return Ok(()),
+            _ => {
+                let reason = format!("it cannot be locked: {error}");
+                return Err(DiskError::DiskUnreadable { name: name.to_owned(), path, reason });
+            }
+        }
+    }
+}
+
+/// A failed access to so many bytes of a file.
+pub(super) fn fault(path: &Path, offset: u64, len: usize, error: &io::Error) -> DiskFault {
+    let reason = match error.kind() {
+        ErrorKind::UnexpectedEof => "the file ends before: it has become shorter".to_owned(),
+        _ => error.to_string(),
+    };
+    DiskFault::DiskUnreadable { path: path.display().to_string(), offset, len: len as u64, reason }
+}

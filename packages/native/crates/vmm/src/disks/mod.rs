@@ -1,0 +1,147 @@
+//! What the disks of a machine hold.
+//!
+//! ```text
+//!  virtio/block ──read, write, zero, flush──▶ Disk
+//!                                              │ own pages: written or cleared, copy-on-write,
+//!                                              │ shared with forks, counted since marks
+//!                                              ▼ else
+//!                 ┌────────────┬───────────────────────┬─────────────────────────────┐
+//!              zeros      SourceFile                 Writer                        View
+//!            (scratch)    read only, every block    a volume: written through,    what a volume
+//!                         verified when it is read  locked by the kernel          was at a fork
+//! ```
+//! Disks belong to a machine as its memory does: a device names one by its number, forks share
+//! pages until either writes, and captures hold what memory and disks were at one instant. A file
+//! that fails, or has become another, is an error of the one request that needed it.
+
+mod attached;
+mod blocks;
+mod disk;
+mod error;
+mod files;
+mod source;
+mod spec;
+mod volume;
+
+pub use attached::Attached;
+pub(crate) use blocks::Blocks;
+pub use disk::Disk;
+pub(crate) use disk::DiskParts;
+pub use error::{DiskError, DiskFault};
+pub(crate) use source::{SourceFile, blocks_with_digest};
+pub(crate) use spec::is_name;
+pub use spec::{Access, DiskSpec};
+
+use crate::memory::{Mark, MemoryError, PageSet};
+use crate::state::StateWriter;
+
+/// Bytes that disks are addressed in.
+pub const SECTOR_BYTES: u64 = 512;
+/// Largest disk.
+pub const MAX_DISK_BYTES: u64 = 256 << 30;
+/// Longest name of a disk, which is its serial number in the guest.
+pub const MAX_NAME_BYTES: usize = 20;
+/// Most disks and slots of a machine.
+pub const MAX_DISKS: usize = 24;
+
+/// The disks of one machine, by number; a slot may be empty.
+#[derive(Default)]
+pub struct Disks(Vec<Option<Disk>>);
+
+impl Disks {
+    /// Opens what was described, in that order, with `slots` empty ones behind.
+    ///
+    /// # Errors
+    /// [`DiskError`] for the first that cannot be had.
+    pub(crate) fn open(specs: &[DiskSpec], slots: usize) -> Result<Self, DiskError> {
+        let found = specs.len().saturating_add(slots);
+        if found > MAX_DISKS {
+            return Err(DiskError::TooManyDisks { expected: MAX_DISKS, found });
+        }
+        let mut disks = Self::default();
+        for spec in specs {
+            disks.check_name(&spec.name)?;
+            let disk = Disk::open(spec)?;
+            disks.0.push(Some(disk));
+        }
+        disks.0.resize_with(found, || None);
+        Ok(disks)
+    }
+
+    /// Refuses a name that a disk has.
+    pub(crate) fn check_name(&self, name: &str) -> Result<(), DiskError> {
+        if self.iter().any(|(_, disk)| disk.name() == name) {
+            return Err(DiskError::DiskNameTaken { name: name.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// Puts a disk at a number.
+    pub(crate) fn put(&mut self, number: usize, disk: Disk) {
+        if number >= self.0.len() {
+            self.0.resize_with(number + 1, || None);
+        }
+        self.0[number] = Some(disk);
+    }
+
+    /// The disk of that number.
+    pub fn get(&self, number: usize) -> Option<&Disk> {
+        self.0.get(number)?.as_ref()
+    }
+
+    /// The disk of that number.
+    pub fn get_mut(&mut self, number: usize) -> Option<&mut Disk> {
+        self.0.get_mut(number)?.as_mut()
+    }
+
+    /// The disks that there are, with their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &Disk)> {
+        self.0.iter().enumerate().filter_map(|(number, disk)| Some((number, disk.as_ref()?)))
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Disk> {
+        self.0.iter_mut().flatten()
+    }
+
+    /// Disks with the same content that share every page with these until either writes.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self(self.0.iter_mut().map(|disk| disk.as_mut().map(Disk::fork)).collect())
+    }
+
+    /// Counts what is written from now on as written since `mark`.
+    pub(crate) fn follow(&mut self, mark: Mark) {
+        self.iter_mut().for_each(|disk| disk.follow(mark));
+    }
+
+    /// By number: the pages written since `mark`.
+    pub(crate) fn pages_since(&self, mark: Mark) -> Vec<PageSet> {
+        let since = |disk: &Option<Disk>| {
+            disk.as_ref().map_or_else(PageSet::default, |disk| disk.pages_since(mark))
+        };
+        self.0.iter().map(since).collect()
+    }
+
+    /// Appends what tells these disks from others with as many, nothing if there are none. What
+    /// volumes hold is not among it: that is not the machine's alone.
+    pub(crate) fn digest(
+        &mut self,
+        mark: Mark,
+        state: &mut StateWriter,
+    ) -> Result<(), MemoryError> {
+        for (number, disk) in self.0.iter_mut().enumerate() {
+            if let Some(disk) = disk {
+                state.u32(number as u32);
+                disk.digest(mark, state)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of host memory that these disks alone hold.
+    pub(crate) fn own_bytes(&self) -> u64 {
+        self.iter().map(|(_, disk)| disk.own_bytes()).sum()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,190 @@
+//! A file that disks are read from and never written to.
+//!
+//! It is read, not mapped: one that is cut or edited while it is in use does not kill the process,
+//! and what it has become does not reach a guest, since every block is compared with what it was.
+
+use std::collections::{HashMap, VecDeque};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use super::blocks::{BLOCK_BYTES, BlockChanged, Blocks, Hash};
+use super::files::{FileKey, Opened, Sharing, fault, lock, open};
+use super::{DiskError, DiskFault};
+
+/// Blocks that are read with one call.
+const READ_TOGETHER: usize = 16;
+/// Files whose blocks are remembered when no disk uses them: the digest of one that was read to
+/// its end need not be found out again.
+const MOST_REMEMBERED: usize = 16;
+
+/// A file and what its blocks were when they were read first.
+pub(crate) struct SourceFile {
+    opened: Opened,
+    blocks: Arc<Blocks>,
+}
+
+#[derive(Default)]
+struct Known {
+    in_use: HashMap<FileKey, Weak<Blocks>>,
+    latest: VecDeque<(FileKey, Arc<Blocks>)>,
+    /// Of snapshots: by length and digest of the file.
+    by_digest: HashMap<(u64, Hash), Weak<Blocks>>,
+}
+
+static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
+
+/// The blocks of a file, as others have seen them.
+fn blocks_of(key: &FileKey, bytes: u64) -> Arc<Blocks> {
+    if !key.is_settled() {
+        return Arc::new(Blocks::new(bytes));
+    }
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = known.get_or_insert_default();
+    if let Some(blocks) = known.in_use.get(key).and_then(Weak::upgrade) {
+        return blocks;
+    }
+    let blocks = Arc::new(Blocks::new(bytes));
+    known.in_use.retain(|_, blocks| blocks.strong_count() > 0);
+    known.in_use.insert(key.clone(), Arc::downgrade(&blocks));
+    if known.latest.len() >= MOST_REMEMBERED {
+        known.latest.pop_front();
+    }
+    known.latest.push_back((key.clone(), Arc::clone(&blocks)));
+    blocks
+}
+
+/// The blocks of a file with that length and digest: those that are in use already, or those of the
+/// table that `read` gives. `None`: the table is another's.
+pub(crate) fn blocks_with_digest<E>(
+    bytes: u64,
+    digest: Hash,
+    read: impl FnOnce() -> Result<Vec<u8>, E>,
+) -> Result<Option<Arc<Blocks>>, E> {
+    let key = (bytes, digest);
+    let known = || {
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get_or_insert_default().by_digest.get(&key).and_then(Weak::upgrade)
+    };
+    if let Some(blocks) = known() {
+        return Ok(Some(blocks));
+    }
+    let Some(blocks) = Blocks::decode(bytes, &read()?, digest).map(Arc::new) else {
+        return Ok(None);
+    };
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let by_digest = &mut known.get_or_insert_default().by_digest;
+    by_digest.retain(|_, blocks| blocks.strong_count() > 0);
+    by_digest.insert(key, Arc::downgrade(&blocks));
+    Ok(Some(blocks))
+}
+
+impl SourceFile {
+    /// The file of the disk called `name`.
+    pub(super) fn open(name: &str, path: &Path) -> Result<Self, DiskError> {
+        let opened = open(name, path, Sharing::Readers, None)?;
+        lock(name, &opened, Sharing::Readers)?;
+        let blocks = blocks_of(&opened.key, opened.bytes);
+        Ok(Self { opened, blocks })
+    }
+
+    /// The file, which is to have these blocks.
+    pub(crate) fn open_as(name: &str, path: &Path, blocks: Arc<Blocks>) -> Result<Self, DiskError> {
+        let opened = open(name, path, Sharing::Readers, None)?;
+        lock(name, &opened, Sharing::Readers)?;
+        if opened.bytes != blocks.bytes() {
+            return Err(DiskError::DiskSizeWrong {
+                name: name.to_owned(),
+                path: opened.path.display().to_string(),
+                expected: format!("the {} bytes that it had", blocks.bytes()),
+                found: opened.bytes,
+            });
+        }
+        Ok(Self { opened, blocks })
+    }
+
+    /// Whether a block has been read already, by whomever.
+    #[cfg(test)]
+    pub(super) fn knows(&self, block: usize) -> bool {
+        self.blocks.is_known(block)
+    }
+
+    pub(crate) fn path(&self) -> &PathBuf {
+        &self.opened.path
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.opened.bytes
+    }
+
+    /// Reads from `offset` on; behind the file's end there are zeros.
+    pub(super) fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), DiskFault> {
+        let there = self.bytes().saturating_sub(offset).min(into.len() as u64) as usize;
+        let (mut into, behind) = into.split_at_mut(there);
+        behind.fill(0);
+        let (mut at, mut buffer) = (offset, Vec::new());
+        while !into.is_empty() {
+            let first = (at / BLOCK_BYTES as u64) as usize;
+            let last = ((at + into.len() as u64 - 1) / BLOCK_BYTES as u64) as usize;
+            self.read_blocks(first, (last - first + 1).min(READ_TOGETHER), &mut buffer)?;
+            let skip = (at - first as u64 * BLOCK_BYTES as u64) as usize;
+            let take = into.len().min(buffer.len() - skip);
+            let (head, tail) = into.split_at_mut(take);
+            head.copy_from_slice(&buffer[skip..skip + take]);
+            into = tail;
+            at += take as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads blocks that follow each other, and compares them with what they were.
+    fn read_blocks(
+        &self,
+        first: usize,
+        count: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), DiskFault> {
+        let (offset, _) = self.blocks.range(first);
+        let (last, last_len) = self.blocks.range(first + count - 1);
+        let len = (last - offset) as usize + last_len;
+        buffer.resize(len, 0);
+        let path = &self.opened.path;
+        let read = self.opened.file.read_exact_at(buffer, offset);
+        read.map_err(|error| fault(path, offset, len, &error))?;
+        for (block, content) in (first..).zip(buffer.chunks(BLOCK_BYTES)) {
+            self.blocks.check(block, content).map_err(|BlockChanged { expected, found }| {
+                let hex = |hash: Hash| blake3::Hash::from_bytes(hash).to_hex().to_string();
+                DiskFault::DiskChanged {
+                    path: path.display().to_string(),
+                    offset: self.blocks.range(block).0,
+                    len: content.len() as u64,
+                    expected: hex(expected),
+                    found: hex(found),
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The file's blocks, all of them known, and its digest. Reads what nobody has read yet, and
+    /// everything of a file that was changed in any way since it was opened.
+    pub(crate) fn whole(&self) -> Result<(&Blocks, Hash), DiskFault> {
+        let metadata = self.opened.file.metadata();
+        let is_same = metadata.is_ok_and(|now| FileKey::of(&now) == self.opened.key);
+        let is_to_read = |block: &usize| !is_same || !self.blocks.is_known(*block);
+        let mut buffer = Vec::new();
+        let mut next = 0;
+        while next < self.blocks.count() {
+            if !is_to_read(&next) {
+                next += 1;
+                continue;
+            }
+            let unknown = (next..self.blocks.count()).take(READ_TOGETHER);
+            let count = unknown.take_while(is_to_read).count();
+            self.read_blocks(next, count.max(1), &mut buffer)?;
+            next += count;
+        }
+        let root = self.blocks.root().unwrap_or_default();
+        Ok((&self.blocks, root))
+    }
+}
