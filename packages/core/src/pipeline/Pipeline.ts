@@ -1,126 +1,48 @@
 /**
- * Runs: a boot, a policy, and the stages between them and a snapshot that is ready.
+ * Captures: a boot, a policy, and the stages between them and a snapshot that is ready.
  *
  * @module
  */
-import { randomUUID } from "node:crypto"
 import { resolve } from "node:path"
-import { Cause, Context, Effect, Exit, Metric, pipe, Scope, Stream } from "effect"
+import { Effect, Exit, pipe, Scope, Stream } from "effect"
+import type { FileFault, FileUnfit } from "../files/FileErrors.ts"
 import type { Firing } from "../Firing.ts"
 import type { GateOptions } from "../gate/Gate.ts"
-import type { CaptureError, ExecError, ForkError, MachineError } from "../MachineErrors.ts"
+import { flagProblems, unknownProblems } from "../gate/optionProblems.ts"
 import { GuestTimeline } from "../GuestTimeline.ts"
-import { isCancelled, makeRunContext, RunContext, type RunCommandError } from "../run/RunContext.ts"
-import { whileActive } from "../run/activeRuns.ts"
-import { isEnded } from "../run/RunState.ts"
-import type { FileFault, FileUnfit } from "../files/FileErrors.ts"
-import { Owner } from "../files/Owner.ts"
+import type { CaptureError, ExecError, ForkError, MachineError } from "../MachineErrors.ts"
+import { makeRunContext, RunContext, type RunCommandError } from "../run/RunContext.ts"
 import type { SnapshotPublishError } from "../snapshot/SnapshotErrors.ts"
 import type { Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
-import type { Trigger, TriggerError } from "../Trigger.ts"
-import { type BootSpec, type ExecSpec, type Vmm } from "../Vmm.ts"
-import { flagProblems, unknownProblems } from "../gate/optionProblems.ts"
 import { lockstepTimeline } from "../timeline/lockstepTimeline.ts"
 import { sharedTimeline } from "../timeline/sharedTimeline.ts"
-import { bootSpecJson } from "./BootSpecJson.ts"
-import {
-  type FreezeFailed,
+import type { Trigger, TriggerError } from "../Trigger.ts"
+import { type BootSpec, type ExecSpec, type Vmm } from "../Vmm.ts"
+import type {
+  FreezeFailed,
   PipelineRefused,
-  type PreExecMissed,
-  type StageTimedOut,
-  type ThawFailed,
-  type ValidationFailed,
-  type WarmUpFailed
+  PreExecMissed,
+  StageTimedOut,
+  ThawFailed,
+  ValidationFailed,
+  WarmUpFailed
 } from "./PipelineErrors.ts"
+import { refuseProblems, type RunSubject, runStages } from "./runStages.ts"
 import * as Stage from "./Stage.ts"
-import { recordError } from "./Stage.ts"
-import { runsEnded } from "./stageMetrics.ts"
 import { awaitPolicy, type Fired, firedAs } from "./stages/awaitPolicy.ts"
 import { adopt, boot, bootWatched, type Booted, type WatchOptions } from "./stages/boot.ts"
 import { capture, publish, type Published } from "./stages/capture.ts"
 import { freeze, type FreezeOptions } from "./stages/freeze.ts"
-import { type Probe, validate } from "./stages/validate.ts"
 import { prefetch } from "./stages/prefetch.ts"
+import { type Probe, validate } from "./stages/validate.ts"
 import { warmUp } from "./stages/warmUp.ts"
 import { watchGuard, type WatchFailure, type WatchLimit } from "./watchGuard.ts"
 
-/** Makes ids of runs: random unless a test says otherwise. */
-export const RunIds = Context.Reference<() => string>("@stillpoint/core/pipeline/RunIds", {
-  defaultValue: () => () => randomUUID()
-})
-
-/** What a run is about, as its journal says it. */
-export interface RunSubject {
-  /** Name of the pipeline. */
-  readonly name: string
-  readonly spec: BootSpec
-  readonly policy: Trigger
-  /** Where the snapshot is published; `null` keeps it in memory. */
-  readonly target: string | null
-  /** Whether the run ends with a validation. */
-  readonly isValidated: boolean
-}
-
-/** What a run came to. */
-export interface Outcome<A> {
-  readonly runId: string
-  readonly value: A
-}
-
-const refuseProblems = (
-  pipeline: string,
-  [problem, ...problems]: ReadonlyArray<string>
-): Effect.Effect<void, PipelineRefused> =>
-  problem === undefined ? Effect.void : new PipelineRefused({ pipeline, problems: [problem, ...problems] })
-
-/**
- * Runs stages as one run with a journal of its own. What is wrong with them is said before anything begins, all of it at once.
- *
- * The run ends in every case: ready with its last stage, abandoned when interrupted or decided against, else failed. Machines and
- * staging directories belong to the scope.
- */
-export const runStages = <In, Out, E, R>(subject: RunSubject, stage: Stage.Stage<In, Out, E, R>, input: In) =>
-  Effect.gen(function* () {
-    const runId = (yield* RunIds)()
-    yield* Effect.annotateCurrentSpan({ runId })
-    const run = yield* makeRunContext(runId)
-    yield* refuseProblems(subject.name, yield* Effect.provideService(stage.check, RunContext, run))
-    const started = run.tell({
-      _tag: "Start",
-      runId,
-      pipeline: subject.name,
-      owner: yield* Owner,
-      policy: subject.policy.description,
-      configuration: bootSpecJson(subject.spec),
-      target: subject.target === null ? null : resolve(subject.target),
-      isValidated: subject.isValidated
-    })
-    const body = Effect.andThen(started, stage.run(input)).pipe(Effect.provideService(RunContext, run))
-    const ended = (exit: Exit.Exit<Out, unknown>) =>
-      Effect.gen(function* () {
-        const state = yield* run.state
-        // Every stage tells its own failure; this is for what happens between stages, and for stages that do not end their run.
-        if (state.phase !== "not-started" && !isEnded(state)) {
-          const failure = Exit.isSuccess(exit)
-            ? {
-                tag: "Unfinished",
-                message: `the last stage left the run ${state.phase}; it must publish or keep the snapshot`
-              }
-            : recordError(Cause.squash(exit.cause))
-          yield* run.tell(
-            isCancelled(exit)
-              ? { _tag: "Abandon", why: "cancelled between its stages" }
-              : { _tag: "Fail", stage: "pipeline", error: failure }
-          )
-        }
-        yield* Metric.update(Metric.withAttributes(runsEnded, { outcome: (yield* run.state).phase }), 1)
-      })
-    const value = yield* whileActive(run, body.pipe(Effect.onExit((exit) => Effect.ignore(ended(exit)))))
-    return { runId, value } satisfies Outcome<Out>
-  }).pipe(Effect.withSpan("run", { attributes: { pipeline: subject.name } }))
+/** The standard stages, in their order. */
+const standardStages = ["boot", "watch", "warm up", "freeze", "capture", "publish", "validate", "prefetch"] as const
 
 /** Names of the standard stages. */
-export type StandardStage = "boot" | "watch" | "warm up" | "freeze" | "capture" | "publish" | "validate" | "prefetch"
+export type StandardStage = (typeof standardStages)[number]
 
 /** A pipeline from a boot to a published snapshot, made of the standard stages. */
 export interface CaptureOptions extends WatchLimit {
@@ -216,17 +138,6 @@ const fromFired = (
   return commands.length === 0 ? fetched : Stage.andThen(tuned(warmUp(...commands), options), fetched)
 }
 
-const standardStages: ReadonlyArray<string> = [
-  "boot",
-  "watch",
-  "warm up",
-  "freeze",
-  "capture",
-  "publish",
-  "validate",
-  "prefetch"
-] satisfies ReadonlyArray<StandardStage>
-
 const captureOptionNames = {
   name: true,
   policy: true,
@@ -253,7 +164,7 @@ const captureProblems = (options: CaptureOptions): ReadonlyArray<string> => [
   ...flagProblems("replace", options.replace),
   ...flagProblems("prefetch", options.prefetch),
   ...Object.keys(options.tuning ?? {})
-    .filter((name) => !standardStages.includes(name))
+    .filter((name) => !standardStages.some((stage) => stage === name))
     .map((name) => `tuning: no stage is called ${JSON.stringify(name)}; there are ${standardStages.join(", ")}`)
 ]
 
@@ -388,6 +299,7 @@ export const repeat = (spec: BootSpec, options: RepeatOptions) =>
     })
   )
 
+export { type Outcome, RunIds, type RunSubject, runStages } from "./runStages.ts"
 export { awaitPolicy, type Fired, firedAs } from "./stages/awaitPolicy.ts"
 export { adopt, boot, type Booted, bootWatched, type WatchOptions } from "./stages/boot.ts"
 export {
