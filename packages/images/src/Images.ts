@@ -150,7 +150,7 @@ const progressOf = (told: NativeImages.ImageProgress): ImageProgress => {
  * oci:FOLDER[:TAG | @DIGEST]             an OCI layout
  * oci-archive:FILE[:TAG | @DIGEST]       an OCI layout in a tar archive
  * docker-archive:FILE[:NAME:TAG]         what `docker save` writes
- * docker://REGISTRY/NAME[:TAG][@DIGEST]  an image of a registry
+ * docker://REGISTRY/NAME[:TAG][@DIGEST]  an image of a registry; docker.io is Docker Hub
  * ```
  *
  * Everything is verified while it streams, layers are applied as the OCI specification says, and the result is one

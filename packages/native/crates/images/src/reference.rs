@@ -7,7 +7,8 @@
 //! docker://REGISTRY/NAME[:TAG][@DIGEST] an image of a registry
 //! ```
 //!
-//! The forms are those of skopeo and podman, so a path has no colon.
+//! The forms are those of skopeo and podman, so a path has no colon, and a registry is always named: `docker.io` is Docker Hub, whose
+//! own images, `docker://docker.io/redis`, need no folder before their names.
 
 use crate::digest::Digest;
 use crate::error::ImageError;

@@ -14,7 +14,8 @@ pub(super) struct Endpoint {
     pub(super) is_local: bool,
 }
 
-/// The name that Docker Hub is known by, and the host that speaks for it.
+/// The name that Docker Hub is known by, and the host that speaks for it: `docker.io` itself answers no registry's questions, and
+/// references to it are what most people have.
 const HUB: (&str, &str) = ("docker.io", "registry-1.docker.io");
 
 impl Endpoint {
@@ -81,5 +82,23 @@ fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => host,
         _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn docker_hub_is_spoken_with_where_it_answers_and_others_where_they_are_named() {
+        let base = |registry: &str| {
+            let all = Endpoint::all(registry, &RegistryOptions::default()).expect("no mirrors");
+            all.into_iter().map(|endpoint| endpoint.base).collect::<Vec<_>>()
+        };
+        assert_eq!(base("docker.io"), ["https://registry-1.docker.io"]);
+        assert_eq!(base("registry.test:5000"), ["https://registry.test:5000"]);
+        assert_eq!(repository("docker.io", "redis"), "library/redis");
+        assert_eq!(repository("docker.io", "me/redis"), "me/redis");
+        assert_eq!(repository("registry.test", "redis"), "redis");
     }
 }

@@ -171,6 +171,27 @@ impl Login<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Headers of the pieces that challenges are made of, in any order.
+        #[test]
+        fn whatever_a_registry_challenges_with_is_read_or_not(
+            pieces in prop::collection::vec(
+                prop_oneof![
+                    prop::sample::select(vec!["Bearer ", "bearer ", "Basic", "realm", "service", "scope", "=", "\"", ",", " ", "\\"])
+                        .prop_map(str::to_owned),
+                    ".{0,8}",
+                ],
+                0..20,
+            ),
+        ) {
+            let header = pieces.concat();
+            if let Some(Challenge::Bearer { realm, .. }) = challenge(&header) {
+                prop_assert!(header.contains(&realm));
+            }
+        }
+    }
 
     #[test]
     fn challenges_are_read() {
