@@ -1,6 +1,7 @@
 /**
  * Checks that dependencies point one way: between packages as the table below says, inside a package without a cycle,
- * between the Rust crates as the second table says, and inside a crate without a cycle of modules.
+ * between the Rust crates as the second table says, and inside a crate without a cycle of modules. A package or crate that stands
+ * in neither table is a problem, too.
  *
  * Inside a package each folder is looked at by itself: what stands in it, files and subfolders taken as wholes, must
  * form a graph without a cycle. So `kit/cli.ts` may use `kit/archive/`, which may use `kit/KitError.ts`; two folders
@@ -37,6 +38,16 @@ const mayDependOn: Readonly<Record<string, ReadonlyArray<string>>> = {
 }
 
 const problems: Array<string> = []
+
+/** Folders of a kind that no table knows would not be looked at. */
+const stranded = (where: string, manifest: string, known: Readonly<Record<string, unknown>>): void => {
+  for (const path of globSync(`*/${manifest}`, { cwd: join(root, where) })) {
+    const name = dirname(path)
+    if (!(name in known)) problems.push(`${where}/${name}: expected a line in scripts/check/dependencyDirections.ts`)
+  }
+}
+stranded("packages", "package.json", mayImport)
+stranded("packages/native/crates", "Cargo.toml", mayDependOn)
 
 const importsOf = (text: string): ReadonlyArray<string> => {
   const code = text.replace(/\/\*[\s\S]*?\*\//g, "")
