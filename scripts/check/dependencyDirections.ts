@@ -24,7 +24,7 @@ const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
   kit: ["core"],
   native: ["core"],
   images: ["core", "native"],
-  stillpoint: ["core", "triggers", "kit", "native"]
+  stillpoint: ["core", "triggers", "kit", "native", "images"]
 }
 
 /** What each crate may depend on of ours. */
