@@ -1,5 +1,6 @@
 //! Guest memory when the host has none left. In a process of its own: the limit is the process's.
 
+use stillpoint_vmm::disks::{Access, Disk, DiskSpec};
 use stillpoint_vmm::memory::{
     MemoryError, PAGE_BYTES, PagedMemory, in_use_bytes, limit_bytes, set_limit_bytes,
 };
@@ -39,4 +40,24 @@ fn at_the_limit_writes_fail_with_the_limit_and_what_is_closed_is_given_back() {
         memory.fork().write(0, &[1]).expect("within the limit");
     }
     assert_eq!(in_use_bytes(), 0, "thousands of machines leave nothing behind");
+
+    // A disk's pages are of the same kind: what does not fit fails, and nothing else does.
+    let size_bytes = Some(2 * LIMIT_PAGES * PAGE);
+    let spec =
+        DiskSpec { name: "data".to_owned(), source: None, access: Access::Scratch, size_bytes };
+    let mut disk = Disk::open(&spec).expect("costs no page");
+    disk.write(0, &[7; 2 * PAGE_BYTES]).expect("within the limit");
+    let full = disk.write(4 * PAGE, &vec![1; (LIMIT_PAGES * PAGE) as usize]).expect_err("too much");
+    assert_eq!(full.name(), "MemoryExhausted");
+    let mut bytes = [0; 3 * PAGE_BYTES];
+    disk.read(0, &mut bytes).expect("reading needs no page");
+    assert!(
+        bytes[..2 * PAGE_BYTES] == [7; 2 * PAGE_BYTES]
+            && bytes[2 * PAGE_BYTES..] == [0; PAGE_BYTES]
+    );
+    disk.zero(4 * PAGE, LIMIT_PAGES * PAGE, true).expect("costs no page");
+    assert_eq!(in_use_bytes(), 2 * PAGE, "what is discarded is room again");
+    disk.write(9 * PAGE, &[8; PAGE_BYTES]).expect("there is room again");
+    drop(disk);
+    assert_eq!(in_use_bytes(), 0);
 }

@@ -47,7 +47,7 @@ impl Disk {
     ///
     /// # Errors
     /// [`DiskError`] if it cannot be had.
-    pub(crate) fn open(spec: &DiskSpec) -> Result<Self, DiskError> {
+    pub fn open(spec: &DiskSpec) -> Result<Self, DiskError> {
         spec.check()?;
         let DiskSpec { name, source, access, size_bytes } = spec;
         let size_wrong = |path: &PathBuf, expected: String, found| DiskError::DiskSizeWrong {
@@ -188,7 +188,8 @@ impl Disk {
     /// Writes from byte `offset` on.
     ///
     /// # Errors
-    /// [`DiskFault`] if it is not all on the disk, or cannot be kept; a part may have been written.
+    /// [`DiskFault`] if it is not all on the disk, or cannot be kept. What these bytes are is then not
+    /// said; all others are as they were.
     pub fn write(&mut self, offset: u64, from: &[u8]) -> Result<(), DiskFault> {
         self.check(offset, from.len() as u64)?;
         if from.is_empty() {
@@ -219,7 +220,8 @@ impl Disk {
         Ok(self.own.poke(page * PAGE, &content)?)
     }
 
-    /// Makes bytes zero; where `or_leave`, those of pages that are not in it whole may stay.
+    /// Makes bytes zero; where `or_leave`, those of pages that are not in it whole may stay. Costs no
+    /// page for whole ones, and gives back those that they had.
     ///
     /// # Errors
     /// As [`Self::write`].

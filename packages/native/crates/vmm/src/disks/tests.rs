@@ -253,3 +253,34 @@ fn what_is_no_disk_is_refused_with_everything_that_is_wrong() {
     let mut odd = opened(Access::Read, Some(&path));
     assert_eq!((odd.size_bytes(), &all_of(&mut odd)[1000..]), (1024, &[0; 24][..]));
 }
+
+#[test]
+fn a_volume_on_a_full_host_disk_fails_what_does_not_fit_and_keeps_the_rest() {
+    let folder = Folder::new("full");
+    let at = folder.0.display().to_string();
+    let run = |program: &str, arguments: &[&str]| {
+        std::process::Command::new(program)
+            .args(arguments)
+            .output()
+            .is_ok_and(|o| o.status.success())
+    };
+    if !run("mount", &["-t", "tmpfs", "-o", "size=256k", "none", &at]) {
+        println!("skipped: this user may not mount a small disk");
+        return;
+    }
+    let path = folder.0.join("volume");
+    let sized = DiskSpec { size_bytes: Some(4 << 20), ..spec("data", Access::Volume, Some(&path)) };
+    let mut disk = Disk::open(&sized).expect("made");
+    disk.write(0, &[7; 65536]).expect("room");
+    disk.flush().expect("flushed");
+    let full = disk.write(1 << 20, &[8; 1 << 20]).expect_err("no room");
+    disk.write(4096, &[9; 4096]).expect("room that it has");
+    let mut bytes = [0; 8192];
+    disk.read(0, &mut bytes).expect("there");
+    let punched = disk.zero(1 << 20, 1 << 20, true);
+    let again = disk.write(3 << 20, &[5; 65536]);
+    run("umount", &["-l", &at]);
+    assert!(full.to_string().contains("No space"), "{full}");
+    assert!(bytes[..4096] == [7; 4096] && bytes[4096..] == [9; 4096]);
+    assert_eq!((punched, again), (Ok(()), Ok(())), "what is discarded is room again");
+}
