@@ -11,6 +11,7 @@ import type { GuestEvent, GuestEventKind, GuestNanos } from "./GuestEvent.ts"
 import type { Secret } from "./Secret.ts"
 import type { GuestFiles } from "./guestFiles/GuestFiles.ts"
 import type { GuestProcess, SpawnSpec } from "./GuestProcess.ts"
+import type { LiveMachine, LiveOptions } from "./LiveMachine.ts"
 import type { BootError, CaptureError, ExecError, ForkError, MachineError, RestoreError } from "./MachineErrors.ts"
 
 /**
@@ -272,6 +273,25 @@ export interface Machine {
   readonly run: (until: MachineUntil) => Effect.Effect<MachineStop, MachineError>
   /** Ends a run in progress on another fiber. */
   readonly pause: Effect.Effect<void, MachineError>
+  /**
+   * Has the machine live until the scope ends: it runs in the background, its time follows the host's, and it takes no processor time
+   * while its guest waits. {@link LiveMachine} says what else can be done with it meanwhile. Fails with `AlreadyRunning` while
+   * somebody runs it, and with `InvalidRun` for options that cannot be.
+   *
+   * @example
+   * ```ts
+   * import type { Machine } from "@stillpoint/core"
+   * import { Effect } from "effect"
+   *
+   * export const program = (machine: Machine) => Effect.scoped(Effect.gen(function*() {
+   *   const live = yield* machine.live({ idleTimeout: "30 seconds" })
+   *   yield* machine.exec({ argv: ["true"] })
+   *   yield* live.pause
+   *   return (yield* live.state).status // "paused"
+   * }))
+   * ```
+   */
+  readonly live: (options?: LiveOptions) => Effect.Effect<LiveMachine, MachineError, Scope.Scope>
   /** The agent in the guest: freezes and thaws the workload, gives the guest another identity, executes commands. */
   readonly agent: Agent
   /** Lets a workload that is held at pre-exec go: {@link Agent.go}. Does not run the guest. */

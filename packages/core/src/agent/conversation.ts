@@ -46,6 +46,9 @@ const ends: ReadonlySet<MachineStop["reason"]> = new Set(["halted", "reset", "fa
 const patienceNanos = 10e9
 const pauseNanos = 1e6
 
+/** Host time after which a wait that is due much later looks again. */
+const longestSleepMillis = 3_600_000
+
 /**
  * Sends where there is room; where there is none, lets the guest go on until there is. A guest that takes nothing in 10 s of its
  * time is not waited for: the refusal, `InputFull`, is the error then.
@@ -110,8 +113,11 @@ export const openConversation = (
           while (true) {
             const generation = news.generation()
             if (settled() !== null || panic !== null || lost !== null) return
-            if ((yield* port.nowNanos) >= wait.dueNanos) return
-            yield* news.raisedSince(generation)
+            const leftNanos = wait.dueNanos - (yield* port.nowNanos)
+            if (leftNanos <= 0) return
+            // A guest that lives may be silent; its time follows the host's.
+            const left = Effect.sleep(Math.min(Math.ceil(leftNanos / 1e6), longestSleepMillis))
+            yield* Effect.raceFirst(news.raisedSince(generation), left)
           }
         })
         while (true) {

@@ -4,7 +4,7 @@
  * @module
  */
 import { Deferred, Effect, Exit } from "effect"
-import type { MachineError } from "../MachineErrors.ts"
+import { MachineError } from "../MachineErrors.ts"
 import type { Machine, MachineStop } from "../Vmm.ts"
 import type { AgentPort } from "./AgentPort.ts"
 
@@ -12,6 +12,11 @@ import type { AgentPort } from "./AgentPort.ts"
 export interface Turns {
   readonly run: Machine["run"]
   readonly advance: AgentPort["advance"]
+  /**
+   * Takes the machine over for somebody who lets it live: until what this returns is called, whoever needs the guest to go on waits for
+   * events. Fails with `AlreadyRunning` while somebody runs it.
+   */
+  readonly hold: Effect.Effect<() => void, MachineError>
 }
 
 /** Keeps account of who runs the machine. A second `run` is the machine's to refuse; a second `advance` waits for the first. */
@@ -30,8 +35,21 @@ export const makeTurns = (run: Machine["run"]): Turns => {
         })
       )
     })
+  const hold: Turns["hold"] = Effect.suspend(() => {
+    if (inProgress !== null) {
+      const message = "expected a machine that stands, found one that runs or lives: pause it first"
+      return Effect.fail(new MachineError({ reason: { _tag: "AlreadyRunning", message } }))
+    }
+    const over = Deferred.makeUnsafe<void>()
+    inProgress = over
+    return Effect.succeed(() => {
+      if (inProgress === over) inProgress = null
+      Deferred.doneUnsafe(over, Exit.void)
+    })
+  })
   return {
     run: turn,
+    hold,
     advance: (until, over) =>
       Effect.suspend(() =>
         inProgress === null ? turn(until) : Effect.as(Effect.raceFirst(Deferred.await(inProgress), over), null)

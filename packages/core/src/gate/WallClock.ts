@@ -8,6 +8,7 @@
  * @module
  */
 import { Clock, Effect } from "effect"
+import type { LiveMachine } from "../LiveMachine.ts"
 import type { MachineError } from "../MachineErrors.ts"
 import type { Machine } from "../Vmm.ts"
 
@@ -30,6 +31,8 @@ export interface WallClock {
   readonly errorNanos: Effect.Effect<number>
   /** Has the clock set where its error exceeds the tolerance, before anything else that the guest is asked from now on. */
   readonly putRight: Effect.Effect<void, MachineError>
+  /** The machine lives, in the scope: its clock is kept by whoever runs it, unless it is paused. */
+  readonly lives: Machine["live"]
 }
 
 /** Keeps a guest's clock at the host's, to within a tolerance. */
@@ -41,18 +44,48 @@ export const makeWallClock = (machine: Machine, toleranceNanos: number): WallClo
       setTo = realtimeNanos
       setAtNanos = nowNanos
     })
+  let living: LiveMachine | null = null
+  /** What whoever runs a machine that lives knows of its clock; `null`: nobody does. */
+  const keptErrorNanos = Effect.suspend(() =>
+    living === null
+      ? Effect.succeed(null)
+      : Effect.map(living.state, ({ clockErrorNanos, status }) =>
+          status === "paused" || status === "ended" ? null : clockErrorNanos
+        )
+  )
   const errorNanos = Effect.gen(function* () {
+    const kept = yield* keptErrorNanos
+    if (kept !== null) return kept
     const host = yield* hostNanos
     return Number(host - setTo) - ((yield* machine.nowNanos) - setAtNanos)
   })
+  const putRight = Effect.gen(function* () {
+    if ((yield* keptErrorNanos) !== null || Math.abs(yield* errorNanos) <= toleranceNanos) return
+    const realtimeNanos = yield* hostNanos
+    yield* machine.agent.setClock(realtimeNanos)
+    yield* wasSet(realtimeNanos)
+  })
+  /** Takes over from whoever keeps the clock until `then`. */
+  const takenOver = <A, E>(then: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    Effect.gen(function* () {
+      const kept = yield* keptErrorNanos
+      const result = yield* then
+      if (kept !== null) yield* wasSet((yield* hostNanos) - BigInt(Math.round(kept)))
+      return result
+    })
   return {
     wasSet,
     errorNanos,
-    putRight: Effect.gen(function* () {
-      if (Math.abs(yield* errorNanos) <= toleranceNanos) return
-      const realtimeNanos = yield* hostNanos
-      yield* machine.agent.setClock(realtimeNanos)
-      yield* wasSet(realtimeNanos)
+    putRight,
+    lives: Effect.fnUntraced(function* (options) {
+      yield* putRight
+      const live = yield* machine.live({ clockTolerance: toleranceNanos / 1e6, ...options })
+      living = live
+      const forget = Effect.sync(() => {
+        living = null
+      })
+      yield* Effect.addFinalizer(() => takenOver(forget))
+      return { ...live, pause: takenOver(live.pause), resume: Effect.andThen(putRight, live.resume) }
     })
   }
 }
@@ -64,6 +97,7 @@ export const withWallClock = (machine: Machine, clock: WallClock): Machine => {
   return {
     ...machine,
     run: (until) => Effect.andThen(clock.putRight, machine.run(until)),
+    live: clock.lives,
     agent: { ...machine.agent, execute, spawn },
     exec: execute,
     spawn

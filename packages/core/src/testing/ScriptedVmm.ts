@@ -12,6 +12,7 @@ import { Observable, Subject } from "rxjs"
 import { makeAgent } from "../agent/makeAgent.ts"
 import type { AgentRequest } from "../agent/AgentPort.ts"
 import { revealed } from "../agent/secrets.ts"
+import { makeLive } from "../agent/makeLive.ts"
 import { makeTurns } from "../agent/turns.ts"
 import type { GuestEvent } from "../GuestEvent.ts"
 import { BootError, CaptureError, ForkError, MachineError, RestoreError } from "../MachineErrors.ts"
@@ -169,7 +170,7 @@ const makeMachine = (
       return ending === undefined ? null : { reason: ending, seq: event.seq, atNanos: event.atNanos }
     }
 
-    const turns = makeTurns((until) =>
+    const runOnce = (until: MachineUntil) =>
       whileOpen(
         Effect.gen(function* () {
           if (isRunning) return yield* machineError("AlreadyRunning", "the machine is already running")
@@ -192,7 +193,8 @@ const makeMachine = (
           )
         )
       )
-    )
+    const turns = makeTurns(runOnce)
+    const nowNanos = Effect.sync(() => state.nowNanos)
 
     const answer = scriptedAgent(options, state)
     const tell = (request: AgentRequest): Effect.Effect<void, MachineError> =>
@@ -271,7 +273,7 @@ const makeMachine = (
           state.nextToken += 1
           return token
         }),
-      nowNanos: Effect.sync(() => state.nowNanos),
+      nowNanos,
       nextSeq: () => state.nextSeq,
       eventsFrom,
       eventsSoFar: Effect.sync(() => events.slice()),
@@ -283,13 +285,14 @@ const makeMachine = (
       engine: "scripted",
       memoryMib: state.memoryMib,
       isDeterministic: options.isDeterministic ?? true,
-      nowNanos: Effect.sync(() => state.nowNanos),
+      nowNanos,
       get events$() {
         return eventsFrom(0)
       },
       eventsFrom,
       eventsSoFar: (seq = 0, most) => Effect.sync(() => events.filter((event) => event.seq >= seq).slice(0, most)),
       run: turns.run,
+      live: makeLive({ run: () => runOnce({}), state: Effect.succeed(null), nowNanos }, turns),
       pause: Effect.sync(() => {
         isPauseAsked = true
       }),

@@ -8,6 +8,7 @@ import { Effect, Layer } from "effect"
 import { Observable, Subject } from "rxjs"
 import { makeAgent } from "../agent/makeAgent.ts"
 import type { TokenAnswer } from "../agent/AgentPort.ts"
+import { makeLive } from "../agent/makeLive.ts"
 import { makeTurns } from "../agent/turns.ts"
 import type { GuestEvent } from "../GuestEvent.ts"
 import { noGuestFiles } from "../agent/serveFiles.ts"
@@ -172,7 +173,7 @@ const machineOf = (player: Player): Machine => {
     }
     return stop
   })
-  const turns = makeTurns((until) =>
+  const runOnce = (until: MachineUntil) =>
     Effect.suspend(() => {
       if (player.isRunning) return Effect.fail(new MachineError({ reason: running }))
       player.isRunning = true
@@ -184,14 +185,15 @@ const machineOf = (player: Player): Machine => {
         })
       )
     })
-  )
+  const turns = makeTurns(runOnce)
+  const nowNanos = Effect.sync(() => player.nowNanos)
   const accepted = open(() => undefined)
   const execute = () => Effect.andThen(accepted, Effect.fail(new ExecError({ reason: cannot("a command to execute") })))
   const client = makeAgent({
     tell: () => accepted,
     type: () => accepted,
     nextToken,
-    nowNanos: Effect.sync(() => player.nowNanos),
+    nowNanos,
     nextSeq: () => player.nextSeq,
     eventsFrom,
     eventsSoFar: Effect.sync(() => player.soFar(0)),
@@ -203,11 +205,12 @@ const machineOf = (player: Player): Machine => {
     engine: "replay",
     memoryMib: memoryMibOf(player.timeline),
     isDeterministic: true,
-    nowNanos: Effect.sync(() => player.nowNanos),
+    nowNanos,
     events$: eventsFrom(0),
     eventsFrom,
     eventsSoFar: (seq = 0, most) => Effect.sync(() => player.soFar(seq).slice(0, most)),
     run: turns.run,
+    live: makeLive({ run: () => runOnce({}), state: Effect.succeed(null), nowNanos }, turns),
     pause: Effect.sync(() => {
       player.isPaused = true
     }),

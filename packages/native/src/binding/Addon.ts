@@ -62,6 +62,13 @@ export declare class NativeMachine {
   unfollow(follower: number): void
   /** Runs the machine. */
   run(until: MachineUntil): Promise<Failure | MachineStop>
+  /**
+   * Has the machine run in the background, its time following the host's, until its guest has ended
+   * or it is paused.
+   */
+  live(options: LiveOptions): Promise<Failure | MachineStop>
+  /** How it lives; `null` if it does not. */
+  liveState(): LiveState | null
   /** Ends a run in progress; nothing without one. */
   pause(): void
   /** Lets a held workload go. */
@@ -481,6 +488,26 @@ export interface ImageStore {
  * that needs more faults.
  */
 export declare function limitGuestMemory(bytes: number): void
+
+/** How a machine is to live. */
+export interface LiveOptions {
+  /** Host time without anything done, after which it pauses itself. */
+  idleTimeoutNanos: number | null
+  /** Time that the guest's clock may lose before it is set to the host's; `null`: it is never set. */
+  clockToleranceNanos: number | null
+}
+
+/** How a machine has lived so far. */
+export interface LiveState {
+  /** `awake`, `asleep` or `dozing`. */
+  status: string
+  /** Host time by which guest time has not followed. */
+  lostNanos: number
+  /** Of that, what the guest's wall clock does not know of. */
+  clockErrorNanos: number
+  /** How often it was taken up after a sleep. */
+  wakes: number
+}
 
 /** Why a run ended, and when. */
 export interface MachineStop {

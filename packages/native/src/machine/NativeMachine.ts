@@ -12,12 +12,14 @@ import {
   ForkError,
   type ForkReason,
   type IdentitySpec,
+  type LiveState,
   type Machine,
   makeAgent,
   MachineError,
   type MachineFailureReason,
   type MachineStop,
   type MachineUntil,
+  makeLive,
   makeTurns,
   revealedEnvironment
 } from "@stillpoint/core"
@@ -87,20 +89,14 @@ const make = (native: Addon.NativeMachine): Machine => {
     lastToken = Math.max(lastToken + 1, native.nextSeq())
     return lastToken >>> 0
   }
-  const runChecked = (until: MachineUntil): Effect.Effect<MachineStop, MachineError> =>
+  /** A run of the core's; interruption pauses it. */
+  const running = (start: () => Promise<Addon.Failure | Addon.MachineStop>): Effect.Effect<MachineStop, MachineError> =>
     Effect.callback<MachineStop, MachineError>((resume) => {
-      const running = native
-        .run({
-          kinds: kindMask(until.kinds ?? []),
-          atNanos: until.atNanos ?? null,
-          budgetNanos: until.budgetNanos ?? null,
-          realTime: until.pace === "realTime"
-        })
-        .then(async (outcome) => {
-          await events.settled()
-          return outcome
-        })
-      void running.then((outcome) => {
+      const run = start().then(async (outcome) => {
+        await events.settled()
+        return outcome
+      })
+      void run.then((outcome) => {
         resume(
           isFailure(outcome)
             ? Effect.fail(machineError(reasonOf(outcome)))
@@ -114,9 +110,19 @@ const make = (native: Addon.NativeMachine): Machine => {
       // Interrupted: the guest stands still before anybody goes on.
       return Effect.promise(async () => {
         native.pause()
-        await running
+        await run
       })
     })
+
+  const runChecked = (until: MachineUntil): Effect.Effect<MachineStop, MachineError> =>
+    running(() =>
+      native.run({
+        kinds: kindMask(until.kinds ?? []),
+        atNanos: until.atNanos ?? null,
+        budgetNanos: until.budgetNanos ?? null,
+        realTime: until.pace === "realTime"
+      })
+    )
 
   const turns = makeTurns(
     Effect.fn("NativeMachine.run")(function* (until: MachineUntil) {
@@ -124,6 +130,15 @@ const make = (native: Addon.NativeMachine): Machine => {
       yield* decodeUntil(until).pipe(Effect.mapError((error) => problem(error.message)))
       return yield* runChecked(until)
     })
+  )
+
+  const live = makeLive(
+    {
+      run: (options) => running(() => native.live({ ...options })),
+      state: Effect.sync(() => native.liveState() as LiveState | null),
+      nowNanos: Effect.sync(() => native.nowNanos())
+    },
+    turns
   )
 
   const eventsSoFar = (seq?: number, most?: number) =>
@@ -196,6 +211,8 @@ const make = (native: Addon.NativeMachine): Machine => {
     advance: turns.advance
   })
 
+  const isOpen = Effect.asVoid(call(() => native.ownBytes(), machineError))
+
   const self: Machine = {
     id: randomUUID(),
     engine: native.engine,
@@ -207,6 +224,7 @@ const make = (native: Addon.NativeMachine): Machine => {
     eventsSoFar,
     run: turns.run,
     pause: Effect.sync(() => native.pause()),
+    live: (options) => Effect.andThen(isOpen, live(options)),
     agent,
     go: agent.go,
     sendSerial: agent.type,

@@ -17,6 +17,7 @@ mod identity;
 mod image;
 mod image_request;
 mod image_task;
+mod live;
 mod machine;
 mod machine_stop;
 mod machine_until;

@@ -6,6 +6,7 @@ use crate::event_batch::{EventBatch, batch, integer, seq};
 use crate::exec_request::{ExecRequest, cells};
 use crate::failure::Failure;
 use crate::identity::Identity;
+use crate::live::{LiveOptions, LiveState};
 use crate::machine_stop::MachineStop;
 use crate::machine_until::MachineUntil;
 use crate::promise::{Settle, promise};
@@ -131,6 +132,23 @@ impl NativeMachine {
                 settle(settled, "MachineError", ended, MachineStop::from);
             });
         })
+    }
+
+    /// Has the machine run in the background, its time following the host's, until its guest has ended
+    /// or it is paused.
+    #[napi(ts_return_type = "Promise<Failure | MachineStop>")]
+    pub fn live<'env>(&self, env: &'env Env, options: LiveOptions) -> napi::Result<Object<'env>> {
+        promise(env, |settled| {
+            self.hosted.live(options.into(), move |ended| {
+                settle(settled, "MachineError", ended, MachineStop::from);
+            });
+        })
+    }
+
+    /// How it lives; `null` if it does not.
+    #[napi(ts_return_type = "LiveState | null")]
+    pub fn live_state(&self) -> Either<LiveState, Null> {
+        self.hosted.live_facts().map_or(Either::B(Null), |facts| Either::A(facts.into()))
     }
 
     /// Ends a run in progress; nothing without one.
@@ -392,7 +410,7 @@ impl NativeMachine {
         give: impl FnOnce(&mut Machine) -> Result<u64, InputError> + Send + 'static,
     ) -> napi::Result<Object<'env>> {
         promise(env, |settled| {
-            self.hosted.execute(give, move |given| {
+            self.hosted.give(give, move |given| {
                 settle(settled, "MachineError", given, |_| Null);
             });
         })

@@ -1,6 +1,8 @@
 //! A machine with its session and its event log.
 
 use crate::event_log::{DEFAULT_LIMIT_BYTES, EventLog};
+use crate::live::{Life, LiveFacts, LiveSlice, Living};
+use crate::outside::{Outside, Outsides, Waker};
 use crate::refusal::Refusal;
 use crate::session::{Session, SessionError, Slice, Turnwise};
 use crate::workers::Workers;
@@ -9,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use stillpoint_vmm::engine::Nanos;
 use stillpoint_vmm::engines::Engines;
+use stillpoint_vmm::event::Event;
 use stillpoint_vmm::machine::{
     CreateError, HORIZON_NANOS, Machine, MachineConfig, MachineHandle, Pace, RunUntil, Stop,
 };
@@ -16,6 +19,9 @@ use stillpoint_vmm::snapshot::{CaptureKind, CapturedFiles, RestoreOptions};
 
 /// Events that are taken from the machine at once.
 const BATCH_EVENTS: usize = 1024;
+
+/// Host time after which a machine that lives looks whether its log has room again.
+const FOR_ROOM: Duration = Duration::from_millis(1);
 
 /// What does not change in a machine's life.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +66,8 @@ pub struct Hosted {
     handle: MachineHandle,
     facts: Facts,
     workers: Workers,
+    life: Life,
+    outsides: Arc<Outsides>,
 }
 
 impl Hosted {
@@ -112,7 +120,16 @@ impl Hosted {
             }
         };
         let session = Session::new(machine, interrupt, workers);
-        Self { session, log, handle, facts, workers: workers.clone() }
+        let outsides = Arc::new(Outsides::new(workers.alarms()));
+        Self {
+            session,
+            log,
+            handle,
+            facts,
+            workers: workers.clone(),
+            life: Life::default(),
+            outsides,
+        }
     }
 
     /// What does not change.
@@ -127,16 +144,29 @@ impl Hosted {
 
     /// Guest time, a few milliseconds old at most while the machine runs.
     pub fn now_nanos(&self) -> Nanos {
-        self.handle.now_nanos()
+        self.life.now(self.handle.now_nanos())
+    }
+
+    /// Connects the machine's devices to something on the host, for as long as the machine is there;
+    /// forks of it are connected to nothing.
+    pub fn connect(&self, make: impl FnOnce(Waker) -> Box<dyn Outside>) {
+        self.outsides.connect(Arc::new(self.session.waker()), make);
+    }
+
+    /// How the machine lives, if it does.
+    pub fn live_facts(&self) -> Option<LiveFacts> {
+        self.life.facts()
     }
 
     /// Runs the machine. A guest that says more than the followers of its log read waits for them,
     /// for as long as it takes.
     pub fn run(&self, until: RunUntil, done: impl FnOnce(Result<Ended, Refusal>) + Send + 'static) {
         let (log, handle) = (Arc::clone(&self.log), self.handle.clone());
+        let outsides = Arc::clone(&self.outsides);
         // Set by the first slice: the budget counts from when the run begins.
         let mut budget_end = None;
         let slice = move |machine: &mut Machine| {
+            outsides.visit(machine, budget_end.is_none());
             let now = machine.now();
             let end = *budget_end.get_or_insert_with(|| {
                 now.saturating_add(until.budget_nanos.unwrap_or(HORIZON_NANOS))
@@ -148,15 +178,7 @@ impl Hosted {
             // The guest waits for whoever follows what it says, between two instructions and without
             // noticing. Whatever else is to be done with the machine calls it away.
             log.wait_for_room(|| handle.is_interrupted());
-            let stop = machine.run_into(&rest, &mut |events| {
-                // Events of input between two runs are in the log already.
-                let seen = log.next_seq();
-                let from = events.partition_point(|event| event.seq < seen);
-                log.append(&events[from..]);
-                if !log.has_room() {
-                    handle.interrupt();
-                }
-            });
+            let stop = machine.run_into(&rest, &mut |events| told(&log, &handle, events));
             let at_nanos = machine.now();
             match stop {
                 Stop::Interrupted => Slice::Interrupted(Ended { stop, at_nanos }),
@@ -172,6 +194,53 @@ impl Hosted {
         self.session.run(turnwise, slice, move |ended| done(settled(&log, ended)));
     }
 
+    /// Has the machine live: it runs in the background, its time follows the host's clock, and it takes
+    /// neither processor time nor a thread while its guest waits, nor while the followers of its log
+    /// are behind. Lasts until the guest has ended, or the run is paused.
+    pub fn live(&self, living: Living, done: impl FnOnce(Result<Ended, Refusal>) + Send + 'static) {
+        let (log, handle) = (Arc::clone(&self.log), self.handle.clone());
+        let (life, outsides) = (self.life.clone(), Arc::clone(&self.outsides));
+        let slice = move |machine: &mut Machine| {
+            if !log.has_room() {
+                let ended = Ended { stop: Stop::Interrupted, at_nanos: machine.now() };
+                return Slice::Resting(Some(Instant::now() + FOR_ROOM), ended);
+            }
+            let run = |machine: &mut Machine, until: &RunUntil| {
+                machine.run_into(until, &mut |events| told(&log, &handle, events))
+            };
+            let sliced = life.slice(living, &outsides, machine, run);
+            let at_nanos = machine.now();
+            let interrupted = Ended { stop: Stop::Interrupted, at_nanos };
+            match sliced {
+                LiveSlice::Ended(stop) => Slice::Done(Ended { stop, at_nanos }),
+                LiveSlice::Ready => Slice::Interrupted(interrupted),
+                LiveSlice::Resting(until) => Slice::Resting(until, interrupted),
+            }
+        };
+        let (log, life) = (Arc::clone(&self.log), self.life.clone());
+        self.session.run(Turnwise::Yes, slice, move |ended| {
+            if !matches!(ended, Err(SessionError::AlreadyRunning)) {
+                life.end();
+            }
+            done(settled(&log, ended));
+        });
+    }
+
+    /// Gives the guest something between two instructions: as [`Self::execute`]; a machine that lives
+    /// and dozes goes on.
+    pub fn give<R: Send + 'static, E: Into<Refusal> + 'static>(
+        &self,
+        input: impl FnOnce(&mut Machine) -> Result<R, E> + Send + 'static,
+        done: impl FnOnce(Result<R, Refusal>) + Send + 'static,
+    ) {
+        let life = self.life.clone();
+        let give = move |machine: &mut Machine| {
+            life.be_given(machine);
+            input(machine)
+        };
+        self.execute(give, done);
+    }
+
     /// Does something with the machine between two instructions; events that it causes are in the
     /// log before `done` is called.
     pub fn execute<R: Send + 'static, E: Into<Refusal> + 'static>(
@@ -181,8 +250,9 @@ impl Hosted {
     ) {
         let log = Arc::clone(&self.log);
         let operate = {
-            let log = Arc::clone(&log);
+            let (log, life) = (Arc::clone(&log), self.life.clone());
             move |machine: &mut Machine| {
+                life.bring_up(machine);
                 let outcome = operation(machine).map_err(Into::into);
                 while let Ok(events) = machine.events(log.next_seq(), BATCH_EVENTS)
                     && !events.is_empty()
@@ -253,9 +323,10 @@ impl Hosted {
 
     /// Ends a run in progress, refuses what waits, frees the machine; its log stays readable.
     pub fn close(&self, done: impl FnOnce() + Send + 'static) {
-        let log = Arc::clone(&self.log);
+        let (log, outsides) = (Arc::clone(&self.log), Arc::clone(&self.outsides));
         self.session.close(move || {
             log.end();
+            outsides.disconnect();
             done();
         });
     }
@@ -264,6 +335,17 @@ impl Hosted {
 impl Drop for Hosted {
     fn drop(&mut self) {
         self.close(|| {});
+    }
+}
+
+/// Puts what a run said into the log, and ends the run where the log's followers are behind.
+fn told(log: &EventLog, handle: &MachineHandle, events: &[Event]) {
+    // Events of input between two runs are in the log already.
+    let seen = log.next_seq();
+    let from = events.partition_point(|event| event.seq < seen);
+    log.append(&events[from..]);
+    if !log.has_room() {
+        handle.interrupt();
     }
 }
 

@@ -4,12 +4,26 @@
 //! the order in which they were asked for. A *run* is the one operation that may take forever:
 //! while it lasts, other operations interrupt it at an instruction boundary, are executed, and
 //! the run goes on; pausing and closing end it.
+//!
+//! ```text
+//!              operation, wake, alarm, turn
+//!        Here ──────────────────────────────▶ Away (a worker thread: mailbox, then one slice)
+//!          ▲                                    │ slice over, others wait for a turn: in line
+//!          └────────────────────────────────────┤ slice rests: until an alarm, or woken
+//!                                               └ nothing left to do
+//! ```
+//! A run that waits for its turn, or rests, has no thread.
 
+use crate::alarms::Alarm;
 use crate::guarded::guarded;
-use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use crate::turns::{Interrupt, Seat};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use crate::turns::{Seat, Tell};
 use crate::workers::Workers;
 use std::collections::VecDeque;
+use std::time::Instant;
+
+mod standing;
+use standing::{Run, Standing, StandingRun};
 
 /// Why a session did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +67,9 @@ pub enum Slice<R> {
     /// The interrupt was seen. If the session was paused, the run is over with this result;
     /// otherwise the next slice follows.
     Interrupted(R),
+    /// There is nothing to do until this moment, or until the session is woken or given an operation;
+    /// without a moment until then only. If the session was paused, the run is over with this result.
+    Resting(Option<Instant>, R),
 }
 
 /// An operation waiting for its machine: called with it, or with why it cannot have it.
@@ -63,7 +80,7 @@ type Operation<M> = Box<dyn FnOnce(Result<(&mut M, &Inner<M>), SessionError>) + 
 pub enum Turnwise {
     /// It computes: it takes turns with others, and ends a slice when it is interrupted.
     Yes,
-    /// It mostly sleeps: it would keep a turn that it does not need.
+    /// It mostly sleeps in its slices: it would keep a turn that it does not need.
     No,
 }
 
@@ -79,6 +96,12 @@ enum Parked<M> {
 struct State<M> {
     machine: Parked<M>,
     mailbox: VecDeque<Operation<M>>,
+    /// A run between two of its slices.
+    run: Option<Box<dyn StandingRun<M>>>,
+    /// Whether there is something for the run to do.
+    is_woken: bool,
+    /// When the run goes on by itself.
+    alarm: Option<Alarm>,
     running: bool,
     pausing: bool,
     closing: bool,
@@ -88,18 +111,12 @@ struct State<M> {
 /// What a session and its worker threads share.
 struct Inner<M> {
     state: Mutex<State<M>>,
-    interrupt: Interrupt,
+    interrupt: Tell,
     seat: Arc<Seat>,
     workers: Workers,
 }
 
 impl<M> Inner<M> {
-    /// Makes a run come to its mailbox, whether it executes or waits for its turn.
-    fn call(&self) {
-        (self.interrupt)();
-        self.workers.turns().call_away(&self.seat);
-    }
-
     fn lock(&self) -> MutexGuard<'_, State<M>> {
         // Nothing that can panic runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -122,22 +139,32 @@ impl<M: Send + 'static> Session<M> {
         interrupt: impl Fn() + Send + Sync + 'static,
         workers: &Workers,
     ) -> Self {
-        let interrupt: Interrupt = Arc::new(interrupt);
-        Self {
-            inner: Arc::new(Inner {
-                seat: Seat::new(Arc::clone(&interrupt)),
+        let interrupt: Tell = Arc::new(interrupt);
+        let inner = Arc::new_cyclic(|inner: &Weak<Inner<M>>| {
+            let woken = Weak::clone(inner);
+            let granted = move || {
+                if let Some(inner) = woken.upgrade() {
+                    inner.wake();
+                }
+            };
+            Inner {
+                seat: Seat::new(Arc::clone(&interrupt), Arc::new(granted)),
                 interrupt,
                 state: Mutex::new(State {
                     machine: Parked::Here(machine),
                     mailbox: VecDeque::new(),
+                    run: None,
+                    is_woken: false,
+                    alarm: None,
                     running: false,
                     pausing: false,
                     closing: false,
                     awaiting_close: Vec::new(),
                 }),
                 workers: workers.clone(),
-            }),
-        }
+            }
+        });
+        Self { inner }
     }
 
     /// Executes `operation` after those asked for before, and calls `done` on the worker thread
@@ -164,7 +191,7 @@ impl<M: Send + 'static> Session<M> {
     pub fn run<R: 'static>(
         &self,
         turnwise: Turnwise,
-        mut slice: impl FnMut(&mut M) -> Slice<R> + Send + 'static,
+        slice: impl FnMut(&mut M) -> Slice<R> + Send + 'static,
         done: impl FnOnce(Result<R, SessionError>) + Send + 'static,
     ) {
         {
@@ -180,51 +207,13 @@ impl<M: Send + 'static> Session<M> {
             state.running = true;
             state.pausing = false;
         }
-        self.submit(Box::new(move |machine| {
-            let (machine, inner) = match machine {
-                Ok(given) => given,
-                Err(error) => return done(Err(error)),
-            };
-            let mut has_returned = false;
-            loop {
-                inner.answer_mailbox(machine);
-                let turn = match turnwise {
-                    Turnwise::No => None,
-                    Turnwise::Yes => {
-                        let turn = inner.workers.turns().take(&inner.seat, has_returned);
-                        if turn.is_none() {
-                            // Called away: the slice executes nothing, and says where it stands.
-                            (inner.interrupt)();
-                        }
-                        turn
-                    }
-                };
-                has_returned = true;
-                let sliced = guarded(|| slice(machine));
-                drop(turn);
-                match sliced {
-                    Ok(Slice::Done(result)) => {
-                        inner.lock().running = false;
-                        return done(Ok(result));
-                    }
-                    Ok(Slice::Interrupted(result)) => {
-                        let mut state = inner.lock();
-                        if state.closing {
-                            state.running = false;
-                            drop(state);
-                            return done(Err(SessionError::Closed));
-                        }
-                        if std::mem::take(&mut state.pausing) {
-                            state.running = false;
-                            drop(state);
-                            return done(Ok(result));
-                        }
-                    }
-                    Err(message) => {
-                        done(Err(SessionError::Panicked { message: message.clone() }));
-                        std::panic::resume_unwind(Box::new(message));
-                    }
-                }
+        let run: Box<dyn StandingRun<M>> = Box::new(Run::new(turnwise, slice, done));
+        self.submit(Box::new(move |machine| match machine {
+            Err(error) => run.refuse(error),
+            Ok((_, inner)) => {
+                let mut state = inner.lock();
+                state.run = Some(run);
+                state.is_woken = true;
             }
         }));
     }
@@ -236,6 +225,19 @@ impl<M: Send + 'static> Session<M> {
             state.pausing = true;
             drop(state);
             self.inner.call();
+        }
+    }
+
+    /// What wakes the session's run, from any thread: a run that rests goes on, one that executes
+    /// comes to its next slice. Does nothing without a run, and once the session is gone.
+    pub fn waker(&self) -> impl Fn() + Send + Sync + 'static {
+        let inner = Arc::downgrade(&self.inner);
+        move || {
+            if let Some(inner) = inner.upgrade()
+                && inner.lock().running
+            {
+                inner.call();
+            }
         }
     }
 
@@ -252,7 +254,14 @@ impl<M: Send + 'static> Session<M> {
         state.closing = true;
         match std::mem::replace(&mut state.machine, Parked::Gone(SessionError::Closed)) {
             Parked::Here(machine) => {
+                let run = state.run.take();
+                state.running = false;
+                self.inner.settle_alarm(&mut state);
                 drop(state);
+                self.inner.workers.turns().leave(&self.inner.seat);
+                if let Some(run) = run {
+                    run.refuse(SessionError::Closed);
+                }
                 // Freeing a machine's memory takes a while: not on the caller's thread if it can
                 // be helped. Without a thread the closure is dropped here, and the machine in it.
                 let done = Arc::new(Mutex::new(Some(done)));
@@ -285,60 +294,19 @@ impl<M: Send + 'static> Session<M> {
             drop(state);
             return operation(Err(SessionError::Closed));
         }
-        match std::mem::replace(&mut state.machine, Parked::Away) {
-            Parked::Here(machine) => {
-                state.mailbox.push_back(operation);
-                drop(state);
-                let inner = Arc::clone(&self.inner);
-                // The machine is handed over in a place that both sides can reach, so that it
-                // survives the refusal of a thread.
-                let handed = Arc::new(Mutex::new(Some(machine)));
-                let taken = Arc::clone(&handed);
-                let job = move || {
-                    let machine = taken.lock().unwrap_or_else(PoisonError::into_inner).take();
-                    if let Some(machine) = machine {
-                        inner.drive(machine);
-                    }
-                };
-                if let Err(refused) = self.inner.workers.execute(job) {
-                    let machine = handed.lock().unwrap_or_else(PoisonError::into_inner).take();
-                    let mut state = self.inner.lock();
-                    state.running = false;
-                    let dropped = if state.closing {
-                        state.machine = Parked::Gone(SessionError::Closed);
-                        machine
-                    } else {
-                        if let Some(machine) = machine {
-                            state.machine = Parked::Here(machine);
-                        }
-                        None
-                    };
-                    let awaiting = std::mem::take(&mut state.awaiting_close);
-                    let waiting = std::mem::take(&mut state.mailbox);
-                    drop(state);
-                    drop(dropped);
-                    for operation in waiting {
-                        operation(Err(SessionError::NoThread { message: refused.to_string() }));
-                    }
-                    for done in awaiting {
-                        done();
-                    }
-                }
-            }
-            Parked::Away => {
-                state.mailbox.push_back(operation);
-                let running = state.running;
-                drop(state);
-                if running {
-                    self.inner.call();
-                }
-            }
-            Parked::Gone(why) => {
-                state.machine = Parked::Gone(why.clone());
-                state.running = false;
-                drop(state);
-                operation(Err(why));
-            }
+        if let Parked::Gone(why) = &state.machine {
+            let why = why.clone();
+            state.running = false;
+            drop(state);
+            return operation(Err(why));
+        }
+        state.mailbox.push_back(operation);
+        // What it does may give the run something to do.
+        state.is_woken = true;
+        let is_executing = matches!(state.machine, Parked::Away) && state.running;
+        self.inner.hand_over(state);
+        if is_executing {
+            (self.inner.interrupt)();
         }
     }
 }
@@ -349,57 +317,161 @@ impl<M: Send + 'static> Drop for Session<M> {
     }
 }
 
-impl<M> Inner<M> {
-    /// The life of a worker thread with this machine: one operation after the other, until none
-    /// is left, the session is closed, or the machine panics.
-    fn drive(&self, mut machine: M) {
-        let ended = loop {
-            let operation = {
-                let mut state = self.lock();
-                if state.closing {
-                    break SessionError::Closed;
-                }
-                match state.mailbox.pop_front() {
-                    Some(operation) => operation,
-                    None => {
-                        state.machine = Parked::Here(machine);
-                        return;
-                    }
-                }
-            };
-            if let Err(message) = guarded(|| operation(Ok((&mut machine, self)))) {
-                break SessionError::Panicked { message };
-            }
-        };
-        let _ = guarded(move || drop(machine));
+impl<M: Send + 'static> Inner<M> {
+    /// Makes a run come to its mailbox, whether it executes, waits for its turn, or rests.
+    fn call(self: &Arc<Self>) {
+        (self.interrupt)();
+        self.wake();
+    }
+
+    /// Has a run that stands go on.
+    fn wake(self: &Arc<Self>) {
         let mut state = self.lock();
-        state.machine = Parked::Gone(ended.clone());
+        if state.run.is_some() || matches!(state.machine, Parked::Away) {
+            state.is_woken = true;
+            self.hand_over(state);
+        }
+    }
+
+    /// Gives a machine that is here to a worker thread.
+    fn hand_over(self: &Arc<Self>, mut state: MutexGuard<'_, State<M>>) {
+        match std::mem::replace(&mut state.machine, Parked::Away) {
+            Parked::Here(machine) => {
+                drop(state);
+                let inner = Arc::clone(self);
+                // The machine is handed over in a place that both sides can reach, so that it
+                // survives the refusal of a thread.
+                let handed = Arc::new(Mutex::new(Some(machine)));
+                let taken = Arc::clone(&handed);
+                let job = move || {
+                    let machine = taken.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    if let Some(machine) = machine {
+                        inner.drive(machine);
+                    }
+                };
+                if let Err(refused) = self.workers.execute(job) {
+                    let machine = handed.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    self.take_back(
+                        machine,
+                        &SessionError::NoThread { message: refused.to_string() },
+                    );
+                }
+            }
+            elsewhere => state.machine = elsewhere,
+        }
+    }
+
+    /// The machine comes back without a thread having had it: what waits is refused.
+    fn take_back(&self, machine: Option<M>, why: &SessionError) {
+        let mut state = self.lock();
         state.running = false;
+        let dropped = if state.closing {
+            state.machine = Parked::Gone(SessionError::Closed);
+            machine
+        } else {
+            if let Some(machine) = machine {
+                state.machine = Parked::Here(machine);
+            }
+            None
+        };
+        self.refuse_all(state, why);
+        drop(dropped);
+    }
+
+    /// Refuses the run and all operations that wait, and tells those who wait for the end.
+    fn refuse_all(&self, mut state: MutexGuard<'_, State<M>>, why: &SessionError) {
+        let run = state.run.take();
         let waiting = std::mem::take(&mut state.mailbox);
         let awaiting = std::mem::take(&mut state.awaiting_close);
+        self.settle_alarm(&mut state);
         drop(state);
+        self.workers.turns().leave(&self.seat);
+        if let Some(run) = run {
+            run.refuse(why.clone());
+        }
         for operation in waiting {
-            operation(Err(ended.clone()));
+            operation(Err(why.clone()));
         }
         for done in awaiting {
             done();
         }
     }
 
-    /// Executes what waits, between two slices of a run.
-    fn answer_mailbox(&self, machine: &mut M) {
-        loop {
-            let operation = {
-                let mut state = self.lock();
-                if state.closing {
-                    return;
+    /// The life of a worker thread with this machine: one operation after the other, and a slice of
+    /// the run when none is left, until there is nothing to do, the session is closed, or the machine
+    /// panics.
+    fn drive(self: &Arc<Self>, mut machine: M) {
+        let ended = loop {
+            let mut state = self.lock();
+            if state.closing {
+                break SessionError::Closed;
+            }
+            if let Some(operation) = state.mailbox.pop_front() {
+                drop(state);
+                if let Err(message) = guarded(|| operation(Ok((&mut machine, self)))) {
+                    break SessionError::Panicked { message };
                 }
-                match state.mailbox.pop_front() {
-                    Some(operation) => operation,
-                    None => return,
+                continue;
+            }
+            if !state.is_woken || state.run.is_none() {
+                state.machine = Parked::Here(machine);
+                return;
+            }
+            state.is_woken = false;
+            self.settle_alarm(&mut state);
+            let Some(mut run) = state.run.take() else { continue };
+            drop(state);
+            match guarded(|| run.go_on(&mut machine, self)) {
+                Ok(Standing::Over) => self.workers.turns().leave(&self.seat),
+                Ok(standing) => {
+                    let mut state = self.lock();
+                    state.run = Some(run);
+                    match standing {
+                        Standing::Ready => state.is_woken = true,
+                        Standing::Resting(Some(at)) if !state.is_woken => {
+                            if let Err(refused) = self.set_alarm(&mut state, at) {
+                                state.running = false;
+                                let run = state.run.take();
+                                drop(state);
+                                if let Some(run) = run {
+                                    run.refuse(refused);
+                                }
+                            }
+                        }
+                        _ => {}
+                    }
                 }
-            };
-            operation(Ok((machine, self)));
+                Err(message) => break SessionError::Panicked { message },
+            }
+        };
+        let _ = guarded(move || drop(machine));
+        let mut state = self.lock();
+        state.machine = Parked::Gone(ended.clone());
+        state.running = false;
+        self.refuse_all(state, &ended);
+    }
+
+    /// Has the run that rests be lined up at this moment: a thread is taken when it has its turn, so
+    /// that a thousand runs that wake at once need no more of them than execute at once.
+    fn set_alarm(self: &Arc<Self>, state: &mut State<M>, at: Instant) -> Result<(), SessionError> {
+        let inner = Arc::downgrade(self);
+        let ring = move || {
+            if let Some(inner) = inner.upgrade() {
+                inner.workers.turns().line_up(&inner.seat, false);
+            }
+        };
+        let set = self.workers.alarms().set(at, ring);
+        state.alarm =
+            Some(set.map_err(|error| SessionError::NoThread { message: error.to_string() })?);
+        Ok(())
+    }
+}
+
+impl<M> Inner<M> {
+    /// The run does not wait for its moment any more.
+    fn settle_alarm(&self, state: &mut State<M>) {
+        if let Some(alarm) = state.alarm.take() {
+            self.workers.alarms().cancel(alarm);
         }
     }
 }

@@ -5,13 +5,13 @@
 
 #[cfg(not(feature = "shuttle"))]
 pub use std::{
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak, atomic},
     thread,
 };
 
 #[cfg(feature = "shuttle")]
 pub use shuttle::{
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak, atomic},
     thread,
 };
 

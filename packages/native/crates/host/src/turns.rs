@@ -3,39 +3,39 @@
 //! A thousand guests may compute at once on two processors. Were each of them a thread that the
 //! host schedules, a thread would notice that its machine is paused or closed only when its time
 //! comes, a hundred runnable threads later. Here as many runs execute at once as there are
-//! processors, and the others wait in line, where they can be called away at once.
+//! processors, and the others wait in line: without a thread, where they can be called away at once.
 //!
 //! ```text
 //!            ┌ fresh      runs that have just been asked for: short ones are over in their first turn
-//! in line ───┤                                                                       ──▶ executing
+//! in line ───┤                                                                  ──▶ executing
 //!            └ returned   runs that have had a turn and want more; every other turn is theirs
 //! ```
 //!
 //! A turn that has lasted for [`TURN`] is ended when somebody waits for one.
 
-use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, wait_up_to};
+use crate::alarms::Alarms;
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// How long a turn lasts while others wait.
 const TURN: Duration = Duration::from_millis(5);
 
-/// Makes the run that has a turn return soon, from any thread.
-pub type Interrupt = Arc<dyn Fn() + Send + Sync>;
+/// Something to tell a run, from any thread.
+pub type Tell = Arc<dyn Fn() + Send + Sync>;
 
 /// One run's place in the line.
 pub struct Seat {
-    changed: Condvar,
-    is_called_away: AtomicBool,
-    interrupt: Interrupt,
+    /// Makes the run return soon, if it has a turn.
+    interrupt: Tell,
+    /// Has the run come and take the turn that it was given.
+    granted: Tell,
 }
 
 impl Seat {
-    /// A place for the run that `interrupt` makes return.
-    pub fn new(interrupt: Interrupt) -> Arc<Self> {
-        let is_called_away = AtomicBool::new(false);
-        Arc::new(Self { changed: Condvar::new(), is_called_away, interrupt })
+    /// A place for the run that `interrupt` makes return, and `granted` has come for its turn.
+    pub fn new(interrupt: Tell, granted: Tell) -> Arc<Self> {
+        Arc::new(Self { interrupt, granted })
     }
 }
 
@@ -43,38 +43,68 @@ struct Holder {
     seat: Arc<Seat>,
     since: Instant,
     is_asked_to_end: bool,
+    /// Whether the run has come for it.
+    is_taken: bool,
 }
 
 struct State {
     free: usize,
-    executing: Vec<Holder>,
+    holders: Vec<Holder>,
     fresh: VecDeque<Arc<Seat>>,
     returned: VecDeque<Arc<Seat>>,
     /// Whether the next turn is one of `returned`, if any waits there.
     is_for_returned: bool,
+    /// Whether somebody looks how long turns last.
+    is_watched: bool,
 }
 
 impl State {
-    /// Whose turn is next.
-    fn next(&self) -> Option<&Arc<Seat>> {
+    fn pop_next(&mut self) -> Option<Arc<Seat>> {
         let (first, second) = if self.is_for_returned {
-            (&self.returned, &self.fresh)
+            (&mut self.returned, &mut self.fresh)
         } else {
-            (&self.fresh, &self.returned)
+            (&mut self.fresh, &mut self.returned)
         };
-        first.front().or_else(|| second.front())
+        first.pop_front().or_else(|| second.pop_front())
     }
 
-    fn leave_line(&mut self, seat: &Arc<Seat>) {
-        self.fresh.retain(|other| !Arc::ptr_eq(other, seat));
-        self.returned.retain(|other| !Arc::ptr_eq(other, seat));
+    fn is_line_empty(&self) -> bool {
+        self.fresh.is_empty() && self.returned.is_empty()
     }
 
-    /// Whoever is next looks whether there is a turn, and watches how long the others' last.
-    fn tell_next(&self) {
-        if let Some(next) = self.next() {
-            next.changed.notify_one();
+    fn is_known(&self, seat: &Arc<Seat>) -> bool {
+        let is_seat = |other: &Arc<Seat>| Arc::ptr_eq(other, seat);
+        self.fresh.iter().chain(&self.returned).any(is_seat)
+            || self.holders.iter().any(|holder| is_seat(&holder.seat))
+    }
+
+    fn line_up(&mut self, seat: &Arc<Seat>, has_returned: bool) {
+        if !self.is_known(seat) {
+            if has_returned { &mut self.returned } else { &mut self.fresh }
+                .push_back(Arc::clone(seat));
         }
+    }
+
+    /// Gives what turns there are to those in line; who is to be told.
+    fn grant(&mut self) -> Vec<Arc<Seat>> {
+        let mut granted = Vec::new();
+        while self.free > 0
+            && let Some(seat) = self.pop_next()
+        {
+            self.free -= 1;
+            self.is_for_returned = !self.is_for_returned;
+            let (since, is_asked_to_end, is_taken) = (Instant::now(), false, false);
+            let holder = Holder { seat: Arc::clone(&seat), since, is_asked_to_end, is_taken };
+            self.holders.push(holder);
+            granted.push(seat);
+        }
+        granted
+    }
+
+    fn give_back(&mut self, seat: &Arc<Seat>) {
+        let before = self.holders.len();
+        self.holders.retain(|holder| !Arc::ptr_eq(&holder.seat, seat));
+        self.free += before - self.holders.len();
     }
 }
 
@@ -82,19 +112,22 @@ impl State {
 #[derive(Clone)]
 pub struct Turns {
     state: Arc<Mutex<State>>,
+    alarms: Alarms,
 }
 
 impl Turns {
-    /// As many at once as there are `processors`, at least one.
-    pub fn new(processors: usize) -> Self {
+    /// As many at once as there are `processors`, at least one; how long they last is looked at by
+    /// `alarms`.
+    pub fn new(processors: usize, alarms: &Alarms) -> Self {
         let state = State {
             free: processors.max(1),
-            executing: Vec::new(),
+            holders: Vec::new(),
             fresh: VecDeque::new(),
             returned: VecDeque::new(),
             is_for_returned: false,
+            is_watched: false,
         };
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self { state: Arc::new(Mutex::new(state)), alarms: alarms.clone() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -102,51 +135,82 @@ impl Turns {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a turn; `None` if the seat is called away. `has_returned`: the run has had one.
+    /// A turn, if there is one to have. Else the run is in line: its seat is told when it has a turn,
+    /// and the run then calls this again. `has_returned`: it has had a turn before.
     pub fn take(&self, seat: &Arc<Seat>, has_returned: bool) -> Option<Turn> {
-        let mut state = self.lock();
-        if has_returned { &mut state.returned } else { &mut state.fresh }
-            .push_back(Arc::clone(seat));
-        loop {
-            if seat.is_called_away.swap(false, Ordering::AcqRel) {
-                state.leave_line(seat);
-                state.tell_next();
-                return None;
-            }
-            let is_next = state.next().is_some_and(|next| Arc::ptr_eq(next, seat));
-            if is_next && state.free > 0 {
-                state.free -= 1;
-                state.is_for_returned = !state.is_for_returned;
-                state.leave_line(seat);
-                state.executing.push(Holder {
-                    seat: Arc::clone(seat),
-                    since: Instant::now(),
-                    is_asked_to_end: false,
-                });
-                state.tell_next();
-                return Some(Turn { turns: self.clone(), seat: Arc::clone(seat) });
-            }
-            state = if is_next {
-                let (mut state, _) = wait_up_to(&seat.changed, &self.state, state, TURN);
-                for holder in &mut state.executing {
-                    if !holder.is_asked_to_end && holder.since.elapsed() >= TURN {
-                        holder.is_asked_to_end = true;
-                        (holder.seat.interrupt)();
-                    }
-                }
-                state
-            } else {
-                seat.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
-            };
-        }
+        self.enter(seat, has_returned, true)
     }
 
-    /// Makes a seat that waits leave the line, or not enter it the next time.
-    pub fn call_away(&self, seat: &Seat) {
-        let state = self.lock();
-        seat.is_called_away.store(true, Ordering::Release);
-        seat.changed.notify_one();
+    /// Lines a run up that has no thread yet. Its seat is told when it has a turn.
+    pub fn line_up(&self, seat: &Arc<Seat>, has_returned: bool) {
+        self.enter(seat, has_returned, false);
+    }
+
+    fn enter(&self, seat: &Arc<Seat>, has_returned: bool, takes: bool) -> Option<Turn> {
+        let mut state = self.lock();
+        state.line_up(seat, has_returned);
+        let granted = state.grant();
+        let mut turn = None;
+        if takes
+            && let Some(holder) =
+                state.holders.iter_mut().find(|holder| Arc::ptr_eq(&holder.seat, seat))
+            && !holder.is_taken
+        {
+            holder.is_taken = true;
+            holder.since = Instant::now();
+            turn = Some(Turn { turns: self.clone(), seat: Arc::clone(seat) });
+        }
+        self.watch(&mut state);
         drop(state);
+        let is_told = |other: &&Arc<Seat>| turn.is_none() || !Arc::ptr_eq(other, seat);
+        granted.iter().filter(is_told).for_each(|seat| (seat.granted)());
+        turn
+    }
+
+    /// Takes a run out of the line, and back what it was given and has not come for.
+    pub fn leave(&self, seat: &Arc<Seat>) {
+        let mut state = self.lock();
+        state.fresh.retain(|other| !Arc::ptr_eq(other, seat));
+        state.returned.retain(|other| !Arc::ptr_eq(other, seat));
+        if state.holders.iter().any(|holder| Arc::ptr_eq(&holder.seat, seat) && !holder.is_taken) {
+            state.give_back(seat);
+        }
+        self.grant_and_tell(state);
+    }
+
+    fn grant_and_tell(&self, mut state: MutexGuard<'_, State>) {
+        let granted = state.grant();
+        drop(state);
+        granted.iter().for_each(|seat| (seat.granted)());
+    }
+
+    /// Has somebody look how long turns last, while anybody waits for one.
+    fn watch(&self, state: &mut State) {
+        if state.is_watched || state.is_line_empty() {
+            return;
+        }
+        let turns = self.clone();
+        // Without a thread for it turns last until they are over by themselves.
+        state.is_watched =
+            self.alarms.set(Instant::now() + TURN, move || turns.end_those_that_last()).is_ok();
+    }
+
+    fn end_those_that_last(&self) {
+        let mut state = self.lock();
+        state.is_watched = false;
+        if state.is_line_empty() {
+            return;
+        }
+        let mut asked = Vec::new();
+        for holder in &mut state.holders {
+            if holder.is_taken && !holder.is_asked_to_end && holder.since.elapsed() >= TURN {
+                holder.is_asked_to_end = true;
+                asked.push(Arc::clone(&holder.seat));
+            }
+        }
+        self.watch(&mut state);
+        drop(state);
+        asked.iter().for_each(|seat| (seat.interrupt)());
     }
 }
 
@@ -159,120 +223,11 @@ pub struct Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         let mut state = self.turns.lock();
-        state.executing.retain(|holder| !Arc::ptr_eq(&holder.seat, &self.seat));
-        state.free += 1;
-        state.tell_next();
+        state.give_back(&self.seat);
+        self.turns.grant_and_tell(state);
     }
 }
 
 #[cfg(test)]
 #[cfg(not(feature = "shuttle"))]
-mod tests {
-    use super::*;
-    use std::sync::atomic::AtomicUsize;
-    use std::sync::mpsc;
-
-    fn seat() -> (Arc<Seat>, Arc<AtomicBool>) {
-        let asked = Arc::new(AtomicBool::new(false));
-        let interrupted = Arc::clone(&asked);
-        (Seat::new(Arc::new(move || interrupted.store(true, Ordering::SeqCst))), asked)
-    }
-
-    #[test]
-    fn no_more_run_at_once_than_there_are_processors_and_all_come_to_their_turn() {
-        let turns = Turns::new(3);
-        let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        std::thread::scope(|scope| {
-            for _ in 0..40 {
-                scope.spawn(|| {
-                    let (seat, _) = seat();
-                    for round in 0..50 {
-                        let turn = turns.take(&seat, round % 3 > 0).unwrap();
-                        most.fetch_max(
-                            running.fetch_add(1, Ordering::SeqCst) + 1,
-                            Ordering::SeqCst,
-                        );
-                        std::thread::yield_now();
-                        running.fetch_sub(1, Ordering::SeqCst);
-                        drop(turn);
-                    }
-                });
-            }
-        });
-        assert!((2..=3).contains(&most.load(Ordering::SeqCst)));
-        let state = turns.lock();
-        assert_eq!((state.free, state.executing.len()), (3, 0));
-        assert!(state.fresh.is_empty() && state.returned.is_empty());
-    }
-
-    #[test]
-    fn a_turn_that_lasts_is_asked_to_end_when_somebody_waits() {
-        let turns = Turns::new(1);
-        let (first, asked) = seat();
-        let turn = turns.take(&first, false).unwrap();
-        assert!(!asked.load(Ordering::SeqCst));
-        let waiting = std::thread::spawn({
-            let turns = turns.clone();
-            move || turns.take(&seat().0, false).is_some()
-        });
-        while !asked.load(Ordering::SeqCst) {
-            std::thread::yield_now();
-        }
-        drop(turn);
-        assert!(waiting.join().unwrap());
-    }
-
-    #[test]
-    fn who_is_called_away_leaves_the_line_whether_it_waits_already_or_not() {
-        let turns = Turns::new(1);
-        let turn = turns.take(&seat().0, false).unwrap();
-        let (late, _) = seat();
-        turns.call_away(&late);
-        assert!(turns.take(&late, false).is_none());
-
-        let (waiting, _) = seat();
-        let (left, gone) = mpsc::channel();
-        std::thread::spawn({
-            let (turns, waiting) = (turns.clone(), Arc::clone(&waiting));
-            move || left.send(turns.take(&waiting, true).is_none()).unwrap()
-        });
-        while turns.lock().returned.is_empty() {
-            std::thread::yield_now();
-        }
-        turns.call_away(&waiting);
-        assert!(gone.recv().unwrap());
-        drop(turn);
-        assert!(turns.take(&waiting, false).is_some());
-    }
-
-    #[test]
-    fn runs_that_want_more_are_not_starved_by_new_ones() {
-        let turns = Turns::new(1);
-        let turn = turns.take(&seat().0, false).unwrap();
-        let (served, order) = mpsc::channel();
-        let wait = |name: &'static str, has_returned: bool| {
-            let (turns, served) = (turns.clone(), served.clone());
-            std::thread::spawn(move || {
-                let turn = turns.take(&seat().0, has_returned).unwrap();
-                served.send(name).unwrap();
-                drop(turn);
-            })
-        };
-        let mut threads = vec![wait("returned", true)];
-        while turns.lock().returned.is_empty() {
-            std::thread::yield_now();
-        }
-        for count in 1..=3 {
-            threads.push(wait("fresh", false));
-            while turns.lock().fresh.len() < count {
-                std::thread::yield_now();
-            }
-        }
-        drop(turn);
-        let first_two = [order.recv().unwrap(), order.recv().unwrap()];
-        assert!(first_two.contains(&"returned"), "{first_two:?}");
-        for thread in threads {
-            thread.join().unwrap();
-        }
-    }
-}
+mod tests;

@@ -1,5 +1,6 @@
 //! Threads that exist only while there is work for them.
 
+use crate::alarms::Alarms;
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, thread, wait_up_to};
 use crate::turns::Turns;
 use std::collections::VecDeque;
@@ -19,7 +20,12 @@ struct Queue {
     starting: usize,
     threads: usize,
     most_threads: usize,
+    /// How many wait for a job at most: after a burst the others end.
+    most_idle: usize,
 }
+
+/// Threads that wait for a job, for each processor.
+const IDLE_THREADS: usize = 2;
 
 struct Shared {
     queue: Mutex<Queue>,
@@ -27,8 +33,10 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(most_threads: usize) -> Arc<Self> {
-        let queue = Queue { jobs: VecDeque::new(), idle: 0, starting: 0, threads: 0, most_threads };
+    fn new(most_threads: usize, most_idle: usize) -> Arc<Self> {
+        let (idle, starting, threads) = (0, 0, 0);
+        let jobs = VecDeque::new();
+        let queue = Queue { jobs, idle, starting, threads, most_threads, most_idle };
         Arc::new(Self { queue: Mutex::new(queue), arrived: Condvar::new() })
     }
 
@@ -48,6 +56,7 @@ pub struct Workers {
     long: Arc<Shared>,
     brief: Arc<Shared>,
     turns: Turns,
+    alarms: Alarms,
 }
 
 /// Threads for brief jobs.
@@ -72,10 +81,12 @@ impl Workers {
 
     /// As [`Self::new`], on a host with so many processors.
     pub fn for_processors(processors: usize) -> Self {
+        let alarms = Alarms::new();
         Self {
-            long: Shared::new(usize::MAX),
-            brief: Shared::new(MOST_BRIEF_THREADS),
-            turns: Turns::new(processors),
+            long: Shared::new(usize::MAX, (IDLE_THREADS * processors).max(IDLE_THREADS)),
+            brief: Shared::new(MOST_BRIEF_THREADS, MOST_BRIEF_THREADS),
+            turns: Turns::new(processors, &alarms),
+            alarms,
         }
     }
 
@@ -87,6 +98,11 @@ impl Workers {
     /// The turns that runs on these threads take.
     pub fn turns(&self) -> &Turns {
         &self.turns
+    }
+
+    /// What happens at moments of the host's clock.
+    pub fn alarms(&self) -> &Alarms {
+        &self.alarms
     }
 
     /// Executes `job` on a thread of its own, soon.
@@ -158,6 +174,9 @@ fn work(presence: &Presence) {
             queue = shared.lock();
             continue;
         }
+        if queue.idle >= queue.most_idle {
+            return;
+        }
         queue.idle += 1;
         let (guard, is_over) = wait_up_to(&shared.arrived, &shared.queue, queue, LINGER);
         queue = guard;
@@ -204,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_is_slow_to_start_is_not_asked_for_twice() {
-        let shared = Shared::new(usize::MAX);
+        let shared = Shared::new(usize::MAX, 1);
         // One has been asked for, and its job was done by another before it came.
         shared.lock().starting = 1;
         Shared::execute(&shared, Box::new(|| {})).unwrap();

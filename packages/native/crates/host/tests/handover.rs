@@ -12,6 +12,8 @@
 use shuttle::rand::{Rng, thread_rng};
 use std::sync::Arc as Plain;
 use std::sync::atomic::{AtomicUsize as PlainCount, Ordering::SeqCst};
+use std::time::Instant;
+use stillpoint_host::alarms::Alarms;
 use stillpoint_host::session::{Session, SessionError, Slice, Turnwise};
 use stillpoint_host::sync::atomic::{AtomicBool, AtomicUsize};
 use stillpoint_host::sync::{Arc, thread};
@@ -29,6 +31,8 @@ struct Counter {
     is_in_use: Arc<AtomicBool>,
     dropped: Arc<AtomicUsize>,
     slices: usize,
+    /// Whether somebody wakes it as long as it is there.
+    is_kept_awake: bool,
 }
 
 impl Counter {
@@ -47,6 +51,12 @@ impl Counter {
                 thread::yield_now();
                 if this.interrupt.swap(false, SeqCst) {
                     return Slice::Interrupted(this.slices);
+                }
+                // Now and then it has nothing to do: until an alarm, or until it is woken.
+                match thread_rng().gen_range(0..6) {
+                    0 => return Slice::Resting(Some(Instant::now()), this.slices),
+                    1 if this.is_kept_awake => return Slice::Resting(None, this.slices),
+                    _ => {}
                 }
             }
             Slice::Done(this.slices)
@@ -74,6 +84,7 @@ fn open(workers: &Workers) -> Opened {
         is_in_use: Arc::new(AtomicBool::new(false)),
         dropped: Arc::clone(&dropped),
         slices: 0,
+        is_kept_awake: true,
     };
     let session = Session::new(machine, move || interrupt.store(true, SeqCst), workers);
     Opened { session, dropped }
@@ -96,6 +107,18 @@ fn every_request_is_answered_once_and_a_closed_machine_is_dropped_once() {
             let workers = Workers::for_processors(1);
             let answered = Arc::new(AtomicUsize::new(0));
             let opened: Arc<Vec<Opened>> = Arc::new((0..2).map(|_| open(&workers)).collect());
+            // What rests without a moment goes on when it is woken.
+            let is_over = Arc::new(AtomicBool::new(false));
+            let waker = {
+                let wakes: Vec<_> = opened.iter().map(|each| each.session.waker()).collect();
+                let is_over = Arc::clone(&is_over);
+                thread::spawn(move || {
+                    while !is_over.load(SeqCst) {
+                        wakes.iter().for_each(|wake| wake());
+                        thread::yield_now();
+                    }
+                })
+            };
             let clients: Vec<_> = (0..3)
                 .map(|_| {
                     let (opened, answered) = (Arc::clone(&opened), Arc::clone(&answered));
@@ -137,6 +160,8 @@ fn every_request_is_answered_once_and_a_closed_machine_is_dropped_once() {
             let asked: usize =
                 clients.into_iter().map(|client| client.join().expect("clients return")).sum();
             settle(asked, &answered);
+            is_over.store(true, SeqCst);
+            waker.join().expect("it returns");
             for opened in opened.iter() {
                 let (closed, answered) =
                     (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -170,18 +195,32 @@ fn every_request_is_answered_once_and_a_closed_machine_is_dropped_once() {
 fn turns_are_never_more_than_processors_and_nobody_waits_for_ever() {
     shuttle::check_random(
         || {
-            let turns = Turns::new(2);
+            let turns = Turns::new(2, &Alarms::new());
             let executing = Arc::new(AtomicUsize::new(0));
             let threads: Vec<_> = (0..4)
                 .map(|number| {
                     let (turns, executing) = (turns.clone(), Arc::clone(&executing));
                     thread::spawn(move || {
-                        let seat = Seat::new(Arc::new(|| {}));
+                        let granted = Arc::new(AtomicUsize::new(0));
+                        let told = Arc::clone(&granted);
+                        let tell = move || {
+                            told.fetch_add(1, SeqCst);
+                        };
+                        let seat = Seat::new(Arc::new(|| {}), Arc::new(tell));
                         if number == 3 {
-                            turns.call_away(&seat);
+                            turns.line_up(&seat, false);
+                            turns.leave(&seat);
                         }
                         for round in 0..3 {
-                            let Some(turn) = turns.take(&seat, round > 0) else { continue };
+                            let turn = loop {
+                                let told = granted.load(SeqCst);
+                                if let Some(turn) = turns.take(&seat, round > 0) {
+                                    break turn;
+                                }
+                                while granted.load(SeqCst) == told {
+                                    thread::yield_now();
+                                }
+                            };
                             assert!(executing.fetch_add(1, SeqCst) < 2);
                             thread::yield_now();
                             executing.fetch_sub(1, SeqCst);

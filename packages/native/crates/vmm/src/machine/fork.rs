@@ -59,6 +59,8 @@ impl Machine {
             sampler: self.sampler.clone(),
             life: self.life.clone(),
             idle: self.idle,
+            wakes_at: self.wakes_at,
+            waited_nanos: 0,
             delivered: self.platform.log().next_seq(),
             origin: self.origin.clone(),
             lineages: self.lineages.forked(left_at),

@@ -149,6 +149,8 @@ impl Machine {
         // What devices have to do at this moment comes before input at this moment, whether or
         // not the run that led here had come to it.
         self.platform.tick();
+        // It may end the guest's wait.
+        self.wakes_at = None;
         Ok(())
     }
 

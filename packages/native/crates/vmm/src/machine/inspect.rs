@@ -62,6 +62,7 @@ impl Machine {
     /// # Errors
     /// [`InspectError::RegisterUnknown`] if the engine has none of that name.
     pub fn set_register(&mut self, name: &str, value: u64) -> Result<(), InspectError> {
+        self.wakes_at = None;
         if self.engine.set_register(name, value) {
             return Ok(());
         }
@@ -81,6 +82,7 @@ impl Machine {
     /// # Errors
     /// [`InspectError::Memory`] if any byte is outside memory or no page is left.
     pub fn write_memory(&mut self, gpa: u64, from: &[u8]) -> Result<(), InspectError> {
+        self.wakes_at = None;
         Ok(self.platform.memory.poke(gpa, from)?)
     }
 
@@ -129,6 +131,7 @@ impl Machine {
             return Some(Exit::Fault(reason));
         }
         self.platform.tick();
+        self.wakes_at = None;
         self.platform.lend_until(Nanos::MAX);
         let (engine, platform) = (&mut self.engine, &mut self.platform);
         let stepped = catch_unwind(AssertUnwindSafe(|| {

@@ -19,6 +19,7 @@ mod inspect;
 mod lineage;
 mod memory_limits;
 mod origin;
+mod replay;
 mod run;
 mod sampler;
 mod state;
@@ -33,6 +34,7 @@ pub use inspect::InspectError;
 pub(crate) use lineage::{Difference, Lineage, Lineages, Written};
 pub use memory_limits::{MAX_MEMORY_BYTES, MIN_MEMORY_BYTES};
 pub use origin::Origin;
+pub use replay::ReplayError;
 pub use run::{Pace, RunUntil, Stop};
 
 pub use crate::time::HORIZON_NANOS;
@@ -78,6 +80,10 @@ pub struct Machine {
     life: Life,
     /// The guest waits, and `GuestIdle` has been said.
     idle: bool,
+    /// When the wait ends by itself, as of the last run; `None`: not known.
+    wakes_at: Option<Nanos>,
+    /// Guest time that was waited away in this machine's runs.
+    waited_nanos: Nanos,
     /// First event that the sink of runs has not seen.
     delivered: u64,
     /// What the machine was made from, for snapshots to say.
@@ -155,6 +161,8 @@ impl Machine {
             sampler,
             life: Life::Running,
             idle: false,
+            wakes_at: None,
+            waited_nanos: 0,
             delivered: 0,
             origin,
             lineages: Lineages::new(),
@@ -193,6 +201,8 @@ impl Machine {
             sampler,
             life,
             idle,
+            wakes_at: None,
+            waited_nanos: 0,
             origin,
             lineages: Lineages::restored(lineage, mark),
         })

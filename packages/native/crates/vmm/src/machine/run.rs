@@ -234,7 +234,7 @@ impl Machine {
         }
     }
 
-    fn take_sample(&mut self) {
+    pub(super) fn take_sample(&mut self) {
         if let Some(count) = self.sampler.sample(self.platform.now, self.platform.memory.as_mut()) {
             self.platform.emit(EventBody::PagesDirtied { count });
         }
@@ -264,25 +264,37 @@ impl Machine {
     /// run; `Some` if nothing ever will.
     fn wait(&mut self, run: &mut Run<'_>, wake_at: Option<Nanos>) -> Option<Stop> {
         let now = self.now();
-        if !self.idle {
+        let is_new = !self.idle;
+        if is_new {
             self.idle = true;
             self.platform.emit(EventBody::GuestIdle);
-            // The run may end at this event, before any time passes.
-            return None;
         }
         let wake = [wake_at, self.platform.next_deadline()].into_iter().flatten().min();
         let sample =
             self.sampler.is_pending(self.platform.memory.as_ref()).then(|| self.sampler.next_at());
-        if wake.is_none() && sample.is_none() && run.at.is_none() {
+        let wakes_at = [wake, sample].into_iter().flatten().min();
+        self.wakes_at = Some(wakes_at.unwrap_or(HORIZON_NANOS));
+        if is_new {
+            // The run may end at this event, before any time passes.
+            return None;
+        }
+        if wakes_at.is_none() && run.at.is_none() {
             return Some(Stop::Idle);
         }
-        let target = [wake, sample].into_iter().flatten().fold(run.end(), Nanos::min);
+        let target = wakes_at.map_or(run.end(), |at| at.min(run.end()));
         // Waiting for a moment that has passed would wait for ever.
         let mut target = target.max(now + 1);
         if run.pace == Pace::HostTime {
             self.look_up(run);
             target = now + self.handle.sleep(target - now);
         }
+        self.pass_to(target);
+        None
+    }
+
+    /// Lets the guest wait until `target`.
+    fn pass_to(&mut self, target: Nanos) {
+        let before = self.now();
         let (engine, platform) = (&mut self.engine, &mut self.platform);
         let waited = catch_unwind(AssertUnwindSafe(|| {
             engine.wait(platform, target);
@@ -291,8 +303,30 @@ impl Machine {
         if let Exit::Fault(message) = self.settle(waited) {
             self.end(Life::Faulted { message });
         }
+        self.waited_nanos += self.now() - before;
         self.sampler.skip_to(self.platform.now, self.platform.memory.as_ref());
-        None
+    }
+
+    /// Until when the guest waits if it is given nothing, [`HORIZON_NANOS`] for ever; `None`: it has
+    /// something to execute. As the last run has left it.
+    pub fn waits_until(&self) -> Option<Nanos> {
+        if self.idle && self.life == Life::Running { self.wakes_at } else { None }
+    }
+
+    /// Guest time that was waited away in the runs of this machine, since it was made.
+    pub fn waited_nanos(&self) -> Nanos {
+        self.waited_nanos
+    }
+
+    /// Lets a guest that waits go on waiting until `at_nanos`, and no longer than it waits by
+    /// itself. Nothing is executed and nothing happens: whatever comes now comes at that moment.
+    pub fn let_pass(&mut self, at_nanos: Nanos) {
+        let Some(until) = self.waits_until() else { return };
+        let target = at_nanos.min(until).min(HORIZON_NANOS);
+        if target > self.now() {
+            self.pass_to(target);
+            self.handle.publish(self.platform.now);
+        }
     }
 
     /// The guest executes no further.

@@ -1,0 +1,299 @@
+//! A machine that lives: it runs in the background, and its time follows the host's.
+//!
+//! ```text
+//!          input, visit, alarm            waits, and its time has come to the host's
+//!  asleep ─────────────────────▶ awake ──────────────────────────────────────────────▶ asleep
+//!                                  ▲                                                      │ nothing given to it,
+//!                   input, visit   │                                                      │ and little work, for
+//!                                  └────────────────────── dozing ◀───────────────────────┘ the idle time-out
+//! ```
+//! Guest time is at most where the host's clock says. A guest that computes more than its host can
+//! falls behind, and catches up in its next waits, by [`CATCH_UP`] at most: more would make its
+//! time-outs shorter than what they wait for takes. What is beyond that, and the time for which it
+//! dozed, is lost to guest time; a wall clock that is to be right is set anew.
+
+use crate::outside::Outsides;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use stillpoint_vmm::control::HostFrame;
+use stillpoint_vmm::engine::Nanos;
+use stillpoint_vmm::machine::{HORIZON_NANOS, Machine, RunUntil, Stop};
+
+/// Host time by which a guest may be behind and still catches up.
+const CATCH_UP: Duration = Duration::from_millis(100);
+
+/// Host time for which a guest is let be that computes faster than its clock goes.
+const AHEAD: Duration = Duration::from_millis(1);
+
+/// Guest time of work without a rest that counts as activity: heartbeats and timers take less.
+const WORK_NANOS: Nanos = 10_000_000;
+
+/// Host time between two settings of a guest's wall clock.
+const BETWEEN_SETS: Duration = Duration::from_secs(1);
+
+/// How a machine lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Living {
+    /// Host time without input, visits that gave input, and longer work, after which it dozes.
+    pub idle_timeout: Option<Duration>,
+    /// Guest time that may be lost before the guest's wall clock is set to the host's; `None`: it is
+    /// never set.
+    pub wall_clock_tolerance: Option<Duration>,
+}
+
+/// What a machine that lives is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LiveStatus {
+    /// It executes, or waits for a turn at it.
+    Awake,
+    /// Its guest waits for a timer or for input.
+    Asleep,
+    /// It has paused itself, and goes on when it is given something.
+    Dozing,
+}
+
+impl LiveStatus {
+    /// The status's name, the same on every side.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Awake => "awake",
+            Self::Asleep => "asleep",
+            Self::Dozing => "dozing",
+        }
+    }
+}
+
+/// How a machine has lived so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LiveFacts {
+    /// What it is doing.
+    pub status: LiveStatus,
+    /// Host time by which guest time has not followed, all in all, since it began to live.
+    pub lost: Duration,
+    /// Of that, what the guest's wall clock does not know of.
+    pub clock_error: Duration,
+    /// How often it was taken up after a sleep.
+    pub wakes: u64,
+}
+
+struct State {
+    living: Living,
+    status: LiveStatus,
+    /// A moment of the host's, and the guest time that it stands for.
+    host: Instant,
+    guest: Nanos,
+    /// When a guest that sleeps wakes by itself.
+    wakes_at: Nanos,
+    last_activity: Instant,
+    lost: Duration,
+    /// Of that, what the guest's wall clock does not know of.
+    lost_since_set: Duration,
+    set_at: Option<Instant>,
+    wakes: u64,
+}
+
+impl State {
+    /// Guest time that the host's clock says.
+    fn due(&self, now: Instant) -> Nanos {
+        self.guest.saturating_add(nanos(now.saturating_duration_since(self.host)))
+    }
+
+    /// Time that was lost to the guest.
+    fn lose(&mut self, lost: Duration) {
+        self.lost += lost;
+        self.lost_since_set += lost;
+    }
+
+    /// Something was given to the guest, or it has worked.
+    fn be_active(&mut self, now: Instant, guest: Nanos) {
+        self.last_activity = now;
+        if self.status == LiveStatus::Dozing {
+            let missed = self.due(now).saturating_sub(guest);
+            self.lose(Duration::from_nanos(missed));
+            (self.host, self.guest) = (now, guest);
+            self.status = LiveStatus::Awake;
+            self.set_at = None;
+        }
+    }
+
+    /// Has the guest's wall clock set to the host's, where too much was lost.
+    fn set_wall_clock(&mut self, machine: &mut Machine, now: Instant) {
+        if self.living.wall_clock_tolerance.is_none_or(|most| self.lost_since_set <= most)
+            || self.set_at.is_some_and(|at| now.saturating_duration_since(at) < BETWEEN_SETS)
+        {
+            return;
+        }
+        // What it is behind it catches up.
+        let behind = Duration::from_nanos(self.due(now).saturating_sub(machine.now()));
+        let Ok(realtime) = SystemTime::now().duration_since(UNIX_EPOCH) else { return };
+        let realtime_nanos = nanos(realtime.saturating_sub(behind));
+        // A port without room is tried again.
+        if machine.send_control(&HostFrame::SetClock { realtime_nanos }).is_ok() {
+            self.lost_since_set = Duration::ZERO;
+            self.set_at = Some(now);
+        }
+    }
+}
+
+/// The life of a machine, shared by whoever runs it and whoever asks.
+#[derive(Clone, Default)]
+pub(crate) struct Life {
+    state: Arc<Mutex<Option<State>>>,
+}
+
+impl Life {
+    fn lock(&self) -> MutexGuard<'_, Option<State>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn end(&self) {
+        *self.lock() = None;
+    }
+
+    pub(crate) fn facts(&self) -> Option<LiveFacts> {
+        let state = self.lock();
+        let State { status, host, lost, lost_since_set, wakes, .. } = *state.as_ref()?;
+        // Time passes for everybody but a guest that dozes.
+        let dozed = if status == LiveStatus::Dozing { host.elapsed() } else { Duration::ZERO };
+        let (lost, clock_error) = (lost + dozed, lost_since_set + dozed);
+        Some(LiveFacts { status, lost, clock_error, wakes })
+    }
+
+    /// Guest time of a machine that stood at `stood_at` when it last looked up: one that sleeps is
+    /// not asked.
+    pub(crate) fn now(&self, stood_at: Nanos) -> Nanos {
+        match &*self.lock() {
+            Some(state) if state.status == LiveStatus::Asleep => {
+                stood_at.max(state.due(Instant::now()).min(state.wakes_at))
+            }
+            _ => stood_at,
+        }
+    }
+
+    /// Brings a guest that waits to the host's time, so that what comes now comes at its moment.
+    pub(crate) fn bring_up(&self, machine: &mut Machine) {
+        if let Some(state) = &*self.lock()
+            && state.status != LiveStatus::Dozing
+        {
+            machine.let_pass(state.due(Instant::now()));
+        }
+    }
+
+    /// The machine is about to be given something: one that dozes goes on.
+    pub(crate) fn be_given(&self, machine: &mut Machine) {
+        if let Some(state) = &mut *self.lock() {
+            let now = Instant::now();
+            state.be_active(now, machine.now());
+            state.set_wall_clock(machine, now);
+        }
+    }
+
+    /// Executes what is due by the host's clock.
+    pub(crate) fn slice(
+        &self,
+        living: Living,
+        outsides: &Outsides,
+        machine: &mut Machine,
+        run: impl FnOnce(&mut Machine, &RunUntil) -> Stop,
+    ) -> LiveSlice {
+        let due = {
+            let now = Instant::now();
+            let mut life = self.lock();
+            let is_new = life.is_none();
+            let state = life.get_or_insert_with(|| State {
+                living,
+                status: LiveStatus::Awake,
+                host: now,
+                guest: machine.now(),
+                wakes_at: HORIZON_NANOS,
+                last_activity: now,
+                lost: Duration::ZERO,
+                lost_since_set: Duration::ZERO,
+                set_at: None,
+                wakes: 0,
+            });
+            if outsides.is_visit_due() {
+                state.be_active(now, machine.now());
+            }
+            if state.status == LiveStatus::Dozing {
+                return LiveSlice::Resting(None);
+            }
+            if state.status == LiveStatus::Asleep {
+                state.wakes += 1;
+                state.status = LiveStatus::Awake;
+            }
+            machine.let_pass(state.due(now));
+            let behind = Duration::from_nanos(state.due(now).saturating_sub(machine.now()));
+            if let Some(excess) = behind.checked_sub(CATCH_UP) {
+                state.lose(excess);
+                state.host += excess;
+            }
+            state.set_wall_clock(machine, now);
+            drop(life);
+            // Not under the lock: an outside may ask for the machine's time.
+            let had_said = machine.next_seq();
+            outsides.visit(machine, is_new);
+            match &mut *self.lock() {
+                Some(state) => {
+                    if machine.next_seq() > had_said {
+                        state.last_activity = now;
+                    }
+                    state.due(Instant::now())
+                }
+                None => machine.now(),
+            }
+        };
+        // A run to where it stands would execute nothing, and find out nothing.
+        let at_nanos = Some(due.max(machine.now() + 1));
+        let (began_at, had_waited) = (machine.now(), machine.waited_nanos());
+        let stop = run(machine, &RunUntil { at_nanos, ..RunUntil::default() });
+        let worked = (machine.now() - began_at).saturating_sub(machine.waited_nanos() - had_waited);
+        let mut life = self.lock();
+        let Some(state) = life.as_mut() else { return LiveSlice::Ended(stop) };
+        let now = Instant::now();
+        if worked >= WORK_NANOS {
+            state.last_activity = now;
+        }
+        match stop {
+            Stop::Time if machine.now() >= HORIZON_NANOS => LiveSlice::Ended(Stop::Horizon),
+            Stop::Time => self.rest(state, machine, now),
+            Stop::Interrupted => LiveSlice::Ready,
+            stop => LiveSlice::Ended(stop),
+        }
+    }
+
+    /// The machine stands at the host's time.
+    fn rest(&self, state: &mut State, machine: &Machine, now: Instant) -> LiveSlice {
+        let until = match machine.waits_until() {
+            Some(until) if until > state.due(now) => until,
+            _ if state.due(now) > machine.now() => return LiveSlice::Ready,
+            _ => return LiveSlice::Resting(Some(now + AHEAD)),
+        };
+        let idle_at = state.living.idle_timeout.map(|limit| state.last_activity + limit);
+        if idle_at.is_some_and(|at| at <= now) {
+            state.status = LiveStatus::Dozing;
+            (state.host, state.guest) = (now, machine.now());
+            return LiveSlice::Resting(None);
+        }
+        state.status = LiveStatus::Asleep;
+        state.wakes_at = until;
+        let wakes = (until < HORIZON_NANOS)
+            .then(|| state.host.checked_add(Duration::from_nanos(until - state.guest)))
+            .flatten();
+        LiveSlice::Resting([wakes, idle_at].into_iter().flatten().min())
+    }
+}
+
+/// How a slice of a live run ended.
+pub(crate) enum LiveSlice {
+    /// The guest has ended, or its time has.
+    Ended(Stop),
+    /// It was interrupted, or has more to do.
+    Ready,
+    /// There is nothing to do until this moment, or until it is given something.
+    Resting(Option<Instant>),
+}
+
+fn nanos(duration: Duration) -> Nanos {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,106 @@
+//! A run between two of its slices.
+
+use super::{Inner, SessionError, Slice, Turnwise};
+use crate::guarded::guarded;
+use std::marker::PhantomData;
+use std::time::Instant;
+
+/// What is to become of a run after a slice.
+pub(super) enum Standing {
+    /// It is over, and whoever asked for it was told.
+    Over,
+    /// It goes on at once.
+    Ready,
+    /// It is in line for a turn.
+    InLine,
+    /// It goes on at this moment, or when it is woken.
+    Resting(Option<Instant>),
+}
+
+/// A run that somebody else gives its slices to.
+pub(super) trait StandingRun<M>: Send {
+    /// Executes one slice, if it is the run's turn.
+    fn go_on(&mut self, machine: &mut M, inner: &Inner<M>) -> Standing;
+
+    /// There will be no further slice.
+    fn refuse(self: Box<Self>, why: SessionError);
+}
+
+/// A run: its slices, and who waits for its end.
+pub(super) struct Run<S, D, R> {
+    turnwise: Turnwise,
+    slice: S,
+    done: Option<D>,
+    has_returned: bool,
+    result: PhantomData<fn() -> R>,
+}
+
+impl<S, D, R> Run<S, D, R> {
+    pub(super) fn new(turnwise: Turnwise, slice: S, done: D) -> Self {
+        Self { turnwise, slice, done: Some(done), has_returned: false, result: PhantomData }
+    }
+}
+
+impl<M, S, D, R> StandingRun<M> for Run<S, D, R>
+where
+    S: FnMut(&mut M) -> Slice<R> + Send,
+    D: FnOnce(Result<R, SessionError>) + Send,
+{
+    fn go_on(&mut self, machine: &mut M, inner: &Inner<M>) -> Standing {
+        let turn = match self.turnwise {
+            Turnwise::No => None,
+            Turnwise::Yes => {
+                let turn = inner.workers.turns().take(&inner.seat, self.has_returned);
+                if turn.is_none() {
+                    if !inner.lock().pausing {
+                        return Standing::InLine;
+                    }
+                    // The slice executes nothing, and says where it stands.
+                    (inner.interrupt)();
+                }
+                turn
+            }
+        };
+        self.has_returned = true;
+        let sliced = guarded(|| (self.slice)(machine));
+        drop(turn);
+        let (standing, result) = match sliced {
+            Ok(Slice::Done(result)) => (Standing::Over, result),
+            Ok(Slice::Interrupted(result)) => (Standing::Ready, result),
+            Ok(Slice::Resting(until, result)) => {
+                // What it does next is short, as far as can be told.
+                self.has_returned = false;
+                (Standing::Resting(until), result)
+            }
+            Err(message) => {
+                self.tell(Err(SessionError::Panicked { message: message.clone() }));
+                std::panic::resume_unwind(Box::new(message));
+            }
+        };
+        let mut state = inner.lock();
+        // A closed session refuses its run.
+        let is_paused = !state.closing && std::mem::take(&mut state.pausing);
+        if !is_paused && !matches!(standing, Standing::Over) {
+            return standing;
+        }
+        state.running = false;
+        drop(state);
+        self.tell(Ok(result));
+        Standing::Over
+    }
+
+    fn refuse(mut self: Box<Self>, why: SessionError) {
+        self.tell(Err(why));
+    }
+}
+
+impl<S, D, R> Run<S, D, R>
+where
+    D: FnOnce(Result<R, SessionError>),
+{
+    fn tell(&mut self, outcome: Result<R, SessionError>) {
+        if let Some(done) = self.done.take() {
+            done(outcome);
+        }
+    }
+}

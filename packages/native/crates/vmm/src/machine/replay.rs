@@ -1,0 +1,123 @@
+//! Running a machine again as it was run before: its host's input comes from the recording.
+//!
+//! Whatever the host gave to a guest is a `HostInput` of its timeline, with the moment at which the
+//! guest was given it: guest time, and between which events. Everything else follows from the
+//! machine, so a machine in the same state that is given the same at the same moments is the same
+//! machine afterwards, however its run was cut, paced or watched.
+
+use super::{InputError, Machine, RunUntil};
+use crate::devices::Renewal;
+use crate::event::{Event, EventBody, InputKind, KindSet};
+use crate::state::StateError;
+use crate::time::Nanos;
+
+/// A recorded run cannot be repeated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReplayError {
+    /// The recording does not hold the input.
+    #[error(
+        "event {seq}: expected the bytes of an input, found that they were withheld as a secret"
+    )]
+    Withheld {
+        /// The input's number.
+        seq: u64,
+    },
+    /// The recording holds other bytes than an input has.
+    #[error("event {seq}: expected an input as it was recorded, found: {reason}")]
+    Unreadable {
+        /// The input's number.
+        seq: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The machine takes the input as it did not when it was recorded.
+    #[error("event {seq}: expected to be taken as it was when it was recorded, found: {reason}")]
+    Refused {
+        /// The input's number.
+        seq: u64,
+        /// Why.
+        reason: InputError,
+    },
+    /// The machine is another one than that of the recording, or its engine is not deterministic.
+    #[error(
+        "expected to stand before event {expected_seq} at {expected_nanos} ns as when it was \
+         recorded, found event {found_seq} at {found_nanos} ns: the machine differs"
+    )]
+    Diverged {
+        /// Number of the recorded input.
+        expected_seq: u64,
+        /// Its guest time.
+        expected_nanos: Nanos,
+        /// Number of the event that the machine comes to next.
+        found_seq: u64,
+        /// Its guest time.
+        found_nanos: Nanos,
+    },
+}
+
+impl Machine {
+    /// Runs the machine through `events`, a recording of it or of a machine in the same state from
+    /// here on: gives it the input that is among them, each at its moment, and stands behind the
+    /// last input. Run on from there, to the moment at which the recording ends.
+    ///
+    /// # Errors
+    /// [`ReplayError`]; the machine stands where it went wrong.
+    pub fn replay<'a>(
+        &mut self,
+        events: impl IntoIterator<Item = &'a Event>,
+    ) -> Result<(), ReplayError> {
+        for event in events {
+            if let EventBody::HostInput { kind, port, data } = &event.body {
+                self.run_to(event.seq, event.at_nanos)?;
+                self.repeat_input(event.seq, *kind, *port, data)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs to the moment at which event `seq` is the next one, at this guest time.
+    fn run_to(&mut self, seq: u64, at_nanos: Nanos) -> Result<(), ReplayError> {
+        self.run(&RunUntil { at_nanos: Some(at_nanos), ..RunUntil::default() });
+        // Of what happens at one moment, some may have come before the input and some after it.
+        while self.next_seq() < seq && self.now() == at_nanos {
+            let before = self.next_seq();
+            let budget_nanos = Some(1);
+            let until = RunUntil { kinds: KindSet::ALL, budget_nanos, ..RunUntil::default() };
+            self.run(&until);
+            if self.next_seq() == before {
+                break;
+            }
+        }
+        if (self.next_seq(), self.now()) == (seq, at_nanos) {
+            return Ok(());
+        }
+        Err(ReplayError::Diverged {
+            expected_seq: seq,
+            expected_nanos: at_nanos,
+            found_seq: self.next_seq(),
+            found_nanos: self.now(),
+        })
+    }
+
+    /// Gives the guest again what it was given, as `HostInput` number `seq` recorded it.
+    fn repeat_input(
+        &mut self,
+        seq: u64,
+        kind: InputKind,
+        port: u32,
+        data: &[u8],
+    ) -> Result<u64, ReplayError> {
+        let given = match kind {
+            InputKind::Control => self.send_control_bytes(data),
+            InputKind::Serial => self.send_serial(port, data),
+            InputKind::Renewal => {
+                let reason = |error: StateError| error.to_string();
+                let renewal = Renewal::decode(data)
+                    .map_err(|error| ReplayError::Unreadable { seq, reason: reason(error) })?;
+                self.renew(&renewal)
+            }
+            InputKind::Withheld => return Err(ReplayError::Withheld { seq }),
+        };
+        given.map_err(|reason| ReplayError::Refused { seq, reason })
+    }
+}
