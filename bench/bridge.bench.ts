@@ -64,6 +64,7 @@ const nativeCall = async () => {
     engine: null,
     seed: 0,
     epochMillis: null,
+    network: null,
     eventQuotas: [],
     disks: [],
     diskSlots: 0

@@ -32,9 +32,10 @@ const mayDependOn: Readonly<Record<string, ReadonlyArray<string>>> = {
   vmm: [],
   soft: ["vmm"],
   engines: ["vmm", "soft"],
-  host: ["vmm"],
+  net: ["vmm"],
+  host: ["vmm", "net"],
   images: [],
-  binding: ["vmm", "engines", "host", "images"]
+  binding: ["vmm", "engines", "host", "images", "net"]
 }
 
 const problems: Array<string> = []

@@ -45,6 +45,9 @@ export const contract: Contract = {
       value: 1 << 20,
       doc: "Standard input of a command that may be on its way: sent and not yet told as taken; more is refused"
     },
+    guestAddress: { value: 0x0a00020f, doc: "The guest's address on its network, version 4" },
+    gatewayAddress: { value: 0x0a000202, doc: "The host's address there, and the guest's way out" },
+    networkBits: { value: 24, doc: "Bits of the network's prefix" },
     commandOutputBytes: { value: 32768, doc: "Output of a command in one frame" }
   },
 
@@ -69,7 +72,25 @@ export const contract: Contract = {
         withheld: [
           3,
           "A frame on the agent's control port that holds a secret: its place is recorded, its bytes are not. What is given again from a recording ends here, unless the secret is given again."
-        ]
+        ],
+        network: [4, "Ethernet frames on the network interface, each with its length less 14, u16, before it."]
+      }
+    },
+    NetworkProtocol: {
+      doc: "What a packet of the guest's carries, by its number in IP.",
+      values: {
+        other: [0, "Any other protocol."],
+        icmp: [1, "Internet control message protocol."],
+        tcp: [6, "Transmission control protocol."],
+        udp: [17, "User datagram protocol."]
+      }
+    },
+    NetworkRefusal: {
+      doc: "Why the guest does not reach what it wanted to reach.",
+      values: {
+        NotAllowed: [0, "The policy does not allow it."],
+        TooMany: [1, "As many connections as the machine may have are open."],
+        Unreachable: [2, "It is allowed, and the host could not connect: refused, no way there, or no answer."]
       }
     },
     RejectReason: {
@@ -242,6 +263,20 @@ export const contract: Contract = {
       doc: "A command has said as much output as it was let say: what it writes now waits until it is let say more.",
       frame: 0x15,
       fields: [execId]
+    },
+    NetworkRefused: {
+      doc: "The guest wanted to reach somebody outside and does not.",
+      fields: [
+        field("protocol", "NetworkProtocol", "Which protocol."),
+        field("address", "text", "The address that it wanted to reach."),
+        field("port", "u16", "The port; 0 where the protocol has none."),
+        field("reason", "NetworkRefusal", "Why not."),
+        field(
+          "count",
+          "natural",
+          "How many refusals this tells of: this one, and those before it that came too fast to be told one by one."
+        )
+      ]
     }
   },
 

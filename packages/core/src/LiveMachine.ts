@@ -6,7 +6,7 @@
 import type { Duration, Effect } from "effect"
 import type { GuestNanos } from "./GuestEvent.ts"
 import type { MachineError } from "./MachineErrors.ts"
-import type { MachineStop } from "./Vmm.ts"
+import type { MachineStop } from "./MachineStop.ts"
 
 /** How a machine is to live. */
 export interface LiveOptions {

@@ -79,6 +79,15 @@ export const MachineFailureReason = Schema.TaggedUnion({
   InputFull: said,
   MachineEnded: said,
   RegisterUnknown: said,
+  FramesInvalid: said,
+  /** A machine that was booted without a network. */
+  InterfaceMissing: said,
+  NetworkInvalid: said,
+  PortInUse: said,
+  PortPrivileged: said,
+  AddressUnknown: said,
+  TooManyPorts: said,
+  HostRefused: said,
   /** A run that begins where its recording is over. */
   RecordingEnded: said,
   ...memory,

@@ -10,9 +10,13 @@ import type { AgentError, WorkloadStartError } from "./AgentErrors.ts"
 import type { GuestEvent, GuestEventKind, GuestNanos } from "./GuestEvent.ts"
 import type { Secret } from "./Secret.ts"
 import type { GuestFiles } from "./guestFiles/GuestFiles.ts"
+import type { GuestPorts, NetworkSpec } from "./GuestPorts.ts"
 import type { GuestProcess, SpawnSpec } from "./GuestProcess.ts"
 import type { LiveMachine, LiveOptions } from "./LiveMachine.ts"
+import type { MachineStop } from "./MachineStop.ts"
 import type { BootError, CaptureError, ExecError, ForkError, MachineError, RestoreError } from "./MachineErrors.ts"
+
+export type { MachineStop } from "./MachineStop.ts"
 
 /**
  * How much of a kind of event a guest may say. It is counted in guest time, so that the same guest is told the same however fast
@@ -54,6 +58,8 @@ export interface BootSpec {
   readonly epochMillis?: number
   /** Guest time between two samples of dirtied pages, nanoseconds; 0 for none; 10 ms if absent. */
   readonly dirtySampleNanos?: number
+  /** The network interface; without it the machine has none, and is the machine that it was without networks. */
+  readonly network?: NetworkSpec
   /**
    * How much of some kinds of events the guest may say. The other kinds have quotas too, of many times what a guest says that means
    * no harm: 8 MiB of console lines at once and 1 MiB in every further second, say. What the host causes has none.
@@ -73,18 +79,6 @@ export interface MachineUntil {
   readonly budgetNanos?: number
   /** `asFastAsPossible` (default) lets idle time pass at once; `realTime` keeps guest time from running ahead of the host's clock. */
   readonly pace?: "asFastAsPossible" | "realTime"
-}
-
-/**
- * Why a run ended. The guest stands between two instructions.
- *
- * `idle`: it waits for an interrupt that only host input can bring. `horizon`: guest time reached 2^53 - 1.
- */
-export interface MachineStop {
-  readonly reason: "event" | "time" | "budget" | "idle" | "halted" | "reset" | "fault" | "paused" | "horizon"
-  /** The event that ended the run, when `reason` is `event`. */
-  readonly seq: number | null
-  readonly atNanos: GuestNanos
 }
 
 /**
@@ -313,6 +307,8 @@ export interface Machine {
   readonly spawn: (spec: SpawnSpec) => Effect.Effect<GuestProcess, ExecError | MachineError, Scope.Scope>
   /** The guest's files. */
   readonly files: GuestFiles
+  /** Ports that lead into the guest, and whom the guest may reach. */
+  readonly ports: GuestPorts
   /**
    * Makes the devices another machine's than those that it was restored or forked with: new randomness, another generation for its
    * kernel to see, the right time on its hardware clock. Does not run the guest.

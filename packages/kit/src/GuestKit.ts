@@ -364,7 +364,7 @@ export class GuestKit extends Context.Service<
      * run can be said otherwise in `workload`.
      */
     readonly bootSpec: (
-      guest: ImageGuestInput & Pick<GuestConfigInput, "heartbeatMillis">
+      guest: ImageGuestInput & Pick<GuestConfigInput, "heartbeatMillis" | "network">
     ) => Effect.Effect<
       Required<Pick<BootSpec, "kernelPath" | "initramfs" | "origin">> & { readonly disks: ReadonlyArray<ImageDisk> },
       KitError | InitramfsError | ImageGuestError
@@ -397,13 +397,14 @@ export class GuestKit extends Context.Service<
           programs,
           initramfs,
           guest,
-          bootSpec: Effect.fn("GuestKit.bootSpec")(function* ({ heartbeatMillis, ...asked }) {
+          bootSpec: Effect.fn("GuestKit.bootSpec")(function* ({ heartbeatMillis, network, ...asked }) {
             const { disks, modules, workload } = yield* imageGuest(asked)
             const spec = yield* guest({
               ...configOf(workload),
               modules: [...modules],
               busybox: false,
-              ...(heartbeatMillis === undefined ? {} : { heartbeatMillis })
+              ...(heartbeatMillis === undefined ? {} : { heartbeatMillis }),
+              ...(network === undefined ? {} : { network })
             })
             const { digest, imageDigest, platform } = asked.image
             return { ...spec, disks, origin: { ...spec.origin, image: { digest, imageDigest, platform } } }

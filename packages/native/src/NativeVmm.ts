@@ -34,6 +34,7 @@ export const layer: Layer.Layer<Vmm, AddonError> = Layer.effect(
                 seed: checked.seed === undefined ? 0 : checked.seed,
                 epochMillis: checked.epochMillis ?? null,
                 dirtySampleNanos: checked.dirtySampleNanos ?? null,
+                network: checked.network === undefined ? null : { mtu: checked.network.mtu ?? null },
                 eventQuotas: Object.entries(checked.eventQuotas ?? {}).map(([kind, quota]) => ({
                   overflow: "drop",
                   ...quota,

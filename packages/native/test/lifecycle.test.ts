@@ -116,6 +116,7 @@ const nativeSpec = (spec: {
   engine: null,
   seed: 0,
   epochMillis: null,
+  network: null,
   eventQuotas: [],
   disks: [],
   diskSlots: 0,

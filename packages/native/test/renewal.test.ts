@@ -95,6 +95,7 @@ describe("a renewal", () => {
               memoryMib: null,
               seed: 1,
               epochMillis: null,
+              network: null,
               eventQuotas: [],
               disks: [],
               diskSlots: 0,

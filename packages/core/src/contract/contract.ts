@@ -9,7 +9,7 @@ import { Effect, Schema } from "effect"
 export const contractVersion = 2
 
 /** SHA-256 of the contract that this build follows. */
-export const contractHash = "5f8f000815dc3bac4d74a0a57d5d912b3d3e64ba34b10f68d980592479ce8aab"
+export const contractHash = "9257caf94a8b0e59e6481346189dc58f962115ed8136fd55e983340af4a942ca"
 
 /** Bounds that the guest's agent and the machine keep. */
 export const contractLimits = {
@@ -24,6 +24,9 @@ export const contractLimits = {
   /** Longest host name. */ hostnameBytes: 64,
   /** Commands that run at the same time. */ commands: 128,
   /** Standard input of a command that may be on its way: sent and not yet told as taken; more is refused. */ commandInputBytes: 1048576,
+  /** The guest's address on its network, version 4. */ guestAddress: 167772687,
+  /** The host's address there, and the guest's way out. */ gatewayAddress: 167772674,
+  /** Bits of the network's prefix. */ networkBits: 24,
   /** Output of a command in one frame. */ commandOutputBytes: 32768
 } as const
 
@@ -62,10 +65,11 @@ export const guestEventKinds = [
   "EventsDropped",
   "SerialText",
   "ExecInputTaken",
-  "ExecOutputHeld"
+  "ExecOutputHeld",
+  "NetworkRefused"
 ] as const
 
-/** The number of a kind; 34 for one that this build does not know. Written out, because it is asked for every event. */
+/** The number of a kind; 35 for one that this build does not know. Written out, because it is asked for every event. */
 export const guestEventNumber = (kind: string): number => {
   switch (kind) {
     case "SerialLine":
@@ -136,8 +140,10 @@ export const guestEventNumber = (kind: string): number => {
       return 32
     case "ExecOutputHeld":
       return 33
-    default:
+    case "NetworkRefused":
       return 34
+    default:
+      return 35
   }
 }
 
@@ -402,7 +408,7 @@ export const guestEventFields = {
   /** The host gave the guest something: recorded, so that it can be given again. */
   HostInput: {
     ...position,
-    /** Where it went. */ kind: Schema.Literals(["control", "serial", "renewal", "withheld"]),
+    /** Where it went. */ kind: Schema.Literals(["control", "serial", "renewal", "withheld", "network"]),
     /** Number of the serial port. */ port: Schema.Natural,
     /** The bytes. */ data: Schema.Uint8Array
   },
@@ -452,7 +458,17 @@ export const guestEventFields = {
     /** Bytes since it was last told. */ bytes: Schema.Natural
   },
   /** A command has said as much output as it was let say: what it writes now waits until it is let say more. */
-  ExecOutputHeld: { ...position, /** The command, as its request names it. */ id: Schema.Natural }
+  ExecOutputHeld: { ...position, /** The command, as its request names it. */ id: Schema.Natural },
+  /** The guest wanted to reach somebody outside and does not. */
+  NetworkRefused: {
+    ...position,
+    /** Which protocol. */ protocol: Schema.Literals(["other", "icmp", "tcp", "udp"]),
+    /** The address that it wanted to reach. */ address: Schema.String,
+    /** The port; 0 where the protocol has none. */ port: Schema.Natural,
+    /** Why not. */ reason: Schema.Literals(["NotAllowed", "TooMany", "Unreachable"]),
+    /** How many refusals this tells of: this one, and those before it that came too fast to be told one by one. */ count:
+      Schema.Natural
+  }
 } as const
 
 /** The version of the contract in which each kind became what it is. */
@@ -490,7 +506,8 @@ export const guestEventVersions: Readonly<Record<keyof typeof guestEventFields, 
   EventsDropped: 1,
   SerialText: 1,
   ExecInputTaken: 1,
-  ExecOutputHeld: 1
+  ExecOutputHeld: 1,
+  NetworkRefused: 1
 }
 
 type Check = readonly [field: string, holds: (value: unknown) => boolean]
@@ -551,5 +568,15 @@ export const plainEventChecks: ReadonlyMap<string, ReadonlyArray<Check>> = new M
   ["EventsDropped", plain(["kind", oneOf(guestEventKinds)], ["count", isNatural])],
   ["SerialText", plain(["port", isNatural], ["text", isString])],
   ["ExecInputTaken", plain(["id", isNatural], ["bytes", isNatural])],
-  ["ExecOutputHeld", plain(["id", isNatural])]
+  ["ExecOutputHeld", plain(["id", isNatural])],
+  [
+    "NetworkRefused",
+    plain(
+      ["protocol", oneOf(["other", "icmp", "tcp", "udp"])],
+      ["address", isString],
+      ["port", isNatural],
+      ["reason", oneOf(["NotAllowed", "TooMany", "Unreachable"])],
+      ["count", isNatural]
+    )
+  ]
 ])

@@ -9,12 +9,13 @@ import type { BootSpec } from "../Vmm.ts"
 
 /** The JSON of a boot specification: bulk bytes are named by their digest. */
 export const bootSpecJson = (spec: BootSpec): { readonly [key: string]: Schema.Json } => {
-  const { eventQuotas, initramfs, ...rest } = spec
+  const { eventQuotas, initramfs, network, ...rest } = spec
   const bytes =
     initramfs === undefined ? {} : { initramfsBytes: initramfs.byteLength, initramfsSha256: sha256(initramfs) }
   const quotas =
     eventQuotas === undefined
       ? {}
       : { eventQuotas: Object.fromEntries(Object.entries(eventQuotas).map(([kind, quota]) => [kind, { ...quota }])) }
-  return { ...rest, ...quotas, ...bytes }
+  const interfaces = network === undefined ? {} : { network: { ...network } }
+  return { ...rest, ...interfaces, ...quotas, ...bytes }
 }

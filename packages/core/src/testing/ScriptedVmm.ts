@@ -16,6 +16,7 @@ import { makeLive } from "../agent/makeLive.ts"
 import { makeTurns } from "../agent/turns.ts"
 import type { GuestEvent } from "../GuestEvent.ts"
 import { BootError, CaptureError, ForkError, MachineError, RestoreError } from "../MachineErrors.ts"
+import { noGuestPorts } from "../noGuestPorts.ts"
 import { type EventBody, type ScriptLine, serviceScript } from "./guestScript.ts"
 import { isSecret, scriptedAgent } from "./scriptedAgent.ts"
 import type { PendingAnswer, ScriptedState, ScriptedVmmOptions } from "./ScriptedState.ts"
@@ -302,6 +303,7 @@ const makeMachine = (
       exec: agent.execute,
       spawn: agent.spawn,
       files: agent.files,
+      ports: noGuestPorts,
       renew: () =>
         whileOpen(
           Effect.sync(() => void emit({ _tag: "HostInput", kind: "renewal", port: 0, data: new Uint8Array(0) }))

@@ -53,7 +53,11 @@ const bodies: Readonly<Record<GuestEventKind, fc.Arbitrary<object>>> = {
   ExecOutput: fc.record({ id: natural, stream: fc.constantFrom("stdout", "stderr"), data: bytes }),
   ExecExited: fc.tuple(natural, status).map(([id, ended]) => ({ id, ...ended })),
   ExecFailed: fc.record({ id: natural, stage: text, errno: int, message: text }),
-  HostInput: fc.record({ kind: fc.constantFrom("control", "serial", "renewal"), port: natural, data: bytes }),
+  HostInput: fc.record({
+    kind: fc.constantFrom("control", "serial", "renewal", "network"),
+    port: natural,
+    data: bytes
+  }),
   GuestPanicked: fc.record({ message: text }),
   GuestHalted: fc.record({ reason: natural }),
   GuestReset: fc.record({ reason: natural }),
@@ -65,7 +69,14 @@ const bodies: Readonly<Record<GuestEventKind, fc.Arbitrary<object>>> = {
   ExecInputTaken: fc.record({ id: natural, bytes: natural }),
   ExecOutputHeld: fc.record({ id: natural }),
   EventsDropped: fc.record({ kind: fc.constantFrom(...guestEventKinds), count: natural }),
-  SerialText: fc.record({ port: natural, text })
+  SerialText: fc.record({ port: natural, text }),
+  NetworkRefused: fc.record({
+    protocol: fc.constantFrom("tcp", "udp", "icmp", "other"),
+    address: text,
+    port: fc.integer({ min: 0, max: 65_535 }),
+    reason: fc.constantFrom("NotAllowed", "TooMany", "Unreachable"),
+    count: natural
+  })
 }
 
 const body = fc

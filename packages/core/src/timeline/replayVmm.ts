@@ -13,6 +13,7 @@ import { makeTurns } from "../agent/turns.ts"
 import type { GuestEvent } from "../GuestEvent.ts"
 import { noGuestFiles } from "../agent/serveFiles.ts"
 import { BootError, CaptureError, ExecError, ForkError, MachineError, RestoreError } from "../MachineErrors.ts"
+import { noGuestPorts } from "../noGuestPorts.ts"
 import { type Agent, type Machine, type MachineStop, type MachineUntil, Vmm } from "../Vmm.ts"
 import { encodeEventLine } from "./eventLine.ts"
 import type { RecordedTimeline } from "./RecordedTimeline.ts"
@@ -220,6 +221,7 @@ const machineOf = (player: Player): Machine => {
     exec: agent.execute,
     spawn: agent.spawn,
     files: agent.files,
+    ports: noGuestPorts,
     renew: () => accepted,
     capture: () =>
       Effect.suspend(() =>

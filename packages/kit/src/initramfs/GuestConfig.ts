@@ -128,6 +128,8 @@ export const GuestConfig = Schema.Struct({
    * `ext4`), before each what it needs, or guest paths of your own.
    */
   modules: defaultTo(Schema.Array(Schema.NonEmptyString), []),
+  /** Whether the kernel drives a network interface, which the agent then brings up; the machine needs `network` for it. */
+  network: defaultTo(Schema.Boolean, false),
   /** Whether there is a busybox; a workload in the root of an image has what the image has. */
   busybox: defaultTo(Schema.Boolean, true),
   /** By guest path; `/` takes a tree only. */

@@ -199,11 +199,14 @@ const standardRoot = (programs: GuestPrograms, hasBusybox: boolean): Root => {
   return root
 }
 
+/** What drives a network interface. */
+const networkModules = ["virtio_mmio", "virtio_net"]
+
 /** Puts the modules that come with the kit, and what they need, into the root. Returns the guest paths of all, in order. */
 const addModules = Effect.fnUntraced(function* (root: Root, programs: GuestPrograms, config: GuestConfig) {
   const paths: Array<string> = []
   const infos = new Map([...programs.modules].map(([name, { info }]) => [name, info] as const))
-  for (const name of config.modules) {
+  for (const name of [...config.modules, ...(config.network ? networkModules : [])]) {
     if (name.startsWith("/")) {
       if (config.files[name] === undefined) return yield* refuse(name, "this module is not among the files")
       paths.push(name)

@@ -6,8 +6,8 @@
 
 enum { CONTRACT_VERSION = 2 };
 
-/* 5f8f000815dc3bac4d74a0a57d5d912b3d3e64ba34b10f68d980592479ce8aab: the first eight bytes, which AgentReady carries behind its fields. */
-#define CONTRACT_HASH UINT64_C(0x5f8f000815dc3bac)
+/* 9257caf94a8b0e59e6481346189dc58f962115ed8136fd55e983340af4a942ca: the first eight bytes, which AgentReady carries behind its fields. */
+#define CONTRACT_HASH UINT64_C(0x9257caf94a8b0e59)
 
 enum contract_limit {
 	/* Largest length field of a frame: its type and payload. */
@@ -32,6 +32,12 @@ enum contract_limit {
 	LIMIT_COMMANDS = 128,
 	/* Standard input of a command that may be on its way: sent and not yet told as taken; more is refused. */
 	LIMIT_COMMAND_INPUT_BYTES = 1048576,
+	/* The guest's address on its network, version 4. */
+	LIMIT_GUEST_ADDRESS = 167772687,
+	/* The host's address there, and the guest's way out. */
+	LIMIT_GATEWAY_ADDRESS = 167772674,
+	/* Bits of the network's prefix. */
+	LIMIT_NETWORK_BITS = 24,
 	/* Output of a command in one frame. */
 	LIMIT_COMMAND_OUTPUT_BYTES = 32768,
 };
@@ -95,6 +101,22 @@ enum input_kind {
 	INPUT_KIND_SERIAL = 1, /* Bytes on a serial port. */
 	INPUT_KIND_RENEWAL = 2, /* A renewal of the machine's randomness, generation and clock. */
 	INPUT_KIND_WITHHELD = 3, /* A frame on the agent's control port that holds a secret: its place is recorded, its bytes are not. What is given again from a recording ends here, unless the secret is given again. */
+	INPUT_KIND_NETWORK = 4, /* Ethernet frames on the network interface, each with its length less 14, u16, before it. */
+};
+
+/* What a packet of the guest's carries, by its number in IP. */
+enum network_protocol {
+	NETWORK_PROTOCOL_OTHER = 0, /* Any other protocol. */
+	NETWORK_PROTOCOL_ICMP = 1, /* Internet control message protocol. */
+	NETWORK_PROTOCOL_TCP = 6, /* Transmission control protocol. */
+	NETWORK_PROTOCOL_UDP = 17, /* User datagram protocol. */
+};
+
+/* Why the guest does not reach what it wanted to reach. */
+enum network_refusal {
+	NETWORK_REFUSAL_NOT_ALLOWED = 0, /* The policy does not allow it. */
+	NETWORK_REFUSAL_TOO_MANY = 1, /* As many connections as the machine may have are open. */
+	NETWORK_REFUSAL_UNREACHABLE = 2, /* It is allowed, and the host could not connect: refused, no way there, or no answer. */
 };
 
 /* Why something was refused. */

@@ -1,7 +1,7 @@
 /*
  * The guest agent: process 1 of a guest. It never ends; whatever goes wrong is told and lived with.
  *
- *   mounts -> modules, hostname, loopback -> control port -> AgentReady -> heartbeats -> workload -> serve
+ *   mounts -> modules, hostname, loopback, network -> control port -> AgentReady -> heartbeats -> workload -> serve
  *
  * Started by anyone but the kernel, it is the program stillpoint-emit, or the one that serves the host's file operations.
  */
@@ -34,6 +34,7 @@
 #include "loopback.h"
 #include "modules.h"
 #include "mounts.h"
+#include "network.h"
 #include "open_listeners.h"
 #include "port.h"
 #include "scheduling.h"
@@ -155,6 +156,7 @@ int main(int argc, char **argv)
 		guard_kernel();
 	host_commands_configure(&config);
 	say_if("the loopback interface stays down", loopback_up());
+	say_if("the network interface stays down", network_up());
 	say_if("no control groups, nothing can be frozen", cgroup_init(config.privileged));
 	say_if("no readiness loop", loop_init());
 	int error = port_open(config.port);

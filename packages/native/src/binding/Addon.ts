@@ -103,6 +103,14 @@ export declare class NativeMachine {
   renew(renewal: Renewal): Promise<Failure | null>
   /** Types on a serial port. */
   sendSerial(port: number, data: Uint8Array): Promise<Failure | null>
+  /** Has a port of the host's lead to one of the guest's. */
+  publish(guestPort: number, host: string, hostPort: number): Failure | PublishedPort
+  /** Closes a published port; connections that came by it go on. */
+  unpublish(id: number): void
+  /** Says whom the guest may reach from now on. */
+  setEgress(allow: Array<EgressRule>): Failure | null
+  /** Connections of the guest's that are open now, in both directions. */
+  connections(): number
   /**
    * Writes memory and state into an existing empty directory, flushed; `parent` is the
    * identity of a snapshot that only what changed since then is written against.
@@ -176,6 +184,8 @@ export interface BootSpec {
   epochMillis: number | null
   /** Guest nanoseconds between two samples of dirtied pages; 0 for none. */
   dirtySampleNanos: number | null
+  /** The network interface; none if null. */
+  network: NetworkSpec | null
   /** How much of some kinds of events the guest may say. */
   eventQuotas: Array<EventQuota>
   /** Disks, in the order in which the guest is told of them. */
@@ -256,6 +266,14 @@ export interface DiskSpec {
   access: string
   /** Its size; its file's if null. */
   sizeBytes: number | null
+}
+
+/** Lets a guest reach some addresses at some ports. */
+export interface EgressRule {
+  /** An IPv4 address, or a range of them as `address/bits`. */
+  addresses: string
+  /** The ports; any if null. */
+  ports: Array<PortRange> | null
 }
 
 /** Consecutive events, encoded one after the other (see the host crate's `event_codec`). */
@@ -529,6 +547,30 @@ export interface MachineUntil {
   budgetNanos: number | null
   /** Keeps guest time from running ahead of the host's clock. */
   realTime: boolean
+}
+
+/** The network interface of a machine. Absent parts have the core's defaults. */
+export interface NetworkSpec {
+  /** Most bytes of a packet. */
+  mtu: number | null
+}
+
+/** Ports, from the first to the last. */
+export interface PortRange {
+  /** The first. */
+  first: number
+  /** The last. */
+  last: number
+}
+
+/** A port of the host's that leads to one of a guest's. */
+export interface PublishedPort {
+  /** Names it, to close it. */
+  id: number
+  /** The host's address. */
+  host: string
+  /** The host's port. */
+  hostPort: number
 }
 
 /** What a machine that was forked or restored is given. */

@@ -7,7 +7,7 @@ import { type GuestEvent, guestEventKinds } from "@stillpoint/core"
 import type { EventReader } from "./EventReader.ts"
 
 /** SHA-256 of the contract that this decoder follows. */
-export const decoderContractHash = "5f8f000815dc3bac4d74a0a57d5d912b3d3e64ba34b10f68d980592479ce8aab"
+export const decoderContractHash = "9257caf94a8b0e59e6481346189dc58f962115ed8136fd55e983340af4a942ca"
 
 const frameName = (number: number) => {
   switch (number) {
@@ -108,8 +108,34 @@ const inputKind = (number: number) => {
       return "renewal"
     case 3:
       return "withheld"
+    case 4:
+      return "network"
     default:
       return "control"
+  }
+}
+
+const networkProtocol = (number: number) => {
+  switch (number) {
+    case 1:
+      return "icmp"
+    case 6:
+      return "tcp"
+    case 17:
+      return "udp"
+    default:
+      return "other"
+  }
+}
+
+const networkRefusal = (number: number) => {
+  switch (number) {
+    case 1:
+      return "TooMany"
+    case 2:
+      return "Unreachable"
+    default:
+      return "NotAllowed"
   }
 }
 
@@ -312,8 +338,19 @@ export const decodeEvent = (reader: EventReader, seq: number): GuestEvent => {
       return { _tag: "ExecInputTaken", seq, atNanos, id: reader.u32(), bytes: reader.natural() }
     case 33:
       return { _tag: "ExecOutputHeld", seq, atNanos, id: reader.u32() }
+    case 34:
+      return {
+        _tag: "NetworkRefused",
+        seq,
+        atNanos,
+        protocol: networkProtocol(reader.u8()),
+        address: reader.text(),
+        port: reader.u16(),
+        reason: networkRefusal(reader.u8()),
+        count: reader.natural()
+      }
     default:
       // The hashes of the addon's contract and of this file's are compared when the addon is loaded.
-      throw new Error(`event ${seq}: expected a kind below 34, found ${kind}`)
+      throw new Error(`event ${seq}: expected a kind below 35, found ${kind}`)
   }
 }

@@ -40,6 +40,9 @@ const configuration = Schema.Struct({
   seed: Schema.optionalKey(Schema.NullOr(Schema.Natural)),
   epochMillis: Schema.optionalKey(Schema.Natural),
   dirtySampleNanos: Schema.optionalKey(Schema.Natural),
+  network: Schema.optionalKey(
+    Schema.Struct({ mtu: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 576, maximum: 65_535 }))) })
+  ),
   eventQuotas: Schema.optionalKey(
     Schema.Struct(Object.fromEntries(guestEventKinds.map((kind) => [kind, Schema.optionalKey(eventQuota)])))
   ),

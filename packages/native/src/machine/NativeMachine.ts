@@ -26,6 +26,7 @@ import {
 import { Effect, Schema, type Scope } from "effect"
 import type * as Addon from "../binding/Addon.ts"
 import { kindMask } from "../binding/decodeEvents.ts"
+import { guestPorts } from "./guestPorts.ts"
 import { MachineEvents } from "./MachineEvents.ts"
 import { reasonOf } from "./reasonOf.ts"
 
@@ -231,6 +232,7 @@ const make = (native: Addon.NativeMachine): Machine => {
     exec: agent.execute,
     spawn: agent.spawn,
     files: agent.files,
+    ports: guestPorts(native),
     renew: (renewal) => send(() => native.renew(renewal)),
     capture: (directory, kind) =>
       call(

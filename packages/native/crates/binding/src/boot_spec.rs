@@ -3,12 +3,13 @@
 use crate::disk_spec::DiskSpec;
 use crate::event_batch::integer;
 use crate::event_quota::EventQuota;
+use crate::network_spec::NetworkSpec;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use stillpoint_vmm::board::PayloadForm;
 use stillpoint_vmm::disks::DiskError;
 use stillpoint_vmm::loaders::Source;
-use stillpoint_vmm::machine::MachineConfig;
+use stillpoint_vmm::machine::{MachineConfig, NetworkConfig};
 use stillpoint_vmm::random::Seed;
 
 /// What a machine boots. Absent parts have the core's defaults.
@@ -35,6 +36,8 @@ pub struct BootSpec {
     pub epoch_millis: Option<f64>,
     /// Guest nanoseconds between two samples of dirtied pages; 0 for none.
     pub dirty_sample_nanos: Option<f64>,
+    /// The network interface; none if null.
+    pub network: Option<NetworkSpec>,
     /// How much of some kinds of events the guest may say.
     pub event_quotas: Vec<EventQuota>,
     /// Disks, in the order in which the guest is told of them.
@@ -66,6 +69,7 @@ impl TryFrom<BootSpec> for MachineConfig {
             sample_step_nanos: spec.dirty_sample_nanos.map_or(usual.sample_step_nanos, integer),
             // The host's own log keeps what was said; the machine's only until it is taken over.
             log_bytes: 0,
+            network: spec.network.map(NetworkConfig::from),
             quotas: spec.event_quotas.into_iter().filter_map(EventQuota::into_quota).collect(),
             disks: spec.disks.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             disk_slots: spec.disk_slots as usize,

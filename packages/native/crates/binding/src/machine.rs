@@ -2,6 +2,7 @@
 
 use crate::captured_files::CapturedFiles;
 use crate::disk_spec::DiskSpec;
+use crate::egress_rule::EgressRule;
 use crate::event_batch::{EventBatch, batch, integer, seq};
 use crate::exec_request::{ExecRequest, cells};
 use crate::failure::Failure;
@@ -10,6 +11,7 @@ use crate::live::{LiveOptions, LiveState};
 use crate::machine_stop::MachineStop;
 use crate::machine_until::MachineUntil;
 use crate::promise::{Settle, promise};
+use crate::published_port::PublishedPort;
 use crate::renewal::Renewal;
 use napi::Env;
 use napi::bindgen_prelude::{
@@ -20,6 +22,7 @@ use napi_derive::napi;
 use std::path::Path;
 use stillpoint_host::hosted::Hosted;
 use stillpoint_host::refusal::Refusal;
+use stillpoint_net::Egress;
 use stillpoint_vmm::control::HostFrame;
 use stillpoint_vmm::machine::{InputError, InspectError, Machine};
 use stillpoint_vmm::snapshot::{CaptureKind, FreezeError, SnapshotId};
@@ -44,6 +47,14 @@ pub(crate) fn settle<R, T: ToNapiValue + Send + 'static>(
     match outcome {
         Ok(value) => promise.value(make(value)),
         Err(refusal) => promise.failure(Failure::new(failed, refusal.name, refusal.message)),
+    }
+}
+
+/// What became of an operation that does not wait.
+fn outcome<T>(failed: &'static str, outcome: Result<T, Refusal>) -> Either<Failure, T> {
+    match outcome {
+        Ok(value) => Either::B(value),
+        Err(refusal) => Either::A(Failure::new(failed, refusal.name, refusal.message)),
     }
 }
 
@@ -286,6 +297,46 @@ impl NativeMachine {
     ) -> napi::Result<Object<'env>> {
         let data = data.to_vec();
         self.input(env, move |machine| machine.send_serial(port, &data))
+    }
+
+    /// Has a port of the host's lead to one of the guest's.
+    #[napi(ts_return_type = "Failure | PublishedPort")]
+    pub fn publish(
+        &self,
+        guest_port: u32,
+        host: String,
+        host_port: u32,
+    ) -> Either<Failure, PublishedPort> {
+        let published = self
+            .hosted
+            .network()
+            .and_then(|network| Ok(network.publish_at(guest_port, &host, host_port)?));
+        outcome("MachineError", published.map(PublishedPort::from))
+    }
+
+    /// Closes a published port; connections that came by it go on.
+    #[napi]
+    pub fn unpublish(&self, id: f64) {
+        if let Ok(network) = self.hosted.network() {
+            network.unpublish(integer(id));
+        }
+    }
+
+    /// Says whom the guest may reach from now on.
+    #[napi(ts_return_type = "Failure | null")]
+    pub fn set_egress(&self, allow: Vec<EgressRule>) -> Either<Failure, Null> {
+        let rules: Vec<_> = allow.into_iter().map(Into::into).collect();
+        let set = self.hosted.network().and_then(|network| {
+            network.set_egress(Egress::parse(&rules)?);
+            Ok(Null)
+        });
+        outcome("MachineError", set)
+    }
+
+    /// Connections of the guest's that are open now, in both directions.
+    #[napi]
+    pub fn connections(&self) -> f64 {
+        self.hosted.network().map_or(0.0, |network| seq(network.connections()))
     }
 
     /// Writes memory and state into an existing empty directory, flushed; `parent` is the

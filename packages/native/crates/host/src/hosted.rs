@@ -7,8 +7,9 @@ use crate::refusal::Refusal;
 use crate::session::{Session, SessionError, Slice, Turnwise};
 use crate::workers::Workers;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+use stillpoint_net::{Limits, Network, NetworkError};
 use stillpoint_vmm::engine::Nanos;
 use stillpoint_vmm::engines::Engines;
 use stillpoint_vmm::event::Event;
@@ -68,6 +69,7 @@ pub struct Hosted {
     workers: Workers,
     life: Life,
     outsides: Arc<Outsides>,
+    network: Option<Network>,
 }
 
 impl Hosted {
@@ -102,7 +104,18 @@ impl Hosted {
     }
 
     /// Takes over a machine that somebody else made. Its log begins with its next event.
-    pub fn new(machine: Machine, workers: &Workers) -> Self {
+    pub fn new(mut machine: Machine, workers: &Workers) -> Self {
+        let waker: Arc<OnceLock<Waker>> = Arc::default();
+        let network = {
+            let waker = Arc::clone(&waker);
+            let wake = move || {
+                if let Some(waker) = waker.get() {
+                    waker.wake();
+                }
+            };
+            // A machine without an interface has no network, nor one whose host has no thread for it.
+            Network::attach(&mut machine, Limits::default(), wake).ok()
+        };
         let origin = machine.origin();
         let memory = &origin.machine.memory;
         let facts = Facts {
@@ -121,7 +134,7 @@ impl Hosted {
         };
         let session = Session::new(machine, interrupt, workers);
         let outsides = Arc::new(Outsides::new(workers.alarms()));
-        Self {
+        let hosted = Self {
             session,
             log,
             handle,
@@ -129,12 +142,28 @@ impl Hosted {
             workers: workers.clone(),
             life: Life::default(),
             outsides,
+            network,
+        };
+        if hosted.network.is_some() {
+            hosted.connect(|given| {
+                let _ = waker.set(given);
+                Box::new(Linked)
+            });
         }
+        hosted
     }
 
     /// What does not change.
     pub fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    /// The machine's network.
+    ///
+    /// # Errors
+    /// [`Refusal`] with the name of [`NetworkError::InterfaceMissing`] if it has none.
+    pub fn network(&self) -> Result<&Network, Refusal> {
+        Ok(self.network.as_ref().ok_or(NetworkError::InterfaceMissing)?)
     }
 
     /// Everything that the machine has said.
@@ -189,7 +218,7 @@ impl Hosted {
         // A paced run sleeps through what its guest waits for.
         let turnwise = match until.pace {
             Pace::HostTime => Turnwise::No,
-            Pace::Unpaced => Turnwise::Yes,
+            Pace::Unpaced | Pace::Live => Turnwise::Yes,
         };
         self.session.run(turnwise, slice, move |ended| done(settled(&log, ended)));
     }
@@ -335,6 +364,15 @@ impl Hosted {
 impl Drop for Hosted {
     fn drop(&mut self) {
         self.close(|| {});
+    }
+}
+
+/// A machine's network as something outside: the machine itself exchanges with it, in its run.
+struct Linked;
+
+impl Outside for Linked {
+    fn visit(&mut self, _machine: &mut Machine) -> Option<Instant> {
+        None
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use stillpoint_vmm::control::HostFrame;
 use stillpoint_vmm::engine::Nanos;
-use stillpoint_vmm::machine::{HORIZON_NANOS, Machine, RunUntil, Stop};
+use stillpoint_vmm::machine::{HORIZON_NANOS, Machine, Pace, RunUntil, Stop};
 
 /// Host time by which a guest may be behind and still catches up.
 const CATCH_UP: Duration = Duration::from_millis(100);
@@ -246,7 +246,7 @@ impl Life {
         // A run to where it stands would execute nothing, and find out nothing.
         let at_nanos = Some(due.max(machine.now() + 1));
         let (began_at, had_waited) = (machine.now(), machine.waited_nanos());
-        let stop = run(machine, &RunUntil { at_nanos, ..RunUntil::default() });
+        let stop = run(machine, &RunUntil { at_nanos, pace: Pace::Live, ..RunUntil::default() });
         let worked = (machine.now() - began_at).saturating_sub(machine.waited_nanos() - had_waited);
         let mut life = self.lock();
         let Some(state) = life.as_mut() else { return LiveSlice::Ended(stop) };

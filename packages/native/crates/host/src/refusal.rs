@@ -5,6 +5,7 @@ mod examples;
 pub use examples::examples;
 
 use crate::session::SessionError;
+use stillpoint_net::NetworkError;
 use stillpoint_vmm::control::EncodeError;
 use stillpoint_vmm::event::EventsLost;
 use stillpoint_vmm::machine::{AttachError, CreateError, ForkError, InputError, InspectError};
@@ -42,5 +43,6 @@ flattened!(
     EncodeError,
     FreezeError,
     WriteError,
-    RestoreError
+    RestoreError,
+    NetworkError
 );

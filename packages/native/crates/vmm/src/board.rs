@@ -60,6 +60,9 @@ pub trait Board: Send + Sync {
         None
     }
 
+    /// The network interface of a machine that is to have one, without its options.
+    fn network_device(&self) -> DeviceDescription;
+
     /// Guest-physical addresses that are neither memory's nor a device's to have: first and one past
     /// the last of each range.
     fn reserved(&self) -> Vec<(u64, u64)> {

@@ -23,6 +23,7 @@ pub mod event;
 pub mod loaders;
 pub mod machine;
 pub mod memory;
+pub mod network;
 pub mod platform;
 pub mod random;
 pub mod serial_ports;

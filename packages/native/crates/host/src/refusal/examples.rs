@@ -2,6 +2,7 @@
 
 use super::Refusal;
 use crate::session::SessionError;
+use stillpoint_net::NetworkError;
 use stillpoint_vmm::control::EncodeError;
 use stillpoint_vmm::devices::RenewalInvalid;
 use stillpoint_vmm::disks::{DiskError, DiskFault};
@@ -13,6 +14,7 @@ use stillpoint_vmm::machine::{
     AttachError, CreateError, DescriptionInvalid, ForkError, InputError, InspectError,
 };
 use stillpoint_vmm::memory::MemoryError;
+use stillpoint_vmm::network::FramesInvalid;
 use stillpoint_vmm::snapshot::{FreezeError, RestoreError, WriteError};
 
 /// An example for each variant. Does not compile when a variant has none.
@@ -127,6 +129,8 @@ fn input() -> Vec<InputError> {
         InputError::RenewalInvalid(_) => InputError::RenewalInvalid(RenewalInvalid { expected: text("32 bytes"), found: text("1") }),
         InputError::PortUnknown { .. } => InputError::PortUnknown { found: 7 },
         InputError::InputFull { .. } => InputError::InputFull { expected: 1, found: 2 },
+        InputError::FramesInvalid(_) => InputError::FramesInvalid(FramesInvalid { found: text("none") }),
+        InputError::InterfaceMissing => InputError::InterfaceMissing,
         InputError::MachineEnded { .. } => InputError::MachineEnded { reason: text("halted, reason 0") },
     });
     others.into_iter().chain(encode().into_iter().map(InputError::Frame)).collect()
@@ -200,6 +204,20 @@ fn fork() -> Vec<ForkError> {
     })
 }
 
+fn network() -> Vec<NetworkError> {
+    let address = || text("127.0.0.1:80");
+    one_of_each!(NetworkError {
+        NetworkError::InterfaceMissing => NetworkError::InterfaceMissing,
+        NetworkError::Invalid { .. } => NetworkError::Invalid { problems: vec![text("guestPort: expected 1 to 65535, found 0")] },
+        NetworkError::PortInUse { .. } => NetworkError::PortInUse { address: address() },
+        NetworkError::PortPrivileged { .. } => NetworkError::PortPrivileged { address: address() },
+        NetworkError::AddressUnknown { .. } => NetworkError::AddressUnknown { address: address() },
+        NetworkError::TooManyPorts { .. } => NetworkError::TooManyPorts { most: 64 },
+        NetworkError::HostRefused { .. } => NetworkError::HostRefused { address: address(), reason: text("no descriptor is left") },
+        NetworkError::Closed => NetworkError::Closed,
+    })
+}
+
 /// One refusal of every variant, with the operations that it can come from, as the binding names
 /// their errors.
 pub fn examples() -> Vec<(&'static str, Refusal)> {
@@ -215,6 +233,7 @@ pub fn examples() -> Vec<(&'static str, Refusal)> {
         .chain(of("MachineError", vec![lost]))
         .chain(of("MachineError", input()))
         .chain(of("MachineError", inspect()))
+        .chain(of("MachineError", network()))
         .chain(of("CaptureError", freeze()))
         .chain(of("CaptureError", write()))
         .chain(of("RestoreError", restore()))

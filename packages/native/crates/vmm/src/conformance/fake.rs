@@ -93,6 +93,10 @@ impl Board for FakeBoard {
         Some((DISKS + u64::from(number) * 0x1000, 16 + number))
     }
 
+    fn network_device(&self) -> DeviceDescription {
+        DeviceDescription::new("network", "virtio-net", 0x6000, 6)
+    }
+
     fn default_command_line(&self) -> &'static str {
         ""
     }

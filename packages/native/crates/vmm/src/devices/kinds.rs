@@ -10,6 +10,7 @@ pub static KINDS: &[DeviceKind] = &[
     virtio::entropy::KIND,
     virtio::block::KIND,
     vmgenid::KIND,
+    virtio::net::KIND,
 ];
 
 impl DeviceDescription {

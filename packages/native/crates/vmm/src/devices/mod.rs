@@ -22,6 +22,7 @@ pub use renewal::{GENERATION_BYTES, MIN_ENTROPY_BYTES, Renewal, RenewalInvalid};
 use crate::disks::{Attached, Disks};
 use crate::event::EventBody;
 use crate::memory::GuestMemory;
+use crate::network::{Interface, Outbox};
 use crate::serial_ports::SerialPorts;
 use crate::state::{StateError, StateVersions};
 use crate::time::Nanos;
@@ -40,6 +41,8 @@ pub struct DeviceContext<'a> {
     pub events: &'a mut Vec<EventBody>,
     /// Where serial devices put what the guest sends.
     pub serial: &'a mut SerialPorts,
+    /// Where network devices put what the guest sends.
+    pub network: &'a mut Outbox,
 }
 
 /// The host has more for a device than it can hold.
@@ -97,6 +100,21 @@ pub trait Device: Send {
     ) -> bool {
         let _ = (context, number, disk);
         false
+    }
+
+    /// The device as a network interface, if it is one.
+    fn as_interface(&self) -> Option<&dyn Interface> {
+        None
+    }
+
+    /// Takes a frame that the host has for the guest. `None`: this device is no network interface.
+    fn accept_frame(
+        &mut self,
+        context: &mut DeviceContext<'_>,
+        frame: &[u8],
+    ) -> Option<Result<(), InputFull>> {
+        let _ = (context, frame);
+        None
     }
 
     /// The versions of the device's saved state.

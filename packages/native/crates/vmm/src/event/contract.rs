@@ -26,6 +26,12 @@ pub mod limits {
     pub const COMMANDS: usize = 128;
     /// Standard input of a command that may be on its way: sent and not yet told as taken; more is refused.
     pub const COMMAND_INPUT_BYTES: usize = 1048576;
+    /// The guest's address on its network, version 4.
+    pub const GUEST_ADDRESS: usize = 167772687;
+    /// The host's address there, and the guest's way out.
+    pub const GATEWAY_ADDRESS: usize = 167772674;
+    /// Bits of the network's prefix.
+    pub const NETWORK_BITS: usize = 24;
     /// Output of a command in one frame.
     pub const COMMAND_OUTPUT_BYTES: usize = 32768;
 }
@@ -34,10 +40,10 @@ pub mod limits {
 pub const CONTRACT_VERSION: u32 = 2;
 
 /// SHA-256 of the contract, in hexadecimal digits.
-pub const CONTRACT_HASH: &str = "5f8f000815dc3bac4d74a0a57d5d912b3d3e64ba34b10f68d980592479ce8aab";
+pub const CONTRACT_HASH: &str = "9257caf94a8b0e59e6481346189dc58f962115ed8136fd55e983340af4a942ca";
 
 /// Part of the hash that the agent's hello carries.
-pub const HELLO_HASH: u64 = 0x5f8f000815dc3bac;
+pub const HELLO_HASH: u64 = 0x9257caf94a8b0e59;
 
 /// Transport protocol of a listener, by its number in IP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -112,11 +118,14 @@ pub enum InputKind {
     Renewal,
     /// A frame on the agent's control port that holds a secret: its place is recorded, its bytes are not. What is given again from a recording ends here, unless the secret is given again.
     Withheld,
+    /// Ethernet frames on the network interface, each with its length less 14, u16, before it.
+    Network,
 }
 
 impl InputKind {
     /// Every value.
-    pub const ALL: [Self; 4] = [Self::Control, Self::Serial, Self::Renewal, Self::Withheld];
+    pub const ALL: [Self; 5] =
+        [Self::Control, Self::Serial, Self::Renewal, Self::Withheld, Self::Network];
 
     /// The value's number on the wire.
     pub const fn number(self) -> u8 {
@@ -125,6 +134,7 @@ impl InputKind {
             Self::Serial => 1,
             Self::Renewal => 2,
             Self::Withheld => 3,
+            Self::Network => 4,
         }
     }
 
@@ -135,6 +145,81 @@ impl InputKind {
             1 => Self::Serial,
             2 => Self::Renewal,
             3 => Self::Withheld,
+            4 => Self::Network,
+            _ => return None,
+        })
+    }
+}
+
+/// What a packet of the guest's carries, by its number in IP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NetworkProtocol {
+    /// Any other protocol.
+    Other,
+    /// Internet control message protocol.
+    Icmp,
+    /// Transmission control protocol.
+    Tcp,
+    /// User datagram protocol.
+    Udp,
+}
+
+impl NetworkProtocol {
+    /// Every value.
+    pub const ALL: [Self; 4] = [Self::Other, Self::Icmp, Self::Tcp, Self::Udp];
+
+    /// The value's number on the wire.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Other => 0,
+            Self::Icmp => 1,
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
+
+    /// The value of that number.
+    pub const fn by_number(number: u8) -> Option<Self> {
+        Some(match number {
+            0 => Self::Other,
+            1 => Self::Icmp,
+            6 => Self::Tcp,
+            17 => Self::Udp,
+            _ => return None,
+        })
+    }
+}
+
+/// Why the guest does not reach what it wanted to reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NetworkRefusal {
+    /// The policy does not allow it.
+    NotAllowed,
+    /// As many connections as the machine may have are open.
+    TooMany,
+    /// It is allowed, and the host could not connect: refused, no way there, or no answer.
+    Unreachable,
+}
+
+impl NetworkRefusal {
+    /// Every value.
+    pub const ALL: [Self; 3] = [Self::NotAllowed, Self::TooMany, Self::Unreachable];
+
+    /// The value's number on the wire.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::NotAllowed => 0,
+            Self::TooMany => 1,
+            Self::Unreachable => 2,
+        }
+    }
+
+    /// The value of that number.
+    pub const fn by_number(number: u8) -> Option<Self> {
+        Some(match number {
+            0 => Self::NotAllowed,
+            1 => Self::TooMany,
+            2 => Self::Unreachable,
             _ => return None,
         })
     }
@@ -746,6 +831,19 @@ pub enum EventBody {
         /// The command, as its request names it.
         id: u32,
     },
+    /// The guest wanted to reach somebody outside and does not.
+    NetworkRefused {
+        /// Which protocol.
+        protocol: NetworkProtocol,
+        /// The address that it wanted to reach.
+        address: String,
+        /// The port; 0 where the protocol has none.
+        port: u16,
+        /// Why not.
+        reason: NetworkRefusal,
+        /// How many refusals this tells of: this one, and those before it that came too fast to be told one by one.
+        count: u64,
+    },
 }
 
 /// The kinds of guest events; a kind's number is its place.
@@ -820,11 +918,13 @@ pub enum EventKind {
     ExecInputTaken,
     /// A command has said as much output as it was let say: what it writes now waits until it is let say more.
     ExecOutputHeld,
+    /// The guest wanted to reach somebody outside and does not.
+    NetworkRefused,
 }
 
 impl EventKind {
     /// Every kind, in the order of the contract.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::SerialLine,
         Self::HeartbeatTick,
         Self::WorkloadPreExec,
@@ -859,6 +959,7 @@ impl EventKind {
         Self::SerialText,
         Self::ExecInputTaken,
         Self::ExecOutputHeld,
+        Self::NetworkRefused,
     ];
 
     /// The kind's name: the `_tag` of its events.
@@ -898,6 +999,7 @@ impl EventKind {
             Self::SerialText => "SerialText",
             Self::ExecInputTaken => "ExecInputTaken",
             Self::ExecOutputHeld => "ExecOutputHeld",
+            Self::NetworkRefused => "NetworkRefused",
         }
     }
 }
@@ -940,6 +1042,7 @@ impl EventBody {
             Self::SerialText { .. } => EventKind::SerialText,
             Self::ExecInputTaken { .. } => EventKind::ExecInputTaken,
             Self::ExecOutputHeld { .. } => EventKind::ExecOutputHeld,
+            Self::NetworkRefused { .. } => EventKind::NetworkRefused,
         }
     }
 
@@ -967,6 +1070,7 @@ impl EventBody {
                 Self::UnixListenerBound { path } => path.len(),
                 Self::UnixListenerClosed { path } => path.len(),
                 Self::SerialText { text, .. } => text.len(),
+                Self::NetworkRefused { address, .. } => address.len(),
                 _ => 0,
             }
     }

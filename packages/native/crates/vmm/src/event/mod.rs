@@ -6,7 +6,7 @@ mod quota;
 
 pub use contract::{
     CONTRACT_HASH, CONTRACT_VERSION, EventBody, EventKind, FrameName, HELLO_HASH, InputKind,
-    OutputStream, Protocol, RejectReason, limits,
+    NetworkProtocol, NetworkRefusal, OutputStream, Protocol, RejectReason, limits,
 };
 pub use log::{EventLog, EventsLost};
 pub use quota::{EVENT_BYTES, MAX_QUOTA_BYTES, Overflow, Quota};

@@ -59,6 +59,7 @@ impl Quota {
         let (burst_bytes, bytes_per_second) = match kind {
             EventKind::PagesDirtied
             | EventKind::HostInput
+            | EventKind::NetworkRefused
             | EventKind::EventsDropped
             | EventKind::GuestHalted
             | EventKind::GuestReset

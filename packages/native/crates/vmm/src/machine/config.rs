@@ -2,7 +2,8 @@
 
 use super::DescriptionInvalid;
 use super::memory_limits::{MAX_MEMORY_BYTES, MIN_MEMORY_BYTES};
-use crate::board::PayloadForm;
+use crate::board::{Board, PayloadForm};
+use crate::devices::DeviceDescription;
 use crate::disks::{DiskError, DiskSpec};
 use crate::engines::{AUTO, EngineUnknown};
 use crate::event::{EventKind, Quota};
@@ -11,6 +12,23 @@ use crate::memory::PAGE_BYTES;
 use crate::platform::DEFAULT_LOG_BYTES;
 use crate::random::Seed;
 use crate::time::Nanos;
+
+/// A machine's network interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NetworkConfig {
+    /// Its hardware address.
+    pub address: [u8; 6],
+    /// Most bytes of a packet, 576 to 65535.
+    pub mtu: u16,
+}
+
+impl Default for NetworkConfig {
+    /// A locally administered address; packets as large as they may be, since none of them leaves the
+    /// host's process as it is.
+    fn default() -> Self {
+        Self { address: [0x02, 0x53, 0x54, 0x49, 0x4c, 0x4c], mtu: 65_520 }
+    }
+}
 
 /// A machine to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +53,8 @@ pub struct MachineConfig {
     pub sample_step_nanos: Nanos,
     /// Bytes of events that the machine keeps for whoever asks late.
     pub log_bytes: usize,
+    /// The network interface; none: the machine has none.
+    pub network: Option<NetworkConfig>,
     /// How much of a kind the guest may say; the other kinds have their usual quota.
     pub quotas: Vec<(EventKind, Quota)>,
     /// Disks, in the order in which the guest is told of them.
@@ -68,10 +88,21 @@ impl MachineConfig {
             epoch_nanos: 1_735_689_600_000_000_000,
             sample_step_nanos: 10_000_000,
             log_bytes: DEFAULT_LOG_BYTES,
+            network: None,
             quotas: Vec::new(),
             disks: Vec::new(),
             disk_slots: 0,
         }
+    }
+
+    /// The devices of the machine on a board.
+    pub(super) fn devices(&self, board: &dyn Board) -> Vec<DeviceDescription> {
+        let mut devices = board.usual_devices();
+        if let Some(NetworkConfig { address, mtu }) = self.network {
+            let network = board.network_device();
+            devices.push(network.with("address", address.to_vec()).with("mtu", mtu));
+        }
+        devices
     }
 
     pub(super) fn check(&self) -> Result<(), CreateError> {

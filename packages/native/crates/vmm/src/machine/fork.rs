@@ -64,6 +64,7 @@ impl Machine {
             delivered: self.platform.log().next_seq(),
             origin: self.origin.clone(),
             lineages: self.lineages.forked(left_at),
+            link: None,
         })
     }
 }

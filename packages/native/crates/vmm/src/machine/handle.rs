@@ -9,6 +9,8 @@ use crate::time::Nanos;
 #[derive(Debug)]
 struct Shared {
     interrupt: Arc<AtomicBool>,
+    /// A machine that sleeps is to look around.
+    woken: AtomicBool,
     now: AtomicU64,
     gate: Mutex<()>,
     raised: Condvar,
@@ -24,6 +26,7 @@ impl MachineHandle {
     pub(super) fn new(interrupt: Arc<AtomicBool>, now: Nanos) -> Self {
         let shared = Shared {
             interrupt,
+            woken: AtomicBool::new(false),
             now: AtomicU64::new(now),
             gate: Mutex::new(()),
             raised: Condvar::new(),
@@ -35,6 +38,14 @@ impl MachineHandle {
     /// guest cannot tell. Takes effect within a few thousand instructions.
     pub fn interrupt(&self) {
         self.shared.interrupt.store(true, Ordering::Release);
+        let _gate = self.shared.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.raised.notify_all();
+    }
+
+    /// Ends the machine's sleep, or the next one before it begins, and nothing else: a run goes on and
+    /// looks whether there is something for the guest.
+    pub fn wake(&self) {
+        self.shared.woken.store(true, Ordering::Release);
         let _gate = self.shared.gate.lock().unwrap_or_else(PoisonError::into_inner);
         self.shared.raised.notify_all();
     }
@@ -58,14 +69,17 @@ impl MachineHandle {
         self.shared.interrupt.swap(false, Ordering::AcqRel)
     }
 
-    /// Sleeps for up to `nanos` of host time, or until interrupted; how long it was.
+    /// Sleeps for up to `nanos` of host time, or until interrupted or woken; how long it was.
     pub(super) fn sleep(&self, nanos: Nanos) -> Nanos {
         let started = Instant::now();
         let whole = Duration::from_nanos(nanos);
         let mut gate = self.shared.gate.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let elapsed = started.elapsed();
-            if elapsed >= whole || self.shared.interrupt.load(Ordering::Acquire) {
+            if elapsed >= whole
+                || self.shared.interrupt.load(Ordering::Acquire)
+                || self.shared.woken.swap(false, Ordering::AcqRel)
+            {
                 return u64::try_from(elapsed.as_nanos()).unwrap_or(nanos).min(nanos);
             }
             gate = match self.shared.raised.wait_timeout(gate, whole - elapsed) {

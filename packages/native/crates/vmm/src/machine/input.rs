@@ -4,6 +4,7 @@ use super::Machine;
 use crate::control::{EncodeError, HostFrame, is_host_frame};
 use crate::devices::{Renewal, RenewalInvalid};
 use crate::event::{EventBody, InputKind, limits};
+use crate::network::FramesInvalid;
 use crate::serial_ports::{CONSOLE, CONTROL};
 
 /// Input cannot be given to the guest.
@@ -35,6 +36,12 @@ pub enum InputError {
         /// Bytes given.
         found: u64,
     },
+    /// The bytes are no frames.
+    #[error(transparent)]
+    FramesInvalid(#[from] FramesInvalid),
+    /// The machine has no network interface.
+    #[error("the machine has no network interface: expected one that was booted with `network`")]
+    InterfaceMissing,
     /// The guest takes no input any more.
     #[error("the machine has ended ({reason}) and takes no input")]
     MachineEnded {
@@ -52,6 +59,8 @@ impl InputError {
             Self::RenewalInvalid(_) => "RenewalInvalid",
             Self::PortUnknown { .. } => "PortUnknown",
             Self::InputFull { .. } => "InputFull",
+            Self::FramesInvalid(_) => "FramesInvalid",
+            Self::InterfaceMissing => "InterfaceMissing",
             Self::MachineEnded { .. } => "MachineEnded",
         }
     }
@@ -142,7 +151,7 @@ impl Machine {
         Ok(())
     }
 
-    fn ready_for_input(&mut self) -> Result<(), InputError> {
+    pub(super) fn ready_for_input(&mut self) -> Result<(), InputError> {
         if let Some(reason) = self.ending() {
             return Err(InputError::MachineEnded { reason });
         }
@@ -154,7 +163,7 @@ impl Machine {
         Ok(())
     }
 
-    fn record(&mut self, kind: InputKind, port: u32, data: Vec<u8>) -> u64 {
+    pub(super) fn record(&mut self, kind: InputKind, port: u32, data: Vec<u8>) -> u64 {
         let seq = self.platform.log().next_seq();
         self.platform.emit(EventBody::HostInput { kind, port, data });
         seq

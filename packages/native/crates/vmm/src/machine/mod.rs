@@ -17,6 +17,7 @@ mod handle;
 mod input;
 mod inspect;
 mod lineage;
+mod link;
 mod memory_limits;
 mod origin;
 mod replay;
@@ -24,7 +25,7 @@ mod run;
 mod sampler;
 mod state;
 
-pub use config::{CreateError, MIN_SAMPLE_STEP_NANOS, MachineConfig};
+pub use config::{CreateError, MIN_SAMPLE_STEP_NANOS, MachineConfig, NetworkConfig};
 pub use description::{DescriptionInvalid, MachineDescription, MemoryDescription};
 pub use disks::AttachError;
 pub use fork::ForkError;
@@ -48,6 +49,7 @@ use crate::engine::Engine;
 use crate::event::{Event, EventsLost, Quotas};
 use crate::loaders::{LoadError, Source, SourceError, unpack};
 use crate::memory::GuestMemory;
+use crate::network::Link;
 use crate::platform::{DEFAULT_LOG_BYTES, Platform};
 use crate::random::{RandomStream, Seed};
 use crate::state::{Sections, StateError, StateReader, StateVersions};
@@ -90,6 +92,8 @@ pub struct Machine {
     origin: Origin,
     /// The snapshots that memory can be described against.
     lineages: Lineages,
+    /// The host's end of the guest's network.
+    link: Option<Box<dyn Link>>,
 }
 
 impl Machine {
@@ -101,7 +105,7 @@ impl Machine {
         config.check()?;
         let board = engine.board();
         let disks = Disks::open(&config.disks, config.disk_slots)?;
-        let mut devices = board.usual_devices();
+        let mut devices = config.devices(board);
         devices.extend(disks::described(board, &disks, config.disks.len() + config.disk_slots)?);
         let machine = MachineDescription {
             engine: engine.name().to_owned(),
@@ -166,6 +170,7 @@ impl Machine {
             delivered: 0,
             origin,
             lineages: Lineages::new(),
+            link: None,
         })
     }
 
@@ -205,6 +210,7 @@ impl Machine {
             waited_nanos: 0,
             origin,
             lineages: Lineages::restored(lineage, mark),
+            link: None,
         })
     }
 

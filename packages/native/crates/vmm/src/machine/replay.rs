@@ -70,6 +70,10 @@ impl Machine {
             if let EventBody::HostInput { kind, port, data } = &event.body {
                 self.run_to(event.seq, event.at_nanos)?;
                 self.repeat_input(event.seq, *kind, *port, data)?;
+            } else if let EventBody::NetworkRefused { .. } = &event.body {
+                // What the host alone has said has its place between what the guest says.
+                self.run_to(event.seq, event.at_nanos)?;
+                self.emit(event.body.clone());
             }
         }
         Ok(())
@@ -116,6 +120,7 @@ impl Machine {
                     .map_err(|error| ReplayError::Unreadable { seq, reason: reason(error) })?;
                 self.renew(&renewal)
             }
+            InputKind::Network => self.send_frames(data),
             InputKind::Withheld => return Err(ReplayError::Withheld { seq }),
         };
         given.map_err(|reason| ReplayError::Refused { seq, reason })

@@ -1,7 +1,8 @@
 //! The run loop: lends the platform to the engine, and does between two instructions what is due.
 //!
 //! Everything that the guest can notice happens at a guest time, in this order: devices whose
-//! time has come are ticked, the sample that is due is taken, instructions are executed. A run
+//! time has come are ticked, the sample that is due is taken, frames go between the guest and its
+//! link, instructions are executed. A run
 //! can end before any of these at a moment that depends on the host, and the next one goes on
 //! there: cutting a run in pieces changes nothing.
 
@@ -10,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::{Life, Machine};
 use crate::engine::Exit;
 use crate::event::{Event, EventBody, KindSet};
+use crate::network::Expecting;
 use crate::time::{HORIZON_NANOS, Nanos};
 
 /// Guest time after which the machine looks up from a run: delivers events, publishes its clock.
@@ -26,6 +28,9 @@ pub enum Pace {
     Unpaced,
     /// A guest that waits, waits: as long in host time as in guest time.
     HostTime,
+    /// Whoever runs the guest sees to its pace, and lets it wait outside of runs: none of its waits
+    /// takes host time.
+    Live,
 }
 
 /// When a run is to end. With nothing set it ends with the guest.
@@ -170,11 +175,13 @@ impl Machine {
             if self.platform.stopped_by().is_some() {
                 continue;
             }
+            self.exchange();
             let now = self.now();
             let limit = run
                 .end()
                 .min(self.sampler.next_at())
                 .min(self.platform.next_deadline().unwrap_or(Nanos::MAX))
+                .min(self.link_deadline().unwrap_or(Nanos::MAX).max(now + 1))
                 .min(now.saturating_add(SLICE_NANOS));
             // A guest that waited is asked whether it still does.
             let limit = if self.idle { now } else { limit };
@@ -269,7 +276,8 @@ impl Machine {
             self.idle = true;
             self.platform.emit(EventBody::GuestIdle);
         }
-        let wake = [wake_at, self.platform.next_deadline()].into_iter().flatten().min();
+        let link = self.link_deadline();
+        let wake = [wake_at, self.platform.next_deadline(), link].into_iter().flatten().min();
         let sample =
             self.sampler.is_pending(self.platform.memory.as_ref()).then(|| self.sampler.next_at());
         let wakes_at = [wake, sample].into_iter().flatten().min();
@@ -278,13 +286,21 @@ impl Machine {
             // The run may end at this event, before any time passes.
             return None;
         }
-        if wakes_at.is_none() && run.at.is_none() {
+        // Who talks with the guest does so in host time: a wait that cost none would let the guest give
+        // up on peers that have had no time to answer.
+        let expecting = self.expecting();
+        let (sleeps, may_be_woken) = match run.pace {
+            Pace::Unpaced => (expecting == Expecting::Bytes, expecting == Expecting::Bytes),
+            Pace::HostTime => (true, expecting != Expecting::Nothing),
+            Pace::Live => (false, false),
+        };
+        if wakes_at.is_none() && run.at.is_none() && !may_be_woken {
             return Some(Stop::Idle);
         }
         let target = wakes_at.map_or(run.end(), |at| at.min(run.end()));
         // Waiting for a moment that has passed would wait for ever.
         let mut target = target.max(now + 1);
-        if run.pace == Pace::HostTime {
+        if sleeps {
             self.look_up(run);
             target = now + self.handle.sleep(target - now);
         }

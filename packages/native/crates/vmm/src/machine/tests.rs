@@ -8,6 +8,8 @@ use crate::event::{
 };
 use crate::loaders::Source;
 
+mod network;
+
 fn config(program: &[Vec<u8>]) -> MachineConfig {
     MachineConfig {
         memory_bytes: 1 << 20,

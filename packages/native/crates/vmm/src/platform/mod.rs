@@ -14,6 +14,7 @@ use crate::devices::{InputFull, Renewal};
 use crate::disks::{Attached, Disks};
 use crate::event::{Event, EventBody, EventKind, EventLog, KindSet, Over, Quotas};
 use crate::memory::GuestMemory;
+use crate::network::{Interface, Outbox};
 use crate::random::{RandomStream, Seed};
 use crate::serial_ports::{CONSOLE, SerialPorts};
 use crate::time::Nanos;
@@ -44,6 +45,7 @@ pub struct Platform {
     pub attention: bool,
     bus: Bus,
     serial: SerialPorts,
+    network: Outbox,
     log: EventLog,
     quotas: Quotas,
     /// The kind whose quota ends the guest.
@@ -76,6 +78,7 @@ impl Platform {
             attention: false,
             bus: Bus::default(),
             serial: SerialPorts::default(),
+            network: Outbox::default(),
             log: EventLog::new(0, log_bytes),
             quotas: Quotas::default(),
             exceeded: None,
@@ -123,11 +126,11 @@ impl Platform {
         act: impl FnOnce(&mut dyn Device, &mut DeviceContext<'_>, u64) -> R,
     ) -> R {
         let mut events = std::mem::take(&mut self.scratch);
-        let (now, memory, serial) = (self.now, self.memory.as_mut(), &mut self.serial);
-        let disks = &mut self.disks;
+        let (now, memory, disks) = (self.now, self.memory.as_mut(), &mut self.disks);
+        let (serial, network) = (&mut self.serial, &mut self.network);
         let result = self.bus.with(slot, |device, name, base| {
             let events = &mut events;
-            let mut context = DeviceContext { name, now, memory, disks, events, serial };
+            let mut context = DeviceContext { name, now, memory, disks, events, serial, network };
             act(device, &mut context, base)
         });
         for body in events.drain(..) {
@@ -137,6 +140,7 @@ impl Platform {
         let deadline = self.bus.deadline_of(slot);
         if deadline.is_some_and(|at| at > self.now && at < self.engine_deadline)
             || self.memory.failure().is_some()
+            || self.network.is_waiting()
         {
             self.attention = true;
         }
@@ -306,6 +310,28 @@ impl Platform {
         })
     }
 
+    /// The guest's network interface, if it has one that its driver has started.
+    pub(crate) fn interface(&self) -> Option<&dyn Interface> {
+        self.bus.devices().find_map(|(_, device)| device.as_interface())
+    }
+
+    /// Gives the network interface a frame. `None`: there is none.
+    pub(crate) fn accept_frame(&mut self, frame: &[u8]) -> Option<Result<(), InputFull>> {
+        (0..self.bus.len()).find_map(|slot| {
+            self.with_device(slot, |device, context, _| device.accept_frame(context, frame))
+        })
+    }
+
+    /// What the guest has sent and the link has not taken.
+    pub(crate) fn network(&mut self) -> &mut Outbox {
+        &mut self.network
+    }
+
+    /// Appends an event that the host has caused, whatever the quotas.
+    pub(crate) fn tell_of_host(&mut self, body: EventBody) {
+        self.tell(body, false);
+    }
+
     /// The guest is off: emits the line that it had begun.
     pub(crate) fn flush_console(&mut self) {
         let mut events = Vec::new();
@@ -329,6 +355,7 @@ impl Platform {
             attention: false,
             bus: self.bus.fork(),
             serial: self.serial.clone(),
+            network: Outbox::default(),
             log: self.log.fork(),
             quotas: self.quotas.clone(),
             exceeded: self.exceeded,

@@ -4,7 +4,8 @@
 //! 0x0010_1000  real-time clock, line 13     0x1000_0000  console, line 10
 //! 0x0010_2000  generation, line 14          0x1000_0100  control port, line 11
 //! 0x0c00_0000  interrupt controller         0x1000_1000  entropy device, line 1
-//! 0x1001_0000  disks, from line 16 on        0x8000_0000  memory
+//! 0x1001_0000  disks, from line 16 on       0x1000_8000  network interface, line 8
+//!                                           0x8000_0000  memory
 //! ```
 //! A kernel goes to the offset that its header names (2 MiB), an initramfs and the device tree
 //! to the top of the first gibibyte.
@@ -89,6 +90,10 @@ impl Board for RiscvBoard {
     fn disk_place(&self, number: u32) -> Option<(u64, u32)> {
         let room = number < MAX_DISKS as u32;
         room.then(|| (DISKS_BASE + u64::from(number) * WINDOW_BYTES, DISKS_LINE + number))
+    }
+
+    fn network_device(&self) -> DeviceDescription {
+        DeviceDescription::new("network", "virtio-net", 0x1000_8000, 8)
     }
 
     fn reserved(&self) -> Vec<(u64, u64)> {

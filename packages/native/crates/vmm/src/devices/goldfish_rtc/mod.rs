@@ -142,6 +142,7 @@ mod tests {
     use super::*;
     use crate::disks::Disks;
     use crate::memory::PagedMemory;
+    use crate::network::Outbox;
     use crate::serial_ports::SerialPorts;
 
     #[test]
@@ -156,6 +157,7 @@ mod tests {
             disks: &mut disks,
             events: &mut events,
             serial: &mut serial,
+            network: &mut Outbox::default(),
         };
         let mut rtc = GoldfishRtc::new(0x1_0000_0000);
         let mut word = [0; 4];
@@ -190,6 +192,7 @@ mod tests {
             disks: &mut disks,
             events: &mut events,
             serial: &mut serial,
+            network: &mut Outbox::default(),
         };
         let mut rtc = GoldfishRtc::new(1000);
         rtc.write(&mut context, 0x10, &[1, 0, 0, 0]);

@@ -2,6 +2,7 @@ use super::*;
 use crate::disks::Disks;
 use crate::event::EventBody;
 use crate::memory::PagedMemory;
+use crate::network::Outbox;
 use crate::serial_ports::SerialPorts;
 
 struct Bench {
@@ -9,6 +10,7 @@ struct Bench {
     disks: Disks,
     events: Vec<EventBody>,
     serial: SerialPorts,
+    network: Outbox,
     now: Nanos,
 }
 
@@ -19,6 +21,7 @@ impl Bench {
             disks: Disks::default(),
             events: Vec::new(),
             serial: SerialPorts::default(),
+            network: Outbox::default(),
             now: 0,
         }
     }
@@ -31,6 +34,7 @@ impl Bench {
             disks: &mut self.disks,
             events: &mut self.events,
             serial: &mut self.serial,
+            network: &mut self.network,
         }
     }
 

@@ -6,6 +6,7 @@ use crate::devices::DeviceContext;
 use crate::disks::{Disk, Disks};
 use crate::event::EventBody;
 use crate::memory::GuestMemory;
+use crate::network::Outbox;
 use crate::time::Nanos;
 
 /// Interrupt: a request was completed.
@@ -26,6 +27,9 @@ pub struct Io<'a> {
     may_take: u32,
     name: &'a str,
     events: &'a mut Vec<EventBody>,
+    network: &'a mut Outbox,
+    /// Whether events tell of requests in work.
+    is_told: bool,
     was_working: bool,
 }
 
@@ -35,11 +39,12 @@ pub(super) struct Lent<'a> {
     pub(super) features: u64,
     pub(super) interrupt: &'a mut u32,
     pub(super) generation: &'a mut u32,
+    pub(super) is_told: bool,
 }
 
 impl<'a> Io<'a> {
     pub(super) fn new<'c: 'a>(context: &'a mut DeviceContext<'c>, lent: Lent<'a>) -> Self {
-        let Lent { queues, features, interrupt, generation } = lent;
+        let Lent { queues, features, interrupt, generation, is_told } = lent;
         // A driver whose buffers lie over its rings could make requests for ever.
         let may_take = queues.iter().map(|queue| u32::from(queue.size)).sum();
         let was_working = in_work(queues) > 0;
@@ -54,6 +59,8 @@ impl<'a> Io<'a> {
             may_take,
             name: context.name,
             events: &mut *context.events,
+            network: &mut *context.network,
+            is_told,
             was_working,
         }
     }
@@ -73,6 +80,11 @@ impl<'a> Io<'a> {
         self.disks.get_mut(number)
     }
 
+    /// Where a network interface puts what the guest sends.
+    pub fn network(&mut self) -> &mut Outbox {
+        self.network
+    }
+
     /// The features that the driver has accepted.
     pub fn features(&self) -> u64 {
         self.features
@@ -90,7 +102,7 @@ impl<'a> Io<'a> {
         let request = taken_from.take(self.memory, queue as u16, self.features)?;
         if request.is_some() {
             self.may_take = may_take;
-            if !self.was_working {
+            if self.is_told && !self.was_working {
                 self.was_working = true;
                 self.events.push(EventBody::IoStarted { device: self.name.to_owned() });
             }
@@ -120,7 +132,7 @@ impl<'a> Io<'a> {
     /// Ends the visit: says that nothing is in work any more, if something was. A driver that
     /// `has_broken` the rules gets nothing of it back.
     pub(super) fn end(self, has_broken: bool) {
-        if self.was_working && (has_broken || in_work(self.queues) == 0) {
+        if self.is_told && self.was_working && (has_broken || in_work(self.queues) == 0) {
             self.events.push(EventBody::IoSettled { device: self.name.to_owned() });
         }
     }

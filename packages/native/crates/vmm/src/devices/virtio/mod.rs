@@ -16,6 +16,7 @@ pub mod block;
 pub mod entropy;
 mod io;
 mod mmio;
+pub mod net;
 mod queue;
 mod request;
 
@@ -24,8 +25,9 @@ pub use mmio::{VirtioMmio, WINDOW_BYTES};
 pub use queue::{FEATURE_EVENT_INDEX, FEATURE_INDIRECT, QueueError};
 pub use request::{Request, Segment};
 
-use super::Renewal;
+use super::{InputFull, Renewal};
 use crate::disks::Attached;
+use crate::network::Interface;
 use crate::state::{StateError, StateVersions};
 use crate::time::Nanos;
 
@@ -84,6 +86,36 @@ pub trait VirtioDevice: Send {
     fn attach_disk(&mut self, number: usize, disk: &Attached) -> bool {
         let _ = (number, disk);
         false
+    }
+
+    /// The device as a network interface, if it is one.
+    fn as_interface(&self) -> Option<&dyn Interface> {
+        None
+    }
+
+    /// Takes a frame that the host has for the guest. `None`: this device is no network interface.
+    ///
+    /// # Errors
+    /// [`QueueError`] if the driver broke the rules: the device then needs a reset.
+    fn accept_frame(
+        &mut self,
+        io: &mut Io<'_>,
+        frame: &[u8],
+    ) -> Result<Option<Result<(), InputFull>>, QueueError> {
+        let _ = (io, frame);
+        Ok(None)
+    }
+
+    /// Whether a request that was taken and not completed is work: events tell of it then. A network
+    /// interface always has buffers of the driver's, and nothing to do.
+    fn works_on_requests(&self) -> bool {
+        true
+    }
+
+    /// The driver has switched a queue off: what was taken from it is not to be completed, nor its
+    /// buffers to be touched.
+    fn queue_stopped(&mut self, queue: usize) {
+        let _ = queue;
     }
 
     /// Forgets what the driver said and what is in work: at a reset, and when the driver has broken

@@ -83,6 +83,7 @@ mod tests {
     use super::*;
     use crate::disks::Disks;
     use crate::memory::PagedMemory;
+    use crate::network::Outbox;
     use crate::serial_ports::SerialPorts;
 
     fn read(device: &mut VmGenId, offset: u64, into: &mut [u8]) {
@@ -96,6 +97,7 @@ mod tests {
             disks: &mut disks,
             events: &mut events,
             serial: &mut serial,
+            network: &mut Outbox::default(),
         };
         device.read(&mut context, offset, into);
     }

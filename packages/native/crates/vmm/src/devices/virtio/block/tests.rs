@@ -4,6 +4,7 @@ use crate::disks::tests::{Folder, content, spec};
 use crate::disks::{Disk, Disks};
 use crate::event::EventBody;
 use crate::memory::PagedMemory;
+use crate::network::Outbox;
 use crate::serial_ports::SerialPorts;
 use proptest::prelude::*;
 
@@ -54,6 +55,7 @@ impl Bench {
             disks: &mut self.disks,
             events: &mut self.events,
             serial: &mut self.serial,
+            network: &mut Outbox::default(),
         };
         act(&mut self.device, &mut context)
     }

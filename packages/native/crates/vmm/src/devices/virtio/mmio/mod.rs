@@ -13,9 +13,10 @@ mod persist;
 use super::io::{INTERRUPT_CONFIGURATION, Lent};
 use super::queue::Queue;
 use super::{Io, QueueError, VirtioDevice};
-use crate::devices::{Device, DeviceContext, Renewal, read_register, written_register};
+use crate::devices::{Device, DeviceContext, InputFull, Renewal, read_register, written_register};
 use crate::disks::Attached;
 use crate::event::EventBody;
+use crate::network::Interface;
 use crate::state::{StateError, StateVersions};
 use crate::time::Nanos;
 
@@ -72,7 +73,7 @@ impl VirtioMmio {
     }
 
     fn is_working(&self) -> bool {
-        self.queues.iter().any(|queue| queue.in_work() > 0)
+        self.device.works_on_requests() && self.queues.iter().any(|queue| queue.in_work() > 0)
     }
 
     /// Lets `act` work on the device, and draws the consequences.
@@ -86,6 +87,7 @@ impl VirtioMmio {
             features: self.driver_features,
             interrupt: &mut self.interrupt,
             generation: &mut self.generation,
+            is_told: self.device.works_on_requests(),
         };
         let mut io = Io::new(context, lent);
         let outcome = act(self.device.as_mut(), &mut io);
@@ -138,7 +140,10 @@ impl VirtioMmio {
         let low = |word: u64| word & !0xffff_ffff | u64::from(value);
         let high = |word: u64| word & 0xffff_ffff | u64::from(value) << 32;
         match offset {
-            0x044 if value & 1 == 0 => queue.stop(),
+            0x044 if value & 1 == 0 => {
+                queue.stop();
+                self.device.queue_stopped(index);
+            }
             0x044 if may_start => queue.ready = queue.is_valid(most),
             _ if queue.ready => {}
             0x038 => queue.size = u16::try_from(value).unwrap_or(0),
@@ -236,6 +241,28 @@ impl Device for VirtioMmio {
             }
         }
         is_attached
+    }
+
+    fn as_interface(&self) -> Option<&dyn Interface> {
+        self.device.as_interface().filter(|_| self.is_running())
+    }
+
+    fn accept_frame(
+        &mut self,
+        context: &mut DeviceContext<'_>,
+        frame: &[u8],
+    ) -> Option<Result<(), InputFull>> {
+        self.device.as_interface()?;
+        if !self.is_running() {
+            return Some(Err(InputFull { room: 0 }));
+        }
+        // A driver whose buffers cannot be written to was given something nevertheless.
+        let mut accepted = Some(Ok(()));
+        self.visit(context, |device, io| {
+            accepted = device.accept_frame(io, frame)?;
+            Ok(())
+        });
+        accepted
     }
 
     fn renew(&mut self, renewal: &Renewal, now: Nanos) {

@@ -4,6 +4,7 @@ use super::*;
 use crate::disks::Disks;
 use crate::event::EventBody;
 use crate::memory::PagedMemory;
+use crate::network::Outbox;
 use crate::random::{RandomStream, Seed};
 use crate::serial_ports::SerialPorts;
 use proptest::prelude::*;
@@ -43,6 +44,7 @@ impl Bench {
             disks: &mut self.disks,
             events: &mut self.events,
             serial: &mut self.serial,
+            network: &mut Outbox::default(),
         };
         act(&mut self.device, &mut context)
     }

@@ -1,0 +1,83 @@
+/**
+ * A guest's network, as its host sees it: ports that lead into the guest, and whom the guest may reach.
+ *
+ * @module
+ */
+import type { Effect, Scope } from "effect"
+import type { MachineError } from "./MachineErrors.ts"
+
+/** The network interface of a machine. A machine that says nothing of a network has none. */
+export interface NetworkSpec {
+  /** Most bytes of a packet, 576 to 65535; 65520 if absent: no packet leaves the host's process as it is. */
+  readonly mtu?: number
+}
+
+/** Which port of the guest's is published, and where. */
+export interface PublishSpec {
+  /** TCP port that a program of the guest's listens on, or will. */
+  readonly guestPort: number
+  /** IPv4 address of the host's to listen on; `127.0.0.1` if absent. */
+  readonly host?: string
+  /** The host's port; 0, or absent: any that is free. */
+  readonly hostPort?: number
+}
+
+/** A port of the host's that leads to one of the guest's. */
+export interface PublishedPort {
+  readonly guestPort: number
+  readonly host: string
+  readonly hostPort: number
+}
+
+/** Lets a guest reach some addresses at some ports. */
+export interface EgressRule {
+  /**
+   * An IPv4 address, or a range of them as `10.0.0.0/8`. Addresses of the host itself, of its links and of metadata services are
+   * reached only if the whole range lies among them: `0.0.0.0/0` does not allow them. The host's loopback is reached as 10.0.2.2,
+   * the guest's gateway, where a rule names `127.0.0.1`.
+   */
+  readonly addresses: string
+  /** Ports, or ranges of them; any if absent. */
+  readonly ports?: ReadonlyArray<number | { readonly first: number; readonly last: number }>
+}
+
+/** What a guest may reach over TCP: whatever one of the rules allows. */
+export interface EgressPolicy {
+  readonly allow: ReadonlyArray<EgressRule>
+}
+
+/**
+ * The ports of a machine that was booted with `network`.
+ *
+ * @example
+ * ```ts no-run
+ * import type { Machine } from "@stillpoint/core"
+ * import { Effect } from "effect"
+ *
+ * const serve = Effect.fn(function* (machine: Machine) {
+ *   yield* machine.ports.allow({ allow: [{ addresses: "192.0.2.0/24", ports: [443] }] })
+ *   const { host, hostPort } = yield* machine.ports.publish({ guestPort: 8080 })
+ *   console.log(`http://${host}:${hostPort}`)
+ *   return yield* machine.run({ pace: "realTime" })
+ * }, Effect.scoped)
+ * ```
+ */
+export interface GuestPorts {
+  /**
+   * Listens on the host until the scope ends; whoever connects is connected to the guest's port. Bytes go through while the guest
+   * runs, in both directions, at the pace of the slower side; an end or a reset of one side is one for the other. While the guest
+   * stands still, who connects waits. Where nobody listens in the guest, connections are reset.
+   *
+   * At most 64 ports and 1,024 connections; further ones wait. A fork or a restored machine has none of them: it publishes ports
+   * of its own. Fails with `PortInUse`, `PortPrivileged`, `AddressUnknown`, `TooManyPorts`, `NetworkInvalid`,
+   * `InterfaceMissing`, `HostRefused` or `Closed`.
+   */
+  readonly publish: (spec: PublishSpec) => Effect.Effect<PublishedPort, MachineError, Scope.Scope>
+  /** Connections that are open now, into the guest and out of it. */
+  readonly connections: Effect.Effect<number, MachineError>
+  /**
+   * Says whom the guest may reach from now on: nobody, if nothing was said. What it may not reach is answered with a reset, and told
+   * as `NetworkRefused`. Connections that it has go on. Fails with `NetworkInvalid` or `InterfaceMissing`.
+   */
+  readonly allow: (policy: EgressPolicy) => Effect.Effect<void, MachineError>
+}

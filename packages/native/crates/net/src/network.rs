@@ -1,0 +1,174 @@
+//! A hold on a machine's network, from any thread.
+
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use stillpoint_vmm::machine::Machine;
+
+use crate::addresses::GATEWAY_HARDWARE;
+use crate::egress::Egress;
+use crate::error::NetworkError;
+use crate::link::NetworkLink;
+use crate::shared::{Limits, Shared};
+use crate::watch::{Mailbox, Watch};
+
+/// A port of the host's that leads to one of the guest's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published {
+    /// Names it.
+    pub id: u64,
+    /// Where whoever wants to reach the guest connects to.
+    pub address: SocketAddrV4,
+}
+
+/// The network of one machine, as its host has a hold of it. Cheap to clone.
+#[derive(Clone)]
+pub struct Network {
+    shared: Arc<Shared>,
+    limits: Limits,
+}
+
+impl Network {
+    /// Puts the host's end at a machine's network interface. Connections that the machine has of the
+    /// one that it was restored or forked from are ended before it executes anything. `wake`, called
+    /// from any thread, has a machine that waits look around: `MachineHandle::wake`, or more.
+    ///
+    /// # Errors
+    /// [`NetworkError::InterfaceMissing`] if the machine has no interface, or the host no thread.
+    pub fn attach(
+        machine: &mut Machine,
+        limits: Limits,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Self, NetworkError> {
+        let interface = machine.network_interface().ok_or(NetworkError::InterfaceMissing)?;
+        let resets = machine.connection_resets(GATEWAY_HARDWARE);
+        let (network, link) = Self::with_link(interface, resets, limits, wake)?;
+        machine.set_link(Some(Box::new(link)));
+        Ok(network)
+    }
+
+    /// The host's end of an interface, with its hardware address and MTU, that is no machine's yet:
+    /// `resets` are the frames that it gives first, and `wake`, called from any thread, has it asked
+    /// to exchange.
+    ///
+    /// # Errors
+    /// [`NetworkError::HostRefused`] if the host has no thread or descriptor to give.
+    pub fn with_link(
+        (hardware, mtu): ([u8; 6], u16),
+        resets: Vec<Vec<u8>>,
+        limits: Limits,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Result<(Self, NetworkLink), NetworkError> {
+        let watch = Watch::current().map_err(|error| NetworkError::HostRefused {
+            address: "network".to_owned(),
+            reason: error.to_string(),
+        })?;
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            mailbox: Mailbox::new(wake),
+            connections: AtomicU64::new(0),
+        });
+        let link = NetworkLink::new(Arc::clone(&shared), watch, hardware, mtu, limits, resets);
+        Ok((Self { shared, limits }, link))
+    }
+
+    /// Has `address` on the host lead to the guest's `port`: a TCP listener, whose port is chosen by
+    /// the host if it is 0. It listens from now on; connections are made while the guest runs, and
+    /// wait with the host's kernel while it does not.
+    ///
+    /// # Errors
+    /// [`NetworkError`]; nothing listens then.
+    pub fn publish(&self, port: u16, address: SocketAddrV4) -> Result<Published, NetworkError> {
+        if port == 0 {
+            let problems = vec!["guestPort: expected 1 to 65535, found 0".to_owned()];
+            return Err(NetworkError::Invalid { problems });
+        }
+        let mut state = self.shared.lock();
+        if state.is_over {
+            return Err(NetworkError::Closed);
+        }
+        if state.published >= self.limits.ports {
+            return Err(NetworkError::TooManyPorts { most: self.limits.ports });
+        }
+        let refused = |error: std::io::Error| {
+            let address = address.to_string();
+            match error.kind() {
+                ErrorKind::AddrInUse => NetworkError::PortInUse { address },
+                ErrorKind::PermissionDenied => NetworkError::PortPrivileged { address },
+                ErrorKind::AddrNotAvailable => NetworkError::AddressUnknown { address },
+                _ => NetworkError::HostRefused { address, reason: error.to_string() },
+            }
+        };
+        let listener = TcpListener::bind(address).map_err(refused)?;
+        listener.set_nonblocking(true).map_err(refused)?;
+        let address = match listener.local_addr().map_err(refused)? {
+            SocketAddr::V4(address) => address,
+            SocketAddr::V6(other) => SocketAddrV4::new(Ipv4Addr::LOCALHOST, other.port()),
+        };
+        state.last_id += 1;
+        let id = state.last_id;
+        state.published += 1;
+        state.to_open.push((id, port, listener));
+        drop(state);
+        self.shared.mailbox.ring();
+        Ok(Published { id, address })
+    }
+
+    /// As [`Self::publish`], of what somebody has written.
+    ///
+    /// # Errors
+    /// [`NetworkError`], with all that is wrong at once.
+    pub fn publish_at(
+        &self,
+        guest_port: u32,
+        host: &str,
+        host_port: u32,
+    ) -> Result<Published, NetworkError> {
+        let mut problems = Vec::new();
+        let guest = u16::try_from(guest_port).ok().filter(|port| *port != 0);
+        if guest.is_none() {
+            problems.push(format!("guestPort: expected 1 to 65535, found {guest_port}"));
+        }
+        let port = u16::try_from(host_port).ok();
+        if port.is_none() {
+            problems.push(format!("hostPort: expected 0 to 65535, found {host_port}"));
+        }
+        let address = host.parse::<Ipv4Addr>().ok();
+        if address.is_none() {
+            problems.push(format!("host: expected an IPv4 address of the host's, found {host:?}"));
+        }
+        match (guest, port, address) {
+            (Some(guest), Some(port), Some(address)) => {
+                self.publish(guest, SocketAddrV4::new(address, port))
+            }
+            _ => Err(NetworkError::Invalid { problems }),
+        }
+    }
+
+    /// Closes a published port; connections that came by it go on. Twice is as good as once.
+    pub fn unpublish(&self, id: u64) {
+        let mut state = self.shared.lock();
+        // One that the link has not taken over is closed here and now.
+        let before = state.to_open.len();
+        state.to_open.retain(|(waiting, _, _)| *waiting != id);
+        if state.to_open.len() < before {
+            state.published -= 1;
+            return;
+        }
+        state.to_close.push(id);
+        drop(state);
+        self.shared.mailbox.ring();
+    }
+
+    /// What the guest may reach from now on; connections that it has go on.
+    pub fn set_egress(&self, egress: Egress) {
+        self.shared.lock().egress = Arc::new(egress);
+    }
+
+    /// Connections that are open now, in both directions.
+    pub fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+}

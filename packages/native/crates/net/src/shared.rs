@@ -1,0 +1,50 @@
+//! What a hold on a network and its link have in common: orders from other threads, and limits.
+
+use std::net::TcpListener;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::egress::Egress;
+use crate::watch::Mailbox;
+
+/// How much a machine's network may hold of the host's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once, in both directions together. Further ones into the guest wait with the
+    /// host's kernel; further ones out of it are refused.
+    pub connections: usize,
+    /// Published ports.
+    pub ports: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 1024, ports: 64 }
+    }
+}
+
+/// What a hold and its link share.
+pub(crate) struct Shared {
+    pub(crate) state: Mutex<State>,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) connections: AtomicU64,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    /// Listeners that the link has not taken over yet.
+    pub(crate) to_open: Vec<(u64, u16, TcpListener)>,
+    /// Ports that are to be closed.
+    pub(crate) to_close: Vec<u64>,
+    pub(crate) published: usize,
+    pub(crate) last_id: u64,
+    pub(crate) egress: Arc<Egress>,
+    pub(crate) is_over: bool,
+}
+
+impl Shared {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that can panic runs under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

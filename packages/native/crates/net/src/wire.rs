@@ -1,0 +1,154 @@
+//! Frames of the guest's, and packets for it.
+//!
+//! Both ends of the link are known, so nothing is learnt from frames: who asks for the gateway's
+//! hardware address is answered, and who claims to have it is not listened to.
+
+use smoltcp::wire::{IpProtocol, Ipv4Packet, TcpPacket};
+use std::net::Ipv4Addr;
+
+use crate::addresses::{GATEWAY, GATEWAY_HARDWARE};
+
+const ETHERNET_BYTES: usize = 14;
+const TYPE_IPV4: [u8; 2] = [0x08, 0x00];
+const TYPE_ARP: [u8; 2] = [0x08, 0x06];
+const BROADCAST: [u8; 6] = [0xff; 6];
+/// An ARP request: Ethernet, IPv4, lengths, operation.
+const ARP_REQUEST: [u8; 8] = [0, 1, 8, 0, 6, 4, 0, 1];
+const ARP_BYTES: usize = 28;
+
+/// What a frame of the guest's is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Sent<'a> {
+    /// The guest asks who the gateway is: the answer.
+    Question(Vec<u8>),
+    /// A segment of TCP, or the beginning of one.
+    Segment { packet: &'a [u8], segment: Segment },
+    /// Another packet, to be refused if it is to leave this network.
+    Packet { packet: &'a [u8], protocol: u8, destination: Ipv4Addr, port: u16 },
+    /// Nothing that anybody here looks at.
+    Nothing,
+}
+
+/// The places of a segment and what it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Segment {
+    pub(crate) source: (Ipv4Addr, u16),
+    pub(crate) destination: (Ipv4Addr, u16),
+    /// It asks for a connection.
+    pub(crate) is_first: bool,
+}
+
+/// Reads a frame that the guest at `hardware` has sent.
+pub(crate) fn read(frame: &[u8], hardware: [u8; 6]) -> Sent<'_> {
+    let Some((header, payload)) = frame.split_at_checked(ETHERNET_BYTES) else {
+        return Sent::Nothing;
+    };
+    let destination = &header[..6];
+    if destination != GATEWAY_HARDWARE && destination != BROADCAST || header[6..12] != hardware {
+        return Sent::Nothing;
+    }
+    match [header[12], header[13]] {
+        TYPE_ARP => answer(payload, hardware).map_or(Sent::Nothing, Sent::Question),
+        TYPE_IPV4 if destination == GATEWAY_HARDWARE => read_packet(payload),
+        _ => Sent::Nothing,
+    }
+}
+
+/// The answer to a question for the gateway's hardware address.
+fn answer(question: &[u8], hardware: [u8; 6]) -> Option<Vec<u8>> {
+    let question = question.get(..ARP_BYTES)?;
+    if question[..8] != ARP_REQUEST || question[24..28] != GATEWAY.octets() {
+        return None;
+    }
+    let mut frame = [&hardware[..], &GATEWAY_HARDWARE, &TYPE_ARP, &ARP_REQUEST[..7], &[2]].concat();
+    frame.extend(GATEWAY_HARDWARE);
+    frame.extend(GATEWAY.octets());
+    frame.extend(hardware);
+    frame.extend(&question[14..18]);
+    Some(frame)
+}
+
+fn read_packet(packet: &[u8]) -> Sent<'_> {
+    let Ok(ipv4) = Ipv4Packet::new_checked(packet) else { return Sent::Nothing };
+    let packet = &packet[..usize::from(ipv4.total_len())];
+    // A packet in parts: a TCP of our time sends none, and no port can be told from a later part.
+    if ipv4.version() != 4 || ipv4.more_frags() || ipv4.frag_offset() != 0 {
+        return Sent::Nothing;
+    }
+    let (source, destination) = (ipv4.src_addr(), ipv4.dst_addr());
+    if ipv4.next_header() == IpProtocol::Tcp {
+        let Ok(tcp) = TcpPacket::new_checked(ipv4.payload()) else { return Sent::Nothing };
+        let (from, to) = (source.into(), destination.into());
+        if tcp.src_port() == 0
+            || tcp.dst_port() == 0
+            || !ipv4.verify_checksum()
+            || !tcp.verify_checksum(&from, &to)
+        {
+            return Sent::Nothing;
+        }
+        let segment = Segment {
+            source: (source, tcp.src_port()),
+            destination: (destination, tcp.dst_port()),
+            is_first: tcp.syn() && !tcp.ack() && !tcp.rst() && !tcp.fin(),
+        };
+        return Sent::Segment { packet, segment };
+    }
+    let port = match (ipv4.next_header(), ipv4.payload()) {
+        (IpProtocol::Udp, [_, _, high, low, ..]) => u16::from_be_bytes([*high, *low]),
+        _ => 0,
+    };
+    Sent::Packet { packet, protocol: ipv4.next_header().into(), destination, port }
+}
+
+/// A packet in a frame for the guest at `hardware`.
+pub(crate) fn frame(packet: &[u8], hardware: [u8; 6]) -> Vec<u8> {
+    [&hardware[..], &GATEWAY_HARDWARE, &TYPE_IPV4, packet].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::addresses::GUEST;
+    use proptest::prelude::*;
+
+    const HARDWARE: [u8; 6] = [2, 0, 0, 0, 0, 1];
+
+    fn question(target: Ipv4Addr) -> Vec<u8> {
+        let mut frame = [&BROADCAST[..], &HARDWARE, &TYPE_ARP, &ARP_REQUEST, &HARDWARE].concat();
+        frame.extend(GUEST.octets());
+        frame.extend([0; 6]);
+        frame.extend(target.octets());
+        frame
+    }
+
+    #[test]
+    fn only_the_gateway_answers_for_itself() {
+        let frame = question(GATEWAY);
+        let Sent::Question(answer) = read(&frame, HARDWARE) else { panic!("no answer") };
+        assert_eq!(answer[..6], HARDWARE);
+        assert_eq!(answer[20..22], [0, 2]);
+        assert_eq!(answer[22..28], GATEWAY_HARDWARE);
+        assert_eq!(answer[28..32], GATEWAY.octets());
+        assert_eq!(answer[38..42], GUEST.octets());
+        assert_eq!(read(&question(Ipv4Addr::new(10, 0, 2, 3)), HARDWARE), Sent::Nothing);
+        assert_eq!(read(&frame, [2, 0, 0, 0, 0, 9]), Sent::Nothing, "in another's name");
+    }
+
+    proptest! {
+        #[test]
+        fn any_frame_is_read(
+            mut bytes in proptest::collection::vec(any::<u8>(), 0..120),
+            is_ip in any::<bool>(),
+            version in prop_oneof![Just(0x45u8), any::<u8>()],
+        ) {
+            if is_ip && bytes.len() > 14 {
+                let header = [&GATEWAY_HARDWARE[..], &HARDWARE, &TYPE_IPV4].concat();
+                bytes[..14].copy_from_slice(&header);
+                bytes[14] = version;
+            }
+            if let Sent::Segment { packet, .. } | Sent::Packet { packet, .. } = read(&bytes, HARDWARE) {
+                prop_assert!(packet.len() <= bytes.len() - 14);
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! A machine with a network: what a link gives it is recorded, and a recording is the run again.
+
+use super::*;
+use crate::conformance::fake::BASE;
+use crate::network::{Expecting, GuestPort, Link};
+use proptest::prelude::*;
+
+const DEVICE: u32 = 0x6000;
+/// From the beginning of memory: rings of the queue that receives, of the one that sends, buffers.
+const RECEIVE: u64 = 0x1_0000;
+const SEND: u64 = 0x1_4000;
+const BUFFERS: u64 = 0x2_0000;
+const FRAME: u64 = 0x3_0000;
+const SIZE: u64 = 128;
+const ROUNDS: u64 = 60;
+
+/// A guest that offers buffers, sends a frame in each of its rounds, and waits for an interrupt or a
+/// timer in between.
+fn program() -> Vec<Vec<u8>> {
+    let mut program = vec![op(Op::Set, 0, 0, 0)];
+    let mut store = |at: u64, value: u64| {
+        program.push(op(Op::Set, 1, 0, value));
+        program.push(op(Op::Store, 0, 1, at));
+    };
+    for buffer in 0..100 {
+        store(RECEIVE + buffer * 16, BASE + BUFFERS + buffer * 0x100);
+        store(RECEIVE + buffer * 16 + 8, 0x100 | 2 << 32);
+    }
+    for four in 0..25 {
+        // The available ring begins behind two words of 16 bits.
+        let entries = (0..4).fold(0, |word, entry| {
+            let index = (four * 4 + entry) as u64;
+            word | index.saturating_sub(2) << (entry * 16)
+        });
+        store(RECEIVE + 0x1000 + four as u64 * 8, entries);
+    }
+    store(RECEIVE + 0x1000, 98 << 16 | 1 << 48);
+    store(SEND, BASE + FRAME);
+    store(SEND + 8, 12 + 60);
+    let write = |offset: u32, value: u64| op(Op::DeviceWrite, 0, DEVICE + offset, value);
+    program.extend([write(0x070, 3), write(0x024, 1), write(0x020, 1), write(0x070, 11)]);
+    for (queue, ring) in [(0, RECEIVE), (1, SEND)] {
+        let at = BASE + ring;
+        program.extend([write(0x030, queue), write(0x038, SIZE), write(0x080, at)]);
+        program.extend([write(0x090, at + 0x1000), write(0x0a0, at + 0x2000), write(0x044, 1)]);
+    }
+    program.extend([write(0x070, 15), write(0x050, 0), op(Op::Set, 2, 0, 0)]);
+    program.push(op(Op::Set, 3, 0, ROUNDS));
+    let again = program.len() as u64;
+    program.extend([
+        op(Op::Add, 2, 0, 1 << 16),
+        op(Op::Store, 0, 2, SEND + 0x1000),
+        write(0x050, 1),
+        op(Op::Timer, 0, 0, 2_000),
+        op(Op::Wait, 0, 0, 0),
+        op(Op::Timer, 0, 0, 0),
+        op(Op::DeviceRead, 1, DEVICE + 0x060, 0),
+        write(0x064, 3),
+        op(Op::Load, 0, 1, RECEIVE + 0x2000),
+        op(Op::Emit, 1, 0, 0),
+        op(Op::Decrement, 3, 0, 0),
+        op(Op::JumpIfNot, 3, 0, again),
+        op(Op::Halt, 0, 0, 0),
+    ]);
+    program
+}
+
+fn networked(sample_step_nanos: Nanos) -> Machine {
+    let config = MachineConfig {
+        network: Some(NetworkConfig { mtu: 1500, ..NetworkConfig::default() }),
+        sample_step_nanos,
+        ..config(&program())
+    };
+    Machine::new(&config, Fake::boxed()).expect("good")
+}
+
+/// Gives a frame whenever chance has it, as a host's sockets do.
+struct Chance {
+    state: u64,
+    sent: std::sync::Arc<std::sync::atomic::AtomicUsize>,
+    answers: u8,
+}
+
+impl Chance {
+    fn next(&self) -> u64 {
+        self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407)
+    }
+}
+
+impl Link for Chance {
+    fn exchange(&mut self, now: Nanos, sent: Vec<Vec<u8>>, guest: &mut dyn GuestPort) {
+        self.sent.fetch_add(sent.len(), std::sync::atomic::Ordering::Relaxed);
+        self.state = self.next() ^ now;
+        for frame in 0..self.state >> 62 {
+            let length = 14 + (self.state >> 40) as usize % 400;
+            let fits = guest.fits(length);
+            assert_eq!(guest.give(&vec![frame as u8; length]), fits);
+            self.answers = self.answers.wrapping_add(1);
+        }
+        if self.state.is_multiple_of(5) {
+            guest.tell(EventBody::NetworkRefused {
+                protocol: crate::event::NetworkProtocol::Tcp,
+                address: "1.1.1.1".to_owned(),
+                port: 80,
+                reason: crate::event::NetworkRefusal::NotAllowed,
+                count: 1,
+            });
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.next() >> 63 == 1
+    }
+
+    fn deadline(&self) -> Option<Nanos> {
+        None
+    }
+
+    fn expecting(&self) -> Expecting {
+        Expecting::Nothing
+    }
+}
+
+proptest! {
+    /// However the host's sockets and its scheduler behave: the recording is the run again, to the
+    /// last byte of the machine.
+    #[test]
+    fn a_run_with_traffic_is_repeated_from_its_recording(
+        seed in any::<u64>(),
+        cuts in proptest::collection::vec(1..9_000u64, 0..12),
+        is_sampled in any::<bool>(),
+    ) {
+        let step = if is_sampled { 10_000 } else { 0 };
+        let mut machine = networked(step);
+        let sent = std::sync::Arc::default();
+        let link = Chance { state: seed, sent: std::sync::Arc::clone(&sent), answers: 0 };
+        machine.set_link(Some(Box::new(link)));
+        for budget in cuts {
+            machine.run(&RunUntil { budget_nanos: Some(budget), ..RunUntil::default() });
+        }
+        prop_assert_eq!(machine.run(&RunUntil::default()), Stop::Halted { reason: 0 });
+        let recorded = machine.events(0, usize::MAX).expect("kept");
+        let given = recorded.iter().filter(|event| event.body.kind() == EventKind::HostInput);
+        prop_assert!(given.count() > 5, "the link gave something");
+        prop_assert_eq!(sent.load(std::sync::atomic::Ordering::Relaxed), ROUNDS as usize);
+        let mut again = networked(step);
+        prop_assert_eq!(again.replay(&recorded), Ok(()));
+        again.run(&RunUntil { at_nanos: Some(machine.now()), ..RunUntil::default() });
+        prop_assert_eq!(again.events(0, usize::MAX).expect("kept"), recorded);
+        prop_assert_eq!(again.digest(), machine.digest());
+    }
+}
+
+#[test]
+fn a_machine_without_a_network_takes_no_frames() {
+    let mut machine = machine(&endless());
+    let mut frames = Vec::new();
+    assert!(crate::network::append_frame(&mut frames, &[0; 60]));
+    assert_eq!(machine.send_frames(&frames), Err(InputError::InterfaceMissing));
+    assert_eq!(machine.send_frames(&frames[..9]).map_err(|it| it.name()), Err("FramesInvalid"));
+    assert_eq!(machine.network_interface(), None);
+}
+
+#[test]
+fn a_fork_has_no_link_and_no_frames_are_given_before_the_driver_is_there() {
+    let mut machine = networked(0);
+    let mut frames = Vec::new();
+    assert!(crate::network::append_frame(&mut frames, &[0; 60]));
+    let refused = machine.send_frames(&frames).map_err(|error| error.name());
+    assert_eq!(refused, Err("InputFull"));
+    let link = Chance { state: 1, sent: std::sync::Arc::default(), answers: 0 };
+    machine.set_link(Some(Box::new(link)));
+    let mut fork = machine.fork().expect("good");
+    assert_eq!(fork.run(&RunUntil::default()), Stop::Halted { reason: 0 });
+    let events = fork.events(0, usize::MAX).expect("kept");
+    assert!(events.iter().all(|event| event.body.kind() != EventKind::HostInput));
+}

@@ -1,0 +1,71 @@
+/**
+ * Ports that lead into a guest, and whom it may reach, over the native addon.
+ *
+ * @module
+ */
+import {
+  type EgressPolicy,
+  type GuestPorts,
+  MachineError,
+  type MachineFailureReason,
+  type PublishedPort,
+  type PublishSpec
+} from "@stillpoint/core"
+import { Effect, Schema } from "effect"
+import type * as Addon from "../binding/Addon.ts"
+import { reasonOf } from "./reasonOf.ts"
+
+const port = (minimum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum: 65_535 }))
+
+const publishSpec = Schema.Struct({
+  guestPort: port(1),
+  host: Schema.optionalKey(Schema.String),
+  hostPort: Schema.optionalKey(port(0))
+})
+
+const egressPolicy = Schema.Struct({
+  allow: Schema.Array(
+    Schema.Struct({
+      addresses: Schema.String,
+      ports: Schema.optionalKey(Schema.Array(Schema.Union([port(1), Schema.Struct({ first: port(1), last: port(1) })])))
+    })
+  )
+})
+
+const options = { errors: "all", onExcessProperty: "error" } as const
+const decodePublish = Schema.decodeUnknownEffect(publishSpec, options)
+const decodeEgress = Schema.decodeUnknownEffect(egressPolicy, options)
+
+const invalid = (what: string) => (problem: { readonly message: string }) =>
+  new MachineError({ reason: { _tag: "NetworkInvalid", message: `${what}: ${problem.message}` } })
+
+const isFailure = (value: object): value is Addon.Failure => "failed" in value
+
+const told = <A>(operation: () => Addon.Failure | A): Effect.Effect<A, MachineError> =>
+  Effect.suspend(() => {
+    const outcome = operation()
+    return typeof outcome === "object" && outcome !== null && isFailure(outcome)
+      ? Effect.fail(new MachineError({ reason: reasonOf<MachineFailureReason>(outcome) }))
+      : Effect.succeed(outcome as A)
+  })
+
+/** The ports of one machine. */
+export const guestPorts = (native: Addon.NativeMachine): GuestPorts => ({
+  publish: Effect.fn("NativeMachine.publish")(function* (spec: PublishSpec) {
+    const { guestPort, host = "127.0.0.1", hostPort = 0 } = yield* Effect.mapError(decodePublish(spec), invalid("port"))
+    const published = yield* Effect.acquireRelease(
+      told(() => native.publish(guestPort, host, hostPort)),
+      ({ id }) => Effect.sync(() => native.unpublish(id))
+    )
+    return { guestPort, host: published.host, hostPort: published.hostPort } satisfies PublishedPort
+  }),
+  connections: told(() => native.connections()),
+  allow: Effect.fn("NativeMachine.allow")(function* (policy: EgressPolicy) {
+    const { allow } = yield* Effect.mapError(decodeEgress(policy), invalid("egress"))
+    const rules = allow.map(({ addresses, ports }) => ({
+      addresses,
+      ports: ports?.map((each) => (typeof each === "number" ? { first: each, last: each } : each)) ?? null
+    }))
+    yield* told(() => native.setEgress(rules))
+  })
+})

@@ -1,0 +1,234 @@
+import { spawn, spawnSync } from "node:child_process"
+import { createHash } from "node:crypto"
+import { createServer as createHttpServer, get } from "node:http"
+import { type AddressInfo, connect, createServer, type Socket } from "node:net"
+import { assert, describe, layer as withLayer } from "@effect/vitest"
+import { GuestKit } from "@stillpoint/kit"
+import { type BootSpec, type Machine, type PublishedPort, Vmm } from "@stillpoint/core"
+import { Effect, Exit, Fiber, Scope } from "effect"
+import { enough, layer } from "../guests.ts"
+
+const serving = `#!/bin/sh
+mkdir -p /www
+tr -d - < /proc/sys/kernel/random/uuid > /www/index.html
+dd if=/dev/urandom of=/www/big bs=65536 count=32 2>/dev/null
+exec httpd -f -p 8080 -h /www
+`
+
+/** A guest with a network, whose workload serves a page and 2 MiB of noise, from where it listens. */
+const listening = Effect.gen(function* () {
+  const kit = yield* GuestKit
+  const spec = yield* kit.guest({
+    workload: { argv: ["/bin/sh", "/serve.sh"] },
+    network: true,
+    files: { "/serve.sh": { content: serving, mode: 0o755 } }
+  })
+  const machine = yield* (yield* Vmm).boot({ ...spec, network: {} } satisfies BootSpec)
+  const stop = yield* machine.run({ kinds: ["ListenerBound"], budgetNanos: enough })
+  if (stop.reason !== "event") yield* Effect.die(new Error(`expected ListenerBound, the run ended: ${stop.reason}`))
+  return machine
+})
+
+/** Uses a machine while it runs in real time. */
+const whileRunning = <A, E, R>(machine: Machine, use: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const running = yield* Effect.forkChild(machine.run({ pace: "realTime" }))
+    const result = yield* use
+    yield* Fiber.interrupt(running)
+    return result
+  })
+
+const url = (port: PublishedPort, path = "/") => `http://${port.host}:${port.hostPort}${path}`
+
+const fetched = (from: string) =>
+  Effect.promise(
+    () =>
+      new Promise<Buffer>((resolve, reject) => {
+        get(from, { agent: false }, (response) => {
+          const parts: Array<Buffer> = []
+          response.on("data", (part: Buffer) => parts.push(part))
+          response.on("end", () => resolve(Buffer.concat(parts)))
+          response.on("error", reject)
+        }).on("error", reject)
+      })
+  )
+
+const inGuest = (machine: Machine, ...argv: [string, ...Array<string>]) =>
+  Effect.map(machine.exec({ argv }), ({ stdout }) => Buffer.from(stdout).toString().trim())
+
+const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex")
+
+/** A program of the host's: what it said, and how it ended. */
+const program = (name: string, args: ReadonlyArray<string>) =>
+  Effect.promise(
+    () =>
+      new Promise<{ code: number | null; stdout: string }>((resolve, reject) => {
+        const child = spawn(name, args)
+        let stdout = ""
+        child.stdout.on("data", (part: Buffer) => (stdout += part.toString("latin1")))
+        child.on("error", reject)
+        child.on("close", (code) => resolve({ code, stdout }))
+      })
+  )
+
+const isMissing = (name: string) => spawnSync(name, ["--version"]).error !== undefined
+
+const closed = (socket: Socket) =>
+  Effect.promise(() => new Promise<boolean>((resolve) => socket.on("close", resolve).on("error", () => undefined)))
+
+/** A server of the host's loopback, until the scope ends. */
+const hostServer = Effect.acquireRelease(
+  Effect.promise(
+    () =>
+      new Promise<ReturnType<typeof createHttpServer>>((resolve) => {
+        const server = createHttpServer((_request, response) => response.end("from the host"))
+        server.listen(0, "127.0.0.1", () => resolve(server))
+      })
+  ),
+  (server) => Effect.sync(() => server.close())
+)
+
+const refusals = (machine: Machine) =>
+  Effect.map(machine.eventsSoFar(), (events) => events.filter((event) => event._tag === "NetworkRefused"))
+
+describe("ports", { timeout: 300_000 }, () => {
+  withLayer(layer)((it) => {
+    it.effect("a-program-of-the-host-gets-what-the-guest-serves-byte-by-byte", () =>
+      Effect.gen(function* () {
+        const machine = yield* listening
+        const port = yield* machine.ports.publish({ guestPort: 8080 })
+        assert.strictEqual(port.host, "127.0.0.1")
+        const page = yield* inGuest(machine, "cat", "/www/index.html")
+        const digest = (yield* inGuest(machine, "sha256sum", "/www/big")).split(" ")[0]
+        yield* whileRunning(
+          machine,
+          Effect.gen(function* () {
+            assert.strictEqual((yield* fetched(url(port))).toString().trim(), page)
+            const all = yield* Effect.all(
+              Array.from({ length: 8 }, () => fetched(url(port, "/big"))),
+              { concurrency: "unbounded" }
+            )
+            assert.deepStrictEqual(
+              all.map(sha256),
+              all.map(() => digest)
+            )
+          })
+        )
+        const inputs = (yield* machine.eventsSoFar()).filter(
+          (event) => event._tag === "HostInput" && event.kind === "network"
+        )
+        assert.isAbove(inputs.length, 0)
+        assert.deepStrictEqual(yield* refusals(machine), [])
+      })
+    )
+
+    it.effect.skipIf(isMissing("curl"))(
+      `curl-gets-what-the-guest-serves${isMissing("curl") ? " (skipped: no curl)" : ""}`,
+      () =>
+        Effect.gen(function* () {
+          const machine = yield* listening
+          const port = yield* machine.ports.publish({ guestPort: 8080 })
+          const page = yield* inGuest(machine, "cat", "/www/index.html")
+          const got = yield* whileRunning(machine, program("curl", ["-sS", "--noproxy", "*", url(port)]))
+          assert.deepStrictEqual({ ...got, stdout: got.stdout.trim() }, { code: 0, stdout: page })
+        })
+    )
+
+    it.effect("a-clone-has-ports-of-its-own-and-connections-of-before-are-reset-in-it", () =>
+      Effect.gen(function* () {
+        const machine = yield* listening
+        const port = yield* machine.ports.publish({ guestPort: 8080 })
+        const page = yield* inGuest(machine, "cat", "/www/index.html")
+        const count = (of: Machine) =>
+          Effect.map(
+            inGuest(of, "sh", "-c", "cat /proc/net/tcp /proc/net/tcp6"),
+            (table) => table.split("\n").filter((line) => /:1F90 \S*0202000A:\S+ 01 /.test(line)).length
+          )
+        // A client that says nothing: its connection stands open.
+        const client = connect(port.hostPort, port.host)
+        yield* whileRunning(
+          machine,
+          Effect.gen(function* () {
+            while ((yield* count(machine)) === 0) yield* Effect.yieldNow
+          })
+        )
+        assert.strictEqual(yield* machine.ports.connections, 1)
+        const clone = yield* machine.fork
+        assert.strictEqual(yield* clone.ports.connections, 0)
+        assert.strictEqual(yield* count(clone), 0)
+        assert.strictEqual(yield* count(machine), 1)
+        const other = yield* clone.ports.publish({ guestPort: 8080 })
+        assert.notStrictEqual(other.hostPort, port.hostPort)
+        assert.strictEqual((yield* whileRunning(clone, fetched(url(other)))).toString().trim(), page)
+        assert.strictEqual((yield* whileRunning(machine, fetched(url(port)))).toString().trim(), page)
+        client.destroy()
+      })
+    )
+
+    it.effect("a-machine-that-closes-in-the-middle-of-traffic-resets-its-clients-and-listens-no-more", () =>
+      Effect.gen(function* () {
+        const scope = yield* Scope.make()
+        const machine = yield* Effect.provideService(listening, Scope.Scope, scope)
+        const port = yield* Effect.provideService(machine.ports.publish({ guestPort: 8080 }), Scope.Scope, scope)
+        const client = connect(port.hostPort, port.host)
+        client.write("GET /big HTTP/1.0\r\n\r\n")
+        const begun = Effect.promise(() => new Promise((resolve) => client.once("data", resolve)))
+        yield* whileRunning(machine, begun)
+        const gone = yield* Effect.forkChild(closed(client))
+        client.resume()
+        yield* Scope.close(scope, Exit.void)
+        yield* Fiber.join(gone)
+        const again = connect(port.hostPort, port.host)
+        assert.isTrue(yield* closed(again))
+      })
+    )
+
+    it.effect("a-guest-reaches-a-server-of-the-hosts-loopback-when-it-is-named-and-not-before", () =>
+      Effect.gen(function* () {
+        const machine = yield* listening
+        const { port } = (yield* hostServer).address() as AddressInfo
+        const wget = machine.exec({ argv: ["wget", "-q", "-O", "-", "-T", "20", `http://10.0.2.2:${port}/`] })
+        assert.notStrictEqual((yield* wget).code, 0)
+        const [refused] = yield* refusals(machine)
+        assert.deepInclude(refused, {
+          _tag: "NetworkRefused",
+          protocol: "tcp",
+          address: "10.0.2.2",
+          port,
+          reason: "NotAllowed",
+          count: 1
+        })
+        yield* machine.ports.allow({ allow: [{ addresses: "0.0.0.0/0" }] })
+        assert.notStrictEqual((yield* wget).code, 0)
+        yield* machine.ports.allow({ allow: [{ addresses: "127.0.0.1", ports: [port] }] })
+        const { code, stdout } = yield* wget
+        assert.deepStrictEqual({ code, said: Buffer.from(stdout).toString() }, { code: 0, said: "from the host" })
+        assert.lengthOf(yield* refusals(machine), 2)
+      })
+    )
+
+    it.effect("what-cannot-be-published-is-refused-by-name", () =>
+      Effect.gen(function* () {
+        const machine = yield* listening
+        const refused = (spec: Parameters<Machine["ports"]["publish"]>[0]) =>
+          Effect.map(Effect.flip(machine.ports.publish(spec)), (error) => error.reason._tag)
+        const taken = yield* Effect.promise(
+          () =>
+            new Promise<ReturnType<typeof createServer>>((resolve) => {
+              const server = createServer().listen(0, "127.0.0.1", () => resolve(server))
+            })
+        )
+        assert.strictEqual(
+          yield* refused({ guestPort: 80, hostPort: (taken.address() as AddressInfo).port }),
+          "PortInUse"
+        )
+        taken.close()
+        assert.strictEqual(yield* refused({ guestPort: 80, host: "192.0.2.1" }), "AddressUnknown")
+        assert.strictEqual(yield* refused({ guestPort: 0, hostPort: -1 }), "NetworkInvalid")
+        assert.strictEqual(yield* refused({ guestPort: 80, host: "localhost" }), "NetworkInvalid")
+        const problem = yield* Effect.flip(machine.ports.allow({ allow: [{ addresses: "example.com" }] }))
+        assert.strictEqual(problem.reason._tag, "NetworkInvalid")
+      })
+    )
+  })
+})
