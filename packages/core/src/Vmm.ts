@@ -5,6 +5,7 @@
  */
 import { Context, type Duration, type Effect, type Schema, type Scope } from "effect"
 import type { Observable } from "rxjs"
+import type { DiskSpec } from "./DiskSpec.ts"
 import type { WorkloadSpec } from "./WorkloadSpec.ts"
 import type { AgentError, WorkloadStartError } from "./AgentErrors.ts"
 import type { GuestEvent, GuestEventKind, GuestNanos } from "./GuestEvent.ts"
@@ -14,7 +15,15 @@ import type { GuestPorts, NetworkSpec } from "./GuestPorts.ts"
 import type { GuestProcess, SpawnSpec } from "./GuestProcess.ts"
 import type { LiveMachine, LiveOptions } from "./LiveMachine.ts"
 import type { MachineStop } from "./MachineStop.ts"
-import type { BootError, CaptureError, ExecError, ForkError, MachineError, RestoreError } from "./MachineErrors.ts"
+import type {
+  AttachError,
+  BootError,
+  CaptureError,
+  ExecError,
+  ForkError,
+  MachineError,
+  RestoreError
+} from "./MachineErrors.ts"
 
 export type { MachineStop } from "./MachineStop.ts"
 
@@ -65,6 +74,10 @@ export interface BootSpec {
    * no harm: 8 MiB of console lines at once and 1 MiB in every further second, say. What the host causes has none.
    */
   readonly eventQuotas?: { readonly [K in GuestEventKind]?: EventQuota }
+  /** Its disks, in the order in which the guest finds them: 24 at most, slots included. */
+  readonly disks?: ReadonlyArray<DiskSpec>
+  /** Empty slots behind them, for disks that come later: {@link Machine.attachDisk}. None if absent. */
+  readonly diskSlots?: number
   /** Where kernel and root came from, for whoever reads the journal or the snapshot's manifest; nothing is decided by it. */
   readonly origin?: { readonly [key: string]: Schema.Json }
 }
@@ -154,6 +167,8 @@ export interface RestoreChain {
   readonly identity?: string
   /** Directories of what a delta was taken against: its parent, that one's parent and so on, to a full capture. */
   readonly parents?: ReadonlyArray<string>
+  /** By the names of disks: where the files that they read stand now, if not where they stood at the capture. */
+  readonly diskSources?: Readonly<Record<string, string>>
 }
 
 /** One file that a capture wrote. */
@@ -314,6 +329,11 @@ export interface Machine {
    * kernel to see, the right time on its hardware clock. Does not run the guest.
    */
   readonly renew: (renewal: Renewal) => Effect.Effect<void, MachineError>
+  /**
+   * Puts a disk into an empty slot of those that the machine was booted with (`BootSpec.diskSlots`): the one of that number, from 0,
+   * or the first. Does not run the guest: its kernel sees the disk when it goes on. A disk stays for as long as the machine lives.
+   */
+  readonly attachDisk: (disk: DiskSpec, slot?: number) => Effect.Effect<void, AttachError>
   /** Writes memory and machine state into an existing empty directory, flushed. The guest may run on meanwhile. */
   readonly capture: (directory: string, kind?: CaptureKind) => Effect.Effect<CapturedFiles, CaptureError>
   /** An independent machine in the same state that shares memory copy-on-write. */

@@ -18,7 +18,7 @@ import type { OnProgress } from "./archive/download.ts"
 import type { ArchivePackage } from "./archive/PackageIndex.ts"
 import { unpackEfiImage } from "./deb/efiImage.ts"
 import { type Among, extract, type Wanted } from "./deb/extract.ts"
-import { type ImageDisk, imageGuest, type ImageGuestInput } from "./image/ImageGuest.ts"
+import { imageGuest, type ImageGuestInput } from "./image/ImageGuest.ts"
 import type { ImageGuestError } from "./image/ImageGuestError.ts"
 import { buildInitramfs, type GuestPrograms, type KernelModule } from "./initramfs/Initramfs.ts"
 import type { GuestConfigInput } from "./initramfs/GuestConfig.ts"
@@ -366,7 +366,7 @@ export class GuestKit extends Context.Service<
     readonly bootSpec: (
       guest: ImageGuestInput & Pick<GuestConfigInput, "heartbeatMillis" | "network">
     ) => Effect.Effect<
-      Required<Pick<BootSpec, "kernelPath" | "initramfs" | "origin">> & { readonly disks: ReadonlyArray<ImageDisk> },
+      Required<Pick<BootSpec, "kernelPath" | "initramfs" | "origin" | "disks">>,
       KitError | InitramfsError | ImageGuestError
     >
     /** Writes a lock of the newest packages, and returns it. */

@@ -18,9 +18,17 @@ export {
   type KitFiles,
   type Substitute
 } from "./GuestKit.ts"
-export { type ImageDisk, imageGuest, type ImageGuest, type ImageGuestInput, imageModules } from "./image/ImageGuest.ts"
+export {
+  imageDiskName,
+  imageGuest,
+  type ImageGuest,
+  type ImageGuestInput,
+  imageModules,
+  scratchDiskName
+} from "./image/ImageGuest.ts"
 export {
   DiskNameTaken,
+  DisksTooMany,
   EntryPointMissing,
   GuestInvalid,
   ImageGuestError,
@@ -28,6 +36,15 @@ export {
   PlatformMismatch,
   StopSignalUnknown
 } from "./image/ImageGuestError.ts"
+export {
+  BootedKit,
+  type BootedKitFailure,
+  type BootedKitOptions,
+  type CreatedGuest,
+  type CreateFailure,
+  type CreateInput
+} from "./booted/BootedKit.ts"
+export { BootedKitNotReady } from "./booted/bootedMachine.ts"
 export { type CpioEntry, readCpio, writeCpio } from "./initramfs/cpio.ts"
 export { GuestConfig, type GuestConfigInput, GuestFile, Workload } from "./initramfs/GuestConfig.ts"
 export { buildInitramfs, type GuestPrograms, type KernelModule } from "./initramfs/Initramfs.ts"

@@ -5,8 +5,10 @@
  */
 import { BootError, type BootReason, RestoreError, type RestoreReason, Vmm } from "@stillpoint/core"
 import { Effect, Layer } from "effect"
+import { resolve } from "node:path"
 import { type AddonError, loadAddon } from "./binding/loadAddon.ts"
 import { checkBootSpec } from "./machine/BootConfiguration.ts"
+import { checkDiskFiles, nativeDisk } from "./machine/diskFiles.ts"
 import { call, fromNative } from "./machine/NativeMachine.ts"
 
 /**
@@ -20,6 +22,12 @@ export const layer: Layer.Layer<Vmm, AddonError> = Layer.effect(
     Vmm.of({
       boot: Effect.fn("NativeVmm.boot")(function* (spec) {
         const checked = yield* checkBootSpec(spec)
+        const disks = checked.disks ?? []
+        yield* checkDiskFiles(
+          disks,
+          (index) => `boot: disks[${index}].source`,
+          (reason) => new BootError({ reason })
+        )
         const machine = yield* Effect.uninterruptible(
           call(
             () =>
@@ -40,8 +48,8 @@ export const layer: Layer.Layer<Vmm, AddonError> = Layer.effect(
                   ...quota,
                   kind
                 })),
-                disks: [],
-                diskSlots: 0
+                disks: disks.map(nativeDisk),
+                diskSlots: checked.diskSlots ?? 0
               }),
             (reason: BootReason) => new BootError({ reason })
           ).pipe(Effect.flatMap(fromNative))
@@ -51,7 +59,12 @@ export const layer: Layer.Layer<Vmm, AddonError> = Layer.effect(
       restore: Effect.fn("NativeVmm.restore")(function* (directory, chain = {}) {
         return yield* Effect.uninterruptible(
           call(
-            () => native.restore([directory, ...(chain.parents ?? [])], chain.identity ?? null, []),
+            () =>
+              native.restore(
+                [directory, ...(chain.parents ?? [])],
+                chain.identity ?? null,
+                Object.entries(chain.diskSources ?? {}).map(([name, source]) => ({ name, source: resolve(source) }))
+              ),
             (reason: RestoreReason) => new RestoreError({ reason })
           ).pipe(Effect.flatMap(fromNative))
         )

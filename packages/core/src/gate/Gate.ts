@@ -6,17 +6,17 @@
 import { Duration, Effect, Exit, Scope } from "effect"
 import type { AgentError } from "../AgentErrors.ts"
 import { type MachineError } from "../MachineErrors.ts"
-import type { OpenOptions, Snapshot } from "../snapshot/SnapshotStore.ts"
+import type { Snapshot } from "../snapshot/SnapshotStore.ts"
 import type { Machine } from "../Vmm.ts"
 import { type DrawnIdentity, drawIdentity, type IdentityChoice, renewalOf } from "./FreshIdentity.ts"
 import { GateError, type GateReason } from "./GateErrors.ts"
-import { loadSnapshot } from "./loadSnapshot.ts"
+import { type LoadOptions, loadSnapshot } from "./loadSnapshot.ts"
 import { gateProblems } from "./optionProblems.ts"
 import { gateLoaded, type GateInput, type GateState, stepGate } from "./GateState.ts"
 import { hostNanos, makeWallClock, withWallClock } from "./WallClock.ts"
 
 /** How a machine is taken through its gate. */
-export interface GateOptions extends OpenOptions {
+export interface GateOptions extends LoadOptions {
   /** Chosen parts of the new identity. */
   readonly identity?: IdentityChoice
   /** Guest time within which the guest must acknowledge; 5 s if absent. What its hook takes counts, unless `hookTimeout` is given: that is added. */

@@ -6,7 +6,7 @@
 import { Effect, Option, type Scope } from "effect"
 import { restoreSnapshot } from "../snapshot/restoreSnapshot.ts"
 import { type OpenOptions, type Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
-import type { Machine, Vmm } from "../Vmm.ts"
+import type { Machine, RestoreChain, Vmm } from "../Vmm.ts"
 import { GateError } from "./GateErrors.ts"
 
 /** A snapshot, and a machine of it and its parents. */
@@ -15,13 +15,16 @@ export interface Loaded {
   readonly machine: Machine
 }
 
+/** How a snapshot is opened and restored. */
+export interface LoadOptions extends OpenOptions, Pick<RestoreChain, "diskSources"> {}
+
 /** How often a snapshot may be replaced between being opened and being restored. */
 const mostReplacements = 8
 
 /** Opens and restores the snapshot in a directory; again, if another one was put in its place in between. */
 export const loadSnapshot = (
   directory: string,
-  options: OpenOptions = {},
+  options: LoadOptions = {},
   retries = mostReplacements
 ): Effect.Effect<Loaded, GateError, SnapshotStore | Vmm | Scope.Scope> =>
   Effect.gen(function* () {
@@ -34,7 +37,7 @@ export const loadSnapshot = (
         )
       )
     if (!snapshot.manifest.capture.hasAgent) return yield* new GateError({ reason: { _tag: "AgentAbsent" } })
-    const restored = yield* Effect.result(restoreSnapshot(snapshot))
+    const restored = yield* Effect.result(restoreSnapshot(snapshot, options))
     if (restored._tag === "Success") return { snapshot, machine: restored.success }
     const now = yield* Effect.option(store.open(directory, options))
     if (retries > 0 && Option.isSome(now) && now.value.manifest.digest !== snapshot.manifest.digest) {

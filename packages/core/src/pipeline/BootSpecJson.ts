@@ -9,7 +9,7 @@ import type { BootSpec } from "../Vmm.ts"
 
 /** The JSON of a boot specification: bulk bytes are named by their digest. */
 export const bootSpecJson = (spec: BootSpec): { readonly [key: string]: Schema.Json } => {
-  const { eventQuotas, initramfs, network, ...rest } = spec
+  const { disks, eventQuotas, initramfs, network, ...rest } = spec
   const bytes =
     initramfs === undefined ? {} : { initramfsBytes: initramfs.byteLength, initramfsSha256: sha256(initramfs) }
   const quotas =
@@ -17,5 +17,6 @@ export const bootSpecJson = (spec: BootSpec): { readonly [key: string]: Schema.J
       ? {}
       : { eventQuotas: Object.fromEntries(Object.entries(eventQuotas).map(([kind, quota]) => [kind, { ...quota }])) }
   const interfaces = network === undefined ? {} : { network: { ...network } }
-  return { ...rest, ...interfaces, ...quotas, ...bytes }
+  const described = disks === undefined ? {} : { disks: disks.map((disk) => ({ ...disk })) }
+  return { ...rest, ...described, ...interfaces, ...quotas, ...bytes }
 }

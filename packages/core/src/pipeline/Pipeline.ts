@@ -151,6 +151,7 @@ const captureOptionNames = {
   tuning: true,
   watchLimit: true,
   observe: true,
+  begun: true,
   recordGuest: true,
   deltas: true
 } as const satisfies Record<keyof (CaptureOptions & RepeatOptions), true>
@@ -211,7 +212,7 @@ export const sideBySide = Effect.fn("Pipeline.sideBySide")(function* (
   options: WatchOptions = {}
 ) {
   yield* refuseProblems("side by side", yield* sideProblems(captures))
-  const { guestStream, machine } = yield* bootWatched(spec, options)
+  const { guestStream, hadAgent, machine } = yield* bootWatched(spec, options)
   const shared = sharedTimeline(machine)
   const scope = yield* Scope.Scope
   // Everybody joins before anybody advances.
@@ -219,7 +220,11 @@ export const sideBySide = Effect.fn("Pipeline.sideBySide")(function* (
     Effect.gen(function* () {
       const view = yield* Scope.fork(scope)
       const timeline = yield* Scope.provide(shared.join, view)
-      return { options, view, booted: { machine, timeline, spec, guestStream, goesOn: true } satisfies Booted }
+      return {
+        options,
+        view,
+        booted: { machine, timeline, spec, guestStream, hadAgent, goesOn: true } satisfies Booted
+      }
     })
   )
   return yield* Effect.forEach(
@@ -270,10 +275,10 @@ export interface RepeatOptions extends Omit<CaptureOptions, "target">, WatchOpti
 export const repeat = (spec: BootSpec, options: RepeatOptions) =>
   Stream.unwrap(
     Effect.gen(function* () {
-      const { guestStream, machine } = yield* bootWatched(spec, options)
+      const { guestStream, hadAgent, machine } = yield* bootWatched(spec, options)
       const timeline = yield* lockstepTimeline(machine)
       const guard = yield* watchGuard(options.policy, timeline, options)
-      const booted: Booted = { machine, timeline, spec, guestStream, goesOn: true }
+      const booted: Booted = { machine, timeline, spec, guestStream, hadAgent, goesOn: true }
       let previous: Snapshot | null = null
       return options.policy.firings.pipe(
         Stream.provideService(GuestTimeline, guard.timeline),
@@ -301,7 +306,7 @@ export const repeat = (spec: BootSpec, options: RepeatOptions) =>
 
 export { type Outcome, RunIds, type RunSubject, runStages } from "./runStages.ts"
 export { awaitPolicy, type Fired, firedAs } from "./stages/awaitPolicy.ts"
-export { adopt, boot, type Booted, bootWatched, type WatchOptions } from "./stages/boot.ts"
+export { adopt, type Begun, boot, type Booted, bootWatched, type WatchOptions } from "./stages/boot.ts"
 export {
   capture,
   type Captured,

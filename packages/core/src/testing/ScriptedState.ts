@@ -62,6 +62,10 @@ export interface ScriptedState {
   realtimeAtZero: bigint
   nextToken: number
   memoryMib: number
+  /** Names of its disks. */
+  disks: ReadonlyArray<string>
+  /** Empty slots for more. */
+  diskSlots: number
   /** Identities that a delta can be taken against. */
   known: ReadonlyArray<string>
 }

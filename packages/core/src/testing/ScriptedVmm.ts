@@ -15,7 +15,7 @@ import { revealed } from "../agent/secrets.ts"
 import { makeLive } from "../agent/makeLive.ts"
 import { makeTurns } from "../agent/turns.ts"
 import type { GuestEvent } from "../GuestEvent.ts"
-import { BootError, CaptureError, ForkError, MachineError, RestoreError } from "../MachineErrors.ts"
+import { AttachError, BootError, CaptureError, ForkError, MachineError, RestoreError } from "../MachineErrors.ts"
 import { noGuestPorts } from "../noGuestPorts.ts"
 import { type EventBody, type ScriptLine, serviceScript } from "./guestScript.ts"
 import { isSecret, scriptedAgent } from "./scriptedAgent.ts"
@@ -308,6 +308,17 @@ const makeMachine = (
         whileOpen(
           Effect.sync(() => void emit({ _tag: "HostInput", kind: "renewal", port: 0, data: new Uint8Array(0) }))
         ),
+      attachDisk: ({ name }) =>
+        Effect.suspend(() => {
+          const refuse = (_tag: "Closed" | "DiskNameTaken" | "SlotTaken", message: string) =>
+            new AttachError({ reason: { _tag, message } })
+          if (isClosed) return refuse("Closed", "the machine is closed")
+          if (state.disks.includes(name)) return refuse("DiskNameTaken", `a disk is called ${name}`)
+          if (state.diskSlots === 0) return refuse("SlotTaken", `no slot is left for ${name}`)
+          state.disks = [...state.disks, name]
+          state.diskSlots -= 1
+          return Effect.void
+        }),
       capture,
       fork: Effect.suspend(() =>
         isClosed
@@ -349,6 +360,8 @@ export const scriptedVmm = (options: ScriptedVmmOptions = {}): Layer.Layer<Vmm, 
               realtimeAtZero: BigInt(spec.epochMillis ?? 0) * 1_000_000n,
               nextToken: 1,
               memoryMib: spec.memoryMib ?? 128,
+              disks: (spec.disks ?? []).map((disk) => disk.name),
+              diskSlots: spec.diskSlots ?? 0,
               known: []
             })
       const refuse = (_tag: "FileMissing" | "IdMismatch" | "ParentMismatch" | "ParentMissing", message: string) =>

@@ -15,6 +15,7 @@ const recording = Result.getOrThrow(
 )
 
 let directories = 0
+let disks = 0
 const guest = {
   spec: Effect.succeed({ kernelPath: "/kernel" }),
   kind: "WorkloadPreExec" as const,
@@ -81,6 +82,9 @@ const broken: Readonly<Record<string, (machine: Machine) => Partial<Machine>>> =
   }),
   "a-closed-machine-completes-its-events-and-refuses-everything": () => ({ digest: Effect.succeed("") }),
   "a-fork-is-a-machine-of-its-own-in-the-same-state": (machine) => ({ fork: Effect.succeed(machine) }),
+  "a-disk-goes-into-an-empty-slot-and-nowhere-else": (machine) => ({
+    attachDisk: ({ name }) => machine.attachDisk({ name: `${name}-${disks++}`, access: "scratch", sizeBytes: 512 })
+  }),
   "a-restored-machine-stands-where-it-was-captured-and-goes-on-as-the-captured-one-does": (machine) => ({
     capture: (directory) =>
       Effect.map(machine.capture(directory), (captured) => ({ ...captured, seq: captured.seq + 1 }))

@@ -4,7 +4,7 @@
  * @module
  */
 import { strict as assert } from "node:assert"
-import { Effect, Exit, Fiber, Scope } from "effect"
+import { Effect, Exit, Fiber, Result, Scope } from "effect"
 import type { GuestEvent } from "../GuestEvent.ts"
 import { type Machine, Vmm } from "../Vmm.ts"
 import type { Law } from "./Law.ts"
@@ -247,6 +247,7 @@ export const vmmLaws = <R = never>(subject: VmmSubject<R>): ReadonlyArray<Law<Vm
           requestQuiesce: yield* Effect.flip(machine.agent.requestFreeze),
           requestThaw: yield* Effect.flip(machine.agent.requestThaw),
           requestIdentity: yield* Effect.flip(machine.agent.requestIdentity(identity)),
+          attachDisk: yield* Effect.flip(machine.attachDisk({ name: "late", access: "scratch", sizeBytes: 4096 })),
           capture: yield* Effect.flip(machine.capture("/nowhere")),
           fork: yield* Effect.flip(Effect.scoped(machine.fork)),
           digest: yield* Effect.flip(machine.digest)
@@ -285,6 +286,24 @@ export const vmmLaws = <R = never>(subject: VmmSubject<R>): ReadonlyArray<Law<Vm
         assert.deepEqual({ events: yield* machine.eventsSoFar(), digest: yield* machine.digest }, before)
         const original = yield* after(machine)
         if (machine.isDeterministic) assert.deepEqual(original, forked)
+      })
+    },
+    {
+      name: "a-disk-goes-into-an-empty-slot-and-nowhere-else",
+      check: Effect.gen(function* () {
+        const machine = yield* (yield* Vmm).boot({ ...(yield* subject.spec), diskSlots: 2 })
+        const disk = { name: "first", access: "scratch" as const, sizeBytes: 1 << 20 }
+        const attached = yield* Effect.result(machine.attachDisk(disk))
+        if (Result.isFailure(attached)) {
+          // A recording has no slots, and says so.
+          assert.equal(attached.failure.reason._tag, "NotInARecording")
+          return
+        }
+        const attach = (name: string) => Effect.flip(machine.attachDisk({ ...disk, name }))
+        assert.equal((yield* attach("first")).reason._tag, "DiskNameTaken")
+        yield* machine.attachDisk({ ...disk, name: "second" })
+        assert.equal((yield* attach("third")).reason._tag, "SlotTaken")
+        yield* toKind(machine)
       })
     },
     ...captureLaws(subject, boot, toKind)

@@ -12,7 +12,15 @@ import { makeLive } from "../agent/makeLive.ts"
 import { makeTurns } from "../agent/turns.ts"
 import type { GuestEvent } from "../GuestEvent.ts"
 import { noGuestFiles } from "../agent/serveFiles.ts"
-import { BootError, CaptureError, ExecError, ForkError, MachineError, RestoreError } from "../MachineErrors.ts"
+import {
+  AttachError,
+  BootError,
+  CaptureError,
+  ExecError,
+  ForkError,
+  MachineError,
+  RestoreError
+} from "../MachineErrors.ts"
 import { noGuestPorts } from "../noGuestPorts.ts"
 import { type Agent, type Machine, type MachineStop, type MachineUntil, Vmm } from "../Vmm.ts"
 import { encodeEventLine } from "./eventLine.ts"
@@ -223,6 +231,10 @@ const machineOf = (player: Player): Machine => {
     files: agent.files,
     ports: noGuestPorts,
     renew: () => accepted,
+    attachDisk: () =>
+      Effect.suspend(() =>
+        Effect.fail(new AttachError({ reason: player.isClosed ? closed : cannot("a machine to put a disk into") }))
+      ),
     capture: () =>
       Effect.suspend(() =>
         Effect.fail(new CaptureError({ reason: player.isClosed ? closed : cannot("a machine to capture") }))

@@ -8,7 +8,7 @@ import { gzipSync, zstdCompressSync } from "node:zlib"
 export interface LayerEntry {
   readonly path: string
   readonly type?: "file" | "directory" | "symlink" | "hardlink"
-  readonly content?: string
+  readonly content?: string | Uint8Array
   readonly link?: string
   readonly mode?: number
 }
@@ -21,7 +21,7 @@ const typeOf = { file: "0", hardlink: "1", symlink: "2", directory: "5" } as con
 export const tar = (entries: ReadonlyArray<LayerEntry>): Uint8Array => {
   const blocks: Array<Uint8Array> = []
   for (const { content = "", link = "", mode, path, type = "file" } of entries) {
-    const data = Buffer.from(content)
+    const data = typeof content === "string" ? Buffer.from(content) : content
     const header = Buffer.alloc(512)
     header.write(path, 0)
     header.write((mode ?? (type === "directory" ? 0o755 : 0o644)).toString(8).padStart(7, "0"), 100)

@@ -40,7 +40,9 @@ it.effect("what-the-image-says-counts-unless-it-is-said-otherwise", () =>
       root: { device: "stillpoint-root" },
       volumes: []
     } satisfies WorkloadSpec)
-    assert.deepStrictEqual(plain.disks, [{ source: "/cache/image", access: "read", serial: "stillpoint-root" }])
+    assert.deepStrictEqual(plain.disks, [
+      { name: "stillpoint-root", access: "read", source: "/cache/image", sizeBytes: 4096 }
+    ])
     assert.notInclude(plain.modules, "ext4")
     assert.deepStrictEqual(plain.exposedPorts, ["80/tcp"])
     const workload = {
@@ -83,7 +85,7 @@ it.effect("disks-come-in-the-order-in-which-the-guest-has-them", () =>
       ]
     })
     assert.deepStrictEqual(
-      disks.map(({ serial }) => serial),
+      disks.map(({ name }) => name),
       ["stillpoint-root", "stillpoint-scratch", "data", "other"]
     )
     assert.deepStrictEqual(workload.root, {

@@ -3,7 +3,14 @@
  *
  * @module
  */
-import { type GuestImage, type WorkloadSpec, workloadSpecSchema } from "@stillpoint/core"
+import {
+  diskProblem,
+  type DiskSpec,
+  diskSpecSchema,
+  type GuestImage,
+  type WorkloadSpec,
+  workloadSpecSchema
+} from "@stillpoint/core"
 import { Effect, Schema } from "effect"
 import {
   DiskNameTaken,
@@ -17,6 +24,7 @@ import {
 import { signalNumber } from "./signals.ts"
 
 const { fields } = workloadSpecSchema
+const { fields: diskFields } = diskSpecSchema
 const Plain = Schema.String.check(
   Schema.makeFilter((text: string) => !text.includes("\0"), { expected: "no NUL characters" })
 )
@@ -41,19 +49,15 @@ const ImageWorkload = Schema.Struct({
 })
 
 const MountedDisk = Schema.Struct({
-  /** Serial number of the disk in the guest. */
-  name: Schema.String.check(Schema.isPattern(/^[!-.0-~]{1,20}$/)),
+  /** What {@link DiskSpec} of `@stillpoint/core` says: the disk's serial number in the guest, its file, its size. */
+  ...diskFields,
   /** Where it is mounted. */
   path: Schema.String.check(
     Schema.makeFilter((path: string) => /^\/[^\0]+$/.test(path), { expected: "a path below /" })
   ),
-  /** As in `BootSpec.disks`: the file, or the volume's folder. */
-  source: Schema.optionalKey(Schema.NonEmptyString),
-  access: Schema.Literals(["read", "copy-on-write", "scratch", "volume"]),
-  sizeBytes: Schema.optionalKey(Schema.Natural),
   /** Its file system; `ext4` if absent, and an empty disk is formatted then. */
   type: Schema.optionalKey(Schema.String)
-})
+}).check(Schema.makeFilter(diskProblem))
 
 const ImageGuestData = Schema.Struct({
   workload: Schema.optionalKey(ImageWorkload),
@@ -81,21 +85,11 @@ export interface ImageGuestInput extends Schema.Codec.Encoded<typeof ImageGuestD
   readonly image: GuestImage
 }
 
-/** A disk of a guest of an image, as its machine is to have it. */
-export interface ImageDisk {
-  readonly access: "read" | "copy-on-write" | "scratch" | "volume"
-  /** The file, or the volume's folder. */
-  readonly source?: string
-  readonly sizeBytes?: number
-  /** What the guest knows it by. */
-  readonly serial: string
-}
-
 /** A guest of an image, as its machine and its agent need it. */
 export interface ImageGuest {
   readonly workload: WorkloadSpec
   /** In the order in which the machine has them: the image, what takes the writes if that is a disk, the others. */
-  readonly disks: ReadonlyArray<ImageDisk>
+  readonly disks: ReadonlyArray<DiskSpec>
   /** Kernel modules that it takes. */
   readonly modules: ReadonlyArray<string>
   readonly exposedPorts: ReadonlyArray<string>
@@ -104,7 +98,9 @@ export interface ImageGuest {
 /** What guests of this kit run on. */
 const platform = "linux/riscv64"
 
-const [rootName, scratchName] = ["stillpoint-root", "stillpoint-scratch"]
+/** Names of the disks that are the kit's own: the image, and what takes the writes over it. `diskSources` of a restore asks for the first. */
+export const imageDiskName = "stillpoint-root"
+export const scratchDiskName = "stillpoint-scratch"
 
 /** Every module that a guest of an image can need, for one that is booted before its image is known. */
 export const imageModules = ["virtio_mmio", "virtio-rng", "virtio_blk", "erofs", "overlay", "ext4"] as const
@@ -150,7 +146,7 @@ const environmentOf = (image: GuestImage, more: Readonly<Record<string, string>>
  * const guest = imageGuest({ image, workload: { cmd: ["redis-server", "--appendonly", "yes"] } })
  * const { disks, workload } = await Effect.runPromise(guest)
  * console.log(workload.argv.join(" "), workload.user, workload.stopSignal) // redis-server --appendonly yes redis 15
- * console.log(disks.map(({ access, serial }) => `${serial} ${access}`)) // [ 'stillpoint-root read' ]
+ * console.log(disks.map(({ access, name }) => `${name} ${access}`)) // [ 'stillpoint-root read' ]
  * ```
  */
 export const imageGuest = Effect.fn("ImageGuest.make")(function* ({
@@ -175,7 +171,7 @@ export const imageGuest = Effect.fn("ImageGuest.make")(function* ({
   const number = signalNumber(signal)
   if (number === undefined) return yield* refuse(new StopSignalUnknown({ found: signal }))
   const mounted = guest.disks ?? []
-  const names = [rootName, scratchName, ...mounted.map((each) => each.name)]
+  const names = [imageDiskName, scratchDiskName, ...mounted.map((each) => each.name)]
   const twice = names.find((each, index) => names.indexOf(each) !== index)
   if (twice !== undefined) return yield* refuse(new DiskNameTaken({ name: twice }))
 
@@ -194,11 +190,11 @@ export const imageGuest = Effect.fn("ImageGuest.make")(function* ({
     stopSignal: number,
     ...(stopNanos === undefined ? {} : { stopNanos }),
     root: {
-      device: rootName,
+      device: imageDiskName,
       ...(readOnly === undefined ? {} : { readOnly }),
       ...(scratch === undefined
         ? {}
-        : { scratch: "diskBytes" in scratch ? { device: scratchName } : { bytes: scratch.memoryBytes } })
+        : { scratch: "diskBytes" in scratch ? { device: scratchDiskName } : { bytes: scratch.memoryBytes } })
     },
     volumes: mounted.map((each) => ({
       device: each.name,
@@ -207,15 +203,10 @@ export const imageGuest = Effect.fn("ImageGuest.make")(function* ({
       ...(each.access === "read" ? { readOnly: true } : {})
     }))
   }
-  const disks: ReadonlyArray<ImageDisk> = [
-    { source: image.file, access: "read", serial: rootName },
-    ...(onDisk ? [{ access: "scratch" as const, sizeBytes: scratch.diskBytes, serial: scratchName }] : []),
-    ...mounted.map(({ access, name, sizeBytes, source }) => ({
-      access,
-      serial: name,
-      ...(source === undefined ? {} : { source }),
-      ...(sizeBytes === undefined ? {} : { sizeBytes })
-    }))
+  const disks: ReadonlyArray<DiskSpec> = [
+    { name: imageDiskName, access: "read", source: image.file, sizeBytes: image.sizeBytes },
+    ...(onDisk ? [{ name: scratchDiskName, access: "scratch" as const, sizeBytes: scratch.diskBytes }] : []),
+    ...mounted.map(({ path: _path, type: _type, ...disk }) => disk)
   ]
   const types = new Set(mounted.map((each) => each.type ?? "ext4"))
   const modules = imageModules.filter((each) => each !== "ext4" || onDisk || types.has("ext4"))

@@ -32,6 +32,16 @@ export class DiskNameTaken extends Schema.TaggedError<DiskNameTaken>()("DiskName
   }
 }
 
+/** A guest of a booted kit has as many disks as that has slots. */
+export class DisksTooMany extends Schema.TaggedError<DisksTooMany>()("DisksTooMany", {
+  expected: Schema.Natural,
+  found: Schema.Natural
+}) {
+  override get message(): string {
+    return `expected ${this.expected} disks at most, the image's included, found ${this.found}: say more diskSlots of the booted kit`
+  }
+}
+
 /** The signal that stops it is none. */
 export class StopSignalUnknown extends Schema.TaggedError<StopSignalUnknown>()("StopSignalUnknown", {
   found: Schema.String
@@ -53,6 +63,7 @@ export const ImageGuestReason = Schema.Union([
   EntryPointMissing,
   PlatformMismatch,
   DiskNameTaken,
+  DisksTooMany,
   StopSignalUnknown,
   GuestInvalid
 ])

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { BootError, type BootSpec, guestEventKinds } from "@stillpoint/core"
+import { BootError, type BootSpec, diskSpecsSchema, guestEventKinds, mostDisks } from "@stillpoint/core"
 import { Effect, Schema } from "effect"
 
 const pathLike = Schema.NonEmptyString.check(
@@ -46,6 +46,8 @@ const configuration = Schema.Struct({
   eventQuotas: Schema.optionalKey(
     Schema.Struct(Object.fromEntries(guestEventKinds.map((kind) => [kind, Schema.optionalKey(eventQuota)])))
   ),
+  disks: Schema.optionalKey(diskSpecsSchema),
+  diskSlots: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: mostDisks }))),
   origin: Schema.optionalKey(Schema.Record(Schema.String, Schema.Json))
 }).check(
   Schema.makeFilter((spec: { readonly initramfsPath?: string; readonly initramfs?: Uint8Array }) =>

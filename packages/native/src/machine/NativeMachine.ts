@@ -6,9 +6,12 @@
 import { randomUUID } from "node:crypto"
 import {
   type AgentRequest,
+  AttachError,
+  type AttachReason,
   CaptureError,
   type CapturedFiles,
   type CaptureReason,
+  diskSpecSchema,
   ForkError,
   type ForkReason,
   type IdentitySpec,
@@ -28,6 +31,7 @@ import type * as Addon from "../binding/Addon.ts"
 import { kindMask } from "../binding/decodeEvents.ts"
 import { guestPorts } from "./guestPorts.ts"
 import { MachineEvents } from "./MachineEvents.ts"
+import { checkDiskFiles, nativeDisk } from "./diskFiles.ts"
 import { reasonOf } from "./reasonOf.ts"
 
 const isFailure = (value: unknown): value is Addon.Failure =>
@@ -52,6 +56,9 @@ const runUntilSchema = Schema.Struct({
 })
 
 const decodeUntil = Schema.decodeUnknownEffect(runUntilSchema, { errors: "all", onExcessProperty: "error" })
+
+const decodeDisk = Schema.decodeUnknownEffect(diskSpecSchema, { errors: "all", onExcessProperty: "error" })
+const attachError = (reason: AttachReason) => new AttachError({ reason })
 
 const identitySchema = Schema.Struct({
   entropy: Schema.Uint8Array.check(
@@ -234,6 +241,13 @@ const make = (native: Addon.NativeMachine): Machine => {
     files: agent.files,
     ports: guestPorts(native),
     renew: (renewal) => send(() => native.renew(renewal)),
+    attachDisk: Effect.fn("NativeMachine.attachDisk")(function* (disk, slot) {
+      const checked = yield* decodeDisk(disk).pipe(
+        Effect.mapError(({ message }) => attachError({ _tag: "DiskInvalid", message: `disk: ${message}` }))
+      )
+      yield* checkDiskFiles([checked], () => "disk.source", attachError)
+      yield* call(() => native.attachDisk(slot ?? null, nativeDisk(checked)), attachError)
+    }),
     capture: (directory, kind) =>
       call(
         () => native.capture(directory, kind?.parent ?? null),

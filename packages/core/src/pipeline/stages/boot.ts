@@ -19,6 +19,8 @@ export interface Booted {
   readonly spec: BootSpec
   /** Stream of the journal that holds what the guest does; `null` if it is not recorded. */
   readonly guestStream: string | null
+  /** Whether its agent was ready before the first event of its log. */
+  readonly hadAgent: boolean
   /**
    * Whether the machine goes on after the capture, or others watch it: whatever a capture needs of the guest then happens in a
    * fork.
@@ -33,8 +35,20 @@ const recordBoot = (machine: Machine, guestStream: string | null) =>
     yield* run.tell({ _tag: "RecordBoot", atNanos, engine: machine.engine, memoryMib: machine.memoryMib, guestStream })
   })
 
+/** A machine that is there already, and has executed nothing that a policy may want to see. */
+export interface Begun {
+  readonly machine: Machine
+  /** Whether its agent was ready before the first event of its log. */
+  readonly hadAgent: boolean
+}
+
 /** Who looks on while a guest runs. */
 export interface WatchOptions {
+  /**
+   * What is watched in place of a boot: a guest of a booted kit, say. It belongs to who made it; `spec` then says what it was made
+   * of, for journal and manifest.
+   */
+  readonly begun?: Begun
   /** Given the machine before its first instruction, to subscribe to its events. */
   readonly observe?: (machine: Machine) => Effect.Effect<void>
   /** Whether the journal holds what the guest did; `true` if absent. */
@@ -43,21 +57,22 @@ export interface WatchOptions {
 
 /** A machine before its first instruction, observed and recorded as asked; with the stream it is recorded in. */
 export const bootWatched = Effect.fnUntraced(function* (spec: BootSpec, options: WatchOptions) {
-  const machine = yield* (yield* Vmm).boot(spec)
+  const machine = options.begun?.machine ?? (yield* (yield* Vmm).boot(spec))
+  const hadAgent = options.begun?.hadAgent ?? false
   yield* options.observe?.(machine) ?? Effect.void
-  if (options.recordGuest === false) return { machine, guestStream: null }
+  if (options.recordGuest === false) return { machine, hadAgent, guestStream: null }
   const { stream } = yield* recordGuest(newGuestStream(), machine)
-  return { machine, guestStream: stream }
+  return { machine, hadAgent, guestStream: stream }
 })
 
 /** Makes a machine that stands before its first instruction; it lives until the pipeline's scope closes. */
 export const boot = (options: WatchOptions & { readonly goesOn?: boolean } = {}) =>
   Stage.make("boot", (spec: BootSpec) =>
     Effect.gen(function* () {
-      const { guestStream, machine } = yield* bootWatched(spec, options)
+      const { guestStream, hadAgent, machine } = yield* bootWatched(spec, options)
       yield* recordBoot(machine, guestStream)
       const timeline = yield* machine.isDeterministic ? lockstepTimeline(machine) : freeRunningTimeline(machine)
-      return { machine, timeline, spec, guestStream, goesOn: options.goesOn ?? false } satisfies Booted
+      return { machine, timeline, spec, guestStream, hadAgent, goesOn: options.goesOn ?? false } satisfies Booted
     })
   )
 

@@ -95,7 +95,7 @@ export const freeze = (options: FreezeOptions = {}) =>
         const run = yield* RunContext
         const events = yield* machine.eventsSoFar()
         const now = yield* machine.nowNanos
-        const hasAgent = events.some((event) => event._tag === "AgentReady")
+        const hasAgent = fired.hadAgent || events.some((event) => event._tag === "AgentReady")
         const isFrozenByPolicy = fired.isFrozen
         yield* refuseMissedPreExec(firing, events, now)
         const mode = options.when ?? "whenStarted"

@@ -1,0 +1,84 @@
+/**
+ * The disks of a machine: where their blocks come from, and where what is written goes.
+ *
+ * @module
+ */
+import { Schema } from "effect"
+
+/** Bytes of a sector: what the length of a disk is a multiple of. */
+export const sectorBytes = 512
+
+/** Most disks and slots that a machine can have. */
+export const mostDisks = 24
+
+/** Largest disk, bytes. */
+export const mostDiskBytes = 2 ** 38
+
+const name = Schema.String.check(
+  Schema.isPattern(/^[A-Za-z0-9._-]{1,20}$/, { expected: "a name of 1 to 20 of the characters A-Z a-z 0-9 . _ -" })
+)
+
+const path = Schema.NonEmptyString.check(
+  Schema.makeFilter((text: string) => !text.includes("\0"), { expected: "a path without zero bytes" })
+)
+
+const size = Schema.Int.check(
+  Schema.isBetween({ minimum: sectorBytes, maximum: mostDiskBytes }),
+  Schema.makeFilter((bytes: number) => bytes % sectorBytes === 0, { expected: `a multiple of ${sectorBytes} bytes` })
+)
+
+const fields = {
+  name,
+  access: Schema.Literals(["read", "copy-on-write", "scratch", "volume"]),
+  source: Schema.optionalKey(path),
+  sizeBytes: Schema.optionalKey(size)
+} as const
+
+/** What only several parts of a disk say together; `undefined` where nothing is wrong. */
+export const diskProblem = ({
+  access,
+  sizeBytes,
+  source
+}: Pick<DiskSpec, "access" | "sizeBytes" | "source">): string | undefined => {
+  if (access === "scratch") {
+    return source === undefined && sizeBytes !== undefined
+      ? undefined
+      : "expected a scratch disk with sizeBytes and without a source: it begins empty and ends with its machine"
+  }
+  return source === undefined ? `expected a source: a disk of access ${access} has its blocks from a file` : undefined
+}
+
+/** As {@link DiskSpec}. */
+export const diskSpecSchema = Schema.Struct(fields).check(Schema.makeFilter(diskProblem))
+
+/**
+ * A disk of a machine.
+ *
+ * | `access` | the guest reads | what it writes |
+ * | --- | --- | --- |
+ * | `read` | the file `source` | is refused by the device |
+ * | `copy-on-write` | the file `source`, and what it wrote | stays in the machine: in its captures and forks, never in the file |
+ * | `scratch` | zeros, and what it wrote | stays in the machine |
+ * | `volume` | the file `source` | goes to the file, which outlives the machine |
+ *
+ * `name` is the disk's serial number in the guest (`/sys/block/vda/serial`), 1 to 20 letters, digits, `.`, `_`, `-`; no two disks of
+ * a machine have the same. `sizeBytes`, a multiple of 512, is what a scratch disk has, what a copy-on-write one has if that is more
+ * than its file, and what a volume is made with where there is no file yet; else it is what the file must have.
+ *
+ * Memory and disks are captured in one instant, and a capture holds all that was written, to volumes too. A file that is only read
+ * can have any number of machines. A volume has one writer: whoever writes it holds a lock of the kernel on the file. A machine that
+ * was restored or forked has a view of its own of the volume as it was then, and nothing that it writes reaches the file.
+ */
+export type DiskSpec = typeof diskSpecSchema.Encoded
+
+/** The disks of a machine as it is booted with them: no two of one name. */
+export const diskSpecsSchema = Schema.Array(diskSpecSchema).check(
+  Schema.isMaxLength(mostDisks),
+  Schema.makeFilter((disks) => {
+    const names = disks.map((disk) => disk.name)
+    const twice = [...new Set(names.filter((each, index) => names.indexOf(each) !== index))]
+    return twice.length === 0
+      ? undefined
+      : `expected a name for each disk, found several disks called ${twice.map((each) => JSON.stringify(each)).join(", ")}`
+  })
+)

@@ -1,0 +1,167 @@
+import { mkdirSync, readdirSync, statSync, truncateSync } from "node:fs"
+import { join } from "node:path"
+import { assert, describe, layer as withLayer } from "@effect/vitest"
+import { Gate, Pipeline, type GuestEvent } from "@stillpoint/core"
+import { kindTrigger } from "@stillpoint/core/testing"
+import { BootedKit, type CreateInput } from "@stillpoint/kit"
+import { Effect } from "effect"
+import { bootedKitAt, bootedTo, folder, layer, linesOf, runTo, say, smallImage } from "./guests.ts"
+
+const hello = { Cmd: ["sh", "-c", "echo hello from $0 && cat /etc/image /etc/hostname", "here"] }
+
+const create = (input: CreateInput) => Effect.flatMap(BootedKit, (kit) => kit.create(input))
+
+/** What a workload did: from its pre-exec to its end. */
+const storyOf = (events: ReadonlyArray<GuestEvent>) => {
+  const from = events.findIndex((event) => event._tag === "WorkloadPreExec")
+  return events.slice(from).flatMap((event) => {
+    if (event._tag === "WorkloadPreExec") return [`pre-exec ${event.argv.join(" ")}`]
+    if (event._tag === "SerialLine") return [event.text]
+    return event._tag === "WorkloadExited" ? [`exited ${event.code}`] : []
+  })
+}
+
+/** Guests of these tests boot on machines that are busy. */
+const longestMillis = 300_000
+
+describe("a guest of a booted kit", () => {
+  withLayer(layer, { excludeTestServices: true, timeout: longestMillis })((it) => {
+    it.effect(
+      "does-what-a-booted-one-does-from-pre-exec-on",
+      () =>
+        Effect.gen(function* () {
+          const image = yield* smallImage([], hello)
+          const { machine, spec } = yield* create({ image, hostname: "box" })
+          assert.strictEqual(spec.disks?.length, 1)
+          const before = yield* machine.eventsSoFar()
+          assert.isTrue(before.every((event) => event._tag === "HostInput"))
+          yield* runTo(machine, "WorkloadExited")
+          const booted = yield* bootedTo("WorkloadExited", { image, hostname: "box" })
+          const story = storyOf(yield* machine.eventsSoFar())
+          assert.deepStrictEqual(story, storyOf(yield* booted.eventsSoFar()))
+          assert.includeMembers([...story], ["hello from here", "from the image", "box", "exited 0"])
+        }),
+      longestMillis
+    )
+
+    it.effect(
+      "is-the-same-whoever-makes-it-and-another-one-with-another-seed",
+      () =>
+        Effect.gen(function* () {
+          const draw = { Cmd: ["sh", "-c", "cat /proc/sys/kernel/random/uuid"] }
+          const image = yield* smallImage([], draw)
+          const run = (input: Omit<CreateInput, "image">) =>
+            Effect.scoped(
+              Effect.gen(function* () {
+                const { machine } = yield* create({ image, ...input })
+                yield* runTo(machine, "WorkloadExited")
+                return { digest: yield* machine.digest, uuid: (yield* linesOf(machine)).at(-1) ?? "" }
+              })
+            )
+          // One boots the kit, the other restores the snapshot that the first one has left.
+          const directory = yield* folder
+          const [first, second] = yield* Effect.forEach([1, 2], () =>
+            run({ seed: 7 }).pipe(Effect.provide(bootedKitAt(directory), { local: true }))
+          )
+          assert.strictEqual(readdirSync(directory).length, 1)
+          assert.deepStrictEqual(second, first)
+          assert.match(first?.uuid ?? "", /^[0-9a-f-]{36}$/)
+          const others = yield* Effect.forEach([8, null, null], (seed) => run({ seed }))
+          assert.strictEqual(new Set([first?.uuid, ...others.map(({ uuid }) => uuid)]).size, 4)
+        }),
+      longestMillis
+    )
+
+    it.effect(
+      "has-the-wall-clock-that-it-was-given",
+      () =>
+        Effect.gen(function* () {
+          const image = yield* smallImage([], { Cmd: ["busybox", "date", "-u", "+%Y-%m-%d"] })
+          const { machine } = yield* create({ image, epochMillis: Date.UTC(2031, 4, 6) })
+          yield* runTo(machine, "WorkloadExited")
+          assert.include(yield* linesOf(machine), "2031-05-06")
+        }),
+      longestMillis
+    )
+
+    it.effect(
+      "is-captured-at-pre-exec-by-a-pipeline-and-runs-its-workload-afresh-in-every-clone",
+      () =>
+        Effect.gen(function* () {
+          const image = yield* smallImage([], {
+            Cmd: ["sh", "-c", "cat /proc/sys/kernel/random/uuid > /drawn; exec sleep 1000000"]
+          })
+          const guest = yield* create({
+            image,
+            disks: [{ name: "d", path: "/d", access: "scratch", sizeBytes: 32 << 20 }]
+          })
+          const target = join(yield* folder, "snapshot")
+          const { value } = yield* Pipeline.run(guest.spec, {
+            begun: guest,
+            policy: kindTrigger("WorkloadPreExec"),
+            target
+          })
+          assert.strictEqual(value.snapshot.manifest.capture.hasAgent, true)
+          const drawn = yield* Effect.forEach([1, 2, 3], () =>
+            Effect.scoped(
+              Effect.gen(function* () {
+                const { machine } = yield* Gate.restore(target)
+                yield* machine.run({ budgetNanos: 1_000_000_000 })
+                return yield* say(machine, "cat", "/drawn")
+              })
+            )
+          )
+          assert.strictEqual(new Set(drawn).size, 3)
+        }),
+      longestMillis
+    )
+
+    it.effect(
+      "fails-by-name-and-leaves-nothing",
+      () =>
+        Effect.gen(function* () {
+          const image = yield* smallImage()
+          const directory = yield* folder
+          const disk = (name: string) => ({ name, path: `/${name}`, access: "scratch" as const, sizeBytes: 1 << 24 })
+          const many = yield* Effect.flip(create({ image, disks: ["a", "b", "c", "d"].map(disk) }))
+          assert(many._tag === "ImageGuestError" && many.reason._tag === "DisksTooMany")
+          const seed = yield* Effect.flip(create({ image, seed: -1 }))
+          assert(seed._tag === "ImageGuestError" && seed.reason._tag === "GuestInvalid")
+          const gone = yield* Effect.flip(create({ image: { ...image, file: join(directory, "gone") } }))
+          assert(gone._tag === "AttachError" && gone.reason._tag === "DiskUnreadable")
+          // A disk that is no file system is the guest's to find out, and it says so.
+          const { machine } = yield* create({
+            image,
+            disks: [{ name: "a", path: "/a", access: "read", source: image.file, type: "ext4" }]
+          })
+          yield* machine.run({ kinds: ["WorkloadFailed"], budgetNanos: 10_000_000_000 })
+          const failed = (yield* machine.eventsSoFar()).at(-1)
+          assert(failed?._tag === "WorkloadFailed" && failed.stage === "volume")
+        }),
+      longestMillis
+    )
+
+    it.effect(
+      "comes-of-a-kit-that-is-booted-anew-where-its-snapshot-is-damaged",
+      () =>
+        Effect.gen(function* () {
+          const directory = yield* folder
+          const ready = Effect.flatMap(BootedKit, (kit) => kit.ready).pipe(
+            Effect.provide(bootedKitAt(directory), { local: true })
+          )
+          mkdirSync(directory, { recursive: true })
+          yield* ready
+          const [key = ""] = readdirSync(directory)
+          const contents = readdirSync(join(directory, key)).find((name) => name.startsWith("contents-")) ?? ""
+          const damaged = join(directory, key, contents, "machine.bin")
+          truncateSync(damaged, statSync(damaged).size - 1)
+          yield* ready
+          const image = yield* smallImage([], hello)
+          const { machine } = yield* create({ image }).pipe(Effect.provide(bootedKitAt(directory), { local: true }))
+          yield* runTo(machine, "WorkloadExited")
+          assert.include(yield* linesOf(machine), "hello from here")
+        }),
+      longestMillis
+    )
+  })
+})

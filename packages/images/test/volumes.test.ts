@@ -1,0 +1,240 @@
+import { spawn, spawnSync } from "node:child_process"
+import { copyFileSync, existsSync, rmSync } from "node:fs"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { assert, describe, layer as withLayer } from "@effect/vitest"
+import { Gate, type Machine, Pipeline, Vmm } from "@stillpoint/core"
+import { kindTrigger } from "@stillpoint/core/testing"
+import { BootedKit, GuestKit } from "@stillpoint/kit"
+import { Effect } from "effect"
+import { bootedTo, folder, isThere, layer, runTo, say, smallImage } from "./guests.ts"
+
+const volumeBytes = 64 << 20
+
+const volumeAt = (source: string, sizeBytes?: number) => ({
+  name: "data",
+  path: "/data",
+  access: "volume" as const,
+  source,
+  ...(sizeBytes === undefined ? {} : { sizeBytes })
+})
+
+/** Hosts that are killed while their guests write; captures at random instants. */
+const kills = Number(process.env["STILLPOINT_VOLUME_KILLS"] ?? 4)
+const instants = Number(process.env["STILLPOINT_VOLUME_INSTANTS"] ?? 6)
+
+const program = fileURLToPath(new URL("./volumeWriter.ts", import.meta.url))
+
+/** What a writer told before it was killed: what it found, and the last line that its guest was told is durable. */
+interface Told {
+  readonly found: number | null
+  readonly durable: number
+}
+
+/** Runs a writer on the volume until it has told so many durable lines, and then so much longer. */
+const writeUntilKilled = (kit: string, volume: string, lines: number, afterMillis: number) =>
+  Effect.callback<Told>((resume) => {
+    const args = ["--conditions=stillpoint-source", "--no-warnings", program, kit, volume]
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] })
+    let text = ""
+    let timer: NodeJS.Timeout | undefined
+    child.stdout.on("data", (chunk: Buffer) => {
+      text += chunk.toString()
+      if (timer === undefined && text.split("durable ").length > lines) {
+        timer = setTimeout(() => child.kill("SIGKILL"), afterMillis)
+      }
+    })
+    child.once("close", () => {
+      clearTimeout(timer)
+      // What is not a whole line was not told.
+      const whole = text.slice(0, text.lastIndexOf("\n") + 1)
+      const found = /found (\d+)\n/.exec(whole)
+      const durable = [...whole.matchAll(/durable (\d+)\n/g)].at(-1)
+      resume(Effect.succeed({ found: found === null ? null : Number(found[1]), durable: Number(durable?.[1] ?? 0) }))
+    })
+    return Effect.sync(() => child.kill("SIGKILL"))
+  })
+
+const e2fsck = (...args: ReadonlyArray<string>) => spawnSync("e2fsck", args, { encoding: "utf8" })
+const whyNoCheck = isThere("/sbin/e2fsck", "/usr/sbin/e2fsck") ? "" : " (skipped: no e2fsck of e2fsprogs)"
+
+/** A file system as it stands is clean once its journal has been replayed. */
+const checkFileSystem = (volume: string): void => {
+  const copy = `${volume}.copy`
+  copyFileSync(volume, copy)
+  const replayed = e2fsck("-y", "-E", "journal_only", copy)
+  assert.include([0, 1], replayed.status ?? -1, replayed.stdout + replayed.stderr)
+  const checked = e2fsck("-f", "-n", copy)
+  assert.strictEqual(checked.status, 0, checked.stdout + checked.stderr)
+  rmSync(copy)
+}
+
+/** Appends, and returns when it is durable. */
+const durably = "oflag=append conv=notrunc,fsync 2>/dev/null"
+
+/** Writes, appends, renames and removes files for ever; each that is told is durable. */
+const restless = `cd /data; i=0
+while :; do
+  i=$((i+1)); mkdir -p d$((i%7)); dd if=/bin/busybox of=d$((i%7))/f bs=4k count=$((i%40)) 2>/dev/null
+  mv d$((i%7))/f d$((i%7))/g$((i%5)); echo $i | dd of=log ${durably}; echo durable $i
+  [ $((i%11)) = 0 ] && rm -rf d$((i%7))
+done`
+
+const lastDurable = (machine: Machine) =>
+  Effect.map(machine.eventsSoFar(), (events) => {
+    const lines = events.flatMap((event) => {
+      const durable = event._tag === "SerialLine" ? /^durable (\d+)/.exec(event.text) : null
+      return durable === null ? [] : [Number(durable[1])]
+    })
+    return lines.at(-1) ?? 0
+  })
+
+/** Guests of these tests boot on machines that are busy. */
+const longestMillis = 600_000 + kills * 20_000
+
+describe("a volume", () => {
+  withLayer(layer, { excludeTestServices: true, timeout: longestMillis })((it) => {
+    it.effect(
+      "outlives-its-machines-however-they-end",
+      () =>
+        Effect.gen(function* () {
+          const image = yield* smallImage()
+          const source = join(yield* folder, "volume")
+          const kit = yield* GuestKit
+          const none = yield* Effect.flip(
+            Effect.flatMap(kit.bootSpec({ image, disks: [volumeAt(source)] }), (spec) =>
+              Vmm.use((vmm) => vmm.boot(spec))
+            )
+          )
+          assert(
+            none._tag === "BootError" && none.reason._tag === "DiskUnreadable" && none.message.includes("sizeBytes")
+          )
+          const write = (sizeBytes?: number) =>
+            Effect.scoped(
+              Effect.gen(function* () {
+                const machine = yield* bootedTo("WorkloadPreExec", { image, disks: [volumeAt(source, sizeBytes)] })
+                yield* say(machine, "sh", "-c", `echo line | dd of=/data/file ${durably}`)
+                return machine
+              })
+            )
+          yield* write(volumeBytes)
+          yield* write()
+          // Switched off, it is unmounted.
+          yield* Effect.scoped(
+            Effect.gen(function* () {
+              const machine = yield* bootedTo("WorkloadPreExec", { image, disks: [volumeAt(source)] })
+              assert.strictEqual(yield* say(machine, "cat", "/data/file"), "line\nline\n")
+              yield* say(machine, "sh", "-c", "echo not synced >> /data/file")
+              yield* machine.agent.powerOff({ within: "30 seconds" })
+            })
+          )
+          const machine = yield* bootedTo("WorkloadPreExec", { image, disks: [volumeAt(source)] })
+          assert.strictEqual(yield* say(machine, "cat", "/data/file"), "line\nline\nnot synced\n")
+          if (whyNoCheck === "") checkFileSystem(source)
+        }),
+      longestMillis
+    )
+
+    it.effect(
+      "has-one-writer-and-clones-have-a-view-of-their-own",
+      () =>
+        Effect.gen(function* () {
+          const image = yield* smallImage([], {
+            Cmd: ["sh", "-c", "echo first > /data/file; sync; exec busybox nc -l -p 80"]
+          })
+          const directory = yield* folder
+          const source = join(directory, "volume")
+          const kit = yield* GuestKit
+          const spec = yield* kit.bootSpec({ image, disks: [volumeAt(source, volumeBytes)] })
+          const target = join(directory, "snapshot")
+          const append = (machine: Machine, line: string) =>
+            say(machine, "sh", "-c", `echo ${line} >> /data/file; sync; cat /data/file`)
+          yield* Effect.scoped(
+            Effect.gen(function* () {
+              const machine = yield* (yield* Vmm).boot({ ...spec, memoryMib: 128 })
+              yield* Pipeline.run(spec, {
+                begun: { machine, hadAgent: false },
+                policy: kindTrigger("ListenerBound"),
+                target
+              })
+              const second = yield* Effect.flip(Vmm.use((vmm) => vmm.boot(spec)))
+              assert.strictEqual(second.reason._tag, "DiskInUse")
+              // Its clones do not ask for it, and do not wait for it.
+              const { machine: clone } = yield* Gate.restore(target)
+              assert.strictEqual(yield* append(clone, "of-the-clone"), "first\nof-the-clone\n")
+              yield* machine.agent.thaw()
+              assert.strictEqual(yield* append(machine, "second"), "first\nsecond\n")
+            })
+          )
+          // Who asks for the original by a clone's disk is told what that is.
+          const original = yield* Effect.flip(Effect.scoped(Gate.restore(target, { diskSources: { data: source } })))
+          assert(original.reason._tag === "NotRestored" && original.reason.cause._tag === "DiskIsCopy")
+          const { machine: late } = yield* Gate.restore(target)
+          assert.strictEqual(yield* say(late, "cat", "/data/file"), "first\n")
+          const machine = yield* bootedTo("WorkloadPreExec", { image, disks: [volumeAt(source)] })
+          assert.strictEqual(yield* say(machine, "cat", "/data/file"), "first\nsecond\n")
+        }),
+      longestMillis
+    )
+
+    it.effect(
+      `is-a-clean-file-system-at-every-instant-and-what-was-durable-is-in-the-clone${whyNoCheck}`,
+      () =>
+        Effect.gen(function* () {
+          if (whyNoCheck !== "") return
+          const image = yield* smallImage([], { Cmd: ["sh", "-c", restless] })
+          const directory = yield* folder
+          const source = join(directory, "volume")
+          const { machine } = yield* Effect.flatMap(BootedKit, (kit) =>
+            kit.create({ image, disks: [volumeAt(source, volumeBytes)] })
+          )
+          yield* runTo(machine, "WorkloadPreExec")
+          let least = 0
+          for (let index = 0; index < instants; index++) {
+            yield* machine.run({ budgetNanos: 50_000_000 + Math.floor(Math.random() * 300_000_000) })
+            checkFileSystem(source)
+            const durable = yield* lastDurable(machine)
+            yield* Effect.scoped(
+              Effect.gen(function* () {
+                const snapshot = yield* folder
+                yield* machine.capture(snapshot)
+                const clone = yield* (yield* Vmm).restore(snapshot)
+                assert.strictEqual(yield* clone.digest, yield* machine.digest)
+                yield* clone.agent.freeze()
+                const last = Number((yield* say(clone, "tail", "-n", "1", "/data/log")).trim())
+                assert.isAtLeast(last, durable)
+              })
+            )
+            least = durable
+          }
+          assert.isAbove(least, instants)
+        }),
+      longestMillis
+    )
+
+    it.effect(
+      "loses-nothing-that-was-durable-when-its-host-is-killed",
+      () =>
+        Effect.gen(function* () {
+          const directory = yield* folder
+          const volume = join(directory, "volume")
+          let told: Told = { found: 0, durable: 0 }
+          for (let kill = 0; kill < kills; kill++) {
+            const next = yield* writeUntilKilled(
+              join(directory, "kit"),
+              volume,
+              1 + Math.floor(Math.random() * 20),
+              Math.floor(Math.random() * 100)
+            )
+            assert.isNotNull(next.found)
+            assert.isAtLeast(next.found ?? -1, told.durable)
+            assert.isAbove(next.durable, next.found ?? 0, "the writer was killed before it wrote")
+            told = next
+            assert.isTrue(existsSync(volume))
+            if (whyNoCheck === "") checkFileSystem(volume)
+          }
+        }),
+      longestMillis
+    )
+  })
+})

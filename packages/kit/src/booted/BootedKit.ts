@@ -1,0 +1,214 @@
+/**
+ * Guests of images that are not booted: made of one snapshot of a booted kit.
+ *
+ * ```text
+ * once:  boot of the kit ─▶ agent ready, disks' slots empty, no workload ─▶ snapshot in the cache ─▶ a machine that stands
+ * each:  a fork of it ─▶ its disks in the slots ─▶ randomness and clock its own ─▶ its workload asked for
+ * ```
+ *
+ * @module
+ */
+import {
+  type AgentError,
+  type AttachError,
+  type Begun,
+  type BootError,
+  type BootSpec,
+  type CaptureError,
+  type FileFault,
+  type FileUnfit,
+  type ForkError,
+  type Machine,
+  type MachineError,
+  mostDisks,
+  restoreSnapshot,
+  SnapshotStore,
+  type SnapshotPublishError,
+  type Vmm
+} from "@stillpoint/core"
+import { Context, Effect, Exit, Layer, Option, Schema, Scope, Semaphore } from "effect"
+import { join } from "node:path"
+import { defaultDirectory, GuestKit } from "../GuestKit.ts"
+import { imageGuest, type ImageGuestInput, imageModules } from "../image/ImageGuest.ts"
+import { DisksTooMany, GuestInvalid, ImageGuestError } from "../image/ImageGuestError.ts"
+import type { InitramfsError } from "../initramfs/InitramfsError.ts"
+import type { KitError } from "../KitError.ts"
+import { bootedKey, bootedMachine, type BootedKitNotReady, publishBooted } from "./bootedMachine.ts"
+import { bootedEpochMillis, givenIdentity } from "./givenIdentity.ts"
+
+/** What every guest of a booted kit has. */
+export interface BootedKitOptions {
+  /** Where the snapshots are kept, one for each kernel, agent and engine; in the kit's cache if absent. */
+  readonly directory?: string
+  /** Guest memory in MiB; 256 if absent. */
+  readonly memoryMib?: number
+  /** Disks that a guest can have, its root included; 4 if absent. */
+  readonly diskSlots?: number
+  /** Guest milliseconds between heartbeats; 100 if absent, 0 for none. */
+  readonly heartbeatMillis?: number
+}
+
+/** A guest of a booted kit, as one writes it. */
+export interface CreateInput extends ImageGuestInput {
+  /** Seed of every random byte that its devices give and that its kernel begins anew with; host randomness if `null`; 0 if absent. */
+  readonly seed?: number | null
+  /** Wall-clock time of the kit's first instruction, milliseconds since 1970; that of a boot if absent. */
+  readonly epochMillis?: number
+}
+
+/**
+ * A guest whose disks are in their slots and whose workload is asked for. Nothing of either has been executed: it stands where
+ * every other one of the kit stands, and comes to `WorkloadPreExec` when it is run.
+ */
+export interface CreatedGuest extends Begun {
+  readonly machine: Machine
+  /** What it was made of, for the pipeline that watches it: `Pipeline.run(guest.spec, { begun: guest, policy, target })`. */
+  readonly spec: BootSpec
+  readonly exposedPorts: ReadonlyArray<string>
+}
+
+/** Why there is no booted kit to make guests of. */
+export type BootedKitFailure =
+  | KitError
+  | InitramfsError
+  | BootError
+  | MachineError
+  | CaptureError
+  | SnapshotPublishError
+  | FileFault
+  | FileUnfit
+  | BootedKitNotReady
+
+/** Why a guest could not be made. */
+export type CreateFailure = BootedKitFailure | ImageGuestError | ForkError | AttachError | AgentError
+
+const ChoiceData = Schema.Struct({
+  seed: Schema.optionalKey(Schema.NullOr(Schema.Natural)),
+  epochMillis: Schema.optionalKey(Schema.Natural)
+})
+
+const decodeChoice = Schema.decodeUnknownEffect(ChoiceData, { errors: "all", onExcessProperty: "error" })
+
+/**
+ * The service that makes guests of images without booting them.
+ *
+ * The first guest boots the kit, unless a snapshot of it is in the cache. A guest that is made of it is as one that was booted with
+ * the same image, workload, seed and wall-clock time, but for what a boot says on its console; equal guests execute the same
+ * instructions, whichever process makes them.
+ *
+ * @example
+ * ```ts no-run
+ * import { Images } from "@stillpoint/images"
+ * import { BootedKit, GuestKit } from "@stillpoint/kit"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.scoped(Effect.gen(function* () {
+ *   const { resolve } = yield* Images
+ *   const { create } = yield* BootedKit
+ *   const { machine } = yield* create({ image: yield* resolve("docker.io/library/redis:8") })
+ *   return yield* machine.run({ kinds: ["WorkloadPreExec"] })
+ * }))
+ * ```
+ */
+export class BootedKit extends Context.Service<
+  BootedKit,
+  {
+    /** Boots the kit, if it has to be. Asked for by the first guest. */
+    readonly ready: Effect.Effect<void, BootedKitFailure>
+    /** A guest of an image. It lives until the scope closes. */
+    readonly create: (guest: CreateInput) => Effect.Effect<CreatedGuest, CreateFailure, Scope.Scope>
+  }
+>()("@stillpoint/kit/BootedKit") {
+  /** Guests of one size, of the kit and the machines that are provided. */
+  static readonly layer = (options: BootedKitOptions = {}) =>
+    Layer.effect(
+      BootedKit,
+      Effect.gen(function* () {
+        const scope = yield* Scope.Scope
+        const kit = yield* GuestKit
+        const services = yield* Effect.context<Vmm | SnapshotStore>()
+        const { diskSlots = 4, heartbeatMillis = 100, memoryMib = 256 } = options
+        const directory = options.directory ?? join(defaultDirectory(), "booted")
+        const slots = Math.min(diskSlots, mostDisks)
+
+        const load = Effect.gen(function* () {
+          const spec: BootSpec = {
+            ...(yield* kit.guest({ modules: [...imageModules], busybox: false, heartbeatMillis })),
+            memoryMib,
+            diskSlots: slots,
+            epochMillis: bootedEpochMillis
+          }
+          const target = join(directory, yield* bootedKey(spec))
+          const store = yield* SnapshotStore
+          const restored = Effect.flatMap(store.open(target), restoreSnapshot)
+          // One that cannot be used is made anew.
+          const kept = yield* Effect.option(Effect.withTracerEnabled(restored, false))
+          if (Option.isSome(kept)) return { spec, machine: kept.value }
+          const machine = yield* bootedMachine(spec)
+          yield* publishBooted(machine, spec, target)
+          return { spec, machine }
+        }).pipe(Effect.provide(services))
+
+        let base: Option.Option<{ readonly spec: BootSpec; readonly machine: Machine }> = Option.none()
+        const turn = yield* Semaphore.make(1)
+        const based = Semaphore.withPermit(
+          turn,
+          Effect.suspend(() =>
+            Option.isSome(base)
+              ? Effect.succeed(base.value)
+              : keptOnSuccess(Effect.tap(load, (loaded) => Effect.sync(() => void (base = Option.some(loaded))))).pipe(
+                  Effect.provideService(Scope.Scope, scope)
+                )
+          )
+        )
+
+        const create = Effect.fn("BootedKit.create")(function* ({ epochMillis, seed, ...asked }: CreateInput) {
+          yield* decodeChoice({
+            ...(seed === undefined ? {} : { seed }),
+            ...(epochMillis === undefined ? {} : { epochMillis })
+          }).pipe(
+            Effect.mapError(({ message }) => new ImageGuestError({ reason: new GuestInvalid({ problems: message }) }))
+          )
+          const { disks, exposedPorts, workload } = yield* imageGuest(asked)
+          if (disks.length > slots) {
+            return yield* new ImageGuestError({ reason: new DisksTooMany({ expected: slots, found: disks.length }) })
+          }
+          const { machine: original, spec } = yield* based
+          const machine = yield* keptOnSuccess(
+            Effect.gen(function* () {
+              const machine = yield* original.fork
+              yield* Effect.forEach(disks, (disk) => machine.attachDisk(disk), { discard: true })
+              yield* givenIdentity(machine, seed === undefined ? 0 : seed, epochMillis)
+              yield* machine.agent.requestWorkload(workload)
+              return machine
+            })
+          )
+          const { digest, imageDigest, platform } = asked.image
+          return {
+            machine,
+            hadAgent: true,
+            exposedPorts,
+            spec: {
+              ...spec,
+              seed: seed === undefined ? 0 : seed,
+              epochMillis: epochMillis ?? bootedEpochMillis,
+              disks,
+              origin: { ...spec.origin, image: { digest, imageDigest, platform } }
+            }
+          } satisfies CreatedGuest
+        })
+        return BootedKit.of({ ready: Effect.asVoid(based), create })
+      })
+    )
+}
+
+/** Has what is acquired belong to the scope once all has succeeded, and closes it at once otherwise. */
+const keptOnSuccess = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      const inner = yield* Scope.fork(yield* Scope.Scope)
+      return yield* restore(Effect.provideService(effect, Scope.Scope, inner)).pipe(
+        Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : Scope.close(inner, exit)))
+      )
+    })
+  )

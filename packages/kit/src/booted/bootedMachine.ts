@@ -1,0 +1,61 @@
+/**
+ * The machine that guests of a booted kit are made of, and its snapshot.
+ *
+ * @module
+ */
+import { bootSpecJson, type BootSpec, captureRecording, type Machine, SnapshotStore, Vmm } from "@stillpoint/core"
+import { Effect, Schema } from "effect"
+
+/** The kit did not come up. */
+export class BootedKitNotReady extends Schema.TaggedError<BootedKitNotReady>()("BootedKitNotReady", {
+  /** How its run ended. */
+  found: Schema.String,
+  atNanos: Schema.Natural
+}) {
+  override get message(): string {
+    return `expected the kit's agent to be ready, found that its boot ended (${this.found}) at ${this.atNanos} ns: see what its console says`
+  }
+}
+
+/** Guest time that the kit may take to come up, and then to come to rest. */
+const bootNanos = 60_000_000_000
+const restNanos = 1_000_000_000
+
+/** Names what a kit boots: whatever it executes is in the machine before its first instruction, be it kernel, root or devices. */
+export const bootedKey = (spec: BootSpec) =>
+  Effect.scoped(
+    Effect.flatMap(
+      Vmm.use((vmm) => vmm.boot(spec)),
+      (machine) => machine.digest
+    )
+  )
+
+/** A machine whose kit is up and at rest, with empty slots and without a workload. */
+export const bootedMachine = Effect.fnUntraced(function* (spec: BootSpec) {
+  const machine = yield* (yield* Vmm).boot(spec)
+  const { atNanos, reason } = yield* machine.run({ kinds: ["AgentReady"], budgetNanos: bootNanos })
+  if (reason !== "event") return yield* new BootedKitNotReady({ found: reason, atNanos })
+  // What the kernel still had to do is done for all.
+  yield* machine.run({ kinds: ["GuestIdle"], budgetNanos: restNanos })
+  return machine
+})
+
+/** Puts the snapshot of a booted kit into the cache. */
+export const publishBooted = Effect.fnUntraced(function* (machine: Machine, spec: BootSpec, target: string) {
+  const store = yield* SnapshotStore
+  const staging = yield* store.stage(target)
+  const captured = yield* machine.capture(staging.directory)
+  const { atNanos, engine, memoryMib, pauseNanos, seq } = captured
+  const draft = {
+    engine,
+    runId: "booted-kit",
+    memoryMib,
+    configuration: bootSpecJson(spec),
+    policy: { _tag: "BootedKit" },
+    provenance: { _tag: "BootedKit", waitedFor: "AgentReady, then GuestIdle" },
+    capture: { atNanos, seq, pauseNanos, isWorkloadFrozen: false, hasAgent: true },
+    validation: "none" as const
+  }
+  const timeline = yield* captureRecording(machine, spec, [])
+  yield* store.publish(staging, { captured, timeline, draft }, { replace: true })
+}, Effect.scoped)
