@@ -12,7 +12,7 @@ node := node --conditions=stillpoint-source --no-warnings=ExperimentalWarning
 bin := node_modules/.bin
 ARGS ?=
 
-.PHONY: help demo test soak bench check lint fmt generate record docs images kit-lock setup setup-tools clean distclean
+.PHONY: help demo test soak software bench check lint fmt generate record docs images kit-lock setup setup-tools clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -30,13 +30,18 @@ soak: setup ## what is random, at length and with new cases: hours; any of its n
 	 STILLPOINT_KILLS=$${STILLPOINT_KILLS:-1000} STILLPOINT_DIFFERENTIAL_BATCHES=$${STILLPOINT_DIFFERENTIAL_BATCHES:-2000} \
 	 STILLPOINT_CASES=$${STILLPOINT_CASES:-20000} STILLPOINT_HOSTILE_CASES=$${STILLPOINT_HOSTILE_CASES:-100000} \
 	 STILLPOINT_INTERLEAVINGS=$${STILLPOINT_INTERLEAVINGS:-1000000} \
+	 STILLPOINT_VOLUME_KILLS=$${STILLPOINT_VOLUME_KILLS:-100} STILLPOINT_VOLUME_INSTANTS=$${STILLPOINT_VOLUME_INSTANTS:-200} \
 	 $(node) scripts/test.ts --patient
 	@scripts/miri.sh
 	@scripts/fuzz.sh
 
+software: images ## redis, python, postgres, nginx and nodejs, captured and cloned; make test has the first two
+	@STILLPOINT_SOFTWARE=all $(bin)/vitest run --project examples examples/03-images-of-real-programs
+
 bench: setup ## the figures of the README, in a table and in bench/out/latest.json
 	@scripts/setup/qemu.sh
 	@scripts/setup/image-tools.sh --optional
+	@scripts/setup/test-images.sh redis python
 	@$(node) bench/main.ts $(ARGS)
 
 check: setup-tools lint addon ## formats, lints, types, generated files, dependency directions; changes nothing
