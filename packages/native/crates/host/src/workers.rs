@@ -202,11 +202,14 @@ mod tests {
             workers
                 .execute(move || {
                     barrier.wait();
+                    barrier.wait();
                 })
                 .unwrap();
         }
         barrier.wait();
+        // All of them are in their jobs; afterwards those without work may end.
         assert!(workers.threads() >= 8);
+        barrier.wait();
     }
 
     #[test]
