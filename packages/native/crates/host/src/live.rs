@@ -25,6 +25,13 @@ const CATCH_UP: Duration = Duration::from_millis(100);
 /// Host time for which a guest is let be that computes faster than its clock goes.
 const AHEAD: Duration = Duration::from_millis(1);
 
+/// Host time by which a timer of a guest may be late that has been given nothing for [`CALM`]: several
+/// that are due then are served at once. Guest time knows nothing of it.
+const SLACK: Duration = Duration::from_millis(50);
+
+/// Host time without activity after which a guest's timers may be late.
+const CALM: Duration = Duration::from_secs(1);
+
 /// Guest time of work without a rest that counts as activity: heartbeats and timers take less.
 const WORK_NANOS: Nanos = 10_000_000;
 
@@ -277,8 +284,10 @@ impl Life {
         }
         state.status = LiveStatus::Asleep;
         state.wakes_at = until;
+        let is_calm = now.saturating_duration_since(state.last_activity) >= CALM;
+        let slack = if is_calm { SLACK } else { Duration::ZERO };
         let wakes = (until < HORIZON_NANOS)
-            .then(|| state.host.checked_add(Duration::from_nanos(until - state.guest)))
+            .then(|| state.host.checked_add(Duration::from_nanos(until - state.guest) + slack))
             .flatten();
         LiveSlice::Resting([wakes, idle_at].into_iter().flatten().min())
     }
