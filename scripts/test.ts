@@ -10,6 +10,7 @@ import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 import { CargoOutput } from "./testing/CargoOutput.ts"
 import { Outcome, saidIn } from "./testing/Outcome.ts"
+import { scratchIn } from "./testing/scratch.ts"
 import { outcomeOf } from "./testing/vitestReport.ts"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
@@ -114,6 +115,12 @@ const typescript = async (): Promise<Outcome> => {
   return outcome
 }
 
+const scratch = scratchIn(`${root}.cache`)
+if (scratch.isOwn) {
+  process.env["TMPDIR"] = scratch.directory
+  process.stdout.write(`${scratch.why}: they write to ${scratch.directory}\n`)
+  process.on("exit", () => rmSync(scratch.directory, { recursive: true, force: true }))
+}
 const total = new Outcome()
 if (quick !== "typescript") total.add(await rust())
 if (quick !== "rust") total.add(await typescript())

@@ -5,6 +5,7 @@
  */
 import { Context, Effect } from "effect"
 import type { TriggerSignal } from "./Firing.ts"
+import type { GuestActivity } from "./GuestActivity.ts"
 import type { GuestEvent, GuestEventKind, GuestNanos } from "./GuestEvent.ts"
 import type { MachineError } from "./MachineErrors.ts"
 import type { MachineStop, MachineUntil } from "./Vmm.ts"
@@ -40,7 +41,10 @@ export class GuestTimeline extends Context.Service<
   GuestTimeline,
   {
     readonly mode: "lockstep" | "free-running"
-    /** Guest time at which begins what has not been given out by an advance or a drain yet: a policy is armed here. 0 at first. */
+    /**
+     * Guest time at which begins what has not been given out by an advance or a drain yet: a policy is armed here. At first that
+     * of {@link beginning}.
+     */
     readonly origin: Effect.Effect<GuestNanos>
     /** Guest time now. */
     readonly nowNanos: Effect.Effect<GuestNanos>
@@ -50,7 +54,9 @@ export class GuestTimeline extends Context.Service<
     readonly drain: Effect.Effect<TimelineAdvance, MachineError>
     /** Makes the guest stand still; returns the guest time at which it stands. */
     readonly hold: Effect.Effect<GuestNanos, MachineError>
-    /** Events before the origin, as far as the machine knows them: they tell in what condition a policy finds the guest. */
+    /** What the guest was in the middle of where the timeline begins: 0, the first instruction, unless it was restored or forked. */
+    readonly beginning: GuestActivity
+    /** Events between the beginning and the origin: with it, they tell in what condition a policy finds the guest. */
     readonly earlier: Effect.Effect<ReadonlyArray<GuestEvent>, MachineError>
     /** Asks the agent to freeze the workload. Does not run the guest. */
     readonly requestQuiesce: Effect.Effect<void, MachineError>

@@ -8,6 +8,7 @@ import type { Observable } from "rxjs"
 import type { DiskSpec } from "./DiskSpec.ts"
 import type { WorkloadSpec } from "./WorkloadSpec.ts"
 import type { AgentError, WorkloadStartError } from "./AgentErrors.ts"
+import type { GuestActivity } from "./GuestActivity.ts"
 import type { GuestEvent, GuestEventKind, GuestNanos } from "./GuestEvent.ts"
 import type { Secret } from "./Secret.ts"
 import type { GuestFiles } from "./guestFiles/GuestFiles.ts"
@@ -270,6 +271,10 @@ export interface Machine {
   readonly memoryMib: number
   /** Whether equal inputs give equal runs: policies then decide in lockstep. */
   readonly isDeterministic: boolean
+  /** What the guest was in the middle of when the machine was booted, restored or forked: before the first event of its own log. */
+  readonly beginning: GuestActivity
+  /** What the guest is in the middle of now, as it stands. */
+  readonly activity: Effect.Effect<GuestActivity, MachineError>
   /** Guest time at the last stop or batch. */
   readonly nowNanos: Effect.Effect<GuestNanos>
   /** Every event from the machine's first (seq 0 of this machine's own log) on, then live; completes when the machine ends. */

@@ -8,6 +8,7 @@ export {
   guestEventNumber,
   rejectReasons
 } from "./contract/contract.ts"
+export * from "./GuestActivity.ts"
 export * from "./GuestAgent.ts"
 export type * from "./GuestImage.ts"
 export * from "./MachineErrors.ts"
@@ -28,6 +29,8 @@ export * from "./Secret.ts"
 export * from "./Vmm.ts"
 export * from "./Firing.ts"
 export * from "./GuestTimeline.ts"
+export { describeValue } from "./describeValue.ts"
+export { readDuration } from "./readDuration.ts"
 export { guestTimeInWords } from "./guestTimeInWords.ts"
 export * from "./Trigger.ts"
 export * from "./files/DurableFiles.ts"

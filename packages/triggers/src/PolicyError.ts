@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { describeValue } from "@stillpoint/core"
 import { Schema, SchemaIssue } from "effect"
 import { didYouMean } from "./nearest.ts"
 
@@ -34,7 +35,14 @@ export class PolicyError extends Schema.TaggedError<PolicyError>()("PolicyError"
 
 /** Refuses to build: `what` is the constructor or option, `expected` and `found` as a sentence goes on. */
 export const refuse = (what: string, expected: string, found: unknown): never => {
-  throw new PolicyError({ problems: [{ path: [what], message: `expected ${expected}, found ${String(found)}` }] })
+  throw new PolicyError({
+    problems: [
+      {
+        path: [what],
+        message: `expected ${expected}, found ${typeof found === "string" ? found : describeValue(found)}`
+      }
+    ]
+  })
 }
 
 /** Refuses options that do not exist, all of them at once: `what` is the constructor. */

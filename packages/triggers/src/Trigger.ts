@@ -6,6 +6,8 @@
 import type { Firing, GuestTimeline, MachineError, Trigger as TriggerPort, TriggerError } from "@stillpoint/core"
 import type { Effect, Stream } from "effect"
 
+import { refuse } from "./PolicyError.ts"
+
 export { replay, replayAll } from "./deciding/replayPolicy.ts"
 export type { ReplayedTimeline, ReplayOptions } from "./deciding/replayPolicy.ts"
 
@@ -29,10 +31,14 @@ export type { ReplayedTimeline, ReplayOptions } from "./deciding/replayPolicy.ts
  * ```
  */
 const awaitFiring = (policy: TriggerPort): Effect.Effect<Firing, TriggerError | MachineError, GuestTimeline> =>
-  policy.await
+  required("Trigger.await", policy).await
 
 export { awaitFiring as await }
 
 /** Every firing of a policy that repeats. The guest goes on when the next one is pulled. */
 export const firings = (policy: TriggerPort): Stream.Stream<Firing, TriggerError | MachineError, GuestTimeline> =>
-  policy.firings
+  required("Trigger.firings", policy).firings
+
+/** A program without types may have anything in its place. */
+const required = (what: string, policy: TriggerPort): TriggerPort =>
+  typeof policy === "object" && policy !== null && "await" in policy ? policy : refuse(what, "a trigger", policy)

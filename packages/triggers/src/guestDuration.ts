@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { describeValue, readDuration } from "@stillpoint/core"
 import { Duration, Option } from "effect"
 import { refuse } from "./PolicyError.ts"
 
@@ -18,10 +19,16 @@ export const toGuestNanos = (what: string, input: Duration.Input): number => {
   return Number(nanos)
 }
 
+/** Reads the duration that a combinator is called with. */
+export const durationOf =
+  (what: string) =>
+  (input: Duration.Input): number =>
+    toGuestNanos(what, input)
+
 const readNanos = (input: Duration.Input): Option.Option<bigint> => {
   // A fraction of a nanosecond or NaN would be rounded away, and a negative number clamped, before anyone saw it.
   if (typeof input === "number" && (!Number.isFinite(input) || input < 0)) return Option.none()
-  return Option.flatMap(Option.liftThrowable(Duration.fromInputUnsafe)(input), (duration) => Duration.toNanos(duration))
+  return Option.flatMap(readDuration(input), (duration) => Duration.toNanos(duration))
 }
 
 const describe = (input: Duration.Input): string =>
@@ -29,4 +36,6 @@ const describe = (input: Duration.Input): string =>
     ? Duration.format(input)
     : typeof input === "bigint"
       ? `${input} ns`
-      : JSON.stringify(input)
+      : typeof input === "string"
+        ? JSON.stringify(input)
+        : describeValue(input)

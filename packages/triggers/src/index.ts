@@ -43,8 +43,15 @@ export * from "./plugin/defineTrigger.ts"
 export type { Heard } from "./Heard.ts"
 export { fromEffect, type ProbeOptions } from "./plugin/fromEffect.ts"
 export { PolicyDescription } from "./plugin/PolicyDescription.ts"
-export * from "./plugin/Registry.ts"
+export {
+  builtinRegistry,
+  makeRegistry,
+  mergeRegistries,
+  type PublishedPart,
+  type Registry,
+  type RegistryParts
+} from "./plugin/Registry.ts"
 export { Policy } from "./Policy.ts"
-export * from "./PolicyError.ts"
+export { PolicyError, PolicyProblem } from "./PolicyError.ts"
 export * from "./resources/SnapshotResources.ts"
 export * as Trigger from "./Trigger.ts"

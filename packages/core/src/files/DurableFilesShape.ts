@@ -58,6 +58,8 @@ export interface DurableFilesShape {
   ) => Effect.Effect<{ readonly sha256: string; readonly sizeBytes: number }, FileFault | FileUnfit>
   /** What stands at a path, `null` for nothing. */
   readonly inspect: (path: string) => Effect.Effect<FileStatus | null, FileFault>
+  /** Fails where nothing can be made in a directory: it is none, others' alone, or on a file system that is only read. Makes nothing. */
+  readonly admitsNames: (directory: string) => Effect.Effect<void, FileFault>
   /** The path without links, its last part included; parts that do not exist stay as they are. */
   readonly resolve: (path: string) => Effect.Effect<string, FileFault>
   /**

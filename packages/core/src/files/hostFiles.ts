@@ -111,6 +111,11 @@ const removeEmptyDirectory = async (path: string): Promise<boolean> => {
   }
 }
 
+const admitsNames = async (path: string): Promise<void> => {
+  // A path through a file that ends in it is none of a directory.
+  await Fs.access(`${path}/.`, constants.W_OK | constants.X_OK)
+}
+
 /** Opens a regular file without waiting for what is none, and reads exactly what it holds. */
 const readRegular = async (
   path: string,
@@ -214,6 +219,7 @@ export const hostFiles: DurableFilesShape = {
   read: (path, atMostBytes) => attemptReading("read", path, () => readWhole(path, atMostBytes)),
   digest: (path, atMostBytes) => attemptReading("digest", path, () => digestWhole(path, atMostBytes)),
   inspect: (path) => attempt("inspect", path, () => inspectPath(path)),
+  admitsNames: (path) => attempt("make", path, () => admitsNames(path)),
   resolve: (path) => attempt("resolve", path, () => resolveLinks(path)),
   hold: holdFile,
   uniqueName: Effect.sync(() => randomBytes(16).toString("hex"))

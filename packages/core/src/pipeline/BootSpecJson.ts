@@ -18,5 +18,8 @@ export const bootSpecJson = (spec: BootSpec): { readonly [key: string]: Schema.J
       : { eventQuotas: Object.fromEntries(Object.entries(eventQuotas).map(([kind, quota]) => [kind, { ...quota }])) }
   const interfaces = network === undefined ? {} : { network: { ...network } }
   const described = disks === undefined ? {} : { disks: disks.map((disk) => ({ ...disk })) }
-  return { ...rest, ...described, ...interfaces, ...quotas, ...bytes }
+  const said = Object.entries({ ...rest, ...described, ...interfaces, ...quotas, ...bytes }).filter(
+    ([, value]) => value !== undefined
+  )
+  return Object.fromEntries(said) as { readonly [key: string]: Schema.Json }
 }

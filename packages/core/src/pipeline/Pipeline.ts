@@ -8,7 +8,7 @@ import { Effect, Exit, pipe, Scope, Stream } from "effect"
 import type { FileFault, FileUnfit } from "../files/FileErrors.ts"
 import type { Firing } from "../Firing.ts"
 import type { GateOptions } from "../gate/Gate.ts"
-import { flagProblems, unknownProblems } from "../gate/optionProblems.ts"
+import { flagProblems, isText, kindProblems, unknownProblems } from "../gate/optionProblems.ts"
 import { GuestTimeline } from "../GuestTimeline.ts"
 import type { CaptureError, ExecError, ForkError, MachineError } from "../MachineErrors.ts"
 import { makeRunContext, RunContext, type RunCommandError } from "../run/RunContext.ts"
@@ -36,6 +36,7 @@ import { freeze, type FreezeOptions } from "./stages/freeze.ts"
 import { prefetch } from "./stages/prefetch.ts"
 import { type Probe, validate } from "./stages/validate.ts"
 import { warmUp } from "./stages/warmUp.ts"
+import { captureShapeProblems, specShapeProblems, watchShapeProblems } from "./shapeProblems.ts"
 import { watchGuard, type WatchFailure, type WatchLimit } from "./watchGuard.ts"
 
 /** The standard stages, in their order. */
@@ -195,10 +196,12 @@ const captureStages = (options: CaptureOptions) =>
  * ```
  */
 export const run = (spec: BootSpec, options: CaptureOptions & WatchOptions) =>
-  Effect.map(
-    runStages(subjectOf(spec, options), Stage.andThen(tuned(boot(options), options), captureStages(options)), spec),
-    ({ runId, value }) => ({ runId, value: readyOf(value) })
-  )
+  Effect.gen(function* () {
+    yield* refuseProblems("capture", [...specShapeProblems(spec), ...captureShapeProblems(options, "path")])
+    const stages = Stage.andThen(tuned(boot(options), options), captureStages(options))
+    const { runId, value } = yield* runStages(subjectOf(spec, options), stages, spec)
+    return { runId, value: readyOf(value) }
+  })
 
 /**
  * Watches one boot with several policies side by side, and takes a snapshot of each one's moment; each is a run of its own.
@@ -211,6 +214,15 @@ export const sideBySide = Effect.fn("Pipeline.sideBySide")(function* (
   captures: ReadonlyArray<CaptureOptions>,
   options: WatchOptions = {}
 ) {
+  yield* refuseProblems("side by side", [
+    ...specShapeProblems(spec),
+    ...watchShapeProblems(options),
+    ...(Array.isArray(captures)
+      ? captures.flatMap((one, index) =>
+          captureShapeProblems(one, "path").map((problem) => `capture ${index}: ${problem}`)
+        )
+      : kindProblems("captures", captures, "a list of the options of captures", Array.isArray))
+  ])
   yield* refuseProblems("side by side", yield* sideProblems(captures))
   const { guestStream, hadAgent, machine } = yield* bootWatched(spec, options)
   const shared = sharedTimeline(machine)
@@ -239,24 +251,24 @@ export const sideBySide = Effect.fn("Pipeline.sideBySide")(function* (
   )
 })
 
-/** Problems of captures of one boot: each one's own, and targets that several of them have. */
-const sideProblems = (captures: ReadonlyArray<CaptureOptions>) =>
-  Effect.map(
-    Effect.forEach(captures, (options) =>
-      // Of a run that does not begin here.
-      Effect.flatMap(makeRunContext(options.target), (run) =>
+/** Problems of a capture that is of no run yet. */
+const problemsOf = (options: CaptureOptions) =>
+  isText(options.target)
+    ? Effect.flatMap(makeRunContext(options.target), (run) =>
         Effect.provideService(captureStages(options).check, RunContext, run)
       )
-    ),
-    (problems) => {
-      const targets = captures.map(({ target }) => resolve(target))
-      const shared = [...new Set(targets.filter((target, index) => targets.indexOf(target) !== index))]
-      return [
-        ...problems.flatMap((own, index) => own.map((problem) => `capture ${index}: ${problem}`)),
-        ...shared.map((target) => `target: ${target} is what several captures are published to`)
-      ]
-    }
-  )
+    : Effect.succeed(kindProblems("target(0)", options.target, "the path of a directory", isText))
+
+/** Problems of captures of one boot: each one's own, and targets that several of them have. */
+const sideProblems = (captures: ReadonlyArray<CaptureOptions>) =>
+  Effect.map(Effect.forEach(captures, problemsOf), (problems) => {
+    const targets = captures.map(({ target }) => resolve(target))
+    const shared = [...new Set(targets.filter((target, index) => targets.indexOf(target) !== index))]
+    return [
+      ...problems.flatMap((own, index) => own.map((problem) => `capture ${index}: ${problem}`)),
+      ...shared.map((target) => `target: ${target} is what several captures are published to`)
+    ]
+  })
 
 /** How a policy that repeats is captured. */
 export interface RepeatOptions extends Omit<CaptureOptions, "target">, WatchOptions {
@@ -275,6 +287,8 @@ export interface RepeatOptions extends Omit<CaptureOptions, "target">, WatchOpti
 export const repeat = (spec: BootSpec, options: RepeatOptions) =>
   Stream.unwrap(
     Effect.gen(function* () {
+      yield* refuseProblems("repeat", [...specShapeProblems(spec), ...captureShapeProblems(options, "paths")])
+      yield* refuseProblems("repeat", yield* problemsOf({ ...options, target: options.target(0) }))
       const { guestStream, hadAgent, machine } = yield* bootWatched(spec, options)
       const timeline = yield* lockstepTimeline(machine)
       const guard = yield* watchGuard(options.policy, timeline, options)

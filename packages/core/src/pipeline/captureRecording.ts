@@ -34,7 +34,8 @@ export const captureRecording = Effect.fnUntraced(function* (
       initrdDigest: initrd,
       configuration: bootSpecJson(spec),
       seed: spec.seed === undefined ? 0 : spec.seed,
-      firstSeq: events[0]?.seq ?? 0
+      firstSeq: events[0]?.seq ?? 0,
+      ...(earlier.length > 0 || machine.beginning.atNanos === 0 ? {} : { beginning: machine.beginning })
     },
     events,
     end: { _tag: "TimelineEnd", atNanos: yield* machine.nowNanos, reason: "paused", events: events.length }

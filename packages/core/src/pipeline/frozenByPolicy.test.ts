@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Stream } from "effect"
+import { DurableFiles } from "../files/DurableFiles.ts"
 import { Firing, type QuiesceReport } from "../Firing.ts"
 import { GuestTimeline } from "../GuestTimeline.ts"
 import { Journal } from "../journal/Journal.ts"
@@ -168,6 +169,33 @@ describe("what a pipeline is asked for", () => {
         // Nothing of it is in the journal: it did not begin.
         assert.strictEqual((yield* listRuns).length, 1)
         yield* Effect.scoped(Pipeline.run(spec, { policy, target: "/s/taken", replace: true }))
+      })
+    ).pipe(Effect.provide(host()))
+  )
+
+  it.effect("is-refused-before-the-boot-where-nothing-can-be-published", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const policy = kindTrigger("ListenerBound")
+        const files = yield* DurableFiles
+        yield* files.makeDirectory("/home")
+        yield* files.write("/home/letter", new Uint8Array(1))
+        let booted = 0
+        const observe = () => Effect.sync(() => void booted++)
+        for (const target of ["/home", "/home/letter", "/home/letter/in/it"]) {
+          const asked = { policy, replace: true, observe }
+          for (const refused of [
+            Pipeline.run(spec, { ...asked, target }),
+            Pipeline.sideBySide(spec, [{ ...asked, target }], { observe }),
+            Stream.runDrain(Pipeline.repeat(spec, { ...asked, target: () => target }))
+          ]) {
+            const error = yield* Effect.flip(refused)
+            assert.strictEqual(error._tag, "PipelineRefused")
+            assert.match(error.message, /target: .*\/home/)
+          }
+        }
+        assert.strictEqual(booted, 0)
+        assert.deepStrictEqual(yield* files.list("/home"), ["letter"])
       })
     ).pipe(Effect.provide(host()))
   )

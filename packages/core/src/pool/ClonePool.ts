@@ -15,7 +15,16 @@ import * as Gate from "../gate/Gate.ts"
 import type { Clone, GateOptions } from "../gate/Gate.ts"
 import { GateError } from "../gate/GateErrors.ts"
 import { loadSnapshot } from "../gate/loadSnapshot.ts"
-import { countProblems, durationProblems, gateProblems, unknownProblems } from "../gate/optionProblems.ts"
+import {
+  countProblems,
+  durationProblems,
+  gateProblems,
+  isFunction,
+  isRecord,
+  kindProblems,
+  orAbsent,
+  unknownProblems
+} from "../gate/optionProblems.ts"
 import { PoolError, type PoolReason } from "./PoolErrors.ts"
 
 /** How a pool is kept. */
@@ -91,7 +100,17 @@ const poolOptionNames = {
 } as const satisfies Record<keyof ClonePoolOptions, true>
 
 /** What is wrong with a pool as it is asked for: all of it, each with what was expected. */
-export const poolProblems = (options: Omit<ClonePoolOptions, "snapshot">): ReadonlyArray<string> => [
+export const poolProblems = (options: Omit<ClonePoolOptions, "snapshot">): ReadonlyArray<string> => {
+  if (!isRecord(options)) return kindProblems("pool", options, "the options of a pool", isRecord)
+  return [...healthProblems(options.health), ...readyProblems(options)]
+}
+
+const healthProblems = (health: unknown): ReadonlyArray<string> =>
+  health === undefined || isRecord(health)
+    ? kindProblems("pool.health.check", health?.["check"], "a function", orAbsent(isFunction))
+    : kindProblems("pool.health", health, "{ check, every, timeout }", isRecord)
+
+const readyProblems = (options: Omit<ClonePoolOptions, "snapshot">): ReadonlyArray<string> => [
   ...unknownProblems("pool", options, poolOptionNames),
   ...countProblems("pool.ready", options.ready, 0),
   ...countProblems("pool.maximum", options.maximum, 1),

@@ -3,11 +3,12 @@
  *
  * @module
  */
-import { basename, join, resolve } from "node:path"
+import { basename, dirname, join, resolve } from "node:path"
 import { Context, Effect, Layer, type Scope } from "effect"
 import type { CapturedFile, CapturedFiles } from "../Vmm.ts"
 import { DurableFiles, type DurableFilesShape } from "../files/DurableFiles.ts"
-import type { FileFault } from "../files/FileErrors.ts"
+import { describeValue } from "../describeValue.ts"
+import { FileFault, FileUnfit } from "../files/FileErrors.ts"
 import { type Cleared, clearOwnedDirectories, isOwnedDirectory } from "../files/OwnedDirectory.ts"
 import { replaceFile } from "../files/replaceFile.ts"
 import {
@@ -117,6 +118,11 @@ export interface SnapshotStoreShape {
    */
   readonly stage: (target: string) => Effect.Effect<Staging, SnapshotPublishError, Scope.Scope>
   /**
+   * Fails where a publish to `target` could not work, as far as that can be told beforehand: what stands there is not to be
+   * replaced, or no snapshot; nothing can be written there. Leaves everything as it is.
+   */
+  readonly admit: (target: string, options?: PublishOptions) => Effect.Effect<void, SnapshotPublishError>
+  /**
    * Writes the timeline and, last, the manifest; flushes everything; puts it at its target with one rename.
    *
    * When it returns the snapshot survives a crash; when it fails the target is as it was, unless it is `PublishUnsettled`. Any
@@ -154,7 +160,15 @@ export interface SnapshotStoreShape {
   readonly remove: (directory: string) => Effect.Effect<void, SnapshotRemoveError>
 }
 
+/** A path in an error: whatever a program without types has in its place. */
+const named = (path: unknown): string => (typeof path === "string" ? resolve(path) : describeValue(path))
+
 const make = (files: DurableFilesShape): SnapshotStoreShape => {
+  /** Links followed; what is no path is refused. */
+  const resolved = (path: unknown): Effect.Effect<string, FileFault | FileUnfit> =>
+    typeof path === "string" && !path.includes("\0")
+      ? files.resolve(path)
+      : new FileUnfit({ path: named(path), expected: "the path of a directory", found: describeValue(path) })
   const writeDurably = (path: string, bytes: Uint8Array) =>
     files.removeTree(path).pipe(Effect.andThen(files.write(path, bytes)), Effect.andThen(files.flush(path)))
 
@@ -163,11 +177,23 @@ const make = (files: DurableFilesShape): SnapshotStoreShape => {
 
   const stage = Effect.fn("SnapshotStore.stage")(
     function* (path: string) {
-      const target = yield* files.resolve(path)
+      const target = yield* resolved(path)
       const place = yield* makePlace(files, target)
       return { directory: place.contents.path(), target, place }
     },
-    (effect, path) => Effect.mapError(effect, publishFailed(resolve(path)))
+    (effect, path) => Effect.mapError(effect, publishFailed(named(path)))
+  )
+
+  const admit: SnapshotStoreShape["admit"] = Effect.fn("SnapshotStore.admit")(
+    function* (path, options) {
+      const target = yield* resolved(path)
+      const standing = yield* inspectTarget(files, target)
+      if (standing !== "nothing" && options?.replace !== true) return yield* new TargetExists({ path: target })
+      let above = standing === "nothing" ? dirname(target) : target
+      while ((yield* files.inspect(above)) === null && above !== dirname(above)) above = dirname(above)
+      yield* files.admitsNames(above)
+    },
+    (effect, path) => Effect.mapError(effect, publishFailed(named(path)))
   )
 
   /** What the manifest says of a file of the capture. */
@@ -242,7 +268,8 @@ const make = (files: DurableFilesShape): SnapshotStoreShape => {
   const openOnce = Effect.fnUntraced(function* (directory: string, options: OpenOptions | undefined) {
     const manifest = yield* verifySnapshot(files, directory)
     if (options?.digest !== undefined && manifest.digest !== options.digest) {
-      return yield* new SnapshotReplaced({ path: directory, expected: options.digest, found: manifest.digest })
+      const expected = describeValue(options.digest)
+      return yield* new SnapshotReplaced({ path: directory, expected, found: manifest.digest })
     }
     const chain = yield* followChain(files, directory, manifest, (parent) => verifySnapshot(files, parent))
     const validation = yield* readValidation(directory, manifest)
@@ -283,9 +310,9 @@ const make = (files: DurableFilesShape): SnapshotStoreShape => {
 
   const open: SnapshotStoreShape["open"] = Effect.fn("SnapshotStore.open")(
     (path: string, options?: OpenOptions) =>
-      Effect.flatMap(files.resolve(path), (directory) => openVerified(directory, options)),
+      Effect.flatMap(resolved(path), (directory) => openVerified(directory, options)),
     (effect, path) =>
-      Effect.mapError(effect, (reason: SnapshotOpenReason) => new SnapshotOpenError({ path: resolve(path), reason }))
+      Effect.mapError(effect, (reason: SnapshotOpenReason) => new SnapshotOpenError({ path: named(path), reason }))
   )
 
   const timeline: SnapshotStoreShape["timeline"] = ({ directory, manifest }) => {
@@ -328,7 +355,9 @@ const make = (files: DurableFilesShape): SnapshotStoreShape => {
   )
 
   const sweep = Effect.fn("SnapshotStore.sweep")(function* (parentDirectory: string) {
-    const parent = yield* files.resolve(parentDirectory)
+    const parent = yield* Effect.catchTag(resolved(parentDirectory), "FileUnfit", ({ found }) =>
+      Effect.fail(new FileFault({ operation: "resolve", path: found, code: "not a path" }))
+    )
     if ((yield* files.inspect(parent))?.kind !== "directory") return { removed: [], failed: [] }
     const { failed, removed } = yield* clearOwnedDirectories(files, parent, "staging", () => Effect.succeed(false))
     const report = { removed: [...removed], failed: [...failed] }
@@ -349,7 +378,7 @@ const make = (files: DurableFilesShape): SnapshotStoreShape => {
 
   const remove: SnapshotStoreShape["remove"] = Effect.fn("SnapshotStore.remove")(
     function* (path: string) {
-      const directory = yield* files.resolve(path)
+      const directory = yield* resolved(path)
       const standing = yield* inspectTarget(files, directory)
       if (standing === "nothing") return
       if (standing === "empty" && (yield* files.list(directory)).length === 0) {
@@ -362,10 +391,10 @@ const make = (files: DurableFilesShape): SnapshotStoreShape => {
         )
       )
     },
-    (effect, path) => Effect.mapError(effect, (reason) => new SnapshotRemoveError({ path: resolve(path), reason }))
+    (effect, path) => Effect.mapError(effect, (reason) => new SnapshotRemoveError({ path: named(path), reason }))
   )
 
-  return { resolve: files.resolve, stage, publish, open, timeline, recordValidation, sweep, remove }
+  return { resolve: files.resolve, stage, admit, publish, open, timeline, recordValidation, sweep, remove }
 }
 
 /**

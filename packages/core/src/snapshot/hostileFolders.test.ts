@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process"
-import { cp, mkdir, mkdtemp, open, rm, symlink, writeFile } from "node:fs/promises"
+import { cp, mkdir, mkdtemp, open, readdir, rm, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { basename, dirname, join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { DurableFiles } from "../files/DurableFiles.ts"
@@ -80,6 +80,56 @@ describe("a folder that somebody has prepared", () => {
       const { message, reason } = yield* Effect.flip((yield* SnapshotStore).open(good.directory))
       assert.strictEqual(reason._tag, "FileUnfit")
       assert.include(message, good.manifest.contents)
+    }).pipe(Effect.scoped, Effect.provide(store))
+  )
+
+  it.live("with-anything-in-the-place-of-what-says-whose-it-is-is-left-alone-by-who-clears", () =>
+    Effect.gen(function* () {
+      const where = yield* folder
+      const snapshots = yield* SnapshotStore
+      const left = join(where, "left")
+      const name = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const { directory } = yield* snapshots.stage(join(where, "target"))
+          const staging = basename(dirname(dirname(directory)))
+          // As a publisher leaves it that is killed.
+          yield* Effect.promise(() => cp(join(where, staging), join(left, staging), { recursive: true }))
+          return staging
+        })
+      )
+      for (const [what, put] of Object.entries(substitutes)) {
+        for (const file of ["owner.json", "owner.lock"]) {
+          if (what === "empty-file" && file === "owner.lock") continue
+          const parent = join(where, `${what}-${file}`)
+          yield* Effect.promise(async () => {
+            await cp(left, parent, { recursive: true })
+            await rm(join(parent, name, file))
+            await put(join(parent, name, file))
+          })
+          const { failed, removed } = yield* snapshots.sweep(parent)
+          assert.deepStrictEqual(removed, [], `${what} as ${file}`)
+          // What is marked as ours and cannot be held is told; what is not marked is somebody's.
+          const told = failed.map(({ fault, path }) => [path, fault._tag])
+          assert.deepStrictEqual(told, file === "owner.lock" ? [[join(parent, name), "FileUnfit"]] : [])
+          assert.include(yield* Effect.promise(() => readdir(join(parent, name))), file)
+        }
+      }
+      // And what nobody has changed is cleared.
+      assert.deepStrictEqual((yield* snapshots.sweep(left)).removed, [join(left, name)])
+    }).pipe(Effect.scoped, Effect.provide(store))
+  )
+
+  it.live("and-says-in-words-what-it-has-found", () =>
+    Effect.gen(function* () {
+      const where = yield* folder
+      const good = yield* publishSample(join(where, "good"), "one")
+      const memory = join(good.directory, good.manifest.contents, "memory.bin")
+      const words = { pipe: "neither a file nor a directory", "link-to-a-secret": "a link", directory: "a directory" }
+      for (const [what, found] of Object.entries(words)) {
+        yield* Effect.promise(() => rm(memory, { recursive: true }).then(() => substitutes[what]?.(memory)))
+        const { message } = yield* Effect.flip((yield* SnapshotStore).open(good.directory))
+        assert.include(message, `expected a regular file, found ${found}`)
+      }
     }).pipe(Effect.scoped, Effect.provide(store))
   )
 

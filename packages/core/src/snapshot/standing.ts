@@ -6,6 +6,7 @@
 import { join } from "node:path"
 import { Effect, Result, Schema } from "effect"
 import type { DurableFilesShape } from "../files/DurableFiles.ts"
+import { statusInWords } from "../files/fileKind.ts"
 import { isOwnedDirectory } from "../files/OwnedDirectory.ts"
 import { parseBoundedJson } from "../internal/boundedJson.ts"
 import { manifestFileName, ManifestHeader, mostManifestBytes } from "./Manifest.ts"
@@ -13,13 +14,6 @@ import { TargetUnfit } from "./SnapshotErrors.ts"
 
 /** Name of the empty file that is held by who puts a manifest into a snapshot's directory. */
 export const publishLockName = "publish.lock"
-
-const kindInWords = {
-  file: "a file",
-  directory: "a directory",
-  link: "a link",
-  other: "neither a file nor a directory"
-}
 
 /** Most names of a directory that are told. */
 const mostNames = 5
@@ -39,7 +33,7 @@ const isManifest = Effect.fnUntraced(function* (files: DurableFilesShape, path: 
 export const inspectTarget = Effect.fnUntraced(function* (files: DurableFilesShape, target: string) {
   const found = yield* files.inspect(target)
   if (found === null) return "nothing" as const
-  if (found.kind !== "directory") return yield* new TargetUnfit({ path: target, found: kindInWords[found.kind] })
+  if (found.kind !== "directory") return yield* new TargetUnfit({ path: target, found: statusInWords[found.kind] })
   const names = yield* files.list(target)
   const others: Array<string> = []
   let hasContents = false

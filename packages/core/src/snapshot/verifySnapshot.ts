@@ -9,6 +9,7 @@ import { join } from "node:path"
 import { Effect } from "effect"
 import type { DurableFilesShape } from "../files/DurableFiles.ts"
 import { FileUnfit } from "../files/FileErrors.ts"
+import { statusInWords } from "../files/fileKind.ts"
 import { decodeManifest, type Manifest, manifestFileName, type ManifestFile, mostManifestBytes } from "./Manifest.ts"
 import {
   ManifestMissing,
@@ -27,7 +28,8 @@ export const contentsOf = (directory: string, manifest: Manifest): string => joi
 const inspectSized = Effect.fnUntraced(function* (files: DurableFilesShape, path: string, expectedBytes: number) {
   const found = yield* files.inspect(path)
   if (found === null) return yield* new SnapshotFileMissing({ path })
-  if (found.kind !== "file") return yield* new FileUnfit({ path, expected: "a regular file", found: `a ${found.kind}` })
+  if (found.kind !== "file")
+    return yield* new FileUnfit({ path, expected: "a regular file", found: statusInWords[found.kind] })
   if (found.sizeBytes !== expectedBytes) {
     return yield* new SnapshotFileResized({ path, expectedBytes, foundBytes: found.sizeBytes })
   }
@@ -71,7 +73,7 @@ export const verifySnapshot = Effect.fnUntraced(function* (files: DurableFilesSh
   const standing = yield* files.inspect(contents)
   if (standing === null) return yield* new SnapshotFileMissing({ path: contents })
   if (standing.kind !== "directory") {
-    return yield* new FileUnfit({ path: contents, expected: "a directory", found: `a ${standing.kind}` })
+    return yield* new FileUnfit({ path: contents, expected: "a directory", found: statusInWords[standing.kind] })
   }
   for (const file of manifest.files) yield* verifyFile(files, contents, file)
   return manifest

@@ -318,6 +318,12 @@ export class MemoryFiles {
               true
             )
       ),
+    admitsNames: (path) =>
+      Effect.asVoid(
+        this.#reading("make", path, () =>
+          path === "/" || this.#live.get(path)?.kind === "directory" ? { path } : "ENOTDIR"
+        )
+      ),
     resolve: (path) => Effect.succeed(resolve(path)),
     hold: (path, { create }) =>
       Effect.map(

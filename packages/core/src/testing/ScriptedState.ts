@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { GuestActivity } from "../GuestActivity.ts"
 import type { IdentitySpec } from "../Vmm.ts"
 import type { EventBody, ScriptedCommand, ScriptedGuest, ScriptLine } from "./guestScript.ts"
 
@@ -49,6 +50,7 @@ export interface PendingCommand {
 export interface ScriptedState {
   nowNanos: number
   nextSeq: number
+  activity: GuestActivity
   /** Guest time by which the workload's lines are late, having been frozen. */
   workloadDelay: number
   frozenSince: number | null

@@ -14,6 +14,7 @@ import type { AgentRequest } from "../agent/AgentPort.ts"
 import { revealed } from "../agent/secrets.ts"
 import { makeLive } from "../agent/makeLive.ts"
 import { makeTurns } from "../agent/turns.ts"
+import { activityAfter, noActivity } from "../GuestActivity.ts"
 import type { GuestEvent } from "../GuestEvent.ts"
 import { AttachError, BootError, CaptureError, ForkError, MachineError, RestoreError } from "../MachineErrors.ts"
 import { noGuestPorts } from "../noGuestPorts.ts"
@@ -99,6 +100,7 @@ const makeMachine = (
     const emit = (body: EventBody): GuestEvent => {
       const event = { ...body, seq: state.nextSeq, atNanos: state.nowNanos } as GuestEvent
       state.nextSeq += 1
+      state.activity = activityAfter(state.activity, [event])
       events.push(event)
       live.next(event)
       return event
@@ -281,11 +283,14 @@ const makeMachine = (
       advance: turns.advance
     })
 
+    const beginning = { ...state.activity, atNanos: state.nowNanos }
     const machine: Machine = {
       id: `scripted-${nextMachineId++}`,
       engine: "scripted",
       memoryMib: state.memoryMib,
       isDeterministic: options.isDeterministic ?? true,
+      beginning,
+      activity: whileOpen(Effect.sync(() => ({ ...state.activity, atNanos: state.nowNanos }))),
       nowNanos,
       get events$() {
         return eventsFrom(0)
@@ -341,29 +346,32 @@ export const scriptedVmm = (options: ScriptedVmmOptions = {}): Layer.Layer<Vmm, 
     Effect.gen(function* () {
       const files = yield* DurableFiles
       const boot = (spec: BootSpec) =>
-        spec.kernelPath.startsWith("/missing")
-          ? Effect.fail(
-              new BootError({ reason: { _tag: "KernelUnreadable", message: `no kernel at ${spec.kernelPath}` } })
-            )
-          : makeMachine(options, files, {
-              nowNanos: 0,
-              nextSeq: 0,
-              workloadDelay: 0,
-              frozenSince: null,
-              script: options.script ?? serviceScript,
-              answers: [],
-              commands: [],
-              entropy: sha256(`seed ${spec.seed ?? 0}`),
-              hostname: "guest",
-              machineId: "0".repeat(32),
-              env: {},
-              realtimeAtZero: BigInt(spec.epochMillis ?? 0) * 1_000_000n,
-              nextToken: 1,
-              memoryMib: spec.memoryMib ?? 128,
-              disks: (spec.disks ?? []).map((disk) => disk.name),
-              diskSlots: spec.diskSlots ?? 0,
-              known: []
-            })
+        !Number.isSafeInteger(spec.memoryMib ?? 1) || (spec.memoryMib ?? 1) < 1
+          ? Effect.fail(new BootError({ reason: { _tag: "MemorySizeInvalid", message: "expected MiB above 0" } }))
+          : spec.kernelPath.startsWith("/missing")
+            ? Effect.fail(
+                new BootError({ reason: { _tag: "KernelUnreadable", message: `no kernel at ${spec.kernelPath}` } })
+              )
+            : makeMachine(options, files, {
+                nowNanos: 0,
+                nextSeq: 0,
+                activity: noActivity,
+                workloadDelay: 0,
+                frozenSince: null,
+                script: options.script ?? serviceScript,
+                answers: [],
+                commands: [],
+                entropy: sha256(`seed ${spec.seed ?? 0}`),
+                hostname: "guest",
+                machineId: "0".repeat(32),
+                env: {},
+                realtimeAtZero: BigInt(spec.epochMillis ?? 0) * 1_000_000n,
+                nextToken: 1,
+                memoryMib: spec.memoryMib ?? 128,
+                disks: (spec.disks ?? []).map((disk) => disk.name),
+                diskSlots: spec.diskSlots ?? 0,
+                known: []
+              })
       const refuse = (_tag: "FileMissing" | "IdMismatch" | "ParentMismatch" | "ParentMissing", message: string) =>
         new RestoreError({ reason: { _tag, message } })
       const readSaved = Effect.fnUntraced(function* (directory: string) {

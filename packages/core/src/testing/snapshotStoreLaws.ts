@@ -111,6 +111,44 @@ export const snapshotStoreLaws = (parent: string): ReadonlyArray<Law<SnapshotSto
         )
       })
     ),
+    law("what-is-admitted-can-be-published-and-what-is-not-cannot", (target) =>
+      Effect.gen(function* () {
+        const files = yield* DurableFiles
+        const store = yield* SnapshotStore
+        const tagOf = <A, E extends { readonly _tag: string }, R>(effect: Effect.Effect<A, E, R>) =>
+          Effect.match(effect, {
+            onSuccess: () => "done",
+            onFailure: (error) => ("reason" in error ? (error.reason as { readonly _tag: string })._tag : error._tag)
+          })
+        const situations: Readonly<Record<string, Effect.Effect<unknown, unknown, DurableFiles | SnapshotStore>>> = {
+          nothing: Effect.void,
+          "an empty directory": files.makeDirectory(target),
+          "a snapshot": publishSample(target, "old"),
+          "somebody's directory": Effect.andThen(
+            files.makeDirectory(target),
+            files.write(join(target, "letter"), new Uint8Array(1))
+          ),
+          "a file": files.write(target, new Uint8Array(1)),
+          "a file above": files.write(target, new Uint8Array(1))
+        }
+        for (const [what, begin] of Object.entries(situations)) {
+          for (const replace of [true, false]) {
+            yield* files.removeTree(target)
+            yield* Effect.orDie(begin)
+            const path = what === "a file above" ? join(target, "deep", "in") : target
+            const before = yield* besides(parent)
+            const admitted = yield* tagOf(store.admit(path, { replace }))
+            assert.deepEqual(yield* besides(parent), before, "it has left something")
+            const published = yield* tagOf(publishSample(path, "new", { replace }))
+            assert.equal(
+              admitted === "done",
+              published === "done",
+              `${what}, replace ${replace}: ${admitted}, ${published}`
+            )
+          }
+        }
+      })
+    ),
     law("a-missing-snapshot-is-refused", (target) =>
       Effect.gen(function* () {
         const reason = yield* reasonOf(target)

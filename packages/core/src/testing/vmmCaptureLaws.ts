@@ -79,8 +79,10 @@ export const captureLaws = <R>(
         assert.equal(link.captured.atNanos, atNanos)
         assert.equal(link.captured.seq, seq)
         assert.equal(link.captured.parent, null)
+        const activity = yield* machine.activity
         const restored = yield* restore([link])
         assert.equal(yield* restored.nowNanos, atNanos)
+        assert.deepEqual(restored.beginning, activity)
         assert.deepEqual(yield* restored.eventsSoFar(), [])
         assert.equal(yield* restored.digest, link.digest)
         const until = { budgetNanos: Math.max(1, Math.floor(atNanos / 10)) }

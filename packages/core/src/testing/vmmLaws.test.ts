@@ -85,6 +85,9 @@ const broken: Readonly<Record<string, (machine: Machine) => Partial<Machine>>> =
   "a-disk-goes-into-an-empty-slot-and-nowhere-else": (machine) => ({
     attachDisk: ({ name }) => machine.attachDisk({ name: `${name}-${disks++}`, access: "scratch", sizeBytes: 512 })
   }),
+  "what-a-guest-is-in-the-middle-of-is-what-its-events-say": (machine) => ({
+    activity: Effect.map(machine.activity, (activity) => ({ ...activity, isIdle: !activity.isIdle }))
+  }),
   "a-restored-machine-stands-where-it-was-captured-and-goes-on-as-the-captured-one-does": (machine) => ({
     capture: (directory) =>
       Effect.map(machine.capture(directory), (captured) => ({ ...captured, seq: captured.seq + 1 }))

@@ -5,6 +5,7 @@
  */
 import { strict as assert } from "node:assert"
 import { Effect, Exit, Fiber, Result, Scope } from "effect"
+import { activityAfter, type GuestActivity, noActivity } from "../GuestActivity.ts"
 import type { GuestEvent } from "../GuestEvent.ts"
 import { type Machine, Vmm } from "../Vmm.ts"
 import type { Law } from "./Law.ts"
@@ -304,6 +305,33 @@ export const vmmLaws = <R = never>(subject: VmmSubject<R>): ReadonlyArray<Law<Vm
         yield* machine.attachDisk({ ...disk, name: "second" })
         assert.equal((yield* attach("third")).reason._tag, "SlotTaken")
         yield* toKind(machine)
+      })
+    },
+    {
+      name: "what-a-guest-is-in-the-middle-of-is-what-its-events-say",
+      check: Effect.gen(function* () {
+        const machine = yield* boot
+        assert.deepEqual(machine.beginning, noActivity)
+        const seen = new Set<boolean>()
+        for (const kinds of [[kind], ["GuestIdle"], ["GuestBusy"], ["IoStarted"]] as const) {
+          yield* machine.run({ kinds, budgetNanos: withinNanos })
+          const activity = yield* machine.activity
+          const told = activityAfter(machine.beginning, yield* machine.eventsSoFar())
+          const inOrder = (each: GuestActivity) => ({ ...each, devicesInFlight: each.devicesInFlight.toSorted() })
+          assert.deepEqual(inOrder(activity), inOrder({ ...told, atNanos: yield* machine.nowNanos }))
+          seen.add(activity.isIdle)
+          if (!forks) continue
+          // Who joins a fork has seen nothing of what came before.
+          yield* Effect.scoped(
+            Effect.gen(function* () {
+              const fork = yield* machine.fork
+              if (machine.engine === "replay") return
+              assert.deepEqual(fork.beginning, activity)
+              assert.deepEqual(yield* fork.activity, activity)
+            })
+          )
+        }
+        assert.ok(seen.size > 0)
       })
     },
     ...captureLaws(subject, boot, toKind)

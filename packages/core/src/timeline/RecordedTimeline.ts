@@ -58,7 +58,8 @@ const headerKeys: ReadonlyArray<keyof TimelineHeader> = [
   "initrdDigest",
   "configuration",
   "seed",
-  "firstSeq"
+  "firstSeq",
+  "beginning"
 ]
 
 /** The header as one line, without its newline. */
@@ -273,6 +274,7 @@ export class TimelineDecoder {
     this.hasHeader = true
     this.version = version
     this.nextSeq = decoded.success.firstSeq
+    this.lastNanos = decoded.success.beginning?.atNanos ?? 0
     parts.push({ _tag: "Header", header: decoded.success })
     return null
   }

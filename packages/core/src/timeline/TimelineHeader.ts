@@ -5,6 +5,7 @@
  */
 import { Effect, Schema } from "effect"
 import { contractVersion } from "../contract/contract.ts"
+import { GuestActivity } from "../GuestActivity.ts"
 import { GuestNanos } from "../GuestEvent.ts"
 
 /** Name of the format, as the first line of every recording says it. */
@@ -31,7 +32,9 @@ export const TimelineHeader = Schema.Struct({
   /** Seed of every random byte; `null` if the host's randomness was used. */
   seed: Schema.NullOr(Schema.Natural),
   /** `seq` of the first event. */
-  firstSeq: Schema.Natural.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0)))
+  firstSeq: Schema.Natural.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
+  /** What the guest was in the middle of before it; absent where it had executed nothing. */
+  beginning: Schema.optionalKey(GuestActivity)
 })
 export type TimelineHeader = typeof TimelineHeader.Type
 

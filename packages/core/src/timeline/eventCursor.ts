@@ -4,6 +4,7 @@
  * @module
  */
 import { Effect } from "effect"
+import type { GuestActivity } from "../GuestActivity.ts"
 import type { GuestEvent, GuestEventKind } from "../GuestEvent.ts"
 import type { TimelineAdvance } from "../GuestTimeline.ts"
 import type { MachineError } from "../MachineErrors.ts"
@@ -23,11 +24,15 @@ export interface EventCursor {
   readonly drain: Effect.Effect<TimelineAdvance, MachineError>
 }
 
-/** A cursor before a machine's first event. It reads each event of the log once, however often it looks ahead. */
-export const eventCursor = (machine: Machine): EventCursor => {
-  let unseenSeq = 0
-  let originNanos = 0
-  let takenSeq = 0
+/**
+ * A cursor before a machine's first event, or where its guest was in the middle of something. It reads each event of the log once,
+ * however often it looks ahead.
+ */
+export const eventCursor = (machine: Machine, beginning: GuestActivity = machine.beginning): EventCursor => {
+  const firstSeq = beginning.nextSeq
+  let unseenSeq = firstSeq
+  let originNanos = beginning.atNanos
+  let takenSeq = firstSeq
   let seen: Array<GuestEvent> = []
   const ahead = Effect.map(
     Effect.suspend(() => machine.eventsSoFar(unseenSeq)),
@@ -48,7 +53,7 @@ export const eventCursor = (machine: Machine): EventCursor => {
   return {
     originNanos: () => originNanos,
     earlier: Effect.map(
-      Effect.suspend(() => (takenSeq === 0 ? Effect.succeed([]) : machine.eventsSoFar())),
+      Effect.suspend(() => (takenSeq === firstSeq ? Effect.succeed([]) : machine.eventsSoFar(firstSeq))),
       (events) => events.filter(({ seq }) => seq < takenSeq)
     ),
     ahead,

@@ -4,6 +4,7 @@
  * @module
  */
 import { Effect, Exit, Fiber, type Scope } from "effect"
+import type { GuestActivity } from "../GuestActivity.ts"
 import type { GuestEvent } from "../GuestEvent.ts"
 import type { AdvanceUntil, GuestTimeline, TimelineAdvance } from "../GuestTimeline.ts"
 import { makeHeadSignal } from "../internal/headSignal.ts"
@@ -20,11 +21,14 @@ const lookEvery = "1 millis"
  *
  * What happens between an event and `hold` is the slippage; nothing is lost in it, and it is told with the next drain.
  */
-export const freeRunningTimeline = (machine: Machine): Effect.Effect<GuestTimeline["Service"], never, Scope.Scope> =>
+export const freeRunningTimeline = (
+  machine: Machine,
+  beginning: GuestActivity = machine.beginning
+): Effect.Effect<GuestTimeline["Service"], never, Scope.Scope> =>
   Effect.gen(function* () {
     const scope = yield* Effect.scope
     const news = makeHeadSignal()
-    const cursor = eventCursor(machine)
+    const cursor = eventCursor(machine, beginning)
     const frozen = freezeClaims(machine).join()
     let running: Fiber.Fiber<MachineStop, MachineError> | null = null
     let runningPace: MachineUntil["pace"]
@@ -102,6 +106,7 @@ export const freeRunningTimeline = (machine: Machine): Effect.Effect<GuestTimeli
     return {
       mode: "free-running",
       origin: Effect.sync(cursor.originNanos),
+      beginning,
       earlier: cursor.earlier,
       nowNanos: machine.nowNanos,
       advance,

@@ -4,6 +4,7 @@
  * @module
  */
 import { Effect, Semaphore } from "effect"
+import type { GuestActivity } from "../GuestActivity.ts"
 import type { AdvanceUntil, GuestTimeline, TimelineAdvance } from "../GuestTimeline.ts"
 import type { Machine, MachineUntil } from "../Vmm.ts"
 import { eventCursor } from "./eventCursor.ts"
@@ -17,14 +18,18 @@ export const machineUntilOf = (until: AdvanceUntil): MachineUntil => ({
 })
 
 /**
- * Lets a machine be advanced by one policy, from its first event on.
+ * Lets a machine be advanced by one policy, from its first event on, or from now on: `yield* machine.activity` as `beginning`. A
+ * machine that has lived for so long that its log has dropped what was first can be watched from now on only.
  *
  * A probe that needs the guest (`exclusively`) pauses an advance in progress, which then goes on as if nothing had been.
  */
-export const lockstepTimeline = (machine: Machine): Effect.Effect<GuestTimeline["Service"]> =>
+export const lockstepTimeline = (
+  machine: Machine,
+  beginning: GuestActivity = machine.beginning
+): Effect.Effect<GuestTimeline["Service"]> =>
   Effect.gen(function* () {
     const guest = yield* Semaphore.make(1)
-    const cursor = eventCursor(machine)
+    const cursor = eventCursor(machine, beginning)
     const frozen = freezeClaims(machine).join()
     let probesWaiting = 0
     let isAdvancing = false
@@ -67,6 +72,7 @@ export const lockstepTimeline = (machine: Machine): Effect.Effect<GuestTimeline[
     return {
       mode: "lockstep",
       origin: Effect.sync(cursor.originNanos),
+      beginning,
       earlier: cursor.earlier,
       nowNanos: machine.nowNanos,
       advance,

@@ -10,6 +10,7 @@ import { makeAgent } from "../agent/makeAgent.ts"
 import type { TokenAnswer } from "../agent/AgentPort.ts"
 import { makeLive } from "../agent/makeLive.ts"
 import { makeTurns } from "../agent/turns.ts"
+import { activityAfter, type GuestActivity, noActivity } from "../GuestActivity.ts"
 import type { GuestEvent } from "../GuestEvent.ts"
 import { noGuestFiles } from "../agent/serveFiles.ts"
 import {
@@ -53,7 +54,7 @@ export const replayVmm = (timeline: RecordedTimeline): Layer.Layer<Vmm> =>
 /** One machine over a recording, standing before its first event. Closed by its scope. */
 export const replayMachine = Effect.fn("replayMachine")(function* (
   timeline: RecordedTimeline,
-  from: ReplayPosition = { index: 0, nowNanos: 0 }
+  from: ReplayPosition = { index: 0, nowNanos: timeline.header.beginning?.atNanos ?? 0 }
 ) {
   const player = new Player(timeline, from)
   yield* Effect.addFinalizer(() => Effect.sync(() => player.close()))
@@ -129,6 +130,10 @@ class Player {
   private stopAt(limit: number, reason: "time" | "budget"): MachineStop {
     this.nowNanos = Math.max(this.nowNanos, limit)
     return { reason, seq: null, atNanos: this.nowNanos }
+  }
+
+  get beginning(): GuestActivity {
+    return this.timeline.header.beginning ?? noActivity
   }
 
   get nextSeq(): number {
@@ -214,6 +219,8 @@ const machineOf = (player: Player): Machine => {
     engine: "replay",
     memoryMib: memoryMibOf(player.timeline),
     isDeterministic: true,
+    beginning: player.beginning,
+    activity: open(() => ({ ...activityAfter(player.beginning, player.soFar(0)), atNanos: player.nowNanos })),
     nowNanos,
     events$: eventsFrom(0),
     eventsFrom,

@@ -4,6 +4,7 @@
  * @module
  */
 import { Deferred, Effect, Exit, type Scope, Semaphore } from "effect"
+import type { GuestActivity } from "../GuestActivity.ts"
 import type { GuestEvent, GuestEventKind } from "../GuestEvent.ts"
 import type { AdvanceUntil, GuestTimeline, TimelineAdvance } from "../GuestTimeline.ts"
 import type { MachineError } from "../MachineErrors.ts"
@@ -33,7 +34,7 @@ export interface SharedTimeline {
  *
  * Everyone must join before the first advances, or miss nothing but see the guest moved meanwhile.
  */
-export const sharedTimeline = (machine: Machine): SharedTimeline => {
+export const sharedTimeline = (machine: Machine, beginning: GuestActivity = machine.beginning): SharedTimeline => {
   const participants = new Set<Participant>()
   const guest = Semaphore.makeUnsafe(1)
   const freezes = freezeClaims(machine)
@@ -132,7 +133,7 @@ export const sharedTimeline = (machine: Machine): SharedTimeline => {
   })
 
   const join = Effect.gen(function* () {
-    const participant: Participant = { cursor: eventCursor(machine), looked: 0, waiting: null }
+    const participant: Participant = { cursor: eventCursor(machine, beginning), looked: 0, waiting: null }
     participants.add(participant)
     const frozen = freezes.join()
     yield* Effect.addFinalizer(() =>
@@ -161,6 +162,7 @@ export const sharedTimeline = (machine: Machine): SharedTimeline => {
     return {
       mode: "lockstep" as const,
       origin: Effect.sync(participant.cursor.originNanos),
+      beginning,
       earlier: participant.cursor.earlier,
       nowNanos: machine.nowNanos,
       advance,

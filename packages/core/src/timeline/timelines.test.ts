@@ -34,6 +34,30 @@ describe("lockstep", () => {
     ).pipe(Effect.provide(host))
   )
 
+  it.effect("from-now-on-nothing-is-told-of-before-but-what-the-guest-is-in-the-middle-of", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const guest = yield* machine
+        yield* guest.run({ kinds: ["AgentReady"] })
+        const activity = yield* guest.activity
+        for (const timeline of [
+          yield* lockstepTimeline(guest, activity),
+          yield* freeRunningTimeline(guest, activity),
+          yield* sharedTimeline(guest, activity).join
+        ]) {
+          assert.deepStrictEqual(timeline.beginning, activity)
+          assert.strictEqual(yield* timeline.origin, 200_000_000)
+          assert.deepStrictEqual(yield* timeline.earlier, [])
+          assert.deepStrictEqual((yield* timeline.drain).events, [])
+        }
+        const timeline = yield* lockstepTimeline(guest, activity)
+        const { events } = yield* timeline.advance(until(320_000_000))
+        assert.strictEqual(events[0]?.seq, activity.nextSeq)
+        assert.deepStrictEqual(yield* timeline.earlier, events)
+      })
+    ).pipe(Effect.provide(host))
+  )
+
   it.effect("a-probe-that-needs-the-guest-does-not-end-an-advance", () =>
     Effect.scoped(
       Effect.gen(function* () {

@@ -35,6 +35,11 @@ export declare class NativeMachine {
   get memoryMib(): number
   /** Whether equal inputs give equal runs. */
   get isDeterministic(): boolean
+  /**
+   * What the guest was in the middle of when the machine was made, before the first event of its
+   * log.
+   */
+  get beginning(): GuestActivity
   /** Guest time, a few milliseconds old at most while the machine runs. */
   nowNanos(): number
   /** Sequence number that the next event will have. */
@@ -122,6 +127,8 @@ export declare class NativeMachine {
   fork(): Promise<Failure | NativeMachine>
   /** Digest of the whole machine state, in hexadecimal digits. */
   digest(): Promise<Failure | string>
+  /** What the guest is in the middle of now. */
+  activity(): Promise<Failure | GuestActivity>
   /** Bytes of host memory that closing this machine alone would give back. */
   ownBytes(): Promise<Failure | number>
   /**
@@ -351,6 +358,18 @@ export interface Failure {
   name: string
   /** What was expected, what was found, what to do. */
   message: string
+}
+
+/** What a guest is in the middle of, before an event of its log. */
+export interface GuestActivity {
+  /** Sequence number of the next event. */
+  seq: number
+  /** Guest time. */
+  atNanos: number
+  /** Whether the hart waits for an interrupt. */
+  isIdle: boolean
+  /** Names of the devices that have a request in flight. */
+  devicesInFlight: Array<string>
 }
 
 /** Bytes of host memory that all machines of this process hold for their guests. */

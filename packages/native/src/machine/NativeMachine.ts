@@ -13,6 +13,7 @@ import {
   type CaptureReason,
   diskSpecSchema,
   ForkError,
+  type GuestActivity,
   type ForkReason,
   type IdentitySpec,
   type LiveState,
@@ -83,6 +84,13 @@ export const fromNative = Effect.fn("NativeMachine.make")(function* (native: Add
   const machine = make(native)
   yield* Effect.addFinalizer(() => Effect.promise(() => native.close()))
   return machine
+})
+
+const activityOf = ({ atNanos, devicesInFlight, isIdle, seq }: Addon.GuestActivity): GuestActivity => ({
+  nextSeq: seq,
+  atNanos,
+  isIdle,
+  devicesInFlight
 })
 
 const make = (native: Addon.NativeMachine): Machine => {
@@ -226,6 +234,11 @@ const make = (native: Addon.NativeMachine): Machine => {
     engine: native.engine,
     memoryMib: native.memoryMib,
     isDeterministic: native.isDeterministic,
+    beginning: activityOf(native.beginning),
+    activity: Effect.map(
+      call(() => native.activity(), machineError),
+      activityOf
+    ),
     nowNanos: Effect.sync(() => native.nowNanos()),
     events$: events.all$,
     eventsFrom: (seq) => events.from(Math.max(seq, firstSeq)),

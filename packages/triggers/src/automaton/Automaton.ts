@@ -9,6 +9,7 @@
  */
 import {
   Firing,
+  type GuestActivity,
   type GuestEvent,
   type GuestNanos,
   type QuiesceReport,
@@ -106,11 +107,22 @@ export class Automaton {
 
   // --- life
 
-  /** Arms the policy anew, before every event but some earlier ones, which tell what condition the guest is in. */
-  start(originNanos: GuestNanos, earlier: ReadonlyArray<GuestEvent> = []): void {
+  /**
+   * Arms the policy anew, before every event but some earlier ones: these tell what condition the guest is in, after what it was in
+   * the middle of before them.
+   */
+  start(
+    originNanos: GuestNanos,
+    earlier: ReadonlyArray<GuestEvent> = [],
+    beginning: GuestActivity | undefined = undefined
+  ): void {
     const { moment } = this
     this.memories.reset()
     this.forget()
+    if (beginning !== undefined) {
+      this.guest.begin(beginning)
+      moment.lastSeq = beginning.nextSeq - 1
+    }
     for (const event of earlier) {
       if (this.channels.of(event._tag).isTelling) this.guest.take(event)
       moment.lastSeq = event.seq

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { GuestEvent, GuestEventOf } from "@stillpoint/core"
+import type { GuestActivity, GuestEvent, GuestEventOf } from "@stillpoint/core"
 import type { Memories } from "./Memory.ts"
 
 type ListenerBound = GuestEventOf<"ListenerBound">
@@ -22,6 +22,11 @@ export class GuestCondition {
 
   constructor(memories: Memories) {
     this.memory = memories.make({ isIdle: false, devicesInFlight: new Set<string>(), listeners: [] })
+  }
+
+  /** Begins with a guest that others have watched before. */
+  begin({ devicesInFlight, isIdle }: Pick<GuestActivity, "devicesInFlight" | "isIdle">): void {
+    Object.assign(this.memory, { isIdle, devicesInFlight: new Set(devicesInFlight) })
   }
 
   /** Takes in an event. */

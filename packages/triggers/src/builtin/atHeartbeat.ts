@@ -1,7 +1,8 @@
 import type { GuestEvent } from "@stillpoint/core"
+import { requireFlag, requireOptions } from "../argument.ts"
 import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
-import { refuse, refuseUnknown } from "../PolicyError.ts"
+import { refuse } from "../PolicyError.ts"
 
 /** Where heartbeats are looked for. */
 export interface HeartbeatOptions {
@@ -29,9 +30,9 @@ export interface HeartbeatOptions {
  * ```
  */
 export const atHeartbeat = (count: number, options: HeartbeatOptions = {}): Policy => {
-  refuseUnknown("atHeartbeat", options, ["console"])
+  const read = requireOptions("atHeartbeat", options, ["console"])
   if (!Number.isSafeInteger(count) || count < 1) refuse("atHeartbeat", "a whole number from 1 to 2^53 - 1", count)
-  const console = options.console ?? false
+  const console = requireFlag("atHeartbeat.console", read.console) ?? false
   return new Policy({
     name: `atHeartbeat(${count})`,
     description: { trigger: "atHeartbeat", count, ...(console ? { console } : {}) },

@@ -1,6 +1,8 @@
 import type { GuestEventOf } from "@stillpoint/core"
 import { Schema } from "effect"
+import { requireText } from "../argument.ts"
 import type { Policy } from "../Policy.ts"
+import { refuse } from "../PolicyError.ts"
 import { eventPolicy } from "./onEvent.ts"
 
 /**
@@ -24,6 +26,8 @@ import { eventPolicy } from "./onEvent.ts"
  * ```
  */
 export const onCustom = <A, I>(name: string, schema?: Schema.Codec<A, I>): Policy => {
+  requireText("onCustom.name", name)
+  if (schema !== undefined && !Schema.isSchema(schema)) refuse("onCustom.schema", "a schema", schema)
   const accepts = schema === undefined ? () => true : Schema.is(Schema.toEncoded(schema))
   const decodes = schema === undefined ? () => true : decoder(schema)
   return eventPolicy({

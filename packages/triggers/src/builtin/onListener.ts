@@ -1,7 +1,8 @@
 import type { GuestEventOf } from "@stillpoint/core"
 import { isSameListener } from "../automaton/GuestCondition.ts"
+import { requireOptions, requireText, requireWord } from "../argument.ts"
 import type { Policy } from "../Policy.ts"
-import { refuse, refuseUnknown } from "../PolicyError.ts"
+import { refuse } from "../PolicyError.ts"
 import { eventPolicy } from "./onEvent.ts"
 
 /** Which listeners count; absent fields match every one. */
@@ -37,15 +38,18 @@ export interface ListenerFilter {
  * ```
  */
 export const onListener = (filter: ListenerFilter = {}): Policy => {
-  refuseUnknown("onListener", filter, ["protocol", "address", "port", "counts"])
-  const { address, counts, port, protocol } = filter
-  if (protocol !== undefined && protocol !== "tcp" && protocol !== "udp")
-    refuse("onListener.protocol", "tcp or udp", protocol)
+  const { address, counts, port, protocol } = requireOptions("onListener", filter, [
+    "protocol",
+    "address",
+    "port",
+    "counts"
+  ])
+  requireWord("onListener.protocol", protocol, ["tcp", "udp"])
+  if (address !== undefined) requireText("onListener.address", address)
   if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65_535)) {
     refuse("onListener.port", "a whole number from 1 to 65535", port)
   }
-  if (counts !== undefined && counts !== "bound" && counts !== "listening")
-    refuse("onListener.counts", "bound or listening", counts)
+  requireWord("onListener.counts", counts, ["bound", "listening"])
   const matches = (bound: GuestEventOf<"ListenerBound">): boolean =>
     (protocol === undefined || bound.protocol === protocol) &&
     (address === undefined || bound.address === address) &&

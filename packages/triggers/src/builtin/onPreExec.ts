@@ -1,5 +1,6 @@
-import { refuseUnknown } from "../PolicyError.ts"
+import { refuse } from "../PolicyError.ts"
 import type { Duration } from "effect"
+import { requireOptions } from "../argument.ts"
 import { toGuestNanos } from "../guestDuration.ts"
 import type { Policy } from "../Policy.ts"
 import { acceptAll, eventPolicy } from "./onEvent.ts"
@@ -38,9 +39,10 @@ export const preExecMarker = "workload-pre-exec"
  * ```
  */
 export const onPreExec = (options: PreExecOptions = {}): Policy => {
-  refuseUnknown("onPreExec", options, ["console", "consoleHold"])
-  const marker = options.console === true ? preExecMarker : options.console === false ? undefined : options.console
-  const consoleHoldNanos = toGuestNanos("onPreExec.consoleHold", options.consoleHold ?? defaultConsoleHold)
+  const { console, consoleHold } = requireOptions("onPreExec", options, ["console", "consoleHold"])
+  const marker = console === true ? preExecMarker : console === false ? undefined : console
+  if (marker !== undefined && typeof marker !== "string") refuse("onPreExec.console", "true, false or a text", marker)
+  const consoleHoldNanos = toGuestNanos("onPreExec.consoleHold", consoleHold ?? defaultConsoleHold)
   return eventPolicy({
     name: "onPreExec",
     description: {

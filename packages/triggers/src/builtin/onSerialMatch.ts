@@ -1,6 +1,7 @@
 import type { GuestEvent, GuestEventOf } from "@stillpoint/core"
+import { requireOptions } from "../argument.ts"
 import type { Policy } from "../Policy.ts"
-import { refuse, refuseUnknown } from "../PolicyError.ts"
+import { refuse } from "../PolicyError.ts"
 import { linearPattern } from "./linearPattern.ts"
 import { eventPolicy } from "./onEvent.ts"
 
@@ -30,9 +31,9 @@ export interface SerialMatchOptions {
  * ```
  */
 export const onSerialMatch = (pattern: string | RegExp, options: SerialMatchOptions = {}): Policy => {
-  refuseUnknown("onSerialMatch", options, ["port"])
-  const port = options.port ?? 0
+  const port = requireOptions("onSerialMatch", options, ["port"]).port ?? 0
   if (!Number.isSafeInteger(port) || port < 0) refuse("onSerialMatch.port", "the number of a serial port", port)
+  requirePattern("onSerialMatch.pattern", pattern)
   const words = typeof pattern === "string" ? JSON.stringify(pattern) : String(pattern)
   return eventPolicy({
     name: `onSerialMatch(${words})`,
@@ -58,4 +59,10 @@ export const serialMatcher = (
     const line = event as GuestEventOf<"SerialLine">
     return line.port === port && finds(line.text)
   }
+}
+
+/** Refuses what is neither a text nor a regular expression. */
+export const requirePattern = (what: string, pattern: unknown): void => {
+  if (typeof pattern !== "string" && !(pattern instanceof RegExp))
+    refuse(what, "a text or a regular expression", pattern)
 }

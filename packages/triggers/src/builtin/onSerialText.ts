@@ -1,7 +1,8 @@
+import { requireOptions } from "../argument.ts"
 import type { Policy } from "../Policy.ts"
-import { refuse, refuseUnknown } from "../PolicyError.ts"
+import { refuse } from "../PolicyError.ts"
 import { eventPolicy } from "./onEvent.ts"
-import { type SerialMatchOptions, serialMatcher } from "./onSerialMatch.ts"
+import { requirePattern, type SerialMatchOptions, serialMatcher } from "./onSerialMatch.ts"
 
 /**
  * Fires when text on a serial port matches, whether its line has ended or not:
@@ -23,9 +24,9 @@ import { type SerialMatchOptions, serialMatcher } from "./onSerialMatch.ts"
  * ```
  */
 export const onSerialText = (pattern: string | RegExp, options: SerialMatchOptions = {}): Policy => {
-  refuseUnknown("onSerialText", options, ["port"])
-  const port = options.port ?? 0
+  const port = requireOptions("onSerialText", options, ["port"]).port ?? 0
   if (!Number.isSafeInteger(port) || port < 0) refuse("onSerialText.port", "the number of a serial port", port)
+  requirePattern("onSerialText.pattern", pattern)
   const words = typeof pattern === "string" ? JSON.stringify(pattern) : String(pattern)
   return eventPolicy({
     name: `onSerialText(${words})`,

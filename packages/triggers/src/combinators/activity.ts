@@ -5,6 +5,7 @@
  */
 import type { GuestEventKind } from "@stillpoint/core"
 import { type Duration, Schema } from "effect"
+import { requireText } from "../argument.ts"
 import { toGuestNanos } from "../guestDuration.ts"
 import { eventKinds } from "../automaton/eventKinds.ts"
 import { refuse } from "../PolicyError.ts"
@@ -75,7 +76,10 @@ export const eventHappens = (kind: GuestEventKind): Activity => {
  * console.log(quiesce(onListener(), { calmFor: "20 millis", activity }).name) // quiesce(onListener, 20 ms)
  * ```
  */
-export const customHappens = (name: string): Activity => ({ activity: "custom", name })
+export const customHappens = (name: string): Activity => ({
+  activity: "custom",
+  name: requireText("customHappens", name)
+})
 
 /** Busy for longer than 2 ms, I/O in flight, more than 10,000 pages (40 MiB) dirtied a second. */
 export const defaultActivity: ReadonlyArray<Activity> = [

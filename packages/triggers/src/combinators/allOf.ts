@@ -1,7 +1,7 @@
 import type { Fired } from "../automaton/Fired.ts"
+import { requirePolicies } from "./combinator.ts"
 import { Part, type Site } from "../automaton/Part.ts"
 import { buildAll, Policy } from "../Policy.ts"
-import { refuse } from "../PolicyError.ts"
 
 /**
  * Fires when the last of some triggers has fired: `allOf(ts)(a) = max { t(a) | t ∈ ts }`. Each needs to fire once; the cause is
@@ -19,8 +19,8 @@ import { refuse } from "../PolicyError.ts"
  * console.log(both.name) // allOf(onListener(port 80), onListener(port 443))
  * ```
  */
-export const allOf = (policies: ReadonlyArray<Policy>): Policy => {
-  if (policies.length === 0) refuse("allOf", "at least one trigger", "none")
+export const allOf = (list: ReadonlyArray<Policy>): Policy => {
+  const policies = requirePolicies("allOf", list)
   return new Policy({
     name: `allOf(${policies.map(({ name }) => name).join(", ")})`,
     description: { trigger: "allOf", of: policies.map(({ description }) => description) },

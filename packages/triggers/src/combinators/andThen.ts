@@ -1,5 +1,5 @@
-import { Function } from "effect"
 import type { Fired } from "../automaton/Fired.ts"
+import { combinator, requirePolicy } from "./combinator.ts"
 import { nothing, Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 
@@ -23,9 +23,11 @@ import { Policy } from "../Policy.ts"
 export const andThen: {
   (second: Policy): (first: Policy) => Policy
   (first: Policy, second: Policy): Policy
-} = Function.dual(
-  2,
-  (first: Policy, second: Policy): Policy =>
+} = combinator(
+  "andThen",
+  1,
+  (second: Policy) => requirePolicy("andThen.second", second),
+  (first, second) =>
     new Policy({
       name: `andThen(${first.name}, ${second.name})`,
       description: { trigger: "then", first: first.description, second: second.description },

@@ -1,7 +1,8 @@
 import { guestTimeInWords } from "@stillpoint/core"
-import { type Duration, Function } from "effect"
+import type { Duration } from "effect"
 import { afterGuestTime } from "../builtin/afterGuestTime.ts"
-import { toGuestNanos } from "../guestDuration.ts"
+import { combinator } from "./combinator.ts"
+import { durationOf } from "../guestDuration.ts"
 import { Policy } from "../Policy.ts"
 import { firstOf } from "./firstOf.ts"
 
@@ -24,9 +25,8 @@ import { firstOf } from "./firstOf.ts"
 export const atLatest: {
   (duration: Duration.Input): (policy: Policy) => Policy
   (policy: Policy, duration: Duration.Input): Policy
-} = Function.dual(2, (policy: Policy, duration: Duration.Input): Policy => {
-  const nanos = toGuestNanos("atLatest", duration)
-  const either = firstOf([policy, afterGuestTime(duration)])
+} = combinator("atLatest", 1, durationOf("atLatest"), (policy, nanos) => {
+  const either = firstOf([policy, afterGuestTime(BigInt(nanos))])
   return new Policy({
     ...either.shape,
     name: `atLatest(${policy.name}, ${guestTimeInWords(nanos)})`,

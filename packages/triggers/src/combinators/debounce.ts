@@ -1,6 +1,7 @@
 import { guestTimeInWords } from "@stillpoint/core"
-import { type Duration, Function } from "effect"
-import { toGuestNanos } from "../guestDuration.ts"
+import type { Duration } from "effect"
+import { combinator } from "./combinator.ts"
+import { durationOf } from "../guestDuration.ts"
 import { type Fired, thawed } from "../automaton/Fired.ts"
 import { Part, type Site } from "../automaton/Part.ts"
 import type { Timer } from "../automaton/Timers.ts"
@@ -26,8 +27,7 @@ import { Policy } from "../Policy.ts"
 export const debounce: {
   (duration: Duration.Input): (policy: Policy) => Policy
   (policy: Policy, duration: Duration.Input): Policy
-} = Function.dual(2, (policy: Policy, duration: Duration.Input): Policy => {
-  const nanos = toGuestNanos("debounce", duration)
+} = combinator("debounce", 1, durationOf("debounce"), (policy, nanos) => {
   return new Policy({
     name: `debounce(${policy.name}, ${guestTimeInWords(nanos)})`,
     description: { trigger: "debounce", of: policy.description, nanos },

@@ -1,8 +1,9 @@
+import { describeValue } from "@stillpoint/core"
 import type { FiringCause } from "@stillpoint/core"
-import { Function } from "effect"
 import type { Fired } from "../automaton/Fired.ts"
+import { requireFunction, requireText } from "../argument.ts"
+import { combinator } from "./combinator.ts"
 import { Part, type Site } from "../automaton/Part.ts"
-import { describeValue } from "../describeValue.ts"
 import { Policy } from "../Policy.ts"
 
 /**
@@ -31,9 +32,14 @@ import { Policy } from "../Policy.ts"
 export const filter: {
   (name: string, predicate: (cause: FiringCause) => boolean): (policy: Policy) => Policy
   (policy: Policy, name: string, predicate: (cause: FiringCause) => boolean): Policy
-} = Function.dual(
-  3,
-  (policy: Policy, name: string, predicate: (cause: FiringCause) => boolean): Policy =>
+} = combinator(
+  "filter",
+  2,
+  (name: string, predicate: (cause: FiringCause) => boolean) => ({
+    name: requireText("filter.name", name),
+    predicate: requireFunction("filter.predicate", predicate)
+  }),
+  (policy, { name, predicate }) =>
     new Policy({
       name: `filter(${policy.name}, ${name})`,
       description: { trigger: "filter", of: policy.description, predicate: name },

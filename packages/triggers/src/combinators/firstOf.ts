@@ -1,7 +1,7 @@
 import type { Fired } from "../automaton/Fired.ts"
+import { requirePolicies } from "./combinator.ts"
 import { nothing, Part, type Site } from "../automaton/Part.ts"
 import { buildAll, Policy } from "../Policy.ts"
-import { refuse } from "../PolicyError.ts"
 
 /**
  * Fires when the first of some triggers does: `firstOf(ts)(a) = min { t(a) | t ∈ ts }`.
@@ -20,8 +20,8 @@ import { refuse } from "../PolicyError.ts"
  * console.log(firstOf([onListener(), onParked()]).name) // firstOf(onListener, onParked)
  * ```
  */
-export const firstOf = (policies: ReadonlyArray<Policy>): Policy => {
-  if (policies.length === 0) refuse("firstOf", "at least one trigger", "none")
+export const firstOf = (list: ReadonlyArray<Policy>): Policy => {
+  const policies = requirePolicies("firstOf", list)
   return new Policy({
     name: `firstOf(${policies.map(({ name }) => name).join(", ")})`,
     description: { trigger: "firstOf", of: policies.map(({ description }) => description) },

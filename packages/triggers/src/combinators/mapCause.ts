@@ -1,8 +1,9 @@
-import { FiringCause } from "@stillpoint/core"
-import { Function, Schema } from "effect"
+import { describeValue, FiringCause } from "@stillpoint/core"
+import { Schema } from "effect"
 import type { Fired } from "../automaton/Fired.ts"
+import { requireFunction, requireText } from "../argument.ts"
+import { combinator } from "./combinator.ts"
 import { nothing, Part, type Site } from "../automaton/Part.ts"
-import { describeValue } from "../describeValue.ts"
 import { Policy } from "../Policy.ts"
 
 /**
@@ -25,9 +26,14 @@ import { Policy } from "../Policy.ts"
 export const mapCause: {
   (name: string, map: (cause: FiringCause) => FiringCause): (policy: Policy) => Policy
   (policy: Policy, name: string, map: (cause: FiringCause) => FiringCause): Policy
-} = Function.dual(
-  3,
-  (policy: Policy, name: string, map: (cause: FiringCause) => FiringCause): Policy =>
+} = combinator(
+  "mapCause",
+  2,
+  (name: string, map: (cause: FiringCause) => FiringCause) => ({
+    name: requireText("mapCause.name", name),
+    map: requireFunction("mapCause.map", map)
+  }),
+  (policy, { map, name }) =>
     new Policy({
       name: `mapCause(${policy.name}, ${name})`,
       description: { trigger: "mapCause", of: policy.description, map: name },

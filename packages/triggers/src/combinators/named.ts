@@ -1,5 +1,6 @@
-import { Function } from "effect"
 import type { Fired } from "../automaton/Fired.ts"
+import { requireText } from "../argument.ts"
+import { combinator } from "./combinator.ts"
 import { nothing, Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 
@@ -19,9 +20,11 @@ import { Policy } from "../Policy.ts"
 export const named: {
   (name: string): (policy: Policy) => Policy
   (policy: Policy, name: string): Policy
-} = Function.dual(
-  2,
-  (policy: Policy, name: string): Policy =>
+} = combinator(
+  "named",
+  1,
+  (name: string) => requireText("named.name", name),
+  (policy, name) =>
     new Policy({
       name,
       description: { trigger: "named", name, of: policy.description },

@@ -1,5 +1,6 @@
 import { guestTimeInWords } from "@stillpoint/core"
-import { type Duration, Function } from "effect"
+import type { Duration } from "effect"
+import { combinator, requirePolicy } from "./combinator.ts"
 import { toGuestNanos } from "../guestDuration.ts"
 import type { Fired } from "../automaton/Fired.ts"
 import { nothing, Part, type Site } from "../automaton/Part.ts"
@@ -24,15 +25,22 @@ import { Policy } from "../Policy.ts"
 export const orElseAfter: {
   (duration: Duration.Input, other: Policy): (policy: Policy) => Policy
   (policy: Policy, duration: Duration.Input, other: Policy): Policy
-} = Function.dual(3, (policy: Policy, duration: Duration.Input, other: Policy): Policy => {
-  const nanos = toGuestNanos("orElseAfter", duration)
-  return new Policy({
-    name: `orElseAfter(${policy.name}, ${guestTimeInWords(nanos)}, ${other.name})`,
-    description: { trigger: "orElseAfter", of: policy.description, nanos, other: other.description },
-    parts: [policy, other],
-    build: (site) => new OrElseAfter(site, "orElseAfter", policy, nanos, other)
-  })
-})
+} = combinator(
+  "orElseAfter",
+  2,
+  (duration: Duration.Input, other: Policy) => ({
+    nanos: toGuestNanos("orElseAfter", duration),
+    other: requirePolicy("orElseAfter.other", other)
+  }),
+  (policy, { nanos, other }) => {
+    return new Policy({
+      name: `orElseAfter(${policy.name}, ${guestTimeInWords(nanos)}, ${other.name})`,
+      description: { trigger: "orElseAfter", of: policy.description, nanos, other: other.description },
+      parts: [policy, other],
+      build: (site) => new OrElseAfter(site, "orElseAfter", policy, nanos, other)
+    })
+  }
+)
 
 /** The part behind {@link orElseAfter} and what is expressed by it. */
 export class OrElseAfter extends Part {

@@ -1,7 +1,7 @@
 import type { Fired } from "../automaton/Fired.ts"
+import { requirePolicies } from "./combinator.ts"
 import { Part, type Site } from "../automaton/Part.ts"
 import { buildAll, Policy } from "../Policy.ts"
-import { refuse } from "../PolicyError.ts"
 
 /**
  * Fires when the first of some triggers, given from highest to lowest, does; the highest wins where several do at once, and one
@@ -27,8 +27,8 @@ import { refuse } from "../PolicyError.ts"
  * console.log(policy.name) // precedence(onPreExec, onListener, afterGuestTime(7 s))
  * ```
  */
-export const precedence = (policies: ReadonlyArray<Policy>): Policy => {
-  if (policies.length === 0) refuse("precedence", "at least one trigger", "none")
+export const precedence = (list: ReadonlyArray<Policy>): Policy => {
+  const policies = requirePolicies("precedence", list)
   return new Policy({
     name: `precedence(${policies.map(({ name }) => name).join(", ")})`,
     description: { trigger: "precedence", of: policies.map(({ description }) => description) },

@@ -1,9 +1,11 @@
 import { guestTimeInWords } from "@stillpoint/core"
-import { type Duration, Function } from "effect"
+import { type Duration, Schema } from "effect"
+import { requireOptions, requireWord } from "../argument.ts"
+import { combinator } from "./combinator.ts"
 import { toGuestNanos } from "../guestDuration.ts"
 import { Policy } from "../Policy.ts"
-import { refuse, refuseUnknown } from "../PolicyError.ts"
-import { type Activity, defaultActivity } from "./activity.ts"
+import { refuse } from "../PolicyError.ts"
+import { Activity, defaultActivity } from "./activity.ts"
 import { QuiescePart, type QuiesceSettings } from "./quiescing/QuiescePart.ts"
 
 /** How calm the guest must be, and what if it is not. */
@@ -58,10 +60,16 @@ export interface QuiesceOptions {
 export const quiesce: {
   (options: QuiesceOptions): (policy: Policy) => Policy
   (policy: Policy, options: QuiesceOptions): Policy
-} = Function.dual(2, (policy: Policy, options: QuiesceOptions): Policy => {
-  const settings = readSettings(options)
+} = combinator(
+  "quiesce",
+  1,
+  (options: QuiesceOptions) => readSettings(options),
+  (policy, settings) => quiesced(policy, settings)
+)
+
+const quiesced = (policy: Policy, settings: QuiesceSettings): Policy => {
   const { activity, agent, calmForNanos, deadlineNanos, onDeadline } = settings
-  const spread = policy.shape.quiesced?.((part) => quiesce(part, options))
+  const spread = policy.shape.quiesced?.((part) => quiesced(part, settings))
   return new Policy({
     name: `quiesce(${policy.name}, ${guestTimeInWords(calmForNanos)})`,
     description: {
@@ -76,10 +84,10 @@ export const quiesce: {
     parts: [policy],
     build: spread?.shape.build ?? ((site) => new QuiescePart(site, policy, settings))
   })
-})
+}
 
-const readSettings = (options: QuiesceOptions): QuiesceSettings => {
-  refuseUnknown("quiesce", options, ["calmFor", "deadline", "activity", "onDeadline", "agent"])
+const readSettings = (input: QuiesceOptions): QuiesceSettings => {
+  const options = requireOptions("quiesce", input, ["calmFor", "deadline", "activity", "onDeadline", "agent"])
   const calmForNanos = toGuestNanos("quiesce.calmFor", options.calmFor)
   const deadline = options.deadline ?? "5 seconds"
   const deadlineNanos = deadline === "none" ? null : toGuestNanos("quiesce.deadline", deadline)
@@ -93,8 +101,17 @@ const readSettings = (options: QuiesceOptions): QuiesceSettings => {
   return {
     calmForNanos,
     deadlineNanos,
-    activity: options.activity ?? defaultActivity,
-    onDeadline: options.onDeadline ?? "fail",
-    agent: options.agent ?? "auto"
+    activity: options.activity === undefined ? defaultActivity : readActivity(options.activity),
+    onDeadline: requireWord("quiesce.onDeadline", options.onDeadline, ["capture", "abandon", "fail"]) ?? "fail",
+    agent: requireWord("quiesce.agent", options.agent, ["auto", "ask", "none"]) ?? "auto"
   }
+}
+
+const isActivity = Schema.is(Activity)
+
+const readActivity = (list: unknown): ReadonlyArray<Activity> => {
+  if (!Array.isArray(list)) return refuse("quiesce.activity", "a list of activities", list)
+  for (const one of list)
+    if (!isActivity(one)) refuse("quiesce.activity", "activities, as busyForLongerThan makes", one)
+  return [...(list as ReadonlyArray<Activity>)]
 }

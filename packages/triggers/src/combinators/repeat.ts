@@ -1,8 +1,9 @@
-import { Function } from "effect"
 import type { Fired } from "../automaton/Fired.ts"
+import { requireOptions } from "../argument.ts"
+import { requirePolicy } from "./combinator.ts"
 import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
-import { refuse, refuseUnknown } from "../PolicyError.ts"
+import { refuse } from "../PolicyError.ts"
 
 /** How often. */
 export interface RepeatOptions {
@@ -31,22 +32,28 @@ export interface RepeatOptions {
 export const repeat: {
   (options?: RepeatOptions): (policy: Policy) => Policy
   (policy: Policy, options?: RepeatOptions): Policy
-} = Function.dual(
-  (args) => args[0] instanceof Policy,
-  (policy: Policy, options: RepeatOptions = {}): Policy => {
-    refuseUnknown("repeat", options, ["times"])
-    const { times } = options
-    if (times !== undefined && !(Number.isSafeInteger(times) && times >= 1))
-      refuse("repeat.times", "a whole number above 0", times)
-    return new Policy({
-      name: times === undefined ? `repeat(${policy.name})` : `repeat(${policy.name}, ${times})`,
-      description: { trigger: "repeat", of: policy.description, ...(times === undefined ? {} : { times }) },
-      parts: [policy],
-      build: (site) => new Repeat(site, policy, times ?? Infinity),
-      quiesced: (wrap) => repeat(wrap(policy), options)
-    })
-  }
-)
+} = ((...args: readonly [Policy, RepeatOptions?] | readonly [RepeatOptions?]) => {
+  const [first, second] = args
+  if (args.length > 1 || first instanceof Policy) return repeated(requirePolicy("repeat", first), readTimes(second))
+  const times = readTimes(first)
+  return (policy: unknown) => repeated(requirePolicy("repeat", policy), times)
+}) as never
+
+const readTimes = (options: RepeatOptions = {}): number | undefined => {
+  const { times } = requireOptions("repeat", options, ["times"])
+  if (times !== undefined && !(Number.isSafeInteger(times) && times >= 1))
+    refuse("repeat.times", "a whole number above 0", times)
+  return times
+}
+
+const repeated = (policy: Policy, times: number | undefined): Policy =>
+  new Policy({
+    name: times === undefined ? `repeat(${policy.name})` : `repeat(${policy.name}, ${times})`,
+    description: { trigger: "repeat", of: policy.description, ...(times === undefined ? {} : { times }) },
+    parts: [policy],
+    build: (site) => new Repeat(site, policy, times ?? Infinity),
+    quiesced: (wrap) => repeated(wrap(policy), times)
+  })
 
 class Repeat extends Part<{ times: number }> {
   override readonly children: ReadonlyArray<Part>

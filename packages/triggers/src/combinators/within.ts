@@ -1,7 +1,8 @@
 import { guestTimeInWords } from "@stillpoint/core"
-import { type Duration, Function } from "effect"
+import type { Duration } from "effect"
 import { never } from "../builtin/never.ts"
-import { toGuestNanos } from "../guestDuration.ts"
+import { combinator } from "./combinator.ts"
+import { durationOf } from "../guestDuration.ts"
 import { Policy } from "../Policy.ts"
 import { OrElseAfter } from "./orElseAfter.ts"
 
@@ -24,8 +25,7 @@ import { OrElseAfter } from "./orElseAfter.ts"
 export const within: {
   (duration: Duration.Input): (policy: Policy) => Policy
   (policy: Policy, duration: Duration.Input): Policy
-} = Function.dual(2, (policy: Policy, duration: Duration.Input): Policy => {
-  const nanos = toGuestNanos("within", duration)
+} = combinator("within", 1, durationOf("within"), (policy, nanos) => {
   return new Policy({
     name: `within(${policy.name}, ${guestTimeInWords(nanos)})`,
     description: { trigger: "within", of: policy.description, nanos },

@@ -1,6 +1,13 @@
 import { assert, it } from "@effect/vitest"
-import { freeRunningTimeline, GuestTimeline, lockstepTimeline, replayMachine } from "@stillpoint/core"
-import { Clock, Deferred, Duration, Effect, Fiber, Result, Stream } from "effect"
+import {
+  activityAfter,
+  freeRunningTimeline,
+  GuestTimeline,
+  lockstepTimeline,
+  noActivity,
+  replayMachine
+} from "@stillpoint/core"
+import { Clock, Deferred, Duration, Effect, Fiber, Result, Schema, Stream } from "effect"
 import * as fc from "fast-check"
 import { describe } from "vitest"
 import {
@@ -8,6 +15,7 @@ import {
   andThen,
   atLatest,
   debounce,
+  defineTrigger,
   filter,
   firstOf,
   fromEffect,
@@ -261,6 +269,36 @@ describe("a policy on a guest's timeline and clock", () => {
     )
   )
 
+  it.effect("that-is-armed-where-a-machine-was-restored-decides-as-one-that-has-seen-all-of-the-guest", () =>
+    Effect.promise(async () => {
+      const seen = { idle: 0, inFlight: 0, fired: 0 }
+      // What listens is not known of a restored guest.
+      const policies = policy().filter(({ description }) => !JSON.stringify(description).includes('"counts"'))
+      await fc.assert(
+        fc.asyncProperty(policies, timeline, fc.nat(), async (one, whole, place) => {
+          const { events } = whole
+          const at = events[place % Math.max(1, events.length)]?.atNanos ?? 0
+          const before = events.filter(({ atNanos }) => atNanos < at)
+          const beginning = { ...activityAfter(noActivity, before), atNanos: at }
+          const rest: Trigger.ReplayedTimeline = {
+            ...whole,
+            events: events.slice(before.length),
+            header: { beginning }
+          }
+          const expected = decisionJson(Trigger.replay(one, whole, { originNanos: at }))
+          assert.deepEqual(decisionJson(Trigger.replay(one, rest)), expected)
+          const { decision, signals } = await Effect.runPromise(decideLive(one, rest))
+          assert.deepEqual(decisionJson(decision), decisionJson(Trigger.replay(one, { ...rest, signals })))
+          if (beginning.isIdle) seen.idle += 1
+          if (beginning.devicesInFlight.length > 0) seen.inFlight += 1
+          if (Result.isSuccess(decision)) seen.fired += 1
+        }),
+        { numRuns: 500 }
+      )
+      for (const count of Object.values(seen)) assert.isAbove(count, 5)
+    })
+  )
+
   it.live("a-probe-that-starts-itself-again-and-again-does-not-keep-the-guest-from-going-on", () =>
     Effect.gen(function* () {
       for (const probe of [Effect.void, Effect.sleep(0), Effect.sleep(Duration.nanos(1n))]) {
@@ -325,6 +363,48 @@ describe("a policy on a guest's timeline and clock", () => {
         const polling = fromEffect("polls", Effect.repeat(Effect.sleep("10 millis"), { times: polls - 1 }))
         const { decision } = yield* decideLive(polling, silent)
         assert.strictEqual(Result.getOrThrow(decision).atNanos, millis(10 * polls))
+      }
+    })
+  )
+
+  it.live("that-polls-by-itself-through-a-long-silence-decides-live-as-in-a-replay", () =>
+    Effect.gen(function* () {
+      const polls = (count: number) =>
+        defineTrigger({
+          name: "acme/polls",
+          config: Schema.Struct({ count: Schema.Natural }),
+          interest: () => [],
+          waitedFor: ({ count }) => `${count} polls`,
+          start: (_, atNanos) => ({ state: 0, wakeAtNanos: atNanos + millis(10) }),
+          step: (seen, input, { count: last }) =>
+            seen + 1 === last || input._tag !== "Time"
+              ? { state: seen, fires: true }
+              : { state: seen + 1, wakeAtNanos: input.atNanos + millis(10) }
+        })({ count })
+      // Silent and alive, and at rest for ever: for longer than a probe may poll.
+      for (const line of [silent, resting]) {
+        const { decision } = yield* decideLive(polls(2500), line)
+        assert.strictEqual(Result.getOrThrow(decision).atNanos, millis(25_000))
+        assert.deepStrictEqual(decisionJson(Trigger.replay(polls(2500), line)), decisionJson(decision))
+      }
+    })
+  )
+
+  it.live("debounced-around-a-probe-that-is-stopped-decides-live-what-its-record-replays", () =>
+    Effect.gen(function* () {
+      for (const [nap, wait] of [
+        ["100 millis", "1 second"],
+        ["2 seconds", "1 second"]
+      ] as const) {
+        const policy = debounce(fromEffect("again", Effect.sleep(nap)), wait)
+        const { decision, signals } = yield* decideLive(policy, resting)
+        assert.isAbove(signals.length, 0)
+        assert.deepStrictEqual(decisionJson(Trigger.replay(policy, { ...resting, signals })), decisionJson(decision))
+        // Between what it debounced and its firing is exactly what was asked for.
+        const last = signals.at(-1)?.atNanos ?? 0
+        if (Result.isSuccess(decision)) {
+          assert.strictEqual(decision.success.atNanos - last, Duration.toMillis(wait) * 1e6)
+        }
       }
     })
   )

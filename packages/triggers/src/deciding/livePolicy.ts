@@ -98,7 +98,7 @@ class LivePolicy {
     const origin = yield* timeline.origin
     run.standsAt = origin
     run.clock.stand(origin)
-    run.automaton.start(origin, yield* timeline.earlier)
+    run.automaton.start(origin, yield* timeline.earlier, timeline.beginning)
     return run
   })
 

@@ -5,6 +5,7 @@
  */
 import type {
   Firing,
+  GuestActivity,
   GuestEvent,
   GuestNanos,
   TimelineEnd,
@@ -14,6 +15,8 @@ import type {
 } from "@stillpoint/core"
 import { TriggerError as TriggerFailure } from "@stillpoint/core"
 import { Result } from "effect"
+import { requireRecord } from "../argument.ts"
+import { refuse } from "../PolicyError.ts"
 import { Rest } from "./Rest.ts"
 import type { AutomatonSource, Automaton } from "../automaton/Automaton.ts"
 
@@ -22,6 +25,8 @@ export interface ReplayedTimeline {
   readonly events: ReadonlyArray<GuestEvent>
   /** How it ended. If it is absent or `null`, nothing is known of what comes after the last event. */
   readonly end?: Pick<TimelineEnd, "atNanos" | "reason"> | null
+  /** As a recording has it: what the guest was in the middle of before the first event, if it had executed anything. */
+  readonly header?: { readonly beginning?: GuestActivity }
   /** Completions of probes, in the order in which the policy took them in. */
   readonly signals?: ReadonlyArray<TriggerSignal>
 }
@@ -29,8 +34,8 @@ export interface ReplayedTimeline {
 /** How to replay. */
 export interface ReplayOptions {
   /**
-   * Guest time at which the policy is armed; 0, the first instruction, if absent. Events before it only tell in what condition the
-   * policy finds the guest.
+   * Guest time at which the policy is armed; where the timeline begins, if absent: at 0, the first instruction, unless it says
+   * otherwise. Events before it only tell in what condition the policy finds the guest.
    */
   readonly originNanos?: GuestNanos
 }
@@ -77,18 +82,25 @@ export const replayAll = (
   timeline: ReplayedTimeline,
   options: ReplayOptions & { readonly limit?: number } = {}
 ): { readonly firings: ReadonlyArray<Firing>; readonly end: TriggerError | null } => {
-  const { failure, firings, isLimited } = decide(policy, timeline, options, options.limit ?? 10_000)
+  const { failure, firings, isLimited } = decide(policy, timeline, options, options?.limit ?? 10_000)
   return { firings, end: isLimited ? null : failure }
 }
 
-const decide = (policy: AutomatonSource, timeline: ReplayedTimeline, options: ReplayOptions, limit: number) =>
-  policy.borrow((automaton) => decideOn(automaton, timeline, options, limit))
+const decide = (policy: AutomatonSource, timeline: ReplayedTimeline, options: ReplayOptions, limit: number) => {
+  if (typeof policy?.borrow !== "function") refuse("Trigger.replay", "a trigger", policy)
+  if (!Array.isArray(timeline?.events)) refuse("Trigger.replay", "a timeline, { events, end, signals }", timeline)
+  const { originNanos = timeline.header?.beginning?.atNanos ?? 0 } = requireRecord("Trigger.replay", options, "options")
+  if (!Number.isSafeInteger(originNanos) || originNanos < 0)
+    refuse("Trigger.replay.originNanos", "a guest time, whole nanoseconds from 0 on", originNanos)
+  return policy.borrow((automaton) => decideOn(automaton, timeline, originNanos, limit))
+}
 
-const decideOn = (automaton: Automaton, timeline: ReplayedTimeline, options: ReplayOptions, limit: number) => {
-  const { originNanos = 0 } = options
+const decideOn = (automaton: Automaton, timeline: ReplayedTimeline, originNanos: GuestNanos, limit: number) => {
   const isLater = timeline.events.findIndex(({ atNanos }) => atNanos >= originNanos)
-  const first = originNanos === 0 ? 0 : isLater < 0 ? timeline.events.length : isLater
-  automaton.start(originNanos, timeline.events.slice(0, first))
+  const beginning = timeline.header?.beginning
+  const isWhole = originNanos === (beginning?.atNanos ?? 0)
+  const first = isWhole ? 0 : isLater < 0 ? timeline.events.length : isLater
+  automaton.start(originNanos, timeline.events.slice(0, first), beginning)
   const firings: Array<Firing> = []
   const isOver = (): boolean => {
     if (automaton.firing !== null) {

@@ -4,8 +4,10 @@
  * @module
  */
 import type { FiringCause } from "@stillpoint/core"
-import type { Effect, Schema } from "effect"
+import { Effect, Schema } from "effect"
+import { requireOptions, requireRecord } from "../argument.ts"
 import type { Policy } from "../Policy.ts"
+import { refuse } from "../PolicyError.ts"
 
 /** What `defineTrigger` and `defineProbe` return, whatever their configuration. */
 export interface PublishedPart {
@@ -55,14 +57,50 @@ export interface RegistryParts {
  * console.log(Result.getOrThrow(known).name) // fromEffect(warm-up)
  * ```
  */
-export const makeRegistry = (parts: RegistryParts): Registry => ({
-  triggers: new Map((parts.triggers ?? []).map((trigger) => [trigger.definition.name, trigger])),
-  probes: new Map((parts.probes ?? []).map((probe) => [probe.definition.name, probe])),
-  effects: new Map(Object.entries(parts.effects ?? {})),
-  predicates: new Map(Object.entries(parts.predicates ?? {})),
-  causeMaps: new Map(Object.entries(parts.causeMaps ?? {})),
-  schemas: new Map(Object.entries(parts.schemas ?? {}))
-})
+export const makeRegistry = (parts: RegistryParts): Registry => {
+  const read = requireOptions("makeRegistry", parts, partNames)
+  return {
+    triggers: published("triggers", read.triggers, "what defineTrigger returned"),
+    probes: published("probes", read.probes, "what defineProbe returned"),
+    effects: byName("effects", read.effects, "an Effect", Effect.isEffect),
+    predicates: byName("predicates", read.predicates, "a function", isFunction),
+    causeMaps: byName("causeMaps", read.causeMaps, "a function", isFunction),
+    schemas: byName("schemas", read.schemas, "a schema", Schema.isSchema)
+  }
+}
+
+const partNames = ["triggers", "probes", "effects", "predicates", "causeMaps", "schemas"] as const
+
+const isFunction = (value: unknown): boolean => typeof value === "function"
+
+const published = (what: string, list: unknown = [], expected: string): ReadonlyMap<string, PublishedPart> => {
+  if (!Array.isArray(list)) return refuse(`makeRegistry.${what}`, "a list", list)
+  return new Map(
+    list.map((part: Partial<PublishedPart> | undefined) => {
+      const name: unknown = part?.definition?.name
+      return typeof part === "function" && typeof name === "string"
+        ? [name, part as PublishedPart]
+        : refuse(`makeRegistry.${what}`, expected, part)
+    })
+  )
+}
+
+const byName = <A>(
+  what: string,
+  parts: Readonly<Record<string, A>> = {},
+  expected: string,
+  isOne: (value: unknown) => boolean
+): ReadonlyMap<string, A> => {
+  const entries = Object.entries(requireRecord(`makeRegistry.${what}`, parts, "a record"))
+  for (const [name, part] of entries) if (!isOne(part)) refuse(`makeRegistry.${what}.${name}`, expected, part)
+  return new Map(entries)
+}
+
+/** Refuses what no registry is. */
+export const requireRegistry = (what: string, value: Registry): Registry =>
+  typeof value === "object" && value !== null && partNames.every((name) => value[name] instanceof Map)
+    ? value
+    : refuse(what, "a registry, as makeRegistry makes it", value)
 
 /** A registry of nothing but what is built in. */
 export const builtinRegistry: Registry = makeRegistry({})
@@ -80,6 +118,7 @@ export const builtinRegistry: Registry = makeRegistry({})
  * ```
  */
 export const mergeRegistries = (...registries: ReadonlyArray<Registry>): Registry => {
+  for (const registry of registries) requireRegistry("mergeRegistries", registry)
   const merge = <K extends keyof Registry>(key: K): Registry[K] =>
     new Map(
       registries.flatMap((registry) => [...(registry[key] as ReadonlyMap<string, unknown>)])

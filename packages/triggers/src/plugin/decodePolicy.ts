@@ -33,7 +33,7 @@ import type { Policy } from "../Policy.ts"
 import { PolicyError, type PolicyProblem, problemsOf, unknownName } from "../PolicyError.ts"
 import { fromEffect } from "./fromEffect.ts"
 import { type PolicyDescription, type ShallowCase, shallowCases } from "./PolicyDescription.ts"
-import { builtinRegistry, type Registry } from "./Registry.ts"
+import { builtinRegistry, type Registry, requireRegistry } from "./Registry.ts"
 
 type Path = ReadonlyArray<string | number>
 
@@ -59,6 +59,7 @@ export const decodePolicy = (
   json: unknown,
   registry: Registry = builtinRegistry
 ): Result.Result<Policy, PolicyError> => {
+  requireRegistry("decodePolicy.registry", registry)
   if (isDeeperThan(json, maxDepth)) {
     return Result.fail(
       new PolicyError({ problems: [{ path: [], message: `expected at most ${maxDepth} levels, found more` }] })

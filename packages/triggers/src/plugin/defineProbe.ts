@@ -1,5 +1,6 @@
 import { Effect, type Schema } from "effect"
-import { encodeConfig } from "./encodeConfig.ts"
+import { encodeConfig, requireDefinition } from "./encodeConfig.ts"
+import { requireWord } from "../argument.ts"
 import type { Policy } from "../Policy.ts"
 import { probePolicy, type ProbeOptions } from "./fromEffect.ts"
 
@@ -36,6 +37,8 @@ export interface Probe<A> {
  * ```
  */
 export const defineProbe = <A, I extends Schema.Json>(definition: ProbeDefinition<A, I>): Probe<A> => {
+  requireDefinition("defineProbe", definition, ["effect"], ["onFailure"])
+  requireWord("defineProbe.onFailure", definition.onFailure, ["never", "fail"])
   const encode = encodeConfig(definition.name, definition.config)
   const make = (config: A): Policy =>
     probePolicy(

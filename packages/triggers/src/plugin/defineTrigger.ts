@@ -1,13 +1,13 @@
+import { describeValue } from "@stillpoint/core"
 import type { FiringCause, GuestEvent, GuestEventKind, GuestNanos } from "@stillpoint/core"
 import type { Schema } from "effect"
 import { eventKinds } from "../automaton/eventKinds.ts"
 import { Part, type Site } from "../automaton/Part.ts"
 import type { Timer } from "../automaton/Timers.ts"
-import { describeValue } from "../describeValue.ts"
 import type { Heard } from "../Heard.ts"
 import { Policy } from "../Policy.ts"
 import { refuse } from "../PolicyError.ts"
-import { encodeConfig } from "./encodeConfig.ts"
+import { encodeConfig, requireDefinition } from "./encodeConfig.ts"
 
 /** What a trigger of one's own is told. */
 export type PluginInput =
@@ -81,6 +81,7 @@ export interface DefinedTrigger<A> {
 export const defineTrigger = <A, S, I extends Schema.Json>(
   definition: TriggerDefinition<A, S, I>
 ): DefinedTrigger<A> => {
+  requireDefinition("defineTrigger", definition, ["interest", "waitedFor", "start", "step"], ["hears", "progress"])
   const encode = encodeConfig(definition.name, definition.config)
   const erased = definition as unknown as TriggerDefinition<A, unknown>
   const make = (config: A): Policy => {

@@ -1,9 +1,9 @@
 import type { TriggerSignal } from "@stillpoint/core"
 import { Effect, type Schema } from "effect"
+import { requireOptions, requireText, requireWord } from "../argument.ts"
 import { Part, type Site } from "../automaton/Part.ts"
-import { describeValue } from "../describeValue.ts"
 import { Policy } from "../Policy.ts"
-import { refuse, refuseUnknown } from "../PolicyError.ts"
+import { refuse } from "../PolicyError.ts"
 
 /** What if the probe fails. */
 export interface ProbeOptions {
@@ -39,13 +39,15 @@ export interface ProbeOptions {
  * ```
  */
 export const fromEffect = <A, E>(name: string, effect: Effect.Effect<A, E>, options: ProbeOptions = {}): Policy => {
-  refuseUnknown("fromEffect", options, ["onFailure"])
-  if (!Effect.isEffect(effect)) refuse("fromEffect.effect", "an Effect", describeValue(effect))
+  requireText("fromEffect.name", name)
+  const { onFailure } = requireOptions("fromEffect", options, ["onFailure"])
+  requireWord("fromEffect.onFailure", onFailure, ["never", "fail"])
+  if (!Effect.isEffect(effect)) refuse("fromEffect.effect", "an Effect", effect)
   return probePolicy(
-    { trigger: "fromEffect", name, ...(options.onFailure === undefined ? {} : { onFailure: options.onFailure }) },
+    { trigger: "fromEffect", name, ...(onFailure === undefined ? {} : { onFailure }) },
     `fromEffect(${name})`,
     effect,
-    options.onFailure ?? "never"
+    onFailure ?? "never"
   )
 }
 

@@ -15,9 +15,10 @@ import { onPreExec, type PreExecOptions } from "../builtin/onPreExec.ts"
 import { named } from "../combinators/named.ts"
 import { precedence } from "../combinators/precedence.ts"
 import { quiesce, type QuiesceOptions } from "../combinators/quiesce.ts"
+import { requireOptions, requireRecord } from "../argument.ts"
 import { horizonNanos } from "../guestDuration.ts"
 import type { Policy } from "../Policy.ts"
-import { PolicyError, type PolicyProblem, problemsOf, refuseUnknown } from "../PolicyError.ts"
+import { PolicyError, type PolicyProblem, problemsOf } from "../PolicyError.ts"
 
 /** Longest delay: the guest's horizon, in whole milliseconds. */
 const maxMillis = Math.floor(horizonNanos / 1e6)
@@ -116,6 +117,13 @@ export type SnapshotResourcesJson = typeof inSnakeCase.Encoded
 const strictly = { errors: "all", onExcessProperty: "error" } as const
 const encodeSnakeCase = Schema.encodeSync(inSnakeCase)
 
+const isRecord = (json: unknown): json is Readonly<Record<string, unknown>> =>
+  typeof json === "object" && json !== null && !Array.isArray(json)
+
+/** What is no record is told by the schema. */
+const readOnce = <A>(input: A): A =>
+  isRecord(input) ? requireRecord("SnapshotResources", input as A & object, "a record") : input
+
 /** The fields as the class holds them; whoever decodes or encodes it has JSON. */
 const asJson = Object.assign(
   Schema.Unknown.pipe(
@@ -178,7 +186,10 @@ export class SnapshotResources extends Base {
   /** Throws a `PolicyError` that tells everything that is wrong at once. A record cannot be changed afterwards. */
   constructor(input: SnapshotResourcesInput = {}, options: Schema.MakeOptions = {}) {
     try {
-      super(input, { ...options, parseOptions: { ...options.parseOptions, ...strictly } })
+      super(readOnce(input), {
+        ...options,
+        parseOptions: { ...options.parseOptions, ...strictly }
+      })
     } catch (error) {
       if (error instanceof Error && SchemaIssue.isIssue(error.cause))
         throw new PolicyError({ problems: problemsOf(error.cause, Object.keys(fields)) })
@@ -228,8 +239,8 @@ export class SnapshotResources extends Base {
    * The policy that the record stands for. Throws a `PolicyError` where the options make a record invalid that is valid by
    * itself: a calm that does not fit into the deadline.
    */
-  toPolicy(options: ToPolicyOptions = {}): Policy {
-    refuseUnknown("toPolicy", options, ["preExec", "deadline", "onDeadline", "activity", "agent"])
+  toPolicy(input: ToPolicyOptions = {}): Policy {
+    const options = requireOptions("toPolicy", input, ["preExec", "deadline", "onDeadline", "activity", "agent"])
     const deadline = options.deadline ?? Math.max(1000, 10 * this.quiesceMs)
     const calm = (policy: Policy): Policy =>
       this.quiesceMs === 0
@@ -256,7 +267,12 @@ export class SnapshotResources extends Base {
    * {@link SnapshotResources.toPolicy} with these options refuses. What it accepts, `toPolicy` accepts.
    */
   static fromJson(json: unknown, options: ToPolicyOptions = {}): Result.Result<SnapshotResources, PolicyError> {
-    const decoded = decodeJson(json)
+    const read = Result.try({
+      try: () => readOnce(json),
+      catch: (cause) => cause as PolicyError
+    })
+    if (Result.isFailure(read)) return Result.fail(read.failure)
+    const decoded = decodeJson(read.success)
     if (Result.isSuccess(decoded)) {
       const problems = combinationProblems(decoded.success, options)
       return problems.length > 0 ? Result.fail(new PolicyError({ problems })) : Result.succeed(decoded.success)
@@ -278,9 +294,6 @@ export class SnapshotResources extends Base {
 
 const decodeJson = Schema.decodeUnknownResult(SnapshotResources)
 const jsonNames = Object.keys(new SnapshotResources({ onParked: true }).toJson())
-
-const isRecord = (json: unknown): json is Readonly<Record<string, unknown>> =>
-  typeof json === "object" && json !== null && !Array.isArray(json)
 
 /** The options of a quiesce that the record decides. */
 const fieldOf: Readonly<Record<string, string>> = { calmFor: "quiesce_ms", deadline: "quiesce_ms" }

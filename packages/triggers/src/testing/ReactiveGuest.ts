@@ -105,6 +105,8 @@ export class LivingGuest {
   private isHartBusy = true
   private requests: Array<Request> = []
   private tokens = 0
+  /** When each token was asked for. */
+  private readonly askedAt: Array<GuestNanos> = []
   private seq = 0
   /** What has happened at this moment, and no run has come to yet. */
   private undelivered: Array<EventBody> = []
@@ -141,6 +143,11 @@ export class LivingGuest {
     return this.requests.length > 0
   }
 
+  /** When the request that carries a token was made. */
+  askedAtNanos(token: number): GuestNanos {
+    return this.askedAt[token] ?? 0
+  }
+
   /** What has happened, as a timeline that can be replayed. */
   get timeline(): ReplayedTimeline {
     const isOver = this.hasRested || (this.undelivered.length === 0 && this.next() === null)
@@ -155,6 +162,7 @@ export class LivingGuest {
   /** Asks the agent; the answer carries the token that is returned. */
   request(what: Request["what"]): number {
     this.tokens += 1
+    this.askedAt[this.tokens] = this.nowNanos
     this.hear()
     const { agent } = this.guest
     const takesNanos = what === "freeze" ? agent.freezeNanos : agent.thawNanos
@@ -205,6 +213,7 @@ export class LivingGuest {
     return Object.assign(copy, {
       events: [],
       requests: [...this.requests],
+      askedAt: [...this.askedAt],
       listeners: new Set(this.listeners),
       undelivered: [...this.undelivered],
       onEvent: () => {}

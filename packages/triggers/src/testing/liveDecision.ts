@@ -30,7 +30,8 @@ export const asRecording = (timeline: ReplayedTimeline): RecordedTimeline => ({
     initrdDigest: null,
     configuration: {},
     seed: 0,
-    firstSeq: timeline.events[0]?.seq ?? 0
+    firstSeq: timeline.events[0]?.seq ?? 0,
+    ...timeline.header
   },
   events: timeline.events,
   end:

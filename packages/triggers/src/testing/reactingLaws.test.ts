@@ -1,12 +1,16 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Result } from "effect"
+import * as fc from "fast-check"
 import { describe } from "vitest"
 import { longestLawMillis } from "./TriggerLaw.ts"
+import { atHeartbeat } from "../builtin/atHeartbeat.ts"
 import { onSerialMatch } from "../builtin/onSerialMatch.ts"
 import { ioInFlight } from "../combinators/activity.ts"
 import { quiesce } from "../combinators/quiesce.ts"
+import { repeat } from "../combinators/repeat.ts"
 import { decideReacting } from "./reactingMachine.ts"
-import { lawsOfReactingGuests } from "./reactingLaws.ts"
+import type { ReactiveGuest } from "./ReactiveGuest.ts"
+import { frozenIsTrue, lawsOfReactingGuests } from "./reactingLaws.ts"
 
 describe("a freeze is given back", () => {
   it.effect("also-where-the-guest-rests-for-ever-in-a-wait-without-a-deadline", () =>
@@ -35,6 +39,30 @@ describe("a freeze is given back", () => {
       assert.isNull(guest.frozenSinceNanos)
     })
   )
+})
+
+describe("what is said of the agent is so", () => {
+  it.effect("also-where-a-slow-agent-answers-a-request-that-was-given-back", () => {
+    const policy = repeat(
+      quiesce(atHeartbeat(1), {
+        calmFor: "1 millis",
+        deadline: "11 millis",
+        onDeadline: "capture",
+        activity: [],
+        agent: "ask"
+      })
+    )
+    const guest: ReactiveGuest = {
+      system: [],
+      heartbeats: { everyNanos: 50e6, count: 2 },
+      announcedAtNanos: 5e6,
+      holdNanos: 20e6,
+      workload: [],
+      agent: { onFreeze: "freezes", freezeNanos: 60e6, thawNanos: 0 },
+      haltsAtNanos: null
+    }
+    return frozenIsTrue({ policies: fc.constant(policy), guests: fc.constant(guest), runs: 20 }).check
+  })
 })
 
 describe("laws of the algebra, over guests that react", () => {

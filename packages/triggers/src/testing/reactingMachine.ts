@@ -4,12 +4,15 @@
  * @module
  */
 import {
+  activityAfter,
   type Firing,
+  type GuestActivity,
   type GuestEvent,
   GuestTimeline,
   lockstepTimeline,
   type Machine,
   type MachineError,
+  noActivity,
   replayMachine,
   sharedTimeline,
   type TriggerError,
@@ -27,7 +30,10 @@ import { LivingGuest, type ReactiveGuest } from "./ReactiveGuest.ts"
  * A machine over a guest that reacts. Beside running it, one can ask it to freeze, to thaw and to let go, and fork it; it has no
  * memory to capture and executes no commands.
  */
-export const reactingMachine = Effect.fn("reactingMachine")(function* (guest: LivingGuest) {
+export const reactingMachine = Effect.fn("reactingMachine")(function* (
+  guest: LivingGuest,
+  beginning: GuestActivity = noActivity
+) {
   const nothing = yield* replayMachine(asRecording({ events: [] }))
   const live = new Subject<GuestEvent>()
   let isPaused = false
@@ -38,10 +44,13 @@ export const reactingMachine = Effect.fn("reactingMachine")(function* (guest: Li
       for (const event of guest.events) if (event.seq >= seq) subscriber.next(event)
       return live.subscribe(subscriber)
     })
+  const activity = (): GuestActivity => ({ ...activityAfter(beginning, guest.events), atNanos: guest.nowNanos })
   const machine: Machine = {
     ...nothing,
     id: "reacting",
     engine: "reacting",
+    beginning,
+    activity: Effect.sync(activity),
     nowNanos: Effect.sync(() => guest.nowNanos),
     events$: eventsFrom(0),
     eventsFrom,
@@ -65,7 +74,7 @@ export const reactingMachine = Effect.fn("reactingMachine")(function* (guest: Li
       requestFreeze: Effect.sync(() => guest.request("freeze")),
       requestThaw: Effect.sync(() => guest.request("thaw"))
     },
-    fork: Effect.suspend((): Machine["fork"] => reactingMachine(guest.copy()))
+    fork: Effect.suspend((): Machine["fork"] => reactingMachine(guest.copy(), activity()))
   }
   return machine
 })

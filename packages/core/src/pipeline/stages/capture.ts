@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Effect, Metric, Result, Schema } from "effect"
+import { Effect, Metric, Schema } from "effect"
 import { FiringJson } from "../../Firing.ts"
 import { RunContext } from "../../run/RunContext.ts"
 import { type PublishOptions, type Snapshot, SnapshotStore, type Staging } from "../../snapshot/SnapshotStore.ts"
@@ -71,7 +71,7 @@ export const capture = (target: string, { parent = null, replace }: CaptureStage
     { check: targetProblems(target, replace) }
   )
 
-/** Problems of a target: that it is no path, or taken. */
+/** Problems of a target: that it is no path, taken, or that nothing can be published there. */
 const targetProblems = (
   target: string,
   replace: boolean | undefined
@@ -79,18 +79,16 @@ const targetProblems = (
   if (target === "" || target.includes("\0")) {
     return Effect.succeed([`target: expected the path of a directory, found ${JSON.stringify(target)}`])
   }
-  if (replace !== false) return Effect.succeed([])
-  return Effect.gen(function* () {
-    // That nothing is found is what is hoped for: no failure in anybody's trace.
-    const found = yield* (yield* SnapshotStore)
-      .open(target, { allowUnvalidated: true })
-      .pipe(Effect.withTracerEnabled(false), Effect.result)
-    const isFree =
-      Result.isFailure(found) &&
-      found.failure.reason._tag === "SnapshotMissing" &&
-      found.failure.reason.found === "nothing"
-    return isFree ? [] : [`target: ${target} exists; choose another one, or ask for replace`]
-  })
+  return SnapshotStore.use((store) => store.admit(target, { replace: replace !== false })).pipe(
+    Effect.as([]),
+    Effect.catch(({ reason }) =>
+      Effect.succeed([
+        reason._tag === "TargetExists"
+          ? `target: ${target} exists; choose another one, or ask for replace`
+          : `target: ${reason.message}`
+      ])
+    )
+  )
 }
 
 /** Publishes what was captured: whole, flushed, with its provenance. */

@@ -14,6 +14,7 @@ mod event_quota;
 mod example;
 mod exec_request;
 mod failure;
+mod guest_activity;
 mod identity;
 mod image;
 mod image_request;

@@ -6,6 +6,7 @@ use crate::egress_rule::EgressRule;
 use crate::event_batch::{EventBatch, batch, integer, seq};
 use crate::exec_request::{ExecRequest, cells};
 use crate::failure::Failure;
+use crate::guest_activity::{GuestActivity, activity};
 use crate::identity::Identity;
 use crate::live::{LiveOptions, LiveState};
 use crate::machine_stop::MachineStop;
@@ -76,6 +77,14 @@ impl NativeMachine {
     #[napi(getter)]
     pub fn is_deterministic(&self) -> bool {
         self.hosted.facts().is_deterministic
+    }
+
+    /// What the guest was in the middle of when the machine was made, before the first event of its
+    /// log.
+    #[napi(getter)]
+    pub fn beginning(&self) -> GuestActivity {
+        let facts = self.hosted.facts();
+        activity(facts.first_seq, facts.begins_at_nanos, facts.begins_with.clone())
     }
 
     /// Guest time, a few milliseconds old at most while the machine runs.
@@ -402,6 +411,21 @@ impl NativeMachine {
         promise(env, |settled| {
             self.hosted.execute(Machine::digest, move |digest| {
                 settle(settled, "MachineError", digest, |digest| SnapshotId(digest).to_string());
+            });
+        })
+    }
+
+    /// What the guest is in the middle of now.
+    #[napi(ts_return_type = "Promise<Failure | GuestActivity>")]
+    pub fn activity<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
+        promise(env, |settled| {
+            let look = |machine: &mut Machine| {
+                Ok::<_, InspectError>((machine.next_seq(), machine.now(), machine.activity()))
+            };
+            self.hosted.execute(look, move |found| {
+                settle(settled, "MachineError", found, |(next, at, found)| {
+                    activity(next, at, found)
+                });
             });
         })
     }

@@ -14,7 +14,8 @@ use stillpoint_vmm::engine::Nanos;
 use stillpoint_vmm::engines::Engines;
 use stillpoint_vmm::event::Event;
 use stillpoint_vmm::machine::{
-    CreateError, HORIZON_NANOS, Machine, MachineConfig, MachineHandle, Pace, RunUntil, Stop,
+    Activity, CreateError, HORIZON_NANOS, Machine, MachineConfig, MachineHandle, Pace, RunUntil,
+    Stop,
 };
 use stillpoint_vmm::snapshot::{CaptureKind, CapturedFiles, RestoreOptions};
 
@@ -33,6 +34,12 @@ pub struct Facts {
     pub memory_mib: u32,
     /// Whether equal inputs give equal runs.
     pub is_deterministic: bool,
+    /// Sequence number of the first event of its own log.
+    pub first_seq: u64,
+    /// Guest time at which it was made, booted, restored or forked.
+    pub begins_at_nanos: Nanos,
+    /// What the guest was in the middle of then.
+    pub begins_with: Activity,
 }
 
 /// How a run ended.
@@ -122,6 +129,9 @@ impl Hosted {
             engine: origin.machine.engine.clone(),
             memory_mib: u32::try_from(memory.size_bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX),
             is_deterministic: origin.deterministic,
+            first_seq: machine.next_seq(),
+            begins_at_nanos: machine.now(),
+            begins_with: machine.activity(),
         };
         let log = Arc::new(EventLog::new(machine.next_seq(), DEFAULT_LIMIT_BYTES));
         let handle = machine.handle();

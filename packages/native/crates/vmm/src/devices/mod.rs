@@ -117,6 +117,11 @@ pub trait Device: Send {
         None
     }
 
+    /// Whether a request is in flight: `IoStarted` was said of it, and `IoSettled` was not yet.
+    fn is_working(&self) -> bool {
+        false
+    }
+
     /// The versions of the device's saved state.
     fn state_versions(&self) -> StateVersions {
         StateVersions::FIRST

@@ -9,6 +9,16 @@ use crate::memory::MemoryError;
 use crate::state::StateWriter;
 use crate::time::Nanos;
 
+/// What a guest is in the middle of: what its events so far say together, for whoever has not seen
+/// them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Activity {
+    /// Whether it waits for an interrupt: of `GuestIdle` and `GuestBusy`, the first came last.
+    pub is_idle: bool,
+    /// Names of the devices that have a request in flight.
+    pub working_devices: Vec<String>,
+}
+
 /// A machine cannot be looked into.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InspectError {
@@ -50,6 +60,11 @@ impl Machine {
             self.platform.disks.digest(mark, &mut state)?;
         }
         Ok(*blake3::hash(&state.finish()).as_bytes())
+    }
+
+    /// What the guest is in the middle of now.
+    pub fn activity(&self) -> Activity {
+        Activity { is_idle: self.idle, working_devices: self.platform.working_devices() }
     }
 
     /// The engine's registers by name.

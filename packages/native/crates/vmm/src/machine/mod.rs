@@ -31,7 +31,7 @@ pub use disks::AttachError;
 pub use fork::ForkError;
 pub use handle::MachineHandle;
 pub use input::InputError;
-pub use inspect::InspectError;
+pub use inspect::{Activity, InspectError};
 pub(crate) use lineage::{Difference, Lineage, Lineages, Written};
 pub use memory_limits::{MAX_MEMORY_BYTES, MIN_MEMORY_BYTES};
 pub use origin::Origin;

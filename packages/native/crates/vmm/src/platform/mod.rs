@@ -284,6 +284,12 @@ impl Platform {
         self.tell_due();
     }
 
+    /// Names of the devices that have a request in flight.
+    pub(crate) fn working_devices(&self) -> Vec<String> {
+        let working = self.bus.devices().filter(|(_, device)| device.is_working());
+        working.map(|(name, _)| name.to_owned()).collect()
+    }
+
     /// Becomes the platform of another machine than those that share its past.
     pub(crate) fn renew(&mut self, renewal: &Renewal) {
         self.random.renew(renewal.entropy(), STREAM);

@@ -72,10 +72,6 @@ impl VirtioMmio {
         self.status & running == running && self.status & STATUS_NEEDS_RESET == 0
     }
 
-    fn is_working(&self) -> bool {
-        self.device.works_on_requests() && self.queues.iter().any(|queue| queue.in_work() > 0)
-    }
-
     /// Lets `act` work on the device, and draws the consequences.
     fn visit(
         &mut self,
@@ -214,6 +210,10 @@ impl Device for VirtioMmio {
 
     fn interrupt_asserted(&self) -> bool {
         self.interrupt != 0
+    }
+
+    fn is_working(&self) -> bool {
+        self.device.works_on_requests() && self.queues.iter().any(|queue| queue.in_work() > 0)
     }
 
     fn deadline(&self) -> Option<Nanos> {

@@ -12,8 +12,11 @@ export const describeValue = (value: unknown): string => {
   if (typeof value === "function") return "a function"
   if (typeof value !== "object" || value === null) return String(value).slice(0, longest)
   try {
-    return (JSON.stringify(value) ?? Object.prototype.toString.call(value)).slice(0, longest)
+    // What has words of its own says them, as a trigger and a regular expression do.
+    const words: unknown =
+      Array.isArray(value) || value.toString === Object.prototype.toString ? JSON.stringify(value) : String(value)
+    return typeof words === "string" ? words.slice(0, longest) : "an object"
   } catch {
-    return Object.prototype.toString.call(value)
+    return "an object"
   }
 }

@@ -1,0 +1,121 @@
+/**
+ * What is wrong with what a run is given, looked at before its stages are made of it: a program may be written without types.
+ *
+ * @module
+ */
+import { Effect } from "effect"
+import { gateProblems, isFunction, isRecord, isText, kindProblems, orAbsent } from "../gate/optionProblems.ts"
+
+const isList = (value: unknown): value is ReadonlyArray<unknown> => Array.isArray(value)
+
+const isNumber = (value: unknown): boolean => typeof value === "number"
+
+const commandProblems = (name: string, command: unknown): ReadonlyArray<string> => {
+  if (!isRecord(command)) return kindProblems(name, command, "a command, { argv }", isRecord)
+  const { argv } = command
+  return kindProblems(
+    `${name}.argv`,
+    argv,
+    "a program and its arguments",
+    (value) => isList(value) && value.length > 0 && Array.from(value).every(isText)
+  )
+}
+
+const policyProblems = (name: string, policy: unknown): ReadonlyArray<string> =>
+  kindProblems(
+    name,
+    policy,
+    "a policy, as the constructors of @stillpoint/triggers make it",
+    (value) => isRecord(value) && isText(value["name"]) && isList(value["interest"]) && Effect.isEffect(value["await"])
+  )
+
+const tuningProblems = (tuning: unknown): ReadonlyArray<string> => {
+  if (tuning === undefined) return []
+  if (!isRecord(tuning)) return kindProblems("tuning", tuning, "retries and timeouts by stage", isRecord)
+  return Object.entries(tuning).flatMap(([stage, one]) => {
+    return kindProblems(`tuning.${stage}`, one, "{ retry, timeout }", orAbsent(isRecord))
+  })
+}
+
+/** Problems of the options of a capture. Its target is a path, or for each of several captures one. */
+export const captureShapeProblems = (options: unknown, target: "path" | "paths"): ReadonlyArray<string> => {
+  if (!isRecord(options)) return kindProblems("options", options, "the options of a capture", isRecord)
+  const { freeze, name, policy, validate, warmUp } = options
+  return [
+    ...policyProblems("policy", policy),
+    ...(target === "path"
+      ? kindProblems("target", options["target"], "the path of a directory", isText)
+      : kindProblems("target", options["target"], "a function from a number to the path of a directory", isFunction)),
+    ...kindProblems("name", name, "a text", orAbsent(isText)),
+    ...(warmUp === undefined
+      ? []
+      : isList(warmUp)
+        ? Array.from(warmUp).flatMap((command, index) => commandProblems(`warmUp.${index}`, command))
+        : kindProblems("warmUp", warmUp, "a list of commands", isList)),
+    ...kindProblems("freeze", freeze, "{ when, deadline }", orAbsent(isRecord)),
+    ...kindProblems("validate", validate, "a probe, as Pipeline.execProbe makes it", orAbsent(isFunction)),
+    ...gateProblems("gate", options["gate"] as never),
+    ...tuningProblems(options["tuning"]),
+    ...watchShapeProblems(options)
+  ]
+}
+
+/** Problems of who looks on. */
+export const watchShapeProblems = (options: unknown): ReadonlyArray<string> => {
+  if (!isRecord(options)) return kindProblems("options", options, "options", isRecord)
+  const isFlag = (value: unknown): boolean => typeof value === "boolean"
+  return [
+    ...kindProblems("observe", options["observe"], "a function that is given the machine", orAbsent(isFunction)),
+    ...kindProblems("recordGuest", options["recordGuest"], "true or false", orAbsent(isFlag)),
+    ...kindProblems("deltas", options["deltas"], "true or false", orAbsent(isFlag))
+  ]
+}
+
+/** Problems of what is booted, as far as journals and manifests say it; the rest is the machine's to refuse. */
+export const specShapeProblems = (spec: unknown): ReadonlyArray<string> => {
+  if (!isRecord(spec)) return kindProblems("spec", spec, "what is to be booted, { kernelPath }", isRecord)
+  const { eventQuotas, initramfs, initramfsPath, kernelPath } = spec
+  const others = Object.entries(spec).filter(([name]) => name !== "initramfs")
+  return [
+    ...kindProblems("spec.kernelPath", kernelPath, "the path of a kernel", isText),
+    ...["memoryMib", "loadAddress", "epochMillis", "dirtySampleNanos"].flatMap((name) =>
+      kindProblems(`spec.${name}`, spec[name], "a number", orAbsent(isNumber))
+    ),
+    ...kindProblems(
+      "spec.seed",
+      spec["seed"],
+      "a number or null",
+      orAbsent((value) => value === null || isNumber(value))
+    ),
+    ...["commandLine", "engine"].flatMap((name) =>
+      kindProblems(`spec.${name}`, spec[name], "a text", orAbsent(isText))
+    ),
+    ...kindProblems("spec.initramfsPath", initramfsPath, "a path", orAbsent(isText)),
+    ...kindProblems(
+      "spec.initramfs",
+      initramfs,
+      "bytes",
+      orAbsent((value) => value instanceof Uint8Array)
+    ),
+    ...kindProblems(
+      "spec.eventQuotas",
+      eventQuotas,
+      "quotas by kind of event",
+      orAbsent((value) => isRecord(value) && Object.values(value).every(isRecord))
+    ),
+    ...others.flatMap(([name, value]) => kindProblems(`spec.${name}`, value, "what JSON can say", orAbsent(isJson)))
+  ]
+}
+
+/** As journals hold it. */
+const isJson = (value: unknown, depth = 64): boolean => {
+  if (value === null || typeof value === "string" || typeof value === "boolean") return true
+  if (typeof value === "number") return Number.isFinite(value)
+  if (typeof value !== "object" || depth === 0) return false
+  if (Array.isArray(value)) return Array.from(value).every((one) => isJson(one, depth - 1))
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return (
+    (prototype === null || prototype === Object.prototype) &&
+    Object.values(value).every((one) => isJson(one, depth - 1))
+  )
+}
