@@ -1,7 +1,7 @@
 /**
  * Checks that dependencies point one way: between packages as the table below says, inside a package without a cycle,
- * between the Rust crates as the second table says, and inside a crate without a cycle of modules. A package or crate that stands
- * in neither table is a problem, too.
+ * between the Rust crates as the second table says, inside a crate without a cycle of modules, and between the parts of the
+ * guest's agent without a cycle of headers. A package or crate that stands in neither table is a problem, too.
  *
  * Inside a package each folder is looked at by itself: what stands in it, files and subfolders taken as wholes, must
  * form a graph without a cycle. So `kit/cli.ts` may use `kit/archive/`, which may use `kit/KitError.ts`; two folders
@@ -142,6 +142,20 @@ for (const name of Object.keys(mayDependOn)) {
     problems.push(`packages/native/crates/${name}/src: a circle of modules: ${cycle.join(" → ")}\n${steps.join("\n")}`)
   }
 }
+
+// A part of the agent is a source and its header; what it includes are the parts that it uses.
+const agent = join(root, "packages/native/agent/src")
+const parts = new Map<string, Set<string>>()
+for (const file of globSync("*.{c,h}", { cwd: agent })) {
+  const part = file.replace(/\.[ch]$/, "")
+  const used = parts.get(part) ?? new Set()
+  parts.set(part, used)
+  for (const [, header = ""] of readFileSync(join(agent, file), "utf8").matchAll(/^#include "(\w+)\.h"/gm)) {
+    if (header !== part) used.add(header)
+  }
+}
+const partCycle = cycleIn(parts)
+if (partCycle !== undefined) problems.push(`packages/native/agent/src: a circle of headers: ${partCycle.join(" → ")}`)
 
 for (const problem of problems) process.stderr.write(`${problem}\n`)
 process.exitCode = problems.length > 0 ? 1 : 0

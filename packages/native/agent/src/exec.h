@@ -12,29 +12,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "exec_launch.h"
 #include "frame.h"
 
 /* Commands inherit the confinement of the workload unless `privileged`. Returns 0 or an errno. */
 int exec_init(bool privileged);
-
-/* A terminal's size; no columns: no terminal. */
-struct terminal_size {
-	uint16_t columns, rows;
-};
-
-/* A command as the host wants it; `environment` is added to the configured one. */
-struct exec_request {
-	uint32_t id;
-	const struct string_list *argv;
-	const struct string_list *environment;
-	const char *cwd;
-	const char *user; /* empty: as the agent */
-	struct slice input;
-	bool close_input;
-	uint64_t output_bytes;
-	struct terminal_size terminal;
-	bool is_file_service; /* the agent's own program for files, see file_service.h */
-};
 
 /* Starts a command and answers with ExecStarted or ExecFailed. An id that is in use, or one command too many, is Rejected. */
 void exec_start(const struct exec_request *request);

@@ -44,22 +44,6 @@ bool root_entered(void)
 	return entered;
 }
 
-bool root_fail(struct root_failure *failure, const char *stage, const char *what, const char *detail, int error)
-{
-	failure->stage = stage;
-	failure->error = error;
-	text_start(&failure->message, what);
-	if (detail) {
-		text_add(&failure->message, ": ");
-		text_add(&failure->message, detail);
-	}
-	if (error) {
-		text_add(&failure->message, ": ");
-		text_add(&failure->message, strerror(error));
-	}
-	return false;
-}
-
 static bool mount_image(const struct config *config, struct root_failure *failure)
 {
 	char disk[DISK_PATH_MAX];

@@ -14,16 +14,7 @@
 
 #include "account.h"
 #include "config.h"
-#include "text.h"
-
-struct root_failure {
-	const char *stage; /* root, scratch, volume, user, files */
-	int error;
-	struct text message;
-};
-
-/* Says what failed: `what`, then `detail` (may be null) and the error's words. Returns false. */
-bool root_fail(struct root_failure *failure, const char *stage, const char *what, const char *detail, int error);
+#include "root_failure.h"
 
 /*
  * Goes into the root that `config` names, and finds out there who the workload runs as. Without one only the latter is done,

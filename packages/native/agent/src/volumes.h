@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#include "root.h"
+#include "root_failure.h"
 
 /*
  * Mounts each volume, `rw|ro TYPE DEVICE PATH`, in the order given, below the folder that is to be the root. An empty ext4

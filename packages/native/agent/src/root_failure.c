@@ -1,0 +1,19 @@
+#include "root_failure.h"
+
+#include <string.h>
+
+bool root_fail(struct root_failure *failure, const char *stage, const char *what, const char *detail, int error)
+{
+	failure->stage = stage;
+	failure->error = error;
+	text_start(&failure->message, what);
+	if (detail) {
+		text_add(&failure->message, ": ");
+		text_add(&failure->message, detail);
+	}
+	if (error) {
+		text_add(&failure->message, ": ");
+		text_add(&failure->message, strerror(error));
+	}
+	return false;
+}

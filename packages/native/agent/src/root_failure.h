@@ -1,0 +1,18 @@
+/* Why a root is not entered: what was being done, and what went wrong. */
+#ifndef STILLPOINT_ROOT_FAILURE_H
+#define STILLPOINT_ROOT_FAILURE_H
+
+#include <stdbool.h>
+
+#include "text.h"
+
+struct root_failure {
+	const char *stage; /* root, scratch, volume, user, files */
+	int error;
+	struct text message;
+};
+
+/* Says what failed: `what`, then `detail` (may be null) and the error's words. Returns false. */
+bool root_fail(struct root_failure *failure, const char *stage, const char *what, const char *detail, int error);
+
+#endif
