@@ -33,7 +33,7 @@ const detailOf = (error: unknown): string => {
 /** The bytes behind `url` in pieces. Fails with a `KitError` that names the URL. */
 async function* piecesOf(url: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   const stall = new AbortController()
-  const timer = setTimeout(() => stall.abort(new Error(`nothing arrived for ${stallMillis} ms`)), stallMillis)
+  const timer = setTimeout(() => stall.abort(`nothing arrived for ${stallMillis} ms`), stallMillis)
   let doneBytes = 0
   try {
     const response = await fetch(url, {

@@ -11,6 +11,7 @@ import { createGunzip, createZstdDecompress } from "node:zlib"
 import { FormatInvalid, KitError, PrerequisiteMissing } from "../KitError.ts"
 import { type ArMember, readArMembers } from "./ar.ts"
 import { readTar } from "./tar.ts"
+import { Malformed } from "../Malformed.ts"
 
 /** A file to take: the first one whose path matches, kept under `as`. */
 export interface Wanted {
@@ -18,14 +19,14 @@ export interface Wanted {
   readonly as: string
   /** Without it, the package is of no use. */
   readonly required: boolean
-  /** What is kept of its content; all of it as it is, if absent. Throws an `Error` that says what is wrong. */
+  /** What is kept of its content; all of it as it is, if absent. Throws {@link Malformed}, which says what is wrong. */
   readonly unpack?: (content: Buffer) => Buffer
 }
 
 /** Files among which can be chosen only once all of them are known. */
 export interface Among {
   readonly path: RegExp
-  /** Those to keep, by the names they are kept under. `taken` are the wanted files. Rejects with an `Error` that says what is wrong. */
+  /** Those to keep, by the names they are kept under. `taken` are the wanted files. Rejects with {@link Malformed} that says what is wrong. */
   readonly choose: (
     files: ReadonlyMap<string, Buffer>,
     taken: ReadonlyMap<string, Buffer>
@@ -68,7 +69,7 @@ const byProgram = (
     const failed = new Promise<never>((_, reject) => {
       input?.on("error", reject)
       child.on("close", (code) => {
-        if (code !== 0) reject(new Error(`${name} ended with ${code}`))
+        if (code !== 0) reject(new Malformed({ message: `${name} ended with ${code}` }))
       })
     })
     // Stopping early breaks the pipe, and that is how it is meant.
@@ -95,7 +96,7 @@ const byProgram = (
 const openData = async (path: string): Promise<Decompressor> => {
   const members = await readArMembers(path)
   const data = members.find((member) => member.name.startsWith("data.tar"))
-  if (data === undefined) throw new Error("expected a member data.tar, found none")
+  if (data === undefined) throw new Malformed({ message: "expected a member data.tar, found none" })
   switch (data.name) {
     case "data.tar": {
       const input = contentOf(path, data)
@@ -114,7 +115,7 @@ const openData = async (path: string): Promise<Decompressor> => {
       throw new KitError({ reason: new PrerequisiteMissing({ what: "xz, or dpkg-deb, to unpack packages", install }) })
     }
     default:
-      throw new Error(`expected data.tar compressed with xz, zstd or gzip, found ${data.name}`)
+      throw new Malformed({ message: `expected data.tar compressed with xz, zstd or gzip, found ${data.name}` })
   }
 }
 
@@ -133,11 +134,11 @@ const take = async (
       if (match === undefined && among?.path.test(file.path) === true) {
         candidateBytes += file.sizeBytes
         if (candidateBytes > candidateBytesMax)
-          throw new Error(`files of ${candidateBytes} bytes and more to choose from`)
+          throw new Malformed({ message: `files of ${candidateBytes} bytes and more to choose from` })
         candidates.set(file.path, await file.read())
       }
       if (match === undefined) continue
-      if (file.sizeBytes > fileBytesMax) throw new Error(`${file.path} has ${file.sizeBytes} bytes`)
+      if (file.sizeBytes > fileBytesMax) throw new Malformed({ message: `${file.path} has ${file.sizeBytes} bytes` })
       const content = await file.read()
       taken.set(match.as, match.unpack === undefined ? content : match.unpack(content))
       if (taken.size === wanted.length && among === undefined) return
@@ -150,7 +151,7 @@ const take = async (
   }
   const missing = wanted.filter((item) => item.required && !taken.has(item.as))
   if (missing.length > 0)
-    throw new Error(`expected ${missing.map((item) => item.path.source).join(" and ")}, found none`)
+    throw new Malformed({ message: `expected ${missing.map((item) => item.path.source).join(" and ")}, found none` })
   for (const [name, content] of (await among?.choose(candidates, taken)) ?? []) taken.set(name, content)
   return taken
 }

@@ -1,3 +1,4 @@
+import { Malformed } from "../Malformed.ts"
 /**
  * Reads regular files out of a tar stream, one at a time.
  *
@@ -50,7 +51,8 @@ class ByteSource {
   async pass(length: number, each: (piece: Buffer) => void): Promise<void> {
     for (let left = length; left > 0;) {
       const piece = await this.some(left)
-      if (piece === undefined) throw new Error(`expected ${left} more bytes of a tar entry, found the end`)
+      if (piece === undefined)
+        throw new Malformed({ message: `expected ${left} more bytes of a tar entry, found the end` })
       each(piece)
       left -= piece.length
     }
@@ -70,7 +72,8 @@ const textOf = (field: Buffer): string => field.toString("utf8").split("\0")[0] 
 
 const octal = (field: Buffer): number => {
   const text = textOf(field).trim()
-  if (!/^[0-7]+$/.test(text)) throw new Error(`expected an octal number in a tar header, found ${JSON.stringify(text)}`)
+  if (!/^[0-7]+$/.test(text))
+    throw new Malformed({ message: `expected an octal number in a tar header, found ${JSON.stringify(text)}` })
   return Number.parseInt(text, 8)
 }
 
@@ -81,7 +84,7 @@ const checksum = (header: Buffer): number => {
   return sum
 }
 
-/** The regular files of a tar stream, in order. Throws an `Error` that says what is wrong with it. */
+/** The regular files of a tar stream, in order. Throws {@link Malformed}, which says what is wrong with it. */
 export async function* readTar(pieces: AsyncIterable<Buffer>): AsyncGenerator<TarFile> {
   const source = new ByteSource(pieces)
   const skip = (length: number) => source.pass(length, () => {})
@@ -89,12 +92,14 @@ export async function* readTar(pieces: AsyncIterable<Buffer>): AsyncGenerator<Ta
   for (;;) {
     const header = await source.take(blockBytes)
     if (header.every((byte) => byte === 0)) return
-    if (octal(header.subarray(148, 156)) !== checksum(header)) throw new Error("a tar header's checksum is wrong")
+    if (octal(header.subarray(148, 156)) !== checksum(header))
+      throw new Malformed({ message: "a tar header's checksum is wrong" })
     const sizeBytes = octal(header.subarray(124, 136))
     const padding = (blockBytes - (sizeBytes % blockBytes)) % blockBytes
     const type = String.fromCharCode(header[156] ?? 0)
     if (type === "L") {
-      if (sizeBytes > longNameBytesMax) throw new Error(`a name in a tar archive has ${sizeBytes} bytes`)
+      if (sizeBytes > longNameBytesMax)
+        throw new Malformed({ message: `a name in a tar archive has ${sizeBytes} bytes` })
       longName = textOf(await source.take(sizeBytes))
       await skip(padding)
       continue

@@ -5,11 +5,12 @@
  */
 import { spawn } from "node:child_process"
 import { KitError, PrerequisiteMissing } from "../KitError.ts"
+import { Malformed } from "../Malformed.ts"
 
 /** No module is larger. */
 const moduleBytesMax = 64 << 20
 
-/** What `packed` holds. Rejects with a {@link KitError} where there is no `xz`, and an `Error` where it finds fault. */
+/** What `packed` holds. Rejects with a {@link KitError} where there is no `xz`, and with {@link Malformed} where it finds fault. */
 export const unxz = (packed: Buffer): Promise<Buffer> =>
   new Promise((resolve, reject) => {
     const child = spawn("xz", ["-dc"], { stdio: ["pipe", "pipe", "ignore"] })
@@ -27,7 +28,10 @@ export const unxz = (packed: Buffer): Promise<Buffer> =>
     })
     child.on("close", (code) => {
       if (code === 0) resolve(Buffer.concat(pieces))
-      else reject(new Error(`xz finds fault with a kernel module, or it has more than ${moduleBytesMax} bytes`))
+      else
+        reject(
+          new Malformed({ message: `xz finds fault with a kernel module, or it has more than ${moduleBytesMax} bytes` })
+        )
     })
     child.stdin.end(packed)
   })

@@ -8,6 +8,7 @@ import type { BigIntStats } from "node:fs"
 import { lstat, readdir, readFile, readlink } from "node:fs/promises"
 import type { CpioEntry } from "./cpio.ts"
 import { GuestPathRefused, HostFileUnreadable, InitramfsError, TooLarge } from "./InitramfsError.ts"
+import { Malformed } from "../Malformed.ts"
 
 const none = new Uint8Array()
 const separator = Buffer.from("/")
@@ -51,7 +52,7 @@ export const readTree = (
   const visit = async (host: Buffer, path: string): Promise<void> => {
     const status = await lstat(host, { bigint: true })
     const kind = kindOf(status)
-    if (path === "" && kind !== "directory") throw new Error("expected a folder")
+    if (path === "" && kind !== "directory") throw new Malformed({ message: "expected a folder" })
     const identity = `${status.dev}:${status.ino}`
     const isFirst = !seen.has(identity)
     let content: Uint8Array = none

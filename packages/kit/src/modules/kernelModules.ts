@@ -8,6 +8,7 @@ import { unxz } from "../deb/unxz.ts"
 import { leanModule } from "./leanModule.ts"
 import { type ModuleInfo, moduleName, readModuleInfo } from "./moduleInfo.ts"
 import { moduleOrder } from "./moduleOrder.ts"
+import { Malformed } from "../Malformed.ts"
 
 /**
  * What guests may ask for by name. `crc32c_generic` is what `erofs` and `ext4` compute checksums with: they ask the kernel for the
@@ -50,7 +51,7 @@ export const builtInModules = (text: string): ReadonlySet<string> =>
 
 /**
  * Those of {@link kitModules} that the package has and what they need, by name: decompressed, and no more than is loaded. `packed` are all modules of the package
- * by path. Rejects with an `Error` where a module needs one that is nowhere.
+ * by path. Rejects with {@link Malformed} where a module needs one that is nowhere.
  */
 export const takeModules = async (
   packed: ReadonlyMap<string, Buffer>,
@@ -69,7 +70,7 @@ export const takeModules = async (
     for (const each of missing) {
       const found = byName.get(each)
       if (found === undefined)
-        throw new Error(`expected the kernel module ${each} beside those that need it, found none`)
+        throw new Malformed({ message: `expected the kernel module ${each} beside those that need it, found none` })
       const [name, content] = found
       const module = await unpacked(content)
       taken.set(name, leanModule(module))

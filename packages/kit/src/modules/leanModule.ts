@@ -1,3 +1,4 @@
+import { Malformed } from "../Malformed.ts"
 /**
  * A kernel module with nothing but what the kernel reads when it loads it.
  *
@@ -35,7 +36,7 @@ interface Section {
   readonly isLoaded: boolean
 }
 
-const refuse = (what: string) => new Error(`expected a relocatable 64-bit ELF file, found ${what}`)
+const refuse = (what: string) => new Malformed({ message: `expected a relocatable 64-bit ELF file, found ${what}` })
 
 const readSections = (file: Buffer): ReadonlyArray<Section> => {
   if (
@@ -63,7 +64,7 @@ const readSections = (file: Buffer): ReadonlyArray<Section> => {
   })
 }
 
-/** The module, reduced; the same module always gives the same bytes. Throws an `Error` that says what is wrong with it. */
+/** The module, reduced; the same module always gives the same bytes. Throws {@link Malformed}, which says what is wrong with it. */
 export const leanModule = (file: Buffer): Buffer => {
   const sections = readSections(file)
   const names = file.readUInt16LE(0x3e)

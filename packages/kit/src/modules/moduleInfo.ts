@@ -1,3 +1,4 @@
+import { Malformed } from "../Malformed.ts"
 /**
  * What a kernel module says about itself: the section `.modinfo` of its ELF file, `key=value` ended by zeros.
  *
@@ -23,9 +24,10 @@ export const moduleName = (name: string): string => name.replaceAll("-", "_")
 const listOf = (text: string, separator: RegExp): ReadonlyArray<string> =>
   text.split(separator).filter((item) => item !== "")
 
-/** Reads a 64-bit little-endian module. Throws an `Error` that says what is wrong with it. */
+/** Reads a 64-bit little-endian module. Throws {@link Malformed}, which says what is wrong with it. */
 export const readModuleInfo = (bytes: Buffer): ModuleInfo => {
-  const bad = (what: string) => new Error(`expected a kernel module, a 64-bit little-endian ELF file, found ${what}`)
+  const bad = (what: string) =>
+    new Malformed({ message: `expected a kernel module, a 64-bit little-endian ELF file, found ${what}` })
   if (bytes.length < 64 || bytes.toString("latin1", 0, 6) !== "\u007fELF\u0002\u0001") throw bad("something else")
   const at = Number(bytes.readBigUInt64LE(0x28))
   const [size, count, names] = [bytes.readUInt16LE(0x3a), bytes.readUInt16LE(0x3c), bytes.readUInt16LE(0x3e)]
