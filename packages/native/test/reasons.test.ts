@@ -33,6 +33,9 @@ const fromWithin: Readonly<Record<string, string>> = {
   "MachineError.TooLittleEntropy": "the schema of this side names it InvalidIdentity; control::encode",
   "MachineError.FrameInvalid": "frames are built here; machine::tests::frames_of_the_hosts_are_checked",
   "MachineError.RenewalInvalid": "renewal.test.ts",
+  "MachineError.FramesInvalid": "frames come from the host's side of the network; machine::tests::network",
+  "MachineError.PortPrivileged": "a privileged program is refused no port",
+  "MachineError.HostRefused": "a host that has no thread or descriptor left",
   "MachineError.RegisterUnknown": "registers are set by tests of the core only",
   "MachineError.MemoryExhausted": "a guest that needs a page faults, and the event says so; memoryLimit.test.ts",
   "MachineError.MemoryOutOfRange": "memory is written at addresses by tests of the core only",
@@ -375,6 +378,22 @@ describe("every reason is reached by its name", () => {
         assert.strictEqual((yield* told(ended, unserved)).code, 0)
         const { code } = yield* another.exec({ argv: ["true"], stdin: new Uint8Array(2 << 20) })
         assert.strictEqual(code, 0)
+      })
+    )
+
+    it.effect("of-ports", () =>
+      Effect.gen(function* () {
+        const vmm = yield* Vmm
+        const spec = yield* payload(waiting)
+        const alone = yield* vmm.boot(spec)
+        yield* reach("MachineError.InterfaceMissing", alone.ports.publish({ guestPort: 80 }))
+        const { ports } = yield* vmm.boot({ ...spec, network: {} })
+        const first = yield* ports.publish({ guestPort: 80 })
+        yield* reach("MachineError.PortInUse", ports.publish({ guestPort: 80, hostPort: first.hostPort }))
+        yield* reach("MachineError.AddressUnknown", ports.publish({ guestPort: 80, host: "192.0.2.1" }))
+        yield* reach("MachineError.NetworkInvalid", ports.publish({ guestPort: 0 }))
+        for (let more = 1; more < 64; more++) yield* ports.publish({ guestPort: 80 })
+        yield* reach("MachineError.TooManyPorts", ports.publish({ guestPort: 80 }))
       })
     )
 
