@@ -4,7 +4,15 @@
  * @module
  */
 import { Effect } from "effect"
-import { gateProblems, isFunction, isRecord, isText, kindProblems, orAbsent } from "../gate/optionProblems.ts"
+import {
+  flagProblems,
+  gateProblems,
+  isFunction,
+  isRecord,
+  isText,
+  kindProblems,
+  orAbsent
+} from "../gate/optionProblems.ts"
 
 const isList = (value: unknown): value is ReadonlyArray<unknown> => Array.isArray(value)
 
@@ -63,11 +71,10 @@ export const captureShapeProblems = (options: unknown, target: "path" | "paths")
 /** Problems of who looks on. */
 export const watchShapeProblems = (options: unknown): ReadonlyArray<string> => {
   if (!isRecord(options)) return kindProblems("options", options, "options", isRecord)
-  const isFlag = (value: unknown): boolean => typeof value === "boolean"
   return [
     ...kindProblems("observe", options["observe"], "a function that is given the machine", orAbsent(isFunction)),
-    ...kindProblems("recordGuest", options["recordGuest"], "true or false", orAbsent(isFlag)),
-    ...kindProblems("deltas", options["deltas"], "true or false", orAbsent(isFlag))
+    ...flagProblems("recordGuest", options["recordGuest"]),
+    ...flagProblems("deltas", options["deltas"])
   ]
 }
 
