@@ -12,6 +12,8 @@ pub mod goldfish_rtc;
 mod kinds;
 pub mod ns16550a;
 mod renewal;
+#[cfg(test)]
+pub(crate) mod surroundings;
 pub mod virtio;
 pub mod vmgenid;
 

@@ -140,25 +140,12 @@ impl Device for GoldfishRtc {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disks::Disks;
-    use crate::memory::PagedMemory;
-    use crate::network::Outbox;
-    use crate::serial_ports::SerialPorts;
+    use crate::devices::surroundings::Surroundings;
 
     #[test]
     fn the_clock_follows_guest_time_and_the_alarm_rings() {
-        let mut memory = PagedMemory::new(0, 4096);
-        let (mut events, mut serial) = (Vec::new(), SerialPorts::default());
-        let mut disks = Disks::default();
-        let mut context = DeviceContext {
-            name: "rtc",
-            now: 5,
-            memory: &mut memory,
-            disks: &mut disks,
-            events: &mut events,
-            serial: &mut serial,
-            network: &mut Outbox::default(),
-        };
+        let mut around = Surroundings { now: 5, ..Surroundings::new(0, 4096) };
+        let mut context = around.context("rtc");
         let mut rtc = GoldfishRtc::new(0x1_0000_0000);
         let mut word = [0; 4];
         rtc.read(&mut context, 0x00, &mut word);
@@ -182,18 +169,8 @@ mod tests {
 
     #[test]
     fn a_renewed_clock_shows_the_time_that_it_was_given_and_an_alarm_that_passed_rings() {
-        let mut memory = PagedMemory::new(0, 4096);
-        let (mut events, mut serial) = (Vec::new(), SerialPorts::default());
-        let mut disks = Disks::default();
-        let mut context = DeviceContext {
-            name: "rtc",
-            now: 7,
-            memory: &mut memory,
-            disks: &mut disks,
-            events: &mut events,
-            serial: &mut serial,
-            network: &mut Outbox::default(),
-        };
+        let mut around = Surroundings { now: 7, ..Surroundings::new(0, 4096) };
+        let mut context = around.context("rtc");
         let mut rtc = GoldfishRtc::new(1000);
         rtc.write(&mut context, 0x10, &[1, 0, 0, 0]);
         rtc.write(&mut context, 0x08, &2000u32.to_le_bytes());

@@ -1,41 +1,18 @@
 use super::*;
-use crate::disks::Disks;
+use crate::devices::surroundings::Surroundings;
 use crate::event::EventBody;
-use crate::memory::PagedMemory;
-use crate::network::Outbox;
-use crate::serial_ports::SerialPorts;
 
 struct Bench {
-    memory: PagedMemory,
-    disks: Disks,
-    events: Vec<EventBody>,
-    serial: SerialPorts,
-    network: Outbox,
-    now: Nanos,
+    around: Surroundings,
 }
 
 impl Bench {
     fn new() -> Self {
-        Self {
-            memory: PagedMemory::new(0, 4096),
-            disks: Disks::default(),
-            events: Vec::new(),
-            serial: SerialPorts::default(),
-            network: Outbox::default(),
-            now: 0,
-        }
+        Self { around: Surroundings::new(0, 4096) }
     }
 
     fn context(&mut self) -> DeviceContext<'_> {
-        DeviceContext {
-            name: "serial",
-            now: self.now,
-            memory: &mut self.memory,
-            disks: &mut self.disks,
-            events: &mut self.events,
-            serial: &mut self.serial,
-            network: &mut self.network,
-        }
+        self.around.context("serial")
     }
 
     fn read(&mut self, device: &mut Ns16550a, offset: u64) -> u8 {
@@ -55,7 +32,7 @@ fn transmitted_bytes_become_lines_and_raise_the_interrupt() {
     for byte in b"hello\r\n" {
         bench.write(&mut device, 0, *byte);
     }
-    assert_eq!(bench.events, [EventBody::SerialLine { port: 0, text: "hello".into() }]);
+    assert_eq!(bench.around.events, [EventBody::SerialLine { port: 0, text: "hello".into() }]);
     assert!(!device.interrupt_asserted());
     bench.write(&mut device, 1, IER_TRANSMITTED);
     assert!(device.interrupt_asserted());
@@ -83,13 +60,13 @@ fn input_arrives_in_bursts_and_waits_for_request_to_send() {
             arrived.push(bench.read(&mut device, 0));
         }
         if let Some(deadline) = device.deadline() {
-            assert!(deadline > bench.now);
-            bench.now = deadline;
+            assert!(deadline > bench.around.now);
+            bench.around.now = deadline;
             device.tick(&mut bench.context());
         }
     }
     assert_eq!(arrived, input);
-    assert_eq!(bench.now, 2 * BURST_NANOS);
+    assert_eq!(bench.around.now, 2 * BURST_NANOS);
     assert!(!device.interrupt_asserted());
 }
 

@@ -81,24 +81,11 @@ impl Device for VmGenId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disks::Disks;
-    use crate::memory::PagedMemory;
-    use crate::network::Outbox;
-    use crate::serial_ports::SerialPorts;
+    use crate::devices::surroundings::Surroundings;
 
     fn read(device: &mut VmGenId, offset: u64, into: &mut [u8]) {
-        let mut memory = PagedMemory::new(0, 4096);
-        let (mut events, mut serial) = (Vec::new(), SerialPorts::default());
-        let mut disks = Disks::default();
-        let mut context = DeviceContext {
-            name: "vmgenid",
-            now: 0,
-            memory: &mut memory,
-            disks: &mut disks,
-            events: &mut events,
-            serial: &mut serial,
-            network: &mut Outbox::default(),
-        };
+        let mut around = Surroundings::new(0, 4096);
+        let mut context = around.context("vmgenid");
         device.read(&mut context, offset, into);
     }
 

@@ -1,11 +1,8 @@
 use super::*;
+use crate::devices::surroundings::Surroundings;
 use crate::devices::{Device, DeviceContext};
+use crate::disks::Disk;
 use crate::disks::tests::{Folder, content, spec};
-use crate::disks::{Disk, Disks};
-use crate::event::EventBody;
-use crate::memory::PagedMemory;
-use crate::network::Outbox;
-use crate::serial_ports::SerialPorts;
 use proptest::prelude::*;
 
 const BASE: u64 = 0x8000_0000;
@@ -18,11 +15,7 @@ const DATA: u64 = BASE + 0x1_0000;
 const SLOTS: u16 = 16;
 
 struct Bench {
-    now: Nanos,
-    memory: PagedMemory,
-    disks: Disks,
-    events: Vec<EventBody>,
-    serial: SerialPorts,
+    around: Surroundings,
     device: VirtioMmio,
     asked: u16,
 }
@@ -30,33 +23,18 @@ struct Bench {
 impl Bench {
     fn new(disk: Option<Disk>) -> Self {
         let attached = disk.as_ref().map(facts);
-        let mut disks = Disks::default();
+        let mut around = Surroundings::new(BASE, 1 << 20);
         if let Some(disk) = disk {
-            disks.put(0, disk);
+            around.disks.put(0, disk);
         }
-        let mut bench = Self {
-            now: 0,
-            memory: PagedMemory::new(BASE, 1 << 20),
-            disks,
-            events: Vec::new(),
-            serial: SerialPorts::default(),
-            device: VirtioMmio::new(Box::new(Block::new(0, attached))),
-            asked: 0,
-        };
+        let mut bench =
+            Self { around, device: VirtioMmio::new(Box::new(Block::new(0, attached))), asked: 0 };
         bench.start(0);
         bench
     }
 
     fn at<R>(&mut self, act: impl FnOnce(&mut VirtioMmio, &mut DeviceContext<'_>) -> R) -> R {
-        let mut context = DeviceContext {
-            name: "disk:data",
-            now: self.now,
-            memory: &mut self.memory,
-            disks: &mut self.disks,
-            events: &mut self.events,
-            serial: &mut self.serial,
-            network: &mut Outbox::default(),
-        };
+        let mut context = self.around.context("disk:data");
         act(&mut self.device, &mut context)
     }
 
@@ -72,7 +50,7 @@ impl Bench {
 
     fn start(&mut self, features: u64) {
         self.write(0x070, 0);
-        self.memory.write(BASE, &[0; 0x4000]).expect("in range");
+        self.around.memory.write(BASE, &[0; 0x4000]).expect("in range");
         self.asked = 0;
         self.write(0x070, 3);
         for (select, word) in [(0, features as u32), (1, 1)] {
@@ -91,7 +69,7 @@ impl Bench {
     fn descriptor(&mut self, index: u16, address: u64, len: u32, flags: u16, next: u16) {
         let rest = u128::from(len) | u128::from(flags) << 32 | u128::from(next) << 48;
         let bytes = (u128::from(address) | rest << 64).to_le_bytes();
-        self.memory.write(BASE + u64::from(index) * 16, &bytes).expect("in range");
+        self.around.memory.write(BASE + u64::from(index) * 16, &bytes).expect("in range");
     }
 
     /// Asks for something, and says so; the request's slot.
@@ -101,10 +79,10 @@ impl Bench {
         let mut bytes = [0; 16];
         bytes[..4].copy_from_slice(&kind.to_le_bytes());
         bytes[8..].copy_from_slice(&sector.to_le_bytes());
-        self.memory.write(head, &bytes).expect("in range");
-        self.memory.write(status, &[0xff]).expect("in range");
+        self.around.memory.write(head, &bytes).expect("in range");
+        self.around.memory.write(status, &[0xff]).expect("in range");
         let place = DATA + u64::from(slot) * 4096;
-        self.memory.write(place, data).expect("in range");
+        self.around.memory.write(place, data).expect("in range");
         let first = slot * 3;
         let flags = if is_read { 3 } else { 1 };
         self.descriptor(first + 1, place, data.len() as u32, flags, first + 2);
@@ -112,9 +90,9 @@ impl Bench {
         let after_head = if data.is_empty() { first + 2 } else { first + 1 };
         self.descriptor(first, head, 16, 1, after_head);
         let entry = AVAILABLE + 4 + 2 * u64::from(self.asked % 64);
-        self.memory.write(entry, &first.to_le_bytes()).expect("in range");
+        self.around.memory.write(entry, &first.to_le_bytes()).expect("in range");
         self.asked += 1;
-        self.memory.write(AVAILABLE + 2, &self.asked.to_le_bytes()).expect("in range");
+        self.around.memory.write(AVAILABLE + 2, &self.asked.to_le_bytes()).expect("in range");
         self.write(0x050, 0);
         slot
     }
@@ -127,19 +105,19 @@ impl Bench {
     }
 
     fn run_to(&mut self, at: Nanos) {
-        self.now = self.now.max(at);
+        self.around.now = self.around.now.max(at);
         self.at(|device, context| device.tick(context));
     }
 
     fn status(&mut self, slot: u16) -> u8 {
         let mut status = [0];
-        self.memory.read(STATUSES + u64::from(slot), &mut status).expect("in range");
+        self.around.memory.read(STATUSES + u64::from(slot), &mut status).expect("in range");
         status[0]
     }
 
     fn data(&mut self, slot: u16, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
-        self.memory.read(DATA + u64::from(slot) * 4096, &mut bytes).expect("in range");
+        self.around.memory.read(DATA + u64::from(slot) * 4096, &mut bytes).expect("in range");
         bytes
     }
 
@@ -156,7 +134,7 @@ impl Bench {
     }
 
     fn kinds(&mut self) -> Vec<&'static str> {
-        self.events.drain(..).map(|event| event.kind().name()).collect()
+        self.around.events.drain(..).map(|event| event.kind().name()).collect()
     }
 }
 
@@ -214,12 +192,13 @@ fn what_is_not_there_or_not_known_is_refused_and_harms_nothing() {
     // No room for a status; no whole head.
     bench.descriptor(60, HEADS, 16, 0, 0);
     bench
+        .around
         .memory
         .write(AVAILABLE + 4 + 2 * u64::from(bench.asked), &60u16.to_le_bytes())
         .expect("in range");
     bench.asked += 1;
     let asked = bench.asked.to_le_bytes();
-    bench.memory.write(AVAILABLE + 2, &asked).expect("in range");
+    bench.around.memory.write(AVAILABLE + 2, &asked).expect("in range");
     bench.write(0x050, 0);
     bench.settle();
     assert_eq!(bench.done(0, 0, &[1; 512], true), (0, vec![0; 512]));
@@ -246,7 +225,7 @@ fn requests_in_flight_come_back_at_times_that_are_known() {
     let mut bench = Bench::new(Some(scratch()));
     let bytes = |len: u64| (16 + len + 1) / BYTES_PER_NANO;
     let one = bench.ask(1, 0, &[1; 4096], false);
-    bench.now = 40;
+    bench.around.now = 40;
     let two = bench.ask(0, 0, &[9; 512], true);
     let first = REQUEST_NANOS + bytes(4096);
     // The second waits for the bytes of the first.
@@ -276,7 +255,7 @@ fn a_slot_is_empty_until_a_disk_is_put_into_it() {
     bench.write(0x064, 3);
     let disk = scratch();
     let told = facts(&disk);
-    bench.disks.put(0, disk);
+    bench.around.disks.put(0, disk);
     assert!(!bench.at(|device, context| device.attach_disk(context, 1, &told)));
     assert!(bench.at(|device, context| device.attach_disk(context, 0, &told)));
     assert!(!bench.at(|device, context| device.attach_disk(context, 0, &told)), "not empty");
@@ -354,11 +333,11 @@ proptest! {
                     bench.ask(kind, sector, &vec![3; len], is_read);
                 }
                 Act::Register { offset, value } => bench.write(offset, value),
-                Act::Rings { at, bytes } => bench.memory.write(BASE + at, &bytes).expect("in range"),
-                Act::Pass { nanos } => bench.run_to(bench.now + nanos),
+                Act::Rings { at, bytes } => bench.around.memory.write(BASE + at, &bytes).expect("in range"),
+                Act::Pass { nanos } => bench.run_to(bench.around.now + nanos),
                 Act::Restart { features } => bench.start(features),
                 Act::Copy => {
-                    let attached = bench.disks.get(0).map(facts);
+                    let attached = bench.around.disks.get(0).map(facts);
                     let mut copy = VirtioMmio::new(Box::new(Block::new(0, attached)));
                     copy.load(&bench.device.save()).expect("saved by this build");
                     prop_assert_eq!(copy.save(), bench.device.save());

@@ -1,22 +1,14 @@
 use super::super::entropy::Entropy;
 use super::super::io::INTERRUPT_USED;
 use super::*;
-use crate::disks::Disks;
-use crate::event::EventBody;
-use crate::memory::PagedMemory;
-use crate::network::Outbox;
+use crate::devices::surroundings::Surroundings;
 use crate::random::{RandomStream, Seed};
-use crate::serial_ports::SerialPorts;
 use proptest::prelude::*;
 
 const BASE: u64 = 0x8000_0000;
 
 struct Bench {
-    now: Nanos,
-    memory: PagedMemory,
-    disks: Disks,
-    events: Vec<EventBody>,
-    serial: SerialPorts,
+    around: Surroundings,
     device: VirtioMmio,
 }
 
@@ -26,26 +18,11 @@ impl Bench {
     }
 
     fn with(device: Box<dyn VirtioDevice>) -> Self {
-        Self {
-            now: 0,
-            memory: PagedMemory::new(BASE, 1 << 20),
-            disks: Disks::default(),
-            events: Vec::new(),
-            serial: SerialPorts::default(),
-            device: VirtioMmio::new(device),
-        }
+        Self { around: Surroundings::new(BASE, 1 << 20), device: VirtioMmio::new(device) }
     }
 
     fn at<R>(&mut self, act: impl FnOnce(&mut VirtioMmio, &mut DeviceContext<'_>) -> R) -> R {
-        let mut context = DeviceContext {
-            name: "entropy",
-            now: self.now,
-            memory: &mut self.memory,
-            disks: &mut self.disks,
-            events: &mut self.events,
-            serial: &mut self.serial,
-            network: &mut Outbox::default(),
-        };
+        let mut context = self.around.context("entropy");
         act(&mut self.device, &mut context)
     }
 
@@ -78,14 +55,14 @@ impl Bench {
         bytes.extend(len.to_le_bytes());
         bytes.extend(flags.to_le_bytes());
         bytes.extend(next.to_le_bytes());
-        self.memory.write(BASE + index * 16, &bytes).expect("in range");
+        self.around.memory.write(BASE + index * 16, &bytes).expect("in range");
     }
 
     fn offer(&mut self, index: u16, heads: &[u16]) {
         let mut bytes = vec![0, 0];
         bytes.extend(index.to_le_bytes());
         bytes.extend(heads.iter().flat_map(|head| head.to_le_bytes()));
-        self.memory.write(BASE + 0x1000, &bytes).expect("in range");
+        self.around.memory.write(BASE + 0x1000, &bytes).expect("in range");
     }
 }
 
@@ -103,17 +80,17 @@ fn a_request_is_filled_from_the_seed_and_announced() {
     let mut expected = [0; 64];
     RandomStream::new(Seed::from_number(7), "entropy device").fill(&mut expected);
     let mut found = [0; 64];
-    bench.memory.read(BASE + 0x8000, &mut found[..40]).expect("in range");
-    bench.memory.read(BASE + 0x9000, &mut found[40..]).expect("in range");
+    bench.around.memory.read(BASE + 0x8000, &mut found[..40]).expect("in range");
+    bench.around.memory.read(BASE + 0x9000, &mut found[40..]).expect("in range");
     assert_eq!(found, expected);
     let mut used = [0; 12];
-    bench.memory.read(BASE + 0x2000, &mut used).expect("in range");
+    bench.around.memory.read(BASE + 0x2000, &mut used).expect("in range");
     assert_eq!(used, [0, 0, 1, 0, 2, 0, 0, 0, 64, 0, 0, 0]);
     assert_eq!(bench.read(0x060), INTERRUPT_USED);
     assert!(bench.device.interrupt_asserted());
     bench.write(0x064, 1);
     assert!(!bench.device.interrupt_asserted());
-    let kinds: Vec<_> = bench.events.iter().map(|event| event.kind().name()).collect();
+    let kinds: Vec<_> = bench.around.events.iter().map(|event| event.kind().name()).collect();
     assert_eq!(kinds, ["IoStarted", "IoSettled"]);
     let mut other = Bench::new().device;
     other.load(&bench.device.save()).expect("same");
@@ -133,7 +110,7 @@ fn a_renewed_device_gives_other_bytes() {
         bench.offer(1, &[0]);
         bench.write(0x050, 0);
         let mut found = [0; 64];
-        bench.memory.read(BASE + 0x8000, &mut found).expect("in range");
+        bench.around.memory.read(BASE + 0x8000, &mut found).expect("in range");
         bytes.push(found);
     }
     assert_ne!(bytes[0], bytes[1]);
@@ -214,7 +191,7 @@ proptest! {
         let mut bench = Bench::new();
         bench.start();
         let rings: Vec<u8> = if small { rings.iter().map(|b| b & 3).collect() } else { rings };
-        bench.memory.write(BASE, &rings).expect("in range");
+        bench.around.memory.write(BASE, &rings).expect("in range");
         bench.write(0x050, 0);
         for (offset, value) in writes {
             bench.write(offset, value);

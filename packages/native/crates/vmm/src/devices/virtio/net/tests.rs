@@ -1,10 +1,6 @@
 use super::*;
+use crate::devices::surroundings::Surroundings;
 use crate::devices::{Device, DeviceContext};
-use crate::disks::Disks;
-use crate::event::EventBody;
-use crate::memory::PagedMemory;
-use crate::network::Outbox;
-use crate::serial_ports::SerialPorts;
 use proptest::prelude::*;
 
 const BASE: u64 = 0x8000_0000;
@@ -17,25 +13,17 @@ const FLAG_NEXT: u16 = 1;
 const FLAG_WRITE: u16 = 2;
 
 struct Bench {
-    memory: PagedMemory,
-    events: Vec<EventBody>,
-    serial: SerialPorts,
-    disks: Disks,
-    network: Outbox,
+    around: Surroundings,
     device: Box<dyn Device>,
     offered: [u16; 2],
 }
 
 impl Bench {
     fn new(features: u64, mtu: u16) -> Self {
-        let mut network = Outbox::default();
-        network.set_linked(true);
+        let mut around = Surroundings::new(BASE, MEMORY_BYTES);
+        around.network.set_linked(true);
         let mut bench = Self {
-            memory: PagedMemory::new(BASE, MEMORY_BYTES),
-            events: Vec::new(),
-            serial: SerialPorts::default(),
-            disks: Disks::default(),
-            network,
+            around,
             device: Box::new(VirtioMmio::new(Box::new(Net::new(ADDRESS, mtu)))),
             offered: [0; 2],
         };
@@ -44,15 +32,7 @@ impl Bench {
     }
 
     fn at<R>(&mut self, act: impl FnOnce(&mut dyn Device, &mut DeviceContext<'_>) -> R) -> R {
-        let mut context = DeviceContext {
-            name: "network",
-            now: 0,
-            memory: &mut self.memory,
-            events: &mut self.events,
-            serial: &mut self.serial,
-            disks: &mut self.disks,
-            network: &mut self.network,
-        };
+        let mut context = self.around.context("network");
         act(self.device.as_mut(), &mut context)
     }
 
@@ -87,7 +67,7 @@ impl Bench {
     }
 
     fn put(&mut self, at: u64, bytes: &[u8]) {
-        self.memory.write(at, bytes).expect("in range");
+        self.around.memory.write(at, bytes).expect("in range");
     }
 
     fn descriptor(&mut self, queue: usize, index: u16, address: u64, len: u32, flags: u16) {
@@ -108,11 +88,14 @@ impl Bench {
 
     fn used(&mut self, queue: usize) -> Vec<(u32, u32)> {
         let mut count = [0; 2];
-        self.memory.read(RINGS[queue] + 0x4002, &mut count).expect("in range");
+        self.around.memory.read(RINGS[queue] + 0x4002, &mut count).expect("in range");
         (0..u64::from(u16::from_le_bytes(count)))
             .map(|entry| {
                 let mut element = [0; 8];
-                self.memory.read(RINGS[queue] + 0x4004 + entry * 8, &mut element).expect("there");
+                self.around
+                    .memory
+                    .read(RINGS[queue] + 0x4004 + entry * 8, &mut element)
+                    .expect("there");
                 let [a, b, c, d, e, f, g, h] = element;
                 (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
             })
@@ -145,7 +128,10 @@ impl Bench {
 
     fn buffer(&mut self, index: u64, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
-        self.memory.read(BUFFERS + 0x10_0000 + index * 0x1000, &mut bytes).expect("in range");
+        self.around
+            .memory
+            .read(BUFFERS + 0x10_0000 + index * 0x1000, &mut bytes)
+            .expect("in range");
         bytes
     }
 }
@@ -155,11 +141,11 @@ fn a_frame_that_the_guest_sends_arrives_as_it_is() {
     let mut bench = Bench::new(0, 1500);
     let frame: Vec<u8> = (0..60).collect();
     bench.send([0; HEADER_BYTES], &frame);
-    assert!(bench.network.is_waiting());
-    assert_eq!(bench.network.take(), [frame]);
+    assert!(bench.around.network.is_waiting());
+    assert_eq!(bench.around.network.take(), [frame]);
     assert_eq!(bench.used(SEND), [(0, 0)]);
     assert!(bench.device.interrupt_asserted());
-    assert_eq!(bench.events, [], "an interface tells of no work");
+    assert_eq!(bench.around.events, [], "an interface tells of no work");
 }
 
 #[test]
@@ -180,7 +166,7 @@ fn a_checksum_that_is_left_to_the_device_is_right() {
     let mut header = [0; HEADER_BYTES];
     (header[0], header[6], header[8]) = (FLAG_NEEDS_CHECKSUM, 30, 10);
     bench.send(header, &frame);
-    let sent = bench.network.take().remove(0);
+    let sent = bench.around.network.take().remove(0);
     // What adds up to all ones is right.
     let mut sum: u64 = sent[30..]
         .chunks(2)
@@ -201,7 +187,7 @@ fn a_frame_is_spread_over_the_buffers_that_it_needs() {
     let frame: Vec<u8> = (0..150).collect();
     assert_eq!(bench.give(&frame), Some(Err(InputFull { room: 0 })));
     bench.offer_buffers(&[64, 80, 100, 64]);
-    assert!(bench.network.is_waiting(), "the link is told of room");
+    assert!(bench.around.network.is_waiting(), "the link is told of room");
     assert_eq!(bench.give(&frame), Some(Ok(())));
     assert_eq!(bench.used(RECEIVE), [(0, 64), (1, 80), (2, 18)]);
     let whole = [bench.buffer(0, 64), bench.buffer(1, 80), bench.buffer(2, 18)].concat();
@@ -215,18 +201,18 @@ fn a_frame_is_spread_over_the_buffers_that_it_needs() {
 fn what_does_not_fit_changes_nothing_and_what_is_too_large_is_lost() {
     let mut bench = Bench::new(FEATURE_MERGED_BUFFERS, 600);
     bench.offer_buffers(&[100, 100]);
-    assert_eq!(bench.network.take().len(), 0);
+    assert_eq!(bench.around.network.take().len(), 0);
     let before = bench.device.save();
     assert_eq!(bench.give(&[1; 400]), Some(Err(InputFull { room: 0 })));
     assert_eq!(bench.device.save(), before);
     bench.send([0; HEADER_BYTES], &[1; 615]);
-    assert!(!bench.network.is_waiting());
+    assert!(!bench.around.network.is_waiting());
     bench.send([0; HEADER_BYTES], &[1; 614]);
-    assert_eq!(bench.network.take().len(), 1);
+    assert_eq!(bench.around.network.take().len(), 1);
     let mut segmented = [0; HEADER_BYTES];
     segmented[1] = 1;
     bench.send(segmented, &[1; 64]);
-    assert!(!bench.network.is_waiting());
+    assert!(!bench.around.network.is_waiting());
     assert_eq!(bench.used(SEND).len(), 3, "every buffer is given back");
 }
 
@@ -352,7 +338,7 @@ proptest! {
                     bench.device = Box::new(other);
                 }
             }
-            for frame in bench.network.take() {
+            for frame in bench.around.network.take() {
                 prop_assert!(frame.len() <= ETHERNET_HEADER_BYTES + usize::from(mtu));
             }
         }

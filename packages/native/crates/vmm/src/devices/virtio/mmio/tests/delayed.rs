@@ -142,25 +142,25 @@ impl Bench {
 
     fn word(&mut self, at: u64) -> u16 {
         let mut bytes = [0; 2];
-        self.memory.read(at, &mut bytes).expect("in range");
+        self.around.memory.read(at, &mut bytes).expect("in range");
         u16::from_le_bytes(bytes)
     }
 
     fn set_word(&mut self, at: u64, word: u16) {
-        self.memory.write(at, &word.to_le_bytes()).expect("in range");
+        self.around.memory.write(at, &word.to_le_bytes()).expect("in range");
     }
 
     fn put_descriptor(&mut self, at: u64, address: u64, len: u32, flags: u16, next: u16) {
         let rest = u128::from(len) | u128::from(flags) << 32 | u128::from(next) << 48;
         let bytes = (u128::from(address) | rest << 64).to_le_bytes();
-        self.memory.write(at, &bytes).expect("in range");
+        self.around.memory.write(at, &bytes).expect("in range");
     }
 
     /// Asks for `text` to be copied, with descriptors `2 * number` and the next; makes it available.
     fn ask(&mut self, queue: u64, number: u16, text: &[u8]) {
         let at = queue * QUEUE_BYTES;
         let buffer = BUFFERS + 0x1000 * (queue * 16 + u64::from(number));
-        self.memory.write(buffer, text).expect("in range");
+        self.around.memory.write(buffer, text).expect("in range");
         let descriptor = DESCRIPTORS + at + 32 * u64::from(number);
         self.put_descriptor(descriptor, buffer, text.len() as u32, 1, 2 * number + 1);
         self.put_descriptor(descriptor + 16, buffer + 0x800, 0x800, 2, 0);
@@ -186,17 +186,17 @@ impl Bench {
     fn answer(&mut self, queue: u64, number: u16, len: usize) -> Vec<u8> {
         let buffer = BUFFERS + 0x1000 * (queue * 16 + u64::from(number));
         let mut found = vec![0; len];
-        self.memory.read(buffer + 0x800, &mut found).expect("in range");
+        self.around.memory.read(buffer + 0x800, &mut found).expect("in range");
         found
     }
 
     fn run_to(&mut self, now: Nanos) {
-        self.now = now;
+        self.around.now = now;
         self.at(|device, context| device.tick(context));
     }
 
     fn kinds(&mut self) -> Vec<&'static str> {
-        self.events.drain(..).map(|event| event.kind().name()).collect()
+        self.around.events.drain(..).map(|event| event.kind().name()).collect()
     }
 }
 
@@ -205,7 +205,7 @@ fn several_requests_are_in_work_and_come_back_when_their_time_has_come() {
     let mut bench = Bench::delayed(0);
     bench.ask(0, 0, b"first");
     bench.write(0x050, 0);
-    bench.now = 40;
+    bench.around.now = 40;
     bench.ask(0, 1, b"second");
     bench.ask(1, 0, b"of the other queue");
     bench.write(0x050, 0);
@@ -261,7 +261,7 @@ fn an_indirect_table_is_followed_if_it_was_accepted() {
     for features in [0, FEATURE_INDIRECT] {
         let mut bench = Bench::delayed(features);
         let table = BUFFERS + 0x8000;
-        bench.memory.write(BUFFERS, b"through a table").expect("in range");
+        bench.around.memory.write(BUFFERS, b"through a table").expect("in range");
         bench.put_descriptor(table, BUFFERS, 15, 1, 2);
         bench.put_descriptor(table + 32, BUFFERS + 0x800, 0x800, 2, 0);
         bench.put_descriptor(DESCRIPTORS, table, 48, 4, 0);
@@ -308,7 +308,7 @@ fn a_reset_in_the_middle_forgets_what_is_in_work() {
         reset(&mut bench);
         assert_eq!(bench.kinds(), ["IoStarted", "IoSettled"]);
         let rings = [0; 0x3000];
-        bench.memory.write(BASE, &rings).expect("in range");
+        bench.around.memory.write(BASE, &rings).expect("in range");
         bench.write(0x070, 0);
         bench.negotiate(0);
         bench.ask(0, 1, b"kept");
@@ -406,7 +406,7 @@ fn perform(bench: &mut Bench, act: &Act) {
             bench.write(0x070, 0);
             bench.negotiate(*features);
         }
-        Act::Pass { nanos } => bench.run_to(bench.now + nanos),
+        Act::Pass { nanos } => bench.run_to(bench.around.now + nanos),
         Act::Copy => {
             let mut copy = VirtioMmio::new(Box::new(Delayed::default()));
             copy.load(&bench.device.save()).expect("saved by this build");
@@ -441,12 +441,12 @@ proptest! {
             started = !started;
         }
         prop_assert!(!started);
-        bench.memory.write(BASE, &[0; 0x8000]).expect("in range");
+        bench.around.memory.write(BASE, &[0; 0x8000]).expect("in range");
         bench.write(0x100, 5);
         bench.negotiate(0);
         bench.ask(1, 1, b"as if nothing had been");
         bench.write(0x050, 1);
-        bench.run_to(bench.now + 5);
+        bench.run_to(bench.around.now + 5);
         prop_assert_eq!(bench.given_back(1), [2]);
         prop_assert_eq!(bench.answer(1, 1, 22), b"as if nothing had been");
     }
