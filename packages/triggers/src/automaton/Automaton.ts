@@ -208,10 +208,13 @@ export class Automaton {
     return true
   }
 
-  /** The triggers of the policy and how far each has got, from left to right; without the one that `except` names. */
+  /**
+   * The triggers of the policy and how far each has got, from left to right; without the one that `except` names, be it that it has
+   * been armed again since it fired, and waits for calm once more.
+   */
   progress(except: AutomatonPart | null = null): ReadonlyArray<TriggerProgress> {
     return this.parts
-      .filter((part) => part.isTrigger && !part.isToldAbove && part !== except)
+      .filter((part) => part.isTrigger && !part.isToldAbove && part.tellsOf !== except?.id)
       .map((part) => part.account())
   }
 

@@ -33,6 +33,8 @@ export interface AutomatonPart {
   readonly path: ReadonlyArray<string>
   /** Whether it stands for itself in an account of who won and who lost. */
   readonly isTrigger: boolean
+  /** Number of the trigger that it tells of in an account. */
+  readonly tellsOf: number
   /** Whether the account of another one tells of it. */
   readonly isToldAbove: boolean
   readonly waitedFor: string

@@ -232,6 +232,11 @@ export abstract class Part<Memory extends object = object> implements AutomatonP
     return false
   }
 
+  /** Number of the trigger that it tells of in an account: itself, or the one for whose sake it waits. */
+  get tellsOf(): number {
+    return this.id
+  }
+
   /** Its name in an account: the name that a user gave, and its own beside it where the name was given to several. */
   get toldName(): string {
     if (this.givesName) return this.name

@@ -244,8 +244,12 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
   }
 
   /** It waits for the sake of the trigger that fired, and is told by that one's name. */
+  override get tellsOf(): number {
+    return this.memory.firedBy
+  }
+
   override get toldName(): string {
-    return this.automaton.part(this.memory.firedBy)?.toldName ?? super.toldName
+    return this.automaton.part(this.tellsOf)?.toldName ?? super.toldName
   }
 
   override progress(): string {
