@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 import { projects } from "./vitest.workspace.ts"
 
@@ -15,6 +16,7 @@ export default defineConfig({
   test: {
     env: { STILLPOINT_KIT_WHEN_GONE: "newest" },
     projects,
+    setupFiles: [fileURLToPath(new URL("scripts/testing/properties.ts", import.meta.url))],
     testTimeout: hangsAfterMillis,
     hookTimeout: hangsAfterMillis,
     maxWorkers: "100%"

@@ -10,6 +10,7 @@ import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 import { CargoOutput } from "./testing/CargoOutput.ts"
 import { Outcome, saidIn } from "./testing/Outcome.ts"
+import { seedOf } from "./testing/seed.ts"
 import { scratchIn } from "./testing/scratch.ts"
 import { outcomeOf } from "./testing/vitestReport.ts"
 
@@ -121,8 +122,14 @@ if (scratch.isOwn) {
   process.stdout.write(`${scratch.why}: they write to ${scratch.directory}\n`)
   process.on("exit", () => rmSync(scratch.directory, { recursive: true, force: true }))
 }
+const seed = seedOf(process.env, root)
+process.env["STILLPOINT_SEED"] = String(seed.value)
+process.env["PROPTEST_RNG_SEED"] = String(seed.value)
+const repeated = `properties try the cases of seed ${seed.value}, from ${seed.from}: STILLPOINT_SEED=${seed.value} make test repeats them\n`
+process.stdout.write(repeated)
 const total = new Outcome()
 if (quick !== "typescript") total.add(await rust())
 if (quick !== "rust") total.add(await typescript())
+if (!total.isGood) process.stdout.write(repeated)
 process.stdout.write(total.report())
 process.exitCode = total.isGood ? 0 : 1
