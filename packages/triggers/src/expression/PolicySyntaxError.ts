@@ -1,0 +1,52 @@
+/**
+ * The errors of policies as short expressions: where reading stopped and what was expected there, and what cannot be written.
+ *
+ * @module
+ */
+import { Schema } from "effect"
+
+/** One thing that is wrong with an expression, and where. */
+export const SyntaxProblem = Schema.Struct({
+  /** From 1, in UTF-16 code units; one more than the text is long where it ends too early. */
+  column: Schema.Natural,
+  /** What was expected, what was found. */
+  message: Schema.String
+})
+export type SyntaxProblem = typeof SyntaxProblem.Type
+
+/** Most characters of a text that a message shows. */
+const mostShown = 200
+
+/** A line with a caret below the column; only the neighbourhood of the column where the text is long. */
+const pointedAt = (text: string, column: number): string => {
+  // What moves the cursor takes one column all the same.
+  // oxlint-disable-next-line no-control-regex
+  const plain = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, " ")
+  const from =
+    plain.length <= mostShown ? 0 : Math.max(0, Math.min(column - 1 - mostShown / 2, plain.length - mostShown))
+  return `  ${plain.slice(from, from + mostShown)}\n  ${" ".repeat(column - 1 - from)}^`
+}
+
+/** An expression is no policy: every problem that was found, each with its column. */
+export class PolicySyntaxError extends Schema.TaggedError<PolicySyntaxError>()("PolicySyntaxError", {
+  text: Schema.String,
+  problems: Schema.NonEmptyArray(SyntaxProblem)
+}) {
+  override get message(): string {
+    return this.problems
+      .map(({ column, message }) => `policy, column ${column}: ${message}\n${pointedAt(this.text, column)}`)
+      .join("\n")
+  }
+}
+
+/** A policy has a part that the language of expressions has no words for. */
+export class PolicyUnprintable extends Schema.TaggedError<PolicyUnprintable>()("PolicyUnprintable", {
+  /** From the root of the policy's description to the part. */
+  path: Schema.Array(Schema.Union([Schema.String, Schema.Natural])),
+  why: Schema.String
+}) {
+  override get message(): string {
+    const place = this.path.length === 0 ? "the policy" : this.path.join(".")
+    return `${place} cannot be written as an expression: ${this.why}; write the policy as JSON`
+  }
+}
