@@ -9,6 +9,7 @@ import { Effect, Result } from "effect"
 import * as fc from "fast-check"
 import { never } from "../builtin/never.ts"
 import { firstOf } from "../combinators/firstOf.ts"
+import { named } from "../combinators/named.ts"
 import { precedence } from "../combinators/precedence.ts"
 import { quiesce } from "../combinators/quiesce.ts"
 import { replayAll, type ReplayedTimeline } from "../deciding/replayPolicy.ts"
@@ -25,12 +26,14 @@ import {
 } from "./honestLaws.ts"
 import { decideLive } from "./liveDecision.ts"
 import { duration, policy, policyRegistry, quiesceOptions, quiescedIfItFits } from "./policies.ts"
+import { withoutSharedAnswers } from "./sharedFreeze.ts"
 import { replayStepwise } from "./stepwise.ts"
 import { damaged } from "./timelines.ts"
 import {
   type Decision,
   isHard,
   type LawOptions,
+  type LawSubject,
   summary,
   timing,
   triggerLaw,
@@ -197,21 +200,42 @@ export const firstOfIsIdempotent = (triggers: Triggers, options: LawOptions = {}
     })
   )
 
-/** The order in `firstOf` decides nothing but who wins where several fire at one input. */
+/**
+ * The order in `firstOf` decides nothing but who wins where several fire at one input: the one on the left. Of parts that share
+ * the agent's answers this holds as they are beside each other; of others, as each is alone.
+ */
 export const firstOfIsCommutative = (triggers: Triggers, options: LawOptions = {}): TriggerLaw =>
   triggerLaw("first-of-is-commutative-up-to-the-tie-break", triggers, options, ({ decide, timelines, triggers }) =>
     fc.property(triggers, policy({ maxDepth: 2 }), timelines, (one, other, line) => {
-      const forth = decide(firstOf([one, other]), line)
-      const back = decide(firstOf([other, one]), line)
-      if (isHard(forth) || isHard(back)) return
-      assert.deepEqual(timing(decide)(firstOf([one, other]), line), timing(decide)(firstOf([other, one]), line))
-      const [a, b] = [timing(decide)(one, line), timing(decide)(other, line)]
-      const isTied = isNotLater(a, b) && isNotLater(b, a)
-      if (!isTied) assert.deepEqual(summary(forth), summary(back))
-      // The tie-break: the one on the left.
-      else if (a.fired !== null) assert.deepEqual(summary(forth), summary(decide(one, line)))
+      orderBreaksTiesOnly(decide, one, other, line)
+      const apart = withoutSharedAnswers(one, other, line)
+      const forth = decide(firstOf([one, other]), apart)
+      if (isHard(forth) || isHard(decide(firstOf([other, one]), apart))) return
+      const [a, b] = [timing(decide)(one, apart), timing(decide)(other, apart)]
+      const isLeft = isNotLater(a, b)
+      assert.deepEqual(summary(forth), summary(decide(isLeft ? one : other, apart)))
     })
   )
+
+/** Turned round, `firstOf` fires at the same input, and for the other of the two only where each stood on the left. */
+const orderBreaksTiesOnly = (
+  decide: LawSubject["decide"],
+  one: Policy,
+  other: Policy,
+  line: ReplayedTimeline
+): void => {
+  const [forth, back] = [decide(firstOf([one, other]), line), decide(firstOf([other, one]), line)]
+  if (isHard(forth) || isHard(back)) return
+  assert.deepEqual(timing(decide)(firstOf([one, other]), line), timing(decide)(firstOf([other, one]), line))
+  const [left, right] = [named(one, "left"), named(other, "right")]
+  const winners = [firstOf([left, right]), firstOf([right, left])].map((both) => sideOf(decide(both, line)))
+  if (winners[0] === winners[1]) assert.deepEqual(summary(forth), summary(back))
+  else assert.deepEqual(winners, ["left", "right"])
+}
+
+/** Name of the part of the root that fired. */
+const sideOf = (decision: Decision): string | undefined =>
+  Result.isSuccess(decision) ? decision.success.path[1] : undefined
 
 /** How `firstOf` is nested decides nothing. */
 export const firstOfIsAssociative = (triggers: Triggers, options: LawOptions = {}): TriggerLaw =>
@@ -223,14 +247,15 @@ export const firstOfIsAssociative = (triggers: Triggers, options: LawOptions = {
     })
   )
 
-/** A lower trigger that is added never delays a decision. */
+/** A lower trigger that is added never delays a decision, where the two do not share the agent's answers. */
 export const precedenceNeverDelays = (triggers: Triggers, options: LawOptions = {}): TriggerLaw =>
   triggerLaw("adding-a-lower-trigger-never-delays-a-higher-one", triggers, options, ({ decide, timelines, triggers }) =>
     fc.property(
       fc.array(policy({ maxDepth: 2 }), { minLength: 1, maxLength: 2 }),
       triggers,
       timelines,
-      (higher, low, line) => {
+      (higher, low, anyLine) => {
+        const line = withoutSharedAnswers(precedence(higher), low, anyLine)
         const withLow = decide(precedence([...higher, low]), line)
         if (isHard(withLow)) return
         assert.ok(
@@ -251,7 +276,8 @@ export const precedenceKeepsWinner = (triggers: Triggers, options: LawOptions = 
         fc.array(policy({ maxDepth: 2 }), { minLength: 1, maxLength: 2 }),
         triggers,
         timelines,
-        (higher, low, line) => {
+        (higher, low, anyLine) => {
+          const line = withoutSharedAnswers(precedence(higher), low, anyLine)
           const without = decide(precedence(higher), line)
           const alone = decide(low, line)
           const isFirst = isNotLater(timing(decide)(precedence(higher), line), timing(decide)(low, line))
