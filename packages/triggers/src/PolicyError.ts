@@ -3,9 +3,8 @@
  *
  * @module
  */
-import { describeValue } from "@stillpoint/core"
+import { describeValue, didYouMean } from "@stillpoint/core"
 import { Schema, SchemaIssue } from "effect"
-import { didYouMean } from "./nearest.ts"
 
 /** One thing that is wrong with a policy, and where. */
 export const PolicyProblem = Schema.Struct({
