@@ -4,6 +4,7 @@
  * @module
  */
 import type { GuestActivity } from "../GuestActivity.ts"
+import type { GuestPorts } from "../GuestPorts.ts"
 import type { IdentitySpec } from "../Vmm.ts"
 import type { EventBody, ScriptedCommand, ScriptedGuest, ScriptLine } from "./guestScript.ts"
 
@@ -27,6 +28,8 @@ export interface ScriptedVmmOptions {
   /** Host milliseconds that every run takes. */
   readonly hostMillisPerRun?: number
   readonly isDeterministic?: boolean
+  /** The ports of its machines; none if absent. */
+  readonly ports?: GuestPorts
 }
 
 /** What the agent will say, and what is so from then on. */

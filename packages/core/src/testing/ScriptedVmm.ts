@@ -197,6 +197,10 @@ const makeMachine = (
         )
       )
     const turns = makeTurns(runOnce)
+    /** One that lives waits where its script is over. */
+    const runUntilItEnds = Effect.flatMap(runOnce({}), (stop) =>
+      stop.reason === "idle" ? Effect.never : Effect.succeed(stop)
+    )
     const nowNanos = Effect.sync(() => state.nowNanos)
 
     const answer = scriptedAgent(options, state)
@@ -298,7 +302,7 @@ const makeMachine = (
       eventsFrom,
       eventsSoFar: (seq = 0, most) => Effect.sync(() => events.filter((event) => event.seq >= seq).slice(0, most)),
       run: turns.run,
-      live: makeLive({ run: () => runOnce({}), state: Effect.succeed(null), nowNanos }, turns),
+      live: makeLive({ run: () => runUntilItEnds, state: Effect.succeed(null), nowNanos }, turns),
       pause: Effect.sync(() => {
         isPauseAsked = true
       }),
@@ -308,7 +312,7 @@ const makeMachine = (
       exec: agent.execute,
       spawn: agent.spawn,
       files: agent.files,
-      ports: noGuestPorts,
+      ports: options.ports ?? noGuestPorts,
       renew: () =>
         whileOpen(
           Effect.sync(() => void emit({ _tag: "HostInput", kind: "renewal", port: 0, data: new Uint8Array(0) }))

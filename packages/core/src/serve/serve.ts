@@ -1,0 +1,359 @@
+/**
+ * A port of the host's behind which every connection, or every request, has a clone.
+ *
+ * ```text
+ *  client ──▶ listener ──▶ lease on a clone ──▶ its published port ──▶ guest
+ *                             ▲        │
+ *               ClonePool ────┘        └─▶ closed when it has served, and replaced by the pool
+ * ```
+ *
+ * @module
+ */
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  Server as HttpServer,
+  type ServerResponse
+} from "node:http"
+import { createServer, isIP, type Server, type Socket } from "node:net"
+import { Cause, Duration, Effect, Exit, type Fiber, FiberSet } from "effect"
+import { describeValue } from "../describeValue.ts"
+import {
+  countProblems,
+  durationProblems,
+  isFunction,
+  isRecord,
+  kindProblems,
+  orAbsent,
+  unknownProblems
+} from "../gate/optionProblems.ts"
+import { type ClonePool, type ClonePoolOptions, makeClonePool, poolProblems } from "../pool/ClonePool.ts"
+import { type Lease, makeLeases } from "./leases.ts"
+import { answer, type Passed, passConnection, passRequest } from "./passing.ts"
+import { type ServedHow, ServeError, type ServeReason } from "./ServeError.ts"
+
+/** How clones are served. */
+export interface ServeOptions {
+  /** The clones: a pool that there is, or what to make one of, which then goes with the scope. */
+  readonly pool: ClonePool | ClonePoolOptions
+  /** TCP port of the guest's that connections lead to. */
+  readonly guestPort: number
+  /**
+   * What has a clone of its own: each TCP connection (if absent), whatever is spoken on it, or each HTTP/1.1 request, whichever
+   * connection it comes by.
+   */
+  readonly per?: "connection" | "request"
+  /** Address of the host's to listen on; `127.0.0.1` if absent. */
+  readonly host?: string
+  /** The host's port; 0, or absent: any that is free. */
+  readonly hostPort?: number
+  /** How many connections or requests a clone serves, one after another, before it is replaced; 1 if absent. */
+  readonly servesPerClone?: number
+  /** Connections of clients at once; 1,024 if absent. Further ones are closed at once, and counted as `turnedAway`. */
+  readonly maxOpen?: number
+  /** Host time after which a connection or a request is given up on which nothing went either way; 5 minutes if absent. */
+  readonly idleTimeout?: Duration.Input
+  /** Told of each connection or request that is over. */
+  readonly onServed?: (served: Served) => Effect.Effect<void>
+}
+
+/** A connection or a request that is over. */
+export interface Served {
+  readonly how: ServedHow
+  /** The machine that it was served by; `null` if by none. */
+  readonly machineId: string | null
+  /** Bytes that its client has sent; those of a request's body alone, where each request has a clone. */
+  readonly bytesFromClient: number
+  /** Bytes that its guest has sent; those of an answer's body alone, where each request has a clone. */
+  readonly bytesFromGuest: number
+}
+
+/** How serving stands. */
+export interface ServeStats {
+  /** Connections or requests that are being served, or wait for a clone. */
+  readonly open: number
+  /** Of them, those that wait for a clone. */
+  readonly waiting: number
+  /** Those that both sides have ended, since the beginning. */
+  readonly served: number
+  /** Those that did not end well, and not by their client. */
+  readonly failed: number
+  /** Connections that were closed at once, because there were too many. */
+  readonly turnedAway: number
+  /** How the latest that failed did; `null` if none has. */
+  readonly lastFailure: ServedHow | null
+}
+
+/** Clones that are served. */
+export interface ServedClones {
+  readonly host: string
+  readonly hostPort: number
+  readonly stats: Effect.Effect<ServeStats>
+  /** Listens no more, and waits for the connections that there are. Closing the scope resets them instead. */
+  readonly drain: Effect.Effect<void>
+}
+
+const optionNames = {
+  pool: true,
+  guestPort: true,
+  per: true,
+  host: true,
+  hostPort: true,
+  servesPerClone: true,
+  maxOpen: true,
+  idleTimeout: true,
+  onServed: true
+} as const satisfies Record<keyof ServeOptions, true>
+
+const isPool = (pool: ClonePool | ClonePoolOptions): pool is ClonePool => "acquire" in pool
+
+const portProblems = (name: string, found: number | undefined, least: number): ReadonlyArray<string> =>
+  found === undefined || (Number.isSafeInteger(found) && found >= least && found <= 65_535)
+    ? []
+    : [`${name}: expected ${least} to 65535, found ${describeValue(found)}`]
+
+const poolOptionProblems = (pool: ServeOptions["pool"]): ReadonlyArray<string> => {
+  if (!isRecord(pool)) return kindProblems("serve.pool", pool, "a pool, or the options of one", isRecord)
+  if (isPool(pool)) return kindProblems("serve.pool.acquire", pool.acquire, "an effect", Effect.isEffect)
+  return [
+    ...poolProblems(pool),
+    ...kindProblems("pool.snapshot", pool.snapshot, "a directory", (found) => typeof found === "string")
+  ]
+}
+
+const serveProblems = (options: ServeOptions): ReadonlyArray<string> => {
+  if (!isRecord(options)) return kindProblems("serve", options, "the options of serving", isRecord)
+  return [
+    ...unknownProblems("serve", options, optionNames),
+    ...poolOptionProblems(options.pool),
+    ...kindProblems("serve.guestPort", options.guestPort, "a port", (found) => found !== undefined),
+    ...portProblems("serve.guestPort", options.guestPort, 1),
+    ...portProblems("serve.hostPort", options.hostPort, 0),
+    ...kindProblems(
+      "serve.host",
+      options.host,
+      "an IP address of this host's",
+      orAbsent((found) => typeof found === "string" && isIP(found) !== 0)
+    ),
+    ...kindProblems(
+      "serve.per",
+      options.per,
+      `"connection" or "request"`,
+      orAbsent((found) => found === "connection" || found === "request")
+    ),
+    ...countProblems("serve.servesPerClone", options.servesPerClone, 1),
+    ...countProblems("serve.maxOpen", options.maxOpen, 1),
+    ...durationProblems("serve.idleTimeout", options.idleTimeout),
+    ...kindProblems("serve.onServed", options.onServed, "a function", orAbsent(isFunction))
+  ]
+}
+
+const refuse = (reason: ServeReason): ServeError => new ServeError({ reason })
+
+const listenReason = (error: NodeJS.ErrnoException, address: string): ServeReason => {
+  switch (error.code) {
+    case "EADDRINUSE":
+      return { _tag: "PortInUse", address }
+    case "EACCES":
+      return { _tag: "PortPrivileged", address }
+    case "EADDRNOTAVAIL":
+      return { _tag: "AddressUnknown", address }
+    default:
+      return { _tag: "HostRefused", address, message: error.message }
+  }
+}
+
+/** Listens until the scope ends, and then ends `work`, and with it whoever is still connected; the port. */
+const listen = (server: Server, host: string, port: number, work: FiberSet.FiberSet<void>) =>
+  Effect.acquireRelease(
+    Effect.callback<number, ServeError>((resume) => {
+      const address = isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`
+      server.once("error", (error) => resume(refuse(listenReason(error, address))))
+      // What is wrong with one connection, no descriptor to be had for it, say, is not the server's end.
+      server.on("error", () => undefined)
+      server.listen({ host, port }, () => {
+        const at = server.address()
+        resume(Effect.succeed(typeof at === "object" && at !== null ? at.port : port))
+      })
+    }),
+    () =>
+      Effect.gen(function* () {
+        server.close()
+        yield* FiberSet.clear(work)
+        if (server instanceof HttpServer) server.closeAllConnections()
+      })
+  )
+
+/** What one client wants, and how it is answered. */
+interface Work {
+  /** The clone's answer, until both sides have said everything. */
+  readonly pass: (lease: Lease, passed: Passed) => Effect.Effect<ServedHow>
+  /** There is no clone for it. */
+  readonly refuse: (how: ServedHow) => void
+  /** Calls that when the client is gone. */
+  readonly onGone: (then: () => void) => void
+}
+
+/** Where its client is. */
+interface Client {
+  isGone: boolean
+  /** For a clone. */
+  isWaiting: boolean
+}
+
+/** Whose fault it was not. */
+const isNoFailure = ({ _tag }: ServedHow): boolean => _tag === "Ended" || _tag === "ClientReset" || _tag === "Stopped"
+
+/**
+ * Listens on the host, and gives each connection (or each HTTP request) a clone of its own, until the scope ends.
+ *
+ * The clone lives meanwhile ({@link LiveMachine}) and is destroyed afterwards, so that nobody sees what another has left there; with
+ * `servesPerClone` it serves several, one after another. Clients wait for a clone as long as the pool lets them; where there is none, a
+ * connection is reset and a request answered with 503. A guest at whose port nobody listens, that ends, or that says nothing for
+ * `idleTimeout` costs its client the connection (502, 504), and nobody else.
+ *
+ * It is ready when a first clone is. Fails with `PortInUse`, `PortPrivileged`, `AddressUnknown`, `HostRefused`, `MachineFailed`
+ * (`InterfaceMissing`: the snapshot's machine was booted without `network`) or `OptionsInvalid`, and with what keeps a pool from being
+ * made or from having a clone.
+ *
+ * @example
+ * ```ts
+ * import { serve } from "@stillpoint/core"
+ * import { Effect } from "effect"
+ *
+ * export const program = Effect.scoped(Effect.gen(function*() {
+ *   const { host, hostPort } = yield* serve({ pool: { snapshot: "snapshots/web", ready: 8 }, guestPort: 8080, per: "request" })
+ *   console.log(`http://${host}:${hostPort}`)
+ *   return yield* Effect.never
+ * }))
+ * ```
+ */
+export const serve = Effect.fn("serve")(function* (options: ServeOptions) {
+  const [problem, ...problems] = serveProblems(options)
+  if (problem !== undefined) {
+    return yield* refuse({ _tag: "OptionsInvalid", problems: [problem, ...problems] })
+  }
+  const pool = isPool(options.pool) ? options.pool : yield* makeClonePool(options.pool)
+  const leases = makeLeases(pool, options.guestPort, options.servesPerClone ?? 1)
+  yield* Effect.addFinalizer(() => leases.close)
+  yield* Effect.catchTag(leases.ready, "MachineError", ({ reason }) => refuse({ _tag: "MachineFailed", cause: reason }))
+  // Node's timers take no more.
+  const idleMillis = Math.min(
+    2 ** 31 - 1,
+    Duration.toMillis(Duration.fromInputUnsafe(options.idleTimeout ?? "5 minutes"))
+  )
+  const stats = { open: 0, waiting: 0, served: 0, failed: 0, turnedAway: 0, lastFailure: null as ServedHow | null }
+
+  const report = (served: Served): Effect.Effect<void> => {
+    stats.open -= 1
+    if (served.how._tag === "Ended") stats.served += 1
+    if (!isNoFailure(served.how)) {
+      stats.failed += 1
+      stats.lastFailure = served.how
+    }
+    return options.onServed === undefined ? Effect.void : Effect.catchCause(options.onServed(served), Effect.logWarning)
+  }
+
+  const handle = (work: Work, client: Client) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        const taken = yield* Effect.exit(leases.take(restore))
+        client.isWaiting = false
+        stats.waiting -= 1
+        if (Exit.isFailure(taken)) {
+          const how = client.isGone ? clientReset : whyNone(taken.cause)
+          work.refuse(how)
+          return yield* report({ how, machineId: null, bytesFromClient: 0, bytesFromGuest: 0 })
+        }
+        const lease = taken.value
+        const passed: Passed = { fromClient: 0, fromGuest: 0 }
+        const guestEnded = Effect.match(lease.live.ended, {
+          onSuccess: ({ reason }): ServedHow => ({ _tag: "GuestEnded", message: `the guest ended: ${reason}` }),
+          onFailure: ({ message }): ServedHow => ({ _tag: "GuestEnded", message })
+        })
+        const exit = yield* Effect.exit(restore(Effect.raceFirst(work.pass(lease, passed), guestEnded)))
+        const how = Exit.isSuccess(exit) ? exit.value : client.isGone ? clientReset : whyNone(exit.cause)
+        if (Exit.isFailure(exit)) work.refuse(how)
+        yield* report({
+          how,
+          machineId: lease.clone.machine.id,
+          bytesFromClient: passed.fromClient,
+          bytesFromGuest: passed.fromGuest
+        })
+        yield* leases.giveBack(lease, how._tag === "Ended" || how._tag === "ClientReset")
+      })
+    )
+
+  const work = yield* FiberSet.make<void, never>()
+  const run = yield* FiberSet.runtime(work)()
+  const begin = (one: Work): void => {
+    const client: Client = { isGone: false, isWaiting: true }
+    let fiber: Fiber.Fiber<void> | null = null
+    stats.open += 1
+    stats.waiting += 1
+    one.onGone(() => {
+      client.isGone = true
+      if (client.isWaiting) fiber?.interruptUnsafe()
+    })
+    fiber = run(handle(one, client))
+  }
+
+  let isDraining = false
+  const server: Server =
+    options.per === "request"
+      ? createHttpServer((request, response) => {
+          if (isDraining) response.shouldKeepAlive = false
+          begin(requestWork(request, response, idleMillis))
+        })
+      : createServer({ allowHalfOpen: true, noDelay: true }, (client) => begin(connectionWork(client, idleMillis)))
+  server.maxConnections = options.maxOpen ?? 1024
+  server.on("drop", () => (stats.turnedAway += 1))
+  const host = options.host ?? "127.0.0.1"
+  const hostPort = yield* listen(server, host, options.hostPort ?? 0, work)
+  return {
+    host,
+    hostPort,
+    stats: Effect.sync(() => ({ ...stats })),
+    drain: Effect.suspend(() => {
+      isDraining = true
+      server.close()
+      return FiberSet.awaitEmpty(work)
+    })
+  } satisfies ServedClones
+})
+
+const clientReset: ServedHow = { _tag: "ClientReset" }
+
+/** Why there is no answer. */
+const whyNone = (cause: Cause.Cause<LeaseFailure>): ServedHow => {
+  if (Cause.hasInterruptsOnly(cause)) return { _tag: "Stopped" }
+  const error = Cause.squash(cause) as LeaseFailure
+  switch (error._tag) {
+    case "PoolError":
+      return { _tag: "NoClone", cause: error.reason }
+    case "MachineError":
+      return { _tag: "MachineFailed", cause: error.reason }
+    default:
+      return { _tag: "MachineFailed", cause: { _tag: "Panicked", message: Cause.pretty(cause) } }
+  }
+}
+type LeaseFailure = Effect.Error<ReturnType<ReturnType<typeof makeLeases>["take"]>>
+
+const connectionWork = (client: Socket, idleMillis: number): Work => {
+  client.on("error", () => undefined)
+  return {
+    pass: ({ port }, passed) => passConnection(client, port, idleMillis, passed),
+    refuse: () => void client.resetAndDestroy(),
+    onGone: (then) => void client.once("close", then)
+  }
+}
+
+const requestWork = (request: IncomingMessage, response: ServerResponse, idleMillis: number): Work => {
+  request.on("error", () => undefined)
+  response.on("error", () => undefined)
+  return {
+    pass: ({ port }, passed) => passRequest(request, response, port, idleMillis, passed),
+    refuse: () => answer(response, 503, "no clone is to be had"),
+    onGone: (then) => void response.once("close", then)
+  }
+}
