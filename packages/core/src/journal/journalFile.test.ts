@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process"
-import { chmod, chown, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises"
+import { chmod, chown, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
@@ -122,6 +122,15 @@ describe("a journal file", () => {
             await chmod(where, 0o755)
             if (fileMode !== null) await chmod(path, 0o644)
           })
+          if (what === "file" && !isRoot) {
+            // Nothing is left beside it that could not be written either; somebody else's is named.
+            assert.deepStrictEqual(yield* Effect.promise(() => readdir(where)), ["journal"])
+            const shared = `${path}-shm`
+            yield* Effect.promise(() => writeFile(shared, "", { mode: 0o444 }))
+            const other = yield* Effect.flip(open((journal) => journal.append("a", [sampleRecord(2)])))
+            assert.deepStrictEqual({ ...other.reason }, { _tag: "ReadOnly", what: "file", path: shared })
+            yield* Effect.promise(() => rm(shared))
+          }
           const { length } = yield* open((journal) => journal.read("a"))
           assert.strictEqual(length, fileMode === null ? 0 : 1)
         })

@@ -4,10 +4,10 @@
  * @module
  */
 import { randomBytes } from "node:crypto"
-import { closeSync, fchmodSync, mkdtempSync, openSync, rmdirSync } from "node:fs"
+import { accessSync, closeSync, constants, fchmodSync, mkdtempSync, openSync, rmdirSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
-import type { JournalReason } from "./JournalErrors.ts"
+import { JournalError, type JournalReason } from "./JournalErrors.ts"
 import { guardSchema } from "./journalGuard.ts"
 
 /** "stil": tells a journal from any other SQLite file. */
@@ -71,12 +71,23 @@ const forbidden: ReadonlySet<string | null> = new Set(["EACCES", "EPERM", "EROFS
 const noRoom: ReadonlySet<string | null> = new Set(["ENOSPC", "EDQUOT"])
 
 /**
+ * Which file of a journal's, or beside it, is there and may not be written by this user. None is opened for that: closing it would give
+ * up the locks that this process holds on it through SQLite.
+ */
+const readOnlyAt = (path: string): JournalReason | null => {
+  const isForbidden = (file: string): boolean => forbidden.has(obstacleTo(() => accessSync(file, constants.W_OK)))
+  const file = [path, `${path}-wal`, `${path}-shm`].find(isForbidden)
+  return file === undefined ? null : { _tag: "ReadOnly", path: file, what: "file" }
+}
+
+/**
  * What SQLite's "unable to open" and "read-only" come from. It writes to the file and to others beside it, and does not say which
- * it could not: so both are tried.
+ * it could not: so all are tried.
  */
 const obstacleAt = (path: string): JournalReason | null => {
+  const readOnly = readOnlyAt(path)
+  if (readOnly !== null) return readOnly
   const directory = dirname(path)
-  if (forbidden.has(obstacleTo(() => closeSync(openSync(path, "r+"))))) return { _tag: "ReadOnly", path, what: "file" }
   const beside = obstacleTo(() => rmdirSync(mkdtempSync(join(directory, ".stillpoint-journal-"))))
   if (forbidden.has(beside)) return { _tag: "ReadOnly", path: directory, what: "directory" }
   return noRoom.has(beside) ? { _tag: "DiskFull", path } : null
@@ -122,9 +133,12 @@ const createPrivate = (path: string): void => {
   }
 }
 
-/** Opens the file, or makes it. Throws what SQLite throws. */
+/** Opens the file, or makes it. Throws what SQLite throws, and a {@link JournalError} where it may not be written. */
 export const openDatabase = (path: string, maxSizeBytes: number | undefined): DatabaseSync => {
   createPrivate(path)
+  // SQLite would make files beside it that may be written as little, and stay so when it may be written again.
+  const readOnly = readOnlyAt(path)
+  if (readOnly !== null) throw new JournalError({ reason: readOnly })
   const database = new DatabaseSync(path, { timeout: 0 })
   try {
     database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
