@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { posix } from "node:path"
 import { Effect, Schema } from "effect"
 import { MachineError } from "./MachineErrors.ts"
 
@@ -42,6 +43,47 @@ const volume = Schema.Struct({
   readOnly: Schema.optionalKey(Schema.Boolean)
 })
 
+const overTheRoot = ["/proc", "/sys", "/dev", "/run/stillpoint"]
+
+/** What is wrong with the root, the volumes and the files of a guest together; `undefined` if nothing is. */
+export const rootProblem = (spec: {
+  readonly root?: typeof root.Encoded
+  readonly volumes?: ReadonlyArray<typeof volume.Encoded>
+  readonly resolvConf?: string
+  readonly hosts?: string
+}): string | undefined => {
+  const { hosts, resolvConf, volumes = [] } = spec
+  const problems: Array<string> = []
+  if (spec.root === undefined) {
+    const alone = { volumes: volumes.length > 0, resolvConf: resolvConf !== undefined, hosts: hosts !== undefined }
+    for (const [name, isSaid] of Object.entries(alone)) {
+      if (isSaid)
+        problems.push(`${name}: expected a root beside it, since the agent mounts and writes nothing without one`)
+    }
+  }
+  const paths = volumes.map((each) => posix.normalize(`${each.path}/`).slice(0, -1))
+  for (const [index, path] of paths.entries()) {
+    if (path === "") problems.push(`volumes[${index}].path: expected a path below /, found ${volumes[index]?.path}`)
+    const first = paths.indexOf(path)
+    if (first !== index)
+      problems.push(`volumes[${index}].path: expected a path of its own, found that of volumes[${first}], ${path}`)
+    const over = overTheRoot.find((folder) => path === folder || path.startsWith(`${folder}/`))
+    if (over !== undefined)
+      problems.push(
+        `volumes[${index}].path: expected a path outside ${over}, which the agent mounts over it, found ${path}`
+      )
+    const below = paths.findIndex((other, later) => later > index && path.startsWith(`${other}/`))
+    if (below !== -1) {
+      problems.push(
+        `volumes[${index}].path: expected it behind volumes[${below}], which is mounted over it, found ${path} before ${paths[below]}`
+      )
+    }
+  }
+  return problems.length === 0 ? undefined : problems.join("; ")
+}
+
+const isRootRight = Schema.makeFilter(rootProblem)
+
 /** As {@link WorkloadSpec}. */
 export const workloadSpecSchema = Schema.Struct({
   argv: Schema.NonEmptyArray(plain),
@@ -62,7 +104,7 @@ export const workloadSpecSchema = Schema.Struct({
   identityHook: Schema.optionalKey(Schema.Array(plain)),
   identityHookNanos: Schema.optionalKey(nanos),
   identitySignal: Schema.optionalKey(signal)
-})
+}).check(isRootRight)
 
 /**
  * The root and the workload of a guest that has none yet. All of it, encoded, fits into one frame of 64 KiB.

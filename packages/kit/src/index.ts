@@ -27,6 +27,7 @@ export {
   scratchDiskName
 } from "./image/ImageGuest.ts"
 export {
+  BootedKitInvalid,
   DiskNameTaken,
   DisksTooMany,
   EntryPointMissing,

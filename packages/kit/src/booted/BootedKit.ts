@@ -30,7 +30,7 @@ import { Context, Effect, Exit, Layer, Option, Schema, Scope, Semaphore } from "
 import { join } from "node:path"
 import { defaultDirectory, GuestKit } from "../GuestKit.ts"
 import { imageGuest, type ImageGuestInput, imageModules } from "../image/ImageGuest.ts"
-import { DisksTooMany, GuestInvalid, ImageGuestError } from "../image/ImageGuestError.ts"
+import { BootedKitInvalid, DisksTooMany, GuestInvalid, ImageGuestError } from "../image/ImageGuestError.ts"
 import type { InitramfsError } from "../initramfs/InitramfsError.ts"
 import type { KitError } from "../KitError.ts"
 import { bootedKey, bootedMachine, type BootedKitNotReady, publishBooted } from "./bootedMachine.ts"
@@ -82,6 +82,15 @@ export type BootedKitFailure =
 /** Why a guest could not be made. */
 export type CreateFailure = BootedKitFailure | ImageGuestError | ForkError | AttachError | AgentError
 
+const OptionsData = Schema.Struct({
+  directory: Schema.optionalKey(Schema.NonEmptyString),
+  memoryMib: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))),
+  diskSlots: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: mostDisks }))),
+  heartbeatMillis: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 86_400_000 })))
+})
+
+const decodeOptions = Schema.decodeUnknownEffect(OptionsData, { errors: "all", onExcessProperty: "error" })
+
 const ChoiceData = Schema.Struct({
   seed: Schema.optionalKey(Schema.NullOr(Schema.Natural)),
   epochMillis: Schema.optionalKey(Schema.Natural)
@@ -127,9 +136,11 @@ export class BootedKit extends Context.Service<
         const scope = yield* Scope.Scope
         const kit = yield* GuestKit
         const services = yield* Effect.context<Vmm | SnapshotStore>()
-        const { diskSlots = 4, heartbeatMillis = 100, memoryMib = 256 } = options
-        const directory = options.directory ?? join(defaultDirectory(), "booted")
-        const slots = Math.min(diskSlots, mostDisks)
+        const asked = yield* decodeOptions(options).pipe(
+          Effect.mapError(({ message }) => new BootedKitInvalid({ problems: message }))
+        )
+        const { diskSlots: slots = 4, heartbeatMillis = 100, memoryMib = 256 } = asked
+        const directory = asked.directory ?? join(defaultDirectory(), "booted")
 
         const load = Effect.gen(function* () {
           const spec: BootSpec = {

@@ -124,6 +124,47 @@ it.effect("what-cannot-be-run-is-refused-by-name", () =>
   })
 )
 
+it.effect("everything-that-is-wrong-with-a-guest-is-said-at-once", () =>
+  Effect.gen(function* () {
+    const disk = (name: string, path: string) => ({ name, path, access: "scratch" as const, sizeBytes: 1 << 24 })
+    const refused = yield* Effect.flip(
+      imageGuest({
+        image: image({ entrypoint: [], cmd: [], stopSignal: "SIGNONE" }),
+        disks: [disk("a", "/data"), disk("b", "/data/"), disk("a", "/dev/b"), disk("stillpoint-root", "/x/..")]
+      })
+    )
+    assert.deepStrictEqual(
+      [refused.reason, ...refused.others].map(({ _tag }) => _tag),
+      ["EntryPointMissing", "StopSignalUnknown", "DiskNameTaken", "DiskNameTaken", "GuestInvalid"]
+    )
+    for (const words of ["volumes[1].path", "/dev", "below /"]) assert.include(refused.message, words)
+    // An image that is none, for other machines, and what is said of its run.
+    const { reason, others } = yield* Effect.flip(imageGuest({ image: undefined as never, holdNanos: -1 }))
+    assert(reason._tag === "GuestInvalid" && reason.problems.startsWith("image: "))
+    assert(others[0]?._tag === "GuestInvalid" && others[0].problems.includes("holdNanos"))
+    const amd = yield* Effect.flip(imageGuest({ image: image({}, "linux/amd64"), holdNanos: -1 }))
+    assert.deepStrictEqual(
+      [amd.reason._tag, ...amd.others.map(({ _tag }) => _tag)],
+      ["PlatformMismatch", "GuestInvalid"]
+    )
+  })
+)
+
+it.effect("what-is-mounted-below-another-disk-is-mounted-after-it", () =>
+  Effect.gen(function* () {
+    const disk = (name: string, path: string) => ({ name, path, access: "scratch" as const, sizeBytes: 1 << 24 })
+    const { disks, workload } = yield* imageGuest({ image: image(), disks: [disk("b", "/data/b"), disk("a", "/data")] })
+    assert.deepStrictEqual(
+      workload.volumes?.map(({ path }) => path),
+      ["/data", "/data/b"]
+    )
+    assert.deepStrictEqual(
+      disks.slice(1).map(({ name }) => name),
+      ["b", "a"]
+    )
+  })
+)
+
 it("signals-have-the-numbers-of-linux-by-either-name", () => {
   for (const [name, number] of [
     ["HUP", 1],

@@ -8,10 +8,11 @@ import {
   type DiskSpec,
   diskSpecSchema,
   type GuestImage,
+  rootProblem,
   type WorkloadSpec,
   workloadSpecSchema
 } from "@stillpoint/core"
-import { Effect, Schema } from "effect"
+import { Effect, Result, Schema } from "effect"
 import {
   DiskNameTaken,
   EntryPointMissing,
@@ -58,6 +59,26 @@ const MountedDisk = Schema.Struct({
   /** Its file system; `ext4` if absent, and an empty disk is formatted then. */
   type: Schema.optionalKey(Schema.String)
 }).check(Schema.makeFilter(diskProblem))
+
+const texts = Schema.Array(Schema.String)
+
+/** The part of {@link GuestImage} that is made use of here; an image has more. */
+const Image = Schema.Struct({
+  file: Schema.NonEmptyString,
+  digest: Schema.String,
+  sizeBytes: Schema.Natural,
+  imageDigest: Schema.String,
+  platform: Schema.String,
+  config: Schema.Struct({
+    user: Schema.String,
+    exposedPorts: texts,
+    env: texts,
+    entrypoint: texts,
+    cmd: texts,
+    workingDir: Schema.String,
+    stopSignal: Schema.String
+  })
+})
 
 const ImageGuestData = Schema.Struct({
   workload: Schema.optionalKey(ImageWorkload),
@@ -106,7 +127,36 @@ export const scratchDiskName = "stillpoint-scratch"
 export const imageModules = ["virtio_mmio", "virtio-rng", "virtio_blk", "erofs", "overlay", "ext4"] as const
 
 const decode = Schema.decodeUnknownEffect(ImageGuestData, { errors: "all", onExcessProperty: "error" })
-const refuse = (reason: ImageGuestReason) => new ImageGuestError({ reason })
+const decodeImage = Schema.decodeUnknownEffect(Image, { errors: "all" })
+
+/** Refuses a guest for all that is wrong with it. */
+const refuseAll = ([reason, ...others]: ReadonlyArray<ImageGuestReason>) =>
+  reason === undefined ? Effect.void : new ImageGuestError({ reason, others })
+
+/** What was asked for, of an image that this kit's guests can run. */
+const checked = Effect.fn("ImageGuest.checked")(function* (image: GuestImage, asked: Omit<ImageGuestInput, "image">) {
+  const [found, guest] = yield* Effect.all([Effect.result(decodeImage(image)), Effect.result(decode(asked))])
+  const problems: Array<ImageGuestReason> = []
+  if (Result.isFailure(found)) problems.push(new GuestInvalid({ problems: `image: ${found.failure.message}` }))
+  else if (found.success.platform.split("/").slice(0, 2).join("/") !== platform) {
+    const { imageDigest, platform: other } = found.success
+    problems.push(new PlatformMismatch({ image: imageDigest, expected: platform, found: other }))
+  }
+  if (Result.isFailure(guest)) {
+    const invalid = new GuestInvalid({ problems: guest.failure.message })
+    const [reason = invalid, ...others] = [...problems, invalid]
+    return yield* new ImageGuestError({ reason, others })
+  }
+  yield* refuseAll(problems)
+  return guest.success
+})
+
+const repeated = (names: ReadonlyArray<string>): ReadonlyArray<string> => [
+  ...new Set(names.filter((name, index) => names.indexOf(name) !== index))
+]
+
+/** How deep a folder lies: what is mounted upon one comes before what is mounted below it. */
+const depthOf = ({ path }: { readonly path: string }): number => path.split("/").filter((part) => part !== "").length
 
 const environmentOf = (image: GuestImage, more: Readonly<Record<string, string>>): Readonly<Record<string, string>> => {
   const own = image.config.env.flatMap((item) => {
@@ -153,27 +203,32 @@ export const imageGuest = Effect.fn("ImageGuest.make")(function* ({
   image,
   ...asked
 }: ImageGuestInput): Effect.fn.Return<ImageGuest, ImageGuestError> {
-  const guest = yield* decode(asked).pipe(
-    Effect.mapError(({ message }) => refuse(new GuestInvalid({ problems: message })))
-  )
-  const name = image.imageDigest
-  if (image.platform.split("/").slice(0, 2).join("/") !== platform) {
-    return yield* refuse(new PlatformMismatch({ image: name, expected: platform, found: image.platform }))
-  }
+  const guest = yield* checked(image, asked)
   const { argv: all, cmd, entrypoint, exposedPorts, stopSignal, stopNanos, ...said } = guest.workload ?? {}
   const argv = all ?? [
     ...(entrypoint ?? image.config.entrypoint),
     ...(cmd ?? (entrypoint === undefined ? image.config.cmd : []))
   ]
-  const [program, ...rest] = argv
-  if (program === undefined) return yield* refuse(new EntryPointMissing({ image: name }))
+  const [program = "", ...rest] = argv
   const signal = String(stopSignal ?? (image.config.stopSignal || "SIGTERM"))
   const number = signalNumber(signal)
-  if (number === undefined) return yield* refuse(new StopSignalUnknown({ found: signal }))
   const mounted = guest.disks ?? []
   const names = [imageDiskName, scratchDiskName, ...mounted.map((each) => each.name)]
-  const twice = names.find((each, index) => names.indexOf(each) !== index)
-  if (twice !== undefined) return yield* refuse(new DiskNameTaken({ name: twice }))
+  const volumes = mounted
+    .toSorted((a, b) => depthOf(a) - depthOf(b))
+    .map((each) => ({
+      device: each.name,
+      path: each.path,
+      ...(each.type === undefined ? {} : { type: each.type }),
+      ...(each.access === "read" ? { readOnly: true } : {})
+    }))
+  const place = rootProblem({ root: { device: imageDiskName }, volumes })
+  yield* refuseAll([
+    ...(argv.length === 0 ? [new EntryPointMissing({ image: image.imageDigest })] : []),
+    ...(number === undefined ? [new StopSignalUnknown({ found: signal })] : []),
+    ...repeated(names).map((name) => new DiskNameTaken({ name })),
+    ...(place === undefined ? [] : [new GuestInvalid({ problems: place })])
+  ])
 
   const { disks: _disks, readOnly, scratch, workload: _workload, ...more } = guest
   const { config } = image
@@ -187,7 +242,7 @@ export const imageGuest = Effect.fn("ImageGuest.make")(function* ({
     env: environmentOf(image, said.env ?? {}),
     ...(cwd === "" ? {} : { cwd }),
     ...(user === "" ? {} : { user }),
-    stopSignal: number,
+    stopSignal: number ?? 0,
     ...(stopNanos === undefined ? {} : { stopNanos }),
     root: {
       device: imageDiskName,
@@ -196,12 +251,7 @@ export const imageGuest = Effect.fn("ImageGuest.make")(function* ({
         ? {}
         : { scratch: "diskBytes" in scratch ? { device: scratchDiskName } : { bytes: scratch.memoryBytes } })
     },
-    volumes: mounted.map((each) => ({
-      device: each.name,
-      path: each.path,
-      ...(each.type === undefined ? {} : { type: each.type }),
-      ...(each.access === "read" ? { readOnly: true } : {})
-    }))
+    volumes
   }
   const disks: ReadonlyArray<DiskSpec> = [
     { name: imageDiskName, access: "read", source: image.file, sizeBytes: image.sizeBytes },

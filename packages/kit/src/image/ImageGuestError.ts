@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Schema } from "effect"
+import { Effect, Schema } from "effect"
 
 /** Neither the image nor the caller says what is to be run. */
 export class EntryPointMissing extends Schema.TaggedError<EntryPointMissing>()("EntryPointMissing", {
@@ -58,6 +58,15 @@ export class GuestInvalid extends Schema.TaggedError<GuestInvalid>()("GuestInval
   }
 }
 
+/** A booted kit is not asked for as it must be; every problem with its place. */
+export class BootedKitInvalid extends Schema.TaggedError<BootedKitInvalid>()("BootedKitInvalid", {
+  problems: Schema.String
+}) {
+  override get message(): string {
+    return `expected options of a booted kit, found: ${this.problems}`
+  }
+}
+
 /** What can be wrong with a guest of an image before anything is booted. */
 export const ImageGuestReason = Schema.Union([
   EntryPointMissing,
@@ -69,11 +78,12 @@ export const ImageGuestReason = Schema.Union([
 ])
 export type ImageGuestReason = typeof ImageGuestReason.Type
 
-/** An image cannot become a guest as it was asked for; `reason` says why. */
+/** An image cannot become a guest as it was asked for; `reason` says why, `others` what is wrong besides. */
 export class ImageGuestError extends Schema.TaggedError<ImageGuestError>()("ImageGuestError", {
-  reason: ImageGuestReason
+  reason: ImageGuestReason,
+  others: Schema.Array(ImageGuestReason).pipe(Schema.withConstructorDefault(Effect.succeed([])))
 }) {
   override get message(): string {
-    return this.reason.message
+    return [this.reason, ...this.others].map(({ message }) => message).join("\n")
   }
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { agentSetting, workloadSettings, workloadSpecSchema } from "@stillpoint/core"
+import { agentSetting, rootProblem, workloadSettings, workloadSpecSchema } from "@stillpoint/core"
 import { Effect, Schema } from "effect"
 
 /** A path in the guest: absolute, without empty, `.` or `..` parts. */
@@ -137,7 +137,7 @@ export const GuestConfig = Schema.Struct({
   /** Symbolic links: path to target. */
   links: defaultTo(Schema.Record(GuestPath, Plain), {}),
   directories: defaultTo(Schema.Array(GuestPath), [])
-})
+}).check(Schema.makeFilter(rootProblem))
 /** A configuration with every default filled in. */
 export type GuestConfig = typeof GuestConfig.Type
 /** A configuration as one writes it. */

@@ -248,6 +248,23 @@ it.effect("all-problems-of-a-configuration-are-told-at-once", () =>
   })
 )
 
+it.effect("what-the-agent-would-pass-over-is-refused", () =>
+  Effect.gen(function* () {
+    const data = { device: "data", path: "/data" }
+    const alone = yield* refusal({ volumes: [data], resolvConf: "nameserver 10.0.2.3\n", hosts: "" })
+    assert.strictEqual(alone._tag, "ConfigInvalid")
+    for (const part of ["volumes: expected a root", "resolvConf: expected", "hosts: expected"])
+      assert.include(alone.message, part)
+    const root = { device: "image" }
+    const covered = yield* refusal({
+      root,
+      volumes: [{ device: "a", path: "/data/a" }, data, { ...data, path: "//data/" }, { ...data, path: "/proc/x" }]
+    })
+    for (const part of ["volumes[0].path", "volumes[2].path", "volumes[3].path", "/proc"])
+      assert.include(covered.message, part)
+  })
+)
+
 it.effect("what-cannot-be-used-is-named", () =>
   Effect.gen(function* () {
     assert.strictEqual((yield* refusal({ files: { "/x": { from: "/no/such/file" } } }))._tag, "HostFileUnreadable")

@@ -71,6 +71,11 @@ it.effect("what-cannot-be-started-is-said-and-leaves-the-guest-as-it-was", () =>
     const invalid = yield* Effect.flip(machine.agent.startWorkload({ argv: ["a\0b"], cwd: "relative", stopNanos: -1 }))
     assert(invalid._tag === "MachineError" && invalid.reason._tag === "InvalidWorkload")
     for (const place of ["argv", "cwd", "stopNanos"]) assert.include(invalid.message, place)
+    const alone = yield* Effect.flip(
+      machine.agent.startWorkload({ argv, volumes: [{ device: "data", path: "/data" }], hosts: "" })
+    )
+    assert(alone._tag === "MachineError" && alone.reason._tag === "InvalidWorkload")
+    for (const place of ["volumes", "hosts"]) assert.include(alone.message, `${place}: expected a root`)
     assert.strictEqual(yield* sh(machine, "hostname"), "stillpoint")
 
     yield* machine.agent.startWorkload({ argv: ["sleep", "1000"], hostname: "box" })
