@@ -13,11 +13,14 @@ if ! command -v umoci >/dev/null || ! command -v dpkg-deb >/dev/null; then
   finished "no test images: umoci and dpkg-deb build them (scripts/setup/image-tools.sh)"
   exit 0
 fi
-doing "test images of ${needed[*]}, from Debian's riscv64 packages"
 mkdir -p "$folder"
-if timeout 300 node --conditions=stillpoint-source --no-warnings scripts/testImages/build.ts "$folder/layout" "$folder/packages" "${needed[@]}" </dev/null >&2; then
-  for name in "${needed[@]}"; do stamp "test-image-$name" "$inputs"; done
-  finished "test images of ${needed[*]}"
-else
-  finished "no test images of ${needed[*]}: see above"
-fi
+# One after the other: what a slow machine has built by then it need not build again.
+for name in "${needed[@]}"; do
+  doing "test image of $name, from Debian's riscv64 packages"
+  if timeout 300 node --conditions=stillpoint-source --no-warnings scripts/testImages/build.ts "$folder/layout" "$folder/packages" "$name" </dev/null >&2; then
+    stamp "test-image-$name" "$inputs"
+    finished "test image of $name"
+  else
+    finished "no test image of $name: see above"
+  fi
+done
