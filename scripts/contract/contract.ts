@@ -19,6 +19,7 @@ const errno = field("errno", "i32", "Linux error number.")
 const endReason = field("reason", "u32", "The firmware interface's reason code.")
 const exit = field("status", "status", "How it ended: `code` or `signal`, the other is null.")
 const device = field("device", "text", "Name of the device.")
+const disk = field("disk", "text", "Name of the disk.", "textBytes")
 const port = field("port", "u32", "Number of the serial port; 0 is the console.")
 const path = field("path", "text", "Path of the socket; a leading `@` stands for the abstract name space.", "textBytes")
 const listener = [
@@ -91,6 +92,35 @@ export const contract: Contract = {
         NotAllowed: [0, "The policy does not allow it."],
         TooMany: [1, "As many connections as the machine may have are open."],
         Unreachable: [2, "It is allowed, and the host could not connect: refused, no way there, or no answer."]
+      }
+    },
+    DiskOperation: {
+      doc: "What a guest asks of a disk.",
+      values: {
+        read: [0, "To have bytes."],
+        write: [1, "To keep bytes."],
+        flush: [2, "To have what was written reach the storage."],
+        zero: [3, "To make bytes zero, or to keep none there."]
+      }
+    },
+    DiskFailure: {
+      doc: "Why a disk does not do what a guest asked of it.",
+      values: {
+        Refused: [0, "The host's operating system refused; `errno` says why."],
+        Shortened: [1, "The disk's file has become shorter than it was."],
+        Changed: [2, "The disk's file holds other bytes there than it did."],
+        NoMemory: [3, "The host's memory for guests is used up."],
+        Broken: [4, "What was written did not reach the storage at an earlier flush: nobody knows what did."],
+        Unverified: [5, "What a snapshot holds of the disk is not what was captured."]
+      }
+    },
+    DiskAccess: {
+      doc: "What becomes of what a guest writes to a disk.",
+      values: {
+        read: [0, "It is refused."],
+        copyOnWrite: [1, "It stays in the machine, over a file."],
+        scratch: [2, "It stays in the machine, over zeros."],
+        volume: [3, "It goes to the file."]
       }
     },
     RejectReason: {
@@ -276,6 +306,33 @@ export const contract: Contract = {
           "natural",
           "How many refusals this tells of: this one, and those before it that came too fast to be told one by one."
         )
+      ]
+    },
+    DiskFailed: {
+      doc: "A disk did not do what the guest asked of it: the guest was told of an I/O error.",
+      fields: [
+        disk,
+        field("operation", "DiskOperation", "What was asked."),
+        field("offset", "natural", "First byte of the disk that it was asked of; 0 for a flush."),
+        field("bytes", "natural", "How many bytes; 0 for a flush."),
+        field("reason", "DiskFailure", "Why."),
+        field("errno", "u32?", "Error number of the host's operating system; null if it said none."),
+        field(
+          "message",
+          "text",
+          "What was expected and found, for people; nothing is to be decided by it.",
+          "textBytes"
+        )
+      ]
+    },
+    DiskAttached: {
+      doc: "The host put a disk into a slot: recorded, so that it can be put there again.",
+      fields: [
+        disk,
+        field("slot", "u32", "Number of the slot."),
+        field("access", "DiskAccess", "What becomes of what the guest writes."),
+        field("sizeBytes", "natural", "Its size."),
+        field("source", "text", "Path of its file on the host; empty if it has none.", "textBytes")
       ]
     }
   },

@@ -337,6 +337,7 @@ export interface Machine {
   /**
    * Puts a disk into an empty slot of those that the machine was booted with (`BootSpec.diskSlots`): the one of that number, from 0,
    * or the first. Does not run the guest: its kernel sees the disk when it goes on. A disk stays for as long as the machine lives.
+   * Recorded as `DiskAttached`.
    */
   readonly attachDisk: (disk: DiskSpec, slot?: number) => Effect.Effect<void, AttachError>
   /** Writes memory and machine state into an existing empty directory, flushed. The guest may run on meanwhile. */

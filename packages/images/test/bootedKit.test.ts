@@ -4,7 +4,7 @@ import { assert, describe, layer as withLayer } from "@effect/vitest"
 import { Gate, Pipeline, type GuestEvent } from "@stillpoint/core"
 import { kindTrigger } from "@stillpoint/core/testing"
 import { BootedKit, type CreateInput } from "@stillpoint/kit"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
 import { bootedKitAt, bootedTo, folder, layer, linesOf, runTo, say, smallImage } from "./guests.ts"
 
 const hello = { Cmd: ["sh", "-c", "echo hello from $0 && cat /etc/image /etc/hostname", "here"] }
@@ -34,7 +34,7 @@ describe("a guest of a booted kit", () => {
           const { machine, spec } = yield* create({ image, hostname: "box" })
           assert.strictEqual(spec.disks?.length, 1)
           const before = yield* machine.eventsSoFar()
-          assert.isTrue(before.every((event) => event._tag === "HostInput"))
+          assert.deepStrictEqual([...new Set(before.map((event) => event._tag))], ["DiskAttached", "HostInput"])
           yield* runTo(machine, "WorkloadExited")
           const booted = yield* bootedTo("WorkloadExited", { image, hostname: "box" })
           const story = storyOf(yield* machine.eventsSoFar())
@@ -125,6 +125,10 @@ describe("a guest of a booted kit", () => {
           const disk = (name: string) => ({ name, path: `/${name}`, access: "scratch" as const, sizeBytes: 1 << 24 })
           const many = yield* Effect.flip(create({ image, disks: ["a", "b", "c", "d"].map(disk) }))
           assert(many._tag === "ImageGuestError" && many.reason._tag === "DisksTooMany")
+          const unfit = { memoryMib: 0, diskSlots: 25, heartbeatMillis: -1, colour: "blue" }
+          const options = yield* Effect.flip(Effect.scoped(Layer.build(BootedKit.layer(unfit))))
+          assert(options._tag === "BootedKitInvalid")
+          for (const name of Object.keys(unfit)) assert.include(options.problems, name)
           const seed = yield* Effect.flip(create({ image, seed: -1 }))
           assert(seed._tag === "ImageGuestError" && seed.reason._tag === "GuestInvalid")
           const gone = yield* Effect.flip(create({ image: { ...image, file: join(directory, "gone") } }))

@@ -201,7 +201,9 @@ describe("a volume", () => {
                 const clone = yield* (yield* Vmm).restore(snapshot)
                 assert.strictEqual(yield* clone.digest, yield* machine.digest)
                 yield* clone.agent.freeze()
-                const last = Number((yield* say(clone, "tail", "-n", "1", "/data/log")).trim())
+                // Of a guest that has not written its first line yet there is no log.
+                const read = "tail -n 1 /data/log 2>/dev/null || echo 0"
+                const last = Number((yield* say(clone, "sh", "-c", read)).trim())
                 assert.isAtLeast(last, durable)
               })
             )

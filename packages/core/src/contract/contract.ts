@@ -9,7 +9,7 @@ import { Effect, Schema } from "effect"
 export const contractVersion = 2
 
 /** SHA-256 of the contract that this build follows. */
-export const contractHash = "9257caf94a8b0e59e6481346189dc58f962115ed8136fd55e983340af4a942ca"
+export const contractHash = "83de7b70773ed2369901da14c32409d918c7c897f7c609364c6be0e1af18638e"
 
 /** Bounds that the guest's agent and the machine keep. */
 export const contractLimits = {
@@ -66,10 +66,12 @@ export const guestEventKinds = [
   "SerialText",
   "ExecInputTaken",
   "ExecOutputHeld",
-  "NetworkRefused"
+  "NetworkRefused",
+  "DiskFailed",
+  "DiskAttached"
 ] as const
 
-/** The number of a kind; 35 for one that this build does not know. Written out, because it is asked for every event. */
+/** The number of a kind; 37 for one that this build does not know. Written out, because it is asked for every event. */
 export const guestEventNumber = (kind: string): number => {
   switch (kind) {
     case "SerialLine":
@@ -142,8 +144,12 @@ export const guestEventNumber = (kind: string): number => {
       return 33
     case "NetworkRefused":
       return 34
-    default:
+    case "DiskFailed":
       return 35
+    case "DiskAttached":
+      return 36
+    default:
+      return 37
   }
 }
 
@@ -468,6 +474,26 @@ export const guestEventFields = {
     /** Why not. */ reason: Schema.Literals(["NotAllowed", "TooMany", "Unreachable"]),
     /** How many refusals this tells of: this one, and those before it that came too fast to be told one by one. */ count:
       Schema.Natural
+  },
+  /** A disk did not do what the guest asked of it: the guest was told of an I/O error. */
+  DiskFailed: {
+    ...position,
+    /** Name of the disk. */ disk: Schema.String,
+    /** What was asked. */ operation: Schema.Literals(["read", "write", "flush", "zero"]),
+    /** First byte of the disk that it was asked of; 0 for a flush. */ offset: Schema.Natural,
+    /** How many bytes; 0 for a flush. */ bytes: Schema.Natural,
+    /** Why. */ reason: Schema.Literals(["Refused", "Shortened", "Changed", "NoMemory", "Broken", "Unverified"]),
+    /** Error number of the host's operating system; null if it said none. */ errno: Schema.NullOr(Schema.Natural),
+    /** What was expected and found, for people; nothing is to be decided by it. */ message: Schema.String
+  },
+  /** The host put a disk into a slot: recorded, so that it can be put there again. */
+  DiskAttached: {
+    ...position,
+    /** Name of the disk. */ disk: Schema.String,
+    /** Number of the slot. */ slot: Schema.Natural,
+    /** What becomes of what the guest writes. */ access: Schema.Literals(["read", "copyOnWrite", "scratch", "volume"]),
+    /** Its size. */ sizeBytes: Schema.Natural,
+    /** Path of its file on the host; empty if it has none. */ source: Schema.String
   }
 } as const
 
@@ -507,7 +533,9 @@ export const guestEventVersions: Readonly<Record<keyof typeof guestEventFields, 
   SerialText: 1,
   ExecInputTaken: 1,
   ExecOutputHeld: 1,
-  NetworkRefused: 1
+  NetworkRefused: 1,
+  DiskFailed: 1,
+  DiskAttached: 1
 }
 
 type Check = readonly [field: string, holds: (value: unknown) => boolean]
@@ -577,6 +605,28 @@ export const plainEventChecks: ReadonlyMap<string, ReadonlyArray<Check>> = new M
       ["port", isNatural],
       ["reason", oneOf(["NotAllowed", "TooMany", "Unreachable"])],
       ["count", isNatural]
+    )
+  ],
+  [
+    "DiskFailed",
+    plain(
+      ["disk", isString],
+      ["operation", oneOf(["read", "write", "flush", "zero"])],
+      ["offset", isNatural],
+      ["bytes", isNatural],
+      ["reason", oneOf(["Refused", "Shortened", "Changed", "NoMemory", "Broken", "Unverified"])],
+      ["errno", isNaturalOrNull],
+      ["message", isString]
+    )
+  ],
+  [
+    "DiskAttached",
+    plain(
+      ["disk", isString],
+      ["slot", isNatural],
+      ["access", oneOf(["read", "copyOnWrite", "scratch", "volume"])],
+      ["sizeBytes", isNatural],
+      ["source", isString]
     )
   ]
 ])

@@ -20,6 +20,7 @@ import type { Trigger, TriggerError } from "../Trigger.ts"
 import { type BootSpec, type ExecSpec, type Vmm } from "../Vmm.ts"
 import type {
   FreezeFailed,
+  GuestDiskFailed,
   PipelineRefused,
   PreExecMissed,
   StageTimedOut,
@@ -97,6 +98,7 @@ export type CaptureFailure =
   | FreezeFailed
   | ThawFailed
   | PreExecMissed
+  | GuestDiskFailed
   | WatchFailure
   | FileFault
   | FileUnfit

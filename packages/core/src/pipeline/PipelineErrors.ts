@@ -164,6 +164,28 @@ export class PreExecMissed extends Schema.TaggedError<PreExecMissed>()("PreExecM
   }
 }
 
+/** A disk of the guest's failed between what the policy fired on and the capture: the snapshot would hold what the guest could not keep. */
+export class GuestDiskFailed extends Schema.TaggedError<GuestDiskFailed>()("GuestDiskFailed", {
+  disk: Schema.String,
+  /** What the guest asked of it: `read`, `write`, `flush` or `zero`. */
+  operation: Schema.String,
+  /** Why, as `DiskFailed` says it. */
+  why: Schema.String,
+  /** Error number of the host's operating system; `null` if it said none. */
+  errno: Schema.NullOr(Schema.Natural),
+  atNanos: GuestNanos,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    const errno = this.errno === null ? "" : `, errno ${this.errno}`
+    return (
+      `expected the guest's disks to work until the capture, found that ${this.disk} failed to ${this.operation} at ` +
+      `${guestTimeInWords(this.atNanos)} of guest time (${this.why}${errno}): ${this.detail}; nothing was published: ` +
+      "see to the file or the host's disk, and run it again"
+    )
+  }
+}
+
 /** The fresh snapshot did not pass its validation; it stays where it was published, and cannot be opened as ready. */
 export class ValidationFailed extends Schema.TaggedError<ValidationFailed>()("ValidationFailed", {
   directory: Schema.String,

@@ -71,6 +71,8 @@ export interface ScriptedState {
   disks: ReadonlyArray<string>
   /** Empty slots for more. */
   diskSlots: number
+  /** Slots that a disk was put into. */
+  slotsFilled: number
   /** Identities that a delta can be taken against. */
   known: ReadonlyArray<string>
 }

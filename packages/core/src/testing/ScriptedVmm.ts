@@ -317,7 +317,7 @@ const makeMachine = (
         whileOpen(
           Effect.sync(() => void emit({ _tag: "HostInput", kind: "renewal", port: 0, data: new Uint8Array(0) }))
         ),
-      attachDisk: ({ name }) =>
+      attachDisk: ({ access, name, sizeBytes, source }) =>
         Effect.suspend(() => {
           const refuse = (_tag: "Closed" | "DiskNameTaken" | "SlotTaken", message: string) =>
             new AttachError({ reason: { _tag, message } })
@@ -326,6 +326,15 @@ const makeMachine = (
           if (state.diskSlots === 0) return refuse("SlotTaken", `no slot is left for ${name}`)
           state.disks = [...state.disks, name]
           state.diskSlots -= 1
+          emit({
+            _tag: "DiskAttached",
+            disk: name,
+            slot: state.slotsFilled,
+            access: access === "copy-on-write" ? "copyOnWrite" : access,
+            sizeBytes: sizeBytes ?? 0,
+            source: source ?? ""
+          })
+          state.slotsFilled += 1
           return Effect.void
         }),
       capture,
@@ -374,6 +383,7 @@ export const scriptedVmm = (options: ScriptedVmmOptions = {}): Layer.Layer<Vmm, 
                 memoryMib: spec.memoryMib ?? 128,
                 disks: (spec.disks ?? []).map((disk) => disk.name),
                 diskSlots: spec.diskSlots ?? 0,
+                slotsFilled: 0,
                 known: []
               })
       const refuse = (_tag: "FileMissing" | "IdMismatch" | "ParentMismatch" | "ParentMissing", message: string) =>

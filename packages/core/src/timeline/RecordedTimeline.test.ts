@@ -76,6 +76,22 @@ const bodies: Readonly<Record<GuestEventKind, fc.Arbitrary<object>>> = {
     port: fc.integer({ min: 0, max: 65_535 }),
     reason: fc.constantFrom("NotAllowed", "TooMany", "Unreachable"),
     count: natural
+  }),
+  DiskFailed: fc.record({
+    disk: text,
+    operation: fc.constantFrom("read", "write", "flush", "zero"),
+    offset: natural,
+    bytes: natural,
+    reason: fc.constantFrom("Refused", "Shortened", "Changed", "NoMemory", "Broken", "Unverified"),
+    errno: fc.option(natural),
+    message: text
+  }),
+  DiskAttached: fc.record({
+    disk: text,
+    slot: natural,
+    access: fc.constantFrom("read", "copyOnWrite", "scratch", "volume"),
+    sizeBytes: natural,
+    source: text
   })
 }
 

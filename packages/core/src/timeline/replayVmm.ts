@@ -140,6 +140,12 @@ class Player {
     return this.timeline.header.firstSeq + this.index
   }
 
+  /** Whether the recorded machine was given a disk of that name from here on. */
+  willAttach(name: string): boolean {
+    const { events } = this.timeline
+    return events.slice(this.index).some((event) => event._tag === "DiskAttached" && event.disk === name)
+  }
+
   soFar(seq: number): ReadonlyArray<GuestEvent> {
     return this.timeline.events.slice(
       Math.min(this.index, Math.max(0, seq - this.timeline.header.firstSeq)),
@@ -238,9 +244,11 @@ const machineOf = (player: Player): Machine => {
     files: agent.files,
     ports: noGuestPorts,
     renew: () => accepted,
-    attachDisk: () =>
+    attachDisk: ({ name }) =>
       Effect.suspend(() =>
-        Effect.fail(new AttachError({ reason: player.isClosed ? closed : cannot("a machine to put a disk into") }))
+        !player.isClosed && player.willAttach(name)
+          ? Effect.void
+          : Effect.fail(new AttachError({ reason: player.isClosed ? closed : cannot("a machine to put a disk into") }))
       ),
     capture: () =>
       Effect.suspend(() =>

@@ -6,8 +6,8 @@
 
 enum { CONTRACT_VERSION = 2 };
 
-/* 9257caf94a8b0e59e6481346189dc58f962115ed8136fd55e983340af4a942ca: the first eight bytes, which AgentReady carries behind its fields. */
-#define CONTRACT_HASH UINT64_C(0x9257caf94a8b0e59)
+/* 83de7b70773ed2369901da14c32409d918c7c897f7c609364c6be0e1af18638e: the first eight bytes, which AgentReady carries behind its fields. */
+#define CONTRACT_HASH UINT64_C(0x83de7b70773ed236)
 
 enum contract_limit {
 	/* Largest length field of a frame: its type and payload. */
@@ -117,6 +117,32 @@ enum network_refusal {
 	NETWORK_REFUSAL_NOT_ALLOWED = 0, /* The policy does not allow it. */
 	NETWORK_REFUSAL_TOO_MANY = 1, /* As many connections as the machine may have are open. */
 	NETWORK_REFUSAL_UNREACHABLE = 2, /* It is allowed, and the host could not connect: refused, no way there, or no answer. */
+};
+
+/* What a guest asks of a disk. */
+enum disk_operation {
+	DISK_OPERATION_READ = 0, /* To have bytes. */
+	DISK_OPERATION_WRITE = 1, /* To keep bytes. */
+	DISK_OPERATION_FLUSH = 2, /* To have what was written reach the storage. */
+	DISK_OPERATION_ZERO = 3, /* To make bytes zero, or to keep none there. */
+};
+
+/* Why a disk does not do what a guest asked of it. */
+enum disk_failure {
+	DISK_FAILURE_REFUSED = 0, /* The host's operating system refused; `errno` says why. */
+	DISK_FAILURE_SHORTENED = 1, /* The disk's file has become shorter than it was. */
+	DISK_FAILURE_CHANGED = 2, /* The disk's file holds other bytes there than it did. */
+	DISK_FAILURE_NO_MEMORY = 3, /* The host's memory for guests is used up. */
+	DISK_FAILURE_BROKEN = 4, /* What was written did not reach the storage at an earlier flush: nobody knows what did. */
+	DISK_FAILURE_UNVERIFIED = 5, /* What a snapshot holds of the disk is not what was captured. */
+};
+
+/* What becomes of what a guest writes to a disk. */
+enum disk_access {
+	DISK_ACCESS_READ = 0, /* It is refused. */
+	DISK_ACCESS_COPY_ON_WRITE = 1, /* It stays in the machine, over a file. */
+	DISK_ACCESS_SCRATCH = 2, /* It stays in the machine, over zeros. */
+	DISK_ACCESS_VOLUME = 3, /* It goes to the file. */
 };
 
 /* Why something was refused. */

@@ -7,7 +7,7 @@ import { type GuestEvent, guestEventKinds } from "@stillpoint/core"
 import type { EventReader } from "./EventReader.ts"
 
 /** SHA-256 of the contract that this decoder follows. */
-export const decoderContractHash = "9257caf94a8b0e59e6481346189dc58f962115ed8136fd55e983340af4a942ca"
+export const decoderContractHash = "83de7b70773ed2369901da14c32409d918c7c897f7c609364c6be0e1af18638e"
 
 const frameName = (number: number) => {
   switch (number) {
@@ -136,6 +136,49 @@ const networkRefusal = (number: number) => {
       return "Unreachable"
     default:
       return "NotAllowed"
+  }
+}
+
+const diskOperation = (number: number) => {
+  switch (number) {
+    case 1:
+      return "write"
+    case 2:
+      return "flush"
+    case 3:
+      return "zero"
+    default:
+      return "read"
+  }
+}
+
+const diskFailure = (number: number) => {
+  switch (number) {
+    case 1:
+      return "Shortened"
+    case 2:
+      return "Changed"
+    case 3:
+      return "NoMemory"
+    case 4:
+      return "Broken"
+    case 5:
+      return "Unverified"
+    default:
+      return "Refused"
+  }
+}
+
+const diskAccess = (number: number) => {
+  switch (number) {
+    case 1:
+      return "copyOnWrite"
+    case 2:
+      return "scratch"
+    case 3:
+      return "volume"
+    default:
+      return "read"
   }
 }
 
@@ -349,8 +392,32 @@ export const decodeEvent = (reader: EventReader, seq: number): GuestEvent => {
         reason: networkRefusal(reader.u8()),
         count: reader.natural()
       }
+    case 35:
+      return {
+        _tag: "DiskFailed",
+        seq,
+        atNanos,
+        disk: reader.text(),
+        operation: diskOperation(reader.u8()),
+        offset: reader.natural(),
+        bytes: reader.natural(),
+        reason: diskFailure(reader.u8()),
+        errno: reader.u8() === 0 ? null : reader.u32(),
+        message: reader.text()
+      }
+    case 36:
+      return {
+        _tag: "DiskAttached",
+        seq,
+        atNanos,
+        disk: reader.text(),
+        slot: reader.u32(),
+        access: diskAccess(reader.u8()),
+        sizeBytes: reader.natural(),
+        source: reader.text()
+      }
     default:
       // The hashes of the addon's contract and of this file's are compared when the addon is loaded.
-      throw new Error(`event ${seq}: expected a kind below 35, found ${kind}`)
+      throw new Error(`event ${seq}: expected a kind below 37, found ${kind}`)
   }
 }

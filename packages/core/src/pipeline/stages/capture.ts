@@ -12,6 +12,7 @@ import { bootSpecJson } from "../BootSpecJson.ts"
 import { captureRecording } from "../captureRecording.ts"
 import * as Stage from "../Stage.ts"
 import { capturePause } from "../stageMetrics.ts"
+import { refuseFailedDisk } from "./failedDisk.ts"
 import type { Frozen } from "./freeze.ts"
 
 /** Files that were written and are nowhere to be seen yet. */
@@ -58,6 +59,7 @@ export const capture = (target: string, { parent = null, replace }: CaptureStage
           frozen.subject.capture(staging.directory, parent === null ? {} : { parent: parent.manifest.identity }),
           frozen.giveBack
         )
+        yield* refuseFailedDisk(frozen, captured.seq)
         yield* Metric.update(capturePause, captured.pauseNanos / 1e6)
         yield* run.tell({
           _tag: "RecordCapture",
@@ -140,6 +142,7 @@ export const keepInMemory = Stage.make("capture", (frozen: Frozen) =>
     const run = yield* RunContext
     const snapshot = yield* Effect.ensuring(frozen.subject.fork, frozen.giveBack)
     const seq = (yield* frozen.subject.eventsSoFar()).at(-1)?.seq ?? -1
+    yield* refuseFailedDisk(frozen, seq)
     yield* run.tell({ _tag: "RecordCapture", atNanos: yield* snapshot.nowNanos, seq, pauseNanos: 0, storedBytes: 0 })
     yield* run.tell({ _tag: "KeepInMemory" })
     return { ...frozen, snapshot } satisfies Kept

@@ -390,7 +390,7 @@ impl NativeMachine {
         let spec = disk.try_into();
         let slot = slot.map(|slot| slot as usize);
         promise(env, |settled| {
-            self.hosted.execute(
+            self.hosted.give(
                 move |machine| machine.attach_disk(slot, &spec?),
                 move |attached| settle(settled, "AttachError", attached, |()| Null),
             );

@@ -8,7 +8,7 @@ use stillpoint_vmm::devices::RenewalInvalid;
 use stillpoint_vmm::disks::{DiskError, DiskFault};
 use stillpoint_vmm::engine::StateError;
 use stillpoint_vmm::engines::EngineUnknown;
-use stillpoint_vmm::event::EventsLost;
+use stillpoint_vmm::event::{DiskFailure, EventsLost};
 use stillpoint_vmm::loaders::LoadError;
 use stillpoint_vmm::machine::{
     AttachError, CreateError, DescriptionInvalid, ForkError, InputError, InspectError,
@@ -91,7 +91,7 @@ fn disk() -> Vec<DiskError> {
 
 fn fault() -> Vec<DiskFault> {
     let others = one_of_each!(DiskFault {
-        DiskFault::DiskUnreadable { .. } => DiskFault::DiskUnreadable { path: text("data.img"), offset: 0, len: 512, reason: text("input/output error") },
+        DiskFault::DiskUnreadable { .. } => DiskFault::DiskUnreadable { path: text("data.img"), offset: 0, len: 512, reason: text("input/output error"), failure: DiskFailure::Refused, errno: Some(5) },
         DiskFault::DiskChanged { .. } => DiskFault::DiskChanged { path: text("data.img"), offset: 0, len: 16384, expected: text("00"), found: text("ff") },
         DiskFault::Memory(_) => DiskFault::Memory(MemoryError::Exhausted { limit_bytes: 1 }),
     });

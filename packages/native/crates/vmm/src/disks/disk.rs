@@ -1,6 +1,6 @@
 //! One disk: pages of its own over what it began with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::volume::{View, Writer};
@@ -124,6 +124,15 @@ impl Disk {
         match &self.base {
             Base::File(file) => Some(file),
             _ => None,
+        }
+    }
+
+    /// Its file, if it has one of its own or reads from one.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.base {
+            Base::File(file) => Some(file.path()),
+            Base::Writer(writer) => Some(writer.path()),
+            Base::Zeros | Base::View(_) => None,
         }
     }
 
@@ -255,6 +264,14 @@ impl Disk {
         match &self.base {
             Base::Writer(writer) => writer.flush(),
             _ => Ok(()),
+        }
+    }
+
+    /// Has a flush of a volume fail.
+    #[cfg(test)]
+    pub(super) fn fail_flush(&self, errno: i32) {
+        if let Base::Writer(writer) = &self.base {
+            writer.fail_flush(errno);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Why a disk cannot be had, and why it cannot be read or written.
 
+use crate::event::DiskFailure;
 use crate::memory::MemoryError;
 
 /// A disk cannot be given to a machine.
@@ -92,6 +93,10 @@ pub enum DiskFault {
         len: u64,
         /// What the operating system said.
         reason: String,
+        /// The same as a guest's event has it.
+        failure: DiskFailure,
+        /// The operating system's error number, if it said one.
+        errno: Option<u32>,
     },
     /// Its file is another than it was.
     #[error(
@@ -122,6 +127,17 @@ impl DiskFault {
             Self::DiskUnreadable { .. } => "DiskUnreadable",
             Self::DiskChanged { .. } => "DiskChanged",
             Self::Memory(error) => error.name(),
+        }
+    }
+
+    /// Why, as a guest's event has it, and the operating system's error number, if it said one.
+    pub fn cause(&self) -> (DiskFailure, Option<u32>) {
+        match self {
+            Self::DiskUnreadable { failure, errno, .. } => (*failure, *errno),
+            Self::DiskChanged { .. } => (DiskFailure::Changed, None),
+            Self::Memory(MemoryError::Exhausted { .. }) => (DiskFailure::NoMemory, None),
+            Self::Memory(MemoryError::CorruptChunk { .. }) => (DiskFailure::Unverified, None),
+            Self::Memory(_) => (DiskFailure::Refused, None),
         }
     }
 }

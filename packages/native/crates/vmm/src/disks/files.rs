@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{DiskError, DiskFault};
+use crate::event::DiskFailure;
 
 /// More than the step of any file system's clock.
 const SETTLED_AFTER: Duration = Duration::from_millis(100);
@@ -60,6 +61,13 @@ pub(super) struct Opened {
     pub(super) path: PathBuf,
     pub(super) bytes: u64,
     pub(super) key: FileKey,
+}
+
+impl Opened {
+    /// The file's length now.
+    pub(super) fn len(&self) -> u64 {
+        self.file.metadata().map_or(0, |metadata| metadata.len())
+    }
 }
 
 /// Opens the file of the disk called `name`; `made` with so many bytes, sparse, if there is none.
@@ -152,9 +160,18 @@ pub(super) fn lock(name: &str, opened: &Opened, sharing: Sharing) -> Result<(), 
 
 /// A failed access to so many bytes of a file.
 pub(super) fn fault(path: &Path, offset: u64, len: usize, error: &io::Error) -> DiskFault {
-    let reason = match error.kind() {
-        ErrorKind::UnexpectedEof => "the file ends before: it has become shorter".to_owned(),
-        _ => error.to_string(),
+    let (reason, failure) = match error.kind() {
+        ErrorKind::UnexpectedEof => {
+            ("the file ends before: it has become shorter".to_owned(), DiskFailure::Shortened)
+        }
+        _ => (error.to_string(), DiskFailure::Refused),
     };
-    DiskFault::DiskUnreadable { path: path.display().to_string(), offset, len: len as u64, reason }
+    DiskFault::DiskUnreadable {
+        path: path.display().to_string(),
+        offset,
+        len: len as u64,
+        reason,
+        failure,
+        errno: error.raw_os_error().and_then(|errno| u32::try_from(errno).ok()),
+    }
 }

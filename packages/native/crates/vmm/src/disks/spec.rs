@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{DiskError, MAX_DISK_BYTES, MAX_NAME_BYTES, SECTOR_BYTES};
+use crate::event::DiskAccess;
 
 /// What becomes of what a guest writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,26 @@ impl Access {
             Self::CopyOnWrite => "copy-on-write",
             Self::Scratch => "scratch",
             Self::Volume => "volume",
+        }
+    }
+
+    /// The same in events.
+    pub fn told(self) -> DiskAccess {
+        match self {
+            Self::Read => DiskAccess::Read,
+            Self::CopyOnWrite => DiskAccess::CopyOnWrite,
+            Self::Scratch => DiskAccess::Scratch,
+            Self::Volume => DiskAccess::Volume,
+        }
+    }
+
+    /// The access that an event tells.
+    pub fn of_told(told: DiskAccess) -> Self {
+        match told {
+            DiskAccess::Read => Self::Read,
+            DiskAccess::CopyOnWrite => Self::CopyOnWrite,
+            DiskAccess::Scratch => Self::Scratch,
+            DiskAccess::Volume => Self::Volume,
         }
     }
 

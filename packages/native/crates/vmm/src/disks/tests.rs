@@ -2,6 +2,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
+use crate::event::DiskFailure;
+use crate::memory::PAGE_BYTES;
 use proptest::prelude::*;
 
 /// A folder that is removed with it.
@@ -252,6 +254,47 @@ fn what_is_no_disk_is_refused_with_everything_that_is_wrong() {
     // A length that is no multiple of a sector: the rest of the last one is zeros.
     let mut odd = opened(Access::Read, Some(&path));
     assert_eq!((odd.size_bytes(), &all_of(&mut odd)[1000..]), (1024, &[0; 24][..]));
+}
+
+#[test]
+fn what_is_cut_off_a_volume_is_no_hole() {
+    let folder = Folder::new("cut");
+    let path = folder.file("volume", 1 << 20);
+    let mut disk = opened(Access::Volume, Some(&path));
+    let mut view = disk.fork();
+    std::fs::File::options().write(true).open(&path).expect("there").set_len(8192).expect("cut");
+    let mut page = [0; PAGE_BYTES];
+    assert_eq!(view.pages().iter().count(), 256);
+    view.page(1, &mut page).expect("there");
+    for disk in [&mut view, &mut disk] {
+        let cut = disk.page(2, &mut page).expect_err("cut");
+        assert_eq!(cut.cause(), (DiskFailure::Shortened, None));
+    }
+    drop(view);
+    let longer = disk.write(500_000, &[1; 512]).expect_err("what was cut off would be zeros");
+    assert_eq!(longer.cause(), (DiskFailure::Shortened, None));
+    disk.zero(4096, 4096, false).expect_err("nor this");
+    assert_eq!(std::fs::metadata(&path).expect("there").len(), 8192);
+}
+
+#[test]
+fn after_a_flush_that_failed_no_flush_of_that_volume_succeeds() {
+    let folder = Folder::new("lost");
+    let path = folder.file("volume", 8192);
+    let mut disk = opened(Access::Volume, Some(&path));
+    disk.flush().expect("flushed");
+    let mut fork = disk.fork();
+    disk.fail_flush(libc::EIO);
+    for _ in 0..2 {
+        let lost = disk.flush().expect_err("the first may have lost something");
+        assert_eq!(lost.cause(), (DiskFailure::Broken, Some(libc::EIO as u32)));
+    }
+    // What is said of one writer holds for the next, as long as anybody has the file.
+    drop(disk);
+    opened(Access::Volume, Some(&path)).flush().expect_err("still");
+    fork.flush().expect("nothing of a view goes to the file");
+    drop(fork);
+    opened(Access::Volume, Some(&path)).flush().expect("another opening");
 }
 
 #[test]

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::files::{Opened, Sharing, fault, lock, open};
 use super::{DiskError, DiskFault};
+use crate::event::DiskFailure;
 use crate::memory::{KeptCopy, PAGE_BYTES, PageSet};
 
 const PAGE: u64 = PAGE_BYTES as u64;
@@ -28,6 +29,9 @@ const KEPT_TOGETHER: u64 = 64;
 struct Views {
     /// Whether a machine is the writer.
     is_written: bool,
+    /// Why an earlier flush failed. What it was to bring to the storage may be lost, and the operating
+    /// system says so once: it would call the next flush a success.
+    lost: Option<DiskFault>,
     /// Number of the latest view's moment.
     moment: u32,
     /// Views that there are.
@@ -137,14 +141,44 @@ impl Writer {
         Ok(())
     }
 
-    /// Has everything that was written reach the file's storage.
-    pub(super) fn flush(&self) -> Result<(), DiskFault> {
-        let opened = &self.0.opened;
-        opened.file.sync_data().map_err(|error| fault(&opened.path, 0, 0, &error))
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.0.opened.path
     }
 
-    /// Keeps what stands in these bytes for the views that there are.
+    /// Has everything that was written reach the file's storage. After a failure there is no success.
+    pub(super) fn flush(&self) -> Result<(), DiskFault> {
+        if let Some(lost) = &self.0.views().lost {
+            return Err(lost.clone());
+        }
+        let opened = &self.0.opened;
+        opened.file.sync_data().map_err(|error| {
+            self.lose(&error);
+            fault(&opened.path, 0, 0, &error)
+        })
+    }
+
+    fn lose(&self, error: &io::Error) {
+        let opened = &self.0.opened;
+        let reason =
+            format!("an earlier flush failed ({error}), and what it was to keep may be lost");
+        self.0.views().lost = Some(DiskFault::DiskUnreadable {
+            path: opened.path.display().to_string(),
+            offset: 0,
+            len: 0,
+            reason,
+            failure: DiskFailure::Broken,
+            errno: error.raw_os_error().and_then(|errno| u32::try_from(errno).ok()),
+        });
+    }
+
+    /// Keeps what stands in these bytes for the views that there are. A file that was cut is not made
+    /// longer again: what was cut off would be zeros that nobody wrote.
     fn keep(&self, offset: u64, len: u64) -> Result<(), DiskFault> {
+        if self.0.opened.len() < self.bytes() {
+            let cut = io::ErrorKind::UnexpectedEof.into();
+            return Err(fault(&self.0.opened.path, offset, len as usize, &cut));
+        }
         let mut views = self.0.views();
         if views.count == 0 || len == 0 {
             return Ok(());
@@ -247,7 +281,20 @@ fn extents(opened: &Opened) -> Vec<(u64, u64)> {
             Err(_) => return vec![(0, opened.bytes)],
         }
     }
+    // What was cut off is no hole: whoever reads it is told.
+    let there = opened.len();
+    if there < opened.bytes {
+        extents.push((there, opened.bytes));
+    }
     extents
+}
+
+#[cfg(test)]
+impl Writer {
+    /// Has a flush fail as the operating system would have it.
+    pub(super) fn fail_flush(&self, errno: i32) {
+        self.lose(&io::Error::from_raw_os_error(errno));
+    }
 }
 
 #[cfg(target_os = "linux")]

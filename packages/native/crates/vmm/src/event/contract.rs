@@ -40,10 +40,10 @@ pub mod limits {
 pub const CONTRACT_VERSION: u32 = 2;
 
 /// SHA-256 of the contract, in hexadecimal digits.
-pub const CONTRACT_HASH: &str = "9257caf94a8b0e59e6481346189dc58f962115ed8136fd55e983340af4a942ca";
+pub const CONTRACT_HASH: &str = "83de7b70773ed2369901da14c32409d918c7c897f7c609364c6be0e1af18638e";
 
 /// Part of the hash that the agent's hello carries.
-pub const HELLO_HASH: u64 = 0x9257caf94a8b0e59;
+pub const HELLO_HASH: u64 = 0x83de7b70773ed236;
 
 /// Transport protocol of a listener, by its number in IP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -220,6 +220,138 @@ impl NetworkRefusal {
             0 => Self::NotAllowed,
             1 => Self::TooMany,
             2 => Self::Unreachable,
+            _ => return None,
+        })
+    }
+}
+
+/// What a guest asks of a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DiskOperation {
+    /// To have bytes.
+    Read,
+    /// To keep bytes.
+    Write,
+    /// To have what was written reach the storage.
+    Flush,
+    /// To make bytes zero, or to keep none there.
+    Zero,
+}
+
+impl DiskOperation {
+    /// Every value.
+    pub const ALL: [Self; 4] = [Self::Read, Self::Write, Self::Flush, Self::Zero];
+
+    /// The value's number on the wire.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Read => 0,
+            Self::Write => 1,
+            Self::Flush => 2,
+            Self::Zero => 3,
+        }
+    }
+
+    /// The value of that number.
+    pub const fn by_number(number: u8) -> Option<Self> {
+        Some(match number {
+            0 => Self::Read,
+            1 => Self::Write,
+            2 => Self::Flush,
+            3 => Self::Zero,
+            _ => return None,
+        })
+    }
+}
+
+/// Why a disk does not do what a guest asked of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DiskFailure {
+    /// The host's operating system refused; `errno` says why.
+    Refused,
+    /// The disk's file has become shorter than it was.
+    Shortened,
+    /// The disk's file holds other bytes there than it did.
+    Changed,
+    /// The host's memory for guests is used up.
+    NoMemory,
+    /// What was written did not reach the storage at an earlier flush: nobody knows what did.
+    Broken,
+    /// What a snapshot holds of the disk is not what was captured.
+    Unverified,
+}
+
+impl DiskFailure {
+    /// Every value.
+    pub const ALL: [Self; 6] = [
+        Self::Refused,
+        Self::Shortened,
+        Self::Changed,
+        Self::NoMemory,
+        Self::Broken,
+        Self::Unverified,
+    ];
+
+    /// The value's number on the wire.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Refused => 0,
+            Self::Shortened => 1,
+            Self::Changed => 2,
+            Self::NoMemory => 3,
+            Self::Broken => 4,
+            Self::Unverified => 5,
+        }
+    }
+
+    /// The value of that number.
+    pub const fn by_number(number: u8) -> Option<Self> {
+        Some(match number {
+            0 => Self::Refused,
+            1 => Self::Shortened,
+            2 => Self::Changed,
+            3 => Self::NoMemory,
+            4 => Self::Broken,
+            5 => Self::Unverified,
+            _ => return None,
+        })
+    }
+}
+
+/// What becomes of what a guest writes to a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DiskAccess {
+    /// It is refused.
+    Read,
+    /// It stays in the machine, over a file.
+    CopyOnWrite,
+    /// It stays in the machine, over zeros.
+    Scratch,
+    /// It goes to the file.
+    Volume,
+}
+
+impl DiskAccess {
+    /// Every value.
+    pub const ALL: [Self; 4] = [Self::Read, Self::CopyOnWrite, Self::Scratch, Self::Volume];
+
+    /// The value's number on the wire.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Read => 0,
+            Self::CopyOnWrite => 1,
+            Self::Scratch => 2,
+            Self::Volume => 3,
+        }
+    }
+
+    /// The value of that number.
+    pub const fn by_number(number: u8) -> Option<Self> {
+        Some(match number {
+            0 => Self::Read,
+            1 => Self::CopyOnWrite,
+            2 => Self::Scratch,
+            3 => Self::Volume,
             _ => return None,
         })
     }
@@ -844,6 +976,36 @@ pub enum EventBody {
         /// How many refusals this tells of: this one, and those before it that came too fast to be told one by one.
         count: u64,
     },
+    /// A disk did not do what the guest asked of it: the guest was told of an I/O error.
+    DiskFailed {
+        /// Name of the disk.
+        disk: String,
+        /// What was asked.
+        operation: DiskOperation,
+        /// First byte of the disk that it was asked of; 0 for a flush.
+        offset: u64,
+        /// How many bytes; 0 for a flush.
+        bytes: u64,
+        /// Why.
+        reason: DiskFailure,
+        /// Error number of the host's operating system; null if it said none.
+        errno: Option<u32>,
+        /// What was expected and found, for people; nothing is to be decided by it.
+        message: String,
+    },
+    /// The host put a disk into a slot: recorded, so that it can be put there again.
+    DiskAttached {
+        /// Name of the disk.
+        disk: String,
+        /// Number of the slot.
+        slot: u32,
+        /// What becomes of what the guest writes.
+        access: DiskAccess,
+        /// Its size.
+        size_bytes: u64,
+        /// Path of its file on the host; empty if it has none.
+        source: String,
+    },
 }
 
 /// The kinds of guest events; a kind's number is its place.
@@ -920,11 +1082,15 @@ pub enum EventKind {
     ExecOutputHeld,
     /// The guest wanted to reach somebody outside and does not.
     NetworkRefused,
+    /// A disk did not do what the guest asked of it: the guest was told of an I/O error.
+    DiskFailed,
+    /// The host put a disk into a slot: recorded, so that it can be put there again.
+    DiskAttached,
 }
 
 impl EventKind {
     /// Every kind, in the order of the contract.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::SerialLine,
         Self::HeartbeatTick,
         Self::WorkloadPreExec,
@@ -960,6 +1126,8 @@ impl EventKind {
         Self::ExecInputTaken,
         Self::ExecOutputHeld,
         Self::NetworkRefused,
+        Self::DiskFailed,
+        Self::DiskAttached,
     ];
 
     /// The kind's name: the `_tag` of its events.
@@ -1000,6 +1168,8 @@ impl EventKind {
             Self::ExecInputTaken => "ExecInputTaken",
             Self::ExecOutputHeld => "ExecOutputHeld",
             Self::NetworkRefused => "NetworkRefused",
+            Self::DiskFailed => "DiskFailed",
+            Self::DiskAttached => "DiskAttached",
         }
     }
 }
@@ -1043,6 +1213,8 @@ impl EventBody {
             Self::ExecInputTaken { .. } => EventKind::ExecInputTaken,
             Self::ExecOutputHeld { .. } => EventKind::ExecOutputHeld,
             Self::NetworkRefused { .. } => EventKind::NetworkRefused,
+            Self::DiskFailed { .. } => EventKind::DiskFailed,
+            Self::DiskAttached { .. } => EventKind::DiskAttached,
         }
     }
 
@@ -1071,6 +1243,8 @@ impl EventBody {
                 Self::UnixListenerClosed { path } => path.len(),
                 Self::SerialText { text, .. } => text.len(),
                 Self::NetworkRefused { address, .. } => address.len(),
+                Self::DiskFailed { disk, message, .. } => disk.len() + message.len(),
+                Self::DiskAttached { disk, source, .. } => disk.len() + source.len(),
                 _ => 0,
             }
     }

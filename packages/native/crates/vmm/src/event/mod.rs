@@ -5,8 +5,9 @@ mod log;
 mod quota;
 
 pub use contract::{
-    CONTRACT_HASH, CONTRACT_VERSION, EventBody, EventKind, FrameName, HELLO_HASH, InputKind,
-    NetworkProtocol, NetworkRefusal, OutputStream, Protocol, RejectReason, limits,
+    CONTRACT_HASH, CONTRACT_VERSION, DiskAccess, DiskFailure, DiskOperation, EventBody, EventKind,
+    FrameName, HELLO_HASH, InputKind, NetworkProtocol, NetworkRefusal, OutputStream, Protocol,
+    RejectReason, limits,
 };
 pub use log::{EventLog, EventsLost};
 pub use quota::{EVENT_BYTES, MAX_QUOTA_BYTES, Overflow, Quota};

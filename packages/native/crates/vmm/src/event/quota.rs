@@ -60,6 +60,7 @@ impl Quota {
             EventKind::PagesDirtied
             | EventKind::HostInput
             | EventKind::NetworkRefused
+            | EventKind::DiskAttached
             | EventKind::EventsDropped
             | EventKind::GuestHalted
             | EventKind::GuestReset

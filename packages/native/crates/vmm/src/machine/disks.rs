@@ -4,6 +4,7 @@ use super::{CreateError, DescriptionInvalid, Machine};
 use crate::board::Board;
 use crate::devices::DeviceDescription;
 use crate::disks::{Attached, Disk, DiskError, DiskSpec, Disks};
+use crate::event::EventBody;
 use serde_json::json;
 
 /// The kind of their devices.
@@ -101,7 +102,7 @@ impl Machine {
     }
 
     /// Puts a disk into slot number `slot`, or into the first that is empty; the guest's kernel is
-    /// told by an interrupt. Does not run the guest.
+    /// told by an interrupt. `DiskAttached` records it. Does not run the guest.
     ///
     /// # Errors
     /// [`AttachError`]; nothing has changed then.
@@ -125,12 +126,19 @@ impl Machine {
         }
         self.platform.disks.check_name(&spec.name)?;
         let mut disk = Disk::open(spec)?;
-        // What is due at this moment comes before what the host does at it.
-        self.platform.tick();
+        self.settle_moment();
         disk.attach(self.platform.memory.mark());
         let told = facts(&disk);
+        let recorded = EventBody::DiskAttached {
+            disk: told.name.clone(),
+            slot: slots.iter().position(|slot| *slot == number).unwrap_or_default() as u32,
+            access: told.access.told(),
+            size_bytes: told.size_bytes,
+            source: disk.path().map_or_else(String::new, |path| path.display().to_string()),
+        };
         self.platform.disks.put(number, disk);
         self.platform.attach_disk(number, &told);
+        self.platform.emit(recorded);
         Ok(())
     }
 }

@@ -155,12 +155,17 @@ impl Machine {
         if let Some(reason) = self.ending() {
             return Err(InputError::MachineEnded { reason });
         }
+        self.settle_moment();
+        Ok(())
+    }
+
+    /// Has the guest at the moment at which the host does something to it.
+    pub(super) fn settle_moment(&mut self) {
         // What devices have to do at this moment comes before input at this moment, whether or
         // not the run that led here had come to it.
         self.platform.tick();
         // It may end the guest's wait.
         self.wakes_at = None;
-        Ok(())
     }
 
     pub(super) fn record(&mut self, kind: InputKind, port: u32, data: Vec<u8>) -> u64 {

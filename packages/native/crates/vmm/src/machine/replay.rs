@@ -3,10 +3,13 @@
 //! Whatever the host gave to a guest is a `HostInput` of its timeline, with the moment at which the
 //! guest was given it: guest time, and between which events. Everything else follows from the
 //! machine, so a machine in the same state that is given the same at the same moments is the same
-//! machine afterwards, however its run was cut, paced or watched.
+//! machine afterwards, however its run was cut, paced or watched. Disks that came late come again,
+//! from the files that they came from; what these hold has to be what they held. A volume is no such
+//! file, and a disk that failed does not fail again: a recording of it is found to differ.
 
 use super::{InputError, Machine, RunUntil};
 use crate::devices::Renewal;
+use crate::disks::{Access, DiskSpec};
 use crate::event::{Event, EventBody, InputKind, KindSet};
 use crate::state::StateError;
 use crate::time::Nanos;
@@ -37,6 +40,16 @@ pub enum ReplayError {
         seq: u64,
         /// Why.
         reason: InputError,
+    },
+    /// A disk that was put into a slot cannot be put there as it was.
+    #[error("event {seq}: expected disk {disk:?} as it was when it was attached, found: {reason}")]
+    DiskOther {
+        /// The attachment's number.
+        seq: u64,
+        /// The disk.
+        disk: String,
+        /// Why.
+        reason: String,
     },
     /// The machine is another one than that of the recording, or its engine is not deterministic.
     #[error(
@@ -70,6 +83,9 @@ impl Machine {
             if let EventBody::HostInput { kind, port, data } = &event.body {
                 self.run_to(event.seq, event.at_nanos)?;
                 self.repeat_input(event.seq, *kind, *port, data)?;
+            } else if let EventBody::DiskAttached { .. } = &event.body {
+                self.run_to(event.seq, event.at_nanos)?;
+                self.repeat_disk(event)?;
             } else if let EventBody::NetworkRefused { .. } = &event.body {
                 // What the host alone has said has its place between what the guest says.
                 self.run_to(event.seq, event.at_nanos)?;
@@ -77,6 +93,37 @@ impl Machine {
             }
         }
         Ok(())
+    }
+
+    /// Puts a disk into its slot again, as `DiskAttached` recorded it.
+    fn repeat_disk(&mut self, event: &Event) -> Result<(), ReplayError> {
+        let EventBody::DiskAttached { disk, slot, access, size_bytes, source } = &event.body else {
+            return Ok(());
+        };
+        let seq = event.seq;
+        let other = |reason: String| ReplayError::DiskOther { seq, disk: disk.clone(), reason };
+        let access = Access::of_told(*access);
+        if access == Access::Volume {
+            let reason = format!("{source} is a volume: who wrote it since then has changed it");
+            return Err(other(reason));
+        }
+        let is_scratch = access == Access::Scratch;
+        let spec = DiskSpec {
+            name: disk.clone(),
+            source: (!is_scratch).then(|| source.into()),
+            access,
+            // A file that is read may end within a sector.
+            size_bytes: (access != Access::Read).then_some(*size_bytes),
+        };
+        let attached = self.attach_disk(Some(*slot as usize), &spec);
+        attached.map_err(|error| other(error.to_string()))?;
+        let found = self.disks().iter().find(|(_, found)| found.name() == disk);
+        match found.map(|(_, disk)| disk.size_bytes()) {
+            Some(found) if found != *size_bytes => {
+                Err(other(format!("expected {size_bytes} bytes, found {found}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Runs to the moment at which event `seq` is the next one, at this guest time.

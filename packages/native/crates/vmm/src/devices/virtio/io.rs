@@ -80,6 +80,11 @@ impl<'a> Io<'a> {
         self.disks.get_mut(number)
     }
 
+    /// Tells an event of the device's.
+    pub fn tell(&mut self, body: EventBody) {
+        self.events.push(body);
+    }
+
     /// Where a network interface puts what the guest sends.
     pub fn network(&mut self) -> &mut Outbox {
         self.network

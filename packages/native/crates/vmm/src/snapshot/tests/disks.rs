@@ -4,6 +4,8 @@ use super::*;
 use crate::conformance::fake::DISKS;
 use crate::disks::tests::{Folder, content, spec};
 use crate::disks::{Access, DiskSpec};
+use crate::event::EventKind;
+use crate::machine::ReplayError;
 
 /// Requests that a driver has room for.
 const ROOM: u64 = 16;
@@ -410,6 +412,50 @@ fn a_slot_takes_one_disk_and_says_why_not_another() {
     let mut fork = machine.fork().expect("good");
     assert_eq!(done(&mut fork, 3, 0, 5, 0), (0, vec![9; 512]));
     assert_eq!(name(attach(&mut fork, Some(0), "later")), "SlotTaken");
+}
+
+#[test]
+fn a_run_to_which_disks_came_late_is_repeated_from_its_recording() {
+    let folder = Folder::new("late");
+    let file = folder.file("file", 100 * 512 + 7);
+    let slots = || {
+        let program = [op(Op::Set, 3, 0, 1), op(Op::JumpIfNot, 3, 0, 0)];
+        let config = MachineConfig {
+            memory_bytes: 1 << 20,
+            disk_slots: 3,
+            ..MachineConfig::new(Source::Bytes(program.concat().into()))
+        };
+        Machine::new(&config, Fake::boxed()).expect("good")
+    };
+    let pass = |machine: &mut Machine, budget_nanos| {
+        machine.run(&RunUntil { budget_nanos: Some(budget_nanos), ..RunUntil::default() });
+    };
+    let mut machine = slots();
+    pass(&mut machine, 700);
+    machine.attach_disk(Some(2), &spec("read", Access::Read, Some(&file))).expect("empty");
+    machine.attach_disk(None, &spec("scratch", Access::Scratch, None)).expect("empty");
+    pass(&mut machine, 900);
+    machine.attach_disk(None, &spec("cow", Access::CopyOnWrite, Some(&file))).expect("empty");
+    pass(&mut machine, 300);
+    let recorded = machine.events(0, usize::MAX).expect("kept");
+    let attached = recorded.iter().filter(|event| event.body.kind() == EventKind::DiskAttached);
+    assert_eq!(attached.map(|event| event.at_nanos).collect::<Vec<_>>(), [700, 700, 1600]);
+    let mut again = slots();
+    again.replay(&recorded).expect("the same machine");
+    again.run(&RunUntil { at_nanos: Some(machine.now()), ..RunUntil::default() });
+    assert_eq!(again.events(0, usize::MAX).expect("kept"), recorded);
+    assert_eq!(again.digest(), machine.digest());
+    // A volume, and a file that is not there as it was, are refused.
+    std::fs::write(&file, [1; 512]).expect("written");
+    let other = slots().replay(&recorded).expect_err("another file");
+    assert!(matches!(&other, ReplayError::DiskOther { disk, .. } if disk == "read"), "{other}");
+    let mut late = slots();
+    let volume = folder.file("volume", 4096);
+    late.attach_disk(None, &spec("data", Access::Volume, Some(&volume))).expect("empty");
+    let recorded = late.events(0, usize::MAX).expect("kept");
+    drop(late);
+    let refused = slots().replay(&recorded).expect_err("a volume").to_string();
+    assert!(refused.contains("volume"), "{refused}");
 }
 
 #[test]

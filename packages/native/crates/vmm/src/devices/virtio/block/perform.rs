@@ -5,6 +5,7 @@ use super::{
     Request,
 };
 use crate::disks::{Access, Disk, DiskFault, MAX_NAME_BYTES, SECTOR_BYTES};
+use crate::event::{DiskOperation, EventBody, limits};
 
 const TYPE_READ: u32 = 0;
 const TYPE_WRITE: u32 = 1;
@@ -31,7 +32,7 @@ enum Refused {
     /// It asks for what the device does not do.
     Unsupported,
     /// The disk does not give or take it.
-    Disk,
+    Disk(Box<Failed>),
     /// The driver broke the rules.
     Driver(QueueError),
 }
@@ -42,9 +43,28 @@ impl<E: Into<QueueError>> From<E> for Refused {
     }
 }
 
-/// A fault of the disk.
-fn disk(_fault: DiskFault) -> Refused {
-    Refused::Disk
+/// A part of a request that the disk failed at.
+struct Failed {
+    operation: DiskOperation,
+    offset: u64,
+    bytes: u64,
+    fault: DiskFault,
+}
+
+/// A fault of the disk, at so many bytes from `offset` on.
+fn failed(operation: DiskOperation, offset: u64, bytes: u64) -> impl Fn(DiskFault) -> Refused {
+    move |fault| Refused::Disk(Box::new(Failed { operation, offset, bytes, fault }))
+}
+
+impl Failed {
+    fn event(self, disk: String) -> EventBody {
+        let Self { operation, offset, bytes, fault } = self;
+        let (reason, errno) = fault.cause();
+        let mut message = fault.to_string();
+        let end = (0..=limits::TEXT_BYTES).rev().find(|end| message.is_char_boundary(*end));
+        message.truncate(end.unwrap_or_default());
+        EventBody::DiskFailed { disk, operation, offset, bytes, reason, errno, message }
+    }
 }
 
 impl Block {
@@ -59,7 +79,11 @@ impl Block {
         let (status, written) = match self.act(io, request, room) {
             Ok(written) => (STATUS_OK, written),
             Err(Refused::Unsupported) => (STATUS_UNSUPPORTED, 0),
-            Err(Refused::Failed | Refused::Disk) => (STATUS_FAILED, 0),
+            Err(Refused::Failed) => (STATUS_FAILED, 0),
+            Err(Refused::Disk(failed)) => {
+                io.tell(failed.event(self.name().to_owned()));
+                (STATUS_FAILED, 0)
+            }
             Err(Refused::Driver(error)) => return Err(error),
         };
         request.write(io.memory(), room, &[status])?;
@@ -81,7 +105,9 @@ impl Block {
                 let offset = self.place(sector, room)?;
                 self.pieces(room, |at, piece| {
                     let on_disk = found(io.disk(self.number as usize))?;
-                    on_disk.read(offset + at, piece).map_err(disk)?;
+                    let len = piece.len() as u64;
+                    let failed = failed(DiskOperation::Read, offset + at, len);
+                    on_disk.read(offset + at, piece).map_err(failed)?;
                     Ok(request.write(io.memory(), at, piece).map(|_| ())?)
                 })?;
                 Ok(room)
@@ -92,17 +118,22 @@ impl Block {
                 self.pieces(readable, |at, piece| {
                     request.read(io.memory(), HEAD_BYTES as u64 + at, piece)?;
                     let on_disk = found(io.disk(self.number as usize))?;
-                    on_disk.write(offset + at, piece).map_err(disk)
+                    let len = piece.len() as u64;
+                    on_disk.write(offset + at, piece).map_err(failed(
+                        DiskOperation::Write,
+                        offset + at,
+                        len,
+                    ))
                 })?;
                 self.settle(io)?;
                 Ok(0)
             }
             TYPE_FLUSH => {
-                found(io.disk(self.number as usize))?.flush().map_err(disk)?;
+                self.flush(io)?;
                 Ok(0)
             }
             TYPE_SERIAL => {
-                let name = self.attached.as_ref().map_or("", |disk| disk.name.as_str());
+                let name = self.name();
                 let mut serial = [0; MAX_NAME_BYTES];
                 serial[..name.len()].copy_from_slice(name.as_bytes());
                 let len = room.min(serial.len() as u64);
@@ -175,7 +206,8 @@ impl Block {
         }
         let on_disk = found(io.disk(self.number as usize))?;
         for (offset, len) in stretches {
-            on_disk.zero(offset, len, is_discard).map_err(disk)?;
+            let failed = failed(DiskOperation::Zero, offset, len);
+            on_disk.zero(offset, len, is_discard).map_err(failed)?;
         }
         Ok(())
     }
@@ -184,9 +216,19 @@ impl Block {
     fn settle(&self, io: &mut Io<'_>) -> Result<(), Refused> {
         let is_volume = self.attached.as_ref().is_some_and(|disk| disk.access == Access::Volume);
         if is_volume && io.features() & FEATURE_FLUSH == 0 {
-            found(io.disk(self.number as usize))?.flush().map_err(disk)?;
+            self.flush(io)?;
         }
         Ok(())
+    }
+
+    fn flush(&self, io: &mut Io<'_>) -> Result<(), Refused> {
+        let on_disk = found(io.disk(self.number as usize))?;
+        on_disk.flush().map_err(failed(DiskOperation::Flush, 0, 0))
+    }
+
+    /// The disk's name; empty of a slot that is empty.
+    fn name(&self) -> &str {
+        self.attached.as_ref().map_or("", |disk| disk.name.as_str())
     }
 }
 

@@ -3,6 +3,7 @@ use crate::devices::surroundings::Surroundings;
 use crate::devices::{Device, DeviceContext};
 use crate::disks::Disk;
 use crate::disks::tests::{Folder, content, spec};
+use crate::event::{DiskFailure, DiskOperation, EventBody};
 use proptest::prelude::*;
 
 const BASE: u64 = 0x8000_0000;
@@ -285,6 +286,49 @@ fn a_driver_that_does_not_flush_has_what_it_wrote_on_the_disk() {
         assert_eq!(bench.done(4, 0, &[], false).0, 0);
         assert_eq!(std::fs::read(&source).expect("there")[1024..1536], [7 + features as u8; 512]);
     }
+}
+
+/// What was told of the disk's failures, and what is told of each.
+fn failures(bench: &Bench) -> Vec<(DiskOperation, u64, u64, DiskFailure, Option<u32>)> {
+    let failed = bench.around.events.iter().filter_map(|event| match event {
+        EventBody::DiskFailed { disk, operation, offset, bytes, reason, errno, message } => {
+            assert_eq!(disk, "data");
+            assert!(message.contains("source") || message.contains("volume"), "{message}");
+            Some((*operation, *offset, *bytes, *reason, *errno))
+        }
+        _ => None,
+    });
+    failed.collect()
+}
+
+#[test]
+fn what_a_disk_does_not_do_is_told_and_what_a_driver_asks_wrongly_is_not() {
+    let folder = Folder::new("told");
+    let source = folder.file("source", 1 << 20);
+    let disk = Disk::open(&spec("data", Access::CopyOnWrite, Some(&source))).expect("good");
+    let mut bench = Bench::new(Some(disk));
+    assert_eq!(bench.done(0, 1 << 30, &[0; 512], true).0, 1, "behind the end");
+    assert_eq!(bench.done(99, 0, &[], false).0, 2, "no such request");
+    assert_eq!(bench.done(0, 8, &[0; 512], true).0, 0);
+    assert_eq!(failures(&bench), []);
+    let mut other = content(1 << 20);
+    other[4200] ^= 1;
+    std::fs::write(&source, &other).expect("written");
+    assert_eq!(bench.done(0, 8, &[0; 512], true).0, 1);
+    // Half a page is written: the other half is to be had first.
+    assert_eq!(bench.done(1, 9, &[0; 512], false).0, 1);
+    std::fs::File::options().write(true).open(&source).expect("there").set_len(512).expect("cut");
+    assert_eq!(bench.done(0, 1000, &[0; 1024], true).0, 1);
+    let changed = DiskFailure::Changed;
+    let expected = [
+        (DiskOperation::Read, 4096, 512, changed, None),
+        (DiskOperation::Write, 4608, 512, changed, None),
+        (DiskOperation::Read, 512_000, 1024, DiskFailure::Shortened, None),
+    ];
+    assert_eq!(failures(&bench), expected);
+    let kinds = bench.kinds();
+    assert_eq!(kinds[..3], ["IoStarted", "IoSettled", "IoStarted"]);
+    assert!(kinds.ends_with(&["IoStarted", "DiskFailed", "IoSettled"]), "{kinds:?}");
 }
 
 #[derive(Debug, Clone)]
