@@ -1,13 +1,11 @@
-import { spawnSync } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import type { Outcome } from "./capturesOneGuest.ts"
+import type { Flushed } from "./flushesAVolume.ts"
 import { isThere } from "./guests.ts"
-
-const program = fileURLToPath(new URL("./capturesOneGuest.ts", import.meta.url))
+import { failing, ran, whyNotInjected } from "./injected.ts"
 
 /** The files of the guest's captures: memory, three disks of which the image has no pages, and what names them. */
 const files = [
@@ -27,24 +25,9 @@ const kit = join(base, "kit")
 
 /** What came of captures into a folder for each name. */
 const captures = (before: ReadonlyArray<string>, folder: string, names: ReadonlyArray<string>) => {
-  const arguments_ = ["--conditions=stillpoint-source", "--no-warnings", program, folder, kit, ...names]
-  const [command = "", ...rest] = [...before, process.execPath, ...arguments_]
-  const { status, stderr, stdout } = spawnSync(command, rest, { encoding: "utf8", maxBuffer: 1 << 24 })
-  assert.strictEqual(status, 0, stderr)
-  return JSON.parse(stdout.slice(stdout.indexOf("[{"))) as ReadonlyArray<Outcome>
+  const told = ran(before, "./capturesOneGuest.ts", folder, kit, ...names)
+  return JSON.parse(told.slice(told.indexOf("[{"))) as ReadonlyArray<Outcome>
 }
-
-/** Has the operating system fail for those of a program's calls that are about one of these files. */
-const failing = (call: string, error: string, paths: ReadonlyArray<string>): ReadonlyArray<string> => {
-  const about = paths.flatMap((path) => ["-P", path])
-  return ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", ...about, "-e", `inject=${call}:error=${error}`]
-}
-
-const whyNot = isThere("/usr/bin/strace")
-  ? spawnSync("strace", ["-qq", "-o", "/dev/null", "true"]).status === 0
-    ? ""
-    : " (skipped: strace may not trace here)"
-  : " (skipped: no strace)"
 
 const whyNoLimit = isThere("/usr/bin/prlimit") ? "" : " (skipped: no prlimit)"
 
@@ -63,9 +46,9 @@ describe("a capture of memory and disks", () => {
     ["fsync", "EIO", "Input/output error"]
   ] as const) {
     it(
-      `fails-by-name-and-leaves-nothing-where-${call}-says-${error}${whyNot}`,
+      `fails-by-name-and-leaves-nothing-where-${call}-says-${error}${whyNotInjected}`,
       () => {
-        if (whyNot !== "") return
+        if (whyNotInjected !== "") return
         const folder = mkdtempSync(join(base, "case-"))
         const paths = files.map((file) => join(folder, `failing-${file}`, file))
         const names = files.map((file) => `failing-${file}`)
@@ -99,6 +82,29 @@ describe("a capture of memory and disks", () => {
       const [outcome] = captures(["prlimit", `--fsize=${20 << 20}`], folder, ["limited"])
       assert.deepStrictEqual(outcome?.files, [])
       assert.include(outcome?.refused?.message, "memory.bin")
+    },
+    longestMillis
+  )
+})
+
+describe("a volume", () => {
+  it(
+    `is-durable-only-if-the-operating-system-says-so${whyNotInjected}`,
+    () => {
+      if (whyNotInjected !== "") return
+      const flushed = (before: ReadonlyArray<string>, volume: string) => {
+        const told = ran(before, "./flushesAVolume.ts", volume, kit)
+        return JSON.parse(told.slice(told.indexOf('{"lines'))) as Flushed
+      }
+      const durable = ({ lines }: Flushed) => lines.filter((line) => line === "durable").length
+      const well = flushed([], join(base, "well"))
+      assert.deepStrictEqual([durable(well), well.failures.length], [2, 0])
+      const volume = join(base, "ill")
+      const ill = flushed(failing("fdatasync", "EIO", [volume]), volume)
+      assert.strictEqual(durable(ill), 0)
+      const [first, ...others] = ill.failures
+      assert.deepStrictEqual(first, { disk: "data", errno: 5, operation: "flush", reason: "Refused" })
+      for (const { operation, reason } of others) assert.deepStrictEqual([operation, reason], ["flush", "Broken"])
     },
     longestMillis
   )

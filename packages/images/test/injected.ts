@@ -1,0 +1,27 @@
+/** Processes of tests for which the operating system fails. */
+import { spawnSync } from "node:child_process"
+import { fileURLToPath } from "node:url"
+import { isThere } from "./guests.ts"
+
+/** Why there are none here, as the end of a test's name; empty if there are. */
+export const whyNotInjected = !isThere("/usr/bin/strace")
+  ? " (skipped: no strace)"
+  : spawnSync("strace", ["-qq", "-o", "/dev/null", "true"]).status === 0
+    ? ""
+    : " (skipped: strace may not trace here)"
+
+/** Has the operating system fail for those of a program's calls that are about one of these files. */
+export const failing = (call: string, error: string, paths: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const about = paths.flatMap((path) => ["-P", path])
+  return ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", ...about, "-e", `inject=${call}:error=${error}`]
+}
+
+/** Runs a program of this folder, behind a command that makes it fail; what it says, or its end if that was none. */
+export const ran = (before: ReadonlyArray<string>, file: string, ...args: ReadonlyArray<string>): string => {
+  const program = fileURLToPath(new URL(file, import.meta.url))
+  const all = [...before, process.execPath, "--conditions=stillpoint-source", "--no-warnings", program, ...args]
+  const [command = "", ...rest] = all
+  const { status, stderr, stdout } = spawnSync(command, rest, { encoding: "utf8", maxBuffer: 1 << 24 })
+  if (status !== 0) throw new Error(`${file} ended with ${status}: ${stderr}`)
+  return stdout
+}
