@@ -52,6 +52,20 @@ const run = Effect.fnUntraced(function* (machine: Machine, argv: ReadonlyArray<s
   )
 })
 
+/** Guest time between two questions, and how often one is asked. */
+const betweenNanos = 50_000_000
+const mostQuestions = 200
+
+/** Asks until it is answered: a database listens before it has read its log, and says until then that it is starting. */
+const answered = Effect.fnUntraced(function* (machine: Machine, argv: ReadonlyArray<string>) {
+  for (let question = 1; question < mostQuestions; question++) {
+    const { code, stdout } = yield* machine.exec({ argv })
+    if (code === 0) return new TextDecoder().decode(stdout)
+    yield* machine.run({ budgetNanos: betweenNanos })
+  }
+  return yield* run(machine, argv)
+})
+
 const listening = Effect.fnUntraced(function* (machine: Machine) {
   const { reason } = yield* machine.run({ kinds: ["ListenerBound", "WorkloadExited", "WorkloadFailed"] })
   const last = (yield* machine.eventsSoFar()).at(-1)
@@ -68,7 +82,7 @@ const askAClone = (cause: ProgramClone["cause"], snapshot: string, program: Prog
       const begun = performance.now()
       const { machine } = yield* Gate.restore(snapshot)
       if (cause === "pre-exec") yield* listening(machine)
-      const answer = yield* run(machine, program.read)
+      const answer = yield* answered(machine, program.read)
       const restoreToAnswerMs = performance.now() - begun
       const identity = yield* run(machine, ["cat", "/etc/machine-id", "/etc/hostname", "/proc/sys/kernel/random/uuid"])
       return { cause, answer, identity, restoreToAnswerMs } satisfies ProgramClone
@@ -103,7 +117,7 @@ export const proveProgram = Effect.fn("proveProgram")(function* (name: string, l
       Effect.gen(function* () {
         const machine = yield* (yield* Vmm).boot(yield* specOn(volumeBytes))
         yield* listening(machine)
-        for (const command of program.write) yield* run(machine, command)
+        for (const command of program.write) yield* answered(machine, command)
         yield* machine.agent.powerOff({ within: "30 seconds" })
       })
     )
