@@ -4,16 +4,20 @@
  * @module
  */
 
-/** How many letters must be put in, taken out or exchanged to make one name of the other. */
+/** How many letters must be put in, taken out, exchanged, or swapped with their neighbour to make one name of the other. */
 const distance = (one: string, other: string): number => {
+  let before: Array<number> = []
   let row = Array.from({ length: other.length + 1 }, (_, index) => index)
   for (let i = 1; i <= one.length; i++) {
     const above = row
     row = [i]
     for (let j = 1; j <= other.length; j++) {
       const exchanged = (above[j - 1] as number) + (one[i - 1] === other[j - 1] ? 0 : 1)
-      row.push(Math.min(exchanged, (above[j] as number) + 1, (row[j - 1] as number) + 1))
+      const isSwap = i > 1 && j > 1 && one[i - 1] === other[j - 2] && one[i - 2] === other[j - 1]
+      const swapped = isSwap ? (before[j - 2] as number) + 1 : Infinity
+      row.push(Math.min(exchanged, swapped, (above[j] as number) + 1, (row[j - 1] as number) + 1))
     }
+    before = above
   }
   return row[other.length] as number
 }

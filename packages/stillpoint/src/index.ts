@@ -1,7 +1,18 @@
 /**
- * Reports: what a boot and a run looked like.
+ * Stillpoint for people: sandboxes of snapshots with names, their archives, and pictures of boots and runs.
  *
  * @module
  */
+export { ArchiveFault, ArchiveInvalid, ArchiveVersionUnknown, ExportOfDelta } from "./archive/ArchiveErrors.ts"
+export { type Exported, exportSnapshot } from "./archive/exportSnapshot.ts"
+export { importSnapshot } from "./archive/importSnapshot.ts"
 export * from "./report/bootPicture.ts"
 export * from "./report/runPicture.ts"
+export * from "./report/snapshotReport.ts"
+export { bake, type BakeOptions, type Baked } from "./sandbox/bake.ts"
+export type { ImageOptions } from "./sandbox/imageSpec.ts"
+export { type Moment, readMoment } from "./sandbox/readMoment.ts"
+export { type CommandResult, explainSnapshot, poolOf, Sandbox, type SandboxOptions } from "./sandbox/Sandbox.ts"
+export { ImageNotKept, ImageUnknown, MomentInvalid } from "./sandbox/SandboxError.ts"
+export { type Abortable, type RunningCommand, Stillpoint } from "./sandbox/Stillpoint.ts"
+export { stillpointLayer, type StillpointOptions } from "./sandbox/stillpointLayer.ts"

@@ -1,0 +1,69 @@
+/**
+ * What works on this machine, and what is missing.
+ *
+ * @module
+ */
+import { existsSync } from "node:fs"
+import { DurableFiles, Snapshots, snapshotsHome } from "@stillpoint/core"
+import { GuestKit } from "@stillpoint/kit"
+import { NativeAgent, NativeVmm } from "@stillpoint/native"
+import { Effect, Layer, Result } from "effect"
+import { dirname } from "node:path"
+
+/** One thing that was looked at. */
+export interface Check {
+  readonly name: string
+  readonly ok: boolean
+  /** What was found; where it is not well, what to do. */
+  readonly detail: string
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+const check = <E>(name: string, work: Effect.Effect<string, E>): Effect.Effect<Check> =>
+  Effect.map(Effect.result(work), (found) =>
+    Result.isSuccess(found)
+      ? { name, ok: true, detail: found.success }
+      : { name, ok: false, detail: messageOf(found.failure) }
+  )
+
+const node = Effect.suspend(() => {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number)
+  return major > 22 || (major === 22 && minor >= 19)
+    ? Effect.succeed(`Node ${process.versions.node}`)
+    : Effect.fail(new Error(`expected Node 22.19 or later, found ${process.versions.node}`))
+})
+
+const engine = Effect.scoped(Layer.build(NativeVmm.layer)).pipe(
+  Effect.as(`the engine is loaded (${process.platform}-${process.arch}); guests are riscv64`)
+)
+
+const agent = Effect.suspend(() =>
+  existsSync(NativeAgent.path)
+    ? Effect.succeed(NativeAgent.path)
+    : Effect.fail(new Error(`${NativeAgent.path} is missing: in a checkout, make setup builds it`))
+)
+
+const kit = GuestKit.use(({ files }) => files).pipe(
+  Effect.map(({ busyboxVersion, kernelVersion }) => `kernel ${kernelVersion}, busybox ${busyboxVersion}`),
+  Effect.provide(Layer.provide(GuestKit.layer, NativeAgent.layer))
+)
+
+const store = Effect.gen(function* () {
+  const files = yield* DurableFiles
+  const home = snapshotsHome()
+  let above = home
+  while ((yield* files.inspect(above)) === null && above !== dirname(above)) above = dirname(above)
+  yield* files.admitsNames(above)
+  const { names, snapshots, storedBytes } = yield* Snapshots.use(({ usage }) => usage)
+  return `${home}: ${snapshots} snapshots, ${names} names, ${(storedBytes / 2 ** 20).toFixed(1)} MiB`
+}).pipe(Effect.provide(Layer.merge(DurableFiles.layer, Snapshots.layerHost())))
+
+/** Looks at everything that a capture needs. The guest kit is fetched if it is not here. */
+export const examine: Effect.Effect<ReadonlyArray<Check>> = Effect.all([
+  check("node", node),
+  check("engine", engine),
+  check("agent", agent),
+  check("guest kit", kit),
+  check("store", store)
+])

@@ -1,0 +1,47 @@
+/**
+ * How the command line ends.
+ *
+ * ```text
+ *   0  done
+ *   1  failed: the message says what to do
+ *   2  what was asked for makes no sense: an unknown verb or option, a policy with an error, a name that cannot be one
+ *   3  no snapshot has that name or digest
+ *   4  refused as the store stands: the name is taken, was moved meanwhile, or the snapshot is needed by others
+ * 125  exec, fork: stillpoint itself failed; any other status is the command's own (128 + n: killed by signal n)
+ * 130  interrupted (Ctrl-C), 143 ended (SIGTERM), 141 whoever read its output has gone
+ * ```
+ *
+ * @module
+ */
+
+/** Statuses by the tags of errors and of their reasons; 1 for all others. */
+const statuses: Readonly<Record<string, number>> = {
+  ShowHelp: 2,
+  MomentInvalid: 2,
+  ImageUnknown: 2,
+  ReferenceInvalid: 2,
+  ArgumentInvalid: 2,
+  SnapshotUnknown: 3,
+  DigestAmbiguous: 3,
+  NameTaken: 4,
+  NameMoved: 4,
+  SnapshotNeeded: 4
+}
+
+/** What ends a command whose program has said how. */
+export class Ended {
+  readonly _tag = "Ended"
+  readonly status: number
+  constructor(status: number) {
+    this.status = status
+  }
+}
+
+const tagOf = (value: unknown): string =>
+  typeof value === "object" && value !== null && "_tag" in value ? String(value._tag) : ""
+
+/** The exit status of an error. */
+export const exitCodeOf = (error: unknown): number => {
+  const reason: unknown = typeof error === "object" && error !== null && "reason" in error ? error.reason : undefined
+  return statuses[tagOf(error)] ?? statuses[tagOf(reason)] ?? 1
+}

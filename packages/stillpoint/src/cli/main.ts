@@ -1,0 +1,63 @@
+#!/usr/bin/env node
+/**
+ * The command line: `stillpoint --help` says what there is, `exitCode.ts` how it ends.
+ *
+ * @module
+ */
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { Cause, Effect, Exit, Fiber, Layer } from "effect"
+import { CliOutput, Command } from "effect/cli"
+import { stillpoint } from "./commands.ts"
+import { Ended, exitCodeOf } from "./exitCode.ts"
+import { note, say } from "./Output.ts"
+
+const formatter = CliOutput.defaultFormatter({ colors: false })
+
+/** Help that was asked for is a result; what is wrong with a call is not. */
+const presenter: CliOutput.Presenter = {
+  present: (event) => {
+    switch (event._tag) {
+      case "Help":
+        return say(formatter.formatHelpDoc(event.helpDoc))
+      case "Version":
+        return say(formatter.formatVersion(event.name, event.version))
+      case "InvalidInvocation":
+        return note(`${formatter.formatErrors(event.errors)}\nsee: ${event.commandPath.join(" ")} --help`)
+    }
+  }
+}
+
+const program = Command.run(stillpoint, { version: "0.1.0" }).pipe(
+  Effect.provide(Layer.merge(NodeServices.layer, CliOutput.layerPresenter(presenter)))
+)
+
+let interruptedBy: number | null = null
+const fiber = Effect.runFork(program)
+const interrupt = (status: number) => (): void => {
+  // Twice is in earnest: nothing is waited for any more.
+  if (interruptedBy !== null && status !== 141) process.exit(status)
+  interruptedBy = status
+  fiber.interruptUnsafe()
+}
+process.on("SIGINT", interrupt(130))
+process.on("SIGTERM", interrupt(143))
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE" || error.code === "ERR_STREAM_DESTROYED") interrupt(141)()
+    else throw error
+  })
+}
+
+const statusOf = async (exit: Exit.Exit<void, unknown>): Promise<number> => {
+  if (interruptedBy !== null) return interruptedBy
+  if (Exit.isSuccess(exit)) return 0
+  const error = Cause.squash(exit.cause)
+  if (error instanceof Ended) return error.status
+  const { _tag, errors } = error as { readonly _tag?: string; readonly errors?: ReadonlyArray<unknown> }
+  // It was shown already; help alone is no failure.
+  if (_tag === "ShowHelp") return errors === undefined || errors.length === 0 ? 0 : 2
+  await Effect.runPromise(note(`stillpoint: ${error instanceof Error ? error.message : String(error)}`))
+  return exitCodeOf(error)
+}
+
+process.exitCode = await statusOf(await Effect.runPromise(Fiber.await(fiber)))

@@ -1,0 +1,211 @@
+/**
+ * Machines to work with: made of an image at a moment, or of a snapshot by its name.
+ *
+ * @module
+ */
+import {
+  captureRecording,
+  type Clone,
+  type ClonePoolOptions,
+  type ExecSpec,
+  explain,
+  FiringJson,
+  Gate,
+  type GuestFiles,
+  type Machine,
+  type PublishedPort,
+  type PublishSpec,
+  type Snapshot,
+  Snapshots,
+  SnapshotStore,
+  type SpawnSpec,
+  type StoredSnapshot
+} from "@stillpoint/core"
+import { Effect, Option, Schema, type Scope } from "effect"
+import { type BakeOptions, bakedOnce } from "./bake.ts"
+import { diskSourcesOf } from "./imageSpec.ts"
+
+/** How a sandbox is made: of an image, at a moment. */
+export interface SandboxOptions extends BakeOptions {}
+
+/** What a command did: its output as text. */
+export interface CommandResult {
+  readonly code: number | null
+  readonly signal: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Why a snapshot was taken when it was, as its manifest says; `null` for one that no policy decided. */
+export const explainSnapshot = ({ manifest }: Pick<Snapshot, "manifest">): string | null => {
+  const firing = Schema.decodeUnknownOption(FiringJson)(manifest.provenance)
+  return Option.isSome(firing) ? explain(firing.value).text : null
+}
+
+const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
+
+const specOf = (command: ReadonlyArray<string> | string | ExecSpec): ExecSpec =>
+  typeof command === "string"
+    ? { argv: ["/bin/sh", "-c", command] }
+    : Array.isArray(command)
+      ? { argv: command as ReadonlyArray<string> }
+      : (command as ExecSpec)
+
+/**
+ * A guest of its own: restored, with an identity that no other has, gone with its scope.
+ *
+ * @example
+ * ```ts no-run
+ * import { Effect } from "effect"
+ * import { Sandbox, stillpointLayer } from "stillpoint"
+ *
+ * const program = Effect.gen(function* () {
+ *   const sandbox = yield* Sandbox.create({ image: "kit:httpd", captureAt: "listener:8080 & calm 20ms" })
+ *   const { stdout } = yield* sandbox.exec("wget -q -O - http://127.0.0.1:8080/")
+ *   return [stdout, sandbox.explain]
+ * })
+ * console.log(await Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(stillpointLayer()))))
+ * ```
+ */
+export class Sandbox {
+  /** The machine below: events, live time and everything else that the library does. */
+  readonly machine: Machine
+  /** The snapshot that it is a clone of. */
+  readonly snapshot: Snapshot
+  /** Whether that snapshot was there before it was asked for. */
+  readonly wasCached: boolean
+  private readonly clone: Clone
+
+  private constructor(clone: Clone, wasCached: boolean) {
+    this.clone = clone
+    this.machine = clone.machine
+    this.snapshot = clone.snapshot
+    this.wasCached = wasCached
+  }
+
+  /** A sandbox of an image, captured at a moment: by a restore if that was done before, by a boot if not. */
+  static readonly create = Effect.fn("Sandbox.create")(function* (options: SandboxOptions) {
+    const { snapshot, wasCached } = yield* bakedOnce(options)
+    return new Sandbox(yield* cloneOf(snapshot), wasCached)
+  })
+
+  /** A sandbox of the snapshot that a reference means: `name`, `name:tag` or a digest. */
+  static readonly of = Effect.fn("Sandbox.of")(function* (reference: string) {
+    const snapshot = yield* Snapshots.use(({ get }) => get(reference))
+    return new Sandbox(yield* cloneOf(snapshot), true)
+  })
+
+  /** Name of the machine in events and journals. */
+  get id(): string {
+    return this.machine.id
+  }
+
+  /** Why the snapshot was taken when it was, one sentence a line. */
+  get explain(): string | null {
+    return explainSnapshot(this.snapshot)
+  }
+
+  /** Runs a command to its end: a line for the guest's shell, a list of words, or an {@link ExecSpec}. */
+  exec(command: ReadonlyArray<string> | string | ExecSpec) {
+    return Effect.map(this.machine.exec(specOf(command)), ({ stderr, stdout, ...ended }): CommandResult => ({
+      ...ended,
+      stdout: textOf(stdout),
+      stderr: textOf(stderr)
+    }))
+  }
+
+  /** Starts a command and hands it out while it runs; killed with the scope. */
+  spawn(command: SpawnSpec) {
+    return this.machine.spawn(command)
+  }
+
+  /** The guest's files. */
+  get files(): GuestFiles {
+    return this.machine.files
+  }
+
+  /** Listens on the host for a port of the guest's, which lives from now on, until the scope closes. */
+  publish(
+    spec: PublishSpec
+  ): Effect.Effect<PublishedPort, Effect.Error<ReturnType<Machine["ports"]["publish"]>>, Scope.Scope> {
+    return Effect.tap(this.machine.ports.publish(spec), () =>
+      // It lives already where a port was published before.
+      Effect.catchIf(
+        Effect.asVoid(this.machine.live()),
+        (error) => error.reason._tag === "AlreadyRunning",
+        () => Effect.void
+      )
+    )
+  }
+
+  /** Independent sandboxes in the state of this one, each with an identity of its own. */
+  fork(count: number) {
+    return Effect.forEach(Array.from({ length: count }), () =>
+      Effect.gen({ self: this }, function* (this: Sandbox) {
+        const gated = yield* Gate.admit(yield* this.machine.fork, false)
+        return new Sandbox({ ...gated, snapshot: this.snapshot }, this.wasCached)
+      })
+    )
+  }
+
+  /** Keeps the sandbox as it stands now under a name. It goes on afterwards. */
+  snapshotAs(
+    name: string,
+    options: { readonly replace?: boolean } = {}
+  ): Effect.Effect<StoredSnapshot, unknown, Snapshots | SnapshotStore> {
+    const { clone, machine, snapshot } = this
+    return Effect.scoped(
+      Effect.gen(function* () {
+        const snapshots = yield* Snapshots
+        const store = yield* SnapshotStore
+        const staging = yield* store.stage(yield* snapshots.draft)
+        yield* machine.agent.freeze()
+        const taken = Effect.gen(function* () {
+          const captured = yield* machine.capture(staging.directory)
+          const { configuration, policy } = snapshot.manifest
+          const timeline = yield* captureRecording(machine, { kernelPath: "", memoryMib: captured.memoryMib }, [])
+          return yield* store.publish(staging, {
+            captured,
+            timeline,
+            draft: {
+              engine: captured.engine,
+              runId: `sandbox-${clone.snapshot.manifest.digest.slice(0, 12)}`,
+              memoryMib: captured.memoryMib,
+              configuration,
+              policy,
+              provenance: { _tag: "Sandbox", of: snapshot.manifest.digest },
+              capture: {
+                atNanos: captured.atNanos,
+                seq: captured.seq,
+                pauseNanos: captured.pauseNanos,
+                isWorkloadFrozen: true,
+                hasAgent: true
+              },
+              validation: "none"
+            }
+          })
+        })
+        const published = yield* Effect.ensuring(taken, Effect.ignore(machine.agent.thaw()))
+        return yield* snapshots.keep(published.directory, name, options)
+      })
+    )
+  }
+}
+
+/** A clone of a snapshot of the store, through its gate. */
+export const cloneOf = Effect.fnUntraced(function* (snapshot: Snapshot) {
+  const { home } = yield* Snapshots
+  const { directory, manifest } = snapshot
+  return yield* Gate.restore(directory, { digest: manifest.digest, ...diskSourcesOf(home, manifest) })
+})
+
+/** The options of a pool of clones of the snapshot that a reference means, for `makeClonePool` and `serve`. */
+export const poolOf = Effect.fnUntraced(function* (reference: string, ready: number) {
+  const { get, home } = yield* Snapshots
+  const { directory, manifest } = yield* get(reference)
+  return {
+    snapshot: directory,
+    ready,
+    gate: { digest: manifest.digest, ...diskSourcesOf(home, manifest) }
+  } satisfies ClonePoolOptions
+})

@@ -1,0 +1,237 @@
+/**
+ * Sandboxes for programs that are written with promises; the same code as `Sandbox`, which is for programs of Effect.
+ *
+ * @module
+ */
+import type { ExecSpec, GuestFileEntry, PublishedPort, PublishSpec, SpawnSpec, StoredSnapshot } from "@stillpoint/core"
+import { Effect, Exit, type Layer, ManagedRuntime, Scope, Stream } from "effect"
+import { type CommandResult, Sandbox, type SandboxOptions } from "./Sandbox.ts"
+import { type StillpointOptions, stillpointLayer } from "./stillpointLayer.ts"
+
+/** What ends an operation early: it is interrupted, cleans up, and its promise is rejected. */
+export interface Abortable {
+  readonly signal?: AbortSignal
+}
+
+/** A command that runs. */
+export interface RunningCommand {
+  /** Its process id in the guest. */
+  readonly pid: number
+  /** Its output as it comes; the guest goes on as far as it is pulled. */
+  readonly stdout: AsyncIterable<Uint8Array>
+  readonly stderr: AsyncIterable<Uint8Array>
+  readonly write: (data: Uint8Array | string) => Promise<void>
+  readonly endInput: () => Promise<void>
+  readonly kill: (signal?: number) => Promise<void>
+  readonly exit: () => Promise<{ readonly code: number | null; readonly signal: number | null }>
+}
+
+type Services = Layer.Success<ReturnType<typeof stillpointLayer>>
+type Runtime = ManagedRuntime.ManagedRuntime<Services, unknown>
+
+/** The services that sandboxes share, for as long as one of them is open. */
+class Shared {
+  readonly runtime: Runtime
+  private open = 0
+
+  constructor(options: StillpointOptions) {
+    this.runtime = ManagedRuntime.make(stillpointLayer(options))
+  }
+
+  enter(): void {
+    this.open += 1
+  }
+
+  async leave(): Promise<void> {
+    this.open -= 1
+    if (this.open === 0) await this.runtime.dispose()
+  }
+}
+
+/**
+ * A guest of its own, until it is closed.
+ *
+ * @example
+ * ```ts
+ * import { rmSync } from "node:fs"
+ * import { Stillpoint } from "stillpoint"
+ *
+ * const home = "/tmp/stillpoint-example-sandbox"
+ * {
+ *   await using sandbox = await Stillpoint.create({ image: "kit:httpd", captureAt: "listener:8080 & calm 20ms", home })
+ *   const { code, stdout } = await sandbox.exec("wget -q -O - http://127.0.0.1:8080/ | head -n 1")
+ *   console.log(code, stdout.trim()) // 0 <!doctype html>
+ * }
+ * rmSync(home, { recursive: true })
+ * ```
+ */
+export class Stillpoint implements AsyncDisposable {
+  private readonly shared: Shared
+  private readonly scope: Scope.Closeable
+  private readonly sandbox: Sandbox
+  private isClosed = false
+
+  private constructor(shared: Shared, scope: Scope.Closeable, sandbox: Sandbox) {
+    this.shared = shared
+    this.scope = scope
+    this.sandbox = sandbox
+  }
+
+  /** A sandbox of an image, captured at a moment: by a restore if that was done before, by a boot if not. */
+  static create({
+    home,
+    images,
+    signal,
+    ...options
+  }: SandboxOptions & StillpointOptions & Abortable): Promise<Stillpoint> {
+    return Stillpoint.opened({ home, images }, Sandbox.create(options), signal)
+  }
+
+  /** A sandbox of the snapshot that a reference means: `name`, `name:tag` or a digest. */
+  static of(reference: string, { home, images, signal }: StillpointOptions & Abortable = {}): Promise<Stillpoint> {
+    return Stillpoint.opened({ home, images }, Sandbox.of(reference), signal)
+  }
+
+  private static async opened(
+    { home, images }: { readonly [K in keyof StillpointOptions]: StillpointOptions[K] | undefined },
+    making: Effect.Effect<Sandbox, unknown, Services | Scope.Scope>,
+    signal: AbortSignal | undefined
+  ): Promise<Stillpoint> {
+    const shared = new Shared({
+      ...(home === undefined ? {} : { home }),
+      ...(images === undefined ? {} : { images })
+    })
+    shared.enter()
+    const scope = Effect.runSync(Scope.make())
+    try {
+      const sandbox = await shared.runtime.runPromise(Scope.provide(making, scope), optionsOf(signal))
+      return new Stillpoint(shared, scope, sandbox)
+    } catch (cause) {
+      await Effect.runPromise(Scope.close(scope, Exit.void))
+      await shared.leave()
+      throw cause
+    }
+  }
+
+  private run<A>(work: Effect.Effect<A, unknown, Services | Scope.Scope>, signal?: AbortSignal): Promise<A> {
+    if (this.isClosed) return Promise.reject(new Error(`sandbox ${this.sandbox.id} is closed`))
+    return this.shared.runtime.runPromise(Scope.provide(work, this.scope), optionsOf(signal))
+  }
+
+  /** Name of the machine. */
+  get id(): string {
+    return this.sandbox.id
+  }
+
+  /** Whether its snapshot was there before it was asked for. */
+  get wasCached(): boolean {
+    return this.sandbox.wasCached
+  }
+
+  /** Why the snapshot was taken when it was, one sentence a line. */
+  get explain(): string | null {
+    return this.sandbox.explain
+  }
+
+  /** Runs a command to its end: a line for the guest's shell, a list of words, or an `ExecSpec`. */
+  exec(command: ReadonlyArray<string> | string | ExecSpec, { signal }: Abortable = {}): Promise<CommandResult> {
+    return this.run(this.sandbox.exec(command), signal)
+  }
+
+  /** Starts a command and hands it out while it runs; it is killed when the sandbox is closed. */
+  async spawn(command: SpawnSpec, { signal }: Abortable = {}): Promise<RunningCommand> {
+    const started = await this.run(this.sandbox.spawn(command), signal)
+    return {
+      pid: started.pid,
+      stdout: Stream.toAsyncIterable(started.stdout),
+      stderr: Stream.toAsyncIterable(started.stderr),
+      write: (data) => this.run(started.write(data)),
+      endInput: () => this.run(started.endInput),
+      kill: (number) => this.run(started.kill(number)),
+      exit: () => this.run(started.exit)
+    }
+  }
+
+  /** The guest's files. */
+  readonly files = {
+    read: (path: string, { signal }: Abortable = {}): Promise<Uint8Array> =>
+      this.run(
+        Effect.suspend(() => this.sandbox.files.read(path)),
+        signal
+      ),
+    write: (path: string, content: Uint8Array | string, { signal }: Abortable = {}): Promise<void> =>
+      this.run(
+        Effect.suspend(() => this.sandbox.files.write(path, content)),
+        signal
+      ),
+    list: (path: string, { signal }: Abortable = {}): Promise<ReadonlyArray<GuestFileEntry>> =>
+      this.run(
+        Effect.suspend(() => this.sandbox.files.list(path)),
+        signal
+      ),
+    remove: (
+      path: string,
+      { recursive = false, signal }: Abortable & { readonly recursive?: boolean } = {}
+    ): Promise<void> =>
+      this.run(
+        Effect.suspend(() => this.sandbox.files.remove(path, { recursive })),
+        signal
+      )
+  }
+
+  /** Ports that lead into the guest. */
+  readonly ports = {
+    /** Listens on the host for a port of the guest's, which lives from now on, until the sandbox is closed. */
+    publish: (spec: PublishSpec, { signal }: Abortable = {}): Promise<PublishedPort> =>
+      this.run(
+        Effect.suspend(() => this.sandbox.publish(spec)),
+        signal
+      )
+  }
+
+  /** Keeps the sandbox as it stands now under a name. It goes on afterwards. */
+  snapshot(
+    name: string,
+    { replace, signal }: Abortable & { readonly replace?: boolean } = {}
+  ): Promise<StoredSnapshot> {
+    return this.run(this.sandbox.snapshotAs(name, replace === undefined ? {} : { replace }), signal)
+  }
+
+  /** Independent sandboxes in the state of this one, each with an identity of its own, each to be closed by itself. */
+  async fork(count: number, { signal }: Abortable = {}): Promise<ReadonlyArray<Stillpoint>> {
+    const forks: Array<Stillpoint> = []
+    try {
+      for (let index = 0; index < count; index++) {
+        const scope = Effect.runSync(Scope.make())
+        this.shared.enter()
+        try {
+          const [sandbox] = await this.run(Scope.provide(this.sandbox.fork(1), scope), signal)
+          if (sandbox === undefined) throw new Error("expected a fork, found none")
+          forks.push(new Stillpoint(this.shared, scope, sandbox))
+        } catch (cause) {
+          await Effect.runPromise(Scope.close(scope, Exit.void))
+          await this.shared.leave()
+          throw cause
+        }
+      }
+      return forks
+    } catch (cause) {
+      for (const one of forks) await one.close()
+      throw cause
+    }
+  }
+
+  /** Ends the guest and everything that belongs to it. Once more is fine. */
+  async close(): Promise<void> {
+    if (this.isClosed) return
+    this.isClosed = true
+    await Effect.runPromise(Scope.close(this.scope, Exit.void))
+    await this.shared.leave()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}
+
+const optionsOf = (signal: AbortSignal | undefined) => (signal === undefined ? {} : { signal })

@@ -1,0 +1,134 @@
+/**
+ * From an image and a moment to a snapshot with a name.
+ *
+ * @module
+ */
+import {
+  bootSpecJson,
+  explain,
+  type Firing,
+  NameTaken,
+  Pipeline,
+  type Snapshot,
+  sha256,
+  Snapshots,
+  SnapshotsError
+} from "@stillpoint/core"
+import type { Policy } from "@stillpoint/triggers"
+import { Effect } from "effect"
+import { type ImageOptions, imageSpec } from "./imageSpec.ts"
+import { type Moment, readMoment } from "./readMoment.ts"
+
+/** What is baked. */
+export interface BakeOptions extends ImageOptions {
+  /** When it is captured: `listener & calm 20ms`, if nothing is said. */
+  readonly captureAt?: Moment
+  /** The name that the snapshot gets, `NAME` or `NAME:TAG`; none if absent. */
+  readonly name?: string
+  /** Take the name from the snapshot that has it. */
+  readonly replace?: boolean
+}
+
+/** What a bake came to. */
+export interface Baked {
+  /** Digest of the snapshot. */
+  readonly snapshot: string
+  readonly name: string | null
+  /** The moment that decided: `listener`, `pre-exec`, `after`, … */
+  readonly cause: string
+  readonly guestNanos: number
+  /** Host time for which the guest stood still. */
+  readonly pauseMs: number
+  readonly storedBytes: number
+  readonly engine: string
+  /** Why then, one sentence a line. */
+  readonly why: string
+}
+
+/** The moment that is meant where nothing is said. */
+export const usualMoment = "listener & calm 20ms"
+
+const words: Readonly<Record<string, string>> = {
+  onPreExec: "pre-exec",
+  onListener: "listener",
+  afterGuestTime: "after",
+  onIdle: "idle",
+  onParked: "parked",
+  onSerialMatch: "serial",
+  onSerialText: "prompt",
+  atHeartbeat: "heartbeat",
+  onCustom: "custom",
+  onEvent: "event",
+  onDirtyRateBelow: "dirty-below"
+}
+
+/** The word of expressions for what decided. */
+export const causeOf = ({ trigger }: Pick<Firing, "trigger">): string => {
+  const name = /^\w+/.exec(trigger)?.[0] ?? trigger
+  return words[name] ?? name
+}
+
+type BootSpec = Parameters<typeof Pipeline.run>[0]
+
+/** Boots, captures and keeps; the guest is gone afterwards. */
+export const bakeSpec = Effect.fn("bakeSpec")(function* (
+  spec: BootSpec,
+  policy: Policy,
+  naming: Pick<BakeOptions, "name" | "replace">
+) {
+  const snapshots = yield* Snapshots
+  const { name, replace } = naming
+  // Told before the boot, and once more, under the lock, when it is given.
+  if (name !== undefined && replace !== true) yield* isFree(snapshots, name)
+  return yield* Effect.scoped(
+    Effect.gen(function* () {
+      const target = yield* snapshots.draft
+      const { value } = yield* Pipeline.run(spec, { name: "bake", policy, target })
+      const kept = yield* snapshots.keep(target, name, replace === undefined ? {} : { replace })
+      const { firing, pauseNanos, snapshot, storedBytes } = value
+      return {
+        snapshot: kept.digest,
+        name: name ?? null,
+        cause: causeOf(firing),
+        guestNanos: snapshot.manifest.capture.atNanos,
+        pauseMs: pauseNanos / 1e6,
+        storedBytes,
+        engine: snapshot.manifest.engine,
+        why: explain(firing).text
+      } satisfies Baked
+    })
+  )
+})
+
+const isFree = Effect.fnUntraced(function* (snapshots: Snapshots["Service"], name: string) {
+  const found = yield* Effect.result(snapshots.inspect(name))
+  if (found._tag === "Success") {
+    return yield* new SnapshotsError({ reason: new NameTaken({ name, digest: found.success.digest }) })
+  }
+  if (found.failure.reason._tag !== "SnapshotUnknown") return yield* found.failure
+})
+
+/** Boots an image, captures it at a moment, and keeps the snapshot, under a name if one is given. */
+export const bake = Effect.fn("bake")(function* (options: BakeOptions) {
+  const policy = yield* readMoment(options.captureAt ?? usualMoment)
+  return yield* bakeSpec(yield* imageSpec(options), policy, options)
+})
+
+/** The name under which a snapshot of this very guest, captured by this very policy, is found again. */
+const cacheName = (spec: BootSpec, policy: Policy): string =>
+  `cache:${sha256(JSON.stringify([bootSpecJson(spec), policy.description])).slice(0, 32)}`
+
+/** A snapshot of an image at a moment: the one that was baked before, or one that is baked now. */
+export const bakedOnce = Effect.fn("bakedOnce")(function* (options: BakeOptions) {
+  const policy = yield* readMoment(options.captureAt ?? usualMoment)
+  const spec = yield* imageSpec(options)
+  const snapshots = yield* Snapshots
+  const cached = cacheName(spec, policy)
+  const { name, replace } = options
+  const found = yield* Effect.option(snapshots.get(cached))
+  // One that cannot be opened any more is baked anew.
+  if (found._tag === "None") yield* bakeSpec(spec, policy, { name: cached, replace: true })
+  if (name !== undefined) yield* snapshots.tag(cached, name, replace === undefined ? {} : { replace })
+  const snapshot: Snapshot = yield* snapshots.get(cached)
+  return { snapshot, wasCached: found._tag === "Some" }
+})

@@ -1,0 +1,103 @@
+/**
+ * From the name of an image to what is booted.
+ *
+ * @module
+ */
+import { constants, existsSync } from "node:fs"
+import { copyFile, link, mkdir, rename, rm, stat } from "node:fs/promises"
+import { join } from "node:path"
+import { type BootSpec, didYouMean, type Manifest, Snapshots } from "@stillpoint/core"
+import { Images } from "@stillpoint/images"
+import { GuestKit, imageDiskName } from "@stillpoint/kit"
+import { Effect, Schema } from "effect"
+import { ImageNotKept, ImageUnknown } from "./SandboxError.ts"
+
+/** What is booted, and how. */
+export interface ImageOptions {
+  /** `kit:httpd`, a small web server on port 8080 for trying things; or a reference as `Images` resolves it. */
+  readonly image: string
+  /** Guest memory in MiB; 128 for `kit:httpd`, 512 for others. */
+  readonly memoryMib?: number
+}
+
+const page = "<!doctype html>\n<title>Stillpoint</title>\n<p>It is captured and cloned, and still it answers.\n"
+
+/** Guests that need nothing but the kit, by the names that follow `kit:`. */
+const builtIn = {
+  httpd: {
+    workload: { argv: ["/bin/httpd", "-f", "-p", "8080", "-h", "/www"] },
+    files: { "/www/index.html": { content: page } }
+  }
+} as const
+
+/** Where the file of an image is kept for the snapshots that read it. */
+const keptImage = (home: string, digest: string): string => join(home, "images", `${digest}.erofs`)
+
+/** Keeps the file of an image beside the snapshots: what is pruned from the cache of images takes none of them along. */
+const keepImage = Effect.fnUntraced(function* (home: string, file: string, digest: string) {
+  const path = keptImage(home, digest)
+  yield* Effect.tryPromise({
+    try: async () => {
+      const there = await stat(path).catch(() => null)
+      if (there !== null) return
+      await mkdir(join(home, "images"), { recursive: true, mode: 0o700 })
+      const draft = `${path}.${process.pid}.${Math.random().toString(16).slice(2)}`
+      try {
+        // The same file where that can be; else a copy that shares its blocks, else one that does not.
+        await link(file, draft).catch(() => copyFile(file, draft, constants.COPYFILE_FICLONE))
+        await rename(draft, path)
+      } finally {
+        await rm(draft, { force: true })
+      }
+    },
+    catch: (cause) => new ImageNotKept({ path, code: (cause as NodeJS.ErrnoException).code ?? String(cause) })
+  })
+  return path
+})
+
+/** What to boot for an image: with a network interface, so that its ports can be reached. */
+export const imageSpec = Effect.fn("imageSpec")(function* ({ image, memoryMib }: ImageOptions) {
+  const kit = yield* GuestKit
+  if (image.startsWith("kit:")) {
+    const name = image.slice("kit:".length)
+    const known = Object.keys(builtIn)
+    const guest = Object.entries(builtIn).find(([one]) => one === name)?.[1]
+    if (guest === undefined) return yield* new ImageUnknown({ found: image, meant: didYouMean(name, known) })
+    const spec = yield* kit.guest({ ...guest, network: true })
+    return { ...spec, memoryMib: memoryMib ?? 128, network: {}, origin: { ...spec.origin, image } } satisfies BootSpec
+  }
+  const { home } = yield* Snapshots
+  const resolved = yield* Images.use((images) => images.resolve(image))
+  const file = yield* keepImage(home, resolved.file, resolved.digest)
+  const spec = yield* kit.bootSpec({ image: { ...resolved, file }, network: true })
+  return { ...spec, memoryMib: memoryMib ?? 512, network: {} } satisfies BootSpec
+})
+
+const OfImage = Schema.Struct({
+  origin: Schema.Struct({ image: Schema.Struct({ digest: Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/)) }) })
+})
+
+/** Digest of the image that a snapshot's guest runs; `null` where it runs none. */
+export const imageOf = (manifest: Manifest): string | null =>
+  Schema.is(OfImage)(manifest.configuration) ? manifest.configuration.origin.image.digest : null
+
+/**
+ * Where the image of an imported snapshot is kept: for that snapshot alone, as nothing but a restore says whether it is what it is
+ * called.
+ */
+export const importedImage = (home: string, manifest: Manifest): string =>
+  join(home, "images", `of-${manifest.digest}.erofs`)
+
+/** Path of the image that a snapshot of this store reads; `null` where it reads none. */
+export const imageFileOf = (home: string, manifest: Manifest): string | null => {
+  const digest = imageOf(manifest)
+  if (digest === null) return null
+  const imported = importedImage(home, manifest)
+  return existsSync(imported) ? imported : keptImage(home, digest)
+}
+
+/** Where the disks of a snapshot of this store stand, whoever baked it. */
+export const diskSourcesOf = (home: string, manifest: Manifest) => {
+  const file = imageFileOf(home, manifest)
+  return file === null ? {} : { diskSources: { [imageDiskName]: file } }
+}

@@ -1,0 +1,28 @@
+/**
+ * Moments as people write them.
+ *
+ * @module
+ */
+import { decodePolicy, parsePolicy, type Policy } from "@stillpoint/triggers"
+import { Effect, Result } from "effect"
+import { MomentInvalid } from "./SandboxError.ts"
+
+/** When a guest is captured: a policy, its JSON as text, or an expression such as `listener:8080 & calm 20ms | after 10s`. */
+export type Moment = Policy | string
+
+/** The policy of a moment. */
+export const readMoment = (moment: Moment): Effect.Effect<Policy, MomentInvalid> => {
+  if (typeof moment !== "string") return Effect.succeed(moment)
+  const invalid = (why: string) => new MomentInvalid({ found: moment, why })
+  if (!moment.trimStart().startsWith("{")) {
+    return Effect.fromResult(Result.mapError(parsePolicy(moment), ({ message }) => invalid(message)))
+  }
+  return Effect.try({
+    try: (): unknown => JSON.parse(moment),
+    catch: (cause) => invalid(`policy: ${String(cause)}`)
+  }).pipe(
+    Effect.flatMap((json) =>
+      Effect.fromResult(Result.mapError(decodePolicy(json), ({ message }) => invalid(`policy: ${message}`)))
+    )
+  )
+}

@@ -1,0 +1,47 @@
+/**
+ * Everything that sandboxes need, with every default.
+ *
+ * @module
+ */
+import { chmodSync, mkdirSync } from "node:fs"
+import { join } from "node:path"
+import { DurableFiles, Journal, Snapshots, snapshotsHome, SnapshotStore } from "@stillpoint/core"
+import { Images, type ImagesOptions } from "@stillpoint/images"
+import { GuestKit } from "@stillpoint/kit"
+import { NativeAgent, NativeVmm } from "@stillpoint/native"
+import { Effect, Layer } from "effect"
+
+/** Where things are kept, if not where they usually are. */
+export interface StillpointOptions {
+  /** The folder of snapshots and runs; `STILLPOINT_HOME`, else the folder for the user's data, if absent. */
+  readonly home?: string
+  /** How images are resolved. */
+  readonly images?: ImagesOptions
+}
+
+/** A journal of runs beside the snapshots; in memory where the folder cannot be written. */
+const journalIn = (home: string) =>
+  Layer.unwrap(
+    Effect.sync(() => {
+      try {
+        if (mkdirSync(home, { recursive: true, mode: 0o700 }) !== undefined) chmodSync(home, 0o700)
+      } catch {
+        return Journal.layerMemory
+      }
+      return Journal.layerSqlite({ path: join(home, "runs.journal") })
+    })
+  )
+
+/** One layer: the engine of this host, the guest kit, images, the user's snapshots, and a journal of runs beside them. */
+export const stillpointLayer = (options: StillpointOptions = {}) => {
+  const home = options.home ?? snapshotsHome()
+  return Layer.mergeAll(
+    NativeVmm.layer,
+    Layer.provide(GuestKit.layer, NativeAgent.layer),
+    Images.layer(options.images),
+    Snapshots.layerHost({ home }),
+    SnapshotStore.layerHost,
+    DurableFiles.layer,
+    journalIn(home)
+  )
+}

@@ -1,0 +1,230 @@
+/** The lines that the documentation shows, as they stand there, on one baked guest. */
+import { existsSync, readdirSync, readFileSync, watch, writeFileSync } from "node:fs"
+import { open } from "node:fs/promises"
+import { join } from "node:path"
+import { GuestKit } from "@stillpoint/kit"
+import { NativeAgent } from "@stillpoint/native"
+import { Effect, Layer } from "effect"
+import { assert, beforeAll, describe, it } from "vitest"
+import { type LayerEntry, writeLayout } from "../../images/src/testing/ociLayout.ts"
+import { makeFolder, type Ran, runStillpoint } from "./runStillpoint.ts"
+
+const { folder, home } = makeFolder()
+const run = (...args: ReadonlyArray<string>): Promise<Ran> => runStillpoint(folder, args)
+
+/** Runs what must succeed. */
+const good = async (...args: ReadonlyArray<string>): Promise<string> => {
+  const { status, stderr, stdout } = await run(...args)
+  assert.strictEqual(status, 0, `${args.join(" ")}: ${stderr}`)
+  return stdout
+}
+
+/** The one line of JSON that a command prints, and nothing else. */
+const answered = async (...args: ReadonlyArray<string>): Promise<Record<string, unknown>> => {
+  const stdout = await good(...args)
+  assert.match(stdout, /^[^\n]+\n$/)
+  return JSON.parse(stdout) as Record<string, unknown>
+}
+
+const standing = (): ReadonlyArray<string> =>
+  readdirSync(join(home, "snapshots")).filter((name) => !/^[0-9a-f]{64}$/.test(name))
+
+/** A small image of busybox, as a layout in the folder. */
+const writeSmallImage = Effect.gen(function* () {
+  const { busyboxPath } = yield* Effect.flatMap(GuestKit, (kit) => kit.files)
+  const entries: ReadonlyArray<LayerEntry> = [
+    { path: "bin/", type: "directory" },
+    { path: "bin/busybox", content: readFileSync(busyboxPath), mode: 0o755 },
+    ...["sh", "cat", "sleep"].map((name): LayerEntry => ({ path: `bin/${name}`, type: "symlink", link: "busybox" })),
+    { path: "etc/", type: "directory" },
+    { path: "etc/image", content: "from the image\n" }
+  ]
+  writeLayout(join(folder, "layout"), [{ layers: [entries], config: { Cmd: ["sleep", "1000000"] } }])
+}).pipe(Effect.provide(Layer.provide(GuestKit.layer, NativeAgent.layer)))
+
+describe("the command line", () => {
+  let baked: Record<string, unknown> = {}
+  beforeAll(async () => {
+    const at = "listener:8080 & calm 20ms | after 10s"
+    baked = await answered("bake", "kit:httpd", "--at", at, "--name", "web", "--json")
+  })
+
+  it("bake-ends-with-one-line-that-says-what-was-captured-and-why", async () => {
+    const fields = ["snapshot", "name", "cause", "guestNanos", "pauseMs", "storedBytes", "engine", "why"]
+    assert.deepStrictEqual(Object.keys(baked), fields)
+    assert.strictEqual(baked["name"], "web")
+    assert.strictEqual(baked["cause"], "listener")
+    assert.match(String(baked["why"]), /^onListener\(port 8080\) decided at .* of guest time/)
+    assert.strictEqual((await good("explain", "web")).trimEnd(), baked["why"])
+    const { ok } = await answered("doctor", "--json")
+    assert.strictEqual(ok, true)
+    const { snapshots } = await answered("ls", "--json")
+    assert.lengthOf(snapshots as ReadonlyArray<unknown>, 1)
+    const found = await answered("inspect", "web", "--json")
+    assert.strictEqual(found["snapshot"], baked["snapshot"])
+    assert.deepStrictEqual(found["names"], ["web"])
+  })
+
+  it("every-clone-is-somebody-else-and-its-command-says-how-it-ended", async () => {
+    const first = await run("exec", "web", "--", "sh", "-c", "hostname; cat /etc/machine-id; echo beside >&2; exit 7")
+    assert.strictEqual(first.status, 7)
+    assert.match(first.stdout, /^clone-[0-9a-f]{8}\n[0-9a-f]{32}\n$/)
+    assert.strictEqual(first.stderr, "beside\n")
+    const forks = await good(
+      "fork",
+      "web",
+      "--count",
+      "3",
+      "--",
+      "sh",
+      "-c",
+      "cat /proc/sys/kernel/random/uuid; hostname"
+    )
+    assert.strictEqual(new Set([...forks.trimEnd().split("\n"), ...first.stdout.split("\n")]).size, 6 + 3)
+    const killed = await run("exec", "web", "--", "sh", "-c", "kill -9 $$")
+    assert.strictEqual(killed.status, 128 + 9)
+  })
+
+  it("a-snapshot-travels-in-one-archive", async () => {
+    const { digest } = await answered("export", "web", "web.tar", "--json")
+    assert.strictEqual(digest, baked["snapshot"])
+    assert.strictEqual((await run("import", "web.tar", "--name", "web", "--json")).status, 0)
+    await good("rm", `sha256:${String(digest).slice(0, 16)}`)
+    assert.deepStrictEqual(readdirSync(join(home, "snapshots")), [])
+    const cut = readFileSync(join(folder, "web.tar")).subarray(0, -70_000)
+    writeFileSync(join(folder, "cut.tar"), cut)
+    const refused = await run("import", "cut.tar", "--name", "cut")
+    assert.strictEqual(refused.status, 1)
+    assert.match(refused.stderr, /is not the archive of a snapshot.*nothing was imported/)
+    const imported = await answered("import", "web.tar", "--name", "web", "--json")
+    assert.strictEqual(imported["snapshot"], baked["snapshot"])
+    await good("tag", "web", "web2")
+    await good("rm", "web2")
+  })
+
+  it("a-byte-of-its-memory-that-is-another-one-is-found-by-who-verifies", async () => {
+    await good("verify", "web")
+    const directory = join(home, "snapshots", String(baked["snapshot"]))
+    const contents = readdirSync(directory).find((name) => name.startsWith("contents-")) ?? ""
+    const memory = await open(join(directory, contents, "memory.bin"), "r+")
+    try {
+      const { buffer } = await memory.read({ buffer: Buffer.alloc(1 << 20), position: 0 })
+      const at = buffer.findIndex((byte) => byte !== 0)
+      assert.isAtLeast(at, 0)
+      await memory.write(Buffer.of((buffer[at] ?? 0) ^ 1), 0, 1, at)
+      const damaged = await run("verify", "web", "--json")
+      assert.strictEqual(damaged.status, 1)
+      assert.strictEqual(damaged.stdout, "")
+      assert.match(damaged.stderr, /^stillpoint: .*memory\.bin/)
+      await memory.write(Buffer.of(buffer[at] ?? 0), 0, 1, at)
+    } finally {
+      await memory.close()
+    }
+    await good("verify", "web")
+  })
+
+  it("the-report-is-one-page-that-loads-nothing-and-runs-nothing", async () => {
+    await good("report", "web", "--out", "report.html")
+    const page = readFileSync(join(folder, "report.html"), "utf8")
+    assert.include(page, "listener on tcp :: port 8080")
+    assert.include(page, "onListener(port 8080) decided")
+    assert.include(page, "<svg")
+    assert.notMatch(page, /<script|<link|<img|url\(|@import| (src|href)=/)
+  })
+
+  it("an-image-is-captured-before-its-first-instruction", async () => {
+    await Effect.runPromise(writeSmallImage)
+    const job = await answered("bake", "oci:./layout", "--at", "pre-exec", "--name", "job", "--memory", "128", "--json")
+    assert.strictEqual(job["cause"], "pre-exec")
+    assert.strictEqual(await good("exec", "job", "--", "cat", "/etc/image"), "from the image\n")
+    // It takes its root along.
+    await good("export", "job", "job.tar")
+    await good("rm", "job")
+    await good("import", "job.tar", "--name", "job2")
+    assert.strictEqual(await good("exec", "job2", "--", "cat", "/etc/image"), "from the image\n")
+  })
+
+  it("what-makes-no-sense-is-told-with-what-was-meant-and-a-status-of-its-own", async () => {
+    const cases: ReadonlyArray<readonly [status: number, says: RegExp, ...args: ReadonlyArray<string>]> = [
+      [3, /no snapshot is called wbe; did you mean web/, "inspect", "wbe", "--json"],
+      [125, /did you mean web/, "exec", "wbe", "--", "true"],
+      [2, /did you mean httpd/, "bake", "kit:htpd", "--json"],
+      [
+        2,
+        /policy, column 8: unknown trigger afer; did you mean after\n.*\n {9}\^/,
+        "bake",
+        "kit:httpd",
+        "--at",
+        "idle | afer 1s",
+        "--json"
+      ],
+      [2, /expected NAME or NAME:TAG/, "tag", "web", "../web", "--json"],
+      [4, /web is the name of .* already/, "bake", "kit:httpd", "--name", "web", "--json"],
+      [2, /Unknown subcommand/, "inspct", "web"],
+      [2, /Missing required argument/, "rm", "--json"],
+      [1, /report\.html could not be written: ENOENT/, "report", "web", "--out", "no/such/report.html"]
+    ]
+    for (const [status, says, ...args] of cases) {
+      const ran = await run(...args)
+      assert.strictEqual(ran.status, status, `${args.join(" ")}: ${ran.stderr}`)
+      assert.strictEqual(ran.stdout, "", args.join(" "))
+      assert.match(ran.stderr, says)
+      assert.notMatch(ran.stderr, /\n {4}at /)
+    }
+  })
+
+  it("a-bake-that-is-ended-leaves-nothing-and-says-by-which-signal", async () => {
+    const folderOfSnapshots = join(home, "snapshots")
+    const before = readdirSync(folderOfSnapshots)
+    for (const [signal, status] of [
+      ["SIGINT", 130],
+      ["SIGTERM", 143]
+    ] as const) {
+      const ended = await runStillpoint(folder, ["bake", "kit:httpd", "--at", "after 2000h", "--json"], (child) => {
+        // As soon as it has begun to make something.
+        const watcher = watch(folderOfSnapshots, () => {
+          if (!standing().some((name) => name.endsWith(".lock"))) return
+          watcher.close()
+          child.kill(signal)
+        })
+        child.once("close", () => watcher.close())
+      })
+      assert.strictEqual(ended.status, status, ended.stderr)
+      assert.strictEqual(ended.stdout, "")
+      assert.deepStrictEqual(readdirSync(folderOfSnapshots), before)
+    }
+  })
+
+  it("a-port-is-served-by-one-clone-or-by-one-for-each-request-until-it-is-ended", async () => {
+    for (const options of [[], ["--clone-per-request"]]) {
+      const pages: Array<Promise<string>> = []
+      const args = ["serve", "web", "--publish", "127.0.0.1:0:8080", "--json", ...options]
+      const { status, stderr } = await runStillpoint(folder, args, (child) => {
+        child.stdout?.once("data", (line: string) => {
+          const { hostPort } = JSON.parse(line) as { readonly hostPort: number }
+          const page = async () => (await fetch(`http://127.0.0.1:${hostPort}/`)).text()
+          pages.push(
+            page()
+              .then(page)
+              .finally(() => child.kill("SIGTERM"))
+          )
+        })
+      })
+      assert.strictEqual(status, 143, stderr)
+      assert.lengthOf(pages, 1)
+      assert.include(await pages[0], "<title>Stillpoint</title>")
+    }
+  })
+
+  it("who-reads-no-more-ends-it", async () => {
+    const { status } = await runStillpoint(
+      folder,
+      ["exec", "web", "--", "sh", "-c", "while :; do echo y; done"],
+      (child) => {
+        child.stdout?.once("data", () => child.stdout?.destroy())
+      }
+    )
+    assert.strictEqual(status, 141)
+    assert.isFalse(existsSync(join(folder, "core")))
+  })
+})

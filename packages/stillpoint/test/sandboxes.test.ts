@@ -1,0 +1,68 @@
+/** Sandboxes by promises, over the same code as those of Effect. */
+import { assert, describe, it } from "vitest"
+import { Stillpoint } from "stillpoint"
+import { makeFolder } from "./runStillpoint.ts"
+
+const { home } = makeFolder()
+const options = { image: "kit:httpd", captureAt: "listener:8080 & calm 20ms", home }
+
+describe("a sandbox", () => {
+  it("is-restored-where-that-image-was-captured-at-that-moment-before", async () => {
+    {
+      await using sandbox = await Stillpoint.create(options)
+      assert.isFalse(sandbox.wasCached)
+    }
+    await using sandbox = await Stillpoint.create({ ...options, name: "web" })
+    assert.isTrue(sandbox.wasCached)
+    assert.match(String(sandbox.explain), /^onListener\(port 8080\) decided/)
+
+    // Commands, files, ports.
+    assert.deepStrictEqual(await sandbox.exec("echo out; echo err >&2; exit 3"), {
+      code: 3,
+      signal: null,
+      stdout: "out\n",
+      stderr: "err\n"
+    })
+    const command = await sandbox.spawn({ argv: ["cat"] })
+    await command.write("through it\n")
+    await command.endInput()
+    let read = ""
+    for await (const bytes of command.stdout) read += new TextDecoder().decode(bytes)
+    assert.strictEqual(read, "through it\n")
+    assert.deepStrictEqual(await command.exit(), { code: 0, signal: null })
+    await sandbox.files.write("/www/page", "a page\n")
+    const { host, hostPort } = await sandbox.ports.publish({ guestPort: 8080 })
+    assert.strictEqual(await (await fetch(`http://${host}:${hostPort}/page`)).text(), "a page\n")
+
+    // As it stands now, under a name; and others in its state, each somebody else.
+    await sandbox.snapshot("web:with-a-page")
+    const [one, other] = await sandbox.fork(2)
+    try {
+      const asked = "hostname; cat /www/page"
+      const answers = [await one?.exec(asked), await other?.exec(asked), await sandbox.exec(asked)].map(
+        (answer) => answer?.stdout
+      )
+      assert.strictEqual(new Set(answers).size, 3)
+      for (const answer of answers) assert.match(String(answer), /^clone-[0-9a-f]{8}\na page\n$/)
+    } finally {
+      await one?.close()
+      await other?.close()
+    }
+    await using later = await Stillpoint.of("web:with-a-page", { home })
+    assert.strictEqual(new TextDecoder().decode(await later.files.read("/www/page")), "a page\n")
+
+    // What takes too long is ended by who asked for it, and the sandbox goes on.
+    const ending = new AbortController()
+    const endless = sandbox.exec("while :; do :; done", { signal: ending.signal })
+    ending.abort()
+    let failure: unknown = null
+    await endless.catch((cause: unknown) => void (failure = cause))
+    assert.isNotNull(failure)
+    assert.strictEqual((await sandbox.exec("echo on")).stdout, "on\n")
+    await sandbox.close()
+    await sandbox.exec("true").then(
+      () => assert.fail("a closed sandbox ran a command"),
+      (cause: unknown) => assert.match(String(cause), /is closed/)
+    )
+  })
+})
