@@ -153,7 +153,7 @@ impl Frozen {
         disk: &mut Disk,
     ) -> Result<DiskHeader, WriteError> {
         let parent = self.parent.as_ref().map(|(_, difference)| difference);
-        let since = parent.filter(|difference| disk.is_since(difference.since));
+        let mut since = parent.filter(|difference| disk.is_since(difference.since));
         let mut pages = match since {
             None => disk.pages(),
             Some(difference) => disk.pages_since(difference.since),
@@ -162,6 +162,14 @@ impl Frozen {
             besides.iter().for_each(|page| {
                 pages.insert(page);
             });
+        }
+        // What a fork wrote over a file, and the parent has, this machine may have as the file has it.
+        // No page says so: its own are all that is written then.
+        if since.is_some() && disk.source().is_some() {
+            let own = disk.pages();
+            if pages.iter().any(|page| !own.contains(page)) {
+                (since, pages) = (None, own);
+            }
         }
         let [name, digests_name, blocks_name] = file_names(number);
         let source = disk.source().map(Arc::clone);

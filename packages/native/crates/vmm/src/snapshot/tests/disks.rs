@@ -415,6 +415,28 @@ fn a_slot_takes_one_disk_and_says_why_not_another() {
 }
 
 #[test]
+fn a_delta_to_what_a_fork_wrote_over_a_file_is_the_machine() {
+    let folder = Folder::new("over-a-file");
+    let mut machine = machine_with_disks(&folder);
+    let mut chain = Vec::new();
+    let mut take = |machine: &mut Machine, parent: Option<SnapshotId>| {
+        let directory = folder.0.join(chain.len().to_string());
+        std::fs::create_dir(&directory).expect("made");
+        let kind = parent.map_or(CaptureKind::Full, |parent| CaptureKind::Delta { parent });
+        let files = capture(machine, kind, &directory);
+        chain.insert(0, directory);
+        (files.id, restore(&chain).expect("good").digest())
+    };
+    let (whole, _) = take(&mut machine, None);
+    let mut fork = machine.fork().expect("good");
+    assert_eq!(done(&mut fork, 1, 1, 5, 7).0, 0);
+    let (of_the_fork, restored) = take(&mut fork, Some(whole));
+    assert_eq!(restored, fork.digest());
+    let (_, restored) = take(&mut machine, Some(of_the_fork));
+    assert_eq!(restored, machine.digest());
+}
+
+#[test]
 fn a_run_to_which_disks_came_late_is_repeated_from_its_recording() {
     let folder = Folder::new("late");
     let file = folder.file("file", 100 * 512 + 7);
