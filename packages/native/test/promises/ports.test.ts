@@ -1,33 +1,11 @@
 import { spawn, spawnSync } from "node:child_process"
-import { createHash } from "node:crypto"
-import { createServer as createHttpServer, get } from "node:http"
+import { createServer as createHttpServer } from "node:http"
 import { type AddressInfo, connect, createServer, type Socket } from "node:net"
 import { assert, describe, layer as withLayer } from "@effect/vitest"
-import { GuestKit } from "@stillpoint/kit"
-import { type BootSpec, type Machine, type PublishedPort, Vmm } from "@stillpoint/core"
+import type { Machine } from "@stillpoint/core"
 import { Effect, Exit, Fiber, Scope } from "effect"
-import { enough, layer } from "../guests.ts"
-
-const serving = `#!/bin/sh
-mkdir -p /www
-tr -d - < /proc/sys/kernel/random/uuid > /www/index.html
-dd if=/dev/urandom of=/www/big bs=65536 count=32 2>/dev/null
-exec httpd -f -p 8080 -h /www
-`
-
-/** A guest with a network, whose workload serves a page and 2 MiB of noise, from where it listens. */
-const listening = Effect.gen(function* () {
-  const kit = yield* GuestKit
-  const spec = yield* kit.guest({
-    workload: { argv: ["/bin/sh", "/serve.sh"] },
-    network: true,
-    files: { "/serve.sh": { content: serving, mode: 0o755 } }
-  })
-  const machine = yield* (yield* Vmm).boot({ ...spec, network: {} } satisfies BootSpec)
-  const stop = yield* machine.run({ kinds: ["ListenerBound"], budgetNanos: enough })
-  if (stop.reason !== "event") yield* Effect.die(new Error(`expected ListenerBound, the run ended: ${stop.reason}`))
-  return machine
-})
+import { layer } from "../guests.ts"
+import { fetched, inGuest, listening, sha256, url } from "./webGuest.ts"
 
 /** Uses a machine while it runs in real time. */
 const whileRunning = <A, E, R>(machine: Machine, use: Effect.Effect<A, E, R>) =>
@@ -37,26 +15,6 @@ const whileRunning = <A, E, R>(machine: Machine, use: Effect.Effect<A, E, R>) =>
     yield* Fiber.interrupt(running)
     return result
   })
-
-const url = (port: PublishedPort, path = "/") => `http://${port.host}:${port.hostPort}${path}`
-
-const fetched = (from: string) =>
-  Effect.promise(
-    () =>
-      new Promise<Buffer>((resolve, reject) => {
-        get(from, { agent: false }, (response) => {
-          const parts: Array<Buffer> = []
-          response.on("data", (part: Buffer) => parts.push(part))
-          response.on("end", () => resolve(Buffer.concat(parts)))
-          response.on("error", reject)
-        }).on("error", reject)
-      })
-  )
-
-const inGuest = (machine: Machine, ...argv: [string, ...Array<string>]) =>
-  Effect.map(machine.exec({ argv }), ({ stdout }) => Buffer.from(stdout).toString().trim())
-
-const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex")
 
 /** A program of the host's: what it said, and how it ended. */
 const program = (name: string, args: ReadonlyArray<string>) =>

@@ -1,0 +1,51 @@
+/** A Linux guest that serves pages over its network. */
+import { createHash } from "node:crypto"
+import { get } from "node:http"
+import { type BootSpec, type Machine, type PublishedPort, Vmm } from "@stillpoint/core"
+import { GuestKit } from "@stillpoint/kit"
+import { Effect } from "effect"
+import { enough } from "../guests.ts"
+
+const serving = `#!/bin/sh
+mkdir -p /www
+tr -d - < /proc/sys/kernel/random/uuid > /www/index.html
+dd if=/dev/urandom of=/www/big bs=65536 count=32 2>/dev/null
+exec httpd -f -p 8080 -h /www
+`
+
+/** A guest with a network, whose workload serves a page and 2 MiB of noise, from where it listens. */
+export const listening = Effect.gen(function* () {
+  const kit = yield* GuestKit
+  const spec = yield* kit.guest({
+    workload: { argv: ["/bin/sh", "/serve.sh"] },
+    network: true,
+    files: { "/serve.sh": { content: serving, mode: 0o755 } }
+  })
+  const machine = yield* (yield* Vmm).boot({ ...spec, network: {} } satisfies BootSpec)
+  const stop = yield* machine.run({ kinds: ["ListenerBound"], budgetNanos: enough })
+  if (stop.reason !== "event") yield* Effect.die(new Error(`expected ListenerBound, the run ended: ${stop.reason}`))
+  return machine
+})
+
+/** Where a published port is asked. */
+export const url = (port: PublishedPort, path = "/") => `http://${port.host}:${port.hostPort}${path}`
+
+/** What is answered there. */
+export const fetched = (from: string) =>
+  Effect.promise(
+    () =>
+      new Promise<Buffer>((resolve, reject) => {
+        get(from, { agent: false }, (response) => {
+          const parts: Array<Buffer> = []
+          response.on("data", (part: Buffer) => parts.push(part))
+          response.on("end", () => resolve(Buffer.concat(parts)))
+          response.on("error", reject)
+        }).on("error", reject)
+      })
+  )
+
+/** What a command in the guest says. */
+export const inGuest = (machine: Machine, ...argv: [string, ...Array<string>]) =>
+  Effect.map(machine.exec({ argv }), ({ stdout }) => Buffer.from(stdout).toString().trim())
+
+export const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex")
