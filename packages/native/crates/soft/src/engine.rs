@@ -6,11 +6,13 @@ use crate::csr::NANOS_PER_TIME;
 use crate::decode;
 use crate::exec;
 use crate::hart::{Hart, Leave, interrupt};
+use crate::jit::Store;
 use crate::lower::{self, Lowering};
 use crate::page::NO_TAG;
 use crate::page::PAGE_MASK;
 use crate::profile::Profile;
 use crate::{hot, state, trap};
+use std::sync::Arc;
 use stillpoint_vmm::board::Board;
 use stillpoint_vmm::boards::riscv::VIRT;
 use stillpoint_vmm::engine::{Engine, Entry, Exit, Nanos, StateError};
@@ -72,6 +74,13 @@ impl Soft {
         self.core.worth_leaving = worth_leaving;
     }
 
+    /// Sets where translations are shared with other machines: the process's own store, unless this says
+    /// another. The guest cannot tell; what was translated so far is dropped.
+    pub fn set_store(&mut self, store: Arc<Store>) {
+        self.core.forget_everything();
+        self.core.store = store;
+    }
+
     /// Blocks that other machines decoded and that this one was given, and how many it decoded
     /// itself.
     pub fn blocks(&mut self) -> (usize, usize) {
@@ -81,13 +90,14 @@ impl Soft {
     /// Where instructions executed so far.
     pub fn profile(&mut self) -> Profile {
         let translated = self.core.translator().map_or(0, |translator| translator.translated);
+        let adopted = self.core.translator().map_or(0, |translator| translator.found);
         let killed = self.core.cache().epoch;
-        Profile { translated, killed, ..self.core.profile }
+        Profile { translated, adopted, killed, ..self.core.profile }
     }
 
-    /// Bytes of translated code.
+    /// Bytes of code that this machine had made.
     pub fn code_bytes(&mut self) -> usize {
-        self.core.translator().map_or(0, |translator| translator.code_bytes())
+        self.core.translator().map_or(0, |translator| translator.code_bytes)
     }
 
     /// How often the decoded blocks were thrown away because they filled their store.
@@ -146,6 +156,7 @@ impl Soft {
                 return Exit::Interrupted;
             }
             self.core.prepare(&mut self.hart);
+            hot::hold_translations(&mut self.core);
             let mut limit = deadline;
             if let Some(at) = self.timer_at() {
                 limit = limit.min(at);
@@ -174,6 +185,7 @@ impl Soft {
             return Some(self.idle());
         }
         self.core.prepare(&mut self.hart);
+        hot::hold_translations(&mut self.core);
         self.set_budget(1);
         if trap::interrupt(&mut self.hart, &mut self.core) {
             return None;
@@ -208,7 +220,14 @@ impl Soft {
             self.core.profile.lookups += 1;
             let link = if leave == Leave::Link { self.hart.link } else { std::ptr::null_mut() };
             let block = match self.block_at_pc() {
-                Ok(block) => block,
+                Ok(Some(block)) => block,
+                Ok(None) => {
+                    leave = self.hart.leave;
+                    if matches!(leave, Leave::Event | Leave::Stop) {
+                        return leave;
+                    }
+                    continue;
+                }
                 Err(Trouble::Trap { cause, value }) => {
                     trap::exception(&mut self.hart, &mut self.core, cause, value);
                     leave = Leave::Lookup;
@@ -244,29 +263,33 @@ impl Soft {
         }
     }
 
-    /// The block at `pc`, found or decoded.
-    fn block_at_pc(&mut self) -> Result<*const Block, Trouble> {
+    /// The block at `pc`, found or decoded; none if what is translated there was executed instead.
+    fn block_at_pc(&mut self) -> Result<Option<*const Block>, Trouble> {
         let va = self.hart.pc;
         let pa = self.core.fetch_address(&self.hart, va)?;
+        // SAFETY: bound, and between two blocks.
+        if unsafe { hot::enter_known(&mut self.hart, &mut self.core, pa)? } {
+            return Ok(None);
+        }
         if let Some(block) = self.core.cache().find(pa) {
             // SAFETY: `find` gives blocks of the cache.
             let second_page = unsafe { (*block).second_page };
             if second_page == NO_TAG {
-                return Ok(block);
+                return Ok(Some(block));
             }
             if self.core.fetch_address(&self.hart, va.wrapping_add(2))? & PAGE_MASK == second_page {
-                return Ok(block);
+                return Ok(Some(block));
             }
             // SAFETY: `find` gives blocks of the cache.
             unsafe { self.core.cache().kill(block) };
         }
         if let Some(block) = self.core.shared_block(pa)? {
-            return Ok(block);
+            return Ok(Some(block));
         }
         if self.core.cache().is_full() {
             self.core.flush_blocks(&mut self.hart);
         }
-        self.decode_block(va, pa)
+        self.decode_block(va, pa).map(Some)
     }
 
     /// Decodes the block at `pa`, to which `va` leads.

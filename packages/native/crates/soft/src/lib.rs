@@ -32,5 +32,7 @@ pub mod profile;
 pub mod sbi;
 pub mod state;
 pub mod trap;
+mod zeroed;
 
 pub use engine::Soft;
+pub use jit::Store;

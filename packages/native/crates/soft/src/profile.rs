@@ -10,6 +10,8 @@ pub struct Profile {
     pub decoded: u64,
     /// Instructions in units that were translated.
     pub translated: u64,
+    /// Pages of which another machine had translated code when this one came to execute there.
+    pub adopted: u64,
     /// Times translated code was entered from outside.
     pub entered: u64,
     /// Times it was left for a jump that was not linked yet or whose page had no fast translation.

@@ -27,6 +27,16 @@ struct CodePage {
     near_misses: u32,
     /// The page's shared blocks may be entered. Any write to the page ends that.
     is_adopted: bool,
+    /// Virtual pages at which translations of the page that all machines share may be entered. Any
+    /// write to the page ends that, too.
+    views: Vec<u64>,
+}
+
+impl CodePage {
+    /// Whether anything of the page is shared with other machines.
+    fn is_shared(&self) -> bool {
+        self.is_adopted || !self.views.is_empty()
+    }
 }
 
 /// All decoded blocks, and what the hot ones are translated to.
@@ -48,14 +58,20 @@ pub struct Cache<T: Translations> {
     entries: Entries,
     /// Blocks that other machines decoded.
     shared: Option<Arc<SharedBlocks>>,
-    /// How often each shared block was entered, by its number.
-    entered: Vec<u8>,
+    /// How often pages were parted from the translations that all machines share.
+    parted: AddressMap<u8>,
     /// Blocks that were decoded since the blocks were last left to other machines.
     decoded: usize,
 }
 
 /// New blocks that are worth leaving to other machines.
 pub const WORTH_LEAVING: usize = 256;
+
+/// How often a page is parted from shared translations before it has translations of this machine's own.
+const MOST_PARTINGS: u8 = 3;
+
+/// Virtual pages at which one page may have shared translations.
+const MOST_VIEWS: usize = 16;
 
 /// Writes next to code in a page after which the page's blocks are dropped, so that writing to
 /// it is fast again.
@@ -76,14 +92,13 @@ impl<T: Translations> Cache<T> {
             translator: None,
             entries,
             shared: None,
-            entered: Vec::new(),
+            parted: AddressMap::default(),
             decoded: 0,
         }
     }
 
     /// Gives the cache blocks that other machines decoded. Before anything is executed.
     pub fn share(&mut self, shared: Arc<SharedBlocks>) {
-        self.entered = vec![0; shared.count()];
         self.shared = Some(shared);
     }
 
@@ -106,6 +121,7 @@ impl<T: Translations> Cache<T> {
         }
         self.by_pa.clear();
         self.pages.clear();
+        self.parted.clear();
         self.jumps.fill(nowhere());
         self.killed = true;
         self.epoch += 1;
@@ -144,6 +160,25 @@ impl<T: Translations> Cache<T> {
         theirs
     }
 
+    /// Whether translations of the physical page `page` at the virtual page `va` may be shared with other
+    /// machines.
+    pub fn may_share(&self, page: u64, va: u64) -> bool {
+        self.parted.get(&page).is_none_or(|times| *times < MOST_PARTINGS)
+            && self
+                .pages
+                .get(&page)
+                .is_none_or(|known| known.views.len() < MOST_VIEWS || known.views.contains(&va))
+    }
+
+    /// Has the next write to `page` end the sharing of its translations at the virtual page `va`. The
+    /// caller sees to it that writes to the page are reported to [`Self::written`].
+    pub fn note_view(&mut self, page: u64, va: u64) {
+        let views = &mut self.pages.entry(page).or_default().views;
+        if !views.contains(&va) {
+            views.push(va);
+        }
+    }
+
     /// Leaves the blocks to the other machines that have the pages they were decoded from, if
     /// there are such machines and `worth_leaving` new ones, or a quarter of what they have
     /// already; see [`GuestMemory::keep_page`] for `to_be_forked`.
@@ -174,7 +209,8 @@ impl<T: Translations> Cache<T> {
         // SAFETY: the blocks that are found by their address are live.
         let shared = unsafe {
             let blocks = all.chain(jumps);
-            SharedBlocks::new(blocks, self.entries, memory, to_be_forked, before.as_deref())
+            let heat = self.heat.unwrap_or(0);
+            SharedBlocks::new(blocks, self.entries, heat, memory, to_be_forked, before.as_deref())
         };
         memory.derived().set(Arc::new(shared));
     }
@@ -242,19 +278,24 @@ impl<T: Translations> Cache<T> {
         Some(block)
     }
 
-    /// The machine's own copy of a shared block that was entered as often as makes a block hot.
+    /// Counts that a shared block is entered; whether its family has entered it as often as makes a block
+    /// hot.
     ///
     /// # Safety
     /// `shared` is a block of those that this cache was given.
-    pub unsafe fn own_if_hot(&mut self, shared: *const Block) -> Option<*const Block> {
-        let heat = self.heat?;
+    pub unsafe fn is_hot(&mut self, shared: *const Block) -> bool {
+        let (Some(heat), Some(blocks)) = (self.heat, &self.shared) else { return false };
+        // SAFETY: the caller's word: nobody writes to shared blocks.
+        blocks.enter(unsafe { (*shared).heat }, heat)
+    }
+
+    /// The machine's own copy of a shared block.
+    ///
+    /// # Safety
+    /// `shared` is a block of those that this cache was given.
+    pub unsafe fn own(&mut self, shared: *const Block) -> Option<*const Block> {
         // SAFETY: the caller's word: nobody writes to shared blocks.
         let block = unsafe { &*shared };
-        let entered = self.entered.get_mut(block.heat as usize)?;
-        if u32::from(*entered) < heat.min(u32::from(u8::MAX)) {
-            *entered += 1;
-            return None;
-        }
         let own = match self.find(block.pa) {
             Some(own) => own,
             None if self.is_full() => return None,
@@ -305,7 +346,7 @@ impl<T: Translations> Cache<T> {
     pub fn written(&mut self, pa: u64, len: u64) -> bool {
         let page = pa & !(PAGE - 1);
         let Some(entry) = self.pages.get_mut(&page) else { return true };
-        if entry.is_adopted {
+        if entry.is_shared() {
             return self.kill_page(page);
         }
         if entry.chunks & chunk_mask(pa - page, len) == 0 {
@@ -346,6 +387,16 @@ impl<T: Translations> Cache<T> {
             self.killed = true;
             self.epoch += 1;
         }
+        let views = std::mem::take(&mut known.views);
+        if !views.is_empty() {
+            let times = self.parted.entry(page).or_default();
+            *times = times.saturating_add(1);
+            if let Some(translator) = &mut self.translator {
+                translator.part(page, &views);
+            }
+            self.killed = true;
+            self.epoch += 1;
+        }
         let blocks = self.pages.get(&page).map(|p| p.blocks.clone()).unwrap_or_default();
         for block in blocks {
             // SAFETY: a block of this cache: its pages list it.
@@ -377,7 +428,7 @@ impl<T: Translations> Cache<T> {
         for page in [pa & !(PAGE - 1), second_page] {
             let Some(entry) = self.pages.get_mut(&page) else { continue };
             entry.blocks.retain(|other| *other != block);
-            if entry.blocks.is_empty() && !entry.is_adopted {
+            if entry.blocks.is_empty() && !entry.is_shared() {
                 self.pages.remove(&page);
                 continue;
             }

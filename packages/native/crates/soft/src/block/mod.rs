@@ -26,7 +26,7 @@ mod cache;
 mod shared;
 mod slabs;
 
-pub use address_map::AddressMap;
+pub use address_map::{AddressHasher, AddressMap};
 pub use cache::{CAPACITY_BYTES, Cache, JUMP_ENTRIES, WORTH_LEAVING};
 pub use shared::SharedBlocks;
 
@@ -56,6 +56,9 @@ pub trait Translations {
     fn clear(&mut self);
     /// Makes what was translated from `pa` impossible to enter: the bytes there changed.
     fn kill(&mut self, pa: u64);
+    /// Forgets what is shared with other machines of the physical page `pa`, which is at these virtual
+    /// pages: it is about to be written to.
+    fn part(&mut self, pa: u64, vas: &[u64]);
 }
 
 /// One operation, or the link behind one.

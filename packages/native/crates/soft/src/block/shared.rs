@@ -10,12 +10,13 @@
 //!
 //! What changes in a block while it executes is not in shared ones: links that lead to shared
 //! blocks of the same page are resolved for good when the copy is made, others stay unresolved;
-//! how often a block was entered is counted in each machine. One that becomes hot gets a copy in
-//! the machine's own cache, which is translated.
+//! how often a block was entered is counted beside them, by all machines together. One that becomes hot
+//! is translated for all machines, or gets a copy in the machine's own cache, which is translated.
 
 use super::slabs::Slabs;
 use super::{AddressMap, Block, Entries, Place, Slot, nowhere};
 use crate::page::{NO_TAG, PAGE_MASK};
+use std::sync::atomic::{AtomicU8, Ordering};
 use stillpoint_vmm::memory::{GuestMemory, KeptPage};
 
 /// Most blocks that are shared in one family.
@@ -27,6 +28,9 @@ pub struct SharedBlocks {
     slabs: Slabs,
     by_pa: AddressMap<*const Block>,
     pages: AddressMap<KeptPage>,
+    /// How often each block was entered by machines of the family, by its number; counts that are lost
+    /// between threads do not matter.
+    entered: Vec<AtomicU8>,
 }
 
 // SAFETY: the blocks lie in memory that this owns and that nobody writes to once it is made; what
@@ -45,6 +49,7 @@ impl SharedBlocks {
     pub unsafe fn new(
         blocks: impl Iterator<Item = *const Block>,
         entries: Entries,
+        heat: u32,
         memory: &mut dyn GuestMemory,
         to_be_forked: bool,
         before: Option<&Self>,
@@ -61,7 +66,7 @@ impl SharedBlocks {
             });
             if is_kept && second_page == NO_TAG {
                 // SAFETY: the caller's word.
-                unsafe { this.copy(block, entries.shared) };
+                unsafe { this.copy(block, entries.shared, heat.saturating_sub((*block).heat)) };
             }
         }
         for (pa, block) in before.iter().flat_map(|before| &before.by_pa) {
@@ -70,7 +75,10 @@ impl SharedBlocks {
             let mine = this.pages.entry(page).or_insert_with(|| content.clone());
             if mine.address() == content.address() && !this.by_pa.contains_key(pa) {
                 // SAFETY: `before` is borrowed and owns the block.
-                unsafe { this.copy(*block, entries.shared) };
+                unsafe {
+                    let entered = before.map_or(0, |before| before.entered((**block).heat));
+                    this.copy(*block, entries.shared, entered);
+                }
             }
         }
         for block in this.by_pa.values() {
@@ -80,11 +88,12 @@ impl SharedBlocks {
         this
     }
 
-    /// Copies a block, to be entered through `entry`; its links lead where they did.
+    /// Copies a block, to be entered through `entry`, and `entered` so often before; its links lead where
+    /// they did.
     ///
     /// # Safety
     /// `block` is a block with its slots and places behind it.
-    unsafe fn copy(&mut self, block: *const Block, entry: *const Slot) {
+    unsafe fn copy(&mut self, block: *const Block, entry: *const Slot, entered: u32) {
         if self.by_pa.len() >= MOST_BLOCKS {
             return;
         }
@@ -97,7 +106,8 @@ impl SharedBlocks {
             let copy: *mut Block = taken.cast();
             (*copy).len = i64::from((*copy).instructions);
             (*copy).entry = entry;
-            (*copy).heat = self.by_pa.len() as u32;
+            (*copy).heat = self.entered.len() as u32;
+            self.entered.push(AtomicU8::new(entered.min(u32::from(u8::MAX)) as u8));
             self.by_pa.insert((*copy).pa, copy);
         }
     }
@@ -121,6 +131,23 @@ impl SharedBlocks {
                 *slot = Slot::frozen_link(found.unwrap_or(nowhere()));
             }
         }
+    }
+
+    /// How often the block with this number was entered.
+    fn entered(&self, number: u32) -> u32 {
+        let entered = self.entered.get(number as usize);
+        entered.map_or(0, |entered| u32::from(entered.load(Ordering::Relaxed)))
+    }
+
+    /// Counts an entry of the block with this number; whether it was entered `heat` times before.
+    pub fn enter(&self, number: u32, heat: u32) -> bool {
+        let Some(entered) = self.entered.get(number as usize) else { return false };
+        let times = entered.load(Ordering::Relaxed);
+        if u32::from(times) < heat.min(u32::from(u8::MAX)) {
+            entered.store(times + 1, Ordering::Relaxed);
+            return false;
+        }
+        true
     }
 
     /// How many there are.

@@ -5,7 +5,7 @@ use crate::hart::{DATA_ENTRIES, DataEntry, FETCH_ENTRIES, FetchEntry};
 use crate::jit::Translator;
 use crate::mmu::Tlb;
 use crate::page::{PAGE, PAGE_MASK, tag};
-use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
+use crate::zeroed::zeroed;
 
 /// Address spaces whose fast translations are kept.
 const SPACES: usize = 4;
@@ -57,23 +57,6 @@ pub struct Fast {
     counts: Box<[u16]>,
     /// Decoded blocks.
     pub cache: Cache<Translator>,
-}
-
-/// Zeroes that cost memory where they are first touched.
-///
-/// # Safety
-/// Zeroes are a `T`, which has a size, and `count` is not 0.
-unsafe fn zeroed<T>(count: usize) -> Box<[T]> {
-    let Ok(layout) = Layout::array::<T>(count) else { panic!("an array of {count}") };
-    // SAFETY: the layout has a size by the caller's word; what is allocated is a slice of `count`
-    // zeroed elements and nobody else's.
-    unsafe {
-        let memory = alloc_zeroed(layout);
-        if memory.is_null() {
-            handle_alloc_error(layout);
-        }
-        Box::from_raw(std::ptr::slice_from_raw_parts_mut(memory.cast(), count))
-    }
 }
 
 fn count_of(page: u64) -> usize {

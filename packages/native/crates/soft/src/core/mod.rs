@@ -3,19 +3,20 @@
 
 mod access;
 mod fast;
+mod shared;
 mod translate;
 
 pub use fast::Fast;
 
-use crate::block::{Block, Cache, Entries, WORTH_LEAVING};
+use crate::block::{Cache, Entries, WORTH_LEAVING};
 use crate::hart::{Hart, USER, status};
-use crate::jit::{self, Translator};
+use crate::jit::{self, Store, Translator};
 use crate::mmu::{self, Mode, Removed, Tlb};
 use crate::page::PAGE_MASK;
 use crate::plic::Plic;
 use crate::profile::Profile;
+use std::sync::Arc;
 use stillpoint_vmm::engine::Exit;
-use stillpoint_vmm::memory::GuestMemory;
 use stillpoint_vmm::platform::Platform;
 
 /// Why an access did not happen.
@@ -51,6 +52,8 @@ pub struct Core {
     /// How many new blocks are left to other machines. No state either.
     pub worth_leaving: usize,
     entries: Entries,
+    /// Where translations are shared. No state either.
+    pub store: Arc<Store>,
     /// What tools read.
     pub profile: Profile,
 }
@@ -69,6 +72,7 @@ impl Core {
             heat: jit::DEFAULT_HEAT,
             worth_leaving: WORTH_LEAVING,
             entries,
+            store: Store::of_process().clone(),
             profile: Profile::default(),
         }
     }
@@ -81,7 +85,8 @@ impl Core {
 
     /// Takes over what is no state: how the engine was set.
     pub fn set_as(self, other: &Self) -> Self {
-        Self { heat: other.heat, worth_leaving: other.worth_leaving, ..self }
+        let store = other.store.clone();
+        Self { heat: other.heat, worth_leaving: other.worth_leaving, store, ..self }
     }
 
     /// Lends the platform for a run. Every other method that touches memory or devices may be
@@ -107,6 +112,11 @@ impl Core {
 
     /// Gives the platform back.
     pub fn unbind(&mut self, hart: &mut Hart) {
+        if let Some(fast) = &mut self.fast
+            && let Some(translator) = &mut fast.cache.translator
+        {
+            translator.let_go();
+        }
         self.platform = std::ptr::null_mut();
         hart.data = std::ptr::null_mut();
         hart.fetch = std::ptr::null_mut();
@@ -282,34 +292,6 @@ impl Core {
             self.platform().memory.watch_page(page, false);
         }
         self.must_leave |= killed;
-    }
-
-    /// The block at `pa` that another machine decoded from the page that this machine has there.
-    pub fn shared_block(&mut self, pa: u64) -> Result<Option<*const Block>, Trouble> {
-        let Some((block, is_adopted)) = self.cache().find_shared(pa) else { return Ok(None) };
-        if is_adopted {
-            return Ok(Some(block));
-        }
-        let Some(host) = self.page_for_read(pa)? else { return Ok(None) };
-        let page = pa & PAGE_MASK;
-        if !self.cache().adopt(page, host) {
-            return Ok(None);
-        }
-        self.protect_code(page);
-        Ok(Some(block))
-    }
-
-    /// Leaves what is derived to the machines that have the same memory.
-    pub fn leave_derived(&mut self, memory: &mut dyn GuestMemory, to_be_forked: bool) {
-        // What the host wrote since the last run is not what was decoded.
-        let pages = memory.take_touched_watched();
-        self.drop_code(&pages);
-        for page in pages {
-            memory.watch_page(page, false);
-        }
-        if let Some(fast) = &mut self.fast {
-            fast.cache.leave(memory, to_be_forked, self.worth_leaving);
-        }
     }
 
     /// Makes a page's writes visible to the block cache from now on.

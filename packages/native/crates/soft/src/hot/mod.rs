@@ -1,7 +1,11 @@
 //! How blocks are entered that nobody has translated, and what happens once they are hot.
 //!
 //! ```text
-//! shared block ── entered often ──▶ block of the machine's own ── entered often ──▶ unit of [`jit`]
+//! shared block ── entered often ──▶ unit of [`jit`] that all machines share
+//!       │                                        ▲
+//!       │ pages that are written to              │ block of the machine's own ── entered often
+//!       ▼                                        │
+//! block of the machine's own ── entered often ──▶ unit of the machine's own
 //! ```
 //!
 //! [`jit`]: crate::jit
@@ -12,7 +16,37 @@ use crate::exec::{execute, operation_of};
 use crate::hart::Hart;
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod enter;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod find;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod units;
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub use enter::{enter_known, hold_translations};
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+pub use without::{enter_known, hold_translations};
+
+/// Where nothing is translated.
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+mod without {
+    use crate::core::{Core, Trouble};
+    use crate::hart::Hart;
+
+    /// There is nothing to hold.
+    pub fn hold_translations(_: &mut Core) {}
+
+    /// Nothing is known.
+    ///
+    /// # Safety
+    /// None is needed.
+    ///
+    /// # Errors
+    /// None.
+    pub unsafe fn enter_known(_: &mut Hart, _: &mut Core, _: u64) -> Result<bool, Trouble> {
+        Ok(false)
+    }
+}
 
 /// The entries of all blocks of this engine.
 pub const ENTRIES: Entries = Entries { counting: COUNTING, shared: &raw const SHARED.0 };
@@ -37,7 +71,7 @@ impl Fixed {
 
 static SHARED: Fixed = Fixed::new(enter_shared);
 
-/// Enters a shared block, or the machine's own copy of it once it is hot.
+/// Enters a shared block, or what is translated of it once it is hot.
 ///
 /// # Safety
 /// As every handler, on the entry of `hart.block`.
@@ -45,13 +79,16 @@ unsafe fn enter_shared(hart: &mut Hart, _: *const Slot, core: &mut Core) -> *con
     let shared = hart.block;
     // SAFETY: both are live and of the same length; their slots are entered as `drive` would.
     unsafe {
-        let at = match core.cache().own_if_hot(shared) {
-            None => Block::first(shared),
-            Some(own) => {
-                hart.block = own;
-                (*own).entry
+        if core.cache().is_hot(shared) {
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            if let Some(next) = units::run_block(hart, core) {
+                return next;
             }
-        };
-        execute(hart, at, core)
+            if let Some(own) = core.cache().own(shared) {
+                hart.block = own;
+                return execute(hart, (*own).entry, core);
+            }
+        }
+        execute(hart, Block::first(shared), core)
     }
 }

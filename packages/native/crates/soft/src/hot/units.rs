@@ -1,14 +1,14 @@
 //! From a hot block to a unit of host code, and the way in and out of units.
 
 use super::Fixed;
-use crate::block::{Block, Draft, Head, MAX_INSTRUCTIONS, Place, Single, Slot};
+use super::find::{Found, code_for};
+use crate::block::{Block, Draft, Head, Place, Single, Slot};
 use crate::core::Core;
 use crate::decode::decode;
 use crate::exec::{self, NONE, arrive, operation_of};
 use crate::hart::{Hart, Leave};
-use crate::jit::translator::{LEFT_INDIRECT, LEFT_SINGLE, Translator};
+use crate::jit::translator::{Detail, LEFT_INDIRECT, LEFT_SINGLE};
 use crate::lower::Lowering;
-use crate::page::NO_TAG;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -16,6 +16,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 pub const COUNTING: *const Slot = &raw const COUNTS.0;
 
 static COUNTS: Fixed = Fixed::new(count);
+
+/// The slot that blocks are entered through of which a unit was made.
+const RUNNING: *const Slot = &raw const RUNS.0;
+
+static RUNS: Fixed = Fixed::new(run);
 
 /// The slot that stands behind a single instruction: it completed, and nothing else happened.
 ///
@@ -30,7 +35,7 @@ unsafe fn completed(hart: &mut Hart, at: *const Slot, _: &mut Core) -> *const Sl
 }
 
 /// The instruction's operation, and behind it [`completed`].
-fn make_single(raw: u32) -> Option<Box<Single>> {
+pub(super) fn make_single(raw: u32) -> Option<Box<Single>> {
     let inst = decode(raw);
     let mut lowering = Lowering::new(0);
     lowering.add(&inst);
@@ -47,12 +52,18 @@ fn make_single(raw: u32) -> Option<Box<Single>> {
 /// may follow at once.
 ///
 /// # Safety
-/// Called by the thunk `single` alone, with the pointers that [`run`] entered with.
-unsafe extern "sysv64" fn execute_single(hart: *mut Hart, core: *mut c_void, detail: u32) -> u32 {
-    // SAFETY: `run` has given up its references for the length of the translated code.
-    let (hart, core) = unsafe { (&mut *hart, &mut *core.cast::<Core>()) };
+/// Called by the thunk `single` alone, with the pointers that [`run_code`] entered with and a detail that lies
+/// behind the code that called it.
+pub(super) unsafe extern "sysv64" fn execute_single(
+    hart: *mut Hart,
+    core: *mut c_void,
+    detail: *const Detail,
+) -> u32 {
+    // SAFETY: `run_code` has given up its references for the length of the translated code; details do not
+    // change.
+    let (hart, core, detail) = unsafe { (&mut *hart, &mut *core.cast::<Core>(), *detail) };
     // A panic must not unwind through translated code, which has no unwind tables.
-    let (next, panic) = match catch_unwind(AssertUnwindSafe(|| execute(hart, core, detail))) {
+    let (next, panic) = match catch_unwind(AssertUnwindSafe(|| execute(hart, core, &detail))) {
         // Translated code counts the unit's ticks at its entry and has them in a register.
         Ok(None) => return 0,
         Ok(Some(next)) => (next, None),
@@ -66,16 +77,12 @@ unsafe extern "sysv64" fn execute_single(hart: *mut Hart, core: *mut c_void, det
 
 /// Executes the instruction of a detail. `None`: it completed, and nothing else happened;
 /// otherwise what a handler returns.
-fn execute(hart: &mut Hart, core: &mut Core, detail: u32) -> Option<*const Slot> {
+fn execute(hart: &mut Hart, core: &mut Core, detail: &Detail) -> Option<*const Slot> {
     core.profile.singles += 1;
     let epoch = core.cache().epoch;
-    let known = core.translator().and_then(|translator| {
-        let (pc, undo) = translator.before_single(detail as usize)?;
-        hart.pc = pc;
-        hart.budget += i64::from(undo);
-        translator.single(detail as usize)
-    });
-    let Some(block) = known else {
+    hart.pc = detail.pc;
+    hart.budget += i64::from(detail.undo);
+    let Some(block) = core.translator().and_then(|translator| translator.single(detail.raw)) else {
         // Between two instructions, the next of which the interpreter takes from its own block.
         hart.leave = Leave::Lookup;
         return Some(NONE);
@@ -102,79 +109,78 @@ unsafe fn count(hart: &mut Hart, _: *const Slot, core: &mut Core) -> *const Slot
     // SAFETY: `hart.block` is live; its header is read and written through this pointer alone
     // here, its slots are entered as `drive` would.
     unsafe {
+        let first = Block::first(block);
         if (*block).heat > 0 {
             (*block).heat -= 1;
-            let first = Block::first(block);
             return exec::execute(hart, first, core);
         }
-        let entry = translate_block(hart, core, block).unwrap_or(Block::first(block));
-        (*block).entry = entry;
+        let entry = match code_for(hart, core, block) {
+            Found::Code => RUNNING,
+            Found::Later => first,
+            Found::Never => {
+                (*block).entry = first;
+                first
+            }
+        };
+        if entry == RUNNING {
+            (*block).entry = RUNNING;
+        }
         exec::execute(hart, entry, core)
     }
 }
 
-/// Translates the block for the address that it is entered at. Returns the slot to enter it by.
+/// Runs the unit for `hart.pc` and what follows it, until something else has to be done.
 ///
 /// # Safety
-/// `block` is a live block of the cache, `hart.pc` its virtual address.
-unsafe fn translate_block(
-    hart: &Hart,
-    core: &mut Core,
-    block: *const Block,
-) -> Option<*const Slot> {
-    if core.translator().is_none() {
-        let made = Translator::new(execute_single, make_single);
-        let cache = core.cache();
-        if made.is_none() {
-            cache.heat = None;
-        }
-        cache.translator = made.map(Box::new);
-    }
-    let index = unit_of(hart, core, block)?;
-    let run = operation_of(run);
-    let slot = Slot { head: Head { run }, reg: [0; 4], imm: index as i32 };
-    core.translator().map(|translator| translator.add_entry(slot))
-}
-
-/// The unit for the block as it is entered now, translated if need be.
-fn unit_of(hart: &Hart, core: &mut Core, block: *const Block) -> Option<u32> {
-    // SAFETY: the callers' `block` is live.
-    let (pa, len, second_page) = unsafe { ((*block).pa, (*block).bytes, (*block).second_page) };
-    if second_page != NO_TAG {
-        return None;
-    }
-    let mut bytes = [0u8; 4 * MAX_INSTRUCTIONS];
-    let bytes = bytes.get_mut(..usize::from(len))?;
-    let available = core.fetch_bytes(pa, bytes).ok()?;
-    core.translator()?.translate(hart.pc, pa, bytes.get(..available)?)
-}
-
-/// Runs the unit in `imm` and what follows it, until something else has to be done.
-///
-/// # Safety
-/// As every handler, on the entry of `hart.block`.
-unsafe fn run(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-    // SAFETY: the slot was made by `translate_block` and lives as long as the units.
-    let mut index = unsafe { (*at).imm } as usize;
+/// As every handler, on the entry of `hart.block`, of which a unit was made before.
+unsafe fn run(hart: &mut Hart, _: *const Slot, core: &mut Core) -> *const Slot {
     let block = hart.block;
-    let known = core.translator().and_then(|translator| translator.unit(index));
-    if known != Some((hart.pc, true)) {
-        match unit_of(hart, core, block) {
-            Some(other) => index = other as usize,
-            None => {
-                let first = Block::first(block);
-                // SAFETY: the first slot of the block that is entered.
-                return unsafe { exec::execute(hart, first, core) };
+    // SAFETY: as this; the first slot of the block that is entered.
+    unsafe {
+        match run_block(hart, core) {
+            Some(next) => next,
+            None => exec::execute(hart, Block::first(block), core),
+        }
+    }
+}
+
+/// Runs the unit for the block that is entered, which is hot. `None` if there is none.
+///
+/// # Safety
+/// `hart.block` is a live block of the cache or a shared one, and `hart.pc` the address of its start.
+pub(super) unsafe fn run_block(hart: &mut Hart, core: &mut Core) -> Option<*const Slot> {
+    // SAFETY: live, by the caller's word.
+    let pa = unsafe { (*hart.block).pa };
+    let (va, delta) = (hart.pc, pa.wrapping_sub(hart.pc));
+    let known = core.translator()?.code_at(va, delta);
+    let code = match known {
+        Some(code) => code,
+        None => {
+            // SAFETY: the caller's word.
+            match unsafe { code_for(hart, core, hart.block) } {
+                Found::Code => core.translator()?.code_at(va, delta)?,
+                Found::Later | Found::Never => return None,
             }
         }
-    }
-    let Some(translator) = core.translator() else { return NONE };
-    let Some(mut code) = translator.code_of(index) else { return NONE };
+    };
+    // SAFETY: the unit asks for no more ticks than the block.
+    Some(unsafe { run_code(hart, core, code) })
+}
+
+/// Runs translated code, and what follows it, until something else has to be done. Returns what a handler
+/// would.
+///
+/// # Safety
+/// The core is bound, the hart between two instructions, and `code` was just found for its `pc`.
+pub(super) unsafe fn run_code(hart: &mut Hart, core: &mut Core, code: *const u8) -> *const Slot {
+    let mut code = code;
     loop {
-        let Some(translator) = core.translator() else { return NONE };
-        let way_in = translator.way_in(code);
+        let Some(way_in) = core.translator().and_then(|translator| translator.way_in(code)) else {
+            hart.leave = Leave::Lookup;
+            return NONE;
+        };
         let budget = hart.budget;
-        // SAFETY: `enter` takes the pointers that `run` was given, whose references are not used
+        // SAFETY: `enter` takes the pointers that this was given, whose references are not used
         // until it is back.
         let left = unsafe { way_in.enter(hart, core) };
         core.profile.entered += 1;
@@ -206,7 +212,7 @@ unsafe fn run(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot 
                 if let Some(target) = translator.target(site) {
                     hart.pc = target;
                     if let Some((found, delta)) = translator.arrive(hart) {
-                        translator.link(site, found, delta);
+                        translator.link(site, target, delta);
                         code = found;
                         continue;
                     }

@@ -1,12 +1,14 @@
 //! What units refer to, and where it is: registers of the host, places in the hart, tables.
 
 use super::assembler::Assembler;
-use crate::block::Block;
+use super::code_page::Page;
+use crate::block::AddressMap;
 use crate::hart::{DATA_ENTRIES, DataEntry, FETCH_ENTRIES, FetchEntry, Hart};
+use std::ffi::c_void;
 use std::mem::{offset_of, size_of};
 
 /// Entries of the table of indirect jumps. A power of two.
-pub const TABLE_ENTRIES: usize = 4096;
+pub const TABLE_ENTRIES: usize = 16384;
 
 /// An entry of the table of indirect jumps.
 #[derive(Debug, Clone, Copy)]
@@ -21,8 +23,10 @@ pub struct TableEntry {
 }
 
 impl TableEntry {
-    /// An entry for no address: instructions are at even ones.
-    pub const EMPTY: Self = Self { va: 1, delta: 0, code: std::ptr::null() };
+    /// An entry that no address matches: the one that has this address is elsewhere.
+    pub const EMPTY: Self = Self { va: 0, delta: 0, code: std::ptr::null() };
+    /// The empty entry where address 0 is looked for: instructions are at even addresses.
+    pub const EMPTY_FIRST: Self = Self { va: 1, ..Self::EMPTY };
 }
 
 /// Where on the stack of translated code the table's address is.
@@ -56,7 +60,7 @@ pub struct Thunks {
     pub leave_indirect: usize,
     /// Leaves through the site in `ecx`, which is the answer.
     pub leave_link: usize,
-    /// Executes the instruction of the detail in `ecx` and returns, or leaves with
+    /// Executes the instruction of the detail at `rcx` and returns, or leaves with
     /// [`LEFT_SINGLE`].
     pub single: usize,
 }
@@ -68,18 +72,36 @@ pub const LEFT_INDIRECT: u64 = u64::MAX - 1;
 /// A single instruction left.
 pub const LEFT_SINGLE: u64 = u64::MAX - 2;
 
-/// An instruction that translated code may hand to the interpreter.
+/// An instruction that translated code may hand to the interpreter. It lies behind the code.
 #[derive(Debug, Clone, Copy)]
+#[repr(C)]
 pub struct Detail {
     /// Guest-virtual address.
     pub pc: u64,
-    /// The block that holds this instruction alone, once there is one.
-    pub single: *const Block,
     /// The instruction's bits.
     pub raw: u32,
     /// Ticks of the unit from this instruction on.
-    pub undo: u8,
+    pub undo: u32,
 }
+
+impl Detail {
+    /// What stands behind the code.
+    pub(super) fn bytes(&self) -> [u8; size_of::<Self>()] {
+        let mut bytes = [0; size_of::<Self>()];
+        bytes[..8].copy_from_slice(&self.pc.to_ne_bytes());
+        bytes[8..12].copy_from_slice(&self.raw.to_ne_bytes());
+        bytes[12..].copy_from_slice(&self.undo.to_ne_bytes());
+        bytes
+    }
+}
+
+/// Executes the instruction of a detail for translated code: 0 if the next one may follow at once.
+/// What the engine has besides the hart is opaque to translated code.
+pub type ExecuteSingle = unsafe extern "sysv64" fn(*mut Hart, *mut c_void, *const Detail) -> u32;
+
+/// How translated code is entered.
+pub type Enter =
+    unsafe extern "sysv64" fn(*mut Hart, *mut c_void, *const u8, *const TableEntry) -> u64;
 
 /// A jump that can be aimed at another unit.
 #[derive(Debug, Clone, Copy)]
@@ -98,12 +120,27 @@ pub struct Output<'a> {
     pub code: &'a mut Assembler,
     /// Where the code will be in the code memory.
     pub base: usize,
-    /// All details.
-    pub details: &'a mut Vec<Detail>,
-    /// All sites.
-    pub sites: &'a mut Vec<Site>,
-    /// Shared code.
+    /// Code that all units have.
     pub thunks: Thunks,
+    /// How units jump to each other.
+    pub links: Links<'a>,
+}
+
+/// How units jump to each other.
+pub enum Links<'a> {
+    /// Of one machine: jumps are aimed at units as these turn up.
+    Own(&'a mut Vec<Site>),
+    /// Of all machines: nothing in the code changes.
+    Shared {
+        /// The page that the unit is of.
+        page: &'a Page,
+        /// Where the slots are of addresses in the page that have no unit yet.
+        slots: &'a AddressMap<usize>,
+        /// What such a slot holds: the address of the code that looks the target up.
+        not_yet: u64,
+        /// Slots that this unit brings.
+        made: Vec<(u64, usize)>,
+    },
 }
 
 /// What a unit turned out to be.

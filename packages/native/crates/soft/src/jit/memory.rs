@@ -5,6 +5,7 @@
 //! Pages cost memory when they are first written. Linux only (`memfd_create`).
 
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A region of code, filled from its start.
 pub struct CodeMemory {
@@ -93,6 +94,17 @@ impl CodeMemory {
             let to = self.writable.as_ptr().add(at);
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
         }
+    }
+
+    /// Overwrites the aligned word at `at`, for whoever reads it meanwhile, in one piece.
+    pub fn set_word(&mut self, at: usize, value: u64) {
+        if !at.is_multiple_of(8) || at.checked_add(8).is_none_or(|end| end > self.used) {
+            return;
+        }
+        // SAFETY: an aligned word within the part of the mapping that was written; it is read by
+        // translated code alone, and written to atomically.
+        let word = unsafe { AtomicU64::from_ptr(self.writable.as_ptr().add(at).cast()) };
+        word.store(value, Ordering::Release);
     }
 
     /// Aims the 4-byte relative displacement at `at` at the code at `target`.

@@ -11,16 +11,22 @@
 //! * [`unit`] one run of guest instructions to host code, its loads and stores; `registers` where
 //!   guest registers are, `ways` its jumps and ways out; `integer`, `float` and `atomic` the fast
 //!   paths of those instructions
-//! * [`translator`] units, how they find each other, what is kept for the way in and out
+//! * [`arena`] units that all machines of the process execute in place, and the pages they were made
+//!   from; [`store`] the arena that is filled now; `own` units of one machine alone
+//! * [`translator`] what one machine has of both, how units are found, the way in and out
 //!
 //! [`hot`](crate::hot) says when a block becomes a unit, and enters it.
 //!
 //! x86-64 Linux. On other hosts everything is interpreted.
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub mod arena;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod assembler;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod atomic;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub mod code_page;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod float;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -30,7 +36,11 @@ pub mod layout;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod memory;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod own;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod registers;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub mod store;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod thunks;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -43,7 +53,9 @@ mod ways;
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 mod absent;
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
-pub use absent::{DEFAULT_HEAT, Translator};
+pub use absent::{DEFAULT_HEAT, Store, Translator};
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub use store::Store;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub use translator::{DEFAULT_HEAT, Translator};
 

@@ -3,6 +3,7 @@
 
 mod programs;
 mod sharing;
+mod warm;
 
 use crate::Soft;
 use programs::{RETURN, arithmetic, float, instruction, memory};
@@ -78,6 +79,7 @@ fn float_value() -> impl Strategy<Value = u64> {
     ]
 }
 
+#[derive(Debug)]
 struct Case {
     code: Vec<u32>,
     registers: Vec<u64>,
@@ -199,6 +201,8 @@ fn picture(platform: &mut Platform, engine: &Soft) -> (Vec<(&'static str, u64)>,
 fn compare_tiers(case: &Case, steps: &[u64], heat: u32) -> Result<(), TestCaseError> {
     let (mut platform, mut reference) = machine(case, None);
     let (mut other_platform, mut translated) = machine(case, Some(heat));
+    let store = warm::store();
+    translated.set_store(store.clone());
     let mut at = 0;
     for step in steps {
         at += step;
@@ -214,6 +218,7 @@ fn compare_tiers(case: &Case, steps: &[u64], heat: u32) -> Result<(), TestCaseEr
         }
     }
     let (mut whole_platform, mut whole) = machine(case, Some(0));
+    whole.set_store(store);
     advance(&mut whole_platform, &mut whole, at);
     // Which interrupts are pending is looked at when a run begins; one that ends at once does only that.
     advance(&mut platform, &mut reference, at);
@@ -355,6 +360,7 @@ fn same_in_both_tiers(program: &[(usize, u32)], data: [u32; 2]) {
     };
     let (mut platform, mut reference) = machine(None);
     let (mut other_platform, mut translated) = machine(Some(0));
+    translated.set_store(warm::store());
     for at in [10, 100, 1003, 2000, 3017, 20_000] {
         assert!(!advance(&mut platform, &mut reference, at));
         assert!(!advance(&mut other_platform, &mut translated, at));

@@ -5,7 +5,7 @@ use super::layout::{
     BUDGET, HOST, IN_HART, LEFT_FOR_LOOKUP, LEFT_INDIRECT, LEFT_SINGLE, PC, Thunks, place,
 };
 
-/// Emits the code that all units share; `table` is the table of indirect jumps, `single` the
+/// Emits the code that all units have; `single` is the
 /// function that executes one instruction. Code starts at offset 0 of the code memory.
 pub fn thunks(code: &mut Assembler, single: usize) -> Thunks {
     let mut thunks = Thunks { enter: code.here(), ..Thunks::default() };
@@ -41,6 +41,7 @@ pub fn thunks(code: &mut Assembler, single: usize) -> Thunks {
     code.drop_return();
     code.set(RAX, LEFT_SINGLE);
     code.epilogue();
+    code.align();
     thunks
 }
 

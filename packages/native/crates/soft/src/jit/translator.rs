@@ -1,25 +1,23 @@
-//! Units, how they find each other, and what is kept for the way in and out of them.
+//! The translated code that one machine executes: what it shares with others, what it has for itself,
+//! and how it is found.
 
-use super::assembler::Assembler;
-use super::layout::{Detail, Output, Site, TABLE_ENTRIES, TableEntry, Thunks};
-use super::memory::CodeMemory;
-use super::{thunks, unit};
-use crate::block::{AddressMap, Block, Single, Slot, Translations};
+use super::arena::{Arena, Translated};
+use super::code_page::{Content, Page};
+use super::layout::{Enter, ExecuteSingle, TABLE_ENTRIES, TableEntry};
+use super::own::OwnUnits;
+use super::store::Store;
+use crate::block::{AddressHasher, AddressMap, Block, Single, Translations};
 use crate::hart::{FETCH_ENTRIES, Hart};
-use crate::page::tag;
+use crate::page::{PAGE, PAGE_MASK, tag};
 use std::any::Any;
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::ffi::c_void;
+use std::hash::BuildHasherDefault;
+use std::sync::{Arc, Weak};
 
-pub use super::layout::{LEFT_INDIRECT, LEFT_SINGLE};
+use crate::block::Slot;
 
-/// Bytes of address space for translated code; memory is used as code is written.
-const CODE_BYTES: usize = 32 << 20;
-/// Free bytes below which no further unit is begun: more than any unit needs.
-const RESERVE_BYTES: usize = 64 << 10;
-/// Units of one physical address at different virtual ones, beyond which further ones are
-/// interpreted.
-const MOST_ALIASES: usize = 16;
+pub use super::layout::{Detail, LEFT_INDIRECT, LEFT_SINGLE};
 
 /// Different instructions executed alone for translated code, beyond which everything is dropped:
 /// more than programs have, few enough to bound what a hostile one makes the host allocate.
@@ -28,56 +26,46 @@ const MOST_SINGLES: usize = 1 << 15;
 /// How often a block is interpreted before it is translated, unless the engine is told otherwise.
 pub const DEFAULT_HEAT: Option<u32> = Some(64);
 
-/// What no unit index is.
-const NO_UNIT: u32 = u32::MAX;
-
-/// Translated code for one guest-virtual address of one guest-physical address.
-struct Unit {
-    va: u64,
-    /// Offset of its code.
-    entry: usize,
-    /// Offset of the code that leaves to its own address.
-    dead: usize,
-    /// Whether the guest's code is still what was translated.
-    live: bool,
-    /// Next unit of the same physical address.
-    other: u32,
+/// What the machine knows of a page at a virtual address.
+#[derive(Clone, Copy)]
+enum Known {
+    /// Its content is that page's, which lives as long as the arena that is held.
+    Adopted(*const Page),
+    /// Nobody had translated any of it when that was looked up.
+    Absent,
 }
+
+/// Where a page is: virtual and physical address.
+type Place = (u64, u64);
 
 /// All translated code of one engine.
 pub struct Translator {
-    memory: CodeMemory,
-    thunks: Thunks,
-    /// Bytes of `memory` that the thunks take.
-    thunk_bytes: usize,
+    /// Held while the machine executes.
+    arena: Option<Arc<Arena>>,
+    /// What was held last.
+    last: Weak<Arena>,
+    known: HashMap<Place, Known, BuildHasherDefault<AddressHasher>>,
+    /// Units of pages that the machine writes to.
+    own: Option<Box<OwnUnits>>,
     table: Box<[TableEntry]>,
-    assembler: Assembler,
-    units: Vec<Unit>,
-    /// First unit of each physical address.
-    by_pa: AddressMap<u32>,
-    details: Vec<Detail>,
-    sites: Vec<Site>,
-    /// What blocks are entered by. Boxed, because blocks keep their addresses.
-    #[allow(clippy::vec_box)]
-    entries: Vec<Box<Slot>>,
     singles: AddressMap<Box<Single>>,
     /// What a single instruction left with.
     next: *const Slot,
     panic: Option<Box<dyn Any + Send>>,
+    /// What executes one instruction for translated code.
+    execute_single: ExecuteSingle,
     /// The block of one instruction alone, from its bits.
     make_single: MakeSingle,
     /// Guest instructions translated so far.
     pub translated: u64,
+    /// Bytes of code that was made for them.
+    pub code_bytes: usize,
+    /// Pages of which another machine had translated code when this one came to execute there.
+    pub found: u64,
 }
 
 /// Makes the block of one instruction alone from its bits; none if it has none.
 pub type MakeSingle = fn(u32) -> Option<Box<Single>>;
-
-/// Executes the instruction of a detail for translated code: 0 if the next one may follow at once.
-/// What the engine has besides the hart is opaque to translated code.
-pub type ExecuteSingle = unsafe extern "sysv64" fn(*mut Hart, *mut c_void, u32) -> u32;
-
-type Enter = unsafe extern "sysv64" fn(*mut Hart, *mut c_void, *const u8, *const TableEntry) -> u64;
 
 /// Where translated code is entered. Good until the next call to the translator.
 pub struct WayIn {
@@ -98,154 +86,159 @@ impl WayIn {
     }
 }
 
+/// The first half of a page's place in the table of indirect jumps.
+fn in_table(va: u64) -> usize {
+    (va >> 1) as usize & (TABLE_ENTRIES - 1)
+}
+
 impl Translator {
-    /// A translator without units. `None` if the host does not let the process have executable
-    /// memory.
-    pub fn new(execute_single: ExecuteSingle, make_single: MakeSingle) -> Option<Self> {
-        let mut memory = CodeMemory::new(CODE_BYTES)?;
-        let mut assembler = Assembler::new();
-        let thunks = thunks::thunks(&mut assembler, execute_single as *const () as usize);
-        if !memory.append(assembler.bytes()) {
-            return None;
-        }
-        let thunk_bytes = memory.used();
-        Some(Self {
-            memory,
-            thunks,
-            thunk_bytes,
-            table: vec![TableEntry::EMPTY; TABLE_ENTRIES].into_boxed_slice(),
-            assembler,
-            units: Vec::new(),
-            by_pa: AddressMap::default(),
-            details: Vec::new(),
-            sites: Vec::new(),
-            entries: Vec::new(),
+    /// A translator without units.
+    pub fn new(execute_single: ExecuteSingle, make_single: MakeSingle) -> Self {
+        Self {
+            arena: None,
+            last: Weak::new(),
+            known: HashMap::default(),
+            own: None,
+            table: empty_table(),
             singles: AddressMap::default(),
             next: std::ptr::null(),
             panic: None,
+            execute_single,
             make_single,
             translated: 0,
-        })
-    }
-
-    /// Bytes of translated code.
-    pub fn code_bytes(&self) -> usize {
-        self.memory.used()
-    }
-
-    fn find(&self, pa: u64, va: u64) -> Option<u32> {
-        let mut index = self.by_pa.get(&pa).copied()?;
-        while let Some(unit) = self.units.get(index as usize) {
-            if unit.va == va {
-                return Some(index);
-            }
-            index = unit.other;
+            code_bytes: 0,
+            found: 0,
         }
-        None
     }
 
-    fn aliases(&self, pa: u64) -> usize {
-        let mut index = self.by_pa.get(&pa).copied().unwrap_or(NO_UNIT);
-        let mut count = 0;
-        while let Some(unit) = self.units.get(index as usize) {
-            count += 1;
-            index = unit.other;
+    /// Holds the store's arena until [`Self::let_go`]; what was known of another one is forgotten. Only
+    /// while no translated code runs. False if the host does not let the process have executable memory.
+    pub fn hold(&mut self, store: &Store) -> bool {
+        if self.arena.as_ref().is_some_and(|arena| !arena.is_retired()) {
+            return true;
         }
-        count
+        self.arena = None;
+        let Some(arena) = store.current(self.execute_single) else { return false };
+        if !std::ptr::eq(self.last.as_ptr(), Arc::as_ptr(&arena)) {
+            self.known.clear();
+            self.table = empty_table();
+            self.last = Arc::downgrade(&arena);
+        }
+        self.arena = Some(arena);
+        true
     }
 
-    /// Offset of the live code for `va`, whose physical address is `va + delta`.
-    fn code_for(&self, va: u64, delta: u64) -> Option<usize> {
-        let unit = &self.units[self.find(va.wrapping_add(delta), va)? as usize];
-        unit.live.then_some(unit.entry)
+    /// Lets the arena go: a machine that does not execute keeps none.
+    pub fn let_go(&mut self) {
+        self.arena = None;
     }
 
-    /// Translates `bytes`, the guest's code at `va` and `pa`. Returns the unit's index.
-    pub fn translate(&mut self, va: u64, pa: u64, bytes: &[u8]) -> Option<u32> {
-        let known = self.find(pa, va);
-        if let Some(index) = known
-            && self.units[index as usize].live
+    /// Whether what translated code hands to the interpreter can still be remembered.
+    #[inline]
+    fn has_room(&self) -> bool {
+        self.singles.len() < MOST_SINGLES
+    }
+
+    /// Whether it is known if anybody has translated code of this page.
+    pub fn knows(&self, va: u64, pa: u64) -> bool {
+        self.known.contains_key(&(va & PAGE_MASK, pa & PAGE_MASK))
+    }
+
+    /// Looks whether anybody has translated code of this page, whose content the caller will see to be
+    /// watched from now on: true if somebody has.
+    pub fn adopt(&mut self, va: u64, pa: u64, content: &Content) -> bool {
+        let page = va & PAGE_MASK;
+        let found = self.arena.as_ref().and_then(|arena| arena.find(page, content));
+        self.found += u64::from(found.is_some());
+        let known = found.map_or(Known::Absent, Known::Adopted);
+        self.known.insert((page, pa & PAGE_MASK), known);
+        found.is_some()
+    }
+
+    /// Forgets what is shared of the physical page `pa`, which is at these virtual pages.
+    fn part(&mut self, pa: u64, vas: &[u64]) {
+        for va in vas {
+            self.known.remove(&(*va, pa));
+            let first = in_table(*va);
+            self.table[first..first + (PAGE >> 1) as usize].fill(TableEntry::EMPTY);
+        }
+        self.table[0] = TableEntry::EMPTY_FIRST;
+    }
+
+    /// The code for `va`, whose physical address is `va + delta`.
+    #[inline]
+    pub fn code_at(&self, va: u64, delta: u64) -> Option<*const u8> {
+        if !self.has_room() {
+            return None;
+        }
+        let pa = va.wrapping_add(delta);
+        if let Some(Known::Adopted(page)) = self.known.get(&(va & PAGE_MASK, pa & PAGE_MASK))
+            && let Some(arena) = &self.arena
         {
-            return known;
-        }
-        if self.is_full() || known.is_none() && self.aliases(pa) >= MOST_ALIASES {
-            return None;
-        }
-        let base = self.memory.used();
-        let first_site = self.sites.len();
-        self.assembler.clear();
-        let mut out = Output {
-            code: &mut self.assembler,
-            base,
-            details: &mut self.details,
-            sites: &mut self.sites,
-            thunks: self.thunks,
-        };
-        let delta = pa.wrapping_sub(va);
-        let shape = unit::translate(&mut out, va, delta, bytes)?;
-        if !self.memory.append(self.assembler.bytes()) {
-            // The reserve is larger than any unit; were it not, the unit is simply not there.
-            self.sites.truncate(first_site);
-            return None;
-        }
-        self.translated += u64::from(shape.instructions);
-        let dead = base + shape.dead;
-        let index = match known {
-            Some(index) => {
-                let unit = &mut self.units[index as usize];
-                redirect(&mut self.memory, unit.entry, base);
-                (unit.entry, unit.dead, unit.live) = (base, dead, true);
-                index
-            }
-            None => {
-                let index = self.units.len() as u32;
-                let other = self.by_pa.insert(pa, index).unwrap_or(NO_UNIT);
-                self.units.push(Unit { va, entry: base, dead, live: true, other });
-                index
-            }
-        };
-        for site in first_site..self.sites.len() {
-            let site = self.sites[site];
-            if site.delta == 0
-                && let Some(code) = self.code_for(site.target, delta)
-            {
-                self.memory.aim(site.hole as usize, code);
+            // SAFETY: `known` is of the arena that is held, and has pages of it.
+            let code = unsafe { &**page }.code((va & !PAGE_MASK) as usize);
+            if let Some(code) = code {
+                return Some(arena.address(code));
             }
         }
-        Some(index)
+        self.own.as_ref()?.code_at(va, delta)
     }
 
-    /// The virtual address of a unit, and whether it may be entered.
-    pub fn unit(&self, index: usize) -> Option<(u64, bool)> {
-        self.units.get(index).map(|unit| (unit.va, unit.live))
-    }
-
-    /// Offset of a unit's code.
-    pub fn code_of(&self, index: usize) -> Option<usize> {
-        self.units.get(index).map(|unit| unit.entry)
-    }
-
-    /// How the code at this offset is entered.
-    pub fn way_in(&self, code: usize) -> WayIn {
-        // SAFETY: the thunk was assembled as a function of this type.
-        let enter = unsafe {
-            std::mem::transmute::<*const u8, Enter>(self.memory.address(self.thunks.enter))
+    /// Translates, for all machines, the `len` bytes of code at `va` and `pa`, of a page with this content;
+    /// [`Translated::Never`] if it has to be done for this machine alone.
+    pub fn translate_shared(
+        &mut self,
+        store: &Store,
+        (va, pa): (u64, u64),
+        len: usize,
+        content: &Content,
+    ) -> Translated {
+        let Some(arena) = &self.arena else { return Translated::Never };
+        let place = (va & PAGE_MASK, pa & PAGE_MASK);
+        let page = match self.known.get(&place) {
+            Some(Known::Adopted(page)) => *page,
+            _ => match arena.find_or_make(place.0, content) {
+                Some(page) => page,
+                None if arena.is_full() => {
+                    store.begin(Some(arena), self.execute_single);
+                    return Translated::Full;
+                }
+                None => return Translated::Never,
+            },
         };
-        WayIn { enter, code: self.memory.address(code), table: self.table.as_ptr() }
+        self.known.insert(place, Known::Adopted(page));
+        // SAFETY: `known` is of the arena that is held, and has pages of it.
+        let made = arena.translate(unsafe { &*page }, (va & !PAGE_MASK) as usize, len);
+        match made {
+            Translated::Code { instructions, bytes, .. } => {
+                self.translated += u64::from(instructions);
+                self.code_bytes += bytes;
+            }
+            Translated::Full => {
+                store.begin(Some(arena), self.execute_single);
+            }
+            Translated::Later | Translated::Never => {}
+        }
+        made
     }
 
-    /// Keeps a slot that blocks are entered by.
-    pub fn add_entry(&mut self, slot: Slot) -> *const Slot {
-        let slot = Box::new(slot);
-        let address = &raw const *slot;
-        self.entries.push(slot);
-        address
+    /// Translates `bytes`, the guest's code at `va` and `pa`, for this machine alone. False if there is no
+    /// code for it now.
+    pub fn translate_own(&mut self, va: u64, pa: u64, bytes: &[u8]) -> bool {
+        if self.own.is_none() {
+            self.own = OwnUnits::new(self.execute_single).map(Box::new);
+        }
+        let Some(own) = &mut self.own else { return false };
+        let Some((instructions, bytes)) = own.translate(va, pa, bytes) else { return false };
+        self.translated += u64::from(instructions);
+        self.code_bytes += bytes;
+        true
     }
 
-    /// The address of a detail's instruction, and the ticks that the hart gets back before it
-    /// executes.
-    pub fn before_single(&self, detail: usize) -> Option<(u64, u8)> {
-        self.details.get(detail).map(|detail| (detail.pc, detail.undo))
+    /// How the code at this address is entered.
+    pub fn way_in(&self, code: *const u8) -> Option<WayIn> {
+        let enter = self.arena.as_ref()?.enter();
+        Some(WayIn { enter, code, table: self.table.as_ptr() })
     }
 
     /// Keeps what a single instruction left with, until translated code has been left.
@@ -259,84 +252,74 @@ impl Translator {
         (self.next, self.panic.take())
     }
 
-    /// Where a site's jump goes.
+    /// Where the jump of a site of the machine's own code goes.
     pub fn target(&self, site: usize) -> Option<u64> {
-        self.sites.get(site).map(|site| site.target)
+        self.own.as_ref()?.target(site)
     }
 
     /// Finds the code for `hart.pc`, if the fetch translation is at hand.
-    pub fn arrive(&self, hart: &Hart) -> Option<(usize, u64)> {
+    #[inline]
+    pub fn arrive(&self, hart: &Hart) -> Option<(*const u8, u64)> {
         // SAFETY: while bound, `fetch` has FETCH_ENTRIES entries.
         let entry = unsafe { *hart.fetch.add((hart.pc >> 12) as usize & (FETCH_ENTRIES - 1)) };
         if entry.tag != tag(hart.pc) {
             return None;
         }
-        Some((self.code_for(hart.pc, entry.delta)?, entry.delta))
+        Some((self.code_at(hart.pc, entry.delta)?, entry.delta))
     }
 
-    /// Aims a site at what its target turned out to be.
-    pub fn link(&mut self, site: usize, code: usize, delta: u64) {
-        let site = self.sites[site];
-        if site.delta != 0 {
-            self.memory.patch(site.delta as usize, &delta.to_le_bytes());
+    /// Aims a site of own code at what its target turned out to be, if that is own code, too.
+    pub fn link(&mut self, site: usize, va: u64, delta: u64) {
+        if let Some(own) = &mut self.own {
+            own.link(site, va, delta);
         }
-        self.memory.aim(site.hole as usize, code);
     }
 
-    /// Lets indirect jumps to `va` find its code.
-    pub fn remember(&mut self, va: u64, code: usize, delta: u64) {
-        let code = self.memory.address(code);
-        self.table[(va >> 1) as usize & (TABLE_ENTRIES - 1)] = TableEntry { va, delta, code };
+    /// Lets indirect jumps to `va`, and jumps of shared units to another page, find its code.
+    pub fn remember(&mut self, va: u64, code: *const u8, delta: u64) {
+        self.table[in_table(va)] = TableEntry { va, delta, code };
     }
 
     /// The block for one instruction alone; `None` if there are too many.
-    pub fn single(&mut self, detail: usize) -> Option<*const Block> {
-        let Detail { raw, single, .. } = self.details[detail];
-        if !single.is_null() {
-            return Some(single);
-        }
-        let full = self.singles.len() >= MOST_SINGLES;
+    pub fn single(&mut self, raw: u32) -> Option<*const Block> {
+        let full = !self.has_room();
         let made = match self.singles.entry(u64::from(raw)) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(_) if full => return None,
             Entry::Vacant(vacant) => vacant.insert((self.make_single)(raw)?),
         };
-        let single = made.block();
-        self.details[detail].single = single;
-        Some(single)
+        Some(made.block())
     }
+}
+
+fn empty_table() -> Box<[TableEntry]> {
+    // SAFETY: zeroes are an empty entry, and there are some.
+    let mut table = unsafe { crate::zeroed::zeroed::<TableEntry>(TABLE_ENTRIES) };
+    table[0] = TableEntry::EMPTY_FIRST;
+    table
 }
 
 impl Translations for Translator {
     fn is_full(&self) -> bool {
-        self.memory.free() < RESERVE_BYTES || self.singles.len() >= MOST_SINGLES
+        self.own.as_ref().is_some_and(|own| own.is_full()) || !self.has_room()
     }
 
     fn clear(&mut self) {
-        self.memory.truncate(self.thunk_bytes);
-        self.table.fill(TableEntry::EMPTY);
-        self.units.clear();
-        self.by_pa.clear();
-        self.details.clear();
-        self.sites.clear();
-        self.entries.clear();
+        self.table = empty_table();
+        self.known.clear();
         self.singles.clear();
+        if let Some(own) = &mut self.own {
+            own.clear();
+        }
     }
 
     fn kill(&mut self, pa: u64) {
-        let mut index = self.by_pa.get(&pa).copied().unwrap_or(NO_UNIT);
-        while let Some(unit) = self.units.get_mut(index as usize) {
-            if unit.live {
-                unit.live = false;
-                redirect(&mut self.memory, unit.entry, unit.dead);
-            }
-            index = unit.other;
+        if let Some(own) = &mut self.own {
+            own.kill(pa);
         }
     }
-}
 
-/// Overwrites the code at `from` with a jump to `to`.
-fn redirect(memory: &mut CodeMemory, from: usize, to: usize) {
-    memory.patch(from, &[0xe9]);
-    memory.aim(from + 1, to);
+    fn part(&mut self, pa: u64, vas: &[u64]) {
+        Self::part(self, pa, vas);
+    }
 }

@@ -12,6 +12,7 @@
 //!          for each way out: its link exit
 //! short:   ticks += n
 //! dead:    leave with pc = va
+//! data:    details of the instructions that the interpreter may get; slots
 //! ```
 //!
 //! Whatever has no fast path here, and every fast path that does not apply, runs through the
@@ -22,7 +23,8 @@
 
 use super::assembler::{Alu, Assembler, Condition, Hole, RAX, RCX, TICKS, Width};
 use super::layout::{
-    ADDEND, DATA, DATA_MASK, Detail, MAX_INSTRUCTIONS, Output, READ_TAG, Shape, WRITE_TAG, host,
+    ADDEND, DATA, DATA_MASK, Detail, Links, MAX_INSTRUCTIONS, Output, READ_TAG, Shape, WRITE_TAG,
+    host,
 };
 use crate::decode::{Inst, Op, decode, length};
 
@@ -39,7 +41,7 @@ fn is_branch(op: Op) -> bool {
 struct Slow {
     hole: Hole,
     resume: usize,
-    detail: u32,
+    detail: usize,
 }
 
 /// A way out of the unit to a known address.
@@ -59,6 +61,11 @@ pub(super) struct Translation<'a, 'b> {
     pub(super) count: u8,
     slow: Vec<Slow>,
     pub(super) ways: Vec<Way>,
+    details: Vec<Detail>,
+    /// Where the address of a detail is to be filled in.
+    detail_holes: Vec<(Hole, usize)>,
+    /// Where the address is to be filled in of a slot that this unit brings, and for which target.
+    pub(super) slot_holes: Vec<(Hole, u64)>,
 }
 
 /// Translates the instructions at the start of `bytes`, which are the guest's at virtual address
@@ -86,8 +93,17 @@ pub fn translate(out: &mut Output<'_>, va: u64, delta: u64, bytes: &[u8]) -> Opt
     if count == 0 {
         return None;
     }
-    let mut this =
-        Translation { out, va, delta, count: count as u8, slow: Vec::new(), ways: Vec::new() };
+    let mut this = Translation {
+        out,
+        va,
+        delta,
+        count: count as u8,
+        slow: Vec::new(),
+        ways: Vec::new(),
+        details: Vec::new(),
+        detail_holes: Vec::new(),
+        slot_holes: Vec::new(),
+    };
     this.out.code.alu_constant(Alu::Sub, true, TICKS, count as i32);
     let short = this.out.code.jump_if(Condition::Sign);
     for (index, (offset, inst)) in instructions[..count].iter().enumerate() {
@@ -106,6 +122,7 @@ pub fn translate(out: &mut Output<'_>, va: u64, delta: u64, bytes: &[u8]) -> Opt
     this.out.code.set(RAX, va);
     let leave = this.out.thunks.leave;
     this.jump_to(leave);
+    this.data();
     Some(Shape { instructions: count as u8, dead })
 }
 
@@ -124,23 +141,25 @@ impl Translation<'_, '_> {
         self.aim_outside(hole, target);
     }
 
-    fn detail(&mut self, index: u8, pc: u64, inst: &Inst) -> u32 {
-        self.out.details.push(Detail {
-            pc,
-            single: std::ptr::null(),
-            raw: inst.raw,
-            undo: self.count - index,
-        });
-        (self.out.details.len() - 1) as u32
+    fn detail(&mut self, index: u8, pc: u64, inst: &Inst) -> usize {
+        let undo = u32::from(self.count - index);
+        self.details.push(Detail { pc, raw: inst.raw, undo });
+        self.details.len() - 1
+    }
+
+    /// Calls the interpreter for the instruction of a detail.
+    fn call_single(&mut self, detail: usize) {
+        let hole = self.code().address_into_rcx();
+        self.detail_holes.push((hole, detail));
+        let hole = self.code().call();
+        let thunk = self.out.thunks.single;
+        self.aim_outside(hole, thunk);
     }
 
     /// Hands the instruction to the interpreter.
     fn single(&mut self, index: u8, pc: u64, inst: &Inst) {
         let detail = self.detail(index, pc, inst);
-        self.code().set(RCX, u64::from(detail));
-        let hole = self.code().call();
-        let thunk = self.out.thunks.single;
-        self.aim_outside(hole, thunk);
+        self.call_single(detail);
     }
 
     /// Leaves `rax` = host address of the access, or goes the slow way. Returns the jumps there.
@@ -232,15 +251,38 @@ impl Translation<'_, '_> {
     fn cold(&mut self) {
         for slow in std::mem::take(&mut self.slow) {
             self.code().aim_here(slow.hole);
-            self.code().set(RCX, u64::from(slow.detail));
-            let hole = self.code().call();
-            let thunk = self.out.thunks.single;
-            self.aim_outside(hole, thunk);
+            self.call_single(slow.detail);
             let back = self.code().jump();
             self.code().aim(back, slow.resume);
         }
         for way in std::mem::take(&mut self.ways) {
             self.way_out(way);
         }
+    }
+
+    /// What lies behind the code.
+    fn data(&mut self) {
+        self.code().align();
+        let first = self.code().here();
+        for detail in std::mem::take(&mut self.details) {
+            self.code().raw(&detail.bytes());
+        }
+        for (hole, detail) in std::mem::take(&mut self.detail_holes) {
+            self.code().aim(hole, first + detail * size_of::<Detail>());
+        }
+        let base = self.out.base;
+        for (hole, target) in std::mem::take(&mut self.slot_holes) {
+            let Links::Shared { not_yet, made, .. } = &mut self.out.links else { continue };
+            let code = &mut *self.out.code;
+            let known = made.iter().find(|(made, _)| *made == target).map(|(_, slot)| slot - base);
+            let slot = known.unwrap_or_else(|| {
+                let slot = code.here();
+                code.raw(&not_yet.to_ne_bytes());
+                made.push((target, base + slot));
+                slot
+            });
+            code.aim(hole, slot);
+        }
+        self.code().align();
     }
 }

@@ -1,10 +1,15 @@
 //! The ways out of a unit: branches, jumps, and what lies at their ends.
 //!
 //! Within the page the next unit is jumped to directly. Beyond it, the jump first compares what the
-//! fetch translation of the target's page was when it was linked with what it is now.
+//! fetch translation of the target's page was when it was linked with what it is now. Units that all
+//! machines share have no links that change: within the page a word is jumped through where the next
+//! unit does not exist yet, beyond it the machine's table of indirect jumps leads on.
 
 use super::assembler::{Alu, Condition, RAX, RCX, RDX, TICKS};
-use super::layout::{FETCH, FETCH_MASK, Site, TABLE_MASK, TABLE_ON_STACK, host, place};
+use super::layout::{
+    FETCH, FETCH_MASK, Links, Site, TABLE_ENTRIES, TABLE_MASK, TABLE_ON_STACK, TableEntry, host,
+    place,
+};
 use super::unit::{Translation, Way};
 use crate::decode::{Inst, Op};
 use crate::hart::{FETCH_ENTRIES, FetchEntry};
@@ -60,10 +65,78 @@ impl Translation<'_, '_> {
         self.aim_outside(unknown, leave);
     }
 
-    /// Writes a way out, to be linked later.
+    /// Writes a way out.
     pub(super) fn way_out(&mut self, way: Way) {
-        let near = !way.unsure && (way.target ^ self.va) & !0xfff == 0;
-        let site = self.out.sites.len() as u64;
+        if matches!(self.out.links, Links::Own(_)) {
+            self.way_out_of_own(way);
+        } else {
+            self.way_out_of_shared(way);
+        }
+    }
+
+    fn is_near(&self, way: &Way) -> bool {
+        !way.unsure && (way.target ^ self.va) & !0xfff == 0
+    }
+
+    /// Where the fetch entry of the page of `target` is.
+    fn fetch_entry(target: u64) -> i32 {
+        ((target >> 12) as usize % FETCH_ENTRIES * size_of::<FetchEntry>()) as i32
+    }
+
+    /// Goes to the unit of the page if there is one, else through a slot; to another page by the table.
+    fn way_out_of_shared(&mut self, way: Way) {
+        let Links::Shared { page, slots, .. } = self.out.links else { return };
+        let is_near = self.is_near(&way);
+        let offset = way.target & 0xfff;
+        let known = page.code(offset as usize).filter(|_| is_near);
+        if way.refund == 0 && is_near && way.target == self.va {
+            return self.code().aim(way.hole, 0);
+        }
+        if way.refund == 0
+            && let Some(code) = known
+        {
+            return self.aim_outside(way.hole, code);
+        }
+        self.code().aim_here(way.hole);
+        if way.refund != 0 {
+            self.code().alu_constant(Alu::Add, true, TICKS, i32::from(way.refund));
+        }
+        let leave = self.out.thunks.leave_indirect;
+        match known {
+            Some(code) => self.jump_to(code),
+            None if is_near && way.target == self.va => {
+                let hole = self.code().jump();
+                self.code().aim(hole, 0);
+            }
+            None if is_near => {
+                self.code().set(RAX, way.target);
+                let hole = self.code().jump_through();
+                match slots.get(&offset) {
+                    Some(slot) => self.aim_outside(hole, *slot),
+                    None => self.slot_holes.push((hole, offset)),
+                }
+            }
+            None => {
+                let index = (way.target >> 1) as usize % TABLE_ENTRIES;
+                let entry = (index * size_of::<TableEntry>()) as i32;
+                let fetch_entry = Self::fetch_entry(way.target);
+                let code = self.code();
+                let refused =
+                    code.jump_by_table(way.target, TABLE_ON_STACK, entry, FETCH, fetch_entry);
+                for hole in refused {
+                    code.aim_here(hole);
+                }
+                code.set(RAX, way.target);
+                self.jump_to(leave);
+            }
+        }
+    }
+
+    /// Writes a way out of a unit of one machine's own, to be linked later.
+    fn way_out_of_own(&mut self, way: Way) {
+        let near = self.is_near(&way);
+        let Links::Own(sites) = &self.out.links else { return };
+        let site = sites.len() as u64;
         let mut hole = way.hole;
         if way.refund != 0 || !near {
             self.code().aim_here(hole);
@@ -75,8 +148,7 @@ impl Translation<'_, '_> {
         let mut refused = Vec::new();
         if !near {
             let page = tag(way.target);
-            let entry =
-                ((way.target >> 12) as usize % FETCH_ENTRIES * size_of::<FetchEntry>()) as i32;
+            let entry = Self::fetch_entry(way.target);
             let own = self.delta;
             let base = self.out.base;
             let code = self.code();
@@ -104,10 +176,9 @@ impl Translation<'_, '_> {
         self.code().set(RCX, site);
         let leave = self.out.thunks.leave_link;
         self.jump_to(leave);
-        self.out.sites.push(Site {
-            target: way.target,
-            hole: (self.out.base + hole.0) as u32,
-            delta: delta as u32,
-        });
+        let hole = (self.out.base + hole.0) as u32;
+        if let Links::Own(sites) = &mut self.out.links {
+            sites.push(Site { target: way.target, hole, delta: delta as u32 });
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Jumps, calls, and the way in and out.
 
-use super::{Assembler, BIAS, Condition, Hole};
+use super::{Assembler, BIAS, Condition, Hole, RAX};
 use dynasmrt::{DynasmApi, dynasm};
 
 impl Assembler {
@@ -87,19 +87,80 @@ impl Assembler {
         );
     }
 
-    /// Inside a called thunk: calls `function(hart, core, ecx)` and tests its 32-bit answer.
+    /// Inside a called thunk: calls `function(hart, core, rcx)` and tests its 32-bit answer.
     pub fn call_host(&mut self, function: usize) {
         let function = function as i64;
         dynasm!(self.ops; .arch x64
             ; sub rsp, BYTE 8
             ; lea rdi, [DWORD rbp - BIAS]
             ; mov rsi, [BYTE rsp + 16]
-            ; mov edx, ecx
+            ; mov rdx, rcx
             ; mov rax, QWORD function
             ; call rax
             ; add rsp, BYTE 8
             ; test eax, eax
         );
+    }
+
+    /// Goes to the code that the jump table has for `target`, if the entry is for it and the fetch
+    /// translation of its page is the one that the entry was made with. Returns the jumps of a
+    /// failure. `entry` and `fetch_entry` are where in the table and in the array at the place
+    /// `fetch` the two are; see [`Self::jump_indirect`].
+    pub fn jump_by_table(
+        &mut self,
+        target: u64,
+        table: i8,
+        entry: i32,
+        fetch: i32,
+        fetch_entry: i32,
+    ) -> [Hole; 3] {
+        let fetch = fetch - BIAS;
+        dynasm!(self.ops; .arch x64; mov rcx, [BYTE rsp + table]; mov rdx, [DWORD rbp + fetch]);
+        match i32::try_from(target as i64) {
+            Ok(small) => {
+                dynasm!(self.ops; .arch x64; cmp QWORD [DWORD rcx + entry], DWORD small);
+            }
+            Err(_) => {
+                self.set(RAX, target);
+                dynasm!(self.ops; .arch x64; cmp [DWORD rcx + entry], rax);
+            }
+        }
+        let other = self.jump_if(Condition::NotEqual);
+        match i32::try_from((target | 0xfff) as i64) {
+            Ok(small) => {
+                dynasm!(self.ops; .arch x64; cmp QWORD [DWORD rdx + fetch_entry], DWORD small);
+            }
+            Err(_) => {
+                dynasm!(self.ops; .arch x64; or rax, DWORD 0xfff; cmp [DWORD rdx + fetch_entry], rax);
+            }
+        }
+        let page = self.jump_if(Condition::NotEqual);
+        dynasm!(self.ops; .arch x64
+            ; mov rax, [DWORD rcx + entry + 8]
+            ; cmp rax, [DWORD rdx + fetch_entry + 8]
+        );
+        let moved = self.jump_if(Condition::NotEqual);
+        dynasm!(self.ops; .arch x64; jmp QWORD [DWORD rcx + entry + 16]);
+        [other, page, moved]
+    }
+
+    /// `jmp [rip + …]`, through a word to be said later.
+    pub fn jump_through(&mut self) -> Hole {
+        self.raw(&[0xff, 0x25, 0, 0, 0, 0]);
+        Hole(self.here() - 4)
+    }
+
+    /// `rcx =` an address in this code, to be said later.
+    pub fn address_into_rcx(&mut self) -> Hole {
+        self.raw(&[0x48, 0x8d, 0x0d, 0, 0, 0, 0]);
+        Hole(self.here() - 4)
+    }
+
+    /// Fills up to a multiple of 16 bytes with what is not executed.
+    pub fn align(&mut self) {
+        while !self.here().is_multiple_of(16) {
+            self.raw(&[0xcc]);
+        }
     }
 
     /// `ret`

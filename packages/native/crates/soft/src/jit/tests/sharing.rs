@@ -3,6 +3,8 @@
 //! nothing.
 
 use super::*;
+use crate::jit::Store;
+use std::sync::Arc;
 
 /// A machine that shares, and the same one that does not.
 struct Pair {
@@ -10,6 +12,8 @@ struct Pair {
     engine: Box<dyn Engine>,
     alone_platform: Platform,
     alone: Box<dyn Engine>,
+    /// Where the one that shares has its translations from.
+    store: Arc<Store>,
     at: u64,
     ended: bool,
 }
@@ -55,8 +59,11 @@ impl Pair {
         let (alone_platform, mut alone) = machine(case, heat);
         engine.set_sharing(0);
         alone.set_sharing(usize::MAX);
+        let store = warm::store();
+        engine.set_store(store.clone());
+        alone.set_store(warm::store());
         let (engine, alone) = (Box::new(engine), Box::new(alone));
-        Self { platform, engine, alone_platform, alone, at: 0, ended: false }
+        Self { platform, engine, alone_platform, alone, store, at: 0, ended: false }
     }
 
     fn fork(&mut self) -> Self {
@@ -72,6 +79,7 @@ impl Pair {
             platform,
             alone: self.alone.fork(),
             alone_platform: self.alone_platform.fork(),
+            store: self.store.clone(),
             ..*self
         }
     }
@@ -105,8 +113,11 @@ impl Pair {
     }
 
     fn reload(&mut self, heat: Option<u32>) -> Result<(), TestCaseError> {
-        for (engine, sharing) in [(&mut self.engine, 0), (&mut self.alone, usize::MAX)] {
+        let stores = [self.store.clone(), warm::store()];
+        let engines = [(&mut self.engine, 0), (&mut self.alone, usize::MAX)];
+        for ((engine, sharing), store) in engines.into_iter().zip(stores) {
             let mut fresh = Soft::new();
+            fresh.set_store(store);
             fresh.set_translation(heat);
             fresh.set_sharing(sharing);
             let loaded = fresh.load(&engine.save());
@@ -172,6 +183,7 @@ fn calling() -> Case {
 fn soft(case: &Case) -> (Platform, Soft) {
     let (platform, mut engine) = machine(case, Some(8));
     engine.set_sharing(0);
+    engine.set_store(warm::store());
     (platform, engine)
 }
 
@@ -181,6 +193,7 @@ fn fork(platform: &mut Platform, engine: &mut Soft) -> (Platform, Soft) {
     let mut fork = Soft::new();
     fork.set_translation(Some(u32::MAX));
     fork.set_sharing(0);
+    fork.set_store(warm::store());
     assert!(fork.load(&engine.save()).is_ok());
     (platform.fork(), fork)
 }
