@@ -94,6 +94,10 @@ impl Plan {
                 }
             }
         }
+        // Readers look behind an inode that has no attributes for their header: let there be something.
+        if next == 1 + metadata.blocks && metadata.ends_full() {
+            next += 1;
+        }
         let blocks = u32::try_from(next).ok().filter(|blocks| *blocks != HOLE);
         let blocks = blocks.ok_or_else(|| ImageError::LimitExceeded {
             what: "blocks of the image".to_owned(),
@@ -145,6 +149,11 @@ impl Metadata {
             self.open[(SLOTS - end % SLOTS) as usize].push(end / SLOTS);
         }
         at
+    }
+
+    /// Whether the last block has no slot free.
+    fn ends_full(&self) -> bool {
+        !self.open.iter().flatten().any(|block| *block == self.blocks)
     }
 }
 

@@ -90,6 +90,7 @@ pub fn write<W: Write>(
             _ => {}
         }
     }
+    sink.fill(plan.size_bytes())?;
     sink.out.flush().map_err(|error| ImageError::of_cache(path, &error))?;
     Ok(Written { digest: sink.hasher.finalize(), size_bytes: sink.at, inodes })
 }

@@ -227,6 +227,19 @@ proptest! {
     }
 }
 
+/// The last inode is the end of the last block, and no data comes after it: `fsck.erofs` reads on behind it.
+#[test]
+fn an_image_goes_on_behind_its_last_inode() {
+    let below = vec![(vec![1], Say::File(3713, 0))];
+    let above = vec![
+        (vec![2, 1], Say::Fifo),
+        (vec![0, 0], Say::File(0, 0)),
+        (vec![2, 0], Say::Directory(0)),
+    ];
+    let (_, archives) = stacked(&[below, above]);
+    check(&build_archives(&archives, Limits::default()).unwrap().file());
+}
+
 proptest! {
     #![proptest_config(cases(6))]
 
