@@ -33,6 +33,7 @@
  * @module
  */
 import { Result } from "effect"
+import { requireText } from "../argument.ts"
 import { afterGuestTime } from "../builtin/afterGuestTime.ts"
 import { atHeartbeat } from "../builtin/atHeartbeat.ts"
 import { never } from "../builtin/never.ts"
@@ -82,7 +83,8 @@ const mostLevels = 90
  * //              ^
  * ```
  */
-export const parsePolicy = (text: string): Result.Result<Policy, PolicySyntaxError> => {
+export const parsePolicy = (expression: string): Result.Result<Policy, PolicySyntaxError> => {
+  const text = requireText("parsePolicy", expression)
   const refused = (problems: readonly [SyntaxProblem, ...Array<SyntaxProblem>]) =>
     Result.fail(new PolicySyntaxError({ text, problems }))
   if (text.length > longestExpression) {

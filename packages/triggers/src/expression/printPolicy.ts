@@ -5,6 +5,7 @@
  */
 import { Equal, Result } from "effect"
 import { defaultActivity } from "../combinators/activity.ts"
+import { requirePolicy } from "../combinators/combinator.ts"
 import type { PolicyDescription } from "../plugin/PolicyDescription.ts"
 import type { Policy } from "../Policy.ts"
 import { PolicyUnprintable } from "./PolicySyntaxError.ts"
@@ -34,8 +35,9 @@ interface Written {
  * ```
  */
 export const printPolicy = (policy: Policy): Result.Result<string, PolicyUnprintable> => {
+  const { description } = requirePolicy("printPolicy", policy)
   try {
-    return Result.succeed(write(policy.description as PolicyDescription, []).text)
+    return Result.succeed(write(description as PolicyDescription, []).text)
   } catch (cause) {
     if (cause instanceof PolicyUnprintable) return Result.fail(cause)
     throw cause
