@@ -72,8 +72,11 @@ const failureOf = (command: string, { errors }: Ended) => {
   return { test: command, said: first < 0 ? lines.slice(-8) : lines.slice(first) }
 }
 
-/** The hand-over between threads, under a scheduler that tries interleavings in the place of the system's. */
-const handover = ["test", "--package", "stillpoint-host", "--features", "shuttle", "--test", "handover", "--locked"]
+/**
+ * The hand-over between threads, under a scheduler that tries interleavings in the place of the system's. Asked for of the whole
+ * workspace: of one package alone, dependencies have other features, and all is built once more.
+ */
+const handover = ["test", "--workspace", "--features", "stillpoint-host/shuttle", "--test", "handover", "--locked"]
 
 const rust = async (): Promise<Outcome> => {
   const outcome = new Outcome()
