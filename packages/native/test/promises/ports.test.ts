@@ -1,10 +1,10 @@
-import { spawn, spawnSync } from "node:child_process"
 import { createServer as createHttpServer } from "node:http"
 import { type AddressInfo, connect, createServer, type Socket } from "node:net"
 import { assert, describe, layer as withLayer } from "@effect/vitest"
 import type { Machine } from "@stillpoint/core"
 import { Effect, Exit, Fiber, Scope } from "effect"
 import { layer } from "../guests.ts"
+import { hostProgram, missingProgram } from "../hostProgram.ts"
 import { fetched, inGuest, listening, sha256, url } from "./webGuest.ts"
 
 /** Uses a machine while it runs in real time. */
@@ -16,20 +16,7 @@ const whileRunning = <A, E, R>(machine: Machine, use: Effect.Effect<A, E, R>) =>
     return result
   })
 
-/** A program of the host's: what it said, and how it ended. */
-const program = (name: string, args: ReadonlyArray<string>) =>
-  Effect.promise(
-    () =>
-      new Promise<{ code: number | null; stdout: string }>((resolve, reject) => {
-        const child = spawn(name, args)
-        let stdout = ""
-        child.stdout.on("data", (part: Buffer) => (stdout += part.toString("latin1")))
-        child.on("error", reject)
-        child.on("close", (code) => resolve({ code, stdout }))
-      })
-  )
-
-const isMissing = (name: string) => spawnSync(name, ["--version"]).error !== undefined
+const noCurl = missingProgram("curl")
 
 const closed = (socket: Socket) =>
   Effect.promise(() => new Promise<boolean>((resolve) => socket.on("close", resolve).on("error", () => undefined)))
@@ -80,16 +67,14 @@ describe("ports", { timeout: 300_000 }, () => {
       })
     )
 
-    it.effect.skipIf(isMissing("curl"))(
-      `curl-gets-what-the-guest-serves${isMissing("curl") ? " (skipped: no curl)" : ""}`,
-      () =>
-        Effect.gen(function* () {
-          const machine = yield* listening
-          const port = yield* machine.ports.publish({ guestPort: 8080 })
-          const page = yield* inGuest(machine, "cat", "/www/index.html")
-          const got = yield* whileRunning(machine, program("curl", ["-sS", "--noproxy", "*", url(port)]))
-          assert.deepStrictEqual({ ...got, stdout: got.stdout.trim() }, { code: 0, stdout: page })
-        })
+    it.effect.skipIf(noCurl !== undefined)(`curl-gets-what-the-guest-serves${noCurl ?? ""}`, () =>
+      Effect.gen(function* () {
+        const machine = yield* listening
+        const port = yield* machine.ports.publish({ guestPort: 8080 })
+        const page = yield* inGuest(machine, "cat", "/www/index.html")
+        const got = yield* whileRunning(machine, hostProgram("curl", "-sS", "--noproxy", "*", url(port)))
+        assert.deepStrictEqual({ ...got, stdout: got.stdout.trim() }, { code: 0, stdout: page })
+      })
     )
 
     it.effect("a-clone-has-ports-of-its-own-and-connections-of-before-are-reset-in-it", () =>

@@ -1,5 +1,4 @@
 /** Clones of a Linux guest behind a port of the host's, asked by programs that know nothing of them. */
-import { spawn, spawnSync } from "node:child_process"
 import { readdirSync } from "node:fs"
 import { connect } from "node:net"
 import { join } from "node:path"
@@ -18,6 +17,7 @@ import { GuestKit } from "@stillpoint/kit"
 import { Effect } from "effect"
 import { loadAddon } from "../../src/binding/loadAddon.ts"
 import { folder } from "../guests.ts"
+import { hostProgram, missingProgram } from "../hostProgram.ts"
 import { settle } from "../settle.ts"
 import { layer } from "./witness.ts"
 
@@ -65,23 +65,8 @@ const told = () => {
 
 const fetched = (from: string) => Effect.promise(() => fetch(from).then((response) => response.text()))
 
-/** A program of the host's: what it said, and how it ended. */
-const program = (name: string, ...args: ReadonlyArray<string>) =>
-  Effect.promise(
-    () =>
-      new Promise<{ code: number | null; stdout: string }>((resolve, reject) => {
-        const child = spawn(name, args)
-        let stdout = ""
-        child.stdout.on("data", (part: Buffer) => (stdout += part.toString("latin1")))
-        child.on("error", reject)
-        child.on("close", (code) => resolve({ code, stdout }))
-      })
-  )
-
-const missing = (name: string, argument: string): string | undefined =>
-  spawnSync(name, [argument]).error === undefined ? undefined : ` (skipped: no ${name})`
-const noCurl = missing("curl", "--version")
-const noAb = missing("ab", "-V")
+const noCurl = missingProgram("curl")
+const noAb = missingProgram("ab", "-V")
 
 const descriptors = (): number => readdirSync("/proc/self/fd").length
 
@@ -119,7 +104,7 @@ describe("serving clones of Linux", () => {
       Effect.scoped(
         Effect.gen(function* () {
           const served = yield* serve({ pool: pool(yield* captured), guestPort: 8080 })
-          const curl = program("curl", "-sS", "--noproxy", "*", url(served))
+          const curl = hostProgram("curl", "-sS", "--noproxy", "*", url(served))
           const first = yield* curl
           const second = yield* curl
           assert.deepStrictEqual([first.code, second.code], [0, 0])
@@ -137,7 +122,7 @@ describe("serving clones of Linux", () => {
             guestPort: 8080,
             servesPerClone: 5
           })
-          const { code, stdout } = yield* program("ab", "-q", "-s", "300", "-n", "24", "-c", "3", url(served, "/"))
+          const { code, stdout } = yield* hostProgram("ab", "-q", "-s", "300", "-n", "24", "-c", "3", url(served, "/"))
           assert.strictEqual(code, 0)
           assert.match(stdout, /Complete requests:\s+24\n/)
           assert.match(stdout, /Failed requests:\s+0\n/)

@@ -8,6 +8,7 @@ import { chmod, type FileHandle, mkdir, open, rename, rm } from "node:fs/promise
 import { dirname, join } from "node:path"
 import {
   decodeManifest,
+  DurableFiles,
   manifestFileName,
   mostManifestBytes,
   mostValidationBytes,
@@ -68,17 +69,6 @@ const partsWithBytes = (piece: Uint8Array, at: number): ReadonlyArray<readonly [
 
 const zeros = Buffer.alloc(blockBytes)
 const isAllZero = (bytes: Uint8Array): boolean => Buffer.compare(bytes, zeros.subarray(0, bytes.byteLength)) === 0
-
-const flushDirectory = async (path: string): Promise<void> => {
-  const handle = await open(path, "r")
-  // Some file systems cannot flush directories.
-  await handle
-    .sync()
-    .catch((cause: NodeJS.ErrnoException) => {
-      if (!["EINVAL", "ENOTSUP", "ENOSYS"].includes(cause.code ?? "")) throw cause
-    })
-    .finally(() => handle.close())
-}
 
 type Entry = AsyncIterable<Uint8Array> & { readonly header: Header }
 
@@ -151,11 +141,19 @@ export const importSnapshot = Effect.fn("importSnapshot")(function* (
               ? new ArchiveInvalid({ path, expected: "a whole tar archive", found: codeOf(cause) })
               : new ArchiveFault({ operation: "import of", path, code: codeOf(cause) })
       })
-      yield* reading
+      const contents = yield* reading
+      yield* flushDirectories([contents, draft, dirname(draft)]).pipe(
+        Effect.mapError(({ code }) => new ArchiveFault({ operation: "import of", path, code }))
+      )
       return yield* snapshots.keep(draft, name, options)
     })
   )
 })
+
+const flushDirectories = (directories: ReadonlyArray<string>) =>
+  DurableFiles.use((files) => Effect.forEach(directories, files.flushDirectory, { discard: true })).pipe(
+    Effect.provide(DurableFiles.layer)
+  )
 
 const parsed = (text: Uint8Array): unknown => {
   try {
@@ -165,7 +163,8 @@ const parsed = (text: Uint8Array): unknown => {
   }
 }
 
-const unpack = async (path: string, draft: string, home: string, signal: AbortSignal): Promise<void> => {
+/** Unpacks into a draft; answers with the directory of the contents. */
+const unpack = async (path: string, draft: string, home: string, signal: AbortSignal): Promise<string> => {
   const source = path === "-" ? process.stdin : createReadStream(path)
   const archive = extract()
   const stop = (): void => void archive.destroy(new Error("interrupted"))
@@ -173,7 +172,7 @@ const unpack = async (path: string, draft: string, home: string, signal: AbortSi
   source.on("error", (cause: Error) => archive.destroy(cause))
   source.pipe(archive)
   try {
-    await unpackEntries(new Entries(path, archive as unknown as AsyncIterable<Entry>), path, draft, home)
+    return await unpackEntries(new Entries(path, archive as unknown as AsyncIterable<Entry>), path, draft, home)
   } finally {
     signal.removeEventListener("abort", stop)
     source.unpipe(archive)
@@ -182,7 +181,7 @@ const unpack = async (path: string, draft: string, home: string, signal: AbortSi
   }
 }
 
-const unpackEntries = async (entries: Entries, path: string, draft: string, home: string): Promise<void> => {
+const unpackEntries = async (entries: Entries, path: string, draft: string, home: string): Promise<string> => {
   const record = parsed(await entries.read(headerName, mostHeaderBytes))
   const version = Schema.decodeUnknownResult(ArchiveVersion)(record)
   if (Result.isFailure(version)) throw entries.invalid("the header of an archive", version.failure.message)
@@ -217,7 +216,7 @@ const unpackEntries = async (entries: Entries, path: string, draft: string, home
   if (header.image !== null) await unpackImage(entries, importedImage(home, manifest))
   await entries.end()
   await writeSparse(join(draft, manifestFileName), one(manifestBytes), manifestBytes.byteLength)
-  for (const directory of [contents, draft, dirname(draft)]) await flushDirectory(directory)
+  return contents
 }
 
 /** Largest image that is taken, bytes. */

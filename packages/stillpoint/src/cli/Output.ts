@@ -33,6 +33,3 @@ export const table = (rows: ReadonlyArray<ReadonlyArray<string>>): ReadonlyArray
       .trimEnd()
   )
 }
-
-/** Bytes as people read them. */
-export const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`

@@ -16,13 +16,14 @@ import { Effect, Layer, Option, Schema, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { exportSnapshot } from "../archive/exportSnapshot.ts"
 import { importSnapshot } from "../archive/importSnapshot.ts"
+import { mebibytes } from "../report/mebibytes.ts"
 import { snapshotReport } from "../report/snapshotReport.ts"
 import { bake, usualMoment } from "../sandbox/bake.ts"
 import { explainSnapshot, poolOf, Sandbox } from "../sandbox/Sandbox.ts"
 import { stillpointLayer } from "../sandbox/stillpointLayer.ts"
 import { examine } from "./doctor.ts"
 import { Ended } from "./exitCode.ts"
-import { answer, mebibytes, note, table, write } from "./Output.ts"
+import { answer, note, table, write } from "./Output.ts"
 
 /** An argument that no schema of a flag can refuse by itself. */
 export class ArgumentInvalid extends Schema.TaggedError<ArgumentInvalid>()("ArgumentInvalid", {

@@ -21,6 +21,7 @@ import {
   type RunTimeline,
   type StageSpan
 } from "@stillpoint/core"
+import { escaped } from "./escaped.ts"
 
 const width = 960
 const margin = 24
@@ -51,14 +52,6 @@ const ink = "#0f172a"
 const faint = "#64748b"
 const grid = "#e2e8f0"
 
-/** Characters that XML cannot hold even when escaped become the one that stands for what cannot be shown. */
-const escape = (text: string): string =>
-  text
-    .toWellFormed()
-    // eslint-disable-next-line no-control-regex
-    .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, "\ufffd")
-    .replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`)
-
 const shortened = (text: string, most: number): string => (text.length > most ? `${text.slice(0, most - 1)}…` : text)
 
 /** One decimal place at most: a picture has no finer ones. */
@@ -68,12 +61,12 @@ type Attributes = Readonly<Record<string, string | number>>
 
 const element = (name: string, attributes: Attributes, content = ""): string => {
   const written = Object.entries(attributes).map(
-    ([key, value]) => ` ${key}="${typeof value === "number" ? px(value) : escape(value)}"`
+    ([key, value]) => ` ${key}="${typeof value === "number" ? px(value) : escaped(value)}"`
   )
   return `<${name}${written.join("")}${content === "" ? "/>" : `>${content}</${name}>`}`
 }
 const text = (x: number, y: number, content: string, attributes: Attributes = {}): string =>
-  element("text", { x, y, ...attributes }, escape(content))
+  element("text", { x, y, ...attributes }, escaped(content))
 
 /** A duration as people say it; none where a clock was set back. */
 const duration = (millis: number): string =>
@@ -107,7 +100,7 @@ const phaseStrip = (phases: ReadonlyArray<PhaseSpan>, end: number, x: (millis: n
       const strip = element(
         "rect",
         { x: begin, y, width: size, height: 16, fill: colours[phase] },
-        element("title", {}, escape(`${phase}: ${duration((toMillis ?? end) - fromMillis)}`))
+        element("title", {}, escaped(`${phase}: ${duration((toMillis ?? end) - fromMillis)}`))
       )
       const name =
         size > phase.length * 7 + 8 ? text(begin + 5, y + 12, phase, { fill: "#ffffff", "font-size": "11" }) : ""
@@ -152,6 +145,7 @@ const axis = (
  * @example
  * ```ts
  * import { runTimelineOf } from "@stillpoint/core"
+import { escaped } from "./escaped.ts"
  * import { runPicture } from "stillpoint"
  *
  * const svg = runPicture(runTimelineOf("a41f", []))

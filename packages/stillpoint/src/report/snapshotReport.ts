@@ -14,16 +14,9 @@ import {
 import { Effect, Result } from "effect"
 import { explainSnapshot } from "../sandbox/Sandbox.ts"
 import { bootPicture } from "./bootPicture.ts"
+import { escaped } from "./escaped.ts"
+import { mebibytes } from "./mebibytes.ts"
 import { runPicture } from "./runPicture.ts"
-
-const escape = (text: string): string =>
-  text
-    .toWellFormed()
-    // oxlint-disable-next-line no-control-regex
-    .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, "\ufffd")
-    .replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
-
-const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`
 
 const style = `
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
@@ -65,7 +58,7 @@ export const snapshotReport = Effect.fn("snapshotReport")(function* (reference: 
   // The run is in the journal of whoever took the snapshot; an imported one has none here.
   const run = yield* Effect.option(runTimeline(snapshot.manifest.runId))
   const drawn = run._tag === "Some" && run.value.stages.length > 0 ? runPicture(run.value) : null
-  const title = escape(stored.names[0] ?? stored.digest.slice(0, 12))
+  const title = escaped(stored.names[0] ?? stored.digest.slice(0, 12))
   const section = (heading: string, body: string): string => `<section><h2>${heading}</h2>\n${body}\n</section>\n`
   return `<!doctype html>
 <html lang="en">
@@ -74,11 +67,11 @@ export const snapshotReport = Effect.fn("snapshotReport")(function* (reference: 
 <main>
 <h1>Snapshot ${title}</h1>
 <table>${factsOf(stored)
-    .map(([name, value]) => `<tr><th scope="row">${escape(name)}</th><td>${escape(value)}</td></tr>`)
+    .map(([name, value]) => `<tr><th scope="row">${escaped(name)}</th><td>${escaped(value)}</td></tr>`)
     .join("")}</table>
-${why === null ? "" : section("Why then", `<p>${why.split("\n").map(escape).join("<br>\n")}</p>`)}${section(
+${why === null ? "" : section("Why then", `<p>${why.split("\n").map(escaped).join("<br>\n")}</p>`)}${section(
     "The boot",
-    `<pre tabindex="0">${boot.map(escape).join("\n")}</pre><p>${events.length} events.</p>`
+    `<pre tabindex="0">${boot.map(escaped).join("\n")}</pre><p>${events.length} events.</p>`
   )}${drawn === null ? "" : section("The run", `<figure>${drawn}</figure>`)}</main>
 </body>
 </html>
