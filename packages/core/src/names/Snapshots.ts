@@ -16,112 +16,29 @@
  */
 import { homedir } from "node:os"
 import { join, resolve } from "node:path"
-import { Clock, Context, Effect, Layer, Result, type Scope } from "effect"
+import { Context, Effect, Layer, Result } from "effect"
 import { DurableFiles, type DurableFilesShape } from "../files/DurableFiles.ts"
-import { makeDirectories } from "../files/makeDirectories.ts"
 import { didYouMean } from "../nearest.ts"
 import type { Manifest } from "../snapshot/Manifest.ts"
+import { readinessObstacle } from "../snapshot/opening.ts"
 import { restoreSnapshot } from "../snapshot/restoreSnapshot.ts"
+import { SnapshotOpenError } from "../snapshot/SnapshotErrors.ts"
 import { type OpenOptions, type Snapshot, SnapshotStore, type SnapshotStoreShape } from "../snapshot/SnapshotStore.ts"
-import type { Vmm } from "../Vmm.ts"
+import { makeStoreDirectories } from "./directories.ts"
 import {
   DigestAmbiguous,
-  NameMoved,
-  NameTaken,
   ParentElsewhere,
   SnapshotNeeded,
   SnapshotsError,
   type SnapshotsReason,
-  SnapshotUnknown,
-  StoreBusy
+  SnapshotUnknown
 } from "./NameErrors.ts"
-import { clearDrafts, type Names, readNames, writeNames } from "./nameRecord.ts"
-import { parseName, parseReference, printName, type Reference } from "./Reference.ts"
+import type { Names } from "./nameRecord.ts"
+import { fullName, makeNaming, namesOf, shortName } from "./naming.ts"
+import { parseName, parseReference } from "./Reference.ts"
+import type { Removed, SnapshotsShape, StoredSnapshot, TagOptions } from "./SnapshotsShape.ts"
 
-/** How a name is given. */
-export interface TagOptions {
-  /** Take it from the snapshot that has it; without it, a name that is taken is refused. */
-  readonly replace?: boolean
-  /** The digest of the snapshot that must have it now, `null` for none: who comes second is told `NameMoved`. */
-  readonly expecting?: string | null
-}
-
-/** A snapshot of the store. */
-export interface StoredSnapshot {
-  /** Digest of its manifest: what it is called by, whatever its names. */
-  readonly digest: string
-  /** Its names, sorted; a tag `latest` is left out. */
-  readonly names: ReadonlyArray<string>
-  /** When the first of its names was given, milliseconds since 1970; `null` for one without. */
-  readonly namedAtMillis: number | null
-  readonly directory: string
-  /** What it says of itself; `null` if it cannot be opened. */
-  readonly manifest: Manifest | null
-  /** Why it cannot be opened, or is not ready; `null` if it can. */
-  readonly problem: string | null
-  /** Bytes that its own files take on the disk. */
-  readonly storedBytes: number
-  /** Digest of the snapshot that it was taken against; `null` for one that holds all of memory. */
-  readonly parent: string | null
-  /** Digests of the snapshots that were taken against it. */
-  readonly children: ReadonlyArray<string>
-}
-
-/** What a store takes. */
-export interface StoreUsage {
-  readonly home: string
-  readonly snapshots: number
-  readonly names: number
-  /** Bytes of all snapshots' files on the disk, each counted once. */
-  readonly storedBytes: number
-}
-
-/** What a removal did. */
-export interface Removed {
-  readonly digest: string
-  /** The names that went. */
-  readonly names: ReadonlyArray<string>
-  /** Whether the snapshot went, too: one that has other names stays. */
-  readonly isGone: boolean
-}
-
-/** Operations of {@link Snapshots}. */
-export interface SnapshotsShape {
-  /** The folder of the store. It need not exist before something is kept in it. */
-  readonly home: string
-  /**
-   * Where a snapshot to be kept is published: give it to a pipeline as its target. What stands there when the scope closes, or the
-   * process ends, is cleared unless it was kept.
-   */
-  readonly draft: Effect.Effect<string, SnapshotsError, Scope.Scope>
-  /**
-   * Takes a snapshot that was published to a {@link SnapshotsShape.draft} into the store, under a name if one is given. The name is
-   * given last, in one step: after a kill at any moment it is the old snapshot's or the new one's.
-   */
-  readonly keep: (
-    directory: string,
-    name?: string,
-    options?: TagOptions
-  ) => Effect.Effect<StoredSnapshot, SnapshotsError>
-  /** All snapshots, by name. One that cannot be opened is among them and says why. */
-  readonly list: Effect.Effect<ReadonlyArray<StoredSnapshot>, SnapshotsError>
-  /** The snapshot that a reference means, opened: ready to be restored from its `directory`. */
-  readonly get: (reference: string, options?: OpenOptions) => Effect.Effect<Snapshot, SnapshotsError>
-  /** What is known of the snapshot that a reference means. */
-  readonly inspect: (reference: string) => Effect.Effect<StoredSnapshot, SnapshotsError>
-  /** Gives the snapshot one more name. Of many who give one name at once, one does and the others are told. */
-  readonly tag: (reference: string, name: string, options?: TagOptions) => Effect.Effect<StoredSnapshot, SnapshotsError>
-  /** Takes a name away. The snapshot stays. */
-  readonly untag: (name: string) => Effect.Effect<void, SnapshotsError>
-  /**
-   * Removes what a reference means: a name, and the snapshot if it has no other; a digest with all of its names. A snapshot that
-   * deltas need is refused with `SnapshotNeeded`, which says who needs it.
-   */
-  readonly remove: (reference: string) => Effect.Effect<Removed, SnapshotsError>
-  /** Checks every byte of a snapshot: all files are read, and a machine is restored of it, executed nothing, and its memory read. */
-  readonly verify: (reference: string) => Effect.Effect<StoredSnapshot, SnapshotsError, Vmm>
-  readonly usage: Effect.Effect<StoreUsage, SnapshotsError>
-}
+export type * from "./SnapshotsShape.ts"
 
 /**
  * The folder of the user's store.
@@ -142,62 +59,19 @@ export const snapshotsHome = (environment: Readonly<Record<string, string | unde
   return join(data !== undefined && data.startsWith("/") ? data : join(homedir(), ".local/share"), "stillpoint")
 }
 
-/** How long another one's few file operations are waited for. */
-const longestWaitMillis = 30_000
-const lookAgainAfter = "2 millis"
-
-const draftForm = /^new-[0-9a-f]{32}$/
-const goneForm = /^gone-[0-9a-f]{32}$/
-const digestForm = /^[0-9a-f]{64}$/
-
 const failed = <A, R>(effect: Effect.Effect<A, SnapshotsReason | SnapshotsError, R>) =>
   Effect.mapError(effect, (reason) => (reason._tag === "SnapshotsError" ? reason : new SnapshotsError({ reason })))
 
-const fullName = ({ name, tag }: Extract<Reference, { _tag: "Named" }>): string => `${name}:${tag}`
-
-const shortName = (full: string): string => {
-  const [name = "", tag = ""] = full.split(":")
-  return printName(name, tag)
+/** By name; those without one come last. */
+const byName = <A extends Pick<StoredSnapshot, "digest" | "names">>(all: ReadonlyArray<A>): ReadonlyArray<A> => {
+  const key = ({ digest, names: [first] }: A) => first ?? `~${digest}`
+  return all.toSorted((one, other) => (key(one) < key(other) ? -1 : 1))
 }
 
-const isSame = (one: Names, other: Names): boolean =>
-  one.size === other.size && [...one].every(([name, { digest }]) => other.get(name)?.digest === digest)
-
 const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string): SnapshotsShape => {
-  const folder = join(home, "snapshots")
-  const directoryOf = (digest: string): string => join(folder, digest)
-
-  /** Makes the store if it is not there. What a store is made of is its owner's alone. */
-  const made = Effect.suspend(() => makeDirectories(files, folder))
-
-  /** Does something that nobody else may do to the store at the same time. */
-  const holding = <A, E>(work: Effect.Effect<A, E>) =>
-    Effect.scoped(
-      Effect.gen(function* () {
-        yield* made
-        const path = join(home, "store.lock")
-        const begun = yield* Clock.currentTimeMillis
-        while ((yield* files.hold(path, { create: true })) !== "held") {
-          const waitedMillis = (yield* Clock.currentTimeMillis) - begun
-          if (waitedMillis > longestWaitMillis) return yield* new StoreBusy({ path: home, waitedMillis })
-          yield* Effect.sleep(lookAgainAfter)
-        }
-        yield* clearDrafts(files, home)
-        return yield* Effect.uninterruptible(work)
-      })
-    )
-
-  /** Names in the folder of snapshots; none where there is no store. */
-  const standing = Effect.gen(function* () {
-    if ((yield* files.inspect(folder))?.kind !== "directory") return []
-    return yield* files.list(folder)
-  })
-  const digests = Effect.map(standing, (names) => names.filter((name) => digestForm.test(name)))
-
-  const read = Effect.suspend(() => readNames(files, home))
-
-  const namesOf = (names: Names, digest: string): ReadonlyArray<string> =>
-    [...names].filter(([, named]) => named.digest === digest).map(([name]) => shortName(name))
+  const directories = makeStoreDirectories(files, store, home)
+  const { childrenOf, digests, directoryOf, draft, folder, parentOf, takenAway } = directories
+  const { exchange, holding, named, read } = makeNaming(files, home, directories.made)
 
   const resolved = Effect.fnUntraced(function* (reference: string, names: Names) {
     const parsed = yield* Effect.fromResult(parseReference(reference))
@@ -219,12 +93,11 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
 
   const storedBytesOf = (manifest: Manifest): number => manifest.files.reduce((sum, file) => sum + file.storedBytes, 0)
 
-  /** Why a snapshot that could be opened is not ready; asked only where that can be. */
-  const unreadiness = Effect.fnUntraced(function* ({ manifest, validation }: Snapshot) {
-    if (validation?.verdict === "passed" || (validation === null && manifest.validation === "none")) return null
-    const ready = yield* Effect.result(opened(manifest.digest))
-    return Result.isFailure(ready) ? ready.failure.message : null
-  })
+  /** Why a snapshot that could be opened is not ready. */
+  const unreadiness = (snapshot: Snapshot): string | null => {
+    const reason = readinessObstacle(snapshot)
+    return reason === null ? null : new SnapshotOpenError({ path: snapshot.directory, reason }).message
+  }
 
   /** One snapshot, without what only the others can say. */
   const described = Effect.fnUntraced(function* (digest: string, names: Names) {
@@ -237,9 +110,9 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
       namedAtMillis: own.length === 0 ? null : Math.min(...own.map(([, { atMillis }]) => atMillis)),
       directory: directoryOf(digest),
       manifest,
-      problem: Result.isFailure(found) ? found.failure.message : yield* unreadiness(found.success),
+      problem: Result.isFailure(found) ? found.failure.message : unreadiness(found.success),
       storedBytes: manifest === null ? 0 : storedBytesOf(manifest),
-      parent: manifest?.parent?.digest ?? null,
+      parent: manifest === null ? yield* parentOf(digest) : (manifest.parent?.digest ?? null),
       children: []
     } satisfies StoredSnapshot
   })
@@ -251,81 +124,12 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
       const children = all.filter(({ parent }) => parent === one.digest).map(({ digest }) => digest)
       return { ...one, children }
     })
-    // Those without a name come last.
-    const key = ({ digest, names: [first] }: StoredSnapshot) => first ?? `~${digest}`
-    return withChildren.toSorted((one, other) => (key(one) < key(other) ? -1 : 1))
+    return byName(withChildren)
   })
 
   const inspected = Effect.fnUntraced(function* (reference: string) {
     const digest = yield* resolved(reference, yield* read)
-    const found = (yield* listed).find((one) => one.digest === digest)
-    // A name can outlive its snapshot where somebody removed files by hand.
-    return found ?? (yield* described(digest, yield* read))
-  })
-
-  /** Puts names in the place of those before. What fails is taken back, also where the names stand already and only their flush fails. */
-  const exchange = (before: Names, after: Names) =>
-    Effect.onError(writeNames(files, home, after), () =>
-      Effect.ignore(
-        Effect.flatMap(read, (found) => (isSame(found, before) ? Effect.void : writeNames(files, home, before)))
-      )
-    )
-
-  /** What gives a name, or `null` where it is given already; for who holds the store. */
-  const named = Effect.fnUntraced(function* (digest: string, name: string, options: TagOptions) {
-    const names = yield* read
-    const full = fullName(yield* Effect.fromResult(parseName(name)))
-    const before = names.get(full)?.digest ?? null
-    const { expecting, replace } = options
-    if (expecting !== undefined && expecting !== before) {
-      return yield* new NameMoved({ name: shortName(full), expected: expecting ?? "none", found: before ?? "none" })
-    }
-    if (before === digest) return null
-    if (before !== null && replace !== true && expecting === undefined) {
-      return yield* new NameTaken({ name: shortName(full), digest: before })
-    }
-    const after: Names = new Map([...names, [full, { digest, atMillis: yield* Clock.currentTimeMillis }]])
-    return exchange(names, after)
-  })
-
-  /** Clears what processes that are gone left: drafts, and what a publish was writing. */
-  const cleared = Effect.gen(function* () {
-    for (const name of yield* standing) {
-      if (goneForm.test(name)) yield* files.removeTree(join(folder, name))
-      const draft = name.replace(/\.lock$/, "")
-      if (!draftForm.test(draft)) continue
-      const lock = join(folder, `${draft}.lock`)
-      const outcome = yield* files.hold(lock, { create: false })
-      if (outcome === "taken") continue
-      yield* files.removeTree(join(folder, draft))
-      yield* files.removeTree(lock)
-    }
-    yield* store.sweep(folder)
-  }).pipe(Effect.scoped)
-
-  /** Removes a snapshot: in one step it is none any more. For who holds the store. */
-  const takenAway = Effect.fnUntraced(function* (digest: string) {
-    if ((yield* files.inspect(directoryOf(digest))) === null) return
-    const gone = join(folder, `gone-${yield* files.uniqueName}`)
-    yield* files.rename(directoryOf(digest), gone)
-    yield* files.flushDirectory(folder)
-    // What cannot be removed now is by whoever comes next.
-    yield* Effect.ignore(files.removeTree(gone))
-  })
-
-  const draft = Effect.gen(function* () {
-    yield* made
-    yield* cleared
-    for (;;) {
-      const directory = join(folder, `new-${yield* files.uniqueName}`)
-      const lock = `${directory}.lock`
-      yield* Effect.addFinalizer(() => Effect.ignore(files.removeTree(lock)))
-      // Somebody who clears may have it in the moment between its making and its lock: then another one is made.
-      if ((yield* files.hold(lock, { create: true })) !== "held") continue
-      // Closed before the lock is let go of.
-      yield* Effect.addFinalizer(() => Effect.ignore(files.removeTree(directory)))
-      return directory
-    }
+    return { ...(yield* described(digest, yield* read)), children: yield* childrenOf(digest) }
   })
 
   const keep = Effect.fn("Snapshots.keep")(function* (directory: string, name?: string, options: TagOptions = {}) {
@@ -365,8 +169,10 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
         const gone = [...names].filter(([full, named]) => goes(full, named.digest)).map(([full]) => full)
         const isGone = gone.length === namesOf(names, digest).length
         if (isGone) {
-          const needing = (yield* listed).filter(({ parent }) => parent === digest)
-          const by = needing.flatMap(({ digest: one, names: own }) => (own.length === 0 ? [one.slice(0, 12)] : own))
+          const needing = (yield* childrenOf(digest)).map((one) => ({ digest: one, names: namesOf(names, one) }))
+          const by = byName(needing).flatMap(({ digest: one, names: own }) =>
+            own.length === 0 ? [one.slice(0, 12)] : own
+          )
           if (by.length > 0) return yield* new SnapshotNeeded({ digest, by })
         }
         // The names first: what is cut off here leaves a snapshot without a name, and no name without a snapshot.

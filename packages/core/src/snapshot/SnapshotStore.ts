@@ -3,35 +3,29 @@
  *
  * @module
  */
-import { basename, dirname, join, resolve } from "node:path"
+import { basename, dirname, join } from "node:path"
 import { Context, Effect, Layer, type Scope } from "effect"
 import type { CapturedFile, CapturedFiles } from "../Vmm.ts"
 import { DurableFiles, type DurableFilesShape } from "../files/DurableFiles.ts"
-import { describeValue } from "../describeValue.ts"
-import { FileFault, FileUnfit } from "../files/FileErrors.ts"
+import { FileFault } from "../files/FileErrors.ts"
 import { type Cleared, clearOwnedDirectories, isOwnedDirectory } from "../files/OwnedDirectory.ts"
 import { replaceFile } from "../files/replaceFile.ts"
 import {
   draftObstacle,
   encodeManifest,
-  type Manifest,
   type ManifestDraft,
   type ManifestFile,
   mostManifestBytes,
   sealManifest,
-  sha256,
   timelineFileName,
   validationFileName
 } from "./Manifest.ts"
 import {
   CaptureMismatch,
   ManifestUnfit,
-  SnapshotFileAltered,
   SnapshotFileMissing,
   SnapshotFileResized,
-  SnapshotNotReady,
-  SnapshotOpenError,
-  type SnapshotOpenReason,
+  type SnapshotOpenError,
   SnapshotPublishError,
   type SnapshotPublishReason,
   SnapshotRemoveError,
@@ -40,18 +34,15 @@ import {
   TargetNeeded,
   TargetUnfit
 } from "./SnapshotErrors.ts"
+import { digestAt, makeOpening, named, resolvedPath } from "./opening.ts"
 import { clearContents, makePlace, moveIntoPlace, type Place, takeAway } from "./placement.ts"
-import { followChain, referenceTo } from "./SnapshotChain.ts"
+import type { OpenOptions, Snapshot } from "./Snapshot.ts"
+import { referenceTo } from "./SnapshotChain.ts"
 import { inspectTarget } from "./standing.ts"
-import {
-  decodeValidation,
-  encodeValidation,
-  makeValidation,
-  mostValidationBytes,
-  type Validation,
-  type WorkingSet
-} from "./Validation.ts"
-import { contentsOf, digestOf, mostWholeBytes, readManifest, verifySnapshot } from "./verifySnapshot.ts"
+import { encodeValidation, makeValidation, type WorkingSet } from "./Validation.ts"
+import { contentsOf, digestOf } from "./verifySnapshot.ts"
+
+export type { OpenOptions, Snapshot } from "./Snapshot.ts"
 
 /** A directory in which a snapshot is being written; it vanishes with its scope unless published. */
 export interface Staging {
@@ -61,26 +52,6 @@ export interface Staging {
   readonly target: string
   /** How the store gets it there. */
   readonly place: Place
-}
-
-/** A published snapshot whose manifest and small files were verified, and those of its parents. */
-export interface Snapshot {
-  readonly directory: string
-  readonly manifest: Manifest
-  /** Directories to restore from: of its own files, then of its parents', in order. */
-  readonly layers: ReadonlyArray<string>
-  /** Directories of what it was taken against: its parent, that one's parent and so on. None for a full snapshot. */
-  readonly parents: ReadonlyArray<string>
-  /** The verdict of its validation, if it has one. */
-  readonly validation: Validation | null
-}
-
-/** How a snapshot is opened. */
-export interface OpenOptions {
-  /** Open a snapshot whose required validation is still to come: only for the one who validates. */
-  readonly allowUnvalidated?: boolean
-  /** Digest that the snapshot's manifest must have: that very snapshot, and no other that stands there now. */
-  readonly digest?: string
 }
 
 /** How a snapshot is published. */
@@ -160,15 +131,7 @@ export interface SnapshotStoreShape {
   readonly remove: (directory: string) => Effect.Effect<void, SnapshotRemoveError>
 }
 
-/** A path in an error: whatever a program without types has in its place. */
-const named = (path: unknown): string => (typeof path === "string" ? resolve(path) : describeValue(path))
-
 const make = (files: DurableFilesShape): SnapshotStoreShape => {
-  /** Links followed; what is no path is refused. */
-  const resolved = (path: unknown): Effect.Effect<string, FileFault | FileUnfit> =>
-    typeof path === "string" && !path.includes("\0")
-      ? files.resolve(path)
-      : new FileUnfit({ path: named(path), expected: "the path of a directory", found: describeValue(path) })
   const writeDurably = (path: string, bytes: Uint8Array) =>
     files.removeTree(path).pipe(Effect.andThen(files.write(path, bytes)), Effect.andThen(files.flush(path)))
 
@@ -177,7 +140,7 @@ const make = (files: DurableFilesShape): SnapshotStoreShape => {
 
   const stage = Effect.fn("SnapshotStore.stage")(
     function* (path: string) {
-      const target = yield* resolved(path)
+      const target = yield* resolvedPath(files, path)
       const place = yield* makePlace(files, target)
       return { directory: place.contents.path(), target, place }
     },
@@ -186,7 +149,7 @@ const make = (files: DurableFilesShape): SnapshotStoreShape => {
 
   const admit: SnapshotStoreShape["admit"] = Effect.fn("SnapshotStore.admit")(
     function* (path, options) {
-      const target = yield* resolved(path)
+      const target = yield* resolvedPath(files, path)
       const standing = yield* inspectTarget(files, target)
       if (standing !== "nothing" && options?.replace !== true) return yield* new TargetExists({ path: target })
       let above = standing === "nothing" ? dirname(target) : target
@@ -254,90 +217,12 @@ const make = (files: DurableFilesShape): SnapshotStoreShape => {
     (effect, staging) => Effect.mapError(effect, publishFailed(staging.target))
   )
 
-  const readValidation = Effect.fnUntraced(function* (directory: string, manifest: Manifest) {
-    const path = join(contentsOf(directory, manifest), validationFileName)
-    if ((yield* files.inspect(path)) === null) return null
-    const text = new TextDecoder().decode(yield* files.read(path, mostValidationBytes))
-    const validation = yield* decodeValidation(path, text)
-    if (validation.manifestDigest !== manifest.digest) {
-      return yield* new SnapshotNotReady({ path: directory, verdict: "foreign", detail: validation.manifestDigest })
-    }
-    return validation
-  })
-
-  const openOnce = Effect.fnUntraced(function* (directory: string, options: OpenOptions | undefined) {
-    const manifest = yield* verifySnapshot(files, directory)
-    if (options?.digest !== undefined && manifest.digest !== options.digest) {
-      const expected = describeValue(options.digest)
-      return yield* new SnapshotReplaced({ path: directory, expected, found: manifest.digest })
-    }
-    const chain = yield* followChain(files, directory, manifest, (parent) => verifySnapshot(files, parent))
-    const validation = yield* readValidation(directory, manifest)
-    if (options?.allowUnvalidated !== true) {
-      if (validation?.verdict === "failed") {
-        return yield* new SnapshotNotReady({ path: directory, verdict: "failed", detail: validation.detail })
-      }
-      if (validation === null && manifest.validation === "required") {
-        return yield* new SnapshotNotReady({ path: directory, verdict: "absent", detail: "" })
-      }
-    }
-    const layers = [{ directory, manifest }, ...chain].map((link) => contentsOf(link.directory, link.manifest))
-    return { directory, manifest, layers, parents: chain.map((link) => link.directory), validation }
-  })
-
-  /** Digest of what stands at a path; `none` for no snapshot. */
-  const digestAt = (directory: string) =>
-    readManifest(files, directory).pipe(
-      Effect.map(({ digest }) => digest),
-      Effect.orElseSucceed(() => "none")
-    )
-
-  /** What is replaced while it is looked at seems torn: it is looked at again. */
-  const openVerified = (
-    directory: string,
-    options: OpenOptions | undefined,
-    retries = 8
-  ): ReturnType<typeof openOnce> =>
-    Effect.flatMap(digestAt(directory), (before) =>
-      openOnce(directory, options).pipe(
-        Effect.catch((refusal) =>
-          Effect.flatMap(digestAt(directory), (after) =>
-            after === before || retries === 0 ? Effect.fail(refusal) : openVerified(directory, options, retries - 1)
-          )
-        )
-      )
-    )
-
-  const open: SnapshotStoreShape["open"] = Effect.fn("SnapshotStore.open")(
-    (path: string, options?: OpenOptions) =>
-      Effect.flatMap(resolved(path), (directory) => openVerified(directory, options)),
-    (effect, path) =>
-      Effect.mapError(effect, (reason: SnapshotOpenReason) => new SnapshotOpenError({ path: named(path), reason }))
-  )
-
-  const timeline: SnapshotStoreShape["timeline"] = ({ directory, manifest }) => {
-    const path = join(contentsOf(directory, manifest), timelineFileName)
-    const whole = Effect.gen(function* () {
-      const file = manifest.files.find(({ name }) => name === timelineFileName)
-      if (file?.verification.kind !== "whole") return yield* new SnapshotFileMissing({ path })
-      const bytes = yield* files.read(path, mostWholeBytes)
-      if (bytes.byteLength !== file.sizeBytes) {
-        return yield* new SnapshotFileResized({ path, expectedBytes: file.sizeBytes, foundBytes: bytes.byteLength })
-      }
-      const found = sha256(bytes)
-      const expected = file.verification.sha256
-      if (found !== expected) return yield* new SnapshotFileAltered({ path, expected, found })
-      return bytes
-    })
-    return Effect.mapError(whole, (reason) => new SnapshotOpenError({ path: directory, reason }))
-  }
-
   const recordValidation: SnapshotStoreShape["recordValidation"] = Effect.fn("SnapshotStore.recordValidation")(
     function* (snapshot, verdict) {
       const { directory, manifest } = snapshot
       const validation = makeValidation({ ...verdict, manifestDigest: manifest.digest })
       const mustStand = Effect.gen(function* () {
-        const found = yield* digestAt(directory)
+        const found = yield* digestAt(files, directory)
         if (found !== manifest.digest) {
           return yield* new SnapshotReplaced({ path: directory, expected: manifest.digest, found })
         }
@@ -355,7 +240,7 @@ const make = (files: DurableFilesShape): SnapshotStoreShape => {
   )
 
   const sweep = Effect.fn("SnapshotStore.sweep")(function* (parentDirectory: string) {
-    const parent = yield* Effect.catchTag(resolved(parentDirectory), "FileUnfit", ({ found }) =>
+    const parent = yield* Effect.catchTag(resolvedPath(files, parentDirectory), "FileUnfit", ({ found }) =>
       Effect.fail(new FileFault({ operation: "resolve", path: found, code: "not a path" }))
     )
     if ((yield* files.inspect(parent))?.kind !== "directory") return { removed: [], failed: [] }
@@ -378,7 +263,7 @@ const make = (files: DurableFilesShape): SnapshotStoreShape => {
 
   const remove: SnapshotStoreShape["remove"] = Effect.fn("SnapshotStore.remove")(
     function* (path: string) {
-      const directory = yield* resolved(path)
+      const directory = yield* resolvedPath(files, path)
       const standing = yield* inspectTarget(files, directory)
       if (standing === "nothing") return
       if (standing === "empty" && (yield* files.list(directory)).length === 0) {
@@ -393,6 +278,8 @@ const make = (files: DurableFilesShape): SnapshotStoreShape => {
     },
     (effect, path) => Effect.mapError(effect, (reason) => new SnapshotRemoveError({ path: named(path), reason }))
   )
+
+  const { open, timeline } = makeOpening(files)
 
   return { resolve: files.resolve, stage, admit, publish, open, timeline, recordValidation, sweep, remove }
 }

@@ -1,0 +1,88 @@
+/**
+ * The life of a snapshot's directory in the store: made, kept, taken away; and what is cleared of those that were not.
+ *
+ * @module
+ */
+import { join } from "node:path"
+import { Effect } from "effect"
+import type { DurableFilesShape } from "../files/DurableFiles.ts"
+import { makeDirectories } from "../files/makeDirectories.ts"
+import type { SnapshotStoreShape } from "../snapshot/SnapshotStore.ts"
+import { readManifest } from "../snapshot/verifySnapshot.ts"
+
+const draftForm = /^new-[0-9a-f]{32}$/
+const goneForm = /^gone-[0-9a-f]{32}$/
+const digestForm = /^[0-9a-f]{64}$/
+
+/** The directories of the store in a folder. */
+export const makeStoreDirectories = (files: DurableFilesShape, store: SnapshotStoreShape, home: string) => {
+  const folder = join(home, "snapshots")
+  /** Where the snapshot of a digest stands. */
+  const directoryOf = (digest: string): string => join(folder, digest)
+
+  /** Makes the store if it is not there. What a store is made of is its owner's alone. */
+  const made = Effect.suspend(() => makeDirectories(files, folder))
+
+  /** Names in the folder of snapshots; none where there is no store. */
+  const standing = Effect.gen(function* () {
+    if ((yield* files.inspect(folder))?.kind !== "directory") return []
+    return yield* files.list(folder)
+  })
+  /** Digests of the snapshots that are kept. */
+  const digests = Effect.map(standing, (names) => names.filter((name) => digestForm.test(name)))
+
+  /** Clears what processes that are gone left: drafts, and what a publish was writing. */
+  const cleared = Effect.gen(function* () {
+    for (const name of yield* standing) {
+      if (goneForm.test(name)) yield* files.removeTree(join(folder, name))
+      const draft = name.replace(/\.lock$/, "")
+      if (!draftForm.test(draft)) continue
+      const lock = join(folder, `${draft}.lock`)
+      const outcome = yield* files.hold(lock, { create: false })
+      if (outcome === "taken") continue
+      yield* files.removeTree(join(folder, draft))
+      yield* files.removeTree(lock)
+    }
+    yield* store.sweep(folder)
+  }).pipe(Effect.scoped)
+
+  /** Removes a snapshot: in one step it is none any more. For who holds the store. */
+  const takenAway = Effect.fnUntraced(function* (digest: string) {
+    if ((yield* files.inspect(directoryOf(digest))) === null) return
+    const gone = join(folder, `gone-${yield* files.uniqueName}`)
+    yield* files.rename(directoryOf(digest), gone)
+    yield* files.flushDirectory(folder)
+    // What cannot be removed now is by whoever comes next.
+    yield* Effect.ignore(files.removeTree(gone))
+  })
+
+  /** A directory for a snapshot that is being made, until the scope closes. */
+  const draft = Effect.gen(function* () {
+    yield* made
+    yield* cleared
+    for (;;) {
+      const directory = join(folder, `new-${yield* files.uniqueName}`)
+      const lock = `${directory}.lock`
+      yield* Effect.addFinalizer(() => Effect.ignore(files.removeTree(lock)))
+      // Somebody who clears may have it in the moment between its making and its lock: then another one is made.
+      if ((yield* files.hold(lock, { create: true })) !== "held") continue
+      // Closed before the lock is let go of.
+      yield* Effect.addFinalizer(() => Effect.ignore(files.removeTree(directory)))
+      return directory
+    }
+  })
+
+  /** What a snapshot says that it was taken against, whether it is whole or not; `null` for all of memory. */
+  const parentOf = (digest: string) =>
+    readManifest(files, directoryOf(digest)).pipe(
+      Effect.map((manifest) => (manifest.digest === digest ? (manifest.parent?.digest ?? null) : null)),
+      Effect.orElseSucceed(() => null)
+    )
+
+  /** Digests of the snapshots that were taken against one. */
+  const childrenOf = Effect.fnUntraced(function* (digest: string) {
+    return yield* Effect.filter(yield* digests, (other) => Effect.map(parentOf(other), (parent) => parent === digest))
+  })
+
+  return { folder, directoryOf, made, digests, draft, takenAway, parentOf, childrenOf }
+}

@@ -1,0 +1,81 @@
+/**
+ * Which names there are, and how one is given or taken away.
+ *
+ * @module
+ */
+import { join } from "node:path"
+import { Clock, Effect } from "effect"
+import type { DurableFilesShape } from "../files/DurableFiles.ts"
+import { NameMoved, NameTaken, StoreBusy } from "./NameErrors.ts"
+import { clearDrafts, type Names, readNames, writeNames } from "./nameRecord.ts"
+import { parseName, printName, type Reference } from "./Reference.ts"
+import type { TagOptions } from "./SnapshotsShape.ts"
+
+/** How long another one's few file operations are waited for. */
+const longestWaitMillis = 30_000
+const lookAgainAfter = "2 millis"
+
+/** A name as the record has it. */
+export const fullName = ({ name, tag }: Extract<Reference, { _tag: "Named" }>): string => `${name}:${tag}`
+
+/** A name of the record as people write it. */
+export const shortName = (full: string): string => {
+  const [name = "", tag = ""] = full.split(":")
+  return printName(name, tag)
+}
+
+const isSame = (one: Names, other: Names): boolean =>
+  one.size === other.size && [...one].every(([name, { digest }]) => other.get(name)?.digest === digest)
+
+/** The snapshot's names, as people write them. */
+export const namesOf = (names: Names, digest: string): ReadonlyArray<string> =>
+  [...names].filter(([, named]) => named.digest === digest).map(([name]) => shortName(name))
+
+/** The names of the store in a folder, which `made` makes where it is not there. */
+export const makeNaming = <E>(files: DurableFilesShape, home: string, made: Effect.Effect<void, E>) => {
+  /** Does something that nobody else may do to the store at the same time. */
+  const holding = <A, E>(work: Effect.Effect<A, E>) =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        yield* made
+        const path = join(home, "store.lock")
+        const begun = yield* Clock.currentTimeMillis
+        while ((yield* files.hold(path, { create: true })) !== "held") {
+          const waitedMillis = (yield* Clock.currentTimeMillis) - begun
+          if (waitedMillis > longestWaitMillis) return yield* new StoreBusy({ path: home, waitedMillis })
+          yield* Effect.sleep(lookAgainAfter)
+        }
+        yield* clearDrafts(files, home)
+        return yield* Effect.uninterruptible(work)
+      })
+    )
+
+  const read = Effect.suspend(() => readNames(files, home))
+
+  /** Puts names in the place of those before. What fails is taken back, also where the names stand already and only their flush fails. */
+  const exchange = (before: Names, after: Names) =>
+    Effect.onError(writeNames(files, home, after), () =>
+      Effect.ignore(
+        Effect.flatMap(read, (found) => (isSame(found, before) ? Effect.void : writeNames(files, home, before)))
+      )
+    )
+
+  /** What gives a name, or `null` where it is given already; for who holds the store. */
+  const named = Effect.fnUntraced(function* (digest: string, name: string, options: TagOptions) {
+    const names = yield* read
+    const full = fullName(yield* Effect.fromResult(parseName(name)))
+    const before = names.get(full)?.digest ?? null
+    const { expecting, replace } = options
+    if (expecting !== undefined && expecting !== before) {
+      return yield* new NameMoved({ name: shortName(full), expected: expecting ?? "none", found: before ?? "none" })
+    }
+    if (before === digest) return null
+    if (before !== null && replace !== true && expecting === undefined) {
+      return yield* new NameTaken({ name: shortName(full), digest: before })
+    }
+    const after: Names = new Map([...names, [full, { digest, atMillis: yield* Clock.currentTimeMillis }]])
+    return exchange(names, after)
+  })
+
+  return { holding, read, exchange, named }
+}

@@ -1,0 +1,124 @@
+/**
+ * Opening what was published: nothing that is not exactly that, and nothing that is not ready.
+ *
+ * @module
+ */
+import { join, resolve } from "node:path"
+import { Effect } from "effect"
+import { describeValue } from "../describeValue.ts"
+import type { DurableFilesShape } from "../files/DurableFiles.ts"
+import { type FileFault, FileUnfit } from "../files/FileErrors.ts"
+import { type Manifest, sha256, timelineFileName, validationFileName } from "./Manifest.ts"
+import type { OpenOptions, Snapshot } from "./Snapshot.ts"
+import { followChain } from "./SnapshotChain.ts"
+import {
+  SnapshotFileAltered,
+  SnapshotFileMissing,
+  SnapshotFileResized,
+  SnapshotNotReady,
+  SnapshotOpenError,
+  type SnapshotOpenReason,
+  SnapshotReplaced
+} from "./SnapshotErrors.ts"
+import { decodeValidation, mostValidationBytes } from "./Validation.ts"
+import { contentsOf, mostWholeBytes, readManifest, verifySnapshot } from "./verifySnapshot.ts"
+
+/** A path in an error: whatever a program without types has in its place. */
+export const named = (path: unknown): string => (typeof path === "string" ? resolve(path) : describeValue(path))
+
+/** The path with its links followed; what is no path is refused. */
+export const resolvedPath = (files: DurableFilesShape, path: unknown): Effect.Effect<string, FileFault | FileUnfit> =>
+  typeof path === "string" && !path.includes("\0")
+    ? files.resolve(path)
+    : new FileUnfit({ path: named(path), expected: "the path of a directory", found: describeValue(path) })
+
+/** Why a snapshot is not ready: its validation failed, or is still to come; `null` for one that is. */
+export const readinessObstacle = ({
+  directory: path,
+  manifest,
+  validation
+}: Pick<Snapshot, "directory" | "manifest" | "validation">): SnapshotNotReady | null =>
+  validation?.verdict === "failed"
+    ? new SnapshotNotReady({ path, verdict: "failed", detail: validation.detail })
+    : validation === null && manifest.validation === "required"
+      ? new SnapshotNotReady({ path, verdict: "absent", detail: "" })
+      : null
+
+/** Digest of what stands at a path; `none` for no snapshot. */
+export const digestAt = (files: DurableFilesShape, directory: string) =>
+  readManifest(files, directory).pipe(
+    Effect.map(({ digest }) => digest),
+    Effect.orElseSucceed(() => "none")
+  )
+
+/** How snapshots on these files are opened and read. */
+export const makeOpening = (files: DurableFilesShape) => {
+  const readValidation = Effect.fnUntraced(function* (directory: string, manifest: Manifest) {
+    const path = join(contentsOf(directory, manifest), validationFileName)
+    if ((yield* files.inspect(path)) === null) return null
+    const text = new TextDecoder().decode(yield* files.read(path, mostValidationBytes))
+    const validation = yield* decodeValidation(path, text)
+    if (validation.manifestDigest !== manifest.digest) {
+      return yield* new SnapshotNotReady({ path: directory, verdict: "foreign", detail: validation.manifestDigest })
+    }
+    return validation
+  })
+
+  const openOnce = Effect.fnUntraced(function* (directory: string, options: OpenOptions | undefined) {
+    const manifest = yield* verifySnapshot(files, directory)
+    if (options?.digest !== undefined && manifest.digest !== options.digest) {
+      const expected = describeValue(options.digest)
+      return yield* new SnapshotReplaced({ path: directory, expected, found: manifest.digest })
+    }
+    const chain = yield* followChain(files, directory, manifest, (parent) => verifySnapshot(files, parent))
+    const validation = yield* readValidation(directory, manifest)
+    if (options?.allowUnvalidated !== true) {
+      const obstacle = readinessObstacle({ directory, manifest, validation })
+      if (obstacle !== null) return yield* obstacle
+    }
+    const layers = [{ directory, manifest }, ...chain].map((link) => contentsOf(link.directory, link.manifest))
+    return { directory, manifest, layers, parents: chain.map((link) => link.directory), validation }
+  })
+
+  /** What is replaced while it is looked at seems torn: it is looked at again. */
+  const openVerified = (
+    directory: string,
+    options: OpenOptions | undefined,
+    retries = 8
+  ): ReturnType<typeof openOnce> =>
+    Effect.flatMap(digestAt(files, directory), (before) =>
+      openOnce(directory, options).pipe(
+        Effect.catch((refusal) =>
+          Effect.flatMap(digestAt(files, directory), (after) =>
+            after === before || retries === 0 ? Effect.fail(refusal) : openVerified(directory, options, retries - 1)
+          )
+        )
+      )
+    )
+
+  const open = Effect.fn("SnapshotStore.open")(
+    (path: string, options?: OpenOptions) =>
+      Effect.flatMap(resolvedPath(files, path), (directory) => openVerified(directory, options)),
+    (effect, path) =>
+      Effect.mapError(effect, (reason: SnapshotOpenReason) => new SnapshotOpenError({ path: named(path), reason }))
+  )
+
+  const timeline = ({ directory, manifest }: Snapshot) => {
+    const path = join(contentsOf(directory, manifest), timelineFileName)
+    const whole = Effect.gen(function* () {
+      const file = manifest.files.find(({ name }) => name === timelineFileName)
+      if (file?.verification.kind !== "whole") return yield* new SnapshotFileMissing({ path })
+      const bytes = yield* files.read(path, mostWholeBytes)
+      if (bytes.byteLength !== file.sizeBytes) {
+        return yield* new SnapshotFileResized({ path, expectedBytes: file.sizeBytes, foundBytes: bytes.byteLength })
+      }
+      const found = sha256(bytes)
+      const expected = file.verification.sha256
+      if (found !== expected) return yield* new SnapshotFileAltered({ path, expected, found })
+      return bytes
+    })
+    return Effect.mapError(whole, (reason) => new SnapshotOpenError({ path: directory, reason }))
+  }
+
+  return { open, timeline }
+}
