@@ -257,8 +257,9 @@ impl<M: Send + 'static> Session<M> {
                 let run = state.run.take();
                 state.running = false;
                 self.inner.settle_alarm(&mut state);
+                let granted = self.inner.workers.turns().leave(&self.inner.seat);
                 drop(state);
-                self.inner.workers.turns().leave(&self.inner.seat);
+                granted.tell();
                 if let Some(run) = run {
                     run.refuse(SessionError::Closed);
                 }
@@ -384,8 +385,10 @@ impl<M: Send + 'static> Inner<M> {
         let waiting = std::mem::take(&mut state.mailbox);
         let awaiting = std::mem::take(&mut state.awaiting_close);
         self.settle_alarm(&mut state);
+        // Under the lock: who leaves later would take the next run out of the line.
+        let granted = self.workers.turns().leave(&self.seat);
         drop(state);
-        self.workers.turns().leave(&self.seat);
+        granted.tell();
         if let Some(run) = run {
             run.refuse(why.clone());
         }
@@ -422,7 +425,7 @@ impl<M: Send + 'static> Inner<M> {
             let Some(mut run) = state.run.take() else { continue };
             drop(state);
             match guarded(|| run.go_on(&mut machine, self)) {
-                Ok(Standing::Over) => self.workers.turns().leave(&self.seat),
+                Ok(Standing::Over) => self.workers.turns().leave(&self.seat).tell(),
                 Ok(standing) => {
                     let mut state = self.lock();
                     state.run = Some(run);
@@ -457,7 +460,14 @@ impl<M: Send + 'static> Inner<M> {
         let inner = Arc::downgrade(self);
         let ring = move || {
             if let Some(inner) = inner.upgrade() {
-                inner.workers.turns().line_up(&inner.seat, false);
+                let state = inner.lock();
+                // Under the lock: a run that is over is lined up no more, for nobody would come for its
+                // turn.
+                if state.run.is_some() {
+                    let granted = inner.workers.turns().line_up(&inner.seat, false);
+                    drop(state);
+                    granted.tell();
+                }
             }
         };
         let set = self.workers.alarms().set(at, ring);

@@ -86,7 +86,7 @@ impl State {
     }
 
     /// Gives what turns there are to those in line; who is to be told.
-    fn grant(&mut self) -> Vec<Arc<Seat>> {
+    fn grant(&mut self) -> Granted {
         let mut granted = Vec::new();
         while self.free > 0
             && let Some(seat) = self.pop_next()
@@ -98,13 +98,24 @@ impl State {
             self.holders.push(holder);
             granted.push(seat);
         }
-        granted
+        Granted(granted)
     }
 
     fn give_back(&mut self, seat: &Arc<Seat>) {
         let before = self.holders.len();
         self.holders.retain(|holder| !Arc::ptr_eq(&holder.seat, seat));
         self.free += before - self.holders.len();
+    }
+}
+
+/// Who has been given a turn and does not know of it yet.
+#[must_use = "a run that is not told does not come for its turn, and nobody else has it"]
+pub struct Granted(Vec<Arc<Seat>>);
+
+impl Granted {
+    /// Has them come for their turns. Not to be called under a lock that they take.
+    pub fn tell(self) {
+        self.0.iter().for_each(|seat| (seat.granted)());
     }
 }
 
@@ -138,50 +149,48 @@ impl Turns {
     /// A turn, if there is one to have. Else the run is in line: its seat is told when it has a turn,
     /// and the run then calls this again. `has_returned`: it has had a turn before.
     pub fn take(&self, seat: &Arc<Seat>, has_returned: bool) -> Option<Turn> {
-        self.enter(seat, has_returned, true)
-    }
-
-    /// Lines a run up that has no thread yet. Its seat is told when it has a turn.
-    pub fn line_up(&self, seat: &Arc<Seat>, has_returned: bool) {
-        self.enter(seat, has_returned, false);
-    }
-
-    fn enter(&self, seat: &Arc<Seat>, has_returned: bool, takes: bool) -> Option<Turn> {
         let mut state = self.lock();
         state.line_up(seat, has_returned);
-        let granted = state.grant();
+        let mut granted = state.grant();
         let mut turn = None;
-        if takes
-            && let Some(holder) =
-                state.holders.iter_mut().find(|holder| Arc::ptr_eq(&holder.seat, seat))
+        if let Some(holder) =
+            state.holders.iter_mut().find(|holder| Arc::ptr_eq(&holder.seat, seat))
             && !holder.is_taken
         {
             holder.is_taken = true;
             holder.since = Instant::now();
             turn = Some(Turn { turns: self.clone(), seat: Arc::clone(seat) });
+            granted.0.retain(|other| !Arc::ptr_eq(other, seat));
         }
         self.watch(&mut state);
         drop(state);
-        let is_told = |other: &&Arc<Seat>| turn.is_none() || !Arc::ptr_eq(other, seat);
-        granted.iter().filter(is_told).for_each(|seat| (seat.granted)());
+        granted.tell();
         turn
     }
 
+    /// Turns that nobody has, nor is to come for.
+    pub fn free(&self) -> usize {
+        self.lock().free
+    }
+
+    /// Lines a run up that has no thread yet. Its seat is told when it has a turn.
+    pub fn line_up(&self, seat: &Arc<Seat>, has_returned: bool) -> Granted {
+        let mut state = self.lock();
+        state.line_up(seat, has_returned);
+        let granted = state.grant();
+        self.watch(&mut state);
+        granted
+    }
+
     /// Takes a run out of the line, and back what it was given and has not come for.
-    pub fn leave(&self, seat: &Arc<Seat>) {
+    pub fn leave(&self, seat: &Arc<Seat>) -> Granted {
         let mut state = self.lock();
         state.fresh.retain(|other| !Arc::ptr_eq(other, seat));
         state.returned.retain(|other| !Arc::ptr_eq(other, seat));
         if state.holders.iter().any(|holder| Arc::ptr_eq(&holder.seat, seat) && !holder.is_taken) {
             state.give_back(seat);
         }
-        self.grant_and_tell(state);
-    }
-
-    fn grant_and_tell(&self, mut state: MutexGuard<'_, State>) {
-        let granted = state.grant();
-        drop(state);
-        granted.iter().for_each(|seat| (seat.granted)());
+        state.grant()
     }
 
     /// Has somebody look how long turns last, while anybody waits for one.
@@ -224,7 +233,9 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let mut state = self.turns.lock();
         state.give_back(&self.seat);
-        self.turns.grant_and_tell(state);
+        let granted = state.grant();
+        drop(state);
+        granted.tell();
     }
 }
 

@@ -19,6 +19,9 @@ use stillpoint_vmm::event::{Event, EventBody};
 use stillpoint_vmm::loaders::Source;
 use stillpoint_vmm::machine::{Machine, MachineConfig, RunUntil, Stop};
 
+/// After so long a test hangs.
+const HANGS_AFTER: Duration = Duration::from_secs(600);
+
 fn config() -> MachineConfig {
     let echo = include_bytes!("guest/echo.bin");
     MachineConfig {
@@ -39,7 +42,7 @@ fn machine() -> Machine {
 type Answer<R> = mpsc::Receiver<Result<R, Refusal>>;
 
 fn receive<T>(receiver: &mpsc::Receiver<T>) -> T {
-    receiver.recv_timeout(Duration::from_secs(60)).expect("an answer")
+    receiver.recv_timeout(HANGS_AFTER).expect("an answer")
 }
 
 fn live(hosted: &Hosted, living: Living) -> Answer<Ended> {
@@ -75,7 +78,7 @@ fn events(hosted: &Hosted) -> Vec<Event> {
 fn wait_for(what: &str, mut is: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is() {
-        assert!(began.elapsed() < Duration::from_secs(60), "expected within a minute: {what}");
+        assert!(began.elapsed() < HANGS_AFTER, "never came: {what}");
         std::thread::yield_now();
     }
 }
@@ -129,18 +132,19 @@ fn a_recorded_life_is_repeated_to_the_same_digest_and_the_same_events() {
             }
         }
         hosted.pause();
-        let end = receive(&ended).expect("paused").at_nanos;
+        receive(&ended).expect("paused");
+        // A pause may come in the middle of what happens at one moment, which no other run would stop
+        // at: both end at the same guest time a little later.
+        let end = ask(&hosted, |machine| {
+            machine.run(&RunUntil { budget_nanos: Some(1_000), ..RunUntil::default() });
+            machine.now()
+        });
         let recorded = events(&hosted);
         let digest = ask(&hosted, |machine| machine.digest().expect("kept"));
 
         let mut again = machine();
         again.replay(&recorded).expect("the same machine");
         again.run(&RunUntil { at_nanos: Some(end), ..RunUntil::default() });
-        // At the very end some of what happens at that moment may have happened before the pause.
-        while again.next_seq() < recorded.len() as u64 && again.now() == end {
-            again.run(&RunUntil { budget_nanos: Some(0), ..RunUntil::default() });
-            again.step();
-        }
         assert_eq!(again.events(0, usize::MAX).expect("kept"), recorded, "seed {seed}");
         assert_eq!(again.digest().expect("kept"), digest, "seed {seed}");
     }
@@ -252,7 +256,8 @@ fn a_guest_that_ends_ends_its_life_and_one_that_is_closed_too() {
     let hosted = hosted(&workers);
     let ended = live(&hosted, Living::default());
     assert_eq!(receive(&live(&hosted, Living::default())).unwrap_err().name, "AlreadyRunning");
-    wait_for("a refusal ends nothing", || hosted.live_facts().is_some());
+    // The guest empties its port's queues first: what is typed before is lost.
+    wait_for("a refusal ends nothing", || hosted.live_facts().is_some_and(|facts| facts.wakes > 0));
     type_bytes(&hosted, b"q");
     assert!(matches!(receive(&ended).expect("an end").stop, Stop::Halted { .. }));
     assert_eq!(hosted.live_facts(), None);
@@ -350,7 +355,7 @@ fn an_outside_is_visited_whatever_its_machine_does_and_what_it_gives_is_recorded
     again.run(&until);
     assert_eq!(again.digest().expect("kept"), end);
     drop(hosted);
-    send(b"g");
+    connected.waker.wake();
     wait_for("the outside goes with its machine", || connected.type_letter.send(b'h').is_err());
 }
 

@@ -26,7 +26,7 @@ impl Waiting {
             if let Some(turn) = turns.take(&self.seat, has_returned) {
                 return turn;
             }
-            self.granted.recv_timeout(Duration::from_secs(20)).unwrap();
+            self.granted.recv_timeout(Duration::from_secs(600)).unwrap();
         }
     }
 }
@@ -79,19 +79,19 @@ fn who_leaves_the_line_is_given_no_turn_and_holds_none_up() {
     let turns = turns(1);
     let turn = waiting().take(&turns, false);
     let (leaving, staying, late) = (waiting(), waiting(), waiting());
-    turns.line_up(&leaving.seat, false);
-    turns.line_up(&leaving.seat, false);
-    turns.line_up(&staying.seat, true);
-    turns.leave(&leaving.seat);
+    turns.line_up(&leaving.seat, false).tell();
+    turns.line_up(&leaving.seat, false).tell();
+    turns.line_up(&staying.seat, true).tell();
+    turns.leave(&leaving.seat).tell();
     drop(turn);
     // Granted, and given up before it was come for.
-    staying.granted.recv_timeout(Duration::from_secs(20)).unwrap();
-    turns.line_up(&late.seat, false);
-    turns.leave(&staying.seat);
+    staying.granted.recv_timeout(Duration::from_secs(600)).unwrap();
+    turns.line_up(&late.seat, false).tell();
+    turns.leave(&staying.seat).tell();
     assert!(leaving.granted.try_recv().is_err());
     let turn = late.take(&turns, false);
     // A turn that is taken is not given back by leaving.
-    turns.leave(&late.seat);
+    turns.leave(&late.seat).tell();
     assert_eq!(turns.lock().free, 0);
     drop(turn);
     assert_eq!(turns.lock().free, 1);
@@ -105,7 +105,7 @@ fn runs_that_want_more_are_not_starved_by_new_ones() {
     let mut in_line: Vec<_> =
         runs.iter().map(|(name, has_returned)| (*name, *has_returned, waiting())).collect();
     for (_, has_returned, run) in &in_line {
-        turns.line_up(&run.seat, *has_returned);
+        turns.line_up(&run.seat, *has_returned).tell();
     }
     drop(turn);
     let mut order = Vec::new();
