@@ -3,8 +3,31 @@
  *
  * @module
  */
-import { Schema } from "effect"
-import { type GuestEvent, GuestNanos } from "./GuestEvent.ts"
+import { Effect, Schema } from "effect"
+import { guestEventFields } from "./contract/contract.ts"
+import { type GuestEvent, type GuestEventOf, GuestNanos } from "./GuestEvent.ts"
+
+/**
+ * Most listeners of a guest that are known to be open; one that is bound while so many are is not remembered. The machine keeps the same
+ * bound (`vmm/src/machine/open_listeners.rs`).
+ */
+export const mostOpenListeners = 1024
+
+/** Whether two events are about the same listener. */
+export const isSameListener = (
+  one: GuestEventOf<"ListenerBound" | "ListenerClosed">,
+  other: GuestEventOf<"ListenerBound" | "ListenerClosed">
+): boolean => one.protocol === other.protocol && one.address === other.address && one.port === other.port
+
+/** The open listeners after one more event, as they were announced, oldest first. */
+export const openListenersAfter = (
+  before: ReadonlyArray<GuestEventOf<"ListenerBound">>,
+  event: GuestEvent
+): ReadonlyArray<GuestEventOf<"ListenerBound">> => {
+  if (event._tag === "ListenerClosed") return before.filter((bound) => !isSameListener(bound, event))
+  if (event._tag !== "ListenerBound" || before.length >= mostOpenListeners) return before
+  return before.some((bound) => isSameListener(bound, event)) ? before : [...before, event]
+}
 
 /** What a guest is in the middle of, before one of its events. */
 export const GuestActivity = Schema.Struct({
@@ -15,12 +38,25 @@ export const GuestActivity = Schema.Struct({
   /** Whether the hart waits for an interrupt: of `GuestIdle` and `GuestBusy`, the first came last. */
   isIdle: Schema.Boolean,
   /** Names of the devices that have a request in flight: `IoStarted` came, and `IoSettled` not yet. */
-  devicesInFlight: Schema.Array(Schema.String)
+  devicesInFlight: Schema.Array(Schema.String),
+  /**
+   * Listeners that are open, as they were announced, oldest first, 1024 at most: `ListenerBound` came, and `ListenerClosed` not yet.
+   * Empty in recordings of before they were kept.
+   */
+  openListeners: Schema.Array(Schema.TaggedStruct("ListenerBound", guestEventFields.ListenerBound)).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed([]))
+  )
 })
 export type GuestActivity = typeof GuestActivity.Type
 
 /** Before the first instruction. */
-export const noActivity: GuestActivity = { nextSeq: 0, atNanos: 0, isIdle: false, devicesInFlight: [] }
+export const noActivity: GuestActivity = {
+  nextSeq: 0,
+  atNanos: 0,
+  isIdle: false,
+  devicesInFlight: [],
+  openListeners: []
+}
 
 /**
  * What a guest is in the middle of after some more events.
@@ -31,11 +67,11 @@ export const noActivity: GuestActivity = { nextSeq: 0, atNanos: 0, isIdle: false
  *
  * const events = [{ _tag: "IoStarted", seq: 0, atNanos: 5, device: "disk" }, { _tag: "GuestIdle", seq: 1, atNanos: 9 }] as const
  * console.log(JSON.stringify(activityAfter(noActivity, events)))
- * // {"nextSeq":2,"atNanos":9,"isIdle":true,"devicesInFlight":["disk"]}
+ * // {"nextSeq":2,"atNanos":9,"isIdle":true,"devicesInFlight":["disk"],"openListeners":[]}
  * ```
  */
 export const activityAfter = (before: GuestActivity, events: ReadonlyArray<GuestEvent>): GuestActivity => {
-  let { atNanos, isIdle, nextSeq } = before
+  let { atNanos, isIdle, nextSeq, openListeners } = before
   const inFlight = new Set(before.devicesInFlight)
   for (const event of events) {
     nextSeq = event.seq + 1
@@ -44,6 +80,7 @@ export const activityAfter = (before: GuestActivity, events: ReadonlyArray<Guest
     else if (event._tag === "GuestBusy") isIdle = false
     else if (event._tag === "IoStarted") inFlight.add(event.device)
     else if (event._tag === "IoSettled") inFlight.delete(event.device)
+    else openListeners = openListenersAfter(openListeners, event)
   }
-  return { nextSeq, atNanos, isIdle, devicesInFlight: [...inFlight] }
+  return { nextSeq, atNanos, isIdle, devicesInFlight: [...inFlight], openListeners }
 }

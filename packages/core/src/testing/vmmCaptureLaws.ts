@@ -96,6 +96,21 @@ export const captureLaws = <R>(
       })
     },
     {
+      name: "a-restored-machine-knows-what-listens-in-its-guest",
+      check: Effect.gen(function* () {
+        const machine = yield* boot
+        yield* toKind(machine)
+        // A guest that never listens says nothing about this.
+        const bound = yield* machine.run({ kinds: ["ListenerBound"], budgetNanos: subject.withinNanos })
+        const link = yield* take(machine)
+        const { openListeners } = yield* machine.activity
+        assert.equal(openListeners.length > 0, bound.reason === "event")
+        const restored = yield* restore([link])
+        assert.deepEqual(restored.beginning.openListeners, openListeners)
+        assert.deepEqual((yield* restored.activity).openListeners, openListeners)
+      })
+    },
+    {
       name: "a-capture-does-not-disturb-its-machine",
       check: Effect.gen(function* () {
         const machine = yield* boot

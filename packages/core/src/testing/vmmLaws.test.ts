@@ -92,6 +92,9 @@ const broken: Readonly<Record<string, (machine: Machine) => Partial<Machine>>> =
     capture: (directory) =>
       Effect.map(machine.capture(directory), (captured) => ({ ...captured, seq: captured.seq + 1 }))
   }),
+  "a-restored-machine-knows-what-listens-in-its-guest": (machine) => ({
+    activity: Effect.map(machine.activity, (activity) => ({ ...activity, openListeners: [] }))
+  }),
   "a-capture-does-not-disturb-its-machine": (machine) => ({
     capture: (directory) => Effect.tap(machine.capture(directory), () => Effect.ignore(machine.go))
   }),

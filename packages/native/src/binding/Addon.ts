@@ -370,6 +370,22 @@ export interface GuestActivity {
   isIdle: boolean
   /** Names of the devices that have a request in flight. */
   devicesInFlight: Array<string>
+  /** Listeners that are open, oldest first. */
+  openListeners: Array<GuestListener>
+}
+
+/** A listener that is open, as `ListenerBound` announced it. */
+export interface GuestListener {
+  /** Sequence number of the announcement. */
+  seq: number
+  /** Guest time of the announcement. */
+  atNanos: number
+  /** Transport protocol. */
+  protocol: "tcp" | "udp"
+  /** Address that it listens on. */
+  address: string
+  /** Port number. */
+  port: number
 }
 
 /** Bytes of host memory that all machines of this process hold for their guests. */

@@ -86,11 +86,12 @@ export const fromNative = Effect.fn("NativeMachine.make")(function* (native: Add
   return machine
 })
 
-const activityOf = ({ atNanos, devicesInFlight, isIdle, seq }: Addon.GuestActivity): GuestActivity => ({
+const activityOf = ({ atNanos, devicesInFlight, isIdle, openListeners, seq }: Addon.GuestActivity): GuestActivity => ({
   nextSeq: seq,
   atNanos,
   isIdle,
-  devicesInFlight
+  devicesInFlight,
+  openListeners: openListeners.map((listener) => ({ _tag: "ListenerBound" as const, ...listener }))
 })
 
 const make = (native: Addon.NativeMachine): Machine => {

@@ -3,14 +3,10 @@
  *
  * @module
  */
-import type { GuestActivity, GuestEvent, GuestEventOf } from "@stillpoint/core"
+import { type GuestActivity, type GuestEvent, type GuestEventOf, openListenersAfter } from "@stillpoint/core"
 import type { Memories } from "./Memory.ts"
 
 type ListenerBound = GuestEventOf<"ListenerBound">
-
-/** Whether it is the listener that was announced which is closed. */
-export const isSameListener = (bound: ListenerBound, closed: GuestEventOf<"ListenerClosed">): boolean =>
-  bound.protocol === closed.protocol && bound.address === closed.address && bound.port === closed.port
 
 /** Whether the hart is idle, which devices have a request in flight, which listeners are open: as the events so far say. */
 export class GuestCondition {
@@ -25,8 +21,8 @@ export class GuestCondition {
   }
 
   /** Begins with a guest that others have watched before. */
-  begin({ devicesInFlight, isIdle }: Pick<GuestActivity, "devicesInFlight" | "isIdle">): void {
-    Object.assign(this.memory, { isIdle, devicesInFlight: new Set(devicesInFlight) })
+  begin({ devicesInFlight, isIdle, openListeners }: GuestActivity): void {
+    Object.assign(this.memory, { isIdle, devicesInFlight: new Set(devicesInFlight), listeners: openListeners })
   }
 
   /** Takes in an event. */
@@ -46,10 +42,8 @@ export class GuestCondition {
         memory.devicesInFlight = new Set([...memory.devicesInFlight].filter((device) => device !== event.device))
         break
       case "ListenerBound":
-        memory.listeners = [...memory.listeners, event]
-        break
       case "ListenerClosed":
-        memory.listeners = memory.listeners.filter((bound) => !isSameListener(bound, event))
+        memory.listeners = openListenersAfter(memory.listeners, event)
         break
       default:
     }

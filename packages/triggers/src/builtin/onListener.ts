@@ -1,5 +1,4 @@
-import type { GuestEventOf } from "@stillpoint/core"
-import { isSameListener } from "../automaton/GuestCondition.ts"
+import { type GuestEventOf, isSameListener } from "@stillpoint/core"
 import { requireOptions, requireText, requireWord } from "../argument.ts"
 import type { Policy } from "../Policy.ts"
 import { refuse } from "../PolicyError.ts"
@@ -25,7 +24,8 @@ export interface ListenerFilter {
  *
  * - *Same instant*: of several listeners bound at one nanosecond, the one with the lowest `seq`.
  * - *Already true at arming*: a listener that was bound at or before the arming does not count, unless `counts` is `listening`:
- *   then it fires at once, on the oldest that is open.
+ *   then it fires at once, on the oldest that is open, be it that it was bound before the machine was restored or forked. Of more than
+ *   1024 that are open at once, the later ones are not remembered.
  * - *A listener that goes*: the trigger has fired all the same. A `quiesce` that waits for calm after it does not settle on it: it
  *   waits for the next one, or, if `counts` is `listening`, goes on for as long as one that matches is open.
  * - *Guest ends first*: never fires.

@@ -271,11 +271,18 @@ describe("a policy on a guest's timeline and clock", () => {
 
   it.effect("that-is-armed-where-a-machine-was-restored-decides-as-one-that-has-seen-all-of-the-guest", () =>
     Effect.promise(async () => {
-      const seen = { idle: 0, inFlight: 0, fired: 0 }
-      // What listens is not known of a restored guest.
-      const policies = policy().filter(({ description }) => !JSON.stringify(description).includes('"counts"'))
+      const seen = { idle: 0, inFlight: 0, listening: 0, onOneOfBefore: 0, fired: 0 }
+      const level = onListener({ counts: "listening" })
+      const levels = fc.constantFrom(level, quiesce(level, { calmFor: "5 millis", agent: "none" }))
+      const bound = { _tag: "ListenerBound", atNanos: 0, protocol: "tcp", address: "::", port: 80 } as const
+      /** One listener has been open since before anything else. */
+      const listening = timeline.map((whole): Trigger.ReplayedTimeline => ({
+        ...whole,
+        events: [bound, ...whole.events].map((event, seq) => ({ ...event, seq }))
+      }))
+      const guests = fc.oneof(timeline, listening)
       await fc.assert(
-        fc.asyncProperty(policies, timeline, fc.nat(), async (one, whole, place) => {
+        fc.asyncProperty(fc.oneof(policy(), levels), guests, fc.nat(), async (one, whole, place) => {
           const { events } = whole
           const at = events[place % Math.max(1, events.length)]?.atNanos ?? 0
           const before = events.filter(({ atNanos }) => atNanos < at)
@@ -291,7 +298,14 @@ describe("a policy on a guest's timeline and clock", () => {
           assert.deepEqual(decisionJson(decision), decisionJson(Trigger.replay(one, { ...rest, signals })))
           if (beginning.isIdle) seen.idle += 1
           if (beginning.devicesInFlight.length > 0) seen.inFlight += 1
-          if (Result.isSuccess(decision)) seen.fired += 1
+          if (beginning.openListeners.length > 0) seen.listening += 1
+          if (Result.isSuccess(decision)) {
+            seen.fired += 1
+            const { cause } = decision.success
+            const isOneOfBefore = ({ seq }: { readonly seq: number }) =>
+              beginning.openListeners.some((listener) => listener.seq === seq)
+            if (cause._tag === "Event" && isOneOfBefore(cause.event)) seen.onOneOfBefore += 1
+          }
         }),
         { numRuns: 500 }
       )

@@ -22,6 +22,12 @@ export const customNames = ["warm", "flushed"] as const
 /** Lines that consoles of generated timelines show, some of which look like markers. */
 export const consoleLines = ["ready", "loading", "workload-pre-exec", "heartbeat counter=3", "error: none"] as const
 
+const listener = fc.record({
+  protocol: fc.constantFrom("tcp", "udp"),
+  address: fc.constantFrom("0.0.0.0", "::"),
+  port: fc.constantFrom(...listenerPorts)
+})
+
 /** One event of any kind that a policy may wait for, without its place. */
 export const eventBody: fc.Arbitrary<EventBody> = fc.oneof(
   { weight: 4, arbitrary: fc.constantFrom(body("GuestIdle"), body("GuestBusy")) },
@@ -39,16 +45,8 @@ export const eventBody: fc.Arbitrary<EventBody> = fc.oneof(
       .map((begun) => body("SerialText", begun))
   },
   { weight: 2, arbitrary: fc.constant(body("WorkloadPreExec", { argv: ["serve"], holdNanos: 100_000_000 })) },
-  {
-    weight: 2,
-    arbitrary: fc
-      .record({
-        protocol: fc.constantFrom("tcp", "udp"),
-        address: fc.constantFrom("0.0.0.0", "::"),
-        port: fc.constantFrom(...listenerPorts)
-      })
-      .map((listener) => body("ListenerBound", listener))
-  },
+  { weight: 2, arbitrary: listener.map((bound) => body("ListenerBound", bound)) },
+  { weight: 1, arbitrary: listener.map((closed) => body("ListenerClosed", closed)) },
   { weight: 2, arbitrary: fc.integer({ min: 0, max: 500 }).map((count) => body("PagesDirtied", { count })) },
   {
     weight: 2,

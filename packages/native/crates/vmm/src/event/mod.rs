@@ -2,6 +2,7 @@
 
 mod contract;
 mod log;
+mod open_listeners;
 mod quota;
 
 pub use contract::{
@@ -10,6 +11,8 @@ pub use contract::{
     RejectReason, limits,
 };
 pub use log::{EventLog, EventsLost};
+pub(crate) use open_listeners::OpenListeners;
+pub use open_listeners::{MOST_OPEN_LISTENERS, OpenListener};
 pub use quota::{EVENT_BYTES, MAX_QUOTA_BYTES, Overflow, Quota};
 pub(crate) use quota::{Over, Quotas};
 

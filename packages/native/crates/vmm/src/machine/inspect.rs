@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Life, Machine};
 use crate::engine::Exit;
-use crate::event::EventBody;
+use crate::event::{EventBody, OpenListener};
 use crate::memory::MemoryError;
 use crate::state::StateWriter;
 use crate::time::Nanos;
@@ -17,6 +17,8 @@ pub struct Activity {
     pub is_idle: bool,
     /// Names of the devices that have a request in flight.
     pub working_devices: Vec<String>,
+    /// Listeners that are open, oldest first, as far as they are remembered.
+    pub open_listeners: Vec<OpenListener>,
 }
 
 /// A machine cannot be looked into.
@@ -64,7 +66,11 @@ impl Machine {
 
     /// What the guest is in the middle of now.
     pub fn activity(&self) -> Activity {
-        Activity { is_idle: self.idle, working_devices: self.platform.working_devices() }
+        Activity {
+            is_idle: self.idle,
+            working_devices: self.platform.working_devices(),
+            open_listeners: self.platform.open_listeners().to_vec(),
+        }
     }
 
     /// The engine's registers by name.

@@ -12,7 +12,9 @@ pub use bus::NoDevice;
 
 use crate::devices::{InputFull, Renewal};
 use crate::disks::{Attached, Disks};
-use crate::event::{Event, EventBody, EventKind, EventLog, KindSet, Over, Quotas};
+use crate::event::{
+    Event, EventBody, EventKind, EventLog, KindSet, OpenListener, OpenListeners, Over, Quotas,
+};
 use crate::memory::GuestMemory;
 use crate::network::{Interface, Outbox};
 use crate::random::{RandomStream, Seed};
@@ -47,6 +49,7 @@ pub struct Platform {
     serial: SerialPorts,
     network: Outbox,
     log: EventLog,
+    listeners: OpenListeners,
     quotas: Quotas,
     /// The kind whose quota ends the guest.
     exceeded: Option<EventKind>,
@@ -80,6 +83,7 @@ impl Platform {
             serial: SerialPorts::default(),
             network: Outbox::default(),
             log: EventLog::new(0, log_bytes),
+            listeners: OpenListeners::default(),
             quotas: Quotas::default(),
             exceeded: None,
             random: RandomStream::new(seed, STREAM),
@@ -192,6 +196,7 @@ impl Platform {
             self.attention = true;
             self.stopped_by.get_or_insert(seq);
         }
+        self.listeners.take(seq, self.now, &body);
         self.log.push(Event { seq, at_nanos: self.now, body });
     }
 
@@ -290,6 +295,11 @@ impl Platform {
         working.map(|(name, _)| name.to_owned()).collect()
     }
 
+    /// Listeners of the guest that are open, oldest first.
+    pub(crate) fn open_listeners(&self) -> &[OpenListener] {
+        self.listeners.all()
+    }
+
     /// Becomes the platform of another machine than those that share its past.
     pub(crate) fn renew(&mut self, renewal: &Renewal) {
         self.random.renew(renewal.entropy(), STREAM);
@@ -363,6 +373,7 @@ impl Platform {
             serial: self.serial.clone(),
             network: Outbox::default(),
             log: self.log.fork(),
+            listeners: self.listeners.clone(),
             quotas: self.quotas.clone(),
             exceeded: self.exceeded,
             random: self.random.continued(),

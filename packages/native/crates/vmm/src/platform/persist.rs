@@ -2,7 +2,7 @@
 //! serial lines, and each of its devices.
 
 use super::Platform;
-use crate::event::{EventLog, Quotas};
+use crate::event::{EventLog, OpenListeners, Quotas};
 use crate::random::RandomStream;
 use crate::serial_ports::SerialPorts;
 use crate::state::{Sections, StateError, StateReader, StateVersions, StateWriter};
@@ -10,6 +10,7 @@ use crate::state::{Sections, StateError, StateReader, StateVersions, StateWriter
 pub(crate) const PLATFORM: &str = "platform";
 pub(crate) const SERIAL_PORTS: &str = "serial ports";
 const SAYING: &str = "what the guest says";
+const OPEN_LISTENERS: &str = "open listeners";
 
 /// The name under which a device's state is saved.
 pub(crate) fn section_of(device: &str) -> String {
@@ -31,6 +32,10 @@ impl Platform {
         let saying = self.saying();
         if saying != self.saying_nothing() {
             sections.push(SAYING, StateVersions::FIRST, saying);
+        }
+        // Left out where there is none; snapshots of before have none.
+        if !self.listeners.all().is_empty() {
+            sections.push(OPEN_LISTENERS, StateVersions::FIRST, self.listeners.save());
         }
     }
 
@@ -74,6 +79,11 @@ impl Platform {
             self.serial.load_calm(&mut state)?;
             self.quotas = Quotas::load(self.now, &mut state)?;
             state.finish()?;
+        }
+        self.listeners = OpenListeners::default();
+        if sections.holds(OPEN_LISTENERS) {
+            let saved = sections.take(OPEN_LISTENERS, StateVersions::FIRST)?;
+            self.listeners = OpenListeners::load(&saved)?;
         }
         for (name, device) in self.bus.devices_mut() {
             let saved = sections.take(&section_of(name), device.state_versions())?;
