@@ -20,7 +20,19 @@ export interface QemuSpec {
 }
 
 /** Types of the agent's frames. */
-export const frame = { agentReady: 0x01, listenerBound: 0x04, execExited: 0x0d } as const
+export const frame = {
+  agentReady: 0x01,
+  listenerBound: 0x04,
+  execExited: 0x0d,
+  execFailed: 0x0e,
+  agentRejected: 0x10
+} as const
+
+/** What is never said to a peer that is asked for what its agent knows: waiting for anything else would have no end. */
+const refusals: ReadonlySet<number> = new Set([frame.execFailed, frame.agentRejected])
+
+/** Bytes of output that a command may say: more than any here does. */
+const outputBytes = 1n << 20n
 
 const listen = (path: string): Promise<{ readonly server: Server; readonly socket: Promise<Socket> }> =>
   new Promise((resolve, reject) => {
@@ -39,7 +51,7 @@ export class Qemu {
   readonly #monitor: Socket
   readonly #servers: ReadonlyArray<Server>
   #bytes = Buffer.alloc(0)
-  #waiting: { readonly type: number; readonly resolve: () => void } | undefined
+  #waiting: { readonly type: number; readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined
   #monitorText = ""
   #monitorWaiting: (() => void) | undefined
 
@@ -49,6 +61,7 @@ export class Qemu {
     this.#monitor = monitor
     this.#servers = servers
     control.on("data", (data: Buffer) => this.#take(data))
+    child.once("exit", (code) => this.#fail(new Error(`qemu-system-riscv64 ended: ${code}`)))
     monitor.on("data", (data: Buffer) => {
       this.#monitorText += data.toString("utf8")
       this.#monitorWaiting?.()
@@ -88,10 +101,10 @@ export class Qemu {
     return new Qemu(child, sockets[0], sockets[1], [control.server, monitor.server])
   }
 
-  /** Resolves at the next frame of that type. */
+  /** Resolves at the next frame of that type; rejects if the agent refuses what it was given, or QEMU ends. */
   next(type: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#waiting = { type, resolve }
+    return new Promise((resolve, reject) => {
+      this.#waiting = { type, resolve, reject }
       this.#take(Buffer.alloc(0))
     })
   }
@@ -109,15 +122,23 @@ export class Qemu {
       bytes.writeUInt32LE(value)
       return bytes
     }
+    const window = Buffer.alloc(8)
+    window.writeBigUInt64LE(outputBytes)
     const body = Buffer.concat([
       Buffer.from([0x82]),
       u32(id),
       u32(argv.length),
       ...argv.map(text),
+      // No environment, working directory and first input; the input ends there.
       u32(0),
       u32(0),
       u32(0),
-      Buffer.from([1])
+      Buffer.from([1]),
+      window,
+      // As the agent, without a terminal, a program and not the agent's own.
+      u32(0),
+      u32(0),
+      Buffer.from([0])
     ])
     this.#control.write(Buffer.concat([u32(body.length), body]))
   }
@@ -164,12 +185,26 @@ export class Qemu {
       if (this.#bytes.length < 4 + length) return
       const type = this.#bytes[4]
       if (this.#waiting === undefined) return
+      const said = this.#bytes.subarray(5, 4 + length)
       this.#bytes = this.#bytes.subarray(4 + length)
-      if (this.#waiting.type === type) {
+      if (type !== undefined && refusals.has(type)) {
+        const expected = this.#waiting.type.toString(16)
+        this.#fail(
+          new Error(
+            `expected the agent's frame 0x${expected}, found its refusal 0x${type.toString(16)}: ${said.toString("hex")}`
+          )
+        )
+      } else if (this.#waiting.type === type) {
         const { resolve } = this.#waiting
         this.#waiting = undefined
         resolve()
       }
     }
+  }
+
+  #fail(error: Error): void {
+    const waiting = this.#waiting
+    this.#waiting = undefined
+    waiting?.reject(error)
   }
 }

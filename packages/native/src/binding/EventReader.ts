@@ -3,13 +3,18 @@
  *
  * @module
  */
+/** Bytes up to which a text is put together here: a call of the host's decoder takes longer than that. */
+const shortBytes = 12
+
 /** A read position in encoded events. */
 export class EventReader {
   readonly #bytes: Buffer
+  readonly #view: DataView
   #at = 0
 
   constructor(bytes: Buffer) {
     this.#bytes = bytes
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   }
 
   u8(): number {
@@ -17,27 +22,27 @@ export class EventReader {
   }
 
   u16(): number {
-    const value = this.#bytes.readUInt16LE(this.#at)
+    const value = this.#view.getUint16(this.#at, true)
     this.#at += 2
     return value
   }
 
   u32(): number {
-    const value = this.#bytes.readUInt32LE(this.#at)
+    const value = this.#view.getUint32(this.#at, true)
     this.#at += 4
     return value
   }
 
   i32(): number {
-    const value = this.#bytes.readInt32LE(this.#at)
+    const value = this.#view.getInt32(this.#at, true)
     this.#at += 4
     return value
   }
 
   /** Guest times and counts stay below 2^53: the machine's horizon. */
   natural(): number {
-    const low = this.#bytes.readUInt32LE(this.#at)
-    const high = this.#bytes.readUInt32LE(this.#at + 4)
+    const low = this.#view.getUint32(this.#at, true)
+    const high = this.#view.getUint32(this.#at + 4, true)
     this.#at += 8
     return high * 0x1_0000_0000 + low
   }
@@ -46,6 +51,15 @@ export class EventReader {
     const length = this.u32()
     const start = this.#at
     this.#at += length
+    if (length <= shortBytes) {
+      let text = ""
+      for (let at = start; at < this.#at; at++) {
+        const byte = this.#bytes[at] ?? 0
+        if (byte >= 0x80) return this.#bytes.toString("utf8", start, this.#at)
+        text += String.fromCharCode(byte)
+      }
+      return text
+    }
     return this.#bytes.toString("utf8", start, this.#at)
   }
 
