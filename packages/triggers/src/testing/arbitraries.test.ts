@@ -1,5 +1,13 @@
 import { assert, it } from "@effect/vitest"
-import { decodeTimeline, encodeTimeline, type GuestEvent, GuestEvent as GuestEventSchema } from "@stillpoint/core"
+import {
+  activityAfter,
+  decodeTimeline,
+  encodeTimeline,
+  type GuestEvent,
+  GuestEvent as GuestEventSchema,
+  isSameListener,
+  noActivity
+} from "@stillpoint/core"
 import { Result, Schema } from "effect"
 import * as fc from "fast-check"
 import { describe } from "vitest"
@@ -78,6 +86,20 @@ describe("generated timelines", () => {
       "PagesDirtied"
     ] as const)
       assert.isTrue(seen.has(kind), kind)
+  })
+
+  it("that-are-any-close-listeners-that-are-open-and-others", () => {
+    let [open, unknown] = [0, 0]
+    for (const { events } of fc.sample(anyTimeline(), { numRuns: 3000, seed: 1 })) {
+      for (const [index, event] of events.entries()) {
+        if (event._tag !== "ListenerClosed") continue
+        const { openListeners } = activityAfter(noActivity, events.slice(0, index))
+        if (openListeners.some((bound) => isSameListener(bound, event))) open += 1
+        else unknown += 1
+      }
+    }
+    assert.isAbove(open, 50)
+    assert.isAbove(unknown, 50)
   })
 
   it("that-are-damaged-are-not-what-a-machine-makes", () => {

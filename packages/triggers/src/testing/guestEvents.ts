@@ -46,7 +46,7 @@ export const eventBody: fc.Arbitrary<EventBody> = fc.oneof(
   },
   { weight: 2, arbitrary: fc.constant(body("WorkloadPreExec", { argv: ["serve"], holdNanos: 100_000_000 })) },
   { weight: 2, arbitrary: listener.map((bound) => body("ListenerBound", bound)) },
-  { weight: 1, arbitrary: listener.map((closed) => body("ListenerClosed", closed)) },
+  { weight: 2, arbitrary: listener.map((closed) => body("ListenerClosed", closed)) },
   { weight: 2, arbitrary: fc.integer({ min: 0, max: 500 }).map((count) => body("PagesDirtied", { count })) },
   {
     weight: 2,
@@ -115,7 +115,13 @@ const ending = fc.oneof(
 export const anyTimeline = (options: { readonly maxLength?: number } = {}): fc.Arbitrary<ReplayedTimeline> =>
   fc.tuple(fc.array(fc.tuple(gap, eventBody), { maxLength: options.maxLength ?? 25 }), ending).map(([items, end]) => {
     let atNanos = 0
-    const moments = items.map(([after, event]) => [(atNanos += after), event] as const)
+    let open: EventBody | null = null
+    const moments = items.map(([after, event]) => {
+      // A listener that closes is, for one of the two protocols, the one that was bound last: drawn by itself, it hardly ever is one.
+      const closes = event._tag === "ListenerClosed" && event["protocol"] === "tcp" ? open : null
+      if (event._tag === "ListenerBound") open = event
+      return [(atNanos += after), closes === null ? event : { ...closes, _tag: "ListenerClosed" as const }] as const
+    })
     return timelineOf(moments, end === null ? null : { atNanos: atNanos + end.after, reason: end.reason })
   })
 
