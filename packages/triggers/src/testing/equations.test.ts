@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import type { FiringCause, GuestEvent, GuestEventKind } from "@stillpoint/core"
+import { type FiringCause, type GuestEvent, type GuestEventKind, isSameListener } from "@stillpoint/core"
 import { Result } from "effect"
 import * as fc from "fast-check"
 import { describe } from "vitest"
@@ -393,7 +393,27 @@ describe("the equation of quiesce", () => {
     return limit === Infinity ? nothing : onTimerAt(line, t0 + limit)
   }
 
-  holds("quiesce-is-the-first-rest-after-the-calm-or-the-deadline", [spread, quiesceOptions], (line, options) => {
+  /** The same guests, whose listeners stay. */
+  const listening = spread.map((line): ReplayedTimeline => {
+    const events = line.events.filter((event) => !isOf("ListenerClosed", event))
+    return { ...line, events: events.map((event, seq) => ({ ...event, seq })) }
+  })
+
+  holds("quiesce-does-not-settle-on-a-listener-that-is-gone", [spread, quiesceOptions], (line, options) => {
+    const decision = Trigger.replay(quiesce(onListener(), { ...options, agent: "none" }), line)
+    if (Result.isFailure(decision) || decision.success.quiesce?.verdict !== "settled") return
+    const { atNanos, cause } = decision.success
+    const bound = cause._tag === "Event" && cause.event._tag === "ListenerBound" ? cause.event : null
+    if (bound === null) return
+    const isGone = (event: GuestEvent): boolean =>
+      event._tag === "ListenerClosed" &&
+      event.seq > bound.seq &&
+      event.atNanos < atNanos &&
+      isSameListener(bound, event)
+    assert.isFalse(line.events.some(isGone))
+  })
+
+  holds("quiesce-is-the-first-rest-after-the-calm-or-the-deadline", [listening, quiesceOptions], (line, options) => {
     const calm = Number(options.calmFor)
     const limit = options.deadline === "none" ? Infinity : Number(options.deadline)
     const asked = { ...options, agent: "none", onDeadline: "capture" } as const
