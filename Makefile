@@ -44,7 +44,7 @@ bench: setup ## the figures of the README, in a table and in bench/out/latest.js
 	@scripts/setup/test-images.sh redis python
 	@$(node) bench/main.ts $(ARGS)
 
-check: setup-tools lint addon ## formats, lints, types, generated files, dependency directions; changes nothing
+check: setup-tools lint addon ## formats, lints, types, generated files, dependency directions, lengths of files; changes nothing
 	@echo "checking generated files"
 	@$(node) scripts/contract/generate.ts --check
 	@scripts/generateBindings.sh --check
@@ -52,6 +52,8 @@ check: setup-tools lint addon ## formats, lints, types, generated files, depende
 	@$(bin)/tsc -b
 	@echo "checking the directions of dependencies"
 	@$(node) scripts/check/dependencyDirections.ts
+	@echo "checking the lengths of files"
+	@$(node) scripts/check/fileLengths.ts
 
 lint: setup-tools ## formatters in check mode, oxlint, clippy
 	@echo "checking formats"

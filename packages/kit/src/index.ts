@@ -10,14 +10,8 @@ export type { OnProgress } from "./archive/download.ts"
 export type { ArchivePackage } from "./archive/PackageIndex.ts"
 export type { Described } from "./archive/ReleaseIndex.ts"
 export { SignatureVerifier } from "./archive/SignatureVerifier.ts"
-export {
-  defaultDirectory,
-  defaultGuestKitConfig,
-  GuestKit,
-  type GuestKitConfig,
-  type KitFiles,
-  type Substitute
-} from "./GuestKit.ts"
+export { GuestKit } from "./GuestKit.ts"
+export { defaultDirectory, defaultGuestKitConfig, type GuestKitConfig } from "./GuestKitConfig.ts"
 export {
   imageDiskName,
   imageGuest,
@@ -69,5 +63,6 @@ export {
   PrerequisiteMissing,
   SignatureInvalid
 } from "./KitError.ts"
+export type { KitFiles, Substitute } from "./KitFiles.ts"
 export { KitLock, LockedPackage } from "./KitLock.ts"
 export type { ModuleInfo } from "./modules/moduleInfo.ts"

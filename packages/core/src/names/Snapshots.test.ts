@@ -2,39 +2,13 @@ import { mkdtemp, readdir, rm, stat } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Result } from "effect"
+import { Effect, Result } from "effect"
 import * as fc from "fast-check"
 import { DurableFiles } from "../files/DurableFiles.ts"
-import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
-import { publishSample } from "../testing/sampleSnapshots.ts"
+import { handle, home, keepSample, run, type Services } from "../testing/sampleStore.ts"
 import { parseReference } from "./Reference.ts"
 import { Snapshots, type SnapshotsShape } from "./Snapshots.ts"
-
-const home = "/data/stillpoint"
-
-type Services = Snapshots | SnapshotStore | DurableFiles
-
-/** One more process on the same files. */
-const handle = (files: Layer.Layer<DurableFiles>, folder = home): Layer.Layer<Services> =>
-  Snapshots.layer({ home: folder }).pipe(Layer.provideMerge(SnapshotStore.layer), Layer.provideMerge(files))
-
-/** Takes a snapshot that carries a label, as a delta if a parent is named, and keeps it. */
-const keepSample = (
-  label: string,
-  name?: string,
-  options: { readonly parent?: string; readonly replace?: boolean } = {}
-) =>
-  Effect.scoped(
-    Effect.gen(function* () {
-      const snapshots = yield* Snapshots
-      const { parent, ...tagging } = options
-      const taken = parent === undefined ? {} : { parent: yield* snapshots.get(parent) }
-      const directory = yield* snapshots.draft
-      yield* publishSample(directory, label, taken)
-      return yield* snapshots.keep(directory, name, tagging)
-    })
-  )
 
 type Step =
   | { readonly do: "keep"; readonly name: string; readonly replace: boolean; readonly parent: string | null }
@@ -128,9 +102,6 @@ const said = ({ names, parents }: Model) => ({
 })
 
 const empty: Model = { names: new Map(), parents: new Map() }
-
-const run = <A, E>(files: MemoryFiles, work: Effect.Effect<A, E, Services>) =>
-  Effect.provide(work, handle(files.layer), { local: true })
 
 describe("a store of names", () => {
   it("is-a-map-of-names-whichever-process-does-what", async () => {
@@ -261,100 +232,6 @@ describe("a store of names", () => {
     }
     assert.isAbove(failures, 20)
   })
-
-  it.live("what-is-known-of-one-snapshot-costs-one-file-of-each-other-one", () =>
-    Effect.gen(function* () {
-      const files = new MemoryFiles()
-      yield* files.shape.makeDirectory("/data")
-      const readsOf = (work: Effect.Effect<unknown, unknown, Services>) =>
-        Effect.gen(function* () {
-          const before = files.reads
-          yield* run(files, work)
-          return files.reads - before
-        })
-      const asked = [Snapshots.use(({ inspect }) => inspect("web")), Snapshots.use(({ tag }) => tag("web", "again"))]
-      yield* run(files, keepSample("web", "web"))
-      yield* run(files, asked[1] ?? Effect.void)
-      const alone = yield* Effect.forEach(asked, readsOf)
-      for (const label of ["a", "b", "c"]) yield* run(files, keepSample(label, label, { parent: "web" }))
-      const amongOthers = yield* Effect.forEach(asked, readsOf)
-      assert.deepStrictEqual(
-        amongOthers,
-        alone.map((reads) => reads + 3)
-      )
-    })
-  )
-
-  it.live("a-snapshot-that-is-not-ready-says-why-and-is-opened-once", () =>
-    Effect.gen(function* () {
-      const files = new MemoryFiles()
-      yield* files.shape.makeDirectory("/data")
-      const seen: Array<{ readonly problem: string | null; readonly reads: number }> = []
-      for (const [validation, verdict] of [
-        ["none", "passed"],
-        ["none", undefined],
-        ["required", undefined],
-        ["required", "failed"]
-      ] as const) {
-        const label = `${validation}-${verdict ?? "absent"}`
-        const kept = Effect.gen(function* () {
-          const snapshots = yield* Snapshots
-          const directory = yield* snapshots.draft
-          yield* publishSample(directory, label, { validation, ...(verdict === undefined ? {} : { verdict }) })
-          yield* snapshots.keep(directory, label)
-        })
-        yield* run(files, Effect.scoped(kept))
-        const before = files.reads
-        const { problem } = yield* run(
-          files,
-          Snapshots.use(({ inspect }) => inspect(label))
-        )
-        const reads = files.reads - before
-        // What the store would say to who wants it.
-        const got = yield* run(files, Effect.result(Snapshots.use(({ get }) => get(label))))
-        const refusal = Result.isFailure(got) && "reason" in got.failure ? got.failure.reason.message : null
-        assert.strictEqual(problem, refusal)
-        seen.push({ problem, reads })
-        yield* run(
-          files,
-          Snapshots.use(({ remove }) => remove(label))
-        )
-      }
-      assert.deepStrictEqual(
-        seen.map(({ problem }) => problem !== null),
-        [false, false, true, true]
-      )
-      // As many reads of a verdict as of one that passed, and as many without one.
-      assert.strictEqual(seen[3]?.reads, seen[0]?.reads)
-      assert.strictEqual(seen[2]?.reads, seen[1]?.reads)
-    })
-  )
-
-  it.live("a-delta-that-is-damaged-is-still-its-parents-child", () =>
-    Effect.gen(function* () {
-      const files = new MemoryFiles()
-      yield* files.shape.makeDirectory("/data")
-      const parent = yield* run(files, keepSample("web", "web"))
-      const child = yield* run(files, keepSample("job", "job", { parent: "web" }))
-      const machine = files.paths().find((path) => path.includes(child.digest) && path.endsWith("/machine.bin"))
-      files.alter(machine ?? "", (bytes) => bytes.map((byte) => byte ^ 1))
-      const all = yield* run(
-        files,
-        Snapshots.use(({ list }) => list)
-      )
-      const [job, web] = all
-      assert.isNotNull(job?.problem)
-      assert.strictEqual(job?.parent, parent.digest)
-      assert.deepStrictEqual(web?.children, [child.digest])
-      const inspected = yield* run(
-        files,
-        Snapshots.use(({ inspect }) => inspect("web"))
-      )
-      assert.deepStrictEqual(inspected, web)
-      const refused = yield* run(files, Effect.flip(Snapshots.use(({ remove }) => remove("web"))))
-      assert.include(refused.message, "job")
-    })
-  )
 
   it.live("of-many-who-give-one-name-one-does-and-the-others-are-told", () =>
     Effect.gen(function* () {

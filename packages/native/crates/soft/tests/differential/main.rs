@@ -15,6 +15,7 @@
 #[path = "../assembly/mod.rs"]
 mod assembly;
 mod batch;
+mod generated;
 mod machine;
 mod program;
 mod qemu_system;
@@ -47,7 +48,7 @@ fn user_programs_leave_what_qemu_leaves() {
         return;
     }
     let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/differential/user.seeds");
-    let result = runner(96, 2000, seeds).run(&vec(program::program(), 1..=40), |programs| {
+    let result = runner(96, 2000, seeds).run(&vec(generated::program(), 1..=40), |programs| {
         let theirs = qemu_user::run(&programs);
         for way in WAYS {
             let ours = machine::run_user(&programs, way).map_err(fail)?;

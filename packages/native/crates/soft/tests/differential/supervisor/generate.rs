@@ -5,7 +5,7 @@ use super::{
     X, entry,
 };
 use crate::assembly::{self as asm, Code, Register};
-use crate::program::nasty_integer;
+use crate::generated::nasty_integer;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -1,0 +1,42 @@
+/**
+ * Stores of small snapshots with names, and processes that work on them.
+ *
+ * @module
+ */
+import { Effect, Layer } from "effect"
+import type { DurableFiles } from "../files/DurableFiles.ts"
+import { Snapshots } from "../names/Snapshots.ts"
+import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
+import type { MemoryFiles } from "./MemoryFiles.ts"
+import { publishSample } from "./sampleSnapshots.ts"
+
+/** The store's folder, where no other is said. */
+export const home = "/data/stillpoint"
+
+/** What a process has of a store. */
+export type Services = Snapshots | SnapshotStore | DurableFiles
+
+/** One more process on the same files. */
+export const handle = (files: Layer.Layer<DurableFiles>, folder = home): Layer.Layer<Services> =>
+  Snapshots.layer({ home: folder }).pipe(Layer.provideMerge(SnapshotStore.layer), Layer.provideMerge(files))
+
+/** Takes a snapshot that carries a label, as a delta if a parent is named, and keeps it. */
+export const keepSample = (
+  label: string,
+  name?: string,
+  options: { readonly parent?: string; readonly replace?: boolean } = {}
+) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const snapshots = yield* Snapshots
+      const { parent, ...tagging } = options
+      const taken = parent === undefined ? {} : { parent: yield* snapshots.get(parent) }
+      const directory = yield* snapshots.draft
+      yield* publishSample(directory, label, taken)
+      return yield* snapshots.keep(directory, name, tagging)
+    })
+  )
+
+/** Does something as a process that has seen nothing of what others did. */
+export const run = <A, E>(files: MemoryFiles, work: Effect.Effect<A, E, Services>) =>
+  Effect.provide(work, handle(files.layer), { local: true })

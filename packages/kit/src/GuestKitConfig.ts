@@ -1,0 +1,53 @@
+/**
+ * Where the kit keeps and finds things.
+ *
+ * @module
+ */
+import { existsSync } from "node:fs"
+import { homedir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import type { OnProgress } from "./archive/download.ts"
+
+/** Where the kit keeps and finds things, and whom it tells. */
+export interface GuestKitConfig {
+  /** The cache. */
+  readonly directory: string
+  readonly lockPath: string
+  /** Told what a person should know, one line each: a substitute was taken, a damaged file was dropped. */
+  readonly onNotice: (line: string) => void
+  readonly onProgress: OnProgress
+  /**
+   * What happens when neither the archive nor the service that keeps old packages has a locked one: it is refused by
+   * name, or the newest is taken, which `onNotice` is told, {@link KitFiles.substitutes} lists, and the manifest of every
+   * snapshot of such a guest records.
+   */
+  readonly whenGone: "refuse" | "newest"
+}
+
+const packageRoot = fileURLToPath(new URL("../", import.meta.url))
+const repositoryRoot = join(packageRoot, "../..")
+
+/**
+ * The cache's place: `STILLPOINT_KIT_DIR`; else `.cache/guest-kit` of the repository that this package
+ * lies in; else the user's cache folder.
+ */
+export const defaultDirectory = (environment: NodeJS.ProcessEnv = process.env): string => {
+  const named = environment["STILLPOINT_KIT_DIR"]
+  if (named !== undefined && named !== "") return named
+  if (existsSync(join(repositoryRoot, "pnpm-workspace.yaml"))) return join(repositoryRoot, ".cache/guest-kit")
+  const cache = environment["XDG_CACHE_HOME"]
+  return join(cache !== undefined && cache !== "" ? cache : join(homedir(), ".cache"), "stillpoint/guest-kit")
+}
+
+/**
+ * The places of this package; what a person should know goes to standard error. A lock is kept unless
+ * `STILLPOINT_KIT_WHEN_GONE` is `newest`.
+ */
+export const defaultGuestKitConfig = (environment: NodeJS.ProcessEnv = process.env): GuestKitConfig => ({
+  directory: defaultDirectory(environment),
+  whenGone: environment["STILLPOINT_KIT_WHEN_GONE"] === "newest" ? "newest" : "refuse",
+  lockPath: join(packageRoot, "guest-kit.lock.json"),
+  onNotice: (line) => void process.stderr.write(`guest kit: ${line}\n`),
+  onProgress: () => {}
+})

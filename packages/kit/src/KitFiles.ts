@@ -1,0 +1,199 @@
+/**
+ * From packages that are locked to files on this machine: out of the cache, the archive, or what keeps what it has dropped.
+ *
+ * @module
+ */
+import type { DurableFilesShape } from "@stillpoint/core"
+import { Effect, Option, Result } from "effect"
+import { join } from "node:path"
+import { type Archive, requirePackage } from "./archive/Archive.ts"
+import type { ArchivePackage } from "./archive/PackageIndex.ts"
+import { unpackEfiImage } from "./deb/efiImage.ts"
+import { type Among, extract, type Wanted } from "./deb/extract.ts"
+import type { GuestKitConfig } from "./GuestKitConfig.ts"
+import {
+  type KitCache,
+  loadSubstitute,
+  loadUnpacked,
+  makeStaging,
+  storeSubstitute,
+  storeUnpacked,
+  sweep,
+  type UnpackedFiles
+} from "./KitCache.ts"
+import { FileUnusable, KitError, LockedPackageGone } from "./KitError.ts"
+import { type KitLock, type LockedPackage, readLock } from "./KitLock.ts"
+import { builtInModules, builtInPath, modulePath, takeModules } from "./modules/kernelModules.ts"
+
+/** A package that was taken in place of the one that is locked. */
+export interface Substitute {
+  readonly locked: LockedPackage
+  readonly taken: LockedPackage
+}
+
+/** The kit's files on this machine. */
+export interface KitFiles {
+  readonly kernelPath: string
+  readonly kernelVersion: string
+  readonly busyboxPath: string
+  readonly busyboxVersion: string
+  /** Kernel modules by name, e.g. `virtio_mmio`: those that guests may need, and those that these need. */
+  readonly modulePaths: ReadonlyMap<string, string>
+  /** The list of modules that are built into the kernel; `null` where the package has none. */
+  readonly builtInPath: string | null
+  /** The packages that they came from: kernel, busybox. */
+  readonly packages: ReadonlyArray<LockedPackage>
+  /** What was taken in place of what is locked; empty where the lock was kept. */
+  readonly substitutes: ReadonlyArray<Substitute>
+}
+
+const kernelMeta = "linux-image-riscv64"
+const isKernel = (name: string): boolean => /^linux-image-[0-9][0-9a-z.+]*-riscv64$/.test(name)
+const busyboxName = "busybox-static"
+const builtInName = "modules.builtin"
+
+const wantedOf: Readonly<Record<"kernel" | "busybox", ReadonlyArray<Wanted>>> = {
+  // Up to Debian 13 in /boot; later beside the modules, as an EFI image that unpacks itself.
+  kernel: [
+    {
+      path: /^(boot\/vmlinu[xz]-[^/]+|(usr\/)?lib\/modules\/[^/]+\/vmlinu[xz])$/,
+      as: "vmlinux",
+      required: true,
+      unpack: unpackEfiImage
+    },
+    { path: builtInPath, as: builtInName, required: false }
+  ],
+  busybox: [{ path: /^(usr\/)?bin\/busybox$/, as: "busybox", required: true }]
+}
+
+const kernelModules: Among = {
+  path: modulePath,
+  choose: (modules, taken) => takeModules(modules, builtInModules(String(taken.get(builtInName) ?? "")))
+}
+
+const locked = (item: ArchivePackage): LockedPackage => ({
+  name: item.name,
+  version: item.version,
+  filename: item.filename,
+  sizeBytes: item.sizeBytes,
+  sha256: item.sha256
+})
+
+/** The newest kernel and busybox of the archive's signed index. */
+export const newest = Effect.fn("GuestKit.newest")(function* (archive: Archive["Service"]) {
+  const { config } = archive
+  const found = yield* archive.find((name) => name === kernelMeta || name === busyboxName || isKernel(name))
+  const meta = yield* requirePackage(config, found, kernelMeta)
+  // The meta package names the kernel that is current; others may linger in the index.
+  const concrete = meta.depends.find(isKernel) ?? kernelMeta
+  return {
+    formatVersion: 1,
+    suite: config.suite,
+    architecture: config.architecture,
+    kernel: locked(yield* requirePackage(config, found, concrete)),
+    busybox: locked(yield* requirePackage(config, found, busyboxName))
+  } satisfies KitLock
+})
+
+const isGone = (error: KitError): boolean =>
+  error.reason._tag === "ArchiveUnreachable" && (error.reason.status === 404 || error.reason.status === 410)
+
+/** Fetches and unpacks exactly this package, unless its files are here. */
+const obtain = Effect.fn("GuestKit.obtain")(function* (
+  config: GuestKitConfig,
+  cache: KitCache,
+  part: "kernel" | "busybox",
+  item: LockedPackage,
+  fetch: Archive["Service"]["fetchPast"]
+) {
+  const dropped = (path: string) => config.onNotice(`${path} was damaged and is fetched again`)
+  const here = yield* loadUnpacked(cache, item.sha256, dropped)
+  if (Option.isSome(here)) return here.value
+  const staging = yield* makeStaging(cache)
+  const deb = join(staging, "package.deb")
+  yield* fetch(item, deb, config.onProgress)
+  return yield* storeUnpacked(
+    cache,
+    staging,
+    item,
+    yield* extract(deb, wantedOf[part], part === "kernel" ? kernelModules : undefined)
+  )
+}, Effect.scoped)
+
+interface Obtained {
+  readonly item: LockedPackage
+  readonly files: UnpackedFiles
+}
+
+/**
+ * The files of the locked package: from the cache, from the archive, or, where that has moved on, from the service that
+ * keeps what it has dropped. When that has not got them either, `whenGone` decides.
+ */
+const obtainLocked = Effect.fn("GuestKit.obtainLocked")(function* (
+  config: GuestKitConfig,
+  cache: KitCache,
+  archive: Archive["Service"],
+  part: "kernel" | "busybox",
+  item: LockedPackage
+): Effect.fn.Return<Obtained, KitError> {
+  const say = (found: LockedPackage) =>
+    config.onNotice(
+      `the archive no longer holds ${item.name} ${item.version}, which is locked; ` +
+        `${found.name} ${found.version} is used instead (lock what it holds now with: make kit-lock)`
+    )
+  const substitute = config.whenGone === "newest" ? yield* loadSubstitute(cache, item.sha256) : Option.none()
+  if (Option.isSome(substitute)) {
+    say(substitute.value)
+    return { item: substitute.value, files: yield* obtain(config, cache, part, substitute.value, archive.fetch) }
+  }
+  const present = yield* Effect.result(obtain(config, cache, part, item, archive.fetch))
+  if (Result.isSuccess(present)) return { item, files: present.success }
+  if (!isGone(present.failure)) return yield* present.failure
+  const past = yield* Effect.result(obtain(config, cache, part, item, archive.fetchPast))
+  if (Result.isSuccess(past)) return { item, files: past.success }
+  const { name, version } = item
+  const gone = new LockedPackageGone({ name, version, archive: present.failure.message, past: past.failure.message })
+  if (config.whenGone === "refuse") return yield* new KitError({ reason: gone })
+  const found = (yield* newest(archive))[part]
+  // The index still names it: the archive is at fault, and nothing newer is to be had.
+  if (found.sha256 === item.sha256) return yield* present.failure
+  say(found)
+  const files = yield* obtain(config, cache, part, found, archive.fetch)
+  yield* storeSubstitute(cache, item.sha256, found)
+  return { item: found, files }
+})
+
+const requiredPath = (files: UnpackedFiles, name: string): Effect.Effect<string, KitError> => {
+  const path = files.get(name)
+  if (path !== undefined) return Effect.succeed(path)
+  return Effect.fail(new KitError({ reason: new FileUnusable({ path: name, detail: "it is not in the kit's cache" }) }))
+}
+
+/** The files of what is locked, fetched and verified first if they are not here. */
+export const ensure = Effect.fn("GuestKit.ensure")(function* (
+  config: GuestKitConfig,
+  durable: DurableFilesShape,
+  archive: Archive["Service"]
+) {
+  const lock = yield* readLock(durable, config.lockPath)
+  const cache: KitCache = { directory: config.directory, files: durable }
+  yield* sweep(cache)
+  const kernel = yield* obtainLocked(config, cache, archive, "kernel", lock.kernel)
+  const busybox = yield* obtainLocked(config, cache, archive, "busybox", lock.busybox)
+  const modulePaths = new Map(kernel.files)
+  modulePaths.delete("vmlinux")
+  modulePaths.delete(builtInName)
+  return {
+    kernelPath: yield* requiredPath(kernel.files, "vmlinux"),
+    kernelVersion: kernel.item.version,
+    busyboxPath: yield* requiredPath(busybox.files, "busybox"),
+    busyboxVersion: busybox.item.version,
+    modulePaths,
+    builtInPath: kernel.files.get(builtInName) ?? null,
+    packages: [kernel.item, busybox.item],
+    substitutes: [
+      { locked: lock.kernel, taken: kernel.item },
+      { locked: lock.busybox, taken: busybox.item }
+    ].filter(({ locked, taken }) => locked.sha256 !== taken.sha256)
+  } satisfies KitFiles as KitFiles
+})

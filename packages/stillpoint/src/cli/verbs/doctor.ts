@@ -1,0 +1,24 @@
+/**
+ * What works on this machine, and what is missing.
+ *
+ * @module
+ */
+import { Effect } from "effect"
+import { Command } from "effect/cli"
+import { answer, table } from "../Output.ts"
+import { json } from "../arguments.ts"
+import { examine } from "../doctor.ts"
+import { Ended } from "../exitCode.ts"
+
+export const doctorCommand = Command.make("doctor", { json }, ({ json }) =>
+  Effect.gen(function* () {
+    const checks = yield* examine
+    const ok = checks.every((check) => check.ok)
+    yield* answer(
+      json,
+      { ok, checks },
+      table(checks.map(({ detail, name, ok }) => [ok ? "ok" : "MISSING", name, detail]))
+    )
+    if (!ok) return yield* Effect.fail(new Ended(1))
+  })
+).pipe(Command.withDescription("Say what works on this machine, and what is missing"))

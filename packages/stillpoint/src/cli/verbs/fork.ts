@@ -1,0 +1,54 @@
+/**
+ * A command in several clones.
+ *
+ * @module
+ */
+import { Effect } from "effect"
+import { Command, Flag } from "effect/cli"
+import { Sandbox } from "../../sandbox/Sandbox.ts"
+import { ArgumentInvalid } from "../ArgumentInvalid.ts"
+import { answer, write } from "../Output.ts"
+import { command, json, reference } from "../arguments.ts"
+import { notTheCommands, statusOf } from "../commandStatus.ts"
+import { Ended } from "../exitCode.ts"
+import { sandboxes } from "../layers.ts"
+
+const mostClones = 1000
+
+export const forkCommand = Command.make(
+  "fork",
+  {
+    reference,
+    count: Flag.Int("count").pipe(Flag.withDescription("How many clones; 2 if absent"), Flag.withDefault(2)),
+    command,
+    json
+  },
+  ({ command, count, json, reference }) =>
+    Effect.gen(function* () {
+      if (count < 1 || count > mostClones) {
+        return yield* new ArgumentInvalid({ argument: "--count", expected: `1 to ${mostClones}`, found: String(count) })
+      }
+      const original = yield* Sandbox.of(reference)
+      const statuses: Array<number> = []
+      const clones: Array<unknown> = []
+      for (let index = 0; index < count; index++) {
+        const [clone] = yield* original.fork(1)
+        if (clone === undefined) continue
+        const result = yield* clone.exec(command)
+        statuses.push(statusOf(result))
+        if (json) clones.push({ index, ...result })
+        else {
+          yield* write(process.stdout, result.stdout)
+          yield* write(process.stderr, result.stderr)
+        }
+      }
+      if (json) yield* answer(true, { clones }, [])
+      const failed = statuses.find((status) => status !== 0)
+      if (failed !== undefined) return yield* Effect.fail(new Ended(failed))
+    }).pipe(Effect.scoped, sandboxes, notTheCommands)
+).pipe(
+  Command.withDescription(
+    "Run a command in several clones, one after the other; ends with the first status that is not 0"
+  ),
+  Command.withExamples([{ command: "stillpoint fork web --count 3 -- cat /proc/sys/kernel/random/uuid" }])
+)
