@@ -1,23 +1,10 @@
-import { execFile } from "node:child_process"
-import { fileURLToPath } from "node:url"
-import { promisify } from "node:util"
 import { assert, describe, it } from "vitest"
+import { runExample } from "../runExample.ts"
 import type { Report } from "./captureTwice.ts"
-
-const program = fileURLToPath(new URL("./main.ts", import.meta.url))
-
-const run = async (...args: ReadonlyArray<string>) => {
-  const { stdout } = await promisify(execFile)(
-    process.execPath,
-    ["--conditions=stillpoint-source", "--no-warnings=ExperimentalWarning", program, ...args],
-    { maxBuffer: 1 << 26 }
-  )
-  return stdout.trimEnd().split("\n")
-}
 
 describe("the demo", () => {
   it("captures-twice-and-restores-six-times-and-says-so-on-its-last-line", async () => {
-    const lines = await run("--json")
+    const lines = await runExample(import.meta, "--json")
     const report = JSON.parse(lines.at(-1) ?? "") as Report
     assert.deepStrictEqual(Object.keys(report), ["boot", "captures", "restores"])
     assert.deepStrictEqual(

@@ -5,8 +5,6 @@
  *
  * @module
  */
-import { mkdtemp, rm } from "node:fs/promises"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
 import { type GuestEvent, guestTimeInWords, Journal, type Machine, SnapshotStore } from "@stillpoint/core"
@@ -14,10 +12,9 @@ import { NativeAgent, NativeVmm } from "@stillpoint/native"
 import { GuestKit } from "@stillpoint/kit"
 import { Effect, Layer } from "effect"
 import { bootPicture } from "stillpoint"
+import { asProgram, say, temporaryDirectory } from "../asProgram.ts"
 import { askAClone, captureBoth, type Report, type Restore } from "./captureTwice.ts"
 import { guest } from "./guest.ts"
-
-const say = (line = ""): void => void process.stdout.write(`${line}\n`)
 
 /** Events worth a line while they stream by. */
 const tell = (event: GuestEvent): void => {
@@ -31,12 +28,7 @@ const tell = (event: GuestEvent): void => {
 }
 
 const workDirectory = (kept: string | undefined) =>
-  kept === undefined
-    ? Effect.acquireRelease(
-        Effect.promise(() => mkdtemp(join(tmpdir(), "stillpoint-demo-"))),
-        (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
-      )
-    : Effect.succeed(kept)
+  kept === undefined ? temporaryDirectory("demo") : Effect.succeed(kept)
 
 const inDirectory = Effect.fn("demo")(function* (directory: string) {
   const spec = yield* guest
@@ -112,7 +104,4 @@ const program = Effect.scoped(
   })
 )
 
-await Effect.runPromise(program).catch((error: unknown) => {
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
-  process.exitCode = 1
-})
+await asProgram(program)

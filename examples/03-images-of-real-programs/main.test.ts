@@ -1,12 +1,10 @@
-import { execFile } from "node:child_process"
 import { existsSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
-import { promisify } from "node:util"
 import { assert, describe, it } from "vitest"
+import { runExample } from "../runExample.ts"
 import { programs } from "./programs.ts"
 import type { ProgramReport } from "./proveProgram.ts"
 
-const program = fileURLToPath(new URL("./main.ts", import.meta.url))
 const index = fileURLToPath(new URL("../../.cache/test-images/layout/index.json", import.meta.url))
 
 /** All of them with `make software`. */
@@ -14,22 +12,13 @@ const wanted = process.env["STILLPOINT_SOFTWARE"] === "all" ? Object.keys(progra
 const built = existsSync(index) ? readFileSync(index, "utf8") : ""
 const isBuilt = (name: string): boolean => built.includes(`"org.opencontainers.image.ref.name":"${name}"`)
 
-const run = async (...args: ReadonlyArray<string>) => {
-  const { stdout } = await promisify(execFile)(
-    process.execPath,
-    ["--conditions=stillpoint-source", "--no-warnings=ExperimentalWarning", program, ...args],
-    { maxBuffer: 1 << 26 }
-  )
-  return stdout.trimEnd().split("\n")
-}
-
 describe("a real program", () => {
   for (const name of wanted) {
     const why = isBuilt(name) ? "" : ` (skipped: no test image of ${name}; make images)`
     it.skipIf(why !== "")(
       `${name}-is-captured-at-its-right-moments-and-its-clones-have-its-data-and-are-others${why}`,
       async () => {
-        const lines = await run("--json", name)
+        const lines = await runExample(import.meta, "--json", name)
         const [report] = JSON.parse(lines.at(-1) ?? "") as ReadonlyArray<ProgramReport>
         assert.deepStrictEqual(
           report?.captures.map(({ cause }) => cause),

@@ -8,8 +8,6 @@
  * @module
  */
 import { existsSync } from "node:fs"
-import { mkdtemp, rm } from "node:fs/promises"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
@@ -18,9 +16,8 @@ import { Images } from "@stillpoint/images"
 import { GuestKit } from "@stillpoint/kit"
 import { NativeAgent, NativeVmm } from "@stillpoint/native"
 import { Effect, Layer } from "effect"
+import { asProgram, say, temporaryDirectory } from "../asProgram.ts"
 import { type ProgramReport, proveProgram } from "./proveProgram.ts"
-
-const say = (line = ""): void => void process.stdout.write(`${line}\n`)
 
 /** Where the test images are. */
 export const layout = fileURLToPath(new URL("../../.cache/test-images/layout", import.meta.url))
@@ -48,10 +45,7 @@ const program = Effect.scoped(
     if (!existsSync(join(layout, "index.json"))) {
       return yield* Effect.fail(new Error(`expected test images in ${layout}, found none: make images`))
     }
-    const directory = yield* Effect.acquireRelease(
-      Effect.promise(() => mkdtemp(join(tmpdir(), "stillpoint-programs-"))),
-      (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
-    )
+    const directory = yield* temporaryDirectory("programs")
     const layer = Layer.mergeAll(
       NativeVmm.layer,
       SnapshotStore.layerHost,
@@ -66,7 +60,4 @@ const program = Effect.scoped(
   })
 )
 
-await Effect.runPromise(program).catch((error: unknown) => {
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
-  process.exitCode = 1
-})
+await asProgram(program)

@@ -1,6 +1,5 @@
 import { spawnSync } from "node:child_process"
-import { randomBytes } from "node:crypto"
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, layer as withLayer } from "@effect/vitest"
@@ -8,7 +7,7 @@ import { type GuestEventOf, type Machine, Pipeline, Vmm } from "@stillpoint/core
 import { kindTrigger } from "@stillpoint/core/testing"
 import { BootedKit, imageDiskName } from "@stillpoint/kit"
 import { Effect } from "effect"
-import { bootedTo, folder, layer, runTo, smallImage } from "./guests.ts"
+import { bigImage, bootedTo, folder, layer, runTo, smallImage } from "./guests.ts"
 
 const longestMillis = 600_000
 
@@ -82,14 +81,12 @@ describe("a disk that fails", () => {
       "is-what-a-policy-can-wait-for",
       () =>
         Effect.gen(function* () {
-          const big = randomBytes(2 << 20)
-          const image = yield* smallImage([{ path: "big", content: big }], {
+          const { big, image } = yield* bigImage(2 << 20, {
             Cmd: ["sh", "-c", "cat /big > /dev/null; exec sleep 1000000"]
           })
+          const { file } = image
           const directory = yield* folder
-          const file = join(directory, "image")
-          copyFileSync(image.file, file)
-          const begun = yield* Effect.flatMap(BootedKit, ({ create }) => create({ image: { ...image, file } }))
+          const begun = yield* Effect.flatMap(BootedKit, ({ create }) => create({ image }))
           const { machine, spec } = begun
           const attached = (yield* machine.eventsSoFar()).filter((event) => event._tag === "DiskAttached")
           assert.deepStrictEqual(
@@ -116,13 +113,10 @@ describe("a disk that fails", () => {
       "because-its-file-was-changed-says-so-and-gives-the-guest-none-of-it",
       () =>
         Effect.gen(function* () {
-          const big = randomBytes(1 << 20)
-          const image = yield* smallImage([{ path: "big", content: big }])
-          const directory = yield* folder
-          const file = join(directory, "image")
-          copyFileSync(image.file, file)
+          const { big, image } = yield* bigImage(1 << 20)
+          const { file } = image
           const snapshot = yield* folder
-          const machine = yield* bootedTo("WorkloadPreExec", { image: { ...image, file } })
+          const machine = yield* bootedTo("WorkloadPreExec", { image })
           // From here on it is known what the whole file was.
           yield* machine.capture(snapshot)
           const bytes = readFileSync(file)

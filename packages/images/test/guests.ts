@@ -1,5 +1,6 @@
 /** Guests of images for the tests: a root of busybox and a few files, its machines, and what they say. */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { randomBytes } from "node:crypto"
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Journal, type GuestEvent, type Machine, SnapshotStore, Vmm } from "@stillpoint/core"
@@ -53,6 +54,15 @@ export const smallImage = Effect.fn("smallImage")(function* (
   ]
   const layout = yield* Effect.map(folder, (path) => writeLayout(path, [{ layers: [entries], config }]))
   return yield* Images.use((images) => images.resolve(`oci:${layout}`))
+})
+
+/** An image with one file of so many random bytes, `/big`: in a copy that the test may change, and what is in that file. */
+export const bigImage = Effect.fn("bigImage")(function* (bigBytes: number, config?: object) {
+  const big = randomBytes(bigBytes)
+  const image = yield* smallImage([{ path: "big", content: big }], config)
+  const file = join(yield* folder, "image")
+  copyFileSync(image.file, file)
+  return { image: { ...image, file }, big }
 })
 
 /** Guest time by which every guest of these tests has done what it is asked. */
