@@ -1,13 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as fc from "fast-check"
-import { Result } from "effect"
 import { sampleFiring } from "../testing/kindTrigger.ts"
-import { nextCommandArbitrary } from "../testing/runArbitraries.ts"
-import { decide } from "./decide.ts"
+import { historyArbitrary, sampleOwner } from "../testing/runArbitraries.ts"
 import { storyOf } from "./explainRun.ts"
 import type { RunEvent } from "./RunEvent.ts"
-import { sampleOwner } from "../testing/runArbitraries.ts"
-import { evolve, initialState, isEnded, type RunState } from "./RunState.ts"
+import { isEnded } from "./RunState.ts"
 
 const firing = sampleFiring({
   _tag: "WorkloadPreExec",
@@ -82,17 +79,7 @@ describe("explain", () => {
 
   it("has-a-story-for-every-history-whose-spans-join-without-gaps", () => {
     fc.assert(
-      fc.property(fc.array(nextCommandArbitrary, { maxLength: 40 }), (commands) => {
-        let state: RunState = initialState
-        const events: Array<RunEvent> = []
-        for (const next of commands) {
-          const decision = decide(state, next(state.phase))
-          if (Result.isFailure(decision)) continue
-          for (const event of decision.success) {
-            events.push(event)
-            state = evolve(state, event)
-          }
-        }
+      fc.property(historyArbitrary, ({ events, state }) => {
         const told = story(...events)
         assert.deepStrictEqual(told.state, state)
         const { phases } = told.timeline

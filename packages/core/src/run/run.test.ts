@@ -4,7 +4,7 @@ import * as fc from "fast-check"
 import { readFileSync } from "node:fs"
 import { deciderSpec } from "../testing/deciderSpec.ts"
 import { sampleFiring } from "../testing/kindTrigger.ts"
-import { commandArbitraries, commandArbitrary, nextCommandArbitrary } from "../testing/runArbitraries.ts"
+import { commandArbitraries, commandArbitrary, historyArbitrary } from "../testing/runArbitraries.ts"
 import { acceptedIn, decide } from "./decide.ts"
 import type { RunCommand } from "./RunCommand.ts"
 import type { RunEvent } from "./RunEvent.ts"
@@ -182,19 +182,6 @@ describe("decisions", () => {
 })
 
 describe("any history of a run", () => {
-  const histories = fc.array(nextCommandArbitrary, { maxLength: 40 }).map((commands) => {
-    let state: RunState = initialState
-    const events: Array<RunEvent> = []
-    for (const next of commands) {
-      const decision = decide(state, next(state.phase))
-      if (Result.isFailure(decision)) continue
-      for (const event of decision.success) {
-        events.push(event)
-        state = evolve(state, event)
-      }
-    }
-    return { events, state }
-  })
   const indexOf = (events: ReadonlyArray<RunEvent>, tag: RunEvent["_tag"]) =>
     events.findIndex((event) => event._tag === tag)
   const count = (events: ReadonlyArray<RunEvent>, tag: RunEvent["_tag"]) =>
@@ -202,7 +189,7 @@ describe("any history of a run", () => {
 
   it("at-most-one-capture-and-one-publish-in-their-order-and-never-before-the-trigger", () => {
     fc.assert(
-      fc.property(histories, ({ events }) => {
+      fc.property(historyArbitrary, ({ events }) => {
         assert.isAtMost(count(events, "SnapshotPublished"), 1)
         assert.isAtMost(count(events, "CaptureCompleted"), 1)
         const capturedAt = indexOf(events, "CaptureCompleted")
@@ -224,7 +211,7 @@ describe("any history of a run", () => {
 
   it("a-run-is-ready-only-after-what-it-promised", () => {
     fc.assert(
-      fc.property(histories, ({ events, state }) => {
+      fc.property(historyArbitrary, ({ events, state }) => {
         if (state.phase !== "ready") return
         assert.isAtLeast(indexOf(events, "CaptureCompleted"), 0)
         if (state.run.target === null) assert.isNull(state.directory)
@@ -237,7 +224,7 @@ describe("any history of a run", () => {
 
   it("every-run-that-was-started-can-be-ended-by-a-recovery-and-an-ended-one-stays", () => {
     fc.assert(
-      fc.property(histories, commandArbitraries.Recover, commandArbitrary, ({ state }, recover, anything) => {
+      fc.property(historyArbitrary, commandArbitraries.Recover, commandArbitrary, ({ state }, recover, anything) => {
         if (state.phase === "not-started") return
         const decision = decide(state, recover)
         if (isEnded(state)) {
@@ -253,7 +240,7 @@ describe("any history of a run", () => {
   })
 
   it("evolve-is-total-and-an-ended-run-never-changes", () => {
-    const events = histories.map(({ events }) => events)
+    const events = historyArbitrary.map(({ events }) => events)
     fc.assert(
       fc.property(events, events, (one, two) => {
         // Events of another run, in any state, neither throw nor undo an end.

@@ -1,13 +1,16 @@
 /**
- * Generated commands for runs.
+ * Generated commands for runs, and the histories that they make.
  *
  * @module
  */
+import { Result } from "effect"
 import * as fc from "fast-check"
 import type { OwnerRecord } from "../files/Owner.ts"
 import type { Firing } from "../Firing.ts"
+import { decide } from "../run/decide.ts"
 import type { RunCommand } from "../run/RunCommand.ts"
-import type { RunPhase } from "../run/RunState.ts"
+import type { RunEvent } from "../run/RunEvent.ts"
+import { evolve, initialState, type RunPhase, type RunState } from "../run/RunState.ts"
 import { sampleFiring } from "./kindTrigger.ts"
 
 /** Somebody who runs something. */
@@ -117,3 +120,21 @@ export const nextCommandArbitrary: fc.Arbitrary<(phase: RunPhase) => RunCommand>
       { toString: () => JSON.stringify({ any, byName, choice }) }
     )
   )
+
+/** Any history of a run, and the state that it comes to: commands one after the other, those that are refused left out. */
+export const historyArbitrary: fc.Arbitrary<{
+  readonly events: ReadonlyArray<RunEvent>
+  readonly state: RunState
+}> = fc.array(nextCommandArbitrary, { maxLength: 40 }).map((commands) => {
+  let state: RunState = initialState
+  const events: Array<RunEvent> = []
+  for (const next of commands) {
+    const decision = decide(state, next(state.phase))
+    if (Result.isFailure(decision)) continue
+    for (const event of decision.success) {
+      events.push(event)
+      state = evolve(state, event)
+    }
+  }
+  return { events, state }
+})

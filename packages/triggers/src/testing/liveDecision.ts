@@ -7,6 +7,7 @@ import {
   type Firing,
   GuestTimeline,
   lockstepTimeline,
+  type Machine,
   type MachineError,
   type RecordedTimeline,
   replayMachine,
@@ -41,6 +42,19 @@ export const asRecording = (timeline: ReplayedTimeline): RecordedTimeline => ({
   torn: null
 })
 
+/** What a policy decides first in lockstep with a machine, and the signals that it took in. */
+export const decisionOn = Effect.fnUntraced(function* (policy: Policy, machine: Machine) {
+  const service = yield* lockstepTimeline(machine)
+  const signals: Array<TriggerSignal> = []
+  const decision: Result.Result<Firing, TriggerError> = yield* policy.await.pipe(
+    Effect.provideService(GuestTimeline, service),
+    Effect.provideService(TriggerSignals, { record: (signal) => Effect.sync(() => void signals.push(signal)) }),
+    Effect.map((firing) => Result.succeed(firing)),
+    Effect.catchTag("TriggerError", (error) => Effect.succeed(Result.fail(error)))
+  )
+  return { decision, signals }
+})
+
 /** What a policy decides when it runs in lockstep with a machine that plays the timeline, and the signals that it took in. */
 export const decideLive = (
   policy: Policy,
@@ -52,14 +66,6 @@ export const decideLive = (
   Effect.scoped(
     Effect.gen(function* () {
       const machine = yield* replayMachine(asRecording(timeline))
-      const service = yield* lockstepTimeline(machine)
-      const signals: Array<TriggerSignal> = []
-      const decision = yield* policy.await.pipe(
-        Effect.provideService(GuestTimeline, service),
-        Effect.provideService(TriggerSignals, { record: (signal) => Effect.sync(() => void signals.push(signal)) }),
-        Effect.map((firing) => Result.succeed(firing)),
-        Effect.catchTag("TriggerError", (error) => Effect.succeed(Result.fail(error)))
-      )
-      return { decision, signals }
+      return yield* decisionOn(policy, machine)
     })
   )

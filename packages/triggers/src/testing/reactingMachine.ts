@@ -9,21 +9,19 @@ import {
   type GuestActivity,
   type GuestEvent,
   GuestTimeline,
-  lockstepTimeline,
   type Machine,
   type MachineError,
   noActivity,
   replayMachine,
   sharedTimeline,
   type TriggerError,
-  type TriggerSignal,
-  TriggerSignals
+  type TriggerSignal
 } from "@stillpoint/core"
-import { Effect, Exit, Result, Scope, Stream } from "effect"
+import { Effect, Exit, type Result, Scope, Stream } from "effect"
 import { Observable, Subject } from "rxjs"
 import type { ReplayedTimeline } from "../deciding/replayPolicy.ts"
 import type { Policy } from "../Policy.ts"
-import { asRecording } from "./liveDecision.ts"
+import { asRecording, decisionOn } from "./liveDecision.ts"
 import { LivingGuest, type ReactiveGuest } from "./ReactiveGuest.ts"
 
 /**
@@ -95,14 +93,7 @@ export const decideReacting = (policy: Policy, guest: ReactiveGuest): Effect.Eff
     Effect.gen(function* () {
       const living = new LivingGuest(guest)
       const machine = yield* reactingMachine(living)
-      const service = yield* lockstepTimeline(machine)
-      const signals: Array<TriggerSignal> = []
-      const decision = yield* policy.await.pipe(
-        Effect.provideService(GuestTimeline, service),
-        Effect.provideService(TriggerSignals, { record: (signal) => Effect.sync(() => void signals.push(signal)) }),
-        Effect.map((firing) => Result.succeed(firing)),
-        Effect.catchTag("TriggerError", (error) => Effect.succeed(Result.fail(error)))
-      )
+      const { decision, signals } = yield* decisionOn(policy, machine)
       return { decision, signals, guest: living, timeline: living.timeline }
     })
   )
