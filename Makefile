@@ -5,6 +5,8 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/.tools/node/bin:$(PATH)
 # What the user's shell exports must not change what the guest kit, the addon or the tests are.
 unexport NODE_OPTIONS
+# What Node has compiled once, types taken out, it does not compile again: a third of what starting a process costs.
+export NODE_COMPILE_CACHE := $(CURDIR)/.cache/node
 # Months from now Debian's archive holds neither this kernel nor this busybox; what is taken then is said.
 export STILLPOINT_KIT_WHEN_GONE := newest
 
@@ -110,7 +112,7 @@ images-if-possible:
 	@scripts/setup/test-images.sh redis python
 
 clean: ## removes what was built, keeps what was fetched
-	rm -rf target packages/*/dist packages/native/*.node bench/out .cache/stamps .cache/examples
+	rm -rf target packages/*/dist packages/native/*.node bench/out .cache/stamps .cache/examples .cache/node
 	find . -name '*.tsbuildinfo' -not -path '*/node_modules/*' -delete
 	-$(MAKE) -C packages/native/agent clean
 
