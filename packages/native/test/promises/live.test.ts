@@ -61,7 +61,9 @@ describe("a machine that lives", () => {
       Effect.gen(function* () {
         const machine = yield* linuxAt("WorkloadPreExec", silent)
         const live = yield* machine.live()
-        const command = yield* Effect.forkChild(run(machine, "sh", "-c", "sleep 1; echo woken"))
+        // However late a busy host comes to pause it: it waits for a file.
+        const script = "while [ ! -e /tmp/go ]; do sleep 0.1; done; sleep 1; echo woken"
+        const command = yield* Effect.forkChild(run(machine, "sh", "-c", script))
         yield* says(machine, "ExecStarted", 0)
         const stoodAt = yield* live.pause
         const digest = yield* machine.digest
@@ -71,6 +73,7 @@ describe("a machine that lives", () => {
         assert.isUndefined(command.pollUnsafe())
         yield* live.resume
         yield* live.resume
+        yield* machine.files.write("/tmp/go", new Uint8Array())
         assert.strictEqual(yield* Fiber.join(command), "woken")
         // A second of the guest's has passed, not what it stood.
         assert.isAtLeast(yield* machine.nowNanos, stoodAt + 0.9e9)
