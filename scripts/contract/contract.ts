@@ -28,6 +28,13 @@ const listener = [
   field("port", "u16", "Port number.")
 ]
 
+const connection = [
+  field("direction", "ConnectionDirection", "Who began it."),
+  field("guestPort", "u16", "The guest's port."),
+  field("peerAddress", "text", "The peer's address, as the guest knows it."),
+  field("peerPort", "u16", "The peer's port, as the guest knows it.")
+]
+
 export const contract: Contract = {
   version: 2,
 
@@ -85,6 +92,14 @@ export const contract: Contract = {
         tcp: [6, "Transmission control protocol."],
         udp: [17, "User datagram protocol."]
       }
+    },
+    ConnectionDirection: {
+      doc: "Who began a connection.",
+      values: { inward: [0, "Somebody outside."], outward: [1, "The guest."] }
+    },
+    ConnectionEnd: {
+      doc: "How a connection ended.",
+      values: { closed: [0, "Both sides have said their last."], reset: [1, "One side has reset it."] }
     },
     NetworkRefusal: {
       doc: "Why the guest does not reach what it wanted to reach.",
@@ -333,6 +348,36 @@ export const contract: Contract = {
         field("access", "DiskAccess", "What becomes of what the guest writes."),
         field("sizeBytes", "natural", "Its size."),
         field("source", "text", "Path of its file on the host; empty if it has none.", "textBytes")
+      ]
+    },
+    ConnectionOpened: {
+      doc: "A TCP connection of the guest's is made: both sides have agreed to it.",
+      fields: [...connection, field("open", "natural", "How many are open now.")]
+    },
+    RequestServed: {
+      doc: "The guest has answered on a connection that somebody else began: it was told something, has said something, and either said its last or is told more.",
+      fields: [
+        ...connection.slice(1),
+        field("requestBytes", "natural", "Bytes that it was told."),
+        field("answerBytes", "natural", "Bytes that it has answered with.")
+      ]
+    },
+    ConnectionClosed: {
+      doc: "A connection of `ConnectionOpened` is over: both sides have said their last, or one has reset it.",
+      fields: [
+        ...connection,
+        field("bytesIn", "natural", "Bytes that the guest was told."),
+        field("bytesOut", "natural", "Bytes that the guest has said."),
+        field("end", "ConnectionEnd", "How it ended."),
+        field("open", "natural", "How many are open now.")
+      ]
+    },
+    TrafficPassed: {
+      doc: "Bytes went over the guest's connections since the sample before; the samples are those of `PagesDirtied`.",
+      fields: [
+        field("bytesIn", "natural", "Bytes that the guest was told."),
+        field("bytesOut", "natural", "Bytes that the guest has said."),
+        field("overNanos", "natural", "Guest time between two samples.")
       ]
     }
   },

@@ -26,7 +26,7 @@ describe("what a guest is in the middle of", () => {
     Effect.gen(function* () {
       const before = { nextSeq: 3, atNanos: 5, isIdle: true, devicesInFlight: ["disk"] }
       const read = yield* Schema.decodeUnknownEffect(GuestActivity)(before)
-      assert.deepStrictEqual(read, { ...before, openListeners: [] })
+      assert.deepStrictEqual(read, { ...before, openListeners: [], connectionsOpen: 0 })
       const now = activityAfter(read, [bound(80, 3)])
       assert.deepStrictEqual(
         yield* Schema.decodeUnknownEffect(GuestActivity)(yield* Schema.encodeEffect(GuestActivity)(now)),

@@ -45,7 +45,9 @@ export const GuestActivity = Schema.Struct({
    */
   openListeners: Schema.Array(Schema.TaggedStruct("ListenerBound", guestEventFields.ListenerBound)).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed([]))
-  )
+  ),
+  /** How many TCP connections are open: as the last `ConnectionOpened` or `ConnectionClosed` said. None in recordings of before they were told. */
+  connectionsOpen: Schema.Natural.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0)))
 })
 export type GuestActivity = typeof GuestActivity.Type
 
@@ -55,7 +57,8 @@ export const noActivity: GuestActivity = {
   atNanos: 0,
   isIdle: false,
   devicesInFlight: [],
-  openListeners: []
+  openListeners: [],
+  connectionsOpen: 0
 }
 
 /**
@@ -67,11 +70,11 @@ export const noActivity: GuestActivity = {
  *
  * const events = [{ _tag: "IoStarted", seq: 0, atNanos: 5, device: "disk" }, { _tag: "GuestIdle", seq: 1, atNanos: 9 }] as const
  * console.log(JSON.stringify(activityAfter(noActivity, events)))
- * // {"nextSeq":2,"atNanos":9,"isIdle":true,"devicesInFlight":["disk"],"openListeners":[]}
+ * // {"nextSeq":2,"atNanos":9,"isIdle":true,"devicesInFlight":["disk"],"openListeners":[],"connectionsOpen":0}
  * ```
  */
 export const activityAfter = (before: GuestActivity, events: ReadonlyArray<GuestEvent>): GuestActivity => {
-  let { atNanos, isIdle, nextSeq, openListeners } = before
+  let { atNanos, connectionsOpen, isIdle, nextSeq, openListeners } = before
   const inFlight = new Set(before.devicesInFlight)
   for (const event of events) {
     nextSeq = event.seq + 1
@@ -80,7 +83,8 @@ export const activityAfter = (before: GuestActivity, events: ReadonlyArray<Guest
     else if (event._tag === "GuestBusy") isIdle = false
     else if (event._tag === "IoStarted") inFlight.add(event.device)
     else if (event._tag === "IoSettled") inFlight.delete(event.device)
+    else if (event._tag === "ConnectionOpened" || event._tag === "ConnectionClosed") connectionsOpen = event.open
     else openListeners = openListenersAfter(openListeners, event)
   }
-  return { nextSeq, atNanos, isIdle, devicesInFlight: [...inFlight], openListeners }
+  return { nextSeq, atNanos, isIdle, devicesInFlight: [...inFlight], openListeners, connectionsOpen }
 }

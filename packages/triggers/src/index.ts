@@ -6,6 +6,7 @@
 export * from "./builtin/afterGuestTime.ts"
 export * from "./builtin/atHeartbeat.ts"
 export * from "./builtin/never.ts"
+export { type ConnectionFilter, onConnection } from "./builtin/onConnection.ts"
 export * from "./builtin/onCustom.ts"
 export * from "./builtin/onDirtyRateBelow.ts"
 export { onEvent } from "./builtin/onEvent.ts"
@@ -13,16 +14,19 @@ export * from "./builtin/onIdle.ts"
 export * from "./builtin/onListener.ts"
 export * from "./builtin/onParked.ts"
 export * from "./builtin/onPreExec.ts"
+export * from "./builtin/onRequestServed.ts"
 export { onSerialMatch, type SerialMatchOptions } from "./builtin/onSerialMatch.ts"
 export { onSerialText } from "./builtin/onSerialText.ts"
 export {
   Activity,
   busyForLongerThan,
+  connectionsOpen,
   customHappens,
   defaultActivity,
   dirtyRateAbove,
   eventHappens,
-  ioInFlight
+  ioInFlight,
+  trafficAbove
 } from "./combinators/activity.ts"
 export * from "./combinators/allOf.ts"
 export * from "./combinators/debounce.ts"

@@ -9,7 +9,7 @@ import { Effect, Schema } from "effect"
 export const contractVersion = 2
 
 /** SHA-256 of the contract that this build follows. */
-export const contractHash = "83de7b70773ed2369901da14c32409d918c7c897f7c609364c6be0e1af18638e"
+export const contractHash = "f4ae313c048d788d7aba2dddfec718cb24046a4fc7d997105b279fa4d6cf4cac"
 
 /** Bounds that the guest's agent and the machine keep. */
 export const contractLimits = {
@@ -68,10 +68,14 @@ export const guestEventKinds = [
   "ExecOutputHeld",
   "NetworkRefused",
   "DiskFailed",
-  "DiskAttached"
+  "DiskAttached",
+  "ConnectionOpened",
+  "RequestServed",
+  "ConnectionClosed",
+  "TrafficPassed"
 ] as const
 
-/** The number of a kind; 37 for one that this build does not know. Written out, because it is asked for every event. */
+/** The number of a kind; 41 for one that this build does not know. Written out, because it is asked for every event. */
 export const guestEventNumber = (kind: string): number => {
   switch (kind) {
     case "SerialLine":
@@ -148,8 +152,16 @@ export const guestEventNumber = (kind: string): number => {
       return 35
     case "DiskAttached":
       return 36
-    default:
+    case "ConnectionOpened":
       return 37
+    case "RequestServed":
+      return 38
+    case "ConnectionClosed":
+      return 39
+    case "TrafficPassed":
+      return 40
+    default:
+      return 41
   }
 }
 
@@ -494,6 +506,43 @@ export const guestEventFields = {
     /** What becomes of what the guest writes. */ access: Schema.Literals(["read", "copyOnWrite", "scratch", "volume"]),
     /** Its size. */ sizeBytes: Schema.Natural,
     /** Path of its file on the host; empty if it has none. */ source: Schema.String
+  },
+  /** A TCP connection of the guest's is made: both sides have agreed to it. */
+  ConnectionOpened: {
+    ...position,
+    /** Who began it. */ direction: Schema.Literals(["inward", "outward"]),
+    /** The guest's port. */ guestPort: Schema.Natural,
+    /** The peer's address, as the guest knows it. */ peerAddress: Schema.String,
+    /** The peer's port, as the guest knows it. */ peerPort: Schema.Natural,
+    /** How many are open now. */ open: Schema.Natural
+  },
+  /** The guest has answered on a connection that somebody else began: it was told something, has said something, and either said its last or is told more. */
+  RequestServed: {
+    ...position,
+    /** The guest's port. */ guestPort: Schema.Natural,
+    /** The peer's address, as the guest knows it. */ peerAddress: Schema.String,
+    /** The peer's port, as the guest knows it. */ peerPort: Schema.Natural,
+    /** Bytes that it was told. */ requestBytes: Schema.Natural,
+    /** Bytes that it has answered with. */ answerBytes: Schema.Natural
+  },
+  /** A connection of `ConnectionOpened` is over: both sides have said their last, or one has reset it. */
+  ConnectionClosed: {
+    ...position,
+    /** Who began it. */ direction: Schema.Literals(["inward", "outward"]),
+    /** The guest's port. */ guestPort: Schema.Natural,
+    /** The peer's address, as the guest knows it. */ peerAddress: Schema.String,
+    /** The peer's port, as the guest knows it. */ peerPort: Schema.Natural,
+    /** Bytes that the guest was told. */ bytesIn: Schema.Natural,
+    /** Bytes that the guest has said. */ bytesOut: Schema.Natural,
+    /** How it ended. */ end: Schema.Literals(["closed", "reset"]),
+    /** How many are open now. */ open: Schema.Natural
+  },
+  /** Bytes went over the guest's connections since the sample before; the samples are those of `PagesDirtied`. */
+  TrafficPassed: {
+    ...position,
+    /** Bytes that the guest was told. */ bytesIn: Schema.Natural,
+    /** Bytes that the guest has said. */ bytesOut: Schema.Natural,
+    /** Guest time between two samples. */ overNanos: Schema.Natural
   }
 } as const
 
@@ -535,7 +584,11 @@ export const guestEventVersions: Readonly<Record<keyof typeof guestEventFields, 
   ExecOutputHeld: 1,
   NetworkRefused: 1,
   DiskFailed: 1,
-  DiskAttached: 1
+  DiskAttached: 1,
+  ConnectionOpened: 1,
+  RequestServed: 1,
+  ConnectionClosed: 1,
+  TrafficPassed: 1
 }
 
 type Check = readonly [field: string, holds: (value: unknown) => boolean]
@@ -628,5 +681,39 @@ export const plainEventChecks: ReadonlyMap<string, ReadonlyArray<Check>> = new M
       ["sizeBytes", isNatural],
       ["source", isString]
     )
-  ]
+  ],
+  [
+    "ConnectionOpened",
+    plain(
+      ["direction", oneOf(["inward", "outward"])],
+      ["guestPort", isNatural],
+      ["peerAddress", isString],
+      ["peerPort", isNatural],
+      ["open", isNatural]
+    )
+  ],
+  [
+    "RequestServed",
+    plain(
+      ["guestPort", isNatural],
+      ["peerAddress", isString],
+      ["peerPort", isNatural],
+      ["requestBytes", isNatural],
+      ["answerBytes", isNatural]
+    )
+  ],
+  [
+    "ConnectionClosed",
+    plain(
+      ["direction", oneOf(["inward", "outward"])],
+      ["guestPort", isNatural],
+      ["peerAddress", isString],
+      ["peerPort", isNatural],
+      ["bytesIn", isNatural],
+      ["bytesOut", isNatural],
+      ["end", oneOf(["closed", "reset"])],
+      ["open", isNatural]
+    )
+  ],
+  ["TrafficPassed", plain(["bytesIn", isNatural], ["bytesOut", isNatural], ["overNanos", isNatural])]
 ])

@@ -26,6 +26,10 @@ const status = fc.oneof(
 const bytes = fc.uint8Array({ maxLength: 12 })
 const json = fc.jsonValue({ maxDepth: 2 }).map((value) => JSON.parse(JSON.stringify(value)) as Schema.Json)
 
+const anyPort = fc.integer({ min: 0, max: 65_535 })
+const places = { guestPort: anyPort, peerAddress: text, peerPort: anyPort }
+const connection = { direction: fc.constantFrom("inward", "outward"), ...places }
+
 const bodies: Readonly<Record<GuestEventKind, fc.Arbitrary<object>>> = {
   SerialLine: fc.record({ port: natural, text }),
   HeartbeatTick: fc.record({ count: natural }),
@@ -92,7 +96,17 @@ const bodies: Readonly<Record<GuestEventKind, fc.Arbitrary<object>>> = {
     access: fc.constantFrom("read", "copyOnWrite", "scratch", "volume"),
     sizeBytes: natural,
     source: text
-  })
+  }),
+  ConnectionOpened: fc.record({ ...connection, open: natural }),
+  RequestServed: fc.record({ ...places, requestBytes: natural, answerBytes: natural }),
+  ConnectionClosed: fc.record({
+    ...connection,
+    bytesIn: natural,
+    bytesOut: natural,
+    end: fc.constantFrom("closed", "reset"),
+    open: natural
+  }),
+  TrafficPassed: fc.record({ bytesIn: natural, bytesOut: natural, overNanos: natural })
 }
 
 const body = fc

@@ -6,8 +6,8 @@
 
 enum { CONTRACT_VERSION = 2 };
 
-/* 83de7b70773ed2369901da14c32409d918c7c897f7c609364c6be0e1af18638e: the first eight bytes, which AgentReady carries behind its fields. */
-#define CONTRACT_HASH UINT64_C(0x83de7b70773ed236)
+/* f4ae313c048d788d7aba2dddfec718cb24046a4fc7d997105b279fa4d6cf4cac: the first eight bytes, which AgentReady carries behind its fields. */
+#define CONTRACT_HASH UINT64_C(0xf4ae313c048d788d)
 
 enum contract_limit {
 	/* Largest length field of a frame: its type and payload. */
@@ -110,6 +110,18 @@ enum network_protocol {
 	NETWORK_PROTOCOL_ICMP = 1, /* Internet control message protocol. */
 	NETWORK_PROTOCOL_TCP = 6, /* Transmission control protocol. */
 	NETWORK_PROTOCOL_UDP = 17, /* User datagram protocol. */
+};
+
+/* Who began a connection. */
+enum connection_direction {
+	CONNECTION_DIRECTION_INWARD = 0, /* Somebody outside. */
+	CONNECTION_DIRECTION_OUTWARD = 1, /* The guest. */
+};
+
+/* How a connection ended. */
+enum connection_end {
+	CONNECTION_END_CLOSED = 0, /* Both sides have said their last. */
+	CONNECTION_END_RESET = 1, /* One side has reset it. */
 };
 
 /* Why the guest does not reach what it wanted to reach. */

@@ -372,6 +372,8 @@ export interface GuestActivity {
   devicesInFlight: Array<string>
   /** Listeners that are open, oldest first. */
   openListeners: Array<GuestListener>
+  /** How many TCP connections are open. */
+  connectionsOpen: number
 }
 
 /** A listener that is open, as `ListenerBound` announced it. */

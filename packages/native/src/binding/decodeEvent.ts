@@ -7,7 +7,7 @@ import { type GuestEvent, guestEventKinds } from "@stillpoint/core"
 import type { EventReader } from "./EventReader.ts"
 
 /** SHA-256 of the contract that this decoder follows. */
-export const decoderContractHash = "83de7b70773ed2369901da14c32409d918c7c897f7c609364c6be0e1af18638e"
+export const decoderContractHash = "f4ae313c048d788d7aba2dddfec718cb24046a4fc7d997105b279fa4d6cf4cac"
 
 const frameName = (number: number) => {
   switch (number) {
@@ -125,6 +125,24 @@ const networkProtocol = (number: number) => {
       return "udp"
     default:
       return "other"
+  }
+}
+
+const connectionDirection = (number: number) => {
+  switch (number) {
+    case 1:
+      return "outward"
+    default:
+      return "inward"
+  }
+}
+
+const connectionEnd = (number: number) => {
+  switch (number) {
+    case 1:
+      return "reset"
+    default:
+      return "closed"
   }
 }
 
@@ -416,8 +434,53 @@ export const decodeEvent = (reader: EventReader, seq: number): GuestEvent => {
         sizeBytes: reader.natural(),
         source: reader.text()
       }
+    case 37:
+      return {
+        _tag: "ConnectionOpened",
+        seq,
+        atNanos,
+        direction: connectionDirection(reader.u8()),
+        guestPort: reader.u16(),
+        peerAddress: reader.text(),
+        peerPort: reader.u16(),
+        open: reader.natural()
+      }
+    case 38:
+      return {
+        _tag: "RequestServed",
+        seq,
+        atNanos,
+        guestPort: reader.u16(),
+        peerAddress: reader.text(),
+        peerPort: reader.u16(),
+        requestBytes: reader.natural(),
+        answerBytes: reader.natural()
+      }
+    case 39:
+      return {
+        _tag: "ConnectionClosed",
+        seq,
+        atNanos,
+        direction: connectionDirection(reader.u8()),
+        guestPort: reader.u16(),
+        peerAddress: reader.text(),
+        peerPort: reader.u16(),
+        bytesIn: reader.natural(),
+        bytesOut: reader.natural(),
+        end: connectionEnd(reader.u8()),
+        open: reader.natural()
+      }
+    case 40:
+      return {
+        _tag: "TrafficPassed",
+        seq,
+        atNanos,
+        bytesIn: reader.natural(),
+        bytesOut: reader.natural(),
+        overNanos: reader.natural()
+      }
     default:
       // The hashes of the addon's contract and of this file's are compared when the addon is loaded.
-      throw new Error(`event ${seq}: expected a kind below 37, found ${kind}`)
+      throw new Error(`event ${seq}: expected a kind below 41, found ${kind}`)
   }
 }

@@ -86,12 +86,20 @@ export const fromNative = Effect.fn("NativeMachine.make")(function* (native: Add
   return machine
 })
 
-const activityOf = ({ atNanos, devicesInFlight, isIdle, openListeners, seq }: Addon.GuestActivity): GuestActivity => ({
+const activityOf = ({
+  atNanos,
+  connectionsOpen,
+  devicesInFlight,
+  isIdle,
+  openListeners,
+  seq
+}: Addon.GuestActivity): GuestActivity => ({
   nextSeq: seq,
   atNanos,
   isIdle,
   devicesInFlight,
-  openListeners: openListeners.map((listener) => ({ _tag: "ListenerBound" as const, ...listener }))
+  openListeners: openListeners.map((listener) => ({ _tag: "ListenerBound" as const, ...listener })),
+  connectionsOpen
 })
 
 const make = (native: Addon.NativeMachine): Machine => {

@@ -14,18 +14,21 @@ exec httpd -f -p 8080 -h /www
 `
 
 /** A guest with a network, whose workload serves a page and 2 MiB of noise, from where it listens. */
-export const listening = Effect.gen(function* () {
+export const listeningWith = Effect.fn("listeningWith")(function* (options: Pick<BootSpec, "dirtySampleNanos">) {
   const kit = yield* GuestKit
   const spec = yield* kit.guest({
     workload: { argv: ["/bin/sh", "/serve.sh"] },
     network: true,
     files: { "/serve.sh": { content: serving, mode: 0o755 } }
   })
-  const machine = yield* (yield* Vmm).boot({ ...spec, network: {} } satisfies BootSpec)
+  const machine = yield* (yield* Vmm).boot({ ...spec, network: {}, ...options } satisfies BootSpec)
   const stop = yield* machine.run({ kinds: ["ListenerBound"], budgetNanos: enough })
   if (stop.reason !== "event") yield* Effect.die(new Error(`expected ListenerBound, the run ended: ${stop.reason}`))
   return machine
 })
+
+/** The same, with nothing else said of its machine. */
+export const listening = listeningWith({})
 
 /** Where a published port is asked. */
 export const url = (port: PublishedPort, path = "/") => `http://${port.host}:${port.hostPort}${path}`

@@ -57,6 +57,8 @@ const words: Readonly<Record<string, string>> = {
   onSerialMatch: "serial",
   onSerialText: "prompt",
   atHeartbeat: "heartbeat",
+  onConnection: "connection",
+  onRequestServed: "served",
   onCustom: "custom",
   onEvent: "event",
   onDirtyRateBelow: "dirty-below"

@@ -16,6 +16,8 @@ const tellingKinds: ReadonlySet<GuestEventKind> = new Set<GuestEventKind>([
   "IoSettled",
   "ListenerBound",
   "ListenerClosed",
+  "ConnectionOpened",
+  "ConnectionClosed",
   "AgentQuiesced",
   "AgentThawed",
   "AgentRejected"

@@ -8,21 +8,28 @@ import type { Memories } from "./Memory.ts"
 
 type ListenerBound = GuestEventOf<"ListenerBound">
 
-/** Whether the hart is idle, which devices have a request in flight, which listeners are open: as the events so far say. */
+/** Whether the hart is idle, which devices have a request in flight, which listeners and how many connections are open: as the events so far say. */
 export class GuestCondition {
   private readonly memory: {
     isIdle: boolean
     devicesInFlight: ReadonlySet<string>
     listeners: ReadonlyArray<ListenerBound>
+    connectionsOpen: number
   }
 
   constructor(memories: Memories) {
-    this.memory = memories.make({ isIdle: false, devicesInFlight: new Set<string>(), listeners: [] })
+    this.memory = memories.make({
+      isIdle: false,
+      devicesInFlight: new Set<string>(),
+      listeners: [],
+      connectionsOpen: 0
+    })
   }
 
   /** Begins with a guest that others have watched before. */
-  begin({ devicesInFlight, isIdle, openListeners }: GuestActivity): void {
-    Object.assign(this.memory, { isIdle, devicesInFlight: new Set(devicesInFlight), listeners: openListeners })
+  begin({ connectionsOpen, devicesInFlight, isIdle, openListeners }: GuestActivity): void {
+    const listeners = openListeners
+    Object.assign(this.memory, { isIdle, devicesInFlight: new Set(devicesInFlight), listeners, connectionsOpen })
   }
 
   /** Takes in an event. */
@@ -45,6 +52,10 @@ export class GuestCondition {
       case "ListenerClosed":
         memory.listeners = openListenersAfter(memory.listeners, event)
         break
+      case "ConnectionOpened":
+      case "ConnectionClosed":
+        memory.connectionsOpen = event.open
+        break
       default:
     }
   }
@@ -57,6 +68,11 @@ export class GuestCondition {
   /** Listeners that are open, as they were announced, oldest first. */
   get listeners(): ReadonlyArray<ListenerBound> {
     return this.memory.listeners
+  }
+
+  /** How many TCP connections are open, as the last that opened or closed said. */
+  get connectionsOpen(): number {
+    return this.memory.connectionsOpen
   }
 
   /** Devices that have a request in flight. */

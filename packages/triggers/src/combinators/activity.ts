@@ -15,6 +15,11 @@ export const Activity = Schema.Union([
   Schema.Struct({ activity: Schema.Literal("busy"), longerThanNanos: Schema.Natural }),
   Schema.Struct({ activity: Schema.Literal("io") }),
   Schema.Struct({ activity: Schema.Literal("dirty"), pagesPerSecond: Schema.Finite.check(Schema.isGreaterThan(0)) }),
+  Schema.Struct({ activity: Schema.Literal("connections") }),
+  Schema.Struct({
+    activity: Schema.Literal("traffic"),
+    bytesPerSecond: Schema.Finite.check(Schema.isGreaterThan(0))
+  }),
   Schema.Struct({ activity: Schema.Literal("event"), kind: Schema.Literals(eventKinds) }),
   Schema.Struct({ activity: Schema.Literal("custom"), name: Schema.String })
 ])
@@ -59,6 +64,38 @@ export const dirtyRateAbove = (pagesPerSecond: number): Activity => {
   return { activity: "dirty", pagesPerSecond }
 }
 
+/**
+ * A TCP connection of the guest's is open, into it or out of it. Those that were open before anybody watched the guest count from its
+ * next `ConnectionOpened` or `ConnectionClosed` on, which say how many there are; a restored machine or a fork begins without any.
+ *
+ * @example
+ * ```ts
+ * import { connectionsOpen, defaultActivity, onRequestServed, quiesce } from "@stillpoint/triggers"
+ *
+ * const policy = quiesce(onRequestServed(3), { calmFor: "20 millis", activity: [...defaultActivity, connectionsOpen] })
+ * console.log(policy.name) // quiesce(onRequestServed(3), 20 ms)
+ * ```
+ */
+export const connectionsOpen: Activity = { activity: "connections" }
+
+/**
+ * More bytes a second than this go over the guest's TCP connections, in both directions together, between two samples: those of
+ * dirtied pages (`BootSpec.dirtySampleNanos`). A machine that takes no samples has no traffic in this sense.
+ *
+ * @example
+ * ```ts
+ * import { onConnection, quiesce, trafficAbove } from "@stillpoint/triggers"
+ *
+ * console.log(quiesce(onConnection(), { calmFor: "20 millis", activity: [trafficAbove(100_000)] }).name)
+ * // quiesce(onConnection, 20 ms)
+ * ```
+ */
+export const trafficAbove = (bytesPerSecond: number): Activity => {
+  if (!Number.isFinite(bytesPerSecond) || bytesPerSecond <= 0)
+    refuse("trafficAbove", "a number above 0", bytesPerSecond)
+  return { activity: "traffic", bytesPerSecond }
+}
+
 /** An event of a kind happens, e.g. `SerialLine`: the guest says something. */
 export const eventHappens = (kind: GuestEventKind): Activity => {
   if (!eventKinds.includes(kind)) refuse("eventHappens", `one of ${eventKinds.join(", ")}`, kind)
@@ -94,6 +131,8 @@ export const activityName = (activity: Activity): string => {
     case "busy":
     case "io":
     case "dirty":
+    case "connections":
+    case "traffic":
       return activity.activity
     case "event":
       return activity.kind

@@ -14,6 +14,7 @@ import {
   afterGuestTime,
   andThen,
   atLatest,
+  connectionsOpen,
   debounce,
   defineTrigger,
   filter,
@@ -271,18 +272,38 @@ describe("a policy on a guest's timeline and clock", () => {
 
   it.effect("that-is-armed-where-a-machine-was-restored-decides-as-one-that-has-seen-all-of-the-guest", () =>
     Effect.promise(async () => {
-      const seen = { idle: 0, inFlight: 0, listening: 0, onOneOfBefore: 0, fired: 0 }
+      const seen = { idle: 0, inFlight: 0, listening: 0, onOneOfBefore: 0, clientsOfBefore: 0, fired: 0 }
       const level = onListener({ counts: "listening" })
       const levels = fc.constantFrom(level, quiesce(level, { calmFor: "5 millis", agent: "none" }))
+      const untilClientsHaveGone = quiesce(afterGuestTime(0), {
+        calmFor: "5 millis",
+        agent: "none",
+        deadline: "none",
+        activity: [connectionsOpen]
+      })
       const bound = { _tag: "ListenerBound", atNanos: 0, protocol: "tcp", address: "::", port: 80 } as const
-      /** One listener has been open since before anything else. */
+      const opened = {
+        _tag: "ConnectionOpened",
+        atNanos: 0,
+        direction: "inward",
+        guestPort: 80,
+        peerAddress: "10.0.2.2",
+        peerPort: 10_001,
+        open: 1
+      } as const
+      /** One listener has been open, with a client, since before anything else. */
       const listening = timeline.map((whole): Trigger.ReplayedTimeline => ({
         ...whole,
-        events: [bound, ...whole.events].map((event, seq) => ({ ...event, seq }))
+        events: [bound, opened, ...whole.events].map((event, seq) => ({ ...event, seq }))
       }))
       const guests = fc.oneof(timeline, listening)
+      const policies = fc.oneof(
+        { weight: 2, arbitrary: policy() },
+        { weight: 2, arbitrary: levels },
+        { weight: 1, arbitrary: fc.constant(untilClientsHaveGone) }
+      )
       await fc.assert(
-        fc.asyncProperty(fc.oneof(policy(), levels), guests, fc.nat(), async (one, whole, place) => {
+        fc.asyncProperty(policies, guests, fc.nat(), async (one, whole, place) => {
           const { events } = whole
           const at = events[place % Math.max(1, events.length)]?.atNanos ?? 0
           const before = events.filter(({ atNanos }) => atNanos < at)
@@ -299,6 +320,7 @@ describe("a policy on a guest's timeline and clock", () => {
           if (beginning.isIdle) seen.idle += 1
           if (beginning.devicesInFlight.length > 0) seen.inFlight += 1
           if (beginning.openListeners.length > 0) seen.listening += 1
+          if (beginning.connectionsOpen > 0 && one === untilClientsHaveGone) seen.clientsOfBefore += 1
           if (Result.isSuccess(decision)) {
             seen.fired += 1
             const { cause } = decision.success

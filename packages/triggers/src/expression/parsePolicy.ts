@@ -20,6 +20,8 @@
  *          | "custom" TEXT                                            onCustom
  *          | "event" KIND                                             onEvent
  *          | "dirty-below" NUMBER "over" D                            onDirtyRateBelow: pages a second
+ *          | "connection" [ ":" N ] [ "outward" ]                     onConnection: into the guest, or out of it
+ *          | "served" [ ":" N ] N                                     onRequestServed: at a port, so many requests
  *          | "parked" | "never"
  *
  * D        = digits [ "." digits ] ( "ns" | "us" | "ms" | "s" | "m" | "h" )     guest time
@@ -37,6 +39,7 @@ import { requireText } from "../argument.ts"
 import { afterGuestTime } from "../builtin/afterGuestTime.ts"
 import { atHeartbeat } from "../builtin/atHeartbeat.ts"
 import { never } from "../builtin/never.ts"
+import { onConnection } from "../builtin/onConnection.ts"
 import { onCustom } from "../builtin/onCustom.ts"
 import { onDirtyRateBelow } from "../builtin/onDirtyRateBelow.ts"
 import { onEvent } from "../builtin/onEvent.ts"
@@ -44,6 +47,7 @@ import { onIdle } from "../builtin/onIdle.ts"
 import { onListener } from "../builtin/onListener.ts"
 import { onParked } from "../builtin/onParked.ts"
 import { onPreExec } from "../builtin/onPreExec.ts"
+import { onRequestServed } from "../builtin/onRequestServed.ts"
 import { onSerialMatch } from "../builtin/onSerialMatch.ts"
 import { onSerialText } from "../builtin/onSerialText.ts"
 import { allOf } from "../combinators/allOf.ts"
@@ -327,6 +331,19 @@ const listener = (reader: Reader) => {
     })
 }
 
+const connection = (reader: Reader) => {
+  const port = reader.numberAfterColon("the number of a port")
+  const direction = reader.maybe("outward")
+  return () =>
+    onConnection({ ...(port === undefined ? {} : { port }), ...(direction === undefined ? {} : { direction }) })
+}
+
+const served = (reader: Reader) => {
+  const port = reader.numberAfterColon("the number of a port")
+  const count = reader.number("a number of requests")
+  return () => onRequestServed(count, port === undefined ? {} : { port })
+}
+
 const serial = (make: (pattern: string | RegExp, options: { readonly port: number }) => Policy) => (reader: Reader) => {
   const port = reader.numberAfterColon("the number of a serial port") ?? 0
   const pattern = reader.pattern()
@@ -378,6 +395,8 @@ const triggers: ReadonlyMap<string, (reader: Reader) => () => Policy> = new Map(
       return () => onDirtyRateBelow(rate, nanos)
     }
   ],
+  ["connection", connection],
+  ["served", served],
   ["parked", () => () => onParked()],
   ["never", () => () => never]
 ])

@@ -83,6 +83,10 @@ const write = (description: PolicyDescription, path: Path): Written => {
       const on = address === undefined ? undefined : `on ${JSON.stringify(address)}`
       return leaf(numbered("listener", port), protocol, on, counts === undefined ? undefined : "open")
     }
+    case "onConnection":
+      return leaf(numbered("connection", description.port), description.direction)
+    case "onRequestServed":
+      return leaf(numbered("served", description.port), String(description.count))
     case "afterGuestTime":
       return leaf("after", printDuration(description.nanos))
     case "onIdle":

@@ -24,6 +24,8 @@ export type PolicyDescription =
       readonly port?: number
       readonly counts?: "listening"
     }
+  | { readonly trigger: "onConnection"; readonly port?: number; readonly direction?: "outward" }
+  | { readonly trigger: "onRequestServed"; readonly count: number; readonly port?: number }
   | { readonly trigger: "onParked" }
   | { readonly trigger: "onIdle"; readonly nanos: number }
   | {
@@ -80,6 +82,12 @@ const casesOf = <Inner extends Schema.Top>(inner: Inner) => [
     port: Schema.optionalKey(Schema.Int),
     counts: Schema.optionalKey(Schema.Literal("listening"))
   }),
+  Schema.Struct({
+    trigger: is("onConnection"),
+    port: Schema.optionalKey(Schema.Int),
+    direction: Schema.optionalKey(Schema.Literal("outward"))
+  }),
+  Schema.Struct({ trigger: is("onRequestServed"), count, port: Schema.optionalKey(Schema.Int) }),
   Schema.Struct({ trigger: is("onParked") }),
   Schema.Struct({ trigger: is("onIdle"), nanos }),
   Schema.Struct({

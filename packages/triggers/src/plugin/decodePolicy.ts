@@ -7,6 +7,7 @@ import { Result, Schema } from "effect"
 import { afterGuestTime } from "../builtin/afterGuestTime.ts"
 import { atHeartbeat } from "../builtin/atHeartbeat.ts"
 import { never } from "../builtin/never.ts"
+import { onConnection } from "../builtin/onConnection.ts"
 import { onCustom } from "../builtin/onCustom.ts"
 import { onDirtyRateBelow } from "../builtin/onDirtyRateBelow.ts"
 import { onEvent } from "../builtin/onEvent.ts"
@@ -14,6 +15,7 @@ import { onIdle } from "../builtin/onIdle.ts"
 import { onListener } from "../builtin/onListener.ts"
 import { onParked } from "../builtin/onParked.ts"
 import { onPreExec } from "../builtin/onPreExec.ts"
+import { onRequestServed } from "../builtin/onRequestServed.ts"
 import { onSerialMatch } from "../builtin/onSerialMatch.ts"
 import { onSerialText } from "../builtin/onSerialText.ts"
 import { allOf } from "../combinators/allOf.ts"
@@ -202,6 +204,12 @@ const build = (description: Shallow, reading: Reading, path: Path): Policy => {
       const { trigger: _, ...listener } = description
       return onListener(listener)
     }
+    case "onConnection": {
+      const { trigger: _trigger, ...filter } = description
+      return onConnection(filter)
+    }
+    case "onRequestServed":
+      return onRequestServed(description.count, description.port === undefined ? {} : { port: description.port })
     case "onParked":
       return onParked()
     case "onIdle":

@@ -10,6 +10,7 @@ import { Result, Schema } from "effect"
 import { afterGuestTime } from "../builtin/afterGuestTime.ts"
 import { atHeartbeat } from "../builtin/atHeartbeat.ts"
 import { never } from "../builtin/never.ts"
+import { onConnection } from "../builtin/onConnection.ts"
 import { onCustom } from "../builtin/onCustom.ts"
 import { onDirtyRateBelow } from "../builtin/onDirtyRateBelow.ts"
 import { onEvent } from "../builtin/onEvent.ts"
@@ -17,6 +18,7 @@ import { onIdle } from "../builtin/onIdle.ts"
 import { onListener } from "../builtin/onListener.ts"
 import { onParked } from "../builtin/onParked.ts"
 import { onPreExec } from "../builtin/onPreExec.ts"
+import { onRequestServed } from "../builtin/onRequestServed.ts"
 import { onSerialMatch } from "../builtin/onSerialMatch.ts"
 import { defaultActivity, eventHappens } from "../combinators/activity.ts"
 import { allOf } from "../combinators/allOf.ts"
@@ -68,6 +70,8 @@ export const catalogue: Readonly<Record<string, Policy>> = {
   "listener-ipv6-loopback": onListener({ address: "::1" }),
   "pre-exec": onPreExec(),
   "pre-exec-console": onPreExec({ console: true }),
+  connection: onConnection({ port: 8080 }),
+  "request-served": onRequestServed(1),
   parked: onParked(),
   exited: onEvent("WorkloadExited"),
   "workload-failed": onEvent("WorkloadFailed"),

@@ -15,6 +15,7 @@ import {
   firstOf,
   mapCause,
   named,
+  onConnection,
   onCustom,
   onDirtyRateBelow,
   onEvent,
@@ -22,6 +23,7 @@ import {
   onListener,
   onParked,
   onPreExec,
+  onRequestServed,
   onSerialMatch,
   onSerialText,
   orElseAfter,
@@ -40,6 +42,7 @@ import { anyTimeline, consoleLines, customNames, listenerPorts } from "./guestEv
 import { defaultRuns, longestLawMillis } from "./TriggerLaw.ts"
 import { builtin, duration, policy, quiesceOptions } from "./policies.ts"
 import { timeline } from "./timelines.ts"
+import { timelinesFor } from "./timelinesFor.ts"
 
 /*
  * Each trigger and combinator decides what the equation in its docstring says: here it is written once more, over whole
@@ -117,6 +120,16 @@ describe("equations of the built-in triggers", () => {
         (event) => event._tag === "ListenerBound" && event.port === port && event.protocol === "tcp"
       ]),
     fc.constant<Case>([onPreExec(), ({ _tag }) => _tag === "WorkloadPreExec"]),
+    fc
+      .constantFrom(...listenerPorts)
+      .map((port): Case => [
+        onConnection({ port }),
+        (event) => event._tag === "ConnectionOpened" && event.direction === "inward" && event.guestPort === port
+      ]),
+    fc.constant<Case>([
+      onConnection({ direction: "outward" }),
+      (event) => event._tag === "ConnectionOpened" && event.direction === "outward"
+    ]),
     fc.constant<Case>([onParked(), ({ _tag }) => _tag === "WorkloadParked"]),
     fc
       .constantFrom(...consoleLines)
@@ -281,6 +294,22 @@ describe("equations of the combinators", () => {
   })
 })
 
+describe("the equation of served requests", () => {
+  const asked = fc.record({ count: fc.integer({ min: 1, max: 4 }), port: fc.constantFrom(undefined, ...listenerPorts) })
+  const lines = asked.chain(({ count, port }) => {
+    const trigger = onRequestServed(count, port === undefined ? {} : { port })
+    return fc.tuple(fc.constant({ count, port, trigger }), timelinesFor(trigger))
+  })
+
+  holds("on-request-served-is-the-nth-that-matches", [lines], ([{ count, port, trigger }, line]) => {
+    const served = line.events.filter(
+      (event) => event._tag === "RequestServed" && (port === undefined || event.guestPort === port)
+    )
+    const nth = served[count - 1]
+    assert.deepStrictEqual(timingOf(trigger, line), nth === undefined ? nothing : onEventAt(nth))
+  })
+})
+
 describe("the equation of quiesce", () => {
   /** No two events share an instant: what comes first at one is a law of its own. */
   const spread = anyTimeline().map((line): ReplayedTimeline => {
@@ -339,6 +368,15 @@ describe("the equation of quiesce", () => {
             return isHigh ? [[atNanos, atNanos]] : []
           })
         }
+        case "connections":
+          return connectionSpans(line)
+        case "traffic":
+          return line.events.flatMap((event): ReadonlyArray<Span> => {
+            const isHigh =
+              event._tag === "TrafficPassed" &&
+              (event.bytesIn + event.bytesOut) * 1e9 > one.bytesPerSecond * event.overNanos
+            return isHigh ? [[event.atNanos, event.atNanos]] : []
+          })
         case "event":
         case "custom":
           return line.events
@@ -360,6 +398,20 @@ describe("the equation of quiesce", () => {
     })
     return [...spans(line, 0, inFlightAfter), ...strays.map(({ atNanos }): Span => [atNanos, atNanos])]
   }
+
+  /** The last one that closes without any having been seen open was until then. */
+  const connectionSpans = (line: ReplayedTimeline): ReadonlyArray<Span> => {
+    let open = 0
+    const strays = line.events.filter((event) => {
+      const isStray = event._tag === "ConnectionClosed" && open === 0 && event.open === 0
+      open = openAfter(open, event)
+      return isStray
+    })
+    return [...spans(line, 0, openAfter), ...strays.map(({ atNanos }): Span => [atNanos, atNanos])]
+  }
+
+  const openAfter = (open: number, event: GuestEvent): number =>
+    event._tag === "ConnectionOpened" || event._tag === "ConnectionClosed" ? event.open : open
 
   const inFlightAfter = (inFlight: number, event: GuestEvent): number =>
     isOf("IoStarted", event) ? inFlight + 1 : isOf("IoSettled", event) ? Math.max(0, inFlight - 1) : inFlight

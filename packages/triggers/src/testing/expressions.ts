@@ -7,6 +7,7 @@ import * as fc from "fast-check"
 import { afterGuestTime } from "../builtin/afterGuestTime.ts"
 import { atHeartbeat } from "../builtin/atHeartbeat.ts"
 import { never } from "../builtin/never.ts"
+import { onConnection } from "../builtin/onConnection.ts"
 import { onCustom } from "../builtin/onCustom.ts"
 import { onDirtyRateBelow } from "../builtin/onDirtyRateBelow.ts"
 import { onEvent } from "../builtin/onEvent.ts"
@@ -14,6 +15,7 @@ import { onIdle } from "../builtin/onIdle.ts"
 import { onListener } from "../builtin/onListener.ts"
 import { onParked } from "../builtin/onParked.ts"
 import { onPreExec } from "../builtin/onPreExec.ts"
+import { onRequestServed } from "../builtin/onRequestServed.ts"
 import { onSerialMatch } from "../builtin/onSerialMatch.ts"
 import { onSerialText } from "../builtin/onSerialText.ts"
 import { eventKinds } from "../automaton/eventKinds.ts"
@@ -39,16 +41,24 @@ const pattern: fc.Arbitrary<string | RegExp> = fc.oneof(text, expression)
 const present = <A extends object>(record: A): { [K in keyof A]: Exclude<A[K], undefined> } =>
   Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined)) as never
 
+const port = fc.option(fc.integer({ min: 1, max: 65_535 }), { nil: undefined })
+
 const leaf: fc.Arbitrary<Policy> = fc.oneof(
   fc.constantFrom(never, onPreExec(), onParked()),
   fc
     .record({
-      port: fc.option(fc.integer({ min: 1, max: 65_535 }), { nil: undefined }),
+      port,
       protocol: fc.constantFrom("tcp" as const, "udp" as const, undefined),
       address: fc.option(text, { nil: undefined }),
       counts: fc.constantFrom("listening" as const, undefined)
     })
     .map((filter) => onListener(present(filter))),
+  fc
+    .record({ port, direction: fc.constantFrom("inward" as const, "outward" as const) })
+    .map((filter) => onConnection(present(filter))),
+  fc
+    .tuple(fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), fc.record({ port }))
+    .map(([count, filter]) => onRequestServed(count, present(filter))),
   nanos.map(afterGuestTime),
   nanos.map(onIdle),
   fc.tuple(pattern, fc.nat(3)).map(([one, port]) => onSerialMatch(one, { port })),
@@ -97,7 +107,7 @@ export const writablePolicy: fc.Arbitrary<Policy> = fc.letrec<{ node: Policy }>(
 }).node
 
 const words =
-  'pre-exec listener : 80 8080 tcp on open & | ( ) calm 20ms 1.5s deadline none else capture fail after idle serial /x/ "x" heartbeat 3 within then at-latest debounce custom event GuestIdle dirty-below over parked never -1 / " [ \u{1F600} 0ns 99h 1e9 listner'.split(
+  'pre-exec listener : 80 8080 tcp on open & | ( ) calm 20ms 1.5s deadline none else capture fail after idle serial /x/ "x" heartbeat 3 within then at-latest debounce custom event GuestIdle dirty-below over connection outward served parked never -1 / " [ \u{1F600} 0ns 99h 1e9 listner'.split(
     " "
   )
 

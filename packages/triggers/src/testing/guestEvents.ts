@@ -28,6 +28,33 @@ const listener = fc.record({
   port: fc.constantFrom(...listenerPorts)
 })
 
+/** The places of a connection in generated timelines. */
+const places = {
+  guestPort: fc.constantFrom(...listenerPorts),
+  peerAddress: fc.constant("10.0.2.2"),
+  peerPort: fc.constantFrom(10_001, 10_002)
+}
+const bytes = fc.constantFrom(1, 200, 5_000)
+
+/** Events of a guest's network, by kind. */
+export const networkEvents = {
+  ConnectionOpened: fc.record({
+    direction: fc.constantFrom("inward", "inward", "outward"),
+    ...places,
+    open: fc.integer({ min: 1, max: 2 })
+  }),
+  ConnectionClosed: fc.record({
+    direction: fc.constantFrom("inward", "inward", "outward"),
+    ...places,
+    bytesIn: bytes,
+    bytesOut: bytes,
+    end: fc.constantFrom("closed", "reset"),
+    open: fc.constantFrom(0, 0, 1)
+  }),
+  RequestServed: fc.record({ ...places, requestBytes: bytes, answerBytes: bytes }),
+  TrafficPassed: fc.record({ bytesIn: bytes, bytesOut: bytes, overNanos: fc.constant(10_000_000) })
+} as const
+
 /** One event of any kind that a policy may wait for, without its place. */
 export const eventBody: fc.Arbitrary<EventBody> = fc.oneof(
   { weight: 4, arbitrary: fc.constantFrom(body("GuestIdle"), body("GuestBusy")) },
@@ -58,6 +85,12 @@ export const eventBody: fc.Arbitrary<EventBody> = fc.oneof(
       .record({ name: fc.constantFrom(...customNames), payload: fc.nat(3) })
       .map((custom) => body("Custom", custom))
   },
+  ...Object.entries(networkEvents).map(([kind, fields]) => ({
+    weight: 1,
+    arbitrary: (fields as fc.Arbitrary<Readonly<Record<string, unknown>>>).map((found) =>
+      body(kind as keyof typeof networkEvents, found)
+    )
+  })),
   {
     weight: 1,
     arbitrary: fc.constantFrom(

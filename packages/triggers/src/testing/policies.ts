@@ -9,6 +9,7 @@ import * as fc from "fast-check"
 import { afterGuestTime } from "../builtin/afterGuestTime.ts"
 import { atHeartbeat } from "../builtin/atHeartbeat.ts"
 import { never } from "../builtin/never.ts"
+import { onConnection } from "../builtin/onConnection.ts"
 import { onCustom } from "../builtin/onCustom.ts"
 import { onDirtyRateBelow } from "../builtin/onDirtyRateBelow.ts"
 import { onEvent } from "../builtin/onEvent.ts"
@@ -16,9 +17,18 @@ import { onIdle } from "../builtin/onIdle.ts"
 import { onListener } from "../builtin/onListener.ts"
 import { onParked } from "../builtin/onParked.ts"
 import { onPreExec } from "../builtin/onPreExec.ts"
+import { onRequestServed } from "../builtin/onRequestServed.ts"
 import { onSerialMatch } from "../builtin/onSerialMatch.ts"
 import { onSerialText } from "../builtin/onSerialText.ts"
-import { busyForLongerThan, customHappens, dirtyRateAbove, eventHappens, ioInFlight } from "../combinators/activity.ts"
+import {
+  busyForLongerThan,
+  connectionsOpen,
+  customHappens,
+  dirtyRateAbove,
+  eventHappens,
+  ioInFlight,
+  trafficAbove
+} from "../combinators/activity.ts"
 import { allOf } from "../combinators/allOf.ts"
 import { debounce } from "../combinators/debounce.ts"
 import { filter } from "../combinators/filter.ts"
@@ -69,6 +79,11 @@ export const builtin: fc.Arbitrary<Policy> = fc.oneof(
   fc.constantFrom(onListener(), ...listenerPorts.map((port) => onListener({ port })), onListener({ protocol: "tcp" })),
   fc.integer({ min: 1, max: 6 }).map((count) => atHeartbeat(count)),
   fc.constant(atHeartbeat(3, { console: true })),
+  fc.constantFrom(onConnection(), ...listenerPorts.map((port) => onConnection({ port }))),
+  fc.constant(onConnection({ direction: "outward" })),
+  fc
+    .tuple(fc.integer({ min: 1, max: 3 }), fc.constantFrom(undefined, ...listenerPorts))
+    .map(([count, port]) => onRequestServed(count, port === undefined ? {} : { port })),
   fc.constant(onParked()),
   duration.map(afterGuestTime),
   duration.map(onIdle),
@@ -92,11 +107,13 @@ const activity = fc.uniqueArray(
     busyForLongerThan(0),
     ioInFlight,
     dirtyRateAbove(10_000),
+    connectionsOpen,
+    trafficAbove(100_000),
     eventHappens("SerialLine"),
     eventHappens("HeartbeatTick"),
     customHappens("flushed")
   ),
-  { maxLength: 4 }
+  { maxLength: 5 }
 )
 
 /** Options of a quiesce. Not every trigger has room for every calm. */

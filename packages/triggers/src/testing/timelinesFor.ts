@@ -10,7 +10,16 @@ import type { ReplayedTimeline } from "../deciding/replayPolicy.ts"
 import type { Heard } from "../Heard.ts"
 import type { Registry } from "../plugin/Registry.ts"
 import type { Policy } from "../Policy.ts"
-import { consoleLines, customNames, type EventBody, eventBody, gap, listenerPorts, timelineOf } from "./guestEvents.ts"
+import {
+  consoleLines,
+  customNames,
+  type EventBody,
+  eventBody,
+  gap,
+  listenerPorts,
+  networkEvents,
+  timelineOf
+} from "./guestEvents.ts"
 import { timeline } from "./timelines.ts"
 
 /** What is known of a trigger beside itself. */
@@ -44,6 +53,7 @@ const usual: Partial<Record<GuestEventKind, fc.Arbitrary<Readonly<Record<string,
     address: fc.constantFrom("0.0.0.0", "::"),
     port: fc.constantFrom(...listenerPorts)
   }),
+  ...networkEvents,
   PagesDirtied: fc.record({ count: fc.nat(500) }),
   Custom: fc.record({ name: fc.constantFrom(...customNames), payload: fc.nat(3) })
 }
@@ -85,7 +95,16 @@ const interestOf = (trigger: Policy, { hears = [], registry }: TimelineOptions):
       interest.hears.push({ kind, fields, ...textOf(part) })
     }
     if (part["trigger"] === "onListener") add("ListenerBound", "protocol", "address", "port")
-    else if (part["trigger"] === "onSerialMatch") add("SerialLine", "port")
+    else if (part["trigger"] === "onConnection" || part["trigger"] === "onRequestServed") {
+      const isOpened = part["trigger"] === "onConnection"
+      interest.hears.push({
+        kind: isOpened ? "ConnectionOpened" : "RequestServed",
+        fields: {
+          ...("port" in part ? { guestPort: part["port"] } : {}),
+          ...(isOpened ? { direction: part["direction"] ?? "inward" } : {})
+        }
+      })
+    } else if (part["trigger"] === "onSerialMatch") add("SerialLine", "port")
     else if (part["trigger"] === "onSerialText") add("SerialText", "port")
     else if (part["trigger"] === "atHeartbeat") add("HeartbeatTick", "count")
     else if (part["trigger"] === "onCustom") {

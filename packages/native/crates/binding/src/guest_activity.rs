@@ -19,6 +19,8 @@ pub struct GuestActivity {
     pub devices_in_flight: Vec<String>,
     /// Listeners that are open, oldest first.
     pub open_listeners: Vec<GuestListener>,
+    /// How many TCP connections are open.
+    pub connections_open: f64,
 }
 
 /// A listener that is open, as `ListenerBound` announced it.
@@ -50,7 +52,8 @@ impl From<OpenListener> for GuestListener {
 }
 
 pub(crate) fn activity(next_seq: u64, at: Nanos, activity: Activity) -> GuestActivity {
-    let Activity { is_idle, working_devices: devices_in_flight, open_listeners } = activity;
+    let Activity { is_idle, working_devices: devices_in_flight, open_listeners, connections_open } =
+        activity;
     let open_listeners = open_listeners.into_iter().map(GuestListener::from).collect();
     GuestActivity {
         seq: seq(next_seq),
@@ -58,5 +61,6 @@ pub(crate) fn activity(next_seq: u64, at: Nanos, activity: Activity) -> GuestAct
         is_idle,
         devices_in_flight,
         open_listeners,
+        connections_open: seq(connections_open),
     }
 }

@@ -29,6 +29,7 @@ interface Memory {
   /** Whether the calm was full during work that may yet be overlooked. */
   isFull: boolean
   isIoInFlight: boolean
+  isConnected: boolean
   lastSampleAtNanos: GuestNanos | null
   restartCount: number
   lastActivity: string | null
@@ -45,7 +46,9 @@ export class Calm {
   /** Work that is overlooked if it is no longer than this; `null` if work is not watched. */
   private readonly overlookedNanos: number | null
   private readonly watchesIo: boolean
+  private readonly watchesConnections: boolean
   private readonly dirtyLimit: number | null
+  private readonly trafficLimit: number | null
   private readonly disturbing: ReadonlySet<GuestEventKind>
   private readonly customs: ReadonlySet<string>
   private readonly memory: Memory
@@ -58,6 +61,8 @@ export class Calm {
     this.workTimer = automaton.timers.make(host)
     this.overlookedNanos = leastOf(activity.map((one) => (one.activity === "busy" ? one.longerThanNanos : null)))
     this.watchesIo = activity.some((one) => one.activity === "io")
+    this.watchesConnections = activity.some((one) => one.activity === "connections")
+    this.trafficLimit = leastOf(activity.map((one) => (one.activity === "traffic" ? one.bytesPerSecond : null)))
     this.dirtyLimit = leastOf(activity.map((one) => (one.activity === "dirty" ? one.pagesPerSecond : null)))
     this.disturbing = new Set(activity.flatMap((one) => (one.activity === "event" ? [one.kind] : [])))
     this.customs = new Set(activity.flatMap((one) => (one.activity === "custom" ? [one.name] : [])))
@@ -68,6 +73,7 @@ export class Calm {
       workCounts: false,
       isFull: false,
       isIoInFlight: false,
+      isConnected: false,
       lastSampleAtNanos: null,
       restartCount: 0,
       lastActivity: null,
@@ -80,7 +86,9 @@ export class Calm {
     return [
       ...(this.overlookedNanos === null ? [] : (["GuestIdle", "GuestBusy"] as const)),
       ...(this.watchesIo ? (["IoStarted", "IoSettled"] as const) : []),
+      ...(this.watchesConnections ? (["ConnectionOpened", "ConnectionClosed"] as const) : []),
       ...(this.dirtyLimit === null ? [] : (["PagesDirtied"] as const)),
+      ...(this.trafficLimit === null ? [] : (["TrafficPassed"] as const)),
       ...(this.customs.size > 0 ? (["Custom"] as const) : []),
       ...this.disturbing
     ]
@@ -106,18 +114,20 @@ export class Calm {
 
   // --- life
 
-  /** Counts from now on. Work that is going on, and requests that are in flight, are activity until they end. */
+  /** Counts from now on. Work that is going on, requests in flight and open connections are activity until they end. */
   begin(): void {
     const { guest, nowNanos } = this.automaton
     const isWorking = this.overlookedNanos !== null && !guest.isIdle
     const isIoInFlight = this.watchesIo && guest.devicesInFlight.size > 0
+    const isConnected = this.watchesConnections && guest.connectionsOpen > 0
     Object.assign(this.memory, {
-      isActive: isWorking || isIoInFlight,
+      isActive: isWorking || isIoInFlight || isConnected,
       sinceNanos: nowNanos,
       isWorking,
       workCounts: isWorking,
       isFull: false,
       isIoInFlight,
+      isConnected,
       lastSampleAtNanos: null,
       restartCount: 0,
       lastActivity: null,
@@ -182,8 +192,15 @@ export class Calm {
       case "IoSettled":
         if (this.watchesIo) this.ioChanges(event._tag === "IoSettled")
         break
+      case "ConnectionOpened":
+      case "ConnectionClosed":
+        if (this.watchesConnections) this.connectionsChange(event._tag === "ConnectionClosed")
+        break
       case "PagesDirtied":
         this.sample(event.count)
+        break
+      case "TrafficPassed":
+        this.traffic(event.bytesIn + event.bytesOut, event.overNanos)
         break
       default:
     }
@@ -224,6 +241,22 @@ export class Calm {
     else if (isSettled) this.activityHappens("io")
   }
 
+  private connectionsChange(isClosed: boolean): void {
+    const { memory } = this
+    const before = memory.isConnected
+    memory.isConnected = this.automaton.guest.connectionsOpen > 0
+    if (memory.isConnected) {
+      if (!before) this.activityBegins("connections")
+    } else if (before) this.activityEnds()
+    // Nobody saw it open: it was until now.
+    else if (isClosed) this.activityHappens("connections")
+  }
+
+  private traffic(bytes: number, overNanos: number): void {
+    const { trafficLimit } = this
+    if (trafficLimit !== null && bytes * 1e9 > trafficLimit * overNanos) this.activityHappens("traffic")
+  }
+
   private sample(count: number): void {
     const { dirtyLimit, memory } = this
     if (dirtyLimit === null) return
@@ -244,7 +277,7 @@ export class Calm {
     const { memory } = this
     const { nowNanos } = this.automaton
     if (memory.lastActivity !== null) memory.lastActivityAtNanos = nowNanos
-    if (memory.workCounts || memory.isIoInFlight) return
+    if (memory.workCounts || memory.isIoInFlight || memory.isConnected) return
     memory.isActive = false
     memory.sinceNanos = nowNanos
     this.wait()

@@ -24,7 +24,7 @@ pub use renewal::{GENERATION_BYTES, MIN_ENTROPY_BYTES, Renewal, RenewalInvalid};
 use crate::disks::{Attached, Disks};
 use crate::event::EventBody;
 use crate::memory::GuestMemory;
-use crate::network::{Interface, Outbox};
+use crate::network::{Interface, Outbox, Traffic};
 use crate::serial_ports::SerialPorts;
 use crate::state::{StateError, StateVersions};
 use crate::time::Nanos;
@@ -117,6 +117,16 @@ pub trait Device: Send {
     ) -> Option<Result<(), InputFull>> {
         let _ = (context, frame);
         None
+    }
+
+    /// How many connections over a network interface are open.
+    fn connections_open(&self) -> u64 {
+        0
+    }
+
+    /// Bytes over a network interface's connections since this was last asked for.
+    fn take_traffic(&mut self) -> Traffic {
+        Traffic::default()
     }
 
     /// Whether a request is in flight: `IoStarted` was said of it, and `IoSettled` was not yet.

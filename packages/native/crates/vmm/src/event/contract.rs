@@ -40,10 +40,10 @@ pub mod limits {
 pub const CONTRACT_VERSION: u32 = 2;
 
 /// SHA-256 of the contract, in hexadecimal digits.
-pub const CONTRACT_HASH: &str = "83de7b70773ed2369901da14c32409d918c7c897f7c609364c6be0e1af18638e";
+pub const CONTRACT_HASH: &str = "f4ae313c048d788d7aba2dddfec718cb24046a4fc7d997105b279fa4d6cf4cac";
 
 /// Part of the hash that the agent's hello carries.
-pub const HELLO_HASH: u64 = 0x83de7b70773ed236;
+pub const HELLO_HASH: u64 = 0xf4ae313c048d788d;
 
 /// Transport protocol of a listener, by its number in IP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -185,6 +185,68 @@ impl NetworkProtocol {
             1 => Self::Icmp,
             6 => Self::Tcp,
             17 => Self::Udp,
+            _ => return None,
+        })
+    }
+}
+
+/// Who began a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConnectionDirection {
+    /// Somebody outside.
+    Inward,
+    /// The guest.
+    Outward,
+}
+
+impl ConnectionDirection {
+    /// Every value.
+    pub const ALL: [Self; 2] = [Self::Inward, Self::Outward];
+
+    /// The value's number on the wire.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Inward => 0,
+            Self::Outward => 1,
+        }
+    }
+
+    /// The value of that number.
+    pub const fn by_number(number: u8) -> Option<Self> {
+        Some(match number {
+            0 => Self::Inward,
+            1 => Self::Outward,
+            _ => return None,
+        })
+    }
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConnectionEnd {
+    /// Both sides have said their last.
+    Closed,
+    /// One side has reset it.
+    Reset,
+}
+
+impl ConnectionEnd {
+    /// Every value.
+    pub const ALL: [Self; 2] = [Self::Closed, Self::Reset];
+
+    /// The value's number on the wire.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Closed => 0,
+            Self::Reset => 1,
+        }
+    }
+
+    /// The value of that number.
+    pub const fn by_number(number: u8) -> Option<Self> {
+        Some(match number {
+            0 => Self::Closed,
+            1 => Self::Reset,
             _ => return None,
         })
     }
@@ -1006,6 +1068,60 @@ pub enum EventBody {
         /// Path of its file on the host; empty if it has none.
         source: String,
     },
+    /// A TCP connection of the guest's is made: both sides have agreed to it.
+    ConnectionOpened {
+        /// Who began it.
+        direction: ConnectionDirection,
+        /// The guest's port.
+        guest_port: u16,
+        /// The peer's address, as the guest knows it.
+        peer_address: String,
+        /// The peer's port, as the guest knows it.
+        peer_port: u16,
+        /// How many are open now.
+        open: u64,
+    },
+    /// The guest has answered on a connection that somebody else began: it was told something, has said something, and either said its last or is told more.
+    RequestServed {
+        /// The guest's port.
+        guest_port: u16,
+        /// The peer's address, as the guest knows it.
+        peer_address: String,
+        /// The peer's port, as the guest knows it.
+        peer_port: u16,
+        /// Bytes that it was told.
+        request_bytes: u64,
+        /// Bytes that it has answered with.
+        answer_bytes: u64,
+    },
+    /// A connection of `ConnectionOpened` is over: both sides have said their last, or one has reset it.
+    ConnectionClosed {
+        /// Who began it.
+        direction: ConnectionDirection,
+        /// The guest's port.
+        guest_port: u16,
+        /// The peer's address, as the guest knows it.
+        peer_address: String,
+        /// The peer's port, as the guest knows it.
+        peer_port: u16,
+        /// Bytes that the guest was told.
+        bytes_in: u64,
+        /// Bytes that the guest has said.
+        bytes_out: u64,
+        /// How it ended.
+        end: ConnectionEnd,
+        /// How many are open now.
+        open: u64,
+    },
+    /// Bytes went over the guest's connections since the sample before; the samples are those of `PagesDirtied`.
+    TrafficPassed {
+        /// Bytes that the guest was told.
+        bytes_in: u64,
+        /// Bytes that the guest has said.
+        bytes_out: u64,
+        /// Guest time between two samples.
+        over_nanos: u64,
+    },
 }
 
 /// The kinds of guest events; a kind's number is its place.
@@ -1086,11 +1202,19 @@ pub enum EventKind {
     DiskFailed,
     /// The host put a disk into a slot: recorded, so that it can be put there again.
     DiskAttached,
+    /// A TCP connection of the guest's is made: both sides have agreed to it.
+    ConnectionOpened,
+    /// The guest has answered on a connection that somebody else began: it was told something, has said something, and either said its last or is told more.
+    RequestServed,
+    /// A connection of `ConnectionOpened` is over: both sides have said their last, or one has reset it.
+    ConnectionClosed,
+    /// Bytes went over the guest's connections since the sample before; the samples are those of `PagesDirtied`.
+    TrafficPassed,
 }
 
 impl EventKind {
     /// Every kind, in the order of the contract.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 41] = [
         Self::SerialLine,
         Self::HeartbeatTick,
         Self::WorkloadPreExec,
@@ -1128,6 +1252,10 @@ impl EventKind {
         Self::NetworkRefused,
         Self::DiskFailed,
         Self::DiskAttached,
+        Self::ConnectionOpened,
+        Self::RequestServed,
+        Self::ConnectionClosed,
+        Self::TrafficPassed,
     ];
 
     /// The kind's name: the `_tag` of its events.
@@ -1170,6 +1298,10 @@ impl EventKind {
             Self::NetworkRefused => "NetworkRefused",
             Self::DiskFailed => "DiskFailed",
             Self::DiskAttached => "DiskAttached",
+            Self::ConnectionOpened => "ConnectionOpened",
+            Self::RequestServed => "RequestServed",
+            Self::ConnectionClosed => "ConnectionClosed",
+            Self::TrafficPassed => "TrafficPassed",
         }
     }
 }
@@ -1215,6 +1347,10 @@ impl EventBody {
             Self::NetworkRefused { .. } => EventKind::NetworkRefused,
             Self::DiskFailed { .. } => EventKind::DiskFailed,
             Self::DiskAttached { .. } => EventKind::DiskAttached,
+            Self::ConnectionOpened { .. } => EventKind::ConnectionOpened,
+            Self::RequestServed { .. } => EventKind::RequestServed,
+            Self::ConnectionClosed { .. } => EventKind::ConnectionClosed,
+            Self::TrafficPassed { .. } => EventKind::TrafficPassed,
         }
     }
 
@@ -1245,6 +1381,9 @@ impl EventBody {
                 Self::NetworkRefused { address, .. } => address.len(),
                 Self::DiskFailed { disk, message, .. } => disk.len() + message.len(),
                 Self::DiskAttached { disk, source, .. } => disk.len() + source.len(),
+                Self::ConnectionOpened { peer_address, .. } => peer_address.len(),
+                Self::RequestServed { peer_address, .. } => peer_address.len(),
+                Self::ConnectionClosed { peer_address, .. } => peer_address.len(),
                 _ => 0,
             }
     }

@@ -6,9 +6,9 @@ mod open_listeners;
 mod quota;
 
 pub use contract::{
-    CONTRACT_HASH, CONTRACT_VERSION, DiskAccess, DiskFailure, DiskOperation, EventBody, EventKind,
-    FrameName, HELLO_HASH, InputKind, NetworkProtocol, NetworkRefusal, OutputStream, Protocol,
-    RejectReason, limits,
+    CONTRACT_HASH, CONTRACT_VERSION, ConnectionDirection, ConnectionEnd, DiskAccess, DiskFailure,
+    DiskOperation, EventBody, EventKind, FrameName, HELLO_HASH, InputKind, NetworkProtocol,
+    NetworkRefusal, OutputStream, Protocol, RejectReason, limits,
 };
 pub use log::{EventLog, EventsLost};
 pub(crate) use open_listeners::OpenListeners;

@@ -58,8 +58,13 @@ impl Quota {
     pub const fn usual(kind: EventKind) -> Option<Self> {
         let (burst_bytes, bytes_per_second) = match kind {
             EventKind::PagesDirtied
+            | EventKind::TrafficPassed
             | EventKind::HostInput
             | EventKind::NetworkRefused
+            // Each comes with frames that the host gave.
+            | EventKind::ConnectionOpened
+            | EventKind::ConnectionClosed
+            | EventKind::RequestServed
             | EventKind::DiskAttached
             | EventKind::EventsDropped
             | EventKind::GuestHalted

@@ -19,6 +19,8 @@ pub struct Activity {
     pub working_devices: Vec<String>,
     /// Listeners that are open, oldest first, as far as they are remembered.
     pub open_listeners: Vec<OpenListener>,
+    /// How many TCP connections are open, as far as they are known.
+    pub connections_open: u64,
 }
 
 /// A machine cannot be looked into.
@@ -70,6 +72,7 @@ impl Machine {
             is_idle: self.idle,
             working_devices: self.platform.working_devices(),
             open_listeners: self.platform.open_listeners().to_vec(),
+            connections_open: self.platform.connections_open(),
         }
     }
 

@@ -61,7 +61,9 @@ impl Machine {
                 Some(Ok(())) => {}
             }
         }
-        Ok(self.record(InputKind::Network, 0, frames.to_vec()))
+        let seq = self.record(InputKind::Network, 0, frames.to_vec());
+        self.platform.tell_caused();
+        Ok(seq)
     }
 
     /// Lets the link take what the guest has sent, and give what there is for the guest.
@@ -105,6 +107,7 @@ impl Port<'_> {
         if !data.is_empty() {
             self.has_given = true;
             self.platform.emit(EventBody::HostInput { kind: InputKind::Network, port: 0, data });
+            self.platform.tell_caused();
         }
         self.has_given
     }

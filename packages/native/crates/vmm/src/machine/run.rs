@@ -244,6 +244,7 @@ impl Machine {
     pub(super) fn take_sample(&mut self) {
         if let Some(count) = self.sampler.sample(self.platform.now, self.platform.memory.as_mut()) {
             self.platform.emit(EventBody::PagesDirtied { count });
+            self.platform.tell_traffic(self.sampler.step());
         }
     }
 

@@ -58,6 +58,11 @@ impl Sampler {
         count
     }
 
+    /// Guest time between two samples.
+    pub(super) fn step(&self) -> Nanos {
+        self.step
+    }
+
     /// Takes the sample that is due at `now`; the count to report, if it is to be reported.
     pub(super) fn sample(&mut self, now: Nanos, memory: &mut dyn GuestMemory) -> Option<u64> {
         if now < self.next_at {

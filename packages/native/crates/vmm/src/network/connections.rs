@@ -6,101 +6,48 @@
 //! expects next.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 
-use super::ETHERNET_HEADER_BYTES;
+use super::segment::{Connection, FLAG_ACK, FLAG_FIN, FLAG_RST, FLAG_SYN, Segment, reset};
+use crate::event::{ConnectionDirection, ConnectionEnd, EventBody};
 use crate::state::{StateError, StateReader, StateWriter};
 
 /// Most connections that are remembered; further ones are not, and end when the guest next sends.
 pub const MAX_CONNECTIONS: usize = 8192;
 
-const IPV4_HEADER_BYTES: usize = 20;
-const TCP_HEADER_BYTES: usize = 20;
-const TYPE_IPV4: [u8; 2] = [8, 0];
-const PROTOCOL_TCP: u8 = 6;
-const FLAG_FIN: u8 = 1;
-const FLAG_SYN: u8 = 2;
-const FLAG_RST: u8 = 4;
-
-/// The two places of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Connection {
-    /// The guest's address.
-    pub guest: Ipv4Addr,
-    /// The guest's port.
-    pub guest_port: u16,
-    /// The peer's address.
-    pub peer: Ipv4Addr,
-    /// The peer's port.
-    pub peer_port: u16,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Progress {
     /// The sequence number that the guest expects next.
     next: u32,
+    /// The sequence number that the guest says next.
+    guest_next: u32,
     guest_has_ended: bool,
     peer_has_ended: bool,
+    is_outward: bool,
+    /// Both sides have agreed to it.
+    is_open: bool,
+    bytes_in: u64,
+    bytes_out: u64,
+    /// Of the request that is being told or answered; an answer begins after it.
+    request_bytes: u64,
+    answer_bytes: u64,
+}
+
+/// Bytes over all connections, since they were last asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Bytes that the guest was told.
+    pub bytes_in: u64,
+    /// Bytes that the guest has said.
+    pub bytes_out: u64,
 }
 
 /// The connections of one interface.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Connections {
     known: BTreeMap<Connection, Progress>,
-}
-
-/// What a TCP segment over IPv4 says.
-struct Segment {
-    source: Ipv4Addr,
-    source_port: u16,
-    destination: Ipv4Addr,
-    destination_port: u16,
-    sequence: u32,
-    acknowledgement: u32,
-    flags: u8,
-    /// Sequence numbers that it takes.
-    length: u32,
-}
-
-impl Segment {
-    /// Reads a frame; `None` for whatever is no whole segment. Checksums are the reader's to check.
-    fn read(frame: &[u8]) -> Option<Self> {
-        let (ethernet, packet) = frame.split_at_checked(ETHERNET_HEADER_BYTES)?;
-        if ethernet[12..] != TYPE_IPV4 || packet.len() < IPV4_HEADER_BYTES {
-            return None;
-        }
-        let u16_at = |bytes: &[u8], at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
-        let u32_at = |bytes: &[u8], at: usize| {
-            u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-        };
-        let (header, total) = (usize::from(packet[0] & 15) * 4, usize::from(u16_at(packet, 2)));
-        // A fragment but the first has no header; a first one says too little.
-        let is_fragment = u16_at(packet, 6) & 0x3fff != 0;
-        if packet[0] >> 4 != 4
-            || header < IPV4_HEADER_BYTES
-            || packet[9] != PROTOCOL_TCP
-            || is_fragment
-        {
-            return None;
-        }
-        let segment = packet.get(header..total)?;
-        if segment.len() < TCP_HEADER_BYTES {
-            return None;
-        }
-        let data = segment.len().checked_sub(usize::from(segment[12] >> 4) * 4)?;
-        let flags = segment[13];
-        let ends = u32::from(flags & FLAG_SYN != 0) + u32::from(flags & FLAG_FIN != 0);
-        Some(Self {
-            source: Ipv4Addr::from(u32_at(packet, 12)),
-            source_port: u16_at(segment, 0),
-            destination: Ipv4Addr::from(u32_at(packet, 16)),
-            destination_port: u16_at(segment, 2),
-            sequence: u32_at(segment, 4),
-            acknowledgement: u32_at(segment, 8),
-            flags,
-            length: data as u32 + ends,
-        })
-    }
+    /// Those that are open.
+    open: u64,
+    traffic: Traffic,
 }
 
 impl Connections {
@@ -114,28 +61,64 @@ impl Connections {
         self.known.is_empty()
     }
 
-    /// The guest sends a frame.
-    pub fn sent(&mut self, frame: &[u8]) {
-        let Some(segment) = Segment::read(frame) else { return };
+    /// How many of them are open: both sides have agreed.
+    pub fn open(&self) -> u64 {
+        self.open
+    }
+
+    /// Bytes since this was last asked for.
+    pub fn take_traffic(&mut self) -> Traffic {
+        std::mem::take(&mut self.traffic)
+    }
+
+    /// The guest sends a frame; what has happened by that.
+    pub fn sent(&mut self, frame: &[u8]) -> Vec<EventBody> {
+        let mut told = Vec::new();
+        let Some(segment) = Segment::read(frame) else { return told };
         let connection = Connection {
             guest: segment.source,
             guest_port: segment.source_port,
             peer: segment.destination,
             peer_port: segment.destination_port,
         };
+        let next = segment.sequence.wrapping_add(segment.length);
         if segment.flags & FLAG_RST != 0 {
-            self.known.remove(&connection);
+            self.close(connection, ConnectionEnd::Reset, &mut told);
         } else if let Some(progress) = self.known.get_mut(&connection) {
-            progress.guest_has_ended |= segment.flags & FLAG_FIN != 0;
-            self.forget_if_ended(connection);
+            if segment.flags & FLAG_SYN != 0 {
+                progress.guest_next = next;
+                if segment.flags & FLAG_ACK != 0 && !progress.is_outward {
+                    self.agree(connection, &mut told);
+                }
+                return told;
+            }
+            let said = advanced(&mut progress.guest_next, next, segment.data);
+            progress.bytes_out = progress.bytes_out.saturating_add(said);
+            if progress.request_bytes > 0 {
+                progress.answer_bytes = progress.answer_bytes.saturating_add(said);
+            }
+            self.traffic.bytes_out = self.traffic.bytes_out.saturating_add(said);
+            if segment.flags & FLAG_FIN != 0 {
+                progress.guest_has_ended = true;
+                served(connection, progress, &mut told);
+            }
+            self.close_if_ended(connection, &mut told);
         } else if segment.flags & FLAG_SYN != 0 {
-            self.remember(connection, segment.acknowledgement);
+            let progress = Progress {
+                next: segment.acknowledgement,
+                guest_next: next,
+                is_outward: segment.flags & FLAG_ACK == 0,
+                ..Progress::default()
+            };
+            self.remember(connection, progress);
         }
+        told
     }
 
-    /// The guest is given a frame.
-    pub fn given(&mut self, frame: &[u8]) {
-        let Some(segment) = Segment::read(frame) else { return };
+    /// The guest is given a frame; what has happened by that.
+    pub fn given(&mut self, frame: &[u8]) -> Vec<EventBody> {
+        let mut told = Vec::new();
+        let Some(segment) = Segment::read(frame) else { return told };
         let connection = Connection {
             guest: segment.destination,
             guest_port: segment.destination_port,
@@ -144,31 +127,80 @@ impl Connections {
         };
         let next = segment.sequence.wrapping_add(segment.length);
         if segment.flags & FLAG_RST != 0 {
-            self.known.remove(&connection);
+            self.close(connection, ConnectionEnd::Reset, &mut told);
         } else if let Some(progress) = self.known.get_mut(&connection) {
-            // What was given before, again, is behind it.
-            if next.wrapping_sub(progress.next) < 1 << 31 || segment.flags & FLAG_SYN != 0 {
+            if segment.flags & FLAG_SYN != 0 {
                 progress.next = next;
+                if segment.flags & FLAG_ACK != 0 && progress.is_outward {
+                    self.agree(connection, &mut told);
+                }
+                return told;
             }
-            progress.peer_has_ended |= segment.flags & FLAG_FIN != 0;
-            self.forget_if_ended(connection);
+            let said = advanced(&mut progress.next, next, segment.data);
+            if said > 0 {
+                // What follows an answer is another request.
+                served(connection, progress, &mut told);
+                progress.bytes_in = progress.bytes_in.saturating_add(said);
+                progress.request_bytes = progress.request_bytes.saturating_add(said);
+                self.traffic.bytes_in = self.traffic.bytes_in.saturating_add(said);
+            }
+            if segment.flags & FLAG_FIN != 0 {
+                progress.peer_has_ended = true;
+            }
+            self.close_if_ended(connection, &mut told);
         } else if segment.flags & FLAG_SYN != 0 {
-            self.remember(connection, next);
+            self.remember(connection, Progress { next, ..Progress::default() });
+        }
+        told
+    }
+
+    fn remember(&mut self, connection: Connection, progress: Progress) {
+        if self.known.len() < MAX_CONNECTIONS {
+            self.known.insert(connection, progress);
         }
     }
 
-    fn remember(&mut self, connection: Connection, next: u32) {
-        if self.known.len() < MAX_CONNECTIONS {
-            self.known.insert(connection, Progress { next, ..Progress::default() });
+    /// Both sides have agreed to a connection.
+    fn agree(&mut self, connection: Connection, told: &mut Vec<EventBody>) {
+        let Some(progress) = self.known.get_mut(&connection) else { return };
+        if progress.is_open {
+            return;
         }
+        progress.is_open = true;
+        self.open += 1;
+        told.push(EventBody::ConnectionOpened {
+            direction: progress.direction(),
+            guest_port: connection.guest_port,
+            peer_address: connection.peer.to_string(),
+            peer_port: connection.peer_port,
+            open: self.open,
+        });
     }
 
     /// Of a connection that both have ended, no program of the guest's has anything.
-    fn forget_if_ended(&mut self, connection: Connection) {
+    fn close_if_ended(&mut self, connection: Connection, told: &mut Vec<EventBody>) {
         let ended = |progress: &Progress| progress.guest_has_ended && progress.peer_has_ended;
         if self.known.get(&connection).is_some_and(ended) {
-            self.known.remove(&connection);
+            self.close(connection, ConnectionEnd::Closed, told);
         }
+    }
+
+    fn close(&mut self, connection: Connection, end: ConnectionEnd, told: &mut Vec<EventBody>) {
+        let Some(progress) = self.known.remove(&connection) else { return };
+        if !progress.is_open {
+            return;
+        }
+        self.open -= 1;
+        told.push(EventBody::ConnectionClosed {
+            direction: progress.direction(),
+            guest_port: connection.guest_port,
+            peer_address: connection.peer.to_string(),
+            peer_port: connection.peer_port,
+            bytes_in: progress.bytes_in,
+            bytes_out: progress.bytes_out,
+            end,
+            open: self.open,
+        });
     }
 
     /// For each connection a frame that ends it in the guest, from `peer` to `guest`.
@@ -189,9 +221,17 @@ impl Connections {
                 .u32(connection.peer.into())
                 .u16(connection.peer_port)
                 .u32(progress.next)
+                .u32(progress.guest_next)
                 .bool(progress.guest_has_ended)
-                .bool(progress.peer_has_ended);
+                .bool(progress.peer_has_ended)
+                .bool(progress.is_outward)
+                .bool(progress.is_open)
+                .u64(progress.bytes_in)
+                .u64(progress.bytes_out)
+                .u64(progress.request_bytes)
+                .u64(progress.answer_bytes);
         }
+        state.u64(self.traffic.bytes_in).u64(self.traffic.bytes_out);
     }
 
     /// Reads what `save` wrote.
@@ -199,6 +239,44 @@ impl Connections {
     /// # Errors
     /// [`StateError`] if it is not there, or not in that form.
     pub(crate) fn load(state: &mut StateReader<'_>) -> Result<Self, StateError> {
+        let mut connections = Self::load_with(state, |state| {
+            Ok(Progress {
+                next: state.u32()?,
+                guest_next: state.u32()?,
+                guest_has_ended: state.bool()?,
+                peer_has_ended: state.bool()?,
+                is_outward: state.bool()?,
+                is_open: state.bool()?,
+                bytes_in: state.u64()?,
+                bytes_out: state.u64()?,
+                request_bytes: state.u64()?,
+                answer_bytes: state.u64()?,
+            })
+        })?;
+        connections.traffic = Traffic { bytes_in: state.u64()?, bytes_out: state.u64()? };
+        Ok(connections)
+    }
+
+    /// Reads the first form, which knew nothing but what a reset must say. Nothing was told of what it
+    /// holds, nor will be.
+    ///
+    /// # Errors
+    /// [`StateError`] if it is not there, or not in that form.
+    pub(crate) fn load_first(state: &mut StateReader<'_>) -> Result<Self, StateError> {
+        Self::load_with(state, |state| {
+            Ok(Progress {
+                next: state.u32()?,
+                guest_has_ended: state.bool()?,
+                peer_has_ended: state.bool()?,
+                ..Progress::default()
+            })
+        })
+    }
+
+    fn load_with(
+        state: &mut StateReader<'_>,
+        progress: impl Fn(&mut StateReader<'_>) -> Result<Progress, StateError>,
+    ) -> Result<Self, StateError> {
         let count = state.u32()?;
         if count as usize > MAX_CONNECTIONS {
             return Err(
@@ -206,6 +284,7 @@ impl Connections {
             );
         }
         let mut known = BTreeMap::new();
+        let mut open = 0;
         for _ in 0..count {
             let connection = Connection {
                 guest: state.u32()?.into(),
@@ -213,55 +292,51 @@ impl Connections {
                 peer: state.u32()?.into(),
                 peer_port: state.u16()?,
             };
-            let progress = Progress {
-                next: state.u32()?,
-                guest_has_ended: state.bool()?,
-                peer_has_ended: state.bool()?,
-            };
+            let progress = progress(state)?;
             let is_next = known.last_key_value().is_none_or(|(last, _)| *last < connection);
             if !is_next || progress.guest_has_ended && progress.peer_has_ended {
                 return Err(state.refuse("open connections, ascending", format!("{connection:?}")));
             }
+            open += u64::from(progress.is_open);
             known.insert(connection, progress);
         }
-        Ok(Self { known })
+        Ok(Self { known, open, traffic: Traffic::default() })
     }
 }
 
-/// Adds 16-bit words up, as the Internet's checksums do.
-fn sum(bytes: &[u8]) -> u32 {
-    bytes.chunks(2).fold(0, |sum, word| {
-        sum + (u32::from(word[0]) << 8) + word.get(1).map_or(0, |low| u32::from(*low))
-    })
-}
-
-/// The checksum of what adds up to `sum`.
-fn checksum(mut sum: u32) -> [u8; 2] {
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
+impl Progress {
+    fn direction(&self) -> ConnectionDirection {
+        if self.is_outward { ConnectionDirection::Outward } else { ConnectionDirection::Inward }
     }
-    (!(sum as u16)).to_be_bytes()
 }
 
-fn reset(connection: &Connection, sequence: u32, peer: [u8; 6], guest: [u8; 6]) -> Vec<u8> {
-    let mut segment = Vec::with_capacity(TCP_HEADER_BYTES);
-    segment.extend(connection.peer_port.to_be_bytes());
-    segment.extend(connection.guest_port.to_be_bytes());
-    segment.extend(sequence.to_be_bytes());
-    segment.extend([0, 0, 0, 0, 0x50, FLAG_RST, 0, 0, 0, 0, 0, 0]);
-    let places = [connection.peer.octets(), connection.guest.octets()].concat();
-    let pseudo = sum(&places) + u32::from(PROTOCOL_TCP) + TCP_HEADER_BYTES as u32;
-    let check = checksum(pseudo + sum(&segment));
-    segment[16..18].copy_from_slice(&check);
+/// Goes on to sequence number `to`, if that is ahead; how many of the `data` bytes before it were not
+/// said before.
+fn advanced(next: &mut u32, to: u32, data: u32) -> u64 {
+    let ahead = to.wrapping_sub(*next);
+    // What was said before, again, is behind it.
+    if ahead >= 1 << 31 {
+        return 0;
+    }
+    *next = to;
+    u64::from(ahead.min(data))
+}
 
-    let total = (IPV4_HEADER_BYTES + TCP_HEADER_BYTES) as u16;
-    let mut packet = vec![0x45, 0];
-    packet.extend(total.to_be_bytes());
-    packet.extend([0, 0, 0x40, 0, 64, PROTOCOL_TCP, 0, 0]);
-    packet.extend(places);
-    let check = checksum(sum(&packet));
-    packet[10..12].copy_from_slice(&check);
-    [&guest[..], &peer, &TYPE_IPV4, &packet, &segment].concat()
+/// An answer that has begun is over.
+fn served(connection: Connection, progress: &mut Progress, told: &mut Vec<EventBody>) {
+    if progress.answer_bytes == 0 {
+        return;
+    }
+    if progress.is_open && !progress.is_outward {
+        told.push(EventBody::RequestServed {
+            guest_port: connection.guest_port,
+            peer_address: connection.peer.to_string(),
+            peer_port: connection.peer_port,
+            request_bytes: progress.request_bytes,
+            answer_bytes: progress.answer_bytes,
+        });
+    }
+    (progress.request_bytes, progress.answer_bytes) = (0, 0);
 }
 
 #[cfg(test)]

@@ -12,9 +12,11 @@
 
 mod connections;
 mod frames;
+mod segment;
 
-pub use connections::{Connection, Connections, MAX_CONNECTIONS};
+pub use connections::{Connections, MAX_CONNECTIONS, Traffic};
 pub use frames::{FramesInvalid, append_frame, frames_of};
+pub use segment::Connection;
 
 use crate::event::EventBody;
 use crate::time::Nanos;
@@ -37,9 +39,20 @@ pub struct Outbox {
     bytes: usize,
     is_linked: bool,
     has_room_again: bool,
+    /// What has happened by frames that no event records yet: to be told behind that event.
+    caused: Vec<EventBody>,
 }
 
 impl Outbox {
+    /// Keeps what has happened by a frame that the guest was given, until the frame is recorded.
+    pub fn caused(&mut self, events: Vec<EventBody>) {
+        self.caused.extend(events);
+    }
+
+    pub(crate) fn take_caused(&mut self) -> Vec<EventBody> {
+        std::mem::take(&mut self.caused)
+    }
+
     /// Takes a frame of the guest's. Without a link it goes nowhere.
     pub fn push(&mut self, frame: Vec<u8>) {
         if self.is_linked && self.bytes + frame.len() <= OUTBOX_BYTES {

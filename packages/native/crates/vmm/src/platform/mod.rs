@@ -2,6 +2,7 @@
 //! firmware console, randomness, and a place to say what happened.
 
 mod bus;
+mod connections;
 pub(crate) mod persist;
 
 use std::sync::Arc;

@@ -27,7 +27,7 @@ pub use request::{Request, Segment};
 
 use super::{InputFull, Renewal};
 use crate::disks::Attached;
-use crate::network::Interface;
+use crate::network::{Interface, Traffic};
 use crate::state::{StateError, StateVersions};
 use crate::time::Nanos;
 
@@ -104,6 +104,16 @@ pub trait VirtioDevice: Send {
     ) -> Result<Option<Result<(), InputFull>>, QueueError> {
         let _ = (io, frame);
         Ok(None)
+    }
+
+    /// How many connections over a network interface are open.
+    fn connections_open(&self) -> u64 {
+        0
+    }
+
+    /// Bytes over a network interface's connections since this was last asked for.
+    fn take_traffic(&mut self) -> Traffic {
+        Traffic::default()
     }
 
     /// Whether a request that was taken and not completed is work: events tell of it then. A network

@@ -14,6 +14,24 @@ const FRAME: u64 = 0x3_0000;
 const SIZE: u64 = 128;
 const ROUNDS: u64 = 60;
 
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const ACK: u8 = 16;
+
+/// A frame of 40 bytes of headers behind an Ethernet's, with `data` bytes, between the guest and one
+/// peer.
+fn segment(by_guest: bool, flags: u8, data: u8) -> Vec<u8> {
+    let mut frame = vec![0; 12];
+    let (guest, peer) = ([10, 0, 2, 15], [10, 0, 2, 2]);
+    let (source, destination) = if by_guest { (guest, peer) } else { (peer, guest) };
+    let (from, to) = if by_guest { (80, 90) } else { (90, 80) };
+    frame.extend([8, 0, 0x45, 0, 0, 40 + data, 0, 0, 0, 0, 64, 6, 0, 0]);
+    frame.extend([source, destination].concat());
+    frame.extend([0, from, 0, to, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, flags, 0, 0, 0, 0, 0, 0]);
+    frame.resize(frame.len() + usize::from(data), 1);
+    frame
+}
+
 /// A guest that offers buffers, sends a frame in each of its rounds, and waits for an interrupt or a
 /// timer in between.
 fn program() -> Vec<Vec<u8>> {
@@ -35,8 +53,14 @@ fn program() -> Vec<Vec<u8>> {
         store(RECEIVE + 0x1000 + four as u64 * 8, entries);
     }
     store(RECEIVE + 0x1000, 98 << 16 | 1 << 48);
+    // Behind the header of the device's, the same in each round: the guest asks for a connection.
+    let frame = [[0; 12].to_vec(), segment(true, SYN, 20)].concat();
+    for (word, bytes) in frame.chunks(8).enumerate() {
+        let bytes = std::array::from_fn(|at| bytes.get(at).copied().unwrap_or_default());
+        store(FRAME + word as u64 * 8, u64::from_le_bytes(bytes));
+    }
     store(SEND, BASE + FRAME);
-    store(SEND + 8, 12 + 60);
+    store(SEND + 8, frame.len() as u64);
     let write = |offset: u32, value: u64| op(Op::DeviceWrite, 0, DEVICE + offset, value);
     program.extend([write(0x070, 3), write(0x024, 1), write(0x020, 1), write(0x070, 11)]);
     for (queue, ring) in [(0, RECEIVE), (1, SEND)] {
@@ -58,6 +82,13 @@ fn program() -> Vec<Vec<u8>> {
         write(0x064, 3),
         op(Op::Load, 0, 1, RECEIVE + 0x2000),
         op(Op::Emit, 1, 0, 0),
+        // Work of the guest's, so that samples are due in the middle of traffic, whatever chance gives.
+        op(Op::Set, 1, 0, 1000),
+    ]);
+    let working = program.len() as u64;
+    program.extend([
+        op(Op::Decrement, 1, 0, 0),
+        op(Op::JumpIfNot, 1, 0, working),
         op(Op::Decrement, 3, 0, 0),
         op(Op::JumpIfNot, 3, 0, again),
         op(Op::Halt, 0, 0, 0),
@@ -93,8 +124,15 @@ impl Link for Chance {
         self.state = self.next() ^ now;
         for frame in 0..self.state >> 62 {
             let length = 14 + (self.state >> 40) as usize % 400;
-            let fits = guest.fits(length);
-            assert_eq!(guest.give(&vec![frame as u8; length]), fits);
+            let given = match (self.state >> 50) % 5 {
+                0 => segment(false, SYN | ACK, 0),
+                1 => segment(false, RST, 0),
+                2 | 3 => segment(false, ACK, (self.state >> 40) as u8 % 200),
+                _ => vec![frame as u8; length],
+            };
+            let fits = guest.fits(given.len());
+            assert_eq!(guest.give(&given), fits);
+            self.state = self.next();
             self.answers = self.answers.wrapping_add(1);
         }
         if self.state.is_multiple_of(5) {
@@ -121,6 +159,21 @@ impl Link for Chance {
     }
 }
 
+/// A run with traffic, and what was recorded of it.
+fn run_with_traffic(seed: u64, cuts: &[u64], step: Nanos) -> (Machine, Vec<Event>) {
+    let mut machine = networked(step);
+    let sent = std::sync::Arc::default();
+    let link = Chance { state: seed, sent: std::sync::Arc::clone(&sent), answers: 0 };
+    machine.set_link(Some(Box::new(link)));
+    for budget in cuts {
+        machine.run(&RunUntil { budget_nanos: Some(*budget), ..RunUntil::default() });
+    }
+    assert_eq!(machine.run(&RunUntil::default()), Stop::Halted { reason: 0 });
+    assert_eq!(sent.load(std::sync::atomic::Ordering::Relaxed), ROUNDS as usize);
+    let recorded = machine.events(0, usize::MAX).expect("kept");
+    (machine, recorded)
+}
+
 proptest! {
     /// However the host's sockets and its scheduler behave: the recording is the run again, to the
     /// last byte of the machine.
@@ -131,23 +184,26 @@ proptest! {
         is_sampled in any::<bool>(),
     ) {
         let step = if is_sampled { 10_000 } else { 0 };
-        let mut machine = networked(step);
-        let sent = std::sync::Arc::default();
-        let link = Chance { state: seed, sent: std::sync::Arc::clone(&sent), answers: 0 };
-        machine.set_link(Some(Box::new(link)));
-        for budget in cuts {
-            machine.run(&RunUntil { budget_nanos: Some(budget), ..RunUntil::default() });
-        }
-        prop_assert_eq!(machine.run(&RunUntil::default()), Stop::Halted { reason: 0 });
-        let recorded = machine.events(0, usize::MAX).expect("kept");
+        let (mut machine, recorded) = run_with_traffic(seed, &cuts, step);
         let given = recorded.iter().filter(|event| event.body.kind() == EventKind::HostInput);
         prop_assert!(given.count() > 5, "the link gave something");
-        prop_assert_eq!(sent.load(std::sync::atomic::Ordering::Relaxed), ROUNDS as usize);
+        let samples = recorded.iter().filter(|event| event.body.kind() == EventKind::PagesDirtied);
+        prop_assert!(!is_sampled || samples.count() > 2, "samples lie in between");
         let mut again = networked(step);
         prop_assert_eq!(again.replay(&recorded), Ok(()));
         again.run(&RunUntil { at_nanos: Some(machine.now()), ..RunUntil::default() });
         prop_assert_eq!(again.events(0, usize::MAX).expect("kept"), recorded);
         prop_assert_eq!(again.digest(), machine.digest());
+    }
+}
+
+#[test]
+fn the_runs_that_are_repeated_have_connections_and_what_went_over_them() {
+    let (_, recorded) = run_with_traffic(1, &[], 10_000);
+    for kind in [EventKind::ConnectionOpened, EventKind::ConnectionClosed, EventKind::TrafficPassed]
+    {
+        let count = recorded.iter().filter(|event| event.body.kind() == kind).count();
+        assert!(count > 1, "{count} of {kind:?}");
     }
 }
 

@@ -1,5 +1,8 @@
+use super::super::ETHERNET_HEADER_BYTES;
+use super::super::segment::{checksum, sum};
 use super::*;
 use proptest::prelude::*;
+use std::net::Ipv4Addr;
 
 const GUEST: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const PEER: [u8; 6] = [2, 0, 0, 0, 0, 2];
@@ -95,7 +98,125 @@ fn no_more_are_remembered_than_may_be() {
     assert_eq!(connections.len(), MAX_CONNECTIONS);
 }
 
+/// What a client and the guest say in turns, then both end.
+fn conversation(
+    exchanges: &[(u16, u16)],
+    cut: usize,
+    repeated: bool,
+) -> (Vec<EventBody>, Connections) {
+    let mut connections = Connections::default();
+    let mut told = connections.given(&segment(80, false, 99, FLAG_SYN, &[]));
+    told.extend(connections.sent(&segment(80, true, 499, FLAG_SYN | FLAG_ACK, &[])));
+    let (mut client, mut guest) = (100u32, 500u32);
+    for (request, answer) in exchanges {
+        for (by_guest, count) in [(false, *request), (true, *answer)] {
+            let mut left = usize::from(count);
+            while left > 0 {
+                let data = vec![1; left.min(cut)];
+                let at = if by_guest { &mut guest } else { &mut client };
+                let frame = segment(80, by_guest, *at, FLAG_ACK, &data);
+                for _ in 0..1 + usize::from(repeated) {
+                    let sent = |connections: &mut Connections| connections.sent(&frame);
+                    let given = |connections: &mut Connections| connections.given(&frame);
+                    told.extend(if by_guest {
+                        sent(&mut connections)
+                    } else {
+                        given(&mut connections)
+                    });
+                }
+                *at += data.len() as u32;
+                left -= data.len();
+            }
+        }
+    }
+    told.extend(connections.sent(&segment(80, true, guest, FLAG_FIN | FLAG_ACK, &[])));
+    told.extend(connections.given(&segment(80, false, client, FLAG_FIN | FLAG_ACK, &[])));
+    (told, connections)
+}
+
+fn opened(open: u64) -> EventBody {
+    EventBody::ConnectionOpened {
+        direction: ConnectionDirection::Inward,
+        guest_port: 80,
+        peer_address: "10.0.2.2".to_owned(),
+        peer_port: 4000,
+        open,
+    }
+}
+
+fn closed(bytes_in: u64, bytes_out: u64, end: ConnectionEnd) -> EventBody {
+    EventBody::ConnectionClosed {
+        direction: ConnectionDirection::Inward,
+        guest_port: 80,
+        peer_address: "10.0.2.2".to_owned(),
+        peer_port: 4000,
+        bytes_in,
+        bytes_out,
+        end,
+        open: 0,
+    }
+}
+
+#[test]
+fn a_connection_is_told_once_both_have_agreed_and_when_it_is_over() {
+    let mut connections = Connections::default();
+    assert_eq!(connections.given(&segment(80, false, 1, FLAG_SYN, &[])), []);
+    let agreed = segment(80, true, 7, FLAG_SYN | FLAG_ACK, &[]);
+    assert_eq!(connections.sent(&agreed), [opened(1)]);
+    assert_eq!(connections.sent(&agreed), [], "said again");
+    assert_eq!(connections.given(&segment(80, false, 2, FLAG_ACK, b"hello")), []);
+    let reset = segment(80, false, 7, FLAG_RST, &[]);
+    assert_eq!(connections.given(&reset), [closed(5, 0, ConnectionEnd::Reset)]);
+    // One that was refused never was one.
+    connections.given(&segment(81, false, 1, FLAG_SYN, &[]));
+    assert_eq!(connections.sent(&segment(81, true, 0, FLAG_RST | FLAG_ACK, &[])), []);
+    // One that the guest asks for is open when it is answered.
+    assert_eq!(connections.sent(&segment(82, true, 1, FLAG_SYN, &[])), []);
+    let answered = connections.given(&segment(82, false, 1, FLAG_SYN | FLAG_ACK, &[]));
+    assert!(matches!(
+        answered[..],
+        [EventBody::ConnectionOpened { direction: ConnectionDirection::Outward, open: 1, .. }]
+    ));
+}
+
+#[test]
+fn the_first_form_is_brought_up_and_tells_of_nothing() {
+    let mut state = StateWriter::new();
+    state.u32(1).u32(0x0a00_020f).u16(80).u32(0x0a00_0202).u16(4000).u32(7).bool(false).bool(true);
+    let bytes = state.finish();
+    let mut reader = StateReader::new("connections", &bytes);
+    let mut connections = Connections::load_first(&mut reader).expect("the first form");
+    assert_eq!(only_reset(&connections).1, 7);
+    assert_eq!(connections.sent(&segment(80, true, 7, FLAG_RST, &[])), []);
+    assert!(connections.is_empty());
+}
+
 proptest! {
+    /// However what is said is cut into segments, and whatever of it is said twice.
+    #[test]
+    fn every_answer_and_every_byte_is_told_once(
+        exchanges in proptest::collection::vec((1..2_000u16, 1..2_000u16), 0..6),
+        cut in 1..900usize,
+        repeated in any::<bool>(),
+    ) {
+        let (told, mut connections) = conversation(&exchanges, cut, repeated);
+        let served = exchanges.iter().map(|(request, answer)| EventBody::RequestServed {
+            guest_port: 80,
+            peer_address: "10.0.2.2".to_owned(),
+            peer_port: 4000,
+            request_bytes: u64::from(*request),
+            answer_bytes: u64::from(*answer),
+        });
+        let bytes_in = exchanges.iter().map(|(request, _)| u64::from(*request)).sum();
+        let bytes_out = exchanges.iter().map(|(_, answer)| u64::from(*answer)).sum();
+        let expected: Vec<_> =
+            std::iter::once(opened(1)).chain(served).chain([closed(bytes_in, bytes_out, ConnectionEnd::Closed)]).collect();
+        prop_assert_eq!(told, expected);
+        prop_assert_eq!(connections.take_traffic(), Traffic { bytes_in, bytes_out });
+        prop_assert_eq!(connections.take_traffic(), Traffic::default());
+        prop_assert!(connections.is_empty());
+    }
+
     /// Whatever passes, and however it is cut: no panic, and what is saved is the same again.
     #[test]
     fn any_frames_are_survived_and_saved(
@@ -113,7 +234,7 @@ proptest! {
                 frame[at] = byte;
             }
             frame.truncate(length);
-            if by_guest { connections.sent(&frame) } else { connections.given(&frame) }
+            let _ = if by_guest { connections.sent(&frame) } else { connections.given(&frame) };
         }
         let mut state = StateWriter::new();
         connections.save(&mut state);

@@ -16,7 +16,7 @@ use super::{Io, QueueError, VirtioDevice};
 use crate::devices::{Device, DeviceContext, InputFull, Renewal, read_register, written_register};
 use crate::disks::Attached;
 use crate::event::EventBody;
-use crate::network::Interface;
+use crate::network::{Interface, Traffic};
 use crate::state::{StateError, StateVersions};
 use crate::time::Nanos;
 
@@ -263,6 +263,14 @@ impl Device for VirtioMmio {
             Ok(())
         });
         accepted
+    }
+
+    fn connections_open(&self) -> u64 {
+        self.device.connections_open()
+    }
+
+    fn take_traffic(&mut self) -> Traffic {
+        self.device.take_traffic()
     }
 
     fn renew(&mut self, renewal: &Renewal, now: Nanos) {

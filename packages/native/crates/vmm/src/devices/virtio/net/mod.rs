@@ -19,8 +19,8 @@ use serde::Deserialize;
 
 use super::{FEATURE_EVENT_INDEX, Io, QueueError, Request, VirtioDevice, VirtioMmio, WINDOW_BYTES};
 use crate::devices::{DeviceKind, InputFull, Node};
-use crate::network::{Connections, ETHERNET_HEADER_BYTES, Interface};
-use crate::state::StateError;
+use crate::network::{Connections, ETHERNET_HEADER_BYTES, Interface, Traffic};
+use crate::state::{StateError, StateVersions};
 
 const RECEIVE: usize = 0;
 const SEND: usize = 1;
@@ -127,7 +127,9 @@ impl Net {
                 let mut frame = vec![0; bytes as usize - HEADER_BYTES];
                 request.read(io.memory(), HEADER_BYTES as u64, &mut frame)?;
                 if completed(&header, &mut frame) {
-                    self.connections.sent(&frame);
+                    for event in self.connections.sent(&frame) {
+                        io.tell(event);
+                    }
                     io.network().push(frame);
                 }
             }
@@ -245,7 +247,7 @@ impl VirtioDevice for Net {
         if frame.len() > self.most_frame_bytes() || room < whole.len() as u64 {
             return Ok(Some(Ok(())));
         }
-        self.connections.given(frame);
+        io.network().caused(self.connections.given(frame));
         let mut rest = &whole[..];
         for request in self.held.drain(..count) {
             let written = request.write(io.memory(), 0, rest)?;
@@ -263,6 +265,18 @@ impl VirtioDevice for Net {
 
     fn works_on_requests(&self) -> bool {
         false
+    }
+
+    fn connections_open(&self) -> u64 {
+        self.connections.open()
+    }
+
+    fn take_traffic(&mut self) -> Traffic {
+        self.connections.take_traffic()
+    }
+
+    fn state_versions(&self) -> StateVersions {
+        persist::VERSIONS
     }
 
     fn reset(&mut self) {

@@ -1,0 +1,126 @@
+//! TCP segments in frames: what one says, and a reset.
+
+use std::net::Ipv4Addr;
+
+use super::ETHERNET_HEADER_BYTES;
+
+const IPV4_HEADER_BYTES: usize = 20;
+const TCP_HEADER_BYTES: usize = 20;
+const TYPE_IPV4: [u8; 2] = [8, 0];
+const PROTOCOL_TCP: u8 = 6;
+pub(super) const FLAG_FIN: u8 = 1;
+pub(super) const FLAG_SYN: u8 = 2;
+pub(super) const FLAG_RST: u8 = 4;
+pub(super) const FLAG_ACK: u8 = 16;
+
+/// The two places of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Connection {
+    /// The guest's address.
+    pub guest: Ipv4Addr,
+    /// The guest's port.
+    pub guest_port: u16,
+    /// The peer's address.
+    pub peer: Ipv4Addr,
+    /// The peer's port.
+    pub peer_port: u16,
+}
+
+/// What a TCP segment over IPv4 says.
+pub(super) struct Segment {
+    pub(super) source: Ipv4Addr,
+    pub(super) source_port: u16,
+    pub(super) destination: Ipv4Addr,
+    pub(super) destination_port: u16,
+    pub(super) sequence: u32,
+    pub(super) acknowledgement: u32,
+    pub(super) flags: u8,
+    /// Bytes that it says.
+    pub(super) data: u32,
+    /// Sequence numbers that it takes.
+    pub(super) length: u32,
+}
+
+impl Segment {
+    /// Reads a frame; `None` for whatever is no whole segment. Checksums are the reader's to check.
+    pub(super) fn read(frame: &[u8]) -> Option<Self> {
+        let (ethernet, packet) = frame.split_at_checked(ETHERNET_HEADER_BYTES)?;
+        if ethernet[12..] != TYPE_IPV4 || packet.len() < IPV4_HEADER_BYTES {
+            return None;
+        }
+        let u16_at = |bytes: &[u8], at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+        let u32_at = |bytes: &[u8], at: usize| {
+            u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
+        let (header, total) = (usize::from(packet[0] & 15) * 4, usize::from(u16_at(packet, 2)));
+        // A fragment but the first has no header; a first one says too little.
+        let is_fragment = u16_at(packet, 6) & 0x3fff != 0;
+        if packet[0] >> 4 != 4
+            || header < IPV4_HEADER_BYTES
+            || packet[9] != PROTOCOL_TCP
+            || is_fragment
+        {
+            return None;
+        }
+        let segment = packet.get(header..total)?;
+        if segment.len() < TCP_HEADER_BYTES {
+            return None;
+        }
+        let data = segment.len().checked_sub(usize::from(segment[12] >> 4) * 4)?;
+        let flags = segment[13];
+        let ends = u32::from(flags & FLAG_SYN != 0) + u32::from(flags & FLAG_FIN != 0);
+        Some(Self {
+            source: Ipv4Addr::from(u32_at(packet, 12)),
+            source_port: u16_at(segment, 0),
+            destination: Ipv4Addr::from(u32_at(packet, 16)),
+            destination_port: u16_at(segment, 2),
+            sequence: u32_at(segment, 4),
+            acknowledgement: u32_at(segment, 8),
+            flags,
+            data: data as u32,
+            length: data as u32 + ends,
+        })
+    }
+}
+
+/// Adds 16-bit words up, as the Internet's checksums do.
+pub(super) fn sum(bytes: &[u8]) -> u32 {
+    bytes.chunks(2).fold(0, |sum, word| {
+        sum + (u32::from(word[0]) << 8) + word.get(1).map_or(0, |low| u32::from(*low))
+    })
+}
+
+/// The checksum of what adds up to `sum`.
+pub(super) fn checksum(mut sum: u32) -> [u8; 2] {
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    (!(sum as u16)).to_be_bytes()
+}
+
+/// A frame that ends a connection in the guest, as of `sequence`.
+pub(super) fn reset(
+    connection: &Connection,
+    sequence: u32,
+    peer: [u8; 6],
+    guest: [u8; 6],
+) -> Vec<u8> {
+    let mut segment = Vec::with_capacity(TCP_HEADER_BYTES);
+    segment.extend(connection.peer_port.to_be_bytes());
+    segment.extend(connection.guest_port.to_be_bytes());
+    segment.extend(sequence.to_be_bytes());
+    segment.extend([0, 0, 0, 0, 0x50, FLAG_RST, 0, 0, 0, 0, 0, 0]);
+    let places = [connection.peer.octets(), connection.guest.octets()].concat();
+    let pseudo = sum(&places) + u32::from(PROTOCOL_TCP) + TCP_HEADER_BYTES as u32;
+    let check = checksum(pseudo + sum(&segment));
+    segment[16..18].copy_from_slice(&check);
+
+    let total = (IPV4_HEADER_BYTES + TCP_HEADER_BYTES) as u16;
+    let mut packet = vec![0x45, 0];
+    packet.extend(total.to_be_bytes());
+    packet.extend([0, 0, 0x40, 0, 64, PROTOCOL_TCP, 0, 0]);
+    packet.extend(places);
+    let check = checksum(sum(&packet));
+    packet[10..12].copy_from_slice(&check);
+    [&guest[..], &peer, &TYPE_IPV4, &packet, &segment].concat()
+}

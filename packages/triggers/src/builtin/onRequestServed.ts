@@ -1,0 +1,74 @@
+import type { GuestEvent } from "@stillpoint/core"
+import { requireOptions } from "../argument.ts"
+import { Part, type Site } from "../automaton/Part.ts"
+import { Policy } from "../Policy.ts"
+import { refuse } from "../PolicyError.ts"
+import { requirePort } from "./onConnection.ts"
+
+/** Which requests count. */
+export interface RequestFilter {
+  /** The guest's port, 1 to 65535; any if absent. */
+  readonly port?: number
+}
+
+/**
+ * Fires once the guest has answered `n` requests that came over TCP connections:
+ * `onRequestServed(n, f)(a) = the n-th of { e.at | e after a, e is RequestServed, e matches f }`, in the order of `seq`.
+ *
+ * What a request is nobody knows but the guest: one is served when the guest was told something, has said something, and then said its
+ * last or was told more. So the answer on a connection that is kept open counts once the next request comes, or either side ends.
+ *
+ * - *Same instant*: of several, each counts.
+ * - *Already true at arming*: what was served before does not count.
+ * - *Guest ends first*, or has no network: never fires.
+ *
+ * @example
+ * ```ts
+ * import { onRequestServed } from "@stillpoint/triggers"
+ *
+ * console.log(onRequestServed(100, { port: 8080 }).name) // onRequestServed(100, port 8080)
+ * ```
+ */
+export const onRequestServed = (count: number, filter: RequestFilter = {}): Policy => {
+  if (!Number.isSafeInteger(count) || count < 1) refuse("onRequestServed", "a whole number from 1 to 2^53 - 1", count)
+  const port = requirePort("onRequestServed.port", requireOptions("onRequestServed", filter, ["port"]).port)
+  const name = `onRequestServed(${count}${port === undefined ? "" : `, port ${port}`})`
+  return new Policy({
+    name,
+    description: { trigger: "onRequestServed", count, ...(port === undefined ? {} : { port }) },
+    build: (site) => new OnRequestServed(site, name, count, port)
+  })
+}
+
+class OnRequestServed extends Part<{ served: number }> {
+  readonly waitedFor: string
+  private readonly count: number
+  private readonly port: number | undefined
+
+  constructor(site: Site, name: string, count: number, port: number | undefined) {
+    super(site, name, { served: 0 }, ["RequestServed"])
+    this.count = count
+    this.port = port
+    this.waitedFor = `${count === 1 ? "a request" : `${count} requests`} to be served${port === undefined ? "" : ` at port ${port}`}`
+  }
+
+  protected onArm(): void {
+    this.memory.served = 0
+  }
+
+  protected onDisarm(): void {}
+
+  override overlooks(event: GuestEvent): boolean {
+    if (event._tag !== "RequestServed" || (this.port !== undefined && event.guestPort !== this.port)) return true
+    this.memory.served += 1
+    return this.memory.served < this.count
+  }
+
+  override onEvent(event: GuestEvent): void {
+    this.fireOn(event)
+  }
+
+  override progress(): string {
+    return `${this.memory.served} of ${this.count} served`
+  }
+}
