@@ -3,7 +3,7 @@
  * after that, a request that a clone of its own answers, and the end of many machines that run.
  *
  * All in one process that has restored the snapshot before, as a pool has. A command's instructions are what the guest's clock
- * counts from its request to its exit, one a nanosecond: the guest does not wait in between.
+ * counts from its request to its exit, one a nanosecond; some 0.4 ms of it the guest waits for the rest of the request.
  */
 import { DurableFiles, Gate, Journal, makeClonePool, Pipeline, SnapshotStore, type Vmm } from "@stillpoint/core"
 import { kindTrigger } from "@stillpoint/core/testing"

@@ -16,7 +16,7 @@ export interface RequestFilter {
  * `onRequestServed(n, f)(a) = the n-th of { e.at | e after a, e is RequestServed, e matches f }`, in the order of `seq`.
  *
  * What a request is nobody knows but the guest: one is served when the guest was told something, has said something, and then said its
- * last or was told more. So the answer on a connection that is kept open counts once the next request comes, or either side ends.
+ * last or was told more. So the answer on a connection that is kept open counts once the next request comes, or the guest ends its side.
  *
  * - *Same instant*: of several, each counts.
  * - *Already true at arming*: what was served before does not count.
