@@ -266,7 +266,7 @@ export interface Agent {
  */
 export interface Machine {
   readonly id: string
-  /** Name of the engine: `soft`, `kvm`, `replay`. */
+  /** Name of the engine: `soft`, `replay`. */
   readonly engine: string
   readonly memoryMib: number
   /** Whether equal inputs give equal runs: policies then decide in lockstep. */

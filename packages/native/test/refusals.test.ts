@@ -128,6 +128,10 @@ describe("bad input is refused by name", () => {
         for (const part of ["entropy", "hostname", "machineId"]) assert.include(identity.message, part)
         const until = yield* Effect.flip(machine.run({ atNanos: -1 }))
         assert.strictEqual(until.reason._tag, "InvalidRun")
+        // Nothing would ever be it: the run would last for ever.
+        const misspelt = yield* Effect.flip(machine.run({ kinds: ["ListenerBuond" as never] }))
+        assert.strictEqual(misspelt.reason._tag, "InvalidRun")
+        assert.include(misspelt.message, "ListenerBuond")
         const port = yield* Effect.flip(machine.sendSerial(9, new Uint8Array(1)))
         assert.strictEqual(port.reason._tag, "PortUnknown")
       })

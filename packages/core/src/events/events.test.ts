@@ -3,7 +3,7 @@ import { Effect, Fiber, Schema, Stream } from "effect"
 import { type Observable, of, Subject, throwError } from "rxjs"
 import { TestScheduler } from "rxjs/testing"
 import type { GuestEvent } from "../GuestEvent.ts"
-import { SubscriberTooSlow, toStream } from "./bridge.ts"
+import { SubscriberTooSlow, toStream } from "./toStream.ts"
 import { customOf, guestObservables, ofKind } from "./guestObservables.ts"
 
 const marbles = (body: Parameters<TestScheduler["run"]>[0]): void => {
@@ -59,7 +59,7 @@ describe("operators, in marbles", () => {
     }))
 })
 
-describe("the bridge", () => {
+describe("a stream of an observable", () => {
   const burst = (count: number): Observable<number> => of(...Array.from({ length: count }, (_, value) => value))
 
   it.effect("keeping-all-loses-nothing", () =>

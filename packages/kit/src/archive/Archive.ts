@@ -9,8 +9,6 @@
  */
 import { Context, Effect, Layer } from "effect"
 import { createReadStream } from "node:fs"
-import { mkdtemp, rm } from "node:fs/promises"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { pipeline } from "node:stream/promises"
 import { createGunzip } from "node:zlib"
@@ -21,6 +19,7 @@ import { type ArchivePackage, PackageReader } from "./PackageIndex.ts"
 import { fetchPast } from "./PastPackages.ts"
 import { parseRelease } from "./ReleaseIndex.ts"
 import { SignatureVerifier } from "./SignatureVerifier.ts"
+import { temporaryFolder } from "./temporaryFolder.ts"
 
 /** Which archive, and which part of it. */
 export interface ArchiveConfig {
@@ -152,10 +151,7 @@ const findOnce = Effect.fn("Archive.find")(function* (
   if (index === undefined) {
     return yield* invalid(`${config.url}/dists/${config.suite}`, `${folder}/Packages.gz`, "no such index")
   }
-  const temporary = yield* Effect.acquireRelease(
-    Effect.promise(() => mkdtemp(join(tmpdir(), "stillpoint-index-"))),
-    (path) => Effect.promise(() => rm(path, { recursive: true, force: true }).catch(() => undefined))
-  )
+  const temporary = yield* temporaryFolder("index")
   const target = join(temporary, "Packages.gz")
   const base = `${config.url}/dists/${config.suite}/${folder}`
   const plain = download(`${base}/Packages.gz`, index, target, () => {})

@@ -75,6 +75,25 @@ it.effect("a-missing-keyring-is-named-with-the-command-that-installs-it", () =>
   })
 )
 
+it.effect("a-place-for-temporary-files-that-is-not-there-is-named", () =>
+  Effect.gen(function* () {
+    const before = process.env["TMPDIR"]
+    process.env["TMPDIR"] = "/no/such/folder"
+    const result = yield* verify([process.execPath], "text", "signature").pipe(
+      Effect.ensuring(
+        Effect.sync(() => {
+          if (before === undefined) delete process.env["TMPDIR"]
+          else process.env["TMPDIR"] = before
+        })
+      )
+    )
+    assert.isTrue(Result.isFailure(result))
+    if (Result.isSuccess(result)) return
+    assert.strictEqual(result.failure.reason._tag, "FileUnusable")
+    assert.include(result.failure.message, "/no/such/folder")
+  })
+)
+
 it.effect("a-missing-verifier-is-named-with-the-command-that-installs-it", () =>
   Effect.gen(function* () {
     const folder = yield* Effect.acquireRelease(

@@ -4,11 +4,11 @@
  * @module
  */
 import { Context, Effect, Layer } from "effect"
-import { access, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises"
-import { tmpdir } from "node:os"
+import { access, readFile, readdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { KitError, PrerequisiteMissing, SignatureInvalid } from "../KitError.ts"
 import { runProgram } from "../runProgram.ts"
+import { temporaryFolder } from "./temporaryFolder.ts"
 
 /** The service that says whether a text is signed by a trusted key. */
 export class SignatureVerifier extends Context.Service<
@@ -76,10 +76,7 @@ const verifyWith = (paths: ReadonlyArray<string>) =>
         })
       })
     }
-    const folder = yield* Effect.acquireRelease(
-      Effect.promise(() => mkdtemp(join(tmpdir(), "stillpoint-signature-"))),
-      (path) => Effect.promise(() => rm(path, { recursive: true, force: true }).catch(() => undefined))
-    )
+    const folder = yield* temporaryFolder("signature")
     const [keys, message, detached] = [join(folder, "keys.gpg"), join(folder, "text"), join(folder, "text.asc")]
     yield* Effect.tryPromise({
       try: async () => {

@@ -14,6 +14,7 @@ import {
   diskSpecSchema,
   ForkError,
   type GuestActivity,
+  guestEventKinds,
   type ForkReason,
   type IdentitySpec,
   type LiveState,
@@ -49,8 +50,14 @@ export const call = <A, E, R extends { readonly _tag: string; readonly message: 
 
 const machineError = (reason: MachineFailureReason) => new MachineError({ reason })
 
+const kindNames: ReadonlySet<string> = new Set(guestEventKinds)
+
+const eventKind = Schema.String.check(
+  Schema.makeFilter((name: string) => kindNames.has(name) || `expected a kind of guest event, found ${name}`)
+)
+
 const runUntilSchema = Schema.Struct({
-  kinds: Schema.optionalKey(Schema.Array(Schema.String)),
+  kinds: Schema.optionalKey(Schema.Array(eventKind)),
   atNanos: Schema.optionalKey(Schema.Natural),
   budgetNanos: Schema.optionalKey(Schema.Natural),
   pace: Schema.optionalKey(Schema.Literals(["asFastAsPossible", "realTime"]))

@@ -7,7 +7,7 @@ import { existsSync } from "node:fs"
 import { DurableFiles, Snapshots, snapshotsHome } from "@stillpoint/core"
 import { GuestKit } from "@stillpoint/kit"
 import { NativeAgent, NativeVmm } from "@stillpoint/native"
-import { Effect, Layer, Result } from "effect"
+import { Effect, Layer, Result, Schema } from "effect"
 import { dirname } from "node:path"
 
 /** One thing that was looked at. */
@@ -17,6 +17,9 @@ export interface Check {
   /** What was found; where it is not well, what to do. */
   readonly detail: string
 }
+
+/** Something that a capture needs is not here. */
+class NotWell extends Schema.TaggedError<NotWell>()("NotWell", { message: Schema.String }) {}
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
@@ -31,7 +34,7 @@ const node = Effect.suspend(() => {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number)
   return major > 22 || (major === 22 && minor >= 19)
     ? Effect.succeed(`Node ${process.versions.node}`)
-    : Effect.fail(new Error(`expected Node 22.19 or later, found ${process.versions.node}`))
+    : Effect.fail(new NotWell({ message: `expected Node 22.19 or later, found ${process.versions.node}` }))
 })
 
 const engine = Effect.scoped(Layer.build(NativeVmm.layer)).pipe(
@@ -41,7 +44,7 @@ const engine = Effect.scoped(Layer.build(NativeVmm.layer)).pipe(
 const agent = Effect.suspend(() =>
   existsSync(NativeAgent.path)
     ? Effect.succeed(NativeAgent.path)
-    : Effect.fail(new Error(`${NativeAgent.path} is missing: in a checkout, make setup builds it`))
+    : Effect.fail(new NotWell({ message: `${NativeAgent.path} is missing: in a checkout, make setup builds it` }))
 )
 
 const kit = GuestKit.use(({ files }) => files).pipe(

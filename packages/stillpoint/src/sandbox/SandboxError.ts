@@ -28,6 +28,13 @@ export class ImageUnknown extends Schema.TaggedError<ImageUnknown>()("ImageUnkno
   }
 }
 
+/** A sandbox is used after it was closed. */
+export class SandboxClosed extends Schema.TaggedError<SandboxClosed>()("SandboxClosed", { id: Schema.String }) {
+  override get message(): string {
+    return `sandbox ${this.id} is closed`
+  }
+}
+
 /** A file of an image could not be kept beside the snapshots that read it. */
 export class ImageNotKept extends Schema.TaggedError<ImageNotKept>()("ImageNotKept", {
   path: Schema.String,

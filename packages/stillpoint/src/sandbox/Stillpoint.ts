@@ -6,6 +6,7 @@
 import type { ExecSpec, GuestFileEntry, PublishedPort, PublishSpec, SpawnSpec, StoredSnapshot } from "@stillpoint/core"
 import { Effect, Exit, type Layer, ManagedRuntime, Scope, Stream } from "effect"
 import { type CommandResult, Sandbox, type SandboxOptions } from "./Sandbox.ts"
+import { SandboxClosed } from "./SandboxError.ts"
 import { type StillpointOptions, stillpointLayer } from "./stillpointLayer.ts"
 
 /** What ends an operation early: it is interrupted, cleans up, and its promise is rejected. */
@@ -114,7 +115,7 @@ export class Stillpoint implements AsyncDisposable {
   }
 
   private run<A>(work: Effect.Effect<A, unknown, Services | Scope.Scope>, signal?: AbortSignal): Promise<A> {
-    if (this.isClosed) return Promise.reject(new Error(`sandbox ${this.sandbox.id} is closed`))
+    if (this.isClosed) return Promise.reject(new SandboxClosed({ id: this.sandbox.id }))
     return this.shared.runtime.runPromise(Scope.provide(work, this.scope), optionsOf(signal))
   }
 

@@ -1,5 +1,5 @@
 /**
- * The one bridge from RxJS to Effect: a guest's observables as streams.
+ * The one way from RxJS to Effect: a guest's observables as streams.
  *
  * RxJS pushes and does not wait; Effect pulls. What happens when the one is faster than the other is said by an {@link Overflow} that
  * every crossing names: nothing is ever lost unnoticed, and the guest is never held up.
