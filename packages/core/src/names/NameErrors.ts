@@ -93,7 +93,7 @@ export class StoreBusy extends Schema.TaggedError<StoreBusy>()("StoreBusy", {
   waitedMillis: Schema.Number
 }) {
   override get message(): string {
-    return `${this.path} was held by another process for ${this.waitedMillis} ms; nothing was changed`
+    return `${this.path} was held by others for ${this.waitedMillis} ms; nothing was changed`
   }
 }
 

@@ -6,14 +6,11 @@
 import { join } from "node:path"
 import { Clock, Effect } from "effect"
 import type { DurableFilesShape } from "../files/DurableFiles.ts"
+import { waitToHold } from "../files/waitToHold.ts"
 import { NameMoved, NameTaken, StoreBusy } from "./NameErrors.ts"
 import { clearDrafts, type Names, readNames, writeNames } from "./nameRecord.ts"
 import { parseName, printName, type Reference } from "./Reference.ts"
 import type { TagOptions } from "./SnapshotsShape.ts"
-
-/** How long another one's few file operations are waited for. */
-const longestWaitMillis = 30_000
-const lookAgainAfter = "2 millis"
 
 /** A name as the record has it. */
 export const fullName = ({ name, tag }: Extract<Reference, { _tag: "Named" }>): string => `${name}:${tag}`
@@ -38,13 +35,8 @@ export const makeNaming = <E>(files: DurableFilesShape, home: string, made: Effe
     Effect.scoped(
       Effect.gen(function* () {
         yield* made
-        const path = join(home, "store.lock")
-        const begun = yield* Clock.currentTimeMillis
-        while ((yield* files.hold(path, { create: true })) !== "held") {
-          const waitedMillis = (yield* Clock.currentTimeMillis) - begun
-          if (waitedMillis > longestWaitMillis) return yield* new StoreBusy({ path: home, waitedMillis })
-          yield* Effect.sleep(lookAgainAfter)
-        }
+        const busy = (waitedMillis: number) => new StoreBusy({ path: home, waitedMillis })
+        yield* waitToHold(files, join(home, "store.lock"), busy)
         yield* clearDrafts(files, home)
         return yield* Effect.uninterruptible(work)
       })

@@ -180,7 +180,7 @@ export class TargetBusy extends Schema.TaggedError<TargetBusy>()("TargetBusy", {
   waitedMillis: Schema.Number
 }) {
   override get message(): string {
-    return `${this.path} was held by another publisher for ${this.waitedMillis} ms; nothing was changed`
+    return `${this.path} was held by other publishers for ${this.waitedMillis} ms; nothing was changed`
   }
 }
 

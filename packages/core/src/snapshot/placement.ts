@@ -18,7 +18,7 @@
  * @module
  */
 import { basename, dirname, join } from "node:path"
-import { Clock, Effect, Result, type Scope } from "effect"
+import { Effect, Result, type Scope } from "effect"
 import type { DurableFilesShape } from "../files/DurableFiles.ts"
 import type { FileFault, FileUnfit } from "../files/FileErrors.ts"
 import { makeDirectories } from "../files/makeDirectories.ts"
@@ -28,6 +28,7 @@ import {
   makeOwnedDirectory,
   type OwnedDirectory
 } from "../files/OwnedDirectory.ts"
+import { waitToHold } from "../files/waitToHold.ts"
 import { encodeManifest, type Manifest, manifestFileName, mostManifestBytes } from "./Manifest.ts"
 import { PublishUnsettled, TargetBusy, TargetExists, TargetTaken } from "./SnapshotErrors.ts"
 import { inspectTarget, publishLockName } from "./standing.ts"
@@ -41,11 +42,6 @@ export interface Place {
   /** What `home` is in, if it is not the target. */
   readonly staging: OwnedDirectory | null
 }
-
-/** How long another publisher's few renames and flushes are waited for. */
-const longestWaitMillis = 30_000
-
-const lookAgainAfter = "2 millis"
 
 /** Makes an empty place for a snapshot that is to stand at `target`. */
 export const makePlace = Effect.fnUntraced(function* (files: DurableFilesShape, target: string) {
@@ -68,15 +64,11 @@ const holdTarget = (
   files: DurableFilesShape,
   directory: string
 ): Effect.Effect<void, FileFault | FileUnfit | TargetBusy, Scope.Scope> =>
-  Effect.gen(function* () {
-    const path = join(directory, publishLockName)
-    const begun = yield* Clock.currentTimeMillis
-    while ((yield* files.hold(path, { create: true })) !== "held") {
-      const waitedMillis = (yield* Clock.currentTimeMillis) - begun
-      if (waitedMillis > longestWaitMillis) return yield* new TargetBusy({ path: directory, waitedMillis })
-      yield* Effect.sleep(lookAgainAfter)
-    }
-  })
+  waitToHold(
+    files,
+    join(directory, publishLockName),
+    (waitedMillis) => new TargetBusy({ path: directory, waitedMillis })
+  )
 
 const writeDurably = (files: DurableFilesShape, path: string, bytes: Uint8Array) =>
   files.removeTree(path).pipe(Effect.andThen(files.write(path, bytes)), Effect.andThen(files.flush(path)))

@@ -1,0 +1,34 @@
+/**
+ * A lock that somebody else has for a few file operations.
+ *
+ * @module
+ */
+import { Clock, Effect, type Scope } from "effect"
+import type { DurableFilesShape } from "./DurableFiles.ts"
+import type { FileFault, FileUnfit } from "./FileErrors.ts"
+
+/** How long another one's few file operations are waited for. */
+const longestWaitMillis = 30_000
+
+/**
+ * How long after a look at a lock comes the next one: twice as long each time, up to this. A look costs the event loop that a holder in
+ * the same process needs to come to its end.
+ */
+const pauseMillis = { first: 2, most: 32 }
+
+/** Holds the lock at `path`, which is made, until the scope closes; fails with `busy` where it was held by others for 30 s. */
+export const waitToHold = <E>(
+  files: DurableFilesShape,
+  path: string,
+  busy: (waitedMillis: number) => E
+): Effect.Effect<void, E | FileFault | FileUnfit, Scope.Scope> =>
+  Effect.gen(function* () {
+    const begun = yield* Clock.currentTimeMillis
+    let pause = pauseMillis.first
+    while ((yield* files.hold(path, { create: true })) !== "held") {
+      const waitedMillis = (yield* Clock.currentTimeMillis) - begun
+      if (waitedMillis > longestWaitMillis) return yield* Effect.fail(busy(waitedMillis))
+      yield* Effect.sleep(pause)
+      pause = Math.min(2 * pause, pauseMillis.most)
+    }
+  })
