@@ -145,7 +145,6 @@ const axis = (
  * @example
  * ```ts
  * import { runTimelineOf } from "@stillpoint/core"
-import { escaped } from "./escaped.ts"
  * import { runPicture } from "stillpoint"
  *
  * const svg = runPicture(runTimelineOf("a41f", []))
