@@ -187,16 +187,21 @@ fn sleepers_hold_no_thread_and_leave_nothing() {
     let ended: Vec<_> = hosted.iter().map(|hosted| live(hosted, Living::default())).collect();
     let all_have_slept =
         || hosted.iter().all(|each| each.live_facts().is_some_and(|facts| facts.wakes >= 3));
-    let mut most = 0;
+    // How many there were at most, all together, and how often they were counted.
+    let (mut most, mut sum, mut counts) = (0, 0, 0);
     // The first moments, in which all of them are taken up by whoever asked, are over.
     wait_for("all have slept", || hosted.iter().all(|each| each.live_facts().is_some()));
     wait_for("few threads", || workers.threads() <= 8);
     wait_for("all have been woken", || {
-        most = workers.threads().max(most);
+        let threads = workers.threads();
+        (most, sum, counts) = (threads.max(most), sum + threads, counts + 1);
         all_have_slept()
     });
-    println!("{most} threads for {} that live", hosted.len());
-    assert!(most <= 8, "{most}");
+    println!("{most} threads for {} that live, {} on average", hosted.len(), sum / counts);
+    // One that has given its turn back and is not back itself is counted, too: how many there are of
+    // these at one moment is the host's to say.
+    assert!(sum <= 8 * counts, "{sum} in {counts}");
+    assert!(most < hosted.len() / 2, "{most}");
     // A third is paused, a third closed, a third forgotten.
     for (number, each) in hosted.iter().enumerate() {
         match number % 3 {
