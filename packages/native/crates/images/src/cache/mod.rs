@@ -19,7 +19,7 @@ pub use description::Description;
 
 use crate::error::ImageError;
 use crate::watch::{Progress, Watch};
-use locks::{Mode, lock_path, try_lock};
+use locks::{Locked, Mode, lock_path};
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -41,7 +41,7 @@ pub struct Cache {
 #[derive(Debug)]
 pub struct Held {
     /// Holds the shared lock.
-    _lock: File,
+    _lock: Locked,
     /// The image's file.
     pub file: PathBuf,
     /// What it is.
@@ -108,7 +108,7 @@ impl Cache {
     }
 
     /// Waits for a lock; cancelled, it ends.
-    fn wait(&self, path: &Path, watch: &Watch) -> Result<File, ImageError> {
+    fn wait(&self, path: &Path, watch: &Watch) -> Result<Locked, ImageError> {
         loop {
             watch.check()?;
             if let Some(lock) = at(path, lock_path(path))? {
@@ -131,7 +131,9 @@ impl Cache {
                 file => at(&path, file)?,
             };
             // Whoever has it for himself takes it away, or only looks whether anybody uses it: a moment.
-            if at(&path, try_lock(&file, Mode::Shared))? && at(&path, locks::is_at(&file, &path))? {
+            if let Ok(file) = at(&path, Locked::try_new(file, Mode::Shared))?
+                && at(&path, locks::is_at(&file, &path))?
+            {
                 break file;
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -242,7 +244,7 @@ impl Cache {
             let Ok(file) = File::open(self.image(key).join(DESCRIPTION)) else { continue };
             let Some(description) = Description::read(&file) else { continue };
             let last_used = file.metadata().and_then(|metadata| metadata.modified());
-            let is_in_use = !try_lock(&file, Mode::Exclusive).unwrap_or(false);
+            let is_in_use = !matches!(Locked::try_new(file, Mode::Exclusive), Ok(Ok(_)));
             found.push(Cached {
                 key: key.to_owned(),
                 description,
@@ -316,8 +318,10 @@ impl Cache {
         let image = self.image(key);
         let description = image.join(DESCRIPTION);
         let lock = match File::open(&description) {
-            Ok(file) if !at(&description, try_lock(&file, Mode::Exclusive))? => return Ok(false),
-            Ok(file) => Some(file),
+            Ok(file) => match at(&description, Locked::try_new(file, Mode::Exclusive))? {
+                Ok(file) => Some(file),
+                Err(_) => return Ok(false),
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(ImageError::of_cache(&description, &error)),
         };

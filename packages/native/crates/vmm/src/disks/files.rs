@@ -1,8 +1,7 @@
 //! Files that disks are made from: opened, locked, told apart.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,6 +69,14 @@ impl Opened {
     }
 }
 
+impl Drop for Opened {
+    /// Gives the lock back, which closing leaves to the last descriptor: between a fork and its exec a child
+    /// of this process has them all, and would keep the file in use.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
 /// Opens the file of the disk called `name`; `made` with so many bytes, sparse, if there is none.
 pub(super) fn open(
     name: &str,
@@ -130,29 +137,29 @@ fn make(path: &Path, bytes: u64) -> io::Result<()> {
     }
 }
 
-/// Takes the kernel's lock on the file, which ends with the last descriptor of this opening.
+/// Takes the kernel's lock on the file, which is given back when the file is let go.
 pub(super) fn lock(name: &str, opened: &Opened, sharing: Sharing) -> Result<(), DiskError> {
-    let (operation, expected) = match sharing {
-        Sharing::Readers => (libc::LOCK_SH, "a file that no machine writes to"),
-        Sharing::OneWriter => (libc::LOCK_EX, "a file that no other machine has"),
-    };
-    let path = opened.path.display().to_string();
+    let path = || opened.path.display().to_string();
     loop {
-        // SAFETY: the descriptor is open for as long as the file is borrowed.
-        if unsafe { libc::flock(opened.file.as_raw_fd(), operation | libc::LOCK_NB) } == 0 {
-            return Ok(());
-        }
-        let error = io::Error::last_os_error();
-        match error.kind() {
-            ErrorKind::WouldBlock => {
-                return Err(DiskError::DiskInUse { name: name.to_owned(), path, expected });
+        let (tried, expected) = match sharing {
+            Sharing::Readers => (opened.file.try_lock_shared(), "a file that no machine writes to"),
+            Sharing::OneWriter => (opened.file.try_lock(), "a file that no other machine has"),
+        };
+        match tried {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => {
+                return Err(DiskError::DiskInUse { name: name.to_owned(), path: path(), expected });
             }
-            ErrorKind::Interrupted => {}
+            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Interrupted => {}
             // Some network file systems have no such locks for readers: what is read is verified.
-            _ if sharing == Sharing::Readers => return Ok(()),
-            _ => {
+            Err(TryLockError::Error(_)) if sharing == Sharing::Readers => return Ok(()),
+            Err(TryLockError::Error(error)) => {
                 let reason = format!("it cannot be locked: {error}");
-                return Err(DiskError::DiskUnreadable { name: name.to_owned(), path, reason });
+                return Err(DiskError::DiskUnreadable {
+                    name: name.to_owned(),
+                    path: path(),
+                    reason,
+                });
             }
         }
     }

@@ -204,6 +204,23 @@ fn a_volume_has_one_writer_whoever_asks_and_its_forks_none() {
     Disk::open(&spec("x", Access::Read, Some(&path))).expect("nobody writes");
 }
 
+/// A child that is being started has what its parent had open: a second descriptor of the same opening.
+#[test]
+fn a_file_that_is_let_go_is_free_while_a_child_that_starts_still_has_it_open() {
+    let folder = Folder::new("let-go");
+    let path = folder.file("data", 512);
+    for sharing in [files::Sharing::Readers, files::Sharing::OneWriter] {
+        let opened = files::open("data", &path, sharing, None).expect("opened");
+        files::lock("data", &opened, sharing).expect("nobody has it");
+        let of_the_child = opened.file.try_clone().expect("a second descriptor");
+        let writer = || Disk::open(&spec("data", Access::Volume, Some(&path))).map(|_| ());
+        assert_eq!(writer().expect_err("in use").name(), "DiskInUse");
+        drop(opened);
+        writer().expect("nobody has it");
+        drop(of_the_child);
+    }
+}
+
 #[test]
 fn a_volume_that_is_not_there_is_made_whole() {
     let folder = Folder::new("made");
