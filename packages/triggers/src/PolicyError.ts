@@ -44,13 +44,15 @@ export const refuse = (what: string, expected: string, found: unknown): never =>
   })
 }
 
-/** Refuses options that do not exist, all of them at once: `what` is the constructor. */
-export const refuseUnknown = (what: string, options: object, known: ReadonlyArray<string>): void => {
-  const problems = Object.keys(options)
+/** Options that do not exist: `what` is the constructor. */
+export const unknownProblems = (
+  what: string,
+  options: object,
+  known: ReadonlyArray<string>
+): ReadonlyArray<PolicyProblem> =>
+  Object.keys(options)
     .filter((name) => !known.includes(name))
     .map((name) => ({ path: [what, name], message: unknownName("option", name, known) }))
-  if (problems.length > 0) throw new PolicyError({ problems })
-}
 
 /** What to say of a name that is not known. */
 export const unknownName = (kind: string, name: string, known: ReadonlyArray<string>): string => {

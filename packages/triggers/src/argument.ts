@@ -1,36 +1,87 @@
 /**
  * What the constructors of triggers are given, looked at before anything is made of it: a program may be written without types.
+ * What is wrong is refused at once, all of it.
  *
  * @module
  */
 import { describeValue } from "@stillpoint/core"
-import { refuse, refuseUnknown } from "./PolicyError.ts"
+import { Effect, Schema } from "effect"
+import { PolicyError, type PolicyProblem, refuse, unknownProblems } from "./PolicyError.ts"
+
+/** Looks at one value; `what` names it in the {@link PolicyError} that is thrown where it will not do. */
+export type Reader<A> = (what: string, value: unknown) => A
+
+type Checks = Readonly<Record<string, () => unknown>>
+
+/** The answers of several checks, or everything that they refuse as one {@link PolicyError}. */
+export const requireAll = <C extends Checks>(
+  checks: C,
+  found: ReadonlyArray<PolicyProblem> = []
+): { readonly [K in keyof C]: ReturnType<C[K]> } => {
+  const problems = [...found]
+  const answers = Object.entries(checks).map(([name, check]) => {
+    try {
+      return [name, check()] as const
+    } catch (cause) {
+      if (!(cause instanceof PolicyError)) throw cause
+      problems.push(...cause.problems)
+      return [name, undefined] as const
+    }
+  })
+  if (problems.length > 0) throw new PolicyError({ problems })
+  return Object.fromEntries(answers) as never
+}
 
 /** A text. */
-export const requireText = (what: string, value: unknown): string =>
+export const requireText: Reader<string> = (what, value) =>
   typeof value === "string" ? value : refuse(what, "a text", describeValue(value))
 
 /** A function. */
 export const requireFunction = <F>(what: string, value: F): F =>
   typeof value === "function" ? value : refuse(what, "a function", describeValue(value))
 
-/** Yes or no, or nothing. */
-export const requireFlag = (what: string, value: boolean | undefined): boolean | undefined =>
-  value === undefined || typeof value === "boolean" ? value : refuse(what, "true or false", describeValue(value))
+/** A schema. */
+export const requireSchema: Reader<Schema.Top> = (what, value) =>
+  Schema.isSchema(value) ? value : refuse(what, "a schema", value)
 
-/** One of some words, or nothing. */
-export const requireWord = <W extends string>(
-  what: string,
-  value: W | undefined,
-  words: ReadonlyArray<W>
-): W | undefined =>
-  value === undefined || words.includes(value)
-    ? value
-    : refuse(
-        what,
-        words.length > 1 ? `${words.slice(0, -1).join(", ")} or ${words.at(-1)}` : String(words[0]),
-        describeValue(value)
-      )
+/** An effect of the host's. */
+export const requireEffect: Reader<Effect.Effect<unknown, unknown>> = (what, value) =>
+  Effect.isEffect(value) ? (value as Effect.Effect<unknown, unknown>) : refuse(what, "an Effect", value)
+
+/** Yes or no. */
+export const requireFlag: Reader<boolean> = (what, value) =>
+  typeof value === "boolean" ? value : refuse(what, "true or false", describeValue(value))
+
+/** A number of something that is counted from 1. */
+export const requireCount: Reader<number> = (what, value) =>
+  isWhole(value) && value >= 1 ? value : refuse(what, "a whole number from 1 to 2^53 - 1", value)
+
+/** A number of pages or bytes a second. */
+export const requireRate: Reader<number> = (what, value) =>
+  typeof value === "number" && Number.isFinite(value) && value > 0 ? value : refuse(what, "a number above 0", value)
+
+/** A port of the guest's network. */
+export const requirePort: Reader<number> = (what, value) =>
+  isWhole(value) && value >= 1 && value <= 65_535 ? value : refuse(what, "a whole number from 1 to 65535", value)
+
+/** A serial port of the guest. */
+export const requireSerialPort: Reader<number> = (what, value) =>
+  isWhole(value) && value >= 0 ? value : refuse(what, "the number of a serial port", value)
+
+const isWhole = (value: unknown): value is number => Number.isSafeInteger(value)
+
+/** One of some words. */
+export const wordAmong =
+  <const W extends string>(...words: ReadonlyArray<W>): Reader<W> =>
+  (what, value) =>
+    words.find((word) => word === value) ??
+    refuse(what, `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`, describeValue(value))
+
+/** What may be left out. */
+export const optional =
+  <A>(read: Reader<A>): Reader<A | undefined> =>
+  (what, value) =>
+    value === undefined ? undefined : read(what, value)
 
 /** A record, read once: options, or a definition. */
 export const requireRecord = <A extends object>(what: string, value: A, kind: string): A => {
@@ -43,11 +94,19 @@ export const requireRecord = <A extends object>(what: string, value: A, kind: st
   }
 }
 
-/** Options with no other names than are known, read once. */
-export const requireOptions = <A extends object>(what: string, value: A, known: ReadonlyArray<string>): A => {
+type Readers<A> = { readonly [K in keyof A]-?: Reader<unknown> }
+
+/** Options, read once: each by its reader, which names it `what.option`, and no others. */
+export const requireOptions = <A extends object, const R extends Readers<A>>(
+  what: string,
+  value: A,
+  readers: R & Readers<A>
+): { readonly [K in keyof R]: R[K] extends Reader<infer B> ? B : never } => {
   // A trigger or an Effect in the place of options: the options were forgotten.
   if (typeof value === "object" && value !== null && "pipe" in value) refuse(what, "options", value)
   const options = requireRecord(what, value, "options")
-  refuseUnknown(what, options, known)
-  return options
+  const checks = Object.entries<Reader<unknown>>(readers as never).map(
+    ([name, read]) => [name, () => read(`${what}.${name}`, Reflect.get(options, name))] as const
+  )
+  return requireAll(Object.fromEntries(checks), unknownProblems(what, options, Object.keys(readers))) as never
 }

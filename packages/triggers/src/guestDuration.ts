@@ -11,7 +11,9 @@ import { refuse } from "./PolicyError.ts"
 export const horizonNanos: number = Number.MAX_SAFE_INTEGER
 
 /** Nanoseconds of a duration; `what` names it in the {@link PolicyError} that is thrown for one that is none. */
-export const toGuestNanos = (what: string, input: Duration.Input): number => {
+export const toGuestNanos = (what: string, value: unknown): number => {
+  // What is no duration is found out by reading it.
+  const input = value as Duration.Input
   const nanos = Option.getOrUndefined(readNanos(input))
   if (nanos === undefined || nanos < 0n || nanos > BigInt(horizonNanos)) {
     return refuse(what, "a duration of whole nanoseconds from 0 to 2^53 - 1 ns", describe(input))

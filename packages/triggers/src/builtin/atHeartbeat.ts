@@ -1,8 +1,7 @@
 import type { GuestEvent } from "@stillpoint/core"
-import { requireFlag, requireOptions } from "../argument.ts"
+import { optional, requireAll, requireCount, requireFlag, requireOptions } from "../argument.ts"
 import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
-import { refuse } from "../PolicyError.ts"
 
 /** Where heartbeats are looked for. */
 export interface HeartbeatOptions {
@@ -30,9 +29,12 @@ export interface HeartbeatOptions {
  * ```
  */
 export const atHeartbeat = (count: number, options: HeartbeatOptions = {}): Policy => {
-  const read = requireOptions("atHeartbeat", options, ["console"])
-  if (!Number.isSafeInteger(count) || count < 1) refuse("atHeartbeat", "a whole number from 1 to 2^53 - 1", count)
-  const console = requireFlag("atHeartbeat.console", read.console) ?? false
+  const {
+    read: { console = false }
+  } = requireAll({
+    count: () => requireCount("atHeartbeat", count),
+    read: () => requireOptions("atHeartbeat", options, { console: optional(requireFlag) })
+  })
   return new Policy({
     name: `atHeartbeat(${count})`,
     description: { trigger: "atHeartbeat", count, ...(console ? { console } : {}) },

@@ -1,7 +1,6 @@
 import type { GuestEvent } from "@stillpoint/core"
-import { requireOptions, requireWord } from "../argument.ts"
+import { optional, requireOptions, requirePort, wordAmong } from "../argument.ts"
 import type { Policy } from "../Policy.ts"
-import { refuse } from "../PolicyError.ts"
 import { eventPolicy } from "./onEvent.ts"
 
 /** Which connections count. */
@@ -11,12 +10,6 @@ export interface ConnectionFilter {
   /** Who began it: somebody outside (`inward`, if absent), or the guest. */
   readonly direction?: "inward" | "outward"
 }
-
-/** A port of the guest's that a trigger is to look at, or any. */
-export const requirePort = (name: string, port: number | undefined): number | undefined =>
-  port === undefined || (Number.isInteger(port) && port >= 1 && port <= 65_535)
-    ? port
-    : refuse(name, "a whole number from 1 to 65535", port)
 
 /**
  * Fires when a TCP connection of the guest's is made:
@@ -34,10 +27,10 @@ export const requirePort = (name: string, port: number | undefined): number | un
  * ```
  */
 export const onConnection = (filter: ConnectionFilter = {}): Policy => {
-  const read = requireOptions("onConnection", filter, ["port", "direction"])
-  const port = requirePort("onConnection.port", read.port)
-  requireWord("onConnection.direction", read.direction, ["inward", "outward"])
-  const direction = read.direction ?? "inward"
+  const { direction = "inward", port } = requireOptions("onConnection", filter, {
+    port: optional(requirePort),
+    direction: optional(wordAmong("inward", "outward"))
+  })
   const words = [direction === "outward" ? direction : undefined, port === undefined ? undefined : `port ${port}`]
     .filter((word) => word !== undefined)
     .join(" ")

@@ -1,8 +1,7 @@
 import type { GuestEventOf } from "@stillpoint/core"
 import { Schema } from "effect"
-import { requireText } from "../argument.ts"
+import { requireAll, requireSchema, requireText } from "../argument.ts"
 import type { Policy } from "../Policy.ts"
-import { refuse } from "../PolicyError.ts"
 import { eventPolicy } from "./onEvent.ts"
 
 /**
@@ -26,8 +25,10 @@ import { eventPolicy } from "./onEvent.ts"
  * ```
  */
 export const onCustom = <A, I>(name: string, schema?: Schema.Codec<A, I>): Policy => {
-  requireText("onCustom.name", name)
-  if (schema !== undefined && !Schema.isSchema(schema)) refuse("onCustom.schema", "a schema", schema)
+  requireAll({
+    name: () => requireText("onCustom.name", name),
+    schema: () => schema === undefined || requireSchema("onCustom.schema", schema)
+  })
   const accepts = schema === undefined ? () => true : Schema.is(Schema.toEncoded(schema))
   const decodes = schema === undefined ? () => true : decoder(schema)
   return eventPolicy({

@@ -1,6 +1,7 @@
 import { guestTimeInWords } from "@stillpoint/core"
 import type { GuestEvent } from "@stillpoint/core"
 import type { Duration } from "effect"
+import { requireAll, requireRate } from "../argument.ts"
 import { toGuestNanos } from "../guestDuration.ts"
 import { Part, type Site } from "../automaton/Part.ts"
 import type { Timer } from "../automaton/Timers.ts"
@@ -28,11 +29,11 @@ const capacity = 256
  * ```
  */
 export const onDirtyRateBelow = (pagesPerSecond: number, window: Duration.Input): Policy => {
-  if (!Number.isFinite(pagesPerSecond) || pagesPerSecond <= 0) {
-    refuse("onDirtyRateBelow.pagesPerSecond", "a number above 0", pagesPerSecond)
-  }
-  const windowNanos = toGuestNanos("onDirtyRateBelow.window", window)
-  if (windowNanos === 0) refuse("onDirtyRateBelow.window", "a duration above 0", "0 ns")
+  const { windowNanos } = requireAll({
+    rate: () => requireRate("onDirtyRateBelow.pagesPerSecond", pagesPerSecond),
+    windowNanos: () =>
+      toGuestNanos("onDirtyRateBelow.window", window) || refuse("onDirtyRateBelow.window", "a duration above 0", "0 ns")
+  })
   return new Policy({
     name: `onDirtyRateBelow(${pagesPerSecond} pages/s, ${guestTimeInWords(windowNanos)})`,
     description: { trigger: "onDirtyRateBelow", pagesPerSecond, windowNanos },

@@ -1,7 +1,6 @@
 import { type GuestEventOf, isSameListener } from "@stillpoint/core"
-import { requireOptions, requireText, requireWord } from "../argument.ts"
+import { optional, requireOptions, requirePort, requireText, wordAmong } from "../argument.ts"
 import type { Policy } from "../Policy.ts"
-import { refuse } from "../PolicyError.ts"
 import { eventPolicy } from "./onEvent.ts"
 
 /** Which listeners count; absent fields match every one. */
@@ -38,18 +37,12 @@ export interface ListenerFilter {
  * ```
  */
 export const onListener = (filter: ListenerFilter = {}): Policy => {
-  const { address, counts, port, protocol } = requireOptions("onListener", filter, [
-    "protocol",
-    "address",
-    "port",
-    "counts"
-  ])
-  requireWord("onListener.protocol", protocol, ["tcp", "udp"])
-  if (address !== undefined) requireText("onListener.address", address)
-  if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65_535)) {
-    refuse("onListener.port", "a whole number from 1 to 65535", port)
-  }
-  requireWord("onListener.counts", counts, ["bound", "listening"])
+  const { address, counts, port, protocol } = requireOptions("onListener", filter, {
+    protocol: optional(wordAmong("tcp", "udp")),
+    address: optional(requireText),
+    port: optional(requirePort),
+    counts: optional(wordAmong("bound", "listening"))
+  })
   const matches = (bound: GuestEventOf<"ListenerBound">): boolean =>
     (protocol === undefined || bound.protocol === protocol) &&
     (address === undefined || bound.address === address) &&

@@ -1,6 +1,6 @@
 import { refuse } from "../PolicyError.ts"
 import type { Duration } from "effect"
-import { requireOptions } from "../argument.ts"
+import { optional, type Reader, requireOptions } from "../argument.ts"
 import { toGuestNanos } from "../guestDuration.ts"
 import type { Policy } from "../Policy.ts"
 import { acceptAll, eventPolicy } from "./onEvent.ts"
@@ -39,10 +39,11 @@ export const preExecMarker = "workload-pre-exec"
  * ```
  */
 export const onPreExec = (options: PreExecOptions = {}): Policy => {
-  const { console, consoleHold } = requireOptions("onPreExec", options, ["console", "consoleHold"])
-  const marker = console === true ? preExecMarker : console === false ? undefined : console
-  if (marker !== undefined && typeof marker !== "string") refuse("onPreExec.console", "true, false or a text", marker)
-  const consoleHoldNanos = toGuestNanos("onPreExec.consoleHold", consoleHold ?? defaultConsoleHold)
+  const { console: marker, consoleHold: consoleHoldNanos = defaultConsoleHoldNanos } = requireOptions(
+    "onPreExec",
+    options,
+    { console: optional(requireMarker), consoleHold: optional(toGuestNanos) }
+  )
   return eventPolicy({
     name: "onPreExec",
     description: {
@@ -60,4 +61,11 @@ export const onPreExec = (options: PreExecOptions = {}): Policy => {
   })
 }
 
-const defaultConsoleHold: Duration.Input = "100 millis"
+const defaultConsoleHoldNanos = 100_000_000
+
+/** The marker that is believed; `undefined` for none. */
+const requireMarker: Reader<string | undefined> = (what, value) => {
+  if (value === true) return preExecMarker
+  if (value === false) return undefined
+  return typeof value === "string" ? value : refuse(what, "true, false or a text", value)
+}

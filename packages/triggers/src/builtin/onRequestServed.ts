@@ -1,9 +1,7 @@
 import type { GuestEvent } from "@stillpoint/core"
-import { requireOptions } from "../argument.ts"
+import { optional, requireAll, requireCount, requireOptions, requirePort } from "../argument.ts"
 import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
-import { refuse } from "../PolicyError.ts"
-import { requirePort } from "./onConnection.ts"
 
 /** Which requests count. */
 export interface RequestFilter {
@@ -30,8 +28,12 @@ export interface RequestFilter {
  * ```
  */
 export const onRequestServed = (count: number, filter: RequestFilter = {}): Policy => {
-  if (!Number.isSafeInteger(count) || count < 1) refuse("onRequestServed", "a whole number from 1 to 2^53 - 1", count)
-  const port = requirePort("onRequestServed.port", requireOptions("onRequestServed", filter, ["port"]).port)
+  const {
+    options: { port }
+  } = requireAll({
+    count: () => requireCount("onRequestServed", count),
+    options: () => requireOptions("onRequestServed", filter, { port: optional(requirePort) })
+  })
   const name = `onRequestServed(${count}${port === undefined ? "" : `, port ${port}`})`
   return new Policy({
     name,

@@ -1,5 +1,5 @@
 import type { GuestEvent, GuestEventOf } from "@stillpoint/core"
-import { requireOptions } from "../argument.ts"
+import { optional, requireAll, requireOptions, requireSerialPort } from "../argument.ts"
 import type { Policy } from "../Policy.ts"
 import { refuse } from "../PolicyError.ts"
 import { linearPattern } from "./linearPattern.ts"
@@ -31,9 +31,7 @@ export interface SerialMatchOptions {
  * ```
  */
 export const onSerialMatch = (pattern: string | RegExp, options: SerialMatchOptions = {}): Policy => {
-  const port = requireOptions("onSerialMatch", options, ["port"]).port ?? 0
-  if (!Number.isSafeInteger(port) || port < 0) refuse("onSerialMatch.port", "the number of a serial port", port)
-  requirePattern("onSerialMatch.pattern", pattern)
+  const { finds, port } = requireSerialMatch("onSerialMatch", pattern, options)
   const words = typeof pattern === "string" ? JSON.stringify(pattern) : String(pattern)
   return eventPolicy({
     name: `onSerialMatch(${words})`,
@@ -44,25 +42,37 @@ export const onSerialMatch = (pattern: string | RegExp, options: SerialMatchOpti
     },
     kinds: ["SerialLine"],
     waitedFor: `a line with ${words} on ${port === 0 ? "the console" : `serial port ${port}`}`,
-    accepts: serialMatcher("onSerialMatch", pattern, port)
+    accepts: saysOn(port, finds)
   })
 }
 
-/** Whether an event that has the text of a port matches; `what` names the constructor. */
-export const serialMatcher = (
+/** What is looked for, and on which port; `what` names the constructor. */
+export const requireSerialMatch = (
   what: string,
-  pattern: string | RegExp,
-  port: number
-): ((event: GuestEvent) => boolean) => {
-  const finds = typeof pattern === "string" ? (text: string) => text.includes(pattern) : linearPattern(what, pattern)
-  return (event) => {
+  pattern: unknown,
+  options: SerialMatchOptions
+): { readonly finds: (text: string) => boolean; readonly port: number } => {
+  const {
+    finds,
+    read: { port = 0 }
+  } = requireAll({
+    finds: () => finderOf(what, pattern),
+    read: () => requireOptions(what, options, { port: optional(requireSerialPort) })
+  })
+  return { finds, port }
+}
+
+const finderOf = (what: string, pattern: unknown): ((text: string) => boolean) => {
+  if (typeof pattern === "string") return (text) => text.includes(pattern)
+  return pattern instanceof RegExp
+    ? linearPattern(what, pattern)
+    : refuse(`${what}.pattern`, "a text or a regular expression", pattern)
+}
+
+/** Whether an event that has the text of a port is of this one, and something is found in it. */
+export const saysOn =
+  (port: number, finds: (text: string) => boolean) =>
+  (event: GuestEvent): boolean => {
     const line = event as GuestEventOf<"SerialLine">
     return line.port === port && finds(line.text)
   }
-}
-
-/** Refuses what is neither a text nor a regular expression. */
-export const requirePattern = (what: string, pattern: unknown): void => {
-  if (typeof pattern !== "string" && !(pattern instanceof RegExp))
-    refuse(what, "a text or a regular expression", pattern)
-}

@@ -1,8 +1,6 @@
-import { requireOptions } from "../argument.ts"
 import type { Policy } from "../Policy.ts"
-import { refuse } from "../PolicyError.ts"
 import { eventPolicy } from "./onEvent.ts"
-import { requirePattern, type SerialMatchOptions, serialMatcher } from "./onSerialMatch.ts"
+import { requireSerialMatch, saysOn, type SerialMatchOptions } from "./onSerialMatch.ts"
 
 /**
  * Fires when text on a serial port matches, whether its line has ended or not:
@@ -24,9 +22,7 @@ import { requirePattern, type SerialMatchOptions, serialMatcher } from "./onSeri
  * ```
  */
 export const onSerialText = (pattern: string | RegExp, options: SerialMatchOptions = {}): Policy => {
-  const port = requireOptions("onSerialText", options, ["port"]).port ?? 0
-  if (!Number.isSafeInteger(port) || port < 0) refuse("onSerialText.port", "the number of a serial port", port)
-  requirePattern("onSerialText.pattern", pattern)
+  const { finds, port } = requireSerialMatch("onSerialText", pattern, options)
   const words = typeof pattern === "string" ? JSON.stringify(pattern) : String(pattern)
   return eventPolicy({
     name: `onSerialText(${words})`,
@@ -37,6 +33,6 @@ export const onSerialText = (pattern: string | RegExp, options: SerialMatchOptio
     },
     kinds: ["SerialText", "SerialLine"],
     waitedFor: `text with ${words} on ${port === 0 ? "the console" : `serial port ${port}`}`,
-    accepts: serialMatcher("onSerialText", pattern, port)
+    accepts: saysOn(port, finds)
   })
 }

@@ -5,7 +5,7 @@
  */
 import type { GuestEventKind } from "@stillpoint/core"
 import { type Duration, Schema } from "effect"
-import { requireText } from "../argument.ts"
+import { requireRate, requireText } from "../argument.ts"
 import { toGuestNanos } from "../guestDuration.ts"
 import { eventKinds } from "../automaton/eventKinds.ts"
 import { refuse } from "../PolicyError.ts"
@@ -58,11 +58,10 @@ export const ioInFlight: Activity = { activity: "io" }
  * console.log(policy.name) // quiesce(onListener, 20 ms)
  * ```
  */
-export const dirtyRateAbove = (pagesPerSecond: number): Activity => {
-  if (!Number.isFinite(pagesPerSecond) || pagesPerSecond <= 0)
-    refuse("dirtyRateAbove", "a number above 0", pagesPerSecond)
-  return { activity: "dirty", pagesPerSecond }
-}
+export const dirtyRateAbove = (pagesPerSecond: number): Activity => ({
+  activity: "dirty",
+  pagesPerSecond: requireRate("dirtyRateAbove", pagesPerSecond)
+})
 
 /**
  * A TCP connection of the guest's is open, into it or out of it. Those that were open before anybody watched the guest count from its
@@ -90,11 +89,10 @@ export const connectionsOpen: Activity = { activity: "connections" }
  * // quiesce(onConnection, 20 ms)
  * ```
  */
-export const trafficAbove = (bytesPerSecond: number): Activity => {
-  if (!Number.isFinite(bytesPerSecond) || bytesPerSecond <= 0)
-    refuse("trafficAbove", "a number above 0", bytesPerSecond)
-  return { activity: "traffic", bytesPerSecond }
-}
+export const trafficAbove = (bytesPerSecond: number): Activity => ({
+  activity: "traffic",
+  bytesPerSecond: requireRate("trafficAbove", bytesPerSecond)
+})
 
 /** An event of a kind happens, e.g. `SerialLine`: the guest says something. */
 export const eventHappens = (kind: GuestEventKind): Activity => {

@@ -4,6 +4,7 @@
  * @module
  */
 import { describeValue } from "@stillpoint/core"
+import { requireAll } from "../argument.ts"
 import { Policy } from "../Policy.ts"
 import { PolicyError, type PolicyProblem, refuse } from "../PolicyError.ts"
 
@@ -34,8 +35,12 @@ export const combinator = <Args extends ReadonlyArray<unknown>, A>(
 ): never =>
   ((...args: ReadonlyArray<unknown>) => {
     if (args.length > count) {
-      const [policy, ...others] = args
-      return make(requirePolicy(what, policy), check(...(others as unknown as Args)))
+      const [first, ...others] = args
+      const { checked, policy } = requireAll({
+        policy: () => requirePolicy(what, first),
+        checked: () => check(...(others as unknown as Args))
+      })
+      return make(policy, checked)
     }
     const checked = check(...(args as unknown as Args))
     return (policy: unknown) => make(requirePolicy(what, policy), checked)

@@ -1,7 +1,7 @@
 import { describeValue } from "@stillpoint/core"
 import type { FiringCause } from "@stillpoint/core"
 import type { Fired } from "../automaton/Fired.ts"
-import { requireFunction, requireText } from "../argument.ts"
+import { requireAll, requireFunction, requireText } from "../argument.ts"
 import { combinator } from "./combinator.ts"
 import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
@@ -35,10 +35,11 @@ export const filter: {
 } = combinator(
   "filter",
   2,
-  (name: string, predicate: (cause: FiringCause) => boolean) => ({
-    name: requireText("filter.name", name),
-    predicate: requireFunction("filter.predicate", predicate)
-  }),
+  (name: string, predicate: (cause: FiringCause) => boolean) =>
+    requireAll({
+      name: () => requireText("filter.name", name),
+      predicate: () => requireFunction("filter.predicate", predicate)
+    }),
   (policy, { name, predicate }) =>
     new Policy({
       name: `filter(${policy.name}, ${name})`,

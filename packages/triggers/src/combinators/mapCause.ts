@@ -1,7 +1,7 @@
 import { describeValue, FiringCause } from "@stillpoint/core"
 import { Schema } from "effect"
 import type { Fired } from "../automaton/Fired.ts"
-import { requireFunction, requireText } from "../argument.ts"
+import { requireAll, requireFunction, requireText } from "../argument.ts"
 import { combinator } from "./combinator.ts"
 import { nothing, Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
@@ -29,10 +29,11 @@ export const mapCause: {
 } = combinator(
   "mapCause",
   2,
-  (name: string, map: (cause: FiringCause) => FiringCause) => ({
-    name: requireText("mapCause.name", name),
-    map: requireFunction("mapCause.map", map)
-  }),
+  (name: string, map: (cause: FiringCause) => FiringCause) =>
+    requireAll({
+      name: () => requireText("mapCause.name", name),
+      map: () => requireFunction("mapCause.map", map)
+    }),
   (policy, { map, name }) =>
     new Policy({
       name: `mapCause(${policy.name}, ${name})`,

@@ -1,6 +1,7 @@
 import { guestTimeInWords } from "@stillpoint/core"
 import type { Duration } from "effect"
 import { combinator, requirePolicy } from "./combinator.ts"
+import { requireAll } from "../argument.ts"
 import { toGuestNanos } from "../guestDuration.ts"
 import type { Fired } from "../automaton/Fired.ts"
 import { nothing, Part, type Site } from "../automaton/Part.ts"
@@ -28,10 +29,11 @@ export const orElseAfter: {
 } = combinator(
   "orElseAfter",
   2,
-  (duration: Duration.Input, other: Policy) => ({
-    nanos: toGuestNanos("orElseAfter", duration),
-    other: requirePolicy("orElseAfter.other", other)
-  }),
+  (duration: Duration.Input, other: Policy) =>
+    requireAll({
+      nanos: () => toGuestNanos("orElseAfter", duration),
+      other: () => requirePolicy("orElseAfter.other", other)
+    }),
   (policy, { nanos, other }) => {
     return new Policy({
       name: `orElseAfter(${policy.name}, ${guestTimeInWords(nanos)}, ${other.name})`,

@@ -1,6 +1,6 @@
 import { guestTimeInWords } from "@stillpoint/core"
 import { type Duration, Schema } from "effect"
-import { requireOptions, requireWord } from "../argument.ts"
+import { optional, requireAll, requireOptions, wordAmong } from "../argument.ts"
 import { combinator } from "./combinator.ts"
 import { toGuestNanos } from "../guestDuration.ts"
 import { Policy } from "../Policy.ts"
@@ -87,10 +87,19 @@ const quiesced = (policy: Policy, settings: QuiesceSettings): Policy => {
 }
 
 const readSettings = (input: QuiesceOptions): QuiesceSettings => {
-  const options = requireOptions("quiesce", input, ["calmFor", "deadline", "activity", "onDeadline", "agent"])
-  const calmForNanos = toGuestNanos("quiesce.calmFor", options.calmFor)
-  const deadline = options.deadline ?? "5 seconds"
-  const deadlineNanos = deadline === "none" ? null : toGuestNanos("quiesce.deadline", deadline)
+  const {
+    activity = defaultActivity,
+    agent = "auto",
+    calmFor: calmForNanos,
+    deadline: deadlineNanos = defaultDeadlineNanos,
+    onDeadline = "fail"
+  } = requireOptions("quiesce", input, {
+    calmFor: toGuestNanos,
+    deadline: optional((what, value) => (value === "none" ? null : toGuestNanos(what, value))),
+    activity: optional(readActivity),
+    onDeadline: optional(wordAmong("capture", "abandon", "fail")),
+    agent: optional(wordAmong("auto", "ask", "none"))
+  })
   if (deadlineNanos !== null && calmForNanos > deadlineNanos) {
     refuse(
       "quiesce.deadline",
@@ -98,20 +107,18 @@ const readSettings = (input: QuiesceOptions): QuiesceSettings => {
       guestTimeInWords(deadlineNanos)
     )
   }
-  return {
-    calmForNanos,
-    deadlineNanos,
-    activity: options.activity === undefined ? defaultActivity : readActivity(options.activity),
-    onDeadline: requireWord("quiesce.onDeadline", options.onDeadline, ["capture", "abandon", "fail"]) ?? "fail",
-    agent: requireWord("quiesce.agent", options.agent, ["auto", "ask", "none"]) ?? "auto"
-  }
+  return { calmForNanos, deadlineNanos, activity, onDeadline, agent }
 }
+
+const defaultDeadlineNanos = 5_000_000_000
 
 const isActivity = Schema.is(Activity)
 
-const readActivity = (list: unknown): ReadonlyArray<Activity> => {
-  if (!Array.isArray(list)) return refuse("quiesce.activity", "a list of activities", list)
-  for (const one of list)
-    if (!isActivity(one)) refuse("quiesce.activity", "activities, as busyForLongerThan makes", one)
-  return [...(list as ReadonlyArray<Activity>)]
+const readActivity = (what: string, list: unknown): ReadonlyArray<Activity> => {
+  if (!Array.isArray(list)) return refuse(what, "a list of activities", list)
+  const each = Array.from(list as ReadonlyArray<unknown>, (one, index) => [
+    String(index),
+    () => (isActivity(one) ? one : refuse(`${what}.${index}`, "an activity, as busyForLongerThan makes", one))
+  ])
+  return Object.values(requireAll(Object.fromEntries(each) as Readonly<Record<string, () => Activity>>))
 }

@@ -1,9 +1,8 @@
 import type { Fired } from "../automaton/Fired.ts"
-import { requireOptions } from "../argument.ts"
+import { optional, requireAll, requireCount, requireOptions } from "../argument.ts"
 import { requirePolicy } from "./combinator.ts"
 import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
-import { refuse } from "../PolicyError.ts"
 
 /** How often. */
 export interface RepeatOptions {
@@ -34,17 +33,19 @@ export const repeat: {
   (policy: Policy, options?: RepeatOptions): Policy
 } = ((...args: readonly [Policy, RepeatOptions?] | readonly [RepeatOptions?]) => {
   const [first, second] = args
-  if (args.length > 1 || first instanceof Policy) return repeated(requirePolicy("repeat", first), readTimes(second))
+  if (args.length > 1 || first instanceof Policy) {
+    const { policy, times } = requireAll({
+      policy: () => requirePolicy("repeat", first),
+      times: () => readTimes(second)
+    })
+    return repeated(policy, times)
+  }
   const times = readTimes(first)
   return (policy: unknown) => repeated(requirePolicy("repeat", policy), times)
 }) as never
 
-const readTimes = (options: RepeatOptions = {}): number | undefined => {
-  const { times } = requireOptions("repeat", options, ["times"])
-  if (times !== undefined && !(Number.isSafeInteger(times) && times >= 1))
-    refuse("repeat.times", "a whole number above 0", times)
-  return times
-}
+const readTimes = (options: RepeatOptions = {}): number | undefined =>
+  requireOptions("repeat", options, { times: optional(requireCount) }).times
 
 const repeated = (policy: Policy, times: number | undefined): Policy =>
   new Policy({

@@ -4,8 +4,16 @@
  * @module
  */
 import type { FiringCause } from "@stillpoint/core"
-import { Effect, Schema } from "effect"
-import { requireOptions, requireRecord } from "../argument.ts"
+import type { Effect, Schema } from "effect"
+import {
+  type Reader,
+  requireAll,
+  requireEffect,
+  requireFunction,
+  requireOptions,
+  requireRecord,
+  requireSchema
+} from "../argument.ts"
 import type { Policy } from "../Policy.ts"
 import { refuse } from "../PolicyError.ts"
 
@@ -58,43 +66,43 @@ export interface RegistryParts {
  * ```
  */
 export const makeRegistry = (parts: RegistryParts): Registry => {
-  const read = requireOptions("makeRegistry", parts, partNames)
-  return {
-    triggers: published("triggers", read.triggers, "what defineTrigger returned"),
-    probes: published("probes", read.probes, "what defineProbe returned"),
-    effects: byName("effects", read.effects, "an Effect", Effect.isEffect),
-    predicates: byName("predicates", read.predicates, "a function", isFunction),
-    causeMaps: byName("causeMaps", read.causeMaps, "a function", isFunction),
-    schemas: byName("schemas", read.schemas, "a schema", Schema.isSchema)
-  }
+  const read = requireOptions("makeRegistry", parts, {
+    triggers: published("what defineTrigger returned"),
+    probes: published("what defineProbe returned"),
+    effects: byName(requireEffect),
+    predicates: byName(requireFunction),
+    causeMaps: byName(requireFunction),
+    schemas: byName(requireSchema)
+  })
+  return read as Registry
 }
 
 const partNames = ["triggers", "probes", "effects", "predicates", "causeMaps", "schemas"] as const
 
-const isFunction = (value: unknown): boolean => typeof value === "function"
-
-const published = (what: string, list: unknown = [], expected: string): ReadonlyMap<string, PublishedPart> => {
-  if (!Array.isArray(list)) return refuse(`makeRegistry.${what}`, "a list", list)
-  return new Map(
-    list.map((part: Partial<PublishedPart> | undefined) => {
+const published =
+  (expected: string): Reader<ReadonlyMap<string, PublishedPart>> =>
+  (what, list = []) => {
+    if (!Array.isArray(list)) return refuse(what, "a list", list)
+    const parts = Array.from(list as ReadonlyArray<Partial<PublishedPart> | undefined>, (part, index) => {
       const name: unknown = part?.definition?.name
-      return typeof part === "function" && typeof name === "string"
-        ? [name, part as PublishedPart]
-        : refuse(`makeRegistry.${what}`, expected, part)
+      return [
+        index,
+        () =>
+          typeof part === "function" && typeof name === "string"
+            ? ([name, part as PublishedPart] as const)
+            : refuse(`${what}.${index}`, expected, part)
+      ] as const
     })
-  )
-}
+    return new Map(Object.values(requireAll(Object.fromEntries(parts))))
+  }
 
-const byName = <A>(
-  what: string,
-  parts: Readonly<Record<string, A>> = {},
-  expected: string,
-  isOne: (value: unknown) => boolean
-): ReadonlyMap<string, A> => {
-  const entries = Object.entries(requireRecord(`makeRegistry.${what}`, parts, "a record"))
-  for (const [name, part] of entries) if (!isOne(part)) refuse(`makeRegistry.${what}.${name}`, expected, part)
-  return new Map(entries)
-}
+const byName =
+  (read: Reader<unknown>): Reader<ReadonlyMap<string, unknown>> =>
+  (what, parts = {}) => {
+    const entries = Object.entries(requireRecord(what, parts as object, "a record"))
+    const checks = entries.map(([name, part]) => [name, () => read(`${what}.${name}`, part)] as const)
+    return new Map(Object.entries(requireAll(Object.fromEntries(checks))))
+  }
 
 /** Refuses what no registry is. */
 export const requireRegistry = (what: string, value: Registry): Registry =>

@@ -1,8 +1,8 @@
 import { Effect, type Schema } from "effect"
-import { encodeConfig, requireDefinition } from "./encodeConfig.ts"
-import { requireWord } from "../argument.ts"
+import { encodeConfig } from "./encodeConfig.ts"
+import { optional, requireFunction, requireOptions, requireSchema, requireText } from "../argument.ts"
 import type { Policy } from "../Policy.ts"
-import { probePolicy, type ProbeOptions } from "./fromEffect.ts"
+import { probePolicy, type ProbeOptions, requireOnFailure } from "./fromEffect.ts"
 
 /** An effectful trigger with a configuration, as a package publishes it. */
 export interface ProbeDefinition<A, I extends Schema.Json = Schema.Json> {
@@ -37,8 +37,12 @@ export interface Probe<A> {
  * ```
  */
 export const defineProbe = <A, I extends Schema.Json>(definition: ProbeDefinition<A, I>): Probe<A> => {
-  requireDefinition("defineProbe", definition, ["effect"], ["onFailure"])
-  requireWord("defineProbe.onFailure", definition.onFailure, ["never", "fail"])
+  requireOptions("defineProbe", definition, {
+    name: requireText,
+    config: requireSchema,
+    effect: requireFunction,
+    onFailure: optional(requireOnFailure)
+  })
   const encode = encodeConfig(definition.name, definition.config)
   const make = (config: A): Policy =>
     probePolicy(

@@ -1,13 +1,14 @@
 import { describeValue } from "@stillpoint/core"
 import type { FiringCause, GuestEvent, GuestEventKind, GuestNanos } from "@stillpoint/core"
 import type { Schema } from "effect"
+import { optional, requireAll, requireFunction, requireOptions, requireSchema, requireText } from "../argument.ts"
 import { eventKinds } from "../automaton/eventKinds.ts"
 import { Part, type Site } from "../automaton/Part.ts"
 import type { Timer } from "../automaton/Timers.ts"
 import type { Heard } from "../Heard.ts"
 import { Policy } from "../Policy.ts"
 import { refuse } from "../PolicyError.ts"
-import { encodeConfig, requireDefinition } from "./encodeConfig.ts"
+import { encodeConfig } from "./encodeConfig.ts"
 
 /** What a trigger of one's own is told. */
 export type PluginInput =
@@ -81,7 +82,16 @@ export interface DefinedTrigger<A> {
 export const defineTrigger = <A, S, I extends Schema.Json>(
   definition: TriggerDefinition<A, S, I>
 ): DefinedTrigger<A> => {
-  requireDefinition("defineTrigger", definition, ["interest", "waitedFor", "start", "step"], ["hears", "progress"])
+  requireOptions("defineTrigger", definition, {
+    name: requireText,
+    config: requireSchema,
+    interest: requireFunction,
+    waitedFor: requireFunction,
+    start: requireFunction,
+    step: requireFunction,
+    hears: optional(requireFunction),
+    progress: optional(requireFunction)
+  })
   const encode = encodeConfig(definition.name, definition.config)
   const erased = definition as unknown as TriggerDefinition<A, unknown>
   const make = (config: A): Policy => {
@@ -118,15 +128,23 @@ const tellOf = <A>(definition: TriggerDefinition<A, unknown>, config: A): Told =
       )
     }
   }
-  const interest = ask("interest")
-  if (!Array.isArray(interest)) return refuse(`${name}.interest`, "an array of event kinds", describeValue(interest))
-  for (const kind of interest) {
-    if (!eventKinds.includes(kind))
-      refuse(`${name}.interest`, `kinds among ${eventKinds.join(", ")}`, describeValue(kind))
-  }
-  const waitedFor = ask("waitedFor")
-  if (typeof waitedFor !== "string") return refuse(`${name}.waitedFor`, "a sentence", describeValue(waitedFor))
-  return { interest: [...new Set(interest)], waitedFor }
+  return requireAll({
+    interest: () => {
+      const interest = ask("interest")
+      if (!Array.isArray(interest))
+        return refuse(`${name}.interest`, "an array of event kinds", describeValue(interest))
+      const unknown = interest.filter((kind) => !eventKinds.includes(kind))
+      if (unknown.length > 0)
+        refuse(`${name}.interest`, `kinds among ${eventKinds.join(", ")}`, unknown.map(describeValue).join(", "))
+      return [...new Set(interest)] as ReadonlyArray<GuestEventKind>
+    },
+    waitedFor: () => {
+      const waitedFor = ask("waitedFor")
+      return typeof waitedFor === "string"
+        ? waitedFor
+        : refuse(`${name}.waitedFor`, "a sentence", describeValue(waitedFor))
+    }
+  })
 }
 
 interface Memory {

@@ -1,9 +1,8 @@
 import type { TriggerSignal } from "@stillpoint/core"
-import { Effect, type Schema } from "effect"
-import { requireOptions, requireText, requireWord } from "../argument.ts"
+import type { Effect, Schema } from "effect"
+import { optional, requireAll, requireEffect, requireOptions, requireText, wordAmong } from "../argument.ts"
 import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
-import { refuse } from "../PolicyError.ts"
 
 /** What if the probe fails. */
 export interface ProbeOptions {
@@ -39,10 +38,13 @@ export interface ProbeOptions {
  * ```
  */
 export const fromEffect = <A, E>(name: string, effect: Effect.Effect<A, E>, options: ProbeOptions = {}): Policy => {
-  requireText("fromEffect.name", name)
-  const { onFailure } = requireOptions("fromEffect", options, ["onFailure"])
-  requireWord("fromEffect.onFailure", onFailure, ["never", "fail"])
-  if (!Effect.isEffect(effect)) refuse("fromEffect.effect", "an Effect", effect)
+  const {
+    read: { onFailure }
+  } = requireAll({
+    name: () => requireText("fromEffect.name", name),
+    effect: () => requireEffect("fromEffect.effect", effect),
+    read: () => requireOptions("fromEffect", options, { onFailure: optional(requireOnFailure) })
+  })
   return probePolicy(
     { trigger: "fromEffect", name, ...(onFailure === undefined ? {} : { onFailure }) },
     `fromEffect(${name})`,
@@ -50,6 +52,9 @@ export const fromEffect = <A, E>(name: string, effect: Effect.Effect<A, E>, opti
     onFailure ?? "never"
   )
 }
+
+/** What is to be done where a probe fails. */
+export const requireOnFailure = wordAmong("never", "fail")
 
 /** A trigger on the completion of an effect, under a description of its own. */
 export const probePolicy = (

@@ -15,10 +15,10 @@ import { onPreExec, type PreExecOptions } from "../builtin/onPreExec.ts"
 import { named } from "../combinators/named.ts"
 import { precedence } from "../combinators/precedence.ts"
 import { quiesce, type QuiesceOptions } from "../combinators/quiesce.ts"
-import { requireOptions, requireRecord } from "../argument.ts"
+import { requireAll, requireRecord } from "../argument.ts"
 import { horizonNanos } from "../guestDuration.ts"
 import type { Policy } from "../Policy.ts"
-import { PolicyError, type PolicyProblem, problemsOf } from "../PolicyError.ts"
+import { PolicyError, type PolicyProblem, problemsOf, unknownProblems } from "../PolicyError.ts"
 
 /** Longest delay: the guest's horizon, in whole milliseconds. */
 const maxMillis = Math.floor(horizonNanos / 1e6)
@@ -240,26 +240,32 @@ export class SnapshotResources extends Base {
    * itself: a calm that does not fit into the deadline.
    */
   toPolicy(input: ToPolicyOptions = {}): Policy {
-    const options = requireOptions("toPolicy", input, ["preExec", "deadline", "onDeadline", "activity", "agent"])
-    const deadline = options.deadline ?? Math.max(1000, 10 * this.quiesceMs)
-    const calm = (policy: Policy): Policy =>
-      this.quiesceMs === 0
-        ? policy
-        : quiesce(policy, {
+    const options = requireRecord("toPolicy", input, "options")
+    const known = ["preExec", "deadline", "onDeadline", "activity", "agent"]
+    const { calmly, preExec } = requireAll(
+      {
+        preExec: () => onPreExec(options.preExec),
+        calmly: () =>
+          quiesce({
             calmFor: this.quiesceMs,
-            deadline,
+            deadline: options.deadline ?? Math.max(1000, 10 * this.quiesceMs),
             onDeadline: options.onDeadline ?? "capture",
             ...(options.activity === undefined ? {} : { activity: options.activity }),
             ...(options.agent === undefined ? {} : { agent: options.agent })
           })
+      },
+      unknownProblems("toPolicy", options, known)
+    )
     const triggers = [
       ...(this.atHeartbeat === null ? [] : [named(atHeartbeat(this.atHeartbeat), "heartbeat")]),
-      ...(this.onPreExec ? [named(onPreExec(options.preExec), "pre-exec")] : []),
+      ...(this.onPreExec ? [named(preExec, "pre-exec")] : []),
       ...(this.onListener ? [named(onListener(), "listener")] : []),
       ...(this.onParked ? [named(onParked(), "parked")] : []),
       ...(this.afterMs === null ? [] : [named(afterGuestTime(this.afterMs), "after")])
     ]
-    return triggers.length === 0 ? never : precedence(triggers.map(calm))
+    return triggers.length === 0
+      ? never
+      : precedence(this.quiesceMs === 0 ? triggers : triggers.map((trigger) => calmly(trigger)))
   }
 
   /**
