@@ -9,7 +9,7 @@ import {
   SnapshotStore,
   type Vmm
 } from "@stillpoint/core"
-import { kindTrigger, MemoryFiles, scriptedVmm } from "@stillpoint/core/testing"
+import { kindTrigger, MemoryFiles, ScriptedVmm } from "@stillpoint/core/testing"
 import { Effect, Layer } from "effect"
 import { measure } from "./measure.ts"
 import { finish, row } from "./row.ts"
@@ -18,7 +18,10 @@ const ready = 16
 const snapshot = "/bench/web"
 
 const files = new MemoryFiles()
-const host = Layer.provideMerge(Layer.mergeAll(scriptedVmm(), SnapshotStore.layer, Journal.layerMemory), files.layer)
+const host = Layer.provideMerge(
+  Layer.mergeAll(ScriptedVmm.layer(), SnapshotStore.layer, Journal.layerMemory),
+  files.layer
+)
 
 const warm = (pool: ClonePool) =>
   Effect.gen(function* () {

@@ -5,6 +5,7 @@
  */
 import { Schema } from "effect"
 import { rejectReasons } from "./contract/contract.ts"
+import { GuestEnd, guestEndInWords } from "./GuestEnd.ts"
 import { GuestNanos } from "./GuestEvent.ts"
 import { guestTimeInWords } from "./guestTimeInWords.ts"
 
@@ -19,7 +20,7 @@ export const AgentReason = Schema.TaggedUnion({
   /** It answered another request. */
   WrongAnswer: { expectedToken: Schema.Natural, foundToken: Schema.Natural },
   /** The guest ended, or somebody paused it, before it answered. */
-  GuestEnded: { how: Schema.String, atNanos: GuestNanos }
+  GuestEnded: { ...GuestEnd, atNanos: GuestNanos }
 })
 export type AgentReason = typeof AgentReason.Type
 
@@ -34,7 +35,7 @@ const describe = (reason: AgentReason): string => {
     case "WrongAnswer":
       return `the agent answered token ${reason.foundToken} instead of ${reason.expectedToken}`
     case "GuestEnded":
-      return `the guest ended (${reason.how}) at ${guestTimeInWords(reason.atNanos)} of guest time before it answered`
+      return `the guest ended (${guestEndInWords(reason)}) at ${guestTimeInWords(reason.atNanos)} of guest time before it answered`
   }
 }
 

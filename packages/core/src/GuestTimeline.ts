@@ -59,7 +59,7 @@ export class GuestTimeline extends Context.Service<
     /** Events between the beginning and the origin: with it, they tell in what condition a policy finds the guest. */
     readonly earlier: Effect.Effect<ReadonlyArray<GuestEvent>, MachineError>
     /** Asks the agent to freeze the workload. Does not run the guest. */
-    readonly requestQuiesce: Effect.Effect<void, MachineError>
+    readonly requestFreeze: Effect.Effect<void, MachineError>
     /** Gives that back: the agent is asked to thaw it once no policy on the machine holds it. Does not run the guest. */
     readonly requestThaw: Effect.Effect<void, MachineError>
     /** Runs an effect that itself lets the guest go on (`machine.exec`), between two advances: for probes that need the guest. */

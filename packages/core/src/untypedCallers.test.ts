@@ -9,7 +9,7 @@ import { makeClonePool } from "./pool/ClonePool.ts"
 import { SnapshotStore } from "./snapshot/SnapshotStore.ts"
 import { kindTrigger } from "./testing/kindTrigger.ts"
 import { MemoryFiles } from "./testing/MemoryFiles.ts"
-import { scriptedVmm } from "./testing/ScriptedVmm.ts"
+import { ScriptedVmm } from "./testing/ScriptedVmm.ts"
 import { Vmm } from "./Vmm.ts"
 
 const rubbish: fc.Arbitrary<unknown> = fc.oneof(
@@ -45,7 +45,10 @@ const rubbish: fc.Arbitrary<unknown> = fc.oneof(
 )
 
 const host = () =>
-  Layer.provideMerge(Layer.mergeAll(scriptedVmm(), SnapshotStore.layer, Journal.layerMemory), new MemoryFiles().layer)
+  Layer.provideMerge(
+    Layer.mergeAll(ScriptedVmm.layer(), SnapshotStore.layer, Journal.layerMemory),
+    new MemoryFiles().layer
+  )
 
 const spec = { kernelPath: "/kernel" }
 const capture = { policy: kindTrigger("ListenerBound"), target: "/s/one" }

@@ -64,7 +64,7 @@ describe("guests that need more memory than there is", () => {
         assert.strictEqual(boot.reason._tag, "MemoryExhausted")
         const { reason } = yield* Effect.flip(Effect.scoped(Gate.restore(target)))
         assert.strictEqual(reason._tag, "GuestEnded")
-        assert.match(reason._tag === "GuestEnded" ? reason.how : "", /memory/)
+        assert.match(reason._tag === "GuestEnded" ? reason.detail : "", /memory/)
       })
     )
 

@@ -77,7 +77,7 @@ const fromWithin: Readonly<Record<string, string>> = {
 }
 /** What an operation says when the core or the host fails it; `session/tests.rs` brings these about. */
 const ofTheHost = new Set(["Panicked", "NoThread"])
-/** What recordings say; core's `replayVmm.test.ts`. */
+/** What recordings say; core's `ReplayVmm.test.ts`. */
 const ofRecordings = new Set(["NotInARecording", "RecordingEnded"])
 
 const reached = new Set<string>()

@@ -29,8 +29,8 @@ export const awaitAgent = (port: AgentPort): Effect.Effect<void, AgentError | Ma
         // A kernel that panics before it can reset the machine stands there for ever.
         const panic = events.find((event) => event._tag === "GuestPanicked")
         if (panic !== undefined) {
-          const how = `panic: ${panic.message}`
-          return yield* new AgentError({ reason: { _tag: "GuestEnded", how, atNanos: panic.atNanos } })
+          const { atNanos, message } = panic
+          return yield* new AgentError({ reason: { _tag: "GuestEnded", how: "panicked", detail: message, atNanos } })
         }
         const isFromItsBoot = events.length === 0 ? port.nextSeq() === 0 : events[0]?.seq === 0
         if (!isFromItsBoot || events.some((event) => event._tag === "AgentReady")) isReady = true
@@ -38,7 +38,7 @@ export const awaitAgent = (port: AgentPort): Effect.Effect<void, AgentError | Ma
         const turn = yield* conversation.until({ settled: () => isReady || undefined, kinds: ["AgentReady"], dueNanos })
         if (turn._tag === "Settled") return
         if (turn._tag === "Ended") {
-          return yield* new AgentError({ reason: { _tag: "GuestEnded", how: turn.how, atNanos: turn.atNanos } })
+          return yield* new AgentError({ reason: { ...turn, _tag: "GuestEnded" } })
         }
         return yield* new AgentError({ reason: { _tag: "Absent", waitedNanos: bootNanos } })
       })

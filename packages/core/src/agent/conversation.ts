@@ -7,6 +7,7 @@ import { Effect, type Scope } from "effect"
 import type { GuestEvent, GuestEventKind, GuestNanos } from "../GuestEvent.ts"
 import { makeHeadSignal } from "../internal/headSignal.ts"
 import type { MachineError } from "../MachineErrors.ts"
+import type { GuestEnd } from "../GuestEnd.ts"
 import type { MachineStop, MachineUntil } from "../Vmm.ts"
 import type { AgentPort, AgentRequest } from "./AgentPort.ts"
 
@@ -18,7 +19,7 @@ export type Turn<A> =
   /** The guest waits for input that nobody will bring: what was waited for cannot come. */
   | { readonly _tag: "Idle" }
   /** The guest ended, or was paused by somebody. */
-  | { readonly _tag: "Ended"; readonly how: string; readonly atNanos: GuestNanos }
+  | ({ readonly _tag: "Ended"; readonly atNanos: GuestNanos } & GuestEnd)
 
 /** A conversation with a guest: hears every event from its opening to the end of its scope. */
 export interface Conversation {
@@ -40,7 +41,8 @@ export interface Conversation {
 }
 
 /** Ways in which a run ends that no further one can follow, or that somebody asked for. */
-const ends: ReadonlySet<MachineStop["reason"]> = new Set(["halted", "reset", "fault", "paused", "horizon"])
+const ends = ["halted", "reset", "fault", "paused", "horizon"] as const
+const isEnd = (reason: MachineStop["reason"]): reason is (typeof ends)[number] => ends.some((end) => end === reason)
 
 /** Guest time that a full port is given to take something, and between two tries. */
 const patienceNanos = 10e9
@@ -59,7 +61,7 @@ export const withRoom = (port: AgentPort, send: Effect.Effect<void, MachineError
       const giveUpAt = (yield* port.nowNanos) + patienceNanos
       while (true) {
         const stop = yield* port.advance({ budgetNanos: pauseNanos }, Effect.sleep("1 millis"))
-        const isOver = (stop !== null && ends.has(stop.reason)) || (yield* port.nowNanos) >= giveUpAt
+        const isOver = (stop !== null && isEnd(stop.reason)) || (yield* port.nowNanos) >= giveUpAt
         const sent = yield* Effect.as(send, true).pipe(
           Effect.catchReason("MachineError", "InputFull", () => Effect.succeed(false))
         )
@@ -84,7 +86,7 @@ export const openConversation = (
       Effect.sync(() =>
         port.eventsFrom(port.nextSeq()).subscribe({
           next: (event) => {
-            if (event._tag === "EngineFault") fault = `: ${event.message}`
+            if (event._tag === "EngineFault") fault = event.message
             if (event._tag === "GuestPanicked") panic = event
             hear(event)
             news.raise()
@@ -136,9 +138,10 @@ export const openConversation = (
           if (after !== null) return after
           if (lost !== null) return yield* Effect.fail<MachineError>(lost)
           const atNanos = yield* port.nowNanos
-          if (panic !== null) return { _tag: "Ended" as const, how: `panic: ${panic.message}`, atNanos }
-          if (stop !== null && ends.has(stop.reason)) {
-            return { _tag: "Ended" as const, how: `${stop.reason}${fault}`, atNanos: stop.atNanos }
+          if (panic !== null)
+            return { _tag: "Ended" as const, how: "panicked" as const, detail: panic.message, atNanos }
+          if (stop !== null && isEnd(stop.reason)) {
+            return { _tag: "Ended" as const, how: stop.reason, detail: fault, atNanos: stop.atNanos }
           }
           if (stop?.reason === "idle") return { _tag: "Idle" as const }
           if (atNanos >= wait.dueNanos) return { _tag: "Due" as const }

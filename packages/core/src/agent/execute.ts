@@ -4,6 +4,7 @@
  * @module
  */
 import { Effect, Redacted } from "effect"
+import { guestEndInWords } from "../GuestEnd.ts"
 import { contractLimits } from "../contract/contract.ts"
 import { guestTimeInWords } from "../guestTimeInWords.ts"
 import type { ExecError, MachineError } from "../MachineErrors.ts"
@@ -95,7 +96,10 @@ export const makeExecute = (start: ReturnType<typeof makeStartCommand>) =>
         const end = command.end()
         if (turn._tag === "Ended") {
           command.abandon()
-          return yield* execError("GuestEnded", `${name}: expected its exit status, found the run ended: ${turn.how}`)
+          return yield* execError(
+            "GuestEnded",
+            `${name}: expected its exit status, found the run ended: ${guestEndInWords(turn)}`
+          )
         }
         // Nothing can wake an idle guest without input: its command will not end by itself.
         yield* command.kill

@@ -6,7 +6,7 @@ import { contractLimits } from "../contract/contract.ts"
 import { MachineError } from "../MachineErrors.ts"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
 import type { ScriptedVmmOptions } from "../testing/ScriptedState.ts"
-import { scriptedVmm } from "../testing/ScriptedVmm.ts"
+import { ScriptedVmm } from "../testing/ScriptedVmm.ts"
 import type { GuestEvent, GuestEventOf } from "../GuestEvent.ts"
 import { type Machine, Vmm } from "../Vmm.ts"
 import type { AgentPort, AgentRequest } from "./AgentPort.ts"
@@ -15,7 +15,7 @@ import { makeTurns } from "./turns.ts"
 
 const booted = (options: ScriptedVmmOptions = {}) =>
   Effect.flatMap(Vmm, (vmm) => vmm.boot({ kernelPath: "/kernel" })).pipe(
-    Effect.provide(Layer.provide(scriptedVmm(options), new MemoryFiles().layer))
+    Effect.provide(Layer.provide(ScriptedVmm.layer(options), new MemoryFiles().layer))
   )
 
 const atListener = (options: ScriptedVmmOptions = {}) =>

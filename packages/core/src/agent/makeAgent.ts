@@ -81,7 +81,7 @@ export const makeAgent = (port: AgentPort): Agent => {
           case "Settled":
             return { atNanos: yield* Effect.fromResult(turn.value), token }
           case "Ended":
-            return yield* fail({ _tag: "GuestEnded", how: turn.how, atNanos: turn.atNanos })
+            return yield* fail({ ...turn, _tag: "GuestEnded" })
           case "Due":
           case "Idle":
             return yield* fail({ _tag: "NoAnswer", waitingFor: answer, withinNanos })
@@ -114,7 +114,7 @@ export const makeAgent = (port: AgentPort): Agent => {
         const kinds = ["WorkloadPreExec", "WorkloadFailed", "AgentRejected"] as const
         const turn = yield* conversation.until({ settled: () => heard, kinds, dueNanos })
         if (turn._tag === "Settled") return yield* Effect.fromResult(turn.value)
-        if (turn._tag === "Ended") return yield* fail({ _tag: "GuestEnded", how: turn.how, atNanos: turn.atNanos })
+        if (turn._tag === "Ended") return yield* fail({ ...turn, _tag: "GuestEnded" })
         return yield* fail({ _tag: "NoAnswer", waitingFor: "WorkloadPreExec", withinNanos })
       })
     )
@@ -142,7 +142,7 @@ export const makeAgent = (port: AgentPort): Agent => {
         if (turn._tag === "Ended" && turn.how === "halted") {
           return { reason: "halted", seq: null, atNanos: turn.atNanos } satisfies MachineStop
         }
-        if (turn._tag === "Ended") return yield* fail({ _tag: "GuestEnded", how: turn.how, atNanos: turn.atNanos })
+        if (turn._tag === "Ended") return yield* fail({ ...turn, _tag: "GuestEnded" })
         return yield* fail({ _tag: "NoAnswer", waitingFor: "GuestHalted", withinNanos })
       })
     )

@@ -5,6 +5,7 @@
  */
 import { Cause, Effect, type Scope, Semaphore, Sink, Stream } from "effect"
 import { Observable, share } from "rxjs"
+import { guestEndInWords } from "../GuestEnd.ts"
 import { contractLimits } from "../contract/contract.ts"
 import type { GuestEventKind } from "../GuestEvent.ts"
 import type { GuestProcess, ProcessExit, SpawnSpec, TerminalSize } from "../GuestProcess.ts"
@@ -100,7 +101,10 @@ export const startProcess = (
             yield* stir.raisedSince(generation)
           } else if (turn._tag === "Ended") {
             command.abandon()
-            return yield* execError("GuestEnded", `${name}: expected its exit status, found the run ended: ${turn.how}`)
+            return yield* execError(
+              "GuestEnded",
+              `${name}: expected its exit status, found the run ended: ${guestEndInWords(turn)}`
+            )
           }
         }
       })

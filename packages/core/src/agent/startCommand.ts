@@ -4,6 +4,7 @@
  * @module
  */
 import { Effect, Exit, Scope, Semaphore } from "effect"
+import { guestEndInWords } from "../GuestEnd.ts"
 import { contractLimits } from "../contract/contract.ts"
 import type { GuestEvent, GuestEventKind, GuestEventOf, GuestNanos } from "../GuestEvent.ts"
 import type { ExecError, MachineError } from "../MachineErrors.ts"
@@ -259,7 +260,10 @@ export const makeStartCommand = (port: AgentPort) => {
         })
         if (turn._tag === "Ended") {
           command.abandon()
-          return yield* execError("GuestEnded", `${name}: expected its exit status, found the run ended: ${turn.how}`)
+          return yield* execError(
+            "GuestEnded",
+            `${name}: expected its exit status, found the run ended: ${guestEndInWords(turn)}`
+          )
         }
         if (!isTurnedAway() || (yield* port.nowNanos) >= giveUpAt) return command
         yield* Scope.close(attemptScope, Exit.void)

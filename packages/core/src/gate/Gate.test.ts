@@ -6,14 +6,14 @@ import * as fc from "fast-check"
 import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
 import type { IdentityManners, ScriptedVmmOptions } from "../testing/ScriptedState.ts"
-import { scriptedMachines, scriptedVmm } from "../testing/ScriptedVmm.ts"
+import { scriptedMachines, ScriptedVmm } from "../testing/ScriptedVmm.ts"
 import { sampleDraft } from "../testing/sampleSnapshots.ts"
 import { Vmm } from "../Vmm.ts"
 import * as Gate from "./Gate.ts"
 import { gateLoaded, type GateInput, type GateState, stepGate } from "./GateState.ts"
 
 const host = (options: ScriptedVmmOptions = {}, files = new MemoryFiles()) => {
-  return Layer.provideMerge(Layer.mergeAll(scriptedVmm(options), SnapshotStore.layer), files.layer)
+  return Layer.provideMerge(Layer.mergeAll(ScriptedVmm.layer(options), SnapshotStore.layer), files.layer)
 }
 
 /** Boots to some time after an event, freezes if asked, and publishes. */

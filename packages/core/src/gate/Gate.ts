@@ -92,7 +92,7 @@ const refusedBy = ({ reason }: AgentError): GateError => {
         foundToken: reason.foundToken
       })
     case "GuestEnded":
-      return refuse({ _tag: "GuestEnded", how: reason.how, atNanos: reason.atNanos })
+      return refuse(reason)
   }
 }
 
@@ -103,7 +103,7 @@ const asked = <A>(machine: Machine, answer: Effect.Effect<A, AgentError | Machin
     MachineError: (error) =>
       error.reason._tag === "MachineEnded"
         ? Effect.flatMap(machine.nowNanos, (atNanos) =>
-            refuse({ _tag: "GuestEnded", how: error.reason.message, atNanos })
+            refuse({ _tag: "GuestEnded", how: "ended", detail: error.reason.message, atNanos })
           )
         : machineFailed(error)
   })

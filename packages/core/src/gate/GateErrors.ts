@@ -5,6 +5,7 @@
  */
 import { Schema } from "effect"
 import { rejectReasons } from "../contract/contract.ts"
+import { GuestEnd, guestEndInWords } from "../GuestEnd.ts"
 import { GuestNanos } from "../GuestEvent.ts"
 import { MachineReason } from "../MachineErrors.ts"
 import { SnapshotOpenReason } from "../snapshot/SnapshotErrors.ts"
@@ -32,7 +33,7 @@ export const GateReason = Schema.TaggedUnion({
   /** The agent refused the identity. */
   IdentityRejected: { why: Schema.Literals(rejectReasons), message: Schema.String },
   /** The guest ended before it acknowledged. */
-  GuestEnded: { how: Schema.String, atNanos: GuestNanos },
+  GuestEnded: { ...GuestEnd, atNanos: GuestNanos },
   /** The machine failed. */
   MachineFailed: { cause: MachineReason }
 })
@@ -57,7 +58,7 @@ const describe = (reason: GateReason): string => {
     case "IdentityRejected":
       return `the agent refused the new identity: ${reason.message}; the clone was destroyed`
     case "GuestEnded":
-      return `the guest ended (${reason.how}) at ${reason.atNanos} ns before it acknowledged; the clone was destroyed`
+      return `the guest ended (${guestEndInWords(reason)}) at ${reason.atNanos} ns before it acknowledged; the clone was destroyed`
     case "MachineFailed":
       return `${reason.cause.message}; the clone was destroyed`
   }

@@ -13,7 +13,7 @@ import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { kindTrigger } from "../testing/kindTrigger.ts"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
 import type { ScriptedVmmOptions } from "../testing/ScriptedState.ts"
-import { scriptedMachines, scriptedVmm } from "../testing/ScriptedVmm.ts"
+import { scriptedMachines, ScriptedVmm } from "../testing/ScriptedVmm.ts"
 import * as Pipeline from "./Pipeline.ts"
 import { ProgressListener } from "./Progress.ts"
 import * as Stage from "./Stage.ts"
@@ -26,7 +26,7 @@ import { freeze } from "./stages/freeze.ts"
 const spec = { kernelPath: "/kernel" }
 
 const host = (options: ScriptedVmmOptions = {}, files = new MemoryFiles()) =>
-  Layer.provideMerge(Layer.mergeAll(scriptedVmm(options), SnapshotStore.layer, Journal.layerMemory), files.layer)
+  Layer.provideMerge(Layer.mergeAll(ScriptedVmm.layer(options), SnapshotStore.layer, Journal.layerMemory), files.layer)
 
 const stateOf = (runId: string) => Effect.map(loadRun(runId), ({ state }) => state)
 const tagsOf = (runId: string) => Effect.map(readRun(runId), (events) => events.map(({ event }) => event._tag))

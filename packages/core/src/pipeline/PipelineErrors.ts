@@ -4,6 +4,7 @@
  * @module
  */
 import { Schema } from "effect"
+import { guestEventFields } from "../contract/contract.ts"
 import { GuestNanos } from "../GuestEvent.ts"
 import { guestTimeInWords } from "../guestTimeInWords.ts"
 
@@ -168,9 +169,9 @@ export class PreExecMissed extends Schema.TaggedError<PreExecMissed>()("PreExecM
 export class GuestDiskFailed extends Schema.TaggedError<GuestDiskFailed>()("GuestDiskFailed", {
   disk: Schema.String,
   /** What the guest asked of it: `read`, `write`, `flush` or `zero`. */
-  operation: Schema.String,
-  /** Why, as `DiskFailed` says it. */
-  why: Schema.String,
+  operation: guestEventFields.DiskFailed.operation,
+  /** Why. */
+  why: guestEventFields.DiskFailed.reason,
   /** Error number of the host's operating system; `null` if it said none. */
   errno: Schema.NullOr(Schema.Natural),
   atNanos: GuestNanos,

@@ -8,7 +8,7 @@ import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { type ScriptLine, serviceScript } from "../testing/guestScript.ts"
 import { kindTrigger } from "../testing/kindTrigger.ts"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
-import { scriptedMachines, scriptedVmm } from "../testing/ScriptedVmm.ts"
+import { scriptedMachines, ScriptedVmm } from "../testing/ScriptedVmm.ts"
 import type { Trigger } from "../Trigger.ts"
 import * as Pipeline from "./Pipeline.ts"
 
@@ -33,7 +33,10 @@ const failingAt = (atNanos: number): ReadonlyArray<ScriptLine> => [
 ]
 
 const host = (script: ReadonlyArray<ScriptLine>, files = new MemoryFiles()) =>
-  Layer.provideMerge(Layer.mergeAll(scriptedVmm({ script }), SnapshotStore.layer, Journal.layerMemory), files.layer)
+  Layer.provideMerge(
+    Layer.mergeAll(ScriptedVmm.layer({ script }), SnapshotStore.layer, Journal.layerMemory),
+    files.layer
+  )
 
 const listenerAt = serviceScript.find(({ event }) => event._tag === "ListenerBound")?.atNanos ?? 0
 

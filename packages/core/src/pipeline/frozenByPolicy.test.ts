@@ -9,7 +9,7 @@ import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { kindTrigger } from "../testing/kindTrigger.ts"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
 import type { ScriptedVmmOptions } from "../testing/ScriptedState.ts"
-import { scriptedMachines, scriptedVmm } from "../testing/ScriptedVmm.ts"
+import { scriptedMachines, ScriptedVmm } from "../testing/ScriptedVmm.ts"
 import type { Trigger } from "../Trigger.ts"
 import * as Pipeline from "./Pipeline.ts"
 
@@ -17,7 +17,7 @@ const spec = { kernelPath: "/kernel" }
 
 const host = (options: ScriptedVmmOptions = {}) =>
   Layer.provideMerge(
-    Layer.mergeAll(scriptedVmm(options), SnapshotStore.layer, Journal.layerMemory),
+    Layer.mergeAll(ScriptedVmm.layer(options), SnapshotStore.layer, Journal.layerMemory),
     new MemoryFiles().layer
   )
 
@@ -29,7 +29,7 @@ const freezing = (kind: Parameters<typeof kindTrigger>[0]): Trigger => {
     await: Effect.gen(function* () {
       const timeline = yield* GuestTimeline
       const firing = yield* plain.await
-      yield* timeline.requestQuiesce
+      yield* timeline.requestFreeze
       // What has happened meanwhile is told first.
       let { events, nowNanos } = yield* timeline.advance({ kinds: ["AgentQuiesced"], atNanos: null })
       while (!events.some((event) => event._tag === "AgentQuiesced")) {

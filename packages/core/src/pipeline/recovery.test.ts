@@ -9,7 +9,7 @@ import { listRuns, loadRun } from "../run/runStream.ts"
 import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { kindTrigger } from "../testing/kindTrigger.ts"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
-import { scriptedVmm } from "../testing/ScriptedVmm.ts"
+import { ScriptedVmm } from "../testing/ScriptedVmm.ts"
 import * as Pipeline from "./Pipeline.ts"
 
 const spec = { kernelPath: "/kernel" }
@@ -24,7 +24,10 @@ const dyingJournal = (journal: Journal["Service"], appendsLeft: number): Journal
 }
 
 const hostProcess = (files: MemoryFiles, journal: Journal["Service"]) =>
-  Layer.provideMerge(Layer.mergeAll(scriptedVmm(), SnapshotStore.layer, Layer.succeed(Journal, journal)), files.layer)
+  Layer.provideMerge(
+    Layer.mergeAll(ScriptedVmm.layer(), SnapshotStore.layer, Layer.succeed(Journal, journal)),
+    files.layer
+  )
 
 const options = (isValidated: boolean) => ({
   policy: kindTrigger("ListenerBound"),

@@ -9,7 +9,7 @@ import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { kindTrigger } from "../testing/kindTrigger.ts"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
 import type { ScriptedVmmOptions } from "../testing/ScriptedState.ts"
-import { scriptedMachines, scriptedVmm } from "../testing/ScriptedVmm.ts"
+import { scriptedMachines, ScriptedVmm } from "../testing/ScriptedVmm.ts"
 import * as Pipeline from "./Pipeline.ts"
 import { type Progress, ProgressListener } from "./Progress.ts"
 import * as Stage from "./Stage.ts"
@@ -19,7 +19,7 @@ const policy = kindTrigger("ListenerBound")
 const alive = Pipeline.execProbe({ argv: ["echo", "alive"] })
 
 const host = (options: ScriptedVmmOptions = {}, files = new MemoryFiles()) =>
-  Layer.provideMerge(Layer.mergeAll(scriptedVmm(options), SnapshotStore.layer, Journal.layerMemory), files.layer)
+  Layer.provideMerge(Layer.mergeAll(ScriptedVmm.layer(options), SnapshotStore.layer, Journal.layerMemory), files.layer)
 
 const onlyRun = Effect.map(listRuns, ([runId]) => runId ?? "")
 const openRefusal = (target: string) =>

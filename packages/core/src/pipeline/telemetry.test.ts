@@ -8,7 +8,7 @@ import { Journal } from "../journal/Journal.ts"
 import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { kindTrigger } from "../testing/kindTrigger.ts"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
-import { scriptedVmm } from "../testing/ScriptedVmm.ts"
+import { ScriptedVmm } from "../testing/ScriptedVmm.ts"
 import * as Pipeline from "./Pipeline.ts"
 
 interface Span {
@@ -54,7 +54,7 @@ const collector = Effect.acquireRelease(
 )
 
 const host = Layer.provideMerge(
-  Layer.mergeAll(scriptedVmm(), SnapshotStore.layer, Journal.layerMemory),
+  Layer.mergeAll(ScriptedVmm.layer(), SnapshotStore.layer, Journal.layerMemory),
   new MemoryFiles().layer
 )
 

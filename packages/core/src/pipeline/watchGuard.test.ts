@@ -9,7 +9,7 @@ import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { kindTrigger, sampleFiring } from "../testing/kindTrigger.ts"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
 import type { EventBody, ScriptLine } from "../testing/guestScript.ts"
-import { scriptedMachines, scriptedVmm } from "../testing/ScriptedVmm.ts"
+import { scriptedMachines, ScriptedVmm } from "../testing/ScriptedVmm.ts"
 import type { Trigger } from "../Trigger.ts"
 import * as Pipeline from "./Pipeline.ts"
 
@@ -31,7 +31,7 @@ const exited = [500, { _tag: "WorkloadExited", code: 3, signal: null }] as const
 
 const host = (script: ReadonlyArray<ScriptLine>) =>
   Layer.provideMerge(
-    Layer.mergeAll(scriptedVmm({ script }), SnapshotStore.layer, Journal.layerMemory),
+    Layer.mergeAll(ScriptedVmm.layer({ script }), SnapshotStore.layer, Journal.layerMemory),
     new MemoryFiles().layer
   )
 

@@ -12,7 +12,7 @@ import type { Journal } from "../journal/Journal.ts"
 import type { JournalError } from "../journal/JournalErrors.ts"
 import { foldRun, type RunState } from "./RunState.ts"
 import { readRun, type StampedRunEvent } from "./runStream.ts"
-import { type RunTimeline, runTimelineOf } from "./runTimeline.ts"
+import { type RunHistory, runHistoryOf } from "./runHistory.ts"
 
 /** A run, told. */
 export interface RunStory {
@@ -20,7 +20,7 @@ export interface RunStory {
   readonly text: string
   readonly state: RunState
   /** The same as data; `runPicture` of the package `stillpoint` draws it. */
-  readonly timeline: RunTimeline
+  readonly timeline: RunHistory
   /** The decision that the run came to, if it came to one. */
   readonly firing: Firing | null
 }
@@ -73,7 +73,7 @@ export const storyOf = (runId: string, events: ReadonlyArray<StampedRunEvent>): 
   return {
     text: events.flatMap((event) => tell(event) ?? []).join("\n"),
     state: foldRun(events.map(({ event }) => event)),
-    timeline: runTimelineOf(runId, events),
+    timeline: runHistoryOf(runId, events),
     firing: firing?._tag === "TriggerFired" ? firing.firing : null
   }
 }

@@ -12,7 +12,7 @@ import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { kindTrigger } from "../testing/kindTrigger.ts"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
 import type { ScriptedVmmOptions } from "../testing/ScriptedState.ts"
-import { scriptedMachines, scriptedVmm } from "../testing/ScriptedVmm.ts"
+import { scriptedMachines, ScriptedVmm } from "../testing/ScriptedVmm.ts"
 import { serviceScript } from "../testing/guestScript.ts"
 import { serve, type Served, type ServeOptions } from "./serve.ts"
 
@@ -52,7 +52,7 @@ const echo: Guest = (client) => void client.pipe(client)
 
 const host = (options: ScriptedVmmOptions) =>
   Layer.provideMerge(
-    Layer.mergeAll(scriptedVmm(options), SnapshotStore.layer, Journal.layerMemory),
+    Layer.mergeAll(ScriptedVmm.layer(options), SnapshotStore.layer, Journal.layerMemory),
     new MemoryFiles().layer
   )
 

@@ -7,14 +7,14 @@ import { Journal } from "../journal/Journal.ts"
 import * as Pipeline from "../pipeline/Pipeline.ts"
 import { kindTrigger } from "../testing/kindTrigger.ts"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
-import { scriptedMachines, scriptedVmm } from "../testing/ScriptedVmm.ts"
+import { scriptedMachines, ScriptedVmm } from "../testing/ScriptedVmm.ts"
 import { Vmm } from "../Vmm.ts"
 import { compactSnapshot } from "./compact.ts"
 import { restoreSnapshot } from "./restoreSnapshot.ts"
 import { SnapshotStore } from "./SnapshotStore.ts"
 
 const host = (files: MemoryFiles) =>
-  Layer.provideMerge(Layer.mergeAll(scriptedVmm(), SnapshotStore.layer, Journal.layerMemory), files.layer)
+  Layer.provideMerge(Layer.mergeAll(ScriptedVmm.layer(), SnapshotStore.layer, Journal.layerMemory), files.layer)
 
 /** A chain of captures at the heartbeats of a guest, validated if asked. */
 const chain = (isValidated = false) =>

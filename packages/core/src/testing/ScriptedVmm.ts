@@ -353,67 +353,69 @@ const makeMachine = (
 /**
  * A `Vmm` whose guests follow a script. Snapshot files go through {@link DurableFiles}, faults included.
  */
-export const scriptedVmm = (options: ScriptedVmmOptions = {}): Layer.Layer<Vmm, never, DurableFiles> =>
-  Layer.effect(
-    Vmm,
-    Effect.gen(function* () {
-      const files = yield* DurableFiles
-      const boot = (spec: BootSpec) =>
-        !Number.isSafeInteger(spec.memoryMib ?? 1) || (spec.memoryMib ?? 1) < 1
-          ? Effect.fail(new BootError({ reason: { _tag: "MemorySizeInvalid", message: "expected MiB above 0" } }))
-          : spec.kernelPath.startsWith("/missing")
-            ? Effect.fail(
-                new BootError({ reason: { _tag: "KernelUnreadable", message: `no kernel at ${spec.kernelPath}` } })
-              )
-            : makeMachine(options, files, {
-                nowNanos: 0,
-                nextSeq: 0,
-                activity: noActivity,
-                workloadDelay: 0,
-                frozenSince: null,
-                script: options.script ?? serviceScript,
-                answers: [],
-                commands: [],
-                entropy: sha256(`seed ${spec.seed ?? 0}`),
-                hostname: "guest",
-                machineId: "0".repeat(32),
-                env: {},
-                realtimeAtZero: BigInt(spec.epochMillis ?? 0) * 1_000_000n,
-                nextToken: 1,
-                memoryMib: spec.memoryMib ?? 128,
-                disks: (spec.disks ?? []).map((disk) => disk.name),
-                diskSlots: spec.diskSlots ?? 0,
-                slotsFilled: 0,
-                known: []
-              })
-      const refuse = (_tag: "FileMissing" | "IdMismatch" | "ParentMismatch" | "ParentMissing", message: string) =>
-        new RestoreError({ reason: { _tag, message } })
-      const readSaved = Effect.fnUntraced(function* (directory: string) {
-        const bytes = yield* files
-          .read(join(directory, "machine.bin"), 1 << 24)
-          .pipe(Effect.mapError((fault) => refuse("FileMissing", fault.message)))
-        const saved = JSON.parse(new TextDecoder().decode(bytes), reviver) as Saved
-        return { ...saved, identity: sha256(bytes) }
-      })
-      const restore = Effect.fnUntraced(function* (directory: string, { identity, parents = [] }: RestoreChain = {}) {
-        const newest = yield* readSaved(directory)
-        if (identity !== undefined && newest.identity !== identity) {
-          return yield* refuse("IdMismatch", `${directory}: expected ${identity}, found ${newest.identity}`)
-        }
-        let wanted = newest.parent
-        for (const path of parents) {
-          const parent = yield* readSaved(path)
-          if (parent.identity !== wanted) {
-            return yield* refuse(
-              "ParentMismatch",
-              `${path}: expected ${wanted ?? "no parent"}, found ${parent.identity}`
-            )
+export const ScriptedVmm = {
+  layer: (options: ScriptedVmmOptions = {}): Layer.Layer<Vmm, never, DurableFiles> =>
+    Layer.effect(
+      Vmm,
+      Effect.gen(function* () {
+        const files = yield* DurableFiles
+        const boot = (spec: BootSpec) =>
+          !Number.isSafeInteger(spec.memoryMib ?? 1) || (spec.memoryMib ?? 1) < 1
+            ? Effect.fail(new BootError({ reason: { _tag: "MemorySizeInvalid", message: "expected MiB above 0" } }))
+            : spec.kernelPath.startsWith("/missing")
+              ? Effect.fail(
+                  new BootError({ reason: { _tag: "KernelUnreadable", message: `no kernel at ${spec.kernelPath}` } })
+                )
+              : makeMachine(options, files, {
+                  nowNanos: 0,
+                  nextSeq: 0,
+                  activity: noActivity,
+                  workloadDelay: 0,
+                  frozenSince: null,
+                  script: options.script ?? serviceScript,
+                  answers: [],
+                  commands: [],
+                  entropy: sha256(`seed ${spec.seed ?? 0}`),
+                  hostname: "guest",
+                  machineId: "0".repeat(32),
+                  env: {},
+                  realtimeAtZero: BigInt(spec.epochMillis ?? 0) * 1_000_000n,
+                  nextToken: 1,
+                  memoryMib: spec.memoryMib ?? 128,
+                  disks: (spec.disks ?? []).map((disk) => disk.name),
+                  diskSlots: spec.diskSlots ?? 0,
+                  slotsFilled: 0,
+                  known: []
+                })
+        const refuse = (_tag: "FileMissing" | "IdMismatch" | "ParentMismatch" | "ParentMissing", message: string) =>
+          new RestoreError({ reason: { _tag, message } })
+        const readSaved = Effect.fnUntraced(function* (directory: string) {
+          const bytes = yield* files
+            .read(join(directory, "machine.bin"), 1 << 24)
+            .pipe(Effect.mapError((fault) => refuse("FileMissing", fault.message)))
+          const saved = JSON.parse(new TextDecoder().decode(bytes), reviver) as Saved
+          return { ...saved, identity: sha256(bytes) }
+        })
+        const restore = Effect.fnUntraced(function* (directory: string, { identity, parents = [] }: RestoreChain = {}) {
+          const newest = yield* readSaved(directory)
+          if (identity !== undefined && newest.identity !== identity) {
+            return yield* refuse("IdMismatch", `${directory}: expected ${identity}, found ${newest.identity}`)
           }
-          wanted = parent.parent
-        }
-        if (wanted !== null) return yield* refuse("ParentMissing", `${directory} holds changes since ${wanted}`)
-        return yield* makeMachine(options, files, { ...newest.state, known: [newest.identity] })
+          let wanted = newest.parent
+          for (const path of parents) {
+            const parent = yield* readSaved(path)
+            if (parent.identity !== wanted) {
+              return yield* refuse(
+                "ParentMismatch",
+                `${path}: expected ${wanted ?? "no parent"}, found ${parent.identity}`
+              )
+            }
+            wanted = parent.parent
+          }
+          if (wanted !== null) return yield* refuse("ParentMissing", `${directory} holds changes since ${wanted}`)
+          return yield* makeMachine(options, files, { ...newest.state, known: [newest.identity] })
+        })
+        return { boot, restore }
       })
-      return { boot, restore }
-    })
-  )
+    )
+} as const

@@ -5,9 +5,9 @@ import { DurableFiles } from "../files/DurableFiles.ts"
 import { makeDirectories } from "../files/makeDirectories.ts"
 import { type Machine, Vmm } from "../Vmm.ts"
 import { decodeTimeline } from "../timeline/RecordedTimeline.ts"
-import { replayVmm } from "../timeline/replayVmm.ts"
+import { ReplayVmm } from "../timeline/ReplayVmm.ts"
 import { MemoryFiles } from "./MemoryFiles.ts"
-import { scriptedVmm } from "./ScriptedVmm.ts"
+import { ScriptedVmm } from "./ScriptedVmm.ts"
 import { vmmLaws } from "./vmmLaws.ts"
 
 const recording = Result.getOrThrow(
@@ -29,7 +29,7 @@ const laws = vmmLaws({
     return Effect.as(makeDirectories(files, path), path)
   })
 })
-const scripted = () => Layer.provideMerge(scriptedVmm(), new MemoryFiles().layer)
+const scripted = () => Layer.provideMerge(ScriptedVmm.layer(), new MemoryFiles().layer)
 
 describe("machines that follow a script", () => {
   for (const { check, name } of laws) {
@@ -37,7 +37,7 @@ describe("machines that follow a script", () => {
   }
 })
 
-for (const [name, layer] of [["machines over a recorded boot", replayVmm(recording)]] as const) {
+for (const [name, layer] of [["machines over a recorded boot", ReplayVmm.layer(recording)]] as const) {
   describe(name, () => {
     for (const { check, name } of vmmLaws({ ...guest, directory: null })) {
       it.live(name, () => Effect.scoped(check).pipe(Effect.provide(Layer.fresh(layer), { local: true })))

@@ -39,7 +39,7 @@ const identity = {
  * A law that needs equal runs asks the machine whether it is deterministic, and checks only the order of events where it is not.
  *
  * @example
- * import { scriptedVmm, MemoryFiles, vmmLaws } from "@stillpoint/core/testing"
+ * import { ScriptedVmm, MemoryFiles, vmmLaws } from "@stillpoint/core/testing"
  * import { Effect, Layer } from "effect"
  *
  * const laws = vmmLaws({
@@ -49,7 +49,7 @@ const identity = {
  *   forks: true,
  *   directory: null
  * })
- * const machines = Layer.provide(scriptedVmm(), new MemoryFiles().layer)
+ * const machines = Layer.provide(ScriptedVmm.layer(), new MemoryFiles().layer)
  * for (const { check } of laws) await Effect.runPromise(Effect.scoped(check).pipe(Effect.provide(machines)))
  */
 export const vmmLaws = <R = never>(subject: VmmSubject<R>): ReadonlyArray<Law<Vmm | R>> => {
@@ -245,7 +245,7 @@ export const vmmLaws = <R = never>(subject: VmmSubject<R>): ReadonlyArray<Law<Vm
           go: yield* Effect.flip(machine.go),
           sendSerial: yield* Effect.flip(machine.sendSerial(0, Uint8Array.of(10))),
           exec: yield* Effect.flip(machine.exec({ argv: ["true"] })),
-          requestQuiesce: yield* Effect.flip(machine.agent.requestFreeze),
+          requestFreeze: yield* Effect.flip(machine.agent.requestFreeze),
           requestThaw: yield* Effect.flip(machine.agent.requestThaw),
           requestIdentity: yield* Effect.flip(machine.agent.requestIdentity(identity)),
           attachDisk: yield* Effect.flip(machine.attachDisk({ name: "late", access: "scratch", sizeBytes: 4096 })),

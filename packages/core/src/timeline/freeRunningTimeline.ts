@@ -112,7 +112,7 @@ export const freeRunningTimeline = (
       advance,
       drain: cursor.drain,
       hold,
-      requestQuiesce: frozen.request,
+      requestFreeze: frozen.request,
       requestThaw: frozen.giveBack,
       // The next advance lets the guest go on.
       exclusively: (effect) => Effect.andThen(hold, effect)

@@ -78,7 +78,7 @@ export const lockstepTimeline = (
       advance,
       drain: cursor.drain,
       hold: machine.nowNanos,
-      requestQuiesce: frozen.request,
+      requestFreeze: frozen.request,
       requestThaw: frozen.giveBack,
       exclusively: (effect) =>
         Effect.acquireUseRelease(

@@ -171,7 +171,7 @@ export const sharedTimeline = (machine: Machine, beginning: GuestActivity = mach
         return { events: yield* unseen(participant, nowNanos), nowNanos, stop: "event" as const }
       }),
       hold: machine.nowNanos,
-      requestQuiesce: frozen.request,
+      requestFreeze: frozen.request,
       requestThaw: frozen.giveBack,
       exclusively: <A, E, R>(effect: Effect.Effect<A, E, R>) =>
         Effect.acquireUseRelease(

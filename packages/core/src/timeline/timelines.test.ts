@@ -5,13 +5,13 @@ import type { GuestEvent, GuestEventKind } from "../GuestEvent.ts"
 import { GuestTimeline } from "../GuestTimeline.ts"
 import { kindTrigger } from "../testing/kindTrigger.ts"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
-import { scriptedVmm } from "../testing/ScriptedVmm.ts"
+import { ScriptedVmm } from "../testing/ScriptedVmm.ts"
 import { type Machine, Vmm } from "../Vmm.ts"
 import { freeRunningTimeline } from "./freeRunningTimeline.ts"
 import { lockstepTimeline } from "./lockstepTimeline.ts"
 import { sharedTimeline } from "./sharedTimeline.ts"
 
-const host = Layer.provide(scriptedVmm(), new MemoryFiles().layer)
+const host = Layer.provide(ScriptedVmm.layer(), new MemoryFiles().layer)
 const machine = Effect.flatMap(Vmm, (vmm) => vmm.boot({ kernelPath: "/kernel" }))
 
 const until = (atNanos: number | null, ...kinds: ReadonlyArray<GuestEventKind>) => ({ kinds, atNanos })
@@ -269,7 +269,7 @@ describe("free-running", () => {
           told.map((_, index) => index)
         )
       })
-    ).pipe(Effect.provide(Layer.provide(scriptedVmm({ hostMillisPerRun: 5 }), new MemoryFiles().layer)))
+    ).pipe(Effect.provide(Layer.provide(ScriptedVmm.layer({ hostMillisPerRun: 5 }), new MemoryFiles().layer)))
   )
 })
 
@@ -290,8 +290,8 @@ describe("freezes side by side", () => {
         const one = yield* shared.join
         const leaving = yield* Scope.make()
         const two = yield* Scope.provide(shared.join, leaving)
-        yield* one.requestQuiesce
-        yield* two.requestQuiesce
+        yield* one.requestFreeze
+        yield* two.requestFreeze
         yield* one.requestThaw
         // Given back once, it is not its own any more.
         yield* one.requestThaw

@@ -3,12 +3,12 @@
  *
  * @module
  */
-import { progressDisplay, Snapshots } from "@stillpoint/core"
+import { ProgressDisplay, Snapshots } from "@stillpoint/core"
 import { Effect, Layer } from "effect"
-import { stillpointLayer } from "../sandbox/stillpointLayer.ts"
+import { Sandbox } from "../sandbox/Sandbox.ts"
 
-export const sandboxes = Effect.provide(stillpointLayer())
+export const sandboxes = Effect.provide(Sandbox.layer())
 export const names = Effect.provide(Snapshots.layerHost())
 
 /** Progress where there is a terminal, silence where not. */
-export const progress = (json: boolean) => (process.stderr.isTTY && !json ? progressDisplay() : Layer.empty)
+export const progress = (json: boolean) => (process.stderr.isTTY && !json ? ProgressDisplay.layer() : Layer.empty)

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as fc from "fast-check"
-import { runPhases, type RunTimeline } from "@stillpoint/core"
+import { runPhases, type RunHistory } from "@stillpoint/core"
 import { runPicture } from "./runPicture.ts"
 
 const words = fc.oneof(
@@ -8,7 +8,7 @@ const words = fc.oneof(
   fc.string({ unit: "binary" })
 )
 const instant = fc.nat({ max: 100_000 })
-const timelines: fc.Arbitrary<RunTimeline> = fc.record({
+const timelines: fc.Arbitrary<RunHistory> = fc.record({
   runId: words,
   phases: fc
     .array(fc.tuple(fc.constantFrom(...runPhases), instant), { maxLength: 8 })

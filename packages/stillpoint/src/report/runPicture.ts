@@ -18,7 +18,7 @@ import {
   guestTimeInWords,
   type PhaseSpan,
   type RunPhase,
-  type RunTimeline,
+  type RunHistory,
   type StageSpan
 } from "@stillpoint/core"
 import { escaped } from "./escaped.ts"
@@ -144,14 +144,14 @@ const axis = (
  *
  * @example
  * ```ts
- * import { runTimelineOf } from "@stillpoint/core"
+ * import { runHistoryOf } from "@stillpoint/core"
  * import { runPicture } from "stillpoint"
  *
- * const svg = runPicture(runTimelineOf("a41f", []))
+ * const svg = runPicture(runHistoryOf("a41f", []))
  * console.log(svg.startsWith("<svg")) // true
  * ```
  */
-export const runPicture = (timeline: RunTimeline): string => {
+export const runPicture = (timeline: RunHistory): string => {
   const { guest, phases, runId, stages } = timeline
   const phase = phases.at(-1)?.phase ?? "not-started"
   // The host's clock may have been set back in between: nothing is taken for the first or the last.

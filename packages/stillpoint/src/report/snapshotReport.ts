@@ -6,7 +6,7 @@
 import {
   decodeTimeline,
   guestTimeInWords,
-  runTimeline,
+  runHistory,
   Snapshots,
   SnapshotStore,
   type StoredSnapshot
@@ -56,7 +56,7 @@ export const snapshotReport = Effect.fn("snapshotReport")(function* (reference: 
   const boot = bootPicture(events, [{ atNanos, label: "captured" }])
   const why = explainSnapshot(snapshot)
   // The run is in the journal of whoever took the snapshot; an imported one has none here.
-  const run = yield* Effect.option(runTimeline(snapshot.manifest.runId))
+  const run = yield* Effect.option(runHistory(snapshot.manifest.runId))
   const drawn = run._tag === "Some" && run.value.stages.length > 0 ? runPicture(run.value) : null
   const title = escaped(stored.names[0] ?? stored.digest.slice(0, 12))
   const section = (heading: string, body: string): string => `<section><h2>${heading}</h2>\n${body}\n</section>\n`

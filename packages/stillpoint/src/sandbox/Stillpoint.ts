@@ -7,7 +7,7 @@ import type { ExecSpec, GuestFileEntry, PublishedPort, PublishSpec, SpawnSpec, S
 import { Effect, Exit, type Layer, ManagedRuntime, Scope, Stream } from "effect"
 import { type CommandResult, Sandbox, type SandboxOptions } from "./Sandbox.ts"
 import { SandboxClosed } from "./SandboxError.ts"
-import { type StillpointOptions, stillpointLayer } from "./stillpointLayer.ts"
+import type { StillpointOptions } from "./sandboxServices.ts"
 
 /** What ends an operation early: it is interrupted, cleans up, and its promise is rejected. */
 export interface Abortable {
@@ -27,7 +27,7 @@ export interface RunningCommand {
   readonly exit: () => Promise<{ readonly code: number | null; readonly signal: number | null }>
 }
 
-type Services = Layer.Success<ReturnType<typeof stillpointLayer>>
+type Services = Layer.Success<ReturnType<typeof Sandbox.layer>>
 type Runtime = ManagedRuntime.ManagedRuntime<Services, unknown>
 
 /** The services that sandboxes share, for as long as one of them is open. */
@@ -36,7 +36,7 @@ class Shared {
   private open = 0
 
   constructor(options: StillpointOptions) {
-    this.runtime = ManagedRuntime.make(stillpointLayer(options))
+    this.runtime = ManagedRuntime.make(Sandbox.layer(options))
   }
 
   enter(): void {

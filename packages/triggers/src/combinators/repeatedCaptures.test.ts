@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Journal, Pipeline, SnapshotStore } from "@stillpoint/core"
-import { MemoryFiles, type ScriptLine, scriptedVmm } from "@stillpoint/core/testing"
+import { MemoryFiles, type ScriptLine, ScriptedVmm } from "@stillpoint/core/testing"
 import { Effect, Layer, Stream } from "effect"
 import { onListener, onSerialMatch, quiesce, repeat } from "../index.ts"
 
@@ -27,7 +27,7 @@ const script: ReadonlyArray<ScriptLine> = [
 
 const host = () =>
   Layer.provideMerge(
-    Layer.mergeAll(scriptedVmm({ script }), SnapshotStore.layer, Journal.layerMemory),
+    Layer.mergeAll(ScriptedVmm.layer({ script }), SnapshotStore.layer, Journal.layerMemory),
     new MemoryFiles().layer
   )
 

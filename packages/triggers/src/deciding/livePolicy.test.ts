@@ -229,7 +229,7 @@ describe("a policy on a guest's timeline and clock", () => {
             Trigger.await(policy).pipe(
               Effect.provideService(GuestTimeline, {
                 ...timeline,
-                requestQuiesce: Effect.sync(() => void asked.push("quiesce")),
+                requestFreeze: Effect.sync(() => void asked.push("quiesce")),
                 requestThaw: Effect.sync(() => void asked.push("thaw"))
               })
             )

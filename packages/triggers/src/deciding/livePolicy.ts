@@ -258,7 +258,7 @@ class LivePolicy {
       (command) => {
         switch (command._tag) {
           case "RequestQuiesce":
-            return timeline.requestQuiesce
+            return timeline.requestFreeze
           case "RequestThaw":
             return timeline.requestThaw
           default:

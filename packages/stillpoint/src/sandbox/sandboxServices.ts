@@ -33,7 +33,7 @@ const journalIn = (home: string) =>
   )
 
 /** One layer: the engine of this host, the guest kit, images, the user's snapshots, and a journal of runs beside them. */
-export const stillpointLayer = (options: StillpointOptions = {}) => {
+export const sandboxServices = (options: StillpointOptions = {}) => {
   const home = options.home ?? snapshotsHome()
   return Layer.mergeAll(
     NativeVmm.layer,

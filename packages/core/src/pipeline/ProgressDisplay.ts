@@ -69,27 +69,29 @@ export interface ProgressOutput {
  *
  * @example
  * ```ts
- * import { Pipeline, progressDisplay } from "@stillpoint/core"
+ * import { Pipeline, ProgressDisplay } from "@stillpoint/core"
  * import { Effect } from "effect"
  *
- * export const shown = (run: ReturnType<typeof Pipeline.run>) => run.pipe(Effect.provide(progressDisplay()))
+ * export const shown = (run: ReturnType<typeof Pipeline.run>) => run.pipe(Effect.provide(ProgressDisplay.layer()))
  * ```
  */
-export const progressDisplay = (output: ProgressOutput = process.stderr): Layer.Layer<never> =>
-  Layer.sync(ProgressListener, () => {
-    let view = emptyProgress
-    let drawn = 0
-    return (progress: Progress) =>
-      Effect.sync(() => {
-        view = viewProgress(view, progress)
-        if (output.isTTY !== true) {
-          output.write(`${progress.runId.slice(0, 8)}  ${describe(progress)}\n`)
-          return
-        }
-        const lines = renderProgress(view, output.columns ?? 80)
-        // Up to the first line of the last drawing, and over it.
-        const up = drawn === 0 ? "" : `\u001B[${drawn}A`
-        output.write(`${up}${lines.map((line) => `\u001B[2K${line}\n`).join("")}`)
-        drawn = lines.length
-      })
-  })
+export const ProgressDisplay = {
+  layer: (output: ProgressOutput = process.stderr): Layer.Layer<never> =>
+    Layer.sync(ProgressListener, () => {
+      let view = emptyProgress
+      let drawn = 0
+      return (progress: Progress) =>
+        Effect.sync(() => {
+          view = viewProgress(view, progress)
+          if (output.isTTY !== true) {
+            output.write(`${progress.runId.slice(0, 8)}  ${describe(progress)}\n`)
+            return
+          }
+          const lines = renderProgress(view, output.columns ?? 80)
+          // Up to the first line of the last drawing, and over it.
+          const up = drawn === 0 ? "" : `\u001B[${drawn}A`
+          output.write(`${up}${lines.map((line) => `\u001B[2K${line}\n`).join("")}`)
+          drawn = lines.length
+        })
+    })
+} as const

@@ -4,7 +4,7 @@ import { describe } from "vitest"
 import type { GuestEvent } from "../GuestEvent.ts"
 import { Vmm } from "../Vmm.ts"
 import type { RecordedTimeline } from "./RecordedTimeline.ts"
-import { replayVmm } from "./replayVmm.ts"
+import { ReplayVmm } from "./ReplayVmm.ts"
 
 const timeline = (reason: "time" | "halted" | "idle"): RecordedTimeline => ({
   header: {
@@ -29,7 +29,7 @@ const timeline = (reason: "time" | "halted" | "idle"): RecordedTimeline => ({
 const booted = (reason: "time" | "halted" | "idle") =>
   Effect.gen(function* () {
     return yield* (yield* Vmm).boot({ kernelPath: "unused" })
-  }).pipe(Effect.provide(replayVmm(timeline(reason))))
+  }).pipe(Effect.provide(ReplayVmm.layer(timeline(reason))))
 
 describe("a machine over a recording", () => {
   it.effect("stops-at-kinds-and-times-as-a-machine-does", () =>

@@ -36,7 +36,7 @@ export interface GuestMark {
 }
 
 /** A run as a picture shows it. */
-export interface RunTimeline {
+export interface RunHistory {
   readonly runId: string
   readonly phases: ReadonlyArray<PhaseSpan>
   readonly stages: ReadonlyArray<StageSpan>
@@ -63,7 +63,7 @@ const guestMark = ({ event }: StampedRunEvent): GuestMark | null => {
 }
 
 /** The timeline of a run from its events. Pure. */
-export const runTimelineOf = (runId: string, events: ReadonlyArray<StampedRunEvent>): RunTimeline => {
+export const runHistoryOf = (runId: string, events: ReadonlyArray<StampedRunEvent>): RunHistory => {
   const phases: Array<PhaseSpan> = []
   const stages: Array<StageSpan> = []
   const guest: Array<GuestMark> = []
@@ -106,5 +106,5 @@ export const runTimelineOf = (runId: string, events: ReadonlyArray<StampedRunEve
 }
 
 /** The timeline of a run in the journal; empty for one that it does not know. */
-export const runTimeline = (runId: string): Effect.Effect<RunTimeline, JournalError, Journal> =>
-  Effect.map(readRun(runId), (events) => runTimelineOf(runId, events))
+export const runHistory = (runId: string): Effect.Effect<RunHistory, JournalError, Journal> =>
+  Effect.map(readRun(runId), (events) => runHistoryOf(runId, events))

@@ -40,16 +40,18 @@ const cannot = (what: string) => ({
  * with reason `budget`, and the next one fails with the reason `RecordingEnded`; after a recorded halt, reset, fault or final rest
  * runs stop as they did on the machine.
  */
-export const replayVmm = (timeline: RecordedTimeline): Layer.Layer<Vmm> =>
-  Layer.succeed(Vmm, {
-    boot: (spec) =>
-      (spec.memoryMib ?? 0) < 0
-        ? Effect.fail(
-            new BootError({ reason: { _tag: "MemorySizeInvalid", message: "expected memory in MiB above 0" } })
-          )
-        : replayMachine(timeline),
-    restore: () => Effect.fail(new RestoreError({ reason: cannot("a snapshot to restore") }))
-  })
+export const ReplayVmm = {
+  layer: (timeline: RecordedTimeline): Layer.Layer<Vmm> =>
+    Layer.succeed(Vmm, {
+      boot: (spec) =>
+        (spec.memoryMib ?? 0) < 0
+          ? Effect.fail(
+              new BootError({ reason: { _tag: "MemorySizeInvalid", message: "expected memory in MiB above 0" } })
+            )
+          : replayMachine(timeline),
+      restore: () => Effect.fail(new RestoreError({ reason: cannot("a snapshot to restore") }))
+    })
+} as const
 
 /** One machine over a recording, standing before its first event. Closed by its scope. */
 export const replayMachine = Effect.fn("replayMachine")(function* (

@@ -4,10 +4,10 @@ import { Journal } from "../journal/Journal.ts"
 import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { kindTrigger } from "../testing/kindTrigger.ts"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
-import { scriptedVmm } from "../testing/ScriptedVmm.ts"
+import { ScriptedVmm } from "../testing/ScriptedVmm.ts"
 import * as Pipeline from "./Pipeline.ts"
 import type { Progress } from "./Progress.ts"
-import { emptyProgress, progressDisplay, renderProgress, viewProgress } from "./progressDisplay.ts"
+import { emptyProgress, ProgressDisplay, renderProgress, viewProgress } from "./ProgressDisplay.ts"
 
 const step = (stage: string, status: Progress["status"], more: Partial<Progress> = {}): Progress => ({
   runId: "run-12345",
@@ -20,7 +20,7 @@ const step = (stage: string, status: Progress["status"], more: Partial<Progress>
 })
 
 const host = Layer.provideMerge(
-  Layer.mergeAll(scriptedVmm(), SnapshotStore.layer, Journal.layerMemory),
+  Layer.mergeAll(ScriptedVmm.layer(), SnapshotStore.layer, Journal.layerMemory),
   new MemoryFiles().layer
 )
 
@@ -52,7 +52,7 @@ describe("a progress display", () => {
         }
         yield* Effect.scoped(
           Pipeline.run({ kernelPath: "/kernel" }, { policy: kindTrigger("AgentReady"), target: `/s/${kind}` })
-        ).pipe(Effect.provide(progressDisplay(output)))
+        ).pipe(Effect.provide(ProgressDisplay.layer(output)))
       }
       assert.include(texts.terminal, "\u001B[1A")
       assert.include(texts.terminal.split("\n").at(-2) ?? "", "✓ publish")
