@@ -19,6 +19,9 @@ fn wide(immediate: i32) -> u64 {
 }
 
 /// Leaves the block of `at` to a link target.
+///
+/// # Safety
+/// As for [`follow`].
 #[inline(always)]
 unsafe fn near(hart: &mut Hart, at: *const Slot) -> *const Slot {
     // SAFETY: handlers that call this are lowered with a link behind them.
@@ -31,6 +34,9 @@ unsafe fn near(hart: &mut Hart, at: *const Slot) -> *const Slot {
 }
 
 /// Leaves the block of `at` to a target in another page.
+///
+/// # Safety
+/// As for [`arrive`]; `at` is an operation of `hart.block`.
 #[inline(always)]
 unsafe fn far(hart: &mut Hart, at: *const Slot) -> *const Slot {
     // SAFETY: the block is left here.

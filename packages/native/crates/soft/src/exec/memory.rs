@@ -41,6 +41,10 @@ pub(super) fn writable(hart: &Hart, va: u64, size: u64) -> Option<*mut u8> {
 /// Extends what a load of this kind read.
 type Extend = fn(u64) -> u64;
 
+/// What a load does that the table of pages does not know.
+///
+/// # Safety
+/// `at` is an operation of `hart.block`, and not its last.
 #[cold]
 #[inline(never)]
 unsafe fn load_slowly(
@@ -67,6 +71,10 @@ unsafe fn load_slowly(
     }
 }
 
+/// What a store does that the table of pages does not know.
+///
+/// # Safety
+/// `at` is an operation of `hart.block`, and not its last.
 #[cold]
 #[inline(never)]
 unsafe fn store_slowly(
@@ -201,6 +209,9 @@ macro_rules! float_access {
 }
 
 /// A floating-point load that may fault: FS is dirtied only if it does not.
+///
+/// # Safety
+/// `at` is an operation of `hart.block`, and not its last.
 #[cold]
 #[inline(never)]
 unsafe fn float_load_slowly(

@@ -116,6 +116,9 @@ enum Change {
 }
 
 /// `imm` is the CSR number; `reg[3]` says whether the register is read and whether it is written.
+///
+/// # Safety
+/// `at` is an operation of `hart.block`, and not its last.
 #[inline(always)]
 unsafe fn access(
     hart: &mut Hart,
