@@ -7,6 +7,7 @@
  * @module
  */
 import { Schema } from "effect"
+import { rejectReasons } from "./contract/contract.ts"
 
 const said = {
   /** What was expected, what was found, what to do. */
@@ -99,7 +100,8 @@ export type MachineFailureReason = typeof MachineFailureReason.Type
 export const ExecReason = Schema.TaggedUnion({
   InvalidCommand: said,
   ExecFailed: said,
-  AgentRejected: said,
+  /** The agent refused it, for one of the contract's reasons. */
+  AgentRejected: { why: Schema.Literals(rejectReasons), ...said },
   GuestEnded: said,
   TimedOut: said,
   TooMuchOutput: said,

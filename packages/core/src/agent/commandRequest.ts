@@ -4,6 +4,7 @@
  * @module
  */
 import { Effect, Schema } from "effect"
+import type { GuestEventOf } from "../GuestEvent.ts"
 import { ExecError, type ExecReason } from "../MachineErrors.ts"
 
 const text = Schema.String.check(
@@ -46,8 +47,15 @@ export type ExecRequest = typeof execRequest.Type
 /** What `spawn` was asked, checked. */
 export type SpawnRequest = typeof spawnRequest.Type
 
-/** An `ExecError` of that name. */
-export const execError = (_tag: ExecReason["_tag"], message: string) => new ExecError({ reason: { _tag, message } })
+/** An `ExecError` of that name, of those that say nothing beside their message. */
+export const execError = (_tag: Exclude<ExecReason["_tag"], "AgentRejected">, message: string) =>
+  new ExecError({ reason: { _tag, message } })
+
+/** What the agent's refusal of a command is, as its event says it. */
+export const refusedError = (name: string, { message, reason }: GuestEventOf<"AgentRejected">) =>
+  new ExecError({
+    reason: { _tag: "AgentRejected", why: reason, message: `${name}: the agent refused (${reason}): ${message}` }
+  })
 
 const checked =
   <A, E>(operation: string, decode: (input: unknown) => Effect.Effect<A, E & { readonly message: string }>) =>

@@ -11,7 +11,7 @@ import type { ExecError, MachineError } from "../MachineErrors.ts"
 import type { Secret } from "../Secret.ts"
 import { awaitAgent } from "./awaitAgent.ts"
 import type { AgentPort } from "./AgentPort.ts"
-import { execError } from "./commandRequest.ts"
+import { execError, refusedError } from "./commandRequest.ts"
 import { type Conversation, openConversation } from "./conversation.ts"
 import { revealedEnvironment } from "./secrets.ts"
 
@@ -147,7 +147,7 @@ export const makeStartCommand = (port: AgentPort) => {
             } else if (event.request === "Exec" || event.request === "ExecStdin") {
               isTurnedAway = event.reason === "CommandsFull"
               hasEnded ||= event.request === "Exec" && event.reason !== "StreamsFailed"
-              fail("AgentRejected", `the agent refused (${event.reason}): ${event.message}`)
+              end ??= refusedError(name, event)
             }
         }
       }
@@ -156,7 +156,7 @@ export const makeStartCommand = (port: AgentPort) => {
         (event) => {
           if (event._tag === "AgentRejected" && event.reason === "ContractMismatch") {
             hasEnded = true
-            fail("AgentRejected", `the agent refused (${event.reason}): ${event.message}`)
+            end ??= refusedError(name, event)
           } else if (event._tag === "EventsDropped" && event.kind === "ExecOutput") {
             fail(
               "TooMuchOutput",
