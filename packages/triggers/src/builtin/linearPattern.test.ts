@@ -33,6 +33,43 @@ describe("a regular expression of a user", () => {
     }
   })
 
+  it("that-is-longer-than-it-is-written-is-refused-when-the-policy-is-built", () => {
+    const count = fc.integer({ min: 1, max: 31 })
+    const piece = fc.constantFrom("a", "[ab]", ".", "\\d")
+    const source = fc.tuple(piece, fc.constantFrom("", "?"), count, count).map(([one, sign, inner, outer]) => ({
+      source: `((?:${one}${sign}){${inner}}b){${outer}}`,
+      // A step for each piece, and one for each that may be left out.
+      atLeast: (inner * (sign === "" ? 1 : 2) + 1) * outer
+    }))
+    let refused = 0
+    let built = 0
+    fc.assert(
+      fc.property(source, ({ atLeast, source }) => {
+        const message = refusal(() => onSerialMatch(new RegExp(source)))
+        if (message === "built") {
+          built += 1
+          assert.isAtMost(atLeast, 500)
+          return
+        }
+        refused += 1
+        assert.match(
+          message,
+          /^onSerialMatch\.pattern: expected a regular expression of at most 500 steps, found \d+: /
+        )
+        // The ends of groups and of the whole are steps, too.
+        assert.isAbove(atLeast + 2 * 31 + 2, 500)
+      }),
+      { numRuns: 300 }
+    )
+    assert.isAbove(Math.min(refused, built), 0)
+    for (const slow of [/(a?){1000}a{1000}/, /[ab]*a[ab]{600}/, /(?:.*a){300}/]) {
+      assert.include(
+        refusal(() => onSerialText(slow)),
+        "at most 500 steps"
+      )
+    }
+  })
+
   it("finds-what-the-engine-of-javascript-finds", () => {
     const atom = fc.constantFrom("a", "b", ".", "[ab]", "[^a]", "\\d", "\\w", "^", "$", "\\b", "ready", " ")
     const piece = fc
