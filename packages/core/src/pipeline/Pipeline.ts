@@ -8,7 +8,7 @@ import { Effect, Exit, pipe, Scope, Stream } from "effect"
 import type { FileFault, FileUnfit } from "../files/FileErrors.ts"
 import type { Firing } from "../Firing.ts"
 import type { GateOptions } from "../gate/Gate.ts"
-import { flagProblems, isText, kindProblems, unknownProblems } from "../gate/optionProblems.ts"
+import { flagProblems, isRecord, isText, kindProblems, unknownProblems } from "../gate/optionProblems.ts"
 import { GuestTimeline } from "../GuestTimeline.ts"
 import type { CaptureError, ExecError, ForkError, MachineError } from "../MachineErrors.ts"
 import { makeRunContext, RunContext, type RunCommandError } from "../run/RunContext.ts"
@@ -199,9 +199,14 @@ const captureStages = (options: CaptureOptions) =>
  */
 export const run = (spec: BootSpec, options: CaptureOptions & WatchOptions) =>
   Effect.gen(function* () {
-    yield* refuseProblems("capture", [...specShapeProblems(spec), ...captureShapeProblems(options, "path")])
-    const stages = Stage.andThen(tuned(boot(options), options), captureStages(options))
-    const { runId, value } = yield* runStages(subjectOf(spec, options), stages, spec)
+    const stagesOf = (options: CaptureOptions & WatchOptions) =>
+      Stage.andThen(tuned(boot(options), options), captureStages(options))
+    const problems = [...specShapeProblems(spec), ...captureShapeProblems(options, "path")]
+    // A run looks at its stages itself, where nothing else is wrong.
+    if (problems.length > 0) {
+      yield* refuseProblems("capture", [...problems, ...(yield* stageProblems(stagesOf, options, problems))])
+    }
+    const { runId, value } = yield* runStages(subjectOf(spec, options), stagesOf(options), spec)
     return { runId, value: readyOf(value) }
   })
 
@@ -220,12 +225,9 @@ export const sideBySide = Effect.fn("Pipeline.sideBySide")(function* (
     ...specShapeProblems(spec),
     ...watchShapeProblems(options),
     ...(Array.isArray(captures)
-      ? captures.flatMap((one, index) =>
-          captureShapeProblems(one, "path").map((problem) => `capture ${index}: ${problem}`)
-        )
+      ? yield* sideProblems(captures)
       : kindProblems("captures", captures, "a list of the options of captures", Array.isArray))
   ])
-  yield* refuseProblems("side by side", yield* sideProblems(captures))
   const { guestStream, hadAgent, machine } = yield* bootWatched(spec, options)
   const shared = sharedTimeline(machine)
   const scope = yield* Scope.Scope
@@ -253,24 +255,61 @@ export const sideBySide = Effect.fn("Pipeline.sideBySide")(function* (
   )
 })
 
+/** The option that a problem is about. */
+const optionOf = (problem: string): string => /^[^.:(]*/.exec(problem)?.[0] ?? ""
+
+/** What stands for a policy of which nothing but its place matters. */
+const anyPolicy: Trigger = {
+  name: "any",
+  description: null,
+  interest: [],
+  await: Effect.never,
+  firings: Stream.never
+}
+
+/** Problems that the stages of a capture have with what is not wrong already: `problems` are those of the shapes of its options. */
+const stageProblems = <R>(
+  stagesOf: (options: CaptureOptions) => { readonly check: Effect.Effect<ReadonlyArray<string>, never, R> },
+  options: CaptureOptions,
+  problems: ReadonlyArray<string>
+) => {
+  if (!isRecord(options)) return Effect.succeed([])
+  const wrong = new Set(problems.map(optionOf))
+  const right = Object.fromEntries(Object.entries(options).filter(([name]) => !wrong.has(name)))
+  const { check } = stagesOf({ policy: anyPolicy, target: ".", ...right })
+  return Effect.flatMap(makeRunContext("a run to be"), (run) => Effect.provideService(check, RunContext, run)).pipe(
+    Effect.map((found) => found.filter((problem) => !wrong.has(optionOf(problem))))
+  )
+}
+
 /** Problems of a capture that is of no run yet. */
-const problemsOf = (options: CaptureOptions) =>
-  isText(options.target)
-    ? Effect.flatMap(makeRunContext(options.target), (run) =>
-        Effect.provideService(captureStages(options).check, RunContext, run)
-      )
-    : Effect.succeed(kindProblems("target(0)", options.target, "the path of a directory", isText))
+const problemsOf = (options: CaptureOptions) => {
+  const problems = captureShapeProblems(options, "path")
+  return Effect.map(stageProblems(captureStages, options, problems), (others) => [...problems, ...others])
+}
 
 /** Problems of captures of one boot: each one's own, and targets that several of them have. */
 const sideProblems = (captures: ReadonlyArray<CaptureOptions>) =>
-  Effect.map(Effect.forEach(captures, problemsOf), (problems) => {
-    const targets = captures.map(({ target }) => resolve(target))
+  Effect.map(Effect.forEach(Array.from(captures), problemsOf), (problems) => {
+    const targets = captures.flatMap((one) => (isRecord(one) && isText(one.target) ? [resolve(one.target)] : []))
     const shared = [...new Set(targets.filter((target, index) => targets.indexOf(target) !== index))]
     return [
       ...problems.flatMap((own, index) => own.map((problem) => `capture ${index}: ${problem}`)),
       ...shared.map((target) => `target: ${target} is what several captures are published to`)
     ]
   })
+
+/** Problems of a policy's captures, as far as they can be seen from the first. */
+const repeatProblems = (options: RepeatOptions) => {
+  const shape = captureShapeProblems(options, "paths")
+  if (!isRecord(options)) return Effect.succeed(shape)
+  const first: unknown = typeof options.target === "function" ? options.target(0) : ""
+  const problems = [...shape, ...kindProblems("target(0)", first, "the path of a directory", isText)]
+  return Effect.map(stageProblems(captureStages, { ...options, target: first as string }, problems), (others) => [
+    ...problems,
+    ...others
+  ])
+}
 
 /** How a policy that repeats is captured. */
 export interface RepeatOptions extends Omit<CaptureOptions, "target">, WatchOptions {
@@ -289,8 +328,7 @@ export interface RepeatOptions extends Omit<CaptureOptions, "target">, WatchOpti
 export const repeat = (spec: BootSpec, options: RepeatOptions) =>
   Stream.unwrap(
     Effect.gen(function* () {
-      yield* refuseProblems("repeat", [...specShapeProblems(spec), ...captureShapeProblems(options, "paths")])
-      yield* refuseProblems("repeat", yield* problemsOf({ ...options, target: options.target(0) }))
+      yield* refuseProblems("repeat", [...specShapeProblems(spec), ...(yield* repeatProblems(options))])
       const { guestStream, hadAgent, machine } = yield* bootWatched(spec, options)
       const timeline = yield* lockstepTimeline(machine)
       const guard = yield* watchGuard(options.policy, timeline, options)

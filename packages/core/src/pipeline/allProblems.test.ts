@@ -1,0 +1,115 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Stream } from "effect"
+import * as fc from "fast-check"
+import { Journal } from "../journal/Journal.ts"
+import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
+import { kindTrigger } from "../testing/kindTrigger.ts"
+import { MemoryFiles } from "../testing/MemoryFiles.ts"
+import { ScriptedVmm } from "../testing/ScriptedVmm.ts"
+import * as Pipeline from "./Pipeline.ts"
+
+const host = () =>
+  Layer.provideMerge(
+    Layer.mergeAll(ScriptedVmm.layer(), SnapshotStore.layer, Journal.layerMemory),
+    new MemoryFiles().layer
+  )
+
+/** By the beginning of what is told of it: an option, and what it may not be. */
+const ofSpec: Readonly<Record<string, readonly [string, ...ReadonlyArray<unknown>]>> = {
+  "spec.kernelPath": ["kernelPath", 5, null],
+  "spec.memoryMib": ["memoryMib", "much"],
+  "spec.seed": ["seed", "any"],
+  "spec.eventQuotas": ["eventQuotas", 5, { SerialLine: 5 }]
+}
+
+const ofCapture: Readonly<Record<string, readonly [string, ...ReadonlyArray<unknown>]>> = {
+  policy: ["policy", 5, {}],
+  name: ["name", 5],
+  replace: ["replace", "yes"],
+  prefetch: ["prefetch", 1],
+  warmUp: ["warmUp", 5, [{ argv: [] }], [{}]],
+  freeze: ["freeze", 5, { deadline: "soon" }, { whenever: true }],
+  validate: ["validate", 5],
+  gate: ["gate", 5, { hostTimeout: "soon" }, { identity: 5 }],
+  tuning: ["tuning", 5, { boot: 5 }, { sleep: {} }],
+  watchLimit: ["watchLimit", "soon"],
+  observe: ["observe", 5],
+  recordGuest: ["recordGuest", 1],
+  "options.mistyped": ["mistyped", 1]
+}
+
+type Wrong = Readonly<Record<string, unknown>>
+
+/** Some of them, each with one of the values that it may not have. */
+const some = (table: typeof ofSpec): fc.Arbitrary<Wrong> =>
+  fc.record(
+    Object.fromEntries(Object.entries(table).map(([told, [, ...values]]) => [told, fc.constantFrom(...values)])),
+    { requiredKeys: [] }
+  )
+
+const given = (table: typeof ofSpec, wrong: Wrong) =>
+  Object.fromEntries(Object.entries(wrong).map(([told, value]) => [table[told]?.[0] ?? told, value]))
+
+const right = { policy: kindTrigger("ListenerBound"), target: "/s/one" }
+
+type Asked = Effect.Effect<unknown, { readonly _tag: string; readonly problems: ReadonlyArray<string> }>
+type Untyped = (...args: ReadonlyArray<unknown>) => Asked
+
+const run = Pipeline.run as unknown as Untyped
+const sideBySide = Pipeline.sideBySide as unknown as Untyped
+const repeat: Untyped = (...args) =>
+  Stream.runDrain(
+    (Pipeline.repeat as unknown as (...args: ReadonlyArray<unknown>) => Stream.Stream<unknown>)(...args)
+  ) as Asked
+
+/** What a pipeline is refused for. */
+const refusal = (ask: Asked) =>
+  Effect.runPromise(
+    Effect.scoped(Effect.flip(ask)).pipe(
+      Effect.tap(({ _tag }) => Effect.sync(() => assert.strictEqual(_tag, "PipelineRefused"))),
+      Effect.map(({ problems }) => problems),
+      Effect.provide(host(), { local: true })
+    ) as Effect.Effect<ReadonlyArray<string>>
+  )
+
+const names = (problems: ReadonlyArray<string>, wrong: Wrong, before = "") => {
+  for (const told of Object.keys(wrong)) {
+    const isTold = problems.some((problem) => new RegExp(`^${before}${told}[.:]`).test(problem))
+    assert.isTrue(isTold, `${told} in ${problems.join("; ")}`)
+  }
+}
+
+describe("all that is wrong with what a pipeline is given is told at once", () => {
+  const target = fc.constantFrom<unknown>("/s/one", 5, "", "/s/\0")
+
+  it("of-a-run-and-of-captures-of-a-policy-that-repeats", () =>
+    fc.assert(
+      fc.asyncProperty(some(ofSpec), some(ofCapture), target, fc.boolean(), async (spec, options, target, repeats) => {
+        if (Object.keys(spec).length + Object.keys(options).length === 0 && target === "/s/one") return
+        const asked = {
+          ...right,
+          ...given(ofCapture, options),
+          target: repeats && target !== 5 ? () => target : target
+        }
+        const ask = repeats ? repeat : run
+        const problems = await refusal(ask({ kernelPath: "/kernel", ...given(ofSpec, spec) }, asked))
+        names(problems, { ...spec, ...options, ...(target === "/s/one" ? {} : { target }) })
+        assert.strictEqual(new Set(problems).size, problems.length, "told twice")
+      }),
+      { numRuns: 100 }
+    ))
+
+  it("of-captures-side-by-side", () =>
+    fc.assert(
+      fc.asyncProperty(some(ofSpec), some(ofCapture), some(ofCapture), async (spec, one, two) => {
+        // Two captures with one target are a problem of their own.
+        const captures = [one, two].map((wrong) => ({ ...right, ...given(ofCapture, wrong) }))
+        const problems = await refusal(sideBySide({ kernelPath: "/kernel", ...given(ofSpec, spec) }, captures))
+        names(problems, spec)
+        names(problems, one, "capture 0: ")
+        names(problems, two, "capture 1: ")
+        names(problems, { target: "/s/one" })
+      }),
+      { numRuns: 50 }
+    ))
+})
