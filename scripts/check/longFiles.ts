@@ -62,8 +62,6 @@ export const oneThing: Readonly<Record<string, string>> = {
     "Every reason of every error is reached by its name: the last test counts what those before it have reached.",
   "packages/triggers/src/deciding/livePolicy.test.ts":
     "What a policy does live is what it does in a replay: one law, tried on what has told them apart.",
-  "packages/triggers/src/expression/parsePolicy.ts":
-    "One grammar, read by descent: a function for each of its rules, all of which move one cursor.",
   "packages/triggers/src/testing/equations.test.ts":
     "The equations of the algebra: they hold of one generated family of policies on one of timelines.",
   "scripts/contract/contract.ts":

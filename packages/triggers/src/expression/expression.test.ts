@@ -57,6 +57,67 @@ describe("a policy as an expression", () => {
     assert.isAbove(read, 0)
   })
 
+  it("each-part-that-is-wrong-is-told-and-nothing-else", () => {
+    const right = fc.constantFrom(
+      "parked",
+      "after 5s",
+      '(listener:80 | custom "(") within 2s',
+      "served:80 3 & calm 5ms"
+    )
+    /** A part, and where in it what is wrong with it stands. */
+    const wrong = fc.constantFrom<readonly [string, ...ReadonlyArray<number>]>(
+      ["listner:80", 0],
+      ["listener:0", 0],
+      ["listener:0 within soon", 0, 18],
+      ["after 10q", 6],
+      ["heartbeat many", 10],
+      ["serial /(/", 7],
+      ["parked parked idle", 7],
+      ["idle (parked | never) 5ms", 5],
+      ["(parked idle)", 8],
+      ["? ? ?", 0],
+      ['"parked"', 0],
+      ["event GuestIdel", 0],
+      ["within 5s", 0],
+      ["", 0],
+      ["parked & calm soon", 14],
+      ["parked & calm 9s", 9],
+      ["dirty-below 0 over 0ns", 0, 0]
+    )
+    const part = fc.oneof(
+      right.map((text): readonly [string, ...ReadonlyArray<number>] => [text]),
+      wrong
+    )
+    type Parts = { readonly text: string; readonly wrongAt: ReadonlyArray<number> }
+    const { whole } = fc.letrec<{ whole: Parts; one: Parts }>((tie) => ({
+      one: fc.oneof(
+        { maxDepth: 3 },
+        part.map(([text, ...wrongAt]): Parts => ({ text, wrongAt })),
+        tie("whole").map(({ text, wrongAt }): Parts => ({ text: `(${text})`, wrongAt: wrongAt.map((at) => at + 1) }))
+      ),
+      whole: fc
+        .tuple(fc.array(tie("one"), { minLength: 1, maxLength: 4 }), fc.constantFrom("|", " | ", " then ", " & "))
+        .map(([parts, sign]) =>
+          parts.slice(1).reduce(
+            (all, { text, wrongAt }): Parts => {
+              const before = all.text.length + sign.length
+              return { text: all.text + sign + text, wrongAt: [...all.wrongAt, ...wrongAt.map((at) => at + before)] }
+            },
+            parts[0] ?? { text: "", wrongAt: [] }
+          )
+        )
+    }))
+    fc.assert(
+      fc.property(whole, ({ text, wrongAt }) => {
+        const parsed = parsePolicy(text)
+        const columns = Result.isSuccess(parsed) ? [] : parsed.failure.problems.map(({ column }) => column)
+        // What is missing before a sign is told where the sign stands.
+        const expected = wrongAt.map((at) => at + 1 + (/^\s*/.exec(text.slice(at))?.[0].length ?? 0))
+        assert.deepStrictEqual(columns, expected, text)
+      })
+    )
+  })
+
   it("brackets-and-signs-bind-as-the-grammar-says", () => {
     const name = (text: string) => Result.getOrThrow(parsePolicy(text)).name
     assert.strictEqual(
@@ -90,6 +151,9 @@ describe("a policy as an expression", () => {
     assert.deepStrictEqual(columnsOf(""), [1])
     assert.deepStrictEqual(columnsOf("(parked"), [8])
     assert.deepStrictEqual(columnsOf("parked parked"), [8])
+    // Whether a bracket is closed behind a quotation that has no end nobody knows.
+    assert.deepStrictEqual(columnsOf('(after 5 | (custom "x | parked)'), [8, 20])
+    assert.deepStrictEqual(columnsOf("parked)) | listner"), [7, 12])
     assert.deepStrictEqual(columnsOf("serial /[/"), [8])
     // What no trigger takes is told all at once.
     assert.deepStrictEqual(columnsOf("listener:0 | parked & calm 9s | heartbeat 0"), [1, 23, 33])

@@ -36,20 +36,7 @@
  */
 import { Result } from "effect"
 import { requireText } from "../argument.ts"
-import { afterGuestTime } from "../builtin/afterGuestTime.ts"
-import { atHeartbeat } from "../builtin/atHeartbeat.ts"
 import { never } from "../builtin/never.ts"
-import { onConnection } from "../builtin/onConnection.ts"
-import { onCustom } from "../builtin/onCustom.ts"
-import { onDirtyRateBelow } from "../builtin/onDirtyRateBelow.ts"
-import { onEvent } from "../builtin/onEvent.ts"
-import { onIdle } from "../builtin/onIdle.ts"
-import { onListener } from "../builtin/onListener.ts"
-import { onParked } from "../builtin/onParked.ts"
-import { onPreExec } from "../builtin/onPreExec.ts"
-import { onRequestServed } from "../builtin/onRequestServed.ts"
-import { onSerialMatch } from "../builtin/onSerialMatch.ts"
-import { onSerialText } from "../builtin/onSerialText.ts"
 import { allOf } from "../combinators/allOf.ts"
 import { andThen } from "../combinators/andThen.ts"
 import { atLatest } from "../combinators/atLatest.ts"
@@ -60,7 +47,8 @@ import { within } from "../combinators/within.ts"
 import type { Policy } from "../Policy.ts"
 import { PolicyError, unknownName } from "../PolicyError.ts"
 import { PolicySyntaxError, type SyntaxProblem } from "./PolicySyntaxError.ts"
-import { Misread, type Token, tokenAt } from "./tokens.ts"
+import { triggerWords } from "./triggerWords.ts"
+import { Misread, WordReader } from "./WordReader.ts"
 
 const longestExpression = 16_384
 /** As many as a policy may have in one another, its triggers counted. */
@@ -69,7 +57,8 @@ const mostLevels = 90
 /**
  * The policy that an expression says; the module's head has the grammar.
  *
- * Reading stops at the first word that does not fit; values that no trigger takes are told all at once. Each problem has a column.
+ * All that is wrong is told at once: values that no trigger takes, and the first word of each part that does not fit, a part being what
+ * stands between `|`, `&`, `then` and brackets. Each problem has a column.
  *
  * @example
  * ```ts
@@ -95,18 +84,26 @@ export const parsePolicy = (expression: string): Result.Result<Policy, PolicySyn
     const message = `expected at most ${longestExpression} characters, found ${text.length}`
     return refused([{ column: longestExpression + 1, message }])
   }
-  const reader = new Reader(text)
+  const reader = new PolicyReader(text)
   let policy = never
   try {
     policy = reader.policy()
-    if (reader.next.kind !== "end") throw reader.misread(`"|", "&", "then" or the end`)
   } catch (cause) {
     if (!(cause instanceof Misread)) throw cause
-    reader.problems.push({ column: cause.at + 1, message: cause.message })
+    reader.problems.push(problemOf(cause))
   }
-  const [first, ...others] = reader.problems
+  const [first, ...others] = reader.problems.toSorted((one, other) => one.column - other.column)
   return first === undefined ? Result.succeed(policy) : refused([first, ...others])
 }
+
+/** An expression that is too deep: nothing more is read. */
+class TooDeep extends Misread {
+  constructor(at: number) {
+    super(at, `expected at most ${mostLevels} levels, found more`)
+  }
+}
+
+const problemOf = ({ at, message }: Misread): SyntaxProblem => ({ column: at + 1, message })
 
 /** What is read, and how many levels of combinators and brackets it has. */
 interface Term {
@@ -114,53 +111,62 @@ interface Term {
   readonly levels: number
 }
 
-class Reader {
-  /** What values were refused so far. */
-  readonly problems: Array<SyntaxProblem> = []
-  next: Token
-  private readonly text: string
-  /** Where the token before ends. */
-  private behind = 0
-  private openBrackets = 0
+/** What stands where nothing could be read. */
+const unread: Term = { policy: never, levels: 1 }
 
-  constructor(text: string) {
-    this.text = text
-    // White space and an unreadable first token are told by the first read.
-    this.next = { kind: "end", at: 0, text: "" }
-  }
+class PolicyReader extends WordReader {
+  /** What was found wrong so far. */
+  readonly problems: Array<SyntaxProblem> = []
+  /** Where the brackets stand that are open, from 0. */
+  private readonly brackets: Array<number> = []
+  /** Whether the rest of the text is in a quotation or a pattern that does not end: brackets that close may be in it. */
+  private isCutOff = false
 
   policy(): Policy {
-    this.next = tokenAt(this.text, 0)
-    return this.ranked().policy
+    let read = this.ranked()
+    while (!this.isAtEnd()) {
+      this.problems.push(problemOf(this.misread(`"|", "&", "then" or the end`)))
+      // A bracket that closes none: what stands behind it is looked at, too.
+      while (this.takeIf(")"));
+      if (this.endsPart()) this.take()
+      if (!this.isAtEnd()) read = this.ranked()
+    }
+    return read.policy
   }
 
-  misread(expected: string): Misread {
-    const { at, kind, text } = this.next
-    const shown = text.length > 40 ? `${text.slice(0, 40)}…` : text
-    return new Misread(at, `expected ${expected}, found ${kind === "end" ? "the end" : shown}`)
+  /** Whether a part ends before what is next. */
+  private endsPart(): boolean {
+    return this.isAtEnd() || ["|", "&", "then", ")"].some((word) => this.is(word))
   }
 
-  private take(): Token {
-    const taken = this.next
-    this.behind = taken.at + taken.text.length
-    this.next = tokenAt(this.text, this.behind)
-    return taken
-  }
-
-  private is(word: string): boolean {
-    return (this.next.kind === "word" || this.next.kind === "sign") && this.next.text === word
-  }
-
-  private takeIf(word: string): boolean {
-    if (!this.is(word)) return false
-    this.take()
-    return true
+  /** A part, or what stands for one that does not fit: reading goes on where it ends. */
+  private part(read: () => Term): Term {
+    const open = this.brackets.length
+    let term = unread
+    try {
+      term = read()
+      if (this.endsPart()) return term
+      const last = this.brackets.at(-1)
+      const end = last === undefined ? "the end" : `")" for the "(" of column ${last + 1}`
+      throw this.misread(`"|", "&", "then" or ${end}`)
+    } catch (cause) {
+      if (!(cause instanceof Misread) || cause instanceof TooDeep) throw cause
+      this.problems.push(problemOf(cause))
+    }
+    this.brackets.length = open
+    let depth = 0
+    while (!this.isAtEnd() && (depth > 0 || !this.endsPart())) {
+      if (this.is("(")) depth += 1
+      else if (this.is(")")) depth -= 1
+      this.isCutOff = this.take().kind === "unreadable" && this.isAtEnd()
+    }
+    return term
   }
 
   /** Makes a policy of parts; what it refuses is a problem at the place where its words begin. */
   private made(at: number, make: () => Policy, ...parts: ReadonlyArray<Term>): Term {
     const levels = 1 + Math.max(0, ...parts.map((part) => part.levels))
-    if (levels > mostLevels) throw new Misread(at, `expected at most ${mostLevels} levels, found more`)
+    if (levels > mostLevels) throw new TooDeep(at)
     try {
       return { policy: make(), levels }
     } catch (cause) {
@@ -193,13 +199,15 @@ class Reader {
 
   private joint(): Term {
     const { at } = this.next
-    let terms: ReadonlyArray<Term> = [this.timed()]
+    let terms: ReadonlyArray<Term> = [this.part(() => this.timed())]
     const joined = (): Term => {
       const [first] = terms
       if (terms.length === 1 && first !== undefined) return first
       return this.made(at, () => allOf(terms.map(({ policy }) => policy)), ...terms)
     }
-    while (this.takeIf("&")) terms = this.is("calm") ? [this.calm(joined())] : [...terms, this.timed()]
+    while (this.takeIf("&")) {
+      terms = this.is("calm") ? [this.part(() => this.calm(joined()))] : [...terms, this.part(() => this.timed())]
+    }
     return joined()
   }
 
@@ -223,12 +231,11 @@ class Reader {
   private primary(): Term {
     const { at } = this.next
     if (!this.is("(")) return this.trigger()
-    if (++this.openBrackets > mostLevels) throw new Misread(at, `expected at most ${mostLevels} levels, found more`)
+    if (this.brackets.push(at) > mostLevels) throw new TooDeep(at)
     this.take()
     const term = this.ranked()
-    if (!this.is(")")) throw this.misread(`")" for the "(" of column ${at + 1}`)
-    this.take()
-    this.openBrackets--
+    if (!this.takeIf(")") && !this.isCutOff) throw this.misread(`")" for the "(" of column ${at + 1}`)
+    this.brackets.pop()
     return term
   }
 
@@ -249,161 +256,13 @@ class Reader {
 
   private trigger(): Term {
     const { at, kind, text } = this.next
-    const read = kind === "word" ? triggers.get(text) : undefined
+    const read = kind === "word" ? triggerWords.get(text) : undefined
     if (read === undefined) {
       if (kind !== "word") throw this.misread(`a trigger or "("`)
-      throw new Misread(at, unknownName("trigger", text, [...triggers.keys()]))
+      throw new Misread(at, unknownName("trigger", text, [...triggerWords.keys()]))
     }
     this.take()
     const make = read(this)
     return this.made(at, make)
-  }
-
-  duration(): bigint {
-    const { next } = this
-    if (next.kind !== "duration") throw this.misread("a duration such as 20ms")
-    this.take()
-    return next.nanos
-  }
-
-  durationIfAny(): bigint | undefined {
-    return this.next.kind === "duration" ? this.duration() : undefined
-  }
-
-  number(what: string): number {
-    const { next } = this
-    if (next.kind !== "number") throw this.misread(what)
-    this.take()
-    return next.value
-  }
-
-  quoted(what: string): string {
-    const { next } = this
-    if (next.kind !== "quoted") throw this.misread(what)
-    this.take()
-    return next.value
-  }
-
-  pattern(): string | RegExp {
-    const { next } = this
-    if (next.kind !== "pattern" && next.kind !== "quoted") throw this.misread(`/a regular expression/ or "a text"`)
-    this.take()
-    return next.kind === "pattern" ? next.pattern : next.value
-  }
-
-  word(what: string): string {
-    if (this.next.kind !== "word") throw this.misread(what)
-    return this.take().text
-  }
-
-  oneOf<const W extends string>(...words: ReadonlyArray<W>): W {
-    const found = words.find((word) => this.is(word))
-    if (found === undefined) throw this.misread(`${words.slice(0, -1).join(", ")} or ${words.at(-1)}`)
-    this.take()
-    return found
-  }
-
-  exactly(word: string): void {
-    if (!this.takeIf(word)) throw this.misread(`"${word}"`)
-  }
-
-  /** The first of some words that stands here, if one does. */
-  maybe<const W extends string>(...words: ReadonlyArray<W>): W | undefined {
-    return words.find((word) => this.takeIf(word))
-  }
-
-  numberAfterColon(what: string): number | undefined {
-    return this.maybe(":") === undefined ? undefined : this.number(what)
-  }
-}
-
-const listener = (reader: Reader) => {
-  const port = reader.numberAfterColon("the number of a port")
-  const protocol = reader.maybe("tcp", "udp")
-  const address = reader.maybe("on") === undefined ? undefined : reader.quoted(`an address such as "0.0.0.0"`)
-  const open = reader.maybe("open")
-  return () =>
-    onListener({
-      ...(protocol === undefined ? {} : { protocol }),
-      ...(address === undefined ? {} : { address }),
-      ...(port === undefined ? {} : { port }),
-      ...(open === undefined ? {} : { counts: "listening" })
-    })
-}
-
-const connection = (reader: Reader) => {
-  const port = reader.numberAfterColon("the number of a port")
-  const direction = reader.maybe("outward")
-  return () =>
-    onConnection({ ...(port === undefined ? {} : { port }), ...(direction === undefined ? {} : { direction }) })
-}
-
-const served = (reader: Reader) => {
-  const port = reader.numberAfterColon("the number of a port")
-  const count = reader.number("a number of requests")
-  return () => onRequestServed(count, port === undefined ? {} : { port })
-}
-
-const serial = (make: (pattern: string | RegExp, options: { readonly port: number }) => Policy) => (reader: Reader) => {
-  const port = reader.numberAfterColon("the number of a serial port") ?? 0
-  const pattern = reader.pattern()
-  return () => make(pattern, { port })
-}
-
-/** How the words after a trigger's name are read. */
-const triggers: ReadonlyMap<string, (reader: Reader) => () => Policy> = new Map([
-  ["pre-exec", () => () => onPreExec()],
-  ["listener", listener],
-  ["after", lasting(afterGuestTime)],
-  [
-    "idle",
-    (reader: Reader) => {
-      const nanos = reader.durationIfAny() ?? 10_000_000n
-      return () => onIdle(nanos)
-    }
-  ],
-  ["serial", serial(onSerialMatch)],
-  ["prompt", serial(onSerialText)],
-  [
-    "heartbeat",
-    (reader: Reader) => {
-      const count = reader.number("the number of a heartbeat")
-      const console = reader.maybe("console") !== undefined
-      return () => atHeartbeat(count, { console })
-    }
-  ],
-  [
-    "custom",
-    (reader: Reader) => {
-      const name = reader.quoted(`the name of an event such as "caches-warm"`)
-      return () => onCustom(name)
-    }
-  ],
-  [
-    "event",
-    (reader: Reader) => {
-      const kind = reader.word("the kind of an event such as GuestIdle")
-      return () => onEvent(kind as Parameters<typeof onEvent>[0])
-    }
-  ],
-  [
-    "dirty-below",
-    (reader: Reader) => {
-      const rate = reader.number("a number of pages a second")
-      reader.exactly("over")
-      const nanos = reader.duration()
-      return () => onDirtyRateBelow(rate, nanos)
-    }
-  ],
-  ["connection", connection],
-  ["served", served],
-  ["parked", () => () => onParked()],
-  ["never", () => () => never]
-])
-
-function lasting(make: (duration: bigint) => Policy) {
-  return (reader: Reader) => {
-    const nanos = reader.duration()
-    return () => make(nanos)
   }
 }

@@ -17,17 +17,9 @@ export type Token = {
   | { readonly kind: "duration"; readonly nanos: bigint }
   | { readonly kind: "quoted"; readonly value: string }
   | { readonly kind: "pattern"; readonly pattern: RegExp }
+  /** What is no piece of any expression, and why. */
+  | { readonly kind: "unreadable"; readonly message: string }
 )
-
-/** What ends the reading of an expression, and where, from 0. */
-export class Misread {
-  readonly at: number
-  readonly message: string
-  constructor(at: number, message: string) {
-    this.at = at
-    this.message = message
-  }
-}
 
 /** The units of durations, the largest first, with their nanoseconds. */
 export const units: ReadonlyArray<readonly [name: string, nanos: bigint]> = [
@@ -67,7 +59,7 @@ const matchAt = (form: RegExp, text: string, at: number): RegExpExecArray | null
   return form.exec(text)
 }
 
-/** What stands at a place of the text, white space left out; throws {@link Misread}. */
+/** What stands at a place of the text, white space left out. */
 export const tokenAt = (text: string, from: number): Token => {
   let at = from
   while (at < text.length && /\s/.test(text.charAt(at))) at++
@@ -79,27 +71,38 @@ export const tokenAt = (text: string, from: number): Token => {
   if (/\d/.test(first)) return numeralAt(text, at)
   const word = matchAt(wordForm, text, at)
   if (word !== null) return { kind: "word", at, text: word[0] }
-  const shown = JSON.stringify(String.fromCodePoint(text.codePointAt(at) ?? 0))
-  throw new Misread(at, `expected a trigger, a sign ("|", "&", "(", ")") or a word, found ${shown}`)
+  const shown = String.fromCodePoint(text.codePointAt(at) ?? 0)
+  return unreadable(
+    at,
+    shown,
+    `expected a trigger, a sign ("|", "&", "(", ")") or a word, found ${JSON.stringify(shown)}`
+  )
 }
+
+const unreadable = (at: number, text: string, message: string): Token => ({ kind: "unreadable", at, text, message })
 
 const quotedAt = (text: string, at: number): Token => {
   const found = matchAt(quotedForm, text, at)
-  if (found === null) throw new Misread(at, "expected a closing quotation mark, found none")
+  // Where it would end nobody knows: nothing behind it is read.
+  if (found === null) return unreadable(at, text.slice(at), "expected a closing quotation mark, found none")
   try {
     return { kind: "quoted", at, text: found[0], value: String(JSON.parse(found[0])) }
   } catch {
-    throw new Misread(at, "expected a text with the escapes of JSON, found others, or a line break")
+    return unreadable(at, found[0], "expected a text with the escapes of JSON, found others, or a line break")
   }
 }
 
 const patternAt = (text: string, at: number): Token => {
   const found = matchAt(patternForm, text, at)
-  if (found === null) throw new Misread(at, "expected a regular expression between two slashes, found no closing one")
+  if (found === null) {
+    const message = "expected a regular expression between two slashes, found no closing one"
+    return unreadable(at, text.slice(at), message)
+  }
   try {
     return { kind: "pattern", at, text: found[0], pattern: new RegExp(found[1] ?? "", found[2] ?? "") }
   } catch (cause) {
-    throw new Misread(at, `expected a regular expression, found ${cause instanceof Error ? cause.message : "none"}`)
+    const message = `expected a regular expression, found ${cause instanceof Error ? cause.message : "none"}`
+    return unreadable(at, found[0], message)
   }
 }
 
@@ -110,11 +113,12 @@ const numeralAt = (text: string, at: number): Token => {
   if (found !== null && unit !== undefined) {
     const nanos = nanosOf(found[1] ?? "", found[2] ?? "", unit[1])
     if (nanos === undefined || nanos > BigInt(horizonNanos)) {
-      throw new Misread(at, `expected a duration of whole nanoseconds up to 2^53 - 1 ns, found ${found[0]}`)
+      return unreadable(at, found[0], `expected a duration of whole nanoseconds up to 2^53 - 1 ns, found ${found[0]}`)
     }
     return { kind: "duration", at, text: found[0], nanos }
   }
   if (number !== null) return { kind: "number", at, text: number[0], value: Number(number[0]) }
-  const shown = JSON.stringify(/^[^\s()|&]{1,40}/.exec(text.slice(at, at + 80))?.[0] ?? "")
-  throw new Misread(at, `expected a number, or a duration with one of the units ${unitNames}, found ${shown}`)
+  const shown = /^[^\s()|&]{1,40}/.exec(text.slice(at, at + 80))?.[0] ?? text.charAt(at)
+  const message = `expected a number, or a duration with one of the units ${unitNames}, found ${JSON.stringify(shown)}`
+  return unreadable(at, shown, message)
 }

@@ -1,0 +1,114 @@
+/**
+ * Reads an expression word by word.
+ *
+ * @module
+ */
+import { type Token, tokenAt } from "./tokens.ts"
+
+/** A word that does not fit, and where it is, from 0. */
+export class Misread {
+  readonly at: number
+  readonly message: string
+  constructor(at: number, message: string) {
+    this.at = at
+    this.message = message
+  }
+}
+
+/** What is next in an expression, and what takes it. */
+export class WordReader {
+  next: Token
+  private readonly text: string
+  /** Where the token before ends. */
+  private behind = 0
+
+  constructor(text: string) {
+    this.text = text
+    this.next = tokenAt(text, 0)
+  }
+
+  misread(expected: string): Misread {
+    const { next } = this
+    if (next.kind === "unreadable") return new Misread(next.at, next.message)
+    const shown = next.text.length > 40 ? `${next.text.slice(0, 40)}…` : next.text
+    return new Misread(next.at, `expected ${expected}, found ${next.kind === "end" ? "the end" : shown}`)
+  }
+
+  take(): Token {
+    const taken = this.next
+    this.behind = taken.at + taken.text.length
+    this.next = tokenAt(this.text, this.behind)
+    return taken
+  }
+
+  is(word: string): boolean {
+    return (this.next.kind === "word" || this.next.kind === "sign") && this.next.text === word
+  }
+
+  takeIf(word: string): boolean {
+    if (!this.is(word)) return false
+    this.take()
+    return true
+  }
+
+  isAtEnd(): boolean {
+    return this.next.kind === "end"
+  }
+
+  duration(): bigint {
+    const { next } = this
+    if (next.kind !== "duration") throw this.misread("a duration such as 20ms")
+    this.take()
+    return next.nanos
+  }
+
+  durationIfAny(): bigint | undefined {
+    return this.next.kind === "duration" ? this.duration() : undefined
+  }
+
+  number(what: string): number {
+    const { next } = this
+    if (next.kind !== "number") throw this.misread(what)
+    this.take()
+    return next.value
+  }
+
+  quoted(what: string): string {
+    const { next } = this
+    if (next.kind !== "quoted") throw this.misread(what)
+    this.take()
+    return next.value
+  }
+
+  pattern(): string | RegExp {
+    const { next } = this
+    if (next.kind !== "pattern" && next.kind !== "quoted") throw this.misread(`/a regular expression/ or "a text"`)
+    this.take()
+    return next.kind === "pattern" ? next.pattern : next.value
+  }
+
+  word(what: string): string {
+    if (this.next.kind !== "word") throw this.misread(what)
+    return this.take().text
+  }
+
+  oneOf<const W extends string>(...words: ReadonlyArray<W>): W {
+    const found = words.find((word) => this.is(word))
+    if (found === undefined) throw this.misread(`${words.slice(0, -1).join(", ")} or ${words.at(-1)}`)
+    this.take()
+    return found
+  }
+
+  exactly(word: string): void {
+    if (!this.takeIf(word)) throw this.misread(`"${word}"`)
+  }
+
+  /** The first of some words that stands here, if one does. */
+  maybe<const W extends string>(...words: ReadonlyArray<W>): W | undefined {
+    return words.find((word) => this.takeIf(word))
+  }
+
+  numberAfterColon(what: string): number | undefined {
+    return this.maybe(":") === undefined ? undefined : this.number(what)
+  }
+}
