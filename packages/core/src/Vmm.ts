@@ -234,7 +234,7 @@ export interface Agent {
   readonly files: GuestFiles
   /** Lets a workload go that is held at pre-exec. Does not run the guest. */
   readonly go: Effect.Effect<void, MachineError>
-  /** Sets the guest's wall clock, nanoseconds since 1970, before whatever it is asked next. Does not run the guest. */
+  /** Sets the guest's wall clock and its hardware clock, nanoseconds since 1970, before whatever it is asked next. Does not run the guest. */
   readonly setClock: (realtimeNanos: bigint) => Effect.Effect<void, MachineError>
   /**
    * Gives a guest that was booted without a workload its root and its workload, and lets it go on to `WorkloadPreExec`; the guest

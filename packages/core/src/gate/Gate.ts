@@ -38,7 +38,7 @@ export interface GateOptions extends LoadOptions {
 
 /** A machine that has passed its gate. */
 export interface GatedMachine {
-  /** Its wall clock is kept at the host's: put right before every run and every command that follows. */
+  /** Its wall clock and its hardware clock are kept at the host's: put right before everything that lets the guest go on. */
   readonly machine: Machine
   /** The identity that its guest has acknowledged. */
   readonly identity: DrawnIdentity
@@ -125,12 +125,14 @@ const admitMachine = Effect.fnUntraced(function* (
   const isHostClock = chosenClock === undefined
   const clock = makeWallClock(machine, toleranceNanos)
 
+  const startNanos = yield* hostNanos
   // The devices first: the kernel begins its randomness anew when it sees another generation, whatever the agent adds.
   yield* Effect.mapError(
-    machine.renew({ ...renewalOf(identity), realtimeNanos: chosenClock ?? (yield* hostNanos) }),
+    machine.renew({ ...renewalOf(identity), realtimeNanos: chosenClock ?? startNanos }),
     machineFailed
   )
-  const realtimeNanos = isHostClock ? yield* hostNanos : chosenClock
+  // One time for both clocks: what passes from here on is the error of both.
+  const realtimeNanos = isHostClock ? startNanos : chosenClock
   if (realtimeNanos !== null) yield* clock.wasSet(realtimeNanos)
   const { atNanos: acknowledgedAtNanos, token } = yield* asked(
     machine,

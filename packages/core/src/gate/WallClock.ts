@@ -3,14 +3,15 @@
  *
  * A guest's clock goes on with guest time: it is right when it was set, and behind by as long as the guest stood. So whoever lets
  * the guest go on through here first puts the clock right, where the error has grown beyond the tolerance: the agent sets it
- * before it does anything else, and no command sees the old time.
+ * before it does anything else, and no command sees the old time. The hardware clock is set with it.
  *
  * @module
  */
-import { Clock, Effect } from "effect"
+import { Clock, Effect, Stream } from "effect"
+import type { GuestFiles } from "../guestFiles/GuestFiles.ts"
 import type { LiveMachine } from "../LiveMachine.ts"
 import type { MachineError } from "../MachineErrors.ts"
-import type { Machine } from "../Vmm.ts"
+import type { Agent, Machine } from "../Vmm.ts"
 
 /** How far Effect's nanoseconds, which count on from when the process began, may lie from the host's clock, which can be set. */
 const driftNanos = 2_000_000n
@@ -90,16 +91,45 @@ export const makeWallClock = (machine: Machine, toleranceNanos: number): WallClo
   }
 }
 
-/** The same machine, with its clock put right before every run and every command. */
+/** The same machine, with its clock put right before everything that lets its guest go on. */
 export const withWallClock = (machine: Machine, clock: WallClock): Machine => {
-  const execute: Machine["exec"] = (spec) => Effect.andThen(clock.putRight, machine.agent.execute(spec))
-  const spawn: Machine["spawn"] = (spec) => Effect.andThen(clock.putRight, machine.agent.spawn(spec))
+  /** The same operation, with the right time in the guest. */
+  const onTime =
+    <Args extends ReadonlyArray<unknown>, A, E, R>(operation: (...args: Args) => Effect.Effect<A, E, R>) =>
+    (...args: Args): Effect.Effect<A, E | MachineError, R> =>
+      Effect.andThen(clock.putRight, operation(...args))
+  const { agent } = machine
+  const { chmod, list, mkdir, read, remove, rename, stat, stream, write } = agent.files
+  const files: GuestFiles = {
+    chmod: onTime(chmod),
+    list: onTime(list),
+    mkdir: onTime(mkdir),
+    read: onTime(read),
+    remove: onTime(remove),
+    rename: onTime(rename),
+    stat: onTime(stat),
+    stream: (...args) => Stream.unwrap(Effect.as(clock.putRight, stream(...args))),
+    write: onTime(write)
+  }
+  const punctual: Agent = {
+    ...agent,
+    freeze: onTime(agent.freeze),
+    thaw: onTime(agent.thaw),
+    execute: onTime(agent.execute),
+    spawn: onTime(agent.spawn),
+    startWorkload: onTime(agent.startWorkload),
+    powerOff: onTime(agent.powerOff),
+    type: onTime(agent.type),
+    files
+  }
   return {
     ...machine,
-    run: (until) => Effect.andThen(clock.putRight, machine.run(until)),
+    run: onTime(machine.run),
     live: clock.lives,
-    agent: { ...machine.agent, execute, spawn },
-    exec: execute,
-    spawn
+    agent: punctual,
+    sendSerial: punctual.type,
+    exec: punctual.execute,
+    spawn: punctual.spawn,
+    files
   }
 }

@@ -18,6 +18,14 @@ pub use contract::{Exec, HostFrame, Identity};
 pub use decode::Decoder;
 pub use encode::EncodeError;
 
+/// What a frame of the host's sets the guest's wall clock to, nanoseconds since 1970, and nothing
+/// else of its identity; `None` for every other frame.
+pub(crate) fn clock_set_by(frame: &[u8]) -> Option<u64> {
+    let realtime_nanos = u64::from_le_bytes(*frame.last_chunk()?);
+    let setting = HostFrame::SetClock { realtime_nanos }.encode().ok()?;
+    (frame == setting).then_some(realtime_nanos)
+}
+
 /// Whether a frame of the host's has this number.
 pub(crate) fn is_host_frame(number: u8) -> bool {
     contract::HOST_FRAMES.contains(&number)

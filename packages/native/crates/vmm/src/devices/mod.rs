@@ -154,6 +154,11 @@ pub trait Device: Send {
         let _ = (renewal, now);
     }
 
+    /// Shows this wall-clock time, in nanoseconds since 1970, as of `now`: a clock does.
+    fn set_clock(&mut self, realtime_nanos: u64, now: Nanos) {
+        let _ = (realtime_nanos, now);
+    }
+
     /// A device in the same state, independent of this one.
     fn fork(&self) -> Box<dyn Device>;
 }

@@ -1,7 +1,7 @@
 //! What the host tells the guest, recorded as events.
 
 use super::Machine;
-use crate::control::{EncodeError, HostFrame, is_host_frame};
+use crate::control::{EncodeError, HostFrame, clock_set_by, is_host_frame};
 use crate::devices::{Renewal, RenewalInvalid};
 use crate::event::{EventBody, InputKind, limits};
 use crate::network::FramesInvalid;
@@ -87,7 +87,8 @@ impl Machine {
         Ok(self.record(InputKind::Withheld, CONTROL, Vec::new()))
     }
 
-    /// Sends the agent the bytes of one whole frame, such as a recorded one.
+    /// Sends the agent the bytes of one whole frame, such as a recorded one. A frame that sets the
+    /// guest's wall clock sets its hardware clock as well.
     ///
     /// # Errors
     /// [`InputError`]; the guest has then been given nothing.
@@ -133,6 +134,9 @@ impl Machine {
 
     fn give(&mut self, kind: InputKind, port: u32, bytes: &[u8]) -> Result<u64, InputError> {
         self.accept(port, bytes)?;
+        if let Some(realtime_nanos) = clock_set_by(bytes).filter(|_| kind == InputKind::Control) {
+            self.platform.set_clock(realtime_nanos);
+        }
         Ok(self.record(kind, port, bytes.to_vec()))
     }
 

@@ -8,6 +8,7 @@ use crate::event::{
 };
 use crate::loaders::Source;
 
+mod clocks;
 mod network;
 
 fn config(program: &[Vec<u8>]) -> MachineConfig {

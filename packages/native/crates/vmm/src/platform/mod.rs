@@ -309,6 +309,15 @@ impl Platform {
         }
     }
 
+    /// Has every clock among the devices show this time, in nanoseconds since 1970.
+    pub(crate) fn set_clock(&mut self, realtime_nanos: u64) {
+        for slot in 0..self.bus.len() {
+            self.with_device(slot, |device, context, _| {
+                device.set_clock(realtime_nanos, context.now);
+            });
+        }
+    }
+
     /// Gives a serial port bytes of the host's. `None`: there is no such port.
     pub(crate) fn accept_input(
         &mut self,

@@ -6,7 +6,7 @@
 //! 0x14 CLEAR_ALARM   0x18 ALARM_STATUS   0x1c CLEAR_INTERRUPT
 //! ```
 //! Its time is the configured epoch plus guest time, so it is as reproducible as the guest. The
-//! guest and a renewal set it.
+//! guest sets it, a renewal does, and whatever sets the guest's wall clock.
 
 mod persist;
 
@@ -120,7 +120,11 @@ impl Device for GoldfishRtc {
     }
 
     fn renew(&mut self, renewal: &Renewal, now: Nanos) {
-        self.epoch_nanos = renewal.realtime_nanos().wrapping_sub(now);
+        self.set_clock(renewal.realtime_nanos(), now);
+    }
+
+    fn set_clock(&mut self, realtime_nanos: u64, now: Nanos) {
+        self.epoch_nanos = realtime_nanos.wrapping_sub(now);
     }
 
     fn save(&self) -> Vec<u8> {
