@@ -41,5 +41,6 @@ export const onWritesSettled = defineTrigger({
     if (report.pending > 0) return { state: { pending: report.pending, settledAtNanos: null } }
     return { state: { pending: 0, settledAtNanos: atNanos }, wakeAtNanos: atNanos + forMillis * 1e6 }
   },
-  progress: ({ pending }) => (pending === null ? "no report" : `${pending} pending`)
+  progress: ({ pending }) =>
+    pending === null ? "nothing had been reported" : `the last report had said ${pending} pending`
 })

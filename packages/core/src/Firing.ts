@@ -88,7 +88,7 @@ export const TriggerProgress = Schema.Struct({
   status: Schema.Literals(["waiting", "quiescing", "overtaken", "fired", "expired", "failed", "abandoned", "unarmed"]),
   /** What it waits for, in words. */
   waitedFor: Schema.String,
-  /** How far it had got, in words; empty if there is nothing between nothing and all. */
+  /** How far it had got, as a clause in words ("3 lines had not matched"); empty if there is nothing between nothing and all, or it had got there. */
   progress: Schema.String
 })
 export type TriggerProgress = typeof TriggerProgress.Type

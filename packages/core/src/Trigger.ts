@@ -5,6 +5,7 @@
  */
 import { type Effect, Schema, type Stream } from "effect"
 import { missingCalm } from "./explaining/calmInWords.ts"
+import { progressInWords } from "./explaining/progressInWords.ts"
 import { oneLine } from "./explaining/quoting.ts"
 import { type Firing, QuiesceReport, TriggerProgress } from "./Firing.ts"
 import { type GuestEventKind, GuestNanos } from "./GuestEvent.ts"
@@ -59,7 +60,7 @@ const reasonMessage = (reason: TriggerReason): string => {
         `policy ${reason.policy} did not fire before the guest ended (${reason.how}) at ${at}` +
         reason.progress
           .filter((p) => p.status !== "unarmed")
-          .map((p) => `; ${p.trigger} ${p.status}${p.progress === "" ? "" : `: ${p.progress}`}`)
+          .map((p) => `; ${progressInWords(p)}`)
           .join("")
       )
     case "EngineFaulted":

@@ -3,9 +3,10 @@
  *
  * @module
  */
-import type { Firing, FiringCause, TriggerProgress } from "../Firing.ts"
+import type { Firing, FiringCause } from "../Firing.ts"
 import { guestTimeInWords } from "../guestTimeInWords.ts"
 import { calmInWords } from "./calmInWords.ts"
+import { progressInWords } from "./progressInWords.ts"
 import { oneLine, quoted, wordOf } from "./quoting.ts"
 
 /** The parts of an explanation; `text` is all of them. */
@@ -53,7 +54,7 @@ export const explain = (firing: Firing): Explanation => {
     `${oneLine(firing.waitedFor)} since ${guestTimeInWords(firing.armedAtNanos)}.`
   const cause = `The cause was ${causeInWords(firing.cause)}.`
   const calm = firing.quiesce === null ? null : calmInWords(firing.quiesce)
-  const others = firing.losers.map(loserInWords)
+  const others = firing.losers.map((loser) => `${progressInWords(loser)}.`)
   const slippage =
     firing.slippageNanos === null
       ? null
@@ -115,17 +116,3 @@ const fieldsInWords = ({ event }: Extract<FiringCause, { readonly _tag: "Event" 
 
 const quotedJson = (value: unknown): string =>
   typeof value === "number" || value === null ? String(value) : quoted(JSON.stringify(value))
-
-const said = {
-  waiting: "was still waiting",
-  quiescing: "had fired, and was waiting for calm",
-  overtaken: "had fired, and was overtaken while it waited for calm",
-  fired: "had fired",
-  expired: "was out of time",
-  failed: "had failed",
-  abandoned: "had fired, and was abandoned for want of calm",
-  unarmed: "was not armed yet"
-} as const
-
-const loserInWords = ({ progress, status, trigger }: TriggerProgress): string =>
-  `${oneLine(trigger)} ${said[status]}${progress === "" ? "" : `: ${oneLine(progress)}`}.`

@@ -216,7 +216,7 @@ export abstract class Part<Memory extends object = object> implements AutomatonP
   /** What the part waits for, in words. */
   abstract readonly waitedFor: string
 
-  /** How far it has got, in words. */
+  /** How far it has got towards its firing: a clause in words, in the past tense, that stands by itself. */
   progress(): string {
     return ""
   }
@@ -261,6 +261,11 @@ export abstract class Part<Memory extends object = object> implements AutomatonP
     return this.name
   }
 
+  /** Whether there is a way that it has gone in part. */
+  private get hasProgress(): boolean {
+    return this.status !== "unarmed" && this.status !== "fired"
+  }
+
   /** For an account of the policy. */
   account(): TriggerProgress {
     return {
@@ -268,7 +273,7 @@ export abstract class Part<Memory extends object = object> implements AutomatonP
       path: this.path,
       status: this.status,
       waitedFor: this.waitedFor,
-      progress: this.status === "unarmed" ? "" : this.progress()
+      progress: this.hasProgress ? this.progress() : ""
     }
   }
 }

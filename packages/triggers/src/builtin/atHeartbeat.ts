@@ -73,6 +73,6 @@ class AtHeartbeat extends Part<{ highest: number }> {
   }
 
   override progress(): string {
-    return `at ${this.memory.highest} of ${this.count}`
+    return `the count had reached ${this.memory.highest} of ${this.count}`
   }
 }

@@ -130,6 +130,6 @@ class OnDirtyRateBelow extends Part<Window> {
   }
 
   override progress(): string {
-    return `${Math.round((this.memory.sum / this.windowNanos) * 1e9)} pages a second`
+    return `the guest had dirtied ${Math.round((this.memory.sum / this.windowNanos) * 1e9)} pages a second`
   }
 }

@@ -97,6 +97,8 @@ export class OnEvent extends Part<{ others: number }> {
 
   override progress(): string {
     const { others } = this.memory
-    return others === 0 ? "" : `${others} that did not match`
+    if (others === 0) return ""
+    const noun = this.trigger.kinds.every((kind) => kind === "SerialLine") ? "line" : "event"
+    return `${others} ${noun}${others === 1 ? "" : "s"} had not matched`
   }
 }

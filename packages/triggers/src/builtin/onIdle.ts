@@ -80,6 +80,6 @@ class OnIdle extends Part<{ longestNanos: number }> {
 
   override progress(): string {
     const longest = Math.max(this.restedNanos, this.memory.longestNanos)
-    return `idle for ${guestTimeInWords(longest)} at the longest`
+    return `the hart had been idle for ${guestTimeInWords(longest)} at the longest`
   }
 }

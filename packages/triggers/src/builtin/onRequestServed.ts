@@ -71,6 +71,6 @@ class OnRequestServed extends Part<{ served: number }> {
   }
 
   override progress(): string {
-    return `${this.memory.served} of ${this.count} served`
+    return `${this.memory.served} of ${this.count} had been served`
   }
 }

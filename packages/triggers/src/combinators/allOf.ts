@@ -58,8 +58,4 @@ class AllOf extends Part<{ fired: number }> {
     this.memory.fired += 1
     if (this.memory.fired === this.children.length) this.fire(fired)
   }
-
-  override progress(): string {
-    return `${this.memory.fired} of ${this.children.length} had fired`
-  }
 }

@@ -37,7 +37,6 @@ export const debounce: {
 })
 
 interface Memory {
-  firedCount: number
   /** The last firing. */
   last: Fired | null
 }
@@ -50,7 +49,7 @@ class Debounce extends Part<Memory> {
   private readonly child: Part
 
   constructor(site: Site, policy: Policy, nanos: number) {
-    super(site, "debounce", { firedCount: 0, last: null })
+    super(site, "debounce", { last: null })
     this.nanos = nanos
     this.timer = site.automaton.timers.make(this)
     this.child = policy.build(this)
@@ -59,7 +58,7 @@ class Debounce extends Part<Memory> {
   }
 
   protected onArm(): void {
-    Object.assign(this.memory, { firedCount: 0, last: null })
+    Object.assign(this.memory, { last: null })
     this.child.arm()
   }
 
@@ -69,7 +68,6 @@ class Debounce extends Part<Memory> {
   }
 
   override childFired(_index: number, fired: Fired): void {
-    this.memory.firedCount += 1
     if (this.nanos === 0) {
       this.fire(fired)
       return
@@ -82,9 +80,5 @@ class Debounce extends Part<Memory> {
 
   override onTimer(): void {
     if (this.memory.last !== null) this.fire(this.memory.last)
-  }
-
-  override progress(): string {
-    return `fired ${this.memory.firedCount} times`
   }
 }

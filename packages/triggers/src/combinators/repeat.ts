@@ -104,8 +104,4 @@ class Repeat extends Part<{ times: number }> {
   override childResumed(): void {
     this.parent?.childResumed(this.index)
   }
-
-  override progress(): string {
-    return `fired ${this.memory.times} times`
-  }
 }

@@ -8,8 +8,8 @@
  */
 import { strict as assert } from "node:assert"
 import type { GuestEvent } from "@stillpoint/core"
+import { type Described, progressIsTrue, readTime, timePattern as time } from "./progressIsTrue.ts"
 
-const time = String.raw`(\d+(?:\.\d+)? (?:ns|µs|ms|s))`
 const sentence = {
   decision: new RegExp(
     `^(.*) decided at ${time} of guest time(?:, for the (\\d+)[a-z]+ time)?: it had waited for .* since ${time}\\.$`
@@ -23,24 +23,12 @@ const sentence = {
   calm: new RegExp(`^from ${time} on the guest was calm, for ${time} of the ${time} asked for\\. (.*)$`),
   deadline: new RegExp(`^the deadline ${time} later came first: (.*)$`),
   shortCalm: new RegExp(`^the guest had been calm for ${time} of the ${time} asked for\\. (.*)$`),
-  passed: new RegExp(`: ${time} of ${time} had passed\\.$`),
-  loserCalm: new RegExp(`: calm for ${time} of ${time}, (\\d+) restarts?`),
   restarts: new RegExp(
     `Activity started the count of calm again (once|\\d+ times), the last time ([\\w()]+) at ${time}\\.`
   ),
-  loser:
-    /^(.*) (was still waiting|had fired(?:, and was (?:waiting for calm|overtaken while it waited for calm|abandoned for want of calm))?|was out of time|had failed|was not armed yet)(?:: .*)?\.$/,
   slippage: new RegExp(
     `^The guest (?:stood still at that very instruction|went on for ${time} before it stood still)\\.$`
   )
-}
-
-/** Nanoseconds of a time in words. */
-export const readTime = (words: string): number => {
-  const [, whole = "", fraction = "", unit = ""] = /^(\d+)(?:\.(\d+))? (ns|µs|ms|s)$/.exec(words) ?? []
-  const decimals = { ns: 0, µs: 3, ms: 6, s: 9 }[unit]
-  assert.ok(decimals !== undefined && fraction.length <= decimals, `no time: ${words}`)
-  return Number(whole + fraction.padEnd(decimals, "0"))
 }
 
 /** What stands in quotation marks, as the guest wrote it; the beginning, where it was cut off. */
@@ -59,9 +47,6 @@ const isQuotation = (words: string, of: string): void => {
   const { isCut, text } = unquoted(words)
   assert.ok(isCut ? of.startsWith(text) : of === text, `${words} is not what the guest wrote: ${JSON.stringify(of)}`)
 }
-
-/** A part of a policy, as its JSON says it. */
-type Described = Readonly<Record<string, unknown>>
 
 const partsOf = (described: unknown): ReadonlyArray<Described> => {
   if (Array.isArray(described)) return described.flatMap(partsOf)
@@ -119,7 +104,8 @@ export const accountIsTrue = (text: string, facts: AccountFacts): void => {
     if (fired !== null && index === 0) readCalm(fired, facts, before, parts)
     else if (!(sentence.slippage.test(line) && index === rest.length - 1)) {
       losers += 1
-      readLoser(line, line.includes(" was overtaken ") ? overtakenNanos : facts.atNanos)
+      const atNanos = line.includes(" was overtaken ") ? overtakenNanos : facts.atNanos
+      progressIsTrue(line, { before, parts, atNanos, afterSeq: facts.afterSeq, index: facts.index })
     }
   }
   // `atLatest` has a deadline of its own, which may win and lose like a trigger.
@@ -218,14 +204,4 @@ const readCalm = (
   }
   const [, , , last] = sentence.restarts.exec(line) ?? []
   if (last !== undefined) assert.ok(readTime(last) >= fired && readTime(last) <= atNanos, line)
-}
-
-/** What had been reached by `atNanos`, at the latest. */
-const readLoser = (line: string, atNanos: number): void => {
-  assert.match(line, sentence.loser)
-  const [, passed, of] = sentence.passed.exec(line) ?? []
-  if (passed !== undefined && of !== undefined)
-    assert.ok(readTime(passed) <= readTime(of) && readTime(passed) <= atNanos, line)
-  const [, calm] = sentence.loserCalm.exec(line) ?? []
-  if (calm !== undefined) assert.ok(readTime(calm) <= atNanos, line)
 }

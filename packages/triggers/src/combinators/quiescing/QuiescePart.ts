@@ -258,9 +258,9 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
     const restarts = calm.restarts === 1 ? "1 restart" : `${calm.restarts} restarts`
     const answer =
       agent.state === "no-answer"
-        ? ", the agent has not answered"
+        ? ", the agent had not answered"
         : agent.state === "refused"
-          ? ", the agent refused to freeze the workload"
+          ? ", the agent had refused to freeze the workload"
           : ""
     return `calm for ${guestTimeInWords(calm.nanos)} of ${guestTimeInWords(settings.calmForNanos)}, ${restarts}${answer}`
   }

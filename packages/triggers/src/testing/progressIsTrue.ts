@@ -1,0 +1,114 @@
+/**
+ * Reads what an account says of the triggers that lost, and checks it against what the guest did.
+ *
+ * @module
+ */
+import { strict as assert } from "node:assert"
+import type { GuestEvent } from "@stillpoint/core"
+
+export const timePattern = String.raw`(\d+(?:\.\d+)? (?:ns|µs|ms|s))`
+
+/** Nanoseconds of a time in words. */
+export const readTime = (words: string): number => {
+  const [, whole = "", fraction = "", unit = ""] = /^(\d+)(?:\.(\d+))? (ns|µs|ms|s)$/.exec(words) ?? []
+  const decimals = { ns: 0, µs: 3, ms: 6, s: 9 }[unit]
+  assert.ok(decimals !== undefined && fraction.length <= decimals, `no time: ${words}`)
+  return Number(whole + fraction.padEnd(decimals, "0"))
+}
+
+/** A part of a policy, as its JSON says it. */
+export type Described = Readonly<Record<string, unknown>>
+
+/** What a sentence about a trigger that lost is checked against. */
+export interface LostFacts {
+  /** The events up to the decision. */
+  readonly before: ReadonlyArray<GuestEvent>
+  readonly parts: ReadonlyArray<Described>
+  /** Guest time of the decision, or of what had put the trigger out before. */
+  readonly atNanos: number
+  readonly afterSeq: number
+  readonly index: number
+}
+
+const sentence =
+  /^(.*?) (was still waiting|had fired(?:, and was (?:waiting for calm|overtaken while it waited for calm|abandoned for want of calm))?|was out of time|had failed|was not armed yet)(?:: (.*))?\.$/
+
+/** What may be said of a wait for an event: each is a clause of its own, with a verb, and in the number of what it counts. */
+const clauses = {
+  unmatched: /^(?:1 (line|event)|(\d+) (lines|events)) had not matched$/,
+  passed: new RegExp(`^${timePattern} of ${timePattern} had passed$`),
+  count: /^the count had reached (\d+) of (\d+)$/,
+  served: /^(\d+) of (\d+) had been served$/,
+  idle: new RegExp(`^the hart had been idle for ${timePattern} at the longest$`),
+  dirtied: /^the guest had dirtied (\d+) pages a second$/
+}
+
+const calm = new RegExp(
+  `^calm for ${timePattern} of ${timePattern}, (?:1 restart|(?:0|[2-9]|\\d{2,}) restarts)` +
+    `(?:, the agent had not answered|, the agent had refused to freeze the workload)?$`
+)
+
+/** Whether a user's own code may have said it, in words of its own. */
+const isSaidByUser = ({ trigger }: Described): boolean => trigger === "plugin" || trigger === "probe"
+
+/** Parts that neither arm what is below them anew nor put it out before they decide. */
+const armedThroughout: ReadonlySet<unknown> = new Set(["firstOf", "precedence", "named"])
+
+/** How many lines the only `onSerialMatch` of a policy had not matched: all that had come, with the last or without it. */
+const unmatchedLines = ({ afterSeq, before }: LostFacts, { flags, port = 0, regex, text }: Described) => {
+  const finds = (line: string): boolean =>
+    typeof text === "string"
+      ? line.includes(text)
+      : new RegExp(String(regex), String(flags ?? "").replace(/[gy]/g, "")).test(line)
+  const others = before.filter((event) => event._tag === "SerialLine" && !(event.port === port && finds(event.text)))
+  return { most: others.length, least: others.filter(({ seq }) => seq < afterSeq).length }
+}
+
+const unmatchedIsTrue = (line: string, name: string, count: number, noun: string, facts: LostFacts): void => {
+  const isLine = noun.startsWith("line")
+  const had = facts.before.filter(({ _tag }) => !isLine || _tag === "SerialLine")
+  assert.ok(count > 0 && count <= had.length, `${had.length} had come: ${line}`)
+  const [only, ...more] = facts.parts.filter(({ trigger }) => trigger === "onSerialMatch")
+  if (only === undefined || more.length > 0 || !name.includes("onSerialMatch(")) return
+  assert.ok(isLine, line)
+  const { least, most } = unmatchedLines(facts, only)
+  assert.ok(count <= most, `${most} lines had not matched: ${line}`)
+  const isWhole = facts.parts.every(
+    (part) => part === only || armedThroughout.has(part["trigger"]) || !("of" in part || "first" in part)
+  )
+  if (isWhole && facts.index === 0) assert.ok(count >= least, `${least} lines had not matched: ${line}`)
+}
+
+const waitIsTrue = (line: string, name: string, said: string, facts: LostFacts): void => {
+  const { atNanos, before, parts } = facts
+  const [, one, many, others] = clauses.unmatched.exec(said) ?? []
+  if (one !== undefined) return unmatchedIsTrue(line, name, 1, one, facts)
+  if (many !== undefined && others !== undefined) {
+    assert.notEqual(many, "1", line)
+    return unmatchedIsTrue(line, name, Number(many), others, facts)
+  }
+  const [, passed, of] = clauses.passed.exec(said) ?? []
+  if (passed !== undefined && of !== undefined) {
+    return assert.ok(readTime(passed) <= readTime(of) && readTime(passed) <= atNanos, line)
+  }
+  const [, reached, wanted] = clauses.count.exec(said) ?? clauses.served.exec(said) ?? []
+  if (reached !== undefined)
+    return assert.ok((Number(reached) < Number(wanted) && before.length > 0) || reached === "0", line)
+  const [, idle] = clauses.idle.exec(said) ?? []
+  if (idle !== undefined) return assert.ok(readTime(idle) <= atNanos, line)
+  assert.ok(clauses.dirtied.test(said) || parts.some(isSaidByUser), `no clause: ${line}`)
+}
+
+/** Fails where a sentence about a trigger that lost is none that may be said, or is not true. */
+export const progressIsTrue = (line: string, facts: LostFacts): void => {
+  const [, name = "", status = "", said] = sentence.exec(line) ?? []
+  assert.notEqual(status, "", `no sentence: ${line}`)
+  const isCalm = status.endsWith("calm")
+  // What had fired had got all the way: but for the calm after it, nothing is left to be told.
+  if (said === undefined) return assert.ok(!isCalm, line)
+  if (isCalm) {
+    const [, had] = calm.exec(said) ?? []
+    assert.ok(had !== undefined && readTime(had) <= facts.atNanos, line)
+  } else if (status === "was still waiting" || status === "was out of time") waitIsTrue(line, name, said, facts)
+  else assert.equal(status, "had failed", line)
+}
