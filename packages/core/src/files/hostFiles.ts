@@ -206,6 +206,16 @@ const resolveLinks = async (path: string, links = mostLinks): Promise<string> =>
   }
 }
 
+const removeTree = async (path: string): Promise<void> => {
+  const remove = () => Fs.rm(path, { recursive: true, force: true })
+  await remove().catch(async (cause: NodeJS.ErrnoException) => {
+    if (cause.code !== "ENOTDIR" || cause.path === undefined) throw cause
+    // A file that may not be unlinked is tried as a directory, and that is what is told: what keeps it is asked for.
+    await Fs.unlink(cause.path)
+    await remove()
+  })
+}
+
 /** The host's files. */
 export const hostFiles: DurableFilesShape = {
   makeDirectory: (path, options) => attempt("makeDirectory", path, () => makeDirectory(path, options)),
@@ -213,7 +223,7 @@ export const hostFiles: DurableFilesShape = {
   flush: (path) => attempt("flush", path, () => syncPath(path)),
   flushDirectory: (path) => attempt("flushDirectory", path, () => syncDirectory(path)),
   rename: (from, to) => attempt("rename", from, () => Fs.rename(from, to)),
-  removeTree: (path) => attempt("removeTree", path, () => Fs.rm(path, { recursive: true, force: true })),
+  removeTree: (path) => attempt("removeTree", path, () => removeTree(path)),
   removeEmptyDirectory: (path) => attempt("removeEmptyDirectory", path, () => removeEmptyDirectory(path)),
   list: (path) => attempt("list", path, () => Fs.readdir(path).then((names) => names.toSorted())),
   read: (path, atMostBytes) => attemptReading("read", path, () => readWhole(path, atMostBytes)),

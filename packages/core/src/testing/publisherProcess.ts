@@ -34,6 +34,16 @@ export interface Published {
   readonly removed: ReadonlyArray<string>
 }
 
+/** What a recovery did. */
+export interface Recovered {
+  readonly ended: ReadonlyArray<string>
+  readonly removed: ReadonlyArray<string>
+  /** Messages of what failed. */
+  readonly failures: ReadonlyArray<string>
+  /** What could not be removed. */
+  readonly left: ReadonlyArray<{ readonly path: string; readonly why: string }>
+}
+
 const [command = "", folder = "", name = "", count = "1"] = isMainThread
   ? process.argv.slice(2)
   : (workerData as ReadonlyArray<string>)
@@ -105,10 +115,11 @@ const once = Effect.gen(function* () {
 
 const store = Layer.provideMerge(SnapshotStore.layer, DurableFiles.layer)
 
-const recover = Effect.map(recoverRuns, ({ ended, failed, swept }) => ({
+const recover = Effect.map(recoverRuns, ({ ended, failed, swept }): Recovered => ({
   ended: ended.map(({ runId }) => runId),
   removed: swept.flatMap(({ removed }) => removed),
-  failures: failed.map(({ error }) => error.message)
+  failures: failed.map(({ error }) => error.message),
+  left: swept.flatMap(({ failed }) => failed.map(({ fault, path }) => ({ path, why: fault.message })))
 }))
 
 const programs = { publish, stage, recover, once }
