@@ -5,12 +5,13 @@
 mod guest;
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::thread;
 
 use guest::{Guest, HARDWARE, MTU};
 use proptest::prelude::*;
 use smoltcp::socket::tcp::State;
+use socket2::{Domain, Socket, Type};
 use stillpoint_net::addresses::{GATEWAY, GATEWAY_HARDWARE};
 use stillpoint_net::{Cidr, Egress, Limits, Network, NetworkError, Ports, Rule};
 use stillpoint_vmm::event::{EventBody, NetworkRefusal};
@@ -240,7 +241,12 @@ fn who_is_named_is_reached_and_who_does_not_answer_is_told_as_unreachable() {
     let mut guest = Guest::new();
     let server = TcpListener::bind(ANY).expect("a port");
     let port = server.local_addr().expect("an address").port();
-    guest.network.set_egress(allow("127.0.0.1", Ports::These(vec![port..=port])));
+    // A port that is nobody else's, at which nobody listens.
+    let silent = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    silent.bind(&SocketAddr::V4(ANY).into()).expect("a port");
+    let nobodys = silent.local_addr().expect("an address").as_socket().expect("of IP").port();
+    let ports = Ports::These(vec![port..=port, nobodys..=nobodys]);
+    guest.network.set_egress(allow("127.0.0.1", ports));
     let expected = bytes(1 << 20, 3);
     let answering = thread::spawn({
         let expected = expected.clone();
@@ -270,8 +276,7 @@ fn who_is_named_is_reached_and_who_does_not_answer_is_told_as_unreachable() {
     guest.get(handle).close();
     guest.until(|guest| guest.network.connections() == 0);
 
-    // The server has gone.
-    let handle = guest.connect(GATEWAY, port, 5001);
+    let handle = guest.connect(GATEWAY, nobodys, 5001);
     guest.until(|guest| guest.get(handle).state() == State::Closed);
     let told = guest.wire.told.pop();
     assert!(
