@@ -1,16 +1,13 @@
 //! Who asks: passwords, tokens, helpers; and that secrets stay where they belong.
 
 use crate::fake_registry::{Answer, pull_with, registries, registry};
+use std::path::{Path, PathBuf};
 use stillpoint_images::sources::registry::{Credentials, Registries, RegistryOptions};
 use stillpoint_images::watch::Watch;
 
-/// Docker's configuration with a name and password for one registry.
-fn configuration(registry: &str) -> std::path::PathBuf {
-    let path = std::env::temp_dir().join(format!(
-        "stillpoint-docker-{}-{}.json",
-        std::process::id(),
-        registry.len()
-    ));
+/// Docker's configuration with a name and password for one registry, in that folder.
+fn configuration(folder: &Path, registry: &str) -> PathBuf {
+    let path = folder.join("config.json");
     let text = format!(r#"{{"auths":{{"{registry}":{{"auth":"bWU6c2VjcmV0"}}}}}}"#);
     std::fs::write(&path, text).unwrap();
     path
@@ -48,7 +45,8 @@ fn a_token_is_had_for_the_password_and_secrets_stay_where_they_belong() {
             &Watch::unwatched(),
         )
     };
-    let config = configuration(&honest);
+    let folder = tempfile::tempdir().unwrap();
+    let config = configuration(folder.path(), &honest);
     let pulled = with(config.clone());
     assert!(pulled.is_ok(), "{:?}", pulled.err());
     std::fs::write(&config, "{").unwrap();
@@ -97,13 +95,33 @@ fn an_identity_token_is_exchanged() {
 
 const HELPERS: &str = "STILLPOINT_HELPERS_IN";
 
-/// The process whose path the helpers stand in.
+/// Programs that are asked for credentials, by the ends of their names.
+const PROGRAMS: [(&str, &str); 5] = [
+    (
+        "good",
+        r#"read server; [ -n "$server" ] && echo '{"ServerURL":"x","Username":"me","Secret":"secret"}'"#,
+    ),
+    ("token", r#"echo '{"Username":"<token>","Secret":"identity/token"}'"#),
+    ("empty", "echo 'credentials not found in native keychain'; exit 1"),
+    ("bad", "echo no JSON"),
+    ("failing", "echo locked; exit 2"),
+];
+
+/// The process whose path the helpers stand in. It writes them: of a process that starts others meanwhile
+/// these have them open for writing, too, until they are another program, and such a file is not executed.
 #[test]
 fn a_process_with_helpers() {
+    use std::os::unix::fs::PermissionsExt;
     let Ok(folder) = std::env::var(HELPERS) else { return };
+    let folder = Path::new(&folder);
+    for (name, script) in PROGRAMS {
+        let path = folder.join(format!("docker-credential-{name}"));
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
     let registry = with_tokens();
     let with = |key: &str, helper: &str| {
-        let config = std::path::Path::new(&folder).join("config.json");
+        let config = folder.join("config.json");
         let text = match key {
             "credsStore" => format!(r#"{{"credsStore":"{helper}","auths":{{"{registry}":{{}}}}}}"#),
             _ => format!(r#"{{"credHelpers":{{"{registry}":"{helper}"}}}}"#),
@@ -129,22 +147,7 @@ fn a_process_with_helpers() {
 
 #[test]
 fn helpers_are_asked_for_credentials() {
-    use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
-    for (name, script) in [
-        (
-            "good",
-            r#"read server; [ -n "$server" ] && echo '{"ServerURL":"x","Username":"me","Secret":"secret"}'"#,
-        ),
-        ("token", r#"echo '{"Username":"<token>","Secret":"identity/token"}'"#),
-        ("empty", "echo 'credentials not found in native keychain'; exit 1"),
-        ("bad", "echo no JSON"),
-        ("failing", "echo locked; exit 2"),
-    ] {
-        let path = folder.path().join(format!("docker-credential-{name}"));
-        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    }
     let path = std::env::var("PATH").unwrap_or_default();
     let ran = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "logins::a_process_with_helpers"])
@@ -161,6 +164,7 @@ fn nothing_is_shown_to_a_registry_that_it_is_not_for() {
         None => image.honest(asked),
         Some(_) => Answer::status(400),
     });
+    let folder = tempfile::tempdir().unwrap();
     let pulled = pull_with(
         &registry(move |image, asked| match &asked.authorization {
             None => Answer {
@@ -172,7 +176,7 @@ fn nothing_is_shown_to_a_registry_that_it_is_not_for() {
             }
             Some(_) => image.honest(asked),
         }),
-        Registries { docker_config: Some(configuration("*")), ..registries() },
+        Registries { docker_config: Some(configuration(folder.path(), "*")), ..registries() },
         &Watch::unwatched(),
     );
     // The configuration names another registry: nothing is shown.

@@ -5,7 +5,6 @@ use crate::archive::{Item, archive};
 use crate::layout::{Built, build, put, resolve, write_archives};
 use crate::tools::{has, run_well};
 use std::fs;
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -69,29 +68,31 @@ fn registry_with(with_users: Option<&str>, has_tls: bool) -> Option<Registry> {
     } else {
         String::new()
     };
-    for _ in 0..10 {
-        // A port that is free now may be taken in a moment; then the next one is.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let config = format!(
-            "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:{port}\n  secret: test\n{tls}{auth}",
-            at("storage")
-        );
-        fs::write(folder.path().join("config.yml"), config).unwrap();
-        let mut process = Command::new("docker-registry")
-            .args(["serve", &at("config.yml")])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let address = format!("127.0.0.1:{port}");
-        while process.try_wait().unwrap().is_none() {
-            if TcpStream::connect(&address).is_ok() {
-                return Some(Registry { process, address, folder });
-            }
-            thread::sleep(Duration::from_millis(10));
+    // It takes a port that is free, and says which.
+    let config = format!(
+        "version: 0.1\nlog:\n  level: info\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:0\n  secret: test\n{tls}{auth}",
+        at("storage")
+    );
+    fs::write(folder.path().join("config.yml"), config).unwrap();
+    let said = fs::File::create(folder.path().join("said")).unwrap();
+    let mut process = Command::new("docker-registry")
+        .args(["serve", &at("config.yml")])
+        .stdout(Stdio::null())
+        .stderr(said)
+        .spawn()
+        .unwrap();
+    loop {
+        let has_ended = process.try_wait().unwrap().is_some();
+        let said = fs::read_to_string(folder.path().join("said")).unwrap();
+        if let Some((_, rest)) = said.split_once("listening on 127.0.0.1:")
+            && let Some(end) = rest.find(|character: char| !character.is_ascii_digit())
+        {
+            let address = format!("127.0.0.1:{}", &rest[..end]);
+            return Some(Registry { process, address, folder });
         }
+        assert!(!has_ended, "docker-registry does not start: {said}");
+        thread::sleep(Duration::from_millis(10));
     }
-    panic!("docker-registry does not start");
 }
 
 fn push(from: &Path, to: &str, more: &[&str]) {
