@@ -231,8 +231,14 @@ mod tests {
         shared.lock().starting = 1;
         Shared::execute(&shared, Box::new(|| {})).unwrap();
         assert_eq!(shared.lock().threads, 0);
-        Shared::execute(&shared, Box::new(|| {})).unwrap();
+        // The thread stays until it is let go: one that has nothing to do ends after a while.
+        let (let_go, is_let_go) = mpsc::channel::<()>();
+        let staying = move || {
+            let _ = is_let_go.recv();
+        };
+        Shared::execute(&shared, Box::new(staying)).unwrap();
         assert_eq!(shared.lock().threads, 1);
+        drop(let_go);
     }
 
     #[test]

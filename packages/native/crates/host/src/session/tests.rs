@@ -221,5 +221,9 @@ fn idle_machines_need_no_threads() {
         session.execute(|machine| machine.count, move |result| send.send(result).unwrap());
         receive(&seen).unwrap();
     }
-    assert!(workers.threads() < 20, "{}", workers.threads());
+    // Those that had something to do end when there is nothing more.
+    while workers.threads() > 0 {
+        std::thread::yield_now();
+    }
+    drop(sessions);
 }
