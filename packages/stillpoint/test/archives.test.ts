@@ -97,7 +97,9 @@ describe("archives of snapshots", () => {
           examples: [
             [{ how: "cut", at: 0 }],
             [{ how: "cut", at: archive.byteLength - 1 }],
-            [{ how: "flip", at: 600, by: 1 }]
+            [{ how: "flip", at: 600, by: 1 }],
+            // Of what follows its end an archive may have more.
+            [{ how: "repeat", at: archive.byteLength - 1, blocks: 1 }]
           ]
         }
       )

@@ -291,16 +291,22 @@ describe("a policy on a guest's timeline and clock", () => {
         peerPort: 10_001,
         open: 1
       } as const
-      /** One listener has been open, with a client, since before anything else. */
-      const listening = timeline.map((whole): Trigger.ReplayedTimeline => ({
-        ...whole,
-        events: [bound, opened, ...whole.events].map((event, seq) => ({ ...event, seq }))
-      }))
-      const guests = fc.oneof(timeline, listening)
+      const working = { _tag: "IoStarted", atNanos: 0, device: "disk" } as const
+      /** That has been so since before anything else. */
+      const since = (...begun: ReadonlyArray<typeof bound | typeof opened | typeof working>) =>
+        timeline.map((whole): Trigger.ReplayedTimeline => ({
+          ...whole,
+          events: [...begun, ...whole.events].map((event, seq) => ({ ...event, seq }))
+        }))
+      const guests = fc.oneof(
+        { weight: 1, arbitrary: timeline },
+        { weight: 2, arbitrary: since(bound, opened) },
+        { weight: 1, arbitrary: since(working) }
+      )
       const policies = fc.oneof(
         { weight: 2, arbitrary: policy() },
         { weight: 2, arbitrary: levels },
-        { weight: 1, arbitrary: fc.constant(untilClientsHaveGone) }
+        { weight: 2, arbitrary: fc.constant(untilClientsHaveGone) }
       )
       await fc.assert(
         fc.asyncProperty(policies, guests, fc.nat(), async (one, whole, place) => {
