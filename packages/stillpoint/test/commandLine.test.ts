@@ -144,6 +144,45 @@ describe("the command line", () => {
     assert.strictEqual(await good("exec", "job2", "--", "cat", "/etc/image"), "from the image\n")
   })
 
+  it("an-image-is-captured-once-for-whoever-runs-in-it-and-goes-when-pruned", async () => {
+    const wget = ["wget", "-q", "-O", "-", "http://127.0.0.1:8080/"]
+    const at = ["--at", "listener:8080"]
+    assert.include(await good("run", "kit:httpd", ...at, "--", ...wget), "<title>Stillpoint</title>")
+    const { snapshots: captured } = (await answered("ls", "--json")) as { readonly snapshots: ReadonlyArray<unknown> }
+    const again = await run("run", "kit:httpd", ...at, "--", "sh", "-c", "exit 7")
+    assert.strictEqual(again.status, 7, again.stderr)
+    const { snapshots: still } = (await answered("ls", "--json")) as { readonly snapshots: ReadonlyArray<unknown> }
+    assert.lengthOf(still, captured.length)
+    const would = await answered("prune", "--dry-run", "--json")
+    assert.lengthOf(would["snapshots"] as ReadonlyArray<unknown>, 1)
+    const gone = await answered("prune", "--json")
+    assert.deepStrictEqual(gone["snapshots"], would["snapshots"])
+    const { snapshots: left } = (await answered("ls", "--json")) as { readonly snapshots: ReadonlyArray<unknown> }
+    assert.lengthOf(left, captured.length - 1)
+    assert.strictEqual((await answered("inspect", "web", "--json"))["snapshot"], baked["snapshot"])
+  })
+
+  it("a-file-goes-out-of-a-snapshot-and-into-one-that-gets-a-name", async () => {
+    const page = Buffer.from(Array.from({ length: 100_000 }, (_, index) => (index * 31) % 256))
+    writeFileSync(join(folder, "page"), page)
+    const copied = await answered("cp", "./page", "web:/www/", "--name", "web:with-page", "--json")
+    assert.strictEqual(copied["name"], "web:with-page")
+    for (const [to, file] of [
+      ["back", "back"],
+      [".", "page"]
+    ] as const) {
+      writeFileSync(join(folder, file), "")
+      await good("cp", "web:with-page:/www/page", to)
+      assert.isTrue(readFileSync(join(folder, file)).equals(page))
+    }
+    assert.strictEqual((await run("cp", "web:/www/page", "never")).status, 1)
+    assert.isFalse(readdirSync(folder).some((name) => name.startsWith("never")))
+    assert.include(await good("cp", "web:/www/index.html", "-"), "<title>Stillpoint</title>")
+    const { names } = await answered("untag", "web:with-page", "--json")
+    assert.deepStrictEqual(names, [])
+    await good("rm", String(copied["snapshot"]))
+  })
+
   it("what-makes-no-sense-is-told-with-what-was-meant-and-a-status-of-its-own", async () => {
     const cases: ReadonlyArray<readonly [status: number, says: RegExp, ...args: ReadonlyArray<string>]> = [
       [3, /no snapshot is called wbe; did you mean web/, "inspect", "wbe", "--json"],
@@ -162,6 +201,12 @@ describe("the command line", () => {
       [4, /web is the name of .* already/, "bake", "kit:httpd", "--name", "web", "--json"],
       [2, /Unknown subcommand/, "inspct", "web"],
       [2, /Missing required argument/, "rm", "--json"],
+      [125, /did you mean httpd/, "run", "kit:htpd", "--", "true"],
+      [2, /--publish: expected \[ADDRESS:\]PORT:GUESTPORT, found 80/, "up", "kit:httpd", "--publish", "80"],
+      [2, /expected SNAPSHOT:\/PATH on one side/, "cp", "./one", "./other"],
+      [2, /--name: expected the name of the new snapshot/, "cp", "./one", "web:/one"],
+      [1, /missing could not be read: ENOENT/, "cp", "./missing", "web:/one", "--name", "web3"],
+      [3, /did you mean web/, "untag", "wbe"],
       [1, /report\.html could not be written: ENOENT/, "report", "web", "--out", "no/such/report.html"]
     ]
     for (const [status, says, ...args] of cases) {
@@ -196,9 +241,13 @@ describe("the command line", () => {
   })
 
   it("a-port-is-served-by-one-clone-or-by-one-for-each-request-until-it-is-ended", async () => {
-    for (const options of [[], ["--clone-per-request"]]) {
+    for (const [verb, of, ...options] of [
+      ["serve", "web"],
+      ["serve", "web", "--clone-per-request"],
+      ["up", "kit:httpd"]
+    ] as const) {
       const pages: Array<Promise<string>> = []
-      const args = ["serve", "web", "--publish", "127.0.0.1:0:8080", "--json", ...options]
+      const args = [verb, of, "--publish", "127.0.0.1:0:8080", "--json", ...options]
       const { status, stderr } = await runStillpoint(folder, args, (child) => {
         child.stdout?.once("data", (line: string) => {
           const { hostPort } = JSON.parse(line) as { readonly hostPort: number }

@@ -5,6 +5,7 @@
  */
 import { Command } from "effect/cli"
 import { bakeCommand } from "./verbs/bake.ts"
+import { cpCommand } from "./verbs/cp.ts"
 import { doctorCommand } from "./verbs/doctor.ts"
 import { execCommand } from "./verbs/exec.ts"
 import { explainCommand } from "./verbs/explain.ts"
@@ -13,10 +14,14 @@ import { forkCommand } from "./verbs/fork.ts"
 import { importCommand } from "./verbs/import.ts"
 import { inspectCommand } from "./verbs/inspect.ts"
 import { lsCommand } from "./verbs/ls.ts"
+import { pruneCommand } from "./verbs/prune.ts"
 import { reportCommand } from "./verbs/report.ts"
 import { rmCommand } from "./verbs/rm.ts"
+import { runCommand } from "./verbs/run.ts"
 import { serveCommand } from "./verbs/serve.ts"
 import { tagCommand } from "./verbs/tag.ts"
+import { untagCommand } from "./verbs/untag.ts"
+import { upCommand } from "./verbs/up.ts"
 import { verifyCommand } from "./verbs/verify.ts"
 
 /** The whole command line. */
@@ -24,13 +29,16 @@ export const stillpoint = Command.make("stillpoint").pipe(
   Command.withDescription(
     "Boot an image, capture it at the right moment, and have clones of it.\n" +
       "Ends with 0 when done, 1 when it failed, 2 for what makes no sense, 3 for an unknown snapshot, 4 where the store stands against it; " +
-      "exec and fork end with the command's own status, and 125 if stillpoint failed."
+      "run, exec and fork end with the command's own status, and 125 if stillpoint failed."
   ),
   Command.withSubcommands([
     doctorCommand,
+    runCommand,
+    upCommand,
     bakeCommand,
     execCommand,
     forkCommand,
+    cpCommand,
     serveCommand,
     lsCommand,
     inspectCommand,
@@ -40,6 +48,8 @@ export const stillpoint = Command.make("stillpoint").pipe(
     exportCommand,
     importCommand,
     tagCommand,
-    rmCommand
+    untagCommand,
+    rmCommand,
+    pruneCommand
   ])
 )

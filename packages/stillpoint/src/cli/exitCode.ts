@@ -7,7 +7,7 @@
  *   2  what was asked for makes no sense: an unknown verb or option, a policy with an error, a name that cannot be one
  *   3  no snapshot has that name or digest
  *   4  refused as the store stands: the name is taken, was moved meanwhile, or the snapshot is needed by others
- * 125  exec, fork: stillpoint itself failed; any other status is the command's own (128 + n: killed by signal n)
+ * 125  run, exec, fork: stillpoint itself failed; any other status is the command's own (128 + n: killed by signal n)
  * 130  interrupted (Ctrl-C), 143 ended (SIGTERM), 141 whoever read its output has gone
  * ```
  *

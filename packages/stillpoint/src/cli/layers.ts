@@ -5,9 +5,9 @@
  */
 import { ProgressDisplay, Snapshots } from "@stillpoint/core"
 import { Effect, Layer } from "effect"
-import { Sandbox } from "../sandbox/Sandbox.ts"
+import { sandboxServices } from "../sandbox/sandboxServices.ts"
 
-export const sandboxes = Effect.provide(Sandbox.layer())
+export const sandboxes = Effect.provide(sandboxServices())
 export const names = Effect.provide(Snapshots.layerHost())
 
 /** Progress where there is a terminal, silence where not. */

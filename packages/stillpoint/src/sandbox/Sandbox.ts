@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { sandboxServices } from "./sandboxServices.ts"
 import {
   captureRecording,
   type Clone,
@@ -58,14 +57,14 @@ const specOf = (command: ReadonlyArray<string> | string | ExecSpec): ExecSpec =>
  * @example
  * ```ts no-run
  * import { Effect } from "effect"
- * import { Sandbox } from "stillpoint"
+ * import { Sandbox, Stillpoint } from "stillpoint"
  *
  * const program = Effect.gen(function* () {
  *   const sandbox = yield* Sandbox.create({ image: "kit:httpd", captureAt: "listener:8080 & calm 20ms" })
  *   const { stdout } = yield* sandbox.exec("wget -q -O - http://127.0.0.1:8080/")
  *   return [stdout, sandbox.explain]
  * })
- * console.log(await Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(Sandbox.layer()))))
+ * console.log(await Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(Stillpoint.layer()))))
  * ```
  */
 export class Sandbox {
@@ -83,9 +82,6 @@ export class Sandbox {
     this.snapshot = clone.snapshot
     this.wasCached = wasCached
   }
-
-  /** Everything that sandboxes need, with every default: the engine, the guest kit, images, snapshots, a journal of runs. */
-  static readonly layer = sandboxServices
 
   /** A sandbox of an image, captured at a moment: by a restore if that was done before, by a boot if not. */
   static readonly create = Effect.fn("Sandbox.create")(function* (options: SandboxOptions) {

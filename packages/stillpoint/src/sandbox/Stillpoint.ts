@@ -7,7 +7,7 @@ import type { ExecSpec, GuestFileEntry, PublishedPort, PublishSpec, SpawnSpec, S
 import { Effect, Exit, type Layer, ManagedRuntime, Scope, Stream } from "effect"
 import { type CommandResult, Sandbox, type SandboxOptions } from "./Sandbox.ts"
 import { SandboxClosed } from "./SandboxError.ts"
-import type { StillpointOptions } from "./sandboxServices.ts"
+import { sandboxServices, type StillpointOptions } from "./sandboxServices.ts"
 
 /** What ends an operation early: it is interrupted, cleans up, and its promise is rejected. */
 export interface Abortable {
@@ -27,7 +27,7 @@ export interface RunningCommand {
   readonly exit: () => Promise<{ readonly code: number | null; readonly signal: number | null }>
 }
 
-type Services = Layer.Success<ReturnType<typeof Sandbox.layer>>
+type Services = Layer.Success<ReturnType<typeof sandboxServices>>
 type Runtime = ManagedRuntime.ManagedRuntime<Services, unknown>
 
 /** The services that sandboxes share, for as long as one of them is open. */
@@ -36,7 +36,7 @@ class Shared {
   private open = 0
 
   constructor(options: StillpointOptions) {
-    this.runtime = ManagedRuntime.make(Sandbox.layer(options))
+    this.runtime = ManagedRuntime.make(sandboxServices(options))
   }
 
   enter(): void {
@@ -67,6 +67,9 @@ class Shared {
  * ```
  */
 export class Stillpoint implements AsyncDisposable {
+  /** Everything that sandboxes need, with every default: the engine, the guest kit, images, snapshots, a journal of runs. */
+  static readonly layer = sandboxServices
+
   private readonly shared: Shared
   private readonly scope: Scope.Closeable
   private readonly sandbox: Sandbox

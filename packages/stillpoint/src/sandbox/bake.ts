@@ -116,9 +116,12 @@ export const bake = Effect.fn("bake")(function* (options: BakeOptions) {
   return yield* bakeSpec(yield* imageSpec(options), policy, options)
 })
 
+/** What the names of snapshots begin with that are made again when they are asked for. */
+export const cacheRepository = "cache"
+
 /** The name under which a snapshot of this very guest, captured by this very policy, is found again. */
 const cacheName = (spec: BootSpec, policy: Policy): string =>
-  `cache:${sha256(JSON.stringify([bootSpecJson(spec), policy.description])).slice(0, 32)}`
+  `${cacheRepository}:${sha256(JSON.stringify([bootSpecJson(spec), policy.description])).slice(0, 32)}`
 
 /** A snapshot of an image at a moment: the one that was baked before, or one that is baked now. */
 export const bakedOnce = Effect.fn("bakedOnce")(function* (options: BakeOptions) {

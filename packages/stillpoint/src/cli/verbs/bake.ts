@@ -5,36 +5,26 @@
  */
 import { guestTimeInWords } from "@stillpoint/core"
 import { Effect, Option } from "effect"
-import { Argument, Command, Flag } from "effect/cli"
+import { Command, Flag } from "effect/cli"
 import { mebibytes } from "../../report/mebibytes.ts"
-import { bake, usualMoment } from "../../sandbox/bake.ts"
+import { bake } from "../../sandbox/bake.ts"
 import { answer } from "../Output.ts"
 import { json, replace } from "../arguments.ts"
+import { at, baking, image, memory } from "../imageArguments.ts"
 import { progress, sandboxes } from "../layers.ts"
 
 export const bakeCommand = Command.make(
   "bake",
   {
-    image: Argument.String("image").pipe(
-      Argument.withDescription("kit:httpd, oci:FOLDER[:TAG], docker-archive:FILE or docker://REGISTRY/NAME[:TAG]")
-    ),
-    at: Flag.String("at").pipe(
-      Flag.withDescription(`When to capture: an expression, or JSON; ${usualMoment} if absent`),
-      Flag.withDefault(usualMoment)
-    ),
+    image,
+    at,
+    memory,
     name: Flag.String("name").pipe(Flag.withDescription("NAME or NAME:TAG of the snapshot"), Flag.optional),
-    memory: Flag.Int("memory").pipe(Flag.withDescription("Guest memory in MiB"), Flag.optional),
     replace,
     json
   },
-  ({ at, image, json, memory, name, replace }) => {
-    const options = {
-      image,
-      captureAt: at,
-      replace,
-      ...(Option.isSome(name) ? { name: name.value } : {}),
-      ...(Option.isSome(memory) ? { memoryMib: memory.value } : {})
-    }
+  ({ json, name, replace, ...asked }) => {
+    const options = { ...baking(asked), replace, ...(Option.isSome(name) ? { name: name.value } : {}) }
     return bake(options).pipe(
       Effect.provide(progress(json)),
       Effect.tap((baked) =>

@@ -3,24 +3,13 @@
  *
  * @module
  */
-import { writeFile } from "node:fs/promises"
-import { Effect, Schema } from "effect"
+import { Effect, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
-import { codeOf } from "../../archive/ArchiveErrors.ts"
 import { snapshotReport } from "../../report/snapshotReport.ts"
 import { answer } from "../Output.ts"
 import { json, reference } from "../arguments.ts"
 import { sandboxes } from "../layers.ts"
-
-/** The page could not be written. */
-export class ReportNotWritten extends Schema.TaggedError<ReportNotWritten>()("ReportNotWritten", {
-  path: Schema.String,
-  code: Schema.String
-}) {
-  override get message(): string {
-    return `${this.path} could not be written: ${this.code}`
-  }
-}
+import { writeFileWhole } from "../outputFile.ts"
 
 const out = Flag.String("out").pipe(
   Flag.withDescription("The page that is written; report.html if absent"),
@@ -30,10 +19,7 @@ const out = Flag.String("out").pipe(
 export const reportCommand = Command.make("report", { reference, out, json }, ({ json, out, reference }) =>
   Effect.gen(function* () {
     const page = yield* snapshotReport(reference)
-    yield* Effect.tryPromise({
-      try: () => writeFile(out, page),
-      catch: (cause) => new ReportNotWritten({ path: out, code: codeOf(cause) })
-    })
-    yield* answer(json, { report: out, sizeBytes: Buffer.byteLength(page) }, [out])
+    const sizeBytes = yield* writeFileWhole(out, Stream.make(new TextEncoder().encode(page)))
+    yield* answer(json, { report: out, sizeBytes }, [out])
   }).pipe(sandboxes)
 ).pipe(Command.withDescription("Write one page that shows a snapshot, its boot and its run"))

@@ -1,0 +1,56 @@
+/**
+ * A port of the host's that leads to clones, until it is interrupted.
+ *
+ * @module
+ */
+import { serve } from "@stillpoint/core"
+import { Effect } from "effect"
+import { Flag } from "effect/cli"
+import { poolOf, Sandbox } from "../sandbox/Sandbox.ts"
+import { ArgumentInvalid } from "./ArgumentInvalid.ts"
+import { answer } from "./Output.ts"
+
+const published = /^(?:((?:\d{1,3}\.){3}\d{1,3}):)?(\d{1,5}):(\d{1,5})$/
+
+/** Clones that stand ready while they are served. */
+const readyClones = 2
+
+export const publish = Flag.String("publish").pipe(
+  Flag.withDescription("[ADDRESS:]PORT:GUESTPORT; port 0 for any that is free")
+)
+export const perRequest = Flag.Boolean("clone-per-request").pipe(
+  Flag.withDescription("Answer each HTTP/1.1 request with a clone of its own"),
+  Flag.withDefault(false)
+)
+export const perConnection = Flag.Boolean("clone-per-connection").pipe(
+  Flag.withDescription("Give each TCP connection a clone of its own"),
+  Flag.withDefault(false)
+)
+
+/** What a value of `--publish` says. */
+export const readPublish = Effect.fnUntraced(function* (publish: string) {
+  const [, host, hostPort, guestPort] = published.exec(publish) ?? []
+  if (hostPort === undefined || guestPort === undefined) {
+    return yield* new ArgumentInvalid({ argument: "--publish", expected: "[ADDRESS:]PORT:GUESTPORT", found: publish })
+  }
+  return { guestPort: Number(guestPort), hostPort: Number(hostPort), ...(host === undefined ? {} : { host }) }
+})
+
+/** Publishes clones of a snapshot, called `name` in what is said, until it is interrupted. */
+export const publishClones = Effect.fnUntraced(function* (
+  reference: string,
+  name: string,
+  where: Effect.Success<ReturnType<typeof readPublish>>,
+  how: { readonly perRequest: boolean; readonly perConnection: boolean; readonly json: boolean }
+) {
+  const per = how.perRequest ? "request" : how.perConnection ? "connection" : null
+  const port =
+    per === null
+      ? yield* (yield* Sandbox.of(reference)).publish(where)
+      : yield* serve({ ...where, per, pool: yield* poolOf(reference, readyClones) })
+  const leads = per === null ? "leads to a clone" : `gives each ${per} a clone`
+  yield* answer(how.json, { host: port.host, hostPort: port.hostPort, guestPort: where.guestPort, per }, [
+    `http://${port.host}:${port.hostPort} ${leads} of ${name}`
+  ])
+  return yield* Effect.never
+})

@@ -1,0 +1,131 @@
+/**
+ * A file out of a snapshot, or into one that is kept under a name.
+ *
+ * @module
+ */
+import { createReadStream } from "node:fs"
+import { stat } from "node:fs/promises"
+import { basename, join, resolve } from "node:path"
+import { Effect, Option, Schema, Stream } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import { codeOf } from "../../archive/ArchiveErrors.ts"
+import { mebibytes } from "../../report/mebibytes.ts"
+import { Sandbox } from "../../sandbox/Sandbox.ts"
+import { ArgumentInvalid } from "../ArgumentInvalid.ts"
+import { answer, note, write } from "../Output.ts"
+import { json, replace } from "../arguments.ts"
+import { sandboxes } from "../layers.ts"
+import { writeFileWhole } from "../outputFile.ts"
+
+/** A file on the host could not be read. */
+export class InputNotRead extends Schema.TaggedError<InputNotRead>()("InputNotRead", {
+  path: Schema.String,
+  code: Schema.String
+}) {
+  override get message(): string {
+    return `${this.path} could not be read: ${this.code}`
+  }
+}
+
+/** `SNAPSHOT:/PATH`. What begins with a dot or a slash is a path of the host's. */
+const inGuest = /^([^./][^/]*):(\/.*)$/
+
+interface GuestPath {
+  readonly reference: string
+  readonly path: string
+}
+
+const readPlace = (text: string): string | GuestPath => {
+  const [, reference, path] = inGuest.exec(text) ?? []
+  return reference === undefined || path === undefined ? text : { reference, path }
+}
+
+const copyOut = Effect.fnUntraced(function* ({ path, reference }: GuestPath, to: string, json: boolean) {
+  const content = (yield* Sandbox.of(reference)).files.stream(path)
+  if (to === "-") return yield* Stream.runForEach(content, (bytes) => write(process.stdout, bytes))
+  const isDirectory = yield* Effect.promise(() =>
+    stat(to).then(
+      (found) => found.isDirectory(),
+      () => false
+    )
+  )
+  const file = isDirectory ? join(to, basename(path)) : to
+  const sizeBytes = yield* writeFileWhole(file, content)
+  yield* answer(json, { file: resolve(file), sizeBytes }, [`${file}: ${mebibytes(sizeBytes)}`])
+})
+
+/** The bytes of a file of the host's, read to memory a piece at a time. */
+const hostFile = (path: string) =>
+  Effect.gen(function* () {
+    const failed = (cause: unknown) => new InputNotRead({ path, code: codeOf(cause) })
+    const found = yield* Effect.tryPromise({ try: () => stat(path), catch: failed })
+    // A pipe would be waited for, and a device has no end.
+    if (!found.isFile()) return yield* new InputNotRead({ path, code: "it is no regular file" })
+    return { mode: found.mode & 0o777, content: Stream.fromAsyncIterable(createReadStream(path), failed) }
+  })
+
+const copyIn = Effect.fnUntraced(function* (
+  from: string,
+  { path, reference }: GuestPath,
+  name: string,
+  { json, replace }: { readonly json: boolean; readonly replace: boolean }
+) {
+  const { content, mode } = yield* hostFile(from)
+  const target = path.endsWith("/") ? path + basename(from) : path
+  const sandbox = yield* Sandbox.of(reference)
+  let failure: InputNotRead | undefined
+  // The guest's side takes failures of the guest's alone; one of the host's ends the copy by its own name.
+  const passed = content.pipe(
+    Stream.catch((error) => {
+      failure = error
+      return Stream.empty
+    })
+  )
+  yield* sandbox.files.write(target, passed, { mode })
+  if (failure !== undefined) return yield* failure
+  const kept = yield* sandbox.snapshotAs(name, { replace })
+  yield* answer(json, { snapshot: kept.digest, name }, [`${name}: ${reference} with ${target}`])
+})
+
+export const cpCommand = Command.make(
+  "cp",
+  {
+    from: Argument.String("from").pipe(Argument.withDescription("SNAPSHOT:/PATH, or a file of the host")),
+    to: Argument.String("to").pipe(
+      Argument.withDescription("A file of the host, - for standard output, or SNAPSHOT:/PATH")
+    ),
+    name: Flag.String("name").pipe(
+      Flag.withDescription("Into a snapshot: NAME or NAME:TAG of the new one, for a snapshot never changes"),
+      Flag.optional
+    ),
+    replace,
+    json
+  },
+  ({ from, json, name, replace, to }) =>
+    Effect.gen(function* () {
+      const [source, target] = [readPlace(from), readPlace(to)]
+      if (typeof source !== "string" && typeof target === "string") {
+        if (to === "-" && json) yield* note("on standard output stands the file: --json says nothing")
+        return yield* copyOut(source, target, json)
+      }
+      if (typeof source === "string" && typeof target !== "string") {
+        if (Option.isSome(name)) return yield* copyIn(source, target, name.value, { json, replace })
+        return yield* new ArgumentInvalid({
+          argument: "--name",
+          expected: "the name of the new snapshot: one that is there never changes",
+          found: "none"
+        })
+      }
+      return yield* new ArgumentInvalid({
+        argument: "from, to",
+        expected: "SNAPSHOT:/PATH on one side and a file of the host on the other",
+        found: `${from} and ${to}`
+      })
+    }).pipe(Effect.scoped, sandboxes)
+).pipe(
+  Command.withDescription("Copy a file out of a snapshot, or into a new one"),
+  Command.withExamples([
+    { command: "stillpoint cp web:/etc/os-release ./os-release" },
+    { command: "stillpoint cp ./index.html web:/www/index.html --name web:new" }
+  ])
+)

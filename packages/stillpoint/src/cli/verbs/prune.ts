@@ -1,0 +1,47 @@
+/**
+ * What can be made again, removed.
+ *
+ * @module
+ */
+import { type Removed, Snapshots } from "@stillpoint/core"
+import { Images } from "@stillpoint/images"
+import { Effect } from "effect"
+import { Command, Flag } from "effect/cli"
+import { mebibytes } from "../../report/mebibytes.ts"
+import { cacheRepository } from "../../sandbox/bake.ts"
+import { answer } from "../Output.ts"
+import { json } from "../arguments.ts"
+import { sandboxes } from "../layers.ts"
+
+const dryRun = Flag.Boolean("dry-run").pipe(
+  Flag.withDescription("Say what would be removed, and remove nothing"),
+  Flag.withDefault(false)
+)
+
+const goneOrNot = { onSuccess: ({ isGone }: Removed) => isGone, onFailure: () => false }
+
+export const pruneCommand = Command.make("prune", { dryRun, json }, ({ dryRun, json }) =>
+  Effect.gen(function* () {
+    const snapshots = yield* Snapshots
+    const images = yield* Images
+    const removed: Array<{ readonly snapshot: string; readonly storedBytes: number }> = []
+    for (const { children, digest, names, storedBytes } of yield* snapshots.list) {
+      const isMadeAgain = names.length > 0 && names.every((name) => name.startsWith(`${cacheRepository}:`))
+      if (!isMadeAgain || children.length > 0) continue
+      let isGone = dryRun
+      // One that got another name or a child meanwhile stays.
+      if (!dryRun) for (const name of names) isGone = yield* Effect.match(snapshots.remove(name), goneOrNot)
+      if (isGone) removed.push({ snapshot: digest, storedBytes })
+    }
+    const unused = dryRun ? (yield* images.list).filter(({ inUse }) => !inUse) : yield* images.prune()
+    const gone = unused.map(({ digest, sizeBytes }) => ({ image: digest, storedBytes: sizeBytes }))
+    const storedBytes = [...removed, ...gone].reduce((sum, one) => sum + one.storedBytes, 0)
+    yield* answer(json, { dryRun, snapshots: removed, images: gone, storedBytes }, [
+      `${removed.length} snapshots and ${gone.length} images ${dryRun ? "would go" : "are gone"}: ${mebibytes(storedBytes)}`
+    ])
+  }).pipe(sandboxes)
+).pipe(
+  Command.withDescription(
+    "Remove what run and up captured and what was built of images, unless it is in use: it is made again when it is asked for"
+  )
+)

@@ -1,0 +1,31 @@
+/**
+ * A command in a clone of an image.
+ *
+ * @module
+ */
+import { Effect } from "effect"
+import { Command } from "effect/cli"
+import { Sandbox } from "../../sandbox/Sandbox.ts"
+import { command, json } from "../arguments.ts"
+import { commandIn } from "../commandIn.ts"
+import { notTheCommands } from "../commandStatus.ts"
+import { at, baking, image, memory } from "../imageArguments.ts"
+import { progress, sandboxes } from "../layers.ts"
+
+export const runCommand = Command.make("run", { image, at, memory, command, json }, ({ command, json, ...asked }) =>
+  Effect.gen(function* () {
+    const sandbox = yield* Effect.provide(Sandbox.create(baking(asked)), progress(json))
+    yield* commandIn(sandbox, command, json)
+  }).pipe(Effect.scoped, sandboxes, notTheCommands)
+).pipe(
+  Command.withDescription(
+    "Run a command in a clone of an image, which is captured first if it was not before; ends with the command's exit status"
+  ),
+  Command.withExamples([
+    { command: "stillpoint run kit:httpd -- wget -q -O - http://127.0.0.1:8080/" },
+    {
+      command: "stillpoint run oci:./layout:latest --at pre-exec -- sh -c 'cat /etc/os-release'",
+      description: "Beside a workload that has not begun"
+    }
+  ])
+)

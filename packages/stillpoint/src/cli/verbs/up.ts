@@ -1,0 +1,28 @@
+/**
+ * A port of clones of an image.
+ *
+ * @module
+ */
+import { Effect } from "effect"
+import { Command } from "effect/cli"
+import { bakedOnce } from "../../sandbox/bake.ts"
+import { json } from "../arguments.ts"
+import { at, baking, image, memory } from "../imageArguments.ts"
+import { progress, sandboxes } from "../layers.ts"
+import { perConnection, perRequest, publish, publishClones, readPublish } from "../publishing.ts"
+
+export const upCommand = Command.make(
+  "up",
+  { image, at, memory, publish, perRequest, perConnection, json },
+  ({ json, perConnection, perRequest, publish, ...asked }) =>
+    Effect.gen(function* () {
+      const where = yield* readPublish(publish)
+      const { snapshot } = yield* Effect.provide(bakedOnce(baking(asked)), progress(json))
+      return yield* publishClones(snapshot.manifest.digest, asked.image, where, { perRequest, perConnection, json })
+    }).pipe(Effect.scoped, sandboxes)
+).pipe(
+  Command.withDescription(
+    "Publish a port of an image until it is interrupted; the image is captured first if it was not before"
+  ),
+  Command.withExamples([{ command: "stillpoint up kit:httpd --publish 127.0.0.1:8080:8080 --clone-per-request" }])
+)
