@@ -1,5 +1,7 @@
 import { createHash } from "node:crypto"
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -23,6 +25,31 @@ const setUp = Effect.fnUntraced(function* (specs: ReadonlyArray<LayoutSpec>, opt
   const layer = Images.layer({ cacheDirectory, ...options })
   return { root, layout, cacheDirectory, layer, reference: `oci:${layout}` }
 })
+
+/** A registry with the image of a layout, that hands out no more than half of a layer until it is to hand out all: that takes for ever. */
+const registryOf = (layout: string) =>
+  Effect.acquireRelease(
+    Effect.callback<{ host: string; isWhole: boolean; readonly close: () => void }>((resume) => {
+      const index = readFileSync(join(layout, "index.json"), "utf8")
+      const server = createServer(({ url = "" }, response) => {
+        const hex = /[0-9a-f]{64}/.exec(url.includes("/manifests/") ? index : url)?.[0] ?? ""
+        const bytes = readFileSync(join(layout, "blobs/sha256", hex))
+        response.writeHead(200, { "content-length": bytes.length })
+        if (registry.isWhole || bytes.length < 10_000) response.end(bytes)
+        else response.write(bytes.subarray(0, bytes.length / 2))
+      })
+      const close = () => {
+        server.closeAllConnections()
+        server.close()
+      }
+      const registry = { host: "", isWhole: false, close }
+      server.listen(0, "127.0.0.1", () => {
+        registry.host = `127.0.0.1:${(server.address() as AddressInfo).port}`
+        resume(Effect.succeed(registry))
+      })
+    }),
+    ({ close }) => Effect.sync(close)
+  )
 
 const hello: LayoutSpec = {
   layers: [
@@ -220,15 +247,20 @@ describe("images", () => {
           Array.from({ length: 4000 }, (_, index) => ({ path: `file-${index}`, content: `${index}`.repeat(500) }))
         ]
       }
-      const { cacheDirectory, layer, reference } = yield* setUp([large])
+      const { cacheDirectory, layer, layout } = yield* setUp([large])
+      const registry = yield* registryOf(layout)
+      const reference = `docker://${registry.host}/some/image:v1`
       yield* Effect.gen(function* () {
         const images = yield* Images
         const running: Array<Fiber.Fiber<unknown, unknown>> = []
-        const onProgress = () => running.forEach((fiber) => fiber.interruptUnsafe())
+        const onProgress = ({ _tag }: ImageProgress) => {
+          if (_tag === "Layer") running.forEach((fiber) => fiber.interruptUnsafe())
+        }
         const fiber = yield* Effect.forkChild(images.resolve(reference, { onProgress }))
         running.push(fiber)
         yield* Fiber.await(fiber)
         assert.deepStrictEqual(readdirSync(join(cacheDirectory, "building")), [])
+        registry.isWhole = true
         assert.isFalse((yield* images.resolve(reference)).wasCached)
       }).pipe(Effect.provide(layer))
     })
