@@ -183,7 +183,10 @@ it.effect("who-allows-it-gets-the-newest-and-that-is-said-and-recorded", () =>
     const files = yield* lenient.files
     assert.strictEqual(files.kernelVersion, "6.12.9-1")
     assert.strictEqual(kit.notices.length, 1)
-    assert.match(kit.notices[0] ?? "", /no longer holds linux-image-6\.12\.1.*6\.12\.9-1 is used.*make kit-lock/)
+    assert.match(
+      kit.notices[0] ?? "",
+      /no longer holds linux-image-6\.12\.1.*6\.12\.9-1 is used.*stillpoint-kit lock.*make kit-lock/
+    )
     archive.shutDown()
     assert.strictEqual((yield* lenient.files).kernelVersion, "6.12.9-1")
     assert.strictEqual(kit.notices.length, 2)

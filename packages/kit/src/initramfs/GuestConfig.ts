@@ -58,7 +58,8 @@ const Id = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 0xffff_fffe 
  * A file of the guest's root: its content, or a file of the host to read it from; or a folder of the host with everything in
  * it. Of a `tree` owners, modes, links, devices and names of one file are kept, unless `owner` says whose everything is to be;
  * times and extended attributes are not, and what lies below `/proc`, `/sys` and `/dev` is left out, since file systems are
- * mounted there. A file or link that is named by itself takes the place of one in a tree.
+ * mounted there. A file or link that is named by itself takes the place of one in a tree. Where a link stands for a folder that
+ * every guest has, as `/bin` for `/usr/bin`, what is in that folder goes where the link leads.
  */
 export const GuestFile = Schema.Union([
   Schema.Struct({ content: Schema.Union([Schema.String, Schema.Uint8Array]), mode: defaultTo(Mode, 0o644) }),

@@ -31,10 +31,11 @@ const programs = {
   builtInModules: new Set(["virtio_ring"])
 }
 
-const build = (config: GuestConfigInput) => buildInitramfs(programs, config)
+const build = (config: GuestConfigInput, others: { readonly busybox?: Uint8Array } = {}) =>
+  buildInitramfs({ ...programs, ...others }, config)
 
-const entriesOf = (config: GuestConfigInput) =>
-  Effect.map(build(config), (archive) => {
+const entriesOf = (config: GuestConfigInput, others?: { readonly busybox?: Uint8Array }) =>
+  Effect.map(build(config, others), (archive) => {
     return new Map<string, CpioEntry>(Result.getOrThrow(readCpio(archive)).map((entry) => [entry.path, entry]))
   })
 
@@ -138,6 +139,50 @@ it.effect(`a-whole-tree-is-there-as-it-was${canMakeDevices ? "" : " (without its
       (yield* refusal({ files: { "/x": { tree: join(folder, "other") } } }))._tag,
       "HostFileUnreadable"
     )
+  })
+)
+
+it.effect("a-tree-whose-standard-folders-are-links-is-a-root", () =>
+  Effect.gen(function* () {
+    const folder = yield* Effect.acquireRelease(
+      Effect.sync(() => mkdtempSync(join(tmpdir(), "stillpoint-tree-"))),
+      (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+    )
+    mkdirSync(join(folder, "usr/bin"), { recursive: true })
+    symlinkSync("usr/bin", join(folder, "bin"))
+    symlinkSync("/usr/bin", join(folder, "sbin"))
+    for (const [name, target] of [
+      ["gawk", null],
+      ["awk", "/bin/gawk"],
+      ["sh", null]
+    ] as const) {
+      if (target === null) writeFileSync(join(folder, "usr/bin", name), name, { mode: 0o755 })
+      else symlinkSync(target, join(folder, "usr/bin", name))
+    }
+    const busybox = Buffer.from("ELF [\0[[\0ash\0awk\0busybox\0ls\0sh\0\0", "latin1")
+    const entries = yield* entriesOf({ files: { "/": { tree: folder } } }, { busybox })
+    assert.deepStrictEqual([textOf(entries.get("bin")), textOf(entries.get("sbin"))], ["usr/bin", "/usr/bin"])
+    assert.deepStrictEqual(
+      [...entries.keys()].filter((path) => /^s?bin\//.test(path)),
+      []
+    )
+    // What the tree brings stays; what it lacks every guest has, also the busybox that has forgotten the tree's programs.
+    assert.deepStrictEqual([textOf(entries.get("usr/bin/sh")), textOf(entries.get("usr/bin/awk"))], ["sh", "/bin/gawk"])
+    assert.strictEqual(textOf(entries.get("usr/bin/ls")), "/stillpoint/busybox")
+    assert.strictEqual(textOf(entries.get("usr/bin/stillpoint-emit")), "/init")
+    assert.isTrue(entries.has("usr/bin/busybox"))
+    for (const taken of ["usr/bin/stillpoint-emit", "bin/x"]) {
+      const files = { "/": { tree: folder }, [`/${taken}`]: { content: "" } }
+      assert.strictEqual((yield* refusal({ files }))._tag, "GuestPathRefused", taken)
+    }
+    for (const links of [
+      { "/run": "/x" },
+      { "/bin": "bin/x" },
+      { "/bin": "/proc/x" },
+      { "/stillpoint": "/x" }
+    ] as const) {
+      assert.strictEqual((yield* refusal({ links }))._tag, "GuestPathRefused", JSON.stringify(links))
+    }
   })
 )
 

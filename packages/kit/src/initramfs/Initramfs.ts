@@ -97,6 +97,8 @@ class Root {
   readonly fixed = new Set<string>()
   /** What the user put. */
   private readonly own = new Set<string>()
+  /** The folder of busybox and its links. */
+  private programs = "/bin"
 
   put(path: string, node: Node): void {
     this.nodes.set(path, node)
@@ -113,11 +115,32 @@ class Root {
       if (node.owner !== undefined) this.nodes.set(path, node)
       return undefined
     }
-    if (known?.kind === "directory") return "there is a directory"
+    if (known?.kind === "directory" && !(node.kind === "symlink" && this.giveWay(path, node)))
+      return "there is a directory"
     if (node.kind === "directory" && known !== undefined) return "there is a file"
     this.nodes.set(path, node)
     this.own.add(path)
     return undefined
+  }
+
+  /**
+   * Moves what every guest has in the folder at `path` to where the user's link leads, as `/bin` leads to `/usr/bin` in most
+   * systems. Says whether it could: a folder that somebody else needs, or has put something in, stays.
+   */
+  private giveWay(path: string, link: Node): boolean {
+    const target = posix.resolve(posix.dirname(path), Buffer.from(link.content).toString())
+    const inside = (at: string, folder: string) => at === folder || at.startsWith(`${folder}/`)
+    const isNeeded = [...mountPoints, "/stillpoint"].some((point) => inside(point, path) || inside(target, point))
+    const moving = [...this.nodes].filter(([at]) => inside(at, path))
+    if (isNeeded || inside(target, path) || moving.some(([at]) => this.own.has(at))) return false
+    for (const [at, node] of moving) {
+      const moved = target + at.slice(path.length)
+      this.nodes.delete(at)
+      if (!this.nodes.has(moved)) this.nodes.set(moved, node)
+      if (this.fixed.delete(at)) this.fixed.add(moved)
+    }
+    if (inside(this.programs, path)) this.programs = target + this.programs.slice(path.length)
+    return true
   }
 
   /**
@@ -134,20 +157,33 @@ class Root {
     if (forgetful === busybox) return
     this.nodes.set(forgetfulBusybox, file(forgetful, 0o755))
     for (const name of applets) {
-      const at = `/bin/${name}`
+      const at = `${this.programs}/${name}`
       if (!this.own.has(at) && !names.has(name)) this.nodes.set(at, link(forgetfulBusybox))
     }
   }
 
-  /** Where links lead to, as far as they are in this root. */
+  /** Where links lead to, those of folders too, as far as they are in this root. */
   private resolve(path: string): string {
     let at = path
     for (let links = 0; links < 40; links++) {
-      const node = this.nodes.get(at)
-      if (node?.kind !== "symlink") return at
-      at = posix.resolve(posix.dirname(at), Buffer.from(node.content).toString())
+      const followed = this.followFirst(at)
+      if (followed === undefined) return at
+      at = followed
     }
     return at
+  }
+
+  /** A path without its first link; `undefined` where none is in it. */
+  private followFirst(path: string): string | undefined {
+    for (let end = path.indexOf("/", 1); ; end = path.indexOf("/", end + 1)) {
+      const above = end < 0 ? path : path.slice(0, end)
+      const node = this.nodes.get(above)
+      if (node?.kind === "symlink") {
+        const target = Buffer.from(node.content).toString()
+        return posix.resolve(posix.dirname(above), target, path.slice(above.length + 1))
+      }
+      if (end < 0) return undefined
+    }
   }
 
   /** The entries in an order in which they can be unpacked; a path whose parent is no directory is refused. */
