@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import type { DurableFilesShape, MakeOptions } from "./DurableFilesShape.ts"
 import type { FileFault } from "./FileErrors.ts"
 
-/** Makes a directory and those missing above it, each durably. */
+/** Makes a directory and those missing above it, each durably: one that is not is not left, so that whoever comes next makes it. */
 export const makeDirectories = (
   files: DurableFilesShape,
   path: string,
@@ -13,5 +13,6 @@ export const makeDirectories = (
     if ((yield* files.inspect(path)) !== null) return
     const parent = dirname(path)
     if (parent !== path) yield* makeDirectories(files, parent, options)
-    if (yield* files.makeDirectory(path, options)) yield* files.flushDirectory(parent)
+    if (!(yield* files.makeDirectory(path, options))) return
+    yield* Effect.tapError(files.flushDirectory(parent), () => Effect.ignore(files.removeEmptyDirectory(path)))
   })

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Exit, Layer } from "effect"
 import * as fc from "fast-check"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
 import { publishSample } from "../testing/sampleSnapshots.ts"
@@ -172,6 +172,21 @@ describe("faults", () => {
         { numRuns: 800 }
       )
     )
+  )
+
+  it.effect("a-folder-whose-name-could-not-be-made-durable-is-not-left-for-the-next-to-take-for-durable", () =>
+    Effect.gen(function* () {
+      const left: Array<ReadonlyArray<string>> = []
+      // The folders are made from above, each flushed before the next: `/`, `/s`, `/s/deep`.
+      for (const atOperation of [3, 5]) {
+        const files = new MemoryFiles({ atOperation, code: "EIO" })
+        assert.isTrue(Exit.isFailure(yield* asProcess(files, Effect.exit(publishOld))))
+        assert.strictEqual(files.lastFault?.operation, "flushDirectory")
+        left.push(files.paths())
+        yield* asProcess(files, publishOld)
+      }
+      assert.deepStrictEqual(left, [["/"], ["/", "/s"]])
+    })
   )
 
   it.effect("two-failing-operations-lose-no-snapshot-and-what-is-told-is-true", () =>

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process"
-import { lstat, mkdir, mkdtemp, open, readlink, rm, symlink } from "node:fs/promises"
+import { chmod, lstat, mkdir, mkdtemp, open, readlink, rm, symlink } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -14,19 +14,27 @@ import { SnapshotStore } from "./SnapshotStore.ts"
 
 const folder = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "stillpoint-mounts-"))),
-  (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
+  (path) =>
+    Effect.promise(async () => {
+      // What an overlay's work is done in is closed to its owner, too.
+      await chmod(join(path, "over/work/work"), 0o700).catch(() => {})
+      await rm(path, { recursive: true, force: true })
+    })
 )
 
 const store = Layer.provideMerge(SnapshotStore.layer, DurableFiles.layer)
 
 const program = fileURLToPath(new URL("../testing/publisherProcess.ts", import.meta.url))
 
+/** Where an overlay keeps its marks on directories: a user's own, as a container without root has it, cannot have the system's. */
+const marks = process.getuid?.() === 0 ? "" : "userxattr,"
+
 /** Publishes to `shared` in a folder, with mounts of one's own made by a shell first. */
 const publishWithMounts = (mounts: string, where: string) =>
   spawnSync(
     "unshare",
     [
-      // As the superuser where one can: a user's own overlay cannot mark directories.
+      // As the superuser where one can.
       ...(process.getuid?.() === 0 ? [] : ["--map-root-user"]),
       "--mount",
       "sh",
@@ -43,7 +51,7 @@ describe("a target", () => {
   for (const [what, mounts] of [
     [
       "in-the-lower-layer-of-an-overlay",
-      'mkdir "$0/over/up" "$0/over/work" && mount -t overlay -o "lowerdir=$0/low,upperdir=$0/over/up,workdir=$0/over/work" none "$0/top"'
+      `mkdir "$0/over/up" "$0/over/work" && mount -t overlay -o "${marks}lowerdir=$0/low,upperdir=$0/over/up,workdir=$0/over/work" none "$0/top"`
     ],
     ["that-is-a-mount-point", 'mkdir -p "$0/top/shared" && mount -t tmpfs none "$0/top/shared"'],
     [
