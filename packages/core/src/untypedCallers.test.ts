@@ -78,7 +78,17 @@ const captureOptions = nearly(capture, [
   "observe",
   "recordGuest"
 ])
-const specs = nearly(spec, ["initramfs", "initramfsPath", "memoryMib", "seed", "commandLine", "eventQuotas", "origin"])
+const specs = nearly(spec, [
+  "initramfs",
+  "initramfsPath",
+  "memoryMib",
+  "seed",
+  "commandLine",
+  "eventQuotas",
+  "origin",
+  "disks",
+  "network"
+])
 const gates = nearly({}, [
   "identity",
   "guestTimeout",
@@ -176,4 +186,38 @@ describe("whatever a program without types hands to", () => {
         }) as Effect.Effect<void>
     )
   }
+
+  it.effect("a-pipeline-as-its-probe-and-gives-no-text-is-a-failed-validation", () =>
+    Effect.gen(function* () {
+      const throwing = () => {
+        throw new Error("a probe's own")
+      }
+      for (const [validate, told] of [
+        [() => Effect.void, "found undefined"],
+        [() => Effect.succeed(5), "found 5"],
+        [() => 1, "found 1"],
+        [() => null, "found null"],
+        [throwing, "a probe's own"]
+      ] as const) {
+        const run = Pipeline.run as unknown as Untyped
+        const error = yield* Effect.flip(Effect.scoped(run(spec, { ...capture, validate }))).pipe(
+          Effect.provide(host(), { local: true })
+        )
+        const { _tag, message } = error as { readonly _tag: string; readonly message: string }
+        assert.deepStrictEqual([_tag, message.includes(told)], ["ValidationFailed", true], message)
+      }
+    })
+  )
+
+  it.effect("a-boot-as-its-disks-or-network-is-refused-by-name", () =>
+    Effect.gen(function* () {
+      for (const wrong of [{ disks: null }, { disks: {} }, { disks: [null] }, { network: 5 }, { network: null }]) {
+        const run = Pipeline.run as unknown as Untyped
+        const error = yield* Effect.flip(Effect.scoped(run({ ...spec, ...wrong }, capture))).pipe(
+          Effect.provide(host(), { local: true })
+        )
+        assert.strictEqual((error as { readonly _tag: string })._tag, "PipelineRefused", fc.stringify(wrong))
+      }
+    })
+  )
 })

@@ -81,7 +81,7 @@ export const watchShapeProblems = (options: unknown): ReadonlyArray<string> => {
 /** Problems of what is booted, as far as journals and manifests say it; the rest is the machine's to refuse. */
 export const specShapeProblems = (spec: unknown): ReadonlyArray<string> => {
   if (!isRecord(spec)) return kindProblems("spec", spec, "what is to be booted, { kernelPath }", isRecord)
-  const { eventQuotas, initramfs, initramfsPath, kernelPath } = spec
+  const { disks, eventQuotas, initramfs, initramfsPath, kernelPath, network } = spec
   const others = Object.entries(spec).filter(([name]) => name !== "initramfs")
   return [
     ...kindProblems("spec.kernelPath", kernelPath, "the path of a kernel", isText),
@@ -110,6 +110,13 @@ export const specShapeProblems = (spec: unknown): ReadonlyArray<string> => {
       "quotas by kind of event",
       orAbsent((value) => isRecord(value) && Object.values(value).every(isRecord))
     ),
+    ...kindProblems(
+      "spec.disks",
+      disks,
+      "a list of disks",
+      orAbsent((value) => isList(value) && Array.from(value).every(isRecord))
+    ),
+    ...kindProblems("spec.network", network, "what the network is to be, {} at least", orAbsent(isRecord)),
     ...others.flatMap(([name, value]) => kindProblems(`spec.${name}`, value, "what JSON can say", orAbsent(isJson)))
   ]
 }

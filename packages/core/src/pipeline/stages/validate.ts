@@ -12,7 +12,7 @@ import type { SnapshotPublishError } from "../../snapshot/SnapshotErrors.ts"
 import { type Snapshot, SnapshotStore } from "../../snapshot/SnapshotStore.ts"
 import { type WorkingSet, workingSetOf } from "../../snapshot/Validation.ts"
 import type { ExecSpec } from "../../Vmm.ts"
-import { gateProblems } from "../../gate/optionProblems.ts"
+import { gateProblems, isText, kindProblems } from "../../gate/optionProblems.ts"
 import { ProbeCommandFailed, type StageTimedOut, ValidationFailed } from "../PipelineErrors.ts"
 import * as Stage from "../Stage.ts"
 import type { Published } from "./capture.ts"
@@ -38,6 +38,15 @@ export const execProbe =
       return text(stdout)
     })
 
+/** What a probe gives. One of a program without types may throw, be no Effect, or give no text: then nothing was validated. */
+const evidenceOf = Effect.fnUntraced(function* <E, R>(probe: Probe<E, R>, clone: GatedMachine) {
+  const begun: unknown = yield* Effect.try({ try: () => probe(clone), catch: (cause) => cause })
+  const evidence = Effect.isEffect(begun) ? yield* begun as Effect.Effect<unknown, E, R> : begun
+  if (Effect.isEffect(begun) && isText(evidence)) return evidence
+  const [problem] = kindProblems("validate", evidence, "a probe that gives an Effect of a text", () => false)
+  return yield* Effect.fail(problem)
+})
+
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 /**
@@ -62,7 +71,7 @@ export const validate = <E, R>(probe: Probe<E, R>, gate: GateOptions = {}) =>
               // This very snapshot, and no other that has come to its path.
               digest: snapshot.manifest.digest
             })
-            const detail = yield* probe(clone)
+            const detail = yield* evidenceOf(probe, clone)
             return { detail, workingSet: workingSetOf(yield* clone.machine.takeTouchedPages) }
           })
         ).pipe(
