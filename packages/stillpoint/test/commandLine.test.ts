@@ -183,6 +183,21 @@ describe("the command line", () => {
     await good("rm", String(copied["snapshot"]))
   })
 
+  it("a-policy-is-replayed-on-what-was-recorded-and-decides-as-it-did", async () => {
+    const again = await answered("replay", "web", "--at", "listener:8080 & calm 20ms | after 10s", "--json")
+    // All but what only a capture knows: that the guest stood still.
+    assert.deepStrictEqual(String(again["why"]).split("\n"), String(baked["why"]).split("\n").slice(0, -1))
+    const at = ["--at", "listener:8080 | after 10s", "--json"]
+    const decided = await answered("replay", "web", ...at)
+    const recorded = await answered("record", "kit:httpd", "--seconds", "5", "--out", "boot.jsonl", "--json")
+    assert.strictEqual(recorded["guestNanos"], 5e9)
+    // The same guest does the same until it is asked to freeze.
+    assert.deepStrictEqual(await answered("replay", "./boot.jsonl", ...at), decided)
+    const never = await run("replay", "./boot.jsonl", "--at", "listener:81")
+    assert.strictEqual(never.status, 1)
+    assert.match(never.stderr, /did not fire before the guest ended/)
+  })
+
   it("what-makes-no-sense-is-told-with-what-was-meant-and-a-status-of-its-own", async () => {
     const cases: ReadonlyArray<readonly [status: number, says: RegExp, ...args: ReadonlyArray<string>]> = [
       [3, /no snapshot is called wbe; did you mean web/, "inspect", "wbe", "--json"],
@@ -207,6 +222,8 @@ describe("the command line", () => {
       [2, /--name: expected the name of the new snapshot/, "cp", "./one", "web:/one"],
       [1, /missing could not be read: ENOENT/, "cp", "./missing", "web:/one", "--name", "web3"],
       [3, /did you mean web/, "untag", "wbe"],
+      [2, /--seconds: expected 1 to 3600, found 0/, "record", "kit:httpd", "--seconds", "0"],
+      [1, /boot could not be read: ENOENT/, "replay", "./boot"],
       [1, /report\.html could not be written: ENOENT/, "report", "web", "--out", "no/such/report.html"]
     ]
     for (const [status, says, ...args] of cases) {

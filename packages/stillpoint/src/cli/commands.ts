@@ -15,6 +15,8 @@ import { importCommand } from "./verbs/import.ts"
 import { inspectCommand } from "./verbs/inspect.ts"
 import { lsCommand } from "./verbs/ls.ts"
 import { pruneCommand } from "./verbs/prune.ts"
+import { recordCommand } from "./verbs/record.ts"
+import { replayCommand } from "./verbs/replay.ts"
 import { reportCommand } from "./verbs/report.ts"
 import { rmCommand } from "./verbs/rm.ts"
 import { runCommand } from "./verbs/run.ts"
@@ -43,6 +45,8 @@ export const stillpoint = Command.make("stillpoint").pipe(
     lsCommand,
     inspectCommand,
     explainCommand,
+    recordCommand,
+    replayCommand,
     verifyCommand,
     reportCommand,
     exportCommand,

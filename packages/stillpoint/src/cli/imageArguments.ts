@@ -6,6 +6,7 @@
 import { Option } from "effect"
 import { Argument, Flag } from "effect/cli"
 import { type BakeOptions, usualMoment } from "../sandbox/bake.ts"
+import type { ImageOptions } from "../sandbox/imageSpec.ts"
 
 export const image = Argument.String("image").pipe(
   Argument.withDescription("kit:httpd, oci:FOLDER[:TAG], docker-archive:FILE or docker://REGISTRY/NAME[:TAG]")
@@ -16,13 +17,19 @@ export const at = Flag.String("at").pipe(
 )
 export const memory = Flag.Int("memory").pipe(Flag.withDescription("Guest memory in MiB"), Flag.optional)
 
-/** What they ask for. */
-export const baking = (asked: {
+interface AskedGuest {
   readonly image: string
-  readonly at: string
   readonly memory: Option.Option<number>
-}): BakeOptions => ({
-  image: asked.image,
-  captureAt: asked.at,
-  ...(Option.isSome(asked.memory) ? { memoryMib: asked.memory.value } : {})
+}
+
+/** The guest that they ask for. */
+export const guestOf = ({ image, memory }: AskedGuest): ImageOptions => ({
+  image,
+  ...(Option.isSome(memory) ? { memoryMib: memory.value } : {})
+})
+
+/** That, and when it is to be captured. */
+export const baking = ({ at, ...guest }: AskedGuest & { readonly at: string }): BakeOptions => ({
+  ...guestOf(guest),
+  captureAt: at
 })

@@ -3,29 +3,18 @@
  *
  * @module
  */
-import { createReadStream } from "node:fs"
 import { stat } from "node:fs/promises"
 import { basename, join, resolve } from "node:path"
-import { Effect, Option, Schema, Stream } from "effect"
+import { Effect, Option, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { codeOf } from "../../archive/ArchiveErrors.ts"
 import { mebibytes } from "../../report/mebibytes.ts"
 import { Sandbox } from "../../sandbox/Sandbox.ts"
 import { ArgumentInvalid } from "../ArgumentInvalid.ts"
 import { answer, note, write } from "../Output.ts"
 import { json, replace } from "../arguments.ts"
 import { sandboxes } from "../layers.ts"
+import { hostFile, type InputNotRead } from "../inputFile.ts"
 import { writeFileWhole } from "../outputFile.ts"
-
-/** A file on the host could not be read. */
-export class InputNotRead extends Schema.TaggedError<InputNotRead>()("InputNotRead", {
-  path: Schema.String,
-  code: Schema.String
-}) {
-  override get message(): string {
-    return `${this.path} could not be read: ${this.code}`
-  }
-}
 
 /** `SNAPSHOT:/PATH`. What begins with a dot or a slash is a path of the host's. */
 const inGuest = /^([^./][^/]*):(\/.*)$/
@@ -53,16 +42,6 @@ const copyOut = Effect.fnUntraced(function* ({ path, reference }: GuestPath, to:
   const sizeBytes = yield* writeFileWhole(file, content)
   yield* answer(json, { file: resolve(file), sizeBytes }, [`${file}: ${mebibytes(sizeBytes)}`])
 })
-
-/** The bytes of a file of the host's, read to memory a piece at a time. */
-const hostFile = (path: string) =>
-  Effect.gen(function* () {
-    const failed = (cause: unknown) => new InputNotRead({ path, code: codeOf(cause) })
-    const found = yield* Effect.tryPromise({ try: () => stat(path), catch: failed })
-    // A pipe would be waited for, and a device has no end.
-    if (!found.isFile()) return yield* new InputNotRead({ path, code: "it is no regular file" })
-    return { mode: found.mode & 0o777, content: Stream.fromAsyncIterable(createReadStream(path), failed) }
-  })
 
 const copyIn = Effect.fnUntraced(function* (
   from: string,

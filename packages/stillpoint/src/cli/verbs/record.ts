@@ -1,0 +1,52 @@
+/**
+ * The timeline of a boot.
+ *
+ * @module
+ */
+import { captureRecording, Vmm } from "@stillpoint/core"
+import { Effect, Stream } from "effect"
+import { Command, Flag } from "effect/cli"
+import { mebibytes } from "../../report/mebibytes.ts"
+import { imageSpec } from "../../sandbox/imageSpec.ts"
+import { ArgumentInvalid } from "../ArgumentInvalid.ts"
+import { answer } from "../Output.ts"
+import { json } from "../arguments.ts"
+import { guestOf, image, memory } from "../imageArguments.ts"
+import { sandboxes } from "../layers.ts"
+import { writeFileWhole } from "../outputFile.ts"
+
+const mostSeconds = 3600
+
+export const recordCommand = Command.make(
+  "record",
+  {
+    image,
+    memory,
+    seconds: Flag.Int("seconds").pipe(Flag.withDescription("Guest time to record; 10 if absent"), Flag.withDefault(10)),
+    out: Flag.String("out").pipe(
+      Flag.withDescription("The recording that is written; boot.jsonl if absent"),
+      Flag.withDefault("boot.jsonl")
+    ),
+    json
+  },
+  ({ json, out, seconds, ...asked }) =>
+    Effect.gen(function* () {
+      if (seconds < 1 || seconds > mostSeconds) {
+        const expected = `1 to ${mostSeconds}`
+        return yield* new ArgumentInvalid({ argument: "--seconds", expected, found: String(seconds) })
+      }
+      const spec = yield* imageSpec(guestOf(asked))
+      const machine = yield* Vmm.use((vmm) => vmm.boot(spec))
+      yield* machine.run({ atNanos: seconds * 1e9 })
+      const recording = yield* captureRecording(machine, spec, [])
+      const { length: events } = yield* machine.eventsSoFar()
+      const sizeBytes = yield* writeFileWhole(out, Stream.make(recording))
+      const guestNanos = yield* machine.nowNanos
+      yield* answer(json, { recording: out, events, guestNanos, sizeBytes }, [
+        `${out}: ${events} events, ${mebibytes(sizeBytes)}`
+      ])
+    }).pipe(Effect.scoped, sandboxes)
+).pipe(
+  Command.withDescription("Boot an image and record what its guest does, for replay and for tests of policies"),
+  Command.withExamples([{ command: "stillpoint record kit:httpd --seconds 5 --out boot.jsonl" }])
+)

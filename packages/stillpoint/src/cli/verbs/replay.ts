@@ -1,0 +1,66 @@
+/**
+ * What a policy would have decided.
+ *
+ * @module
+ */
+import {
+  decodeTimeline,
+  decodeTimelineStream,
+  explain,
+  guestTimeInWords,
+  Snapshots,
+  SnapshotStore
+} from "@stillpoint/core"
+import { Trigger } from "@stillpoint/triggers"
+import { Effect, Stream } from "effect"
+import { Argument, Command } from "effect/cli"
+import { causeOf } from "../../sandbox/bake.ts"
+import { readMoment } from "../../sandbox/readMoment.ts"
+import { answer } from "../Output.ts"
+import { json } from "../arguments.ts"
+import { at } from "../imageArguments.ts"
+import { hostFile } from "../inputFile.ts"
+import { sandboxes } from "../layers.ts"
+
+/** The recording in a file, or the one that a snapshot was published with. */
+const recordingOf = Effect.fnUntraced(function* (from: string) {
+  if (!from.includes("/") && !from.endsWith(".jsonl")) {
+    const snapshot = yield* Snapshots.use(({ get }) => get(from, { allowUnvalidated: true }))
+    const bytes = yield* SnapshotStore.use((store) => store.timeline(snapshot))
+    return yield* Effect.fromResult(decodeTimeline(bytes))
+  }
+  const { content } = yield* hostFile(from)
+  const parts = yield* Stream.runCollect(decodeTimelineStream(content))
+  const header = parts.find((part) => part._tag === "Header")?.header
+  const end = parts.find((part) => part._tag === "End")?.end ?? null
+  const events = parts.flatMap((part) => (part._tag === "Events" ? part.events : []))
+  return { ...(header === undefined ? {} : { header }), events, end }
+})
+
+export const replayCommand = Command.make(
+  "replay",
+  {
+    from: Argument.String("recording").pipe(
+      Argument.withDescription("A file of stillpoint record, with a slash or .jsonl in it; or a snapshot")
+    ),
+    at,
+    json
+  },
+  ({ at, from, json }) =>
+    Effect.gen(function* () {
+      const policy = yield* readMoment(at)
+      const timeline = yield* recordingOf(from)
+      const firing = yield* Effect.fromResult(Trigger.replay(policy, timeline))
+      const why = explain(firing).text
+      yield* answer(json, { cause: causeOf(firing), guestNanos: firing.atNanos, why }, [
+        `${causeOf(firing)}, ${guestTimeInWords(firing.atNanos)} of guest time`,
+        why
+      ])
+    }).pipe(sandboxes)
+).pipe(
+  Command.withDescription("Say when a policy would have captured a guest that was recorded; no guest is booted"),
+  Command.withExamples([
+    { command: "stillpoint replay web --at 'serial \"ready\" | after 2s'" },
+    { command: "stillpoint replay ./boot.jsonl --at 'listener & calm 200ms'" }
+  ])
+)
