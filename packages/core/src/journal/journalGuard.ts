@@ -18,7 +18,7 @@
 import { existsSync, statSync } from "node:fs"
 import { DatabaseSync } from "node:sqlite"
 import { pathToFileURL } from "node:url"
-import type { JournalReason } from "./JournalErrors.ts"
+import { JournalError, type JournalReason } from "./JournalErrors.ts"
 
 /** The row of the guard. */
 export interface Guard {
@@ -97,37 +97,94 @@ export const logObstacle = (path: string): JournalReason | null => {
 }
 
 /** Which files a journal consists of, as the host knows them. */
-export interface FileIdentity {
+interface FileIdentity {
   readonly path: string
-  readonly device: number
-  readonly inode: number
+  /** `null`: it was gone already. */
+  readonly found: { readonly device: number; readonly inode: number } | null
 }
 
-/** The files of an open journal. */
-export const identifyFiles = (path: string): ReadonlyArray<FileIdentity> =>
-  [path, logOf(path)].flatMap((each) => {
-    const found = statSync(each, { throwIfNoEntry: false })
-    return found === undefined ? [] : [{ path: each, device: found.dev, inode: found.ino }]
-  })
+const identify = (path: string): FileIdentity["found"] => {
+  const found = statSync(path, { throwIfNoEntry: false })
+  return found === undefined ? null : { device: found.dev, inode: found.ino }
+}
 
-/** The first file that is no longer what stands at its path. */
-export const displacement = (files: ReadonlyArray<FileIdentity>): JournalReason | null => {
-  for (const { device, inode, path } of files) {
-    const found = statSync(path, { throwIfNoEntry: false })
-    if (found === undefined) return { _tag: "Displaced", path, found: "nothing" }
-    if (found.dev !== device || found.ino !== inode) return { _tag: "Displaced", path, found: "another file" }
+/**
+ * The files of a journal that is open and has been written to. The shared memory is one of them: connections lock each other out
+ * by it, and whoever opens the journal without it makes another, and writes over what the others append.
+ */
+const identifyFiles = (path: string): ReadonlyArray<FileIdentity> =>
+  [path, logOf(path), `${path}-shm`].map((each) => ({ path: each, found: identify(each) }))
+
+const displacement = (files: ReadonlyArray<FileIdentity>): JournalReason | null => {
+  for (const { found: was, path } of files) {
+    const found = identify(path)
+    if (found === null) return { _tag: "Displaced", path, found: "nothing" }
+    if (found.device !== was?.device || found.inode !== was.inode) {
+      return { _tag: "Displaced", path, found: "another file" }
+    }
   }
   return null
 }
 
-/** Closes a journal: once no other connection has it, the file says that everything is in it. */
-export const closeJournal = (database: DatabaseSync): void => {
+/** A connection that only reads, which cannot be the last one that SQLite knows of; `null` where the file itself has gone. */
+const openBeside = (path: string): DatabaseSync | null => {
+  let beside: DatabaseSync | null = null
   try {
+    beside = new DatabaseSync(path, { readOnly: true, timeout: 0 })
+    readGuard(beside)
+    return beside
+  } catch {
+    beside?.close()
+    return null
+  }
+}
+
+/** The files of a journal that is open, watched. */
+export interface StandingFiles {
+  readonly path: string
+  readonly files: ReadonlyArray<FileIdentity>
+  /** The first file that is no longer what stands at its path. */
+  readonly displacement: () => JournalReason | null
+}
+
+/** Those of all journals that are open. */
+const watched = new Set<StandingFiles>()
+
+const isSame = (one: FileIdentity | undefined, other: FileIdentity | undefined): boolean =>
+  one?.found?.inode === other?.found?.inode && one?.found?.device === other?.found?.device
+
+/**
+ * Watches the files of a journal that is open and has been written to. Throws where the same file is open here already and has lost
+ * another: SQLite has one shared memory for all connections of a process.
+ */
+export const watchFiles = (path: string): StandingFiles => {
+  const files = identifyFiles(path)
+  for (const other of watched) {
+    const reason = isSame(other.files[0], files[0]) ? other.displacement() : null
+    if (reason !== null) throw new JournalError({ reason })
+  }
+  const standing: StandingFiles = { path, files, displacement: () => displacement(files) }
+  watched.add(standing)
+  return standing
+}
+
+/**
+ * Closes a journal: once no other connection has it, the file says that everything is in it. One that has lost a file is left as it
+ * is, since others may be at work on the rest: the last connection that SQLite knows of would write its own log into the file, and
+ * remove the log that stands there.
+ */
+export const closeJournal = (database: DatabaseSync, standing: StandingFiles): void => {
+  const isDisplaced = standing.displacement() !== null
+  const beside = isDisplaced ? openBeside(standing.path) : null
+  try {
+    if (isDisplaced) return
     database.exec("BEGIN IMMEDIATE; UPDATE guard SET state = 'closed' WHERE state <> 'closed'; COMMIT")
     database.exec("PRAGMA wal_checkpoint(TRUNCATE)")
   } catch {
     // Somebody else is writing, who closes it later; or the disk is full, and the log stays.
   } finally {
     database.close()
+    beside?.close()
+    watched.delete(standing)
   }
 }

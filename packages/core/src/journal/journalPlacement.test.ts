@@ -1,11 +1,12 @@
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { copyFile, mkdtemp, readdir, rename, rm, symlink, unlink } from "node:fs/promises"
+import { copyFile, mkdtemp, readdir, rename, rm, symlink, unlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import * as fc from "fast-check"
 import { sampleRecord } from "../testing/journalLaws.ts"
 import type { JournalShape } from "./JournalShape.ts"
 import type { JournalError } from "./JournalErrors.ts"
@@ -36,38 +37,139 @@ const copyInUse = (from: string, to: string, names: ReadonlyArray<"" | "-wal">) 
     for (const name of names) await copyFile(`${from}${name}`, `${to}${name}`)
   })
 
-describe("a journal that is open", () => {
-  for (const [what, displace] of [
-    ["removed", (path: string) => unlink(path)],
-    ["moved", (path: string) => rename(path, `${path}-elsewhere`)],
-    [
-      "replaced",
-      async (path: string) => {
-        await copyFile(path, `${path}-copy`)
-        await rename(`${path}-copy`, path)
-      }
-    ],
-    ["robbed-of-its-log", (path: string) => unlink(`${path}-wal`)]
-  ] as const) {
-    it.live(`and-${what}-acknowledges-nothing-any-more-and-says-so`, () =>
-      Effect.scoped(
-        Effect.gen(function* () {
-          const path = join(yield* directory, "journal")
-          const journal = yield* makeSqliteJournal({ path })
-          yield* append(journal, 1)
-          yield* Effect.promise(() => displace(path))
-          for (const survives of ["host", "process"] as const) {
-            const reason = yield* reasonOf(journal.append("s", [sampleRecord(2)], { survives }))
-            assert.strictEqual(reason._tag, "Displaced")
-            assert.include(
-              { found: what === "replaced" ? "another file" : "nothing" },
-              { found: reason._tag === "Displaced" ? reason.found : "" }
-            )
-          }
-        })
+/** Has another process append to the journal until it is killed; the last version that it said was acknowledged. */
+const appendedUntilKilled = (path: string) =>
+  Effect.promise(async () => {
+    const program = fileURLToPath(new URL("../testing/appendUntilKilled.ts", import.meta.url))
+    const child = spawn(process.execPath, ["--conditions=stillpoint-source", "--no-warnings", program, "s"], {
+      stdio: "pipe"
+    })
+    let said = ""
+    child.stdout.on("data", (chunk) => (said += String(chunk)))
+    await once(child.stdout, "data")
+    child.stdin.write(path)
+    await once(child.stdout, "data")
+    child.kill("SIGKILL")
+    await once(child, "close")
+    return Number(said.split("\n").at(-2))
+  })
+
+/** What may happen to a file of a journal that is open: each takes it from its path. */
+const displacements: Readonly<
+  Record<string, { readonly found: "nothing" | "another file"; readonly happens: (file: string) => Promise<void> }>
+> = {
+  removed: { found: "nothing", happens: (file) => unlink(file) },
+  moved: { found: "nothing", happens: (file) => rename(file, `${file}-elsewhere`) },
+  "replaced-by-a-copy": {
+    found: "another file",
+    happens: async (file) => {
+      await copyFile(file, `${file}-copy`)
+      await rename(`${file}-copy`, file)
+    }
+  },
+  "replaced-by-an-empty-one": {
+    found: "another file",
+    happens: async (file) => {
+      await writeFile(`${file}-empty`, "")
+      await rename(`${file}-empty`, file)
+    }
+  },
+  "replaced-by-that-of-another-journal": {
+    found: "another file",
+    happens: async (file) => {
+      const [, beside = ""] = /(-wal|-shm)?$/.exec(file) ?? []
+      const other = join(dirname(file), "other")
+      await Effect.runPromise(
+        use(other, (journal) =>
+          Effect.andThen(
+            append(journal, 7),
+            Effect.promise(() => copyFile(`${other}${beside}`, `${file}-other`))
+          )
+        )
       )
-    )
+      await rename(`${file}-other`, file)
+    }
   }
+}
+
+/** The files of a journal that is open, as they stand beside each other. */
+const filesOfOne = { file: "", log: "-wal", "shared-memory": "-shm" }
+
+describe("a journal that is open", () => {
+  for (const [what, { found, happens }] of Object.entries(displacements)) {
+    for (const [name, beside] of Object.entries(filesOfOne)) {
+      it.live(`and-whose-${name}-is-${what}-acknowledges-nothing-any-more-and-says-so`, () =>
+        Effect.scoped(
+          Effect.gen(function* () {
+            const path = join(yield* directory, "journal")
+            const journal = yield* makeSqliteJournal({ path })
+            yield* append(journal, 1)
+            yield* Effect.promise(() => happens(`${path}${beside}`))
+            for (const survives of ["host", "process"] as const) {
+              const reason = yield* reasonOf(journal.append("s", [sampleRecord(2)], { survives }))
+              assert.deepStrictEqual(reason, { _tag: "Displaced", path: `${path}${beside}`, found })
+            }
+          })
+        )
+      )
+    }
+  }
+
+  it.live(
+    "acknowledges-everything-whoever-else-uses-it-until-one-of-its-files-is-not-there-any-more-and-then-nothing",
+    () =>
+      Effect.promise(() =>
+        fc.assert(
+          fc.asyncProperty(
+            fc.array(fc.constantFrom("host", "process", "reader", "writer"), { maxLength: 8 }),
+            fc.constantFrom(...Object.values(filesOfOne)),
+            fc.constantFrom(...Object.values(displacements)),
+            (steps, beside, { happens }) =>
+              Effect.runPromise(
+                Effect.scoped(
+                  Effect.gen(function* () {
+                    const path = join(yield* directory, "journal")
+                    const journal = yield* makeSqliteJournal({ path })
+                    let acknowledged = 0
+                    for (const step of steps) {
+                      if (step === "reader") assert.strictEqual(yield* countIn(path), acknowledged)
+                      else if (step === "writer") yield* use(path, (other) => append(other, acknowledged++))
+                      else yield* journal.append("s", [sampleRecord(acknowledged++)], { survives: step })
+                    }
+                    yield* Effect.promise(() => happens(`${path}${beside}`))
+                    for (const survives of ["process", "host"] as const) {
+                      const reason = yield* reasonOf(journal.append("s", [sampleRecord(0)], { survives }))
+                      assert.strictEqual(reason._tag, "Displaced")
+                    }
+                  })
+                )
+              )
+          ),
+          { numRuns: 20 }
+        )
+      )
+  )
+
+  it.live("and-has-lost-its-shared-memory-takes-nothing-from-those-that-use-it-without-it", () =>
+    Effect.gen(function* () {
+      const path = join(yield* directory, "journal")
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const journal = yield* makeSqliteJournal({ path })
+          for (let value = 0; value < 3; value++) yield* append(journal, value)
+          yield* Effect.promise(() => unlink(`${path}-shm`))
+          assert.strictEqual((yield* reasonOf(countIn(path)))._tag, "Displaced")
+          // Another process opens it, appends, and leaves its events in the log.
+          const acknowledged = yield* appendedUntilKilled(path)
+          assert.isAbove(acknowledged, 3)
+          assert.strictEqual((yield* reasonOf(append(journal, 3)))._tag, "Displaced")
+          return acknowledged
+        })
+      ).pipe(
+        Effect.flatMap((acknowledged) => Effect.map(countIn(path), (count) => assert.isAtLeast(count, acknowledged)))
+      )
+    }).pipe(Effect.scoped)
+  )
 
   it.live("and-opened-by-a-link-has-the-same-claims", () =>
     Effect.scoped(
@@ -173,17 +275,7 @@ describe("a copy of a journal", () => {
       Effect.gen(function* () {
         const where = yield* directory
         const [path, copy] = [join(where, "journal"), join(where, "copy")]
-        const program = fileURLToPath(new URL("../testing/appendUntilKilled.ts", import.meta.url))
-        const child = spawn(process.execPath, ["--conditions=stillpoint-source", "--no-warnings", program, "s"], {
-          stdio: "pipe"
-        })
-        yield* Effect.promise(async () => {
-          await once(child.stdout, "data")
-          child.stdin.write(path)
-          await once(child.stdout, "data")
-          child.kill("SIGKILL")
-          await once(child, "exit")
-        })
+        yield* appendedUntilKilled(path)
         yield* copyInUse(path, copy, [""])
         assert.strictEqual((yield* reasonOf(countIn(copy)))._tag, "LogMissing")
         assert.isAbove(yield* countIn(path), 0)

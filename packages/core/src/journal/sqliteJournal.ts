@@ -24,7 +24,7 @@ import type { Appended, AppendOptions, JournalEntry, JournalRecord, JournalShape
 import { JournalError } from "./JournalErrors.ts"
 import { journalClaims } from "./journalClaims.ts"
 import { initialise, isBusy, openDatabase, reasonOf } from "./journalFile.ts"
-import { closeJournal, displacement, identifyFiles, logObstacle, readGuard } from "./journalGuard.ts"
+import { closeJournal, logObstacle, readGuard, type StandingFiles, watchFiles } from "./journalGuard.ts"
 import { packEvents, unpackEvents } from "./packedEvents.ts"
 import { pagedSubscription } from "./pagedSubscription.ts"
 
@@ -95,11 +95,11 @@ export const makeSqliteJournal = (
 
     const obstacle = yield* attempt(() => logObstacle(path))
     if (obstacle !== null) return yield* new JournalError({ reason: obstacle })
-    /** Whether it is known that this is a journal, which can be closed as one. */
-    let isJournal = false
+    /** Its files, once it is known that this is a journal, which can be closed as one. */
+    let opened: StandingFiles | null = null
     const database = yield* Effect.acquireRelease(
       attempt(() => openDatabase(path, options.maxSizeBytes)),
-      (open) => Effect.sync(() => (isJournal ? closeJournal(open) : open.close()))
+      (open) => Effect.sync(() => (opened === null ? open.close() : closeJournal(open, opened)))
     )
     const refused = yield* attempt(() => initialise(database, path))
     if (refused !== null) return yield* new JournalError({ reason: refused })
@@ -113,11 +113,11 @@ export const makeSqliteJournal = (
       if (guard.head === 0 && guard.state === "closed") database.exec("PRAGMA wal_checkpoint(TRUNCATE)")
       return guard
     })
-    isJournal = true
+    const files = yield* attempt(() => watchFiles(path))
+    opened = files
     const { checksumOf, checksumOfStream } = checksumsOf(journal)
-    const files = identifyFiles(path)
     const mustStand = (): void => {
-      const reason = displacement(files)
+      const reason = files.displacement()
       if (reason !== null) throw new JournalError({ reason })
     }
 
@@ -189,6 +189,8 @@ export const makeSqliteJournal = (
     ): Appended => {
       setSynchronous(survives === "host" ? "FULL" : "NORMAL")
       let isReopened = false
+      // A large append goes into the log before it is committed.
+      mustStand()
       database.exec("BEGIN IMMEDIATE")
       try {
         const known = findStream(stream)
