@@ -13,18 +13,15 @@ const out = join(root, "docs/api")
 
 interface PackageJson {
   readonly name: string
-  readonly private?: boolean
   readonly exports?: Readonly<Record<string, Readonly<Record<string, string>> | null>>
 }
 
 const entries = globSync("packages/*/package.json", { cwd: root })
   .toSorted()
   .flatMap((path) => {
-    const { exports = {}, private: isPrivate = false }: PackageJson = JSON.parse(readFileSync(join(root, path), "utf8"))
+    const { exports = {} }: PackageJson = JSON.parse(readFileSync(join(root, path), "utf8"))
     const sources = Object.values(exports).map((conditions) => conditions?.["stillpoint-source"])
-    return isPrivate
-      ? []
-      : sources.filter((source) => source !== undefined).map((source) => join(root, dirname(path), source))
+    return sources.filter((source) => source !== undefined).map((source) => join(root, dirname(path), source))
   })
 
 const folder = join(root, ".cache/docs")

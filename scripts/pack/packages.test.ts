@@ -12,7 +12,7 @@ import {
   writeFileSync
 } from "node:fs"
 import { tmpdir } from "node:os"
-import { delimiter, dirname, join } from "node:path"
+import { basename, delimiter, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { defaultDirectory } from "@stillpoint/kit"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
@@ -23,7 +23,6 @@ const kit = defaultDirectory()
 
 interface PackageJson {
   readonly name: string
-  readonly private?: boolean
   readonly keywords?: ReadonlyArray<string>
   readonly license?: string
   readonly files?: ReadonlyArray<string>
@@ -36,9 +35,24 @@ interface PackageJson {
 const readPackage = (path: string): PackageJson => JSON.parse(readFileSync(path, "utf8"))
 
 const directories = globSync("packages/*/package.json", { cwd: root })
-  .filter((path) => readPackage(join(root, path)).private !== true)
   .map((path) => dirname(path))
   .toSorted()
+
+/** Folders of all that the packages depend on, but peers and each other, as they are installed here. */
+const dependencies = (): ReadonlyArray<string> => {
+  const found = new Map<string, string>()
+  const visit = (directory: string, neighbours: string): void => {
+    for (const name of Object.keys(readPackage(join(directory, "package.json")).dependencies ?? {})) {
+      if (name.startsWith("@stillpoint/") || found.has(name)) continue
+      const folder = realpathSync(join(neighbours, name))
+      found.set(name, folder)
+      // pnpm keeps what a package needs beside it.
+      visit(folder, join(folder, ...name.split("/").map(() => "..")))
+    }
+  }
+  for (const directory of directories) visit(join(root, directory), join(root, directory, "node_modules"))
+  return [...found.values()]
+}
 
 const isThere = (program: string): boolean => spawnSync(program, ["--version"]).status === 0
 const why = [
@@ -99,16 +113,10 @@ describe.skipIf(why !== "")(`packed packages${why === "" ? "" : ` (skipped: ${wh
     })
     writeFileSync(join(project, "package.json"), `{ "name": "somebody", "private": true, "type": "module" }\n`)
     // What they depend on is packed as it is installed here, and peers are linked below: a registry is not asked for anything.
-    const dependencies = directories.flatMap((directory) =>
-      Object.keys(readPackage(join(root, directory, "package.json")).dependencies ?? {})
-        .filter((name) => !name.startsWith("@stillpoint/"))
-        .map((name) => realpathSync(join(root, directory, "node_modules", name)))
-    )
-    for (const dependency of new Set(dependencies)) {
-      const args = ["pack", dependency, "--ignore-scripts", "--pack-destination", project, "--json", "--loglevel=error"]
-      const packed = execFileSync("npm", args, { cwd: project, env, encoding: "utf8" })
-      const [{ filename }] = JSON.parse(packed) as [{ readonly filename: string }]
-      tarballs.push(join(project, filename))
+    for (const [index, folder] of dependencies().entries()) {
+      const tarball = join(project, `dependency-${index}.tgz`)
+      execFileSync("tar", ["-czf", tarball, "-C", dirname(folder), basename(folder)])
+      tarballs.push(tarball)
     }
     const args = ["install", "--offline", "--legacy-peer-deps", "--no-audit", "--no-fund", "--loglevel=error"]
     execFileSync("npm", [...args, "--cache", join(project, "npm-cache"), ...tarballs], { cwd: project, env })
@@ -164,6 +172,13 @@ describe.skipIf(why !== "")(`packed packages${why === "" ? "" : ` (skipped: ${wh
       encoding: "utf8"
     })
     assert.strictEqual(ran.stdout, "onPreExec\n", ran.stderr)
+  })
+
+  it("the-command-is-there-and-says-what-it-can-do", () => {
+    const command = join(project, "node_modules/.bin/stillpoint")
+    const ran = spawnSync(command, ["--help"], { cwd: project, env, encoding: "utf8" })
+    assert.strictEqual(ran.status, 0, ran.stderr)
+    assert.include(ran.stdout, "bake")
   })
 
   it("what-an-installed-package-lacks-is-named-without-the-repositorys-commands-alone", () => {
