@@ -8,6 +8,7 @@ import { Effect, Layer } from "effect"
 import { resolve } from "node:path"
 import { type AddonError, loadAddon } from "./binding/loadAddon.ts"
 import { checkBootSpec } from "./machine/BootConfiguration.ts"
+import { checkedRestore } from "./machine/checkedRequests.ts"
 import { checkDiskFiles, nativeDisk } from "./machine/diskFiles.ts"
 import { call, fromNative } from "./machine/NativeMachine.ts"
 
@@ -56,7 +57,8 @@ export const layer: Layer.Layer<Vmm, AddonError> = Layer.effect(
         )
         return machine
       }),
-      restore: Effect.fn("NativeVmm.restore")(function* (directory, chain = {}) {
+      restore: Effect.fn("NativeVmm.restore")(function* (...given) {
+        const [directory, chain] = yield* checkedRestore(...given)
         return yield* Effect.uninterruptible(
           call(
             () =>

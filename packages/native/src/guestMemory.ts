@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { describeValue } from "@stillpoint/core"
 import { Effect, Schema } from "effect"
 import { type AddonError, loadAddon } from "./binding/loadAddon.ts"
 
@@ -16,7 +17,7 @@ export interface GuestMemory {
 
 /** A limit that is none. */
 export class GuestMemoryLimitInvalid extends Schema.TaggedError<GuestMemoryLimitInvalid>()("GuestMemoryLimitInvalid", {
-  found: Schema.Number
+  found: Schema.String
 }) {
   override get message(): string {
     return `limit of guest memory: expected a number of bytes from 0 to 2^53 - 1, found ${this.found}`
@@ -46,4 +47,4 @@ export const guestMemory: Effect.Effect<GuestMemory, AddonError> = Effect.map(lo
 export const limitGuestMemory = (bytes: number): Effect.Effect<void, GuestMemoryLimitInvalid | AddonError> =>
   Number.isSafeInteger(bytes) && bytes >= 0
     ? Effect.map(loadAddon, (native) => native.limitGuestMemory(bytes))
-    : Effect.fail(new GuestMemoryLimitInvalid({ found: bytes }))
+    : Effect.fail(new GuestMemoryLimitInvalid({ found: describeValue(bytes) }))

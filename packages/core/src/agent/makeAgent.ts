@@ -3,12 +3,13 @@
  *
  * @module
  */
-import { Duration, Effect, Result } from "effect"
+import { Effect, Result } from "effect"
 import { AgentError, type AgentReason, WorkloadStartError } from "../AgentErrors.ts"
 import type { GuestEvent, GuestNanos } from "../GuestEvent.ts"
 import type { Agent, AnswerTime, IdentitySpec, MachineStop } from "../Vmm.ts"
 
 import type { AgentPort, AgentRequest, TokenAnswer } from "./AgentPort.ts"
+import { checkedClock, checkedIdentity, checkedTyping, checkedWithin } from "./checkedRequest.ts"
 import { openConversation, withRoom } from "./conversation.ts"
 import { makeExecute } from "./execute.ts"
 import { makeGuestFiles } from "./serveFiles.ts"
@@ -17,9 +18,6 @@ import { makeStartCommand } from "./startCommand.ts"
 import { checkedWorkloadSettings, type WorkloadSpec } from "../WorkloadSpec.ts"
 
 const fail = (reason: AgentReason) => new AgentError({ reason })
-
-const withinOf = (time: AnswerTime | undefined): GuestNanos =>
-  Duration.toMillis(Duration.fromInputUnsafe(time?.within ?? "5 seconds")) * 1e6
 
 /** Bytes that are typed at once. */
 const typedBytes = 64 * 1024
@@ -62,11 +60,14 @@ export const makeAgent = (port: AgentPort): Agent => {
   const ask = <R extends AgentRequest>(
     answer: TokenAnswer,
     request: (token: number) => R,
-    withinNanos: GuestNanos,
-    onSent: (token: number) => Effect.Effect<void> = () => Effect.void
+    [operation, time]: readonly [
+      operation: string,
+      time: (AnswerTime & { readonly onSent?: (token: number) => Effect.Effect<void> }) | undefined
+    ]
   ) =>
     Effect.scoped(
       Effect.gen(function* () {
+        const withinNanos = yield* checkedWithin(operation, time)
         const token = yield* port.nextToken(answer)
         const asked = request(token)
         let heard: Result.Result<GuestNanos, AgentError> | undefined
@@ -75,7 +76,7 @@ export const makeAgent = (port: AgentPort): Agent => {
         })
         const dueNanos = (yield* port.nowNanos) + withinNanos
         yield* conversation.send(asked)
-        yield* onSent(token)
+        if (time?.onSent !== undefined) yield* time.onSent(token)
         const turn = yield* conversation.until({ settled: () => heard, kinds: [answer, "AgentRejected"], dueNanos })
         switch (turn._tag) {
           case "Settled":
@@ -108,7 +109,7 @@ export const makeAgent = (port: AgentPort): Agent => {
         const conversation = yield* openConversation(port, (event) => {
           heard ??= answerToStart(event, token)
         })
-        const withinNanos = withinOf({ within: time?.within ?? "30 seconds" })
+        const withinNanos = yield* checkedWithin("startWorkload", time, "30 seconds")
         const dueNanos = (yield* port.nowNanos) + withinNanos
         yield* conversation.send({ _tag: "StartWorkload", token, settings })
         const kinds = ["WorkloadPreExec", "WorkloadFailed", "AgentRejected"] as const
@@ -134,7 +135,7 @@ export const makeAgent = (port: AgentPort): Agent => {
           if (event._tag !== "AgentRejected" || event.request !== "PowerOff") return
           refusal ??= fail({ _tag: "Refused", request: "PowerOff", why: event.reason, message: event.message })
         })
-        const withinNanos = withinOf(time)
+        const withinNanos = yield* checkedWithin("powerOff", time)
         const dueNanos = (yield* port.nowNanos) + withinNanos
         yield* conversation.send({ _tag: "PowerOff" })
         const turn = yield* conversation.until({ settled: () => refusal, kinds: ["AgentRejected"], dueNanos })
@@ -148,18 +149,23 @@ export const makeAgent = (port: AgentPort): Agent => {
     )
 
   return {
-    freeze: (time) => Effect.map(ask("AgentQuiesced", quiesce, withinOf(time)), ({ atNanos }) => atNanos),
-    thaw: (time) => Effect.map(ask("AgentThawed", thaw, withinOf(time)), ({ atNanos }) => atNanos),
-    identify: (identity, time) => ask("IdentityApplied", applyIdentity(identity), withinOf(time), time?.onSent),
+    freeze: (time) => Effect.map(ask("AgentQuiesced", quiesce, ["freeze", time]), ({ atNanos }) => atNanos),
+    thaw: (time) => Effect.map(ask("AgentThawed", thaw, ["thaw", time]), ({ atNanos }) => atNanos),
+    identify: (identity, time) =>
+      Effect.flatMap(checkedIdentity(identity), (checked) =>
+        ask("IdentityApplied", applyIdentity(checked), ["identify", time])
+      ),
     execute: makeExecute(start),
     spawn: makeSpawn(start),
     files: makeGuestFiles(start),
     go: port.tell({ _tag: "Go" }),
-    setClock: (realtimeNanos) => port.tell({ _tag: "SetClock", realtimeNanos }),
+    setClock: (nanos) =>
+      Effect.flatMap(checkedClock(nanos), (realtimeNanos) => port.tell({ _tag: "SetClock", realtimeNanos })),
     startWorkload,
     requestWorkload,
     powerOff,
-    type: Effect.fnUntraced(function* (number: number, data: Uint8Array) {
+    type: Effect.fnUntraced(function* (number: number, given: Uint8Array) {
+      const data = yield* checkedTyping(number, given)
       // An empty text is a question for the port, too.
       let at = 0
       do {
@@ -169,6 +175,7 @@ export const makeAgent = (port: AgentPort): Agent => {
     }),
     requestFreeze: request("AgentQuiesced", quiesce),
     requestThaw: request("AgentThawed", thaw),
-    requestIdentity: (identity) => request("IdentityApplied", applyIdentity(identity))
+    requestIdentity: (identity) =>
+      Effect.flatMap(checkedIdentity(identity), (checked) => request("IdentityApplied", applyIdentity(checked)))
   }
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { Cause, Deferred, Duration, Effect, Exit, Fiber, Scope } from "effect"
-import { durationProblems, unknownProblems } from "../gate/optionProblems.ts"
+import { durationProblems, isRecord, kindProblems, unknownProblems } from "../gate/optionProblems.ts"
 import type { LiveMachine, LiveOptions, LiveState } from "../LiveMachine.ts"
 import { MachineError } from "../MachineErrors.ts"
 import type { Machine, MachineStop } from "../Vmm.ts"
@@ -27,11 +27,15 @@ export interface LivePort {
 
 const optionNames = { idleTimeout: true, clockTolerance: true } as const satisfies Record<keyof LiveOptions, true>
 
-const problemsOf = (options: LiveOptions): ReadonlyArray<string> => [
-  ...unknownProblems("live", options, optionNames),
-  ...durationProblems("live.idleTimeout", options.idleTimeout),
-  ...durationProblems("live.clockTolerance", options.clockTolerance)
-]
+const problemsOf = (options: LiveOptions): ReadonlyArray<string> => {
+  const given: unknown = options
+  if (!isRecord(given)) return kindProblems("live", given, "{ idleTimeout, clockTolerance }", isRecord)
+  return [
+    ...unknownProblems("live", options, optionNames),
+    ...durationProblems("live.idleTimeout", options.idleTimeout),
+    ...durationProblems("live.clockTolerance", options.clockTolerance)
+  ]
+}
 
 /** Forever is not set. */
 const nanosOf = (input: Duration.Input | undefined): number | null => {

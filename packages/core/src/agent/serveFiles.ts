@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { describeValue } from "../describeValue.ts"
+import { isRecord } from "../gate/optionProblems.ts"
 import { Effect, Stream } from "effect"
 import type { GuestProcess } from "../GuestProcess.ts"
 import type { ExecError, MachineError } from "../MachineErrors.ts"
@@ -78,20 +80,44 @@ const gather = (stream: Stream.Stream<Uint8Array, GuestFileFailure>, limitBytes:
     )
   })
 
+const optionKinds = {
+  mode: {
+    expected: "a mode of 0 to 0o7777",
+    isOne: (value: unknown) => Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 0o7777
+  },
+  bytes: {
+    expected: "a number of bytes",
+    isOne: (value: unknown) => Number.isSafeInteger(value) && Number(value) >= 0
+  },
+  flag: { expected: "true or false", isOne: (value: unknown) => typeof value === "boolean" }
+} as const
+
+const isPath = (path: unknown): boolean => typeof path === "string" && path !== "" && !path.includes("\0")
+
 /** The files behind commands that are started so. */
 export const makeGuestFiles = (start: ReturnType<typeof makeStartCommand>): GuestFiles => {
   const invalid = (problem: string) => execError("InvalidCommand", `files: ${problem}`)
-  /** What is wrong with the arguments, if anything. */
-  const problemOf = (paths: ReadonlyArray<string>, mode?: number): ExecError | null => {
-    for (const path of paths) {
-      if (typeof path !== "string" || path === "" || path.includes("\0")) {
-        return invalid(`expected a path without zero bytes, found ${JSON.stringify(path)}`)
+  /** What is wrong with the arguments, if anything: all of it. */
+  const problemOf = (
+    paths: ReadonlyArray<unknown>,
+    options: unknown = {},
+    known: Readonly<Record<string, keyof typeof optionKinds>> = {}
+  ): ExecError | null => {
+    const problems = paths
+      .filter((path) => !isPath(path))
+      .map((path) => (typeof path === "string" ? JSON.stringify(path) : describeValue(path)))
+      .map((found) => `expected a path without zero bytes, found ${found}`)
+    if (!isRecord(options)) problems.push(`expected options, found ${describeValue(options)}`)
+    else {
+      for (const [name, value] of Object.entries(options)) {
+        const kind = known[name]
+        if (kind === undefined)
+          problems.push(`${name}: no such option; there are ${Object.keys(known).join(", ") || "none"}`)
+        else if (value !== undefined && !optionKinds[kind].isOne(value))
+          problems.push(`${name}: expected ${optionKinds[kind].expected}, found ${describeValue(value)}`)
       }
     }
-    if (mode !== undefined && !(Number.isInteger(mode) && mode >= 0 && mode <= 0o7777)) {
-      return invalid(`expected a mode of 0 to 0o7777, found ${mode}`)
-    }
-    return null
+    return problems.length === 0 ? null : invalid(problems.join("; "))
   }
 
   const serve = (args: ReadonlyArray<string>) =>
@@ -138,10 +164,10 @@ export const makeGuestFiles = (start: ReturnType<typeof makeStartCommand>): Gues
 
   const records = (operation: string, path: string, args: ReadonlyArray<string>) =>
     Effect.gen(function* () {
+      const problem = problemOf([path])
+      if (problem !== null) return yield* problem
       const over = new GuestFileError({ operation, path, reason: { _tag: "TooLarge", limitBytes: listBytes } })
-      const text = new TextDecoder().decode(
-        yield* gather(output(operation, path, args, problemOf([path])), listBytes, over)
-      )
+      const text = new TextDecoder().decode(yield* gather(output(operation, path, args, null), listBytes, over))
       const entries: Array<GuestFileEntry> = []
       for (const line of text.split("\0").slice(0, -1)) {
         const entry = entryOf(line)
@@ -154,21 +180,26 @@ export const makeGuestFiles = (start: ReturnType<typeof makeStartCommand>): Gues
       return entries
     })
 
-  const stream: GuestFiles["stream"] = (path, { offset = 0 } = {}) => {
-    const problem =
-      Number.isSafeInteger(offset) && offset >= 0 ? problemOf([path]) : invalid(`expected an offset, found ${offset}`)
-    return output("read", path, ["read", path, String(offset)], problem)
+  const stream: GuestFiles["stream"] = (path, options) => {
+    const problem = problemOf([path], options, { offset: "bytes" })
+    return problem === null
+      ? output("read", path, ["read", path, String(options?.offset ?? 0)], null)
+      : Stream.fail(problem)
   }
 
   const write = (
     path: string,
     content: Parameters<GuestFiles["write"]>[1],
-    mode: number | undefined
+    options: Parameters<GuestFiles["write"]>[2]
   ): Effect.Effect<void, GuestFileFailure> =>
     Effect.scoped(
       Effect.gen(function* () {
-        const problem = problemOf([path], mode)
+        const problem = problemOf([path], options, { mode: "mode" })
         if (problem !== null) return yield* problem
+        if (typeof content !== "string" && !(content instanceof Uint8Array) && !Stream.isStream(content)) {
+          return yield* invalid(`expected a text, bytes or a stream of them, found ${describeValue(content)}`)
+        }
+        const mode = options?.mode
         const process = yield* serve(["write", path, mode === undefined ? "keep" : mode.toString(8)])
         const given = typeof content === "string" || content instanceof Uint8Array ? Stream.succeed(content) : content
         // A file that is refused is not written further: its process has ended, and says why. Content that fails ends the
@@ -182,16 +213,20 @@ export const makeGuestFiles = (start: ReturnType<typeof makeStartCommand>): Gues
 
   return {
     stream,
-    read: (path, { limitBytes = defaultLimitBytes } = {}) =>
-      gather(
-        stream(path),
-        limitBytes,
-        new GuestFileError({ operation: "read", path: String(path), reason: { _tag: "TooLarge", limitBytes } })
-      ),
-    write: (path, content, { mode } = {}) => write(path, content, mode),
+    read: (path, options) => {
+      const problem = problemOf([path], options, { limitBytes: "bytes" })
+      if (problem !== null) return Effect.fail(problem)
+      const limitBytes = options?.limitBytes ?? defaultLimitBytes
+      const over = new GuestFileError({ operation: "read", path, reason: { _tag: "TooLarge", limitBytes } })
+      return gather(stream(path), limitBytes, over)
+    },
+    write,
     list: (path) => records("list", path, ["list", path]),
-    stat: (path, { follow = true } = {}) =>
+    stat: (path, options) =>
       Effect.gen(function* (): Effect.fn.Return<GuestFileInfo, GuestFileFailure> {
+        const problem = problemOf([path], options, { follow: "flag" })
+        if (problem !== null) return yield* problem
+        const follow = options?.follow ?? true
         const [found] = yield* records("stat", path, [follow ? "stat" : "lstat", path])
         if (found === undefined) {
           return yield* new GuestFileError({
@@ -203,12 +238,23 @@ export const makeGuestFiles = (start: ReturnType<typeof makeStartCommand>): Gues
         const { name: _name, ...info } = found
         return info
       }),
-    mkdir: (path, { mode = 0o755, parents = false } = {}) =>
-      act("mkdir", path, ["mkdir", path, mode.toString(8), parents ? "all" : "one"], problemOf([path], mode)),
-    remove: (path, { recursive = false } = {}) =>
-      act("remove", path, ["remove", path, recursive ? "all" : "one"], problemOf([path])),
+    mkdir: (path, options) => {
+      const problem = problemOf([path], options, { mode: "mode", parents: "flag" })
+      if (problem !== null) return Effect.fail(problem)
+      const mode = (options?.mode ?? 0o755).toString(8)
+      return act("mkdir", path, ["mkdir", path, mode, options?.parents === true ? "all" : "one"], null)
+    },
+    remove: (path, options) => {
+      const problem = problemOf([path], options, { recursive: "flag" })
+      return act("remove", path, ["remove", path, options?.recursive === true ? "all" : "one"], problem)
+    },
     rename: (from, to) => act("rename", from, ["rename", from, to], problemOf([from, to])),
-    chmod: (path, mode) => act("chmod", path, ["chmod", path, String(mode.toString(8))], problemOf([path], mode))
+    // A mode that is left out is none.
+    chmod: (path, mode: number | null = null) => {
+      const problem = problemOf([path], { mode }, { mode: "mode" })
+      if (problem !== null || mode === null) return Effect.fail(problem ?? invalid("expected a mode"))
+      return act("chmod", path, ["chmod", path, mode.toString(8)], null)
+    }
   }
 }
 

@@ -7,6 +7,7 @@ import { Cause, Effect, type Scope, Semaphore, Sink, Stream } from "effect"
 import { Observable, share } from "rxjs"
 import { guestEndInWords } from "../GuestEnd.ts"
 import { contractLimits } from "../contract/contract.ts"
+import { describeValue } from "../describeValue.ts"
 import type { GuestEventKind } from "../GuestEvent.ts"
 import type { GuestProcess, ProcessExit, SpawnSpec, TerminalSize } from "../GuestProcess.ts"
 import { makeHeadSignal } from "../internal/headSignal.ts"
@@ -169,8 +170,12 @@ export const startProcess = (
           stir.raise()
         }
       })
-    const write = (data: Uint8Array | string) =>
-      Semaphore.withPermit(writing, send(typeof data === "string" ? new TextEncoder().encode(data) : data))
+    const write = (data: Uint8Array | string): Effect.Effect<void, Failure> =>
+      typeof data === "string" || data instanceof Uint8Array
+        ? Semaphore.withPermit(writing, send(typeof data === "string" ? new TextEncoder().encode(data) : data))
+        : Effect.fail(
+            execError("InvalidCommand", `${name}: expected a text or bytes to write, found ${describeValue(data)}`)
+          )
     const endInput = Semaphore.withPermit(
       writing,
       Effect.suspend(() => {
@@ -196,20 +201,25 @@ export const startProcess = (
         Effect.suspend((): Effect.Effect<void, Failure> => {
           if (!Number.isInteger(signal) || signal < 1 || signal > 64) {
             return Effect.fail(
-              execError("InvalidCommand", `${name}: expected a signal's number, 1 to 64, found ${signal}`)
+              execError(
+                "InvalidCommand",
+                `${name}: expected a signal's number, 1 to 64, found ${describeValue(signal)}`
+              )
             )
           }
           stir.raise()
           return command.hasEnded() ? Effect.void : command.signal(signal)
         }),
-      resize: ({ columns, rows }: TerminalSize) =>
+      resize: (size: TerminalSize) =>
         Effect.suspend((): Effect.Effect<void, Failure> => {
-          const isSize = [columns, rows].every((cells) => Number.isInteger(cells) && cells >= 1 && cells <= 65_535)
-          if (checked.terminal === undefined || !isSize) {
+          const { columns, rows }: Partial<TerminalSize> = size ?? {}
+          const isCells = (cells: unknown): cells is number =>
+            typeof cells === "number" && Number.isInteger(cells) && cells >= 1 && cells <= 65_535
+          if (checked.terminal === undefined || !isCells(columns) || !isCells(rows)) {
             return Effect.fail(
               execError(
                 "InvalidCommand",
-                `${name}: expected a terminal and a size of 1 to 65535 columns and rows, found ${columns} by ${rows} for ` +
+                `${name}: expected a terminal and a size of 1 to 65535 columns and rows, found ${describeValue(columns)} by ${describeValue(rows)} for ` +
                   (checked.terminal === undefined ? "pipes" : "it")
               )
             )

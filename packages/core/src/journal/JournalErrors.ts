@@ -37,6 +37,8 @@ export const JournalReason = Schema.TaggedUnion({
   },
   /** An event that does not decode, though its kind and version are known. */
   EventMalformed: { stream: Schema.String, version: Schema.Natural, type: Schema.String, detail: Schema.String },
+  /** How it was to be opened cannot be: everything that is wrong with it. */
+  OptionsInvalid: { problems: Schema.NonEmptyArray(Schema.String) },
   /** The journal was closed. */
   Closed: { path: Schema.String }
 })
@@ -79,6 +81,8 @@ const describe = (reason: JournalReason): string => {
       )
     case "EventMalformed":
       return `event ${reason.version} of stream ${reason.stream} is no ${reason.type}: ${reason.detail}`
+    case "OptionsInvalid":
+      return reason.problems.join("; ")
     case "Closed":
       return `${reason.path} is closed`
   }

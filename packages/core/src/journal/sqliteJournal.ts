@@ -19,6 +19,14 @@
 import { resolve } from "node:path"
 import { crc32 } from "node:zlib"
 import { Clock, Duration, Effect, Schedule, type Scope } from "effect"
+import {
+  countProblems,
+  durationProblems,
+  isRecord,
+  isText,
+  kindProblems,
+  unknownProblems
+} from "../gate/optionProblems.ts"
 import { makeHeadSignal } from "../internal/headSignal.ts"
 import type { Appended, AppendOptions, JournalEntry, JournalRecord, JournalShape } from "./JournalShape.ts"
 import { JournalError } from "./JournalErrors.ts"
@@ -60,11 +68,38 @@ const checksumsOf = (journal: string) => ({
   checksumOfStream: (id: number, name: string): number => crc32(`${journal} ${id} ${name}`)
 })
 
+const optionNames = {
+  path: true,
+  busyTimeout: true,
+  pollInterval: true,
+  maxSizeBytes: true
+} as const satisfies Record<keyof SqliteJournalOptions, true>
+
+const optionProblems = (options: SqliteJournalOptions): ReadonlyArray<string> =>
+  isRecord(options)
+    ? [
+        ...unknownProblems("journal", options, optionNames),
+        ...kindProblems(
+          "journal.path",
+          options.path,
+          "the path of a file",
+          (path) => isText(path) && path !== "" && !path.includes("\0")
+        ),
+        ...durationProblems("journal.busyTimeout", options.busyTimeout),
+        ...durationProblems("journal.pollInterval", options.pollInterval),
+        ...countProblems("journal.maxSizeBytes", options.maxSizeBytes, 1)
+      ]
+    : kindProblems("journal", options, "{ path }", isRecord)
+
 /** Opens a journal file; closed with the scope. */
 export const makeSqliteJournal = (
   options: SqliteJournalOptions
 ): Effect.Effect<JournalShape, JournalError, Scope.Scope> =>
   Effect.gen(function* () {
+    const [problem, ...problems] = optionProblems(options)
+    if (problem !== undefined) {
+      return yield* new JournalError({ reason: { _tag: "OptionsInvalid", problems: [problem, ...problems] } })
+    }
     const path = resolve(options.path)
     const busyTimeout = Duration.toMillis(Duration.fromInputUnsafe(options.busyTimeout ?? "5 seconds"))
     const poll = Duration.fromInputUnsafe(options.pollInterval ?? "50 millis")

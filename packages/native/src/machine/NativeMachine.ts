@@ -11,6 +11,7 @@ import {
   CaptureError,
   type CapturedFiles,
   type CaptureReason,
+  describeValue,
   diskSpecSchema,
   ForkError,
   type GuestActivity,
@@ -31,6 +32,7 @@ import {
 import { Effect, Schema, type Scope } from "effect"
 import type * as Addon from "../binding/Addon.ts"
 import { kindMask } from "../binding/decodeEvents.ts"
+import { checkedCapture, checkedRenewal } from "./checkedRequests.ts"
 import { guestPorts } from "./guestPorts.ts"
 import { MachineEvents } from "./MachineEvents.ts"
 import { checkDiskFiles, nativeDisk } from "./diskFiles.ts"
@@ -67,24 +69,6 @@ const decodeUntil = Schema.decodeUnknownEffect(runUntilSchema, { errors: "all", 
 
 const decodeDisk = Schema.decodeUnknownEffect(diskSpecSchema, { errors: "all", onExcessProperty: "error" })
 const attachError = (reason: AttachReason) => new AttachError({ reason })
-
-const identitySchema = Schema.Struct({
-  entropy: Schema.Uint8Array.check(
-    Schema.makeFilter((bytes: Uint8Array) => bytes.length >= 32 || "at least 32 bytes of entropy")
-  ),
-  realtimeNanos: Schema.NullOr(Schema.BigInt.check(Schema.isGreaterThanBigInt(0n))),
-  hostname: Schema.NullOr(Schema.String.check(Schema.isPattern(/^[A-Za-z0-9]([A-Za-z0-9.-]{0,62})$/))),
-  machineId: Schema.NullOr(Schema.String.check(Schema.isPattern(/^[0-9a-f]{32}$/))),
-  env: Schema.Record(
-    Schema.String.check(Schema.isPattern(/^[^=\0]+$/)),
-    Schema.Union([Schema.String, Schema.Redacted(Schema.String)])
-  ),
-  thaw: Schema.Boolean,
-  hookTimeoutNanos: Schema.optionalKey(Schema.Natural),
-  signal: Schema.optionalKey(Schema.Natural)
-})
-
-const decodeIdentity = Schema.decodeUnknownEffect(identitySchema, { errors: "all", onExcessProperty: "error" })
 
 /** Wraps a native machine; closes it with the scope. */
 export const fromNative = Effect.fn("NativeMachine.make")(function* (native: Addon.NativeMachine) {
@@ -174,32 +158,38 @@ const make = (native: Addon.NativeMachine): Machine => {
   )
 
   const eventsSoFar = (seq?: number, most?: number) =>
-    Effect.suspend(() => events.soFar(seq === undefined ? native.oldestSeq() : Math.max(seq, firstSeq), most))
+    Effect.suspend(() => {
+      const isWhole = (value: unknown) => value === undefined || Number.isSafeInteger(value)
+      if (!isWhole(seq) || !(isWhole(most) || most === Infinity)) {
+        const found = `${describeValue(seq)} and ${describeValue(most)}`
+        const message = `eventsSoFar: expected the number of an event and how many at most, found ${found}`
+        return Effect.fail(machineError({ _tag: "InvalidRun", message }))
+      }
+      return events.soFar(seq === undefined ? native.oldestSeq() : Math.max(seq, firstSeq), most)
+    })
 
   const send = (operation: () => Promise<Addon.Failure | null>): Effect.Effect<void, MachineError> =>
     Effect.asVoid(call(operation, machineError))
 
-  const applyIdentity = (token: number, identity: IdentitySpec) =>
-    decodeIdentity(identity).pipe(
-      Effect.mapError((problem) =>
-        machineError({ _tag: "InvalidIdentity", message: `new identity: ${problem.message}` })
-      ),
-      Effect.flatMap((checked) =>
-        send(() =>
-          native.applyIdentity({
-            token,
-            entropy: checked.entropy,
-            realtimeNanos: checked.realtimeNanos,
-            hostname: checked.hostname,
-            machineId: checked.machineId,
-            ...revealedEnvironment(checked.env),
-            thaw: checked.thaw,
-            hookTimeoutNanos: checked.hookTimeoutNanos ?? null,
-            signal: checked.signal ?? null
+  /** What the client of the agent has checked. */
+  const applyIdentity = (token: number, { env, hookTimeoutNanos, signal, ...identity }: IdentitySpec) =>
+    // In a frame, 0 leaves the clock.
+    identity.realtimeNanos === 0n
+      ? Effect.fail(
+          machineError({
+            _tag: "InvalidIdentity",
+            message: "new identity: expected realtimeNanos above 0n, or null to leave the clock; found 0n"
           })
         )
-      )
-    )
+      : send(() =>
+          native.applyIdentity({
+            ...identity,
+            ...revealedEnvironment(env),
+            token,
+            hookTimeoutNanos: hookTimeoutNanos ?? null,
+            signal: signal ?? null
+          })
+        )
 
   const tell = (request: AgentRequest): Effect.Effect<void, MachineError> => {
     switch (request._tag) {
@@ -269,19 +259,26 @@ const make = (native: Addon.NativeMachine): Machine => {
     spawn: agent.spawn,
     files: agent.files,
     ports: guestPorts(native),
-    renew: (renewal) => send(() => native.renew(renewal)),
+    renew: (renewal) => Effect.flatMap(checkedRenewal(renewal), (checked) => send(() => native.renew(checked))),
     attachDisk: Effect.fn("NativeMachine.attachDisk")(function* (disk, slot) {
       const checked = yield* decodeDisk(disk).pipe(
         Effect.mapError(({ message }) => attachError({ _tag: "DiskInvalid", message: `disk: ${message}` }))
       )
+      if (slot !== undefined && !(Number.isInteger(slot) && slot >= 0 && slot <= 0xffff_ffff)) {
+        const message = `disk: expected the number of a slot, found ${describeValue(slot)}`
+        return yield* attachError({ _tag: "SlotUnknown", message })
+      }
       yield* checkDiskFiles([checked], () => "disk.source", attachError)
       yield* call(() => native.attachDisk(slot ?? null, nativeDisk(checked)), attachError)
     }),
-    capture: (directory, kind) =>
-      call(
-        () => native.capture(directory, kind?.parent ?? null),
-        (reason: CaptureReason) => new CaptureError({ reason })
-      ).pipe(
+    capture: (...given) =>
+      checkedCapture(...given).pipe(
+        Effect.flatMap(([directory, { parent }]) =>
+          call(
+            () => native.capture(directory, parent ?? null),
+            (reason: CaptureReason) => new CaptureError({ reason })
+          )
+        ),
         Effect.map((captured): CapturedFiles => ({
           ...captured,
           parent: captured.parent ?? null,

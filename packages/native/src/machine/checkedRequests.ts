@@ -1,0 +1,97 @@
+/**
+ * What may be asked of a machine, checked before the core is asked: a program may be written without types.
+ *
+ * @module
+ */
+import {
+  CaptureError,
+  type CaptureKind,
+  describeValue,
+  MachineError,
+  type Renewal,
+  RestoreError,
+  type RestoreChain
+} from "@stillpoint/core"
+import { Effect, Schema } from "effect"
+
+const strictly = { errors: "all", onExcessProperty: "error" } as const
+
+const path = Schema.NonEmptyString.check(
+  Schema.makeFilter((text: string) => !text.includes("\0") || "a path without zero bytes")
+)
+
+const isPath = Schema.is(path)
+
+const decodeKind = Schema.decodeUnknownEffect(Schema.Struct({ parent: Schema.optionalKey(Schema.String) }), strictly)
+
+/** Where a capture is written, and what it holds. */
+export const checkedCapture = (
+  directory: string,
+  kind: CaptureKind = {}
+): Effect.Effect<readonly [directory: string, kind: CaptureKind], CaptureError> => {
+  if (!isPath(directory)) {
+    const message = `capture: expected the path of an empty directory, found ${describeValue(directory)}`
+    return Effect.fail(new CaptureError({ reason: { _tag: "DirectoryUnusable", message } }))
+  }
+  return decodeKind(kind).pipe(
+    Effect.map((checked) => [directory, checked] as const),
+    Effect.mapError(
+      ({ message }) => new CaptureError({ reason: { _tag: "ParentUnknown", message: `capture: ${message}` } })
+    )
+  )
+}
+
+const renewal = Schema.Struct({
+  entropySeed: Schema.Uint8Array,
+  generationId: Schema.Uint8Array,
+  realtimeNanos: Schema.BigInt.check(Schema.isGreaterThanOrEqualToBigInt(0n), Schema.isLessThanBigInt(2n ** 63n))
+})
+
+const decodeRenewal = Schema.decodeUnknownEffect(renewal, strictly)
+
+/** What devices begin anew from; how long its bytes must be the core says. */
+export const checkedRenewal = (given: Renewal): Effect.Effect<Renewal, MachineError> =>
+  Effect.mapError(
+    decodeRenewal(given),
+    ({ message }) => new MachineError({ reason: { _tag: "RenewalInvalid", message: `renewal: ${message}` } })
+  )
+
+type Refusal = "SnapshotMissing" | "IdMismatch" | "ParentMissing" | "DiskUnknown"
+
+/** What files are restored from; each part that cannot be has the reason that one that is not found has. */
+const chainParts: ReadonlyArray<readonly [keyof RestoreChain, Refusal, Schema.Constraint]> = [
+  ["identity", "IdMismatch", Schema.String],
+  ["parents", "ParentMissing", Schema.Array(path)],
+  ["diskSources", "DiskUnknown", Schema.Record(Schema.String, path)]
+]
+
+const refuse = (_tag: Refusal, message: string) => new RestoreError({ reason: { _tag, message } })
+
+/** From what a machine is restored. */
+export const checkedRestore = (
+  directory: string,
+  chain: RestoreChain = {}
+): Effect.Effect<readonly [directory: string, chain: RestoreChain], RestoreError> =>
+  Effect.suspend(() => {
+    if (!isPath(directory)) {
+      return refuse("SnapshotMissing", `restore: expected the path of a directory, found ${describeValue(directory)}`)
+    }
+    const given: unknown = chain
+    if (typeof given !== "object" || given === null) {
+      return refuse(
+        "SnapshotMissing",
+        `restore: expected { identity, parents, diskSources }, found ${describeValue(given)}`
+      )
+    }
+    const wrong = chainParts.filter(([name, , schema]) => {
+      const value: unknown = Reflect.get(given, name)
+      return value !== undefined && !Schema.is(schema)(value)
+    })
+    const [first] = wrong
+    if (first === undefined) return Effect.succeed([directory, chain] as const)
+    const found = wrong.map(([name]) => `${name}: ${describeValue(Reflect.get(given, name))}`)
+    return refuse(
+      first[1],
+      `restore: expected an identity that is a text, and paths as parents and diskSources; found ${found.join(", ")}`
+    )
+  })
