@@ -84,6 +84,17 @@ export interface CachedImage {
   readonly inUse: boolean
 }
 
+const isProgressListener = (value: unknown): value is (progress: ImageProgress) => void => typeof value === "function"
+
+/** All that an image is resolved by. */
+const ResolveRequest = Schema.Struct({
+  reference: Schema.String,
+  options: Schema.Struct({
+    ...ResolveData.fields,
+    onProgress: Schema.optionalKey(Schema.declare(isProgressListener, { expected: "a function" }))
+  })
+})
+
 const usualDirectory = (environment: NodeJS.ProcessEnv): string => {
   const named = environment["STILLPOINT_IMAGES_DIR"]
   if (named !== undefined && named !== "") return named
@@ -201,9 +212,9 @@ export class Images extends Context.Service<
             held.clear()
           })
         )
-        const resolve = Effect.fn("Images.resolve")(function* (reference: string, asked: ResolveOptions = {}) {
-          const { onProgress = () => {}, ...data } = asked
-          const { limits = {}, platform = "linux/riscv64" } = yield* checked(ResolveData, data)
+        const resolve = Effect.fn("Images.resolve")(function* (named: string, asked: ResolveOptions = {}) {
+          const { options, reference } = yield* checked(ResolveRequest, { reference: named, options: asked })
+          const { limits = {}, onProgress = () => {}, platform = "linux/riscv64" } = options
           const request: NativeImages.ImageRequest = {
             reference,
             platform,

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { decodePolicy, parsePolicy, type Policy } from "@stillpoint/triggers"
+import { describeValue } from "@stillpoint/core"
+import { decodePolicy, parsePolicy, Policy } from "@stillpoint/triggers"
 import { Effect, Result } from "effect"
 import { MomentInvalid } from "./SandboxError.ts"
 
@@ -12,7 +13,12 @@ export type Moment = Policy | string
 
 /** The policy of a moment. */
 export const readMoment = (moment: Moment): Effect.Effect<Policy, MomentInvalid> => {
-  if (typeof moment !== "string") return Effect.succeed(moment)
+  if (moment instanceof Policy) return Effect.succeed(moment)
+  if (typeof moment !== "string") {
+    const found = describeValue(moment)
+    const why = `policy: expected a policy, its JSON as a text, or an expression such as "listener:8080", found ${found}`
+    return Effect.fail(new MomentInvalid({ found, why }))
+  }
   const invalid = (why: string) => new MomentInvalid({ found: moment, why })
   if (!moment.trimStart().startsWith("{")) {
     return Effect.fromResult(Result.mapError(parsePolicy(moment), ({ message }) => invalid(message)))
