@@ -54,10 +54,10 @@ class Shared {
  *
  * @example
  * ```ts
- * import { rmSync } from "node:fs"
+ * import { mkdtempSync, rmSync } from "node:fs"
  * import { Stillpoint } from "stillpoint"
  *
- * const home = "/tmp/stillpoint-example-sandbox"
+ * const home = mkdtempSync("/tmp/stillpoint-sandbox-")
  * {
  *   await using sandbox = await Stillpoint.create({ image: "kit:httpd", captureAt: "listener:8080 & calm 20ms", home })
  *   const { code, stdout } = await sandbox.exec("wget -q -O - http://127.0.0.1:8080/ | head -n 1")
