@@ -1,10 +1,10 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Result, Schema } from "effect"
 import * as fc from "fast-check"
-import { spawnSync } from "node:child_process"
+import { execFileSync, spawnSync } from "node:child_process"
 import { chmodSync, linkSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { type CpioEntry, readCpio } from "./cpio.ts"
 import { encodeAgentConf, GuestConfig, type GuestConfigInput, isGuestPath } from "./GuestConfig.ts"
 import { buildInitramfs } from "./Initramfs.ts"
@@ -312,7 +312,11 @@ it.effect("what-the-agent-would-pass-over-is-refused", () =>
 
 it.effect("what-cannot-be-used-is-named", () =>
   Effect.gen(function* () {
-    assert.strictEqual((yield* refusal({ files: { "/x": { from: "/no/such/file" } } }))._tag, "HostFileUnreadable")
+    const pipe = join(mkdtempSync(join(tmpdir(), "stillpoint-pipe-")), "pipe")
+    execFileSync("mkfifo", [pipe])
+    for (const from of ["/no/such/file", pipe, "/dev/zero", tmpdir()])
+      assert.strictEqual((yield* refusal({ files: { "/x": { from } } }))._tag, "HostFileUnreadable", from)
+    rmSync(dirname(pipe), { recursive: true })
     assert.include((yield* refusal({ modules: ["e1000"] })).message, "virtio_mmio")
     assert.include((yield* refusal({ modules: ["torn"] })).message, "absent")
     assert.strictEqual((yield* refusal({ modules: ["/absent.ko"] }))._tag, "GuestPathRefused")

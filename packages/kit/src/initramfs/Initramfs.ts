@@ -14,7 +14,6 @@
  * @module
  */
 import { Effect, Schema } from "effect"
-import { readFile, stat } from "node:fs/promises"
 import { posix } from "node:path"
 import { applets } from "./applets.ts"
 import { type CpioEntry, writeCpio } from "./cpio.ts"
@@ -24,6 +23,7 @@ import { readTree } from "./hostTree.ts"
 import type { ModuleInfo } from "../modules/moduleInfo.ts"
 import { moduleOrder } from "../modules/moduleOrder.ts"
 import { programNames, withoutPrograms } from "./ownPrograms.ts"
+import { readRegularFile } from "./regularFile.ts"
 
 /** The programs that every guest has. */
 export interface GuestPrograms {
@@ -207,11 +207,7 @@ class Root {
 
 const readHostFile = (path: string): Effect.Effect<Uint8Array, InitramfsError> =>
   Effect.tryPromise({
-    try: async () => {
-      const { size } = await stat(path)
-      if (size > archiveBytesMax) throw tooLarge(path, archiveBytesMax, size)
-      return new Uint8Array(await readFile(path))
-    },
+    try: () => readRegularFile(path, archiveBytesMax),
     catch: (cause) => {
       if (cause instanceof InitramfsError) return cause
       const detail = cause instanceof Error ? cause.message : String(cause)
