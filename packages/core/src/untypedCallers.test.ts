@@ -1,5 +1,8 @@
-import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, type Scope, Stream } from "effect"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Predicate, type Scope, Stream } from "effect"
 import * as fc from "fast-check"
 import { Subject } from "rxjs"
 import type { AgentPort } from "./agent/AgentPort.ts"
@@ -138,6 +141,15 @@ const ofFiles =
     return ask(makeAgent(port).files, ...(args as unknown as ReadonlyArray<never>))
   }
 
+const folder = mkdtempSync(join(tmpdir(), "stillpoint-untyped-"))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+/** Whatever a file is called, it is made in a folder of this test. */
+const inFolder = (options: unknown): unknown =>
+  Predicate.hasProperty(options, "path") && typeof options.path === "string"
+    ? { ...options, path: join(folder, "a/b/c", options.path) }
+    : options
+
 const paths = fc.oneof(rubbish, fc.constant("/s/good"))
 
 const entries: Readonly<Record<string, readonly [Untyped, ...ReadonlyArray<fc.Arbitrary<unknown>>]>> = {
@@ -246,7 +258,7 @@ const entries: Readonly<Record<string, readonly [Untyped, ...ReadonlyArray<fc.Ar
     nearly({}, ["idleTimeout", "clockTolerance"])
   ],
   "Journal.layerSqlite": [
-    (options) => Effect.provide(Journal, Journal.layerSqlite(options as never)),
+    (options) => Effect.provide(Journal, Journal.layerSqlite(inFolder(options) as never)),
     nearly({ path: "/nowhere/journal" }, ["busyTimeout", "pollInterval", "maxSizeBytes"])
   ],
   "SnapshotStore.open": [on("open"), paths, nearly({}, ["allowUnvalidated", "digest"])],
