@@ -321,7 +321,7 @@ describe("served clones", () => {
 
   it.live("draining-waits-for-who-is-served-and-closing-does-not", () =>
     Effect.gen(function* () {
-      const go = yield* Deferred.make<void>()
+      let go = yield* Deferred.make<void>()
       const scope = yield* Scope.make()
       const run = Effect.runFork
       const ports = portsOf((client) => {
@@ -348,6 +348,8 @@ describe("served clones", () => {
         yield* Scope.close(scope, Exit.void)
         assert.deepStrictEqual([scriptedMachines.open, ports.open], [0, 0])
 
+        // The next one is not let go: it stands open until it is reset.
+        go = yield* Deferred.make<void>()
         const again = yield* Scope.make()
         const other = yield* Scope.provide(serve({ pool: { snapshot, ready: 1 }, guestPort: 1 }), again)
         const silent = yield* Effect.forkChild(say(other, ""), { startImmediately: true })
