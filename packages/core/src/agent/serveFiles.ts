@@ -110,7 +110,7 @@ export const makeGuestFiles = (start: ReturnType<typeof makeStartCommand>): Gues
     if (!isRecord(options)) problems.push(`expected options, found ${describeValue(options)}`)
     else {
       for (const [name, value] of Object.entries(options)) {
-        const kind = known[name]
+        const kind = Object.hasOwn(known, name) ? known[name] : undefined
         if (kind === undefined)
           problems.push(`${name}: no such option; there are ${Object.keys(known).join(", ") || "none"}`)
         else if (value !== undefined && !optionKinds[kind].isOne(value))

@@ -69,6 +69,11 @@ describe("the gate", () => {
         const error = yield* Effect.flip(Gate.restore("/nowhere", options))
         assert.strictEqual(error.reason._tag, "OptionsInvalid")
         for (const name of Object.keys(options)) assert.include(error.message, `gate.${name}`)
+        const misspelt = { guestTimout: "1 second", identity: { hostName: "mine", machineID: "0" } } as object
+        const unknown = yield* Effect.flip(Gate.restore("/nowhere", misspelt))
+        assert.strictEqual(unknown.reason._tag, "OptionsInvalid")
+        for (const name of ["guestTimout", "identity.hostName", "identity.machineID"])
+          assert.include(unknown.message, `gate.${name}: no such option`)
       })
     ).pipe(Effect.provide(host()))
   )

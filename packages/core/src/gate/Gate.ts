@@ -8,33 +8,13 @@ import type { AgentError } from "../AgentErrors.ts"
 import { type MachineError } from "../MachineErrors.ts"
 import type { Snapshot } from "../snapshot/SnapshotStore.ts"
 import type { Machine } from "../Vmm.ts"
-import { type DrawnIdentity, drawIdentity, type IdentityChoice, renewalOf } from "./FreshIdentity.ts"
+import { type DrawnIdentity, drawIdentity, renewalOf } from "./FreshIdentity.ts"
 import { GateError, type GateReason } from "./GateErrors.ts"
-import { type LoadOptions, loadSnapshot } from "./loadSnapshot.ts"
+import type { GateOptions } from "./GateOptions.ts"
+import { loadSnapshot } from "./loadSnapshot.ts"
 import { gateProblems } from "./optionProblems.ts"
 import { gateLoaded, type GateInput, type GateState, stepGate } from "./GateState.ts"
 import { hostNanos, makeWallClock, withWallClock } from "./WallClock.ts"
-
-/** How a machine is taken through its gate. */
-export interface GateOptions extends LoadOptions {
-  /** Chosen parts of the new identity. */
-  readonly identity?: IdentityChoice
-  /** Guest time within which the guest must acknowledge; 5 s if absent. What its hook takes counts, unless `hookTimeout` is given: that is added. */
-  readonly guestTimeout?: Duration.Input
-  /** Host time within which it must; 30 s if absent. */
-  readonly hostTimeout?: Duration.Input
-  /**
-   * Largest error of the guest's wall clock when it goes on, after the hand-over and after every time that it stood; 5 ms if absent.
-   * Where it is exceeded, the clock is set before the guest does anything else.
-   */
-  readonly clockTolerance?: Duration.Input
-  /** Guest time that the guest's own identity hook may take; as its configuration says if absent. */
-  readonly hookTimeout?: Duration.Input
-  /** Number of the signal that the workload is sent once it goes on; as the guest's configuration says if absent. */
-  readonly signal?: number
-  /** Told every state that is reached. */
-  readonly onState?: (state: GateState) => Effect.Effect<void>
-}
 
 /** A machine that has passed its gate. */
 export interface GatedMachine {

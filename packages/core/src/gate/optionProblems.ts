@@ -6,6 +6,8 @@
 import { Duration, Option, Redacted } from "effect"
 import { describeValue } from "../describeValue.ts"
 import { readDuration } from "../readDuration.ts"
+import type { IdentityChoice } from "./FreshIdentity.ts"
+import type { GateOptions } from "./GateOptions.ts"
 
 /** Problems of a duration: that it is none, or negative. */
 export const durationProblems = (name: string, input: Duration.Input | undefined): ReadonlyArray<string> => {
@@ -68,11 +70,32 @@ interface GateLimits {
   readonly onState?: unknown
 }
 
+const gateNames = {
+  digest: true,
+  allowUnvalidated: true,
+  diskSources: true,
+  identity: true,
+  guestTimeout: true,
+  hostTimeout: true,
+  clockTolerance: true,
+  hookTimeout: true,
+  signal: true,
+  onState: true
+} as const satisfies Record<keyof GateOptions, true>
+
+const identityNames = {
+  entropy: true,
+  realtimeNanos: true,
+  hostname: true,
+  machineId: true,
+  env: true
+} as const satisfies Record<keyof IdentityChoice, true>
+
 /** Problems of how clones are taken through their gate. */
 export const gateProblems = (name: string, gate: GateLimits | undefined): ReadonlyArray<string> => {
   if (gate === undefined) return []
   if (!isRecord(gate)) return kindProblems(name, gate, "the options of a gate", isRecord)
-  return [...partProblems(name, gate), ...limitProblems(name, gate)]
+  return [...unknownProblems(name, gate, gateNames), ...partProblems(name, gate), ...limitProblems(name, gate)]
 }
 
 const partProblems = (name: string, gate: GateLimits): ReadonlyArray<string> => [
@@ -85,6 +108,7 @@ const identityProblems = (name: string, identity: unknown): ReadonlyArray<string
   if (!isRecord(identity)) return kindProblems(name, identity, "parts of an identity", isRecord)
   const orNull = (isOne: (value: unknown) => boolean) => orAbsent((value) => value === null || isOne(value))
   return [
+    ...unknownProblems(name, identity, identityNames),
     ...kindProblems(
       `${name}.entropy`,
       identity["entropy"],

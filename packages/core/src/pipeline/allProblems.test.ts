@@ -31,7 +31,7 @@ const ofCapture: Readonly<Record<string, readonly [string, ...ReadonlyArray<unkn
   freeze: ["freeze", 5, { deadline: "soon" }, { whenever: true }],
   validate: ["validate", 5],
   gate: ["gate", 5, { hostTimeout: "soon" }, { identity: 5 }],
-  tuning: ["tuning", 5, { boot: 5 }, { sleep: {} }],
+  tuning: ["tuning", 5, { boot: 5 }, { sleep: {} }, { watch: { retrys: 1 } }, { watch: { retry: 3 } }],
   watchLimit: ["watchLimit", "soon"],
   observe: ["observe", 5],
   recordGuest: ["recordGuest", 1],

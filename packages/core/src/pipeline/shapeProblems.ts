@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Effect } from "effect"
+import { Effect, Schedule } from "effect"
 import {
   flagProblems,
   gateProblems,
@@ -11,8 +11,10 @@ import {
   isRecord,
   isText,
   kindProblems,
-  orAbsent
+  orAbsent,
+  unknownProblems
 } from "../gate/optionProblems.ts"
+import type { StageTuning } from "./Stage.ts"
 
 const isList = (value: unknown): value is ReadonlyArray<unknown> => Array.isArray(value)
 
@@ -37,11 +39,19 @@ const policyProblems = (name: string, policy: unknown): ReadonlyArray<string> =>
     (value) => isRecord(value) && isText(value["name"]) && isList(value["interest"]) && Effect.isEffect(value["await"])
   )
 
+const tuningNames = { retry: true, timeout: true } as const satisfies Record<keyof StageTuning, true>
+
 const tuningProblems = (tuning: unknown): ReadonlyArray<string> => {
   if (tuning === undefined) return []
   if (!isRecord(tuning)) return kindProblems("tuning", tuning, "retries and timeouts by stage", isRecord)
   return Object.entries(tuning).flatMap(([stage, one]) => {
-    return kindProblems(`tuning.${stage}`, one, "{ retry, timeout }", orAbsent(isRecord))
+    const name = `tuning.${stage}`
+    if (one === undefined) return []
+    if (!isRecord(one)) return kindProblems(name, one, "{ retry, timeout }", isRecord)
+    return [
+      ...unknownProblems(name, one, tuningNames),
+      ...kindProblems(`${name}.retry`, one["retry"], "a schedule of Effect's", orAbsent(Schedule.isSchedule))
+    ]
   })
 }
 

@@ -275,6 +275,10 @@ describe("a pool", () => {
         const error = yield* Effect.flip(makeClonePool({ snapshot: "/s/none", ...options }))
         assert.strictEqual(error.reason._tag, "OptionsInvalid")
         for (const name of Object.keys(options)) assert.include(error.message, `pool.${name}`)
+        const misspelt = { health: { evry: "1 second" }, gate: { clockTolerence: "1 millis" } } as object
+        const unknown = yield* Effect.flip(makeClonePool({ snapshot: "/s/none", ready: 1, ...misspelt }))
+        for (const name of ["health.evry: no such", "health.check: expected", "gate.clockTolerence: no such"])
+          assert.include(unknown.message, `pool.${name}`)
       })
     ).pipe(Effect.provide(host()))
   )

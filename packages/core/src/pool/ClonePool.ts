@@ -12,7 +12,8 @@
  */
 import { Cause, Deferred, Duration, Effect, Exit, FiberSet, Metric, Schedule, Scope } from "effect"
 import * as Gate from "../gate/Gate.ts"
-import type { Clone, GateOptions } from "../gate/Gate.ts"
+import type { Clone } from "../gate/Gate.ts"
+import type { GateOptions } from "../gate/GateOptions.ts"
 import { GateError } from "../gate/GateErrors.ts"
 import { loadSnapshot } from "../gate/loadSnapshot.ts"
 import {
@@ -22,7 +23,6 @@ import {
   isFunction,
   isRecord,
   kindProblems,
-  orAbsent,
   unknownProblems
 } from "../gate/optionProblems.ts"
 import { PoolError, type PoolReason } from "./PoolErrors.ts"
@@ -105,10 +105,20 @@ export const poolProblems = (options: Omit<ClonePoolOptions, "snapshot">): Reado
   return [...healthProblems(options.health), ...readyProblems(options)]
 }
 
+const healthNames = { check: true, every: true, timeout: true } as const satisfies Record<
+  keyof NonNullable<ClonePoolOptions["health"]>,
+  true
+>
+
 const healthProblems = (health: unknown): ReadonlyArray<string> =>
-  health === undefined || isRecord(health)
-    ? kindProblems("pool.health.check", health?.["check"], "a function", orAbsent(isFunction))
-    : kindProblems("pool.health", health, "{ check, every, timeout }", isRecord)
+  health === undefined
+    ? []
+    : isRecord(health)
+      ? [
+          ...unknownProblems("pool.health", health, healthNames),
+          ...kindProblems("pool.health.check", health["check"], "a function", isFunction)
+        ]
+      : kindProblems("pool.health", health, "{ check, every, timeout }", isRecord)
 
 const readyProblems = (options: Omit<ClonePoolOptions, "snapshot">): ReadonlyArray<string> => [
   ...unknownProblems("pool", options, poolOptionNames),

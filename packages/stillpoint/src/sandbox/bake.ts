@@ -67,7 +67,7 @@ const words: Readonly<Record<string, string>> = {
 /** The word of expressions for what decided. */
 export const causeOf = ({ trigger }: Pick<Firing, "trigger">): string => {
   const name = /^\w+/.exec(trigger)?.[0] ?? trigger
-  return words[name] ?? name
+  return (Object.hasOwn(words, name) ? words[name] : undefined) ?? name
 }
 
 type BootSpec = Parameters<typeof Pipeline.run>[0]

@@ -101,7 +101,7 @@ export const defineTrigger = <A, S, I extends Schema.Json>(
     return new Policy({
       name,
       description: { trigger: "plugin", name, config: encoded },
-      ...(definition.hears === undefined ? {} : { hears: definition.hears(config) }),
+      ...(definition.hears === undefined ? {} : { hears: heardBy(erased, config) }),
       build: (site) => new Plugin(site, erased, config, told)
     })
   }
@@ -114,23 +114,37 @@ interface Told {
   readonly waitedFor: string
 }
 
+const ask = <A>(
+  definition: TriggerDefinition<A, unknown>,
+  what: "interest" | "waitedFor" | "hears",
+  config: A
+): unknown => {
+  try {
+    return definition[what]?.(config)
+  } catch (cause) {
+    return refuse(
+      `${definition.name}.${what}`,
+      "an answer",
+      `what it threw: ${cause instanceof Error ? cause.message : String(cause)}`
+    )
+  }
+}
+
+/** The events that matter to it, as it says. */
+const heardBy = <A>(definition: TriggerDefinition<A, unknown>, config: A): ReadonlyArray<Heard> => {
+  const heard = ask(definition, "hears", config)
+  const isHeard = (one: unknown): one is Heard =>
+    typeof one === "object" && one !== null && "kind" in one && eventKinds.some((kind) => kind === one.kind)
+  if (Array.isArray(heard) && heard.every(isHeard)) return heard
+  return refuse(`${definition.name}.hears`, "an array of events, { kind, fields, payload, text }", describeValue(heard))
+}
+
 /** Asks a definition, once, where the policy is built: what it throws or answers wrongly is refused there. */
 const tellOf = <A>(definition: TriggerDefinition<A, unknown>, config: A): Told => {
   const { name } = definition
-  const ask = (what: "interest" | "waitedFor"): unknown => {
-    try {
-      return definition[what](config)
-    } catch (cause) {
-      return refuse(
-        `${name}.${what}`,
-        "an answer",
-        `what it threw: ${cause instanceof Error ? cause.message : String(cause)}`
-      )
-    }
-  }
   return requireAll({
     interest: () => {
-      const interest = ask("interest")
+      const interest = ask(definition, "interest", config)
       if (!Array.isArray(interest))
         return refuse(`${name}.interest`, "an array of event kinds", describeValue(interest))
       const unknown = interest.filter((kind) => !eventKinds.includes(kind))
@@ -139,7 +153,7 @@ const tellOf = <A>(definition: TriggerDefinition<A, unknown>, config: A): Told =
       return [...new Set(interest)] as ReadonlyArray<GuestEventKind>
     },
     waitedFor: () => {
-      const waitedFor = ask("waitedFor")
+      const waitedFor = ask(definition, "waitedFor", config)
       return typeof waitedFor === "string"
         ? waitedFor
         : refuse(`${name}.waitedFor`, "a sentence", describeValue(waitedFor))
@@ -193,13 +207,12 @@ class Plugin<A> extends Part<Memory> {
     return this.guard(() => this.definition.step(this.memory.state, input, this.config))
   }
 
-  private follow(step: unknown, on: GuestEvent | FiringCause): void {
+  private follow(answer: unknown, on: GuestEvent | FiringCause): void {
     const { automaton, timer } = this
     if (automaton.failure !== null) return
-    if (!isStep(step)) {
-      this.isDefect(`expected a step, { state, fires, wakeAtNanos }, found ${describeValue(step)}`)
-      return
-    }
+    // Read once, and guarded: what it answers may be a proxy or have getters.
+    const step = this.guard(() => readStep(answer))
+    if (step === undefined) return
     this.memory.state = step.state
     this.memory.steps += 1
     timer.clear()
@@ -229,12 +242,13 @@ class Plugin<A> extends Part<Memory> {
   }
 }
 
-const isStep = (value: unknown): value is PluginStep<unknown> =>
-  typeof value === "object" &&
-  value !== null &&
-  "state" in value &&
-  (!("fires" in value) || value.fires === undefined || typeof value.fires === "boolean") &&
-  (!("wakeAtNanos" in value) ||
-    value.wakeAtNanos === undefined ||
-    value.wakeAtNanos === null ||
-    typeof value.wakeAtNanos === "number")
+/** A step, its parts read once. Throws if it is none. */
+const readStep = (answer: unknown): PluginStep<unknown> => {
+  const isObject = typeof answer === "object" && answer !== null && "state" in answer
+  const { fires, state, wakeAtNanos } = (isObject ? answer : {}) as Record<keyof PluginStep<unknown>, unknown>
+  const isWake = wakeAtNanos === undefined || wakeAtNanos === null || typeof wakeAtNanos === "number"
+  if (!isObject || (fires !== undefined && typeof fires !== "boolean") || !isWake) {
+    throw new TypeError(`expected a step, { state, fires, wakeAtNanos }, found ${describeValue(answer)}`)
+  }
+  return { state, fires: fires === true, wakeAtNanos: wakeAtNanos ?? null }
+}

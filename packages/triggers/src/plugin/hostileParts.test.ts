@@ -44,6 +44,7 @@ const outcome = (policy: Policy): string => {
 const plugin = (parts: {
   readonly interest?: () => unknown
   readonly waitedFor?: () => unknown
+  readonly hears?: () => unknown
   readonly start?: () => unknown
   readonly step?: (state: unknown) => unknown
 }) =>
@@ -52,6 +53,7 @@ const plugin = (parts: {
     config: Schema.Natural,
     interest: (parts.interest ?? (() => ["ListenerBound"])) as () => ReadonlyArray<GuestEventKind>,
     waitedFor: (parts.waitedFor ?? (() => "anything")) as () => string,
+    ...(parts.hears === undefined ? {} : { hears: parts.hears as () => [] }),
     start: (parts.start ?? (() => ({ state: 0 }))) as () => PluginStep<unknown>,
     step: (parts.step ?? (() => ({ state: 0 }))) as () => PluginStep<unknown>
   })
@@ -72,6 +74,12 @@ describe("code of a user that does what it must not", () => {
       assert.match(
         refusal(() => plugin({ waitedFor })(1)),
         /^acme\/hostile\.waitedFor: expected /
+      )
+    }
+    for (const hears of [thrower, () => 7, () => [5], () => [{ kind: "NoSuchKind" }], () => undefined]) {
+      assert.match(
+        refusal(() => plugin({ hears })(1)),
+        /^acme\/hostile\.hears: expected /
       )
     }
     assert.match(
@@ -95,7 +103,16 @@ describe("code of a user that does what it must not", () => {
       () => undefined,
       async () => ({ state: 1 }),
       () => 5,
-      () => ({ state: 1, fires: "yes" })
+      () => ({ state: 1, fires: "yes" }),
+      ...["state", "fires", "wakeAtNanos"].map(
+        (part) => () => Object.defineProperty({ state: 1 }, part, { get: thrower })
+      ),
+      () => Object.defineProperty({ state: 1, fires: "yes" }, "more", { get: thrower, enumerable: true }),
+      () => {
+        const { proxy, revoke } = Proxy.revocable({ state: 1 }, {})
+        revoke()
+        return proxy
+      }
     ]) {
       assert.strictEqual(outcome(plugin({ step: answer })(1)), "TriggerDefect")
       assert.strictEqual(outcome(plugin({ start: answer })(1)), "TriggerDefect")

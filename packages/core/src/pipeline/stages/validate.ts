@@ -4,7 +4,8 @@
  * @module
  */
 import { Effect, Exit } from "effect"
-import type { GatedMachine, GateOptions } from "../../gate/Gate.ts"
+import type { GatedMachine } from "../../gate/Gate.ts"
+import type { GateOptions } from "../../gate/GateOptions.ts"
 import * as Gate from "../../gate/Gate.ts"
 import type { ExecError, MachineError } from "../../MachineErrors.ts"
 import { RunContext, type RunCommandError } from "../../run/RunContext.ts"
