@@ -5,19 +5,16 @@
  */
 import { posix } from "node:path"
 import { Effect, Schema } from "effect"
+import { EnvironmentName, Hostname, PlainText, SignalNumber } from "./IdentityParts.ts"
 import { MachineError } from "./MachineErrors.ts"
 
-const plain = Schema.String.check(
-  Schema.makeFilter((text: string) => !text.includes("\0"), { expected: "no NUL characters" })
-)
-const absolute = plain.check(
+const absolute = PlainText.check(
   Schema.makeFilter((path: string) => path.startsWith("/"), { expected: "an absolute path in the guest" })
 )
 /** A serial number as virtio-blk has them, or a node. */
-const device = plain.check(Schema.isPattern(/^(\/dev\/[a-z0-9]{1,32}|[!-.0-~]{1,20})$/))
+const device = PlainText.check(Schema.isPattern(/^(\/dev\/[a-z0-9]{1,32}|[!-.0-~]{1,20})$/))
 const fileSystem = Schema.String.check(Schema.isPattern(/^[a-z0-9_]{1,32}$/))
 const nanos = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 9_000_000_000_000 }))
-const signal = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 64 }))
 const bytes = Schema.Int.check(Schema.isBetween({ minimum: 1 << 16, maximum: 2 ** 42 }))
 
 const root = Schema.Struct({
@@ -86,24 +83,24 @@ const isRootRight = Schema.makeFilter(rootProblem)
 
 /** As {@link WorkloadSpec}. */
 export const workloadSpecSchema = Schema.Struct({
-  argv: Schema.NonEmptyArray(plain),
-  env: Schema.optionalKey(Schema.Record(Schema.String.check(Schema.isPattern(/^[^=\0]+$/)), plain)),
+  argv: Schema.NonEmptyArray(PlainText),
+  env: Schema.optionalKey(Schema.Record(EnvironmentName, PlainText)),
   cwd: Schema.optionalKey(absolute),
-  user: Schema.optionalKey(plain),
-  groups: Schema.optionalKey(Schema.Array(plain)),
+  user: Schema.optionalKey(PlainText),
+  groups: Schema.optionalKey(Schema.Array(PlainText)),
   hold: Schema.optionalKey(Schema.Literals(["timed", "untilGo"])),
   holdNanos: Schema.optionalKey(nanos),
-  hostname: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$/))),
+  hostname: Schema.optionalKey(Hostname),
   listeners: Schema.optionalKey(Schema.Literals(["seccomp", "scan", "off"])),
   root: Schema.optionalKey(root),
   volumes: Schema.optionalKey(Schema.Array(volume)),
-  resolvConf: Schema.optionalKey(plain),
-  hosts: Schema.optionalKey(plain),
-  stopSignal: Schema.optionalKey(signal),
+  resolvConf: Schema.optionalKey(PlainText),
+  hosts: Schema.optionalKey(PlainText),
+  stopSignal: Schema.optionalKey(SignalNumber),
   stopNanos: Schema.optionalKey(nanos),
-  identityHook: Schema.optionalKey(Schema.Array(plain)),
+  identityHook: Schema.optionalKey(Schema.Array(PlainText)),
   identityHookNanos: Schema.optionalKey(nanos),
-  identitySignal: Schema.optionalKey(signal)
+  identitySignal: Schema.optionalKey(SignalNumber)
 }).check(isRootRight)
 
 /**

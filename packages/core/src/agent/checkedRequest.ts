@@ -7,6 +7,7 @@ import { Duration, Effect, Option, Schema } from "effect"
 import { describeValue } from "../describeValue.ts"
 import { isFunction, isRecord, kindProblems, orAbsent, unknownProblems } from "../gate/optionProblems.ts"
 import type { GuestNanos } from "../GuestEvent.ts"
+import { Entropy, Hostname, MachineId, SecretEnvironment, SignalNumber } from "../IdentityParts.ts"
 import { MachineError, type MachineFailureReason } from "../MachineErrors.ts"
 import { readDuration } from "../readDuration.ts"
 import type { AnswerTime, IdentitySpec } from "../Vmm.ts"
@@ -47,19 +48,14 @@ export const checkedWithin = (
   })
 
 const identity = Schema.Struct({
-  entropy: Schema.Uint8Array.check(
-    Schema.makeFilter((bytes: Uint8Array) => bytes.length >= 32 || "at least 32 bytes of entropy")
-  ),
+  entropy: Entropy,
   realtimeNanos: Schema.NullOr(Schema.BigInt.check(Schema.isGreaterThanOrEqualToBigInt(0n))),
-  hostname: Schema.NullOr(Schema.String.check(Schema.isPattern(/^[A-Za-z0-9]([A-Za-z0-9.-]{0,62})$/))),
-  machineId: Schema.NullOr(Schema.String.check(Schema.isPattern(/^[0-9a-f]{32}$/))),
-  env: Schema.Record(
-    Schema.String.check(Schema.isPattern(/^[^=\0]+$/)),
-    Schema.Union([Schema.String, Schema.Redacted(Schema.String)])
-  ),
+  hostname: Schema.NullOr(Hostname),
+  machineId: Schema.NullOr(MachineId),
+  env: SecretEnvironment,
   thaw: Schema.Boolean,
   hookTimeoutNanos: Schema.optionalKey(Schema.Natural),
-  signal: Schema.optionalKey(Schema.Natural)
+  signal: Schema.optionalKey(SignalNumber)
 })
 
 const decodeIdentity = Schema.decodeUnknownEffect(identity, { errors: "all", onExcessProperty: "error" })

@@ -3,27 +3,19 @@
  *
  * @module
  */
-import { Effect, Schema } from "effect"
+import { Effect, Result, Schema, SchemaIssue } from "effect"
 import type { GuestEventOf } from "../GuestEvent.ts"
+import { PlainText, SecretEnvironment } from "../IdentityParts.ts"
 import { ExecError, type ExecReason } from "../MachineErrors.ts"
-
-const text = Schema.String.check(
-  Schema.makeFilter((value: string) => !value.includes("\0") || "text without zero bytes")
-)
 
 const input = Schema.Union([Schema.Uint8Array, Schema.String])
 
 /** What the specifications of every command have. */
 const command = {
-  argv: Schema.Array(text).check(Schema.isMinLength(1)),
-  env: Schema.optionalKey(
-    Schema.Record(
-      text.check(Schema.makeFilter((key: string) => /^[^=]+$/.test(key) || "a name without `=`")),
-      Schema.Union([text, Schema.Redacted(text)])
-    )
-  ),
-  cwd: Schema.optionalKey(text),
-  user: Schema.optionalKey(text.check(Schema.isMinLength(1)))
+  argv: Schema.Array(PlainText).check(Schema.isMinLength(1)),
+  env: Schema.optionalKey(SecretEnvironment),
+  cwd: Schema.optionalKey(PlainText),
+  user: Schema.optionalKey(PlainText.check(Schema.isMinLength(1)))
 } as const
 
 const execRequest = Schema.Struct({
@@ -66,5 +58,16 @@ const options = { errors: "all", onExcessProperty: "error" } as const
 
 /** The specification of an `exec`, or everything that is wrong with it. */
 export const checkedExec = checked("exec", Schema.decodeUnknownEffect(execRequest, options))
+const decodeExec = Schema.decodeUnknownResult(execRequest, options)
+const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/** Problems of a command that is executed later: `name` is what the command is called. */
+export const commandProblems = (name: string, spec: unknown): ReadonlyArray<string> => {
+  const decoded = decodeExec(spec)
+  if (Result.isSuccess(decoded)) return []
+  return formatIssue(decoded.failure.issue).issues.map(
+    ({ message, path = [] }) => `${[name, ...path.map(String)].join(".")}: ${message}`
+  )
+}
 /** The specification of a `spawn`, or everything that is wrong with it. */
 export const checkedSpawn = checked("spawn", Schema.decodeUnknownEffect(spawnRequest, options))

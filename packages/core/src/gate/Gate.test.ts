@@ -203,14 +203,18 @@ describe("the gate", () => {
     ).pipe(Effect.provide(host()))
   )
 
-  it.effect("a-malformed-identity-is-refused-and-the-clone-destroyed", () =>
+  it.effect("a-malformed-identity-is-refused-whole-before-anything-is-opened", () =>
     Effect.scoped(
       Effect.gen(function* () {
         const { directory } = yield* captureAt("WorkloadPreExec")
         const before = scriptedMachines.open
-        for (const identity of [{ machineId: "XYZ" }, { hostname: "-bad-" }, { entropy: new Uint8Array(8) }]) {
-          assert.strictEqual((yield* Effect.flip(Gate.restore(directory, { identity }))).reason._tag, "IdentityInvalid")
-        }
+        const wrong = { machineId: "XYZ", hostname: "bad-", entropy: new Uint8Array(8), env: { "": "x" } }
+        const { reason } = yield* Effect.flip(Gate.restore(directory, { identity: wrong }))
+        const names = reason._tag === "OptionsInvalid" ? reason.problems.map((problem) => problem.split(":")[0]) : []
+        assert.deepStrictEqual(
+          names,
+          ["entropy", "hostname", "machineId", "env"].map((name) => `gate.identity.${name}`)
+        )
         assert.strictEqual(scriptedMachines.open, before)
       })
     ).pipe(Effect.provide(host()))

@@ -12,7 +12,7 @@ import { type DrawnIdentity, drawIdentity, renewalOf } from "./FreshIdentity.ts"
 import { GateError, type GateReason } from "./GateErrors.ts"
 import type { GateOptions } from "./GateOptions.ts"
 import { loadSnapshot } from "./loadSnapshot.ts"
-import { gateProblems } from "./optionProblems.ts"
+import { gateProblems } from "./gateProblems.ts"
 import { gateLoaded, type GateInput, type GateState, stepGate } from "./GateState.ts"
 import { hostNanos, makeWallClock, withWallClock } from "./WallClock.ts"
 
@@ -38,18 +38,6 @@ export interface Clone extends GatedMachine {
 
 const refuse = (reason: GateReason): GateError => new GateError({ reason })
 const machineFailed = (error: MachineError): GateError => refuse({ _tag: "MachineFailed", cause: error.reason })
-
-const invalidPart = (identity: DrawnIdentity): string | null => {
-  if (identity.entropy.byteLength < 32)
-    return `entropy has ${identity.entropy.byteLength} bytes, at least 32 are needed`
-  if (identity.machineId !== null && !/^[0-9a-f]{32}$/.test(identity.machineId)) {
-    return `machineId ${JSON.stringify(identity.machineId)} is not 32 lower-case hexadecimal digits`
-  }
-  if (identity.hostname !== null && !/^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$/.test(identity.hostname)) {
-    return `hostname ${JSON.stringify(identity.hostname)} is not a host name`
-  }
-  return null
-}
 
 /** Why the agent's answer is no admission. */
 const refusedBy = ({ reason }: AgentError): GateError => {
@@ -95,8 +83,6 @@ const admitMachine = Effect.fnUntraced(function* (
   advance: (input: GateInput) => Effect.Effect<void>
 ) {
   const identity = yield* drawIdentity(options.identity ?? {})
-  const invalid = invalidPart(identity)
-  if (invalid !== null) return yield* refuse({ _tag: "IdentityInvalid", why: invalid })
   const toleranceNanos = Duration.toMillis(Duration.fromInputUnsafe(options.clockTolerance ?? "5 millis")) * 1e6
   const hookTimeout = options.hookTimeout === undefined ? null : Duration.fromInputUnsafe(options.hookTimeout)
   const answerTime = Duration.fromInputUnsafe(options.guestTimeout ?? "5 seconds")

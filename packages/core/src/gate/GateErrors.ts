@@ -18,10 +18,8 @@ export const GateReason = Schema.TaggedUnion({
   NotRestored: { path: Schema.String, cause: MachineReason },
   /** The guest had no agent when it was captured: nobody could acknowledge. */
   AgentAbsent: {},
-  /** The gate cannot be what was asked for. */
+  /** The gate, or the identity that was chosen, cannot be what was asked for. */
   OptionsInvalid: { problems: Schema.NonEmptyArray(Schema.String) },
-  /** A chosen identity is malformed. */
-  IdentityInvalid: { why: Schema.String },
   /** The guest did not acknowledge in time. `clock` says by whose time. */
   AcknowledgementMissing: {
     waitingFor: Schema.String,
@@ -49,8 +47,6 @@ const describe = (reason: GateReason): string => {
       return "the guest was captured before its agent was ready; nobody can acknowledge a new identity: capture later"
     case "OptionsInvalid":
       return `no such gate:${reason.problems.map((problem) => `\n  ${problem}`).join("")}`
-    case "IdentityInvalid":
-      return `the chosen identity is malformed: ${reason.why}`
     case "AcknowledgementMissing":
       return `no ${reason.waitingFor} within ${reason.timeoutMillis} ms of ${reason.clock} time; the clone was destroyed`
     case "AcknowledgementWrong":

@@ -373,6 +373,6 @@ export {
 export { type Pooled, pool } from "./stages/pool.ts"
 export { prefetch } from "./stages/prefetch.ts"
 export { freeze, type Frozen, type FreezeOptions } from "./stages/freeze.ts"
-export { execProbe, type Probe, validate, type Validated } from "./stages/validate.ts"
+export { execProbe, type ExecProbe, type Probe, validate, type Validated } from "./stages/validate.ts"
 export { warmUp, warmUpWith } from "./stages/warmUp.ts"
 export type { WatchFailure, WatchLimit } from "./watchGuard.ts"

@@ -14,6 +14,8 @@ const host = () =>
     new MemoryFiles().layer
   )
 
+const execProbe = Pipeline.execProbe as unknown as (command: unknown) => unknown
+
 /** By the beginning of what is told of it: an option, and what it may not be. */
 const ofSpec: Readonly<Record<string, readonly [string, ...ReadonlyArray<unknown>]>> = {
   "spec.kernelPath": ["kernelPath", 5, null],
@@ -27,10 +29,37 @@ const ofCapture: Readonly<Record<string, readonly [string, ...ReadonlyArray<unkn
   name: ["name", 5],
   replace: ["replace", "yes"],
   prefetch: ["prefetch", 1],
-  warmUp: ["warmUp", 5, [{ argv: [] }], [{}]],
+  warmUp: [
+    "warmUp",
+    5,
+    [{ argv: [] }],
+    [{}],
+    [{ argv: ["true"], cwd: 5 }],
+    [{ argv: ["true"] }, { argv: ["true"], timeoutNanos: -1 }],
+    [{ argv: ["a\0"] }],
+    [{ argv: ["true"], mistyped: 1 }]
+  ],
   freeze: ["freeze", 5, { deadline: "soon" }, { whenever: true }],
-  validate: ["validate", 5],
-  gate: ["gate", 5, { hostTimeout: "soon" }, { identity: 5 }],
+  validate: [
+    "validate",
+    5,
+    execProbe(undefined),
+    execProbe({ argv: [] }),
+    execProbe({ argv: ["true"], env: { "a=b": "c" } }),
+    execProbe({ argv: ["true"], mistyped: 1 })
+  ],
+  gate: [
+    "gate",
+    5,
+    { hostTimeout: "soon" },
+    { identity: 5 },
+    { identity: { machineId: "zz" } },
+    { identity: { hostname: "web-" } },
+    { identity: { entropy: new Uint8Array(31) } },
+    { identity: { realtimeNanos: 0n } },
+    { identity: { env: { A: 5 } } },
+    { signal: 65 }
+  ],
   tuning: ["tuning", 5, { boot: 5 }, { sleep: {} }, { watch: { retrys: 1 } }, { watch: { retry: 3 } }],
   watchLimit: ["watchLimit", "soon"],
   observe: ["observe", 5],

@@ -4,9 +4,10 @@
  * @module
  */
 import { Effect, Schedule } from "effect"
+import { commandProblems } from "../agent/commandRequest.ts"
+import { gateProblems } from "../gate/gateProblems.ts"
 import {
   flagProblems,
-  gateProblems,
   isFunction,
   isRecord,
   isText,
@@ -15,21 +16,11 @@ import {
   unknownProblems
 } from "../gate/optionProblems.ts"
 import type { StageTuning } from "./Stage.ts"
+import { probeProblems } from "./stages/validate.ts"
 
 const isList = (value: unknown): value is ReadonlyArray<unknown> => Array.isArray(value)
 
 const isNumber = (value: unknown): boolean => typeof value === "number"
-
-const commandProblems = (name: string, command: unknown): ReadonlyArray<string> => {
-  if (!isRecord(command)) return kindProblems(name, command, "a command, { argv }", isRecord)
-  const { argv } = command
-  return kindProblems(
-    `${name}.argv`,
-    argv,
-    "a program and its arguments",
-    (value) => isList(value) && value.length > 0 && Array.from(value).every(isText)
-  )
-}
 
 const policyProblems = (name: string, policy: unknown): ReadonlyArray<string> =>
   kindProblems(
@@ -71,7 +62,7 @@ export const captureShapeProblems = (options: unknown, target: "path" | "paths")
         ? Array.from(warmUp).flatMap((command, index) => commandProblems(`warmUp.${index}`, command))
         : kindProblems("warmUp", warmUp, "a list of commands", isList)),
     ...kindProblems("freeze", freeze, "{ when, deadline }", orAbsent(isRecord)),
-    ...kindProblems("validate", validate, "a probe, as Pipeline.execProbe makes it", orAbsent(isFunction)),
+    ...(validate === undefined ? [] : probeProblems("validate", validate)),
     ...gateProblems("gate", options["gate"] as never),
     ...tuningProblems(options["tuning"]),
     ...watchShapeProblems(options)

@@ -16,10 +16,10 @@ import type { Clone } from "../gate/Gate.ts"
 import type { GateOptions } from "../gate/GateOptions.ts"
 import { GateError } from "../gate/GateErrors.ts"
 import { loadSnapshot } from "../gate/loadSnapshot.ts"
+import { gateProblems } from "../gate/gateProblems.ts"
 import {
   countProblems,
   durationProblems,
-  gateProblems,
   isFunction,
   isRecord,
   kindProblems,

@@ -3,7 +3,16 @@
  *
  * @module
  */
-import { agentSetting, rootProblem, workloadSettings, workloadSpecSchema } from "@stillpoint/core"
+import {
+  agentSetting,
+  EnvironmentName,
+  Hostname,
+  PlainText,
+  rootProblem,
+  SignalNumber,
+  workloadSettings,
+  workloadSpecSchema
+} from "@stillpoint/core"
 import { Effect, Schema } from "effect"
 
 /** A path in the guest: absolute, without empty, `.` or `..` parts. */
@@ -29,10 +38,6 @@ const GuestPathOrRoot = Schema.String.check(
 
 const { fields } = workloadSpecSchema
 
-const isPlain = (text: string): boolean => !text.includes("\0")
-const Plain = Schema.String.check(Schema.makeFilter(isPlain, { expected: "a string without NUL characters" }))
-const EnvironmentName = Schema.String.check(Schema.isPattern(/^[^=\0]+$/))
-const Hostname = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$/))
 const Mode = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 0o7777 }))
 
 const defaultTo = <S extends Schema.Top>(schema: S, value: S["Encoded"]) =>
@@ -41,9 +46,9 @@ const defaultTo = <S extends Schema.Top>(schema: S, value: S["Encoded"]) =>
 /** The program that the machine exists for. */
 export const Workload = Schema.Struct({
   /** The program and its arguments. Without a slash it is searched in the `PATH` of `env`. */
-  argv: Schema.NonEmptyArray(Plain),
+  argv: Schema.NonEmptyArray(PlainText),
   /** Added to `PATH`, `HOME` and `TERM`. */
-  env: defaultTo(Schema.Record(EnvironmentName, Plain), {}),
+  env: defaultTo(Schema.Record(EnvironmentName, PlainText), {}),
   cwd: defaultTo(Schema.Union([GuestPath, Schema.Literal("/")]), "/"),
   /** As {@link WorkloadSpec} of `@stillpoint/core` has them: whom it runs as, and how it is stopped. */
   user: fields.user,
@@ -105,14 +110,14 @@ export const GuestConfig = Schema.Struct({
    * `STILLPOINT_MACHINE_ID`, `STILLPOINT_BOOT_ID` and `STILLPOINT_ENTROPY` in its environment. Ending with anything but 0, or
    * too late, it fails the gate.
    */
-  identityHook: defaultTo(Schema.Array(Plain), []),
+  identityHook: defaultTo(Schema.Array(PlainText), []),
   /** Guest nanoseconds that the hook may take, if the gate says nothing else; less than the gate waits for the guest. */
   identityHookNanos: defaultTo(
     Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 9_000_000_000_000 })),
     3_000_000_000
   ),
   /** Number of a signal that a workload which runs already is sent after a new identity, as 1 for `SIGHUP`; 0: none. */
-  identitySignal: defaultTo(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 64 })), 0),
+  identitySignal: defaultTo(SignalNumber, 0),
   /** The disks that the guest has its root and its volumes on: see {@link WorkloadSpec} of `@stillpoint/core`. */
   root: fields.root,
   volumes: fields.volumes,
@@ -136,7 +141,7 @@ export const GuestConfig = Schema.Struct({
   /** By guest path; `/` takes a tree only. */
   files: defaultTo(GuestFiles, {}),
   /** Symbolic links: path to target. */
-  links: defaultTo(Schema.Record(GuestPath, Plain), {}),
+  links: defaultTo(Schema.Record(GuestPath, PlainText), {}),
   directories: defaultTo(Schema.Array(GuestPath), [])
 }).check(Schema.makeFilter(rootProblem))
 /** A configuration with every default filled in. */

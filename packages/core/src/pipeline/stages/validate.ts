@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { Effect, Exit } from "effect"
+import { Effect, Exit, Predicate } from "effect"
+import { commandProblems } from "../../agent/commandRequest.ts"
 import type { GatedMachine } from "../../gate/Gate.ts"
 import type { GateOptions } from "../../gate/GateOptions.ts"
 import * as Gate from "../../gate/Gate.ts"
@@ -13,7 +14,8 @@ import type { SnapshotPublishError } from "../../snapshot/SnapshotErrors.ts"
 import { type Snapshot, SnapshotStore } from "../../snapshot/SnapshotStore.ts"
 import { type WorkingSet, workingSetOf } from "../../snapshot/Validation.ts"
 import type { ExecSpec } from "../../Vmm.ts"
-import { gateProblems, isText, kindProblems } from "../../gate/optionProblems.ts"
+import { gateProblems } from "../../gate/gateProblems.ts"
+import { isFunction, isText, kindProblems } from "../../gate/optionProblems.ts"
 import { ProbeCommandFailed, type StageTimedOut, ValidationFailed } from "../PipelineErrors.ts"
 import * as Stage from "../Stage.ts"
 import type { Published } from "./capture.ts"
@@ -26,10 +28,14 @@ export interface Validated extends Published {
   readonly workingSet: WorkingSet
 }
 
-/** A probe that executes a command, which must end with code 0. */
-export const execProbe =
-  (command: ExecSpec): Probe<ExecError | MachineError | ProbeCommandFailed, never> =>
-  ({ machine }) =>
+/** A probe that says what it will execute: so it can be looked at before there is a clone. */
+export interface ExecProbe extends Probe<ExecError | MachineError | ProbeCommandFailed, never> {
+  readonly command: ExecSpec
+}
+
+/** A probe that executes a command, which must end with code 0. What is wrong with the command is told before anything is booted. */
+export const execProbe = (command: ExecSpec): ExecProbe => {
+  const probe: Probe<ExecError | MachineError | ProbeCommandFailed, never> = ({ machine }) =>
     Effect.gen(function* () {
       const { code, signal, stderr, stdout } = yield* machine.exec(command)
       const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes).trim()
@@ -38,6 +44,16 @@ export const execProbe =
       }
       return text(stdout)
     })
+  return Object.assign(probe, { command })
+}
+
+/** Problems of a probe that can be seen before there is a clone. */
+export const probeProblems = (name: string, probe: unknown): ReadonlyArray<string> => {
+  if (!isFunction(probe)) {
+    return kindProblems(name, probe, "a probe, as Pipeline.execProbe makes it", isFunction)
+  }
+  return Predicate.hasProperty(probe, "command") ? commandProblems(name, probe.command) : []
+}
 
 /** What a probe gives. One of a program without types may throw, be no Effect, or give no text: then nothing was validated. */
 const evidenceOf = Effect.fnUntraced(function* <E, R>(probe: Probe<E, R>, clone: GatedMachine) {
@@ -87,7 +103,7 @@ export const validate = <E, R>(probe: Probe<E, R>, gate: GateOptions = {}) =>
         return { ...published, snapshot: validated, workingSet } satisfies Validated
       }),
     {
-      check: Effect.succeed(gateProblems("validate.gate", gate)),
+      check: Effect.sync(() => [...probeProblems("validate", probe), ...gateProblems("validate.gate", gate)]),
       onFailure: (error, published) => refuse(error, published.snapshot)
     }
   )

@@ -4,13 +4,18 @@
  * @module
  */
 import { Effect } from "effect"
+import { commandProblems } from "../../agent/commandRequest.ts"
 import type { ExecSpec, Machine } from "../../Vmm.ts"
 import { ThawFailed, WarmUpFailed } from "../PipelineErrors.ts"
 import * as Stage from "../Stage.ts"
 import type { Fired } from "./awaitPolicy.ts"
 
 /** Executes commands in the guest, one after the other, each of which must end with code 0. */
-export const warmUp = (...commands: ReadonlyArray<ExecSpec>) => warmUpWith((machine) => execAll(machine, commands))
+export const warmUp = (...commands: ReadonlyArray<ExecSpec>) =>
+  Stage.checked(
+    warmUpWith((machine) => execAll(machine, commands)),
+    Effect.sync(() => commands.flatMap((command, index) => commandProblems(`warmUp.${index}`, command)))
+  )
 
 const execAll = Effect.fnUntraced(function* (machine: Machine, commands: ReadonlyArray<ExecSpec>) {
   for (const command of commands) {
