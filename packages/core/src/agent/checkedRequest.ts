@@ -5,7 +5,7 @@
  */
 import { Duration, Effect, Option, Schema } from "effect"
 import { describeValue } from "../describeValue.ts"
-import { isFunction, isRecord, kindProblems, orAbsent, unknownProblems } from "../gate/optionProblems.ts"
+import { isFunction, isRecord, kindProblems, orAbsent, unknownProblems } from "../optionProblems.ts"
 import type { GuestNanos } from "../GuestEvent.ts"
 import { Entropy, Hostname, MachineId, SecretEnvironment, SignalNumber } from "../IdentityParts.ts"
 import { MachineError, type MachineFailureReason } from "../MachineErrors.ts"

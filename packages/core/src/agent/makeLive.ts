@@ -4,7 +4,7 @@
  * @module
  */
 import { Cause, Deferred, Duration, Effect, Exit, Fiber, Scope } from "effect"
-import { durationProblems, isRecord, kindProblems, unknownProblems } from "../gate/optionProblems.ts"
+import { durationProblems, isRecord, kindProblems, unknownProblems } from "../optionProblems.ts"
 import type { LiveMachine, LiveOptions, LiveState } from "../LiveMachine.ts"
 import { MachineError } from "../MachineErrors.ts"
 import type { Machine, MachineStop } from "../Vmm.ts"

@@ -4,7 +4,7 @@
  * @module
  */
 import { describeValue } from "../describeValue.ts"
-import { isRecord } from "../gate/optionProblems.ts"
+import { isRecord } from "../optionProblems.ts"
 import { Effect, Stream } from "effect"
 import type { GuestProcess } from "../GuestProcess.ts"
 import type { ExecError, MachineError } from "../MachineErrors.ts"

@@ -8,6 +8,7 @@
  * @module
  */
 import { Clock, Effect, Stream } from "effect"
+import { askedOfAgent } from "../agent/askedOfAgent.ts"
 import type { GuestFiles } from "../guestFiles/GuestFiles.ts"
 import type { LiveMachine } from "../LiveMachine.ts"
 import type { MachineError } from "../MachineErrors.ts"
@@ -126,10 +127,6 @@ export const withWallClock = (machine: Machine, clock: WallClock): Machine => {
     ...machine,
     run: onTime(machine.run),
     live: clock.lives,
-    agent: punctual,
-    sendSerial: punctual.type,
-    exec: punctual.execute,
-    spawn: punctual.spawn,
-    files
+    ...askedOfAgent(punctual)
   }
 }

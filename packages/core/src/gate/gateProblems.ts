@@ -25,7 +25,7 @@ import {
   kindProblems,
   orAbsent,
   unknownProblems
-} from "./optionProblems.ts"
+} from "../optionProblems.ts"
 
 const gateNames = {
   digest: true,

@@ -19,14 +19,7 @@
 import { resolve } from "node:path"
 import { crc32 } from "node:zlib"
 import { Clock, Duration, Effect, Schedule, type Scope } from "effect"
-import {
-  countProblems,
-  durationProblems,
-  isRecord,
-  isText,
-  kindProblems,
-  unknownProblems
-} from "../gate/optionProblems.ts"
+import { countProblems, durationProblems, isRecord, isText, kindProblems, unknownProblems } from "../optionProblems.ts"
 import { makeHeadSignal } from "../internal/headSignal.ts"
 import type { Appended, AppendOptions, JournalEntry, JournalRecord, JournalShape } from "./JournalShape.ts"
 import { JournalError } from "./JournalErrors.ts"

@@ -8,7 +8,7 @@ import { Effect, Exit, pipe, Scope, Stream } from "effect"
 import type { FileFault, FileUnfit } from "../files/FileErrors.ts"
 import type { Firing } from "../Firing.ts"
 import type { GateOptions } from "../gate/GateOptions.ts"
-import { flagProblems, isRecord, isText, kindProblems, unknownProblems } from "../gate/optionProblems.ts"
+import { flagProblems, isFunction, isRecord, isText, kindProblems, unknownProblems } from "../optionProblems.ts"
 import { GuestTimeline } from "../GuestTimeline.ts"
 import type { CaptureError, ExecError, ForkError, MachineError } from "../MachineErrors.ts"
 import { makeRunContext, RunContext, type RunCommandError } from "../run/RunContext.ts"
@@ -37,7 +37,7 @@ import { freeze, type FreezeOptions } from "./stages/freeze.ts"
 import { prefetch } from "./stages/prefetch.ts"
 import { type Probe, validate } from "./stages/validate.ts"
 import { warmUp } from "./stages/warmUp.ts"
-import { captureShapeProblems, specShapeProblems, watchShapeProblems } from "./shapeProblems.ts"
+import { captureShapeProblems, specShapeProblems, targetAt, watchShapeProblems } from "./shapeProblems.ts"
 import { watchGuard, type WatchFailure, type WatchLimit } from "./watchGuard.ts"
 
 /** The standard stages, in their order. */
@@ -303,9 +303,11 @@ const sideProblems = (captures: ReadonlyArray<CaptureOptions>) =>
 const repeatProblems = (options: RepeatOptions) => {
   const shape = captureShapeProblems(options, "paths")
   if (!isRecord(options)) return Effect.succeed(shape)
-  const first: unknown = typeof options.target === "function" ? options.target(0) : ""
-  const problems = [...shape, ...kindProblems("target(0)", first, "the path of a directory", isText)]
-  return Effect.map(stageProblems(captureStages, { ...options, target: first as string }, problems), (others) => [
+  const { problems: ofTarget, target } = isFunction(options.target)
+    ? targetAt(options.target, 0)
+    : { problems: [], target: "" }
+  const problems = [...shape, ...ofTarget]
+  return Effect.map(stageProblems(captureStages, { ...options, target }, problems), (others) => [
     ...problems,
     ...others
   ])
@@ -339,14 +341,16 @@ export const repeat = (spec: BootSpec, options: RepeatOptions) =>
         // Pull by pull: an interruption of the whole would pull ahead, and the guest would go on.
         (firings) => Stream.transformPull(firings, (pull) => Effect.succeed(Effect.raceFirst(pull, guard.ended))),
         Stream.mapEffect((firing) => {
-          const one: CaptureOptions = { ...options, target: options.target(firing.index) }
+          const { problems, target } = targetAt(options.target, firing.index)
+          const one: CaptureOptions = { ...options, target }
           const parent = options.deltas === true ? previous : null
           const stages = pipe(
             adopt,
             Stage.andThen(firedAs(options.policy, firing)),
             Stage.andThen(fromFired(one, parent))
           )
-          return Effect.scoped(runStages(subjectOf(spec, one), stages, booted)).pipe(
+          const captured = Effect.scoped(runStages(subjectOf(spec, one), stages, booted))
+          return Effect.andThen(refuseProblems("repeat", problems), captured).pipe(
             Effect.map(({ runId, value }) => ({ runId, value: readyOf(value) })),
             Effect.tap(({ value }) => {
               previous = value.snapshot

@@ -10,7 +10,7 @@ import { isCancelled, RunContext, type RunCommandError } from "../run/RunContext
 import { isEnded } from "../run/RunState.ts"
 import type { RecordedError } from "../run/RunEvent.ts"
 import { TriggerError } from "../Trigger.ts"
-import { durationProblems } from "../gate/optionProblems.ts"
+import { durationProblems } from "../optionProblems.ts"
 import { StageTimedOut } from "./PipelineErrors.ts"
 import { type Progress, ProgressListener } from "./Progress.ts"
 import { stageDuration, stageFailures } from "./stageMetrics.ts"

@@ -128,6 +128,38 @@ describe("all that is wrong with what a pipeline is given is told at once", () =
       { numRuns: 100 }
     ))
 
+  it("of-the-function-that-names-the-targets-of-a-policy-that-repeats-before-the-boot-or-at-its-firing", () => {
+    const misbehaving: Readonly<Record<string, () => unknown>> = {
+      "that it threw Error: a target's own": () => {
+        throw new Error("a target's own")
+      },
+      "that it threw undefined": () => {
+        throw undefined
+      },
+      "a promise": () => Promise.reject(new Error("rejected")),
+      undefined: () => undefined,
+      "5": () => 5,
+      "Symbol(x)": () => Symbol("x")
+    }
+    return fc.assert(
+      fc.asyncProperty(fc.constantFrom(...Object.entries(misbehaving)), fc.nat(1), async ([found, misbehave], at) => {
+        const named: Array<number> = []
+        const target = (index: number) => {
+          named.push(index)
+          return index === at ? misbehave() : `/s/${index}`
+        }
+        const problems = await refusal(
+          repeat({ kernelPath: "/kernel" }, { policy: kindTrigger("HeartbeatTick", 2), target })
+        )
+        assert.deepStrictEqual(problems.length, 1)
+        assert.include(problems[0], `target(${at}): `)
+        assert.include(problems[0], `found ${found}`)
+        assert.strictEqual(named.at(-1), at, "and nothing was asked of it after that")
+      }),
+      { numRuns: 30 }
+    )
+  })
+
   it("of-captures-side-by-side", () =>
     fc.assert(
       fc.asyncProperty(some(ofSpec), some(ofCapture), some(ofCapture), async (spec, one, two) => {

@@ -5,6 +5,7 @@
  */
 import { Effect, Schedule } from "effect"
 import { commandProblems } from "../agent/commandRequest.ts"
+import { describeValue } from "../describeValue.ts"
 import { gateProblems } from "../gate/gateProblems.ts"
 import {
   flagProblems,
@@ -14,7 +15,7 @@ import {
   kindProblems,
   orAbsent,
   unknownProblems
-} from "../gate/optionProblems.ts"
+} from "../optionProblems.ts"
 import type { StageTuning } from "./Stage.ts"
 import { probeProblems } from "./stages/validate.ts"
 
@@ -67,6 +68,26 @@ export const captureShapeProblems = (options: unknown, target: "path" | "paths")
     ...tuningProblems(options["tuning"]),
     ...watchShapeProblems(options)
   ]
+}
+
+/** Where the n-th snapshot goes, as the caller's function says it, or what is wrong with that. */
+export const targetAt = (
+  target: (index: number) => unknown,
+  index: number
+): { readonly target: string; readonly problems: ReadonlyArray<string> } => {
+  const name = `target(${index})`
+  try {
+    const found: unknown = target(index)
+    // A promise is of no use, and its rejection of no interest to anybody else.
+    if (found instanceof Promise) found.catch(() => undefined)
+    const problems = kindProblems(name, found, "the path of a directory", isText)
+    return { target: isText(found) ? found : "", problems }
+  } catch (cause) {
+    return {
+      target: "",
+      problems: [`${name}: expected the path of a directory, found that it threw ${describeValue(cause)}`]
+    }
+  }
 }
 
 /** Problems of who looks on. */

@@ -24,7 +24,7 @@ import {
   isRecord,
   kindProblems,
   unknownProblems
-} from "../gate/optionProblems.ts"
+} from "../optionProblems.ts"
 import { PoolError, type PoolReason } from "./PoolErrors.ts"
 
 /** How a pool is kept. */

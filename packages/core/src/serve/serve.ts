@@ -26,7 +26,7 @@ import {
   kindProblems,
   orAbsent,
   unknownProblems
-} from "../gate/optionProblems.ts"
+} from "../optionProblems.ts"
 import { type ClonePool, type ClonePoolOptions, makeClonePool, poolProblems } from "../pool/ClonePool.ts"
 import { type Lease, makeLeases } from "./leases.ts"
 import { answer, type Passed, passConnection, passRequest } from "./passing.ts"

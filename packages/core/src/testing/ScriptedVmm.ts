@@ -9,6 +9,7 @@
 import { join } from "node:path"
 import { Effect, Layer, type Scope } from "effect"
 import { Observable, Subject } from "rxjs"
+import { askedOfAgent } from "../agent/askedOfAgent.ts"
 import { makeAgent } from "../agent/makeAgent.ts"
 import type { AgentRequest } from "../agent/AgentPort.ts"
 import { revealed } from "../agent/secrets.ts"
@@ -306,12 +307,7 @@ const makeMachine = (
       pause: Effect.sync(() => {
         isPauseAsked = true
       }),
-      agent,
-      go: agent.go,
-      sendSerial: agent.type,
-      exec: agent.execute,
-      spawn: agent.spawn,
-      files: agent.files,
+      ...askedOfAgent(agent),
       ports: options.ports ?? noGuestPorts,
       renew: () =>
         whileOpen(

@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto"
 import { Effect, Layer } from "effect"
 import { Observable, Subject } from "rxjs"
+import { askedOfAgent } from "../agent/askedOfAgent.ts"
 import { makeAgent } from "../agent/makeAgent.ts"
 import type { TokenAnswer } from "../agent/AgentPort.ts"
 import { makeLive } from "../agent/makeLive.ts"
@@ -238,12 +239,7 @@ const machineOf = (player: Player): Machine => {
     pause: Effect.sync(() => {
       player.isPaused = true
     }),
-    agent,
-    go: agent.go,
-    sendSerial: agent.type,
-    exec: agent.execute,
-    spawn: agent.spawn,
-    files: agent.files,
+    ...askedOfAgent(agent),
     ports: noGuestPorts,
     renew: () => accepted,
     attachDisk: ({ name }) =>

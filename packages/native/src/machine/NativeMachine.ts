@@ -6,6 +6,7 @@
 import { randomUUID } from "node:crypto"
 import {
   type AgentRequest,
+  askedOfAgent,
   AttachError,
   type AttachReason,
   CaptureError,
@@ -252,12 +253,7 @@ const make = (native: Addon.NativeMachine): Machine => {
     run: turns.run,
     pause: Effect.sync(() => native.pause()),
     live: (options) => Effect.andThen(isOpen, live(options)),
-    agent,
-    go: agent.go,
-    sendSerial: agent.type,
-    exec: agent.execute,
-    spawn: agent.spawn,
-    files: agent.files,
+    ...askedOfAgent(agent),
     ports: guestPorts(native),
     renew: (renewal) => Effect.flatMap(checkedRenewal(renewal), (checked) => send(() => native.renew(checked))),
     attachDisk: Effect.fn("NativeMachine.attachDisk")(function* (disk, slot) {

@@ -11,7 +11,7 @@ import type { GuestEvent, GuestEventOf } from "../../GuestEvent.ts"
 import { RunContext } from "../../run/RunContext.ts"
 import type { Machine } from "../../Vmm.ts"
 import { FreezeFailed, PreExecMissed } from "../PipelineErrors.ts"
-import { durationProblems } from "../../gate/optionProblems.ts"
+import { durationProblems } from "../../optionProblems.ts"
 import * as Stage from "../Stage.ts"
 import type { Fired } from "./awaitPolicy.ts"
 

@@ -4,8 +4,8 @@
  * @module
  */
 import { Duration, Option } from "effect"
-import { describeValue } from "../describeValue.ts"
-import { readDuration } from "../readDuration.ts"
+import { describeValue } from "./describeValue.ts"
+import { readDuration } from "./readDuration.ts"
 
 /** Problems of a duration: that it is none, or negative. */
 export const durationProblems = (name: string, input: unknown): ReadonlyArray<string> => {
