@@ -1,4 +1,5 @@
 /** The lines that the documentation shows, as they stand there, on one baked guest. */
+import { generateKeyPairSync } from "node:crypto"
 import { existsSync, readdirSync, readFileSync, watch, writeFileSync } from "node:fs"
 import { open } from "node:fs/promises"
 import { join } from "node:path"
@@ -121,6 +122,32 @@ describe("the command line", () => {
       await memory.close()
     }
     await good("verify", "web")
+  })
+
+  it("what-requires-a-key-restores-nothing-that-is-not-signed-by-it", async () => {
+    const keyFiles = ["ours", "theirs"].map((name) => {
+      const { privateKey, publicKey } = generateKeyPairSync("ed25519")
+      const files = { secret: join(folder, `${name}.pem`), open: join(folder, `${name}.pub.pem`) }
+      writeFileSync(files.secret, privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600 })
+      writeFileSync(files.open, publicKey.export({ type: "spki", format: "pem" }))
+      return files
+    })
+    const [ours, theirs] = keyFiles
+    if (ours === undefined || theirs === undefined) throw new Error("expected two keys")
+    const verified = (key: string) => run("verify", "web", "--require-key", key)
+    const unsigned = await verified(ours.open)
+    assert.strictEqual(unsigned.status, 5, unsigned.stderr)
+    assert.match(unsigned.stderr, /expected a signature by one of the keys [0-9a-f]{12}, found no signature/)
+    const { keyId, snapshot } = await answered("sign", "web", "--key", ours.secret, "--json")
+    assert.strictEqual(snapshot, baked["snapshot"])
+    assert.deepStrictEqual((await answered("inspect", "web", "--json"))["signedBy"], [keyId])
+    assert.strictEqual((await verified(theirs.open)).status, 5)
+    assert.strictEqual((await verified(ours.open)).status, 0)
+    assert.strictEqual(await good("exec", "web", "--require-key", ours.open, "--", "echo", "signed"), "signed\n")
+    assert.strictEqual((await run("exec", "web", "--require-key", theirs.open, "--", "true")).status, 125)
+    const swapped = await verified(ours.secret)
+    assert.strictEqual(swapped.status, 2)
+    assert.match(swapped.stderr, /--require-key: expected a public Ed25519 key in PEM, found a PRIVATE KEY/)
   })
 
   it("the-report-is-one-page-that-loads-nothing-and-runs-nothing", async () => {

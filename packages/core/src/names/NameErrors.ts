@@ -6,7 +6,7 @@
 import { Schema } from "effect"
 import { FileFault, FileUnfit } from "../files/FileErrors.ts"
 import { MachineError, RestoreError } from "../MachineErrors.ts"
-import { SnapshotOpenError } from "../snapshot/SnapshotErrors.ts"
+import { SnapshotOpenError, SnapshotPublishError } from "../snapshot/SnapshotErrors.ts"
 import { ReferenceInvalid } from "./Reference.ts"
 
 /** No snapshot of the store has that name or digest. */
@@ -120,6 +120,7 @@ export const SnapshotsReason = Schema.Union([
   StoreBusy,
   ParentElsewhere,
   SnapshotOpenError,
+  SnapshotPublishError,
   RestoreError,
   MachineError,
   FileUnfit,

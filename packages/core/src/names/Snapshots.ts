@@ -20,10 +20,17 @@ import { Context, Effect, Layer, Result } from "effect"
 import { DurableFiles, type DurableFilesShape } from "../files/DurableFiles.ts"
 import { didYouMean } from "../nearest.ts"
 import type { Manifest } from "../snapshot/Manifest.ts"
-import { readinessObstacle } from "../snapshot/opening.ts"
+import { makeOpening, readinessObstacle } from "../snapshot/opening.ts"
 import { restoreSnapshot } from "../snapshot/restoreSnapshot.ts"
+import type { SigningKey } from "../snapshot/Signature.ts"
 import { SnapshotOpenError } from "../snapshot/SnapshotErrors.ts"
-import { type OpenOptions, type Snapshot, SnapshotStore, type SnapshotStoreShape } from "../snapshot/SnapshotStore.ts"
+import {
+  type OpenOptions,
+  type Snapshot,
+  type SnapshotKeys,
+  SnapshotStore,
+  type SnapshotStoreShape
+} from "../snapshot/SnapshotStore.ts"
 import { makeStoreDirectories } from "./directories.ts"
 import {
   DigestAmbiguous,
@@ -91,6 +98,9 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
 
   const opened = (digest: string, options?: OpenOptions) => store.open(directoryOf(digest), { ...options, digest })
 
+  /** Opened whoever signed it: to see what is there, not to restore it. */
+  const openedBySomebody: SnapshotStoreShape["open"] = makeOpening(files).open
+
   const storedBytesOf = (manifest: Manifest): number => manifest.files.reduce((sum, file) => sum + file.storedBytes, 0)
 
   /** Why a snapshot that could be opened is not ready. */
@@ -143,9 +153,13 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
       Effect.gen(function* () {
         const naming = (name === undefined ? null : yield* named(digest, name, options)) ?? Effect.void
         const target = directoryOf(digest)
-        // The same snapshot is there already: then that one is it.
-        const isThere = Result.isSuccess(yield* Effect.result(opened(digest, { allowUnvalidated: true })))
-        if (isThere || path === target) return yield* naming
+        if (path === target) return yield* naming
+        // The same snapshot is there already, whoever signed it: then that one is it.
+        const there = yield* Effect.option(openedBySomebody(target, { allowUnvalidated: true, digest }))
+        if (there._tag === "Some") {
+          yield* store.addSignatures(there.value, yield* store.signatures(snapshot))
+          return yield* naming
+        }
         yield* files.rename(path, target)
         const finished = Effect.andThen(files.flushDirectory(folder), naming)
         // No name may stand for what is not there.
@@ -216,6 +230,22 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
       )
     }, failed),
     remove,
+    sign: Effect.fn("Snapshots.sign")(function* (reference: string, key: SigningKey) {
+      const digest = yield* resolved(reference, yield* read)
+      yield* holding(
+        Effect.gen(function* () {
+          const snapshot = yield* openedBySomebody(directoryOf(digest), { allowUnvalidated: true, digest })
+          yield* store.addSignatures(snapshot, [key.sign(digest, snapshot.validation?.digest ?? null)])
+        })
+      )
+      return yield* inspected(digest)
+    }, failed),
+    signers: Effect.fn("Snapshots.signers")(function* (reference: string) {
+      const digest = yield* resolved(reference, yield* read)
+      const found = yield* Effect.option(openedBySomebody(directoryOf(digest), { allowUnvalidated: true, digest }))
+      if (found._tag === "None") return []
+      return [...new Set((yield* store.signatures(found.value)).map(({ keyId }) => keyId))]
+    }, failed),
     verify: Effect.fn("Snapshots.verify")(function* (reference: string) {
       const snapshot = yield* get(reference, { allowUnvalidated: true })
       const machine = restoreSnapshot(snapshot)
@@ -265,7 +295,13 @@ export class Snapshots extends Context.Service<Snapshots, SnapshotsShape>()("@st
       })
     )
 
-  /** The same on the host's file system: what to use. */
-  static readonly layerHost = (options: { readonly home?: string } = {}): Layer.Layer<Snapshots> =>
-    Layer.provide(Snapshots.layer(options), [DurableFiles.layer, SnapshotStore.layerHost])
+  /** The same on the host's file system: what to use. Keys sign what is published, or are required of what is opened. */
+  static readonly layerHost = ({
+    home,
+    ...keys
+  }: { readonly home?: string } & SnapshotKeys = {}): Layer.Layer<Snapshots> =>
+    Snapshots.layer(home === undefined ? {} : { home }).pipe(
+      Layer.provide(SnapshotStore.layerKeyed(keys)),
+      Layer.provide(DurableFiles.layer)
+    )
 }

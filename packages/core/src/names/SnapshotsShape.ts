@@ -5,6 +5,7 @@
  */
 import type { Effect, Scope } from "effect"
 import type { Manifest } from "../snapshot/Manifest.ts"
+import type { SigningKey } from "../snapshot/Signature.ts"
 import type { OpenOptions, Snapshot } from "../snapshot/SnapshotStore.ts"
 import type { Vmm } from "../Vmm.ts"
 import type { SnapshotsError } from "./NameErrors.ts"
@@ -89,6 +90,10 @@ export interface SnapshotsShape {
    * deltas need is refused with `SnapshotNeeded`, which says who needs it.
    */
   readonly remove: (reference: string) => Effect.Effect<Removed, SnapshotsError>
+  /** Signs the snapshot that a reference means, as it stands with its verdict. Its digest and its names stay. */
+  readonly sign: (reference: string, key: SigningKey) => Effect.Effect<StoredSnapshot, SnapshotsError>
+  /** Ids of the keys that are said to have signed it. Whether they have is said by a store with `requiredKeys` when it opens it. */
+  readonly signers: (reference: string) => Effect.Effect<ReadonlyArray<string>, SnapshotsError>
   /** Checks every byte of a snapshot: all files are read, and a machine is restored of it, executed nothing, and its memory read. */
   readonly verify: (reference: string) => Effect.Effect<StoredSnapshot, SnapshotsError, Vmm>
   readonly usage: Effect.Effect<StoreUsage, SnapshotsError>

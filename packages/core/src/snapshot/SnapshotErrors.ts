@@ -123,6 +123,31 @@ export class SnapshotNotReady extends Schema.TaggedError<SnapshotNotReady>()("Sn
   }
 }
 
+const shortKeys = (ids: ReadonlyArray<string>): string => ids.map((id) => id.slice(0, 12)).join(", ")
+
+/** The snapshot is not signed by any of the keys that are required. Ids of keys. */
+export class SnapshotNotSigned extends Schema.TaggedError<SnapshotNotSigned>()("SnapshotNotSigned", {
+  path: Schema.String,
+  /** `broken`: a signature of such a key is of something else; `verdict`: of another verdict than the one that stands there. */
+  why: Schema.Literals(["none", "others", "broken", "verdict"]),
+  expected: Schema.Array(Schema.String),
+  found: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    const { expected, found, path, why } = this
+    const keys = expected.length === 0 ? "a key, and none is trusted" : `one of the keys ${shortKeys(expected)}`
+    const what =
+      why === "none"
+        ? "no signature"
+        : why === "others"
+          ? `signatures of ${shortKeys(found)}`
+          : why === "broken"
+            ? "a signature that is not of it"
+            : "a signature of it with another verdict"
+    return `${path}: expected a signature by ${keys}, found ${what}; nothing of it was used`
+  }
+}
+
 /** Another snapshot stands where the one that is meant stood. Digests of manifests; `none` for no snapshot. */
 export class SnapshotReplaced extends Schema.TaggedError<SnapshotReplaced>()("SnapshotReplaced", {
   path: Schema.String,
@@ -143,6 +168,7 @@ export const SnapshotOpenReason = Schema.Union([
   ParentMismatch,
   ParentCyclic,
   SnapshotReplaced,
+  SnapshotNotSigned,
   SnapshotNotReady
 ])
 export type SnapshotOpenReason = typeof SnapshotOpenReason.Type
@@ -250,6 +276,7 @@ export const SnapshotPublishReason = Schema.Union([
   PublishUnsettled,
   SnapshotFileMissing,
   SnapshotFileResized,
+  ManifestUnreadable,
   FileUnfit,
   FileFault
 ])

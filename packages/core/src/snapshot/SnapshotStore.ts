@@ -25,7 +25,7 @@ import {
   ManifestUnfit,
   SnapshotFileMissing,
   SnapshotFileResized,
-  type SnapshotOpenError,
+  SnapshotOpenError,
   SnapshotPublishError,
   type SnapshotPublishReason,
   SnapshotRemoveError,
@@ -38,11 +38,14 @@ import { digestAt, makeOpening, named, resolvedPath } from "./opening.ts"
 import { clearContents, makePlace, moveIntoPlace, type Place, takeAway } from "./placement.ts"
 import type { OpenOptions, Snapshot } from "./Snapshot.ts"
 import { referenceTo } from "./SnapshotChain.ts"
+import { addSignatures, readSignatures, type SnapshotKeys } from "./signing.ts"
+import { encodeSignatures, type Signature, signaturesFileName } from "./Signature.ts"
 import { inspectTarget } from "./standing.ts"
 import { encodeValidation, makeValidation, type WorkingSet } from "./Validation.ts"
 import { contentsOf, digestOf } from "./verifySnapshot.ts"
 
 export type { OpenOptions, Snapshot } from "./Snapshot.ts"
+export type { SnapshotKeys } from "./signing.ts"
 
 /** A directory in which a snapshot is being written; it vanishes with its scope unless published. */
 export interface Staging {
@@ -118,6 +121,13 @@ export interface SnapshotStoreShape {
    * meanwhile changes nothing, and is `SnapshotReplaced`.
    */
   readonly recordValidation: (snapshot: Snapshot, verdict: Verdict) => Effect.Effect<Snapshot, SnapshotPublishError>
+  /** The signatures of a snapshot; none where it has none. Whether they hold is said by `open` of a store with `requiredKeys`. */
+  readonly signatures: (snapshot: Snapshot) => Effect.Effect<ReadonlyArray<Signature>, SnapshotOpenError>
+  /** Puts signatures beside those that a snapshot has. The snapshot is the same: its digest says nothing of who vouches for it. */
+  readonly addSignatures: (
+    snapshot: Snapshot,
+    signatures: ReadonlyArray<Signature>
+  ) => Effect.Effect<void, SnapshotPublishError>
   /**
    * Clears what publishers that are gone left in a directory: beside the snapshots in it, and inside them. Leaves what living ones
    * own, in whatever process, thread or container, and everything that is not provably ours, whatever its name. Any number may
@@ -131,7 +141,8 @@ export interface SnapshotStoreShape {
   readonly remove: (directory: string) => Effect.Effect<void, SnapshotRemoveError>
 }
 
-const make = (files: DurableFilesShape): SnapshotStoreShape => {
+const make = (files: DurableFilesShape, keys: SnapshotKeys = {}): SnapshotStoreShape => {
+  const { signingKey } = keys
   const writeDurably = (path: string, bytes: Uint8Array) =>
     files.removeTree(path).pipe(Effect.andThen(files.write(path, bytes)), Effect.andThen(files.flush(path)))
 
@@ -210,6 +221,10 @@ const make = (files: DurableFilesShape): SnapshotStoreShape => {
       if (validation !== null) {
         yield* writeDurably(join(directory, validationFileName), encodeValidation(validation))
       }
+      if (signingKey !== undefined) {
+        const signature = signingKey.sign(manifest.digest, validation?.digest ?? null)
+        yield* writeDurably(join(directory, signaturesFileName), encodeSignatures(manifest.digest, [signature]))
+      }
       yield* moveIntoPlace(files, place, target, manifest, options?.replace === true)
       const layers = [contentsOf(target, manifest), ...(parent?.layers ?? [])]
       return { directory: target, manifest, layers, parents, validation }
@@ -230,9 +245,13 @@ const make = (files: DurableFilesShape): SnapshotStoreShape => {
       // The record lies with the contents that it speaks about: whatever has come to this path meanwhile has others.
       const path = join(contentsOf(directory, manifest), validationFileName)
       yield* mustStand
-      yield* replaceFile(files, path, encodeValidation(validation)).pipe(
-        Effect.catch((fault) => Effect.andThen(mustStand, Effect.fail(fault)))
-      )
+      // Signed before it stands there: there is no moment in which what stands is signed by nobody.
+      const signature = signingKey?.sign(manifest.digest, validation.digest)
+      const recorded = Effect.gen(function* () {
+        if (signature !== undefined) yield* addSignatures(files, directory, manifest, [signature])
+        yield* replaceFile(files, path, encodeValidation(validation))
+      })
+      yield* recorded.pipe(Effect.catch((fault) => Effect.andThen(mustStand, Effect.fail(fault))))
       yield* mustStand
       return { ...snapshot, validation }
     },
@@ -279,9 +298,25 @@ const make = (files: DurableFilesShape): SnapshotStoreShape => {
     (effect, path) => Effect.mapError(effect, (reason) => new SnapshotRemoveError({ path: named(path), reason }))
   )
 
-  const { open, timeline } = makeOpening(files)
+  const { open, timeline } = makeOpening(files, keys)
 
-  return { resolve: files.resolve, stage, admit, publish, open, timeline, recordValidation, sweep, remove }
+  return {
+    resolve: files.resolve,
+    stage,
+    admit,
+    publish,
+    open,
+    timeline,
+    recordValidation,
+    signatures: ({ directory, manifest }) =>
+      readSignatures(files, directory, manifest).pipe(
+        Effect.mapError((reason) => new SnapshotOpenError({ path: directory, reason }))
+      ),
+    addSignatures: ({ directory, manifest }, signatures) =>
+      Effect.mapError(addSignatures(files, directory, manifest, signatures), publishFailed(directory)),
+    sweep,
+    remove
+  }
 }
 
 /**
@@ -303,13 +338,20 @@ const make = (files: DurableFilesShape): SnapshotStoreShape => {
 export class SnapshotStore extends Context.Service<SnapshotStore, SnapshotStoreShape>()(
   "@stillpoint/core/snapshot/SnapshotStore"
 ) {
+  /**
+   * A store on whatever {@link DurableFiles} is given that signs what is published, or opens nothing that is not signed by one of the
+   * keys that are required, or both.
+   */
+  static readonly layerKeyed = (keys: SnapshotKeys): Layer.Layer<SnapshotStore, never, DurableFiles> =>
+    Layer.effect(
+      SnapshotStore,
+      Effect.gen(function* () {
+        return make(yield* DurableFiles, keys)
+      })
+    )
+
   /** A store on whatever {@link DurableFiles} is given: the host's disk, or memory with injected faults. */
-  static readonly layer: Layer.Layer<SnapshotStore, never, DurableFiles> = Layer.effect(
-    SnapshotStore,
-    Effect.gen(function* () {
-      return make(yield* DurableFiles)
-    })
-  )
+  static readonly layer: Layer.Layer<SnapshotStore, never, DurableFiles> = SnapshotStore.layerKeyed({})
 
   /** A store on the host's file system: what to use. */
   static readonly layerHost: Layer.Layer<SnapshotStore> = Layer.provide(SnapshotStore.layer, DurableFiles.layer)

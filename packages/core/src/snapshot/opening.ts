@@ -11,6 +11,7 @@ import { type FileFault, FileUnfit } from "../files/FileErrors.ts"
 import { type Manifest, sha256, timelineFileName, validationFileName } from "./Manifest.ts"
 import type { OpenOptions, Snapshot } from "./Snapshot.ts"
 import { followChain } from "./SnapshotChain.ts"
+import { requireSigned, type SnapshotKeys } from "./signing.ts"
 import {
   SnapshotFileAltered,
   SnapshotFileMissing,
@@ -52,7 +53,7 @@ export const digestAt = (files: DurableFilesShape, directory: string) =>
   )
 
 /** How snapshots on these files are opened and read. */
-export const makeOpening = (files: DurableFilesShape) => {
+export const makeOpening = (files: DurableFilesShape, { requiredKeys }: Pick<SnapshotKeys, "requiredKeys"> = {}) => {
   const readValidation = Effect.fnUntraced(function* (directory: string, manifest: Manifest) {
     const path = join(contentsOf(directory, manifest), validationFileName)
     if ((yield* files.inspect(path)) === null) return null
@@ -65,13 +66,19 @@ export const makeOpening = (files: DurableFilesShape) => {
   })
 
   const openOnce = Effect.fnUntraced(function* (directory: string, options: OpenOptions | undefined) {
-    const manifest = yield* verifySnapshot(files, directory)
+    let signed: Effect.Success<ReturnType<typeof requireSigned>> = () => Effect.void
+    const manifest = yield* verifySnapshot(files, directory, (found) =>
+      requiredKeys === undefined
+        ? Effect.void
+        : Effect.map(requireSigned(files, directory, found, requiredKeys), (ofVerdict) => void (signed = ofVerdict))
+    )
     if (options?.digest !== undefined && manifest.digest !== options.digest) {
       const expected = describeValue(options.digest)
       return yield* new SnapshotReplaced({ path: directory, expected, found: manifest.digest })
     }
     const chain = yield* followChain(files, directory, manifest, (parent) => verifySnapshot(files, parent))
     const validation = yield* readValidation(directory, manifest)
+    yield* signed(validation)
     if (options?.allowUnvalidated !== true) {
       const obstacle = readinessObstacle({ directory, manifest, validation })
       if (obstacle !== null) return yield* obstacle

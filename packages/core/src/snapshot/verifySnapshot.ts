@@ -66,9 +66,14 @@ export const readManifest = Effect.fnUntraced(function* (files: DurableFilesShap
   return yield* decodeManifest(path, new TextDecoder().decode(yield* files.read(path, mostManifestBytes)))
 })
 
-/** The manifest in a directory, once everything that it names has been checked. */
-export const verifySnapshot = Effect.fnUntraced(function* (files: DurableFilesShape, directory: string) {
+/** The manifest in a directory, once everything that it names has been checked. `admit` is asked before anything else is read. */
+export const verifySnapshot = Effect.fnUntraced(function* <E = never>(
+  files: DurableFilesShape,
+  directory: string,
+  admit: (manifest: Manifest) => Effect.Effect<void, E> = () => Effect.void
+) {
   const manifest = yield* readManifest(files, directory)
+  yield* admit(manifest)
   const contents = contentsOf(directory, manifest)
   const standing = yield* files.inspect(contents)
   if (standing === null) return yield* new SnapshotFileMissing({ path: contents })

@@ -21,6 +21,7 @@ import { reportCommand } from "./verbs/report.ts"
 import { rmCommand } from "./verbs/rm.ts"
 import { runCommand } from "./verbs/run.ts"
 import { serveCommand } from "./verbs/serve.ts"
+import { signCommand } from "./verbs/sign.ts"
 import { tagCommand } from "./verbs/tag.ts"
 import { untagCommand } from "./verbs/untag.ts"
 import { upCommand } from "./verbs/up.ts"
@@ -30,7 +31,7 @@ import { verifyCommand } from "./verbs/verify.ts"
 export const stillpoint = Command.make("stillpoint").pipe(
   Command.withDescription(
     "Boot an image, capture it at the right moment, and have clones of it.\n" +
-      "Ends with 0 when done, 1 when it failed, 2 for what makes no sense, 3 for an unknown snapshot, 4 where the store stands against it; " +
+      "Ends with 0 when done, 1 when it failed, 2 for what makes no sense, 3 for an unknown snapshot, 4 where the store stands against it, 5 for what is not signed as required; " +
       "run, exec and fork end with the command's own status, and 125 if stillpoint failed."
   ),
   Command.withSubcommands([
@@ -48,6 +49,7 @@ export const stillpoint = Command.make("stillpoint").pipe(
     recordCommand,
     replayCommand,
     verifyCommand,
+    signCommand,
     reportCommand,
     exportCommand,
     importCommand,

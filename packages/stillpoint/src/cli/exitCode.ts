@@ -7,6 +7,7 @@
  *   2  what was asked for makes no sense: an unknown verb or option, a policy with an error, a name that cannot be one
  *   3  no snapshot has that name or digest
  *   4  refused as the store stands: the name is taken, was moved meanwhile, or the snapshot is needed by others
+ *   5  not signed by a key that is required
  * 125  run, exec, fork: stillpoint itself failed; any other status is the command's own (128 + n: killed by signal n)
  * 130  interrupted (Ctrl-C), 143 ended (SIGTERM), 141 whoever read its output has gone
  * ```
@@ -25,7 +26,8 @@ const statuses: Readonly<Record<string, number>> = {
   DigestAmbiguous: 3,
   NameTaken: 4,
   NameMoved: 4,
-  SnapshotNeeded: 4
+  SnapshotNeeded: 4,
+  SnapshotNotSigned: 5
 }
 
 /** What ends a command whose program has said how. */
@@ -40,8 +42,21 @@ export class Ended {
 const tagOf = (value: unknown): string =>
   typeof value === "object" && value !== null && "_tag" in value ? String(value._tag) : ""
 
+/** What an error is about: errors of operations have a reason, refusals a cause. */
+const within = (error: unknown): unknown =>
+  typeof error !== "object" || error === null
+    ? undefined
+    : "reason" in error
+      ? error.reason
+      : "cause" in error
+        ? error.cause
+        : undefined
+
 /** The exit status of an error. */
 export const exitCodeOf = (error: unknown): number => {
-  const reason: unknown = typeof error === "object" && error !== null && "reason" in error ? error.reason : undefined
-  return statuses[tagOf(error)] ?? statuses[tagOf(reason)] ?? 1
+  for (let part = error; part !== undefined; part = within(part)) {
+    const status = statuses[tagOf(part)]
+    if (status !== undefined) return status
+  }
+  return 1
 }

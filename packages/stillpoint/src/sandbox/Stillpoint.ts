@@ -85,25 +85,30 @@ export class Stillpoint implements AsyncDisposable {
   static create({
     home,
     images,
+    keys,
     signal,
     ...options
   }: SandboxOptions & StillpointOptions & Abortable): Promise<Stillpoint> {
-    return Stillpoint.opened({ home, images }, Sandbox.create(options), signal)
+    return Stillpoint.opened({ home, images, keys }, Sandbox.create(options), signal)
   }
 
   /** A sandbox of the snapshot that a reference means: `name`, `name:tag` or a digest. */
-  static of(reference: string, { home, images, signal }: StillpointOptions & Abortable = {}): Promise<Stillpoint> {
-    return Stillpoint.opened({ home, images }, Sandbox.of(reference), signal)
+  static of(
+    reference: string,
+    { home, images, keys, signal }: StillpointOptions & Abortable = {}
+  ): Promise<Stillpoint> {
+    return Stillpoint.opened({ home, images, keys }, Sandbox.of(reference), signal)
   }
 
   private static async opened(
-    { home, images }: { readonly [K in keyof StillpointOptions]: StillpointOptions[K] | undefined },
+    { home, images, keys }: { readonly [K in keyof StillpointOptions]: StillpointOptions[K] | undefined },
     making: Effect.Effect<Sandbox, unknown, Services | Scope.Scope>,
     signal: AbortSignal | undefined
   ): Promise<Stillpoint> {
     const shared = new Shared({
       ...(home === undefined ? {} : { home }),
-      ...(images === undefined ? {} : { images })
+      ...(images === undefined ? {} : { images }),
+      ...(keys === undefined ? {} : { keys })
     })
     shared.enter()
     const scope = Effect.runSync(Scope.make())

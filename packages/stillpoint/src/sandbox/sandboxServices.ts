@@ -5,7 +5,7 @@
  */
 import { chmodSync, mkdirSync } from "node:fs"
 import { join } from "node:path"
-import { DurableFiles, Journal, Snapshots, snapshotsHome, SnapshotStore } from "@stillpoint/core"
+import { DurableFiles, Journal, type SnapshotKeys, Snapshots, snapshotsHome, SnapshotStore } from "@stillpoint/core"
 import { Images, type ImagesOptions } from "@stillpoint/images"
 import { GuestKit } from "@stillpoint/kit"
 import { NativeAgent, NativeVmm } from "@stillpoint/native"
@@ -17,6 +17,8 @@ export interface StillpointOptions {
   readonly home?: string
   /** How images are resolved. */
   readonly images?: ImagesOptions
+  /** What signs the snapshots that are made, and what those must be signed by that are restored. */
+  readonly keys?: SnapshotKeys
 }
 
 /** A journal of runs beside the snapshots; in memory where the folder cannot be written. */
@@ -34,13 +36,13 @@ const journalIn = (home: string) =>
 
 /** One layer: the engine of this host, the guest kit, images, the user's snapshots, and a journal of runs beside them. */
 export const sandboxServices = (options: StillpointOptions = {}) => {
-  const home = options.home ?? snapshotsHome()
+  const { home = snapshotsHome(), keys = {} } = options
   return Layer.mergeAll(
     NativeVmm.layer,
     Layer.provide(GuestKit.layer, NativeAgent.layer),
     Images.layer(options.images),
-    Snapshots.layerHost({ home }),
-    SnapshotStore.layerHost,
+    Snapshots.layerHost({ home, ...keys }),
+    Layer.provide(SnapshotStore.layerKeyed(keys), DurableFiles.layer),
     DurableFiles.layer,
     journalIn(home)
   )

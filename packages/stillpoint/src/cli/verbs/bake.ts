@@ -11,7 +11,8 @@ import { bake } from "../../sandbox/bake.ts"
 import { answer } from "../Output.ts"
 import { json, replace } from "../arguments.ts"
 import { at, baking, image, memory } from "../imageArguments.ts"
-import { progress, sandboxes } from "../layers.ts"
+import { signKey } from "../keys.ts"
+import { progress, sandboxesWith } from "../layers.ts"
 
 export const bakeCommand = Command.make(
   "bake",
@@ -21,9 +22,10 @@ export const bakeCommand = Command.make(
     memory,
     name: Flag.String("name").pipe(Flag.withDescription("NAME or NAME:TAG of the snapshot"), Flag.optional),
     replace,
+    signKey,
     json
   },
-  ({ json, name, replace, ...asked }) => {
+  ({ json, name, replace, signKey, ...asked }) => {
     const options = { ...baking(asked), replace, ...(Option.isSome(name) ? { name: name.value } : {}) }
     return bake(options).pipe(
       Effect.provide(progress(json)),
@@ -34,7 +36,7 @@ export const bakeCommand = Command.make(
           baked.why
         ])
       ),
-      sandboxes
+      sandboxesWith({ signKey })
     )
   }
 ).pipe(

@@ -12,7 +12,8 @@ import { Sandbox } from "../../sandbox/Sandbox.ts"
 import { ArgumentInvalid } from "../ArgumentInvalid.ts"
 import { answer, note, write } from "../Output.ts"
 import { json, replace } from "../arguments.ts"
-import { sandboxes } from "../layers.ts"
+import { requireKey, signKey } from "../keys.ts"
+import { sandboxesWith } from "../layers.ts"
 import { hostFile, type InputNotRead } from "../inputFile.ts"
 import { writeFileWhole } from "../outputFile.ts"
 
@@ -78,9 +79,11 @@ export const cpCommand = Command.make(
       Flag.optional
     ),
     replace,
+    requireKey,
+    signKey,
     json
   },
-  ({ from, json, name, replace, to }) =>
+  ({ from, json, name, replace, requireKey, signKey, to }) =>
     Effect.gen(function* () {
       const [source, target] = [readPlace(from), readPlace(to)]
       if (typeof source !== "string" && typeof target === "string") {
@@ -100,7 +103,7 @@ export const cpCommand = Command.make(
         expected: "SNAPSHOT:/PATH on one side and a file of the host on the other",
         found: `${from} and ${to}`
       })
-    }).pipe(Effect.scoped, sandboxes)
+    }).pipe(Effect.scoped, sandboxesWith({ requireKey, signKey }))
 ).pipe(
   Command.withDescription("Copy a file out of a snapshot, or into a new one"),
   Command.withExamples([

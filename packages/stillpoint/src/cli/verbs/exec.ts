@@ -9,12 +9,16 @@ import { Sandbox } from "../../sandbox/Sandbox.ts"
 import { command, json, reference } from "../arguments.ts"
 import { commandIn } from "../commandIn.ts"
 import { notTheCommands } from "../commandStatus.ts"
-import { sandboxes } from "../layers.ts"
+import { requireKey } from "../keys.ts"
+import { sandboxesWith } from "../layers.ts"
 
-export const execCommand = Command.make("exec", { reference, command, json }, ({ command, json, reference }) =>
-  Effect.gen(function* () {
-    yield* commandIn(yield* Sandbox.of(reference), command, json)
-  }).pipe(Effect.scoped, sandboxes, notTheCommands)
+export const execCommand = Command.make(
+  "exec",
+  { reference, command, requireKey, json },
+  ({ command, json, reference, requireKey }) =>
+    Effect.gen(function* () {
+      yield* commandIn(yield* Sandbox.of(reference), command, json)
+    }).pipe(Effect.scoped, sandboxesWith({ requireKey }), notTheCommands)
 ).pipe(
   Command.withDescription("Run a command in a clone of its own; ends with the command's exit status"),
   Command.withExamples([{ command: "stillpoint exec web -- sh -c 'hostname; cat /etc/machine-id'" }])

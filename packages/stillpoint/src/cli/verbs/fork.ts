@@ -11,7 +11,8 @@ import { answer, write } from "../Output.ts"
 import { command, json, reference } from "../arguments.ts"
 import { notTheCommands, statusOf } from "../commandStatus.ts"
 import { Ended } from "../exitCode.ts"
-import { sandboxes } from "../layers.ts"
+import { requireKey } from "../keys.ts"
+import { sandboxesWith } from "../layers.ts"
 
 const mostClones = 1000
 
@@ -21,9 +22,10 @@ export const forkCommand = Command.make(
     reference,
     count: Flag.Int("count").pipe(Flag.withDescription("How many clones; 2 if absent"), Flag.withDefault(2)),
     command,
+    requireKey,
     json
   },
-  ({ command, count, json, reference }) =>
+  ({ command, count, json, reference, requireKey }) =>
     Effect.gen(function* () {
       if (count < 1 || count > mostClones) {
         return yield* new ArgumentInvalid({ argument: "--count", expected: `1 to ${mostClones}`, found: String(count) })
@@ -45,7 +47,7 @@ export const forkCommand = Command.make(
       if (json) yield* answer(true, { clones }, [])
       const failed = statuses.find((status) => status !== 0)
       if (failed !== undefined) return yield* Effect.fail(new Ended(failed))
-    }).pipe(Effect.scoped, sandboxes, notTheCommands)
+    }).pipe(Effect.scoped, sandboxesWith({ requireKey }), notTheCommands)
 ).pipe(
   Command.withDescription(
     "Run a command in several clones, one after the other; ends with the first status that is not 0"

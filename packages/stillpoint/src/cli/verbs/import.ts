@@ -9,15 +9,22 @@ import { importSnapshot } from "../../archive/importSnapshot.ts"
 import { mebibytes } from "../../report/mebibytes.ts"
 import { answer } from "../Output.ts"
 import { file, json, replace } from "../arguments.ts"
-import { names } from "../layers.ts"
+import { requireKey } from "../keys.ts"
+import { namesWith } from "../layers.ts"
 import { summary } from "../summary.ts"
 
 export const importCommand = Command.make(
   "import",
-  { file, name: Flag.String("name").pipe(Flag.withDescription("Its name here"), Flag.optional), replace, json },
-  ({ file, json, name, replace }) =>
+  {
+    file,
+    name: Flag.String("name").pipe(Flag.withDescription("Its name here"), Flag.optional),
+    replace,
+    requireKey,
+    json
+  },
+  ({ file, json, name, replace, requireKey }) =>
     Effect.gen(function* () {
       const kept = yield* importSnapshot(file, Option.getOrUndefined(name), { replace })
       yield* answer(json, summary(kept), [`${kept.names[0] ?? kept.digest}: ${mebibytes(kept.storedBytes)}`])
-    }).pipe(names)
+    }).pipe(namesWith({ requireKey }))
 ).pipe(Command.withDescription("Take the snapshot of an archive into the store"))

@@ -16,7 +16,8 @@ export const inspectCommand = Command.make("inspect", { reference, json }, ({ js
     const found = yield* Snapshots.use((snapshots) => snapshots.inspect(reference))
     const { directory, manifest } = found
     const { digest: _digest, files, ...said } = manifest ?? { digest: null, files: [] }
-    const value = { ...summary(found), directory, ...said, files }
+    const signedBy = yield* Snapshots.use((snapshots) => snapshots.signers(reference))
+    const value = { ...summary(found), directory, ...said, signedBy, files }
     yield* answer(json, value, [JSON.stringify(value, null, 2)])
   }).pipe(names)
 ).pipe(Command.withDescription("Show everything that is known of a snapshot"))

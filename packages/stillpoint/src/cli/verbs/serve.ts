@@ -6,16 +6,17 @@
 import { Effect } from "effect"
 import { Command } from "effect/cli"
 import { json, reference } from "../arguments.ts"
-import { sandboxes } from "../layers.ts"
+import { requireKey } from "../keys.ts"
+import { sandboxesWith } from "../layers.ts"
 import { perConnection, perRequest, publish, publishClones, readPublish } from "../publishing.ts"
 
 export const serveCommand = Command.make(
   "serve",
-  { reference, publish, perRequest, perConnection, json },
-  ({ publish, reference, ...how }) =>
+  { reference, publish, perRequest, perConnection, requireKey, json },
+  ({ publish, reference, requireKey, ...how }) =>
     Effect.gen(function* () {
       return yield* publishClones(reference, reference, yield* readPublish(publish), how)
-    }).pipe(Effect.scoped, sandboxes)
+    }).pipe(Effect.scoped, sandboxesWith({ requireKey }))
 ).pipe(
   Command.withDescription(
     "Publish a port until it is interrupted: of one clone that all share, or of one for each request"

@@ -9,13 +9,17 @@ import { Command } from "effect/cli"
 import { mebibytes } from "../../report/mebibytes.ts"
 import { answer } from "../Output.ts"
 import { json, reference } from "../arguments.ts"
-import { sandboxes } from "../layers.ts"
+import { requireKey } from "../keys.ts"
+import { sandboxesWith } from "../layers.ts"
 
-export const verifyCommand = Command.make("verify", { reference, json }, ({ json, reference }) =>
-  Effect.gen(function* () {
-    const found = yield* Snapshots.use((snapshots) => snapshots.verify(reference))
-    yield* answer(json, { snapshot: found.digest, ok: true, storedBytes: found.storedBytes }, [
-      `${reference}: whole, ${mebibytes(found.storedBytes)} read and compared with ${found.digest.slice(0, 12)}`
-    ])
-  }).pipe(sandboxes)
+export const verifyCommand = Command.make(
+  "verify",
+  { reference, requireKey, json },
+  ({ json, reference, requireKey }) =>
+    Effect.gen(function* () {
+      const found = yield* Snapshots.use((snapshots) => snapshots.verify(reference))
+      yield* answer(json, { snapshot: found.digest, ok: true, storedBytes: found.storedBytes }, [
+        `${reference}: whole, ${mebibytes(found.storedBytes)} read and compared with ${found.digest.slice(0, 12)}`
+      ])
+    }).pipe(sandboxesWith({ requireKey }))
 ).pipe(Command.withDescription("Check every byte of a snapshot"))

@@ -1,0 +1,92 @@
+/**
+ * Signing what stands in a store, and requiring that it is signed.
+ *
+ * @module
+ */
+import { join } from "node:path"
+import { Effect } from "effect"
+import type { DurableFilesShape } from "../files/DurableFiles.ts"
+import { replaceFile } from "../files/replaceFile.ts"
+import type { Manifest } from "./Manifest.ts"
+import {
+  decodeSignatures,
+  encodeSignatures,
+  mostSignaturesBytes,
+  type Signature,
+  signaturesFileName,
+  signedBy,
+  type SigningKey,
+  type VerifyingKey
+} from "./Signature.ts"
+import { SnapshotNotSigned } from "./SnapshotErrors.ts"
+import type { Validation } from "./Validation.ts"
+import { contentsOf } from "./verifySnapshot.ts"
+
+/** Keys of a store. */
+export interface SnapshotKeys {
+  /** Signs every snapshot that is published, and every verdict that is recorded. */
+  readonly signingKey?: SigningKey
+  /**
+   * Every snapshot that is opened must be signed by one of these: any other is refused with `SnapshotNotSigned` before anything of it
+   * is read but its manifest. Given and empty, nothing can be opened.
+   */
+  readonly requiredKeys?: ReadonlyArray<VerifyingKey>
+}
+
+/** The signatures that stand beside a snapshot; none where there is no file of them. */
+export const readSignatures = Effect.fnUntraced(function* (
+  files: DurableFilesShape,
+  directory: string,
+  manifest: Manifest
+) {
+  const path = join(contentsOf(directory, manifest), signaturesFileName)
+  if ((yield* files.inspect(path)) === null) return []
+  const text = new TextDecoder().decode(yield* files.read(path, mostSignaturesBytes))
+  return yield* decodeSignatures(path, text, manifest.digest)
+})
+
+const isSame = (one: Signature, other: Signature): boolean =>
+  one.keyId === other.keyId && one.validationDigest === other.validationDigest
+
+/** Puts signatures beside those that stand there; one of the same key and verdict is replaced. */
+export const addSignatures = Effect.fnUntraced(function* (
+  files: DurableFilesShape,
+  directory: string,
+  manifest: Manifest,
+  added: ReadonlyArray<Signature>
+) {
+  if (added.length === 0) return
+  const standing = yield* readSignatures(files, directory, manifest)
+  const others = standing.filter((one) => !added.some((other) => isSame(one, other)))
+  yield* replaceFile(
+    files,
+    join(contentsOf(directory, manifest), signaturesFileName),
+    encodeSignatures(manifest.digest, [...others, ...added])
+  )
+})
+
+/** What must be signed: the manifest at once, and the verdict when it has been read. */
+export const requireSigned = Effect.fnUntraced(function* (
+  files: DurableFilesShape,
+  directory: string,
+  manifest: Manifest,
+  keys: ReadonlyArray<VerifyingKey>
+) {
+  const signatures = yield* readSignatures(files, directory, manifest)
+  const valid = signedBy(keys, manifest.digest, signatures)
+  const refused = (why: SnapshotNotSigned["why"]) =>
+    new SnapshotNotSigned({
+      path: directory,
+      why,
+      expected: keys.map(({ id }) => id),
+      found: [...new Set(signatures.map(({ keyId }) => keyId))]
+    })
+  if (valid.length === 0) {
+    const isTheirs = signatures.some(({ keyId }) => keys.some(({ id }) => id === keyId))
+    return yield* refused(signatures.length === 0 ? "none" : isTheirs ? "broken" : "others")
+  }
+  return (validation: Validation | null) =>
+    valid.some(({ validationDigest }) => validationDigest === (validation?.digest ?? null))
+      ? Effect.void
+      : refused("verdict")
+})

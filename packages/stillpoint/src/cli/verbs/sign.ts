@@ -1,0 +1,29 @@
+/**
+ * A signature of a snapshot.
+ *
+ * @module
+ */
+import { Snapshots } from "@stillpoint/core"
+import { Effect } from "effect"
+import { Command, Flag } from "effect/cli"
+import { answer } from "../Output.ts"
+import { json, reference } from "../arguments.ts"
+import { readSignKey } from "../keys.ts"
+import { names } from "../layers.ts"
+
+const key = Flag.String("key").pipe(Flag.withDescription("File of a private Ed25519 key (PEM)"))
+
+export const signCommand = Command.make("sign", { reference, key, json }, ({ json, key, reference }) =>
+  Effect.gen(function* () {
+    const signing = yield* readSignKey(key)
+    const { digest } = yield* Snapshots.use((snapshots) => snapshots.sign(reference, signing))
+    yield* answer(json, { snapshot: digest, keyId: signing.id }, [
+      `${reference}: ${digest.slice(0, 12)} is signed by ${signing.id.slice(0, 12)}`
+    ])
+  }).pipe(names)
+).pipe(
+  Command.withDescription("Sign a snapshot; what restores with --require-key takes no other"),
+  Command.withExamples([
+    { command: "stillpoint sign web --key key.pem", description: "With a key of: openssl genpkey -algorithm ed25519" }
+  ])
+)
