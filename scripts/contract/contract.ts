@@ -36,7 +36,7 @@ const connection = [
 ]
 
 export const contract: Contract = {
-  version: 2,
+  version: 3,
 
   limits: {
     frameBytes: { value: 65536, doc: "Largest length field of a frame: its type and payload" },
@@ -230,13 +230,18 @@ export const contract: Contract = {
         field("kernelRelease", "text", "The kernel's release.", "textBytes")
       ]
     },
-    AgentQuiesced: { doc: "The workload is frozen, files are synced, output has left.", frame: 0x08, fields: [token] },
+    AgentFrozen: {
+      doc: "The workload is frozen, files are synced, output has left.",
+      frame: 0x08,
+      version: 3,
+      fields: [token]
+    },
     AgentThawed: { doc: "The workload goes on.", frame: 0x09, fields: [token] },
     IdentityApplied: { doc: "The guest has its new identity.", frame: 0x0a, fields: [token] },
     AgentRejected: {
       doc: "A frame was refused: by the agent, or one of the agent's by the machine.",
       frame: 0x10,
-      version: 2,
+      version: 3,
       fields: [
         field("request", "FrameName", "What was refused."),
         field("id", "u32?", "Command or token of the request; null if it has none, or could not be read."),
@@ -292,6 +297,7 @@ export const contract: Contract = {
       fields: [path]
     },
     EventsDropped: {
+      version: 3,
       doc: "The guest said more than its quota in some time; this many events of a kind were not told.",
       fields: [field("kind", "kind", "What was dropped."), field("count", "natural", "How many events.")]
     },
@@ -445,10 +451,10 @@ export const contract: Contract = {
       frame: 0x8c,
       fields: [field("id", "u32", "The command."), field("columns", "u16", "Columns."), field("rows", "u16", "Rows.")]
     },
-    Quiesce: {
+    Freeze: {
       doc: "Freezes the workload, syncs, drains.",
       frame: 0x85,
-      fields: [field("token", "u32", "Answered by `AgentQuiesced` with the same token.")]
+      fields: [field("token", "u32", "Answered by `AgentFrozen` with the same token.")]
     },
     Thaw: {
       doc: "Lets the workload go on.",

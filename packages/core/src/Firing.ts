@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { Schema } from "effect"
+import { Option, Schema } from "effect"
+import { upcastFiring } from "./contract/upcasts.ts"
 import { GuestEvent, GuestNanos } from "./GuestEvent.ts"
 
 /**
@@ -125,3 +126,17 @@ export class Firing extends Schema.Class<Firing>("@stillpoint/core/Firing")({
 
 /** The JSON form of a firing, as manifests and journals hold it. */
 export const FiringJson = Schema.toCodecJson(Firing)
+
+const decodeFiring = Schema.decodeUnknownOption(FiringJson)
+
+/**
+ * The decision that a manifest's provenance holds, in its present form; `null` where it holds none.
+ *
+ * @example
+ * ```ts
+ * import { firingOf } from "@stillpoint/core"
+ *
+ * console.log(firingOf({ taken: "by hand" })) // null
+ * ```
+ */
+export const firingOf = (provenance: unknown): Firing | null => Option.getOrNull(decodeFiring(upcastFiring(provenance)))

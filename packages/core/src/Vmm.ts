@@ -249,7 +249,7 @@ export interface Agent {
   readonly powerOff: (time?: AnswerTime) => Effect.Effect<MachineStop, AgentError | MachineError>
   /** Types on a serial port, as fast as the guest reads: it is let go on where the port is full. */
   readonly type: (port: number, data: Uint8Array) => Effect.Effect<void, MachineError>
-  /** Asks for a freeze; returns the token that `AgentQuiesced` will carry. Does not run the guest. */
+  /** Asks for a freeze; returns the token that `AgentFrozen` will carry. Does not run the guest. */
   readonly requestFreeze: Effect.Effect<number, MachineError>
   /** Asks for a thaw; returns the token that `AgentThawed` will carry. Does not run the guest. */
   readonly requestThaw: Effect.Effect<number, MachineError>

@@ -9,6 +9,7 @@ export {
   guestEventNumber,
   rejectReasons
 } from "./contract/contract.ts"
+export { presentKindName } from "./contract/upcasts.ts"
 export * from "./GuestActivity.ts"
 export * from "./GuestAgent.ts"
 export type * from "./GuestImage.ts"

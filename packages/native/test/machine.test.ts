@@ -134,7 +134,7 @@ describe("a machine", () => {
         assert.strictEqual(yield* fork.digest, one)
         for (const each of [machine, fork]) {
           yield* each.agent.requestFreeze
-          yield* each.run({ kinds: ["AgentQuiesced"], budgetNanos: enough })
+          yield* each.run({ kinds: ["AgentFrozen"], budgetNanos: enough })
         }
         assert.strictEqual(yield* fork.digest, yield* machine.digest)
       })
@@ -212,11 +212,11 @@ describe("a machine", () => {
       })
     )
 
-    it.effect("a-quiesced-workload-thaws-with-a-new-identity", () =>
+    it.effect("a-frozen-workload-thaws-with-a-new-identity", () =>
       Effect.gen(function* () {
         const machine = yield* linuxAt("ListenerBound")
-        const quiesce = yield* machine.agent.requestFreeze
-        yield* machine.run({ kinds: ["AgentQuiesced"], budgetNanos: enough })
+        const frozen = yield* machine.agent.requestFreeze
+        yield* machine.run({ kinds: ["AgentFrozen"], budgetNanos: enough })
         const identity = yield* machine.agent.requestIdentity({
           entropy: new Uint8Array(64).fill(9),
           realtimeNanos: 1_800_000_000_000_000_000n,
@@ -230,7 +230,7 @@ describe("a machine", () => {
         assert.deepStrictEqual(
           tags.map((event) => [event._tag, event.token]),
           [
-            ["AgentQuiesced", quiesce],
+            ["AgentFrozen", frozen],
             ["IdentityApplied", identity],
             ["AgentThawed", identity]
           ]

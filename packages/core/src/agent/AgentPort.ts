@@ -52,8 +52,8 @@ export type AgentRequest =
   | { readonly _tag: "ExecResize"; readonly id: number; readonly columns: number; readonly rows: number }
   /** Sends a signal to a command. */
   | { readonly _tag: "ExecKill"; readonly id: number; readonly signal: number }
-  /** Freezes the workload, syncs, drains; answered by `AgentQuiesced`. */
-  | { readonly _tag: "Quiesce"; readonly token: number }
+  /** Freezes the workload, syncs, drains; answered by `AgentFrozen`. */
+  | { readonly _tag: "Freeze"; readonly token: number }
   /** Lets the workload go on; answered by `AgentThawed`. */
   | { readonly _tag: "Thaw"; readonly token: number }
   /** Gives the guest a new identity; answered by `IdentityApplied`. */
@@ -66,7 +66,7 @@ export type AgentRequest =
   | { readonly _tag: "PowerOff" }
 
 /** Events that answer a request which carries a token. */
-export type TokenAnswer = "AgentQuiesced" | "AgentThawed" | "IdentityApplied"
+export type TokenAnswer = "AgentFrozen" | "AgentThawed" | "IdentityApplied"
 
 /** A machine as its agent client needs it. */
 export interface AgentPort {

@@ -100,12 +100,12 @@ describe("the agent's client", () => {
   it.effect("an-answer-that-does-not-come-is-no-answer-and-a-silent-freeze-says-so", () =>
     Effect.scoped(
       Effect.gen(function* () {
-        const machine = yield* atListener({ quiesceNanos: null })
+        const machine = yield* atListener({ freezeNanos: null })
         const before = yield* machine.nowNanos
         const error = yield* Effect.flip(machine.agent.freeze({ within: "20 millis" }))
         assert.deepStrictEqual(error._tag === "AgentError" && error.reason, {
           _tag: "NoAnswer",
-          waitingFor: "AgentQuiesced",
+          waitingFor: "AgentFrozen",
           withinNanos: 20e6
         })
         assert.strictEqual((yield* machine.nowNanos) - before, 20e6)

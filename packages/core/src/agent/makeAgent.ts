@@ -93,7 +93,7 @@ export const makeAgent = (port: AgentPort): Agent => {
   const request = (answer: TokenAnswer, make: (token: number) => AgentRequest) =>
     Effect.tap(port.nextToken(answer), (token) => port.tell(make(token)))
 
-  const quiesce = (token: number): AgentRequest => ({ _tag: "Quiesce", token })
+  const freeze = (token: number): AgentRequest => ({ _tag: "Freeze", token })
   const thaw = (token: number): AgentRequest => ({ _tag: "Thaw", token })
   const applyIdentity =
     (identity: IdentitySpec) =>
@@ -149,7 +149,7 @@ export const makeAgent = (port: AgentPort): Agent => {
     )
 
   return {
-    freeze: (time) => Effect.map(ask("AgentQuiesced", quiesce, ["freeze", time]), ({ atNanos }) => atNanos),
+    freeze: (time) => Effect.map(ask("AgentFrozen", freeze, ["freeze", time]), ({ atNanos }) => atNanos),
     thaw: (time) => Effect.map(ask("AgentThawed", thaw, ["thaw", time]), ({ atNanos }) => atNanos),
     identify: (identity, time) =>
       Effect.flatMap(checkedIdentity(identity), (checked) =>
@@ -173,7 +173,7 @@ export const makeAgent = (port: AgentPort): Agent => {
         at += typedBytes
       } while (at < data.length)
     }),
-    requestFreeze: request("AgentQuiesced", quiesce),
+    requestFreeze: request("AgentFrozen", freeze),
     requestThaw: request("AgentThawed", thaw),
     requestIdentity: (identity) =>
       Effect.flatMap(checkedIdentity(identity), (checked) => request("IdentityApplied", applyIdentity(checked)))

@@ -6,10 +6,10 @@
 import { Effect, Schema } from "effect"
 
 /** Version of the contract between agent, core and library. */
-export const contractVersion = 2
+export const contractVersion = 3
 
 /** SHA-256 of the contract that this build follows. */
-export const contractHash = "f4ae313c048d788d7aba2dddfec718cb24046a4fc7d997105b279fa4d6cf4cac"
+export const contractHash = "9101960eebdac0649020131c4fa1eef47d5817c01b84e29fe5915516ddbf04f0"
 
 /** Bounds that the guest's agent and the machine keep. */
 export const contractLimits = {
@@ -45,7 +45,7 @@ export const guestEventKinds = [
   "IoSettled",
   "PagesDirtied",
   "AgentReady",
-  "AgentQuiesced",
+  "AgentFrozen",
   "AgentThawed",
   "IdentityApplied",
   "AgentRejected",
@@ -106,7 +106,7 @@ export const guestEventNumber = (kind: string): number => {
       return 6
     case "AgentReady":
       return 12
-    case "AgentQuiesced":
+    case "AgentFrozen":
       return 13
     case "AgentThawed":
       return 14
@@ -174,7 +174,7 @@ export const frameNames = [
   "ExecKill",
   "ExecWindow",
   "ExecResize",
-  "Quiesce",
+  "Freeze",
   "Thaw",
   "ApplyIdentity",
   "PowerOff",
@@ -187,7 +187,7 @@ export const frameNames = [
   "WorkloadParked",
   "WorkloadExited",
   "WorkloadFailed",
-  "AgentQuiesced",
+  "AgentFrozen",
   "AgentThawed",
   "IdentityApplied",
   "ExecStarted",
@@ -258,7 +258,7 @@ export const frameNameOf = (frame: number): (typeof frameNames)[number] => {
     case 140:
       return "ExecResize"
     case 133:
-      return "Quiesce"
+      return "Freeze"
     case 134:
       return "Thaw"
     case 135:
@@ -284,7 +284,7 @@ export const frameNameOf = (frame: number): (typeof frameNames)[number] => {
     case 7:
       return "WorkloadFailed"
     case 8:
-      return "AgentQuiesced"
+      return "AgentFrozen"
     case 9:
       return "AgentThawed"
     case 10:
@@ -380,7 +380,7 @@ export const guestEventFields = {
     /** The kernel's release. */ kernelRelease: Schema.String
   },
   /** The workload is frozen, files are synced, output has left. */
-  AgentQuiesced: { ...position, /** Token of the request that this answers. */ token: Schema.Natural },
+  AgentFrozen: { ...position, /** Token of the request that this answers. */ token: Schema.Natural },
   /** The workload goes on. */
   AgentThawed: { ...position, /** Token of the request that this answers. */ token: Schema.Natural },
   /** The guest has its new identity. */
@@ -561,10 +561,10 @@ export const guestEventVersions: Readonly<Record<keyof typeof guestEventFields, 
   IoSettled: 1,
   PagesDirtied: 1,
   AgentReady: 1,
-  AgentQuiesced: 1,
+  AgentFrozen: 3,
   AgentThawed: 1,
   IdentityApplied: 1,
-  AgentRejected: 2,
+  AgentRejected: 3,
   ExecStarted: 1,
   ExecOutput: 1,
   ExecExited: 1,
@@ -578,7 +578,7 @@ export const guestEventVersions: Readonly<Record<keyof typeof guestEventFields, 
   ListenerClosed: 1,
   UnixListenerBound: 1,
   UnixListenerClosed: 1,
-  EventsDropped: 1,
+  EventsDropped: 3,
   SerialText: 1,
   ExecInputTaken: 1,
   ExecOutputHeld: 1,
@@ -624,7 +624,7 @@ export const plainEventChecks: ReadonlyMap<string, ReadonlyArray<Check>> = new M
   ["IoSettled", plain(["device", isString])],
   ["PagesDirtied", plain(["count", isNatural])],
   ["AgentReady", plain(["protocolVersion", isNatural], ["kernelRelease", isString])],
-  ["AgentQuiesced", plain(["token", isNatural])],
+  ["AgentFrozen", plain(["token", isNatural])],
   ["AgentThawed", plain(["token", isNatural])],
   ["IdentityApplied", plain(["token", isNatural])],
   [

@@ -26,7 +26,7 @@ const publishAt = (kind: "WorkloadPreExec" | "ListenerBound", laterNanos: number
       if (laterNanos > 0) yield* machine.run({ budgetNanos: laterNanos })
       if (isWorkloadFrozen) {
         yield* machine.agent.requestFreeze
-        yield* machine.run({ kinds: ["AgentQuiesced"] })
+        yield* machine.run({ kinds: ["AgentFrozen"] })
       }
       const store = yield* SnapshotStore
       const staging = yield* store.stage(join("/snapshots", kind))

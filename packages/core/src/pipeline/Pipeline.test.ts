@@ -52,7 +52,7 @@ describe("a pipeline", () => {
             "RunStarted",
             "MachineBooted",
             "TriggerFired",
-            "GuestQuiesced",
+            "GuestFrozen",
             "CaptureCompleted",
             "SnapshotPublished",
             "RunReady"
@@ -88,7 +88,7 @@ describe("a pipeline", () => {
         (yield* Effect.flip((yield* SnapshotStore).open("/s/listener"))).reason._tag,
         "SnapshotMissing"
       )
-    }).pipe(Effect.provide(host({ quiesceNanos: null })))
+    }).pipe(Effect.provide(host({ freezeNanos: null })))
   )
 
   it.effect("is-ready-only-after-a-clone-passed-its-probe", () =>
@@ -238,7 +238,7 @@ describe("a pipeline", () => {
       assert.deepStrictEqual(yield* readGuest(stream ?? ""), seen)
       assert.include(
         seen.map(({ _tag }) => _tag),
-        "AgentQuiesced"
+        "AgentFrozen"
       )
     }).pipe(Effect.provide(host()))
   )

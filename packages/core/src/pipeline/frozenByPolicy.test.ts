@@ -31,9 +31,9 @@ const freezing = (kind: Parameters<typeof kindTrigger>[0]): Trigger => {
       const firing = yield* plain.await
       yield* timeline.requestFreeze
       // What has happened meanwhile is told first.
-      let { events, nowNanos } = yield* timeline.advance({ kinds: ["AgentQuiesced"], atNanos: null })
-      while (!events.some((event) => event._tag === "AgentQuiesced")) {
-        ;({ events, nowNanos } = yield* timeline.advance({ kinds: ["AgentQuiesced"], atNanos: null }))
+      let { events, nowNanos } = yield* timeline.advance({ kinds: ["AgentFrozen"], atNanos: null })
+      while (!events.some((event) => event._tag === "AgentFrozen")) {
+        ;({ events, nowNanos } = yield* timeline.advance({ kinds: ["AgentFrozen"], atNanos: null }))
       }
       const quiesce: QuiesceReport = {
         verdict: "settled",
@@ -68,8 +68,8 @@ describe("a workload that its policy froze", () => {
         })
         assert.isTrue(value.snapshot.manifest.capture.isWorkloadFrozen)
         assert.deepStrictEqual(
-          kinds.filter((kind) => ["AgentQuiesced", "AgentThawed", "ExecExited"].includes(kind)),
-          ["AgentQuiesced", "AgentThawed", "ExecExited", "AgentQuiesced"]
+          kinds.filter((kind) => ["AgentFrozen", "AgentThawed", "ExecExited"].includes(kind)),
+          ["AgentFrozen", "AgentThawed", "ExecExited", "AgentFrozen"]
         )
       })
     ).pipe(Effect.provide(host()))
@@ -84,7 +84,7 @@ describe("a workload that its policy froze", () => {
           target: "/s/cold",
           observe: (machine) => Effect.sync(() => void machine.events$.subscribe((event) => kinds.push(event._tag)))
         })
-        assert.strictEqual(kinds.filter((kind) => kind === "AgentQuiesced").length, 1)
+        assert.strictEqual(kinds.filter((kind) => kind === "AgentFrozen").length, 1)
         assert.notInclude(kinds, "AgentThawed")
       })
     ).pipe(Effect.provide(host()))

@@ -20,9 +20,9 @@ export interface RecoveryFindings {
 export type RunCommand =
   | ({ readonly _tag: "Start" } & Fields<"RunStarted">)
   | ({ readonly _tag: "RecordBoot" } & Fields<"MachineBooted">)
-  /** A trigger fired; while quiescing: a higher one took over. */
+  /** A trigger fired; while freezing: a higher one took over. */
   | { readonly _tag: "RecordFiring"; readonly firing: Firing }
-  | ({ readonly _tag: "RecordQuiesce" } & Fields<"GuestQuiesced">)
+  | ({ readonly _tag: "RecordFreeze" } & Fields<"GuestFrozen">)
   | ({ readonly _tag: "RecordCapture" } & Fields<"CaptureCompleted">)
   | ({ readonly _tag: "RecordPublish" } & Fields<"SnapshotPublished">)
   /** The captured machine itself is the snapshot: only where no target was given. */

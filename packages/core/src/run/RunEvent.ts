@@ -37,7 +37,7 @@ export const RunEvent = Schema.TaggedUnion({
   },
   TriggerFired: { firing: Firing },
   /** The guest stands still for the capture. `isWorkloadFrozen`: by the agent's freezer. */
-  GuestQuiesced: {
+  GuestFrozen: {
     atNanos: GuestNanos,
     isWorkloadFrozen: Schema.Boolean,
     verdict: Schema.Literals(["settled", "deadline", "not-asked"])

@@ -13,7 +13,7 @@ export type RunPhase =
   | "not-started"
   | "booting"
   | "watching"
-  | "quiescing"
+  | "freezing"
   | "capturing"
   | "publishing"
   | "validating"
@@ -26,7 +26,7 @@ export const runPhases: ReadonlyArray<RunPhase> = [
   "not-started",
   "booting",
   "watching",
-  "quiescing",
+  "freezing",
   "capturing",
   "publishing",
   "validating",
@@ -40,7 +40,7 @@ export type RunState =
   | { readonly phase: "not-started" }
   | { readonly phase: "booting"; readonly run: Body<"RunStarted"> }
   | { readonly phase: "watching"; readonly run: Body<"RunStarted"> }
-  | { readonly phase: "quiescing"; readonly run: Body<"RunStarted">; readonly firing: Firing }
+  | { readonly phase: "freezing"; readonly run: Body<"RunStarted">; readonly firing: Firing }
   | { readonly phase: "capturing"; readonly run: Body<"RunStarted">; readonly firing: Firing }
   | {
       readonly phase: "publishing"
@@ -92,11 +92,11 @@ export const evolve = (state: RunState, event: RunEvent): RunState => {
     case "MachineBooted":
       return state.phase === "booting" ? { phase: "watching", run } : state
     case "TriggerFired":
-      return state.phase === "watching" || state.phase === "quiescing"
-        ? { phase: "quiescing", run, firing: event.firing }
+      return state.phase === "watching" || state.phase === "freezing"
+        ? { phase: "freezing", run, firing: event.firing }
         : state
-    case "GuestQuiesced":
-      return state.phase === "quiescing" ? { phase: "capturing", run, firing: state.firing } : state
+    case "GuestFrozen":
+      return state.phase === "freezing" ? { phase: "capturing", run, firing: state.firing } : state
     case "CaptureCompleted":
       return state.phase === "capturing"
         ? { phase: "publishing", run, firing: state.firing, capture: without(event) }

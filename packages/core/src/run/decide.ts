@@ -9,10 +9,10 @@
  * not-started  nothing is known of it                           Start             booting
  * booting      its machine is being made                        RecordBoot        watching
  *                                                               Recover           failed
- * watching     the guest runs until the policy decides          RecordFiring      quiescing
+ * watching     the guest runs until the policy decides          RecordFiring      freezing
  *                                                               Recover           failed
- * quiescing    decided; the guest is brought to rest            RecordFiring      quiescing
- *                                                               RecordQuiesce     capturing
+ * freezing     decided; the guest is brought to rest            RecordFiring      freezing
+ *                                                               RecordFreeze     capturing
  *                                                               Recover           failed
  * capturing    the guest stands still and is written down       RecordCapture     publishing
  *                                                               Recover           failed
@@ -38,14 +38,14 @@ import type { RecoveryFindings, RunCommand } from "./RunCommand.ts"
 import type { RunEvent } from "./RunEvent.ts"
 import { isEnded, type RunPhase, type RunState } from "./RunState.ts"
 
-const unended: ReadonlyArray<RunPhase> = ["booting", "watching", "quiescing", "capturing", "publishing", "validating"]
+const unended: ReadonlyArray<RunPhase> = ["booting", "watching", "freezing", "capturing", "publishing", "validating"]
 
 /** The states in which each command is accepted; in all others it is refused. */
 export const acceptedIn: Readonly<Record<RunCommand["_tag"], ReadonlyArray<RunPhase>>> = {
   Start: ["not-started"],
   RecordBoot: ["booting"],
-  RecordFiring: ["watching", "quiescing"],
-  RecordQuiesce: ["quiescing"],
+  RecordFiring: ["watching", "freezing"],
+  RecordFreeze: ["freezing"],
   RecordCapture: ["capturing"],
   RecordPublish: ["publishing"],
   KeepInMemory: ["publishing"],
@@ -135,16 +135,16 @@ export const decide = (state: RunState, command: RunCommand): Decision => {
       return accept({ _tag: "MachineBooted", ...body })
     }
     case "RecordFiring":
-      if (state.phase === "quiescing" && command.firing.atNanos < state.firing.atNanos) {
+      if (state.phase === "freezing" && command.firing.atNanos < state.firing.atNanos) {
         return refuse("a take-over cannot lie before the firing that it takes over from")
       }
       return accept({ _tag: "TriggerFired", firing: command.firing })
-    case "RecordQuiesce": {
-      if (state.phase === "quiescing" && command.atNanos < state.firing.atNanos) {
+    case "RecordFreeze": {
+      if (state.phase === "freezing" && command.atNanos < state.firing.atNanos) {
         return refuse(`quiet at ${command.atNanos} ns is before the firing at ${state.firing.atNanos} ns`)
       }
       const { _tag, ...body } = command
-      return accept({ _tag: "GuestQuiesced", ...body })
+      return accept({ _tag: "GuestFrozen", ...body })
     }
     case "RecordCapture": {
       if (state.phase === "capturing" && command.atNanos < state.firing.atNanos) {

@@ -35,7 +35,7 @@ const ready: ReadonlyArray<RunEvent> = [
   { _tag: "StageFinished", stage: "boot", hostNanos: 5 },
   { _tag: "StageStarted", stage: "watch", attempt: 1 },
   { _tag: "TriggerFired", firing },
-  { _tag: "GuestQuiesced", atNanos: 300_000_000, isWorkloadFrozen: false, verdict: "not-asked" },
+  { _tag: "GuestFrozen", atNanos: 300_000_000, isWorkloadFrozen: false, verdict: "not-asked" },
   { _tag: "CaptureCompleted", atNanos: 300_000_000, seq: 3, pauseNanos: 80_000, storedBytes: 42 },
   { _tag: "SnapshotPublished", directory: "/s/web", digest: "ab".repeat(32) },
   { _tag: "RunReady", directory: "/s/web" }
@@ -62,7 +62,7 @@ describe("explain", () => {
     const { timeline } = story(...ready)
     assert.deepStrictEqual(
       timeline.phases.map(({ phase }) => phase),
-      ["booting", "watching", "quiescing", "capturing", "publishing", "validating", "ready"]
+      ["booting", "watching", "freezing", "capturing", "publishing", "validating", "ready"]
     )
     assert.deepStrictEqual(timeline.stages[0], {
       stage: "boot",
@@ -73,7 +73,7 @@ describe("explain", () => {
     })
     assert.deepStrictEqual(
       timeline.guest.map(({ what }) => what),
-      ["booted", "fired", "quiesced", "captured"]
+      ["booted", "fired", "frozen", "captured"]
     )
   })
 

@@ -38,7 +38,7 @@ const tell = ({ event }: StampedRunEvent): string | null => {
       return `A ${oneLine(event.engine)} machine with ${event.memoryMib} MiB was made.`
     case "TriggerFired":
       return explain(event.firing).text
-    case "GuestQuiesced":
+    case "GuestFrozen":
       return event.isWorkloadFrozen
         ? `The agent had the workload frozen at ${guestTime(event.atNanos)}.`
         : `The guest stood at ${guestTime(event.atNanos)}; its workload did not have to be frozen.`

@@ -32,10 +32,10 @@ const started: RunEvent = {
 }
 const booted: RunEvent = { _tag: "MachineBooted", atNanos: 0, engine: "soft", memoryMib: 128, guestStream: null }
 const fired: RunEvent = { _tag: "TriggerFired", firing }
-const quiesced: RunEvent = { _tag: "GuestQuiesced", atNanos: 301, isWorkloadFrozen: false, verdict: "settled" }
+const frozen: RunEvent = { _tag: "GuestFrozen", atNanos: 301, isWorkloadFrozen: false, verdict: "settled" }
 const captured: RunEvent = { _tag: "CaptureCompleted", atNanos: 301, seq: 3, pauseNanos: 5, storedBytes: 6 }
 const published: RunEvent = { _tag: "SnapshotPublished", directory: "/s", digest: "d" }
-const path: ReadonlyArray<RunEvent> = [started, booted, fired, quiesced, captured, published]
+const path: ReadonlyArray<RunEvent> = [started, booted, fired, frozen, captured, published]
 
 /** A state in every phase, for runs with and without a target and a validation. */
 const statesOf = (phase: RunPhase): ReadonlyArray<RunState> =>
@@ -117,7 +117,7 @@ describe("the table of commands and states", () => {
 
 describe("decisions", () => {
   it("a-published-run-without-validation-is-ready", () => {
-    given({ ...started, isValidated: false }, booted, fired, quiesced, captured)
+    given({ ...started, isValidated: false }, booted, fired, frozen, captured)
       .when({ _tag: "RecordPublish", directory: "/s", digest: "d" })
       .thenEvents(published, { _tag: "RunReady", directory: "/s" })
   })

@@ -31,7 +31,7 @@ export interface StageSpan {
 /** A moment on the guest's clock. */
 export interface GuestMark {
   readonly atNanos: GuestNanos
-  readonly what: "booted" | "fired" | "quiesced" | "captured"
+  readonly what: "booted" | "fired" | "frozen" | "captured"
   readonly label: string
 }
 
@@ -49,10 +49,10 @@ const guestMark = ({ event }: StampedRunEvent): GuestMark | null => {
       return { atNanos: event.atNanos, what: "booted", label: `${event.engine}, ${event.memoryMib} MiB` }
     case "TriggerFired":
       return { atNanos: event.firing.atNanos, what: "fired", label: event.firing.trigger }
-    case "GuestQuiesced":
+    case "GuestFrozen":
       return {
         atNanos: event.atNanos,
-        what: "quiesced",
+        what: "frozen",
         label: event.isWorkloadFrozen ? "workload frozen" : event.verdict
       }
     case "CaptureCompleted":

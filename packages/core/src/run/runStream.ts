@@ -5,7 +5,8 @@
  */
 import { Effect, Schema } from "effect"
 import { Journal, type JournalEntry, type JournalRecord } from "../journal/Journal.ts"
-import { makeEventCodec } from "../journal/EventCodec.ts"
+import { upcastFiring } from "../contract/upcasts.ts"
+import { type EventHistory, makeEventCodec } from "../journal/EventCodec.ts"
 import type { JournalError } from "../journal/JournalErrors.ts"
 import { RunEvent } from "./RunEvent.ts"
 import { foldRun, type RunState } from "./RunState.ts"
@@ -19,10 +20,32 @@ export const runStreamName = (runId: string): string => `${prefix}${runId}`
 export const StampedRunEvent = Schema.Struct({ atMillis: Schema.Number, event: RunEvent })
 export type StampedRunEvent = typeof StampedRunEvent.Type
 
+/** An upcaster that changes the event and leaves its time. */
+const ofEvent =
+  (change: (event: Readonly<Record<string, Schema.Json>>) => Readonly<Record<string, unknown>>) =>
+  (json: Schema.Json): Schema.Json => {
+    const stamped = json as Readonly<Record<string, Schema.Json>>
+    const event = stamped["event"] as Readonly<Record<string, Schema.Json>>
+    return { ...stamped, event: change(event) as Schema.Json }
+  }
+
+const histories: Readonly<Record<string, EventHistory>> = {
+  // Kinds and frames that have another name now stand in the event that it decided on.
+  TriggerFired: {
+    version: 2,
+    upcast: { 1: ofEvent((event) => ({ ...event, firing: upcastFiring(event["firing"]) })) }
+  },
+  // What `GuestFrozen` was called.
+  GuestQuiesced: { version: 2, upcast: { 1: ofEvent((event) => ({ ...event, _tag: "GuestFrozen" })) } }
+}
+
 const codec = makeEventCodec<StampedRunEvent>({
   schema: Schema.toCodecJson(StampedRunEvent),
   typeOf: (stamped) => stamped.event._tag,
-  types: Object.fromEntries(Object.keys(RunEvent.cases).map((type) => [type, { version: 1, upcast: {} }]))
+  types: {
+    ...Object.fromEntries(Object.keys(RunEvent.cases).map((type) => [type, { version: 1, upcast: {} }])),
+    ...histories
+  }
 })
 
 /** A run event as a journal stores it. */

@@ -23,8 +23,8 @@ export interface ScriptedVmmOptions {
   readonly script?: ReadonlyArray<ScriptLine>
   readonly commands?: (argv: ReadonlyArray<string>, guest: ScriptedGuest) => ScriptedCommand
   readonly identity?: IdentityManners
-  /** Guest time from a quiesce request to `AgentQuiesced`; `null`: the agent never answers. */
-  readonly quiesceNanos?: number | null
+  /** Guest time from a request to freeze to `AgentFrozen`; `null`: the agent never answers. */
+  readonly freezeNanos?: number | null
   /** Host milliseconds that every run takes. */
   readonly hostMillisPerRun?: number
   readonly isDeterministic?: boolean

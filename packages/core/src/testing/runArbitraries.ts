@@ -49,8 +49,8 @@ export const commandArbitraries: {
     guestStream: fc.constant(null)
   }),
   RecordFiring: fc.record({ _tag: fc.constant("RecordFiring" as const), firing: firingArbitrary }),
-  RecordQuiesce: fc.record({
-    _tag: fc.constant("RecordQuiesce" as const),
+  RecordFreeze: fc.record({
+    _tag: fc.constant("RecordFreeze" as const),
     atNanos: nanos,
     isWorkloadFrozen: fc.boolean(),
     verdict: fc.constantFrom("settled" as const, "deadline" as const, "not-asked" as const)
@@ -97,7 +97,7 @@ const leadingOn: Partial<Record<RunPhase, ReadonlyArray<RunCommand["_tag"]>>> = 
   "not-started": ["Start"],
   booting: ["RecordBoot"],
   watching: ["RecordFiring"],
-  quiescing: ["RecordQuiesce"],
+  freezing: ["RecordFreeze"],
   capturing: ["RecordCapture"],
   publishing: ["RecordPublish", "KeepInMemory"],
   validating: ["RecordValidation"]

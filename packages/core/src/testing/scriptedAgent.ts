@@ -104,10 +104,10 @@ export const scriptedAgent = (options: ScriptedVmmOptions, state: ScriptedState)
         return feed(asked.id, asked.data, asked.close)
       case "ExecKill":
         return kill(asked.id, asked.signal)
-      case "Quiesce": {
-        const after = options.quiesceNanos === undefined ? millis : options.quiesceNanos
+      case "Freeze": {
+        const after = options.freezeNanos === undefined ? millis : options.freezeNanos
         if (after !== null) {
-          answerLater(after, { _tag: "AgentQuiesced", token: asked.token }, { effect: "freeze" })
+          answerLater(after, { _tag: "AgentFrozen", token: asked.token }, { effect: "freeze" })
         }
         return
       }

@@ -5,11 +5,12 @@ import type { GuestEvent } from "../GuestEvent.ts"
 import { Vmm } from "../Vmm.ts"
 import type { RecordedTimeline } from "./RecordedTimeline.ts"
 import { ReplayVmm } from "./ReplayVmm.ts"
+import { timelineVersion } from "./TimelineHeader.ts"
 
 const timeline = (reason: "time" | "halted" | "idle"): RecordedTimeline => ({
   header: {
     format: "stillpoint-timeline",
-    version: 2,
+    version: timelineVersion,
     engine: "soft",
     kernelDigest: null,
     initrdDigest: null,

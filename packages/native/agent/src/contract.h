@@ -4,10 +4,10 @@
 
 #include <stdint.h>
 
-enum { CONTRACT_VERSION = 2 };
+enum { CONTRACT_VERSION = 3 };
 
-/* f4ae313c048d788d7aba2dddfec718cb24046a4fc7d997105b279fa4d6cf4cac: the first eight bytes, which AgentReady carries behind its fields. */
-#define CONTRACT_HASH UINT64_C(0xf4ae313c048d788d)
+/* 9101960eebdac0649020131c4fa1eef47d5817c01b84e29fe5915516ddbf04f0: the first eight bytes, which AgentReady carries behind its fields. */
+#define CONTRACT_HASH UINT64_C(0x9101960eebdac064)
 
 enum contract_limit {
 	/* Largest length field of a frame: its type and payload. */
@@ -51,7 +51,7 @@ enum guest_frame {
 	FRAME_WORKLOAD_PARKED = 0x05, /* no fields */
 	FRAME_WORKLOAD_EXITED = 0x06, /* status status */
 	FRAME_WORKLOAD_FAILED = 0x07, /* stage text, errno i32, message text */
-	FRAME_AGENT_QUIESCED = 0x08, /* token u32 */
+	FRAME_AGENT_FROZEN = 0x08, /* token u32 */
 	FRAME_AGENT_THAWED = 0x09, /* token u32 */
 	FRAME_IDENTITY_APPLIED = 0x0a, /* token u32 */
 	FRAME_EXEC_STARTED = 0x0b, /* id u32, pid u32 */
@@ -75,7 +75,7 @@ enum host_frame {
 	FRAME_EXEC_KILL = 0x84, /* id u32, signal i32 */
 	FRAME_EXEC_WINDOW = 0x8b, /* id u32, bytes u64 */
 	FRAME_EXEC_RESIZE = 0x8c, /* id u32, columns u16, rows u16 */
-	FRAME_QUIESCE = 0x85, /* token u32 */
+	FRAME_FREEZE = 0x85, /* token u32 */
 	FRAME_THAW = 0x86, /* token u32 */
 	FRAME_APPLY_IDENTITY = 0x87, /* token u32, entropy bytes, realtimeNanos u64, hostname text, machineId text, env texts, thaw bool, hookTimeoutNanos u64, signal i32 */
 	FRAME_POWER_OFF = 0x88, /* no fields */

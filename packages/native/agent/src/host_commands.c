@@ -157,22 +157,22 @@ static void exec_signal(struct frame_reader *reader)
 		exec_kill(id, signal);
 }
 
-static void quiesce(struct frame_reader *reader)
+static void freeze(struct frame_reader *reader)
 {
 	uint32_t token = frame_get_u32(reader);
 
-	if (!complete(reader, FRAME_QUIESCE))
+	if (!complete(reader, FRAME_FREEZE))
 		return;
 	int error = cgroup_freeze_workload(FREEZE_LIMIT_NANOS);
 	if (error) {
-		reject(FRAME_QUIESCE, &token, REASON_FREEZE_FAILED, "the workload does not freeze", error);
+		reject(FRAME_FREEZE, &token, REASON_FREEZE_FAILED, "the workload does not freeze", error);
 		return;
 	}
 	keep_still(true);
 	sync();
 	custom_events_drain();
 	console_drain();
-	tell_token(FRAME_AGENT_QUIESCED, token);
+	tell_token(FRAME_AGENT_FROZEN, token);
 }
 
 /* Returns 0 or an errno. */
@@ -368,8 +368,8 @@ void host_command(uint8_t type, struct slice payload)
 	case FRAME_EXEC_RESIZE:
 		exec_size(&reader);
 		break;
-	case FRAME_QUIESCE:
-		quiesce(&reader);
+	case FRAME_FREEZE:
+		freeze(&reader);
 		break;
 	case FRAME_THAW:
 		thaw(&reader);

@@ -26,7 +26,7 @@ static enum { IDLE, HOLDING, RUNNING, LINGERING, ENDED } state;
 static const struct config *config;
 static struct alarm_clock hold_clock;
 static bool hold_over;
-static bool still;  /* the guest is quiesced: a hold that is over lasts on */
+static bool still;  /* the guest is frozen: a hold that is over lasts on */
 static bool barred; /* the same while a new identity is not complete */
 static pid_t main_process = -1;
 static int main_status;

@@ -151,8 +151,8 @@ guestTest(
   shell('stillpoint-emit who "\\"$WHO $(hostname) $(cat /etc/machine-id) $(date -u +%Y)\\""', { hold: "untilGo" }),
   Effect.fnUntraced(function* (guest) {
     yield* guest.until("WorkloadPreExec")
-    guest.send(hostFrames.quiesce(1))
-    yield* guest.until("AgentQuiesced")
+    guest.send(hostFrames.freeze(1))
+    yield* guest.until("AgentFrozen")
     const machineId = "0123456789abcdef0123456789abcdef"
     const identity = hostFrames.applyIdentity(2, {
       realtimeNanos: 1_900_000_000_000_000_000n,
@@ -176,7 +176,7 @@ guestTest(
 )
 
 guestTest(
-  "a-quiesced-workload-stands-still-while-commands-run-and-goes-on-after-the-thaw",
+  "a-frozen-workload-stands-still-while-commands-run-and-goes-on-after-the-thaw",
   shell("i=0; while :; do i=$((i+1)); echo $i > /tmp/i.new; mv /tmp/i.new /tmp/i; (true); done", {
     heartbeatMillis: 5
   }),
@@ -184,12 +184,12 @@ guestTest(
     const count = Effect.map(run(guest, 1, ["cat", "/tmp/i"]), ({ out }) => Number(out))
     yield* run(guest, 1, ["sh", "-c", "until [ -e /tmp/i ]; do usleep 1000; done"])
     for (const token of [5, 6, 7]) {
-      guest.send(hostFrames.quiesce(token))
-      assert.deepStrictEqual((yield* guest.until("AgentQuiesced")).at(-1)?.fields, [token])
+      guest.send(hostFrames.freeze(token))
+      assert.deepStrictEqual((yield* guest.until("AgentFrozen")).at(-1)?.fields, [token])
       const before = yield* count
       yield* run(guest, 1, ["usleep", "50000"])
       assert.strictEqual(yield* count, before)
-      // Not even a heartbeat disturbs a quiesced guest.
+      // Not even a heartbeat disturbs a frozen guest.
       guest.send(hostFrames.exec(2, ["usleep", "50000"]))
       const meanwhile = yield* guest.until((found) => found.name === "ExecExited" || found.name === "HeartbeatTick")
       assert.strictEqual(meanwhile.at(-1)?.name, "ExecExited")
@@ -205,8 +205,8 @@ guestTest(
   shell("exec httpd -f -p 80"),
   Effect.fnUntraced(function* (guest) {
     yield* guest.until("ListenerBound")
-    guest.send(hostFrames.quiesce(1))
-    yield* guest.until("AgentQuiesced")
+    guest.send(hostFrames.freeze(1))
+    yield* guest.until("AgentFrozen")
     const machineId = "0123456789abcdef0123456789abcdef"
     for (const parts of [
       { entropy: Buffer.alloc(31) },
@@ -290,8 +290,8 @@ guestTest(
   shell("probe stop-console; kill -9 -1; kill -9 1", { holdNanos: 0, consoleMarkers: true, heartbeatMillis: 2 }),
   Effect.fnUntraced(function* (guest) {
     yield* guest.until("WorkloadExited")
-    guest.send(hostFrames.quiesce(1))
-    yield* guest.until("AgentQuiesced")
+    guest.send(hostFrames.freeze(1))
+    yield* guest.until("AgentFrozen")
     assert.strictEqual((yield* run(guest, 10, ["echo", "alive"])).out, "alive\n")
   })
 )

@@ -305,7 +305,7 @@ static char *const settings[] = { "env=A=%41", "argv=b%0Ac", "cwd=/", "user=0:0"
 
 static size_t make_frame(void)
 {
-	static const uint8_t types[] = { FRAME_GO,	  FRAME_EXEC,	       FRAME_EXEC_STDIN, FRAME_EXEC_KILL, FRAME_QUIESCE,
+	static const uint8_t types[] = { FRAME_GO,	  FRAME_EXEC,	       FRAME_EXEC_STDIN, FRAME_EXEC_KILL, FRAME_FREEZE,
 					 FRAME_THAW,	  FRAME_APPLY_IDENTITY, FRAME_POWER_OFF,	 FRAME_SET_CLOCK, FRAME_START_WORKLOAD,
 					 FRAME_EXEC_WINDOW, FRAME_EXEC_RESIZE, 0x00 };
 	uint8_t type = types[random_below(sizeof(types))];

@@ -61,7 +61,7 @@ it.effect("a-hundred-commands-run-at-once", () =>
   }).pipe(Effect.provide(layer), TestClock.withLive)
 )
 
-it.effect("a-quiesced-guest-is-silent-and-its-workload-runs-again-only-after-the-acknowledgement", () =>
+it.effect("a-frozen-guest-is-silent-and-its-workload-runs-again-only-after-the-acknowledgement", () =>
   Effect.gen(function* () {
     const machine = yield* boot(
       shell("probe listen-again; i=0; while :; do i=$((i+1)); echo tick $i; usleep 1000; done")
@@ -69,8 +69,8 @@ it.effect("a-quiesced-guest-is-silent-and-its-workload-runs-again-only-after-the
     yield* until(machine, "ListenerBound")
     yield* machine.run({ budgetNanos: 200e6 })
     const token = yield* machine.agent.requestFreeze
-    const quiesced = yield* until(machine, "AgentQuiesced", "AgentRejected")
-    assert(quiesced._tag === "AgentQuiesced" && quiesced.token === token)
+    const frozen = yield* until(machine, "AgentFrozen", "AgentRejected")
+    assert(frozen._tag === "AgentFrozen" && frozen.token === token)
     const ticks = Effect.fnUntraced(function* (from: Machine, seq?: number) {
       return lines(yield* from.eventsSoFar(seq)).filter((line) => line.startsWith("tick "))
     })

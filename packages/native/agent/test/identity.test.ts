@@ -188,7 +188,7 @@ it.effect("a-frozen-workload-meets-the-signal-when-it-goes-on", () =>
     yield* until(machine, "WorkloadPreExec")
     yield* machine.run({ budgetNanos: 200e6 })
     yield* machine.agent.requestFreeze
-    yield* until(machine, "AgentQuiesced")
+    yield* until(machine, "AgentFrozen")
     yield* identify(machine, { hostname: "clone" })
     yield* machine.run({ budgetNanos: 1e9 })
     assert.strictEqual(yield* heard, 0)

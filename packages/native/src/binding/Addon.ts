@@ -89,7 +89,7 @@ export declare class NativeMachine {
   /** Sends a signal to a command. */
   execKill(id: number, signal: number): Promise<Failure | null>
   /** Asks the agent to freeze the workload. */
-  quiesce(token: number): Promise<Failure | null>
+  freeze(token: number): Promise<Failure | null>
   /** Asks the agent to thaw the workload. */
   thaw(token: number): Promise<Failure | null>
   /** Gives the agent a new identity. */

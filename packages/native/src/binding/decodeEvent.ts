@@ -7,7 +7,7 @@ import { type GuestEvent, guestEventKinds } from "@stillpoint/core"
 import type { EventReader } from "./EventReader.ts"
 
 /** SHA-256 of the contract that this decoder follows. */
-export const decoderContractHash = "f4ae313c048d788d7aba2dddfec718cb24046a4fc7d997105b279fa4d6cf4cac"
+export const decoderContractHash = "9101960eebdac0649020131c4fa1eef47d5817c01b84e29fe5915516ddbf04f0"
 
 const frameName = (number: number) => {
   switch (number) {
@@ -24,7 +24,7 @@ const frameName = (number: number) => {
     case 140:
       return "ExecResize"
     case 133:
-      return "Quiesce"
+      return "Freeze"
     case 134:
       return "Thaw"
     case 135:
@@ -50,7 +50,7 @@ const frameName = (number: number) => {
     case 7:
       return "WorkloadFailed"
     case 8:
-      return "AgentQuiesced"
+      return "AgentFrozen"
     case 9:
       return "AgentThawed"
     case 10:
@@ -322,7 +322,7 @@ export const decodeEvent = (reader: EventReader, seq: number): GuestEvent => {
     case 12:
       return { _tag: "AgentReady", seq, atNanos, protocolVersion: reader.u32(), kernelRelease: reader.text() }
     case 13:
-      return { _tag: "AgentQuiesced", seq, atNanos, token: reader.u32() }
+      return { _tag: "AgentFrozen", seq, atNanos, token: reader.u32() }
     case 14:
       return { _tag: "AgentThawed", seq, atNanos, token: reader.u32() }
     case 15:

@@ -208,8 +208,8 @@ const make = (native: Addon.NativeMachine): Machine => {
         return send(() => native.execResize(request.id, request.columns, request.rows))
       case "ExecKill":
         return send(() => native.execKill(request.id, request.signal))
-      case "Quiesce":
-        return send(() => native.quiesce(request.token))
+      case "Freeze":
+        return send(() => native.freeze(request.token))
       case "Thaw":
         return send(() => native.thaw(request.token))
       case "ApplyIdentity":

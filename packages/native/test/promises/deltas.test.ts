@@ -100,7 +100,7 @@ describe("deltas of a running guest", () => {
               const { code } = yield* machine.exec({ argv: ["sh", "-c", `echo ${name} > /run/${name}`] })
               assert.strictEqual(code, 0)
               yield* machine.agent.requestFreeze
-              yield* machine.run({ kinds: ["AgentQuiesced"], budgetNanos: 1e9 })
+              yield* machine.run({ kinds: ["AgentFrozen"], budgetNanos: 1e9 })
               const staging = yield* store.stage(join(root, name))
               const captured = yield* machine.capture(staging.directory, { parent: below.manifest.identity })
               const { capture, ...rest } = below.manifest

@@ -18,7 +18,7 @@ const labelOf = (event: GuestEvent): string | null => {
       return `listener on ${event.protocol} ${wordOf(event.address)} port ${event.port}`
     case "ListenerClosed":
       return `listener gone from ${event.protocol} ${wordOf(event.address)} port ${event.port}`
-    case "AgentQuiesced":
+    case "AgentFrozen":
       return "workload frozen"
     case "AgentThawed":
       return "workload thawed"

@@ -31,7 +31,7 @@ const timelines: fc.Arbitrary<RunHistory> = fc.record({
   guest: fc.array(
     fc.record({
       atNanos: fc.oneof(fc.nat(), fc.maxSafeNat()),
-      what: fc.constantFrom("booted", "fired", "quiesced", "captured"),
+      what: fc.constantFrom("booted", "fired", "frozen", "captured"),
       label: words
     }),
     { maxLength: 5 }

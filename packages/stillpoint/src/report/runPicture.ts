@@ -34,7 +34,7 @@ const colours: Readonly<Record<RunPhase, string>> = {
   "not-started": "#cbd5e1",
   booting: "#94a3b8",
   watching: "#60a5fa",
-  quiescing: "#a78bfa",
+  freezing: "#a78bfa",
   capturing: "#f59e0b",
   publishing: "#f97316",
   validating: "#2dd4bf",
@@ -45,7 +45,7 @@ const colours: Readonly<Record<RunPhase, string>> = {
 const markColours: Readonly<Record<GuestMark["what"], string>> = {
   booted: colours.booting,
   fired: colours.watching,
-  quiesced: colours.quiescing,
+  frozen: colours.freezing,
   captured: colours.capturing
 }
 const ink = "#0f172a"

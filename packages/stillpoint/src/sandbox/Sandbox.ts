@@ -9,7 +9,7 @@ import {
   type ClonePoolOptions,
   type ExecSpec,
   explain,
-  FiringJson,
+  firingOf,
   Gate,
   type GuestFiles,
   type Machine,
@@ -21,7 +21,7 @@ import {
   type SpawnSpec,
   type StoredSnapshot
 } from "@stillpoint/core"
-import { Effect, Option, Schema, type Scope } from "effect"
+import { Effect, type Scope } from "effect"
 import { type BakeOptions, bakedOnce } from "./bake.ts"
 import { diskSourcesOf } from "./imageSpec.ts"
 
@@ -38,8 +38,8 @@ export interface CommandResult {
 
 /** Why a snapshot was taken when it was, as its manifest says; `null` for one that no policy decided. */
 export const explainSnapshot = ({ manifest }: Pick<Snapshot, "manifest">): string | null => {
-  const firing = Schema.decodeUnknownOption(FiringJson)(manifest.provenance)
-  return Option.isSome(firing) ? explain(firing.value).text : null
+  const firing = firingOf(manifest.provenance)
+  return firing === null ? null : explain(firing).text
 }
 
 const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)

@@ -18,7 +18,7 @@ const tellingKinds: ReadonlySet<GuestEventKind> = new Set<GuestEventKind>([
   "ListenerClosed",
   "ConnectionOpened",
   "ConnectionClosed",
-  "AgentQuiesced",
+  "AgentFrozen",
   "AgentThawed",
   "AgentRejected"
 ])

@@ -79,11 +79,11 @@ export class Freezes {
   take(event: GuestEvent): void {
     const { memory } = this
     switch (event._tag) {
-      case "AgentQuiesced":
+      case "AgentFrozen":
         this.answer(false)
         break
       case "AgentRejected":
-        if (event.request === "Quiesce") this.answer(true)
+        if (event.request === "Freeze") this.answer(true)
         break
       case "AgentThawed":
         // It answers in order: nothing is to come from before.

@@ -33,7 +33,7 @@ export type PolicyCommand =
     }
   /** The outcome of a probe is no longer wanted: interrupt it. */
   | { readonly _tag: "StopProbe"; readonly probe: string; readonly arming: number }
-  /** Ask the agent to freeze the workload; the answer is an `AgentQuiesced` event. */
+  /** Ask the agent to freeze the workload; the answer is an `AgentFrozen` event. */
   | { readonly _tag: "RequestQuiesce" }
   /** The workload was frozen, or asked to be, for a capture that will not happen. */
   | { readonly _tag: "RequestThaw" }

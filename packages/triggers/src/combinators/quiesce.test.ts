@@ -117,7 +117,7 @@ describe("a quiesce", () => {
     )
     const token = 1
     const firing = frozen
-      .when([idle, [millis(5), listener], [millis(30), { _tag: "AgentQuiesced", token }]], millis(100))
+      .when([idle, [millis(5), listener], [millis(30), { _tag: "AgentFrozen", token }]], millis(100))
       .thenFires({ atNanos: millis(40) })
     assert.deepInclude(firing.quiesce, { verdict: "settled", agent: "frozen", waitedNanos: millis(35) })
     frozen
@@ -125,9 +125,9 @@ describe("a quiesce", () => {
         [
           idle,
           [millis(5), listener],
-          [millis(30), { _tag: "AgentQuiesced", token }],
+          [millis(30), { _tag: "AgentFrozen", token }],
           [millis(35), { _tag: "AgentThawed", token }],
-          [millis(50), { _tag: "AgentQuiesced", token }]
+          [millis(50), { _tag: "AgentFrozen", token }]
         ],
         millis(100)
       )
@@ -140,7 +140,7 @@ describe("a quiesce", () => {
     const silent = [idle, [millis(5), listener]] as const
     const refused = [
       ...silent,
-      [millis(20), { _tag: "AgentRejected", request: "Quiesce", id: 1, reason: "FreezeFailed", message: "busy" }]
+      [millis(20), { _tag: "AgentRejected", request: "Freeze", id: 1, reason: "FreezeFailed", message: "busy" }]
     ] as const
     const late = asks("capture")
       .when(silent, millis(500))
@@ -231,11 +231,11 @@ describe("a quiesce", () => {
         [
           idle,
           [millis(5), listener],
-          [millis(6), { _tag: "AgentQuiesced", token }],
+          [millis(6), { _tag: "AgentFrozen", token }],
           [millis(15), { _tag: "GuestBusy" }],
           [millis(16.5), { _tag: "AgentThawed", token }],
           [millis(16.9), { _tag: "GuestIdle" }],
-          [millis(20), { _tag: "AgentQuiesced", token }]
+          [millis(20), { _tag: "AgentFrozen", token }]
         ],
         millis(100)
       )
@@ -244,7 +244,7 @@ describe("a quiesce", () => {
 
   it("gives-its-freeze-back-where-what-stands-around-it-goes-on-and-keeps-it-for-a-capture", () => {
     const calm = quiesce(onListener(), { calmFor: 0, agent: "ask" })
-    const moments = [idle, [1, listener], [2, { _tag: "AgentQuiesced", token: 1 }], [3, { _tag: "GuestIdle" }]] as const
+    const moments = [idle, [1, listener], [2, { _tag: "AgentFrozen", token: 1 }], [3, { _tag: "GuestIdle" }]] as const
     /** What is asked for at each event. */
     const asked = (policy: Policy): ReadonlyArray<ReadonlyArray<string>> => {
       let { state } = policy.start(0)
@@ -273,7 +273,7 @@ describe("a quiesce", () => {
       const handed = both(1_000_000n, { calmFor: 0, deadline: "1 millis", onDeadline: "capture" }, { calmFor: 0 })
       for (const policy of [handed, firstOf([handed, handed])]) {
         givenPolicy(policy)
-          .when([idle, [millis(5), { _tag: "AgentQuiesced", token: 1 }]], millis(10))
+          .when([idle, [millis(5), { _tag: "AgentFrozen", token: 1 }]], millis(10))
           .thenFires({ atNanos: millis(5) })
         let { commands, state } = policy.start(0)
         const asked: Array<string> = commands.map(({ _tag }) => _tag)
@@ -289,13 +289,13 @@ describe("a quiesce", () => {
       const refused = both(1_000_000n, { calmFor: 0, onDeadline: "capture" }, { calmFor: 0, deadline: "1 second" })
       const rejected = {
         _tag: "AgentRejected",
-        request: "Quiesce",
+        request: "Freeze",
         id: 1,
         reason: "FreezeFailed",
         message: ""
       } as const
       givenPolicy(refused)
-        .when([idle, [millis(2), rejected], [millis(3), { _tag: "AgentQuiesced", token: 2 }]], millis(10))
+        .when([idle, [millis(2), rejected], [millis(3), { _tag: "AgentFrozen", token: 2 }]], millis(10))
         .thenFires({ atNanos: millis(3) })
     })
 

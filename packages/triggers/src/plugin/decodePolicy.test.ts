@@ -125,6 +125,11 @@ describe("a policy as JSON", () => {
     longestLawMillis()
   )
 
+  it("a-kind-that-had-another-name-when-it-was-written-is-the-kind-of-now", () => {
+    const read = Result.getOrThrow(decodePolicy({ trigger: "onEvent", kind: "AgentQuiesced" }))
+    assert.deepStrictEqual(read.description, { trigger: "onEvent", kind: "AgentFrozen" })
+  })
+
   it("a-mistyped-name-is-answered-with-the-one-that-was-meant", () => {
     const message = (json: unknown): string => {
       const read = decodePolicy(json, registry)

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { presentKindName } from "@stillpoint/core"
 import { Result, Schema } from "effect"
 import { afterGuestTime } from "../builtin/afterGuestTime.ts"
 import { atHeartbeat } from "../builtin/atHeartbeat.ts"
@@ -101,7 +102,8 @@ const read = (json: unknown, reading: Reading, path: Path): Policy => {
   if (typeof name !== "string") return wrong(["trigger"], `expected the name of a trigger, found ${kindOf(name)}`)
   const found = shallowCases.get(name)
   if (found === undefined) return wrong(["trigger"], unknownName("trigger", name, [...shallowCases.keys()]))
-  const decoded = decodeShallow(found.schema)(json)
+  const present = name === "onEvent" && "kind" in json ? { ...json, kind: presentKindName(json.kind) } : json
+  const decoded = decodeShallow(found.schema)(present)
   if (Result.isFailure(decoded)) {
     for (const problem of problemsOf(decoded.failure.issue, found.fields))
       problems.push({ ...problem, path: [...path, ...problem.path] })

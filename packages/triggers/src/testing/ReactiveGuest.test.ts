@@ -46,7 +46,7 @@ describe("a guest that reacts", () => {
     const guest = new LivingGuest(ticker)
     guest.run({ atNanos: millis(34) })
     const token = guest.request("freeze")
-    assert.strictEqual(guest.run({ kinds: ["AgentQuiesced"] }).atNanos, millis(35))
+    assert.strictEqual(guest.run({ kinds: ["AgentFrozen"] }).atNanos, millis(35))
     assert.strictEqual(guest.frozenSinceNanos, millis(35))
     guest.run({ atNanos: millis(98) })
     guest.request("thaw")
@@ -54,7 +54,7 @@ describe("a guest that reacts", () => {
     assert.deepStrictEqual(told(guest).slice(7), [
       "34 HostInput",
       "34 GuestBusy",
-      "35 AgentQuiesced",
+      "35 AgentFrozen",
       "35 GuestIdle",
       "98 HostInput",
       "98 GuestBusy",
@@ -76,7 +76,7 @@ describe("a guest that reacts", () => {
       "140 HeartbeatTick",
       "140.12 GuestIdle"
     ])
-    assert.isTrue(guest.events.some((event) => event._tag === "AgentQuiesced" && event.token === token))
+    assert.isTrue(guest.events.some((event) => event._tag === "AgentFrozen" && event.token === token))
     assert.isNull(guest.frozenSinceNanos)
   })
 
@@ -120,7 +120,7 @@ describe("a guest that reacts", () => {
     const silent = new LivingGuest({ ...ticker, agent: { ...ticker.agent, onFreeze: "is-silent" } })
     silent.run({ atNanos: millis(34) })
     silent.request("freeze")
-    assert.strictEqual(silent.run({ kinds: ["AgentQuiesced", "AgentRejected"] }).reason, "idle")
+    assert.strictEqual(silent.run({ kinds: ["AgentFrozen", "AgentRejected"] }).reason, "idle")
   })
 
   it("goes-on-alone-when-it-was-copied", () => {
@@ -161,7 +161,7 @@ describe("a guest that reacts", () => {
       })),
       agent: {
         onFreeze: "freezes",
-        freezeNanos: at("AgentQuiesced") - freeze,
+        freezeNanos: at("AgentFrozen") - freeze,
         thawNanos: at("AgentThawed") - thaw
       },
       haltsAtNanos: null
@@ -176,7 +176,7 @@ describe("a guest that reacts", () => {
       of.flatMap((event) => {
         if (event._tag === "SerialLine")
           return event.text.startsWith("tick") ? [[event.text, event.atNanos] as const] : []
-        return ["HeartbeatTick", "HostInput", "AgentQuiesced", "AgentThawed"].includes(event._tag)
+        return ["HeartbeatTick", "HostInput", "AgentFrozen", "AgentThawed"].includes(event._tag)
           ? [[event._tag, event.atNanos] as const]
           : []
       })

@@ -4,7 +4,7 @@
  * ```text
  * guest time     ├────────────┼──────────────────┼──────────────▶
  * host                        freeze             thaw
- * agent                        └▶ AgentQuiesced   └▶ AgentThawed
+ * agent                        └▶ AgentFrozen   └▶ AgentThawed
  * workload       a ─── b ───── c ┆ stands still  ┆ d ─── e
  * heartbeats     ♥      ♥      ♥ ┆               ┆       ♥      ♥
  * ```
@@ -72,7 +72,7 @@ interface Request {
 const heartbeatWorkNanos = 120_000
 const rejectedFreeze = (id: number): EventBody => ({
   _tag: "AgentRejected",
-  request: "Quiesce",
+  request: "Freeze",
   id,
   reason: "FreezeFailed",
   message: "the workload does not freeze"
@@ -345,7 +345,7 @@ export class LivingGuest {
       if (this.isRunning && this.isWorking) this.workLeftNanos -= this.nowNanos - this.workSinceNanos
       if (this.frozenAtNanos === notFrozen) this.frozenAtNanos = this.nowNanos
       this.keepStill(true)
-      this.emit({ _tag: "AgentQuiesced", token })
+      this.emit({ _tag: "AgentFrozen", token })
     } else {
       this.emit({ _tag: "AgentThawed", token })
       if (this.frozenAtNanos !== notFrozen) this.workSinceNanos = this.nowNanos

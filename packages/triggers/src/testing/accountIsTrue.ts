@@ -191,16 +191,16 @@ const readCalm = (
     assert.ok(!moments.some(isIn), `not calm: ${line}`)
     assert.ok(!stretches.some(([from, to]) => calmSince !== null && to > calmSince && from < over), `not calm: ${line}`)
   }
-  const isAnswer = ({ _tag }: GuestEvent): boolean => _tag === "AgentQuiesced" || _tag === "AgentThawed"
+  const isAnswer = ({ _tag }: GuestEvent): boolean => _tag === "AgentFrozen" || _tag === "AgentThawed"
   const answers = after.filter((event) => isAnswer(event) && event.atNanos < over)
   if (line.includes("the agent had not answered"))
     assert.ok(
-      !answers.some((event) => event._tag === "AgentQuiesced" && event.atNanos < over && answers.at(-1) === event),
+      !answers.some((event) => event._tag === "AgentFrozen" && event.atNanos < over && answers.at(-1) === event),
       line
     )
   if (line.endsWith("The agent had frozen the workload.")) {
     const last = before.findLast((event) => isAnswer(event) && event.atNanos <= over)
-    assert.equal(last?._tag, "AgentQuiesced", line)
+    assert.equal(last?._tag, "AgentFrozen", line)
   }
   const [, , , last] = sentence.restarts.exec(line) ?? []
   if (last !== undefined) assert.ok(readTime(last) >= fired && readTime(last) <= atNanos, line)

@@ -97,9 +97,9 @@ export const eventBody: fc.Arbitrary<EventBody> = fc.oneof(
       body("WorkloadParked"),
       body("WorkloadExited", { code: 0, signal: null }),
       body("WorkloadExited", { code: null, signal: 11 }),
-      body("AgentQuiesced", { token: 1 }),
+      body("AgentFrozen", { token: 1 }),
       body("AgentThawed", { token: 1 }),
-      body("AgentRejected", { request: "Quiesce", id: 1, reason: "FreezeFailed", message: "busy" }),
+      body("AgentRejected", { request: "Freeze", id: 1, reason: "FreezeFailed", message: "busy" }),
       body("AgentReady", { protocolVersion: 1, kernelRelease: "6.12" }),
       body("GuestPanicked", { message: "not syncing" })
     )
@@ -189,7 +189,7 @@ export const realisticTimeline: fc.Arbitrary<ReplayedTimeline> = fc
     io: fc.nat(3),
     stallMillis: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, fc.nat(800)),
     dirty: fc.array(fc.nat(400), { maxLength: 12 }),
-    quiescedAfterMillis: fc.oneof({ weight: 2, arbitrary: fc.constant(-1) }, fc.nat(60)),
+    frozenAfterMillis: fc.oneof({ weight: 2, arbitrary: fc.constant(-1) }, fc.nat(60)),
     tailMillis: fc.nat(700),
     reason: fc.constantFrom("time" as const, "idle" as const, "halted" as const)
   })
@@ -223,8 +223,7 @@ export const realisticTimeline: fc.Arbitrary<ReplayedTimeline> = fc
       }
       boot.dirty.forEach((count, sample) => at(go + millis(10 * (sample + 1)), body("PagesDirtied", { count })))
       at(last + 30_000, body("GuestIdle"))
-      if (boot.quiescedAfterMillis >= 0)
-        at(last + millis(boot.quiescedAfterMillis), body("AgentQuiesced", { token: 1 }))
+      if (boot.frozenAfterMillis >= 0) at(last + millis(boot.frozenAfterMillis), body("AgentFrozen", { token: 1 }))
     } else at(announced + 30_000, body("GuestIdle"))
     const end = Math.ceil(last) + millis(boot.tailMillis) + 1
     for (let beat = 1; beat <= boot.heartbeatsStopAfter; beat++) {

@@ -175,7 +175,7 @@ const accountIsTrue = (calm: QuiesceReport, atNanos: number, guest: LivingGuest)
   // The answer to a request from before, which was given back, is none to the one of this wait.
   const answer = guest.events.find(
     (event) =>
-      event._tag === "AgentQuiesced" &&
+      event._tag === "AgentFrozen" &&
       event.atNanos > triggeredAtNanos &&
       event.atNanos < atNanos &&
       guest.askedAtNanos(event.token) >= triggeredAtNanos

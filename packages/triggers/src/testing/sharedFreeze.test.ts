@@ -12,7 +12,7 @@ const beat = quiesce(atHeartbeat(3), frozen)
 const parked = named(quiesce(onParked(), frozen), "parked")
 const beats = { _tag: "HeartbeatTick", count: 3 } as const
 const parks = { _tag: "WorkloadParked" } as const
-const freezes = { _tag: "AgentQuiesced", token: 1 } as const
+const freezes = { _tag: "AgentFrozen", token: 1 } as const
 
 /** Who fires, and when. */
 const told = (policy: Policy, line: ReplayedTimeline): readonly [string, number] | null => {

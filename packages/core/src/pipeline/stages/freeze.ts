@@ -112,7 +112,7 @@ export const freeze = (options: FreezeOptions = {}) =>
         }
         const isWorkloadFrozen = isFrozenByPolicy || mustFreeze
         yield* run.tell({
-          _tag: "RecordQuiesce",
+          _tag: "RecordFreeze",
           atNanos: yield* subject.nowNanos,
           isWorkloadFrozen,
           verdict:

@@ -164,7 +164,7 @@ export const hostFrames = {
   execStdin: (id: number, input: string, close: boolean) =>
     frame(0x83, u32(id), bytesOf(input), Buffer.from([close ? 1 : 0])),
   execKill: (id: number, signal: number) => frame(0x84, u32(id), u32(signal)),
-  quiesce: (token: number) => frame(0x85, u32(token)),
+  freeze: (token: number) => frame(0x85, u32(token)),
   thaw: (token: number) => frame(0x86, u32(token)),
   applyIdentity: (token: number, parts: IdentityParts = {}) => {
     const realtime = Buffer.alloc(8)

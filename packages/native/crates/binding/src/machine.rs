@@ -239,8 +239,8 @@ impl NativeMachine {
 
     /// Asks the agent to freeze the workload.
     #[napi(ts_return_type = "Promise<Failure | null>")]
-    pub fn quiesce<'env>(&self, env: &'env Env, token: u32) -> napi::Result<Object<'env>> {
-        self.send(env, HostFrame::Quiesce { token })
+    pub fn freeze<'env>(&self, env: &'env Env, token: u32) -> napi::Result<Object<'env>> {
+        self.send(env, HostFrame::Freeze { token })
     }
 
     /// Asks the agent to thaw the workload.

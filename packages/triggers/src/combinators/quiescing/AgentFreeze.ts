@@ -7,7 +7,7 @@ import type { GuestEvent, QuiesceReport } from "@stillpoint/core"
 import type { Automaton } from "../../automaton/Automaton.ts"
 
 /** What it answers with. */
-export const agentAnswers = ["AgentQuiesced", "AgentThawed", "AgentRejected"] as const
+export const agentAnswers = ["AgentFrozen", "AgentThawed", "AgentRejected"] as const
 
 /** One quiesce's wish that the workload be frozen. */
 export class AgentFreeze {
@@ -38,7 +38,7 @@ export class AgentFreeze {
   take(event: GuestEvent): "froze" | "thawed" | "refused" | null {
     const { freezes } = this.automaton
     const before = this.state
-    if (before === "no-answer" && event._tag === "AgentQuiesced" && freezes.isFrozen) {
+    if (before === "no-answer" && event._tag === "AgentFrozen" && freezes.isFrozen) {
       this.memory.state = "frozen"
       return "froze"
     }

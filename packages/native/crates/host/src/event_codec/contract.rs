@@ -49,7 +49,7 @@ pub(super) fn fields(body: &EventBody, into: &mut Vec<u8>) {
             into.extend_from_slice(&protocol_version.to_le_bytes());
             super::bytes(into, kernel_release.as_bytes());
         }
-        EventBody::AgentQuiesced { token } => {
+        EventBody::AgentFrozen { token } => {
             into.extend_from_slice(&token.to_le_bytes());
         }
         EventBody::AgentThawed { token } => {
@@ -230,7 +230,7 @@ pub(super) fn every_body() -> Vec<EventBody> {
             protocol_version: u32::MAX,
             kernel_release: "kernelRelease — ✓".to_owned(),
         },
-        EventBody::AgentQuiesced { token: u32::MAX },
+        EventBody::AgentFrozen { token: u32::MAX },
         EventBody::AgentThawed { token: u32::MAX },
         EventBody::IdentityApplied { token: u32::MAX },
         EventBody::AgentRejected {

@@ -34,7 +34,7 @@ pub(super) fn event(frame: u8, payload: &mut Payload<'_>) -> Result<EventBody, M
             errno: payload.i32()?,
             message: payload.text(limits::TEXT_BYTES)?,
         },
-        0x08 => EventBody::AgentQuiesced { token: payload.u32()? },
+        0x08 => EventBody::AgentFrozen { token: payload.u32()? },
         0x09 => EventBody::AgentThawed { token: payload.u32()? },
         0x0a => EventBody::IdentityApplied { token: payload.u32()? },
         0x0b => EventBody::ExecStarted { id: payload.u32()?, pid: payload.u32()? },
@@ -170,8 +170,8 @@ pub enum HostFrame {
         rows: u16,
     },
     /// Freezes the workload, syncs, drains.
-    Quiesce {
-        /// Answered by `AgentQuiesced` with the same token.
+    Freeze {
+        /// Answered by `AgentFrozen` with the same token.
         token: u32,
     },
     /// Lets the workload go on.
@@ -207,7 +207,7 @@ impl HostFrame {
             Self::ExecKill { .. } => "ExecKill",
             Self::ExecWindow { .. } => "ExecWindow",
             Self::ExecResize { .. } => "ExecResize",
-            Self::Quiesce { .. } => "Quiesce",
+            Self::Freeze { .. } => "Freeze",
             Self::Thaw { .. } => "Thaw",
             Self::ApplyIdentity(_) => "ApplyIdentity",
             Self::PowerOff => "PowerOff",
@@ -239,7 +239,7 @@ impl HostFrame {
             Self::ExecResize { id, columns, rows } => {
                 FrameWriter::new(0x8c).u32(*id).u16(*columns).u16(*rows)
             }
-            Self::Quiesce { token } => FrameWriter::new(0x85).u32(*token),
+            Self::Freeze { token } => FrameWriter::new(0x85).u32(*token),
             Self::Thaw { token } => FrameWriter::new(0x86).u32(*token),
             Self::ApplyIdentity(it) => FrameWriter::new(0x87)
                 .u32(it.token)

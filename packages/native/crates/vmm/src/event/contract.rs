@@ -37,13 +37,13 @@ pub mod limits {
 }
 
 /// Version of the contract.
-pub const CONTRACT_VERSION: u32 = 2;
+pub const CONTRACT_VERSION: u32 = 3;
 
 /// SHA-256 of the contract, in hexadecimal digits.
-pub const CONTRACT_HASH: &str = "f4ae313c048d788d7aba2dddfec718cb24046a4fc7d997105b279fa4d6cf4cac";
+pub const CONTRACT_HASH: &str = "9101960eebdac0649020131c4fa1eef47d5817c01b84e29fe5915516ddbf04f0";
 
 /// Part of the hash that the agent's hello carries.
-pub const HELLO_HASH: u64 = 0xf4ae313c048d788d;
+pub const HELLO_HASH: u64 = 0x9101960eebdac064;
 
 /// Transport protocol of a listener, by its number in IP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -636,7 +636,7 @@ pub enum FrameName {
     /// Number 0x8c.
     ExecResize,
     /// Number 0x85.
-    Quiesce,
+    Freeze,
     /// Number 0x86.
     Thaw,
     /// Number 0x87.
@@ -662,7 +662,7 @@ pub enum FrameName {
     /// Number 0x07.
     WorkloadFailed,
     /// Number 0x08.
-    AgentQuiesced,
+    AgentFrozen,
     /// Number 0x09.
     AgentThawed,
     /// Number 0x0a.
@@ -701,7 +701,7 @@ impl FrameName {
         Self::ExecKill,
         Self::ExecWindow,
         Self::ExecResize,
-        Self::Quiesce,
+        Self::Freeze,
         Self::Thaw,
         Self::ApplyIdentity,
         Self::PowerOff,
@@ -714,7 +714,7 @@ impl FrameName {
         Self::WorkloadParked,
         Self::WorkloadExited,
         Self::WorkloadFailed,
-        Self::AgentQuiesced,
+        Self::AgentFrozen,
         Self::AgentThawed,
         Self::IdentityApplied,
         Self::ExecStarted,
@@ -740,7 +740,7 @@ impl FrameName {
             Self::ExecKill => 0x84,
             Self::ExecWindow => 0x8b,
             Self::ExecResize => 0x8c,
-            Self::Quiesce => 0x85,
+            Self::Freeze => 0x85,
             Self::Thaw => 0x86,
             Self::ApplyIdentity => 0x87,
             Self::PowerOff => 0x88,
@@ -753,7 +753,7 @@ impl FrameName {
             Self::WorkloadParked => 0x05,
             Self::WorkloadExited => 0x06,
             Self::WorkloadFailed => 0x07,
-            Self::AgentQuiesced => 0x08,
+            Self::AgentFrozen => 0x08,
             Self::AgentThawed => 0x09,
             Self::IdentityApplied => 0x0a,
             Self::ExecStarted => 0x0b,
@@ -779,7 +779,7 @@ impl FrameName {
             0x84 => Self::ExecKill,
             0x8b => Self::ExecWindow,
             0x8c => Self::ExecResize,
-            0x85 => Self::Quiesce,
+            0x85 => Self::Freeze,
             0x86 => Self::Thaw,
             0x87 => Self::ApplyIdentity,
             0x88 => Self::PowerOff,
@@ -792,7 +792,7 @@ impl FrameName {
             0x05 => Self::WorkloadParked,
             0x06 => Self::WorkloadExited,
             0x07 => Self::WorkloadFailed,
-            0x08 => Self::AgentQuiesced,
+            0x08 => Self::AgentFrozen,
             0x09 => Self::AgentThawed,
             0x0a => Self::IdentityApplied,
             0x0b => Self::ExecStarted,
@@ -885,7 +885,7 @@ pub enum EventBody {
         kernel_release: String,
     },
     /// The workload is frozen, files are synced, output has left.
-    AgentQuiesced {
+    AgentFrozen {
         /// Token of the request that this answers.
         token: u32,
     },
@@ -1155,7 +1155,7 @@ pub enum EventKind {
     /// The agent serves the host's frames.
     AgentReady,
     /// The workload is frozen, files are synced, output has left.
-    AgentQuiesced,
+    AgentFrozen,
     /// The workload goes on.
     AgentThawed,
     /// The guest has its new identity.
@@ -1228,7 +1228,7 @@ impl EventKind {
         Self::IoSettled,
         Self::PagesDirtied,
         Self::AgentReady,
-        Self::AgentQuiesced,
+        Self::AgentFrozen,
         Self::AgentThawed,
         Self::IdentityApplied,
         Self::AgentRejected,
@@ -1274,7 +1274,7 @@ impl EventKind {
             Self::IoSettled => "IoSettled",
             Self::PagesDirtied => "PagesDirtied",
             Self::AgentReady => "AgentReady",
-            Self::AgentQuiesced => "AgentQuiesced",
+            Self::AgentFrozen => "AgentFrozen",
             Self::AgentThawed => "AgentThawed",
             Self::IdentityApplied => "IdentityApplied",
             Self::AgentRejected => "AgentRejected",
@@ -1323,7 +1323,7 @@ impl EventBody {
             Self::IoSettled { .. } => EventKind::IoSettled,
             Self::PagesDirtied { .. } => EventKind::PagesDirtied,
             Self::AgentReady { .. } => EventKind::AgentReady,
-            Self::AgentQuiesced { .. } => EventKind::AgentQuiesced,
+            Self::AgentFrozen { .. } => EventKind::AgentFrozen,
             Self::AgentThawed { .. } => EventKind::AgentThawed,
             Self::IdentityApplied { .. } => EventKind::IdentityApplied,
             Self::AgentRejected { .. } => EventKind::AgentRejected,

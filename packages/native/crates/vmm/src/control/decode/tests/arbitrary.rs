@@ -23,7 +23,7 @@ pub(super) fn events() -> impl Strategy<Value = EventBody> {
         (".{0,40}", any::<i32>(), ".{0,40}").prop_map(|(stage, errno, message)| {
             EventBody::WorkloadFailed { stage, errno, message }
         }),
-        (any::<u32>()).prop_map(|token| EventBody::AgentQuiesced { token }),
+        (any::<u32>()).prop_map(|token| EventBody::AgentFrozen { token }),
         (any::<u32>()).prop_map(|token| EventBody::AgentThawed { token }),
         (any::<u32>()).prop_map(|token| EventBody::IdentityApplied { token }),
         (any::<u32>(), any::<u32>()).prop_map(|(id, pid)| EventBody::ExecStarted { id, pid }),
@@ -81,7 +81,7 @@ pub(super) fn encode(event: &EventBody) -> Vec<u8> {
         EventBody::WorkloadFailed { stage, errno, message } => {
             FrameWriter::new(0x07).bytes(stage.as_bytes()).i32(*errno).bytes(message.as_bytes())
         }
-        EventBody::AgentQuiesced { token } => FrameWriter::new(0x08).u32(*token),
+        EventBody::AgentFrozen { token } => FrameWriter::new(0x08).u32(*token),
         EventBody::AgentThawed { token } => FrameWriter::new(0x09).u32(*token),
         EventBody::IdentityApplied { token } => FrameWriter::new(0x0a).u32(*token),
         EventBody::ExecStarted { id, pid } => FrameWriter::new(0x0b).u32(*id).u32(*pid),
