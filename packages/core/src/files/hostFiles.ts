@@ -179,11 +179,12 @@ const readWhole = async (path: string, atMostBytes: number): Promise<Uint8Array>
 
 const digestWhole = async (path: string, atMostBytes: number) => {
   const hash = createHash("sha256")
-  const scratch = new Uint8Array(pieceBytes)
+  // No larger than the file: memory of its own for every small file is what makes the collector go through everything.
+  let scratch: Uint8Array | undefined
   const sizeBytes = await readRegular(
     path,
     atMostBytes,
-    () => scratch,
+    (left) => (scratch ??= new Uint8Array(Math.min(left, pieceBytes) + 1)),
     (bytes) => hash.update(bytes)
   )
   return { sha256: hash.digest("hex"), sizeBytes }
