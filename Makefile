@@ -22,7 +22,7 @@ help: ## this list
 demo: setup ## boot, capture at pre-exec and at listener, restore; ARGS=--json for one JSON line at the end
 	@$(node) examples/01-*/main.ts $(ARGS)
 
-test: setup qemu-if-possible images-if-possible check ## everything that is checked, on this machine
+test: setup qemu-if-possible images-if-possible chromium-if-possible check ## everything that is checked, on this machine
 	@$(node) scripts/test.ts
 
 soak: setup ## what is random, at length and with new cases: hours; any of its numbers can be given, STILLPOINT_KILLS=5000
@@ -99,12 +99,15 @@ setup: setup-tools ## everything that demo and test need; done once, it is not d
 	@$(MAKE) --no-print-directory addon
 	@scripts/setup/guest-kit.sh
 
-.PHONY: addon qemu-if-possible images-if-possible
+.PHONY: addon qemu-if-possible images-if-possible chromium-if-possible
 addon:
 	@scripts/setup/addon.sh
 
 qemu-if-possible:
 	@scripts/setup/qemu.sh --optional
+
+chromium-if-possible:
+	@scripts/setup/chromium.sh --optional
 
 # What images are compared with, and two small ones of real software; `make images` builds the rest.
 images-if-possible:

@@ -24,6 +24,7 @@ import {
 import { Effect, type Scope } from "effect"
 import { type BakeOptions, bakedOnce } from "./bake.ts"
 import { diskSourcesOf } from "./imageSpec.ts"
+import { keptRestore } from "./restoreLog.ts"
 
 /** How a sandbox is made: of an image, at a moment. */
 export interface SandboxOptions extends BakeOptions {}
@@ -196,7 +197,10 @@ export class Sandbox {
 export const cloneOf = Effect.fnUntraced(function* (snapshot: Snapshot) {
   const { home } = yield* Snapshots
   const { directory, manifest } = snapshot
-  return yield* Gate.restore(directory, { digest: manifest.digest, ...diskSourcesOf(home, manifest) })
+  const { digest } = manifest
+  return yield* keptRestore(digest, (onState) =>
+    Gate.restore(directory, { digest, ...diskSourcesOf(home, manifest), onState })
+  )
 })
 
 /** The options of a pool of clones of the snapshot that a reference means, for `makeClonePool` and `serve`. */

@@ -1,13 +1,17 @@
 /**
- * A snapshot as one page.
+ * Runs as one page.
  *
  * @module
  */
+import { basename } from "node:path"
+import { decodeTimeline } from "@stillpoint/core"
 import { Effect, Stream } from "effect"
-import { Command, Flag } from "effect/cli"
-import { snapshotReport } from "../../report/snapshotReport.ts"
+import { Argument, Command, Flag } from "effect/cli"
+import { reportPage } from "../../report/report.ts"
+import { reportedRecording, reportedRun } from "../../report/ReportedRun.ts"
 import { answer } from "../Output.ts"
-import { json, reference } from "../arguments.ts"
+import { json } from "../arguments.ts"
+import { hostFile } from "../inputFile.ts"
 import { sandboxes } from "../layers.ts"
 import { writeFileWhole } from "../outputFile.ts"
 
@@ -15,11 +19,30 @@ const out = Flag.String("out").pipe(
   Flag.withDescription("The page that is written; report.html if absent"),
   Flag.withDefault("report.html")
 )
+const runs = Argument.String("run").pipe(
+  Argument.variadic({ min: 1 }),
+  Argument.withDescription(
+    "A snapshot, the id of a run, or a file of stillpoint record with a slash or .jsonl in it; several are drawn side by side"
+  )
+)
 
-export const reportCommand = Command.make("report", { reference, out, json }, ({ json, out, reference }) =>
+/** What is drawn: of a recording, of a snapshot or of a run. */
+const drawn = Effect.fnUntraced(function* (from: string) {
+  if (!from.includes("/") && !from.endsWith(".jsonl")) return yield* reportedRun(from)
+  const pieces = yield* Stream.runCollect((yield* hostFile(from)).content)
+  return reportedRecording(basename(from), yield* Effect.fromResult(decodeTimeline(Buffer.concat(pieces))))
+})
+
+export const reportCommand = Command.make("report", { runs, out, json }, ({ json, out, runs }) =>
   Effect.gen(function* () {
-    const page = yield* snapshotReport(reference)
+    const page = reportPage(yield* Effect.forEach(runs, drawn))
     const sizeBytes = yield* writeFileWhole(out, Stream.make(new TextEncoder().encode(page)))
     yield* answer(json, { report: out, sizeBytes }, [out])
   }).pipe(sandboxes)
-).pipe(Command.withDescription("Write one page that shows a snapshot, its boot and its run"))
+).pipe(
+  Command.withDescription("Write one page that shows a boot, why it was captured when it was, and its restores"),
+  Command.withExamples([
+    { command: "stillpoint report web --out report.html" },
+    { command: "stillpoint report web web:before ./boot.jsonl", description: "Several on one clock" }
+  ])
+)
