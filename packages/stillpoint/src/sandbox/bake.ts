@@ -70,11 +70,11 @@ export const causeOf = ({ trigger }: Pick<Firing, "trigger">): string => {
   return (Object.hasOwn(words, name) ? words[name] : undefined) ?? name
 }
 
-type BootSpec = Parameters<typeof Pipeline.run>[0]
+type Booted = Effect.Success<ReturnType<typeof imageSpec>>
 
 /** Boots, captures and keeps; the guest is gone afterwards. */
 export const bakeSpec = Effect.fn("bakeSpec")(function* (
-  spec: BootSpec,
+  { keep, spec }: Booted,
   policy: Policy,
   naming: Pick<BakeOptions, "name" | "replace">
 ) {
@@ -87,6 +87,7 @@ export const bakeSpec = Effect.fn("bakeSpec")(function* (
       const target = yield* snapshots.draft
       const { value } = yield* Pipeline.run(spec, { name: "bake", policy, target })
       const kept = yield* snapshots.keep(target, name, replace === undefined ? {} : { replace })
+      yield* keep
       const { firing, pauseNanos, snapshot, storedBytes } = value
       return {
         snapshot: kept.digest,
@@ -120,19 +121,20 @@ export const bake = Effect.fn("bake")(function* (options: BakeOptions) {
 export const cacheRepository = "cache"
 
 /** The name under which a snapshot of this very guest, captured by this very policy, is found again. */
-const cacheName = (spec: BootSpec, policy: Policy): string =>
+const cacheName = ({ spec }: Booted, policy: Policy): string =>
   `${cacheRepository}:${sha256(JSON.stringify([bootSpecJson(spec), policy.description])).slice(0, 32)}`
 
 /** A snapshot of an image at a moment: the one that was baked before, or one that is baked now. */
 export const bakedOnce = Effect.fn("bakedOnce")(function* (options: BakeOptions) {
   const policy = yield* readMoment(options.captureAt ?? usualMoment)
-  const spec = yield* imageSpec(options)
+  const booted = yield* imageSpec(options)
   const snapshots = yield* Snapshots
-  const cached = cacheName(spec, policy)
+  const cached = cacheName(booted, policy)
   const { name, replace } = options
   const found = yield* Effect.option(snapshots.get(cached))
+  yield* booted.keep
   // One that cannot be opened any more is baked anew.
-  if (found._tag === "None") yield* bakeSpec(spec, policy, { name: cached, replace: true })
+  if (found._tag === "None") yield* bakeSpec(booted, policy, { name: cached, replace: true })
   if (name !== undefined) yield* snapshots.tag(cached, name, replace === undefined ? {} : { replace })
   const snapshot: Snapshot = yield* snapshots.get(cached)
   return { snapshot, wasCached: found._tag === "Some" }

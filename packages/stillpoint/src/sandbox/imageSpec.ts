@@ -55,7 +55,10 @@ const keepImage = Effect.fnUntraced(function* (home: string, file: string, diges
   return path
 })
 
-/** What to boot for an image: with a network interface, so that its ports can be reached. */
+/**
+ * What to boot for an image: with a network interface, so that its ports can be reached. `keep` puts the image's file beside the
+ * snapshots once more, should it have been pruned before a snapshot read it.
+ */
 export const imageSpec = Effect.fn("imageSpec")(function* ({ image, memoryMib }: ImageOptions) {
   const kit = yield* GuestKit
   if (image.startsWith("kit:")) {
@@ -64,13 +67,15 @@ export const imageSpec = Effect.fn("imageSpec")(function* ({ image, memoryMib }:
     const guest = Object.entries(builtIn).find(([one]) => one === name)?.[1]
     if (guest === undefined) return yield* new ImageUnknown({ found: image, meant: didYouMean(name, known) })
     const spec = yield* kit.guest({ ...guest, network: true })
-    return { ...spec, memoryMib: memoryMib ?? 128, network: {}, origin: { ...spec.origin, image } } satisfies BootSpec
+    const origin = { ...spec.origin, image }
+    const booted = { ...spec, memoryMib: memoryMib ?? 128, network: {}, origin } satisfies BootSpec
+    return { spec: booted, keep: Effect.void }
   }
   const { home } = yield* Snapshots
   const resolved = yield* Images.use((images) => images.resolve(image))
-  const file = yield* keepImage(home, resolved.file, resolved.digest)
-  const spec = yield* kit.bootSpec({ image: { ...resolved, file }, network: true })
-  return { ...spec, memoryMib: memoryMib ?? 512, network: {} } satisfies BootSpec
+  const keep = keepImage(home, resolved.file, resolved.digest)
+  const spec = yield* kit.bootSpec({ image: { ...resolved, file: yield* keep }, network: true })
+  return { spec: { ...spec, memoryMib: memoryMib ?? 512, network: {} } satisfies BootSpec, keep: Effect.asVoid(keep) }
 })
 
 const OfImage = Schema.Struct({

@@ -9,6 +9,7 @@ import { Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { mebibytes } from "../../report/mebibytes.ts"
 import { cacheRepository } from "../../sandbox/bake.ts"
+import { pruneKeptImages } from "../../sandbox/keptImages.ts"
 import { answer } from "../Output.ts"
 import { json } from "../arguments.ts"
 import { sandboxes } from "../layers.ts"
@@ -33,8 +34,11 @@ export const pruneCommand = Command.make("prune", { dryRun, json }, ({ dryRun, j
       if (!dryRun) for (const name of names) isGone = yield* Effect.match(snapshots.remove(name), goneOrNot)
       if (isGone) removed.push({ snapshot: digest, storedBytes })
     }
+    // Those of the store first: what a cache and a store have in common takes no room before both have let it go.
+    const unread = yield* pruneKeptImages({ dryRun })
     const unused = dryRun ? (yield* images.list).filter(({ inUse }) => !inUse) : yield* images.prune()
-    const gone = unused.map(({ digest, sizeBytes }) => ({ image: digest, storedBytes: sizeBytes }))
+    const sizes = new Map([...unread, ...unused].map(({ digest, sizeBytes }) => [digest, sizeBytes]))
+    const gone = [...sizes].map(([image, storedBytes]) => ({ image, storedBytes }))
     const storedBytes = [...removed, ...gone].reduce((sum, one) => sum + one.storedBytes, 0)
     yield* answer(json, { dryRun, snapshots: removed, images: gone, storedBytes }, [
       `${removed.length} snapshots and ${gone.length} images ${dryRun ? "would go" : "are gone"}: ${mebibytes(storedBytes)}`
@@ -42,6 +46,6 @@ export const pruneCommand = Command.make("prune", { dryRun, json }, ({ dryRun, j
   }).pipe(sandboxes)
 ).pipe(
   Command.withDescription(
-    "Remove what run and up captured and what was built of images, unless it is in use: it is made again when it is asked for"
+    "Remove what run and up captured, what was built of images, and images that no snapshot reads: all of it is made again when it is needed"
   )
 )

@@ -35,7 +35,7 @@ export const recordCommand = Command.make(
         const expected = `1 to ${mostSeconds}`
         return yield* new ArgumentInvalid({ argument: "--seconds", expected, found: String(seconds) })
       }
-      const spec = yield* imageSpec(guestOf(asked))
+      const { spec } = yield* imageSpec(guestOf(asked))
       const machine = yield* Vmm.use((vmm) => vmm.boot(spec))
       yield* machine.run({ atNanos: seconds * 1e9 })
       const recording = yield* captureRecording(machine, spec, [])
