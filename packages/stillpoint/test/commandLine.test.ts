@@ -150,13 +150,20 @@ describe("the command line", () => {
     assert.match(swapped.stderr, /--require-key: expected a public Ed25519 key in PEM, found a PRIVATE KEY/)
   })
 
-  it("the-report-is-one-page-that-loads-nothing-and-runs-nothing", async () => {
+  it("the-report-is-one-page-that-loads-nothing-of-a-snapshot-of-its-run-and-of-a-recording", async () => {
+    await good("exec", "web", "--", "true")
     await good("report", "web", "--out", "report.html")
     const page = readFileSync(join(folder, "report.html"), "utf8")
-    assert.include(page, "listener on tcp :: port 8080")
+    assert.include(page, "listening on tcp [::]:8080")
     assert.include(page, "onListener(port 8080) decided")
-    assert.include(page, "<svg")
-    assert.notMatch(page, /<script|<link|<img|url\(|@import| (src|href)=/)
+    assert.match(page, /\d+ restores?, newest first/)
+    assert.notMatch(page, /<link|<img|url\(|@import| (src|href)=/)
+    const { runId } = await answered("inspect", "web", "--json")
+    await good("record", "kit:httpd", "--seconds", "1", "--out", "short.jsonl")
+    await good("report", String(runId), "web", "./short.jsonl", "--out", "three.html")
+    const three = readFileSync(join(folder, "three.html"), "utf8")
+    assert.include(three, "3 runs on one clock")
+    assert.lengthOf(three.match(/<section class="run"/g) ?? [], 3)
   })
 
   it("an-image-is-captured-before-its-first-instruction", async () => {
@@ -168,6 +175,16 @@ describe("the command line", () => {
     await good("export", "job", "job.tar")
     await good("rm", "job")
     await good("import", "job.tar", "--name", "job2")
+    assert.strictEqual(await good("exec", "job2", "--", "cat", "/etc/image"), "from the image\n")
+    // The image of a snapshot that is gone goes when pruned, and no other: the imported one is read from its own.
+    const images = readdirSync(join(home, "images"))
+    assert.lengthOf(images, 2)
+    const { images: gone } = await answered("prune", "--json")
+    assert.lengthOf(gone as ReadonlyArray<unknown>, 1)
+    assert.deepStrictEqual(
+      readdirSync(join(home, "images")),
+      images.filter((name) => name.startsWith("of-"))
+    )
     assert.strictEqual(await good("exec", "job2", "--", "cat", "/etc/image"), "from the image\n")
   })
 
@@ -220,6 +237,11 @@ describe("the command line", () => {
     assert.strictEqual(recorded["guestNanos"], 5e9)
     // The same guest does the same until it is asked to freeze.
     assert.deepStrictEqual(await answered("replay", "./boot.jsonl", ...at), decided)
+    writeFileSync(
+      join(folder, "policy.ts"),
+      "export default (all: any) => all.precedence([all.onListener({ port: 8080 }), all.afterGuestTime('10 seconds')])"
+    )
+    assert.deepStrictEqual(await answered("replay", "./boot.jsonl", "--at", "./policy.ts", "--json"), decided)
     const never = await run("replay", "./boot.jsonl", "--at", "listener:81")
     assert.strictEqual(never.status, 1)
     assert.match(never.stderr, /did not fire before the guest ended/)
@@ -244,11 +266,20 @@ describe("the command line", () => {
       [2, /Unknown subcommand/, "inspct", "web"],
       [2, /Missing required argument/, "rm", "--json"],
       [125, /did you mean httpd/, "run", "kit:htpd", "--", "true"],
+      [
+        2,
+        /^stillpoint: \.\/none\.ts: expected a policy .*; found no such file$/m,
+        "bake",
+        "kit:httpd",
+        "--at",
+        "./none.ts"
+      ],
       [2, /--publish: expected \[ADDRESS:\]PORT:GUESTPORT, found 80/, "up", "kit:httpd", "--publish", "80"],
       [2, /expected SNAPSHOT:\/PATH on one side/, "cp", "./one", "./other"],
       [2, /--name: expected the name of the new snapshot/, "cp", "./one", "web:/one"],
       [1, /missing could not be read: ENOENT/, "cp", "./missing", "web:/one", "--name", "web3"],
       [3, /did you mean web/, "untag", "wbe"],
+      [3, /did you mean web/, "report", "web", "wbe"],
       [2, /--seconds: expected 1 to 3600, found 0/, "record", "kit:httpd", "--seconds", "0"],
       [1, /boot could not be read: ENOENT/, "replay", "./boot"],
       [1, /report\.html could not be written: ENOENT/, "report", "web", "--out", "no/such/report.html"]

@@ -22,6 +22,7 @@ const statuses: Readonly<Record<string, number>> = {
   ImageUnknown: 2,
   ReferenceInvalid: 2,
   ArgumentInvalid: 2,
+  PolicyFileInvalid: 2,
   SnapshotUnknown: 3,
   DigestAmbiguous: 3,
   NameTaken: 4,

@@ -3,16 +3,17 @@
  *
  * @module
  */
-import { Option } from "effect"
+import { Effect, Option } from "effect"
 import { Argument, Flag } from "effect/cli"
 import { type BakeOptions, usualMoment } from "../sandbox/bake.ts"
 import type { ImageOptions } from "../sandbox/imageSpec.ts"
+import { momentOf } from "./policyFile.ts"
 
 export const image = Argument.String("image").pipe(
   Argument.withDescription("kit:httpd, oci:FOLDER[:TAG], docker-archive:FILE or docker://REGISTRY/NAME[:TAG]")
 )
 export const at = Flag.String("at").pipe(
-  Flag.withDescription(`When to capture: an expression, or JSON; ${usualMoment} if absent`),
+  Flag.withDescription(`When to capture: an expression, JSON, or a file such as ./policy.ts; ${usualMoment} if absent`),
   Flag.withDefault(usualMoment)
 )
 export const memory = Flag.Int("memory").pipe(Flag.withDescription("Guest memory in MiB"), Flag.optional)
@@ -29,7 +30,5 @@ export const guestOf = ({ image, memory }: AskedGuest): ImageOptions => ({
 })
 
 /** That, and when it is to be captured. */
-export const baking = ({ at, ...guest }: AskedGuest & { readonly at: string }): BakeOptions => ({
-  ...guestOf(guest),
-  captureAt: at
-})
+export const baking = ({ at, ...guest }: AskedGuest & { readonly at: string }) =>
+  Effect.map(momentOf(at), (captureAt): BakeOptions => ({ ...guestOf(guest), captureAt }))

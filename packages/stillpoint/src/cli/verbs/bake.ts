@@ -25,9 +25,9 @@ export const bakeCommand = Command.make(
     signKey,
     json
   },
-  ({ json, name, replace, signKey, ...asked }) => {
-    const options = { ...baking(asked), replace, ...(Option.isSome(name) ? { name: name.value } : {}) }
-    return bake(options).pipe(
+  ({ json, name, replace, signKey, ...asked }) =>
+    baking(asked).pipe(
+      Effect.flatMap((options) => bake({ ...options, replace, ...(Option.isSome(name) ? { name: name.value } : {}) })),
       Effect.provide(progress(json)),
       Effect.tap((baked) =>
         answer(json, baked, [
@@ -38,7 +38,6 @@ export const bakeCommand = Command.make(
       ),
       sandboxesWith({ signKey })
     )
-  }
 ).pipe(
   Command.withDescription("Boot an image, capture it at a moment, and keep the snapshot"),
   Command.withExamples([
@@ -49,6 +48,10 @@ export const bakeCommand = Command.make(
     {
       command: "stillpoint bake oci:./layout:latest --at pre-exec --name job",
       description: "Before its first instruction"
+    },
+    {
+      command: "stillpoint bake kit:httpd --at ./policy.ts",
+      description: "When the policy decides that the file has as its default export"
     }
   ])
 )

@@ -20,6 +20,7 @@ import { answer } from "../Output.ts"
 import { json } from "../arguments.ts"
 import { at } from "../imageArguments.ts"
 import { hostFile } from "../inputFile.ts"
+import { momentOf } from "../policyFile.ts"
 import { sandboxes } from "../layers.ts"
 
 /** The recording in a file, or the one that a snapshot was published with. */
@@ -48,7 +49,7 @@ export const replayCommand = Command.make(
   },
   ({ at, from, json }) =>
     Effect.gen(function* () {
-      const policy = yield* readMoment(at)
+      const policy = yield* readMoment(yield* momentOf(at))
       const timeline = yield* recordingOf(from)
       const firing = yield* Effect.fromResult(Trigger.replay(policy, timeline))
       const why = explain(firing).text

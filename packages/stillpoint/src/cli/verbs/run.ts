@@ -14,7 +14,7 @@ import { progress, sandboxes } from "../layers.ts"
 
 export const runCommand = Command.make("run", { image, at, memory, command, json }, ({ command, json, ...asked }) =>
   Effect.gen(function* () {
-    const sandbox = yield* Effect.provide(Sandbox.create(baking(asked)), progress(json))
+    const sandbox = yield* Effect.provide(Effect.flatMap(baking(asked), Sandbox.create), progress(json))
     yield* commandIn(sandbox, command, json)
   }).pipe(Effect.scoped, sandboxes, notTheCommands)
 ).pipe(

@@ -17,7 +17,7 @@ export const upCommand = Command.make(
   ({ json, perConnection, perRequest, publish, ...asked }) =>
     Effect.gen(function* () {
       const where = yield* readPublish(publish)
-      const { snapshot } = yield* Effect.provide(bakedOnce(baking(asked)), progress(json))
+      const { snapshot } = yield* Effect.provide(Effect.flatMap(baking(asked), bakedOnce), progress(json))
       return yield* publishClones(snapshot.manifest.digest, asked.image, where, { perRequest, perConnection, json })
     }).pipe(Effect.scoped, sandboxes)
 ).pipe(

@@ -1,0 +1,78 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { describe, it } from "@effect/vitest"
+import { Policy } from "@stillpoint/triggers"
+import { Effect } from "effect"
+import { afterAll, assert } from "vitest"
+import { exitCodeOf } from "./exitCode.ts"
+import { momentOf } from "./policyFile.ts"
+
+const folder = mkdtempSync(join(tmpdir(), "stillpoint policies é "))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+let next = 0
+const fileOf = (text: string, extension = "ts"): string => {
+  const path = join(folder, `policy-${next++}.${extension}`)
+  writeFileSync(path, text)
+  return path
+}
+
+describe("a policy from a file", () => {
+  for (const [what, text] of [
+    ["of-a-function-with-types", "export default ({ onListener }: any) => onListener({ port: 8080 as number })"],
+    ["of-a-function-that-takes-its-time", "export default async ({ onListener }) => onListener({ port: 8080 })"]
+  ] as const) {
+    it.effect(`is-that-${what}`, () =>
+      Effect.gen(function* () {
+        const policy = yield* momentOf(fileOf(text))
+        assert.instanceOf(policy, Policy)
+        assert.strictEqual(String(policy), "onListener(port 8080)")
+      })
+    )
+  }
+
+  it.effect("is-never-taken-for-an-expression-nor-an-expression-for-a-file", () =>
+    Effect.gen(function* () {
+      for (const text of [
+        "listener:8080 & calm 20ms | after 10s",
+        "pre-exec",
+        '{"_tag":"OnIdle"}',
+        'serial "a.ts" | after 2s'
+      ]) {
+        assert.strictEqual(yield* momentOf(text), text)
+      }
+      for (const path of ["./policy.ts", "../policy", "/tmp/nowhere", "policy.ts", "policies/policy.mjs"]) {
+        const { found } = yield* Effect.flip(momentOf(path))
+        assert.strictEqual(found, "no such file")
+      }
+    })
+  )
+
+  for (const [what, says, text] of [
+    ["has-no-exports", /found no exports$/, "const policy = 1"],
+    ["exports-it-by-a-name", /found no default export, only policy, other$/, "export const policy = 1, other = 2"],
+    ["exports-something-else", /found \{"port":8080\}$/, "export default { port: 8080 }"],
+    ["returns-something-else", /found a function that returns undefined$/, "export default () => undefined"],
+    ["throws", /found that its function threw: no idea$/, `export default () => { throw new Error("no idea") }`],
+    ["throws-while-loaded", /found that it cannot be loaded: gone$/, `throw new Error("gone")`],
+    ["is-no-program", /found that it cannot be loaded: /, "export default ("],
+    ["needs-what-is-not-there", /found that it cannot be loaded: .*nowhere/, `export * from "nowhere"`],
+    [
+      "gives-wrong-arguments",
+      /its function threw: .*port/,
+      "export default ({ onListener }) => onListener({ port: -1 })"
+    ],
+    ["has-a-policy-of-another-copy", /another copy .*$/, `export default { shape: {}, description: {} }`]
+  ] as const) {
+    it.effect(`a-file-that-${what}-is-refused-by-what-was-expected-and-found`, () =>
+      Effect.gen(function* () {
+        const path = fileOf(text, "mjs")
+        const error = yield* Effect.flip(momentOf(path))
+        assert.match(error.message, says)
+        assert.isTrue(error.message.startsWith(`${path}: expected a policy of `))
+        assert.strictEqual(exitCodeOf(error), 2)
+      })
+    )
+  }
+})

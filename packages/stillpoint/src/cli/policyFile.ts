@@ -1,0 +1,80 @@
+/**
+ * Policies from files: what `--at ./policy.ts` means.
+ *
+ * ```ts
+ * import { onListener, quiesce } from "@stillpoint/triggers"
+ *
+ * export default quiesce(onListener({ port: 8080 }), { calmFor: "20 millis" })
+ * ```
+ *
+ * Or a function, which is given the exports of `@stillpoint/triggers`, so that the file needs nothing installed beside it:
+ *
+ * ```ts no-run
+ * export default ({ onListener }) => onListener({ port: 8080 })
+ * ```
+ *
+ * A file is code that runs here: only the command line reads one, never `captureAt` of a program.
+ *
+ * @module
+ */
+import { existsSync } from "node:fs"
+import { resolve } from "node:path"
+import { pathToFileURL } from "node:url"
+import { describeValue } from "@stillpoint/core"
+import * as triggers from "@stillpoint/triggers"
+import { Effect, Schema } from "effect"
+import type { Moment } from "../sandbox/readMoment.ts"
+
+const wanted = "a policy of @stillpoint/triggers, or a function that returns one, as its default export"
+
+/** A file that was named as a policy has none. */
+export class PolicyFileInvalid extends Schema.TaggedError<PolicyFileInvalid>()("PolicyFileInvalid", {
+  path: Schema.String,
+  expected: Schema.String,
+  found: Schema.String
+}) {
+  override get message(): string {
+    return `${this.path}: expected ${this.expected}; found ${this.found}`
+  }
+}
+
+/** What an expression never looks like: a path, or a file of a language that Node loads. */
+const isFile = (at: string): boolean => /^(\.{1,2}\/|\/)/.test(at) || /^[^\s|&()]+\.[cm]?[jt]s$/.test(at)
+
+const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : describeValue(cause))
+
+/** A policy by what it has, whoever made it. */
+const looksLikePolicy = (value: unknown): boolean =>
+  typeof value === "object" && value !== null && "shape" in value && "description" in value
+
+/** The moment that a value of `--at` means: the policy of a file, else the text as it is. */
+export const momentOf = Effect.fn("momentOf")(function* (at: string) {
+  if (!isFile(at)) return at satisfies Moment
+  const invalid = (found: string, expected = wanted) => new PolicyFileInvalid({ path: at, expected, found })
+  const path = resolve(at)
+  if (!existsSync(path)) return yield* invalid("no such file")
+  const attempt = <A>(what: string, work: () => Promise<A>) =>
+    Effect.tryPromise({ try: work, catch: (cause) => invalid(`${what}: ${messageOf(cause)}`) })
+  const loaded = yield* attempt(
+    "that it cannot be loaded",
+    () => import(pathToFileURL(path).href) as Promise<Record<string, unknown>>
+  )
+  if (!("default" in loaded)) {
+    const names = Object.keys(loaded)
+    return yield* invalid(names.length === 0 ? "no exports" : `no default export, only ${names.join(", ")}`)
+  }
+  const exported = loaded["default"]
+  const policy: unknown =
+    typeof exported === "function"
+      ? yield* attempt("that its function threw", async () => (exported as (all: typeof triggers) => unknown)(triggers))
+      : exported
+  if (policy instanceof triggers.Policy) return policy satisfies Moment
+  const by = typeof exported === "function" ? "a function that returns " : ""
+  if (looksLikePolicy(policy)) {
+    return yield* invalid(
+      `${by}a policy of another copy of @stillpoint/triggers`,
+      "a policy of the copy that stillpoint uses: export a function, which is given its exports"
+    )
+  }
+  return yield* invalid(`${by}${describeValue(policy)}`)
+})
