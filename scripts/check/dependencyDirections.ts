@@ -31,7 +31,8 @@ const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
 const mayDependOn: Readonly<Record<string, ReadonlyArray<string>>> = {
   vmm: [],
   soft: ["vmm"],
-  engines: ["vmm", "soft"],
+  kvm: ["vmm"],
+  engines: ["vmm", "soft", "kvm"],
   net: ["vmm"],
   host: ["vmm", "net"],
   images: [],

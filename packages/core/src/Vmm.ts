@@ -58,7 +58,10 @@ export interface BootSpec {
   readonly loadAddress?: number
   /** Kernel command line. */
   readonly commandLine?: string
-  /** Name of the engine: `soft`; `auto`, the best that the host can use, if absent. Another is refused with the list. */
+  /**
+   * Name of the engine: `soft`, or `kvm` for x86-64 payloads where the host has it; `auto`, which is `soft` so far, if
+   * absent. Another, and one that this host cannot use, is refused with the list and why.
+   */
   readonly engine?: string
   /** Guest memory in MiB; 128 if absent. */
   readonly memoryMib?: number
@@ -266,7 +269,7 @@ export interface Agent {
  */
 export interface Machine {
   readonly id: string
-  /** Name of the engine: `soft`, `replay`. */
+  /** Name of the engine: `soft`, `kvm`, `replay`. */
   readonly engine: string
   readonly memoryMib: number
   /** Whether equal inputs give equal runs: policies then decide in lockstep. */

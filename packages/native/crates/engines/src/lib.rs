@@ -3,18 +3,28 @@
 //! ```
 //! use stillpoint_engines::engines;
 //! let names: Vec<_> = engines().kinds().iter().map(|kind| kind.name()).collect();
-//! assert_eq!(names, ["soft"]);
-//! assert!(engines().make("auto").is_ok());
+//! assert_eq!(names[0], "soft");
+//! assert_eq!(engines().make("auto")?.name(), "soft");
+//! # Ok::<(), stillpoint_vmm::engines::EngineUnknown>(())
 //! ```
 
 use std::sync::LazyLock;
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+use stillpoint_kvm::Kvm;
 use stillpoint_soft::Soft;
 use stillpoint_vmm::engines::{EngineKind, Engines};
 
-/// Every engine that machines can name, the best first.
+/// Every engine that machines can name, the one that is taken unless another is named first: kernels
+/// and images that people have are for that one's board so far.
 pub fn engines() -> &'static Engines {
-    static ENGINES: LazyLock<Engines> =
-        LazyLock::new(|| Engines::new(vec![EngineKind::new(|| Box::new(Soft::new()), || Ok(()))]));
+    static ENGINES: LazyLock<Engines> = LazyLock::new(|| {
+        let kinds = vec![EngineKind::new(|| Box::new(Soft::new()), || Ok(()))];
+        #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+        let kinds = [kinds, vec![EngineKind::new(|| Box::new(Kvm::new()), stillpoint_kvm::usable)]];
+        #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+        let kinds = kinds.concat();
+        Engines::new(kinds)
+    });
     &ENGINES
 }

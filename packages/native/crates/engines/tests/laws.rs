@@ -11,12 +11,22 @@ use stillpoint_vmm::machine::MachineConfig;
 
 /// A guest that uses its devices, for the boards that there are.
 fn guest(board: &str) -> Option<MachineConfig> {
-    let riscv = include_bytes!("../../soft/tests/snapshots/guest.bin");
-    (board == "riscv").then(|| MachineConfig {
-        form: PayloadForm::Flat { address: 0x8000_0000 },
+    let riscv: &[u8] = include_bytes!("../../soft/tests/snapshots/guest.bin");
+    // again: mov dx, 0x3f8; mov al, "k"; out dx, al; mov al, "\n"; out dx, al; inc qword [0x30000]; jmp again
+    let x86: &[u8] = &[
+        0x66, 0xba, 0xf8, 0x03, 0xb0, b'k', 0xee, 0xb0, b'\n', 0xee, 0x48, 0xff, 0x04, 0x25, 0, 0,
+        3, 0, 0xeb, 0xec,
+    ];
+    let (code, address) = match board {
+        "riscv" => (riscv, 0x8000_0000),
+        "x86_64" => (x86, 0x2_0000),
+        _ => return None,
+    };
+    Some(MachineConfig {
+        form: PayloadForm::Flat { address },
         memory_bytes: 1 << 20,
         sample_step_nanos: 50_000,
-        ..MachineConfig::new(Source::Bytes(riscv.to_vec().into()))
+        ..MachineConfig::new(Source::Bytes(code.to_vec().into()))
     })
 }
 

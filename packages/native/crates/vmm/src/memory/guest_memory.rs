@@ -1,5 +1,6 @@
 //! What a machine asks of its memory, however it is kept.
 
+use std::any::Any;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -174,6 +175,12 @@ pub trait GuestMemory: Send + Sync {
 
     /// Whether the family has, or can still have, another memory than this one.
     fn has_family(&self) -> bool;
+
+    /// This memory as the kind that it is, for the engine that made it and executes from more than
+    /// single pages of it. `None`: it is of no such kind.
+    fn as_any_mut(&mut self) -> Option<&mut dyn Any> {
+        None
+    }
 
     /// Keeps the page at `gpa`, so that what is derived from it can be found again by its address.
     /// `None` for a page that no other memory can have.

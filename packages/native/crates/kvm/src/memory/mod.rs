@@ -1,0 +1,396 @@
+//! Guest memory in one host mapping, as a virtual machine needs it.
+//!
+//! ```text
+//!  never forked             forked, or restored
+//!  memory ─▶ mapping        memory ─▶ mapping ─▶ pages of its own, since
+//!              │ shared               │ private
+//!              ▼                      ▼
+//!             file                   file ◀── private ── mappings of its forks
+//! ```
+//! The file (`memfd`) never changes once a second mapping has it, so a fork costs page tables and the
+//! pages that the forked memory has written since it last became private: those are copied. `userfaultfd`
+//! would do without that copy, and is not permitted to unprivileged processes on many hosts. All
+//! memories that a process restores from one snapshot map one file, which the first of them
+//! fills with pages that were verified.
+//!
+//! A processor writes without asking: which pages it has written, KVM's log says, which is taken over
+//! (`fold`) before anybody is told.
+
+mod mapping;
+mod tracking;
+
+use std::any::Any;
+use std::io;
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kvm_ioctls::VmFd;
+use stillpoint_vmm::memory::{
+    Derived, GuestMemory, Mark, MemoryError, PAGE_BYTES, PageImage, PageSet, limit_bytes,
+};
+
+pub(crate) use mapping::Mapping;
+use mapping::{Backing, Writes};
+pub(crate) use tracking::SLOT;
+use tracking::Tracking;
+
+const PAGE: u64 = PAGE_BYTES as u64;
+
+/// The file that memories restored from one image map.
+struct Filled(Arc<Backing>);
+
+/// The memory of one machine under KVM.
+pub struct MappedMemory {
+    base: u64,
+    page_count: usize,
+    backing: Arc<Backing>,
+    mapping: Arc<Mapping>,
+    writes: Writes,
+    /// What is written since this mark is in pages of the mapping's own, if those are.
+    private_since: Mark,
+    tracking: Mutex<Tracking>,
+    /// Pages that the image has which this was restored from; shared with every fork.
+    of_image: Arc<PageSet>,
+    generation: u64,
+    watched: PageSet,
+    touched_watched: Vec<u64>,
+    failure: Option<MemoryError>,
+    derived: Arc<Derived>,
+}
+
+fn exhausted() -> MemoryError {
+    MemoryError::Exhausted { limit_bytes: limit_bytes() }
+}
+
+impl MappedMemory {
+    /// Memory of `size_bytes` at `base`, all zero. If the host has no room for it, it is there with
+    /// [`GuestMemory::failure`] set, and no page of it.
+    pub fn new(base: u64, size_bytes: u64) -> Self {
+        let derived = Arc::default();
+        match Self::mapped(base, size_bytes, Arc::default(), &derived) {
+            Ok(memory) => memory,
+            Err(_) => Self::failed(base, exhausted(), derived),
+        }
+    }
+
+    /// The same with the content of `image`, every page of which is verified before the first of
+    /// these memories is there.
+    pub fn restored(base: u64, size_bytes: u64, image: &Arc<dyn PageImage>) -> Self {
+        let derived = Arc::clone(image.derived());
+        match Self::filled(base, size_bytes, image, &derived) {
+            Ok(memory) => memory,
+            Err(failure) => Self::failed(base, failure, derived),
+        }
+    }
+
+    /// No memory, and why.
+    fn failed(base: u64, failure: MemoryError, derived: Arc<Derived>) -> Self {
+        // A page is had by every process that still runs: where it is not, there is nothing to tell.
+        #[allow(clippy::expect_used, reason = "nothing is left to report it with")]
+        let memory = Self::mapped(base, PAGE, Arc::default(), &derived).expect("a page of memory");
+        Self { page_count: 0, failure: Some(failure), ..memory }
+    }
+
+    fn mapped(
+        base: u64,
+        size_bytes: u64,
+        of_image: Arc<PageSet>,
+        derived: &Arc<Derived>,
+    ) -> io::Result<Self> {
+        if size_bytes > limit_bytes() {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        let len = usize::try_from(size_bytes).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let backing = Arc::new(Backing::new(len)?);
+        let mapping = Mapping::of(&backing, len, Writes::Shared)?;
+        let mut tracking = Tracking::new(len / PAGE_BYTES);
+        Ok(Self {
+            base,
+            page_count: len / PAGE_BYTES,
+            backing,
+            mapping,
+            writes: Writes::Shared,
+            private_since: tracking.mark(),
+            tracking: Mutex::new(tracking),
+            of_image,
+            generation: 0,
+            watched: PageSet::default(),
+            touched_watched: Vec::new(),
+            failure: None,
+            derived: Arc::clone(derived),
+        })
+    }
+
+    fn filled(
+        base: u64,
+        size_bytes: u64,
+        image: &Arc<dyn PageImage>,
+        derived: &Arc<Derived>,
+    ) -> Result<Self, MemoryError> {
+        let mut of_image = PageSet::default();
+        for page in (0..(size_bytes / PAGE) as usize).filter(|page| image.has(*page)) {
+            of_image.insert(page);
+        }
+        let of_image = Arc::new(of_image);
+        let mut memory =
+            Self::mapped(base, size_bytes, of_image, derived).map_err(|_| exhausted())?;
+        if let Some(filled) = derived.get::<Filled>() {
+            memory.backing = Arc::clone(&filled.0);
+            let len = memory.mapping.len();
+            memory.mapping =
+                Mapping::of(&memory.backing, len, Writes::Private).map_err(|_| exhausted())?;
+        } else {
+            for page in memory.of_image.iter() {
+                let content = image.page(page)?;
+                // SAFETY: the image's pages are readable and stay as they are; the mapping's page is in
+                // range and nobody else's.
+                unsafe { content.copy_to_nonoverlapping(memory.host(page), PAGE_BYTES) };
+            }
+            memory.mapping.keep_writes_apart(&memory.backing).map_err(|_| exhausted())?;
+            derived.set(Arc::new(Filled(Arc::clone(&memory.backing))));
+        }
+        memory.writes = Writes::Private;
+        Ok(memory)
+    }
+
+    /// The mapping, for a virtual machine to have as its memory.
+    pub(crate) fn mapping(&self) -> Arc<Mapping> {
+        Arc::clone(&self.mapping)
+    }
+
+    /// Has the log of `machine`, which has this as its slot 0, say what its processor writes.
+    pub(crate) fn follow(&mut self, machine: &Arc<VmFd>) {
+        self.tracking().follow(Arc::clone(machine));
+    }
+
+    /// The processor has run: what it has written is in the log.
+    pub(crate) fn ran(&mut self) {
+        self.tracking.get_mut().unwrap_or_else(PoisonError::into_inner).ran();
+    }
+
+    fn tracking(&self) -> MutexGuard<'_, Tracking> {
+        // Nothing that can panic half-way through a change runs under the lock.
+        let mut tracking = self.tracking.lock().unwrap_or_else(PoisonError::into_inner);
+        tracking.fold();
+        tracking
+    }
+
+    fn host(&self, page: usize) -> NonNull<u8> {
+        assert!(page < self.page_count, "page {page} of {}", self.page_count);
+        // SAFETY: the page lies in the mapping.
+        unsafe { self.mapping.start().add(page * PAGE_BYTES) }
+    }
+
+    fn page_of(&self, gpa: u64) -> Option<usize> {
+        let page = usize::try_from(gpa.checked_sub(self.base)? / PAGE).ok()?;
+        (page < self.page_count).then_some(page)
+    }
+
+    fn check(&self, gpa: u64, len: usize) -> Result<(), MemoryError> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
+        let (base, end) = (self.base, self.base + self.size_bytes());
+        let outside = MemoryError::OutOfRange { gpa, len: len as u64, base, end };
+        if self.contains(gpa, len) { Ok(()) } else { Err(outside) }
+    }
+
+    /// Numbers of the pages that hold any of `len` bytes at `gpa`, which are in memory.
+    fn pages(&self, gpa: u64, len: usize) -> std::ops::Range<usize> {
+        let first = gpa - self.base;
+        (first / PAGE) as usize..(first + len as u64).div_ceil(PAGE) as usize
+    }
+
+    fn address(&self, gpa: u64) -> *mut u8 {
+        // Offsets that were checked lie in the mapping.
+        self.mapping.start().as_ptr().wrapping_add((gpa - self.base) as usize)
+    }
+}
+
+impl GuestMemory for MappedMemory {
+    fn base(&self) -> u64 {
+        self.base
+    }
+
+    fn page_count(&self) -> usize {
+        self.page_count
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    fn failure(&self) -> Option<&MemoryError> {
+        self.failure.as_ref()
+    }
+
+    fn page_for_read(&mut self, gpa: u64) -> Option<NonNull<u8>> {
+        let page = self.page_of(gpa)?;
+        self.tracking().touched(page);
+        Some(self.host(page))
+    }
+
+    fn page_for_write(&mut self, gpa: u64) -> Option<NonNull<u8>> {
+        let page = self.page_of(gpa)?;
+        self.tracking().written(page);
+        Some(self.host(page))
+    }
+
+    fn page_bytes(&self, page: usize) -> Result<Option<&[u8; PAGE_BYTES]>, MemoryError> {
+        if !self.of_image.contains(page) && !self.tracking().was_written(page) {
+            return Ok(None);
+        }
+        // SAFETY: in the mapping; whoever writes the page, the processor too, needs the memory exclusively.
+        Ok(Some(unsafe { self.host(page).cast().as_ref() }))
+    }
+
+    fn read(&mut self, gpa: u64, into: &mut [u8]) -> Result<(), MemoryError> {
+        self.peek(gpa, into)
+    }
+
+    fn write(&mut self, gpa: u64, from: &[u8]) -> Result<(), MemoryError> {
+        self.poke(gpa, from)
+    }
+
+    fn peek(&mut self, gpa: u64, into: &mut [u8]) -> Result<(), MemoryError> {
+        self.check(gpa, into.len())?;
+        let mut tracking = self.tracking();
+        self.pages(gpa, into.len()).for_each(|page| tracking.touched(page));
+        drop(tracking);
+        // SAFETY: checked to lie in the mapping; `into` is a Rust reference, which never points there.
+        unsafe { self.address(gpa).copy_to_nonoverlapping(into.as_mut_ptr(), into.len()) };
+        Ok(())
+    }
+
+    fn poke(&mut self, gpa: u64, from: &[u8]) -> Result<(), MemoryError> {
+        self.check(gpa, from.len())?;
+        for page in self.pages(gpa, from.len()) {
+            self.tracking().written(page);
+            if self.watched.contains(page) {
+                self.touched_watched.push(self.base + page as u64 * PAGE);
+            }
+        }
+        // SAFETY: as in `peek`, and this memory is borrowed exclusively.
+        unsafe { self.address(gpa).copy_from_nonoverlapping(from.as_ptr(), from.len()) };
+        Ok(())
+    }
+
+    fn prefetch(&self, gpa: u64) -> Result<(), MemoryError> {
+        self.check(gpa, 1)
+    }
+
+    fn fork(&mut self) -> Box<dyn GuestMemory> {
+        self.generation += 1;
+        match self.forked() {
+            Ok(fork) => Box::new(fork),
+            Err(_) => Box::new(Self::failed(self.base, exhausted(), Arc::clone(&self.derived))),
+        }
+    }
+
+    fn own_bytes(&self) -> u64 {
+        let tracking = self.tracking();
+        let mut own = 0;
+        match self.writes {
+            Writes::Shared => tracking.visit_written(&mut |_| own += PAGE),
+            Writes::Private => tracking.visit_since(self.private_since, &mut |_| own += PAGE),
+        }
+        own
+    }
+
+    fn present_bytes(&self) -> u64 {
+        let mut present = 0;
+        let tracking = self.tracking();
+        for page in 0..self.page_count {
+            present += PAGE * u64::from(self.of_image.contains(page) || tracking.was_written(page));
+        }
+        present
+    }
+
+    fn mark(&mut self) -> Mark {
+        self.generation += 1;
+        self.tracking().mark()
+    }
+
+    fn visit_pages_since(&self, mark: Mark, visit: &mut dyn FnMut(usize)) {
+        self.tracking().visit_since(mark, visit);
+    }
+
+    fn record_touched(&mut self) {
+        self.generation += 1;
+        self.tracking().record_touched();
+    }
+
+    fn take_touched(&mut self) -> Vec<u64> {
+        let touched = self.tracking().take_touched();
+        touched.iter().map(|page| self.base + page as u64 * PAGE).collect()
+    }
+
+    fn watch_page(&mut self, gpa: u64, watched: bool) {
+        match self.page_of(gpa) {
+            Some(page) if watched => {
+                self.watched.insert(page);
+            }
+            Some(page) => self.watched.remove(page),
+            None => {}
+        }
+    }
+
+    fn take_touched_watched(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.touched_watched)
+    }
+
+    fn derived(&self) -> &Derived {
+        &self.derived
+    }
+
+    fn has_family(&self) -> bool {
+        Arc::strong_count(&self.derived) > 1
+    }
+
+    fn as_any_mut(&mut self) -> Option<&mut dyn Any> {
+        Some(self)
+    }
+}
+
+impl MappedMemory {
+    fn forked(&mut self) -> io::Result<Self> {
+        if let Some(failure) = &self.failure {
+            return Ok(Self::failed(self.base, failure.clone(), Arc::clone(&self.derived)));
+        }
+        if self.writes == Writes::Shared {
+            self.mapping.keep_writes_apart(&self.backing)?;
+            self.writes = Writes::Private;
+            let mark = self.tracking().mark();
+            self.private_since = mark;
+        }
+        let mapping = Mapping::of(&self.backing, self.mapping.len(), Writes::Private)?;
+        let tracking = self.tracking();
+        tracking.visit_since(self.private_since, &mut |page| {
+            // SAFETY: the page lies in both mappings, which have one length; the other is nobody
+            // else's yet.
+            unsafe {
+                let other = mapping.start().add(page * PAGE_BYTES);
+                self.host(page).copy_to_nonoverlapping(other, PAGE_BYTES);
+            }
+        });
+        let tracking = Mutex::new(tracking.forked());
+        Ok(Self {
+            base: self.base,
+            page_count: self.page_count,
+            backing: Arc::clone(&self.backing),
+            mapping,
+            writes: Writes::Private,
+            private_since: self.private_since,
+            tracking,
+            of_image: Arc::clone(&self.of_image),
+            generation: self.generation,
+            watched: self.watched.clone(),
+            touched_watched: self.touched_watched.clone(),
+            failure: None,
+            derived: Arc::clone(&self.derived),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
