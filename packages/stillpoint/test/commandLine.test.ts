@@ -262,7 +262,7 @@ describe("the command line", () => {
         "--json"
       ],
       [2, /expected NAME or NAME:TAG/, "tag", "web", "../web", "--json"],
-      [4, /web is the name of .* already/, "bake", "kit:httpd", "--name", "web", "--json"],
+      [4, /the name web is already taken by/, "bake", "kit:httpd", "--name", "web", "--json"],
       [2, /Unknown subcommand/, "inspct", "web"],
       [2, /Missing required argument/, "rm", "--json"],
       [125, /did you mean httpd/, "run", "kit:htpd", "--", "true"],

@@ -18,7 +18,7 @@ export class SnapshotUnknown extends Schema.TaggedError<SnapshotUnknown>()("Snap
 }) {
   override get message(): string {
     const known = this.known.slice(0, 10).join(", ")
-    const others = this.known.length === 0 ? "; the store has no names" : `; there are ${known}`
+    const others = this.known.length === 0 ? "; the store is empty" : `; there are ${known}`
     return `no snapshot is called ${this.reference}${this.meant === "" ? others : this.meant}`
   }
 }
@@ -29,7 +29,7 @@ export class DigestAmbiguous extends Schema.TaggedError<DigestAmbiguous>()("Dige
   found: Schema.Array(Schema.String)
 }) {
   override get message(): string {
-    return `several digests begin with ${this.digest}: ${this.found.join(", ")}; give more of it`
+    return `several digests begin with ${this.digest}: ${this.found.join(", ")}; give more characters`
   }
 }
 
@@ -39,7 +39,7 @@ export class NameTaken extends Schema.TaggedError<NameTaken>()("NameTaken", {
   digest: Schema.String
 }) {
   override get message(): string {
-    return `${this.name} is the name of ${this.digest.slice(0, 12)} already: choose another name, or replace it`
+    return `the name ${this.name} is already taken by ${this.digest.slice(0, 12)}; choose another name, or replace it`
   }
 }
 
@@ -51,7 +51,7 @@ export class NameMoved extends Schema.TaggedError<NameMoved>()("NameMoved", {
   found: Schema.String
 }) {
   override get message(): string {
-    return `${this.name} was moved meanwhile: expected it at ${this.expected}, found it at ${this.found}; nothing was changed`
+    return `${this.name} was moved in the meantime: expected it at ${this.expected}, found it at ${this.found}; nothing was changed`
   }
 }
 
@@ -93,7 +93,7 @@ export class StoreBusy extends Schema.TaggedError<StoreBusy>()("StoreBusy", {
   waitedMillis: Schema.Number
 }) {
   override get message(): string {
-    return `${this.path} was held by others for ${this.waitedMillis} ms; nothing was changed`
+    return `another process kept ${this.path} locked for ${this.waitedMillis} ms; nothing was changed, try again`
   }
 }
 

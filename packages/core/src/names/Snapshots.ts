@@ -278,7 +278,7 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
  * const program = Effect.gen(function* () {
  *   const snapshots = yield* Snapshots
  *   const unknown = yield* Effect.flip(snapshots.get("web"))
- *   console.log(unknown.message) // no snapshot is called web; the store has no names
+ *   console.log(unknown.message) // no snapshot is called web; the store is empty
  * })
  * await Effect.runPromise(program.pipe(Effect.provide(Snapshots.layerHost({ home: "/tmp/stillpoint-no-such-store" }))))
  * ```

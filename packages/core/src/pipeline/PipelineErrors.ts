@@ -24,7 +24,7 @@ export class StageTimedOut extends Schema.TaggedError<StageTimedOut>()("StageTim
   limitMillis: Schema.Number
 }) {
   override get message(): string {
-    return `stage ${this.stage} did not end within ${this.limitMillis} ms; give it more with Stage.tuned, or look at what it waits for`
+    return `stage ${this.stage} did not end within ${this.limitMillis} ms; allow it more with Stage.tuned, or find out what it is waiting for`
   }
 }
 
@@ -53,7 +53,7 @@ export class WorkloadEnded extends Schema.TaggedError<WorkloadEnded>()("Workload
     const how = this.code === null ? `signal ${this.signal}` : `code ${this.code}`
     return (
       `the workload ended with ${how} at ${guestTimeInWords(this.atNanos)} of guest time, and policy ${this.policy} waits for ` +
-      `${this.kinds.join(", ")}, which will not come any more; look at why it ended, or let the policy take in WorkloadExited`
+      `${this.kinds.join(", ")}, which can no longer happen; find out why it ended, or let the policy accept WorkloadExited`
     )
   }
 }
@@ -100,7 +100,7 @@ export class WatchLimitReached extends Schema.TaggedError<WatchLimitReached>()("
   override get message(): string {
     return (
       `policy ${this.policy} did not fire within ${this.limitMillis} ms of guest time; it waits for ` +
-      `${this.kinds.length === 0 ? "no event" : this.kinds.join(", ")}: give it a longer watchLimit, or a deadline of its own`
+      `${this.kinds.length === 0 ? "no event" : this.kinds.join(", ")}: give it a longer watchLimit or a deadline`
     )
   }
 }
@@ -182,7 +182,7 @@ export class GuestDiskFailed extends Schema.TaggedError<GuestDiskFailed>()("Gues
     return (
       `expected the guest's disks to work until the capture, found that ${this.disk} failed to ${this.operation} at ` +
       `${guestTimeInWords(this.atNanos)} of guest time (${this.why}${errno}): ${this.detail}; nothing was published: ` +
-      "see to the file or the host's disk, and run it again"
+      "check the file and the host's disk, then run it again"
     )
   }
 }

@@ -35,7 +35,7 @@ const textOf = (reason: ServeReason): string => {
     case "PortPrivileged":
       return `${reason.address}: only a privileged program may listen there; expected a port of 1024 or more, or 0 for any`
     case "AddressUnknown":
-      return `${reason.address}: no interface of this host's has that address; expected one of its own, such as 127.0.0.1`
+      return `${reason.address}: no network interface of this host has that address; use one that it has, such as 127.0.0.1`
     case "HostRefused":
       return `${reason.address}: the host does not listen there: ${reason.message}`
     case "MachineFailed":

@@ -196,7 +196,7 @@ export class TargetUnfit extends Schema.TaggedError<TargetUnfit>()("TargetUnfit"
 /** Another snapshot was published to the same target meanwhile. */
 export class TargetTaken extends Schema.TaggedError<TargetTaken>()("TargetTaken", { path: Schema.String }) {
   override get message(): string {
-    return `another one was published to ${this.path} meanwhile; choose another target or publish with replace`
+    return `another snapshot was published to ${this.path} in the meantime; choose another target or publish with replace`
   }
 }
 

@@ -6,18 +6,18 @@
 import { Argument, Flag } from "effect/cli"
 
 export const json = Flag.Boolean("json").pipe(
-  Flag.withDescription("Print the result as one line of JSON, and nothing else, to standard output"),
+  Flag.withDescription("Print only the result, as one line of JSON"),
   Flag.withDefault(false)
 )
-export const reference = Argument.String("snapshot").pipe(Argument.withDescription("NAME, NAME:TAG or a digest"))
+export const reference = Argument.String("snapshot").pipe(Argument.withDescription("NAME, NAME:TAG or digest"))
 export const command = Argument.String("command").pipe(
   Argument.variadic({ min: 1 }),
-  Argument.withDescription("After --: the program and its arguments")
+  Argument.withDescription("The program and its arguments, after --")
 )
 export const replace = Flag.Boolean("replace").pipe(
-  Flag.withDescription("Take the name from the snapshot that has it"),
+  Flag.withDescription("Move the name if another snapshot already has it"),
   Flag.withDefault(false)
 )
 export const file = Argument.String("file").pipe(
-  Argument.withDescription("A tar archive; - for standard input or output")
+  Argument.withDescription("A tar archive, or - for standard input or output")
 )

@@ -30,9 +30,9 @@ import { verifyCommand } from "./verbs/verify.ts"
 /** The whole command line. */
 export const stillpoint = Command.make("stillpoint").pipe(
   Command.withDescription(
-    "Boot an image, capture it at the right moment, and have clones of it.\n" +
-      "Ends with 0 when done, 1 when it failed, 2 for what makes no sense, 3 for an unknown snapshot, 4 where the store stands against it, 5 for what is not signed as required; " +
-      "run, exec and fork end with the command's own status, and 125 if stillpoint failed."
+    "Boot an image, capture it at the right moment, and clone it.\n" +
+      "Exit status: 0 success, 1 failure, 2 invalid usage, 3 no such snapshot, 4 name taken or snapshot in use, 5 required signature missing; " +
+      "run, exec and fork exit with the status of the command, or 125 if stillpoint itself failed."
   ),
   Command.withSubcommands([
     doctorCommand,

@@ -3,10 +3,10 @@
  *
  * ```text
  *   0  done
- *   1  failed: the message says what to do
- *   2  what was asked for makes no sense: an unknown verb or option, a policy with an error, a name that cannot be one
- *   3  no snapshot has that name or digest
- *   4  refused as the store stands: the name is taken, was moved meanwhile, or the snapshot is needed by others
+ *   1  failure: the message says what to do
+ *   2  invalid usage: an unknown verb or option, a policy with an error, a malformed name
+ *   3  no snapshot with that name or digest
+ *   4  conflict in the store: the name is taken or was moved in the meantime, or other snapshots need this one
  *   5  not signed by a key that is required
  * 125  run, exec, fork: stillpoint itself failed; any other status is the command's own (128 + n: killed by signal n)
  * 130  interrupted (Ctrl-C), 143 ended (SIGTERM), 141 whoever read its output has gone

@@ -20,7 +20,7 @@ export const signKey = Flag.String("sign-key").pipe(
 )
 export const requireKey = Flag.String("require-key").pipe(
   Flag.withDescription(
-    "Use nothing that is not signed by the public Ed25519 key in this file (PEM); given several times: by one of them"
+    "Accept only snapshots signed by the public Ed25519 key in this file (PEM); may be repeated, and one of the keys is enough"
   ),
   Flag.between(0, mostKeys)
 )

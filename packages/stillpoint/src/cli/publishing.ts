@@ -16,14 +16,14 @@ const published = /^(?:((?:\d{1,3}\.){3}\d{1,3}):)?(\d{1,5}):(\d{1,5})$/
 const readyClones = 2
 
 export const publish = Flag.String("publish").pipe(
-  Flag.withDescription("[ADDRESS:]PORT:GUESTPORT; port 0 for any that is free")
+  Flag.withDescription("[ADDRESS:]PORT:GUESTPORT; port 0 picks a free one")
 )
 export const perRequest = Flag.Boolean("clone-per-request").pipe(
-  Flag.withDescription("Answer each HTTP/1.1 request with a clone of its own"),
+  Flag.withDescription("Answer each HTTP/1.1 request with a fresh clone"),
   Flag.withDefault(false)
 )
 export const perConnection = Flag.Boolean("clone-per-connection").pipe(
-  Flag.withDescription("Give each TCP connection a clone of its own"),
+  Flag.withDescription("Give each TCP connection a fresh clone"),
   Flag.withDefault(false)
 )
 

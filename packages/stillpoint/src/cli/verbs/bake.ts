@@ -20,7 +20,7 @@ export const bakeCommand = Command.make(
     image,
     at,
     memory,
-    name: Flag.String("name").pipe(Flag.withDescription("NAME or NAME:TAG of the snapshot"), Flag.optional),
+    name: Flag.String("name").pipe(Flag.withDescription("Name for the snapshot: NAME or NAME:TAG"), Flag.optional),
     replace,
     signKey,
     json
@@ -39,19 +39,19 @@ export const bakeCommand = Command.make(
       sandboxesWith({ signKey })
     )
 ).pipe(
-  Command.withDescription("Boot an image, capture it at a moment, and keep the snapshot"),
+  Command.withDescription("Boot an image, capture it at the given moment, and store the snapshot"),
   Command.withExamples([
     {
       command: "stillpoint bake kit:httpd --at 'listener:8080 & calm 20ms | after 10s' --name web",
-      description: "A web server, captured when it listens and has come to rest"
+      description: "A web server, captured once it listens and has gone quiet"
     },
     {
       command: "stillpoint bake oci:./layout:latest --at pre-exec --name job",
-      description: "Before its first instruction"
+      description: "Captured before its first instruction"
     },
     {
       command: "stillpoint bake kit:httpd --at ./policy.ts",
-      description: "When the policy decides that the file has as its default export"
+      description: "Captured by the policy that the file exports as its default"
     }
   ])
 )

@@ -70,12 +70,14 @@ const copyIn = Effect.fnUntraced(function* (
 export const cpCommand = Command.make(
   "cp",
   {
-    from: Argument.String("from").pipe(Argument.withDescription("SNAPSHOT:/PATH, or a file of the host")),
+    from: Argument.String("from").pipe(Argument.withDescription("SNAPSHOT:/PATH, or a file on the host")),
     to: Argument.String("to").pipe(
-      Argument.withDescription("A file of the host, - for standard output, or SNAPSHOT:/PATH")
+      Argument.withDescription("A file on the host, - for standard output, or SNAPSHOT:/PATH")
     ),
     name: Flag.String("name").pipe(
-      Flag.withDescription("Into a snapshot: NAME or NAME:TAG of the new one, for a snapshot never changes"),
+      Flag.withDescription(
+        "When copying into a snapshot: NAME or NAME:TAG of the new snapshot (the original never changes)"
+      ),
       Flag.optional
     ),
     replace,
@@ -105,7 +107,7 @@ export const cpCommand = Command.make(
       })
     }).pipe(Effect.scoped, sandboxesWith({ requireKey, signKey }))
 ).pipe(
-  Command.withDescription("Copy a file out of a snapshot, or into a new one"),
+  Command.withDescription("Copy a file out of a snapshot, or into a new one made from it"),
   Command.withExamples([
     { command: "stillpoint cp web:/etc/os-release ./os-release" },
     { command: "stillpoint cp ./index.html web:/www/index.html --name web:new" }

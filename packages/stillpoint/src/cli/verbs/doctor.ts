@@ -21,4 +21,4 @@ export const doctorCommand = Command.make("doctor", { json }, ({ json }) =>
     )
     if (!ok) return yield* Effect.fail(new Ended(1))
   })
-).pipe(Command.withDescription("Say what works on this machine, and what is missing"))
+).pipe(Command.withDescription("Check what works on this machine and what is missing"))

@@ -20,6 +20,6 @@ export const execCommand = Command.make(
       yield* commandIn(yield* Sandbox.of(reference), command, json)
     }).pipe(Effect.scoped, sandboxesWith({ requireKey }), notTheCommands)
 ).pipe(
-  Command.withDescription("Run a command in a clone of its own; ends with the command's exit status"),
+  Command.withDescription("Run a command in a fresh clone; exits with the command's status"),
   Command.withExamples([{ command: "stillpoint exec web -- sh -c 'hostname; cat /etc/machine-id'" }])
 )

@@ -17,7 +17,7 @@ export const explainCommand = Command.make("explain", { reference, json }, ({ js
     const why = explainSnapshot(snapshot)
     const { digest } = snapshot.manifest
     yield* answer(json, { snapshot: digest, why }, [
-      why ?? "it was taken by hand, from a sandbox that was running: no policy decided"
+      why ?? "it was taken by hand from a running sandbox; no policy was involved"
     ])
   }).pipe(names)
-).pipe(Command.withDescription("Say why a snapshot was taken when it was"))
+).pipe(Command.withDescription("Explain why a snapshot was taken at that moment"))

@@ -18,4 +18,4 @@ export const exportCommand = Command.make("export", { reference, file, json }, (
     if (file === "-") yield* note(`${mebibytes(exported.sizeBytes)} exported`)
     else yield* answer(json, exported, [`${file}: ${mebibytes(exported.sizeBytes)}`])
   }).pipe(names)
-).pipe(Command.withDescription("Write a snapshot to one archive"))
+).pipe(Command.withDescription("Write a snapshot to a single archive"))

@@ -20,7 +20,7 @@ export const forkCommand = Command.make(
   "fork",
   {
     reference,
-    count: Flag.Int("count").pipe(Flag.withDescription("How many clones; 2 if absent"), Flag.withDefault(2)),
+    count: Flag.Int("count").pipe(Flag.withDescription("Number of clones (default: 2)"), Flag.withDefault(2)),
     command,
     requireKey,
     json
@@ -50,7 +50,7 @@ export const forkCommand = Command.make(
     }).pipe(Effect.scoped, sandboxesWith({ requireKey }), notTheCommands)
 ).pipe(
   Command.withDescription(
-    "Run a command in several clones, one after the other; ends with the first status that is not 0"
+    "Run a command in several clones, one after another; exits with the first status that is not 0"
   ),
   Command.withExamples([{ command: "stillpoint fork web --count 3 -- cat /proc/sys/kernel/random/uuid" }])
 )

@@ -27,4 +27,4 @@ export const importCommand = Command.make(
       const kept = yield* importSnapshot(file, Option.getOrUndefined(name), { replace })
       yield* answer(json, summary(kept), [`${kept.names[0] ?? kept.digest}: ${mebibytes(kept.storedBytes)}`])
     }).pipe(namesWith({ requireKey }))
-).pipe(Command.withDescription("Take the snapshot of an archive into the store"))
+).pipe(Command.withDescription("Import a snapshot from an archive"))

@@ -20,4 +20,4 @@ export const inspectCommand = Command.make("inspect", { reference, json }, ({ js
     const value = { ...summary(found), directory, ...said, signedBy, files }
     yield* answer(json, value, [JSON.stringify(value, null, 2)])
   }).pipe(names)
-).pipe(Command.withDescription("Show everything that is known of a snapshot"))
+).pipe(Command.withDescription("Show everything known about a snapshot"))

@@ -15,7 +15,7 @@ import { json } from "../arguments.ts"
 import { sandboxes } from "../layers.ts"
 
 const dryRun = Flag.Boolean("dry-run").pipe(
-  Flag.withDescription("Say what would be removed, and remove nothing"),
+  Flag.withDescription("Show what would be removed without removing it"),
   Flag.withDefault(false)
 )
 
@@ -41,11 +41,11 @@ export const pruneCommand = Command.make("prune", { dryRun, json }, ({ dryRun, j
     const gone = [...sizes].map(([image, storedBytes]) => ({ image, storedBytes }))
     const storedBytes = [...removed, ...gone].reduce((sum, one) => sum + one.storedBytes, 0)
     yield* answer(json, { dryRun, snapshots: removed, images: gone, storedBytes }, [
-      `${removed.length} snapshots and ${gone.length} images ${dryRun ? "would go" : "are gone"}: ${mebibytes(storedBytes)}`
+      `${removed.length} snapshots and ${gone.length} images ${dryRun ? "would be removed" : "removed"}: ${mebibytes(storedBytes)}`
     ])
   }).pipe(sandboxes)
 ).pipe(
   Command.withDescription(
-    "Remove what run and up captured, what was built of images, and images that no snapshot reads: all of it is made again when it is needed"
+    "Remove snapshots cached by run and up, cached images, and images no snapshot uses; all of them are rebuilt on demand"
   )
 )

@@ -22,9 +22,12 @@ export const recordCommand = Command.make(
   {
     image,
     memory,
-    seconds: Flag.Int("seconds").pipe(Flag.withDescription("Guest time to record; 10 if absent"), Flag.withDefault(10)),
+    seconds: Flag.Int("seconds").pipe(
+      Flag.withDescription("Seconds of guest time to record (default: 10)"),
+      Flag.withDefault(10)
+    ),
     out: Flag.String("out").pipe(
-      Flag.withDescription("The recording that is written; boot.jsonl if absent"),
+      Flag.withDescription("Where to write the recording (default: boot.jsonl)"),
       Flag.withDefault("boot.jsonl")
     ),
     json
@@ -47,6 +50,6 @@ export const recordCommand = Command.make(
       ])
     }).pipe(Effect.scoped, sandboxes)
 ).pipe(
-  Command.withDescription("Boot an image and record what its guest does, for replay and for tests of policies"),
+  Command.withDescription("Boot an image and record what its guest does, for replay and for testing policies"),
   Command.withExamples([{ command: "stillpoint record kit:httpd --seconds 5 --out boot.jsonl" }])
 )

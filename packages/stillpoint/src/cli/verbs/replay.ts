@@ -42,7 +42,9 @@ export const replayCommand = Command.make(
   "replay",
   {
     from: Argument.String("recording").pipe(
-      Argument.withDescription("A file of stillpoint record, with a slash or .jsonl in it; or a snapshot")
+      Argument.withDescription(
+        "A snapshot, or a file written by stillpoint record (a path with a slash, or ending in .jsonl)"
+      )
     ),
     at,
     json
@@ -59,7 +61,7 @@ export const replayCommand = Command.make(
       ])
     }).pipe(sandboxes)
 ).pipe(
-  Command.withDescription("Say when a policy would have captured a guest that was recorded; no guest is booted"),
+  Command.withDescription("Show when a policy would have captured a recorded guest, without booting one"),
   Command.withExamples([
     { command: "stillpoint replay web --at 'serial \"ready\" | after 2s'" },
     { command: "stillpoint replay ./boot.jsonl --at 'listener & calm 200ms'" }

@@ -16,13 +16,13 @@ import { sandboxes } from "../layers.ts"
 import { writeFileWhole } from "../outputFile.ts"
 
 const out = Flag.String("out").pipe(
-  Flag.withDescription("The page that is written; report.html if absent"),
+  Flag.withDescription("Where to write the page (default: report.html)"),
   Flag.withDefault("report.html")
 )
 const runs = Argument.String("run").pipe(
   Argument.variadic({ min: 1 }),
   Argument.withDescription(
-    "A snapshot, the id of a run, or a file of stillpoint record with a slash or .jsonl in it; several are drawn side by side"
+    "A snapshot, a run id, or a file written by stillpoint record (a path with a slash, or ending in .jsonl); several are drawn side by side"
   )
 )
 
@@ -40,9 +40,11 @@ export const reportCommand = Command.make("report", { runs, out, json }, ({ json
     yield* answer(json, { report: out, sizeBytes }, [out])
   }).pipe(sandboxes)
 ).pipe(
-  Command.withDescription("Write one page that shows a boot, why it was captured when it was, and its restores"),
+  Command.withDescription(
+    "Write a single HTML page that shows a boot, why it was captured at that moment, and its restores"
+  ),
   Command.withExamples([
     { command: "stillpoint report web --out report.html" },
-    { command: "stillpoint report web web:before ./boot.jsonl", description: "Several on one clock" }
+    { command: "stillpoint report web web:before ./boot.jsonl", description: "Several runs on one time axis" }
   ])
 )

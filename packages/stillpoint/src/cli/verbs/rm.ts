@@ -15,7 +15,11 @@ export const rmCommand = Command.make("rm", { reference, json }, ({ json, refere
     const removed = yield* Snapshots.use((snapshots) => snapshots.remove(reference))
     const { digest, isGone } = removed
     yield* answer(json, { snapshot: digest, names: removed.names, removed: isGone }, [
-      isGone ? `${reference}: removed` : `${reference}: the name is gone; the snapshot has others`
+      isGone ? `${reference}: removed` : `${reference}: name removed; the snapshot still has other names`
     ])
   }).pipe(names)
-).pipe(Command.withDescription("Remove a name, and the snapshot with its last name; by digest, with all of them"))
+).pipe(
+  Command.withDescription(
+    "Remove a name, and the snapshot too if that was its last; given a digest, remove the snapshot and all its names"
+  )
+)

@@ -19,13 +19,13 @@ export const runCommand = Command.make("run", { image, at, memory, command, json
   }).pipe(Effect.scoped, sandboxes, notTheCommands)
 ).pipe(
   Command.withDescription(
-    "Run a command in a clone of an image, which is captured first if it was not before; ends with the command's exit status"
+    "Run a command in a clone of an image; the image is captured on first use. Exits with the command's status"
   ),
   Command.withExamples([
     { command: "stillpoint run kit:httpd -- wget -q -O - http://127.0.0.1:8080/" },
     {
       command: "stillpoint run oci:./layout:latest --at pre-exec -- sh -c 'cat /etc/os-release'",
-      description: "Beside a workload that has not begun"
+      description: "Captured before its workload starts"
     }
   ])
 )

@@ -19,7 +19,7 @@ export const serveCommand = Command.make(
     }).pipe(Effect.scoped, sandboxesWith({ requireKey }))
 ).pipe(
   Command.withDescription(
-    "Publish a port until it is interrupted: of one clone that all share, or of one for each request"
+    "Publish a port until interrupted, served by one shared clone or by a fresh clone per request"
   ),
   Command.withExamples([
     { command: "stillpoint serve web --publish 127.0.0.1:8080:8080 --clone-per-request" },

@@ -22,8 +22,11 @@ export const signCommand = Command.make("sign", { reference, key, json }, ({ jso
     ])
   }).pipe(names)
 ).pipe(
-  Command.withDescription("Sign a snapshot; what restores with --require-key takes no other"),
+  Command.withDescription("Sign a snapshot, so that --require-key accepts it"),
   Command.withExamples([
-    { command: "stillpoint sign web --key key.pem", description: "With a key of: openssl genpkey -algorithm ed25519" }
+    {
+      command: "stillpoint sign web --key key.pem",
+      description: "With a key made by: openssl genpkey -algorithm ed25519"
+    }
   ])
 )

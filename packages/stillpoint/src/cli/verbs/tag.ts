@@ -19,4 +19,4 @@ export const tagCommand = Command.make(
       const found = yield* Snapshots.use((snapshots) => snapshots.tag(reference, name, { replace }))
       yield* answer(json, summary(found), [found.names.join(", ")])
     }).pipe(names)
-).pipe(Command.withDescription("Give a snapshot one more name"))
+).pipe(Command.withDescription("Give a snapshot another name"))

@@ -20,4 +20,4 @@ export const untagCommand = Command.make(
       const { names } = yield* Snapshots.use((snapshots) => snapshots.inspect(digest))
       yield* answer(json, { snapshot: digest, names }, [`${name}: the name is gone; ${digest} stays`])
     }).pipe(names)
-).pipe(Command.withDescription("Take a name away; its snapshot stays, under its other names or its digest"))
+).pipe(Command.withDescription("Remove a name but keep its snapshot, under its other names or its digest"))

@@ -21,8 +21,6 @@ export const upCommand = Command.make(
       return yield* publishClones(snapshot.manifest.digest, asked.image, where, { perRequest, perConnection, json })
     }).pipe(Effect.scoped, sandboxes)
 ).pipe(
-  Command.withDescription(
-    "Publish a port of an image until it is interrupted; the image is captured first if it was not before"
-  ),
+  Command.withDescription("Publish a port of an image until interrupted; the image is captured on first use"),
   Command.withExamples([{ command: "stillpoint up kit:httpd --publish 127.0.0.1:8080:8080 --clone-per-request" }])
 )

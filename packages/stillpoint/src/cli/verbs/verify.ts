@@ -22,4 +22,4 @@ export const verifyCommand = Command.make(
         `${reference}: whole, ${mebibytes(found.storedBytes)} read and compared with ${found.digest.slice(0, 12)}`
       ])
     }).pipe(sandboxesWith({ requireKey }))
-).pipe(Command.withDescription("Check every byte of a snapshot"))
+).pipe(Command.withDescription("Verify every byte of a snapshot"))
