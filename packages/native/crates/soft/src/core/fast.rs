@@ -234,11 +234,32 @@ impl Fast {
         }
     }
 
-    /// Drops the translations of one address space.
-    pub(super) fn forget(&mut self, key: SpaceKey) {
-        if let Some(space) = self.spaces.iter().position(|space| space.key == Some(key)) {
-            self.forget_space(space);
-        }
+    /// Drops the translations of one address space, but for those whose architectural ones are still there
+    /// because every space has them: most of what a kernel that forks and ends processes goes on with.
+    pub(super) fn forget(&mut self, key: SpaceKey, tlb: &Tlb) {
+        let Some(space) = self.spaces.iter().position(|space| space.key == Some(key)) else {
+            return;
+        };
+        let mut filled = std::mem::take(&mut self.spaces[space].filled);
+        filled.retain(|within| {
+            let at = space * CONTEXTS * DATA_ENTRIES + usize::from(*within);
+            let stays = self.data[at].read != 0 && tlb.data[at % DATA_ENTRIES].is_global();
+            if !stays {
+                self.empty_data(at);
+            }
+            stays
+        });
+        self.spaces[space].filled = filled;
+        let mut filled = std::mem::take(&mut self.spaces[space].fetch_filled);
+        filled.retain(|within| {
+            let at = space * MODES * FETCH_ENTRIES + usize::from(*within);
+            let stays = self.fetch[at].tag != 0 && tlb.fetch[at % FETCH_ENTRIES].is_global();
+            if !stays {
+                self.empty_fetch(at);
+            }
+            stays
+        });
+        self.spaces[space].fetch_filled = filled;
     }
 
     pub(super) fn forget_translations(&mut self) {

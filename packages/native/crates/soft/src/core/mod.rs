@@ -227,7 +227,11 @@ impl Core {
                     self.fast().forget_fetch_slot(va);
                 }
             }
-            Removed::Space(asid) => self.fast().forget(Some(asid)),
+            Removed::Space(asid) => {
+                if let Some(fast) = &mut self.fast {
+                    fast.forget(Some(asid), &self.tlb);
+                }
+            }
             Removed::Anywhere => self.forget_translations(),
         }
     }

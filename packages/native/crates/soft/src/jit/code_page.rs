@@ -2,16 +2,11 @@
 
 use crate::block::AddressMap;
 use crate::page::PAGE;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock};
 
-/// Addresses of a page for which a table of code is made together.
-const TABLE_ADDRESSES: usize = 64;
-/// Tables of a page.
-const TABLES: usize = PAGE as usize / 2 / TABLE_ADDRESSES;
-/// Most bytes that a page costs beside its code: content, tables, and what its slots are known by.
-pub(super) const MOST_PAGE_BYTES: usize =
-    size_of::<Page>() + TABLES * size_of::<[AtomicU32; TABLE_ADDRESSES]>() + (4 << 10);
+/// Most bytes that a page costs beside its code: content, table, and what its slots are known by.
+pub(super) const MOST_PAGE_BYTES: usize = size_of::<Page>() + (4 << 10);
 
 /// The content of a page of code.
 pub type Content = [u8; PAGE as usize];
@@ -22,8 +17,9 @@ pub struct Page {
     pub(super) va: u64,
     /// Its bytes.
     pub(super) content: Content,
-    /// For each half word of the page the offset of the unit that begins there, 0 for none.
-    code: [OnceLock<Box<[AtomicU32; TABLE_ADDRESSES]>>; TABLES],
+    /// For each half word of the page the offset of the unit that begins there, 0 for none: in one piece,
+    /// since every machine looks here for what it does not know yet, and finds it in no cache of the host.
+    code: [AtomicU32; PAGE as usize / 2],
     /// Where the slots are of addresses that have no unit yet. Locked by who translates only.
     pub(super) slots: Mutex<AddressMap<usize>>,
 }
@@ -32,9 +28,7 @@ impl Page {
     /// Where in the arena the code of the unit at `offset` begins.
     #[inline]
     pub fn code(&self, offset: usize) -> Option<usize> {
-        let at = offset / 2;
-        let table = self.code.get(at / TABLE_ADDRESSES)?.get()?;
-        let code = table[at % TABLE_ADDRESSES].load(Ordering::Acquire) as usize;
+        let code = self.code.get(offset / 2)?.load(Ordering::Acquire) as usize;
         (code != 0).then_some(code)
     }
 
@@ -43,16 +37,13 @@ impl Page {
         Self {
             va,
             content: *content,
-            code: [const { OnceLock::new() }; TABLES],
+            code: [const { AtomicU32::new(0) }; PAGE as usize / 2],
             slots: Mutex::default(),
         }
     }
 
     /// Says where the unit at `offset` is.
     pub(super) fn set_code(&self, offset: usize, code: usize) {
-        let at = offset / 2;
-        let table = self.code[at / TABLE_ADDRESSES]
-            .get_or_init(|| Box::new([const { AtomicU32::new(0) }; TABLE_ADDRESSES]));
-        table[at % TABLE_ADDRESSES].store(code as u32, Ordering::Release);
+        self.code[offset / 2].store(code as u32, Ordering::Release);
     }
 }

@@ -4,6 +4,7 @@ use super::assembler::Assembler;
 use super::code_page::Page;
 use crate::block::AddressMap;
 use crate::hart::{DATA_ENTRIES, DataEntry, FETCH_ENTRIES, FetchEntry, Hart};
+use crate::page::PAGE;
 use std::ffi::c_void;
 use std::mem::{offset_of, size_of};
 
@@ -27,6 +28,15 @@ impl TableEntry {
     pub const EMPTY: Self = Self { va: 0, delta: 0, code: std::ptr::null() };
     /// The empty entry where address 0 is looked for: instructions are at even addresses.
     pub const EMPTY_FIRST: Self = Self { va: 1, ..Self::EMPTY };
+}
+
+/// Places of the table of indirect jumps among which all addresses of a page have theirs, one row.
+pub const TABLE_ROW: usize = PAGE as usize / 2;
+
+/// The place of an address in the table of indirect jumps. Pages share rows, but each has another order in
+/// it: functions that begin at the same offset of their pages do not take each other's place.
+pub const fn in_table(va: u64) -> usize {
+    ((va >> 1) ^ (va >> 12)) as usize & (TABLE_ENTRIES - 1)
 }
 
 /// Where on the stack of translated code the table's address is.

@@ -3,6 +3,7 @@
 
 mod programs;
 mod sharing;
+mod table;
 mod warm;
 
 use crate::Soft;

@@ -3,12 +3,12 @@
 
 use super::arena::{Arena, Translated};
 use super::code_page::{Content, Page};
-use super::layout::{Enter, ExecuteSingle, TABLE_ENTRIES, TableEntry};
+use super::layout::{Enter, ExecuteSingle, TABLE_ENTRIES, TABLE_ROW, TableEntry, in_table};
 use super::own::OwnUnits;
 use super::store::Store;
 use crate::block::{AddressHasher, AddressMap, Block, Single, Translations};
 use crate::hart::{FETCH_ENTRIES, Hart};
-use crate::page::{PAGE, PAGE_MASK, tag};
+use crate::page::{PAGE_MASK, tag};
 use std::any::Any;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -86,11 +86,6 @@ impl WayIn {
     }
 }
 
-/// The first half of a page's place in the table of indirect jumps.
-fn in_table(va: u64) -> usize {
-    (va >> 1) as usize & (TABLE_ENTRIES - 1)
-}
-
 impl Translator {
     /// A translator without units.
     pub fn new(execute_single: ExecuteSingle, make_single: MakeSingle) -> Self {
@@ -159,8 +154,8 @@ impl Translator {
     fn part(&mut self, pa: u64, vas: &[u64]) {
         for va in vas {
             self.known.remove(&(*va, pa));
-            let first = in_table(*va);
-            self.table[first..first + (PAGE >> 1) as usize].fill(TableEntry::EMPTY);
+            let first = in_table(*va) & !(TABLE_ROW - 1);
+            self.table[first..first + TABLE_ROW].fill(TableEntry::EMPTY);
         }
         self.table[0] = TableEntry::EMPTY_FIRST;
     }
@@ -265,7 +260,16 @@ impl Translator {
         if entry.tag != tag(hart.pc) {
             return None;
         }
-        Some((self.code_at(hart.pc, entry.delta)?, entry.delta))
+        let found = self.superseded(hart.pc, entry.delta);
+        Some((found.or_else(|| self.code_at(hart.pc, entry.delta))?, entry.delta))
+    }
+
+    /// The code for `va` if another address took its place in the table: it may be kept beside, where no jump
+    /// looks for it, in the same line of the host's cache.
+    #[inline]
+    fn superseded(&self, va: u64, delta: u64) -> Option<*const u8> {
+        let beside = &self.table[in_table(va) ^ 1];
+        (beside.va == va && beside.delta == delta && !beside.code.is_null()).then_some(beside.code)
     }
 
     /// Aims a site of own code at what its target turned out to be, if that is own code, too.
@@ -277,7 +281,13 @@ impl Translator {
 
     /// Lets indirect jumps to `va`, and jumps of shared units to another page, find its code.
     pub fn remember(&mut self, va: u64, code: *const u8, delta: u64) {
-        self.table[in_table(va)] = TableEntry { va, delta, code };
+        let place = in_table(va);
+        let before = std::mem::replace(&mut self.table[place], TableEntry { va, delta, code });
+        let beside = &mut self.table[place ^ 1];
+        let is_free = beside.code.is_null() || in_table(beside.va) != place ^ 1;
+        if is_free && before.va != va && !before.code.is_null() {
+            *beside = before;
+        }
     }
 
     /// The block for one instruction alone; `None` if there are too many.

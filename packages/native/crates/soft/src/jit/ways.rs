@@ -7,8 +7,7 @@
 
 use super::assembler::{Alu, Condition, RAX, RCX, RDX, TICKS};
 use super::layout::{
-    FETCH, FETCH_MASK, Links, Site, TABLE_ENTRIES, TABLE_MASK, TABLE_ON_STACK, TableEntry, host,
-    place,
+    FETCH, FETCH_MASK, Links, Site, TABLE_MASK, TABLE_ON_STACK, TableEntry, host, in_table, place,
 };
 use super::unit::{Translation, Way};
 use crate::decode::{Inst, Op};
@@ -117,8 +116,7 @@ impl Translation<'_, '_> {
                 }
             }
             None => {
-                let index = (way.target >> 1) as usize % TABLE_ENTRIES;
-                let entry = (index * size_of::<TableEntry>()) as i32;
+                let entry = (in_table(way.target) * size_of::<TableEntry>()) as i32;
                 let fetch_entry = Self::fetch_entry(way.target);
                 let code = self.code();
                 let refused =

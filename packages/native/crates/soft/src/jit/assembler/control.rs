@@ -9,8 +9,8 @@ impl Assembler {
     /// jumps of a failure: those with the address in `rax`, and those with it at `[rcx]`.
     ///
     /// `table` is where on the stack the jump table's address is; its entries are 32 bytes
-    /// (address, delta, code), selected by `table_mask`; fetch entries are 16 bytes (tag,
-    /// delta), at the address in place `fetch`, selected by `fetch_mask`.
+    /// (address, delta, code), selected as `in_table` says, `table_mask` being its last step; fetch
+    /// entries are 16 bytes (tag, delta), at the address in place `fetch`, selected by `fetch_mask`.
     pub fn jump_indirect(
         &mut self,
         table: i8,
@@ -21,6 +21,8 @@ impl Assembler {
         let fetch = fetch - BIAS;
         dynasm!(self.ops; .arch x64
             ; mov ecx, eax
+            ; shr ecx, BYTE 11
+            ; xor ecx, eax
             ; shl ecx, BYTE 4
             ; and ecx, DWORD table_mask
             ; add rcx, [BYTE rsp + table]
