@@ -45,6 +45,8 @@ export const isRecord = (value: unknown): value is Readonly<Record<string, unkno
   typeof value === "object" && value !== null && !Array.isArray(value)
 
 export const isText = (value: unknown): value is string => typeof value === "string"
+/** Whether a file can be called so. */
+export const isPath = (value: unknown): value is string => isText(value) && value !== "" && !value.includes("\0")
 export const isFunction = (value: unknown): boolean => typeof value === "function"
 export const orAbsent =
   (isOne: (value: unknown) => boolean) =>

@@ -20,9 +20,9 @@ import { Context, Effect, Layer, Result } from "effect"
 import { DurableFiles, type DurableFilesShape } from "../files/DurableFiles.ts"
 import { didYouMean } from "../nearest.ts"
 import type { Manifest } from "../snapshot/Manifest.ts"
-import { makeOpening, readinessObstacle } from "../snapshot/opening.ts"
+import { makeOpening, readinessObstacle, resolvedPath } from "../snapshot/opening.ts"
 import { restoreSnapshot } from "../snapshot/restoreSnapshot.ts"
-import type { SigningKey } from "../snapshot/Signature.ts"
+import type { KeyInvalid, SigningKey } from "../snapshot/Signature.ts"
 import { SnapshotOpenError } from "../snapshot/SnapshotErrors.ts"
 import {
   type OpenOptions,
@@ -41,8 +41,9 @@ import {
   SnapshotUnknown
 } from "./NameErrors.ts"
 import type { Names } from "./nameRecord.ts"
-import { fullName, makeNaming, namesOf, shortName } from "./naming.ts"
-import { parseName, parseReference } from "./Reference.ts"
+import { checkedNaming, fullName, makeNaming, namesOf, shortName } from "./naming.ts"
+import { isPath, isRecord, kindProblems, orAbsent, unknownProblems } from "../optionProblems.ts"
+import { parseName, parseReference, ReferenceInvalid } from "./Reference.ts"
 import type { Removed, SnapshotsShape, StoredSnapshot, TagOptions } from "./SnapshotsShape.ts"
 
 export type * from "./SnapshotsShape.ts"
@@ -143,7 +144,8 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
   })
 
   const keep = Effect.fn("Snapshots.keep")(function* (directory: string, name?: string, options: TagOptions = {}) {
-    const path = yield* files.resolve(directory)
+    yield* checkedNaming(name, options)
+    const path = yield* resolvedPath(files, directory)
     const snapshot = yield* store.open(path, { allowUnvalidated: true })
     const { digest, parent } = snapshot.manifest
     if (parent !== null && snapshot.parents[0] !== directoryOf(parent.digest)) {
@@ -209,6 +211,7 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
     get,
     inspect: (reference) => failed(inspected(reference)),
     tag: Effect.fn("Snapshots.tag")(function* (reference: string, name: string, options: TagOptions = {}) {
+      yield* checkedNaming(name, options)
       const digest = yield* holding(
         Effect.gen(function* () {
           const digest = yield* resolved(reference, yield* read)
@@ -267,6 +270,14 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
   }
 }
 
+const homeProblems = (options: unknown): ReadonlyArray<string> =>
+  isRecord(options)
+    ? [
+        ...unknownProblems("snapshots", options, { home: true }),
+        ...kindProblems("snapshots.home", options["home"], "the path of a folder", orAbsent(isPath))
+      ]
+    : kindProblems("snapshots", options, "{ home }", isRecord)
+
 /**
  * The user's snapshots, by name.
  *
@@ -287,21 +298,31 @@ export class Snapshots extends Context.Service<Snapshots, SnapshotsShape>()("@st
   /** The store in a folder, or in the user's ({@link snapshotsHome}). */
   static readonly layer = (
     options: { readonly home?: string } = {}
-  ): Layer.Layer<Snapshots, never, DurableFiles | SnapshotStore> =>
+  ): Layer.Layer<Snapshots, SnapshotsError, DurableFiles | SnapshotStore> =>
     Layer.effect(
       Snapshots,
       Effect.gen(function* () {
+        const problems = homeProblems(options)
+        if (problems.length > 0) {
+          const reason = new ReferenceInvalid({ expected: "where the store is, { home }", found: problems.join("; ") })
+          return yield* new SnapshotsError({ reason })
+        }
         return make(yield* DurableFiles, yield* SnapshotStore, resolve(options.home ?? snapshotsHome()))
       })
     )
 
   /** The same on the host's file system: what to use. Keys sign what is published, or are required of what is opened. */
-  static readonly layerHost = ({
-    home,
-    ...keys
-  }: { readonly home?: string } & SnapshotKeys = {}): Layer.Layer<Snapshots> =>
-    Snapshots.layer(home === undefined ? {} : { home }).pipe(
+  static readonly layerHost = (
+    given: { readonly home?: string } & SnapshotKeys = {}
+  ): Layer.Layer<Snapshots, SnapshotsError | KeyInvalid> => {
+    const { requiredKeys, signingKey, ...options } = { ...given }
+    const keys = {
+      ...(signingKey === undefined ? {} : { signingKey }),
+      ...(requiredKeys === undefined ? {} : { requiredKeys })
+    }
+    return Snapshots.layer(isRecord(given) ? options : given).pipe(
       Layer.provide(SnapshotStore.layerKeyed(keys)),
       Layer.provide(DurableFiles.layer)
     )
+  }
 }

@@ -4,12 +4,13 @@
  * @module
  */
 import { join } from "node:path"
-import { Clock, Effect } from "effect"
+import { Clock, Effect, Result } from "effect"
 import type { DurableFilesShape } from "../files/DurableFiles.ts"
 import { waitToHold } from "../files/waitToHold.ts"
 import { NameMoved, NameTaken, StoreBusy } from "./NameErrors.ts"
 import { clearDrafts, type Names, readNames, writeNames } from "./nameRecord.ts"
-import { parseName, printName, type Reference } from "./Reference.ts"
+import { flagProblems, isRecord, isText, kindProblems, orAbsent, unknownProblems } from "../optionProblems.ts"
+import { parseName, printName, type Reference, ReferenceInvalid } from "./Reference.ts"
 import type { TagOptions } from "./SnapshotsShape.ts"
 
 /** A name as the record has it. */
@@ -19,6 +20,34 @@ export const fullName = ({ name, tag }: Extract<Reference, { _tag: "Named" }>): 
 export const shortName = (full: string): string => {
   const [name = "", tag = ""] = full.split(":")
   return printName(name, tag)
+}
+
+const tagNames = { replace: true, expecting: true } as const satisfies Record<keyof TagOptions, true>
+
+const tagProblems = (options: unknown): ReadonlyArray<string> =>
+  isRecord(options)
+    ? [
+        ...unknownProblems("options", options, tagNames),
+        ...flagProblems("options.replace", options["replace"]),
+        ...kindProblems(
+          "options.expecting",
+          options["expecting"],
+          "a digest or null",
+          orAbsent((found) => found === null || isText(found))
+        )
+      ]
+    : kindProblems("options", options, "{ replace, expecting }", isRecord)
+
+/** Refuses a name that can be given to nothing, and options that are none, before anything is done for them. */
+export const checkedNaming = (name: string | undefined, options: TagOptions): Effect.Effect<void, ReferenceInvalid> => {
+  const read = name === undefined ? null : parseName(name)
+  if (read !== null && Result.isFailure(read)) return Effect.fail(read.failure)
+  const problems = tagProblems(options)
+  return problems.length === 0
+    ? Effect.void
+    : Effect.fail(
+        new ReferenceInvalid({ expected: "options of a name, { replace, expecting }", found: problems.join("; ") })
+      )
 }
 
 const isSame = (one: Names, other: Names): boolean =>

@@ -7,7 +7,8 @@ import { Effect, Schema } from "effect"
 import { Journal, type JournalEntry, type JournalRecord } from "../journal/Journal.ts"
 import { upcastFiring } from "../contract/upcasts.ts"
 import { type EventHistory, makeEventCodec } from "../journal/EventCodec.ts"
-import type { JournalError } from "../journal/JournalErrors.ts"
+import { JournalError } from "../journal/JournalErrors.ts"
+import { isText, kindProblems } from "../optionProblems.ts"
 import { RunEvent } from "./RunEvent.ts"
 import { foldRun, type RunState } from "./RunState.ts"
 
@@ -63,6 +64,10 @@ export const listRuns: Effect.Effect<ReadonlyArray<string>, JournalError, Journa
 /** Every event of a run; empty for a run that the journal does not know. */
 export const readRun = (runId: string): Effect.Effect<ReadonlyArray<StampedRunEvent>, JournalError, Journal> =>
   Effect.gen(function* () {
+    const [problem] = kindProblems("runId", runId, "the id of a run", isText)
+    if (problem !== undefined) {
+      return yield* new JournalError({ reason: { _tag: "OptionsInvalid", problems: [problem] } })
+    }
     const entries = yield* (yield* Journal).read(runStreamName(runId))
     return yield* Effect.forEach(entries, decodeRunEntry)
   })

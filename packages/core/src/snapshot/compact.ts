@@ -39,6 +39,8 @@ export const compactSnapshot = Effect.fn("compactSnapshot")(function* (
   options: PublishOptions = {}
 ) {
   const store = yield* SnapshotStore
+  // Before a machine is restored for it.
+  yield* store.admit(target, options)
   const original = yield* store.open(directory)
   return yield* Effect.scoped(
     Effect.gen(function* () {

@@ -6,12 +6,13 @@
 import { constants } from "node:fs"
 import { type FileHandle, open } from "node:fs/promises"
 import { join } from "node:path"
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
+import { describeValue } from "../describeValue.ts"
 import { FileFault, FileUnfit } from "../files/FileErrors.ts"
 import { fileKindInWords } from "../files/fileKind.ts"
-import type { ManifestFile } from "./Manifest.ts"
+import { ManifestFile } from "./Manifest.ts"
 import type { Snapshot } from "./SnapshotStore.ts"
-import type { PageRange } from "./Validation.ts"
+import { type PageRange, WorkingSet } from "./Validation.ts"
 
 const pageBytes = 4096
 
@@ -50,7 +51,26 @@ const within = (ranges: ReadonlyArray<PageRange>, { begin, end }: MemoryFile) =>
  * finds it in the host's page cache. Without a recorded working set nothing is read. Of a delta the same is read from everything
  * that it was taken against: what one of them does not hold is a hole, and costs no reading from the disk.
  */
-export const prefetch = (snapshot: Snapshot): Effect.Effect<Prefetched, FileFault | FileUnfit> => {
+export const prefetch = (snapshot: Snapshot): Effect.Effect<Prefetched, FileFault | FileUnfit> =>
+  isSnapshot(snapshot) ? prefetched(snapshot) : Effect.fail(noSnapshot(snapshot))
+
+/** Whether it is one that a store has opened, as far as is made use of here. */
+const isSnapshot = Schema.is(
+  Schema.Struct({
+    manifest: Schema.Struct({ files: Schema.Array(ManifestFile) }),
+    layers: Schema.Array(Schema.String),
+    validation: Schema.NullOr(Schema.Struct({ workingSet: Schema.NullOr(WorkingSet) }))
+  })
+)
+
+const noSnapshot = (found: unknown) =>
+  new FileUnfit({
+    path: "prefetch",
+    expected: "a snapshot, as SnapshotStore.open gives it",
+    found: describeValue(found)
+  })
+
+const prefetched = (snapshot: Snapshot): Effect.Effect<Prefetched, FileFault | FileUnfit> => {
   const ranges = snapshot.validation?.workingSet?.ranges ?? []
   // All snapshots of a chain are of one machine: its memory lies where the newest says.
   const files = memoryFilesOf(snapshot.manifest.files).map((file) => ({ ...file, parts: within(ranges, file) }))

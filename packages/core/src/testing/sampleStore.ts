@@ -18,7 +18,11 @@ export type Services = Snapshots | SnapshotStore | DurableFiles
 
 /** One more process on the same files. */
 export const handle = (files: Layer.Layer<DurableFiles>, folder = home): Layer.Layer<Services> =>
-  Snapshots.layer({ home: folder }).pipe(Layer.provideMerge(SnapshotStore.layer), Layer.provideMerge(files))
+  Snapshots.layer({ home: folder }).pipe(
+    Layer.orDie,
+    Layer.provideMerge(SnapshotStore.layer),
+    Layer.provideMerge(files)
+  )
 
 /** Takes a snapshot that carries a label, as a delta if a parent is named, and keeps it. */
 export const keepSample = (
