@@ -10,13 +10,13 @@ import { type BootSpec, DurableFiles, GuestAgent, type WorkloadSpec } from "@sti
 import { Context, Effect, Layer, Option } from "effect"
 import { readFile } from "node:fs/promises"
 import { Archive } from "./archive/Archive.ts"
-import { defaultGuestKitConfig, type GuestKitConfig } from "./GuestKitConfig.ts"
+import { defaultGuestKitConfig, type GuestKitConfig, guestKitConfigSchema } from "./GuestKitConfig.ts"
 import { imageGuest, type ImageGuestInput } from "./image/ImageGuest.ts"
 import type { ImageGuestError } from "./image/ImageGuestError.ts"
-import { buildInitramfs, type GuestPrograms, type KernelModule } from "./initramfs/Initramfs.ts"
+import { buildInitramfs, checkedGuestConfig, type GuestPrograms, type KernelModule } from "./initramfs/Initramfs.ts"
 import type { GuestConfigInput } from "./initramfs/GuestConfig.ts"
 import type { InitramfsError } from "./initramfs/InitramfsError.ts"
-import { FileUnusable, KitError } from "./KitError.ts"
+import { checkedConfig, FileUnusable, KitError } from "./KitError.ts"
 import { ensure, type KitFiles, newest } from "./KitFiles.ts"
 import { type KitLock, type LockedPackage, writeLock } from "./KitLock.ts"
 import { builtInModules } from "./modules/kernelModules.ts"
@@ -143,19 +143,25 @@ export class GuestKit extends Context.Service<
   }
 >()("@stillpoint/kit/GuestKit") {
   /** The kit at the places of `config`; needs an {@link Archive}, the machine's `GuestAgent` and `DurableFiles`. */
-  static readonly layerNoDeps = (config: GuestKitConfig) =>
+  static readonly layerNoDeps = (given: GuestKitConfig) =>
     Layer.effect(
       GuestKit,
       Effect.gen(function* () {
+        const config = yield* checkedConfig("the guest kit", guestKitConfigSchema, given)
         const archive = yield* Archive
         const agent = yield* GuestAgent
         const durable = yield* DurableFiles
         const files = onceSucceeded(ensure(config, durable, archive))
         const programs = onceSucceeded(Effect.flatMap(files, (found) => readPrograms(agent, found)))
-        const initramfs = (input: GuestConfigInput) => Effect.flatMap(programs, (found) => buildInitramfs(found, input))
+        // A configuration that cannot be is refused before anything is fetched for it.
+        const initramfs = (input: GuestConfigInput) =>
+          Effect.andThen(
+            checkedGuestConfig(input),
+            Effect.flatMap(programs, (found) => buildInitramfs(found, input))
+          )
         const guest = (input: GuestConfigInput) =>
-          Effect.all([files, initramfs(input)]).pipe(
-            Effect.map(([found, bytes]) => ({
+          Effect.all([initramfs(input), files]).pipe(
+            Effect.map(([bytes, found]) => ({
               kernelPath: found.kernelPath,
               initramfs: bytes,
               origin: originOf(found)
@@ -166,7 +172,9 @@ export class GuestKit extends Context.Service<
           programs,
           initramfs,
           guest,
-          bootSpec: Effect.fn("GuestKit.bootSpec")(function* ({ heartbeatMillis, network, ...asked }) {
+          bootSpec: Effect.fn("GuestKit.bootSpec")(function* (given) {
+            // What is no record is told of by who asks for an image.
+            const { heartbeatMillis, network, ...asked } = { ...given }
             const { disks, modules, workload } = yield* imageGuest(asked)
             const spec = yield* guest({
               ...configOf(workload),
@@ -185,6 +193,7 @@ export class GuestKit extends Context.Service<
 
   /** The kit of this package, from Debian's archive; needs the machine's agent: `NativeAgent.layer` of `@stillpoint/native`. */
   static readonly layer = Layer.unwrap(Effect.sync(() => GuestKit.layerNoDeps(defaultGuestKitConfig()))).pipe(
+    Layer.orDie,
     Layer.provide([Archive.layer, DurableFiles.layer])
   )
 }

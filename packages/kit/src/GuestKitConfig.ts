@@ -7,7 +7,10 @@ import { existsSync } from "node:fs"
 import { homedir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { PlainText } from "@stillpoint/core"
+import { Schema } from "effect"
 import type { OnProgress } from "./archive/download.ts"
+import { functionSchema } from "./KitError.ts"
 
 /** Where the kit keeps and finds things, and whom it tells. */
 export interface GuestKitConfig {
@@ -24,6 +27,17 @@ export interface GuestKitConfig {
    */
   readonly whenGone: "refuse" | "newest"
 }
+
+const Path = PlainText.check(Schema.isMinLength(1))
+
+/** As {@link GuestKitConfig}, for who has it of a program without types. */
+export const guestKitConfigSchema = Schema.Struct({
+  directory: Path,
+  lockPath: Path,
+  onNotice: functionSchema<GuestKitConfig["onNotice"]>(),
+  onProgress: functionSchema<OnProgress>(),
+  whenGone: Schema.Literals(["refuse", "newest"])
+})
 
 const packageRoot = fileURLToPath(new URL("../", import.meta.url))
 const repositoryRoot = join(packageRoot, "../..")

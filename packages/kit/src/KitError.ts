@@ -4,7 +4,17 @@
  * @module
  */
 import { type FileFault, type FileUnfit, GuestAgentMissing } from "@stillpoint/core"
-import { Schema } from "effect"
+import { Effect, Schema } from "effect"
+
+/** What the kit is made with is not what it must be; `problems` has a line for each. Nothing was fetched. */
+export class KitConfigInvalid extends Schema.TaggedError<KitConfigInvalid>()("KitConfigInvalid", {
+  what: Schema.String,
+  problems: Schema.String
+}) {
+  override get message(): string {
+    return `${this.what}: ${this.problems}`
+  }
+}
 
 /** The archive did not answer, or answered with an error. */
 export class ArchiveUnreachable extends Schema.TaggedError<ArchiveUnreachable>()("ArchiveUnreachable", {
@@ -107,6 +117,7 @@ export class FileUnusable extends Schema.TaggedError<FileUnusable>()("FileUnusab
 
 /** What a kit error may be about. */
 export const KitReason = Schema.Union([
+  KitConfigInvalid,
   ArchiveUnreachable,
   DigestMismatch,
   SignatureInvalid,
@@ -125,6 +136,21 @@ export class KitError extends Schema.TaggedError<KitError>()("KitError", { reaso
     return this.reason.message
   }
 }
+
+/** What something of the kit is made with, or everything that is wrong with it. */
+export const checkedConfig = <T, E>(
+  what: string,
+  schema: Schema.Codec<T, E>,
+  config: unknown
+): Effect.Effect<T, KitError> =>
+  Effect.mapError(
+    Schema.decodeUnknownEffect(schema, { errors: "all", onExcessProperty: "error" })(config),
+    ({ message }) => new KitError({ reason: new KitConfigInvalid({ what, problems: message }) })
+  )
+
+/** A function: a program without types may have anything in its place. */
+export const functionSchema = <F>() =>
+  Schema.declare((value: unknown): value is F => typeof value === "function", { expected: "a function" })
 
 /** What went wrong with a file, as the kit's error. */
 export const unusable = (fault: FileFault | FileUnfit): KitError => {

@@ -56,6 +56,7 @@ export {
   DigestMismatch,
   FileUnusable,
   FormatInvalid,
+  KitConfigInvalid,
   KitError,
   type KitReason,
   LockedPackageGone,

@@ -7,12 +7,12 @@
  *
  * @module
  */
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer, Schema } from "effect"
 import { createReadStream } from "node:fs"
 import { join } from "node:path"
 import { pipeline } from "node:stream/promises"
 import { createGunzip } from "node:zlib"
-import { FormatInvalid, KitError, PackageUnknown } from "../KitError.ts"
+import { checkedConfig, FormatInvalid, KitError, PackageUnknown } from "../KitError.ts"
 import { splitClearsigned } from "./clearsigned.ts"
 import { download, fetchText, type OnProgress } from "./download.ts"
 import { type ArchivePackage, PackageReader } from "./PackageIndex.ts"
@@ -31,6 +31,17 @@ export interface ArchiveConfig {
   /** Root URL of a service like snapshot.debian.org, which keeps what the archive has dropped; `null`: none. */
   readonly pastUrl: string | null
 }
+
+const RootUrl = Schema.String.check(Schema.isPattern(/^https?:\/\/[^\s\0]+[^/\s\0]$/))
+const Word = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9][A-Za-z0-9._/-]*$/))
+
+/** As {@link ArchiveConfig}, for who has it of a program without types. */
+const archiveConfigSchema = Schema.Struct({
+  url: RootUrl,
+  suite: Word,
+  architecture: Word,
+  pastUrl: Schema.NullOr(RootUrl)
+})
 
 /** Debian 13 for riscv64. */
 export const debianTrixie: ArchiveConfig = {
@@ -75,11 +86,13 @@ export class Archive extends Context.Service<
   }
 >()("@stillpoint/kit/Archive") {
   /** The archive of `config`; needs a {@link SignatureVerifier}. */
-  static readonly layerNoDeps = (config: ArchiveConfig) =>
+  static readonly layerNoDeps = (given: ArchiveConfig) =>
     Layer.effect(
       Archive,
-      Effect.map(SignatureVerifier, (verifier) =>
-        Archive.of({
+      Effect.gen(function* () {
+        const config = yield* checkedConfig("the archive", archiveConfigSchema, given)
+        const verifier = yield* SignatureVerifier
+        return Archive.of({
           config,
           find: (wanted) => find(config, verifier, wanted),
           fetch: (item, target, onProgress) => download(`${config.url}/${item.filename}`, item, target, onProgress),
@@ -90,11 +103,11 @@ export class Archive extends Context.Service<
                 )
               : fetchPast(config.pastUrl, item, target, onProgress)
         })
-      )
+      })
     )
 
   /** Debian 13, verified with the keyring of this machine. */
-  static readonly layer = Archive.layerNoDeps(debianTrixie).pipe(Layer.provide(SignatureVerifier.layer))
+  static readonly layer = Archive.layerNoDeps(debianTrixie).pipe(Layer.orDie, Layer.provide(SignatureVerifier.layer))
 }
 
 const invalid = (source: string, expected: string, found: string) =>

@@ -3,10 +3,11 @@
  *
  * @module
  */
-import { Context, Effect, Layer } from "effect"
+import { PlainText } from "@stillpoint/core"
+import { Context, Effect, Layer, Schema } from "effect"
 import { access, readFile, readdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { KitError, PrerequisiteMissing, SignatureInvalid } from "../KitError.ts"
+import { checkedConfig, KitError, PrerequisiteMissing, SignatureInvalid } from "../KitError.ts"
 import { runProgram } from "../runProgram.ts"
 import { temporaryFolder } from "./temporaryFolder.ts"
 
@@ -23,7 +24,12 @@ export class SignatureVerifier extends Context.Service<
 
   /** The same with keyrings of your own, e.g. for a private archive. The first that exists is used. */
   static readonly layerKeyrings = (paths: ReadonlyArray<string>) =>
-    Layer.succeed(SignatureVerifier, SignatureVerifier.of({ verify: verifyWith(paths) }))
+    Layer.effect(
+      SignatureVerifier,
+      Effect.map(checkedConfig("keyrings", Schema.Array(PlainText), paths), (checked) =>
+        SignatureVerifier.of({ verify: verifyWith(checked) })
+      )
+    )
 }
 
 /** Where Debian puts its archive keys; `STILLPOINT_KIT_KEYRING` names another place. */

@@ -16,6 +16,7 @@
  *
  * @module
  */
+import { describeValue } from "@stillpoint/core"
 import { Result } from "effect"
 import { FormatInvalid } from "../KitError.ts"
 
@@ -45,6 +46,9 @@ const endSignature = "-----END PGP SIGNATURE-----"
  */
 export const splitClearsigned = (source: string, message: string): Result.Result<Clearsigned, FormatInvalid> => {
   const refuse = (expected: string, found: string) => Result.fail(new FormatInvalid({ source, expected, found }))
+  if (typeof source !== "string" || typeof message !== "string") {
+    return Result.fail(new FormatInvalid({ source: describeValue(source), expected: "a text", found: typeof message }))
+  }
   const lines = message.split("\n").map((line) => line.replace(/[ \t\r]+$/, ""))
   while (lines.at(-1) === "") lines.pop()
   const headersEnd = lines.indexOf("")

@@ -174,7 +174,8 @@ export class BootedKit extends Context.Service<
           )
         )
 
-        const create = Effect.fn("BootedKit.create")(function* ({ epochMillis, seed, ...asked }: CreateInput) {
+        const create = Effect.fn("BootedKit.create")(function* (given: CreateInput) {
+          const { epochMillis, seed, ...asked } = { ...given }
           yield* decodeChoice({
             ...(seed === undefined ? {} : { seed }),
             ...(epochMillis === undefined ? {} : { epochMillis })

@@ -199,10 +199,11 @@ const environmentOf = (image: GuestImage, more: Readonly<Record<string, string>>
  * console.log(disks.map(({ access, name }) => `${name} ${access}`)) // [ 'stillpoint-root read' ]
  * ```
  */
-export const imageGuest = Effect.fn("ImageGuest.make")(function* ({
-  image,
-  ...asked
-}: ImageGuestInput): Effect.fn.Return<ImageGuest, ImageGuestError> {
+export const imageGuest = Effect.fn("ImageGuest.make")(function* (
+  given: ImageGuestInput
+): Effect.fn.Return<ImageGuest, ImageGuestError> {
+  // What is no record has no image.
+  const { image, ...asked } = { ...given }
   const guest = yield* checked(image, asked)
   const { argv: all, cmd, entrypoint, exposedPorts, stopSignal, stopNanos, ...said } = guest.workload ?? {}
   const argv = all ?? [

@@ -13,7 +13,8 @@
  *
  * @module
  */
-import { Effect, Schema } from "effect"
+import { describeValue } from "@stillpoint/core"
+import { Effect, Predicate, Schema } from "effect"
 import { posix } from "node:path"
 import { applets } from "./applets.ts"
 import { type CpioEntry, writeCpio } from "./cpio.ts"
@@ -301,6 +302,25 @@ const addUserFiles = Effect.fnUntraced(function* (root: Root, config: GuestConfi
   }
 })
 
+const decodeConfig = Schema.decodeUnknownEffect(GuestConfig, { errors: "all", onExcessProperty: "error" })
+
+/** What a guest is to be, or everything that is wrong with it as far as that can be told without the kit. */
+export const checkedGuestConfig = (input: GuestConfigInput): Effect.Effect<GuestConfig, InitramfsError> =>
+  Effect.mapError(
+    decodeConfig(input),
+    (error) => new InitramfsError({ reason: new ConfigInvalid({ problems: error.message }) })
+  )
+
+const programsProblem = (found: unknown): string | null =>
+  Predicate.hasProperty(found, "agent") &&
+  Predicate.hasProperty(found, "busybox") &&
+  Predicate.hasProperty(found, "modules") &&
+  found.agent instanceof Uint8Array &&
+  found.busybox instanceof Uint8Array &&
+  found.modules instanceof Map
+    ? null
+    : `expected the programs of a guest, { agent, busybox, modules } as GuestKit reads them, found ${describeValue(found)}`
+
 /**
  * Builds the archive. The same input gives the same bytes.
  *
@@ -318,9 +338,11 @@ export const buildInitramfs = Effect.fn("Initramfs.build")(function* (
   programs: GuestPrograms,
   input: GuestConfigInput
 ): Effect.fn.Return<Uint8Array, InitramfsError> {
-  const config = yield* Schema.decodeUnknownEffect(GuestConfig, { errors: "all", onExcessProperty: "error" })(
-    input
-  ).pipe(Effect.mapError((error) => new InitramfsError({ reason: new ConfigInvalid({ problems: error.message }) })))
+  const programProblem = programsProblem(programs)
+  if (programProblem !== null) {
+    return yield* new InitramfsError({ reason: new ConfigInvalid({ problems: programProblem }) })
+  }
+  const config = yield* checkedGuestConfig(input)
   const argumentsBytes = (config.workload?.argv ?? []).reduce((sum, item) => sum + 4 + Buffer.byteLength(item), 0)
   if (argumentsBytes > argumentsBytesMax) {
     return yield* tooLarge("the workload's arguments", argumentsBytesMax, argumentsBytes)

@@ -106,6 +106,7 @@ export const writeCpio = (entries: ReadonlyArray<CpioEntry>): Uint8Array => {
 
 /** Reads an archive back. Fails with what is wrong with it, and where. */
 export const readCpio = (archive: Uint8Array): Result.Result<ReadonlyArray<CpioEntry>, string> => {
+  if (!(archive instanceof Uint8Array)) return Result.fail("expected the bytes of an archive")
   const bytes = Buffer.from(archive.buffer, archive.byteOffset, archive.byteLength)
   const entries: Array<CpioEntry> = []
   for (let at = 0; ;) {

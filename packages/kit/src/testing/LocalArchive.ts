@@ -153,7 +153,7 @@ const start = Effect.callback<LocalArchive>((resume) => {
           server.closeAllConnections()
           server.close()
         },
-        layer: Archive.layerNoDeps(config).pipe(Layer.provide(layerVerifier))
+        layer: Archive.layerNoDeps(config).pipe(Layer.orDie, Layer.provide(layerVerifier))
       })
     )
   })
