@@ -1,11 +1,12 @@
-import { describe, it } from "@effect/vitest"
-import { isDoneOrRefusedByName, nearly, rubbish } from "@stillpoint/core/testing"
+import { assert, describe, it } from "@effect/vitest"
+import { isDoneOrRefusedByName, nearly, rubbish, uncovered } from "@stillpoint/core/testing"
 import { Effect } from "effect"
 import * as fc from "fast-check"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Images } from "./Images.ts"
+import * as Exported from "./index.ts"
 
 /** A folder that goes with the scope. */
 const folder = Effect.acquireRelease(
@@ -18,6 +19,13 @@ const references = fc.oneof(
   rubbish.filter((value) => typeof value !== "string"),
   fc.constantFrom("", "\0", "redis", "oci:/nowhere/at/all", "docker-archive:/nowhere/at/all:a:b")
 )
+
+it("every-public-function-is-tried-by-a-program-without-types", () => {
+  assert.deepStrictEqual(uncovered(Exported, ["Images.layer", "Images.resolve", "Images.prune"], {}), {
+    missing: [],
+    gone: []
+  })
+})
 
 describe("whatever a program without types hands to", () => {
   it.effect("Images.resolve-is-done-or-refused-by-name", () =>

@@ -10,6 +10,7 @@ import { pipeline } from "node:stream/promises"
 import { encodeManifest, encodeValidation, Snapshots } from "@stillpoint/core"
 import { Effect, Schema } from "effect"
 import { pack, type Pack } from "tar-stream"
+import { checkedOptions, Path } from "../sandbox/checkedOptions.ts"
 import { imageFileOf, imageOf } from "../sandbox/imageSpec.ts"
 import { ArchiveFault, codeOf, ExportOfDelta } from "./ArchiveErrors.ts"
 import {
@@ -46,6 +47,7 @@ const addFile = async (archive: Pack, name: string, path: string, size: number, 
  * replaced. What is sparse in the snapshot is written as zeros.
  */
 export const exportSnapshot = Effect.fn("exportSnapshot")(function* (reference: string, path: string) {
+  yield* checkedOptions("exportSnapshot", Schema.Struct({ path: Path }), { path })
   const snapshots = yield* Snapshots
   const { directory, manifest, validation } = yield* snapshots.get(reference, { allowUnvalidated: true })
   if (manifest.parent !== null) return yield* new ExportOfDelta({ reference, parent: manifest.parent.digest })

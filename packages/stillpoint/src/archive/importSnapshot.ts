@@ -18,6 +18,7 @@ import {
 } from "@stillpoint/core"
 import { Effect, Result, Schema } from "effect"
 import { extract, type Header } from "tar-stream"
+import { checkedOptions, Path, SnapshotName, Tagging } from "../sandbox/checkedOptions.ts"
 import { imageOf, importedImage } from "../sandbox/imageSpec.ts"
 import { ArchiveFault, ArchiveInvalid, ArchiveVersionUnknown, codeOf } from "./ArchiveErrors.ts"
 import {
@@ -118,6 +119,8 @@ class Entries {
   }
 }
 
+const Asked = Schema.Struct({ path: Path, name: Schema.optional(SnapshotName), options: Tagging })
+
 /**
  * Takes the snapshot of an archive into the store, under a name if one is given; `-` is standard input. Digests are checked before
  * it has a name, those of its memory when it is first touched. An archive that is cut off, or holds anything but what it announces,
@@ -128,6 +131,7 @@ export const importSnapshot = Effect.fn("importSnapshot")(function* (
   name?: string,
   options: TagOptions = {}
 ) {
+  yield* checkedOptions("importSnapshot", Asked, { path, name, options })
   const snapshots = yield* Snapshots
   return yield* Effect.scoped(
     Effect.gen(function* () {

@@ -19,6 +19,7 @@
 const statuses: Readonly<Record<string, number>> = {
   ShowHelp: 2,
   MomentInvalid: 2,
+  OptionsInvalid: 2,
   ImageUnknown: 2,
   ReferenceInvalid: 2,
   ArgumentInvalid: 2,

@@ -23,6 +23,7 @@ import {
 } from "@stillpoint/core"
 import { Effect, type Scope } from "effect"
 import { type BakeOptions, bakedOnce } from "./bake.ts"
+import { checkedOptions, isFree, SnapshotName } from "./checkedOptions.ts"
 import { diskSourcesOf } from "./imageSpec.ts"
 import { keptRestore } from "./restoreLog.ts"
 
@@ -42,6 +43,17 @@ export const explainSnapshot = ({ manifest }: Pick<Snapshot, "manifest">): strin
   const firing = firingOf(manifest.provenance)
   return firing === null ? null : explain(firing).text
 }
+
+const Count = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000 }))
+
+/** How many there are to be of something. */
+export const checkedCount = (operation: string, count: unknown) =>
+  checkedOptions(operation, Schema.Struct({ count: Count }), { count })
+
+const Naming = Schema.Struct({
+  name: SnapshotName,
+  options: Schema.Struct({ replace: Schema.optional(Schema.Boolean) })
+})
 
 const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 
@@ -141,12 +153,15 @@ export class Sandbox {
 
   /** Independent sandboxes in the state of this one, each with an identity of its own. */
   fork(count: number) {
-    return Effect.forEach(Array.from({ length: count }), () =>
-      Effect.gen({ self: this }, function* (this: Sandbox) {
-        const gated = yield* Gate.admit(yield* this.machine.fork, false)
-        return new Sandbox({ ...gated, snapshot: this.snapshot }, this.wasCached)
-      })
+    const forks = Effect.suspend(() =>
+      Effect.forEach(Array.from({ length: count }), () =>
+        Effect.gen({ self: this }, function* (this: Sandbox) {
+          const gated = yield* Gate.admit(yield* this.machine.fork, false)
+          return new Sandbox({ ...gated, snapshot: this.snapshot }, this.wasCached)
+        })
+      )
     )
+    return Effect.andThen(checkedCount("fork", count), forks)
   }
 
   /** Keeps the sandbox as it stands now under a name. It goes on afterwards. */
@@ -157,6 +172,8 @@ export class Sandbox {
     const { clone, machine, snapshot } = this
     return Effect.scoped(
       Effect.gen(function* () {
+        yield* checkedOptions("snapshotAs", Naming, { name, options })
+        if (options.replace !== true) yield* isFree(name)
         const snapshots = yield* Snapshots
         const store = yield* SnapshotStore
         const staging = yield* store.stage(yield* snapshots.draft)
@@ -205,6 +222,7 @@ export const cloneOf = Effect.fnUntraced(function* (snapshot: Snapshot) {
 
 /** The options of a pool of clones of the snapshot that a reference means, for `makeClonePool` and `serve`. */
 export const poolOf = Effect.fnUntraced(function* (reference: string, ready: number) {
+  yield* checkedOptions("poolOf", Schema.Struct({ ready: Count }), { ready })
   const { get, home } = yield* Snapshots
   const { directory, manifest } = yield* get(reference)
   return {

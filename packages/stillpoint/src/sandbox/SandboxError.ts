@@ -28,6 +28,17 @@ export class ImageUnknown extends Schema.TaggedError<ImageUnknown>()("ImageUnkno
   }
 }
 
+/** What was asked for cannot be; nothing was done for it. */
+export class OptionsInvalid extends Schema.TaggedError<OptionsInvalid>()("OptionsInvalid", {
+  operation: Schema.String,
+  problems: Schema.NonEmptyArray(Schema.String)
+}) {
+  override get message(): string {
+    const { operation, problems } = this
+    return problems.map((problem) => `${operation}: ${problem}`).join("\n")
+  }
+}
+
 /** A sandbox is used after it was closed. */
 export class SandboxClosed extends Schema.TaggedError<SandboxClosed>()("SandboxClosed", { id: Schema.String }) {
   override get message(): string {

@@ -3,10 +3,11 @@
  *
  * @module
  */
+import { describeValue } from "@stillpoint/core"
 import type { ExecSpec, GuestFileEntry, PublishedPort, PublishSpec, SpawnSpec, StoredSnapshot } from "@stillpoint/core"
 import { Effect, Exit, type Layer, ManagedRuntime, Scope, Stream } from "effect"
-import { type CommandResult, Sandbox, type SandboxOptions } from "./Sandbox.ts"
-import { SandboxClosed } from "./SandboxError.ts"
+import { checkedCount, type CommandResult, Sandbox, type SandboxOptions } from "./Sandbox.ts"
+import { OptionsInvalid, SandboxClosed } from "./SandboxError.ts"
 import { sandboxServices, type StillpointOptions } from "./sandboxServices.ts"
 
 /** What ends an operation early: it is interrupted, cleans up, and its promise is rejected. */
@@ -82,21 +83,15 @@ export class Stillpoint implements AsyncDisposable {
   }
 
   /** A sandbox of an image, captured at a moment: by a restore if that was done before, by a boot if not. */
-  static create({
-    home,
-    images,
-    keys,
-    signal,
-    ...options
-  }: SandboxOptions & StillpointOptions & Abortable): Promise<Stillpoint> {
+  static create(given: SandboxOptions & StillpointOptions & Abortable): Promise<Stillpoint> {
+    // What is no record has no image.
+    const { home, images, keys, signal, ...options } = { ...given }
     return Stillpoint.opened({ home, images, keys }, Sandbox.create(options), signal)
   }
 
   /** A sandbox of the snapshot that a reference means: `name`, `name:tag` or a digest. */
-  static of(
-    reference: string,
-    { home, images, keys, signal }: StillpointOptions & Abortable = {}
-  ): Promise<Stillpoint> {
+  static of(reference: string, given: StillpointOptions & Abortable = {}): Promise<Stillpoint> {
+    const { home, images, keys, signal } = { ...given }
     return Stillpoint.opened({ home, images, keys }, Sandbox.of(reference), signal)
   }
 
@@ -105,6 +100,7 @@ export class Stillpoint implements AsyncDisposable {
     making: Effect.Effect<Sandbox, unknown, Services | Scope.Scope>,
     signal: AbortSignal | undefined
   ): Promise<Stillpoint> {
+    await Effect.runPromise(checkedSignal("Stillpoint", { signal }))
     const shared = new Shared({
       ...(home === undefined ? {} : { home }),
       ...(images === undefined ? {} : { images }),
@@ -122,9 +118,10 @@ export class Stillpoint implements AsyncDisposable {
     }
   }
 
-  private run<A>(work: Effect.Effect<A, unknown, Services | Scope.Scope>, signal?: AbortSignal): Promise<A> {
-    if (this.isClosed) return Promise.reject(new SandboxClosed({ id: this.sandbox.id }))
-    return this.shared.runtime.runPromise(Scope.provide(work, this.scope), optionsOf(signal))
+  private async run<A>(work: Effect.Effect<A, unknown, Services | Scope.Scope>, options: Abortable = {}): Promise<A> {
+    if (this.isClosed) throw new SandboxClosed({ id: this.sandbox.id })
+    await Effect.runPromise(checkedSignal("options", options))
+    return this.shared.runtime.runPromise(Scope.provide(work, this.scope), optionsOf(options.signal))
   }
 
   /** Name of the machine. */
@@ -143,13 +140,13 @@ export class Stillpoint implements AsyncDisposable {
   }
 
   /** Runs a command to its end: a line for the guest's shell, a list of words, or an `ExecSpec`. */
-  exec(command: ReadonlyArray<string> | string | ExecSpec, { signal }: Abortable = {}): Promise<CommandResult> {
-    return this.run(this.sandbox.exec(command), signal)
+  exec(command: ReadonlyArray<string> | string | ExecSpec, options?: Abortable): Promise<CommandResult> {
+    return this.run(this.sandbox.exec(command), options)
   }
 
   /** Starts a command and hands it out while it runs; it is killed when the sandbox is closed. */
-  async spawn(command: SpawnSpec, { signal }: Abortable = {}): Promise<RunningCommand> {
-    const started = await this.run(this.sandbox.spawn(command), signal)
+  async spawn(command: SpawnSpec, options?: Abortable): Promise<RunningCommand> {
+    const started = await this.run(this.sandbox.spawn(command), options)
     return {
       pid: started.pid,
       stdout: Stream.toAsyncIterable(started.stdout),
@@ -163,58 +160,59 @@ export class Stillpoint implements AsyncDisposable {
 
   /** The guest's files. */
   readonly files = {
-    read: (path: string, { signal }: Abortable = {}): Promise<Uint8Array> =>
+    read: (path: string, options?: Abortable): Promise<Uint8Array> =>
       this.run(
         Effect.suspend(() => this.sandbox.files.read(path)),
-        signal
+        options
       ),
-    write: (path: string, content: Uint8Array | string, { signal }: Abortable = {}): Promise<void> =>
+    write: (path: string, content: Uint8Array | string, options?: Abortable): Promise<void> =>
       this.run(
         Effect.suspend(() => this.sandbox.files.write(path, content)),
-        signal
+        options
       ),
-    list: (path: string, { signal }: Abortable = {}): Promise<ReadonlyArray<GuestFileEntry>> =>
+    list: (path: string, options?: Abortable): Promise<ReadonlyArray<GuestFileEntry>> =>
       this.run(
         Effect.suspend(() => this.sandbox.files.list(path)),
-        signal
+        options
       ),
-    remove: (
-      path: string,
-      { recursive = false, signal }: Abortable & { readonly recursive?: boolean } = {}
-    ): Promise<void> =>
+    remove: (path: string, options: Abortable & { readonly recursive?: boolean } = {}): Promise<void> =>
       this.run(
-        Effect.suspend(() => this.sandbox.files.remove(path, { recursive })),
-        signal
+        Effect.suspend(() => this.sandbox.files.remove(path, { recursive: options.recursive ?? false })),
+        options
       )
   }
 
   /** Ports that lead into the guest. */
   readonly ports = {
     /** Listens on the host for a port of the guest's, which lives from now on, until the sandbox is closed. */
-    publish: (spec: PublishSpec, { signal }: Abortable = {}): Promise<PublishedPort> =>
+    publish: (spec: PublishSpec, options?: Abortable): Promise<PublishedPort> =>
       this.run(
         Effect.suspend(() => this.sandbox.publish(spec)),
-        signal
+        options
       )
   }
 
   /** Keeps the sandbox as it stands now under a name. It goes on afterwards. */
-  snapshot(
-    name: string,
-    { replace, signal }: Abortable & { readonly replace?: boolean } = {}
-  ): Promise<StoredSnapshot> {
-    return this.run(this.sandbox.snapshotAs(name, replace === undefined ? {} : { replace }), signal)
+  snapshot(name: string, options: Abortable & { readonly replace?: boolean } = {}): Promise<StoredSnapshot> {
+    return this.run(
+      Effect.suspend(() => {
+        const { replace } = options
+        return this.sandbox.snapshotAs(name, replace === undefined ? {} : { replace })
+      }),
+      options
+    )
   }
 
   /** Independent sandboxes in the state of this one, each with an identity of its own, each to be closed by itself. */
-  async fork(count: number, { signal }: Abortable = {}): Promise<ReadonlyArray<Stillpoint>> {
+  async fork(count: number, options?: Abortable): Promise<ReadonlyArray<Stillpoint>> {
+    await Effect.runPromise(checkedCount("fork", count))
     const forks: Array<Stillpoint> = []
     try {
       for (let index = 0; index < count; index++) {
         const scope = Effect.runSync(Scope.make())
         this.shared.enter()
         try {
-          const [sandbox] = await this.run(Scope.provide(this.sandbox.fork(1), scope), signal)
+          const [sandbox] = await this.run(Scope.provide(this.sandbox.fork(1), scope), options)
           if (sandbox === undefined) throw new Error("expected a fork, found none")
           forks.push(new Stillpoint(this.shared, scope, sandbox))
         } catch (cause) {
@@ -241,6 +239,17 @@ export class Stillpoint implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
+}
+
+const checkedSignal = (operation: string, options: unknown) => {
+  const isSignal = (value: unknown) => value === undefined || value instanceof AbortSignal
+  const isFit =
+    typeof options === "object" &&
+    options !== null &&
+    !Array.isArray(options) &&
+    isSignal(Reflect.get(options, "signal"))
+  const problem = `expected { signal }, an AbortSignal, found ${describeValue(options)}`
+  return isFit ? Effect.void : Effect.fail(new OptionsInvalid({ operation, problems: [problem] }))
 }
 
 const optionsOf = (signal: AbortSignal | undefined) => (signal === undefined ? {} : { signal })

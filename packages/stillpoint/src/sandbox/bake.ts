@@ -3,21 +3,12 @@
  *
  * @module
  */
-import {
-  bootSpecJson,
-  explain,
-  type Firing,
-  NameTaken,
-  Pipeline,
-  type Snapshot,
-  sha256,
-  Snapshots,
-  SnapshotsError
-} from "@stillpoint/core"
+import { bootSpecJson, explain, type Firing, Pipeline, type Snapshot, sha256, Snapshots } from "@stillpoint/core"
 import type { Policy } from "@stillpoint/triggers"
 import { Effect } from "effect"
 import { type ImageOptions, imageSpec } from "./imageSpec.ts"
-import { type Moment, readMoment } from "./readMoment.ts"
+import { checkedBake, isFree } from "./checkedOptions.ts"
+import type { Moment } from "./readMoment.ts"
 
 /** What is baked. */
 export interface BakeOptions extends ImageOptions {
@@ -81,7 +72,7 @@ export const bakeSpec = Effect.fn("bakeSpec")(function* (
   const snapshots = yield* Snapshots
   const { name, replace } = naming
   // Told before the boot, and once more, under the lock, when it is given.
-  if (name !== undefined && replace !== true) yield* isFree(snapshots, name)
+  if (name !== undefined && replace !== true) yield* isFree(name)
   return yield* Effect.scoped(
     Effect.gen(function* () {
       const target = yield* snapshots.draft
@@ -103,17 +94,11 @@ export const bakeSpec = Effect.fn("bakeSpec")(function* (
   )
 })
 
-const isFree = Effect.fnUntraced(function* (snapshots: Snapshots["Service"], name: string) {
-  const found = yield* Effect.result(snapshots.inspect(name))
-  if (found._tag === "Success") {
-    return yield* new SnapshotsError({ reason: new NameTaken({ name, digest: found.success.digest }) })
-  }
-  if (found.failure.reason._tag !== "SnapshotUnknown") return yield* found.failure
-})
-
 /** Boots an image, captures it at a moment, and keeps the snapshot, under a name if one is given. */
 export const bake = Effect.fn("bake")(function* (options: BakeOptions) {
-  const policy = yield* readMoment(options.captureAt ?? usualMoment)
+  const policy = yield* checkedBake("bake", options, usualMoment)
+  const { name, replace } = options
+  if (name !== undefined && replace !== true) yield* isFree(name)
   return yield* bakeSpec(yield* imageSpec(options), policy, options)
 })
 
@@ -126,7 +111,7 @@ const cacheName = ({ spec }: Booted, policy: Policy): string =>
 
 /** A snapshot of an image at a moment: the one that was baked before, or one that is baked now. */
 export const bakedOnce = Effect.fn("bakedOnce")(function* (options: BakeOptions) {
-  const policy = yield* readMoment(options.captureAt ?? usualMoment)
+  const policy = yield* checkedBake("sandbox", options, usualMoment)
   const booted = yield* imageSpec(options)
   const snapshots = yield* Snapshots
   const cached = cacheName(booted, policy)
@@ -134,7 +119,10 @@ export const bakedOnce = Effect.fn("bakedOnce")(function* (options: BakeOptions)
   const found = yield* Effect.option(snapshots.get(cached))
   yield* booted.keep
   // One that cannot be opened any more is baked anew.
-  if (found._tag === "None") yield* bakeSpec(booted, policy, { name: cached, replace: true })
+  if (found._tag === "None") {
+    if (name !== undefined && replace !== true) yield* isFree(name)
+    yield* bakeSpec(booted, policy, { name: cached, replace: true })
+  }
   if (name !== undefined) yield* snapshots.tag(cached, name, replace === undefined ? {} : { replace })
   const snapshot: Snapshot = yield* snapshots.get(cached)
   return { snapshot, wasCached: found._tag === "Some" }

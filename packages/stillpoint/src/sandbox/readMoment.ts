@@ -12,23 +12,26 @@ import { MomentInvalid } from "./SandboxError.ts"
 export type Moment = Policy | string
 
 /** The policy of a moment. */
-export const readMoment = (moment: Moment): Effect.Effect<Policy, MomentInvalid> => {
-  if (moment instanceof Policy) return Effect.succeed(moment)
+export const readMoment = (moment: Moment): Effect.Effect<Policy, MomentInvalid> =>
+  Effect.suspend(() => Effect.fromResult(readMomentResult(moment)))
+
+/** The policy of a moment, at once. */
+export const readMomentResult = (moment: Moment): Result.Result<Policy, MomentInvalid> => {
+  if (moment instanceof Policy) return Result.succeed(moment)
   if (typeof moment !== "string") {
     const found = describeValue(moment)
     const why = `policy: expected a policy, its JSON as a text, or an expression such as "listener:8080", found ${found}`
-    return Effect.fail(new MomentInvalid({ found, why }))
+    return Result.fail(new MomentInvalid({ found, why }))
   }
   const invalid = (why: string) => new MomentInvalid({ found: moment, why })
   if (!moment.trimStart().startsWith("{")) {
-    return Effect.fromResult(Result.mapError(parsePolicy(moment), ({ message }) => invalid(message)))
+    return Result.mapError(parsePolicy(moment), ({ message }) => invalid(message))
   }
-  return Effect.try({
-    try: (): unknown => JSON.parse(moment),
-    catch: (cause) => invalid(`policy: ${String(cause)}`)
-  }).pipe(
-    Effect.flatMap((json) =>
-      Effect.fromResult(Result.mapError(decodePolicy(json), ({ message }) => invalid(`policy: ${message}`)))
-    )
+  return Result.flatMap(
+    Result.try({
+      try: (): unknown => JSON.parse(moment),
+      catch: (cause) => invalid(`policy: ${String(cause)}`)
+    }),
+    (json) => Result.mapError(decodePolicy(json), ({ message }) => invalid(`policy: ${message}`))
   )
 }

@@ -9,7 +9,8 @@ import { DurableFiles, Journal, type SnapshotKeys, Snapshots, snapshotsHome, Sna
 import { Images, type ImagesOptions } from "@stillpoint/images"
 import { GuestKit } from "@stillpoint/kit"
 import { NativeAgent, NativeVmm } from "@stillpoint/native"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Schema } from "effect"
+import { checkedOptions, Path } from "./checkedOptions.ts"
 
 /** Where things are kept, if not where they usually are. */
 export interface StillpointOptions {
@@ -35,7 +36,12 @@ const journalIn = (home: string) =>
   )
 
 /** One layer: the engine of this host, the guest kit, images, the user's snapshots, and a journal of runs beside them. */
-export const sandboxServices = (options: StillpointOptions = {}) => {
+export const sandboxServices = (options: StillpointOptions = {}) =>
+  Layer.unwrap(Effect.map(checkedOptions("Stillpoint.layer", ServicesData, options), () => servicesOf(options)))
+
+const ServicesData = Schema.Struct({ home: Schema.optional(Path), images: Schema.optional(Schema.Unknown), keys: Schema.optional(Schema.Unknown) })
+
+const servicesOf = (options: StillpointOptions) => {
   const { home = snapshotsHome(), keys = {} } = options
   return Layer.mergeAll(
     NativeVmm.layer,

@@ -1,0 +1,194 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, assert, describe, it } from "@effect/vitest"
+import { DurableFiles, Journal, Snapshots, SnapshotStore, Vmm } from "@stillpoint/core"
+import { isDoneOrRefusedByName, MemoryFiles, nearly, rubbish, ScriptedVmm, uncovered } from "@stillpoint/core/testing"
+import { ImageError, Images } from "@stillpoint/images"
+import { GuestKit, KitError, PackageUnknown } from "@stillpoint/kit"
+import { onListener } from "@stillpoint/triggers"
+import { Effect, Layer, type Scope } from "effect"
+import * as fc from "fast-check"
+import { exportSnapshot } from "./archive/exportSnapshot.ts"
+import { importSnapshot } from "./archive/importSnapshot.ts"
+import * as Exported from "./index.ts"
+import { snapshotReport } from "./report/snapshotReport.ts"
+import { bake } from "./sandbox/bake.ts"
+import { readMoment } from "./sandbox/readMoment.ts"
+import { poolOf, Sandbox } from "./sandbox/Sandbox.ts"
+import { Stillpoint } from "./sandbox/Stillpoint.ts"
+
+const folder = mkdtempSync(join(tmpdir(), "stillpoint-sandbox-untyped-"))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+writeFileSync(join(folder, "no-archive"), "not one")
+
+let booted = 0
+const spec = { kernelPath: "/kernel", initramfs: new Uint8Array(), origin: { packages: [] } }
+const refusing = Effect.suspend(() => new KitError({ reason: new PackageUnknown({ name: "any", source: "a test" }) }))
+const kit = Layer.succeed(GuestKit, {
+  files: refusing,
+  programs: refusing,
+  lock: refusing,
+  initramfs: () => refusing,
+  guest: () => Effect.sync(() => ((booted += 1), spec)),
+  bootSpec: () => refusing
+})
+const noImage = Effect.suspend(() => new ImageError({ reason: { _tag: "ReferenceInvalid", message: "of a test" } }))
+const images = Layer.succeed(Images, { resolve: () => noImage, list: noImage, prune: () => noImage })
+
+const host = () => {
+  const files = new MemoryFiles().layer
+  const machines = Layer.mergeAll(ScriptedVmm.layer(), SnapshotStore.layer, Journal.layerMemory)
+  const stores = Layer.provideMerge(Layer.orDie(Snapshots.layer({ home: "/home" })), machines)
+  return Layer.mergeAll(Layer.provideMerge(stores, files), kit, images)
+}
+
+type Services = Vmm | SnapshotStore | Snapshots | Journal | GuestKit | Images | DurableFiles | Scope.Scope
+type Called = Effect.Effect<unknown, unknown, Services>
+type Untyped = (...args: ReadonlyArray<unknown>) => Called
+
+/** The right one is baked, and has a name. */
+const kept = Effect.scoped(bake({ image: "kit:httpd", captureAt: onListener(), name: "web", replace: true }))
+const withKept =
+  (call: Untyped): Untyped =>
+  (...args) =>
+    Effect.andThen(kept, call(...args))
+
+/** What a sandbox is asked. */
+const ofSandbox = (method: "exec" | "fork" | "publish" | "snapshotAs" | "spawn"): Untyped =>
+  withKept((...args) =>
+    Effect.flatMap(Sandbox.of("web"), (sandbox) =>
+      (sandbox[method] as unknown as Untyped).apply(sandbox, args as never)
+    )
+  )
+
+const rejected = (call: () => Promise<unknown>): Called => Effect.tryPromise({ try: call, catch: (cause) => cause })
+
+/** Whatever a file is called, it is made in a folder of this test. */
+const inFolder = (path: unknown): unknown =>
+  typeof path === "string" && path !== "" && !path.includes("\0") && !path.startsWith("/")
+    ? join(folder, "made", path)
+    : path
+const withHome = (given: unknown): never =>
+  (typeof given === "object" && given !== null && "home" in given
+    ? { ...given, home: inFolder(given.home) }
+    : given) as never
+
+const home = join(folder, "home")
+const asked = nearly({ image: "kit:httpd", captureAt: "listener", home }, [
+  "name",
+  "replace",
+  "memoryMib",
+  "images",
+  "signal"
+])
+const bakes = nearly({ image: "kit:httpd", captureAt: onListener() }, ["name", "replace", "memoryMib"])
+const references = fc.oneof(rubbish, fc.constantFrom("web", "nothing"))
+const commands = fc.oneof(
+  nearly({ argv: ["true"] }, ["env", "cwd", "stdin", "terminal"]),
+  fc.constantFrom("true", ["true"])
+)
+const archives = fc.oneof(
+  rubbish.filter((path) => typeof path !== "string"),
+  fc.constantFrom("", "\0", join(folder, "no-archive"), "/nowhere/at/all")
+)
+
+const entries: Readonly<Record<string, readonly [Untyped, ...ReadonlyArray<fc.Arbitrary<unknown>>]>> = {
+  bake: [bake as unknown as Untyped, bakes],
+  "Sandbox.create": [Sandbox.create as unknown as Untyped, bakes],
+  "Sandbox.of": [withKept(Sandbox.of as unknown as Untyped), references],
+  "Sandbox.exec": [ofSandbox("exec"), commands],
+  "Sandbox.spawn": [ofSandbox("spawn"), commands],
+  "Sandbox.publish": [ofSandbox("publish"), nearly({ guestPort: 80 }, ["host", "hostPort"])],
+  "Sandbox.fork": [ofSandbox("fork"), fc.oneof(rubbish, fc.constant(1))],
+  "Sandbox.snapshotAs": [ofSandbox("snapshotAs"), references, nearly({}, ["replace"])],
+  poolOf: [withKept(poolOf as unknown as Untyped), references, fc.oneof(rubbish, fc.constant(1))],
+  exportSnapshot: [
+    withKept((reference, path) => (exportSnapshot as unknown as Untyped)(reference, inFolder(path))),
+    references,
+    archives
+  ],
+  importSnapshot: [importSnapshot as unknown as Untyped, archives, references, nearly({}, ["replace", "expecting"])],
+  snapshotReport: [withKept(snapshotReport as unknown as Untyped), references],
+  readMoment: [
+    readMoment as unknown as Untyped,
+    fc.oneof(rubbish, fc.constant(onListener()), fc.constantFrom("listener:80", "{", "{}"))
+  ]
+}
+
+/** Those that answer with a promise. They are given nothing that could be made: no guest is booted here. */
+const promised: Readonly<Record<string, readonly [Untyped, ...ReadonlyArray<fc.Arbitrary<unknown>>]>> = {
+  "Stillpoint.create": [
+    (given) => rejected(() => Stillpoint.create(withHome(given))),
+    asked.filter((given) => typeof given !== "object" || given === null || Reflect.get(given, "image") !== "kit:httpd")
+  ],
+  "Stillpoint.of": [
+    (reference, given) => rejected(() => Stillpoint.of(reference as never, withHome(given))),
+    references,
+    nearly({ home }, ["images", "signal"])
+  ],
+  "Stillpoint.layer": [
+    (given) => Layer.build(Stillpoint.layer(withHome(given))) as Called,
+    nearly({ home }, ["images"])
+  ]
+}
+
+/** By the reason, the functions that it holds for. */
+const exempt = {
+  "it draws what the library has made": ["bootPicture", "explainSnapshot", "runPicture"],
+  "it needs a guest, and passes on to the Sandbox that it holds": [
+    ...["exec", "spawn", "snapshot", "fork"].map((method) => `Stillpoint.${method}`)
+  ],
+  "nobody but the class calls it": ["Stillpoint.opened", "Stillpoint.run"],
+  "it takes nothing": ["Stillpoint.close"]
+}
+
+it("every-public-function-is-tried-by-a-program-without-types-or-exempt-for-a-reason", () => {
+  const tried = [...Object.keys(entries), ...Object.keys(promised)]
+  assert.deepStrictEqual(uncovered(Exported, tried, exempt), { missing: [], gone: [] })
+})
+
+describe("whatever a program without types hands to", () => {
+  for (const [name, [entry, ...given]] of Object.entries(entries)) {
+    it.effect(`${name}-is-done-or-refused-by-name`, () =>
+      isDoneOrRefusedByName(
+        (...args) =>
+          entry(...args).pipe(Effect.provide(host(), { local: true })) as Effect.Effect<unknown, unknown, Scope.Scope>,
+        given,
+        { runs: 50 }
+      )
+    )
+  }
+
+  for (const [name, [entry, ...given]] of Object.entries(promised)) {
+    it.live(`${name}-is-done-or-refused-by-name`, () =>
+      isDoneOrRefusedByName(
+        entry as (...args: ReadonlyArray<never>) => Effect.Effect<unknown, unknown, Scope.Scope>,
+        given,
+        {
+          runs: 10
+        }
+      )
+    )
+  }
+
+  it.effect("a-bake-is-refused-for-all-that-is-wrong-with-it-before-anything-is-booted", () =>
+    Effect.gen(function* () {
+      booted = 0
+      const wrong = { image: "", memoryMib: 0, captureAt: "listner", name: "../up", replace: "yes", mistyped: 1 }
+      for (const call of [bake, Sandbox.create] as ReadonlyArray<unknown>) {
+        const error = yield* Effect.flip(Effect.scoped((call as Untyped)(wrong))).pipe(
+          Effect.provide(host(), { local: true })
+        )
+        const { _tag, problems } = error as { readonly _tag: string; readonly problems: ReadonlyArray<string> }
+        assert.strictEqual(_tag, "OptionsInvalid")
+        assert.deepStrictEqual(
+          problems.map((problem) => problem.split(":")[0]).toSorted(),
+          Object.keys(wrong).toSorted(),
+          problems.join("; ")
+        )
+      }
+      assert.strictEqual(booted, 0)
+    })
+  )
+})
