@@ -14,6 +14,7 @@ import { Effect } from "effect"
 import type { FileFault, FileUnfit } from "../files/FileErrors.ts"
 import { hostFiles } from "../files/hostFiles.ts"
 import { JournalError } from "./JournalErrors.ts"
+import { claimsOf } from "./journalGuard.ts"
 import type { JournalShape } from "./JournalShape.ts"
 
 const asJournalError =
@@ -31,7 +32,7 @@ const asJournalError =
 export const journalClaims = (path: string): Pick<JournalShape, "claim"> => {
   // One journal has one folder of claims, by whatever link it is opened.
   const directory = Effect.try({
-    try: () => `${realpathSync(path)}-claims`,
+    try: () => claimsOf(realpathSync(path)),
     catch: () => new JournalError({ reason: { _tag: "Displaced", path, found: "nothing" } })
   })
   return {

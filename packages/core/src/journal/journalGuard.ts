@@ -96,6 +96,21 @@ export const logObstacle = (path: string): JournalReason | null => {
   return detail === null ? null : { _tag: "LogForeign", path, log: logOf(path), detail }
 }
 
+/** The folder of the claims beside a journal: who has one was a journal. */
+export const claimsOf = (path: string): string => `${path}-claims`
+
+/**
+ * Why an empty file is no journal that is yet to be made: what lies beside it says that it was one, and was cut. One that another
+ * process is making beside the claims of an earlier one is empty for a moment, too: whoever asks looks again.
+ */
+export const cutObstacle = (path: string): JournalReason | null => {
+  if (!existsSync(path) || sizeOf(path) > 0) return null
+  const beside = sizeOf(logOf(path)) > 0 ? logOf(path) : [claimsOf(path)].find(existsSync)
+  if (beside === undefined || sizeOf(path) > 0) return null
+  const detail = `it is empty, and ${beside} beside it says that it was a journal: put back a copy of it, or remove both to begin anew`
+  return { _tag: "Corrupt", path, detail }
+}
+
 /** Which files a journal consists of, as the host knows them. */
 interface FileIdentity {
   readonly path: string
@@ -168,12 +183,30 @@ export const watchFiles = (path: string): StandingFiles => {
   return standing
 }
 
+/** Journals that are open, for the end of the process. */
+const openJournals = new Map<StandingFiles, DatabaseSync>()
+
+const closeAll = (): void => {
+  for (const [standing, database] of openJournals) closeJournal(database, standing)
+}
+
+/**
+ * Has a journal closed with the process, if it ends by itself before its scope does: Node.js closes a connection too, but as SQLite
+ * closes one, which takes the log from others where this process has lost a file of the journal.
+ */
+export const closeWithProcess = (database: DatabaseSync, standing: StandingFiles): void => {
+  if (openJournals.size === 0) process.on("exit", closeAll)
+  openJournals.set(standing, database)
+}
+
 /**
  * Closes a journal: once no other connection has it, the file says that everything is in it. One that has lost a file is left as it
  * is, since others may be at work on the rest: the last connection that SQLite knows of would write its own log into the file, and
  * remove the log that stands there.
  */
 export const closeJournal = (database: DatabaseSync, standing: StandingFiles): void => {
+  openJournals.delete(standing)
+  if (openJournals.size === 0) process.off("exit", closeAll)
   const isDisplaced = standing.displacement() !== null
   const beside = isDisplaced ? openBeside(standing.path) : null
   try {

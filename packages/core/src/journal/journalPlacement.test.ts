@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { copyFile, mkdtemp, readdir, rename, rm, symlink, unlink, writeFile } from "node:fs/promises"
+import { copyFile, mkdtemp, readdir, rename, rm, stat, symlink, truncate, unlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -171,6 +171,30 @@ describe("a journal that is open", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("and-whose-process-ends-without-closing-it-takes-nothing-from-others-and-is-whole-in-one-file", () =>
+    Effect.gen(function* () {
+      const where = yield* directory
+      for (const isLost of [true, false]) {
+        const path = join(where, String(isLost))
+        const program = fileURLToPath(new URL("../testing/appendAndExit.ts", import.meta.url))
+        const child = spawn(process.execPath, ["--conditions=stillpoint-source", "--no-warnings", program, path], {
+          stdio: ["pipe", "pipe", "inherit"]
+        })
+        yield* Effect.promise(() => once(child.stdout, "data"))
+        let acknowledged = 3
+        if (isLost) {
+          yield* Effect.promise(() => unlink(`${path}-shm`))
+          acknowledged = yield* appendedUntilKilled(path)
+          assert.isAbove(acknowledged, 3)
+        }
+        child.stdin.end("end\n")
+        yield* Effect.promise(() => once(child, "close"))
+        if (!isLost) assert.notInclude(yield* Effect.promise(() => readdir(where)), `${String(isLost)}-wal`)
+        assert.isAtLeast(yield* countIn(path), acknowledged)
+      }
+    }).pipe(Effect.scoped)
+  )
+
   it.live("and-opened-by-a-link-has-the-same-claims", () =>
     Effect.scoped(
       Effect.gen(function* () {
@@ -184,6 +208,35 @@ describe("a journal that is open", () => {
         assert.isNull(yield* other.claim("name"))
         assert.isNotNull(yield* other.claim("another"))
         yield* claim?.retire ?? Effect.void
+      })
+    )
+  )
+})
+
+describe("an empty file", () => {
+  it.live("is-a-journal-to-be-made-unless-what-lies-beside-it-says-that-it-was-one", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const where = yield* directory
+        const path = join(where, "journal")
+        yield* Effect.promise(() => writeFile(path, ""))
+        yield* use(path, (journal) => append(journal, 1))
+        const cut = Effect.promise(() => truncate(path, 0))
+        // Of one that nobody ever claimed a run of, nothing is left that says so.
+        yield* cut
+        assert.strictEqual(yield* countIn(path), 0)
+        yield* use(path, (journal) => Effect.andThen(append(journal, 1), Effect.scoped(journal.claim("run/1"))))
+        yield* cut
+        assert.include(yield* reasonOf(countIn(path)), { _tag: "Corrupt", path })
+        assert.deepStrictEqual((yield* Effect.promise(() => stat(path))).size, 0)
+        yield* Effect.promise(() => rm(`${path}-claims`, { recursive: true }))
+        assert.strictEqual(yield* countIn(path), 0)
+        // Cut while its events were in the log.
+        yield* appendedUntilKilled(path)
+        yield* cut
+        const reason = yield* reasonOf(countIn(path))
+        assert.isTrue(reason._tag === "Corrupt" && reason.detail.includes(`${path}-wal`))
+        assert.isAbove((yield* Effect.promise(() => stat(`${path}-wal`))).size, 0)
       })
     )
   )

@@ -25,7 +25,15 @@ import type { Appended, AppendOptions, JournalEntry, JournalRecord, JournalShape
 import { JournalError } from "./JournalErrors.ts"
 import { journalClaims } from "./journalClaims.ts"
 import { initialise, isBusy, openDatabase, reasonOf } from "./journalFile.ts"
-import { closeJournal, logObstacle, readGuard, type StandingFiles, watchFiles } from "./journalGuard.ts"
+import {
+  closeJournal,
+  closeWithProcess,
+  cutObstacle,
+  logObstacle,
+  readGuard,
+  type StandingFiles,
+  watchFiles
+} from "./journalGuard.ts"
 import { packEvents, unpackEvents } from "./packedEvents.ts"
 import { pagedSubscription } from "./pagedSubscription.ts"
 
@@ -121,6 +129,11 @@ export const makeSqliteJournal = (
         )
       })
 
+    const cut = yield* Effect.repeat(
+      attempt(() => cutObstacle(path)),
+      { schedule: Schedule.spaced("20 millis"), times: 10, until: (found) => found === null }
+    )
+    if (cut !== null) return yield* new JournalError({ reason: cut })
     const obstacle = yield* attempt(() => logObstacle(path))
     if (obstacle !== null) return yield* new JournalError({ reason: obstacle })
     /** Its files, once it is known that this is a journal, which can be closed as one. */
@@ -143,6 +156,7 @@ export const makeSqliteJournal = (
     })
     const files = yield* attempt(() => watchFiles(path))
     opened = files
+    closeWithProcess(database, files)
     const { checksumOf, checksumOfStream } = checksumsOf(journal)
     const mustStand = (): void => {
       const reason = files.displacement()
