@@ -38,8 +38,8 @@ import { digestAt, makeOpening, named, resolvedPath } from "./opening.ts"
 import { clearContents, makePlace, moveIntoPlace, type Place, takeAway } from "./placement.ts"
 import type { OpenOptions, Snapshot } from "./Snapshot.ts"
 import { referenceTo } from "./SnapshotChain.ts"
-import { addSignatures, readSignatures, type SnapshotKeys } from "./signing.ts"
-import { encodeSignatures, type Signature, signaturesFileName } from "./Signature.ts"
+import { addSignatures, checkedKeys, readSignatures, type SnapshotKeys } from "./signing.ts"
+import { encodeSignatures, type KeyInvalid, type Signature, signaturesFileName } from "./Signature.ts"
 import { inspectTarget } from "./standing.ts"
 import { encodeValidation, makeValidation, type WorkingSet } from "./Validation.ts"
 import { contentsOf, digestOf } from "./verifySnapshot.ts"
@@ -342,16 +342,16 @@ export class SnapshotStore extends Context.Service<SnapshotStore, SnapshotStoreS
    * A store on whatever {@link DurableFiles} is given that signs what is published, or opens nothing that is not signed by one of the
    * keys that are required, or both.
    */
-  static readonly layerKeyed = (keys: SnapshotKeys): Layer.Layer<SnapshotStore, never, DurableFiles> =>
+  static readonly layerKeyed = (keys: SnapshotKeys): Layer.Layer<SnapshotStore, KeyInvalid, DurableFiles> =>
     Layer.effect(
       SnapshotStore,
       Effect.gen(function* () {
-        return make(yield* DurableFiles, keys)
+        return make(yield* DurableFiles, yield* checkedKeys(keys))
       })
     )
 
   /** A store on whatever {@link DurableFiles} is given: the host's disk, or memory with injected faults. */
-  static readonly layer: Layer.Layer<SnapshotStore, never, DurableFiles> = SnapshotStore.layerKeyed({})
+  static readonly layer: Layer.Layer<SnapshotStore, never, DurableFiles> = Layer.orDie(SnapshotStore.layerKeyed({}))
 
   /** A store on the host's file system: what to use. */
   static readonly layerHost: Layer.Layer<SnapshotStore> = Layer.provide(SnapshotStore.layer, DurableFiles.layer)

@@ -3,10 +3,12 @@
  *
  * @module
  */
+import { KeyObject } from "node:crypto"
 import { join } from "node:path"
 import { Effect } from "effect"
 import type { DurableFilesShape } from "../files/DurableFiles.ts"
 import { replaceFile } from "../files/replaceFile.ts"
+import { isRecord, isText, kindProblems, orAbsent, unknownProblems } from "../optionProblems.ts"
 import type { Manifest } from "./Manifest.ts"
 import {
   decodeSignatures,
@@ -15,7 +17,8 @@ import {
   type Signature,
   signaturesFileName,
   signedBy,
-  type SigningKey,
+  KeyInvalid,
+  SigningKey,
   type VerifyingKey
 } from "./Signature.ts"
 import { SnapshotNotSigned } from "./SnapshotErrors.ts"
@@ -31,6 +34,41 @@ export interface SnapshotKeys {
    * is read but its manifest. Given and empty, nothing can be opened.
    */
   readonly requiredKeys?: ReadonlyArray<VerifyingKey>
+}
+
+const keyNames = { signingKey: true, requiredKeys: true } as const satisfies Record<keyof SnapshotKeys, true>
+
+const isVerifyingKey = (value: unknown): boolean =>
+  isRecord(value) && isText(value["id"]) && value["key"] instanceof KeyObject && value["key"].type === "public"
+
+/** Problems of the keys of a store: one that is misspelt would sign nothing, or require nothing. */
+const keyProblems = (keys: unknown): ReadonlyArray<string> =>
+  isRecord(keys)
+    ? [
+        ...unknownProblems("keys", keys, keyNames),
+        ...kindProblems(
+          "keys.signingKey",
+          keys["signingKey"],
+          "a key, as SigningKey.read reads it",
+          orAbsent((found) => found instanceof SigningKey)
+        ),
+        ...kindProblems(
+          "keys.requiredKeys",
+          keys["requiredKeys"],
+          "a list of public keys, as readVerifyingKey reads them",
+          orAbsent((found) => Array.isArray(found) && Array.from(found).every(isVerifyingKey))
+        )
+      ]
+    : kindProblems("keys", keys, "{ signingKey, requiredKeys }", isRecord)
+
+/** Refuses keys that are none. */
+export const checkedKeys = (keys: SnapshotKeys): Effect.Effect<SnapshotKeys, KeyInvalid> => {
+  const problems = keyProblems(keys)
+  return problems.length === 0
+    ? Effect.succeed(keys)
+    : Effect.fail(
+        new KeyInvalid({ expected: "keys of a store, { signingKey, requiredKeys }", found: problems.join("; ") })
+      )
 }
 
 /** The signatures that stand beside a snapshot; none where there is no file of them. */

@@ -13,6 +13,7 @@ import { loadRun, readRun } from "../run/runStream.ts"
 import { serve } from "../serve/serve.ts"
 import { compactSnapshot } from "../snapshot/compact.ts"
 import { prefetch } from "../snapshot/prefetch.ts"
+import { readVerifyingKey, SigningKey } from "../snapshot/Signature.ts"
 import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { nearly, rubbish } from "./untypedCalls.ts"
 import { type Called, paths, pools, type Untyped } from "./untypedEntries.ts"
@@ -65,6 +66,12 @@ export const storeEntries: Readonly<Record<string, readonly [Untyped, ...Readonl
     ])
   ],
   "serve of a pool": [(pool) => (serve as unknown as Untyped)({ pool, guestPort: 80 }), pools],
+  "SnapshotStore.layerKeyed": [
+    (keys) => Effect.provide(SnapshotStore, SnapshotStore.layerKeyed(keys as never)) as Called,
+    nearly({}, ["signingKey", "requiredKeys"])
+  ],
+  "SigningKey.read": [SigningKey.read as unknown as Untyped, texts],
+  readVerifyingKey: [readVerifyingKey as unknown as Untyped, texts],
   parseName: [(text) => Effect.fromResult(parseName(text as never)), texts],
   parseReference: [(text) => Effect.fromResult(parseReference(text as never)), texts],
   readRun: [readRun as unknown as Untyped, texts],

@@ -21,7 +21,7 @@ import {
   type SpawnSpec,
   type StoredSnapshot
 } from "@stillpoint/core"
-import { Effect, type Scope } from "effect"
+import { Effect, Schema, type Scope } from "effect"
 import { type BakeOptions, bakedOnce } from "./bake.ts"
 import { checkedOptions, isFree, SnapshotName } from "./checkedOptions.ts"
 import { diskSourcesOf } from "./imageSpec.ts"

@@ -39,7 +39,11 @@ const journalIn = (home: string) =>
 export const sandboxServices = (options: StillpointOptions = {}) =>
   Layer.unwrap(Effect.map(checkedOptions("Stillpoint.layer", ServicesData, options), () => servicesOf(options)))
 
-const ServicesData = Schema.Struct({ home: Schema.optional(Path), images: Schema.optional(Schema.Unknown), keys: Schema.optional(Schema.Unknown) })
+const ServicesData = Schema.Struct({
+  home: Schema.optional(Path),
+  images: Schema.optional(Schema.Unknown),
+  keys: Schema.optional(Schema.Unknown)
+})
 
 const servicesOf = (options: StillpointOptions) => {
   const { home = snapshotsHome(), keys = {} } = options
