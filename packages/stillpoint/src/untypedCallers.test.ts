@@ -12,7 +12,8 @@ import * as fc from "fast-check"
 import { exportSnapshot } from "./archive/exportSnapshot.ts"
 import { importSnapshot } from "./archive/importSnapshot.ts"
 import * as Exported from "./index.ts"
-import { snapshotReport } from "./report/snapshotReport.ts"
+import { report } from "./report/report.ts"
+import { reportedRun } from "./report/ReportedRun.ts"
 import { bake } from "./sandbox/bake.ts"
 import { readMoment } from "./sandbox/readMoment.ts"
 import { poolOf, Sandbox } from "./sandbox/Sandbox.ts"
@@ -109,7 +110,8 @@ const entries: Readonly<Record<string, readonly [Untyped, ...ReadonlyArray<fc.Ar
     archives
   ],
   importSnapshot: [importSnapshot as unknown as Untyped, archives, references, nearly({}, ["replace", "expecting"])],
-  snapshotReport: [withKept(snapshotReport as unknown as Untyped), references],
+  report: [withKept(report as unknown as Untyped), fc.oneof(rubbish, fc.array(references, { maxLength: 2 }))],
+  reportedRun: [withKept(reportedRun as unknown as Untyped), references],
   readMoment: [
     readMoment as unknown as Untyped,
     fc.oneof(rubbish, fc.constant(onListener()), fc.constantFrom("listener:80", "{", "{}"))
@@ -135,7 +137,13 @@ const promised: Readonly<Record<string, readonly [Untyped, ...ReadonlyArray<fc.A
 
 /** By the reason, the functions that it holds for. */
 const exempt = {
-  "it draws what the library has made": ["bootPicture", "explainSnapshot", "runPicture"],
+  "it draws what the library has made": [
+    "bootPicture",
+    "explainSnapshot",
+    "reportedRecording",
+    "reportPage",
+    "runPicture"
+  ],
   "it needs a guest, and passes on to the Sandbox that it holds": [
     ...["exec", "spawn", "snapshot", "fork"].map((method) => `Stillpoint.${method}`)
   ],

@@ -9,7 +9,8 @@
 import { createHash } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { createRequire } from "node:module"
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
+import { checkedOptions } from "../sandbox/checkedOptions.ts"
 import { escaped } from "./escaped.ts"
 import { guestLanes, type Lane } from "./guestLanes.ts"
 import {
@@ -163,5 +164,6 @@ ${runs.map((run, index) => sectionOf(run, index, shown[index] ?? [], runs.length
  * ```
  */
 export const report = Effect.fn("report")(function* (references: ReadonlyArray<string>) {
+  yield* checkedOptions("report", Schema.Struct({ references: Schema.Array(Schema.String) }), { references })
   return reportPage(yield* Effect.forEach(references, reportedRun))
 })
