@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
-import { DurableFiles, Journal, Snapshots, SnapshotStore, Vmm } from "@stillpoint/core"
+import { type DurableFiles, Journal, Snapshots, SnapshotStore, type Vmm } from "@stillpoint/core"
 import { isDoneOrRefusedByName, MemoryFiles, nearly, rubbish, ScriptedVmm, uncovered } from "@stillpoint/core/testing"
 import { ImageError, Images } from "@stillpoint/images"
 import { GuestKit, KitError, PackageUnknown } from "@stillpoint/kit"
@@ -144,9 +144,9 @@ const exempt = {
     "reportPage",
     "runPicture"
   ],
-  "it needs a guest, and passes on to the Sandbox that it holds": [
-    ...["exec", "spawn", "snapshot", "fork"].map((method) => `Stillpoint.${method}`)
-  ],
+  "it needs a guest, and passes on to the Sandbox that it holds": ["exec", "spawn", "snapshot", "fork"].map(
+    (method) => `Stillpoint.${method}`
+  ),
   "nobody but the class calls it": ["Stillpoint.opened", "Stillpoint.run"],
   "it takes nothing": ["Stillpoint.close"]
 }
