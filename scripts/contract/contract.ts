@@ -334,7 +334,7 @@ export const contract: Contract = {
       fields: [
         disk,
         field("operation", "DiskOperation", "What was asked."),
-        field("offset", "natural", "First byte of the disk that it was asked of; 0 for a flush."),
+        field("offset", "natural", "First byte of the disk that was not done; 0 for a flush."),
         field("bytes", "natural", "How many bytes; 0 for a flush."),
         field("reason", "DiskFailure", "Why."),
         field("errno", "u32?", "Error number of the host's operating system; null if it said none."),

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, statSync, truncateSync } from "node:fs"
+import { mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, layer as withLayer } from "@effect/vitest"
 import { Gate, Pipeline, type GuestEvent } from "@stillpoint/core"
@@ -141,6 +141,24 @@ describe("a guest of a booted kit", () => {
           yield* machine.run({ kinds: ["WorkloadFailed"], budgetNanos: 10_000_000_000 })
           const failed = (yield* machine.eventsSoFar()).at(-1)
           assert(failed?._tag === "WorkloadFailed" && failed.stage === "volume")
+          // So is a user whom the image does not have.
+          const { machine: nobodys } = yield* create({ image: yield* smallImage([], { Cmd: ["true"], User: "eve" }) })
+          yield* nobodys.run({ kinds: ["WorkloadFailed"], budgetNanos: 10_000_000_000 })
+          const unknown = (yield* nobodys.eventsSoFar()).at(-1)
+          assert(unknown?._tag === "WorkloadFailed" && unknown.stage === "user" && unknown.message.includes("eve"))
+          // A volume that something else has formatted is refused, and is what it was.
+          const foreign = join(directory, "foreign")
+          const bytes = Buffer.alloc(16 << 20)
+          bytes.write("_BHRfS_M", 0x10040)
+          writeFileSync(foreign, bytes)
+          const { machine: other } = yield* create({
+            image,
+            disks: [{ name: "data", path: "/data", access: "volume", source: foreign }]
+          })
+          yield* other.run({ kinds: ["WorkloadFailed"], budgetNanos: 10_000_000_000 })
+          const refused = (yield* other.eventsSoFar()).at(-1)
+          assert(refused?._tag === "WorkloadFailed" && refused.stage === "volume" && refused.message.includes("data"))
+          assert.strictEqual(Buffer.compare(readFileSync(foreign), bytes), 0)
         }),
       longestMillis
     )

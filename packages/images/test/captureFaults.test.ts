@@ -1,7 +1,8 @@
-import { mkdtempSync, rmSync } from "node:fs"
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import type { CaptureOutcome } from "./capturesAVolume.ts"
 import type { Outcome } from "./capturesOneGuest.ts"
 import type { Flushed } from "./flushesAVolume.ts"
 import { isThere } from "./guests.ts"
@@ -82,6 +83,82 @@ describe("a capture of memory and disks", () => {
       const [outcome] = captures(["prlimit", `--fsize=${20 << 20}`], folder, ["limited"])
       assert.deepStrictEqual(outcome?.files, [])
       assert.include(outcome?.refused?.message, "memory.bin")
+    },
+    longestMillis
+  )
+})
+
+/** Each way in which the host does not take what a guest has written, and what the guest's disk is then said to have failed at. */
+const refusing: ReadonlyArray<{
+  readonly name: string
+  readonly why: string
+  readonly before: (failing: string) => ReadonlyArray<string>
+  readonly fails: string
+  readonly refused: string
+  readonly operation: string
+  readonly errno: number
+}> = [
+  {
+    name: "pwrite64-says-EIO",
+    why: whyNotInjected,
+    before: (file) => failing("pwrite64", "EIO", [file]),
+    fails: "renamed",
+    refused: "GuestDiskFailed",
+    operation: "write",
+    errno: 5
+  },
+  {
+    name: "fdatasync-says-EIO",
+    why: whyNotInjected,
+    before: (file) => failing("fdatasync", "EIO", [file]),
+    fails: "renamed",
+    refused: "GuestDiskFailed",
+    operation: "flush",
+    errno: 5
+  },
+  {
+    // A write across the limit is taken in part, and the rest of it refused; so is the first file of the snapshot.
+    name: "files-may-not-grow-so-far",
+    why: whyNoLimit,
+    before: () => [],
+    fails: `${(1 << 20) + 1000}`,
+    refused: "CaptureError",
+    operation: "write",
+    errno: 27
+  }
+]
+
+describe("a capture of a guest whose volume", () => {
+  const formatted = join(base, "formatted")
+  const outcomeOf = (before: (failing: string) => ReadonlyArray<string>, fails: string): CaptureOutcome => {
+    const folder = mkdtempSync(join(base, "volume-"))
+    copyFileSync(formatted, join(folder, "volume"))
+    const told = ran(before(join(folder, "failing")), "./capturesAVolume.ts", folder, kit, fails)
+    return JSON.parse(told.slice(told.indexOf('{"refused')))
+  }
+
+  beforeAll(() => void ran([], "./flushesAVolume.ts", formatted, kit), longestMillis)
+
+  for (const { before, errno, fails, name, operation, refused, why } of refusing) {
+    it(
+      `fails-because-${name}-is-not-published-and-the-guest-is-told${why}`,
+      () => {
+        if (why !== "") return
+        const { failures, ...outcome } = outcomeOf(before, fails)
+        assert.deepStrictEqual(outcome, { refused, isPublished: false, isGuestTold: true })
+        assert.deepStrictEqual(failures[0], { operation, reason: "Refused", errno })
+      },
+      longestMillis
+    )
+  }
+
+  it(
+    "does-not-fail-is-published",
+    () => {
+      assert.deepStrictEqual(
+        outcomeOf(() => [], ""),
+        { refused: null, isPublished: true, failures: [], isGuestTold: false }
+      )
     },
     longestMillis
   )

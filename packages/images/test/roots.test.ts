@@ -6,12 +6,16 @@ import { Gate, makeClonePool, Pipeline, Vmm } from "@stillpoint/core"
 import { kindTrigger } from "@stillpoint/core/testing"
 import { GuestKit, imageDiskName } from "@stillpoint/kit"
 import { Effect } from "effect"
+import * as fc from "fast-check"
 import { bootedTo, enough, folder, layer, runTo, say, smallImage } from "./guests.ts"
 
 const digestOf = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex")
 
+/** How often a guest is copied at a random instant while it writes. */
+const copies = Number(process.env["STILLPOINT_VOLUME_INSTANTS"] ?? 8)
+
 /** Guests of these tests boot on machines that are busy. */
-const longestMillis = 300_000
+const longestMillis = 300_000 + copies * 20_000
 
 describe("a guest of an image", () => {
   withLayer(layer, { excludeTestServices: true, timeout: longestMillis })((it) => {
@@ -58,6 +62,42 @@ describe("a guest of an image", () => {
             yield* runTo(machine, "WorkloadExited")
             assert.deepStrictEqual({ digest: yield* machine.digest, atNanos: yield* machine.nowNanos }, expected)
           }
+        }),
+      longestMillis
+    )
+
+    it.effect(
+      "writes-the-same-wherever-and-however-often-it-is-copied-on-the-way",
+      () =>
+        Effect.gen(function* () {
+          const script = `for i in $(seq 30); do dd if=/bin/busybox of=/data/$i bs=4k count=$i conv=fsync 2>/dev/null
+            mv /data/$i /data/f$((i%7)); done; cat /data/* | wc -c`
+          const image = yield* smallImage([], { Cmd: ["sh", "-c", script] })
+          const data = { name: "data", path: "/data", access: "scratch" as const, sizeBytes: 64 << 20 }
+          const plain = yield* bootedTo("WorkloadPreExec", { image, disks: [data] })
+          const seed = yield* plain.fork
+          const [beginNanos] = [yield* plain.nowNanos]
+          yield* runTo(plain, "WorkloadExited")
+          const expected = { digest: yield* plain.digest, atNanos: yield* plain.nowNanos }
+          const longest = Math.max(1, Math.floor((2 * (expected.atNanos - beginNanos)) / copies))
+          const cut = fc.record({
+            budgetNanos: fc.integer({ min: 1, max: longest }),
+            how: fc.constantFrom("fork", "restore", "capture")
+          })
+          let machine = seed
+          for (const { budgetNanos, how } of fc.sample(cut, copies)) {
+            const { reason } = yield* machine.run({ budgetNanos, kinds: ["WorkloadExited"] })
+            if (reason === "event") break
+            if (how === "fork") {
+              machine = yield* machine.fork
+              continue
+            }
+            const directory = yield* folder
+            yield* machine.capture(directory)
+            if (how === "restore") machine = yield* (yield* Vmm).restore(directory)
+          }
+          if ((yield* machine.eventsSoFar()).at(-1)?._tag !== "WorkloadExited") yield* runTo(machine, "WorkloadExited")
+          assert.deepStrictEqual({ digest: yield* machine.digest, atNanos: yield* machine.nowNanos }, expected)
         }),
       longestMillis
     )

@@ -7,6 +7,8 @@ import { Gate, type Machine, Pipeline, Vmm } from "@stillpoint/core"
 import { kindTrigger } from "@stillpoint/core/testing"
 import { BootedKit, GuestKit } from "@stillpoint/kit"
 import { Effect } from "effect"
+import * as fc from "fast-check"
+import { writeCapturedDisk } from "./capturedDisk.ts"
 import { bootedTo, folder, isThere, layer, runTo, say, smallImage } from "./guests.ts"
 
 const volumeBytes = 64 << 20
@@ -58,26 +60,41 @@ const writeUntilKilled = (kit: string, volume: string, lines: number, afterMilli
 const e2fsck = (...args: ReadonlyArray<string>) => spawnSync("e2fsck", args, { encoding: "utf8" })
 const whyNoCheck = isThere("/sbin/e2fsck", "/usr/sbin/e2fsck") ? "" : " (skipped: no e2fsck of e2fsprogs)"
 
+/** Replays the journal of a file system; then it is clean. */
+const replayAndCheck = (disk: string): void => {
+  const replayed = e2fsck("-y", "-E", "journal_only", disk)
+  assert.include([0, 1], replayed.status ?? -1, replayed.stdout + replayed.stderr)
+  const checked = e2fsck("-f", "-n", disk)
+  assert.strictEqual(checked.status, 0, checked.stdout + checked.stderr)
+}
+
 /** A file system as it stands is clean once its journal has been replayed. */
 const checkFileSystem = (volume: string): void => {
   const copy = `${volume}.copy`
   copyFileSync(volume, copy)
-  const replayed = e2fsck("-y", "-E", "journal_only", copy)
-  assert.include([0, 1], replayed.status ?? -1, replayed.stdout + replayed.stderr)
-  const checked = e2fsck("-f", "-n", copy)
-  assert.strictEqual(checked.status, 0, checked.stdout + checked.stderr)
+  replayAndCheck(copy)
   rmSync(copy)
+}
+
+/** The number in the last line of a log on a disk that nobody has mounted; 0 if there is none. */
+const lastLineOf = (disk: string): number => {
+  const { stdout } = spawnSync("debugfs", ["-R", "cat /log", disk], { encoding: "utf8" })
+  return Number(stdout.trim().split("\n").at(-1) ?? 0)
 }
 
 /** Appends, and returns when it is durable. */
 const durably = "oflag=append conv=notrunc,fsync 2>/dev/null"
 
-/** Writes, appends, renames and removes files for ever; each that is told is durable. */
-const restless = `cd /data; i=0
+/** Writes, appends, renames and removes files on two disks for ever; each line that is told is durable on both. */
+const restless = `i=0
 while :; do
-  i=$((i+1)); mkdir -p d$((i%7)); dd if=/bin/busybox of=d$((i%7))/f bs=4k count=$((i%40)) 2>/dev/null
-  mv d$((i%7))/f d$((i%7))/g$((i%5)); echo $i | dd of=log ${durably}; echo durable $i
-  [ $((i%11)) = 0 ] && rm -rf d$((i%7))
+  i=$((i+1))
+  for at in /data /scratch; do
+    cd $at; mkdir -p d$((i%7)); dd if=/bin/busybox of=d$((i%7))/f bs=4k count=$((i%40)) 2>/dev/null
+    mv d$((i%7))/f d$((i%7))/g$((i%5)); echo $i | dd of=log ${durably}
+    [ $((i%11)) = 0 ] && rm -rf d$((i%7))
+  done
+  echo durable $i
 done`
 
 const lastDurable = (machine: Machine) =>
@@ -90,7 +107,7 @@ const lastDurable = (machine: Machine) =>
   })
 
 /** Guests of these tests boot on machines that are busy. */
-const longestMillis = 600_000 + kills * 20_000
+const longestMillis = 600_000 + kills * 20_000 + instants * 20_000
 
 describe("a volume", () => {
   withLayer(layer, { excludeTestServices: true, timeout: longestMillis })((it) => {
@@ -185,31 +202,43 @@ describe("a volume", () => {
           const image = yield* smallImage([], { Cmd: ["sh", "-c", restless] })
           const directory = yield* folder
           const source = join(directory, "volume")
+          const scratch = { name: "scratch", path: "/scratch", access: "scratch" as const, sizeBytes: volumeBytes }
           const { machine } = yield* Effect.flatMap(BootedKit, (kit) =>
-            kit.create({ image, disks: [volumeAt(source, volumeBytes)] })
+            kit.create({ image, disks: [volumeAt(source, volumeBytes), scratch] })
           )
           yield* runTo(machine, "WorkloadPreExec")
+          // Both are formatted and mounted by the first line.
+          yield* runTo(machine, "SerialLine")
           let least = 0
-          for (let index = 0; index < instants; index++) {
-            yield* machine.run({ budgetNanos: 50_000_000 + Math.floor(Math.random() * 300_000_000) })
+          for (const budgetNanos of fc.sample(fc.integer({ min: 1, max: 300_000_000 }), instants)) {
+            yield* machine.run({ budgetNanos })
             checkFileSystem(source)
             const durable = yield* lastDurable(machine)
             yield* Effect.scoped(
               Effect.gen(function* () {
                 const snapshot = yield* folder
                 yield* machine.capture(snapshot)
+                // The image is disk 0.
+                for (const number of [1, 2]) {
+                  const disk = join(snapshot, `whole-${number}`)
+                  writeCapturedDisk(snapshot, number, volumeBytes, disk)
+                  replayAndCheck(disk)
+                  assert.isAtLeast(lastLineOf(disk), durable)
+                  rmSync(disk)
+                }
                 const clone = yield* (yield* Vmm).restore(snapshot)
                 assert.strictEqual(yield* clone.digest, yield* machine.digest)
                 yield* clone.agent.freeze()
-                // Of a guest that has not written its first line yet there is no log.
-                const read = "tail -n 1 /data/log 2>/dev/null || echo 0"
-                const last = Number((yield* say(clone, "sh", "-c", read)).trim())
-                assert.isAtLeast(last, durable)
+                for (const log of ["/data/log", "/scratch/log"]) {
+                  assert.isAtLeast(Number((yield* say(clone, "tail", "-n", "1", log)).trim()), durable)
+                }
+                // What the clone has not in its memory it reads of its disks.
+                yield* say(clone, "sh", "-c", "echo 3 > /proc/sys/vm/drop_caches; cat /data/d*/* /scratch/d*/* | wc -c")
               })
             )
             least = durable
           }
-          assert.isAbove(least, instants)
+          assert.isAbove(least, Math.floor(instants / 4))
         }),
       longestMillis
     )

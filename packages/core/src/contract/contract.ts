@@ -492,7 +492,7 @@ export const guestEventFields = {
     ...position,
     /** Name of the disk. */ disk: Schema.String,
     /** What was asked. */ operation: Schema.Literals(["read", "write", "flush", "zero"]),
-    /** First byte of the disk that it was asked of; 0 for a flush. */ offset: Schema.Natural,
+    /** First byte of the disk that was not done; 0 for a flush. */ offset: Schema.Natural,
     /** How many bytes; 0 for a flush. */ bytes: Schema.Natural,
     /** Why. */ reason: Schema.Literals(["Refused", "Shortened", "Changed", "NoMemory", "Broken", "Unverified"]),
     /** Error number of the host's operating system; null if it said none. */ errno: Schema.NullOr(Schema.Natural),

@@ -48,7 +48,12 @@ fn at_the_limit_writes_fail_with_the_limit_and_what_is_closed_is_given_back() {
     let mut disk = Disk::open(&spec).expect("costs no page");
     disk.write(0, &[7; 2 * PAGE_BYTES]).expect("within the limit");
     let full = disk.write(4 * PAGE, &vec![1; (LIMIT_PAGES * PAGE) as usize]).expect_err("too much");
-    assert_eq!(full.name(), "MemoryExhausted");
+    assert_eq!(full.fault.name(), "MemoryExhausted");
+    assert_eq!(full.done, (LIMIT_PAGES - 2) * PAGE, "what there was room for was written");
+    let mut done = vec![0; full.done as usize + PAGE_BYTES];
+    disk.read(4 * PAGE, &mut done).expect("reading needs no page");
+    let (done, rest) = done.split_at(full.done as usize);
+    assert!(done.iter().all(|byte| *byte == 1) && rest.iter().all(|byte| *byte == 0));
     let mut bytes = [0; 3 * PAGE_BYTES];
     disk.read(0, &mut bytes).expect("reading needs no page");
     assert!(

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::volume::{View, Writer};
-use super::{Access, DiskError, DiskFault, DiskSpec, MAX_DISK_BYTES, SECTOR_BYTES, SourceFile};
+use super::{
+    Access, DiskError, DiskFault, DiskSpec, MAX_DISK_BYTES, SECTOR_BYTES, SourceFile, Unfinished,
+};
 use crate::memory::{Mark, MemoryError, PAGE_BYTES, PageSet, PagedMemory};
 use crate::state::StateWriter;
 
@@ -197,9 +199,8 @@ impl Disk {
     /// Writes from byte `offset` on.
     ///
     /// # Errors
-    /// [`DiskFault`] if it is not all on the disk, or cannot be kept. What these bytes are is then not
-    /// said; all others are as they were.
-    pub fn write(&mut self, offset: u64, from: &[u8]) -> Result<(), DiskFault> {
+    /// [`Unfinished`] if it is not all on the disk, or cannot be kept.
+    pub fn write(&mut self, offset: u64, from: &[u8]) -> Result<(), Unfinished> {
         self.check(offset, from.len() as u64)?;
         if from.is_empty() {
             return Ok(());
@@ -210,10 +211,21 @@ impl Disk {
             self.own.touch((offset / PAGE) as usize..pages_of(end));
             return writer.write(offset, from);
         }
-        for edge in [offset, end] {
-            if !edge.is_multiple_of(PAGE) {
-                self.own_page(edge / PAGE)?;
-            }
+        // A page after the other, each whole or not at all.
+        let (mut at, mut rest) = (offset, from);
+        while !rest.is_empty() {
+            let (part, behind) = rest.split_at((PAGE - at % PAGE).min(rest.len() as u64) as usize);
+            let written = self.write_in_page(at, part);
+            written.map_err(|fault| Unfinished { done: at - offset, fault })?;
+            at += part.len() as u64;
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    fn write_in_page(&mut self, offset: u64, from: &[u8]) -> Result<(), DiskFault> {
+        if from.len() < PAGE_BYTES {
+            self.own_page(offset / PAGE)?;
         }
         Ok(self.own.poke(offset, from)?)
     }
@@ -234,7 +246,7 @@ impl Disk {
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub fn zero(&mut self, offset: u64, len: u64, or_leave: bool) -> Result<(), DiskFault> {
+    pub fn zero(&mut self, offset: u64, len: u64, or_leave: bool) -> Result<(), Unfinished> {
         self.check(offset, len)?;
         let end = offset + len;
         if let Base::Writer(writer) = &self.base {
@@ -247,13 +259,17 @@ impl Disk {
         if whole.is_empty() {
             return if or_leave { Ok(()) } else { self.write(offset, &vec![0; len as usize]) };
         }
+        if !or_leave {
+            self.write(offset, &vec![0; (whole.start - offset) as usize])?;
+        }
         let over_zeros = matches!(self.base, Base::Zeros);
         self.own.clear((whole.start / PAGE) as usize..(whole.end / PAGE) as usize, over_zeros);
         if or_leave {
             return Ok(());
         }
-        self.write(offset, &vec![0; (whole.start - offset) as usize])?;
-        self.write(whole.end.min(end), &vec![0; (end.saturating_sub(whole.end)) as usize])
+        let last = whole.end.min(end);
+        let written = self.write(last, &vec![0; (end - last) as usize]);
+        written.map_err(|unfinished| unfinished.after(last - offset))
     }
 
     /// Has what was written to a volume reach its storage.
@@ -269,7 +285,7 @@ impl Disk {
 
     /// Has a flush of a volume fail.
     #[cfg(test)]
-    pub(super) fn fail_flush(&self, errno: i32) {
+    pub(crate) fn fail_flush(&self, errno: i32) {
         if let Base::Writer(writer) = &self.base {
             writer.fail_flush(errno);
         }

@@ -120,6 +120,29 @@ pub enum DiskFault {
     Memory(#[from] MemoryError),
 }
 
+/// A change of a disk that came to its end before it was done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{fault}")]
+pub struct Unfinished {
+    /// Bytes from the first on that are as they were to be; all others are as they were before.
+    pub done: u64,
+    /// Why it went no further.
+    pub fault: DiskFault,
+}
+
+impl<F: Into<DiskFault>> From<F> for Unfinished {
+    fn from(fault: F) -> Self {
+        Self { done: 0, fault: fault.into() }
+    }
+}
+
+impl Unfinished {
+    /// The same of a change that began so many bytes before.
+    pub(super) fn after(self, bytes: u64) -> Self {
+        Self { done: bytes + self.done, fault: self.fault }
+    }
+}
+
 impl DiskFault {
     /// The variant's name, the same on every side.
     pub fn name(&self) -> &'static str {

@@ -19,6 +19,7 @@ mod blocks;
 mod disk;
 mod error;
 mod files;
+mod recorded;
 mod source;
 mod spec;
 mod volume;
@@ -27,13 +28,18 @@ pub use attached::Attached;
 pub(crate) use blocks::Blocks;
 pub use disk::Disk;
 pub(crate) use disk::DiskParts;
-pub use error::{DiskError, DiskFault};
+pub use error::{DiskError, DiskFault, Unfinished};
+pub(crate) use recorded::RecordedFailure;
 pub(crate) use source::{SourceFile, blocks_with_digest};
 pub(crate) use spec::is_name;
 pub use spec::{Access, DiskSpec};
 
+use std::collections::VecDeque;
+
+use crate::event::DiskOperation;
 use crate::memory::{Mark, MemoryError, PageSet};
 use crate::state::StateWriter;
+use crate::time::Nanos;
 
 /// Bytes that disks are addressed in.
 pub const SECTOR_BYTES: u64 = 512;
@@ -46,7 +52,11 @@ pub const MAX_DISKS: usize = 24;
 
 /// The disks of one machine, by number; a slot may be empty.
 #[derive(Default)]
-pub struct Disks(Vec<Option<Disk>>);
+pub struct Disks {
+    disks: Vec<Option<Disk>>,
+    /// What is to fail as it did when it was recorded, in that order.
+    recorded: VecDeque<RecordedFailure>,
+}
 
 impl Disks {
     /// Opens what was described, in that order, with `slots` empty ones behind.
@@ -62,9 +72,9 @@ impl Disks {
         for spec in specs {
             disks.check_name(&spec.name)?;
             let disk = Disk::open(spec)?;
-            disks.0.push(Some(disk));
+            disks.disks.push(Some(disk));
         }
-        disks.0.resize_with(found, || None);
+        disks.disks.resize_with(found, || None);
         Ok(disks)
     }
 
@@ -78,34 +88,57 @@ impl Disks {
 
     /// Puts a disk at a number.
     pub(crate) fn put(&mut self, number: usize, disk: Disk) {
-        if number >= self.0.len() {
-            self.0.resize_with(number + 1, || None);
+        if number >= self.disks.len() {
+            self.disks.resize_with(number + 1, || None);
         }
-        self.0[number] = Some(disk);
+        self.disks[number] = Some(disk);
     }
 
     /// The disk of that number.
     pub fn get(&self, number: usize) -> Option<&Disk> {
-        self.0.get(number)?.as_ref()
+        self.disks.get(number)?.as_ref()
     }
 
     /// The disk of that number.
     pub fn get_mut(&mut self, number: usize) -> Option<&mut Disk> {
-        self.0.get_mut(number)?.as_mut()
+        self.disks.get_mut(number)?.as_mut()
     }
 
     /// The disks that there are, with their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &Disk)> {
-        self.0.iter().enumerate().filter_map(|(number, disk)| Some((number, disk.as_ref()?)))
+        self.disks.iter().enumerate().filter_map(|(number, disk)| Some((number, disk.as_ref()?)))
     }
 
     fn iter_mut(&mut self) -> impl Iterator<Item = &mut Disk> {
-        self.0.iter_mut().flatten()
+        self.disks.iter_mut().flatten()
     }
 
     /// Disks with the same content that share every page with these until either writes.
     pub(crate) fn fork(&mut self) -> Self {
-        Self(self.0.iter_mut().map(|disk| disk.as_mut().map(Disk::fork)).collect())
+        let disks = self.disks.iter_mut().map(|disk| disk.as_mut().map(Disk::fork)).collect();
+        Self { disks, recorded: self.recorded.clone() }
+    }
+
+    /// Has operations fail as they did when they were recorded.
+    pub(crate) fn repeat_failures(&mut self, recorded: VecDeque<RecordedFailure>) {
+        self.recorded = recorded;
+    }
+
+    /// What failed when an operation on these bytes of a disk was recorded.
+    pub(crate) fn recorded_failure(
+        &mut self,
+        disk: &str,
+        now: Nanos,
+        operation: DiskOperation,
+        offset: u64,
+        len: u64,
+    ) -> Option<RecordedFailure> {
+        while self.recorded.front().is_some_and(|first| first.at_nanos < now) {
+            self.recorded.pop_front();
+        }
+        let is_it = |one: &RecordedFailure| one.is_of(disk, now, operation, offset, len);
+        let place = self.recorded.iter().position(is_it)?;
+        self.recorded.remove(place)
     }
 
     /// Counts what is written from now on as written since `mark`.
@@ -118,7 +151,7 @@ impl Disks {
         let since = |disk: &Option<Disk>| {
             disk.as_ref().map_or_else(PageSet::default, |disk| disk.pages_since(mark))
         };
-        self.0.iter().map(since).collect()
+        self.disks.iter().map(since).collect()
     }
 
     /// Appends what tells these disks from others with as many, nothing if there are none. What
@@ -128,7 +161,7 @@ impl Disks {
         mark: Mark,
         state: &mut StateWriter,
     ) -> Result<(), MemoryError> {
-        for (number, disk) in self.0.iter_mut().enumerate() {
+        for (number, disk) in self.disks.iter_mut().enumerate() {
             if let Some(disk) = disk {
                 state.u32(number as u32);
                 disk.digest(mark, state)?;

@@ -289,7 +289,7 @@ fn what_is_cut_off_a_volume_is_no_hole() {
     }
     drop(view);
     let longer = disk.write(500_000, &[1; 512]).expect_err("what was cut off would be zeros");
-    assert_eq!(longer.cause(), (DiskFailure::Shortened, None));
+    assert_eq!(longer.fault.cause(), (DiskFailure::Shortened, None));
     disk.zero(4096, 4096, false).expect_err("nor this");
     assert_eq!(std::fs::metadata(&path).expect("there").len(), 8192);
 }

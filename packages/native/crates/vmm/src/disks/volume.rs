@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::files::{Opened, Sharing, fault, lock, open};
-use super::{DiskError, DiskFault};
+use super::{DiskError, DiskFault, Unfinished};
 use crate::event::DiskFailure;
 use crate::memory::{KeptCopy, PAGE_BYTES, PageSet};
 
@@ -119,15 +119,30 @@ impl Writer {
         self.0.read(offset, into)
     }
 
-    pub(super) fn write(&self, offset: u64, from: &[u8]) -> Result<(), DiskFault> {
+    pub(super) fn write(&self, offset: u64, from: &[u8]) -> Result<(), Unfinished> {
         self.keep(offset, from.len() as u64)?;
         let opened = &self.0.opened;
-        let written = opened.file.write_all_at(from, offset);
-        written.map_err(|error| fault(&opened.path, offset, from.len(), &error))
+        let mut done = 0;
+        while done < from.len() {
+            let (at, rest) = (offset + done as u64, &from[done..]);
+            // The operating system may take less than it is given, and then says why with the next call.
+            let error = match opened.file.write_at(rest, at) {
+                Ok(0) => io::ErrorKind::WriteZero.into(),
+                Ok(taken) => {
+                    done += taken;
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => error,
+            };
+            let fault = fault(&opened.path, at, rest.len(), &error);
+            return Err(Unfinished { done: done as u64, fault });
+        }
+        Ok(())
     }
 
     /// Makes bytes zero, as a hole where the file system has holes.
-    pub(super) fn zero(&self, offset: u64, len: u64) -> Result<(), DiskFault> {
+    pub(super) fn zero(&self, offset: u64, len: u64) -> Result<(), Unfinished> {
         if self.keep(offset, len).is_ok() && punch(&self.0.opened, offset, len).is_ok() {
             return Ok(());
         }
@@ -135,7 +150,8 @@ impl Writer {
         let (mut at, end) = (offset, offset + len);
         while at < end {
             let part = &zeros[..(end - at).min(zeros.len() as u64) as usize];
-            self.write(at, part)?;
+            let written = self.write(at, part);
+            written.map_err(|unfinished| unfinished.after(at - offset))?;
             at += part.len() as u64;
         }
         Ok(())

@@ -1044,7 +1044,7 @@ pub enum EventBody {
         disk: String,
         /// What was asked.
         operation: DiskOperation,
-        /// First byte of the disk that it was asked of; 0 for a flush.
+        /// First byte of the disk that was not done; 0 for a flush.
         offset: u64,
         /// How many bytes; 0 for a flush.
         bytes: u64,

@@ -5,11 +5,11 @@
 //! machine, so a machine in the same state that is given the same at the same moments is the same
 //! machine afterwards, however its run was cut, paced or watched. Disks that came late come again,
 //! from the files that they came from; what these hold has to be what they held. A volume is no such
-//! file, and a disk that failed does not fail again: a recording of it is found to differ.
+//! file. A disk that failed fails again where it did, and no file is asked there.
 
 use super::{InputError, Machine, RunUntil};
 use crate::devices::Renewal;
-use crate::disks::{Access, DiskSpec};
+use crate::disks::{Access, DiskSpec, RecordedFailure};
 use crate::event::{Event, EventBody, InputKind, KindSet};
 use crate::state::StateError;
 use crate::time::Nanos;
@@ -71,7 +71,7 @@ pub enum ReplayError {
 impl Machine {
     /// Runs the machine through `events`, a recording of it or of a machine in the same state from
     /// here on: gives it the input that is among them, each at its moment, and stands behind the
-    /// last input. Run on from there, to the moment at which the recording ends.
+    /// last input. What disks failed at they fail at again, from here to the recording's end. Run on from there, to the moment at which the recording ends.
     ///
     /// # Errors
     /// [`ReplayError`]; the machine stands where it went wrong.
@@ -79,6 +79,9 @@ impl Machine {
         &mut self,
         events: impl IntoIterator<Item = &'a Event>,
     ) -> Result<(), ReplayError> {
+        let events: Vec<_> = events.into_iter().collect();
+        let failures = events.iter().filter_map(|event| RecordedFailure::of(event)).collect();
+        self.platform.disks.repeat_failures(failures);
         for event in events {
             if let EventBody::HostInput { kind, port, data } = &event.body {
                 self.run_to(event.seq, event.at_nanos)?;

@@ -3,8 +3,8 @@
 use super::queue::{Queue, QueueError};
 use super::request::Request;
 use crate::devices::DeviceContext;
-use crate::disks::{Disk, Disks};
-use crate::event::EventBody;
+use crate::disks::{Disk, Disks, RecordedFailure};
+use crate::event::{DiskOperation, EventBody};
 use crate::memory::GuestMemory;
 use crate::network::Outbox;
 use crate::time::Nanos;
@@ -78,6 +78,17 @@ impl<'a> Io<'a> {
     /// Disk number `number` of the machine.
     pub fn disk(&mut self, number: usize) -> Option<&mut Disk> {
         self.disks.get_mut(number)
+    }
+
+    /// What an operation of a disk failed at when it was recorded, if this machine is run again.
+    pub(super) fn recorded_failure(
+        &mut self,
+        disk: &str,
+        operation: DiskOperation,
+        offset: u64,
+        len: u64,
+    ) -> Option<RecordedFailure> {
+        self.disks.recorded_failure(disk, self.now, operation, offset, len)
     }
 
     /// Tells an event of the device's.

@@ -1,5 +1,7 @@
 //! Disks in snapshots and forks, with a driver that is the test: what it knows is in guest memory.
 
+mod failures;
+
 use super::*;
 use crate::conformance::fake::DISKS;
 use crate::disks::tests::{Folder, content, spec};
@@ -78,7 +80,7 @@ fn ask(machine: &mut Machine, disk: u64, kind: u32, sector: u64, len: u32, byte:
     put(status, &[0xff]);
     let flags = if kind == 0 { 3 } else { 1 };
     let (len, content) = match kind {
-        13 => (16, (u128::from(sector) | u128::from(len / 512) << 64).to_le_bytes().to_vec()),
+        11 | 13 => (16, (u128::from(sector) | u128::from(len / 512) << 64).to_le_bytes().to_vec()),
         _ => (len, vec![byte; len as usize]),
     };
     put(data, &content);

@@ -4,7 +4,7 @@ use super::{
     Block, FEATURE_FLUSH, Io, MAX_DATA_BYTES, MAX_STRETCH_SECTORS, MAX_STRETCHES, QueueError,
     Request,
 };
-use crate::disks::{Access, Disk, DiskFault, MAX_NAME_BYTES, SECTOR_BYTES};
+use crate::disks::{Access, Disk, MAX_NAME_BYTES, SECTOR_BYTES, Unfinished};
 use crate::event::{DiskOperation, EventBody, limits};
 
 const TYPE_READ: u32 = 0;
@@ -31,8 +31,8 @@ enum Refused {
     Failed,
     /// It asks for what the device does not do.
     Unsupported,
-    /// The disk does not give or take it.
-    Disk(Box<Failed>),
+    /// The disk does not give or take it, as the event tells.
+    Disk(Box<EventBody>),
     /// The driver broke the rules.
     Driver(QueueError),
 }
@@ -43,26 +43,22 @@ impl<E: Into<QueueError>> From<E> for Refused {
     }
 }
 
-/// A part of a request that the disk failed at.
-struct Failed {
+/// Bytes of a disk that a request is about, and what is done with them.
+struct Part {
     operation: DiskOperation,
     offset: u64,
     bytes: u64,
-    fault: DiskFault,
 }
 
-/// A fault of the disk, at so many bytes from `offset` on.
-fn failed(operation: DiskOperation, offset: u64, bytes: u64) -> impl Fn(DiskFault) -> Refused {
-    move |fault| Refused::Disk(Box::new(Failed { operation, offset, bytes, fault }))
-}
-
-impl Failed {
-    fn event(self, disk: String) -> EventBody {
-        let Self { operation, offset, bytes, fault } = self;
+impl Part {
+    fn failed(&self, disk: &str, unfinished: &Unfinished) -> EventBody {
+        let Unfinished { done, fault } = unfinished;
         let (reason, errno) = fault.cause();
         let mut message = fault.to_string();
         let end = (0..=limits::TEXT_BYTES).rev().find(|end| message.is_char_boundary(*end));
         message.truncate(end.unwrap_or_default());
+        let (disk, operation) = (disk.to_owned(), self.operation);
+        let (offset, bytes) = (self.offset + done, self.bytes - done);
         EventBody::DiskFailed { disk, operation, offset, bytes, reason, errno, message }
     }
 }
@@ -81,7 +77,7 @@ impl Block {
             Err(Refused::Unsupported) => (STATUS_UNSUPPORTED, 0),
             Err(Refused::Failed) => (STATUS_FAILED, 0),
             Err(Refused::Disk(failed)) => {
-                io.tell(failed.event(self.name().to_owned()));
+                io.tell(*failed);
                 (STATUS_FAILED, 0)
             }
             Err(Refused::Driver(error)) => return Err(error),
@@ -104,10 +100,11 @@ impl Block {
             TYPE_READ => {
                 let offset = self.place(sector, room)?;
                 self.pieces(room, |at, piece| {
-                    let on_disk = found(io.disk(self.number as usize))?;
-                    let len = piece.len() as u64;
-                    let failed = failed(DiskOperation::Read, offset + at, len);
-                    on_disk.read(offset + at, piece).map_err(failed)?;
+                    let (offset, bytes) = (offset + at, piece.len() as u64);
+                    let part = Part { operation: DiskOperation::Read, offset, bytes };
+                    self.attempt(io, &part, |disk, bytes| {
+                        Ok(disk.read(offset, &mut piece[..bytes as usize])?)
+                    })?;
                     Ok(request.write(io.memory(), at, piece).map(|_| ())?)
                 })?;
                 Ok(room)
@@ -117,13 +114,11 @@ impl Block {
                 let offset = self.place(sector, readable)?;
                 self.pieces(readable, |at, piece| {
                     request.read(io.memory(), HEAD_BYTES as u64 + at, piece)?;
-                    let on_disk = found(io.disk(self.number as usize))?;
-                    let len = piece.len() as u64;
-                    on_disk.write(offset + at, piece).map_err(failed(
-                        DiskOperation::Write,
-                        offset + at,
-                        len,
-                    ))
+                    let (offset, bytes) = (offset + at, piece.len() as u64);
+                    let part = Part { operation: DiskOperation::Write, offset, bytes };
+                    self.attempt(io, &part, |disk, bytes| {
+                        disk.write(offset, &piece[..bytes as usize])
+                    })
                 })?;
                 self.settle(io)?;
                 Ok(0)
@@ -204,10 +199,9 @@ impl Block {
             }
             stretches.push((sector * SECTOR_BYTES, u64::from(sectors) * SECTOR_BYTES));
         }
-        let on_disk = found(io.disk(self.number as usize))?;
-        for (offset, len) in stretches {
-            let failed = failed(DiskOperation::Zero, offset, len);
-            on_disk.zero(offset, len, is_discard).map_err(failed)?;
+        for (offset, bytes) in stretches {
+            let part = Part { operation: DiskOperation::Zero, offset, bytes };
+            self.attempt(io, &part, |disk, bytes| disk.zero(offset, bytes, is_discard))?;
         }
         Ok(())
     }
@@ -222,8 +216,27 @@ impl Block {
     }
 
     fn flush(&self, io: &mut Io<'_>) -> Result<(), Refused> {
+        let part = Part { operation: DiskOperation::Flush, offset: 0, bytes: 0 };
+        self.attempt(io, &part, |disk, _| Ok(disk.flush()?))
+    }
+
+    /// Does something with a part of the disk, of which it is told how many bytes; a failure that was
+    /// recorded comes again where it came.
+    fn attempt(
+        &self,
+        io: &mut Io<'_>,
+        part: &Part,
+        act: impl FnOnce(&mut Disk, u64) -> Result<(), Unfinished>,
+    ) -> Result<(), Refused> {
+        let Part { operation, offset, bytes } = *part;
+        let recorded = io.recorded_failure(self.name(), operation, offset, bytes);
         let on_disk = found(io.disk(self.number as usize))?;
-        on_disk.flush().map_err(failed(DiskOperation::Flush, 0, 0))
+        let until = recorded.as_ref().map_or(bytes, |recorded| recorded.offset - offset);
+        if recorded.is_none() || until > 0 {
+            let failed = |unfinished| Box::new(part.failed(self.name(), &unfinished));
+            act(on_disk, until).map_err(failed).map_err(Refused::Disk)?;
+        }
+        recorded.map_or(Ok(()), |recorded| Err(Refused::Disk(Box::new(recorded.body))))
     }
 
     /// The disk's name; empty of a slot that is empty.
