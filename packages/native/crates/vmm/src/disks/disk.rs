@@ -306,7 +306,6 @@ impl Disk {
     /// It is this machine's from `mark` on.
     pub(crate) fn attach(&mut self, mark: Mark) {
         self.attached = mark;
-        self.own.follow(mark);
     }
 
     pub(crate) fn follow(&mut self, mark: Mark) {

@@ -1,6 +1,7 @@
 //! Disks in snapshots and forks, with a driver that is the test: what it knows is in guest memory.
 
 mod failures;
+mod marks;
 
 use super::*;
 use crate::conformance::fake::DISKS;
