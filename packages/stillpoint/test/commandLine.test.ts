@@ -8,6 +8,7 @@ import { NativeAgent } from "@stillpoint/native"
 import { Effect, Layer } from "effect"
 import { assert, beforeAll, describe, it } from "vitest"
 import { type LayerEntry, writeLayout } from "../../images/src/testing/ociLayout.ts"
+import type { Check } from "../src/cli/doctor.ts"
 import { makeFolder, type Ran, runStillpoint } from "./runStillpoint.ts"
 
 const { folder, home } = makeFolder()
@@ -57,8 +58,10 @@ describe("the command line", () => {
     assert.strictEqual(baked["cause"], "listener")
     assert.match(String(baked["why"]), /^onListener\(port 8080\) decided at .* of guest time/)
     assert.strictEqual((await good("explain", "web")).trimEnd(), baked["why"])
-    const { ok } = await answered("doctor", "--json")
+    const { checks, ok } = await answered("doctor", "--json")
     assert.strictEqual(ok, true)
+    const detail = (checks as ReadonlyArray<Check>).find(({ name }) => name === "engine")?.detail
+    assert.match(String(detail), /; soft \(board riscv\) can be used/)
     const { snapshots } = await answered("ls", "--json")
     assert.lengthOf(snapshots as ReadonlyArray<unknown>, 1)
     const found = await answered("inspect", "web", "--json")

@@ -283,6 +283,26 @@ export interface EgressRule {
   ports: Array<PortRange> | null
 }
 
+/** An engine that machines can name. */
+export interface EngineReport {
+  /** Its name. */
+  name: string
+  /** Name of its board: what kernels and images are for. */
+  board: string
+  /** Whether this host can use it. */
+  isUsable: boolean
+  /** Why it cannot, or what is to be known where it can. */
+  detail: string | null
+}
+
+/**
+ * The engines that machines can name, and what can be said of each on this host.
+ *
+ * # Errors
+ * If the promise cannot be made.
+ */
+export declare function engineReports(): Promise<Failure | Array<EngineReport>>
+
 /** Consecutive events, encoded one after the other (see the host crate's `event_codec`). */
 export interface EventBatch {
   /** Sequence number of the first event. */

@@ -6,7 +6,7 @@
 import { existsSync } from "node:fs"
 import { DurableFiles, Snapshots, snapshotsHome } from "@stillpoint/core"
 import { GuestKit } from "@stillpoint/kit"
-import { NativeAgent, NativeVmm } from "@stillpoint/native"
+import { type EngineReport, engines, NativeAgent } from "@stillpoint/native"
 import { Effect, Layer, Result, Schema } from "effect"
 import { dirname } from "node:path"
 
@@ -37,8 +37,12 @@ const node = Effect.suspend(() => {
     : Effect.fail(new NotWell({ message: `expected Node 22.19 or later, found ${process.versions.node}` }))
 })
 
-const engine = Effect.scoped(Layer.build(NativeVmm.layer)).pipe(
-  Effect.as(`the engine is loaded (${process.platform}-${process.arch}); guests are riscv64`)
+const described = ({ board, detail, isUsable, name }: EngineReport) =>
+  `${name} (board ${board}) ${isUsable ? "can be used" : "cannot be used"}${detail === null ? "" : `: ${detail}`}`
+
+const engine = Effect.map(
+  engines,
+  (all) => `loaded (${process.platform}-${process.arch}); guests are riscv64; ${all.map(described).join("; ")}`
 )
 
 const agent = Effect.suspend(() =>

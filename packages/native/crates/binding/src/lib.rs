@@ -9,6 +9,7 @@ mod captured_files;
 mod disk_source;
 mod disk_spec;
 mod egress_rule;
+mod engine_report;
 mod event_batch;
 mod event_quota;
 mod example;

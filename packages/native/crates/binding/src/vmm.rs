@@ -2,6 +2,7 @@
 
 use crate::boot_spec::BootSpec;
 use crate::disk_source::DiskSource;
+use crate::engine_report::EngineReport;
 use crate::event_batch::{integer, seq};
 use crate::machine::{native, settle};
 use crate::promise::promise;
@@ -78,6 +79,23 @@ pub fn snapshot_disks(env: &Env, directory: String) -> napi::Result<Object<'_>> 
             Ok(header.disks.into_iter().map(SnapshotDisk::from).collect::<Vec<_>>())
         },
         |disks| disks,
+    )
+}
+
+/// The engines that machines can name, and what can be said of each on this host.
+///
+/// # Errors
+/// If the promise cannot be made.
+#[napi(ts_return_type = "Promise<Failure | Array<EngineReport>>")]
+pub fn engine_reports(env: &Env) -> napi::Result<Object<'_>> {
+    make_one(
+        env,
+        "BootError",
+        |_workers| {
+            let reports = engines().kinds().iter().map(|kind| kind.report().into());
+            Ok(reports.collect::<Vec<EngineReport>>())
+        },
+        |reports| reports,
     )
 }
 

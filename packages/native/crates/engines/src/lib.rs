@@ -21,9 +21,10 @@ pub fn engines() -> &'static Engines {
     static ENGINES: LazyLock<Engines> = LazyLock::new(|| {
         let kinds = vec![EngineKind::new(|| Box::new(Soft::new()), || Ok(()))];
         #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-        let kinds = [kinds, vec![EngineKind::new(|| Box::new(Kvm::new()), stillpoint_kvm::usable)]];
-        #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-        let kinds = kinds.concat();
+        let kinds = {
+            let kvm = EngineKind::new(|| Box::new(Kvm::new()), stillpoint_kvm::usable);
+            [kinds, vec![kvm.remarked(stillpoint_kvm::remark)]].concat()
+        };
         Engines::new(kinds)
     });
     &ENGINES

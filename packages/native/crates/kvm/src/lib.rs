@@ -29,4 +29,4 @@ mod virtual_machine;
 
 pub use engine::Kvm;
 pub use memory::MappedMemory;
-pub use probe::{Kind, kind, usable};
+pub use probe::{Kind, kind, remark, usable};

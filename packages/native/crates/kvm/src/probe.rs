@@ -42,6 +42,17 @@ pub fn usable() -> Result<(), String> {
     kind().map(|_| ())
 }
 
+/// What whoever uses it is to know of this host's KVM, if it is one that does not run every guest.
+pub fn remark() -> Option<String> {
+    match kind() {
+        Ok(Kind::Emulating { because }) => Some(format!(
+            "/dev/kvm emulates instructions, and not all of them: payloads run, Linux would not \
+             ({because})"
+        )),
+        Ok(Kind::Complete) | Err(_) => None,
+    }
+}
+
 /// What kind of KVM this host has: it was opened, its capabilities were checked, and small guests
 /// were run.
 ///

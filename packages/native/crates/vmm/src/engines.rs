@@ -16,6 +16,20 @@ pub struct EngineKind {
     name: String,
     make: Arc<Make>,
     usable: fn() -> Result<(), String>,
+    remark: fn() -> Option<String>,
+}
+
+/// What can be said of an engine on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineReport {
+    /// Its name.
+    pub name: String,
+    /// Name of the board that it has.
+    pub board: String,
+    /// Whether this host can use it.
+    pub is_usable: bool,
+    /// Why it cannot, or what is to be known where it can.
+    pub detail: Option<String>,
 }
 
 impl EngineKind {
@@ -24,7 +38,23 @@ impl EngineKind {
         make: impl Fn() -> Box<dyn Engine> + Send + Sync + 'static,
         usable: fn() -> Result<(), String>,
     ) -> Self {
-        Self { name: make().name().to_owned(), make: Arc::new(make), usable }
+        Self { name: make().name().to_owned(), make: Arc::new(make), usable, remark: || None }
+    }
+
+    /// The same, with what is to be known of it on a host that can use it.
+    #[must_use]
+    pub fn remarked(self, remark: fn() -> Option<String>) -> Self {
+        Self { remark, ..self }
+    }
+
+    /// What can be said of it on this host.
+    pub fn report(&self) -> EngineReport {
+        let (is_usable, detail) = match self.usable() {
+            Ok(()) => (true, (self.remark)()),
+            Err(why) => (false, Some(why)),
+        };
+        let board = self.make().board().name().to_owned();
+        EngineReport { name: self.name.clone(), board, is_usable, detail }
     }
 
     /// Its name.
@@ -117,6 +147,10 @@ mod tests {
         assert_eq!(engines.make("fake").map(|engine| engine.name()), Ok("fake"));
         let unknown = engines.make("kvm").map(|engine| engine.name()).expect_err("not there");
         assert_eq!(unknown.expected, "auto, fake (not here: no /dev/kvm), fake");
-        assert!(Engines::new(vec![lacking]).make(AUTO).is_err());
+        assert!(Engines::new(vec![lacking.clone()]).make(AUTO).is_err());
+        let lacking = lacking.remarked(|| Some("slow".to_owned())).report();
+        assert_eq!((lacking.is_usable, lacking.detail.as_deref()), (false, Some("no /dev/kvm")));
+        let slow = EngineKind::new(Fake::boxed, || Ok(())).remarked(|| Some("slow".to_owned()));
+        assert_eq!(slow.report().detail.as_deref(), Some("slow"));
     }
 }
