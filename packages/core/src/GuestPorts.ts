@@ -12,10 +12,15 @@ export interface NetworkSpec {
   readonly mtu?: number
 }
 
+/** What carries bytes between a guest and its host: connections, or datagrams. */
+export type TransportProtocol = "tcp" | "udp"
+
 /** Which port of the guest's is published, and where. */
 export interface PublishSpec {
-  /** TCP port that a program of the guest's listens on, or will. */
+  /** Port that a program of the guest's listens on, or will. */
   readonly guestPort: number
+  /** `tcp` if absent. */
+  readonly protocol?: TransportProtocol
   /** IPv4 address of the host's to listen on; `127.0.0.1` if absent. */
   readonly host?: string
   /** The host's port; 0, or absent: any that is free. */
@@ -25,25 +30,52 @@ export interface PublishSpec {
 /** A port of the host's that leads to one of the guest's. */
 export interface PublishedPort {
   readonly guestPort: number
+  readonly protocol: TransportProtocol
   readonly host: string
   readonly hostPort: number
 }
 
+interface EgressPorts {
+  /** Ports, or ranges of them; any if absent. */
+  readonly ports?: ReadonlyArray<number | { readonly first: number; readonly last: number }>
+  /** `tcp` if absent. */
+  readonly protocol?: TransportProtocol
+}
+
 /** Lets a guest reach some addresses at some ports. */
-export interface EgressRule {
+export interface AddressRule extends EgressPorts {
   /**
    * An IPv4 address, or a range of them as `10.0.0.0/8`. Addresses of the host itself, of its links and of metadata services are
    * reached only if the whole range lies among them: `0.0.0.0/0` does not allow them. The host's loopback is reached as 10.0.2.2,
    * the guest's gateway, where a rule names `127.0.0.1`.
    */
   readonly addresses: string
-  /** Ports, or ranges of them; any if absent. */
-  readonly ports?: ReadonlyArray<number | { readonly first: number; readonly last: number }>
 }
 
-/** What a guest may reach over TCP: whatever one of the rules allows. */
+/** Lets a guest reach a host, wherever this guest was told that it is. */
+export interface HostRule extends EgressPorts {
+  /**
+   * A name, `*.example.com` for those below one, or `*` for any. It allows the addresses that 10.0.2.3 answered this guest for it, and
+   * no others; never those of the host itself, of its links and of metadata services, whatever a name is said to mean.
+   */
+  readonly host: string
+}
+
+/** Lets a guest reach somebody: addresses, or a host by its name. */
+export type EgressRule = AddressRule | HostRule
+
+/** What the guest's questions for names, to 10.0.2.3, are answered with. A name that nobody knows, or that no rule allows, is nobody's. */
+export interface GuestNames {
+  /** Names, each with at most 14 IPv4 addresses: answered with them and nothing else, whether or not a rule allows to reach them. */
+  readonly table?: Readonly<Record<string, ReadonlyArray<string>>>
+  /** Who is asked for names that a {@link HostRule} allows and the table does not have: `host`, its resolver, if absent. */
+  readonly resolver?: "host" | "none"
+}
+
+/** What a guest may reach: whatever one of the rules allows. */
 export interface EgressPolicy {
   readonly allow: ReadonlyArray<EgressRule>
+  readonly names?: GuestNames
 }
 
 /**
@@ -68,7 +100,11 @@ export interface GuestPorts {
    * runs, in both directions, at the pace of the slower side; an end or a reset of one side is one for the other. While the guest
    * stands still, who connects waits. Where nobody listens in the guest, connections are reset.
    *
-   * At most 64 ports and 1,024 connections; further ones wait. A fork or a restored machine has none of them: it publishes ports
+   * Datagrams go through each as a whole, and may be lost as on any network; the guest sees each peer as a port of 10.0.2.2, until 30 s
+   * of guest time without a datagram between the two.
+   *
+   * At most 64 ports, 1,024 connections, of which further ones wait, and 512 peers of datagrams, of which the one that was silent for
+   * longest makes room. A fork or a restored machine has none of them: it publishes ports
    * of its own. Fails with `PortInUse`, `PortPrivileged`, `AddressUnknown`, `TooManyPorts`, `NetworkInvalid`,
    * `InterfaceMissing`, `HostRefused` or `Closed`.
    */
@@ -76,8 +112,9 @@ export interface GuestPorts {
   /** Connections that are open now, into the guest and out of it. */
   readonly connections: Effect.Effect<number, MachineError>
   /**
-   * Says whom the guest may reach from now on: nobody, if nothing was said. What it may not reach is answered with a reset, and told
-   * as `NetworkRefused`. Connections that it has go on. Fails with `NetworkInvalid` or `InterfaceMissing`.
+   * Says whom the guest may reach from now on: nobody, if nothing was said. What it may not reach is answered with a reset, a datagram
+   * with the news that it is prohibited, a question for a name with nobody, and each is told as `NetworkRefused`, with the name in the
+   * place of the address. Connections that it has go on. A fork or a restored machine asks for names anew. Fails with `NetworkInvalid` or `InterfaceMissing`.
    */
   readonly allow: (policy: EgressPolicy) => Effect.Effect<void, MachineError>
 }

@@ -42,7 +42,12 @@ const portsOf = (guest: Guest): GuestPorts & { open: number } => {
             server.close()
           })
       ).pipe(
-        Effect.map((server) => ({ guestPort, host: "127.0.0.1", hostPort: (server.address() as AddressInfo).port }))
+        Effect.map((server) => ({
+          guestPort,
+          protocol: "tcp" as const,
+          host: "127.0.0.1",
+          hostPort: (server.address() as AddressInfo).port
+        }))
       )
   }
   return ports

@@ -134,7 +134,10 @@ export const GuestConfig = Schema.Struct({
    * `ext4`), before each what it needs, or guest paths of your own.
    */
   modules: defaultTo(Schema.Array(Schema.NonEmptyString), []),
-  /** Whether the kernel drives a network interface, which the agent then brings up; the machine needs `network` for it. */
+  /**
+   * Whether the kernel drives a network interface, which the agent then brings up; the machine needs `network` for it. Names are asked of
+   * 10.0.2.3, the host's end, unless `resolvConf` or a file of that name says otherwise.
+   */
   network: defaultTo(Schema.Boolean, false),
   /** Whether there is a busybox; a workload in the root of an image has what the image has. */
   busybox: defaultTo(Schema.Boolean, true),
@@ -149,9 +152,14 @@ export type GuestConfig = typeof GuestConfig.Type
 /** A configuration as one writes it. */
 export type GuestConfigInput = typeof GuestConfig.Encoded
 
+/** Content of the file that says whom a guest asks for names, where the host's end answers. */
+export const hostAnswers = "nameserver 10.0.2.3\n"
+
 /** The text of the agent's configuration file. `modulePaths` are the guest paths of the configuration's modules. */
 export const encodeAgentConf = (config: GuestConfig, modulePaths: ReadonlyArray<string>): string => {
-  const { hosts, resolvConf, root, volumes, workload } = config
+  const { hosts, root, volumes, workload } = config
+  // What the guest's own root holds does not count in the root of an image.
+  const resolvConf = config.resolvConf ?? (config.network && root !== undefined ? hostAnswers : undefined)
   const settings = workloadSettings({
     env: {},
     cwd: "/",

@@ -17,6 +17,7 @@ const programs = {
     [
       ["erofs", ["libcrc32c"], [], []],
       ["virtio_mmio", [], [], []],
+      ["virtio_net", [], [], []],
       ["libcrc32c", [], ["crc32c", "unknown"], []],
       ["crc32c-generic", [], [], ["crc32c"]],
       ["torn", ["virtio_ring", "absent"], [], []]
@@ -290,6 +291,24 @@ it.effect("all-problems-of-a-configuration-are-told-at-once", () =>
     assert.strictEqual(reason._tag, "ConfigInvalid")
     for (const part of ["argv", "heartbeatMillis", "holdNanos", "hostname", "colour"])
       assert.include(reason.message, part)
+  })
+)
+
+it.effect("a-guest-with-a-network-asks-the-host-for-names-unless-it-is-told-otherwise", () =>
+  Effect.gen(function* () {
+    const path = "etc/resolv.conf"
+    assert.isUndefined((yield* entriesOf({})).get(path))
+    assert.strictEqual(textOf((yield* entriesOf({ network: true })).get(path)), "nameserver 10.0.2.3\n")
+    const own = yield* entriesOf({ network: true, files: { [`/${path}`]: { content: "nameserver 192.0.2.1\n" } } })
+    assert.strictEqual(textOf(own.get(path)), "nameserver 192.0.2.1\n")
+    const said = (input: Parameters<typeof entriesOf>[0]) =>
+      Effect.map(entriesOf(input), (entries) =>
+        parseConf(textOf(entries.get("stillpoint/agent.conf"))).filter(([key]) => key === "resolvConf")
+      )
+    const root = { device: "image" }
+    assert.deepStrictEqual(yield* said({ root }), [])
+    assert.deepStrictEqual(yield* said({ root, network: true }), [["resolvConf", "nameserver 10.0.2.3\n"]])
+    assert.deepStrictEqual(yield* said({ root, network: true, resolvConf: "" }), [["resolvConf", ""]])
   })
 )
 

@@ -18,7 +18,7 @@ import { Effect, Predicate, Schema } from "effect"
 import { posix } from "node:path"
 import { applets } from "./applets.ts"
 import { type CpioEntry, writeCpio } from "./cpio.ts"
-import { encodeAgentConf, GuestConfig, type GuestConfigInput } from "./GuestConfig.ts"
+import { encodeAgentConf, GuestConfig, type GuestConfigInput, hostAnswers } from "./GuestConfig.ts"
 import { ConfigInvalid, GuestPathRefused, HostFileUnreadable, InitramfsError, TooLarge } from "./InitramfsError.ts"
 import { readTree } from "./hostTree.ts"
 import type { ModuleInfo } from "../modules/moduleInfo.ts"
@@ -216,7 +216,7 @@ const readHostFile = (path: string): Effect.Effect<Uint8Array, InitramfsError> =
     }
   })
 
-const standardRoot = (programs: GuestPrograms, hasBusybox: boolean): Root => {
+const standardRoot = (programs: GuestPrograms, hasBusybox: boolean, hasNetwork: boolean): Root => {
   const root = new Root()
   for (const path of folders) root.put(path, directory)
   // The kernel opens it for process 1 before anything is mounted.
@@ -228,6 +228,7 @@ const standardRoot = (programs: GuestPrograms, hasBusybox: boolean): Root => {
   }
   root.put("/bin/stillpoint-emit", link("/init"))
   for (const [path, text] of Object.entries(accounts)) root.put(path, file(utf8.encode(text), 0o644))
+  if (hasNetwork) root.put("/etc/resolv.conf", file(utf8.encode(hostAnswers), 0o644))
   for (const path of ["/init", "/bin/stillpoint-emit", "/stillpoint", "/stillpoint/agent.conf"]) root.fixed.add(path)
   return root
 }
@@ -347,7 +348,7 @@ export const buildInitramfs = Effect.fn("Initramfs.build")(function* (
   if (argumentsBytes > argumentsBytesMax) {
     return yield* tooLarge("the workload's arguments", argumentsBytesMax, argumentsBytes)
   }
-  const root = standardRoot(programs, config.busybox)
+  const root = standardRoot(programs, config.busybox, config.network)
   const modules = yield* addModules(root, programs, config)
   yield* addUserFiles(root, config)
   if (config.busybox) root.preferOwnPrograms(programs.busybox, config.workload?.env["PATH"])

@@ -109,11 +109,11 @@ export declare class NativeMachine {
   /** Types on a serial port. */
   sendSerial(port: number, data: Uint8Array): Promise<Failure | null>
   /** Has a port of the host's lead to one of the guest's. */
-  publish(guestPort: number, host: string, hostPort: number): Failure | PublishedPort
+  publish(protocol: string, guestPort: number, host: string, hostPort: number): Failure | PublishedPort
   /** Closes a published port; connections that came by it go on. */
   unpublish(id: number): void
   /** Says whom the guest may reach from now on. */
-  setEgress(allow: Array<EgressRule>): Failure | null
+  setEgress(policy: EgressPolicy): Failure | null
   /** Connections of the guest's that are open now, in both directions. */
   connections(): number
   /**
@@ -275,12 +275,26 @@ export interface DiskSpec {
   sizeBytes: number | null
 }
 
-/** Lets a guest reach some addresses at some ports. */
+/** What a guest may reach. */
+export interface EgressPolicy {
+  /** Any of them suffices. */
+  allow: Array<EgressRule>
+  /** Names that are known without asking. */
+  table: Array<KnownName>
+  /** Whether the host's resolver is asked for other names that a rule allows. */
+  asksHost: boolean
+}
+
+/** Lets a guest reach some addresses, or a host, at some ports. */
 export interface EgressRule {
   /** An IPv4 address, or a range of them as `address/bits`. */
-  addresses: string
+  addresses: string | null
+  /** A host's name, `*.name` or `*`. */
+  host: string | null
   /** The ports; any if null. */
   ports: Array<PortRange> | null
+  /** `tcp`, or `udp`. */
+  protocol: string
 }
 
 /** An engine that machines can name. */
@@ -556,6 +570,14 @@ export interface ImageStore {
   dockerConfig: string | null
   /** How long nothing may come of a registry. */
   silenceMillis: number
+}
+
+/** A name, and what it is answered with. */
+export interface KnownName {
+  /** The name. */
+  name: string
+  /** IPv4 addresses. */
+  addresses: Array<string>
 }
 
 /**

@@ -17,17 +17,33 @@ import { reasonOf } from "./reasonOf.ts"
 
 const port = (minimum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum: 65_535 }))
 
+const protocol = Schema.optionalKey(Schema.Literals(["tcp", "udp"]))
+
 const publishSpec = Schema.Struct({
   guestPort: port(1),
+  protocol,
   host: Schema.optionalKey(Schema.String),
   hostPort: Schema.optionalKey(port(0))
 })
 
+const ports = Schema.optionalKey(
+  Schema.Array(Schema.Union([port(1), Schema.Struct({ first: port(1), last: port(1) })]))
+)
+
 const egressPolicy = Schema.Struct({
+  // Which of the two it is, and that it is one of them, is said by the core, with everything else that is wrong.
   allow: Schema.Array(
     Schema.Struct({
-      addresses: Schema.String,
-      ports: Schema.optionalKey(Schema.Array(Schema.Union([port(1), Schema.Struct({ first: port(1), last: port(1) })])))
+      addresses: Schema.optionalKey(Schema.String),
+      host: Schema.optionalKey(Schema.String),
+      ports,
+      protocol
+    })
+  ),
+  names: Schema.optionalKey(
+    Schema.Struct({
+      table: Schema.optionalKey(Schema.Record(Schema.String, Schema.Array(Schema.String))),
+      resolver: Schema.optionalKey(Schema.Literals(["host", "none"]))
     })
   )
 })
@@ -52,20 +68,28 @@ const told = <A>(operation: () => Addon.Failure | A): Effect.Effect<A, MachineEr
 /** The ports of one machine. */
 export const guestPorts = (native: Addon.NativeMachine): GuestPorts => ({
   publish: Effect.fn("NativeMachine.publish")(function* (spec: PublishSpec) {
-    const { guestPort, host = "127.0.0.1", hostPort = 0 } = yield* Effect.mapError(decodePublish(spec), invalid("port"))
+    const {
+      guestPort,
+      protocol = "tcp",
+      host = "127.0.0.1",
+      hostPort = 0
+    } = yield* Effect.mapError(decodePublish(spec), invalid("port"))
     const published = yield* Effect.acquireRelease(
-      told(() => native.publish(guestPort, host, hostPort)),
+      told(() => native.publish(protocol, guestPort, host, hostPort)),
       ({ id }) => Effect.sync(() => native.unpublish(id))
     )
-    return { guestPort, host: published.host, hostPort: published.hostPort } satisfies PublishedPort
+    return { guestPort, protocol, host: published.host, hostPort: published.hostPort } satisfies PublishedPort
   }),
   connections: told(() => native.connections()),
   allow: Effect.fn("NativeMachine.allow")(function* (policy: EgressPolicy) {
-    const { allow } = yield* Effect.mapError(decodeEgress(policy), invalid("egress"))
-    const rules = allow.map(({ addresses, ports }) => ({
-      addresses,
-      ports: ports?.map((each) => (typeof each === "number" ? { first: each, last: each } : each)) ?? null
+    const { allow, names } = yield* Effect.mapError(decodeEgress(policy), invalid("egress"))
+    const rules = allow.map((rule) => ({
+      addresses: rule.addresses ?? null,
+      host: rule.host ?? null,
+      ports: rule.ports?.map((each) => (typeof each === "number" ? { first: each, last: each } : each)) ?? null,
+      protocol: rule.protocol ?? "tcp"
     }))
-    yield* told(() => native.setEgress(rules))
+    const table = Object.entries(names?.table ?? {}).map(([name, addresses]) => ({ name, addresses: [...addresses] }))
+    yield* told(() => native.setEgress({ allow: rules, table, asksHost: names?.resolver !== "none" }))
   })
 })

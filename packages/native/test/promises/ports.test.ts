@@ -171,6 +171,12 @@ describe("ports", { timeout: 300_000 }, () => {
         assert.strictEqual(yield* refused({ guestPort: 80, host: "localhost" }), "NetworkInvalid")
         const problem = yield* Effect.flip(machine.ports.allow({ allow: [{ addresses: "example.com" }] }))
         assert.strictEqual(problem.reason._tag, "NetworkInvalid")
+        const both = { addresses: "1.2.3.4", host: "a.test" }
+        const all = yield* Effect.flip(
+          machine.ports.allow({ allow: [both, { host: "1.2.3.4" }], names: { table: { "a b": ["::1"] } } })
+        )
+        for (const part of ["allow[0]: expected", "allow[1].host: expected", 'table["a b"]: expected', "[0]: expected"])
+          assert.include(all.reason.message, part)
       })
     )
   })

@@ -8,7 +8,7 @@ mod boot_spec;
 mod captured_files;
 mod disk_source;
 mod disk_spec;
-mod egress_rule;
+mod egress_policy;
 mod engine_report;
 mod event_batch;
 mod event_quota;

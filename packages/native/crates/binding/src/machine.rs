@@ -2,7 +2,7 @@
 
 use crate::captured_files::CapturedFiles;
 use crate::disk_spec::DiskSpec;
-use crate::egress_rule::EgressRule;
+use crate::egress_policy::EgressPolicy;
 use crate::event_batch::{EventBatch, batch, integer, seq};
 use crate::exec_request::{ExecRequest, cells};
 use crate::failure::Failure;
@@ -312,14 +312,16 @@ impl NativeMachine {
     #[napi(ts_return_type = "Failure | PublishedPort")]
     pub fn publish(
         &self,
+        protocol: String,
         guest_port: u32,
         host: String,
         host_port: u32,
     ) -> Either<Failure, PublishedPort> {
+        let place = (host.as_str(), host_port);
         let published = self
             .hosted
             .network()
-            .and_then(|network| Ok(network.publish_at(guest_port, &host, host_port)?));
+            .and_then(|network| Ok(network.publish_at(&protocol, guest_port, place)?));
         outcome("MachineError", published.map(PublishedPort::from))
     }
 
@@ -333,10 +335,9 @@ impl NativeMachine {
 
     /// Says whom the guest may reach from now on.
     #[napi(ts_return_type = "Failure | null")]
-    pub fn set_egress(&self, allow: Vec<EgressRule>) -> Either<Failure, Null> {
-        let rules: Vec<_> = allow.into_iter().map(Into::into).collect();
+    pub fn set_egress(&self, policy: EgressPolicy) -> Either<Failure, Null> {
         let set = self.hosted.network().and_then(|network| {
-            network.set_egress(Egress::parse(&rules)?);
+            network.set_egress(Egress::parse(&policy.into())?);
             Ok(Null)
         });
         outcome("MachineError", set)

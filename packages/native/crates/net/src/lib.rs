@@ -15,18 +15,28 @@
 //! block; a single thread of the process waits for sockets and wakes machines.
 
 pub mod addresses;
+mod answered;
+mod datagrams;
 mod egress;
 mod error;
 mod flow;
+mod host_name;
 mod link;
+mod names;
 mod network;
+mod packets;
+mod refusals;
 mod shared;
 mod stack;
+mod transport;
 mod watch;
 mod wire;
 
-pub use egress::{Cidr, Egress, Ports, Rule, WrittenRule};
+pub use answered::MOST_ADDRESSES;
+pub use egress::{Cidr, Destinations, Egress, Ports, Rule, WrittenEgress, WrittenRule};
 pub use error::NetworkError;
+pub use host_name::{HostPattern, plain_name};
 pub use link::NetworkLink;
 pub use network::{Network, Published};
 pub use shared::Limits;
+pub use transport::Transport;

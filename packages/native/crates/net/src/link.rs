@@ -9,22 +9,25 @@ use std::sync::atomic::Ordering;
 
 use smoltcp::iface::SocketHandle;
 use socket2::{Domain, Socket, Type};
-use stillpoint_vmm::event::{EventBody, NetworkProtocol, NetworkRefusal};
+use stillpoint_vmm::event::{NetworkProtocol, NetworkRefusal};
 use stillpoint_vmm::network::{Expecting, GuestPort, Link};
 use stillpoint_vmm::time::Nanos;
 
-use crate::addresses::GATEWAY;
+use crate::addresses::{GATEWAY, GUEST, NAME_PORT, NAME_SERVER};
+use crate::datagrams::Datagrams;
+use crate::egress::Egress;
 use crate::flow::{Flow, Standing};
-use crate::shared::{Limits, Shared};
+use crate::names::{Asker, NameServer, Reply};
+use crate::packets::{self, Unreachable};
+use crate::refusals::Refusals;
+use crate::shared::{Limits, Listening, Opening, Shared};
 use crate::stack::Stack;
+use crate::transport::Transport;
 use crate::watch::{Watch, Watched};
-use crate::wire::{self, Segment, Sent};
+use crate::wire::{self, Datagram, Segment, Sent};
 
 /// Ports of the gateway's that connections into the guest come from.
 const LOCAL_PORTS: std::ops::RangeInclusive<u16> = 10_000..=65_000;
-/// Refusals that are told at once, and in every further second of guest time.
-const REFUSALS_AT_ONCE: u64 = 64;
-const REFUSAL_NANOS: Nanos = 10_000_000;
 
 struct Port {
     guest_port: u16,
@@ -61,11 +64,13 @@ pub struct NetworkLink {
     dying: Vec<SocketHandle>,
     /// Frames that come before all others.
     resets: VecDeque<Vec<u8>>,
+    datagrams: Datagrams,
+    names: NameServer,
+    /// Whom the guest may reach, as far as flows of datagrams know.
+    egress: Arc<Egress>,
     last_token: u64,
     last_local: u16,
-    /// Guest time that the refusals which were told stand for, and how many were not told.
-    refusals_until: Nanos,
-    untold: u64,
+    refusals: Refusals,
 }
 
 impl NetworkLink {
@@ -79,8 +84,12 @@ impl NetworkLink {
     ) -> Self {
         // What a peer must not guess: sequence numbers begin with it.
         let seed = RandomState::new().hash_one("stillpoint");
+        let (mailbox, egress) = (Arc::clone(&shared.mailbox), Arc::clone(&shared.lock().egress));
         let link = Self {
             stack: Stack::new(hardware, mtu, seed),
+            names: NameServer::new(&mailbox),
+            datagrams: Datagrams::new(Arc::clone(&watch), mailbox, (hardware, mtu), limits.flows),
+            egress,
             shared,
             watch,
             hardware,
@@ -94,8 +103,7 @@ impl NetworkLink {
             last_token: 0,
             // A machine that goes on where another stood begins elsewhere.
             last_local: LOCAL_PORTS.start() + (seed % 50_000) as u16,
-            refusals_until: 0,
-            untold: 0,
+            refusals: Refusals::default(),
         };
         if !link.resets.is_empty() {
             link.shared.mailbox.ring();
@@ -114,22 +122,32 @@ impl NetworkLink {
 
     /// Takes over what was asked for from other threads.
     fn follow_orders(&mut self) {
-        let (to_open, to_close) = {
+        let (to_open, to_close, egress) = {
             let mut state = self.shared.lock();
-            (std::mem::take(&mut state.to_open), std::mem::take(&mut state.to_close))
+            let orders = (std::mem::take(&mut state.to_open), std::mem::take(&mut state.to_close));
+            (orders.0, orders.1, Arc::clone(&state.egress))
         };
-        let mut closed = 0;
-        for (id, guest_port, listener) in to_open {
-            let token = self.next_token();
-            match self.watch.watched(listener, &self.shared.mailbox, token) {
-                Ok(listener) => {
-                    let port = Port { guest_port, listener, may_accept: true };
-                    self.ports.insert(id, port);
-                }
-                Err(_) => closed += 1,
-            }
+        if !Arc::ptr_eq(&egress, &self.egress) {
+            self.egress = egress;
+            self.datagrams.end_outward();
         }
-        closed += to_close.iter().filter_map(|id| self.ports.remove(id)).count();
+        let mut closed = 0;
+        for Opening { id, guest_port, socket } in to_open {
+            let token = self.next_token();
+            let is_open = match socket {
+                Listening::Udp(socket) => self.datagrams.open(id, guest_port, socket, token),
+                Listening::Tcp(listener) => {
+                    let watched = self.watch.watched(listener, &self.shared.mailbox, token);
+                    let port =
+                        watched.map(|listener| Port { guest_port, listener, may_accept: true });
+                    port.map(|port| self.ports.insert(id, port)).is_ok()
+                }
+            };
+            closed += usize::from(!is_open);
+        }
+        for id in to_close {
+            closed += usize::from(self.ports.remove(&id).is_some() || self.datagrams.close(id));
+        }
         if closed > 0 {
             self.shared.lock().published -= closed;
         }
@@ -142,7 +160,7 @@ impl NetworkLink {
                 flow.found(readiness);
             } else if let Some(pending) = self.pending.get_mut(&readiness.token) {
                 pending.is_ready = true;
-            } else {
+            } else if !self.datagrams.found(readiness.token) {
                 // Listeners have tokens, too; there are few.
                 self.ports.values_mut().for_each(|port| port.may_accept = true);
             }
@@ -216,17 +234,20 @@ impl NetworkLink {
                 {
                     packets.push_back(packet.to_vec());
                 }
-                Sent::Packet { protocol, destination, port, .. } => {
-                    if destination.is_multicast() || destination.is_broadcast() {
-                        continue;
-                    }
+                Sent::Packet { destination, .. }
+                | Sent::Datagram(Datagram { to: (destination, _), .. })
+                    if destination.is_multicast() || destination.is_broadcast() => {}
+                Sent::Datagram(datagram) if datagram.to == (NAME_SERVER, NAME_PORT) => {
+                    self.ask(now, &datagram, guest);
+                }
+                Sent::Datagram(datagram) => self.send(now, &datagram, guest),
+                Sent::Packet { protocol, destination, .. } => {
                     let protocol = match protocol {
                         1 => NetworkProtocol::Icmp,
-                        17 => NetworkProtocol::Udp,
                         _ => NetworkProtocol::Other,
                     };
                     let reason = NetworkRefusal::NotAllowed;
-                    self.refuse(now, protocol, (destination, port), reason, guest);
+                    self.refusals.tell(now, protocol, (destination, 0), reason, guest);
                 }
             }
         }
@@ -247,8 +268,8 @@ impl NetworkLink {
             return self.flows.contains_key(token);
         }
         let (address, port) = segment.destination;
-        let egress = Arc::clone(&self.shared.lock().egress);
-        let reason = match egress.destination(address, port) {
+        let asked = self.egress.destination(Transport::Tcp, (address, port), &self.names.answered);
+        let reason = match asked {
             None => NetworkRefusal::NotAllowed,
             Some(_) if self.open() >= self.limits.connections => NetworkRefusal::TooMany,
             Some(destination) => match self.connect(destination, packet, segment) {
@@ -256,8 +277,98 @@ impl NetworkLink {
                 Err(_) => NetworkRefusal::Unreachable,
             },
         };
-        self.refuse(now, NetworkProtocol::Tcp, segment.destination, reason, guest);
+        self.refusals.tell(now, NetworkProtocol::Tcp, segment.destination, reason, guest);
         true
+    }
+
+    /// The guest asks for a name.
+    fn ask(&mut self, now: Nanos, datagram: &Datagram<'_>, guest: &mut dyn GuestPort) {
+        let asker = (GUEST, datagram.from);
+        let (refused, answer) = match self.names.ask(asker, datagram.bytes, &self.egress) {
+            Reply::None => return,
+            Reply::Answer(answer) => (None, answer),
+            Reply::NotAllowed { name, answer } => {
+                (Some((name, NetworkRefusal::NotAllowed)), answer)
+            }
+            Reply::TooMany { name, answer } => (Some((name, NetworkRefusal::TooMany)), answer),
+        };
+        if let Some((name, reason)) = refused {
+            self.refusals.tell(now, NetworkProtocol::Udp, (name, NAME_PORT), reason, guest);
+        }
+        self.give_answer(asker, &answer, guest);
+    }
+
+    /// Gives the guest what the host's resolver has answered.
+    fn answer(&mut self, now: Nanos, guest: &mut dyn GuestPort) {
+        for late in self.names.late() {
+            if late.is_of_nobody {
+                let (asked, reason) = ((late.name, NAME_PORT), NetworkRefusal::Unreachable);
+                self.refusals.tell(now, NetworkProtocol::Udp, asked, reason, guest);
+            }
+            self.give_answer(late.asker, &late.answer, guest);
+        }
+    }
+
+    fn give_answer(&self, asker: Asker, answer: &[u8], guest: &mut dyn GuestPort) {
+        let packet = packets::datagram((NAME_SERVER, NAME_PORT), asker, answer);
+        // One that does not fit is lost, as datagrams are: who asks does so again.
+        guest.give(&wire::frame(&packet, self.hardware));
+    }
+
+    /// The guest sends a datagram.
+    fn send(&mut self, now: Nanos, datagram: &Datagram<'_>, guest: &mut dyn GuestPort) {
+        let is_answer = datagram.to.0 == GATEWAY && self.datagrams.answer(now, datagram);
+        if is_answer || self.datagrams.send(now, datagram) {
+            return;
+        }
+        let answered = &self.names.answered;
+        let (reason, why) = match self.egress.destination(Transport::Udp, datagram.to, answered) {
+            None => (NetworkRefusal::NotAllowed, Unreachable::Prohibited),
+            Some(destination) => {
+                let token = self.next_token();
+                match self.datagrams.begin(now, token, datagram, destination) {
+                    Ok(()) => return,
+                    Err(_) => (NetworkRefusal::Unreachable, Unreachable::Port),
+                }
+            }
+        };
+        self.send_back(
+            now,
+            datagram.to,
+            packets::headers_of(datagram.packet),
+            (reason, why),
+            guest,
+        );
+    }
+
+    /// Tells of a datagram that goes nowhere, and the guest as well.
+    fn send_back(
+        &mut self,
+        now: Nanos,
+        to: (std::net::Ipv4Addr, u16),
+        headers: &[u8],
+        (reason, why): (NetworkRefusal, Unreachable),
+        guest: &mut dyn GuestPort,
+    ) {
+        if self.refusals.tell(now, NetworkProtocol::Udp, to, reason, guest)
+            && let Some(packet) = packets::unreachable(headers, why)
+        {
+            guest.give(&wire::frame(&packet, self.hardware));
+        }
+    }
+
+    /// Lets the guest have the datagrams that there are for it, and know of its own that went nowhere.
+    fn pass_datagrams(&mut self, now: Nanos, guest: &mut dyn GuestPort) {
+        let last_token = &mut self.last_token;
+        self.datagrams.receive(now, guest, || {
+            *last_token += 1;
+            *last_token
+        });
+        for returned in self.datagrams.take_returned() {
+            let reason = (NetworkRefusal::Unreachable, Unreachable::Port);
+            self.send_back(now, returned.to, &returned.headers, reason, guest);
+        }
+        self.datagrams.settle(now);
     }
 
     fn connect(
@@ -302,31 +413,12 @@ impl NetworkLink {
                 None => {
                     self.outward.remove(&places(&segment));
                     let reason = NetworkRefusal::Unreachable;
-                    self.refuse(now, NetworkProtocol::Tcp, segment.destination, reason, guest);
+                    let asked = segment.destination;
+                    self.refusals.tell(now, NetworkProtocol::Tcp, asked, reason, guest);
                 }
             }
             packets.push_back(packet);
         }
-    }
-
-    /// Tells of a refusal, if there were not too many just now.
-    fn refuse(
-        &mut self,
-        now: Nanos,
-        protocol: NetworkProtocol,
-        (address, port): (std::net::Ipv4Addr, u16),
-        reason: NetworkRefusal,
-        guest: &mut dyn GuestPort,
-    ) {
-        let told_until = self.refusals_until.max(now);
-        if told_until - now >= REFUSALS_AT_ONCE * REFUSAL_NANOS {
-            self.untold += 1;
-            return;
-        }
-        self.refusals_until = told_until + REFUSAL_NANOS;
-        let count = std::mem::take(&mut self.untold) + 1;
-        let address = address.to_string();
-        guest.tell(EventBody::NetworkRefused { protocol, address, port, reason, count });
     }
 
     /// Moves bytes; ends what is over.
@@ -380,6 +472,7 @@ impl Link for NetworkLink {
         let mut packets = VecDeque::new();
         self.receive(now, &sent, &mut packets, guest);
         self.conclude(now, &mut packets, guest);
+        self.answer(now, guest);
         self.accept();
         // What the guest has acknowledged makes room, what it has sent goes out, and then there may
         // be more for it.
@@ -387,6 +480,7 @@ impl Link for NetworkLink {
         self.pump();
         self.stack.poll(now, VecDeque::new(), guest);
         self.bury();
+        self.pass_datagrams(now, guest);
         self.shared.connections.store(self.open() as u64, Ordering::Relaxed);
     }
 
@@ -395,13 +489,13 @@ impl Link for NetworkLink {
     }
 
     fn deadline(&self) -> Option<Nanos> {
-        self.stack.next_at()
+        [self.stack.next_at(), self.datagrams.next_at()].into_iter().flatten().min()
     }
 
     fn expecting(&self) -> Expecting {
-        if self.open() > 0 {
+        if self.open() + self.datagrams.flows() + self.names.waiting() > 0 {
             Expecting::Bytes
-        } else if self.ports.is_empty() {
+        } else if self.ports.is_empty() && !self.datagrams.has_ports() {
             Expecting::Nothing
         } else {
             Expecting::Connections

@@ -1,7 +1,7 @@
 //! A hold on a machine's network, from any thread.
 
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,8 @@ use crate::addresses::GATEWAY_HARDWARE;
 use crate::egress::Egress;
 use crate::error::NetworkError;
 use crate::link::NetworkLink;
-use crate::shared::{Limits, Shared};
+use crate::shared::{Limits, Listening, Opening, Shared};
+use crate::transport::Transport;
 use crate::watch::{Mailbox, Watch};
 
 /// A port of the host's that leads to one of the guest's.
@@ -74,13 +75,18 @@ impl Network {
         Ok((Self { shared, limits }, link))
     }
 
-    /// Has `address` on the host lead to the guest's `port`: a TCP listener, whose port is chosen by
-    /// the host if it is 0. It listens from now on; connections are made while the guest runs, and
-    /// wait with the host's kernel while it does not.
+    /// Has `address` on the host lead to the guest's `port`; its own port is chosen by the host if it
+    /// is 0. It listens from now on; connections are made while the guest runs, and wait with the
+    /// host's kernel while it does not, as datagrams do, of which the kernel keeps only so many.
     ///
     /// # Errors
     /// [`NetworkError`]; nothing listens then.
-    pub fn publish(&self, port: u16, address: SocketAddrV4) -> Result<Published, NetworkError> {
+    pub fn publish(
+        &self,
+        transport: Transport,
+        port: u16,
+        address: SocketAddrV4,
+    ) -> Result<Published, NetworkError> {
         if port == 0 {
             let problems = vec!["guestPort: expected 1 to 65535, found 0".to_owned()];
             return Err(NetworkError::Invalid { problems });
@@ -101,16 +107,15 @@ impl Network {
                 _ => NetworkError::HostRefused { address, reason: error.to_string() },
             }
         };
-        let listener = TcpListener::bind(address).map_err(refused)?;
-        listener.set_nonblocking(true).map_err(refused)?;
-        let address = match listener.local_addr().map_err(refused)? {
+        let (socket, local) = listening(transport, address).map_err(refused)?;
+        let address = match local {
             SocketAddr::V4(address) => address,
             SocketAddr::V6(other) => SocketAddrV4::new(Ipv4Addr::LOCALHOST, other.port()),
         };
         state.last_id += 1;
         let id = state.last_id;
         state.published += 1;
-        state.to_open.push((id, port, listener));
+        state.to_open.push(Opening { id, guest_port: port, socket });
         drop(state);
         self.shared.mailbox.ring();
         Ok(Published { id, address })
@@ -122,11 +127,13 @@ impl Network {
     /// [`NetworkError`], with all that is wrong at once.
     pub fn publish_at(
         &self,
+        protocol: &str,
         guest_port: u32,
-        host: &str,
-        host_port: u32,
+        (host, host_port): (&str, u32),
     ) -> Result<Published, NetworkError> {
         let mut problems = Vec::new();
+        let transport = Transport::parse(Some(protocol))
+            .map_err(|problem| problems.push(format!("protocol: {problem}")));
         let guest = u16::try_from(guest_port).ok().filter(|port| *port != 0);
         if guest.is_none() {
             problems.push(format!("guestPort: expected 1 to 65535, found {guest_port}"));
@@ -139,20 +146,21 @@ impl Network {
         if address.is_none() {
             problems.push(format!("host: expected an IPv4 address of the host's, found {host:?}"));
         }
-        match (guest, port, address) {
-            (Some(guest), Some(port), Some(address)) => {
-                self.publish(guest, SocketAddrV4::new(address, port))
+        match (transport, guest, port, address) {
+            (Ok(transport), Some(guest), Some(port), Some(address)) => {
+                self.publish(transport, guest, SocketAddrV4::new(address, port))
             }
             _ => Err(NetworkError::Invalid { problems }),
         }
     }
 
-    /// Closes a published port; connections that came by it go on. Twice is as good as once.
+    /// Closes a published port; connections that came by it go on, flows of datagrams do not. Twice is
+    /// as good as once.
     pub fn unpublish(&self, id: u64) {
         let mut state = self.shared.lock();
         // One that the link has not taken over is closed here and now.
         let before = state.to_open.len();
-        state.to_open.retain(|(waiting, _, _)| *waiting != id);
+        state.to_open.retain(|waiting| waiting.id != id);
         if state.to_open.len() < before {
             state.published -= 1;
             return;
@@ -162,7 +170,8 @@ impl Network {
         self.shared.mailbox.ring();
     }
 
-    /// What the guest may reach from now on; connections that it has go on.
+    /// What the guest may reach from now on; connections that it has go on, flows of datagrams are
+    /// asked anew.
     pub fn set_egress(&self, egress: Egress) {
         self.shared.lock().egress = Arc::new(egress);
     }
@@ -170,5 +179,26 @@ impl Network {
     /// Connections that are open now, in both directions.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::Relaxed)
+    }
+}
+
+/// What listens at an address, and where it does.
+fn listening(
+    transport: Transport,
+    address: SocketAddrV4,
+) -> std::io::Result<(Listening, SocketAddr)> {
+    match transport {
+        Transport::Tcp => {
+            let listener = TcpListener::bind(address)?;
+            listener.set_nonblocking(true)?;
+            let local = listener.local_addr()?;
+            Ok((Listening::Tcp(listener), local))
+        }
+        Transport::Udp => {
+            let socket = UdpSocket::bind(address)?;
+            socket.set_nonblocking(true)?;
+            let local = socket.local_addr()?;
+            Ok((Listening::Udp(socket), local))
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What a hold on a network and its link have in common: orders from other threads, and limits.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,13 +13,17 @@ pub struct Limits {
     /// Connections at once, in both directions together. Further ones into the guest wait with the
     /// host's kernel; further ones out of it are refused.
     pub connections: usize,
+    /// Flows of datagrams at once, in both directions together: one for each peer of a published
+    /// port, and for each pair of a port of the guest's and a place outside. The one that was silent
+    /// for longest makes room for the next.
+    pub flows: usize,
     /// Published ports.
     pub ports: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 1024, ports: 64 }
+        Self { connections: 1024, flows: 512, ports: 64 }
     }
 }
 
@@ -30,10 +34,23 @@ pub(crate) struct Shared {
     pub(crate) connections: AtomicU64,
 }
 
+/// A port that is to lead into the guest.
+pub(crate) struct Opening {
+    pub(crate) id: u64,
+    pub(crate) guest_port: u16,
+    pub(crate) socket: Listening,
+}
+
+/// What takes what comes to a published port.
+pub(crate) enum Listening {
+    Tcp(TcpListener),
+    Udp(UdpSocket),
+}
+
 #[derive(Default)]
 pub(crate) struct State {
-    /// Listeners that the link has not taken over yet.
-    pub(crate) to_open: Vec<(u64, u16, TcpListener)>,
+    /// Ports that the link has not taken over yet.
+    pub(crate) to_open: Vec<Opening>,
     /// Ports that are to be closed.
     pub(crate) to_close: Vec<u64>,
     pub(crate) published: usize,

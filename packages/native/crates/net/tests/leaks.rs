@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use guest::Guest;
 use smoltcp::socket::tcp::State;
 use stillpoint_net::addresses::GATEWAY;
-use stillpoint_net::{Cidr, Egress, Ports, Rule};
+use stillpoint_net::{Cidr, Egress, Ports, Rule, Transport};
 
 fn count(folder: &str) -> Option<usize> {
     std::fs::read_dir(folder).ok().map(Iterator::count)
@@ -38,9 +38,9 @@ fn a_network_that_goes_in_the_middle_of_traffic_leaves_nothing_behind() {
         let server = TcpListener::bind(any).expect("a port");
         let port = server.local_addr().expect("an address").port();
         let addresses = Cidr::parse("127.0.0.1").expect("an address");
-        let rule = Rule { addresses, ports: Ports::Any };
-        guest.network.set_egress(Egress { allow: vec![rule] });
-        let published = guest.network.publish(80, any).expect("a port");
+        let rule = Rule::tcp(addresses, Ports::Any);
+        guest.network.set_egress(Egress { allow: vec![rule], ..Egress::default() });
+        let published = guest.network.publish(Transport::Tcp, 80, any).expect("a port");
         let inward: Vec<_> = (0..20).map(|_| guest.listen(80)).collect();
         let mut clients: Vec<_> =
             (0..20).map(|_| TcpStream::connect(published.address).expect("listens")).collect();

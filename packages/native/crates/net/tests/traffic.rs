@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use smoltcp::socket::tcp::State;
 use socket2::{Domain, Socket, Type};
 use stillpoint_net::addresses::{GATEWAY, GATEWAY_HARDWARE};
-use stillpoint_net::{Cidr, Egress, Limits, Network, NetworkError, Ports, Rule};
+use stillpoint_net::{Cidr, Egress, Limits, Network, NetworkError, Ports, Rule, Transport};
 use stillpoint_vmm::event::{EventBody, NetworkRefusal};
 use stillpoint_vmm::network::{Expecting, Link};
 
@@ -53,7 +53,7 @@ fn echo(guest: &mut Guest, handle: smoltcp::iface::SocketHandle) {
 #[test]
 fn every_byte_arrives_once_in_order_and_an_end_is_only_the_end_of_one_direction() {
     let mut guest = Guest::new();
-    let published = guest.network.publish(80, ANY).expect("a port");
+    let published = guest.network.publish(Transport::Tcp, 80, ANY).expect("a port");
     let expected = bytes(3 << 20, 1);
     let clients: Vec<_> = (0..3)
         .map(|_| {
@@ -88,7 +88,7 @@ fn every_byte_arrives_once_in_order_and_an_end_is_only_the_end_of_one_direction(
 #[test]
 fn a_reader_that_stops_holds_the_guest_up_and_loses_nothing() {
     let mut guest = Guest::new();
-    let published = guest.network.publish(80, ANY).expect("a port");
+    let published = guest.network.publish(Transport::Tcp, 80, ANY).expect("a port");
     let mut client = TcpStream::connect(published.address).expect("listens");
     let handle = guest.listen(80);
     let expected = bytes(16 << 20, 2);
@@ -124,7 +124,7 @@ fn a_reader_that_stops_holds_the_guest_up_and_loses_nothing() {
 #[test]
 fn a_reset_is_a_reset_in_both_directions_and_so_is_a_port_where_nobody_listens() {
     let mut guest = Guest::new();
-    let published = guest.network.publish(80, ANY).expect("a port");
+    let published = guest.network.publish(Transport::Tcp, 80, ANY).expect("a port");
     let reset = |mut stream: TcpStream| {
         thread::spawn(move || stream.read(&mut [0; 9]).map_err(|error| error.kind()))
     };
@@ -151,7 +151,7 @@ fn a_reset_is_a_reset_in_both_directions_and_so_is_a_port_where_nobody_listens()
 #[test]
 fn a_port_that_is_closed_listens_no_more_and_its_connections_go_on() {
     let mut guest = Guest::new();
-    let published = guest.network.publish(80, ANY).expect("a port");
+    let published = guest.network.publish(Transport::Tcp, 80, ANY).expect("a port");
     let handle = guest.listen(80);
     let mut client = TcpStream::connect(published.address).expect("listens");
     guest.until(|guest| guest.get(handle).state() == State::Established);
@@ -162,7 +162,7 @@ fn a_port_that_is_closed_listens_no_more_and_its_connections_go_on() {
     client.write_all(b"still here").expect("open");
     guest.until(|guest| guest.get(handle).recv_queue() == 10);
     // Its place is free again.
-    let again = guest.network.publish(80, published.address).expect("free");
+    let again = guest.network.publish(Transport::Tcp, 80, published.address).expect("free");
     assert_eq!(again.address, published.address);
 }
 
@@ -170,7 +170,10 @@ fn a_port_that_is_closed_listens_no_more_and_its_connections_go_on() {
 fn what_cannot_be_published_is_refused_by_name() {
     let guest = Guest::with(Limits { ports: 2, ..Limits::default() });
     let publish = |port, address| {
-        guest.network.publish(port, address).map_err(|error: NetworkError| error.name())
+        guest
+            .network
+            .publish(Transport::Tcp, port, address)
+            .map_err(|error: NetworkError| error.name())
     };
     assert_eq!(publish(0, ANY), Err("NetworkInvalid"));
     let taken = publish(80, ANY).expect("a port");
@@ -181,13 +184,16 @@ fn what_cannot_be_published_is_refused_by_name() {
     assert_eq!(publish(82, ANY), Err("TooManyPorts"));
     let Guest { network, link, .. } = guest;
     drop(link);
-    assert_eq!(network.publish(80, ANY).map_err(|error| error.name()), Err("Closed"));
+    assert_eq!(
+        network.publish(Transport::Tcp, 80, ANY).map_err(|error| error.name()),
+        Err("Closed")
+    );
 }
 
 #[test]
 fn no_more_connections_than_may_be_are_open_and_the_others_wait() {
     let mut guest = Guest::with(Limits { connections: 2, ..Limits::default() });
-    let published = guest.network.publish(80, ANY).expect("a port");
+    let published = guest.network.publish(Transport::Tcp, 80, ANY).expect("a port");
     let handles: Vec<_> = (0..3).map(|_| guest.listen(80)).collect();
     let mut clients: Vec<_> =
         (0..3).map(|_| TcpStream::connect(published.address).expect("listens")).collect();
@@ -209,7 +215,8 @@ fn no_more_connections_than_may_be_are_open_and_the_others_wait() {
 }
 
 fn allow(addresses: &str, ports: Ports) -> Egress {
-    Egress { allow: vec![Rule { addresses: Cidr::parse(addresses).expect("a range"), ports }] }
+    let rule = Rule::tcp(Cidr::parse(addresses).expect("a range"), ports);
+    Egress { allow: vec![rule], ..Egress::default() }
 }
 
 #[test]
@@ -295,7 +302,7 @@ fn a_flood_of_refusals_is_counted_and_not_told_one_by_one() {
             frame[6..12].copy_from_slice(&HARDWARE);
             frame[12] = 8;
             frame[14..34].copy_from_slice(&[
-                0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 17, 0, 0, 10, 0, 2, 15, 1, 1, 1, 1,
+                0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 132, 0, 0, 10, 0, 2, 15, 1, 1, 1, 1,
             ]);
             frame[37] = port;
             guest.wire.to_host.push(frame);
@@ -443,9 +450,9 @@ proptest! {
         frames in proptest::collection::vec((packets(), 0..400usize, proptest::option::weighted(0.2, (0..60usize, any::<u8>()))), 1..40),
         room in 0..9usize,
     ) {
-        let mut guest = Guest::with(Limits { connections: 3, ports: 2 });
+        let mut guest = Guest::with(Limits { connections: 3, flows: 2, ports: 2 });
         guest.wire.room = room;
-        let published = guest.network.publish(80, ANY).expect("a port");
+        let published = guest.network.publish(Transport::Tcp, 80, ANY).expect("a port");
         let _client = TcpStream::connect(published.address).expect("listens");
         for (packet, length, flip) in frames {
             let mut frame = packet.frame();

@@ -1,0 +1,67 @@
+//! Whom a guest may reach.
+
+use napi_derive::napi;
+use stillpoint_net::{WrittenEgress, WrittenRule};
+
+/// Ports, from the first to the last.
+#[napi(object, object_to_js = false, use_nullable = true)]
+pub struct PortRange {
+    /// The first.
+    pub first: u32,
+    /// The last.
+    pub last: u32,
+}
+
+/// Lets a guest reach some addresses, or a host, at some ports.
+#[napi(object, object_to_js = false, use_nullable = true)]
+pub struct EgressRule {
+    /// An IPv4 address, or a range of them as `address/bits`.
+    pub addresses: Option<String>,
+    /// A host's name, `*.name` or `*`.
+    pub host: Option<String>,
+    /// The ports; any if null.
+    pub ports: Option<Vec<PortRange>>,
+    /// `tcp`, or `udp`.
+    pub protocol: String,
+}
+
+/// A name, and what it is answered with.
+#[napi(object, object_to_js = false, use_nullable = true)]
+pub struct KnownName {
+    /// The name.
+    pub name: String,
+    /// IPv4 addresses.
+    pub addresses: Vec<String>,
+}
+
+/// What a guest may reach.
+#[napi(object, object_to_js = false, use_nullable = true)]
+pub struct EgressPolicy {
+    /// Any of them suffices.
+    pub allow: Vec<EgressRule>,
+    /// Names that are known without asking.
+    pub table: Vec<KnownName>,
+    /// Whether the host's resolver is asked for other names that a rule allows.
+    pub asks_host: bool,
+}
+
+impl From<EgressRule> for WrittenRule {
+    fn from(rule: EgressRule) -> Self {
+        let ranges = |ports: Vec<PortRange>| {
+            ports.into_iter().map(|PortRange { first, last }| (first, last)).collect()
+        };
+        let EgressRule { addresses, host, ports, protocol } = rule;
+        Self { addresses, host, ports: ports.map(ranges), protocol: Some(protocol) }
+    }
+}
+
+impl From<EgressPolicy> for WrittenEgress {
+    fn from(policy: EgressPolicy) -> Self {
+        let known = |KnownName { name, addresses }: KnownName| (name, addresses);
+        Self {
+            allow: policy.allow.into_iter().map(Into::into).collect(),
+            table: policy.table.into_iter().map(known).collect(),
+            asks_host: policy.asks_host,
+        }
+    }
+}

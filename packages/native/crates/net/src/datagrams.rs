@@ -1,0 +1,393 @@
+//! Datagrams: between ports of the host's and the guest, and between the guest and whom it may reach.
+//!
+//! ```text
+//!  host's peer ──▶ published socket ──▶ gateway:local ──▶ guest:port     a flow for each peer
+//!  guest:port  ──▶ somebody:port    ──▶ socket of the flow ──▶ somebody  a flow for each pair
+//! ```
+//! A flow is what the answer comes back by. It ends when nothing has gone over it for some guest
+//! time, and the one that was silent for longest makes room for the next.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use stillpoint_vmm::network::{ETHERNET_HEADER_BYTES, GuestPort};
+use stillpoint_vmm::time::Nanos;
+
+use crate::addresses::{GATEWAY, GUEST};
+use crate::packets::{self, DATAGRAM_HEADER_BYTES, Place};
+use crate::watch::{Mailbox, Watch, Watched};
+use crate::wire::{self, Datagram};
+
+/// Guest time after which a flow that carries nothing ends.
+pub(crate) const SILENCE_NANOS: Nanos = 30_000_000_000;
+/// Datagrams that are taken of one socket at once.
+const MOST_AT_ONCE: usize = 256;
+/// Most bytes of a datagram.
+const MOST_BYTES: usize = 65_535;
+/// Ports of the gateway's that datagrams into the guest come from.
+const LOCAL_PORTS: std::ops::RangeInclusive<u16> = 10_000..=65_000;
+
+struct Port {
+    guest_port: u16,
+    socket: Watched<UdpSocket>,
+    token: u64,
+    may_receive: bool,
+}
+
+struct Flow {
+    last_at: Nanos,
+    end: End,
+}
+
+/// Whom a flow leads to.
+enum End {
+    /// Who has sent something to a published port.
+    Peer { port: u64, peer: SocketAddr, local: u16 },
+    /// Whom the guest has sent something.
+    Outside(Outside),
+}
+
+struct Outside {
+    socket: Watched<UdpSocket>,
+    from: u16,
+    to: Place,
+    may_receive: bool,
+    /// The headers of what was sent last.
+    headers: Vec<u8>,
+}
+
+/// A datagram that the host says went nowhere.
+pub(crate) struct Returned {
+    pub(crate) to: Place,
+    pub(crate) headers: Vec<u8>,
+}
+
+/// All datagrams of one guest.
+pub(crate) struct Datagrams {
+    watch: Arc<Watch>,
+    mailbox: Arc<Mailbox>,
+    hardware: [u8; 6],
+    mtu: usize,
+    most_flows: usize,
+    ports: BTreeMap<u64, Port>,
+    flows: BTreeMap<u64, Flow>,
+    /// Flows of peers by their port and who they are, and by their port of the gateway's.
+    peers: HashMap<(u64, SocketAddr), u64>,
+    locals: HashMap<u16, u64>,
+    /// Flows to the outside.
+    outward: HashMap<(u16, Place), u64>,
+    last_local: u16,
+    ends_at: Option<Nanos>,
+    returned: Vec<Returned>,
+    buffer: Vec<u8>,
+}
+
+impl Datagrams {
+    pub(crate) fn new(
+        watch: Arc<Watch>,
+        mailbox: Arc<Mailbox>,
+        (hardware, mtu): ([u8; 6], u16),
+        most_flows: usize,
+    ) -> Self {
+        Self {
+            watch,
+            mailbox,
+            hardware,
+            mtu: mtu.into(),
+            most_flows,
+            ports: BTreeMap::new(),
+            flows: BTreeMap::new(),
+            peers: HashMap::new(),
+            locals: HashMap::new(),
+            outward: HashMap::new(),
+            last_local: *LOCAL_PORTS.start(),
+            ends_at: None,
+            returned: Vec::new(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Takes over a published socket; whether the host could.
+    pub(crate) fn open(&mut self, id: u64, guest_port: u16, socket: UdpSocket, token: u64) -> bool {
+        let Ok(socket) = self.watch.watched(socket, &self.mailbox, token) else { return false };
+        self.ports.insert(id, Port { guest_port, socket, token, may_receive: true });
+        true
+    }
+
+    /// Closes a published port, and its flows; whether it was there.
+    pub(crate) fn close(&mut self, id: u64) -> bool {
+        let is_of = |flow: &Flow| matches!(flow.end, End::Peer { port, .. } if port == id);
+        self.end_those(|_, flow| is_of(flow));
+        self.ports.remove(&id).is_some()
+    }
+
+    /// Ends all flows that the guest has begun: whom it may reach is asked anew.
+    pub(crate) fn end_outward(&mut self) {
+        self.end_those(|_, flow| matches!(flow.end, End::Outside(_)));
+    }
+
+    /// Whether a port is published.
+    pub(crate) fn has_ports(&self) -> bool {
+        !self.ports.is_empty()
+    }
+
+    /// Flows that are open.
+    pub(crate) fn flows(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Guest time at which the next flow ends, if nothing goes over it.
+    pub(crate) fn next_at(&self) -> Option<Nanos> {
+        self.ends_at
+    }
+
+    /// A socket can do something; whether it is one of these.
+    pub(crate) fn found(&mut self, token: u64) -> bool {
+        if let Some(Flow { end: End::Outside(outside), .. }) = self.flows.get_mut(&token) {
+            outside.may_receive = true;
+            return true;
+        }
+        let port = self.ports.values_mut().find(|port| port.token == token);
+        port.map(|port| port.may_receive = true).is_some()
+    }
+
+    /// The guest answers a peer of one of its published ports; whether it is one.
+    pub(crate) fn answer(&mut self, now: Nanos, datagram: &Datagram<'_>) -> bool {
+        let Some(flow) = self.locals.get(&datagram.to.1).and_then(|flow| self.flows.get_mut(flow))
+        else {
+            return false;
+        };
+        let End::Peer { port, peer, .. } = &flow.end else { return false };
+        let Some(port) = self.ports.get(port).filter(|port| port.guest_port == datagram.from)
+        else {
+            return false;
+        };
+        flow.last_at = now;
+        // What the host does not take is lost, as datagrams are.
+        let _ = port.socket.socket.send_to(datagram.bytes, peer);
+        true
+    }
+
+    /// Sends by the flow that the guest has begun to there; whether it has begun one.
+    pub(crate) fn send(&mut self, now: Nanos, datagram: &Datagram<'_>) -> bool {
+        let places = (datagram.from, datagram.to);
+        let Some(flow) = self.outward.get(&places).and_then(|flow| self.flows.get_mut(flow)) else {
+            return false;
+        };
+        flow.last_at = now;
+        if let End::Outside(outside) = &mut flow.end {
+            outside.send(datagram, &mut self.returned);
+        }
+        true
+    }
+
+    /// Begins a flow of the guest's to `destination`, and sends.
+    ///
+    /// # Errors
+    /// If the host cannot.
+    pub(crate) fn begin(
+        &mut self,
+        now: Nanos,
+        token: u64,
+        datagram: &Datagram<'_>,
+        destination: SocketAddr,
+    ) -> std::io::Result<()> {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.set_nonblocking(true)?;
+        socket.connect(destination)?;
+        let socket = self.watch.watched(socket, &self.mailbox, token)?;
+        let (from, to) = (datagram.from, datagram.to);
+        let mut outside = Outside { socket, from, to, may_receive: true, headers: Vec::new() };
+        outside.send(datagram, &mut self.returned);
+        self.make_room();
+        self.outward.insert((from, to), token);
+        self.flows.insert(token, Flow { last_at: now, end: End::Outside(outside) });
+        Ok(())
+    }
+
+    /// Gives the guest what there is for it, while there is room. `next_token` names a new flow.
+    pub(crate) fn receive(
+        &mut self,
+        now: Nanos,
+        guest: &mut dyn GuestPort,
+        mut next_token: impl FnMut() -> u64,
+    ) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(MOST_BYTES, 0);
+        let ids: Vec<u64> = self.ports.keys().copied().collect();
+        for id in ids {
+            self.receive_of_port(now, id, &mut buffer, guest, &mut next_token);
+        }
+        let (largest, mtu, hardware) = (self.largest(), self.mtu, self.hardware);
+        for flow in self.flows.values_mut() {
+            let End::Outside(outside) = &mut flow.end else { continue };
+            let mut count = 0;
+            while outside.may_receive && guest.fits(largest) {
+                if count == MOST_AT_ONCE {
+                    self.mailbox.ring();
+                    break;
+                }
+                count += 1;
+                match outside.receive(&mut buffer, &mut self.returned) {
+                    Some(bytes) if bytes.len() + DATAGRAM_HEADER_BYTES <= mtu => {
+                        flow.last_at = now;
+                        let packet = packets::datagram(outside.to, (GUEST, outside.from), bytes);
+                        guest.give(&wire::frame(&packet, hardware));
+                    }
+                    Some(_) | None => {}
+                }
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    fn largest(&self) -> usize {
+        ETHERNET_HEADER_BYTES + self.mtu
+    }
+
+    fn receive_of_port(
+        &mut self,
+        now: Nanos,
+        id: u64,
+        buffer: &mut [u8],
+        guest: &mut dyn GuestPort,
+        next_token: &mut impl FnMut() -> u64,
+    ) {
+        for count in 0.. {
+            let largest = self.largest();
+            let Some(port) = self.ports.get_mut(&id).filter(|port| port.may_receive) else {
+                return;
+            };
+            if !guest.fits(largest) {
+                return;
+            }
+            if count == MOST_AT_ONCE {
+                self.mailbox.ring();
+                return;
+            }
+            let guest_port = port.guest_port;
+            match port.socket.socket.recv_from(buffer) {
+                Ok((bytes, _)) if bytes + DATAGRAM_HEADER_BYTES > self.mtu => {}
+                Ok((bytes, peer)) => {
+                    let local = self.local_of(now, id, peer, next_token);
+                    let (from, to) = ((GATEWAY, local), (GUEST, guest_port));
+                    let packet = packets::datagram(from, to, &buffer[..bytes]);
+                    guest.give(&wire::frame(&packet, self.hardware));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    port.may_receive = port.socket.ask(true, false).is_err();
+                    return;
+                }
+                // That an answer of the guest's went nowhere is nothing to it.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// The gateway's port that a peer is known to the guest by.
+    fn local_of(
+        &mut self,
+        now: Nanos,
+        port: u64,
+        peer: SocketAddr,
+        next_token: &mut impl FnMut() -> u64,
+    ) -> u16 {
+        if let Some(flow) = self.peers.get(&(port, peer)).and_then(|flow| self.flows.get_mut(flow))
+            && let End::Peer { local, .. } = flow.end
+        {
+            flow.last_at = now;
+            return local;
+        }
+        self.make_room();
+        // There are more of them than flows.
+        let local = loop {
+            self.last_local = match self.last_local {
+                port if port < *LOCAL_PORTS.end() => port + 1,
+                _ => *LOCAL_PORTS.start(),
+            };
+            if !self.locals.contains_key(&self.last_local) {
+                break self.last_local;
+            }
+        };
+        let token = next_token();
+        self.peers.insert((port, peer), token);
+        self.locals.insert(local, token);
+        self.flows.insert(token, Flow { last_at: now, end: End::Peer { port, peer, local } });
+        local
+    }
+
+    /// What went nowhere, since the last call.
+    pub(crate) fn take_returned(&mut self) -> Vec<Returned> {
+        std::mem::take(&mut self.returned)
+    }
+
+    /// Ends the flows that have been silent for long.
+    pub(crate) fn settle(&mut self, now: Nanos) {
+        if self.ends_at.is_some_and(|at| at <= now) {
+            self.end_those(|_, flow| flow.last_at + SILENCE_NANOS <= now);
+        }
+        self.ends_at = self.flows.values().map(|flow| flow.last_at + SILENCE_NANOS).min();
+    }
+
+    fn make_room(&mut self) {
+        while self.flows.len() >= self.most_flows.max(1) {
+            let silent = self.flows.iter().min_by_key(|(_, flow)| flow.last_at);
+            let Some(silent) = silent.map(|(token, _)| *token) else { return };
+            self.end_those(|token, _| token == silent);
+        }
+    }
+
+    fn end_those(&mut self, is_over: impl Fn(u64, &Flow) -> bool) {
+        let Self { flows, peers, locals, outward, .. } = self;
+        flows.retain(|token, flow| {
+            let is_over = is_over(*token, flow);
+            if is_over {
+                match &flow.end {
+                    End::Peer { port, peer, local } => {
+                        peers.remove(&(*port, *peer));
+                        locals.remove(local);
+                    }
+                    End::Outside(outside) => {
+                        outward.remove(&(outside.from, outside.to));
+                    }
+                }
+            }
+            !is_over
+        });
+    }
+}
+
+impl Outside {
+    fn send(&mut self, datagram: &Datagram<'_>, returned: &mut Vec<Returned>) {
+        self.headers = packets::headers_of(datagram.packet).to_vec();
+        let sent = self.socket.socket.send(datagram.bytes);
+        if sent.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
+            // That is said of the one before: this one was not sent.
+            self.went_nowhere(returned);
+            let _ = self.socket.socket.send(datagram.bytes);
+        }
+    }
+
+    /// The next datagram for the guest. `None`: nothing, or something else.
+    fn receive<'a>(
+        &mut self,
+        buffer: &'a mut [u8],
+        returned: &mut Vec<Returned>,
+    ) -> Option<&'a [u8]> {
+        match self.socket.socket.recv(buffer) {
+            Ok(bytes) => return Some(&buffer[..bytes]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                self.went_nowhere(returned);
+            }
+            Err(_) => self.may_receive = self.socket.ask(true, false).is_err(),
+        }
+        None
+    }
+
+    fn went_nowhere(&self, returned: &mut Vec<Returned>) {
+        returned.push(Returned { to: self.to, headers: self.headers.clone() });
+    }
+}

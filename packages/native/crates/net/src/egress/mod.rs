@@ -1,0 +1,306 @@
+//! Whom a guest may reach: nobody, unless a rule allows it.
+//!
+//! Some addresses are nobody's on the Internet and somebody's here: the host itself, its links, the
+//! services that tell a host in a cloud who it is. A rule allows them only if it names them, that
+//! is, if the whole of its range lies among them: `0.0.0.0/0` does not, and no name of a host does,
+//! whatever it is said to mean.
+
+mod cidr;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::ops::RangeInclusive;
+
+pub use cidr::Cidr;
+
+use crate::addresses::{GATEWAY, NAME_SERVER};
+use crate::answered::{Answered, MOST_ADDRESSES};
+use crate::error::NetworkError;
+use crate::host_name::{HostPattern, plain_name};
+use crate::transport::Transport;
+
+/// Ports that a rule allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ports {
+    /// Every port.
+    Any,
+    /// Those in any of these ranges.
+    These(Vec<RangeInclusive<u16>>),
+}
+
+impl Ports {
+    fn contain(&self, port: u16) -> bool {
+        match self {
+            Self::Any => true,
+            Self::These(ranges) => ranges.iter().any(|range| range.contains(&port)),
+        }
+    }
+}
+
+/// Whom a rule is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destinations {
+    /// Who has one of these addresses.
+    Addresses(Cidr),
+    /// Who has an address that this guest was answered for such a name.
+    Hosts(HostPattern),
+}
+
+/// Lets the guest reach somebody at some ports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Whom.
+    pub destinations: Destinations,
+    /// The ports.
+    pub ports: Ports,
+    /// Over what.
+    pub transport: Transport,
+}
+
+impl Rule {
+    /// Lets the guest reach some addresses at some ports over TCP.
+    pub fn tcp(addresses: Cidr, ports: Ports) -> Self {
+        let destinations = Destinations::Addresses(addresses);
+        Self { destinations, ports, transport: Transport::Tcp }
+    }
+}
+
+/// A rule as somebody has written it: of addresses or of a host, not of both.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WrittenRule {
+    /// An IPv4 address, or a range of them as `address/bits`.
+    pub addresses: Option<String>,
+    /// A host's name, `*.name` or `*`.
+    pub host: Option<String>,
+    /// First and last of each range of ports; none: any.
+    pub ports: Option<Vec<(u32, u32)>>,
+    /// `tcp`, or `udp`; none: `tcp`.
+    pub protocol: Option<String>,
+}
+
+/// A policy as somebody has written it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WrittenEgress {
+    /// Any of them suffices.
+    pub allow: Vec<WrittenRule>,
+    /// Names, and the IPv4 addresses that they are answered with.
+    pub table: Vec<(String, Vec<String>)>,
+    /// Whether the host's resolver is asked for names that a rule allows and the table does not have.
+    pub asks_host: bool,
+}
+
+/// What a guest may reach. Nothing, by default.
+///
+/// The host's loopback is not on the guest's network under its own name, which is the guest's. A
+/// rule that names `127.0.0.1` lets the guest reach it as [`GATEWAY`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Egress {
+    /// Any of them suffices.
+    pub allow: Vec<Rule>,
+    /// What names are answered with, whether or not a rule allows to reach it.
+    pub table: BTreeMap<String, Vec<Ipv4Addr>>,
+    /// Whether the host's resolver is asked for names that a rule allows and the table does not have.
+    pub asks_host: bool,
+}
+
+/// What the policy says of a name that the guest asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Naming<'a> {
+    /// It is answered with these.
+    Known(&'a [Ipv4Addr]),
+    /// The host's resolver is asked.
+    AskHost,
+    /// Nobody is called so, as far as this guest is concerned.
+    Nobody,
+}
+
+const fn range(a: u8, b: u8, c: u8, d: u8, bits: u8) -> Cidr {
+    Cidr::new(Ipv4Addr::new(a, b, c, d), bits)
+}
+
+/// Ranges that only a rule inside of them allows.
+const NAMED_ONLY: &[Cidr] = &[
+    // This host, and its loopback.
+    range(0, 0, 0, 0, 8),
+    range(127, 0, 0, 0, 8),
+    // Links, with the metadata services of most clouds.
+    range(169, 254, 0, 0, 16),
+    // Metadata services elsewhere.
+    range(100, 100, 100, 200, 32),
+    range(168, 63, 129, 16, 32),
+    range(192, 0, 0, 192, 32),
+    // Many at once, and what is not yet anybody's.
+    range(224, 0, 0, 0, 4),
+    range(240, 0, 0, 0, 4),
+];
+
+impl Egress {
+    /// The policy that somebody has written.
+    ///
+    /// # Errors
+    /// [`NetworkError::Invalid`] with all that is wrong at once.
+    pub fn parse(written: &WrittenEgress) -> Result<Self, NetworkError> {
+        let mut problems = Vec::new();
+        let mut allow = Vec::new();
+        for (rule, index) in written.allow.iter().zip(0..) {
+            allow.extend(parse_rule(rule, &format!("allow[{index}]"), &mut problems));
+        }
+        let mut table = BTreeMap::new();
+        for (written, addresses) in &written.table {
+            let at = format!("names.table[{written:?}]");
+            let name = plain_name(written);
+            if name.is_none() {
+                problems.push(format!("{at}: expected the name of a host, found {written:?}"));
+            }
+            if addresses.len() > MOST_ADDRESSES {
+                let found = addresses.len();
+                problems.push(format!(
+                    "{at}: expected at most {MOST_ADDRESSES} addresses, found {found}"
+                ));
+            }
+            let mut known = Vec::new();
+            for (address, index) in addresses.iter().zip(0..) {
+                match address.parse() {
+                    Ok(address) => known.push(address),
+                    Err(_) => problems.push(format!(
+                        "{at}[{index}]: expected an IPv4 address, found {address:?}"
+                    )),
+                }
+            }
+            if let Some(name) = name
+                && table.insert(name, known).is_some()
+            {
+                problems.push(format!(
+                    "{at}: expected each name once, found it in another spelling, too"
+                ));
+            }
+        }
+        if problems.is_empty() {
+            Ok(Self { allow, table, asks_host: written.asks_host })
+        } else {
+            Err(NetworkError::Invalid { problems })
+        }
+    }
+
+    /// Where on the host what the guest sends to `address` leads, if it may go there. `answered`
+    /// knows what names were said to mean.
+    pub(crate) fn destination(
+        &self,
+        transport: Transport,
+        (address, port): (Ipv4Addr, u16),
+        answered: &Answered,
+    ) -> Option<SocketAddr> {
+        if address == NAME_SERVER {
+            return None;
+        }
+        let address = if address == GATEWAY { Ipv4Addr::LOCALHOST } else { address };
+        let named_only = NAMED_ONLY.iter().find(|range| range.contains(address));
+        let allows = |rule: &&Rule| {
+            rule.transport == transport
+                && rule.ports.contain(port)
+                && match &rule.destinations {
+                    Destinations::Addresses(range) => range.contains(address),
+                    Destinations::Hosts(hosts) => {
+                        answered.names_of(address).any(|name| hosts.holds(name))
+                    }
+                }
+        };
+        let mut allowing = self.allow.iter().filter(allows);
+        let is_allowed = match named_only {
+            Some(range) => allowing.any(|rule| rule.names_among(range)),
+            None => match allowing.next() {
+                // An address of this host's leads to it, whatever it is called.
+                Some(first) => {
+                    first.is_of_one()
+                        || allowing.any(|rule| rule.is_of_one())
+                        || !is_this_host(address)
+                }
+                None => false,
+            },
+        };
+        is_allowed.then_some(SocketAddr::new(IpAddr::V4(address), port))
+    }
+
+    /// What a plain name is to be answered with.
+    pub(crate) fn naming(&self, name: &str) -> Naming<'_> {
+        let is_allowed = |rule: &Rule| match &rule.destinations {
+            Destinations::Hosts(hosts) => hosts.holds(name),
+            Destinations::Addresses(_) => false,
+        };
+        match self.table.get(name) {
+            Some(addresses) => Naming::Known(addresses),
+            None if self.asks_host && self.allow.iter().any(is_allowed) => Naming::AskHost,
+            None => Naming::Nobody,
+        }
+    }
+}
+
+impl Rule {
+    /// Whether the whole of what it is about lies in a range.
+    fn names_among(&self, range: &Cidr) -> bool {
+        matches!(&self.destinations, Destinations::Addresses(own) if own.lies_in(range))
+    }
+
+    /// Whether it is about one address, which it names.
+    fn is_of_one(&self) -> bool {
+        matches!(&self.destinations, Destinations::Addresses(Cidr { bits: 32, .. }))
+    }
+}
+
+fn parse_rule(rule: &WrittenRule, at: &str, problems: &mut Vec<String>) -> Option<Rule> {
+    let before = problems.len();
+    let destinations = match (&rule.addresses, &rule.host) {
+        (Some(addresses), None) => match Cidr::parse(addresses) {
+            Ok(range) => Some(Destinations::Addresses(range)),
+            Err(problem) => {
+                problems.push(format!("{at}.addresses: {problem}"));
+                None
+            }
+        },
+        (None, Some(host)) => match HostPattern::parse(host) {
+            Ok(hosts) => Some(Destinations::Hosts(hosts)),
+            Err(problem) => {
+                problems.push(format!("{at}.host: {problem}"));
+                None
+            }
+        },
+        (addresses, _) => {
+            let found = if addresses.is_some() { "both" } else { "none" };
+            problems.push(format!("{at}: expected addresses or a host, found {found}"));
+            None
+        }
+    };
+    let mut ranges = Vec::new();
+    for (first, last) in rule.ports.iter().flatten() {
+        match (u16::try_from(*first), u16::try_from(*last)) {
+            (Ok(first @ 1..), Ok(last)) if first <= last => ranges.push(first..=last),
+            _ => problems.push(format!(
+                "{at}.ports: expected ports 1 to 65535, ascending, found {first} to {last}"
+            )),
+        }
+    }
+    let ports = if rule.ports.is_some() { Ports::These(ranges) } else { Ports::Any };
+    let transport = match Transport::parse(rule.protocol.as_deref()) {
+        Ok(transport) => transport,
+        Err(problem) => {
+            problems.push(format!("{at}.protocol: {problem}"));
+            Transport::Tcp
+        }
+    };
+    let destinations = destinations.filter(|_| problems.len() == before)?;
+    Some(Rule { destinations, ports, transport })
+}
+
+/// Whether packets to an address would not leave this host: its own address is where they would
+/// come from. Nothing is sent to find out. An address without a way to it is not this host.
+fn is_this_host(address: Ipv4Addr) -> bool {
+    let source = || {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.connect((address, 9))?;
+        socket.local_addr()
+    };
+    source().is_ok_and(|source| source.ip() == IpAddr::V4(address))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! Asking the host's resolver, which waits: each question has a thread of its own while it is asked.
+
+use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::answered::MOST_ADDRESSES;
+use crate::watch::Mailbox;
+
+/// Threads of the process that ask. A resolver that does not answer keeps one until it gives up.
+const MOST_THREADS: usize = 16;
+
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+/// A name, and the addresses that the host's resolver knows for it: none, if nobody is called so.
+pub(crate) type Found = (String, Vec<Ipv4Addr>);
+
+/// What one machine has asked for.
+pub(crate) struct Lookups {
+    found: Arc<Mutex<Vec<Found>>>,
+    mailbox: Weak<Mailbox>,
+}
+
+impl Lookups {
+    pub(crate) fn new(mailbox: &Arc<Mailbox>) -> Self {
+        Self { found: Arc::default(), mailbox: Arc::downgrade(mailbox) }
+    }
+
+    /// Asks for a name; whether there was a thread for it.
+    pub(crate) fn ask(&self, name: String) -> bool {
+        let take = |count| (count < MOST_THREADS).then_some(count + 1);
+        if THREADS.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).is_err() {
+            return false;
+        }
+        let (found, mailbox) = (Arc::downgrade(&self.found), self.mailbox.clone());
+        let asking =
+            std::thread::Builder::new().name("stillpoint-name".to_owned()).spawn(move || {
+                let addresses = addresses_of(&name);
+                THREADS.fetch_sub(1, Ordering::AcqRel);
+                if let Some(found) = found.upgrade() {
+                    found.lock().unwrap_or_else(PoisonError::into_inner).push((name, addresses));
+                }
+                if let Some(mailbox) = mailbox.upgrade() {
+                    mailbox.ring();
+                }
+            });
+        if asking.is_err() {
+            THREADS.fetch_sub(1, Ordering::AcqRel);
+        }
+        asking.is_ok()
+    }
+
+    /// What was found since the last call.
+    pub(crate) fn take(&self) -> Vec<Found> {
+        std::mem::take(&mut *self.found.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn addresses_of(name: &str) -> Vec<Ipv4Addr> {
+    let mut known = Vec::new();
+    for found in (name, 0).to_socket_addrs().into_iter().flatten() {
+        if let IpAddr::V4(address) = found.ip()
+            && known.len() < MOST_ADDRESSES
+            && !known.contains(&address)
+        {
+            known.push(address);
+        }
+    }
+    known
+}

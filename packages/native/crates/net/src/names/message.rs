@@ -1,0 +1,261 @@
+//! Messages of the domain name system (RFC 1035, 4): one question of the guest's, and its answer.
+//!
+//! ```text
+//! u16 identity │ u16 flags │ u16 questions │ u16 answers │ u16 authorities │ u16 others
+//! question      labels, each u8 length and bytes, 0 at the end │ u16 type │ u16 class
+//! answer        u16 place of the name │ type │ class │ u32 seconds │ u16 length │ address
+//! ```
+
+use std::net::Ipv4Addr;
+
+use crate::answered::MOST_ADDRESSES;
+use crate::host_name::plain_name;
+
+const HEADER_BYTES: usize = 12;
+const FLAG_ANSWER: u16 = 1 << 15;
+const OPERATION: u16 = 0xf << 11;
+const FLAG_RECURSION_WANTED: u16 = 1 << 8;
+const FLAG_RECURSION_THERE: u16 = 1 << 7;
+const FORMAT_ERROR: u16 = 1;
+const SERVER_FAILURE: u16 = 2;
+const NO_SUCH_NAME: u16 = 3;
+const NOT_IMPLEMENTED: u16 = 4;
+const TYPE_ADDRESS: u16 = 1;
+const TYPE_ANY: u16 = 255;
+const CLASS_INTERNET: u16 = 1;
+/// The name of an answer is that of the question, behind the header.
+const NAME_OF_QUESTION: [u8; 2] = [0xc0, HEADER_BYTES as u8];
+
+/// A question for a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Question {
+    /// The name, plain.
+    pub(crate) name: String,
+    identity: u16,
+    flags: u16,
+    kind: u16,
+    /// As it was asked, and is said again.
+    raw: Vec<u8>,
+}
+
+/// What a message of the guest's is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// No question: nobody answers.
+    Nothing,
+    /// A question that nobody understands: the answer says so.
+    Unanswerable(Vec<u8>),
+    /// A question for a name.
+    For(Question),
+}
+
+/// What a question is answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome<'a> {
+    /// The name's addresses.
+    Addresses(&'a [Ipv4Addr]),
+    /// No host is called so.
+    Nobody,
+    /// It may be asked again.
+    Later,
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..)?.first_chunk().map(|word| u16::from_be_bytes(*word))
+}
+
+/// Reads a message of the guest's.
+pub(crate) fn read(message: &[u8]) -> Asked {
+    let (Some(identity), Some(flags), Some(counts)) =
+        (word(message, 0), word(message, 2), message.get(4..HEADER_BYTES))
+    else {
+        return Asked::Nothing;
+    };
+    if flags & FLAG_ANSWER != 0 {
+        return Asked::Nothing;
+    }
+    let refused = |code| Asked::Unanswerable(header(identity, flags, code, 0, 0));
+    if flags & OPERATION != 0 {
+        return refused(NOT_IMPLEMENTED);
+    }
+    // Others are extensions, which nobody has to answer.
+    if counts[..6] != [0, 1, 0, 0, 0, 0] {
+        return refused(FORMAT_ERROR);
+    }
+    let Some((labels, raw)) = read_question(&message[HEADER_BYTES..]) else {
+        return refused(FORMAT_ERROR);
+    };
+    let kind = word(raw, raw.len() - 4).unwrap_or(0);
+    let class = word(raw, raw.len() - 2).unwrap_or(0);
+    let raw = raw.to_vec();
+    let question = |name| Question { name, identity, flags, kind, raw };
+    match plain_name(&labels) {
+        Some(name) if class == CLASS_INTERNET => Asked::For(question(name)),
+        // Names of nobody here: the root, those of services, other kinds of networks.
+        _ => Asked::Unanswerable(question(String::new()).answer(Outcome::Nobody)),
+    }
+}
+
+/// The name of a question, and the bytes of the question.
+fn read_question(bytes: &[u8]) -> Option<(String, &[u8])> {
+    let mut name = String::new();
+    let mut at = 0;
+    loop {
+        let length = usize::from(*bytes.get(at)?);
+        at += 1;
+        if length == 0 {
+            break;
+        }
+        // A place of another name would be one above 63: a question has none to point at.
+        let label = bytes.get(at..at + length).filter(|_| length < 64)?;
+        if at + length > 254 {
+            return None;
+        }
+        if !name.is_empty() {
+            name.push('.');
+        }
+        // What is not of ASCII, or a dot within, is no host's, and must not become one's.
+        name.extend(label.iter().map(|byte| match byte {
+            b'.' => '\0',
+            byte => char::from(*byte),
+        }));
+        at += length;
+    }
+    Some((name, bytes.get(..at + 4)?))
+}
+
+fn header(identity: u16, flags: u16, code: u16, questions: u16, answers: u16) -> Vec<u8> {
+    let kept = flags & (OPERATION | FLAG_RECURSION_WANTED);
+    let flags = FLAG_ANSWER | kept | FLAG_RECURSION_THERE | code;
+    [identity, flags, questions, answers, 0, 0].iter().flat_map(|word| word.to_be_bytes()).collect()
+}
+
+impl Question {
+    /// The message that answers it. Who asks for anything but addresses is told that there is none.
+    /// An answer holds for no time: whoever connects asks first, a clone of this guest, too.
+    pub(crate) fn answer(&self, outcome: Outcome<'_>) -> Vec<u8> {
+        let (code, addresses) = match outcome {
+            Outcome::Addresses(addresses) if self.is_for_addresses() => (0, addresses),
+            Outcome::Addresses(_) => (0, &[][..]),
+            Outcome::Nobody => (NO_SUCH_NAME, &[][..]),
+            Outcome::Later => (SERVER_FAILURE, &[][..]),
+        };
+        let addresses = &addresses[..addresses.len().min(MOST_ADDRESSES)];
+        let mut message = header(self.identity, self.flags, code, 1, addresses.len() as u16);
+        message.extend(&self.raw);
+        for address in addresses {
+            message.extend(NAME_OF_QUESTION);
+            message.extend([0, TYPE_ADDRESS as u8, 0, CLASS_INTERNET as u8, 0, 0, 0, 0, 0, 4]);
+            message.extend(address.octets());
+        }
+        message
+    }
+
+    /// Whether it is for addresses of version 4, maybe among others.
+    pub(crate) fn is_for_addresses(&self) -> bool {
+        matches!(self.kind, TYPE_ADDRESS | TYPE_ANY)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn asked(name: &str, kind: u16) -> Vec<u8> {
+        let mut message = vec![0xab, 0xcd, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        for label in name.split('.') {
+            message.push(label.len() as u8);
+            message.extend(label.bytes());
+        }
+        message.push(0);
+        message.extend(kind.to_be_bytes());
+        message.extend(CLASS_INTERNET.to_be_bytes());
+        message
+    }
+
+    fn question(message: &[u8]) -> Question {
+        match read(message) {
+            Asked::For(question) => question,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_question_is_answered_with_its_own_words_and_the_addresses() {
+        let message = asked("Www.Example.com", 1);
+        let question = question(&message);
+        assert_eq!(question.name, "www.example.com");
+        let answer = question.answer(Outcome::Addresses(&[Ipv4Addr::new(192, 0, 2, 7)]));
+        assert_eq!(answer[..12], [0xab, 0xcd, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
+        assert_eq!(answer[12..message.len()], message[12..]);
+        assert_eq!(answer[message.len()..], [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 192, 0, 2, 7]);
+        assert_eq!(question.answer(Outcome::Nobody)[3], 0x83);
+        assert_eq!(question.answer(Outcome::Later)[3], 0x82);
+    }
+
+    #[test]
+    fn who_asks_for_version_6_is_told_that_there_is_none() {
+        let answer = question(&asked("a.b", 28)).answer(Outcome::Addresses(&[Ipv4Addr::LOCALHOST]));
+        assert_eq!(answer[3..8], [0x80, 0, 1, 0, 0]);
+    }
+
+    #[test]
+    fn the_longest_answer_fits_where_everybody_takes_it() {
+        let label = "a".repeat(61);
+        let name = [label.as_str(); 4].join(".");
+        let addresses = [Ipv4Addr::LOCALHOST; MOST_ADDRESSES + 3];
+        let answer = question(&asked(&name, 1)).answer(Outcome::Addresses(&addresses));
+        assert_eq!(answer[7], MOST_ADDRESSES as u8);
+        assert!(answer.len() <= 512, "{}", answer.len());
+    }
+
+    #[test]
+    fn what_is_no_question_is_not_answered_and_what_is_none_of_ours_is_refused() {
+        let good = asked("a.b", 1);
+        assert_eq!(read(&good[..11]), Asked::Nothing);
+        let code = |message: &[u8]| match read(message) {
+            Asked::Unanswerable(answer) => Some(answer[3] & 0xf),
+            _ => None,
+        };
+        let with = |at: usize, byte: u8| {
+            let mut message = good.clone();
+            message[at] = byte;
+            message
+        };
+        assert_eq!(read(&with(2, 0x80)), Asked::Nothing, "an answer");
+        assert_eq!(code(&with(2, 0x28)), Some(4), "an update");
+        assert_eq!(code(&with(5, 2)), Some(1), "two questions");
+        assert_eq!(code(&with(7, 1)), Some(1), "an answer in a question");
+        assert_eq!(code(&with(12, 0xc0)), Some(1), "a name that points elsewhere");
+        assert_eq!(code(&with(13, b'.')), Some(3), "a dot in a label");
+        assert_eq!(code(&with(13, 0xc3)), Some(3), "a byte that no host has");
+        assert_eq!(code(&with(good.len() - 1, 3)), Some(3), "another network");
+        for length in 12..good.len() {
+            assert_eq!(code(&good[..length]), Some(1), "cut at {length}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_message_is_read(
+            mut bytes in proptest::collection::vec(prop_oneof![any::<u8>(), 0..4u8, Just(0xc0)], 0..600),
+            is_question in any::<bool>(),
+        ) {
+            if is_question && bytes.len() > 12 {
+                bytes[..12].copy_from_slice(&[7, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
+            }
+            let answer = match read(&bytes) {
+                Asked::Nothing => return Ok(()),
+                Asked::Unanswerable(answer) => answer,
+                Asked::For(question) => {
+                    prop_assert_eq!(plain_name(&question.name), Some(question.name.clone()));
+                    question.answer(Outcome::Addresses(&[Ipv4Addr::LOCALHOST; 20]))
+                }
+            };
+            prop_assert!(answer.len() <= 512);
+            prop_assert_eq!(&answer[..2], &bytes[..2]);
+            prop_assert!(answer[2] & 0x80 != 0, "nobody answers an answer");
+        }
+    }
+}
