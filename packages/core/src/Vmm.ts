@@ -345,7 +345,11 @@ export interface Machine {
   readonly attachDisk: (disk: DiskSpec, slot?: number) => Effect.Effect<void, AttachError>
   /** Writes memory and machine state into an existing empty directory, flushed. The guest may run on meanwhile. */
   readonly capture: (directory: string, kind?: CaptureKind) => Effect.Effect<CapturedFiles, CaptureError>
-  /** An independent machine in the same state that shares memory copy-on-write. */
+  /**
+   * An independent machine in the same state that shares memory copy-on-write. It is the same machine once more: on the deterministic
+   * engine it goes on as this one would, down to the bytes of its random source, which is what explorers and laws need. Only with
+   * `seed: null` its devices draw anew. Where both are to be used by somebody, `Gate.fork` makes one of its own.
+   */
   readonly fork: Effect.Effect<Machine, ForkError, Scope.Scope>
   /** Digest of the whole machine state: registers, memory, devices, clock. Lower-case hexadecimal. */
   readonly digest: Effect.Effect<string, MachineError>

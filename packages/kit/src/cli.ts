@@ -10,13 +10,14 @@
  *
  * @module
  */
-import { DurableFiles, GuestAgent, replaceFile } from "@stillpoint/core"
+import { DurableFiles, GuestAgent, repeatedName, replaceFile } from "@stillpoint/core"
 import { Effect, Layer } from "effect"
 import { readFile } from "node:fs/promises"
 import { parseArgs } from "node:util"
 import { Archive } from "./archive/Archive.ts"
 import { GuestKit } from "./GuestKit.ts"
 import { defaultGuestKitConfig } from "./GuestKitConfig.ts"
+import { Malformed } from "./Malformed.ts"
 import { FileUnusable, KitError, unusable } from "./KitError.ts"
 import type { GuestConfigInput } from "./initramfs/GuestConfig.ts"
 
@@ -61,7 +62,15 @@ const writeInitramfs = Effect.fn(function* (out: string, configPath: string | un
     configPath === undefined
       ? Effect.succeed({})
       : Effect.tryPromise({
-          try: async () => JSON.parse(await readFile(configPath, "utf8")) as GuestConfigInput,
+          try: async () => {
+            const text = await readFile(configPath, "utf8")
+            const config = JSON.parse(text) as GuestConfigInput
+            const repeated = repeatedName(text)
+            if (repeated === null) return config
+            throw new Malformed({
+              message: `expected every name once, found ${JSON.stringify(repeated)} twice in one object`
+            })
+          },
           catch: unreadable(configPath)
         })
   const config: GuestConfigInput = yield* read

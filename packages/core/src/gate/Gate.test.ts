@@ -203,6 +203,37 @@ describe("the gate", () => {
     ).pipe(Effect.provide(host()))
   )
 
+  it.effect("a-fork-is-the-same-machine-once-more-and-through-it-another-one", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { directory } = yield* captureAt("WorkloadPreExec")
+        const { machine } = yield* Gate.restore(directory)
+        // The fork itself is the same machine once more; the law of every engine says so.
+        const raw = yield* machine.fork
+        assert.strictEqual(yield* raw.digest, yield* machine.digest)
+        const before = scriptedMachines.open
+        const one = yield* Gate.fork(machine)
+        const other = yield* Gate.fork(machine)
+        assert.strictEqual(new Set([one, other].map(({ identity }) => identity.machineId)).size, 2)
+        assert.notStrictEqual(yield* one.machine.digest, yield* other.machine.digest)
+        assert.strictEqual(scriptedMachines.open, before + 2)
+      })
+    ).pipe(Effect.provide(host()))
+  )
+
+  it.effect("a-fork-that-it-refuses-is-destroyed-and-the-machine-goes-on", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const machine = yield* (yield* Vmm).boot({ kernelPath: "/kernel" })
+        yield* machine.run({ kinds: ["ListenerBound"] })
+        const before = scriptedMachines.open
+        assert.strictEqual((yield* Effect.flip(Gate.fork(machine))).reason._tag, "AcknowledgementMissing")
+        assert.strictEqual(scriptedMachines.open, before)
+        assert.isString(yield* machine.digest)
+      })
+    ).pipe(Effect.provide(host({ identity: "silent" })))
+  )
+
   it.effect("a-malformed-identity-is-refused-whole-before-anything-is-opened", () =>
     Effect.scoped(
       Effect.gen(function* () {

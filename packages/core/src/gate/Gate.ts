@@ -200,6 +200,38 @@ export const admit = Effect.fn("Gate.admit")(function* (
 })
 
 /**
+ * A clone of a machine that stands: forked, given a new identity, acknowledged by its guest, and only then handed over. It lives until
+ * the scope closes; whatever goes wrong on the way destroys it at once.
+ *
+ * @param isWorkloadFrozen whether the agent froze the workload, which is then thawed after the identity.
+ *
+ * @example
+ * ```ts
+ * import { Gate, type Machine } from "@stillpoint/core"
+ * import { Effect } from "effect"
+ *
+ * export const another = (machine: Machine) => Effect.map(Gate.fork(machine), ({ machine: clone }) => clone)
+ * ```
+ */
+export const fork = Effect.fn("Gate.fork")(function* (
+  machine: Machine,
+  isWorkloadFrozen = false,
+  options: GateOptions = {}
+) {
+  yield* refuseOptions(options)
+  const { advance, begin } = makeAdvance(options)
+  const through = Effect.gen(function* () {
+    yield* begin
+    const forked = yield* Effect.mapError(machine.fork, ({ reason }) =>
+      refuse({ _tag: "MachineFailed", cause: reason })
+    )
+    yield* advance({ _tag: "Verify" })
+    return yield* withinHostTime(admitMachine(forked, isWorkloadFrozen, options, advance), options)
+  })
+  return yield* destroyedUnlessReady(through, advance)
+})
+
+/**
  * Restores a snapshot: verified, given a new identity, acknowledged by its guest, and only then handed over.
  *
  * The machine lives until the scope closes. Whatever goes wrong on the way destroys it at once.

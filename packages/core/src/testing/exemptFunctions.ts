@@ -112,6 +112,7 @@ export const exempt: Readonly<Record<string, ReadonlyArray<string>>> = {
     "diskProblem",
     "quoted",
     "readDuration",
+    "repeatedName",
     "revealed",
     "revealedEnvironment",
     "rootProblem"

@@ -188,6 +188,15 @@ export const entries: Readonly<Record<string, readonly [Untyped, ...ReadonlyArra
     fc.oneof(rubbish, fc.boolean()),
     gates
   ],
+  "Gate.fork": [
+    (...args) =>
+      Effect.flatMap(
+        Effect.flatMap(Vmm, (vmm) => vmm.boot(spec)),
+        (machine) => (Gate.fork as unknown as Untyped)(machine, ...args)
+      ),
+    fc.oneof(rubbish, fc.boolean()),
+    gates
+  ],
   makeClonePool: [makeClonePool as unknown as Untyped, pools],
   "agent.freeze": [ofMachine(({ agent }, time) => agent.freeze(time)), times],
   "agent.thaw": [ofMachine(({ agent }, time) => agent.thaw(time)), times],

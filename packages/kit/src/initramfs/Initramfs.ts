@@ -202,7 +202,7 @@ class Root {
     // no first process, and the guest ends with a panic instead of running on a part of its files.
     return [...this.nodes]
       .sort(([a], [b]) => Number(a === "/init") - Number(b === "/init") || (a < b ? -1 : 1))
-      .map(([path, node]) => Object.assign({ path: path.slice(1) }, node))
+      .map(([path, node]) => Object.assign({ path: path === "/" ? "." : path.slice(1) }, node))
   }
 }
 
@@ -270,7 +270,13 @@ const addTree = Effect.fnUntraced(function* (
   const isTaken = (below: string) => !mountPoints.some((point) => `${at}/${below}`.startsWith(`${point}/`))
   for (const { path: below, ...node } of yield* readTree(tree, isTaken, archiveBytesMax)) {
     const guestPath = below === "" ? path : `${at}/${below}`
-    if (guestPath === "/" || (node.kind === "directory" && mountPoints.includes(guestPath))) continue
+    if (guestPath === "/") {
+      const { mode } = node
+      const whose = owner === undefined ? node.owner : ([owner.uid, owner.gid] as const)
+      root.put("/", { ...directory, mode, ...(whose === undefined ? {} : { owner: whose }) })
+      continue
+    }
+    if (node.kind === "directory" && mountPoints.includes(guestPath)) continue
     // Names of one file are one within a tree, not across trees.
     const same = node.sameFile === undefined ? {} : { sameFile: `${path}:${node.sameFile}` }
     const why = root.add(guestPath, {

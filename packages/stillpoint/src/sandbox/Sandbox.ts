@@ -156,7 +156,7 @@ export class Sandbox {
     const forks = Effect.suspend(() =>
       Effect.forEach(Array.from({ length: count }), () =>
         Effect.gen({ self: this }, function* (this: Sandbox) {
-          const gated = yield* Gate.admit(yield* this.machine.fork, false)
+          const gated = yield* Gate.fork(this.machine)
           return new Sandbox({ ...gated, snapshot: this.snapshot }, this.wasCached)
         })
       )

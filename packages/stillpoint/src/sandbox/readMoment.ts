@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { describeValue } from "@stillpoint/core"
+import { describeValue, repeatedName } from "@stillpoint/core"
 import { decodePolicy, parsePolicy, Policy } from "@stillpoint/triggers"
 import { Effect, Result } from "effect"
 import { MomentInvalid } from "./SandboxError.ts"
@@ -32,6 +32,14 @@ export const readMomentResult = (moment: Moment): Result.Result<Policy, MomentIn
       try: (): unknown => JSON.parse(moment),
       catch: (cause) => invalid(`policy: ${String(cause)}`)
     }),
-    (json) => Result.mapError(decodePolicy(json), ({ message }) => invalid(`policy: ${message}`))
+    (json) => {
+      const repeated = repeatedName(moment)
+      if (repeated !== null) {
+        return Result.fail(
+          invalid(`policy: expected every name once, found ${JSON.stringify(repeated)} twice in one object`)
+        )
+      }
+      return Result.mapError(decodePolicy(json), ({ message }) => invalid(`policy: ${message}`))
+    }
   )
 }

@@ -8,7 +8,7 @@ import { requireAll } from "../argument.ts"
 import { refuse } from "../PolicyError.ts"
 
 /** Flags that say how to search, and nothing about what is found somewhere. */
-const withoutMeaning = /[dgyu]/g
+const withoutMeaning = /[dgu]/g
 
 const flagOf: Readonly<Record<string, number>> = { i: RE2JS.CASE_INSENSITIVE, m: RE2JS.MULTILINE, s: RE2JS.DOTALL }
 
@@ -23,7 +23,7 @@ const mostSteps = 500
  * stop the host.
  *
  * What no automaton can match is refused: `(?=…)`, `(?!…)`, `(?<=…)`, `(?<!…)`, back references such as `\1`, counts above 1,000,
- * the flag `v`; so is one whose automaton has more than 500 steps, which a character, a class, an alternative or a `?` each add, and a
+ * the flag `v`; so is the flag `y`, which asks where a search goes on, and a line is searched from its beginning; so is one whose automaton has more than 500 steps, which a character, a class, an alternative or a `?` each add, and a
  * count as often as it says: `a{600}` or `(a?){300}`. `\d`, `\w`, `\s` and `\b` are of ASCII; characters are code points. `what` names the constructor in the
  * `PolicyError`.
  */
@@ -46,7 +46,12 @@ export const linearPattern = (what: string, { flags, source }: RegExp): ((text: 
   }
   const { compiled } = requireAll({
     flags: () =>
-      unknown.length === 0 || refuse(`${what}.flags`, "flags among d, g, i, m, s, u and y", unknown.join("")),
+      unknown.length === 0 ||
+      refuse(
+        `${what}.flags`,
+        "flags among d, g, i, m, s and u",
+        unknown.includes("y") ? `${unknown.join("")}: say with ^ that it is found at the beginning` : unknown.join("")
+      ),
     compiled: () => {
       const compiled = compile()
       const steps = compiled.programSize()
