@@ -3,7 +3,7 @@
  *
  * @module
  */
-export { ArchiveFault, ArchiveInvalid, ArchiveVersionUnknown, ExportOfDelta } from "./archive/ArchiveErrors.ts"
+export { ArchiveInvalid, ArchiveVersionUnknown, ExportOfDelta } from "./archive/ArchiveErrors.ts"
 export { type Exported, exportSnapshot } from "./archive/exportSnapshot.ts"
 export { importSnapshot } from "./archive/importSnapshot.ts"
 export * from "./report/bootPicture.ts"

@@ -15,6 +15,7 @@ import { Effect, type Scope } from "effect"
 import type { HoldOutcome } from "./DurableFilesShape.ts"
 import { FileFault, FileUnfit } from "./FileErrors.ts"
 import { fileKindInWords } from "./fileKind.ts"
+import { codeOf } from "./systemCode.ts"
 
 const sqlite = { busy: 5, locked: 6, readOnly: 8, cannotOpen: 14 }
 
@@ -77,8 +78,6 @@ const lock = (path: string, isCreated: boolean): Held => {
   }
   return { outcome: "held", release: () => opened.close() }
 }
-
-const codeOf = (cause: unknown): string => (cause as NodeJS.ErrnoException).code ?? String(cause)
 
 /** Holds the empty file at `path` until the scope closes; see `DurableFiles.hold`. */
 export const holdFile = (

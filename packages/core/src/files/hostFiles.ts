@@ -10,16 +10,12 @@ import { basename, dirname, join, resolve } from "node:path"
 import { Effect } from "effect"
 import type { DurableFilesShape, FileStatus, MakeOptions } from "./DurableFilesShape.ts"
 import { FileFault, FileUnfit } from "./FileErrors.ts"
-import { fileKindInWords } from "./fileKind.ts"
 import { holdFile } from "./holdFile.ts"
-
-const codeOf = (cause: unknown): string =>
-  typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string"
-    ? cause.code
-    : String(cause)
+import { readRegular, readRegularFile, type RegularRefusal } from "./readRegular.ts"
+import { codeOf } from "./systemCode.ts"
 
 /** What the system has begun it also ends: an operation that is interrupted is awaited, so that no file stays open behind it. */
-const attempt = <A>(operation: string, path: string, run: () => Promise<A>): Effect.Effect<A, FileFault> =>
+export const attempt = <A>(operation: string, path: string, run: () => Promise<A>): Effect.Effect<A, FileFault> =>
   Effect.uninterruptible(
     Effect.tryPromise({ try: run, catch: (cause) => new FileFault({ operation, path, code: codeOf(cause) }) })
   )
@@ -116,77 +112,37 @@ const admitsNames = async (path: string): Promise<void> => {
   await Fs.access(`${path}/.`, constants.W_OK | constants.X_OK)
 }
 
-/** Opens a regular file without waiting for what is none, and reads exactly what it holds. */
-const readRegular = async (
-  path: string,
-  atMostBytes: number,
-  bufferOf: (left: number) => Uint8Array,
-  take: (bytes: Uint8Array) => void
-): Promise<number> => {
-  const unfit = (found: string, expected = `a regular file of at most ${atMostBytes} bytes`): FileUnfit =>
-    new FileUnfit({ path, expected, found })
-  let handle: Fs.FileHandle
-  try {
-    // A link is not followed, and a pipe that nobody writes to does not hold the process up.
-    handle = await Fs.open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
-  } catch (cause) {
-    if (codeOf(cause) === "ELOOP" || codeOf(cause) === "EMLINK") throw unfit("a link")
-    if (codeOf(cause) === "ENXIO") throw unfit("a socket or a device")
-    throw cause
-  }
-  try {
-    const found = await handle.stat()
-    if (!found.isFile()) throw unfit(fileKindInWords(found))
-    if (found.size > atMostBytes) throw unfit(`${found.size} bytes`)
-    let at = 0
-    while (true) {
-      const buffer = bufferOf(found.size - at)
-      const { bytesRead } = await handle.read(buffer, 0, buffer.length, at)
-      if (bytesRead === 0) break
-      at += bytesRead
-      if (at > found.size) break
-      take(buffer.subarray(0, bytesRead))
+const unfitFor =
+  (path: string, atMostBytes: number) =>
+  (refusal: RegularRefusal): FileUnfit => {
+    const expected = `a regular file of at most ${atMostBytes} bytes`
+    switch (refusal._tag) {
+      case "NotRegular":
+        return new FileUnfit({ path, expected, found: refusal.found })
+      case "TooLarge":
+        return new FileUnfit({ path, expected, found: `${refusal.foundBytes} bytes` })
+      case "Changed": {
+        const { expectedBytes, foundBytes } = refusal
+        const found = foundBytes === null ? "more, while it was read" : `${foundBytes} bytes`
+        return new FileUnfit({ path, expected: `${expectedBytes} bytes`, found })
+      }
     }
-    if (at !== found.size) {
-      throw unfit(at > found.size ? "more, while it was read" : `${at} bytes`, `${found.size} bytes`)
-    }
-    return at
-  } finally {
-    await handle.close()
   }
-}
+
+const readWhole = (path: string, atMostBytes: number): Promise<Uint8Array> =>
+  readRegularFile(path, atMostBytes, { refuse: unfitFor(path, atMostBytes) })
 
 const pieceBytes = 1 << 20
-
-const readWhole = async (path: string, atMostBytes: number): Promise<Uint8Array> => {
-  const pieces: Array<Uint8Array> = []
-  const sizeBytes = await readRegular(
-    path,
-    atMostBytes,
-    (left) => new Uint8Array(Math.min(left, 16 * pieceBytes) + 1),
-    (bytes) => pieces.push(bytes)
-  )
-  const [only] = pieces
-  if (only !== undefined && pieces.length === 1) return only
-  const whole = new Uint8Array(sizeBytes)
-  let at = 0
-  for (const piece of pieces) {
-    whole.set(piece, at)
-    at += piece.length
-  }
-  return whole
-}
 
 const digestWhole = async (path: string, atMostBytes: number) => {
   const hash = createHash("sha256")
   // No larger than the file: memory of its own for every small file is what makes the collector go through everything.
   let scratch: Uint8Array | undefined
-  const sizeBytes = await readRegular(
-    path,
-    atMostBytes,
-    (left) => (scratch ??= new Uint8Array(Math.min(left, pieceBytes) + 1)),
-    (bytes) => hash.update(bytes)
-  )
+  const sizeBytes = await readRegular(path, atMostBytes, {
+    refuse: unfitFor(path, atMostBytes),
+    bufferOf: (left) => (scratch ??= new Uint8Array(Math.min(left, pieceBytes) + 1)),
+    take: (bytes) => hash.update(bytes)
+  })
   return { sha256: hash.digest("hex"), sizeBytes }
 }
 

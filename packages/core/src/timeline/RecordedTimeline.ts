@@ -115,10 +115,23 @@ export const decodeTimeline = (bytes: Uint8Array): Result.Result<RecordedTimelin
   }
   const rest = decoder.finish()
   if (Result.isFailure(rest)) return Result.fail(rest.failure)
-  return Result.succeed(assemble([...parts, ...rest.success]))
+  return Result.succeed(assembleTimeline([...parts, ...rest.success]))
 }
 
-const assemble = (parts: ReadonlyArray<TimelinePart>): RecordedTimeline => {
+/**
+ * The recording whose parts a decoder has told, from its header to its end.
+ *
+ * @example
+ * ```ts
+ * import { assembleTimeline, decodeTimelineStream } from "@stillpoint/core"
+ * import { Effect, Stream } from "effect"
+ *
+ * const parts = Stream.runCollect(decodeTimelineStream(Stream.empty))
+ * const whole = Effect.map(parts, assembleTimeline)
+ * console.log((await Effect.runPromise(Effect.flip(whole))).reason._tag) // Empty
+ * ```
+ */
+export const assembleTimeline = (parts: ReadonlyArray<TimelinePart>): RecordedTimeline => {
   let header: TimelineHeader | undefined
   let end: TimelineEnd | null = null
   let torn: TornLine | null = null

@@ -6,9 +6,10 @@
  *
  * @module
  */
-import { Effect, Schedule } from "effect"
-import { createHash, randomUUID } from "node:crypto"
-import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises"
+import { writeWhole } from "@stillpoint/core"
+import { Effect, Schedule, Stream } from "effect"
+import { createHash } from "node:crypto"
+import { mkdir } from "node:fs/promises"
 import { dirname } from "node:path"
 import { ArchiveUnreachable, DigestMismatch, FileUnusable, KitError } from "../KitError.ts"
 import type { Described } from "./ReleaseIndex.ts"
@@ -86,14 +87,13 @@ export const fetchText = (url: string, limitBytes: number): Effect.Effect<string
     catch: (cause) => (cause instanceof KitError ? cause : unreachable(url, null, String(cause)))
   }).pipe(Effect.retry(backoff))
 
-/** Writes the pieces to `file`, flushed, unless they are not what `expected` describes. */
-const receive = async (
+/** The pieces, until more come than `expected` says; it ends in an error unless they are what `expected` describes. */
+async function* verified(
   url: string,
   expected: Described,
-  file: FileHandle,
   onProgress: OnProgress,
   signal: AbortSignal
-): Promise<void> => {
+): AsyncGenerator<Uint8Array> {
   const hash = createHash("sha256")
   let size = 0
   for await (const piece of piecesOf(url, signal)) {
@@ -102,7 +102,7 @@ const receive = async (
     onProgress(url, size, expected.sizeBytes)
     // A server that never stops sending does not fill the disk.
     if (size > expected.sizeBytes) break
-    await file.writeFile(piece)
+    yield piece
   }
   const found = hash.digest("hex")
   if (size !== expected.sizeBytes || found !== expected.sha256) {
@@ -116,26 +116,31 @@ const receive = async (
       })
     })
   }
-  await file.sync()
 }
 
-const fetchOnce = async (
-  url: string,
-  expected: Described,
-  target: string,
-  onProgress: OnProgress,
-  signal: AbortSignal
-): Promise<void> => {
-  const partial = `${target}.partial-${randomUUID()}`
-  try {
-    await mkdir(dirname(target), { recursive: true })
-    const file = await open(partial, "wx")
-    await receive(url, expected, file, onProgress, signal).finally(() => file.close())
-    await rename(partial, target)
-  } finally {
-    await rm(partial, { force: true })
-  }
-}
+const fetchOnce = (url: string, expected: Described, target: string, onProgress: OnProgress) =>
+  Effect.gen(function* () {
+    const unusable = (detail: string) => new KitError({ reason: new FileUnusable({ path: target, detail }) })
+    yield* Effect.tryPromise({
+      try: () => mkdir(dirname(target), { recursive: true }),
+      catch: (cause) => unusable(String(cause))
+    })
+    const pieces = Stream.unwrap(
+      Effect.map(
+        Effect.acquireRelease(
+          Effect.sync(() => new AbortController()),
+          (stop) => Effect.sync(() => stop.abort())
+        ),
+        ({ signal }) =>
+          Stream.fromAsyncIterable(verified(url, expected, onProgress, signal), (cause) =>
+            cause instanceof KitError ? cause : unusable(String(cause))
+          )
+      )
+    )
+    yield* writeWhole(target, pieces).pipe(
+      Effect.catchTag("FileFault", (fault) => Effect.fail(unusable(fault.message)))
+    )
+  })
 
 /**
  * Fetches `url` to `target`. What is cut or differs from `expected` is refused and fetched again, three
@@ -147,10 +152,7 @@ export const download = (
   target: string,
   onProgress: OnProgress
 ): Effect.Effect<void, KitError> =>
-  Effect.tryPromise({
-    try: (signal) => fetchOnce(url, expected, target, onProgress, signal),
-    catch: (cause) =>
-      cause instanceof KitError
-        ? cause
-        : new KitError({ reason: new FileUnusable({ path: target, detail: String(cause) }) })
-  }).pipe(Effect.retry(backoff), Effect.withSpan("GuestKit.download", { attributes: { url } }))
+  fetchOnce(url, expected, target, onProgress).pipe(
+    Effect.retry(backoff),
+    Effect.withSpan("GuestKit.download", { attributes: { url } })
+  )

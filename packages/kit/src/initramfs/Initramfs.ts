@@ -24,7 +24,7 @@ import { readTree } from "./hostTree.ts"
 import type { ModuleInfo } from "../modules/moduleInfo.ts"
 import { moduleOrder } from "../modules/moduleOrder.ts"
 import { programNames, withoutPrograms } from "./ownPrograms.ts"
-import { readRegularFile } from "./regularFile.ts"
+import { readHostFile } from "./readHostFile.ts"
 
 /** The programs that every guest has. */
 export interface GuestPrograms {
@@ -206,9 +206,9 @@ class Root {
   }
 }
 
-const readHostFile = (path: string): Effect.Effect<Uint8Array, InitramfsError> =>
+const hostFile = (path: string): Effect.Effect<Uint8Array, InitramfsError> =>
   Effect.tryPromise({
-    try: () => readRegularFile(path, archiveBytesMax),
+    try: () => readHostFile(path, archiveBytesMax),
     catch: (cause) => {
       if (cause instanceof InitramfsError) return cause
       const detail = cause instanceof Error ? cause.message : String(cause)
@@ -298,7 +298,7 @@ const addUserFiles = Effect.fnUntraced(function* (root: Root, config: GuestConfi
   }
   for (const [path, wanted] of Object.entries(config.files)) {
     if ("tree" in wanted) continue
-    const content = "from" in wanted ? yield* readHostFile(wanted.from) : wanted.content
+    const content = "from" in wanted ? yield* hostFile(wanted.from) : wanted.content
     const bytes = typeof content === "string" ? utf8.encode(content) : content
     const why = root.add(path, file(bytes, wanted.mode))
     if (why !== undefined) return yield* refuse(path, why)

@@ -9,7 +9,7 @@ import { lstat, readdir, readlink } from "node:fs/promises"
 import type { CpioEntry } from "./cpio.ts"
 import { GuestPathRefused, HostFileUnreadable, InitramfsError, TooLarge } from "./InitramfsError.ts"
 import { Malformed } from "../Malformed.ts"
-import { readRegularFile } from "./regularFile.ts"
+import { readHostFile } from "./readHostFile.ts"
 
 const none = new Uint8Array()
 const separator = Buffer.from("/")
@@ -64,7 +64,7 @@ export const readTree = (
         const reason = new TooLarge({ what: `the files of ${root}`, limitBytes, foundBytes: Number(sizeBytes) })
         throw new InitramfsError({ reason })
       }
-      content = await readRegularFile(host, limitBytes)
+      content = await readHostFile(host, limitBytes)
     }
     const sameFile = kind !== "directory" && status.nlink > 1n ? { sameFile: identity } : {}
     if (kind !== "directory" && status.nlink > 1n) seen.add(identity)

@@ -36,20 +36,3 @@ export class ExportOfDelta extends Schema.TaggedError<ExportOfDelta>()("ExportOf
     return `${this.reference} holds only what changed since ${this.parent.slice(0, 12)}: make one whole snapshot of both first (compactSnapshot)`
   }
 }
-
-/** An archive could not be written or read: the disk is full, the file is not there, the other end is closed. */
-export class ArchiveFault extends Schema.TaggedError<ArchiveFault>()("ArchiveFault", {
-  operation: Schema.Literals(["export to", "import of"]),
-  path: Schema.String,
-  code: Schema.String
-}) {
-  override get message(): string {
-    return `${this.operation} ${this.path} failed: ${this.code}`
-  }
-}
-
-/** The code of what the system said, or its message. */
-export const codeOf = (cause: unknown): string => {
-  const { code, message } = cause as { readonly code?: unknown; readonly message?: unknown }
-  return typeof code === "string" ? code : typeof message === "string" ? message : String(cause)
-}

@@ -3,16 +3,16 @@
  *
  * @module
  */
-import { createReadStream, createWriteStream } from "node:fs"
-import { open, rename, rm, stat } from "node:fs/promises"
+import { createReadStream } from "node:fs"
+import { stat } from "node:fs/promises"
 import { join } from "node:path"
 import { pipeline } from "node:stream/promises"
-import { encodeManifest, encodeValidation, Snapshots } from "@stillpoint/core"
-import { Effect, Schema } from "effect"
+import { codeOf, encodeManifest, encodeValidation, FileFault, Snapshots, writeWhole } from "@stillpoint/core"
+import { Effect, Schema, Stream } from "effect"
 import { pack, type Pack } from "tar-stream"
 import { checkedOptions, Path } from "../sandbox/checkedOptions.ts"
 import { imageFileOf, imageOf } from "../sandbox/imageSpec.ts"
-import { ArchiveFault, codeOf, ExportOfDelta } from "./ArchiveErrors.ts"
+import { ExportOfDelta } from "./ArchiveErrors.ts"
 import {
   ArchiveHeader,
   archiveVersion,
@@ -81,34 +81,31 @@ export const exportSnapshot = Effect.fn("exportSnapshot")(function* (reference: 
     return sizeBytes
   }
 
-  const toStream = async (sink: NodeJS.WritableStream, end: boolean, signal: AbortSignal): Promise<number> => {
+  /** The archive as it is written; its bytes end in an error where one of the snapshot's cannot be read. */
+  const begin = (signal: AbortSignal) => {
     const archive = pack()
-    const [sizeBytes] = await Promise.all([
-      write(archive, signal).catch((cause: unknown) => {
-        archive.destroy(cause instanceof Error ? cause : new Error(String(cause)))
-        throw cause
-      }),
-      pipeline(archive, sink, { end, signal })
-    ])
-    return sizeBytes
+    const written = write(archive, signal)
+    written.catch((cause: unknown) => archive.destroy(cause instanceof Error ? cause : new Error(String(cause))))
+    return { archive, written }
   }
+  const failed = (cause: unknown) => new FileFault({ operation: "export", path, code: codeOf(cause) })
 
-  const draft = `${path}.${process.pid}.partial`
-  const sizeBytes = yield* Effect.tryPromise({
-    try: async (signal) => {
-      if (path === "-") return await toStream(process.stdout, false, signal)
-      try {
-        const written = await toStream(createWriteStream(draft, { mode: 0o600, flags: "wx" }), true, signal)
-        const handle = await open(draft, "r")
-        await handle.sync().finally(() => handle.close())
-        await rename(draft, path)
-        return written
-      } catch (cause) {
-        await rm(draft, { force: true })
-        throw cause
-      }
-    },
-    catch: (cause) => new ArchiveFault({ operation: "export to", path, code: codeOf(cause) })
-  })
+  const sizeBytes = yield* path === "-"
+    ? Effect.tryPromise({
+        try: async (signal) => {
+          const { archive, written } = begin(signal)
+          const [size] = await Promise.all([written, pipeline(archive, process.stdout, { end: false, signal })])
+          return size
+        },
+        catch: failed
+      })
+    : Effect.gen(function* () {
+        const stop = new AbortController()
+        const { archive, written } = begin(stop.signal)
+        yield* writeWhole(path, Stream.fromAsyncIterable(archive as AsyncIterable<Uint8Array>, failed), {
+          mode: 0o600
+        }).pipe(Effect.onError(() => Effect.sync(() => stop.abort())))
+        return yield* Effect.tryPromise({ try: () => written, catch: failed })
+      })
   return { digest: manifest.digest, path, sizeBytes } satisfies Exported
 })

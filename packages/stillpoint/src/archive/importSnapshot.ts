@@ -7,8 +7,10 @@ import { createReadStream } from "node:fs"
 import { chmod, type FileHandle, mkdir, open, rename, rm } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import {
+  codeOf,
   decodeManifest,
   DurableFiles,
+  FileFault,
   manifestFileName,
   mostManifestBytes,
   mostValidationBytes,
@@ -20,7 +22,7 @@ import { Effect, Result, Schema } from "effect"
 import { extract, type Header } from "tar-stream"
 import { checkedOptions, Path, SnapshotName, Tagging } from "../sandbox/checkedOptions.ts"
 import { imageOf, importedImage } from "../sandbox/imageSpec.ts"
-import { ArchiveFault, ArchiveInvalid, ArchiveVersionUnknown, codeOf } from "./ArchiveErrors.ts"
+import { ArchiveInvalid, ArchiveVersionUnknown } from "./ArchiveErrors.ts"
 import {
   ArchiveHeader,
   ArchiveVersion,
@@ -143,12 +145,10 @@ export const importSnapshot = Effect.fn("importSnapshot")(function* (
             ? cause
             : /^(Unexpected end|Invalid tar|Writable stream closed)/.test(codeOf(cause))
               ? new ArchiveInvalid({ path, expected: "a whole tar archive", found: codeOf(cause) })
-              : new ArchiveFault({ operation: "import of", path, code: codeOf(cause) })
+              : new FileFault({ operation: "import", path, code: codeOf(cause) })
       })
       const contents = yield* reading
-      yield* flushDirectories([contents, draft, dirname(draft)]).pipe(
-        Effect.mapError(({ code }) => new ArchiveFault({ operation: "import of", path, code }))
-      )
+      yield* flushDirectories([contents, draft, dirname(draft)])
       return yield* snapshots.keep(draft, name, options)
     })
   )

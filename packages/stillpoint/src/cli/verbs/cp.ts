@@ -5,6 +5,7 @@
  */
 import { stat } from "node:fs/promises"
 import { basename, join, resolve } from "node:path"
+import { type FileFault, writeWhole } from "@stillpoint/core"
 import { Effect, Option, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { mebibytes } from "../../report/mebibytes.ts"
@@ -14,8 +15,7 @@ import { answer, note, write } from "../Output.ts"
 import { json, replace } from "../arguments.ts"
 import { requireKey, signKey } from "../keys.ts"
 import { sandboxesWith } from "../layers.ts"
-import { hostFile, type InputNotRead } from "../inputFile.ts"
-import { writeFileWhole } from "../outputFile.ts"
+import { hostFile } from "../inputFile.ts"
 
 /** `SNAPSHOT:/PATH`. What begins with a dot or a slash is a path of the host's. */
 const inGuest = /^([^./][^/]*):(\/.*)$/
@@ -40,7 +40,7 @@ const copyOut = Effect.fnUntraced(function* ({ path, reference }: GuestPath, to:
     )
   )
   const file = isDirectory ? join(to, basename(path)) : to
-  const sizeBytes = yield* writeFileWhole(file, content)
+  const sizeBytes = yield* writeWhole(file, content)
   yield* answer(json, { file: resolve(file), sizeBytes }, [`${file}: ${mebibytes(sizeBytes)}`])
 })
 
@@ -53,7 +53,7 @@ const copyIn = Effect.fnUntraced(function* (
   const { content, mode } = yield* hostFile(from)
   const target = path.endsWith("/") ? path + basename(from) : path
   const sandbox = yield* Sandbox.of(reference)
-  let failure: InputNotRead | undefined
+  let failure: FileFault | undefined
   // The guest's side takes failures of the guest's alone; one of the host's ends the copy by its own name.
   const passed = content.pipe(
     Stream.catch((error) => {

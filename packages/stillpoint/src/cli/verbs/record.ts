@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { captureRecording, Vmm } from "@stillpoint/core"
+import { captureRecording, Vmm, writeWhole } from "@stillpoint/core"
 import { Effect, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import { mebibytes } from "../../report/mebibytes.ts"
@@ -13,7 +13,6 @@ import { answer } from "../Output.ts"
 import { json } from "../arguments.ts"
 import { guestOf, image, memory } from "../imageArguments.ts"
 import { sandboxes } from "../layers.ts"
-import { writeFileWhole } from "../outputFile.ts"
 
 const mostSeconds = 3600
 
@@ -43,7 +42,7 @@ export const recordCommand = Command.make(
       yield* machine.run({ atNanos: seconds * 1e9 })
       const recording = yield* captureRecording(machine, spec, [])
       const { length: events } = yield* machine.eventsSoFar()
-      const sizeBytes = yield* writeFileWhole(out, Stream.make(recording))
+      const sizeBytes = yield* writeWhole(out, Stream.make(recording))
       const guestNanos = yield* machine.nowNanos
       yield* answer(json, { recording: out, events, guestNanos, sizeBytes }, [
         `${out}: ${events} events, ${mebibytes(sizeBytes)}`

@@ -4,6 +4,7 @@
  * @module
  */
 import {
+  assembleTimeline,
   decodeTimeline,
   decodeTimelineStream,
   explain,
@@ -31,11 +32,7 @@ const recordingOf = Effect.fnUntraced(function* (from: string) {
     return yield* Effect.fromResult(decodeTimeline(bytes))
   }
   const { content } = yield* hostFile(from)
-  const parts = yield* Stream.runCollect(decodeTimelineStream(content))
-  const header = parts.find((part) => part._tag === "Header")?.header
-  const end = parts.find((part) => part._tag === "End")?.end ?? null
-  const events = parts.flatMap((part) => (part._tag === "Events" ? part.events : []))
-  return { ...(header === undefined ? {} : { header }), events, end }
+  return assembleTimeline(yield* Stream.runCollect(decodeTimelineStream(content)))
 })
 
 export const replayCommand = Command.make(

@@ -4,7 +4,7 @@
  * @module
  */
 import { basename } from "node:path"
-import { decodeTimeline } from "@stillpoint/core"
+import { decodeTimeline, writeWhole } from "@stillpoint/core"
 import { Effect, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { reportPage } from "../../report/report.ts"
@@ -13,7 +13,6 @@ import { answer } from "../Output.ts"
 import { json } from "../arguments.ts"
 import { hostFile } from "../inputFile.ts"
 import { sandboxes } from "../layers.ts"
-import { writeFileWhole } from "../outputFile.ts"
 
 const out = Flag.String("out").pipe(
   Flag.withDescription("Where to write the page (default: report.html)"),
@@ -36,7 +35,7 @@ const drawn = Effect.fnUntraced(function* (from: string) {
 export const reportCommand = Command.make("report", { runs, out, json }, ({ json, out, runs }) =>
   Effect.gen(function* () {
     const page = reportPage(yield* Effect.forEach(runs, drawn))
-    const sizeBytes = yield* writeFileWhole(out, Stream.make(new TextEncoder().encode(page)))
+    const sizeBytes = yield* writeWhole(out, Stream.make(new TextEncoder().encode(page)))
     yield* answer(json, { report: out, sizeBytes }, [out])
   }).pipe(sandboxes)
 ).pipe(

@@ -1,0 +1,102 @@
+/**
+ * Reads what a regular file of the host holds: no pipe is waited for, and no device without end is read.
+ *
+ * @module
+ */
+import { constants } from "node:fs"
+import * as Fs from "node:fs/promises"
+import { fileKindInWords } from "./fileKind.ts"
+import { codeOf } from "./systemCode.ts"
+
+/** Why a file is not read. */
+export type RegularRefusal =
+  | { readonly _tag: "NotRegular"; readonly found: string }
+  | { readonly _tag: "TooLarge"; readonly foundBytes: number }
+  /** It has another length than when it was opened; `null`: a greater one. */
+  | { readonly _tag: "Changed"; readonly expectedBytes: number; readonly foundBytes: number | null }
+
+/** How a file is read. */
+export interface RegularOptions {
+  /** The error for a file that is not read. */
+  readonly refuse: (why: RegularRefusal) => Error
+  /** Whether a link at the path is followed; it is refused if absent. */
+  readonly followsLinks?: boolean
+}
+
+interface Pieces extends RegularOptions {
+  readonly bufferOf: (leftBytes: number) => Uint8Array
+  readonly take: (bytes: Uint8Array) => void
+}
+
+/** Opens a regular file without waiting for what is none, and reads exactly what it holds. */
+export const readRegular = async (
+  path: string | Buffer,
+  atMostBytes: number,
+  { bufferOf, followsLinks = false, refuse, take }: Pieces
+): Promise<number> => {
+  const unfit = (found: string) => refuse({ _tag: "NotRegular", found })
+  let handle: Fs.FileHandle
+  try {
+    // A pipe that nobody writes to does not hold the process up.
+    handle = await Fs.open(path, constants.O_RDONLY | constants.O_NONBLOCK | (followsLinks ? 0 : constants.O_NOFOLLOW))
+  } catch (cause) {
+    if (!followsLinks && (codeOf(cause) === "ELOOP" || codeOf(cause) === "EMLINK")) throw unfit("a link")
+    if (codeOf(cause) === "ENXIO") throw unfit("a socket or a device")
+    throw cause
+  }
+  try {
+    const found = await handle.stat()
+    if (!found.isFile()) throw unfit(fileKindInWords(found))
+    if (found.size > atMostBytes) throw refuse({ _tag: "TooLarge", foundBytes: found.size })
+    let at = 0
+    while (true) {
+      const buffer = bufferOf(found.size - at)
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, at)
+      if (bytesRead === 0) break
+      at += bytesRead
+      if (at > found.size) break
+      take(buffer.subarray(0, bytesRead))
+    }
+    if (at !== found.size) {
+      throw refuse({ _tag: "Changed", expectedBytes: found.size, foundBytes: at > found.size ? null : at })
+    }
+    return at
+  } finally {
+    await handle.close()
+  }
+}
+
+const pieceBytes = 1 << 24
+
+/**
+ * All that a regular file of at most so many bytes holds, as long as it was when it was opened.
+ *
+ * @example
+ * ```ts
+ * import { readRegularFile } from "@stillpoint/core"
+ *
+ * const refuse = ({ _tag }: { readonly _tag: string }) => new Error(_tag)
+ * console.log(await readRegularFile("/dev/zero", 1 << 20, { refuse }).catch(({ message }) => message)) // NotRegular
+ * ```
+ */
+export const readRegularFile = async (
+  path: string | Buffer,
+  atMostBytes: number,
+  options: RegularOptions
+): Promise<Uint8Array> => {
+  const pieces: Array<Uint8Array> = []
+  const sizeBytes = await readRegular(path, atMostBytes, {
+    ...options,
+    bufferOf: (left) => new Uint8Array(Math.min(left, pieceBytes) + 1),
+    take: (bytes) => void pieces.push(bytes)
+  })
+  const [only] = pieces
+  if (only !== undefined && pieces.length === 1) return only
+  const whole = new Uint8Array(sizeBytes)
+  let at = 0
+  for (const piece of pieces) {
+    whole.set(piece, at)
+    at += piece.length
+  }
+  return whole
+}

@@ -1,0 +1,45 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Result, Stream } from "effect"
+import * as fc from "fast-check"
+import { writeWhole } from "./writeWhole.ts"
+
+const inFolder = async <A>(use: (folder: string) => Promise<A>): Promise<A> => {
+  const folder = await mkdtemp(join(tmpdir(), "stillpoint-whole-"))
+  return await use(folder).finally(() => rm(folder, { recursive: true, force: true }))
+}
+
+describe("a file that is written as its bytes come", () => {
+  it("is-there-whole-or-what-was-there-before-is-and-nothing-else", () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 6 }),
+        fc.option(fc.uint8Array({ maxLength: 40 })),
+        fc.boolean(),
+        (pieces, before, fails) =>
+          inFolder(async (folder) => {
+            const path = join(folder, "file")
+            if (before !== null) await writeFile(path, before)
+            const content = fails
+              ? Stream.concat(Stream.fromIterable(pieces), Stream.fail("cut"))
+              : Stream.fromIterable(pieces)
+            const written = await Effect.runPromise(Effect.result(writeWhole(path, content)))
+            const expected = fails ? before : Buffer.concat(pieces)
+            if (fails) assert(Result.isFailure(written) && written.failure === "cut")
+            else assert.deepStrictEqual(written, Result.succeed(Buffer.concat(pieces).length))
+            assert.deepStrictEqual(await readdir(folder), expected === null ? [] : ["file"])
+            if (expected !== null) assert.isTrue((await readFile(path)).equals(expected))
+          })
+      ),
+      { numRuns: 60 }
+    ))
+
+  it.effect("says-where-it-cannot-be-written", () =>
+    Effect.gen(function* () {
+      const fault = yield* Effect.flip(writeWhole("/dev/null/file", Stream.make(new Uint8Array(1))))
+      assert.deepInclude(fault, { _tag: "FileFault", operation: "write", path: "/dev/null/file", code: "ENOTDIR" })
+    })
+  )
+})
