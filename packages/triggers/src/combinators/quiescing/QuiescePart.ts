@@ -1,15 +1,9 @@
 /**
- * The part behind `quiesce`: a trigger, and then the agent, the calm and the deadline of a wait.
+ * The part behind `quiesce`: a trigger, and then the agent, the calm and the deadline of a wait, and the report of it.
  *
  * @module
  */
-import {
-  type GuestEvent,
-  type GuestEventKind,
-  guestTimeInWords,
-  type QuiesceReport,
-  type QuiesceVerdict
-} from "@stillpoint/core"
+import { type GuestEvent, type GuestEventKind, guestTimeInWords, type QuiesceVerdict } from "@stillpoint/core"
 import type { Channel } from "../../automaton/Channel.ts"
 import type { Fired } from "../../automaton/Fired.ts"
 import { Part, type Site } from "../../automaton/Part.ts"
@@ -19,6 +13,7 @@ import type { Activity } from "../activity.ts"
 import { AgentFreeze, agentAnswers } from "./AgentFreeze.ts"
 import { Calm, type CalmHost } from "./Calm.ts"
 import { Deadline } from "./Deadline.ts"
+import { Report } from "./Report.ts"
 
 /** The options of a quiesce, read. */
 export interface QuiesceSettings {
@@ -32,7 +27,6 @@ export interface QuiesceSettings {
 interface Memory {
   /** The firing that is held back; `null` while there is none. */
   pending: Fired | null
-  triggeredAtNanos: number
   /** The trigger that fired last; -1 for none. */
   firedBy: number
   /** The input that brought it. */
@@ -48,10 +42,11 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
   private readonly calm: Calm
   private readonly agent: AgentFreeze
   private readonly deadline: Deadline
+  private readonly report: Report
   private readonly pendingChannels: ReadonlyArray<Channel>
 
   constructor(site: Site, policy: Policy, settings: QuiesceSettings) {
-    super(site, "quiesce", { pending: null, triggeredAtNanos: 0, firedBy: -1, triggeredByOrdinal: -1 })
+    super(site, "quiesce", { pending: null, firedBy: -1, triggeredByOrdinal: -1 })
     const { automaton } = site
     const { activity, agent, calmForNanos } = settings
     this.settings = settings
@@ -59,6 +54,7 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
     this.calm = new Calm(automaton, this, calmForNanos, activity)
     this.deadline = new Deadline(automaton, this)
     this.agent = new AgentFreeze(automaton)
+    this.report = new Report(automaton, settings, this.calm, this.agent)
     const mayAsk = agent === "ask" || (agent === "auto" && calmForNanos > 0)
     const watched = [
       ...new Set<GuestEventKind>([...this.calm.kinds, "ListenerClosed", ...(mayAsk ? agentAnswers : [])])
@@ -91,7 +87,7 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
     const asks = agent === "ask" || (agent === "auto" && calmForNanos > 0 && !isHeld)
     // At the end of the hold the workload begins: what is to be before it is over a nanosecond earlier.
     const limitNanos = Math.min(deadlineNanos ?? Infinity, isHeld ? heldNanos - 1 : Infinity)
-    memory.triggeredAtNanos = automaton.nowNanos
+    this.report.begin()
     memory.firedBy = fired.by
     memory.triggeredByOrdinal = automaton.ordinal
     if (isHeld && calmForNanos >= heldNanos) {
@@ -108,7 +104,7 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
     this.calm.begin()
     if (calmForNanos === 0 && !asks) {
       this.agent.begin(false)
-      this.fire({ ...fired, quiesce: this.report("settled", limitNanos) })
+      this.fire({ ...fired, quiesce: this.report.end("settled", limitNanos) })
       return
     }
     memory.pending = fired
@@ -178,7 +174,7 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
       this.decide("deadline")
       return
     }
-    const quiesce = this.report(settings.onDeadline === "fail" ? "deadline" : "abandoned")
+    const quiesce = this.report.end(settings.onDeadline === "fail" ? "deadline" : "abandoned", this.deadline.limitNanos)
     const trigger = automaton.part(memory.pending?.by ?? -1)?.calledName ?? automaton.policyName
     if (settings.onDeadline === "fail") {
       automaton.fail({
@@ -199,7 +195,7 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
   private decide(verdict: QuiesceVerdict): void {
     const { pending } = this.memory
     if (pending === null) return
-    const quiesce = this.report(verdict)
+    const quiesce = this.report.end(verdict, this.deadline.limitNanos)
     this.end(true)
     this.fire({ ...pending, quiesce })
   }
@@ -212,22 +208,6 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
     this.calm.end()
     this.deadline.end()
     this.agent.end(decides)
-  }
-
-  private report(verdict: QuiesceVerdict, limitNanos: number = this.deadline.limitNanos): QuiesceReport {
-    const { calm, memory, settings } = this
-    return {
-      verdict,
-      triggeredAtNanos: memory.triggeredAtNanos,
-      calmForNanos: settings.calmForNanos,
-      calmNanos: calm.nanos,
-      waitedNanos: this.automaton.nowNanos - memory.triggeredAtNanos,
-      deadlineNanos: limitNanos === Infinity ? null : limitNanos,
-      onDeadline: settings.onDeadline,
-      restarts: calm.restarts,
-      lastActivity: calm.lastActivity,
-      agent: this.agent.state
-    }
   }
 
   override childPending(): void {
@@ -253,15 +233,6 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
   }
 
   override progress(): string {
-    if (this.status === "waiting") return ""
-    const { agent, calm, settings } = this
-    const restarts = calm.restarts === 1 ? "1 restart" : `${calm.restarts} restarts`
-    const answer =
-      agent.state === "no-answer"
-        ? ", the agent had not answered"
-        : agent.state === "refused"
-          ? ", the agent had refused to freeze the workload"
-          : ""
-    return `calm for ${guestTimeInWords(calm.nanos)} of ${guestTimeInWords(settings.calmForNanos)}, ${restarts}${answer}`
+    return this.status === "waiting" ? "" : this.report.progress()
   }
 }
