@@ -3,7 +3,7 @@ import { Vmm } from "@stillpoint/core"
 import { Effect } from "effect"
 import { directory, executedNanos, guest, measured, runTo, runtime } from "./guests.ts"
 import { measure, median, milliseconds } from "./measure.ts"
-import { frame, Qemu } from "./peers/Qemu.ts"
+import { Qemu } from "./peers/Qemu.ts"
 import { finish, row } from "./row.ts"
 
 const mips: Array<number> = []
@@ -25,7 +25,7 @@ const qemu = async () => {
   let started: Qemu | undefined
   const elapsed = await milliseconds(async () => {
     started = await Qemu.start({ ...guest, directory })
-    await started.next(frame.agentReady)
+    await started.next("AgentReady")
   })
   await started?.close()
   return elapsed

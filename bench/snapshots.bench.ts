@@ -11,7 +11,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { directory, guest, machineAt, measured, memoryMib, runtime } from "./guests.ts"
 import { inTurns, measure, median, milliseconds } from "./measure.ts"
-import { frame, Qemu } from "./peers/Qemu.ts"
+import { Qemu } from "./peers/Qemu.ts"
 import { finish, type Row, row } from "./row.ts"
 
 const command = ["/bin/busybox", "true"]
@@ -21,7 +21,7 @@ const rows: Array<Row> = []
 const diskPath = join(directory, "disk.qcow2")
 execFileSync("qemu-img", ["create", "-q", "-f", "qcow2", diskPath, "1G"])
 const source = await Qemu.start({ ...guest, directory, diskPath })
-await source.next(frame.listenerBound)
+await source.next("ListenerBound")
 await source.monitor("info status")
 let saved = 0
 const [savevm] = await measure([() => milliseconds(() => source.monitor(`savevm state${saved++}`))])
@@ -42,7 +42,7 @@ const qemuToExec = async () => {
   const elapsed = await milliseconds(async () => {
     machine = await Qemu.start(loaded)
     machine.exec(7, command)
-    await machine.next(frame.execExited)
+    await machine.next("ExecExited")
   })
   await machine?.close()
   return elapsed

@@ -9,7 +9,7 @@ import { Effect } from "effect"
 import { readFileSync } from "node:fs"
 import { directory, executedNanos, guest, machineAt, measured, runtime } from "./guests.ts"
 import { inTurns, median } from "./measure.ts"
-import { frame, Qemu } from "./peers/Qemu.ts"
+import { Qemu } from "./peers/Qemu.ts"
 import { finish, type Row, row } from "./row.ts"
 
 const count = (turns: number, work: string) => `i=0; while [ $i -lt ${turns} ]; do ${work}i=$((i+1)); done`
@@ -63,12 +63,12 @@ const ours = (argv: ReadonlyArray<string>) =>
 const qemu = async (argv: ReadonlyArray<string>): Promise<Cost> => {
   const started = await Qemu.start({ ...guest, directory })
   try {
-    await started.next(frame.listenerBound)
+    await started.next("ListenerBound")
     return await costOf(
       () => cpuOf(started.pid),
       async () => {
         started.exec(1, argv)
-        await started.next(frame.execExited)
+        await started.next("ExecExited")
       }
     )
   } finally {

@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { createServer, type Server, type Socket } from "node:net"
 import { join } from "node:path"
+import { type GuestFrame, hostFrame, takeFrames } from "../../scripts/contract/frames.ts"
 
 export interface QemuSpec {
   readonly kernelPath: string
@@ -19,17 +20,10 @@ export interface QemuSpec {
   readonly loadState?: string
 }
 
-/** Types of the agent's frames. */
-export const frame = {
-  agentReady: 0x01,
-  listenerBound: 0x04,
-  execExited: 0x0d,
-  execFailed: 0x0e,
-  agentRejected: 0x10
-} as const
-
 /** What is never said to a peer that is asked for what its agent knows: waiting for anything else would have no end. */
-const refusals: ReadonlySet<number> = new Set([frame.execFailed, frame.agentRejected])
+const refusals: ReadonlySet<string> = new Set(["ExecFailed", "AgentRejected"] satisfies ReadonlyArray<
+  GuestFrame["name"]
+>)
 
 /** Bytes of output that a command may say: more than any here does. */
 const outputBytes = 1n << 20n
@@ -42,6 +36,12 @@ const listen = (path: string): Promise<{ readonly server: Server; readonly socke
     server.listen(path, () => resolve({ server, socket }))
   })
 
+interface Waiting {
+  readonly name: GuestFrame["name"]
+  readonly resolve: () => void
+  readonly reject: (error: Error) => void
+}
+
 let count = 0
 
 /** A guest under QEMU. */
@@ -51,7 +51,8 @@ export class Qemu {
   readonly #monitor: Socket
   readonly #servers: ReadonlyArray<Server>
   #bytes = Buffer.alloc(0)
-  #waiting: { readonly type: number; readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined
+  readonly #frames: Array<GuestFrame> = []
+  #waiting: Waiting | undefined
   #monitorText = ""
   #monitorWaiting: (() => void) | undefined
 
@@ -101,46 +102,17 @@ export class Qemu {
     return new Qemu(child, sockets[0], sockets[1], [control.server, monitor.server])
   }
 
-  /** Resolves at the next frame of that type; rejects if the agent refuses what it was given, or QEMU ends. */
-  next(type: number): Promise<void> {
+  /** Resolves at the next frame of that name; rejects if the agent refuses what it was given, or QEMU ends. */
+  next(name: GuestFrame["name"]): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#waiting = { type, resolve, reject }
-      this.#take(Buffer.alloc(0))
+      this.#waiting = { name, resolve, reject }
+      this.#look()
     })
   }
 
-  /** Has the agent execute a command. */
+  /** Has the agent execute a command, with nothing to read. */
   exec(id: number, argv: ReadonlyArray<string>): void {
-    const text = (value: string) => {
-      const bytes = Buffer.from(value)
-      const length = Buffer.alloc(4)
-      length.writeUInt32LE(bytes.length)
-      return Buffer.concat([length, bytes])
-    }
-    const u32 = (value: number) => {
-      const bytes = Buffer.alloc(4)
-      bytes.writeUInt32LE(value)
-      return bytes
-    }
-    const window = Buffer.alloc(8)
-    window.writeBigUInt64LE(outputBytes)
-    const body = Buffer.concat([
-      Buffer.from([0x82]),
-      u32(id),
-      u32(argv.length),
-      ...argv.map(text),
-      // No environment, working directory and first input; the input ends there.
-      u32(0),
-      u32(0),
-      u32(0),
-      Buffer.from([1]),
-      window,
-      // As the agent, without a terminal, a program and not the agent's own.
-      u32(0),
-      u32(0),
-      Buffer.from([0])
-    ])
-    this.#control.write(Buffer.concat([u32(body.length), body]))
+    this.#control.write(hostFrame("Exec", { id, argv, closeStdin: true, outputBytes }))
   }
 
   /** Executes a command of QEMU's monitor; resolves when its prompt is back. */
@@ -179,23 +151,24 @@ export class Qemu {
   }
 
   #take(data: Buffer): void {
-    this.#bytes = Buffer.concat([this.#bytes, data])
-    while (this.#bytes.length >= 5) {
-      const length = this.#bytes.readUInt32LE(0)
-      if (this.#bytes.length < 4 + length) return
-      const type = this.#bytes[4]
-      if (this.#waiting === undefined) return
-      const said = this.#bytes.subarray(5, 4 + length)
-      this.#bytes = this.#bytes.subarray(4 + length)
-      if (type !== undefined && refusals.has(type)) {
-        const expected = this.#waiting.type.toString(16)
-        this.#fail(
-          new Error(
-            `expected the agent's frame 0x${expected}, found its refusal 0x${type.toString(16)}: ${said.toString("hex")}`
-          )
-        )
-      } else if (this.#waiting.type === type) {
-        const { resolve } = this.#waiting
+    try {
+      const [frames, rest] = takeFrames(Buffer.concat([this.#bytes, data]))
+      this.#bytes = Buffer.from(rest)
+      this.#frames.push(...frames)
+    } catch (cause) {
+      this.#fail(new Error("the agent says what the contract does not know", { cause }))
+    }
+    this.#look()
+  }
+
+  #look(): void {
+    while (this.#waiting !== undefined) {
+      const said = this.#frames.shift()
+      if (said === undefined) return
+      const { name, resolve } = this.#waiting
+      if (refusals.has(said.name)) {
+        this.#fail(new Error(`expected ${name} of the agent, found ${said.name}: ${said.fields.join(", ")}`))
+      } else if (said.name === name) {
         this.#waiting = undefined
         resolve()
       }

@@ -9,7 +9,8 @@ import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import * as NativeAgent from "../../src/NativeAgent.ts"
-import { frame, type GuestFrame, hostFrames } from "./testing/agentFrames.ts"
+import { frame, type GuestFrame } from "../../../../scripts/contract/frames.ts"
+import { hostFrames } from "./testing/agentFrames.ts"
 import { type QemuGuest, qemuGuest, qemuMissing } from "./testing/QemuGuest.ts"
 
 const agentFolder = fileURLToPath(new URL("..", import.meta.url))

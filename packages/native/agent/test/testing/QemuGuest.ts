@@ -9,7 +9,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { createServer, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { type GuestFrame, takeFrames } from "./agentFrames.ts"
+import { type GuestFrame, takeFrames } from "../../../../../scripts/contract/frames.ts"
 
 /** Why guests cannot be run here; empty when they can. */
 export const qemuMissing: string =
