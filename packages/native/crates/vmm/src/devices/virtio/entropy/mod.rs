@@ -87,3 +87,6 @@ impl VirtioDevice for Entropy {
         Box::new(Self { stream: self.stream.continued() })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -295,4 +295,4 @@ impl Device for VirtioMmio {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
