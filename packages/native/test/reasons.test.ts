@@ -3,20 +3,10 @@ import { cpSync, mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, layer as withLayer } from "@effect/vitest"
-import {
-  type AgentPort,
-  type BootSpec,
-  type Machine,
-  makeAgent,
-  type MachineError,
-  machineReasons,
-  type MachineStop,
-  Vmm
-} from "@stillpoint/core"
+import { type BootSpec, type Machine, type MachineError, machineReasons, Vmm } from "@stillpoint/core"
+import { type SaidBody, toldAgent, toldId } from "@stillpoint/core/testing"
 import { GuestKit } from "@stillpoint/kit"
 import { Effect, Exit, Scope } from "effect"
-import { Subject } from "rxjs"
-import type { GuestEvent, GuestEventOf } from "@stillpoint/core"
 import { guestMemory, limitGuestMemory } from "../src/guestMemory.ts"
 import { folder, layer, linux, linuxAt, payload, spinning, waiting } from "./guests.ts"
 
@@ -330,36 +320,15 @@ describe("every reason is reached by its name", () => {
           concurrency: "unbounded"
         })
         // A command that prints without an end, and one that the agent cannot serve, as the events tell them.
-        const told = (...said: ReadonlyArray<Omit<GuestEvent, "seq" | "atNanos">>) => {
-          const events = new Subject<GuestEvent>()
-          let nowNanos = 0
-          const port: AgentPort = {
-            tell: () => Effect.void,
-            type: () => Effect.void,
-            nextToken: () => Effect.succeed(7),
-            nowNanos: Effect.sync(() => nowNanos),
-            // Of a machine that was restored: its agent is there.
-            nextSeq: () => 1,
-            eventsFrom: () => events,
-            eventsSoFar: Effect.succeed([]),
-            advance: () =>
-              Effect.sync((): MachineStop => {
-                for (const [seq, body] of said.entries()) events.next({ ...body, seq, atNanos: 0 } as GuestEvent)
-                nowNanos += 1e9
-                return { reason: "event", seq: 0, atNanos: 0 }
-              })
-          }
-          return Effect.catchTag(makeAgent(port).execute({ argv: ["yes"] }), "MachineError", (error) =>
-            Effect.die(error)
-          )
-        }
-        const output = { _tag: "ExecOutput", id: 7, stream: "stdout", data: new Uint8Array(33 << 20) } as const
-        const ended = { _tag: "ExecExited", id: 7, code: 0, signal: null } as const
-        type Rejected = Omit<GuestEventOf<"AgentRejected">, "seq" | "atNanos">
+        const told = (...said: ReadonlyArray<SaidBody>) =>
+          Effect.catchTag(toldAgent(...said).execute({ argv: ["yes"] }), "MachineError", (error) => Effect.die(error))
+        const output = { _tag: "ExecOutput", id: toldId, stream: "stdout", data: new Uint8Array(33 << 20) } as const
+        const ended = { _tag: "ExecExited", id: toldId, code: 0, signal: null } as const
+        type Rejected = Extract<SaidBody, { readonly _tag: "AgentRejected" }>
         const rejected = (
           request: Rejected["request"],
           reason: Rejected["reason"],
-          id: number | null = 7
+          id: number | null = toldId
         ): Rejected => ({ _tag: "AgentRejected", request, id, reason, message: "words, which decide nothing" })
         yield* reach("ExecError.TooMuchOutput", told(output, output, ended))
         const unserved = rejected("Exec", "StreamsFailed")

@@ -12,6 +12,7 @@ import { listRuns, loadRun, readRun } from "../run/runStream.ts"
 import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { kindTrigger } from "../testing/kindTrigger.ts"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
+import { scriptedPages } from "../testing/scriptedMemory.ts"
 import type { ScriptedVmmOptions } from "../testing/ScriptedState.ts"
 import { scriptedMachines, ScriptedVmm } from "../testing/ScriptedVmm.ts"
 import * as Pipeline from "./Pipeline.ts"
@@ -103,8 +104,8 @@ describe("a pipeline", () => {
         assert.deepStrictEqual(value.snapshot.validation?.workingSet, {
           pages: 3,
           ranges: [
-            { address: 0x8020_0000, pages: 2 },
-            { address: 0x8040_0000, pages: 1 }
+            { address: scriptedPages[0], pages: 2 },
+            { address: scriptedPages[2], pages: 1 }
           ]
         })
         assert.strictEqual((yield* stateOf(runId)).phase, "ready")

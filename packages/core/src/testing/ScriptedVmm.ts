@@ -33,6 +33,7 @@ import {
   type MachineUntil,
   Vmm
 } from "../Vmm.ts"
+import { scriptedMemoryAddress, scriptedPages } from "./scriptedMemory.ts"
 
 /** What `machine.bin` of a scripted machine holds. */
 interface Saved {
@@ -257,7 +258,7 @@ const makeMachine = (
             sizeBytes: data.byteLength,
             storedBytes: data.byteLength,
             chunkTable: name === "memory.bin" ? "memory.digests" : null,
-            guestAddress: name === "memory.bin" ? 0x8000_0000 : null
+            guestAddress: name === "memory.bin" ? scriptedMemoryAddress : null
           })),
           engine: "scripted",
           memoryMib: state.memoryMib
@@ -341,7 +342,7 @@ const makeMachine = (
       ),
       digest: whileOpen(Effect.sync(() => sha256(JSON.stringify({ ...state, known: [] }, replacer)))),
       ownBytes: whileOpen(Effect.succeed(0)),
-      takeTouchedPages: whileOpen(Effect.sync(() => Float64Array.from([0x8020_0000, 0x8020_1000, 0x8040_0000])))
+      takeTouchedPages: whileOpen(Effect.sync(() => Float64Array.from(scriptedPages)))
     }
     return machine
   })

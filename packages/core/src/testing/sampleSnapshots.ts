@@ -9,6 +9,7 @@ import { DurableFiles } from "../files/DurableFiles.ts"
 import type { ManifestDraft } from "../snapshot/Manifest.ts"
 import { type PublishOptions, type Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import type { CapturedFiles } from "../Vmm.ts"
+import { scriptedMemoryAddress } from "./scriptedMemory.ts"
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value)
 
@@ -50,7 +51,7 @@ export const sampleCapture = (directory: string, label: string, parent: string |
         sizeBytes: bytes.length,
         storedBytes: bytes.length,
         chunkTable: name === "memory.bin" ? "memory.digests" : null,
-        guestAddress: name === "memory.bin" ? 0x8000_0000 : null
+        guestAddress: name === "memory.bin" ? scriptedMemoryAddress : null
       }))
     }
     return captured
