@@ -44,3 +44,37 @@ describe("docs/dependencies.md", () => {
     assert.deepStrictEqual(sorted(namedUnder("Rust")), sorted(crates()))
   })
 })
+
+/** Names of the crates that a manifest needs to be built, those of its tests left out. */
+const neededBy = (manifest: string): ReadonlyArray<string> =>
+  manifest
+    .split(/^\[/m)
+    .filter((section) => /^(target\.[^\]]*\.)?dependencies\]/.test(section))
+    .flatMap((section) => [...section.matchAll(/^([A-Za-z0-9_-]+)(?:\.workspace)?\s*=/gm)].map(([, name = ""]) => name))
+
+/** The packages of a lock file, each with the names of what it depends on. */
+const lockedIn = (lock: string): ReadonlyMap<string, ReadonlyArray<string>> =>
+  new Map(
+    lock.split("[[package]]\n").map((entry) => {
+      const [, name = ""] = /^name = "([^"]+)"/m.exec(entry) ?? []
+      const [, listed = ""] = /^dependencies = \[([^\]]*)\]/m.exec(entry) ?? []
+      return [name, [...listed.matchAll(/"([^" ]+)/g)].map(([, found = ""]) => found)]
+    })
+  )
+
+describe("packages/native/fuzz/Cargo.lock", () => {
+  it("has-what-the-crates-that-are-fuzzed-depend-on", () => {
+    const locked = lockedIn(read("packages/native/fuzz/Cargo.lock"))
+    let crates = 0
+    for (const path of globSync("packages/native/{crates/*,fuzz}/Cargo.toml", { cwd: root })) {
+      const manifest = read(path)
+      const [, name = ""] = /^name = "([^"]+)"/m.exec(manifest) ?? []
+      const found = locked.get(name)
+      if (found === undefined) continue
+      crates += 1
+      const missing = neededBy(manifest).filter((needed) => !found.includes(needed))
+      assert.deepStrictEqual(missing, [], `${path}: cargo update --workspace in packages/native/fuzz`)
+    }
+    assert.isAtLeast(crates, 4)
+  })
+})
