@@ -166,7 +166,8 @@ describe("every reason is reached by its name", () => {
         yield* on("InvalidWorkload", machine.agent.requestWorkload({ argv: ["a\0b"] }))
         yield* on("PortUnknown", machine.sendSerial(9, new Uint8Array(1)))
         yield* on("InputFull", machine.sendSerial(0, new Uint8Array(8 << 20)))
-        const large = { ...identity, entropy: new Uint8Array(70_000) }
+        // Each part is what it may be, and all of it is more than a frame holds.
+        const large = { ...identity, entropy: new Uint8Array(64), env: { NAME: "x".repeat(70_000) } }
         yield* on("FrameTooLarge", machine.agent.requestIdentity(large))
         const running = yield* Effect.forkChild(machine.run({}), { startImmediately: true })
         yield* on("AlreadyRunning", machine.run({}))
