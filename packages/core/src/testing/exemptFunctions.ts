@@ -30,6 +30,7 @@ export const exempt: Readonly<Record<string, ReadonlyArray<string>>> = {
     "agentSetting",
     "appendSignal",
     "askedOfAgent",
+    "assembleTimeline",
     "bootSpecJson",
     "captureRecording",
     "customOf",
@@ -104,10 +105,13 @@ export const exempt: Readonly<Record<string, ReadonlyArray<string>>> = {
     "makeMemoryJournal",
     "makeOwnedDirectory",
     "makeTurns",
+    "readRegularFile",
     "reasonOfErrno",
-    "replaceFile"
+    "replaceFile",
+    "writeWhole"
   ],
   "it takes anything that is": [
+    "codeOf",
     "describeValue",
     "diskProblem",
     "quoted",

@@ -84,6 +84,8 @@ export const exportSnapshot = Effect.fn("exportSnapshot")(function* (reference: 
   /** The archive as it is written; its bytes end in an error where one of the snapshot's cannot be read. */
   const begin = (signal: AbortSignal) => {
     const archive = pack()
+    // Its end is told by who reads it; where nobody has begun to, it is nobody's error.
+    archive.on("error", () => undefined)
     const written = write(archive, signal)
     written.catch((cause: unknown) => archive.destroy(cause instanceof Error ? cause : new Error(String(cause))))
     return { archive, written }
