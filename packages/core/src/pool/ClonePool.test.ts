@@ -268,6 +268,18 @@ describe("a pool", () => {
     )
   )
 
+  it.effect("of-which-nobody-says-how-many-or-how-often-is-refused-and-waited-for-by-nobody", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const options = { snapshot: "/s/none", health: { check: () => Effect.succeed(true) } }
+        const error = yield* Effect.flip(makeClonePool(options as unknown as ClonePoolOptions))
+        assert.strictEqual(error.reason._tag, "OptionsInvalid")
+        assert.match(error.message, /pool\.health\.every: expected a duration, found undefined/)
+        assert.match(error.message, /pool\.ready: expected how many clones are kept ready, found undefined/)
+      })
+    ).pipe(Effect.provide(host()))
+  )
+
   it.effect("of-an-impossible-size-is-refused-with-every-problem", () =>
     Effect.scoped(
       Effect.gen(function* () {

@@ -116,12 +116,14 @@ const healthProblems = (health: unknown): ReadonlyArray<string> =>
     : isRecord(health)
       ? [
           ...unknownProblems("pool.health", health, healthNames),
-          ...kindProblems("pool.health.check", health["check"], "a function", isFunction)
+          ...kindProblems("pool.health.check", health["check"], "a function", isFunction),
+          ...kindProblems("pool.health.every", health["every"], "a duration", (found) => found !== undefined)
         ]
       : kindProblems("pool.health", health, "{ check, every, timeout }", isRecord)
 
 const readyProblems = (options: Omit<ClonePoolOptions, "snapshot">): ReadonlyArray<string> => [
   ...unknownProblems("pool", options, poolOptionNames),
+  ...kindProblems("pool.ready", options.ready, "how many clones are kept ready", (found) => found !== undefined),
   ...countProblems("pool.ready", options.ready, 0),
   ...countProblems("pool.maximum", options.maximum, 1),
   ...countProblems("pool.concurrency", options.concurrency, 1),
