@@ -5,6 +5,9 @@
  */
 import { Effect } from "effect"
 import type {
+  ArtifactManifest,
+  ArtifactPiece,
+  ArtifactPushed,
   CachedImage,
   Failure,
   ImageLimits,
@@ -16,7 +19,17 @@ import type {
 } from "./binding/Addon.ts"
 import { type AddonError, loadAddon } from "./binding/loadAddon.ts"
 
-export type { CachedImage, Failure, ImageLimits, ImageProgress, ImageRegistry, ImageRequest, ImageStore, NativeImage }
+export type {
+  ArtifactPiece,
+  CachedImage,
+  Failure,
+  ImageLimits,
+  ImageProgress,
+  ImageRegistry,
+  ImageRequest,
+  ImageStore,
+  NativeImage
+}
 
 /** Operations on images. Each runs on a thread of its own; interrupted, it is given up and awaited. */
 export interface ImageBridge {
@@ -27,6 +40,23 @@ export interface ImageBridge {
   ) => Effect.Effect<NativeImage, Failure>
   readonly list: (store: ImageStore) => Effect.Effect<ReadonlyArray<CachedImage>, Failure>
   readonly prune: (store: ImageStore, maxBytes: number) => Effect.Effect<ReadonlyArray<CachedImage>, Failure>
+  readonly pushArtifact: (
+    store: ImageStore,
+    artifact: {
+      readonly reference: string
+      readonly pieces: Array<ArtifactPiece>
+      readonly manifest: Uint8Array
+      readonly mediaType: string
+    },
+    onProgress: (progress: ImageProgress) => void
+  ) => Effect.Effect<ArtifactPushed, Failure>
+  readonly artifactManifest: (store: ImageStore, reference: string) => Effect.Effect<ArtifactManifest, Failure>
+  readonly fetchArtifact: (
+    store: ImageStore,
+    reference: string,
+    pieces: Array<ArtifactPiece>,
+    onProgress: (progress: ImageProgress) => void
+  ) => Effect.Effect<void, Failure>
   /** One of every failure, for tests. */
   readonly everyFailure: ReadonlyArray<Failure>
 }
@@ -57,6 +87,11 @@ export const bridge: Effect.Effect<ImageBridge, AddonError> = Effect.map(loadAdd
     resolve: (store, request, onProgress) => run(onProgress, (task) => task.resolve(store, request)),
     list: (store) => run(nobody, (task) => task.list(store)),
     prune: (store, maxBytes) => run(nobody, (task) => task.prune(store, maxBytes)),
+    pushArtifact: (store, { manifest, mediaType, pieces, reference }, onProgress) =>
+      run(onProgress, (task) => task.pushArtifact(store, reference, pieces, manifest, mediaType)),
+    artifactManifest: (store, reference) => run(nobody, (task) => task.artifactManifest(store, reference)),
+    fetchArtifact: (store, reference, pieces, onProgress) =>
+      Effect.asVoid(run(onProgress, (task) => task.fetchArtifact(store, reference, pieces))),
     everyFailure: native.everyImageFailure()
   }
 })

@@ -13,6 +13,18 @@ export declare class ImageTask {
   cancel(): void
   /** The image that is asked for. */
   resolve(store: ImageStore, request: ImageRequest): Promise<Failure | NativeImage>
+  /** Puts an artifact into a registry: the pieces that it has not got, and then the manifest. */
+  pushArtifact(
+    store: ImageStore,
+    reference: string,
+    pieces: Array<ArtifactPiece>,
+    manifest: Uint8Array,
+    mediaType: string
+  ): Promise<Failure | ArtifactPushed>
+  /** The manifest of an artifact. */
+  artifactManifest(store: ImageStore, reference: string): Promise<Failure | ArtifactManifest>
+  /** Fetches pieces of an artifact and writes them into files that are there. */
+  fetchArtifact(store: ImageStore, reference: string, pieces: Array<ArtifactPiece>): Promise<Failure | ArtifactFetched>
   /** What is in the cache, the longest unused first. */
   list(store: ImageStore): Promise<Failure | Array<CachedImage>>
   /** Removes images that nobody uses until no more than so many bytes are left; what went. */
@@ -159,6 +171,48 @@ export declare class SyntheticLog {
   nextSeq(): number
   /** The events from `from_seq` on, at most about `max_bytes` of them. */
   read(fromSeq: number, maxBytes: number): Failure | EventBatch
+}
+
+/** What a fetch did. */
+export interface ArtifactFetched {
+  /** Pieces that travelled. */
+  pieces: number
+}
+
+/** The manifest of an artifact. */
+export interface ArtifactManifest {
+  /** `sha256:` and 64 hexadecimal digits. */
+  digest: string
+  /** As it is sent. */
+  bytes: Buffer
+}
+
+/** A part of an artifact. */
+export interface ArtifactPiece {
+  /** `sha256:` and 64 hexadecimal digits. */
+  digest: string
+  /** Its length. */
+  size: number
+  /** Where it stands, or is to stand. */
+  places: Array<ArtifactPlace>
+}
+
+/** Where a piece stands. */
+export interface ArtifactPlace {
+  /** The file. */
+  file: string
+  /** The piece's first byte in it. */
+  offset: number
+}
+
+/** What a push did. */
+export interface ArtifactPushed {
+  /** Digest of the manifest. */
+  digest: string
+  /** Pieces that travelled. */
+  sent: number
+  /** Bytes of those. */
+  sentBytes: number
 }
 
 /**

@@ -15,6 +15,8 @@ import { importCommand } from "./verbs/import.ts"
 import { inspectCommand } from "./verbs/inspect.ts"
 import { lsCommand } from "./verbs/ls.ts"
 import { pruneCommand } from "./verbs/prune.ts"
+import { pullCommand } from "./verbs/pull.ts"
+import { pushCommand } from "./verbs/push.ts"
 import { recordCommand } from "./verbs/record.ts"
 import { replayCommand } from "./verbs/replay.ts"
 import { reportCommand } from "./verbs/report.ts"
@@ -53,6 +55,8 @@ export const stillpoint = Command.make("stillpoint").pipe(
     reportCommand,
     exportCommand,
     importCommand,
+    pushCommand,
+    pullCommand,
     tagCommand,
     untagCommand,
     rmCommand,

@@ -1,18 +1,20 @@
 //! What is done with images, on threads of its own; each can be given up.
 
+use crate::artifact::{ArtifactFetched, ArtifactManifest, ArtifactPiece, ArtifactPushed};
 use crate::event_batch::{integer, seq};
 use crate::image::{CachedImage, NativeImage};
 use crate::image_request::{ImageRequest, ImageStore, failure};
 use crate::promise::promise;
 use crate::vmm::WORKERS;
 use napi::Env;
-use napi::bindgen_prelude::{Function, Object, ToNapiValue};
+use napi::bindgen_prelude::{Function, Object, ToNapiValue, Uint8Array};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 use std::sync::{Arc, Mutex, PoisonError};
 use stillpoint_host::guarded::guarded;
 use stillpoint_images::error::ImageError;
 use stillpoint_images::resolve::{Request, Store};
+use stillpoint_images::sources::registry::{Artifact, Piece};
 use stillpoint_images::watch::{Progress, Watch};
 
 /// How far an image has come.
@@ -100,6 +102,58 @@ impl ImageTask {
         })
     }
 
+    /// Puts an artifact into a registry: the pieces that it has not got, and then the manifest.
+    #[napi(ts_return_type = "Promise<Failure | ArtifactPushed>")]
+    pub fn push_artifact<'env>(
+        &self,
+        env: &'env Env,
+        store: ImageStore,
+        reference: String,
+        pieces: Vec<ArtifactPiece>,
+        manifest: Uint8Array,
+        media_type: String,
+    ) -> napi::Result<Object<'env>> {
+        let manifest = manifest.to_vec();
+        self.execute(env, move |watch| {
+            let pieces: Vec<Piece> = all_pieces(pieces)?;
+            let registries = Store::from(store).registries;
+            let artifact = Artifact::new(&registries, &reference, watch)?;
+            artifact.push(&pieces, &manifest, &media_type).map(ArtifactPushed::from)
+        })
+    }
+
+    /// The manifest of an artifact.
+    #[napi(ts_return_type = "Promise<Failure | ArtifactManifest>")]
+    pub fn artifact_manifest<'env>(
+        &self,
+        env: &'env Env,
+        store: ImageStore,
+        reference: String,
+    ) -> napi::Result<Object<'env>> {
+        self.execute(env, move |watch| {
+            let registries = Store::from(store).registries;
+            let (digest, bytes) = Artifact::new(&registries, &reference, watch)?.manifest()?;
+            Ok(ArtifactManifest { digest: digest.to_string(), bytes: bytes.into() })
+        })
+    }
+
+    /// Fetches pieces of an artifact and writes them into files that are there.
+    #[napi(ts_return_type = "Promise<Failure | ArtifactFetched>")]
+    pub fn fetch_artifact<'env>(
+        &self,
+        env: &'env Env,
+        store: ImageStore,
+        reference: String,
+        pieces: Vec<ArtifactPiece>,
+    ) -> napi::Result<Object<'env>> {
+        self.execute(env, move |watch| {
+            let pieces: Vec<Piece> = all_pieces(pieces)?;
+            let registries = Store::from(store).registries;
+            Artifact::new(&registries, &reference, watch)?.fetch(&pieces)?;
+            Ok(ArtifactFetched { pieces: seq(pieces.len() as u64) })
+        })
+    }
+
     /// What is in the cache, the longest unused first.
     #[napi(ts_return_type = "Promise<Failure | Array<CachedImage>>")]
     pub fn list<'env>(&self, env: &'env Env, store: ImageStore) -> napi::Result<Object<'env>> {
@@ -122,6 +176,10 @@ impl ImageTask {
             Ok(gone.into_iter().map(CachedImage::from).collect::<Vec<_>>())
         })
     }
+}
+
+fn all_pieces(pieces: Vec<ArtifactPiece>) -> Result<Vec<Piece>, ImageError> {
+    pieces.into_iter().map(Piece::try_from).collect()
 }
 
 impl ImageTask {

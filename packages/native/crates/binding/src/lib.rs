@@ -4,6 +4,7 @@
 // The exports are generated for the addon only; a test build has nobody who calls them.
 #![cfg_attr(test, allow(dead_code))]
 
+mod artifact;
 mod boot_spec;
 mod captured_files;
 mod disk_source;

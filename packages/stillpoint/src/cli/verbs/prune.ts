@@ -8,6 +8,7 @@ import { Images } from "@stillpoint/images"
 import { Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { mebibytes } from "../../report/mebibytes.ts"
+import { clearPulls } from "../../registry/clearPulls.ts"
 import { cacheRepository } from "../../sandbox/bake.ts"
 import { pruneKeptImages } from "../../sandbox/keptImages.ts"
 import { answer } from "../Output.ts"
@@ -34,6 +35,7 @@ export const pruneCommand = Command.make("prune", { dryRun, json }, ({ dryRun, j
       if (!dryRun) for (const name of names) isGone = yield* Effect.match(snapshots.remove(name), goneOrNot)
       if (isGone) removed.push({ snapshot: digest, storedBytes })
     }
+    if (!dryRun) yield* clearPulls(snapshots.home)
     // Those of the store first: what a cache and a store have in common takes no room before both have let it go.
     const unread = yield* pruneKeptImages({ dryRun })
     const unused = dryRun ? (yield* images.list).filter(({ inUse }) => !inUse) : yield* images.prune()
@@ -46,6 +48,6 @@ export const pruneCommand = Command.make("prune", { dryRun, json }, ({ dryRun, j
   }).pipe(sandboxes)
 ).pipe(
   Command.withDescription(
-    "Remove snapshots cached by run and up, cached images, and images no snapshot uses; all of them are rebuilt on demand"
+    "Remove snapshots cached by run and up, cached images, images no snapshot uses, and unfinished pulls; all of them are rebuilt on demand"
   )
 )

@@ -24,15 +24,36 @@ pub(super) struct Client {
 /// Registries lead to where their blobs are, once; a few times is no harm.
 const MOST_REDIRECTS: usize = 5;
 
+/// How it is asked, and what is sent with it.
+#[derive(Clone, Copy)]
+pub(super) enum Verb<'a> {
+    Get,
+    Head,
+    Post,
+    /// A form that is posted.
+    Form(&'a str),
+    Put {
+        content: &'a [u8],
+        media_type: &'a str,
+    },
+}
+
 /// What is asked for.
+#[derive(Clone, Copy)]
 pub(super) struct Ask<'a> {
     pub(super) url: &'a str,
     pub(super) accept: Option<&'a str>,
     pub(super) authorization: Option<&'a str>,
     /// From which byte on.
     pub(super) from: u64,
-    /// Sent, if there is something to be sent.
-    pub(super) form: Option<&'a str>,
+    pub(super) verb: Verb<'a>,
+}
+
+impl<'a> Ask<'a> {
+    /// For what stands there, by nobody in particular.
+    pub(super) fn of(url: &'a str, verb: Verb<'a>) -> Self {
+        Self { url, accept: None, authorization: None, from: 0, verb }
+    }
 }
 
 /// What came, and from where.
@@ -129,7 +150,7 @@ impl Client {
                 watch.check().err().unwrap_or_else(|| self.failed(&url, &error))
             })?;
             let is_redirect = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
-            if !is_redirect || ask.form.is_some() {
+            if !is_redirect || !matches!(ask.verb, Verb::Get | Verb::Head) {
                 return Ok(Answer { url, response });
             }
             let location = response.headers().get("location").and_then(|value| value.to_str().ok());
@@ -181,11 +202,16 @@ impl Client {
                 if is_loopback(&here.host) { request.config().proxy(None).build() } else { request }
             }};
         }
-        match ask.form {
-            Some(form) => prepared!(self.agent.post(url))
+        match ask.verb {
+            Verb::Get => prepared!(self.agent.get(url)).call(),
+            Verb::Head => prepared!(self.agent.head(url)).call(),
+            Verb::Post => prepared!(self.agent.post(url)).send_empty(),
+            Verb::Form(form) => prepared!(self.agent.post(url))
                 .header("content-type", "application/x-www-form-urlencoded")
                 .send(form),
-            None => prepared!(self.agent.get(url)).call(),
+            Verb::Put { content, media_type } => {
+                prepared!(self.agent.put(url)).header("content-type", media_type).send(content)
+            }
         }
     }
 
@@ -220,13 +246,13 @@ impl Client {
 
 /// What a secret may be shown to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Origin {
+pub(super) struct Origin {
     scheme: String,
     authority: String,
     host: String,
 }
 
-fn origin(url: &str) -> Result<Origin, ImageError> {
+pub(super) fn origin(url: &str) -> Result<Origin, ImageError> {
     let invalid = |found: String| ImageError::RegistryInvalid {
         url: url.chars().take(500).collect(),
         expected: "a URL with https and a host".to_owned(),

@@ -9,7 +9,7 @@
 //! Source: distribution, "Token Authentication Specification" and "OAuth2 Token Authentication".
 
 use super::credentials::Credentials;
-use super::http::{Ask, Client};
+use super::http::{Ask, Client, Verb};
 use crate::error::ImageError;
 use crate::watch::Watch;
 use serde::Deserialize;
@@ -140,7 +140,8 @@ impl Login<'_> {
         form: Option<&str>,
         watch: &Watch,
     ) -> Result<Token, ImageError> {
-        let ask = Ask { url, accept: Some("application/json"), authorization, from: 0, form };
+        let verb = form.map_or(Verb::Get, Verb::Form);
+        let ask = Ask { accept: Some("application/json"), authorization, ..Ask::of(url, verb) };
         let mut answer = self.client.ask(&ask, self.is_local, watch)?;
         let status = answer.status().as_u16();
         if matches!(status, 400 | 401 | 403) {

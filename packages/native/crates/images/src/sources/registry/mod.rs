@@ -11,6 +11,7 @@
 //!
 //! Source: OCI distribution specification 1.1, "Pull".
 
+mod artifact;
 mod blob;
 mod credentials;
 mod endpoint;
@@ -18,6 +19,7 @@ mod http;
 mod login;
 mod options;
 
+pub use artifact::{Artifact, MOST_PIECE_BYTES, Piece, Place, Pushed};
 pub use credentials::Credentials;
 pub use options::{Registries, RegistryOptions};
 
@@ -29,7 +31,7 @@ use crate::reference::Selector;
 use crate::watch::Watch;
 use blob::Blob;
 use endpoint::{Endpoint, repository};
-use http::{Answer, Ask, Client};
+use http::{Answer, Ask, Client, Verb};
 use login::{Login, challenge};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -52,6 +54,8 @@ pub struct RegistrySource<'a> {
     options: RegistryOptions,
     docker_config: Option<PathBuf>,
     watch: &'a Watch,
+    /// What is done with the repository, as scopes name it.
+    actions: &'static str,
     /// What each endpoint wants to see, once that is known.
     shown: RefCell<HashMap<String, String>>,
 }
@@ -80,6 +84,7 @@ impl<'a> RegistrySource<'a> {
             options,
             docker_config: registries.docker_config.clone(),
             watch,
+            actions: "pull",
             shown: RefCell::default(),
         })
     }
@@ -89,41 +94,33 @@ impl<'a> RegistrySource<'a> {
     }
 
     /// Asks one endpoint, shows it what it wants to see, and asks again what fails for a moment.
-    fn ask(
-        &self,
-        endpoint: &Endpoint,
-        url: &str,
-        accept: Option<&str>,
-        from: u64,
-    ) -> Result<Answer, ImageError> {
-        let mut pause = FIRST_PAUSE;
-        let mut attempt = 1;
-        loop {
-            let failed = match self.ask_once(endpoint, url, accept, from) {
-                Ok(answer) if !is_of_a_moment(answer.status().as_u16()) => return Ok(answer),
-                Ok(answer) => refusal(answer),
-                Err(error @ ImageError::RegistryUnreachable { .. }) => error,
-                Err(error) => return Err(error),
-            };
-            if attempt == ATTEMPTS {
-                return Err(failed);
-            }
-            self.watch.pause(pause)?;
-            (attempt, pause) = (attempt + 1, pause * 4);
-        }
+    fn ask(&self, endpoint: &Endpoint, ask: &Ask<'_>) -> Result<Answer, ImageError> {
+        self.patiently(|| {
+            let answer = self.ask_once(endpoint, ask)?;
+            if is_of_a_moment(answer.status().as_u16()) { Err(refusal(answer)) } else { Ok(answer) }
+        })
     }
 
-    fn ask_once(
-        &self,
-        endpoint: &Endpoint,
-        url: &str,
-        accept: Option<&str>,
-        from: u64,
-    ) -> Result<Answer, ImageError> {
+    /// Does again what fails for a moment.
+    fn patiently<T>(&self, attempt: impl Fn() -> Result<T, ImageError>) -> Result<T, ImageError> {
+        let mut pause = FIRST_PAUSE;
+        for _ in 1..ATTEMPTS {
+            match attempt() {
+                Err(ImageError::RegistryUnreachable { .. }) => {}
+                Err(ImageError::RegistryRefused { status, .. }) if is_of_a_moment(status) => {}
+                done => return done,
+            }
+            self.watch.pause(pause)?;
+            pause *= 4;
+        }
+        attempt()
+    }
+
+    fn ask_once(&self, endpoint: &Endpoint, asked: &Ask<'_>) -> Result<Answer, ImageError> {
+        let url = asked.url;
         let shown = self.shown.borrow().get(&endpoint.base).cloned();
         let ask = |authorization: Option<&str>| {
-            let ask = Ask { url, accept, authorization, from, form: None };
-            self.client.ask(&ask, endpoint.is_local, self.watch)
+            self.client.ask(&Ask { authorization, ..*asked }, endpoint.is_local, self.watch)
         };
         let answer = ask(shown.as_deref())?;
         if answer.status().as_u16() != 401 || answer.url != url {
@@ -151,7 +148,7 @@ impl<'a> RegistrySource<'a> {
             credentials: credentials.as_ref(),
             is_local: endpoint.is_local,
         };
-        let scope = format!("repository:{}:pull", self.name);
+        let scope = format!("repository:{}:{}", self.name, self.actions);
         let shown = login.answer(&challenge, &scope, self.watch)?;
         let answer = ask(Some(&shown))?;
         if answer.status().as_u16() == 401 {
@@ -187,7 +184,7 @@ impl<'a> RegistrySource<'a> {
         from: u64,
     ) -> Result<BodyReader<'static>, ImageError> {
         let url = self.blob_url(endpoint, digest);
-        let answer = self.ask(endpoint, &url, None, from)?;
+        let answer = self.ask(endpoint, &Ask { from, ..Ask::of(&url, Verb::Get) })?;
         let status = answer.status().as_u16();
         if status == 404 {
             let place = format!("{}/{}", self.registry, self.name);
@@ -213,6 +210,27 @@ impl<'a> RegistrySource<'a> {
         Ok(answer.response.into_body().into_with_config().limit(u64::MAX).reader())
     }
 
+    /// What is asked for: its digest, its bytes, and the media type that it is announced with.
+    fn selected(
+        &self,
+        endpoint: &Endpoint,
+    ) -> Result<(Digest, Vec<u8>, Option<String>), ImageError> {
+        let which = match &self.selector {
+            Selector::Only => "latest".to_owned(),
+            Selector::Tag(tag) => tag.clone(),
+            Selector::Digest(digest) => digest.to_string(),
+        };
+        let (bytes, announced) = self.manifest(endpoint, &which)?;
+        let digest = match &self.selector {
+            Selector::Digest(expected) => {
+                verify(expected, &bytes)?;
+                expected.clone()
+            }
+            _ => Digest::sha256(&bytes),
+        };
+        Ok((digest, bytes, announced))
+    }
+
     /// A manifest or index: its bytes, and the media type that it is announced with.
     fn manifest(
         &self,
@@ -220,7 +238,9 @@ impl<'a> RegistrySource<'a> {
         which: &str,
     ) -> Result<(Vec<u8>, Option<String>), ImageError> {
         let url = format!("{}/v2/{}/manifests/{which}", endpoint.base, self.name);
-        let mut answer = self.ask(endpoint, &url, Some(&accepted_types()), 0)?;
+        let accept = accepted_types();
+        let ask = Ask { accept: Some(&accept), ..Ask::of(&url, Verb::Get) };
+        let mut answer = self.ask(endpoint, &ask)?;
         if answer.status().as_u16() == 404 {
             return Err(ImageError::ImageUnknown {
                 place: endpoint.registry.clone(),
@@ -308,20 +328,8 @@ impl Source for RegistrySource<'_> {
     }
 
     fn root(&self) -> Result<Root, ImageError> {
-        let which = match &self.selector {
-            Selector::Only => "latest".to_owned(),
-            Selector::Tag(tag) => tag.clone(),
-            Selector::Digest(digest) => digest.to_string(),
-        };
         self.first(|endpoint| {
-            let (bytes, announced) = self.manifest(endpoint, &which)?;
-            let digest = match &self.selector {
-                Selector::Digest(expected) => {
-                    verify(expected, &bytes)?;
-                    expected.clone()
-                }
-                _ => Digest::sha256(&bytes),
-            };
+            let (digest, bytes, announced) = self.selected(endpoint)?;
             let document = read_document(&self.place(), announced.as_deref(), &bytes)?;
             Ok(Root::Document { digest, document })
         })

@@ -1,0 +1,128 @@
+/**
+ * What lies in a registry and is no image: a manifest, and pieces that are named by their digests.
+ *
+ * @module
+ */
+import { type AddonError, NativeImages } from "@stillpoint/native"
+import { Context, Effect, Layer, Schema } from "effect"
+import type { ImageError } from "./ImageError.ts"
+import { checked, errorOf, ImagesData, type ImagesOptions, storeOf } from "./ImagesOptions.ts"
+
+const natural = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
+
+/** A part of an artifact: it stands, or is to stand, in files. */
+export const ArtifactPiece = Schema.Struct({
+  /** `sha256:` and 64 hexadecimal digits. */
+  digest: Schema.String.check(Schema.isPattern(/^sha256:[0-9a-f]{64}$/)),
+  /** At most 64 MiB. */
+  size: natural,
+  /** Read from the first; written to all. */
+  places: Schema.Array(Schema.Struct({ file: Schema.NonEmptyString, offset: natural })).check(Schema.isMinLength(1))
+})
+export type ArtifactPiece = typeof ArtifactPiece.Type
+
+const Pieces = Schema.Array(ArtifactPiece)
+
+/** How far a transfer has come. */
+export interface TransferProgress {
+  readonly doneBytes: number
+  readonly totalBytes: number
+}
+
+/** How a transfer is watched. */
+export interface TransferOptions {
+  readonly onProgress?: (progress: TransferProgress) => void
+}
+
+/** What is put into a registry. */
+export interface Artifact {
+  readonly pieces: ReadonlyArray<ArtifactPiece>
+  /** Its manifest, as it is sent. */
+  readonly manifest: Uint8Array
+  readonly mediaType: string
+}
+
+/** What a push did. */
+export interface PushedArtifact {
+  /** Digest of the manifest. */
+  readonly digest: string
+  /** Pieces that travelled; the others were there. */
+  readonly sent: number
+  readonly sentBytes: number
+}
+
+const watching =
+  ({ onProgress }: TransferOptions) =>
+  ({ doneBytes, totalBytes }: NativeImages.ImageProgress): void =>
+    onProgress?.({ doneBytes: doneBytes ?? 0, totalBytes: totalBytes ?? 0 })
+
+const mutable = (pieces: ReadonlyArray<ArtifactPiece>): Array<NativeImages.ArtifactPiece> =>
+  pieces.map(({ digest, places, size }) => ({ digest, size, places: [...places] }))
+
+/**
+ * The service that puts artifacts into registries and has them from there. Registries are spoken with as for images: the same
+ * credentials, certificates and mirrors, and what fails for a moment is tried again.
+ *
+ * @example
+ * ```ts
+ * import { Artifacts } from "@stillpoint/images"
+ * import { Effect } from "effect"
+ *
+ * const { reason } = await Effect.runPromise(
+ *   Effect.flip(Artifacts.use((artifacts) => artifacts.manifest("oci:layout"))).pipe(Effect.provide(Artifacts.layer()))
+ * )
+ * console.log(reason._tag) // ReferenceInvalid
+ * ```
+ */
+export class Artifacts extends Context.Service<
+  Artifacts,
+  {
+    /**
+     * Sends the pieces that the registry has not got, and then the manifest: with it the tag means this artifact, and before it what
+     * it meant. Cut and begun again, it goes on with what is missing.
+     */
+    readonly push: (
+      reference: string,
+      artifact: Artifact,
+      options?: TransferOptions
+    ) => Effect.Effect<PushedArtifact, ImageError>
+    /** The manifest that a reference means now. */
+    readonly manifest: (
+      reference: string
+    ) => Effect.Effect<{ readonly digest: string; readonly bytes: Uint8Array }, ImageError>
+    /** Writes pieces into files that are there, each when it is verified. */
+    readonly fetch: (
+      reference: string,
+      pieces: ReadonlyArray<ArtifactPiece>,
+      options?: TransferOptions
+    ) => Effect.Effect<void, ImageError>
+  }
+>()("@stillpoint/images/Artifacts") {
+  /** Artifacts of registries that are spoken with so. */
+  static readonly layer = (options: ImagesOptions = {}): Layer.Layer<Artifacts, AddonError | ImageError> =>
+    Layer.effect(
+      Artifacts,
+      Effect.gen(function* () {
+        const native = yield* NativeImages.bridge
+        const store = storeOf(yield* checked(ImagesData, options))
+        return Artifacts.of({
+          push: Effect.fn("Artifacts.push")(function* (reference, { manifest, mediaType, pieces }, watched = {}) {
+            const sent = mutable(yield* checked(Pieces, pieces))
+            const pushing = native.pushArtifact(
+              store,
+              { reference, pieces: sent, manifest, mediaType },
+              watching(watched)
+            )
+            return yield* Effect.mapError(pushing, errorOf)
+          }),
+          manifest: Effect.fn("Artifacts.manifest")(function* (reference) {
+            return yield* Effect.mapError(native.artifactManifest(store, reference), errorOf)
+          }),
+          fetch: Effect.fn("Artifacts.fetch")(function* (reference, pieces, watched = {}) {
+            const wanted = mutable(yield* checked(Pieces, pieces))
+            yield* Effect.mapError(native.fetchArtifact(store, reference, wanted, watching(watched)), errorOf)
+          })
+        })
+      })
+    )
+}

@@ -1,0 +1,107 @@
+/**
+ * Where images are kept, and how registries are spoken with.
+ *
+ * @module
+ */
+import type { NativeImages } from "@stillpoint/native"
+import { Effect, Redacted, Result, Schema } from "effect"
+import { homedir } from "node:os"
+import { join, resolve as absolute } from "node:path"
+import { ImageError, type ImageReason } from "./ImageError.ts"
+
+const bytes = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
+const secret = Schema.Union([Schema.String, Schema.Redacted(Schema.String)])
+
+const RegistryData = Schema.Struct({
+  mirrors: Schema.optionalKey(Schema.Array(Schema.String)),
+  credentials: Schema.optionalKey(
+    Schema.Union([
+      Schema.Struct({ username: Schema.String, password: secret }),
+      Schema.Struct({ identityToken: secret })
+    ])
+  ),
+  certificateAuthorities: Schema.optionalKey(Schema.Array(Schema.String)),
+  tls: Schema.optionalKey(Schema.Boolean)
+})
+
+/** What is said of one registry. */
+export interface RegistryOptions {
+  /** URLs of others that have the same images; asked first, in this order. */
+  readonly mirrors?: ReadonlyArray<string>
+  /** In place of what Docker's configuration says. */
+  readonly credentials?:
+    | { readonly username: string; readonly password: string | Redacted.Redacted<string> }
+    | { readonly identityToken: string | Redacted.Redacted<string> }
+  /** Files of certificates (PEM) that are trusted in place of the system's. */
+  readonly certificateAuthorities?: ReadonlyArray<string>
+  /** Whether a registry of this machine is spoken with by TLS; others always are. Usually not. */
+  readonly tls?: boolean
+}
+
+/** The part of the options that is data. */
+export const ImagesData = Schema.Struct({
+  cacheDirectory: Schema.optionalKey(Schema.String.check(Schema.isMinLength(1))),
+  maxBytes: Schema.optionalKey(bytes),
+  registries: Schema.optionalKey(Schema.Record(Schema.String, RegistryData)),
+  dockerConfig: Schema.optionalKey(Schema.String),
+  silenceMillis: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1)))
+})
+
+/** Where images are kept, and how registries are spoken with. */
+export interface ImagesOptions {
+  /** Usually `STILLPOINT_IMAGES_DIR`, else a folder in the user's cache. It may be shared by any number of processes. */
+  readonly cacheDirectory?: string
+  /** Bytes that the cache may take; what was unused longest goes first, what is in use stays. Usually 32 GiB. */
+  readonly maxBytes?: number
+  /** Single registries, by host and port as they stand in references. */
+  readonly registries?: Readonly<Record<string, RegistryOptions>>
+  /** Docker's `config.json`. Usually where Docker has it: `DOCKER_CONFIG`, else `~/.docker`. */
+  readonly dockerConfig?: string
+  /** How long nothing may come of a registry before it is given up. Usually 30,000. */
+  readonly silenceMillis?: number
+}
+
+const usualDirectory = (environment: NodeJS.ProcessEnv): string => {
+  const named = environment["STILLPOINT_IMAGES_DIR"]
+  if (named !== undefined && named !== "") return named
+  const cache = environment["XDG_CACHE_HOME"]
+  return join(cache !== undefined && cache !== "" ? cache : join(homedir(), ".cache"), "stillpoint/images")
+}
+
+/** An error of the bridge. */
+export const errorOf = ({ message, name }: NativeImages.Failure): ImageError =>
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a test sends every name across
+  new ImageError({ reason: { _tag: name, message } as ImageReason })
+
+/** What was found, if it is what a schema says; every problem of it if not. */
+export const checked = <S extends Schema.Constraint>(schema: S, found: unknown): Effect.Effect<S["Type"], ImageError> =>
+  Effect.suspend(() => {
+    const decoded = Schema.decodeUnknownResult(schema as never, { errors: "all", onExcessProperty: "error" })(found)
+    return Result.isSuccess(decoded)
+      ? Effect.succeed(decoded.success as S["Type"])
+      : Effect.fail(new ImageError({ reason: { _tag: "OptionsInvalid", message: decoded.failure.message } }))
+  })
+
+const revealed = (text: string | Redacted.Redacted<string>): string =>
+  typeof text === "string" ? text : Redacted.value(text)
+
+/** The options as the bridge has them. */
+export const storeOf = (options: ImagesOptions): NativeImages.ImageStore => ({
+  cacheDirectory: absolute(options.cacheDirectory ?? usualDirectory(process.env)),
+  maxBytes: options.maxBytes ?? 32 * 2 ** 30,
+  registries: Object.entries(options.registries ?? {}).map(([registry, said]) => {
+    const { credentials } = said
+    return {
+      registry,
+      mirrors: [...(said.mirrors ?? [])],
+      username: credentials !== undefined && "username" in credentials ? credentials.username : null,
+      password: credentials !== undefined && "password" in credentials ? revealed(credentials.password) : null,
+      identityToken:
+        credentials !== undefined && "identityToken" in credentials ? revealed(credentials.identityToken) : null,
+      certificateAuthorities: [...(said.certificateAuthorities ?? [])],
+      tls: said.tls ?? false
+    }
+  }),
+  dockerConfig: options.dockerConfig ?? null,
+  silenceMillis: options.silenceMillis ?? 30_000
+})

@@ -1,0 +1,32 @@
+/**
+ * From a snapshot to a registry.
+ *
+ * @module
+ */
+import { Artifacts } from "@stillpoint/images"
+import { Effect } from "effect"
+import { Command } from "effect/cli"
+import { pushSnapshot } from "../../registry/pushSnapshot.ts"
+import { mebibytes } from "../../report/mebibytes.ts"
+import { answer } from "../Output.ts"
+import { json, reference } from "../arguments.ts"
+import { requireKey } from "../keys.ts"
+import { namesWith } from "../layers.ts"
+import { place, referenceOf, watched } from "../transferring.ts"
+
+export const pushCommand = Command.make(
+  "push",
+  { reference, place, requireKey, json },
+  ({ json, place, reference, requireKey }) =>
+    Effect.gen(function* () {
+      const pushed = yield* pushSnapshot(reference, referenceOf(place), watched(json))
+      yield* answer(json, pushed, [
+        `${place}: ${mebibytes(pushed.sentBytes)} of ${mebibytes(pushed.sizeBytes)} sent, the rest was there`
+      ])
+    }).pipe(Effect.provide(Artifacts.layer()), namesWith({ requireKey }))
+).pipe(
+  Command.withDescription(
+    "Put a snapshot into a registry, with its memory as it is; only what is missing there travels"
+  ),
+  Command.withExamples([{ command: "stillpoint push web registry.example/team/web:v1" }])
+)

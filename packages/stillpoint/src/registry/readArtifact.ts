@@ -1,0 +1,162 @@
+/**
+ * Reading what a registry says, none of which is trusted.
+ *
+ * @module
+ */
+import {
+  decodeManifest,
+  type Manifest,
+  mostManifestBytes,
+  mostSignaturesBytes,
+  mostValidationBytes
+} from "@stillpoint/core"
+import { Effect, Result, Schema } from "effect"
+import { imageOf } from "../sandbox/imageSpec.ts"
+import { ArtifactInvalid, ArtifactVersionUnknown } from "./ArtifactErrors.ts"
+import {
+  ArtifactManifest,
+  ArtifactRecord,
+  artifactType,
+  fileOf,
+  manifestOf,
+  mostRecordBytes,
+  pieceBytes,
+  type RecordFile,
+  RecordVersion,
+  recordVersion,
+  signaturesOf,
+  validationOf
+} from "./artifactRecord.ts"
+
+/** What is to be fetched of one snapshot. */
+export interface Plan {
+  readonly manifest: Manifest
+  readonly files: ReadonlyArray<RecordFile>
+  /** Names in the directory of its contents, by the paths of the artifact. */
+  readonly names: ReadonlyMap<string, string>
+}
+
+const parsed = (bytes: Uint8Array): unknown => {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes))
+  } catch {
+    return undefined
+  }
+}
+
+/** Reads the parts of one artifact; what is wrong with them is thrown by name. */
+export class Reading {
+  private readonly reference: string
+
+  constructor(reference: string) {
+    this.reference = reference
+  }
+
+  static isInvalid(cause: unknown): cause is ArtifactInvalid {
+    return cause instanceof ArtifactInvalid
+  }
+
+  private invalid(expected: string, found: string): ArtifactInvalid {
+    return new ArtifactInvalid({ reference: this.reference, expected, found: found.slice(0, 300) })
+  }
+
+  /** Where the record is, as the artifact's manifest says. */
+  config(bytes: Uint8Array): { readonly digest: string; readonly size: number } {
+    const found = parsed(bytes)
+    const decoded = Schema.decodeUnknownResult(ArtifactManifest)(found)
+    if (Result.isFailure(decoded)) {
+      const kind = Schema.decodeUnknownResult(Schema.Struct({ artifactType: Schema.String }))(found)
+      const what = Result.isFailure(kind) ? "an image, or something else" : kind.success.artifactType
+      throw this.invalid(`an artifact of ${artifactType}`, what === artifactType ? decoded.failure.message : what)
+    }
+    const { digest, size } = decoded.success.config
+    if (size > mostRecordBytes) throw this.invalid(`a record of at most ${mostRecordBytes} bytes`, `${size} bytes`)
+    return { digest: digest.replace("sha256:", ""), size }
+  }
+
+  record(bytes: Uint8Array): ArtifactRecord {
+    const found = parsed(bytes)
+    const version = Schema.decodeUnknownResult(RecordVersion)(found)
+    if (Result.isFailure(version)) throw this.invalid("the record of a snapshot", version.failure.message)
+    if (version.success.version !== recordVersion) {
+      const { version: found } = version.success
+      throw new ArtifactVersionUnknown({ reference: this.reference, found, supported: recordVersion })
+    }
+    const decoded = Schema.decodeUnknownResult(ArtifactRecord, { errors: "all" })(found)
+    if (Result.isFailure(decoded)) throw this.invalid("the record of a snapshot", decoded.failure.message)
+    const record = decoded.success
+    if (new Set(record.snapshots).size !== record.snapshots.length) {
+      throw this.invalid("every snapshot once", "a lineage that leads back to itself")
+    }
+    if (new Set(record.files.map(({ path }) => path)).size !== record.files.length) {
+      throw this.invalid("every file once", "one that is there twice")
+    }
+    for (const file of record.files) this.checkPieces(file)
+    return record
+  }
+
+  /** Pieces stand behind one another, within their file. */
+  private checkPieces({ path, pieces, sizeBytes }: RecordFile): void {
+    let end = 0
+    for (const { offset, size } of pieces) {
+      if (offset < end || size === 0 || size > pieceBytes || offset + size > sizeBytes) {
+        throw this.invalid(
+          `pieces of ${path} of 1 to ${pieceBytes} bytes, one behind the other in ${sizeBytes}`,
+          `${size} at ${offset}`
+        )
+      }
+      end = offset + size
+    }
+  }
+
+  /** A file that the record must have. */
+  file(record: ArtifactRecord, path: string): RecordFile {
+    const found = record.files.find((file) => file.path === path)
+    if (found === undefined) throw this.invalid(`the file ${path}`, "none")
+    return found
+  }
+
+  readonly checkManifestSize = ({ path, sizeBytes }: RecordFile): void => {
+    if (sizeBytes > mostManifestBytes)
+      throw this.invalid(`${path} of at most ${mostManifestBytes} bytes`, `${sizeBytes}`)
+  }
+
+  /** What is to be fetched of one snapshot of the lineage, whose manifest has come. */
+  plan(record: ArtifactRecord, digest: string, bytes: Uint8Array): Plan {
+    const path = manifestOf(digest)
+    const read = Effect.runSync(Effect.result(decodeManifest(path, new TextDecoder().decode(bytes))))
+    if (Result.isFailure(read)) throw this.invalid("the manifest of a snapshot", read.failure.message)
+    const manifest = read.success
+    if (manifest.digest !== digest) throw this.invalid(`the manifest ${digest}`, manifest.digest)
+    const parent = record.snapshots[record.snapshots.indexOf(digest) + 1] ?? null
+    if ((manifest.parent?.digest ?? null) !== parent) {
+      throw this.invalid(`${digest} to be taken against ${parent ?? "nothing"}`, manifest.parent?.digest ?? "nothing")
+    }
+    // Where it stood it stood beside its parent, in a store, as it will here.
+    if (manifest.parent !== null && manifest.parent.directory !== manifest.parent.digest) {
+      throw this.invalid("a parent that stands beside it, called by its digest", manifest.parent.directory)
+    }
+    if (digest === record.snapshots[0] && imageOf(manifest) !== record.image) {
+      throw this.invalid(`image ${imageOf(manifest)}`, String(record.image))
+    }
+    const names = new Map<string, string>()
+    const files: Array<RecordFile> = []
+    for (const { name, sizeBytes } of manifest.files) {
+      const file = this.file(record, fileOf(digest, name))
+      if (file.sizeBytes !== sizeBytes) throw this.invalid(`${file.path} of ${sizeBytes} bytes`, `${file.sizeBytes}`)
+      names.set(file.path, name)
+      files.push(file)
+    }
+    for (const [path, name, most] of [
+      [validationOf(digest), "validation.json", mostValidationBytes],
+      [signaturesOf(digest), "signatures.json", mostSignaturesBytes]
+    ] as const) {
+      const file = record.files.find((one) => one.path === path)
+      if (file === undefined) continue
+      if (file.sizeBytes > most) throw this.invalid(`${path} of at most ${most} bytes`, `${file.sizeBytes}`)
+      names.set(path, name)
+      files.push(file)
+    }
+    return { manifest, files, names }
+  }
+}
