@@ -21,7 +21,25 @@ export const ArtifactPiece = Schema.Struct({
 })
 export type ArtifactPiece = typeof ArtifactPiece.Type
 
-const Pieces = Schema.Array(ArtifactPiece)
+const isListener = (value: unknown): value is (progress: TransferProgress) => void => typeof value === "function"
+const Watched = Schema.Struct({
+  onProgress: Schema.optionalKey(Schema.declare(isListener, { expected: "a function" }))
+})
+
+const PushRequest = Schema.Struct({
+  reference: Schema.String,
+  artifact: Schema.Struct({
+    pieces: Schema.Array(ArtifactPiece),
+    manifest: Schema.Uint8Array,
+    mediaType: Schema.NonEmptyString
+  }),
+  watched: Watched
+})
+const FetchRequest = Schema.Struct({
+  reference: Schema.String,
+  pieces: Schema.Array(ArtifactPiece),
+  watched: Watched
+})
 
 /** How far a transfer has come. */
 export interface TransferProgress {
@@ -106,21 +124,25 @@ export class Artifacts extends Context.Service<
         const native = yield* NativeImages.bridge
         const store = storeOf(yield* checked(ImagesData, options))
         return Artifacts.of({
-          push: Effect.fn("Artifacts.push")(function* (reference, { manifest, mediaType, pieces }, watched = {}) {
-            const sent = mutable(yield* checked(Pieces, pieces))
+          push: Effect.fn("Artifacts.push")(function* (named, given, asked = {}) {
+            const request = { reference: named, artifact: given, watched: asked }
+            const { artifact, reference, watched } = yield* checked(PushRequest, request)
+            const { manifest, mediaType, pieces } = artifact
             const pushing = native.pushArtifact(
               store,
-              { reference, pieces: sent, manifest, mediaType },
+              { reference, pieces: mutable(pieces), manifest, mediaType },
               watching(watched)
             )
             return yield* Effect.mapError(pushing, errorOf)
           }),
-          manifest: Effect.fn("Artifacts.manifest")(function* (reference) {
+          manifest: Effect.fn("Artifacts.manifest")(function* (named) {
+            const reference = yield* checked(Schema.String, named)
             return yield* Effect.mapError(native.artifactManifest(store, reference), errorOf)
           }),
-          fetch: Effect.fn("Artifacts.fetch")(function* (reference, pieces, watched = {}) {
-            const wanted = mutable(yield* checked(Pieces, pieces))
-            yield* Effect.mapError(native.fetchArtifact(store, reference, wanted, watching(watched)), errorOf)
+          fetch: Effect.fn("Artifacts.fetch")(function* (named, given, asked = {}) {
+            const request = { reference: named, pieces: given, watched: asked }
+            const { pieces, reference, watched } = yield* checked(FetchRequest, request)
+            yield* Effect.mapError(native.fetchArtifact(store, reference, mutable(pieces), watching(watched)), errorOf)
           })
         })
       })

@@ -5,6 +5,7 @@ import * as fc from "fast-check"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { Artifacts } from "./Artifacts.ts"
 import { Images } from "./Images.ts"
 import * as Exported from "./index.ts"
 
@@ -21,10 +22,8 @@ const references = fc.oneof(
 )
 
 it("every-public-function-is-tried-by-a-program-without-types", () => {
-  assert.deepStrictEqual(uncovered(Exported, ["Images.layer", "Images.resolve", "Images.prune"], {}), {
-    missing: [],
-    gone: []
-  })
+  const tried = ["Images.layer", "Images.resolve", "Images.prune", "Artifacts.layer"]
+  assert.deepStrictEqual(uncovered(Exported, tried, {}), { missing: [], gone: [] })
 })
 
 describe("whatever a program without types hands to", () => {
@@ -60,5 +59,47 @@ describe("whatever a program without types hands to", () => {
         [nearly({ cacheDirectory }, ["maxBytes", "registries", "dockerConfig", "silenceMillis"])]
       )
     })
+  )
+
+  const pieces = nearly(
+    { digest: `sha256:${"0".repeat(64)}`, size: 1, places: [{ file: "/nowhere/at/all", offset: 0 }] },
+    []
+  )
+  const someOf = fc.oneof(rubbish, fc.array(pieces, { maxLength: 2 }))
+
+  it.effect("Artifacts.push-is-done-or-refused-by-name", () =>
+    isDoneOrRefusedByName(
+      (...args) => Artifacts.use((artifacts) => artifacts.push(...(args as unknown as [never, never]))),
+      [
+        references,
+        nearly({ pieces: [], manifest: new Uint8Array(1), mediaType: "a/b" }, ["pieces"]),
+        nearly({}, ["onProgress"])
+      ]
+    ).pipe(Effect.provide(Artifacts.layer()))
+  )
+
+  it.effect("Artifacts.fetch-is-done-or-refused-by-name", () =>
+    isDoneOrRefusedByName(
+      (...args) => Artifacts.use((artifacts) => artifacts.fetch(...(args as unknown as [never, never]))),
+      [references, someOf, nearly({}, ["onProgress"])]
+    ).pipe(Effect.provide(Artifacts.layer()))
+  )
+
+  it.effect("Artifacts.manifest-is-done-or-refused-by-name", () =>
+    isDoneOrRefusedByName(
+      (reference) => Artifacts.use((artifacts) => artifacts.manifest(reference as never)),
+      [references]
+    ).pipe(Effect.provide(Artifacts.layer()))
+  )
+
+  it.effect("Artifacts.layer-is-made-or-refused-by-name", () =>
+    isDoneOrRefusedByName(
+      (options) =>
+        Effect.provide(
+          Artifacts.use(() => Effect.void),
+          Artifacts.layer(options as never)
+        ),
+      [nearly({}, ["registries", "dockerConfig", "silenceMillis"])]
+    )
   )
 })

@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { type DurableFiles, Journal, Snapshots, SnapshotStore, type Vmm } from "@stillpoint/core"
 import { isDoneOrRefusedByName, MemoryFiles, nearly, rubbish, ScriptedVmm, uncovered } from "@stillpoint/core/testing"
-import { ImageError, Images } from "@stillpoint/images"
+import { Artifacts, ImageError, Images } from "@stillpoint/images"
 import { GuestKit, KitError, PackageUnknown } from "@stillpoint/kit"
 import { onListener } from "@stillpoint/triggers"
 import { Effect, Layer, type Scope } from "effect"
@@ -12,6 +12,8 @@ import * as fc from "fast-check"
 import { exportSnapshot } from "./archive/exportSnapshot.ts"
 import { importSnapshot } from "./archive/importSnapshot.ts"
 import * as Exported from "./index.ts"
+import { pullSnapshot } from "./registry/pullSnapshot.ts"
+import { pushSnapshot } from "./registry/pushSnapshot.ts"
 import { report } from "./report/report.ts"
 import { reportedRun } from "./report/ReportedRun.ts"
 import { bake } from "./sandbox/bake.ts"
@@ -41,10 +43,10 @@ const host = () => {
   const files = new MemoryFiles().layer
   const machines = Layer.mergeAll(ScriptedVmm.layer(), SnapshotStore.layer, Journal.layerMemory)
   const stores = Layer.provideMerge(Layer.orDie(Snapshots.layer({ home: "/home" })), machines)
-  return Layer.mergeAll(Layer.provideMerge(stores, files), kit, images)
+  return Layer.mergeAll(Layer.provideMerge(stores, files), kit, images, Layer.orDie(Artifacts.layer()))
 }
 
-type Services = Vmm | SnapshotStore | Snapshots | Journal | GuestKit | Images | DurableFiles | Scope.Scope
+type Services = Artifacts | Vmm | SnapshotStore | Snapshots | Journal | GuestKit | Images | DurableFiles | Scope.Scope
 type Called = Effect.Effect<unknown, unknown, Services>
 type Untyped = (...args: ReadonlyArray<unknown>) => Called
 
@@ -89,6 +91,11 @@ const commands = fc.oneof(
   nearly({ argv: ["true"] }, ["env", "cwd", "stdin", "terminal"]),
   fc.constantFrom("true", ["true"])
 )
+/** Of no registry: nothing is asked outside. */
+const registries = fc.oneof(
+  rubbish.filter((value) => typeof value !== "string"),
+  fc.constantFrom("", "\0", "web", "oci:/nowhere/at/all")
+)
 const archives = fc.oneof(
   rubbish.filter((path) => typeof path !== "string"),
   fc.constantFrom("", "\0", join(folder, "no-archive"), "/nowhere/at/all")
@@ -110,6 +117,13 @@ const entries: Readonly<Record<string, readonly [Untyped, ...ReadonlyArray<fc.Ar
     archives
   ],
   importSnapshot: [importSnapshot as unknown as Untyped, archives, references, nearly({}, ["replace", "expecting"])],
+  pushSnapshot: [withKept(pushSnapshot as unknown as Untyped), references, registries, nearly({}, ["onProgress"])],
+  pullSnapshot: [
+    pullSnapshot as unknown as Untyped,
+    registries,
+    fc.oneof(rubbish, fc.constant("web")),
+    nearly({}, ["onProgress", "replace", "expecting"])
+  ],
   report: [withKept(report as unknown as Untyped), fc.oneof(rubbish, fc.array(references, { maxLength: 2 }))],
   reportedRun: [withKept(reportedRun as unknown as Untyped), references],
   readMoment: [

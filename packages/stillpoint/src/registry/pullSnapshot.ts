@@ -14,9 +14,9 @@ import { chmod, link, mkdir, open, readFile, rename, rm } from "node:fs/promises
 import { dirname, join } from "node:path"
 import { DurableFiles, Snapshots, type StoredSnapshot, type TagOptions } from "@stillpoint/core"
 import { Artifacts, type TransferOptions } from "@stillpoint/images"
-import { Duration, Effect, Schedule } from "effect"
+import { Duration, Effect, Schedule, Schema } from "effect"
 import { codeOf } from "../archive/ArchiveErrors.ts"
-import { isFree } from "../sandbox/checkedOptions.ts"
+import { checkedOptions, isFree, Path, SnapshotName, Tagging, Watching } from "../sandbox/checkedOptions.ts"
 import { importedImage } from "../sandbox/imageSpec.ts"
 import { type ArtifactInvalid, ArtifactVersionUnknown, PullBusy, TransferFault } from "./ArtifactErrors.ts"
 import { type ArtifactRecord, imageFile, manifestOf, recordFile, type RecordFile } from "./artifactRecord.ts"
@@ -25,6 +25,12 @@ import { Reading } from "./readArtifact.ts"
 
 /** How a snapshot is pulled. */
 export interface PullOptions extends TagOptions, TransferOptions {}
+
+const Asked = Schema.Struct({
+  reference: Path,
+  name: Schema.optional(SnapshotName),
+  options: Schema.Struct({ ...Watching.fields, ...Tagging.fields })
+})
 
 /** What a pull did. */
 export interface PulledSnapshot {
@@ -66,7 +72,9 @@ const flushed = async (path: string): Promise<void> => {
  * verified before it is written.
  */
 export const pullSnapshot = Effect.fn("pullSnapshot")(
-  function* (reference: string, name?: string, { onProgress, ...tagging }: PullOptions = {}) {
+  function* (reference: string, name?: string, options: PullOptions = {}) {
+    yield* checkedOptions("pullSnapshot", Asked, { reference, name, options })
+    const { onProgress, ...tagging } = options
     const snapshots = yield* Snapshots
     const artifacts = yield* Artifacts
     const files = yield* DurableFiles
@@ -124,13 +132,17 @@ export const pullSnapshot = Effect.fn("pullSnapshot")(
     }
     for (const digest of missing)
       yield* attempt(async () => void (await mkdir(inFolder(digest), { recursive: true, mode: 0o700 })))
-    const manifests = missing.map((digest) => reading.file(record, manifestOf(digest)))
-    yield* attempt(async () => manifests.forEach(reading.checkManifestSize))
+    const manifests = yield* attempt(async () => {
+      const all = missing.map((digest) => reading.file(record, manifestOf(digest)))
+      all.forEach(reading.checkManifestSize)
+      return all
+    })
     yield* fetch(manifests, inFolder)
     const plans = yield* Effect.forEach(missing, (digest) =>
       attempt(async () => reading.plan(record, digest, await readFile(inFolder(manifestOf(digest)))))
     )
-    const image = record.image === null || plans.length === 0 ? [] : [reading.file(record, imageFile)]
+    const hasImage = record.image !== null && plans.length > 0
+    const image = yield* attempt(async () => (hasImage ? [reading.file(record, imageFile)] : []))
     const targets = new Map<string, string>()
     for (const plan of plans) {
       const contents = inFolder(join(plan.manifest.digest, plan.manifest.contents))

@@ -10,6 +10,7 @@ import { type Manifest, sha256, Snapshots } from "@stillpoint/core"
 import { Artifacts, type TransferOptions } from "@stillpoint/images"
 import { Effect, Schema } from "effect"
 import { codeOf } from "../archive/ArchiveErrors.ts"
+import { checkedOptions, Path, Watching } from "../sandbox/checkedOptions.ts"
 import { imageFileOf, imageOf } from "../sandbox/imageSpec.ts"
 import { TransferFault } from "./ArtifactErrors.ts"
 import {
@@ -45,6 +46,8 @@ export interface PushedSnapshot {
   readonly sentBytes: number
 }
 
+const Asked = Schema.Struct({ reference: Path, options: Watching })
+
 const isThere = (path: string): Promise<boolean> =>
   stat(path).then(
     () => true,
@@ -76,6 +79,7 @@ export const pushSnapshot = Effect.fn("pushSnapshot")(function* (
   reference: string,
   options: TransferOptions = {}
 ) {
+  yield* checkedOptions("pushSnapshot", Asked, { reference, options })
   const snapshots = yield* Snapshots
   const artifacts = yield* Artifacts
   const fault = (cause: unknown) => new TransferFault({ reference, code: codeOf(cause) })

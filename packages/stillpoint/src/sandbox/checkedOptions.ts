@@ -45,6 +45,13 @@ export const Tagging = Schema.Struct({
   expecting: Schema.optional(Schema.NullOr(Schema.String))
 })
 
+const isFunction = (value: unknown): value is (...args: ReadonlyArray<never>) => unknown => typeof value === "function"
+
+/** How a transfer is watched. */
+export const Watching = Schema.Struct({
+  onProgress: Schema.optional(Schema.declare(isFunction, { expected: "a function" }))
+})
+
 const imageFields = {
   image: Path,
   memoryMib: Schema.optional(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1)))
