@@ -12,10 +12,9 @@
  */
 import { chmod, link, mkdir, open, readFile, rename, rm } from "node:fs/promises"
 import { dirname, join } from "node:path"
-import { DurableFiles, Snapshots, type StoredSnapshot, type TagOptions } from "@stillpoint/core"
+import { codeOf, DurableFiles, Snapshots, type StoredSnapshot, type TagOptions } from "@stillpoint/core"
 import { Artifacts, type TransferOptions } from "@stillpoint/images"
 import { Duration, Effect, Schedule, Schema } from "effect"
-import { codeOf } from "../archive/ArchiveErrors.ts"
 import { checkedOptions, isFree, Path, SnapshotName, Tagging, Watching } from "../sandbox/checkedOptions.ts"
 import { importedImage } from "../sandbox/imageSpec.ts"
 import { type ArtifactInvalid, ArtifactVersionUnknown, PullBusy, TransferFault } from "./ArtifactErrors.ts"
