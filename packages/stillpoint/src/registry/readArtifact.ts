@@ -14,6 +14,7 @@ import { Effect, Result, Schema } from "effect"
 import { imageOf } from "../sandbox/imageSpec.ts"
 import { ArtifactInvalid, ArtifactVersionUnknown } from "./ArtifactErrors.ts"
 import {
+  imageFile,
   ArtifactManifest,
   ArtifactRecord,
   artifactType,
@@ -91,7 +92,14 @@ export class Reading {
     if (new Set(record.files.map(({ path }) => path)).size !== record.files.length) {
       throw this.invalid("every file once", "one that is there twice")
     }
-    for (const file of record.files) this.checkPieces(file)
+    for (const file of record.files) {
+      const [digest = "", name = "", ...more] = file.path.split("/")
+      const isOfSnapshot =
+        record.snapshots.includes(digest) && (name === "files" ? more.length === 1 : more.length === 0)
+      if (!isOfSnapshot && file.path !== imageFile)
+        throw this.invalid("files of its snapshots and their image", file.path)
+      this.checkPieces(file)
+    }
     return record
   }
 
@@ -157,6 +165,9 @@ export class Reading {
       names.set(path, name)
       files.push(file)
     }
+    const known = new Set([path, ...names.keys()])
+    const other = record.files.find((file) => file.path.startsWith(`${digest}/`) && !known.has(file.path))
+    if (other !== undefined) throw this.invalid(`the files of ${digest}`, other.path)
     return { manifest, files, names }
   }
 }
