@@ -294,7 +294,12 @@ describe.skipIf(!hasRegistry)("a snapshot in a registry", () => {
         .nat()
         .map((at) => changed(at, ({ pieces }) => ({ pieces: pieces.map((piece) => ({ ...piece, offset: huge })) }))),
       fc.nat().map((at) => changed(at, ({ pieces }) => ({ pieces: pieces.map((piece) => ({ ...piece, size: 1 })) }))),
-      fc.nat().map((at) => changed(at, () => ({ pieces: [] }))),
+      // Of memory, what is left out is zeros: its digest finds them when they are first touched.
+      fc
+        .nat()
+        .map((at) =>
+          changed(at, ({ path, pieces }) => ({ pieces: path.endsWith("/memory.bin") ? [pieces[0], pieces[0]] : [] }))
+        ),
       fc.constantFrom(
         { ...record, snapshots: [...snapshots, ...snapshots] },
         { ...record, snapshots: snapshots.toReversed() },

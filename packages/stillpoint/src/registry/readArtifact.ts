@@ -99,6 +99,11 @@ export class Reading {
       if (!isOfSnapshot && file.path !== imageFile)
         throw this.invalid("files of its snapshots and their image", file.path)
       this.checkPieces(file)
+      // Zeros are left out of memory and of images; what is said of a snapshot is there in full.
+      const bytes = file.pieces.reduce((sum, { size }) => sum + size, 0)
+      if (name !== "files" && file.path !== imageFile && bytes !== file.sizeBytes) {
+        throw this.invalid(`all ${file.sizeBytes} bytes of ${file.path}`, `${bytes}`)
+      }
     }
     return record
   }
