@@ -280,12 +280,12 @@ describe("the command line", () => {
       [2, /--publish: expected \[ADDRESS:\]PORT:GUESTPORT, found 80/, "up", "kit:httpd", "--publish", "80"],
       [2, /expected SNAPSHOT:\/PATH on one side/, "cp", "./one", "./other"],
       [2, /--name: expected the name of the new snapshot/, "cp", "./one", "web:/one"],
-      [1, /missing could not be read: ENOENT/, "cp", "./missing", "web:/one", "--name", "web3"],
+      [1, /read of \.\/missing failed: ENOENT/, "cp", "./missing", "web:/one", "--name", "web3"],
       [3, /did you mean web/, "untag", "wbe"],
       [3, /did you mean web/, "report", "web", "wbe"],
       [2, /--seconds: expected 1 to 3600, found 0/, "record", "kit:httpd", "--seconds", "0"],
-      [1, /boot could not be read: ENOENT/, "replay", "./boot"],
-      [1, /report\.html could not be written: ENOENT/, "report", "web", "--out", "no/such/report.html"]
+      [1, /read of .*boot failed: ENOENT/, "replay", "./boot"],
+      [1, /write of .*report\.html failed: ENOENT/, "report", "web", "--out", "no/such/report.html"]
     ]
     for (const [status, says, ...args] of cases) {
       const ran = await run(...args)
