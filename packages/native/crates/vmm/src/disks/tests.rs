@@ -295,6 +295,16 @@ fn what_is_cut_off_a_volume_is_no_hole() {
 }
 
 #[test]
+fn what_a_view_holds_is_among_its_pages_when_its_writer_has_made_a_hole_there() {
+    let folder = Folder::new("hole");
+    let mut disk = opened(Access::Volume, Some(&folder.file("volume", 1 << 20)));
+    let mut view = disk.fork();
+    disk.zero(0, 1 << 20, false).expect("its own");
+    assert_eq!(view.pages().iter().count(), 256);
+    assert_eq!(all_of(&mut view), content(1 << 20));
+}
+
+#[test]
 fn after_a_flush_that_failed_no_flush_of_that_volume_succeeds() {
     let folder = Folder::new("lost");
     let path = folder.file("volume", 8192);

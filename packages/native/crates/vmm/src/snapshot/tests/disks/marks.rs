@@ -29,3 +29,19 @@ fn a_delta_holds_the_pages_of_each_disk_that_were_written_since_and_no_other() {
     assert_eq!(pages_since(&mut fork, files.id, at("more")), [2, 3, 2]);
     assert_eq!(pages_since(&mut machine, files.id, at("as-before")), [2, 3, 1]);
 }
+
+#[test]
+fn a_page_that_has_become_zero_is_zero_in_a_delta() {
+    let folder = Folder::new("zeros");
+    let (mut machine, directory, files) = captured(&folder);
+    for disk in 0..3 {
+        assert!(ask(&mut machine, disk, 13, 8, 4096, 0));
+    }
+    machine.run(&until(machine.now() + 200_000));
+    let delta = folder.0.join("delta");
+    pages_since(&mut machine, files.id, delta.clone());
+    let mut restored = restore(&[delta, directory]).expect("good");
+    let expected = contents(&mut machine);
+    assert!(expected.iter().all(|bytes| bytes[4096..8192] == [0; 4096]));
+    assert!(contents(&mut restored) == expected);
+}
