@@ -14,7 +14,7 @@ node := node --conditions=stillpoint-source --no-warnings=ExperimentalWarning
 bin := node_modules/.bin
 ARGS ?=
 
-.PHONY: help demo test soak software bench check lint fmt generate record docs images kit-lock setup setup-tools clean distclean
+.PHONY: help demo test soak software bench check lint fmt generate record docs images pack kit-lock setup setup-tools clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -83,6 +83,9 @@ docs: setup-tools ## the API documentation, in docs/api/
 images: setup ## OCI images of real software for riscv64, in .cache/test-images/layout: redis, python, nginx, postgres, nodejs
 	@scripts/setup/image-tools.sh
 	@scripts/setup/test-images.sh redis python nginx postgres nodejs
+
+pack: setup ## every package as it is installed elsewhere, in .cache/packed/, with the addon of this platform
+	@$(node) scripts/pack/pack.ts
 
 kit-lock: setup-tools ## locks the newest kernel and busybox of Debian's archive
 	@$(node) packages/kit/src/cli.ts lock $(ARGS)

@@ -14,8 +14,14 @@ import {
 import { tmpdir } from "node:os"
 import { basename, delimiter, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { checkPackage, createPackageFromTarballData } from "@arethetypeswrong/core"
 import { defaultDirectory } from "@stillpoint/kit"
+import { publint } from "publint"
+import { formatMessage } from "publint/utils"
+import { build } from "vite"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { hostPlatform, packageOf } from "../../packages/native/src/binding/addonFiles.ts"
+import { packAll, packedDirectories } from "./pack.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const pnpm = join(root, ".tools/pnpm/node_modules/.bin/pnpm")
@@ -34,9 +40,7 @@ interface PackageJson {
 
 const readPackage = (path: string): PackageJson => JSON.parse(readFileSync(path, "utf8"))
 
-const directories = globSync("packages/*/package.json", { cwd: root })
-  .map((path) => dirname(path))
-  .toSorted()
+const directories = packedDirectories
 
 /** Folders of all that the packages depend on, but peers and each other, as they are installed here. */
 const dependencies = (): ReadonlyArray<string> => {
@@ -57,6 +61,7 @@ const dependencies = (): ReadonlyArray<string> => {
 const isThere = (program: string): boolean => spawnSync(program, ["--version"]).status === 0
 const why = [
   ...(existsSync(pnpm) ? [] : [`${pnpm} is missing`]),
+  ...(isThere("strip") ? [] : ["strip (binutils) is not installed"]),
   ...(isThere("npm") ? [] : ["npm is not installed"]),
   ...(isThere("riscv64-linux-gnu-gcc") ? [] : ["the cross compiler of the agent is not installed"]),
   ...(isThere("cargo") ? [] : ["cargo is not installed"]),
@@ -74,10 +79,10 @@ const program = Effect.gen(function* () {
   const machine = yield* (yield* Vmm).boot(yield* (yield* GuestKit).guest({}))
   yield* machine.run({ kinds: ["AgentReady"] })
   const { stdout } = yield* machine.exec({ argv: ["echo", onPreExec().name] })
-  return new TextDecoder().decode(stdout)
+  return new TextDecoder().decode(stdout).trimEnd()
 })
 const layer = Layer.merge(NativeVmm.layer, Layer.provide(GuestKit.layer, NativeAgent.layer))
-process.stdout.write(await Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(layer))))
+console.log(await Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(layer))))
 `
 
 /** Hosts of registries, which move and are not ours to name: a package's name says where it is for whoever installs it. */
@@ -101,16 +106,14 @@ for (const directory of directories) {
 describe.skipIf(why !== "")(`packed packages${why === "" ? "" : ` (skipped: ${why})`}`, () => {
   /** A project of somebody, where paths are as people's paths are. */
   let project = ""
+  let packed: ReadonlyArray<string> = []
   const installed = (name: string) => join(project, "node_modules", name)
   const env = { ...process.env, PATH: `${dirname(process.execPath)}${delimiter}${process.env["PATH"] ?? ""}` }
 
   beforeAll(() => {
     project = mkdtempSync(join(tmpdir(), "stillpoint é packed "))
-    const tarballs = directories.map((directory) => {
-      const args = ["pack", "--pack-destination", project, "--json"]
-      const packed = execFileSync(pnpm, args, { cwd: join(root, directory), env, encoding: "utf8" })
-      return (JSON.parse(packed.slice(packed.indexOf("{"))) as { readonly filename: string }).filename
-    })
+    packed = packAll(project)
+    const tarballs = [...packed]
     writeFileSync(join(project, "package.json"), `{ "name": "somebody", "private": true, "type": "module" }\n`)
     // What they depend on is packed as it is installed here, and peers are linked below: a registry is not asked for anything.
     for (const [index, folder] of dependencies().entries()) {
@@ -120,8 +123,8 @@ describe.skipIf(why !== "")(`packed packages${why === "" ? "" : ` (skipped: ${wh
     }
     const args = ["install", "--offline", "--legacy-peer-deps", "--no-audit", "--no-fund", "--loglevel=error"]
     execFileSync("npm", [...args, "--cache", join(project, "npm-cache"), ...tarballs], { cwd: project, env })
-    mkdirSync(join(project, "node_modules"), { recursive: true })
-    for (const peer of ["effect", "rxjs", "fast-check"]) {
+    mkdirSync(join(project, "node_modules/@types"), { recursive: true })
+    for (const peer of ["effect", "rxjs", "fast-check", "@types/node"]) {
       symlinkSync(realpathSync(join(root, "node_modules", peer)), installed(peer))
     }
   })
@@ -181,12 +184,92 @@ describe.skipIf(why !== "")(`packed packages${why === "" ? "" : ` (skipped: ${wh
     assert.include(ran.stdout, "bake")
   })
 
-  it("what-an-installed-package-lacks-is-named-without-the-repositorys-commands-alone", () => {
-    const addon = join(installed("@stillpoint/native"), "stillpoint.node")
-    rmSync(addon)
+  it("publint-and-attw-have-nothing-to-say", async () => {
+    for (const tarball of packed) {
+      const bytes = new Uint8Array(readFileSync(tarball)).buffer
+      const { messages, pkg = {} } = await publint({ pack: { tarball: bytes }, strict: true })
+      assert.deepStrictEqual(
+        messages.map((message) => `${basename(tarball)}: ${formatMessage(message, pkg, { color: false })}`),
+        []
+      )
+      if (tarball.includes(hostPlatform())) continue
+      const { problems = [] } = (await checkPackage(createPackageFromTarballData(new Uint8Array(bytes)))) as {
+        readonly problems?: ReadonlyArray<{ readonly kind: string; readonly resolutionKind?: string }>
+      }
+      // Modules of ECMAScript alone, for Node from 22 on: what `require` of before sees of them, and resolution of Node 10, are not theirs.
+      const ours = problems.filter(
+        ({ kind, resolutionKind }) => kind !== "CJSResolvesToESM" && resolutionKind !== "node10"
+      )
+      assert.deepStrictEqual(ours, [], basename(tarball))
+    }
+  })
+
+  for (const resolution of ["nodenext", "bundler"]) {
+    it(`a-program-type-checks-with-module-resolution-${resolution}`, () => {
+      writeFileSync(join(project, "boot.ts"), program)
+      const module = resolution === "bundler" ? "esnext" : resolution
+      const options = [
+        "--strict",
+        "--noEmit",
+        "--target",
+        "es2024",
+        "--lib",
+        "es2024,esnext.disposable,dom",
+        "--types",
+        "node"
+      ]
+      const tsc = join(root, "node_modules/.bin/tsc")
+      // Without --skipLibCheck: whether the declarations themselves are right is asked, too.
+      const args = [...options, "--module", module, "--moduleResolution", resolution, "boot.ts"]
+      const ran = spawnSync(tsc, args, { cwd: project, env, encoding: "utf8" })
+      assert.strictEqual(ran.stdout, "")
+    })
+  }
+
+  it("a-guest-boots-on-a-thread-of-its-own", () => {
+    writeFileSync(join(project, "boot.mjs"), program)
+    writeFileSync(
+      join(project, "thread.mjs"),
+      `import { Worker } from "node:worker_threads"\nnew Worker(new URL("boot.mjs", import.meta.url))\n`
+    )
+    const ran = spawnSync(process.execPath, ["thread.mjs"], {
+      cwd: project,
+      env: { ...env, STILLPOINT_KIT_DIR: kit },
+      encoding: "utf8"
+    })
+    assert.strictEqual(ran.stdout, "onPreExec\n", ran.stderr)
+  })
+
+  it("a-bundle-finds-the-addon-where-it-is-installed", async () => {
+    writeFileSync(join(project, "boot.mjs"), program)
+    await build({
+      root: project,
+      configFile: false,
+      logLevel: "error",
+      ssr: { noExternal: true },
+      build: { ssr: "boot.mjs", outDir: "bundle", minify: false, target: "node22" }
+    })
+    const [bundle = ""] = globSync("bundle/boot.*js", { cwd: project })
+    assert.deepStrictEqual(globSync("bundle/**/*.node", { cwd: project }), [])
+    // Loaded, and asked for the one thing that needs the addon.
+    const text = readFileSync(join(project, bundle), "utf8")
+    assert.include(text, "@stillpoint/native-")
+    const ran = spawnSync(process.execPath, [bundle], {
+      cwd: project,
+      env: { ...env, STILLPOINT_KIT_DIR: kit },
+      encoding: "utf8"
+    })
+    assert.notInclude(ran.stderr, "native addon")
+  })
+
+  it("what-an-installed-package-lacks-is-named-with-what-to-do", () => {
+    writeFileSync(join(project, "boot.mjs"), program)
+    const addon = packageOf(hostPlatform())
+    rmSync(installed(addon), { recursive: true })
     const ran = spawnSync(process.execPath, ["boot.mjs"], { cwd: project, env, encoding: "utf8" })
     assert.notStrictEqual(ran.status, 0)
     assert.include(ran.stderr, addon)
-    assert.include(ran.stderr, "packed on")
+    assert.include(ran.stderr, "optional dependencies")
+    assert.include(ran.stderr, "make setup")
   })
 })

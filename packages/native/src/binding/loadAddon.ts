@@ -4,25 +4,29 @@
  * @module
  */
 import { createRequire } from "node:module"
-import { fileURLToPath } from "node:url"
 import { contractHash } from "@stillpoint/core"
 import { Effect, Schema } from "effect"
 import type * as Addon from "./Addon.ts"
+import { builtAddon, hostPlatform, packageOf, prebuiltPlatforms } from "./addonFiles.ts"
 import { decoderContractHash } from "./decodeEvent.ts"
 
 export type NativeAddon = typeof Addon
 
-/** The addon could not be loaded: it was not built, or for another system. */
+/** The addon could not be loaded: it was not installed, not built, or is for another system. */
 export class AddonMissing extends Schema.TaggedError<AddonMissing>()("AddonMissing", {
+  /** The host's platform, as packages are named. */
+  platform: Schema.String,
   path: Schema.String,
   /** What the loader said. */
   detail: Schema.String
 }) {
   override get message(): string {
-    return (
-      `expected the native addon for ${process.platform}-${process.arch} at ${this.path}, found none that loads here (${this.detail}); ` +
-      "a package holds the one of the system that it was packed on, a checkout builds its own with: make setup"
-    )
+    const { detail, path, platform } = this
+    const expected = `expected the native addon of ${platform} in ${packageOf(platform)} or at ${path}, found none that loads here (${detail})`
+    const install = prebuiltPlatforms.includes(platform)
+      ? "install stillpoint again with its optional dependencies (no --omit=optional, no lockfile of another platform)"
+      : `there is no prebuilt addon for ${platform}, only for ${prebuiltPlatforms.join(", ")}`
+    return `${expected}; ${install}, or build it in a checkout of the repository: make setup`
   }
 }
 
@@ -58,16 +62,33 @@ export const checkContract = (found: Readonly<Record<ContractMismatch["part"], s
 
 let loaded: NativeAddon | undefined
 
+const isAbsent = (cause: unknown): boolean =>
+  typeof cause === "object" && cause !== null && "code" in cause && cause.code === "MODULE_NOT_FOUND"
+
+/** The one of the platform's package, else the one that was built here. */
+const firstThatLoads = (): NativeAddon | AddonMissing => {
+  const platform = hostPlatform()
+  const require = createRequire(import.meta.url)
+  const details: Array<string> = []
+  for (const from of [packageOf(platform), builtAddon]) {
+    try {
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the declarations are generated from the addon itself
+      return require(from) as NativeAddon
+    } catch (cause) {
+      // That a package is not there is said already; why one that is there does not load is not.
+      if (from !== builtAddon && isAbsent(cause)) continue
+      const [detail = ""] = (cause instanceof Error ? cause.message : String(cause)).split("\n")
+      details.push(detail)
+    }
+  }
+  return new AddonMissing({ platform, path: builtAddon, detail: details.join("; ") })
+}
+
 const load = (): NativeAddon | AddonError => {
   if (loaded !== undefined) return loaded
-  const path = fileURLToPath(new URL("../../stillpoint.node", import.meta.url))
-  let addon: NativeAddon
-  try {
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the declarations are generated from the addon itself
-    addon = createRequire(import.meta.url)(path) as NativeAddon
-  } catch (cause) {
-    return new AddonMissing({ path, detail: cause instanceof Error ? cause.message : String(cause) })
-  }
+  const found = firstThatLoads()
+  if (found instanceof AddonMissing) return found
+  const addon = found
   // One that was built before there was a contract does not know its hash.
   const mismatch = checkContract({
     "@stillpoint/core": contractHash,

@@ -1,0 +1,117 @@
+/**
+ * Packs every package as it is installed elsewhere: the libraries, and the addon of this host's platform as a package of its own,
+ * which `@stillpoint/native` names among its optional dependencies.
+ *
+ * ```text
+ * stillpoint-native-0.1.0.tgz                    TypeScript and the guest's agent, for every platform
+ * stillpoint-native-linux-x64-gnu-0.1.0.tgz      the addon, stripped, for that platform alone
+ * ```
+ *
+ * The agent is a program of the guest's: it is the same on every host.
+ *
+ * @module
+ */
+import { execFileSync } from "node:child_process"
+import { copyFileSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { basename, dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { hostPlatform, packageOf, prebuiltPlatforms } from "../../packages/native/src/binding/addonFiles.ts"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+const pnpm = join(root, ".tools/pnpm/node_modules/.bin/pnpm")
+
+/** Folders of the packages that are packed. */
+export const packedDirectories: ReadonlyArray<string> = globSync("packages/*/package.json", { cwd: root })
+  .map((path) => dirname(path))
+  .toSorted()
+
+type PackageJson = Record<string, unknown> & { readonly name: string; readonly version: string }
+const readJson = (path: string): PackageJson => JSON.parse(readFileSync(path, "utf8"))
+const writeJson = (path: string, value: unknown): void => writeFileSync(path, `${JSON.stringify(value, null, 2)}\n`)
+
+/** Archives a folder `package`; equal files give equal archives. */
+const archive = (folder: string, tarball: string): void => {
+  const stable = ["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner"]
+  execFileSync("tar", [...stable, "-czf", tarball, "-C", folder, "package"])
+}
+
+const inFolder = <A>(work: (folder: string) => A): A => {
+  const folder = mkdtempSync(join(tmpdir(), "stillpoint-pack-"))
+  try {
+    return work(folder)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** Takes the addon out of the packed package, and names those that hold one. */
+const withoutAddon = (tarball: string): void =>
+  inFolder((folder) => {
+    execFileSync("tar", ["-xzf", tarball, "-C", folder])
+    const path = join(folder, "package/package.json")
+    const found = readJson(path)
+    const { version } = found
+    const files = (found["files"] as ReadonlyArray<string>).filter((name) => name !== "stillpoint.node")
+    const optionalDependencies = Object.fromEntries(prebuiltPlatforms.map((platform) => [packageOf(platform), version]))
+    writeJson(path, { ...found, files, optionalDependencies })
+    rmSync(join(folder, "package/stillpoint.node"))
+    archive(folder, tarball)
+  })
+
+/** The package of a platform's addon: `os`, `cpu` and `libc` say who is to install it. */
+const packAddon = (platform: string, destination: string): string =>
+  inFolder((folder) => {
+    const native = readJson(join(root, "packages/native/package.json"))
+    const [os = "", cpu = "", libc] = platform.split("-")
+    const name = packageOf(platform)
+    const main = `stillpoint.${platform}.node`
+    mkdirSync(join(folder, "package"))
+    writeJson(join(folder, "package/package.json"), {
+      name,
+      version: native.version,
+      description: `The addon of @stillpoint/native for ${platform}`,
+      license: native["license"],
+      engines: native["engines"],
+      os: [os],
+      cpu: [cpu],
+      ...(libc === undefined ? {} : { libc: [libc === "gnu" ? "glibc" : libc] }),
+      // An addon is loaded with `require`.
+      type: "commonjs",
+      main,
+      files: [main]
+    })
+    writeFileSync(
+      join(folder, "package/README.md"),
+      `# ${name}\n\nThe addon of \`@stillpoint/native\` for ${platform}. It is installed with it, and is not used alone.\n`
+    )
+    copyFileSync(join(root, "LICENSE"), join(folder, "package/LICENSE"))
+    const addon = join(folder, "package", main)
+    // Names of functions in a stack are of no use without the sources, and are two thirds of it.
+    execFileSync("strip", ["--strip-unneeded", "-o", addon, join(root, "packages/native/stillpoint.node")])
+    const tarball = join(destination, `stillpoint-native-${platform}-${native.version}.tgz`)
+    archive(folder, tarball)
+    return tarball
+  })
+
+/** Packs everything into a folder; the tarballs, that of the addon last. */
+export const packAll = (destination: string): ReadonlyArray<string> => {
+  mkdirSync(destination, { recursive: true })
+  const tarballs = packedDirectories.map((directory) => {
+    const args = ["pack", "--pack-destination", destination, "--json"]
+    const packed = execFileSync(pnpm, args, { cwd: join(root, directory), encoding: "utf8" })
+    const { filename } = JSON.parse(packed.slice(packed.indexOf("{"))) as { readonly filename: string }
+    if (directory === "packages/native") withoutAddon(filename)
+    return filename
+  })
+  return [...tarballs, packAddon(hostPlatform(), destination)]
+}
+
+if (import.meta.main) {
+  const destination = join(root, ".cache/packed")
+  rmSync(destination, { recursive: true, force: true })
+  for (const tarball of packAll(destination)) {
+    const mebibytes = (statSync(tarball).size / 2 ** 20).toFixed(2)
+    console.log(`${mebibytes.padStart(8)} MiB  .cache/packed/${basename(tarball)}`)
+  }
+}
