@@ -58,3 +58,12 @@ export const flagProblems = (name: string, found: unknown): ReadonlyArray<string
   found === undefined || typeof found === "boolean"
     ? []
     : [`${name}: expected true or false, found ${describeValue(found)}`]
+
+/** Problems of where disks are said to be now. */
+export const diskSourcesProblems = (name: string, found: unknown): ReadonlyArray<string> =>
+  kindProblems(
+    name,
+    found,
+    "paths by names of disks",
+    orAbsent((value) => isRecord(value) && Object.values(value).every(isText))
+  )

@@ -189,6 +189,7 @@ describe("the command line", () => {
       images.filter((name) => name.startsWith("of-"))
     )
     assert.strictEqual(await good("exec", "job2", "--", "cat", "/etc/image"), "from the image\n")
+    await good("verify", "job2")
   })
 
   it("an-image-is-captured-once-for-whoever-runs-in-it-and-goes-when-pruned", async () => {

@@ -17,6 +17,7 @@ import {
 import type { IdentityChoice } from "./FreshIdentity.ts"
 import type { GateOptions } from "./GateOptions.ts"
 import {
+  diskSourcesProblems,
   durationProblems,
   flagProblems,
   isFunction,
@@ -51,12 +52,7 @@ export const gateProblems = (name: string, given: GateOptions | undefined): Read
     ...unknownProblems(name, gate, gateNames),
     ...kindProblems(`${name}.digest`, gate["digest"], "the digest of a snapshot", orAbsent(isText)),
     ...flagProblems(`${name}.allowUnvalidated`, gate["allowUnvalidated"]),
-    ...kindProblems(
-      `${name}.diskSources`,
-      gate["diskSources"],
-      "paths by names of disks",
-      orAbsent((value) => isRecord(value) && Object.values(value).every(isText))
-    ),
+    ...diskSourcesProblems(`${name}.diskSources`, gate["diskSources"]),
     ...kindProblems(`${name}.onState`, gate["onState"], "a function", orAbsent(isFunction)),
     ...identityProblems(`${name}.identity`, gate["identity"]),
     ...["guestTimeout", "hostTimeout", "clockTolerance", "hookTimeout"].flatMap((time) =>

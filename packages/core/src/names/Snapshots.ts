@@ -21,6 +21,7 @@ import { DurableFiles, type DurableFilesShape } from "../files/DurableFiles.ts"
 import { didYouMean } from "../nearest.ts"
 import type { Manifest } from "../snapshot/Manifest.ts"
 import { makeOpening, readinessObstacle, resolvedPath } from "../snapshot/opening.ts"
+import type { RestoreChain } from "../Vmm.ts"
 import { restoreSnapshot } from "../snapshot/restoreSnapshot.ts"
 import type { KeyInvalid, SigningKey } from "../snapshot/Signature.ts"
 import { SnapshotOpenError } from "../snapshot/SnapshotErrors.ts"
@@ -42,7 +43,7 @@ import {
 } from "./NameErrors.ts"
 import type { Names } from "./nameRecord.ts"
 import { checkedNaming, fullName, makeNaming, namesOf, shortName } from "./naming.ts"
-import { isPath, isRecord, kindProblems, orAbsent, unknownProblems } from "../optionProblems.ts"
+import { diskSourcesProblems, isPath, isRecord, kindProblems, orAbsent, unknownProblems } from "../optionProblems.ts"
 import { parseName, parseReference, ReferenceInvalid } from "./Reference.ts"
 import type { Removed, SnapshotsShape, StoredSnapshot, TagOptions } from "./SnapshotsShape.ts"
 
@@ -249,9 +250,16 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
       if (found._tag === "None") return []
       return [...new Set((yield* store.signatures(found.value)).map(({ keyId }) => keyId))]
     }, failed),
-    verify: Effect.fn("Snapshots.verify")(function* (reference: string) {
+    verify: Effect.fn("Snapshots.verify")(function* (
+      reference: string,
+      options: Pick<RestoreChain, "diskSources"> = {}
+    ) {
+      const problems = verifyProblems(options)
+      if (problems.length > 0) {
+        return yield* new ReferenceInvalid({ expected: "how to verify, { diskSources }", found: problems.join("; ") })
+      }
       const snapshot = yield* get(reference, { allowUnvalidated: true })
-      const machine = restoreSnapshot(snapshot)
+      const machine = restoreSnapshot(snapshot, options)
       // The digest of a machine is over all of its memory: every chunk is read and checked on the way.
       yield* Effect.scoped(Effect.flatMap(machine, ({ digest }) => digest))
       return yield* inspected(snapshot.manifest.digest)
@@ -269,6 +277,14 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
     )
   }
 }
+
+const verifyProblems = (options: unknown): ReadonlyArray<string> =>
+  isRecord(options)
+    ? [
+        ...unknownProblems("verify", options, { diskSources: true }),
+        ...diskSourcesProblems("verify.diskSources", options["diskSources"])
+      ]
+    : kindProblems("verify", options, "where disks are, { diskSources }", isRecord)
 
 const homeProblems = (options: unknown): ReadonlyArray<string> =>
   isRecord(options)

@@ -46,7 +46,7 @@ export const storeEntries: Readonly<Record<string, readonly [Untyped, ...Readonl
   "Snapshots.tag": [ofStore("tag"), texts, texts, tagging],
   "Snapshots.untag": [ofStore("untag"), texts],
   "Snapshots.remove": [ofStore("remove"), texts],
-  "Snapshots.verify": [ofStore("verify"), texts],
+  "Snapshots.verify": [ofStore("verify"), texts, nearly({}, ["diskSources"])],
   "Snapshots.layer": [
     (options) => Effect.provide(Snapshots, Snapshots.layer(options as never)) as Called,
     nearly({}, ["home"])

@@ -10,6 +10,7 @@ import { mebibytes } from "../../report/mebibytes.ts"
 import { answer } from "../Output.ts"
 import { json, reference } from "../arguments.ts"
 import { requireKey } from "../keys.ts"
+import { diskSourcesOf } from "../../sandbox/imageSpec.ts"
 import { sandboxesWith } from "../layers.ts"
 
 export const verifyCommand = Command.make(
@@ -17,7 +18,10 @@ export const verifyCommand = Command.make(
   { reference, requireKey, json },
   ({ json, reference, requireKey }) =>
     Effect.gen(function* () {
-      const found = yield* Snapshots.use((snapshots) => snapshots.verify(reference))
+      const snapshots = yield* Snapshots
+      const { manifest } = yield* snapshots.get(reference, { allowUnvalidated: true })
+      // Its image stands in this store, wherever it was captured.
+      const found = yield* snapshots.verify(reference, diskSourcesOf(snapshots.home, manifest))
       yield* answer(json, { snapshot: found.digest, ok: true, storedBytes: found.storedBytes }, [
         `${reference}: whole, ${mebibytes(found.storedBytes)} read and compared with ${found.digest.slice(0, 12)}`
       ])
