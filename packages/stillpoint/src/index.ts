@@ -3,10 +3,10 @@
  *
  * @module
  */
-export { ArchiveInvalid, ArchiveVersionUnknown, ExportOfDelta } from "./archive/ArchiveErrors.ts"
+export { ExportOfDelta } from "./archive/ExportOfDelta.ts"
 export { type Exported, exportSnapshot } from "./archive/exportSnapshot.ts"
 export { importSnapshot } from "./archive/importSnapshot.ts"
-export { ArtifactInvalid, ArtifactVersionUnknown, PullBusy, TransferFault } from "./registry/ArtifactErrors.ts"
+export { PullBusy } from "./registry/PullBusy.ts"
 export { type PulledSnapshot, type PullOptions, pullSnapshot } from "./registry/pullSnapshot.ts"
 export { type PushedSnapshot, pushSnapshot } from "./registry/pushSnapshot.ts"
 export * from "./report/bootPicture.ts"
@@ -20,3 +20,4 @@ export { type CommandResult, explainSnapshot, poolOf, Sandbox, type SandboxOptio
 export { ImageNotKept, ImageUnknown, MomentInvalid, OptionsInvalid, SandboxClosed } from "./sandbox/SandboxError.ts"
 export { type Abortable, type RunningCommand, Stillpoint } from "./sandbox/Stillpoint.ts"
 export type { StillpointOptions } from "./sandbox/sandboxServices.ts"
+export { TransferInvalid, TransferVersionUnknown } from "./transfer/TransferErrors.ts"

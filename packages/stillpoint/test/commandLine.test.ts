@@ -99,7 +99,7 @@ describe("the command line", () => {
     writeFileSync(join(folder, "cut.tar"), cut)
     const refused = await run("import", "cut.tar", "--name", "cut")
     assert.strictEqual(refused.status, 1)
-    assert.match(refused.stderr, /is not the archive of a snapshot.*nothing was imported/)
+    assert.match(refused.stderr, /is not a whole snapshot.*nothing was taken into the store/)
     const imported = await answered("import", "web.tar", "--name", "web", "--json")
     assert.strictEqual(imported["snapshot"], baked["snapshot"])
     await good("tag", "web", "web2")

@@ -238,7 +238,7 @@ describe.skipIf(!hasRegistry)("a snapshot in a registry", () => {
         answer.writeHead(200, { "content-type": "application/vnd.oci.image.manifest.v1+json" }).end("{}")
         return "done"
       }),
-      "ArtifactInvalid"
+      "TransferInvalid"
     )
     // One that takes a push and answers what was there before it.
     let isPut = false
@@ -337,7 +337,7 @@ describe.skipIf(!hasRegistry)("a snapshot in a registry", () => {
       }),
       { numRuns: 25, endOnFailure: true }
     )
-    assert.isAbove(seen.get("ArtifactInvalid") ?? 0, 5, JSON.stringify([...seen]))
+    assert.isAbove(seen.get("TransferInvalid") ?? 0, 5, JSON.stringify([...seen]))
   })
 
   it("that-two-pull-at-once-is-fetched-by-one", async () => {

@@ -12,7 +12,7 @@ import { Effect, Schema, Stream } from "effect"
 import { pack, type Pack } from "tar-stream"
 import { checkedOptions, Path } from "../sandbox/checkedOptions.ts"
 import { imageFileOf, imageOf } from "../sandbox/imageSpec.ts"
-import { ExportOfDelta } from "./ArchiveErrors.ts"
+import { ExportOfDelta } from "./ExportOfDelta.ts"
 import {
   ArchiveHeader,
   archiveVersion,

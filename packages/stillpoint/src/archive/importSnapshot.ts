@@ -8,9 +8,7 @@ import { chmod, type FileHandle, mkdir, open, rename, rm } from "node:fs/promise
 import { dirname, join } from "node:path"
 import {
   codeOf,
-  decodeManifest,
   DurableFiles,
-  FileFault,
   manifestFileName,
   mostManifestBytes,
   mostValidationBytes,
@@ -18,11 +16,11 @@ import {
   type TagOptions,
   validationFileName
 } from "@stillpoint/core"
-import { Effect, Result, Schema } from "effect"
+import { Effect, Schema } from "effect"
 import { extract, type Header } from "tar-stream"
 import { checkedOptions, Path, SnapshotName, Tagging } from "../sandbox/checkedOptions.ts"
-import { imageOf, importedImage } from "../sandbox/imageSpec.ts"
-import { ArchiveInvalid, ArchiveVersionUnknown } from "./ArchiveErrors.ts"
+import { importedImage } from "../sandbox/imageSpec.ts"
+import { TransferReading, transferFailure } from "../transfer/readTransfer.ts"
 import {
   ArchiveHeader,
   ArchiveVersion,
@@ -76,21 +74,12 @@ const isAllZero = (bytes: Uint8Array): boolean => Buffer.compare(bytes, zeros.su
 type Entry = AsyncIterable<Uint8Array> & { readonly header: Header }
 
 /** Entries one after the other, each of which must be the one that is expected. */
-class Entries {
-  private readonly path: string
+class Entries extends TransferReading {
   private readonly entries: AsyncIterator<Entry>
 
   constructor(path: string, entries: AsyncIterable<Entry>) {
-    this.path = path
+    super(path)
     this.entries = entries[Symbol.asyncIterator]()
-  }
-
-  invalid(expected: string, found: string): ArchiveInvalid {
-    return new ArchiveInvalid({
-      path: this.path,
-      expected,
-      found: found.length > 200 ? `${found.slice(0, 200)}…` : found
-    })
   }
 
   /** The next entry: a file of that name, of that size if one is given, of at most so many bytes. */
@@ -141,11 +130,9 @@ export const importSnapshot = Effect.fn("importSnapshot")(function* (
       const reading = Effect.tryPromise({
         try: (signal) => unpack(path, draft, snapshots.home, signal),
         catch: (cause) =>
-          cause instanceof ArchiveInvalid || cause instanceof ArchiveVersionUnknown
-            ? cause
-            : /^(Unexpected end|Invalid tar|Writable stream closed)/.test(codeOf(cause))
-              ? new ArchiveInvalid({ path, expected: "a whole tar archive", found: codeOf(cause) })
-              : new FileFault({ operation: "import", path, code: codeOf(cause) })
+          /^(Unexpected end|Invalid tar|Writable stream closed)/.test(codeOf(cause))
+            ? new TransferReading(path).invalid("a whole tar archive", codeOf(cause))
+            : transferFailure("import", path)(cause)
       })
       const contents = yield* reading
       yield* flushDirectories([contents, draft, dirname(draft)])
@@ -159,14 +146,6 @@ const flushDirectories = (directories: ReadonlyArray<string>) =>
     Effect.provide(DurableFiles.layer)
   )
 
-const parsed = (text: Uint8Array): unknown => {
-  try {
-    return JSON.parse(new TextDecoder().decode(text))
-  } catch {
-    return undefined
-  }
-}
-
 /** Unpacks into a draft; answers with the directory of the contents. */
 const unpack = async (path: string, draft: string, home: string, signal: AbortSignal): Promise<string> => {
   const source = path === "-" ? process.stdin : createReadStream(path)
@@ -176,7 +155,7 @@ const unpack = async (path: string, draft: string, home: string, signal: AbortSi
   source.on("error", (cause: Error) => archive.destroy(cause))
   source.pipe(archive)
   try {
-    return await unpackEntries(new Entries(path, archive as unknown as AsyncIterable<Entry>), path, draft, home)
+    return await unpackEntries(new Entries(path, archive as unknown as AsyncIterable<Entry>), draft, home)
   } finally {
     signal.removeEventListener("abort", stop)
     source.unpipe(archive)
@@ -185,26 +164,16 @@ const unpack = async (path: string, draft: string, home: string, signal: AbortSi
   }
 }
 
-const unpackEntries = async (entries: Entries, path: string, draft: string, home: string): Promise<string> => {
-  const record = parsed(await entries.read(headerName, mostHeaderBytes))
-  const version = Schema.decodeUnknownResult(ArchiveVersion)(record)
-  if (Result.isFailure(version)) throw entries.invalid("the header of an archive", version.failure.message)
-  if (version.success.version !== archiveVersion) {
-    throw new ArchiveVersionUnknown({ path, found: version.success.version, supported: archiveVersion })
-  }
-  const decoded = Schema.decodeUnknownResult(ArchiveHeader, { errors: "all" })(record)
-  if (Result.isFailure(decoded)) throw entries.invalid("the header of an archive", decoded.failure.message)
-  const header = decoded.success
-
+const unpackEntries = async (entries: Entries, draft: string, home: string): Promise<string> => {
+  const header = entries.versioned(await entries.read(headerName, mostHeaderBytes), {
+    name: "the header of an archive",
+    version: ArchiveVersion,
+    supported: archiveVersion,
+    record: ArchiveHeader
+  })
+  const { digest, image } = header
   const manifestBytes = await entries.read(manifestEntry, mostManifestBytes)
-  const read = await Effect.runPromise(
-    Effect.result(decodeManifest(manifestEntry, new TextDecoder().decode(manifestBytes)))
-  )
-  if (Result.isFailure(read)) throw entries.invalid("the manifest of a snapshot", read.failure.message)
-  const manifest = read.success
-  if (manifest.digest !== header.digest) throw entries.invalid(`the manifest ${header.digest}`, manifest.digest)
-  if (manifest.parent !== null) throw entries.invalid("a snapshot of all of memory", "a delta")
-  if (imageOf(manifest) !== header.image) throw entries.invalid(`image ${imageOf(manifest)}`, String(header.image))
+  const manifest = entries.manifest(manifestEntry, manifestBytes, { digest, image, parent: null })
 
   const contents = join(draft, manifest.contents)
   await mkdir(contents, { recursive: true, mode: 0o700 })
@@ -217,7 +186,7 @@ const unpackEntries = async (entries: Entries, path: string, draft: string, home
     const verdict = await entries.read(validationEntry, mostValidationBytes)
     await writeSparse(join(contents, validationFileName), one(verdict), verdict.byteLength)
   }
-  if (header.image !== null) await unpackImage(entries, importedImage(home, manifest))
+  if (image !== null) await unpackImage(entries, importedImage(home, manifest))
   await entries.end()
   await writeSparse(join(draft, manifestFileName), one(manifestBytes), manifestBytes.byteLength)
   return contents

@@ -3,16 +3,14 @@
  *
  * @module
  */
-import { createHash } from "node:crypto"
 import { open } from "node:fs/promises"
+import { sha256 } from "@stillpoint/core"
 import type { ArtifactPiece } from "@stillpoint/images"
 import { pieceBytes, type RecordFile, type RecordPiece } from "./artifactRecord.ts"
 
 /** Zeros around what a piece holds are left out by as much. */
 const blockBytes = 4096
 const zeros = Buffer.alloc(blockBytes)
-
-const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex")
 
 /** The part of some bytes that is left without the blocks of zeros before and behind it; `null` for nothing but zeros. */
 const withoutZeros = (bytes: Buffer): { readonly from: number; readonly to: number } | null => {

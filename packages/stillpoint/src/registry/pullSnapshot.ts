@@ -12,15 +12,16 @@
  */
 import { chmod, link, mkdir, open, readFile, rename, rm } from "node:fs/promises"
 import { dirname, join } from "node:path"
-import { codeOf, DurableFiles, Snapshots, type StoredSnapshot, type TagOptions } from "@stillpoint/core"
+import { DurableFiles, Snapshots, type StoredSnapshot, type TagOptions } from "@stillpoint/core"
 import { Artifacts, type TransferOptions } from "@stillpoint/images"
 import { Duration, Effect, Schedule, Schema } from "effect"
 import { checkedOptions, isFree, Path, SnapshotName, Tagging, Watching } from "../sandbox/checkedOptions.ts"
 import { importedImage } from "../sandbox/imageSpec.ts"
-import { type ArtifactInvalid, ArtifactVersionUnknown, PullBusy, TransferFault } from "./ArtifactErrors.ts"
+import { transferFailure } from "../transfer/readTransfer.ts"
+import { PullBusy } from "./PullBusy.ts"
 import { type ArtifactRecord, imageFile, manifestOf, recordFile, type RecordFile } from "./artifactRecord.ts"
 import { placed, prepareFile } from "./pieces.ts"
-import { Reading } from "./readArtifact.ts"
+import { ArtifactReading } from "./readArtifact.ts"
 
 /** How a snapshot is pulled. */
 export interface PullOptions extends TagOptions, TransferOptions {}
@@ -78,16 +79,10 @@ export const pullSnapshot = Effect.fn("pullSnapshot")(
     const artifacts = yield* Artifacts
     const files = yield* DurableFiles
     const attempt = <A>(work: (signal: AbortSignal) => Promise<A>) =>
-      Effect.tryPromise({
-        try: work,
-        catch: (cause) =>
-          cause instanceof ArtifactVersionUnknown || Reading.isInvalid(cause)
-            ? (cause as ArtifactVersionUnknown | ArtifactInvalid)
-            : new TransferFault({ reference, code: codeOf(cause) })
-      })
+      Effect.tryPromise({ try: work, catch: transferFailure("pull", reference) })
     // Told before anything travels, and once more, under the lock, when it is given.
     if (name !== undefined && tagging.replace !== true && tagging.expecting === undefined) yield* isFree(name)
-    const reading = new Reading(reference)
+    const reading = new ArtifactReading(reference)
     const { bytes, digest: artifact } = yield* artifacts.manifest(reference)
     const config = yield* attempt(async () => reading.config(bytes))
     const key = artifact.replace("sha256:", "")

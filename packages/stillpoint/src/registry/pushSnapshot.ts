@@ -6,12 +6,11 @@
 import { chmod, mkdtemp, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { codeOf, type Manifest, sha256, Snapshots } from "@stillpoint/core"
+import { codeOf, FileFault, type Manifest, sha256, Snapshots } from "@stillpoint/core"
 import { Artifacts, type TransferOptions } from "@stillpoint/images"
 import { Effect, Schema } from "effect"
 import { checkedOptions, Path, Watching } from "../sandbox/checkedOptions.ts"
 import { imageFileOf, imageOf } from "../sandbox/imageSpec.ts"
-import { TransferFault } from "./ArtifactErrors.ts"
 import {
   ArtifactManifest,
   ArtifactRecord,
@@ -81,7 +80,7 @@ export const pushSnapshot = Effect.fn("pushSnapshot")(function* (
   yield* checkedOptions("pushSnapshot", Asked, { reference, options })
   const snapshots = yield* Snapshots
   const artifacts = yield* Artifacts
-  const fault = (cause: unknown) => new TransferFault({ reference, code: codeOf(cause) })
+  const fault = (cause: unknown) => new FileFault({ operation: "push", path: reference, code: codeOf(cause) })
   const own = yield* snapshots.get(snapshot, { allowUnvalidated: true })
   const lineage = [own]
   for (let { parent } = own.manifest; parent !== null;) {

@@ -3,16 +3,9 @@
  *
  * @module
  */
-import {
-  decodeManifest,
-  type Manifest,
-  mostManifestBytes,
-  mostSignaturesBytes,
-  mostValidationBytes
-} from "@stillpoint/core"
-import { Effect, Result, Schema } from "effect"
-import { imageOf } from "../sandbox/imageSpec.ts"
-import { ArtifactInvalid, ArtifactVersionUnknown } from "./ArtifactErrors.ts"
+import { type Manifest, mostManifestBytes, mostSignaturesBytes, mostValidationBytes } from "@stillpoint/core"
+import { Result, Schema } from "effect"
+import { TransferReading } from "../transfer/readTransfer.ts"
 import {
   imageFile,
   ArtifactManifest,
@@ -37,33 +30,11 @@ export interface Plan {
   readonly names: ReadonlyMap<string, string>
 }
 
-const parsed = (bytes: Uint8Array): unknown => {
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes))
-  } catch {
-    return undefined
-  }
-}
-
 /** Reads the parts of one artifact; what is wrong with them is thrown by name. */
-export class Reading {
-  private readonly reference: string
-
-  constructor(reference: string) {
-    this.reference = reference
-  }
-
-  static isInvalid(cause: unknown): cause is ArtifactInvalid {
-    return cause instanceof ArtifactInvalid
-  }
-
-  private invalid(expected: string, found: string): ArtifactInvalid {
-    return new ArtifactInvalid({ reference: this.reference, expected, found: found.slice(0, 300) })
-  }
-
+export class ArtifactReading extends TransferReading {
   /** Where the record is, as the artifact's manifest says. */
   config(bytes: Uint8Array): { readonly digest: string; readonly size: number } {
-    const found = parsed(bytes)
+    const found = this.json(bytes)
     const decoded = Schema.decodeUnknownResult(ArtifactManifest)(found)
     if (Result.isFailure(decoded)) {
       const kind = Schema.decodeUnknownResult(Schema.Struct({ artifactType: Schema.String }))(found)
@@ -76,16 +47,12 @@ export class Reading {
   }
 
   record(bytes: Uint8Array): ArtifactRecord {
-    const found = parsed(bytes)
-    const version = Schema.decodeUnknownResult(RecordVersion)(found)
-    if (Result.isFailure(version)) throw this.invalid("the record of a snapshot", version.failure.message)
-    if (version.success.version !== recordVersion) {
-      const { version: found } = version.success
-      throw new ArtifactVersionUnknown({ reference: this.reference, found, supported: recordVersion })
-    }
-    const decoded = Schema.decodeUnknownResult(ArtifactRecord, { errors: "all" })(found)
-    if (Result.isFailure(decoded)) throw this.invalid("the record of a snapshot", decoded.failure.message)
-    const record = decoded.success
+    const record = this.versioned(bytes, {
+      name: "the record of a snapshot",
+      version: RecordVersion,
+      supported: recordVersion,
+      record: ArtifactRecord
+    })
     if (new Set(record.snapshots).size !== record.snapshots.length) {
       throw this.invalid("every snapshot once", "a lineage that leads back to itself")
     }
@@ -137,20 +104,12 @@ export class Reading {
   /** What is to be fetched of one snapshot of the lineage, whose manifest has come. */
   plan(record: ArtifactRecord, digest: string, bytes: Uint8Array): Plan {
     const path = manifestOf(digest)
-    const read = Effect.runSync(Effect.result(decodeManifest(path, new TextDecoder().decode(bytes))))
-    if (Result.isFailure(read)) throw this.invalid("the manifest of a snapshot", read.failure.message)
-    const manifest = read.success
-    if (manifest.digest !== digest) throw this.invalid(`the manifest ${digest}`, manifest.digest)
     const parent = record.snapshots[record.snapshots.indexOf(digest) + 1] ?? null
-    if ((manifest.parent?.digest ?? null) !== parent) {
-      throw this.invalid(`${digest} to be taken against ${parent ?? "nothing"}`, manifest.parent?.digest ?? "nothing")
-    }
+    const image = digest === record.snapshots[0] ? { image: record.image } : {}
+    const manifest = this.manifest(path, bytes, { digest, parent, ...image })
     // Where it stood it stood beside its parent, in a store, as it will here.
     if (manifest.parent !== null && manifest.parent.directory !== manifest.parent.digest) {
       throw this.invalid("a parent that stands beside it, called by its digest", manifest.parent.directory)
-    }
-    if (digest === record.snapshots[0] && imageOf(manifest) !== record.image) {
-      throw this.invalid(`image ${imageOf(manifest)}`, String(record.image))
     }
     const names = new Map<string, string>()
     const files: Array<RecordFile> = []

@@ -1,0 +1,29 @@
+/**
+ * What can be wrong with a snapshot that comes from elsewhere, in an archive or a registry.
+ *
+ * @module
+ */
+import { Schema } from "effect"
+
+/** What came is no snapshot, or not a whole one. Nothing of it was taken into the store. */
+export class TransferInvalid extends Schema.TaggedError<TransferInvalid>()("TransferInvalid", {
+  /** Path of the archive, or reference of the artifact. */
+  source: Schema.String,
+  expected: Schema.String,
+  found: Schema.String
+}) {
+  override get message(): string {
+    return `${this.source} is not a whole snapshot: expected ${this.expected}, found ${this.found}; nothing was taken into the store`
+  }
+}
+
+/** What came was written by a later version. */
+export class TransferVersionUnknown extends Schema.TaggedError<TransferVersionUnknown>()("TransferVersionUnknown", {
+  source: Schema.String,
+  found: Schema.Natural,
+  supported: Schema.Natural
+}) {
+  override get message(): string {
+    return `${this.source} is of version ${this.found}; this build reads version ${this.supported}: use the build that wrote it`
+  }
+}
