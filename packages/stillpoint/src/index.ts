@@ -6,7 +6,7 @@
 export { ExportOfDelta } from "./archive/ExportOfDelta.ts"
 export { type Exported, exportSnapshot } from "./archive/exportSnapshot.ts"
 export { importSnapshot } from "./archive/importSnapshot.ts"
-export { PullBusy } from "./registry/PullBusy.ts"
+export { ArtifactUnknown, PullBusy } from "./registry/PullErrors.ts"
 export { type PulledSnapshot, type PullOptions, pullSnapshot } from "./registry/pullSnapshot.ts"
 export { type PushedSnapshot, pushSnapshot } from "./registry/pushSnapshot.ts"
 export * from "./report/bootPicture.ts"

@@ -4,12 +4,12 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DurableFiles, SigningKey, type SnapshotKeys, Snapshots, SnapshotStore } from "@stillpoint/core"
-import { publishSample } from "@stillpoint/core/testing"
 import { Artifacts } from "@stillpoint/images"
 import { Effect, Layer, Result } from "effect"
 import * as fc from "fast-check"
 import { pullSnapshot, pushSnapshot } from "stillpoint"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { keepLineage } from "./keepLineage.ts"
 import { hasRegistry, type Registry, standBefore, startRegistry } from "./registryOf.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "stillpoint-registries-"))
@@ -36,20 +36,6 @@ const inStore = <A, E>(home: string, work: Effect.Effect<A, E, Services>, keys: 
       { local: true }
     )
   )
-
-/** A signed delta with a verdict, called `web`, and what it was taken against. */
-const keepLineage = Effect.scoped(
-  Effect.gen(function* () {
-    const snapshots = yield* Snapshots
-    const full = yield* snapshots.draft
-    yield* publishSample(full, "full")
-    const { digest } = yield* snapshots.keep(full)
-    const parent = yield* snapshots.get(digest)
-    const delta = yield* snapshots.draft
-    yield* publishSample(delta, "delta", { parent, verdict: "passed" })
-    return yield* snapshots.keep(delta, "web")
-  })
-)
 
 const listed = (home: string) =>
   inStore(

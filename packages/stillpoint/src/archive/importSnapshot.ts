@@ -176,8 +176,10 @@ const unpackEntries = async (entries: Entries, draft: string, home: string): Pro
   const manifest = entries.manifest(manifestEntry, manifestBytes, { digest, image, parent: null })
 
   const contents = join(draft, manifest.contents)
-  await mkdir(contents, { recursive: true, mode: 0o700 })
-  for (const directory of [draft, contents]) await chmod(directory, 0o700)
+  for (const directory of [draft, contents]) {
+    await mkdir(directory, { mode: 0o700 })
+    await chmod(directory, 0o700)
+  }
   for (const file of manifest.files) {
     const entry = await entries.take(fileEntry(file.name), { exactly: file.sizeBytes })
     await writeSparse(join(contents, file.name), entry, file.sizeBytes)
@@ -198,7 +200,9 @@ const mostImageBytes = 2 ** 40
 /** The image, beside the snapshots; what a machine reads of it is checked against its digest when it is restored. */
 const unpackImage = async (entries: Entries, image: string): Promise<void> => {
   const entry = await entries.take(imageEntry, { atMost: mostImageBytes })
-  await mkdir(dirname(image), { recursive: true, mode: 0o700 })
+  await mkdir(dirname(image), { mode: 0o700 }).catch((cause: unknown) => {
+    if (codeOf(cause) !== "EEXIST") throw cause
+  })
   const draft = `${image}.${process.pid}.${Math.random().toString(16).slice(2)}`
   try {
     await writeSparse(draft, entry, entry.header.size ?? 0)

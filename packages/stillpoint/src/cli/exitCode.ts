@@ -5,7 +5,7 @@
  *   0  done
  *   1  failure: the message says what to do
  *   2  invalid usage: an unknown verb or option, a policy with an error, a malformed name
- *   3  no snapshot with that name or digest
+ *   3  no snapshot with that name or digest, here or in the registry
  *   4  conflict in the store: the name is taken or was moved in the meantime, or other snapshots need this one
  *   5  not signed by a key that is required
  * 125  run, exec, fork: stillpoint itself failed; any other status is the command's own (128 + n: killed by signal n)
@@ -24,7 +24,11 @@ const statuses: Readonly<Record<string, number>> = {
   ReferenceInvalid: 2,
   ArgumentInvalid: 2,
   PolicyFileInvalid: 2,
+  InvalidConfiguration: 2,
+  MemorySizeInvalid: 2,
+  MemoryTooSmall: 2,
   SnapshotUnknown: 3,
+  ArtifactUnknown: 3,
   DigestAmbiguous: 3,
   NameTaken: 4,
   NameMoved: 4,

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isIPv4 } from "node:net"
 import { serve } from "@stillpoint/core"
 import { Effect } from "effect"
 import { Flag } from "effect/cli"
@@ -10,7 +11,8 @@ import { poolOf, Sandbox } from "../sandbox/Sandbox.ts"
 import { ArgumentInvalid } from "./ArgumentInvalid.ts"
 import { answer } from "./Output.ts"
 
-const published = /^(?:((?:\d{1,3}\.){3}\d{1,3}):)?(\d{1,5}):(\d{1,5})$/
+const published = /^(?:([^:]+):)?(\d{1,5}):(\d{1,5})$/
+const lastPort = 65_535
 
 /** Clones that stand ready while they are served. */
 const readyClones = 2
@@ -30,8 +32,11 @@ export const perConnection = Flag.Boolean("clone-per-connection").pipe(
 /** What a value of `--publish` says. */
 export const readPublish = Effect.fnUntraced(function* (publish: string) {
   const [, host, hostPort, guestPort] = published.exec(publish) ?? []
-  if (hostPort === undefined || guestPort === undefined) {
-    return yield* new ArgumentInvalid({ argument: "--publish", expected: "[ADDRESS:]PORT:GUESTPORT", found: publish })
+  const isPort = (text: string | undefined, least: number): text is string =>
+    text !== undefined && Number(text) >= least && Number(text) <= lastPort
+  if (!isPort(hostPort, 0) || !isPort(guestPort, 1) || (host !== undefined && !isIPv4(host))) {
+    const expected = `[ADDRESS:]PORT:GUESTPORT, an IPv4 address and ports of at most ${lastPort}`
+    return yield* new ArgumentInvalid({ argument: "--publish", expected, found: publish })
   }
   return { guestPort: Number(guestPort), hostPort: Number(hostPort), ...(host === undefined ? {} : { host }) }
 })
@@ -43,6 +48,13 @@ export const publishClones = Effect.fnUntraced(function* (
   where: Effect.Success<ReturnType<typeof readPublish>>,
   how: { readonly perRequest: boolean; readonly perConnection: boolean; readonly json: boolean }
 ) {
+  if (how.perRequest && how.perConnection) {
+    return yield* new ArgumentInvalid({
+      argument: "--clone-per-request, --clone-per-connection",
+      expected: "one of them",
+      found: "both"
+    })
+  }
   const per = how.perRequest ? "request" : how.perConnection ? "connection" : null
   const port =
     per === null

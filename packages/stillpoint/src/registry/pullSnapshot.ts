@@ -10,15 +10,15 @@
  *
  * @module
  */
-import { chmod, link, mkdir, open, readFile, rename, rm } from "node:fs/promises"
+import { link, open, readFile, rename, rm } from "node:fs/promises"
 import { dirname, join } from "node:path"
-import { DurableFiles, Snapshots, type StoredSnapshot, type TagOptions } from "@stillpoint/core"
+import { DurableFiles, makeDirectories, Snapshots, type StoredSnapshot, type TagOptions } from "@stillpoint/core"
 import { Artifacts, type TransferOptions } from "@stillpoint/images"
 import { Duration, Effect, Schedule, Schema } from "effect"
 import { checkedOptions, isFree, Path, SnapshotName, Tagging, Watching } from "../sandbox/checkedOptions.ts"
-import { importedImage } from "../sandbox/imageSpec.ts"
+import { importedImage, imagesOf } from "../sandbox/imageSpec.ts"
 import { transferFailure } from "../transfer/readTransfer.ts"
-import { PullBusy } from "./PullBusy.ts"
+import { ArtifactUnknown, PullBusy } from "./PullErrors.ts"
 import { type ArtifactRecord, imageFile, manifestOf, recordFile, type RecordFile } from "./artifactRecord.ts"
 import { placed, prepareFile } from "./pieces.ts"
 import { ArtifactReading } from "./readArtifact.ts"
@@ -83,17 +83,15 @@ export const pullSnapshot = Effect.fn("pullSnapshot")(
     // Told before anything travels, and once more, under the lock, when it is given.
     if (name !== undefined && tagging.replace !== true && tagging.expecting === undefined) yield* isFree(name)
     const reading = new ArtifactReading(reference)
-    const { bytes, digest: artifact } = yield* artifacts.manifest(reference)
+    const { bytes, digest: artifact } = yield* artifacts
+      .manifest(reference)
+      .pipe(Effect.catchReason("ImageError", "ImageUnknown", () => new ArtifactUnknown({ reference })))
     const config = yield* attempt(async () => reading.config(bytes))
     const key = artifact.replace("sha256:", "")
     const folder = join(pullsOf(snapshots.home), key)
-    yield* attempt(async () => {
-      for (const path of [snapshots.home, dirname(folder)]) {
-        if ((await mkdir(path, { recursive: true, mode: 0o700 })) !== undefined) await chmod(path, 0o700)
-      }
-    })
+    yield* makeDirectories(files, dirname(folder))
     yield* holding(reference, `${folder}.lock`)
-    yield* attempt(async () => void (await mkdir(folder, { recursive: true, mode: 0o700 })))
+    yield* files.makeDirectory(folder)
 
     let fetchedBytes = 0
     /** Has files whole, each where it belongs in the folder. */
@@ -124,8 +122,7 @@ export const pullSnapshot = Effect.fn("pullSnapshot")(
       const isHere = yield* Effect.result(snapshots.get(`sha256:${digest}`, { allowUnvalidated: true }))
       if (isHere._tag === "Failure") missing.push(digest)
     }
-    for (const digest of missing)
-      yield* attempt(async () => void (await mkdir(inFolder(digest), { recursive: true, mode: 0o700 })))
+    for (const digest of missing) yield* files.makeDirectory(inFolder(digest))
     const manifests = yield* attempt(async () => {
       const all = missing.map((digest) => reading.file(record, manifestOf(digest)))
       all.forEach(reading.checkManifestSize)
@@ -140,16 +137,16 @@ export const pullSnapshot = Effect.fn("pullSnapshot")(
     const targets = new Map<string, string>()
     for (const plan of plans) {
       const contents = inFolder(join(plan.manifest.digest, plan.manifest.contents))
-      yield* attempt(async () => void (await mkdir(contents, { recursive: true, mode: 0o700 })))
+      yield* files.makeDirectory(contents)
       for (const [path, name] of plan.names) targets.set(path, join(contents, name))
     }
     yield* fetch([...plans.flatMap(({ files }) => files), ...image], (path) => targets.get(path) ?? inFolder(path))
 
+    if (image.length > 0) yield* makeDirectories(files, imagesOf(snapshots.home))
     yield* attempt(async () => {
       for (const { manifest } of plans) {
         if (image.length === 0) continue
         const target = importedImage(snapshots.home, manifest)
-        await mkdir(dirname(target), { recursive: true, mode: 0o700 })
         await rm(target, { force: true })
         await link(inFolder(imageFile), target)
       }

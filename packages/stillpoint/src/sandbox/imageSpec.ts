@@ -4,9 +4,9 @@
  * @module
  */
 import { constants, existsSync } from "node:fs"
-import { copyFile, link, mkdir, rename, rm, stat } from "node:fs/promises"
+import { copyFile, link, rename, rm, stat } from "node:fs/promises"
 import { join } from "node:path"
-import { type BootSpec, didYouMean, type Manifest, Snapshots } from "@stillpoint/core"
+import { type BootSpec, didYouMean, DurableFiles, makeDirectories, type Manifest, Snapshots } from "@stillpoint/core"
 import { Images } from "@stillpoint/images"
 import { GuestKit, imageDiskName } from "@stillpoint/kit"
 import { Effect, Schema } from "effect"
@@ -30,17 +30,20 @@ const builtIn = {
   }
 } as const
 
-/** Where the file of an image is kept for the snapshots that read it. */
-const keptImage = (home: string, digest: string): string => join(home, "images", `${digest}.erofs`)
+/** Where images are kept for the snapshots that read them. */
+export const imagesOf = (home: string): string => join(home, "images")
+
+const keptImage = (home: string, digest: string): string => join(imagesOf(home), `${digest}.erofs`)
 
 /** Keeps the file of an image beside the snapshots: what is pruned from the cache of images takes none of them along. */
 const keepImage = Effect.fnUntraced(function* (home: string, file: string, digest: string) {
   const path = keptImage(home, digest)
+  const files = yield* DurableFiles
+  yield* Effect.mapError(makeDirectories(files, imagesOf(home)), ({ code }) => new ImageNotKept({ path, code }))
   yield* Effect.tryPromise({
     try: async () => {
       const there = await stat(path).catch(() => null)
       if (there !== null) return
-      await mkdir(join(home, "images"), { recursive: true, mode: 0o700 })
       const draft = `${path}.${process.pid}.${Math.random().toString(16).slice(2)}`
       try {
         // The same file where that can be; else a copy that shares its blocks, else one that does not.
@@ -91,7 +94,7 @@ export const imageOf = (manifest: Manifest): string | null =>
  * called.
  */
 export const importedImage = (home: string, manifest: Manifest): string =>
-  join(home, "images", `of-${manifest.digest}.erofs`)
+  join(imagesOf(home), `of-${manifest.digest}.erofs`)
 
 /** Path of the image that a snapshot of this store reads; `null` where it reads none. */
 export const imageFileOf = (home: string, manifest: Manifest): string | null => {

@@ -3,9 +3,16 @@
  *
  * @module
  */
-import { chmodSync, mkdirSync } from "node:fs"
 import { join } from "node:path"
-import { DurableFiles, Journal, type SnapshotKeys, Snapshots, snapshotsHome, SnapshotStore } from "@stillpoint/core"
+import {
+  DurableFiles,
+  Journal,
+  makeDirectories,
+  type SnapshotKeys,
+  Snapshots,
+  snapshotsHome,
+  SnapshotStore
+} from "@stillpoint/core"
 import { Images, type ImagesOptions } from "@stillpoint/images"
 import { GuestKit } from "@stillpoint/kit"
 import { NativeAgent, NativeVmm } from "@stillpoint/native"
@@ -25,14 +32,13 @@ export interface StillpointOptions {
 /** A journal of runs beside the snapshots; in memory where the folder cannot be written. */
 const journalIn = (home: string) =>
   Layer.unwrap(
-    Effect.sync(() => {
-      try {
-        if (mkdirSync(home, { recursive: true, mode: 0o700 }) !== undefined) chmodSync(home, 0o700)
-      } catch {
-        return Journal.layerMemory
-      }
-      return Journal.layerSqlite({ path: join(home, "runs.journal") })
-    })
+    DurableFiles.use((files) => makeDirectories(files, home)).pipe(
+      Effect.match({
+        onSuccess: () => Journal.layerSqlite({ path: join(home, "runs.journal") }),
+        onFailure: () => Journal.layerMemory
+      }),
+      Effect.provide(DurableFiles.layer)
+    )
   )
 
 /** One layer: the engine of this host, the guest kit, images, the user's snapshots, and a journal of runs beside them. */

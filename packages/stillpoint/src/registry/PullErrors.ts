@@ -5,6 +5,15 @@
  */
 import { Schema } from "effect"
 
+/** The registry has nothing of that name. */
+export class ArtifactUnknown extends Schema.TaggedError<ArtifactUnknown>()("ArtifactUnknown", {
+  reference: Schema.String
+}) {
+  override get message(): string {
+    return `the registry has no snapshot called ${this.reference}; nothing was taken into the store`
+  }
+}
+
 /** Somebody else has been pulling the same artifact, for longer than was waited. */
 export class PullBusy extends Schema.TaggedError<PullBusy>()("PullBusy", {
   reference: Schema.String,
