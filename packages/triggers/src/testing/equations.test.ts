@@ -390,13 +390,20 @@ describe("the equation of quiesce", () => {
 
   /** What settles without having started was in flight until then: a moment of activity. */
   const ioSpans = (line: ReplayedTimeline): ReadonlyArray<Span> => {
-    let inFlight = 0
-    const strays = line.events.filter((event) => {
-      const isStray = isOf("IoSettled", event) && inFlight === 0
-      inFlight = inFlightAfter(inFlight, event)
-      return isStray
+    const io = line.events.filter((event) => event._tag === "IoStarted" || event._tag === "IoSettled")
+    return [...new Set(io.map(({ device }) => device))].flatMap((device) => {
+      const inFlightAfter = (inFlight: number, event: GuestEvent): number =>
+        (event._tag === "IoStarted" || event._tag === "IoSettled") && event.device === device
+          ? Number(event._tag === "IoStarted")
+          : inFlight
+      let inFlight = 0
+      const strays = line.events.filter((event) => {
+        const isStray = event._tag === "IoSettled" && event.device === device && inFlight === 0
+        inFlight = inFlightAfter(inFlight, event)
+        return isStray
+      })
+      return [...spans(line, 0, inFlightAfter), ...strays.map(({ atNanos }): Span => [atNanos, atNanos])]
     })
-    return [...spans(line, 0, inFlightAfter), ...strays.map(({ atNanos }): Span => [atNanos, atNanos])]
   }
 
   /** The last one that closes without any having been seen open was until then. */
@@ -412,9 +419,6 @@ describe("the equation of quiesce", () => {
 
   const openAfter = (open: number, event: GuestEvent): number =>
     event._tag === "ConnectionOpened" || event._tag === "ConnectionClosed" ? event.open : open
-
-  const inFlightAfter = (inFlight: number, event: GuestEvent): number =>
-    isOf("IoStarted", event) ? inFlight + 1 : isOf("IoSettled", event) ? Math.max(0, inFlight - 1) : inFlight
 
   const busySpans = (line: ReplayedTimeline): ReadonlyArray<Span> =>
     spans(line, 1, (busy, event) => (isOf("GuestIdle", event) ? 0 : isOf("GuestBusy", event) ? 1 : busy))
