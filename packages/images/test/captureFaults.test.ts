@@ -1,12 +1,14 @@
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { imageDiskName } from "@stillpoint/kit"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import type { CaptureOutcome } from "./capturesAVolume.ts"
 import type { Outcome } from "./capturesOneGuest.ts"
 import type { Flushed } from "./flushesAVolume.ts"
 import { isThere } from "./guests.ts"
 import { failing, ran, whyNotInjected } from "./injected.ts"
+import type { Reading, ReadOutcome } from "./readsFailingDisks.ts"
 
 /** The files of the guest's captures: memory, three disks of which the image has no pages, and what names them. */
 const files = [
@@ -162,6 +164,32 @@ describe("a capture of a guest whose volume", () => {
     },
     longestMillis
   )
+})
+
+describe("a disk that cannot be read for a while", () => {
+  for (const [file, disk] of [
+    ["image", imageDiskName],
+    ["volume", "data"]
+  ] as const) {
+    it(
+      `gives-no-wrong-byte-and-no-snapshot-and-is-well-afterwards-if-it-is-the-${file}${whyNotInjected}`,
+      () => {
+        if (whyNotInjected !== "") return
+        const folder = mkdtempSync(join(base, "reads-"))
+        const before = failing("pread64", "EIO", [join(folder, "one", "failing")])
+        const told = ran(before, "./readsFailingDisks.ts", folder, kit, file)
+        const { after, captured, clone, during }: ReadOutcome = JSON.parse(told.slice(told.indexOf('{"during')))
+        const whole: Reading = { code: 0, bytes: 1 << 20, isTrue: true, failures: [] }
+        const failed: Reading = { code: 1, bytes: 0, isTrue: true, failures: [`${disk} read Refused 5`] }
+        // A fork reads the same file; a sibling has another one, and is not disturbed.
+        assert.deepStrictEqual(during, { guest: failed, fork: failed, sibling: whole })
+        assert.deepStrictEqual([captured.reason, captured.files], ["DiskUnreadable", []])
+        assert.include(captured.message, "Input/output error")
+        assert.deepStrictEqual({ ...after, clone }, { guest: whole, fork: whole, sibling: whole, clone: whole })
+      },
+      longestMillis
+    )
+  }
 })
 
 describe("a volume", () => {

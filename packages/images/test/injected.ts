@@ -13,7 +13,9 @@ export const whyNotInjected = !isThere("/usr/bin/strace")
 /** Has the operating system fail for those of a program's calls that are about one of these files. */
 export const failing = (call: string, error: string, paths: ReadonlyArray<string>): ReadonlyArray<string> => {
   const about = paths.flatMap((path) => ["-P", path])
-  return ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", ...about, "-e", `inject=${call}:error=${error}`]
+  // The kernel stops the program for no other calls.
+  const only = ["--seccomp-bpf", "-e", `trace=${call}`, "-e", `inject=${call}:error=${error}`]
+  return ["strace", "-f", "-qq", "-o", "/dev/null", ...about, ...only]
 }
 
 /** Runs a program of this folder, behind a command that makes it fail; what it says, or its end if that was none. */
