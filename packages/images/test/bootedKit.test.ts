@@ -129,6 +129,16 @@ describe("a guest of a booted kit", () => {
           const options = yield* Effect.flip(Effect.scoped(Layer.build(BootedKit.layer(unfit))))
           assert(options._tag === "BootedKitInvalid")
           for (const name of Object.keys(unfit)) assert.include(options.problems, name)
+          const small = BootedKit.layer({ directory, memoryMib: 80 })
+          const early = yield* Effect.flip(
+            Effect.provide(
+              BootedKit.use(({ ready }) => ready),
+              small,
+              { local: true }
+            )
+          )
+          assert(early._tag === "BootedKitNotReady" && early.message.includes("80 MiB of memory: give it more"))
+          assert.deepStrictEqual(readdirSync(directory), [])
           const seed = yield* Effect.flip(create({ image, seed: -1 }))
           assert(seed._tag === "ImageGuestError" && seed.reason._tag === "GuestInvalid")
           const gone = yield* Effect.flip(create({ image: { ...image, file: join(directory, "gone") } }))

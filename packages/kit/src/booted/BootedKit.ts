@@ -41,7 +41,7 @@ import { bootedEpochMillis, givenIdentity } from "./givenIdentity.ts"
 export interface BootedKitOptions {
   /** Where the snapshots are kept, one for each kernel, agent and engine; in the kit's cache if absent. */
   readonly directory?: string
-  /** Guest memory in MiB; 256 if absent. */
+  /** Guest memory in MiB, of which the kernel keeps about 66 for itself; 256 if absent. */
   readonly memoryMib?: number
   /** Disks that a guest can have, its root included; 4 if absent. */
   readonly diskSlots?: number
@@ -156,7 +156,7 @@ export class BootedKit extends Context.Service<
           // One that cannot be used is made anew.
           const kept = yield* Effect.option(Effect.withTracerEnabled(restored, false))
           if (Option.isSome(kept)) return { spec, machine: kept.value }
-          const machine = yield* bootedMachine(spec)
+          const machine = yield* bootedMachine(spec, memoryMib)
           yield* publishBooted(machine, spec, target)
           return { spec, machine }
         }).pipe(Effect.provide(services))

@@ -6,19 +6,25 @@
 import { bootSpecJson, type BootSpec, captureRecording, type Machine, SnapshotStore, Vmm } from "@stillpoint/core"
 import { Effect, Schema } from "effect"
 
+/** Memory with which a kit surely comes up: Debian's kernel keeps about 66 MiB for itself. */
+const amplyMib = 128
+
 /** The kit did not come up. */
 export class BootedKitNotReady extends Schema.TaggedError<BootedKitNotReady>()("BootedKitNotReady", {
   /** How its run ended. */
   found: Schema.String,
-  atNanos: Schema.Natural
+  atNanos: Schema.Natural,
+  /** The memory that it had. */
+  memoryMib: Schema.Natural
 }) {
   override get message(): string {
-    return `expected the kit's agent to be ready, found that its boot ended (${this.found}) at ${this.atNanos} ns: see what its console says`
+    const found = `expected the kit's agent to be ready, found that its boot ended (${this.found}) at ${this.atNanos} ns`
+    return `${found} with ${this.memoryMib} MiB of memory: give it more if that is less than ${amplyMib}, or see what its console says`
   }
 }
 
-/** Guest time that the kit may take to come up, and then to come to rest. */
-const bootNanos = 60_000_000_000
+/** Guest time that the kit may take to come up (it takes half a second), and then to come to rest. */
+const bootNanos = 10_000_000_000
 const restNanos = 1_000_000_000
 
 /** Names what a kit boots: whatever it executes is in the machine before its first instruction, be it kernel, root or devices. */
@@ -31,10 +37,10 @@ export const bootedKey = (spec: BootSpec) =>
   )
 
 /** A machine whose kit is up and at rest, with empty slots and without a workload. */
-export const bootedMachine = Effect.fnUntraced(function* (spec: BootSpec) {
+export const bootedMachine = Effect.fnUntraced(function* (spec: BootSpec, memoryMib: number) {
   const machine = yield* (yield* Vmm).boot(spec)
   const { atNanos, reason } = yield* machine.run({ kinds: ["AgentReady"], budgetNanos: bootNanos })
-  if (reason !== "event") return yield* new BootedKitNotReady({ found: reason, atNanos })
+  if (reason !== "event") return yield* new BootedKitNotReady({ found: reason, atNanos, memoryMib })
   // What the kernel still had to do is done for all.
   yield* machine.run({ kinds: ["GuestIdle"], budgetNanos: restNanos })
   return machine
