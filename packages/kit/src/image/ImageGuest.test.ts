@@ -150,6 +150,40 @@ it.effect("everything-that-is-wrong-with-a-guest-is-said-at-once", () =>
   })
 )
 
+it.effect("what-an-image-says-of-its-run-is-refused-as-what-anybody-else-says", () =>
+  Effect.gen(function* () {
+    const refused = yield* Effect.flip(
+      imageGuest({ image: image({ workingDir: "srv/relative", user: "a\0b", env: ["A=\0"], cmd: ["\0"] }) })
+    )
+    for (const place of ["cwd", "user", "env", "argv"]) assert.include(refused.message, `["${place}"]`)
+    // Lines and names that are no identifiers are nobody's business.
+    const odd = { env: ["a.b-c=1\n2"], cmd: ["one\ntwo"], workingDir: "/with a\nline", user: "" }
+    const { cwd, env } = yield* workloadOf({ image: image(odd) })
+    assert.deepStrictEqual([cwd, env], ["/with a\nline", { "a.b-c": "1\n2" }])
+  })
+)
+
+it.effect("a-disk-that-is-too-small-for-a-file-system-is-refused-before-there-is-a-machine", () =>
+  Effect.gen(function* () {
+    const disk = (name: string, sizeBytes: number) => ({
+      name,
+      path: `/${name}`,
+      access: "scratch" as const,
+      sizeBytes
+    })
+    const volume = { ...disk("c", 512), access: "volume" as const, source: "/c" }
+    const disks = [disk("a", (8 << 20) - 512), disk("b", 8 << 20), volume, { ...disk("d", 512), type: "xfs" }]
+    const refused = yield* Effect.flip(imageGuest({ image: image(), disks, scratch: { diskBytes: 4096 } }))
+    const found = [refused.reason, ...refused.others].flatMap((each) =>
+      each._tag === "GuestInvalid" ? each.problems : []
+    )
+    assert.deepStrictEqual(
+      found.map((problem) => problem.split(":")[0]),
+      ["disks[0].sizeBytes", "disks[2].sizeBytes", "scratch.diskBytes"]
+    )
+  })
+)
+
 it.effect("what-is-mounted-below-another-disk-is-mounted-after-it", () =>
   Effect.gen(function* () {
     const disk = (name: string, path: string) => ({ name, path, access: "scratch" as const, sizeBytes: 1 << 24 })

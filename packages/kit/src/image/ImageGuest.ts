@@ -8,7 +8,6 @@ import {
   type DiskSpec,
   diskSpecSchema,
   type GuestImage,
-  rootProblem,
   type WorkloadSpec,
   workloadSpecSchema
 } from "@stillpoint/core"
@@ -127,6 +126,7 @@ export const scratchDiskName = "stillpoint-scratch"
 export const imageModules = ["virtio_mmio", "virtio-rng", "virtio_blk", "erofs", "overlay", "ext4"] as const
 
 const decode = Schema.decodeUnknownEffect(ImageGuestData, { errors: "all", onExcessProperty: "error" })
+const decodeWorkload = Schema.decodeUnknownResult(workloadSpecSchema, { errors: "all" })
 const decodeImage = Schema.decodeUnknownEffect(Image, { errors: "all" })
 
 /** Refuses a guest for all that is wrong with it. */
@@ -157,6 +157,23 @@ const repeated = (names: ReadonlyArray<string>): ReadonlyArray<string> => [
 
 /** How deep a folder lies: what is mounted upon one comes before what is mounted below it. */
 const depthOf = ({ path }: { readonly path: string }): number => path.split("/").filter((part) => part !== "").length
+
+/** Bytes that the guest needs of an empty disk to make a file system on it. */
+const leastBytes = 8 << 20
+
+/** Empty disks on which the guest could make no file system. */
+const tooSmall = ({ disks = [], scratch }: typeof ImageGuestData.Type): ReadonlyArray<string> => {
+  const sizes = disks.map(({ access, sizeBytes, type = "ext4" }, index) => {
+    const isMade = (access === "scratch" || access === "volume") && type === "ext4"
+    return [`disks[${index}].sizeBytes`, isMade ? sizeBytes : undefined] as const
+  })
+  const upper = scratch !== undefined && "diskBytes" in scratch ? scratch.diskBytes : undefined
+  return [...sizes, ["scratch.diskBytes", upper] as const].flatMap(([place, found]) =>
+    found === undefined || found >= leastBytes
+      ? []
+      : [`${place}: expected at least ${leastBytes}, for a file system to be made on it, found ${found}`]
+  )
+}
 
 const environmentOf = (image: GuestImage, more: Readonly<Record<string, string>>): Readonly<Record<string, string>> => {
   const own = image.config.env.flatMap((item) => {
@@ -223,14 +240,6 @@ export const imageGuest = Effect.fn("ImageGuest.make")(function* (
       ...(each.type === undefined ? {} : { type: each.type }),
       ...(each.access === "read" ? { readOnly: true } : {})
     }))
-  const place = rootProblem({ root: { device: imageDiskName }, volumes })
-  yield* refuseAll([
-    ...(argv.length === 0 ? [new EntryPointMissing({ image: image.imageDigest })] : []),
-    ...(number === undefined ? [new StopSignalUnknown({ found: signal })] : []),
-    ...repeated(names).map((name) => new DiskNameTaken({ name })),
-    ...(place === undefined ? [] : [new GuestInvalid({ problems: place })])
-  ])
-
   const { disks: _disks, readOnly, scratch, workload: _workload, ...more } = guest
   const { config } = image
   const cwd = said.cwd ?? config.workingDir
@@ -254,6 +263,16 @@ export const imageGuest = Effect.fn("ImageGuest.make")(function* (
     },
     volumes
   }
+  // What the image says of its run is as little to be trusted as what is in it.
+  const told = decodeWorkload(workload)
+  yield* refuseAll([
+    ...(argv.length === 0 ? [new EntryPointMissing({ image: image.imageDigest })] : []),
+    ...(number === undefined ? [new StopSignalUnknown({ found: signal })] : []),
+    ...repeated(names).map((name) => new DiskNameTaken({ name })),
+    ...(Result.isFailure(told) ? [new GuestInvalid({ problems: told.failure.message })] : []),
+    ...tooSmall(guest).map((problems) => new GuestInvalid({ problems }))
+  ])
+
   const disks: ReadonlyArray<DiskSpec> = [
     { name: imageDiskName, access: "read", source: image.file, sizeBytes: image.sizeBytes },
     ...(onDisk ? [{ name: scratchDiskName, access: "scratch" as const, sizeBytes: scratch.diskBytes }] : []),
