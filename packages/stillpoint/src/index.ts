@@ -3,7 +3,6 @@
  *
  * @module
  */
-export { ExportOfDelta } from "./archive/ExportOfDelta.ts"
 export { type Exported, exportSnapshot } from "./archive/exportSnapshot.ts"
 export { importSnapshot } from "./archive/importSnapshot.ts"
 export { ArtifactUnknown, PullBusy } from "./registry/PullErrors.ts"

@@ -1,28 +1,32 @@
-/** Archives that were cut, damaged or made by somebody who means harm. */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+/** Archives of snapshots, whole, cut, damaged or made by somebody who means harm. */
+import { generateKeyPairSync } from "node:crypto"
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
-import { DurableFiles, Snapshots, SnapshotStore } from "@stillpoint/core"
-import { publishSample } from "@stillpoint/core/testing"
+import { dirname, join } from "node:path"
+import { DurableFiles, SigningKey, type SnapshotKeys, Snapshots, SnapshotStore } from "@stillpoint/core"
 import { Effect, Layer, Result } from "effect"
 import * as fc from "fast-check"
 import { exportSnapshot, importSnapshot } from "stillpoint"
 import { assert, describe, it } from "vitest"
+import { keepLineage } from "./keepLineage.ts"
 
-const storeAt = (home: string) =>
-  Layer.mergeAll(Snapshots.layerHost({ home }), SnapshotStore.layerHost, DurableFiles.layer)
+const storeAt = (home: string, keys: SnapshotKeys) =>
+  Layer.mergeAll(
+    Snapshots.layerHost({ home, ...keys }),
+    Layer.provide(SnapshotStore.layerKeyed(keys), DurableFiles.layer),
+    DurableFiles.layer
+  )
 
-const inStore = <A, E>(home: string, work: Effect.Effect<A, E, Snapshots | SnapshotStore | DurableFiles>) =>
-  Effect.runPromise(Effect.provide(work, storeAt(home), { local: true }))
+type Services = Snapshots | SnapshotStore | DurableFiles
 
-const keepSample = Effect.scoped(
-  Effect.gen(function* () {
-    const snapshots = yield* Snapshots
-    const directory = yield* snapshots.draft
-    yield* publishSample(directory, "sample", { verdict: "passed" })
-    return yield* snapshots.keep(directory, "sample")
-  })
+const inStore = <A, E>(home: string, work: Effect.Effect<A, E, Services>, keys: SnapshotKeys = {}) =>
+  Effect.runPromise(Effect.provide(work, storeAt(home, keys), { local: true }))
+
+const ours = Effect.runSync(
+  SigningKey.read(generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem" }).toString())
 )
+
+const listed = Snapshots.use(({ list }) => list)
 
 /** What is done to an archive: bytes exchanged, cut off, taken out or put in. */
 const damage = fc.oneof(
@@ -52,14 +56,88 @@ const damaged = (archive: Uint8Array, one: typeof damage extends fc.Arbitrary<in
   }
 }
 
+const tagOf = (outcome: Result.Result<unknown, unknown>): string => {
+  if (Result.isSuccess(outcome)) return ""
+  const error = outcome.failure as { readonly _tag?: string; readonly reason?: { readonly _tag?: string } }
+  return error.reason?._tag ?? error._tag ?? "untyped"
+}
+
 describe("archives of snapshots", () => {
+  it("an-archive-is-the-whole-lineage-with-its-verdict-and-its-signatures-and-what-is-here-is-not-taken-twice", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "stillpoint-archives-"))
+    const at = (name: string): string => {
+      mkdirSync(join(folder, name), { mode: 0o700, recursive: true })
+      return join(folder, name)
+    }
+    try {
+      const { digest, parent } = await inStore(at("from"), keepLineage, { signingKey: ours })
+      const [both, base] = [join(folder, "both.tar"), join(folder, "base.tar")]
+      const exported = await inStore(at("from"), exportSnapshot("web", both))
+      assert.deepInclude(exported, { digest, snapshots: 2 })
+      await inStore(at("from"), exportSnapshot(parent ?? "", base))
+      const original = await inStore(
+        at("from"),
+        Snapshots.use(({ get }) => get("web"))
+      )
+
+      const keys = { requiredKeys: [ours.verifying] }
+      const taken = await inStore(at("to"), importSnapshot(both, "theirs"), keys)
+      assert.deepInclude(taken, { digest, names: ["theirs"], parent, problem: null })
+      const copy = await inStore(
+        at("to"),
+        Snapshots.use(({ get }) => get("theirs")),
+        keys
+      )
+      assert.deepStrictEqual([copy.manifest, copy.validation], [original.manifest, original.validation])
+      for (const one of [digest, parent ?? ""]) {
+        const signers = await inStore(
+          at("to"),
+          Snapshots.use((snapshots) => snapshots.signers(one))
+        )
+        assert.deepStrictEqual(signers, [ours.id])
+      }
+
+      // One that stands here stays what it is, file by file; of its archive nothing is taken but who signed it.
+      await inStore(at("part"), importSnapshot(base, "base"))
+      const contents = readdirSync(join(at("part"), "snapshots", parent ?? "")).find((name) =>
+        name.startsWith("contents-")
+      )
+      const signatures = join(at("part"), "snapshots", parent ?? "", contents ?? "", "signatures.json")
+      const memory = statSync(join(dirname(signatures), "memory.bin")).ino
+      rmSync(signatures)
+      await inStore(at("part"), importSnapshot(both), keys)
+      assert.strictEqual(statSync(join(dirname(signatures), "memory.bin")).ino, memory)
+      assert.isTrue(existsSync(signatures))
+      assert.lengthOf(await inStore(at("part"), listed, keys), 2)
+      const again = await inStore(at("part"), Effect.result(importSnapshot(both, "base")))
+      assert.strictEqual(tagOf(again), "NameTaken")
+      assert.lengthOf(readdirSync(join(at("part"), "snapshots")), 2)
+
+      // An archive of another version is refused by its number, one that nobody signed by whom it lacks.
+      const archive = readFileSync(both)
+      const before = Buffer.from(archive.toString("latin1").replace('"version":2', '"version":1'), "latin1")
+      writeFileSync(join(folder, "before.tar"), before)
+      const refused = await inStore(at("none"), Effect.result(importSnapshot(join(folder, "before.tar"))))
+      assert.strictEqual(tagOf(refused), "TransferVersionUnknown")
+      await inStore(at("unsigned"), keepLineage)
+      await inStore(at("unsigned"), exportSnapshot("web", base))
+      assert.strictEqual(
+        tagOf(await inStore(at("none"), Effect.result(importSnapshot(base)), keys)),
+        "SnapshotOpenError"
+      )
+      assert.deepStrictEqual(readdirSync(join(at("none"), "snapshots")), [])
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  })
+
   it("a-damaged-archive-is-refused-or-is-the-same-snapshot-and-nothing-else-is-left", async () => {
     const folder = mkdtempSync(join(tmpdir(), "stillpoint-archives-"))
     try {
       const from = join(folder, "from")
-      const { digest } = await inStore(from, keepSample)
+      const { digest, parent } = await inStore(from, keepLineage, { signingKey: ours })
       const path = join(folder, "sample.tar")
-      await inStore(from, exportSnapshot("sample", path))
+      await inStore(from, exportSnapshot("web", path))
       const archive = readFileSync(path)
       const seen = { refused: 0, taken: 0 }
       let index = 0
@@ -70,10 +148,7 @@ describe("archives of snapshots", () => {
           const other = join(folder, "damaged.tar")
           writeFileSync(other, damaged(archive, one))
           const outcome = await inStore(home, Effect.result(importSnapshot(other, "again")))
-          const found = await inStore(
-            home,
-            Snapshots.use(({ list }) => list)
-          )
+          const found = await inStore(home, listed, { requiredKeys: [ours.verifying] })
           if (Result.isFailure(outcome)) {
             seen.refused += 1
             assert.notInclude(["", "UnknownError"], outcome.failure.message)
@@ -82,10 +157,14 @@ describe("archives of snapshots", () => {
             seen.taken += 1
             assert.deepStrictEqual(
               found.map((one) => [one.digest, one.names, one.problem]),
-              [[digest, ["again"], null]]
+              [
+                [digest, ["again"], null],
+                [parent, [], null]
+              ]
             )
           }
-          const others = readdirSync(join(home, "snapshots")).filter((name) => name !== digest)
+          const stands = existsSync(join(home, "snapshots")) ? readdirSync(join(home, "snapshots")) : []
+          const others = stands.filter((name) => name !== digest && name !== parent)
           assert.deepStrictEqual(others, [])
           assert.deepStrictEqual(
             readdirSync(folder).filter((name) => !/^(from|home-\d+|sample\.tar|damaged\.tar)$/.test(name)),

@@ -3,79 +3,72 @@
  *
  * @module
  */
-import { createReadStream } from "node:fs"
-import { stat } from "node:fs/promises"
-import { join } from "node:path"
+import { type FileHandle, open } from "node:fs/promises"
 import { pipeline } from "node:stream/promises"
-import { codeOf, encodeManifest, encodeValidation, FileFault, Snapshots, writeWhole } from "@stillpoint/core"
+import { codeOf, FileFault, sha256, writeWhole } from "@stillpoint/core"
+import type { ArtifactPiece } from "@stillpoint/images"
 import { Effect, Schema, Stream } from "effect"
 import { pack, type Pack } from "tar-stream"
 import { checkedOptions, Path } from "../sandbox/checkedOptions.ts"
-import { imageFileOf, imageOf } from "../sandbox/imageSpec.ts"
-import { ExportOfDelta } from "./ExportOfDelta.ts"
-import {
-  ArchiveHeader,
-  archiveVersion,
-  fileEntry,
-  headerName,
-  imageEntry,
-  manifestEntry,
-  validationEntry
-} from "./archiveHeader.ts"
+import { sentLineage } from "../transfer/sentLineage.ts"
+import { encodeRecord } from "../transfer/transferRecord.ts"
+import { archiveRecord, pieceEntry, piecesOf, recordEntry } from "./archiveEntries.ts"
 
 /** What was exported. */
 export interface Exported {
   readonly digest: string
   readonly path: string
+  /** How many snapshots it is: itself, and what it was taken against. */
+  readonly snapshots: number
   /** Bytes of what the archive holds. */
   readonly sizeBytes: number
 }
 
-const addBytes = (archive: Pack, name: string, bytes: Uint8Array) =>
+const addEntry = (archive: Pack, name: string, bytes: Uint8Array, signal: AbortSignal) =>
   new Promise<void>((done, failed) => {
+    signal.throwIfAborted()
+    // Nobody takes what comes after the end that a reader was told of.
+    archive.once("close", () => failed(new Error("the archive was closed")))
     archive.entry({ name, size: bytes.byteLength, mode: 0o600 }, Buffer.from(bytes), (error) =>
       error === null || error === undefined ? done() : failed(error)
     )
   })
 
-const addFile = async (archive: Pack, name: string, path: string, size: number, signal: AbortSignal) => {
-  await pipeline(createReadStream(path), archive.entry({ name, size, mode: 0o600 }), { signal })
+/** The bytes of a piece, as they were when they were named. */
+const readPiece = async ({ digest, places, size }: ArtifactPiece): Promise<Uint8Array> => {
+  const [place] = places
+  if (place === undefined) throw new Error(`${digest} stands nowhere`)
+  let handle: FileHandle | undefined
+  try {
+    handle = await open(place.file, "r")
+    const bytes = new Uint8Array(size)
+    const { bytesRead } = await handle.read(bytes, 0, size, place.offset)
+    if (bytesRead !== size || `sha256:${sha256(bytes)}` !== digest)
+      throw new Error(`${place.file} was changed meanwhile`)
+    return bytes
+  } finally {
+    await handle?.close()
+  }
 }
 
 /**
- * Writes the snapshot that a reference means to a file, whole or not at all; `-` is standard output. A file that is there is
- * replaced. What is sparse in the snapshot is written as zeros.
+ * Writes the snapshot that a reference means to a file, whole or not at all, with everything that it was taken against, its verdict
+ * and its signatures; `-` is standard output. A file that is there is replaced. Equal parts and zeros of a snapshot and its lineage
+ * are written once, and not at all. Its memory goes as it is: who has the archive can read it.
  */
 export const exportSnapshot = Effect.fn("exportSnapshot")(function* (reference: string, path: string) {
   yield* checkedOptions("exportSnapshot", Schema.Struct({ path: Path }), { path })
-  const snapshots = yield* Snapshots
-  const { directory, manifest, validation } = yield* snapshots.get(reference, { allowUnvalidated: true })
-  if (manifest.parent !== null) return yield* new ExportOfDelta({ reference, parent: manifest.parent.digest })
-  const header = yield* Effect.orDie(
-    Schema.encodeEffect(ArchiveHeader)({
-      format: "stillpoint-archive",
-      version: archiveVersion,
-      digest: manifest.digest,
-      hasValidation: validation !== null,
-      image: imageOf(manifest)
-    })
-  )
-  const image = imageFileOf(snapshots.home, manifest)
+  const failed = (cause: unknown) => new FileFault({ operation: "export", path, code: codeOf(cause) })
+  const { digest, record, where } = yield* sentLineage(reference, failed)
+  const { manifests, others } = piecesOf(record, where)
+  const recordBytes = encodeRecord(archiveRecord, record)
 
   const write = async (archive: Pack, signal: AbortSignal): Promise<number> => {
-    let sizeBytes = 0
-    await addBytes(archive, headerName, new TextEncoder().encode(`${JSON.stringify(header)}\n`))
-    await addBytes(archive, manifestEntry, encodeManifest(manifest))
-    for (const file of manifest.files) {
-      const from = join(directory, manifest.contents, file.name)
-      await addFile(archive, fileEntry(file.name), from, file.sizeBytes, signal)
-      sizeBytes += file.sizeBytes
-    }
-    if (validation !== null) await addBytes(archive, validationEntry, encodeValidation(validation))
-    if (image !== null) {
-      const { size } = await stat(image)
-      await addFile(archive, imageEntry, image, size, signal)
-      sizeBytes += size
+    await addEntry(archive, recordEntry, recordBytes, signal)
+    let sizeBytes = recordBytes.byteLength
+    for (const piece of [...manifests, ...others]) {
+      await addEntry(archive, pieceEntry(piece), await readPiece(piece), signal)
+      sizeBytes += piece.size
     }
     archive.finalize()
     return sizeBytes
@@ -84,13 +77,13 @@ export const exportSnapshot = Effect.fn("exportSnapshot")(function* (reference: 
   /** The archive as it is written; its bytes end in an error where one of the snapshot's cannot be read. */
   const begin = (signal: AbortSignal) => {
     const archive = pack()
+    archive.setMaxListeners(0)
     // Its end is told by who reads it; where nobody has begun to, it is nobody's error.
     archive.on("error", () => undefined)
     const written = write(archive, signal)
     written.catch((cause: unknown) => archive.destroy(cause instanceof Error ? cause : new Error(String(cause))))
     return { archive, written }
   }
-  const failed = (cause: unknown) => new FileFault({ operation: "export", path, code: codeOf(cause) })
 
   const sizeBytes = yield* path === "-"
     ? Effect.tryPromise({
@@ -109,5 +102,5 @@ export const exportSnapshot = Effect.fn("exportSnapshot")(function* (reference: 
         }).pipe(Effect.onError(() => Effect.sync(() => stop.abort())))
         return yield* Effect.tryPromise({ try: () => written, catch: failed })
       })
-  return { digest: manifest.digest, path, sizeBytes } satisfies Exported
+  return { digest, path, snapshots: record.snapshots.length, sizeBytes } satisfies Exported
 })

@@ -4,77 +4,23 @@
  * @module
  */
 import { createReadStream } from "node:fs"
-import { chmod, type FileHandle, mkdir, open, rename, rm } from "node:fs/promises"
-import { dirname, join } from "node:path"
-import {
-  codeOf,
-  DurableFiles,
-  manifestFileName,
-  mostManifestBytes,
-  mostValidationBytes,
-  Snapshots,
-  type TagOptions,
-  validationFileName
-} from "@stillpoint/core"
+import { type FileHandle, open } from "node:fs/promises"
+import { codeOf, DurableFiles, sha256, Snapshots, type TagOptions } from "@stillpoint/core"
+import type { ArtifactPiece } from "@stillpoint/images"
 import { Effect, Schema } from "effect"
 import { extract, type Header } from "tar-stream"
-import { checkedOptions, Path, SnapshotName, Tagging } from "../sandbox/checkedOptions.ts"
-import { importedImage } from "../sandbox/imageSpec.ts"
-import { TransferReading, transferFailure } from "../transfer/readTransfer.ts"
-import {
-  ArchiveHeader,
-  ArchiveVersion,
-  archiveVersion,
-  fileEntry,
-  headerName,
-  imageEntry,
-  manifestEntry,
-  mostHeaderBytes,
-  validationEntry
-} from "./archiveHeader.ts"
-
-/** Pieces of zeros that are left out of a file: as much as a block of most file systems. */
-const blockBytes = 4096
-
-/** Writes a file as it comes, without what is zero, flushed. */
-const writeSparse = async (path: string, entry: AsyncIterable<Uint8Array>, size: number): Promise<void> => {
-  const handle: FileHandle = await open(path, "wx", 0o600)
-  try {
-    await handle.chmod(0o600)
-    let at = 0
-    for await (const piece of entry) {
-      for (const [from, to] of partsWithBytes(piece, at)) await handle.write(piece, from, to - from, at + from)
-      at += piece.byteLength
-    }
-    await handle.truncate(size)
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-}
-
-/** The parts of a piece that are not zero, in blocks of the file that it stands in from `at` on; neighbours go together. */
-const partsWithBytes = (piece: Uint8Array, at: number): ReadonlyArray<readonly [from: number, to: number]> => {
-  const parts: Array<[from: number, to: number]> = []
-  for (let from = 0; from < piece.byteLength;) {
-    const to = Math.min(piece.byteLength, from + blockBytes - ((at + from) % blockBytes))
-    const last = parts.at(-1)
-    if (!isAllZero(piece.subarray(from, to))) {
-      if (last !== undefined && last[1] === from) last[1] = to
-      else parts.push([from, to])
-    }
-    from = to
-  }
-  return parts
-}
-
-const zeros = Buffer.alloc(blockBytes)
-const isAllZero = (bytes: Uint8Array): boolean => Buffer.compare(bytes, zeros.subarray(0, bytes.byteLength)) === 0
+import { checkedOptions, isFree, Path, SnapshotName, Tagging } from "../sandbox/checkedOptions.ts"
+import { placed, prepareFile } from "../transfer/pieces.ts"
+import { transferFailure } from "../transfer/readTransfer.ts"
+import { RecordReading } from "../transfer/RecordReading.ts"
+import { type Fetch, takeLineage } from "../transfer/takeLineage.ts"
+import { mostRecordBytes } from "../transfer/transferRecord.ts"
+import { archiveRecord, pieceEntry, piecesOf, recordEntry } from "./archiveEntries.ts"
 
 type Entry = AsyncIterable<Uint8Array> & { readonly header: Header }
 
 /** Entries one after the other, each of which must be the one that is expected. */
-class Entries extends TransferReading {
+class Entries extends RecordReading {
   private readonly entries: AsyncIterator<Entry>
 
   constructor(path: string, entries: AsyncIterable<Entry>) {
@@ -83,7 +29,7 @@ class Entries extends TransferReading {
   }
 
   /** The next entry: a file of that name, of that size if one is given, of at most so many bytes. */
-  async take(name: string, size: { readonly exactly: number } | { readonly atMost: number }): Promise<Entry> {
+  private async take(name: string, size: { readonly exactly: number } | { readonly atMost: number }): Promise<Entry> {
     const next = await this.entries.next()
     if (next.done === true) throw this.invalid(name, "the end")
     const { header } = next.value
@@ -98,10 +44,31 @@ class Entries extends TransferReading {
     return next.value
   }
 
-  async read(name: string, atMost: number): Promise<Uint8Array> {
+  /** What the next entry holds, which is in memory as a whole. */
+  async read(name: string, size: { readonly exactly: number } | { readonly atMost: number }): Promise<Uint8Array> {
     const pieces: Array<Uint8Array> = []
-    for await (const piece of await this.take(name, { atMost })) pieces.push(piece)
+    for await (const piece of await this.take(name, size)) pieces.push(piece)
     return Buffer.concat(pieces)
+  }
+
+  /** The piece that is next, checked and written to its places; one that is wanted nowhere is passed by. */
+  async readPiece(piece: ArtifactPiece, places: ArtifactPiece["places"]): Promise<void> {
+    const name = pieceEntry(piece)
+    const bytes = await this.read(name, { exactly: piece.size })
+    if (places.length === 0) return
+    const found = sha256(bytes)
+    if (`sha256:${found}` !== piece.digest) throw this.invalid(`${name} with that digest`, found)
+    for (const { file, offset } of places) {
+      let handle: FileHandle | undefined
+      try {
+        handle = await open(file, "r+")
+        for (let at = 0; at < bytes.byteLength;) {
+          at += (await handle.write(bytes, at, bytes.byteLength - at, offset + at)).bytesWritten
+        }
+      } finally {
+        await handle?.close()
+      }
+    }
   }
 
   async end(): Promise<void> {
@@ -110,108 +77,79 @@ class Entries extends TransferReading {
   }
 }
 
+/** Of two pieces that claim one digest with two lengths, one is refused when it comes. */
+const keyOf = ({ digest, size }: ArtifactPiece): string => `${digest} ${size}`
+
 const Asked = Schema.Struct({ path: Path, name: Schema.optional(SnapshotName), options: Tagging })
 
-/**
- * Takes the snapshot of an archive into the store, under a name if one is given; `-` is standard input. Digests are checked before
- * it has a name, those of its memory when it is first touched. An archive that is cut off, or holds anything but what it announces,
- * leaves nothing.
- */
-export const importSnapshot = Effect.fn("importSnapshot")(function* (
-  path: string,
-  name?: string,
-  options: TagOptions = {}
-) {
-  yield* checkedOptions("importSnapshot", Asked, { path, name, options })
-  const snapshots = yield* Snapshots
-  return yield* Effect.scoped(
-    Effect.gen(function* () {
-      const draft = yield* snapshots.draft
-      const reading = Effect.tryPromise({
-        try: (signal) => unpack(path, draft, snapshots.home, signal),
-        catch: (cause) =>
-          /^(Unexpected end|Invalid tar|Writable stream closed)/.test(codeOf(cause))
-            ? new TransferReading(path).invalid("a whole tar archive", codeOf(cause))
-            : transferFailure("import", path)(cause)
+/** The entries of an archive that is read as it streams, until the scope closes. */
+const entriesOf = (path: string) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const source = path === "-" ? process.stdin : createReadStream(path)
+      const archive = extract()
+      // Its end is told by who reads it.
+      archive.on("error", () => undefined)
+      source.on("error", (cause: Error) => archive.destroy(cause))
+      source.pipe(archive)
+      return { source, archive, entries: new Entries(path, archive as unknown as AsyncIterable<Entry>) }
+    }),
+    ({ archive, source }) =>
+      Effect.sync(() => {
+        source.unpipe(archive)
+        source.destroy()
+        archive.destroy()
       })
-      const contents = yield* reading
-      yield* flushDirectories([contents, draft, dirname(draft)])
-      return yield* snapshots.keep(draft, name, options)
-    })
-  )
-})
-
-const flushDirectories = (directories: ReadonlyArray<string>) =>
-  DurableFiles.use((files) => Effect.forEach(directories, files.flushDirectory, { discard: true })).pipe(
-    Effect.provide(DurableFiles.layer)
   )
 
-/** Unpacks into a draft; answers with the directory of the contents. */
-const unpack = async (path: string, draft: string, home: string, signal: AbortSignal): Promise<string> => {
-  const source = path === "-" ? process.stdin : createReadStream(path)
-  const archive = extract()
-  const stop = (): void => void archive.destroy(new Error("interrupted"))
-  signal.addEventListener("abort", stop)
-  source.on("error", (cause: Error) => archive.destroy(cause))
-  source.pipe(archive)
-  try {
-    return await unpackEntries(new Entries(path, archive as unknown as AsyncIterable<Entry>), draft, home)
-  } finally {
-    signal.removeEventListener("abort", stop)
-    source.unpipe(archive)
-    source.destroy()
-    archive.destroy()
-  }
-}
-
-const unpackEntries = async (entries: Entries, draft: string, home: string): Promise<string> => {
-  const header = entries.versioned(await entries.read(headerName, mostHeaderBytes), {
-    name: "the header of an archive",
-    version: ArchiveVersion,
-    supported: archiveVersion,
-    record: ArchiveHeader
-  })
-  const { digest, image } = header
-  const manifestBytes = await entries.read(manifestEntry, mostManifestBytes)
-  const manifest = entries.manifest(manifestEntry, manifestBytes, { digest, image, parent: null })
-
-  const contents = join(draft, manifest.contents)
-  for (const directory of [draft, contents]) {
-    await mkdir(directory, { mode: 0o700 })
-    await chmod(directory, 0o700)
-  }
-  for (const file of manifest.files) {
-    const entry = await entries.take(fileEntry(file.name), { exactly: file.sizeBytes })
-    await writeSparse(join(contents, file.name), entry, file.sizeBytes)
-  }
-  if (header.hasValidation) {
-    const verdict = await entries.read(validationEntry, mostValidationBytes)
-    await writeSparse(join(contents, validationFileName), one(verdict), verdict.byteLength)
-  }
-  if (image !== null) await unpackImage(entries, importedImage(home, manifest))
-  await entries.end()
-  await writeSparse(join(draft, manifestFileName), one(manifestBytes), manifestBytes.byteLength)
-  return contents
-}
-
-/** Largest image that is taken, bytes. */
-const mostImageBytes = 2 ** 40
-
-/** The image, beside the snapshots; what a machine reads of it is checked against its digest when it is restored. */
-const unpackImage = async (entries: Entries, image: string): Promise<void> => {
-  const entry = await entries.take(imageEntry, { atMost: mostImageBytes })
-  await mkdir(dirname(image), { mode: 0o700 }).catch((cause: unknown) => {
-    if (codeOf(cause) !== "EEXIST") throw cause
-  })
-  const draft = `${image}.${process.pid}.${Math.random().toString(16).slice(2)}`
-  try {
-    await writeSparse(draft, entry, entry.header.size ?? 0)
-    await rename(draft, image)
-  } finally {
-    await rm(draft, { force: true })
-  }
-}
-
-async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes
-}
+/**
+ * Takes the snapshot of an archive into the store, under a name if one is given, with everything that it was taken against, its verdict
+ * and its signatures; `-` is standard input. What is here already is not taken again. Every piece is checked before it is written. An
+ * archive that is cut off, or holds anything but what it announces, leaves nothing.
+ */
+export const importSnapshot = Effect.fn("importSnapshot")(
+  function* (path: string, name?: string, options: TagOptions = {}) {
+    yield* checkedOptions("importSnapshot", Asked, { path, name, options })
+    const snapshots = yield* Snapshots
+    const files = yield* DurableFiles
+    const { archive, entries } = yield* entriesOf(path)
+    const failed = (cause: unknown) =>
+      /^(Unexpected end|Invalid tar|Writable stream closed|Premature close)/.test(codeOf(cause))
+        ? entries.invalid("a whole tar archive", codeOf(cause))
+        : transferFailure("import", path)(cause)
+    const attempt = <A>(work: (signal: AbortSignal) => Promise<A>) =>
+      Effect.tryPromise({
+        try: async (signal) => {
+          const stop = (): void => void archive.destroy(new Error("interrupted"))
+          signal.addEventListener("abort", stop)
+          return await work(signal).finally(() => signal.removeEventListener("abort", stop))
+        },
+        catch: failed
+      })
+    const record = yield* attempt(async () =>
+      entries.record(await entries.read(recordEntry, { atMost: mostRecordBytes }), archiveRecord)
+    )
+    // Told before more is read, and once more, under the lock, when it is given.
+    if (name !== undefined && options.replace !== true && options.expecting === undefined) {
+      yield* isFree(name, record.snapshots[0])
+    }
+    const folder = yield* snapshots.draft
+    yield* files.makeDirectory(folder)
+    const { manifests, others } = piecesOf(record, (file) => file)
+    const parts = [manifests, others]
+    const fetch: Fetch = (wanted, where) =>
+      attempt(async (signal) => {
+        const part = parts.shift() ?? []
+        const prepared = await Promise.all(wanted.map((file) => prepareFile(file, where(file.path), signal)))
+        const places = new Map(placed(prepared, where).map((piece) => [keyOf(piece), piece.places]))
+        for (const piece of part) {
+          signal.throwIfAborted()
+          await entries.readPiece(piece, places.get(keyOf(piece)) ?? [])
+        }
+        if (parts.length === 0) await entries.end()
+      })
+    return yield* takeLineage({ reading: entries, record, folder, fetch, failed }, name, options)
+  },
+  Effect.scoped,
+  Effect.provide(DurableFiles.layer)
+)

@@ -3,35 +3,13 @@
  *
  * @module
  */
-import { type Manifest, mostManifestBytes, mostSignaturesBytes, mostValidationBytes } from "@stillpoint/core"
 import { Result, Schema } from "effect"
-import { TransferReading } from "../transfer/readTransfer.ts"
-import {
-  imageFile,
-  ArtifactManifest,
-  ArtifactRecord,
-  artifactType,
-  fileOf,
-  manifestOf,
-  mostRecordBytes,
-  pieceBytes,
-  type RecordFile,
-  RecordVersion,
-  recordVersion,
-  signaturesOf,
-  validationOf
-} from "./artifactRecord.ts"
-
-/** What is to be fetched of one snapshot. */
-export interface Plan {
-  readonly manifest: Manifest
-  readonly files: ReadonlyArray<RecordFile>
-  /** Names in the directory of its contents, by the paths of the artifact. */
-  readonly names: ReadonlyMap<string, string>
-}
+import { RecordReading } from "../transfer/RecordReading.ts"
+import { mostRecordBytes } from "../transfer/transferRecord.ts"
+import { ArtifactManifest, artifactType } from "./artifactManifest.ts"
 
 /** Reads the parts of one artifact; what is wrong with them is thrown by name. */
-export class ArtifactReading extends TransferReading {
+export class ArtifactReading extends RecordReading {
   /** Where the record is, as the artifact's manifest says. */
   config(bytes: Uint8Array): { readonly digest: string; readonly size: number } {
     const found = this.json(bytes)
@@ -44,94 +22,5 @@ export class ArtifactReading extends TransferReading {
     const { digest, size } = decoded.success.config
     if (size > mostRecordBytes) throw this.invalid(`a record of at most ${mostRecordBytes} bytes`, `${size} bytes`)
     return { digest: digest.replace("sha256:", ""), size }
-  }
-
-  record(bytes: Uint8Array): ArtifactRecord {
-    const record = this.versioned(bytes, {
-      name: "the record of a snapshot",
-      version: RecordVersion,
-      supported: recordVersion,
-      record: ArtifactRecord
-    })
-    if (new Set(record.snapshots).size !== record.snapshots.length) {
-      throw this.invalid("every snapshot once", "a lineage that leads back to itself")
-    }
-    if (new Set(record.files.map(({ path }) => path)).size !== record.files.length) {
-      throw this.invalid("every file once", "one that is there twice")
-    }
-    for (const file of record.files) {
-      const [digest = "", name = "", ...more] = file.path.split("/")
-      const isOfSnapshot =
-        record.snapshots.includes(digest) && (name === "files" ? more.length === 1 : more.length === 0)
-      if (!isOfSnapshot && file.path !== imageFile)
-        throw this.invalid("files of its snapshots and their image", file.path)
-      this.checkPieces(file)
-      // Zeros are left out of memory and of images; what is said of a snapshot is there in full.
-      const bytes = file.pieces.reduce((sum, { size }) => sum + size, 0)
-      if (name !== "files" && file.path !== imageFile && bytes !== file.sizeBytes) {
-        throw this.invalid(`all ${file.sizeBytes} bytes of ${file.path}`, `${bytes}`)
-      }
-    }
-    return record
-  }
-
-  /** Pieces stand behind one another, within their file. */
-  private checkPieces({ path, pieces, sizeBytes }: RecordFile): void {
-    let end = 0
-    for (const { offset, size } of pieces) {
-      if (offset < end || size === 0 || size > pieceBytes || offset + size > sizeBytes) {
-        throw this.invalid(
-          `pieces of ${path} of 1 to ${pieceBytes} bytes, one behind the other in ${sizeBytes}`,
-          `${size} at ${offset}`
-        )
-      }
-      end = offset + size
-    }
-  }
-
-  /** A file that the record must have. */
-  file(record: ArtifactRecord, path: string): RecordFile {
-    const found = record.files.find((file) => file.path === path)
-    if (found === undefined) throw this.invalid(`the file ${path}`, "none")
-    return found
-  }
-
-  readonly checkManifestSize = ({ path, sizeBytes }: RecordFile): void => {
-    if (sizeBytes > mostManifestBytes)
-      throw this.invalid(`${path} of at most ${mostManifestBytes} bytes`, `${sizeBytes}`)
-  }
-
-  /** What is to be fetched of one snapshot of the lineage, whose manifest has come. */
-  plan(record: ArtifactRecord, digest: string, bytes: Uint8Array): Plan {
-    const path = manifestOf(digest)
-    const parent = record.snapshots[record.snapshots.indexOf(digest) + 1] ?? null
-    const image = digest === record.snapshots[0] ? { image: record.image } : {}
-    const manifest = this.manifest(path, bytes, { digest, parent, ...image })
-    // Where it stood it stood beside its parent, in a store, as it will here.
-    if (manifest.parent !== null && manifest.parent.directory !== manifest.parent.digest) {
-      throw this.invalid("a parent that stands beside it, called by its digest", manifest.parent.directory)
-    }
-    const names = new Map<string, string>()
-    const files: Array<RecordFile> = []
-    for (const { name, sizeBytes } of manifest.files) {
-      const file = this.file(record, fileOf(digest, name))
-      if (file.sizeBytes !== sizeBytes) throw this.invalid(`${file.path} of ${sizeBytes} bytes`, `${file.sizeBytes}`)
-      names.set(file.path, name)
-      files.push(file)
-    }
-    for (const [path, name, most] of [
-      [validationOf(digest), "validation.json", mostValidationBytes],
-      [signaturesOf(digest), "signatures.json", mostSignaturesBytes]
-    ] as const) {
-      const file = record.files.find((one) => one.path === path)
-      if (file === undefined) continue
-      if (file.sizeBytes > most) throw this.invalid(`${path} of at most ${most} bytes`, `${file.sizeBytes}`)
-      names.set(path, name)
-      files.push(file)
-    }
-    const known = new Set([path, ...names.keys()])
-    const other = record.files.find((file) => file.path.startsWith(`${digest}/`) && !known.has(file.path))
-    if (other !== undefined) throw this.invalid(`the files of ${digest}`, other.path)
-    return { manifest, files, names }
   }
 }

@@ -80,10 +80,11 @@ export const checkedBake = (operation: string, options: unknown, usualMoment: st
     return yield* Effect.fromResult(moment)
   })
 
-/** Refuses a name that belongs to a snapshot. */
-export const isFree = Effect.fnUntraced(function* (name: string) {
+/** Refuses a name that belongs to a snapshot, unless it is the one that is to have it. */
+export const isFree = Effect.fnUntraced(function* (name: string, digest?: string) {
   const found = yield* Effect.result(Snapshots.use(({ inspect }) => inspect(name)))
   if (found._tag === "Success") {
+    if (found.success.digest === digest) return
     return yield* new SnapshotsError({ reason: new NameTaken({ name, digest: found.success.digest }) })
   }
   if (found.failure.reason._tag !== "SnapshotUnknown") return yield* found.failure

@@ -6,7 +6,7 @@
 import { open } from "node:fs/promises"
 import { sha256 } from "@stillpoint/core"
 import type { ArtifactPiece } from "@stillpoint/images"
-import { pieceBytes, type RecordFile, type RecordPiece } from "./artifactRecord.ts"
+import { pieceBytes, type RecordFile, type RecordPiece } from "./transferRecord.ts"
 
 /** Zeros around what a piece holds are left out by as much. */
 const blockBytes = 4096
