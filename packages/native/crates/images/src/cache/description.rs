@@ -2,9 +2,9 @@
 
 use crate::error::ImageError;
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 const FORMAT_VERSION: u32 = 1;
@@ -24,6 +24,28 @@ pub struct Description {
     pub layers: Vec<String>,
     /// Names of extended attributes that were left out, since no file system of Linux holds them.
     pub ignored_xattrs: Vec<String>,
+    /// Its file as it was put there.
+    #[serde(default)]
+    seal: Option<Seal>,
+}
+
+/// What changes with whatever is done to a file: with the same, nobody has written to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Seal {
+    inode: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Seal {
+    fn of(file: &Metadata) -> Self {
+        Self {
+            inode: file.ino(),
+            modified: (file.mtime(), file.mtime_nsec()),
+            changed: (file.ctime(), file.ctime_nsec()),
+        }
+    }
 }
 
 impl Description {
@@ -35,7 +57,27 @@ impl Description {
         layers: Vec<String>,
         ignored_xattrs: Vec<String>,
     ) -> Self {
-        Self { format_version: FORMAT_VERSION, digest, size_bytes, inodes, layers, ignored_xattrs }
+        let format_version = FORMAT_VERSION;
+        Self { format_version, digest, size_bytes, inodes, layers, ignored_xattrs, seal: None }
+    }
+
+    /// The same of an image that nobody writes to any more.
+    pub(super) fn sealed(self, root: &Path) -> io::Result<Self> {
+        Ok(Self { seal: Some(Seal::of(&root.metadata()?)), ..self })
+    }
+
+    /// Whether the file is this image. One that was touched since it was put there is read and digested.
+    pub(super) fn is_of(&self, root: &Path) -> io::Result<bool> {
+        let found = root.metadata()?;
+        if !found.is_file() || found.len() != self.size_bytes {
+            return Ok(false);
+        }
+        if self.seal.as_ref() == Some(&Seal::of(&found)) {
+            return Ok(true);
+        }
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(File::open(root)?)?;
+        Ok(hasher.finalize().to_hex().as_str() == self.digest)
     }
 
     /// What the file says; `None` if it says nothing of the kind.

@@ -6,6 +6,8 @@
 //! building/KEY/          what is being built, of whoever holds that lock; dead without
 //! images/KEY/root.erofs  an image: whole, flushed, and put here by one rename
 //! images/KEY/image.json  what it is; shared lock: it is in use; its time: the last use
+//!
+//! An image that was touched since it was put there is digested before it is used again.
 //! ```
 //!
 //! Owners are told by locks that the kernel releases when a process ends, however it does: never by names
@@ -139,10 +141,9 @@ impl Cache {
             std::thread::sleep(Duration::from_millis(1));
         };
         let root = self.image(key).join(ROOT);
-        let Some(description) = Description::read(&file).filter(|known| {
-            fs::metadata(&root)
-                .is_ok_and(|found| found.is_file() && found.len() == known.size_bytes)
-        }) else {
+        let Some(description) =
+            Description::read(&file).filter(|known| known.is_of(&root).unwrap_or(false))
+        else {
             // Somebody has been at it.
             drop(file);
             let _all = self.wait(&self.directory.join("lock"), &Watch::unwatched())?;
@@ -192,9 +193,10 @@ impl Cache {
         remove(&building)?;
         make_directory(&building)?;
         let built = build(&building).and_then(|description| {
-            description.write(&building.join(DESCRIPTION))?;
+            let sealed = at(&building, description.sealed(&building.join(ROOT)))?;
+            sealed.write(&building.join(DESCRIPTION))?;
             at(&building, File::open(&building).and_then(|folder| folder.sync_all()))?;
-            self.publish(key, &description, watch)
+            self.publish(key, &sealed, watch)
         });
         if built.is_err() {
             // The error that there was is worth more than one of clearing up; a later build clears up, too.
@@ -264,6 +266,7 @@ impl Cache {
     pub fn prune(&self, most_bytes: u64, watch: &Watch) -> Result<Vec<Cached>, ImageError> {
         let _all = self.wait(&self.directory.join("lock"), watch)?;
         self.sweep("")?;
+        self.take_away_unknown()?;
         let mut bytes: u64 =
             self.listed()?.iter().map(|cached| cached.description.size_bytes).sum();
         let mut gone = Vec::new();
@@ -279,8 +282,23 @@ impl Cache {
         Ok(gone)
     }
 
+    /// Takes away what nobody can tell an image of: it would be counted by nobody. The lock of all is held.
+    fn take_away_unknown(&self) -> Result<(), ImageError> {
+        let known: Vec<String> = self.listed()?.into_iter().map(|cached| cached.key).collect();
+        let images = self.directory.join("images");
+        for entry in at(&images, fs::read_dir(&images))? {
+            let name = at(&images, entry)?.file_name();
+            let Some(key) = name.to_str().filter(|name| is_key(name)) else { continue };
+            if !known.iter().any(|known| known == key) {
+                self.take_away(key)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Room for an image of that size. The lock of all is held.
     fn make_room(&self, size_bytes: u64) -> Result<(), ImageError> {
+        self.take_away_unknown()?;
         let mut listed = self.listed()?.into_iter();
         let mut bytes: u64 =
             self.listed()?.iter().map(|cached| cached.description.size_bytes).sum();

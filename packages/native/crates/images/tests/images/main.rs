@@ -16,4 +16,5 @@ mod lying_registry;
 mod real_registry;
 mod stacks;
 mod tools;
+mod touched;
 mod unpacked;

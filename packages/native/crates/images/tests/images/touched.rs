@@ -1,0 +1,60 @@
+//! What is in the cache, and was touched since it was put there.
+
+use crate::archive::Item;
+use crate::layout::{resolve, store, write_layout};
+use std::fs::{self, OpenOptions, Permissions};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::Path;
+use stillpoint_images::limits::Limits;
+
+fn reference(folder: &Path, name: &str) -> String {
+    let layout = folder.join(name);
+    if !layout.exists() {
+        let contents = name.repeat(20_000).into_bytes();
+        write_layout(&layout, &[vec![Item::file("contents", contents)]]);
+    }
+    format!("oci:{}", layout.display())
+}
+
+#[test]
+fn an_image_that_was_changed_is_built_anew_and_one_that_was_moved_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = reference(folder.path(), "one");
+    let again = |cache: &str| {
+        let held = resolve(&store(&folder.path().join(cache)), &image, Limits::default()).unwrap();
+        let found = blake3::hash(&fs::read(&held.held.file).unwrap()).to_string();
+        assert_eq!(found, held.held.description.digest);
+        (held.was_cached, held.held.file.clone())
+    };
+    let (was_cached, file) = again("here");
+    assert!(!was_cached);
+    assert!(again("here").0);
+    // One bit, and as long as before.
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    assert!(again("here").0, "the file is what it was");
+    let bytes = fs::read(&file).unwrap();
+    let at = bytes.windows(6).position(|window| window == b"oneone").unwrap() as u64;
+    OpenOptions::new().write(true).open(&file).unwrap().write_all_at(b"x", at).unwrap();
+    assert!(!again("here").0);
+    assert!(again("here").0);
+    // Another place, other times, the same file.
+    fs::create_dir(folder.path().join("there")).unwrap();
+    let copied = std::process::Command::new("cp")
+        .arg("-r")
+        .args([folder.path().join("here/cache"), folder.path().join("there/cache")])
+        .status();
+    assert!(copied.unwrap().success());
+    assert!(again("there").0);
+}
+
+#[test]
+fn what_says_nothing_of_itself_does_not_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = ["one", "two"].map(|name| reference(folder.path(), name));
+    let held = resolve(&store(folder.path()), &one, Limits::default()).unwrap();
+    let place = held.held.file.parent().unwrap().to_owned();
+    drop(held);
+    fs::write(place.join("image.json"), "{").unwrap();
+    resolve(&store(folder.path()), &two, Limits::default()).unwrap();
+    assert!(!place.exists(), "nobody would count it");
+}
