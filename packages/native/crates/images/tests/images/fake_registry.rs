@@ -76,6 +76,7 @@ impl Image {
     }
 }
 
+#[derive(Default)]
 pub struct Asked {
     pub path: String,
     pub from: usize,

@@ -1,7 +1,7 @@
 //! Registries that lie, hang, break off or lead astray: each is refused by name, in bounded time.
 
 use crate::fake_registry::{
-    Answer, Image, pull, pull_impatiently, pull_with, refusal, registries, registry,
+    Answer, Asked, Image, pull, pull_impatiently, pull_with, refusal, registries, registry,
 };
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -98,17 +98,21 @@ fn one_that_hangs_is_given_up() {
 
 #[test]
 fn a_blob_that_breaks_off_is_taken_up_where_it_was() {
-    let breaks = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&breaks);
-    let pulled = pull(&registry(move |image, asked| {
-        let mut answer = image.honest(asked);
-        if image.is_layer(asked) && counted.fetch_add(1, Ordering::SeqCst) < 2 {
-            answer.body.truncate(answer.body.len() / 2);
-        }
-        answer
-    }));
-    assert!(pulled.is_ok(), "{:?}", pulled.err());
-    assert_eq!(breaks.load(Ordering::SeqCst), 3);
+    for knows_ranges in [true, false] {
+        let breaks = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&breaks);
+        let pulled = pull(&registry(move |image, asked| {
+            let from = if knows_ranges { asked.from } else { 0 };
+            let mut answer =
+                image.honest(&Asked { path: asked.path.clone(), from, ..Asked::default() });
+            if image.is_layer(asked) && counted.fetch_add(1, Ordering::SeqCst) < 2 {
+                answer.body.truncate(answer.body.len() / 2);
+            }
+            answer
+        }));
+        assert!(pulled.is_ok(), "{knows_ranges}: {:?}", pulled.err());
+        assert_eq!(breaks.load(Ordering::SeqCst), 3);
+    }
     assert!(matches!(
         refusal(|image, asked| {
             let mut answer = image.honest(asked);

@@ -289,7 +289,7 @@ fn fetch_piece(
     piece: &Piece,
 ) -> Result<Vec<u8>, ImageError> {
     let Piece { digest, size, .. } = piece;
-    let body = source.open_at(endpoint, digest, *size, 0)?;
+    let (body, _) = source.open_at(endpoint, digest, *size, 0)?;
     let blob = Blob::new(source, endpoint, digest.clone(), *size, body);
     let mut content = Vec::with_capacity(*size as usize);
     // One byte more is too many, and is seen.

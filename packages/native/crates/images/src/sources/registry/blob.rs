@@ -1,4 +1,5 @@
-//! A blob as it comes: taken up again where a connection broke, given up where too little comes.
+//! A blob as it comes: taken up again where a connection broke, or from its beginning where a registry knows
+//! no ranges; given up where too little comes.
 
 use super::RegistrySource;
 use super::endpoint::Endpoint;
@@ -20,6 +21,8 @@ pub(super) struct Blob<'a> {
     size: u64,
     body: Option<BodyReader<'static>>,
     done: u64,
+    /// Bytes that come again before those that are wanted.
+    again: u64,
     breaks: u32,
     window: (Instant, u64),
 }
@@ -33,7 +36,8 @@ impl<'a> Blob<'a> {
         body: BodyReader<'static>,
     ) -> Self {
         let window = (Instant::now(), 0);
-        Self { source, endpoint, digest, size, body: Some(body), done: 0, breaks: 0, window }
+        let body = Some(body);
+        Self { source, endpoint, digest, size, body, done: 0, again: 0, breaks: 0, window }
     }
 
     /// The rest, from where it broke off; `cause` if it breaks too often.
@@ -44,8 +48,9 @@ impl<'a> Blob<'a> {
             return Err(cause);
         }
         self.body = None;
-        let opened = self.source.open_at(self.endpoint, &self.digest, self.size, self.done);
-        self.body = Some(opened?);
+        let opened = self.source.open_at(self.endpoint, &self.digest, self.size, self.done)?;
+        self.body = Some(opened.0);
+        self.again = opened.1;
         Ok(())
     }
 }
@@ -55,7 +60,9 @@ impl Read for Blob<'_> {
         loop {
             let Some(body) = &mut self.body else { return Ok(0) };
             let url = || self.source.blob_url(self.endpoint, &self.digest);
-            let cause = match body.read(buffer) {
+            let most = if self.again == 0 { u64::MAX } else { self.again };
+            let len = buffer.len().min(usize::try_from(most).unwrap_or(usize::MAX));
+            let cause = match body.read(&mut buffer[..len]) {
                 // More than it should be is for whoever verifies to see.
                 Ok(0) if self.done < self.size => ImageError::BlobSizeWrong {
                     digest: self.digest.to_string(),
@@ -63,7 +70,12 @@ impl Read for Blob<'_> {
                     found: self.done.to_string(),
                 },
                 Ok(count) => {
-                    self.done += count as u64;
+                    let is_again = self.again > 0;
+                    if is_again {
+                        self.again -= count as u64;
+                    } else {
+                        self.done += count as u64;
+                    }
                     self.window.1 += count as u64;
                     let silence = self.source.client.silence();
                     if self.window.0.elapsed() > silence {
@@ -72,6 +84,9 @@ impl Read for Blob<'_> {
                             return Err(ImageError::TimedOut { what: url(), after_millis }.into());
                         }
                         self.window = (Instant::now(), 0);
+                    }
+                    if is_again {
+                        continue;
                     }
                     return Ok(count);
                 }

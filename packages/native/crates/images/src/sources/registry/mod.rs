@@ -175,14 +175,14 @@ impl<'a> RegistrySource<'a> {
         Err(last.unwrap_or(ImageError::Cancelled))
     }
 
-    /// The bytes of a blob from `from` on.
+    /// The bytes of a blob from `from` on, behind so many that are to be passed over: a registry need not know ranges.
     fn open_at(
         &self,
         endpoint: &Endpoint,
         digest: &Digest,
         size: u64,
         from: u64,
-    ) -> Result<BodyReader<'static>, ImageError> {
+    ) -> Result<(BodyReader<'static>, u64), ImageError> {
         let url = self.blob_url(endpoint, digest);
         let answer = self.ask(endpoint, &Ask { from, ..Ask::of(&url, Verb::Get) })?;
         let status = answer.status().as_u16();
@@ -190,11 +190,11 @@ impl<'a> RegistrySource<'a> {
             let place = format!("{}/{}", self.registry, self.name);
             return Err(ImageError::BlobMissing { place, digest: digest.to_string() });
         }
-        let expected = if from > 0 { 206 } else { 200 };
-        if status != expected {
+        let begins_at = if status == 206 { from } else { 0 };
+        if status != 200 && (status != 206 || from == 0) {
             return Err(refusal(answer));
         }
-        if from > 0 {
+        if begins_at > 0 {
             let begins = format!("bytes {from}-");
             let range = answer.header("content-range").unwrap_or_default();
             if !range.starts_with(&begins) {
@@ -203,11 +203,13 @@ impl<'a> RegistrySource<'a> {
             }
         }
         let length = answer.response.body().content_length();
-        if let Some(length) = length.filter(|length| *length != size - from) {
-            let [digest, found] = [digest.to_string(), length.saturating_add(from).to_string()];
+        if let Some(length) = length.filter(|length| *length != size - begins_at) {
+            let found = length.saturating_add(begins_at).to_string();
+            let digest = digest.to_string();
             return Err(ImageError::BlobSizeWrong { digest, expected: size, found });
         }
-        Ok(answer.response.into_body().into_with_config().limit(u64::MAX).reader())
+        let body = answer.response.into_body().into_with_config().limit(u64::MAX).reader();
+        Ok((body, from - begins_at))
     }
 
     /// What is asked for: its digest, its bytes, and the media type that it is announced with.
@@ -322,7 +324,7 @@ impl Source for RegistrySource<'_> {
                 return Ok(Box::new(std::io::Cursor::new(bytes)) as Box<dyn Read>);
             }
             let Descriptor { digest, size, .. } = descriptor;
-            let body = self.open_at(endpoint, digest, *size, 0)?;
+            let (body, _) = self.open_at(endpoint, digest, *size, 0)?;
             Ok(Box::new(Blob::new(self, endpoint, digest.clone(), *size, body)) as Box<dyn Read>)
         })
     }
