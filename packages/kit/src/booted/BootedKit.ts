@@ -115,7 +115,7 @@ const decodeChoice = Schema.decodeUnknownEffect(ChoiceData, { errors: "all", onE
  * const program = Effect.scoped(Effect.gen(function* () {
  *   const { resolve } = yield* Images
  *   const { create } = yield* BootedKit
- *   const { machine } = yield* create({ image: yield* resolve("docker.io/library/redis:8") })
+ *   const { machine } = yield* create({ image: yield* resolve("docker://docker.io/library/redis:8") })
  *   return yield* machine.run({ kinds: ["WorkloadPreExec"] })
  * }))
  * ```
