@@ -7,9 +7,18 @@ import { Duration, Option } from "effect"
 import { describeValue } from "./describeValue.ts"
 import { readDuration } from "./readDuration.ts"
 
+/** Whether something may be left out. */
+export type Presence = "optional" | "required"
+
+const isLeftOut = (found: unknown, presence: Presence): boolean => found === undefined && presence === "optional"
+
 /** Problems of a duration: that it is none, or negative. */
-export const durationProblems = (name: string, input: unknown): ReadonlyArray<string> => {
-  if (input === undefined) return []
+export const durationProblems = (
+  name: string,
+  input: unknown,
+  presence: Presence = "optional"
+): ReadonlyArray<string> => {
+  if (isLeftOut(input, presence)) return []
   const millis = Option.map(readDuration(input), Duration.toMillis)
   return Option.isSome(millis) && millis.value >= 0
     ? []
@@ -17,10 +26,29 @@ export const durationProblems = (name: string, input: unknown): ReadonlyArray<st
 }
 
 /** Problems of a count. */
-export const countProblems = (name: string, found: number | undefined, least: number): ReadonlyArray<string> =>
-  found === undefined || (Number.isSafeInteger(found) && found >= least)
+export const countProblems = (
+  name: string,
+  found: unknown,
+  least: number,
+  presence: Presence = "optional"
+): ReadonlyArray<string> =>
+  isLeftOut(found, presence) || isWhole(found, least)
     ? []
     : [`${name}: expected a whole number of ${least} or more, found ${describeValue(found)}`]
+
+const isWhole = (found: unknown, least: number, most = Number.MAX_SAFE_INTEGER): boolean =>
+  typeof found === "number" && Number.isSafeInteger(found) && found >= least && found <= most
+
+/** Problems of the number of a port. */
+export const portProblems = (
+  name: string,
+  found: unknown,
+  least: number,
+  presence: Presence = "optional"
+): ReadonlyArray<string> =>
+  isLeftOut(found, presence) || isWhole(found, least, 65_535)
+    ? []
+    : [`${name}: expected ${least} to 65535, found ${describeValue(found)}`]
 
 /** Problems of names that options do not have. `known` lists the ones that they have. */
 export const unknownProblems = (
@@ -59,11 +87,15 @@ export const flagProblems = (name: string, found: unknown): ReadonlyArray<string
     ? []
     : [`${name}: expected true or false, found ${describeValue(found)}`]
 
+/** Whether it says where disks are, by their names. */
+export const isDiskPaths = (value: unknown): boolean =>
+  isRecord(value) && !(value instanceof Promise) && Object.values(value).every(isText)
+
 /** Problems of where disks are said to be now. */
 export const diskSourcesProblems = (name: string, found: unknown): ReadonlyArray<string> =>
   kindProblems(
     name,
     found,
-    "paths by names of disks",
-    orAbsent((value) => isRecord(value) && Object.values(value).every(isText))
+    "paths by names of disks, or a function from a manifest to them",
+    orAbsent((value) => isFunction(value) || isDiskPaths(value))
   )

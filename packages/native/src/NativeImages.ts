@@ -4,19 +4,7 @@
  * @module
  */
 import { Effect } from "effect"
-import type {
-  ArtifactManifest,
-  ArtifactPiece,
-  ArtifactPushed,
-  CachedImage,
-  Failure,
-  ImageLimits,
-  ImageProgress,
-  ImageRegistry,
-  ImageRequest,
-  ImageStore,
-  NativeImage
-} from "./binding/Addon.ts"
+import type * as Addon from "./binding/Addon.ts"
 import { type AddonError, loadAddon } from "./binding/loadAddon.ts"
 
 export type {
@@ -29,44 +17,50 @@ export type {
   ImageRequest,
   ImageStore,
   NativeImage
-}
+} from "./binding/Addon.ts"
 
 /** Operations on images. Each runs on a thread of its own; interrupted, it is given up and awaited. */
 export interface ImageBridge {
   readonly resolve: (
-    store: ImageStore,
-    request: ImageRequest,
-    onProgress: (progress: ImageProgress) => void
-  ) => Effect.Effect<NativeImage, Failure>
-  readonly list: (store: ImageStore) => Effect.Effect<ReadonlyArray<CachedImage>, Failure>
-  readonly prune: (store: ImageStore, maxBytes: number) => Effect.Effect<ReadonlyArray<CachedImage>, Failure>
+    store: Addon.ImageStore,
+    request: Addon.ImageRequest,
+    onProgress: (progress: Addon.ImageProgress) => void
+  ) => Effect.Effect<Addon.NativeImage, Addon.Failure>
+  readonly list: (store: Addon.ImageStore) => Effect.Effect<ReadonlyArray<Addon.CachedImage>, Addon.Failure>
+  readonly prune: (
+    store: Addon.ImageStore,
+    maxBytes: number
+  ) => Effect.Effect<ReadonlyArray<Addon.CachedImage>, Addon.Failure>
   readonly pushArtifact: (
-    store: ImageStore,
+    store: Addon.ImageStore,
     artifact: {
       readonly reference: string
-      readonly pieces: Array<ArtifactPiece>
+      readonly pieces: Array<Addon.ArtifactPiece>
       readonly manifest: Uint8Array
       readonly mediaType: string
     },
-    onProgress: (progress: ImageProgress) => void
-  ) => Effect.Effect<ArtifactPushed, Failure>
-  readonly artifactManifest: (store: ImageStore, reference: string) => Effect.Effect<ArtifactManifest, Failure>
+    onProgress: (progress: Addon.ImageProgress) => void
+  ) => Effect.Effect<Addon.ArtifactPushed, Addon.Failure>
+  readonly artifactManifest: (
+    store: Addon.ImageStore,
+    reference: string
+  ) => Effect.Effect<Addon.ArtifactManifest, Addon.Failure>
   readonly fetchArtifact: (
-    store: ImageStore,
+    store: Addon.ImageStore,
     reference: string,
-    pieces: Array<ArtifactPiece>,
-    onProgress: (progress: ImageProgress) => void
-  ) => Effect.Effect<void, Failure>
+    pieces: Array<Addon.ArtifactPiece>,
+    onProgress: (progress: Addon.ImageProgress) => void
+  ) => Effect.Effect<void, Addon.Failure>
   /** One of every failure, for tests. */
-  readonly everyFailure: ReadonlyArray<Failure>
+  readonly everyFailure: ReadonlyArray<Addon.Failure>
 }
 
 /** The bridge; fails where there is no addon. */
 export const bridge: Effect.Effect<ImageBridge, AddonError> = Effect.map(loadAddon, (native) => {
   const run = <A extends object>(
-    onProgress: (progress: ImageProgress) => void,
-    start: (task: InstanceType<typeof native.ImageTask>) => Promise<Failure | A>
-  ): Effect.Effect<A, Failure> =>
+    onProgress: (progress: Addon.ImageProgress) => void,
+    start: (task: InstanceType<typeof native.ImageTask>) => Promise<Addon.Failure | A>
+  ): Effect.Effect<A, Addon.Failure> =>
     Effect.suspend(() => {
       const task = new native.ImageTask(onProgress)
       const running = start(task)

@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Result, Stream } from "effect"
 import * as fc from "fast-check"
-import { writeWhole } from "./writeWhole.ts"
+import { linkWhole, writeWhole } from "./writeWhole.ts"
 
 const inFolder = async <A>(use: (folder: string) => Promise<A>): Promise<A> => {
   const folder = await mkdtemp(join(tmpdir(), "stillpoint-whole-"))
@@ -35,6 +35,21 @@ describe("a file that is written as its bytes come", () => {
       ),
       { numRuns: 60 }
     ))
+
+  it("is-there-at-another-path-and-nothing-else-is", () =>
+    inFolder(async (folder) => {
+      const [from, path] = [join(folder, "from"), join(folder, "path")]
+      await writeFile(from, "one")
+      await writeFile(path, "before")
+      await Effect.runPromise(linkWhole(from, path))
+      // The same file under both names already: a rename of one to the other does nothing.
+      await Effect.runPromise(linkWhole(from, path))
+      assert.strictEqual(await readFile(path, "utf8"), "one")
+      assert.deepStrictEqual(await readdir(folder), ["from", "path"])
+      const fault = await Effect.runPromise(Effect.flip(linkWhole(join(folder, "none"), path)))
+      assert.deepInclude(fault, { _tag: "FileFault", operation: "link", path, code: "ENOENT" })
+      assert.deepStrictEqual(await readdir(folder), ["from", "path"])
+    }))
 
   it.effect("says-where-it-cannot-be-written", () =>
     Effect.gen(function* () {

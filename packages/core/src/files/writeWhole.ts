@@ -1,13 +1,26 @@
 /**
- * Files of the host that are written as their bytes come.
+ * Files of the host that are there whole or not at all.
  *
  * @module
  */
+import { constants } from "node:fs"
 import * as Fs from "node:fs/promises"
 import { dirname } from "node:path"
 import { Effect, Stream } from "effect"
 import type { FileFault } from "./FileErrors.ts"
 import { attempt, hostFiles } from "./hostFiles.ts"
+
+/** Has a file made beside a path, which it takes by one rename; what fails leaves nothing. */
+const throughDraft = <A, E, R>(
+  path: string,
+  make: (draft: string) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | FileFault, R> =>
+  Effect.acquireUseRelease(
+    Effect.map(hostFiles.uniqueName, (name) => `${path}.${name}.partial`),
+    (draft) => Effect.tap(make(draft), () => attempt("write", path, () => Fs.rename(draft, path))),
+    // Nothing, if it has become the file.
+    (draft) => Effect.promise(() => Fs.rm(draft, { force: true }).catch(() => undefined))
+  ).pipe(Effect.tap(() => hostFiles.flushDirectory(dirname(path))))
 
 /**
  * Writes a file as its bytes come, whole or not at all: it appears, or takes the place of what is there, by one rename once all of it
@@ -26,11 +39,10 @@ export const writeWhole = <E, R>(
   path: string,
   content: Stream.Stream<Uint8Array, E, R>,
   { mode = 0o666 }: { readonly mode?: number } = {}
-): Effect.Effect<number, E | FileFault, R> =>
-  Effect.gen(function* () {
-    const draft = `${path}.${yield* hostFiles.uniqueName}.partial`
-    const writing = <A>(work: () => Promise<A>) => attempt("write", path, work)
-    const sizeBytes = yield* Effect.acquireUseRelease(
+): Effect.Effect<number, E | FileFault, R> => {
+  const writing = <A>(work: () => Promise<A>) => attempt("write", path, work)
+  return throughDraft(path, (draft) =>
+    Effect.acquireUseRelease(
       writing(() => Fs.open(draft, "wx", mode)),
       (file) =>
         Effect.gen(function* () {
@@ -40,16 +52,36 @@ export const writeWhole = <E, R>(
             return writing(() => file.writeFile(bytes))
           })
           yield* writing(() => file.sync())
-          yield* writing(() => Fs.rename(draft, path))
           return written
         }),
-      (file) =>
-        Effect.promise(async () => {
-          await file.close()
-          // Nothing, if it has become the file.
-          await Fs.rm(draft, { force: true })
-        })
+      (file) => Effect.promise(() => file.close())
     )
-    yield* hostFiles.flushDirectory(dirname(path))
-    return sizeBytes
-  })
+  )
+}
+
+/**
+ * Has a file that is there at another path, too, whole or not at all, in the place of what stands there: the same file where that
+ * can be; else a copy that shares its blocks, else one that does not.
+ *
+ * @example
+ * ```ts
+ * import { linkWhole } from "@stillpoint/core"
+ * import { Effect } from "effect"
+ *
+ * const nothing = Effect.flip(linkWhole("/nowhere/image", "/tmp/stillpoint-image"))
+ * console.log((await Effect.runPromise(nothing)).message) // link of /tmp/stillpoint-image failed: ENOENT
+ * ```
+ */
+export const linkWhole = (from: string, path: string): Effect.Effect<void, FileFault> =>
+  throughDraft(path, (draft) =>
+    attempt("link", path, async () => {
+      const isLinked = await Fs.link(from, draft).then(
+        () => true,
+        () => false
+      )
+      if (isLinked) return
+      await Fs.copyFile(from, draft, constants.COPYFILE_FICLONE)
+      const file = await Fs.open(draft, "r")
+      await file.sync().finally(() => file.close())
+    })
+  )

@@ -4,9 +4,9 @@
  * @module
  */
 import { Effect, Option, type Scope } from "effect"
-import { restoreSnapshot } from "../snapshot/restoreSnapshot.ts"
+import { type RestoreOptions, restoreSnapshot } from "../snapshot/restoreSnapshot.ts"
 import { type OpenOptions, type Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
-import type { Machine, RestoreChain, Vmm } from "../Vmm.ts"
+import type { Machine, Vmm } from "../Vmm.ts"
 import { GateError } from "./GateErrors.ts"
 
 /** A snapshot, and a machine of it and its parents. */
@@ -16,7 +16,7 @@ export interface Loaded {
 }
 
 /** How a snapshot is opened and restored. */
-export interface LoadOptions extends OpenOptions, Pick<RestoreChain, "diskSources"> {}
+export interface LoadOptions extends OpenOptions, RestoreOptions {}
 
 /** How often a snapshot may be replaced between being opened and being restored. */
 const mostReplacements = 8

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { listRuns, loadRun, readRun } from "../run/runStream.ts"
+import { factsOf, factsOfReadyRun } from "../testing/toldFacts.ts"
 import { readGuest } from "./guestStream.ts"
 import { Journal } from "./Journal.ts"
 
@@ -32,18 +33,7 @@ describe("a journal of before", () => {
         const [runId] = yield* listRuns
         assert.isDefined(runId)
         const events = (yield* readRun(runId ?? "")).map(({ event }) => event)
-        assert.deepStrictEqual(
-          events.map(({ _tag }) => _tag).filter((tag) => !tag.startsWith("Stage")),
-          [
-            "RunStarted",
-            "MachineBooted",
-            "TriggerFired",
-            "GuestFrozen",
-            "CaptureCompleted",
-            "SnapshotPublished",
-            "RunReady"
-          ]
-        )
+        assert.deepStrictEqual(factsOf(events), factsOfReadyRun)
         const { state } = yield* loadRun(runId ?? "")
         assert(state.phase === "ready" && state.firing.cause._tag === "Event")
         assert.strictEqual(state.firing.cause.event._tag, "AgentFrozen")

@@ -9,6 +9,15 @@ import { MachineError, RestoreError } from "../MachineErrors.ts"
 import { SnapshotOpenError, SnapshotPublishError } from "../snapshot/SnapshotErrors.ts"
 import { ReferenceInvalid } from "./Reference.ts"
 
+/** What was asked for cannot be; nothing was done for it. */
+export class OptionsInvalid extends Schema.TaggedError<OptionsInvalid>()("OptionsInvalid", {
+  problems: Schema.NonEmptyArray(Schema.String)
+}) {
+  override get message(): string {
+    return this.problems.join("\n")
+  }
+}
+
 /** No snapshot of the store has that name or digest. */
 export class SnapshotUnknown extends Schema.TaggedError<SnapshotUnknown>()("SnapshotUnknown", {
   reference: Schema.String,
@@ -110,6 +119,7 @@ export class ParentElsewhere extends Schema.TaggedError<ParentElsewhere>()("Pare
 /** Why an operation on a store of named snapshots failed. */
 export const SnapshotsReason = Schema.Union([
   ReferenceInvalid,
+  OptionsInvalid,
   SnapshotUnknown,
   DigestAmbiguous,
   NameTaken,

@@ -21,8 +21,7 @@ import { DurableFiles, type DurableFilesShape } from "../files/DurableFiles.ts"
 import { didYouMean } from "../nearest.ts"
 import type { Manifest } from "../snapshot/Manifest.ts"
 import { makeOpening, readinessObstacle, resolvedPath } from "../snapshot/opening.ts"
-import type { RestoreChain } from "../Vmm.ts"
-import { restoreSnapshot } from "../snapshot/restoreSnapshot.ts"
+import { type RestoreOptions, restoreSnapshot } from "../snapshot/restoreSnapshot.ts"
 import type { KeyInvalid, SigningKey } from "../snapshot/Signature.ts"
 import { SnapshotOpenError } from "../snapshot/SnapshotErrors.ts"
 import {
@@ -44,7 +43,8 @@ import {
 import type { Names } from "./nameRecord.ts"
 import { checkedNaming, fullName, makeNaming, namesOf, shortName } from "./naming.ts"
 import { diskSourcesProblems, isPath, isRecord, kindProblems, orAbsent, unknownProblems } from "../optionProblems.ts"
-import { parseName, parseReference, ReferenceInvalid } from "./Reference.ts"
+import { parseName, parseReference } from "./Reference.ts"
+import { refuseProblems } from "./refuseProblems.ts"
 import type { Removed, SnapshotsShape, StoredSnapshot, TagOptions } from "./SnapshotsShape.ts"
 
 export type * from "./SnapshotsShape.ts"
@@ -250,14 +250,8 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
       if (found._tag === "None") return []
       return [...new Set((yield* store.signatures(found.value)).map(({ keyId }) => keyId))]
     }, failed),
-    verify: Effect.fn("Snapshots.verify")(function* (
-      reference: string,
-      options: Pick<RestoreChain, "diskSources"> = {}
-    ) {
-      const problems = verifyProblems(options)
-      if (problems.length > 0) {
-        return yield* new ReferenceInvalid({ expected: "how to verify, { diskSources }", found: problems.join("; ") })
-      }
+    verify: Effect.fn("Snapshots.verify")(function* (reference: string, options: RestoreOptions = {}) {
+      yield* refuseProblems(verifyProblems(options))
       const snapshot = yield* get(reference, { allowUnvalidated: true })
       const machine = restoreSnapshot(snapshot, options)
       // The digest of a machine is over all of its memory: every chunk is read and checked on the way.
@@ -318,11 +312,7 @@ export class Snapshots extends Context.Service<Snapshots, SnapshotsShape>()("@st
     Layer.effect(
       Snapshots,
       Effect.gen(function* () {
-        const problems = homeProblems(options)
-        if (problems.length > 0) {
-          const reason = new ReferenceInvalid({ expected: "where the store is, { home }", found: problems.join("; ") })
-          return yield* new SnapshotsError({ reason })
-        }
+        yield* failed(refuseProblems(homeProblems(options)))
         return make(yield* DurableFiles, yield* SnapshotStore, resolve(options.home ?? snapshotsHome()))
       })
     )

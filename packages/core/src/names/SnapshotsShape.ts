@@ -7,7 +7,8 @@ import type { Effect, Scope } from "effect"
 import type { Manifest } from "../snapshot/Manifest.ts"
 import type { SigningKey } from "../snapshot/Signature.ts"
 import type { OpenOptions, Snapshot } from "../snapshot/SnapshotStore.ts"
-import type { RestoreChain, Vmm } from "../Vmm.ts"
+import type { RestoreOptions } from "../snapshot/restoreSnapshot.ts"
+import type { Vmm } from "../Vmm.ts"
 import type { SnapshotsError } from "./NameErrors.ts"
 
 /** How a name is given. */
@@ -96,11 +97,7 @@ export interface SnapshotsShape {
   readonly signers: (reference: string) => Effect.Effect<ReadonlyArray<string>, SnapshotsError>
   /**
    * Checks every byte of a snapshot: all files are read, and a machine is restored of it, executed nothing, and its memory read.
-   * `diskSources` says where disks are now that stood elsewhere when it was captured.
    */
-  readonly verify: (
-    reference: string,
-    options?: Pick<RestoreChain, "diskSources">
-  ) => Effect.Effect<StoredSnapshot, SnapshotsError, Vmm>
+  readonly verify: (reference: string, options?: RestoreOptions) => Effect.Effect<StoredSnapshot, SnapshotsError, Vmm>
   readonly usage: Effect.Effect<StoreUsage, SnapshotsError>
 }

@@ -7,10 +7,11 @@ import { join } from "node:path"
 import { Clock, Effect, Result } from "effect"
 import type { DurableFilesShape } from "../files/DurableFiles.ts"
 import { waitToHold } from "../files/waitToHold.ts"
-import { NameMoved, NameTaken, StoreBusy } from "./NameErrors.ts"
+import { NameMoved, NameTaken, type OptionsInvalid, StoreBusy } from "./NameErrors.ts"
 import { clearDrafts, type Names, readNames, writeNames } from "./nameRecord.ts"
 import { flagProblems, isRecord, isText, kindProblems, orAbsent, unknownProblems } from "../optionProblems.ts"
-import { parseName, printName, type Reference, ReferenceInvalid } from "./Reference.ts"
+import { parseName, printName, type Reference, type ReferenceInvalid } from "./Reference.ts"
+import { refuseProblems } from "./refuseProblems.ts"
 import type { TagOptions } from "./SnapshotsShape.ts"
 
 /** A name as the record has it. */
@@ -39,15 +40,13 @@ const tagProblems = (options: unknown): ReadonlyArray<string> =>
     : kindProblems("options", options, "{ replace, expecting }", isRecord)
 
 /** Refuses a name that can be given to nothing, and options that are none, before anything is done for them. */
-export const checkedNaming = (name: string | undefined, options: TagOptions): Effect.Effect<void, ReferenceInvalid> => {
+export const checkedNaming = (
+  name: string | undefined,
+  options: TagOptions
+): Effect.Effect<void, ReferenceInvalid | OptionsInvalid> => {
   const read = name === undefined ? null : parseName(name)
   if (read !== null && Result.isFailure(read)) return Effect.fail(read.failure)
-  const problems = tagProblems(options)
-  return problems.length === 0
-    ? Effect.void
-    : Effect.fail(
-        new ReferenceInvalid({ expected: "options of a name, { replace, expecting }", found: problems.join("; ") })
-      )
+  return refuseProblems(tagProblems(options))
 }
 
 const isSame = (one: Names, other: Names): boolean =>

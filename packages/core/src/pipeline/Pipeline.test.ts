@@ -15,6 +15,7 @@ import { MemoryFiles } from "../testing/MemoryFiles.ts"
 import { scriptedPages } from "../testing/scriptedMemory.ts"
 import type { ScriptedVmmOptions } from "../testing/ScriptedState.ts"
 import { scriptedMachines, ScriptedVmm } from "../testing/ScriptedVmm.ts"
+import { factsOf, factsOfReadyRun } from "../testing/toldFacts.ts"
 import * as Pipeline from "./Pipeline.ts"
 import { ProgressListener } from "./Progress.ts"
 import * as Stage from "./Stage.ts"
@@ -47,18 +48,8 @@ describe("a pipeline", () => {
         assert.strictEqual(value.snapshot.manifest.runId, runId)
         assert.strictEqual((yield* stateOf(runId)).phase, "ready")
         assert.deepStrictEqual(yield* (yield* SnapshotStore).open("/s/pre-exec"), value.snapshot)
-        assert.deepStrictEqual(
-          (yield* tagsOf(runId)).filter((tag) => !tag.startsWith("Stage")),
-          [
-            "RunStarted",
-            "MachineBooted",
-            "TriggerFired",
-            "GuestFrozen",
-            "CaptureCompleted",
-            "SnapshotPublished",
-            "RunReady"
-          ]
-        )
+        const events = (yield* readRun(runId)).map(({ event }) => event)
+        assert.deepStrictEqual(factsOf(events), factsOfReadyRun)
       })
     ).pipe(Effect.provide(host()))
   )

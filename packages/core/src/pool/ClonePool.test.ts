@@ -274,8 +274,11 @@ describe("a pool", () => {
         const options = { snapshot: "/s/none", health: { check: () => Effect.succeed(true) } }
         const error = yield* Effect.flip(makeClonePool(options as unknown as ClonePoolOptions))
         assert.strictEqual(error.reason._tag, "OptionsInvalid")
-        assert.match(error.message, /pool\.health\.every: expected a duration, found undefined/)
-        assert.match(error.message, /pool\.ready: expected how many clones are kept ready, found undefined/)
+        assert.match(
+          error.message,
+          /pool\.health\.every: expected a duration of 0 or more, such as "10 seconds", found undefined/
+        )
+        assert.match(error.message, /pool\.ready: expected a whole number of 0 or more, found undefined/)
       })
     ).pipe(Effect.provide(host()))
   )

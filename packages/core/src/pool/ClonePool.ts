@@ -117,21 +117,19 @@ const healthProblems = (health: unknown): ReadonlyArray<string> =>
       ? [
           ...unknownProblems("pool.health", health, healthNames),
           ...kindProblems("pool.health.check", health["check"], "a function", isFunction),
-          ...kindProblems("pool.health.every", health["every"], "a duration", (found) => found !== undefined)
+          ...durationProblems("pool.health.every", health["every"], "required"),
+          ...durationProblems("pool.health.timeout", health["timeout"])
         ]
       : kindProblems("pool.health", health, "{ check, every, timeout }", isRecord)
 
 const readyProblems = (options: Omit<ClonePoolOptions, "snapshot">): ReadonlyArray<string> => [
   ...unknownProblems("pool", options, poolOptionNames),
-  ...kindProblems("pool.ready", options.ready, "how many clones are kept ready", (found) => found !== undefined),
-  ...countProblems("pool.ready", options.ready, 0),
+  ...countProblems("pool.ready", options.ready, 0, "required"),
   ...countProblems("pool.maximum", options.maximum, 1),
   ...countProblems("pool.concurrency", options.concurrency, 1),
   ...countProblems("pool.maxWaiting", options.maxWaiting, 0),
   ...durationProblems("pool.acquireTimeout", options.acquireTimeout),
   ...durationProblems("pool.drainTimeout", options.drainTimeout),
-  ...durationProblems("pool.health.every", options.health?.every),
-  ...durationProblems("pool.health.timeout", options.health?.timeout),
   ...gateProblems("pool.gate", options.gate)
 ]
 

@@ -17,7 +17,6 @@ import {
 } from "node:http"
 import { createServer, isIP, type Server, type Socket } from "node:net"
 import { Cause, Duration, Effect, Exit, type Fiber, FiberSet } from "effect"
-import { describeValue } from "../describeValue.ts"
 import {
   countProblems,
   durationProblems,
@@ -25,6 +24,7 @@ import {
   isRecord,
   kindProblems,
   orAbsent,
+  portProblems,
   unknownProblems
 } from "../optionProblems.ts"
 import { type ClonePool, type ClonePoolOptions, makeClonePool, poolProblems } from "../pool/ClonePool.ts"
@@ -107,11 +107,6 @@ const optionNames = {
 
 const isPool = (pool: ClonePool | ClonePoolOptions): pool is ClonePool => "acquire" in pool
 
-const portProblems = (name: string, found: number | undefined, least: number): ReadonlyArray<string> =>
-  found === undefined || (Number.isSafeInteger(found) && found >= least && found <= 65_535)
-    ? []
-    : [`${name}: expected ${least} to 65535, found ${describeValue(found)}`]
-
 const poolOptionProblems = (pool: ServeOptions["pool"]): ReadonlyArray<string> => {
   if (!isRecord(pool)) return kindProblems("serve.pool", pool, "a pool, or the options of one", isRecord)
   if (isPool(pool)) return kindProblems("serve.pool.acquire", pool.acquire, "an effect", Effect.isEffect)
@@ -126,8 +121,7 @@ const serveProblems = (options: ServeOptions): ReadonlyArray<string> => {
   return [
     ...unknownProblems("serve", options, optionNames),
     ...poolOptionProblems(options.pool),
-    ...kindProblems("serve.guestPort", options.guestPort, "a port", (found) => found !== undefined),
-    ...portProblems("serve.guestPort", options.guestPort, 1),
+    ...portProblems("serve.guestPort", options.guestPort, 1, "required"),
     ...portProblems("serve.hostPort", options.hostPort, 0),
     ...kindProblems(
       "serve.host",

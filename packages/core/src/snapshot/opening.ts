@@ -4,7 +4,7 @@
  * @module
  */
 import { join, resolve } from "node:path"
-import { Effect } from "effect"
+import { Effect, Result } from "effect"
 import { describeValue } from "../describeValue.ts"
 import type { DurableFilesShape } from "../files/DurableFiles.ts"
 import { type FileFault, FileUnfit } from "../files/FileErrors.ts"
@@ -22,7 +22,7 @@ import {
   SnapshotReplaced
 } from "./SnapshotErrors.ts"
 import { decodeValidation, mostValidationBytes } from "./Validation.ts"
-import { contentsOf, mostWholeBytes, readManifest, verifySnapshot } from "./verifySnapshot.ts"
+import { contentsOf, mostWholeBytes, readManifest, verifyContents } from "./verifySnapshot.ts"
 
 /** A path in an error: whatever a program without types has in its place. */
 export const named = (path: unknown): string => (typeof path === "string" ? resolve(path) : describeValue(path))
@@ -45,12 +45,13 @@ export const readinessObstacle = ({
       ? new SnapshotNotReady({ path, verdict: "absent", detail: "" })
       : null
 
+type FoundManifest = Result.Result<Manifest, Effect.Error<ReturnType<typeof readManifest>>>
+
+const digestFound = (found: FoundManifest): string => (Result.isSuccess(found) ? found.success.digest : "none")
+
 /** Digest of what stands at a path; `none` for no snapshot. */
 export const digestAt = (files: DurableFilesShape, directory: string) =>
-  readManifest(files, directory).pipe(
-    Effect.map(({ digest }) => digest),
-    Effect.orElseSucceed(() => "none")
-  )
+  Effect.map(Effect.result(readManifest(files, directory)), digestFound)
 
 /** How snapshots on these files are opened and read. */
 export const makeOpening = (files: DurableFilesShape, { requiredKeys }: Pick<SnapshotKeys, "requiredKeys"> = {}) => {
@@ -65,20 +66,25 @@ export const makeOpening = (files: DurableFilesShape, { requiredKeys }: Pick<Sna
     return validation
   })
 
-  const openOnce = Effect.fnUntraced(function* (directory: string, options: OpenOptions | undefined) {
-    let signed: Effect.Success<ReturnType<typeof requireSigned>> = () => Effect.void
-    const manifest = yield* verifySnapshot(files, directory, (found) =>
-      requiredKeys === undefined
-        ? Effect.void
-        : Effect.map(requireSigned(files, directory, found, requiredKeys), (ofVerdict) => void (signed = ofVerdict))
-    )
+  const readVerified = (directory: string) =>
+    Effect.tap(readManifest(files, directory), (manifest) => verifyContents(files, directory, manifest))
+
+  const openOnce = Effect.fnUntraced(function* (
+    directory: string,
+    standing: FoundManifest,
+    options: OpenOptions | undefined
+  ) {
+    const manifest = yield* Effect.fromResult(standing)
+    // Before anything else of it is read.
+    const signed = requiredKeys === undefined ? null : yield* requireSigned(files, directory, manifest, requiredKeys)
+    yield* verifyContents(files, directory, manifest)
     if (options?.digest !== undefined && manifest.digest !== options.digest) {
       const expected = describeValue(options.digest)
       return yield* new SnapshotReplaced({ path: directory, expected, found: manifest.digest })
     }
-    const chain = yield* followChain(files, directory, manifest, (parent) => verifySnapshot(files, parent))
+    const chain = yield* followChain(files, directory, manifest, readVerified)
     const validation = yield* readValidation(directory, manifest)
-    yield* signed(validation)
+    if (signed !== null) yield* signed(validation)
     if (options?.allowUnvalidated !== true) {
       const obstacle = readinessObstacle({ directory, manifest, validation })
       if (obstacle !== null) return yield* obstacle
@@ -93,11 +99,13 @@ export const makeOpening = (files: DurableFilesShape, { requiredKeys }: Pick<Sna
     options: OpenOptions | undefined,
     retries = 8
   ): ReturnType<typeof openOnce> =>
-    Effect.flatMap(digestAt(files, directory), (before) =>
-      openOnce(directory, options).pipe(
+    Effect.flatMap(Effect.result(readManifest(files, directory)), (standing) =>
+      openOnce(directory, standing, options).pipe(
         Effect.catch((refusal) =>
-          Effect.flatMap(digestAt(files, directory), (after) =>
-            after === before || retries === 0 ? Effect.fail(refusal) : openVerified(directory, options, retries - 1)
+          Effect.flatMap(digestAt(files, directory), (now) =>
+            now === digestFound(standing) || retries === 0
+              ? Effect.fail(refusal)
+              : openVerified(directory, options, retries - 1)
           )
         )
       )

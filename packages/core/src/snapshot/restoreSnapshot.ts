@@ -4,19 +4,52 @@
  * @module
  */
 import { Effect, type Scope } from "effect"
-import type { RestoreError } from "../MachineErrors.ts"
+import { describeValue } from "../describeValue.ts"
+import { RestoreError } from "../MachineErrors.ts"
+import { isDiskPaths } from "../optionProblems.ts"
 import { type Machine, type RestoreChain, Vmm } from "../Vmm.ts"
-import type { Snapshot } from "./SnapshotStore.ts"
+import type { Manifest } from "./Manifest.ts"
+import type { Snapshot } from "./Snapshot.ts"
+
+type DiskPaths = NonNullable<RestoreChain["diskSources"]>
+
+/** How an opened snapshot is restored. */
+export interface RestoreOptions {
+  /**
+   * By the names of disks: where the files that they read stand now, if not where they stood at the capture. A function says so of
+   * what stands in the manifest of the snapshot that was opened.
+   */
+  readonly diskSources?: DiskPaths | ((manifest: Manifest) => DiskPaths)
+}
+
+/** Where the disks of a snapshot are said to be; a function that says nothing of them is refused by name. */
+const diskPaths = (
+  given: NonNullable<RestoreOptions["diskSources"]>,
+  manifest: Manifest
+): Effect.Effect<DiskPaths, RestoreError> => {
+  if (typeof given !== "function") return Effect.succeed(given)
+  const refused = (found: unknown) =>
+    new RestoreError({
+      reason: {
+        _tag: "DiskUnknown",
+        message: `diskSources: expected a function from a manifest to paths by names of disks, found one that ends in ${describeValue(found)}`
+      }
+    })
+  return Effect.try({ try: () => given(manifest), catch: refused }).pipe(
+    Effect.flatMap((paths) => (isDiskPaths(paths) ? Effect.succeed(paths) : Effect.fail(refused(paths))))
+  )
+}
 
 /** A machine of an opened snapshot and of its parents. Ungated: for the gate, and for who executes nothing. */
 export const restoreSnapshot = (
   snapshot: Snapshot,
-  options: Pick<RestoreChain, "diskSources"> = {}
+  { diskSources = {} }: RestoreOptions = {}
 ): Effect.Effect<Machine, RestoreError, Vmm | Scope.Scope> =>
-  Effect.flatMap(Vmm, (vmm) =>
-    vmm.restore(snapshot.layers[0] ?? snapshot.directory, {
+  Effect.gen(function* () {
+    const vmm = yield* Vmm
+    return yield* vmm.restore(snapshot.layers[0] ?? snapshot.directory, {
       identity: snapshot.manifest.identity,
       parents: snapshot.layers.slice(1),
-      ...(options.diskSources === undefined ? {} : { diskSources: options.diskSources })
+      diskSources: yield* diskPaths(diskSources, snapshot.manifest)
     })
-  )
+  })

@@ -66,14 +66,12 @@ export const readManifest = Effect.fnUntraced(function* (files: DurableFilesShap
   return yield* decodeManifest(path, new TextDecoder().decode(yield* files.read(path, mostManifestBytes)))
 })
 
-/** The manifest in a directory, once everything that it names has been checked. `admit` is asked before anything else is read. */
-export const verifySnapshot = Effect.fnUntraced(function* <E = never>(
+/** Checks everything that the manifest in a directory names. */
+export const verifyContents = Effect.fnUntraced(function* (
   files: DurableFilesShape,
   directory: string,
-  admit: (manifest: Manifest) => Effect.Effect<void, E> = () => Effect.void
+  manifest: Manifest
 ) {
-  const manifest = yield* readManifest(files, directory)
-  yield* admit(manifest)
   const contents = contentsOf(directory, manifest)
   const standing = yield* files.inspect(contents)
   if (standing === null) return yield* new SnapshotFileMissing({ path: contents })
@@ -81,5 +79,4 @@ export const verifySnapshot = Effect.fnUntraced(function* <E = never>(
     return yield* new FileUnfit({ path: contents, expected: "a directory", found: statusInWords[standing.kind] })
   }
   for (const file of manifest.files) yield* verifyFile(files, contents, file)
-  return manifest
 })

@@ -108,6 +108,7 @@ export const exempt: Readonly<Record<string, ReadonlyArray<string>>> = {
     "readRegularFile",
     "reasonOfErrno",
     "replaceFile",
+    "linkWhole",
     "writeWhole"
   ],
   "it takes anything that is": [

@@ -24,7 +24,7 @@ import {
 import { Effect, Schema, type Scope } from "effect"
 import { type BakeOptions, bakedOnce } from "./bake.ts"
 import { checkedOptions, isFree, SnapshotName } from "./checkedOptions.ts"
-import { diskSourcesOf } from "./imageSpec.ts"
+import { disksIn } from "./imageSpec.ts"
 import { keptRestore } from "./restoreLog.ts"
 
 /** How a sandbox is made: of an image, at a moment. */
@@ -216,7 +216,7 @@ export const cloneOf = Effect.fnUntraced(function* (snapshot: Snapshot) {
   const { directory, manifest } = snapshot
   const { digest } = manifest
   return yield* keptRestore(digest, (onState) =>
-    Gate.restore(directory, { digest, ...diskSourcesOf(home, manifest), onState })
+    Gate.restore(directory, { digest, diskSources: disksIn(home), onState })
   )
 })
 
@@ -228,6 +228,6 @@ export const poolOf = Effect.fnUntraced(function* (reference: string, ready: num
   return {
     snapshot: directory,
     ready,
-    gate: { digest: manifest.digest, ...diskSourcesOf(home, manifest) }
+    gate: { digest: manifest.digest, diskSources: disksIn(home) }
   } satisfies ClonePoolOptions
 })

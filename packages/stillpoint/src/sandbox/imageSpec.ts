@@ -3,10 +3,17 @@
  *
  * @module
  */
-import { constants, existsSync } from "node:fs"
-import { copyFile, link, rename, rm, stat } from "node:fs/promises"
+import { existsSync } from "node:fs"
 import { join } from "node:path"
-import { type BootSpec, didYouMean, DurableFiles, makeDirectories, type Manifest, Snapshots } from "@stillpoint/core"
+import {
+  type BootSpec,
+  didYouMean,
+  DurableFiles,
+  linkWhole,
+  makeDirectories,
+  type Manifest,
+  Snapshots
+} from "@stillpoint/core"
 import { Images } from "@stillpoint/images"
 import { GuestKit, imageDiskName } from "@stillpoint/kit"
 import { Effect, Schema } from "effect"
@@ -38,23 +45,11 @@ const keptImage = (home: string, digest: string): string => join(imagesOf(home),
 /** Keeps the file of an image beside the snapshots: what is pruned from the cache of images takes none of them along. */
 const keepImage = Effect.fnUntraced(function* (home: string, file: string, digest: string) {
   const path = keptImage(home, digest)
+  if (existsSync(path)) return path
   const files = yield* DurableFiles
-  yield* Effect.mapError(makeDirectories(files, imagesOf(home)), ({ code }) => new ImageNotKept({ path, code }))
-  yield* Effect.tryPromise({
-    try: async () => {
-      const there = await stat(path).catch(() => null)
-      if (there !== null) return
-      const draft = `${path}.${process.pid}.${Math.random().toString(16).slice(2)}`
-      try {
-        // The same file where that can be; else a copy that shares its blocks, else one that does not.
-        await link(file, draft).catch(() => copyFile(file, draft, constants.COPYFILE_FICLONE))
-        await rename(draft, path)
-      } finally {
-        await rm(draft, { force: true })
-      }
-    },
-    catch: (cause) => new ImageNotKept({ path, code: (cause as NodeJS.ErrnoException).code ?? String(cause) })
-  })
+  yield* Effect.andThen(makeDirectories(files, imagesOf(home)), linkWhole(file, path)).pipe(
+    Effect.mapError(({ code }) => new ImageNotKept({ path, code }))
+  )
   return path
 })
 
@@ -104,8 +99,10 @@ export const imageFileOf = (home: string, manifest: Manifest): string | null => 
   return existsSync(imported) ? imported : keptImage(home, digest)
 }
 
-/** Where the disks of a snapshot of this store stand, whoever baked it. */
-export const diskSourcesOf = (home: string, manifest: Manifest) => {
-  const file = imageFileOf(home, manifest)
-  return file === null ? {} : { diskSources: { [imageDiskName]: file } }
-}
+/** Where the disks of the snapshots of this store stand, whoever baked them. */
+export const disksIn =
+  (home: string) =>
+  (manifest: Manifest): Readonly<Record<string, string>> => {
+    const file = imageFileOf(home, manifest)
+    return file === null ? {} : { [imageDiskName]: file }
+  }

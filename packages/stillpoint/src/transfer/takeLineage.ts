@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { link, open, readFile, rm } from "node:fs/promises"
+import { readFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
-import { DurableFiles, type FileFault, makeDirectories, Snapshots, type TagOptions } from "@stillpoint/core"
+import { DurableFiles, type FileFault, linkWhole, makeDirectories, Snapshots, type TagOptions } from "@stillpoint/core"
 import type { ImageError } from "@stillpoint/images"
 import { Effect } from "effect"
 import { importedImage, imagesOf } from "../sandbox/imageSpec.ts"
@@ -32,11 +32,6 @@ export interface Coming {
   readonly failed: (cause: unknown) => Failure
 }
 
-const flushed = async (path: string): Promise<void> => {
-  const handle = await open(path, "r")
-  await handle.sync().finally(() => handle.close())
-}
-
 /** Takes what comes into the store, and gives it a name if there is one; what fails leaves the store as it was. */
 export const takeLineage = Effect.fnUntraced(function* (
   { failed, fetch, folder, reading, record }: Coming,
@@ -51,9 +46,7 @@ export const takeLineage = Effect.fnUntraced(function* (
   const fetched = (wanted: ReadonlyArray<RecordFile>, where: (path: string) => string) =>
     Effect.andThen(
       fetch(wanted, where),
-      attempt(async () => {
-        for (const { path } of wanted) await flushed(where(path))
-      })
+      Effect.forEach(wanted, ({ path }) => files.flush(where(path)), { discard: true })
     )
 
   /** Those that are not here yet, the one without a parent first. One that nobody here has signed comes again with who has. */
@@ -91,14 +84,9 @@ export const takeLineage = Effect.fnUntraced(function* (
 
   if (image.length > 0) {
     yield* makeDirectories(files, imagesOf(snapshots.home))
-    yield* attempt(async () => {
-      for (const { manifest } of added) {
-        const target = importedImage(snapshots.home, manifest)
-        await rm(target, { force: true })
-        await link(inFolder(imageFile), target)
-      }
-    })
-    yield* files.flushDirectory(imagesOf(snapshots.home))
+    for (const { manifest } of added) {
+      yield* linkWhole(inFolder(imageFile), importedImage(snapshots.home, manifest))
+    }
   }
   /** What is taken into the store, and out again if the rest does not follow. */
   const taken: Array<string> = []
