@@ -1,6 +1,18 @@
 /** Archives of snapshots, whole, cut, damaged or made by somebody who means harm. */
 import { generateKeyPairSync } from "node:crypto"
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { spawnSync } from "node:child_process"
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { DurableFiles, SigningKey, type SnapshotKeys, Snapshots, SnapshotStore } from "@stillpoint/core"
@@ -188,4 +200,48 @@ describe("archives of snapshots", () => {
       rmSync(folder, { recursive: true, force: true })
     }
   })
+
+  it("what-has-no-end-is-refused-unread-and-waited-for-by-nobody", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "stillpoint-archives-"))
+    try {
+      const path = join(folder, "prepared.tar")
+      const prepared: Readonly<Record<string, () => unknown>> = {
+        pipe: () => spawnSync("mkfifo", [path]),
+        "endless-device": () => symlinkSync("/dev/zero", path),
+        directory: () => mkdirSync(path),
+        nothing: () => writeFileSync(path, new Uint8Array(1 << 23)),
+        "name-of-three-gigabytes": () => {
+          writeFileSync(path, headerOf("L", 3 * 2 ** 30))
+          truncateSync(path, 3 * 2 ** 30 + 2048)
+        },
+        "attributes-of-three-gigabytes": () => {
+          writeFileSync(path, headerOf("x", 3 * 2 ** 30))
+          truncateSync(path, 3 * 2 ** 30 + 2048)
+        }
+      }
+      for (const [what, prepare] of Object.entries(prepared)) {
+        rmSync(path, { recursive: true, force: true })
+        prepare()
+        const home = join(folder, what)
+        mkdirSync(home, { mode: 0o700 })
+        const refused = await inStore(home, Effect.flip(importSnapshot(path)))
+        assert.strictEqual(refused._tag, "TransferInvalid", `${what}: ${refused.message}`)
+      }
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  })
 })
+
+/** The header of an entry of that type, which announces so many bytes. */
+const headerOf = (type: string, size: number): Uint8Array => {
+  const header = Buffer.alloc(512)
+  header.write("long", 0)
+  header.write("0000600\0".padEnd(24, "0"), 100)
+  header.write(size.toString(8).padStart(11, "0"), 124)
+  header.write("00000000000\0" + " ".repeat(8) + type, 136)
+  header.write("ustar\u000000", 257)
+  const sum = header.reduce((total, byte) => total + byte, 0)
+  header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148)
+  return header
+}

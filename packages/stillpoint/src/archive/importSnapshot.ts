@@ -4,14 +4,14 @@
  * @module
  */
 import { createReadStream } from "node:fs"
-import { type FileHandle, open } from "node:fs/promises"
+import { type FileHandle, open, stat } from "node:fs/promises"
 import { codeOf, DurableFiles, sha256, Snapshots, type TagOptions } from "@stillpoint/core"
 import type { ArtifactPiece } from "@stillpoint/images"
 import { Effect, Schema } from "effect"
 import { extract, type Header } from "tar-stream"
 import { checkedOptions, isFree, Path, SnapshotName, Tagging } from "../sandbox/checkedOptions.ts"
 import { placed, prepareFile } from "../transfer/pieces.ts"
-import { transferFailure } from "../transfer/readTransfer.ts"
+import { TransferReading, transferFailure } from "../transfer/readTransfer.ts"
 import { RecordReading } from "../transfer/RecordReading.ts"
 import { type Fetch, takeLineage } from "../transfer/takeLineage.ts"
 import { mostRecordBytes } from "../transfer/transferRecord.ts"
@@ -82,6 +82,16 @@ const keyOf = ({ digest, size }: ArtifactPiece): string => `${digest} ${size}`
 
 const Asked = Schema.Struct({ path: Path, name: Schema.optional(SnapshotName), options: Tagging })
 
+/** A pipe without a writer would be waited for, and nothing ends that. */
+const requireFile = (path: string) =>
+  Effect.tryPromise({
+    try: async () => {
+      if (path === "-" || (await stat(path)).isFile()) return
+      throw new TransferReading(path).invalid("a regular file, or - for what is piped in", "neither")
+    },
+    catch: transferFailure("import", path)
+  })
+
 /** The entries of an archive that is read as it streams, until the scope closes. */
 const entriesOf = (path: string) =>
   Effect.acquireRelease(
@@ -112,9 +122,10 @@ export const importSnapshot = Effect.fn("importSnapshot")(
     yield* checkedOptions("importSnapshot", Asked, { path, name, options })
     const snapshots = yield* Snapshots
     const files = yield* DurableFiles
+    yield* requireFile(path)
     const { archive, entries } = yield* entriesOf(path)
     const failed = (cause: unknown) =>
-      /^(Unexpected end|Invalid tar|Writable stream closed|Premature close)/.test(codeOf(cause))
+      /^(Unexpected end|Invalid tar|Header exceeds|Writable stream closed|Premature close)/.test(codeOf(cause))
         ? entries.invalid("a whole tar archive", codeOf(cause))
         : transferFailure("import", path)(cause)
     const attempt = <A>(work: (signal: AbortSignal) => Promise<A>) =>

@@ -5,7 +5,7 @@
  */
 import { createReadStream } from "node:fs"
 import { stat } from "node:fs/promises"
-import { codeOf, FileFault } from "@stillpoint/core"
+import { assembleTimeline, codeOf, decodeTimelineStream, FileFault } from "@stillpoint/core"
 import { Effect, Stream } from "effect"
 
 /** The bytes of a file as they are read, and its permissions. */
@@ -17,3 +17,9 @@ export const hostFile = (path: string) =>
     if (!found.isFile()) return yield* new FileFault({ operation: "read", path, code: "it is no regular file" })
     return { mode: found.mode & 0o777, content: Stream.fromAsyncIterable(createReadStream(path), failed) }
   })
+
+/** The recording in a file, which is read no further than it is one. */
+export const recordingIn = Effect.fnUntraced(function* (path: string) {
+  const { content } = yield* hostFile(path)
+  return assembleTimeline(yield* Stream.runCollect(decodeTimelineStream(content)))
+})

@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { spawnSync } from "node:child_process"
+import { mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { describe, it } from "@effect/vitest"
@@ -46,6 +47,23 @@ describe("a policy from a file", () => {
         const { found } = yield* Effect.flip(momentOf(path))
         assert.strictEqual(found, "no such file")
       }
+    })
+  )
+
+  it.effect("that-is-no-file-is-refused-and-waited-for-by-nobody", () =>
+    Effect.gen(function* () {
+      const pipe = join(folder, "pipe.mjs")
+      assert.strictEqual(spawnSync("mkfifo", [pipe]).status, 0)
+      for (const path of [pipe, "/dev/zero", folder]) {
+        const { found } = yield* Effect.flip(momentOf(path))
+        assert.strictEqual(found, "no regular file")
+      }
+      const loop = join(folder, "loop.mjs")
+      symlinkSync(loop, loop)
+      assert.strictEqual((yield* Effect.flip(momentOf(loop))).found, "that it cannot be read: ELOOP")
+      const large = fileOf("", "mjs")
+      truncateSync(large, 2 ** 30)
+      assert.strictEqual((yield* Effect.flip(momentOf(large))).found, `${2 ** 30} bytes`)
     })
   )
 

@@ -9,7 +9,7 @@
  *
  * Or a function, which is given the exports of `@stillpoint/triggers`, so that the file needs nothing installed beside it:
  *
- * ```ts no-run
+ * ```ts
  * export default ({ onListener }) => onListener({ port: 8080 })
  * ```
  *
@@ -17,13 +17,18 @@
  *
  * @module
  */
-import { existsSync } from "node:fs"
+import { stat } from "node:fs/promises"
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
-import { describeValue } from "@stillpoint/core"
+import { codeOf, describeValue } from "@stillpoint/core"
 import * as triggers from "@stillpoint/triggers"
 import { Effect, Schema } from "effect"
 import type { Moment } from "../sandbox/readMoment.ts"
+
+/** Largest file that is loaded, bytes: a program is held in memory as a whole. */
+const mostBytes = 16 << 20
+
+const isNothing = (cause: unknown): boolean => ["ENOENT", "ENOTDIR"].includes(codeOf(cause))
 
 const wanted = "a policy of @stillpoint/triggers, or a function that returns one, as its default export"
 
@@ -52,7 +57,13 @@ export const momentOf = Effect.fn("momentOf")(function* (at: string) {
   if (!isFile(at)) return at satisfies Moment
   const invalid = (found: string, expected = wanted) => new PolicyFileInvalid({ path: at, expected, found })
   const path = resolve(at)
-  if (!existsSync(path)) return yield* invalid("no such file")
+  const found = yield* Effect.tryPromise({
+    try: () => stat(path),
+    catch: (cause) => invalid(isNothing(cause) ? "no such file" : `that it cannot be read: ${codeOf(cause)}`)
+  })
+  // Node waits for a pipe, and reads a device to its end, which it has not.
+  if (!found.isFile()) return yield* invalid("no regular file")
+  if (found.size > mostBytes) return yield* invalid(`${found.size} bytes`, `a program of at most ${mostBytes} bytes`)
   const attempt = <A>(what: string, work: () => Promise<A>) =>
     Effect.tryPromise({ try: work, catch: (cause) => invalid(`${what}: ${messageOf(cause)}`) })
   const loaded = yield* attempt(

@@ -154,7 +154,7 @@ ${runs.map((run, index) => sectionOf(run, index, shown[index] ?? [], runs.length
  * The page of what some references mean: snapshots by name or digest, or runs of the journal by id.
  *
  * @example
- * ```ts no-run
+ * ```ts no-run: shows snapshots of the user's own store
  * import { writeFileSync } from "node:fs"
  * import { Effect } from "effect"
  * import { report, Stillpoint } from "stillpoint"

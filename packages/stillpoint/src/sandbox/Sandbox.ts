@@ -68,7 +68,7 @@ const specOf = (command: ReadonlyArray<string> | string | ExecSpec): ExecSpec =>
  * A guest of its own: restored, with an identity that no other has, gone with its scope.
  *
  * @example
- * ```ts no-run
+ * ```ts no-run: writes to the user's own store
  * import { Effect } from "effect"
  * import { Sandbox, Stillpoint } from "stillpoint"
  *

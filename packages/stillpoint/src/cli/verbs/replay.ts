@@ -3,24 +3,16 @@
  *
  * @module
  */
-import {
-  assembleTimeline,
-  decodeTimeline,
-  decodeTimelineStream,
-  explain,
-  guestTimeInWords,
-  Snapshots,
-  SnapshotStore
-} from "@stillpoint/core"
+import { decodeTimeline, explain, guestTimeInWords, Snapshots, SnapshotStore } from "@stillpoint/core"
 import { Trigger } from "@stillpoint/triggers"
-import { Effect, Stream } from "effect"
+import { Effect } from "effect"
 import { Argument, Command } from "effect/cli"
 import { causeOf } from "../../sandbox/bake.ts"
 import { readMoment } from "../../sandbox/readMoment.ts"
 import { answer } from "../Output.ts"
 import { json } from "../arguments.ts"
 import { at } from "../imageArguments.ts"
-import { hostFile } from "../inputFile.ts"
+import { recordingIn } from "../inputFile.ts"
 import { momentOf } from "../policyFile.ts"
 import { sandboxes } from "../layers.ts"
 
@@ -31,8 +23,7 @@ const recordingOf = Effect.fnUntraced(function* (from: string) {
     const bytes = yield* SnapshotStore.use((store) => store.timeline(snapshot))
     return yield* Effect.fromResult(decodeTimeline(bytes))
   }
-  const { content } = yield* hostFile(from)
-  return assembleTimeline(yield* Stream.runCollect(decodeTimelineStream(content)))
+  return yield* recordingIn(from)
 })
 
 export const replayCommand = Command.make(

@@ -4,14 +4,14 @@
  * @module
  */
 import { basename } from "node:path"
-import { decodeTimeline, writeWhole } from "@stillpoint/core"
+import { writeWhole } from "@stillpoint/core"
 import { Effect, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { reportPage } from "../../report/report.ts"
 import { reportedRecording, reportedRun } from "../../report/ReportedRun.ts"
 import { answer } from "../Output.ts"
 import { json } from "../arguments.ts"
-import { hostFile } from "../inputFile.ts"
+import { recordingIn } from "../inputFile.ts"
 import { sandboxes } from "../layers.ts"
 
 const out = Flag.String("out").pipe(
@@ -28,8 +28,7 @@ const runs = Argument.String("run").pipe(
 /** What is drawn: of a recording, of a snapshot or of a run. */
 const drawn = Effect.fnUntraced(function* (from: string) {
   if (!from.includes("/") && !from.endsWith(".jsonl")) return yield* reportedRun(from)
-  const pieces = yield* Stream.runCollect((yield* hostFile(from)).content)
-  return reportedRecording(basename(from), yield* Effect.fromResult(decodeTimeline(Buffer.concat(pieces))))
+  return reportedRecording(basename(from), yield* recordingIn(from))
 })
 
 export const reportCommand = Command.make("report", { runs, out, json }, ({ json, out, runs }) =>
