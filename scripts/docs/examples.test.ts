@@ -25,8 +25,13 @@ describe("examples in documentation", () => {
     expect(isAsSaid(["onListener(80)"], ["onListener.80."])).toBe(false)
   })
 
+  it("every-example-is-run-or-says-why-it-is-not", () => {
+    expect(examples.filter(({ notRun }) => notRun === "").map(({ where }) => where)).toEqual([])
+  })
+
   for (const example of examples) {
-    it.skipIf(!example.isRun)(`the-example-at-${example.where}-prints-what-it-says`, async () => {
+    const why = example.notRun === undefined ? "" : ` (skipped: ${example.notRun})`
+    it.skipIf(example.notRun !== undefined)(`the-example-at-${example.where}-prints-what-it-says${why}`, async () => {
       const printed: Array<string> = []
       const log = vi.spyOn(console, "log").mockImplementation((...values: ReadonlyArray<unknown>) => {
         printed.push(...format(...values).split("\n"))

@@ -23,8 +23,8 @@ export interface Example {
   readonly where: string
   /** File that the program was written to. */
   readonly path: string
-  /** Fences marked `ts no-run` are only type-checked. */
-  readonly isRun: boolean
+  /** Why it is only type-checked, as its fence says: `ts no-run: why`. One that is run has none. */
+  readonly notRun: string | undefined
   /** Lines that it says it prints; none for one that prints nothing. */
   readonly prints: ReadonlyArray<string>
 }
@@ -37,7 +37,7 @@ export const examplesDirectory = join(root, ".cache/examples")
 interface Fence {
   readonly line: number
   readonly code: string
-  readonly isRun: boolean
+  readonly notRun: string | undefined
   readonly prints: ReadonlyArray<string>
 }
 
@@ -78,7 +78,7 @@ const fences = (text: string, firstLine: number): ReadonlyArray<Fence> => {
   const found: Array<Fence> = []
   let output: Array<string> | undefined
   let isRightAfterProgram = false
-  let open: { readonly line: number; readonly isRun: boolean; readonly code: Array<string> } | undefined
+  let open: { readonly line: number; readonly notRun: string | undefined; readonly code: Array<string> } | undefined
   for (const [index, line] of text.split("\n").entries()) {
     if (output !== undefined) {
       if (!/^\s*```\s*$/.test(line)) output.push(line)
@@ -90,8 +90,11 @@ const fences = (text: string, firstLine: number): ReadonlyArray<Fence> => {
     } else if (open === undefined) {
       if (/^\s*```text\s*$/.test(line) && isRightAfterProgram) output = []
       if (line.trim() !== "") isRightAfterProgram = false
-      const start = /^\s*```(?:ts|typescript)(\s+no-run)?\s*$/.exec(line)
-      if (start !== null) open = { line: firstLine + index + 1, isRun: start[1] === undefined, code: [] }
+      const start = /^\s*```(?:ts|typescript)(?:\s+no-run(.*))?$/.exec(line.trimEnd())
+      if (start !== null) {
+        const notRun = start[1]?.replace(/^: */, "")
+        open = { line: firstLine + index + 1, notRun, code: [] }
+      }
     } else if (/^\s*```\s*$/.test(line)) {
       found.push({ ...open, code: open.code.join("\n"), prints: printsOf(open.code) })
       open = undefined
@@ -127,8 +130,8 @@ export const extractExamples = (): ReadonlyArray<Example> => {
       mkdirSync(dirname(path), { recursive: true })
       // `export {}`: a program without imports is a module, too.
       writeFileSync(path, `${fence.code}\nexport {}\n`)
-      const { isRun, prints } = fence
-      examples.push({ where: `${file}:${fence.line}`, path, isRun, prints })
+      const { notRun, prints } = fence
+      examples.push({ where: `${file}:${fence.line}`, path, notRun, prints })
     }
   }
   for (const file of globSync("packages/*/src/**/*.ts", { cwd: root }).toSorted()) {

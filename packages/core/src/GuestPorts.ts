@@ -82,7 +82,7 @@ export interface EgressPolicy {
  * The ports of a machine that was booted with `network`.
  *
  * @example
- * ```ts no-run
+ * ```ts
  * import type { Machine } from "@stillpoint/core"
  * import { Effect } from "effect"
  *

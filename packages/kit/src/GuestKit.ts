@@ -98,7 +98,7 @@ const onceSucceeded = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =
  * The service that has the guest kit ready.
  *
  * @example
- * ```ts no-run
+ * ```ts
  * import { GuestKit } from "@stillpoint/kit"
  * import { NativeAgent } from "@stillpoint/native"
  * import { Effect, Layer } from "effect"
@@ -109,7 +109,8 @@ const onceSucceeded = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =
  *   return { ...guest, memoryMib: 256 }
  * })
  * const layer = Layer.provide(GuestKit.layer, NativeAgent.layer)
- * console.log(await Effect.runPromise(program.pipe(Effect.provide(layer))))
+ * const { origin } = await Effect.runPromise(program.pipe(Effect.provide(layer)))
+ * console.log(Object.keys(origin)) // […]
  * ```
  */
 export class GuestKit extends Context.Service<

@@ -19,7 +19,7 @@ export type { ReplayedTimeline, ReplayOptions } from "./deciding/replayPolicy.ts
  * interrupts every probe. Ends with a `TriggerError` if the guest ends, the engine faults, or nothing can fire any more.
  *
  * @example
- * ```ts no-run
+ * ```ts
  * import { GuestTimeline } from "@stillpoint/core"
  * import { onPreExec, Trigger } from "@stillpoint/triggers"
  * import { Effect } from "effect"

@@ -57,7 +57,7 @@ const releaseBytesMax = 4 << 20
  * The service that finds and fetches packages.
  *
  * @example
- * ```ts no-run
+ * ```ts no-run: asks Debian's archive
  * import { Archive } from "@stillpoint/kit"
  * import { Effect } from "effect"
  *

@@ -107,7 +107,7 @@ const decodeChoice = Schema.decodeUnknownEffect(ChoiceData, { errors: "all", onE
  * instructions, whichever process makes them.
  *
  * @example
- * ```ts no-run
+ * ```ts
  * import { Images } from "@stillpoint/images"
  * import { BootedKit, GuestKit } from "@stillpoint/kit"
  * import { Effect } from "effect"
