@@ -43,6 +43,9 @@ static const struct sock_filter confinement[] = {
 	NOT_FOR_PID_1(SYS_ioprio_set, 1),
 	IF(SYS_request_key, 0, 1),
 	REFUSE(EPERM),
+	/* Its rings bind and listen without a system call that anybody is told of. */
+	IF(SYS_io_uring_setup, 0, 1),
+	REFUSE(ENOSYS),
 };
 
 /* The last four pick a further filter that notifies out of all that seccomp can be asked for. */

@@ -110,6 +110,7 @@ for (const [what, script] of [
   ["every-file-system", fillFiles],
   ["the-memory", "exec probe fill-memory"],
   ["the-processes", "exec probe fill-processes"],
+  ["the-table-of-open-files", "exec probe fill-files"],
   ["the-processor-in-real-time", "exec probe real-time"]
 ] as const) {
   it.effect(`commands-run-though-the-workload-takes-${what}`, () =>

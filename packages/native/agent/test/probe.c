@@ -16,6 +16,7 @@
  *   probe stop-console          stops the console's output, then exits with 0
  *   probe fill-memory           takes memory until there is none, waits
  *   probe fill-processes        starts processes until none can be started, waits
+ *   probe fill-files            opens files, as many processes as it takes, until none can be opened or started, waits
  *   probe real-time             spins at the highest real-time priority that is to be had
  *   probe reach DEVICE          tries every way to the agent, its port DEVICE and the machine; one line a way, exits with
  *                               the number of ways that worked
@@ -35,6 +36,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -244,6 +246,22 @@ static _Noreturn void fill_processes(void)
 		pause();
 }
 
+/* As many open files as can be had, by as many processes as that takes. */
+static _Noreturn void fill_files(void)
+{
+	struct rlimit files;
+
+	getrlimit(RLIMIT_NOFILE, &files);
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+	do {
+		while (open("/dev/null", O_RDONLY) >= 0)
+			;
+	} while (errno == EMFILE && fork() >= 0);
+	for (;;)
+		pause();
+}
+
 /* The highest priority that is to be had, and never a pause. */
 static int spin_in_real_time(void)
 {
@@ -298,6 +316,8 @@ int main(int argc, char **argv)
 		fill_memory();
 	if (strcmp(what, "fill-processes") == 0)
 		fill_processes();
+	if (strcmp(what, "fill-files") == 0)
+		fill_files();
 	if (strcmp(what, "real-time") == 0)
 		return spin_in_real_time();
 	if (strcmp(what, "reach") == 0 && argc == 3)

@@ -4,6 +4,7 @@
 #include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/fs.h>
+#include <linux/io_uring.h>
 #include <linux/perf_event.h>
 #include <linux/sched.h>
 #include <linux/serial.h>
@@ -236,6 +237,8 @@ static int machine(void)
 	close(fd);
 	worked += report("clone out of the group", clone_into("/sys/fs/cgroup"));
 	worked += report("clone into another group", clone_into("/sys/fs/cgroup/../cgroup/exec"));
+	struct io_uring_params ring = { 0 };
+	worked += report("listen without a call", syscall(SYS_io_uring_setup, 1, &ring) >= 0);
 	return worked;
 }
 
