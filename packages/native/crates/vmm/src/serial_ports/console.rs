@@ -7,6 +7,8 @@
 //! * A message of the kernel that comes in the middle of a begun line is a line of its own, and
 //!   what was begun goes on after it. Such a message says its time, which is now: what a program
 //!   prints of old ones is not taken for one.
+//! * The kernel's last words are a `GuestPanicked`, too; a log that a program prints, of this guest
+//!   or another, has old ones.
 //! * Text without a newline, a prompt say, is told as `SerialText` once nothing has followed for
 //!   [`CALM_NANOS`] of guest time: all of the line so far. The line itself follows when it ends.
 
@@ -49,7 +51,7 @@ impl Console {
         if self.line.len() >= MAX_LINE_BYTES {
             let cut = cut_of(&self.line);
             let rest = self.line.split_off(cut);
-            push_line(&std::mem::replace(&mut self.line, rest), events);
+            push_line(&std::mem::replace(&mut self.line, rest), now, events);
             self.told = 0;
         }
     }
@@ -57,12 +59,12 @@ impl Console {
     fn end_line(&mut self, now: Nanos, events: &mut Vec<EventBody>) {
         match kernel_message_inside(&self.line, now) {
             Some(at) => {
-                push_line(without_returns(&self.line[at..]), events);
+                push_line(without_returns(&self.line[at..]), now, events);
                 self.line.truncate(at);
                 self.told = self.told.min(at);
             }
             None => {
-                push_line(without_returns(&self.line), events);
+                push_line(without_returns(&self.line), now, events);
                 *self = Self::default();
             }
         }
@@ -86,7 +88,7 @@ impl Console {
     /// The guest is off: what it had begun is its last line.
     pub(super) fn flush(&mut self, events: &mut Vec<EventBody>) {
         if !self.line.is_empty() {
-            push_line(&self.line, events);
+            push_line(&self.line, self.last_byte_at, events);
             *self = Self::default();
         }
     }
@@ -119,44 +121,56 @@ fn cut_of(line: &[u8]) -> usize {
 fn kernel_message_inside(line: &[u8], now: Nanos) -> Option<usize> {
     (1..line.len()).find(|at| {
         line[*at] == b'['
-            && stamp_of(&line[*at + 1..]).is_some_and(|time| time.abs_diff(now) <= CLOCK_NANOS)
+            && stamp_of(&line[*at + 1..])
+                .is_some_and(|(time, rest)| rest.starts_with(b"] ") && is_now(time, now))
     })
 }
 
-/// The time of a stamp, from behind its bracket on.
-fn stamp_of(text: &[u8]) -> Option<Nanos> {
+fn is_now(time: Nanos, now: Nanos) -> bool {
+    time.abs_diff(now) <= CLOCK_NANOS
+}
+
+/// The time of a stamp, from behind its bracket on, and what follows it.
+fn stamp_of(text: &[u8]) -> Option<(Nanos, &[u8])> {
     let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<u64>().ok();
     let blanks = text.iter().take_while(|byte| **byte == b' ').count();
     let text = &text[blanks..];
     let (seconds, rest) = text.split_at_checked(digits(text))?;
     let (micros, rest) = rest.strip_prefix(b".")?.split_at_checked(6)?;
-    if digits(micros) != 6 || !rest.starts_with(b"] ") {
+    if digits(micros) != 6 {
         return None;
     }
     let seconds = number(seconds)?.checked_mul(1_000_000_000)?;
-    seconds.checked_add(number(micros)? * 1000)
+    Some((seconds.checked_add(number(micros)? * 1000)?, rest))
 }
 
-fn push_line(line: &[u8], events: &mut Vec<EventBody>) {
+fn push_line(line: &[u8], now: Nanos, events: &mut Vec<EventBody>) {
     let text = String::from_utf8_lossy(line).into_owned();
-    let panic = kernel_message(&text).strip_prefix(PANIC).map(|why| why.trim().to_owned());
+    let panic =
+        kernel_message(&text, now).and_then(|message| message.strip_prefix(PANIC)).map(str::trim);
+    let panic = panic.map(str::to_owned);
     events.push(EventBody::SerialLine { port: CONSOLE, text });
     if let Some(message) = panic {
         events.push(EventBody::GuestPanicked { message });
     }
 }
 
-/// A line without the bracketed time and origin that a kernel puts before its messages.
-fn kernel_message(line: &str) -> &str {
+/// A line without the bracketed time and origin that a kernel puts before its messages; none for a
+/// message of another time.
+fn kernel_message(line: &str, now: Nanos) -> Option<&str> {
     let mut rest = line;
     while let Some((bracketed, after)) = rest.strip_prefix('[').and_then(|r| r.split_once(']')) {
         if !bracketed.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, ' ' | '.')) {
             break;
         }
+        let stamp = stamp_of(bracketed.as_bytes());
+        if stamp.is_some_and(|(time, rest)| rest.is_empty() && !is_now(time, now)) {
+            return None;
+        }
         rest = after.trim_start();
     }
-    rest
+    Some(rest)
 }
 
 #[cfg(test)]
@@ -240,12 +254,22 @@ mod tests {
         assert_eq!(told(&parts), [&expected[..], &["line "]].concat());
     }
 
+    const PANICS: &str = "[    4.812345][    T1] Kernel panic - not syncing: No init found.\n";
+
     #[test]
     fn a_kernel_panic_is_an_event_of_its_own() {
-        assert_eq!(
-            told(&[(0, "[    1.0] Kernel panic - not syncing: No working init found.\n")])[1],
-            "panic No working init found."
-        );
+        let told_as = ["panic No init found."];
+        assert_eq!(told(&[(5 * SECOND, PANICS)])[1..], told_as);
+        // Of a kernel that does not say its time.
+        let unstamped = "[T1] Kernel panic - not syncing: No init found.\n";
+        assert_eq!(told(&[(5 * SECOND, unstamped)])[1..], told_as);
+    }
+
+    #[test]
+    fn a_kernel_panic_in_a_log_that_a_program_prints_is_none() {
+        for now in [0, 3 * SECOND, 7 * SECOND, 3_600 * SECOND] {
+            assert_eq!(told(&[(now, PANICS)]), [format!("line {}", PANICS.trim_end())]);
+        }
     }
 
     proptest! {
