@@ -5,7 +5,7 @@ use crate::hart::{DATA_ENTRIES, DataEntry, FETCH_ENTRIES, FetchEntry};
 use crate::jit::Translator;
 use crate::mmu::Tlb;
 use crate::page::{PAGE, PAGE_MASK, tag};
-use crate::zeroed::zeroed;
+use crate::zeroed::Zeroed;
 
 /// Address spaces whose fast translations are kept.
 const SPACES: usize = 4;
@@ -39,9 +39,9 @@ struct Space {
 /// page asks a filter first, and what replaces a translation asks where its place is taken.
 pub struct Fast {
     /// For each space and context, [`DATA_ENTRIES`].
-    data: Box<[DataEntry]>,
+    data: Zeroed<DataEntry>,
     /// For each space and mode, [`FETCH_ENTRIES`].
-    fetch: Box<[FetchEntry]>,
+    fetch: Zeroed<FetchEntry>,
     /// For each place of a translation, in which arrays it is taken: a bit for each space and context.
     data_taken: Box<[u16]>,
     /// The same of fetch translations: a bit for each space and mode.
@@ -67,9 +67,9 @@ impl Fast {
     pub(super) fn new(heat: Option<u32>, entries: Entries) -> Self {
         Self {
             // SAFETY: zeros are empty entries.
-            data: unsafe { zeroed(SPACES * CONTEXTS * DATA_ENTRIES) },
+            data: unsafe { Zeroed::new(SPACES * CONTEXTS * DATA_ENTRIES) },
             // SAFETY: as above.
-            fetch: unsafe { zeroed(SPACES * MODES * FETCH_ENTRIES) },
+            fetch: unsafe { Zeroed::new(SPACES * MODES * FETCH_ENTRIES) },
             data_taken: vec![0; DATA_ENTRIES].into_boxed_slice(),
             fetch_taken: vec![0; FETCH_ENTRIES].into_boxed_slice(),
             spaces: Default::default(),

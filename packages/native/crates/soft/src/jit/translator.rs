@@ -9,6 +9,7 @@ use super::store::Store;
 use crate::block::{AddressHasher, AddressMap, Block, Single, Translations};
 use crate::hart::{FETCH_ENTRIES, Hart};
 use crate::page::{PAGE_MASK, tag};
+use crate::zeroed::Zeroed;
 use std::any::Any;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -47,7 +48,7 @@ pub struct Translator {
     known: HashMap<Place, Known, BuildHasherDefault<AddressHasher>>,
     /// Units of pages that the machine writes to.
     own: Option<Box<OwnUnits>>,
-    table: Box<[TableEntry]>,
+    table: Zeroed<TableEntry>,
     singles: AddressMap<Box<Single>>,
     /// What a single instruction left with.
     next: *const Slot,
@@ -302,9 +303,9 @@ impl Translator {
     }
 }
 
-fn empty_table() -> Box<[TableEntry]> {
+fn empty_table() -> Zeroed<TableEntry> {
     // SAFETY: zeroes are an empty entry, and there are some.
-    let mut table = unsafe { crate::zeroed::zeroed::<TableEntry>(TABLE_ENTRIES) };
+    let mut table = unsafe { Zeroed::<TableEntry>::new(TABLE_ENTRIES) };
     table[0] = TableEntry::EMPTY_FIRST;
     table
 }
