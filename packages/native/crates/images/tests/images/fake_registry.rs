@@ -79,6 +79,7 @@ impl Image {
 #[derive(Default)]
 pub struct Asked {
     pub path: String,
+    pub host: String,
     pub from: usize,
     pub authorization: Option<String>,
     /// What was sent with the question.
@@ -92,12 +93,14 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// After the body nothing comes, and the connection stays.
     pub hangs: bool,
+    /// A byte of the body comes now and then.
+    pub drips: bool,
 }
 
 impl Answer {
     pub fn of(body: Vec<u8>) -> Self {
         let length = Some(body.len() as u64);
-        Self { status: 200, headers: Vec::new(), length, body, hangs: false }
+        Self { status: 200, headers: Vec::new(), length, body, hangs: false, drips: false }
     }
 
     pub fn status(status: u16) -> Self {
@@ -115,12 +118,7 @@ fn serve(mut stream: TcpStream, image: &Image, behaviour: &Behaviour) -> Option<
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
-    let mut asked = Asked {
-        path: line.split(' ').nth(1)?.to_owned(),
-        from: 0,
-        authorization: None,
-        form: String::new(),
-    };
+    let mut asked = Asked { path: line.split(' ').nth(1)?.to_owned(), ..Asked::default() };
     let mut length = 0;
     loop {
         let mut header = String::new();
@@ -133,6 +131,7 @@ fn serve(mut stream: TcpStream, image: &Image, behaviour: &Behaviour) -> Option<
             "range" => {
                 asked.from = value.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()?
             }
+            "host" => asked.host = value,
             "authorization" => asked.authorization = Some(value),
             "content-length" => length = value.parse().ok()?,
             _ => {}
@@ -148,7 +147,14 @@ fn serve(mut stream: TcpStream, image: &Image, behaviour: &Behaviour) -> Option<
         head += &format!("content-length: {length}\r\n");
     }
     stream.write_all(format!("{head}\r\n").as_bytes()).ok()?;
-    stream.write_all(&answer.body).ok()?;
+    if answer.drips {
+        for byte in &answer.body {
+            stream.write_all(&[*byte]).ok()?;
+            thread::sleep(Duration::from_millis(10));
+        }
+    } else {
+        stream.write_all(&answer.body).ok()?;
+    }
     if answer.hangs {
         // Until the other end has enough of it.
         let _ = stream.read(&mut [0]);

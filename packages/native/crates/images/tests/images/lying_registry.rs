@@ -97,6 +97,33 @@ fn one_that_hangs_is_given_up() {
 }
 
 #[test]
+fn one_of_which_hardly_anything_comes_is_given_up() {
+    let drips = |answer: Answer| Answer { drips: true, ..answer };
+    let manifest = registry(move |image, asked| match asked.path.contains("/manifests/") {
+        true => drips(Answer::of(vec![b' '; 100_000])),
+        false => image.honest(asked),
+    });
+    let blob = registry(move |image, asked| match image.is_layer(asked) {
+        true => drips(image.honest(asked)),
+        false => image.honest(asked),
+    });
+    let token = registry(move |_, asked| match asked.path.starts_with("/token") {
+        true => drips(Answer::of(vec![b' '; 100_000])),
+        false => {
+            let realm = format!("http://{}/token", asked.host);
+            let header = format!("www-authenticate: Bearer realm=\"{realm}\"");
+            Answer { headers: vec![header], ..Answer::status(401) }
+        }
+    });
+    for address in [manifest, blob, token] {
+        assert_eq!(pull_impatiently(&address).unwrap_err().name(), "TimedOut");
+    }
+    let refused =
+        registry(move |_, _| drips(Answer { status: 403, ..Answer::of(vec![b'x'; 9000]) }));
+    assert_eq!(pull_impatiently(&refused).unwrap_err().name(), "RegistryRefused");
+}
+
+#[test]
 fn a_blob_that_breaks_off_is_taken_up_where_it_was() {
     for knows_ranges in [true, false] {
         let breaks = Arc::new(AtomicUsize::new(0));

@@ -118,7 +118,7 @@ impl<'a> Artifact<'a> {
         let put = Verb::Put { content: manifest, media_type };
         let answer = source.ask(endpoint, &Ask::of(&url, put))?;
         if !matches!(answer.status().as_u16(), 200..=204) {
-            return Err(refusal(answer));
+            return Err(refusal(&source.client, answer));
         }
         // Nothing is said to be there that others would not get.
         let (found, _) = source.manifest(endpoint, &tag)?;
@@ -230,12 +230,12 @@ fn push_piece(
     match there.status().as_u16() {
         200 => return check_there(&there, piece).map(|()| false),
         404 => {}
-        _ => return Err(refusal(there)),
+        _ => return Err(refusal(&source.client, there)),
     }
     let begin = format!("{}/v2/{}/blobs/uploads/", endpoint.base, source.name);
     let begun = source.ask_once(endpoint, &Ask::of(&begin, Verb::Post))?;
     if begun.status().as_u16() != 202 {
-        return Err(refusal(begun));
+        return Err(refusal(&source.client, begun));
     }
     let place = upload_place(endpoint, &begin, &begun)?;
     let joint = if place.contains('?') { '&' } else { '?' };
@@ -243,7 +243,7 @@ fn push_piece(
     let verb = Verb::Put { content, media_type: "application/octet-stream" };
     let done = source.ask_once(endpoint, &Ask::of(&put, verb))?;
     if done.status().as_u16() != 201 {
-        return Err(refusal(done));
+        return Err(refusal(&source.client, done));
     }
     Ok(true)
 }

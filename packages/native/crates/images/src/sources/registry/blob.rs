@@ -1,30 +1,25 @@
 //! A blob as it comes: taken up again where a connection broke, or from its beginning where a registry knows
 //! no ranges; given up where too little comes.
 
-use super::RegistrySource;
 use super::endpoint::Endpoint;
+use super::{Body, RegistrySource};
 use crate::digest::Digest;
 use crate::error::ImageError;
 use std::io::{self, Read};
-use std::time::Instant;
-use ureq::BodyReader;
 
 /// Connections for one blob that may break.
 const MOST_BREAKS: u32 = 3;
-/// So little in so long as nothing may come is as good as nothing.
-const LEAST_BYTES: u64 = 1024;
 
 pub(super) struct Blob<'a> {
     source: &'a RegistrySource<'a>,
     endpoint: &'a Endpoint,
     digest: Digest,
     size: u64,
-    body: Option<BodyReader<'static>>,
+    body: Option<Body>,
     done: u64,
     /// Bytes that come again before those that are wanted.
     again: u64,
     breaks: u32,
-    window: (Instant, u64),
 }
 
 impl<'a> Blob<'a> {
@@ -33,11 +28,10 @@ impl<'a> Blob<'a> {
         endpoint: &'a Endpoint,
         digest: Digest,
         size: u64,
-        body: BodyReader<'static>,
+        body: Body,
     ) -> Self {
-        let window = (Instant::now(), 0);
         let body = Some(body);
-        Self { source, endpoint, digest, size, body, done: 0, again: 0, breaks: 0, window }
+        Self { source, endpoint, digest, size, body, done: 0, again: 0, breaks: 0 }
     }
 
     /// The rest, from where it broke off; `cause` if it breaks too often.
@@ -70,25 +64,12 @@ impl Read for Blob<'_> {
                     found: self.done.to_string(),
                 },
                 Ok(count) => {
-                    let is_again = self.again > 0;
-                    if is_again {
-                        self.again -= count as u64;
-                    } else {
+                    if self.again == 0 {
                         self.done += count as u64;
+                        return Ok(count);
                     }
-                    self.window.1 += count as u64;
-                    let silence = self.source.client.silence();
-                    if self.window.0.elapsed() > silence {
-                        if self.window.1 < LEAST_BYTES && self.done < self.size {
-                            let after_millis = silence.as_millis() as u64;
-                            return Err(ImageError::TimedOut { what: url(), after_millis }.into());
-                        }
-                        self.window = (Instant::now(), 0);
-                    }
-                    if is_again {
-                        continue;
-                    }
-                    return Ok(count);
+                    self.again -= count as u64;
+                    continue;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => self.source.client.failed(&url(), &ureq::Error::from(error)),

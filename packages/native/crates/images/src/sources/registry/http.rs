@@ -1,6 +1,7 @@
 //! Requests: redirects followed, secrets shown to nobody else, every wait bounded.
 
 use super::options::{Registries, RegistryOptions};
+use super::steady::Steady;
 use crate::error::ImageError;
 use crate::watch::Watch;
 use std::time::Duration;
@@ -128,8 +129,9 @@ impl Client {
         watch.on_cancel(move || agent.shutdown());
     }
 
-    pub(super) fn silence(&self) -> Duration {
-        self.silence
+    /// What is read is given up where too little comes.
+    pub(super) fn steady<R>(&self, body: R) -> Steady<R> {
+        Steady::new(body, self.silence)
     }
 
     /// Asks, and follows where it is led. `is_local`: plain HTTP to this machine is meant.

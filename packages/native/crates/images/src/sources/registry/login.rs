@@ -14,6 +14,10 @@ use crate::error::ImageError;
 use crate::watch::Watch;
 use serde::Deserialize;
 use std::fmt::Write as _;
+use std::io::Read as _;
+
+/// Bytes of an answer that a token is looked for in.
+const MOST_TOKEN_BYTES: u64 = 1 << 20;
 
 /// What a registry wants to see.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,8 +163,10 @@ impl Login<'_> {
                 detail: String::new(),
             });
         }
-        let read = answer.response.body_mut().with_config().limit(1 << 20).read_to_vec();
-        let bytes = read.map_err(|error| self.client.failed(url, &error))?;
+        let mut bytes = Vec::new();
+        let reader = self.client.steady(answer.response.body_mut().as_reader());
+        let read = reader.take(MOST_TOKEN_BYTES).read_to_end(&mut bytes);
+        read.map_err(|error| self.client.failed(url, &ureq::Error::from(error)))?;
         serde_json::from_slice(&bytes).map_err(|error| ImageError::RegistryInvalid {
             url: url.to_owned(),
             expected: "a token".to_owned(),

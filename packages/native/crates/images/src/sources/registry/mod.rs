@@ -18,6 +18,7 @@ mod endpoint;
 mod http;
 mod login;
 mod options;
+mod steady;
 
 pub use artifact::{Artifact, MOST_PIECE_BYTES, Piece, Place, Pushed};
 pub use credentials::Credentials;
@@ -38,7 +39,11 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
+use steady::Steady;
 use ureq::BodyReader;
+
+/// A blob's bytes, as they come.
+type Body = Steady<BodyReader<'static>>;
 
 /// Attempts at what fails for a moment.
 const ATTEMPTS: u32 = 3;
@@ -97,7 +102,11 @@ impl<'a> RegistrySource<'a> {
     fn ask(&self, endpoint: &Endpoint, ask: &Ask<'_>) -> Result<Answer, ImageError> {
         self.patiently(|| {
             let answer = self.ask_once(endpoint, ask)?;
-            if is_of_a_moment(answer.status().as_u16()) { Err(refusal(answer)) } else { Ok(answer) }
+            if is_of_a_moment(answer.status().as_u16()) {
+                Err(refusal(&self.client, answer))
+            } else {
+                Ok(answer)
+            }
         })
     }
 
@@ -182,7 +191,7 @@ impl<'a> RegistrySource<'a> {
         digest: &Digest,
         size: u64,
         from: u64,
-    ) -> Result<(BodyReader<'static>, u64), ImageError> {
+    ) -> Result<(Body, u64), ImageError> {
         let url = self.blob_url(endpoint, digest);
         let answer = self.ask(endpoint, &Ask { from, ..Ask::of(&url, Verb::Get) })?;
         let status = answer.status().as_u16();
@@ -192,7 +201,7 @@ impl<'a> RegistrySource<'a> {
         }
         let begins_at = if status == 206 { from } else { 0 };
         if status != 200 && (status != 206 || from == 0) {
-            return Err(refusal(answer));
+            return Err(refusal(&self.client, answer));
         }
         if begins_at > 0 {
             let begins = format!("bytes {from}-");
@@ -209,7 +218,7 @@ impl<'a> RegistrySource<'a> {
             return Err(ImageError::BlobSizeWrong { digest, expected: size, found });
         }
         let body = answer.response.into_body().into_with_config().limit(u64::MAX).reader();
-        Ok((body, from - begins_at))
+        Ok((self.client.steady(body), from - begins_at))
     }
 
     /// What is asked for: its digest, its bytes, and the media type that it is announced with.
@@ -251,7 +260,7 @@ impl<'a> RegistrySource<'a> {
             });
         }
         if answer.status().as_u16() != 200 {
-            return Err(refusal(answer));
+            return Err(refusal(&self.client, answer));
         }
         let too_large = |found: String| ImageError::DocumentTooLarge {
             what: url.clone(),
@@ -267,7 +276,8 @@ impl<'a> RegistrySource<'a> {
             .map(|text| text.split(';').next().unwrap_or_default().trim().to_owned());
         let said = answer.header("docker-content-digest").map(str::parse::<Digest>);
         let mut bytes = Vec::new();
-        let reader = answer.response.body_mut().with_config().limit(u64::MAX).reader();
+        let body = answer.response.body_mut().with_config().limit(u64::MAX).reader();
+        let reader = self.client.steady(body);
         let read = reader.take(MOST_DOCUMENT_BYTES + 1).read_to_end(&mut bytes);
         read.map_err(|error| {
             self.watch
@@ -300,10 +310,12 @@ fn is_of_a_moment(status: u16) -> bool {
 }
 
 /// What a registry says when it does not hand something out.
-fn refusal(mut answer: Answer) -> ImageError {
+fn refusal(client: &Client, mut answer: Answer) -> ImageError {
     let status = answer.status().as_u16();
-    let body =
-        answer.response.body_mut().with_config().limit(4096).read_to_vec().unwrap_or_default();
+    let mut body = Vec::new();
+    // What cannot be read to its end says what it said so far.
+    let reader = client.steady(answer.response.body_mut().as_reader());
+    let _ = reader.take(4096).read_to_end(&mut body);
     let text = String::from_utf8_lossy(&body);
     let said: String =
         text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect();
