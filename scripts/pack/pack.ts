@@ -97,8 +97,14 @@ const packAddon = (platform: string, destination: string): string =>
 /** Packs everything into a folder; the tarballs, that of the addon last. */
 export const packAll = (destination: string): ReadonlyArray<string> => {
   mkdirSync(destination, { recursive: true })
+  // Compiled together, where the script of each would compile what it needs of the others once more.
+  for (const directory of packedDirectories) {
+    rmSync(join(root, directory, "dist"), { recursive: true, force: true })
+    for (const path of globSync("*.tsbuildinfo", { cwd: join(root, directory) })) rmSync(join(root, directory, path))
+  }
+  execFileSync(join(root, "node_modules/.bin/tsc"), ["-b", ...packedDirectories], { cwd: root })
   const tarballs = packedDirectories.map((directory) => {
-    const args = ["pack", "--pack-destination", destination, "--json"]
+    const args = ["pack", "--config.ignore-scripts=true", "--pack-destination", destination, "--json"]
     const packed = execFileSync(pnpm, args, { cwd: join(root, directory), encoding: "utf8" })
     const { filename } = JSON.parse(packed.slice(packed.indexOf("{"))) as { readonly filename: string }
     if (directory === "packages/native") withoutAddon(filename)

@@ -7,8 +7,13 @@ import type { CaptureOutcome } from "./capturesAVolume.ts"
 import type { Outcome } from "./capturesOneGuest.ts"
 import type { Flushed } from "./flushesAVolume.ts"
 import { isThere } from "./guests.ts"
-import { failing, ran, whyNotInjected } from "./injected.ts"
+import { failing, programOf, ran, whyNotInjected } from "./injected.ts"
 import type { Reading, ReadOutcome } from "./readsFailingDisks.ts"
+
+const capturesOneGuest = await programOf("./capturesOneGuest.ts")
+const capturesAVolume = await programOf("./capturesAVolume.ts")
+const flushesAVolume = await programOf("./flushesAVolume.ts")
+const readsFailingDisks = await programOf("./readsFailingDisks.ts")
 
 /** The files of the guest's captures: memory, three disks of which the image has no pages, and what names them. */
 const files = [
@@ -28,7 +33,7 @@ const kit = join(base, "kit")
 
 /** What came of captures into a folder for each name. */
 const captures = (before: ReadonlyArray<string>, folder: string, names: ReadonlyArray<string>) => {
-  const told = ran(before, "./capturesOneGuest.ts", folder, kit, ...names)
+  const told = ran(before, capturesOneGuest, folder, kit, ...names)
   return JSON.parse(told.slice(told.indexOf("[{"))) as ReadonlyArray<Outcome>
 }
 
@@ -135,11 +140,11 @@ describe("a capture of a guest whose volume", () => {
   const outcomeOf = (before: (failing: string) => ReadonlyArray<string>, fails: string): CaptureOutcome => {
     const folder = mkdtempSync(join(base, "volume-"))
     copyFileSync(formatted, join(folder, "volume"))
-    const told = ran(before(join(folder, "failing")), "./capturesAVolume.ts", folder, kit, fails)
+    const told = ran(before(join(folder, "failing")), capturesAVolume, folder, kit, fails)
     return JSON.parse(told.slice(told.indexOf('{"refused')))
   }
 
-  beforeAll(() => void ran([], "./flushesAVolume.ts", formatted, kit), longestMillis)
+  beforeAll(() => void ran([], flushesAVolume, formatted, kit), longestMillis)
 
   for (const { before, errno, fails, name, operation, refused, why } of refusing) {
     it(
@@ -177,7 +182,7 @@ describe("a disk that cannot be read for a while", () => {
         if (whyNotInjected !== "") return
         const folder = mkdtempSync(join(base, "reads-"))
         const before = failing("pread64", "EIO", [join(folder, "one", "failing")])
-        const told = ran(before, "./readsFailingDisks.ts", folder, kit, file)
+        const told = ran(before, readsFailingDisks, folder, kit, file)
         const { after, captured, clone, during }: ReadOutcome = JSON.parse(told.slice(told.indexOf('{"during')))
         const whole: Reading = { code: 0, bytes: 1 << 20, isTrue: true, failures: [] }
         const failed: Reading = { code: 1, bytes: 0, isTrue: true, failures: [`${disk} read Refused 5`] }
@@ -198,7 +203,7 @@ describe("a volume", () => {
     () => {
       if (whyNotInjected !== "") return
       const flushed = (before: ReadonlyArray<string>, volume: string) => {
-        const told = ran(before, "./flushesAVolume.ts", volume, kit)
+        const told = ran(before, flushesAVolume, volume, kit)
         return JSON.parse(told.slice(told.indexOf('{"lines'))) as Flushed
       }
       const durable = ({ lines }: Flushed) => lines.filter((line) => line === "durable").length

@@ -1,6 +1,7 @@
 /** Processes of tests for which the operating system fails. */
 import { spawnSync } from "node:child_process"
 import { fileURLToPath } from "node:url"
+import { bundled } from "../../../scripts/testing/bundled.ts"
 import { isThere } from "./guests.ts"
 
 /** Why there are none here, as the end of a test's name; empty if there are. */
@@ -18,12 +19,13 @@ export const failing = (call: string, error: string, paths: ReadonlyArray<string
   return ["strace", "-f", "-qq", "-o", "/dev/null", ...about, ...only]
 }
 
-/** Runs a program of this folder, behind a command that makes it fail; what it says, or its end if that was none. */
-export const ran = (before: ReadonlyArray<string>, file: string, ...args: ReadonlyArray<string>): string => {
-  const program = fileURLToPath(new URL(file, import.meta.url))
-  const all = [...before, process.execPath, "--conditions=stillpoint-source", "--no-warnings", program, ...args]
-  const [command = "", ...rest] = all
+/** A program of this folder, to be run again and again. */
+export const programOf = (file: string): Promise<string> => bundled(fileURLToPath(new URL(file, import.meta.url)))
+
+/** Runs such a program, behind a command that makes it fail; what it says, or its end if that was none. */
+export const ran = (before: ReadonlyArray<string>, program: string, ...args: ReadonlyArray<string>): string => {
+  const [command = "", ...rest] = [...before, process.execPath, program, ...args]
   const { status, stderr, stdout } = spawnSync(command, rest, { encoding: "utf8", maxBuffer: 1 << 24 })
-  if (status !== 0) throw new Error(`${file} ended with ${status}: ${stderr}`)
+  if (status !== 0) throw new Error(`${program} ended with ${status}: ${stderr}`)
   return stdout
 }

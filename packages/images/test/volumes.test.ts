@@ -1,7 +1,6 @@
 import { spawn, spawnSync } from "node:child_process"
 import { copyFileSync, existsSync, rmSync } from "node:fs"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
 import { assert, describe, layer as withLayer } from "@effect/vitest"
 import { Gate, type Machine, Pipeline, Vmm } from "@stillpoint/core"
 import { kindTrigger } from "@stillpoint/core/testing"
@@ -10,6 +9,7 @@ import { Effect } from "effect"
 import * as fc from "fast-check"
 import { writeCapturedDisk } from "./capturedDisk.ts"
 import { bootedTo, folder, isThere, layer, runTo, say, smallImage } from "./guests.ts"
+import { programOf } from "./injected.ts"
 
 const volumeBytes = 64 << 20
 
@@ -25,7 +25,7 @@ const volumeAt = (source: string, sizeBytes?: number) => ({
 const kills = Number(process.env["STILLPOINT_VOLUME_KILLS"] ?? 4)
 const instants = Number(process.env["STILLPOINT_VOLUME_INSTANTS"] ?? 6)
 
-const program = fileURLToPath(new URL("./volumeWriter.ts", import.meta.url))
+const program = await programOf("./volumeWriter.ts")
 
 /** What a writer told before it was killed: what it found, and the last line that its guest was told is durable. */
 interface Told {
@@ -36,8 +36,7 @@ interface Told {
 /** Runs a writer on the volume until it has told so many durable lines, and then so much longer. */
 const writeUntilKilled = (kit: string, volume: string, lines: number, afterMillis: number) =>
   Effect.callback<Told>((resume) => {
-    const args = ["--conditions=stillpoint-source", "--no-warnings", program, kit, volume]
-    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] })
+    const child = spawn(process.execPath, [program, kit, volume], { stdio: ["ignore", "pipe", "inherit"] })
     let text = ""
     let timer: NodeJS.Timeout | undefined
     child.stdout.on("data", (chunk: Buffer) => {

@@ -1,8 +1,10 @@
 /** The lines that the documentation shows, as they stand there, on one baked guest. */
+import { execFileSync } from "node:child_process"
 import { generateKeyPairSync } from "node:crypto"
 import { existsSync, readdirSync, readFileSync, watch, writeFileSync } from "node:fs"
 import { open } from "node:fs/promises"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import { GuestKit } from "@stillpoint/kit"
 import { NativeAgent } from "@stillpoint/native"
 import { Effect, Layer } from "effect"
@@ -67,6 +69,11 @@ describe("the command line", () => {
     const found = await answered("inspect", "web", "--json")
     assert.strictEqual(found["snapshot"], baked["snapshot"])
     assert.deepStrictEqual(found["names"], ["web"])
+  })
+
+  it("the-checkout-runs-it-from-its-sources", () => {
+    const said = execFileSync(fileURLToPath(new URL("../../../stillpoint", import.meta.url)), ["--version"])
+    assert.match(said.toString(), /^stillpoint v\d/)
   })
 
   it("every-clone-is-somebody-else-and-its-command-says-how-it-ended", async () => {

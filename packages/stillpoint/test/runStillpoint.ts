@@ -4,8 +4,10 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { bundled } from "../../../scripts/testing/bundled.ts"
 
-const program = fileURLToPath(new URL("../../../stillpoint", import.meta.url))
+let program: Promise<string> | null = null
+const main = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url))
 
 /** How a run ended, and what it wrote. */
 export interface Ran {
@@ -24,13 +26,14 @@ export const makeFolder = (): { readonly folder: string; readonly home: string }
 }
 
 /** Runs `stillpoint` with arguments; `begun` has the process while it runs. */
-export const runStillpoint = (
+export const runStillpoint = async (
   folder: string,
   args: ReadonlyArray<string>,
   begun: (child: ChildProcess) => void = () => {}
-): Promise<Ran> =>
-  new Promise((done, failed) => {
-    const child = spawn(program, args, {
+): Promise<Ran> => {
+  const path = await (program ??= bundled(main))
+  return new Promise((done, failed) => {
+    const child = spawn(process.execPath, [path, ...args], {
       cwd: folder,
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, STILLPOINT_HOME: join(folder, "home"), STILLPOINT_IMAGES_DIR: join(folder, "images") }
@@ -43,3 +46,4 @@ export const runStillpoint = (
     child.once("close", (status) => done({ status, ...written }))
     begun(child)
   })
+}

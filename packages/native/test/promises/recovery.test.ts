@@ -5,9 +5,10 @@ import { fileURLToPath } from "node:url"
 import { assert, describe, layer as withLayer } from "@effect/vitest"
 import { Gate, isEnded, Journal, listRuns, loadRun, recoverRuns, SnapshotStore } from "@stillpoint/core"
 import { Effect, Layer } from "effect"
+import { bundled } from "../../../../scripts/testing/bundled.ts"
 import { folder, layer as machines } from "../guests.ts"
 
-const program = fileURLToPath(new URL("./runUntilKilled.ts", import.meta.url))
+const program = await bundled(fileURLToPath(new URL("./runUntilKilled.ts", import.meta.url)))
 
 /** Kills at random moments, besides those at every boundary of a stage. */
 const randomKills = Number(process.env["STILLPOINT_GUEST_RUNS"] ?? 6)
@@ -25,15 +26,7 @@ const runUntil = (journal: string, target: string, kill: Kill | null, mode: "val
   Effect.callback<{ readonly told: ReadonlyArray<string>; readonly millis: number }>((resume) => {
     const child = spawn(
       process.execPath,
-      [
-        "--conditions=stillpoint-source",
-        "--no-warnings",
-        program,
-        journal,
-        target,
-        mode,
-        ...(kill?.afterMillis === 0 ? [kill.line] : [])
-      ],
+      [program, journal, target, mode, ...(kill?.afterMillis === 0 ? [kill.line] : [])],
       {
         stdio: ["ignore", "pipe", "inherit"]
       }
