@@ -45,7 +45,7 @@ export const TriggerReason = Schema.TaggedUnion({
   },
   /** A probe failed, and the policy says that this is a failure. */
   ProbeFailed: { policy: Schema.String, probe: Schema.String, atNanos: GuestNanos, message: Schema.String },
-  /** A trigger's own code threw. */
+  /** A trigger's own code threw, answered what is none, or had itself woken too often. */
   TriggerDefect: { policy: Schema.String, trigger: Schema.String, atNanos: GuestNanos, message: Schema.String }
 })
 export type TriggerReason = typeof TriggerReason.Type
@@ -80,7 +80,7 @@ const reasonMessage = (reason: TriggerReason): string => {
     case "ProbeFailed":
       return `probe ${reason.probe} of policy ${reason.policy} failed at ${at}: ${reason.message}`
     case "TriggerDefect":
-      return `trigger ${reason.trigger} of policy ${reason.policy} threw at ${at}: ${reason.message}`
+      return `trigger ${reason.trigger} of policy ${reason.policy} has a defect, found at ${at}: ${reason.message}`
   }
 }
 

@@ -46,12 +46,6 @@ export interface AutomatonSource {
   readonly borrow: <A>(use: (automaton: Automaton) => A) => A
 }
 
-/**
- * Wake-ups in a row, with no event or firing in between, of a policy that never is as it was before: a plug-in that is woken every
- * 10 ms gets to a day. One that is as it was before may wake itself for ever.
- */
-const mostQuietWakes = 10_000_000
-
 /** The automaton of one policy. */
 export class Automaton {
   readonly policyName: string
@@ -66,10 +60,7 @@ export class Automaton {
     firedCount: 0,
     hasEnded: false,
     /** What to say about a quiesce that was abandoned, if nothing else can fire. */
-    abandoned: null as Abandonment | null,
-    /** The event since which there were only timers, and how many. */
-    quietSeq: -1,
-    quietWakeCount: 0
+    abandoned: null as Abandonment | null
   })
   /** Who waits for which kinds of events. */
   readonly channels = new Channels()
@@ -154,6 +145,7 @@ export class Automaton {
   /** Forgets all that is not remembered. */
   private forget(): void {
     this.channels.waitForNothing()
+    this.timers.tooMuch = null
     this.failure = null
     this.clearOutcome()
   }
@@ -303,26 +295,16 @@ export class Automaton {
     const roundNanos = passedNanos(before, now)
     const rounds = Math.floor((Math.min(atNanos, untilNanos - 1) - this.moment.nowNanos) / roundNanos)
     if (rounds > 0) this.memories.load(afterRounds(before, now, rounds))
-    this.moment.quietWakeCount = 0
+    this.timers.refill()
   }
 
-  /** Counts a wake-up; whether there have been too many since the last event or firing. */
+  /** Whether a timer went off too often. A policy that is as it was before may wake itself for ever. */
   private isEndless(): boolean {
-    const { moment } = this
-    if (moment.quietSeq !== moment.lastSeq) {
-      moment.quietSeq = moment.lastSeq
-      moment.quietWakeCount = 0
-    }
-    moment.quietWakeCount += 1
-    if (moment.quietWakeCount <= mostQuietWakes) return false
-    const message = `expected an event or a firing between timers, found ${mostQuietWakes} of them in a row: something sets its timer too close`
-    this.fail({
-      _tag: "TriggerDefect",
-      policy: this.policyName,
-      trigger: this.policyName,
-      atNanos: this.nowNanos,
-      message
-    })
+    const { nowNanos: atNanos, policyName: policy } = this
+    const { tooMuch } = this.timers
+    if (tooMuch === null) return false
+    const message = `expected ${tooMuch.expected}`
+    this.fail({ _tag: "TriggerDefect", policy, trigger: tooMuch.owner.calledName, atNanos, message })
     return true
   }
 
@@ -381,7 +363,7 @@ export class Automaton {
       slippageNanos: null
     })
     moment.firedCount += 1
-    moment.quietWakeCount = 0
+    this.timers.refill()
     // A policy that repeats arms itself again before it returns from telling this; the others are over.
     moment.hasEnded = true
   }

@@ -6,14 +6,19 @@
 import type { FiringCause, GuestNanos } from "@stillpoint/core"
 import { horizonNanos } from "../guestDuration.ts"
 import type { Memories } from "./Memory.ts"
+import { noWakesUsed, refillWakes, useWake, type WakesUsed } from "./WakeAllowance.ts"
 
 /** Where guest time is read. */
 export interface Moment {
   readonly nowNanos: GuestNanos
+  /** The last event that was passed. */
+  readonly lastSeq: number
 }
 
 /** Who is told that a timer has gone off. */
 export interface TimerOwner {
+  /** Its name, where it is told of. */
+  readonly calledName: string
   onTimer(timer: Timer): void
 }
 
@@ -21,12 +26,12 @@ export interface TimerOwner {
 export class Timer {
   readonly owner: TimerOwner
   private readonly timers: Timers
-  private readonly memory: { dueNanos: number; setAtNanos: number }
+  private readonly memory: { dueNanos: number; setAtNanos: number } & WakesUsed
 
   constructor(owner: TimerOwner, timers: Timers, memories: Memories) {
     this.owner = owner
     this.timers = timers
-    this.memory = memories.make({ dueNanos: Infinity, setAtNanos: 0 })
+    this.memory = memories.make({ dueNanos: Infinity, setAtNanos: 0, ...noWakesUsed })
   }
 
   /** Guest time at which it goes off; infinity if it is not set. */
@@ -64,6 +69,18 @@ export class Timer {
     this.memory.dueNanos = Infinity
   }
 
+  /** Notes that it goes off now; in words what was expected, if it does so too often. */
+  use(): string | null {
+    const { lastSeq, nowNanos } = this.timers.moment
+    this.clear()
+    return useWake(this.memory, nowNanos, lastSeq)
+  }
+
+  /** May go off as often as at first. */
+  refill(): void {
+    refillWakes(this.memory)
+  }
+
   /** That it has gone off now, as the cause of a firing. */
   cause(): FiringCause {
     return { _tag: "Timer", atNanos: this.timers.moment.nowNanos, setAtNanos: this.memory.setAtNanos }
@@ -75,6 +92,8 @@ export class Timers {
   readonly moment: Moment
   /** A lower bound of the next due time. */
   nextDueNanos: number = Infinity
+  /** Whose timer has gone off too often since the last event or firing, and what was expected; `null` for nobody's. */
+  tooMuch: { readonly owner: TimerOwner; readonly expected: string } | null = null
   private readonly memories: Memories
   private readonly timers: Array<Timer> = []
 
@@ -106,9 +125,16 @@ export class Timers {
     for (let index = 0; index < this.timers.length; index++) {
       const timer = this.timers[index] as Timer
       if (timer.dueNanos > atNanos) continue
-      timer.clear()
+      const expected = timer.use()
+      if (expected !== null) this.tooMuch ??= { owner: timer.owner, expected }
       timer.owner.onTimer(timer)
       if (isOver()) return
     }
+  }
+
+  /** The policy fires, or need not be woken for what it does: each may go off as often as at first. */
+  refill(): void {
+    this.tooMuch = null
+    for (const timer of this.timers) timer.refill()
   }
 }

@@ -58,7 +58,8 @@ export interface DefinedTrigger<A> {
  * Defines a trigger as a pure state machine. It composes like a built-in one, obeys the same order of inputs (timers of a
  * nanosecond before its events), and is replayed, explained and serialized with the policy that it is part of.
  *
- * What it throws, and a time to be woken at that is not later than now, end the policy with the reason `TriggerDefect`.
+ * What it throws, a time to be woken at that is not later than now, and being woken more than 2,000 times beyond once every 10 µs and
+ * a hundred times for each event, end the policy with the reason `TriggerDefect`.
  * `@stillpoint/triggers/testing` holds its laws: `lawsOf(trigger)` runs them all.
  *
  * @example

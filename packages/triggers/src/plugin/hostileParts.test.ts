@@ -1,6 +1,7 @@
 import { assert, it } from "@effect/vitest"
 import type { GuestEventKind } from "@stillpoint/core"
 import { Effect, Result, Schema } from "effect"
+import * as fc from "fast-check"
 import { describe } from "vitest"
 import {
   afterGuestTime,
@@ -166,6 +167,69 @@ describe("a policy of any size", () => {
       assert.strictEqual(outcome(polling(1)), `fired at ${(polls + 1) * 10_000_000}`)
     }
   })
+
+  it("that-has-itself-woken-too-often-is-named-before-anybody-waits-for-it-and-alone", () => {
+    const silenceNanos = 120e6
+    let wakes = 0
+    /** Woken at a distance, in bursts that are 50 ms apart; never is as it was before. */
+    const waking = (everyNanos: number, burst: number) =>
+      defineTrigger({
+        name: "acme/waking",
+        config: Schema.Natural,
+        interest: () => [],
+        waitedFor: () => "anything",
+        start: (_, atNanos) => ({ state: 0, wakeAtNanos: atNanos + everyNanos }),
+        step: (state: number, input) => {
+          wakes += 1
+          const now = input._tag === "Time" ? input.atNanos : 0
+          return { state: state + 1, wakeAtNanos: now + ((state + 1) % burst === 0 ? 50e6 : everyNanos) }
+        }
+      })(1)
+    fc.assert(
+      fc.property(
+        fc.oneof(fc.integer({ min: 1, max: 30_000 }), fc.constantFrom(1, 9999, 10_000)),
+        fc.oneof(fc.constant(Infinity), fc.integer({ min: 1, max: 4000 })),
+        fc.boolean(),
+        (everyNanos, burst, isBeside) => {
+          wakes = 0
+          const beside = filter(afterGuestTime(50_000n), "no", () => false)
+          const policy = isBeside
+            ? allOf([beside, waking(everyNanos, burst), waking(everyNanos, burst)])
+            : waking(everyNanos, burst)
+          const decision = Trigger.replay(
+            policy,
+            timelineOf([[silenceNanos, listener]], { atNanos: silenceNanos, reason: "time" })
+          )
+          const reason = Result.isFailure(decision) ? decision.failure.reason : null
+          // Each wake-up is worth 10 µs, and 2,000 may be ahead of that.
+          const mostInBurst = everyNanos >= 10_000 ? Infinity : Math.ceil((2000 * 10_000) / (10_000 - everyNanos)) + 1
+          const isLawful = Math.min(burst, silenceNanos / everyNanos) < mostInBurst - 1
+          if (isLawful) assert.strictEqual(reason?._tag, "GuestEnded")
+          if (Math.min(burst, silenceNanos / everyNanos) > mostInBurst) {
+            assert.deepInclude(reason, { _tag: "TriggerDefect", trigger: "acme/waking" })
+            assert.isAtMost(wakes, 2 * mostInBurst)
+          }
+        }
+      ),
+      { numRuns: 60 }
+    )
+  })
+
+  it.live("that-has-itself-woken-too-often-is-told-the-same-live", () =>
+    Effect.gen(function* () {
+      const hasty = plugin({
+        start: () => ({ state: 0, wakeAtNanos: 1 }),
+        step: (state) => ({ state: (state as number) + 1, wakeAtNanos: (state as number) + 2 }),
+        interest: () => []
+      })(1)
+      const { decision } = yield* decideLive(hasty, silence)
+      const [live, replayed] = [decision, Trigger.replay(hasty, silence)].map((one) =>
+        Result.isFailure(one) ? one.failure.reason : null
+      )
+      assert.strictEqual(live?._tag, "TriggerDefect")
+      assert.deepStrictEqual(live, replayed)
+    })
+  )
 
   it("whose-timers-are-past-the-horizon-never-fires", () => {
     const late = SnapshotResources.fromJson({ after_ms: 9_007_199_254, quiesce_ms: 1 })

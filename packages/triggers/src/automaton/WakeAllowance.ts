@@ -1,0 +1,56 @@
+/**
+ * How often a timer may go off: so often that guest time goes on.
+ *
+ * Over any stretch of guest time 2,000 times, once more every 10 µs, and a hundred times more for each event. Who keeps to that lets
+ * the guest get on, alone or beside others: each timer has an allowance of its own. Who does not is told, at the 2,001st time that
+ * was not earned.
+ *
+ * @module
+ */
+import type { GuestNanos } from "@stillpoint/core"
+
+/** Guest time by which one is earned: who wakes that often and no oftener may do so for ever. */
+const wakeNanos = 10_000
+
+/** Guest time that an event counts for: there may be much to do at it. */
+const eventNanos = 100 * wakeNanos
+
+/** How many need not be earned first. */
+const mostWakesAhead = 2000
+
+/** In a row without an event or firing, however far apart: at 10 ms, a day. */
+const mostQuietWakes = 10_000_000
+
+/** What one timer has used. Its counts decide nothing but whether there were too many. */
+export interface WakesUsed {
+  wokeSeq: number
+  wokeAtNanos: GuestNanos
+  /** Guest time that was not earned yet. */
+  aheadCount: number
+  quietCount: number
+}
+
+/** A timer that has not gone off. */
+export const noWakesUsed: WakesUsed = { wokeSeq: -1, wokeAtNanos: 0, aheadCount: 0, quietCount: 0 }
+
+/** Notes that it goes off; in words what was expected, if that was too often. */
+export const useWake = (used: WakesUsed, nowNanos: GuestNanos, lastSeq: number): string | null => {
+  const earnedNanos = nowNanos - used.wokeAtNanos + eventNanos * (lastSeq - used.wokeSeq)
+  if (used.wokeSeq !== lastSeq) used.quietCount = 0
+  used.quietCount += 1
+  used.aheadCount = Math.max(0, used.aheadCount - earnedNanos) + wakeNanos
+  used.wokeSeq = lastSeq
+  used.wokeAtNanos = nowNanos
+  if (used.aheadCount > mostWakesAhead * wakeNanos) {
+    return `a timer that lets guest time go on, found one that went off ${mostWakesAhead} times more than every ${wakeNanos / 1000} µs`
+  }
+  return used.quietCount > mostQuietWakes
+    ? `an event or a firing, found a timer that went off ${mostQuietWakes} times without either`
+    : null
+}
+
+/** Gives a timer its whole allowance back. */
+export const refillWakes = (used: WakesUsed): void => {
+  used.aheadCount = 0
+  used.quietCount = 0
+}
