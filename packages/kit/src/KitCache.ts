@@ -75,7 +75,7 @@ export const makeStaging = ({ directory, files }: KitCache): Effect.Effect<strin
 
 /** Removes what processes that were killed have left half done; nothing of one that lives, in whatever container. */
 export const sweep = ({ directory, files }: KitCache): Effect.Effect<void> =>
-  Effect.ignore(clearOwnedDirectories(files, directory, "staging", () => Effect.succeed(false)))
+  Effect.ignore(clearOwnedDirectories(files, directory, "staging"))
 
 const readJson = <A>(files: DurableFilesShape, path: string, schema: Schema.Codec<A, string>) =>
   files.read(path, mostDescriptionBytes).pipe(

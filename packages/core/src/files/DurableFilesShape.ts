@@ -10,6 +10,8 @@ import type { FileFault, FileUnfit } from "./FileErrors.ts"
 export interface FileStatus {
   readonly kind: "file" | "directory" | "link" | "other"
   readonly sizeBytes: number
+  /** What the file system calls it, whatever its path: a rename keeps it, a copy has another. */
+  readonly inode: string
 }
 
 /**
@@ -45,7 +47,7 @@ export interface DurableFilesShape {
   readonly rename: (from: string, to: string) => Effect.Effect<void, FileFault>
   /** Removes a file or a directory with all it holds, no link followed; nothing at the path is fine. */
   readonly removeTree: (path: string) => Effect.Effect<void, FileFault>
-  /** Removes a directory if it is empty; `false` where it is not, or is none. */
+  /** Removes a directory if it is empty; `false` where it is not, is none, or is a mount point. */
   readonly removeEmptyDirectory: (path: string) => Effect.Effect<boolean, FileFault>
   /** Names in a directory, sorted. */
   readonly list: (path: string) => Effect.Effect<ReadonlyArray<string>, FileFault>

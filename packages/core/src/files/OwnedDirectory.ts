@@ -5,12 +5,12 @@
  * ```text
  * .stillpoint-<id> or contents-<id>
  * ├── owner.lock   empty; held while the owner lives (see holdFile)
- * ├── owner.json   the marker: kind and id, which the name repeats, and who made it, for people
+ * ├── owner.json   the marker: kind and id, which the name repeats, the directory's inode, and who made it, for people
  * └── …            what it was made for
  * ```
  *
- * A name alone says nothing. What is cleared has a marker of ours that agrees with its name, and a lock that nobody holds; or it
- * has such a name, and nothing in it but a lock that nobody holds and the beginning of a marker. The lock is held before the marker is there, so that no
+ * A name alone says nothing. What is cleared has a marker of ours that agrees with its name and with the directory itself, and a lock
+ * that nobody holds: a copy, which somebody makes of a snapshot with `cp -a` say, has our marker and is not ours. Or it has such a name, and nothing in it but a lock that nobody holds and the beginning of a marker. The lock is held before the marker is there, so that no
  * directory that is being made is taken for one that was left.
  *
  * @module
@@ -33,6 +33,8 @@ const Marker = Schema.fromJsonString(
     version: Schema.Literal(1),
     kind: Schema.Literals(["staging", "contents"]),
     id: Schema.String,
+    /** The directory's own; markers of earlier builds do not say. */
+    inode: Schema.optionalKey(Schema.String),
     owner: OwnerRecord
   })
 )
@@ -106,8 +108,10 @@ export const makeOwnedDirectory = (
     yield* files.makeDirectory(path)
     const outcome = yield* files.hold(join(path, lockName), { create: true }).pipe(Scope.provide(holding))
     if (outcome !== "held") return yield* new FileFault({ operation: "hold", path, code: "ENOENT" })
+    const made = yield* files.inspect(path)
+    const inode = made === null ? {} : { inode: made.inode }
     const marker = yield* Effect.orDie(
-      Schema.encodeEffect(Marker)({ format: "stillpoint-owner", version: 1, kind, id, owner: yield* Owner })
+      Schema.encodeEffect(Marker)({ format: "stillpoint-owner", version: 1, kind, id, ...inode, owner: yield* Owner })
     )
     yield* files.write(join(path, markerName), new TextEncoder().encode(`${marker}\n`))
     yield* files.flush(join(path, markerName))
@@ -153,7 +157,10 @@ const holdsMarker = Effect.fnUntraced(function* (
   path: string,
   named: { readonly kind: OwnedKind; readonly id: string }
 ) {
-  if ((yield* files.inspect(path))?.kind !== "directory") return false
+  const found = yield* files.inspect(path)
+  // It is gone: it was being removed.
+  if (found === null) return true
+  if (found.kind !== "directory") return false
   const names = yield* files.list(path)
   const isEmpty = names.every((name) => name === lockName || name === markerName)
   if (!names.includes(markerName)) return isEmpty
@@ -165,6 +172,15 @@ const holdsMarker = Effect.fnUntraced(function* (
   // Power was lost while it was written, and before anything else was.
   const begin = beginOfMarker(named.kind, named.id)
   return isEmpty && (begin.startsWith(text) || text.startsWith(begin))
+})
+
+/** Whether a directory with a marker of ours is a copy of the one that it was made in. */
+const isCopy = Effect.fnUntraced(function* (files: DurableFilesShape, path: string) {
+  const read = yield* Effect.result(files.read(join(path, markerName), mostMarkerBytes))
+  if (Result.isFailure(read)) return false
+  const marker = yield* Effect.result(Schema.decodeUnknownEffect(Marker)(new TextDecoder().decode(read.success)))
+  if (Result.isFailure(marker) || marker.success.inode === undefined) return false
+  return marker.success.inode !== (yield* files.inspect(path))?.inode
 })
 
 /** Something that was to be cleared and could not be. */
@@ -180,36 +196,41 @@ export interface Cleared {
   readonly failed: ReadonlyArray<ClearingFault>
 }
 
+/** What the caller knows of a directory: whether somebody needs it, or whether it is the caller's to clear, wherever it was made. */
+export type Claimed = "needed" | "superseded" | "unknown"
+
 const clearOne = Effect.fnUntraced(function* (
   files: DurableFilesShape,
   path: string,
-  isNeeded: Effect.Effect<boolean, FileFault | FileUnfit>
+  claimed: Effect.Effect<Claimed, FileFault | FileUnfit>
 ) {
   if (!(yield* isOwnedDirectory(files, path))) return false
   const outcome = yield* files.hold(join(path, lockName), { create: false })
   if (outcome === "absent") return yield* files.removeEmptyDirectory(path)
   // Asked under the lock: from then on nobody can make it needed.
-  if (outcome === "taken" || (yield* isNeeded)) return false
+  if (outcome === "taken") return false
+  const known = yield* claimed
+  if (known === "needed" || (known === "unknown" && (yield* isCopy(files, path)))) return false
   yield* discard(files, path)
   return true
 })
 
 /**
- * Removes the directories of one kind in `parent` whose owners are gone, except those that `isNeeded` keeps. Any number may do so
- * at once.
+ * Removes the directories of one kind in `parent` whose owners are gone, except those that are `claimed` as needed. Any number may do
+ * so at once.
  */
 export const clearOwnedDirectories = Effect.fnUntraced(function* (
   files: DurableFilesShape,
   parent: string,
   kind: OwnedKind,
-  isNeeded: (path: string) => Effect.Effect<boolean, FileFault | FileUnfit>
+  claimed: (path: string) => Effect.Effect<Claimed, FileFault | FileUnfit> = () => Effect.succeed("unknown")
 ) {
   const removed: Array<string> = []
   const failed: Array<ClearingFault> = []
   for (const name of yield* files.list(parent)) {
     if (parseName(name)?.kind !== kind) continue
     const path = join(parent, name)
-    const cleared = yield* Effect.result(Effect.scoped(clearOne(files, path, isNeeded(path))))
+    const cleared = yield* Effect.result(Effect.scoped(clearOne(files, path, claimed(path))))
     if (Result.isSuccess(cleared)) {
       if (cleared.success) removed.push(path)
     } else if ((yield* Effect.orElseSucceed(files.inspect(path), () => ({}))) !== null) {

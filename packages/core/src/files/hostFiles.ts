@@ -90,7 +90,7 @@ const inspectPath = async (path: string): Promise<FileStatus | null> => {
   try {
     const found = await Fs.lstat(path)
     const kind = found.isFile() ? "file" : found.isDirectory() ? "directory" : found.isSymbolicLink() ? "link" : "other"
-    return { kind, sizeBytes: found.size }
+    return { kind, sizeBytes: found.size, inode: String(found.ino) }
   } catch (cause) {
     if (isNothing(cause)) return null
     throw cause
@@ -102,7 +102,7 @@ const removeEmptyDirectory = async (path: string): Promise<boolean> => {
     await Fs.rmdir(path)
     return true
   } catch (cause) {
-    if (["ENOTEMPTY", "EEXIST", "ENOTDIR", "ENOENT"].includes(codeOf(cause))) return false
+    if (["ENOTEMPTY", "EEXIST", "ENOTDIR", "ENOENT", "EBUSY"].includes(codeOf(cause))) return false
     throw cause
   }
 }

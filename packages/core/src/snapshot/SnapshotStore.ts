@@ -263,7 +263,7 @@ const make = (files: DurableFilesShape, keys: SnapshotKeys = {}): SnapshotStoreS
       Effect.fail(new FileFault({ operation: "resolve", path: found, code: "not a path" }))
     )
     if ((yield* files.inspect(parent))?.kind !== "directory") return { removed: [], failed: [] }
-    const { failed, removed } = yield* clearOwnedDirectories(files, parent, "staging", () => Effect.succeed(false))
+    const { failed, removed } = yield* clearOwnedDirectories(files, parent, "staging")
     const report = { removed: [...removed], failed: [...failed] }
     for (const name of yield* files.list(parent)) {
       const directory = join(parent, name)

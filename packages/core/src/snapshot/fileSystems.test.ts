@@ -128,6 +128,74 @@ describe("a target", () => {
   )
 })
 
+describe("a target that somebody removes", () => {
+  for (const [when, first] of [
+    ["before-a-publisher-has-a-place-in-it", true],
+    ["before-a-publisher-holds-it", false]
+  ] as const) {
+    it.live(`${when}-is-published-to-all-the-same`, () =>
+      Effect.gen(function* () {
+        const files = new MemoryFiles()
+        const target = "/s/target"
+        let isThere = true
+        /** Removes the target the first time that something is to be made in it. */
+        const removed = (path: string) =>
+          Effect.suspend(() => {
+            if (!isThere || !path.startsWith(`${target}/`)) return Effect.void
+            isThere = false
+            return files.shape.removeTree(target)
+          })
+        const meddled = {
+          ...files.shape,
+          makeDirectory: (path: string) => Effect.andThen(removed(path), files.shape.makeDirectory(path)),
+          hold: (path: string, options: { readonly create: boolean }) =>
+            Effect.andThen(removed(path), files.shape.hold(path, options))
+        }
+        const published = (label: string, layer: Layer.Layer<DurableFiles>) =>
+          publishSample(target, label, { replace: true }).pipe(
+            Effect.provide(Layer.provideMerge(SnapshotStore.layer, layer), { local: true })
+          )
+        if (first) yield* published("old", files.layer)
+        yield* published(
+          "new",
+          Layer.succeed(DurableFiles, {
+            ...meddled,
+            // Where nothing was there, another one is faster than who has found that.
+            flush: (path: string) =>
+              path.endsWith("/manifest.json") && isThere && !files.paths().includes(target)
+                ? Effect.andThen(Effect.orDie(published("old", files.layer)), files.shape.flush(path))
+                : files.shape.flush(path)
+          })
+        )
+        assert.isFalse(isThere)
+        const opened = yield* SnapshotStore.use((snapshots) => snapshots.open(target)).pipe(
+          Effect.provide(Layer.provideMerge(SnapshotStore.layer, files.layer), { local: true })
+        )
+        assert.strictEqual(opened.manifest.runId, "new")
+        assert.deepStrictEqual(yield* files.shape.list("/s"), ["target"])
+      })
+    )
+  }
+
+  it.live("is-none-any-more-where-it-is-a-mount-point-that-stays", () =>
+    Effect.gen(function* () {
+      const files = new MemoryFiles()
+      yield* publishSample("/s/target", "one").pipe(
+        Effect.provide(Layer.provideMerge(SnapshotStore.layer, files.layer), { local: true })
+      )
+      const mounted = Layer.succeed(DurableFiles, {
+        ...files.shape,
+        removeEmptyDirectory: (path: string) =>
+          path === "/s/target" ? Effect.succeed(false) : files.shape.removeEmptyDirectory(path)
+      })
+      yield* SnapshotStore.use((snapshots) => snapshots.remove("/s/target")).pipe(
+        Effect.provide(Layer.provideMerge(SnapshotStore.layer, mounted), { local: true })
+      )
+      assert.deepStrictEqual(yield* files.shape.list("/s/target"), [])
+    })
+  )
+})
+
 describe("a file system", () => {
   it.live("that-cannot-flush-directories-is-one-to-publish-on", (context) =>
     Effect.gen(function* () {

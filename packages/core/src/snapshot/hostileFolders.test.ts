@@ -1,10 +1,11 @@
 import { spawnSync } from "node:child_process"
 import { cp, mkdir, mkdtemp, open, readdir, rm, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
-import { basename, dirname, join } from "node:path"
+import { basename, join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { DurableFiles } from "../files/DurableFiles.ts"
+import { makeOwnedDirectory } from "../files/OwnedDirectory.ts"
 import { publishSample } from "../testing/sampleSnapshots.ts"
 import { SnapshotStore } from "./SnapshotStore.ts"
 
@@ -87,22 +88,24 @@ describe("a folder that somebody has prepared", () => {
     Effect.gen(function* () {
       const where = yield* folder
       const snapshots = yield* SnapshotStore
-      const left = join(where, "left")
-      const name = yield* Effect.scoped(
-        Effect.gen(function* () {
-          const { directory } = yield* snapshots.stage(join(where, "target"))
-          const staging = basename(dirname(dirname(directory)))
-          // As a publisher leaves it that is killed.
-          yield* Effect.promise(() => cp(join(where, staging), join(left, staging), { recursive: true }))
-          return staging
-        })
-      )
+      const files = yield* DurableFiles
+      /** As a publisher leaves it that is killed: in the folder that it was made in. */
+      const leaveIn = (parent: string) =>
+        Effect.scoped(
+          Effect.gen(function* () {
+            yield* files.makeDirectory(parent)
+            const owned = yield* makeOwnedDirectory(files, parent, "staging")
+            yield* files.write(join(owned.path(), "memory.bin"), new Uint8Array(9))
+            yield* owned.give
+            return basename(owned.path())
+          })
+        )
       for (const [what, put] of Object.entries(substitutes)) {
         for (const file of ["owner.json", "owner.lock"]) {
           if (what === "empty-file" && file === "owner.lock") continue
           const parent = join(where, `${what}-${file}`)
+          const name = yield* leaveIn(parent)
           yield* Effect.promise(async () => {
-            await cp(left, parent, { recursive: true })
             await rm(join(parent, name, file))
             await put(join(parent, name, file))
           })
@@ -115,6 +118,8 @@ describe("a folder that somebody has prepared", () => {
         }
       }
       // And what nobody has changed is cleared.
+      const left = join(where, "left")
+      const name = yield* leaveIn(left)
       assert.deepStrictEqual((yield* snapshots.sweep(left)).removed, [join(left, name)])
     }).pipe(Effect.scoped, Effect.provide(store))
   )

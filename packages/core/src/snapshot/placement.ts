@@ -29,6 +29,7 @@ import {
   type OwnedDirectory
 } from "../files/OwnedDirectory.ts"
 import { waitToHold } from "../files/waitToHold.ts"
+import { parseBoundedJson } from "../internal/boundedJson.ts"
 import { encodeManifest, type Manifest, manifestFileName, mostManifestBytes } from "./Manifest.ts"
 import { PublishUnsettled, TargetBusy, TargetExists, TargetTaken } from "./SnapshotErrors.ts"
 import { inspectTarget, publishLockName } from "./standing.ts"
@@ -43,8 +44,28 @@ export interface Place {
   readonly staging: OwnedDirectory | null
 }
 
+/** How often others may remove what stands at a target while a publisher is about to work in it. */
+const mostRemovals = 64
+
+/** Tries again what failed because somebody has removed the target meanwhile. */
+const whileRemoved = <A, E extends { readonly _tag: string }, R>(
+  files: DurableFilesShape,
+  target: string,
+  attempt: Effect.Effect<A, E | FileFault, R>
+): Effect.Effect<A, E | FileFault, R> =>
+  Effect.retry(attempt, {
+    times: mostRemovals,
+    while: (fault) =>
+      fault._tag === "FileFault" && (fault as FileFault).code === "ENOENT"
+        ? Effect.map(files.inspect(target), (found) => found === null)
+        : Effect.succeed(false)
+  })
+
 /** Makes an empty place for a snapshot that is to stand at `target`. */
-export const makePlace = Effect.fnUntraced(function* (files: DurableFilesShape, target: string) {
+export const makePlace = (files: DurableFilesShape, target: string) =>
+  whileRemoved(files, target, makePlaceOnce(files, target))
+
+const makePlaceOnce = Effect.fnUntraced(function* (files: DurableFilesShape, target: string) {
   if ((yield* inspectTarget(files, target)) !== "nothing") {
     return {
       home: target,
@@ -73,16 +94,24 @@ const holdTarget = (
 const writeDurably = (files: DurableFilesShape, path: string, bytes: Uint8Array) =>
   files.removeTree(path).pipe(Effect.andThen(files.write(path, bytes)), Effect.andThen(files.flush(path)))
 
-/** Removes the contents in a snapshot's directory that its manifest does not name and nobody holds. */
-export const clearContents = Effect.fnUntraced(function* (files: DurableFilesShape, directory: string) {
+/**
+ * Removes the contents in a snapshot's directory that its manifest does not name and nobody holds. `superseded` are those of the
+ * snapshot that stood there until now: they go wherever they were made.
+ */
+export const clearContents = Effect.fnUntraced(function* (
+  files: DurableFilesShape,
+  directory: string,
+  superseded: string | null = null
+) {
   return yield* clearOwnedDirectories(files, directory, "contents", (path) =>
     Effect.gen(function* () {
       const manifest = yield* Effect.result(readManifest(files, directory))
-      if (Result.isSuccess(manifest)) return manifest.success.contents === basename(path)
+      const unneeded = basename(path) === superseded ? "superseded" : "unknown"
+      if (Result.isSuccess(manifest)) return manifest.success.contents === basename(path) ? "needed" : unneeded
       const { failure } = manifest
       if (failure._tag === "FileFault" || failure._tag === "FileUnfit") return yield* failure
       // Of what a damaged manifest names nothing is known: it is all kept.
-      return failure._tag !== "ManifestMissing" && failure._tag !== "SnapshotMissing"
+      return failure._tag !== "ManifestMissing" && failure._tag !== "SnapshotMissing" ? "needed" : unneeded
     })
   )
 })
@@ -163,18 +192,20 @@ const moveInside = Effect.fnUntraced(function* (
     previous === null
       ? files.removeTree(standing)
       : Effect.andThen(writeDurably(files, draft, previous), files.rename(draft, standing))
-  const old = previous === null ? null : yield* Effect.option(oldContents(previous))
-  const kept = old?._tag === "Some" ? join(target, old.value) : null
+  const old = previous === null ? null : contentsNamedIn(previous)
+  const kept = old === null ? null : join(target, old)
   yield* durably(files, { target, folder: target, undo, kept, contents })
   yield* contents.give
-  yield* Effect.ignore(clearContents(files, target))
+  yield* Effect.ignore(clearContents(files, target, old))
 }, Effect.scoped)
 
-const oldContents = (manifest: Uint8Array) =>
-  Effect.try({
-    try: () => String((JSON.parse(new TextDecoder().decode(manifest)) as Partial<Manifest>).contents),
-    catch: () => null
-  })
+/** The contents that a manifest names; `null` for one that cannot be read. */
+const contentsNamedIn = (manifest: Uint8Array): string | null => {
+  const parsed = parseBoundedJson(new TextDecoder().decode(manifest))
+  if (Result.isFailure(parsed)) return null
+  const { contents } = Object(parsed.success) as { readonly contents?: unknown }
+  return typeof contents === "string" && basename(contents) === contents ? contents : null
+}
 
 /** Puts a finished snapshot at its target, durably. With `replace`, a snapshot that stands there goes, and nothing else ever. */
 export const moveIntoPlace = Effect.fnUntraced(function* (
@@ -185,21 +216,25 @@ export const moveIntoPlace = Effect.fnUntraced(function* (
   replace: boolean
 ) {
   const { staging } = place
-  if (staging === null || !(yield* moveBeside(files, place, target, manifest))) {
+  const move = Effect.gen(function* () {
+    if (staging !== null && (yield* moveBeside(files, place, target, manifest))) return
     // Nothing was there when the place was made; something has come since.
     if (!replace)
       return yield* staging === null ? new TargetExists({ path: target }) : new TargetTaken({ path: target })
     yield* moveInside(files, place, target, manifest)
-  }
+  })
+  yield* whileRemoved(files, target, move)
   if (staging !== null) yield* staging.discard
 }, Effect.uninterruptible)
 
 /** Removes a snapshot: its manifest first, with which it is none any more, then its contents, and its directory if nothing else is in it. */
 export const takeAway = Effect.fnUntraced(function* (files: DurableFilesShape, directory: string) {
   yield* holdTarget(files, directory)
-  yield* files.removeTree(join(directory, manifestFileName))
+  const path = join(directory, manifestFileName)
+  const manifest = yield* Effect.orElseSucceed(files.read(path, mostManifestBytes), () => null)
+  yield* files.removeTree(path)
   yield* files.flushDirectory(directory)
-  const { failed } = yield* clearContents(files, directory)
+  const { failed } = yield* clearContents(files, directory, manifest === null ? null : contentsNamedIn(manifest))
   const [first] = failed
   if (first !== undefined) return yield* first.fault
   if ((yield* files.list(directory)).some((name) => name !== publishLockName)) return

@@ -13,10 +13,13 @@ import { DurableFiles, type DurableFilesShape, type HoldOutcome } from "../files
 import { FileFault, FileUnfit } from "../files/FileErrors.ts"
 
 interface Inode {
+  readonly number: number
   data: Uint8Array
   durable: Uint8Array
 }
-type Entry = { readonly kind: "directory" } | { readonly kind: "file"; readonly inode: Inode }
+type Entry =
+  | { readonly kind: "directory"; readonly inode: { readonly number: number } }
+  | { readonly kind: "file"; readonly inode: Inode }
 type Tree = Map<string, Entry>
 type Change =
   | { readonly kind: "create"; readonly path: string; readonly entry: Entry }
@@ -62,6 +65,7 @@ export class MemoryFiles {
   #pending: Array<Change> = []
   #operations = 0
   #suffix = 0
+  #inodes = 0
   #isDown = false
   #reads = 0
   #faults: ReadonlyArray<InjectedFault>
@@ -122,7 +126,7 @@ export class MemoryFiles {
         const outcome = choose(3)
         const { data, durable } = entry.inode
         const survived = outcome === 0 ? durable : outcome === 1 ? data.slice(0, choose(data.length + 1)) : data
-        const inode = { data: survived, durable: survived }
+        const inode = { number: entry.inode.number, data: survived, durable: survived }
         this.#durable.set(path, { kind: "file", inode })
       }
     }
@@ -183,7 +187,7 @@ export class MemoryFiles {
 
   #makeDirectory(path: string): string | null {
     if (!this.#isDirectory(dirname(path))) return "ENOENT"
-    this.#change({ kind: "create", path, entry: { kind: "directory" } })
+    this.#change({ kind: "create", path, entry: { kind: "directory", inode: { number: ++this.#inodes } } })
     return null
   }
 
@@ -193,7 +197,10 @@ export class MemoryFiles {
     this.#change({
       kind: "create",
       path,
-      entry: { kind: "file", inode: { data: bytes.slice(), durable: new Uint8Array(0) } }
+      entry: {
+        kind: "file",
+        inode: { number: ++this.#inodes, data: bytes.slice(), durable: new Uint8Array(0) }
+      }
     })
     return null
   }
@@ -299,7 +306,11 @@ export class MemoryFiles {
         ({ entry }) =>
           entry === undefined
             ? null
-            : { kind: entry.kind, sizeBytes: entry.kind === "file" ? entry.inode.data.length : 0 }
+            : {
+                kind: entry.kind,
+                sizeBytes: entry.kind === "file" ? entry.inode.data.length : 0,
+                inode: String(entry.inode.number)
+              }
       ),
     removeEmptyDirectory: (path) =>
       Effect.suspend(() =>

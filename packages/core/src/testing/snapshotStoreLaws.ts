@@ -7,6 +7,7 @@ import { strict as assert } from "node:assert"
 import { join } from "node:path"
 import { Effect, type Schema } from "effect"
 import { DurableFiles } from "../files/DurableFiles.ts"
+import type { FileFault, FileUnfit } from "../files/FileErrors.ts"
 import { makeOwnedDirectory } from "../files/OwnedDirectory.ts"
 import { manifestFileName, timelineFileName } from "../snapshot/Manifest.ts"
 import { type Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
@@ -427,6 +428,55 @@ export const snapshotStoreLaws = (parent: string): ReadonlyArray<Law<SnapshotSto
         const contents = (yield* files.list(target)).filter((name) => name.startsWith("contents-"))
         assert.deepEqual(contents, [opened.manifest.contents])
         assert.deepEqual(yield* besides(parent), [])
+      })
+    ),
+    law("who-publishes-and-who-removes-at-once-all-do", (target) =>
+      Effect.gen(function* () {
+        const store = yield* SnapshotStore
+        const files = yield* DurableFiles
+        // Three at a time find every moment at which one of them removes what another is about to work in.
+        yield* Effect.forEach(
+          Array.from({ length: 12 }, (_, index) => index),
+          (index) =>
+            Effect.gen(function* () {
+              if (index % 3 === 0) yield* store.remove(target)
+              else yield* publishSample(target, `${index}`, { replace: true })
+            }),
+          { concurrency: 3 }
+        )
+        const last = yield* publishSample(target, "last", { replace: true })
+        const contents = (yield* files.list(target)).filter((name) => name.startsWith("contents-"))
+        assert.deepEqual(contents, [last.manifest.contents])
+        assert.deepEqual(yield* besides(parent), [])
+      })
+    ),
+    law("a-copy-is-nobodys-to-clear", (target) =>
+      Effect.gen(function* () {
+        const store = yield* SnapshotStore
+        const files = yield* DurableFiles
+        const copyOf = (from: string, to: string): Effect.Effect<void, FileFault | FileUnfit> =>
+          Effect.gen(function* () {
+            yield* files.makeDirectory(to)
+            // As `cp` does, what holds the contents before what names them.
+            for (const name of yield* files.list(from)) {
+              const path = join(from, name)
+              if ((yield* files.inspect(path))?.kind === "directory") yield* copyOf(path, join(to, name))
+              else yield* files.write(join(to, name), yield* files.read(path, mostBytes))
+              yield* store.sweep(parent)
+            }
+          })
+        yield* publishSample(target, "one")
+        const copy = fresh()
+        yield* copyOf(target, copy)
+        assert.equal((yield* store.open(copy)).manifest.runId, "one")
+        // Once it is a snapshot it is one like any other: what is replaced goes.
+        const { manifest } = yield* publishSample(copy, "two", { replace: true })
+        const contents = (yield* files.list(copy)).filter((name) => name.startsWith("contents-"))
+        assert.deepEqual(contents, [manifest.contents])
+        const another = fresh()
+        yield* copyOf(target, another)
+        yield* store.remove(another)
+        assert.equal(yield* files.inspect(another), null)
       })
     ),
     law("a-verdict-on-a-snapshot-that-was-replaced-changes-nothing", (target) =>
