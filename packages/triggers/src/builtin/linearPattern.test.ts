@@ -70,6 +70,89 @@ describe("a regular expression of a user", () => {
     }
   })
 
+  it("finds-what-the-engine-of-javascript-finds-or-is-refused-whatever-is-in-it", () => {
+    const sign = fc.constantFrom(
+      ..."dDwWsSbBnrtfv0AzZaQECpPhGRXNegko_-/.[]{}^$|é".split("").map((one) => `\\${one}`),
+      ..."abzkQE.^$|]{},-#:é ".split(""),
+      "\\1",
+      "\\8",
+      "\\x41",
+      "\\x4",
+      "\\u0041",
+      "\\u{41}",
+      "\\cA",
+      "\\p{L}",
+      "\\pL",
+      "\\k<x>",
+      "(?<x>a)",
+      "(a|b)",
+      "[ab]",
+      "[^a]",
+      "[]",
+      "[^]",
+      "[[:alpha:]]",
+      "[[a]]",
+      "[\\b]",
+      "[\\s\\d]",
+      "[\\Sa]",
+      "[a&&b]",
+      "[.]",
+      "(?i:a)",
+      "(?s:.)",
+      "(?=a)",
+      "*",
+      "+",
+      "?",
+      "{2}",
+      "{1,2}",
+      "{,3}",
+      "{2"
+    )
+    const text = fc.string({
+      unit: fc.constantFrom(..."abzAZkQE019_-.:[]{}\\\r\n\v\b\0\u0001\u00a0\u2028\ufeffé ".split(""), "alpha", "<x>")
+    })
+    let found = 0
+    fc.assert(
+      fc.property(
+        fc.array(sign, { minLength: 1, maxLength: 4 }),
+        fc.constantFrom("", "i", "m", "s", "u"),
+        text,
+        (signs, flags, line) => {
+          let pattern: RegExp
+          try {
+            pattern = new RegExp(signs.join(""), flags)
+          } catch {
+            return
+          }
+          // The ends of lines that JavaScript knows beside the line feed are none here.
+          if (flags === "m" && /[\r\u2028]/.test(line)) return
+          let finds: (text: string) => boolean
+          try {
+            finds = linearPattern("test", pattern)
+          } catch (cause) {
+            assert.instanceOf(cause, PolicyError)
+            return
+          }
+          found += 1
+          assert.strictEqual(finds(line), pattern.test(line), `${String(pattern)} in ${JSON.stringify(line)}`)
+        }
+      ),
+      { numRuns: 1000 }
+    )
+    assert.isAbove(found, 100)
+    for (const [source, part] of [
+      ["\\Aready", "\\A"],
+      ["(?<x>a)\\k<x>", "\\k<x>"],
+      ["[^]", "[^]"],
+      ["\\p{L}", "\\p"]
+    ] as const) {
+      assert.include(
+        refusal(() => onSerialMatch(new RegExp(source))),
+        `found ${part} in /`
+      )
+    }
+  })
+
   it("finds-what-the-engine-of-javascript-finds", () => {
     const atom = fc.constantFrom("a", "b", ".", "[ab]", "[^a]", "\\d", "\\w", "^", "$", "\\b", "ready", " ")
     const piece = fc

@@ -6,6 +6,7 @@
 import { RE2JS } from "re2js"
 import { requireAll } from "../argument.ts"
 import { refuse } from "../PolicyError.ts"
+import { readPattern } from "./readPattern.ts"
 
 /** Flags that say how to search, and nothing about what is found somewhere. */
 const withoutMeaning = /[dgu]/g
@@ -22,18 +23,27 @@ const mostSteps = 500
  * Whether an expression finds something in a text: by an automaton (RE2), without going back, as text of a guest must not be able to
  * stop the host.
  *
- * What no automaton can match is refused: `(?=…)`, `(?!…)`, `(?<=…)`, `(?<!…)`, back references such as `\1`, counts above 1,000,
- * the flag `v`; so is the flag `y`, which asks where a search goes on, and a line is searched from its beginning; so is one whose automaton has more than 500 steps, which a character, a class, an alternative or a `?` each add, and a
- * count as often as it says: `a{600}` or `(a?){300}`. `\d`, `\w`, `\s` and `\b` are of ASCII; characters are code points. `what` names the constructor in the
- * `PolicyError`.
+ * It finds what JavaScript finds, but for this: characters are code points, and ignoring case is as Unicode has it (`k` is the sign
+ * for kelvin, too). What no automaton can match is refused: `(?=…)`, `(?!…)`, `(?<=…)`, `(?<!…)`, back references such as `\1` and
+ * `\k<name>`, counts above 1,000, the flag `v`; so is what RE2 would take for something else, or not at all: escapes of letters that
+ * JavaScript takes for the letter, as `\A`, `\z` or `\Q`, `(?s:…)`, `[]` and `[^]`; so is the flag `y`, which asks where a search goes on, and a line is searched from its beginning; so is one whose automaton has more than 500 steps, which a character, a class, an alternative or a `?` each add, and a
+ * count as often as it says: `a{600}` or `(a?){300}`. `what` names the constructor in the `PolicyError`.
  */
 export const linearPattern = (what: string, { flags, source }: RegExp): ((text: string) => boolean) => {
   const meant = flags.replace(withoutMeaning, "")
   const unknown = [...meant].filter((flag) => flagOf[flag] === undefined)
   const compile = (): RE2JS => {
+    const read = readPattern(source, { hasDotAll: meant.includes("s"), isUnicode: flags.includes("u") })
+    if ("unread" in read) {
+      return refuse(
+        `${what}.pattern`,
+        "a regular expression without look-around, back references, and escapes of letters that stand for nothing",
+        `${read.unread} in /${source}/${flags}`
+      )
+    }
     try {
       return RE2JS.compile(
-        RE2JS.translateRegExp(source),
+        RE2JS.translateRegExp(read.source),
         [...meant].reduce((sum, flag) => sum | (flagOf[flag] ?? 0), 0)
       )
     } catch (cause) {

@@ -16,8 +16,9 @@ export interface SerialMatchOptions {
  * `onSerialMatch(p)(a) = min { e.at | e after a, e is SerialLine on the port, p occurs in e.text }`.
  *
  * A string matches where it occurs in the line; a regular expression where it finds something. Anything that can write to the
- * console can fire it. Expressions are matched in linear time, as RE2 does: look-around, back references, counts above 1,000 and
- * whatever needs an automaton of more than 500 steps, as `(a?){300}` does, are refused with a `PolicyError`. A prompt, which has no newline, is no line: for that there is `onSerialText`.
+ * console can fire it. Expressions find what they find in JavaScript, in linear time: look-around, back references, counts above 1,000,
+ * escapes that JavaScript takes for a letter, as `\A` and `\z`, and whatever needs an automaton of more than 500 steps, as `(a?){300}`
+ * does, are refused with a `PolicyError`. A prompt, which has no newline, is no line: for that there is `onSerialText`.
  *
  * - *Same instant*: of several lines, the one with the lowest `seq`.
  * - *Already true at arming*: a line at or before the arming does not count.
