@@ -29,7 +29,7 @@ export const oneThing: Readonly<Record<string, string>> = {
   "packages/native/crates/binding/src/machine.rs":
     "One class of the addon: a method for each line of its interface, none of which decides anything.",
   "packages/native/crates/host/src/hosted.rs":
-    "One machine of a host with its log and its network: each operation is handed to the session and answered.",
+    "The operations of one machine of a host: each is handed to its session, and answered once.",
   "packages/native/crates/host/src/session.rs":
     "The hand-over of one machine between threads: its states and steps are one automaton under one lock.",
   "packages/native/crates/host/tests/live.rs":
@@ -40,20 +40,14 @@ export const oneThing: Readonly<Record<string, string>> = {
     "What goes through one link, in the order of a connection's life, with one guest at its other end.",
   "packages/native/crates/soft/src/block/cache.rs":
     "The cache of blocks: what it knows by address, by page and by view is entered and dropped together.",
-  "packages/native/crates/soft/src/engine.rs":
-    "The loop of an engine and the port that it is reached by: what a slice leaves behind is what the port tells.",
   "packages/native/crates/soft/src/float/exact.rs":
     "Arithmetic by integers: every operation ends in one rounding, which it shares with no other module.",
-  "packages/native/crates/soft/src/float/tests.rs":
-    "The arithmetic against an independent one, and the rules that only RISC-V has, over the same operands.",
-  "packages/native/crates/soft/src/jit/tests.rs":
-    "The stage on which both tiers are compared, and the programs that once told them apart; more stand beside it.",
   "packages/native/crates/soft/tests/invariance.rs":
     "One generator of guests and one machine for them: what must not matter is one law, and each test a way to try it.",
   "packages/native/crates/vmm/src/devices/virtio/block/tests.rs":
-    "A driver of disks and what it is promised: the driver is the bench of every test.",
+    "What a driver of disks is promised: all of it is tried by the one driver that stands at its head.",
   "packages/native/crates/vmm/src/devices/virtio/mmio/tests/delayed.rs":
-    "A device that answers later and its drivers, lawful and hostile: one device, made for these tests.",
+    "What drivers see of a device that answers later: one device, made for these tests, whoever drives it.",
   "packages/native/crates/vmm/src/snapshot/tests.rs":
     "What a snapshot gives back and what is refused, on one small machine that the tests below it use, too.",
   "packages/native/crates/vmm/src/snapshot/tests/disks.rs":

@@ -22,30 +22,26 @@ export interface Turns {
 /** Keeps account of who runs the machine. A second `run` is the machine's to refuse; a second `advance` waits for the first. */
 export const makeTurns = (run: Machine["run"]): Turns => {
   let inProgress: Deferred.Deferred<void> | null = null
+  /** Takes the machine; what this returns gives it back. */
+  const take = (): (() => void) => {
+    const over = Deferred.makeUnsafe<void>()
+    inProgress = over
+    return () => {
+      if (inProgress === over) inProgress = null
+      Deferred.doneUnsafe(over, Exit.void)
+    }
+  }
   const turn: Machine["run"] = (until) =>
     Effect.suspend((): Effect.Effect<MachineStop, MachineError> => {
       if (inProgress !== null) return run(until)
-      const over = Deferred.makeUnsafe<void>()
-      inProgress = over
-      return Effect.ensuring(
-        run(until),
-        Effect.sync(() => {
-          inProgress = null
-          Deferred.doneUnsafe(over, Exit.void)
-        })
-      )
+      return Effect.ensuring(run(until), Effect.sync(take()))
     })
   const hold: Turns["hold"] = Effect.suspend(() => {
     if (inProgress !== null) {
       const message = "expected a machine that stands, found one that runs or lives: pause it first"
       return Effect.fail(new MachineError({ reason: { _tag: "AlreadyRunning", message } }))
     }
-    const over = Deferred.makeUnsafe<void>()
-    inProgress = over
-    return Effect.succeed(() => {
-      if (inProgress === over) inProgress = null
-      Deferred.doneUnsafe(over, Exit.void)
-    })
+    return Effect.succeed(take())
   })
   return {
     run: turn,

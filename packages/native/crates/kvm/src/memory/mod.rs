@@ -26,7 +26,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kvm_ioctls::VmFd;
 use stillpoint_vmm::memory::{
-    Derived, GuestMemory, Mark, MemoryError, PAGE_BYTES, PageImage, PageSet, limit_bytes,
+    Derived, GuestMemory, MappedBooks, Mark, MemoryError, PAGE_BYTES, PageEpochs, PageImage,
+    PageSet, limit_bytes,
 };
 
 pub(crate) use mapping::Mapping;
@@ -41,8 +42,7 @@ struct Filled(Arc<Backing>);
 
 /// The memory of one machine under KVM.
 pub struct MappedMemory {
-    base: u64,
-    page_count: usize,
+    books: MappedBooks,
     backing: Arc<Backing>,
     mapping: Arc<Mapping>,
     writes: Writes,
@@ -51,11 +51,7 @@ pub struct MappedMemory {
     tracking: Mutex<Tracking>,
     /// Pages that the image has which this was restored from; shared with every fork.
     of_image: Arc<PageSet>,
-    generation: u64,
-    watched: PageSet,
-    touched_watched: Vec<u64>,
     failure: Option<MemoryError>,
-    derived: Arc<Derived>,
 }
 
 fn exhausted() -> MemoryError {
@@ -88,7 +84,7 @@ impl MappedMemory {
         // A page is had by every process that still runs: where it is not, there is nothing to tell.
         #[allow(clippy::expect_used, reason = "nothing is left to report it with")]
         let memory = Self::mapped(base, PAGE, Arc::default(), &derived).expect("a page of memory");
-        Self { page_count: 0, failure: Some(failure), ..memory }
+        Self { books: MappedBooks::new(base, 0, derived), failure: Some(failure), ..memory }
     }
 
     fn mapped(
@@ -103,21 +99,17 @@ impl MappedMemory {
         let len = usize::try_from(size_bytes).map_err(|_| io::ErrorKind::OutOfMemory)?;
         let backing = Arc::new(Backing::new(len)?);
         let mapping = Mapping::of(&backing, len, Writes::Shared)?;
-        let mut tracking = Tracking::new(len / PAGE_BYTES);
+        let page_count = len / PAGE_BYTES;
+        let mut epochs = PageEpochs::new(page_count);
         Ok(Self {
-            base,
-            page_count: len / PAGE_BYTES,
+            books: MappedBooks::new(base, page_count, Arc::clone(derived)),
             backing,
             mapping,
             writes: Writes::Shared,
-            private_since: tracking.mark(),
-            tracking: Mutex::new(tracking),
+            private_since: epochs.mark(),
+            tracking: Mutex::new(Tracking::new(epochs)),
             of_image,
-            generation: 0,
-            watched: PageSet::default(),
-            touched_watched: Vec::new(),
             failure: None,
-            derived: Arc::clone(derived),
         })
     }
 
@@ -176,48 +168,36 @@ impl MappedMemory {
     }
 
     fn host(&self, page: usize) -> NonNull<u8> {
-        assert!(page < self.page_count, "page {page} of {}", self.page_count);
+        assert!(page < self.page_count(), "page {page} of {}", self.page_count());
         // SAFETY: the page lies in the mapping.
         unsafe { self.mapping.start().add(page * PAGE_BYTES) }
     }
 
-    fn page_of(&self, gpa: u64) -> Option<usize> {
-        let page = usize::try_from(gpa.checked_sub(self.base)? / PAGE).ok()?;
-        (page < self.page_count).then_some(page)
-    }
-
-    fn check(&self, gpa: u64, len: usize) -> Result<(), MemoryError> {
-        if let Some(failure) = &self.failure {
-            return Err(failure.clone());
+    /// Numbers of the pages that hold any of `len` bytes at `gpa`, if there is memory at all.
+    fn pages(&self, gpa: u64, len: usize) -> Result<std::ops::Range<usize>, MemoryError> {
+        match &self.failure {
+            Some(failure) => Err(failure.clone()),
+            None => self.books.pages(gpa, len),
         }
-        let (base, end) = (self.base, self.base + self.size_bytes());
-        let outside = MemoryError::OutOfRange { gpa, len: len as u64, base, end };
-        if self.contains(gpa, len) { Ok(()) } else { Err(outside) }
-    }
-
-    /// Numbers of the pages that hold any of `len` bytes at `gpa`, which are in memory.
-    fn pages(&self, gpa: u64, len: usize) -> std::ops::Range<usize> {
-        let first = gpa - self.base;
-        (first / PAGE) as usize..(first + len as u64).div_ceil(PAGE) as usize
     }
 
     fn address(&self, gpa: u64) -> *mut u8 {
         // Offsets that were checked lie in the mapping.
-        self.mapping.start().as_ptr().wrapping_add((gpa - self.base) as usize)
+        self.mapping.start().as_ptr().wrapping_add((gpa - self.base()) as usize)
     }
 }
 
 impl GuestMemory for MappedMemory {
     fn base(&self) -> u64 {
-        self.base
+        self.books.base()
     }
 
     fn page_count(&self) -> usize {
-        self.page_count
+        self.books.page_count()
     }
 
     fn generation(&self) -> u64 {
-        self.generation
+        self.books.generation()
     }
 
     fn failure(&self) -> Option<&MemoryError> {
@@ -225,19 +205,19 @@ impl GuestMemory for MappedMemory {
     }
 
     fn page_for_read(&mut self, gpa: u64) -> Option<NonNull<u8>> {
-        let page = self.page_of(gpa)?;
-        self.tracking().touched(page);
+        let page = self.books.page_of(gpa)?;
+        self.tracking().epochs.touched(page);
         Some(self.host(page))
     }
 
     fn page_for_write(&mut self, gpa: u64) -> Option<NonNull<u8>> {
-        let page = self.page_of(gpa)?;
-        self.tracking().written(page);
+        let page = self.books.page_of(gpa)?;
+        self.tracking().epochs.written(page);
         Some(self.host(page))
     }
 
     fn page_bytes(&self, page: usize) -> Result<Option<&[u8; PAGE_BYTES]>, MemoryError> {
-        if !self.of_image.contains(page) && !self.tracking().was_written(page) {
+        if !self.of_image.contains(page) && !self.tracking().epochs.was_written(page) {
             return Ok(None);
         }
         // SAFETY: in the mapping; whoever writes the page, the processor too, needs the memory exclusively.
@@ -253,9 +233,9 @@ impl GuestMemory for MappedMemory {
     }
 
     fn peek(&mut self, gpa: u64, into: &mut [u8]) -> Result<(), MemoryError> {
-        self.check(gpa, into.len())?;
+        let pages = self.pages(gpa, into.len())?;
         let mut tracking = self.tracking();
-        self.pages(gpa, into.len()).for_each(|page| tracking.touched(page));
+        pages.for_each(|page| tracking.epochs.touched(page));
         drop(tracking);
         // SAFETY: checked to lie in the mapping; `into` is a Rust reference, which never points there.
         unsafe { self.address(gpa).copy_to_nonoverlapping(into.as_mut_ptr(), into.len()) };
@@ -263,12 +243,9 @@ impl GuestMemory for MappedMemory {
     }
 
     fn poke(&mut self, gpa: u64, from: &[u8]) -> Result<(), MemoryError> {
-        self.check(gpa, from.len())?;
-        for page in self.pages(gpa, from.len()) {
-            self.tracking().written(page);
-            if self.watched.contains(page) {
-                self.touched_watched.push(self.base + page as u64 * PAGE);
-            }
+        for page in self.pages(gpa, from.len())? {
+            self.tracking().epochs.written(page);
+            self.books.written(page);
         }
         // SAFETY: as in `peek`, and this memory is borrowed exclusively.
         unsafe { self.address(gpa).copy_from_nonoverlapping(from.as_ptr(), from.len()) };
@@ -276,14 +253,14 @@ impl GuestMemory for MappedMemory {
     }
 
     fn prefetch(&self, gpa: u64) -> Result<(), MemoryError> {
-        self.check(gpa, 1)
+        self.pages(gpa, 1).map(|_| ())
     }
 
     fn fork(&mut self) -> Box<dyn GuestMemory> {
-        self.generation += 1;
-        match self.forked() {
+        let books = self.books.forked();
+        match self.forked(books) {
             Ok(fork) => Box::new(fork),
-            Err(_) => Box::new(Self::failed(self.base, exhausted(), Arc::clone(&self.derived))),
+            Err(_) => Box::new(self.failed_fork(exhausted())),
         }
     }
 
@@ -291,8 +268,10 @@ impl GuestMemory for MappedMemory {
         let tracking = self.tracking();
         let mut own = 0;
         match self.writes {
-            Writes::Shared => tracking.visit_written(&mut |_| own += PAGE),
-            Writes::Private => tracking.visit_since(self.private_since, &mut |_| own += PAGE),
+            Writes::Shared => tracking.epochs.visit_written(&mut |_| own += PAGE),
+            Writes::Private => {
+                tracking.epochs.visit_since(self.private_since, &mut |_| own += PAGE)
+            }
         }
         own
     }
@@ -300,51 +279,45 @@ impl GuestMemory for MappedMemory {
     fn present_bytes(&self) -> u64 {
         let mut present = 0;
         let tracking = self.tracking();
-        for page in 0..self.page_count {
-            present += PAGE * u64::from(self.of_image.contains(page) || tracking.was_written(page));
+        for page in 0..self.page_count() {
+            present +=
+                PAGE * u64::from(self.of_image.contains(page) || tracking.epochs.was_written(page));
         }
         present
     }
 
     fn mark(&mut self) -> Mark {
-        self.generation += 1;
-        self.tracking().mark()
+        self.books.new_generation();
+        self.tracking().epochs.mark()
     }
 
     fn visit_pages_since(&self, mark: Mark, visit: &mut dyn FnMut(usize)) {
-        self.tracking().visit_since(mark, visit);
+        self.tracking().epochs.visit_since(mark, visit);
     }
 
     fn record_touched(&mut self) {
-        self.generation += 1;
-        self.tracking().record_touched();
+        self.books.new_generation();
+        self.tracking().epochs.record_touched();
     }
 
     fn take_touched(&mut self) -> Vec<u64> {
-        let touched = self.tracking().take_touched();
-        touched.iter().map(|page| self.base + page as u64 * PAGE).collect()
+        self.books.addresses(&self.tracking().epochs.take_touched())
     }
 
     fn watch_page(&mut self, gpa: u64, watched: bool) {
-        match self.page_of(gpa) {
-            Some(page) if watched => {
-                self.watched.insert(page);
-            }
-            Some(page) => self.watched.remove(page),
-            None => {}
-        }
+        self.books.watch_page(gpa, watched);
     }
 
     fn take_touched_watched(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.touched_watched)
+        self.books.take_touched_watched()
     }
 
     fn derived(&self) -> &Derived {
-        &self.derived
+        self.books.derived()
     }
 
     fn has_family(&self) -> bool {
-        Arc::strong_count(&self.derived) > 1
+        self.books.has_family()
     }
 
     fn as_any_mut(&mut self) -> Option<&mut dyn Any> {
@@ -353,19 +326,23 @@ impl GuestMemory for MappedMemory {
 }
 
 impl MappedMemory {
-    fn forked(&mut self) -> io::Result<Self> {
+    fn failed_fork(&self, failure: MemoryError) -> Self {
+        Self::failed(self.base(), failure, Arc::clone(self.books.derived()))
+    }
+
+    fn forked(&mut self, books: MappedBooks) -> io::Result<Self> {
         if let Some(failure) = &self.failure {
-            return Ok(Self::failed(self.base, failure.clone(), Arc::clone(&self.derived)));
+            return Ok(self.failed_fork(failure.clone()));
         }
         if self.writes == Writes::Shared {
             self.mapping.keep_writes_apart(&self.backing)?;
             self.writes = Writes::Private;
-            let mark = self.tracking().mark();
+            let mark = self.tracking().epochs.mark();
             self.private_since = mark;
         }
         let mapping = Mapping::of(&self.backing, self.mapping.len(), Writes::Private)?;
         let tracking = self.tracking();
-        tracking.visit_since(self.private_since, &mut |page| {
+        tracking.epochs.visit_since(self.private_since, &mut |page| {
             // SAFETY: the page lies in both mappings, which have one length; the other is nobody
             // else's yet.
             unsafe {
@@ -373,21 +350,16 @@ impl MappedMemory {
                 self.host(page).copy_to_nonoverlapping(other, PAGE_BYTES);
             }
         });
-        let tracking = Mutex::new(tracking.forked());
+        let tracking = Mutex::new(Tracking::new(tracking.epochs.forked()));
         Ok(Self {
-            base: self.base,
-            page_count: self.page_count,
+            books,
             backing: Arc::clone(&self.backing),
             mapping,
             writes: Writes::Private,
             private_since: self.private_since,
             tracking,
             of_image: Arc::clone(&self.of_image),
-            generation: self.generation,
-            watched: self.watched.clone(),
-            touched_watched: self.touched_watched.clone(),
             failure: None,
-            derived: Arc::clone(&self.derived),
         })
     }
 }

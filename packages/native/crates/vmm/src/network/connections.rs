@@ -32,6 +32,28 @@ struct Progress {
     answer_bytes: u64,
 }
 
+/// Who says what a frame holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Guest,
+    Peer,
+}
+
+impl Side {
+    /// The connection of a segment that this side says.
+    fn connection(self, segment: &Segment) -> Connection {
+        let (from, to) = (
+            (segment.source, segment.source_port),
+            (segment.destination, segment.destination_port),
+        );
+        let ((guest, guest_port), (peer, peer_port)) = match self {
+            Self::Guest => (from, to),
+            Self::Peer => (to, from),
+        };
+        Connection { guest, guest_port, peer, peer_port }
+    }
+}
+
 /// Bytes over all connections, since they were last asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Traffic {
@@ -73,83 +95,67 @@ impl Connections {
 
     /// The guest sends a frame; what has happened by that.
     pub fn sent(&mut self, frame: &[u8]) -> Vec<EventBody> {
-        let mut told = Vec::new();
-        let Some(segment) = Segment::read(frame) else { return told };
-        let connection = Connection {
-            guest: segment.source,
-            guest_port: segment.source_port,
-            peer: segment.destination,
-            peer_port: segment.destination_port,
-        };
-        let next = segment.sequence.wrapping_add(segment.length);
-        if segment.flags & FLAG_RST != 0 {
-            self.close(connection, ConnectionEnd::Reset, &mut told);
-        } else if let Some(progress) = self.known.get_mut(&connection) {
-            if segment.flags & FLAG_SYN != 0 {
-                progress.guest_next = next;
-                if segment.flags & FLAG_ACK != 0 && !progress.is_outward {
-                    self.agree(connection, &mut told);
-                }
-                return told;
-            }
-            let said = advanced(&mut progress.guest_next, next, segment.data);
-            progress.bytes_out = progress.bytes_out.saturating_add(said);
-            if progress.request_bytes > 0 {
-                progress.answer_bytes = progress.answer_bytes.saturating_add(said);
-            }
-            self.traffic.bytes_out = self.traffic.bytes_out.saturating_add(said);
-            if segment.flags & FLAG_FIN != 0 {
-                progress.guest_has_ended = true;
-                served(connection, progress, &mut told);
-            }
-            self.close_if_ended(connection, &mut told);
-        } else if segment.flags & FLAG_SYN != 0 {
-            let progress = Progress {
-                next: segment.acknowledgement,
-                guest_next: next,
-                is_outward: segment.flags & FLAG_ACK == 0,
-                ..Progress::default()
-            };
-            self.remember(connection, progress);
-        }
-        told
+        self.heard(Side::Guest, frame)
     }
 
     /// The guest is given a frame; what has happened by that.
     pub fn given(&mut self, frame: &[u8]) -> Vec<EventBody> {
+        self.heard(Side::Peer, frame)
+    }
+
+    fn heard(&mut self, side: Side, frame: &[u8]) -> Vec<EventBody> {
         let mut told = Vec::new();
         let Some(segment) = Segment::read(frame) else { return told };
-        let connection = Connection {
-            guest: segment.destination,
-            guest_port: segment.destination_port,
-            peer: segment.source,
-            peer_port: segment.source_port,
-        };
+        let connection = side.connection(&segment);
         let next = segment.sequence.wrapping_add(segment.length);
+        let agrees = segment.flags & FLAG_ACK != 0;
         if segment.flags & FLAG_RST != 0 {
             self.close(connection, ConnectionEnd::Reset, &mut told);
         } else if let Some(progress) = self.known.get_mut(&connection) {
             if segment.flags & FLAG_SYN != 0 {
-                progress.next = next;
-                if segment.flags & FLAG_ACK != 0 && progress.is_outward {
+                *progress.next_of(side) = next;
+                // Who was called agrees.
+                if agrees && progress.is_outward == (side == Side::Peer) {
                     self.agree(connection, &mut told);
                 }
                 return told;
             }
-            let said = advanced(&mut progress.next, next, segment.data);
-            if said > 0 {
-                // What follows an answer is another request.
-                served(connection, progress, &mut told);
-                progress.bytes_in = progress.bytes_in.saturating_add(said);
-                progress.request_bytes = progress.request_bytes.saturating_add(said);
-                self.traffic.bytes_in = self.traffic.bytes_in.saturating_add(said);
-            }
-            if segment.flags & FLAG_FIN != 0 {
-                progress.peer_has_ended = true;
+            let said = advanced(progress.next_of(side), next, segment.data);
+            let is_last = segment.flags & FLAG_FIN != 0;
+            match side {
+                Side::Guest => {
+                    progress.bytes_out = progress.bytes_out.saturating_add(said);
+                    if progress.request_bytes > 0 {
+                        progress.answer_bytes = progress.answer_bytes.saturating_add(said);
+                    }
+                    self.traffic.bytes_out = self.traffic.bytes_out.saturating_add(said);
+                    if is_last {
+                        progress.guest_has_ended = true;
+                        served(connection, progress, &mut told);
+                    }
+                }
+                Side::Peer => {
+                    if said > 0 {
+                        // What follows an answer is another request.
+                        served(connection, progress, &mut told);
+                        progress.bytes_in = progress.bytes_in.saturating_add(said);
+                        progress.request_bytes = progress.request_bytes.saturating_add(said);
+                        self.traffic.bytes_in = self.traffic.bytes_in.saturating_add(said);
+                    }
+                    if is_last {
+                        progress.peer_has_ended = true;
+                    }
+                }
             }
             self.close_if_ended(connection, &mut told);
         } else if segment.flags & FLAG_SYN != 0 {
-            self.remember(connection, Progress { next, ..Progress::default() });
+            let mut progress = Progress::default();
+            *progress.next_of(side) = next;
+            if side == Side::Guest {
+                progress.next = segment.acknowledgement;
+                progress.is_outward = !agrees;
+            }
+            self.remember(connection, progress);
         }
         told
     }
@@ -305,6 +311,14 @@ impl Connections {
 }
 
 impl Progress {
+    /// The sequence number that a side says next.
+    fn next_of(&mut self, side: Side) -> &mut u32 {
+        match side {
+            Side::Guest => &mut self.guest_next,
+            Side::Peer => &mut self.next,
+        }
+    }
+
     fn direction(&self) -> ConnectionDirection {
         if self.is_outward { ConnectionDirection::Outward } else { ConnectionDirection::Inward }
     }
