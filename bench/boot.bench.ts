@@ -2,7 +2,7 @@
 import { Vmm } from "@stillpoint/core"
 import { Effect } from "effect"
 import { directory, executedNanos, guest, measured, runTo, runtime } from "./guests.ts"
-import { measure, median, milliseconds } from "./measure.ts"
+import { measure, median, milliseconds, stopwatch } from "./measure.ts"
 import { Qemu } from "./peers/Qemu.ts"
 import { finish, row } from "./row.ts"
 
@@ -13,9 +13,9 @@ const ours = () =>
     measured(
       Effect.gen(function* () {
         const machine = yield* (yield* Vmm).boot(guest)
-        const began = performance.now()
+        const passed = stopwatch()
         const stop = yield* runTo(machine, "AgentReady")
-        const elapsed = performance.now() - began
+        const elapsed = passed()
         mips.push(executedNanos(yield* machine.eventsSoFar(), stop.atNanos) / elapsed / 1000)
       })
     )

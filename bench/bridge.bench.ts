@@ -8,7 +8,7 @@ import { promisify } from "node:util"
 import { Subject } from "rxjs"
 import { loadAddon } from "../packages/native/src/binding/loadAddon.ts"
 import { directory, measured, runtime } from "./guests.ts"
-import { measure } from "./measure.ts"
+import { measure, stopwatch } from "./measure.ts"
 import { finish, row } from "./row.ts"
 
 // Prints `A` and a line feed on its console for ever: every line an event.
@@ -27,9 +27,9 @@ const fromGuest = () =>
       machine.events$.subscribe(() => {
         events += 1
       })
-      const began = performance.now()
+      const passed = stopwatch()
       yield* machine.run({ budgetNanos: 5_000_000 })
-      return (events / (performance.now() - began)) * 1000
+      return (events / passed()) * 1000
     })
   )
 
@@ -39,9 +39,9 @@ const bare = () => {
   subject.subscribe(() => {
     events += 1
   })
-  const began = performance.now()
+  const passed = stopwatch()
   for (let seq = 0; seq < 1_000_000; seq++) subject.next({ _tag: "GuestIdle", seq, atNanos: seq })
-  return (events / (performance.now() - began)) * 1000
+  return (events / passed()) * 1000
 }
 
 const addon = await Effect.runPromise(loadAddon)
@@ -50,9 +50,9 @@ const bridgeCall = () =>
   measured(
     Effect.gen(function* () {
       const machine = yield* (yield* Vmm).boot(payload)
-      const began = performance.now()
+      const passed = stopwatch()
       for (let call = 0; call < calls; call++) yield* machine.ownBytes
-      return ((performance.now() - began) / calls) * 1000
+      return (passed() / calls) * 1000
     })
   )
 
@@ -72,18 +72,18 @@ const nativeCall = async () => {
     diskSlots: 0
   })
   if (!(machine instanceof addon.NativeMachine)) throw new Error(machine.message)
-  const began = performance.now()
+  const passed = stopwatch()
   for (let call = 0; call < calls; call++) await machine.ownBytes()
-  const elapsed = performance.now() - began
+  const elapsed = passed()
   await machine.close()
   return (elapsed / calls) * 1000
 }
 
 const random = promisify(randomBytes)
 const threadPool = async () => {
-  const began = performance.now()
+  const passed = stopwatch()
   for (let call = 0; call < calls; call++) await random(1)
-  return ((performance.now() - began) / calls) * 1000
+  return (passed() / calls) * 1000
 }
 
 const [events, bareEvents] = await measure([fromGuest, bare])

@@ -11,7 +11,7 @@ import type { GuestKit } from "@stillpoint/kit"
 import { Effect, Exit, Layer, Scope } from "effect"
 import { join } from "node:path"
 import { directory, guest, runtime } from "./guests.ts"
-import { median } from "./measure.ts"
+import { median, stopwatch } from "./measure.ts"
 import { finish, row } from "./row.ts"
 
 const rounds = Math.max(1, Math.trunc(Number(process.env["STILLPOINT_BENCH_ROUNDS"])) || 15)
@@ -29,8 +29,8 @@ const run = <A, E>(effect: Effect.Effect<A, E, Vmm | GuestKit | SnapshotStore | 
 
 const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.suspend(() => {
-    const began = performance.now()
-    return Effect.map(effect, (value) => ({ value, millis: performance.now() - began }))
+    const passed = stopwatch()
+    return Effect.map(effect, (value) => ({ value, millis: passed() }))
   })
 
 /** One clone: milliseconds of its gate and of its first command, and instructions a second of its last. */

@@ -14,7 +14,7 @@ import { BootedKit, GuestKit } from "@stillpoint/kit"
 import { NativeAgent, NativeVmm } from "@stillpoint/native"
 import { Effect, Layer, ManagedRuntime } from "effect"
 import { directory } from "./guests.ts"
-import { inTurns, median } from "./measure.ts"
+import { inTurns, median, stopwatch } from "./measure.ts"
 import { finish, row } from "./row.ts"
 
 const layout = fileURLToPath(new URL("../.cache/test-images/layout", import.meta.url))
@@ -41,9 +41,9 @@ const timed = <E, R>(make: Effect.Effect<Machine, E, R>) =>
   Effect.scoped(
     Effect.gen(function* () {
       const cpu = process.cpuUsage()
-      const begun = performance.now()
+      const passed = stopwatch()
       yield* toPreExec(yield* make)
-      const wall = performance.now() - begun
+      const wall = passed()
       const { system, user } = process.cpuUsage(cpu)
       return { wall, cpu: (system + user) / 1e3 }
     })

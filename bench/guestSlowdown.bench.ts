@@ -9,7 +9,7 @@ import { join } from "node:path"
 import { Journal, newGuestStream, recordGuest, Vmm } from "@stillpoint/core"
 import { Effect } from "effect"
 import { directory, guest, measured, runtime } from "./guests.ts"
-import { inTurns, median } from "./measure.ts"
+import { inTurns, median, stopwatch } from "./measure.ts"
 import { finish, row } from "./row.ts"
 
 /** Milliseconds that each thread of the core has executed so far; `null` where the system does not say. */
@@ -41,12 +41,12 @@ const boot = (isRecorded: boolean) =>
     const machine = yield* (yield* Vmm).boot(spec)
     const recording = isRecorded ? yield* recordGuest(newGuestStream(), machine) : null
     const before = coreThreads()
-    const begun = performance.now()
+    const passed = stopwatch()
     yield* machine.run({ kinds: ["WorkloadPreExec"] })
-    const millis = performance.now() - begun
+    const millis = passed()
     const busy = executedBetween(before, coreThreads())
     if (recording !== null) yield* recording.flush
-    const untilAppended = performance.now() - begun
+    const untilAppended = passed()
     return { millis, untilAppended, busy, events: (yield* machine.eventsSoFar()).length }
   })
 

@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { type GuestEvent, guestRecordOf, Journal } from "@stillpoint/core"
 import { Effect } from "effect"
-import { measure } from "./measure.ts"
+import { measure, stopwatch } from "./measure.ts"
 import { finish, row } from "./row.ts"
 
 const count = 100_000
@@ -31,11 +31,11 @@ const ours = (path: string): Promise<number> =>
   Effect.runPromise(
     Effect.gen(function* () {
       const journal = yield* Journal
-      const begun = performance.now()
+      const passed = stopwatch()
       for (let from = 0; from < count; from += batch) {
         yield* journal.append("guest/bench", events.slice(from, from + batch).map(guestRecordOf))
       }
-      return (count * 1_000) / (performance.now() - begun)
+      return (count * 1_000) / passed()
     }).pipe(Effect.provide(Journal.layerSqlite({ path }), { local: true }))
   )
 
@@ -45,13 +45,13 @@ const byHand = (path: string): number => {
     "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE events (seq INTEGER PRIMARY KEY, type TEXT, json TEXT)"
   )
   const insert = database.prepare("INSERT INTO events (seq, type, json) VALUES (?, ?, ?)")
-  const begun = performance.now()
+  const passed = stopwatch()
   for (let from = 0; from < count; from += batch) {
     database.exec("BEGIN IMMEDIATE")
     for (const event of events.slice(from, from + batch)) insert.run(event.seq, event._tag, JSON.stringify(event))
     database.exec("COMMIT")
   }
-  const rate = (count * 1_000) / (performance.now() - begun)
+  const rate = (count * 1_000) / passed()
   database.close()
   return rate
 }

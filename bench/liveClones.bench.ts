@@ -9,7 +9,7 @@ import { Vmm } from "@stillpoint/core"
 import { GuestKit } from "@stillpoint/kit"
 import { Effect } from "effect"
 import { measured } from "./guests.ts"
-import { median } from "./measure.ts"
+import { median, stopwatch } from "./measure.ts"
 import { finish, row } from "./row.ts"
 
 const clones = Number(process.env["STILLPOINT_BENCH_CLONES"] ?? 1_000)
@@ -48,9 +48,9 @@ const costOf = Effect.fnUntraced(function* (heartbeatMillis: number, options: Li
   for (let index = 0; index < wakes; index++) {
     const machine = machines[(index * 19) % clones]
     if (machine === undefined) continue
-    const began = performance.now()
+    const passed = stopwatch()
     yield* machine.sendSerial(0, new Uint8Array([10]))
-    wakeTimes.push(performance.now() - began)
+    wakeTimes.push(passed())
   }
   return { millisPerSecond: (user + system) / 1e3 / seconds, wakeMillis: median(wakeTimes) }
 })

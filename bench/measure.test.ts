@@ -1,3 +1,5 @@
+import { globSync, readFileSync } from "node:fs"
+import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as fc from "fast-check"
 import { afterEach } from "vitest"
@@ -24,6 +26,14 @@ describe("measure", () => {
         [4, 6]
       ]
     )
+  })
+
+  it("no-bench-reads-a-clock-of-its-own", () => {
+    const benches = globSync("*.bench.ts", { cwd: import.meta.dirname })
+    assert.isNotEmpty(benches)
+    const clock = /performance\.now|Date\.now|hrtime/
+    const reading = benches.filter((bench) => clock.test(readFileSync(join(import.meta.dirname, bench), "utf8")))
+    assert.deepStrictEqual(reading, [])
   })
 
   it("the-environment-says-how-often", async () => {

@@ -45,9 +45,15 @@ export const measure = async <const Sides extends ReadonlyArray<Side<number>>>(
   return values.map(median) as unknown as { readonly [Index in keyof Sides]: number }
 }
 
+/** Begins now; says how many host milliseconds have passed since. */
+export const stopwatch = (): (() => number) => {
+  const began = performance.now()
+  return () => performance.now() - began
+}
+
 /** Host milliseconds that `work` takes. */
 export const milliseconds = async (work: () => unknown): Promise<number> => {
-  const began = performance.now()
+  const passed = stopwatch()
   await work()
-  return performance.now() - began
+  return passed()
 }

@@ -10,7 +10,7 @@ import { execFileSync, spawn } from "node:child_process"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { directory, measured, runtime } from "./guests.ts"
-import { measure, milliseconds } from "./measure.ts"
+import { measure, milliseconds, stopwatch } from "./measure.ts"
 import { finish, type Row, row } from "./row.ts"
 
 const sources = fileURLToPath(new URL("payloads/", import.meta.url))
@@ -45,11 +45,11 @@ const ours = (kernelPath: string) =>
   measured(
     Effect.gen(function* () {
       const machine = yield* (yield* Vmm).boot({ kernelPath, memoryMib, dirtySampleNanos: 0 })
-      const began = performance.now()
+      const passed = stopwatch()
       const stop = yield* machine.run({})
       if (stop.reason !== "halted") return yield* Effect.die(new Error(`${kernelPath}: the run ended: ${stop.reason}`))
       instructions = stop.atNanos
-      return performance.now() - began
+      return passed()
     })
   )
 

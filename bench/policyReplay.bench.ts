@@ -25,7 +25,7 @@ import {
   Trigger,
   within
 } from "@stillpoint/triggers"
-import { inTurns, measure, type MeasureOptions } from "./measure.ts"
+import { inTurns, measure, type MeasureOptions, stopwatch } from "./measure.ts"
 import { finish, row } from "./row.ts"
 
 const eventCount = 1_000_000
@@ -173,9 +173,9 @@ const check = (decided: number): void => {
 
 /** A run that decides as it must; what it gives is events a second. */
 const rate = (count: number, run: () => number) => () => {
-  const began = performance.now()
+  const passed = stopwatch()
   check(run())
-  return (count * 1000) / (performance.now() - began)
+  return (count * 1000) / passed()
 }
 
 const [handOurs, hand] = await measure([rate(eventCount, replayed), rate(eventCount, () => byHand(events))], often)

@@ -11,7 +11,7 @@ import {
 } from "@stillpoint/core"
 import { kindTrigger, MemoryFiles, ScriptedVmm } from "@stillpoint/core/testing"
 import { Effect, Layer } from "effect"
-import { measure } from "./measure.ts"
+import { measure, stopwatch } from "./measure.ts"
 import { finish, row } from "./row.ts"
 
 const ready = 16
@@ -31,9 +31,9 @@ const warm = (pool: ClonePool) =>
 /** Milliseconds that an acquire takes. */
 const timed = <E, R>(acquire: Effect.Effect<Clone, E, R>) =>
   Effect.gen(function* () {
-    const begun = performance.now()
+    const passed = stopwatch()
     yield* acquire
-    return performance.now() - begun
+    return passed()
   })
 
 const program = Effect.scoped(

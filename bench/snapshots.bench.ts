@@ -10,7 +10,7 @@ import { mkdirSync, readFileSync, rmSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { directory, guest, machineAt, measured, memoryMib, runtime } from "./guests.ts"
-import { inTurns, measure, median, milliseconds } from "./measure.ts"
+import { inTurns, measure, median, milliseconds, stopwatch } from "./measure.ts"
 import { Qemu } from "./peers/Qemu.ts"
 import { finish, type Row, row } from "./row.ts"
 
@@ -58,9 +58,9 @@ const [captures] = await measured(
       yield* machine.run({ budgetNanos: 50_000_000 })
       rmSync(snapshot, { recursive: true, force: true })
       mkdirSync(snapshot)
-      const began = performance.now()
+      const passed = stopwatch()
       const { pauseNanos } = yield* machine.capture(snapshot)
-      return { total: performance.now() - began, pause: pauseNanos / 1e6 }
+      return { total: passed(), pause: pauseNanos / 1e6 }
     })
     return yield* Effect.promise(() => inTurns([() => Effect.runPromise(capture)]))
   })
@@ -88,20 +88,20 @@ rows.push(
 const toFirstInstruction = () =>
   measured(
     Effect.gen(function* () {
-      const began = performance.now()
+      const passed = stopwatch()
       const machine = yield* (yield* Vmm).restore(snapshot)
       yield* machine.run({ budgetNanos: 1 })
-      return performance.now() - began
+      return passed()
     })
   )
 const toFirstExec = () =>
   measured(
     Effect.gen(function* () {
-      const began = performance.now()
+      const passed = stopwatch()
       const machine = yield* (yield* Vmm).restore(snapshot)
       const result = yield* machine.exec({ argv: command })
       if (result.code !== 0) return yield* Effect.die(new Error(`exec ended: ${result.code}`))
-      return performance.now() - began
+      return passed()
     })
   )
 const [first, firstPeer] = await measure([toFirstInstruction, qemuToRunning])
@@ -121,9 +121,9 @@ const [forkMs, cloneBytes] = await measured(
     const machine = yield* machineAt("ListenerBound")
     const fork = Effect.scoped(
       Effect.gen(function* () {
-        const began = performance.now()
+        const passed = stopwatch()
         yield* machine.fork
-        return performance.now() - began
+        return passed()
       })
     )
     const [forkMs] = yield* Effect.promise(() => measure([() => Effect.runPromise(fork)], { rounds: 20 }))

@@ -8,7 +8,7 @@ import type { Machine } from "@stillpoint/core"
 import { Effect } from "effect"
 import { readFileSync } from "node:fs"
 import { directory, executedNanos, guest, machineAt, measured, runtime } from "./guests.ts"
-import { inTurns, median } from "./measure.ts"
+import { inTurns, median, stopwatch } from "./measure.ts"
 import { Qemu } from "./peers/Qemu.ts"
 import { finish, type Row, row } from "./row.ts"
 
@@ -26,9 +26,9 @@ interface Cost {
 
 /** What the work costs, by a clock of processor time in milliseconds. */
 const costOf = async (cpu: () => number, work: () => Promise<unknown>): Promise<Cost> => {
-  const [before, began] = [cpu(), performance.now()]
+  const [before, passed] = [cpu(), stopwatch()]
   await work()
-  return { wallMillis: performance.now() - began, cpuMillis: cpu() - before }
+  return { wallMillis: passed(), cpuMillis: cpu() - before }
 }
 
 const ownCpu = (): number => {
