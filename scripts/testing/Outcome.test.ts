@@ -82,7 +82,7 @@ it("of-vitest-it-is-told-which-tests-failed-which-files-did-not-load-and-where",
           status: "failed",
           message: "",
           assertionResults: [
-            { fullName: "a holds", status: "passed", failureMessages: [] },
+            { fullName: "a holds", status: "passed", failureMessages: [], meta: { told: "7 points, 0 failures" } },
             { fullName: "a lacks (skipped: no kvm)", status: "skipped", failureMessages: [] },
             {
               fullName: "a breaks",
@@ -106,6 +106,7 @@ it("of-vitest-it-is-told-which-tests-failed-which-files-did-not-load-and-where",
     { test: "b.test.ts", said: ["Cannot find module 'x'"] }
   ])
   assert.deepStrictEqual(outcome.skips, ["packages/a.test.ts: a lacks (skipped: no kvm)"])
+  assert.include(outcome.report(), "counted:\n  7 points, 0 failures\n")
 })
 
 it("the-last-forty-lines-name-what-failed-however-much-was-skipped-or-failed", () => {

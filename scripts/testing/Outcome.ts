@@ -20,6 +20,8 @@ export class Outcome {
   /** What was skipped, in the words of who skipped it. */
   readonly skips: Array<string> = []
   readonly failures: Array<Failure> = []
+  /** What tests have counted. */
+  readonly told: Array<string> = []
 
   /** Takes in another. */
   add(other: Outcome): void {
@@ -27,6 +29,7 @@ export class Outcome {
     this.skipped += other.skipped
     this.skips.push(...other.skips)
     this.failures.push(...other.failures)
+    this.told.push(...other.told)
   }
 
   /** Whether tests were executed and none failed. */
@@ -36,7 +39,8 @@ export class Outcome {
 
   /** The last lines of a run: whoever reads only the end of a log reads which tests failed, and how. */
   report(): string {
-    const lines = [...toldSkips(this.skips), ...toldFailures(this.failures)]
+    const counted = this.told.length === 0 ? [] : ["", "counted:", ...this.told.map((line) => `  ${short(line)}`)]
+    const lines = [...counted, ...toldSkips(this.skips), ...toldFailures(this.failures)]
     const count = `${this.passed} passed, ${this.failures.length} failed, ${this.skipped} skipped`
     return `${[...lines, "", count].join("\n")}\n`
   }

@@ -13,6 +13,8 @@ export interface VitestReport {
       readonly fullName: string
       readonly status: string
       readonly failureMessages?: ReadonlyArray<string> | null
+      /** What a test has counted, for the end of the run. */
+      readonly meta?: { readonly told?: string }
     }>
   }>
 }
@@ -24,7 +26,8 @@ export const outcomeOf = (report: VitestReport, root: string): Outcome => {
   for (const file of report.testResults) {
     const name = relative(root, file.name)
     let failed = 0
-    for (const { failureMessages, fullName, status } of file.assertionResults) {
+    for (const { failureMessages, fullName, meta, status } of file.assertionResults) {
+      if (meta?.told !== undefined) outcome.told.push(meta.told)
       if (status === "passed") continue
       if (status === "failed") {
         failed += 1

@@ -205,8 +205,10 @@ const clearOne = Effect.fnUntraced(function* (
   claimed: Effect.Effect<Claimed, FileFault | FileUnfit>
 ) {
   if (!(yield* isOwnedDirectory(files, path))) return false
+  // The lock is there before the marker, and goes after it: a marker alone is what a loss of power left, and nobody's.
+  const isMarked = (yield* files.list(path)).includes(markerName)
   const outcome = yield* files.hold(join(path, lockName), { create: false })
-  if (outcome === "absent") return yield* files.removeEmptyDirectory(path)
+  if (outcome === "absent" && !isMarked) return yield* files.removeEmptyDirectory(path)
   // Asked under the lock: from then on nobody can make it needed.
   if (outcome === "taken") return false
   const known = yield* claimed

@@ -79,8 +79,8 @@ const byName = <A extends Pick<StoredSnapshot, "digest" | "names">>(all: Readonl
 
 const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string): SnapshotsShape => {
   const directories = makeStoreDirectories(files, store, home)
-  const { childrenOf, digests, directoryOf, draft, folder, parentOf, takenAway } = directories
-  const { exchange, holding, named, read } = makeNaming(files, home, directories.made)
+  const { childrenOf, clearedMarks, digests, directoryOf, draft, folder, parentOf, takenAway } = directories
+  const { exchange, holding, named, read } = makeNaming(files, home, { made: directories.made, cleared: clearedMarks })
 
   const resolved = Effect.fnUntraced(function* (reference: string, names: Names) {
     const parsed = yield* Effect.fromResult(parseReference(reference))
@@ -163,13 +163,15 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
           yield* store.addSignatures(there.value, yield* store.signatures(snapshot))
           return yield* naming
         }
-        yield* files.rename(path, target)
+        if (name !== undefined) yield* directories.marked(digest)
+        yield* Effect.tapError(files.rename(path, target), () => directories.unmarked(digest))
         const finished = Effect.andThen(files.flushDirectory(folder), naming)
         // No name may stand for what is not there.
         const undone = Effect.flatMap(read, (found) =>
           namesOf(found, digest).length > 0 ? Effect.void : files.rename(target, path)
         )
-        yield* Effect.onError(finished, () => Effect.ignore(undone))
+        yield* Effect.onError(finished, () => Effect.ignore(Effect.andThen(undone, directories.unmarked(digest))))
+        if (name !== undefined) yield* directories.unmarked(digest)
       })
     )
     return yield* inspected(digest)
@@ -192,9 +194,15 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
           )
           if (by.length > 0) return yield* new SnapshotNeeded({ digest, by })
         }
-        // The names first: what is cut off here leaves a snapshot without a name, and no name without a snapshot.
-        if (gone.length > 0) yield* exchange(names, new Map([...names].filter(([full]) => !gone.includes(full))))
+        // The names first: no name may stand for what is not there.
+        const isMarked = isGone && gone.length > 0
+        if (isMarked) yield* directories.marked(digest)
+        if (gone.length > 0) {
+          const after: Names = new Map([...names].filter(([full]) => !gone.includes(full)))
+          yield* Effect.tapError(exchange(names, after), () => directories.unmarked(digest))
+        }
         if (isGone) yield* takenAway(digest)
+        if (isMarked) yield* directories.unmarked(digest)
         return { digest, names: gone.map(shortName), isGone } satisfies Removed
       })
     )

@@ -13,6 +13,7 @@ import { readManifest } from "../snapshot/verifySnapshot.ts"
 const draftForm = /^new-[0-9a-f]{32}$/
 const goneForm = /^gone-[0-9a-f]{32}$/
 const digestForm = /^[0-9a-f]{64}$/
+const markPrefix = "unless-named-"
 
 /** The directories of the store in a folder. */
 export const makeStoreDirectories = (files: DurableFilesShape, store: SnapshotStoreShape, home: string) => {
@@ -45,6 +46,32 @@ export const makeStoreDirectories = (files: DurableFilesShape, store: SnapshotSt
     }
     yield* store.sweep(folder)
   }).pipe(Effect.scoped)
+
+  /**
+   * Says that a snapshot goes unless it has a name, until {@link unmarked}: what is between two steps, the snapshot's and its name's, is
+   * none of both for who comes next, should this be cut off.
+   */
+  const marked = Effect.fnUntraced(function* (digest: string) {
+    const mark = join(folder, `${markPrefix}${digest}`)
+    yield* files.removeTree(mark)
+    yield* files.write(mark, new Uint8Array(0))
+    yield* files.flushDirectory(folder)
+  })
+  // Durably, or it would speak of a name that is taken away later.
+  const unmarked = (digest: string) =>
+    Effect.ignore(
+      Effect.andThen(files.removeTree(join(folder, `${markPrefix}${digest}`)), files.flushDirectory(folder))
+    )
+
+  /** Takes away the marked snapshots that have no name. For who holds the store. */
+  const clearedMarks = Effect.fnUntraced(function* (isNamed: (digest: string) => Effect.Effect<boolean, unknown>) {
+    for (const name of yield* standing) {
+      const digest = name.slice(markPrefix.length)
+      if (!name.startsWith(markPrefix) || !digestForm.test(digest)) continue
+      if (!(yield* isNamed(digest)) && (yield* childrenOf(digest)).length === 0) yield* takenAway(digest)
+      yield* unmarked(digest)
+    }
+  })
 
   /** Removes a snapshot: in one step it is none any more. For who holds the store. */
   const takenAway = Effect.fnUntraced(function* (digest: string) {
@@ -84,5 +111,5 @@ export const makeStoreDirectories = (files: DurableFilesShape, store: SnapshotSt
     return yield* Effect.filter(yield* digests, (other) => Effect.map(parentOf(other), (parent) => parent === digest))
   })
 
-  return { folder, directoryOf, made, digests, draft, takenAway, parentOf, childrenOf }
+  return { folder, directoryOf, made, digests, draft, marked, unmarked, clearedMarks, takenAway, parentOf, childrenOf }
 }

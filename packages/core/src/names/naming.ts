@@ -57,7 +57,18 @@ export const namesOf = (names: Names, digest: string): ReadonlyArray<string> =>
   [...names].filter(([, named]) => named.digest === digest).map(([name]) => shortName(name))
 
 /** The names of the store in a folder, which `made` makes where it is not there. */
-export const makeNaming = <E>(files: DurableFilesShape, home: string, made: Effect.Effect<void, E>) => {
+export const makeNaming = <E>(
+  files: DurableFilesShape,
+  home: string,
+  {
+    cleared,
+    made
+  }: {
+    readonly made: Effect.Effect<void, E>
+    /** Clears what somebody who held the store has left, who is told which snapshots have names. */
+    readonly cleared: (isNamed: (digest: string) => Effect.Effect<boolean, unknown>) => Effect.Effect<void, unknown>
+  }
+) => {
   /** Does something that nobody else may do to the store at the same time. */
   const holding = <A, E>(work: Effect.Effect<A, E>) =>
     Effect.scoped(
@@ -66,6 +77,8 @@ export const makeNaming = <E>(files: DurableFilesShape, home: string, made: Effe
         const busy = (waitedMillis: number) => new StoreBusy({ path: home, waitedMillis })
         yield* waitToHold(files, join(home, "store.lock"), busy)
         yield* clearDrafts(files, home)
+        // What cannot be cleared now is by whoever comes next.
+        yield* Effect.ignore(cleared((digest) => Effect.map(read, (names) => namesOf(names, digest).length > 0)))
         return yield* Effect.uninterruptible(work)
       })
     )

@@ -90,7 +90,7 @@ export const takeLineage = Effect.fnUntraced(function* (
   }
   /** What is taken into the store, and out again if the rest does not follow. */
   const taken: Array<string> = []
-  const keepOne = (digest: string, contents: string) =>
+  const keepOne = (digest: string, contents: string, given?: string) =>
     Effect.scoped(
       Effect.gen(function* () {
         const draft = yield* snapshots.draft
@@ -98,13 +98,15 @@ export const takeLineage = Effect.fnUntraced(function* (
         for (const path of [join(directory, contents), directory]) yield* files.flushDirectory(path)
         yield* files.rename(directory, draft)
         yield* files.flushDirectory(dirname(draft))
-        yield* snapshots.keep(draft)
+        yield* given === undefined ? snapshots.keep(draft) : snapshots.keep(draft, given, tagging)
         if (!standing.has(digest)) taken.push(digest)
       })
     )
   const [own = ""] = record.snapshots
   return yield* Effect.gen(function* () {
-    for (const { manifest } of plans) yield* keepOne(manifest.digest, manifest.contents)
+    for (const { manifest } of plans) {
+      yield* keepOne(manifest.digest, manifest.contents, manifest.digest === own ? name : undefined)
+    }
     if (name === undefined) return yield* snapshots.inspect(`sha256:${own}`)
     return yield* snapshots.tag(`sha256:${own}`, name, tagging)
   }).pipe(

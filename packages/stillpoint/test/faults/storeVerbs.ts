@@ -1,0 +1,250 @@
+/**
+ * What is done to a store, each as one process does it, on a store with something in it; and what is then found there.
+ *
+ * @module
+ */
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { open } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { compactSnapshot, DurableFiles, Journal, Pipeline, Snapshots, SnapshotStore, type Vmm } from "@stillpoint/core"
+import { kindTrigger, publishSample, ScriptedVmm } from "@stillpoint/core/testing"
+import { type ArtifactPiece, Artifacts, ImageError } from "@stillpoint/images"
+import { Effect, Layer, Stream } from "effect"
+import { exportSnapshot, importSnapshot, pullSnapshot, pushSnapshot } from "stillpoint"
+import { clearPulls } from "../../src/registry/clearPulls.ts"
+import { pruneKeptImages } from "../../src/sandbox/keptImages.ts"
+import { keepLineage } from "../keepLineage.ts"
+
+type Services = Snapshots | SnapshotStore | DurableFiles | Artifacts | Vmm | Journal
+
+/** A registry in memory: what is fetched is written as by the one that is spoken with. */
+const registry = () => {
+  const manifests = new Map<string, { readonly digest: string; readonly bytes: Uint8Array }>()
+  const blobs = new Map<string, Uint8Array>()
+  const failed = (cause: unknown) => new ImageError({ reason: { _tag: "CacheUnusable", message: String(cause) } })
+  const read = async ({ places: [place], size }: ArtifactPiece): Promise<Uint8Array> =>
+    readFileSync(place?.file ?? "").subarray(place?.offset, (place?.offset ?? 0) + size)
+  const write = async (piece: ArtifactPiece): Promise<void> => {
+    const bytes = blobs.get(piece.digest) ?? new Uint8Array(0)
+    for (const { file, offset } of piece.places) {
+      const handle = await open(file, "r+")
+      try {
+        for (let at = 0; at < bytes.length;) {
+          at += (await handle.write(bytes, at, bytes.length - at, offset + at)).bytesWritten
+        }
+      } finally {
+        await handle.close()
+      }
+    }
+  }
+  return Layer.succeed(Artifacts, {
+    push: (reference, { manifest, pieces }) =>
+      Effect.tryPromise({
+        try: async () => {
+          for (const piece of pieces) blobs.set(piece.digest, await read(piece))
+          const digest = `sha256:${"0".repeat(63)}1`
+          manifests.set(reference, { digest, bytes: manifest })
+          return { digest, sent: pieces.length, sentBytes: 0 }
+        },
+        catch: failed
+      }),
+    manifest: (reference) =>
+      Effect.suspend(() => {
+        const found = manifests.get(reference)
+        return found === undefined ? Effect.fail(failed(reference)) : Effect.succeed(found)
+      }),
+    fetch: (_reference, pieces) =>
+      Effect.tryPromise({
+        try: async () => {
+          for (const piece of pieces) await write(piece)
+        },
+        catch: failed
+      })
+  })
+}
+
+/** What every verb begins with: a folder with a store, a chain of snapshots beside it, and what comes from elsewhere. */
+export interface Prepared {
+  readonly template: string
+  readonly archive: string
+  readonly artifacts: Layer.Layer<Artifacts>
+}
+
+const reference = "docker://registry.test/web:v1"
+
+/** A folder in memory where there is one: what is tried is what is asked of the disk, and not how fast it is. */
+export const newFolder = (): string =>
+  mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "stillpoint-faults-"))
+
+/** Does something as a process that has seen nothing before. */
+export const inFolder = <A, E>(
+  folder: string,
+  artifacts: Layer.Layer<Artifacts>,
+  work: Effect.Effect<A, E, Services>
+): Promise<A> =>
+  Effect.runPromise(
+    Effect.provide(
+      work,
+      Layer.provideMerge(
+        Layer.mergeAll(
+          Snapshots.layerHost({ home: join(folder, "home") }),
+          SnapshotStore.layerHost,
+          artifacts,
+          ScriptedVmm.layer(),
+          Journal.layerMemory
+        ),
+        DurableFiles.layer
+      ),
+      { local: true }
+    )
+  )
+
+const kept = (label: string, name: string, options: { readonly parent?: string; readonly replace?: boolean } = {}) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const snapshots = yield* Snapshots
+      const { parent, ...tagging } = options
+      const taken = parent === undefined ? {} : { parent: yield* snapshots.get(parent) }
+      const directory = yield* snapshots.draft
+      yield* publishSample(directory, label, { ...taken, verdict: "passed" })
+      return yield* snapshots.keep(directory, name, tagging)
+    })
+  )
+
+/** Three snapshots of one guest, each against the one before. */
+const chain = (folder: string) =>
+  Pipeline.repeat(
+    { kernelPath: "/kernel" },
+    { policy: kindTrigger("HeartbeatTick", 3), target: (index) => join(folder, `beat-${index}`), deltas: true }
+  ).pipe(Stream.runCollect, Effect.scoped)
+
+/** Makes what verbs begin with, once. */
+export const prepare = async (base: string): Promise<Prepared> => {
+  const artifacts = registry()
+  const [elsewhere, template, archive] = ["elsewhere", "template", "archive.tar"].map((name) => join(base, name)) as [
+    string,
+    string,
+    string
+  ]
+  for (const folder of [elsewhere, template]) mkdirSync(join(folder, "home"), { recursive: true, mode: 0o700 })
+  await inFolder(
+    elsewhere,
+    artifacts,
+    Effect.gen(function* () {
+      yield* keepLineage
+      yield* exportSnapshot("web", archive)
+      yield* pushSnapshot("web", reference)
+    })
+  )
+  await inFolder(
+    template,
+    artifacts,
+    Effect.gen(function* () {
+      yield* kept("old", "old")
+      yield* kept("new", "new", { parent: "old" })
+      yield* kept("spare", "spare")
+      yield* chain(join(template, "chain"))
+    })
+  )
+  // What a pull that was killed left.
+  const pull = join(template, "home", "pulls", "f".repeat(64))
+  mkdirSync(pull, { recursive: true, mode: 0o700 })
+  writeFileSync(join(pull, "record.json"), "{}", { mode: 0o600 })
+  writeFileSync(`${pull}.lock`, "", { mode: 0o600 })
+  return { template, archive, artifacts }
+}
+
+/** One process's work on the store of a folder. */
+export type Verb = (folder: string, prepared: Prepared) => Effect.Effect<unknown, unknown, Services>
+
+const of = Snapshots
+
+/** The verbs, by name. Done twice, each is done or says that it was. */
+export const verbs: Readonly<Record<string, Verb>> = {
+  publish: () => kept("more", "new", { replace: true }),
+  tag: () => of.use(({ tag }) => tag("old", "spare", { replace: true })),
+  untag: () => of.use(({ untag }) => untag("old")),
+  remove: () => of.use(({ remove }) => remove("spare")),
+  prune: () =>
+    Effect.gen(function* () {
+      const { home, remove } = yield* Snapshots
+      yield* remove("new")
+      yield* clearPulls(home)
+      yield* pruneKeptImages({ dryRun: false })
+    }),
+  compact: (folder) =>
+    compactSnapshot(join(folder, "chain", "beat-2"), join(folder, "chain", "whole"), { replace: true }),
+  import: (_folder, { archive }) => importSnapshot(archive, "came", { replace: true }),
+  pull: () => pullSnapshot(reference, "came", { replace: true })
+}
+
+/** A folder as every verb finds it. */
+export const copyOf = ({ template }: Prepared): string => {
+  const folder = newFolder()
+  cpSync(template, folder, { recursive: true, mode: 0 })
+  return folder
+}
+
+/** What stands in a folder once its store has been opened again. */
+export interface Standing {
+  /** Names and snapshots, and what those were taken against. */
+  readonly snapshots: ReadonlyArray<string>
+  /** What is neither. */
+  readonly left: ReadonlyArray<string>
+}
+
+/** Opens the store of a folder as whoever comes next does, and says what is there; throws where something cannot be opened. */
+export const standingIn = (folder: string, artifacts: Layer.Layer<Artifacts>): Promise<Standing> =>
+  inFolder(
+    folder,
+    artifacts,
+    Effect.gen(function* () {
+      const snapshots = yield* Snapshots
+      const store = yield* SnapshotStore
+      // Whoever makes a snapshot clears what was left, and so does whoever prunes.
+      yield* Effect.scoped(snapshots.draft)
+      yield* clearPulls(snapshots.home)
+      yield* Effect.ignore(snapshots.untag("no-such-name"))
+      const all = yield* snapshots.list
+      const labels = new Map(all.map(({ digest, manifest }) => [digest, manifest?.runId ?? "damaged"]))
+      const said: Array<string> = []
+      for (const { digest, names, parent, problem } of all) {
+        if (problem !== null) throw new Error(problem)
+        const snapshot = yield* snapshots.get(digest, { allowUnvalidated: true })
+        yield* store.timeline(snapshot)
+        const label = labels.get(digest)
+        const memory = readFileSync(join(snapshot.layers[0] ?? "", "memory.bin"), "utf8")
+        if (memory !== `memory ${label}`) throw new Error(`memory of ${label}: ${memory}`)
+        said.push(`${label}<${parent === null ? "" : labels.get(parent)} ${names.join(" ")}`)
+      }
+      const beside = join(folder, "chain")
+      yield* store.sweep(beside)
+      for (const name of readdirSync(beside)) {
+        const found = yield* store.open(join(beside, name), { allowUnvalidated: true })
+        said.push(`${name}: ${found.parents.length}`)
+      }
+      const inside = (path: string) => (existsSync(path) ? readdirSync(path) : [])
+      const digests = all.map(({ digest }) => digest)
+      const left = [
+        ...inside(snapshots.home).filter((name) => !/^(names\.json|store\.lock|snapshots|pulls|images)$/.test(name)),
+        ...inside(join(snapshots.home, "snapshots")).filter((name) => !digests.includes(name)),
+        ...inside(join(snapshots.home, "pulls")),
+        ...inside(join(snapshots.home, "images")),
+        ...inside(folder).filter((name) => name !== "home" && name !== "chain")
+      ]
+      for (const directory of [
+        ...digests.map((one) => join(snapshots.home, "snapshots", one)),
+        ...readdirSync(beside).map((one) => join(beside, one))
+      ]) {
+        left.push(
+          ...readdirSync(directory).filter(
+            (name) => !/^(manifest\.json|publish\.lock|contents-[0-9a-f]{32})$/.test(name)
+          )
+        )
+        if (readdirSync(directory).filter((name) => name.startsWith("contents-")).length !== 1)
+          left.push(`${directory}: contents`)
+      }
+      return { snapshots: said.toSorted(), left }
+    })
+  )
