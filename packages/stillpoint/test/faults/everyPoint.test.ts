@@ -10,6 +10,8 @@ import { copyOf, inFolder, newFolder, type Prepared, prepare, standingIn, type V
 /** How many faults, and how many losses of power, of each verb are tried; `all` of the faults are some ten thousand. */
 const asked = process.env["STILLPOINT_FAULTS"] ?? "3"
 const losses = asked === "all" ? 2000 : Number(asked)
+/** A hang, and what was asked for: all of it takes hours. */
+const timeout = 600_000 + (asked === "all" ? 86_400_000 : losses * 5_000)
 const seed = Number(process.env["STILLPOINT_SEED"] ?? Math.floor(Math.random() * 2 ** 31))
 
 /** Numbers in [0, 1) that follow from a seed. */
@@ -76,6 +78,7 @@ describe("a store whose disk fails", () => {
 
   it.skipIf(whyNotTraced !== "")(
     `a-process-for-which-the-system-fails-leaves-what-was-or-what-is-to-be${whyNotTraced}`,
+    { timeout },
     async ({ task }) => {
       const next = random(seed + 2)
       const names = ["publish", "tag", "remove", "prune", "compact", "import"] as const
@@ -109,53 +112,63 @@ describe("a store whose disk fails", () => {
   )
 
   for (const [name, verb] of Object.entries(verbs)) {
-    it(`${name}-that-fails-at-any-call-or-is-cut-off-there-leaves-what-was-or-what-is-to-be`, async ({ task }) => {
-      const { after, calls } = await clean(verb)
-      const points = Array.from({ length: calls }, (_, at) => faults.map((kind): [number, Fault] => [at, kind])).flat()
-      const tried = sampled(points, random(seed))
-      for (const [at, kind] of tried) {
-        const of = `${name}: ${kind} at call ${at} of ${calls}, seed ${seed}`
-        const folder = copyOf(prepared)
-        const { isHit, result } = await withFault(folder, { at, kind }, () => once(folder, verb))
-        // In what order files are read side by side is nobody's promise: one call more or less is none.
-        if (at < calls - 5) assert.isTrue(isHit, of)
-        if (result._tag === "Failure") {
-          assert.match(String((result.failure as { readonly _tag?: string })._tag), /^[A-Z]\w+$/, of)
+    it(
+      `${name}-that-fails-at-any-call-or-is-cut-off-there-leaves-what-was-or-what-is-to-be`,
+      { timeout },
+      async ({ task }) => {
+        const { after, calls } = await clean(verb)
+        const points = Array.from({ length: calls }, (_, at) =>
+          faults.map((kind): [number, Fault] => [at, kind])
+        ).flat()
+        const tried = sampled(points, random(seed))
+        for (const [at, kind] of tried) {
+          const of = `${name}: ${kind} at call ${at} of ${calls}, seed ${seed}`
+          const folder = copyOf(prepared)
+          const { isHit, result } = await withFault(folder, { at, kind }, () => once(folder, verb))
+          // In what order files are read side by side is nobody's promise: one call more or less is none.
+          if (at < calls - 5) assert.isTrue(isHit, of)
+          if (result._tag === "Failure") {
+            assert.match(String((result.failure as { readonly _tag?: string })._tag), /^[A-Z]\w+$/, of)
+          }
+          const found = await standingIn(folder, artifacts)
+          judge(name, found, after, of)
+          if (result._tag === "Success") assert.deepStrictEqual(found.snapshots, after, of)
+          // And whoever tries again gets there.
+          if (JSON.stringify(found.snapshots) !== JSON.stringify(after)) await once(folder, verb)
+          assert.deepStrictEqual((await standing(folder)).snapshots, after, of)
         }
-        const found = await standingIn(folder, artifacts)
-        judge(name, found, after, of)
-        if (result._tag === "Success") assert.deepStrictEqual(found.snapshots, after, of)
-        // And whoever tries again gets there.
-        if (JSON.stringify(found.snapshots) !== JSON.stringify(after)) await once(folder, verb)
-        assert.deepStrictEqual((await standing(folder)).snapshots, after, of)
+        Object.assign(task.meta, {
+          told: `faults of the disk in ${name}: ${tried.length} of ${points.length} tried at ${calls} calls, 0 failures`
+        })
       }
-      Object.assign(task.meta, {
-        told: `faults of the disk in ${name}: ${tried.length} of ${points.length} tried at ${calls} calls, 0 failures`
-      })
-    })
+    )
 
-    it(`${name}-in-which-power-is-lost-leaves-what-was-or-what-is-to-be-and-done-is-durable`, async ({ task }) => {
-      const next = random(seed + 1)
-      const { after } = await clean(verb)
-      const worked = copyOf(prepared)
-      const recording = await recorded(worked, () => inFolder(worked, artifacts, verb(worked, prepared)))
-      without(worked)
-      const { length } = recording.changes
-      assert.isAbove(length, 0)
-      for (let index = 0; index < losses; index++) {
-        // The first is after all of it: what was said to be done is there.
-        const cut = index === 0 ? length : Math.floor(next() * (length + 1))
-        const share = next()
-        const of = `${name}: power lost after ${cut} of ${length} changes, seed ${seed}`
-        const folder = newFolder()
-        crashed(recording, cut, folder, () => next() < share)
-        const found = await standing(folder)
-        judge(name, found, after, of)
-        if (cut === length) assert.deepStrictEqual(found.snapshots, after, of)
+    it(
+      `${name}-in-which-power-is-lost-leaves-what-was-or-what-is-to-be-and-done-is-durable`,
+      { timeout },
+      async ({ task }) => {
+        const next = random(seed + 1)
+        const { after } = await clean(verb)
+        const worked = copyOf(prepared)
+        const recording = await recorded(worked, () => inFolder(worked, artifacts, verb(worked, prepared)))
+        without(worked)
+        const { length } = recording.changes
+        assert.isAbove(length, 0)
+        for (let index = 0; index < losses; index++) {
+          // The first is after all of it: what was said to be done is there.
+          const cut = index === 0 ? length : Math.floor(next() * (length + 1))
+          const share = next()
+          const of = `${name}: power lost after ${cut} of ${length} changes, seed ${seed}`
+          const folder = newFolder()
+          crashed(recording, cut, folder, () => next() < share)
+          const found = await standing(folder)
+          judge(name, found, after, of)
+          if (cut === length) assert.deepStrictEqual(found.snapshots, after, of)
+        }
+        Object.assign(task.meta, {
+          told: `losses of power in ${name}: ${losses} disks made of ${length} recorded changes, 0 failures`
+        })
       }
-      Object.assign(task.meta, {
-        told: `losses of power in ${name}: ${losses} disks made of ${length} recorded changes, 0 failures`
-      })
-    })
+    )
   }
 })
