@@ -57,13 +57,14 @@ check: setup-tools lint addon ## formats, lints, types, generated files, depende
 	@echo "checking the lengths of files"
 	@$(node) scripts/check/fileLengths.ts
 
-lint: setup-tools ## formatters in check mode, oxlint, clippy
+lint: setup-tools ## formatters in check mode, oxlint, clippy, and whether the fuzz targets build
 	@echo "checking formats"
 	@$(bin)/oxfmt --check .
 	@cargo fmt --check
 	@echo "linting"
 	@$(bin)/oxlint --quiet
 	@cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	@cargo check --manifest-path packages/native/fuzz/Cargo.toml --locked --quiet
 
 fmt: setup-tools ## formats everything in place
 	@$(bin)/oxfmt .

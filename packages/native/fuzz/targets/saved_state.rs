@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use stillpoint_soft::Soft;
 use stillpoint_vmm::engine::{Engine, Entry};
-use stillpoint_vmm::memory::GuestMemory;
+use stillpoint_vmm::memory::PagedMemory;
 use stillpoint_vmm::platform::Platform;
 
 const BASE: u64 = 0x8000_0000;
@@ -23,7 +23,7 @@ fuzz_target!(|changes: &[u8]| {
         return;
     }
     assert_eq!(engine.save(), state);
-    let mut platform = Platform::new(GuestMemory::new(BASE, 16 << 12));
+    let mut platform = Platform::new(PagedMemory::new(BASE, 16 << 12));
     for _ in 0..8 {
         let deadline = engine.now().saturating_add(500);
         let _exit = engine.run(&mut platform, deadline);
