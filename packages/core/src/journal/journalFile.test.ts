@@ -124,7 +124,7 @@ describe("a journal file", () => {
           })
           if (what === "file" && !isRoot) {
             // Nothing is left beside it that could not be written either; somebody else's is named.
-            assert.deepStrictEqual(yield* Effect.promise(() => readdir(where)), ["journal"])
+            assert.deepStrictEqual(yield* Effect.promise(() => readdir(where)), ["journal", "journal-claims"])
             const shared = `${path}-shm`
             yield* Effect.promise(() => writeFile(shared, "", { mode: 0o444 }))
             const other = yield* Effect.flip(open((journal) => journal.append("a", [sampleRecord(2)])))

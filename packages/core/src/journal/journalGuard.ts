@@ -15,7 +15,7 @@
  *
  * @module
  */
-import { existsSync, statSync } from "node:fs"
+import { chmodSync, existsSync, mkdirSync, realpathSync, statSync } from "node:fs"
 import { DatabaseSync } from "node:sqlite"
 import { pathToFileURL } from "node:url"
 import { JournalError, type JournalReason } from "./JournalErrors.ts"
@@ -99,12 +99,32 @@ export const logObstacle = (path: string): JournalReason | null => {
 /** The folder of the claims beside a journal: who has one was a journal. */
 export const claimsOf = (path: string): string => `${path}-claims`
 
+/** Makes that folder beside a journal that has its tables, so that a file that is cut afterwards is known to have been one. */
+export const makeClaimsFolder = (path: string): void => {
+  try {
+    const folder = claimsOf(realpathSync(path))
+    mkdirSync(folder, { mode: 0o700 })
+    chmodSync(folder, 0o700)
+  } catch {
+    // It is there; or it cannot be made, and a claim will say why.
+  }
+}
+
+/** Bytes of the beginning of any journal's file. */
+const leastBytes = 100
+
 /**
  * Why an empty file is no journal that is yet to be made: what lies beside it says that it was one, and was cut. One that another
  * process is making beside the claims of an earlier one is empty for a moment, too: whoever asks looks again.
  */
 export const cutObstacle = (path: string): JournalReason | null => {
-  if (!existsSync(path) || sizeOf(path) > 0) return null
+  if (!existsSync(path)) return null
+  const sizeBytes = sizeOf(path)
+  // Of a single byte SQLite thinks nothing, and writes over it.
+  if (sizeBytes > 0 && sizeBytes < leastBytes) {
+    return { _tag: "Corrupt", path, detail: `it has ${sizeBytes} bytes, fewer than any journal` }
+  }
+  if (sizeBytes > 0) return null
   const beside = sizeOf(logOf(path)) > 0 ? logOf(path) : [claimsOf(path)].find(existsSync)
   if (beside === undefined || sizeOf(path) > 0) return null
   const detail = `it is empty, and ${beside} beside it says that it was a journal: put back a copy of it, or remove both to begin anew`

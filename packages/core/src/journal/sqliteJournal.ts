@@ -30,6 +30,7 @@ import {
   closeWithProcess,
   cutObstacle,
   logObstacle,
+  makeClaimsFolder,
   readGuard,
   type StandingFiles,
   watchFiles
@@ -154,6 +155,7 @@ export const makeSqliteJournal = (
       if (guard.head === 0 && guard.state === "closed") database.exec("PRAGMA wal_checkpoint(TRUNCATE)")
       return guard
     })
+    makeClaimsFolder(path)
     const files = yield* attempt(() => watchFiles(path))
     opened = files
     closeWithProcess(database, files)
