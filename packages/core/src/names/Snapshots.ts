@@ -130,8 +130,12 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
   })
 
   const listed = Effect.gen(function* () {
+    // In this order: who removes takes the name first, and who keeps gives it last.
+    const kept = yield* digests
     const names = yield* read
-    const all = yield* Effect.forEach(yield* digests, (digest) => described(digest, names))
+    // A name may stand for what somebody took away: it is told of, or nobody would find out why.
+    const known = new Set([...kept, ...[...names.values()].map(({ digest }) => digest)])
+    const all = yield* Effect.forEach(known, (digest) => described(digest, names))
     const withChildren = all.map((one): StoredSnapshot => {
       const children = all.filter(({ parent }) => parent === one.digest).map(({ digest }) => digest)
       return { ...one, children }
@@ -271,7 +275,7 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
         const all = yield* listed
         return {
           home,
-          snapshots: all.length,
+          snapshots: (yield* digests).length,
           names: (yield* read).size,
           storedBytes: all.reduce((sum, { storedBytes }) => sum + storedBytes, 0)
         }

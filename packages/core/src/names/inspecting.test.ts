@@ -99,4 +99,46 @@ describe("what is known of a snapshot of the store", () => {
       assert.include(refused.message, "job")
     })
   )
+
+  it.live("a-name-whose-snapshot-somebody-took-away-is-listed-and-can-be-removed", () =>
+    Effect.gen(function* () {
+      const files = new MemoryFiles()
+      yield* files.shape.makeDirectory("/data")
+      yield* run(files, keepSample("stays", "stays"))
+      yield* run(files, keepSample("web", "web"))
+      const whole = yield* run(
+        files,
+        Snapshots.use(({ inspect }) => inspect("web"))
+      )
+      yield* files.shape.removeTree(whole.directory)
+      const listed = yield* run(
+        files,
+        Snapshots.use(({ list }) => list)
+      )
+      assert.deepStrictEqual(
+        listed.map(({ manifest, names, problem }) => [names[0], manifest === null, problem !== null]),
+        [
+          ["stays", false, false],
+          ["web", true, true]
+        ]
+      )
+      const { names, snapshots } = yield* run(
+        files,
+        Snapshots.use(({ usage }) => usage)
+      )
+      assert.deepStrictEqual({ names, snapshots }, { names: 2, snapshots: 1 })
+      yield* run(
+        files,
+        Snapshots.use(({ remove }) => remove("web"))
+      )
+      const left = yield* run(
+        files,
+        Snapshots.use(({ list }) => list)
+      )
+      assert.deepStrictEqual(
+        left.map(({ names: own }) => own),
+        [["stays"]]
+      )
+    })
+  )
 })
