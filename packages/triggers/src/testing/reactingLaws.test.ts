@@ -8,8 +8,10 @@ import { onSerialMatch } from "../builtin/onSerialMatch.ts"
 import { ioInFlight } from "../combinators/activity.ts"
 import { quiesce } from "../combinators/quiesce.ts"
 import { repeat } from "../combinators/repeat.ts"
+import { frozenWhoeverMeddles } from "./meddledGuests.ts"
 import { decideReacting } from "./reactingMachine.ts"
 import type { ReactiveGuest } from "./ReactiveGuest.ts"
+import { reactiveGuest } from "./reactiveGuests.ts"
 import { frozenIsTrue, lawsOfReactingGuests } from "./reactingLaws.ts"
 
 describe("a freeze is given back", () => {
@@ -63,6 +65,17 @@ describe("what is said of the agent is so", () => {
     }
     return frozenIsTrue({ policies: fc.constant(policy), guests: fc.constant(guest), runs: 20 }).check
   })
+})
+
+describe("guests that others freeze and thaw", () => {
+  it.effect("come-to-what-their-law-is-about", () =>
+    Effect.promise(async () => {
+      const counts = { decided: 0, frozen: 0, settled: 0, meddledWith: 0 }
+      const leaves = fc.constantFrom(atHeartbeat(1), onSerialMatch("ready"))
+      await fc.assert(frozenWhoeverMeddles(leaves, reactiveGuest(), counts), { numRuns: 100, seed: 8 })
+      assert.isAtLeast(counts.meddledWith, 5, JSON.stringify(counts))
+    })
+  )
 })
 
 describe("laws of the algebra, over guests that react", () => {

@@ -29,11 +29,12 @@ import type { Policy } from "../Policy.ts"
 import { replay } from "../deciding/replayPolicy.ts"
 import { decisionJson } from "./decisions.ts"
 import { consoleLines, listenerPorts } from "./guestEvents.ts"
+import { frozenWhoeverMeddles } from "./meddledGuests.ts"
 import { defaultRuns } from "./TriggerLaw.ts"
 import { duration, policy, policyRegistry, quiescedIfItFits, quiesceOptions } from "./policies.ts"
 import { decideBeside, type Decisions, decideReacting } from "./reactingMachine.ts"
-import type { AgentManners, LivingGuest, ReactiveGuest } from "./ReactiveGuest.ts"
-import { reactiveGuest } from "./reactiveGuests.ts"
+import type { LivingGuest, ReactiveGuest } from "./ReactiveGuest.ts"
+import { agentAtOnce, reactiveGuest, stepsApart } from "./reactiveGuests.ts"
 
 /** On what a law of reacting guests is checked. */
 export interface ReactingLawOptions {
@@ -143,16 +144,14 @@ const workloadLeaf = fc.oneof(
   fc.constantFrom(onCustom("warm"), onEvent("Custom"))
 )
 
+const anyLeaf = fc.oneof(
+  workloadLeaf,
+  fc.integer({ min: 1, max: 4 }).map((count) => atHeartbeat(count))
+)
+
 /** Policies that freeze the workload: for the sake of those that watch the same guest. */
 const freezing: fc.Arbitrary<Policy> = fc
-  .tuple(
-    fc.oneof(
-      workloadLeaf,
-      fc.integer({ min: 1, max: 4 }).map((count) => atHeartbeat(count))
-    ),
-    quiesceOptions,
-    fc.boolean()
-  )
+  .tuple(anyLeaf, quiesceOptions, fc.boolean())
   .map(([leaf, options, repeats]) => {
     const frozen = quiesce(leaf, { ...options, agent: "ask" })
     return repeats ? repeat(frozen) : frozen
@@ -207,6 +206,14 @@ export const frozenIsTrue = (options: ReactingLawOptions = {}): Law<never> =>
           if (end !== null && "quiesce" in end.reason) accountIsTrue(end.reason.quiesce, end.reason.atNanos, living)
         }
       }),
+    options
+  )
+
+/** The same where others freeze and thaw, who are no policies: people, or programs that hold the machine. */
+export const frozenIsTrueThoughMeddledWith = (options: ReactingLawOptions = {}): Law<never> =>
+  law(
+    "what-is-said-to-be-frozen-is-so-whoever-freezes-and-thaws",
+    (_, guests) => frozenWhoeverMeddles(anyLeaf, guests),
     options
   )
 
@@ -268,25 +275,6 @@ export const listenerIsStillThere = (options: ReactingLawOptions = {}): Law<neve
 
 // --- in the workload's own order
 
-/** An agent that freezes and thaws at once: then a freeze comes between two steps of the workload, and changes none. */
-const atOnce: fc.Arbitrary<AgentManners> = fc.constant({ onFreeze: "freezes", freezeNanos: 0, thawNanos: 0 })
-
-/** Steps that each have an instant of their own. */
-const apart = fc.array(
-  fc.record({
-    restNanos: fc.integer({ min: 1_000_000, max: 80_000_000 }),
-    workNanos: fc.constantFrom(1000, 2_000_000),
-    event: fc.oneof(
-      fc.constantFrom(...consoleLines).map((text) => ({ _tag: "SerialLine" as const, port: 0, text })),
-      fc
-        .constantFrom(...listenerPorts)
-        .map((port) => ({ _tag: "ListenerBound" as const, protocol: "tcp", address: "0.0.0.0", port })),
-      fc.constant({ _tag: "Custom" as const, name: "warm", payload: 1 })
-    )
-  }),
-  { minLength: 1, maxLength: 12 }
-)
-
 /** The same policy twice: with a wait for calm around some of its triggers, which the agent makes, and without. */
 interface Twin {
   readonly calm: Policy
@@ -337,7 +325,7 @@ export const quiesceTakesNoTimeOfTheWorkload = (options: ReactingLawOptions = {}
       fc.asyncProperty(
         twin,
         fc.boolean(),
-        reactiveGuest({ agent: atOnce, workload: apart }),
+        reactiveGuest({ agent: agentAtOnce, workload: stepsApart }),
         async (pair, repeats, guest) => {
           // What the system says goes on through a freeze: only the workload stands still.
           const run = async (one: Policy) =>
@@ -362,7 +350,7 @@ export const besidesFreezersNothingIsMissed = (options: ReactingLawOptions = {})
       fc.asyncProperty(
         fc.array(twin, { minLength: 1, maxLength: 2 }),
         workloadLeaf,
-        reactiveGuest({ agent: atOnce, workload: apart }),
+        reactiveGuest({ agent: agentAtOnce, workload: stepsApart }),
         async (freezers, watcher, guest) => {
           const resting = { ...guest, haltsAtNanos: null }
           const alone = await Effect.runPromise(decideBeside([repeat(watcher)], resting))
@@ -381,6 +369,7 @@ export const lawsOfReactingGuests = (options: ReactingLawOptions = {}): Readonly
   equationsHoldReacting(options),
   longerCalmReacting(options),
   frozenIsTrue(options),
+  frozenIsTrueThoughMeddledWith(options),
   freezeIsGivenBack(options),
   preExecIsBeforeTheWorkload(options),
   listenerIsStillThere(options),

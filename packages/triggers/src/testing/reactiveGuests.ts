@@ -124,3 +124,26 @@ export const reactedTimeline: fc.Arbitrary<ReplayedTimeline> = fc
     living.run({ budgetNanos: forNanos })
     return living.timeline
   })
+
+/** An agent that freezes and thaws at once: then a freeze comes between two steps of the workload, and changes none. */
+export const agentAtOnce: fc.Arbitrary<AgentManners> = fc.constant({
+  onFreeze: "freezes",
+  freezeNanos: 0,
+  thawNanos: 0
+})
+
+/** Steps that each have an instant of their own. */
+export const stepsApart: fc.Arbitrary<ReadonlyArray<WorkloadStep>> = fc.array(
+  fc.record({
+    restNanos: fc.integer({ min: 1_000_000, max: 80_000_000 }),
+    workNanos: fc.constantFrom(1000, 2_000_000),
+    event: fc.oneof(
+      fc.constantFrom(...consoleLines).map((text) => ({ _tag: "SerialLine" as const, port: 0, text })),
+      fc
+        .constantFrom(...listenerPorts)
+        .map((port) => ({ _tag: "ListenerBound" as const, protocol: "tcp", address: "0.0.0.0", port })),
+      fc.constant({ _tag: "Custom" as const, name: "warm", payload: 1 })
+    )
+  }),
+  { minLength: 1, maxLength: 12 }
+)
