@@ -95,6 +95,18 @@ const faults: Readonly<Record<string, readonly [law: string, Policy]>> = {
       }
     })
   ],
+  "trusts-a-part-of-a-payload-of-the-right-shape": [
+    "whatever-a-workload-sends-a-trigger-has-no-defect",
+    trigger({
+      start: () => ({ state: null }),
+      step: (state, input) => {
+        const { payload } = input._tag === "Event" && input.event._tag === "Custom" ? input.event : { payload: null }
+        const pending = typeof payload === "object" && payload !== null && "pending" in payload ? payload.pending : 0
+        if (typeof pending === "number" && pending > 1e15) throw new RangeError("so many writes")
+        return { state, fires: isWrite(input) }
+      }
+    })
+  ],
   "asks-to-be-woken-in-the-past": [
     "a-trigger-has-no-defect",
     trigger({

@@ -46,19 +46,29 @@ const hostile: fc.Arbitrary<unknown> = fc.oneof(
   fc.constantFrom("__proto__", "constructor", "toString").map((key) => JSON.parse(`{"${key}":{"x":1}}`) as unknown)
 )
 
+/** A payload with one part of it replaced: of the shape that is expected, but for that. */
+const spoiledPart = (payload: unknown, by: unknown, where: number): unknown => {
+  if (typeof payload !== "object" || payload === null) return by
+  const names = Object.keys(payload)
+  const name = names[where % (names.length + 1)]
+  if (name === undefined) return by
+  const part = spoiledPart(payload[name as keyof object], by, Math.floor(where / (names.length + 1)))
+  return Array.isArray(payload) ? payload.with(Number(name), part) : { ...payload, [name]: part }
+}
+
 /** A trigger survives what a workload may send: custom events with any payload, lines with any text, under the names it hears. */
 export const isAttackedByPayloads = (triggers: Triggers, options: LawOptions = {}): TriggerLaw =>
   triggerLaw("whatever-a-workload-sends-a-trigger-has-no-defect", triggers, options, (subject) =>
     fc.property(
       subject.triggers,
       subject.timelines,
-      fc.array(fc.option(hostile, { nil: undefined }), { minLength: 1, maxLength: 8 }),
+      fc.array(fc.option(fc.tuple(hostile, fc.nat(1000)), { nil: undefined }), { minLength: 1, maxLength: 8 }),
       (one, line, payloads) => {
         assertNoDefect(subject.decide(one, line))
         const events = line.events.map((event, index) => {
-          const payload = payloads[index % payloads.length]
-          if (payload === undefined) return event
-          if (event._tag === "Custom") return { ...event, payload: payload as never }
+          const [payload, where] = payloads[index % payloads.length] ?? []
+          if (where === undefined) return event
+          if (event._tag === "Custom") return { ...event, payload: spoiledPart(event.payload, payload, where) as never }
           return event._tag === "SerialLine" && typeof payload === "string" ? { ...event, text: payload } : event
         })
         assertNoDefect(subject.decide(one, { ...line, events }))
