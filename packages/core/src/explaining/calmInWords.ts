@@ -22,7 +22,7 @@ const times = (count: number): string => (count === 1 ? "once" : `${count} times
 /** What started the count of calm again, if anything did. */
 const restartsInWords = ({ lastActivity, restarts }: QuiesceReport): string =>
   restarts === 0
-    ? "Nothing started the count of calm again."
+    ? "No activity started the count of calm again."
     : `Activity started the count of calm again ${times(restarts)}` +
       (lastActivity === null
         ? "."

@@ -353,7 +353,7 @@ export class Automaton {
       trigger: part?.calledName ?? this.policyName,
       path: part?.path ?? [this.policyName],
       index: moment.firedCount,
-      armedAtNanos: part?.life.armedAtNanos ?? 0,
+      armedAtNanos: fired.armedAtNanos,
       atNanos: moment.nowNanos,
       afterSeq: moment.lastSeq,
       cause: fired.cause,

@@ -11,6 +11,8 @@ export interface Fired {
   readonly cause: FiringCause
   /** Number of the trigger that fired. */
   readonly by: number
+  /** Guest time from which it had watched: it may be armed again by the time that this is told. */
+  readonly armedAtNanos: GuestNanos
   /** The event that it fired on, whatever the cause that is told says; `null` if it was a timer or a probe. */
   readonly event: GuestEvent | null
   /** Guest time until which the guest is sure not to go on with its workload; `null` if nothing says so. */

@@ -128,12 +128,14 @@ export abstract class Part<Memory extends object = object> implements AutomatonP
 
   /** A trigger fires, on an event. Disarms first. */
   protected fireOn(event: GuestEvent, heldUntilNanos: number | null = null): void {
-    this.fire({ cause: { _tag: "Event", event }, by: this.id, event, heldUntilNanos, quiesce: null })
+    const { armedAtNanos } = this.life
+    this.fire({ cause: { _tag: "Event", event }, by: this.id, armedAtNanos, event, heldUntilNanos, quiesce: null })
   }
 
   /** A trigger fires, on a timer or a probe. */
   protected fireBy(cause: FiringCause): void {
-    this.fire({ cause, by: this.id, event: null, heldUntilNanos: null, quiesce: null })
+    const { armedAtNanos } = this.life
+    this.fire({ cause, by: this.id, armedAtNanos, event: null, heldUntilNanos: null, quiesce: null })
   }
 
   /** Fires. Disarms first. */

@@ -92,16 +92,20 @@ export const accountIsTrue = (text: string, facts: AccountFacts): void => {
   const lines = text.split(/[\r\n\u0085\u2028\u2029]/)
   const [decision = "", cause = "", ...rest] = lines
   const before = facts.events.filter(({ seq }) => seq <= facts.afterSeq)
-  readDecision(decision, facts)
-  readCause(cause, facts, before)
+  readCause(cause, facts, before, readDecision(decision, facts))
   const parts = partsOf(facts.description)
   let losers = 0
+  // It waits again where it is armed again, where another part waits, and for who overtook what it had waited for.
+  const mayHaveAskedBefore =
+    parts.filter((part) => part["trigger"] === "quiesce").length > 1 ||
+    parts.some(({ trigger }) => trigger === "repeat" || trigger === "debounce" || trigger === "filter") ||
+    rest.some((line) => line.includes(" was overtaken ") || line.includes(" was abandoned "))
   const winnerFired = sentence.fired.exec(rest[0] ?? "")?.[1]
   // Whoever was overtaken was so when the winner fired, and not when the winner's own wait was over.
   const overtakenNanos = winnerFired === undefined ? facts.atNanos : readTime(winnerFired)
   for (const [index, line] of rest.entries()) {
     const fired = sentence.fired.exec(line)
-    if (fired !== null && index === 0) readCalm(fired, facts, before, parts)
+    if (fired !== null && index === 0) readCalm(fired, facts, before, parts, mayHaveAskedBefore)
     else if (!(sentence.slippage.test(line) && index === rest.length - 1)) {
       losers += 1
       const atNanos = line.includes(" was overtaken ") ? overtakenNanos : facts.atNanos
@@ -115,25 +119,37 @@ export const accountIsTrue = (text: string, facts: AccountFacts): void => {
   assert.ok(losers <= Math.max(0, leaves - 1), `${losers} losers are told of ${leaves} triggers:\n${text}`)
 }
 
-const readDecision = (line: string, { atNanos, index }: AccountFacts): void => {
+/** Since when the trigger had waited. */
+const readDecision = (line: string, { atNanos, index }: AccountFacts): number => {
   const [, , at, count, since] = sentence.decision.exec(line) ?? []
   assert.ok(at !== undefined && since !== undefined, `no decision: ${line}`)
   assert.equal(readTime(at), atNanos)
   assert.equal(Number(count ?? 1), index + 1)
   assert.ok(readTime(since) <= atNanos, line)
+  return readTime(since)
 }
 
-const readCause = (line: string, { atNanos }: AccountFacts, before: ReadonlyArray<GuestEvent>): void => {
+const readCause = (
+  line: string,
+  { atNanos }: AccountFacts,
+  before: ReadonlyArray<GuestEvent>,
+  waitedSince: number
+): void => {
   const [, seq, kind, detail = ""] = sentence.event.exec(line) ?? []
   if (seq !== undefined) {
     const event = before.find((each) => each.seq === Number(seq))
     assert.equal(event?._tag, kind, line)
-    if (event !== undefined) readDetail(detail, event)
-    return
+    if (event === undefined) return
+    assert.ok(event.atNanos >= waitedSince, `had waited since ${waitedSince} ns only: ${line}`)
+    return readDetail(detail, event)
   }
   const [, passed, since] = sentence.timer.exec(line) ?? []
-  if (passed !== undefined && since !== undefined) assert.ok(readTime(since) + readTime(passed) <= atNanos, line)
-  else assert.match(line, sentence.otherCause)
+  if (passed !== undefined && since !== undefined) {
+    const over = readTime(since) + readTime(passed)
+    assert.ok(over >= waitedSince && over <= atNanos, line)
+    // A wait that begins when the trigger does is not over as it begins.
+    assert.ok(readTime(passed) === 0 || over > waitedSince, `had waited since ${waitedSince} ns only: ${line}`)
+  } else assert.match(line, sentence.otherCause)
 }
 
 /** Words of a guest, plain or in quotation marks. */
@@ -164,7 +180,8 @@ const readCalm = (
   [line, firedAt = "", rest = ""]: RegExpExecArray,
   { atNanos }: AccountFacts,
   before: ReadonlyArray<GuestEvent>,
-  parts: ReadonlyArray<Described>
+  parts: ReadonlyArray<Described>,
+  mayHaveAskedBefore: boolean
 ): void => {
   const fired = readTime(firedAt)
   assert.ok(fired <= atNanos, line)
@@ -193,7 +210,8 @@ const readCalm = (
   }
   const isAnswer = ({ _tag }: GuestEvent): boolean => _tag === "AgentFrozen" || _tag === "AgentThawed"
   const answers = after.filter((event) => isAnswer(event) && event.atNanos < over)
-  if (line.includes("the agent had not answered"))
+  // The answer to a request from before, which was given back, is none to the one of this wait.
+  if (line.includes("the agent had not answered") && !mayHaveAskedBefore)
     assert.ok(
       !answers.some((event) => event._tag === "AgentFrozen" && event.atNanos < over && answers.at(-1) === event),
       line
@@ -202,6 +220,15 @@ const readCalm = (
     const last = before.findLast((event) => isAnswer(event) && event.atNanos <= over)
     assert.equal(last?._tag, "AgentFrozen", line)
   }
-  const [, , , last] = sentence.restarts.exec(line) ?? []
-  if (last !== undefined) assert.ok(readTime(last) >= fired && readTime(last) <= atNanos, line)
+  const [, , kind, last] = sentence.restarts.exec(line) ?? []
+  if (kind === undefined || last === undefined) return
+  const lastNanos = readTime(last)
+  assert.ok(lastNanos >= fired && lastNanos <= atNanos, line)
+  const seen = kind === "io" ? ["IoStarted", "IoSettled"] : [kind]
+  const isKind = kind === "io" || before.some(({ _tag }) => _tag === kind)
+  if (isKind)
+    assert.ok(
+      after.some((event) => seen.includes(event._tag) && event.atNanos === lastNanos) || lastNanos === fired,
+      line
+    )
 }

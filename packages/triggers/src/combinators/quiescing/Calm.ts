@@ -226,7 +226,7 @@ export class Calm {
     const counted = memory.workCounts
     memory.isWorking = false
     memory.workCounts = false
-    if (counted) this.activityEnds()
+    if (counted) this.activityEnds("busy")
     else if (memory.isFull) this.host.onCalm()
   }
 
@@ -236,7 +236,7 @@ export class Calm {
     memory.isIoInFlight = this.automaton.guest.devicesInFlight.size > 0
     if (memory.isIoInFlight) {
       if (!before) this.activityBegins("io")
-    } else if (before) this.activityEnds()
+    } else if (before) this.activityEnds("io")
     // Nobody saw it start: it was in flight until now.
     else if (isSettled) this.activityHappens("io")
   }
@@ -247,7 +247,7 @@ export class Calm {
     memory.isConnected = this.automaton.guest.connectionsOpen > 0
     if (memory.isConnected) {
       if (!before) this.activityBegins("connections")
-    } else if (before) this.activityEnds()
+    } else if (before) this.activityEnds("connections")
     // Nobody saw it open: it was until now.
     else if (isClosed) this.activityHappens("connections")
   }
@@ -273,11 +273,12 @@ export class Calm {
     this.interrupt()
   }
 
-  private activityEnds(): void {
+  /** The count starts again where the last of what overlaps ends. */
+  private activityEnds(kind: string): void {
     const { memory } = this
-    const { nowNanos } = this.automaton
-    if (memory.lastActivity !== null) memory.lastActivityAtNanos = nowNanos
     if (memory.workCounts || memory.isIoInFlight || memory.isConnected) return
+    const { nowNanos } = this.automaton
+    if (memory.lastActivity !== null) Object.assign(memory, { lastActivity: kind, lastActivityAtNanos: nowNanos })
     memory.isActive = false
     memory.sinceNanos = nowNanos
     this.wait()
@@ -294,7 +295,8 @@ export class Calm {
   private note(kind: string): void {
     const { memory } = this
     // Activity during activity does not break a calm.
-    if (!memory.isActive) memory.restartCount += 1
+    if (memory.isActive) return
+    memory.restartCount += 1
     memory.lastActivity = kind
     memory.lastActivityAtNanos = this.automaton.nowNanos
   }
