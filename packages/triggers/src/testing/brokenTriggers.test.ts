@@ -1,3 +1,4 @@
+import { performance } from "node:perf_hooks"
 import { assert, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Schema } from "effect"
 import { describe } from "vitest"
@@ -66,6 +67,20 @@ const faults: Readonly<Record<string, readonly [law: string, Policy]>> = {
     trigger({
       start: () => ({ state: Date.now() }),
       step: (since: number, input) => ({ state: since, fires: isWrite(input) && Date.now() - since < 5000 })
+    })
+  ],
+  "measures-by-an-imported-clock": [
+    "a-decision-depends-on-nothing-but-the-timeline",
+    trigger({
+      start: () => ({ state: performance.now() }),
+      step: (since: number, input) => ({ state: since, fires: isWrite(input) && performance.now() - since < 5000 })
+    })
+  ],
+  "measures-by-the-age-of-its-process": [
+    "a-decision-depends-on-nothing-but-the-timeline",
+    trigger({
+      start: () => ({ state: process.uptime() }),
+      step: (since: number, input) => ({ state: since, fires: isWrite(input) && process.uptime() - since < 5 })
     })
   ],
   "leaves-it-to-chance": [

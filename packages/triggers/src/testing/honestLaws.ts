@@ -112,9 +112,9 @@ const assertRests = (one: Policy, line: ReplayedTimeline): void => {
 
 /** Runs something in a host whose clocks and whose chance are others. */
 const inAnotherHost = <A>(millis: number, tickMillis: number, chance: number, run: () => A): A => {
-  const { Date: RealDate, performance: realPerformance } = globalThis
-  const realRandom = Math.random
-  const realHrtime = process.hrtime
+  const { Date: RealDate } = globalThis
+  const { random: realRandom } = Math
+  const { hrtime: realHrtime, uptime: realUptime } = process
   let ticks = 0
   // Each look at the clock finds it later, so that what is measured by it is another, too.
   const now = (): number => millis + tickMillis * ticks++
@@ -131,13 +131,16 @@ const inAnotherHost = <A>(millis: number, tickMillis: number, chance: number, ru
   })
   try {
     globalThis.Date = OtherDate as DateConstructor
-    Object.defineProperty(globalThis, "performance", { value: { now }, configurable: true, writable: true })
+    // On the object itself, which who imports it holds, too.
+    Object.defineProperty(performance, "now", { value: now, configurable: true, writable: true })
+    process.uptime = () => now() / 1e3
     Math.random = () => (chance + ticks++ * 0.618_033) % 1
     process.hrtime = hrtime as typeof process.hrtime
     return run()
   } finally {
     globalThis.Date = RealDate
-    Object.defineProperty(globalThis, "performance", { value: realPerformance, configurable: true, writable: true })
+    Reflect.deleteProperty(performance, "now")
+    process.uptime = realUptime
     Math.random = realRandom
     process.hrtime = realHrtime
   }
