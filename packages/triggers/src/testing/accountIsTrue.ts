@@ -206,7 +206,9 @@ const readCalm = (
     const { moments, stretches } = activityOf(after, activity)
     const isIn = (moment: number): boolean => calmSince !== null && moment > calmSince && moment < over
     assert.ok(!moments.some(isIn), `not calm: ${line}`)
-    assert.ok(!stretches.some(([from, to]) => calmSince !== null && to > calmSince && from < over), `not calm: ${line}`)
+    const overlapsCalm = ([from, to]: readonly [number, number]): boolean =>
+      calmSince !== null && Math.max(from, calmSince) < Math.min(to, over)
+    assert.ok(!stretches.some(overlapsCalm), `not calm: ${line}`)
   }
   const isAnswer = ({ _tag }: GuestEvent): boolean => _tag === "AgentFrozen" || _tag === "AgentThawed"
   const answers = after.filter((event) => isAnswer(event) && event.atNanos < over)
