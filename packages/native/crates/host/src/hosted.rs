@@ -3,8 +3,9 @@
 use crate::event_log::{DEFAULT_LIMIT_BYTES, EventLog};
 use crate::live::{Life, LiveFacts, LiveSlice, Living};
 use crate::outside::{Outside, Outsides, Waker};
+use crate::paced::Paced;
 use crate::refusal::Refusal;
-use crate::session::{Session, SessionError, Slice, Turnwise};
+use crate::session::{Session, SessionError, Slice};
 use crate::workers::Workers;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -75,6 +76,7 @@ pub struct Hosted {
     facts: Facts,
     workers: Workers,
     life: Life,
+    paced: Paced,
     outsides: Arc<Outsides>,
     network: Option<Network>,
 }
@@ -151,6 +153,7 @@ impl Hosted {
             facts,
             workers: workers.clone(),
             life: Life::default(),
+            paced: Paced::default(),
             outsides,
             network,
         };
@@ -183,7 +186,7 @@ impl Hosted {
 
     /// Guest time, a few milliseconds old at most while the machine runs.
     pub fn now_nanos(&self) -> Nanos {
-        self.life.now(self.handle.now_nanos())
+        self.paced.now(self.life.now(self.handle.now_nanos()))
     }
 
     /// Connects the machine's devices to something on the host, for as long as the machine is there;
@@ -201,10 +204,12 @@ impl Hosted {
     /// for as long as it takes.
     pub fn run(&self, until: RunUntil, done: impl FnOnce(Result<Ended, Refusal>) + Send + 'static) {
         let (log, handle) = (Arc::clone(&self.log), self.handle.clone());
-        let outsides = Arc::clone(&self.outsides);
+        let (outsides, paced) = (Arc::clone(&self.outsides), self.paced.clone());
         // Set by the first slice: the budget counts from when the run begins.
         let mut budget_end = None;
         let slice = move |machine: &mut Machine| {
+            paced.bring_up(machine);
+            paced.end();
             outsides.visit(machine, budget_end.is_none());
             let now = machine.now();
             let end = *budget_end.get_or_insert_with(|| {
@@ -219,18 +224,22 @@ impl Hosted {
             log.wait_for_room(|| handle.is_interrupted());
             let stop = machine.run_into(&rest, &mut |events| told(&log, &handle, events));
             let at_nanos = machine.now();
-            match stop {
-                Stop::Interrupted => Slice::Interrupted(Ended { stop, at_nanos }),
-                stop => Slice::Done(Ended { stop, at_nanos }),
+            let waits = (stop == Stop::Interrupted && until.pace == Pace::HostTime)
+                .then(|| paced.begin(machine, end.min(until.at_nanos.unwrap_or(HORIZON_NANOS))))
+                .flatten();
+            match (waits, Ended { stop, at_nanos }) {
+                (Some(over_at), ended) => Slice::Resting(over_at, ended),
+                (None, ended @ Ended { stop: Stop::Interrupted, .. }) => Slice::Interrupted(ended),
+                (None, ended) => Slice::Done(ended),
             }
         };
-        let log = Arc::clone(&self.log);
-        // A paced run sleeps through what its guest waits for.
-        let turnwise = match until.pace {
-            Pace::HostTime => Turnwise::No,
-            Pace::Unpaced | Pace::Live => Turnwise::Yes,
-        };
-        self.session.run(turnwise, slice, move |ended| done(settled(&log, ended)));
+        let (log, paced) = (Arc::clone(&self.log), self.paced.clone());
+        self.session.run(slice, move |ended| {
+            if !matches!(ended, Err(SessionError::AlreadyRunning)) {
+                paced.end();
+            }
+            done(settled(&log, ended));
+        });
     }
 
     /// Has the machine live: it runs in the background, its time follows the host's clock, and it takes
@@ -257,7 +266,7 @@ impl Hosted {
             }
         };
         let (log, life) = (Arc::clone(&self.log), self.life.clone());
-        self.session.run(Turnwise::Yes, slice, move |ended| {
+        self.session.run(slice, move |ended| {
             if !matches!(ended, Err(SessionError::AlreadyRunning)) {
                 life.end();
             }
@@ -289,9 +298,10 @@ impl Hosted {
     ) {
         let log = Arc::clone(&self.log);
         let operate = {
-            let (log, life) = (Arc::clone(&log), self.life.clone());
+            let (log, life, paced) = (Arc::clone(&log), self.life.clone(), self.paced.clone());
             move |machine: &mut Machine| {
                 life.bring_up(machine);
+                paced.bring_up(machine);
                 let outcome = operation(machine).map_err(Into::into);
                 while let Ok(events) = machine.events(log.next_seq(), BATCH_EVENTS)
                     && !events.is_empty()

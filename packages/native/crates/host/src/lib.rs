@@ -24,6 +24,7 @@ pub mod guarded;
 pub mod hosted;
 pub mod live;
 pub mod outside;
+mod paced;
 pub mod refusal;
 pub mod session;
 pub mod sync;

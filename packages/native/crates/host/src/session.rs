@@ -75,15 +75,6 @@ pub enum Slice<R> {
 /// An operation waiting for its machine: called with it, or with why it cannot have it.
 type Operation<M> = Box<dyn FnOnce(Result<(&mut M, &Inner<M>), SessionError>) + Send>;
 
-/// Whether a run waits for a turn at the host's processors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turnwise {
-    /// It computes: it takes turns with others, and ends a slice when it is interrupted.
-    Yes,
-    /// It mostly sleeps in its slices: it would keep a turn that it does not need.
-    No,
-}
-
 enum Parked<M> {
     /// No operation in progress.
     Here(M),
@@ -190,7 +181,6 @@ impl<M: Send + 'static> Session<M> {
     /// is paused, executing other operations in between.
     pub fn run<R: 'static>(
         &self,
-        turnwise: Turnwise,
         slice: impl FnMut(&mut M) -> Slice<R> + Send + 'static,
         done: impl FnOnce(Result<R, SessionError>) + Send + 'static,
     ) {
@@ -207,7 +197,7 @@ impl<M: Send + 'static> Session<M> {
             state.running = true;
             state.pausing = false;
         }
-        let run: Box<dyn StandingRun<M>> = Box::new(Run::new(turnwise, slice, done));
+        let run: Box<dyn StandingRun<M>> = Box::new(Run::new(slice, done));
         self.submit(Box::new(move |machine| match machine {
             Err(error) => run.refuse(error),
             Ok((_, inner)) => {

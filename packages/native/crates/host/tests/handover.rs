@@ -14,7 +14,7 @@ use std::sync::Arc as Plain;
 use std::sync::atomic::{AtomicUsize as PlainCount, Ordering::SeqCst};
 use std::time::Instant;
 use stillpoint_host::alarms::Alarms;
-use stillpoint_host::session::{Session, SessionError, Slice, Turnwise};
+use stillpoint_host::session::{Session, SessionError, Slice};
 use stillpoint_host::sync::atomic::{AtomicBool, AtomicUsize};
 use stillpoint_host::sync::{Arc, thread};
 use stillpoint_host::turns::{Seat, Turns};
@@ -142,7 +142,7 @@ fn every_request_is_answered_once_and_a_closed_machine_is_dropped_once() {
                                 }
                             };
                             match thread_rng().gen_range(0..5) {
-                                0 | 1 => session.run(Turnwise::Yes, Counter::slice, answer),
+                                0 | 1 => session.run(Counter::slice, answer),
                                 2 => session
                                     .execute(|machine| machine.alone(|this| this.slices), answer),
                                 3 => {

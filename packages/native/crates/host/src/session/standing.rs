@@ -1,6 +1,6 @@
 //! A run between two of its slices.
 
-use super::{Inner, SessionError, Slice, Turnwise};
+use super::{Inner, SessionError, Slice};
 use crate::guarded::guarded;
 use std::marker::PhantomData;
 use std::time::Instant;
@@ -28,7 +28,6 @@ pub(super) trait StandingRun<M>: Send {
 
 /// A run: its slices, and who waits for its end.
 pub(super) struct Run<S, D, R> {
-    turnwise: Turnwise,
     slice: S,
     done: Option<D>,
     has_returned: bool,
@@ -36,8 +35,8 @@ pub(super) struct Run<S, D, R> {
 }
 
 impl<S, D, R> Run<S, D, R> {
-    pub(super) fn new(turnwise: Turnwise, slice: S, done: D) -> Self {
-        Self { turnwise, slice, done: Some(done), has_returned: false, result: PhantomData }
+    pub(super) fn new(slice: S, done: D) -> Self {
+        Self { slice, done: Some(done), has_returned: false, result: PhantomData }
     }
 }
 
@@ -47,20 +46,14 @@ where
     D: FnOnce(Result<R, SessionError>) + Send,
 {
     fn go_on(&mut self, machine: &mut M, inner: &Inner<M>) -> Standing {
-        let turn = match self.turnwise {
-            Turnwise::No => None,
-            Turnwise::Yes => {
-                let turn = inner.workers.turns().take(&inner.seat, self.has_returned);
-                if turn.is_none() {
-                    if !inner.lock().pausing {
-                        return Standing::InLine;
-                    }
-                    // The slice executes nothing, and says where it stands.
-                    (inner.interrupt)();
-                }
-                turn
+        let turn = inner.workers.turns().take(&inner.seat, self.has_returned);
+        if turn.is_none() {
+            if !inner.lock().pausing {
+                return Standing::InLine;
             }
-        };
+            // The slice executes nothing, and says where it stands.
+            (inner.interrupt)();
+        }
         self.has_returned = true;
         let sliced = guarded(|| (self.slice)(machine));
         drop(turn);

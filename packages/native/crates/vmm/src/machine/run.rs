@@ -26,12 +26,17 @@ pub enum Pace {
     /// A guest that waits costs no host time.
     #[default]
     Unpaced,
-    /// A guest that waits, waits: as long in host time as in guest time.
+    /// A guest that waits, waits: as long in host time as in guest time. A wait of
+    /// more than a millisecond ends the run as an interrupt does, for whoever runs the guest to let it
+    /// wait ([`Machine::let_pass`]) and go on.
     HostTime,
     /// Whoever runs the guest sees to its pace, and lets it wait outside of runs: none of its waits
     /// takes host time.
     Live,
 }
+
+/// The longest wait of a guest that a run with [`Pace::HostTime`] sleeps through.
+const SLEPT_NANOS: Nanos = 1_000_000;
 
 /// When a run is to end. With nothing set it ends with the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -301,6 +306,9 @@ impl Machine {
         let target = wakes_at.map_or(run.end(), |at| at.min(run.end()));
         // Waiting for a moment that has passed would wait for ever.
         let mut target = target.max(now + 1);
+        if run.pace == Pace::HostTime && target - now > SLEPT_NANOS {
+            return Some(Stop::Interrupted);
+        }
         if sleeps {
             self.look_up(run);
             target = now + self.handle.sleep(target - now);

@@ -119,20 +119,22 @@ fn input_wakes_a_waiting_guest_and_is_recorded() {
 }
 
 #[test]
-fn paced_waiting_takes_host_time_and_can_be_interrupted() {
+fn a_long_paced_wait_is_outside_of_the_run_and_a_short_one_takes_host_time() {
+    let paced = |at_nanos| RunUntil {
+        at_nanos: Some(at_nanos),
+        pace: Pace::HostTime,
+        ..RunUntil::default()
+    };
     let mut machine = machine(&[op(Op::Wait, 0, 0, 0)]);
-    let until = RunUntil { at_nanos: Some(1 << 50), pace: Pace::HostTime, ..RunUntil::default() };
-    let handle = machine.handle();
-    let (stop, machine) = std::thread::scope(|scope| {
-        let run = scope.spawn(move || {
-            let stop = machine.run(&until);
-            (stop, machine)
-        });
-        handle.interrupt();
-        run.join().expect("no panic")
-    });
-    assert_eq!(stop, Stop::Interrupted);
-    assert!(machine.now() < 1 << 50);
+    assert_eq!(machine.run(&paced(1 << 50)), Stop::Interrupted);
+    let begins_at = machine.now();
+    assert!(begins_at < 1 << 20);
+    assert!(machine.waits_until().is_some());
+    machine.let_pass(begins_at + 5_000_000);
+    assert_eq!(machine.now(), begins_at + 5_000_000);
+    let began = std::time::Instant::now();
+    assert_eq!(machine.run(&paced(begins_at + 5_500_000)), Stop::Time);
+    assert!(began.elapsed() >= std::time::Duration::from_nanos(500_000));
 }
 
 #[test]

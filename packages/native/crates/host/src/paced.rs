@@ -1,0 +1,64 @@
+//! A run whose guest waits as long in host time as in guest time.
+//!
+//! A wait is outside of the run's slices: it takes neither a thread nor a turn.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use stillpoint_vmm::engine::Nanos;
+use stillpoint_vmm::machine::Machine;
+
+/// A wait: a moment of the host's, the guest time that it stands for, and the guest time at which it is over.
+#[derive(Clone, Copy)]
+struct Wait {
+    host: Instant,
+    guest: Nanos,
+    over_at: Nanos,
+}
+
+impl Wait {
+    /// Guest time by now.
+    fn now(&self) -> Nanos {
+        let waited = u64::try_from(self.host.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.guest.saturating_add(waited).min(self.over_at)
+    }
+}
+
+/// What the guest of a paced run waits for, shared by whoever runs the machine and whoever asks.
+#[derive(Clone, Default)]
+pub(crate) struct Paced {
+    wait: Arc<Mutex<Option<Wait>>>,
+}
+
+impl Paced {
+    fn lock(&self) -> MutexGuard<'_, Option<Wait>> {
+        self.wait.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the guest wait if it does, `end` at most; until when, in host time. A machine that is not
+    /// to be taken up by itself has none.
+    pub(crate) fn begin(&self, machine: &Machine, end: Nanos) -> Option<Option<Instant>> {
+        let (host, guest) = (Instant::now(), machine.now());
+        let over_at = machine.waits_until()?.min(end);
+        let for_nanos = over_at.checked_sub(guest).filter(|nanos| *nanos > 0)?;
+        *self.lock() = Some(Wait { host, guest, over_at });
+        Some(host.checked_add(Duration::from_nanos(for_nanos)))
+    }
+
+    /// Brings a guest that waits to the host's time, so that what comes now comes at its moment.
+    pub(crate) fn bring_up(&self, machine: &mut Machine) {
+        let wait = *self.lock();
+        if let Some(wait) = wait {
+            machine.let_pass(wait.now());
+        }
+    }
+
+    /// The guest waits no more.
+    pub(crate) fn end(&self) {
+        *self.lock() = None;
+    }
+
+    /// Guest time of a machine that stood at `stood_at` when it last looked up.
+    pub(crate) fn now(&self, stood_at: Nanos) -> Nanos {
+        self.lock().map_or(stood_at, |wait| stood_at.max(wait.now()))
+    }
+}
