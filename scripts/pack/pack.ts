@@ -12,7 +12,17 @@
  * @module
  */
 import { execFileSync } from "node:child_process"
-import { copyFileSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import {
+  copyFileSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { basename, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -94,14 +104,28 @@ const packAddon = (platform: string, destination: string): string =>
     return tarball
   })
 
+/**
+ * Takes from `dist` what has no source any more; where a source has no output, all of the package is compiled anew: the compiler
+ * believes its own notes, and does not look.
+ */
+const matchOutputs = (directory: string): void => {
+  const [source, output] = [join(directory, "src"), join(directory, "dist")]
+  for (const path of globSync("**/*.*", { cwd: output })) {
+    if (!existsSync(join(source, path.replace(/(\.d)?\.[jt]s(\.map)?$/, ".ts"))))
+      rmSync(join(output, path), { force: true })
+  }
+  const isWhole = globSync("**/*.ts", { cwd: source }).every((path) =>
+    existsSync(join(output, path.replace(/ts$/, "js")))
+  )
+  if (isWhole) return
+  for (const path of globSync("*.tsbuildinfo", { cwd: directory })) rmSync(join(directory, path))
+}
+
 /** Packs everything into a folder; the tarballs, that of the addon last. */
 export const packAll = (destination: string): ReadonlyArray<string> => {
   mkdirSync(destination, { recursive: true })
   // Compiled together, where the script of each would compile what it needs of the others once more.
-  for (const directory of packedDirectories) {
-    rmSync(join(root, directory, "dist"), { recursive: true, force: true })
-    for (const path of globSync("*.tsbuildinfo", { cwd: join(root, directory) })) rmSync(join(root, directory, path))
-  }
+  for (const directory of packedDirectories) matchOutputs(join(root, directory))
   execFileSync(join(root, "node_modules/.bin/tsc"), ["-b", ...packedDirectories], { cwd: root })
   const tarballs = packedDirectories.map((directory) => {
     const args = ["pack", "--config.ignore-scripts=true", "--pack-destination", destination, "--json"]

@@ -1,9 +1,9 @@
 /**
  * The agent's promises, frame by frame, in guests under QEMU: an implementation of the machine that is not ours.
  */
-import { assert, it } from "@effect/vitest"
+import { assert, describe, it, layer } from "@effect/vitest"
 import { type GuestConfigInput, GuestKit } from "@stillpoint/kit"
-import { Effect, Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
 import { spawnSync } from "node:child_process"
 import { existsSync } from "node:fs"
 import { join } from "node:path"
@@ -18,19 +18,38 @@ const probePath = join(agentFolder, "build/probe")
 
 const why = [qemuMissing, existsSync(probePath) ? "" : `${probePath} is not built`].find((reason) => reason !== "")
 
+/** A guest whose agent is ready. */
+const booted = Effect.fnUntraced(
+  function* (config: GuestConfigInput) {
+    const kit = yield* GuestKit
+    const { kernelPath } = yield* kit.files
+    const probe = { from: probePath, mode: 0o755 }
+    const initramfs = yield* kit.initramfs({ ...config, files: { ...config.files, "/bin/probe": probe } })
+    const guest = yield* qemuGuest(kernelPath, initramfs)
+    yield* guest.until("AgentReady")
+    return guest
+  },
+  Effect.provide(Layer.provide(GuestKit.layer, NativeAgent.layer))
+)
+
+type Check = (guest: QemuGuest) => Effect.Effect<void>
+
+const named = (name: string): string => (why === undefined ? name : `${name} (skipped: ${why})`)
+
 /** A test with a guest of its own, or a test that says why it cannot be run here. */
-const guestTest = (name: string, config: GuestConfigInput, check: (guest: QemuGuest) => Effect.Effect<void>) =>
-  it.effect.skipIf(why !== undefined)(why === undefined ? name : `${name} (skipped: ${why})`, () =>
-    Effect.gen(function* () {
-      const kit = yield* GuestKit
-      const { kernelPath } = yield* kit.files
-      const probe = { from: probePath, mode: 0o755 }
-      const initramfs = yield* kit.initramfs({ ...config, files: { ...config.files, "/bin/probe": probe } })
-      const guest = yield* qemuGuest(kernelPath, initramfs)
-      yield* guest.until("AgentReady")
-      yield* check(guest)
-    }).pipe(Effect.provide(Layer.provide(GuestKit.layer, NativeAgent.layer)))
-  )
+const guestTest = (name: string, config: GuestConfigInput, check: Check) =>
+  it.effect.skipIf(why !== undefined)(named(name), () => Effect.flatMap(booted(config), check))
+
+class PlainGuest extends Context.Service<PlainGuest, QemuGuest>()("PlainGuest") {}
+
+/** Tests of one guest that has no workload, one after the other: each leaves it as another can use it. */
+const plainGuestTests = (checks: Readonly<Record<string, Check>>) =>
+  describe.skipIf(why !== undefined)("a guest without a workload", () => {
+    layer(Layer.effect(PlainGuest, booted({})), { excludeTestServices: true })((it) => {
+      for (const [name, check] of Object.entries(checks))
+        it.effect(named(name), () => Effect.flatMap(PlainGuest, check))
+    })
+  })
 
 const shell = (script: string, more: GuestConfigInput = {}): GuestConfigInput => ({
   ...more,
@@ -79,71 +98,6 @@ guestTest(
     assert.strictEqual(Number(beats[1]?.fields[0]) - Number(beats[0]?.fields[0]), 1)
     guest.send(hostFrames.powerOff)
     yield* guest.stopped
-  })
-)
-
-guestTest(
-  "commands-run-apart-from-each-other-and-report-exactly",
-  {},
-  Effect.fnUntraced(function* (guest) {
-    const mixed = yield* run(guest, 1, ["sh", "-c", "echo out; echo err >&2; cat; pwd; echo $A; exit 3"], {
-      env: ["A=1=2"],
-      cwd: "/etc",
-      input: "in\n"
-    })
-    assert.deepStrictEqual(mixed, { out: "out\nin\n/etc\n1=2\n", err: "err\n", ended: [0, 3] })
-    assert.deepStrictEqual((yield* run(guest, 2, ["sh", "-c", "kill -9 $$"])).ended, [1, 9])
-    for (const [argv, cwd, stage, errno] of [
-      [["/no/such"], "/", "exec", 2],
-      [["nowhere-in-path"], "/", "exec", 2],
-      [["/etc/passwd"], "/", "exec", 13],
-      [["/bin/true"], "/no/such", "cwd", 2]
-    ] as const) {
-      guest.send(hostFrames.exec(7, argv, { cwd }))
-      assert.deepStrictEqual((yield* guest.until("ExecFailed")).at(-1)?.fields.slice(0, 3), [7, stage, errno])
-    }
-
-    const ids = Array.from({ length: 12 }, (_, i) => 10 + i)
-    for (const id of ids) guest.send(hostFrames.exec(id, ["cat"], { open: true }))
-    for (const id of ids.toReversed()) guest.send(hostFrames.execStdin(id, `input of ${id}`, true))
-    const said = new Map<number, string>()
-    for (let left = ids.length; left > 0; left--) {
-      for (const { name, fields } of yield* guest.until("ExecExited")) {
-        if (name === "ExecOutput") said.set(Number(fields[0]), `${said.get(Number(fields[0])) ?? ""}${fields[2]}`)
-      }
-    }
-    assert.deepStrictEqual(
-      [...said].sort(([a], [b]) => a - b),
-      ids.map((id) => [id, `input of ${id}`])
-    )
-
-    const large = yield* run(guest, 40, ["sh", "-c", "cat; head -c 100000 /dev/zero | tr '\\0' z"], {
-      input: "y".repeat(60_000)
-    })
-    assert.strictEqual(large.out, "y".repeat(60_000) + "z".repeat(100_000))
-
-    guest.send(hostFrames.exec(50, ["sleep", "1000"]), hostFrames.exec(50, ["true"]), hostFrames.execKill(50, 15))
-    const killed = brief(yield* guest.until("ExecExited"))
-    assert.deepStrictEqual(killed.slice(1), [
-      ["AgentRejected", 0x82, 50, 9, "exec 50: a command of this id is running"],
-      ["ExecExited", 50, 1, 15]
-    ])
-    guest.send(hostFrames.execKill(50, 15), hostFrames.execStdin(50, "x", false))
-    assert.strictEqual((yield* guest.until("AgentRejected")).at(-1)?.fields[0], 0x84)
-    assert.strictEqual((yield* guest.until("AgentRejected")).at(-1)?.fields[0], 0x83)
-  })
-)
-
-guestTest(
-  "a-command-that-leaves-children-behind-still-ends",
-  {},
-  Effect.fnUntraced(function* (guest) {
-    const left = yield* run(guest, 1, ["sh", "-c", "(while :; do echo more; usleep 1000; done) & echo first"])
-    assert.deepStrictEqual(left.ended, [0, 0])
-    assert.include(left.out, "first")
-    // Nothing of the child's later output may come, and it is not killed by a closed pipe either.
-    const after = yield* run(guest, 2, ["sh", "-c", "usleep 100000; ps | grep -c '[e]cho first'"])
-    assert.strictEqual(after.out, "1\n")
   })
 )
 
@@ -233,9 +187,65 @@ guestTest(
 )
 
 guestTest(
-  "malformed-frames-are-refused-and-the-agent-lives-on",
-  {},
+  "a-workload-that-stops-the-console-or-kills-everything-does-not-stop-the-agent",
+  shell("probe stop-console; kill -9 -1; kill -9 1", { holdNanos: 0, consoleMarkers: true, heartbeatMillis: 2 }),
   Effect.fnUntraced(function* (guest) {
+    yield* guest.until("WorkloadExited")
+    guest.send(hostFrames.freeze(1))
+    yield* guest.until("AgentFrozen")
+    assert.strictEqual((yield* run(guest, 10, ["echo", "alive"])).out, "alive\n")
+  })
+)
+
+plainGuestTests({
+  "commands-run-apart-from-each-other-and-report-exactly": Effect.fnUntraced(function* (guest) {
+    const mixed = yield* run(guest, 1, ["sh", "-c", "echo out; echo err >&2; cat; pwd; echo $A; exit 3"], {
+      env: ["A=1=2"],
+      cwd: "/etc",
+      input: "in\n"
+    })
+    assert.deepStrictEqual(mixed, { out: "out\nin\n/etc\n1=2\n", err: "err\n", ended: [0, 3] })
+    assert.deepStrictEqual((yield* run(guest, 2, ["sh", "-c", "kill -9 $$"])).ended, [1, 9])
+    for (const [argv, cwd, stage, errno] of [
+      [["/no/such"], "/", "exec", 2],
+      [["nowhere-in-path"], "/", "exec", 2],
+      [["/etc/passwd"], "/", "exec", 13],
+      [["/bin/true"], "/no/such", "cwd", 2]
+    ] as const) {
+      guest.send(hostFrames.exec(7, argv, { cwd }))
+      assert.deepStrictEqual((yield* guest.until("ExecFailed")).at(-1)?.fields.slice(0, 3), [7, stage, errno])
+    }
+
+    const ids = Array.from({ length: 12 }, (_, i) => 10 + i)
+    for (const id of ids) guest.send(hostFrames.exec(id, ["cat"], { open: true }))
+    for (const id of ids.toReversed()) guest.send(hostFrames.execStdin(id, `input of ${id}`, true))
+    const said = new Map<number, string>()
+    for (let left = ids.length; left > 0; left--) {
+      for (const { name, fields } of yield* guest.until("ExecExited")) {
+        if (name === "ExecOutput") said.set(Number(fields[0]), `${said.get(Number(fields[0])) ?? ""}${fields[2]}`)
+      }
+    }
+    assert.deepStrictEqual(
+      [...said].sort(([a], [b]) => a - b),
+      ids.map((id) => [id, `input of ${id}`])
+    )
+
+    const large = yield* run(guest, 40, ["sh", "-c", "cat; head -c 100000 /dev/zero | tr '\\0' z"], {
+      input: "y".repeat(60_000)
+    })
+    assert.strictEqual(large.out, "y".repeat(60_000) + "z".repeat(100_000))
+
+    guest.send(hostFrames.exec(50, ["sleep", "1000"]), hostFrames.exec(50, ["true"]), hostFrames.execKill(50, 15))
+    const killed = brief(yield* guest.until("ExecExited"))
+    assert.deepStrictEqual(killed.slice(1), [
+      ["AgentRejected", 0x82, 50, 9, "exec 50: a command of this id is running"],
+      ["ExecExited", 50, 1, 15]
+    ])
+    guest.send(hostFrames.execKill(50, 15), hostFrames.execStdin(50, "x", false))
+    assert.strictEqual((yield* guest.until("AgentRejected")).at(-1)?.fields[0], 0x84)
+    assert.strictEqual((yield* guest.until("AgentRejected")).at(-1)?.fields[0], 0x83)
+  }),
+  "malformed-frames-are-refused-and-the-agent-lives-on": Effect.fnUntraced(function* (guest) {
     const bad = [
       frame(0x99, Buffer.from("unknown")),
       frame(0x00),
@@ -273,26 +283,18 @@ guestTest(
       while (left.size > 0) left.delete(Number((yield* guest.until("ExecExited")).at(-1)?.fields[0]))
     }
     assert.strictEqual((yield* run(guest, 10, ["echo", "alive"])).out, "alive\n")
-  })
-)
-
-guestTest(
-  "a-command-has-no-way-to-the-agent-or-the-machine",
-  {},
-  Effect.fnUntraced(function* (guest) {
+  }),
+  "a-command-has-no-way-to-the-agent-or-the-machine": Effect.fnUntraced(function* (guest) {
     const { out, ended } = yield* run(guest, 1, ["probe", "reach", "/dev/ttyS1"])
     assert.deepStrictEqual(ended, [0, 0], out)
     assert.isAbove(out.split("\n").length, 150)
+  }),
+  "a-command-that-leaves-children-behind-still-ends": Effect.fnUntraced(function* (guest) {
+    const left = yield* run(guest, 1, ["sh", "-c", "(while :; do echo more; usleep 1000; done) & echo first"])
+    assert.deepStrictEqual(left.ended, [0, 0])
+    assert.include(left.out, "first")
+    // Nothing of the child's later output may come, and it is not killed by a closed pipe either.
+    const after = yield* run(guest, 2, ["sh", "-c", "usleep 100000; ps | grep -c '[e]cho first'"])
+    assert.strictEqual(after.out, "1\n")
   })
-)
-
-guestTest(
-  "a-workload-that-stops-the-console-or-kills-everything-does-not-stop-the-agent",
-  shell("probe stop-console; kill -9 -1; kill -9 1", { holdNanos: 0, consoleMarkers: true, heartbeatMillis: 2 }),
-  Effect.fnUntraced(function* (guest) {
-    yield* guest.until("WorkloadExited")
-    guest.send(hostFrames.freeze(1))
-    yield* guest.until("AgentFrozen")
-    assert.strictEqual((yield* run(guest, 10, ["echo", "alive"])).out, "alive\n")
-  })
-)
+})

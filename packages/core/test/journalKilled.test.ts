@@ -7,15 +7,16 @@ import { fileURLToPath } from "node:url"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as fc from "fast-check"
-import { numberedBatchesTo } from "../testing/numberedBatch.ts"
-import { makeSqliteJournal } from "./sqliteJournal.ts"
+import { bundled } from "../../../scripts/testing/bundled.ts"
+import { numberedBatchesTo } from "../src/testing/numberedBatch.ts"
+import { makeSqliteJournal } from "../src/journal/sqliteJournal.ts"
 
 const kills = Number(process.env["STILLPOINT_KILLS"] ?? 40)
 /** A journal is used for so many kills: each of them reads it from its beginning. */
 const killsOfOneJournal = 40
 
 const where = mkdtempSync(join(tmpdir(), "stillpoint-killed-"))
-const program = fileURLToPath(new URL("../testing/appendUntilKilled.ts", import.meta.url))
+const program = await bundled(fileURLToPath(new URL("../src/testing/appendUntilKilled.ts", import.meta.url)))
 
 /** A process that is loaded, and appends once it is let go: loading takes a hundred times as long as what is looked at. */
 class Writer {
@@ -27,10 +28,7 @@ class Writer {
   #listen: () => void = () => {}
 
   constructor() {
-    this.#child = spawn(process.execPath, ["--conditions=stillpoint-source", "--no-warnings", program, "s"], {
-      stdio: "pipe",
-      env: { ...process.env, NODE_COMPILE_CACHE: join(where, "compiled") }
-    })
+    this.#child = spawn(process.execPath, ["--no-warnings", program, "s"], { stdio: "pipe" })
     this.#closed = once(this.#child, "close")
     this.#child.stderr?.on("data", (chunk: Buffer) => (this.#complaint += chunk.toString()))
     this.#ready = new Promise((resolve) => {

@@ -7,14 +7,15 @@ import { fileURLToPath } from "node:url"
 import { Worker } from "node:worker_threads"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { Journal } from "../journal/Journal.ts"
-import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
-import type { Recovered } from "../testing/publisherProcess.ts"
-import { recoverRuns } from "./recoverRuns.ts"
+import { Journal } from "../src/journal/Journal.ts"
+import { bundled } from "../../../scripts/testing/bundled.ts"
+import { SnapshotStore } from "../src/snapshot/SnapshotStore.ts"
+import type { Recovered } from "../src/testing/publisherProcess.ts"
+import { recoverRuns } from "../src/run/recoverRuns.ts"
 
-const program = fileURLToPath(new URL("../testing/publisherProcess.ts", import.meta.url))
+const program = await bundled(fileURLToPath(new URL("../src/testing/publisherProcess.ts", import.meta.url)))
 
-const asSource = ["--conditions=stillpoint-source", "--no-warnings"]
+const options = ["--no-warnings"]
 
 /** Everything that a process says, once it has ended well. */
 const output = async (child: ChildProcess): Promise<string> => {
@@ -26,7 +27,7 @@ const output = async (child: ChildProcess): Promise<string> => {
 }
 
 const node = (...args: ReadonlyArray<string>): ChildProcess =>
-  spawn(process.execPath, [...asSource, program, ...args], { stdio: ["ignore", "pipe", "inherit"] })
+  spawn(process.execPath, [...options, program, ...args], { stdio: ["ignore", "pipe", "inherit"] })
 
 /** Begins a run and a snapshot in a process of its own, and kills it there; answers with what it has left. */
 const leave = async (folder: string, name: string): Promise<string> => {
@@ -66,7 +67,7 @@ const fourAtOnce: Readonly<Record<string, (folder: string) => Promise<ReadonlyAr
   "in-four-threads": (folder) =>
     Promise.all(
       Array.from({ length: 4 }, async () => {
-        const worker = new Worker(program, { workerData: ["recover", folder], execArgv: asSource })
+        const worker = new Worker(program, { workerData: ["recover", folder], execArgv: options })
         const [line] = (await once(worker, "message")) as [string]
         return JSON.parse(line) as Recovered
       })
