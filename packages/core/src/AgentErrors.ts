@@ -9,17 +9,17 @@ import { GuestEnd, guestEndInWords } from "./GuestEnd.ts"
 import { GuestNanos } from "./GuestEvent.ts"
 import { guestTimeInWords } from "./guestTimeInWords.ts"
 
-/** Why the agent did not do it. */
+/** Why the agent did not carry out a request. */
 export const AgentReason = Schema.TaggedUnion({
-  /** The guest had no agent that was ready. */
+  /** No agent became ready in time. */
   Absent: { waitedNanos: GuestNanos },
-  /** The agent refused. */
+  /** The agent refused the request. */
   Refused: { request: Schema.String, why: Schema.Literals(rejectReasons), message: Schema.String },
-  /** No answer in time, by the guest's clock. */
+  /** No answer came in time, on the guest's clock. */
   NoAnswer: { waitingFor: Schema.String, withinNanos: GuestNanos },
-  /** It answered another request. */
+  /** The agent answered another request. */
   WrongAnswer: { expectedToken: Schema.Natural, foundToken: Schema.Natural },
-  /** The guest ended, or somebody paused it, before it answered. */
+  /** The guest ended or was paused before the agent answered. */
   GuestEnded: { ...GuestEnd, atNanos: GuestNanos }
 })
 export type AgentReason = typeof AgentReason.Type
@@ -27,7 +27,7 @@ export type AgentReason = typeof AgentReason.Type
 const describe = (reason: AgentReason): string => {
   switch (reason._tag) {
     case "Absent":
-      return `the guest has no agent that was ready within ${guestTimeInWords(reason.waitedNanos)} of its time; boot a root that has one`
+      return `no agent in the guest was ready within ${guestTimeInWords(reason.waitedNanos)} of guest time; boot a root that contains the agent`
     case "Refused":
       return `the agent refused ${reason.request} (${reason.why}): ${reason.message}`
     case "NoAnswer":
@@ -39,7 +39,7 @@ const describe = (reason: AgentReason): string => {
   }
 }
 
-/** The agent of a guest did not do what it was asked. */
+/** A guest's agent did not carry out a request. */
 export class AgentError extends Schema.TaggedError<AgentError>()("AgentError", { reason: AgentReason }) {
   override get message(): string {
     return describe(this.reason)
@@ -47,8 +47,8 @@ export class AgentError extends Schema.TaggedError<AgentError>()("AgentError", {
 }
 
 /**
- * The workload of a guest could not be started, and the guest is as before. `stage` is what was being done: `root` (the image's disk
- * and its mounting), `scratch`, `volume`, `files` (of `/etc`), `user` (there is none of that name), `cwd`; `errno` is Linux's, or 0.
+ * The workload of a guest could not be started; the guest is unchanged. `stage` names the step that failed: `root` (mounting the
+ * image's disk), `scratch`, `volume`, `files` (in `/etc`), `user` (there is no such user) or `cwd`. `errno` is Linux's, or 0.
  */
 export class WorkloadStartError extends Schema.TaggedError<WorkloadStartError>()("WorkloadStartError", {
   stage: Schema.String,

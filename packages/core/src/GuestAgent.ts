@@ -6,7 +6,7 @@
 import { Context, Effect, Layer, Schema } from "effect"
 import { readFile } from "node:fs/promises"
 
-/** There is no agent for guests on this machine; `remedy` says how to get one. */
+/** The guest agent is missing on this machine; `remedy` says how to get it. */
 export class GuestAgentMissing extends Schema.TaggedError<GuestAgentMissing>()("GuestAgentMissing", {
   path: Schema.String,
   detail: Schema.String,
@@ -18,10 +18,10 @@ export class GuestAgentMissing extends Schema.TaggedError<GuestAgentMissing>()("
 }
 
 /**
- * The program that a guest runs as its first process and that speaks the machine's control protocol.
+ * The program that a guest runs as its first process. It speaks the machine's control protocol.
  *
- * It belongs to the machine, not to the root that it is put into: a package that implements `Vmm` provides it
- * (`NativeAgent.layer` of `@stillpoint/native`), a package that builds roots asks for it.
+ * The agent belongs to the machine, not to the guest's root: a package that implements `Vmm` provides it (`NativeAgent.layer` of
+ * `@stillpoint/native`), and a package that builds roots requires it.
  *
  * @example
  * ```ts
@@ -43,7 +43,7 @@ export class GuestAgent extends Context.Service<
     readonly program: Effect.Effect<Uint8Array, GuestAgentMissing>
   }
 >()("@stillpoint/core/GuestAgent") {
-  /** The agent that stands in a file; `remedy` is what one does when it does not. */
+  /** An agent from a file; `remedy` says what to do if the file is missing. */
   static readonly layerFile = (path: string, remedy: string): Layer.Layer<GuestAgent> =>
     Layer.succeed(
       GuestAgent,

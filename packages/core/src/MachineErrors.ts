@@ -1,8 +1,8 @@
 /**
  * One public error per operation of the {@link Vmm} port, each with a tagged `reason`.
  *
- * A reason's `_tag` is the fixed name of the cause, the same as in the core in Rust; its `message` says what was expected, what
- * was found and what to do.
+ * A reason's `_tag` is the fixed name of the cause, the same as in the Rust core. Its `message` says what was expected, what was
+ * found and what to do.
  *
  * @module
  */
@@ -65,7 +65,7 @@ export const BootReason = Schema.TaggedUnion({
 })
 export type BootReason = typeof BootReason.Type
 
-/** Why a machine could not run, be talked to or looked at. */
+/** Why a machine could not run or answer. */
 export const MachineFailureReason = Schema.TaggedUnion({
   InvalidRun: said,
   InvalidIdentity: said,
@@ -81,7 +81,7 @@ export const MachineFailureReason = Schema.TaggedUnion({
   MachineEnded: said,
   RegisterUnknown: said,
   FramesInvalid: said,
-  /** A machine that was booted without a network. */
+  /** The machine was booted without a network. */
   InterfaceMissing: said,
   NetworkInvalid: said,
   PortInUse: said,
@@ -89,25 +89,25 @@ export const MachineFailureReason = Schema.TaggedUnion({
   AddressUnknown: said,
   TooManyPorts: said,
   HostRefused: said,
-  /** A run that begins where its recording is over. */
+  /** The recording has ended, so there is nothing left to run. */
   RecordingEnded: said,
   ...memory,
   ...session
 })
 export type MachineFailureReason = typeof MachineFailureReason.Type
 
-/** Why a command was not executed, or not to its end. */
+/** Why a command was not executed, or did not finish. */
 export const ExecReason = Schema.TaggedUnion({
   InvalidCommand: said,
   ExecFailed: said,
-  /** The agent refused it, for one of the contract's reasons. */
+  /** The agent refused the command, for one of the contract's reasons. */
   AgentRejected: { why: Schema.Literals(rejectReasons), ...said },
   GuestEnded: said,
   TimedOut: said,
   TooMuchOutput: said,
-  /** A command has said as much as may stand unread, and nobody reads it. */
+  /** The command has filled its output window, and its output is not read. */
   OutputUnread: said,
-  /** A command takes no more input. */
+  /** The command accepts no more input. */
   InputClosed: said,
   AgentAbsent: said,
   ...recording
@@ -163,7 +163,7 @@ export type RestoreReason = typeof RestoreReason.Type
 export const ForkReason = Schema.TaggedUnion({ MachineFaulted: said, EngineFailed: said, ...session })
 export type ForkReason = typeof ForkReason.Type
 
-/** Why a disk could not be put into a slot of a machine. */
+/** Why a disk could not be attached to a slot of a machine. */
 export const AttachReason = Schema.TaggedUnion({
   SlotUnknown: said,
   SlotTaken: said,
@@ -174,7 +174,7 @@ export const AttachReason = Schema.TaggedUnion({
 })
 export type AttachReason = typeof AttachReason.Type
 
-/** Why an operation on a machine was refused or failed, whichever it was. */
+/** Why any operation on a machine was refused or failed. */
 export const MachineReason = Schema.Union([
   BootReason,
   MachineFailureReason,
@@ -186,14 +186,14 @@ export const MachineReason = Schema.Union([
 ])
 export type MachineReason = typeof MachineReason.Type
 
-/** A machine could not be made: kernel, initramfs, memory, configuration. */
+/** A machine could not be made: a problem with the kernel, initramfs, memory or configuration. */
 export class BootError extends Schema.TaggedError<BootError>()("BootError", { reason: BootReason }) {
   override get message(): string {
     return this.reason.message
   }
 }
 
-/** A machine could not run, be talked to or looked at: closed, already running, faulted. */
+/** A machine could not run or answer: it is closed, already running, or has faulted. */
 export class MachineError extends Schema.TaggedError<MachineError>()("MachineError", { reason: MachineFailureReason }) {
   override get message(): string {
     return this.reason.message
@@ -207,14 +207,14 @@ export class ExecError extends Schema.TaggedError<ExecError>()("ExecError", { re
   }
 }
 
-/** Machine state could not be written. Nothing in the target is a snapshot then. */
+/** Machine state could not be written. The target contains no snapshot. */
 export class CaptureError extends Schema.TaggedError<CaptureError>()("CaptureError", { reason: CaptureReason }) {
   override get message(): string {
     return this.reason.message
   }
 }
 
-/** A snapshot was refused, before its guest executed anything. */
+/** A snapshot was refused before its guest executed anything. */
 export class RestoreError extends Schema.TaggedError<RestoreError>()("RestoreError", { reason: RestoreReason }) {
   override get message(): string {
     return this.reason.message
@@ -228,14 +228,14 @@ export class ForkError extends Schema.TaggedError<ForkError>()("ForkError", { re
   }
 }
 
-/** A disk could not be put into a slot. Nothing has changed then. */
+/** A disk could not be attached to a slot. The machine is unchanged. */
 export class AttachError extends Schema.TaggedError<AttachError>()("AttachError", { reason: AttachReason }) {
   override get message(): string {
     return this.reason.message
   }
 }
 
-/** The reasons of each operation's error, by the name of the error: `Object.keys(machineReasons.BootError.cases)` are their tags. */
+/** The reasons of each error, by the error's name; `Object.keys(machineReasons.BootError.cases)` are their tags. */
 export const machineReasons = {
   BootError: BootReason,
   MachineError: MachineFailureReason,

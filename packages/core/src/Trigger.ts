@@ -17,25 +17,25 @@ import type { MachineError } from "./MachineErrors.ts"
 export const TriggerReason = Schema.TaggedUnion({
   /** No part of the policy can fire any more, whatever the guest does. */
   NothingArmed: { policy: Schema.String, atNanos: GuestNanos, progress: Schema.Array(TriggerProgress) },
-  /** The guest halted, was reset or panicked for good, came to rest for ever, or its recording is over. */
+  /** The guest halted, was reset, panicked, or became idle with nothing left to wake it, or its recording ended. */
   GuestEnded: {
     policy: Schema.String,
     how: Schema.Literals(["halted", "reset", "idle", "horizon", "timeline-ended"]),
     atNanos: GuestNanos,
     progress: Schema.Array(TriggerProgress)
   },
-  /** The engine has a bug, and said so. */
+  /** The engine reported a bug of its own. */
   EngineFaulted: {
     policy: Schema.String,
     message: Schema.String,
     atNanos: GuestNanos,
     progress: Schema.Array(TriggerProgress)
   },
-  /** No calm before the deadline, and the policy says that this is a failure. */
+  /** There was no calm before the deadline, and the policy treats that as a failure. */
   QuiesceFailed: { policy: Schema.String, trigger: Schema.String, atNanos: GuestNanos, quiesce: QuiesceReport },
-  /** No calm before the deadline, the policy says to let it be, and nothing else in it can fire. */
+  /** There was no calm before the deadline, so the policy abandoned the trigger, and nothing else in it can fire. */
   Abandoned: { policy: Schema.String, trigger: Schema.String, atNanos: GuestNanos, quiesce: QuiesceReport },
-  /** The guest is held before its workload for less time than the calm that is asked for takes: it would have begun. */
+  /** The guest is held before its workload for less time than the requested calm, so the workload would begin before it. */
   HoldTooShort: {
     policy: Schema.String,
     trigger: Schema.String,
@@ -43,9 +43,9 @@ export const TriggerReason = Schema.TaggedUnion({
     holdNanos: GuestNanos,
     calmForNanos: GuestNanos
   },
-  /** A probe failed, and the policy says that this is a failure. */
+  /** A probe failed, and the policy treats that as a failure. */
   ProbeFailed: { policy: Schema.String, probe: Schema.String, atNanos: GuestNanos, message: Schema.String },
-  /** A trigger's own code threw, answered what is none, or had itself woken too often. */
+  /** A trigger's own code threw, returned an invalid answer, or requested too many wakes. */
   TriggerDefect: { policy: Schema.String, trigger: Schema.String, atNanos: GuestNanos, message: Schema.String }
 })
 export type TriggerReason = typeof TriggerReason.Type
@@ -54,7 +54,7 @@ const reasonMessage = (reason: TriggerReason): string => {
   const at = `${guestTimeInWords(reason.atNanos)} of guest time`
   switch (reason._tag) {
     case "NothingArmed":
-      return `policy ${reason.policy} can never fire: at ${at} none of its triggers was armed; give it one that is`
+      return `policy ${reason.policy} can never fire: at ${at} none of its triggers was armed; add a trigger that can still fire`
     case "GuestEnded":
       return (
         `policy ${reason.policy} did not fire before the guest ended (${reason.how}) at ${at}` +
@@ -68,14 +68,14 @@ const reasonMessage = (reason: TriggerReason): string => {
     case "QuiesceFailed":
       return (
         `${reason.trigger} fired, but when the deadline of policy ${reason.policy} came at ${at}, ${missingCalm(reason.quiesce)}; ` +
-        `give it a longer deadline, or say with onDeadline what to do`
+        `give it a longer deadline, or choose with onDeadline what happens then`
       )
     case "Abandoned":
       return `${reason.trigger} fired, but policy ${reason.policy} abandoned it at ${at}: ${missingCalm(reason.quiesce)}`
     case "HoldTooShort":
       return (
-        `policy ${reason.policy} asks for a calm of ${guestTimeInWords(reason.calmForNanos)} after ${reason.trigger}, found at ${at} ` +
-        `a guest that is held for ${guestTimeInWords(reason.holdNanos)}: ask for less, or make the agent hold for longer or until the host says go`
+        `policy ${reason.policy} needs a calm of ${guestTimeInWords(reason.calmForNanos)} after ${reason.trigger}, but at ${at} ` +
+        `the guest is held for ${guestTimeInWords(reason.holdNanos)}: ask for a shorter calm, or let the agent hold it for longer or until the host releases it`
       )
     case "ProbeFailed":
       return `probe ${reason.probe} of policy ${reason.policy} failed at ${at}: ${reason.message}`
@@ -92,23 +92,23 @@ export class TriggerError extends Schema.TaggedError<TriggerError>()("TriggerErr
 }
 
 /**
- * Decides, from the timeline alone, when to capture: what a pipeline needs of a policy, however it is made.
+ * Decides from the timeline alone when to capture. This is everything that a pipeline needs from a policy.
  *
- * Whatever is not in the timeline, as the completion of a probe, is recorded as a signal before it is acted on: with these and
- * the timeline, the same decisions can be taken again.
+ * Anything that is not in the timeline, such as the completion of a probe, is recorded as a signal before the policy acts on it, so
+ * a decision can be replayed from the timeline and the signals.
  */
 export interface Trigger {
-  /** Name in words, e.g. `onPreExec` or `atHeartbeat(3)`. */
+  /** Readable name, such as `onPreExec` or `atHeartbeat(3)`. */
   readonly name: string
-  /** Kinds of events that it must be told. Others may be left out, or told: they make no difference. */
+  /** Kinds of events that the policy must receive. Events of other kinds make no difference. */
   readonly interest: ReadonlyArray<GuestEventKind>
-  /** The policy as JSON, by which a journal or manifest says which one ran; parts without a JSON form are named in it. */
+  /** The policy as JSON, recorded in journals and manifests. Parts without a JSON form appear by name. */
   readonly description: Schema.Json
   /** The first firing on the provided timeline. Interruption pauses the guest and stops every probe. */
   readonly await: Effect.Effect<Firing, TriggerError | MachineError, GuestTimeline>
   /**
-   * Every firing of a policy that repeats, in order; the guest goes on when the next is pulled. Ends where a policy that has
-   * fired before can fire no more; fails where it never did, or the guest ended.
+   * Every firing of a repeating policy, in order; the guest continues when the next one is pulled. Ends when a policy that has fired
+   * can fire no more; fails if it never fired or the guest ended.
    */
   readonly firings: Stream.Stream<Firing, TriggerError | MachineError, GuestTimeline>
 }

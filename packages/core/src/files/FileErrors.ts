@@ -5,7 +5,7 @@
  */
 import { Schema } from "effect"
 
-/** A file operation failed. `code` is the system's (`ENOSPC`, `EROFS`, `ENOENT`, …). */
+/** A file operation failed. `code` is the operating system's error code (`ENOSPC`, `EROFS`, `ENOENT`, …). */
 export class FileFault extends Schema.TaggedError<FileFault>()("FileFault", {
   operation: Schema.String,
   path: Schema.String,
@@ -16,7 +16,7 @@ export class FileFault extends Schema.TaggedError<FileFault>()("FileFault", {
   }
 }
 
-/** What stands at a path is not what may be read there: a link, a pipe, a device, a directory, or more than is read. */
+/** The path has something that cannot be read there: a link, a pipe, a device, a directory, or a file that is too large. */
 export class FileUnfit extends Schema.TaggedError<FileUnfit>()("FileUnfit", {
   path: Schema.String,
   expected: Schema.String,

@@ -10,23 +10,23 @@ import { GuestNanos } from "../GuestEvent.ts"
 import { MachineReason } from "../MachineErrors.ts"
 import { SnapshotOpenReason } from "../snapshot/SnapshotErrors.ts"
 
-/** Why a gate refused. */
+/** Why a gate refused a machine. */
 export const GateReason = Schema.TaggedUnion({
   /** The snapshot itself was refused. */
   SnapshotRefused: { path: Schema.String, cause: SnapshotOpenReason },
-  /** No machine could be made of the snapshot. */
+  /** The snapshot could not be restored. */
   NotRestored: { path: Schema.String, cause: MachineReason },
-  /** The guest had no agent when it was captured: nobody could acknowledge. */
+  /** The guest had no agent when it was captured, so it cannot acknowledge an identity. */
   AgentAbsent: {},
-  /** The gate, or the identity that was chosen, cannot be what was asked for. */
+  /** The options of the gate, or the given identity, are invalid. */
   OptionsInvalid: { problems: Schema.NonEmptyArray(Schema.String) },
-  /** The guest did not acknowledge in time. `clock` says by whose time. */
+  /** The guest did not acknowledge in time, on the clock that `clock` names. */
   AcknowledgementMissing: {
     waitingFor: Schema.String,
     clock: Schema.Literals(["guest", "host"]),
     timeoutMillis: Schema.Number
   },
-  /** The guest acknowledged something else. */
+  /** The guest acknowledged another identity. */
   AcknowledgementWrong: { expectedToken: Schema.Natural, foundToken: Schema.Natural },
   /** The agent refused the identity. */
   IdentityRejected: { why: Schema.Literals(rejectReasons), message: Schema.String },
@@ -44,9 +44,9 @@ const describe = (reason: GateReason): string => {
     case "NotRestored":
       return `${reason.path} could not be restored: ${reason.cause.message}`
     case "AgentAbsent":
-      return "the guest was captured before its agent was ready; nobody can acknowledge a new identity: capture later"
+      return "the guest was captured before its agent was ready, so it cannot acknowledge a new identity: capture it later"
     case "OptionsInvalid":
-      return `no such gate:${reason.problems.map((problem) => `\n  ${problem}`).join("")}`
+      return `invalid gate options:${reason.problems.map((problem) => `\n  ${problem}`).join("")}`
     case "AcknowledgementMissing":
       return `no ${reason.waitingFor} within ${reason.timeoutMillis} ms of ${reason.clock} time; the clone was destroyed`
     case "AcknowledgementWrong":

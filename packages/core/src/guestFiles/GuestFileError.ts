@@ -7,7 +7,7 @@ import { Schema } from "effect"
 
 const errno = { errno: Schema.Int } as const
 
-/** What stands in the way, by the error number of the guest's kernel, which each has. */
+/** The reason for a failure; those with an `errno` come from the guest's kernel. */
 export const GuestFileReason = Schema.TaggedUnion({
   /** There is nothing at that path. */
   NotFound: errno,
@@ -17,25 +17,25 @@ export const GuestFileReason = Schema.TaggedUnion({
   IsADirectory: errno,
   /** A directory that is not empty. */
   NotEmpty: errno,
-  /** A device, a socket or a pipe, where a file is wanted. */
+  /** A device, a socket or a pipe, where a regular file is needed. */
   NotAFile: errno,
   /** Links that lead to each other. */
   LinkLoop: errno,
   NameTooLong: errno,
-  /** The path names nothing that can be worked on: the root itself, `.` or `..`. */
+  /** The operation cannot work on this path: the root itself, `.` or `..`. */
   PathInvalid: errno,
   Denied: errno,
   ReadOnly: errno,
   DiskFull: errno,
   /** The file system cannot do it. */
   Unsupported: errno,
-  /** Two file systems, where one is wanted. */
+  /** Both paths must be in one file system, and are not. */
   OtherFileSystem: errno,
-  /** Whatever else the kernel said. */
+  /** Any other error of the kernel. */
   Failed: errno,
-  /** More than was allowed to be read. */
+  /** The file is larger than the limit. */
   TooLarge: { limitBytes: Schema.Natural },
-  /** What the guest said makes no sense. */
+  /** The guest's answer is malformed. */
   AnswerInvalid: { found: Schema.String }
 })
 export type GuestFileReason = typeof GuestFileReason.Type
@@ -67,13 +67,13 @@ const said = (reason: GuestFileReason): string => {
     case "TooLarge":
       return `expected at most ${reason.limitBytes} bytes, found more; read it as a stream, or raise limitBytes`
     case "AnswerInvalid":
-      return `expected an answer of the agent's, found ${reason.found}`
+      return `expected an answer from the agent, found ${reason.found}`
     default:
       return `${reason._tag} (errno ${reason.errno})`
   }
 }
 
-/** A file operation in a guest failed; nothing was half done. */
+/** A file operation in a guest failed. It changed nothing. */
 export class GuestFileError extends Schema.TaggedError<GuestFileError>()("GuestFileError", {
   operation: Schema.String,
   path: Schema.String,

@@ -7,17 +7,17 @@ import { Schema } from "effect"
 
 /** Why a journal refused or failed. */
 export const JournalReason = Schema.TaggedUnion({
-  /** Another writer was faster: the stream is at another version than the caller expected. Nothing was appended. */
+  /** Another writer was faster, so the stream is not at the version that the caller expected. Nothing was appended. */
   VersionConflict: { stream: Schema.String, expected: Schema.Natural, found: Schema.Natural },
   /** Another process kept the journal locked for too long. Nothing was appended. */
   Busy: { path: Schema.String, waitedMillis: Schema.Number },
   /** No space left, or the size limit is reached. Nothing was appended. */
   DiskFull: { path: Schema.String },
-  /** The file cannot be written, or no other one beside it, where the write-ahead log must be. Nothing was appended. */
+  /** The file cannot be written, or its directory, which must hold the write-ahead log, cannot. Nothing was appended. */
   ReadOnly: { path: Schema.String, what: Schema.Literals(["file", "directory"]) },
-  /** The file is not a journal, or a part of it does not carry what was written. */
+  /** The file is not a journal, or part of it is damaged. */
   Corrupt: { path: Schema.String, detail: Schema.String },
-  /** The file, or its log, was removed, moved or replaced while the journal was open. What was to be appended would never be read. */
+  /** The file, or its log, was removed, moved or replaced while the journal was open. Events appended to it would be lost. */
   Displaced: { path: Schema.String, found: Schema.Literals(["nothing", "another file"]) },
   /** The file was copied or moved while it was in use, without the write-ahead log that holds its last events. */
   LogMissing: { path: Schema.String, log: Schema.String },
@@ -37,7 +37,7 @@ export const JournalReason = Schema.TaggedUnion({
   },
   /** An event that does not decode, though its kind and version are known. */
   EventMalformed: { stream: Schema.String, version: Schema.Natural, type: Schema.String, detail: Schema.String },
-  /** How it was to be opened cannot be: everything that is wrong with it. */
+  /** The options are invalid; every problem is listed. */
   OptionsInvalid: { problems: Schema.NonEmptyArray(Schema.String) },
   /** The journal was closed. */
   Closed: { path: Schema.String }
@@ -47,29 +47,29 @@ export type JournalReason = typeof JournalReason.Type
 const describe = (reason: JournalReason): string => {
   switch (reason._tag) {
     case "VersionConflict":
-      return `stream ${reason.stream} is at version ${reason.found}, not ${reason.expected}: read it again and decide anew`
+      return `stream ${reason.stream} is at version ${reason.found}, not ${reason.expected}: read it again and decide again`
     case "Busy":
-      return `${reason.path} was locked by another writer for ${reason.waitedMillis} ms`
+      return `${reason.path} was locked by another writer for ${reason.waitedMillis} ms; nothing was appended: try again`
     case "DiskFull":
       return `no space left for ${reason.path}; nothing was appended`
     case "ReadOnly":
       return reason.what === "file"
         ? `the file ${reason.path} cannot be written; nothing was appended: make it writable`
-        : `the directory ${reason.path} cannot be written, and a journal needs files beside its own; nothing was appended: make it writable`
+        : `the directory ${reason.path} cannot be written, and a journal needs a log beside its file; nothing was appended: make it writable`
     case "Corrupt":
       return `${reason.path} is damaged or not a journal: ${reason.detail}`
     case "Displaced":
       return (
-        `${reason.path} is not the file that was opened: ${reason.found} stands there now; nothing that is appended would be read again: ` +
-        "put it back, or open the journal anew"
+        `${reason.path} is not the file that was opened: ${reason.found} is there now, and appended events would be lost: ` +
+        "put the file back, or open the journal again"
       )
     case "LogMissing":
       return (
-        `${reason.path} was in use when it was copied or moved, and its last events are in ${reason.log}, which is not there: ` +
-        "put both beside each other, or copy a journal that is closed"
+        `${reason.path} was in use when it was copied or moved, and its last events are in ${reason.log}, which is missing: ` +
+        "put both files in one directory, or copy the journal after it was closed"
       )
     case "LogForeign":
-      return `${reason.log} is not the write-ahead log of ${reason.path} (${reason.detail}): take it away, or put the right one there`
+      return `${reason.log} is not the write-ahead log of ${reason.path} (${reason.detail}): move it away, or put the right log there`
     case "Unreadable":
       return `${reason.path} cannot be read: ${reason.detail}`
     case "FormatUnknown":
@@ -80,7 +80,7 @@ const describe = (reason: JournalReason): string => {
         `this build reads up to ${reason.supported}: use the build that wrote it`
       )
     case "EventMalformed":
-      return `event ${reason.version} of stream ${reason.stream} is no ${reason.type}: ${reason.detail}`
+      return `event ${reason.version} of stream ${reason.stream} is not a valid ${reason.type}: ${reason.detail}`
     case "OptionsInvalid":
       return reason.problems.join("; ")
     case "Closed":

@@ -9,7 +9,7 @@ import { MachineError, RestoreError } from "../MachineErrors.ts"
 import { SnapshotOpenError, SnapshotPublishError } from "../snapshot/SnapshotErrors.ts"
 import { ReferenceInvalid } from "./Reference.ts"
 
-/** What was asked for cannot be; nothing was done for it. */
+/** The options of an operation are invalid; nothing was done. */
 export class OptionsInvalid extends Schema.TaggedError<OptionsInvalid>()("OptionsInvalid", {
   problems: Schema.NonEmptyArray(Schema.String)
 }) {
@@ -18,21 +18,21 @@ export class OptionsInvalid extends Schema.TaggedError<OptionsInvalid>()("Option
   }
 }
 
-/** No snapshot of the store has that name or digest. */
+/** No snapshot in the store has that name or digest. */
 export class SnapshotUnknown extends Schema.TaggedError<SnapshotUnknown>()("SnapshotUnknown", {
   reference: Schema.String,
-  /** The name that was probably meant, as a sentence goes on; empty if none is near. */
+  /** A suggestion for the name that was probably meant, to be appended to a sentence; empty if no name is close. */
   meant: Schema.String,
   known: Schema.Array(Schema.String)
 }) {
   override get message(): string {
     const known = this.known.slice(0, 10).join(", ")
-    const others = this.known.length === 0 ? "; the store is empty" : `; there are ${known}`
+    const others = this.known.length === 0 ? "; the store is empty" : `; the store has ${known}`
     return `no snapshot is called ${this.reference}${this.meant === "" ? others : this.meant}`
   }
 }
 
-/** Several snapshots have digests that begin so. */
+/** Several digests begin with the given characters. */
 export class DigestAmbiguous extends Schema.TaggedError<DigestAmbiguous>()("DigestAmbiguous", {
   digest: Schema.String,
   found: Schema.Array(Schema.String)
@@ -42,7 +42,7 @@ export class DigestAmbiguous extends Schema.TaggedError<DigestAmbiguous>()("Dige
   }
 }
 
-/** The name belongs to a snapshot already, and replacing was not asked for. */
+/** The name belongs to another snapshot, and `replace` was not set. */
 export class NameTaken extends Schema.TaggedError<NameTaken>()("NameTaken", {
   name: Schema.String,
   digest: Schema.String
@@ -52,10 +52,10 @@ export class NameTaken extends Schema.TaggedError<NameTaken>()("NameTaken", {
   }
 }
 
-/** The name belongs to another snapshot than the one that was expected: somebody else has moved it. */
+/** The name no longer belongs to the expected snapshot: another process moved it. */
 export class NameMoved extends Schema.TaggedError<NameMoved>()("NameMoved", {
   name: Schema.String,
-  /** Digests; `none` where the name belongs to nothing. */
+  /** Digests, or `none` if there is no such name. */
   expected: Schema.String,
   found: Schema.String
 }) {
@@ -64,14 +64,14 @@ export class NameMoved extends Schema.TaggedError<NameMoved>()("NameMoved", {
   }
 }
 
-/** Other snapshots hold only what changed since this one. */
+/** Other snapshots are deltas to this one. */
 export class SnapshotNeeded extends Schema.TaggedError<SnapshotNeeded>()("SnapshotNeeded", {
   digest: Schema.String,
-  /** Names of those that need it; digests of those without. */
+  /** The snapshots that need it, by name, or by digest if they have no name. */
   by: Schema.Array(Schema.String)
 }) {
   override get message(): string {
-    return `${this.digest.slice(0, 12)} is needed by ${this.by.join(", ")}, taken against it: remove those first, or compact them`
+    return `${this.digest.slice(0, 12)} is needed by its deltas ${this.by.join(", ")}: remove or compact those first`
   }
 }
 
@@ -81,7 +81,7 @@ export class NamesUnreadable extends Schema.TaggedError<NamesUnreadable>()("Name
   why: Schema.String
 }) {
   override get message(): string {
-    return `${this.path} is not the record of a store's names: ${this.why}; the snapshots beside it are not touched`
+    return `${this.path} is not a record of names: ${this.why}; the snapshots beside it were not touched`
   }
 }
 
@@ -92,11 +92,11 @@ export class StoreVersionUnknown extends Schema.TaggedError<StoreVersionUnknown>
   supported: Schema.Natural
 }) {
   override get message(): string {
-    return `${this.path} is of version ${this.found}; this build knows version ${this.supported}: use the build that wrote it`
+    return `${this.path} has version ${this.found}; this build reads version ${this.supported}: use the build that wrote it`
   }
 }
 
-/** Somebody else changes the store, and for longer than was waited. */
+/** Another process held the store's lock for longer than the wait allowed. */
 export class StoreBusy extends Schema.TaggedError<StoreBusy>()("StoreBusy", {
   path: Schema.String,
   waitedMillis: Schema.Number
@@ -106,7 +106,7 @@ export class StoreBusy extends Schema.TaggedError<StoreBusy>()("StoreBusy", {
   }
 }
 
-/** A snapshot is a delta to one that does not stand beside it in the store. */
+/** A snapshot is a delta whose parent is not in the store. */
 export class ParentElsewhere extends Schema.TaggedError<ParentElsewhere>()("ParentElsewhere", {
   path: Schema.String,
   parent: Schema.String
@@ -138,7 +138,7 @@ export const SnapshotsReason = Schema.Union([
 ])
 export type SnapshotsReason = typeof SnapshotsReason.Type
 
-/** An operation on a store of named snapshots failed; names and snapshots are as they were. */
+/** An operation on a store of named snapshots failed. Names and snapshots are unchanged. */
 export class SnapshotsError extends Schema.TaggedError<SnapshotsError>()("SnapshotsError", {
   reason: SnapshotsReason
 }) {

@@ -14,15 +14,15 @@
 import { Result, Schema } from "effect"
 import { describeValue } from "../describeValue.ts"
 
-/** The tag of a name that is given without one. */
+/** The default tag of a name. */
 export const usualTag = "latest"
 
-/** A reference that was read. */
+/** A parsed reference to a snapshot. */
 export type Reference =
   | { readonly _tag: "Named"; readonly name: string; readonly tag: string }
   | { readonly _tag: "Digest"; readonly digest: string }
 
-/** A text is no reference, or no name. */
+/** A string is not a valid reference or name. */
 export class ReferenceInvalid extends Schema.TaggedError<ReferenceInvalid>()("ReferenceInvalid", {
   expected: Schema.String,
   found: Schema.String
@@ -42,7 +42,7 @@ const invalid = (expected: string, found: unknown) =>
   Result.fail(new ReferenceInvalid({ expected, found: describeValue(found) }))
 
 /**
- * Reads `name`, `name:tag` or a digest.
+ * Parses `name`, `name:tag` or a digest.
  *
  * @example
  * ```ts
@@ -65,7 +65,7 @@ export const parseReference = (text: string): Result.Result<Reference, Reference
   return parseName(text)
 }
 
-/** Reads `name` or `name:tag`: what can be given to a snapshot. */
+/** Parses `name` or `name:tag`, the forms of a name that a snapshot can have. */
 export const parseName = (text: string): Result.Result<Extract<Reference, { _tag: "Named" }>, ReferenceInvalid> => {
   if (typeof text !== "string") return invalid(nameForm, text)
   const [name = "", tag = usualTag, ...more] = text.split(":")
@@ -74,5 +74,5 @@ export const parseName = (text: string): Result.Result<Extract<Reference, { _tag
     : invalid(nameForm, text)
 }
 
-/** A name as people write it: without its tag if that is the usual one. */
+/** Formats a name and its tag; the default tag is left out. */
 export const printName = (name: string, tag: string): string => (tag === usualTag ? name : `${name}:${tag}`)

@@ -289,7 +289,7 @@ describe("a store of names", () => {
         run(files, Effect.map(Effect.result(Snapshots.use(({ inspect }) => inspect(reference))), Result.merge))
       const messageOf = (found: object) => ("message" in found ? found.message : "found")
       assert.include(messageOf(yield* asked("web-servr")), "did you mean web-server")
-      assert.include(messageOf(yield* asked("nothing-like-it")), "there are web-server")
+      assert.include(messageOf(yield* asked("nothing-like-it")), "the store has web-server")
       assert.include(messageOf(yield* asked("../web")), "expected NAME or NAME:TAG")
       for (const known of [digest, `sha256:${digest}`, `sha256:${digest.slice(0, 8)}`, "web-server:latest"]) {
         assert.strictEqual(messageOf(yield* asked(known)), "found", known)
@@ -298,7 +298,7 @@ describe("a store of names", () => {
       files.alter(`${home}/names.json`, (bytes) =>
         new TextEncoder().encode(new TextDecoder().decode(bytes).replace('"version":1', '"version":2'))
       )
-      assert.include(messageOf(yield* asked("web-server")), "is of version 2; this build knows version 1")
+      assert.include(messageOf(yield* asked("web-server")), "has version 2; this build reads version 1")
       assert.isTrue(Result.isFailure(yield* run(files, Effect.result(keepSample("new", "web")))))
     })
   )

@@ -8,7 +8,7 @@ import { guestEventFields } from "../contract/contract.ts"
 import { GuestNanos } from "../GuestEvent.ts"
 import { guestTimeInWords } from "../guestTimeInWords.ts"
 
-/** A run cannot begin as it was asked for; nothing was booted. */
+/** The arguments of a run are invalid; nothing was booted. */
 export class PipelineRefused extends Schema.TaggedError<PipelineRefused>()("PipelineRefused", {
   pipeline: Schema.String,
   problems: Schema.NonEmptyArray(Schema.String)
@@ -18,29 +18,29 @@ export class PipelineRefused extends Schema.TaggedError<PipelineRefused>()("Pipe
   }
 }
 
-/** A stage took longer on the host than it may. */
+/** A stage exceeded its time limit on the host. */
 export class StageTimedOut extends Schema.TaggedError<StageTimedOut>()("StageTimedOut", {
   stage: Schema.String,
   limitMillis: Schema.Number
 }) {
   override get message(): string {
-    return `stage ${this.stage} did not end within ${this.limitMillis} ms; allow it more with Stage.tuned, or find out what it is waiting for`
+    return `stage ${this.stage} did not end within ${this.limitMillis} ms; give it more time with Stage.tuned, or find out what it is waiting for`
   }
 }
 
-/** The agent could not start the workload, and the policy was not waiting for that. */
+/** The agent could not start the workload, and the policy does not wait for that failure. */
 export class WorkloadNotStarted extends Schema.TaggedError<WorkloadNotStarted>()("WorkloadNotStarted", {
-  /** What failed, in the agent's words: `exec` for a program that is not there. */
+  /** The step that failed, as the agent names it, such as `exec` for a missing program. */
   stage: Schema.String,
   errno: Schema.Int,
   detail: Schema.String
 }) {
   override get message(): string {
-    return `the workload was not started (${this.stage}, errno ${this.errno}): ${this.detail}; look at its argv, and at the files of the guest`
+    return `the workload was not started (${this.stage}, errno ${this.errno}): ${this.detail}; check its argv and the guest's files`
   }
 }
 
-/** The workload ended, and the policy was waiting for nothing but what a workload does. */
+/** The workload ended, and the policy waits only for events that a workload causes. */
 export class WorkloadEnded extends Schema.TaggedError<WorkloadEnded>()("WorkloadEnded", {
   policy: Schema.String,
   code: Schema.NullOr(Schema.Int),
@@ -53,12 +53,12 @@ export class WorkloadEnded extends Schema.TaggedError<WorkloadEnded>()("Workload
     const how = this.code === null ? `signal ${this.signal}` : `code ${this.code}`
     return (
       `the workload ended with ${how} at ${guestTimeInWords(this.atNanos)} of guest time, and policy ${this.policy} waits for ` +
-      `${this.kinds.join(", ")}, which can no longer happen; find out why it ended, or let the policy accept WorkloadExited`
+      `${this.kinds.join(", ")}, which can no longer happen; find out why the workload ended, or let the policy accept WorkloadExited`
     )
   }
 }
 
-/** The guest's kernel could not unpack its whole root, by its own report: files are missing in this guest. */
+/** The guest's kernel reported that it could not unpack the whole root, so files are missing in this guest. */
 export class RootIncomplete extends Schema.TaggedError<RootIncomplete>()("RootIncomplete", {
   /** The kernel's words. */
   report: Schema.String,
@@ -68,14 +68,14 @@ export class RootIncomplete extends Schema.TaggedError<RootIncomplete>()("RootIn
   override get message(): string {
     const found = this.memoryMib === null ? "" : ` of ${this.memoryMib} MiB`
     return (
-      `expected the guest's root to be unpacked whole, found that its kernel could not (${this.report}) at ` +
-      `${guestTimeInWords(this.atNanos)} of guest time; files of a root may take half of the memory${found} that the kernel ` +
-      "leaves: give the machine more memory, or make the root smaller"
+      `expected the kernel to unpack the guest's whole root, found that it could not (${this.report}) at ` +
+      `${guestTimeInWords(this.atNanos)} of guest time; the files of a root may take half of the memory${found} that the kernel ` +
+      "leaves free: give the machine more memory, or make the root smaller"
     )
   }
 }
 
-/** The guest's kernel gave up, and with it the guest ended before the policy fired. */
+/** The guest's kernel panicked, so the guest ended before the policy fired. */
 export class KernelPanicked extends Schema.TaggedError<KernelPanicked>()("KernelPanicked", {
   policy: Schema.String,
   /** The kernel's words. */
@@ -85,12 +85,12 @@ export class KernelPanicked extends Schema.TaggedError<KernelPanicked>()("Kernel
   override get message(): string {
     return (
       `the guest's kernel panicked at ${guestTimeInWords(this.atNanos)} of guest time, before policy ${this.policy} fired: ` +
-      `${this.panic}; its console says what led to it`
+      `${this.panic}; see its console for the cause`
     )
   }
 }
 
-/** The policy did not fire within the guest time that it may wait. */
+/** The policy did not fire within its limit of guest time. */
 export class WatchLimitReached extends Schema.TaggedError<WatchLimitReached>()("WatchLimitReached", {
   policy: Schema.String,
   limitMillis: Schema.Number,
@@ -131,7 +131,7 @@ export class ProbeCommandFailed extends Schema.TaggedError<ProbeCommandFailed>()
   }
 }
 
-/** The agent did not freeze the workload, so a clone could run it before its new identity. */
+/** The agent did not freeze the workload, so a clone could run it before it has a new identity. */
 export class FreezeFailed extends Schema.TaggedError<FreezeFailed>()("FreezeFailed", {
   why: Schema.Literals(["no-answer", "refused", "guest-ended"]),
   detail: Schema.String
@@ -141,38 +141,38 @@ export class FreezeFailed extends Schema.TaggedError<FreezeFailed>()("FreezeFail
   }
 }
 
-/** The agent did not thaw the workload that the policy had frozen, so nothing could talk to it. */
+/** The agent did not thaw the workload that the policy had frozen, so the warm-up could not reach it. */
 export class ThawFailed extends Schema.TaggedError<ThawFailed>()("ThawFailed", { detail: Schema.String }) {
   override get message(): string {
     return `the workload was not thawed for the warm-up: ${this.detail}`
   }
 }
 
-/** The policy fired before the workload ran, and the guest does not stand before it any more. */
+/** The policy fired before the workload ran, but the guest has since passed that point. */
 export class PreExecMissed extends Schema.TaggedError<PreExecMissed>()("PreExecMissed", {
   preExecAtNanos: GuestNanos,
-  /** Guest time for which the agent held the workload; `null`: until it was told to go. */
+  /** Guest time for which the agent held the workload; `null` if it waited for the host. */
   holdNanos: Schema.NullOr(GuestNanos),
   atNanos: GuestNanos
 }) {
   override get message(): string {
-    const hold = this.holdNanos === null ? "until it was told to go" : `for ${guestTimeInWords(this.holdNanos)}`
+    const hold = this.holdNanos === null ? "until the host releases it" : `for ${guestTimeInWords(this.holdNanos)}`
     return (
-      `expected a guest that stands before its workload, which was announced at ${guestTimeInWords(this.preExecAtNanos)} and held ` +
-      `${hold}; found it at ${guestTimeInWords(this.atNanos)}, where the workload may run: have the agent hold it for longer, or until ` +
-      "it is told to go"
+      `expected a guest whose workload has not begun (it was announced at ${guestTimeInWords(this.preExecAtNanos)} and held ` +
+      `${hold}), found one at ${guestTimeInWords(this.atNanos)}, where the workload may run: let the agent hold it for longer, or until ` +
+      "the host releases it"
     )
   }
 }
 
-/** A disk of the guest's failed between what the policy fired on and the capture: the snapshot would hold what the guest could not keep. */
+/** A disk of the guest failed between the firing and the capture, so the snapshot would not match the disk. */
 export class GuestDiskFailed extends Schema.TaggedError<GuestDiskFailed>()("GuestDiskFailed", {
   disk: Schema.String,
-  /** What the guest asked of it: `read`, `write`, `flush` or `zero`. */
+  /** The guest's request: `read`, `write`, `flush` or `zero`. */
   operation: guestEventFields.DiskFailed.operation,
   /** Why. */
   why: guestEventFields.DiskFailed.reason,
-  /** Error number of the host's operating system; `null` if it said none. */
+  /** Error number of the host's operating system; `null` if there is none. */
   errno: Schema.NullOr(Schema.Natural),
   atNanos: GuestNanos,
   detail: Schema.String
@@ -182,12 +182,12 @@ export class GuestDiskFailed extends Schema.TaggedError<GuestDiskFailed>()("Gues
     return (
       `expected the guest's disks to work until the capture, found that ${this.disk} failed to ${this.operation} at ` +
       `${guestTimeInWords(this.atNanos)} of guest time (${this.why}${errno}): ${this.detail}; nothing was published: ` +
-      "check the file and the host's disk, then run it again"
+      "check the file and the host's disk, then try again"
     )
   }
 }
 
-/** The fresh snapshot did not pass its validation; it stays where it was published, and cannot be opened as ready. */
+/** The new snapshot did not pass its validation. It stays where it was published, but cannot be opened as ready. */
 export class ValidationFailed extends Schema.TaggedError<ValidationFailed>()("ValidationFailed", {
   directory: Schema.String,
   detail: Schema.String

@@ -7,13 +7,13 @@ import { Schema } from "effect"
 
 /** Why an acquire failed. */
 export const PoolReason = Schema.TaggedUnion({
-  /** No clone was ready in time. `lastFailure`: why the latest attempt to make one failed, empty if none did. */
+  /** No clone was ready in time. `lastFailure` says why the latest attempt to make one failed; empty if none failed. */
   TimedOut: { waitedMillis: Schema.Number, inUse: Schema.Natural, maximum: Schema.Natural, lastFailure: Schema.String },
-  /** Too many wait already. */
+  /** Too many callers are waiting already. */
   TooManyWaiting: { waiting: Schema.Natural, limit: Schema.Natural },
   /** The pool is shutting down. */
   Draining: {},
-  /** The pool cannot be what was asked for. */
+  /** The options are invalid; every problem is listed. */
   OptionsInvalid: { problems: Schema.NonEmptyArray(Schema.String) }
 })
 export type PoolReason = typeof PoolReason.Type
@@ -29,11 +29,11 @@ export class PoolError extends Schema.TaggedError<PoolError>()("PoolError", { re
           (reason.lastFailure === "" ? "" : `; the last attempt to make one failed: ${reason.lastFailure}`)
         )
       case "TooManyWaiting":
-        return `${reason.waiting} wait for a clone already, the limit is ${reason.limit}`
+        return `${reason.waiting} callers are waiting for a clone already; the limit is ${reason.limit}`
       case "Draining":
         return "the pool is shutting down"
       case "OptionsInvalid":
-        return `no such pool:${reason.problems.map((problem) => `\n  ${problem}`).join("")}`
+        return `invalid pool options:${reason.problems.map((problem) => `\n  ${problem}`).join("")}`
     }
   }
 }

@@ -105,7 +105,7 @@ const recovered = (
 }
 
 /**
- * Decides a command against a state. Pure; the same table for a live run and for a replay.
+ * Decides which events a command causes in a state. Pure: a live run and a replay use the same table.
  *
  * @example
  * ```ts
@@ -136,7 +136,7 @@ export const decide = (state: RunState, command: RunCommand): Decision => {
     }
     case "RecordFiring":
       if (state.phase === "freezing" && command.firing.atNanos < state.firing.atNanos) {
-        return refuse("a take-over cannot lie before the firing that it takes over from")
+        return refuse("a firing that takes over cannot come before the firing that it replaces")
       }
       return accept({ _tag: "TriggerFired", firing: command.firing })
     case "RecordFreeze": {

@@ -11,17 +11,17 @@ const address = { address: Schema.String }
 
 /** Why serving did not begin. */
 export const ServeReason = Schema.TaggedUnion({
-  /** It cannot be what was asked for. */
+  /** The options are invalid; every problem is listed. */
   OptionsInvalid: { problems: Schema.NonEmptyArray(Schema.String) },
-  /** Somebody else listens there. */
+  /** Another program listens there. */
   PortInUse: address,
   /** Only a privileged program may listen there. */
   PortPrivileged: address,
-  /** No interface of the host's has the address. */
+  /** No interface of the host has the address. */
   AddressUnknown: address,
   /** The host refused it for another reason. */
   HostRefused: { ...address, message: Schema.String },
-  /** A clone cannot be reached: its snapshot's machine has no network, say. */
+  /** A clone cannot be reached, for example because its machine has no network. */
   MachineFailed: { cause: MachineFailureReason }
 })
 export type ServeReason = typeof ServeReason.Type
@@ -31,38 +31,38 @@ const textOf = (reason: ServeReason): string => {
     case "OptionsInvalid":
       return reason.problems.join("\n")
     case "PortInUse":
-      return `${reason.address}: somebody listens there already; expected a free port, or 0 for any`
+      return `${reason.address}: another program listens there already; choose a free port, or 0 for any`
     case "PortPrivileged":
-      return `${reason.address}: only a privileged program may listen there; expected a port of 1024 or more, or 0 for any`
+      return `${reason.address}: only a privileged program may listen there; choose a port of 1024 or more, or 0 for any`
     case "AddressUnknown":
-      return `${reason.address}: no network interface of this host has that address; use one that it has, such as 127.0.0.1`
+      return `${reason.address}: no network interface of this host has that address; use one of its own, such as 127.0.0.1`
     case "HostRefused":
-      return `${reason.address}: the host does not listen there: ${reason.message}`
+      return `${reason.address}: the host refused to listen there: ${reason.message}`
     case "MachineFailed":
       return `a clone cannot be reached: ${reason.cause.message}`
   }
 }
 
-/** Clones are not served. Nothing listens then. */
+/** Serving did not begin; no port is open. */
 export class ServeError extends Schema.TaggedError<ServeError>()("ServeError", { reason: ServeReason }) {
   override get message(): string {
     return textOf(this.reason)
   }
 }
 
-/** How a connection or a request came to its end. */
+/** How a connection or a request ended. */
 export const ServedHow = Schema.TaggedUnion({
-  /** Both sides had said everything. */
+  /** Both sides finished. */
   Ended: {},
-  /** The client went away before that: it reset the connection, or left while it waited. */
+  /** The client left early: it reset the connection, or closed it while it waited. */
   ClientReset: {},
-  /** The guest reset the connection, or nobody listens there. */
+  /** The guest reset the connection, or has no listener on that port. */
   GuestReset: {},
   /** The guest of the clone ended, or its machine was closed. */
   GuestEnded: { message: Schema.String },
   /** Serving was stopped. */
   Stopped: {},
-  /** Nothing went either way for too long. */
+  /** No data went in either direction for too long. */
   Idle: { idleMillis: Schema.Number },
   /** There was no clone for it. */
   NoClone: { cause: PoolReason },

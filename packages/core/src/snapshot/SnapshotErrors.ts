@@ -7,7 +7,7 @@ import { Schema } from "effect"
 import { FileFault, FileUnfit } from "../files/FileErrors.ts"
 import { ManifestEdited, ManifestUnreadable, ManifestVersionUnknown } from "./Manifest.ts"
 
-/** Nothing stands at the path of a snapshot, or not a directory. */
+/** There is no directory at the path of the snapshot. */
 export class SnapshotMissing extends Schema.TaggedError<SnapshotMissing>()("SnapshotMissing", {
   path: Schema.String,
   found: Schema.Literals(["nothing", "file", "link", "other"])
@@ -34,11 +34,11 @@ export class SnapshotFileMissing extends Schema.TaggedError<SnapshotFileMissing>
   path: Schema.String
 }) {
   override get message(): string {
-    return `${this.path} is listed in the manifest and missing`
+    return `${this.path} is listed in the manifest, but missing`
   }
 }
 
-/** A file has another size than the manifest says. */
+/** The size of a file differs from the manifest. */
 export class SnapshotFileResized extends Schema.TaggedError<SnapshotFileResized>()("SnapshotFileResized", {
   path: Schema.String,
   expectedBytes: Schema.Natural,
@@ -49,7 +49,7 @@ export class SnapshotFileResized extends Schema.TaggedError<SnapshotFileResized>
   }
 }
 
-/** A file has other contents than the manifest says: edited, damaged, or from another snapshot. */
+/** The contents of a file differ from the manifest: it was edited or damaged, or belongs to another snapshot. */
 export class SnapshotFileAltered extends Schema.TaggedError<SnapshotFileAltered>()("SnapshotFileAltered", {
   path: Schema.String,
   expected: Schema.String,
@@ -60,7 +60,7 @@ export class SnapshotFileAltered extends Schema.TaggedError<SnapshotFileAltered>
   }
 }
 
-/** Why one directory is not the snapshot that it should be. */
+/** Why a directory is refused as a snapshot. */
 export const SnapshotRefusal = Schema.Union([
   SnapshotMissing,
   ManifestMissing,
@@ -75,18 +75,18 @@ export const SnapshotRefusal = Schema.Union([
 ])
 export type SnapshotRefusal = typeof SnapshotRefusal.Type
 
-/** What a delta was taken against cannot be used. */
+/** The parent of a delta was refused. */
 export class ParentRefused extends Schema.TaggedError<ParentRefused>()("ParentRefused", {
   path: Schema.String,
   parent: Schema.String,
   cause: SnapshotRefusal
 }) {
   override get message(): string {
-    return `${this.path} holds what changed since ${this.parent}, which is refused: ${this.cause.message}`
+    return `${this.path} is a delta to ${this.parent}, which is refused: ${this.cause.message}`
   }
 }
 
-/** A delta's parent is not the snapshot it was taken against. */
+/** The snapshot at the place of a delta's parent is a different one. */
 export class ParentMismatch extends Schema.TaggedError<ParentMismatch>()("ParentMismatch", {
   path: Schema.String,
   parent: Schema.String,
@@ -94,11 +94,11 @@ export class ParentMismatch extends Schema.TaggedError<ParentMismatch>()("Parent
   found: Schema.String
 }) {
   override get message(): string {
-    return `${this.path} is a delta to ${this.parent} with digest ${this.expected}; what stands there now has ${this.found}`
+    return `${this.path} is a delta to ${this.parent} with digest ${this.expected}; the snapshot there now has ${this.found}`
   }
 }
 
-/** A delta names itself, or one that is a delta to it, as its parent. */
+/** A delta's chain of parents leads back to itself. */
 export class ParentCyclic extends Schema.TaggedError<ParentCyclic>()("ParentCyclic", {
   path: Schema.String,
   parent: Schema.String
@@ -108,7 +108,7 @@ export class ParentCyclic extends Schema.TaggedError<ParentCyclic>()("ParentCycl
   }
 }
 
-/** The snapshot asked for a validation that has not passed. */
+/** The snapshot requires a validation that has not passed. */
 export class SnapshotNotReady extends Schema.TaggedError<SnapshotNotReady>()("SnapshotNotReady", {
   path: Schema.String,
   verdict: Schema.Literals(["absent", "failed", "foreign"]),
@@ -118,37 +118,38 @@ export class SnapshotNotReady extends Schema.TaggedError<SnapshotNotReady>()("Sn
     return this.verdict === "absent"
       ? `${this.path} was never validated, and its manifest requires it`
       : this.verdict === "foreign"
-        ? `the validation record of ${this.path} speaks about another snapshot`
+        ? `the validation record of ${this.path} belongs to another snapshot`
         : `${this.path} failed its validation: ${this.detail}`
   }
 }
 
 const shortKeys = (ids: ReadonlyArray<string>): string => ids.map((id) => id.slice(0, 12)).join(", ")
 
-/** The snapshot is not signed by any of the keys that are required. Ids of keys. */
+/** The snapshot is not signed by any of the required keys. `expected` and `found` are key ids. */
 export class SnapshotNotSigned extends Schema.TaggedError<SnapshotNotSigned>()("SnapshotNotSigned", {
   path: Schema.String,
-  /** `broken`: a signature of such a key is of something else; `verdict`: of another verdict than the one that stands there. */
+  /** `broken`: a signature by such a key does not match the snapshot; `verdict`: it covers a different validation verdict. */
   why: Schema.Literals(["none", "others", "broken", "verdict"]),
   expected: Schema.Array(Schema.String),
   found: Schema.Array(Schema.String)
 }) {
   override get message(): string {
     const { expected, found, path, why } = this
-    const keys = expected.length === 0 ? "a key, and none is trusted" : `one of the keys ${shortKeys(expected)}`
+    const keys =
+      expected.length === 0 ? "a required key, of which there are none" : `one of the keys ${shortKeys(expected)}`
     const what =
       why === "none"
         ? "no signature"
         : why === "others"
           ? `signatures of ${shortKeys(found)}`
           : why === "broken"
-            ? "a signature that is not of it"
-            : "a signature of it with another verdict"
-    return `${path}: expected a signature by ${keys}, found ${what}; nothing of it was used`
+            ? "a signature that does not match it"
+            : "a signature for a different validation verdict"
+    return `${path}: expected a signature by ${keys}, found ${what}; the snapshot was not used`
   }
 }
 
-/** Another snapshot stands where the one that is meant stood. Digests of manifests; `none` for no snapshot. */
+/** The snapshot at a path was replaced or removed. `expected` and `found` are digests of manifests, or `none`. */
 export class SnapshotReplaced extends Schema.TaggedError<SnapshotReplaced>()("SnapshotReplaced", {
   path: Schema.String,
   expected: Schema.String,
@@ -156,8 +157,8 @@ export class SnapshotReplaced extends Schema.TaggedError<SnapshotReplaced>()("Sn
 }) {
   override get message(): string {
     return this.found === "none"
-      ? `the snapshot ${this.expected} no longer stands at ${this.path}`
-      : `another snapshot stands at ${this.path}: expected ${this.expected}, found ${this.found}`
+      ? `the snapshot ${this.expected} is no longer at ${this.path}`
+      : `another snapshot is at ${this.path}: expected ${this.expected}, found ${this.found}`
   }
 }
 
@@ -173,7 +174,7 @@ export const SnapshotOpenReason = Schema.Union([
 ])
 export type SnapshotOpenReason = typeof SnapshotOpenReason.Type
 
-/** A snapshot was refused; nothing of it was executed. */
+/** A snapshot was refused before any of it was executed. */
 export class SnapshotOpenError extends Schema.TaggedError<SnapshotOpenError>()("SnapshotOpenError", {
   path: Schema.String,
   reason: SnapshotOpenReason
@@ -183,46 +184,46 @@ export class SnapshotOpenError extends Schema.TaggedError<SnapshotOpenError>()("
   }
 }
 
-/** What stands at a target is no snapshot, and is not touched. */
+/** The target of a publish or a removal is something other than a snapshot. It is left untouched. */
 export class TargetUnfit extends Schema.TaggedError<TargetUnfit>()("TargetUnfit", {
   path: Schema.String,
   found: Schema.String
 }) {
   override get message(): string {
-    return `expected a snapshot or nothing at ${this.path}, found ${this.found}; it is left alone: choose another target`
+    return `expected a snapshot or nothing at ${this.path}, found ${this.found}; it was not touched: choose another target`
   }
 }
 
-/** Another snapshot was published to the same target meanwhile. */
+/** Another snapshot was published to the same target in the meantime. */
 export class TargetTaken extends Schema.TaggedError<TargetTaken>()("TargetTaken", { path: Schema.String }) {
   override get message(): string {
     return `another snapshot was published to ${this.path} in the meantime; choose another target or publish with replace`
   }
 }
 
-/** Somebody else is busy putting a snapshot at the target, and for longer than was waited. */
+/** Other publishers held the target for longer than the wait allowed. */
 export class TargetBusy extends Schema.TaggedError<TargetBusy>()("TargetBusy", {
   path: Schema.String,
   waitedMillis: Schema.Number
 }) {
   override get message(): string {
-    return `${this.path} was held by other publishers for ${this.waitedMillis} ms; nothing was changed`
+    return `${this.path} was held by other publishers for ${this.waitedMillis} ms; nothing was changed: try again`
   }
 }
 
-/** What was published cannot be described so that it can be read again. */
+/** The manifest would be too large or too deep to be read again. */
 export class ManifestUnfit extends Schema.TaggedError<ManifestUnfit>()("ManifestUnfit", {
   target: Schema.String,
   why: Schema.String
 }) {
   override get message(): string {
-    return `the manifest of ${this.target} could not be read again: ${this.why}; make policy, configuration or provenance smaller`
+    return `the manifest of ${this.target} could not be read again: ${this.why}; make the policy, configuration or provenance smaller`
   }
 }
 
 /**
- * The snapshot stands at its target, whether it survives a crash is not known, and it could not be taken back. What it replaced is
- * kept beside it.
+ * The new snapshot is at its target, but it may not survive a crash, and undoing the publish failed too. The snapshot that it
+ * replaced is kept beside it.
  */
 export class PublishUnsettled extends Schema.TaggedError<PublishUnsettled>()("PublishUnsettled", {
   path: Schema.String,
@@ -233,33 +234,33 @@ export class PublishUnsettled extends Schema.TaggedError<PublishUnsettled>()("Pu
 }) {
   override get message(): string {
     return (
-      `the new snapshot stands at ${this.path}, but ${this.fault.message}, and taking it back failed too (${this.undoing.message}); ` +
+      `the new snapshot is at ${this.path}, but ${this.fault.message}, and undoing the publish failed too (${this.undoing.message}); ` +
       (this.kept === null ? "nothing was there before" : `the contents of the old one are kept in ${this.kept}`)
     )
   }
 }
 
-/** Something stands at the target of a publish, and replacing it was not asked for. */
+/** The target of a publish exists, and `replace` was not set. */
 export class TargetExists extends Schema.TaggedError<TargetExists>()("TargetExists", { path: Schema.String }) {
   override get message(): string {
     return `${this.path} exists; choose another target or publish with replace`
   }
 }
 
-/** A delta would be published over a snapshot that it needs. */
+/** The target of a delta is a snapshot that the delta needs. */
 export class TargetNeeded extends Schema.TaggedError<TargetNeeded>()("TargetNeeded", { path: Schema.String }) {
   override get message(): string {
-    return `${this.path} is what the delta was taken against and cannot be replaced by it; choose another target or take a full snapshot`
+    return `${this.path} is a parent of the delta and cannot be replaced by it; choose another target or take a full snapshot`
   }
 }
 
-/** What was captured is not a delta to the given parent, or is one and no parent was given. Identities; `none` for none. */
+/** The capture is not a delta to the given parent, or is a delta and no parent was given. `expected` and `found` are identities, or `none`. */
 export class CaptureMismatch extends Schema.TaggedError<CaptureMismatch>()("CaptureMismatch", {
   expected: Schema.String,
   found: Schema.String
 }) {
   override get message(): string {
-    return `expected a capture against ${this.expected}, found one against ${this.found}; publish it with the parent that it was captured with`
+    return `expected a capture against ${this.expected}, found one against ${this.found}; publish it with the parent of its capture`
   }
 }
 
@@ -282,7 +283,7 @@ export const SnapshotPublishReason = Schema.Union([
 ])
 export type SnapshotPublishReason = typeof SnapshotPublishReason.Type
 
-/** A snapshot could not be published; what stood at the target before still stands there, unless the reason says otherwise. */
+/** A snapshot could not be published. The target is unchanged unless the reason says otherwise. */
 export class SnapshotPublishError extends Schema.TaggedError<SnapshotPublishError>()("SnapshotPublishError", {
   target: Schema.String,
   reason: SnapshotPublishReason
@@ -296,7 +297,7 @@ export class SnapshotPublishError extends Schema.TaggedError<SnapshotPublishErro
 export const SnapshotRemoveReason = Schema.Union([TargetUnfit, TargetBusy, FileUnfit, FileFault])
 export type SnapshotRemoveReason = typeof SnapshotRemoveReason.Type
 
-/** A snapshot could not be removed. What was no snapshot was left alone. */
+/** A snapshot could not be removed. Anything that is not a snapshot was left untouched. */
 export class SnapshotRemoveError extends Schema.TaggedError<SnapshotRemoveError>()("SnapshotRemoveError", {
   path: Schema.String,
   reason: SnapshotRemoveReason

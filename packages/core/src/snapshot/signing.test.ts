@@ -150,7 +150,7 @@ describe("a store that requires signatures", () => {
         else altered(files, path, () => `${JSON.stringify(forged)}\n`)
         assert.strictEqual(reasonOf(yield* opened(files, "/s/delta", {})), "")
         const refused = yield* Effect.flip(Effect.fromResult(yield* opened(files, "/s/delta")))
-        assert.include(refused.message, "found a signature of it with another verdict")
+        assert.include(refused.message, "found a signature for a different validation verdict")
       }
     })
   )

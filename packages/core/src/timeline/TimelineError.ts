@@ -5,13 +5,13 @@
  */
 import { Schema } from "effect"
 
-/** One cause each; `line` counts from 1. */
+/** Why a recorded timeline was refused; `line` counts from 1. */
 export const TimelineReason = Schema.TaggedUnion({
-  /** There is not even a header. */
+  /** The file is empty. */
   Empty: {},
   /** The first line is not the header of a recorded timeline. */
   NotATimeline: { message: Schema.String },
-  /** The header is of a version that this build does not know. */
+  /** The header has a version that this build does not know. */
   UnknownVersion: { found: Schema.Json, known: Schema.Natural },
   /** A line is not an event. */
   Garbage: { line: Schema.Natural, message: Schema.String },
@@ -27,11 +27,11 @@ export type TimelineReason = typeof TimelineReason.Type
 const messageOf = (reason: TimelineReason): string => {
   switch (reason._tag) {
     case "Empty":
-      return "expected a recorded timeline, found nothing"
+      return "expected a recorded timeline, found an empty file"
     case "NotATimeline":
       return `line 1: expected the header of a recorded timeline: ${reason.message}`
     case "UnknownVersion":
-      return `line 1: expected a timeline of version ${reason.known} or older, found ${JSON.stringify(reason.found)}: a later build reads it`
+      return `line 1: expected a timeline of version ${reason.known} or older, found ${JSON.stringify(reason.found)}: use a later build`
     case "Garbage":
       return `line ${reason.line}: expected an event: ${reason.message}`
     case "OutOfOrder":

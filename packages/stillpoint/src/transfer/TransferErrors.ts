@@ -24,6 +24,6 @@ export class TransferVersionUnknown extends Schema.TaggedError<TransferVersionUn
   supported: Schema.Natural
 }) {
   override get message(): string {
-    return `${this.source} is of version ${this.found}; this build reads version ${this.supported}: use the build that wrote it`
+    return `${this.source} has version ${this.found}; this build reads version ${this.supported}: use the build that wrote it`
   }
 }
