@@ -102,6 +102,7 @@ setup: setup-tools ## everything that demo and test need; done once, it is not d
 	@scripts/setup/agent.sh
 	@$(MAKE) --no-print-directory addon
 	@scripts/setup/guest-kit.sh
+	@scripts/setup/command.sh
 
 .PHONY: addon qemu-if-possible images-if-possible chromium-if-possible
 addon:

@@ -126,6 +126,7 @@ export const packAll = (destination: string): ReadonlyArray<string> => {
   mkdirSync(destination, { recursive: true })
   // Compiled together, where the script of each would compile what it needs of the others once more.
   for (const directory of packedDirectories) matchOutputs(join(root, directory))
+  execFileSync(process.execPath, ["--conditions=stillpoint-source", join(root, "scripts/bundling/command.ts")])
   execFileSync(join(root, "node_modules/.bin/tsc"), ["-b", ...packedDirectories], { cwd: root })
   const tarballs = packedDirectories.map((directory) => {
     const args = ["pack", "--config.ignore-scripts=true", "--pack-destination", destination, "--json"]

@@ -190,11 +190,43 @@ describe.skipIf(why !== "")(`packed packages${why === "" ? "" : ` (skipped: ${wh
     assert.strictEqual(ran.stdout, "onPreExec\n", ran.stderr)
   })
 
-  it("the-command-is-there-and-says-what-it-can-do", () => {
-    const command = join(project, "node_modules/.bin/stillpoint")
-    const ran = spawnSync(command, ["--help"], { cwd: project, env, encoding: "utf8" })
-    assert.strictEqual(ran.status, 0, ran.stderr)
-    assert.include(ran.stdout, "bake")
+  /** Runs the installed command in the project. */
+  const stillpoint = (...args: ReadonlyArray<string>) => {
+    const home = join(project, "home")
+    const { status, stderr, stdout } = spawnSync(join(project, "node_modules/.bin/stillpoint"), args, {
+      cwd: project,
+      env: { ...env, STILLPOINT_HOME: home, STILLPOINT_KIT_DIR: kit },
+      encoding: "utf8"
+    })
+    return { status, stdout, stderr }
+  }
+
+  it("the-command-is-one-file-that-finds-the-files-of-the-packages-where-they-are-installed", () => {
+    const help = stillpoint("--help")
+    assert.strictEqual(help.status, 0, help.stderr)
+    assert.include(help.stdout, "bake")
+    const doctor = stillpoint("doctor", "--json")
+    assert.include(doctor.stdout, join(realpathSync(installed("@stillpoint/native")), "agent/build/agent"))
+    assert.include(doctor.stdout, "loaded")
+    // What runs is the one file: another in its place runs instead.
+    const whole = join(installed("stillpoint"), "whole/main.js")
+    const text = readFileSync(whole, "utf8")
+    writeFileSync(whole, "console.log('the one file')")
+    assert.strictEqual(stillpoint("--version").stdout, "the one file\n")
+    writeFileSync(whole, text)
+  })
+
+  it("a-policy-of-a-file-is-of-the-libraries-that-are-installed", () => {
+    const recorded = join(root, "fixtures/timelines/quick-service.ndjson")
+    writeFileSync(
+      join(project, "policy.mjs"),
+      "import { onListener } from '@stillpoint/triggers'\nexport default onListener()\n"
+    )
+    const asExpression = stillpoint("replay", recorded, "--at", "listener", "--json")
+    assert.strictEqual(asExpression.status, 0, asExpression.stderr)
+    for (const at of [["--at", "./policy.mjs"], ["--at=policy.mjs"]]) {
+      assert.deepStrictEqual(stillpoint("replay", recorded, ...at, "--json"), asExpression, at.join(" "))
+    }
   })
 
   it("publint-and-attw-have-nothing-to-say", async () => {

@@ -1,6 +1,5 @@
 /**
- * Programs that tests run many times, as one file each: what starts from its sources loads nine hundred modules, which takes longer than
- * what it is started for.
+ * Programs that tests run many times, as one file each.
  *
  * @module
  */
@@ -8,16 +7,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { pathToFileURL } from "node:url"
-import { build, type Plugin } from "vite"
-
-/** A module's address stays that of its source: files beside it are found from there. */
-const keepsAddresses: Plugin = {
-  name: "keeps-addresses",
-  transform: (code, id) =>
-    code.includes("import.meta.url")
-      ? code.replaceAll("import.meta.url", JSON.stringify(pathToFileURL(id).href))
-      : undefined
-}
+import { bundle } from "../bundling/bundle.ts"
 
 /** Compiled once, however often it starts. */
 const start = `import { enableCompileCache } from "node:module"
@@ -29,13 +19,8 @@ await import("./whole.mjs")
 export const bundled = async (program: string): Promise<string> => {
   const outDir = mkdtempSync(join(tmpdir(), "stillpoint-bundled-"))
   process.once("exit", () => rmSync(outDir, { recursive: true, force: true }))
-  await build({
-    configFile: false,
-    logLevel: "error",
-    plugins: [keepsAddresses],
-    ssr: { noExternal: true, resolve: { conditions: ["stillpoint-source"] } },
-    build: { ssr: program, outDir, minify: false, rolldownOptions: { output: { entryFileNames: "whole.mjs" } } }
-  })
+  const addressOf = (module: string): string => JSON.stringify(pathToFileURL(module).href)
+  await bundle({ program, outDir, fileName: "whole.mjs", addressOf })
   writeFileSync(join(outDir, "program.mjs"), start)
   return join(outDir, "program.mjs")
 }

@@ -24,6 +24,7 @@ import { codeOf, describeValue } from "@stillpoint/core"
 import * as triggers from "@stillpoint/triggers"
 import { Effect, Schema } from "effect"
 import type { Moment } from "../sandbox/readMoment.ts"
+import { namesPolicyFile } from "./namesPolicyFile.ts"
 
 /** Largest file that is loaded, bytes: a program is held in memory as a whole. */
 const mostBytes = 16 << 20
@@ -43,9 +44,6 @@ export class PolicyFileInvalid extends Schema.TaggedError<PolicyFileInvalid>()("
   }
 }
 
-/** What an expression never looks like: a path, or a file of a language that Node loads. */
-const isFile = (at: string): boolean => /^(\.{1,2}\/|\/)/.test(at) || /^[^\s|&()]+\.[cm]?[jt]s$/.test(at)
-
 const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : describeValue(cause))
 
 /** A policy by what it has, whoever made it. */
@@ -54,7 +52,7 @@ const looksLikePolicy = (value: unknown): boolean =>
 
 /** The moment that a value of `--at` means: the policy of a file, else the text as it is. */
 export const momentOf = Effect.fn("momentOf")(function* (at: string) {
-  if (!isFile(at)) return at satisfies Moment
+  if (!namesPolicyFile(at)) return at satisfies Moment
   const invalid = (found: string, expected = wanted) => new PolicyFileInvalid({ path: at, expected, found })
   const path = resolve(at)
   const found = yield* Effect.tryPromise({
