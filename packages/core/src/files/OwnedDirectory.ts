@@ -10,8 +10,15 @@
  * ```
  *
  * A name alone says nothing. What is cleared has a marker of ours that agrees with its name and with the directory itself, and a lock
- * that nobody holds: a copy, which somebody makes of a snapshot with `cp -a` say, has our marker and is not ours. Or it has such a name, and nothing in it but a lock that nobody holds and the beginning of a marker. The lock is held before the marker is there, so that no
- * directory that is being made is taken for one that was left.
+ * that nobody holds: a copy, which somebody makes of a snapshot with `cp -a` say, has our marker and is not ours. The lock is held
+ * before the marker is there, so that no directory that is being made is taken for one that was left.
+ *
+ * A file system makes no directory with something in it, so whoever is killed on the way leaves one without a marker. Such a name is
+ * cleared, too, in the two forms that this can have, and neither is a guess about whose it is. Empty: by `rmdir`, which takes nothing
+ * that holds anything; an owner who lives finds its directory gone when it takes its lock, and makes another. With a lock, and at most
+ * the beginning of a marker: under that lock, which an owner who lives holds, or finds taken, and makes another. Both are decided by
+ * the file system itself, between threads, processes, and containers on one volume alike. Making it elsewhere and renaming it here
+ * would move the question to where it is made.
  *
  * @module
  */

@@ -70,11 +70,15 @@ const lock = (path: string, isCreated: boolean): Held => {
     }
   }
   const opened = database
-  // Whoever held it before may have removed the file meanwhile, and another one made it anew: then this lock is nobody's.
-  const after = inspect(path)
-  if (after === null || after.ino !== before.ino || after.dev !== before.dev) {
-    opened.close()
-    return nothing(after === null ? "absent" : "taken")
+  let isKept = false
+  try {
+    // Whoever held it before may have removed the file meanwhile, and another one made it anew: then this lock is nobody's.
+    const after = inspect(path)
+    isKept = after !== null && after.ino === before.ino && after.dev === before.dev
+    if (!isKept) return nothing(after === null ? "absent" : "taken")
+  } finally {
+    // Also where it cannot be looked at: what this process does not know that it holds, nobody would get until it ends.
+    if (!isKept) opened.close()
   }
   return { outcome: "held", release: () => opened.close() }
 }
