@@ -81,15 +81,12 @@ describe("a store whose disk fails", () => {
     { timeout },
     async ({ task }) => {
       const next = random(seed + 2)
-      const names = ["publish", "tag", "remove", "prune", "compact", "import"] as const
-      const shown = sampled(names, next, Math.ceil(Number(asked) / 8))
+      const shown = sampled(Object.entries(verbs), next, Math.ceil(Number(asked) / 8))
       let tried = 0
-      for (const name of shown) {
-        const verb = verbs[name]
-        if (verb === undefined) continue
+      for (const [name, verb] of shown) {
         const { after } = await clean(verb)
         const traced = copyOf(prepared)
-        const counts = countCalls(name, traced, prepared.archive)
+        const counts = countCalls(name, traced, prepared.base)
         without(traced)
         const points = [...counts].flatMap(([call, count]) =>
           Array.from({ length: count }, (_, at) => systemFaults.map((how) => ({ call, at: at + 1, how }))).flat()
@@ -98,7 +95,7 @@ describe("a store whose disk fails", () => {
         for (const { at, call, how } of sampled(points, next)) {
           const of = `${name}: ${how} at ${call} ${at} of ${counts.get(call)}, seed ${seed}`
           const folder = copyOf(prepared)
-          const isDone = injected(name, folder, prepared.archive, `${call}:${how}:when=${at}`)
+          const isDone = injected(name, folder, prepared.base, `${call}:${how}:when=${at}`)
           const found = await standing(folder)
           judge(name, found, after, of)
           if (isDone) assert.deepStrictEqual(found.snapshots, after, of)
@@ -106,7 +103,7 @@ describe("a store whose disk fails", () => {
         }
       }
       assert.isAbove(tried, 0)
-      const told = `faults of the system, by strace, in ${shown.join(", ")}: ${tried} processes, 0 failures`
+      const told = `faults of the system, by strace, in ${shown.map(([name]) => name).join(", ")}: ${tried} processes, 0 failures`
       Object.assign(task.meta, { told })
     }
   )

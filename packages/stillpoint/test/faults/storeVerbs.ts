@@ -18,20 +18,20 @@ import { keepLineage } from "../keepLineage.ts"
 
 type Services = Snapshots | SnapshotStore | DurableFiles | Artifacts | Vmm | Journal
 
-/** A registry in memory: what is fetched is written as by the one that is spoken with. */
-const registry = () => {
-  const manifests = new Map<string, { readonly digest: string; readonly bytes: Uint8Array }>()
-  const blobs = new Map<string, Uint8Array>()
+/** A registry in a folder, for all processes: what is fetched is written as by the one that is spoken with. */
+const registryIn = (folder: string): Layer.Layer<Artifacts> => {
+  const at = (name: string): string => join(folder, name.replaceAll(/[^a-z0-9]/g, "-"))
   const failed = (cause: unknown) => new ImageError({ reason: { _tag: "CacheUnusable", message: String(cause) } })
-  const read = async ({ places: [place], size }: ArtifactPiece): Promise<Uint8Array> =>
+  const digest = `sha256:${"0".repeat(63)}1`
+  const read = ({ places: [place], size }: ArtifactPiece): Uint8Array =>
     readFileSync(place?.file ?? "").subarray(place?.offset, (place?.offset ?? 0) + size)
   const write = async (piece: ArtifactPiece): Promise<void> => {
-    const bytes = blobs.get(piece.digest) ?? new Uint8Array(0)
+    const bytes = readFileSync(at(piece.digest))
     for (const { file, offset } of piece.places) {
       const handle = await open(file, "r+")
       try {
-        for (let at = 0; at < bytes.length;) {
-          at += (await handle.write(bytes, at, bytes.length - at, offset + at)).bytesWritten
+        for (let done = 0; done < bytes.length;) {
+          done += (await handle.write(bytes, done, bytes.length - done, offset + done)).bytesWritten
         }
       } finally {
         await handle.close()
@@ -40,20 +40,15 @@ const registry = () => {
   }
   return Layer.succeed(Artifacts, {
     push: (reference, { manifest, pieces }) =>
-      Effect.tryPromise({
-        try: async () => {
-          for (const piece of pieces) blobs.set(piece.digest, await read(piece))
-          const digest = `sha256:${"0".repeat(63)}1`
-          manifests.set(reference, { digest, bytes: manifest })
+      Effect.try({
+        try: () => {
+          for (const piece of pieces) writeFileSync(at(piece.digest), read(piece))
+          writeFileSync(at(reference), manifest)
           return { digest, sent: pieces.length, sentBytes: 0 }
         },
         catch: failed
       }),
-    manifest: (reference) =>
-      Effect.suspend(() => {
-        const found = manifests.get(reference)
-        return found === undefined ? Effect.fail(failed(reference)) : Effect.succeed(found)
-      }),
+    manifest: (reference) => Effect.try({ try: () => ({ digest, bytes: readFileSync(at(reference)) }), catch: failed }),
     fetch: (_reference, pieces) =>
       Effect.tryPromise({
         try: async () => {
@@ -66,6 +61,7 @@ const registry = () => {
 
 /** What every verb begins with: a folder with a store, a chain of snapshots beside it, and what comes from elsewhere. */
 export interface Prepared {
+  readonly base: string
   readonly template: string
   readonly archive: string
   readonly artifacts: Layer.Layer<Artifacts>
@@ -119,14 +115,20 @@ const chain = (folder: string) =>
     { policy: kindTrigger("HeartbeatTick", 3), target: (index) => join(folder, `beat-${index}`), deltas: true }
   ).pipe(Stream.runCollect, Effect.scoped)
 
+/** What was made in a folder, for any process. */
+export const preparedIn = (base: string): Prepared => ({
+  base,
+  template: join(base, "template"),
+  archive: join(base, "archive.tar"),
+  artifacts: registryIn(join(base, "registry"))
+})
+
 /** Makes what verbs begin with, once. */
 export const prepare = async (base: string): Promise<Prepared> => {
-  const artifacts = registry()
-  const [elsewhere, template, archive] = ["elsewhere", "template", "archive.tar"].map((name) => join(base, name)) as [
-    string,
-    string,
-    string
-  ]
+  const prepared = preparedIn(base)
+  const { archive, artifacts, template } = prepared
+  const elsewhere = join(base, "elsewhere")
+  mkdirSync(join(base, "registry"))
   for (const folder of [elsewhere, template]) mkdirSync(join(folder, "home"), { recursive: true, mode: 0o700 })
   await inFolder(
     elsewhere,
@@ -152,7 +154,7 @@ export const prepare = async (base: string): Promise<Prepared> => {
   mkdirSync(pull, { recursive: true, mode: 0o700 })
   writeFileSync(join(pull, "record.json"), "{}", { mode: 0o600 })
   writeFileSync(`${pull}.lock`, "", { mode: 0o600 })
-  return { template, archive, artifacts }
+  return prepared
 }
 
 /** One process's work on the store of a folder. */

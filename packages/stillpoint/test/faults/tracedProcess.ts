@@ -18,8 +18,8 @@ export const whyNotTraced = !existsSync("/usr/bin/strace")
     ? ""
     : " (skipped: strace may not trace here)"
 
-const traced = (options: ReadonlyArray<string>, verb: string, folder: string, archive: string): boolean => {
-  const node = [process.execPath, "--conditions=stillpoint-source", "--no-warnings", program, verb, folder, archive]
+const traced = (options: ReadonlyArray<string>, verb: string, folder: string, base: string): boolean => {
+  const node = [process.execPath, "--conditions=stillpoint-source", "--no-warnings", program, verb, folder, base]
   // All that is asked of the disk is asked by one thread, one after the other.
   const env = { ...process.env, UV_THREADPOOL_SIZE: "1" }
   const { status, signal, stderr } = spawnSync("strace", ["-f", "--seccomp-bpf", "-qq", ...options, ...node], {
@@ -32,9 +32,9 @@ const traced = (options: ReadonlyArray<string>, verb: string, folder: string, ar
 }
 
 /** How many calls of each kind a process makes that does something to the store of a folder. */
-export const countCalls = (verb: string, folder: string, archive: string): ReadonlyMap<string, number> => {
+export const countCalls = (verb: string, folder: string, base: string): ReadonlyMap<string, number> => {
   const log = `${folder}.strace`
-  traced(["-e", `trace=${calls.join(",")}`, "-o", log], verb, folder, archive)
+  traced(["-e", `trace=${calls.join(",")}`, "-o", log], verb, folder, base)
   const lines = readFileSync(log, "utf8").split("\n")
   rmSync(log)
   const count = (call: string) => lines.filter((line) => line.includes(`${call}(`)).length
@@ -42,5 +42,5 @@ export const countCalls = (verb: string, folder: string, archive: string): Reado
 }
 
 /** Does something to the store of a folder while a call fails; whether the process said that it is done. */
-export const injected = (verb: string, folder: string, archive: string, fault: string): boolean =>
-  traced(["-o", "/dev/null", "-e", `inject=${fault}`], verb, folder, archive)
+export const injected = (verb: string, folder: string, base: string, fault: string): boolean =>
+  traced(["-o", "/dev/null", "-e", `inject=${fault}`], verb, folder, base)
