@@ -78,8 +78,8 @@ generate: setup-tools ## writes the generated files anew
 record: setup ## records the corpus of timelines anew, under fixtures/timelines/
 	@$(node) scripts/record.ts $(ARGS)
 
-docs: setup-tools ## the API documentation, in docs/api/
-	@$(node) scripts/docs/api.ts
+docs: setup-tools ## the site, in site/: pages and API reference; a broken link fails it
+	@$(node) scripts/docs/site.ts
 
 images: setup ## OCI images of real software for riscv64, in .cache/test-images/layout: redis, python, nginx, postgres, nodejs
 	@scripts/setup/image-tools.sh
@@ -120,7 +120,7 @@ images-if-possible:
 	@scripts/setup/test-images.sh redis python
 
 clean: ## removes what was built, keeps what was fetched
-	rm -rf target packages/*/dist packages/native/*.node bench/out .cache/stamps .cache/examples .cache/node
+	rm -rf target site packages/*/dist packages/native/*.node bench/out .cache/stamps .cache/examples .cache/node
 	find . -name '*.tsbuildinfo' -not -path '*/node_modules/*' -delete
 	-$(MAKE) -C packages/native/agent clean
 

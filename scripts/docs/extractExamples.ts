@@ -141,7 +141,7 @@ export const extractExamples = (): ReadonlyArray<Example> => {
     ...globSync("*.md", { cwd: root }),
     ...globSync(["docs/**/*.md", "packages/*/README.md"], { cwd: root })
   ].toSorted()) {
-    if (!file.startsWith("docs/api/")) add(file, fences(readFileSync(join(root, file), "utf8"), 1))
+    add(file, fences(readFileSync(join(root, file), "utf8"), 1))
   }
   const options = {
     extends: "../../tsconfig.base.json",
