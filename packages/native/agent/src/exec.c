@@ -286,7 +286,7 @@ static void tell_failed(uint32_t id, const struct spawn_failure *failure)
 	frame_put_u32(writer, id);
 	frame_put_str(writer, failure->stage);
 	frame_put_i32(writer, failure->error);
-	frame_put_str(writer, strerror(failure->error));
+	frame_put_str(writer, failure->message ? failure->message : strerror(failure->error));
 	port_send(writer);
 }
 

@@ -7,9 +7,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "account_find.h"
 #include "cgroup.h"
 #include "environment.h"
-#include "in_root.h"
 
 /* What a command may write before the agent has read it. */
 enum { PIPE_BYTES = 256 * 1024 };
@@ -69,20 +69,13 @@ static int open_terminal(struct ends *ends, struct terminal_size size)
 	return 0;
 }
 
-/* Whom a command is to run as, by the names of the root that it runs in. Returns 0 or an errno. */
-static int find_account(const char *user, struct account *account)
+/* Whom a command is to run as, by the names of the root that it runs in. Returns 0 or an errno, with `problem` saying what is wrong. */
+static int find_account(const char *user, struct account *account, struct text *problem)
 {
 	static const char *const none[] = { NULL };
 	int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	char *passwd = root < 0 ? NULL : in_root_read(root, "/etc/passwd");
-	char *group = passwd ? in_root_read(root, "/etc/group") : NULL;
-	const char *found;
-	int error = group ? 0 : errno;
+	int error = root < 0 ? errno : account_find(root, user, none, account, problem);
 
-	if (group && account_resolve(account, user, none, passwd, group, &found))
-		error = EINVAL;
-	free(passwd);
-	free(group);
 	if (root >= 0)
 		close(root);
 	return error;
@@ -91,6 +84,7 @@ static int find_account(const char *user, struct account *account)
 static pid_t begin(struct ends *ends, const struct exec_request *wanted, struct spawn_failure *failure)
 {
 	static struct account account;
+	static struct text problem;
 	char **merged = environment_merge(NULL, wanted->environment->items);
 	struct spawn_request request = {
 		.argv = wanted->argv->items,
@@ -103,20 +97,21 @@ static pid_t begin(struct ends *ends, const struct exec_request *wanted, struct 
 		.terminal = wanted->terminal.columns > 0,
 	};
 
-	int error = *wanted->user ? find_account(wanted->user, &account) : 0;
+	text_start(&problem, "the root cannot be opened");
+	int error = *wanted->user ? find_account(wanted->user, &account, &problem) : 0;
 	if (error) {
 		free(merged);
-		*failure = (struct spawn_failure){ "user", error };
+		*failure = (struct spawn_failure){ "user", error, problem.bytes };
 		return -1;
 	}
 	if (!merged) {
-		*failure = (struct spawn_failure){ "environment", ENOMEM };
+		*failure = (struct spawn_failure){ "environment", ENOMEM, NULL };
 		return -1;
 	}
 	error = request.terminal ? open_terminal(ends, wanted->terminal) : open_pipes(ends);
 	pid_t pid = -1;
 	if (error) {
-		*failure = (struct spawn_failure){ "streams", error };
+		*failure = (struct spawn_failure){ "streams", error, NULL };
 	} else {
 		memcpy(request.streams, ends->given, sizeof(request.streams));
 		pid = spawn(&request, NULL, failure);

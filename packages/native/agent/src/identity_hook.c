@@ -57,7 +57,7 @@ static pid_t launch(char *const *environment, struct spawn_failure *failure)
 	int console = open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC);
 	pid_t pid = -1;
 
-	*failure = (struct spawn_failure){ "streams", null < 0 || console < 0 ? errno : ENOMEM };
+	*failure = (struct spawn_failure){ "streams", null < 0 || console < 0 ? errno : ENOMEM, NULL };
 	if (null >= 0 && console >= 0 && merged) {
 		const struct spawn_request request = {
 			.argv = program,

@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { FILE_MAX = 4 << 20, PATH_BYTES = 4096 };
+enum { PATH_BYTES = 4096 };
 
 static int open_in(int root, const char *path, uint64_t flags)
 {
@@ -50,9 +50,9 @@ int in_root_folder(int root, const char *path)
 	return folder;
 }
 
-char *in_root_read(int root, const char *path)
+char *in_root_read(int root, const char *path, uint64_t *size)
 {
-	struct stat known;
+	struct stat known = { .st_size = 0 };
 	int fd = open_in(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
 	char *text = NULL;
 	size_t filled = 0;
@@ -61,11 +61,13 @@ char *in_root_read(int root, const char *path)
 		return errno == ENOENT ? calloc(1, 1) : NULL;
 	errno = EINVAL;
 	if (fstat(fd, &known) == 0 && S_ISREG(known.st_mode)) {
-		if (known.st_size > FILE_MAX)
+		if (known.st_size > IN_ROOT_FILE_MAX)
 			errno = EFBIG;
 		else
 			text = malloc((size_t)known.st_size + 1);
 	}
+	if (size)
+		*size = (uint64_t)known.st_size;
 	for (ssize_t got; text && filled < (size_t)known.st_size &&
 			  (got = read(fd, text + filled, (size_t)known.st_size - filled)) > 0;)
 		filled += (size_t)got;

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "account_find.h"
 #include "console.h"
 #include "disks.h"
 #include "in_root.h"
@@ -101,19 +102,15 @@ static bool mount_overlay(const struct config *config, struct root_failure *fail
 
 static bool find_account(int root, const struct config *config, struct account *account, struct root_failure *failure)
 {
-	char *passwd = in_root_read(root, "/etc/passwd");
-	char *group = passwd ? in_root_read(root, "/etc/group") : NULL;
-	const char *found = NULL;
-	const char *problem = NULL;
-	int error = group ? 0 : errno;
+	struct text problem;
+	int error = account_find(root, config->user ? config->user : "0", (const char *const *)config->groups.items, account, &problem);
 
-	if (group)
-		problem = account_resolve(account, config->user ? config->user : "0", (const char *const *)config->groups.items, passwd, group, &found);
-	free(passwd);
-	free(group);
-	if (error)
-		return root_fail(failure, "user", "/etc/passwd or /etc/group cannot be read", NULL, error);
-	return problem ? root_fail(failure, "user", problem, found, 0) : true;
+	if (!error)
+		return true;
+	/* The words of a name or a file that is wrong are enough. */
+	root_fail(failure, "user", problem.bytes, NULL, 0);
+	failure->error = error == ENOENT ? 0 : error;
+	return false;
 }
 
 int root_set_name(const char *file, const char *text)
@@ -142,7 +139,7 @@ static int cover_name(int root, int etc, const char *name)
 		struct text path;
 		text_start(&path, "/etc/");
 		text_add(&path, name);
-		char *text = in_root_read(root, path.bytes);
+		char *text = in_root_read(root, path.bytes, NULL);
 		if (text)
 			text[strcspn(text, "\n")] = 0;
 		int error = root_set_name(name, text && strlen(text) < 256 ? text : "");

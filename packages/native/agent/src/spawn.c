@@ -168,7 +168,7 @@ pid_t spawn(const struct spawn_request *request, int *listener, struct spawn_fai
 	if (listener)
 		*listener = -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) < 0) {
-		*failure = (struct spawn_failure){ stage_names[STAGE_CLONE], errno };
+		*failure = (struct spawn_failure){ stage_names[STAGE_CLONE], errno, NULL };
 		return -1;
 	}
 	pid_t pid = clone_into(request->cgroup);
@@ -177,7 +177,7 @@ pid_t spawn(const struct spawn_request *request, int *listener, struct spawn_fai
 		become(request, channel[1]);
 	}
 	if (pid < 0) {
-		*failure = (struct spawn_failure){ stage_names[STAGE_CLONE], errno };
+		*failure = (struct spawn_failure){ stage_names[STAGE_CLONE], errno, NULL };
 		close(channel[0]);
 		close(channel[1]);
 		return -1;
@@ -198,7 +198,7 @@ pid_t spawn(const struct spawn_request *request, int *listener, struct spawn_fai
 
 	if (got < 0)
 		report = (struct report){ STAGE_EXEC, error == EAGAIN ? ETIMEDOUT : error };
-	*failure = (struct spawn_failure){ stage_names[report.stage], report.value };
+	*failure = (struct spawn_failure){ stage_names[report.stage], report.value, NULL };
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	if (listener && *listener >= 0) {

@@ -55,7 +55,7 @@ static void give_console(int console)
 
 static void start(void)
 {
-	struct spawn_failure failure = { "environment", ENOMEM };
+	struct spawn_failure failure = { "environment", ENOMEM, NULL };
 	char **environment = environment_merge(has_account ? account.home : NULL, NULL);
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	int console = open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC);
@@ -63,7 +63,7 @@ static void start(void)
 
 	state = ENDED;
 	if (null < 0 || console < 0) {
-		failure = (struct spawn_failure){ "streams", errno };
+		failure = (struct spawn_failure){ "streams", errno, NULL };
 	} else if (environment) {
 		struct spawn_request request = {
 			.argv = config->argv.items,
