@@ -89,9 +89,17 @@ impl Store {
                 finish(digest, configuration, archive.layers(), &layers, &cache, request, watch)
             }
             Reference::Registry { registry, name, selector } => {
-                let source =
+                let mut source =
                     RegistrySource::new(&self.registries, registry, name, selector, watch)?;
-                resolve_from(&source, &cache, request, watch)
+                match resolve_from(&source, &cache, request, watch) {
+                    // What was unpacked of a mirror that lies cannot be taken back: the image is had anew.
+                    Err(ImageError::BlobDigestWrong { .. } | ImageError::BlobSizeWrong { .. })
+                        if source.pass_over_mirrors() =>
+                    {
+                        resolve_from(&source, &cache, request, watch)
+                    }
+                    resolved => resolved,
+                }
             }
         }
     }

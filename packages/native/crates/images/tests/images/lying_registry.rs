@@ -4,8 +4,8 @@ use crate::fake_registry::{
     Answer, Asked, Image, pull, pull_impatiently, pull_with, refusal, registries, registry,
 };
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use stillpoint_images::error::ImageError;
 use stillpoint_images::sources::registry::{Registries, RegistryOptions};
@@ -150,6 +150,66 @@ fn a_blob_that_breaks_off_is_taken_up_where_it_was() {
         }),
         "RegistryUnreachable" | "RegistryInvalid" | "BlobSizeWrong"
     ));
+}
+
+/// Pulls an image whose mirror behaves so; from which bytes on the registry behind it was asked for the layer.
+fn layer_asked_behind(
+    silence: Duration,
+    mirror: impl Fn(&Image, &Asked) -> Answer + Send + Sync + 'static,
+) -> Vec<usize> {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&asked);
+    let origin = registry(move |image, asked| {
+        if image.is_layer(asked) {
+            noted.lock().unwrap().push(asked.from);
+        }
+        image.honest(asked)
+    });
+    let mirrors = vec![format!("http://{}", registry(mirror))];
+    let options = RegistryOptions { mirrors, ..RegistryOptions::default() };
+    let by_host = [(origin.clone(), options)].into();
+    let all = Registries { by_host, silence, ..registries() };
+    let pulled = pull_with(&origin, all, &Watch::unwatched());
+    assert!(pulled.is_ok(), "{:?}", pulled.err());
+    let asked = asked.lock().unwrap();
+    asked.clone()
+}
+
+#[test]
+fn what_a_mirror_does_not_hand_out_to_its_end_is_had_of_the_registry_behind_it() {
+    let patient = registries().silence;
+    let dies = |image: &Image, asked: &Asked| {
+        let mut answer = image.honest(asked);
+        if image.is_layer(asked) {
+            answer.body.truncate(if asked.from == 0 { 100_000 } else { 0 });
+        }
+        answer
+    };
+    assert_eq!(layer_asked_behind(patient, dies), [100_000]);
+    // One that is gone once it has broken off.
+    let gone = move |image: &Image, asked: &Asked| match asked.from {
+        0 => dies(image, asked),
+        _ => Answer::status(404),
+    };
+    assert_eq!(layer_asked_behind(patient, gone), [100_000]);
+    let hangs = |image: &Image, asked: &Asked| {
+        let mut answer = image.honest(asked);
+        if image.is_layer(asked) {
+            answer.body.truncate(100_000);
+            answer.hangs = true;
+        }
+        answer
+    };
+    assert_eq!(layer_asked_behind(Duration::from_millis(700), hangs), [100_000]);
+    // What was made of a lie is not gone on with.
+    let lies = |image: &Image, asked: &Asked| {
+        let mut answer = image.honest(asked);
+        if image.is_layer(asked) {
+            answer.body[1000] ^= 1;
+        }
+        answer
+    };
+    assert_eq!(layer_asked_behind(patient, lies), [0]);
 }
 
 #[test]

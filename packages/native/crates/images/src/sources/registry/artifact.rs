@@ -100,7 +100,7 @@ impl<'a> Artifact<'a> {
         };
         source.actions = "pull,push";
         // Mirrors are for those who pull.
-        source.endpoints.drain(..source.endpoints.len().saturating_sub(1));
+        source.pass_over_mirrors();
         let Some(endpoint) = source.endpoints.first() else { return Err(ImageError::Cancelled) };
         let digest = Digest::sha256(manifest);
         let mut pushed = Pushed { digest: digest.clone(), sent: 0, sent_bytes: 0 };
@@ -290,7 +290,7 @@ fn fetch_piece(
 ) -> Result<Vec<u8>, ImageError> {
     let Piece { digest, size, .. } = piece;
     let (body, _) = source.open_at(endpoint, digest, *size, 0)?;
-    let blob = Blob::new(source, endpoint, digest.clone(), *size, body);
+    let blob = Blob::new(source, std::slice::from_ref(endpoint), digest.clone(), *size, body);
     let mut content = Vec::with_capacity(*size as usize);
     // One byte more is too many, and is seen.
     blob.take(size + 1).read_to_end(&mut content).map_err(|error| {

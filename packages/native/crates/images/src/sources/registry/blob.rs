@@ -1,5 +1,5 @@
 //! A blob as it comes: taken up again where a connection broke, or from its beginning where a registry knows
-//! no ranges; given up where too little comes.
+//! no ranges; had on from who stands behind a mirror that has failed; given up where too little comes.
 
 use super::endpoint::Endpoint;
 use super::{Body, RegistrySource};
@@ -12,7 +12,8 @@ const MOST_BREAKS: u32 = 3;
 
 pub(super) struct Blob<'a> {
     source: &'a RegistrySource<'a>,
-    endpoint: &'a Endpoint,
+    /// Who hands it out, and those that stand behind.
+    endpoints: &'a [Endpoint],
     digest: Digest,
     size: u64,
     body: Option<Body>,
@@ -25,35 +26,57 @@ pub(super) struct Blob<'a> {
 impl<'a> Blob<'a> {
     pub(super) fn new(
         source: &'a RegistrySource<'a>,
-        endpoint: &'a Endpoint,
+        endpoints: &'a [Endpoint],
         digest: Digest,
         size: u64,
         body: Body,
     ) -> Self {
         let body = Some(body);
-        Self { source, endpoint, digest, size, body, done: 0, again: 0, breaks: 0 }
+        Self { source, endpoints, digest, size, body, done: 0, again: 0, breaks: 0 }
     }
 
-    /// The rest, from where it broke off; `cause` if it breaks too often.
-    fn take_up(&mut self, cause: ImageError) -> Result<(), ImageError> {
-        self.source.watch.check()?;
+    /// The rest, from where it broke off, of the same or of who stands behind it; the error is the last one's.
+    fn take_up(&mut self, mut cause: ImageError) -> Result<(), ImageError> {
         self.breaks += 1;
-        if self.breaks > MOST_BREAKS {
-            return Err(cause);
+        // Waiting once more for what hangs is waiting too long.
+        if self.breaks <= MOST_BREAKS && !matches!(cause, ImageError::TimedOut { .. }) {
+            match self.open_rest() {
+                Err(error) => cause = error,
+                Ok(()) => return Ok(()),
+            }
         }
+        while let [_, behind @ ..] = self.endpoints
+            && !behind.is_empty()
+        {
+            self.source.watch.check()?;
+            (self.endpoints, self.breaks) = (behind, 0);
+            match self.open_rest() {
+                Err(error) => cause = error,
+                Ok(()) => return Ok(()),
+            }
+        }
+        Err(cause)
+    }
+
+    fn open_rest(&mut self) -> Result<(), ImageError> {
         self.body = None;
-        let opened = self.source.open_at(self.endpoint, &self.digest, self.size, self.done)?;
+        let opened = self.source.open_at(self.endpoint()?, &self.digest, self.size, self.done)?;
         self.body = Some(opened.0);
         self.again = opened.1;
         Ok(())
+    }
+
+    fn endpoint(&self) -> Result<&'a Endpoint, ImageError> {
+        self.endpoints.first().ok_or(ImageError::Cancelled)
     }
 }
 
 impl Read for Blob<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
+            let endpoint = self.endpoint()?;
             let Some(body) = &mut self.body else { return Ok(0) };
-            let url = || self.source.blob_url(self.endpoint, &self.digest);
+            let url = || self.source.blob_url(endpoint, &self.digest);
             let most = if self.again == 0 { u64::MAX } else { self.again };
             let len = buffer.len().min(usize::try_from(most).unwrap_or(usize::MAX));
             let cause = match body.read(&mut buffer[..len]) {
@@ -74,11 +97,8 @@ impl Read for Blob<'_> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => self.source.client.failed(&url(), &ureq::Error::from(error)),
             };
-            // Whatever it was: given up is given up, and waiting once more for what hangs is waiting too long.
+            // Whatever it was: given up is given up.
             self.source.watch.check()?;
-            if matches!(cause, ImageError::TimedOut { .. }) {
-                return Err(cause.into());
-            }
             self.take_up(cause)?;
         }
     }

@@ -94,6 +94,13 @@ impl<'a> RegistrySource<'a> {
         })
     }
 
+    /// Asks the registry alone from now on; whether mirrors would have been asked.
+    pub fn pass_over_mirrors(&mut self) -> bool {
+        let mirrors = self.endpoints.len().saturating_sub(1);
+        self.endpoints.drain(..mirrors);
+        mirrors > 0
+    }
+
     fn blob_url(&self, endpoint: &Endpoint, digest: &Digest) -> String {
         format!("{}/v2/{}/blobs/{digest}", endpoint.base, self.name)
     }
@@ -337,7 +344,9 @@ impl Source for RegistrySource<'_> {
             }
             let Descriptor { digest, size, .. } = descriptor;
             let (body, _) = self.open_at(endpoint, digest, *size, 0)?;
-            Ok(Box::new(Blob::new(self, endpoint, digest.clone(), *size, body)) as Box<dyn Read>)
+            let at = self.endpoints.iter().position(|one| std::ptr::eq(one, endpoint));
+            let from_here = &self.endpoints[at.unwrap_or_default()..];
+            Ok(Box::new(Blob::new(self, from_here, digest.clone(), *size, body)) as Box<dyn Read>)
         })
     }
 
