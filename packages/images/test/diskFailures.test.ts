@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process"
-import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs"
+import { randomBytes } from "node:crypto"
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, layer as withLayer } from "@effect/vitest"
@@ -104,6 +105,34 @@ describe("a disk that fails", () => {
           assert.isAbove(failures.length, 0)
           for (const { disk, operation, reason } of failures) {
             assert.deepStrictEqual([disk, operation, reason], [imageDiskName, "read", "Shortened"])
+          }
+        }),
+      longestMillis
+    )
+
+    it.effect(
+      "because-its-file-rotted-before-anybody-read-it-says-so-and-gives-the-guest-none-of-it",
+      () =>
+        Effect.gen(function* () {
+          const big = randomBytes(1 << 20)
+          const image = yield* smallImage([{ path: "big", content: big }])
+          const bytes = readFileSync(image.file)
+          const at = bytes.indexOf(big.subarray(0, 4096))
+          assert.isAbove(at, 0)
+          bytes.fill(7, at + 500_000, at + 500_010)
+          chmodSync(image.file, 0o600)
+          writeFileSync(image.file, bytes)
+          const { machine } = yield* Effect.flatMap(BootedKit, ({ create }) => create({ image }))
+          yield* runTo(machine, "WorkloadPreExec")
+          // What is captured is the image, not what its file has become.
+          const snapshot = yield* folder
+          yield* machine.capture(snapshot)
+          for (const each of [machine, yield* (yield* Vmm).restore(snapshot)]) {
+            const read = yield* each.exec({ argv: ["cat", "/big"], outputLimitBytes: 2 << 20 })
+            assert.notStrictEqual(read.code, 0)
+            assert.strictEqual(Buffer.compare(big.subarray(0, read.stdout.length), Buffer.from(read.stdout)), 0)
+            const [failed] = yield* failuresOf(each)
+            assert.deepStrictEqual([failed?.disk, failed?.reason, failed?.errno], [imageDiskName, "Changed", null])
           }
         }),
       longestMillis

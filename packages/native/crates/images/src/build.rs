@@ -1,5 +1,6 @@
 //! From layers to a file: each is verified, unpacked and applied while it streams, then the file is written.
 
+use crate::block_digests::beside;
 use crate::cache::{Cache, Description, ROOT};
 use crate::digest::{Digest, Hasher, Verified};
 use crate::documents::{Compression, Descriptor, LayerKind};
@@ -15,7 +16,7 @@ use crate::spool::Spool;
 use crate::watch::{Progress, Watch};
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Read};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::rc::Rc;
@@ -46,8 +47,7 @@ pub(crate) fn build(
     let total_bytes = plan.size_bytes();
     cache.expect_room(total_bytes, watch)?;
     let path = folder.join(ROOT);
-    let created = OpenOptions::new().write(true).create_new(true).mode(0o400).open(&path);
-    let file = created.map_err(|error| ImageError::of_cache(&path, &error))?;
+    let file = create(&path)?;
     let told_at = Cell::new(None);
     let told = |done_bytes: u64| {
         let mebibyte = done_bytes >> 20;
@@ -60,17 +60,28 @@ pub(crate) fn build(
     let out = BufWriter::with_capacity(1 << 20, &file);
     let written = write(&tree, &contents, &plan, uuid(key), out, &path, &told)?;
     flush(&file, &path)?;
+    let blocks_path = beside(&path);
+    let mut blocks_file = create(&blocks_path)?;
+    let put = blocks_file.write_all(&written.blocks);
+    put.map_err(|error| ImageError::of_cache(&blocks_path, &error))?;
+    flush(&blocks_file, &blocks_path)?;
     let mut ignored: Vec<String> = ignored_xattrs.into_iter().collect();
     ignored.sort_unstable();
     ignored.truncate(100);
     let names = diff_ids.iter().map(Digest::to_string).collect();
     Ok(Description::new(
         written.digest.to_string(),
+        blake3::hash(&written.blocks).to_string(),
         written.size_bytes,
         written.inodes,
         names,
         ignored,
     ))
+}
+
+fn create(path: &Path) -> Result<File, ImageError> {
+    let created = OpenOptions::new().write(true).create_new(true).mode(0o400).open(path);
+    created.map_err(|error| ImageError::of_cache(path, &error))
 }
 
 fn flush(file: &File, path: &Path) -> Result<(), ImageError> {

@@ -12,6 +12,7 @@
 //! Images and registries are not trusted: whatever they say is verified or bounded. No privileges are
 //! needed. Memory holds names and attributes; contents go through a file.
 
+pub mod block_digests;
 mod build;
 pub mod cache;
 pub mod digest;

@@ -1,5 +1,6 @@
 //! What an image of the cache is.
 
+use crate::block_digests::beside;
 use crate::error::ImageError;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, Metadata, OpenOptions};
@@ -7,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 
 /// What an image of the cache is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +17,8 @@ pub struct Description {
     format_version: u32,
     /// BLAKE3 of its file, in hexadecimal digits.
     pub digest: String,
+    /// BLAKE3 of what lies beside its file: the digests of the file's blocks.
+    blocks: String,
     /// Its length.
     pub size_bytes: u64,
     /// Files, directories, links, devices and pipes in it.
@@ -48,17 +51,33 @@ impl Seal {
     }
 }
 
+fn digest_of(path: &Path) -> io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(path)?)?;
+    Ok(hasher.finalize().to_string())
+}
+
 impl Description {
     /// That of an image.
     pub fn new(
         digest: String,
+        blocks: String,
         size_bytes: u64,
         inodes: u64,
         layers: Vec<String>,
         ignored_xattrs: Vec<String>,
     ) -> Self {
         let format_version = FORMAT_VERSION;
-        Self { format_version, digest, size_bytes, inodes, layers, ignored_xattrs, seal: None }
+        Self {
+            format_version,
+            digest,
+            blocks,
+            size_bytes,
+            inodes,
+            layers,
+            ignored_xattrs,
+            seal: None,
+        }
     }
 
     /// The same of an image that nobody writes to any more.
@@ -66,18 +85,18 @@ impl Description {
         Ok(Self { seal: Some(Seal::of(&root.metadata()?)), ..self })
     }
 
-    /// Whether the file is this image. One that was touched since it was put there is read and digested.
+    /// Whether the file is this image. One that was touched since it was put there is read and digested; what was not, and
+    /// has become another all the same, is found by whoever reads it: the digests of its blocks are looked at each time.
     pub(super) fn is_of(&self, root: &Path) -> io::Result<bool> {
         let found = root.metadata()?;
-        if !found.is_file() || found.len() != self.size_bytes {
+        let is_as_long = found.is_file() && found.len() == self.size_bytes;
+        if !is_as_long || digest_of(&beside(root))? != self.blocks {
             return Ok(false);
         }
         if self.seal.as_ref() == Some(&Seal::of(&found)) {
             return Ok(true);
         }
-        let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(File::open(root)?)?;
-        Ok(hasher.finalize().to_hex().as_str() == self.digest)
+        Ok(digest_of(root)? == self.digest)
     }
 
     /// What the file says; `None` if it says nothing of the kind.

@@ -5,6 +5,7 @@
 //! keys/KEY.lock          held by who builds that image
 //! building/KEY/          what is being built, of whoever holds that lock; dead without
 //! images/KEY/root.erofs  an image: whole, flushed, and put here by one rename
+//! images/KEY/root.erofs.blocks   the digests of its blocks
 //! images/KEY/image.json  what it is; shared lock: it is in use; its time: the last use
 //!
 //! An image that was touched since it was put there is digested before it is used again.

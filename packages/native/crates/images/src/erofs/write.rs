@@ -3,6 +3,7 @@
 use super::directory::Names;
 use super::format::{BLOCK, HOLE, InodeFacts, Layout, SLOT, device_number, inode, superblock};
 use super::plan::{Place, Plan, chunk_blocks, filled_chunks};
+use crate::block_digests::BlockDigests;
 use crate::error::ImageError;
 use crate::spool::Spooled;
 use crate::tree::{Content, Kind, Node, NodeId, Segment, Tree};
@@ -14,6 +15,8 @@ use std::path::Path;
 pub struct Written {
     /// BLAKE3 of the file.
     pub digest: blake3::Hash,
+    /// What is to lie beside it: the digests of its blocks.
+    pub blocks: Vec<u8>,
     /// Its length.
     pub size_bytes: u64,
     /// Files, directories, links, devices and pipes.
@@ -24,7 +27,7 @@ pub struct Written {
 struct Sink<'a, W> {
     out: W,
     path: &'a Path,
-    hasher: blake3::Hasher,
+    digests: BlockDigests,
     at: u64,
     told: &'a dyn Fn(u64) -> Result<(), ImageError>,
 }
@@ -34,7 +37,7 @@ const ZEROS: [u8; BLOCK as usize] = [0; BLOCK as usize];
 impl<W: Write> Sink<'_, W> {
     fn put(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
         self.out.write_all(bytes).map_err(|error| ImageError::of_cache(self.path, &error))?;
-        self.hasher.update(bytes);
+        self.digests.update(bytes);
         self.at += bytes.len() as u64;
         (self.told)(self.at)
     }
@@ -64,7 +67,7 @@ pub fn write<W: Write>(
 ) -> Result<Written, ImageError> {
     let inodes = plan.order.len() as u64;
     let root = plan.slot(NodeId::ROOT) as u16;
-    let mut sink = Sink { out, path, hasher: blake3::Hasher::new(), at: 0, told };
+    let mut sink = Sink { out, path, digests: BlockDigests::default(), at: 0, told };
     sink.put(&superblock(root, inodes, plan.blocks, uuid, plan.has_chunks))?;
     metadata(tree, contents, plan, &mut sink)?;
     sink.fill((1 + plan.metadata_blocks) * BLOCK)?;
@@ -92,7 +95,9 @@ pub fn write<W: Write>(
     }
     sink.fill(plan.size_bytes())?;
     sink.out.flush().map_err(|error| ImageError::of_cache(path, &error))?;
-    Ok(Written { digest: sink.hasher.finalize(), size_bytes: sink.at, inodes })
+    let size_bytes = sink.at;
+    let (digest, blocks) = sink.digests.finish();
+    Ok(Written { digest, blocks, size_bytes, inodes })
 }
 
 /// Inodes with what stands behind them, in the order of their places.

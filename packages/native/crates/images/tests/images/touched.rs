@@ -37,6 +37,15 @@ fn an_image_that_was_changed_is_built_anew_and_one_that_was_moved_is_not() {
     OpenOptions::new().write(true).open(&file).unwrap().write_all_at(b"x", at).unwrap();
     assert!(!again("here").0);
     assert!(again("here").0);
+    // What its blocks are verified by.
+    let blocks = stillpoint_images::block_digests::beside(&file);
+    fs::set_permissions(&blocks, Permissions::from_mode(0o600)).unwrap();
+    assert!(again("here").0, "the file is what it was");
+    OpenOptions::new().write(true).open(&blocks).unwrap().write_all_at(b"x", 50).unwrap();
+    assert!(!again("here").0);
+    fs::remove_file(&blocks).unwrap();
+    assert!(!again("here").0);
+    assert!(again("here").0);
     // Another place, other times, the same file.
     fs::create_dir(folder.path().join("there")).unwrap();
     let copied = std::process::Command::new("cp")

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::holders::FileId;
 use super::volume::{View, Writer};
 use super::{
     Access, DiskError, DiskFault, DiskSpec, MAX_DISK_BYTES, SECTOR_BYTES, SourceFile, Unfinished,
@@ -126,6 +127,15 @@ impl Disk {
         match &self.base {
             Base::File(file) => Some(file),
             _ => None,
+        }
+    }
+
+    /// Which file that is.
+    pub(super) fn file(&self) -> Option<FileId> {
+        match &self.base {
+            Base::File(file) => Some(file.file()),
+            Base::Writer(writer) => Some(writer.file()),
+            Base::Zeros | Base::View(_) => None,
         }
     }
 

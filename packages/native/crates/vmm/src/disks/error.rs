@@ -43,10 +43,7 @@ pub enum DiskError {
         found: u64,
     },
     /// Somebody else writes to its file, or has it as a disk while it is to be written.
-    #[error(
-        "disk {name:?}: {path}: expected {expected}, found it locked by another machine or a clone \
-         of one: end that first, or take a copy of the file"
-    )]
+    #[error("disk {name:?}: {path}: expected {expected}, found it in use by {found}")]
     DiskInUse {
         /// Its name.
         name: String,
@@ -54,6 +51,8 @@ pub enum DiskError {
         path: String,
         /// What the lock is for.
         expected: &'static str,
+        /// Who has it, and what to do about that.
+        found: String,
     },
     /// More disks and slots than a machine has room for.
     #[error("disks and slots: expected at most {expected} together, found {found}")]

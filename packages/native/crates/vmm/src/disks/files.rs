@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::holders::{FileId, Hold, holder_of};
 use super::{DiskError, DiskFault};
 use crate::event::DiskFailure;
 
@@ -16,8 +17,8 @@ const SETTLED_AFTER: Duration = Duration::from_millis(100);
 /// Which file it is, as the host knows it, and when it was last changed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct FileKey {
-    pub(super) device: u64,
-    pub(super) inode: u64,
+    device: u64,
+    inode: u64,
     bytes: u64,
     modified: (i64, i64),
     changed: (i64, i64),
@@ -32,6 +33,10 @@ impl FileKey {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
+    }
+
+    pub(super) fn file(&self) -> FileId {
+        (self.device, self.inode)
     }
 
     /// Whether the file was last modified so long ago that a further change has another time.
@@ -60,6 +65,8 @@ pub(super) struct Opened {
     pub(super) path: PathBuf,
     pub(super) bytes: u64,
     pub(super) key: FileKey,
+    /// Once it is locked.
+    hold: Option<Hold>,
 }
 
 impl Opened {
@@ -109,6 +116,7 @@ pub(super) fn open(
         bytes: metadata.len(),
         key: FileKey::of(&metadata),
         file,
+        hold: None,
     })
 }
 
@@ -138,17 +146,25 @@ fn make(path: &Path, bytes: u64) -> io::Result<()> {
 }
 
 /// Takes the kernel's lock on the file, which is given back when the file is let go.
-pub(super) fn lock(name: &str, opened: &Opened, sharing: Sharing) -> Result<(), DiskError> {
+pub(super) fn lock(name: &str, opened: &mut Opened, sharing: Sharing) -> Result<(), DiskError> {
+    try_lock(name, opened, sharing)?;
+    opened.hold = Some(Hold::new(opened.key.file()));
+    Ok(())
+}
+
+fn try_lock(name: &str, opened: &Opened, sharing: Sharing) -> Result<(), DiskError> {
     let path = || opened.path.display().to_string();
     loop {
         let (tried, expected) = match sharing {
-            Sharing::Readers => (opened.file.try_lock_shared(), "a file that no machine writes to"),
-            Sharing::OneWriter => (opened.file.try_lock(), "a file that no other machine has"),
+            Sharing::Readers => (opened.file.try_lock_shared(), "a file that nobody writes to"),
+            Sharing::OneWriter => (opened.file.try_lock(), "a file that is no other disk"),
         };
         match tried {
             Ok(()) => return Ok(()),
             Err(TryLockError::WouldBlock) => {
-                return Err(DiskError::DiskInUse { name: name.to_owned(), path: path(), expected });
+                let found = holder_of(opened.key.file());
+                let name = name.to_owned();
+                return Err(DiskError::DiskInUse { name, path: path(), expected, found });
             }
             Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Interrupted => {}
             // Some network file systems have no such locks for readers: what is read is verified.

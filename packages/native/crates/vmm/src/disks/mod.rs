@@ -19,9 +19,12 @@ mod blocks;
 mod disk;
 mod error;
 mod files;
+mod holders;
+mod known;
 mod recorded;
 mod source;
 mod spec;
+mod told;
 mod volume;
 
 pub use attached::Attached;
@@ -29,12 +32,16 @@ pub(crate) use blocks::Blocks;
 pub use disk::Disk;
 pub(crate) use disk::DiskParts;
 pub use error::{DiskError, DiskFault, Unfinished};
+pub(crate) use known::blocks_with_digest;
 pub(crate) use recorded::RecordedFailure;
-pub(crate) use source::{SourceFile, blocks_with_digest};
+pub(crate) use source::SourceFile;
 pub(crate) use spec::is_name;
 pub use spec::{Access, DiskSpec};
 
 use std::collections::VecDeque;
+use std::path::Path;
+
+use files::FileKey;
 
 use crate::event::DiskOperation;
 use crate::memory::{Mark, MemoryError, PageSet};
@@ -70,20 +77,38 @@ impl Disks {
         }
         let mut disks = Self::default();
         for spec in specs {
-            disks.check_name(&spec.name)?;
-            let disk = Disk::open(spec)?;
+            let disk = disks.open_beside(spec)?;
             disks.disks.push(Some(disk));
         }
         disks.disks.resize_with(found, || None);
         Ok(disks)
     }
 
-    /// Refuses a name that a disk has.
-    pub(crate) fn check_name(&self, name: &str) -> Result<(), DiskError> {
-        if self.iter().any(|(_, disk)| disk.name() == name) {
-            return Err(DiskError::DiskNameTaken { name: name.to_owned() });
+    /// Opens a disk that is to stand beside these: none of them has its name, or a file that either writes to.
+    ///
+    /// # Errors
+    /// [`DiskError`] if it cannot be had.
+    pub(crate) fn open_beside(&self, spec: &DiskSpec) -> Result<Disk, DiskError> {
+        if self.iter().any(|(_, disk)| disk.name() == spec.name) {
+            return Err(DiskError::DiskNameTaken { name: spec.name.clone() });
         }
-        Ok(())
+        Disk::open(spec).map_err(|error| match error {
+            DiskError::DiskInUse { name, path, expected, found } => {
+                let found = self.having(Path::new(&path)).unwrap_or(found);
+                DiskError::DiskInUse { name, path, expected, found }
+            }
+            other => other,
+        })
+    }
+
+    /// The disk of these that has the file, as an error says it.
+    fn having(&self, path: &Path) -> Option<String> {
+        let file = FileKey::of(&path.metadata().ok()?).file();
+        let (_, disk) = self.iter().find(|(_, disk)| disk.file() == Some(file))?;
+        let name = disk.name();
+        Some(format!(
+            "the disk {name:?} of the same machine: name the file once, or take a copy of it"
+        ))
     }
 
     /// Puts a disk at a number.

@@ -3,95 +3,42 @@
 //! It is read, not mapped: one that is cut or edited while it is in use does not kill the process,
 //! and what it has become does not reach a guest, since every block is compared with what it was.
 
-use std::collections::{HashMap, VecDeque};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
 use super::blocks::{BLOCK_BYTES, BlockChanged, Blocks, Hash};
 use super::files::{FileKey, Opened, Sharing, fault, lock, open};
+use super::holders::FileId;
+use super::known::blocks_of;
+use super::told::told_blocks;
 use super::{DiskError, DiskFault};
 
 /// Blocks that are read with one call.
 const READ_TOGETHER: usize = 16;
-/// Files whose blocks are remembered when no disk uses them: the digest of one that was read to
-/// its end need not be found out again.
-const MOST_REMEMBERED: usize = 16;
 
-/// A file and what its blocks were when they were read first.
+/// A file and what its blocks are: as is told beside it, or what they were when they were read first.
 pub(crate) struct SourceFile {
     opened: Opened,
     blocks: Arc<Blocks>,
 }
 
-#[derive(Default)]
-struct Known {
-    in_use: HashMap<FileKey, Weak<Blocks>>,
-    latest: VecDeque<(FileKey, Arc<Blocks>)>,
-    /// Of snapshots: by length and digest of the file.
-    by_digest: HashMap<(u64, Hash), Weak<Blocks>>,
-}
-
-static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
-
-/// The blocks of a file, as others have seen them.
-fn blocks_of(key: &FileKey, bytes: u64) -> Arc<Blocks> {
-    if !key.is_settled() {
-        return Arc::new(Blocks::new(bytes));
-    }
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = known.get_or_insert_default();
-    if let Some(blocks) = known.in_use.get(key).and_then(Weak::upgrade) {
-        return blocks;
-    }
-    let blocks = Arc::new(Blocks::new(bytes));
-    known.in_use.retain(|_, blocks| blocks.strong_count() > 0);
-    known.in_use.insert(key.clone(), Arc::downgrade(&blocks));
-    if known.latest.len() >= MOST_REMEMBERED {
-        known.latest.pop_front();
-    }
-    known.latest.push_back((key.clone(), Arc::clone(&blocks)));
-    blocks
-}
-
-/// The blocks of a file with that length and digest: those that are in use already, or those of the
-/// table that `read` gives. `None`: the table is another's.
-pub(crate) fn blocks_with_digest<E>(
-    bytes: u64,
-    digest: Hash,
-    read: impl FnOnce() -> Result<Vec<u8>, E>,
-) -> Result<Option<Arc<Blocks>>, E> {
-    let key = (bytes, digest);
-    let known = || {
-        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get_or_insert_default().by_digest.get(&key).and_then(Weak::upgrade)
-    };
-    if let Some(blocks) = known() {
-        return Ok(Some(blocks));
-    }
-    let Some(blocks) = Blocks::decode(bytes, &read()?, digest).map(Arc::new) else {
-        return Ok(None);
-    };
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let by_digest = &mut known.get_or_insert_default().by_digest;
-    by_digest.retain(|_, blocks| blocks.strong_count() > 0);
-    by_digest.insert(key, Arc::downgrade(&blocks));
-    Ok(Some(blocks))
-}
-
 impl SourceFile {
     /// The file of the disk called `name`.
     pub(super) fn open(name: &str, path: &Path) -> Result<Self, DiskError> {
-        let opened = open(name, path, Sharing::Readers, None)?;
-        lock(name, &opened, Sharing::Readers)?;
-        let blocks = blocks_of(&opened.key, opened.bytes);
+        let mut opened = open(name, path, Sharing::Readers, None)?;
+        lock(name, &mut opened, Sharing::Readers)?;
+        let blocks = blocks_of(&opened.key, || {
+            let told = told_blocks(name, &opened.path, opened.bytes)?;
+            Ok(told.unwrap_or_else(|| Arc::new(Blocks::new(opened.bytes))))
+        })?;
         Ok(Self { opened, blocks })
     }
 
     /// The file, which is to have these blocks.
     pub(crate) fn open_as(name: &str, path: &Path, blocks: Arc<Blocks>) -> Result<Self, DiskError> {
-        let opened = open(name, path, Sharing::Readers, None)?;
-        lock(name, &opened, Sharing::Readers)?;
+        let mut opened = open(name, path, Sharing::Readers, None)?;
+        lock(name, &mut opened, Sharing::Readers)?;
         if opened.bytes != blocks.bytes() {
             return Err(DiskError::DiskSizeWrong {
                 name: name.to_owned(),
@@ -107,6 +54,11 @@ impl SourceFile {
     #[cfg(test)]
     pub(super) fn knows(&self, block: usize) -> bool {
         self.blocks.is_known(block)
+    }
+
+    /// Which file it is.
+    pub(super) fn file(&self) -> FileId {
+        self.opened.key.file()
     }
 
     pub(crate) fn path(&self) -> &PathBuf {

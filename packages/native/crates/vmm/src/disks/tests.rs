@@ -1,3 +1,6 @@
+mod told;
+mod whose;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -210,8 +213,8 @@ fn a_file_that_is_let_go_is_free_while_a_child_that_starts_still_has_it_open() {
     let folder = Folder::new("let-go");
     let path = folder.file("data", 512);
     for sharing in [files::Sharing::Readers, files::Sharing::OneWriter] {
-        let opened = files::open("data", &path, sharing, None).expect("opened");
-        files::lock("data", &opened, sharing).expect("nobody has it");
+        let mut opened = files::open("data", &path, sharing, None).expect("opened");
+        files::lock("data", &mut opened, sharing).expect("nobody has it");
         let of_the_child = opened.file.try_clone().expect("a second descriptor");
         let writer = || Disk::open(&spec("data", Access::Volume, Some(&path))).map(|_| ());
         assert_eq!(writer().expect_err("in use").name(), "DiskInUse");

@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::files::{Opened, Sharing, fault, lock, open};
+use super::holders::FileId;
 use super::{DiskError, DiskFault, Unfinished};
 use crate::event::DiskFailure;
 use crate::memory::{KeptCopy, PAGE_BYTES, PageSet};
@@ -45,7 +46,7 @@ struct Volume {
     views: Mutex<Views>,
 }
 
-type Volumes = HashMap<(u64, u64), Weak<Volume>>;
+type Volumes = HashMap<FileId, Weak<Volume>>;
 
 /// Volumes that this process has, by device and inode.
 static VOLUMES: Mutex<Option<Volumes>> = Mutex::new(None);
@@ -74,7 +75,7 @@ pub(super) struct View {
 impl Writer {
     /// The file of the disk called `name`, of `bytes` if so many are said; made if there is none.
     pub(super) fn open(name: &str, path: &Path, bytes: Option<u64>) -> Result<Self, DiskError> {
-        let opened = open(name, path, Sharing::OneWriter, bytes)?;
+        let mut opened = open(name, path, Sharing::OneWriter, bytes)?;
         if let Some(expected) = bytes.filter(|bytes| *bytes != opened.bytes) {
             return Err(DiskError::DiskSizeWrong {
                 name: name.to_owned(),
@@ -83,7 +84,7 @@ impl Writer {
                 found: opened.bytes,
             });
         }
-        let key = (opened.key.device, opened.key.inode);
+        let key = opened.key.file();
         let mut volumes = VOLUMES.lock().unwrap_or_else(PoisonError::into_inner);
         let volumes = volumes.get_or_insert_default();
         // Views of this process hold the lock; whoever writes next keeps for them what they see.
@@ -95,7 +96,7 @@ impl Writer {
                 return Ok(Self(volume));
             }
         }
-        lock(name, &opened, Sharing::OneWriter)?;
+        lock(name, &mut opened, Sharing::OneWriter)?;
         let views = Mutex::new(Views { is_written: true, ..Views::default() });
         let volume = Arc::new(Volume { opened, views });
         volumes.retain(|_, volume| volume.strong_count() > 0);
@@ -157,7 +158,12 @@ impl Writer {
         Ok(())
     }
 
-    /// The file.
+    /// Which file it is.
+    pub(super) fn file(&self) -> FileId {
+        self.0.opened.key.file()
+    }
+
+    /// The file's path.
     pub(super) fn path(&self) -> &Path {
         &self.0.opened.path
     }

@@ -124,8 +124,7 @@ impl Machine {
             let found = slots.iter().position(|slot| *slot == number).unwrap_or_default();
             return Err(AttachError::SlotTaken { found, holder: holder.name().to_owned() });
         }
-        self.platform.disks.check_name(&spec.name)?;
-        let mut disk = Disk::open(spec)?;
+        let mut disk = self.platform.disks.open_beside(spec)?;
         self.settle_moment();
         disk.attach(self.platform.memory.mark());
         let told = facts(&disk);
