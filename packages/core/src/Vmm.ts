@@ -370,5 +370,7 @@ export class Vmm extends Context.Service<
     readonly boot: (spec: BootSpec) => Effect.Effect<Machine, BootError, Scope.Scope>
     /** A machine standing where the snapshot files in `directory` were captured. Ungated: use the gate, not this. */
     readonly restore: (directory: string, chain?: RestoreChain) => Effect.Effect<Machine, RestoreError, Scope.Scope>
+    /** Names what makes these machines: of equal names equal specifications are equal machines. Absent where nobody knows. */
+    readonly build?: string
   }
 >()("@stillpoint/core/Vmm") {}

@@ -1,7 +1,7 @@
-import { mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs"
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, layer as withLayer } from "@effect/vitest"
-import { Gate, Pipeline, type GuestEvent } from "@stillpoint/core"
+import { Gate, Pipeline, type GuestEvent, Vmm } from "@stillpoint/core"
 import { kindTrigger } from "@stillpoint/core/testing"
 import { BootedKit, type CreateInput } from "@stillpoint/kit"
 import { Effect, Layer } from "effect"
@@ -63,7 +63,7 @@ describe("a guest of a booted kit", () => {
           const [first, second] = yield* Effect.forEach([1, 2], () =>
             run({ seed: 7 }).pipe(Effect.provide(bootedKitAt(directory), { local: true }))
           )
-          assert.strictEqual(readdirSync(directory).length, 1)
+          assert.strictEqual(readdirSync(directory).filter((name) => name !== "keys").length, 1)
           assert.deepStrictEqual(second, first)
           assert.match(first?.uuid ?? "", /^[0-9a-f-]{36}$/)
           const others = yield* Effect.forEach([8, null, null], (seed) => run({ seed }))
@@ -151,11 +151,25 @@ describe("a guest of a booted kit", () => {
           yield* machine.run({ kinds: ["WorkloadFailed"], budgetNanos: 10_000_000_000 })
           const failed = (yield* machine.eventsSoFar()).at(-1)
           assert(failed?._tag === "WorkloadFailed" && failed.stage === "volume")
-          // So is a user whom the image does not have.
-          const { machine: nobodys } = yield* create({ image: yield* smallImage([], { Cmd: ["true"], User: "eve" }) })
-          yield* nobodys.run({ kinds: ["WorkloadFailed"], budgetNanos: 10_000_000_000 })
-          const unknown = (yield* nobodys.eventsSoFar()).at(-1)
-          assert(unknown?._tag === "WorkloadFailed" && unknown.stage === "user" && unknown.message.includes("eve"))
+          // So is a user whom the image does not have, or has in a file that is longer than is read.
+          const passwd = `${"x".repeat(5_000_000)}:x:1:1::/:/bin/sh\neve:x:2:2::/:/bin/sh\n`
+          const tooLong = [{ path: "etc/passwd", content: passwd }]
+          const limit = `/etc/passwd: expected at most ${4 << 20} bytes, found ${passwd.length}`
+          for (const [files, message] of [[[], "there is no such user: eve"] as const, [tooLong, limit] as const]) {
+            const eves = yield* smallImage(files, { Cmd: ["true"], User: "eve" })
+            const { machine: nobodys } = yield* create({ image: eves })
+            yield* nobodys.run({ kinds: ["WorkloadFailed"], budgetNanos: 10_000_000_000 })
+            const unknown = (yield* nobodys.eventsSoFar()).at(-1)
+            assert(unknown?._tag === "WorkloadFailed" && unknown.stage === "user", unknown?._tag)
+            assert.strictEqual(unknown.message, message)
+          }
+          const { machine: running } = yield* create({ image })
+          yield* runTo(running, "WorkloadPreExec")
+          const command = yield* Effect.flip(running.exec({ argv: ["true"], user: "eve" }))
+          assert(
+            command._tag === "ExecError" && command.message.includes("there is no such user: eve"),
+            command.message
+          )
           // A volume that something else has formatted is refused, and is what it was.
           const foreign = join(directory, "foreign")
           const bytes = Buffer.alloc(16 << 20)
@@ -169,6 +183,51 @@ describe("a guest of a booted kit", () => {
           const refused = (yield* other.eventsSoFar()).at(-1)
           assert(refused?._tag === "WorkloadFailed" && refused.stage === "volume" && refused.message.includes("data"))
           assert.strictEqual(Buffer.compare(readFileSync(foreign), bytes), 0)
+        }),
+      longestMillis
+    )
+
+    it.effect(
+      "comes-of-a-kit-whose-snapshot-is-found-without-a-machine-by-whoever-has-the-same-build",
+      () =>
+        Effect.gen(function* () {
+          const directory = yield* folder
+          const vmm = yield* Vmm
+          /** Machines that a kit boots until it is ready, if that is what makes them. */
+          const boots = Effect.fnUntraced(function* (build: string | undefined) {
+            const { build: _, ...rest } = vmm
+            let count = 0
+            const counting = Layer.succeed(
+              Vmm,
+              Vmm.of({
+                ...rest,
+                ...(build === undefined ? {} : { build }),
+                boot: (spec) => Effect.tap(vmm.boot(spec), () => Effect.sync(() => void (count += 1)))
+              })
+            )
+            yield* Effect.flatMap(BootedKit, (kit) => kit.ready).pipe(
+              Effect.provide(Layer.provide(bootedKitAt(directory), counting), { local: true })
+            )
+            return count
+          })
+          assert.isString(vmm.build)
+          // Its key, and the kit; then nothing.
+          assert.deepStrictEqual([yield* boots(vmm.build), yield* boots(vmm.build)], [2, 0])
+          // What another build makes is asked for; where nobody knows, each time.
+          assert.deepStrictEqual([yield* boots("another"), yield* boots("another")], [1, 0])
+          assert.deepStrictEqual([yield* boots(undefined), yield* boots(undefined)], [1, 1])
+          // What is kept counts only as far as it leads to a snapshot.
+          const keys = join(directory, "keys")
+          for (const [content, expected] of [
+            ["no key", 1],
+            [`${"0".repeat(64)}\n`, 1]
+          ] as const) {
+            for (const name of readdirSync(keys)) writeFileSync(join(keys, name), content)
+            assert.deepStrictEqual([yield* boots(vmm.build), yield* boots(vmm.build)], [expected, 0])
+          }
+          for (const name of readdirSync(directory))
+            if (name !== "keys") rmSync(join(directory, name), { recursive: true })
+          assert.deepStrictEqual([yield* boots(vmm.build), yield* boots(vmm.build)], [2, 0])
         }),
       longestMillis
     )

@@ -6,7 +6,7 @@
 import { BootError, type BootReason, RestoreError, type RestoreReason, Vmm } from "@stillpoint/core"
 import { Effect, Layer } from "effect"
 import { resolve } from "node:path"
-import { type AddonError, loadAddon } from "./binding/loadAddon.ts"
+import { addonBuild, type AddonError, loadAddon } from "./binding/loadAddon.ts"
 import { checkBootSpec } from "./machine/BootConfiguration.ts"
 import { checkedRestore } from "./machine/checkedRequests.ts"
 import { checkDiskFiles, nativeDisk } from "./machine/diskFiles.ts"
@@ -21,6 +21,7 @@ export const layer: Layer.Layer<Vmm, AddonError> = Layer.effect(
   Vmm,
   Effect.map(loadAddon, (native) =>
     Vmm.of({
+      build: addonBuild(),
       boot: Effect.fn("NativeVmm.boot")(function* (spec) {
         const checked = yield* checkBootSpec(spec)
         const disks = checked.disks ?? []

@@ -24,7 +24,7 @@ import {
   restoreSnapshot,
   SnapshotStore,
   type SnapshotPublishError,
-  type Vmm
+  Vmm
 } from "@stillpoint/core"
 import { Context, Effect, Exit, Layer, Option, Schema, Scope, Semaphore } from "effect"
 import { join } from "node:path"
@@ -36,6 +36,7 @@ import type { InitramfsError } from "../initramfs/InitramfsError.ts"
 import type { KitError } from "../KitError.ts"
 import { bootedKey, bootedMachine, type BootedKitNotReady, publishBooted } from "./bootedMachine.ts"
 import { bootedEpochMillis, givenIdentity } from "./givenIdentity.ts"
+import { placeOfKey, recallKey, rememberKey } from "./knownKeys.ts"
 
 /** What every guest of a booted kit has. */
 export interface BootedKitOptions {
@@ -150,14 +151,21 @@ export class BootedKit extends Context.Service<
             diskSlots: slots,
             epochMillis: bootedEpochMillis
           }
-          const target = join(directory, yield* bootedKey(spec))
           const store = yield* SnapshotStore
-          const restored = Effect.flatMap(store.open(target), restoreSnapshot)
+          const restored = (key: string) =>
+            Effect.option(
+              Effect.withTracerEnabled(Effect.flatMap(store.open(join(directory, key)), restoreSnapshot), false)
+            )
+          const place = yield* placeOfKey(directory, (yield* Vmm).build, spec)
+          const recalled = yield* recallKey(place)
+          const known = recalled === null ? Option.none() : yield* restored(recalled)
+          if (Option.isSome(known)) return { spec, machine: known.value }
+          const key = yield* bootedKey(spec)
           // One that cannot be used is made anew.
-          const kept = yield* Effect.option(Effect.withTracerEnabled(restored, false))
-          if (Option.isSome(kept)) return { spec, machine: kept.value }
-          const machine = yield* bootedMachine(spec, memoryMib)
-          yield* publishBooted(machine, spec, target)
+          const kept = key === recalled ? Option.none() : yield* restored(key)
+          const machine = Option.isSome(kept) ? kept.value : yield* bootedMachine(spec, memoryMib)
+          if (Option.isNone(kept)) yield* publishBooted(machine, spec, join(directory, key))
+          yield* rememberKey(place, key)
           return { spec, machine }
         }).pipe(Effect.provide(services))
 

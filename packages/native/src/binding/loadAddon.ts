@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { statSync } from "node:fs"
 import { createRequire } from "node:module"
 import { contractHash } from "@stillpoint/core"
 import { Effect, Schema } from "effect"
@@ -62,6 +63,16 @@ export const checkContract = (found: Readonly<Record<ContractMismatch["part"], s
 
 let loaded: NativeAddon | undefined
 
+let build = ""
+
+/** Names the file that was loaded, and changes with whatever is done to it. */
+export const addonBuild = (): string => build
+
+const sealOf = (path: string): string => {
+  const { ctimeNs, ino, mtimeNs, size } = statSync(path, { bigint: true })
+  return [ino, size, mtimeNs, ctimeNs].join(" ")
+}
+
 const isAbsent = (cause: unknown): boolean =>
   typeof cause === "object" && cause !== null && "code" in cause && cause.code === "MODULE_NOT_FOUND"
 
@@ -72,6 +83,8 @@ const firstThatLoads = (): NativeAddon | AddonMissing => {
   const details: Array<string> = []
   for (const from of [packageOf(platform), builtAddon]) {
     try {
+      // Before it is loaded: one that is put in its place meanwhile has another seal.
+      build = sealOf(require.resolve(from))
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the declarations are generated from the addon itself
       return require(from) as NativeAddon
     } catch (cause) {

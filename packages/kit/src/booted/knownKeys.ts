@@ -1,0 +1,50 @@
+/**
+ * The keys of booted kits that were found out before: finding one out costs a machine.
+ *
+ * ```text
+ * keys/<sha256>   a key, and a line feed; named by what the machine was made of: the machines' build, the specification, the kernel
+ * ```
+ *
+ * A file that says something else than a key is as good as none, and one that names no snapshot costs what is not known costs.
+ *
+ * @module
+ */
+import { bootSpecJson, type BootSpec } from "@stillpoint/core"
+import { Effect, Option } from "effect"
+import { createHash } from "node:crypto"
+import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+
+/** Where the key of such a machine is kept; `null` where it is not known what makes machines. */
+export const placeOfKey = (directory: string, build: string | undefined, spec: BootSpec) =>
+  Effect.option(
+    Effect.tryPromise(async () => {
+      if (build === undefined) return null
+      // Which file it is, and that nobody has written to it: the kit has verified its content.
+      const { ctimeNs, ino, mtimeNs, size } = await stat(spec.kernelPath, { bigint: true })
+      const kernel = [ino, size, mtimeNs, ctimeNs].map(String)
+      const made = createHash("sha256").update(JSON.stringify([build, bootSpecJson(spec), kernel]))
+      return join(directory, "keys", made.digest("hex"))
+    })
+  ).pipe(Effect.map(Option.getOrNull))
+
+/** The key that is kept there; `null` for none. */
+export const recallKey = (place: string | null) =>
+  Effect.option(
+    Effect.tryPromise(async () => {
+      if (place === null) return null
+      return /^([0-9a-f]{64})\n$/.exec(await readFile(place, "utf8"))?.[1] ?? null
+    })
+  ).pipe(Effect.map(Option.getOrNull))
+
+/** Keeps a key there. What cannot be kept is found out anew. */
+export const rememberKey = (place: string | null, key: string) =>
+  Effect.ignore(
+    Effect.tryPromise(async () => {
+      if (place === null) return
+      await mkdir(join(place, ".."), { recursive: true, mode: 0o700 })
+      const fresh = `${place}.${process.pid}`
+      await writeFile(fresh, `${key}\n`, { mode: 0o600 })
+      await rename(fresh, place)
+    })
+  )
