@@ -1,5 +1,5 @@
 /**
- * A command of the host's that runs in a guest.
+ * A command that the host runs in a guest.
  *
  * @module
  */
@@ -18,20 +18,20 @@ export interface TerminalSize {
 export interface SpawnSpec {
   /** Program and arguments; a program without `/` is looked for in the guest's `PATH`. */
   readonly argv: ReadonlyArray<string>
-  /** Added to the environment that the guest's commands have, in place of what has the same name there. */
+  /** Variables added to the usual environment of commands; they replace those of the same name. */
   readonly env?: Readonly<Record<string, Secret<string>>>
   /** Working directory; `/` if absent. */
   readonly cwd?: string
-  /** Whom it runs as: `user` or `user:group`, each a name of the guest's `/etc/passwd` and `/etc/group` or a number; `0` if absent. */
+  /** User to run as: `user` or `user:group`, each a number or a name from the guest's `/etc/passwd` and `/etc/group`; `0` if absent. */
   readonly user?: string
-  /** Gives it a pseudo-terminal, its controlling one, of this size: all its output is `stdout` then. Pipes if absent. */
+  /** Gives it a controlling pseudo-terminal of this size; all its output is then `stdout`. Pipes if absent. */
   readonly terminal?: TerminalSize
   /**
-   * Output, of both streams together, that may stand unread on the host, 4 KiB to 1 GiB; 1 MiB if absent. What is more stays in the
-   * guest's pipe, and the command waits when it writes: it is held up, and nothing is lost.
+   * Most unread output on the host, both streams together, 4 KiB to 1 GiB; 1 MiB if absent. Further output stays in the guest's pipe,
+   * and the command waits in its `write`; nothing is lost.
    */
   readonly windowBytes?: number
-  /** The pace of the guest while it is run for this command; `asFastAsPossible` if absent. */
+  /** Pace of the guest while it runs for this command; `asFastAsPossible` if absent. */
   readonly pace?: "asFastAsPossible" | "realTime"
 }
 
@@ -44,23 +44,22 @@ export interface ProcessExit {
 /**
  * A command that runs in a guest.
  *
- * *Who runs the guest.* Whoever waits: pulling from a stream, writing more than there is room for, and `exit` let the guest go on until
- * what is waited for has happened, and no further. While somebody else runs the guest, by `Machine.run` or for another process,
- * they wait for what comes of that. Between waits the guest stands still, as ever; where it waits for input itself, or was
- * paused, they wait until it is given some, or run.
+ * *Who runs the guest.* The caller that waits: pulling from a stream, writing more than there is room for, and `exit` run the guest
+ * until they have their result, and no further. If another caller is running the guest, through `Machine.run` or for another process,
+ * they wait for the events of that run. Between waits the guest is stopped. If the guest itself waits for input, or was paused, they
+ * wait until it gets input or is run.
  *
- * *Back-pressure.* The host holds `windowBytes` at most; a command that writes more waits in its own `write`. A wait that could only end
- * if output were read, which nobody reads, fails with `OutputUnread`: a command whose output is of no interest is drained
- * (`Stream.runDrain`).
+ * *Back-pressure.* The host holds at most `windowBytes`; a command that writes more waits in its own `write`. A wait that can only end
+ * once unread output is read fails with `OutputUnread`; drain output that you do not need (`Stream.runDrain`).
  *
- * Errors: `ExecError` with the reason, `MachineError` where the machine was closed.
+ * Errors: `ExecError` with the reason; `MachineError` if the machine was closed.
  */
 export interface GuestProcess {
   /** Its process id in the guest. */
   readonly pid: number
   /**
-   * Standard output, as it comes, to its end. Each piece is given once, to whoever pulls first. Ends with the command; fails where the
-   * guest ended before.
+   * Standard output as it arrives. Each piece is delivered once, to the first caller that pulls. Ends with the command; fails if the
+   * guest ends before.
    */
   readonly stdout: Stream.Stream<Uint8Array, ExecError | MachineError>
   /** Standard error, as `stdout`. Empty for a command with a terminal. */

@@ -12,20 +12,20 @@ const said = {
 
 /** Why there is no image. The names are those of the core in Rust; a test sends every one of them across. */
 export const ImageReason = Schema.TaggedUnion({
-  /** Options of this side that cannot be, all of them at once. */
+  /** Invalid options, all of them at once. */
   OptionsInvalid: said,
   ReferenceInvalid: said,
   OptionInvalid: said,
   SourceUnreadable: said,
   SourceInvalid: said,
-  /** The source has no image of that name; the names that it has are said. */
+  /** The source has no image of that name; the message lists its names. */
   ImageUnknown: said,
-  /** The image is not made for that platform; those that it is made for are said. */
+  /** The image is not made for that platform; the message lists its platforms. */
   PlatformMissing: said,
   BlobMissing: said,
   BlobSizeWrong: said,
   BlobDigestWrong: said,
-  /** A layer unpacks to something else than the image's configuration says. */
+  /** A layer unpacks to other contents than the image's configuration says. */
   DiffIdWrong: said,
   DocumentInvalid: said,
   DocumentTooLarge: said,
@@ -33,12 +33,12 @@ export const ImageReason = Schema.TaggedUnion({
   SchemaOne: said,
   ForeignLayer: said,
   LayerCorrupt: said,
-  /** An entry that reaches out of the root, or that no file system can have. */
+  /** A layer has an entry that points outside the root, or that no file system can store. */
   EntryRefused: said,
   LimitExceeded: said,
   RegistryUnreachable: said,
   RegistryRefused: said,
-  /** The registry does not keep to the protocol. */
+  /** The registry violates the protocol. */
   RegistryInvalid: said,
   Unauthorized: said,
   CredentialsUnusable: said,
@@ -46,14 +46,14 @@ export const ImageReason = Schema.TaggedUnion({
   TimedOut: said,
   CacheUnusable: said,
   DiskFull: said,
-  /** What is in use leaves no room within `maxBytes`. */
+  /** The images in use leave no room within `maxBytes`. */
   CacheFull: said,
   Cancelled: said,
   Panicked: said
 })
 export type ImageReason = typeof ImageReason.Type
 
-/** An image that could not be had. Nothing half-made stays anywhere. */
+/** An image could not be resolved. Nothing unfinished is left behind. */
 export class ImageError extends Schema.TaggedError<ImageError>()("ImageError", { reason: ImageReason }) {
   override get message(): string {
     return this.reason.message

@@ -6,7 +6,7 @@
 import { type FileFault, type FileUnfit, GuestAgentMissing } from "@stillpoint/core"
 import { Effect, Schema } from "effect"
 
-/** What the kit is made with is not what it must be; `problems` has a line for each. Nothing was fetched. */
+/** The configuration of the kit is invalid; `problems` has a line for each problem. Nothing was fetched. */
 export class KitConfigInvalid extends Schema.TaggedError<KitConfigInvalid>()("KitConfigInvalid", {
   what: Schema.String,
   problems: Schema.String
@@ -25,11 +25,11 @@ export class ArchiveUnreachable extends Schema.TaggedError<ArchiveUnreachable>()
 }) {
   override get message(): string {
     const found = this.status === null ? this.detail : `status ${this.status} (${this.detail})`
-    return `expected ${this.url} to be served, found ${found}; the guest kit needs the archive once, then works offline`
+    return `expected to fetch ${this.url}, found ${found}; the guest kit needs the archive once, then works offline`
   }
 }
 
-/** Bytes are not those that a signed or locked digest names. Nothing of them is kept. */
+/** Fetched bytes do not match a signed or locked digest. They were discarded. */
 export class DigestMismatch extends Schema.TaggedError<DigestMismatch>()("DigestMismatch", {
   source: Schema.String,
   expectedSha256: Schema.String,
@@ -40,8 +40,8 @@ export class DigestMismatch extends Schema.TaggedError<DigestMismatch>()("Digest
   override get message(): string {
     return (
       `${this.source}: expected ${this.expectedBytes} bytes with SHA-256 ${this.expectedSha256}, ` +
-      `found ${this.foundBytes} bytes with ${this.foundSha256}; it was refused ` +
-      `(an archive, or a cache before it, that is in the middle of an update needs another try later)`
+      `found ${this.foundBytes} bytes with ${this.foundSha256}; they were discarded ` +
+      `(if the archive, or a cache in front of it, is being updated, try again later)`
     )
   }
 }
@@ -66,7 +66,7 @@ export class PrerequisiteMissing extends Schema.TaggedError<PrerequisiteMissing>
   }
 }
 
-/** A signed index, a package or a lock file does not have the form that it must have. */
+/** A signed index, a package or a lock file is malformed. */
 export class FormatInvalid extends Schema.TaggedError<FormatInvalid>()("FormatInvalid", {
   source: Schema.String,
   expected: Schema.String,
@@ -77,7 +77,7 @@ export class FormatInvalid extends Schema.TaggedError<FormatInvalid>()("FormatIn
   }
 }
 
-/** The archive's index names no such package. */
+/** The archive's index has no such package. */
 export class PackageUnknown extends Schema.TaggedError<PackageUnknown>()("PackageUnknown", {
   name: Schema.String,
   source: Schema.String
@@ -87,20 +87,20 @@ export class PackageUnknown extends Schema.TaggedError<PackageUnknown>()("Packag
   }
 }
 
-/** The archive has moved on: the locked package is no longer there, and no service that keeps old ones gave it. */
+/** The archive no longer has the locked package, and neither does the service that keeps old packages. */
 export class LockedPackageGone extends Schema.TaggedError<LockedPackageGone>()("LockedPackageGone", {
   name: Schema.String,
   version: Schema.String,
-  /** What the archive said. */
+  /** Answer of the archive. */
   archive: Schema.String,
-  /** What the service that keeps what the archive has dropped said. */
+  /** Answer of the service that keeps old packages. */
   past: Schema.String
 }) {
   override get message(): string {
     return (
-      `${this.name} ${this.version}, which is locked, is no longer to be had (${this.archive}; ${this.past}); ` +
-      `to take the newest instead and have that recorded, say so: whenGone: "newest", or STILLPOINT_KIT_WHEN_GONE=newest; ` +
-      "to lock what the archive holds now: npx stillpoint-kit lock (in a checkout: make kit-lock)"
+      `the locked ${this.name} ${this.version} is no longer available (${this.archive}; ${this.past}); ` +
+      `to use the newest version instead, and have that recorded, set whenGone: "newest" or STILLPOINT_KIT_WHEN_GONE=newest; ` +
+      "to lock the versions that the archive has now: npx stillpoint-kit lock (in a checkout: make kit-lock)"
     )
   }
 }
@@ -130,7 +130,7 @@ export const KitReason = Schema.Union([
 ])
 export type KitReason = typeof KitReason.Type
 
-/** The guest kit could not be had; `reason` says why. */
+/** The guest kit is not available; `reason` says why. */
 export class KitError extends Schema.TaggedError<KitError>()("KitError", { reason: KitReason }) {
   override get message(): string {
     return this.reason.message

@@ -1,5 +1,5 @@
 /**
- * Stillpoint for people: sandboxes of snapshots with names, their archives, and pictures of boots and runs.
+ * Sandboxes of named snapshots, archives and registries for them, and reports on boots and runs.
  *
  * @module
  */

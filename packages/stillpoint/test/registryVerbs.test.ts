@@ -59,7 +59,7 @@ describe(`verbs of registries${why}`, () => {
         "--replace"
       ])
     ])
-    assert.match(again.stdout, /^docker:\/\/[^\n]*: 0\.0 MiB of [^\n]* sent, the rest was there\n$/)
+    assert.match(again.stdout, /^docker:\/\/[^\n]*: 0\.0 MiB of [^\n]* sent; the registry had the rest\n$/)
     assert.match(moved.stdout, /^theirs: 0\.0 MiB fetched, [^\n]* on the disk\n$/)
   })
 

@@ -2,7 +2,7 @@ import type { GuestEventKind } from "@stillpoint/core"
 import type { Schema } from "effect"
 
 /**
- * An event that matters to a trigger, described for those who make such events: tests make timelines of them.
+ * A description of an event that matters to a trigger. Tests generate timelines with such events.
  *
  * @example
  * ```ts
@@ -16,8 +16,8 @@ export interface Heard {
   readonly kind: GuestEventKind
   /** Fields that have these values; others have any. */
   readonly fields?: Readonly<Record<string, unknown>>
-  /** What the payload of a custom event is. */
+  /** Schema of a custom event's payload. */
   readonly payload?: Schema.Codec<unknown, unknown>
-  /** What occurs in the line of a serial port. */
+  /** Text that occurs in a line on a serial port. */
   readonly text?: string | RegExp
 }

@@ -20,9 +20,9 @@ import type { PolicyInput, PolicyState, PolicyStep } from "./automaton/PolicySte
 import { refuse } from "./PolicyError.ts"
 import { awaitFiring, streamFirings } from "./deciding/livePolicy.ts"
 
-/** What a constructor says about the trigger that it makes. */
+/** The description of a trigger by its constructor. */
 export interface PolicyShape {
-  /** In words, e.g. `atHeartbeat(3)`. */
+  /** Readable name, such as `atHeartbeat(3)`. */
   readonly name: string
   /** The trigger as JSON, from which it can be made again. */
   readonly description: Schema.Json
@@ -30,9 +30,9 @@ export interface PolicyShape {
   readonly parts?: ReadonlyArray<Policy>
   /** Builds the trigger into an automaton. */
   readonly build: (site: Site) => Part
-  /** The events that matter to it, for those who test it, where its description does not say so. */
+  /** The events that matter to it, for tests, if its description does not name them. */
   readonly hears?: ReadonlyArray<Heard>
-  /** How a quiesce around the trigger is to be read, where that is not the plain way. */
+  /** How `quiesce` wraps this trigger, if not in the usual way. */
   readonly quiesced?: (wrap: (policy: Policy) => Policy) => Policy
 }
 
@@ -41,7 +41,7 @@ const mostDepth = 90
 const mostParts = 10_000
 
 /**
- * A trigger or a composition of triggers: immutable, and armed as often as one likes.
+ * A trigger or a composition of triggers: immutable, and can be armed any number of times.
  *
  * @example
  * ```ts
@@ -54,7 +54,7 @@ const mostParts = 10_000
 export class Policy extends Pipeable.Class implements Trigger {
   readonly name: string
   readonly description: Schema.Json
-  /** How many combinators are in one another, and how many parts there are in all. */
+  /** Depth of nesting, and number of parts in all. */
   readonly depth: number
   readonly size: number
   /** How the policy is built into an automaton. For combinators. */

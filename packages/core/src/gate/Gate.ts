@@ -1,5 +1,5 @@
 /**
- * The gate between a snapshot and whoever wants a machine of it.
+ * The gate that every clone passes: verified, given a new identity, acknowledged by its guest.
  *
  * @module
  */
@@ -18,15 +18,15 @@ import { hostNanos, makeWallClock, withWallClock } from "./WallClock.ts"
 
 /** A machine that has passed its gate. */
 export interface GatedMachine {
-  /** Its wall clock and its hardware clock are kept at the host's: put right before everything that lets the guest go on. */
+  /** The machine. Its wall clock and hardware clock follow the host's: they are corrected before each run. */
   readonly machine: Machine
   /** The identity that its guest has acknowledged. */
   readonly identity: DrawnIdentity
   /** Guest time of the acknowledgement. */
   readonly acknowledgedAtNanos: number
   /**
-   * Host's wall clock less the guest's now, nanoseconds, as far as can be told from outside; 0 if it was left or chosen. It grows
-   * while the guest stands, and is back within the tolerance when it goes on.
+   * Estimated difference between the host's wall clock and the guest's, nanoseconds; 0 if the guest's clock was left or chosen. It
+   * grows while the guest is stopped, and is back within the tolerance when the guest continues.
    */
   readonly clockErrorNanos: Effect.Effect<number>
 }
@@ -182,8 +182,7 @@ const destroyedUnlessReady = <A, R>(
   )
 
 /**
- * Takes an already made machine (a fork, say) through the gate. The machine belongs to the caller, who must close it when this
- * fails.
+ * Takes an existing machine, such as a fork, through the gate. The machine belongs to the caller, who must close it if this fails.
  *
  * @param isWorkloadFrozen whether the agent froze the workload, which is then thawed after the identity.
  */
@@ -200,8 +199,8 @@ export const admit = Effect.fn("Gate.admit")(function* (
 })
 
 /**
- * A clone of a machine that stands: forked, given a new identity, acknowledged by its guest, and only then handed over. It lives until
- * the scope closes; whatever goes wrong on the way destroys it at once.
+ * Clones a stopped machine: forks it, gives the fork a new identity, and returns it once its guest has acknowledged. The clone lives
+ * until the scope closes; any failure on the way destroys it at once.
  *
  * @param isWorkloadFrozen whether the agent froze the workload, which is then thawed after the identity.
  *
@@ -232,9 +231,9 @@ export const fork = Effect.fn("Gate.fork")(function* (
 })
 
 /**
- * Restores a snapshot: verified, given a new identity, acknowledged by its guest, and only then handed over.
+ * Restores a snapshot: verifies it, gives the machine a new identity, and returns it once its guest has acknowledged.
  *
- * The machine lives until the scope closes. Whatever goes wrong on the way destroys it at once.
+ * The machine lives until the scope closes. Any failure on the way destroys it at once.
  *
  * @example
  * ```ts

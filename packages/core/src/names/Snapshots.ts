@@ -329,7 +329,7 @@ export class Snapshots extends Context.Service<Snapshots, SnapshotsShape>()("@st
       })
     )
 
-  /** The same on the host's file system: what to use. Keys sign what is published, or are required of what is opened. */
+  /** The same on the host's file system: the usual choice. Keys sign new snapshots, or are required of opened ones. */
   static readonly layerHost = (
     given: { readonly home?: string } & SnapshotKeys = {}
   ): Layer.Layer<Snapshots, SnapshotsError | KeyInvalid> => {

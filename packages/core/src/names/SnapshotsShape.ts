@@ -1,5 +1,5 @@
 /**
- * What can be done with snapshots that have names, and what is known of them.
+ * Operations on named snapshots, and their results.
  *
  * @module
  */
@@ -11,36 +11,36 @@ import type { RestoreOptions } from "../snapshot/restoreSnapshot.ts"
 import type { Vmm } from "../Vmm.ts"
 import type { SnapshotsError } from "./NameErrors.ts"
 
-/** How a name is given. */
+/** Options for naming a snapshot. */
 export interface TagOptions {
-  /** Take it from the snapshot that has it; without it, a name that is taken is refused. */
+  /** Take the name from the snapshot that has it; if absent, a taken name is refused. */
   readonly replace?: boolean
-  /** The digest of the snapshot that must have it now, `null` for none: who comes second is told `NameMoved`. */
+  /** The digest of the snapshot that must have the name now, or `null` for none; otherwise this fails with `NameMoved`. */
   readonly expecting?: string | null
 }
 
 /** A snapshot of the store. */
 export interface StoredSnapshot {
-  /** Digest of its manifest: what it is called by, whatever its names. */
+  /** Digest of its manifest, which identifies it whatever its names. */
   readonly digest: string
   /** Its names, sorted; a tag `latest` is left out. */
   readonly names: ReadonlyArray<string>
-  /** When the first of its names was given, milliseconds since 1970; `null` for one without. */
+  /** When it got the first of its names, milliseconds since 1970; `null` if it has none. */
   readonly namedAtMillis: number | null
   readonly directory: string
-  /** What it says of itself; `null` if it cannot be opened. */
+  /** Its manifest; `null` if it cannot be opened. */
   readonly manifest: Manifest | null
-  /** Why it cannot be opened, or is not ready; `null` if it can. */
+  /** Why it cannot be opened or is not ready; `null` if it is ready. */
   readonly problem: string | null
   /** Bytes that its own files take on the disk. */
   readonly storedBytes: number
-  /** Digest of the snapshot that it was taken against; `null` for one that holds all of memory. */
+  /** Digest of its parent; `null` for a full snapshot. */
   readonly parent: string | null
-  /** Digests of the snapshots that were taken against it. */
+  /** Digests of its deltas. */
   readonly children: ReadonlyArray<string>
 }
 
-/** What a store takes. */
+/** The size of a store. */
 export interface StoreUsage {
   readonly home: string
   readonly snapshots: number
@@ -49,54 +49,54 @@ export interface StoreUsage {
   readonly storedBytes: number
 }
 
-/** What a removal did. */
+/** The result of a removal. */
 export interface Removed {
   readonly digest: string
-  /** The names that went. */
+  /** The names that were removed. */
   readonly names: ReadonlyArray<string>
-  /** Whether the snapshot went, too: one that has other names stays. */
+  /** Whether the snapshot was removed too; it stays if it has other names. */
   readonly isGone: boolean
 }
 
 /** Operations of {@link Snapshots}. */
 export interface SnapshotsShape {
-  /** The folder of the store. It need not exist before something is kept in it. */
+  /** The folder of the store. It is created when the first snapshot is kept. */
   readonly home: string
   /**
-   * Where a snapshot to be kept is published: give it to a pipeline as its target. What stands there when the scope closes, or the
-   * process ends, is cleared unless it was kept.
+   * A path to publish a snapshot to before it is kept: pass it to a pipeline as the target. A snapshot there is removed when the scope
+   * closes, or after the process ends, unless it was kept.
    */
   readonly draft: Effect.Effect<string, SnapshotsError, Scope.Scope>
   /**
-   * Takes a snapshot that was published to a {@link SnapshotsShape.draft} into the store, under a name if one is given. The name is
-   * given last, in one step: after a kill at any moment it is the old snapshot's or the new one's.
+   * Takes a snapshot that was published to a {@link SnapshotsShape.draft} into the store, under a name if one is given. The name is set
+   * last, in one step: after a kill at any moment it belongs to the old snapshot or to the new one.
    */
   readonly keep: (
     directory: string,
     name?: string,
     options?: TagOptions
   ) => Effect.Effect<StoredSnapshot, SnapshotsError>
-  /** All snapshots, by name. One that cannot be opened is among them and says why. */
+  /** All snapshots, by name. Those that cannot be opened are included, with the reason. */
   readonly list: Effect.Effect<ReadonlyArray<StoredSnapshot>, SnapshotsError>
-  /** The snapshot that a reference means, opened: ready to be restored from its `directory`. */
+  /** Opens the snapshot that a reference names; it can be restored from its `directory`. */
   readonly get: (reference: string, options?: OpenOptions) => Effect.Effect<Snapshot, SnapshotsError>
-  /** What is known of the snapshot that a reference means. */
+  /** Describes the snapshot that a reference names. */
   readonly inspect: (reference: string) => Effect.Effect<StoredSnapshot, SnapshotsError>
-  /** Gives the snapshot one more name. Of many who give one name at once, one does and the others are told. */
+  /** Gives a snapshot another name. If several callers use one name at once, one succeeds and the others fail. */
   readonly tag: (reference: string, name: string, options?: TagOptions) => Effect.Effect<StoredSnapshot, SnapshotsError>
-  /** Takes a name away. The snapshot stays. */
+  /** Removes a name. The snapshot stays. */
   readonly untag: (name: string) => Effect.Effect<void, SnapshotsError>
   /**
-   * Removes what a reference means: a name, and the snapshot if it has no other; a digest with all of its names. A snapshot that
-   * deltas need is refused with `SnapshotNeeded`, which says who needs it.
+   * Removes a name, and the snapshot if that was its last; given a digest, removes the snapshot with all its names. If deltas need the
+   * snapshot, this fails with `SnapshotNeeded`, which lists them.
    */
   readonly remove: (reference: string) => Effect.Effect<Removed, SnapshotsError>
-  /** Signs the snapshot that a reference means, as it stands with its verdict. Its digest and its names stay. */
+  /** Signs a snapshot together with its current verdict. Its digest and its names stay the same. */
   readonly sign: (reference: string, key: SigningKey) => Effect.Effect<StoredSnapshot, SnapshotsError>
-  /** Ids of the keys that are said to have signed it. Whether they have is said by a store with `requiredKeys` when it opens it. */
+  /** Ids of the keys in its signatures, unverified. A store with `requiredKeys` verifies them when it opens the snapshot. */
   readonly signers: (reference: string) => Effect.Effect<ReadonlyArray<string>, SnapshotsError>
   /**
-   * Checks every byte of a snapshot: all files are read, and a machine is restored of it, executed nothing, and its memory read.
+   * Checks every byte of a snapshot: reads all files, restores a machine from it, and reads the machine's memory. Nothing is executed.
    */
   readonly verify: (reference: string, options?: RestoreOptions) => Effect.Effect<StoredSnapshot, SnapshotsError, Vmm>
   readonly usage: Effect.Effect<StoreUsage, SnapshotsError>

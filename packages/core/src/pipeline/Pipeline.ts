@@ -53,22 +53,22 @@ export interface CaptureOptions extends WatchLimit {
   readonly policy: Trigger
   /** Directory that the snapshot is published to. */
   readonly target: string
-  /** Replace what stands at the target: gone once the new snapshot is published, whatever its validation then comes to. */
+  /** Replace the snapshot at the target. It is gone once the new one is published, even if the new one then fails its validation. */
   readonly replace?: boolean
   /** Commands to execute in the guest when the policy has fired, before the capture. */
   readonly warmUp?: ReadonlyArray<ExecSpec>
   readonly freeze?: FreezeOptions
   /** Probe that a clone of the snapshot must pass before it is ready. */
   readonly validate?: Probe<unknown, never>
-  /** How the validation's clone is taken through its gate. */
+  /** Options for the gate of the validation's clone. */
   readonly gate?: GateOptions
-  /** Whether what the validation's clone touched is brought into the host's memory when the snapshot is ready. */
+  /** Whether to read the pages that the validation's clone touched into the host's memory once the snapshot is ready. */
   readonly prefetch?: boolean
-  /** Retries and timeouts of single stages; a stage without is tried once, for as long as it takes. */
+  /** Retries and timeouts of single stages; other stages are tried once, without a time limit. */
   readonly tuning?: Readonly<Partial<Record<StandardStage, Stage.StageTuning>>>
 }
 
-/** A snapshot that a pipeline took, and why it was taken then. */
+/** A snapshot that a pipeline took, and why it was taken at that moment. */
 export interface Ready {
   readonly firing: Firing
   readonly snapshot: Snapshot
@@ -211,10 +211,10 @@ export const run = (spec: BootSpec, options: CaptureOptions & WatchOptions) =>
   })
 
 /**
- * Watches one boot with several policies side by side, and takes a snapshot of each one's moment; each is a run of its own.
+ * Watches one boot with several policies side by side and takes a snapshot at each policy's moment. Each policy has its own run.
  *
- * What a capture needs of the guest, a frozen workload say, happens in a fork: no policy sees what another one's capture did.
- * The guest goes on until every policy has fired or ended; a failure of one leaves the others be.
+ * Each capture, with its freeze, happens in a fork, so no policy sees the effects of another policy's capture. The guest continues
+ * until every policy has fired or ended; the failure of one does not affect the others.
  */
 export const sideBySide = Effect.fn("Pipeline.sideBySide")(function* (
   spec: BootSpec,
@@ -313,19 +313,19 @@ const repeatProblems = (options: RepeatOptions) => {
   ])
 }
 
-/** How a policy that repeats is captured. */
+/** Options for capturing a repeating policy. */
 export interface RepeatOptions extends Omit<CaptureOptions, "target">, WatchOptions {
   /** Names the directory of the n-th snapshot (0, 1, 2 …). */
   readonly target: (index: number) => string
-  /** Whether every snapshot but the first holds only what changed since the one before it; all of memory if absent. */
+  /** Whether every snapshot but the first is a delta to the one before it; each holds all of memory if absent. */
   readonly deltas?: boolean
 }
 
 /**
- * Takes a snapshot at every firing of a policy that repeats, of one boot; each is a run of its own.
+ * Takes a snapshot of one boot at every firing of a repeating policy. Each snapshot has its own run.
  *
- * The guest goes on when the next one is pulled. The stream fails where the policy can fire no more and never did, where the guest
- * or what the policy waits for has ended, and where a firing is waited for longer than `watchLimit`.
+ * The guest continues when the next snapshot is pulled. The stream fails if the policy can fire no more and never did, if the guest or
+ * the policy's subject has ended, or if the wait for a firing exceeds `watchLimit`.
  */
 export const repeat = (spec: BootSpec, options: RepeatOptions) =>
   Stream.unwrap(

@@ -27,11 +27,11 @@ import {
 } from "../optionProblems.ts"
 import { PoolError, type PoolReason } from "./PoolErrors.ts"
 
-/** How a pool is kept. */
+/** Options of a pool. */
 export interface ClonePoolOptions {
   /** Directory of the snapshot. */
   readonly snapshot: string
-  /** Clones that stand ready, as long as the maximum allows. */
+  /** Number of clones to keep ready, as far as the maximum allows. */
   readonly ready: number
   /** Most clones that exist at once: ready, in use, and being made. Twice `ready` if absent. */
   readonly maximum?: number
@@ -41,9 +41,9 @@ export interface ClonePoolOptions {
   readonly maxWaiting?: number
   /** How many clones are made at once; 2 if absent. */
   readonly concurrency?: number
-  /** How each clone is taken through its gate. */
+  /** Options for the gate of each clone. */
   readonly gate?: GateOptions
-  /** Whether a ready clone is still good; a failure says no. */
+  /** A check of ready clones; a clone that answers `false` or fails is replaced. */
   readonly health?: {
     readonly check: (clone: Clone) => Effect.Effect<boolean, unknown>
     /** How often ready clones are checked. */
@@ -55,16 +55,16 @@ export interface ClonePoolOptions {
   readonly drainTimeout?: Duration.Input
 }
 
-/** How a pool stands. */
+/** The state of a pool. */
 export interface ClonePoolStats {
   readonly ready: number
   readonly inUse: number
   readonly making: number
   readonly waiting: number
-  /** Clones that were made, and those that a health check took out, since the beginning. */
+  /** Clones made so far, and clones that a health check removed so far. */
   readonly made: number
   readonly unhealthy: number
-  /** Why the latest attempt to make a clone failed; empty if it did not. */
+  /** Why the latest attempt to make a clone failed; empty if it succeeded. */
   readonly lastFailure: string
 }
 
@@ -73,7 +73,7 @@ export interface ClonePool {
   /** A ready clone for as long as the scope lasts; destroyed and replaced after it. */
   readonly acquire: Effect.Effect<Clone, PoolError, Scope.Scope>
   readonly stats: Effect.Effect<ClonePoolStats>
-  /** Hands out nothing any more, waits for the clones in use, and destroys the rest. Closing the pool's scope does the same. */
+  /** Stops handing out clones, waits for those in use, and destroys the rest. Closing the pool's scope does the same. */
   readonly drain: Effect.Effect<void>
 }
 
@@ -82,8 +82,8 @@ interface Member {
   readonly scope: Scope.Closeable
 }
 
-/** Clones that stand ready, by attribute `snapshot`. */
-export const poolReady = Metric.gauge("stillpoint_pool_ready", { description: "Clones that stand ready in a pool" })
+/** Ready clones, by attribute `snapshot`. */
+export const poolReady = Metric.gauge("stillpoint_pool_ready", { description: "Ready clones in a pool" })
 
 const millisOf = (input: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(input))
 
@@ -137,7 +137,7 @@ const readyProblems = (options: Omit<ClonePoolOptions, "snapshot">): ReadonlyArr
 const patience = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("5 seconds")])
 
 /**
- * Opens the snapshot, restores one base machine that never runs, and keeps forks of it ready, each with an identity of its own.
+ * Opens the snapshot, restores one base machine that never runs, and keeps forks of it ready, each with its own identity.
  *
  * @example
  * ```ts

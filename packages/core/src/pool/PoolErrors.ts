@@ -31,7 +31,7 @@ export class PoolError extends Schema.TaggedError<PoolError>()("PoolError", { re
       case "TooManyWaiting":
         return `${reason.waiting} callers are waiting for a clone already; the limit is ${reason.limit}`
       case "Draining":
-        return "the pool is shutting down"
+        return "the pool is shutting down and hands out no more clones"
       case "OptionsInvalid":
         return `invalid pool options:${reason.problems.map((problem) => `\n  ${problem}`).join("")}`
     }

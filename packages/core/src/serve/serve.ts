@@ -1,5 +1,5 @@
 /**
- * A port of the host's behind which every connection, or every request, has a clone.
+ * A host port behind which every connection, or every request, gets its own clone.
  *
  * ```text
  *  client ──▶ listener ──▶ lease on a clone ──▶ its published port ──▶ guest
@@ -32,55 +32,52 @@ import { type Lease, makeLeases } from "./leases.ts"
 import { answer, type Passed, passConnection, passRequest } from "./passing.ts"
 import { type ServedHow, ServeError, type ServeReason } from "./ServeError.ts"
 
-/** How clones are served. */
+/** Options for serving clones. */
 export interface ServeOptions {
-  /** The clones: a pool that there is, or what to make one of, which then goes with the scope. */
+  /** An existing pool of clones, or the options of one to make; a pool made here ends with the scope. */
   readonly pool: ClonePool | ClonePoolOptions
-  /** TCP port of the guest's that connections lead to. */
+  /** TCP port in the guest that connections lead to. */
   readonly guestPort: number
-  /**
-   * What has a clone of its own: each TCP connection (if absent), whatever is spoken on it, or each HTTP/1.1 request, whichever
-   * connection it comes by.
-   */
+  /** Whether each TCP connection (the default, with any protocol) or each HTTP/1.1 request gets its own clone. */
   readonly per?: "connection" | "request"
-  /** Address of the host's to listen on; `127.0.0.1` if absent. */
+  /** Host address to listen on; `127.0.0.1` if absent. */
   readonly host?: string
-  /** The host's port; 0, or absent: any that is free. */
+  /** Host port; any free port if 0 or absent. */
   readonly hostPort?: number
   /** How many connections or requests a clone serves, one after another, before it is replaced; 1 if absent. */
   readonly servesPerClone?: number
-  /** Connections of clients at once; 1,024 if absent. Further ones are closed at once, and counted as `turnedAway`. */
+  /** Most client connections at once; 1,024 if absent. Further ones are closed at once and counted as `turnedAway`. */
   readonly maxOpen?: number
-  /** Host time after which a connection or a request is given up on which nothing went either way; 5 minutes if absent. */
+  /** Host time after which a connection or request without any traffic is given up; 5 minutes if absent. */
   readonly idleTimeout?: Duration.Input
-  /** Told of each connection or request that is over. */
+  /** Called when a connection or request has ended. */
   readonly onServed?: (served: Served) => Effect.Effect<void>
 }
 
-/** A connection or a request that is over. */
+/** A connection or request that has ended. */
 export interface Served {
   readonly how: ServedHow
-  /** The machine that it was served by; `null` if by none. */
+  /** The machine that served it; `null` if none did. */
   readonly machineId: string | null
-  /** Bytes that its client has sent; those of a request's body alone, where each request has a clone. */
+  /** Bytes that its client sent; with a clone per request, only the bytes of the request's body. */
   readonly bytesFromClient: number
-  /** Bytes that its guest has sent; those of an answer's body alone, where each request has a clone. */
+  /** Bytes that its guest sent; with a clone per request, only the bytes of the response's body. */
   readonly bytesFromGuest: number
 }
 
-/** How serving stands. */
+/** Counts of served connections or requests. */
 export interface ServeStats {
-  /** Connections or requests that are being served, or wait for a clone. */
+  /** Those that are being served or wait for a clone. */
   readonly open: number
-  /** Of them, those that wait for a clone. */
+  /** Of those, the ones that wait for a clone. */
   readonly waiting: number
-  /** Those that both sides have ended, since the beginning. */
+  /** Those that both sides finished. */
   readonly served: number
-  /** Those that did not end well, and not by their client. */
+  /** Those that failed, other than through their client. */
   readonly failed: number
-  /** Connections that were closed at once, because there were too many. */
+  /** Connections that were closed at once because there were too many. */
   readonly turnedAway: number
-  /** How the latest that failed did; `null` if none has. */
+  /** How the latest failed one ended; `null` if none failed. */
   readonly lastFailure: ServedHow | null
 }
 
@@ -89,7 +86,7 @@ export interface ServedClones {
   readonly host: string
   readonly hostPort: number
   readonly stats: Effect.Effect<ServeStats>
-  /** Listens no more, and waits for the connections that there are. Closing the scope resets them instead. */
+  /** Stops listening and waits for open connections. Closing the scope resets them instead. */
   readonly drain: Effect.Effect<void>
 }
 
@@ -199,16 +196,15 @@ interface Client {
 const isNoFailure = ({ _tag }: ServedHow): boolean => _tag === "Ended" || _tag === "ClientReset" || _tag === "Stopped"
 
 /**
- * Listens on the host, and gives each connection (or each HTTP request) a clone of its own, until the scope ends.
+ * Listens on the host and gives each connection, or each HTTP request, its own clone, until the scope ends.
  *
- * The clone lives meanwhile ({@link LiveMachine}) and is destroyed afterwards, so that nobody sees what another has left there; with
- * `servesPerClone` it serves several, one after another. Clients wait for a clone as long as the pool lets them; where there is none, a
- * connection is reset and a request answered with 503. A guest at whose port nobody listens, that ends, or that says nothing for
- * `idleTimeout` costs its client the connection (502, 504), and nobody else.
+ * The clone runs as a {@link LiveMachine} meanwhile and is destroyed afterwards, so no client sees what another one left behind; with
+ * `servesPerClone` it serves several, one after another. Clients wait for a clone as long as the pool allows; after that, a connection
+ * is reset and a request is answered with 503. If a guest has no listener, ends, or is silent for `idleTimeout`, only its own client
+ * loses the connection (502, 504).
  *
- * It is ready when a first clone is. Fails with `PortInUse`, `PortPrivileged`, `AddressUnknown`, `HostRefused`, `MachineFailed`
- * (`InterfaceMissing`: the snapshot's machine was booted without `network`) or `OptionsInvalid`, and with what keeps a pool from being
- * made or from having a clone.
+ * Returns once the first clone is ready. Fails with `PortInUse`, `PortPrivileged`, `AddressUnknown`, `HostRefused`, `MachineFailed`
+ * (`InterfaceMissing`: the snapshot's machine was booted without `network`) or `OptionsInvalid`, and with the errors of a pool.
  *
  * @example
  * ```ts

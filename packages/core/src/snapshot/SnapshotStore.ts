@@ -1,5 +1,5 @@
 /**
- * Publishing snapshots whole or not at all, and opening none that is not exactly what was published.
+ * Publishes snapshots whole or not at all, and opens them only if they are exactly as published.
  *
  * @module
  */
@@ -47,60 +47,60 @@ import { contentsOf, digestOf } from "./verifySnapshot.ts"
 export type { OpenOptions, Snapshot } from "./Snapshot.ts"
 export type { SnapshotKeys } from "./signing.ts"
 
-/** A directory in which a snapshot is being written; it vanishes with its scope unless published. */
+/** A directory in which a snapshot is being written; its scope removes it unless it was published. */
 export interface Staging {
-  /** Where the machine writes its files: it exists, and holds nothing but what says whose it is. */
+  /** Where the machine writes its files. It exists, and contains only the marker of its owner. */
   readonly directory: string
-  /** Where the snapshot will stand: the path that was given, links followed. */
+  /** Where the snapshot will be: the given path, with links followed. */
   readonly target: string
-  /** How the store gets it there. */
+  /** How the store moves it there. */
   readonly place: Place
 }
 
-/** How a snapshot is published. */
+/** Options for publishing a snapshot. */
 export interface PublishOptions {
-  /** Replace the snapshot that stands at the target; without it an existing target is refused. Nothing but a snapshot is replaced. */
+  /** Replace the snapshot at the target; if absent, an existing target is refused. Only a snapshot is ever replaced. */
   readonly replace?: boolean
 }
 
-/** What becomes a snapshot. */
+/** The contents of a new snapshot. */
 export interface SnapshotContents {
   readonly draft: ManifestDraft
   readonly captured: CapturedFiles
   readonly timeline: Uint8Array
-  /** The snapshot that was captured against; absent for a full capture. */
+  /** The parent of a delta; absent for a full capture. */
   readonly parent?: Snapshot
-  /** A verdict that holds from the beginning, published with the rest; it can be recorded later if absent. */
+  /** A validation verdict to publish with the rest; it can be recorded later if absent. */
   readonly verdict?: Verdict
 }
 
-/** What a validation came to. */
+/** The result of a validation. */
 export interface Verdict {
   readonly verdict: "passed" | "failed"
   readonly detail: string
   readonly workingSet: WorkingSet | null
 }
 
-/** What a sweep did: `removed` are unfinished or superseded snapshots. */
+/** The result of a sweep; `removed` lists unfinished or superseded snapshots. */
 export type SweepReport = Cleared
 
 /** Operations of a {@link SnapshotStore}. */
 export interface SnapshotStoreShape {
   /**
-   * Makes a directory for what is to stand at `target`; removed with the scope unless published from. A target that is a link
-   * stands for what it points to. What stands there and is no snapshot is refused.
+   * Makes a directory for a snapshot that is to be published to `target`; the scope removes it unless it was published. If the target
+   * is a link, it is followed. A target that exists and is not a snapshot is refused.
    */
   readonly stage: (target: string) => Effect.Effect<Staging, SnapshotPublishError, Scope.Scope>
   /**
-   * Fails where a publish to `target` could not work, as far as that can be told beforehand: what stands there is not to be
-   * replaced, or no snapshot; nothing can be written there. Leaves everything as it is.
+   * Checks in advance whether a publish to `target` can work, and changes nothing. Fails if the target exists and may not be replaced,
+   * is not a snapshot, or cannot be written.
    */
   readonly admit: (target: string, options?: PublishOptions) => Effect.Effect<void, SnapshotPublishError>
   /**
-   * Writes the timeline and, last, the manifest; flushes everything; puts it at its target with one rename.
+   * Writes the timeline and, last, the manifest; flushes everything; moves it to its target with one rename.
    *
-   * When it returns the snapshot survives a crash; when it fails the target is as it was, unless it is `PublishUnsettled`. Any
-   * number may publish to one target at once: without `replace` one of them does, and the others are told `TargetTaken`.
+   * When this returns, the snapshot survives a crash. If it fails, the target is unchanged, unless the reason is `PublishUnsettled`.
+   * Any number of publishers may use one target at once: without `replace` one of them succeeds, and the others fail with `TargetTaken`.
    */
   readonly publish: (
     staging: Staging,
@@ -108,35 +108,34 @@ export interface SnapshotStoreShape {
     options?: PublishOptions
   ) => Effect.Effect<Snapshot, SnapshotPublishError>
   /**
-   * Opens a snapshot: header, seal, sizes and digests of all but the memory, whose chunks are checked when touched. Of a delta
-   * the same is checked for everything it was taken against; those need not be ready themselves.
+   * Opens a snapshot: checks its header, its seal, and the sizes and digests of all files except memory, whose chunks are checked when
+   * first touched. For a delta, all its ancestors are checked in the same way; they need not be ready themselves.
    */
   readonly open: (directory: string, options?: OpenOptions) => Effect.Effect<Snapshot, SnapshotOpenError>
-  /** Where a snapshot at this path stands, or would: the path with its links followed. */
+  /** The path with its links followed. */
   readonly resolve: (path: string) => Effect.Effect<string, FileFault>
   /** The recorded timeline of a snapshot, checked again as it is read. */
   readonly timeline: (snapshot: Snapshot) => Effect.Effect<Uint8Array, SnapshotOpenError>
   /**
-   * Writes the verdict of a validation; the snapshot is ready from then on, or never. A verdict on a snapshot that was replaced
-   * meanwhile changes nothing, and is `SnapshotReplaced`.
+   * Writes the verdict of a validation; from then on the snapshot is ready, or refused. If the snapshot was replaced in the meantime,
+   * this changes nothing and fails with `SnapshotReplaced`.
    */
   readonly recordValidation: (snapshot: Snapshot, verdict: Verdict) => Effect.Effect<Snapshot, SnapshotPublishError>
-  /** The signatures of a snapshot; none where it has none. Whether they hold is said by `open` of a store with `requiredKeys`. */
+  /** The signatures of a snapshot. They are verified by `open` of a store with `requiredKeys`, not here. */
   readonly signatures: (snapshot: Snapshot) => Effect.Effect<ReadonlyArray<Signature>, SnapshotOpenError>
-  /** Puts signatures beside those that a snapshot has. The snapshot is the same: its digest says nothing of who vouches for it. */
+  /** Adds signatures to a snapshot. Its digest stays the same, since signatures are not part of it. */
   readonly addSignatures: (
     snapshot: Snapshot,
     signatures: ReadonlyArray<Signature>
   ) => Effect.Effect<void, SnapshotPublishError>
   /**
-   * Clears what publishers that are gone left in a directory: beside the snapshots in it, and inside them. Leaves what living ones
-   * own, in whatever process, thread or container, and everything that is not provably ours, whatever its name. Any number may
-   * sweep at once.
+   * Removes what dead publishers left in a directory, beside its snapshots and inside them. It does not touch what living publishers
+   * own, in any process, thread or container, nor anything that the store did not provably create. Any number of sweeps may run at once.
    */
   readonly sweep: (parentDirectory: string) => Effect.Effect<SweepReport, FileFault>
   /**
-   * Removes a snapshot: with its manifest, in one step, it is none any more. Other files in its directory are left. Deltas that
-   * were taken against it are refused from then on. Nothing at the path is fine; what is no snapshot is refused.
+   * Removes a snapshot, in one step: removing its manifest makes it cease to be one. Foreign files in its directory stay. Deltas to it
+   * are refused from then on. A missing path is no error; a path that is not a snapshot is refused.
    */
   readonly remove: (directory: string) => Effect.Effect<void, SnapshotRemoveError>
 }
@@ -339,8 +338,8 @@ export class SnapshotStore extends Context.Service<SnapshotStore, SnapshotStoreS
   "@stillpoint/core/snapshot/SnapshotStore"
 ) {
   /**
-   * A store on whatever {@link DurableFiles} is given that signs what is published, or opens nothing that is not signed by one of the
-   * keys that are required, or both.
+   * A store on the given {@link DurableFiles} that signs what it publishes, or opens only snapshots that are signed by one of the
+   * required keys, or both.
    */
   static readonly layerKeyed = (keys: SnapshotKeys): Layer.Layer<SnapshotStore, KeyInvalid, DurableFiles> =>
     Layer.effect(
@@ -350,9 +349,9 @@ export class SnapshotStore extends Context.Service<SnapshotStore, SnapshotStoreS
       })
     )
 
-  /** A store on whatever {@link DurableFiles} is given: the host's disk, or memory with injected faults. */
+  /** A store on the given {@link DurableFiles}: the host's disk, or memory with injected faults. */
   static readonly layer: Layer.Layer<SnapshotStore, never, DurableFiles> = Layer.orDie(SnapshotStore.layerKeyed({}))
 
-  /** A store on the host's file system: what to use. */
+  /** A store on the host's file system: the usual choice. */
   static readonly layerHost: Layer.Layer<SnapshotStore> = Layer.provide(SnapshotStore.layer, DurableFiles.layer)
 }

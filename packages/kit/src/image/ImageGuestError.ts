@@ -5,12 +5,12 @@
  */
 import { Effect, Schema } from "effect"
 
-/** Neither the image nor the caller says what is to be run. */
+/** Neither the image nor the caller names a program to run. */
 export class EntryPointMissing extends Schema.TaggedError<EntryPointMissing>()("EntryPointMissing", {
   image: Schema.String
 }) {
   override get message(): string {
-    return `the image ${this.image} has neither an entry point nor a command: say workload.argv`
+    return `the image ${this.image} has neither an entry point nor a command: set workload.argv`
   }
 }
 
@@ -28,37 +28,37 @@ export class PlatformMismatch extends Schema.TaggedError<PlatformMismatch>()("Pl
 /** Two disks have one name, or one has a name that the guest's own disks have. */
 export class DiskNameTaken extends Schema.TaggedError<DiskNameTaken>()("DiskNameTaken", { name: Schema.String }) {
   override get message(): string {
-    return `two disks are called ${JSON.stringify(this.name)}: expected a name for each that no other has`
+    return `two disks are called ${JSON.stringify(this.name)}: give each disk a different name`
   }
 }
 
-/** A guest of a booted kit has as many disks as that has slots. */
+/** A guest of a booted kit has more disks than the kit has slots. */
 export class DisksTooMany extends Schema.TaggedError<DisksTooMany>()("DisksTooMany", {
   expected: Schema.Natural,
   found: Schema.Natural
 }) {
   override get message(): string {
-    return `expected ${this.expected} disks at most, the image's included, found ${this.found}: say more diskSlots of the booted kit`
+    return `expected at most ${this.expected} disks, including the image's, found ${this.found}: give the booted kit more diskSlots`
   }
 }
 
-/** The signal that stops it is none. */
+/** The stop signal is not a signal of Linux. */
 export class StopSignalUnknown extends Schema.TaggedError<StopSignalUnknown>()("StopSignalUnknown", {
   found: Schema.String
 }) {
   override get message(): string {
-    return `expected a stop signal of Linux, as SIGTERM, 15 or SIGRTMIN+3, found ${JSON.stringify(this.found)}`
+    return `expected a stop signal of Linux, such as SIGTERM, 15 or SIGRTMIN+3, found ${JSON.stringify(this.found)}`
   }
 }
 
-/** What was asked for is not what it must be; every problem with its place. */
+/** The options of a guest are invalid; every problem with its path. */
 export class GuestInvalid extends Schema.TaggedError<GuestInvalid>()("GuestInvalid", { problems: Schema.String }) {
   override get message(): string {
     return `expected a guest of an image, found: ${this.problems}`
   }
 }
 
-/** A booted kit is not asked for as it must be; every problem with its place. */
+/** The options of a booted kit are invalid; every problem with its path. */
 export class BootedKitInvalid extends Schema.TaggedError<BootedKitInvalid>()("BootedKitInvalid", {
   problems: Schema.String
 }) {
@@ -67,7 +67,7 @@ export class BootedKitInvalid extends Schema.TaggedError<BootedKitInvalid>()("Bo
   }
 }
 
-/** What can be wrong with a guest of an image before anything is booted. */
+/** Why an image cannot become a guest. */
 export const ImageGuestReason = Schema.Union([
   EntryPointMissing,
   PlatformMismatch,
@@ -78,7 +78,7 @@ export const ImageGuestReason = Schema.Union([
 ])
 export type ImageGuestReason = typeof ImageGuestReason.Type
 
-/** An image cannot become a guest as it was asked for; `reason` says why, `others` what is wrong besides. */
+/** An image cannot become a guest with the given options; `reason` says why, `others` lists further problems. */
 export class ImageGuestError extends Schema.TaggedError<ImageGuestError>()("ImageGuestError", {
   reason: ImageGuestReason,
   others: Schema.Array(ImageGuestReason).pipe(Schema.withConstructorDefault(Effect.succeed([])))

@@ -5,14 +5,14 @@
  */
 import { Schema } from "effect"
 
-/** The configuration is not one; the message lists every problem with its path. */
+/** The configuration is invalid; the message lists every problem with its path. */
 export class ConfigInvalid extends Schema.TaggedError<ConfigInvalid>()("ConfigInvalid", { problems: Schema.String }) {
   override get message(): string {
     return `expected a guest configuration, found: ${this.problems}`
   }
 }
 
-/** A path in the guest cannot be used for what is to be put there. */
+/** A path in the guest cannot be used for the given file. */
 export class GuestPathRefused extends Schema.TaggedError<GuestPathRefused>()("GuestPathRefused", {
   path: Schema.String,
   why: Schema.String
@@ -22,7 +22,7 @@ export class GuestPathRefused extends Schema.TaggedError<GuestPathRefused>()("Gu
   }
 }
 
-/** Something is larger than the guest can take. */
+/** Something is too large for the guest. */
 export class TooLarge extends Schema.TaggedError<TooLarge>()("TooLarge", {
   what: Schema.String,
   limitBytes: Schema.Int,
@@ -33,7 +33,7 @@ export class TooLarge extends Schema.TaggedError<TooLarge>()("TooLarge", {
   }
 }
 
-/** A file of the host that was to be put into the guest cannot be read. */
+/** A host file that should be put into the guest cannot be read. */
 export class HostFileUnreadable extends Schema.TaggedError<HostFileUnreadable>()("HostFileUnreadable", {
   path: Schema.String,
   detail: Schema.String

@@ -14,13 +14,13 @@ import { sentLineage } from "../transfer/sentLineage.ts"
 import { encodeRecord } from "../transfer/transferRecord.ts"
 import { archiveRecord, pieceEntry, piecesOf, recordEntry } from "./archiveEntries.ts"
 
-/** What was exported. */
+/** The result of an export. */
 export interface Exported {
   readonly digest: string
   readonly path: string
-  /** How many snapshots it is: itself, and what it was taken against. */
+  /** Number of snapshots in it: the snapshot and its ancestors. */
   readonly snapshots: number
-  /** Bytes of what the archive holds. */
+  /** Size of the archive's contents, bytes. */
   readonly sizeBytes: number
 }
 
@@ -52,9 +52,9 @@ const readPiece = async ({ digest, places, size }: ArtifactPiece): Promise<Uint8
 }
 
 /**
- * Writes the snapshot that a reference means to a file, whole or not at all, with everything that it was taken against, its verdict
- * and its signatures; `-` is standard output. A file that is there is replaced. Equal parts and zeros of a snapshot and its lineage
- * are written once, and not at all. Its memory goes as it is: who has the archive can read it.
+ * Writes a snapshot to a file, whole or not at all, with its ancestors, its verdict and its signatures; `-` is standard output. An
+ * existing file is replaced. Equal parts are written once, zeros not at all. Memory is not encrypted: anyone who has the archive can
+ * read it.
  */
 export const exportSnapshot = Effect.fn("exportSnapshot")(function* (reference: string, path: string) {
   yield* checkedOptions("exportSnapshot", Schema.Struct({ path: Path }), { path })

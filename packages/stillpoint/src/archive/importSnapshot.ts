@@ -113,9 +113,9 @@ const entriesOf = (path: string) =>
   )
 
 /**
- * Takes the snapshot of an archive into the store, under a name if one is given, with everything that it was taken against, its verdict
- * and its signatures; `-` is standard input. What is here already is not taken again. Every piece is checked before it is written. An
- * archive that is cut off, or holds anything but what it announces, leaves nothing.
+ * Takes a snapshot from an archive into the store, under a name if one is given, with its ancestors, its verdict and its signatures; `-`
+ * is standard input. Parts that the store has already are skipped. Every piece is checked before it is written. An archive that is cut
+ * off, or has contents that it does not announce, leaves nothing behind.
  */
 export const importSnapshot = Effect.fn("importSnapshot")(
   function* (path: string, name?: string, options: TagOptions = {}) {

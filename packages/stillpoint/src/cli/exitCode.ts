@@ -7,9 +7,9 @@
  *   2  invalid usage: an unknown verb or option, a policy with an error, a malformed name
  *   3  no snapshot with that name or digest, here or in the registry
  *   4  conflict in the store: the name is taken or was moved in the meantime, or other snapshots need this one
- *   5  not signed by a key that is required
+ *   5  not signed by a required key
  * 125  run, exec, fork: stillpoint itself failed; any other status is the command's own (128 + n: killed by signal n)
- * 130  interrupted (Ctrl-C), 143 ended (SIGTERM), 141 whoever read its output has gone
+ * 130  interrupted (Ctrl-C), 143 terminated (SIGTERM), 141 its output was closed (SIGPIPE)
  * ```
  *
  * @module

@@ -82,7 +82,7 @@ export const momentOf = Effect.fn("momentOf")(function* (at: string) {
   if (looksLikePolicy(policy)) {
     return yield* invalid(
       `${by}a policy of another copy of @stillpoint/triggers`,
-      "a policy of the copy that stillpoint uses: export a function, which is given its exports"
+      "a policy of the copy that stillpoint uses: export a function, which receives the exports of that copy"
     )
   }
   return yield* invalid(`${by}${describeValue(policy)}`)

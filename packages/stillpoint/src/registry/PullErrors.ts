@@ -5,7 +5,7 @@
  */
 import { Schema } from "effect"
 
-/** The registry has nothing of that name. */
+/** The registry has no artifact of that name. */
 export class ArtifactUnknown extends Schema.TaggedError<ArtifactUnknown>()("ArtifactUnknown", {
   reference: Schema.String
 }) {
@@ -14,12 +14,12 @@ export class ArtifactUnknown extends Schema.TaggedError<ArtifactUnknown>()("Arti
   }
 }
 
-/** Somebody else has been pulling the same artifact, for longer than was waited. */
+/** Another process was pulling the same artifact for longer than the wait allowed. */
 export class PullBusy extends Schema.TaggedError<PullBusy>()("PullBusy", {
   reference: Schema.String,
   waitedMillis: Schema.Number
 }) {
   override get message(): string {
-    return `${this.reference} was pulled by somebody else for ${this.waitedMillis} ms; try again when that is done`
+    return `another process has been pulling ${this.reference} for ${this.waitedMillis} ms; try again when it is done`
   }
 }

@@ -24,7 +24,7 @@ import { artifactRecord, recordFile } from "./artifactManifest.ts"
 import { ArtifactUnknown, PullBusy } from "./PullErrors.ts"
 import { ArtifactReading } from "./readArtifact.ts"
 
-/** How a snapshot is pulled. */
+/** Options of a pull. */
 export interface PullOptions extends TagOptions, TransferOptions {}
 
 const Asked = Schema.Struct({
@@ -33,12 +33,12 @@ const Asked = Schema.Struct({
   options: Schema.Struct({ ...Watching.fields, ...Tagging.fields })
 })
 
-/** What a pull did. */
+/** The result of a pull. */
 export interface PulledSnapshot {
   readonly kept: StoredSnapshot
   /** Digest of the artifact. */
   readonly artifact: string
-  /** Bytes that travelled. */
+  /** Bytes that were fetched. */
   readonly fetchedBytes: number
 }
 
@@ -63,9 +63,9 @@ const holding = Effect.fnUntraced(function* (reference: string, lock: string) {
 })
 
 /**
- * Takes the snapshot that a reference means from a registry into the store, under a name if one is given, with everything that it was
- * taken against: whole, or not at all. What is here is not fetched again; of two who pull the same, one fetches it. Every piece is
- * verified before it is written.
+ * Takes a snapshot from a registry into the store, whole or not at all, under a name if one is given, with its ancestors. Pieces that
+ * are here already are not fetched again; if two processes pull the same snapshot, one fetches it. Every piece is verified before it is
+ * written.
  */
 export const pullSnapshot = Effect.fn("pullSnapshot")(
   function* (reference: string, name?: string, options: PullOptions = {}) {

@@ -23,17 +23,17 @@ import {
   recordType
 } from "./artifactManifest.ts"
 
-/** What a push did. */
+/** The result of a push. */
 export interface PushedSnapshot {
   /** Digest of the snapshot. */
   readonly snapshot: string
-  /** Where it is now. */
+  /** Its reference in the registry. */
   readonly reference: string
-  /** Digest of the artifact, by which it can be pulled, too. */
+  /** Digest of the artifact; it can be pulled by that too. */
   readonly artifact: string
-  /** How many snapshots it is: itself, and what it was taken against. */
+  /** Number of snapshots in it: the snapshot and its ancestors. */
   readonly snapshots: number
-  /** Bytes of all its pieces, and of those that travelled. */
+  /** Bytes of all its pieces, and of those that were sent. */
   readonly sizeBytes: number
   readonly sentBytes: number
 }
@@ -41,9 +41,9 @@ export interface PushedSnapshot {
 const Asked = Schema.Struct({ reference: Path, options: Watching })
 
 /**
- * Puts the snapshot that a reference means into a registry, with everything that it was taken against: `docker://HOST/NAME[:TAG]`. Only
- * pieces that the registry has not got travel; cut and begun again, it goes on with those. The tag means the snapshot when all is there,
- * and what it meant before until then. Its memory goes as it is: who can pull it can read it.
+ * Pushes a snapshot with its ancestors to a registry: `docker://HOST/NAME[:TAG]`. Only pieces that the registry lacks are sent, so an
+ * interrupted push continues where it stopped. The tag moves to the snapshot once everything is there. Memory is not encrypted: anyone
+ * who can pull the snapshot can read it.
  */
 export const pushSnapshot = Effect.fn("pushSnapshot")(function* (
   snapshot: string,

@@ -20,7 +20,7 @@ import {
 import { Effect, Option, Result, Schema } from "effect"
 import { readRestores, type Restore } from "../sandbox/restoreLog.ts"
 
-/** One run as a report shows it. What is not known of it is `null` or empty. */
+/** The data of one run in a report. Unknown values are `null` or empty. */
 export interface ReportedRun {
   readonly title: string
   readonly runId: string | null
@@ -32,7 +32,7 @@ export interface ReportedRun {
   readonly restores: ReadonlyArray<Restore>
 }
 
-/** A recording on its own: a boot, and nothing decided. */
+/** A recording on its own: a boot without a decision. */
 export const reportedRecording = (title: string, { events }: Pick<RecordedTimeline, "events">): ReportedRun => ({
   title,
   runId: null,
@@ -77,7 +77,7 @@ const reportedJournalRun = Effect.fnUntraced(function* (runId: string) {
   } satisfies ReportedRun
 })
 
-/** What a reference means: a snapshot, by its name or its digest, else a run of the journal, by its id or the beginning of it. */
+/** Finds a snapshot by its name or digest, or else a run of the journal by its id or the beginning of its id. */
 export const reportedRun = Effect.fn("reportedRun")(function* (reference: string) {
   return yield* Effect.catchIf(
     reportedSnapshot(reference),

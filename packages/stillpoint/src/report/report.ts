@@ -98,7 +98,7 @@ ${restoresOf(run)}
 </section>`
 }
 
-/** The page of some runs: HTML in one string. */
+/** The report on some runs, as one string of HTML. */
 export const reportPage = (runs: ReadonlyArray<ReportedRun>): string => {
   const lanes = runs.map(({ events }) => guestLanes(events))
   // Every run has the lanes that one of them fills: they are compared.
@@ -151,7 +151,7 @@ ${runs.map((run, index) => sectionOf(run, index, shown[index] ?? [], runs.length
 }
 
 /**
- * The page of what some references mean: snapshots by name or digest, or runs of the journal by id.
+ * The report on some snapshots (by name or digest) or runs of the journal (by id).
  *
  * @example
  * ```ts no-run: shows snapshots of the user's own store

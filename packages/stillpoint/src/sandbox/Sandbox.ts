@@ -1,5 +1,5 @@
 /**
- * Machines to work with: made of an image at a moment, or of a snapshot by its name.
+ * Sandboxes: made from an image at a moment, or from a stored snapshot.
  *
  * @module
  */
@@ -27,10 +27,10 @@ import { checkedOptions, isFree, SnapshotName } from "./checkedOptions.ts"
 import { disksIn } from "./imageSpec.ts"
 import { keptRestore } from "./restoreLog.ts"
 
-/** How a sandbox is made: of an image, at a moment. */
+/** Options of a sandbox: its image, and the moment of its capture. */
 export interface SandboxOptions extends BakeOptions {}
 
-/** What a command did: its output as text. */
+/** The result of a command, with its output as text. */
 export interface CommandResult {
   readonly code: number | null
   readonly signal: number | null
@@ -38,7 +38,7 @@ export interface CommandResult {
   readonly stderr: string
 }
 
-/** Why a snapshot was taken when it was, as its manifest says; `null` for one that no policy decided. */
+/** Why a snapshot was taken at that moment, from its manifest; `null` if no policy decided. */
 export const explainSnapshot = ({ manifest }: Pick<Snapshot, "manifest">): string | null => {
   const firing = firingOf(manifest.provenance)
   return firing === null ? null : explain(firing).text
@@ -65,7 +65,7 @@ const specOf = (command: ReadonlyArray<string> | string | ExecSpec): ExecSpec =>
       : (command as ExecSpec)
 
 /**
- * A guest of its own: restored, with an identity that no other has, gone with its scope.
+ * A sandbox: a restored guest with a unique identity, which ends with its scope.
  *
  * @example
  * ```ts no-run: writes to the user's own store
@@ -81,11 +81,11 @@ const specOf = (command: ReadonlyArray<string> | string | ExecSpec): ExecSpec =>
  * ```
  */
 export class Sandbox {
-  /** The machine below: events, live time and everything else that the library does. */
+  /** The underlying machine, with its events and all other operations of the library. */
   readonly machine: Machine
   /** The snapshot that it is a clone of. */
   readonly snapshot: Snapshot
-  /** Whether that snapshot was there before it was asked for. */
+  /** Whether that snapshot existed already. */
   readonly wasCached: boolean
   private readonly clone: Clone
 
@@ -96,13 +96,13 @@ export class Sandbox {
     this.wasCached = wasCached
   }
 
-  /** A sandbox of an image, captured at a moment: by a restore if that was done before, by a boot if not. */
+  /** A sandbox of an image at a moment. The first call boots and captures the image; later calls restore that snapshot. */
   static readonly create = Effect.fn("Sandbox.create")(function* (options: SandboxOptions) {
     const { snapshot, wasCached } = yield* bakedOnce(options)
     return new Sandbox(yield* cloneOf(snapshot), wasCached)
   })
 
-  /** A sandbox of the snapshot that a reference means: `name`, `name:tag` or a digest. */
+  /** A sandbox of a stored snapshot: `name`, `name:tag` or a digest. */
   static readonly of = Effect.fn("Sandbox.of")(function* (reference: string) {
     const snapshot = yield* Snapshots.use(({ get }) => get(reference))
     return new Sandbox(yield* cloneOf(snapshot), true)
@@ -113,12 +113,12 @@ export class Sandbox {
     return this.machine.id
   }
 
-  /** Why the snapshot was taken when it was, one sentence a line. */
+  /** Why the snapshot was taken at that moment, one sentence a line. */
   get explain(): string | null {
     return explainSnapshot(this.snapshot)
   }
 
-  /** Runs a command to its end: a line for the guest's shell, a list of words, or an {@link ExecSpec}. */
+  /** Runs a command to its end: a line for the guest's shell, a list of arguments, or an {@link ExecSpec}. */
   exec(command: ReadonlyArray<string> | string | ExecSpec) {
     return Effect.map(this.machine.exec(specOf(command)), ({ stderr, stdout, ...ended }): CommandResult => ({
       ...ended,
@@ -127,7 +127,7 @@ export class Sandbox {
     }))
   }
 
-  /** Starts a command and hands it out while it runs; killed with the scope. */
+  /** Starts a command and returns while it runs; its scope kills it. */
   spawn(command: SpawnSpec) {
     return this.machine.spawn(command)
   }
@@ -137,7 +137,7 @@ export class Sandbox {
     return this.machine.files
   }
 
-  /** Listens on the host for a port of the guest's, which lives from now on, until the scope closes. */
+  /** Forwards a host port into the guest, which runs in the background from then on, until the scope closes. */
   publish(
     spec: PublishSpec
   ): Effect.Effect<PublishedPort, Effect.Error<ReturnType<Machine["ports"]["publish"]>>, Scope.Scope> {
@@ -151,7 +151,7 @@ export class Sandbox {
     )
   }
 
-  /** Independent sandboxes in the state of this one, each with an identity of its own. */
+  /** Independent sandboxes in the state of this one, each with its own identity. */
   fork(count: number) {
     const forks = Effect.suspend(() =>
       Effect.forEach(Array.from({ length: count }), () =>
@@ -164,7 +164,7 @@ export class Sandbox {
     return Effect.andThen(checkedCount("fork", count), forks)
   }
 
-  /** Keeps the sandbox as it stands now under a name. It goes on afterwards. */
+  /** Stores the current state of the sandbox under a name. The sandbox continues. */
   snapshotAs(
     name: string,
     options: { readonly replace?: boolean } = {}
@@ -220,7 +220,7 @@ export const cloneOf = Effect.fnUntraced(function* (snapshot: Snapshot) {
   )
 })
 
-/** The options of a pool of clones of the snapshot that a reference means, for `makeClonePool` and `serve`. */
+/** Options of a pool of clones of a stored snapshot, for `makeClonePool` and `serve`. */
 export const poolOf = Effect.fnUntraced(function* (reference: string, ready: number) {
   yield* checkedOptions("poolOf", Schema.Struct({ ready: Count }), { ready })
   const { get, home } = yield* Snapshots

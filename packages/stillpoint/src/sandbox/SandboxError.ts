@@ -5,7 +5,7 @@
  */
 import { Schema } from "effect"
 
-/** A moment is no policy: it is told in full by the cause. */
+/** A moment is not a valid policy; `why` lists every problem. */
 export class MomentInvalid extends Schema.TaggedError<MomentInvalid>()("MomentInvalid", {
   found: Schema.String,
   why: Schema.String
@@ -15,7 +15,7 @@ export class MomentInvalid extends Schema.TaggedError<MomentInvalid>()("MomentIn
   }
 }
 
-/** An image is neither built in nor a reference to one. */
+/** An image is neither built in nor a valid reference. */
 export class ImageUnknown extends Schema.TaggedError<ImageUnknown>()("ImageUnknown", {
   found: Schema.String,
   meant: Schema.String
@@ -28,7 +28,7 @@ export class ImageUnknown extends Schema.TaggedError<ImageUnknown>()("ImageUnkno
   }
 }
 
-/** What was asked for cannot be; nothing was done for it. */
+/** The options of an operation are invalid; nothing was done. */
 export class OptionsInvalid extends Schema.TaggedError<OptionsInvalid>()("OptionsInvalid", {
   operation: Schema.String,
   problems: Schema.NonEmptyArray(Schema.String)
@@ -39,19 +39,19 @@ export class OptionsInvalid extends Schema.TaggedError<OptionsInvalid>()("Option
   }
 }
 
-/** A sandbox is used after it was closed. */
+/** A sandbox was used after it was closed. */
 export class SandboxClosed extends Schema.TaggedError<SandboxClosed>()("SandboxClosed", { id: Schema.String }) {
   override get message(): string {
     return `sandbox ${this.id} is closed`
   }
 }
 
-/** A file of an image could not be kept beside the snapshots that read it. */
+/** The file of an image could not be stored beside the snapshots that need it. */
 export class ImageNotKept extends Schema.TaggedError<ImageNotKept>()("ImageNotKept", {
   path: Schema.String,
   code: Schema.String
 }) {
   override get message(): string {
-    return `the image could not be kept at ${this.path}: ${this.code}`
+    return `the image could not be stored at ${this.path}: ${this.code}`
   }
 }

@@ -10,16 +10,16 @@ import { checkedCount, type CommandResult, Sandbox, type SandboxOptions } from "
 import { OptionsInvalid, SandboxClosed } from "./SandboxError.ts"
 import { sandboxServices, type StillpointOptions } from "./sandboxServices.ts"
 
-/** What ends an operation early: it is interrupted, cleans up, and its promise is rejected. */
+/** A signal that cancels an operation: it cleans up, and its promise is rejected. */
 export interface Abortable {
   readonly signal?: AbortSignal
 }
 
-/** A command that runs. */
+/** A running command. */
 export interface RunningCommand {
   /** Its process id in the guest. */
   readonly pid: number
-  /** Its output as it comes; the guest goes on as far as it is pulled. */
+  /** Its output as it arrives; the guest runs as far as the output is pulled. */
   readonly stdout: AsyncIterable<Uint8Array>
   readonly stderr: AsyncIterable<Uint8Array>
   readonly write: (data: Uint8Array | string) => Promise<void>
@@ -51,7 +51,7 @@ class Shared {
 }
 
 /**
- * A guest of its own, until it is closed.
+ * A sandbox: a guest of your own, until you close it.
  *
  * @example
  * ```ts
@@ -68,7 +68,7 @@ class Shared {
  * ```
  */
 export class Stillpoint implements AsyncDisposable {
-  /** Everything that sandboxes need, with every default: the engine, the guest kit, images, snapshots, a journal of runs. */
+  /** All services that sandboxes need, with their defaults: the engine, the guest kit, images, snapshots, a journal of runs. */
   static readonly layer = sandboxServices
 
   private readonly shared: Shared
@@ -82,14 +82,14 @@ export class Stillpoint implements AsyncDisposable {
     this.sandbox = sandbox
   }
 
-  /** A sandbox of an image, captured at a moment: by a restore if that was done before, by a boot if not. */
+  /** A sandbox of an image at a moment. The first call boots and captures the image; later calls restore that snapshot. */
   static create(given: SandboxOptions & StillpointOptions & Abortable): Promise<Stillpoint> {
     // What is no record has no image.
     const { home, images, keys, signal, ...options } = { ...given }
     return Stillpoint.opened({ home, images, keys }, Sandbox.create(options), signal)
   }
 
-  /** A sandbox of the snapshot that a reference means: `name`, `name:tag` or a digest. */
+  /** A sandbox of a stored snapshot: `name`, `name:tag` or a digest. */
   static of(reference: string, given: StillpointOptions & Abortable = {}): Promise<Stillpoint> {
     const { home, images, keys, signal } = { ...given }
     return Stillpoint.opened({ home, images, keys }, Sandbox.of(reference), signal)
@@ -129,22 +129,22 @@ export class Stillpoint implements AsyncDisposable {
     return this.sandbox.id
   }
 
-  /** Whether its snapshot was there before it was asked for. */
+  /** Whether its snapshot existed already. */
   get wasCached(): boolean {
     return this.sandbox.wasCached
   }
 
-  /** Why the snapshot was taken when it was, one sentence a line. */
+  /** Why the snapshot was taken at that moment, one sentence a line. */
   get explain(): string | null {
     return this.sandbox.explain
   }
 
-  /** Runs a command to its end: a line for the guest's shell, a list of words, or an `ExecSpec`. */
+  /** Runs a command to its end: a line for the guest's shell, a list of arguments, or an `ExecSpec`. */
   exec(command: ReadonlyArray<string> | string | ExecSpec, options?: Abortable): Promise<CommandResult> {
     return this.run(this.sandbox.exec(command), options)
   }
 
-  /** Starts a command and hands it out while it runs; it is killed when the sandbox is closed. */
+  /** Starts a command and returns while it runs; closing the sandbox kills it. */
   async spawn(command: SpawnSpec, options?: Abortable): Promise<RunningCommand> {
     const started = await this.run(this.sandbox.spawn(command), options)
     return {
@@ -184,7 +184,7 @@ export class Stillpoint implements AsyncDisposable {
 
   /** Ports that lead into the guest. */
   readonly ports = {
-    /** Listens on the host for a port of the guest's, which lives from now on, until the sandbox is closed. */
+    /** Forwards a host port into the guest, which runs in the background from then on, until the sandbox is closed. */
     publish: (spec: PublishSpec, options?: Abortable): Promise<PublishedPort> =>
       this.run(
         Effect.suspend(() => this.sandbox.publish(spec)),
@@ -192,7 +192,7 @@ export class Stillpoint implements AsyncDisposable {
       )
   }
 
-  /** Keeps the sandbox as it stands now under a name. It goes on afterwards. */
+  /** Stores the current state of the sandbox under a name. The sandbox continues. */
   snapshot(name: string, options: Abortable & { readonly replace?: boolean } = {}): Promise<StoredSnapshot> {
     return this.run(
       Effect.suspend(() => {
@@ -203,7 +203,7 @@ export class Stillpoint implements AsyncDisposable {
     )
   }
 
-  /** Independent sandboxes in the state of this one, each with an identity of its own, each to be closed by itself. */
+  /** Independent sandboxes in the state of this one, each with its own identity. Close each of them. */
   async fork(count: number, options?: Abortable): Promise<ReadonlyArray<Stillpoint>> {
     await Effect.runPromise(checkedCount("fork", count))
     const forks: Array<Stillpoint> = []
@@ -228,7 +228,7 @@ export class Stillpoint implements AsyncDisposable {
     }
   }
 
-  /** Ends the guest and everything that belongs to it. Once more is fine. */
+  /** Ends the guest and releases everything that belongs to it. May be called more than once. */
   async close(): Promise<void> {
     if (this.isClosed) return
     this.isClosed = true

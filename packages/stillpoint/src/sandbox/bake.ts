@@ -10,17 +10,17 @@ import { type ImageOptions, imageSpec } from "./imageSpec.ts"
 import { checkedBake, isFree } from "./checkedOptions.ts"
 import type { Moment } from "./readMoment.ts"
 
-/** What is baked. */
+/** Options of a bake. */
 export interface BakeOptions extends ImageOptions {
-  /** When it is captured: `listener & calm 20ms`, if nothing is said. */
+  /** When to capture; `listener & calm 20ms` if absent. */
   readonly captureAt?: Moment
-  /** The name that the snapshot gets, `NAME` or `NAME:TAG`; none if absent. */
+  /** Name for the snapshot, `NAME` or `NAME:TAG`; none if absent. */
   readonly name?: string
   /** Take the name from the snapshot that has it. */
   readonly replace?: boolean
 }
 
-/** What a bake came to. */
+/** The result of a bake. */
 export interface Baked {
   /** Digest of the snapshot. */
   readonly snapshot: string
@@ -28,11 +28,11 @@ export interface Baked {
   /** The moment that decided: `listener`, `pre-exec`, `after`, … */
   readonly cause: string
   readonly guestNanos: number
-  /** Host time for which the guest stood still. */
+  /** Host time for which the guest was stopped. */
   readonly pauseMs: number
   readonly storedBytes: number
   readonly engine: string
-  /** Why then, one sentence a line. */
+  /** Why it was captured at that moment, one sentence a line. */
   readonly why: string
 }
 
@@ -94,7 +94,7 @@ export const bakeSpec = Effect.fn("bakeSpec")(function* (
   )
 })
 
-/** Boots an image, captures it at a moment, and keeps the snapshot, under a name if one is given. */
+/** Boots an image, captures it at a moment, and stores the snapshot, under a name if one is given. */
 export const bake = Effect.fn("bake")(function* (options: BakeOptions) {
   const policy = yield* checkedBake("bake", options, usualMoment)
   const { name, replace } = options

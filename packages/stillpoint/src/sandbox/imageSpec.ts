@@ -19,9 +19,9 @@ import { GuestKit, imageDiskName } from "@stillpoint/kit"
 import { Effect, Schema } from "effect"
 import { ImageNotKept, ImageUnknown } from "./SandboxError.ts"
 
-/** What is booted, and how. */
+/** The image to boot. */
 export interface ImageOptions {
-  /** `kit:httpd`, a small web server on port 8080 for trying things; or a reference as `Images` resolves it. */
+  /** `kit:httpd`, a small web server on port 8080 for trying things out, or a reference that `Images` resolves. */
   readonly image: string
   /** Guest memory in MiB; 128 for `kit:httpd`, 512 for others. */
   readonly memoryMib?: number

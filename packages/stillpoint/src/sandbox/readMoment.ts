@@ -8,10 +8,10 @@ import { decodePolicy, parsePolicy, Policy } from "@stillpoint/triggers"
 import { Effect, Result } from "effect"
 import { MomentInvalid } from "./SandboxError.ts"
 
-/** When a guest is captured: a policy, its JSON as text, or an expression such as `listener:8080 & calm 20ms | after 10s`. */
+/** When to capture: a policy, its JSON as a string, or an expression such as `listener:8080 & calm 20ms | after 10s`. */
 export type Moment = Policy | string
 
-/** The policy of a moment. */
+/** Reads the policy of a moment. */
 export const readMoment = (moment: Moment): Effect.Effect<Policy, MomentInvalid> =>
   Effect.suspend(() => Effect.fromResult(readMomentResult(moment)))
 

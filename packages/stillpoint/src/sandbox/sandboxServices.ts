@@ -19,13 +19,13 @@ import { NativeAgent, NativeVmm } from "@stillpoint/native"
 import { Effect, Layer, Schema } from "effect"
 import { checkedOptions, Path } from "./checkedOptions.ts"
 
-/** Where things are kept, if not where they usually are. */
+/** Options of the services that sandboxes share. */
 export interface StillpointOptions {
-  /** The folder of snapshots and runs; `STILLPOINT_HOME`, else the folder for the user's data, if absent. */
+  /** The folder of snapshots and runs; `STILLPOINT_HOME` or the user's data folder if absent. */
   readonly home?: string
-  /** How images are resolved. */
+  /** Options for resolving images. */
   readonly images?: ImagesOptions
-  /** What signs the snapshots that are made, and what those must be signed by that are restored. */
+  /** Keys that sign new snapshots, and keys that are required of restored ones. */
   readonly keys?: SnapshotKeys
 }
 
@@ -41,7 +41,7 @@ const journalIn = (home: string) =>
     )
   )
 
-/** One layer: the engine of this host, the guest kit, images, the user's snapshots, and a journal of runs beside them. */
+/** One layer with the engine of this host, the guest kit, images, the user's snapshots, and a journal of runs beside them. */
 export const sandboxServices = (options: StillpointOptions = {}) =>
   Layer.unwrap(Effect.map(checkedOptions("Stillpoint.layer", ServicesData, options), () => servicesOf(options)))
 

@@ -5,7 +5,7 @@
  */
 import { Schema } from "effect"
 
-/** What came is no snapshot, or not a whole one. Nothing of it was taken into the store. */
+/** The archive or artifact is not a whole snapshot. Nothing from it was taken into the store. */
 export class TransferInvalid extends Schema.TaggedError<TransferInvalid>()("TransferInvalid", {
   /** Path of the archive, or reference of the artifact. */
   source: Schema.String,
@@ -17,7 +17,7 @@ export class TransferInvalid extends Schema.TaggedError<TransferInvalid>()("Tran
   }
 }
 
-/** What came was written by a later version. */
+/** The archive or artifact was written by a later version. */
 export class TransferVersionUnknown extends Schema.TaggedError<TransferVersionUnknown>()("TransferVersionUnknown", {
   source: Schema.String,
   found: Schema.Natural,

@@ -8,12 +8,12 @@ import { Policy } from "../Policy.ts"
 /**
  * Fires a duration of guest time after it is armed: `afterGuestTime(d)(a) = a + d`.
  *
- * A policy is armed at the guest's first instruction, so that at the root this is the guest's age; inside `then` it counts
- * from the firing before. The fallback for a guest that never reports ready.
+ * A policy is armed at the guest's first instruction, so at the root this is the guest's age; after `then` it counts from the
+ * previous firing. Use it as the fallback for a guest that never reports ready.
  *
  * - *Same instant*: a timer comes before an event of the same nanosecond.
  * - *Already true at arming*: with a duration of 0 it fires at once.
- * - *Guest ends first*: a guest that halts before `a + d` never gets there. One that rests for ever does: its time passes.
+ * - *Guest ends first*: a guest that halts before `a + d` never gets there. A guest that rests forever does: its time passes.
  *
  * @example
  * ```ts

@@ -3,11 +3,11 @@ import { optional, requireAll, requireCount, requireFlag, requireOptions } from 
 import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 
-/** Where heartbeats are looked for. */
+/** Sources of heartbeats. */
 export interface HeartbeatOptions {
   /**
-   * Also believe console lines that hold `heartbeat counter=N`. For a foreign init that has no control port: any process that
-   * can write to the console can then fire the trigger.
+   * Also accept console lines that contain `heartbeat counter=N`, for a foreign init without a control port. Any process that can
+   * write to the console can then fire the trigger.
    */
   readonly console?: boolean
 }
@@ -17,9 +17,9 @@ export interface HeartbeatOptions {
  * `atHeartbeat(n)(a) = min { e.at | e after a, e is HeartbeatTick, e.count ≥ n }`.
  *
  * - *Same instant*: of several ticks, the one with the lowest `seq`.
- * - *Already true at arming*: it fires at the next tick, not at once; the guest shows that it is alive first.
- * - *A tick is missing*: a later one, whose count is higher, does as well.
- * - *Guest ends first*, or its heart stops: never fires.
+ * - *Already true at arming*: it fires at the next tick, not at once, so the guest first shows that it is alive.
+ * - *A tick is missing*: a later tick with a higher count fires it.
+ * - *Guest ends first*, or its heartbeat stops: never fires.
  *
  * @example
  * ```ts

@@ -4,8 +4,7 @@ import { Policy } from "../Policy.ts"
 /**
  * The trigger that never fires: `never(a) = ∞` for every arming `a`. The identity of `firstOf` and `precedence`.
  *
- * Awaiting it alone fails at once with the reason `NothingArmed`: a policy that cannot fire says so, and does not wait for
- * the guest to end.
+ * Awaiting it alone fails at once with the reason `NothingArmed`: a policy that cannot fire does not wait for the guest to end.
  *
  * @example
  * ```ts

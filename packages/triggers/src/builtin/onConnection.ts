@@ -7,16 +7,16 @@ import { eventPolicy } from "./onEvent.ts"
 export interface ConnectionFilter {
   /** The guest's port, 1 to 65535; any if absent. */
   readonly port?: number
-  /** Who began it: somebody outside (`inward`, if absent), or the guest. */
+  /** Who opened it: a client outside (`inward`, the default) or the guest (`outward`). */
   readonly direction?: "inward" | "outward"
 }
 
 /**
- * Fires when a TCP connection of the guest's is made:
+ * Fires when a TCP connection into or out of the guest is opened:
  * `onConnection(f)(a) = min { e.at | e after a, e is ConnectionOpened, e matches f }`.
  *
  * - *Same instant*: of several, the one with the lowest `seq`.
- * - *Already true at arming*: a connection that is open does not count; the next one does.
+ * - *Already true at arming*: a connection that is open already does not count; the next one does.
  * - *Guest ends first*, or has no network: never fires.
  *
  * @example

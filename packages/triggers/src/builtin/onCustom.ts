@@ -8,7 +8,7 @@ import { eventPolicy } from "./onEvent.ts"
  * Fires at a user-defined event whose payload its schema accepts:
  * `onCustom(n, s)(a) = min { e.at | e after a, e is Custom, e.name = n, s decodes e.payload }`.
  *
- * The schema may narrow: an event whose payload does not decode is passed over, and counted in the account of the trigger.
+ * The schema may narrow: an event whose payload does not decode is skipped, and counted in the trigger's explanation.
  * It must decode without services. Policies that use it decode from JSON through a registry that knows the schema by name.
  *
  * - *Same instant*: of several, the one with the lowest `seq`.

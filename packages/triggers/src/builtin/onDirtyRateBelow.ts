@@ -12,13 +12,13 @@ import { refuse } from "../PolicyError.ts"
 const capacity = 256
 
 /**
- * Fires when the guest dirties fewer pages a second than `pagesPerSecond`, over a whole window:
+ * Fires when the guest has dirtied fewer than `pagesPerSecond` pages a second over a whole window:
  * `onDirtyRateBelow(r, w)(a) = min { t ≥ a + w | Σ { s.count | s is PagesDirtied, t - w < s.at < t } < r · w }`,
  * where a sample at `t` itself counts too if `t` is the time of the sample that is being looked at.
  *
- * - *Same instant*: a sample leaves the window before one that comes at the same nanosecond enters it.
+ * - *Same instant*: an old sample leaves the window before a new one at the same nanosecond enters it.
  * - *Already true at arming*: a full window after the arming must have passed.
- * - *No samples*: none means that nothing was dirtied. A machine that does not sample fires it after one window.
+ * - *No samples*: no sample means that nothing was dirtied, so on a machine without sampling it fires after one window.
  * - *Guest ends first*: never fires.
  *
  * @example

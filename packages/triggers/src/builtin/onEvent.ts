@@ -10,7 +10,7 @@ import { refuse } from "../PolicyError.ts"
  * Fires at the first event of a kind: `onEvent(k)(a) = min { e.at | e after a, e is a k }`.
  *
  * - *Same instant*: of several such events, the one with the lowest `seq`.
- * - *Already true at arming*: an event at or before the arming does not count, whatever it said.
+ * - *Already true at arming*: an event at or before the arming does not count.
  * - *Guest ends first*: never fires. `onEvent("GuestHalted")` fires on the end itself.
  *
  * @example

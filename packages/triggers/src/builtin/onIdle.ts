@@ -7,12 +7,12 @@ import type { Timer } from "../automaton/Timers.ts"
 import { Policy } from "../Policy.ts"
 
 /**
- * Fires when the hart has waited for an interrupt for a duration without a break, since the arming at the earliest:
+ * Fires when the hart has waited for interrupts for a duration without a break, counted from the arming at the earliest:
  * `onIdle(d)(a) = min { t | the hart is idle throughout [t - d, t], t - d ≥ a }`.
  *
- * - *Same instant*: a guest that wakes at the very nanosecond at which the duration is full has been idle for long enough.
- * - *Already true at arming*: a hart that is idle then counts from the arming on, and for a duration of 0 fires at once.
- * - *Guest ends first*: never fires. A guest that rests for ever does get there.
+ * - *Same instant*: a guest that wakes at the very nanosecond at which the duration ends has been idle for long enough.
+ * - *Already true at arming*: a hart that is idle at the arming counts from then on; with a duration of 0 it fires at once.
+ * - *Guest ends first*: never fires. A guest that rests forever does fire it.
  *
  * A stock kernel wakes for its timers and the agent for its heartbeat: a duration longer than the time between two of those
  * never comes true. To overlook such short work, use `quiesce`.

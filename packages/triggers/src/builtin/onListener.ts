@@ -3,16 +3,16 @@ import { optional, requireOptions, requirePort, requireText, wordAmong } from ".
 import type { Policy } from "../Policy.ts"
 import { eventPolicy } from "./onEvent.ts"
 
-/** Which listeners count; absent fields match every one. */
+/** The listeners that count; an absent field matches any value. */
 export interface ListenerFilter {
   readonly protocol?: "tcp" | "udp"
-  /** Text form as the guest reports it, e.g. `0.0.0.0` or `::`. */
+  /** Address as the guest reports it, such as `0.0.0.0` or `::`. */
   readonly address?: string
   /** 1 to 65535. */
   readonly port?: number
   /**
-   * `bound`, if absent: only a listener that is bound after the arming, which is the edge. `listening`: one that is open already
-   * when the trigger is armed, too, which is the level.
+   * `bound` (the default): only listeners that are bound after the arming (the edge). `listening`: also listeners that are open already
+   * when the trigger is armed (the level).
    */
   readonly counts?: "bound" | "listening"
 }

@@ -2,7 +2,7 @@ import type { Policy } from "../Policy.ts"
 import { acceptAll, eventPolicy } from "./onEvent.ts"
 
 /**
- * Fires when the workload has parked, that is, forked into the background and exited without a listener:
+ * Fires when the workload has parked: it forked into the background and exited without a listener:
  * `onParked(a) = min { e.at | e after a, e is WorkloadParked }`.
  *
  * - *Same instant*: of several, the one with the lowest `seq`.

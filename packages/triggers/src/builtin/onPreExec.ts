@@ -5,11 +5,11 @@ import { toGuestNanos } from "../guestDuration.ts"
 import type { Policy } from "../Policy.ts"
 import { acceptAll, eventPolicy } from "./onEvent.ts"
 
-/** Whom to believe. */
+/** Sources of the pre-exec. */
 export interface PreExecOptions {
   /**
-   * Also believe a console line that is exactly this marker; `true` for `workload-pre-exec`. For a foreign init that has no
-   * control port: any process that can write to the console can then fire the trigger.
+   * Also accept a console line that is exactly this marker (`true` for `workload-pre-exec`), for a foreign init without a control
+   * port. Any process that can write to the console can then fire the trigger.
    */
   readonly console?: boolean | string
   /** How long such an init holds its workload after the marker; 100 ms if absent. */
@@ -20,12 +20,12 @@ export interface PreExecOptions {
 export const preExecMarker = "workload-pre-exec"
 
 /**
- * Fires when the workload is about to be executed and the agent holds it there:
+ * Fires when the agent holds the workload just before its first instruction:
  * `onPreExec(a) = min { e.at | e after a, e is WorkloadPreExec }`.
  *
  * The capture is taken before the workload runs, so that each restore executes it afresh.
- * How long the workload is held is what the event says, `holdNanos`, or until the host says go: a `quiesce` around it is over
- * before that time, or fails by name if the calm that it asks for does not fit.
+ * The agent holds the workload for the event's `holdNanos`, or until the host releases it. A `quiesce` around this trigger ends before
+ * that time, or fails with `HoldTooShort` if its calm does not fit.
  *
  * - *Same instant*: it comes before every listener of the workload, which does not exist yet.
  * - *Already true at arming*: a pre-exec at or before the arming does not count, since its hold may be over.

@@ -3,7 +3,7 @@ import { optional, requireAll, requireCount, requireOptions, requirePort } from 
 import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 
-/** Which requests count. */
+/** The requests that count. */
 export interface RequestFilter {
   /** The guest's port, 1 to 65535; any if absent. */
   readonly port?: number
@@ -13,11 +13,12 @@ export interface RequestFilter {
  * Fires once the guest has answered `n` requests that came over TCP connections:
  * `onRequestServed(n, f)(a) = the n-th of { e.at | e after a, e is RequestServed, e matches f }`, in the order of `seq`.
  *
- * What a request is nobody knows but the guest: one is served when the guest was told something, has said something, and then said its
- * last or was told more. So the answer on a connection that is kept open counts once the next request comes, or the guest ends its side.
+ * The protocol is unknown here, so requests are recognized by direction: one is served once the guest has received data, has answered,
+ * and then closes its side or receives more. An answer on a kept-open connection counts when the next request arrives, or when the
+ * guest closes its side.
  *
  * - *Same instant*: of several, each counts.
- * - *Already true at arming*: what was served before does not count.
+ * - *Already true at arming*: requests that were served before do not count.
  * - *Guest ends first*, or has no network: never fires.
  *
  * @example

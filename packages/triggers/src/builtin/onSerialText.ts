@@ -6,13 +6,13 @@ import { requireSerialMatch, saysOn, type SerialMatchOptions } from "./onSerialM
  * Fires when text on a serial port matches, whether its line has ended or not:
  * `onSerialText(p)(a) = min { e.at | e after a, e is SerialText or SerialLine on the port, p occurs in e.text }`.
  *
- * For prompts: `login: ` waits without a newline, and is told as `SerialText` once nothing has followed for 20 ms of guest time.
- * A string matches where it occurs in the text; a regular expression where it finds something, with the limits of
+ * Use it for prompts: `login: ` has no newline, and is reported as `SerialText` once nothing has followed for 20 ms of guest time.
+ * A string matches if it occurs in the text, a regular expression if it finds a match, with the limits of
  * `onSerialMatch`.
  *
  * - *Same instant*: of several events, the one with the lowest `seq`.
- * - *Already true at arming*: text that was told at or before the arming does not count; the line that it begins does, when it ends.
- * - *Guest ends first*: never fires; what was begun is told as its last line.
+ * - *Already true at arming*: text that was reported at or before the arming does not count; the whole line does, when it ends.
+ * - *Guest ends first*: never fires; unfinished text is reported as the last line.
  *
  * @example
  * ```ts

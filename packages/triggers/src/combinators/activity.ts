@@ -26,9 +26,9 @@ export const Activity = Schema.Union([
 export type Activity = typeof Activity.Type
 
 /**
- * The hart executes for a duration without a rest: work of exactly that long counts, as timers come before events. Shorter work,
- * as a heartbeat or a kernel's timer is, is overlooked; a capture is never taken during it. Work that is going on when the trigger
- * fires counts until its end, however short.
+ * The hart executes for a duration without a rest; work of exactly that duration counts, as timers come before events. Shorter work,
+ * such as a heartbeat or a kernel timer, is ignored, but a capture is never taken during it. Work in progress when the trigger fires
+ * counts until its end, however short.
  *
  * @example
  * ```ts
@@ -43,12 +43,12 @@ export const busyForLongerThan = (duration: Duration.Input): Activity => ({
   longerThanNanos: toGuestNanos("busyForLongerThan", duration)
 })
 
-/** A device has a request in flight. One that settles without having been seen to start was in flight until then. */
+/** A device has a request in flight. A request that settles without a recorded start was in flight until then. */
 export const ioInFlight: Activity = { activity: "io" }
 
 /**
- * The guest dirties more pages a second than this, between two samples after the firing: the first of them, which holds what was
- * dirtied before, is not looked at.
+ * The guest dirties more pages a second than this between two samples after the firing. The first sample, which includes pages that
+ * were dirtied before the firing, is ignored.
  *
  * @example
  * ```ts
@@ -64,8 +64,8 @@ export const dirtyRateAbove = (pagesPerSecond: number): Activity => ({
 })
 
 /**
- * A TCP connection of the guest's is open, into it or out of it. Those that were open before anybody watched the guest count from its
- * next `ConnectionOpened` or `ConnectionClosed` on, which say how many there are; a restored machine or a fork begins without any.
+ * A TCP connection into or out of the guest is open. Connections that were open before the guest was watched count from the next
+ * `ConnectionOpened` or `ConnectionClosed` on, which carry their number; a restored or forked machine begins without any.
  *
  * @example
  * ```ts
@@ -78,8 +78,8 @@ export const dirtyRateAbove = (pagesPerSecond: number): Activity => ({
 export const connectionsOpen: Activity = { activity: "connections" }
 
 /**
- * More bytes a second than this go over the guest's TCP connections, in both directions together, between two samples: those of
- * dirtied pages (`BootSpec.dirtySampleNanos`). A machine that takes no samples has no traffic in this sense.
+ * More bytes a second than this pass over the guest's TCP connections, in both directions together, between two samples of dirtied
+ * pages (`BootSpec.dirtySampleNanos`). On a machine without sampling, it never counts.
  *
  * @example
  * ```ts
@@ -94,14 +94,14 @@ export const trafficAbove = (bytesPerSecond: number): Activity => ({
   bytesPerSecond: requireRate("trafficAbove", bytesPerSecond)
 })
 
-/** An event of a kind happens, e.g. `SerialLine`: the guest says something. */
+/** An event of a kind happens, such as `SerialLine`. */
 export const eventHappens = (kind: GuestEventKind): Activity => {
   if (!eventKinds.includes(kind)) refuse("eventHappens", `one of ${eventKinds.join(", ")}`, kind)
   return { activity: "event", kind }
 }
 
 /**
- * A user-defined event of a name happens.
+ * A user-defined event with a given name happens.
  *
  * @example
  * ```ts

@@ -6,8 +6,8 @@ import { Policy } from "../Policy.ts"
 /**
  * Fires when a second trigger does, armed by the firing of a first: `andThen(t, u)(a) = u(t(a))`.
  *
- * It is the algebra's *then*, and JSON calls it so; a module that exported a function of that name could not be imported
- * dynamically, as JavaScript would take it for a promise.
+ * It is *then* in the algebra and in JSON. The function has another name because JavaScript would treat a module that exports `then`
+ * as a promise when it is imported dynamically.
  *
  * - *Same instant*: the input that fires the first is not seen by the second; another at the same nanosecond is.
  * - *Already true at arming*: if the first fires at once, the second is armed at once.

@@ -7,7 +7,7 @@ import { Policy } from "../Policy.ts"
 import { firstOf } from "./firstOf.ts"
 
 /**
- * Fires when a trigger does, or when a duration of guest time has passed without: `atLatest(t, d)(a) = min(t(a), a + d)`.
+ * Fires when a trigger does, or after a duration of guest time at the latest: `atLatest(t, d)(a) = min(t(a), a + d)`.
  *
  * It is `firstOf([t, afterGuestTime(d)])`. To give up instead, use `within`; to wait for something else, `orElseAfter`.
  *

@@ -8,7 +8,7 @@ import type { Timer } from "../automaton/Timers.ts"
 import { Policy } from "../Policy.ts"
 
 /**
- * Fires once a trigger has fired and then, armed again and again, not for a duration of guest time:
+ * Fires once a trigger has fired and then, armed again each time, has been silent for a duration of guest time:
  * with `t₁ = t(a)`, `tₙ₊₁ = t(tₙ)`: `debounce(t, d)(a) = min { tₙ + d | tₙ₊₁ ≥ tₙ + d }`. The cause is that of `tₙ`.
  *
  * - *Same instant*: a firing at `tₙ + d` is too late to postpone it. With a duration of 0 it fires when the trigger does.

@@ -7,11 +7,11 @@ import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 
 /**
- * Lets through the firings of a trigger whose cause a predicate accepts, and arms it again after the others:
+ * Fires at the first firing of a trigger whose cause a predicate accepts, and arms the trigger again after each other firing:
  * with `t₁ = t(a)`, `tₙ₊₁ = t(tₙ)`: `filter(t, p)(a) = min { tₙ | p(cause of tₙ) }`.
  *
- * The predicate has a name, under which a registry finds it when the policy is read from JSON. It must be pure: what it throws
- * ends the policy with the reason `TriggerDefect`.
+ * The predicate has a name, by which a registry finds it when the policy is read from JSON. It must be pure; if it throws, the
+ * policy ends with the reason `TriggerDefect`.
  *
  * - *Same instant*: the input of a firing that was not accepted does not fire it again.
  * - *Already true at arming*: a trigger that fires at the input that arms it is not armed again by that input, or at all.

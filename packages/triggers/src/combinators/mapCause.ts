@@ -7,11 +7,10 @@ import { nothing, Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 
 /**
- * Fires when a trigger does, with a cause of one's choice: `mapCause(t, f)(a) = t(a)`, its cause `f(cause of t(a))`.
+ * Fires when a trigger does, with another cause: `mapCause(t, f)(a) = t(a)`, its cause `f(cause of t(a))`.
  *
- * For plug-ins that know better what made them fire, e.g. the request behind a log line. The function has a name, under which a
- * registry finds it when the policy is read from JSON. It must be pure: what it throws ends the policy with the reason
- * `TriggerDefect`.
+ * For plug-ins that know the real cause, such as the request behind a log line. The function has a name, by which a registry finds it
+ * when the policy is read from JSON. It must be pure; if it throws, the policy ends with the reason `TriggerDefect`.
  *
  * Same instant, already true at arming, guest ends first: as the trigger.
  *

@@ -5,7 +5,7 @@ import { nothing, Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 
 /**
- * Gives a trigger a name: `named(t, n)(a) = t(a)`. A firing of anything below is told under the innermost such name.
+ * Gives a trigger a name: `named(t, n)(a) = t(a)`. A firing of any part below is reported under the innermost such name.
  *
  * Same instant, already true at arming, guest ends first: as the trigger. `quiesce(named(t))` means `named(quiesce(t))`.
  *

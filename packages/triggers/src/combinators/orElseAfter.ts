@@ -9,7 +9,7 @@ import type { Timer } from "../automaton/Timers.ts"
 import { Policy } from "../Policy.ts"
 
 /**
- * Gives a trigger a duration of guest time to fire, and puts another in its place when that has passed:
+ * Gives a trigger a duration of guest time to fire, and replaces it with another trigger after that:
  * `orElseAfter(t, d, u)(a) = t(a) if t(a) < a + d, else u(a + d)`.
  *
  * - *Same instant*: the deadline comes first: an event or a timer at `a + d` is too late.

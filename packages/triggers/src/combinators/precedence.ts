@@ -4,13 +4,13 @@ import { Part, type Site } from "../automaton/Part.ts"
 import { buildAll, Policy } from "../Policy.ts"
 
 /**
- * Fires when the first of some triggers, given from highest to lowest, does; the highest wins where several do at once, and one
+ * Fires when the first of some triggers does, given from highest to lowest. If several fire at once, the highest wins; a higher one
  * that fires while a lower one waits for calm takes over:
  * `precedence(ts)(a) = min { t(a) | t ∈ ts, no higher u is triggered at an input before that of t(a), or at it }`,
  * where a trigger under `quiesce` is
  * *triggered* when what it wraps fires, and fires when its calm is full.
  *
- * Once a trigger has been triggered, all lower ones are out: also if its calm then does not come and it is abandoned.
+ * Once a trigger has been triggered, all lower ones are out, even if its calm never comes and it is abandoned.
  * `quiesce(precedence(ts))` means `precedence(ts under quiesce)`, so that a higher trigger takes over there, too.
  * Adding a lower trigger never delays a higher one, nor changes who wins when the higher one fires first.
  *

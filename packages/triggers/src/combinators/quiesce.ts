@@ -8,19 +8,19 @@ import { refuse } from "../PolicyError.ts"
 import { Activity, defaultActivity } from "./activity.ts"
 import { QuiescePart, type QuiesceSettings } from "./quiescing/QuiescePart.ts"
 
-/** How calm the guest must be, and what if it is not. */
+/** How calm the guest must be, and what happens if it is not. */
 export interface QuiesceOptions {
   /** Guest time for which the guest must have been calm without a break, between the firing and the capture. */
   readonly calmFor: Duration.Input
-  /** Longest wait; 5 s if absent, `none` to wait for ever. Never longer than the hold of the trigger that fired. */
+  /** Longest wait; 5 s if absent, `none` to wait forever. Never longer than the hold of the trigger that fired. */
   readonly deadline?: Duration.Input | "none"
-  /** What breaks the calm; {@link defaultActivity} if absent. */
+  /** Activity that breaks the calm; {@link defaultActivity} if absent. */
   readonly activity?: ReadonlyArray<Activity>
-  /** What to do when the deadline comes first: `fail` if absent. */
+  /** What to do at the deadline; `fail` if absent. */
   readonly onDeadline?: "capture" | "abandon" | "fail"
   /**
-   * Whether the agent is asked to freeze the workload, sync and drain first. `auto`, if absent: yes, except for a trigger that
-   * holds the guest itself (pre-exec), and where no calm is asked for.
+   * Whether the agent freezes the workload, syncs and drains first. `auto` (the default): yes, except for a trigger that holds the guest
+   * itself (pre-exec), and if `calmFor` is 0.
    */
   readonly agent?: "auto" | "ask" | "none"
 }

@@ -4,21 +4,21 @@ import { requirePolicy } from "./combinator.ts"
 import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 
-/** How often. */
+/** Options of `repeat`. */
 export interface RepeatOptions {
-  /** Number of firings after which the trigger is spent; without end if absent. */
+  /** Number of firings after which the trigger is finished; unlimited if absent. */
   readonly times?: number
 }
 
 /**
  * Fires whenever a trigger does, arming it again each time: the firings are `t(a)`, `t(t(a))`, … up to `times` of them.
  *
- * For several captures in one run: `firings` of a policy, and `Trigger.replayAll`, give each. It belongs at the root, or under
+ * For several captures of one boot: `firings` of a policy and `Trigger.replayAll` return all of them. It belongs at the root, or under
  * `named`, `filter` and `mapCause`; a combinator that needs one firing takes the first and disarms it. `quiesce(repeat(t))`
  * means `repeat(quiesce(t))`.
  *
  * - *Same instant*: the input that fired it does not fire it again.
- * - *Already true at arming*: a trigger that fires at the input that arms it would do so for ever; it is not armed again.
+ * - *Already true at arming*: a trigger that fires at the input that arms it would do so forever; it is not armed again.
  * - *Guest ends first*: no further firing.
  *
  * @example

@@ -29,8 +29,8 @@
  * TEXT     = a text in quotation marks, with the escapes of JSON
  * ```
  *
- * What is left out is as in the functions: `calm` has a deadline of 5 s and then fails. An expression has at most 16,384 characters
- * and 90 levels.
+ * Optional parts have the same defaults as in the functions: `calm` has a deadline of 5 s and then fails. An expression has at most
+ * 16,384 characters and 90 levels.
  *
  * @module
  */
@@ -55,10 +55,10 @@ const longestExpression = 16_384
 const mostLevels = 90
 
 /**
- * The policy that an expression says; the module's head has the grammar.
+ * Parses a policy expression; the grammar is at the top of this module.
  *
- * All that is wrong is told at once: values that no trigger takes, and the first word of each part that does not fit, a part being what
- * stands between `|`, `&`, `then` and brackets. Each problem has a column.
+ * All problems are reported at once, each with its column: invalid values, and the first unexpected word of each part (the text between
+ * `|`, `&`, `then` and brackets).
  *
  * @example
  * ```ts

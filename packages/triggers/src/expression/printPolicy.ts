@@ -22,8 +22,8 @@ interface Written {
 }
 
 /**
- * The expression of a policy: `parsePolicy` of it gives a policy with the same description. Parts without words (plug-ins, predicates,
- * schemas, a quiesce with activity of its own) are `PolicyUnprintable`.
+ * Writes a policy as an expression; `parsePolicy` reads it back as a policy with the same description. Fails with `PolicyUnprintable`
+ * for parts that expressions cannot describe: plug-ins, predicates, schemas, a quiesce with custom activity.
  *
  * @example
  * ```ts

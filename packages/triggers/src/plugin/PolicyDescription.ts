@@ -10,7 +10,7 @@ import { eventKinds } from "../automaton/eventKinds.ts"
 const nanos = Schema.Natural
 const count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))
 
-/** A policy, as `Policy.description` says it. */
+/** The JSON form of a policy: `Policy.description`. */
 export type PolicyDescription =
   | { readonly trigger: "never" }
   | { readonly trigger: "afterGuestTime"; readonly nanos: number }

@@ -17,13 +17,13 @@ import {
 import type { Policy } from "../Policy.ts"
 import { refuse } from "../PolicyError.ts"
 
-/** What `defineTrigger` and `defineProbe` return, whatever their configuration. */
+/** The result of `defineTrigger` or `defineProbe`, with any configuration. */
 export interface PublishedPart {
   (config: never): Policy
   readonly definition: { readonly name: string; readonly config: Schema.Codec<unknown, Schema.Json> }
 }
 
-/** Parts by name. A package of triggers exports one; a user merges those of the packages that he uses. */
+/** Parts by name. A package of triggers exports a registry; users merge the registries of their packages. */
 export interface Registry {
   readonly triggers: ReadonlyMap<string, PublishedPart>
   readonly probes: ReadonlyMap<string, PublishedPart>
@@ -33,11 +33,11 @@ export interface Registry {
   readonly schemas: ReadonlyMap<string, Schema.Codec<unknown, unknown>>
 }
 
-/** What {@link makeRegistry} takes; everything may be left out. */
+/** The argument of {@link makeRegistry}; every field is optional. */
 export interface RegistryParts {
-  /** What `defineTrigger` returned. */
+  /** Triggers of `defineTrigger`. */
   readonly triggers?: ReadonlyArray<PublishedPart>
-  /** What `defineProbe` returned. */
+  /** Probes of `defineProbe`. */
   readonly probes?: ReadonlyArray<PublishedPart>
   /** Effects of `fromEffect`, by the name given there. */
   readonly effects?: Readonly<Record<string, Effect.Effect<unknown, unknown>>>
@@ -110,11 +110,11 @@ export const requireRegistry = (what: string, value: Registry): Registry =>
     ? value
     : refuse(what, "a registry, as makeRegistry makes it", value)
 
-/** A registry of nothing but what is built in. */
+/** A registry with only the built-in parts. */
 export const builtinRegistry: Registry = makeRegistry({})
 
 /**
- * Several registries as one; where names meet, the later counts.
+ * Merges registries; if two have a part of the same name, the later one counts.
  *
  * @example
  * ```ts

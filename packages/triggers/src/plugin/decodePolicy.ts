@@ -41,9 +41,8 @@ import { builtinRegistry, type Registry, requireRegistry } from "./Registry.ts"
 type Path = ReadonlyArray<string | number>
 
 /**
- * The policy that a JSON value describes, as `Policy.description` wrote it. Parts that are not built in are taken from the
- * registry. What is wrong is told all at once, each problem with its place; a name that is not known with the one that was
- * probably meant.
+ * Reads a policy from its JSON description (`Policy.description`). Parts that are not built in come from the registry. All problems
+ * are reported at once, each with its path; an unknown name comes with a suggestion.
  *
  * @example
  * ```ts

@@ -4,24 +4,24 @@ import { optional, requireFunction, requireOptions, requireSchema, requireText }
 import type { Policy } from "../Policy.ts"
 import { probePolicy, type ProbeOptions, requireOnFailure } from "./fromEffect.ts"
 
-/** An effectful trigger with a configuration, as a package publishes it. */
+/** The definition of an effectful trigger with a configuration. */
 export interface ProbeDefinition<A, I extends Schema.Json = Schema.Json> {
-  /** Package and name, e.g. `acme/http-ready`: what JSON says. */
+  /** Package and name, such as `acme/http-ready`, as used in JSON. */
   readonly name: string
   readonly config: Schema.Codec<A, I>
   readonly effect: (config: A) => Effect.Effect<unknown, unknown>
   readonly onFailure?: ProbeOptions["onFailure"]
 }
 
-/** A published effectful trigger: call it to make one, give it to a registry to read one. */
+/** A defined effectful trigger: call it to make a policy, or give it to a registry to read policies from JSON. */
 export interface Probe<A> {
   (config: A): Policy
   readonly definition: ProbeDefinition<A>
 }
 
 /**
- * Defines an effectful trigger that has a name and a configuration, so that policies with it can be written as JSON and read.
- * Everything said of `fromEffect` holds.
+ * Defines an effectful trigger with a name and a configuration, so that policies that use it can be written to and read from JSON.
+ * It behaves like `fromEffect`.
  *
  * @example
  * ```ts

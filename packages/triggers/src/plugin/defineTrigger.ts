@@ -10,57 +10,57 @@ import { Policy } from "../Policy.ts"
 import { refuse } from "../PolicyError.ts"
 import { encodeConfig } from "./encodeConfig.ts"
 
-/** What a trigger of one's own is told. */
+/** The input of a custom trigger. */
 export type PluginInput =
   | { readonly _tag: "Event"; readonly event: GuestEvent }
-  /** The time that it asked to be woken at has come. */
+  /** The requested time has come. */
   | { readonly _tag: "Time"; readonly atNanos: GuestNanos }
 
-/** What a trigger of one's own answers. */
+/** The answer of a custom trigger. */
 export interface PluginStep<S> {
   readonly state: S
-  /** Whether it fires on this. */
+  /** Whether it fires on this input. */
   readonly fires?: boolean
-  /** Guest time to be woken at, later than now; none if absent. The answer to every input says it anew. */
+  /** Guest time at which to be woken, later than now; none if absent. Each answer replaces the previous request. */
   readonly wakeAtNanos?: GuestNanos | null
 }
 
-/** A pure trigger as a package publishes it. */
+/** The definition of a pure trigger. */
 export interface TriggerDefinition<A, S, I extends Schema.Json = Schema.Json> {
-  /** Package and name, e.g. `acme/disk-quiet`: what JSON says. */
+  /** Package and name, such as `acme/disk-quiet`, as used in JSON. */
   readonly name: string
   /** Its configuration, in memory and as JSON. */
   readonly config: Schema.Codec<A, I>
-  /** Kinds of events that it must be told. */
+  /** Kinds of events that it must receive. */
   readonly interest: (config: A) => ReadonlyArray<GuestEventKind>
   /**
-   * The events that matter to it, for `lawsOf`, which makes timelines of them. Without it, a trigger on custom events hears none
-   * that is for it, and its laws fail for want of a firing.
+   * The events that matter to it; `lawsOf` generates timelines with them. Without it, the timelines contain no custom events that
+   * concern the trigger, and its laws fail for lack of a firing.
    */
   readonly hears?: (config: A) => ReadonlyArray<Heard>
-  /** What it waits for, in words. */
+  /** What it waits for, as a phrase for explanations. */
   readonly waitedFor: (config: A) => string
-  /** Armed at a guest time. */
+  /** The state at its arming at a guest time. */
   readonly start: (config: A, atNanos: GuestNanos) => PluginStep<S>
-  /** One input after its arming. Pure: an old state may be stepped again. */
+  /** The answer to one input. Pure: an old state may be stepped again. */
   readonly step: (state: S, input: PluginInput, config: A) => PluginStep<S>
-  /** How far it has got, in words. */
+  /** How far it has got, as a phrase for explanations. */
   readonly progress?: (state: S, config: A) => string
 }
 
-/** A published pure trigger: call it to make one, give it to a registry to read one. */
+/** A defined pure trigger: call it to make a policy, or give it to a registry to read policies from JSON. */
 export interface DefinedTrigger<A> {
   (config: A): Policy
   readonly definition: TriggerDefinition<A, unknown>
 }
 
 /**
- * Defines a trigger as a pure state machine. It composes like a built-in one, obeys the same order of inputs (timers of a
- * nanosecond before its events), and is replayed, explained and serialized with the policy that it is part of.
+ * Defines a trigger as a pure state machine. It composes like a built-in trigger, sees inputs in the same order (at each nanosecond,
+ * timers before events), and is replayed, explained and serialized with the policy that contains it.
  *
- * What it throws, a time to be woken at that is not later than now, and being woken more than 2,000 times beyond once every 10 µs and
- * a hundred times for each event, end the policy with the reason `TriggerDefect`.
- * `@stillpoint/triggers/testing` holds its laws: `lawsOf(trigger)` runs them all.
+ * The policy ends with the reason `TriggerDefect` if the trigger throws, asks to be woken at a time that is not in the future, or is
+ * woken too often: more than 2,000 times beyond once every 10 µs and a hundred times for each event.
+ * `@stillpoint/triggers/testing` has its laws: `lawsOf(trigger)` returns them as tests.
  *
  * @example
  * ```ts

@@ -4,11 +4,11 @@ import { optional, requireAll, requireEffect, requireOptions, requireText, wordA
 import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 
-/** What if the probe fails. */
+/** What happens if the probe fails. */
 export interface ProbeOptions {
   /**
-   * `never`, if absent: the trigger is out of the running, and its account says why. `fail`: the policy ends with the reason
-   * `ProbeFailed`. Retries are the effect's own business.
+   * `never` (the default): the trigger can no longer fire, and its explanation says why. `fail`: the policy ends with the reason
+   * `ProbeFailed`. Build retries into the effect.
    */
   readonly onFailure?: "never" | "fail"
 }
@@ -18,13 +18,13 @@ export interface ProbeOptions {
  * `fromEffect(n, f)(a) = s.at` of the recorded signal of `f` started at `a`.
  *
  * The effect is started when the trigger is armed, and interrupted when it is disarmed. Its clock is the guest's:
- * `Effect.sleep("50 millis")` is 50 ms of guest time, exactly, in lockstep. While it waits for something outside, the guest goes
- * on at the pace of the host. Its completion enters the policy as a *signal*, stamped with the guest time and the event before
- * it, which a replay takes from the record. An effect that itself lets the guest run (`machine.exec`) does so through
+ * `Effect.sleep("50 millis")` is exactly 50 ms of guest time, in lockstep. While it waits for something outside, the guest continues
+ * at the pace of the host. Its completion enters the policy as a *signal*, stamped with the guest time and the preceding event; a
+ * replay takes the signal from the record. An effect that runs the guest itself (`machine.exec`) does so through
  * `GuestTimeline.exclusively`.
  *
- * - *Same instant*: timers of the nanosecond come before it; events that the guest has made come before it.
- * - *Already true at arming*: an effect that succeeds at once fires it at once, before the guest goes on.
+ * - *Same instant*: timers of the same nanosecond and events that have happened come before it.
+ * - *Already true at arming*: an effect that succeeds at once fires it at once, before the guest continues.
  * - *Guest ends first*: the effect is interrupted; never fires. One that rests for ever is waited with, for as long as the effect
  *   waits for something outside; effects that sleep or start again and again are interrupted after twenty seconds of guest time.
  *

@@ -95,7 +95,7 @@ const fields = {
 
 const record = Schema.Struct(fields)
 
-/** What {@link SnapshotResources} is made of; everything may be left out. */
+/** The fields of {@link SnapshotResources}; all are optional. */
 export type SnapshotResourcesInput = (typeof record)["~type.make.in"]
 
 const inSnakeCase = record.pipe(
@@ -143,7 +143,7 @@ const Base = Schema.Class<SnapshotResources>("@stillpoint/triggers/SnapshotResou
   asJson as unknown as typeof record
 ) as unknown as Schema.Class<SnapshotResources, AsJson, {}>
 
-/** Something legal that does nothing, for a caller to print. */
+/** A valid setting that has no effect; print it for the user. */
 export const ResourcesWarning = Schema.Struct({
   /** The field that has no effect, as JSON names it; `null` for the record as a whole. */
   field: Schema.NullOr(Schema.String),
@@ -151,13 +151,13 @@ export const ResourcesWarning = Schema.Struct({
 })
 export type ResourcesWarning = typeof ResourcesWarning.Type
 
-/** How a record is compiled. */
+/** Options for turning a record into a policy. */
 export interface ToPolicyOptions {
-  /** Whom to believe that the guest is at pre-exec. */
+  /** Sources of the pre-exec. */
   readonly preExec?: PreExecOptions
   /** Longest wait for calm; the larger of 1 s and ten times `quiesceMs` if absent. */
   readonly deadline?: Duration.Input | "none"
-  /** What to do then; `capture` if absent, with the verdict recorded. */
+  /** What to do at the deadline; `capture` if absent, with the verdict recorded. */
   readonly onDeadline?: QuiesceOptions["onDeadline"]
   readonly activity?: QuiesceOptions["activity"]
   readonly agent?: QuiesceOptions["agent"]
@@ -183,7 +183,7 @@ export interface ToPolicyOptions {
  * ```
  */
 export class SnapshotResources extends Base {
-  /** Throws a `PolicyError` that tells everything that is wrong at once. A record cannot be changed afterwards. */
+  /** Throws a `PolicyError` that lists all problems. A record cannot be changed afterwards. */
   constructor(input: SnapshotResourcesInput = {}, options: Schema.MakeOptions = {}) {
     try {
       super(readOnce(input), {
@@ -198,7 +198,7 @@ export class SnapshotResources extends Base {
     Object.freeze(this)
   }
 
-  /** What is legal but pointless. */
+  /** Settings that are valid but have no effect. */
   get warnings(): ReadonlyArray<ResourcesWarning> {
     const warnings: Array<ResourcesWarning> = []
     const isAnySet =
@@ -236,8 +236,8 @@ export class SnapshotResources extends Base {
   }
 
   /**
-   * The policy that the record stands for. Throws a `PolicyError` where the options make a record invalid that is valid by
-   * itself: a calm that does not fit into the deadline.
+   * The policy of the record. Throws a `PolicyError` if a valid record does not fit the options: a calm that is longer than the
+   * deadline.
    */
   toPolicy(input: ToPolicyOptions = {}): Policy {
     const options = requireRecord("toPolicy", input, "options")

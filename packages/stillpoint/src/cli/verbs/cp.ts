@@ -89,20 +89,20 @@ export const cpCommand = Command.make(
     Effect.gen(function* () {
       const [source, target] = [readPlace(from), readPlace(to)]
       if (typeof source !== "string" && typeof target === "string") {
-        if (to === "-" && json) yield* note("on standard output stands the file: --json says nothing")
+        if (to === "-" && json) yield* note("--json is ignored: standard output is the file")
         return yield* copyOut(source, target, json)
       }
       if (typeof source === "string" && typeof target !== "string") {
         if (Option.isSome(name)) return yield* copyIn(source, target, name.value, { json, replace })
         return yield* new ArgumentInvalid({
           argument: "--name",
-          expected: "the name of the new snapshot: one that is there never changes",
+          expected: "a name for the new snapshot, since an existing snapshot never changes",
           found: "none"
         })
       }
       return yield* new ArgumentInvalid({
         argument: "from, to",
-        expected: "SNAPSHOT:/PATH on one side and a file of the host on the other",
+        expected: "SNAPSHOT:/PATH on one side and a file on the host on the other",
         found: `${from} and ${to}`
       })
     }).pipe(Effect.scoped, sandboxesWith({ requireKey, signKey }))

@@ -17,7 +17,7 @@ export const explainCommand = Command.make("explain", { reference, json }, ({ js
     const why = explainSnapshot(snapshot)
     const { digest } = snapshot.manifest
     yield* answer(json, { snapshot: digest, why }, [
-      why ?? "it was taken by hand from a running sandbox; no policy was involved"
+      why ?? "it was taken by hand from a running sandbox, without a policy"
     ])
   }).pipe(names)
 ).pipe(Command.withDescription("Explain why a snapshot was taken at that moment"))

@@ -17,7 +17,7 @@ export const importCommand = Command.make(
   "import",
   {
     file,
-    name: Flag.String("name").pipe(Flag.withDescription("Its name here"), Flag.optional),
+    name: Flag.String("name").pipe(Flag.withDescription("Name for the snapshot: NAME or NAME:TAG"), Flag.optional),
     replace,
     requireKey,
     json

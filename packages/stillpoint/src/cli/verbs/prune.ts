@@ -48,6 +48,6 @@ export const pruneCommand = Command.make("prune", { dryRun, json }, ({ dryRun, j
   }).pipe(sandboxes)
 ).pipe(
   Command.withDescription(
-    "Remove snapshots cached by run and up, cached images, images no snapshot uses, and unfinished pulls; all of them are rebuilt on demand"
+    "Remove snapshots cached by run and up, cached images, images that no snapshot uses, and unfinished pulls; all of them are rebuilt on demand"
   )
 )

@@ -19,7 +19,7 @@ export const pullCommand = Command.make(
   "pull",
   {
     place,
-    name: Flag.String("name").pipe(Flag.withDescription("Its name here"), Flag.optional),
+    name: Flag.String("name").pipe(Flag.withDescription("Name for the snapshot: NAME or NAME:TAG"), Flag.optional),
     replace,
     requireKey,
     json
@@ -34,7 +34,7 @@ export const pullCommand = Command.make(
       ])
     }).pipe(Effect.provide(Artifacts.layer()), namesWith({ requireKey }))
 ).pipe(
-  Command.withDescription("Take a snapshot of a registry into the store; one that was cut goes on where it stopped"),
+  Command.withDescription("Pull a snapshot from a registry; an interrupted pull continues where it stopped"),
   Command.withExamples([
     { command: "stillpoint pull registry.example/team/web:v1 --name web --require-key team.pub.pem" }
   ])

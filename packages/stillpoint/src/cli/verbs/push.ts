@@ -21,12 +21,10 @@ export const pushCommand = Command.make(
     Effect.gen(function* () {
       const pushed = yield* pushSnapshot(reference, referenceOf(place), watched(json))
       yield* answer(json, pushed, [
-        `${place}: ${mebibytes(pushed.sentBytes)} of ${mebibytes(pushed.sizeBytes)} sent, the rest was there`
+        `${place}: ${mebibytes(pushed.sentBytes)} of ${mebibytes(pushed.sizeBytes)} sent; the registry had the rest`
       ])
     }).pipe(Effect.provide(Artifacts.layer()), namesWith({ requireKey }))
 ).pipe(
-  Command.withDescription(
-    "Put a snapshot into a registry, with its memory as it is; only what is missing there travels"
-  ),
+  Command.withDescription("Push a snapshot to a registry, with its memory unencrypted; only missing pieces are sent"),
   Command.withExamples([{ command: "stillpoint push web registry.example/team/web:v1" }])
 )

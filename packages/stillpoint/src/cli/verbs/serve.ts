@@ -23,6 +23,6 @@ export const serveCommand = Command.make(
   ),
   Command.withExamples([
     { command: "stillpoint serve web --publish 127.0.0.1:8080:8080 --clone-per-request" },
-    { command: "stillpoint serve web --publish 8080:8080", description: "Whoever connects shares one clone" }
+    { command: "stillpoint serve web --publish 8080:8080", description: "All clients share one clone" }
   ])
 )

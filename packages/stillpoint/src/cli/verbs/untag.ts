@@ -18,6 +18,6 @@ export const untagCommand = Command.make(
       const { digest } = yield* Snapshots.use((snapshots) => snapshots.inspect(name))
       yield* Snapshots.use((snapshots) => snapshots.untag(name))
       const { names } = yield* Snapshots.use((snapshots) => snapshots.inspect(digest))
-      yield* answer(json, { snapshot: digest, names }, [`${name}: the name is gone; ${digest} stays`])
+      yield* answer(json, { snapshot: digest, names }, [`${name}: name removed; the snapshot ${digest} stays`])
     }).pipe(names)
 ).pipe(Command.withDescription("Remove a name but keep its snapshot, under its other names or its digest"))

@@ -22,7 +22,7 @@ export const verifyCommand = Command.make(
       // Its image stands in this store, wherever it was captured.
       const found = yield* snapshots.verify(reference, { diskSources: disksIn(snapshots.home) })
       yield* answer(json, { snapshot: found.digest, ok: true, storedBytes: found.storedBytes }, [
-        `${reference}: whole, ${mebibytes(found.storedBytes)} read and compared with ${found.digest.slice(0, 12)}`
+        `${reference}: ok, ${mebibytes(found.storedBytes)} read and verified against ${found.digest.slice(0, 12)}`
       ])
     }).pipe(sandboxesWith({ requireKey }))
 ).pipe(Command.withDescription("Verify every byte of a snapshot"))
