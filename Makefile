@@ -14,7 +14,7 @@ node := node --conditions=stillpoint-source --no-warnings=ExperimentalWarning
 bin := node_modules/.bin
 ARGS ?=
 
-.PHONY: help demo test soak software bench check lint fmt generate record docs images pack kit-lock setup setup-tools clean distclean
+.PHONY: help demo test kvm soak software bench check lint fmt generate record docs images pack kit-lock setup setup-tools clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -36,6 +36,9 @@ soak: setup ## what is random, at length and with new cases: hours; any of its n
 	 $(node) scripts/test.ts --patient
 	@scripts/miri.sh
 	@scripts/fuzz.sh
+
+kvm: setup-tools ## the engine kvm: on this host's /dev/kvm, and a stock kernel where QEMU emulates one; not part of make test
+	@scripts/kvm/run.sh
 
 software: images ## redis, python, postgres, nginx and nodejs, captured and cloned; make test has the first two
 	@STILLPOINT_SOFTWARE=all $(bin)/vitest run --project examples examples/03-images-of-real-programs

@@ -1,13 +1,23 @@
 #!/usr/bin/env bash
-# Installs Debian's QEMU, the peer of the benchmarks and of the differential tests: what is missing of it only, from the
-# release that fits what is there already. `--optional`: its absence is said, and what needs it is skipped by name.
+# Installs Debian's QEMU: the peer of the benchmarks and of the differential tests, or, with `--x86`, the machine in which
+# KVM is emulated. What is missing of it only, from the release that fits what is there already. `--optional`: its
+# absence is said, and what needs it is skipped by name.
 . "$(dirname "$0")/progress.sh"
 
+is_x86='' is_optional=''
+for argument in "$@"; do
+  case "$argument" in --x86) is_x86=1 ;; --optional) is_optional=1 ;; esac
+done
+refused="$stamps/qemu${is_x86:+-x86}-refused"
+
 has() { command -v "$1" >/dev/null; }
-has_qemu() { has qemu-system-riscv64 && has qemu-riscv64 && has qemu-img; }
+has_qemu() {
+  if [ -n "$is_x86" ]; then has qemu-system-x86_64; else has qemu-system-riscv64 && has qemu-riscv64 && has qemu-img; fi
+}
 
 # missing_packages SYSTEM: the packages of the commands that are not there; SYSTEM holds the system emulator.
 missing_packages() {
+  if [ -n "$is_x86" ]; then echo qemu-system-x86 && return; fi
   has qemu-system-riscv64 || echo "$1"
   has qemu-riscv64 || echo qemu-user
   has qemu-img || echo qemu-utils
@@ -54,14 +64,14 @@ install_qemu() {
 }
 
 if has_qemu; then exit 0; fi
-if [ "${1-}" = --optional ] && [ -f "$stamps/qemu-refused" ]; then exit 0; fi
-doing "installing QEMU for RISC-V (Debian packages)"
+if [ -n "$is_optional" ] && [ -f "$refused" ]; then exit 0; fi
+doing "installing QEMU for $([ -n "$is_x86" ] && echo x86 || echo RISC-V) (Debian packages)"
 command="sudo apt-get update && sudo apt-get install -y $(missing_packages "$(system_package)" | xargs)"
 if install_qemu && has_qemu; then
-  finished "$(qemu-system-riscv64 --version | head -n 1)"
-elif [ "${1-}" = --optional ]; then
-  touch "$stamps/qemu-refused"
+  finished "$("qemu-system-$([ -n "$is_x86" ] && echo x86_64 || echo riscv64)" --version | head -n 1)"
+elif [ -n "$is_optional" ]; then
+  touch "$refused"
   finished "no QEMU here: what compares with it will say skipped ($command)"
 else
-  missing "qemu-system-riscv64, qemu-riscv64 and qemu-img" "$command"
+  missing "$([ -n "$is_x86" ] && echo qemu-system-x86_64 || echo "qemu-system-riscv64, qemu-riscv64 and qemu-img")" "$command"
 fi

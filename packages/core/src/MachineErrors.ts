@@ -49,6 +49,8 @@ export const BootReason = Schema.TaggedUnion({
   MachineInvalid: said,
   KernelUnreadable: said,
   KernelUnknown: said,
+  /** The host lacks what the engine needs for such a kernel. */
+  EngineUnfit: said,
   KernelDamaged: said,
   KernelTooLarge: said,
   KernelOutsideMemory: said,

@@ -63,6 +63,8 @@ const fromWithin: Readonly<Record<string, string>> = {
   "AttachError.DiskSizeWrong": "as BootError.DiskSizeWrong",
   "AttachError.DiskInUse": "as BootError.DiskInUse",
   "AttachError.MachineEnded": "as MachineError.MachineEnded",
+  "BootError.EngineUnfit":
+    "guests::linux_is_refused_by_name_where_kvm_emulates, of crates/kvm: where the host's KVM does",
   "AttachError.Closed": "as MachineError.Closed"
 }
 /** What an operation says when the core or the host fails it; `session/tests.rs` brings these about. */

@@ -4,9 +4,10 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stillpoint_vmm::board::Board;
+use stillpoint_vmm::board::{Board, Boot};
 use stillpoint_vmm::boards::x86_64::PC;
 use stillpoint_vmm::engine::{Engine, Entry, Exit, Nanos, StateError};
+use stillpoint_vmm::loaders::LoadError;
 use stillpoint_vmm::memory::{GuestMemory, PageImage};
 use stillpoint_vmm::platform::Platform;
 
@@ -14,6 +15,7 @@ use crate::guest_clock::GuestClock;
 use crate::host::{Host, host};
 use crate::kick::Kick;
 use crate::memory::MappedMemory;
+use crate::probe;
 use crate::registers;
 use crate::state::State;
 use crate::virtual_machine::{Entered, VirtualMachine};
@@ -59,6 +61,10 @@ impl Kvm {
     /// An engine at reset, at address 0. Nothing is asked of the host before the guest runs.
     pub fn new() -> Self {
         Self::from_origin(Origin::Reset(Entry { pc: 0, device_tree: 0 }), 0, false)
+    }
+
+    pub(crate) fn boxed() -> Box<dyn Engine> {
+        Box::new(Self::new())
     }
 
     fn from_origin(origin: Origin, now: Nanos, waits: bool) -> Self {
@@ -269,6 +275,10 @@ impl Engine for Kvm {
 
     fn board(&self) -> &'static dyn Board {
         &PC
+    }
+
+    fn check_boot(&self, boot: &Boot<'_>) -> Result<(), LoadError> {
+        probe::check_boot(boot, Self::boxed)
     }
 
     fn memory(&self, base: u64, size_bytes: u64) -> Box<dyn GuestMemory> {

@@ -4,7 +4,8 @@
 //!  engine ── the seam; guest time; when to stop      state ── one form, checked before it is loaded
 //!    ├── virtual_machine ── what KVM has made        memory ── one mapping, its forks, its log
 //!    ├── kick ── a timer that ends a run             host ── what this host's KVM offers
-//!    └── guest_clock                                 probe ── whether it runs guests, and which
+//!    ├── guest_clock                                 probe ── whether it runs guests, and which
+//!    └── probe: what a host cannot run is refused    offer ── what is said of it to others
 //! ```
 //! Nothing here is there on other hosts than Linux on x86-64.
 //!
@@ -22,6 +23,7 @@ mod guest_clock;
 mod host;
 mod kick;
 mod memory;
+mod offer;
 mod probe;
 mod registers;
 mod state;
@@ -29,4 +31,5 @@ mod virtual_machine;
 
 pub use engine::Kvm;
 pub use memory::MappedMemory;
-pub use probe::{Kind, kind, remark, usable};
+pub use offer::{kind, remark, usable};
+pub use probe::Kind;

@@ -1,13 +1,13 @@
 //! Whether this host's KVM runs guests, and of what kind it is.
 
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use stillpoint_vmm::board::{Board, Boot, PayloadForm};
-use stillpoint_vmm::boards::x86_64::PC;
+use stillpoint_vmm::boards::x86_64::{self, PC};
 use stillpoint_vmm::engine::{Engine, Exit};
+use stillpoint_vmm::loaders::LoadError;
 use stillpoint_vmm::platform::Platform;
 
-use crate::engine::Kvm;
 use crate::host::host;
 use crate::memory::MappedMemory;
 
@@ -34,42 +34,46 @@ pub enum Kind {
     },
 }
 
-/// Whether a machine can be run here.
-///
-/// # Errors
-/// Why not.
-pub fn usable() -> Result<(), String> {
-    kind().map(|_| ())
-}
-
-/// What whoever uses it is to know of this host's KVM, if it is one that does not run every guest.
-pub fn remark() -> Option<String> {
-    match kind() {
-        Ok(Kind::Emulating { because }) => Some(format!(
-            "/dev/kvm emulates instructions, and not all of them: payloads run, Linux would not \
-             ({because})"
-        )),
-        Ok(Kind::Complete) | Err(_) => None,
-    }
-}
+/// Makes an engine to probe with.
+pub(crate) type Make = fn() -> Box<dyn Engine>;
 
 /// What kind of KVM this host has: it was opened, its capabilities were checked, and small guests
 /// were run.
 ///
 /// # Errors
 /// Why it cannot be used.
-pub fn kind() -> Result<Kind, String> {
-    static KIND: LazyLock<Result<Kind, String>> = LazyLock::new(probe);
-    KIND.clone()
+pub(crate) fn kind(make: Make) -> Result<Kind, String> {
+    static KIND: OnceLock<Result<Kind, String>> = OnceLock::new();
+    KIND.get_or_init(|| probe(make)).clone()
 }
 
-fn probe() -> Result<Kind, String> {
+/// Refuses a Linux kernel where it would end minutes later at an instruction that is not emulated.
+pub(crate) fn check_boot(boot: &Boot<'_>, make: Make) -> Result<(), LoadError> {
+    if !x86_64::is_linux(boot) {
+        return Ok(());
+    }
+    match kind(make) {
+        Ok(Kind::Emulating { because }) => Err(LoadError::EngineUnfit {
+            engine: "kvm",
+            expected: "for Linux a /dev/kvm that executes every instruction of its processor"
+                .to_owned(),
+            found: format!("one that emulates, and not all of them ({because})"),
+            remedy: "use engine \"soft\" with a riscv64 kernel, or a host whose /dev/kvm does not \
+                     emulate"
+                .to_owned(),
+        }),
+        // A host without KVM is refused by whoever looks for the engine, or at the first run.
+        Ok(Kind::Complete) | Err(_) => Ok(()),
+    }
+}
+
+fn probe(make: Make) -> Result<Kind, String> {
     host()?;
-    match run(&OFF) {
+    match run(make(), &OFF) {
         Exit::Halted { .. } => {}
         other => return Err(format!("/dev/kvm: a guest of three instructions ended as {other:?}")),
     }
-    match run(&[WIDE_EXCHANGE, OFF].concat()) {
+    match run(make(), &[WIDE_EXCHANGE, OFF].concat()) {
         Exit::Halted { .. } => Ok(Kind::Complete),
         other => {
             Ok(Kind::Emulating { because: format!("a guest with cmpxchg16b ended as {other:?}") })
@@ -77,7 +81,7 @@ fn probe() -> Result<Kind, String> {
     }
 }
 
-fn run(code: &[u8]) -> Exit {
+fn run(mut engine: Box<dyn Engine>, code: &[u8]) -> Exit {
     let mut memory = MappedMemory::new(0, MEMORY_BYTES);
     let form = PayloadForm::Flat { address: ADDRESS };
     let boot = Boot { kernel: code, form, initramfs: None, command_line: "", random_seed: &[] };
@@ -85,7 +89,6 @@ fn run(code: &[u8]) -> Exit {
         Ok(entry) => entry,
         Err(error) => return Exit::Fault(error.to_string()),
     };
-    let mut engine = Kvm::new();
     engine.reset(entry);
     engine.run(&mut Platform::new(memory), PATIENCE_NANOS)
 }

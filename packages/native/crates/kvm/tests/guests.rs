@@ -3,7 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 use proptest::prelude::*;
-use stillpoint_kvm::{Kvm, usable};
+use stillpoint_kvm::{Kind, Kvm, kind, usable};
 use stillpoint_vmm::board::PayloadForm;
 use stillpoint_vmm::engine::{Engine, Exit};
 use stillpoint_vmm::engines::Engines;
@@ -239,6 +239,87 @@ proptest! {
         prop_assert!(["budget", "fault", "idle"].contains(&stop.name()), "{stop:?}");
         if let Ok(mut fork) = machine.fork() {
             fork.run(&for_nanos(1_000_000));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whatever port and address is accessed, with any width: devices, what is behind memory, the edges of both.
+    #[test]
+    fn any_access_comes_to_a_named_stop(
+        accesses in proptest::collection::vec(
+            (
+                prop_oneof![any::<u16>(), 0x2f0u16..0x300, 0x3f0u16..0x400, 0x60u16..0x80, 0x600u16..0x610],
+                prop_oneof![0xcfff_fff0u32..0xd000_3000, 0xd001_0000u32..0xd001_2000, 0xfebf_fff0u32..=u32::MAX, any::<u32>()],
+                any::<u32>(),
+                0..6u8,
+            ),
+            1..12,
+        ),
+    ) {
+        if !is_usable() {
+            return Ok(());
+        }
+        let mut code = Vec::new();
+        for (port, address, value, form) in accesses {
+            // mov edx, port; mov ebx, address; mov eax, value
+            code.push(0xba);
+            code.extend(u32::from(port).to_le_bytes());
+            code.push(0xbb);
+            code.extend(address.to_le_bytes());
+            code.push(0xb8);
+            code.extend(value.to_le_bytes());
+            // out dx, eax; in eax, dx │ out dx, ax; in ax, dx │ out dx, al; in al, dx │
+            // mov [rbx], rax; mov rax, [rbx] │ mov [rbx], eax; mov eax, [rbx] │ mov [rbx], al; mov al, [rbx]
+            let bytes: &[u8] = match form {
+                0 => &[0xef, 0xed],
+                1 => &[0x66, 0xef, 0x66, 0xed],
+                2 => &[0xee, 0xec],
+                3 => &[0x48, 0x89, 0x03, 0x48, 0x8b, 0x03],
+                4 => &[0x89, 0x03, 0x8b, 0x03],
+                _ => &[0x88, 0x03, 0x8a, 0x03],
+            };
+            code.extend(bytes);
+        }
+        code.extend([0xeb, 0xfe]);
+        let mut machine = machine(&code);
+        let stop = machine.run(&for_nanos(2_000_000));
+        prop_assert!(["budget", "halted", "reset", "fault", "idle"].contains(&stop.name()), "{stop:?}");
+        if let Ok(mut fork) = machine.fork() {
+            fork.run(&for_nanos(100_000));
+        }
+    }
+}
+
+/// A kernel's file of 4 KiB, as far as a loader looks at it.
+fn kernel() -> Vec<u8> {
+    let mut image = vec![0xcc; 0x1400];
+    image[0x1f1] = 1;
+    image[0x1f4..0x1f8].copy_from_slice(&0x100_u32.to_le_bytes());
+    image[0x1fe..0x206].copy_from_slice(&[0x55, 0xaa, 0xeb, 0x6a, b'H', b'd', b'r', b'S']);
+    image[0x206..0x208].copy_from_slice(&0x20f_u16.to_le_bytes());
+    image[0x236] = 1;
+    image[0x258..0x260].copy_from_slice(&0x10_0000_u64.to_le_bytes());
+    image[0x260..0x264].copy_from_slice(&0x2000_u32.to_le_bytes());
+    image
+}
+
+#[test]
+fn linux_is_refused_by_name_where_kvm_emulates() {
+    if !is_usable() {
+        return;
+    }
+    let linux = MachineConfig { form: PayloadForm::Recognised, ..config(&kernel()) };
+    let made = Machine::new(&linux, Box::new(Kvm::new()));
+    match kind().expect("usable") {
+        Kind::Complete => assert!(made.is_ok(), "expected a machine where KVM is complete"),
+        Kind::Emulating { .. } => {
+            let refused = made.map(|_| ()).expect_err("expected a refusal where KVM emulates");
+            assert_eq!(refused.name(), "EngineUnfit");
+            let said = refused.to_string();
+            assert!(said.contains("emulates") && said.contains("engine \"soft\""), "{said}");
         }
     }
 }

@@ -13,7 +13,8 @@ pub use crate::time::Nanos;
 
 use std::sync::Arc;
 
-use crate::board::Board;
+use crate::board::{Board, Boot};
+use crate::loaders::LoadError;
 use crate::memory::{GuestMemory, PageImage, PagedMemory};
 use crate::platform::Platform;
 use crate::state::StateVersions;
@@ -64,6 +65,15 @@ pub trait Engine: Send {
 
     /// What the machine around this processor looks like.
     fn board(&self) -> &'static dyn Board;
+
+    /// Refuses what this host cannot run on it, before anything is made.
+    ///
+    /// # Errors
+    /// [`LoadError::EngineUnfit`], with what to do.
+    fn check_boot(&self, boot: &Boot<'_>) -> Result<(), LoadError> {
+        let _ = boot;
+        Ok(())
+    }
 
     /// Fresh memory of `size_bytes` at `base`, all zero, of the kind that this engine executes from.
     fn memory(&self, base: u64, size_bytes: u64) -> Box<dyn GuestMemory> {

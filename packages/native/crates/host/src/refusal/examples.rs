@@ -64,6 +64,7 @@ fn load() -> Vec<LoadError> {
     let others = one_of_each!(LoadError {
         LoadError::KernelUnreadable { .. } => LoadError::KernelUnreadable { path: text("vmlinux"), reason: text("not found") },
         LoadError::KernelUnknown { .. } => LoadError::KernelUnknown { expected: text("an Image"), found: text("text") },
+        LoadError::EngineUnfit { .. } => LoadError::EngineUnfit { engine: "kvm", expected: text("all instructions"), found: text("some"), remedy: text("use another") },
         LoadError::KernelDamaged { .. } => LoadError::KernelDamaged { what: "length", expected: text("9"), found: text("8") },
         LoadError::KernelTooLarge { .. } => LoadError::KernelTooLarge { expected: 1, found: 2 },
         LoadError::KernelOutsideMemory { .. } => LoadError::KernelOutsideMemory { what: "segment", address: 0, base: 1, end: 2 },

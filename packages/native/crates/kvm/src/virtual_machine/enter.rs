@@ -5,7 +5,9 @@ use kvm_bindings::{
     KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_SINGLESTEP, KVM_INTERNAL_ERROR_EMULATION, kvm_guest_debug,
 };
 use kvm_ioctls::VcpuExit;
-use stillpoint_vmm::boards::x86_64::PORTS_BASE;
+use stillpoint_vmm::boards::x86_64::{
+    PORTS_BASE, POWER_PORT, RESET, RESET_PORT, SLEEP, SLEEP_PORT,
+};
 use stillpoint_vmm::platform::Platform;
 
 use super::{VirtualMachine, failed};
@@ -14,13 +16,6 @@ use crate::guest_clock::GuestClock;
 /// Entries that completing one instruction takes at most; a string instruction comes out for each of
 /// up to 1024 elements.
 const MOST_TO_COMPLETE: usize = 1 << 16;
-
-/// The keyboard controller's command port, and the command that resets the machine.
-const RESET_PORT: u16 = 0x64;
-const RESET: u8 = 0xfe;
-/// The port of ACPI's power management, and the bit that has the machine enter what it is to.
-const POWER_PORT: u16 = 0x604;
-const SLEEP: u16 = 1 << 13;
 
 /// How the guest came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,7 +141,7 @@ impl VirtualMachine {
         for element in from.chunks(self.width()) {
             match (port, element) {
                 (RESET_PORT, [RESET]) => return Entered::Reset,
-                (POWER_PORT, [low, high]) if u16::from_le_bytes([*low, *high]) & SLEEP != 0 => {
+                (POWER_PORT, [_, sleep]) | (SLEEP_PORT, [sleep]) if sleep & SLEEP != 0 => {
                     return Entered::Off;
                 }
                 _ => write(platform, PORTS_BASE + u64::from(port), element),

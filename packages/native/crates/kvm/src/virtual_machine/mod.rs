@@ -6,9 +6,9 @@ mod enter;
 use std::sync::Arc;
 
 use kvm_bindings::{
-    CpuId, KVM_MEM_LOG_DIRTY_PAGES, KVM_MP_STATE_HALTED, KVM_PIT_SPEAKER_DUMMY, Msrs, kvm_irqchip,
-    kvm_mp_state, kvm_msr_entry, kvm_pit_config, kvm_segment, kvm_userspace_memory_region,
-    kvm_xsave,
+    CpuId, KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE, KVM_MEM_LOG_DIRTY_PAGES,
+    KVM_MP_STATE_HALTED, KVM_PIT_SPEAKER_DUMMY, Msrs, kvm_irqchip, kvm_mp_state, kvm_msr_entry,
+    kvm_pit_config, kvm_segment, kvm_userspace_memory_region, kvm_xsave,
 };
 use kvm_ioctls::{VcpuFd, VmFd};
 use stillpoint_vmm::boards::x86_64::{
@@ -24,6 +24,7 @@ use crate::state::{State, Structures, XSAVE_BYTES};
 
 pub(crate) use enter::Entered;
 
+const OLD_CONTROLLERS: [u32; 2] = [KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE];
 /// Three pages behind the interrupt controllers that Intel's processors want for themselves.
 const TASK_STATE: usize = 0xfffb_d000;
 const IDENTITY_MAP: u64 = 0xfffb_c000;
@@ -105,8 +106,21 @@ impl VirtualMachine {
             lapic.regs.as_mut_bytes()[at..at + 4].copy_from_slice(&value.to_le_bytes());
         }
         processor.set_lapic(&lapic).map_err(failed("set the local controller"))?;
+        this.mask_old_controllers()?;
         this.set_clocks(0, 0, 0, host.tsc_khz)?;
         Ok(this)
+    }
+
+    /// Masks every line of the old interrupt controllers, as firmware does: they have no vectors until a
+    /// guest sets some, and Linux leaves them alone where ACPI says that there are none.
+    fn mask_old_controllers(&self) -> Result<(), String> {
+        for chip_id in OLD_CONTROLLERS {
+            let mut chip = kvm_irqchip { chip_id, ..Default::default() };
+            self.machine.get_irqchip(&mut chip).map_err(failed("read an interrupt controller"))?;
+            chip.chip.pic.imr = 0xff;
+            self.machine.set_irqchip(&chip).map_err(failed("set an interrupt controller"))?;
+        }
+        Ok(())
     }
 
     /// One in `state`, whose clocks stand at `nanos` later than it says.

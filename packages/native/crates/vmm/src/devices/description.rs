@@ -86,8 +86,10 @@ pub struct DeviceKind {
     pub name: &'static str,
     /// Bytes of its window.
     pub window_bytes: u64,
-    /// How it is announced.
+    /// How it is announced by a device tree.
     pub node: Node,
+    /// Its hardware identifier in ACPI's tables, if it has one.
+    pub hardware_id: Option<&'static str>,
     /// Makes one at its reset state; what is wrong with the options otherwise.
     pub make: fn(&DeviceDescription, &Making) -> Made,
 }

@@ -7,6 +7,9 @@ const MAGIC: [u8; 4] = *b"\x7fELF";
 const HEADER_BYTES: usize = 64;
 const PROGRAM_HEADER_BYTES: usize = 56;
 const PT_LOAD: u32 = 1;
+const PT_NOTE: u32 = 4;
+/// Notes of a file that are looked at, at most.
+const MOST_NOTES: usize = 64;
 const TYPE_DYNAMIC: u16 = 3;
 const CLASS_64: u8 = 2;
 const LITTLE_ENDIAN: u8 = 1;
@@ -32,6 +35,8 @@ pub struct Elf<'a> {
     bytes: &'a [u8],
     /// The segments to load.
     pub segments: Vec<ElfSegment>,
+    /// Where its notes are in the file.
+    notes: Vec<(usize, usize)>,
     /// Guest-physical address of the first instruction.
     pub entry: u64,
     /// Whether it may lie anywhere, because it relocates itself.
@@ -82,10 +87,10 @@ impl<'a> Elf<'a> {
             let width = if bytes[4] == CLASS_64 { 64 } else { 32 };
             let order = if bytes[5] == LITTLE_ENDIAN { "little" } else { "big" };
             return Err(LoadError::KernelUnknown {
-                expected: format!("a 64-bit little-endian ELF file for machine {machine}"),
+                expected: format!("a 64-bit little-endian ELF file for {}", named(machine)),
                 found: format!(
-                    "a {width}-bit {order}-endian ELF file for machine {}",
-                    u16_at(bytes, 18)
+                    "a {width}-bit {order}-endian ELF file for {}",
+                    named(u16_at(bytes, 18))
                 ),
             });
         }
@@ -104,8 +109,12 @@ impl<'a> Elf<'a> {
                 let expected = format!("within the file's {} bytes", bytes.len());
                 damaged("ELF program headers", expected, format!("{count} at {table}"))
             })?;
-        let mut segments = Vec::new();
+        let (mut segments, mut notes) = (Vec::new(), Vec::new());
         for header in headers.chunks_exact(stride) {
+            if u32_at(header, 0) == PT_NOTE && notes.len() < MOST_NOTES {
+                let [offset, len] = [8, 32].map(|at| u64_at(header, at) as usize);
+                notes.push((offset, len));
+            }
             if u32_at(header, 0) != PT_LOAD {
                 continue;
             }
@@ -125,7 +134,29 @@ impl<'a> Elf<'a> {
             _ => entry,
         };
         let is_position_independent = u16_at(bytes, 16) == TYPE_DYNAMIC;
-        Ok(Self { bytes, segments, entry, is_position_independent })
+        Ok(Self { bytes, segments, notes, entry, is_position_independent })
+    }
+
+    /// Whether it has a note whose owner has this name.
+    pub fn has_notes_of(&self, owner: &[u8]) -> bool {
+        let aligned = |len: u32| (len as usize).next_multiple_of(4);
+        self.notes.iter().any(|(offset, len)| {
+            let end = offset.saturating_add(*len).min(self.bytes.len());
+            let mut rest = self.bytes.get(*offset..end).unwrap_or(&[]);
+            for _ in 0..MOST_NOTES {
+                let (name, content) = (u32_at(rest, 0), u32_at(rest, 4));
+                let found = rest.get(12..).and_then(|rest| rest.get(..name as usize));
+                if found.is_some_and(|found| found.strip_suffix(b"\0") == Some(owner)) {
+                    return true;
+                }
+                let note = aligned(name).saturating_add(aligned(content)).saturating_add(12);
+                match rest.get(note..) {
+                    Some(next) => rest = next,
+                    None => break,
+                }
+            }
+            false
+        })
     }
 
     /// First guest-physical address that the executable occupies.
@@ -175,6 +206,15 @@ impl<'a> Elf<'a> {
             put(memory, segment.physical, content)?;
         }
         Ok(())
+    }
+}
+
+/// A processor by the format's number, and by the name of those that there are boards for.
+fn named(machine: u16) -> String {
+    match machine {
+        62 => "machine 62 (x86-64)".to_owned(),
+        243 => "machine 243 (RISC-V)".to_owned(),
+        other => format!("machine {other}"),
     }
 }
 
@@ -254,8 +294,27 @@ mod tests {
         let mut memory = PagedMemory::new(BASE, 1 << 20);
         let refused = Elf::parse(&far, 243).expect("good").load(&mut memory);
         assert!(matches!(refused, Err(LoadError::KernelOutsideMemory { .. })));
+        let refused = Elf::parse(&bytes, 62).expect_err("of another").to_string();
+        assert!(refused.contains("x86-64") && refused.contains("RISC-V"), "{refused}");
         let around = executable(u64::MAX - 8, 16, BASE);
         assert!(Elf::parse(&around, 243).expect("good").load(&mut memory).is_err());
+    }
+
+    #[test]
+    fn a_note_is_found_by_its_owner() {
+        let mut bytes = executable(BASE, 0x2000, BASE);
+        bytes[56] = 2;
+        // The second header lies where the content was.
+        bytes.truncate(120);
+        let note =
+            b"\x04\0\0\0\x01\0\0\0\x12\0\0\0Xen\0.\0\0\0\x06\0\0\0\0\0\0\0\0\x01\0\0Linux\0\0\0";
+        for word in [4 | 4 << 32, 176, 0, 0, note.len() as u64, 0, 4] {
+            bytes.extend(word.to_le_bytes());
+        }
+        bytes.extend(note);
+        let elf = Elf::parse(&bytes, 243).expect("good");
+        assert!(elf.has_notes_of(b"Linux") && elf.has_notes_of(b"Xen"));
+        assert!(!elf.has_notes_of(b"Lin") && !elf.has_notes_of(b""));
     }
 
     proptest! {
@@ -275,7 +334,7 @@ mod tests {
             bytes.truncate(len.max(4));
             let mut memory = PagedMemory::new(BASE, 1 << 20);
             if let Ok(elf) = Elf::parse(&bytes, 243) {
-                let _ = elf.load(&mut memory);
+                let _ = (elf.load(&mut memory), elf.has_notes_of(b"Linux"));
             }
         }
     }

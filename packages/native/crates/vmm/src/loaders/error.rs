@@ -21,6 +21,18 @@ pub enum LoadError {
         /// What the file looks like.
         found: String,
     },
+    /// The engine cannot run such a kernel on this host.
+    #[error("engine {engine:?}: expected {expected}, found {found}; {remedy}")]
+    EngineUnfit {
+        /// The engine.
+        engine: &'static str,
+        /// What the kernel needs.
+        expected: String,
+        /// What the host has.
+        found: String,
+        /// What to do.
+        remedy: String,
+    },
     /// The kernel contradicts itself or is cut.
     #[error("kernel: {what}: expected {expected}, found {found}")]
     KernelDamaged {
@@ -128,6 +140,7 @@ impl LoadError {
         match self {
             Self::KernelUnreadable { .. } => "KernelUnreadable",
             Self::KernelUnknown { .. } => "KernelUnknown",
+            Self::EngineUnfit { .. } => "EngineUnfit",
             Self::KernelDamaged { .. } => "KernelDamaged",
             Self::KernelTooLarge { .. } => "KernelTooLarge",
             Self::KernelOutsideMemory { .. } => "KernelOutsideMemory",

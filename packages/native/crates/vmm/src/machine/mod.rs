@@ -131,7 +131,6 @@ impl Machine {
         let mut random_seed = [0; BOOT_SEED_BYTES];
         RandomStream::new(config.seed, "boot").fill(&mut random_seed);
 
-        let mut memory = engine.memory(machine.memory.base, machine.memory.size_bytes);
         // A flat payload is taken as it is.
         let unpacked = match config.form {
             PayloadForm::Recognised => unpack(&kernel, config.memory_bytes)?,
@@ -144,6 +143,8 @@ impl Machine {
             command_line: &command_line,
             random_seed: &random_seed,
         };
+        engine.check_boot(&boot)?;
+        let mut memory = engine.memory(machine.memory.base, machine.memory.size_bytes);
         let entry = board.load(memory.as_mut(), &machine.devices, &boot)?;
         engine.reset(entry);
         let mut platform = machine.platform(memory, config.log_bytes.max(MIN_LOG_BYTES))?;

@@ -207,6 +207,9 @@ fn unknown(expected: &str, bytes: &[u8]) -> LoadError {
             "an xz-compressed file: decompress it first".to_owned()
         }
         [0x28, 0xb5, 0x2f, 0xfd, ..] => "a zstd-compressed file: decompress it first".to_owned(),
+        _ if bytes.get(0x202..0x206) == Some(b"HdrS") => {
+            "an x86 Linux kernel (bzImage), which engine \"kvm\" starts".to_owned()
+        }
         [b'M', b'Z', ..] => "an EFI executable that is no RISC-V kernel image".to_owned(),
         _ => {
             let first: Vec<String> =

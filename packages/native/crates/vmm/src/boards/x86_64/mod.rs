@@ -6,42 +6,51 @@
 //! 0xd000_0000 entropy device, line 5             0x2f8 control port, line 3
 //! 0xd000_1000 generation, line 6                 0x3f8 console, line 4
 //! 0xd000_2000 network interface, line 7          0x064 a write of 0xfe resets
-//! 0xd001_0000 disks, from line 16 on             0x604 a write of 0x2000 switches off
+//! 0xd001_0000 disks, from line 16 on             0x604 a write of 0x2000 switches off, of 0x20 to 0x605 too
 //! 0xfec0_0000 interrupt controllers, up to the end of the first 4 GiB
 //! ```
 //! A guest starts in 64-bit mode, its first 4 GiB mapped to themselves. What it starts from lies in
 //! the first 64 KiB, which no payload may use:
 //!
 //! ```text
-//! 0x0500 descriptors   0x8ff0 stack, downwards   0x9000 page tables, six pages
+//! 0x0500 descriptors        0x1000 what a kernel is told       0x2000 its command line, 0x2800 its seed
+//! 0x3000 ACPI tables        0x8ff0 stack, downwards            0x9000 page tables, six pages
 //! ```
+//! A Linux kernel (as it is packed, or unpacked as an ELF file) is entered by its 64-bit boot protocol; devices are
+//! announced to it by ACPI alone. An initial RAM file system goes to the top of memory. An ELF file that is
+//! no kernel is told the same, in the same register, and may ignore it.
 
+mod acpi;
+mod boot_parameters;
+mod image;
+mod layout;
+mod payload;
 mod start;
 
-use crate::board::{Board, Boot, Entry, PayloadForm};
+use crate::board::{Board, Boot, Entry};
 use crate::devices::DeviceDescription;
 use crate::devices::virtio::WINDOW_BYTES;
-use crate::loaders::{Elf, LoadError, put};
-use crate::memory::GuestMemory;
+use crate::loaders::{LoadError, align_down, check_unpacks, put};
+use crate::memory::{GuestMemory, PAGE_BYTES};
+use boot_parameters::BootParameters;
+use layout::{BOOT_PARAMETERS, HIGH_MEMORY, MEMORY_TOP};
+use payload::Payload;
 
-pub use start::{CODE_SELECTOR, DATA_SELECTOR, DESCRIPTORS, PAGE_TABLES, STACK_TOP};
+pub use layout::{
+    DESCRIPTORS, PAGE_TABLES, PORTS_BASE, POWER_PORT, RESET, RESET_PORT, SLEEP, SLEEP_PORT,
+    STACK_TOP,
+};
+pub use start::{CODE_SELECTOR, DATA_SELECTOR};
 
-/// Where I/O ports are on the bus: behind every address that a processor of this kind has.
-pub const PORTS_BASE: u64 = 1 << 52;
-
-/// First address that a payload may have.
-const PAYLOAD_BASE: u64 = 0x1_0000;
-/// One past the last address that memory may have.
-const MEMORY_TOP: u64 = 0xd000_0000;
 const DISKS_BASE: u64 = 0xd001_0000;
 /// The lines behind those of a PC's old devices, up to the last that its interrupt controller has.
 const DISKS_LINE: u32 = 16;
 const LINES: u32 = 24;
 /// What no device may have: interrupt controllers, what the engine needs, firmware's place.
 const RESERVED: (u64, u64) = (0xfec0_0000, 1 << 32);
-/// The format's number for x86-64.
-const ELF_MACHINE: u16 = 62;
 const MAX_COMMAND_LINE_BYTES: usize = 2047;
+/// One past the last address that a kernel finds its initial RAM file system at.
+const INITRAMFS_END: u64 = 0x8000_0000;
 
 /// The board.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +98,7 @@ impl Board for X86Board {
     fn load(
         &self,
         memory: &mut dyn GuestMemory,
-        _devices: &[DeviceDescription],
+        devices: &[DeviceDescription],
         boot: &Boot<'_>,
     ) -> Result<Entry, LoadError> {
         check_command_line(boot.command_line)?;
@@ -101,19 +110,59 @@ impl Board for X86Board {
                 found: format!("{found}"),
             });
         }
-        if boot.initramfs.is_some() {
-            return Err(LoadError::KernelUnknown {
-                expected: "a payload without an initramfs: this board starts no Linux yet"
-                    .to_owned(),
-                found: "an initramfs".to_owned(),
-            });
-        }
         let payload = Payload::recognise(boot)?;
         payload.check(memory)?;
+        let initramfs = place_of_initramfs(memory, &payload, boot)?;
         payload.load(memory)?;
         start::write(memory)?;
-        Ok(Entry { pc: payload.entry(), device_tree: 0 })
+        let header = match &payload {
+            Payload::Flat { .. } => return Ok(Entry { pc: payload.entry(), device_tree: 0 }),
+            Payload::Elf(_) => None,
+            Payload::Image(image) => Some(image.header),
+        };
+        if payload.start() >= HIGH_MEMORY {
+            start::write_reset_vector(memory)?;
+        }
+        if let (Some(content), Some(start)) = (boot.initramfs, initramfs) {
+            put(memory, start, content)?;
+        }
+        let (command_line, random_seed) = (boot.command_line, boot.random_seed);
+        let initramfs = boot.initramfs.and_then(|content| Some((initramfs?, content.len() as u64)));
+        BootParameters { header, command_line, initramfs, random_seed }.write(memory)?;
+        acpi::write(memory, devices)?;
+        Ok(Entry { pc: payload.entry(), device_tree: BOOT_PARAMETERS })
     }
+}
+
+/// Whether what is to be started is a Linux kernel of this board's.
+pub fn is_linux(boot: &Boot<'_>) -> bool {
+    Payload::recognise(boot).is_ok_and(|payload| payload.is_linux())
+}
+
+/// Where the initial RAM file system goes: to the top of the memory that kernels look at.
+fn place_of_initramfs(
+    memory: &dyn GuestMemory,
+    payload: &Payload<'_>,
+    boot: &Boot<'_>,
+) -> Result<Option<u64>, LoadError> {
+    let Some(content) = boot.initramfs else { return Ok(None) };
+    if let Payload::Flat { .. } = payload {
+        return Err(LoadError::KernelUnknown {
+            expected: "a payload without an initramfs, or a Linux kernel or an ELF file with one"
+                .to_owned(),
+            found: "an initramfs for a flat payload".to_owned(),
+        });
+    }
+    let (size, len) = (memory.size_bytes(), content.len() as u64);
+    let top = size.min(INITRAMFS_END);
+    let room = align_down(top, PAGE_BYTES as u64).saturating_sub(payload.end());
+    let start = align_down(top.saturating_sub(len), PAGE_BYTES as u64);
+    if len > room || start < payload.end() {
+        let is_memory_full = size < INITRAMFS_END;
+        return Err(LoadError::InitramfsTooLarge { expected: room, found: len, is_memory_full });
+    }
+    check_unpacks(content, payload.end(), memory.size_bytes(), boot.command_line)?;
+    Ok(Some(start))
 }
 
 fn check_command_line(command_line: &str) -> Result<(), LoadError> {
@@ -124,86 +173,6 @@ fn check_command_line(command_line: &str) -> Result<(), LoadError> {
         });
     }
     Ok(())
-}
-
-enum Payload<'a> {
-    Elf(Elf<'a>),
-    Flat { bytes: &'a [u8], address: u64 },
-}
-
-impl<'a> Payload<'a> {
-    fn recognise(boot: &Boot<'a>) -> Result<Self, LoadError> {
-        let bytes = boot.kernel;
-        match boot.form {
-            PayloadForm::Flat { .. } if bytes.is_empty() => Err(unknown(bytes)),
-            PayloadForm::Flat { address } => Ok(Self::Flat { bytes, address }),
-            PayloadForm::Recognised if Elf::is_elf(bytes) => {
-                Ok(Self::Elf(Elf::parse(bytes, ELF_MACHINE)?))
-            }
-            PayloadForm::Recognised => Err(unknown(bytes)),
-        }
-    }
-
-    fn entry(&self) -> u64 {
-        match self {
-            Self::Elf(elf) => elf.entry,
-            Self::Flat { address, .. } => *address,
-        }
-    }
-
-    fn start(&self) -> u64 {
-        match self {
-            Self::Elf(elf) => elf.start(),
-            Self::Flat { address, .. } => *address,
-        }
-    }
-
-    /// One past the last address that the payload needs.
-    fn end(&self) -> u64 {
-        match self {
-            Self::Elf(elf) => elf.end(),
-            Self::Flat { bytes, address } => address.saturating_add(bytes.len() as u64),
-        }
-    }
-
-    /// Refuses what does not lie between what the guest starts from and the end of memory.
-    fn check(&self, memory: &dyn GuestMemory) -> Result<(), LoadError> {
-        let (base, end) = (PAYLOAD_BASE, memory.size_bytes());
-        let outside = |what, address| LoadError::KernelOutsideMemory { what, address, base, end };
-        if self.start() < base || self.start() >= end {
-            return Err(outside("first byte", self.start()));
-        }
-        if self.entry() < base || self.entry() >= end {
-            return Err(outside("entry", self.entry()));
-        }
-        if self.end() > end {
-            let (expected, found) = (end - base, self.end().saturating_sub(base));
-            return Err(LoadError::KernelTooLarge { expected, found });
-        }
-        Ok(())
-    }
-
-    fn load(&self, memory: &mut dyn GuestMemory) -> Result<(), LoadError> {
-        match self {
-            Self::Elf(elf) => elf.load(memory),
-            Self::Flat { bytes, address } => put(memory, *address, bytes),
-        }
-    }
-}
-
-fn unknown(bytes: &[u8]) -> LoadError {
-    let found = match bytes {
-        [] => "an empty file".to_owned(),
-        _ if bytes.get(0x38..0x3c) == Some(b"RSC\x05") => "a RISC-V kernel image".to_owned(),
-        _ if bytes.get(0x202..0x206) == Some(b"HdrS") => {
-            "an x86 Linux kernel (bzImage), which this board does not start yet".to_owned()
-        }
-        _ => {
-            let first: Vec<_> = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-            format!("{} bytes that begin {}", bytes.len(), first.join(" "))
-        }
-    };
-    LoadError::KernelUnknown { expected: "an x86-64 ELF file".to_owned(), found }
 }
 
 #[cfg(test)]

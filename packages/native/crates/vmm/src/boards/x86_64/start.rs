@@ -1,19 +1,14 @@
 //! What a guest in 64-bit mode starts from: descriptors, and page tables that map its first 4 GiB to
 //! themselves (Intel SDM volume 3, 3.4.5 and 5.5).
 
+use super::layout::{DESCRIPTORS, PAGE_TABLES, RESET, RESET_PORT, RESET_VECTOR};
 use crate::loaders::LoadError;
 use crate::memory::GuestMemory;
 
-/// Where the descriptor table is: null, null, code, data.
-pub const DESCRIPTORS: u64 = 0x500;
 /// The code segment.
 pub const CODE_SELECTOR: u16 = 0x10;
 /// The data segment.
 pub const DATA_SELECTOR: u16 = 0x18;
-/// Where the stack begins, downwards.
-pub const STACK_TOP: u64 = 0x8ff0;
-/// Where the root of the page tables is.
-pub const PAGE_TABLES: u64 = 0x9000;
 
 const PAGE: u64 = 0x1000;
 const GIBIBYTES: u64 = 4;
@@ -38,5 +33,13 @@ pub(super) fn write(memory: &mut dyn GuestMemory) -> Result<(), LoadError> {
     words(pointers, &mut tables.map(|table| table | PRESENT_AND_WRITABLE))?;
     let pages = (0..GIBIBYTES * 512).map(|number| number << 21);
     words(directories, &mut pages.map(|page| page | LARGE | PRESENT_AND_WRITABLE))?;
+    Ok(())
+}
+
+/// Writes what firmware has where a processor begins: an instruction that resets the machine. Linux goes
+/// there, in 16 bits, where hardware is reduced and there are no services of EFI.
+pub(super) fn write_reset_vector(memory: &mut dyn GuestMemory) -> Result<(), LoadError> {
+    // mov al, RESET; out RESET_PORT, al; hlt; jmp to the halt
+    memory.write(RESET_VECTOR, &[0xb0, RESET, 0xe6, RESET_PORT as u8, 0xf4, 0xeb, 0xfd])?;
     Ok(())
 }

@@ -20,6 +20,7 @@ pub const KIND: DeviceKind = DeviceKind {
     name: "goldfish-rtc",
     window_bytes: 0x1000,
     node: Node { name: "rtc", compatible: "google,goldfish-rtc", alias: Some("rtc"), numbers: &[] },
+    hardware_id: None,
     make: |description, making| {
         let NoOptions {} = description.options_as()?;
         Ok(Box::new(GoldfishRtc::new(making.epoch_nanos)))

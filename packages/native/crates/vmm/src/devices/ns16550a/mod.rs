@@ -33,6 +33,7 @@ pub const KIND: DeviceKind = DeviceKind {
             ("tx-threshold", 1),
         ],
     },
+    hardware_id: Some("PNP0501"),
     make: |description, _making| {
         let Options { port } = description.options_as()?;
         Ok(Box::new(Ns16550a::new(port)))

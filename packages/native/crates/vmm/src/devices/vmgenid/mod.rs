@@ -23,6 +23,7 @@ pub const KIND: DeviceKind = DeviceKind {
     name: "vmgenid",
     window_bytes: 0x1000,
     node: Node { name: "rng", compatible: "microsoft,vmgenid", alias: None, numbers: &[] },
+    hardware_id: Some("VMGENCTR"),
     make: |description, making| {
         let NoOptions {} = description.options_as()?;
         Ok(Box::new(VmGenId::new(making.seed)))

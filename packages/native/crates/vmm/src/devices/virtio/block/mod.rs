@@ -67,6 +67,7 @@ pub const KIND: DeviceKind = DeviceKind {
     name: "virtio-blk",
     window_bytes: WINDOW_BYTES,
     node: Node { name: "virtio_mmio", compatible: "virtio,mmio", alias: None, numbers: &[] },
+    hardware_id: Some("LNRO0005"),
     make: |description, _making| {
         let Options { number, disk } = description.options_as()?;
         if number as usize >= MAX_DISKS {

@@ -21,6 +21,7 @@ pub const KIND: DeviceKind = DeviceKind {
     name: "virtio-rng",
     window_bytes: WINDOW_BYTES,
     node: Node { name: "virtio_mmio", compatible: "virtio,mmio", alias: None, numbers: &[] },
+    hardware_id: Some("LNRO0005"),
     make: |description, making| {
         let NoOptions {} = description.options_as()?;
         Ok(Box::new(VirtioMmio::new(Box::new(Entropy::new(making.seed)))))

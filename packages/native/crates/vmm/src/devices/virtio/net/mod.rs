@@ -49,6 +49,7 @@ pub const KIND: DeviceKind = DeviceKind {
     name: "virtio-net",
     window_bytes: WINDOW_BYTES,
     node: Node { name: "virtio_mmio", compatible: "virtio,mmio", alias: None, numbers: &[] },
+    hardware_id: Some("LNRO0005"),
     make: |description, _making| {
         let Options { address, mtu } = description.options_as()?;
         if address[0] & 1 != 0 || address == [0; 6] {
