@@ -61,13 +61,13 @@ export const diskSpecSchema = Schema.Struct(fields).check(Schema.makeFilter(disk
  * | `scratch` | zeros, and what it wrote | stays in the machine |
  * | `volume` | the file `source` | goes to the file, which outlives the machine |
  *
- * `name` is the disk's serial number in the guest (`/sys/block/vda/serial`), 1 to 20 letters, digits, `.`, `_`, `-`; no two disks of
- * a machine have the same. `sizeBytes`, a multiple of 512, is what a scratch disk has, what a copy-on-write one has if that is more
- * than its file, and what a volume is made with where there is no file yet; else it is what the file must have.
+ * `name` is the disk's serial number in the guest (`/sys/block/vda/serial`), 1 to 20 letters, digits, `.`, `_`, `-`, unique in a
+ * machine. `sizeBytes`, a multiple of 512, is the size of a scratch disk, the size of a copy-on-write disk if that is larger than its
+ * file, and the size of a new volume; otherwise it is the size that the file must have.
  *
- * Memory and disks are captured in one instant, and a capture holds all that was written, to volumes too. A file that is only read
- * can have any number of machines. A volume has one writer: whoever writes it holds a lock of the kernel on the file. A machine that
- * was restored or forked has a view of its own of the volume as it was then, and nothing that it writes reaches the file.
+ * Memory and disks are captured in one instant, and a capture holds everything that was written, to volumes too. Any number of machines
+ * can share a file that is only read. A volume has one writer, which holds a kernel lock on the file. A restored or forked machine has
+ * its own view of the volume as it was then, and nothing that it writes reaches the file.
  */
 export type DiskSpec = typeof diskSpecSchema.Encoded
 

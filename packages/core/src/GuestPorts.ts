@@ -6,7 +6,7 @@
 import type { Effect, Scope } from "effect"
 import type { MachineError } from "./MachineErrors.ts"
 
-/** The network interface of a machine. A machine that says nothing of a network has none. */
+/** The network interface of a machine. */
 export interface NetworkSpec {
   /** Most bytes of a packet, 576 to 65535; 65520 if absent: no packet leaves the host's process as it is. */
   readonly mtu?: number

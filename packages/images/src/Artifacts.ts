@@ -10,7 +10,7 @@ import { checked, errorOf, ImagesData, type ImagesOptions, storeOf } from "./Ima
 
 const natural = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 
-/** A part of an artifact: it stands, or is to stand, in files. */
+/** A part of an artifact, and its places in files. */
 export const ArtifactPiece = Schema.Struct({
   /** `sha256:` and 64 hexadecimal digits. */
   digest: Schema.String.check(Schema.isPattern(/^sha256:[0-9a-f]{64}$/)),
@@ -41,18 +41,18 @@ const FetchRequest = Schema.Struct({
   watched: Watched
 })
 
-/** How far a transfer has come. */
+/** Progress of a transfer. */
 export interface TransferProgress {
   readonly doneBytes: number
   readonly totalBytes: number
 }
 
-/** How a transfer is watched. */
+/** Options of a transfer. */
 export interface TransferOptions {
   readonly onProgress?: (progress: TransferProgress) => void
 }
 
-/** What is put into a registry. */
+/** An artifact to push to a registry. */
 export interface Artifact {
   readonly pieces: ReadonlyArray<ArtifactPiece>
   /** Its manifest, as it is sent. */
@@ -60,11 +60,11 @@ export interface Artifact {
   readonly mediaType: string
 }
 
-/** What a push did. */
+/** The result of a push. */
 export interface PushedArtifact {
   /** Digest of the manifest. */
   readonly digest: string
-  /** Pieces that travelled; the others were there. */
+  /** Number of pieces that were sent; the registry had the others. */
   readonly sent: number
   readonly sentBytes: number
 }
@@ -78,8 +78,8 @@ const mutable = (pieces: ReadonlyArray<ArtifactPiece>): Array<NativeImages.Artif
   pieces.map(({ digest, places, size }) => ({ digest, size, places: [...places] }))
 
 /**
- * The service that puts artifacts into registries and has them from there. Registries are spoken with as for images: the same
- * credentials, certificates and mirrors, and what fails for a moment is tried again.
+ * The service that pushes artifacts to registries and fetches them. It accesses registries as for images, with the same credentials,
+ * certificates and mirrors, and retries temporary failures.
  *
  * @example
  * ```ts
@@ -96,19 +96,19 @@ export class Artifacts extends Context.Service<
   Artifacts,
   {
     /**
-     * Sends the pieces that the registry has not got, and then the manifest: with it the tag means this artifact, and before it what
-     * it meant. Cut and begun again, it goes on with what is missing.
+     * Sends the pieces that the registry lacks, and then the manifest, which moves the tag to this artifact. After an interruption, a
+     * new push sends only the missing pieces.
      */
     readonly push: (
       reference: string,
       artifact: Artifact,
       options?: TransferOptions
     ) => Effect.Effect<PushedArtifact, ImageError>
-    /** The manifest that a reference means now. */
+    /** The current manifest of a reference. */
     readonly manifest: (
       reference: string
     ) => Effect.Effect<{ readonly digest: string; readonly bytes: Uint8Array }, ImageError>
-    /** Writes pieces into files that are there, each when it is verified. */
+    /** Writes pieces into existing files, each once it is verified. */
     readonly fetch: (
       reference: string,
       pieces: ReadonlyArray<ArtifactPiece>,
@@ -116,7 +116,7 @@ export class Artifacts extends Context.Service<
     ) => Effect.Effect<void, ImageError>
   }
 >()("@stillpoint/images/Artifacts") {
-  /** Artifacts of registries that are spoken with so. */
+  /** Artifacts of registries, with the given options. */
   static readonly layer = (options: ImagesOptions = {}): Layer.Layer<Artifacts, AddonError | ImageError> =>
     Layer.effect(
       Artifacts,

@@ -12,25 +12,25 @@ import { ImageProgress, ResolveData, type ResolveOptions } from "./ResolveOption
 
 const bytes = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 
-/** An image that stays in the cache for as long as the service lives that resolved it. */
+/** An image, which stays in the cache until the service that resolved it closes. */
 export interface ResolvedImage extends GuestImage {
   /** Files, directories, links, devices and pipes in it. */
   readonly inodes: number
-  /** Names of extended attributes that it has and that no file system of Linux holds; they were left out. */
+  /** Names of extended attributes that were left out because no Linux file system can store them. */
   readonly ignoredXattrs: ReadonlyArray<string>
-  /** Whether it was built before. */
+  /** Whether it was in the cache already. */
   readonly wasCached: boolean
 }
 
-/** An image of the cache. */
+/** An image in the cache. */
 export interface CachedImage {
   /** BLAKE3 of its file. */
   readonly digest: string
   readonly sizeBytes: number
-  /** Digests of what its layers unpack to, the lowest first. */
+  /** Digests of its unpacked layers, the lowest first. */
   readonly layers: ReadonlyArray<string>
   readonly lastUsedMillis: number
-  /** Whether a service holds it: here, or in another process. */
+  /** Whether a service uses it, in this or another process. */
   readonly inUse: boolean
 }
 
@@ -61,7 +61,7 @@ const progressOf = (told: NativeImages.ImageProgress): ImageProgress => {
 }
 
 /**
- * The service that has images ready.
+ * The service that resolves images.
  *
  * A reference is one of
  *
@@ -94,13 +94,13 @@ const progressOf = (told: NativeImages.ImageProgress): ImageProgress => {
 export class Images extends Context.Service<
   Images,
   {
-    /** The image of that name: built, unless it is in the cache. Interrupted, it leaves nothing. */
+    /** Resolves an image, from the cache or by building it. An interruption leaves nothing behind. */
     readonly resolve: (reference: string, options?: ResolveOptions) => Effect.Effect<ResolvedImage, ImageError>
-    /** What is in the cache, the longest unused first. */
+    /** The images in the cache, the longest unused first. */
     readonly list: Effect.Effect<ReadonlyArray<CachedImage>, ImageError>
     /**
-     * Removes images that nobody uses, the longest unused first, until no more than `maxBytes` (usually 0) are left, and
-     * what killed processes left behind. Gives back what went.
+     * Removes unused images, the longest unused first, until at most `maxBytes` (default: 0) are left, and leftovers of
+     * killed processes. Returns the removed images.
      */
     readonly prune: (options?: { readonly maxBytes?: number }) => Effect.Effect<ReadonlyArray<CachedImage>, ImageError>
   }

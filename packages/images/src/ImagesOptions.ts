@@ -24,17 +24,17 @@ const RegistryData = Schema.Struct({
   tls: Schema.optionalKey(Schema.Boolean)
 })
 
-/** What is said of one registry. */
+/** Options of one registry. */
 export interface RegistryOptions {
-  /** URLs of others that have the same images; asked first, in this order. */
+  /** URLs of mirrors, which are tried first, in this order. */
   readonly mirrors?: ReadonlyArray<string>
-  /** In place of what Docker's configuration says. */
+  /** Credentials to use instead of those in Docker's configuration. */
   readonly credentials?:
     | { readonly username: string; readonly password: string | Redacted.Redacted<string> }
     | { readonly identityToken: string | Redacted.Redacted<string> }
-  /** Files of certificates (PEM) that are trusted in place of the system's. */
+  /** Files of certificates (PEM) to trust instead of the system's. */
   readonly certificateAuthorities?: ReadonlyArray<string>
-  /** Whether a registry of this machine is spoken with by TLS; others always are. Usually not. */
+  /** Whether to use TLS for a registry on this machine (default: no); it is always used for others. */
   readonly tls?: boolean
 }
 
@@ -47,17 +47,17 @@ export const ImagesData = Schema.Struct({
   silenceMillis: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1)))
 })
 
-/** Where images are kept, and how registries are spoken with. */
+/** Options of the image cache and of registries. */
 export interface ImagesOptions {
-  /** Usually `STILLPOINT_IMAGES_DIR`, else a folder in the user's cache. It may be shared by any number of processes. */
+  /** The cache; default: `STILLPOINT_IMAGES_DIR`, else a folder in the user's cache. Any number of processes may share it. */
   readonly cacheDirectory?: string
-  /** Bytes that the cache may take; what was unused longest goes first, what is in use stays. Usually 32 GiB. */
+  /** Most bytes in the cache; the longest unused images are removed first, those in use stay. Default: 32 GiB. */
   readonly maxBytes?: number
-  /** Single registries, by host and port as they stand in references. */
+  /** Options of single registries, by host and port as in references. */
   readonly registries?: Readonly<Record<string, RegistryOptions>>
-  /** Docker's `config.json`. Usually where Docker has it: `DOCKER_CONFIG`, else `~/.docker`. */
+  /** Docker's `config.json`; default: in `DOCKER_CONFIG`, else in `~/.docker`. */
   readonly dockerConfig?: string
-  /** How long nothing may come of a registry before it is given up. Usually 30,000. */
+  /** Longest silence of a registry before it is given up; default: 30,000. */
   readonly silenceMillis?: number
 }
 

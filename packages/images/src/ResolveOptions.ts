@@ -7,32 +7,32 @@ import { Schema } from "effect"
 
 const count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 
-/** What an image may ask of its host before it is refused. What is not said is far above what real images have. */
+/** Limits beyond which an image is refused. The defaults are far above the needs of real images. */
 export const ImageLimits = Schema.Struct({
-  /** Entries of all layers together; each takes some hundred bytes of memory. Usually 1,000,000. */
+  /** Entries of all layers together; each takes some hundred bytes of memory. Default: 1,000,000. */
   entries: Schema.optionalKey(count),
-  /** Bytes of all files together, holes included. Usually 32 GiB. */
+  /** Bytes of all files together, holes included. Default: 32 GiB. */
   unpackedBytes: Schema.optionalKey(count),
-  /** Bytes that a layer may unpack to for each of its own, after the first 256 MiB. Usually 200. */
+  /** Unpacked bytes for each packed byte of a layer, after the first 256 MiB. Default: 200. */
   ratio: Schema.optionalKey(count),
-  /** Bytes of names, links, attributes and maps of holes, which are held in memory. Usually 512 MiB. */
+  /** Bytes of names, links, attributes and maps of holes, which are held in memory. Default: 512 MiB. */
   metadataBytes: Schema.optionalKey(count),
-  /** Directories inside one another, at most 2,048. Usually 512. */
+  /** Depth of directories, at most 2,048. Default: 512. */
   depth: Schema.optionalKey(count),
-  /** Usually 500. */
+  /** Number of layers. Default: 500. */
   layers: Schema.optionalKey(count)
 })
 export type ImageLimits = typeof ImageLimits.Type
 
-/** How far an image has come. */
+/** Progress of an image. */
 export const ImageProgress = Schema.TaggedUnion({
-  /** Its documents are read. */
+  /** Its documents are being read. */
   Resolving: {},
-  /** The same image is built by somebody else: another process, or another call. */
+  /** Another process or another call is building the same image. */
   Waiting: {},
-  /** A layer is fetched and unpacked; `totalBytes` is 0 where its length is not known. */
+  /** A layer is being fetched and unpacked; `totalBytes` is 0 if its length is not known. */
   Layer: { index: Schema.Int, count: Schema.Int, doneBytes: Schema.Int, totalBytes: Schema.Int },
-  /** The file is written. */
+  /** The file is being written. */
   Writing: { doneBytes: Schema.Int, totalBytes: Schema.Int }
 })
 export type ImageProgress = typeof ImageProgress.Type
@@ -43,11 +43,11 @@ export const ResolveData = Schema.Struct({
   limits: Schema.optionalKey(ImageLimits)
 })
 
-/** What is asked for besides an image's name. */
+/** Options for resolving an image. */
 export interface ResolveOptions {
-  /** `OS/ARCHITECTURE` or `OS/ARCHITECTURE/VARIANT`. Usually `linux/riscv64`. */
+  /** `OS/ARCHITECTURE` or `OS/ARCHITECTURE/VARIANT`; default: `linux/riscv64`. */
   readonly platform?: string
   readonly limits?: ImageLimits
-  /** Told how far it has come, ten times a second at most. */
+  /** Called with the progress, at most ten times a second. */
   readonly onProgress?: (progress: ImageProgress) => void
 }

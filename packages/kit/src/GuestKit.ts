@@ -1,6 +1,6 @@
 /**
- * The guest kit: a stock kernel and a static busybox from Debian's archive, and roots made of them and of the agent
- * that comes with the machine.
+ * The guest kit: a stock kernel and a static busybox from Debian's archive, and roots built from them and from the
+ * machine's agent.
  *
  * Fetched once, verified, cached; afterwards it works without a network.
  *
@@ -95,7 +95,7 @@ const onceSucceeded = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =
 }
 
 /**
- * The service that has the guest kit ready.
+ * The service that provides the guest kit.
  *
  * @example
  * ```ts
@@ -116,22 +116,22 @@ const onceSucceeded = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =
 export class GuestKit extends Context.Service<
   GuestKit,
   {
-    /** The kit's files, fetched and verified first if they are not here. */
+    /** The kit's files, fetched and verified first if they are missing. */
     readonly files: Effect.Effect<KitFiles, KitError>
     /** The agent, busybox and modules, read into memory once. */
     readonly programs: Effect.Effect<GuestPrograms, KitError>
-    /** An initial RAM file system for a guest of that configuration. */
+    /** An initial RAM file system for a guest with the given configuration. */
     readonly initramfs: (config: GuestConfigInput) => Effect.Effect<Uint8Array, KitError | InitramfsError>
     /**
-     * What to boot for a guest of that configuration: the kernel, a root, and where both came from, which journals and
-     * manifests then say. Memory, seed and the rest are the caller's to add.
+     * The boot specification of a guest with the given configuration: the kernel, a root, and the origin of both, which
+     * journals and manifests record. Add memory, seed and the rest yourself.
      */
     readonly guest: (
       config: GuestConfigInput
     ) => Effect.Effect<Required<Pick<BootSpec, "kernelPath" | "initramfs" | "origin">>, KitError | InitramfsError>
     /**
-     * All that a boot of an image needs: kernel, initial RAM file system, disks, and where they came from. What the image says of its
-     * run can be said otherwise in `workload`.
+     * Everything that a boot of an image needs: kernel, initial RAM file system, disks, and their origin. `workload` overrides the
+     * image's own command, environment and user.
      */
     readonly bootSpec: (
       guest: ImageGuestInput & Pick<GuestConfigInput, "heartbeatMillis" | "network">

@@ -25,7 +25,7 @@ import { FileUnusable, KitError, LockedPackageGone } from "./KitError.ts"
 import { type KitLock, type LockedPackage, readLock } from "./KitLock.ts"
 import { builtInModules, builtInPath, modulePath, takeModules } from "./modules/kernelModules.ts"
 
-/** A package that was taken in place of the one that is locked. */
+/** A package that was used instead of the locked one. */
 export interface Substitute {
   readonly locked: LockedPackage
   readonly taken: LockedPackage
@@ -37,13 +37,13 @@ export interface KitFiles {
   readonly kernelVersion: string
   readonly busyboxPath: string
   readonly busyboxVersion: string
-  /** Kernel modules by name, e.g. `virtio_mmio`: those that guests may need, and those that these need. */
+  /** Kernel modules by name, such as `virtio_mmio`: those that guests may need, and their dependencies. */
   readonly modulePaths: ReadonlyMap<string, string>
-  /** The list of modules that are built into the kernel; `null` where the package has none. */
+  /** The list of modules that are built into the kernel; `null` if the package has none. */
   readonly builtInPath: string | null
   /** The packages that they came from: kernel, busybox. */
   readonly packages: ReadonlyArray<LockedPackage>
-  /** What was taken in place of what is locked; empty where the lock was kept. */
+  /** Packages that were used instead of locked ones; empty if the lock was kept. */
   readonly substitutes: ReadonlyArray<Substitute>
 }
 

@@ -13,7 +13,7 @@ import { checkDiskFiles, nativeDisk } from "./machine/diskFiles.ts"
 import { call, fromNative } from "./machine/NativeMachine.ts"
 
 /**
- * Machines in this process: the deterministic engine, no privileges, one thread for each machine that runs.
+ * Machines in this process: the deterministic engine, no privileges, one thread for each running machine.
  *
  * The layer itself allocates nothing. Machines close with the scope that they were made in.
  */

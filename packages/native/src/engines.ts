@@ -8,20 +8,20 @@ import { Effect } from "effect"
 import { type AddonError, loadAddon } from "./binding/loadAddon.ts"
 import { call } from "./machine/NativeMachine.ts"
 
-/** What can be said of an engine on this host. */
+/** An engine and its state on this host. */
 export interface EngineReport {
-  /** The name that `BootSpec.engine` has for it. */
+  /** Its name in `BootSpec.engine`. */
   readonly name: string
-  /** Name of its board: what kernels and payloads are for. */
+  /** Name of its board, for which kernels and payloads are built. */
   readonly board: string
   readonly isUsable: boolean
-  /** Why this host cannot use it, or what is to be known where it can. */
+  /** Why this host cannot use it, or a remark if it can. */
   readonly detail: string | null
 }
 
 /**
- * Every engine, the one first that is taken where none is named. Looking costs milliseconds the first time: an engine that
- * depends on the host runs a small guest.
+ * Every engine, beginning with the default. The first call takes some milliseconds, since an engine that depends on the host
+ * runs a small guest.
  *
  * @example
  * ```ts

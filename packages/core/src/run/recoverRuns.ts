@@ -64,12 +64,12 @@ const recoveryTurn: Effect.Effect<void, JournalError, Journal | Scope.Scope> = E
 })
 
 /**
- * Ends every run in the journal that its process can no longer end, and clears leftovers beside the targets of all runs.
+ * Ends every run in the journal whose process has ended, and removes leftovers beside the targets of all runs.
  *
- * A run whose snapshot had been published, and whose validation had passed if it wanted one, becomes ready: all others fail, and
- * say where they were cut off. To be called before the first run of a process. Runs that somebody is at work on, in this process or
- * another one, are left alone. Any number may recover at once: each run is ended once, and all return when it is done. What cannot
- * be recovered is told in the report, and does not keep the rest from it.
+ * A run whose snapshot was published, and validated if it required that, becomes ready; all others fail, and say where they were cut
+ * off. Call this before the first run of a process. Runs that are still in progress, in this process or another one, are not touched.
+ * Any number of recoveries may run at once: each run is ended once, and all return when the work is done. The report lists failures;
+ * they do not keep the rest from being recovered.
  *
  * @example
  * ```ts

@@ -38,9 +38,9 @@ import { bootedKey, bootedMachine, type BootedKitNotReady, publishBooted } from 
 import { bootedEpochMillis, givenIdentity } from "./givenIdentity.ts"
 import { placeOfKey, recallKey, rememberKey } from "./knownKeys.ts"
 
-/** What every guest of a booted kit has. */
+/** Options that all guests of a booted kit share. */
 export interface BootedKitOptions {
-  /** Where the snapshots are kept, one for each kernel, agent and engine; in the kit's cache if absent. */
+  /** Folder of the snapshots, one for each kernel, agent and engine; in the kit's cache if absent. */
   readonly directory?: string
   /** Guest memory in MiB, of which the kernel keeps about 66 for itself; 256 if absent. */
   readonly memoryMib?: number
@@ -50,26 +50,26 @@ export interface BootedKitOptions {
   readonly heartbeatMillis?: number
 }
 
-/** A guest of a booted kit, as one writes it. */
+/** A guest of a booted kit, as a caller writes it. */
 export interface CreateInput extends ImageGuestInput {
-  /** Seed of every random byte that its devices give and that its kernel begins anew with; host randomness if `null`; 0 if absent. */
+  /** Seed of all random bytes from its devices, and of its kernel's reseeding; host randomness if `null`; 0 if absent. */
   readonly seed?: number | null
   /** Wall-clock time of the kit's first instruction, milliseconds since 1970; that of a boot if absent. */
   readonly epochMillis?: number
 }
 
 /**
- * A guest whose disks are in their slots and whose workload is asked for. Nothing of either has been executed: it stands where
- * every other one of the kit stands, and comes to `WorkloadPreExec` when it is run.
+ * A guest with its disks in their slots and its workload requested. It has executed nothing since the kit's snapshot, and reaches
+ * `WorkloadPreExec` when it is run.
  */
 export interface CreatedGuest extends Begun {
   readonly machine: Machine
-  /** What it was made of, for the pipeline that watches it: `Pipeline.run(guest.spec, { begun: guest, policy, target })`. */
+  /** Its specification, for a pipeline: `Pipeline.run(guest.spec, { begun: guest, policy, target })`. */
   readonly spec: BootSpec
   readonly exposedPorts: ReadonlyArray<string>
 }
 
-/** Why there is no booted kit to make guests of. */
+/** Why the booted kit is not available. */
 export type BootedKitFailure =
   | KitError
   | InitramfsError
@@ -101,7 +101,7 @@ const ChoiceData = Schema.Struct({
 const decodeChoice = Schema.decodeUnknownEffect(ChoiceData, { errors: "all", onExcessProperty: "error" })
 
 /**
- * The service that makes guests of images without booting them.
+ * The service that makes guests from images without booting them.
  *
  * The first guest boots the kit, unless a snapshot of it is in the cache. A guest that is made of it is as one that was booted with
  * the same image, workload, seed and wall-clock time, but for what a boot says on its console; equal guests execute the same
@@ -124,7 +124,7 @@ const decodeChoice = Schema.decodeUnknownEffect(ChoiceData, { errors: "all", onE
 export class BootedKit extends Context.Service<
   BootedKit,
   {
-    /** Boots the kit, if it has to be. Asked for by the first guest. */
+    /** Boots the kit if necessary. The first guest does this too. */
     readonly ready: Effect.Effect<void, BootedKitFailure>
     /** A guest of an image. It lives until the scope closes. */
     readonly create: (guest: CreateInput) => Effect.Effect<CreatedGuest, CreateFailure, Scope.Scope>

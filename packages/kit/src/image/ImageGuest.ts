@@ -99,7 +99,7 @@ const ImageGuestData = Schema.Struct({
   identitySignal: fields.identitySignal
 })
 
-/** A guest of an image, as one writes it. */
+/** A guest of an image, as a caller writes it. */
 export interface ImageGuestInput extends Schema.Codec.Encoded<typeof ImageGuestData> {
   /** As `Images` of `@stillpoint/images` resolves it. */
   readonly image: GuestImage
@@ -108,9 +108,9 @@ export interface ImageGuestInput extends Schema.Codec.Encoded<typeof ImageGuestD
 /** A guest of an image, as its machine and its agent need it. */
 export interface ImageGuest {
   readonly workload: WorkloadSpec
-  /** In the order in which the machine has them: the image, what takes the writes if that is a disk, the others. */
+  /** In the machine's order: the image, the scratch disk for writes if there is one, the others. */
   readonly disks: ReadonlyArray<DiskSpec>
-  /** Kernel modules that it takes. */
+  /** Kernel modules that it needs. */
   readonly modules: ReadonlyArray<string>
   readonly exposedPorts: ReadonlyArray<string>
 }
@@ -118,7 +118,7 @@ export interface ImageGuest {
 /** What guests of this kit run on. */
 const platform = "linux/riscv64"
 
-/** Names of the disks that are the kit's own: the image, and what takes the writes over it. `diskSources` of a restore asks for the first. */
+/** Name of the image's disk; use it in `diskSources` of a restore. The kit's other disk holds the writes over the image. */
 export const imageDiskName = "stillpoint-root"
 export const scratchDiskName = "stillpoint-scratch"
 
@@ -184,7 +184,7 @@ const environmentOf = (image: GuestImage, more: Readonly<Record<string, string>>
 }
 
 /**
- * Checks what was asked for, and says what it comes to.
+ * Checks the options of a guest and returns its disks, modules and workload.
  *
  * @example
  * ```ts

@@ -43,9 +43,9 @@ const Mode = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 0o7777 }))
 const defaultTo = <S extends Schema.Top>(schema: S, value: S["Encoded"]) =>
   schema.pipe(Schema.withDecodingDefaultKey(Effect.succeed(value)))
 
-/** The program that the machine exists for. */
+/** The program that the guest exists to run. */
 export const Workload = Schema.Struct({
-  /** The program and its arguments. Without a slash it is searched in the `PATH` of `env`. */
+  /** The program and its arguments. A program without a slash is looked up in the `PATH` of `env`. */
   argv: Schema.NonEmptyArray(PlainText),
   /** Added to `PATH`, `HOME` and `TERM`. */
   env: defaultTo(Schema.Record(EnvironmentName, PlainText), {}),
@@ -77,7 +77,7 @@ const GuestFiles = Schema.Record(GuestPathOrRoot, GuestFile).check(
 )
 
 /**
- * A guest's configuration. Everything has a default but the workload; without one the agent just serves
+ * A guest's configuration. Everything has a default except the workload; without one, the agent only serves
  * the host.
  *
  * @example
@@ -95,51 +95,51 @@ const GuestFiles = Schema.Record(GuestPathOrRoot, GuestFile).check(
  */
 export const GuestConfig = Schema.Struct({
   workload: Schema.optionalKey(Workload),
-  /** `timed`: the workload starts `holdNanos` after pre-exec, or at the host's go; `untilGo`: only then. */
+  /** `timed`: the workload starts `holdNanos` after pre-exec, or when the host releases it; `untilGo`: only when the host releases it. */
   hold: defaultTo(Schema.Literals(["timed", "untilGo"]), "timed"),
   /** Guest nanoseconds. */
   holdNanos: defaultTo(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 9_000_000_000_000 })), 100_000_000),
   /** Guest milliseconds between heartbeats; 0: none. */
   heartbeatMillis: defaultTo(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 86_400_000 })), 100),
   hostname: defaultTo(Hostname, "stillpoint"),
-  /** How listeners are noticed: at the system call, by scanning every 20 ms, or not at all. */
+  /** How listeners are detected: at the system call, by scanning every 20 ms, or not at all. */
   listeners: defaultTo(Schema.Literals(["seccomp", "scan", "off"]), "seccomp"),
   /**
-   * A program of the image, and its arguments, that takes part in a new identity: it runs after the names, the clock and the
-   * kernel's random source are new and before the workload goes on, with `STILLPOINT_GENERATION`, `STILLPOINT_HOSTNAME`,
-   * `STILLPOINT_MACHINE_ID`, `STILLPOINT_BOOT_ID` and `STILLPOINT_ENTROPY` in its environment. Ending with anything but 0, or
-   * too late, it fails the gate.
+   * A program in the image, with its arguments, that takes part in a new identity. It runs after the names, the clock and the kernel's
+   * random source were renewed and before the workload continues, with `STILLPOINT_GENERATION`, `STILLPOINT_HOSTNAME`,
+   * `STILLPOINT_MACHINE_ID`, `STILLPOINT_BOOT_ID` and `STILLPOINT_ENTROPY` in its environment. If it exits with anything but 0, or
+   * too late, the gate fails.
    */
   identityHook: defaultTo(Schema.Array(PlainText), []),
-  /** Guest nanoseconds that the hook may take, if the gate says nothing else; less than the gate waits for the guest. */
+  /** Time limit of the hook in guest nanoseconds, unless the gate sets another; it must be less than the gate waits for the guest. */
   identityHookNanos: defaultTo(
     Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 9_000_000_000_000 })),
     3_000_000_000
   ),
-  /** Number of a signal that a workload which runs already is sent after a new identity, as 1 for `SIGHUP`; 0: none. */
+  /** Number of the signal that a running workload receives after a new identity, such as 1 for `SIGHUP`; 0 for none. */
   identitySignal: defaultTo(SignalNumber, 0),
   /** The disks that the guest has its root and its volumes on: see {@link WorkloadSpec} of `@stillpoint/core`. */
   root: fields.root,
   volumes: fields.volumes,
   resolvConf: fields.resolvConf,
   hosts: fields.hosts,
-  /** Leaves the workload every capability, and with them a way to the control port. */
+  /** Leaves all capabilities to the workload, and with them access to the control port. */
   privileged: defaultTo(Schema.Boolean, false),
   /** Also prints `heartbeat counter=N` and `workload-pre-exec` on the console. */
   consoleMarkers: defaultTo(Schema.Boolean, false),
   /** The agent's serial line to the host. */
   controlPort: defaultTo(GuestPath, "/dev/ttyS1"),
   /**
-   * Kernel modules to load, in order: names of the kit's (`virtio_mmio`, `virtio-rng`, `virtio_blk`, `virtio_net`, `erofs`, `overlay`,
-   * `ext4`), before each what it needs, or guest paths of your own.
+   * Kernel modules to load, in order: names from the kit (`virtio_mmio`, `virtio-rng`, `virtio_blk`, `virtio_net`, `erofs`, `overlay`,
+   * `ext4`), whose dependencies are loaded first, or guest paths of your own modules.
    */
   modules: defaultTo(Schema.Array(Schema.NonEmptyString), []),
   /**
-   * Whether the kernel drives a network interface, which the agent then brings up; the machine needs `network` for it. Names are asked of
-   * 10.0.2.3, the host's end, unless `resolvConf` or a file of that name says otherwise.
+   * Whether the kernel gets a network driver and the agent sets up the interface; the machine needs `network` for it. The name server
+   * is 10.0.2.3, the host's end, unless `resolvConf` or your own `/etc/resolv.conf` names another.
    */
   network: defaultTo(Schema.Boolean, false),
-  /** Whether there is a busybox; a workload in the root of an image has what the image has. */
+  /** Whether the root contains busybox; a workload in an image's root has only the image's programs. */
   busybox: defaultTo(Schema.Boolean, true),
   /** By guest path; `/` takes a tree only. */
   files: defaultTo(GuestFiles, {}),
@@ -149,7 +149,7 @@ export const GuestConfig = Schema.Struct({
 }).check(Schema.makeFilter(rootProblem))
 /** A configuration with every default filled in. */
 export type GuestConfig = typeof GuestConfig.Type
-/** A configuration as one writes it. */
+/** A configuration as a caller writes it. */
 export type GuestConfigInput = typeof GuestConfig.Encoded
 
 /** Content of the file that says whom a guest asks for names, where the host's end answers. */
