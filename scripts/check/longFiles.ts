@@ -20,8 +20,6 @@ export const oneThing: Readonly<Record<string, string>> = {
     "The laws of one port: a store is held to all of them, and they are counted as one suite.",
   "packages/native/agent/src/exec.c":
     "The life of a command of the host's, from its start to its exit: every function is a step of one automaton.",
-  "packages/native/agent/src/file_service.c":
-    "One program that serves one request on files, below one root that no path leaves: each verb is a function.",
   "packages/native/agent/test/check.c":
     "The list of promises of the parts without input or output: one program, a promise a function.",
   "packages/native/agent/test/fuzz.c":

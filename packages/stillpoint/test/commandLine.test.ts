@@ -285,7 +285,14 @@ describe("the command line", () => {
         "--at",
         "./none.ts"
       ],
-      [2, /--publish: expected \[ADDRESS:\]PORT:GUESTPORT, .*, found 80/, "up", "kit:httpd", "--publish", "80"],
+      [
+        2,
+        /--publish: expected \[ADDRESS:\]PORT:GUESTPORT\[\/udp\], .*, found 80/,
+        "up",
+        "kit:httpd",
+        "--publish",
+        "80"
+      ],
       [2, /--publish: expected .* at most 65535, found 99999:80/, "serve", "web", "--publish", "99999:80"],
       [2, /--publish: expected .*, found 0:0/, "serve", "web", "--publish", "0:0"],
       [
@@ -306,6 +313,7 @@ describe("the command line", () => {
         "--clone-per-request",
         "--clone-per-connection"
       ],
+      [2, /--publish: expected .*, found 0:53\/sctp/, "serve", "web", "--publish", "0:53/sctp"],
       [2, /Expected a value between 1 and 16384/, "bake", "kit:httpd", "--memory", "99999"],
       [2, /expected SNAPSHOT:\/PATH on one side/, "cp", "./one", "./other"],
       [2, /--name: expected the name of the new snapshot/, "cp", "./one", "web:/one"],

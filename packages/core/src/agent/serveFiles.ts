@@ -19,6 +19,8 @@ import type {
   GuestFileKind,
   GuestFiles
 } from "../guestFiles/GuestFiles.ts"
+import { toShared } from "../internal/toShared.ts"
+import { changesOf } from "./fileChanges.ts"
 
 /** The name by which the agent's program is the one for files. */
 const program = "stillpoint-files"
@@ -92,6 +94,8 @@ const optionKinds = {
   flag: { expected: "true or false", isOne: (value: unknown) => typeof value === "boolean" }
 } as const
 
+type FileContent = Parameters<GuestFiles["write"]>[1]
+
 const isPath = (path: unknown): boolean => typeof path === "string" && path !== "" && !path.includes("\0")
 
 /** The files behind commands that are started so. */
@@ -137,6 +141,10 @@ export const makeGuestFiles = (start: ReturnType<typeof makeStartCommand>): Gues
       const errno = /^(\d{1,5}) /.exec(text)?.[1]
       if (exit.code !== 1 || errno === undefined) {
         return yield* failure(exit.signal === null ? JSON.stringify(text) : `the end by signal ${exit.signal}`)
+      }
+      if (errno === "0") {
+        const found = text.slice(2).trim()
+        return yield* new GuestFileError({ operation, path, reason: { _tag: "ArchiveInvalid", found } })
       }
       return yield* new GuestFileError({ operation, path, reason: reasonOfErrno(Number(errno)) })
     })
@@ -187,29 +195,47 @@ export const makeGuestFiles = (start: ReturnType<typeof makeStartCommand>): Gues
       : Stream.fail(problem)
   }
 
-  const write = (
-    path: string,
-    content: Parameters<GuestFiles["write"]>[1],
-    options: Parameters<GuestFiles["write"]>[2]
-  ): Effect.Effect<void, GuestFileFailure> =>
+  /** An operation that is given content. */
+  const give = (operation: string, path: string, args: ReadonlyArray<string>, content: FileContent) =>
     Effect.scoped(
       Effect.gen(function* () {
-        const problem = problemOf([path], options, { mode: "mode" })
-        if (problem !== null) return yield* problem
-        if (typeof content !== "string" && !(content instanceof Uint8Array) && !Stream.isStream(content)) {
-          return yield* invalid(`expected a text, bytes or a stream of them, found ${describeValue(content)}`)
-        }
-        const mode = options?.mode
-        const process = yield* serve(["write", path, mode === undefined ? "keep" : mode.toString(8)])
+        const process = yield* serve(args)
         const given = typeof content === "string" || content instanceof Uint8Array ? Stream.succeed(content) : content
-        // A file that is refused is not written further: its process has ended, and says why. Content that fails ends the
-        // scope, and with it the process, which has then made nothing.
+        // What is refused is not written further: its process has ended, and says why. Content that fails ends the scope, and
+        // with it the process, which has then made nothing.
         yield* Stream.run(given as Stream.Stream<Uint8Array | string, GuestFileFailure>, process.stdin).pipe(
           Effect.catchReason("ExecError", "InputClosed", () => Effect.void)
         )
-        yield* ended(process, "write", path)
+        yield* ended(process, operation, path)
       })
     )
+
+  const write: GuestFiles["write"] = (path, content, options) => {
+    const problem = problemOf([path], options, { mode: "mode" })
+    if (problem !== null) return Effect.fail(problem)
+    if (typeof content !== "string" && !(content instanceof Uint8Array) && !Stream.isStream(content)) {
+      return Effect.fail(invalid(`expected a text, bytes or a stream of them, found ${describeValue(content)}`))
+    }
+    const mode = options?.mode
+    return give("write", path, ["write", path, mode === undefined ? "keep" : mode.toString(8)], content)
+  }
+
+  const unpack: GuestFiles["unpack"] = (path, archive, options) => {
+    const problem = problemOf([path], options, { merge: "flag" })
+    if (problem !== null) return Effect.fail(problem)
+    if (!(archive instanceof Uint8Array) && !Stream.isStream(archive)) {
+      return Effect.fail(
+        invalid(`expected the bytes of an archive or a stream of them, found ${describeValue(archive)}`)
+      )
+    }
+    return give("unpack", path, ["unpack", path, options?.merge === true ? "merged" : "new"], archive)
+  }
+
+  const watch: GuestFiles["watch"] = (path, options) => {
+    const problem = problemOf([path], options, { recursive: "flag" })
+    const said = output("watch", path, ["watch", path, options?.recursive === true ? "all" : "one"], problem)
+    return changesOf(said, path)
+  }
 
   return {
     stream,
@@ -221,6 +247,10 @@ export const makeGuestFiles = (start: ReturnType<typeof makeStartCommand>): Gues
       return gather(stream(path), limitBytes, over)
     },
     write,
+    pack: (path) => output("pack", path, ["pack", path], problemOf([path])),
+    unpack,
+    watch,
+    watch$: (path, options) => toShared(watch(path, options)),
     list: (path) => records("list", path, ["list", path]),
     stat: (path, options) =>
       Effect.gen(function* (): Effect.fn.Return<GuestFileInfo, GuestFileFailure> {
@@ -263,6 +293,10 @@ export const noGuestFiles = (failure: Effect.Effect<never, ExecError | MachineEr
   stream: () => Stream.fromEffect(failure),
   read: () => failure,
   write: () => failure,
+  pack: () => Stream.fromEffect(failure),
+  unpack: () => failure,
+  watch: () => Stream.fromEffect(failure),
+  watch$: () => toShared(Stream.fromEffect(failure)),
   list: () => failure,
   stat: () => failure,
   mkdir: () => failure,

@@ -3,14 +3,14 @@
  *
  * @module
  */
-import { Cause, Effect, type Scope, Semaphore, Sink, Stream } from "effect"
-import { Observable, share } from "rxjs"
+import { Effect, type Scope, Semaphore, Sink, Stream } from "effect"
 import { guestEndInWords } from "../GuestEnd.ts"
 import { contractLimits } from "../contract/contract.ts"
 import { describeValue } from "../describeValue.ts"
 import type { GuestEventKind } from "../GuestEvent.ts"
 import type { GuestProcess, ProcessExit, SpawnSpec, TerminalSize } from "../GuestProcess.ts"
 import { makeHeadSignal } from "../internal/headSignal.ts"
+import { toShared } from "../internal/toShared.ts"
 import type { ExecError, MachineError } from "../MachineErrors.ts"
 import { checkedSpawn, execError } from "./commandRequest.ts"
 import { stdinFrameBytes } from "./execute.ts"
@@ -23,17 +23,6 @@ const patienceNanos = 60e9
 
 /** Any guest time is waited for. */
 const endOfTime = Number.MAX_SAFE_INTEGER
-
-/** A stream as an observable that is pulled while it has subscribers. */
-const toShared = (stream: Stream.Stream<Uint8Array, ExecError | MachineError>): Observable<Uint8Array> =>
-  new Observable<Uint8Array>((subscriber) => {
-    const fiber = Effect.runFork(Stream.runForEach(stream, (chunk) => Effect.sync(() => subscriber.next(chunk))))
-    fiber.addObserver((exit) => {
-      if (exit._tag === "Success") subscriber.complete()
-      else if (!Cause.hasInterruptsOnly(exit.cause)) subscriber.error(Cause.squash(exit.cause))
-    })
-    return () => fiber.interruptUnsafe()
-  }).pipe(share())
 
 type Failure = ExecError | MachineError
 type Name = "stdout" | "stderr"

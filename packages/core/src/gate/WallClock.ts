@@ -11,6 +11,7 @@ import { Clock, Effect, Stream } from "effect"
 import { askedOfAgent } from "../agent/askedOfAgent.ts"
 import type { GuestFiles } from "../guestFiles/GuestFiles.ts"
 import type { LiveMachine } from "../LiveMachine.ts"
+import { toShared } from "../internal/toShared.ts"
 import type { MachineError } from "../MachineErrors.ts"
 import type { Agent, Machine } from "../Vmm.ts"
 
@@ -100,7 +101,8 @@ export const withWallClock = (machine: Machine, clock: WallClock): Machine => {
     (...args: Args): Effect.Effect<A, E | MachineError, R> =>
       Effect.andThen(clock.putRight, operation(...args))
   const { agent } = machine
-  const { chmod, list, mkdir, read, remove, rename, stat, stream, write } = agent.files
+  const { chmod, list, mkdir, pack, read, remove, rename, stat, stream, unpack, watch, write } = agent.files
+  const watchOnTime: GuestFiles["watch"] = (...args) => Stream.unwrap(Effect.as(clock.putRight, watch(...args)))
   const files: GuestFiles = {
     chmod: onTime(chmod),
     list: onTime(list),
@@ -110,6 +112,10 @@ export const withWallClock = (machine: Machine, clock: WallClock): Machine => {
     rename: onTime(rename),
     stat: onTime(stat),
     stream: (...args) => Stream.unwrap(Effect.as(clock.putRight, stream(...args))),
+    pack: (...args) => Stream.unwrap(Effect.as(clock.putRight, pack(...args))),
+    unpack: onTime(unpack),
+    watch: watchOnTime,
+    watch$: (...args) => toShared(watchOnTime(...args)),
     write: onTime(write)
   }
   const punctual: Agent = {

@@ -35,12 +35,16 @@ export const GuestFileReason = Schema.TaggedUnion({
   Failed: errno,
   /** The file is larger than the limit. */
   TooLarge: { limitBytes: Schema.Natural },
+  /** The archive to unpack is malformed or hostile. `found` names the entry. */
+  ArchiveInvalid: { found: Schema.String },
   /** The guest's answer is malformed. */
   AnswerInvalid: { found: Schema.String }
 })
 export type GuestFileReason = typeof GuestFileReason.Type
 
-const names: Readonly<Record<number, Exclude<GuestFileReason["_tag"], "TooLarge" | "AnswerInvalid">>> = {
+const names: Readonly<
+  Record<number, Exclude<GuestFileReason["_tag"], "TooLarge" | "ArchiveInvalid" | "AnswerInvalid">>
+> = {
   1: "Denied",
   2: "NotFound",
   6: "NotAFile",
@@ -66,6 +70,8 @@ const said = (reason: GuestFileReason): string => {
   switch (reason._tag) {
     case "TooLarge":
       return `expected at most ${reason.limitBytes} bytes, found more; read it as a stream, or raise limitBytes`
+    case "ArchiveInvalid":
+      return `the archive: ${reason.found}`
     case "AnswerInvalid":
       return `expected an answer from the agent, found ${reason.found}`
     default:

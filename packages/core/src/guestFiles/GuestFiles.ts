@@ -4,6 +4,7 @@
  * @module
  */
 import type { Effect, Stream } from "effect"
+import type { Observable } from "rxjs"
 import type { ExecError, MachineError } from "../MachineErrors.ts"
 import type { GuestFileError } from "./GuestFileError.ts"
 
@@ -26,6 +27,43 @@ export interface GuestFileInfo {
 export interface GuestFileEntry extends GuestFileInfo {
   /** Its name. Bytes that are not UTF-8 are replaced: such an entry is seen, and reached by commands only. */
   readonly name: string
+}
+
+/**
+ * What happened to a file:
+ *
+ * - `watching`: nothing yet; the watch has begun, and misses nothing from here on
+ * - `created`, `removed`
+ * - `modified`: its content changed; `closed`: who wrote to it has closed it
+ * - `attributes`: its mode, owner, times or number of names
+ * - `movedFrom`, `movedTo`: the two ends of a move, with the same number
+ * - `lost`: changes that came faster than they were read, and are not known
+ */
+export type GuestFileChangeKind =
+  | "watching"
+  | "created"
+  | "removed"
+  | "modified"
+  | "closed"
+  | "attributes"
+  | "movedFrom"
+  | "movedTo"
+  | "lost"
+
+/** A change below what is watched. */
+export interface GuestFileChange {
+  readonly kind: GuestFileChangeKind
+  /** Where, below the path that is watched; empty for that path itself. Bytes that are not UTF-8 are replaced. */
+  readonly path: string
+  readonly isDirectory: boolean
+  /** What both ends of a move have in common; `null` for all else. */
+  readonly move: number | null
+}
+
+/** What is watched. */
+export interface WatchOptions {
+  /** Whether what lies in directories below is watched, too; not, if absent. */
+  readonly recursive?: boolean
 }
 
 /** Why an operation failed: what the guest's kernel said, or that the guest or machine ended. */
@@ -75,4 +113,45 @@ export interface GuestFiles {
   readonly rename: (from: string, to: string) => Effect.Effect<void, GuestFileFailure>
   /** Sets permissions; a link is followed. */
   readonly chmod: (path: string, mode: number) => Effect.Effect<void, GuestFileFailure>
+  /**
+   * A directory and everything below it as a tar archive (POSIX, with pax records where names are long), as it comes, in constant
+   * memory: modes, owners by number, times, links, pipes and devices; files with several names once. It leaves out sockets and
+   * extended attributes; what is mounted below is an empty directory; a file with holes is as long as it is. Entries come in no order.
+   *
+   * The guest has written it: unpack it as you would a stranger's archive.
+   */
+  readonly pack: (path: string) => Stream.Stream<Uint8Array, GuestFileFailure>
+  /**
+   * Makes a directory of a tar archive (POSIX or GNU), whole or not at all: there must be nothing at `path`, or an empty directory, and
+   * until everything has come and is on the guest's disk nobody sees it. With `merge`, entries come one by one into the directory that is
+   * there, in place of what is no directory; what came before a failure stays then.
+   *
+   * An archive may be anybody's: an entry with an absolute path or `..`, one that lies behind a link, a checksum that is wrong, an end
+   * that is missing fail with `ArchiveInvalid`, which names the entry. Devices need a `privileged` guest, and fail with `Denied` in others.
+   */
+  readonly unpack: (
+    path: string,
+    archive: Uint8Array | Stream.Stream<Uint8Array, GuestFileFailure>,
+    options?: { readonly merge?: boolean }
+  ) => Effect.Effect<void, GuestFileFailure>
+  /**
+   * Changes of a file, or of a directory's entries, as they come, the first one `watching`; ends when what is watched has gone. Changes
+   * that nobody reads wait in the guest, and are dropped there when they are too many, which is told as `lost`. In a directory that has
+   * just been made or moved here, what is in it already is told as `created`, perhaps twice. Links are not followed, but for `path` itself.
+   *
+   * A watch waits like any process: see {@link GuestProcess}. In a machine that lives it is told at once.
+   *
+   * @example
+   * ```ts
+   * import type { Machine } from "@stillpoint/core"
+   * import { Stream } from "effect"
+   *
+   * // Every file that is written whole below /var/log.
+   * const logs = (machine: Machine) =>
+   *   machine.files.watch("/var/log", { recursive: true }).pipe(Stream.filter(({ kind }) => kind === "closed"))
+   * ```
+   */
+  readonly watch: (path: string, options?: WatchOptions) => Stream.Stream<GuestFileChange, GuestFileFailure>
+  /** {@link watch} as an observable: watched while it has subscribers, who share one watch. */
+  readonly watch$: (path: string, options?: WatchOptions) => Observable<GuestFileChange>
 }

@@ -3,104 +3,20 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <linux/openat2.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-enum { COPY_BYTES = 256 * 1024, LINKS_MAX = 40 };
+#include "file_pack.h"
+#include "file_place.h"
+#include "file_unpack.h"
+#include "file_watch.h"
+
+enum { COPY_BYTES = 256 * 1024 };
 
 static uint8_t buffer[COPY_BYTES];
-
-/* Tells the host what is wrong; the exit code. */
-static int refuse(int error, const char *what)
-{
-	fprintf(stderr, "%d %s\n", error, what);
-	return 1;
-}
-
-static int refused(const char *what)
-{
-	return refuse(errno, what);
-}
-
-static int open_in(int root, const char *path, int flags)
-{
-	struct open_how how = { .flags = (uint64_t)flags | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
-
-	return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
-}
-
-static int open_root(void)
-{
-	return open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-}
-
-/* Where an entry stands: the folder above it, open, and its name there. */
-struct place {
-	int folder;
-	char name[NAME_MAX + 1];
-};
-
-/* Finds the place of a path; the last name is not looked at. Returns 0 or an errno. */
-static int find_place(const char *path, struct place *place)
-{
-	char above[PATH_MAX];
-	size_t length = strlen(path);
-
-	while (length > 0 && path[length - 1] == '/')
-		length--;
-	size_t start = length;
-	while (start > 0 && path[start - 1] != '/')
-		start--;
-	size_t name_length = length - start;
-	if (length >= sizeof(above) || name_length > NAME_MAX)
-		return ENAMETOOLONG;
-	memcpy(place->name, path + start, name_length);
-	place->name[name_length] = 0;
-	if (name_length == 0 || strcmp(place->name, ".") == 0 || strcmp(place->name, "..") == 0)
-		return EINVAL;
-	memcpy(above, path, start);
-	above[start] = 0;
-	int root = open_root();
-	place->folder = root < 0 ? -1 : open_in(root, start > 0 ? above : "/", O_RDONLY | O_DIRECTORY);
-	int error = place->folder < 0 ? errno : 0;
-	if (root >= 0)
-		close(root);
-	return error;
-}
-
-/* The same for what a path leads to, links followed: the entry itself need not be there. */
-static int find_target(const char *path, struct place *place)
-{
-	char at[PATH_MAX], next[PATH_MAX], link[PATH_MAX];
-
-	if (strlen(path) >= sizeof(at))
-		return ENAMETOOLONG;
-	strcpy(at, path);
-	for (int links = 0; links < LINKS_MAX; links++) {
-		int error = find_place(at, place);
-		if (error)
-			return error;
-		ssize_t length = readlinkat(place->folder, place->name, link, sizeof(link) - 1);
-		if (length < 0)
-			return errno == EINVAL || errno == ENOENT ? 0 : errno;
-		link[length] = 0;
-		close(place->folder);
-		const char *slash = strrchr(at, '/');
-		int folder_length = link[0] == '/' || !slash ? 0 : (int)(slash - at) + 1;
-		if (snprintf(next, sizeof(next), "%.*s%s", folder_length, at, link) >= (int)sizeof(next))
-			return ENAMETOOLONG;
-		strcpy(at, next);
-	}
-	return ELOOP;
-}
 
 /* Opens a file to be read. Anything else is refused without being opened. Returns a descriptor or -1. */
 static int open_file(const char *path)
@@ -126,20 +42,6 @@ static int open_file(const char *path)
 		close(root);
 	errno = error;
 	return fd;
-}
-
-static bool write_whole(int fd, const uint8_t *bytes, size_t length)
-{
-	while (length > 0) {
-		ssize_t written = write(fd, bytes, length);
-		if (written < 0 && errno != EINTR)
-			return false;
-		if (written > 0) {
-			bytes += written;
-			length -= (size_t)written;
-		}
-	}
-	return true;
 }
 
 /* Copies to the end. Returns null, or what failed, with errno set. */
@@ -314,28 +216,6 @@ static int make_directory(const char *path, mode_t mode, bool all)
 	return 0;
 }
 
-/* Removes an entry and everything below it. Returns 0 or an errno. */
-static int remove_tree(int folder, const char *name)
-{
-	if (unlinkat(folder, name, 0) == 0 || errno == ENOENT)
-		return 0;
-	if (errno != EISDIR && errno != EPERM)
-		return errno;
-	int fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *below = fd < 0 ? NULL : fdopendir(fd);
-	if (!below)
-		return errno;
-	int error = 0;
-	for (const struct dirent *entry; !error && (entry = readdir(below));) {
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			error = remove_tree(fd, entry->d_name);
-	}
-	closedir(below);
-	if (!error && unlinkat(folder, name, AT_REMOVEDIR) < 0)
-		error = errno;
-	return error;
-}
-
 static int remove_path(const char *path, bool all)
 {
 	struct place place;
@@ -413,5 +293,11 @@ int file_service(int argc, char **argv)
 		return rename_path(path, argv[3]);
 	if (strcmp(operation, "chmod") == 0 && argc == 4)
 		return change_mode(path, mode_of(argv[3]));
+	if (strcmp(operation, "pack") == 0 && argc == 3)
+		return pack_directory(path);
+	if (strcmp(operation, "unpack") == 0 && argc == 4)
+		return unpack_directory(path, strcmp(argv[3], "merged") == 0);
+	if (strcmp(operation, "watch") == 0 && argc == 4)
+		return watch_path(path, is_all(argv[3]));
 	return refuse(EINVAL, "operation");
 }

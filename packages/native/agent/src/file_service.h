@@ -10,10 +10,13 @@
  *   mkdir PATH MODE all|one     with `all` also what is missing above it, and one that is there is well
  *   remove PATH all|one         with `all` also everything below it
  *   rename FROM TO, chmod PATH MODE
+ *   pack PATH                   the directory as a tar archive on standard output (file_pack.h)
+ *   unpack PATH new|merged      what comes on standard input becomes the directory, or part of it (file_unpack.h)
+ *   watch PATH all|one          changes below it, on standard output, until it has gone (file_watch.h)
  *
  *   record   kind mode uid gid size seconds.nanoseconds name NUL     numbers decimal, mode octal, kind of `fdlcbps`
  *
- * Ends with 0; or with 1 and `errno what` on standard error.
+ * Ends with 0; or with 1 and `errno what` on standard error, where 0 is what is wrong with an archive.
  */
 #ifndef STILLPOINT_FILE_SERVICE_H
 #define STILLPOINT_FILE_SERVICE_H

@@ -16,6 +16,9 @@ import { assert, describe, layer as withLayer } from "@effect/vitest"
 import { type GuestFileFailure, type Machine } from "@stillpoint/core"
 import { Deferred, Effect, Exit, Fiber, Scope, Stream } from "effect"
 import * as fc from "fast-check"
+import { execFileSync } from "node:child_process"
+import { filter as rxFilter, firstValueFrom, map as rxMap } from "rxjs"
+import { archiveOf } from "../../agent/test/testing/hostileArchive.ts"
 import { layer, linuxAt } from "../guests.ts"
 
 const name = fc.constantFrom("a", "b", "c")
@@ -206,6 +209,75 @@ describe("the files of a guest", () => {
         const { gid, mode, uid } = yield* files.stat("/w/real")
         assert.deepStrictEqual([mode, uid, gid], [0o640, 5, 6])
         assert.strictEqual((yield* files.stat("/w/new")).mode, 0o600)
+      })
+    )
+
+    it.effect("go-out-and-come-in-as-whole-directories-and-are-watched", () =>
+      Effect.gen(function* () {
+        const machine = yield* linuxAt("AgentReady", null)
+        const { files } = machine
+        const tree =
+          "find . | sort | while read f; do stat -c '%n %a %u:%g %F %h' \"$f\"; done; cat d/large | md5sum; readlink link"
+        yield* sh(
+          machine,
+          "mkdir -p /w/d/empty; cd /w; head -c 30000 /dev/urandom > d/large; ln d/large again; ln -s ../../etc link; mkfifo pipe; " +
+            "chown 7:8 d; chmod 2751 d; chmod 4711 again"
+        )
+        const before = yield* sh(machine, `cd /w; ${tree}`)
+        // From one place to another, without ever being whole in the host's memory.
+        yield* files.unpack("/copy", files.pack("/w"))
+        assert.strictEqual(yield* sh(machine, `cd /copy; ${tree}`), before)
+        assert.strictEqual(yield* reasonOf(files.unpack("/w", files.pack("/copy"))), "NotEmpty")
+        yield* sh(machine, "rm /copy/again; echo other > /copy/d/more")
+        yield* files.unpack("/copy", files.pack("/w"), { merge: true })
+        assert.strictEqual(yield* sh(machine, `rm /copy/d/more; cd /copy; ${tree}`), before)
+        // The host's own program reads it.
+        const parts = yield* Stream.runCollect(files.pack("/w/d"))
+        const listed = execFileSync("tar", ["tf", "-"], { input: Buffer.concat([...parts]), encoding: "utf8" })
+        assert.deepStrictEqual(listed.trim().split("\n").sort(), ["./", "empty/", "large"])
+
+        const evil = archiveOf([{ path: "../../evil", bytes: new Uint8Array([1]) }], "/")
+        const refused = yield* Effect.flip(files.unpack("/evil", evil))
+        assert.include(refused.message, "../../evil: expected a path below the directory")
+        assert.strictEqual(refused.reason._tag, "ArchiveInvalid")
+        const device = archiveOf([{ path: "null", type: "3" }], "/")
+        assert.strictEqual(yield* reasonOf(files.unpack("/evil", device)), "Denied")
+        assert.strictEqual(yield* reasonOf(files.unpack("/none/evil", evil)), "NotFound")
+        assert.strictEqual(yield* reasonOf(Stream.runDrain(files.pack("/w/pipe"))), "NotADirectory")
+        // Given up in the middle, it leaves nothing.
+        const isBegun = yield* Deferred.make<void>()
+        const half = archiveOf([{ path: "a", bytes: new Uint8Array(60_000) }], "/").subarray(0, 20_000)
+        const given = yield* Effect.forkChild(files.unpack("/half", endless(half, isBegun)), { startImmediately: true })
+        yield* Deferred.await(isBegun)
+        yield* Fiber.interrupt(given)
+        assert.strictEqual(yield* sh(machine, "sleep 0.1; ls -A / | grep -cE 'half|evil|stillpoint-'"), "0")
+
+        const seen: Array<string> = []
+        yield* files.write("/w/file", "x")
+        assert.strictEqual(yield* reasonOf(files.unpack("/w/file", evil)), "Exists")
+
+        const isWatching = yield* Deferred.make<void>()
+        const watching = yield* files.watch("/w", { recursive: true }).pipe(
+          Stream.runForEach(({ kind, path }) => {
+            seen.push(`${kind} ${path}`)
+            return kind === "watching" ? Deferred.succeed(isWatching, undefined) : Effect.void
+          }),
+          Effect.forkChild({ startImmediately: true })
+        )
+        const shared = firstValueFrom(
+          files.watch$("/w").pipe(
+            rxFilter(({ kind }) => kind === "removed"),
+            rxMap(({ path }) => path)
+          )
+        )
+        yield* Deferred.await(isWatching)
+        yield* files.write("/w/d/new", "x")
+        yield* sh(machine, "mv /w/d/new /w/moved; sleep 0.05; rm -r /w")
+        yield* Fiber.join(watching)
+        for (const change of ["movedTo d/new", "movedFrom d/new", "movedTo moved", "removed d", "removed "])
+          assert.include(seen, change)
+        assert.include(["pipe", "again", "link", "file", "moved", "d", ""], yield* Effect.promise(() => shared))
+        assert.strictEqual(yield* reasonOf(Stream.runDrain(files.watch("/none"))), "NotFound")
       })
     )
 

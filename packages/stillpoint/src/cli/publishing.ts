@@ -11,14 +11,14 @@ import { poolOf, Sandbox } from "../sandbox/Sandbox.ts"
 import { ArgumentInvalid } from "./ArgumentInvalid.ts"
 import { answer } from "./Output.ts"
 
-const published = /^(?:([^:]+):)?(\d{1,5}):(\d{1,5})$/
+const published = /^(?:([^:]+):)?(\d{1,5}):(\d{1,5})(?:\/(tcp|udp))?$/
 const lastPort = 65_535
 
 /** Clones that stand ready while they are served. */
 const readyClones = 2
 
 export const publish = Flag.String("publish").pipe(
-  Flag.withDescription("[ADDRESS:]PORT:GUESTPORT; port 0 picks a free one")
+  Flag.withDescription("[ADDRESS:]PORT:GUESTPORT[/udp]; port 0 picks a free one")
 )
 export const perRequest = Flag.Boolean("clone-per-request").pipe(
   Flag.withDescription("Answer each HTTP/1.1 request with a fresh clone"),
@@ -31,14 +31,15 @@ export const perConnection = Flag.Boolean("clone-per-connection").pipe(
 
 /** What a value of `--publish` says. */
 export const readPublish = Effect.fnUntraced(function* (publish: string) {
-  const [, host, hostPort, guestPort] = published.exec(publish) ?? []
+  const [, host, hostPort, guestPort, protocol] = published.exec(publish) ?? []
   const isPort = (text: string | undefined, least: number): text is string =>
     text !== undefined && Number(text) >= least && Number(text) <= lastPort
   if (!isPort(hostPort, 0) || !isPort(guestPort, 1) || (host !== undefined && !isIPv4(host))) {
-    const expected = `[ADDRESS:]PORT:GUESTPORT, an IPv4 address and ports of at most ${lastPort}`
+    const expected = `[ADDRESS:]PORT:GUESTPORT[/udp], an IPv4 address and ports of at most ${lastPort}`
     return yield* new ArgumentInvalid({ argument: "--publish", expected, found: publish })
   }
-  return { guestPort: Number(guestPort), hostPort: Number(hostPort), ...(host === undefined ? {} : { host }) }
+  const where = { guestPort: Number(guestPort), hostPort: Number(hostPort), ...(host === undefined ? {} : { host }) }
+  return { ...where, protocol: protocol === "udp" ? ("udp" as const) : ("tcp" as const) }
 })
 
 /** Publishes clones of a snapshot, called `name` in what is said, until it is interrupted. */
@@ -55,14 +56,24 @@ export const publishClones = Effect.fnUntraced(function* (
       found: "both"
     })
   }
+  // Datagrams begin nothing and end nothing: there is no one that a clone could be given to.
+  if (where.protocol === "udp" && (how.perRequest || how.perConnection)) {
+    return yield* new ArgumentInvalid({
+      argument: how.perRequest ? "--clone-per-request" : "--clone-per-connection",
+      expected: "a TCP port; who sends datagrams shares one clone",
+      found: "--publish …/udp"
+    })
+  }
+  const { protocol, ...at } = where
   const per = how.perRequest ? "request" : how.perConnection ? "connection" : null
   const port =
     per === null
       ? yield* (yield* Sandbox.of(reference)).publish(where)
-      : yield* serve({ ...where, per, pool: yield* poolOf(reference, readyClones) })
+      : yield* serve({ ...at, per, pool: yield* poolOf(reference, readyClones) })
   const leads = per === null ? "leads to a clone" : `gives each ${per} a clone`
-  yield* answer(how.json, { host: port.host, hostPort: port.hostPort, guestPort: where.guestPort, per }, [
-    `http://${port.host}:${port.hostPort} ${leads} of ${name}`
+  const scheme = protocol === "udp" ? "udp" : "http"
+  yield* answer(how.json, { host: port.host, hostPort: port.hostPort, guestPort: where.guestPort, protocol, per }, [
+    `${scheme}://${port.host}:${port.hostPort} ${leads} of ${name}`
   ])
   return yield* Effect.never
 })

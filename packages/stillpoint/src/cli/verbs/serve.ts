@@ -23,6 +23,7 @@ export const serveCommand = Command.make(
   ),
   Command.withExamples([
     { command: "stillpoint serve web --publish 127.0.0.1:8080:8080 --clone-per-request" },
-    { command: "stillpoint serve web --publish 8080:8080", description: "All clients share one clone" }
+    { command: "stillpoint serve web --publish 8080:8080", description: "All clients share one clone" },
+    { command: "stillpoint serve dns --publish 127.0.0.1:5353:53/udp", description: "Publish a UDP port" }
   ])
 )
