@@ -17,9 +17,12 @@ export const JournalReason = Schema.TaggedUnion({
   ReadOnly: { path: Schema.String, what: Schema.Literals(["file", "directory"]) },
   /** The file is not a journal, or part of it is damaged. */
   Corrupt: { path: Schema.String, detail: Schema.String },
-  /** The file, or its log, was removed, moved or replaced while the journal was open. Events appended to it would be lost. */
-  Displaced: { path: Schema.String, found: Schema.Literals(["nothing", "another file"]) },
-  /** The file was copied or moved while it was in use, without the write-ahead log that holds its last events. */
+  /** The file, its log or its shared memory was removed, moved, replaced, cut or overwritten while the journal was open. Events appended to it would be lost. */
+  Displaced: {
+    path: Schema.String,
+    found: Schema.Literals(["nothing", "another file", "less than was in it", "other content"])
+  },
+  /** The file was copied or moved while it was in use, without the write-ahead log that holds its last events; or that log was emptied. */
   LogMissing: { path: Schema.String, log: Schema.String },
   /** The write-ahead log beside the file is another journal's, or an earlier one of this journal. Neither was touched. */
   LogForeign: { path: Schema.String, log: Schema.String, detail: Schema.String },
@@ -60,12 +63,12 @@ const describe = (reason: JournalReason): string => {
       return `${reason.path} is damaged or not a journal: ${reason.detail}`
     case "Displaced":
       return (
-        `${reason.path} is not the file that was opened: ${reason.found} is there now, and appended events would be lost: ` +
-        "put the file back, or open the journal again"
+        `${reason.path} is not ${reason.found === "nothing" || reason.found === "another file" ? "the file that was opened" : "as it was written"}: ` +
+        `${reason.found} is there now, and appended events would be lost: put the file back, or open the journal again`
       )
     case "LogMissing":
       return (
-        `${reason.path} was in use when it was copied or moved, and its last events are in ${reason.log}, which is missing: ` +
+        `${reason.path} was in use when it was copied or moved, and its last events are in ${reason.log}, which is missing or empty: ` +
         "put both files in one directory, or copy the journal after it was closed"
       )
     case "LogForeign":

@@ -18,7 +18,8 @@
 import { chmodSync, existsSync, mkdirSync, realpathSync, statSync } from "node:fs"
 import { DatabaseSync } from "node:sqlite"
 import { pathToFileURL } from "node:url"
-import { JournalError, type JournalReason } from "./JournalErrors.ts"
+import type { JournalReason } from "./JournalErrors.ts"
+import { beginsAsLog } from "./journalLog.ts"
 
 /** The row of the guard. */
 export interface Guard {
@@ -44,12 +45,18 @@ export const readGuard = (database: DatabaseSync): Guard | null => {
   return isWhole && (state === "open" || state === "closed") ? { id, state, head: Number(head) } : null
 }
 
+/** On which page of the file the row of the guard is: the only one of its table. */
+export const guardPageOf = (database: DatabaseSync): number =>
+  Number(database.prepare("SELECT rootpage FROM sqlite_schema WHERE name = 'guard'").get()?.["rootpage"])
+
 const lookAt = (path: string, query: string): Guard | null => {
   const location = pathToFileURL(path)
   location.search = query
   let database: DatabaseSync | undefined
   try {
-    database = new DatabaseSync(location, { readOnly: true, timeout: 0 })
+    database = new DatabaseSync(location, { readOnly: true, timeout: 0, defensive: false })
+    // While a log goes into its file, the file is shorter than it says: SQLite takes that for damage, but for who says this.
+    database.exec("PRAGMA writable_schema = ON")
     return readGuard(database)
   } catch {
     return null
@@ -59,21 +66,25 @@ const lookAt = (path: string, query: string): Guard | null => {
 }
 
 /** The guard in the file itself, whatever log lies beside it. */
-const guardOfFile = (path: string): Guard | null => lookAt(path, "immutable=1")
+export const guardOfFile = (path: string): Guard | null => lookAt(path, "immutable=1")
 
 /** The guard of the file and the log together, from a connection that changes neither. */
 const guardOfBoth = (path: string): Guard | null => lookAt(path, "mode=ro")
 
-const logOf = (path: string): string => `${path}-wal`
+export const logOf = (path: string): string => `${path}-wal`
 
 const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0
 
 /** How often a missing log is looked for: others may open and close the journal meanwhile. */
 const looks = 4
 
+/**
+ * Whether the file says that events are in a log that is not there, or is empty: none is while a journal is in use, since nobody
+ * empties one but with its last connection.
+ */
 const isLogMissing = (path: string): boolean => {
   for (let look = 0; look < looks; look++) {
-    if (existsSync(logOf(path)) || guardOfFile(path)?.state !== "open" || existsSync(logOf(path))) return false
+    if (sizeOf(logOf(path)) > 0 || guardOfFile(path)?.state !== "open" || sizeOf(logOf(path)) > 0) return false
   }
   return true
 }
@@ -86,6 +97,9 @@ export const logObstacle = (path: string): JournalReason | null => {
   const file = guardOfFile(path)
   const both = guardOfBoth(path)
   if (file === null || both === null) return null
+  if (file.state === "open" && !beginsAsLog(logOf(path)) && guardOfFile(path)?.state === "open") {
+    return { _tag: "LogForeign", path, log: logOf(path), detail: "it does not begin as one" }
+  }
   // The file is read first: it can only be behind the two together.
   const detail =
     file.id !== both.id
@@ -129,115 +143,4 @@ export const cutObstacle = (path: string): JournalReason | null => {
   if (beside === undefined || sizeOf(path) > 0) return null
   const detail = `it is empty, and ${beside} beside it says that it was a journal: put back a copy of it, or remove both to begin anew`
   return { _tag: "Corrupt", path, detail }
-}
-
-/** Which files a journal consists of, as the host knows them. */
-interface FileIdentity {
-  readonly path: string
-  /** `null`: it was gone already. */
-  readonly found: { readonly device: number; readonly inode: number } | null
-}
-
-const identify = (path: string): FileIdentity["found"] => {
-  const found = statSync(path, { throwIfNoEntry: false })
-  return found === undefined ? null : { device: found.dev, inode: found.ino }
-}
-
-/**
- * The files of a journal that is open and has been written to. The shared memory is one of them: connections lock each other out
- * by it, and whoever opens the journal without it makes another, and writes over what the others append.
- */
-const identifyFiles = (path: string): ReadonlyArray<FileIdentity> =>
-  [path, logOf(path), `${path}-shm`].map((each) => ({ path: each, found: identify(each) }))
-
-const displacement = (files: ReadonlyArray<FileIdentity>): JournalReason | null => {
-  for (const { found: was, path } of files) {
-    const found = identify(path)
-    if (found === null) return { _tag: "Displaced", path, found: "nothing" }
-    if (found.device !== was?.device || found.inode !== was.inode) {
-      return { _tag: "Displaced", path, found: "another file" }
-    }
-  }
-  return null
-}
-
-/** A connection that only reads, which cannot be the last one that SQLite knows of; `null` where the file itself has gone. */
-const openBeside = (path: string): DatabaseSync | null => {
-  let beside: DatabaseSync | null = null
-  try {
-    beside = new DatabaseSync(path, { readOnly: true, timeout: 0 })
-    readGuard(beside)
-    return beside
-  } catch {
-    beside?.close()
-    return null
-  }
-}
-
-/** The files of a journal that is open, watched. */
-export interface StandingFiles {
-  readonly path: string
-  readonly files: ReadonlyArray<FileIdentity>
-  /** The first file that is no longer what stands at its path. */
-  readonly displacement: () => JournalReason | null
-}
-
-/** Those of all journals that are open. */
-const watched = new Set<StandingFiles>()
-
-const isSame = (one: FileIdentity | undefined, other: FileIdentity | undefined): boolean =>
-  one?.found?.inode === other?.found?.inode && one?.found?.device === other?.found?.device
-
-/**
- * Watches the files of a journal that is open and has been written to. Throws where the same file is open here already and has lost
- * another: SQLite has one shared memory for all connections of a process.
- */
-export const watchFiles = (path: string): StandingFiles => {
-  const files = identifyFiles(path)
-  for (const other of watched) {
-    const reason = isSame(other.files[0], files[0]) ? other.displacement() : null
-    if (reason !== null) throw new JournalError({ reason })
-  }
-  const standing: StandingFiles = { path, files, displacement: () => displacement(files) }
-  watched.add(standing)
-  return standing
-}
-
-/** Journals that are open, for the end of the process. */
-const openJournals = new Map<StandingFiles, DatabaseSync>()
-
-const closeAll = (): void => {
-  for (const [standing, database] of openJournals) closeJournal(database, standing)
-}
-
-/**
- * Has a journal closed with the process, if it ends by itself before its scope does: Node.js closes a connection too, but as SQLite
- * closes one, which takes the log from others where this process has lost a file of the journal.
- */
-export const closeWithProcess = (database: DatabaseSync, standing: StandingFiles): void => {
-  if (openJournals.size === 0) process.on("exit", closeAll)
-  openJournals.set(standing, database)
-}
-
-/**
- * Closes a journal: once no other connection has it, the file says that everything is in it. One that has lost a file is left as it
- * is, since others may be at work on the rest: the last connection that SQLite knows of would write its own log into the file, and
- * remove the log that stands there.
- */
-export const closeJournal = (database: DatabaseSync, standing: StandingFiles): void => {
-  openJournals.delete(standing)
-  if (openJournals.size === 0) process.off("exit", closeAll)
-  const isDisplaced = standing.displacement() !== null
-  const beside = isDisplaced ? openBeside(standing.path) : null
-  try {
-    if (isDisplaced) return
-    database.exec("BEGIN IMMEDIATE; UPDATE guard SET state = 'closed' WHERE state <> 'closed'; COMMIT")
-    database.exec("PRAGMA wal_checkpoint(TRUNCATE)")
-  } catch {
-    // Somebody else is writing, who closes it later; or the disk is full, and the log stays.
-  } finally {
-    database.close()
-    beside?.close()
-    watched.delete(standing)
-  }
 }

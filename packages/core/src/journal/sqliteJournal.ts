@@ -16,27 +16,20 @@
  *
  * @module
  */
-import { resolve } from "node:path"
+import { readlinkSync, realpathSync } from "node:fs"
+import { dirname, join, resolve, basename } from "node:path"
 import { crc32 } from "node:zlib"
 import { Clock, Duration, Effect, Schedule, type Scope } from "effect"
 import { countProblems, durationProblems, isRecord, isText, kindProblems, unknownProblems } from "../optionProblems.ts"
 import { makeHeadSignal } from "../internal/headSignal.ts"
 import type { Appended, AppendOptions, JournalEntry, JournalRecord, JournalShape } from "./JournalShape.ts"
-import { JournalError } from "./JournalErrors.ts"
+import { JournalError, type JournalReason } from "./JournalErrors.ts"
 import { journalClaims } from "./journalClaims.ts"
 import { initialise, isBusy, openDatabase, reasonOf } from "./journalFile.ts"
-import {
-  closeJournal,
-  closeWithProcess,
-  cutObstacle,
-  logObstacle,
-  makeClaimsFolder,
-  readGuard,
-  type StandingFiles,
-  watchFiles
-} from "./journalGuard.ts"
+import { cutObstacle, guardPageOf, logObstacle, makeClaimsFolder, readGuard } from "./journalGuard.ts"
 import { packEvents, unpackEvents } from "./packedEvents.ts"
 import { pagedSubscription } from "./pagedSubscription.ts"
+import { closeJournal, closeWithProcess, type StandingFiles, watchFiles } from "./standingFiles.ts"
 
 /** How a journal file is opened. */
 export interface SqliteJournalOptions {
@@ -93,6 +86,22 @@ const optionProblems = (options: SqliteJournalOptions): ReadonlyArray<string> =>
       ]
     : kindProblems("journal", options, "{ path }", isRecord)
 
+/** Where a file is, or will be, behind all links: its log lies there, beside it. */
+const placeOf = (path: string, links = 40): string => {
+  try {
+    return realpathSync(path)
+  } catch {
+    // Not there yet, behind a link perhaps; whoever opens it says why it cannot be.
+  }
+  try {
+    const place = join(realpathSync(dirname(path)), basename(path))
+    const target = readlinkSync(place, { encoding: "utf8" })
+    return links === 0 ? path : placeOf(resolve(dirname(place), target), links - 1)
+  } catch {
+    return path
+  }
+}
+
 /** Opens a journal file; closed with the scope. */
 export const makeSqliteJournal = (
   options: SqliteJournalOptions
@@ -102,7 +111,7 @@ export const makeSqliteJournal = (
     if (problem !== undefined) {
       return yield* new JournalError({ reason: { _tag: "OptionsInvalid", problems: [problem, ...problems] } })
     }
-    const path = resolve(options.path)
+    const path = placeOf(resolve(options.path))
     const busyTimeout = Duration.toMillis(Duration.fromInputUnsafe(options.busyTimeout ?? "5 seconds"))
     const poll = Duration.fromInputUnsafe(options.pollInterval ?? "50 millis")
     const signal = makeHeadSignal()
@@ -148,22 +157,26 @@ export const makeSqliteJournal = (
 
     const damaged = (detail: string): JournalError => new JournalError({ reason: { _tag: "Corrupt", path, detail } })
 
-    const { id: journal } = yield* attempt(() => {
+    const guard = yield* attempt(() => {
       const guard = readGuard(database)
       if (guard === null) throw damaged("its guard is not what was written")
       // The id has to be in the file itself before anything is in the log: it tells whose the log is.
-      if (guard.head === 0 && guard.state === "closed") database.exec("PRAGMA wal_checkpoint(TRUNCATE)")
+      if (guard.head === 0 && guard.state === "closed") database.exec("PRAGMA wal_checkpoint(FULL)")
       return guard
     })
     makeClaimsFolder(path)
-    const files = yield* attempt(() => watchFiles(path))
+    const files = yield* attempt(() => watchFiles(path, guard, guardPageOf(database)))
     opened = files
     closeWithProcess(database, files)
-    const { checksumOf, checksumOfStream } = checksumsOf(journal)
-    const mustStand = (): void => {
-      const reason = files.displacement()
+    const { checksumOf, checksumOfStream } = checksumsOf(guard.id)
+    const must = (reason: JournalReason | null): void => {
       if (reason !== null) throw new JournalError({ reason })
     }
+    const look = <A>(work: () => A): Effect.Effect<A, JournalError> =>
+      attempt(() => {
+        files.mustBeMapped()
+        return work()
+      })
 
     const statements = yield* attempt(() => ({
       findStream: database.prepare("SELECT id, version FROM streams WHERE name = ?"),
@@ -234,7 +247,7 @@ export const makeSqliteJournal = (
       setSynchronous(survives === "host" ? "FULL" : "NORMAL")
       let isReopened = false
       // A large append goes into the log before it is committed.
-      mustStand()
+      must(files.loss())
       database.exec("BEGIN IMMEDIATE")
       try {
         const known = findStream(stream)
@@ -256,11 +269,11 @@ export const makeSqliteJournal = (
           isReopened = statements.guardState.get()?.["state"] !== "open"
           statements.setGuard.run(position)
         }
-        mustStand()
+        must(files.displacement())
         database.exec("COMMIT")
         // The file says that there is more in the log, before anybody relies on that.
         if (isReopened) database.exec("PRAGMA wal_checkpoint(FULL)")
-        mustStand()
+        must(records.length > 0 ? files.lossOf(position) : null)
         return { version, position }
       } finally {
         // A commit that failed, or a statement that ended the transaction by itself, leaves nothing to roll back.
@@ -329,8 +342,8 @@ export const makeSqliteJournal = (
           () => Effect.sync(() => (records.length > 0 ? signal.raise() : undefined))
         ),
       read: (stream, readOptions) =>
-        attempt(() => readStream(stream, readOptions?.afterVersion ?? 0, readOptions?.limit ?? Infinity)),
-      readAll: (readOptions) => attempt(() => readAll(readOptions?.afterPosition ?? 0, readOptions?.limit ?? Infinity)),
+        look(() => readStream(stream, readOptions?.afterVersion ?? 0, readOptions?.limit ?? Infinity)),
+      readAll: (readOptions) => look(() => readAll(readOptions?.afterPosition ?? 0, readOptions?.limit ?? Infinity)),
       subscribe: (subscribeOptions) => {
         const stream = subscribeOptions?.stream
         const afterPosition = subscribeOptions?.afterPosition ?? 0
@@ -338,16 +351,16 @@ export const makeSqliteJournal = (
           begin:
             stream === undefined
               ? Effect.succeed(afterPosition)
-              : attempt(() => Number(statements.versionAt.get(stream, afterPosition)?.["version"] ?? 0)),
+              : look(() => Number(statements.versionAt.get(stream, afterPosition)?.["version"] ?? 0)),
           page: (after) =>
-            attempt(() => (stream === undefined ? readAll(after, pageSize) : readStream(stream, after, pageSize))),
+            look(() => (stream === undefined ? readAll(after, pageSize) : readStream(stream, after, pageSize))),
           place: stream === undefined ? "position" : "version",
           afterPosition,
           signal,
           waitAtMost: (wait) => Effect.asVoid(Effect.timeoutOption(wait, poll))
         })
       },
-      streams: (prefix = "") => attempt(() => statements.streams.all(prefix).map((row) => String(row["name"])))
+      streams: (prefix = "") => look(() => statements.streams.all(prefix).map((row) => String(row["name"])))
     }
     return shape
   })
