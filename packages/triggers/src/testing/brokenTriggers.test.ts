@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto"
 import { performance } from "node:perf_hooks"
 import { assert, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Schema } from "effect"
@@ -47,6 +48,18 @@ const broken = Effect.fnUntraced(function* (policy: Policy, only?: string) {
 
 let count = 0
 
+/** Questions to the host as a module keeps them that was loaded before anybody could replace them. */
+const kept: Readonly<Record<string, () => unknown>> = {
+  now: Date.now,
+  clock: performance.now.bind(performance),
+  hrtime: process.hrtime,
+  bigint: process.hrtime.bigint,
+  uptime: process.uptime,
+  random: Math.random,
+  uuid: randomUUID,
+  timer: setImmediate.bind(null, () => {})
+}
+
 const faults: Readonly<Record<string, readonly [law: string, Policy]>> = {
   "asks-the-wall-clock-on-a-custom-event": [
     "a-decision-depends-on-nothing-but-the-timeline",
@@ -90,6 +103,18 @@ const faults: Readonly<Record<string, readonly [law: string, Policy]>> = {
       step: (state, input) => ({ state, fires: isWrite(input) && Math.random() > 0.4 })
     })
   ],
+  ...Object.fromEntries(
+    Object.entries(kept).map(([name, ask]) => [
+      `has-kept-${name}-since-it-was-loaded`,
+      [
+        "a-decision-depends-on-nothing-but-the-timeline",
+        trigger({
+          start: () => ({ state: null }),
+          step: (state, input) => ({ state, fires: isWrite(input) && ask() !== null })
+        })
+      ] as const
+    ])
+  ),
   "throws-on-its-first-real-event": [
     "a-trigger-has-no-defect",
     trigger({
