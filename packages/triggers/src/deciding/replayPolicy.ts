@@ -6,17 +6,16 @@
 import type {
   Firing,
   GuestActivity,
-  GuestEvent,
   GuestNanos,
   TimelineEnd,
   TriggerError,
   TriggerReason,
   TriggerSignal
 } from "@stillpoint/core"
-import { TriggerError as TriggerFailure } from "@stillpoint/core"
-import { Result } from "effect"
+import { describeValue, GuestEvent, TriggerError as TriggerFailure } from "@stillpoint/core"
+import { Result, Schema } from "effect"
 import { requireRecord } from "../argument.ts"
-import { refuse } from "../PolicyError.ts"
+import { PolicyError, refuse } from "../PolicyError.ts"
 import { Rest } from "./Rest.ts"
 import type { AutomatonSource, Automaton } from "../automaton/Automaton.ts"
 
@@ -92,7 +91,23 @@ const decide = (policy: AutomatonSource, timeline: ReplayedTimeline, options: Re
   const { originNanos = timeline.header?.beginning?.atNanos ?? 0 } = requireRecord("Trigger.replay", options, "options")
   if (!Number.isSafeInteger(originNanos) || originNanos < 0)
     refuse("Trigger.replay.originNanos", "a guest time, whole nanoseconds from 0 on", originNanos)
-  return policy.borrow((automaton) => decideOn(automaton, timeline, originNanos, limit))
+  try {
+    return policy.borrow((automaton) => decideOn(automaton, timeline, originNanos, limit))
+  } catch (cause) {
+    if (!(cause instanceof PolicyError)) requireEvents(timeline)
+    throw cause
+  }
+}
+
+const isGuestEvent = Schema.is(GuestEvent)
+
+/** Whether events are some is asked only once one could not be decided on: most timelines are recordings, and long. */
+const requireEvents = ({ events }: ReplayedTimeline): void => {
+  const index = events.findIndex((event) => !isGuestEvent(event))
+  if (index < 0) return
+  const event: Partial<GuestEvent> | null | undefined = events[index]
+  const kind = describeValue(event?._tag)
+  refuse(`Trigger.replay.events.${index}`, `an event of a guest, with all fields that a ${kind} has`, event)
 }
 
 const decideOn = (automaton: Automaton, timeline: ReplayedTimeline, originNanos: GuestNanos, limit: number) => {
