@@ -8,6 +8,7 @@ import type { MachineError } from "../MachineErrors.ts"
 import { AgentError } from "../AgentErrors.ts"
 import type { AgentPort } from "./AgentPort.ts"
 import { openConversation } from "./conversation.ts"
+import { panicInWords } from "./kernelReports.ts"
 
 /** Guest time within which a guest that boots must have an agent. */
 const bootNanos = 60e9
@@ -29,8 +30,9 @@ export const awaitAgent = (port: AgentPort): Effect.Effect<void, AgentError | Ma
         // A kernel that panics before it can reset the machine stands there for ever.
         const panic = events.find((event) => event._tag === "GuestPanicked")
         if (panic !== undefined) {
-          const { atNanos, message } = panic
-          return yield* new AgentError({ reason: { _tag: "GuestEnded", how: "panicked", detail: message, atNanos } })
+          const detail = panicInWords(panic.message, events)
+          const { atNanos } = panic
+          return yield* new AgentError({ reason: { _tag: "GuestEnded", how: "panicked", detail, atNanos } })
         }
         const isFromItsBoot = events.length === 0 ? port.nextSeq() === 0 : events[0]?.seq === 0
         if (!isFromItsBoot || events.some((event) => event._tag === "AgentReady")) isReady = true
@@ -38,7 +40,9 @@ export const awaitAgent = (port: AgentPort): Effect.Effect<void, AgentError | Ma
         const turn = yield* conversation.until({ settled: () => isReady || undefined, kinds: ["AgentReady"], dueNanos })
         if (turn._tag === "Settled") return
         if (turn._tag === "Ended") {
-          return yield* new AgentError({ reason: { ...turn, _tag: "GuestEnded" } })
+          const told = turn.how === "panicked" ? yield* port.eventsSoFar : []
+          const detail = turn.how === "panicked" ? panicInWords(turn.detail, told) : turn.detail
+          return yield* new AgentError({ reason: { ...turn, _tag: "GuestEnded", detail } })
         }
         return yield* new AgentError({ reason: { _tag: "Absent", waitedNanos: bootNanos } })
       })

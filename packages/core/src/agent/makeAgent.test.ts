@@ -49,6 +49,29 @@ describe("the agent's client", () => {
     )
   )
 
+  it.effect("says-what-to-do-where-a-root-did-not-fit-and-the-kernel-panicked-for-want-of-it", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        for (const isRunning of [false, true]) {
+          const text = "[    0.410729] Initramfs unpacking failed: write error"
+          const message = "VFS: Unable to mount root fs on unknown-block(0,0)"
+          const machine = yield* booted({
+            script: [
+              { atNanos: 1, event: { _tag: "SerialLine", port: 0, text } },
+              { atNanos: 2, event: { _tag: "GuestPanicked", message } }
+            ]
+          })
+          if (!isRunning) yield* machine.run({ budgetNanos: 1e6 })
+          const error = yield* Effect.flip(machine.exec({ argv: ["true"] }))
+          assert.strictEqual(error.reason._tag, "GuestEnded")
+          for (const part of [message, "unpacking failed: write error", "give the machine more memory"]) {
+            assert.include(error.message, part)
+          }
+        }
+      })
+    )
+  )
+
   it.effect("does-not-wait-for-the-agent-of-a-kernel-that-has-panicked", () =>
     Effect.scoped(
       Effect.gen(function* () {
@@ -63,7 +86,7 @@ describe("the agent's client", () => {
         for (const attempt of attempts) {
           const error = yield* Effect.flip(attempt)
           assert.strictEqual(error.reason._tag, "GuestEnded")
-          assert.include(error.message, message)
+          assert.include(error.message, `${message}; the guest had too little memory: give the machine more`)
         }
         assert.strictEqual(yield* machine.nowNanos, before)
       })

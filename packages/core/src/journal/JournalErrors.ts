@@ -17,7 +17,10 @@ export const JournalReason = Schema.TaggedUnion({
   ReadOnly: { path: Schema.String, what: Schema.Literals(["file", "directory"]) },
   /** The file is not a journal, or part of it is damaged. */
   Corrupt: { path: Schema.String, detail: Schema.String },
-  /** The file, its log or its shared memory was removed, moved, replaced, cut or overwritten while the journal was open. Events appended to it would be lost. */
+  /**
+   * The file, its log or its shared memory was removed, moved, replaced, cut or overwritten while the journal was open. Events
+   * appended to it would be lost.
+   */
   Displaced: {
     path: Schema.String,
     found: Schema.Literals(["nothing", "another file", "less than was in it", "other content"])

@@ -1,5 +1,14 @@
 import { once } from "node:events"
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from "node:fs"
+import {
+  copyFileSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Worker } from "node:worker_threads"
@@ -37,7 +46,9 @@ describe("a journal that is open", () => {
     it.live(`and-whose-file-or-log-is-${what.replaceAll(" ", "-")}-in-its-place-acknowledges-nothing-any-more`, () =>
       Effect.gen(function* () {
         const where = yield* directory
-        for (const isLarge of what === "cut to nothing" || what === "written over with text" ? [false, true] : [false]) {
+        for (const isLarge of what === "cut to nothing" || what === "written over with text"
+          ? [false, true]
+          : [false]) {
           for (const beside of ["", "-wal"]) {
             const path = join(where, `journal-${isLarge}${beside}-of`)
             yield* Effect.scoped(
@@ -107,7 +118,8 @@ describe("a journal that is open", () => {
   it.live("and-cut-at-any-moment-of-an-append-has-acknowledged-nothing-that-is-not-read-again-or-named", () =>
     Effect.gen(function* () {
       const where = yield* directory
-      const program = "const { path, millis } = require('node:worker_threads').workerData; setTimeout(() => require('node:fs').truncateSync(path, 0), millis)"
+      const program =
+        "const { path, millis } = require('node:worker_threads').workerData; setTimeout(() => require('node:fs').truncateSync(path, 0), millis)"
       let refusals = 0
       for (let round = 0; round < 6; round++) {
         const path = join(where, `journal-${round}`)

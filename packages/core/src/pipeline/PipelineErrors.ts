@@ -4,6 +4,7 @@
  * @module
  */
 import { Schema } from "effect"
+import { adviceOnPanic } from "../agent/kernelReports.ts"
 import { guestEventFields } from "../contract/contract.ts"
 import { GuestNanos } from "../GuestEvent.ts"
 import { guestTimeInWords } from "../guestTimeInWords.ts"
@@ -85,7 +86,7 @@ export class KernelPanicked extends Schema.TaggedError<KernelPanicked>()("Kernel
   override get message(): string {
     return (
       `the guest's kernel panicked at ${guestTimeInWords(this.atNanos)} of guest time, before policy ${this.policy} fired: ` +
-      `${this.panic}; see its console for the cause`
+      `${this.panic}; ${adviceOnPanic(this.panic)}`
     )
   }
 }

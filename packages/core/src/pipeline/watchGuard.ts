@@ -4,6 +4,7 @@
  * @module
  */
 import { Deferred, Duration, Effect } from "effect"
+import { unpackingReport } from "../agent/kernelReports.ts"
 import type { GuestEvent, GuestEventKind } from "../GuestEvent.ts"
 import type { AdvanceUntil, GuestTimeline, TimelineAdvance } from "../GuestTimeline.ts"
 import type { Trigger } from "../Trigger.ts"
@@ -54,12 +55,6 @@ const hasEnded: ReadonlySet<TimelineAdvance["stop"]> = new Set<TimelineAdvance["
   "ended"
 ])
 
-/**
- * What Linux says on its console when it could not unpack its initial RAM file system (`init/initramfs.c`). Believed only
- * before the agent has announced itself: from then on anybody may have written it.
- */
-const unpackingFailed = /Initramfs unpacking failed: .*|rootfs image is not initramfs \(.*\)/
-
 const defaultLimit: Duration.Input = "10 minutes"
 
 /**
@@ -91,7 +86,7 @@ export const watchGuard = (
       if (event._tag === "ExecStarted") hasCommands = true
       if (event._tag === "AgentReady") hasAgent = true
       if (event._tag === "GuestPanicked") panicked = event
-      const report = event._tag === "SerialLine" && !hasAgent ? unpackingFailed.exec(event.text)?.[0] : undefined
+      const report = event._tag === "SerialLine" && !hasAgent ? unpackingReport(event.text) : undefined
       if (report !== undefined) incomplete ??= new RootIncomplete({ report, atNanos: event.atNanos, memoryMib })
     }
     const failureOf = ({ events, stop }: TimelineAdvance): WatchFailure | null => {

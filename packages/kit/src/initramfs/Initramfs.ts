@@ -145,15 +145,15 @@ class Root {
   }
 
   /**
-   * Lets the user's programs be found where busybox has one of the same name; `path` is the workload's `PATH`. What runs other
-   * programs then is a busybox that has forgotten those names; the whole one stays, by its name and theirs.
+   * Lets the user's programs be found where busybox has one of the same name. What runs other programs
+   * then is a busybox that has forgotten those names; the whole one stays, by its name and theirs.
    */
-  preferOwnPrograms(busybox: Uint8Array, path: string | undefined): void {
+  preferOwnPrograms(busybox: Uint8Array): void {
     const isProgram = (at: string) => {
       const node = this.nodes.get(this.resolve(at))
       return node?.kind === "file" && (node.mode & 0o111) !== 0 && node.content !== busybox
     }
-    const names = programNames([...this.own].filter(isProgram), path)
+    const names = programNames([...this.own].filter(isProgram))
     const forgetful = withoutPrograms(busybox, names)
     if (forgetful === busybox) return
     this.nodes.set(forgetfulBusybox, file(forgetful, 0o755))
@@ -357,7 +357,7 @@ export const buildInitramfs = Effect.fn("Initramfs.build")(function* (
   const root = standardRoot(programs, config.busybox, config.network)
   const modules = yield* addModules(root, programs, config)
   yield* addUserFiles(root, config)
-  if (config.busybox) root.preferOwnPrograms(programs.busybox, config.workload?.env["PATH"])
+  if (config.busybox) root.preferOwnPrograms(programs.busybox)
   const conf = utf8.encode(encodeAgentConf(config, modules))
   if (conf.length > agentConfBytesMax) {
     return yield* tooLarge("the workload's arguments and environment", agentConfBytesMax, conf.length)

@@ -7,20 +7,18 @@
  * @module
  */
 
-/** Where programs are looked for if nothing else is said, as the agent has it. */
-const standardPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 /** What scripts begin with, and what busybox itself is started as. */
 const shells: ReadonlySet<string> = new Set(["sh", "ash"])
 
-/** The names of the programs among `paths`: what stands in a folder of the workload's `PATH` or of the standard one. */
-export const programNames = (paths: Iterable<string>, path: string | undefined): ReadonlySet<string> => {
-  const folders = new Set(`${standardPath}:${path ?? ""}`.split(":"))
+/**
+ * The names of the programs at `paths`, wherever they stand: `PATH` may get any folder while the guest runs. A name that is forgotten
+ * for nothing costs a look along `PATH`, which ends at busybox's own link.
+ */
+export const programNames = (paths: Iterable<string>): ReadonlySet<string> => {
   const names = new Set<string>()
-  for (const file of paths) {
-    const slash = file.lastIndexOf("/")
-    const name = file.slice(slash + 1)
-    if (folders.has(file.slice(0, slash)) && !shells.has(name)) names.add(name)
+  for (const path of paths) {
+    const name = path.slice(path.lastIndexOf("/") + 1)
+    if (!shells.has(name)) names.add(name)
   }
   return names
 }
