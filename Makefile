@@ -19,7 +19,7 @@ ARGS ?=
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
-demo: setup ## boot, capture at pre-exec and at listener, restore; ARGS=--json for one JSON line at the end
+demo: setup ## from an image to a captured server behind a port, three clones, a report; ARGS=--json for one JSON line at the end
 	@$(node) examples/01-*/main.ts $(ARGS)
 
 test: setup qemu-if-possible images-if-possible chromium-if-possible check ## everything that is checked, on this machine
@@ -41,7 +41,7 @@ kvm: setup-tools ## the engine kvm: on this host's /dev/kvm, and a stock kernel 
 	@scripts/kvm/run.sh
 
 software: images ## redis, python, postgres, nginx and nodejs, captured and cloned; make test has the first two
-	@STILLPOINT_SOFTWARE=all $(bin)/vitest run --project examples examples/03-images-of-real-programs
+	@STILLPOINT_SOFTWARE=all $(bin)/vitest run --project examples examples/06-images-of-real-programs
 
 bench: setup ## the figures of the README, in a table and in bench/out/latest.json
 	@scripts/setup/qemu.sh

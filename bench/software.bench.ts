@@ -1,5 +1,5 @@
 /**
- * Real programs of images, as `examples/03-images-of-real-programs` takes them through their lives: the size of the image and how long
+ * Real programs of images, as `examples/06-images-of-real-programs` takes them through their lives: the size of the image and how long
  * it takes to build, the pause of a capture, and a clone's first answer. Those that are built (`make images` builds all).
  */
 import { execFileSync } from "node:child_process"
@@ -18,7 +18,7 @@ interface ProgramReport {
 }
 
 const index = fileURLToPath(new URL("../.cache/test-images/layout/index.json", import.meta.url))
-const program = fileURLToPath(new URL("../examples/03-images-of-real-programs/main.ts", import.meta.url))
+const program = fileURLToPath(new URL("../examples/06-images-of-real-programs/main.ts", import.meta.url))
 
 const names = existsSync(index)
   ? [...readFileSync(index, "utf8").matchAll(/"org\.opencontainers\.image\.ref\.name":"([a-z]+)"/g)].map(

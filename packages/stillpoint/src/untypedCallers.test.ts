@@ -82,10 +82,11 @@ const asked = nearly({ image: "kit:httpd", captureAt: "listener", home }, [
   "name",
   "replace",
   "memoryMib",
+  "workload",
   "images",
   "signal"
 ])
-const bakes = nearly({ image: "kit:httpd", captureAt: onListener() }, ["name", "replace", "memoryMib"])
+const bakes = nearly({ image: "kit:httpd", captureAt: onListener() }, ["name", "replace", "memoryMib", "workload"])
 const references = fc.oneof(rubbish, fc.constantFrom("web", "nothing"))
 const commands = fc.oneof(
   nearly({ argv: ["true"] }, ["env", "cwd", "stdin", "terminal"]),
@@ -197,7 +198,15 @@ describe("whatever a program without types hands to", () => {
   it.effect("a-bake-is-refused-for-all-that-is-wrong-with-it-before-anything-is-booted", () =>
     Effect.gen(function* () {
       booted = 0
-      const wrong = { image: "", memoryMib: 0, captureAt: "listner", name: "../up", replace: "yes", mistyped: 1 }
+      const wrong = {
+        image: "",
+        memoryMib: 0,
+        workload: { argv: [] },
+        captureAt: "listner",
+        name: "../up",
+        replace: "yes",
+        mistyped: 1
+      }
       for (const call of [bake, Sandbox.create] as ReadonlyArray<unknown>) {
         const error = yield* Effect.flip(Effect.scoped((call as Untyped)(wrong))).pipe(
           Effect.provide(host(), { local: true })
@@ -205,7 +214,7 @@ describe("whatever a program without types hands to", () => {
         const { _tag, problems } = error as { readonly _tag: string; readonly problems: ReadonlyArray<string> }
         assert.strictEqual(_tag, "OptionsInvalid")
         assert.deepStrictEqual(
-          problems.map((problem) => problem.split(":")[0]).toSorted(),
+          problems.map((problem) => problem.split(/[:.]/)[0]).toSorted(),
           Object.keys(wrong).toSorted(),
           problems.join("; ")
         )

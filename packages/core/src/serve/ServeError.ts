@@ -58,6 +58,8 @@ export const ServedHow = Schema.TaggedUnion({
   ClientReset: {},
   /** The guest reset the connection, or has no listener on that port. */
   GuestReset: {},
+  /** What the guest answered is no HTTP/1.1. */
+  AnswerInvalid: { problem: Schema.String },
   /** The guest of the clone ended, or its machine was closed. */
   GuestEnded: { message: Schema.String },
   /** Serving was stopped. */

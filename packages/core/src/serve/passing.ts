@@ -99,6 +99,13 @@ export const passRequest = (
       answer(response, status, text)
       asked.destroy()
     }
+    const failed = (error: NodeJS.ErrnoException): void => {
+      // What Node's parser says of an answer that it cannot read.
+      if (error.code?.startsWith("HPE_") !== true)
+        return fail({ _tag: "GuestReset" }, 502, "the guest reset the connection, or does not listen")
+      const problem = error.message.replace(/^Parse Error: /, "")
+      fail({ _tag: "AnswerInvalid", problem }, 502, `the guest's answer is not valid HTTP/1.1: ${problem}`)
+    }
     const headers = passedOn(request)
     if (request.headers["transfer-encoding"] !== undefined) headers["transfer-encoding"] = "chunked"
     const asked = httpRequest({
@@ -113,10 +120,10 @@ export const passRequest = (
     asked.on("response", (answered) => {
       response.writeHead(answered.statusCode ?? 502, answered.statusMessage, passedOn(answered))
       answered.on("data", (bytes: Buffer) => (passed.fromGuest += bytes.length))
-      answered.on("error", () => fail({ _tag: "GuestReset" }, 502, "the guest reset the connection"))
+      answered.on("error", failed)
       answered.pipe(response)
     })
-    asked.on("error", () => fail({ _tag: "GuestReset" }, 502, "the guest reset the connection, or does not listen"))
+    asked.on("error", failed)
     const onIdle = () => fail({ _tag: "Idle", idleMillis }, 504, `nothing was heard for ${idleMillis} ms`)
     asked.setTimeout(idleMillis, onIdle)
     request.on("data", (bytes: Buffer) => (passed.fromClient += bytes.length))

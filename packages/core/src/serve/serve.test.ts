@@ -256,7 +256,8 @@ describe("served clones", () => {
       const guests: ReadonlyArray<readonly [Guest, ServeOptions["idleTimeout"] & string]> = [
         [(client) => client.resetAndDestroy(), "5 minutes"],
         [() => undefined, "50 millis"],
-        [(client) => client.end("nonsense\r\n\r\n"), "5 minutes"]
+        [(client) => client.end("nonsense\r\n\r\n"), "5 minutes"],
+        [(client) => client.end("HTTP/1.1 200 OK\r\n\nno empty line of its own"), "5 minutes"]
       ]
       for (const [guest, idleTimeout] of guests) {
         const asking = Effect.scoped(
@@ -268,10 +269,10 @@ describe("served clones", () => {
         )
         yield* asking.pipe(Effect.provide(host({ ports: portsOf(guest) }), { local: true }))
       }
-      assert.deepStrictEqual(answers, [502, 504, 502])
+      assert.deepStrictEqual(answers, [502, 504, 502, 502])
       assert.deepStrictEqual(
         all.map(({ how }) => how._tag),
-        ["GuestReset", "Idle", "GuestReset"]
+        ["GuestReset", "Idle", "AnswerInvalid", "AnswerInvalid"]
       )
     })
   )

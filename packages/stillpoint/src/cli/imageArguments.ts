@@ -18,14 +18,29 @@ export const at = Flag.String("at").pipe(
 )
 export const memory = Flag.Int("memory").pipe(Flag.withDescription("Guest memory in MiB"), Flag.optional)
 
+export const env = Flag.KeyValuePair("env").pipe(
+  Flag.withDescription("A variable for the workload's environment, NAME=VALUE; may be repeated; kept in the snapshot"),
+  Flag.withDefault({})
+)
+export const workload = Argument.String("workload").pipe(
+  Argument.variadic(),
+  Argument.withDescription("After --, the program to run and its arguments, in place of the image's own")
+)
+
 interface AskedGuest {
   readonly image: string
+  readonly env: Readonly<Record<string, string>>
+  readonly workload?: ReadonlyArray<string>
   readonly memory: Option.Option<number>
 }
 
 /** The guest that they ask for. */
-export const guestOf = ({ image, memory }: AskedGuest): ImageOptions => ({
+export const guestOf = ({ env, image, memory, workload: [program, ...rest] = [] }: AskedGuest): ImageOptions => ({
   image,
+  workload: {
+    ...(program === undefined ? {} : { argv: [program, ...rest] as const }),
+    ...(Object.keys(env).length === 0 ? {} : { env })
+  },
   ...(Option.isSome(memory) ? { memoryMib: memory.value } : {})
 })
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { NameTaken, parseName, PlainText, Snapshots, SnapshotsError } from "@stillpoint/core"
+import { NameTaken, parseName, PlainText, Snapshots, SnapshotsError, workloadSpecSchema } from "@stillpoint/core"
 import { Effect, Result, Schema, SchemaIssue } from "effect"
 import { readMomentResult } from "./readMoment.ts"
 import { OptionsInvalid } from "./SandboxError.ts"
@@ -52,8 +52,11 @@ export const Watching = Schema.Struct({
   onProgress: Schema.optional(Schema.declare(isFunction, { expected: "a function" }))
 })
 
+const { argv, cwd, env, user } = workloadSpecSchema.fields
+
 const imageFields = {
   image: Path,
+  workload: Schema.optional(Schema.Struct({ argv: Schema.optional(argv), env, cwd, user })),
   memoryMib: Schema.optional(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1)))
 } as const
 

@@ -25,6 +25,20 @@ export interface ImageOptions {
   readonly image: string
   /** Guest memory in MiB; 128 for `kit:httpd`, 512 for others. */
   readonly memoryMib?: number
+  /** What the guest runs, where it is not what the image says. */
+  readonly workload?: WorkloadOptions
+}
+
+/** What a guest runs. Whatever is absent is as the image has it. */
+export interface WorkloadOptions {
+  /** The program and its arguments, in place of the image's entry point and command. */
+  readonly argv?: readonly [string, ...ReadonlyArray<string>]
+  /** Variables added to the image's environment. They are kept in the snapshot and in its manifest: no place for secrets. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Absolute path of the directory to run in. */
+  readonly cwd?: string
+  /** `NAME` or `NUMBER`, then perhaps `:GROUP`, of the image's users. */
+  readonly user?: string
 }
 
 const page = "<!doctype html>\n<title>Stillpoint</title>\n<p>It is captured and cloned, and still it answers.\n"
@@ -57,14 +71,14 @@ const keepImage = Effect.fnUntraced(function* (home: string, file: string, diges
  * What to boot for an image: with a network interface, so that its ports can be reached. `keep` puts the image's file beside the
  * snapshots once more, should it have been pruned before a snapshot read it.
  */
-export const imageSpec = Effect.fn("imageSpec")(function* ({ image, memoryMib }: ImageOptions) {
+export const imageSpec = Effect.fn("imageSpec")(function* ({ image, memoryMib, workload = {} }: ImageOptions) {
   const kit = yield* GuestKit
   if (image.startsWith("kit:")) {
     const name = image.slice("kit:".length)
     const known = Object.keys(builtIn)
     const guest = Object.entries(builtIn).find(([one]) => one === name)?.[1]
     if (guest === undefined) return yield* new ImageUnknown({ found: image, meant: didYouMean(name, known) })
-    const spec = yield* kit.guest({ ...guest, network: true })
+    const spec = yield* kit.guest({ ...guest, workload: { ...guest.workload, ...workload }, network: true })
     const origin = { ...spec.origin, image }
     const booted = { ...spec, memoryMib: memoryMib ?? 128, network: {}, origin } satisfies BootSpec
     return { spec: booted, keep: Effect.void }
@@ -72,7 +86,7 @@ export const imageSpec = Effect.fn("imageSpec")(function* ({ image, memoryMib }:
   const { home } = yield* Snapshots
   const resolved = yield* Images.use((images) => images.resolve(image))
   const keep = keepImage(home, resolved.file, resolved.digest)
-  const spec = yield* kit.bootSpec({ image: { ...resolved, file: yield* keep }, network: true })
+  const spec = yield* kit.bootSpec({ image: { ...resolved, file: yield* keep }, workload, network: true })
   return { spec: { ...spec, memoryMib: memoryMib ?? 512, network: {} } satisfies BootSpec, keep: Effect.asVoid(keep) }
 })
 

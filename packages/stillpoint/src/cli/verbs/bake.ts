@@ -10,7 +10,7 @@ import { mebibytes } from "../../report/mebibytes.ts"
 import { bake } from "../../sandbox/bake.ts"
 import { answer } from "../Output.ts"
 import { json, replace } from "../arguments.ts"
-import { at, baking, image, memory } from "../imageArguments.ts"
+import { at, baking, env, image, memory, workload } from "../imageArguments.ts"
 import { signKey } from "../keys.ts"
 import { progress, sandboxesWith } from "../layers.ts"
 
@@ -20,6 +20,8 @@ export const bakeCommand = Command.make(
     image,
     at,
     memory,
+    env,
+    workload,
     name: Flag.String("name").pipe(Flag.withDescription("Name for the snapshot: NAME or NAME:TAG"), Flag.optional),
     replace,
     signKey,
@@ -48,6 +50,11 @@ export const bakeCommand = Command.make(
     {
       command: "stillpoint bake oci:./layout:latest --at pre-exec --name job",
       description: "Captured before its first instruction"
+    },
+    {
+      command:
+        "stillpoint bake docker://127.0.0.1:5000/python --at listener:8000 --env MODE=test -- python3 -m http.server 8000",
+      description: "Another program of the image"
     },
     {
       command: "stillpoint bake kit:httpd --at ./policy.ts",

@@ -11,7 +11,7 @@ import { imageSpec } from "../../sandbox/imageSpec.ts"
 import { ArgumentInvalid } from "../ArgumentInvalid.ts"
 import { answer } from "../Output.ts"
 import { json } from "../arguments.ts"
-import { guestOf, image, memory } from "../imageArguments.ts"
+import { env, guestOf, image, memory, workload } from "../imageArguments.ts"
 import { sandboxes } from "../layers.ts"
 
 const mostSeconds = 3600
@@ -21,6 +21,8 @@ export const recordCommand = Command.make(
   {
     image,
     memory,
+    env,
+    workload,
     seconds: Flag.Int("seconds").pipe(
       Flag.withDescription("Seconds of guest time to record (default: 10)"),
       Flag.withDefault(10)

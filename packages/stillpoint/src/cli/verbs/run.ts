@@ -9,14 +9,17 @@ import { Sandbox } from "../../sandbox/Sandbox.ts"
 import { command, json } from "../arguments.ts"
 import { commandIn } from "../commandIn.ts"
 import { notTheCommands } from "../commandStatus.ts"
-import { at, baking, image, memory } from "../imageArguments.ts"
+import { at, baking, env, image, memory } from "../imageArguments.ts"
 import { progress, sandboxes } from "../layers.ts"
 
-export const runCommand = Command.make("run", { image, at, memory, command, json }, ({ command, json, ...asked }) =>
-  Effect.gen(function* () {
-    const sandbox = yield* Effect.provide(Effect.flatMap(baking(asked), Sandbox.create), progress(json))
-    yield* commandIn(sandbox, command, json)
-  }).pipe(Effect.scoped, sandboxes, notTheCommands)
+export const runCommand = Command.make(
+  "run",
+  { image, at, memory, env, command, json },
+  ({ command, json, ...asked }) =>
+    Effect.gen(function* () {
+      const sandbox = yield* Effect.provide(Effect.flatMap(baking(asked), Sandbox.create), progress(json))
+      yield* commandIn(sandbox, command, json)
+    }).pipe(Effect.scoped, sandboxes, notTheCommands)
 ).pipe(
   Command.withDescription(
     "Run a command in a clone of an image; the image is captured on first use. Exits with the command's status"
