@@ -12,7 +12,8 @@ export interface VitestReport {
     readonly assertionResults: ReadonlyArray<{
       readonly fullName: string
       readonly status: string
-      readonly failureMessages?: ReadonlyArray<string> | null
+      /** One is `null` where the error could not be written down. */
+      readonly failureMessages?: ReadonlyArray<string | null> | null
       /** What a test has counted, for the end of the run. */
       readonly meta?: { readonly told?: string }
     }>
@@ -31,7 +32,9 @@ export const outcomeOf = (report: VitestReport, root: string): Outcome => {
       if (status === "passed") continue
       if (status === "failed") {
         failed += 1
-        const said = (failureMessages ?? []).flatMap((message) => withoutStack(message, root))
+        const said = (failureMessages ?? []).flatMap((message) =>
+          withoutStack(message ?? "an error that could not be written down", root)
+        )
         outcome.failures.push({ test: `${name} › ${fullName}`, said })
       } else {
         outcome.skipped += 1

@@ -316,7 +316,7 @@ describe("the command line", () => {
       [2, /--publish: expected .*, found 0:53\/sctp/, "serve", "web", "--publish", "0:53/sctp"],
       [2, /Expected a value between 1 and 16384/, "bake", "kit:httpd", "--memory", "99999"],
       [2, /expected SNAPSHOT:\/PATH on one side/, "cp", "./one", "./other"],
-      [2, /--name: expected the name of the new snapshot/, "cp", "./one", "web:/one"],
+      [2, /--name: expected a name for the new snapshot/, "cp", "./one", "web:/one"],
       [1, /read of \.\/missing failed: ENOENT/, "cp", "./missing", "web:/one", "--name", "web3"],
       [3, /did you mean web/, "untag", "wbe"],
       [3, /did you mean web/, "report", "web", "wbe"],
