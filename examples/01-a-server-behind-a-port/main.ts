@@ -11,8 +11,8 @@ import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { guestTimeInWords } from "@stillpoint/core"
 import { Effect } from "effect"
-import { bake, report, Sandbox, Stillpoint } from "stillpoint"
-import { asProgram, say, temporaryDirectory } from "../asProgram.ts"
+import { bake, report, Sandbox } from "stillpoint"
+import { asProgram, inStoreOfItsOwn, say } from "../asProgram.ts"
 
 const { values } = parseArgs({
   options: {
@@ -62,7 +62,4 @@ const program = Effect.gen(function* () {
   if (values.json === true) say(JSON.stringify({ capture, bootMillis, clones, report: values.out }))
 })
 
-const inStoreOfItsOwn = Effect.flatMap(temporaryDirectory("demo"), (home) =>
-  Effect.provide(Effect.scoped(program), Stillpoint.layer({ home }))
-)
-await asProgram(Effect.scoped(inStoreOfItsOwn))
+await asProgram(inStoreOfItsOwn("demo", program))

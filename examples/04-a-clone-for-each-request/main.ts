@@ -7,8 +7,8 @@
  */
 import { serve } from "@stillpoint/core"
 import { Effect } from "effect"
-import { bake, poolOf, Stillpoint } from "stillpoint"
-import { asProgram, say, temporaryDirectory } from "../asProgram.ts"
+import { bake, poolOf } from "stillpoint"
+import { asProgram, inStoreOfItsOwn, say } from "../asProgram.ts"
 
 /** A counter that a server keeps in a file of its guest: the second request to one guest would read 2. */
 const counter = `#!/bin/sh
@@ -40,7 +40,4 @@ const program = Effect.gen(function* () {
   say(`${answered} requests answered, ${failed} failed`)
 })
 
-const inStoreOfItsOwn = Effect.flatMap(temporaryDirectory("counter"), (home) =>
-  Effect.provide(Effect.scoped(program), Stillpoint.layer({ home }))
-)
-await asProgram(Effect.scoped(inStoreOfItsOwn))
+await asProgram(inStoreOfItsOwn("counter", program))

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Effect, Stream } from "effect"
+import { Stream } from "effect"
 import { GuestFileError } from "../guestFiles/GuestFileError.ts"
 import type { GuestFileChange, GuestFileChangeKind, GuestFileFailure } from "../guestFiles/GuestFiles.ts"
 
@@ -55,11 +55,8 @@ export const changesOf = (
         at = end + 1
       }
       rest = bytes.subarray(at)
-      const isTooLong = rest.length > mostBytes
       const heard = Stream.fromIterable(changes)
-      return isTooLong
-        ? Stream.concat(heard, Stream.fromEffect(Effect.fail(invalid("a change without an end"))))
-        : heard
+      return rest.length > mostBytes ? Stream.concat(heard, Stream.fail(invalid("a change without an end"))) : heard
     })
   })
 }

@@ -73,7 +73,7 @@ const guardOfBoth = (path: string): Guard | null => lookAt(path, "mode=ro")
 
 export const logOf = (path: string): string => `${path}-wal`
 
-const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0
+export const sizeBytesOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0
 
 /** How often a missing log is looked for: others may open and close the journal meanwhile. */
 const looks = 4
@@ -84,16 +84,17 @@ const looks = 4
  */
 const isLogMissing = (path: string): boolean => {
   for (let look = 0; look < looks; look++) {
-    if (sizeOf(logOf(path)) > 0 || guardOfFile(path)?.state !== "open" || sizeOf(logOf(path)) > 0) return false
+    if (sizeBytesOf(logOf(path)) > 0 || guardOfFile(path)?.state !== "open" || sizeBytesOf(logOf(path)) > 0)
+      return false
   }
   return true
 }
 
 /** Why a journal and the log beside it, or the lack of one, do not go together; `null` if they do, or there is no journal yet. */
 export const logObstacle = (path: string): JournalReason | null => {
-  if (sizeOf(path) === 0) return null
+  if (sizeBytesOf(path) === 0) return null
   if (isLogMissing(path)) return { _tag: "LogMissing", path, log: logOf(path) }
-  if (sizeOf(logOf(path)) === 0) return null
+  if (sizeBytesOf(logOf(path)) === 0) return null
   const file = guardOfFile(path)
   const both = guardOfBoth(path)
   if (file === null || both === null) return null
@@ -133,14 +134,14 @@ const leastBytes = 100
  */
 export const cutObstacle = (path: string): JournalReason | null => {
   if (!existsSync(path)) return null
-  const sizeBytes = sizeOf(path)
+  const sizeBytes = sizeBytesOf(path)
   // Of a single byte SQLite thinks nothing, and writes over it.
   if (sizeBytes > 0 && sizeBytes < leastBytes) {
     return { _tag: "Corrupt", path, detail: `it has ${sizeBytes} bytes, fewer than any journal` }
   }
   if (sizeBytes > 0) return null
-  const beside = sizeOf(logOf(path)) > 0 ? logOf(path) : [claimsOf(path)].find(existsSync)
-  if (beside === undefined || sizeOf(path) > 0) return null
+  const beside = sizeBytesOf(logOf(path)) > 0 ? logOf(path) : [claimsOf(path)].find(existsSync)
+  if (beside === undefined || sizeBytesOf(path) > 0) return null
   const detail = `it is empty, and ${beside} beside it says that it was a journal: put back a copy of it, or remove both to begin anew`
   return { _tag: "Corrupt", path, detail }
 }

@@ -13,7 +13,7 @@ import { spawnSync } from "node:child_process"
 import { statSync } from "node:fs"
 import { DatabaseSync } from "node:sqlite"
 import { JournalError, type JournalReason } from "./JournalErrors.ts"
-import { type Guard, guardOfFile, logOf, readGuard } from "./journalGuard.ts"
+import { type Guard, guardOfFile, logOf, readGuard, sizeBytesOf } from "./journalGuard.ts"
 import { followLog } from "./journalLog.ts"
 
 /** Which files a journal consists of, as the host knows them. */
@@ -126,8 +126,6 @@ const watched = new Set<StandingFiles>()
 
 const isSame = (one: FileIdentity | undefined, other: FileIdentity | undefined): boolean =>
   one?.found?.inode === other?.found?.inode && one?.found?.device === other?.found?.device
-
-const sizeBytesOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0
 
 /**
  * Watches the files of a journal that is open and has been written to; its guard is as given, on page `guardPage`. Throws where the same file is open here

@@ -9,11 +9,11 @@
  *
  * @module
  */
-import { bootSpecJson, type BootSpec } from "@stillpoint/core"
-import { Effect, Option } from "effect"
+import { bootSpecJson, type BootSpec, writeWhole } from "@stillpoint/core"
+import { Effect, Option, Stream } from "effect"
 import { createHash } from "node:crypto"
-import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises"
-import { join } from "node:path"
+import { mkdir, readFile, stat } from "node:fs/promises"
+import { dirname, join } from "node:path"
 
 /** Where the key of such a machine is kept; `null` where it is not known what makes machines. */
 export const placeOfKey = (directory: string, build: string | undefined, spec: BootSpec) =>
@@ -38,13 +38,9 @@ export const recallKey = (place: string | null) =>
   ).pipe(Effect.map(Option.getOrNull))
 
 /** Keeps a key there. What cannot be kept is found out anew. */
-export const rememberKey = (place: string | null, key: string) =>
-  Effect.ignore(
-    Effect.tryPromise(async () => {
-      if (place === null) return
-      await mkdir(join(place, ".."), { recursive: true, mode: 0o700 })
-      const fresh = `${place}.${process.pid}`
-      await writeFile(fresh, `${key}\n`, { mode: 0o600 })
-      await rename(fresh, place)
-    })
-  )
+export const rememberKey = (place: string | null, key: string): Effect.Effect<void> => {
+  if (place === null) return Effect.void
+  const made = Effect.tryPromise(() => mkdir(dirname(place), { recursive: true, mode: 0o700 }))
+  const text = Stream.make(new TextEncoder().encode(`${key}\n`))
+  return Effect.ignore(Effect.andThen(made, writeWhole(place, text, { mode: 0o600 })))
+}
