@@ -1,6 +1,7 @@
 #include "filter.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -46,6 +47,14 @@ static const struct sock_filter confinement[] = {
 	/* Its rings bind and listen without a system call that anybody is told of. */
 	IF(SYS_io_uring_setup, 0, 1),
 	REFUSE(ENOSYS),
+	/* Who opens or executes a file waits for the one that has a lease to write it; as where there are no leases. */
+	IF(SYS_fcntl, 0, 6),
+	LOAD(args[1]),
+	IF(F_SETLEASE, 0, 3),
+	LOAD(args[2]),
+	IF(F_WRLCK, 0, 1),
+	REFUSE(EINVAL),
+	ANSWER(SECCOMP_RET_ALLOW),
 };
 
 /* The last four pick a further filter that notifies out of all that seccomp can be asked for. */

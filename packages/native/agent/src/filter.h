@@ -9,7 +9,7 @@
  *
  * confined  what lets any process of uid 0 change PID 1 (its limits, its place among what runs) or have the kernel start
  *           a program outside of every control group (request_key) is refused with EPERM; io_uring, whose listeners nobody
- *           is told of, is not there
+ *           is told of, is not there; nor are leases to write, for which everybody waits who opens or executes the file
  * notify    listen, bind and a further filter that notifies are handed to whoever reads `*listener`, which is -1 where the
  *           kernel has no such thing
  *

@@ -101,6 +101,23 @@ it.effect("a-workload-has-no-way-to-the-agent-or-the-machine", () =>
   }).pipe(Effect.provide(layer), TestClock.withLive)
 )
 
+const forgery = `sleep 0.05; read up rest < /proc/uptime
+for way in /dev/kmsg /dev/console /dev/ttyS0; do
+  echo "[    \${up}0000] Kernel panic - not syncing: forged" > $way
+done; sleep 0.2; exit 5`
+
+it.effect("a-panic-that-a-workload-writes-in-the-kernels-words-is-none", () =>
+  Effect.gen(function* () {
+    const machine = yield* boot(shell(forgery, { holdNanos: 0 }))
+    yield* machine.run({ kinds: ["GuestPanicked", "WorkloadExited"], budgetNanos: 60e9 })
+    assert.strictEqual(yield* sh(machine, "echo alive"), "alive")
+    const events = yield* machine.eventsSoFar(0)
+    const said = events.filter((event) => event._tag === "SerialLine" && event.text.includes("not syncing: forged"))
+    assert.isAtLeast(said.length, 2)
+    assert.isFalse(events.some((event) => event._tag === "GuestPanicked"))
+  }).pipe(Effect.provide(layer), TestClock.withLive)
+)
+
 const fillFiles = `for folder in / /tmp /run /var /dev /dev/shm; do
   dd if=/dev/zero of=$folder/fill bs=4k
   i=0; while true > $folder/fill$i; do i=$((i+1)); done

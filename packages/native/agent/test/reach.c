@@ -234,6 +234,7 @@ static int machine(void)
 	worked += report("never out of memory", write_file("/proc/self/oom_score_adj", "-1000"));
 	int fd = open("/tmp/forever", O_WRONLY | O_CREAT, 0644);
 	worked += report("a file for ever", ioctl(fd, FS_IOC_SETFLAGS, &immutable) == 0);
+	worked += report("a lease on a program", fcntl(fd, F_SETLEASE, F_WRLCK) == 0);
 	close(fd);
 	worked += report("clone out of the group", clone_into("/sys/fs/cgroup"));
 	worked += report("clone into another group", clone_into("/sys/fs/cgroup/../cgroup/exec"));

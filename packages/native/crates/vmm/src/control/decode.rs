@@ -66,6 +66,11 @@ impl Decoder {
         self.lost && self.last_byte_at == Nanos::MAX
     }
 
+    /// Whether anybody has ever spoken on the port.
+    pub fn has_heard(&self) -> bool {
+        self.last_byte_at > 0 || !self.held.is_empty()
+    }
+
     /// Appends the decoder's state.
     pub fn save(&self, state: &mut StateWriter) {
         state.bytes(&self.held).bool(self.lost).u64(self.last_byte_at);

@@ -356,7 +356,7 @@ impl Machine {
 
     /// The guest executes no further.
     pub(crate) fn end(&mut self, life: Life) {
-        self.platform.flush_console();
+        self.platform.flush_console(matches!(life, Life::Reset { .. }));
         self.platform.report_dropped();
         self.platform.emit(match &life {
             Life::Running => return,

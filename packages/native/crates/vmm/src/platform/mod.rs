@@ -358,10 +358,10 @@ impl Platform {
         self.tell(body, false);
     }
 
-    /// The guest is off: emits the line that it had begun.
-    pub(crate) fn flush_console(&mut self) {
+    /// The guest is off, by a reset or not: emits what it said last.
+    pub(crate) fn flush_console(&mut self, was_reset: bool) {
         let mut events = Vec::new();
-        self.serial.flush(&mut events);
+        self.serial.flush(was_reset, &mut events);
         for body in events {
             self.emit(body);
         }

@@ -10,6 +10,7 @@ use crate::state::{Sections, StateError, StateReader, StateVersions, StateWriter
 pub(crate) const PLATFORM: &str = "platform";
 pub(crate) const SERIAL_PORTS: &str = "serial ports";
 const SAYING: &str = "what the guest says";
+const LAST_WORDS: &str = "last words";
 const OPEN_LISTENERS: &str = "open listeners";
 
 /// The name under which a device's state is saved.
@@ -33,7 +34,10 @@ impl Platform {
         if saying != self.saying_nothing() {
             sections.push(SAYING, StateVersions::FIRST, saying);
         }
-        // Left out where there is none; snapshots of before have none.
+        // Left out where there are none; snapshots of before have none.
+        if let Some(words) = self.serial.save_last_words() {
+            sections.push(LAST_WORDS, StateVersions::FIRST, words);
+        }
         if !self.listeners.all().is_empty() {
             sections.push(OPEN_LISTENERS, StateVersions::FIRST, self.listeners.save());
         }
@@ -78,6 +82,12 @@ impl Platform {
             let mut state = StateReader::new(SAYING, &saved);
             self.serial.load_calm(&mut state)?;
             self.quotas = Quotas::load(self.now, &mut state)?;
+            state.finish()?;
+        }
+        if sections.holds(LAST_WORDS) {
+            let saved = sections.take(LAST_WORDS, StateVersions::FIRST)?;
+            let mut state = StateReader::new(LAST_WORDS, &saved);
+            self.serial.load_last_words(&mut state)?;
             state.finish()?;
         }
         self.listeners = OpenListeners::default();

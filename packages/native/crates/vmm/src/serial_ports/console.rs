@@ -8,7 +8,7 @@
 //!   what was begun goes on after it. Such a message says its time, which is now: what a program
 //!   prints of old ones is not taken for one.
 //! * The kernel's last words are a `GuestPanicked`, too; a log that a program prints, of this guest
-//!   or another, has old ones.
+//!   or another, has old ones. Whether they are believed is the ports' to say.
 //! * Text without a newline, a prompt say, is told as `SerialText` once nothing has followed for
 //!   [`CALM_NANOS`] of guest time: all of the line so far. The line itself follows when it ends.
 

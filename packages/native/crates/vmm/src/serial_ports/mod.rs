@@ -1,4 +1,10 @@
 //! What the guest sends over its serial ports: console text as lines, control frames as events.
+//!
+//! Anybody in the guest may write on the console, in the kernel's words. So a kernel's last words
+//! are believed at once only as long as the agent has not spoken, since nothing that is not
+//! trusted runs before it. From then on they are held until what they announce has happened: the
+//! kernel resets the machine, which nobody else in a guest with an agent can, and the agent, which
+//! only runs while the kernel does, has said nothing in between.
 
 mod console;
 
@@ -15,19 +21,31 @@ pub const CONSOLE: u32 = 0;
 /// The control port's number.
 pub const CONTROL: u32 = 1;
 
+/// Longest last words: what is no character of a line has three bytes.
+const MAX_WORDS_BYTES: usize = 3 * MAX_LINE_BYTES;
+
 /// The far end of the guest's serial ports.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SerialPorts {
     console: Console,
     control: Decoder,
+    /// What a kernel that panics says before it resets the machine, if it was one.
+    last_words: Option<String>,
 }
 
 impl SerialPorts {
     /// Takes one byte that the guest sent on `port` at `now`, and says what it completed.
     pub fn transmit(&mut self, port: u32, byte: u8, now: Nanos, events: &mut Vec<EventBody>) {
         match port {
-            CONSOLE => self.console.push(byte, now, events),
-            CONTROL => events.extend(self.control.push(byte, now)),
+            CONSOLE => {
+                let before = events.len();
+                self.console.push(byte, now, events);
+                self.hold_last_words(before, events);
+            }
+            CONTROL => {
+                self.last_words = None;
+                events.extend(self.control.push(byte, now));
+            }
             _ => {}
         }
     }
@@ -42,9 +60,47 @@ impl SerialPorts {
         self.console.tell(events);
     }
 
-    /// The guest is off: what it had begun is its last line.
-    pub fn flush(&mut self, events: &mut Vec<EventBody>) {
+    /// The guest is off: what it had begun is its last line. If the machine was reset, the kernel's
+    /// last words are believed.
+    pub fn flush(&mut self, was_reset: bool, events: &mut Vec<EventBody>) {
+        let before = events.len();
         self.console.flush(events);
+        self.hold_last_words(before, events);
+        let words = self.last_words.take().filter(|_| was_reset);
+        events.extend(words.map(|message| EventBody::GuestPanicked { message }));
+    }
+
+    /// Takes the last words out of what was just told, once the agent has spoken.
+    fn hold_last_words(&mut self, before: usize, events: &mut Vec<EventBody>) {
+        if !self.control.has_heard() {
+            return;
+        }
+        for event in
+            events.extract_if(before.., |event| matches!(event, EventBody::GuestPanicked { .. }))
+        {
+            if let EventBody::GuestPanicked { message } = event {
+                self.last_words = Some(message);
+            }
+        }
+    }
+
+    /// Last words that are held, as state; none where there are none.
+    pub(crate) fn save_last_words(&self) -> Option<Vec<u8>> {
+        self.last_words.as_ref().map(|words| StateWriter::new().bytes(words.as_bytes()).finish())
+    }
+
+    /// Reads last words that are held.
+    ///
+    /// # Errors
+    /// [`StateError`] if they are not there, or are no text.
+    pub(crate) fn load_last_words(
+        &mut self,
+        state: &mut StateReader<'_>,
+    ) -> Result<(), StateError> {
+        let words = state.bytes(MAX_WORDS_BYTES)?;
+        let words = std::str::from_utf8(words).map_err(|_| state.refuse("text", "other bytes"))?;
+        self.last_words = Some(words.to_owned());
+        Ok(())
     }
 
     /// The versions of the saved state, the frame decoder's included.
@@ -64,7 +120,7 @@ impl SerialPorts {
         let line = state.bytes(MAX_LINE_BYTES)?.to_vec();
         let console = Console { line, ..Console::default() };
         // Where nothing else is said, what was begun was told long ago.
-        Ok(Self { console, control: Decoder::load(state)? }.all_told())
+        Ok(Self { console, control: Decoder::load(state)?, last_words: None }.all_told())
     }
 
     /// Appends when the begun line is to be told.
@@ -76,7 +132,7 @@ impl SerialPorts {
     pub(crate) fn all_told(&self) -> Self {
         let line = self.console.line.clone();
         let console = Console { told: line.len(), line, last_byte_at: 0 };
-        Self { console, control: self.control.clone() }
+        Self { console, control: self.control.clone(), last_words: self.last_words.clone() }
     }
 
     /// Reads when the begun line is to be told.
@@ -87,5 +143,57 @@ impl SerialPorts {
         self.console.last_byte_at = state.u64()?;
         self.console.told = (state.u32()? as usize).min(self.console.line.len());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Nanos = 1_000_000_000;
+    const PANICS: &str = "[    4.812345][    T1] Kernel panic - not syncing: forged\n";
+
+    fn panics(ports: &mut SerialPorts, port: u32, text: &[u8]) -> usize {
+        let mut events = Vec::new();
+        for byte in text {
+            ports.transmit(port, *byte, 5 * SECOND, &mut events);
+        }
+        events.iter().filter(|event| matches!(event, EventBody::GuestPanicked { .. })).count()
+    }
+
+    #[test]
+    fn last_words_are_believed_before_there_is_an_agent() {
+        assert_eq!(panics(&mut SerialPorts::default(), CONSOLE, PANICS.as_bytes()), 1);
+    }
+
+    #[test]
+    fn once_the_agent_has_spoken_last_words_are_believed_when_the_machine_is_reset() {
+        let mut ports = SerialPorts::default();
+        panics(&mut ports, CONTROL, &[1]);
+        assert_eq!(panics(&mut ports, CONSOLE, PANICS.as_bytes()), 0);
+        // Kept with the machine's state, which is as before where there are none.
+        let saved = ports.save_last_words().expect("they are held");
+        let mut restored = SerialPorts { last_words: None, ..ports.clone() };
+        assert_eq!(restored.save_last_words(), None);
+        restored.load_last_words(&mut StateReader::new("words", &saved)).expect("its own state");
+        assert_eq!(restored, ports);
+        let at_end = |mut ports: SerialPorts, was_reset| {
+            let mut events = Vec::new();
+            ports.flush(was_reset, &mut events);
+            events
+        };
+        let message = "forged".to_owned();
+        assert_eq!(at_end(restored.clone(), true), [EventBody::GuestPanicked { message }]);
+        // One that is switched off in good order has not, and nor has one that still spoke.
+        assert_eq!(at_end(restored, false), []);
+        panics(&mut ports, CONTROL, &[0]);
+        assert_eq!(at_end(ports, true), []);
+    }
+
+    #[test]
+    fn last_words_that_are_no_text_are_refused() {
+        let saved = StateWriter::new().bytes(&[0xff]).finish();
+        let mut ports = SerialPorts::default();
+        ports.load_last_words(&mut StateReader::new("words", &saved)).expect_err("no text");
     }
 }

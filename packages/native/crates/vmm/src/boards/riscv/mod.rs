@@ -12,6 +12,7 @@
 
 mod device_tree;
 mod image;
+mod kernel_takes;
 
 use crate::board::{Board, Boot, Entry, PayloadForm};
 use crate::devices::DeviceDescription;
@@ -20,6 +21,7 @@ use crate::disks::MAX_DISKS;
 use crate::loaders::{Elf, INITRAMFS_REACH_BYTES, LoadError, align_down, check_unpacks, put};
 use crate::memory::{GuestMemory, PAGE_BYTES};
 use image::Image;
+use kernel_takes::kernel_takes;
 
 /// First guest-physical address of memory.
 pub const MEMORY_BASE: u64 = 0x8000_0000;
@@ -122,8 +124,9 @@ impl Board for RiscvBoard {
         let payload = Payload::recognise(boot, memory.base())?;
         let places = Places::find(memory, &payload, boot.initramfs)?;
         if let (Payload::Image { .. } | Payload::Elf(_), Some(root)) = (&payload, boot.initramfs) {
-            let kernel_bytes = payload.end().saturating_sub(memory.base());
-            check_unpacks(root, kernel_bytes, memory.size_bytes(), boot.command_line)?;
+            let kernel_bytes = payload.end().saturating_sub(payload.start());
+            let more_bytes = || kernel_takes(boot.kernel, payload.end());
+            check_unpacks(root, kernel_bytes, more_bytes, memory.size_bytes(), boot.command_line)?;
         }
         payload.load(memory)?;
         if let (Some(content), Some((start, _))) = (boot.initramfs, places.initramfs) {
@@ -178,6 +181,13 @@ impl<'a> Payload<'a> {
         match self {
             Self::Image { address, .. } | Self::Flat { address, .. } => *address,
             Self::Elf(elf) => elf.entry,
+        }
+    }
+
+    fn start(&self) -> u64 {
+        match self {
+            Self::Image { address, .. } | Self::Flat { address, .. } => *address,
+            Self::Elf(elf) => elf.start(),
         }
     }
 

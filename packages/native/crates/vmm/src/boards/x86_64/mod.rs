@@ -161,7 +161,7 @@ fn place_of_initramfs(
         let is_memory_full = size < INITRAMFS_END;
         return Err(LoadError::InitramfsTooLarge { expected: room, found: len, is_memory_full });
     }
-    check_unpacks(content, payload.end(), memory.size_bytes(), boot.command_line)?;
+    check_unpacks(content, payload.end(), || 0, memory.size_bytes(), boot.command_line)?;
     Ok(Some(start))
 }
 
