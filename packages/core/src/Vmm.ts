@@ -142,7 +142,7 @@ export interface IdentitySpec {
   readonly thaw: boolean
   /** Guest time that the image's identity hook may take; taken from the guest's configuration if absent. */
   readonly hookTimeoutNanos?: number
-  /** Number of the signal that the workload receives when it continues; taken from the guest's configuration if absent. */
+  /** Number of the signal that the workload receives when it continues, 1 to 64; taken from the guest's configuration if absent. */
   readonly signal?: number
 }
 
@@ -348,7 +348,9 @@ export interface Machine {
   /**
    * An independent machine in the same state, which shares memory copy-on-write. On the deterministic engine it continues exactly as
    * this one would, down to the bytes of its random source, which is what explorers and laws need; only with `seed: null` do its
-   * devices draw new randomness. To use both machines, call `Gate.fork`, which gives the fork its own identity.
+   * devices draw new randomness. Its wall clock continues from the instant of the fork, and nothing sets it when the fork runs later,
+   * not even where it is a fork of a clone whose clock is kept right. To use both machines, call `Gate.fork`, which gives the fork its
+   * own identity and the right time.
    */
   readonly fork: Effect.Effect<Machine, ForkError, Scope.Scope>
   /** Digest of the whole machine state: registers, memory, devices, clock. Lower-case hexadecimal. */

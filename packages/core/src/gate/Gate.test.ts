@@ -69,6 +69,12 @@ describe("the gate", () => {
         const error = yield* Effect.flip(Gate.restore("/nowhere", options))
         assert.strictEqual(error.reason._tag, "OptionsInvalid")
         for (const name of Object.keys(options)) assert.include(error.message, `gate.${name}`)
+        // 0 is no signal: a guest that is to be sent none has none configured.
+        for (const signal of [0, -1, 65]) {
+          const refused = yield* Effect.flip(Gate.restore("/nowhere", { signal }))
+          assert.include(refused.message, "gate.signal: expected the number of a signal, 1 to 64")
+          assert.include((yield* Effect.flip(Gate.fork(null as never, false, { signal }))).message, "gate.signal")
+        }
         const misspelt = { guestTimout: "1 second", identity: { hostName: "mine", machineID: "0" } } as object
         const unknown = yield* Effect.flip(Gate.restore("/nowhere", misspelt))
         assert.strictEqual(unknown.reason._tag, "OptionsInvalid")

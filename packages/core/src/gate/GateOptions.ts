@@ -23,7 +23,7 @@ export interface GateOptions extends LoadOptions {
   readonly clockTolerance?: Duration.Input
   /** Guest time that the guest's own identity hook may take; as its configuration says if absent. */
   readonly hookTimeout?: Duration.Input
-  /** Number of the signal that the workload is sent once it goes on; as the guest's configuration says if absent. */
+  /** Number of the signal that the workload is sent once it goes on, 1 to 64; as the guest's configuration says if absent. */
   readonly signal?: number
   /** Told every state that is reached. */
   readonly onState?: (state: GateState) => Effect.Effect<void>

@@ -139,7 +139,12 @@ export const GuestConfig = Schema.Struct({
    * is 10.0.2.3, the host's end, unless `resolvConf` or your own `/etc/resolv.conf` names another.
    */
   network: defaultTo(Schema.Boolean, false),
-  /** Whether the root contains busybox; a workload in an image's root has only the image's programs. */
+  /**
+   * Whether the root contains busybox; a workload in an image's root has only the image's programs. A program in `files` comes before
+   * busybox's of the same name, wherever it is. Busybox's shell looks along `PATH` only for what it does not have itself, so it must
+   * know from the start which of its names are taken: for a program that is there later, on a volume or put there by a command, say so
+   * with a link, `links: { "/usr/local/bin/tar": "/tools/tar" }`, or execute it by its path.
+   */
   busybox: defaultTo(Schema.Boolean, true),
   /** By guest path; `/` takes a tree only. */
   files: defaultTo(GuestFiles, {}),

@@ -151,7 +151,9 @@ class Root {
   preferOwnPrograms(busybox: Uint8Array): void {
     const isProgram = (at: string) => {
       const node = this.nodes.get(this.resolve(at))
-      return node?.kind === "file" && (node.mode & 0o111) !== 0 && node.content !== busybox
+      // A link that leads out of this root stands for what is there later: on a volume, or put there by a command.
+      if (node === undefined) return true
+      return node.kind === "file" && (node.mode & 0o111) !== 0 && node.content !== busybox
     }
     const names = programNames([...this.own].filter(isProgram))
     const forgetful = withoutPrograms(busybox, names)

@@ -49,6 +49,10 @@ it.effect("a-program-of-the-users-comes-before-busyboxs", () =>
       [{ files: { "/opt/gnu": program }, links: { "/usr/bin/tar": "../../opt/gnu" } }, true],
       // A folder that nothing names yet: a script may put it into its `PATH`.
       [{ files: { "/opt/mine/tar": program } }, true],
+      // One that is there later, on a volume say.
+      [{ links: { "/usr/bin/tar": "/tools/tar" } }, true],
+      [{ links: { "/usr/bin/tar": "/usr/local/tar", "/usr/local": "/tools" } }, true],
+      [{ links: { "/etc/mtab": "/proc/mounts" } }, false],
       [{ files: { "/usr/bin/tar": { content: "text" } } }, false],
       [{ files: { "/usr/bin/sh": program } }, false],
       [{ files: { "/usr/bin/unknown": program } }, false],

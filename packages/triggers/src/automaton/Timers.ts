@@ -94,6 +94,8 @@ export class Timers {
   nextDueNanos: number = Infinity
   /** Whose timer has gone off too often since the last event or firing, and what was expected; `null` for nobody's. */
   tooMuch: { readonly owner: TimerOwner; readonly expected: string } | null = null
+  /** Told, by tests, each time that one goes off. */
+  onWake: (() => void) | null = null
   private readonly memories: Memories
   private readonly timers: Array<Timer> = []
 
@@ -125,6 +127,7 @@ export class Timers {
     for (let index = 0; index < this.timers.length; index++) {
       const timer = this.timers[index] as Timer
       if (timer.dueNanos > atNanos) continue
+      this.onWake?.()
       const expected = timer.use()
       if (expected !== null) this.tooMuch ??= { owner: timer.owner, expected }
       timer.owner.onTimer(timer)

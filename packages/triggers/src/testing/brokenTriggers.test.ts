@@ -1,4 +1,6 @@
 import { randomUUID } from "node:crypto"
+import { statSync } from "node:fs"
+import { uptime } from "node:os"
 import { performance } from "node:perf_hooks"
 import { assert, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Schema } from "effect"
@@ -11,6 +13,8 @@ import { afterGuestTime } from "../builtin/afterGuestTime.ts"
 import { defineTrigger, type TriggerDefinition } from "../plugin/defineTrigger.ts"
 import type { Policy } from "../Policy.ts"
 import { lawsOf } from "./laws.ts"
+
+const KeptDate = Date
 
 const write = Schema.Struct({ pending: Schema.Literals([0, 1, 2]) })
 
@@ -32,7 +36,8 @@ const isWrite = (input: Parameters<TriggerDefinition<{}, unknown>["step"]>[1]): 
 
 const correct = trigger({
   start: () => ({ state: 0 }),
-  step: (seen: number, input) => ({ state: seen + 1, fires: isWrite(input) && seen >= 1 })
+  // A date of a given time is no question to the host.
+  step: (seen: number, input) => ({ state: seen + 1, fires: isWrite(input) && new KeptDate(seen).getTime() >= 1 })
 })
 
 /** Laws that a trigger breaks, and how. */
@@ -48,9 +53,17 @@ const broken = Effect.fnUntraced(function* (policy: Policy, only?: string) {
 
 let count = 0
 
+class OwnDate extends KeptDate {}
+
 /** Questions to the host as a module keeps them that was loaded before anybody could replace them. */
 const kept: Readonly<Record<string, () => unknown>> = {
   now: Date.now,
+  date: () => new KeptDate(),
+  dateOfNoParts: () => Reflect.construct(KeptDate, []),
+  dateInWords: () => KeptDate(),
+  dateOfItsOwn: () => new OwnDate(),
+  ageOfTheHost: uptime,
+  file: () => statSync("/").mtimeMs,
   clock: performance.now.bind(performance),
   hrtime: process.hrtime,
   bigint: process.hrtime.bigint,
@@ -226,6 +239,40 @@ describe("a trigger that is broken is found out", () => {
       })
     )
   }
+
+  const polling = (everyNanos: number): Policy =>
+    trigger({
+      start: (_config, atNanos) => ({ state: null, wakeAtNanos: atNanos + everyNanos }),
+      step: (state, input) => {
+        const now = input._tag === "Event" ? input.event.atNanos : input.atNanos
+        return { state, fires: isWrite(input), wakeAtNanos: now + everyNanos }
+      }
+    })
+  const lawOf = (policy: Policy, name: string) => {
+    const law = lawsOf(policy, { runs: 100 }).find((each) => each.name === name)
+    return law === undefined ? Effect.die(name) : law.check
+  }
+  const laws = ["live-equals-replay", "stepping-equals-replay", "first-of-is-idempotent"]
+
+  it.effect("no-law-takes-for-ever-on-one-that-polls-all-but-all-the-time", () =>
+    Effect.gen(function* () {
+      // Once every 10 µs a guest stands for ever.
+      for (const name of laws) {
+        const exit = yield* Effect.exit(lawOf(polling(10_000), name))
+        assert.match(Exit.isFailure(exit) ? Cause.pretty(exit.cause) : name, /^WakesSpent: .*\bpoll less often/)
+      }
+    })
+  )
+
+  it.effect("one-that-polls-moderately-keeps-the-laws-on-as-many-timelines-as-were-asked-for", () =>
+    Effect.gen(function* () {
+      for (const name of laws) {
+        const { fired, timelines } = yield* lawOf(polling(10_000_000), name)
+        assert.strictEqual(timelines, 100)
+        assert.isAbove(fired, 0)
+      }
+    })
+  )
 
   it.effect("what-a-law-was-seen-to-hold-of-is-told", () =>
     Effect.gen(function* () {

@@ -6,7 +6,7 @@
 import { GuestEvent, type GuestEventKind } from "@stillpoint/core"
 import { Arbitrary, Effect, Schema } from "effect"
 import * as fc from "fast-check"
-import type { ReplayedTimeline } from "../deciding/replayPolicy.ts"
+import { replay, type ReplayedTimeline } from "../deciding/replayPolicy.ts"
 import type { Heard } from "../Heard.ts"
 import type { Registry } from "../plugin/Registry.ts"
 import type { Policy } from "../Policy.ts"
@@ -21,6 +21,7 @@ import {
   timelineOf
 } from "./guestEvents.ts"
 import { timeline } from "./timelines.ts"
+import { withWakes } from "./WakeBudget.ts"
 
 /** What is known of a trigger beside itself. */
 export interface TimelineOptions {
@@ -82,11 +83,13 @@ interface Interest {
   readonly hears: Array<Heard>
   /** Times that it waits for. */
   readonly nanos: Array<number>
+  /** Whether a plug-in is among its parts. */
+  hasPlugin: boolean
 }
 
 /** What the parts of a trigger hear and wait for, as far as its description and the registry say. */
 const interestOf = (trigger: Policy, { hears = [], registry }: TimelineOptions): Interest => {
-  const interest: Interest = { hears: [...hears, ...(trigger.shape.hears ?? [])], nanos: [] }
+  const interest: Interest = { hears: [...hears, ...(trigger.shape.hears ?? [])], nanos: [], hasPlugin: false }
   const visit = (json: unknown): void => {
     if (typeof json !== "object" || json === null) return
     const part = json as Readonly<Record<string, unknown>>
@@ -115,6 +118,7 @@ const interestOf = (trigger: Policy, { hears = [], registry }: TimelineOptions):
         ...(payload === undefined ? {} : { payload })
       })
     } else if (part["trigger"] === "plugin") {
+      interest.hasPlugin = true
       const definition = registry?.triggers.get(String(part["name"]))?.definition
       interest.hears.push(...hearsOf(definition, part["config"]))
     }
@@ -162,12 +166,40 @@ const mixed = (line: ReplayedTimeline, own: ReadonlyArray<readonly [number, Even
   )
 }
 
+/** Wake-ups within a second in which nothing happens, from which on a trigger is taken to poll. */
+const fewWakes = 20
+/** How many are seen before, among events, if it polls the quickest. */
+const manyWakes = 10_000
+
+/** Whether a trigger goes on having itself woken when nothing happens any more: to wait for a guest that rests for ever takes long. */
+const polls = (trigger: Policy, timelines: fc.Arbitrary<ReplayedTimeline>): boolean => {
+  let wakes = 0
+  const counted = withWakes(trigger, () => {
+    wakes += 1
+    if (wakes > manyWakes) throw new TypeError("woken too often")
+  })
+  const wakesUntil = (line: ReplayedTimeline, atNanos: number): number => {
+    wakes = 0
+    try {
+      replay(counted, { ...line, end: { atNanos, reason: "time" } })
+    } catch {
+      return Infinity
+    }
+    return wakes
+  }
+  return fc.sample(timelines, { numRuns: 30, seed: 1 }).some((line) => {
+    const last = line.events.at(-1)?.atNanos ?? 0
+    const before = wakesUntil(line, last)
+    return before === Infinity || wakesUntil(line, last + 1e9) - before > fewWakes
+  })
+}
+
 /**
  * Timelines for one trigger: mostly of what it hears, at instants that its durations meet or miss by a nanosecond; some as guests
- * make them, with such events among others.
+ * make them, with such events among others. None of a plug-in that polls ends in a rest for ever.
  */
 export const timelinesFor = (trigger: Policy, options: TimelineOptions = {}): fc.Arbitrary<ReplayedTimeline> => {
-  const { hears, nanos } = interestOf(trigger, options)
+  const { hasPlugin, hears, nanos } = interestOf(trigger, options)
   const unsaid = trigger.interest.filter((kind) => !hears.some((each) => each.kind === kind))
   const own: Array<fc.Arbitrary<EventBody>> = [
     ...hears.map(heard),
@@ -206,9 +238,11 @@ export const timelinesFor = (trigger: Policy, options: TimelineOptions = {}): fc
     .map(([items, end]) =>
       timelineOf(items, end === null ? null : { atNanos: (items.at(-1)?.[0] ?? 0) + end.after, reason: end.reason })
     )
-  return fc.oneof(
+  const any = fc.oneof(
     { weight: 4, arbitrary: ofOwn },
     { weight: 2, arbitrary: fc.tuple(timeline, moments).map(([line, items]) => mixed(line, items)) },
     { weight: 1, arbitrary: timeline }
   )
+  if (!hasPlugin || !polls(trigger, ofOwn)) return any
+  return any.map((line) => (line.end?.reason === "idle" ? { ...line, end: { ...line.end, reason: "time" } } : line))
 }

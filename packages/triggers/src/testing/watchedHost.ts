@@ -6,27 +6,49 @@
  *
  * @module
  */
-import { randomBytes, randomInt, randomUUID, webcrypto } from "node:crypto"
+import * as childProcess from "node:child_process"
+import * as crypto from "node:crypto"
+import * as fs from "node:fs"
 import { Session } from "node:inspector"
+import * as os from "node:os"
 
-/** What tells of the host, or of chance, or comes back later. A `Date` of a given time tells of neither, and cannot be told apart. */
-const questions: ReadonlyArray<readonly [name: string, question: unknown]> = [
-  ["Date.now", Date.now],
-  ["performance.now", Object.getPrototypeOf(performance)?.now],
-  ["process.hrtime", process.hrtime],
-  ["process.hrtime.bigint", process.hrtime.bigint],
-  ["process.uptime", process.uptime],
-  ["Math.random", Math.random],
-  ["crypto.getRandomValues", webcrypto.getRandomValues],
-  ["crypto.randomUUID", webcrypto.randomUUID],
-  ["randomUUID", randomUUID],
-  ["randomBytes", randomBytes],
-  ["randomInt", randomInt],
-  ["setTimeout", setTimeout],
-  ["setInterval", setInterval],
-  ["setImmediate", setImmediate],
-  ["queueMicrotask", queueMicrotask]
-]
+/** A function that tells of the host or of chance, or comes back later; under a condition on how it is called, if one is given. */
+type Question = readonly [name: string, question: unknown, condition?: string]
+
+/** Of a given time these tell nothing of the host. */
+const ofNoGivenTime = "arguments.length === 0"
+
+const functionsOf = (name: string, of: object, which = /^/): ReadonlyArray<Question> =>
+  Object.entries(of)
+    .filter(([each]) => which.test(each))
+    .map(([each, value]) => [`${name}.${each}`, value])
+
+/** A format that was bound to its language before, and is asked for no given time, is out of reach. */
+const questions: ReadonlyArray<Question> = (
+  [
+    ["new Date", Date, ofNoGivenTime],
+    ["Intl.DateTimeFormat.formatToParts", Intl.DateTimeFormat.prototype.formatToParts, ofNoGivenTime],
+    ["Date.now", Date.now],
+    ["performance.now", Object.getPrototypeOf(performance)?.now],
+    ["process.hrtime", process.hrtime],
+    ["process.hrtime.bigint", process.hrtime.bigint],
+    ["process.uptime", process.uptime],
+    ["process.cpuUsage", process.cpuUsage],
+    ["process.memoryUsage", process.memoryUsage],
+    ["Math.random", Math.random],
+    ["crypto.getRandomValues", crypto.webcrypto.getRandomValues],
+    ["crypto.randomUUID", crypto.webcrypto.randomUUID],
+    ["fetch", fetch],
+    ["setTimeout", setTimeout],
+    ["setInterval", setInterval],
+    ["setImmediate", setImmediate],
+    ["queueMicrotask", queueMicrotask],
+    ...functionsOf("crypto", crypto, /^random|^generate/),
+    ...functionsOf("os", os),
+    ...functionsOf("fs", fs, /Sync$/),
+    ...functionsOf("child_process", childProcess, /Sync$/)
+  ] satisfies ReadonlyArray<Question>
+).filter(([, question]) => typeof question === "function")
 
 /** A text: a condition is evaluated among the names of the function that is called, `Symbol` perhaps. */
 const key = "stillpoint watched host"
@@ -62,11 +84,14 @@ const watch = (session: Session): void => {
     return answer
   }
   post("Debugger.enable")
-  for (const index of questions.keys()) {
+  for (const [index, [, , condition = "true"]] of questions.entries()) {
     const path = `globalThis[${JSON.stringify(key)}]`
     const { result } = post("Runtime.evaluate", { expression: `${path}.questions[${index}]` })
     if (result?.objectId === undefined) continue
-    post("Debugger.setBreakpointOnFunctionCall", { objectId: result.objectId, condition: `${path}.hear(${index})` })
+    post("Debugger.setBreakpointOnFunctionCall", {
+      objectId: result.objectId,
+      condition: `${condition} && ${path}.hear(${index})`
+    })
   }
 }
 
