@@ -1,9 +1,19 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs"
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync
+} from "node:fs"
 import { join } from "node:path"
 import { assert, describe, layer as withLayer } from "@effect/vitest"
 import { Gate, Pipeline, type GuestEvent, Vmm } from "@stillpoint/core"
 import { kindTrigger } from "@stillpoint/core/testing"
-import { BootedKit, type CreateInput } from "@stillpoint/kit"
+import { BootedKit, type CreateInput, GuestKit } from "@stillpoint/kit"
 import { Effect, Layer } from "effect"
 import { bootedKitAt, bootedTo, folder, layer, linesOf, runTo, say, smallImage } from "./guests.ts"
 
@@ -193,6 +203,16 @@ describe("a guest of a booted kit", () => {
         Effect.gen(function* () {
           const directory = yield* folder
           const vmm = yield* Vmm
+          const kit = yield* GuestKit
+          const kernelPath = join(yield* folder, "kernel")
+          const writeKernel = (path: string) => {
+            copyFileSync(path, kernelPath)
+            utimesSync(kernelPath, 1e9, 1e9)
+          }
+          writeKernel((yield* kit.files).kernelPath)
+          const ofKernel: typeof kit.guest = (config) =>
+            Effect.map(kit.guest(config), (spec) => ({ ...spec, kernelPath }))
+          const kits = Layer.succeed(GuestKit, { ...kit, guest: ofKernel, guestToFind: ofKernel })
           /** Machines that a kit boots until it is ready, if that is what makes them. */
           const boots = Effect.fnUntraced(function* (build: string | undefined) {
             const { build: _, ...rest } = vmm
@@ -206,7 +226,7 @@ describe("a guest of a booted kit", () => {
               })
             )
             yield* Effect.flatMap(BootedKit, (kit) => kit.ready).pipe(
-              Effect.provide(Layer.provide(bootedKitAt(directory), counting), { local: true })
+              Effect.provide(Layer.provide(bootedKitAt(directory), [counting, kits]), { local: true })
             )
             return count
           })
@@ -216,6 +236,9 @@ describe("a guest of a booted kit", () => {
           // What another build makes is asked for; where nobody knows, each time.
           assert.deepStrictEqual([yield* boots("another"), yield* boots("another")], [1, 0])
           assert.deepStrictEqual([yield* boots(undefined), yield* boots(undefined)], [1, 1])
+          // Of a kernel that was written to, whatever its times say, the key is found out anew.
+          writeKernel((yield* kit.files).kernelPath)
+          assert.deepStrictEqual([yield* boots(vmm.build), yield* boots(vmm.build)], [1, 0])
           // What is kept counts only as far as it leads to a snapshot.
           const keys = join(directory, "keys")
           for (const [content, expected] of [

@@ -364,3 +364,34 @@ it("the-cache-is-where-the-environment-says", () => {
   assert.strictEqual(defaultDirectory({ STILLPOINT_KIT_DIR: "/somewhere" }), "/somewhere")
   assert.match(defaultDirectory({}), /\.cache\/guest-kit$/)
 })
+
+it.effect("a-kernel-is-not-read-for-finding-what-was-made-of-it-and-is-for-a-boot", () =>
+  Effect.gen(function* () {
+    const { archive, kit } = yield* locked
+    yield* Effect.promise(() => writeFile(kit.agentPath, "agent"))
+    const find = TestClock.withLive(kit.use((each) => each.guestToFind({})))
+    const boot = TestClock.withLive(kit.use((each) => each.guest({})))
+    const whole = yield* boot
+    assert.deepStrictEqual(yield* find, whole)
+    const { kernelPath } = whole
+    const kernel = yield* Effect.promise(() => readFile(kernelPath))
+    const requests = archive.requests.length
+    const other = Buffer.from(kernel.map((byte) => byte ^ 1))
+    yield* Effect.promise(() => writeFile(kernelPath, other))
+    assert.deepStrictEqual(yield* find, whole)
+    assert.deepStrictEqual(yield* Effect.promise(() => readFile(kernelPath)), other)
+    assert.deepStrictEqual(yield* boot, whole)
+    assert.deepStrictEqual(yield* Effect.promise(() => readFile(kernelPath)), kernel)
+    assert.isAbove(archive.requests.length, requests)
+    // One that is not there whole cannot have been what anything was made of; and what goes into the root is read.
+    const module = (yield* kit.files).modulePaths.get("ext4") ?? ""
+    for (const [path, content] of [
+      [kernelPath, kernel.subarray(1)],
+      [module, Buffer.alloc((yield* Effect.promise(() => readFile(module))).length)]
+    ] as const) {
+      yield* Effect.promise(() => writeFile(path, content))
+      assert.deepStrictEqual(yield* find, whole)
+      assert.notDeepEqual(yield* Effect.promise(() => readFile(path)), content)
+    }
+  })
+)

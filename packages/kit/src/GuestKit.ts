@@ -17,35 +17,44 @@ import { buildInitramfs, checkedGuestConfig, type GuestPrograms, type KernelModu
 import type { GuestConfigInput } from "./initramfs/GuestConfig.ts"
 import type { InitramfsError } from "./initramfs/InitramfsError.ts"
 import { checkedConfig, FileUnusable, KitError } from "./KitError.ts"
-import { ensure, type KitFiles, newest } from "./KitFiles.ts"
+import { contentsButTheKernel, ensure, type KitFiles, newest } from "./KitFiles.ts"
 import { type KitLock, type LockedPackage, writeLock } from "./KitLock.ts"
+import { filesAtOnce } from "./KitCache.ts"
 import { builtInModules } from "./modules/kernelModules.ts"
 import { readModuleInfo } from "./modules/moduleInfo.ts"
 
 const readProgram = (path: string): Effect.Effect<Uint8Array, KitError> =>
   Effect.tryPromise({
-    try: async () => new Uint8Array(await readFile(path)),
+    try: async () => {
+      const { buffer, byteLength, byteOffset } = await readFile(path)
+      return new Uint8Array(buffer, byteOffset, byteLength)
+    },
     catch: (cause) => new KitError({ reason: new FileUnusable({ path, detail: String(cause) }) })
   })
 
+const readModule = Effect.fnUntraced(function* (path: string): Effect.fn.Return<KernelModule, KitError> {
+  const content = yield* readProgram(path)
+  const info = yield* Effect.try({
+    try: () => readModuleInfo(Buffer.from(content.buffer, content.byteOffset, content.byteLength)),
+    catch: (cause) =>
+      new KitError({
+        reason: new FileUnusable({ path, detail: cause instanceof Error ? cause.message : String(cause) })
+      })
+  })
+  return { content, info }
+})
+
 const readPrograms = Effect.fn("GuestKit.readPrograms")(function* (agent: GuestAgent["Service"], files: KitFiles) {
-  const modules = new Map<string, KernelModule>()
-  for (const [name, path] of files.modulePaths) {
-    const content = yield* readProgram(path)
-    const info = yield* Effect.try({
-      try: () => readModuleInfo(Buffer.from(content.buffer, content.byteOffset, content.byteLength)),
-      catch: (cause) =>
-        new KitError({
-          reason: new FileUnusable({ path, detail: cause instanceof Error ? cause.message : String(cause) })
-        })
-    })
-    modules.set(name, { content, info })
-  }
+  const modules = yield* Effect.forEach(
+    files.modulePaths,
+    ([name, path]) => Effect.map(readModule(path), (module) => [name, module] as const),
+    { concurrency: filesAtOnce }
+  )
   const builtIn = files.builtInPath === null ? "" : new TextDecoder().decode(yield* readProgram(files.builtInPath))
   const programs: GuestPrograms = {
     agent: yield* Effect.mapError(agent.program, (reason) => new KitError({ reason })),
     busybox: yield* readProgram(files.busyboxPath),
-    modules,
+    modules: new Map(modules),
     builtInModules: builtInModules(builtIn)
   }
   return programs
@@ -130,6 +139,12 @@ export class GuestKit extends Context.Service<
       config: GuestConfigInput
     ) => Effect.Effect<Required<Pick<BootSpec, "kernelPath" | "initramfs" | "origin">>, KitError | InitramfsError>
     /**
+     * As {@link guest}, with a kernel that is there but has not been read: for finding what was made of it before, not for a boot.
+     */
+    readonly guestToFind: (
+      config: GuestConfigInput
+    ) => Effect.Effect<Required<Pick<BootSpec, "kernelPath" | "initramfs" | "origin">>, KitError | InitramfsError>
+    /**
      * Everything that a boot of an image needs: kernel, initial RAM file system, disks, and their origin. `workload` overrides the
      * image's own command, environment and user.
      */
@@ -155,24 +170,29 @@ export class GuestKit extends Context.Service<
         const files = onceSucceeded(ensure(config, durable, archive))
         const programs = onceSucceeded(Effect.flatMap(files, (found) => readPrograms(agent, found)))
         // A configuration that cannot be is refused before anything is fetched for it.
-        const initramfs = (input: GuestConfigInput) =>
+        const archiveOf = (read: typeof programs) => (input: GuestConfigInput) =>
           Effect.andThen(
             checkedGuestConfig(input),
-            Effect.flatMap(programs, (found) => buildInitramfs(found, input))
+            Effect.flatMap(read, (found) => buildInitramfs(found, input))
           )
-        const guest = (input: GuestConfigInput) =>
-          Effect.all([initramfs(input), files]).pipe(
+        const guestOf = (here: typeof files, read: typeof programs) => (input: GuestConfigInput) =>
+          Effect.all([archiveOf(read)(input), here]).pipe(
             Effect.map(([bytes, found]) => ({
               kernelPath: found.kernelPath,
               initramfs: bytes,
               origin: originOf(found)
             }))
           )
+        const initramfs = archiveOf(programs)
+        const guest = guestOf(files, programs)
+        const kept = onceSucceeded(ensure(config, durable, archive, contentsButTheKernel))
+        const keptPrograms = onceSucceeded(Effect.flatMap(kept, (found) => readPrograms(agent, found)))
         return GuestKit.of({
           files,
           programs,
           initramfs,
           guest,
+          guestToFind: guestOf(kept, keptPrograms),
           bootSpec: Effect.fn("GuestKit.bootSpec")(function* (given) {
             // What is no record is told of by who asks for an image.
             const { heartbeatMillis, network, ...asked } = { ...given }

@@ -53,6 +53,9 @@ const LockedPackageText = Schema.fromJsonString(LockedPackage)
 /** The paths of an unpacked package's files, by name. */
 export type UnpackedFiles = ReadonlyMap<string, string>
 
+/** How many files are read at a time: most of what reading a small one takes is waiting for a thread. */
+export const filesAtOnce = 8
+
 const mostDescriptionBytes = 1 << 20
 
 const forEverybody: MakeOptions = { readers: "everybody" }
@@ -83,27 +86,42 @@ const readJson = <A>(files: DurableFilesShape, path: string, schema: Schema.Code
     Effect.option
   )
 
+interface Expected {
+  readonly sizeBytes: number
+  readonly sha256: string
+}
+
+/** How a file stands there: with its content verified, or with no more than its length, as for what is not going to be read. */
+export type Look = "content" | "length"
+
 /** The files of an unpacked package; none when it is not here, or was damaged and has been dropped. */
 export const loadUnpacked = Effect.fn("KitCache.load")(function* (
   cache: KitCache,
   sha256: string,
-  onDamage: (path: string) => void
+  onDamage: (path: string) => void,
+  lookAt: (name: string) => Look = () => "content"
 ) {
   const { directory, files } = cache
+  const isAsExpected = (path: string, expected: Expected, look: Look) =>
+    (look === "content"
+      ? Effect.map(files.digest(path, expected.sizeBytes), (found) => found.sha256 === expected.sha256)
+      : Effect.map(files.inspect(path), (found) => found?.kind === "file" && found.sizeBytes === expected.sizeBytes)
+    ).pipe(Effect.orElseSucceed(() => false))
   const folder = unpackedAt(directory, sha256)
   const described = join(folder, "package.json")
   if ((yield* Effect.option(files.inspect(described))).pipe(Option.getOrNull) === null) {
     return Option.none<UnpackedFiles>()
   }
   const contents = yield* readJson(files, described, ContentsText)
-  const found = new Map<string, string>()
-  let damaged = Option.isNone(contents) ? described : undefined
-  for (const [name, expected] of Object.entries(Option.isSome(contents) ? contents.value.files : {})) {
-    const path = join(folder, name)
-    const digest = yield* Effect.option(files.digest(path, expected.sizeBytes))
-    if (Option.isNone(digest) || digest.value.sha256 !== expected.sha256) damaged = path
-    found.set(name, path)
-  }
+  const expected = Object.entries(Option.isSome(contents) ? contents.value.files : {})
+  const found = new Map(expected.map(([name]) => [name, join(folder, name)]))
+  const isFit = yield* Effect.forEach(
+    expected,
+    ([name, each]) => isAsExpected(join(folder, name), each, lookAt(name)),
+    { concurrency: filesAtOnce }
+  )
+  const unfit = expected[isFit.indexOf(false)]
+  const damaged = Option.isNone(contents) ? described : unfit && join(folder, unfit[0])
   const isOfForm = Option.isSome(contents) && contents.value.form === form
   if (damaged === undefined && isOfForm) return Option.some<UnpackedFiles>(found)
   if (damaged !== undefined) onDamage(damaged)

@@ -19,6 +19,7 @@ import {
   storeSubstitute,
   storeUnpacked,
   sweep,
+  type Look,
   type UnpackedFiles
 } from "./KitCache.ts"
 import { FileUnusable, KitError, LockedPackageGone } from "./KitError.ts"
@@ -51,13 +52,14 @@ const kernelMeta = "linux-image-riscv64"
 const isKernel = (name: string): boolean => /^linux-image-[0-9][0-9a-z.+]*-riscv64$/.test(name)
 const busyboxName = "busybox-static"
 const builtInName = "modules.builtin"
+const kernelName = "vmlinux"
 
 const wantedOf: Readonly<Record<"kernel" | "busybox", ReadonlyArray<Wanted>>> = {
   // Up to Debian 13 in /boot; later beside the modules, as an EFI image that unpacks itself.
   kernel: [
     {
       path: /^(boot\/vmlinu[xz]-[^/]+|(usr\/)?lib\/modules\/[^/]+\/vmlinu[xz])$/,
-      as: "vmlinux",
+      as: kernelName,
       required: true,
       unpack: unpackEfiImage
     },
@@ -95,6 +97,14 @@ export const newest = Effect.fn("GuestKit.newest")(function* (archive: Archive["
   } satisfies KitLock
 })
 
+type LookAt = (name: string) => Look
+
+/** Everything is read. */
+const contents: LookAt = () => "content"
+
+/** Everything but the kernel, nine tenths of the kit, is read. */
+export const contentsButTheKernel: LookAt = (name) => (name === kernelName ? "length" : "content")
+
 const isGone = (error: KitError): boolean =>
   error.reason._tag === "ArchiveUnreachable" && (error.reason.status === 404 || error.reason.status === 410)
 
@@ -104,10 +114,11 @@ const obtain = Effect.fn("GuestKit.obtain")(function* (
   cache: KitCache,
   part: "kernel" | "busybox",
   item: LockedPackage,
-  fetch: Archive["Service"]["fetchPast"]
+  fetch: Archive["Service"]["fetchPast"],
+  lookAt: LookAt
 ) {
   const dropped = (path: string) => config.onNotice(`${path} was damaged and is fetched again`)
-  const here = yield* loadUnpacked(cache, item.sha256, dropped)
+  const here = yield* loadUnpacked(cache, item.sha256, dropped, lookAt)
   if (Option.isSome(here)) return here.value
   const staging = yield* makeStaging(cache)
   const deb = join(staging, "package.deb")
@@ -134,8 +145,11 @@ const obtainLocked = Effect.fn("GuestKit.obtainLocked")(function* (
   cache: KitCache,
   archive: Archive["Service"],
   part: "kernel" | "busybox",
-  item: LockedPackage
+  item: LockedPackage,
+  lookAt: LookAt
 ): Effect.fn.Return<Obtained, KitError> {
+  const obtained = (wanted: LockedPackage, fetch: Archive["Service"]["fetchPast"]) =>
+    obtain(config, cache, part, wanted, fetch, lookAt)
   const say = (found: LockedPackage) =>
     config.onNotice(
       `the archive no longer holds ${item.name} ${item.version}, which is locked; ` +
@@ -144,12 +158,12 @@ const obtainLocked = Effect.fn("GuestKit.obtainLocked")(function* (
   const substitute = config.whenGone === "newest" ? yield* loadSubstitute(cache, item.sha256) : Option.none()
   if (Option.isSome(substitute)) {
     say(substitute.value)
-    return { item: substitute.value, files: yield* obtain(config, cache, part, substitute.value, archive.fetch) }
+    return { item: substitute.value, files: yield* obtained(substitute.value, archive.fetch) }
   }
-  const present = yield* Effect.result(obtain(config, cache, part, item, archive.fetch))
+  const present = yield* Effect.result(obtained(item, archive.fetch))
   if (Result.isSuccess(present)) return { item, files: present.success }
   if (!isGone(present.failure)) return yield* present.failure
-  const past = yield* Effect.result(obtain(config, cache, part, item, archive.fetchPast))
+  const past = yield* Effect.result(obtained(item, archive.fetchPast))
   if (Result.isSuccess(past)) return { item, files: past.success }
   const { name, version } = item
   const gone = new LockedPackageGone({ name, version, archive: present.failure.message, past: past.failure.message })
@@ -158,7 +172,7 @@ const obtainLocked = Effect.fn("GuestKit.obtainLocked")(function* (
   // The index still names it: the archive is at fault, and nothing newer is to be had.
   if (found.sha256 === item.sha256) return yield* present.failure
   say(found)
-  const files = yield* obtain(config, cache, part, found, archive.fetch)
+  const files = yield* obtained(found, archive.fetch)
   yield* storeSubstitute(cache, item.sha256, found)
   return { item: found, files }
 })
@@ -173,18 +187,19 @@ const requiredPath = (files: UnpackedFiles, name: string): Effect.Effect<string,
 export const ensure = Effect.fn("GuestKit.ensure")(function* (
   config: GuestKitConfig,
   durable: DurableFilesShape,
-  archive: Archive["Service"]
+  archive: Archive["Service"],
+  lookAt: LookAt = contents
 ) {
   const lock = yield* readLock(durable, config.lockPath)
   const cache: KitCache = { directory: config.directory, files: durable }
   yield* sweep(cache)
-  const kernel = yield* obtainLocked(config, cache, archive, "kernel", lock.kernel)
-  const busybox = yield* obtainLocked(config, cache, archive, "busybox", lock.busybox)
+  const kernel = yield* obtainLocked(config, cache, archive, "kernel", lock.kernel, lookAt)
+  const busybox = yield* obtainLocked(config, cache, archive, "busybox", lock.busybox, lookAt)
   const modulePaths = new Map(kernel.files)
-  modulePaths.delete("vmlinux")
+  modulePaths.delete(kernelName)
   modulePaths.delete(builtInName)
   return {
-    kernelPath: yield* requiredPath(kernel.files, "vmlinux"),
+    kernelPath: yield* requiredPath(kernel.files, kernelName),
     kernelVersion: kernel.item.version,
     busyboxPath: yield* requiredPath(busybox.files, "busybox"),
     busyboxVersion: busybox.item.version,

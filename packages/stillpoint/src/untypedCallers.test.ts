@@ -34,6 +34,7 @@ const kit = Layer.succeed(GuestKit, {
   lock: refusing,
   initramfs: () => refusing,
   guest: () => Effect.sync(() => ((booted += 1), spec)),
+  guestToFind: () => refusing,
   bootSpec: () => refusing
 })
 const noImage = Effect.suspend(() => new ImageError({ reason: { _tag: "ReferenceInvalid", message: "of a test" } }))

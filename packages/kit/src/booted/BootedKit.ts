@@ -145,21 +145,21 @@ export class BootedKit extends Context.Service<
         const directory = asked.directory ?? join(defaultDirectory(), "booted")
 
         const load = Effect.gen(function* () {
-          const spec: BootSpec = {
-            ...(yield* kit.guest({ modules: [...imageModules], busybox: false, heartbeatMillis })),
-            memoryMib,
-            diskSlots: slots,
-            epochMillis: bootedEpochMillis
-          }
+          const config = { modules: [...imageModules], busybox: false, heartbeatMillis }
+          const more = { memoryMib, diskSlots: slots, epochMillis: bootedEpochMillis }
           const store = yield* SnapshotStore
           const restored = (key: string) =>
             Effect.option(
               Effect.withTracerEnabled(Effect.flatMap(store.open(join(directory, key)), restoreSnapshot), false)
             )
-          const place = yield* placeOfKey(directory, (yield* Vmm).build, spec)
-          const recalled = yield* recallKey(place)
+          const placeOf = (spec: BootSpec) => Effect.flatMap(Vmm, ({ build }) => placeOfKey(directory, build, spec))
+          // A snapshot that was made of this kernel is all that is needed: the kernel itself is not read for it.
+          const wanted: BootSpec = { ...(yield* kit.guestToFind(config)), ...more }
+          const recalled = yield* recallKey(yield* placeOf(wanted))
           const known = recalled === null ? Option.none() : yield* restored(recalled)
-          if (Option.isSome(known)) return { spec, machine: known.value }
+          if (Option.isSome(known)) return { spec: wanted, machine: known.value }
+          const spec: BootSpec = { ...(yield* kit.guest(config)), ...more }
+          const place = yield* placeOf(spec)
           const key = yield* bootedKey(spec)
           // One that cannot be used is made anew.
           const kept = key === recalled ? Option.none() : yield* restored(key)

@@ -20,9 +20,9 @@ export const placeOfKey = (directory: string, build: string | undefined, spec: B
   Effect.option(
     Effect.tryPromise(async () => {
       if (build === undefined) return null
-      // Which file it is, and that nobody has written to it: the kit has verified its content.
-      const { ctimeNs, ino, mtimeNs, size } = await stat(spec.kernelPath, { bigint: true })
-      const kernel = [ino, size, mtimeNs, ctimeNs].map(String)
+      // Which file it is, and that nobody has written to it since its key was found out: then, its content was verified.
+      const { ctimeNs, dev, ino, mtimeNs, size } = await stat(spec.kernelPath, { bigint: true })
+      const kernel = [dev, ino, size, mtimeNs, ctimeNs].map(String)
       const made = createHash("sha256").update(JSON.stringify([build, bootSpecJson(spec), kernel]))
       return join(directory, "keys", made.digest("hex"))
     })
