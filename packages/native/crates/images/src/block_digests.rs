@@ -21,6 +21,12 @@ pub fn beside(file: &Path) -> PathBuf {
     path.into()
 }
 
+/// Bytes of what lies beside a file of that length.
+pub(crate) fn bytes_beside(file_bytes: u64) -> u64 {
+    (MAGIC.len() + blake3::OUT_LEN) as u64
+        + file_bytes.div_ceil(BLOCK_BYTES) * blake3::OUT_LEN as u64
+}
+
 /// The digests in the making, while the file is written from its first byte on.
 #[derive(Default)]
 pub(crate) struct BlockDigests {
@@ -107,6 +113,7 @@ mod tests {
             let (table, rest) = beside[40..].as_chunks::<32>();
             prop_assert!(rest.is_empty());
             prop_assert_eq!(table.len(), len.div_ceil(16 * 1024));
+            prop_assert_eq!(bytes_beside(len as u64), beside.len() as u64);
             prop_assert_eq!(root(table), *whole.as_bytes());
         }
     }

@@ -1,6 +1,6 @@
 //! What an image of the cache is.
 
-use crate::block_digests::beside;
+use crate::block_digests::{beside, bytes_beside};
 use crate::error::ImageError;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, Metadata, OpenOptions};
@@ -78,6 +78,16 @@ impl Description {
             ignored_xattrs,
             seal: None,
         }
+    }
+
+    /// Bytes that an image of that length takes in the cache, with the digests of its blocks.
+    pub(super) fn stored_bytes_of(size_bytes: u64) -> u64 {
+        size_bytes + bytes_beside(size_bytes)
+    }
+
+    /// Bytes that it takes in the cache.
+    pub fn stored_bytes(&self) -> u64 {
+        Self::stored_bytes_of(self.size_bytes)
     }
 
     /// The same of an image that nobody writes to any more.

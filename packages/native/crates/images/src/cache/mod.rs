@@ -213,7 +213,7 @@ impl Cache {
         watch: &Watch,
     ) -> Result<Held, ImageError> {
         let all = self.wait(&self.directory.join("lock"), watch)?;
-        self.make_room(description.size_bytes)?;
+        self.make_room(description.stored_bytes())?;
         let target = self.image(key);
         // What stands here was not found to be whole, or it would have been taken.
         self.take_away(key)?;
@@ -269,14 +269,14 @@ impl Cache {
         self.sweep("")?;
         self.take_away_unknown()?;
         let mut bytes: u64 =
-            self.listed()?.iter().map(|cached| cached.description.size_bytes).sum();
+            self.listed()?.iter().map(|cached| cached.description.stored_bytes()).sum();
         let mut gone = Vec::new();
         for cached in self.listed()? {
             if bytes <= most_bytes {
                 break;
             }
             if self.take_away(&cached.key)? {
-                bytes -= cached.description.size_bytes;
+                bytes -= cached.description.stored_bytes();
                 gone.push(cached);
             }
         }
@@ -297,39 +297,36 @@ impl Cache {
         Ok(())
     }
 
-    /// Room for an image of that size. The lock of all is held.
-    fn make_room(&self, size_bytes: u64) -> Result<(), ImageError> {
+    /// Room for so many bytes. The lock of all is held.
+    fn make_room(&self, needed: u64) -> Result<(), ImageError> {
         self.take_away_unknown()?;
         let mut listed = self.listed()?.into_iter();
         let mut bytes: u64 =
-            self.listed()?.iter().map(|cached| cached.description.size_bytes).sum();
-        while bytes + size_bytes > self.most_bytes {
+            self.listed()?.iter().map(|cached| cached.description.stored_bytes()).sum();
+        while bytes + needed > self.most_bytes {
             let Some(oldest) = listed.next() else {
-                return Err(ImageError::CacheFull {
-                    most: self.most_bytes,
-                    needed: size_bytes,
-                    held: bytes,
-                });
+                return Err(ImageError::CacheFull { most: self.most_bytes, needed, held: bytes });
             };
             if self.take_away(&oldest.key)? {
-                bytes -= oldest.description.size_bytes;
+                bytes -= oldest.description.stored_bytes();
             }
         }
         Ok(())
     }
 
-    /// Whether there can be room for an image of that size, before it is written.
+    /// Whether there can be room for an image of that length, before it is written.
     ///
     /// # Errors
     /// [`ImageError::CacheFull`].
     pub fn expect_room(&self, size_bytes: u64, watch: &Watch) -> Result<(), ImageError> {
         let _all = self.wait(&self.directory.join("lock"), watch)?;
         let in_use = self.listed()?.into_iter().filter(|cached| cached.is_in_use);
-        let held: u64 = in_use.map(|cached| cached.description.size_bytes).sum();
-        if held + size_bytes <= self.most_bytes {
+        let held: u64 = in_use.map(|cached| cached.description.stored_bytes()).sum();
+        let needed = Description::stored_bytes_of(size_bytes);
+        if held + needed <= self.most_bytes {
             return Ok(());
         }
-        Err(ImageError::CacheFull { most: self.most_bytes, needed: size_bytes, held })
+        Err(ImageError::CacheFull { most: self.most_bytes, needed, held })
     }
 
     /// Takes an image away unless it is in use; whether it went. The lock of all is held.

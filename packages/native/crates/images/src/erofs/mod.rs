@@ -27,4 +27,4 @@ pub use plan::Plan;
 pub use write::{Written, write};
 
 /// Counted on when the same tree gives other bytes, so that a cache does not take one for the other.
-pub const WRITER_VERSION: u32 = 1;
+pub const WRITER_VERSION: u32 = 2;

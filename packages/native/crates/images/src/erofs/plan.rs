@@ -157,8 +157,8 @@ impl Metadata {
     }
 }
 
-/// How long the chunks of a file with holes are, in bits, and how many blocks they take; `None` where no
-/// chunk would be a hole.
+/// How long the chunks of a file with holes are, in bits, and how many blocks they take; `None` where holes
+/// would save less than their map takes.
 fn chunks(content: &Content) -> Option<(u32, u64)> {
     let segments = content.segments.as_deref()?;
     let mut bits = BLOCK_BITS;
@@ -167,7 +167,8 @@ fn chunks(content: &Content) -> Option<(u32, u64)> {
     }
     let blocks: u64 =
         filled_chunks(segments, bits).map(|chunk| chunk_blocks(content.size, bits, chunk)).sum();
-    (blocks < content.size.div_ceil(BLOCK)).then_some((bits, blocks))
+    let map = content.size.div_ceil(1 << bits) * 4;
+    (blocks * BLOCK + map < content.size).then_some((bits, blocks))
 }
 
 /// The chunks that have data, in their order.

@@ -13,6 +13,7 @@
 //! Source: OCI image specification, `layer.md`.
 
 use super::archive::{Archive, Entry, EntryKind};
+use super::zeros::WithoutZeros;
 use crate::error::ImageError;
 use crate::limits::Limits;
 use crate::spool::Spool;
@@ -106,12 +107,9 @@ impl Applier {
             };
             let xattrs: usize =
                 entry.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
-            self.metadata_bytes += (names + link + xattrs) as u64;
-            Limits::keep("metadataBytes", self.limits.metadata_bytes, self.metadata_bytes, || {
-                "bytes of names, links, attributes and maps of holes".to_owned()
-            })?;
+            self.count_metadata(names + link + xattrs)?;
             let spooled_at = self.spool.length();
-            self.entry(&entry, spooled_at).map_err(|(expected, found)| {
+            let added = self.entry(&entry, spooled_at).map_err(|(expected, found)| {
                 ImageError::EntryRefused {
                     layer,
                     path: String::from_utf8_lossy(&entry.path[..entry.path.len().min(300)])
@@ -120,32 +118,53 @@ impl Applier {
                     found,
                 }
             })?;
+            // Of a file that says itself where its holes are, the archive holds no more than the rest.
+            let mut without_zeros = entry.segments.is_none().then(WithoutZeros::default);
             loop {
-                let count = archive.read_data(&mut buffer)?;
+                let count = fill(archive, &mut buffer)?;
                 if count == 0 {
                     break;
                 }
                 check()?;
-                self.spool.append(&buffer[..count])?;
+                match &mut without_zeros {
+                    Some(file) => file.append(&buffer[..count], &mut self.spool)?,
+                    None => self.spool.append(&buffer[..count])?,
+                }
+            }
+            let found =
+                without_zeros.map(|file| file.finish(&mut self.spool)).transpose()?.flatten();
+            if let (Some(id), Some(found)) = (added, found) {
+                self.count_metadata(found.len() * 16)?;
+                if let Kind::File(content) = &mut self.tree.node_mut(id).kind {
+                    content.segments = Some(found.into());
+                }
             }
         }
         Ok(())
     }
 
-    fn entry(&mut self, entry: &Entry, spooled_at: u64) -> Result<(), Refused> {
+    fn count_metadata(&mut self, bytes: usize) -> Result<(), ImageError> {
+        self.metadata_bytes += bytes as u64;
+        Limits::keep("metadataBytes", self.limits.metadata_bytes, self.metadata_bytes, || {
+            "bytes of names, links, attributes and maps of holes".to_owned()
+        })
+    }
+
+    /// Puts an entry into the tree; the node of one that is neither a directory nor another name of what is there.
+    fn entry(&mut self, entry: &Entry, spooled_at: u64) -> Result<Option<NodeId>, Refused> {
         let components = components(&entry.path)?;
         let Some((name, parents)) = components.split_last() else {
-            return self.root(entry);
+            return self.root(entry).map(|()| None);
         };
         if name.starts_with(WHITEOUT) {
-            return self.whiteout(parents, name);
+            return self.whiteout(parents, name).map(|()| None);
         }
         let directory = self.walk(parents, true)?;
         let target = Target { directory, name: (*name).into() };
         let attributes = self.attributes(entry)?;
         let kind = match &entry.kind {
-            EntryKind::Directory => return self.directory(&target, attributes),
-            EntryKind::HardLink(path) => return self.hard_link(&target, path),
+            EntryKind::Directory => return self.directory(&target, attributes).map(|()| None),
+            EntryKind::HardLink(path) => return self.hard_link(&target, path).map(|()| None),
             EntryKind::File => Kind::File(Content {
                 size: entry.size,
                 spooled_at,
@@ -166,7 +185,7 @@ impl Applier {
         };
         let node = self.add(kind, attributes)?;
         self.tree.link(target.directory, &target.name, node, self.layer);
-        Ok(())
+        Ok(Some(node))
     }
 
     /// The root's own attributes.
@@ -339,6 +358,17 @@ impl Applier {
             mtime_nanos: entry.mtime.1,
             xattrs: if kept.is_empty() { implied.xattrs } else { kept.into() },
         })
+    }
+}
+
+/// The next data of an entry: as much as there is room for, or the rest.
+fn fill<R: Read>(archive: &mut Archive<R>, buffer: &mut [u8]) -> Result<usize, ImageError> {
+    let mut filled = 0;
+    loop {
+        match archive.read_data(&mut buffer[filled..])? {
+            0 => return Ok(filled),
+            count => filled += count,
+        }
     }
 }
 

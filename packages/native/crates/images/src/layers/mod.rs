@@ -7,5 +7,6 @@ mod header;
 mod numbers;
 mod pax;
 mod sparse;
+mod zeros;
 
 pub use compression::decompressed;

@@ -64,10 +64,10 @@ fn every_form_of_gnu_tar_means_the_same() {
     // The first block says which archive it was built of; the rest is the files.
     let digests =
         built.each_ref().map(|built| blake3::hash(&fs::read(built.file()).unwrap()[4096..]));
-    // Holes that are written out are bytes like others; where they are not, the image has them as holes.
+    // GNU tar takes the zeros that were written for data, and says so; of those that it writes out, an image has none.
     assert_eq!(digests[0], digests[1]);
     assert!(digests[2..].iter().all(|digest| *digest == digests[2]), "{digests:?}");
-    assert!(built[2].resolved.held.description.size_bytes < 1 << 20);
+    assert!(built.iter().all(|built| built.resolved.held.description.size_bytes < 1 << 20));
     for built in [&built[0], &built[2]] {
         let Some(mounted) = mount(&built.file()) else { return };
         assert_eq!(

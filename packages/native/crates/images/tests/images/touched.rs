@@ -1,11 +1,14 @@
 //! What is in the cache, and was touched since it was put there.
 
 use crate::archive::Item;
-use crate::layout::{resolve, store, write_layout};
+use crate::layout::{Built, build, resolve, store, write_layout};
 use std::fs::{self, OpenOptions, Permissions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
+use stillpoint_images::error::ImageError;
 use stillpoint_images::limits::Limits;
+use stillpoint_images::resolve::Store;
+use stillpoint_images::watch::Watch;
 
 fn reference(folder: &Path, name: &str) -> String {
     let layout = folder.join(name);
@@ -66,4 +69,26 @@ fn what_says_nothing_of_itself_does_not_stay() {
     fs::write(place.join("image.json"), "{").unwrap();
     resolve(&store(folder.path()), &two, Limits::default()).unwrap();
     assert!(!place.exists(), "nobody would count it");
+}
+
+#[test]
+fn the_bound_counts_what_lies_beside_an_image_too() {
+    let Built { folder, resolved } = build(&[vec![Item::file("a", vec![1; 300_000])]]).unwrap();
+    let file = resolved.held.file.clone();
+    drop(resolved);
+    let bytes = [file.clone(), stillpoint_images::block_digests::beside(&file)]
+        .iter()
+        .map(|path| path.metadata().unwrap().len())
+        .sum::<u64>();
+    let prune = |most| store(folder.path()).prune(most, &Watch::unwatched()).unwrap().len();
+    assert_eq!([prune(bytes), prune(bytes - 1)], [0, 1]);
+    // One that is as long as the bound does not fit: its digests do not.
+    let layout = format!("oci:{}", folder.path().join("layout").display());
+    let bounded = |most_bytes| Store { most_bytes, ..store(folder.path()) };
+    let full = resolve(&bounded(bytes - 1), &layout, Limits::default()).unwrap_err();
+    assert_eq!(
+        full.to_string(),
+        ImageError::CacheFull { most: bytes - 1, needed: bytes, held: 0 }.to_string()
+    );
+    resolve(&bounded(bytes), &layout, Limits::default()).unwrap();
 }

@@ -1,5 +1,6 @@
 //! What a tree of files holds: names, kinds, modes, owners, times, links, attributes, contents.
 
+use crate::tools::{has, is_forbidden, run};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::CString;
 use std::fs;
@@ -83,6 +84,26 @@ pub fn read(root: &Path) -> Files {
         files.insert(name, found);
     }
     files
+}
+
+/// What `umoci` makes of an image of a layout; says why not, where that is not to be had.
+pub fn unpacked_by_umoci(reference: &str, folder: &Path) -> Option<Files> {
+    // SAFETY: it takes nothing and changes nothing.
+    if !has("umoci") || unsafe { libc::geteuid() } != 0 {
+        println!(
+            "skipped: umoci (scripts/setup/image-tools.sh) and root, to unpack owners and devices"
+        );
+        return None;
+    }
+    let bundle = folder.join("bundle");
+    let output = run("umoci", &["unpack", "--image", reference, &bundle.display().to_string()]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() && is_forbidden(&said) {
+        println!("skipped: umoci is not let make devices and owners here: {}", said.trim());
+        return None;
+    }
+    assert!(output.status.success(), "{said}");
+    Some(read(&bundle.join("rootfs")))
 }
 
 /// Says where two trees differ.
