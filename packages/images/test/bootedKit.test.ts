@@ -193,6 +193,14 @@ describe("a guest of a booted kit", () => {
           const refused = (yield* other.eventsSoFar()).at(-1)
           assert(refused?._tag === "WorkloadFailed" && refused.stage === "volume" && refused.message.includes("data"))
           assert.strictEqual(Buffer.compare(readFileSync(foreign), bytes), 0)
+          // One that another engine keeps in a format of its own is refused before the guest sees it.
+          bytes.write("QFI\xfb", "latin1")
+          writeFileSync(foreign, bytes)
+          const format = yield* Effect.flip(
+            create({ image, disks: [{ name: "data", path: "/data", access: "volume", source: foreign }] })
+          )
+          assert(format._tag === "AttachError" && format.reason._tag === "DiskUnreadable")
+          assert.include(format.message, "expected the bytes of a disk as they are, found the format qcow2")
         }),
       longestMillis
     )

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::foreign::foreign_format;
 use super::holders::{FileId, Hold, holder_of};
 use super::{DiskError, DiskFault};
 use crate::event::DiskFailure;
@@ -110,6 +111,12 @@ pub(super) fn open(
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
         return Err(unreadable("expected a regular file, found something else".to_owned()));
+    }
+    if let Some(format) = foreign_format(&file).map_err(failed)? {
+        return Err(unreadable(format!(
+            "expected the bytes of a disk as they are, found the format {format} of another engine: \
+             convert it (qemu-img convert -f {format} -O raw)"
+        )));
     }
     Ok(Opened {
         path: std::path::absolute(path).map_err(failed)?,

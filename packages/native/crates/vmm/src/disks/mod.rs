@@ -19,6 +19,7 @@ mod blocks;
 mod disk;
 mod error;
 mod files;
+mod foreign;
 mod holders;
 mod known;
 mod recorded;

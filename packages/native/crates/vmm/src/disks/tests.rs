@@ -277,6 +277,35 @@ fn what_is_no_disk_is_refused_with_everything_that_is_wrong() {
 }
 
 #[test]
+fn a_disk_of_another_engine_is_refused_by_its_format_and_stays_what_it_is() {
+    let folder = Folder::new("foreign");
+    for (at, magic, format) in [
+        (0, &b"QFI\xfb\0\0\0\x03"[..], "qcow2"),
+        (0, b"KDMV\x01", "vmdk"),
+        (0, b"vhdxfile", "vhdx"),
+        (0, b"conectix", "vpc"),
+        (64, b"\x7f\x10\xda\xbe", "vdi"),
+    ] {
+        let path = folder.file(format, 1 << 20);
+        let mut bytes = std::fs::read(&path).expect("there");
+        bytes[at..at + magic.len()].copy_from_slice(magic);
+        std::fs::write(&path, &bytes).expect("written");
+        for access in [Access::Read, Access::CopyOnWrite, Access::Volume] {
+            let refused = Disk::open(&spec("data", access, Some(&path))).map(|_| ());
+            let refused = refused.expect_err("of another engine");
+            assert_eq!(refused.name(), "DiskUnreadable");
+            let said =
+                format!("expected the bytes of a disk as they are, found the format {format}");
+            assert!(refused.to_string().contains(&said), "{refused}");
+        }
+        assert_eq!(std::fs::read(&path).expect("there"), bytes);
+        bytes[at] ^= 1;
+        std::fs::write(&path, &bytes).expect("written");
+        Disk::open(&spec("data", Access::Volume, Some(&path))).map(|_| ()).expect("a disk");
+    }
+}
+
+#[test]
 fn what_is_cut_off_a_volume_is_no_hole() {
     let folder = Folder::new("cut");
     let path = folder.file("volume", 1 << 20);
