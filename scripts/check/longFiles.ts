@@ -16,8 +16,6 @@ export const oneThing: Readonly<Record<string, string>> = {
     "What clients of served clones get: each test is one kind of client, and all need the same scripted pool.",
   "packages/core/src/testing/ScriptedVmm.ts":
     "One implementation of the port of machines: its operations share the state of one scripted guest.",
-  "packages/core/src/testing/snapshotStoreLaws.ts":
-    "The laws of one port: a store is held to all of them, and they are counted as one suite.",
   "packages/native/agent/src/exec.c":
     "The life of a command of the host's, from its start to its exit: every function is a step of one automaton.",
   "packages/native/agent/test/check.c":

@@ -6,21 +6,12 @@
 import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join, relative } from "node:path"
 import { Application, type DeclarationReflection, PageEvent, ReflectionKind } from "typedoc"
+import type { Row } from "../../bench/row.ts"
 import { brokenInSite } from "./builtLinks.ts"
 import { brokenLinks, groupNames, home, onSite, pages, root, titleOf } from "./pages.ts"
 
 const out = join(root, "site")
 const folder = join(root, ".cache/docs")
-
-/** What `make bench` writes of a row: `bench/row.ts`. */
-interface Row {
-  readonly name: string
-  readonly unit: string
-  readonly value: number
-  readonly peer: string | null
-  readonly peerValue: number | null
-  readonly ratio: number | null
-}
 
 interface PackageJson {
   readonly name: string

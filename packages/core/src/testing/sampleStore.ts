@@ -24,19 +24,19 @@ export const handle = (files: Layer.Layer<DurableFiles>, folder = home): Layer.L
     Layer.provideMerge(files)
   )
 
-/** Takes a snapshot that carries a label, as a delta if a parent is named, and keeps it. */
+/** Takes a snapshot that carries a label, as a delta if a parent is named, and keeps it, with its verdict if it has one. */
 export const keepSample = (
   label: string,
   name?: string,
-  options: { readonly parent?: string; readonly replace?: boolean } = {}
+  options: { readonly parent?: string; readonly replace?: boolean; readonly verdict?: "passed" | "failed" } = {}
 ) =>
   Effect.scoped(
     Effect.gen(function* () {
       const snapshots = yield* Snapshots
-      const { parent, ...tagging } = options
+      const { parent, verdict, ...tagging } = options
       const taken = parent === undefined ? {} : { parent: yield* snapshots.get(parent) }
       const directory = yield* snapshots.draft
-      yield* publishSample(directory, label, taken)
+      yield* publishSample(directory, label, verdict === undefined ? taken : { ...taken, verdict })
       return yield* snapshots.keep(directory, name, tagging)
     })
   )

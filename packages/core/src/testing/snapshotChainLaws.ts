@@ -13,7 +13,8 @@ import { type Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import type { Law } from "./Law.ts"
 import { publishSample } from "./sampleSnapshots.ts"
 
-type StoreLaw = (
+/** Makes a law of a store, on a place of its own. */
+export type StoreLaw = (
   name: string,
   check: (target: string) => Law<SnapshotStore | DurableFiles>["check"]
 ) => Law<SnapshotStore | DurableFiles>

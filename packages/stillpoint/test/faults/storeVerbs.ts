@@ -8,7 +8,7 @@ import { open } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { compactSnapshot, DurableFiles, Journal, Pipeline, Snapshots, SnapshotStore, type Vmm } from "@stillpoint/core"
-import { kindTrigger, publishSample, ScriptedVmm } from "@stillpoint/core/testing"
+import { keepSample, kindTrigger, ScriptedVmm } from "@stillpoint/core/testing"
 import { type ArtifactPiece, Artifacts, ImageError } from "@stillpoint/images"
 import { Effect, Layer, Stream } from "effect"
 import { exportSnapshot, importSnapshot, pullSnapshot, pushSnapshot } from "stillpoint"
@@ -97,16 +97,7 @@ export const inFolder = <A, E>(
   )
 
 const kept = (label: string, name: string, options: { readonly parent?: string; readonly replace?: boolean } = {}) =>
-  Effect.scoped(
-    Effect.gen(function* () {
-      const snapshots = yield* Snapshots
-      const { parent, ...tagging } = options
-      const taken = parent === undefined ? {} : { parent: yield* snapshots.get(parent) }
-      const directory = yield* snapshots.draft
-      yield* publishSample(directory, label, { ...taken, verdict: "passed" })
-      return yield* snapshots.keep(directory, name, tagging)
-    })
-  )
+  keepSample(label, name, { ...options, verdict: "passed" })
 
 /** Three snapshots of one guest, each against the one before. */
 const chain = (folder: string) =>

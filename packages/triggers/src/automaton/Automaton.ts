@@ -1,5 +1,5 @@
 /**
- * The state machine that every policy is, driven by events, guest time and signals.
+ * The automaton that every policy is, driven by events, guest time and signals.
  *
  * Events go straight to the parts that wait for their kind, in the order of the policy read from left to right; a part that fires
  * tells the one above it. The cost of an event therefore does not grow with the depth of the policy, and one that no part acts on

@@ -40,15 +40,15 @@ export const hasNoDefect = (triggers: Triggers, options: LawOptions = {}): Trigg
     })
   )
 
+/** What parts of payloads hardly ever are, one of each kind. */
+const extremes: ReadonlyArray<unknown> = [null, -1, 1e308, "", [], {}]
+
 /** What a hostile workload may send. */
 const hostile: fc.Arbitrary<unknown> = fc.oneof(
   fc.jsonValue(),
-  fc.constantFrom<unknown>(null, -1, -0, 1e308, 2 ** 53, "", "\u0000\n\u2028", "\ud800", [], {}, { length: -1 }),
+  fc.constantFrom<unknown>(...extremes, -0, 2 ** 53, "\u0000\n\u2028", "\ud800", { length: -1 }),
   fc.constantFrom("__proto__", "constructor", "toString").map((key) => JSON.parse(`{"${key}":{"x":1}}`) as unknown)
 )
-
-/** What parts of payloads hardly ever are, one of each kind. */
-const extremes: ReadonlyArray<unknown> = [null, -1, 1e308, "", [], {}]
 
 /** A payload with one part of it replaced: of the shape that is expected, but for that. */
 const spoiledPart = (payload: unknown, by: unknown, where: number): unknown => {

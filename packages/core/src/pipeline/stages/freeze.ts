@@ -5,7 +5,7 @@
  */
 import { type Duration, Effect } from "effect"
 import type { AgentError } from "../../AgentErrors.ts"
-import { frameNameOf } from "../../contract/contract.ts"
+import { recordedFrame } from "../../agent/recordedFrame.ts"
 import type { Firing } from "../../Firing.ts"
 import type { GuestEvent, GuestEventOf } from "../../GuestEvent.ts"
 import { RunContext } from "../../run/RunContext.ts"
@@ -37,14 +37,10 @@ export interface FreezeOptions {
 
 type PreExec = GuestEventOf<"WorkloadPreExec">
 
-/** Whether the host told the agent to go. */
-const isGo = (event: GuestEvent): boolean =>
-  event._tag === "HostInput" && event.kind === "control" && frameNameOf(event.data[4] ?? 0) === "Go"
-
 /** Whether a workload that was announced may have executed an instruction by `nowNanos`, for all that the events say. */
 const hasBegun = (preExec: PreExec, events: ReadonlyArray<GuestEvent>, nowNanos: number): boolean => {
   if (preExec.holdNanos !== null && nowNanos - preExec.atNanos >= preExec.holdNanos) return true
-  return events.some((event) => event.seq > preExec.seq && isGo(event))
+  return events.some((event) => event.seq > preExec.seq && recordedFrame(event) === "Go")
 }
 
 /**
