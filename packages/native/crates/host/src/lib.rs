@@ -3,6 +3,7 @@
 //! * [`workers`] threads that exist only while there is work for them
 //! * [`sync`] locks and threads, which a test may replace
 //! * [`alarms`] what happens at moments of the host's clock
+//! * `anchor` guest time by the host's clock
 //! * [`turns`] whose run executes when there are more than processors
 //! * [`session`] one machine, one mailbox: operations in order, a run that can be paused, talked
 //!   to and closed at any moment, panics turned into errors
@@ -18,6 +19,7 @@
 //! transfer objects.
 
 pub mod alarms;
+mod anchor;
 pub mod event_codec;
 pub mod event_log;
 pub mod guarded;

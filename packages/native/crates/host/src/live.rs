@@ -12,6 +12,7 @@
 //! time-outs shorter than what they wait for takes. What is beyond that, and the time for which it
 //! dozed, is lost to guest time; a wall clock that is to be right is set anew.
 
+use crate::anchor::{Anchor, nanos};
 use crate::outside::Outsides;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -86,9 +87,8 @@ pub struct LiveFacts {
 struct State {
     living: Living,
     status: LiveStatus,
-    /// A moment of the host's, and the guest time that it stands for.
-    host: Instant,
-    guest: Nanos,
+    /// What guest time follows the host's clock from.
+    since: Anchor,
     /// When a guest that sleeps wakes by itself.
     wakes_at: Nanos,
     last_activity: Instant,
@@ -102,7 +102,7 @@ struct State {
 impl State {
     /// Guest time that the host's clock says.
     fn due(&self, now: Instant) -> Nanos {
-        self.guest.saturating_add(nanos(now.saturating_duration_since(self.host)))
+        self.since.guest_at(now)
     }
 
     /// Time that was lost to the guest.
@@ -117,7 +117,7 @@ impl State {
         if self.status == LiveStatus::Dozing {
             let missed = self.due(now).saturating_sub(guest);
             self.lose(Duration::from_nanos(missed));
-            (self.host, self.guest) = (now, guest);
+            self.since = Anchor { host: now, guest };
             self.status = LiveStatus::Awake;
             self.set_at = None;
         }
@@ -159,9 +159,10 @@ impl Life {
 
     pub(crate) fn facts(&self) -> Option<LiveFacts> {
         let state = self.lock();
-        let State { status, host, lost, lost_since_set, wakes, .. } = *state.as_ref()?;
+        let State { status, since, lost, lost_since_set, wakes, .. } = *state.as_ref()?;
         // Time passes for everybody but a guest that dozes.
-        let dozed = if status == LiveStatus::Dozing { host.elapsed() } else { Duration::ZERO };
+        let dozed =
+            if status == LiveStatus::Dozing { since.host.elapsed() } else { Duration::ZERO };
         let (lost, clock_error) = (lost + dozed, lost_since_set + dozed);
         Some(LiveFacts { status, lost, clock_error, wakes })
     }
@@ -210,8 +211,7 @@ impl Life {
             let state = life.get_or_insert_with(|| State {
                 living,
                 status: LiveStatus::Awake,
-                host: now,
-                guest: machine.now(),
+                since: Anchor { host: now, guest: machine.now() },
                 wakes_at: HORIZON_NANOS,
                 last_activity: now,
                 lost: Duration::ZERO,
@@ -233,7 +233,7 @@ impl Life {
             let behind = Duration::from_nanos(state.due(now).saturating_sub(machine.now()));
             if let Some(excess) = behind.checked_sub(CATCH_UP) {
                 state.lose(excess);
-                state.host += excess;
+                state.since.host += excess;
             }
             state.set_wall_clock(machine, now);
             drop(life);
@@ -279,7 +279,7 @@ impl Life {
         let idle_at = state.living.idle_timeout.map(|limit| state.last_activity + limit);
         if idle_at.is_some_and(|at| at <= now) {
             state.status = LiveStatus::Dozing;
-            (state.host, state.guest) = (now, machine.now());
+            state.since = Anchor { host: now, guest: machine.now() };
             return LiveSlice::Resting(None);
         }
         state.status = LiveStatus::Asleep;
@@ -287,7 +287,7 @@ impl Life {
         let is_calm = now.saturating_duration_since(state.last_activity) >= CALM;
         let slack = if is_calm { SLACK } else { Duration::ZERO };
         let wakes = (until < HORIZON_NANOS)
-            .then(|| state.host.checked_add(Duration::from_nanos(until - state.guest) + slack))
+            .then(|| state.since.host_at(until)?.checked_add(slack))
             .flatten();
         LiveSlice::Resting([wakes, idle_at].into_iter().flatten().min())
     }
@@ -301,8 +301,4 @@ pub(crate) enum LiveSlice {
     Ready,
     /// There is nothing to do until this moment, or until it is given something.
     Resting(Option<Instant>),
-}
-
-fn nanos(duration: Duration) -> Nanos {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -2,24 +2,23 @@
 //!
 //! A wait is outside of the run's slices: it takes neither a thread nor a turn.
 
+use crate::anchor::Anchor;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use stillpoint_vmm::engine::Nanos;
 use stillpoint_vmm::machine::Machine;
 
-/// A wait: a moment of the host's, the guest time that it stands for, and the guest time at which it is over.
+/// A wait, from its beginning to the guest time at which it is over.
 #[derive(Clone, Copy)]
 struct Wait {
-    host: Instant,
-    guest: Nanos,
+    begun: Anchor,
     over_at: Nanos,
 }
 
 impl Wait {
     /// Guest time by now.
     fn now(&self) -> Nanos {
-        let waited = u64::try_from(self.host.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.guest.saturating_add(waited).min(self.over_at)
+        self.begun.guest_at(Instant::now()).min(self.over_at)
     }
 }
 
@@ -37,11 +36,13 @@ impl Paced {
     /// Lets the guest wait if it does, `end` at most; until when, in host time. A machine that is not
     /// to be taken up by itself has none.
     pub(crate) fn begin(&self, machine: &Machine, end: Nanos) -> Option<Option<Instant>> {
-        let (host, guest) = (Instant::now(), machine.now());
+        let begun = Anchor { host: Instant::now(), guest: machine.now() };
         let over_at = machine.waits_until()?.min(end);
-        let for_nanos = over_at.checked_sub(guest).filter(|nanos| *nanos > 0)?;
-        *self.lock() = Some(Wait { host, guest, over_at });
-        Some(host.checked_add(Duration::from_nanos(for_nanos)))
+        if over_at <= begun.guest {
+            return None;
+        }
+        *self.lock() = Some(Wait { begun, over_at });
+        Some(begun.host_at(over_at))
     }
 
     /// Brings a guest that waits to the host's time, so that what comes now comes at its moment.
