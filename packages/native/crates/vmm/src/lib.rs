@@ -20,6 +20,8 @@ pub mod disks;
 pub mod engine;
 pub mod engines;
 pub mod event;
+#[cfg(test)]
+mod generated;
 pub mod loaders;
 pub mod machine;
 pub mod memory;

@@ -56,7 +56,7 @@ fn programs() -> impl Strategy<Value = Vec<Vec<u8>>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(crate::generated::cases(48))]
 
     /// The fake engine keeps every law on random programs, disturbed at random moments, with
     /// random input, whichever way its memory is kept.

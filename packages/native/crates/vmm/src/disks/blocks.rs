@@ -148,7 +148,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(60))]
+        #![proptest_config(crate::generated::cases(60))]
 
         /// However long a file is, its blocks make its plain digest, in any order, and prove it.
         #[test]

@@ -88,7 +88,7 @@ fn discarded(model: &mut [u8], at: u64, len: u64, is_volume: bool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(crate::generated::cases(150))]
 
     /// Whatever is written to a disk and to its forks, in whatever order: each is what a plain array
     /// of bytes is to which the same was done, and a source is as it was.

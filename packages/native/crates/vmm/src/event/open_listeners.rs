@@ -136,7 +136,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(256))]
+        #![proptest_config(crate::generated::cases(256))]
 
         /// Open is what was bound and not closed since, by its first announcement.
         #[test]

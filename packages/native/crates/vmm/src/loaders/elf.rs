@@ -318,7 +318,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(300))]
+        #![proptest_config(crate::generated::cases(300))]
 
         /// Any file, and any good file with bytes changed or cut off, is loaded within memory or
         /// refused.

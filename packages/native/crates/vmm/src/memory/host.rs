@@ -7,6 +7,10 @@ pub(super) fn memory_bytes() -> Option<u64> {
 }
 
 fn physical_bytes() -> Option<u64> {
+    if cfg!(miri) {
+        // Miri has not this name.
+        return None;
+    }
     // SAFETY: sysconf takes a constant and touches no memory of ours.
     let pages = unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) };
     // SAFETY: as above.
@@ -43,6 +47,7 @@ fn limits_of(line: &str) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     #[test]
+    #[cfg_attr(miri, ignore = "asks the kernel")]
     fn the_host_has_memory_and_odd_lines_have_no_limit() {
         assert!(super::memory_bytes().is_some_and(|bytes| bytes > 16 << 20));
         for line in ["", "1:", "7:cpu:/", "x"] {

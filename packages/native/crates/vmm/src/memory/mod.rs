@@ -26,6 +26,7 @@ mod hash;
 mod host;
 mod kept;
 mod mapped;
+mod mapping;
 mod paged;
 mod pages;
 mod sparse;

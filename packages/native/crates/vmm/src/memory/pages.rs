@@ -15,7 +15,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::PAGE_BYTES;
+use super::{PAGE_BYTES, mapping};
 
 const SLAB_BYTES: usize = 256 * 1024;
 const PAGES_PER_SLAB: usize = SLAB_BYTES / PAGE_BYTES;
@@ -89,50 +89,8 @@ fn limit_pages() -> usize {
     }
 }
 
-/// Maps anonymous memory of `len` bytes at a multiple of `align` (a power of two, at least a host
-/// page). Zeroed, and costing nothing until touched.
-fn map_aligned(len: usize, align: usize) -> Option<NonNull<u8>> {
-    let span = len.checked_add(align)?;
-    // SAFETY: a fresh anonymous mapping at an address of the kernel's choice affects nothing else.
-    let raw = unsafe {
-        libc::mmap(
-            std::ptr::null_mut(),
-            span,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_NORESERVE,
-            -1,
-            0,
-        )
-    };
-    if raw == libc::MAP_FAILED {
-        return None;
-    }
-    let start = raw as usize;
-    let aligned = (start + align - 1) & !(align - 1);
-    let tail = start + span - (aligned + len);
-    // SAFETY: both ranges lie inside the mapping just made and outside the part that is kept.
-    unsafe {
-        if aligned > start {
-            libc::munmap(raw, aligned - start);
-        }
-        if tail > 0 {
-            libc::munmap((aligned + len) as *mut libc::c_void, tail);
-        }
-    }
-    NonNull::new(aligned as *mut u8)
-}
-
-/// Has the host back a mapping with memory now, in one call instead of one fault for each page.
-/// Hosts that cannot do that fault.
-fn back(start: NonNull<u8>, len: usize) {
-    #[cfg(target_os = "linux")]
-    // SAFETY: the advice concerns exactly a mapping of ours, and does not change what it holds.
-    unsafe {
-        libc::madvise(start.as_ptr().cast(), len, libc::MADV_POPULATE_WRITE);
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (start, len);
-}
+/// A region is aligned to the largest page that a host may have.
+const REGION_ALIGN: usize = 64 * 1024;
 
 /// A private anonymous mapping: zero, page aligned, unmapped when dropped.
 pub(crate) struct Region {
@@ -149,7 +107,7 @@ impl Region {
     /// Reserves `len` bytes.
     pub(crate) fn new(len: usize) -> Option<Self> {
         let len = len.max(PAGE_BYTES).next_multiple_of(PAGE_BYTES);
-        Some(Self { start: map_aligned(len, 64 * 1024)?, len })
+        Some(Self { start: mapping::map(len, REGION_ALIGN)?, len })
     }
 
     pub(crate) fn start(&self) -> NonNull<u8> {
@@ -161,7 +119,7 @@ impl Drop for Region {
     fn drop(&mut self) {
         // SAFETY: the range is exactly what `new` mapped; the owner is gone, so no pointer into it
         // is followed any more.
-        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
+        unsafe { mapping::unmap(self.start, self.len, REGION_ALIGN) };
     }
 }
 
@@ -183,9 +141,9 @@ impl PageRef {
         let slab = match pool.partial.last() {
             Some(slab) => *slab,
             None => {
-                let start = map_aligned(SLAB_BYTES, SLAB_BYTES).ok_or(exhausted)?;
+                let start = mapping::map(SLAB_BYTES, SLAB_BYTES).ok_or(exhausted)?;
                 let slab: NonNull<SlabHeader> = start.cast();
-                back(start, SLAB_BYTES);
+                mapping::back(start, SLAB_BYTES);
                 // SAFETY: the mapping is at least a header long, aligned, zero (valid reference
                 // counts), and nobody else knows it.
                 unsafe { (*slab.as_ptr()).free = ALL_FREE };
@@ -245,30 +203,30 @@ impl PageRef {
         self.count().load(Ordering::Acquire) == 1
     }
 
-    /// The reference as a word whose low twelve bits are zero. Gives up the count.
-    pub(crate) fn into_word(self) -> u64 {
-        let word = self.0.as_ptr() as u64;
+    /// The reference as an address whose low twelve bits are zero. Gives up the count.
+    pub(crate) fn into_raw(self) -> *mut u8 {
+        let address = self.0.as_ptr();
         std::mem::forget(self);
-        word
+        address
     }
 
-    /// The reference that [`Self::into_word`] gave.
+    /// The reference that [`Self::into_raw`] gave.
     ///
     /// # Safety
-    /// `word` came from `into_word`, and its count has not been taken back since.
-    pub(crate) unsafe fn from_word(word: u64) -> Self {
-        // SAFETY: into_word gave the address of a page, which is never null.
-        Self(unsafe { NonNull::new_unchecked(word as *mut u8) })
+    /// `address` came from `into_raw`, and its count has not been taken back since.
+    pub(crate) unsafe fn from_raw(address: *mut u8) -> Self {
+        // SAFETY: into_raw gave the address of a page, which is never null.
+        Self(unsafe { NonNull::new_unchecked(address) })
     }
 
     fn slab(&self) -> NonNull<SlabHeader> {
-        let base = self.0.as_ptr() as usize & !(SLAB_BYTES - 1);
+        let base = self.0.as_ptr().map_addr(|address| address & !(SLAB_BYTES - 1));
         // SAFETY: every page lies in a slab that is aligned to its size; no slab is at zero.
-        unsafe { NonNull::new_unchecked(base as *mut SlabHeader) }
+        unsafe { NonNull::new_unchecked(base.cast()) }
     }
 
     fn index(&self) -> usize {
-        (self.0.as_ptr() as usize & (SLAB_BYTES - 1)) / PAGE_BYTES
+        (self.0.addr().get() & (SLAB_BYTES - 1)) / PAGE_BYTES
     }
 
     fn count(&self) -> &AtomicU32 {
@@ -307,7 +265,7 @@ impl Drop for PageRef {
             if (*header).free == ALL_FREE {
                 if pool.spare >= SPARE_SLABS {
                     pool.remove_partial(slab);
-                    libc::munmap(header.cast(), SLAB_BYTES);
+                    mapping::unmap(slab.cast(), SLAB_BYTES, SLAB_BYTES);
                 } else {
                     pool.spare += 1;
                 }

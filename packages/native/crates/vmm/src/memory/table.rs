@@ -32,45 +32,52 @@ pub(crate) enum SlotView<'a> {
     Page(&'a PageRef),
 }
 
-/// One word: zero, the image's page, cleared, or a counted reference to a page.
-pub(crate) struct Slot(u64);
+/// One word: zero, the image's page, cleared, or a counted reference to a page, whose address is none
+/// of these.
+pub(crate) struct Slot(*mut u8);
 
-const ZERO: u64 = 0;
-const IMAGE: u64 = 1;
-const CLEARED: u64 = 2;
+// SAFETY: references to pages are counted atomically and may be given back by any thread; what a page
+// holds is written only by who holds the only reference to it.
+unsafe impl Send for Slot {}
+// SAFETY: as above; nothing is written through a slot.
+unsafe impl Sync for Slot {}
+
+const ZERO: usize = 0;
+const IMAGE: usize = 1;
+const CLEARED: usize = 2;
 
 impl Slot {
     pub(crate) const fn zero() -> Self {
-        Self(ZERO)
+        Self(std::ptr::without_provenance_mut(ZERO))
     }
 
     pub(crate) const fn image() -> Self {
-        Self(IMAGE)
+        Self(std::ptr::without_provenance_mut(IMAGE))
     }
 
     pub(crate) const fn cleared() -> Self {
-        Self(CLEARED)
+        Self(std::ptr::without_provenance_mut(CLEARED))
     }
 
     pub(crate) fn page(page: PageRef) -> Self {
-        Self(page.into_word())
+        Self(page.into_raw())
     }
 
     #[inline]
     pub(crate) fn view(&self) -> SlotView<'_> {
-        match self.0 {
+        match self.0.addr() {
             ZERO => SlotView::Zero,
             IMAGE => SlotView::Image,
             CLEARED => SlotView::Cleared,
-            // SAFETY: any other word came from `into_word` and is not given back before `drop`.
+            // SAFETY: any other word came from `into_raw` and is not given back before `drop`.
             // A PageRef is one pointer, as this word is, so the word may be viewed as one.
             _ => SlotView::Page(unsafe { &*std::ptr::from_ref(&self.0).cast::<PageRef>() }),
         }
     }
 }
 
-const _: () = assert!(size_of::<PageRef>() == size_of::<u64>());
-const _: () = assert!(align_of::<PageRef>() <= align_of::<u64>());
+const _: () = assert!(size_of::<PageRef>() == size_of::<Slot>());
+const _: () = assert!(align_of::<PageRef>() <= align_of::<Slot>());
 
 impl Clone for Slot {
     fn clone(&self) -> Self {
@@ -83,9 +90,9 @@ impl Clone for Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if self.0 > CLEARED {
-            // SAFETY: the word came from `into_word`, and this slot is gone afterwards.
-            drop(unsafe { PageRef::from_word(self.0) });
+        if self.0.addr() > CLEARED {
+            // SAFETY: the word came from `into_raw`, and this slot is gone afterwards.
+            drop(unsafe { PageRef::from_raw(self.0) });
         }
     }
 }

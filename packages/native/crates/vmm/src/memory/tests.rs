@@ -138,7 +138,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(crate::generated::cases(64))]
 
     /// Whatever the order of writes, forks and closes, every memory reads as if it were alone,
     /// its dirty pages are those written since its mark, and equal contents have equal digests.

@@ -273,7 +273,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(256))]
+        #![proptest_config(crate::generated::cases(256))]
 
         /// Nothing is lost, invented or longer than the limit, whatever the bytes.
         #[test]

@@ -401,7 +401,7 @@ fn damages() -> impl Strategy<Value = (usize, Damage)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(crate::generated::cases(200))]
 
     /// A snapshot with any byte of any file flipped, cut off or added is refused, or goes on
     /// exactly as captured because the guest never comes to that byte: it is never executed wrong.
@@ -436,7 +436,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(crate::generated::cases(300))]
 
     /// A saved state of any content, its digest made to fit, is refused or gives a machine that
     /// can be run: no panic, no hang.

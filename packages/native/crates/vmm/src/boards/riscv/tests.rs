@@ -143,7 +143,7 @@ fn a_flat_payload_starts_where_it_is_put() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(crate::generated::cases(200))]
 
     /// Any kernel header, any memory size and any initramfs: loaded within memory or refused.
     #[test]

@@ -36,7 +36,7 @@ fn payloads() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(crate::generated::cases(64))]
 
     /// Whatever an agent sends arrives as sent, each event at the last byte of its frame, and a
     /// decoder saved and loaded anywhere in between makes no difference.

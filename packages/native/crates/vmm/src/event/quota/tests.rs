@@ -95,7 +95,7 @@ fn bodies() -> impl Strategy<Value = EventBody> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(crate::generated::cases(256))]
 
     /// However a machine is captured and restored in between, the same is told, everything is
     /// told or counted, and no kind takes more than its quota.

@@ -157,7 +157,7 @@ fn a_fork_is_not_described_against_what_a_later_one_was_captured_to() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(120))]
+    #![proptest_config(crate::generated::cases(120))]
 
     /// Whatever was captured against whatever else: the chain gives the machine that was captured, and so does the
     /// same machine written in full.

@@ -238,7 +238,7 @@ impl Story {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(crate::generated::cases(40))]
 
     /// Machines with disks that write, are forked, captured in full or as what changed since any
     /// snapshot that they know, and restored, in whatever order and with requests in flight: every

@@ -360,9 +360,7 @@ fn acts() -> impl Strategy<Value = Act> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(
-        std::env::var("STILLPOINT_HOSTILE_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(600)
-    ))]
+    #![proptest_config(crate::generated::hostile_cases(600))]
 
     /// Whatever a driver does: no panic, no end of time, and after a reset a disk that works.
     #[test]

@@ -66,7 +66,7 @@ fn features_that_were_not_offered_are_not_accepted() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(crate::generated::cases(200))]
 
     /// Whatever a driver writes to registers and rings, the device answers without panic, without
     /// an endless loop and without touching memory outside the guest's.

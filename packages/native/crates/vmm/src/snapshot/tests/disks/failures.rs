@@ -77,7 +77,7 @@ fn take(machine: &mut Machine, turn: &Turn) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(crate::generated::cases(60))]
 
     /// What disks failed at is host input: a machine that is run again from the recording fails at the
     /// same, at the same moments, and is the same machine, though every file is whole this time.

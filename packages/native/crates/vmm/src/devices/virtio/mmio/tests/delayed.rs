@@ -416,9 +416,7 @@ fn perform(bench: &mut Bench, act: &Act) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(
-        std::env::var("STILLPOINT_HOSTILE_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(2000)
-    ))]
+    #![proptest_config(crate::generated::hostile_cases(2000))]
 
     /// Whatever a driver does: no panic, no endless loop, never more in work than the queues have
     /// room for, every start of work settled once it is over, and a reset helps.
