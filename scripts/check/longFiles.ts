@@ -30,8 +30,6 @@ export const oneThing: Readonly<Record<string, string>> = {
     "The hand-over of one machine between threads: its states and steps are one automaton under one lock.",
   "packages/native/crates/host/tests/live.rs":
     "What a life promises, on one machine that types and listens; the fixtures are those of every test.",
-  "packages/native/crates/net/src/link.rs":
-    "One link between a guest's stack and the host's sockets: a step moves everything that can be moved.",
   "packages/native/crates/net/tests/traffic.rs":
     "What goes through one link, in the order of a connection's life, with one guest at its other end.",
   "packages/native/crates/soft/src/block/cache.rs":

@@ -15,6 +15,20 @@ export interface NetworkSpec {
 /** What carries bytes between a guest and its host: connections, or datagrams. */
 export type TransportProtocol = "tcp" | "udp"
 
+/**
+ * How much may pass: by one published port, or to and from everybody whom a policy lets the guest reach. What may not pass yet waits, as
+ * it does for a slow reader; only datagrams out of the guest are lost, and told as `NetworkRefused` with the reason `TooMany`.
+ */
+export interface TrafficLimits {
+  /** Most connections at once, 1 to 1,024. Further ones to a published port wait, further ones out of the guest are refused. */
+  readonly connections?: number
+  /**
+   * Most bytes in a second of guest time, 1,024 to 2^40, in both directions together: what connections and datagrams carry, without
+   * headers. After a pause, those of a tenth of a second may pass at once. Connections share them alike.
+   */
+  readonly bytesPerSecond?: number
+}
+
 /** Which port of the guest's is published, and where. */
 export interface PublishSpec {
   /** Port that a program of the guest's listens on, or will. */
@@ -25,6 +39,8 @@ export interface PublishSpec {
   readonly host?: string
   /** The host's port; 0, or absent: any that is free. */
   readonly hostPort?: number
+  /** How much may pass by this port; as much as can if absent. */
+  readonly limits?: TrafficLimits
 }
 
 /** A port of the host's that leads to one of the guest's. */
@@ -76,6 +92,8 @@ export interface GuestNames {
 export interface EgressPolicy {
   readonly allow: ReadonlyArray<EgressRule>
   readonly names?: GuestNames
+  /** How much may pass by all rules together; as much as can if absent. */
+  readonly limits?: TrafficLimits
 }
 
 /**

@@ -121,7 +121,13 @@ export declare class NativeMachine {
   /** Types on a serial port. */
   sendSerial(port: number, data: Uint8Array): Promise<Failure | null>
   /** Has a port of the host's lead to one of the guest's. */
-  publish(protocol: string, guestPort: number, host: string, hostPort: number): Failure | PublishedPort
+  publish(
+    protocol: string,
+    guestPort: number,
+    host: string,
+    hostPort: number,
+    limits: TrafficLimits
+  ): Failure | PublishedPort
   /** Closes a published port; connections that came by it go on. */
   unpublish(id: number): void
   /** Says whom the guest may reach from now on. */
@@ -337,6 +343,8 @@ export interface EgressPolicy {
   table: Array<KnownName>
   /** Whether the host's resolver is asked for other names that a rule allows. */
   asksHost: boolean
+  /** Connections at once, and bytes in a second of guest time. */
+  limits: TrafficLimits
 }
 
 /** Lets a guest reach some addresses, or a host, at some ports. */
@@ -753,6 +761,14 @@ export interface SnapshotDisk {
  * If the promise cannot be made.
  */
 export declare function snapshotDisks(directory: string): Promise<Failure | Array<SnapshotDisk>>
+
+/** How much may pass; as much as can if null. */
+export interface TrafficLimits {
+  /** Connections at once. */
+  connections: number | null
+  /** Bytes in a second of guest time, in both directions together. */
+  bytesPerSecond: number | null
+}
 
 /** Threads that exist now for machines that run. */
 export declare function workerThreads(): number

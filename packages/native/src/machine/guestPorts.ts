@@ -9,7 +9,8 @@ import {
   MachineError,
   type MachineFailureReason,
   type PublishedPort,
-  type PublishSpec
+  type PublishSpec,
+  type TrafficLimits
 } from "@stillpoint/core"
 import { Effect, Schema } from "effect"
 import type * as Addon from "../binding/Addon.ts"
@@ -19,11 +20,19 @@ const port = (minimum: number) => Schema.Int.check(Schema.isBetween({ minimum, m
 
 const protocol = Schema.optionalKey(Schema.Literals(["tcp", "udp"]))
 
+const limits = Schema.optionalKey(
+  Schema.Struct({
+    connections: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1024 }))),
+    bytesPerSecond: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1024, maximum: 2 ** 40 })))
+  })
+)
+
 const publishSpec = Schema.Struct({
   guestPort: port(1),
   protocol,
   host: Schema.optionalKey(Schema.String),
-  hostPort: Schema.optionalKey(port(0))
+  hostPort: Schema.optionalKey(port(0)),
+  limits
 })
 
 const ports = Schema.optionalKey(
@@ -45,7 +54,8 @@ const egressPolicy = Schema.Struct({
       table: Schema.optionalKey(Schema.Record(Schema.String, Schema.Array(Schema.String))),
       resolver: Schema.optionalKey(Schema.Literals(["host", "none"]))
     })
-  )
+  ),
+  limits
 })
 
 const options = { errors: "all", onExcessProperty: "error" } as const
@@ -54,6 +64,11 @@ const decodeEgress = Schema.decodeUnknownEffect(egressPolicy, options)
 
 const invalid = (what: string) => (problem: { readonly message: string }) =>
   new MachineError({ reason: { _tag: "NetworkInvalid", message: `${what}: ${problem.message}` } })
+
+const limitsOf = (limits: TrafficLimits | undefined) => ({
+  connections: limits?.connections ?? null,
+  bytesPerSecond: limits?.bytesPerSecond ?? null
+})
 
 const isFailure = (value: object): value is Addon.Failure => "failed" in value
 
@@ -72,17 +87,18 @@ export const guestPorts = (native: Addon.NativeMachine): GuestPorts => ({
       guestPort,
       protocol = "tcp",
       host = "127.0.0.1",
-      hostPort = 0
+      hostPort = 0,
+      limits
     } = yield* Effect.mapError(decodePublish(spec), invalid("port"))
     const published = yield* Effect.acquireRelease(
-      told(() => native.publish(protocol, guestPort, host, hostPort)),
+      told(() => native.publish(protocol, guestPort, host, hostPort, limitsOf(limits))),
       ({ id }) => Effect.sync(() => native.unpublish(id))
     )
     return { guestPort, protocol, host: published.host, hostPort: published.hostPort } satisfies PublishedPort
   }),
   connections: told(() => native.connections()),
   allow: Effect.fn("NativeMachine.allow")(function* (policy: EgressPolicy) {
-    const { allow, names } = yield* Effect.mapError(decodeEgress(policy), invalid("egress"))
+    const { allow, names, limits } = yield* Effect.mapError(decodeEgress(policy), invalid("egress"))
     const rules = allow.map((rule) => ({
       addresses: rule.addresses ?? null,
       host: rule.host ?? null,
@@ -90,6 +106,8 @@ export const guestPorts = (native: Addon.NativeMachine): GuestPorts => ({
       protocol: rule.protocol ?? "tcp"
     }))
     const table = Object.entries(names?.table ?? {}).map(([name, addresses]) => ({ name, addresses: [...addresses] }))
-    yield* told(() => native.setEgress({ allow: rules, table, asksHost: names?.resolver !== "none" }))
+    yield* told(() =>
+      native.setEgress({ allow: rules, table, asksHost: names?.resolver !== "none", limits: limitsOf(limits) })
+    )
   })
 })

@@ -77,6 +77,31 @@ describe("ports", { timeout: 300_000 }, () => {
       })
     )
 
+    it.effect("a-port-with-limits-passes-no-more-than-they-say-and-says-which-are-none", () =>
+      Effect.gen(function* () {
+        const machine = yield* listening
+        const bytesPerSecond = 8 * 1024 * 1024
+        const port = yield* machine.ports.publish({ guestPort: 8080, limits: { bytesPerSecond, connections: 1 } })
+        const digest = (yield* inGuest(machine, "sha256sum", "/www/big")).split(" ")[0]
+        const before = (yield* machine.eventsSoFar()).length
+        const ask = fetched(url(port, "/big"))
+        const pages = yield* whileRunning(machine, Effect.all([ask, ask], { concurrency: "unbounded" }))
+        assert.deepStrictEqual(pages.map(sha256), [digest, digest])
+        const after = (yield* machine.eventsSoFar()).slice(before)
+        // One after the other: who came second waited.
+        const open = after.flatMap((event) => (event._tag === "ConnectionOpened" ? [event.open] : []))
+        assert.deepStrictEqual(open, [1, 1])
+        const begun = after.find((event) => event._tag === "ConnectionOpened")?.atNanos ?? Infinity
+        const taken = (after.at(-1)?.atNanos ?? 0) - begun
+        const least = ((2 * 2 * 1024 * 1024) / bytesPerSecond) * 1e9 - 100_000_000
+        assert.isAtLeast(taken, least)
+        const wrong = { guestPort: 8080, limits: { bytesPerSecond: 1, connections: 0 } }
+        const refused = yield* Effect.flip(Effect.scoped(machine.ports.publish(wrong)))
+        assert.deepInclude(refused.reason, { _tag: "NetworkInvalid" })
+        assert.match(refused.message, /bytesPerSecond[^]*1024[^]*connections|connections[^]*bytesPerSecond/)
+      })
+    )
+
     it.effect("a-clone-has-ports-of-its-own-and-connections-of-before-are-reset-in-it", () =>
       Effect.gen(function* () {
         const machine = yield* listening

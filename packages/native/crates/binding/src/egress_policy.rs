@@ -3,6 +3,15 @@
 use napi_derive::napi;
 use stillpoint_net::{WrittenEgress, WrittenRule};
 
+/// How much may pass; as much as can if null.
+#[napi(object, object_to_js = false, use_nullable = true)]
+pub struct TrafficLimits {
+    /// Connections at once.
+    pub connections: Option<f64>,
+    /// Bytes in a second of guest time, in both directions together.
+    pub bytes_per_second: Option<f64>,
+}
+
 /// Ports, from the first to the last.
 #[napi(object, object_to_js = false, use_nullable = true)]
 pub struct PortRange {
@@ -43,6 +52,8 @@ pub struct EgressPolicy {
     pub table: Vec<KnownName>,
     /// Whether the host's resolver is asked for other names that a rule allows.
     pub asks_host: bool,
+    /// Connections at once, and bytes in a second of guest time.
+    pub limits: TrafficLimits,
 }
 
 impl From<EgressRule> for WrittenRule {
@@ -62,6 +73,8 @@ impl From<EgressPolicy> for WrittenEgress {
             allow: policy.allow.into_iter().map(Into::into).collect(),
             table: policy.table.into_iter().map(known).collect(),
             asks_host: policy.asks_host,
+            connections: policy.limits.connections,
+            bytes_per_second: policy.limits.bytes_per_second,
         }
     }
 }

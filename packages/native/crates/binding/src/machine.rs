@@ -2,7 +2,7 @@
 
 use crate::captured_files::CapturedFiles;
 use crate::disk_spec::DiskSpec;
-use crate::egress_policy::EgressPolicy;
+use crate::egress_policy::{EgressPolicy, TrafficLimits};
 use crate::event_batch::{EventBatch, batch, integer, seq};
 use crate::exec_request::{ExecRequest, cells};
 use crate::failure::Failure;
@@ -316,12 +316,14 @@ impl NativeMachine {
         guest_port: u32,
         host: String,
         host_port: u32,
+        limits: TrafficLimits,
     ) -> Either<Failure, PublishedPort> {
         let place = (host.as_str(), host_port);
+        let limits = (limits.connections, limits.bytes_per_second);
         let published = self
             .hosted
             .network()
-            .and_then(|network| Ok(network.publish_at(&protocol, guest_port, place)?));
+            .and_then(|network| Ok(network.publish_at(&protocol, guest_port, place, limits)?));
         outcome("MachineError", published.map(PublishedPort::from))
     }
 

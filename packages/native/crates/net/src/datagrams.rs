@@ -16,6 +16,9 @@ use stillpoint_vmm::network::{ETHERNET_HEADER_BYTES, GuestPort};
 use stillpoint_vmm::time::Nanos;
 
 use crate::addresses::{GATEWAY, GUEST};
+use crate::allowances::{Allowances, Way};
+use crate::connections::Tokens;
+use crate::outside::{Outside, Returned};
 use crate::packets::{self, DATAGRAM_HEADER_BYTES, Place};
 use crate::watch::{Mailbox, Watch, Watched};
 use crate::wire::{self, Datagram};
@@ -49,19 +52,14 @@ enum End {
     Outside(Outside),
 }
 
-struct Outside {
-    socket: Watched<UdpSocket>,
-    from: u16,
-    to: Place,
-    may_receive: bool,
-    /// The headers of what was sent last.
-    headers: Vec<u8>,
-}
-
-/// A datagram that the host says went nowhere.
-pub(crate) struct Returned {
-    pub(crate) to: Place,
-    pub(crate) headers: Vec<u8>,
+/// What became of a datagram of the guest's.
+pub(crate) enum Passing {
+    /// There is no flow for it.
+    Nowhere,
+    /// It went, as far as this side knows.
+    Sent,
+    /// It is lost: more than its way allows.
+    TooMany,
 }
 
 /// All datagrams of one guest.
@@ -128,6 +126,11 @@ impl Datagrams {
         self.end_those(|_, flow| matches!(flow.end, End::Outside(_)));
     }
 
+    /// Whether this port is published.
+    pub(crate) fn has_port(&self, id: u64) -> bool {
+        self.ports.contains_key(&id)
+    }
+
     /// Whether a port is published.
     pub(crate) fn has_ports(&self) -> bool {
         !self.ports.is_empty()
@@ -153,34 +156,49 @@ impl Datagrams {
         port.map(|port| port.may_receive = true).is_some()
     }
 
-    /// The guest answers a peer of one of its published ports; whether it is one.
-    pub(crate) fn answer(&mut self, now: Nanos, datagram: &Datagram<'_>) -> bool {
+    /// The guest answers a peer of one of its published ports, if it is one.
+    pub(crate) fn answer(
+        &mut self,
+        now: Nanos,
+        datagram: &Datagram<'_>,
+        allowances: &mut Allowances,
+    ) -> Passing {
         let Some(flow) = self.locals.get(&datagram.to.1).and_then(|flow| self.flows.get_mut(flow))
         else {
-            return false;
+            return Passing::Nowhere;
         };
-        let End::Peer { port, peer, .. } = &flow.end else { return false };
-        let Some(port) = self.ports.get(port).filter(|port| port.guest_port == datagram.from)
-        else {
-            return false;
+        let End::Peer { port: id, peer, .. } = &flow.end else { return Passing::Nowhere };
+        let Some(port) = self.ports.get(id).filter(|port| port.guest_port == datagram.from) else {
+            return Passing::Nowhere;
         };
         flow.last_at = now;
+        if !allowances.pass(Way::Port(*id), now, datagram.bytes.len()) {
+            return Passing::TooMany;
+        }
         // What the host does not take is lost, as datagrams are.
         let _ = port.socket.socket.send_to(datagram.bytes, peer);
-        true
+        Passing::Sent
     }
 
-    /// Sends by the flow that the guest has begun to there; whether it has begun one.
-    pub(crate) fn send(&mut self, now: Nanos, datagram: &Datagram<'_>) -> bool {
+    /// Sends by the flow that the guest has begun to there, if it has begun one.
+    pub(crate) fn send(
+        &mut self,
+        now: Nanos,
+        datagram: &Datagram<'_>,
+        allowances: &mut Allowances,
+    ) -> Passing {
         let places = (datagram.from, datagram.to);
         let Some(flow) = self.outward.get(&places).and_then(|flow| self.flows.get_mut(flow)) else {
-            return false;
+            return Passing::Nowhere;
         };
         flow.last_at = now;
+        if !allowances.pass(Way::Outside, now, datagram.bytes.len()) {
+            return Passing::TooMany;
+        }
         if let End::Outside(outside) = &mut flow.end {
             outside.send(datagram, &mut self.returned);
         }
-        true
+        Passing::Sent
     }
 
     /// Begins a flow of the guest's to `destination`, and sends.
@@ -207,24 +225,29 @@ impl Datagrams {
         Ok(())
     }
 
-    /// Gives the guest what there is for it, while there is room. `next_token` names a new flow.
+    /// Gives the guest what there is for it, while there is room and it is allowed.
     pub(crate) fn receive(
         &mut self,
         now: Nanos,
         guest: &mut dyn GuestPort,
-        mut next_token: impl FnMut() -> u64,
+        allowances: &mut Allowances,
+        tokens: &mut Tokens,
     ) {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.resize(MOST_BYTES, 0);
         let ids: Vec<u64> = self.ports.keys().copied().collect();
         for id in ids {
-            self.receive_of_port(now, id, &mut buffer, guest, &mut next_token);
+            self.receive_of_port(now, id, &mut buffer, guest, (allowances, tokens));
         }
         let (largest, mtu, hardware) = (self.largest(), self.mtu, self.hardware);
         for flow in self.flows.values_mut() {
             let End::Outside(outside) = &mut flow.end else { continue };
             let mut count = 0;
             while outside.may_receive && guest.fits(largest) {
+                if allowances.bytes(Way::Outside, now) == 0 {
+                    allowances.wait(Way::Outside, now);
+                    break;
+                }
                 if count == MOST_AT_ONCE {
                     self.mailbox.ring();
                     break;
@@ -233,6 +256,7 @@ impl Datagrams {
                 match outside.receive(&mut buffer, &mut self.returned) {
                     Some(bytes) if bytes.len() + DATAGRAM_HEADER_BYTES <= mtu => {
                         flow.last_at = now;
+                        allowances.take(Way::Outside, now, bytes.len());
                         let packet = packets::datagram(outside.to, (GUEST, outside.from), bytes);
                         guest.give(&wire::frame(&packet, hardware));
                     }
@@ -253,14 +277,19 @@ impl Datagrams {
         id: u64,
         buffer: &mut [u8],
         guest: &mut dyn GuestPort,
-        next_token: &mut impl FnMut() -> u64,
+        (allowances, tokens): (&mut Allowances, &mut Tokens),
     ) {
+        let way = Way::Port(id);
         for count in 0.. {
             let largest = self.largest();
             let Some(port) = self.ports.get_mut(&id).filter(|port| port.may_receive) else {
                 return;
             };
             if !guest.fits(largest) {
+                return;
+            }
+            if allowances.bytes(way, now) == 0 {
+                allowances.wait(way, now);
                 return;
             }
             if count == MOST_AT_ONCE {
@@ -271,7 +300,8 @@ impl Datagrams {
             match port.socket.socket.recv_from(buffer) {
                 Ok((bytes, _)) if bytes + DATAGRAM_HEADER_BYTES > self.mtu => {}
                 Ok((bytes, peer)) => {
-                    let local = self.local_of(now, id, peer, next_token);
+                    allowances.take(way, now, bytes);
+                    let local = self.local_of(now, id, peer, tokens);
                     let (from, to) = ((GATEWAY, local), (GUEST, guest_port));
                     let packet = packets::datagram(from, to, &buffer[..bytes]);
                     guest.give(&wire::frame(&packet, self.hardware));
@@ -287,13 +317,7 @@ impl Datagrams {
     }
 
     /// The gateway's port that a peer is known to the guest by.
-    fn local_of(
-        &mut self,
-        now: Nanos,
-        port: u64,
-        peer: SocketAddr,
-        next_token: &mut impl FnMut() -> u64,
-    ) -> u16 {
+    fn local_of(&mut self, now: Nanos, port: u64, peer: SocketAddr, tokens: &mut Tokens) -> u16 {
         if let Some(flow) = self.peers.get(&(port, peer)).and_then(|flow| self.flows.get_mut(flow))
             && let End::Peer { local, .. } = flow.end
         {
@@ -311,7 +335,7 @@ impl Datagrams {
                 break self.last_local;
             }
         };
-        let token = next_token();
+        let token = tokens.next();
         self.peers.insert((port, peer), token);
         self.locals.insert(local, token);
         self.flows.insert(token, Flow { last_at: now, end: End::Peer { port, peer, local } });
@@ -356,38 +380,5 @@ impl Datagrams {
             }
             !is_over
         });
-    }
-}
-
-impl Outside {
-    fn send(&mut self, datagram: &Datagram<'_>, returned: &mut Vec<Returned>) {
-        self.headers = packets::headers_of(datagram.packet).to_vec();
-        let sent = self.socket.socket.send(datagram.bytes);
-        if sent.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
-            // That is said of the one before: this one was not sent.
-            self.went_nowhere(returned);
-            let _ = self.socket.socket.send(datagram.bytes);
-        }
-    }
-
-    /// The next datagram for the guest. `None`: nothing, or something else.
-    fn receive<'a>(
-        &mut self,
-        buffer: &'a mut [u8],
-        returned: &mut Vec<Returned>,
-    ) -> Option<&'a [u8]> {
-        match self.socket.socket.recv(buffer) {
-            Ok(bytes) => return Some(&buffer[..bytes]),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                self.went_nowhere(returned);
-            }
-            Err(_) => self.may_receive = self.socket.ask(true, false).is_err(),
-        }
-        None
-    }
-
-    fn went_nowhere(&self, returned: &mut Vec<Returned>) {
-        returned.push(Returned { to: self.to, headers: self.headers.clone() });
     }
 }

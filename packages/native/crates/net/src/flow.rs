@@ -16,10 +16,13 @@ use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::{self, State};
 use socket2::SockRef;
 
+use crate::allowances::Way;
 use crate::watch::{Readiness, Watched};
 
 pub(crate) struct Flow {
     pub(crate) handle: SocketHandle,
+    /// Whose limits hold for it.
+    pub(crate) way: Way,
     stream: Watched<TcpStream>,
     /// The host's socket may have something to read, and room to write.
     can_read: bool,
@@ -35,15 +38,25 @@ pub(crate) struct Flow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
     Open,
+    /// It could pass more than it was allowed to.
+    Hungry,
     /// Both sides have ended, or one was reset and the other was told.
     Over,
 }
 
+/// What came of moving bytes.
+pub(crate) struct Pumped {
+    pub(crate) standing: Standing,
+    /// Bytes that have passed, in both directions together.
+    pub(crate) bytes: usize,
+}
+
 impl Flow {
-    pub(crate) fn new(handle: SocketHandle, stream: Watched<TcpStream>) -> Self {
+    pub(crate) fn new(handle: SocketHandle, stream: Watched<TcpStream>, way: Way) -> Self {
         let _ = stream.socket.set_nodelay(true);
         Self {
             handle,
+            way,
             stream,
             can_read: true,
             can_write: true,
@@ -61,8 +74,14 @@ impl Flow {
         self.can_write |= readiness.writable;
     }
 
-    /// Moves what can be moved.
-    pub(crate) fn pump(&mut self, socket: &mut tcp::Socket<'_>) -> Standing {
+    /// Moves what can be moved, at most so many bytes.
+    pub(crate) fn pump(&mut self, socket: &mut tcp::Socket<'_>, most_bytes: usize) -> Pumped {
+        let mut left = most_bytes;
+        let standing = self.move_bytes(socket, &mut left);
+        Pumped { standing, bytes: most_bytes - left }
+    }
+
+    fn move_bytes(&mut self, socket: &mut tcp::Socket<'_>, left: &mut usize) -> Standing {
         let state = socket.state();
         if state == State::Listen {
             // The stack has not taken what the guest asked with.
@@ -74,7 +93,7 @@ impl Flow {
         if !self.has_begun && state != State::Closed {
             return self.wait_for_guest(socket);
         }
-        if self.pass_out(socket).is_err() || self.pass_in(socket).is_err() {
+        if self.pass_out(socket, left).is_err() || self.pass_in(socket, left).is_err() {
             // The host's side was reset: what it has not taken is lost with it.
             socket.abort();
             return Standing::Over;
@@ -95,7 +114,9 @@ impl Flow {
             self.reset_host();
             return Standing::Over;
         }
-        Standing::Open
+        let could_pass = self.can_read && !self.host_has_ended && socket.can_send()
+            || self.can_write && socket.recv_queue() > 0;
+        if *left == 0 && could_pass { Standing::Hungry } else { Standing::Open }
     }
 
     /// The guest has not answered yet: whoever asked for it may go away again.
@@ -112,12 +133,15 @@ impl Flow {
         Standing::Open
     }
 
-    fn pass_in(&mut self, socket: &mut tcp::Socket<'_>) -> std::io::Result<()> {
-        while self.can_read && !self.host_has_ended && socket.can_send() {
+    fn pass_in(&mut self, socket: &mut tcp::Socket<'_>, left: &mut usize) -> std::io::Result<()> {
+        while *left > 0 && self.can_read && !self.host_has_ended && socket.can_send() {
             let mut stream = &self.stream.socket;
-            let Ok(read) = socket.send(|room| match stream.read(room) {
-                Ok(count) => (count, Ok(count)),
-                Err(error) => (0, Err(error)),
+            let Ok(read) = socket.send(|room| {
+                let most = room.len().min(*left);
+                match stream.read(&mut room[..most]) {
+                    Ok(count) => (count, Ok(count)),
+                    Err(error) => (0, Err(error)),
+                }
             }) else {
                 return Ok(());
             };
@@ -126,7 +150,7 @@ impl Flow {
                     self.host_has_ended = true;
                     socket.close();
                 }
-                Ok(_) => {}
+                Ok(count) => *left -= count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.can_read = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -135,18 +159,21 @@ impl Flow {
         Ok(())
     }
 
-    fn pass_out(&mut self, socket: &mut tcp::Socket<'_>) -> std::io::Result<()> {
-        while self.can_write && socket.recv_queue() > 0 {
+    fn pass_out(&mut self, socket: &mut tcp::Socket<'_>, left: &mut usize) -> std::io::Result<()> {
+        while *left > 0 && self.can_write && socket.recv_queue() > 0 {
             let mut stream = &self.stream.socket;
-            let Ok(written) = socket.recv(|bytes| match stream.write(bytes) {
-                Ok(count) => (count, Ok(count)),
-                Err(error) => (0, Err(error)),
+            let Ok(written) = socket.recv(|bytes| {
+                let most = bytes.len().min(*left);
+                match stream.write(&bytes[..most]) {
+                    Ok(count) => (count, Ok(count)),
+                    Err(error) => (0, Err(error)),
+                }
             }) else {
                 return Ok(());
             };
             match written {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(_) => {}
+                Ok(count) => *left -= count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.can_write = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),

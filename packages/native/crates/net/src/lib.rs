@@ -15,7 +15,9 @@
 //! block; a single thread of the process waits for sockets and wakes machines.
 
 pub mod addresses;
+mod allowances;
 mod answered;
+mod connections;
 mod datagrams;
 mod egress;
 mod error;
@@ -24,6 +26,8 @@ mod host_name;
 mod link;
 mod names;
 mod network;
+mod outside;
+mod outward;
 mod packets;
 mod refusals;
 mod shared;
@@ -32,6 +36,7 @@ mod transport;
 mod watch;
 mod wire;
 
+pub use allowances::{LEAST_BYTES_PER_SECOND, MOST_BYTES_PER_SECOND, TrafficLimits};
 pub use answered::MOST_ADDRESSES;
 pub use egress::{Cidr, Destinations, Egress, Ports, Rule, WrittenEgress, WrittenRule};
 pub use error::NetworkError;

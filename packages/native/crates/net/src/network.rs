@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use stillpoint_vmm::machine::Machine;
 
 use crate::addresses::GATEWAY_HARDWARE;
+use crate::allowances::TrafficLimits;
 use crate::egress::Egress;
 use crate::error::NetworkError;
 use crate::link::NetworkLink;
@@ -75,14 +76,29 @@ impl Network {
         Ok((Self { shared, limits }, link))
     }
 
-    /// Has `address` on the host lead to the guest's `port`; its own port is chosen by the host if it
-    /// is 0. It listens from now on; connections are made while the guest runs, and wait with the
-    /// host's kernel while it does not, as datagrams do, of which the kernel keeps only so many.
+    /// As [`Self::publish_within`], without limits of its own.
     ///
     /// # Errors
     /// [`NetworkError`]; nothing listens then.
     pub fn publish(
         &self,
+        transport: Transport,
+        port: u16,
+        address: SocketAddrV4,
+    ) -> Result<Published, NetworkError> {
+        self.publish_within(TrafficLimits::default(), transport, port, address)
+    }
+
+    /// Has `address` on the host lead to the guest's `port`; its own port is chosen by the host if it
+    /// is 0. It listens from now on; connections are made while the guest runs, and wait with the
+    /// host's kernel while it does not, as datagrams do, of which the kernel keeps only so many. No more
+    /// passes than `limits` say.
+    ///
+    /// # Errors
+    /// [`NetworkError`]; nothing listens then.
+    pub fn publish_within(
+        &self,
+        limits: TrafficLimits,
         transport: Transport,
         port: u16,
         address: SocketAddrV4,
@@ -115,7 +131,7 @@ impl Network {
         state.last_id += 1;
         let id = state.last_id;
         state.published += 1;
-        state.to_open.push(Opening { id, guest_port: port, socket });
+        state.to_open.push(Opening { id, guest_port: port, socket, limits });
         drop(state);
         self.shared.mailbox.ring();
         Ok(Published { id, address })
@@ -130,6 +146,7 @@ impl Network {
         protocol: &str,
         guest_port: u32,
         (host, host_port): (&str, u32),
+        (connections, bytes_per_second): (Option<f64>, Option<f64>),
     ) -> Result<Published, NetworkError> {
         let mut problems = Vec::new();
         let transport = Transport::parse(Some(protocol))
@@ -146,9 +163,13 @@ impl Network {
         if address.is_none() {
             problems.push(format!("host: expected an IPv4 address of the host's, found {host:?}"));
         }
-        match (transport, guest, port, address) {
-            (Ok(transport), Some(guest), Some(port), Some(address)) => {
-                self.publish(transport, guest, SocketAddrV4::new(address, port))
+        let before = problems.len();
+        let limits = TrafficLimits::parse("limits", connections, bytes_per_second, &mut problems);
+        let limits = (problems.len() == before).then_some(limits);
+        match (transport, guest, port, address, limits) {
+            (Ok(transport), Some(guest), Some(port), Some(address), Some(limits)) => {
+                let address = SocketAddrV4::new(address, port);
+                self.publish_within(limits, transport, guest, address)
             }
             _ => Err(NetworkError::Invalid { problems }),
         }

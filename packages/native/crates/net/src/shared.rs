@@ -4,6 +4,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::allowances::TrafficLimits;
 use crate::egress::Egress;
 use crate::watch::Mailbox;
 
@@ -39,6 +40,7 @@ pub(crate) struct Opening {
     pub(crate) id: u64,
     pub(crate) guest_port: u16,
     pub(crate) socket: Listening,
+    pub(crate) limits: TrafficLimits,
 }
 
 /// What takes what comes to a published port.

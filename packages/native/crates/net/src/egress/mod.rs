@@ -14,6 +14,7 @@ use std::ops::RangeInclusive;
 pub use cidr::Cidr;
 
 use crate::addresses::{GATEWAY, NAME_SERVER};
+use crate::allowances::TrafficLimits;
 use crate::answered::{Answered, MOST_ADDRESSES};
 use crate::error::NetworkError;
 use crate::host_name::{HostPattern, plain_name};
@@ -79,7 +80,7 @@ pub struct WrittenRule {
 }
 
 /// A policy as somebody has written it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct WrittenEgress {
     /// Any of them suffices.
     pub allow: Vec<WrittenRule>,
@@ -87,6 +88,10 @@ pub struct WrittenEgress {
     pub table: Vec<(String, Vec<String>)>,
     /// Whether the host's resolver is asked for names that a rule allows and the table does not have.
     pub asks_host: bool,
+    /// Connections at once.
+    pub connections: Option<f64>,
+    /// Bytes in a second of guest time.
+    pub bytes_per_second: Option<f64>,
 }
 
 /// What a guest may reach. Nothing, by default.
@@ -101,6 +106,8 @@ pub struct Egress {
     pub table: BTreeMap<String, Vec<Ipv4Addr>>,
     /// Whether the host's resolver is asked for names that a rule allows and the table does not have.
     pub asks_host: bool,
+    /// How much of it at once.
+    pub limits: TrafficLimits,
 }
 
 /// What the policy says of a name that the guest asks for.
@@ -175,8 +182,10 @@ impl Egress {
                 ));
             }
         }
+        let limits = (written.connections, written.bytes_per_second);
+        let limits = TrafficLimits::parse("limits", limits.0, limits.1, &mut problems);
         if problems.is_empty() {
-            Ok(Self { allow, table, asks_host: written.asks_host })
+            Ok(Self { allow, table, asks_host: written.asks_host, limits })
         } else {
             Err(NetworkError::Invalid { problems })
         }

@@ -144,7 +144,12 @@ fn everything_that_is_wrong_with_a_policy_is_said_at_once() {
                 ((*name).to_owned(), known.iter().map(|it| (*it).to_owned()).collect())
             })
             .collect();
-        let written = WrittenEgress { allow: allow.to_vec(), table, asks_host: true };
+        let written = WrittenEgress {
+            allow: allow.to_vec(),
+            table,
+            asks_host: true,
+            ..WrittenEgress::default()
+        };
         match Egress::parse(&written) {
             Err(NetworkError::Invalid { problems }) => problems,
             _ => Vec::new(),

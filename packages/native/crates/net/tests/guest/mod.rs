@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test has the part of a guest that it needs")]
 
+pub mod bare;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
