@@ -42,6 +42,7 @@ kvm: setup-tools ## the engine kvm: on this host's /dev/kvm, and a stock kernel 
 
 software: images ## redis, python, postgres, nginx and nodejs, captured and cloned, and large images as umoci has them; make test has the first two
 	@STILLPOINT_SOFTWARE=all $(bin)/vitest run --project examples examples/06-images-of-real-programs
+	@STILLPOINT_SOFTWARE=all $(bin)/vitest run --project stillpoint packages/stillpoint/test/strangersClients.test.ts
 	@STILLPOINT_SOFTWARE=all cargo test --workspace --locked --quiet --test images -- large
 
 bench: setup ## the figures of the README, in a table and in bench/out/latest.json

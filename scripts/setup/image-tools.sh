@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the independent tools that images are compared with: erofs-utils, umoci, skopeo and docker-registry of Debian.
+# Installs the independent tools that images are compared with, erofs-utils, umoci, skopeo and docker-registry of Debian, and
+# the clients that servers in guests are asked with, redis-tools and apache2-utils.
 # `--optional`: their absence is said, and what needs them is skipped by name.
 . "$(dirname "$0")/progress.sh"
 
@@ -11,12 +12,14 @@ missing_packages() {
   has umoci || echo umoci
   has skopeo || echo skopeo
   has docker-registry || echo docker-registry
+  has redis-benchmark || echo redis-tools
+  has ab || echo apache2-utils
 }
 
 needed="$(missing_packages | xargs)"
 if [ -z "$needed" ]; then exit 0; fi
 if [ "${1-}" = --optional ] && [ -f "$stamps/image-tools-refused" ]; then exit 0; fi
-doing "installing the tools that images are compared with (Debian packages: $needed)"
+doing "installing the tools and clients that images are tried with (Debian packages: $needed)"
 command="sudo apt-get update && sudo apt-get install -y --no-install-recommends $needed"
 # A registry is started by the tests that need one, never by the system.
 # shellcheck disable=SC2086 # a list of package names

@@ -100,6 +100,7 @@ bin=/usr/lib/postgresql/17/bin
 data=/data/17
 if [ ! -f "$data/PG_VERSION" ]; then
   "$bin/initdb" -D "$data" --auth=trust --no-locale --encoding=UTF8 >/dev/null
+  echo "host all all 10.0.2.2/32 trust" >>"$data/pg_hba.conf"
 fi
 exec "$bin/postgres" -D "$data" -c listen_addresses='*' -c unix_socket_directories=/tmp -c jit=off "$@"
 `
