@@ -30,20 +30,40 @@ const said = (program: string, ...args: ReadonlyArray<string>) =>
     )
   })
 
-/** Asks a server of a test image by its published port, until everything is asked. */
-const whileUp = async (server: string, guestPort: number, ask: (port: string) => Promise<void>) => {
+/** Asks a server of a test image by its published port, until everything is asked; `more` are further words for `up`. */
+const whileUp = async (
+  server: string,
+  guestPort: number,
+  ask: (port: string) => Promise<void>,
+  ...more: ReadonlyArray<string>
+) => {
   const { folder } = makeFolder()
-  const args = ["up", `oci:${layout}:${server}`, "--memory", "512", "--publish", `127.0.0.1:0:${guestPort}`, "--json"]
-  const asked: Array<Promise<void>> = []
+  const place = ["--memory", "512", "--publish", `127.0.0.1:0:${guestPort}`, "--json"]
+  const args = ["up", `oci:${layout}:${server}`, ...place, ...more]
+  const asked: Array<Promise<unknown>> = []
   const { status, stderr } = await runStillpoint(folder, args, (child) => {
     child.stdout?.once("data", (line: string) => {
       const { hostPort } = JSON.parse(line) as { readonly hostPort: number }
-      asked.push(ask(String(hostPort)).finally(() => child.kill("SIGTERM")))
+      const asking = ask(String(hostPort)).catch((problem: unknown) => problem)
+      asked.push(asking.finally(() => child.kill("SIGTERM")))
     })
   })
   assert.lengthOf(asked, 1, stderr)
-  await Promise.all(asked)
+  const [problem] = await Promise.all(asked)
+  if (problem !== undefined) throw problem
   assert.strictEqual(status, 143, stderr)
+}
+
+const askPostgres = async (port: string) => {
+  const where = ["-h", "127.0.0.1", "-p", port, "-U", "postgres"]
+  const sql = (command: string) => said("psql", ...where, "-At", "-c", command)
+  await sql("create table notes (text text); insert into notes values ('by psql')")
+  assert.strictEqual(await sql("select text from notes"), "by psql\n")
+  await said("pgbench", ...where, "-i", "-s", "1", "-q", "postgres")
+  const report = await said("pgbench", ...where, "-c", "4", "-t", "25", "postgres")
+  assert.match(report, /number of transactions actually processed: 100\/100/)
+  assert.match(report, /number of failed transactions: 0 /)
+  assert.strictEqual(await sql("select count(*) from pgbench_history"), "100\n")
 }
 
 describe("clients of strangers", { timeout: 300_000 }, () => {
@@ -91,16 +111,7 @@ describe("clients of strangers", { timeout: 300_000 }, () => {
 
   const postgres = strangers("postgres", ["psql", "pgbench"], true)
   it.skipIf(postgres.isSkipped)(`psql-and-pgbench${postgres.why}`, () =>
-    whileUp("postgres", 5432, async (port) => {
-      const where = ["-h", "127.0.0.1", "-p", port, "-U", "postgres"]
-      const sql = (command: string) => said("psql", ...where, "-At", "-c", command)
-      await sql("create table notes (text text); insert into notes values ('by psql')")
-      assert.strictEqual(await sql("select text from notes"), "by psql\n")
-      await said("pgbench", ...where, "-i", "-s", "1", "-q", "postgres")
-      const report = await said("pgbench", ...where, "-c", "4", "-t", "25", "postgres")
-      assert.match(report, /number of transactions actually processed: 100\/100/)
-      assert.match(report, /number of failed transactions: 0 /)
-      assert.strictEqual(await sql("select count(*) from pgbench_history"), "100\n")
-    })
+    // It listens before it is ready, and then says so.
+    whileUp("postgres", 5432, askPostgres, "--at", "serial /ready to accept connections/ & calm 20ms")
   )
 })
