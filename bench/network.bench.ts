@@ -1,14 +1,24 @@
-/** Bytes and requests through a published port, to a guest that serves them. */
-import { get } from "node:http"
-import { type Machine, type PublishedPort, Vmm } from "@stillpoint/core"
+/**
+ * Bytes, connections and requests between a guest and host programs: through a published port, and from the guest to a server of the
+ * host's loopback. The peer is QEMU with its network in user space and the same guest.
+ */
+import { writeFileSync } from "node:fs"
+import { createServer as createHttpServer, get } from "node:http"
+import { type AddressInfo, createServer } from "node:net"
+import { join } from "node:path"
+import { DurableFiles, Gate, Journal, Pipeline, SnapshotStore, Vmm } from "@stillpoint/core"
+import { kindTrigger } from "@stillpoint/core/testing"
 import { GuestKit } from "@stillpoint/kit"
-import { Effect, Fiber } from "effect"
-import { measured, memoryMib } from "./guests.ts"
-import { measure, milliseconds } from "./measure.ts"
+import { Effect, Fiber, Layer } from "effect"
+import { commandLine, directory, measured, memoryMib } from "./guests.ts"
+import { measure, milliseconds, stopwatch } from "./measure.ts"
+import { Qemu } from "./peers/Qemu.ts"
 import { finish, row } from "./row.ts"
 
 const mebibytes = 16
 const requests = 20
+const connections = 200
+const callers = 8
 
 const serve = `#!/bin/sh
 mkdir -p /www
@@ -17,47 +27,142 @@ dd if=/dev/zero of=/www/big bs=1048576 count=${mebibytes} 2>/dev/null
 exec httpd -f -p 8080 -h /www
 `
 
-const serving = Effect.gen(function* () {
-  const kit = yield* GuestKit
-  const spec = yield* kit.guest({
-    workload: { argv: ["/bin/sh", "/serve.sh"] },
-    network: true,
-    files: { "/serve.sh": { content: serve, mode: 0o755 } }
+const guest = await measured(
+  Effect.gen(function* () {
+    const kit = yield* GuestKit
+    return yield* kit.guest({
+      workload: { argv: ["/bin/sh", "/serve.sh"] },
+      network: true,
+      files: { "/serve.sh": { content: serve, mode: 0o755 } }
+    })
   })
-  const machine = yield* (yield* Vmm).boot({ ...spec, memoryMib, network: {} })
-  yield* machine.run({ kinds: ["ListenerBound"] })
-  return machine
-})
+)
+const initramfsPath = join(directory, "network")
+writeFileSync(initramfsPath, guest.initramfs)
+
+/** A server of the host's that answers with as many bytes as the guest's does. */
+const big = Buffer.alloc(mebibytes * 2 ** 20)
+const server = createHttpServer((_, response) => response.end(big))
+await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+const serverPort = (server.address() as AddressInfo).port
+const download = ["wget", "-q", "-O", "/dev/null", `http://10.0.2.2:${serverPort}/`] as const
 
 /** Bytes of an answer. */
-const fetched = ({ host, hostPort }: PublishedPort, path: string): Promise<number> =>
+const fetched = (port: number, path: string): Promise<number> =>
   new Promise((resolve, reject) => {
-    get(`http://${host}:${hostPort}${path}`, { agent: false }, (response) => {
+    get(`http://127.0.0.1:${port}${path}`, { agent: false }, (response) => {
       let bytes = 0
       response.on("data", (part: Buffer) => (bytes += part.length))
       response.on("end", () => resolve(bytes))
+      response.on("error", reject)
     }).on("error", reject)
   })
 
-const inOrder = async (port: PublishedPort): Promise<void> => {
+const inOrder = async (port: number): Promise<void> => {
   for (let request = 0; request < requests; request++) await fetched(port, "/")
 }
 
-const taken = (machine: Machine) =>
+/** Connections of their own for all requests, from some callers at once. */
+const atOnce = async (port: number): Promise<void> => {
+  let left = connections
+  const caller = async () => {
+    while (left-- > 0) await fetched(port, "/")
+  }
+  await Promise.all(Array.from({ length: callers }, caller))
+}
+
+/** How long each of the things takes that a guest is asked by a port. */
+const asked = (port: number) =>
+  [
+    () => milliseconds(() => fetched(port, "/big")),
+    () => milliseconds(() => inOrder(port)),
+    () => milliseconds(() => atOnce(port))
+  ] as const
+
+const ours = await measured(
   Effect.gen(function* () {
+    const machine = yield* (yield* Vmm).boot({ ...guest, memoryMib, network: {} })
+    yield* machine.run({ kinds: ["ListenerBound"] })
+    yield* machine.ports.allow({ allow: [{ addresses: "127.0.0.1", ports: [serverPort] }] })
     const port = yield* machine.ports.publish({ guestPort: 8080 })
     const running = yield* Effect.forkChild(machine.run({ pace: "realTime" }))
-    const values = yield* Effect.promise(() =>
-      measure([() => milliseconds(() => fetched(port, "/big")), () => milliseconds(() => inOrder(port))], {
-        warmUps: 1
+    const [bulk, small, rate] = yield* Effect.promise(() => measure(asked(port.hostPort), { warmUps: 1 }))
+    yield* Fiber.interrupt(running)
+    const context = yield* Effect.context<never>()
+    const down = async () => {
+      const { code } = await Effect.runPromiseWith(context)(machine.exec({ argv: [...download] }))
+      if (code !== 0) throw new Error(`expected the guest to fetch, wget ended with ${code}`)
+    }
+    const [toGuest] = yield* Effect.promise(() => measure([() => milliseconds(down)], { warmUps: 1 }))
+    return { bulk, small, rate, toGuest }
+  })
+)
+
+const freePort = await new Promise<number>((resolve) => {
+  const free = createServer().listen(0, "127.0.0.1", () => {
+    const { port } = free.address() as AddressInfo
+    free.close(() => resolve(port))
+  })
+})
+const { kernelPath } = guest
+const forward = { hostPort: freePort, guestPort: 8080 }
+const qemu = await Qemu.start({ kernelPath, initramfsPath, commandLine, memoryMib, directory, forward })
+await qemu.next("ListenerBound")
+const [bulk, small, rate] = await measure(asked(freePort), { warmUps: 1 })
+let id = 100
+const [toGuest] = await measure(
+  [
+    () =>
+      milliseconds(async () => {
+        qemu.exec(id++, download)
+        await qemu.next("ExecExited")
+      })
+  ],
+  { warmUps: 1 }
+)
+await qemu.close()
+
+/** From the call of restore to the first answer by a published port, and to the end of the first command. */
+const snapshot = join(directory, "served")
+const host = Layer.provide(Layer.mergeAll(SnapshotStore.layer, Journal.layerMemory), DurableFiles.layer)
+const bootSpec = { ...guest, memoryMib, network: {} }
+await measured(Effect.provide(Pipeline.run(bootSpec, { policy: kindTrigger("ListenerBound"), target: snapshot }), host))
+const restored = <E>(use: (clone: Effect.Success<ReturnType<typeof Gate.restore>>) => Effect.Effect<unknown, E>) =>
+  measured(
+    Effect.gen(function* () {
+      const passed = stopwatch()
+      yield* use(yield* Gate.restore(snapshot))
+      return passed()
+    }).pipe(Effect.provide(host))
+  )
+const answered = () =>
+  restored(({ machine }) =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const port = yield* machine.ports.publish({ guestPort: 8080 })
+        yield* machine.live({})
+        yield* Effect.promise(() => fetched(port.hostPort, "/"))
       })
     )
-    yield* Fiber.interrupt(running)
-    return values
-  })
+  )
+const executed = () => restored(({ machine }) => machine.exec({ argv: ["/bin/busybox", "true"] }))
+const [firstAnswer, firstExec] = await measure([answered, executed], { rounds: 11, warmUps: 2 })
+server.close()
 
-const [bulk, small] = await measured(Effect.flatMap(serving, taken))
+const peer = "qemu-system-riscv64, user network"
+const perSecond = (millis: number) => (mebibytes * 1000) / millis
 finish([
-  row("tcp-throughput/from-guest", "MiB/s", (mebibytes * 1000) / bulk),
-  row("http-request/through-port", "ms", small / requests)
+  row("tcp-throughput/from-guest", "MiB/s", perSecond(ours.bulk), { peer, peerValue: perSecond(bulk), better: "more" }),
+  row("tcp-throughput/to-guest", "MiB/s", perSecond(ours.toGuest), {
+    peer,
+    peerValue: perSecond(toGuest),
+    better: "more"
+  }),
+  row("http-request/through-port", "ms", ours.small / requests, { peer, peerValue: small / requests }),
+  row(`connections-per-second/${callers}-callers`, "1/s", (connections * 1000) / ours.rate, {
+    peer,
+    peerValue: (connections * 1000) / rate,
+    better: "more"
+  }),
+  row("restore-to-first-answer", "ms", firstAnswer, { peer: "restore to first exec", peerValue: firstExec })
 ])

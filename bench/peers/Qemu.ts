@@ -18,6 +18,8 @@ export interface QemuSpec {
   readonly diskPath?: string
   /** Name of a state on the disk to begin with. */
   readonly loadState?: string
+  /** A network in user space, with a port of the host's loopback that leads to one of the guest's. */
+  readonly forward?: { readonly hostPort: number; readonly guestPort: number }
 }
 
 /** What is never said to a peer that is asked for what its agent knows: waiting for anything else would have no end. */
@@ -76,6 +78,9 @@ export class Qemu {
     const [control, monitor] = await Promise.all([listen(paths[0] ?? ""), listen(paths[1] ?? "")])
     const disk = spec.diskPath === undefined ? [] : ["-drive", `if=none,format=qcow2,file=${spec.diskPath}`]
     const load = spec.loadState === undefined ? [] : ["-loadvm", spec.loadState]
+    const { forward } = spec
+    const user = forward && `user,id=net,hostfwd=tcp:127.0.0.1:${forward.hostPort}-:${forward.guestPort}`
+    const network = user === undefined ? [] : ["-netdev", user, "-device", "virtio-net-device,netdev=net"]
     const machine = [
       "-machine",
       "virt",
@@ -90,9 +95,13 @@ export class Qemu {
     const kernel = ["-kernel", spec.kernelPath, "-initrd", spec.initramfsPath, "-append", spec.commandLine]
     const port = ["-chardev", `socket,id=control,path=${paths[0]}`, "-device", "pci-serial,chardev=control"]
     const prompt = ["-chardev", `socket,id=monitor,path=${paths[1]}`, "-mon", "chardev=monitor,mode=readline"]
-    const child = spawn("qemu-system-riscv64", [...machine, ...kernel, ...port, ...prompt, ...disk, ...load], {
-      stdio: ["ignore", "ignore", "inherit"]
-    })
+    const child = spawn(
+      "qemu-system-riscv64",
+      [...machine, ...kernel, ...port, ...prompt, ...disk, ...network, ...load],
+      {
+        stdio: ["ignore", "ignore", "inherit"]
+      }
+    )
     const ended = new Promise<never>((_, reject) => {
       child.once("error", reject)
       child.once("exit", (code) => reject(new Error(`qemu-system-riscv64 ended: ${code}`)))
