@@ -56,6 +56,12 @@ export interface ReactiveGuest {
   readonly haltsAtNanos: GuestNanos | null
 }
 
+/**
+ * Requests that an agent answers before its guest halts: a policy may ask for ever (one that starts a wait of a second anew every
+ * 20 ms), and what is generated has to end.
+ */
+const mostRequests = 2_000
+
 type Until = Parameters<Machine["run"]>[0]
 type Stop = Effect.Success<ReturnType<Machine["run"]>>
 
@@ -241,8 +247,13 @@ export class LivingGuest {
       if (this.isWorking) may(this.workSinceNanos + this.workLeftNanos, () => this.finishStep())
       else may(Math.max(this.restUntilNanos, this.nowNanos), () => this.work())
     }
-    may(haltsAtNanos ?? undefined, () => this.halt())
+    may(this.isWornOut ? this.nowNanos : (haltsAtNanos ?? undefined), () => this.halt())
     return first
+  }
+
+  /** The host has asked more often than anybody does whose policy comes to an end. */
+  get isWornOut(): boolean {
+    return this.tokens > mostRequests
   }
 
   private get isRunning(): boolean {

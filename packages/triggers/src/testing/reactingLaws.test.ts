@@ -5,7 +5,9 @@ import { describe } from "vitest"
 import { longestLawMillis } from "./TriggerLaw.ts"
 import { atHeartbeat } from "../builtin/atHeartbeat.ts"
 import { onSerialMatch } from "../builtin/onSerialMatch.ts"
+import { onDirtyRateBelow } from "../builtin/onDirtyRateBelow.ts"
 import { ioInFlight } from "../combinators/activity.ts"
+import { debounce } from "../combinators/debounce.ts"
 import { quiesce } from "../combinators/quiesce.ts"
 import { repeat } from "../combinators/repeat.ts"
 import { frozenWhoeverMeddles } from "./meddledGuests.ts"
@@ -65,6 +67,26 @@ describe("what is said of the agent is so", () => {
     }
     return frozenIsTrue({ policies: fc.constant(policy), guests: fc.constant(guest), runs: 20 }).check
   })
+})
+
+describe("a guest that is generated", () => {
+  it.effect("ends-also-under-a-policy-that-asks-its-agent-for-ever", () =>
+    Effect.gen(function* () {
+      const calm = { calmFor: "10 millis", deadline: "20 millis", onDeadline: "capture", agent: "ask" } as const
+      const policy = debounce(quiesce(onDirtyRateBelow(100, "10 millis"), calm), "1 second")
+      const { decision, guest } = yield* decideReacting(policy, {
+        system: [],
+        heartbeats: { everyNanos: 50e6, count: 0 },
+        announcedAtNanos: 5e6,
+        holdNanos: 20e6,
+        workload: [],
+        agent: { onFreeze: "freezes", freezeNanos: 0, thawNanos: 0 },
+        haltsAtNanos: null
+      })
+      assert.strictEqual(Result.isFailure(decision) ? decision.failure.reason._tag : "fired", "GuestEnded")
+      assert.isTrue(guest.isWornOut)
+    })
+  )
 })
 
 describe("guests that others freeze and thaw", () => {

@@ -131,7 +131,7 @@ export const longerCalmReacting = (options: ReactingLawOptions = {}): Law<never>
         const of = (calmFor: bigint) => quiescedIfItFits(one, { ...calm, agent, deadline, calmFor })
         if (of(long) === one) return
         const [early, late] = [await decide(of(short), guest), await decide(of(long), guest)]
-        if (Result.isFailure(late.decision)) return
+        if (Result.isFailure(late.decision) || early.guest.isWornOut) return
         assert.ok(Result.isSuccess(early.decision), "only the longer calm captures")
         assert.ok(early.decision.success.atNanos <= late.decision.success.atNanos)
       }),

@@ -52,7 +52,7 @@ export const reactingMachine = Effect.fn("reactingMachine")(function* (
     nowNanos: Effect.sync(() => guest.nowNanos),
     events$: eventsFrom(0),
     eventsFrom,
-    eventsSoFar: (seq = 0, most) => Effect.sync(() => guest.events.filter((event) => event.seq >= seq).slice(0, most)),
+    eventsSoFar: (seq = 0, most) => Effect.sync(() => guest.events.slice(seq, most === undefined ? most : seq + most)),
     run: (until) =>
       Effect.suspend(() => {
         isPaused = false
