@@ -13,7 +13,7 @@ import { join } from "node:path"
 import { assert, describe, layer as withLayer } from "@effect/vitest"
 import { Gate, Pipeline, type GuestEvent, Vmm } from "@stillpoint/core"
 import { kindTrigger } from "@stillpoint/core/testing"
-import { BootedKit, type CreateInput, GuestKit } from "@stillpoint/kit"
+import { BootedKit, type CreateInput, FileUnusable, GuestKit, KitError } from "@stillpoint/kit"
 import { Effect, Layer } from "effect"
 import { bootedKitAt, bootedTo, folder, layer, linesOf, runTo, say, smallImage } from "./guests.ts"
 
@@ -220,9 +220,10 @@ describe("a guest of a booted kit", () => {
           writeKernel((yield* kit.files).kernelPath)
           const ofKernel: typeof kit.guest = (config) =>
             Effect.map(kit.guest(config), (spec) => ({ ...spec, kernelPath }))
-          const kits = Layer.succeed(GuestKit, { ...kit, guest: ofKernel, guestToFind: ofKernel })
+          const kitOf = (guestToFind: typeof kit.guest) =>
+            Layer.succeed(GuestKit, { ...kit, guest: ofKernel, guestToFind })
           /** Machines that a kit boots until it is ready, if that is what makes them. */
-          const boots = Effect.fnUntraced(function* (build: string | undefined) {
+          const boots = Effect.fnUntraced(function* (build: string | undefined, guestToFind = ofKernel) {
             const { build: _, ...rest } = vmm
             let count = 0
             const counting = Layer.succeed(
@@ -234,7 +235,7 @@ describe("a guest of a booted kit", () => {
               })
             )
             yield* Effect.flatMap(BootedKit, (kit) => kit.ready).pipe(
-              Effect.provide(Layer.provide(bootedKitAt(directory), [counting, kits]), { local: true })
+              Effect.provide(Layer.provide(bootedKitAt(directory), [counting, kitOf(guestToFind)]), { local: true })
             )
             return count
           })
@@ -247,6 +248,9 @@ describe("a guest of a booted kit", () => {
           // Of a kernel that was written to, whatever its times say, the key is found out anew.
           writeKernel((yield* kit.files).kernelPath)
           assert.deepStrictEqual([yield* boots(vmm.build), yield* boots(vmm.build)], [1, 0])
+          // A kit with a file that is damaged is made whole, and then its key is found out, as that of any kit that is not known.
+          const damaged = new KitError({ reason: new FileUnusable({ path: "erofs", detail: "no module" }) })
+          assert.strictEqual(yield* boots(vmm.build, () => Effect.fail(damaged)), 1)
           // What is kept counts only as far as it leads to a snapshot.
           const keys = join(directory, "keys")
           for (const [content, expected] of [

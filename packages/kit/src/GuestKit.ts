@@ -17,7 +17,7 @@ import { buildInitramfs, checkedGuestConfig, type GuestPrograms, type KernelModu
 import type { GuestConfigInput } from "./initramfs/GuestConfig.ts"
 import type { InitramfsError } from "./initramfs/InitramfsError.ts"
 import { checkedConfig, FileUnusable, KitError } from "./KitError.ts"
-import { contentsButTheKernel, ensure, type KitFiles, newest } from "./KitFiles.ts"
+import { ensure, type KitFiles, newest } from "./KitFiles.ts"
 import { type KitLock, type LockedPackage, writeLock } from "./KitLock.ts"
 import { filesAtOnce } from "./KitCache.ts"
 import { builtInModules } from "./modules/kernelModules.ts"
@@ -139,7 +139,8 @@ export class GuestKit extends Context.Service<
       config: GuestConfigInput
     ) => Effect.Effect<Required<Pick<BootSpec, "kernelPath" | "initramfs" | "origin">>, KitError | InitramfsError>
     /**
-     * As {@link guest}, with a kernel that is there but has not been read: for finding what was made of it before, not for a boot.
+     * As {@link guest}, of files of which no content has been verified: for finding what was made of the same kernel and root before,
+     * not for a boot.
      */
     readonly guestToFind: (
       config: GuestConfigInput
@@ -185,7 +186,7 @@ export class GuestKit extends Context.Service<
           )
         const initramfs = archiveOf(programs)
         const guest = guestOf(files, programs)
-        const kept = onceSucceeded(ensure(config, durable, archive, contentsButTheKernel))
+        const kept = onceSucceeded(ensure(config, durable, archive, "length"))
         const keptPrograms = onceSucceeded(Effect.flatMap(kept, (found) => readPrograms(agent, found)))
         return GuestKit.of({
           files,

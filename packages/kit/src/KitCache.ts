@@ -91,7 +91,7 @@ interface Expected {
   readonly sha256: string
 }
 
-/** How a file stands there: with its content verified, or with no more than its length, as for what is not going to be read. */
+/** How files are looked at: their content, which is digested, or no more than their length. */
 export type Look = "content" | "length"
 
 /** The files of an unpacked package; none when it is not here, or was damaged and has been dropped. */
@@ -99,10 +99,10 @@ export const loadUnpacked = Effect.fn("KitCache.load")(function* (
   cache: KitCache,
   sha256: string,
   onDamage: (path: string) => void,
-  lookAt: (name: string) => Look = () => "content"
+  look: Look = "content"
 ) {
   const { directory, files } = cache
-  const isAsExpected = (path: string, expected: Expected, look: Look) =>
+  const isAsExpected = (path: string, expected: Expected) =>
     (look === "content"
       ? Effect.map(files.digest(path, expected.sizeBytes), (found) => found.sha256 === expected.sha256)
       : Effect.map(files.inspect(path), (found) => found?.kind === "file" && found.sizeBytes === expected.sizeBytes)
@@ -115,11 +115,9 @@ export const loadUnpacked = Effect.fn("KitCache.load")(function* (
   const contents = yield* readJson(files, described, ContentsText)
   const expected = Object.entries(Option.isSome(contents) ? contents.value.files : {})
   const found = new Map(expected.map(([name]) => [name, join(folder, name)]))
-  const isFit = yield* Effect.forEach(
-    expected,
-    ([name, each]) => isAsExpected(join(folder, name), each, lookAt(name)),
-    { concurrency: filesAtOnce }
-  )
+  const isFit = yield* Effect.forEach(expected, ([name, each]) => isAsExpected(join(folder, name), each), {
+    concurrency: filesAtOnce
+  })
   const unfit = expected[isFit.indexOf(false)]
   const damaged = Option.isNone(contents) ? described : unfit && join(folder, unfit[0])
   const isOfForm = Option.isSome(contents) && contents.value.form === form

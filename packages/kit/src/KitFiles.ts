@@ -97,14 +97,6 @@ export const newest = Effect.fn("GuestKit.newest")(function* (archive: Archive["
   } satisfies KitLock
 })
 
-type LookAt = (name: string) => Look
-
-/** Everything is read. */
-const contents: LookAt = () => "content"
-
-/** Everything but the kernel, nine tenths of the kit, is read. */
-export const contentsButTheKernel: LookAt = (name) => (name === kernelName ? "length" : "content")
-
 const isGone = (error: KitError): boolean =>
   error.reason._tag === "ArchiveUnreachable" && (error.reason.status === 404 || error.reason.status === 410)
 
@@ -115,10 +107,10 @@ const obtain = Effect.fn("GuestKit.obtain")(function* (
   part: "kernel" | "busybox",
   item: LockedPackage,
   fetch: Archive["Service"]["fetchPast"],
-  lookAt: LookAt
+  look: Look
 ) {
   const dropped = (path: string) => config.onNotice(`${path} was damaged and is fetched again`)
-  const here = yield* loadUnpacked(cache, item.sha256, dropped, lookAt)
+  const here = yield* loadUnpacked(cache, item.sha256, dropped, look)
   if (Option.isSome(here)) return here.value
   const staging = yield* makeStaging(cache)
   const deb = join(staging, "package.deb")
@@ -146,10 +138,10 @@ const obtainLocked = Effect.fn("GuestKit.obtainLocked")(function* (
   archive: Archive["Service"],
   part: "kernel" | "busybox",
   item: LockedPackage,
-  lookAt: LookAt
+  look: Look
 ): Effect.fn.Return<Obtained, KitError> {
   const obtained = (wanted: LockedPackage, fetch: Archive["Service"]["fetchPast"]) =>
-    obtain(config, cache, part, wanted, fetch, lookAt)
+    obtain(config, cache, part, wanted, fetch, look)
   const say = (found: LockedPackage) =>
     config.onNotice(
       `the archive no longer holds ${item.name} ${item.version}, which is locked; ` +
@@ -188,13 +180,13 @@ export const ensure = Effect.fn("GuestKit.ensure")(function* (
   config: GuestKitConfig,
   durable: DurableFilesShape,
   archive: Archive["Service"],
-  lookAt: LookAt = contents
+  look: Look = "content"
 ) {
   const lock = yield* readLock(durable, config.lockPath)
   const cache: KitCache = { directory: config.directory, files: durable }
   yield* sweep(cache)
-  const kernel = yield* obtainLocked(config, cache, archive, "kernel", lock.kernel, lookAt)
-  const busybox = yield* obtainLocked(config, cache, archive, "busybox", lock.busybox, lookAt)
+  const kernel = yield* obtainLocked(config, cache, archive, "kernel", lock.kernel, look)
+  const busybox = yield* obtainLocked(config, cache, archive, "busybox", lock.busybox, look)
   const modulePaths = new Map(kernel.files)
   modulePaths.delete(kernelName)
   modulePaths.delete(builtInName)

@@ -153,11 +153,18 @@ export class BootedKit extends Context.Service<
               Effect.withTracerEnabled(Effect.flatMap(store.open(join(directory, key)), restoreSnapshot), false)
             )
           const placeOf = (spec: BootSpec) => Effect.flatMap(Vmm, ({ build }) => placeOfKey(directory, build, spec))
-          // A snapshot that was made of this kernel is all that is needed: the kernel itself is not read for it.
-          const wanted: BootSpec = { ...(yield* kit.guestToFind(config)), ...more }
-          const recalled = yield* recallKey(yield* placeOf(wanted))
-          const known = recalled === null ? Option.none() : yield* restored(recalled)
-          if (Option.isSome(known)) return { spec: wanted, machine: known.value }
+          // A snapshot that was made of the same root, byte for byte, and of this kernel, which nobody has written to, is all that
+          // is needed: the kernel itself is not read for it.
+          const found = Effect.gen(function* () {
+            const wanted: BootSpec = { ...(yield* kit.guestToFind(config)), ...more }
+            const recalled = yield* recallKey(yield* placeOf(wanted))
+            const known = recalled === null ? Option.none() : yield* restored(recalled)
+            return { recalled, known: Option.map(known, (machine) => ({ spec: wanted, machine })) }
+          })
+          const { known, recalled } = yield* Effect.catchIf(found, isUnusable, () =>
+            Effect.succeed({ recalled: null, known: Option.none() })
+          )
+          if (Option.isSome(known)) return known.value
           const spec: BootSpec = { ...(yield* kit.guest(config)), ...more }
           const place = yield* placeOf(spec)
           const key = yield* bootedKey(spec)
@@ -222,6 +229,10 @@ export class BootedKit extends Context.Service<
       })
     )
 }
+
+/** A damaged file, which is fetched again where content is verified. */
+const isUnusable = (error: KitError | InitramfsError): boolean =>
+  error._tag === "KitError" && error.reason._tag === "FileUnusable"
 
 /** Has what is acquired belong to the scope once all has succeeded, and closes it at once otherwise. */
 const keptOnSuccess = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
