@@ -281,6 +281,16 @@ describe("a trigger that is broken is found out", () => {
         onListener({ port: 8443, address: "10.0.0.7" }),
         onSerialMatch(/^server (up|ready) in \d{1,3} ms$/),
         onSerialMatch("ready to accept connections", { port: 1 }),
+        onSerialMatch(/\bREADY\b/i),
+        trigger({
+          interest: () => ["SerialLine"],
+          hears: () => [{ kind: "SerialLine", text: /^(?!not ).*(?<= )ready\b/i }],
+          start: () => ({ state: null }),
+          step: (state, input) => ({
+            state,
+            fires: input._tag === "Event" && input.event._tag === "SerialLine" && /ready/i.test(input.event.text)
+          })
+        }),
         onCustom("warm", Schema.Struct({ classes: Schema.Int.check(Schema.isGreaterThan(1000)) })),
         atHeartbeat(4711),
         afterGuestTime("7 seconds")

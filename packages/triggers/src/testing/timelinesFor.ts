@@ -20,6 +20,7 @@ import {
   networkEvents,
   timelineOf
 } from "./guestEvents.ts"
+import { matchingText } from "./matchingText.ts"
 import { timeline } from "./timelines.ts"
 import { withWakes } from "./WakeBudget.ts"
 
@@ -62,7 +63,7 @@ const usual: Partial<Record<GuestEventKind, fc.Arbitrary<Readonly<Record<string,
 const lineWith = (text: string | RegExp): fc.Arbitrary<string> =>
   typeof text === "string"
     ? fc.constantFrom(text, `${text}.`, `it says: ${text}`)
-    : fc.stringMatching(new RegExp(text.source, text.flags.replace(/[gy]/g, "")))
+    : matchingText(text)
 
 /** An event that the trigger hears, and now and then one that is that only nearly. */
 const heard = ({ fields = {}, kind, payload, text }: Heard): fc.Arbitrary<EventBody> => {
