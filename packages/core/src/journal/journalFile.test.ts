@@ -11,6 +11,7 @@ import type { FullDisk } from "../testing/fillDisk.ts"
 import { sampleRecord } from "../testing/journalLaws.ts"
 import type { JournalShape } from "./JournalShape.ts"
 import type { JournalError } from "./JournalErrors.ts"
+import { guardOfFile } from "./journalGuard.ts"
 import { makeSqliteJournal } from "./sqliteJournal.ts"
 
 const directory = Effect.acquireRelease(
@@ -281,6 +282,44 @@ describe("a journal file", () => {
         other.exec("ROLLBACK")
         other.close()
         yield* journal.append("a", [sampleRecord(1)])
+      })
+    )
+  )
+
+  /** Somebody who reads what was in a journal before anything went from the log into the file. */
+  const readerOf = (path: string): DatabaseSync => {
+    const reader = new DatabaseSync(path)
+    reader.exec("PRAGMA journal_mode = WAL; BEGIN; SELECT count(*) FROM sqlite_schema")
+    return reader
+  }
+
+  it.live("that-another-one-keeps-from-its-file-for-a-while-is-waited-for-and-not-said-to-be-displaced", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const path = join(yield* directory, "journal")
+        const reader = readerOf(path)
+        const opening = yield* Effect.forkChild(makeSqliteJournal({ path }), { startImmediately: true })
+        yield* Effect.sleep("5 millis")
+        assert.isNull(guardOfFile(path))
+        reader.close()
+        const journal = yield* Fiber.join(opening)
+        yield* journal.append("a", [sampleRecord(1)])
+        assert.strictEqual(guardOfFile(path)?.state, "open")
+      })
+    )
+  )
+
+  it.live("whose-file-cannot-be-told-of-the-log-at-once-is-told-with-a-later-append", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const path = join(yield* directory, "journal")
+        const journal = yield* makeSqliteJournal({ path })
+        const reader = readerOf(path)
+        yield* journal.append("a", [sampleRecord(1)])
+        assert.strictEqual(guardOfFile(path)?.state, "closed")
+        reader.close()
+        yield* journal.append("a", [sampleRecord(2)])
+        assert.strictEqual(guardOfFile(path)?.state, "open")
       })
     )
   )

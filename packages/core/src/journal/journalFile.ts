@@ -152,6 +152,17 @@ export const openDatabase = (path: string, maxSizeBytes: number | undefined): Da
   }
 }
 
+/**
+ * Brings what is in the log into the file; answers whether all of it is there now. SQLite does not throw where another connection reads
+ * what was before, or does the same.
+ */
+export const bringIntoFile = (database: DatabaseSync): boolean =>
+  database.prepare("PRAGMA wal_checkpoint(FULL)").get()?.["busy"] === 0
+
+/** What SQLite throws where another connection has what is needed. */
+export const busy = (): Error =>
+  Object.assign(new Error("another connection is using the journal"), { errcode: sqlite.busy })
+
 const pragma = (database: DatabaseSync, name: string): number =>
   Number(Object.values(database.prepare(`PRAGMA ${name}`).get() ?? {})[0])
 

@@ -25,8 +25,8 @@ import { makeHeadSignal } from "../internal/headSignal.ts"
 import type { Appended, AppendOptions, JournalEntry, JournalRecord, JournalShape } from "./JournalShape.ts"
 import { JournalError, type JournalReason } from "./JournalErrors.ts"
 import { journalClaims } from "./journalClaims.ts"
-import { initialise, isBusy, openDatabase, reasonOf } from "./journalFile.ts"
-import { cutObstacle, guardPageOf, logObstacle, makeClaimsFolder, readGuard } from "./journalGuard.ts"
+import { bringIntoFile, busy, initialise, isBusy, openDatabase, reasonOf } from "./journalFile.ts"
+import { cutObstacle, guardOfFile, guardPageOf, logObstacle, makeClaimsFolder, readGuard } from "./journalGuard.ts"
 import { packEvents, unpackEvents } from "./packedEvents.ts"
 import { pagedSubscription } from "./pagedSubscription.ts"
 import { closeJournal, closeWithProcess, type StandingFiles, watchFiles } from "./standingFiles.ts"
@@ -161,7 +161,9 @@ export const makeSqliteJournal = (
       const guard = readGuard(database)
       if (guard === null) throw damaged("its guard is not what was written")
       // The id has to be in the file itself before anything is in the log: it tells whose the log is.
-      if (guard.head === 0 && guard.state === "closed") database.exec("PRAGMA wal_checkpoint(FULL)")
+      // Another process that makes the same journal may be about to.
+      const isInFile = (): boolean => guardOfFile(path)?.id === guard.id
+      if (guard.head === 0 && guard.state === "closed" && !bringIntoFile(database) && !isInFile()) throw busy()
       return guard
     })
     makeClaimsFolder(path)
@@ -232,6 +234,8 @@ export const makeSqliteJournal = (
       return id
     }
 
+    /** Whether the file may say that it is closed, though there are events in its log. */
+    let mustTellOfLog = false
     let synchronous = "FULL"
     /** `NORMAL` leaves the write-ahead log to the system; the next commit with `FULL` has all of it on the disk. */
     const setSynchronous = (level: "FULL" | "NORMAL"): void => {
@@ -245,7 +249,6 @@ export const makeSqliteJournal = (
       { expectedVersion: expected, survives = "host" }: AppendOptions
     ): Appended => {
       setSynchronous(survives === "host" ? "FULL" : "NORMAL")
-      let isReopened = false
       // A large append goes into the log before it is committed.
       must(files.loss())
       database.exec("BEGIN IMMEDIATE")
@@ -266,13 +269,13 @@ export const makeSqliteJournal = (
             statements.insert.run(position, id, version, count, checksum, kinds, body)
           }
           statements.setVersion.run(version, id)
-          isReopened = statements.guardState.get()?.["state"] !== "open"
+          mustTellOfLog ||= statements.guardState.get()?.["state"] !== "open"
           statements.setGuard.run(position)
         }
         must(files.displacement())
         database.exec("COMMIT")
-        // The file says that there is more in the log, before anybody relies on that.
-        if (isReopened) database.exec("PRAGMA wal_checkpoint(FULL)")
+        // The file says that there is more in the log, before anybody relies on that; or as soon as nobody keeps it from that.
+        if (mustTellOfLog) mustTellOfLog = !bringIntoFile(database)
         must(records.length > 0 ? files.lossOf(position) : null)
         return { version, position }
       } finally {

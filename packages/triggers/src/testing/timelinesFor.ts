@@ -61,9 +61,7 @@ const usual: Partial<Record<GuestEventKind, fc.Arbitrary<Readonly<Record<string,
 }
 
 const lineWith = (text: string | RegExp): fc.Arbitrary<string> =>
-  typeof text === "string"
-    ? fc.constantFrom(text, `${text}.`, `it says: ${text}`)
-    : matchingText(text)
+  typeof text === "string" ? fc.constantFrom(text, `${text}.`, `it says: ${text}`) : matchingText(text)
 
 /** An event that the trigger hears, and now and then one that is that only nearly. */
 const heard = ({ fields = {}, kind, payload, text }: Heard): fc.Arbitrary<EventBody> => {
