@@ -1,6 +1,6 @@
 import { describeValue } from "@stillpoint/core"
 import type { FiringCause, GuestEvent, GuestEventKind, GuestNanos } from "@stillpoint/core"
-import type { Schema } from "effect"
+import { Schema } from "effect"
 import { optional, requireAll, requireFunction, requireOptions, requireSchema, requireText } from "../argument.ts"
 import { eventKinds } from "../automaton/eventKinds.ts"
 import { Part, type Site } from "../automaton/Part.ts"
@@ -131,11 +131,21 @@ const ask = <A>(
   }
 }
 
+const isHeard = (one: unknown): one is Heard => {
+  if (typeof one !== "object" || one === null) return false
+  const { fields = {}, kind, payload, text = "" } = one as Partial<Record<keyof Heard, unknown>>
+  return (
+    eventKinds.some((each) => each === kind) &&
+    typeof fields === "object" &&
+    fields !== null &&
+    (payload === undefined || Schema.isSchema(payload)) &&
+    (typeof text === "string" || text instanceof RegExp)
+  )
+}
+
 /** The events that matter to it, as it says. */
 const heardBy = <A>(definition: TriggerDefinition<A, unknown>, config: A): ReadonlyArray<Heard> => {
   const heard = ask(definition, "hears", config)
-  const isHeard = (one: unknown): one is Heard =>
-    typeof one === "object" && one !== null && "kind" in one && eventKinds.some((kind) => kind === one.kind)
   if (Array.isArray(heard) && heard.every(isHeard)) return heard
   return refuse(`${definition.name}.hears`, "an array of events, { kind, fields, payload, text }", describeValue(heard))
 }

@@ -77,7 +77,10 @@ describe("code of a user that does what it must not", () => {
         /^acme\/hostile\.waitedFor: expected /
       )
     }
-    for (const hears of [thrower, () => 7, () => [5], () => [{ kind: "NoSuchKind" }], () => undefined]) {
+    const oddParts = [{ fields: null }, { text: 5 }, { payload: { x: 1 } }].map((odd) => () => [
+      { kind: "Custom", ...odd }
+    ])
+    for (const hears of [thrower, () => 7, () => [5], () => [{ kind: "NoSuchKind" }], () => undefined, ...oddParts]) {
       assert.match(
         refusal(() => plugin({ hears })(1)),
         /^acme\/hostile\.hears: expected /

@@ -274,6 +274,22 @@ describe("a trigger that is broken is found out", () => {
     })
   )
 
+  it.effect("one-that-says-what-it-hears-in-a-way-that-nothing-can-be-made-of-is-told-so", () =>
+    Effect.gen(function* () {
+      const heard = { start: () => ({ state: null }), step: (state: null) => ({ state, fires: true }) }
+      const told = (payload: Schema.Codec<unknown, unknown>) => {
+        const hears = () => [{ kind: "Custom" as const, fields: { name: "write" }, payload }]
+        return Effect.map(Effect.exit(lawOf(trigger({ ...heard, hears }), "live-equals-replay")), (exit) =>
+          Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "held"
+        )
+      }
+      const prefixed = Schema.String.check(Schema.makeFilter((text: string) => text.startsWith("prefix-of-its-own")))
+      assert.match(yield* told(prefixed), /^PolicyError: hears\.payload: expected .* or give the laws `timelines`/)
+      assert.match(yield* told(Schema.BigInt), /^PolicyError: hears\.payload: expected .* are JSON/)
+      assert.strictEqual(yield* told(Schema.Struct({ pending: Schema.optional(Schema.Number) })), "held")
+    })
+  )
+
   it.effect("what-a-law-was-seen-to-hold-of-is-told", () =>
     Effect.gen(function* () {
       for (const policy of [

@@ -3,13 +3,14 @@
  *
  * @module
  */
-import { GuestEvent, type GuestEventKind } from "@stillpoint/core"
+import { describeValue, GuestEvent, type GuestEventKind } from "@stillpoint/core"
 import { Arbitrary, Effect, Schema } from "effect"
 import * as fc from "fast-check"
 import { replay, type ReplayedTimeline } from "../deciding/replayPolicy.ts"
 import type { Heard } from "../Heard.ts"
 import type { Registry } from "../plugin/Registry.ts"
 import type { Policy } from "../Policy.ts"
+import { refuse } from "../PolicyError.ts"
 import {
   consoleLines,
   customNames,
@@ -36,6 +37,32 @@ export interface TimelineOptions {
 const valuesOf = (schema: Schema.Codec<unknown, unknown>): ReadonlyArray<unknown> => {
   const values = Effect.runSync(Arbitrary.sampleEffect(Arbitrary.schema(schema), { count: 64, seed: 1 }))
   return values.map((value) => Schema.encodeSync(schema)(value))
+}
+
+/** A value as it arrives in an event; nothing if it is none of JSON. */
+const asJson = (value: unknown): ReadonlyArray<unknown> => {
+  try {
+    return [JSON.parse(JSON.stringify(value))]
+  } catch {
+    return []
+  }
+}
+
+/** Payloads that a trigger hears. */
+const payloadsOf = (schema: Schema.Codec<unknown, unknown>): ReadonlyArray<unknown> => {
+  const advice = "or give the laws `timelines` of your own"
+  let values: ReadonlyArray<unknown> = []
+  try {
+    values = valuesOf(schema)
+  } catch (cause) {
+    // What the cause says in its own words is about how it is done.
+    const told = describeValue(cause)
+    const found = told.includes("SampleError") ? "one whose checks hardly any value passes" : told
+    refuse("hears.payload", `a schema of which values can be drawn, ${advice}`, found)
+  }
+  const payloads = values.flatMap(asJson)
+  if (payloads.length > 0) return payloads
+  return refuse("hears.payload", `a schema whose encoded values are JSON, as in events, ${advice}`, values[0])
 }
 
 /** An event of a kind of which nothing else is known. */
@@ -68,7 +95,7 @@ const heard = ({ fields = {}, kind, payload, text }: Heard): fc.Arbitrary<EventB
   const parts: Record<string, fc.Arbitrary<unknown>> = {}
   for (const [name, value] of Object.entries(fields)) parts[name] = fc.constant(value)
   if (text !== undefined) parts["text"] = lineWith(text)
-  if (payload !== undefined) parts["payload"] = fc.constantFrom(...valuesOf(payload))
+  if (payload !== undefined) parts["payload"] = fc.constantFrom(...payloadsOf(payload))
   const exact = fc
     .tuple(usual[kind] ?? anyOf(kind), fc.record(parts))
     .map(([base, own]): EventBody => ({ ...base, ...own, _tag: kind }))
