@@ -125,7 +125,7 @@ images-if-possible:
 	@scripts/setup/test-images.sh redis python
 
 clean: ## removes what was built, keeps what was fetched
-	rm -rf target site packages/*/dist packages/native/*.node bench/out .cache/stamps .cache/examples .cache/node
+	rm -rf target site packages/*/dist packages/native/*.node bench/out .cache/stamps .cache/examples .cache/node .cache/bundled
 	find . -name '*.tsbuildinfo' -not -path '*/node_modules/*' -delete
 	-$(MAKE) -C packages/native/agent clean
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { isAbsolute } from "node:path"
-import { build, type Plugin } from "vite"
+import type { Plugin } from "vite"
 
 /** How a program is bundled. */
 export interface BundleOptions {
@@ -17,21 +17,26 @@ export interface BundleOptions {
   readonly addressOf: (module: string) => string
 }
 
-const withAddresses = (addressOf: BundleOptions["addressOf"]): Plugin => ({
+const withAddresses = (addressOf: BundleOptions["addressOf"], read: Set<string>): Plugin => ({
   name: "addresses",
-  // What the bundler adds of its own is no file, and means the bundle.
-  transform: (code, module) =>
-    isAbsolute(module) && code.includes("import.meta.url")
-      ? code.replaceAll("import.meta.url", () => addressOf(module))
-      : undefined
+  transform: (code, module) => {
+    // What the bundler adds of its own is no file, and means the bundle.
+    if (!isAbsolute(module)) return undefined
+    read.add(module)
+    return code.includes("import.meta.url") ? code.replaceAll("import.meta.url", () => addressOf(module)) : undefined
+  }
 })
 
-/** Bundles a program with everything that it imports, from the sources of the packages. */
-export const bundle = async ({ addressOf, fileName, outDir, program }: BundleOptions): Promise<void> => {
+/** Bundles a program with everything that it imports, from the sources of the packages; the modules that were read. */
+export const bundle = async (options: BundleOptions): Promise<ReadonlyArray<string>> => {
+  const { addressOf, fileName, outDir, program } = options
+  const read = new Set<string>()
+  // Whoever finds a bundle as it is wanted needs no bundler.
+  const { build } = await import("vite")
   await build({
     configFile: false,
     logLevel: "error",
-    plugins: [withAddresses(addressOf)],
+    plugins: [withAddresses(addressOf, read)],
     ssr: { noExternal: true, resolve: { conditions: ["stillpoint-source"] } },
     build: {
       ssr: program,
@@ -44,4 +49,5 @@ export const bundle = async ({ addressOf, fileName, outDir, program }: BundleOpt
       }
     }
   })
+  return [...read]
 }

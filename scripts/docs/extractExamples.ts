@@ -148,7 +148,9 @@ export const extractExamples = (): ReadonlyArray<Example> => {
     compilerOptions: {
       noEmit: true,
       composite: false,
-      incremental: false,
+      // What was found in files that say what they said is not looked for again; kept beside the folder, which is written anew.
+      incremental: true,
+      tsBuildInfoFile: "../documentation.tsbuildinfo",
       declaration: false,
       declarationMap: false,
       noUnusedLocals: false,

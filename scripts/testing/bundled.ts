@@ -1,13 +1,37 @@
 /**
- * Programs that tests run many times, as one file each.
+ * Programs that tests run many times, as one file each. A bundle is kept, with what the engine compiled of it, and taken again as long as
+ * each module that went into it says what it said: a digest decides, not a time.
+ *
+ * ```
+ * .cache/bundled/<program>/<digest>/
+ *   program.mjs    what is run
+ *   whole.mjs      the program with everything that it imports
+ *   compiled/      what the engine compiled
+ *   modules.json   the sources, each with its digest, and the digest of all that is beside them
+ * ```
  *
  * @module
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
-import { pathToFileURL } from "node:url"
+import { createHash } from "node:crypto"
+import {
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync
+} from "node:fs"
+import { join, relative } from "node:path"
+import { fileURLToPath, pathToFileURL } from "node:url"
 import { bundle } from "../bundling/bundle.ts"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+
+/** Long after the last process that was started from a bundle has ended. */
+const unusedAfterMillis = 24 * 3_600_000
 
 /** Compiled once, however often it starts. */
 const start = `import { enableCompileCache } from "node:module"
@@ -15,12 +39,94 @@ enableCompileCache(new URL("compiled", import.meta.url).pathname)
 await import("./whole.mjs")
 `
 
-/** Bundles a program with everything that it imports; its path, which is there as long as this process. */
+interface Modules {
+  readonly beside: string
+  readonly sources: Readonly<Record<string, string>>
+}
+
+const digestOf = (...texts: ReadonlyArray<string | Buffer>): string => {
+  const hash = createHash("sha256")
+  for (const text of texts) hash.update(createHash("sha256").update(text).digest())
+  return hash.digest("hex")
+}
+
+/** The digest of a file; of none, if there is none. */
+const digestOfFile = (path: string): string => {
+  try {
+    return digestOf(readFileSync(path))
+  } catch {
+    return ""
+  }
+}
+
+/** The digest of what decides beside the sources: which packages are installed, where modules are found, and how they are bundled. */
+const besideSources = (): string =>
+  digestOf(
+    root,
+    ...["pnpm-lock.yaml", "package.json", "scripts/bundling/bundle.ts", "scripts/testing/bundled.ts"].map((path) =>
+      digestOfFile(join(root, path))
+    ),
+    ...globSync(["packages/*/package.json", "{packages/*,.}/tsconfig*.json"], { cwd: root })
+      .toSorted()
+      .map((path) => path + digestOfFile(join(root, path)))
+  )
+
+const entriesOf = (folder: string): ReadonlyArray<string> => {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
+}
+
+/** The bundle that stands in a folder, if it is made of what is there now. */
+const current = (folder: string, beside: string): string | undefined => {
+  try {
+    const made = JSON.parse(readFileSync(join(folder, "modules.json"), "utf8")) as Modules
+    const isCurrent =
+      made.beside === beside &&
+      Object.entries(made.sources).every(([path, digest]) => digestOfFile(join(root, path)) === digest)
+    return isCurrent ? join(folder, "program.mjs") : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const isUnused = (folder: string): boolean => {
+  try {
+    return Date.now() - statSync(folder).mtimeMs > unusedAfterMillis
+  } catch {
+    return false
+  }
+}
+
+/** Bundles a program with everything that it imports, if that is not there yet; its path. */
 export const bundled = async (program: string): Promise<string> => {
-  const outDir = mkdtempSync(join(tmpdir(), "stillpoint-bundled-"))
-  process.once("exit", () => rmSync(outDir, { recursive: true, force: true }))
+  const folder = join(root, ".cache/bundled", relative(root, program).replaceAll("/", "-"))
+  const beside = besideSources()
+  for (const name of entriesOf(folder)) {
+    const found = current(join(folder, name), beside)
+    if (found !== undefined) return found
+  }
+  mkdirSync(folder, { recursive: true })
+  for (const name of entriesOf(folder)) {
+    if (isUnused(join(folder, name))) rmSync(join(folder, name), { recursive: true, force: true })
+  }
+  const draft = mkdtempSync(join(folder, "draft-"))
   const addressOf = (module: string): string => JSON.stringify(pathToFileURL(module).href)
-  await bundle({ program, outDir, fileName: "whole.mjs", addressOf })
-  writeFileSync(join(outDir, "program.mjs"), start)
-  return join(outDir, "program.mjs")
+  const modules = await bundle({ program, outDir: draft, fileName: "whole.mjs", addressOf })
+  const sources = Object.fromEntries(
+    modules.filter((path) => !path.includes("/node_modules/")).map((path) => [relative(root, path), digestOfFile(path)])
+  )
+  const made = JSON.stringify({ beside, sources } satisfies Modules)
+  writeFileSync(join(draft, "program.mjs"), start)
+  writeFileSync(join(draft, "modules.json"), made)
+  const whole = join(folder, digestOf(made))
+  try {
+    renameSync(draft, whole)
+  } catch {
+    // Another process was first, with the same.
+    rmSync(draft, { recursive: true, force: true })
+  }
+  return join(whole, "program.mjs")
 }

@@ -9,6 +9,9 @@ const collectGarbage: () => void = runInNewContext("gc")
 /** Long after everything has settled on the busiest machine: what has not by then never will, and its test says what it found. */
 const neverAfterMillis = 120_000
 
+/** Turns that follow each other at once, and between two collections after the first few: one takes as long as many turns. */
+const eager = 20
+
 /**
  * Lets what was closed come to its end, turn by turn of the event loop, until `isDone`. How long that takes is the machine's affair:
  * threads without work linger for half a second, and one that ends is still the system's for a moment.
@@ -17,8 +20,8 @@ export const settle = (isDone: () => boolean): Effect.Effect<void> =>
   Effect.promise(async () => {
     const begun = performance.now()
     for (let turn = 0; !isDone() && performance.now() - begun < neverAfterMillis; turn++) {
-      // Each turn at first; what takes long is only looked at, for others have work to do.
-      if (turn < 1000) collectGarbage()
-      await new Promise((resolve) => (turn < 1000 ? setImmediate(resolve) : setTimeout(resolve, 5)))
+      // What one collection lets go may hold what the next one does.
+      if (turn < 3 || turn % eager === 0) collectGarbage()
+      await new Promise((resolve) => (turn < eager ? setImmediate(resolve) : setTimeout(resolve, 5)))
     }
   })

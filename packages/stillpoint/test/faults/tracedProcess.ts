@@ -2,8 +2,9 @@
 import { spawnSync } from "node:child_process"
 import { existsSync, readFileSync, rmSync } from "node:fs"
 import { fileURLToPath } from "node:url"
+import { bundled } from "../../../../scripts/testing/bundled.ts"
 
-const program = fileURLToPath(new URL("verbProcess.ts", import.meta.url))
+const program = await bundled(fileURLToPath(new URL("verbProcess.ts", import.meta.url)))
 
 /** The calls that change a file system; what is read and written by Node itself is not among them. */
 const calls = ["fsync", "rename", "mkdir", "pwrite64", "unlink", "rmdir", "ftruncate", "fchmod"] as const
@@ -19,9 +20,9 @@ export const whyNotTraced = !existsSync("/usr/bin/strace")
     : " (skipped: strace may not trace here)"
 
 const traced = (options: ReadonlyArray<string>, verb: string, folder: string, base: string): boolean => {
-  const node = [process.execPath, "--conditions=stillpoint-source", "--no-warnings", program, verb, folder, base]
-  // All that is asked of the disk is asked by one thread, one after the other.
-  const env = { ...process.env, UV_THREADPOOL_SIZE: "1" }
+  const node = [process.execPath, "--no-warnings", program, verb, folder, base]
+  // All that is asked of the disk is asked by one thread, one after the other, and nothing by the engine for itself.
+  const env = { ...process.env, UV_THREADPOOL_SIZE: "1", NODE_DISABLE_COMPILE_CACHE: "1" }
   const { status, signal, stderr } = spawnSync("strace", ["-f", "--seccomp-bpf", "-qq", ...options, ...node], {
     env,
     encoding: "utf8"

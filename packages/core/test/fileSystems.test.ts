@@ -5,12 +5,13 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { DurableFiles } from "../files/DurableFiles.ts"
-import { FileFault } from "../files/FileErrors.ts"
-import { makeOwnedDirectory } from "../files/OwnedDirectory.ts"
-import { MemoryFiles } from "../testing/MemoryFiles.ts"
-import { publishSample } from "../testing/sampleSnapshots.ts"
-import { SnapshotStore } from "./SnapshotStore.ts"
+import { DurableFiles } from "../src/files/DurableFiles.ts"
+import { FileFault } from "../src/files/FileErrors.ts"
+import { makeOwnedDirectory } from "../src/files/OwnedDirectory.ts"
+import { MemoryFiles } from "../src/testing/MemoryFiles.ts"
+import { publishSample } from "../src/testing/sampleSnapshots.ts"
+import { SnapshotStore } from "../src/snapshot/SnapshotStore.ts"
+import { bundled } from "../../../scripts/testing/bundled.ts"
 
 const folder = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "stillpoint-mounts-"))),
@@ -24,7 +25,7 @@ const folder = Effect.acquireRelease(
 
 const store = Layer.provideMerge(SnapshotStore.layer, DurableFiles.layer)
 
-const program = fileURLToPath(new URL("../testing/publisherProcess.ts", import.meta.url))
+const program = await bundled(fileURLToPath(new URL("../src/testing/publisherProcess.ts", import.meta.url)))
 
 /** Where an overlay keeps its marks on directories: a user's own, as a container without root has it, cannot have the system's. */
 const marks = process.getuid?.() === 0 ? "" : "userxattr,"
@@ -39,7 +40,7 @@ const publishWithMounts = (mounts: string, where: string) =>
       "--mount",
       "sh",
       "-c",
-      `${mounts} || exit 77; exec "$1" --conditions=stillpoint-source --no-warnings "$2" publish "$0/top" p 3`,
+      `${mounts} || exit 77; exec "$1" --no-warnings "$2" publish "$0/top" p 3`,
       where,
       process.execPath,
       program

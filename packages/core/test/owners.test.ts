@@ -7,13 +7,14 @@ import { fileURLToPath } from "node:url"
 import { Worker } from "node:worker_threads"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { DurableFiles } from "../files/DurableFiles.ts"
-import { Journal } from "../journal/Journal.ts"
-import { recoverRuns } from "../run/recoverRuns.ts"
-import type { Published } from "../testing/publisherProcess.ts"
-import { SnapshotStore } from "./SnapshotStore.ts"
+import { DurableFiles } from "../src/files/DurableFiles.ts"
+import { Journal } from "../src/journal/Journal.ts"
+import { recoverRuns } from "../src/run/recoverRuns.ts"
+import type { Published } from "../src/testing/publisherProcess.ts"
+import { SnapshotStore } from "../src/snapshot/SnapshotStore.ts"
+import { bundled } from "../../../scripts/testing/bundled.ts"
 
-const program = fileURLToPath(new URL("../testing/publisherProcess.ts", import.meta.url))
+const program = await bundled(fileURLToPath(new URL("../src/testing/publisherProcess.ts", import.meta.url)))
 
 const folder = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "stillpoint-owners-"))),
@@ -22,7 +23,7 @@ const folder = Effect.acquireRelease(
 
 const store = Layer.provideMerge(SnapshotStore.layer, DurableFiles.layer)
 
-const node = [process.execPath, "--conditions=stillpoint-source", "--no-warnings", program]
+const node = [process.execPath, "--no-warnings", program]
 
 /** Ways to have a process id space of one's own, as a container has: as root, or in a user's namespace. */
 const namespaces = [
@@ -131,7 +132,7 @@ describe("owners", () => {
         Effect.promise(async () => {
           const worker = new Worker(program, {
             workerData: ["stage", where, "threaded"],
-            execArgv: ["--conditions=stillpoint-source", "--no-warnings"]
+            execArgv: ["--no-warnings"]
           })
           const [line] = (await once(worker, "message")) as [string]
           return { worker, staged: (JSON.parse(line) as { ready: string }).ready }

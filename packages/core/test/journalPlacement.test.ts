@@ -19,10 +19,14 @@ import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as fc from "fast-check"
-import { sampleRecord } from "../testing/journalLaws.ts"
-import type { JournalShape } from "./JournalShape.ts"
-import type { JournalError } from "./JournalErrors.ts"
-import { makeSqliteJournal } from "./sqliteJournal.ts"
+import { sampleRecord } from "../src/testing/journalLaws.ts"
+import type { JournalShape } from "../src/journal/JournalShape.ts"
+import type { JournalError } from "../src/journal/JournalErrors.ts"
+import { makeSqliteJournal } from "../src/journal/sqliteJournal.ts"
+import { bundled } from "../../../scripts/testing/bundled.ts"
+
+const killed = await bundled(fileURLToPath(new URL("../src/testing/appendUntilKilled.ts", import.meta.url)))
+const exiting = await bundled(fileURLToPath(new URL("../src/testing/appendAndExit.ts", import.meta.url)))
 
 const directory = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "stillpoint-placed-"))),
@@ -52,8 +56,7 @@ const copyInUse = (from: string, to: string, names: ReadonlyArray<"" | "-wal">) 
 /** Has another process append to the journal until it is killed; the last version that it said was acknowledged. */
 const appendedUntilKilled = (path: string) =>
   Effect.promise(async () => {
-    const program = fileURLToPath(new URL("../testing/appendUntilKilled.ts", import.meta.url))
-    const child = spawn(process.execPath, ["--conditions=stillpoint-source", "--no-warnings", program, "s"], {
+    const child = spawn(process.execPath, ["--no-warnings", killed, "s"], {
       stdio: "pipe"
     })
     let said = ""
@@ -188,8 +191,7 @@ describe("a journal that is open", () => {
       const where = yield* directory
       for (const isLost of [true, false]) {
         const path = join(where, String(isLost))
-        const program = fileURLToPath(new URL("../testing/appendAndExit.ts", import.meta.url))
-        const child = spawn(process.execPath, ["--conditions=stillpoint-source", "--no-warnings", program, path], {
+        const child = spawn(process.execPath, ["--no-warnings", exiting, path], {
           stdio: ["pipe", "pipe", "inherit"]
         })
         yield* Effect.promise(() => once(child.stdout, "data"))

@@ -9,17 +9,18 @@ import { createInterface } from "node:readline/promises"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { DurableFiles } from "../files/DurableFiles.ts"
-import type { Named } from "../testing/namingProcess.ts"
-import { handle, keepSample } from "../testing/sampleStore.ts"
-import { Snapshots } from "./Snapshots.ts"
+import { DurableFiles } from "../src/files/DurableFiles.ts"
+import type { Named } from "../src/testing/namingProcess.ts"
+import { handle, keepSample } from "../src/testing/sampleStore.ts"
+import { Snapshots } from "../src/names/Snapshots.ts"
+import { bundled } from "../../../scripts/testing/bundled.ts"
 
-const program = fileURLToPath(new URL("../testing/namingProcess.ts", import.meta.url))
+const program = await bundled(fileURLToPath(new URL("../src/testing/namingProcess.ts", import.meta.url)))
 const rounds = 8
 
 /** A process that waits to be let go, and what it says then. */
 const begun = async (home: string, own: string, ring: ReadonlyArray<string>) => {
-  const node = ["--conditions=stillpoint-source", "--no-warnings", program, home, own, String(rounds), ...ring]
+  const node = ["--no-warnings", program, home, own, String(rounds), ...ring]
   const child = spawn(process.execPath, node, { stdio: ["pipe", "pipe", "inherit"] })
   const closed = once(child, "close")
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
