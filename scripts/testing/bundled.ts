@@ -35,7 +35,8 @@ const unusedAfterMillis = 24 * 3_600_000
 
 /** Compiled once, however often it starts. */
 const start = `import { enableCompileCache } from "node:module"
-enableCompileCache(new URL("compiled", import.meta.url).pathname)
+import { join } from "node:path"
+enableCompileCache(join(import.meta.dirname, "compiled"))
 await import("./whole.mjs")
 `
 
