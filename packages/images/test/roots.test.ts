@@ -107,7 +107,11 @@ describe("a guest of an image", () => {
       () =>
         Effect.gen(function* () {
           const image = yield* smallImage([], {
-            Cmd: ["sh", "-c", "echo kept > /data/file; sync; exec busybox nc -l -p 80"]
+            Cmd: [
+              "sh",
+              "-c",
+              "echo 10.0.0.1 other >> /etc/hosts; echo kept > /data/file; sync; exec busybox nc -l -p 80"
+            ]
           })
           const kit = yield* GuestKit
           const spec = yield* kit.bootSpec({
@@ -128,7 +132,11 @@ describe("a guest of an image", () => {
                   yield* say(machine, "sh", "-c", "echo more >> /data/file; sync; wc -l < /data/file"),
                   "2\n"
                 )
-                return yield* say(machine, "cat", "/etc/hostname")
+                const name = yield* say(machine, "cat", "/etc/hostname")
+                // Programs look themselves up by their machine's name; what the workload has written stays.
+                const hosts = yield* say(machine, "cat", "/etc/hosts")
+                assert.match(hosts, new RegExp(`\\n127\\.0\\.1\\.1\\t${name}10\\.0\\.0\\.1 other\\n$`))
+                return name
               })
             )
           )

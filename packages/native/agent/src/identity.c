@@ -13,7 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "console.h"
 #include "environment.h"
+#include "hosts.h"
 #include "identity_record.h"
 #include "mounts.h"
 #include "root.h"
@@ -143,12 +145,18 @@ const char *identity_apply(const struct identity *identity, enum reject_reason *
 	discard_fetched_entropy();
 	*reason = REASON_NAME_FAILED;
 	if (*identity->hostname) {
+		char before[LIMIT_HOSTNAME_BYTES + 1] = { 0 };
+		gethostname(before, sizeof(before) - 1);
 		if (sethostname(identity->hostname, strlen(identity->hostname)) < 0) {
 			*error = errno;
 			return "the hostname cannot be set";
 		}
 		if ((*error = write_name("hostname", "/etc/hostname", "/etc/.hostname.partial", identity->hostname)))
 			return "/etc/hostname cannot be written";
+		/* A full disk is no reason to have no clone: it is who it is, and says so. */
+		int unnamed = root_entered() ? hosts_rename(before, identity->hostname) : 0;
+		if (unnamed)
+			console_say("/etc/hosts has the name of before", NULL, unnamed);
 	}
 	if (*identity->machine_id &&
 	    (*error = write_name("machine-id", "/etc/machine-id", "/etc/.machine-id.partial", identity->machine_id)))

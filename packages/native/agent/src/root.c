@@ -19,6 +19,7 @@
 #include "account_find.h"
 #include "console.h"
 #include "disks.h"
+#include "hosts.h"
 #include "in_root.h"
 #include "mounts.h"
 #include "volumes.h"
@@ -166,7 +167,7 @@ static const char *local_hosts(void)
 	char hostname[65] = { 0 };
 
 	gethostname(hostname, sizeof(hostname) - 1);
-	text_start(&hosts, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t");
+	text_start(&hosts, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n" HOSTS_OWN_ADDRESS "\t");
 	text_add(&hosts, hostname);
 	text_add(&hosts, "\n");
 	return hosts.bytes;

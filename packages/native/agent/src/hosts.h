@@ -1,0 +1,11 @@
+/* The machine's own name in the root's /etc/hosts: programs look themselves up by it. */
+#ifndef STILLPOINT_HOSTS_H
+#define STILLPOINT_HOSTS_H
+
+/* The address that it stands at, as in Debian. */
+#define HOSTS_OWN_ADDRESS "127.0.1.1"
+
+/* Gives the line that the agent wrote the new name. Whoever has written another file has that. Returns 0 or an errno. */
+int hosts_rename(const char *from, const char *to);
+
+#endif
