@@ -40,6 +40,8 @@ enableCompileCache(join(import.meta.dirname, "compiled"))
 await import("./whole.mjs")
 `
 
+const draftPrefix = "draft-"
+
 interface Modules {
   readonly beside: string
   readonly sources: Readonly<Record<string, string>>
@@ -105,7 +107,8 @@ const isUnused = (folder: string): boolean => {
 export const bundled = async (program: string): Promise<string> => {
   const folder = join(root, ".cache/bundled", relative(root, program).replaceAll("/", "-"))
   const beside = besideSources()
-  for (const name of entriesOf(folder)) {
+  // A draft is somebody's until it has its name.
+  for (const name of entriesOf(folder).filter((each) => !each.startsWith(draftPrefix))) {
     const found = current(join(folder, name), beside)
     if (found !== undefined) return found
   }
@@ -113,7 +116,7 @@ export const bundled = async (program: string): Promise<string> => {
   for (const name of entriesOf(folder)) {
     if (isUnused(join(folder, name))) rmSync(join(folder, name), { recursive: true, force: true })
   }
-  const draft = mkdtempSync(join(folder, "draft-"))
+  const draft = mkdtempSync(join(folder, draftPrefix))
   const addressOf = (module: string): string => JSON.stringify(pathToFileURL(module).href)
   const modules = await bundle({ program, outDir: draft, fileName: "whole.mjs", addressOf })
   const sources = Object.fromEntries(
