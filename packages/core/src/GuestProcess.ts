@@ -69,9 +69,12 @@ export interface GuestProcess {
   /** `stderr` as an observable. */
   readonly stderr$: Observable<Uint8Array>
   /** Standard input: writes what it is given and then ends it. */
-  readonly stdin: Sink.Sink<void, Uint8Array | string, never, ExecError | MachineError>
-  /** Writes to standard input; waits where the command reads more slowly. `InputClosed`: it reads no more. */
-  readonly write: (data: Uint8Array | string) => Effect.Effect<void, ExecError | MachineError>
+  readonly stdin: Sink.Sink<void, Secret<Uint8Array | string>, never, ExecError | MachineError>
+  /**
+   * Writes to standard input; waits where the command reads more slowly. What is `Redacted` is recorded as withheld. `InputClosed`: it
+   * reads no more.
+   */
+  readonly write: (data: Secret<Uint8Array | string>) => Effect.Effect<void, ExecError | MachineError>
   /** Ends standard input; on a terminal, types its end-of-file character. */
   readonly endInput: Effect.Effect<void, MachineError>
   /** Sends a signal, by its Linux number, to the command and everything in its process group; `SIGTERM`, 15, if absent. */

@@ -65,7 +65,7 @@ export class Policy extends Pipeable.Class implements Trigger {
   constructor(shape: PolicyShape) {
     super()
     const { name, parts = [] } = shape
-    this.depth = 1 + Math.max(0, ...parts.map(({ depth }) => depth))
+    this.depth = 1 + parts.reduce((deepest, { depth }) => Math.max(deepest, depth), 0)
     this.size = parts.reduce((sum, { size }) => sum + size, 1)
     const cut = `${name.slice(0, 40)}…`
     if (this.depth > mostDepth)

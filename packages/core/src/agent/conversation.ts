@@ -33,7 +33,7 @@ export interface Conversation {
     readonly kinds: ReadonlyArray<GuestEventKind>
     /** Guest time at which the wait ends. */
     readonly dueNanos: GuestNanos
-    /** Done whenever the guest stands and nothing is settled. */
+    /** Done whenever nothing is settled and the guest stands, or something was heard of one that somebody else runs. */
     readonly meanwhile?: Effect.Effect<void, MachineError>
     /** As in a run. */
     readonly pace?: MachineUntil["pace"]
@@ -110,21 +110,22 @@ export const openConversation = (
           const value = wait.settled()
           return value === undefined ? null : { _tag: "Settled" as const, value }
         }
-        /** For while somebody else runs the guest. */
-        const heard = Effect.gen(function* () {
-          while (true) {
-            const generation = news.generation()
+        /** For while somebody else runs the guest: until there may be something to do, of what was raised since `asked`. */
+        const heard = Effect.fnUntraced(function* (asked: number) {
+          for (let generation = asked; ; generation = news.generation()) {
             if (settled() !== null || panic !== null || lost !== null) return
             const leftNanos = wait.dueNanos - (yield* port.nowNanos)
             if (leftNanos <= 0) return
             // A guest that lives may be silent; its time follows the host's.
             const left = Effect.sleep(Math.min(Math.ceil(leftNanos / 1e6), longestSleepMillis))
             yield* Effect.raceFirst(news.raisedSince(generation), left)
+            if (wait.meanwhile !== undefined) return
           }
         })
         while (true) {
           const before = settled()
           if (before !== null) return before
+          const generation = news.generation()
           if (wait.meanwhile !== undefined) yield* wait.meanwhile
           const stop = yield* port.advance(
             {
@@ -132,7 +133,7 @@ export const openConversation = (
               atNanos: wait.dueNanos,
               ...(wait.pace === undefined ? {} : { pace: wait.pace })
             },
-            heard
+            heard(generation)
           )
           const after = settled()
           if (after !== null) return after

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Effect, type Scope, Semaphore, Sink, Stream } from "effect"
+import { Effect, Redacted, type Scope, Semaphore, Sink, Stream } from "effect"
 import { guestEndInWords } from "../GuestEnd.ts"
 import { contractLimits } from "../contract/contract.ts"
 import { describeValue } from "../describeValue.ts"
@@ -12,8 +12,10 @@ import type { GuestProcess, ProcessExit, SpawnSpec, TerminalSize } from "../Gues
 import { makeHeadSignal } from "../internal/headSignal.ts"
 import { toShared } from "../internal/toShared.ts"
 import type { ExecError, MachineError } from "../MachineErrors.ts"
+import type { Secret } from "../Secret.ts"
 import { checkedSpawn, execError } from "./commandRequest.ts"
 import { stdinFrameBytes } from "./execute.ts"
+import { revealed } from "./secrets.ts"
 import { commandKinds, type CommandSpec, type makeStartCommand } from "./startCommand.ts"
 
 const defaultWindowBytes = 1 << 20
@@ -141,7 +143,7 @@ export const startProcess = (
     let isEnded = false
     const writing = Semaphore.makeUnsafe(1)
     const closed = execError("InputClosed", `${name}: expected a command that takes input, found its input closed`)
-    const send = (data: Uint8Array) =>
+    const send = (data: Uint8Array, isSecret: boolean) =>
       Effect.gen(function* () {
         for (let at = 0; at < data.length; at += stdinFrameBytes) {
           const part = data.subarray(at, at + stdinFrameBytes)
@@ -155,16 +157,22 @@ export const startProcess = (
           )
           if (isEnded || command.isInputClosed() || command.end() !== undefined) return yield* closed
           sentBytes += part.length
-          yield* conversation.send({ _tag: "ExecStdin", id, data: part, close: false, isSecret: false })
+          yield* conversation.send({ _tag: "ExecStdin", id, data: part, close: false, isSecret })
           stir.raise()
         }
       })
-    const write = (data: Uint8Array | string): Effect.Effect<void, Failure> =>
-      typeof data === "string" || data instanceof Uint8Array
-        ? Semaphore.withPermit(writing, send(typeof data === "string" ? new TextEncoder().encode(data) : data))
-        : Effect.fail(
-            execError("InvalidCommand", `${name}: expected a text or bytes to write, found ${describeValue(data)}`)
+    const write = (given: Secret<Uint8Array | string>): Effect.Effect<void, Failure> => {
+      const data = revealed(given)
+      const isSecret = Redacted.isRedacted(given)
+      return typeof data === "string" || data instanceof Uint8Array
+        ? Semaphore.withPermit(
+            writing,
+            send(typeof data === "string" ? new TextEncoder().encode(data) : data, isSecret)
           )
+        : Effect.fail(
+            execError("InvalidCommand", `${name}: expected a text or bytes to write, found ${describeValue(given)}`)
+          )
+    }
     const endInput = Semaphore.withPermit(
       writing,
       Effect.suspend(() => {

@@ -244,14 +244,31 @@ export const makeStartCommand = (port: AgentPort) => {
     Effect.gen(function* () {
       const name = spec.argv.join(" ")
       const scope = yield* Effect.scope
-      yield* Semaphore.takeScoped(slots, 1)
+      // Its place is another's once it has ended, however long the scope lasts.
+      const place = yield* Scope.fork(scope)
+      yield* Scope.provide(Semaphore.takeScoped(slots, 1), place)
+      let begun: Effect.Success<ReturnType<typeof attempt>> | null = null
+      const leave = (): void => {
+        if (begun?.command.hasEnded() !== true || begun.isTurnedAway()) return
+        begun = null
+        Effect.runFork(Scope.close(place, Exit.void))
+      }
+      const heard: CommandEars = {
+        output: ears.output,
+        changed: () => {
+          ears.changed?.()
+          leave()
+        }
+      }
       yield* Effect.catchTag(ready, "AgentError", (error) =>
         execError(error.reason._tag === "Absent" ? "AgentAbsent" : "GuestEnded", `${name}: ${error.message}`)
       )
       const giveUpAt = (yield* port.nowNanos) + spec.patienceNanos
       while (true) {
         const attemptScope = yield* Scope.fork(scope)
-        const { command, isTurnedAway } = yield* Scope.provide(attempt(spec, ears), attemptScope)
+        begun = yield* Scope.provide(attempt(spec, heard), attemptScope)
+        const { command, isTurnedAway } = begun
+        leave()
         const { conversation } = command
         const turn = yield* conversation.until({
           settled: () => (command.pid() !== null || command.end() !== undefined ? true : undefined),

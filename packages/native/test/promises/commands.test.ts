@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto"
 import { assert, describe, layer as withLayer } from "@effect/vitest"
 import { contractLimits, Vmm } from "@stillpoint/core"
-import { Effect, Fiber, Redacted } from "effect"
+import { Effect, Fiber, Redacted, Stream } from "effect"
 import { eventsOf, layer, linux, linuxAt } from "../guests.ts"
 
 const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes).trim()
@@ -70,6 +70,17 @@ describe("a command in a guest", () => {
       })
     )
 
+    it.effect("has-the-place-of-one-that-has-ended-whoever-still-holds-that", () =>
+      Effect.gen(function* () {
+        const machine = yield* linuxAt("AgentReady", null)
+        for (let index = 0; index < contractLimits.commands + 5; index++) {
+          const { exit } = yield* machine.spawn({ argv: ["true"] })
+          assert.strictEqual((yield* exit).code, 0)
+        }
+        assert.strictEqual((yield* machine.exec({ argv: ["true"] })).code, 0)
+      })
+    )
+
     it.effect("keeps-the-secrets-that-it-is-given-out-of-every-event", () =>
       Effect.gen(function* () {
         const machine = yield* linuxAt("AgentReady", null)
@@ -84,6 +95,17 @@ describe("a command in a guest", () => {
           given.map(({ data, kind }) => [kind, data.length]),
           [["withheld", 0]]
         )
+        const { exit, stdin, write } = yield* machine.spawn({ argv: ["cat"] })
+        yield* write(Redacted.make("hunter4 "))
+        yield* write("plain ")
+        yield* Stream.run(Stream.make(Redacted.make("hunter5")), stdin)
+        assert.strictEqual((yield* exit).code, 0)
+        const more = (yield* eventsOf(machine)).filter((event) => event._tag === "HostInput").slice(given.length)
+        assert.deepStrictEqual(
+          more.map(({ kind }) => kind),
+          ["control", "withheld", "control", "withheld", "control"]
+        )
+        assert.isTrue(more.every(({ data }) => !Buffer.from(data).includes("hunter")))
       })
     )
   })

@@ -57,6 +57,20 @@ describe("a machine that lives", () => {
       })
     )
 
+    it.effect("feeds-a-command-as-fast-as-it-reads-whoever-runs-the-guest", () =>
+      Effect.gen(function* () {
+        const machine = yield* linuxAt("WorkloadPreExec", silent)
+        // More than the guest holds of it at once.
+        const stdin = new Uint8Array(1_200_000)
+        const counted = Effect.map(machine.exec({ argv: ["wc", "-c"], stdin }), ({ stdout }) => text(stdout))
+        const running = yield* Effect.forkChild(machine.run({ budgetNanos: 3_600e9, pace: "realTime" }))
+        assert.strictEqual(yield* counted, "1200000")
+        yield* Fiber.interrupt(running)
+        yield* machine.live()
+        assert.strictEqual(yield* counted, "1200000")
+      })
+    )
+
     it.effect("stands-while-it-is-paused-and-a-command-goes-on-when-it-is-resumed", () =>
       Effect.gen(function* () {
         const machine = yield* linuxAt("WorkloadPreExec", silent)

@@ -165,7 +165,7 @@ class PolicyReader extends WordReader {
 
   /** Makes a policy of parts; what it refuses is a problem at the place where its words begin. */
   private made(at: number, make: () => Policy, ...parts: ReadonlyArray<Term>): Term {
-    const levels = 1 + Math.max(0, ...parts.map((part) => part.levels))
+    const levels = 1 + parts.reduce((most, part) => Math.max(most, part.levels), 0)
     if (levels > mostLevels) throw new TooDeep(at)
     try {
       return { policy: make(), levels }
