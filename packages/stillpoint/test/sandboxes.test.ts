@@ -59,6 +59,16 @@ describe("a sandbox", () => {
     await endless.catch((cause: unknown) => void (failure = cause))
     assert.isNotNull(failure)
     assert.strictEqual((await sandbox.exec("echo on")).stdout, "on\n")
+    // What nobody knows is not taken for said.
+    const misspelt = { timeout: 3, signl: AbortSignal.abort() } as object
+    const refused = await sandbox.exec("true", misspelt).catch((cause: unknown) => cause)
+    assert.deepInclude(refused, {
+      _tag: "OptionsInvalid",
+      problems: [
+        "unknown option timeout: expected { signal }",
+        "unknown option signl; did you mean signal: expected { signal }"
+      ]
+    })
     await sandbox.close()
     await sandbox.exec("true").then(
       () => assert.fail("a closed sandbox ran a command"),

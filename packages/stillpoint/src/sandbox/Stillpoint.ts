@@ -3,8 +3,16 @@
  *
  * @module
  */
-import { describeValue } from "@stillpoint/core"
-import type { ExecSpec, GuestFileEntry, PublishedPort, PublishSpec, SpawnSpec, StoredSnapshot } from "@stillpoint/core"
+import { describeValue, didYouMean } from "@stillpoint/core"
+import type {
+  ExecSpec,
+  GuestFileEntry,
+  PublishedPort,
+  PublishSpec,
+  Secret,
+  SpawnSpec,
+  StoredSnapshot
+} from "@stillpoint/core"
 import { Effect, Exit, type Layer, ManagedRuntime, Scope, Stream } from "effect"
 import { checkedCount, type CommandResult, Sandbox, type SandboxOptions } from "./Sandbox.ts"
 import { OptionsInvalid, SandboxClosed } from "./SandboxError.ts"
@@ -22,7 +30,8 @@ export interface RunningCommand {
   /** Its output as it arrives; the guest runs as far as the output is pulled. */
   readonly stdout: AsyncIterable<Uint8Array>
   readonly stderr: AsyncIterable<Uint8Array>
-  readonly write: (data: Uint8Array | string) => Promise<void>
+  /** Writes to its standard input; what is `Redacted` is recorded as withheld. */
+  readonly write: (data: Secret<Uint8Array | string>) => Promise<void>
   readonly endInput: () => Promise<void>
   readonly kill: (signal?: number) => Promise<void>
   readonly exit: () => Promise<{ readonly code: number | null; readonly signal: number | null }>
@@ -100,7 +109,7 @@ export class Stillpoint implements AsyncDisposable {
     making: Effect.Effect<Sandbox, unknown, Services | Scope.Scope>,
     signal: AbortSignal | undefined
   ): Promise<Stillpoint> {
-    await Effect.runPromise(checkedSignal("Stillpoint", { signal }))
+    await Effect.runPromise(checkedOptions("Stillpoint", { signal }))
     const shared = new Shared({
       ...(home === undefined ? {} : { home }),
       ...(images === undefined ? {} : { images }),
@@ -118,9 +127,13 @@ export class Stillpoint implements AsyncDisposable {
     }
   }
 
-  private async run<A>(work: Effect.Effect<A, unknown, Services | Scope.Scope>, options: Abortable = {}): Promise<A> {
+  private async run<A>(
+    work: Effect.Effect<A, unknown, Services | Scope.Scope>,
+    options: Abortable = {},
+    more: ReadonlyArray<string> = []
+  ): Promise<A> {
     if (this.isClosed) throw new SandboxClosed({ id: this.sandbox.id })
-    await Effect.runPromise(checkedSignal("options", options))
+    await Effect.runPromise(checkedOptions("options", options, more))
     return this.shared.runtime.runPromise(Scope.provide(work, this.scope), optionsOf(options.signal))
   }
 
@@ -178,7 +191,8 @@ export class Stillpoint implements AsyncDisposable {
     remove: (path: string, options: Abortable & { readonly recursive?: boolean } = {}): Promise<void> =>
       this.run(
         Effect.suspend(() => this.sandbox.files.remove(path, { recursive: options.recursive ?? false })),
-        options
+        options,
+        ["recursive"]
       )
   }
 
@@ -199,7 +213,8 @@ export class Stillpoint implements AsyncDisposable {
         const { replace } = options
         return this.sandbox.snapshotAs(name, replace === undefined ? {} : { replace })
       }),
-      options
+      options,
+      ["replace"]
     )
   }
 
@@ -241,15 +256,23 @@ export class Stillpoint implements AsyncDisposable {
   }
 }
 
-const checkedSignal = (operation: string, options: unknown) => {
+/** Options of an operation, of which `more` are those beside the signal. */
+const checkedOptions = (operation: string, options: unknown, more: ReadonlyArray<string> = []) => {
+  const known = ["signal", ...more]
   const isSignal = (value: unknown) => value === undefined || value instanceof AbortSignal
   const isFit =
     typeof options === "object" &&
     options !== null &&
     !Array.isArray(options) &&
     isSignal(Reflect.get(options, "signal"))
-  const problem = `expected { signal }, an AbortSignal, found ${describeValue(options)}`
-  return isFit ? Effect.void : Effect.fail(new OptionsInvalid({ operation, problems: [problem] }))
+  const [problem, ...others] = isFit
+    ? Object.keys(options)
+        .filter((key) => !known.includes(key))
+        .map((key) => `unknown option ${key}${didYouMean(key, known)}: expected { ${known.join(", ")} }`)
+    : [`expected { ${known.join(", ")} }, with an AbortSignal as signal, found ${describeValue(options)}`]
+  return problem === undefined
+    ? Effect.void
+    : Effect.fail(new OptionsInvalid({ operation, problems: [problem, ...others] }))
 }
 
 const optionsOf = (signal: AbortSignal | undefined) => (signal === undefined ? {} : { signal })
