@@ -12,6 +12,10 @@ export interface FileStatus {
   readonly sizeBytes: number
   /** What the file system calls it, whatever its path: a rename keeps it, a copy has another. */
   readonly inode: string
+  /** The file system that it is on: an inode is told from all others together with it. */
+  readonly device: string
+  /** The user that it belongs to. */
+  readonly userId: number
 }
 
 /**

@@ -20,12 +20,16 @@
  * the file system itself, between threads, processes, and containers on one volume alike. Making it elsewhere and renaming it here
  * would move the question to where it is made.
  *
+ * A path says nothing either: whoever may rename in the folder above can put a link there, or a folder of somebody's. What is removed
+ * is the very directory that was made, or looked at and found to be marked, by its device and inode; whatever else stands there stays.
+ *
  * @module
  */
 import { basename, join } from "node:path"
 import { Effect, Exit, Result, Schema, Scope } from "effect"
-import type { DurableFilesShape } from "./DurableFilesShape.ts"
-import { FileFault, type FileUnfit } from "./FileErrors.ts"
+import type { DurableFilesShape, FileStatus } from "./DurableFilesShape.ts"
+import { FileFault, FileUnfit } from "./FileErrors.ts"
+import { statusInWords } from "./fileKind.ts"
 import { Owner, OwnerRecord } from "./Owner.ts"
 
 /** What a directory is made for: to be moved from and vanish, or to hold what was published. */
@@ -68,6 +72,10 @@ const parseName = (name: string): { readonly kind: OwnedKind; readonly id: strin
 /** A directory of this owner's. */
 export interface OwnedDirectory {
   readonly path: () => string
+  /** The user that it belongs to: ourselves, as the file system there sees us. */
+  readonly userId: number
+  /** Fails where something else stands at its path, a link to it included. */
+  readonly stands: Effect.Effect<void, FileFault | FileUnfit>
   /** Says where it has been moved to. */
   readonly moved: (path: string) => void
   /** Gives it away: it stays when the scope closes, and nobody holds it any more. */
@@ -76,14 +84,28 @@ export interface OwnedDirectory {
   readonly discard: Effect.Effect<void>
 }
 
-/** Removes a directory, its marker last but one: what is cut off goes on being known for what it is. */
-const discard = Effect.fnUntraced(function* (files: DurableFilesShape, path: string) {
-  if ((yield* files.inspect(path)) === null) return
+/** Whether what is found is the directory that was made, whatever its path. */
+const isSame = (found: FileStatus | null, made: FileStatus): boolean =>
+  found?.kind === "directory" && found.device === made.device && found.inode === made.inode
+
+/**
+ * Removes a directory, its marker last but one: what is cut off goes on being known for what it is. `false` where something else has
+ * come to its path, which is left alone.
+ */
+const discard = Effect.fnUntraced(function* (files: DurableFilesShape, path: string, made: FileStatus) {
+  const isThere = Effect.map(files.inspect(path), (found) => isSame(found, made))
+  if ((yield* files.inspect(path)) === null) return true
+  if (!(yield* isThere)) return false
   const names = yield* files.list(path)
   for (const name of [...names.filter((name) => name !== markerName && name !== lockName), markerName, lockName]) {
+    if (!(yield* isThere)) return false
     yield* files.removeTree(join(path, name))
   }
+  if (yield* files.removeEmptyDirectory(path)) return true
+  // Something has been made in it meanwhile.
+  if (!(yield* isThere)) return false
   yield* files.removeTree(path)
+  return true
 })
 
 /** How often a name is taken before its lock is: as often as others clear the empty directory in between. */
@@ -103,27 +125,45 @@ export const makeOwnedDirectory = (
     const id = yield* files.uniqueName
     let path = join(parent, nameOf(kind, id))
     let isOurs = true
+    let made: FileStatus | null = null
     const holding = yield* Scope.make()
     const give = Effect.suspend(() => {
       isOurs = false
       return Scope.close(holding, Exit.void)
     })
-    const remove = Effect.suspend(() =>
-      isOurs ? Effect.andThen(Effect.ignore(discard(files, path)), give) : Effect.void
+    const removed = Effect.suspend(() =>
+      made === null ? files.removeEmptyDirectory(path) : discard(files, path, made)
     )
+    const remove = Effect.suspend(() => (isOurs ? Effect.andThen(Effect.ignore(removed), give) : Effect.void))
     yield* Effect.addFinalizer(() => remove)
-    yield* files.makeDirectory(path)
+    if (!(yield* files.makeDirectory(path))) {
+      isOurs = false
+      return yield* new FileFault({ operation: "makeDirectory", path, code: "EEXIST" })
+    }
+    const own = yield* files.inspect(path)
+    if (own === null) return yield* new FileFault({ operation: "makeDirectory", path, code: "ENOENT" })
+    made = own
+    const stands = Effect.suspend(() =>
+      Effect.flatMap(files.inspect(path), (found) => {
+        if (isSame(found, own)) return Effect.void
+        const what =
+          found === null ? "nothing" : found.kind === "directory" ? "another directory" : statusInWords[found.kind]
+        return new FileUnfit({ path, expected: "the directory that was made there", found: what })
+      })
+    )
     const outcome = yield* files.hold(join(path, lockName), { create: true }).pipe(Scope.provide(holding))
     if (outcome !== "held") return yield* new FileFault({ operation: "hold", path, code: "ENOENT" })
-    const made = yield* files.inspect(path)
-    const inode = made === null ? {} : { inode: made.inode }
+    yield* stands
+    const { inode } = own
     const marker = yield* Effect.orDie(
-      Schema.encodeEffect(Marker)({ format: "stillpoint-owner", version: 1, kind, id, ...inode, owner: yield* Owner })
+      Schema.encodeEffect(Marker)({ format: "stillpoint-owner", version: 1, kind, id, inode, owner: yield* Owner })
     )
     yield* files.write(join(path, markerName), new TextEncoder().encode(`${marker}\n`))
     yield* files.flush(join(path, markerName))
     return {
       path: () => path,
+      userId: own.userId,
+      stands,
       moved: (to) => void (path = to),
       give,
       discard: remove
@@ -141,6 +181,8 @@ export const makeOwnedDirectory = (
 /** Sees to it that nobody clears a directory, whatever becomes of this process: it is somebody's from now on, and no longer ours. */
 export const keepOwnedDirectory = (files: DurableFilesShape, path: string): Effect.Effect<void> =>
   Effect.gen(function* () {
+    // What a link there leads to is somebody's already.
+    if ((yield* Effect.orElseSucceed(files.inspect(path), () => null))?.kind !== "directory") return
     // Held for as long as the process lives, should the marker not go.
     const forever = yield* Scope.make()
     yield* Effect.ignore(files.hold(join(path, lockName), { create: false }).pipe(Scope.provide(forever)))
@@ -211,7 +253,8 @@ const clearOne = Effect.fnUntraced(function* (
   path: string,
   claimed: Effect.Effect<Claimed, FileFault | FileUnfit>
 ) {
-  if (!(yield* isOwnedDirectory(files, path))) return false
+  const found = yield* files.inspect(path)
+  if (found === null || !(yield* isOwnedDirectory(files, path))) return false
   // The lock is there before the marker, and goes after it: a marker alone is what a loss of power left, and nobody's.
   const isMarked = (yield* files.list(path)).includes(markerName)
   const outcome = yield* files.hold(join(path, lockName), { create: false })
@@ -220,8 +263,7 @@ const clearOne = Effect.fnUntraced(function* (
   if (outcome === "taken") return false
   const known = yield* claimed
   if (known === "needed" || (known === "unknown" && (yield* isCopy(files, path)))) return false
-  yield* discard(files, path)
-  return true
+  return yield* discard(files, path, found)
 })
 
 /**

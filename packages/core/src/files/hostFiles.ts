@@ -6,7 +6,7 @@
 import { createHash, randomBytes } from "node:crypto"
 import { constants } from "node:fs"
 import * as Fs from "node:fs/promises"
-import { basename, dirname, join, resolve } from "node:path"
+import { join, resolve } from "node:path"
 import { Effect } from "effect"
 import type { DurableFilesShape, FileStatus, MakeOptions } from "./DurableFilesShape.ts"
 import { FileFault, FileUnfit } from "./FileErrors.ts"
@@ -90,7 +90,7 @@ const inspectPath = async (path: string): Promise<FileStatus | null> => {
   try {
     const found = await Fs.lstat(path)
     const kind = found.isFile() ? "file" : found.isDirectory() ? "directory" : found.isSymbolicLink() ? "link" : "other"
-    return { kind, sizeBytes: found.size, inode: String(found.ino) }
+    return { kind, sizeBytes: found.size, inode: String(found.ino), device: String(found.dev), userId: found.uid }
   } catch (cause) {
     if (isNothing(cause)) return null
     throw cause
@@ -146,21 +146,48 @@ const digestWhole = async (path: string, atMostBytes: number) => {
   return { sha256: hash.digest("hex"), sizeBytes }
 }
 
-/** Most links that are followed one after the other, as the kernel has it. */
+/** Most links that are followed on one path, as the kernel has it. */
 const mostLinks = 40
 
-const resolveLinks = async (path: string, links = mostLinks): Promise<string> => {
+/** Bytes that a path has room for, the zero byte at its end included, as the kernel has it. */
+const pathBytes = 4096
+
+const systemFailure = (code: string): Error => Object.assign(new Error(code), { code })
+
+/** Where a link leads; `null` for what is none, or nothing. */
+const readLink = async (path: string): Promise<string | null> => {
+  try {
+    return await Fs.readlink(path)
+  } catch (cause) {
+    if (codeOf(cause) === "EINVAL" || codeOf(cause) === "ENOENT") return null
+    throw cause
+  }
+}
+
+const resolveLinks = async (path: string): Promise<string> => {
   const absolute = resolve(path)
+  if (Buffer.byteLength(absolute) >= pathBytes) throw systemFailure("ENAMETOOLONG")
   try {
     return await Fs.realpath(absolute)
   } catch (cause) {
-    const parent = dirname(absolute)
-    if (codeOf(cause) !== "ENOENT" || parent === absolute || links === 0) throw cause
-    const folder = await resolveLinks(parent, links)
-    const here = join(folder, basename(absolute))
-    const target = await Fs.readlink(here).catch(() => null)
-    return target === null ? here : await resolveLinks(resolve(folder, target), links - 1)
+    if (codeOf(cause) !== "ENOENT") throw cause
   }
+  let here = "/"
+  let links = 0
+  const left = absolute.split("/").toReversed()
+  for (let part = left.pop(); part !== undefined; part = left.pop()) {
+    const next = join(here, part)
+    const target = part === "" || part === "." || part === ".." ? null : await readLink(next)
+    if (target === null) {
+      here = next
+      continue
+    }
+    links += 1
+    if (links > mostLinks) throw systemFailure("ELOOP")
+    left.push(...target.split("/").toReversed())
+    if (target.startsWith("/")) here = "/"
+  }
+  return here
 }
 
 const removeTree = async (path: string): Promise<void> => {

@@ -65,7 +65,7 @@ export const FileVerification = Schema.Union([
 
 /** One file of a snapshot. */
 export const ManifestFile = Schema.Struct({
-  name: Schema.String.check(Schema.isPattern(/^[A-Za-z0-9][A-Za-z0-9._-]*$/)),
+  name: Schema.String.check(Schema.isPattern(/^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/)),
   sizeBytes: Schema.Natural,
   /** Bytes that the file occupied on the disk when written; smaller than the size where it is sparse. */
   storedBytes: Schema.Natural,
@@ -102,10 +102,23 @@ export const ManifestFields = {
   validation: Schema.Literals(["none", "required"])
 } as const
 
+/** Most bytes of the path to a parent, as long as any path of the kernel's. */
+const mostPathBytes = 4096
+
+/** What is wrong with the path to a parent; `undefined` for nothing. */
+export const parentPathProblem = (path: string): string | undefined => {
+  const foundBytes = Buffer.byteLength(path)
+  if (foundBytes > mostPathBytes) return `expected a path of at most ${mostPathBytes} bytes, found ${foundBytes} bytes`
+  return path.includes("\0") ? "expected a path without zero bytes" : undefined
+}
+
+/** Names of the directories of contents. */
+export const contentsForm = /^contents-[0-9a-f]{32}$/
+
 /** The snapshot that a delta was taken against. */
 export const ParentReference = Schema.Struct({
   /** Where it stands, relative to the directory that holds the delta's own. */
-  directory: Schema.NonEmptyString,
+  directory: Schema.NonEmptyString.check(Schema.makeFilter(parentPathProblem)),
   /** Digest of its manifest, and so of everything in it, its own parent included. */
   digest: Sha256
 })
@@ -121,7 +134,7 @@ export const Manifest = Schema.Struct({
   /** `null`: the snapshot holds all of memory. Otherwise only what changed since that one. */
   parent: Schema.NullOr(ParentReference),
   /** Name of the directory beside the manifest that holds the files. */
-  contents: Schema.String.check(Schema.isPattern(/^contents-[0-9a-f]{32}$/)),
+  contents: Schema.String.check(Schema.isPattern(contentsForm)),
   files: Schema.Array(ManifestFile),
   digest: Sha256
 })

@@ -16,6 +16,7 @@ import {
   type ManifestDraft,
   type ManifestFile,
   mostManifestBytes,
+  parentPathProblem,
   sealManifest,
   timelineFileName,
   validationFileName
@@ -35,7 +36,7 @@ import {
   TargetUnfit
 } from "./SnapshotErrors.ts"
 import { digestAt, makeOpening, named, resolvedPath } from "./opening.ts"
-import { clearContents, makePlace, moveIntoPlace, type Place, takeAway } from "./placement.ts"
+import { clearContents, makePlace, moveIntoPlace, type Place, requirePlace, takeAway } from "./placement.ts"
 import type { OpenOptions, Snapshot } from "./Snapshot.ts"
 import { referenceTo } from "./SnapshotChain.ts"
 import { addSignatures, checkedKeys, readSignatures, type SnapshotKeys } from "./signing.ts"
@@ -199,6 +200,7 @@ const make = (files: DurableFilesShape, keys: SnapshotKeys = {}): SnapshotStoreS
       if (capturedAgainst !== expected) return yield* new CaptureMismatch({ expected, found: capturedAgainst })
       const obstacle = draftObstacle(draft)
       if (obstacle !== null) return yield* new ManifestUnfit({ target, why: obstacle })
+      yield* requirePlace(place)
       yield* writeDurably(join(directory, timelineFileName), timeline)
       const described: Array<ManifestFile> = []
       for (const file of captured.files) described.push(yield* describe(directory, file))
@@ -206,9 +208,12 @@ const make = (files: DurableFilesShape, keys: SnapshotKeys = {}): SnapshotStoreS
       described.push(
         yield* describe(directory, { name: timelineFileName, ...size, chunkTable: null, guestAddress: null })
       )
+      const reference = parent === undefined ? null : referenceTo(parent, target)
+      const unfit = reference === null ? undefined : parentPathProblem(reference.directory)
+      if (unfit !== undefined) return yield* new ManifestUnfit({ target, why: `its path to its parent: ${unfit}` })
       const manifest = sealManifest(draft, {
         identity: captured.identity,
-        parent: parent === undefined ? null : referenceTo(parent, target),
+        parent: reference,
         contents: basename(directory),
         files: described
       })
@@ -224,6 +229,7 @@ const make = (files: DurableFilesShape, keys: SnapshotKeys = {}): SnapshotStoreS
         const signature = signingKey.sign(manifest.digest, validation?.digest ?? null)
         yield* writeDurably(join(directory, signaturesFileName), encodeSignatures(manifest.digest, [signature]))
       }
+      yield* requirePlace(place)
       yield* moveIntoPlace(files, place, target, manifest, options?.replace === true)
       const layers = [contentsOf(target, manifest), ...(parent?.layers ?? [])]
       return { directory: target, manifest, layers, parents, validation }

@@ -30,8 +30,8 @@ import {
 } from "../files/OwnedDirectory.ts"
 import { waitToHold } from "../files/waitToHold.ts"
 import { parseBoundedJson } from "../internal/boundedJson.ts"
-import { encodeManifest, type Manifest, manifestFileName, mostManifestBytes } from "./Manifest.ts"
-import { PublishUnsettled, TargetBusy, TargetExists, TargetTaken } from "./SnapshotErrors.ts"
+import { contentsForm, encodeManifest, type Manifest, manifestFileName, mostManifestBytes } from "./Manifest.ts"
+import { PublishUnsettled, TargetBusy, TargetExists, TargetTaken, TargetUnfit } from "./SnapshotErrors.ts"
 import { inspectTarget, publishLockName } from "./standing.ts"
 import { readManifest } from "./verifySnapshot.ts"
 
@@ -65,19 +65,45 @@ const whileRemoved = <A, E extends { readonly _tag: string }, R>(
 export const makePlace = (files: DurableFilesShape, target: string) =>
   whileRemoved(files, target, makePlaceOnce(files, target))
 
+/** Refuses a target of another user, who may put anything in the place of what is in it, at any time. */
+const requireOwn = Effect.fnUntraced(function* (files: DurableFilesShape, target: string, { userId }: OwnedDirectory) {
+  const found = yield* files.inspect(target)
+  if (found === null || found.userId === userId) return
+  const whose = `user ${found.userId}, and what is made in it belongs to user ${userId}`
+  return yield* new TargetUnfit({ path: target, found: `a directory of another user (it belongs to ${whose})` })
+})
+
+/** Keeps what a directory of somebody's has come into, in the place of contents: it would be removed with all that is around it. */
+const keepOther = Effect.fnUntraced(function* (
+  files: DurableFilesShape,
+  staging: OwnedDirectory,
+  contents: OwnedDirectory
+) {
+  const found = yield* Effect.result(contents.stands)
+  if (Result.isSuccess(found) || found.failure._tag !== "FileUnfit") return
+  if ((yield* Effect.orElseSucceed(files.inspect(contents.path()), () => null))?.kind !== "directory") return
+  // Where the staging directory itself was exchanged, it is none of ours to touch.
+  if (Result.isSuccess(yield* Effect.result(staging.stands))) yield* keepOwnedDirectory(files, staging.path())
+  yield* staging.give
+})
+
 const makePlaceOnce = Effect.fnUntraced(function* (files: DurableFilesShape, target: string) {
   if ((yield* inspectTarget(files, target)) !== "nothing") {
-    return {
-      home: target,
-      contents: yield* makeOwnedDirectory(files, target, "contents"),
-      staging: null
-    } satisfies Place
+    const contents = yield* makeOwnedDirectory(files, target, "contents")
+    yield* requireOwn(files, target, contents).pipe(Effect.tapError(() => contents.discard))
+    return { home: target, contents, staging: null } satisfies Place
   }
   yield* makeDirectories(files, dirname(target))
   const staging = yield* makeOwnedDirectory(files, dirname(target), "staging")
   const home = join(staging.path(), "snapshot")
   yield* files.makeDirectory(home)
-  return { home, contents: yield* makeOwnedDirectory(files, home, "contents"), staging } satisfies Place
+  let made: OwnedDirectory | null = null
+  yield* Effect.addFinalizer(() =>
+    Effect.suspend(() => (made === null ? Effect.void : keepOther(files, staging, made)))
+  )
+  const contents = yield* makeOwnedDirectory(files, home, "contents")
+  made = contents
+  return { home, contents, staging } satisfies Place
 })
 
 /** Holds the lock of a snapshot's directory until the scope closes. */
@@ -138,6 +164,10 @@ const durably = Effect.fnUntraced(function* (
   return yield* new PublishUnsettled({ path, fault: flushed.failure, undoing: undone.failure, kept })
 })
 
+/** Fails where something else has come to where a snapshot is being made. */
+export const requirePlace = ({ contents, staging }: Place): Effect.Effect<void, FileFault | FileUnfit> =>
+  Effect.andThen(staging === null ? Effect.void : staging.stands, contents.stands)
+
 /** What renaming a directory over one that is not empty, or over a file, says. */
 const isTaken = (fault: FileFault): boolean => ["ENOTEMPTY", "EEXIST", "ENOTDIR"].includes(fault.code)
 
@@ -174,6 +204,7 @@ const moveInside = Effect.fnUntraced(function* (
   manifest: Manifest
 ) {
   yield* inspectTarget(files, target)
+  yield* requireOwn(files, target, contents)
   yield* holdTarget(files, target)
   yield* inspectTarget(files, target)
   const standing = join(target, manifestFileName)
@@ -204,7 +235,7 @@ const contentsNamedIn = (manifest: Uint8Array): string | null => {
   const parsed = parseBoundedJson(new TextDecoder().decode(manifest))
   if (Result.isFailure(parsed)) return null
   const { contents } = Object(parsed.success) as { readonly contents?: unknown }
-  return typeof contents === "string" && basename(contents) === contents ? contents : null
+  return typeof contents === "string" && contentsForm.test(contents) ? contents : null
 }
 
 /** Puts a finished snapshot at its target, durably. With `replace`, a snapshot that stands there goes, and nothing else ever. */

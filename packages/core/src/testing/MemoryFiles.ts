@@ -309,7 +309,9 @@ export class MemoryFiles {
             : {
                 kind: entry.kind,
                 sizeBytes: entry.kind === "file" ? entry.inode.data.length : 0,
-                inode: String(entry.inode.number)
+                inode: String(entry.inode.number),
+                device: "memory",
+                userId: 0
               }
       ),
     removeEmptyDirectory: (path) =>

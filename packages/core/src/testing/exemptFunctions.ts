@@ -115,6 +115,7 @@ export const exempt: Readonly<Record<string, ReadonlyArray<string>>> = {
     "codeOf",
     "describeValue",
     "diskProblem",
+    "parentPathProblem",
     "quoted",
     "readDuration",
     "repeatedName",
