@@ -29,6 +29,8 @@ export const JournalReason = Schema.TaggedUnion({
   LogMissing: { path: Schema.String, log: Schema.String },
   /** The write-ahead log beside the file is another journal's, or an earlier one of this journal. Neither was touched. */
   LogForeign: { path: Schema.String, log: Schema.String, detail: Schema.String },
+  /** What stands at the path of the file, or of one beside it, is not of the kind, the owner or the mode that it must have. It was not opened. */
+  Unfit: { path: Schema.String, expected: Schema.String, found: Schema.String, action: Schema.String },
   /** The file could not be opened or read. */
   Unreadable: { path: Schema.String, detail: Schema.String },
   /** The journal was written by a later build in another layout. */
@@ -76,6 +78,8 @@ const describe = (reason: JournalReason): string => {
       )
     case "LogForeign":
       return `${reason.log} is not the write-ahead log of ${reason.path} (${reason.detail}): move it away, or put the right log there`
+    case "Unfit":
+      return `${reason.path}: expected ${reason.expected}, found ${reason.found}: ${reason.action}`
     case "Unreadable":
       return `${reason.path} cannot be read: ${reason.detail}`
     case "FormatUnknown":

@@ -8,7 +8,9 @@ import { accessSync, closeSync, constants, fchmodSync, mkdtempSync, openSync, rm
 import { dirname, join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { JournalError, type JournalReason } from "./JournalErrors.ts"
-import { guardSchema } from "./journalGuard.ts"
+import { guardSchema, readFileAlone } from "./journalGuard.ts"
+import { closeUntouched } from "./standingFiles.ts"
+import { unfitFile } from "./unfitFiles.ts"
 
 /** "stil": tells a journal from any other SQLite file. */
 const applicationId = 0x7374696c
@@ -136,6 +138,9 @@ const createPrivate = (path: string): void => {
 /** Opens the file, or makes it. Throws what SQLite throws, and a {@link JournalError} where it may not be written. */
 export const openDatabase = (path: string, maxSizeBytes: number | undefined): DatabaseSync => {
   createPrivate(path)
+  // Somebody else may have made it a moment ago.
+  const unfit = unfitFile(path)
+  if (unfit !== null) throw new JournalError({ reason: unfit })
   // SQLite would make files beside it that may be written as little, and stay so when it may be written again.
   const readOnly = readOnlyAt(path)
   if (readOnly !== null) throw new JournalError({ reason: readOnly })
@@ -147,7 +152,7 @@ export const openDatabase = (path: string, maxSizeBytes: number | undefined): Da
     }
     return database
   } catch (cause) {
-    database.close()
+    closeUntouched(path, database)
     throw cause
   }
 }
@@ -166,16 +171,29 @@ export const busy = (): Error =>
 const pragma = (database: DatabaseSync, name: string): number =>
   Number(Object.values(database.prepare(`PRAGMA ${name}`).get() ?? {})[0])
 
+/** Why what has tables is no journal, or one of another build's; `null` if it is one of this build, or has none. */
+const formatObstacle = (database: DatabaseSync, path: string): JournalReason | null => {
+  const tables = Number(Object.values(database.prepare("SELECT count(*) FROM sqlite_schema").get() ?? {})[0])
+  if (tables === 0) return null
+  if (pragma(database, "application_id") !== applicationId) {
+    return { _tag: "Corrupt", path, detail: "it is a database of something else" }
+  }
+  const found = pragma(database, "user_version")
+  return found === formatVersion ? null : { _tag: "FormatUnknown", path, found, supported: formatVersion }
+}
+
+/** The same, of the file alone, before a connection is made that would bring it into write-ahead mode. */
+export const fileObstacle = (path: string): JournalReason | null =>
+  readFileAlone(path, (database) => formatObstacle(database, path))
+
 /** Gives an empty file its tables; says why not if it is no journal, or one of another build's. */
 export const initialise = (database: DatabaseSync, path: string): JournalReason | null => {
   database.exec("BEGIN IMMEDIATE")
   try {
     const tables = Number(Object.values(database.prepare("SELECT count(*) FROM sqlite_schema").get() ?? {})[0])
-    const found = pragma(database, "user_version")
     if (tables === 0) database.exec(schema())
-    else if (pragma(database, "application_id") !== applicationId) {
-      return { _tag: "Corrupt", path, detail: "it is a database of something else" }
-    } else if (found !== formatVersion) return { _tag: "FormatUnknown", path, found, supported: formatVersion }
+    const obstacle = formatObstacle(database, path)
+    if (obstacle !== null) return obstacle
     database.exec("COMMIT")
     return null
   } finally {

@@ -49,7 +49,8 @@ export const readGuard = (database: DatabaseSync): Guard | null => {
 export const guardPageOf = (database: DatabaseSync): number =>
   Number(database.prepare("SELECT rootpage FROM sqlite_schema WHERE name = 'guard'").get()?.["rootpage"])
 
-const lookAt = (path: string, query: string): Guard | null => {
+/** What a connection that changes nothing finds; `null` where it cannot be read. */
+const lookAt = <A>(path: string, query: string, read: (database: DatabaseSync) => A): A | null => {
   const location = pathToFileURL(path)
   location.search = query
   let database: DatabaseSync | undefined
@@ -57,7 +58,7 @@ const lookAt = (path: string, query: string): Guard | null => {
     database = new DatabaseSync(location, { readOnly: true, timeout: 0, defensive: false })
     // While a log goes into its file, the file is shorter than it says: SQLite takes that for damage, but for who says this.
     database.exec("PRAGMA writable_schema = ON")
-    return readGuard(database)
+    return read(database)
   } catch {
     return null
   } finally {
@@ -66,10 +67,14 @@ const lookAt = (path: string, query: string): Guard | null => {
 }
 
 /** The guard in the file itself, whatever log lies beside it. */
-export const guardOfFile = (path: string): Guard | null => lookAt(path, "immutable=1")
+export const guardOfFile = (path: string): Guard | null => lookAt(path, "immutable=1", readGuard)
+
+/** What is in the file itself, whatever lies beside it; `null` where it cannot be read. */
+export const readFileAlone = <A>(path: string, read: (database: DatabaseSync) => A): A | null =>
+  sizeBytesOf(path) === 0 ? null : lookAt(path, "immutable=1", read)
 
 /** The guard of the file and the log together, from a connection that changes neither. */
-const guardOfBoth = (path: string): Guard | null => lookAt(path, "mode=ro")
+const guardOfBoth = (path: string): Guard | null => lookAt(path, "mode=ro", readGuard)
 
 export const logOf = (path: string): string => `${path}-wal`
 
@@ -90,6 +95,18 @@ const isLogMissing = (path: string): boolean => {
   return true
 }
 
+/**
+ * Whether the file lacks the guard that the log says it has: it is in the file before the first append is acknowledged. Others may be
+ * making the journal meanwhile.
+ */
+const isGuardLost = (path: string, both: Guard): boolean => {
+  if (both.state === "closed" && both.head === 0) return false
+  for (let look = 0; look < looks; look++) {
+    if (guardOfFile(path) !== null) return false
+  }
+  return true
+}
+
 /** Why a journal and the log beside it, or the lack of one, do not go together; `null` if they do, or there is no journal yet. */
 export const logObstacle = (path: string): JournalReason | null => {
   if (sizeBytesOf(path) === 0) return null
@@ -97,7 +114,8 @@ export const logObstacle = (path: string): JournalReason | null => {
   if (sizeBytesOf(logOf(path)) === 0) return null
   const file = guardOfFile(path)
   const both = guardOfBoth(path)
-  if (file === null || both === null) return null
+  if (both === null) return null
+  if (file === null) return isGuardLost(path, both) ? { _tag: "Displaced", path, found: "other content" } : null
   if (file.state === "open" && !beginsAsLog(logOf(path)) && guardOfFile(path)?.state === "open") {
     return { _tag: "LogForeign", path, log: logOf(path), detail: "it does not begin as one" }
   }

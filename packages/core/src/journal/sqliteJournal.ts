@@ -25,11 +25,12 @@ import { makeHeadSignal } from "../internal/headSignal.ts"
 import type { Appended, AppendOptions, JournalEntry, JournalRecord, JournalShape } from "./JournalShape.ts"
 import { JournalError, type JournalReason } from "./JournalErrors.ts"
 import { journalClaims } from "./journalClaims.ts"
-import { bringIntoFile, busy, initialise, isBusy, openDatabase, reasonOf } from "./journalFile.ts"
+import { bringIntoFile, busy, fileObstacle, initialise, isBusy, openDatabase, reasonOf } from "./journalFile.ts"
 import { cutObstacle, guardOfFile, guardPageOf, logObstacle, makeClaimsFolder, readGuard } from "./journalGuard.ts"
 import { packEvents, unpackEvents } from "./packedEvents.ts"
 import { pagedSubscription } from "./pagedSubscription.ts"
-import { closeJournal, closeWithProcess, type StandingFiles, watchFiles } from "./standingFiles.ts"
+import { closeJournal, closeUntouched, closeWithProcess, type StandingFiles, watchFiles } from "./standingFiles.ts"
+import { unfitFile } from "./unfitFiles.ts"
 
 /** How a journal file is opened. */
 export interface SqliteJournalOptions {
@@ -139,18 +140,24 @@ export const makeSqliteJournal = (
         )
       })
 
+    const unfit = yield* attempt(() => unfitFile(path))
+    if (unfit !== null) return yield* new JournalError({ reason: unfit })
     const cut = yield* Effect.repeat(
       attempt(() => cutObstacle(path)),
       { schedule: Schedule.spaced("20 millis"), times: 10, until: (found) => found === null }
     )
     if (cut !== null) return yield* new JournalError({ reason: cut })
-    const obstacle = yield* attempt(() => logObstacle(path))
+    const obstacle = yield* attempt(() => fileObstacle(path) ?? logObstacle(path))
     if (obstacle !== null) return yield* new JournalError({ reason: obstacle })
-    /** Its files, once it is known that this is a journal, which can be closed as one. */
     let opened: StandingFiles | null = null
+    /** Whether it is known that this is a journal and whole: it is closed as one, and else left as it is. */
+    let isAccepted = false
     const database = yield* Effect.acquireRelease(
       attempt(() => openDatabase(path, options.maxSizeBytes)),
-      (open) => Effect.sync(() => (opened === null ? open.close() : closeJournal(open, opened)))
+      (open) =>
+        Effect.sync(() =>
+          opened !== null && isAccepted ? closeJournal(open, opened) : closeUntouched(path, open, opened)
+        )
     )
     const refused = yield* attempt(() => initialise(database, path))
     if (refused !== null) return yield* new JournalError({ reason: refused })
@@ -166,10 +173,8 @@ export const makeSqliteJournal = (
       if (guard.head === 0 && guard.state === "closed" && !bringIntoFile(database) && !isInFile()) throw busy()
       return guard
     })
-    makeClaimsFolder(path)
     const files = yield* attempt(() => watchFiles(path, guard, guardPageOf(database)))
     opened = files
-    closeWithProcess(database, files)
     const { checksumOf, checksumOfStream } = checksumsOf(guard.id)
     const must = (reason: JournalReason | null): void => {
       if (reason !== null) throw new JournalError({ reason })
@@ -222,6 +227,9 @@ export const makeSqliteJournal = (
         if (checksum !== checksumOfStream(id, name)) throw damaged(`stream ${id} is not named as it was`)
       }
     })
+    isAccepted = true
+    closeWithProcess(database, files)
+    makeClaimsFolder(path)
 
     const findStream = (name: string): { readonly id: number; readonly version: number } | undefined =>
       (statements.findStream.get(name) ?? statements.scanStream.get(name)) as

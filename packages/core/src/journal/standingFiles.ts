@@ -185,10 +185,32 @@ export const watchFiles = (path: string, { head, id }: Guard, guardPage: number)
       watched.delete(standing)
     }
   }
-  const reason = loss(acknowledged, true)
-  if (reason !== null) throw new JournalError({ reason })
+  try {
+    const reason = loss(acknowledged, true)
+    if (reason !== null) throw new JournalError({ reason })
+  } catch (cause) {
+    log.close()
+    throw cause
+  }
   watched.add(standing)
   return standing
+}
+
+/**
+ * Closes a connection whose journal was refused: nothing goes from the log into the file, and the log stays. Only the last connection
+ * that SQLite knows of does that, and it cannot be one that only reads.
+ */
+export const closeUntouched = (path: string, database: DatabaseSync, standing: StandingFiles | null = null): void => {
+  standing?.release()
+  let beside: DatabaseSync | null = null
+  try {
+    if (sizeBytesOf(path) > 0) beside = new DatabaseSync(path, { readOnly: true, timeout: 0 })
+    beside?.prepare("SELECT count(*) FROM sqlite_schema").get()
+  } catch {
+    // What cannot be read is open as far as it has to be.
+  }
+  database.close()
+  beside?.close()
 }
 
 /** Journals that are open, for the end of the process. */
