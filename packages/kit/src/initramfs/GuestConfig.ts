@@ -13,9 +13,26 @@ import {
   workloadSettings,
   workloadSpecSchema
 } from "@stillpoint/core"
-import { Effect, Schema } from "effect"
+import { Effect, Schema, SchemaIssue } from "effect"
+import { trailer } from "./cpio.ts"
 
-/** A path in the guest: absolute, without empty, `.` or `..` parts. */
+/** A file system of Linux has no longer names. */
+const nameBytesMax = 255
+/** Linux takes no longer paths. */
+const pathBytesMax = 4095
+
+/** Why the guest could not have a file of that name, though a path is well formed; `undefined` if it could. */
+export const nameProblem = (path: string): string | undefined => {
+  const pathBytes = Buffer.byteLength(path)
+  if (pathBytes > pathBytesMax) return `expected a path of at most ${pathBytesMax} bytes, found ${pathBytes}`
+  if (!path.isWellFormed()) return `expected a name in Unicode, found a lone surrogate in ${JSON.stringify(path)}`
+  const names = path.slice(1).split("/")
+  const nameBytes = Math.max(...names.map((name) => Buffer.byteLength(name)))
+  if (nameBytes > nameBytesMax) return `expected names of at most ${nameBytesMax} bytes, found one of ${nameBytes}`
+  return names[0] === trailer ? `expected another name, found /${trailer}, which ends an archive` : undefined
+}
+
+/** A path in the guest: absolute, without empty, `.` or `..` parts, and with names that a file can have there. */
 export const isGuestPath = (path: string): boolean =>
   path.startsWith("/") &&
   path.length > 1 &&
@@ -24,15 +41,28 @@ export const isGuestPath = (path: string): boolean =>
   path
     .slice(1)
     .split("/")
-    .every((part) => part !== "" && part !== "." && part !== "..")
+    .every((part) => part !== "" && part !== "." && part !== "..") &&
+  nameProblem(path) === undefined
 
-export const GuestPath = Schema.String.check(
-  Schema.makeFilter(isGuestPath, { expected: "an absolute guest path without empty, . or .. parts" })
-)
+const guestPathProblem = (path: string): string | undefined => {
+  if (isGuestPath(path)) return undefined
+  return nameProblem(path) ?? "expected an absolute guest path without empty, . or .. parts, of at most 1024 bytes"
+}
+
+export const GuestPath = Schema.String.check(Schema.makeFilter(guestPathProblem))
 
 const GuestPathOrRoot = Schema.String.check(
-  Schema.makeFilter((path: string) => path === "/" || isGuestPath(path), {
-    expected: "an absolute guest path without empty, . or .. parts"
+  Schema.makeFilter((path: string) => (path === "/" ? undefined : guestPathProblem(path)))
+)
+
+/** Where a link leads: any text that a link can hold. */
+const LinkTarget = PlainText.check(
+  Schema.makeFilter((target: string) => {
+    if (!target.isWellFormed()) return "expected a target in Unicode, found a lone surrogate"
+    const bytes = Buffer.byteLength(target)
+    return bytes >= 1 && bytes <= pathBytesMax
+      ? undefined
+      : `expected a target of 1 to ${pathBytesMax} bytes, found ${bytes}`
   })
 )
 
@@ -149,13 +179,28 @@ export const GuestConfig = Schema.Struct({
   /** By guest path; `/` takes a tree only. */
   files: defaultTo(GuestFiles, {}),
   /** Symbolic links: path to target. */
-  links: defaultTo(Schema.Record(GuestPath, PlainText), {}),
+  links: defaultTo(Schema.Record(GuestPath, LinkTarget), {}),
   directories: defaultTo(Schema.Array(GuestPath), [])
 }).check(Schema.makeFilter(rootProblem))
 /** A configuration with every default filled in. */
 export type GuestConfig = typeof GuestConfig.Type
 /** A configuration as a caller writes it. */
 export type GuestConfigInput = typeof GuestConfig.Encoded
+
+const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/** All that is wrong with a configuration, a line each and where it is. */
+export const configProblems = (error: Schema.SchemaError): string =>
+  formatIssue(error.issue)
+    .issues.map(({ message, path = [] }) => {
+      const [field, key] = path.map(String)
+      // A key that is no path is to a schema only one too many.
+      const isKey = path.length === 2 && (field === "files" || field === "links") && key !== undefined && key !== "/"
+      const said = (isKey ? guestPathProblem(key) : undefined) ?? message
+      const where = path.map((part) => `[${JSON.stringify(part)}]`).join("")
+      return where === "" ? said : `${said}\n  at ${where}`
+    })
+    .join("\n")
 
 /** Content of the file that says whom a guest asks for names, where the host's end answers. */
 export const hostAnswers = "nameserver 10.0.2.3\n"

@@ -18,7 +18,14 @@ import { Effect, Predicate, Schema } from "effect"
 import { posix } from "node:path"
 import { applets } from "./applets.ts"
 import { type CpioEntry, writeCpio } from "./cpio.ts"
-import { encodeAgentConf, GuestConfig, type GuestConfigInput, hostAnswers } from "./GuestConfig.ts"
+import {
+  configProblems,
+  encodeAgentConf,
+  GuestConfig,
+  type GuestConfigInput,
+  hostAnswers,
+  nameProblem
+} from "./GuestConfig.ts"
 import { ConfigInvalid, GuestPathRefused, HostFileUnreadable, InitramfsError, TooLarge } from "./InitramfsError.ts"
 import { readTree } from "./hostTree.ts"
 import type { ModuleInfo } from "../modules/moduleInfo.ts"
@@ -200,6 +207,15 @@ class Root {
         else if (known.kind !== "directory") return refuse(path, `${parent} is not a directory`)
       }
     }
+    // A kernel leaves out what it cannot name, and says nothing. What is in a folder is not told again.
+    const problems = [...this.nodes.keys()].flatMap((path) => {
+      const problem = nameProblem(path)
+      if (problem === undefined || nameProblem(posix.dirname(path)) !== undefined) return []
+      return [`${JSON.stringify(path)}: ${problem}`]
+    })
+    if (problems.length > 0) {
+      return new InitramfsError({ reason: new ConfigInvalid({ problems: problems.sort().join("\n") }) })
+    }
     // Whatever a kernel has no room for, it leaves out and goes on: with the agent last, a root that is not whole has
     // no first process, and the guest ends with a panic instead of running on a part of its files.
     return [...this.nodes]
@@ -317,7 +333,7 @@ const decodeConfig = Schema.decodeUnknownEffect(GuestConfig, { errors: "all", on
 export const checkedGuestConfig = (input: GuestConfigInput): Effect.Effect<GuestConfig, InitramfsError> =>
   Effect.mapError(
     decodeConfig(input),
-    (error) => new InitramfsError({ reason: new ConfigInvalid({ problems: error.message }) })
+    (error) => new InitramfsError({ reason: new ConfigInvalid({ problems: configProblems(error) }) })
   )
 
 const programsProblem = (found: unknown): string | null =>

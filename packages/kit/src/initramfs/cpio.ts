@@ -43,7 +43,8 @@ const typeBits = {
   socket: 0o140000
 } as const
 const headerBytes = 110
-const trailer = "TRAILER!!!"
+/** The name that ends an archive. */
+export const trailer = "TRAILER!!!"
 
 const padding = (length: number): number => (4 - (length % 4)) % 4
 
