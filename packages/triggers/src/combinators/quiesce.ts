@@ -33,7 +33,8 @@ export interface QuiesceOptions {
  * `t₀ + deadline`; at the deadline the firing is captured all the same (verdict `deadline`), given up (`abandoned`), or the
  * whole policy fails (`QuiesceFailed`). Activity starts the count again.
  *
- * With `calmFor` 0, and without asking the agent, it fires when `t` does. A longer `calmFor` never captures earlier.
+ * With `calmFor` 0, and without asking the agent, it is `t`: a firing tells of no calm but the one that `t` itself waited for, and what
+ * `t` had frozen for it stays so. A longer `calmFor` never captures earlier.
  *
  * - *Same instant*: activity at the very nanosecond at which the calm is full comes too late; calm that is full at the deadline
  *   is in time.

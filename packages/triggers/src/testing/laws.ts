@@ -287,14 +287,18 @@ export const precedenceKeepsWinner = (triggers: Triggers, options: LawOptions = 
       )
   )
 
-/** `quiesce` with `calmFor` 0 fires when what it wraps does. */
+/** `quiesce` with `calmFor` 0 is what it wraps: it fires when that does, and tells of its calm, if it waited for one. */
 export const noCalmIsIdentity = (triggers: Triggers, options: LawOptions = {}): TriggerLaw =>
   triggerLaw("a-calm-of-zero-is-the-identity-on-timing", triggers, options, ({ decide, timelines, triggers }) =>
     fc.property(triggers, timelines, quiesceOptions, (one, line, calm) => {
       const wrapped = quiesce(one, { ...calm, calmFor: 0, agent: "auto" })
-      assert.deepEqual(summary(decide(wrapped, line)), summary(decide(one, line)))
+      const [calmed, alone] = [decide(wrapped, line), decide(one, line)]
+      assert.deepEqual(summary(calmed), summary(alone))
+      assert.deepEqual(quiesceOf(calmed), quiesceOf(alone))
     })
   )
+
+const quiesceOf = (decision: Decision): unknown => (Result.isSuccess(decision) ? decision.success.quiesce : null)
 
 /** Asking for a longer calm never captures earlier. */
 export const longerCalmIsNotEarlier = (triggers: Triggers, options: LawOptions = {}): TriggerLaw =>

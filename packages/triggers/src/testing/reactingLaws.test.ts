@@ -16,6 +16,17 @@ import type { ReactiveGuest } from "./ReactiveGuest.ts"
 import { reactiveGuest } from "./reactiveGuests.ts"
 import { frozenIsTrue, lawsOfReactingGuests } from "./reactingLaws.ts"
 
+/** A guest whose workload does nothing, and whose agent freezes at once. */
+const resting: ReactiveGuest = {
+  system: [],
+  heartbeats: { everyNanos: 50e6, count: 0 },
+  announcedAtNanos: 5e6,
+  holdNanos: 20e6,
+  workload: [],
+  agent: { onFreeze: "freezes", freezeNanos: 0, thawNanos: 0 },
+  haltsAtNanos: null
+}
+
 describe("a freeze is given back", () => {
   it.effect("also-where-the-guest-rests-for-ever-in-a-wait-without-a-deadline", () =>
     Effect.gen(function* () {
@@ -26,21 +37,34 @@ describe("a freeze is given back", () => {
         activity: [ioInFlight]
       })
       const { decision, guest } = yield* decideReacting(policy, {
-        system: [],
-        heartbeats: { everyNanos: 1, count: 0 },
-        announcedAtNanos: 5e6,
-        holdNanos: 20e6,
+        ...resting,
         workload: [
           { restNanos: 0, workNanos: 1000, event: { _tag: "SerialLine", port: 0, text: "ready" } },
           { restNanos: 0, workNanos: 1000, event: { _tag: "IoStarted", device: "entropy" } }
         ],
-        agent: { onFreeze: "freezes", freezeNanos: 1.2e9, thawNanos: 0 },
-        haltsAtNanos: null
+        agent: { ...resting.agent, freezeNanos: 1.2e9 }
       })
       assert.strictEqual(Result.isFailure(decision) ? decision.failure.reason._tag : "fired", "GuestEnded")
       assert.isNotNull(guest.frozenSinceNanos)
       guest.run({ budgetNanos: 1e9 })
       assert.isNull(guest.frozenSinceNanos)
+    })
+  )
+})
+
+describe("a quiesce without a calm is its trigger", () => {
+  it.effect("also-where-that-one-waited-for-a-frozen-workload", () =>
+    Effect.gen(function* () {
+      const calm = { calmFor: "50 millis", deadline: "none", agent: "ask", activity: [] } as const
+      const policy = quiesce(quiesce(atHeartbeat(1), calm), { calmFor: 0 })
+      const { decision, guest } = yield* decideReacting(policy, {
+        ...resting,
+        heartbeats: { everyNanos: 50e6, count: 1 }
+      })
+      const told = Result.getOrThrow(decision).quiesce
+      assert.strictEqual(told?.agent, "frozen")
+      assert.strictEqual(told?.calmForNanos, 50e6)
+      assert.isNotNull(guest.frozenSinceNanos)
     })
   )
 })
@@ -57,13 +81,9 @@ describe("what is said of the agent is so", () => {
       })
     )
     const guest: ReactiveGuest = {
-      system: [],
+      ...resting,
       heartbeats: { everyNanos: 50e6, count: 2 },
-      announcedAtNanos: 5e6,
-      holdNanos: 20e6,
-      workload: [],
-      agent: { onFreeze: "freezes", freezeNanos: 60e6, thawNanos: 0 },
-      haltsAtNanos: null
+      agent: { ...resting.agent, freezeNanos: 60e6 }
     }
     return frozenIsTrue({ policies: fc.constant(policy), guests: fc.constant(guest), runs: 20 }).check
   })
@@ -74,15 +94,7 @@ describe("a guest that is generated", () => {
     Effect.gen(function* () {
       const calm = { calmFor: "10 millis", deadline: "20 millis", onDeadline: "capture", agent: "ask" } as const
       const policy = debounce(quiesce(onDirtyRateBelow(100, "10 millis"), calm), "1 second")
-      const { decision, guest } = yield* decideReacting(policy, {
-        system: [],
-        heartbeats: { everyNanos: 50e6, count: 0 },
-        announcedAtNanos: 5e6,
-        holdNanos: 20e6,
-        workload: [],
-        agent: { onFreeze: "freezes", freezeNanos: 0, thawNanos: 0 },
-        haltsAtNanos: null
-      })
+      const { decision, guest } = yield* decideReacting(policy, resting)
       assert.strictEqual(Result.isFailure(decision) ? decision.failure.reason._tag : "fired", "GuestEnded")
       assert.isTrue(guest.isWornOut)
     })

@@ -69,7 +69,12 @@ const decide = (one: Policy, guest: ReactiveGuest) => Effect.runPromise(decideRe
 const told = async (one: Policy, guest: ReactiveGuest): Promise<unknown> => {
   const { decision } = await decide(one, guest)
   return Result.isSuccess(decision)
-    ? { atNanos: decision.success.atNanos, trigger: decision.success.trigger, cause: decision.success.cause }
+    ? {
+        atNanos: decision.success.atNanos,
+        trigger: decision.success.trigger,
+        cause: decision.success.cause,
+        quiesce: decision.success.quiesce
+      }
     : {
         failed: ["QuiesceFailed", "HoldTooShort", "ProbeFailed", "TriggerDefect"].find(
           (tag) => tag === decision.failure.reason._tag

@@ -101,12 +101,12 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
       })
       return
     }
-    this.calm.begin()
+    // There is nothing to wait for: it is its trigger, and what that one says of a calm of its own is said still.
     if (calmForNanos === 0 && !asks) {
-      this.agent.begin(false)
-      this.fire({ ...fired, quiesce: this.report.end("settled", limitNanos) })
+      this.fire(fired)
       return
     }
+    this.calm.begin()
     memory.pending = fired
     this.status = "quiescing"
     automaton.channels.listen(this.pendingChannels, 1)
