@@ -124,6 +124,21 @@ describe("a decision before the workload", () => {
           Pipeline.run(spec, { policy, target: "/s/warm", warmUp: [{ argv: ["sleep", "1"] }] })
         )
         assert.strictEqual(warm._tag, "PreExecMissed")
+        // Whatever its cause is told to be: a line of the console, or what the policy made of it.
+        const retold: Trigger = {
+          ...late,
+          await: Effect.map(
+            late.await,
+            (firing) =>
+              new Firing({
+                ...firing,
+                path: ["mapCause", "onPreExec"],
+                cause: { _tag: "Timer", atNanos: firing.atNanos, setAtNanos: 0 }
+              })
+          )
+        }
+        const otherwise = yield* Effect.flip(Pipeline.run(spec, { policy: retold, target: "/s/retold" }))
+        assert.strictEqual(otherwise._tag, "PreExecMissed")
       })
     ).pipe(Effect.provide(host()))
   )

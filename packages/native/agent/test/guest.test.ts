@@ -1,7 +1,8 @@
 /** The agent's promises about the workload, commands and quiet. */
 import { assert, it } from "@effect/vitest"
 import type { Machine } from "@stillpoint/core"
-import { Effect } from "effect"
+import { onPreExec, quiesce, Trigger } from "@stillpoint/triggers"
+import { Effect, Result } from "effect"
 import { TestClock } from "effect/testing"
 import { boot, identify, layer, lines, sh, shell, told, until } from "./testing/softGuest.ts"
 
@@ -266,8 +267,18 @@ it.effect("markers-for-hosts-that-read-the-console-are-printed-on-request", () =
   Effect.gen(function* () {
     const machine = yield* boot(shell("sleep 1; exit 0", { consoleMarkers: true }))
     yield* until(machine, "WorkloadExited")
-    const printed = lines(yield* machine.eventsSoFar())
+    const events = yield* machine.eventsSoFar()
+    const printed = lines(events)
     for (const marker of ["workload-pre-exec", "heartbeat counter=1", "heartbeat counter=5"])
       assert.include(printed, marker)
+    // Whoever believes the marker believes the agent more: for how long the workload is held is what that one says.
+    const trusting = onPreExec({ console: true, consoleHold: "500 millis" })
+    const late = Trigger.replay(quiesce(trusting, { calmFor: "300 millis", deadline: "450 millis" }), { events })
+    assert.deepInclude(Result.isFailure(late) ? late.failure.reason : {}, {
+      _tag: "HoldTooShort",
+      holdNanos: 100_000_000
+    })
+    const inTime = Result.getOrThrow(Trigger.replay(quiesce(trusting, { calmFor: "20 millis" }), { events }))
+    assert.strictEqual(inTime.cause._tag === "Event" ? inTime.cause.event._tag : null, "WorkloadPreExec")
   }).pipe(Effect.provide(layer), TestClock.withLive)
 )

@@ -4,7 +4,11 @@
  * @module
  */
 import type { GuestEvent, GuestNanos, TriggerProgress, TriggerSignal } from "@stillpoint/core"
+import type { Fired } from "./Fired.ts"
 import type { Timer } from "./Timers.ts"
+
+/** An event that says better what another had been taken for. */
+export type Correction = Pick<Fired, "event" | "heldUntilNanos">
 
 /** How far a part has got. */
 export type Status = TriggerProgress["status"]
@@ -49,5 +53,7 @@ export interface AutomatonPart {
   onSignal(signal: TriggerSignal): void
   /** Whether an event takes back what the part has fired on. */
   isUndoneBy(event: GuestEvent, firedOn: GuestEvent | null): boolean
+  /** What the part would say had it fired on an event and not on what it fired on, if the event says better; `null` if not. */
+  corrected(event: GuestEvent, firedOn: GuestEvent | null): Correction | null
   account(): TriggerProgress
 }

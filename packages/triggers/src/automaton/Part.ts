@@ -5,7 +5,7 @@
  */
 import type { FiringCause, GuestEvent, GuestEventKind, TriggerProgress, TriggerSignal } from "@stillpoint/core"
 import type { Automaton } from "./Automaton.ts"
-import type { AutomatonPart, Life, Status } from "./AutomatonPart.ts"
+import type { AutomatonPart, Correction, Life, Status } from "./AutomatonPart.ts"
 import type { Channel } from "./Channel.ts"
 import type { Fired } from "./Fired.ts"
 import type { Timer } from "./Timers.ts"
@@ -204,6 +204,10 @@ export abstract class Part<Memory extends object = object> implements AutomatonP
 
   isUndoneBy(_event: GuestEvent, _firedOn: GuestEvent | null): boolean {
     return false
+  }
+
+  corrected(_event: GuestEvent, _firedOn: GuestEvent | null): Correction | null {
+    return null
   }
 
   /** A part below has fired. */

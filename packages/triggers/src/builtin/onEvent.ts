@@ -1,4 +1,5 @@
-import type { GuestEvent, GuestEventKind } from "@stillpoint/core"
+import type { GuestEvent, GuestEventKind, GuestNanos } from "@stillpoint/core"
+import type { Correction } from "../automaton/AutomatonPart.ts"
 import type { GuestCondition } from "../automaton/GuestCondition.ts"
 import { eventKinds } from "../automaton/eventKinds.ts"
 import { Part, type Site } from "../automaton/Part.ts"
@@ -49,6 +50,8 @@ export interface EventTrigger {
   readonly standing?: (guest: GuestCondition) => GuestEvent | null
   /** Whether a later event takes back what it fired on: a wait for calm after it then waits for it again. */
   readonly isUndoneBy?: (event: GuestEvent, firedOn: GuestEvent | null, guest: GuestCondition) => boolean
+  /** Whether a later event says better what it fired on: a wait for calm after it then begins anew, as if it had fired on that one. */
+  readonly isCorrectedBy?: (event: GuestEvent, firedOn: GuestEvent | null) => boolean
 }
 
 /** A trigger that fires at the first event of some kinds that a predicate accepts: the base of those on single events. */
@@ -87,8 +90,17 @@ export class OnEvent extends Part<{ others: number }> {
   }
 
   override onEvent(event: GuestEvent): void {
+    this.fireOn(event, this.heldUntilNanos(event))
+  }
+
+  private heldUntilNanos(event: GuestEvent): GuestNanos | null {
     const hold = this.trigger.holdNanos?.(event) ?? null
-    this.fireOn(event, hold === null ? null : this.automaton.nowNanos + hold)
+    return hold === null ? null : this.automaton.nowNanos + hold
+  }
+
+  override corrected(event: GuestEvent, firedOn: GuestEvent | null): Correction | null {
+    const isBetter = this.trigger.isCorrectedBy?.(event, firedOn) ?? false
+    return isBetter ? { event, heldUntilNanos: this.heldUntilNanos(event) } : null
   }
 
   override isUndoneBy(event: GuestEvent, firedOn: GuestEvent | null): boolean {

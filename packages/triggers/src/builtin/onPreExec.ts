@@ -9,10 +9,14 @@ import { acceptAll, eventPolicy } from "./onEvent.ts"
 export interface PreExecOptions {
   /**
    * Also accept a console line that is exactly this marker (`true` for `workload-pre-exec`), for a foreign init without a control
-   * port. Any process that can write to the console can then fire the trigger.
+   * port. Any process that can write to the console can then fire the trigger; where an agent has announced the workload, a
+   * snapshot that is decided so after its hold is refused as `PreExecMissed`.
    */
   readonly console?: boolean | string
-  /** How long such an init holds its workload after the marker; 100 ms if absent. */
+  /**
+   * How long such an init holds its workload after the marker; 100 ms if absent. It is an assumption until the agent's announcement
+   * follows: that one then counts in the marker's place, with the hold that it says, and a wait for calm begins anew.
+   */
   readonly consoleHold?: Duration.Input
 }
 
@@ -56,6 +60,8 @@ export const onPreExec = (options: PreExecOptions = {}): Policy => {
       marker === undefined
         ? acceptAll
         : (event) => event._tag !== "SerialLine" || (event.port === 0 && event.text.trimEnd() === marker),
+    // What the marker says is an assumption, and the agent knows.
+    isCorrectedBy: (event, firedOn) => firedOn?._tag === "SerialLine" && event._tag === "WorkloadPreExec",
     // Held until the host says go: any calm fits, and the agent need not freeze what does not run.
     holdNanos: (event) => (event._tag === "WorkloadPreExec" ? (event.holdNanos ?? Infinity) : consoleHoldNanos)
   })

@@ -93,6 +93,29 @@ describe("the hold of pre-exec", () => {
     longestLawMillis()
   )
 
+  describe("that the console assumes", () => {
+    const marker = { _tag: "SerialLine", port: 0, text: "workload-pre-exec" } as const
+    const announced = { _tag: "WorkloadPreExec", argv: ["serve"], holdNanos: millis(100) } as const
+    const trusting = onPreExec({ console: true, consoleHold: "500 millis" })
+    const calm = (millisOfCalm: number) =>
+      givenPolicy(quiesce(trusting, { calmFor: `${millisOfCalm} millis`, deadline: "450 millis" }))
+
+    it("is-what-the-agent-says-where-that-one-follows", () => {
+      const late = calm(300).when([idle, [millis(5), marker], [millis(6), announced]], millis(900))
+      assert.deepInclude(late.thenDoesNotFire("HoldTooShort"), { holdNanos: millis(100), atNanos: millis(6) })
+      const inTime = calm(50).when([idle, [millis(5), marker], [millis(6), announced]], millis(900))
+      const firing = inTime.thenFires({ atNanos: millis(56) })
+      assert.strictEqual(firing.cause._tag === "Event" ? firing.cause.event._tag : null, "WorkloadPreExec")
+      assert.strictEqual(firing.quiesce?.triggeredAtNanos, millis(6))
+    })
+
+    it("counts-where-nobody-knows-better", () => {
+      calm(300)
+        .when([idle, [millis(5), marker]], millis(900))
+        .thenFires({ atNanos: millis(305) })
+    })
+  })
+
   it("its-end-is-the-deadline", () => {
     const policy = quiesce(onPreExec(), { calmFor: "20 millis", onDeadline: "capture", deadline: "5 seconds" })
     const firing = givenPolicy(policy)

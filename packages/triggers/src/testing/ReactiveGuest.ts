@@ -19,6 +19,7 @@
 import type { GuestEvent, GuestEventOf, GuestNanos, Machine } from "@stillpoint/core"
 import type { Effect } from "effect"
 import type { ReplayedTimeline } from "../deciding/replayPolicy.ts"
+import { preExecMarker } from "../builtin/onPreExec.ts"
 import type { EventBody } from "./guestEvents.ts"
 
 /** What the workload does next. */
@@ -50,6 +51,8 @@ export interface ReactiveGuest {
   readonly announcedAtNanos: GuestNanos
   /** For how long it then holds it; `null`: until the host says go. */
   readonly holdNanos: number | null
+  /** Whether the console says so, too: before the agent is heard for the first time, or after. */
+  readonly marks?: "before-agent" | "after-agent" | null
   readonly workload: ReadonlyArray<WorkloadStep>
   readonly agent: AgentManners
   /** When it halts; `null`: it rests for ever once it has nothing to do. */
@@ -83,6 +86,7 @@ const rejectedFreeze = (id: number): EventBody => ({
   reason: "FreezeFailed",
   message: "the workload does not freeze"
 })
+const marker: EventBody = { _tag: "SerialLine", port: 0, text: preExecMarker }
 const notFrozen = -1
 
 /** A guest that lives: it is run, asked, and tells the truth about itself. */
@@ -294,7 +298,10 @@ export class LivingGuest {
   private announce(): void {
     this.isAnnounced = true
     if (this.guest.heartbeats.count > 0) this.beatAtNanos = this.nowNanos + this.guest.heartbeats.everyNanos
+    const { marks } = this.guest
+    if (marks === "before-agent") this.emit(marker)
     this.emit({ _tag: "AgentReady", protocolVersion: 1, kernelRelease: "6.12" })
+    if (marks === "after-agent") this.emit(marker)
     this.emit({ _tag: "WorkloadPreExec", argv: ["serve"], holdNanos: this.guest.holdNanos })
     this.tellHart()
   }

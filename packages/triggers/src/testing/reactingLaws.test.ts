@@ -10,6 +10,7 @@ import { ioInFlight } from "../combinators/activity.ts"
 import { debounce } from "../combinators/debounce.ts"
 import { quiesce } from "../combinators/quiesce.ts"
 import { repeat } from "../combinators/repeat.ts"
+import { preExecBeforeTheWorkload } from "./beforeTheWorkload.ts"
 import { frozenWhoeverMeddles } from "./meddledGuests.ts"
 import { decideReacting } from "./reactingMachine.ts"
 import type { ReactiveGuest } from "./ReactiveGuest.ts"
@@ -108,6 +109,16 @@ describe("guests that others freeze and thaw", () => {
       const leaves = fc.constantFrom(atHeartbeat(1), onSerialMatch("ready"))
       await fc.assert(frozenWhoeverMeddles(leaves, reactiveGuest(), counts), { numRuns: 100, seed: 8 })
       assert.isAtLeast(counts.meddledWith, 5, JSON.stringify(counts))
+    })
+  )
+})
+
+describe("guests whose console announces the workload", () => {
+  it.effect("come-to-what-their-law-is-about", () =>
+    Effect.promise(async () => {
+      const counts = { corrected: 0 }
+      await fc.assert(preExecBeforeTheWorkload(reactiveGuest(), counts), { numRuns: 100, seed: 8 })
+      assert.isAtLeast(counts.corrected, 5, JSON.stringify(counts))
     })
   )
 })

@@ -13,7 +13,6 @@ import { never } from "../builtin/never.ts"
 import { onEvent } from "../builtin/onEvent.ts"
 import { onCustom } from "../builtin/onCustom.ts"
 import { onListener } from "../builtin/onListener.ts"
-import { onPreExec } from "../builtin/onPreExec.ts"
 import { onSerialMatch } from "../builtin/onSerialMatch.ts"
 import { allOf } from "../combinators/allOf.ts"
 import { andThen } from "../combinators/andThen.ts"
@@ -28,6 +27,7 @@ import type { Registry } from "../plugin/Registry.ts"
 import type { Policy } from "../Policy.ts"
 import { replay } from "../deciding/replayPolicy.ts"
 import { decisionJson } from "./decisions.ts"
+import { preExecBeforeTheWorkload } from "./beforeTheWorkload.ts"
 import { consoleLines, listenerPorts } from "./guestEvents.ts"
 import { frozenWhoeverMeddles } from "./meddledGuests.ts"
 import { defaultRuns } from "./TriggerLaw.ts"
@@ -246,19 +246,12 @@ const isLeftFrozen = (guest: LivingGuest): boolean => {
   return onward.frozenSinceNanos !== null && !onward.hasHalted
 }
 
-/** A decision on pre-exec finds a workload that has not executed anything, or that the agent has frozen since. */
+/**
+ * A decision on pre-exec finds a workload that has not executed anything, or that the agent has frozen since: whoever announced it,
+ * for however long its hold was thought to be, and whatever stands around it.
+ */
 export const preExecIsBeforeTheWorkload = (options: ReactingLawOptions = {}): Law<never> =>
-  law(
-    "a-decision-on-pre-exec-is-before-the-workload",
-    (_, guests) =>
-      fc.asyncProperty(quiesceOptions, guests, async (calm, guest) => {
-        const one = quiescedIfItFits(onPreExec(), calm)
-        const { decided } = await Effect.runPromise(decideBeside([one], guest))
-        for (const { firing, hasStarted } of decided.flatMap(({ firings }) => firings))
-          assert.ok(!hasStarted || firing.quiesce?.agent === "frozen", "the workload has been running")
-      }),
-    options
-  )
+  law("a-decision-on-pre-exec-is-before-the-workload", (_, guests) => preExecBeforeTheWorkload(guests), options)
 
 /** Who waits for calm after a listener finds it still there. */
 export const listenerIsStillThere = (options: ReactingLawOptions = {}): Law<never> =>
@@ -287,6 +280,7 @@ interface Twin {
 }
 
 const frozenFor = (nanos: number) => ({ calmFor: BigInt(nanos), deadline: "none", agent: "ask", activity: [] }) as const
+
 const isLaterThanFirst = () => true
 
 const twin: fc.Arbitrary<Twin> = fc.letrec<{ node: Twin }>((tie) => {

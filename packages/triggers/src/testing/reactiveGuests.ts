@@ -84,6 +84,7 @@ export const reactiveGuest = (
         { weight: 8, arbitrary: fc.constantFrom(millis(20), millis(100)) },
         { weight: 1, arbitrary: fc.constant(null) }
       ),
+      marks: fc.constantFrom(null, "before-agent" as const, "after-agent" as const),
       lines: fc.nat(3),
       heartbeatNanos: fc.constantFrom(millis(50), millis(100)),
       beats: fc.nat(8),
@@ -94,7 +95,7 @@ export const reactiveGuest = (
         { weight: 1, arbitrary: fc.nat(millis(1500)) }
       )
     })
-    .map(({ agent, announcedAtNanos, beats, haltsAfterNanos, heartbeatNanos, holdNanos, lines, workload }) => ({
+    .map(({ agent, announcedAtNanos, beats, haltsAfterNanos, heartbeatNanos, holdNanos, lines, marks, workload }) => ({
       system: Array.from({ length: lines }, (_, line) => [
         Math.round((announcedAtNanos * (line + 1)) / (lines + 1)),
         { _tag: "SerialLine" as const, port: 0, text: "loading" }
@@ -102,6 +103,7 @@ export const reactiveGuest = (
       heartbeats: { everyNanos: heartbeatNanos, count: beats },
       announcedAtNanos,
       holdNanos,
+      marks,
       workload,
       agent,
       haltsAtNanos: haltsAfterNanos === null ? null : announcedAtNanos + haltsAfterNanos

@@ -65,11 +65,25 @@ export const mayHaveStarted = (events: ReadonlyArray<GuestEvent>, nowNanos: numb
   return false
 }
 
+/** Name of the trigger that decides before the workload. */
+const preExecTrigger = "onPreExec"
+
+/**
+ * The announcement that a decision before the workload relies on: its cause, or, where that is another (a line of the console, or
+ * what a policy made of it), the last that the agent made. `null` for other decisions, and where there is no agent that knows.
+ */
+const announcementOf = ({ cause, path }: Firing, events: ReadonlyArray<GuestEvent>): PreExec | null => {
+  if (cause._tag === "Event" && cause.event._tag === "WorkloadPreExec") return cause.event
+  if (path.at(-1) !== preExecTrigger) return null
+  return events.findLast((event): event is PreExec => event._tag === "WorkloadPreExec") ?? null
+}
+
 /** A decision before the workload is one about a guest that still stands there. */
-const refuseMissedPreExec = ({ cause }: Firing, events: ReadonlyArray<GuestEvent>, nowNanos: number) => {
-  if (cause._tag !== "Event" || cause.event._tag !== "WorkloadPreExec") return Effect.void
-  const { atNanos, holdNanos } = cause.event
-  return hasBegun(cause.event, events, nowNanos)
+const refuseMissedPreExec = (firing: Firing, events: ReadonlyArray<GuestEvent>, nowNanos: number) => {
+  const announcement = announcementOf(firing, events)
+  if (announcement === null) return Effect.void
+  const { atNanos, holdNanos } = announcement
+  return hasBegun(announcement, events, nowNanos)
     ? Effect.fail(new PreExecMissed({ preExecAtNanos: atNanos, holdNanos, atNanos: nowNanos }))
     : Effect.void
 }

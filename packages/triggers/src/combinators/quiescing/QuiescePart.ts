@@ -4,6 +4,7 @@
  * @module
  */
 import { type GuestEvent, type GuestEventKind, guestTimeInWords, type QuiesceVerdict } from "@stillpoint/core"
+import type { Correction } from "../../automaton/AutomatonPart.ts"
 import type { Channel } from "../../automaton/Channel.ts"
 import type { Fired } from "../../automaton/Fired.ts"
 import { Part, type Site } from "../../automaton/Part.ts"
@@ -57,7 +58,12 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
     this.report = new Report(automaton, settings, this.calm, this.agent)
     const mayAsk = agent === "ask" || (agent === "auto" && calmForNanos > 0)
     const watched = [
-      ...new Set<GuestEventKind>([...this.calm.kinds, "ListenerClosed", ...(mayAsk ? agentAnswers : [])])
+      ...new Set<GuestEventKind>([
+        ...this.calm.kinds,
+        "ListenerClosed",
+        "WorkloadPreExec",
+        ...(mayAsk ? agentAnswers : [])
+      ])
     ]
     // Without a calm to wait for, nothing that the guest does matters.
     const waits = calmForNanos > 0 || mayAsk
@@ -128,8 +134,15 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
   override onEvent(event: GuestEvent): void {
     const { automaton, memory } = this
     if (memory.triggeredByOrdinal === automaton.ordinal) return
-    if (automaton.part(memory.firedBy)?.isUndoneBy(event, memory.pending?.event ?? null) === true) {
+    const { pending } = memory
+    const trigger = automaton.part(memory.firedBy)
+    if (trigger?.isUndoneBy(event, pending?.event ?? null) === true) {
       this.resume()
+      return
+    }
+    const correction = trigger?.corrected(event, pending?.event ?? null) ?? null
+    if (pending !== null && correction !== null) {
+      this.beginAnew(pending, correction)
       return
     }
     switch (this.agent.take(event)) {
@@ -162,6 +175,18 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
     this.status = "waiting"
     this.parent?.childResumed(this.index)
     this.child.arm()
+  }
+
+  /** What the trigger had fired on is better known: the wait begins as if it had fired on that. */
+  private beginAnew(pending: Fired, correction: Correction): void {
+    const { cause, event } = pending
+    const isTold = cause._tag === "Event" && cause.event === event && correction.event !== null
+    this.end(false)
+    this.childFired(0, {
+      ...pending,
+      ...correction,
+      cause: isTold ? { _tag: "Event", event: correction.event } : cause
+    })
   }
 
   onCalm(): void {
