@@ -240,6 +240,18 @@ describe("a trigger that is broken is found out", () => {
     )
   }
 
+  it.effect("one-that-never-fires-keeps-no-law-at-all", () =>
+    Effect.gen(function* () {
+      const [, silent] = faults["never-fires"] ?? []
+      if (silent === undefined) return assert.fail("there is none that never fires")
+      for (const law of lawsOf(silent, { runs: 50 })) {
+        const exit = yield* Effect.exit(law.check)
+        const told = Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "held"
+        assert.match(told, /found that it fired on none of \d+/, law.name)
+      }
+    })
+  )
+
   const polling = (everyNanos: number): Policy =>
     trigger({
       start: (_config, atNanos) => ({ state: null, wakeAtNanos: atNanos + everyNanos }),

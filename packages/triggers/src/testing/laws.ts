@@ -241,6 +241,7 @@ const sideOf = (decision: Decision): string | undefined =>
 export const firstOfIsAssociative = (triggers: Triggers, options: LawOptions = {}): TriggerLaw =>
   triggerLaw("first-of-is-associative", triggers, options, ({ decide, timelines, triggers }) =>
     fc.property(triggers, policy({ maxDepth: 1 }), policy({ maxDepth: 1 }), timelines, (a, b, c, line) => {
+      decide(a, line)
       const flat = summary(decide(firstOf([a, b, c]), line))
       assert.deepEqual(summary(decide(firstOf([firstOf([a, b]), c]), line)), flat)
       assert.deepEqual(summary(decide(firstOf([a, firstOf([b, c])]), line)), flat)
@@ -256,6 +257,7 @@ export const precedenceNeverDelays = (triggers: Triggers, options: LawOptions = 
       timelines,
       (higher, low, anyLine) => {
         const line = withoutSharedAnswers(precedence(higher), low, anyLine)
+        decide(low, line)
         const withLow = decide(precedence([...higher, low]), line)
         if (isHard(withLow)) return
         assert.ok(
@@ -309,6 +311,7 @@ export const longerCalmIsNotEarlier = (triggers: Triggers, options: LawOptions =
       // `auto` asks the agent for some calm and not for none: another question, not a longer calm.
       const agent = calm.agent === "ask" ? "ask" : "none"
       const of = (calmFor: bigint) => timing(decide)(quiescedIfItFits(one, { ...calm, agent, deadline, calmFor }), line)
+      decide(one, line)
       if (quiescedIfItFits(one, { ...calm, agent, deadline, calmFor: long }) === one) return
       assert.ok(isNotLater(of(short), of(long)))
     })
