@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { Effect, Schema } from "effect"
+import { Effect, Result, Schema } from "effect"
 import * as fc from "fast-check"
 import { describe } from "vitest"
 import * as Everything from "./index.ts"
@@ -27,6 +27,8 @@ const text = ["a", 5, null, {}] as const
 const call = [() => true, 5, null, "f"] as const
 const count = [3, 0, 1.5, "3", null] as const
 const onFailure = ["fail", "later", null, 5] as const
+/** What no guest can send. */
+const names = ["", "caches warm", "-a", "ä", "a\n", "a".repeat(65), 5, null, {}] as const
 const schema = [config, 5, "s", null] as const
 const calm = {
   calmFor: duration,
@@ -78,7 +80,10 @@ const constructors: Readonly<Record<string, Constructor>> = {
     call: ({ pagesPerSecond, window }) => untyped(Everything.onDirtyRateBelow)(pagesPerSecond, window),
     places: { pagesPerSecond: [5, 0, "5", Number.NaN], window: [...duration, 0] }
   },
-  onCustom: { call: ({ name, schema }) => untyped(Everything.onCustom)(name, schema), places: { name: text, schema } },
+  onCustom: {
+    call: ({ name, schema }) => untyped(Everything.onCustom)(name, schema),
+    places: { name: ["a:b/c.d_e-1", ...names], schema }
+  },
   quiesce: {
     call: ({ policy, ...options }) => untyped(Everything.quiesce)(policy, options),
     places: { policy: [onListener(), 5, {}], ...calm },
@@ -269,5 +274,43 @@ describe("all that is wrong with what is given is told at once", () => {
       exported.filter((name) => !(name in constructors) && !simple.has(name)),
       []
     )
+  })
+})
+
+describe("what is refused is said as it was given, with what would do", () => {
+  const { afterGuestTime, customHappens, eventHappens, ioInFlight, onCustom, onEvent, quiesce } = Everything
+  const told: ReadonlyArray<readonly [string, () => unknown, RegExp]> = [
+    ["a-port-that-is-a-text", () => untyped(onListener)({ port: "80" }), /to 65535, found "80", a text$/],
+    ["a-duration", () => untyped(afterGuestTime)("soon"), /a duration such as "20 millis", .* found "soon"$/],
+    ["a-word", () => untyped(quiesce)({ calmFor: 0, agent: "atuo" }), /found "atuo"; did you mean auto$/],
+    ["an-option", () => untyped(onListener)({ prot: 80 }), /unknown option prot; did you mean port$/],
+    [
+      "an-event-kind",
+      () => untyped(onEvent)("HartbeatTick"),
+      /^onEvent: unknown .* HartbeatTick; did you mean HeartbeatTick$/
+    ],
+    ["an-event-kind-of-activity", () => untyped(eventHappens)("Serialine"), /did you mean SerialLine$/],
+    ["a-name-of-an-event", () => onCustom("caches warm"), /as caches-warm: 1 to 64 of .*, found "caches warm"$/],
+    ["no-name-of-an-event", () => onCustom(""), /found ""$/],
+    ["a-name-of-activity", () => customHappens("-a"), /no - first, found "-a"$/]
+  ]
+  for (const [name, call, words] of told) {
+    it(name, () => {
+      assert.throws(call, PolicyError, words)
+    })
+  }
+
+  it("a-name-of-activity-that-is-written-out", () => {
+    const activity = [ioInFlight, { activity: "custom" as const, name: "caches warm" }]
+    assert.throws(() => quiesce(onListener(), { calmFor: 0, activity }), PolicyError, /quiesce\.activity\.1/)
+  })
+
+  it("an-event-kind-and-a-name-in-json", () => {
+    const read = (json: unknown) => {
+      const found = Everything.decodePolicy(json)
+      return Result.isFailure(found) ? found.failure.message : ""
+    }
+    assert.match(read({ trigger: "onEvent", kind: "HartbeatTick" }), /did you mean HeartbeatTick/)
+    assert.match(read({ trigger: "onCustom", name: "caches warm" }), /as caches-warm/)
   })
 })

@@ -4,9 +4,10 @@
  *
  * @module
  */
-import { describeValue } from "@stillpoint/core"
+import { contractLimits, describeValue, didYouMean, type GuestEventKind } from "@stillpoint/core"
 import { Effect, Schema } from "effect"
-import { PolicyError, type PolicyProblem, refuse, unknownProblems } from "./PolicyError.ts"
+import { eventKinds } from "./automaton/eventKinds.ts"
+import { PolicyError, type PolicyProblem, refuse, unknownName, unknownProblems } from "./PolicyError.ts"
 
 /** Looks at one value; `what` names it in the {@link PolicyError} that is thrown where it will not do. */
 export type Reader<A> = (what: string, value: unknown) => A
@@ -38,35 +39,43 @@ export const requireText: Reader<string> = (what, value) =>
 
 /** A function. */
 export const requireFunction = <F>(what: string, value: F): F =>
-  typeof value === "function" ? value : refuse(what, "a function", describeValue(value))
+  typeof value === "function" ? value : refuseValue(what, "a function", value)
 
 /** A schema. */
 export const requireSchema: Reader<Schema.Top> = (what, value) =>
-  Schema.isSchema(value) ? value : refuse(what, "a schema", value)
+  Schema.isSchema(value) ? value : refuseValue(what, "a schema", value)
 
 /** An effect of the host's. */
 export const requireEffect: Reader<Effect.Effect<unknown, unknown>> = (what, value) =>
-  Effect.isEffect(value) ? (value as Effect.Effect<unknown, unknown>) : refuse(what, "an Effect", value)
+  Effect.isEffect(value) ? (value as Effect.Effect<unknown, unknown>) : refuseValue(what, "an Effect", value)
 
 /** Yes or no. */
 export const requireFlag: Reader<boolean> = (what, value) =>
-  typeof value === "boolean" ? value : refuse(what, "true or false", describeValue(value))
+  typeof value === "boolean" ? value : refuseValue(what, "true or false", value)
+
+/** Refuses a value: what is a text is quoted, and said to be one, so that `"80"` is not taken for 80. */
+export const refuseValue = (what: string, expected: string, value: unknown): never =>
+  refuse(what, expected, typeof value === "string" ? `${JSON.stringify(value.slice(0, longestShown))}, a text` : value)
+
+const longestShown = 60
 
 /** A number of something that is counted from 1. */
 export const requireCount: Reader<number> = (what, value) =>
-  isWhole(value) && value >= 1 ? value : refuse(what, "a whole number from 1 to 2^53 - 1", value)
+  isWhole(value) && value >= 1 ? value : refuseValue(what, "a whole number from 1 to 2^53 - 1", value)
 
 /** A number of pages or bytes a second. */
 export const requireRate: Reader<number> = (what, value) =>
-  typeof value === "number" && Number.isFinite(value) && value > 0 ? value : refuse(what, "a number above 0", value)
+  typeof value === "number" && Number.isFinite(value) && value > 0
+    ? value
+    : refuseValue(what, "a number above 0", value)
 
 /** A port of the guest's network. */
 export const requirePort: Reader<number> = (what, value) =>
-  isWhole(value) && value >= 1 && value <= 65_535 ? value : refuse(what, "a whole number from 1 to 65535", value)
+  isWhole(value) && value >= 1 && value <= 65_535 ? value : refuseValue(what, "a whole number from 1 to 65535", value)
 
 /** A serial port of the guest. */
 export const requireSerialPort: Reader<number> = (what, value) =>
-  isWhole(value) && value >= 0 ? value : refuse(what, "the number of a serial port", value)
+  isWhole(value) && value >= 0 ? value : refuseValue(what, "the number of a serial port", value)
 
 const isWhole = (value: unknown): value is number => Number.isSafeInteger(value)
 
@@ -75,7 +84,33 @@ export const wordAmong =
   <const W extends string>(...words: ReadonlyArray<W>): Reader<W> =>
   (what, value) =>
     words.find((word) => word === value) ??
-    refuse(what, `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`, describeValue(value))
+    refuse(what, `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`, wordFound(value, words))
+
+const wordFound = (value: unknown, words: ReadonlyArray<string>): string =>
+  typeof value === "string"
+    ? `${JSON.stringify(value.slice(0, longestShown))}${didYouMean(value, words)}`
+    : describeValue(value)
+
+/** A kind of event. */
+export const requireEventKind: Reader<GuestEventKind> = (what, value) => {
+  const kind = eventKinds.find((each) => each === value)
+  if (kind !== undefined) return kind
+  if (typeof value !== "string") return refuse(what, "the name of an event kind, as SerialLine", describeValue(value))
+  throw new PolicyError({ problems: [{ path: [what], message: unknownName("event kind", value, eventKinds) }] })
+}
+
+/** What names of custom events look like. */
+export const eventNamePattern = new RegExp(`^[A-Za-z0-9._:/][A-Za-z0-9._:/-]{0,${contractLimits.eventNameBytes - 1}}$`)
+
+/** The name of a custom event, as a guest can send it: the agent and the machine refuse others (`control/wire.rs`, `event_form.c`). */
+export const requireEventName: Reader<string> = (what, value) =>
+  typeof value === "string" && eventNamePattern.test(value)
+    ? value
+    : refuse(
+        what,
+        `the name of a custom event, as caches-warm: 1 to ${contractLimits.eventNameBytes} of A-Z a-z 0-9 . _ : / -, and no - first`,
+        typeof value === "string" ? JSON.stringify(value.slice(0, longestShown)) : describeValue(value)
+      )
 
 /** What may be left out. */
 export const optional =

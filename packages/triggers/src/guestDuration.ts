@@ -16,7 +16,7 @@ export const toGuestNanos = (what: string, value: unknown): number => {
   const input = value as Duration.Input
   const nanos = Option.getOrUndefined(readNanos(input))
   if (nanos === undefined || nanos < 0n || nanos > BigInt(horizonNanos)) {
-    return refuse(what, "a duration of whole nanoseconds from 0 to 2^53 - 1 ns", describe(input))
+    return refuse(what, 'a duration such as "20 millis", of whole nanoseconds from 0 to 2^53 - 1 ns', describe(input))
   }
   return Number(nanos)
 }

@@ -1,6 +1,6 @@
 import type { GuestEventOf } from "@stillpoint/core"
 import { Schema } from "effect"
-import { requireAll, requireSchema, requireText } from "../argument.ts"
+import { requireAll, requireEventName, requireSchema } from "../argument.ts"
 import type { Policy } from "../Policy.ts"
 import { eventPolicy } from "./onEvent.ts"
 
@@ -8,6 +8,7 @@ import { eventPolicy } from "./onEvent.ts"
  * Fires at a user-defined event whose payload its schema accepts:
  * `onCustom(n, s)(a) = min { e.at | e after a, e is Custom, e.name = n, s decodes e.payload }`.
  *
+ * The name is one that a guest can send: 1 to 64 of `A-Z a-z 0-9 . _ : / -`, not beginning with `-`. Others are refused.
  * The schema may narrow: an event whose payload does not decode is skipped, and counted in the trigger's explanation.
  * It must decode without services. Policies that use it decode from JSON through a registry that knows the schema by name.
  *
@@ -26,7 +27,7 @@ import { eventPolicy } from "./onEvent.ts"
  */
 export const onCustom = <A, I>(name: string, schema?: Schema.Codec<A, I>): Policy => {
   requireAll({
-    name: () => requireText("onCustom.name", name),
+    name: () => requireEventName("onCustom.name", name),
     schema: () => schema === undefined || requireSchema("onCustom.schema", schema)
   })
   const accepts = schema === undefined ? () => true : Schema.is(Schema.toEncoded(schema))

@@ -1,11 +1,10 @@
 import type { GuestEvent, GuestEventKind, GuestNanos } from "@stillpoint/core"
+import { requireEventKind } from "../argument.ts"
 import type { Correction } from "../automaton/AutomatonPart.ts"
 import type { GuestCondition } from "../automaton/GuestCondition.ts"
-import { eventKinds } from "../automaton/eventKinds.ts"
 import { Part, type Site } from "../automaton/Part.ts"
 import type { Heard } from "../Heard.ts"
 import { Policy } from "../Policy.ts"
-import { refuse } from "../PolicyError.ts"
 
 /**
  * Fires at the first event of a kind: `onEvent(k)(a) = min { e.at | e after a, e is a k }`.
@@ -22,7 +21,7 @@ import { refuse } from "../PolicyError.ts"
  * ```
  */
 export const onEvent = (kind: GuestEventKind): Policy => {
-  if (!eventKinds.includes(kind)) return refuse("onEvent", `one of the event kinds ${eventKinds.join(", ")}`, kind)
+  requireEventKind("onEvent", kind)
   return eventPolicy({
     name: `onEvent(${kind})`,
     description: { trigger: "onEvent", kind },

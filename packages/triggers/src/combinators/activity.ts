@@ -5,10 +5,9 @@
  */
 import type { GuestEventKind } from "@stillpoint/core"
 import { type Duration, Schema } from "effect"
-import { requireRate, requireText } from "../argument.ts"
+import { eventNamePattern, requireEventKind, requireEventName, requireRate } from "../argument.ts"
 import { toGuestNanos } from "../guestDuration.ts"
 import { eventKinds } from "../automaton/eventKinds.ts"
-import { refuse } from "../PolicyError.ts"
 
 /** One kind of activity, as JSON holds it. */
 export const Activity = Schema.Union([
@@ -21,7 +20,7 @@ export const Activity = Schema.Union([
     bytesPerSecond: Schema.Finite.check(Schema.isGreaterThan(0))
   }),
   Schema.Struct({ activity: Schema.Literal("event"), kind: Schema.Literals(eventKinds) }),
-  Schema.Struct({ activity: Schema.Literal("custom"), name: Schema.String })
+  Schema.Struct({ activity: Schema.Literal("custom"), name: Schema.String.check(Schema.isPattern(eventNamePattern)) })
 ])
 export type Activity = typeof Activity.Type
 
@@ -95,10 +94,10 @@ export const trafficAbove = (bytesPerSecond: number): Activity => ({
 })
 
 /** An event of a kind happens, such as `SerialLine`. */
-export const eventHappens = (kind: GuestEventKind): Activity => {
-  if (!eventKinds.includes(kind)) refuse("eventHappens", `one of ${eventKinds.join(", ")}`, kind)
-  return { activity: "event", kind }
-}
+export const eventHappens = (kind: GuestEventKind): Activity => ({
+  activity: "event",
+  kind: requireEventKind("eventHappens", kind)
+})
 
 /**
  * A user-defined event with a given name happens.
@@ -113,7 +112,7 @@ export const eventHappens = (kind: GuestEventKind): Activity => {
  */
 export const customHappens = (name: string): Activity => ({
   activity: "custom",
-  name: requireText("customHappens", name)
+  name: requireEventName("customHappens", name)
 })
 
 /** Busy for longer than 2 ms, I/O in flight, more than 10,000 pages (40 MiB) dirtied a second. */

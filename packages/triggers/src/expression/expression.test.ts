@@ -61,7 +61,7 @@ describe("a policy as an expression", () => {
     const right = fc.constantFrom(
       "parked",
       "after 5s",
-      '(listener:80 | custom "(") within 2s',
+      '(listener:80 | serial "(") within 2s',
       "served:80 3 & calm 5ms"
     )
     /** A part, and where in it what is wrong with it stands. */

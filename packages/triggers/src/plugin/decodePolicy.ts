@@ -11,6 +11,7 @@ import { never } from "../builtin/never.ts"
 import { onConnection } from "../builtin/onConnection.ts"
 import { onCustom } from "../builtin/onCustom.ts"
 import { onDirtyRateBelow } from "../builtin/onDirtyRateBelow.ts"
+import { eventKinds } from "../automaton/eventKinds.ts"
 import { onEvent } from "../builtin/onEvent.ts"
 import { onIdle } from "../builtin/onIdle.ts"
 import { onListener } from "../builtin/onListener.ts"
@@ -89,6 +90,8 @@ interface Reading {
 /** Stands where a part cannot be read, so that what is wrong with the others is found as well. */
 const placeholder: Policy = never
 
+const isUnknownKind = (kind: unknown): boolean => typeof kind === "string" && !eventKinds.some((each) => each === kind)
+
 const read = (json: unknown, reading: Reading, path: Path): Policy => {
   const { problems } = reading
   const wrong = (key: Path, message: string): Policy => {
@@ -102,6 +105,8 @@ const read = (json: unknown, reading: Reading, path: Path): Policy => {
   const found = shallowCases.get(name)
   if (found === undefined) return wrong(["trigger"], unknownName("trigger", name, [...shallowCases.keys()]))
   const present = name === "onEvent" && "kind" in json ? { ...json, kind: presentKindName(json.kind) } : json
+  if (name === "onEvent" && isUnknownKind(Reflect.get(present, "kind")))
+    return wrong(["kind"], unknownName("event kind", String(Reflect.get(json, "kind")), eventKinds))
   const decoded = decodeShallow(found.schema)(present)
   if (Result.isFailure(decoded)) {
     for (const problem of problemsOf(decoded.failure.issue, found.fields))

@@ -8,6 +8,7 @@ import { afterGuestTime } from "../builtin/afterGuestTime.ts"
 import { atHeartbeat } from "../builtin/atHeartbeat.ts"
 import { never } from "../builtin/never.ts"
 import { onConnection } from "../builtin/onConnection.ts"
+import { eventNamePattern } from "../argument.ts"
 import { onCustom } from "../builtin/onCustom.ts"
 import { onDirtyRateBelow } from "../builtin/onDirtyRateBelow.ts"
 import { onEvent } from "../builtin/onEvent.ts"
@@ -66,7 +67,7 @@ const leaf: fc.Arbitrary<Policy> = fc.oneof(
   fc
     .tuple(fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), fc.boolean())
     .map(([count, console]) => atHeartbeat(count, { console })),
-  text.map((name) => onCustom(name)),
+  fc.stringMatching(eventNamePattern).map((name) => onCustom(name)),
   fc.constantFrom(...eventKinds).map(onEvent),
   fc
     .tuple(
