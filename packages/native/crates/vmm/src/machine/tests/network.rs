@@ -32,8 +32,36 @@ fn segment(by_guest: bool, flags: u8, data: u8) -> Vec<u8> {
     frame
 }
 
-/// A guest that offers buffers, sends a frame in each of its rounds, and waits for an interrupt or a
-/// timer in between.
+/// A datagram of `bytes` in its frame, between the guest and the host, or who answers for names.
+fn datagram(by_guest: bool, is_of_names: bool, bytes: &[u8]) -> Vec<u8> {
+    let (guest, host) = ([10, 0, 2, 15], [10, 0, 2, 2 + u8::from(is_of_names)]);
+    let (source, destination) = if by_guest { (guest, host) } else { (host, guest) };
+    let places = if is_of_names { [6000u16, 53] } else { [5353, 90] };
+    let (from, to) = if by_guest { (places[0], places[1]) } else { (places[1], places[0]) };
+    let length = 8 + bytes.len() as u16;
+    let mut frame = vec![0; 12];
+    frame.extend([8, 0, 0x45, 0]);
+    frame.extend((20 + length).to_be_bytes());
+    frame.extend([0, 0, 0, 0, 64, 17, 0, 0]);
+    frame.extend([source, destination].concat());
+    frame.extend([from, to, length, 0].iter().flat_map(|word| word.to_be_bytes()));
+    frame.extend(bytes);
+    frame
+}
+
+/// A question for the addresses of `a.test`, and an answer to it with one.
+const QUESTION: &[u8] = b"\x07\x09\x01\0\0\x01\0\0\0\0\0\0\x01a\x04test\0\0\x01\0\x01";
+
+fn answer(address: [u8; 4]) -> Vec<u8> {
+    let mut message = QUESTION.to_vec();
+    (message[2], message[3], message[7]) = (0x81, 0x80, 1);
+    message.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]);
+    message.extend(address);
+    message
+}
+
+/// A guest that offers buffers, sends a frame in each of its rounds (it asks for a connection, sends a
+/// datagram, or asks for a name), and waits for an interrupt or a timer in between.
 fn program() -> Vec<Vec<u8>> {
     let mut program = vec![op(Op::Set, 0, 0, 0)];
     let mut store = |at: u64, value: u64| {
@@ -53,14 +81,24 @@ fn program() -> Vec<Vec<u8>> {
         store(RECEIVE + 0x1000 + four as u64 * 8, entries);
     }
     store(RECEIVE + 0x1000, 98 << 16 | 1 << 48);
-    // Behind the header of the device's, the same in each round: the guest asks for a connection.
-    let frame = [[0; 12].to_vec(), segment(true, SYN, 20)].concat();
-    for (word, bytes) in frame.chunks(8).enumerate() {
-        let bytes = std::array::from_fn(|at| bytes.get(at).copied().unwrap_or_default());
-        store(FRAME + word as u64 * 8, u64::from_le_bytes(bytes));
+    let frames =
+        [segment(true, SYN, 20), datagram(true, false, b"hello"), datagram(true, true, QUESTION)];
+    for (number, frame) in (0..).zip(frames) {
+        // Behind the header of the device's.
+        let frame = [[0; 12].to_vec(), frame].concat();
+        for (word, bytes) in (0..).zip(frame.chunks(8)) {
+            let bytes = std::array::from_fn(|at| bytes.get(at).copied().unwrap_or_default());
+            store(FRAME + number * 0x100 + word * 8, u64::from_le_bytes(bytes));
+        }
+        store(SEND + number * 16, BASE + FRAME + number * 0x100);
+        store(SEND + number * 16 + 8, frame.len() as u64);
     }
-    store(SEND, BASE + FRAME);
-    store(SEND + 8, frame.len() as u64);
+    // Each in turn, but for the first rounds, whose entries share a word with the ring's index.
+    for four in 0..SIZE / 4 {
+        let entries =
+            (0..4).fold(0, |word, entry| word | (((four * 4 + entry) % 3) << (entry * 16)));
+        store(SEND + 0x1008 + four * 8, entries);
+    }
     let write = |offset: u32, value: u64| op(Op::DeviceWrite, 0, DEVICE + offset, value);
     program.extend([write(0x070, 3), write(0x024, 1), write(0x020, 1), write(0x070, 11)]);
     for (queue, ring) in [(0, RECEIVE), (1, SEND)] {
@@ -105,10 +143,23 @@ fn networked(sample_step_nanos: Nanos) -> Machine {
     Machine::new(&config, Fake::boxed()).expect("good")
 }
 
+/// The frames that a guest has sent.
+type Sent = std::sync::Arc<std::sync::Mutex<Vec<Vec<u8>>>>;
+
+/// Whether a frame is of a connection, a datagram, or of names.
+fn kind_of(frame: &[u8]) -> Option<usize> {
+    let is_of_names = [34, 36].iter().any(|at| frame.get(*at..at + 2) == Some(&[0, 53]));
+    match frame.get(12..24)? {
+        [8, 0, .., 6] => Some(0),
+        [8, 0, .., 17] => Some(1 + usize::from(is_of_names)),
+        _ => None,
+    }
+}
+
 /// Gives a frame whenever chance has it, as a host's sockets do.
 struct Chance {
     state: u64,
-    sent: std::sync::Arc<std::sync::atomic::AtomicUsize>,
+    sent: Sent,
     answers: u8,
 }
 
@@ -120,14 +171,16 @@ impl Chance {
 
 impl Link for Chance {
     fn exchange(&mut self, now: Nanos, sent: Vec<Vec<u8>>, guest: &mut dyn GuestPort) {
-        self.sent.fetch_add(sent.len(), std::sync::atomic::Ordering::Relaxed);
+        self.sent.lock().expect("nobody panicked").extend(sent);
         self.state = self.next() ^ now;
         for frame in 0..self.state >> 62 {
             let length = 14 + (self.state >> 40) as usize % 400;
-            let given = match (self.state >> 50) % 5 {
+            let given = match (self.state >> 50) % 8 {
                 0 => segment(false, SYN | ACK, 0),
                 1 => segment(false, RST, 0),
                 2 | 3 => segment(false, ACK, (self.state >> 40) as u8 % 200),
+                4 | 5 => datagram(false, false, &vec![frame as u8; length - 14]),
+                6 => datagram(false, true, &answer((self.state as u32).to_be_bytes())),
                 _ => vec![frame as u8; length],
             };
             let fits = guest.fits(given.len());
@@ -162,14 +215,16 @@ impl Link for Chance {
 /// A run with traffic, and what was recorded of it.
 fn run_with_traffic(seed: u64, cuts: &[u64], step: Nanos) -> (Machine, Vec<Event>) {
     let mut machine = networked(step);
-    let sent = std::sync::Arc::default();
+    let sent = Sent::default();
     let link = Chance { state: seed, sent: std::sync::Arc::clone(&sent), answers: 0 };
     machine.set_link(Some(Box::new(link)));
     for budget in cuts {
         machine.run(&RunUntil { budget_nanos: Some(*budget), ..RunUntil::default() });
     }
     assert_eq!(machine.run(&RunUntil::default()), Stop::Halted { reason: 0 });
-    assert_eq!(sent.load(std::sync::atomic::Ordering::Relaxed), ROUNDS as usize);
+    let sent = std::mem::take(&mut *sent.lock().expect("nobody panicked"));
+    assert_eq!(sent.len(), ROUNDS as usize);
+    assert!((0..3).all(|kind| sent.iter().filter(|it| kind_of(it) == Some(kind)).count() > 10));
     let recorded = machine.events(0, usize::MAX).expect("kept");
     (machine, recorded)
 }
@@ -178,7 +233,7 @@ proptest! {
     /// However the host's sockets and its scheduler behave: the recording is the run again, to the
     /// last byte of the machine.
     #[test]
-    fn a_run_with_traffic_is_repeated_from_its_recording(
+    fn a_run_with_connections_datagrams_and_names_is_repeated_from_its_recording(
         seed in any::<u64>(),
         cuts in proptest::collection::vec(1..9_000u64, 0..12),
         is_sampled in any::<bool>(),
@@ -198,13 +253,50 @@ proptest! {
 }
 
 #[test]
-fn the_runs_that_are_repeated_have_connections_and_what_went_over_them() {
+fn the_runs_that_are_repeated_have_connections_datagrams_and_names_in_both_directions() {
     let (_, recorded) = run_with_traffic(1, &[], 10_000);
     for kind in [EventKind::ConnectionOpened, EventKind::ConnectionClosed, EventKind::TrafficPassed]
     {
         let count = recorded.iter().filter(|event| event.body.kind() == kind).count();
         assert!(count > 1, "{count} of {kind:?}");
     }
+    let given: Vec<_> = recorded
+        .iter()
+        .filter_map(|event| match &event.body {
+            EventBody::HostInput { data, .. } => {
+                Some(crate::network::frames_of(data).expect("frames"))
+            }
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    for kind in 0..3 {
+        let count = given.iter().filter(|frame| kind_of(frame) == Some(kind)).count();
+        assert!(count > 5, "{count} of kind {kind}");
+    }
+}
+
+#[test]
+fn a_recording_in_which_one_byte_of_a_datagram_is_another_is_another_run() {
+    let (mut machine, recorded) = run_with_traffic(2, &[], 0);
+    let (end, digest) = (machine.now(), machine.digest());
+    let rerun = |recorded: &[Event]| {
+        let mut again = networked(0);
+        assert_eq!(again.replay(recorded), Ok(()));
+        again.run(&RunUntil { at_nanos: Some(end), ..RunUntil::default() });
+        again.digest()
+    };
+    assert_eq!(rerun(&recorded), digest);
+    let mut other = recorded;
+    let data = other.iter_mut().find_map(|event| match &mut event.body {
+        EventBody::HostInput { data, .. } => {
+            let frames = crate::network::frames_of(data).expect("frames");
+            frames.last().is_some_and(|frame| kind_of(frame) == Some(1)).then_some(data)
+        }
+        _ => None,
+    });
+    *data.and_then(|data| data.last_mut()).expect("a datagram") ^= 1;
+    assert_ne!(rerun(&other), digest);
 }
 
 #[test]
