@@ -45,14 +45,20 @@ const overTheRoot = ["/proc", "/sys", "/dev", "/run/stillpoint"]
 /** What is wrong with the root, the volumes and the files of a guest together; `undefined` if nothing is. */
 export const rootProblem = (spec: {
   readonly root?: typeof root.Encoded
+  readonly folders?: ReadonlyArray<string>
   readonly volumes?: ReadonlyArray<typeof volume.Encoded>
   readonly resolvConf?: string
   readonly hosts?: string
 }): string | undefined => {
-  const { hosts, resolvConf, volumes = [] } = spec
+  const { folders = [], hosts, resolvConf, volumes = [] } = spec
   const problems: Array<string> = []
   if (spec.root === undefined) {
-    const alone = { volumes: volumes.length > 0, resolvConf: resolvConf !== undefined, hosts: hosts !== undefined }
+    const alone = {
+      folders: folders.length > 0,
+      volumes: volumes.length > 0,
+      resolvConf: resolvConf !== undefined,
+      hosts: hosts !== undefined
+    }
     for (const [name, isSaid] of Object.entries(alone)) {
       if (isSaid)
         problems.push(`${name}: expected a root beside it, since the agent mounts and writes nothing without one`)
@@ -93,6 +99,8 @@ export const workloadSpecSchema = Schema.Struct({
   hostname: Schema.optionalKey(Hostname),
   listeners: Schema.optionalKey(Schema.Literals(["seccomp", "scan", "off"])),
   root: Schema.optionalKey(root),
+  /** Folders that the root is to have; missing ones are made, before volumes are mounted. */
+  folders: Schema.optionalKey(Schema.Array(absolute)),
   volumes: Schema.optionalKey(Schema.Array(volume)),
   resolvConf: Schema.optionalKey(PlainText),
   hosts: Schema.optionalKey(PlainText),
@@ -132,6 +140,7 @@ export const workloadSettings = (spec: WorkloadSpec): ReadonlyArray<string> => {
     ...env.map(([name, value]) => ["env", `${name}=${value}`] as const),
     ...(spec.groups ?? []).map((item) => ["group", item] as const),
     ...(spec.identityHook ?? []).map((item) => ["identityHook", item] as const),
+    ...(spec.folders ?? []).map((item) => ["folder", item] as const),
     ...(spec.volumes ?? []).map(
       (each) =>
         [

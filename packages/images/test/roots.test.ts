@@ -23,10 +23,17 @@ describe("a guest of an image", () => {
       "has-the-image-as-its-root-and-writes-nothing-to-it",
       () =>
         Effect.gen(function* () {
-          const image = yield* smallImage()
+          const Volumes = { "/var/lib/data": {}, "/bin": {}, relative: {}, "/../../above": {} }
+          const image = yield* smallImage([], { Cmd: ["sleep", "1000000"], Volumes })
           const before = digestOf(image.file)
           const machine = yield* bootedTo("WorkloadPreExec", { image, hostname: "box" })
           yield* machine.go
+          // Folders that the image names and does not have, and one that every program expects.
+          const made = ["/var/lib/data", "/relative", "/above", "/tmp"]
+          assert.strictEqual(
+            yield* say(machine, "busybox", "stat", "-c", "%n %a %u", ...made),
+            "/var/lib/data 755 0\n/relative 755 0\n/above 755 0\n/tmp 1777 0\n"
+          )
           assert.strictEqual(yield* say(machine, "cat", "/etc/image", "/etc/hostname"), "from the image\nbox\n")
           assert.match(yield* say(machine, "cat", "/proc/mounts"), /^overlay \/ overlay rw/m)
           assert.strictEqual(

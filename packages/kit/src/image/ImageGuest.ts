@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { posix } from "node:path"
 import {
   diskProblem,
   type DiskSpec,
@@ -240,6 +241,8 @@ export const imageGuest = Effect.fn("ImageGuest.make")(function* (
       ...(each.type === undefined ? {} : { type: each.type }),
       ...(each.access === "read" ? { readOnly: true } : {})
     }))
+  // An image may name folders that none of its layers has, and that its programs write to all the same.
+  const folders = image.config.volumes.map((path) => posix.resolve("/", path)).filter((path) => path !== "/")
   const { disks: _disks, readOnly, scratch, workload: _workload, ...more } = guest
   const { config } = image
   const cwd = said.cwd ?? config.workingDir
@@ -261,6 +264,7 @@ export const imageGuest = Effect.fn("ImageGuest.make")(function* (
         ? {}
         : { scratch: "diskBytes" in scratch ? { device: scratchDiskName } : { bytes: scratch.memoryBytes } })
     },
+    ...(folders.length === 0 ? {} : { folders }),
     volumes
   }
   // What the image says of its run is as little to be trusted as what is in it.

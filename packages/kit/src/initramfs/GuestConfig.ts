@@ -150,6 +150,7 @@ export const GuestConfig = Schema.Struct({
   identitySignal: defaultTo(SignalNumber, 0),
   /** The disks that the guest has its root and its volumes on: see {@link WorkloadSpec} of `@stillpoint/core`. */
   root: fields.root,
+  folders: fields.folders,
   volumes: fields.volumes,
   resolvConf: fields.resolvConf,
   hosts: fields.hosts,
@@ -207,7 +208,7 @@ export const hostAnswers = "nameserver 10.0.2.3\n"
 
 /** The text of the agent's configuration file. `modulePaths` are the guest paths of the configuration's modules. */
 export const encodeAgentConf = (config: GuestConfig, modulePaths: ReadonlyArray<string>): string => {
-  const { hosts, root, volumes, workload } = config
+  const { folders, hosts, root, volumes, workload } = config
   // What the guest's own root holds does not count in the root of an image.
   const resolvConf = config.resolvConf ?? (config.network && root !== undefined ? hostAnswers : undefined)
   const settings = workloadSettings({
@@ -224,6 +225,7 @@ export const encodeAgentConf = (config: GuestConfig, modulePaths: ReadonlyArray<
     identityHookNanos: config.identityHookNanos,
     identitySignal: config.identitySignal,
     ...(root === undefined ? {} : { root }),
+    ...(folders === undefined ? {} : { folders }),
     ...(volumes === undefined ? {} : { volumes }),
     ...(resolvConf === undefined ? {} : { resolvConf }),
     ...(hosts === undefined ? {} : { hosts })

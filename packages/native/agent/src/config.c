@@ -15,6 +15,7 @@ void config_init(struct config *config)
 		.env = { empty_list, 0 },
 		.modules = { empty_list, 0 },
 		.identity_hook = { empty_list, 0 },
+		.folders = { empty_list, 0 },
 		.volumes = { empty_list, 0 },
 		.groups = { empty_list, 0 },
 		.root_type = "erofs",
@@ -154,6 +155,7 @@ static const struct key keys[] = {
 	KEY("rootReadOnly", FORM_SWITCH, root_read_only),
 	KEY("scratch", FORM_TEXT, scratch),
 	KEY("scratchBytes", FORM_NUMBER, scratch_bytes),
+	KEY("folder", FORM_LIST, folders),
 	KEY("volume", FORM_LIST, volumes),
 	KEY("user", FORM_TEXT, user),
 	KEY("group", FORM_LIST, groups),
@@ -282,6 +284,7 @@ void config_free(struct config *config)
 	free_list(&config->argv);
 	free_list(&config->env);
 	free_list(&config->identity_hook);
+	free_list(&config->folders);
 	free_list(&config->volumes);
 	free_list(&config->groups);
 }

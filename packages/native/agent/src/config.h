@@ -26,6 +26,7 @@
  *   rootReadOnly                 0 (default) or 1
  *   scratch                      DEVICE that takes what is written over the image; memory if there is none
  *   scratchBytes                 most bytes of memory for it, default half of what is free
+ *   folder                       list: folders that the image's root is to have; missing ones are made
  *   volume                       list: `rw TYPE DEVICE PATH` or `ro TYPE DEVICE PATH`; an empty rw ext4 one is formatted
  *   user                         NAME or NUMBER, then perhaps :GROUP; names are those of the root
  *   group                        list: further groups, by name or number
@@ -55,6 +56,7 @@ struct config {
 	struct config_list env;
 	struct config_list modules;
 	struct config_list identity_hook;
+	struct config_list folders;
 	struct config_list volumes;
 	struct config_list groups;
 	const char *root; /* null: the initial RAM file system stays */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,17 @@ static int open_in(int root, const char *path, uint64_t flags)
 	return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
 }
 
-int in_root_folder(int root, const char *path)
+/* The mode is meant whatever the agent's own programs would get. */
+static bool make_in(int folder, const char *name, mode_t mode)
+{
+	mode_t mask = umask(0);
+	bool made = mkdirat(folder, name, mode) == 0;
+
+	umask(mask);
+	return made;
+}
+
+int in_root_folder_of_mode(int root, const char *path, mode_t mode)
 {
 	char part[PATH_BYTES];
 	int folder = open_in(root, "/", O_PATH | O_DIRECTORY);
@@ -40,7 +51,7 @@ int in_root_folder(int root, const char *path)
 		memcpy(part, path, length);
 		part[length] = 0;
 		int next = open_in(root, part, O_PATH | O_DIRECTORY);
-		if (next < 0 && errno == ENOENT && mkdirat(folder, part + (name - path), 0755) == 0)
+		if (next < 0 && errno == ENOENT && make_in(folder, part + (name - path), *at ? 0755 : mode))
 			next = open_in(root, part, O_PATH | O_DIRECTORY);
 		int error = errno;
 		close(folder);
@@ -48,6 +59,11 @@ int in_root_folder(int root, const char *path)
 		folder = next;
 	}
 	return folder;
+}
+
+int in_root_folder(int root, const char *path)
+{
+	return in_root_folder_of_mode(root, path, 0755);
 }
 
 char *in_root_read(int root, const char *path, uint64_t *size)

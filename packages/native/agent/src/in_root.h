@@ -6,9 +6,13 @@
 #define STILLPOINT_IN_ROOT_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 /* Opens the folder at `path`, and makes what is missing of it. Returns a descriptor, or -1 with errno set. */
 int in_root_folder(int root, const char *path);
+
+/* The same; the folder itself, if it is made, gets that mode. */
+int in_root_folder_of_mode(int root, const char *path, mode_t mode);
 
 /* The most that is read of a file. */
 enum { IN_ROOT_FILE_MAX = 4 << 20 };

@@ -193,18 +193,33 @@ static bool write_files(int root, const struct config *config, struct root_failu
 	return error ? root_fail(failure, "files", "the files of /etc cannot be written", NULL, error) : true;
 }
 
+static bool make_folder(int root, const char *path, mode_t mode, struct root_failure *failure)
+{
+	int folder = in_root_folder_of_mode(root, path, mode);
+
+	if (folder < 0)
+		return root_fail(failure, "files", "the root has no folder", path, errno);
+	close(folder);
+	return true;
+}
+
 /* Whatever can still fail has been done before: the folders are there. */
 static bool prepare(int root, const struct config *config, struct account *account, struct root_failure *failure)
 {
-	static const char *const folders[] = { "/proc", "/sys", "/dev", "/run/stillpoint", "/tmp" };
+	static const char *const folders[] = { "/proc", "/sys", "/dev", "/run/stillpoint" };
 
 	if (!find_account(root, config, account, failure))
 		return false;
 	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
-		int folder = in_root_folder(root, folders[i]);
-		if (folder < 0)
-			return root_fail(failure, "files", "the root has no folder", folders[i], errno);
-		close(folder);
+		if (!make_folder(root, folders[i], 0755, failure))
+			return false;
+	}
+	/* Everybody's, but for what others have put there. */
+	if (!make_folder(root, "/tmp", 01777, failure))
+		return false;
+	for (char *const *folder = config->folders.items; *folder; folder++) {
+		if (!make_folder(root, *folder, 0755, failure))
+			return false;
 	}
 	if (!write_files(root, config, failure) || !volumes_mount(root, config->volumes.items, failure))
 		return false;
