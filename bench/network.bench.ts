@@ -4,9 +4,9 @@
  */
 import { writeFileSync } from "node:fs"
 import { createServer as createHttpServer, get } from "node:http"
-import { type AddressInfo, createServer } from "node:net"
+import { type AddressInfo, connect, createServer } from "node:net"
 import { join } from "node:path"
-import { DurableFiles, Gate, Journal, Pipeline, SnapshotStore, Vmm } from "@stillpoint/core"
+import { DurableFiles, Gate, Journal, Pipeline, serve, SnapshotStore, Vmm } from "@stillpoint/core"
 import { kindTrigger } from "@stillpoint/core/testing"
 import { GuestKit } from "@stillpoint/kit"
 import { Effect, Fiber, Layer } from "effect"
@@ -19,12 +19,19 @@ const mebibytes = 16
 const requests = 20
 const connections = 200
 const callers = 8
+/** Bytes that go to the guest and come back, one after the other. */
+const roundTrips = 200
+/** Requests that each get a clone of their own. */
+const clonesAsked = 64
 
-const serve = `#!/bin/sh
+/** Port 7 sends back what comes: what a program reads from its pipe is what it has written there. */
+const serving = `#!/bin/sh
 mkdir -p /www
 echo here > /www/index.html
 dd if=/dev/zero of=/www/big bs=1048576 count=${mebibytes} 2>/dev/null
-exec httpd -f -p 8080 -h /www
+httpd -p 8080 -h /www
+mkfifo /echo
+while :; do nc -l -p 7 0<>/echo 1>/echo; done
 `
 
 const guest = await measured(
@@ -33,7 +40,7 @@ const guest = await measured(
     return yield* kit.guest({
       workload: { argv: ["/bin/sh", "/serve.sh"] },
       network: true,
-      files: { "/serve.sh": { content: serve, mode: 0o755 } }
+      files: { "/serve.sh": { content: serving, mode: 0o755 } }
     })
   })
 )
@@ -58,13 +65,29 @@ const fetched = (port: number, path: string): Promise<number> =>
     }).on("error", reject)
   })
 
+/** A connection whose other end sends back each byte: milliseconds that one takes there and back. */
+const echoed = (port: number) =>
+  new Promise<() => Promise<number>>((resolve, reject) => {
+    const socket = connect({ host: "127.0.0.1", port, noDelay: true })
+    const once = () => new Promise((came) => socket.once("data", came).write("x"))
+    socket.on("error", reject)
+    socket.once("connect", () =>
+      resolve(async () => {
+        const passed = stopwatch()
+        for (let trip = 0; trip < roundTrips; trip++) await once()
+        return passed() / roundTrips
+      })
+    )
+    socket.unref()
+  })
+
 const inOrder = async (port: number): Promise<void> => {
   for (let request = 0; request < requests; request++) await fetched(port, "/")
 }
 
 /** Connections of their own for all requests, from some callers at once. */
-const atOnce = async (port: number): Promise<void> => {
-  let left = connections
+const atOnce = async (port: number, count = connections): Promise<void> => {
+  let left = count
   const caller = async () => {
     while (left-- > 0) await fetched(port, "/")
   }
@@ -72,21 +95,27 @@ const atOnce = async (port: number): Promise<void> => {
 }
 
 /** How long each of the things takes that a guest is asked by a port. */
-const asked = (port: number) =>
+const asked = (port: number, trip: () => Promise<number>) =>
   [
     () => milliseconds(() => fetched(port, "/big")),
     () => milliseconds(() => inOrder(port)),
-    () => milliseconds(() => atOnce(port))
+    () => milliseconds(() => atOnce(port)),
+    trip
   ] as const
 
 const ours = await measured(
   Effect.gen(function* () {
     const machine = yield* (yield* Vmm).boot({ ...guest, memoryMib, network: {} })
+    // Of pages, and then of bytes.
+    yield* machine.run({ kinds: ["ListenerBound"] })
     yield* machine.run({ kinds: ["ListenerBound"] })
     yield* machine.ports.allow({ allow: [{ addresses: "127.0.0.1", ports: [serverPort] }] })
     const port = yield* machine.ports.publish({ guestPort: 8080 })
+    const echo = yield* machine.ports.publish({ guestPort: 7 })
     const running = yield* Effect.forkChild(machine.run({ pace: "realTime" }))
-    const [bulk, small, rate] = yield* Effect.promise(() => measure(asked(port.hostPort), { warmUps: 1 }))
+    const [bulk, small, rate, trip] = yield* Effect.promise(async () =>
+      measure(asked(port.hostPort, await echoed(echo.hostPort)), { warmUps: 1 })
+    )
     yield* Fiber.interrupt(running)
     const context = yield* Effect.context<never>()
     const down = async () => {
@@ -94,21 +123,27 @@ const ours = await measured(
       if (code !== 0) throw new Error(`expected the guest to fetch, wget ended with ${code}`)
     }
     const [toGuest] = yield* Effect.promise(() => measure([() => milliseconds(down)], { warmUps: 1 }))
-    return { bulk, small, rate, toGuest }
+    return { bulk, small, rate, toGuest, trip }
   })
 )
 
-const freePort = await new Promise<number>((resolve) => {
-  const free = createServer().listen(0, "127.0.0.1", () => {
-    const { port } = free.address() as AddressInfo
-    free.close(() => resolve(port))
+const freePort = () =>
+  new Promise<number>((resolve) => {
+    const free = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = free.address() as AddressInfo
+      free.close(() => resolve(port))
+    })
   })
-})
+const [pagePort, echoPort] = [await freePort(), await freePort()]
 const { kernelPath } = guest
-const forward = { hostPort: freePort, guestPort: 8080 }
+const forward = [
+  { hostPort: pagePort, guestPort: 8080 },
+  { hostPort: echoPort, guestPort: 7 }
+]
 const qemu = await Qemu.start({ kernelPath, initramfsPath, commandLine, memoryMib, directory, forward })
 await qemu.next("ListenerBound")
-const [bulk, small, rate] = await measure(asked(freePort), { warmUps: 1 })
+await qemu.next("ListenerBound")
+const [bulk, small, rate, trip] = await measure(asked(pagePort, await echoed(echoPort)), { warmUps: 1 })
 let id = 100
 const [toGuest] = await measure(
   [
@@ -149,6 +184,19 @@ const executed = () => restored(({ machine }) => machine.exec({ argv: ["/bin/bus
 const [firstAnswer, firstExec] = await measure([answered, executed], { rounds: 11, warmUps: 2 })
 server.close()
 
+/** A clone for each request, beside one guest that answers all of them. */
+const clonePool = { snapshot, ready: callers, maximum: 2 * callers }
+const [perClone, byOne] = await measured(
+  Effect.gen(function* () {
+    const clones = yield* serve({ pool: clonePool, guestPort: 8080, per: "request" })
+    const { machine } = yield* Gate.restore(snapshot)
+    const port = yield* machine.ports.publish({ guestPort: 8080 })
+    yield* machine.live({})
+    const from = ({ hostPort }: { readonly hostPort: number }) => milliseconds(() => atOnce(hostPort, clonesAsked))
+    return yield* Effect.promise(() => measure([() => from(clones), () => from(port)], { warmUps: 1 }))
+  }).pipe(Effect.provide(host))
+)
+
 const peer = "qemu-system-riscv64, user network"
 const perSecond = (millis: number) => (mebibytes * 1000) / millis
 finish([
@@ -162,6 +210,12 @@ finish([
   row(`connections-per-second/${callers}-callers`, "1/s", (connections * 1000) / ours.rate, {
     peer,
     peerValue: (connections * 1000) / rate,
+    better: "more"
+  }),
+  row("round-trip-time/byte-through-port", "ms", ours.trip, { peer, peerValue: trip }),
+  row(`clone-per-request/${callers}-callers`, "1/s", (clonesAsked * 1000) / perClone, {
+    peer: "one guest that answers all",
+    peerValue: (clonesAsked * 1000) / byOne,
     better: "more"
   }),
   row("restore-to-first-answer", "ms", firstAnswer, { peer: "restore to first exec", peerValue: firstExec })

@@ -18,8 +18,8 @@ export interface QemuSpec {
   readonly diskPath?: string
   /** Name of a state on the disk to begin with. */
   readonly loadState?: string
-  /** A network in user space, with a port of the host's loopback that leads to one of the guest's. */
-  readonly forward?: { readonly hostPort: number; readonly guestPort: number }
+  /** A network in user space, with ports of the host's loopback that lead to the guest's. */
+  readonly forward?: ReadonlyArray<{ readonly hostPort: number; readonly guestPort: number }>
 }
 
 /** What is never said to a peer that is asked for what its agent knows: waiting for anything else would have no end. */
@@ -79,7 +79,8 @@ export class Qemu {
     const disk = spec.diskPath === undefined ? [] : ["-drive", `if=none,format=qcow2,file=${spec.diskPath}`]
     const load = spec.loadState === undefined ? [] : ["-loadvm", spec.loadState]
     const { forward } = spec
-    const user = forward && `user,id=net,hostfwd=tcp:127.0.0.1:${forward.hostPort}-:${forward.guestPort}`
+    const ports = forward?.map(({ guestPort, hostPort }) => `,hostfwd=tcp:127.0.0.1:${hostPort}-:${guestPort}`)
+    const user = ports && `user,id=net${ports.join("")}`
     const network = user === undefined ? [] : ["-netdev", user, "-device", "virtio-net-device,netdev=net"]
     const machine = [
       "-machine",
