@@ -211,7 +211,7 @@ export const run = (spec: BootSpec, options: CaptureOptions & WatchOptions) =>
   })
 
 /**
- * Watches one boot with several policies side by side and takes a snapshot at each policy's moment. Each policy has its own run.
+ * Watches one boot with several policies side by side, at least one, and takes a snapshot at each policy's moment. Each policy has its own run.
  *
  * Each capture, with its freeze, happens in a fork, so no policy sees the effects of another policy's capture. The guest continues
  * until every policy has fired or ended; the failure of one does not affect the others.
@@ -294,6 +294,7 @@ const sideProblems = (captures: ReadonlyArray<CaptureOptions>) =>
     const targets = captures.flatMap((one) => (isRecord(one) && isText(one.target) ? [resolve(one.target)] : []))
     const shared = [...new Set(targets.filter((target, index) => targets.indexOf(target) !== index))]
     return [
+      ...(captures.length === 0 ? ["captures: expected the options of at least one capture, found none"] : []),
       ...problems.flatMap((own, index) => own.map((problem) => `capture ${index}: ${problem}`)),
       ...shared.map((target) => `target: ${target} is what several captures are published to`)
     ]

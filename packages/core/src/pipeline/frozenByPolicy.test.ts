@@ -222,6 +222,8 @@ describe("what a pipeline is asked for", () => {
         const one = { policy, target: "/s/same" }
         const error = yield* Effect.flip(Pipeline.sideBySide(spec, [one, { ...one, target: "/s/./same" }]))
         assert.strictEqual(error._tag, "PipelineRefused")
+        const none = yield* Effect.flip(Pipeline.sideBySide(spec, []))
+        assert.match(none.message, /captures: expected the options of at least one capture, found none/)
       })
     ).pipe(Effect.provide(host()))
   )

@@ -357,7 +357,7 @@ export class Automaton {
       atNanos: moment.nowNanos,
       afterSeq: moment.lastSeq,
       cause: fired.cause,
-      waitedFor: part?.waitedFor ?? "",
+      waitedFor: `${part?.waitedFor ?? ""}${fired.furtherWait}`,
       losers: this.progress(part),
       quiesce: fired.quiesce,
       slippageNanos: null

@@ -17,6 +17,8 @@ export interface Fired {
   readonly event: GuestEvent | null
   /** Guest time until which the guest is sure not to go on with its workload; `null` if nothing says so. */
   readonly heldUntilNanos: GuestNanos | null
+  /** What was waited for after it, as a clause that goes on after what the trigger waited for; empty for nothing. */
+  readonly furtherWait: string
   /** Report of the quiesce that the firing went through; the outermost one counts. */
   readonly quiesce: QuiesceReport | null
 }

@@ -128,14 +128,17 @@ export abstract class Part<Memory extends object = object> implements AutomatonP
 
   /** A trigger fires, on an event. Disarms first. */
   protected fireOn(event: GuestEvent, heldUntilNanos: number | null = null): void {
-    const { armedAtNanos } = this.life
-    this.fire({ cause: { _tag: "Event", event }, by: this.id, armedAtNanos, event, heldUntilNanos, quiesce: null })
+    this.fire({ ...this.firedBy({ _tag: "Event", event }), event, heldUntilNanos })
   }
 
   /** A trigger fires, on a timer or a probe. */
   protected fireBy(cause: FiringCause): void {
+    this.fire(this.firedBy(cause))
+  }
+
+  private firedBy(cause: FiringCause): Fired {
     const { armedAtNanos } = this.life
-    this.fire({ cause, by: this.id, armedAtNanos, event: null, heldUntilNanos: null, quiesce: null })
+    return { cause, by: this.id, armedAtNanos, event: null, heldUntilNanos: null, furtherWait: "", quiesce: null }
   }
 
   /** Fires. Disarms first. */

@@ -1,4 +1,4 @@
-import { guestTimeInWords } from "@stillpoint/core"
+import { guestTimeInWords, type GuestNanos } from "@stillpoint/core"
 import type { Duration } from "effect"
 import { combinator } from "./combinator.ts"
 import { durationOf } from "../guestDuration.ts"
@@ -37,28 +37,31 @@ export const debounce: {
 })
 
 interface Memory {
-  /** The last firing. */
+  /** The last firing, and when it was. */
   last: Fired | null
+  lastAtNanos: GuestNanos
 }
 
 class Debounce extends Part<Memory> {
   override readonly children: ReadonlyArray<Part>
   readonly waitedFor: string
   private readonly nanos: number
+  private readonly silence: string
   private readonly timer: Timer
   private readonly child: Part
 
   constructor(site: Site, policy: Policy, nanos: number) {
-    super(site, "debounce", { last: null })
+    super(site, "debounce", { last: null, lastAtNanos: 0 })
     this.nanos = nanos
     this.timer = site.automaton.timers.make(this)
     this.child = policy.build(this)
     this.children = [this.child]
-    this.waitedFor = `${this.child.waitedFor}, and not again for ${guestTimeInWords(nanos)}`
+    this.silence = `, and not again for ${guestTimeInWords(nanos)}`
+    this.waitedFor = `${this.child.waitedFor}${this.silence}`
   }
 
   protected onArm(): void {
-    Object.assign(this.memory, { last: null })
+    Object.assign(this.memory, { last: null, lastAtNanos: 0 } satisfies Memory)
     this.child.arm()
   }
 
@@ -73,12 +76,34 @@ class Debounce extends Part<Memory> {
       return
     }
     // What a quiesce below had frozen goes on meanwhile.
-    this.memory.last = thawed(fired)
+    this.memory.last = { ...thawed(fired), furtherWait: `${fired.furtherWait}${this.silence}` }
+    this.memory.lastAtNanos = this.automaton.nowNanos
     this.timer.setIn(this.nanos)
     if (!this.child.isArmed && !this.child.isArmedByThisInput) this.child.arm()
   }
 
   override onTimer(): void {
     if (this.memory.last !== null) this.fire(this.memory.last)
+  }
+
+  // --- the account
+
+  /** While it waits for silence, it tells of the trigger that has fired. */
+  override get isTrigger(): boolean {
+    return this.memory.last !== null && (this.status === "waiting" || this.status === "expired")
+  }
+
+  override get tellsOf(): number {
+    return this.memory.last?.by ?? this.id
+  }
+
+  override get toldName(): string {
+    return this.automaton.part(this.memory.last?.by ?? -1)?.toldName ?? super.toldName
+  }
+
+  override progress(): string {
+    if (!this.isTrigger) return ""
+    const silentNanos = this.watchedUntilNanos - this.memory.lastAtNanos
+    return `it had fired, and then been silent for ${guestTimeInWords(silentNanos)} of ${guestTimeInWords(this.nanos)}`
   }
 }

@@ -6,7 +6,7 @@ import { buildAll, Policy } from "../Policy.ts"
 /**
  * Fires when the first of some triggers does: `firstOf(ts)(a) = min { t(a) | t ∈ ts }`.
  *
- * Associative, idempotent, commutative up to the tie-break; `never` is its identity, and so is the empty list.
+ * Associative, idempotent, commutative up to the tie-break; `never` is its identity. A list of none is refused.
  *
  * - *Same instant*: at one input, the leftmost that it fires; at one nanosecond, the one whose input comes first: timers, then
  *   events by `seq`.

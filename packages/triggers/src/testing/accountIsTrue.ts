@@ -92,8 +92,12 @@ export const accountIsTrue = (text: string, facts: AccountFacts): void => {
   const lines = text.split(/[\r\n\u0085\u2028\u2029]/)
   const [decision = "", cause = "", ...rest] = lines
   const before = facts.events.filter(({ seq }) => seq <= facts.afterSeq)
-  readCause(cause, facts, before, readDecision(decision, facts))
   const parts = partsOf(facts.description)
+  const decidedOn = readCause(cause, facts, before, readDecision(decision, facts))
+  // Between the cause and the decision something was waited for, and is told: calm, or silence.
+  const isWaitTold = sentence.fired.test(rest[0] ?? "") || decision.includes(", and not again for ")
+  if (decidedOn !== null && !parts.some((part) => part["trigger"] === "mapCause"))
+    assert.ok(decidedOn === facts.atNanos || isWaitTold, `nothing is told of the time after the cause:\n${text}`)
   let losers = 0
   // It waits again where it is armed again, where another part waits, and for who overtook what it had waited for.
   const mayHaveAskedBefore =
@@ -129,19 +133,21 @@ const readDecision = (line: string, { atNanos, index }: AccountFacts): number =>
   return readTime(since)
 }
 
+/** When the cause was, as far as it is told. */
 const readCause = (
   line: string,
   { atNanos }: AccountFacts,
   before: ReadonlyArray<GuestEvent>,
   waitedSince: number
-): void => {
+): number | null => {
   const [, seq, kind, detail = ""] = sentence.event.exec(line) ?? []
   if (seq !== undefined) {
     const event = before.find((each) => each.seq === Number(seq))
     assert.equal(event?._tag, kind, line)
-    if (event === undefined) return
+    if (event === undefined) return null
     assert.ok(event.atNanos >= waitedSince, `had waited since ${waitedSince} ns only: ${line}`)
-    return readDetail(detail, event)
+    readDetail(detail, event)
+    return event.atNanos
   }
   const [, passed, since] = sentence.timer.exec(line) ?? []
   if (passed !== undefined && since !== undefined) {
@@ -149,7 +155,10 @@ const readCause = (
     assert.ok(over >= waitedSince && over <= atNanos, line)
     // A wait that begins when the trigger does is not over as it begins.
     assert.ok(readTime(passed) === 0 || over > waitedSince, `had waited since ${waitedSince} ns only: ${line}`)
-  } else assert.match(line, sentence.otherCause)
+    return over
+  }
+  assert.match(line, sentence.otherCause)
+  return null
 }
 
 /** Words of a guest, plain or in quotation marks. */

@@ -40,6 +40,7 @@ const clauses = {
   count: /^the count had reached (\d+) of (\d+)$/,
   served: /^(\d+) of (\d+) had been served$/,
   idle: new RegExp(`^the hart had been idle for ${timePattern} at the longest$`),
+  silent: new RegExp(`^it had fired, and then been silent for ${timePattern} of ${timePattern}$`),
   dirtied: /^the guest had dirtied (\d+) pages a second$/
 }
 
@@ -94,9 +95,33 @@ const waitIsTrue = (line: string, name: string, said: string, facts: LostFacts):
   const [, reached, wanted] = clauses.count.exec(said) ?? clauses.served.exec(said) ?? []
   if (reached !== undefined)
     return assert.ok((Number(reached) < Number(wanted) && before.length > 0) || reached === "0", line)
+  const [, silent, wholeSilence] = clauses.silent.exec(said) ?? []
+  if (silent !== undefined && wholeSilence !== undefined) {
+    const isOne = parts.some((part) => part["trigger"] === "debounce" && part["nanos"] === readTime(wholeSilence))
+    return assert.ok(isOne && readTime(silent) <= readTime(wholeSilence) && readTime(silent) <= atNanos, line)
+  }
   const [, idle] = clauses.idle.exec(said) ?? []
   if (idle !== undefined) return assert.ok(readTime(idle) <= atNanos, line)
   assert.ok(clauses.dirtied.test(said) || parts.some(isSaidByUser), `no clause: ${line}`)
+}
+
+/** Who waits for silence after an event is not told as one that waits for the event, once it has come. */
+const hadNotFired = (line: string, name: string, said: string | undefined, facts: LostFacts): void => {
+  if (said !== undefined && clauses.silent.test(said)) return
+  const [only, ...more] = facts.parts.filter(({ trigger }) => trigger === "debounce")
+  const of = only?.["of"] as Described | undefined
+  if (of?.["trigger"] !== "onEvent" || more.length > 0 || Number(only?.["nanos"]) === 0 || facts.index > 0) return
+  if (
+    name !== `onEvent(${String(of["kind"])})` ||
+    facts.parts.filter(({ trigger }) => trigger === "onEvent").length > 1
+  )
+    return
+  const isWhole = facts.parts.every(
+    (part) => part === only || armedThroughout.has(part["trigger"]) || !("of" in part || "first" in part)
+  )
+  // The input of the decision itself may have come too late for it.
+  const came = facts.before.filter(({ _tag, seq }) => _tag === of["kind"] && seq < facts.afterSeq)
+  if (isWhole) assert.equal(came.length, 0, `it had fired: ${line}`)
 }
 
 /** Fails where a sentence about a trigger that lost is none that may be said, or is not true. */
@@ -104,11 +129,18 @@ export const progressIsTrue = (line: string, facts: LostFacts): void => {
   const [, name = "", status = "", said] = sentence.exec(line) ?? []
   assert.notEqual(status, "", `no sentence: ${line}`)
   const isCalm = status.endsWith("calm")
+  // Elsewhere whoever has fired has decided, or waits for something else, which is told.
+  if (status === "had fired")
+    assert.ok(
+      facts.parts.some(({ trigger }) => trigger === "allOf" || trigger === "then"),
+      line
+    )
+  if (status === "was still waiting") hadNotFired(line, name, said, facts)
   // What had fired had got all the way: but for the calm after it, nothing is left to be told.
   if (said === undefined) return assert.ok(!isCalm, line)
-  if (isCalm) {
-    const [, had] = calm.exec(said) ?? []
+  const [, had] = calm.exec(said) ?? []
+  if (isCalm || (status === "was out of time" && had !== undefined))
     assert.ok(had !== undefined && readTime(had) <= facts.atNanos, line)
-  } else if (status === "was still waiting" || status === "was out of time") waitIsTrue(line, name, said, facts)
+  else if (status === "was still waiting" || status === "was out of time") waitIsTrue(line, name, said, facts)
   else assert.equal(status, "had failed", line)
 }

@@ -75,6 +75,7 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
   }
 
   protected onArm(): void {
+    this.memory.firedBy = -1
     this.child.arm()
   }
 
@@ -172,6 +173,7 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
   /** What the trigger had fired on is gone: it is waited for again, and so are those that it had put out of the running. */
   private resume(): void {
     this.end(false)
+    this.memory.firedBy = -1
     this.status = "waiting"
     this.parent?.childResumed(this.index)
     this.child.arm()
@@ -245,7 +247,10 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
   }
 
   override get isTrigger(): boolean {
-    return this.status === "quiescing" || this.status === "overtaken" || this.status === "abandoned"
+    const { status } = this
+    // Out of time while it waited for calm: what it wraps had fired.
+    if (status === "expired") return this.memory.firedBy !== -1
+    return status === "quiescing" || status === "overtaken" || status === "abandoned"
   }
 
   /** It waits for the sake of the trigger that fired, and is told by that one's name. */
