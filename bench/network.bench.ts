@@ -3,13 +3,14 @@
  * host's loopback. The peer is QEMU with its network in user space and the same guest.
  */
 import { writeFileSync } from "node:fs"
-import { createServer as createHttpServer, get } from "node:http"
+import { createServer as createHttpServer } from "node:http"
 import { type AddressInfo, connect, createServer } from "node:net"
 import { join } from "node:path"
 import { DurableFiles, Gate, Journal, Pipeline, serve, SnapshotStore, Vmm } from "@stillpoint/core"
 import { kindTrigger } from "@stillpoint/core/testing"
 import { GuestKit } from "@stillpoint/kit"
 import { Effect, Fiber, Layer } from "effect"
+import { fetched } from "../packages/native/test/fetched.ts"
 import { commandLine, directory, measured, memoryMib } from "./guests.ts"
 import { measure, milliseconds, stopwatch } from "./measure.ts"
 import { Qemu } from "./peers/Qemu.ts"
@@ -54,16 +55,7 @@ await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
 const serverPort = (server.address() as AddressInfo).port
 const download = ["wget", "-q", "-O", "/dev/null", `http://10.0.2.2:${serverPort}/`] as const
 
-/** Bytes of an answer. */
-const fetched = (port: number, path: string): Promise<number> =>
-  new Promise((resolve, reject) => {
-    get(`http://127.0.0.1:${port}${path}`, { agent: false }, (response) => {
-      let bytes = 0
-      response.on("data", (part: Buffer) => (bytes += part.length))
-      response.on("end", () => resolve(bytes))
-      response.on("error", reject)
-    }).on("error", reject)
-  })
+const web = (port: number, path = "/") => `http://127.0.0.1:${port}${path}`
 
 /** A connection whose other end sends back each byte: milliseconds that one takes there and back. */
 const echoed = (port: number) =>
@@ -82,14 +74,14 @@ const echoed = (port: number) =>
   })
 
 const inOrder = async (port: number): Promise<void> => {
-  for (let request = 0; request < requests; request++) await fetched(port, "/")
+  for (let request = 0; request < requests; request++) await fetched(web(port))
 }
 
 /** Connections of their own for all requests, from some callers at once. */
 const atOnce = async (port: number, count = connections): Promise<void> => {
   let left = count
   const caller = async () => {
-    while (left-- > 0) await fetched(port, "/")
+    while (left-- > 0) await fetched(web(port))
   }
   await Promise.all(Array.from({ length: callers }, caller))
 }
@@ -97,7 +89,7 @@ const atOnce = async (port: number, count = connections): Promise<void> => {
 /** How long each of the things takes that a guest is asked by a port. */
 const asked = (port: number, trip: () => Promise<number>) =>
   [
-    () => milliseconds(() => fetched(port, "/big")),
+    () => milliseconds(() => fetched(web(port, "/big"))),
     () => milliseconds(() => inOrder(port)),
     () => milliseconds(() => atOnce(port)),
     trip
@@ -176,7 +168,7 @@ const answered = () =>
       Effect.gen(function* () {
         const port = yield* machine.ports.publish({ guestPort: 8080 })
         yield* machine.live({})
-        yield* Effect.promise(() => fetched(port.hostPort, "/"))
+        yield* Effect.promise(() => fetched(web(port.hostPort)))
       })
     )
   )

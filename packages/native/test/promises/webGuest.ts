@@ -1,9 +1,9 @@
 /** A Linux guest that serves pages over its network. */
 import { createHash } from "node:crypto"
-import { get } from "node:http"
 import { type BootSpec, type Machine, type PublishedPort, Vmm } from "@stillpoint/core"
 import { GuestKit } from "@stillpoint/kit"
 import { Effect } from "effect"
+import { fetched as partsFetched } from "../fetched.ts"
 import { enough } from "../guests.ts"
 
 const serving = `#!/bin/sh
@@ -35,16 +35,9 @@ export const url = (port: PublishedPort, path = "/") => `http://${port.host}:${p
 
 /** What is answered there. */
 export const fetched = (from: string) =>
-  Effect.promise(
-    () =>
-      new Promise<Buffer>((resolve, reject) => {
-        get(from, { agent: false }, (response) => {
-          const parts: Array<Buffer> = []
-          response.on("data", (part: Buffer) => parts.push(part))
-          response.on("end", () => resolve(Buffer.concat(parts)))
-          response.on("error", reject)
-        }).on("error", reject)
-      })
+  Effect.map(
+    Effect.promise(() => partsFetched(from)),
+    Buffer.concat
   )
 
 /** What a command in the guest says. */
