@@ -10,6 +10,10 @@ export class CargoOutput {
   private list: "successes" | "failures" | null = null
   private test = ""
   private said: Array<string> = []
+  /** Whether the test said that it skips, all or a part. */
+  private isSkipped = false
+  /** Whether it said what it has counted, and so has done a part at least. */
+  private hasCounted = false
 
   /** Takes in a line; whether it is to be shown: what passing tests say is not. */
   take(line: string): boolean {
@@ -29,12 +33,13 @@ export class CargoOutput {
       this.outcome.passed += Number(result[1])
       this.outcome.skipped += Number(result[3])
     }
-    const why = /^skipped: (.*)$/.exec(line)?.[1]
-    if (why !== undefined && this.list === "successes") {
-      // One that skips passes.
-      this.outcome.skipped += 1
-      this.outcome.passed -= 1
-      this.outcome.skips.push(`${this.test}: ${why}`)
+    if (this.list === "successes") {
+      const why = /^skipped: (.*)$/.exec(line)?.[1]
+      if (why !== undefined) this.outcome.skips.push(`${this.test}: ${why}`)
+      const told = /^counted: (.*)$/.exec(line)?.[1]
+      if (told !== undefined) this.outcome.told.push(told)
+      this.isSkipped ||= why !== undefined
+      this.hasCounted ||= told !== undefined
     }
     return this.list !== "successes"
   }
@@ -51,7 +56,14 @@ export class CargoOutput {
         )
       })
     }
+    // One that skips passes.
+    if (this.isSkipped && !this.hasCounted) {
+      this.outcome.skipped += 1
+      this.outcome.passed -= 1
+    }
     this.test = ""
     this.said = []
+    this.isSkipped = false
+    this.hasCounted = false
   }
 }

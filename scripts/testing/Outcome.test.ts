@@ -64,6 +64,30 @@ it("of-cargo-it-is-told-which-tests-failed-what-they-said-and-what-was-skipped",
   )
 })
 
+it("a-test-that-skips-is-counted-once-and-one-that-counts-a-part-has-passed", () => {
+  const { outcome } = ofCargo(`
+successes:
+
+---- laws::all stdout ----
+counted: engine soft keeps 9 of 9 laws
+skipped: engine kvm cannot be used here
+skipped: laws that do not apply
+
+---- tools::two stdout ----
+skipped: no tar
+skipped: no skopeo
+
+
+successes:
+    laws::all
+    tools::two
+
+test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
+`)
+  assert.deepStrictEqual([outcome.passed, outcome.skipped, outcome.skips.length], [1, 1, 4])
+  assert.deepStrictEqual(outcome.told, ["engine soft keeps 9 of 9 laws"])
+})
+
 it("what-passing-tests-say-is-not-shown", () => {
   const output = new CargoOutput()
   const shown = cargo.split("\n").filter((line) => output.take(line))

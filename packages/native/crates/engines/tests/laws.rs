@@ -4,8 +4,9 @@
 
 use stillpoint_engines::engines;
 use stillpoint_vmm::board::PayloadForm;
+use stillpoint_vmm::conformance::laws::Law;
 use stillpoint_vmm::conformance::{Subject, laws};
-use stillpoint_vmm::engines::Engines;
+use stillpoint_vmm::engines::{EngineKind, Engines};
 use stillpoint_vmm::loaders::Source;
 use stillpoint_vmm::machine::MachineConfig;
 
@@ -30,25 +31,66 @@ fn guest(board: &str) -> Option<MachineConfig> {
     })
 }
 
+/// What became of the laws of one engine, by name: which it keeps, which were not tried, which do not apply.
+fn told(kind: &EngineKind, usable: Result<(), String>) -> Vec<String> {
+    let (engine, name) = (kind.make(), kind.name());
+    let named = |laws: &[&Law]| laws.iter().map(|law| law.name).collect::<Vec<_>>().join(", ");
+    let (held, free): (Vec<&Law>, Vec<&Law>) =
+        laws::ALL.iter().partition(|law| law.applies_to(engine.as_ref()).is_ok());
+    let mut lines = Vec::new();
+    match usable {
+        Ok(()) => lines.push(format!(
+            "counted: engine {name} keeps {} of {} laws: {}",
+            held.len(),
+            laws::ALL.len(),
+            named(&held)
+        )),
+        Err(why) => lines.push(format!(
+            "skipped: engine {name} cannot be used here ({why}), not tried: {}",
+            named(&held)
+        )),
+    }
+    if let Some(Err(why)) = free.first().map(|law| law.applies_to(engine.as_ref())) {
+        lines.push(format!("skipped: laws that do not apply ({why}): {}", named(&free)));
+    }
+    lines
+}
+
 #[test]
 fn every_engine_keeps_the_laws_that_apply_to_it() {
     for kind in engines().kinds() {
-        if let Err(why) = kind.usable() {
-            println!("skipped: engine {} cannot be used here: {why}", kind.name());
-            continue;
+        let usable = kind.usable();
+        if usable.is_ok() {
+            keeps_its_laws(kind);
         }
-        let engine = kind.make();
-        let Some(guest) = guest(engine.board().name()) else {
-            panic!("no guest for board {} of engine {}", engine.board().name(), kind.name());
-        };
-        let only = Engines::new(vec![kind.clone()]);
-        let inputs = vec![(70_000, b"typed".to_vec())];
-        let subject = Subject { engines: &only, guest, end_nanos: 200_000, inputs };
-        for law in laws::ALL {
-            if let Err(why) = law.applies_to(engine.as_ref()) {
-                println!("skipped: {why}");
-            } else if let Err(violation) = law.check(&subject, &[1, 33_333, 70_000, 199_999]) {
-                panic!("{violation}");
+        for line in told(kind, usable) {
+            println!("{line}");
+        }
+    }
+}
+
+fn keeps_its_laws(kind: &EngineKind) {
+    let engine = kind.make();
+    let Some(guest) = guest(engine.board().name()) else {
+        panic!("no guest for board {} of engine {}", engine.board().name(), kind.name());
+    };
+    let only = Engines::new(vec![kind.clone()]);
+    let inputs = vec![(70_000, b"typed".to_vec())];
+    let subject = Subject { engines: &only, guest, end_nanos: 200_000, inputs };
+    for law in laws::ALL.iter().filter(|law| law.applies_to(engine.as_ref()).is_ok()) {
+        if let Err(violation) = law.check(&subject, &[1, 33_333, 70_000, 199_999]) {
+            panic!("{violation}");
+        }
+    }
+}
+
+#[test]
+fn of_every_law_it_is_said_by_name_whether_it_was_tried_on_an_engine() {
+    for kind in engines().kinds() {
+        for usable in [Ok(()), Err("no such device".to_owned())] {
+            let lines = told(kind, usable).join("\n");
+            for law in laws::ALL {
+                assert_eq!(lines.matches(law.name).count(), 1, "{}: {lines}", law.name);
             }
         }
     }

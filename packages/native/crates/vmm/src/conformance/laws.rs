@@ -29,11 +29,13 @@ impl Law {
     /// Whether `engine` can be held to this law.
     ///
     /// # Errors
-    /// Why not, with the names of both.
+    /// Why not.
     pub fn applies_to(&self, engine: &dyn Engine) -> Result<(), String> {
         if self.compares_runs && !engine.is_deterministic() {
-            let (law, engine) = (self.name, engine.name());
-            return Err(format!("{law} compares two runs, and those of {engine} may differ"));
+            return Err(format!(
+                "they compare two runs, and those of {} may differ",
+                engine.name()
+            ));
         }
         Ok(())
     }
