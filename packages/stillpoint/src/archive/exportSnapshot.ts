@@ -3,13 +3,12 @@
  *
  * @module
  */
-import { type FileHandle, open } from "node:fs/promises"
 import { pipeline } from "node:stream/promises"
-import { codeOf, FileFault, sha256, writeWhole } from "@stillpoint/core"
-import type { ArtifactPiece } from "@stillpoint/images"
+import { codeOf, FileFault, writeWhole } from "@stillpoint/core"
 import { Effect, Schema, Stream } from "effect"
 import { pack, type Pack } from "tar-stream"
 import { checkedOptions, Path } from "../sandbox/checkedOptions.ts"
+import { orUnfit, readPiece } from "../transfer/pieces.ts"
 import { sentLineage } from "../transfer/sentLineage.ts"
 import { encodeRecord } from "../transfer/transferRecord.ts"
 import { archiveRecord, pieceEntry, piecesOf, recordEntry } from "./archiveEntries.ts"
@@ -34,23 +33,6 @@ const addEntry = (archive: Pack, name: string, bytes: Uint8Array, signal: AbortS
     )
   })
 
-/** The bytes of a piece, as they were when they were named. */
-const readPiece = async ({ digest, places, size }: ArtifactPiece): Promise<Uint8Array> => {
-  const [place] = places
-  if (place === undefined) throw new Error(`${digest} stands nowhere`)
-  let handle: FileHandle | undefined
-  try {
-    handle = await open(place.file, "r")
-    const bytes = new Uint8Array(size)
-    const { bytesRead } = await handle.read(bytes, 0, size, place.offset)
-    if (bytesRead !== size || `sha256:${sha256(bytes)}` !== digest)
-      throw new Error(`${place.file} was changed meanwhile`)
-    return bytes
-  } finally {
-    await handle?.close()
-  }
-}
-
 /**
  * Writes a snapshot to a file, whole or not at all, with its ancestors, its verdict and its signatures; `-` is standard output. An
  * existing file is replaced. Equal parts are written once, zeros not at all. Memory is not encrypted: anyone who has the archive can
@@ -58,7 +40,7 @@ const readPiece = async ({ digest, places, size }: ArtifactPiece): Promise<Uint8
  */
 export const exportSnapshot = Effect.fn("exportSnapshot")(function* (reference: string, path: string) {
   yield* checkedOptions("exportSnapshot", Schema.Struct({ path: Path }), { path })
-  const failed = (cause: unknown) => new FileFault({ operation: "export", path, code: codeOf(cause) })
+  const failed = orUnfit((cause) => new FileFault({ operation: "export", path, code: codeOf(cause) }))
   const { digest, record, where } = yield* sentLineage(reference, failed)
   const { manifests, others } = piecesOf(record, where)
   const recordBytes = encodeRecord(archiveRecord, record)

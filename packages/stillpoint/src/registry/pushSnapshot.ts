@@ -10,7 +10,7 @@ import { codeOf, FileFault, sha256 } from "@stillpoint/core"
 import { Artifacts, type TransferOptions } from "@stillpoint/images"
 import { Effect, Schema } from "effect"
 import { checkedOptions, Path, Watching } from "../sandbox/checkedOptions.ts"
-import { placed } from "../transfer/pieces.ts"
+import { orUnfit, placed } from "../transfer/pieces.ts"
 import { sentLineage } from "../transfer/sentLineage.ts"
 import { encodeRecord } from "../transfer/transferRecord.ts"
 import {
@@ -53,7 +53,7 @@ export const pushSnapshot = Effect.fn("pushSnapshot")(function* (
   yield* checkedOptions("pushSnapshot", Asked, { reference, options })
   const artifacts = yield* Artifacts
   const fault = (cause: unknown) => new FileFault({ operation: "push", path: reference, code: codeOf(cause) })
-  const lineage = yield* sentLineage(snapshot, fault)
+  const lineage = yield* sentLineage(snapshot, orUnfit(fault))
   const folder = yield* Effect.acquireRelease(
     Effect.tryPromise({
       try: async () => {

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { open } from "node:fs/promises"
-import { sha256 } from "@stillpoint/core"
+import { type FileHandle, open } from "node:fs/promises"
+import { type FileFault, FileUnfit, sha256 } from "@stillpoint/core"
 import type { ArtifactPiece } from "@stillpoint/images"
 import { pieceBytes, type RecordFile, type RecordPiece } from "./transferRecord.ts"
 
@@ -26,6 +26,12 @@ const withoutZeros = (bytes: Buffer): { readonly from: number; readonly to: numb
   return { from, to: Math.min(bytes.byteLength, last + blockBytes) }
 }
 
+/** What is wrong with a file that is sent, by itself; anything else is what `fault` makes of it. */
+export const orUnfit =
+  (fault: (cause: unknown) => FileFault) =>
+  (cause: unknown): FileFault | FileUnfit =>
+    cause instanceof FileUnfit ? cause : fault(cause)
+
 /** The pieces of a file. */
 export const cutFile = async (path: string, from: string, signal: AbortSignal): Promise<RecordFile> => {
   const handle = await open(from, "r")
@@ -37,7 +43,9 @@ export const cutFile = async (path: string, from: string, signal: AbortSignal): 
       signal.throwIfAborted()
       const length = Math.min(pieceBytes, size - at)
       const { bytesRead } = await handle.read(buffer, 0, length, at)
-      if (bytesRead !== length) throw new Error(`${from} became shorter while it was read`)
+      if (bytesRead !== length) {
+        throw new FileUnfit({ path: from, expected: `${size} bytes`, found: `${at + bytesRead}, as it was read` })
+      }
       const part = withoutZeros(buffer.subarray(0, length))
       if (part === null) continue
       const content = buffer.subarray(part.from, part.to)
@@ -46,6 +54,28 @@ export const cutFile = async (path: string, from: string, signal: AbortSignal): 
     return { path, sizeBytes: size, pieces }
   } finally {
     await handle.close()
+  }
+}
+
+/** The bytes of a piece, as they were when it was cut. */
+export const readPiece = async ({ digest, places, size }: ArtifactPiece): Promise<Uint8Array> => {
+  const [place] = places
+  if (place === undefined) throw new TypeError(`a piece without a place: ${digest}`)
+  let handle: FileHandle | undefined
+  try {
+    handle = await open(place.file, "r")
+    const bytes = new Uint8Array(size)
+    const { bytesRead } = await handle.read(bytes, 0, size, place.offset)
+    if (bytesRead !== size || `sha256:${sha256(bytes)}` !== digest) {
+      throw new FileUnfit({
+        path: place.file,
+        expected: "what it held when it was cut into pieces",
+        found: "something else"
+      })
+    }
+    return bytes
+  } finally {
+    await handle?.close()
   }
 }
 

@@ -5,7 +5,7 @@
  */
 import { stat } from "node:fs/promises"
 import { join } from "node:path"
-import { type FileFault, type Manifest, Snapshots } from "@stillpoint/core"
+import { type Manifest, Snapshots } from "@stillpoint/core"
 import { Effect } from "effect"
 import { imageFileOf, imageOf } from "../sandbox/imageSpec.ts"
 import { cutFile } from "./pieces.ts"
@@ -33,7 +33,7 @@ const filesOf = async (directory: string, manifest: Manifest): Promise<ReadonlyM
 }
 
 /** The snapshot that a reference means with its lineage, cut into pieces, and where each file of the record stands. */
-export const sentLineage = Effect.fnUntraced(function* (reference: string, failed: (cause: unknown) => FileFault) {
+export const sentLineage = Effect.fnUntraced(function* <Fault>(reference: string, failed: (cause: unknown) => Fault) {
   const snapshots = yield* Snapshots
   const own = yield* snapshots.get(reference, { allowUnvalidated: true })
   const lineage = [own]
