@@ -70,15 +70,3 @@ export const diskSpecSchema = Schema.Struct(fields).check(Schema.makeFilter(disk
  * its own view of the volume as it was then, and nothing that it writes reaches the file.
  */
 export type DiskSpec = typeof diskSpecSchema.Encoded
-
-/** The disks of a machine as it is booted with them: no two of one name. */
-export const diskSpecsSchema = Schema.Array(diskSpecSchema).check(
-  Schema.isMaxLength(mostDisks),
-  Schema.makeFilter((disks) => {
-    const names = disks.map((disk) => disk.name)
-    const twice = [...new Set(names.filter((each, index) => names.indexOf(each) !== index))]
-    return twice.length === 0
-      ? undefined
-      : `expected a name for each disk, found several disks called ${twice.map((each) => JSON.stringify(each)).join(", ")}`
-  })
-)

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Duration, Option } from "effect"
+import { Duration, Option, Result, Schema, SchemaIssue } from "effect"
 import { describeValue } from "./describeValue.ts"
 import { readDuration } from "./readDuration.ts"
 
@@ -68,6 +68,31 @@ export const kindProblems = (
   isOne: (value: unknown) => boolean
 ): ReadonlyArray<string> => (isOne(found) ? [] : [`${name}: expected ${expected}, found ${describeValue(found)}`])
 
+const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/**
+ * Problems that a schema has with it, each with where it is; names that the schema does not know among them.
+ *
+ * @example
+ * ```ts
+ * import { schemaProblems } from "@stillpoint/core"
+ * import { Schema } from "effect"
+ *
+ * console.log(schemaProblems("pages", Schema.Struct({ first: Schema.Int }), { first: 1 })) // []
+ * ```
+ */
+export const schemaProblems = (
+  name: string,
+  schema: Schema.Codec<unknown, unknown>,
+  found: unknown
+): ReadonlyArray<string> => {
+  const decoded = Schema.decodeUnknownResult(schema)(found, { errors: "all", onExcessProperty: "error" })
+  if (Result.isSuccess(decoded)) return []
+  return formatIssue(decoded.failure.issue).issues.map(
+    ({ message, path = [] }) => `${[name, ...path.map(String)].join(".")}: ${message}`
+  )
+}
+
 /** Whether it is a record: a program without types may have anything in its place. */
 export const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
@@ -99,3 +124,18 @@ export const diskSourcesProblems = (name: string, found: unknown): ReadonlyArray
     "paths by names of disks, or a function from a manifest to them",
     orAbsent((value) => isFunction(value) || isDiskPaths(value))
   )
+
+export const isList = (value: unknown): value is ReadonlyArray<unknown> => Array.isArray(value)
+
+/** As journals hold it. */
+export const isJson = (value: unknown, depth = 64): boolean => {
+  if (value === null || typeof value === "string" || typeof value === "boolean") return true
+  if (typeof value === "number") return Number.isFinite(value)
+  if (typeof value !== "object" || depth === 0) return false
+  if (Array.isArray(value)) return Array.from(value).every((one) => isJson(one, depth - 1))
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return (
+    (prototype === null || prototype === Object.prototype) &&
+    Object.values(value).every((one) => isJson(one, depth - 1))
+  )
+}

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { schemaProblems } from "@stillpoint/core"
 import type { NativeImages } from "@stillpoint/native"
 import { Effect, Redacted, Result, Schema } from "effect"
 import { homedir } from "node:os"
@@ -60,6 +61,19 @@ export interface ImagesOptions {
   /** Longest silence of a registry before it is given up; default: 30,000. */
   readonly silenceMillis?: number
 }
+
+/**
+ * Everything that is wrong with options of images; empty if nothing is.
+ *
+ * @example
+ * ```ts
+ * import { imagesOptionsProblems } from "@stillpoint/images"
+ *
+ * console.log(imagesOptionsProblems({ maxBytes: 2 ** 30 })) // []
+ * ```
+ */
+export const imagesOptionsProblems = (options: unknown): ReadonlyArray<string> =>
+  schemaProblems("images", ImagesData, options)
 
 const usualDirectory = (environment: NodeJS.ProcessEnv): string => {
   const named = environment["STILLPOINT_IMAGES_DIR"]

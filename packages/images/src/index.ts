@@ -6,5 +6,5 @@
 export * from "./Artifacts.ts"
 export { ImageError, ImageReason } from "./ImageError.ts"
 export { type CachedImage, Images, type ResolvedImage } from "./Images.ts"
-export type { ImagesOptions, RegistryOptions } from "./ImagesOptions.ts"
+export { imagesOptionsProblems, type ImagesOptions, type RegistryOptions } from "./ImagesOptions.ts"
 export { ImageLimits, ImageProgress, type ResolveOptions } from "./ResolveOptions.ts"

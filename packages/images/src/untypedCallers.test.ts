@@ -6,7 +6,9 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Artifacts } from "./Artifacts.ts"
+import { ImageError } from "./ImageError.ts"
 import { Images } from "./Images.ts"
+import { imagesOptionsProblems } from "./ImagesOptions.ts"
 import * as Exported from "./index.ts"
 
 /** A folder that goes with the scope. */
@@ -22,7 +24,7 @@ const references = fc.oneof(
 )
 
 it("every-public-function-is-tried-by-a-program-without-types", () => {
-  const tried = ["Images.layer", "Images.resolve", "Images.prune", "Artifacts.layer"]
+  const tried = ["Images.layer", "Images.resolve", "Images.prune", "Artifacts.layer", "imagesOptionsProblems"]
   assert.deepStrictEqual(uncovered(Exported, tried, {}), { missing: [], gone: [] })
 })
 
@@ -45,6 +47,20 @@ describe("whatever a program without types hands to", () => {
         [nearly({}, ["maxBytes"])]
       ).pipe(Effect.provide(Images.layer({ cacheDirectory })))
     })
+  )
+
+  it.effect("imagesOptionsProblems-is-done", () =>
+    isDoneOrRefusedByName(
+      (options) =>
+        Effect.suspend(() => {
+          const problems = imagesOptionsProblems(options)
+          const message = problems.join("; ")
+          return problems.length === 0
+            ? Effect.void
+            : Effect.fail(new ImageError({ reason: { _tag: "OptionsInvalid", message } }))
+        }),
+      [nearly({}, ["maxBytes", "registries", "dockerConfig", "silenceMillis"])]
+    )
   )
 
   it.effect("Images.layer-is-made-or-refused-by-name", () =>

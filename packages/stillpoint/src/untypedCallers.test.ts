@@ -223,4 +223,31 @@ describe("whatever a program without types hands to", () => {
       assert.strictEqual(booted, 0)
     })
   )
+
+  it("a-sandbox-with-its-services-is-refused-for-all-that-is-wrong-with-either", () => {
+    const wrong = {
+      home: "",
+      images: { maxBytes: -1 },
+      keys: { signingKey: 5 },
+      signal: 5,
+      image: "kit:htpd",
+      memoryMib: 0,
+      captureAt: "listner",
+      name: "../up",
+      replace: "yes",
+      mistyped: 1
+    }
+    const names = fc.subarray(Object.keys(wrong) as Array<keyof typeof wrong>, { minLength: 2 })
+    return fc.assert(
+      fc.asyncProperty(names, async (names) => {
+        const asked = { image: "kit:httpd", home, ...Object.fromEntries(names.map((name) => [name, wrong[name]])) }
+        const error: unknown = await Stillpoint.create(asked as never).catch((cause: unknown) => cause)
+        const { _tag, problems } = error as { readonly _tag: string; readonly problems: ReadonlyArray<string> }
+        assert.strictEqual(_tag, "OptionsInvalid")
+        const told = new Set(problems.map((problem) => problem.split(/[:.]/)[0]))
+        assert.deepStrictEqual([...told].toSorted(), names.toSorted(), problems.join("; "))
+      }),
+      { numRuns: 50 }
+    )
+  })
 })

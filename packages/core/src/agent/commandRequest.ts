@@ -3,10 +3,11 @@
  *
  * @module
  */
-import { Effect, Result, Schema, SchemaIssue } from "effect"
+import { Effect, Schema } from "effect"
 import type { GuestEventOf } from "../GuestEvent.ts"
 import { PlainText, SecretEnvironment } from "../IdentityParts.ts"
 import { ExecError, type ExecReason } from "../MachineErrors.ts"
+import { schemaProblems } from "../optionProblems.ts"
 
 const input = Schema.Union([Schema.Uint8Array, Schema.String])
 
@@ -58,16 +59,9 @@ const options = { errors: "all", onExcessProperty: "error" } as const
 
 /** The specification of an `exec`, or everything that is wrong with it. */
 export const checkedExec = checked("exec", Schema.decodeUnknownEffect(execRequest, options))
-const decodeExec = Schema.decodeUnknownResult(execRequest, options)
-const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
 
 /** Problems of a command that is executed later: `name` is what the command is called. */
-export const commandProblems = (name: string, spec: unknown): ReadonlyArray<string> => {
-  const decoded = decodeExec(spec)
-  if (Result.isSuccess(decoded)) return []
-  return formatIssue(decoded.failure.issue).issues.map(
-    ({ message, path = [] }) => `${[name, ...path.map(String)].join(".")}: ${message}`
-  )
-}
+export const commandProblems = (name: string, spec: unknown): ReadonlyArray<string> =>
+  schemaProblems(name, execRequest, spec)
 /** The specification of a `spawn`, or everything that is wrong with it. */
 export const checkedSpawn = checked("spawn", Schema.decodeUnknownEffect(spawnRequest, options))

@@ -5,6 +5,7 @@
  */
 import { resolve } from "node:path"
 import { Effect, Exit, pipe, Scope, Stream } from "effect"
+import { bootSpecProblems } from "../bootSpecProblems.ts"
 import type { FileFault, FileUnfit } from "../files/FileErrors.ts"
 import type { Firing } from "../Firing.ts"
 import type { GateOptions } from "../gate/GateOptions.ts"
@@ -37,11 +38,8 @@ import { freeze, type FreezeOptions } from "./stages/freeze.ts"
 import { prefetch } from "./stages/prefetch.ts"
 import { type Probe, validate } from "./stages/validate.ts"
 import { warmUp } from "./stages/warmUp.ts"
-import { captureShapeProblems, specShapeProblems, targetAt, watchShapeProblems } from "./shapeProblems.ts"
+import { captureShapeProblems, type standardStages, targetAt, watchShapeProblems } from "./shapeProblems.ts"
 import { watchGuard, type WatchFailure, type WatchLimit } from "./watchGuard.ts"
-
-/** The standard stages, in their order. */
-const standardStages = ["boot", "watch", "warm up", "freeze", "capture", "publish", "validate", "prefetch"] as const
 
 /** Names of the standard stages. */
 export type StandardStage = (typeof standardStages)[number]
@@ -166,10 +164,7 @@ const captureProblems = (options: CaptureOptions): ReadonlyArray<string> => [
   ...unknownProblems("options", options, captureOptionNames),
   ...unknownProblems("freeze", options.freeze, freezeOptionNames),
   ...flagProblems("replace", options.replace),
-  ...flagProblems("prefetch", options.prefetch),
-  ...Object.keys(options.tuning ?? {})
-    .filter((name) => !standardStages.some((stage) => stage === name))
-    .map((name) => `tuning: no stage is called ${JSON.stringify(name)}; there are ${standardStages.join(", ")}`)
+  ...flagProblems("prefetch", options.prefetch)
 ]
 
 /** From a machine that stands before its first instruction to a snapshot that is ready. */
@@ -201,7 +196,7 @@ export const run = (spec: BootSpec, options: CaptureOptions & WatchOptions) =>
   Effect.gen(function* () {
     const stagesOf = (options: CaptureOptions & WatchOptions) =>
       Stage.andThen(tuned(boot(options), options), captureStages(options))
-    const problems = [...specShapeProblems(spec), ...captureShapeProblems(options, "path")]
+    const problems = [...bootSpecProblems("spec", spec), ...captureShapeProblems(options, "path")]
     // A run looks at its stages itself, where nothing else is wrong.
     if (problems.length > 0) {
       yield* refuseProblems("capture", [...problems, ...(yield* stageProblems(stagesOf, options, problems))])
@@ -222,7 +217,7 @@ export const sideBySide = Effect.fn("Pipeline.sideBySide")(function* (
   options: WatchOptions = {}
 ) {
   yield* refuseProblems("side by side", [
-    ...specShapeProblems(spec),
+    ...bootSpecProblems("spec", spec),
     ...watchShapeProblems(options),
     ...(Array.isArray(captures)
       ? yield* sideProblems(captures)
@@ -331,7 +326,7 @@ export interface RepeatOptions extends Omit<CaptureOptions, "target">, WatchOpti
 export const repeat = (spec: BootSpec, options: RepeatOptions) =>
   Stream.unwrap(
     Effect.gen(function* () {
-      yield* refuseProblems("repeat", [...specShapeProblems(spec), ...(yield* repeatProblems(options))])
+      yield* refuseProblems("repeat", [...bootSpecProblems("spec", spec), ...(yield* repeatProblems(options))])
       const { guestStream, hadAgent, machine } = yield* bootWatched(spec, options)
       const timeline = yield* lockstepTimeline(machine)
       const guard = yield* watchGuard(options.policy, timeline, options)

@@ -19,9 +19,13 @@ const execProbe = Pipeline.execProbe as unknown as (command: unknown) => unknown
 /** By the beginning of what is told of it: an option, and what it may not be. */
 const ofSpec: Readonly<Record<string, readonly [string, ...ReadonlyArray<unknown>]>> = {
   "spec.kernelPath": ["kernelPath", 5, null],
-  "spec.memoryMib": ["memoryMib", "much"],
-  "spec.seed": ["seed", "any"],
-  "spec.eventQuotas": ["eventQuotas", 5, { SerialLine: 5 }]
+  "spec.memoryMib": ["memoryMib", "much", 0.5, 2 ** 20],
+  "spec.seed": ["seed", "any", -1],
+  "spec.commandLine": ["commandLine", "a\nb"],
+  "spec.network": ["network", { mtu: 1 }],
+  "spec.diskSlots": ["diskSlots", 25],
+  "spec.origin": ["origin", 5, { of: () => 5 }],
+  "spec.eventQuotas": ["eventQuotas", 5, { SerialLine: 5 }, { SerialLine: { burstBytes: -1, bytesPerSecond: 1 } }]
 }
 
 const ofCapture: Readonly<Record<string, readonly [string, ...ReadonlyArray<unknown>]>> = {
@@ -67,6 +71,36 @@ const ofCapture: Readonly<Record<string, readonly [string, ...ReadonlyArray<unkn
   "options.mistyped": ["mistyped", 1]
 }
 
+const disk = { name: "data", access: "scratch", sizeBytes: 512 }
+
+/** By what is told: what is wrong inside one option, each of which may be wrong beside the others. */
+const inside: Readonly<Record<string, readonly [option: string, wrong: object]>> = {
+  "tuning: no stage is called": ["tuning", { sleep: {} }],
+  "tuning.boot:": ["tuning", { boot: 5 }],
+  "tuning.watch.retry:": ["tuning", { watch: { retry: 3 } }],
+  "tuning.capture.timeout:": ["tuning", { capture: { timeout: "soon" } }],
+  "tuning.publish.retrys:": ["tuning", { publish: { retrys: 1 } }],
+  "freeze.whenever:": ["freeze", { whenever: true }],
+  "freeze.deadline:": ["freeze", { deadline: "soon" }],
+  "gate.signal:": ["gate", { signal: 65 }],
+  "gate.hostTimeout:": ["gate", { hostTimeout: "soon" }],
+  "gate.identity.": ["gate", { identity: { machineId: "zz" } }],
+  "gate.mistyped:": ["gate", { mistyped: 1 }]
+}
+
+/** The same of what is booted, of whose parts several say something together. */
+const insideSpec: Readonly<Record<string, readonly [option: string, wrong: object]>> = {
+  "spec.initramfs:": ["", { initramfs: new Uint8Array(1), initramfsPath: "/root" }],
+  "spec.memoryMib:": ["", { memoryMib: 0 }],
+  "spec.disks.0: expected a scratch disk": ["disks", { 0: { ...disk, source: "/disk" } }],
+  "spec.disks.1.sizeBytes:": ["disks", { 1: { ...disk, name: "more", sizeBytes: 1 } }],
+  "spec.disks: expected a name for each disk": [
+    "disks",
+    { 2: { ...disk, name: "same" }, 3: { ...disk, name: "same" } }
+  ],
+  "spec.disks.4.name:": ["disks", { 4: { ...disk, name: "" } }]
+}
+
 type Wrong = Readonly<Record<string, unknown>>
 
 /** Some of them, each with one of the values that it may not have. */
@@ -79,7 +113,7 @@ const some = (table: typeof ofSpec): fc.Arbitrary<Wrong> =>
 const given = (table: typeof ofSpec, wrong: Wrong) =>
   Object.fromEntries(Object.entries(wrong).map(([told, value]) => [table[told]?.[0] ?? told, value]))
 
-const right = { policy: kindTrigger("ListenerBound"), target: "/s/one" }
+const capture = { policy: kindTrigger("ListenerBound"), target: "/s/one" }
 
 type Asked = Effect.Effect<unknown, { readonly _tag: string; readonly problems: ReadonlyArray<string> }>
 type Untyped = (...args: ReadonlyArray<unknown>) => Asked
@@ -116,7 +150,7 @@ describe("all that is wrong with what a pipeline is given is told at once", () =
       fc.asyncProperty(some(ofSpec), some(ofCapture), target, fc.boolean(), async (spec, options, target, repeats) => {
         if (Object.keys(spec).length + Object.keys(options).length === 0 && target === "/s/one") return
         const asked = {
-          ...right,
+          ...capture,
           ...given(ofCapture, options),
           target: repeats && target !== 5 ? () => target : target
         }
@@ -160,11 +194,47 @@ describe("all that is wrong with what a pipeline is given is told at once", () =
     )
   })
 
+  it("of-parts-of-one-option-whatever-else-is-wrong-in-it", () => {
+    const right: Readonly<Record<string, object>> = {
+      "": { kernelPath: "/kernel" },
+      disks: Array.from({ length: 5 }, (_, index) => ({ ...disk, name: `disk-${index}` }))
+    }
+    const joined = (table: typeof inside, told: ReadonlyArray<string>) => {
+      const options = new Map<string, object>()
+      for (const [option, wrong] of told.flatMap((one) => (table[one] === undefined ? [] : [table[one]]))) {
+        const given = options.get(option) ?? right[option] ?? {}
+        options.set(option, Array.isArray(given) ? Object.assign([...given], wrong) : { ...given, ...wrong })
+      }
+      return Object.fromEntries(options)
+    }
+    return fc.assert(
+      fc.asyncProperty(
+        fc.subarray(Object.keys(inside)),
+        fc.subarray(Object.keys(insideSpec)),
+        fc.boolean(),
+        async (wrong, ofSpec, badPolicy) => {
+          if (wrong.length + ofSpec.length === 0) return
+          const { "": whole = {}, ...parts } = joined(insideSpec, ofSpec)
+          const asked = { ...capture, ...joined(inside, wrong), ...(badPolicy ? { policy: 5 } : {}) }
+          const problems = await refusal(run({ kernelPath: "/kernel", ...whole, ...parts }, asked))
+          for (const told of [...wrong, ...ofSpec, ...(badPolicy ? ["policy:"] : [])]) {
+            assert.isTrue(
+              problems.some((problem) => problem.startsWith(told)),
+              `${told} in ${problems.join("; ")}`
+            )
+          }
+          assert.strictEqual(new Set(problems).size, problems.length, "told twice")
+        }
+      ),
+      { numRuns: 100 }
+    )
+  })
+
   it("of-captures-side-by-side", () =>
     fc.assert(
       fc.asyncProperty(some(ofSpec), some(ofCapture), some(ofCapture), async (spec, one, two) => {
         // Two captures with one target are a problem of their own.
-        const captures = [one, two].map((wrong) => ({ ...right, ...given(ofCapture, wrong) }))
+        const captures = [one, two].map((wrong) => ({ ...capture, ...given(ofCapture, wrong) }))
         const problems = await refusal(sideBySide({ kernelPath: "/kernel", ...given(ofSpec, spec) }, captures))
         names(problems, spec)
         names(problems, one, "capture 0: ")

@@ -8,8 +8,10 @@ import { commandProblems } from "../agent/commandRequest.ts"
 import { describeValue } from "../describeValue.ts"
 import { gateProblems } from "../gate/gateProblems.ts"
 import {
+  durationProblems,
   flagProblems,
   isFunction,
+  isList,
   isRecord,
   isText,
   kindProblems,
@@ -19,9 +21,17 @@ import {
 import type { StageTuning } from "./Stage.ts"
 import { probeProblems } from "./stages/validate.ts"
 
-const isList = (value: unknown): value is ReadonlyArray<unknown> => Array.isArray(value)
-
-const isNumber = (value: unknown): boolean => typeof value === "number"
+/** The standard stages, in their order. */
+export const standardStages = [
+  "boot",
+  "watch",
+  "warm up",
+  "freeze",
+  "capture",
+  "publish",
+  "validate",
+  "prefetch"
+] as const
 
 const policyProblems = (name: string, policy: unknown): ReadonlyArray<string> =>
   kindProblems(
@@ -37,12 +47,16 @@ const tuningProblems = (tuning: unknown): ReadonlyArray<string> => {
   if (tuning === undefined) return []
   if (!isRecord(tuning)) return kindProblems("tuning", tuning, "retries and timeouts by stage", isRecord)
   return Object.entries(tuning).flatMap(([stage, one]) => {
+    if (!standardStages.some((known) => known === stage)) {
+      return [`tuning: no stage is called ${JSON.stringify(stage)}; there are ${standardStages.join(", ")}`]
+    }
     const name = `tuning.${stage}`
     if (one === undefined) return []
     if (!isRecord(one)) return kindProblems(name, one, "{ retry, timeout }", isRecord)
     return [
       ...unknownProblems(name, one, tuningNames),
-      ...kindProblems(`${name}.retry`, one["retry"], "a schedule of Effect's", orAbsent(Schedule.isSchedule))
+      ...kindProblems(`${name}.retry`, one["retry"], "a schedule of Effect's", orAbsent(Schedule.isSchedule)),
+      ...durationProblems(`${name}.timeout`, one["timeout"])
     ]
   })
 }
@@ -98,60 +112,4 @@ export const watchShapeProblems = (options: unknown): ReadonlyArray<string> => {
     ...flagProblems("recordGuest", options["recordGuest"]),
     ...flagProblems("deltas", options["deltas"])
   ]
-}
-
-/** Problems of what is booted, as far as journals and manifests say it; the rest is the machine's to refuse. */
-export const specShapeProblems = (spec: unknown): ReadonlyArray<string> => {
-  if (!isRecord(spec)) return kindProblems("spec", spec, "what is to be booted, { kernelPath }", isRecord)
-  const { disks, eventQuotas, initramfs, initramfsPath, kernelPath, network } = spec
-  const others = Object.entries(spec).filter(([name]) => name !== "initramfs")
-  return [
-    ...kindProblems("spec.kernelPath", kernelPath, "the path of a kernel", isText),
-    ...["memoryMib", "loadAddress", "epochMillis", "dirtySampleNanos"].flatMap((name) =>
-      kindProblems(`spec.${name}`, spec[name], "a number", orAbsent(isNumber))
-    ),
-    ...kindProblems(
-      "spec.seed",
-      spec["seed"],
-      "a number or null",
-      orAbsent((value) => value === null || isNumber(value))
-    ),
-    ...["commandLine", "engine"].flatMap((name) =>
-      kindProblems(`spec.${name}`, spec[name], "a text", orAbsent(isText))
-    ),
-    ...kindProblems("spec.initramfsPath", initramfsPath, "a path", orAbsent(isText)),
-    ...kindProblems(
-      "spec.initramfs",
-      initramfs,
-      "bytes",
-      orAbsent((value) => value instanceof Uint8Array)
-    ),
-    ...kindProblems(
-      "spec.eventQuotas",
-      eventQuotas,
-      "quotas by kind of event",
-      orAbsent((value) => isRecord(value) && Object.values(value).every(isRecord))
-    ),
-    ...kindProblems(
-      "spec.disks",
-      disks,
-      "a list of disks",
-      orAbsent((value) => isList(value) && Array.from(value).every(isRecord))
-    ),
-    ...kindProblems("spec.network", network, "what the network is to be, {} at least", orAbsent(isRecord)),
-    ...others.flatMap(([name, value]) => kindProblems(`spec.${name}`, value, "what JSON can say", orAbsent(isJson)))
-  ]
-}
-
-/** As journals hold it. */
-const isJson = (value: unknown, depth = 64): boolean => {
-  if (value === null || typeof value === "string" || typeof value === "boolean") return true
-  if (typeof value === "number") return Number.isFinite(value)
-  if (typeof value !== "object" || depth === 0) return false
-  if (Array.isArray(value)) return Array.from(value).every((one) => isJson(one, depth - 1))
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return (
-    (prototype === null || prototype === Object.prototype) &&
-    Object.values(value).every((one) => isJson(one, depth - 1))
-  )
 }

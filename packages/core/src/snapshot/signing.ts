@@ -41,8 +41,17 @@ const keyNames = { signingKey: true, requiredKeys: true } as const satisfies Rec
 const isVerifyingKey = (value: unknown): boolean =>
   isRecord(value) && isText(value["id"]) && value["key"] instanceof KeyObject && value["key"].type === "public"
 
-/** Problems of the keys of a store: one that is misspelt would sign nothing, or require nothing. */
-const keyProblems = (keys: unknown): ReadonlyArray<string> =>
+/**
+ * Problems of the keys of a store: one that is misspelt would sign nothing, or require nothing.
+ *
+ * @example
+ * ```ts
+ * import { keyProblems } from "@stillpoint/core"
+ *
+ * console.log(keyProblems({}), keyProblems({ requiredKeys: [] })) // [] []
+ * ```
+ */
+export const keyProblems = (keys: unknown): ReadonlyArray<string> =>
   isRecord(keys)
     ? [
         ...unknownProblems("keys", keys, keyNames),

@@ -11,13 +11,16 @@ import * as fc from "fast-check"
 import { Subject } from "rxjs"
 import type { AgentPort } from "../agent/AgentPort.ts"
 import { makeAgent } from "../agent/makeAgent.ts"
+import { bootSpecProblems } from "../bootSpecProblems.ts"
 import type { DurableFiles } from "../files/DurableFiles.ts"
 import * as Gate from "../gate/Gate.ts"
 import type { GuestEvent } from "../GuestEvent.ts"
 import type { GuestFiles } from "../guestFiles/GuestFiles.ts"
 import { Journal } from "../journal/Journal.ts"
 import * as Pipeline from "../pipeline/Pipeline.ts"
+import { refuseProblems } from "../pipeline/runStages.ts"
 import { makeClonePool } from "../pool/ClonePool.ts"
+import { keyProblems } from "../snapshot/signing.ts"
 import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { kindTrigger } from "./kindTrigger.ts"
 import { MemoryFiles } from "./MemoryFiles.ts"
@@ -157,6 +160,11 @@ const inFolder = (options: unknown): unknown =>
 export const paths = fc.oneof(rubbish, fc.constant("/s/good"))
 
 export const entries: Readonly<Record<string, readonly [Untyped, ...ReadonlyArray<fc.Arbitrary<unknown>>]>> = {
+  bootSpecProblems: [(spec) => Effect.suspend(() => refuseProblems("boot", bootSpecProblems("boot", spec))), specs],
+  keyProblems: [
+    (keys) => Effect.suspend(() => refuseProblems("keys", keyProblems(keys))),
+    nearly({}, ["signingKey", "requiredKeys"])
+  ],
   "Pipeline.run": [Pipeline.run as unknown as Untyped, specs, captureOptions],
   "Pipeline.sideBySide": [
     Pipeline.sideBySide as unknown as Untyped,

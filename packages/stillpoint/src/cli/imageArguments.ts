@@ -5,7 +5,8 @@
  */
 import { Effect, Option } from "effect"
 import { Argument, Flag } from "effect/cli"
-import { type BakeOptions, usualMoment } from "../sandbox/bake.ts"
+import type { BakeOptions } from "../sandbox/bake.ts"
+import { usualMoment } from "../sandbox/checkedOptions.ts"
 import type { ImageOptions } from "../sandbox/imageSpec.ts"
 import { momentOf } from "./policyFile.ts"
 

@@ -15,8 +15,9 @@ import type {
 } from "@stillpoint/core"
 import { Effect, Exit, type Layer, ManagedRuntime, Scope, Stream } from "effect"
 import { checkedCount, type CommandResult, Sandbox, type SandboxOptions } from "./Sandbox.ts"
-import { OptionsInvalid, SandboxClosed } from "./SandboxError.ts"
-import { sandboxServices, type StillpointOptions } from "./sandboxServices.ts"
+import { bakeProblems, refused } from "./checkedOptions.ts"
+import { SandboxClosed } from "./SandboxError.ts"
+import { sandboxServices, servicesProblems, type StillpointOptions } from "./sandboxServices.ts"
 
 /** A signal that cancels an operation: it cleans up, and its promise is rejected. */
 export interface Abortable {
@@ -95,26 +96,29 @@ export class Stillpoint implements AsyncDisposable {
   static create(given: SandboxOptions & StillpointOptions & Abortable): Promise<Stillpoint> {
     // What is no record has no image.
     const { home, images, keys, signal, ...options } = { ...given }
-    return Stillpoint.opened({ home, images, keys }, Sandbox.create(options), signal)
+    const services = servicesOf({ home, images, keys })
+    return Stillpoint.opened("Stillpoint.create", services, Sandbox.create(options), signal, bakeProblems(options))
   }
 
   /** A sandbox of a stored snapshot: `name`, `name:tag` or a digest. */
   static of(reference: string, given: StillpointOptions & Abortable = {}): Promise<Stillpoint> {
-    const { home, images, keys, signal } = { ...given }
-    return Stillpoint.opened({ home, images, keys }, Sandbox.of(reference), signal)
+    const { home, images, keys, signal, ...others } = { ...given }
+    const services = servicesOf({ home, images, keys, ...others })
+    return Stillpoint.opened("Stillpoint.of", services, Sandbox.of(reference), signal)
   }
 
   private static async opened(
-    { home, images, keys }: { readonly [K in keyof StillpointOptions]: StillpointOptions[K] | undefined },
+    operation: string,
+    services: StillpointOptions,
     making: Effect.Effect<Sandbox, unknown, Services | Scope.Scope>,
-    signal: AbortSignal | undefined
+    signal: AbortSignal | undefined,
+    { ofImage, ofMoment, ofOptions }: Partial<ReturnType<typeof bakeProblems>> = {}
   ): Promise<Stillpoint> {
-    await Effect.runPromise(checkedOptions("Stillpoint", { signal }))
-    const shared = new Shared({
-      ...(home === undefined ? {} : { home }),
-      ...(images === undefined ? {} : { images }),
-      ...(keys === undefined ? {} : { keys })
-    })
+    const ofMaking = [...(ofOptions ?? []), ...(ofMoment ?? []), ...(ofImage ?? [])]
+    const ofServices = [...signalProblems(signal), ...servicesProblems(services)]
+    // What is wrong with the sandbox alone is what is wrong with a sandbox anywhere.
+    if (ofServices.length > 0) await Effect.runPromise(refused(operation, [...ofServices, ...ofMaking]))
+    const shared = new Shared(services)
     shared.enter()
     const scope = Effect.runSync(Scope.make())
     try {
@@ -133,7 +137,7 @@ export class Stillpoint implements AsyncDisposable {
     more: ReadonlyArray<string> = []
   ): Promise<A> {
     if (this.isClosed) throw new SandboxClosed({ id: this.sandbox.id })
-    await Effect.runPromise(checkedOptions("options", options, more))
+    await Effect.runPromise(refused("options", abortableProblems(options, more)))
     return this.shared.runtime.runPromise(Scope.provide(work, this.scope), optionsOf(options.signal))
   }
 
@@ -256,23 +260,28 @@ export class Stillpoint implements AsyncDisposable {
   }
 }
 
+const isSignal = (value: unknown): boolean => value === undefined || value instanceof AbortSignal
+
+const signalProblems = (signal: unknown): ReadonlyArray<string> =>
+  isSignal(signal) ? [] : [`signal: expected an AbortSignal, found ${describeValue(signal)}`]
+
 /** Options of an operation, of which `more` are those beside the signal. */
-const checkedOptions = (operation: string, options: unknown, more: ReadonlyArray<string> = []) => {
+const abortableProblems = (options: unknown, more: ReadonlyArray<string> = []): ReadonlyArray<string> => {
   const known = ["signal", ...more]
-  const isSignal = (value: unknown) => value === undefined || value instanceof AbortSignal
   const isFit =
     typeof options === "object" &&
     options !== null &&
     !Array.isArray(options) &&
     isSignal(Reflect.get(options, "signal"))
-  const [problem, ...others] = isFit
+  return isFit
     ? Object.keys(options)
         .filter((key) => !known.includes(key))
         .map((key) => `unknown option ${key}${didYouMean(key, known)}: expected { ${known.join(", ")} }`)
     : [`expected { ${known.join(", ")} }, with an AbortSignal as signal, found ${describeValue(options)}`]
-  return problem === undefined
-    ? Effect.void
-    : Effect.fail(new OptionsInvalid({ operation, problems: [problem, ...others] }))
 }
+
+/** The options of services that are said. */
+const servicesOf = (options: { readonly [K in keyof StillpointOptions]: StillpointOptions[K] | undefined }) =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as StillpointOptions
 
 const optionsOf = (signal: AbortSignal | undefined) => (signal === undefined ? {} : { signal })

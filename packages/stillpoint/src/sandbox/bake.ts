@@ -36,9 +36,6 @@ export interface Baked {
   readonly why: string
 }
 
-/** The moment that is meant where nothing is said. */
-export const usualMoment = "listener & calm 20ms"
-
 const words: Readonly<Record<string, string>> = {
   onPreExec: "pre-exec",
   onListener: "listener",
@@ -96,7 +93,7 @@ export const bakeSpec = Effect.fn("bakeSpec")(function* (
 
 /** Boots an image, captures it at a moment, and stores the snapshot, under a name if one is given. */
 export const bake = Effect.fn("bake")(function* (options: BakeOptions) {
-  const policy = yield* checkedBake("bake", options, usualMoment)
+  const policy = yield* checkedBake("bake", options)
   const { name, replace } = options
   if (name !== undefined && replace !== true) yield* isFree(name)
   return yield* bakeSpec(yield* imageSpec(options), policy, options)
@@ -111,7 +108,7 @@ const cacheName = ({ spec }: Booted, policy: Policy): string =>
 
 /** A snapshot of an image at a moment: the one that was baked before, or one that is baked now. */
 export const bakedOnce = Effect.fn("bakedOnce")(function* (options: BakeOptions) {
-  const policy = yield* checkedBake("sandbox", options, usualMoment)
+  const policy = yield* checkedBake("sandbox", options)
   const booted = yield* imageSpec(options)
   const snapshots = yield* Snapshots
   const cached = cacheName(booted, policy)

@@ -3,22 +3,29 @@
  *
  * @module
  */
-import { NameTaken, parseName, PlainText, Snapshots, SnapshotsError, workloadSpecSchema } from "@stillpoint/core"
-import { Effect, Result, Schema, SchemaIssue } from "effect"
+import {
+  NameTaken,
+  parseName,
+  PlainText,
+  schemaProblems,
+  Snapshots,
+  SnapshotsError,
+  workloadSpecSchema
+} from "@stillpoint/core"
+import { Effect, Result, Schema } from "effect"
+import { unknownImage } from "./imageSpec.ts"
 import { readMomentResult } from "./readMoment.ts"
 import { OptionsInvalid } from "./SandboxError.ts"
 
-const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
+/** Problems of options, each with its place in them. */
+export const problemsOf = (schema: Schema.Codec<unknown, unknown>, found: unknown): ReadonlyArray<string> =>
+  schemaProblems("", schema, found).map((problem) => problem.replace(/^\.|^: /, ""))
 
-const issuesOf = (schema: Schema.Codec<unknown, unknown>, found: unknown): ReadonlyArray<string> => {
-  const decoded = Schema.decodeUnknownResult(schema)(found, { errors: "all", onExcessProperty: "error" })
-  if (Result.isSuccess(decoded)) return []
-  return formatIssue(decoded.failure.issue).issues.map(({ message, path = [] }) =>
-    path.length === 0 ? message : `${path.map(String).join(".")}: ${message}`
-  )
-}
-
-const refused = (operation: string, [problem, ...more]: ReadonlyArray<string>): Effect.Effect<void, OptionsInvalid> =>
+/** Refuses an operation for its problems, if there are any. */
+export const refused = (
+  operation: string,
+  [problem, ...more]: ReadonlyArray<string>
+): Effect.Effect<void, OptionsInvalid> =>
   problem === undefined ? Effect.void : Effect.fail(new OptionsInvalid({ operation, problems: [problem, ...more] }))
 
 /** Refuses what an operation was given for all that is wrong with it. */
@@ -26,7 +33,7 @@ export const checkedOptions = (
   operation: string,
   schema: Schema.Codec<unknown, unknown>,
   found: unknown
-): Effect.Effect<void, OptionsInvalid> => Effect.suspend(() => refused(operation, issuesOf(schema, found)))
+): Effect.Effect<void, OptionsInvalid> => Effect.suspend(() => refused(operation, problemsOf(schema, found)))
 
 /** A path, of a file or a folder. */
 export const Path = PlainText.check(Schema.isMinLength(1))
@@ -70,17 +77,33 @@ const BakeData = Schema.Struct({
   replace: Schema.optional(Schema.Boolean)
 })
 
-/** The policy of a bake; refuses the bake for all that is wrong with it, and for its moment alone as a moment is. */
-export const checkedBake = (operation: string, options: unknown, usualMoment: string) =>
+const optionOf = (options: unknown, name: string): unknown =>
+  typeof options === "object" && options !== null ? Reflect.get(options, name) : undefined
+
+const momentOf = (options: unknown) => readMomentResult((optionOf(options, "captureAt") ?? usualMoment) as string)
+
+/** The moment that is meant where nothing is said. */
+export const usualMoment = "listener & calm 20ms"
+
+/** All that is wrong with a bake: with its options, with its moment, and with the name of its image. */
+export const bakeProblems = (options: unknown) => {
+  const moment = momentOf(options)
+  const image = optionOf(options, "image")
+  const unknown = typeof image === "string" ? unknownImage(image) : undefined
+  return {
+    ofOptions: problemsOf(BakeData, options),
+    ofMoment: Result.isFailure(moment) ? [`captureAt: ${moment.failure.why}`] : [],
+    ofImage: unknown === undefined ? [] : [`image: ${unknown.message}`]
+  }
+}
+
+/** The policy of a bake; refuses the bake for all that is wrong with it, and for its moment or its image alone as those are. */
+export const checkedBake = (operation: string, options: unknown) =>
   Effect.gen(function* () {
-    const problems = issuesOf(BakeData, options)
-    const given: unknown =
-      typeof options === "object" && options !== null ? Reflect.get(options, "captureAt") : undefined
-    const moment = readMomentResult((given ?? usualMoment) as string)
-    if (problems.length === 0) return yield* Effect.fromResult(moment)
-    const ofMoment = Result.isFailure(moment) ? [`captureAt: ${moment.failure.why}`] : []
-    yield* refused(operation, [...problems, ...ofMoment])
-    return yield* Effect.fromResult(moment)
+    const { ofImage, ofMoment, ofOptions } = bakeProblems(options)
+    const isOne = ofOptions.length === 0 && (ofMoment.length === 0 || ofImage.length === 0)
+    if (!isOne) yield* refused(operation, [...ofOptions, ...ofMoment, ...ofImage])
+    return yield* Effect.fromResult(momentOf(options))
   })
 
 /** Refuses a name that belongs to a snapshot, unless it is the one that is to have it. */

@@ -67,17 +67,25 @@ const keepImage = Effect.fnUntraced(function* (home: string, file: string, diges
   return path
 })
 
+/** What is wrong with the name of a built-in image; `undefined` where there is one, or it is a reference. */
+export const unknownImage = (image: string): ImageUnknown | undefined => {
+  if (!image.startsWith("kit:")) return undefined
+  const name = image.slice("kit:".length)
+  return Object.hasOwn(builtIn, name)
+    ? undefined
+    : new ImageUnknown({ found: image, meant: didYouMean(name, Object.keys(builtIn)) })
+}
+
 /**
  * What to boot for an image: with a network interface, so that its ports can be reached. `keep` puts the image's file beside the
  * snapshots once more, should it have been pruned before a snapshot read it.
  */
 export const imageSpec = Effect.fn("imageSpec")(function* ({ image, memoryMib, workload = {} }: ImageOptions) {
   const kit = yield* GuestKit
-  if (image.startsWith("kit:")) {
-    const name = image.slice("kit:".length)
-    const known = Object.keys(builtIn)
-    const guest = Object.entries(builtIn).find(([one]) => one === name)?.[1]
-    if (guest === undefined) return yield* new ImageUnknown({ found: image, meant: didYouMean(name, known) })
+  const unknown = unknownImage(image)
+  if (unknown !== undefined) return yield* unknown
+  const guest = Object.entries(builtIn).find(([name]) => image === `kit:${name}`)?.[1]
+  if (guest !== undefined) {
     const spec = yield* kit.guest({ ...guest, workload: { ...guest.workload, ...workload }, network: true })
     const origin = { ...spec.origin, image }
     const booted = { ...spec, memoryMib: memoryMib ?? 128, network: {}, origin } satisfies BootSpec

@@ -7,17 +7,18 @@ import { join } from "node:path"
 import {
   DurableFiles,
   Journal,
+  keyProblems,
   makeDirectories,
   type SnapshotKeys,
   Snapshots,
   snapshotsHome,
   SnapshotStore
 } from "@stillpoint/core"
-import { Images, type ImagesOptions } from "@stillpoint/images"
+import { Images, type ImagesOptions, imagesOptionsProblems } from "@stillpoint/images"
 import { GuestKit } from "@stillpoint/kit"
 import { NativeAgent, NativeVmm } from "@stillpoint/native"
 import { Effect, Layer, Schema } from "effect"
-import { checkedOptions, Path } from "./checkedOptions.ts"
+import { Path, problemsOf, refused } from "./checkedOptions.ts"
 
 /** Options of the services that sandboxes share. */
 export interface StillpointOptions {
@@ -43,13 +44,31 @@ const journalIn = (home: string) =>
 
 /** One layer with the engine of this host, the guest kit, images, the user's snapshots, and a journal of runs beside them. */
 export const sandboxServices = (options: StillpointOptions = {}) =>
-  Layer.unwrap(Effect.map(checkedOptions("Stillpoint.layer", ServicesData, options), () => servicesOf(options)))
+  Layer.unwrap(
+    Effect.map(
+      Effect.suspend(() => refused("Stillpoint.layer", servicesProblems(options))),
+      () => servicesOf(options)
+    )
+  )
 
 const ServicesData = Schema.Struct({
   home: Schema.optional(Path),
   images: Schema.optional(Schema.Unknown),
   keys: Schema.optional(Schema.Unknown)
 })
+
+/** All that is wrong with the options of the services. */
+export const servicesProblems = (options: unknown): ReadonlyArray<string> => {
+  const problems = problemsOf(ServicesData, options)
+  if (typeof options !== "object" || options === null) return problems
+  const images: unknown = Reflect.get(options, "images")
+  const keys: unknown = Reflect.get(options, "keys")
+  return [
+    ...problems,
+    ...(images === undefined ? [] : imagesOptionsProblems(images)),
+    ...(keys === undefined ? [] : keyProblems(keys))
+  ]
+}
 
 const servicesOf = (options: StillpointOptions) => {
   const { home = snapshotsHome(), keys = {} } = options
