@@ -154,10 +154,6 @@ const char *archive_read_header(const uint8_t block[ARCHIVE_BLOCK_BYTES], struct
 	snprintf(entry->path, sizeof(entry->path), "%.*s%s%.*s", has_prefix ? PREFIX_BYTES : 0, (const char *)block + PREFIX_AT,
 		 has_prefix ? "/" : "", NAME_BYTES, (const char *)block + NAME_AT);
 	snprintf(entry->target, sizeof(entry->target), "%.*s", NAME_BYTES, (const char *)block + TARGET_AT);
-	/* Before directories had a type of their own. */
-	size_t length = strlen(entry->path);
-	if (entry->kind == ARCHIVE_FILE && length > 0 && entry->path[length - 1] == '/')
-		entry->kind = ARCHIVE_DIRECTORY;
 	return NULL;
 }
 
@@ -287,6 +283,10 @@ void archive_apply(const struct archive_records *records, struct archive_entry *
 		entry->seconds = records->seconds;
 		entry->nanos = records->nanos;
 	}
+	/* Before directories had a type of their own. The name in the header may be a long one's beginning. */
+	size_t length = strlen(entry->path);
+	if (entry->kind == ARCHIVE_FILE && length > 0 && entry->path[length - 1] == '/')
+		entry->kind = ARCHIVE_DIRECTORY;
 }
 
 const char *archive_plain_path(const char *path, char plain[PATH_MAX])
@@ -325,10 +325,12 @@ static void put_octal(uint8_t *field, size_t length, uint64_t value)
 static void put_header(uint8_t block[ARCHIVE_BLOCK_BYTES], const struct archive_entry *entry, char type, uint64_t size)
 {
 	size_t path_length = strlen(entry->path), target_length = strlen(entry->target);
+	/* A reader may take a file whose name here ends in `/` for a directory, whatever the record before it says. */
+	size_t name_length = path_length <= NAME_BYTES ? path_length : NAME_BYTES - (entry->path[NAME_BYTES - 1] == '/');
 	uint8_t whole_seconds = entry->seconds >= 0 && (uint64_t)entry->seconds <= SIZE_IN_HEADER;
 
 	memset(block, 0, ARCHIVE_BLOCK_BYTES);
-	memcpy(block + NAME_AT, entry->path, path_length < NAME_BYTES ? path_length : NAME_BYTES);
+	memcpy(block + NAME_AT, entry->path, name_length);
 	memcpy(block + TARGET_AT, entry->target, target_length < NAME_BYTES ? target_length : NAME_BYTES);
 	put_octal(block + MODE_AT, ID_BYTES, entry->mode);
 	put_octal(block + UID_AT, ID_BYTES, entry->uid <= ID_IN_HEADER ? entry->uid : 0);
@@ -358,7 +360,6 @@ static size_t put_record(char *into, const char *key, const char *value)
 
 size_t archive_write_headers(const struct archive_entry *entry, uint8_t bytes[ARCHIVE_HEADERS_MAX])
 {
-	static const char types[] = { '0', '1', '2', '3', '4', '5', '6' };
 	char *records = (char *)bytes + ARCHIVE_BLOCK_BYTES;
 	size_t length = 0;
 	char number[48];
@@ -394,6 +395,6 @@ size_t archive_write_headers(const struct archive_entry *entry, uint8_t bytes[AR
 		memset(records + length, 0, at - ARCHIVE_BLOCK_BYTES - length);
 		put_header(bytes, &own, 'x', length);
 	}
-	put_header(bytes + at, entry, types[entry->kind], entry->size);
+	put_header(bytes + at, entry, "0123456"[entry->kind], entry->size);
 	return at + ARCHIVE_BLOCK_BYTES;
 }

@@ -65,7 +65,7 @@ const char *archive_read_header(const uint8_t block[ARCHIVE_BLOCK_BYTES], struct
 /* Reads pax records; what concerns nobody here is passed over. Returns null, or what is wrong with them. */
 const char *archive_read_records(const uint8_t *bytes, size_t length, struct archive_records *records);
 
-/* Has what records say stand in the entry. */
+/* Has what records say stand in the entry; a file whose path then ends in `/` is a directory. */
 void archive_apply(const struct archive_records *records, struct archive_entry *entry);
 
 /* A path without what means nothing in it; empty for the directory itself. Returns null, or what is wrong with it. */
