@@ -4,11 +4,8 @@
  * @module
  */
 import type { GuestEvent, GuestNanos, TriggerProgress, TriggerSignal } from "@stillpoint/core"
-import type { Fired } from "./Fired.ts"
+import type { Correction } from "./Fired.ts"
 import type { Timer } from "./Timers.ts"
-
-/** An event that says better what another had been taken for. */
-export type Correction = Pick<Fired, "event" | "heldUntilNanos">
 
 /** How far a part has got. */
 export type Status = TriggerProgress["status"]

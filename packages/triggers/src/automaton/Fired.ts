@@ -23,6 +23,16 @@ export interface Fired {
   readonly quiesce: QuiesceReport | null
 }
 
+/** An event that says better what another had been taken for. */
+export type Correction = Pick<Fired, "event" | "heldUntilNanos">
+
+/** The same firing, on an event that says better what it was taken for: the cause is that one, but where a policy had told another. */
+export const correctedBy = (fired: Fired, correction: Correction): Fired => {
+  const { cause, event } = fired
+  const isTold = cause._tag === "Event" && cause.event === event && correction.event !== null
+  return { ...fired, ...correction, cause: isTold ? { _tag: "Event", event: correction.event } : cause }
+}
+
 /** The same firing, once the freeze that its quiesce had asked for, or the request for it, was given back: the guest goes on since. */
 export const thawed = (fired: Fired): Fired =>
   fired.quiesce?.agent === "frozen" || fired.quiesce?.agent === "no-answer"

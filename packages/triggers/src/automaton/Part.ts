@@ -5,9 +5,9 @@
  */
 import type { FiringCause, GuestEvent, GuestEventKind, TriggerProgress, TriggerSignal } from "@stillpoint/core"
 import type { Automaton } from "./Automaton.ts"
-import type { AutomatonPart, Correction, Life, Status } from "./AutomatonPart.ts"
+import type { AutomatonPart, Life, Status } from "./AutomatonPart.ts"
 import type { Channel } from "./Channel.ts"
-import type { Fired } from "./Fired.ts"
+import type { Correction, Fired } from "./Fired.ts"
 import type { Timer } from "./Timers.ts"
 
 /** Where in an automaton a part is being built. */

@@ -1,6 +1,6 @@
 import type { GuestEvent, GuestEventKind, GuestNanos } from "@stillpoint/core"
 import { requireEventKind } from "../argument.ts"
-import type { Correction } from "../automaton/AutomatonPart.ts"
+import type { Correction } from "../automaton/Fired.ts"
 import type { GuestCondition } from "../automaton/GuestCondition.ts"
 import { Part, type Site } from "../automaton/Part.ts"
 import type { Heard } from "../Heard.ts"

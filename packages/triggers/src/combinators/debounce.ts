@@ -1,8 +1,9 @@
-import { guestTimeInWords, type GuestNanos } from "@stillpoint/core"
+import { type GuestEvent, guestTimeInWords, type GuestNanos } from "@stillpoint/core"
 import type { Duration } from "effect"
 import { combinator } from "./combinator.ts"
 import { durationOf } from "../guestDuration.ts"
-import { type Fired, thawed } from "../automaton/Fired.ts"
+import { type Correction, correctedBy, type Fired, thawed } from "../automaton/Fired.ts"
+import type { Channel } from "../automaton/Channel.ts"
 import { Part, type Site } from "../automaton/Part.ts"
 import type { Timer } from "../automaton/Timers.ts"
 import { Policy } from "../Policy.ts"
@@ -48,12 +49,15 @@ class Debounce extends Part<Memory> {
   private readonly nanos: number
   private readonly silence: string
   private readonly timer: Timer
+  /** Heard while there is a firing that an event may say better. */
+  private readonly corrections: ReadonlyArray<Channel>
   private readonly child: Part
 
   constructor(site: Site, policy: Policy, nanos: number) {
     super(site, "debounce", { last: null, lastAtNanos: 0 })
     this.nanos = nanos
     this.timer = site.automaton.timers.make(this)
+    this.corrections = site.automaton.channels.watch(this, ["WorkloadPreExec"])
     this.child = policy.build(this)
     this.children = [this.child]
     this.silence = `, and not again for ${guestTimeInWords(nanos)}`
@@ -66,6 +70,7 @@ class Debounce extends Part<Memory> {
   }
 
   protected onDisarm(): void {
+    if (this.memory.last !== null) this.automaton.channels.listen(this.corrections, -1)
     this.timer.clear()
     this.child.disarm()
   }
@@ -76,10 +81,30 @@ class Debounce extends Part<Memory> {
       return
     }
     // What a quiesce below had frozen goes on meanwhile.
-    this.memory.last = { ...thawed(fired), furtherWait: `${fired.furtherWait}${this.silence}` }
+    this.waitAfter({ ...thawed(fired), furtherWait: `${fired.furtherWait}${this.silence}` })
+    if (!this.child.isArmed && !this.child.isArmedByThisInput) this.child.arm()
+  }
+
+  private waitAfter(fired: Fired): void {
+    if (this.memory.last === null) this.automaton.channels.listen(this.corrections, 1)
+    this.memory.last = fired
     this.memory.lastAtNanos = this.automaton.nowNanos
     this.timer.setIn(this.nanos)
-    if (!this.child.isArmed && !this.child.isArmedByThisInput) this.child.arm()
+  }
+
+  private correctionBy(event: GuestEvent): Correction | null {
+    const { last } = this.memory
+    return last === null ? null : (this.automaton.part(last.by)?.corrected(event, last.event) ?? null)
+  }
+
+  override overlooks(event: GuestEvent): boolean {
+    return this.correctionBy(event) === null
+  }
+
+  /** What the trigger had fired on is better known: it is silent from then on. */
+  override onEvent(event: GuestEvent): void {
+    const correction = this.correctionBy(event)
+    if (this.memory.last !== null && correction !== null) this.waitAfter(correctedBy(this.memory.last, correction))
   }
 
   override onTimer(): void {

@@ -109,6 +109,16 @@ describe("the hold of pre-exec", () => {
       assert.strictEqual(firing.quiesce?.triggeredAtNanos, millis(6))
     })
 
+    it("is-what-the-agent-says-also-where-silence-is-waited-for-and-the-trigger-does-not-listen", () => {
+      const armedByLine = andThen(onEvent("SerialLine"), trusting)
+      const policy = quiesce(debounce(armedByLine, "5 millis"), { calmFor: "300 millis", deadline: "450 millis" })
+      const lines = [idle, [millis(1), { ...marker, text: "loading" }] as const, [millis(5), marker] as const]
+      const reason = givenPolicy(policy)
+        .when([...lines, [millis(6), announced]], millis(900))
+        .thenDoesNotFire("HoldTooShort")
+      assert.deepInclude(reason, { holdNanos: millis(95), atNanos: millis(11) })
+    })
+
     it("counts-where-nobody-knows-better", () => {
       calm(300)
         .when([idle, [millis(5), marker]], millis(900))

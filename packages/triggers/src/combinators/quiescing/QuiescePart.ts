@@ -4,9 +4,8 @@
  * @module
  */
 import { type GuestEvent, type GuestEventKind, guestTimeInWords, type QuiesceVerdict } from "@stillpoint/core"
-import type { Correction } from "../../automaton/AutomatonPart.ts"
 import type { Channel } from "../../automaton/Channel.ts"
-import type { Fired } from "../../automaton/Fired.ts"
+import { correctedBy, type Fired } from "../../automaton/Fired.ts"
 import { Part, type Site } from "../../automaton/Part.ts"
 import type { Timer } from "../../automaton/Timers.ts"
 import type { Policy } from "../../Policy.ts"
@@ -143,7 +142,9 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
     }
     const correction = trigger?.corrected(event, pending?.event ?? null) ?? null
     if (pending !== null && correction !== null) {
-      this.beginAnew(pending, correction)
+      // The wait begins as if it had fired on that.
+      this.end(false)
+      this.childFired(0, correctedBy(pending, correction))
       return
     }
     switch (this.agent.take(event)) {
@@ -177,18 +178,6 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
     this.status = "waiting"
     this.parent?.childResumed(this.index)
     this.child.arm()
-  }
-
-  /** What the trigger had fired on is better known: the wait begins as if it had fired on that. */
-  private beginAnew(pending: Fired, correction: Correction): void {
-    const { cause, event } = pending
-    const isTold = cause._tag === "Event" && cause.event === event && correction.event !== null
-    this.end(false)
-    this.childFired(0, {
-      ...pending,
-      ...correction,
-      cause: isTold ? { _tag: "Event", event: correction.event } : cause
-    })
   }
 
   onCalm(): void {
