@@ -2,6 +2,11 @@ use super::*;
 use proptest::prelude::*;
 
 const BASE: u64 = 0x8000_0000;
+/// How many memories, each with as much done to it, are compared: few where an interpreter hashes them.
+const MOST_MEMORIES: usize = if cfg!(miri) { 3 } else { 8 };
+const MOST_ACTS: usize = if cfg!(miri) { 24 } else { 120 };
+/// Of memories that are compared page by page: more than two leaves have.
+const PAGES: u64 = LEAF_PAGES as u64 * 7 / 3 + 2;
 
 fn filled(memory: &mut PagedMemory, page: u64, byte: u8) {
     memory.write(BASE + page * PAGE, &[byte; PAGE_BYTES]).expect("in range");
@@ -36,8 +41,9 @@ fn addresses_outside_memory_are_refused_whole() {
 
 #[test]
 fn a_fork_shares_until_written_and_is_small() {
-    let mut parent = PagedMemory::new(BASE, 128 << 20);
-    for page in 0..2000 {
+    let (pages, len) = if cfg!(miri) { (200, 8 << 20) } else { (2000, 128 << 20) };
+    let mut parent = PagedMemory::new(BASE, len);
+    for page in 0..pages {
         filled(&mut parent, page, page as u8);
     }
     let mut child = parent.fork();
@@ -48,7 +54,7 @@ fn a_fork_shares_until_written_and_is_small() {
     assert_eq!(first_byte(&mut parent, 4), 4);
     assert_eq!(first_byte(&mut child, 4), 0xbb);
     drop(parent);
-    assert_eq!(first_byte(&mut child, 1999), 1999u16 as u8);
+    assert_eq!(first_byte(&mut child, pages - 1), (pages - 1) as u8);
 }
 
 #[test]
@@ -126,15 +132,15 @@ enum Act {
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let act = prop_oneof![
-        4 => (0..8usize, 0..300u64, any::<u8>())
+        4 => (0..MOST_MEMORIES, 0..PAGES, any::<u8>())
             .prop_map(|(machine, page, byte)| Act::Write { machine, page, byte }),
-        4 => (0..8usize, 0..300u64, any::<u8>())
+        4 => (0..MOST_MEMORIES, 0..PAGES, any::<u8>())
             .prop_map(|(machine, page, byte)| Act::WriteThroughPointer { machine, page, byte }),
-        1 => (0..8usize).prop_map(|machine| Act::Fork { machine }),
-        1 => (0..8usize).prop_map(|machine| Act::Close { machine }),
-        1 => (0..8usize).prop_map(|machine| Act::Mark { machine }),
+        1 => (0..MOST_MEMORIES).prop_map(|machine| Act::Fork { machine }),
+        1 => (0..MOST_MEMORIES).prop_map(|machine| Act::Close { machine }),
+        1 => (0..MOST_MEMORIES).prop_map(|machine| Act::Mark { machine }),
     ];
-    proptest::collection::vec(act, 1..120)
+    proptest::collection::vec(act, 1..MOST_ACTS)
 }
 
 proptest! {
@@ -145,9 +151,9 @@ proptest! {
     #[test]
     fn forked_memories_behave_as_copies(acts in acts()) {
         struct Model { memory: PagedMemory, bytes: Vec<u8>, mark: Mark, dirty: Vec<u64> }
-        let mut memory = PagedMemory::new(BASE, 300 * PAGE);
+        let mut memory = PagedMemory::new(BASE, PAGES * PAGE);
         let mark = memory.mark();
-        let mut models = vec![Model { memory, bytes: vec![0; 300], mark, dirty: Vec::new() }];
+        let mut models = vec![Model { memory, bytes: vec![0; PAGES as usize], mark, dirty: Vec::new() }];
         for act in acts {
             let count = models.len();
             match act {
@@ -165,7 +171,7 @@ proptest! {
                     model.bytes[page as usize] = byte;
                     model.dirty.push(BASE + page * PAGE);
                 }
-                Act::Fork { machine } if count < 8 => {
+                Act::Fork { machine } if count < MOST_MEMORIES => {
                     let model = &mut models[machine % count];
                     let memory = model.memory.fork();
                     let (bytes, mark) = (model.bytes.clone(), model.mark);
@@ -184,14 +190,14 @@ proptest! {
             }
         }
         for model in &mut models {
-            for page in 0..300u64 {
+            for page in 0..PAGES {
                 prop_assert_eq!(first_byte(&mut model.memory, page), model.bytes[page as usize]);
             }
             model.dirty.sort_unstable();
             model.dirty.dedup();
             prop_assert_eq!(model.memory.pages_since(model.mark), model.dirty.clone());
             let incremental = model.memory.digest().expect("no image");
-            let mut fresh = PagedMemory::new(BASE, 300 * PAGE);
+            let mut fresh = PagedMemory::new(BASE, PAGES * PAGE);
             for (page, byte) in model.bytes.iter().enumerate() {
                 if *byte != 0 {
                     filled(&mut fresh, page as u64, *byte);
@@ -218,7 +224,8 @@ fn the_digest_that_is_kept_up_to_date_is_that_of_the_content() {
         *hasher.finalize().as_bytes()
     }
     let mut memory = PagedMemory::new(BASE, (2 * LEAF_PAGES as u64 + 3) * PAGE);
-    for page in [0, 200, 258, 0] {
+    let leaf = LEAF_PAGES as u64;
+    for page in [0, leaf * 3 / 2, leaf * 2 + 2, 0] {
         assert_eq!(memory.digest(), Ok(anew(&memory)));
         filled(&mut memory, page, page as u8 + 1);
     }

@@ -206,6 +206,7 @@ fn what_is_not_there_or_not_known_is_refused_and_harms_nothing() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a disk is a file of the host's")]
 fn a_read_only_disk_says_so_and_is_not_written() {
     let folder = Folder::new("read-only");
     let source = folder.file("source", 8192);
@@ -275,6 +276,7 @@ fn a_slot_is_empty_until_a_disk_is_put_into_it() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a disk is a file of the host's")]
 fn a_driver_that_does_not_flush_has_what_it_wrote_on_the_disk() {
     let folder = Folder::new("through");
     let source = folder.file("volume", 8192);
@@ -302,6 +304,7 @@ fn failures(bench: &Bench) -> Vec<(DiskOperation, u64, u64, DiskFailure, Option<
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a disk is a file of the host's")]
 fn what_a_disk_does_not_do_is_told_and_what_a_driver_asks_wrongly_is_not() {
     let folder = Folder::new("told");
     let source = folder.file("source", 1 << 20);
