@@ -1,6 +1,6 @@
 import { assert, describe, layer as withLayer } from "@effect/vitest"
 import { Gate, restoreSnapshot, SnapshotStore } from "@stillpoint/core"
-import { Effect } from "effect"
+import { Context, Effect, Layer } from "effect"
 import { ask, captureHeld, captureWitness, hasCompiler, layer, type Testimony } from "./witness.ts"
 
 const clones = Number(process.env["STILLPOINT_CLONES"] ?? 1000)
@@ -20,13 +20,18 @@ const kinds = (events: ReadonlyArray<{ readonly _tag: string }>) => events.map((
 const ungated = (directory: string) =>
   Effect.flatMap(SnapshotStore, (store) => Effect.flatMap(store.open(directory), restoreSnapshot))
 
+/** The snapshot of the witness at work, taken once: nothing that a test does changes it. */
+class Witness extends Context.Service<Witness, Effect.Success<typeof captureWitness>>()("test/gate/Witness") {
+  static readonly layer = Layer.effect(Witness)(captureWitness)
+}
+
 describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () => {
-  withLayer(layer, { excludeTestServices: true })((it) => {
+  withLayer(Layer.provideMerge(Witness.layer, layer), { excludeTestServices: true })((it) => {
     it.effect(
       "every-clone-is-another-machine",
       () =>
         Effect.gen(function* () {
-          const { directory } = yield* captureWitness
+          const { directory } = yield* Witness
           // What the workload had done when it was captured: asked of a clone whose workload nobody thaws.
           const captured = yield* Effect.scoped(Effect.flatMap(ungated(directory), ask))
           const told: Array<Testimony> = []
@@ -58,7 +63,7 @@ describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () 
 
     it.effect("clones-of-equal-identity-are-equal", () =>
       Effect.gen(function* () {
-        const { directory } = yield* captureWitness
+        const { directory } = yield* Witness
         const identity = {
           entropy: new Uint8Array(32).fill(7),
           realtimeNanos: 1_800_000_000_000_000_000n,
@@ -80,7 +85,7 @@ describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () 
 
     it.effect("no-workload-instruction-runs-between-restore-and-identity", () =>
       Effect.gen(function* () {
-        const { directory } = yield* captureWitness
+        const { directory } = yield* Witness
         // What the workload had done when it was captured: asked of a clone whose workload nobody thaws.
         const captured = yield* Effect.scoped(
           Effect.gen(function* () {
@@ -126,7 +131,7 @@ describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () 
 
     it.effect("an-identity-is-given-once", () =>
       Effect.gen(function* () {
-        const { directory } = yield* captureWitness
+        const { directory } = yield* Witness
         const { machine } = yield* Gate.restore(directory)
         assert.strictEqual(kinds(yield* machine.eventsSoFar()).filter((kind) => kind === "IdentityApplied").length, 1)
       })
@@ -134,7 +139,7 @@ describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () 
 
     it.effect("the-wall-clock-is-the-host's-at-hand-over", () =>
       Effect.gen(function* () {
-        const { directory } = yield* captureWitness
+        const { directory } = yield* Witness
         const errors: Array<number> = []
         for (let index = 0; index < 11; index++) {
           yield* Effect.scoped(
@@ -166,7 +171,7 @@ describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () 
 
     it.effect("the-error-of-the-wall-clock-that-is-told-is-its-error", () =>
       Effect.gen(function* () {
-        const { directory } = yield* captureWitness
+        const { directory } = yield* Witness
         // Never put right again: what the guest reads is what it was handed over with.
         const { clockErrorNanos, machine } = yield* Gate.restore(directory, { clockTolerance: "1 hour" })
         for (let index = 0; index < 5; index++) {
@@ -187,7 +192,7 @@ describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () 
 
     it.effect("monotonic-time-does-not-jump-and-no-timer-backlog-fires", () =>
       Effect.gen(function* () {
-        const { directory } = yield* captureWitness
+        const { directory } = yield* Witness
         const captured = yield* Effect.scoped(Effect.flatMap(ungated(directory), ask))
         const { manifest } = yield* (yield* SnapshotStore).open(directory)
         // An hour, and then a year, after the capture, as far as the guest can tell.
@@ -246,7 +251,7 @@ describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () 
 
     it.effect("forks-through-the-gate-are-other-machines-too", () =>
       Effect.gen(function* () {
-        const { directory, manifest } = yield* captureWitness
+        const { directory, manifest } = yield* Witness
         const base = yield* ungated(directory)
         const told = yield* Effect.forEach(
           Array.from({ length: 10 }),
