@@ -78,27 +78,43 @@ const failureOf = (command: string, { errors }: Ended) => {
  */
 const handover = ["test", "--workspace", "--features", "stillpoint-host/shuttle", "--test", "handover", "--locked"]
 
-const rust = async (): Promise<Outcome> => {
-  const outcome = new Outcome()
-  const suites = [["test", "--workspace", "--locked", "--no-fail-fast"], handover]
+const suites = [["test", "--workspace", "--locked", "--no-fail-fast"], handover]
+
+/** Builds the tests in Rust, with its progress shown: it is what takes time on a fresh clone. Returns the failure, if there is one. */
+const buildRust = async (): Promise<Outcome | undefined> => {
   for (const suite of suites) {
-    const command = ["cargo", ...suite].join(" ")
-    // Built first, with its progress shown: it is what takes time on a fresh clone.
     const built = await run("cargo", [...suite, "--no-run"], () => {})
     if (built.code !== 0) {
-      outcome.failures.push(failureOf(`${command}: not built`, built))
+      const outcome = new Outcome()
+      outcome.failures.push(failureOf(`cargo ${suite.join(" ")}: not built`, built))
       return outcome
     }
+  }
+  return undefined
+}
+
+/** Runs the tests in Rust. What they print comes in one piece, because other tests print meanwhile. */
+const rust = async (): Promise<Outcome> => {
+  const outcome = new Outcome()
+  const printed: Array<string> = []
+  for (const suite of suites) {
     // What passing tests say is asked for, because one that skips passes; it is shown at the end only.
     const options = ["--quiet", ...(suite.includes("--") ? [] : ["--"]), "--show-output"]
     const output = new CargoOutput()
-    const ended = await run("cargo", [...suite, ...options], (line) => output.take(line))
+    const ended = await run("cargo", [...suite, ...options], (line) => {
+      if (output.take(line)) printed.push(line)
+      return false
+    })
     outcome.add(output.outcome)
     // One that ends its process, by a signal for instance, fails without having been counted.
     const ends = saidIn(ended.errors).filter((line) => line.includes("(signal:"))
     if (ends.length > 0 || (ended.code !== 0 && output.outcome.failures.length === 0))
-      outcome.failures.push({ ...failureOf(command, ended), ...(ends.length > 0 ? { said: ends } : {}) })
+      outcome.failures.push({
+        ...failureOf(["cargo", ...suite].join(" "), ended),
+        ...(ends.length > 0 ? { said: ends } : {})
+      })
   }
+  process.stdout.write(`${printed.join("\n")}\n`)
   return outcome
 }
 
@@ -131,8 +147,13 @@ process.env["PROPTEST_RNG_SEED"] = String(seed.value)
 const repeated = `properties try the cases of seed ${seed.value}, from ${seed.from}: STILLPOINT_SEED=${seed.value} make test repeats them\n`
 process.stdout.write(repeated)
 const total = new Outcome()
-if (quick !== "typescript") total.add(await rust())
-if (quick !== "rust") total.add(await typescript())
+const unbuilt = quick === "typescript" ? undefined : await buildRust()
+// Both at once: neither keeps all cores busy to its end.
+const outcomes = await Promise.all([
+  quick === "typescript" ? new Outcome() : (unbuilt ?? rust()),
+  quick === "rust" ? new Outcome() : typescript()
+])
+for (const outcome of outcomes) total.add(outcome)
 if (!total.isGood) process.stdout.write(repeated)
 process.stdout.write(total.report())
 process.exitCode = total.isGood ? 0 : 1
