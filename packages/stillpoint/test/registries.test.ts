@@ -10,7 +10,7 @@ import * as fc from "fast-check"
 import { pullSnapshot, pushSnapshot } from "stillpoint"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { keepLineage } from "./keepLineage.ts"
-import { hasRegistry, type Registry, standBefore, startRegistry } from "./registryOf.ts"
+import { hasRegistry, type Registry, standBefore, startRegistry } from "../../../scripts/testing/registryOf.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "stillpoint-registries-"))
 const noConfiguration = join(folder, "no-docker-configuration.json")

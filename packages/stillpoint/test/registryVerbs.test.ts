@@ -6,7 +6,7 @@ import { DurableFiles, Snapshots, SnapshotStore } from "@stillpoint/core"
 import { Effect, Layer } from "effect"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { keepLineage } from "./keepLineage.ts"
-import { hasRegistry, type Registry, startRegistry } from "./registryOf.ts"
+import { hasRegistry, type Registry, startRegistry } from "../../../scripts/testing/registryOf.ts"
 import { makeFolder, type Ran, runStillpoint } from "./runStillpoint.ts"
 
 const why = hasRegistry ? "" : " (skipped: no docker-registry)"

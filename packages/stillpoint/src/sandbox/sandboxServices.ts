@@ -14,7 +14,7 @@ import {
   snapshotsHome,
   SnapshotStore
 } from "@stillpoint/core"
-import { Images, type ImagesOptions, imagesOptionsProblems } from "@stillpoint/images"
+import { Artifacts, Images, type ImagesOptions, imagesOptionsProblems } from "@stillpoint/images"
 import { GuestKit } from "@stillpoint/kit"
 import { NativeAgent, NativeVmm } from "@stillpoint/native"
 import { Effect, Layer, Schema } from "effect"
@@ -42,7 +42,7 @@ const journalIn = (home: string) =>
     )
   )
 
-/** One layer with the engine of this host, the guest kit, images, the user's snapshots, and a journal of runs beside them. */
+/** One layer with the engine of this host, the guest kit, images, registries, the user's snapshots, and a journal of runs beside them. */
 export const sandboxServices = (options: StillpointOptions = {}) =>
   Layer.unwrap(
     Effect.map(
@@ -76,6 +76,7 @@ const servicesOf = (options: StillpointOptions) => {
     NativeVmm.layer,
     Layer.provide(GuestKit.layer, NativeAgent.layer),
     Images.layer(options.images),
+    Artifacts.layer(options.images),
     Snapshots.layerHost({ home, ...keys }),
     Layer.provide(SnapshotStore.layerKeyed(keys), DurableFiles.layer),
     DurableFiles.layer,
