@@ -116,6 +116,10 @@ impl EventLog {
             let begin_chunk =
                 content.chunks.back().is_none_or(|chunk| chunk.bytes.len() >= CHUNK_BYTES);
             if begin_chunk {
+                if let Some(full) = content.chunks.back_mut() {
+                    // Large events, which pieces of files are, have doubled its room.
+                    full.bytes.shrink_to_fit();
+                }
                 content.chunks.push_back(Chunk {
                     first_seq: event.seq,
                     before_bytes: content.total_bytes,
@@ -365,6 +369,20 @@ mod tests {
         log.unfollow(ahead);
         log.wait_for_room(|| false);
         assert!(log.has_room());
+    }
+
+    #[test]
+    fn what_is_kept_takes_hardly_more_than_its_bytes_whatever_the_size_of_events() {
+        for piece_bytes in [1, 1_000, 30_000, 60_000, 300_000] {
+            let log = EventLog::new(0, 4_000_000);
+            for seq in 0..8_000_000 / (piece_bytes as u64 + 100) {
+                let body = EventBody::GuestPanicked { message: "x".repeat(piece_bytes) };
+                log.append(&[Event { seq, at_nanos: seq, body }]);
+            }
+            let content = log.lock();
+            let room: usize = content.chunks.iter().map(|it| it.bytes.capacity()).sum();
+            assert!(room < content.bytes / 10 * 11 + 700_000, "{room} for {}", content.bytes);
+        }
     }
 
     #[test]
