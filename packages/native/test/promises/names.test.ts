@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto"
 import { createSocket } from "node:dgram"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -88,15 +89,20 @@ describe.skipIf(!hasCompiler)(
             Effect.sync(() => createSocket("udp4")),
             (socket) => Effect.sync(() => socket.close())
           )
-          const answer = Effect.promise(
-            () =>
-              new Promise<string>((resolve) => {
-                client.once("message", (bytes) => resolve(bytes.toString()))
-                client.send("hello from the host", port.hostPort, port.host)
-              })
-          )
+          const answer = (bytes: Uint8Array) =>
+            Effect.promise(
+              () =>
+                new Promise<Uint8Array>((resolve) => {
+                  client.once("message", resolve)
+                  client.send(bytes, port.hostPort, port.host)
+                })
+            )
           const running = yield* Effect.forkChild(machine.run({ pace: "realTime" }))
-          assert.strictEqual(yield* answer, "hello from the host")
+          const hello = Buffer.from("hello from the host")
+          assert.isTrue(hello.equals(yield* answer(hello)))
+          // The longest that there is goes in fragments, in both directions.
+          const longest = randomBytes(65_507)
+          assert.isTrue(longest.equals(yield* answer(longest)))
           yield* Fiber.interrupt(running)
         })
       )

@@ -18,10 +18,11 @@ use stillpoint_vmm::time::Nanos;
 use crate::addresses::{GATEWAY, GUEST};
 use crate::allowances::{Allowances, Way};
 use crate::connections::Tokens;
+use crate::fragments;
 use crate::outside::{Outside, Returned};
-use crate::packets::{self, DATAGRAM_HEADER_BYTES, Place};
+use crate::packets::{self, Place};
 use crate::watch::{Mailbox, Watch, Watched};
-use crate::wire::{self, Datagram};
+use crate::wire::Datagram;
 
 /// Guest time after which a flow that carries nothing ends.
 pub(crate) const SILENCE_NANOS: Nanos = 30_000_000_000;
@@ -79,6 +80,8 @@ pub(crate) struct Datagrams {
     last_local: u16,
     ends_at: Option<Nanos>,
     returned: Vec<Returned>,
+    /// Names the latest packet that was given, whose parts have it in common.
+    ident: u16,
     buffer: Vec<u8>,
 }
 
@@ -103,6 +106,7 @@ impl Datagrams {
             last_local: *LOCAL_PORTS.start(),
             ends_at: None,
             returned: Vec::new(),
+            ident: 0,
             buffer: Vec::new(),
         }
     }
@@ -239,7 +243,7 @@ impl Datagrams {
         for id in ids {
             self.receive_of_port(now, id, &mut buffer, guest, (allowances, tokens));
         }
-        let (largest, mtu, hardware) = (self.largest(), self.mtu, self.hardware);
+        let (largest, frames) = (self.largest(), (self.hardware, self.mtu));
         for flow in self.flows.values_mut() {
             let End::Outside(outside) = &mut flow.end else { continue };
             let mut count = 0;
@@ -253,14 +257,11 @@ impl Datagrams {
                     break;
                 }
                 count += 1;
-                match outside.receive(&mut buffer, &mut self.returned) {
-                    Some(bytes) if bytes.len() + DATAGRAM_HEADER_BYTES <= mtu => {
-                        flow.last_at = now;
-                        allowances.take(Way::Outside, now, bytes.len());
-                        let packet = packets::datagram(outside.to, (GUEST, outside.from), bytes);
-                        guest.give(&wire::frame(&packet, hardware));
-                    }
-                    Some(_) | None => {}
+                if let Some(bytes) = outside.receive(&mut buffer, &mut self.returned) {
+                    flow.last_at = now;
+                    allowances.take(Way::Outside, now, bytes.len());
+                    let packet = packets::datagram(outside.to, (GUEST, outside.from), bytes);
+                    fragments::give(guest, &packet, frames, &mut self.ident);
                 }
             }
         }
@@ -298,13 +299,12 @@ impl Datagrams {
             }
             let guest_port = port.guest_port;
             match port.socket.socket.recv_from(buffer) {
-                Ok((bytes, _)) if bytes + DATAGRAM_HEADER_BYTES > self.mtu => {}
                 Ok((bytes, peer)) => {
                     allowances.take(way, now, bytes);
                     let local = self.local_of(now, id, peer, tokens);
                     let (from, to) = ((GATEWAY, local), (GUEST, guest_port));
                     let packet = packets::datagram(from, to, &buffer[..bytes]);
-                    guest.give(&wire::frame(&packet, self.hardware));
+                    fragments::give(guest, &packet, (self.hardware, self.mtu), &mut self.ident);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     port.may_receive = port.socket.ask(true, false).is_err();

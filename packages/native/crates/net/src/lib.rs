@@ -22,6 +22,7 @@ mod datagrams;
 mod egress;
 mod error;
 mod flow;
+mod fragments;
 mod host_name;
 mod link;
 mod names;

@@ -14,6 +14,7 @@ use crate::allowances::{Allowances, Way};
 use crate::connections::{Begun, Connections, Tokens};
 use crate::datagrams::{Datagrams, Passing};
 use crate::egress::Egress;
+use crate::fragments::Fragments;
 use crate::names::{Asker, NameServer, Reply};
 use crate::packets::{self, Unreachable};
 use crate::refusals::Refusals;
@@ -31,6 +32,7 @@ pub struct NetworkLink {
     /// Frames that come before all others.
     resets: VecDeque<Vec<u8>>,
     datagrams: Datagrams,
+    fragments: Fragments,
     names: NameServer,
     /// Whom the guest may reach, as far as flows of datagrams know.
     egress: Arc<Egress>,
@@ -60,6 +62,7 @@ impl NetworkLink {
             ),
             names: NameServer::new(&mailbox),
             datagrams: Datagrams::new(watch, mailbox, (hardware, mtu), limits.flows),
+            fragments: Fragments::default(),
             egress,
             shared,
             hardware,
@@ -132,8 +135,13 @@ impl NetworkLink {
         guest: &mut dyn GuestPort,
     ) {
         for frame in sent {
-            match wire::read(frame, self.hardware) {
-                Sent::Nothing => {}
+            let read = wire::read(frame, self.hardware);
+            let whole = match &read {
+                Sent::Part(part) => self.fragments.take(now, part),
+                _ => None,
+            };
+            match whole.as_deref().map_or(read, wire::read_packet) {
+                Sent::Nothing | Sent::Part(_) => {}
                 Sent::Question(answer) => {
                     guest.give(&answer);
                 }

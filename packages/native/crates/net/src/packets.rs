@@ -11,9 +11,6 @@ const ICMP_BYTES: usize = 8;
 const HOP_LIMIT: u8 = 64;
 const UNREACHABLE: u8 = 3;
 
-/// Bytes of headers before those of a datagram.
-pub(crate) const DATAGRAM_HEADER_BYTES: usize = IPV4_BYTES + UDP_BYTES;
-
 /// A place of the network.
 pub(crate) type Place = (Ipv4Addr, u16);
 

@@ -27,6 +27,8 @@ pub(crate) enum Sent<'a> {
     Segment { packet: &'a [u8], segment: Segment },
     /// A datagram of the guest's.
     Datagram(Datagram<'a>),
+    /// A part of a datagram.
+    Part(&'a [u8]),
     /// Another packet, to be refused if it is to leave this network.
     Packet { packet: &'a [u8], protocol: u8, destination: Ipv4Addr },
     /// Nothing that anybody here looks at.
@@ -83,14 +85,19 @@ fn answer(question: &[u8], hardware: [u8; 6]) -> Option<Vec<u8>> {
     Some(frame)
 }
 
-fn read_packet(packet: &[u8]) -> Sent<'_> {
+/// Reads a packet that the guest has sent.
+pub(crate) fn read_packet(packet: &[u8]) -> Sent<'_> {
     let Ok(ipv4) = Ipv4Packet::new_checked(packet) else { return Sent::Nothing };
     let packet = &packet[..usize::from(ipv4.total_len())];
-    // A packet in parts: a TCP of our time sends none, and no port can be told from a later part.
-    if ipv4.version() != 4 || ipv4.more_frags() || ipv4.frag_offset() != 0 {
+    if ipv4.version() != 4 {
         return Sent::Nothing;
     }
     let (source, destination) = (ipv4.src_addr(), ipv4.dst_addr());
+    // No port can be told from a later part: it has to be whole first.
+    if ipv4.more_frags() || ipv4.frag_offset() != 0 {
+        let is_sound = ipv4.verify_checksum() && source == GUEST;
+        return if is_sound { Sent::Part(packet) } else { Sent::Nothing };
+    }
     if ipv4.next_header() == IpProtocol::Tcp {
         let Ok(tcp) = TcpPacket::new_checked(ipv4.payload()) else { return Sent::Nothing };
         let (from, to) = (source.into(), destination.into());
@@ -177,7 +184,7 @@ mod tests {
                 bytes[14] = version;
             }
             match read(&bytes, HARDWARE) {
-                Sent::Segment { packet, .. } | Sent::Packet { packet, .. } => {
+                Sent::Segment { packet, .. } | Sent::Packet { packet, .. } | Sent::Part(packet) => {
                     prop_assert!(packet.len() <= bytes.len() - 14);
                 }
                 Sent::Datagram(datagram) => {
