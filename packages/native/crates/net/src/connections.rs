@@ -11,6 +11,7 @@ use stillpoint_vmm::time::Nanos;
 
 use crate::allowances::{Allowances, Way};
 use crate::flow::{Flow, Standing};
+use crate::name_streams::NameStreams;
 use crate::outward::Outward;
 use crate::packets::Place;
 use crate::stack::Stack;
@@ -56,6 +57,7 @@ pub(crate) struct Connections {
     ports: BTreeMap<u64, Port>,
     flows: BTreeMap<u64, Flow>,
     outward: Outward,
+    pub(crate) names: NameStreams,
     /// Sockets of the stack that say their last in the next poll.
     dying: Vec<SocketHandle>,
     last_local: u16,
@@ -78,6 +80,7 @@ impl Connections {
             ports: BTreeMap::new(),
             flows: BTreeMap::new(),
             outward: Outward::default(),
+            names: NameStreams::default(),
             dying: Vec::new(),
             // A machine that goes on where another stood begins elsewhere.
             last_local: LOCAL_PORTS.start() + (seed % 50_000) as u16,
@@ -197,6 +200,24 @@ impl Connections {
         Some(if self.flows.contains_key(&token) { Begun::Known } else { Begun::UnderWay })
     }
 
+    /// The guest asks for a connection to who answers for names; whether there is room for it.
+    pub(crate) fn begin_names(&mut self, now: Nanos, segment: &Segment) -> bool {
+        self.names.begin(now, segment, &mut self.stack)
+    }
+
+    /// The questions for names that have come by connections since.
+    pub(crate) fn questions(&mut self, now: Nanos) -> Vec<(u64, Vec<u8>)> {
+        self.names.pump(now, &mut self.stack, &mut self.dying)
+    }
+
+    /// Lets the guest have what was said since, and removes what has said its last.
+    pub(crate) fn flush(&mut self, now: Nanos, guest: &mut dyn GuestPort) {
+        self.stack.poll(now, VecDeque::new(), guest);
+        for handle in std::mem::take(&mut self.dying) {
+            self.stack.remove(handle);
+        }
+    }
+
     /// Has the host connect to `destination` for the guest.
     pub(crate) fn begin(
         &mut self,
@@ -227,7 +248,7 @@ impl Connections {
     }
 
     /// Moves packets and bytes: what the guest has acknowledged makes room, what it has sent goes out,
-    /// and then there may be more for it.
+    /// and then there may be more for it, which [`Self::flush`] gives it.
     pub(crate) fn exchange(
         &mut self,
         now: Nanos,
@@ -237,10 +258,6 @@ impl Connections {
     ) {
         self.stack.poll(now, packets, guest);
         self.pump(now, allowances);
-        self.stack.poll(now, VecDeque::new(), guest);
-        for handle in std::mem::take(&mut self.dying) {
-            self.stack.remove(handle);
-        }
     }
 
     /// Moves bytes; ends what is over.
@@ -303,7 +320,7 @@ impl Connections {
 
     /// Guest time at which the stack must be asked again, if nothing happens before.
     pub(crate) fn next_at(&self) -> Option<Nanos> {
-        self.stack.next_at()
+        [self.stack.next_at(), self.names.next_at()].into_iter().flatten().min()
     }
 }
 

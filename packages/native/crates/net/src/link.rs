@@ -187,6 +187,13 @@ impl NetworkLink {
             return matches!(begun, Begun::Known);
         }
         let (address, port) = segment.destination;
+        if (address, port) == (NAME_SERVER, NAME_PORT) {
+            if !self.connections.begin_names(now, &segment) {
+                let (asked, reason) = (segment.destination, NetworkRefusal::TooMany);
+                self.refusals.tell(now, NetworkProtocol::Tcp, asked, reason, guest);
+            }
+            return true;
+        }
         let asked = self.egress.destination(Transport::Tcp, (address, port), &self.names.answered);
         let reason = match asked {
             None => NetworkRefusal::NotAllowed,
@@ -207,9 +214,18 @@ impl NetworkLink {
 
     /// The guest asks for a name.
     fn ask(&mut self, now: Nanos, datagram: &Datagram<'_>, guest: &mut dyn GuestPort) {
-        let asker = (GUEST, datagram.from);
-        let (refused, answer) = match self.names.ask(asker, datagram.bytes, &self.egress) {
-            Reply::None => return,
+        self.ask_as(now, Asker::Port(datagram.from), datagram.bytes, guest);
+    }
+
+    fn ask_as(&mut self, now: Nanos, asker: Asker, message: &[u8], guest: &mut dyn GuestPort) {
+        let (refused, answer) = match self.names.ask(asker, message, &self.egress) {
+            Reply::Later => return,
+            Reply::Nothing => {
+                if let Asker::Stream(id) = asker {
+                    self.connections.names.answer(id, None);
+                }
+                return;
+            }
             Reply::Answer(answer) => (None, answer),
             Reply::NotAllowed { name, answer } => {
                 (Some((name, NetworkRefusal::NotAllowed)), answer)
@@ -233,8 +249,12 @@ impl NetworkLink {
         }
     }
 
-    fn give_answer(&self, asker: Asker, answer: &[u8], guest: &mut dyn GuestPort) {
-        let packet = packets::datagram((NAME_SERVER, NAME_PORT), asker, answer);
+    fn give_answer(&mut self, asker: Asker, answer: &[u8], guest: &mut dyn GuestPort) {
+        let port = match asker {
+            Asker::Port(port) => port,
+            Asker::Stream(id) => return self.connections.names.answer(id, Some(answer)),
+        };
+        let packet = packets::datagram((NAME_SERVER, NAME_PORT), (GUEST, port), answer);
         // One that does not fit is lost, as datagrams are: who asks does so again.
         guest.give(&wire::frame(&packet, self.hardware));
     }
@@ -331,6 +351,15 @@ impl Link for NetworkLink {
         self.connections.accept(&self.allowances, &mut self.tokens);
         self.allowances.begin();
         self.connections.exchange(now, packets, &mut self.allowances, guest);
+        let mut questions = self.connections.questions(now);
+        while !questions.is_empty() {
+            for (stream, question) in questions {
+                self.ask_as(now, Asker::Stream(stream), &question, guest);
+            }
+            // What was answered at once is said at once, and makes room for the next.
+            questions = self.connections.questions(now);
+        }
+        self.connections.flush(now, guest);
         self.pass_datagrams(now, guest);
         self.forget_ways();
         self.shared.connections.store(self.connections.count() as u64, Ordering::Relaxed);

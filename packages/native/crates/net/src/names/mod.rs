@@ -26,14 +26,22 @@ use lookups::Lookups;
 /// Questions that wait for the host's resolver; further ones may be asked again.
 const MOST_WAITING: usize = 256;
 
-/// A port of the guest's that asks, or is answered.
-pub(crate) type Asker = (Ipv4Addr, u16);
+/// Who asks, and is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// A port of the guest's, in datagrams.
+    Port(u16),
+    /// A connection of the guest's.
+    Stream(u64),
+}
 
 /// What became of a question at once.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
-    /// Nothing, yet or at all.
-    None,
+    /// Nothing: it is no question.
+    Nothing,
+    /// Nothing yet: the host's resolver is asked.
+    Later,
     /// It is answered.
     Answer(Vec<u8>),
     /// It is answered that nobody is called so, for it may not be known.
@@ -72,7 +80,7 @@ impl NameServer {
     /// The guest asks.
     pub(crate) fn ask(&mut self, asker: Asker, message: &[u8], egress: &Egress) -> Reply {
         let question = match message::read(message) {
-            Asked::Nothing => return Reply::None,
+            Asked::Nothing => return Reply::Nothing,
             Asked::Unanswerable(answer) => return Reply::Answer(answer),
             Asked::For(question) => question,
         };
@@ -94,7 +102,7 @@ impl NameServer {
                     return Reply::TooMany { answer: question.answer(Outcome::Later), name };
                 }
                 self.waiting.entry(name).or_default().push((asker, question));
-                Reply::None
+                Reply::Later
             }
         }
     }
