@@ -6,7 +6,7 @@
 import { Context, type Duration, type Effect, type Schema, type Scope } from "effect"
 import type { Observable } from "rxjs"
 import type { DiskSpec } from "./DiskSpec.ts"
-import type { WorkloadSpec } from "./WorkloadSpec.ts"
+import type { StartSpec } from "./WorkloadSpec.ts"
 import type { AgentError, WorkloadStartError } from "./AgentErrors.ts"
 import type { GuestActivity } from "./GuestActivity.ts"
 import type { GuestEvent, GuestEventKind, GuestNanos } from "./GuestEvent.ts"
@@ -245,19 +245,19 @@ export interface Agent {
    * 30 s.
    */
   readonly startWorkload: (
-    spec: WorkloadSpec,
+    spec: StartSpec,
     time?: AnswerTime
   ) => Effect.Effect<GuestNanos, AgentError | MachineError | WorkloadStartError>
   /** Switches the guest off: stops the workload with its stop signal, syncs files and flushes output. */
   readonly powerOff: (time?: AnswerTime) => Effect.Effect<MachineStop, AgentError | MachineError>
   /** Types on a serial port, as fast as the guest reads; runs the guest while the port is full. */
-  readonly type: (port: number, data: Uint8Array) => Effect.Effect<void, MachineError>
+  readonly type: (port: number, data: Secret<Uint8Array>) => Effect.Effect<void, MachineError>
   /** Requests a freeze; returns the token that `AgentFrozen` will carry. Does not run the guest. */
   readonly requestFreeze: Effect.Effect<number, MachineError>
   /** Requests a thaw; returns the token that `AgentThawed` will carry. Does not run the guest. */
   readonly requestThaw: Effect.Effect<number, MachineError>
   /** Sends the guest its workload, for callers that watch for `WorkloadPreExec`; returns the token that a refusal would carry. Does not run the guest. */
-  readonly requestWorkload: (spec: WorkloadSpec) => Effect.Effect<number, MachineError>
+  readonly requestWorkload: (spec: StartSpec) => Effect.Effect<number, MachineError>
   /** Sends the guest a new identity; returns the token that `IdentityApplied` will carry. Does not run the guest. */
   readonly requestIdentity: (identity: IdentitySpec) => Effect.Effect<number, MachineError>
 }
@@ -317,7 +317,7 @@ export interface Machine {
    * Sends bytes to a serial port; recorded as `HostInput`. Runs the guest only while the port is full. Fails with `InputFull` if the
    * guest reads nothing within 10 s of guest time.
    */
-  readonly sendSerial: (port: number, data: Uint8Array) => Effect.Effect<void, MachineError>
+  readonly sendSerial: (port: number, data: Secret<Uint8Array>) => Effect.Effect<void, MachineError>
   /**
    * Runs the guest until the command has ended: {@link Agent.execute}. Other events keep flowing. If the guest is still booting, it
    * first runs until its agent is ready, for at most 60 s of guest time.

@@ -4,15 +4,18 @@
  * @module
  */
 import { posix } from "node:path"
-import { Effect, Schema } from "effect"
+import { Effect, Redacted, Schema } from "effect"
 import { EnvironmentName, Hostname, PlainText, SignalNumber } from "./IdentityParts.ts"
 import { MachineError } from "./MachineErrors.ts"
+import { isRecord } from "./optionProblems.ts"
+import type { Secret } from "./Secret.ts"
 
 const absolute = PlainText.check(
   Schema.makeFilter((path: string) => path.startsWith("/"), { expected: "an absolute path in the guest" })
 )
 /** A serial number as virtio-blk has them, or a node. */
 const device = PlainText.check(Schema.isPattern(/^(\/dev\/[a-z0-9]{1,32}|[!-.0-~]{1,20})$/))
+const isPlainText = Schema.is(PlainText)
 const fileSystem = Schema.String.check(Schema.isPattern(/^[a-z0-9_]{1,32}$/))
 const nanos = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 9_000_000_000_000 }))
 const bytes = Schema.Int.check(Schema.isBetween({ minimum: 1 << 16, maximum: 2 ** 42 }))
@@ -121,6 +124,11 @@ export const workloadSpecSchema = Schema.Struct({
  */
 export type WorkloadSpec = typeof workloadSpecSchema.Encoded
 
+/** What a guest is started with; values of the environment may be secret, and the request is then recorded as withheld. */
+export interface StartSpec extends Omit<WorkloadSpec, "env"> {
+  readonly env?: Readonly<Record<string, Secret<string>>>
+}
+
 const decode = Schema.decodeUnknownEffect(workloadSpecSchema, { errors: "all", onExcessProperty: "error" })
 
 /** `key=value` as the agent's configuration has it: what would end a line stands for itself. */
@@ -160,10 +168,37 @@ export const workloadSettings = (spec: WorkloadSpec): ReadonlyArray<string> => {
 }
 
 /** The same, checked: every problem at once. */
-export const checkedWorkloadSettings = (spec: WorkloadSpec): Effect.Effect<ReadonlyArray<string>, MachineError> =>
-  decode(spec).pipe(
-    Effect.mapError(
-      (problem) => new MachineError({ reason: { _tag: "InvalidWorkload", message: `workload: ${problem.message}` } })
-    ),
-    Effect.map(workloadSettings)
-  )
+export const checkedWorkloadSettings = (
+  spec: StartSpec
+): Effect.Effect<{ readonly settings: ReadonlyArray<string>; readonly isSecret: boolean }, MachineError> =>
+  Effect.suspend(() => {
+    const secrets = Object.entries(isRecord(spec) && isRecord(spec.env) ? spec.env : {}).filter(([, value]) =>
+      Redacted.isRedacted(value)
+    )
+    // What is wrong is said by what it should be: a secret's content is in no message.
+    const shown =
+      secrets.length === 0
+        ? spec
+        : { ...spec, env: { ...spec.env, ...Object.fromEntries(secrets.map(([name]) => [name, ""])) } }
+    const unfit = secrets.filter(
+      ([, value]) => !isPlainText(Redacted.isRedacted(value) ? Redacted.value(value) : value)
+    )
+    const ofSecrets = unfit.map(([name]) => `env.${name}: expected a secret text without zero bytes`)
+    const invalid = (problems: ReadonlyArray<string>) =>
+      new MachineError({ reason: { _tag: "InvalidWorkload", message: `workload: ${problems.join("; ")}` } })
+    return decode(shown).pipe(
+      Effect.mapError((problem) => invalid([problem.message, ...ofSecrets])),
+      Effect.flatMap((plain) => {
+        const env = {
+          ...plain.env,
+          ...Object.fromEntries(
+            secrets.map(([name, value]) => [name, Redacted.isRedacted(value) ? Redacted.value(value) : value])
+          )
+        }
+        const settings = workloadSettings({ ...plain, ...(secrets.length === 0 ? {} : { env }) } as WorkloadSpec)
+        return ofSecrets.length === 0
+          ? Effect.succeed({ settings, isSecret: secrets.length > 0 })
+          : Effect.fail(invalid(ofSecrets))
+      })
+    )
+  })

@@ -25,7 +25,14 @@ export { bootSpecProblems } from "./bootSpecProblems.ts"
 export { keyProblems } from "./snapshot/signing.ts"
 export { schemaProblems } from "./optionProblems.ts"
 export * from "./DiskSpec.ts"
-export { agentSetting, type WorkloadSpec, rootProblem, workloadSettings, workloadSpecSchema } from "./WorkloadSpec.ts"
+export {
+  agentSetting,
+  type WorkloadSpec,
+  rootProblem,
+  type StartSpec,
+  workloadSettings,
+  workloadSpecSchema
+} from "./WorkloadSpec.ts"
 export * from "./AgentErrors.ts"
 export * from "./agent/AgentPort.ts"
 export { revealed, revealedEnvironment } from "./agent/secrets.ts"

@@ -61,7 +61,12 @@ export type AgentRequest =
   /** Sets the guest's wall clock, nanoseconds since 1970; answered only by a refusal. */
   | { readonly _tag: "SetClock"; readonly realtimeNanos: bigint }
   /** Gives a guest without a workload its root and its workload; answered by `WorkloadPreExec` or `WorkloadFailed`. */
-  | { readonly _tag: "StartWorkload"; readonly token: number; readonly settings: ReadonlyArray<string> }
+  | {
+      readonly _tag: "StartWorkload"
+      readonly token: number
+      readonly settings: ReadonlyArray<string>
+      readonly isSecret: boolean
+    }
   /** Switches the guest off. */
   | { readonly _tag: "PowerOff" }
 
@@ -73,7 +78,7 @@ export interface AgentPort {
   /** Puts a request on the control port. Does not run the guest; fails with `InputFull` where the port takes no more. */
   readonly tell: (request: AgentRequest) => Effect.Effect<void, MachineError>
   /** Types on a serial port, as above. */
-  readonly type: (port: number, data: Uint8Array) => Effect.Effect<void, MachineError>
+  readonly type: (port: number, data: Uint8Array, isSecret: boolean) => Effect.Effect<void, MachineError>
   /** A number that no command and no request of this machine's lineage has had. `answer`: what it will come back with, if anything. */
   readonly nextToken: (answer: TokenAnswer | null) => Effect.Effect<number>
   readonly nowNanos: Effect.Effect<GuestNanos>

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Effect, Result } from "effect"
+import { Effect, Redacted, Result } from "effect"
 import { AgentError, type AgentReason, WorkloadStartError } from "../AgentErrors.ts"
 import type { GuestEvent, GuestNanos } from "../GuestEvent.ts"
 import type { Agent, AnswerTime, IdentitySpec, MachineStop } from "../Vmm.ts"
@@ -15,7 +15,9 @@ import { makeExecute } from "./execute.ts"
 import { makeGuestFiles } from "./serveFiles.ts"
 import { makeSpawn } from "./spawn.ts"
 import { makeStartCommand } from "./startCommand.ts"
-import { checkedWorkloadSettings, type WorkloadSpec } from "../WorkloadSpec.ts"
+import type { Secret } from "../Secret.ts"
+import { checkedWorkloadSettings, type StartSpec } from "../WorkloadSpec.ts"
+import { revealed } from "./secrets.ts"
 
 const fail = (reason: AgentReason) => new AgentError({ reason })
 
@@ -100,10 +102,10 @@ export const makeAgent = (port: AgentPort): Agent => {
     (token: number): AgentRequest => ({ _tag: "ApplyIdentity", token, identity })
 
   /** The workload's own events answer: they carry no token, and a guest has one workload. */
-  const startWorkload = (spec: WorkloadSpec, time?: AnswerTime) =>
+  const startWorkload = (spec: StartSpec, time?: AnswerTime) =>
     Effect.scoped(
       Effect.gen(function* () {
-        const settings = yield* checkedWorkloadSettings(spec)
+        const told = yield* checkedWorkloadSettings(spec)
         const token = yield* port.nextToken(null)
         let heard: ReturnType<typeof answerToStart>
         const conversation = yield* openConversation(port, (event) => {
@@ -111,7 +113,7 @@ export const makeAgent = (port: AgentPort): Agent => {
         })
         const withinNanos = yield* checkedWithin("startWorkload", time, "30 seconds")
         const dueNanos = (yield* port.nowNanos) + withinNanos
-        yield* conversation.send({ _tag: "StartWorkload", token, settings })
+        yield* conversation.send({ _tag: "StartWorkload", token, ...told })
         const kinds = ["WorkloadPreExec", "WorkloadFailed", "AgentRejected"] as const
         const turn = yield* conversation.until({ settled: () => heard, kinds, dueNanos })
         if (turn._tag === "Settled") return yield* Effect.fromResult(turn.value)
@@ -120,10 +122,10 @@ export const makeAgent = (port: AgentPort): Agent => {
       })
     )
 
-  const requestWorkload = Effect.fnUntraced(function* (spec: WorkloadSpec) {
-    const settings = yield* checkedWorkloadSettings(spec)
+  const requestWorkload = Effect.fnUntraced(function* (spec: StartSpec) {
+    const told = yield* checkedWorkloadSettings(spec)
     const token = yield* port.nextToken(null)
-    yield* port.tell({ _tag: "StartWorkload", token, settings })
+    yield* port.tell({ _tag: "StartWorkload", token, ...told })
     return token
   })
 
@@ -164,12 +166,13 @@ export const makeAgent = (port: AgentPort): Agent => {
     startWorkload,
     requestWorkload,
     powerOff,
-    type: Effect.fnUntraced(function* (number: number, given: Uint8Array) {
-      const data = yield* checkedTyping(number, given)
+    type: Effect.fnUntraced(function* (number: number, given: Secret<Uint8Array>) {
+      const data = yield* checkedTyping(number, revealed(given))
+      const isSecret = Redacted.isRedacted(given)
       // An empty text is a question for the port, too.
       let at = 0
       do {
-        yield* withRoom(port, port.type(number, data.subarray(at, at + typedBytes)))
+        yield* withRoom(port, port.type(number, data.subarray(at, at + typedBytes), isSecret))
         at += typedBytes
       } while (at < data.length)
     }),

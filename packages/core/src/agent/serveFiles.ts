@@ -5,7 +5,7 @@
  */
 import { describeValue } from "../describeValue.ts"
 import { isRecord } from "../optionProblems.ts"
-import { Effect, Stream } from "effect"
+import { Effect, Redacted, Stream } from "effect"
 import type { GuestProcess } from "../GuestProcess.ts"
 import type { ExecError, MachineError } from "../MachineErrors.ts"
 import { execError } from "./commandRequest.ts"
@@ -200,7 +200,7 @@ export const makeGuestFiles = (start: ReturnType<typeof makeStartCommand>): Gues
     Effect.scoped(
       Effect.gen(function* () {
         const process = yield* serve(args)
-        const given = typeof content === "string" || content instanceof Uint8Array ? Stream.succeed(content) : content
+        const given = Stream.isStream(content) ? content : Stream.succeed(content)
         // What is refused is not written further: its process has ended, and says why. Content that fails ends the scope, and
         // with it the process, which has then made nothing.
         yield* Stream.run(given as Stream.Stream<Uint8Array | string, GuestFileFailure>, process.stdin).pipe(
@@ -213,8 +213,11 @@ export const makeGuestFiles = (start: ReturnType<typeof makeStartCommand>): Gues
   const write: GuestFiles["write"] = (path, content, options) => {
     const problem = problemOf([path], options, { mode: "mode" })
     if (problem !== null) return Effect.fail(problem)
-    if (typeof content !== "string" && !(content instanceof Uint8Array) && !Stream.isStream(content)) {
-      return Effect.fail(invalid(`expected a text, bytes or a stream of them, found ${describeValue(content)}`))
+    const given: unknown = Redacted.isRedacted(content) ? Redacted.value(content) : content
+    const isWhole = typeof given === "string" || given instanceof Uint8Array
+    if (!isWhole && !Stream.isStream(content)) {
+      const found = Redacted.isRedacted(content) ? "a secret that is neither" : describeValue(content)
+      return Effect.fail(invalid(`expected a text, bytes or a stream of them, found ${found}`))
     }
     const mode = options?.mode
     return give("write", path, ["write", path, mode === undefined ? "keep" : mode.toString(8)], content)

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Secret } from "../Secret.ts"
 import type { Effect, Stream } from "effect"
 import type { Observable } from "rxjs"
 import type { ExecError, MachineError } from "../MachineErrors.ts"
@@ -92,7 +93,7 @@ export interface GuestFiles {
    */
   readonly write: (
     path: string,
-    content: Uint8Array | string | Stream.Stream<Uint8Array, GuestFileFailure>,
+    content: Secret<Uint8Array | string> | Stream.Stream<Uint8Array, GuestFileFailure>,
     options?: { readonly mode?: number }
   ) => Effect.Effect<void, GuestFileFailure>
   /** The entries of a directory, in no order. Links are not followed. */

@@ -182,13 +182,20 @@ export const encodeManifest = (manifest: Manifest): Uint8Array => new TextEncode
 
 const manifestText = (record: unknown): string => `${JSON.stringify(record, null, 2)}\n`
 
+const recordKind = Schema.Literals(["snapshot manifest", "validation record", "list of signatures"]).pipe(
+  Schema.withDecodingDefaultKey(Effect.succeed("snapshot manifest" as const)),
+  Schema.withConstructorDefault(Effect.succeed("snapshot manifest" as const))
+)
+
 /** A manifest's text is not JSON, or not a manifest. */
 export class ManifestUnreadable extends Schema.TaggedError<ManifestUnreadable>()("ManifestUnreadable", {
   path: Schema.String,
-  why: Schema.String
+  why: Schema.String,
+  /** What was expected there. */
+  record: recordKind
 }) {
   override get message(): string {
-    return `${this.path} is not a snapshot manifest: ${this.why}`
+    return `${this.path} is not a ${this.record}: ${this.why}`
   }
 }
 

@@ -174,7 +174,7 @@ export const encodeSignatures = (manifestDigest: string, signatures: ReadonlyArr
 
 /** Reads the signatures found at `path`, which must be of one manifest. Whether they hold is not said. */
 export const decodeSignatures = Effect.fnUntraced(function* (path: string, text: string, manifestDigest: string) {
-  const unreadable = (why: string) => new ManifestUnreadable({ path, why })
+  const unreadable = (why: string) => new ManifestUnreadable({ path, why, record: "list of signatures" })
   const parsed = parseBoundedJson(text)
   if (Result.isFailure(parsed)) return yield* unreadable(parsed.failure)
   if (textOf(parsed.success) !== text)

@@ -73,7 +73,7 @@ const validationText = (record: unknown): string => `${JSON.stringify(record)}\n
 
 /** Reads the text of a validation record found at `path` and checks its seal. */
 export const decodeValidation = Effect.fnUntraced(function* (path: string, text: string) {
-  const unreadable = (why: string) => new ManifestUnreadable({ path, why })
+  const unreadable = (why: string) => new ManifestUnreadable({ path, why, record: "validation record" })
   const parsed = parseBoundedJson(text)
   if (Result.isFailure(parsed)) return yield* unreadable(parsed.failure)
   const raw = parsed.success

@@ -1,7 +1,7 @@
 /** A guest that was booted without a workload is given one, here and in what was captured of it. */
 import { assert, it } from "@effect/vitest"
 import { Vmm } from "@stillpoint/core"
-import { Effect } from "effect"
+import { Effect, Redacted } from "effect"
 import { TestClock } from "effect/testing"
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -13,7 +13,8 @@ const folder = Effect.acquireRelease(
   (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
 )
 
-const script = "id -u; id -g; pwd; echo $HOME $COLOUR; trap 'echo stopped; exit 5' TERM; while :; do sleep 1; done"
+const script =
+  "id -u; id -g; pwd; echo $HOME $COLOUR ${#KEY}; trap 'echo stopped; exit 5' TERM; while :; do sleep 1; done"
 
 it.effect("a-workload-is-started-after-a-restore-as-at-a-boot", () =>
   Effect.gen(function* () {
@@ -24,7 +25,7 @@ it.effect("a-workload-is-started-after-a-restore-as-at-a-boot", () =>
     yield* booted.capture(at)
     const workload = {
       argv: ["sh", "-c", script] as const,
-      env: { COLOUR: "blue\n100%" },
+      env: { COLOUR: "blue\n100%", KEY: Redacted.make("hunter8") },
       cwd: "/tmp",
       user: "nobody",
       hold: "untilGo" as const,
@@ -43,12 +44,15 @@ it.effect("a-workload-is-started-after-a-restore-as-at-a-boot", () =>
         const stop = yield* machine.agent.powerOff()
         assert.strictEqual(stop.reason, "halted")
         const events = yield* machine.eventsSoFar()
+        const given = events.filter((event) => event._tag === "HostInput")
+        assert.isTrue(given.some(({ kind }) => kind === "withheld"))
+        assert.isTrue(given.every(({ data }) => !Buffer.from(data).includes("hunter8")))
         const exited = events.find((event) => event._tag === "WorkloadExited")
         assert(exited?._tag === "WorkloadExited" && exited.code === 5)
         return { atNanos, told, digest: yield* machine.digest }
       })
     )
-    assert.deepStrictEqual(runs[0]?.told, ["65534", "65534", "/tmp", "/ blue 100%"])
+    assert.deepStrictEqual(runs[0]?.told, ["65534", "65534", "/tmp", "/ blue 100% 7"])
     assert.deepStrictEqual(runs[1], runs[0])
   }).pipe(Effect.scoped, Effect.provide(layer), TestClock.withLive)
 )
@@ -71,6 +75,11 @@ it.effect("what-cannot-be-started-is-said-and-leaves-the-guest-as-it-was", () =>
     const invalid = yield* Effect.flip(machine.agent.startWorkload({ argv: ["a\0b"], cwd: "relative", stopNanos: -1 }))
     assert(invalid._tag === "MachineError" && invalid.reason._tag === "InvalidWorkload")
     for (const place of ["argv", "cwd", "stopNanos"]) assert.include(invalid.message, place)
+    const secret = yield* Effect.flip(
+      machine.agent.startWorkload({ argv, cwd: "relative", env: { KEY: Redacted.make("hunter\0") } })
+    )
+    for (const place of ["cwd", "env.KEY"]) assert.include(secret.message, place)
+    assert.notInclude(secret.message, "hunter")
     const alone = yield* Effect.flip(
       machine.agent.startWorkload({ argv, volumes: [{ device: "data", path: "/data" }], hosts: "" })
     )

@@ -108,8 +108,11 @@ export declare class NativeMachine {
   applyIdentity(identity: Identity): Promise<Failure | null>
   /** Has the agent set the guest's wall clock, in nanoseconds since 1970. */
   setClock(realtimeNanos: bigint): Promise<Failure | null>
-  /** Has the agent start the workload of a guest that has none; `settings` are `key=value`. */
-  startWorkload(token: number, settings: Array<string>): Promise<Failure | null>
+  /**
+   * Has the agent start the workload of a guest that has none; `settings` are `key=value`, and
+   * recorded without their content if they hold a secret.
+   */
+  startWorkload(token: number, settings: Array<string>, isSecret: boolean): Promise<Failure | null>
   /** Asks the agent to switch the guest off. */
   powerOff(): Promise<Failure | null>
   /**
@@ -118,8 +121,8 @@ export declare class NativeMachine {
    * clock.
    */
   renew(renewal: Renewal): Promise<Failure | null>
-  /** Types on a serial port. */
-  sendSerial(port: number, data: Uint8Array): Promise<Failure | null>
+  /** Types on a serial port; a secret is recorded without its content. */
+  sendSerial(port: number, data: Uint8Array, isSecret: boolean): Promise<Failure | null>
   /** Has a port of the host's lead to one of the guest's. */
   publish(
     protocol: string,

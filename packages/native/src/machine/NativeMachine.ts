@@ -217,7 +217,7 @@ const make = (native: Addon.NativeMachine): Machine => {
       case "SetClock":
         return send(() => native.setClock(request.realtimeNanos))
       case "StartWorkload":
-        return send(() => native.startWorkload(request.token, [...request.settings]))
+        return send(() => native.startWorkload(request.token, [...request.settings], request.isSecret))
       case "PowerOff":
         return send(() => native.powerOff())
     }
@@ -225,7 +225,7 @@ const make = (native: Addon.NativeMachine): Machine => {
 
   const agent = makeAgent({
     tell,
-    type: (port, data) => send(() => native.sendSerial(port, data)),
+    type: (port, data, isSecret) => send(() => native.sendSerial(port, data, isSecret)),
     nextToken: () => Effect.sync(nextToken),
     nowNanos: Effect.sync(() => native.nowNanos()),
     nextSeq: () => native.nextSeq(),

@@ -106,6 +106,14 @@ describe("a command in a guest", () => {
           ["control", "withheld", "control", "withheld", "control"]
         )
         assert.isTrue(more.every(({ data }) => !Buffer.from(data).includes("hunter")))
+        // What is typed and what is written into a file, of which the program for files is told the path alone.
+        yield* machine.sendSerial(0, Redacted.make(new TextEncoder().encode("hunter6\n")))
+        yield* machine.files.write("/tmp/key", Redacted.make("hunter7"))
+        assert.strictEqual(textOf(yield* machine.files.read("/tmp/key")), "hunter7")
+        const last = (yield* eventsOf(machine)).filter((event) => event._tag === "HostInput")
+        assert.isTrue(last.every(({ data }) => !/hunter[67]/.test(Buffer.from(data).toString("latin1"))))
+        const [typed] = last.slice(given.length + more.length)
+        assert.deepInclude(typed, { kind: "withheld", port: 0 })
       })
     )
   })

@@ -182,7 +182,7 @@ export class Stillpoint implements AsyncDisposable {
         Effect.suspend(() => this.sandbox.files.read(path)),
         options
       ),
-    write: (path: string, content: Uint8Array | string, options?: Abortable): Promise<void> =>
+    write: (path: string, content: Secret<Uint8Array | string>, options?: Abortable): Promise<void> =>
       this.run(
         Effect.suspend(() => this.sandbox.files.write(path, content)),
         options

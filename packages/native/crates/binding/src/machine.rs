@@ -270,15 +270,17 @@ impl NativeMachine {
         self.send(env, HostFrame::SetClock { realtime_nanos: realtime_nanos.get_u64().1 })
     }
 
-    /// Has the agent start the workload of a guest that has none; `settings` are `key=value`.
+    /// Has the agent start the workload of a guest that has none; `settings` are `key=value`, and
+    /// recorded without their content if they hold a secret.
     #[napi(ts_return_type = "Promise<Failure | null>")]
     pub fn start_workload<'env>(
         &self,
         env: &'env Env,
         token: u32,
         settings: Vec<String>,
+        is_secret: bool,
     ) -> napi::Result<Object<'env>> {
-        self.send(env, HostFrame::StartWorkload { token, settings })
+        self.send_one(env, HostFrame::StartWorkload { token, settings }, is_secret)
     }
 
     /// Asks the agent to switch the guest off.
@@ -296,16 +298,23 @@ impl NativeMachine {
         self.input(env, move |machine| machine.renew(&renewal?))
     }
 
-    /// Types on a serial port.
+    /// Types on a serial port; a secret is recorded without its content.
     #[napi(ts_return_type = "Promise<Failure | null>")]
     pub fn send_serial<'env>(
         &self,
         env: &'env Env,
         port: u32,
         data: Uint8Array,
+        is_secret: bool,
     ) -> napi::Result<Object<'env>> {
         let data = data.to_vec();
-        self.input(env, move |machine| machine.send_serial(port, &data))
+        self.input(env, move |machine| {
+            if is_secret {
+                machine.send_serial_secret(port, &data)
+            } else {
+                machine.send_serial(port, &data)
+            }
+        })
     }
 
     /// Has a port of the host's lead to one of the guest's.

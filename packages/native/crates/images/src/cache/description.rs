@@ -51,9 +51,18 @@ impl Seal {
     }
 }
 
+/// Opens what should be a file, and waits for nobody: a pipe in its place has nothing in it.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(path)
+}
+
 fn digest_of(path: &Path) -> io::Result<String> {
+    let file = open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a file"));
+    }
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(File::open(path)?)?;
+    hasher.update_reader(file)?;
     Ok(hasher.finalize().to_string())
 }
 
@@ -111,6 +120,9 @@ impl Description {
 
     /// What the file says; `None` if it says nothing of the kind.
     pub(super) fn read(file: &File) -> Option<Self> {
+        if !file.metadata().ok()?.is_file() {
+            return None;
+        }
         let mut bytes = Vec::new();
         file.take(1 << 20).read_to_end(&mut bytes).ok()?;
         let found: Self = serde_json::from_slice(&bytes).ok()?;

@@ -19,6 +19,7 @@ mod description;
 mod locks;
 
 pub use description::Description;
+use description::open;
 
 use crate::error::ImageError;
 use crate::watch::{Progress, Watch};
@@ -129,7 +130,7 @@ impl Cache {
     pub fn find(&self, key: &str) -> Result<Option<Held>, ImageError> {
         let path = self.image(key).join(DESCRIPTION);
         let file = loop {
-            let file = match File::open(&path) {
+            let file = match open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 file => at(&path, file)?,
             };
@@ -244,7 +245,7 @@ impl Cache {
         for entry in at(&images, fs::read_dir(&images))? {
             let name = at(&images, entry)?.file_name();
             let Some(key) = name.to_str().filter(|name| is_key(name)) else { continue };
-            let Ok(file) = File::open(self.image(key).join(DESCRIPTION)) else { continue };
+            let Ok(file) = open(&self.image(key).join(DESCRIPTION)) else { continue };
             let Some(description) = Description::read(&file) else { continue };
             let last_used = file.metadata().and_then(|metadata| metadata.modified());
             let is_in_use = !matches!(Locked::try_new(file, Mode::Exclusive), Ok(Ok(_)));
@@ -333,7 +334,7 @@ impl Cache {
     fn take_away(&self, key: &str) -> Result<bool, ImageError> {
         let image = self.image(key);
         let description = image.join(DESCRIPTION);
-        let lock = match File::open(&description) {
+        let lock = match open(&description) {
             Ok(file) => match at(&description, Locked::try_new(file, Mode::Exclusive))? {
                 Ok(file) => Some(file),
                 Err(_) => return Ok(false),

@@ -72,6 +72,23 @@ fn what_says_nothing_of_itself_does_not_stay() {
 }
 
 #[test]
+fn what_is_no_file_any_more_is_built_anew_and_waited_for_by_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = reference(folder.path(), "one");
+    let again = || resolve(&store(folder.path()), &image, Limits::default()).unwrap();
+    let place = again().held.file.parent().unwrap().to_owned();
+    let entries: Vec<_> =
+        fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(entries.len(), 3, "{entries:?}");
+    for path in entries {
+        fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert!(!again().was_cached, "{}", path.display());
+        assert!(again().was_cached);
+    }
+}
+
+#[test]
 fn the_bound_counts_what_lies_beside_an_image_too() {
     let Built { folder, resolved } = build(&[vec![Item::file("a", vec![1; 300_000])]]).unwrap();
     let file = resolved.held.file.clone();

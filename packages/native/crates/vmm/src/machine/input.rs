@@ -118,6 +118,19 @@ impl Machine {
         self.give(InputKind::Serial, port, bytes)
     }
 
+    /// Types a secret on the console: the `HostInput` that records it has its place and none of its
+    /// bytes.
+    ///
+    /// # Errors
+    /// [`InputError`]; the guest has then been given nothing.
+    pub fn send_serial_secret(&mut self, port: u32, bytes: &[u8]) -> Result<u64, InputError> {
+        if port != CONSOLE {
+            return Err(InputError::PortUnknown { found: port });
+        }
+        self.accept(port, bytes)?;
+        Ok(self.record(InputKind::Withheld, port, Vec::new()))
+    }
+
     /// Makes the machine, at this moment, another one than those that it was forked or restored
     /// with: its entropy device and the engine's randomness begin anew, the guest's kernel is told
     /// that the machine is of another generation and reseeds itself, and the hardware clock shows

@@ -297,6 +297,8 @@ fn frames_of_the_hosts_are_checked() {
         assert!(matches!(machine.send_control_bytes(bad), Err(InputError::FrameInvalid { .. })));
     }
     assert!(matches!(machine.send_serial(1, b"x"), Err(InputError::PortUnknown { found: 1 })));
+    let unknown = machine.send_serial_secret(1, b"x");
+    assert!(matches!(unknown, Err(InputError::PortUnknown { found: 1 })));
     let most = vec![0; ns16550a::INPUT_BYTES];
     machine.send_serial(0, &most).expect("fits");
     assert!(matches!(machine.send_serial(0, &most), Err(InputError::InputFull { .. })));
