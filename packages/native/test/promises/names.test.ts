@@ -72,6 +72,16 @@ describe.skipIf(!hasCompiler)(
           yield* machine.ports.allow(policy({ "DB.test": ["192.0.2.7", "192.0.2.8"] }))
           assert.includeMembers(yield* lookedUp(machine, "db.test"), ["192.0.2.7", "192.0.2.8"])
           assert.lengthOf(yield* refused(machine), names.length)
+          // Over TCP, too: a question has its length before it, and so has its answer.
+          const labels = Buffer.from("\u0002db\u0004test\0")
+          const message = Buffer.concat([
+            Buffer.from([7, 9, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]),
+            labels,
+            Buffer.from([0, 1, 0, 1])
+          ])
+          const octal = [0, message.length, ...message].map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("")
+          const answered = yield* inGuest(machine, "sh", "-c", `printf '${octal}' | timeout 1 nc 10.0.2.3 53 | xxd -p`)
+          assert.include(answered.replaceAll("\n", ""), "c0000207")
           // What was answered is in the timeline.
           const inputs = (yield* machine.eventsSoFar()).filter(
             (event) => event._tag === "HostInput" && event.kind === "network"
