@@ -4,7 +4,8 @@
  * @module
  */
 import { Context, Effect, Layer, Schema } from "effect"
-import { readFile } from "node:fs/promises"
+import { readRegularFile, type RegularRefusal } from "./files/readRegular.ts"
+import { codeOf } from "./files/systemCode.ts"
 
 /** The guest agent is missing on this machine; `remedy` says how to get it. */
 export class GuestAgentMissing extends Schema.TaggedError<GuestAgentMissing>()("GuestAgentMissing", {
@@ -14,6 +15,20 @@ export class GuestAgentMissing extends Schema.TaggedError<GuestAgentMissing>()("
 }) {
   override get message(): string {
     return `expected the guest agent at ${this.path}, found ${this.detail}; ${this.remedy}`
+  }
+}
+
+/** Most bytes of an agent. */
+const mostAgentBytes = 64 << 20
+
+const refuse = (why: RegularRefusal): Error => {
+  switch (why._tag) {
+    case "NotRegular":
+      return new Error(why.found)
+    case "TooLarge":
+      return new Error(`${why.foundBytes} bytes where at most ${mostAgentBytes} may be`)
+    case "Changed":
+      return new Error("a file that changes while it is read")
   }
 }
 
@@ -49,10 +64,10 @@ export class GuestAgent extends Context.Service<
       GuestAgent,
       GuestAgent.of({
         program: Effect.tryPromise({
-          try: async () => new Uint8Array(await readFile(path)),
+          try: async () => await readRegularFile(path, mostAgentBytes, { followsLinks: true, refuse }),
           catch: (cause) => {
-            const code = (cause as NodeJS.ErrnoException).code
-            return new GuestAgentMissing({ path, detail: code === "ENOENT" ? "no file" : String(cause), remedy })
+            const code = codeOf(cause)
+            return new GuestAgentMissing({ path, detail: code === "ENOENT" ? "no file" : code, remedy })
           }
         })
       })

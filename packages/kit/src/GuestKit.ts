@@ -8,7 +8,6 @@
  */
 import { type BootSpec, DurableFiles, GuestAgent, type WorkloadSpec } from "@stillpoint/core"
 import { Context, Effect, Layer, Option } from "effect"
-import { readFile } from "node:fs/promises"
 import { Archive } from "./archive/Archive.ts"
 import { defaultGuestKitConfig, type GuestKitConfig, guestKitConfigSchema } from "./GuestKitConfig.ts"
 import { imageGuest, type ImageGuestInput } from "./image/ImageGuest.ts"
@@ -16,6 +15,7 @@ import type { ImageGuestError } from "./image/ImageGuestError.ts"
 import { buildInitramfs, checkedGuestConfig, type GuestPrograms, type KernelModule } from "./initramfs/Initramfs.ts"
 import type { GuestConfigInput } from "./initramfs/GuestConfig.ts"
 import type { InitramfsError } from "./initramfs/InitramfsError.ts"
+import { readHostFile } from "./initramfs/readHostFile.ts"
 import { checkedConfig, FileUnusable, KitError } from "./KitError.ts"
 import { ensure, type KitFiles, newest } from "./KitFiles.ts"
 import { type KitLock, type LockedPackage, writeLock } from "./KitLock.ts"
@@ -23,12 +23,12 @@ import { filesAtOnce } from "./KitCache.ts"
 import { builtInModules } from "./modules/kernelModules.ts"
 import { readModuleInfo } from "./modules/moduleInfo.ts"
 
+/** Most bytes of a program, of a module, or of the list of what a kernel has built in. */
+const mostProgramBytes = 64 << 20
+
 const readProgram = (path: string): Effect.Effect<Uint8Array, KitError> =>
   Effect.tryPromise({
-    try: async () => {
-      const { buffer, byteLength, byteOffset } = await readFile(path)
-      return new Uint8Array(buffer, byteOffset, byteLength)
-    },
+    try: () => readHostFile(path, mostProgramBytes),
     catch: (cause) => new KitError({ reason: new FileUnusable({ path, detail: String(cause) }) })
   })
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { constants } from "node:fs"
+import { constants, type Stats } from "node:fs"
 import * as Fs from "node:fs/promises"
 import { fileKindInWords } from "./fileKind.ts"
 import { codeOf } from "./systemCode.ts"
@@ -28,12 +28,11 @@ interface Pieces extends RegularOptions {
   readonly take: (bytes: Uint8Array) => void
 }
 
-/** Opens a regular file without waiting for what is none, and reads exactly what it holds. */
-export const readRegular = async (
+/** Opens a regular file without waiting for what is none. Whoever opens it closes it. */
+export const openRegular = async (
   path: string | Buffer,
-  atMostBytes: number,
-  { bufferOf, followsLinks = false, refuse, take }: Pieces
-): Promise<number> => {
+  { followsLinks = false, refuse }: RegularOptions
+): Promise<{ readonly handle: Fs.FileHandle; readonly found: Stats }> => {
   const unfit = (found: string) => refuse({ _tag: "NotRegular", found })
   let handle: Fs.FileHandle
   try {
@@ -47,6 +46,22 @@ export const readRegular = async (
   try {
     const found = await handle.stat()
     if (!found.isFile()) throw unfit(fileKindInWords(found))
+    return { handle, found }
+  } catch (cause) {
+    await handle.close()
+    throw cause
+  }
+}
+
+/** Reads exactly what a regular file holds, piece by piece. */
+export const readRegular = async (
+  path: string | Buffer,
+  atMostBytes: number,
+  { bufferOf, take, ...options }: Pieces
+): Promise<number> => {
+  const { refuse } = options
+  const { found, handle } = await openRegular(path, options)
+  try {
     if (found.size > atMostBytes) throw refuse({ _tag: "TooLarge", foundBytes: found.size })
     let at = 0
     while (true) {

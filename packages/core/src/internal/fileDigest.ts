@@ -1,13 +1,19 @@
 import { createHash } from "node:crypto"
-import { createReadStream } from "node:fs"
 import { stat } from "node:fs/promises"
 import { Effect } from "effect"
+import { readRegular } from "../files/readRegular.ts"
 
 const known = new Map<string, Promise<string>>()
 
 const digestOf = async (path: string): Promise<string> => {
   const hash = createHash("sha256")
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Uint8Array)
+  const scratch = new Uint8Array(1 << 20)
+  await readRegular(path, Infinity, {
+    followsLinks: true,
+    refuse: ({ _tag }) => new TypeError(_tag),
+    bufferOf: () => scratch,
+    take: (bytes) => hash.update(bytes)
+  })
   return hash.digest("hex")
 }
 

@@ -106,6 +106,7 @@ export const exempt: Readonly<Record<string, ReadonlyArray<string>>> = {
     "makeMemoryJournal",
     "makeOwnedDirectory",
     "makeTurns",
+    "openRegular",
     "readRegularFile",
     "reasonOfErrno",
     "replaceFile",

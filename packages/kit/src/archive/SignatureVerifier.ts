@@ -5,8 +5,9 @@
  */
 import { PlainText } from "@stillpoint/core"
 import { Context, Effect, Layer, Schema } from "effect"
-import { access, readFile, readdir, writeFile } from "node:fs/promises"
+import { access, readdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
+import { readHostFile } from "../initramfs/readHostFile.ts"
 import { checkedConfig, KitError, PrerequisiteMissing, SignatureInvalid } from "../KitError.ts"
 import { runProgram } from "../runProgram.ts"
 import { temporaryFolder } from "./temporaryFolder.ts"
@@ -41,7 +42,8 @@ export const keyrings: ReadonlyArray<string> = [
 ]
 
 /** The binary form of a key file; an armored one is decoded, since `gpgv` does not read those. */
-const dearmor = (bytes: Buffer): Buffer => {
+const dearmor = (read: Uint8Array): Buffer => {
+  const bytes = Buffer.from(read.buffer, read.byteOffset, read.byteLength)
   const text = bytes.toString("latin1")
   if (!text.startsWith("-----BEGIN PGP PUBLIC KEY BLOCK-----")) return bytes
   const blocks = text.matchAll(
@@ -50,12 +52,17 @@ const dearmor = (bytes: Buffer): Buffer => {
   return Buffer.concat([...blocks].map((block) => Buffer.from(block[1] ?? "", "base64")))
 }
 
+/** Most bytes of a file of keys. */
+const mostKeyBytes = 16 << 20
+
 /** All keys of a keyring file or of a folder of them, as one binary keyring. */
 const readKeyring = async (path: string): Promise<Buffer> => {
   const names = await readdir(path).catch(() => undefined)
-  if (names === undefined) return dearmor(await readFile(path))
+  if (names === undefined) return dearmor(await readHostFile(path, mostKeyBytes))
   const files = names.filter((name) => /\.(gpg|pgp|asc)$/.test(name)).sort()
-  return Buffer.concat(await Promise.all(files.map(async (name) => dearmor(await readFile(join(path, name))))))
+  return Buffer.concat(
+    await Promise.all(files.map(async (name) => dearmor(await readHostFile(join(path, name), mostKeyBytes))))
+  )
 }
 
 const firstThatExists = async (paths: ReadonlyArray<string>): Promise<string | undefined> => {

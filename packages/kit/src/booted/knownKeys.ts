@@ -9,10 +9,10 @@
  *
  * @module
  */
-import { bootSpecJson, type BootSpec, writeWhole } from "@stillpoint/core"
+import { bootSpecJson, type BootSpec, readRegularFile, writeWhole } from "@stillpoint/core"
 import { Effect, Option, Stream } from "effect"
 import { createHash } from "node:crypto"
-import { mkdir, readFile, stat } from "node:fs/promises"
+import { mkdir, stat } from "node:fs/promises"
 import { dirname, join } from "node:path"
 
 /** Where the key of such a machine is kept; `null` where it is not known what makes machines. */
@@ -28,12 +28,16 @@ export const placeOfKey = (directory: string, build: string | undefined, spec: B
     })
   ).pipe(Effect.map(Option.getOrNull))
 
+/** Bytes of a file that holds a key. */
+const keyFileBytes = 65
+
 /** The key that is kept there; `null` for none. */
 export const recallKey = (place: string | null) =>
   Effect.option(
     Effect.tryPromise(async () => {
       if (place === null) return null
-      return /^([0-9a-f]{64})\n$/.exec(await readFile(place, "utf8"))?.[1] ?? null
+      const bytes = await readRegularFile(place, keyFileBytes, { refuse: ({ _tag }) => new TypeError(_tag) })
+      return /^([0-9a-f]{64})\n$/.exec(new TextDecoder().decode(bytes))?.[1] ?? null
     })
   ).pipe(Effect.map(Option.getOrNull))
 

@@ -3,9 +3,8 @@
  *
  * @module
  */
-import { createReadStream } from "node:fs"
-import { type FileHandle, open, stat } from "node:fs/promises"
-import { codeOf, DurableFiles, sha256, Snapshots, type TagOptions } from "@stillpoint/core"
+import { type FileHandle, open } from "node:fs/promises"
+import { codeOf, DurableFiles, openRegular, sha256, Snapshots, type TagOptions } from "@stillpoint/core"
 import type { ArtifactPiece } from "@stillpoint/images"
 import { Effect, Schema } from "effect"
 import { extract, type Header } from "tar-stream"
@@ -82,21 +81,26 @@ const keyOf = ({ digest, size }: ArtifactPiece): string => `${digest} ${size}`
 
 const Asked = Schema.Struct({ path: Path, name: Schema.optional(SnapshotName), options: Tagging })
 
-/** A pipe without a writer would be waited for, and nothing ends that. */
-const requireFile = (path: string) =>
-  Effect.tryPromise({
-    try: async () => {
-      if (path === "-" || (await stat(path)).isFile()) return
-      throw new TransferReading(path).invalid("a regular file, or - for what is piped in", "neither")
-    },
-    catch: transferFailure("import", path)
-  })
+/** A regular file; a pipe without a writer would be waited for, and nothing ends that. */
+const openArchive = (path: string) =>
+  Effect.acquireRelease(
+    Effect.tryPromise({
+      try: () =>
+        openRegular(path, {
+          followsLinks: true,
+          refuse: () => new TransferReading(path).invalid("a regular file, or - for what is piped in", "neither")
+        }),
+      catch: transferFailure("import", path)
+    }),
+    ({ handle }) => Effect.promise(() => handle.close())
+  )
 
 /** The entries of an archive that is read as it streams, until the scope closes. */
-const entriesOf = (path: string) =>
-  Effect.acquireRelease(
+const entriesOf = Effect.fnUntraced(function* (path: string) {
+  const file = path === "-" ? null : yield* openArchive(path)
+  return yield* Effect.acquireRelease(
     Effect.sync(() => {
-      const source = path === "-" ? process.stdin : createReadStream(path)
+      const source = file === null ? process.stdin : file.handle.createReadStream({ autoClose: false })
       const archive = extract()
       // Its end is told by who reads it.
       archive.on("error", () => undefined)
@@ -111,6 +115,7 @@ const entriesOf = (path: string) =>
         archive.destroy()
       })
   )
+})
 
 /**
  * Takes a snapshot from an archive into the store, under a name if one is given, with its ancestors, its verdict and its signatures; `-`
@@ -122,7 +127,6 @@ export const importSnapshot = Effect.fn("importSnapshot")(
     yield* checkedOptions("importSnapshot", Asked, { path, name, options })
     const snapshots = yield* Snapshots
     const files = yield* DurableFiles
-    yield* requireFile(path)
     const { archive, entries } = yield* entriesOf(path)
     const failed = (cause: unknown) =>
       /^(Unexpected end|Invalid tar|Header exceeds|Writable stream closed|Premature close)/.test(codeOf(cause))

@@ -39,7 +39,7 @@ const textOf = Effect.fnUntraced(function* (argument: string, path: string) {
     return yield* new ArgumentInvalid({ argument, expected: "a key", found })
   }
   return bytes.toString("utf8")
-})
+}, Effect.scoped)
 
 const wrong = (argument: string, path: string) =>
   Effect.mapError(

@@ -10,7 +10,6 @@
  *
  * @module
  */
-import { readFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { DurableFiles, makeDirectories, Snapshots, type StoredSnapshot, type TagOptions } from "@stillpoint/core"
 import { Artifacts, type TransferOptions } from "@stillpoint/images"
@@ -103,7 +102,10 @@ export const pullSnapshot = Effect.fn("pullSnapshot")(
     const recordAt = join(folder, recordFile)
     const piece = { offset: 0, digest: config.digest, size: config.size }
     yield* fetch([{ path: recordFile, sizeBytes: config.size, pieces: [piece] }], () => recordAt)
-    const record = yield* attempt(async () => reading.record(await readFile(recordAt), artifactRecord))
+    const recordBytes = yield* files
+      .read(recordAt, config.size)
+      .pipe(Effect.mapError(transferFailure("pull", reference)))
+    const record = yield* attempt(async () => reading.record(recordBytes, artifactRecord))
     const kept = yield* takeLineage(
       { reading, record, folder, fetch, failed: transferFailure("pull", reference) },
       name,

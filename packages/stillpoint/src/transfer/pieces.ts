@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { constants } from "node:fs"
 import { type FileHandle, open } from "node:fs/promises"
 import { type FileFault, FileUnfit, sha256 } from "@stillpoint/core"
 import type { ArtifactPiece } from "@stillpoint/images"
@@ -99,10 +100,13 @@ export const placed = (
 
 /** Makes a file of zeros, or finds the one that a transfer which was cut has left; the pieces that are still to come. */
 export const prepareFile = async (file: RecordFile, path: string, signal: AbortSignal): Promise<RecordFile> => {
-  const handle = await open(path, "a+", 0o600)
+  const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants
+  const handle = await open(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600)
   try {
+    const found = await handle.stat()
+    if (!found.isFile()) throw new FileUnfit({ path, expected: "a regular file", found: "something else" })
+    const { size } = found
     await handle.chmod(0o600)
-    const { size } = await handle.stat()
     if (size !== file.sizeBytes) {
       await handle.truncate(0)
       await handle.truncate(file.sizeBytes)

@@ -3,9 +3,16 @@
  *
  * @module
  */
-import { readFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
-import { DurableFiles, type FileFault, linkWhole, makeDirectories, Snapshots, type TagOptions } from "@stillpoint/core"
+import {
+  DurableFiles,
+  type FileFault,
+  linkWhole,
+  makeDirectories,
+  mostManifestBytes,
+  Snapshots,
+  type TagOptions
+} from "@stillpoint/core"
 import type { ImageError } from "@stillpoint/images"
 import { Effect } from "effect"
 import { importedImage, imagesOf } from "../sandbox/imageSpec.ts"
@@ -67,9 +74,10 @@ export const takeLineage = Effect.fnUntraced(function* (
     return all
   })
   yield* fetched(manifests, inFolder)
-  const plans = yield* Effect.forEach(missing, (digest) =>
-    attempt(async () => reading.plan(record, digest, await readFile(inFolder(manifestOf(digest)))))
-  )
+  const plans = yield* Effect.forEach(missing, (digest) => {
+    const read = files.read(inFolder(manifestOf(digest)), mostManifestBytes).pipe(Effect.mapError(failed))
+    return Effect.flatMap(read, (bytes) => attempt(async () => reading.plan(record, digest, bytes)))
+  })
   // What stands here stays as it is, but for who signed it.
   const added = plans.filter(({ manifest }) => !standing.has(manifest.digest))
   const hasImage = record.image !== null && added.length > 0

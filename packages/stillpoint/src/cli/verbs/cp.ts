@@ -65,7 +65,7 @@ const copyIn = Effect.fnUntraced(function* (
   if (failure !== undefined) return yield* failure
   const kept = yield* sandbox.snapshotAs(name, { replace })
   yield* answer(json, { snapshot: kept.digest, name }, [`${name}: ${reference} with ${target}`])
-})
+}, Effect.scoped)
 
 export const cpCommand = Command.make(
   "cp",

@@ -20,24 +20,39 @@ pub trait Files {
     fn open(&self, name: &str) -> Result<Option<Box<dyn Read + '_>>, ImageError>;
 }
 
-/// A file that is one: a pipe in its place is not waited for.
+/// A file that is one, which a link may lead to; a pipe in its place is not waited for, and `None` is said of it.
+fn open_if_file(path: &Path) -> io::Result<Option<File>> {
+    let flags = libc::O_NONBLOCK | libc::O_CLOEXEC;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    Ok(file.metadata()?.is_file().then_some(file))
+}
+
+/// What a file holds, if it is one and holds at most `most` bytes.
+///
+/// # Errors
+/// If it cannot be read, is something else, or holds more.
+pub(crate) fn read_file(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let invalid = |found: String| io::Error::new(io::ErrorKind::InvalidData, found);
+    let file = open_if_file(path)?.ok_or_else(|| invalid("no regular file".to_owned()))?;
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(invalid(format!("more than {most} bytes")));
+    }
+    Ok(bytes)
+}
+
 fn open_file(path: &Path) -> Result<Option<File>, ImageError> {
-    let open =
-        OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path);
-    let file = match open {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(ImageError::of_source(path, &error)),
-    };
-    let metadata = file.metadata().map_err(|error| ImageError::of_source(path, &error))?;
-    if !metadata.is_file() {
-        return Err(ImageError::SourceInvalid {
+    match open_if_file(path) {
+        Ok(Some(file)) => Ok(Some(file)),
+        Ok(None) => Err(ImageError::SourceInvalid {
             path: path.display().to_string(),
             expected: "a file".to_owned(),
             found: "something else".to_owned(),
-        });
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(ImageError::of_source(path, &error)),
     }
-    Ok(Some(file))
 }
 
 /// The files of a folder.

@@ -145,6 +145,38 @@ fn a_process_with_helpers() {
     }
 }
 
+/// Puts something in the place of a file.
+type Put = fn(&Path);
+
+#[test]
+fn what_is_read_besides_an_image_has_an_end_and_is_waited_for_by_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("prepared");
+    let registry = with_tokens();
+    let puts: [(&str, Put); 4] = [
+        ("pipe", |path| {
+            assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+        }),
+        ("device", |path| std::os::unix::fs::symlink("/dev/zero", path).unwrap()),
+        ("folder", |path| std::fs::create_dir(path).unwrap()),
+        ("gigabyte", |path| std::fs::File::create(path).unwrap().set_len(1 << 30).unwrap()),
+    ];
+    for (what, put) in puts {
+        put(&path);
+        let name = |registries| {
+            pull_with(&registry, registries, &Watch::unwatched())
+                .map_err(|error| error.name())
+                .err()
+        };
+        let config = Registries { docker_config: Some(path.clone()), ..registries() };
+        assert_eq!(name(config), Some("CredentialsUnusable"), "{what}");
+        let options = RegistryOptions { authorities: vec![path.clone()], ..Default::default() };
+        let by_host = [(registry.clone(), options)].into();
+        assert_eq!(name(Registries { by_host, ..registries() }), Some("OptionInvalid"), "{what}");
+        std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir(&path)).unwrap();
+    }
+}
+
 #[test]
 fn helpers_are_asked_for_credentials() {
     let folder = tempfile::tempdir().unwrap();

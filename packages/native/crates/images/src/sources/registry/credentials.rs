@@ -9,6 +9,7 @@
 //! Source: `docker login`, "Credential stores" of Docker's reference.
 
 use crate::error::ImageError;
+use crate::sources::files::read_file;
 use crate::watch::Watch;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -111,10 +112,7 @@ pub(super) fn of_docker(
     watch: &Watch,
 ) -> Result<Option<Credentials>, ImageError> {
     let Some(path) = path.map(Path::to_owned).or_else(usual_path) else { return Ok(None) };
-    let mut text = Vec::new();
-    match std::fs::File::open(&path)
-        .and_then(|file| file.take(MOST_CONFIG_BYTES).read_to_end(&mut text))
-    {
+    let text = match read_file(&path, MOST_CONFIG_BYTES) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         read => read.map_err(|error| unusable(path.display(), error))?,
     };

@@ -3,6 +3,7 @@
 use super::options::{Registries, RegistryOptions};
 use super::steady::Steady;
 use crate::error::ImageError;
+use crate::sources::files::read_file;
 use crate::watch::Watch;
 use std::time::Duration;
 use ureq::http::{Response, StatusCode, Uri};
@@ -21,6 +22,9 @@ pub(super) struct Client {
     agent: Agent,
     silence: Duration,
 }
+
+/// Most bytes of a file of certificates: all authorities of a system are a few hundred thousand.
+const MOST_CERTIFICATE_BYTES: u64 = 16 << 20;
 
 /// Registries lead to where their blobs are, once; a few times is no harm.
 const MOST_REDIRECTS: usize = 5;
@@ -86,7 +90,8 @@ impl Client {
                 expected: "a file of certificates in PEM",
                 found: reason,
             };
-            let bytes = std::fs::read(path).map_err(|error| invalid(error.to_string()))?;
+            let bytes = read_file(path, MOST_CERTIFICATE_BYTES)
+                .map_err(|error| invalid(error.to_string()))?;
             let before = certificates.len();
             for item in ureq::tls::parse_pem(&bytes) {
                 if let ureq::tls::PemItem::Certificate(found) =
