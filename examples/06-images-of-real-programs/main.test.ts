@@ -1,20 +1,16 @@
-import { existsSync, readFileSync } from "node:fs"
-import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "vitest"
+import { testImages } from "../../scripts/testing/testImages.ts"
 import { runExample } from "../runExample.ts"
 import { programs } from "./programs.ts"
 import type { ProgramReport } from "./proveProgram.ts"
 
-const index = fileURLToPath(new URL("../../.cache/test-images/layout/index.json", import.meta.url))
-
 /** All of them with `make software`. */
 const wanted = process.env["STILLPOINT_SOFTWARE"] === "all" ? Object.keys(programs) : ["redis", "python"]
-const built = existsSync(index) ? readFileSync(index, "utf8") : ""
-const isBuilt = (name: string): boolean => built.includes(`"org.opencontainers.image.ref.name":"${name}"`)
+const built = testImages()
 
 describe("a real program", () => {
   for (const name of wanted) {
-    const why = isBuilt(name) ? "" : ` (skipped: no test image of ${name}; make images)`
+    const why = built.includes(name) ? "" : ` (skipped: no test image of ${name}; make images)`
     it.skipIf(why !== "")(
       `${name}-is-captured-at-its-right-moments-and-its-clones-have-its-data-and-are-others${why}`,
       async () => {

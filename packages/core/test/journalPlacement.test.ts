@@ -1,19 +1,6 @@
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import {
-  copyFile,
-  mkdtemp,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  symlink,
-  truncate,
-  unlink,
-  writeFile
-} from "node:fs/promises"
-import { tmpdir } from "node:os"
+import { copyFile, readdir, readFile, rename, rm, stat, symlink, truncate, unlink, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
@@ -24,25 +11,11 @@ import type { JournalShape } from "../src/journal/JournalShape.ts"
 import type { JournalError } from "../src/journal/JournalErrors.ts"
 import { makeSqliteJournal } from "../src/journal/sqliteJournal.ts"
 import { bundled } from "../../../scripts/testing/bundled.ts"
+import { appendedUntilKilled, countIn, directory, use } from "./journalFiles.ts"
 
-const killed = await bundled(fileURLToPath(new URL("../src/testing/appendUntilKilled.ts", import.meta.url)))
 const exiting = await bundled(fileURLToPath(new URL("../src/testing/appendAndExit.ts", import.meta.url)))
 
-const directory = Effect.acquireRelease(
-  Effect.promise(() => mkdtemp(join(tmpdir(), "stillpoint-placed-"))),
-  (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
-)
-
-const use = <A>(path: string, work: (journal: JournalShape) => Effect.Effect<A, JournalError>) =>
-  Effect.scoped(Effect.flatMap(makeSqliteJournal({ path }), work))
-
 const append = (journal: JournalShape, value: number) => journal.append("s", [sampleRecord(value)])
-
-const countIn = (path: string) =>
-  Effect.map(
-    use(path, (journal) => journal.readAll()),
-    ({ length }) => length
-  )
 
 const reasonOf = <A>(effect: Effect.Effect<A, JournalError>) => Effect.map(Effect.flip(effect), ({ reason }) => reason)
 
@@ -51,22 +24,6 @@ const copyInUse = (from: string, to: string, names: ReadonlyArray<"" | "-wal">) 
   Effect.promise(async () => {
     for (const name of ["", "-wal", "-shm"]) await rm(`${to}${name}`, { force: true })
     for (const name of names) await copyFile(`${from}${name}`, `${to}${name}`)
-  })
-
-/** Has another process append to the journal until it is killed; the last version that it said was acknowledged. */
-const appendedUntilKilled = (path: string) =>
-  Effect.promise(async () => {
-    const child = spawn(process.execPath, ["--no-warnings", killed, "s"], {
-      stdio: "pipe"
-    })
-    let said = ""
-    child.stdout.on("data", (chunk) => (said += String(chunk)))
-    await once(child.stdout, "data")
-    child.stdin.write(path)
-    await once(child.stdout, "data")
-    child.kill("SIGKILL")
-    await once(child, "close")
-    return Number(said.split("\n").at(-2))
   })
 
 /** What may happen to a file of a journal that is open: each takes it from its path. */

@@ -1,66 +1,17 @@
-import { spawn, spawnSync } from "node:child_process"
+import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
-import { once } from "node:events"
 import { readlinkSync } from "node:fs"
-import {
-  chmod,
-  chown,
-  copyFile,
-  lstat,
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  rm,
-  symlink,
-  truncate,
-  writeFile
-} from "node:fs/promises"
-import { tmpdir } from "node:os"
+import { chmod, chown, copyFile, lstat, mkdir, readdir, readFile, symlink, truncate, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
-import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { bundled } from "../../../scripts/testing/bundled.ts"
-import type { JournalError } from "../src/journal/JournalErrors.ts"
-import type { JournalShape } from "../src/journal/JournalShape.ts"
-import { makeSqliteJournal } from "../src/journal/sqliteJournal.ts"
 import { sampleRecord } from "../src/testing/journalLaws.ts"
-
-const killed = await bundled(fileURLToPath(new URL("../src/testing/appendUntilKilled.ts", import.meta.url)))
-
-const directory = Effect.acquireRelease(
-  Effect.promise(() => mkdtemp(join(tmpdir(), "stillpoint-refused-"))),
-  (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
-)
-
-const use = <A>(path: string, work: (journal: JournalShape) => Effect.Effect<A, JournalError>) =>
-  Effect.scoped(Effect.flatMap(makeSqliteJournal({ path }), work))
+import { appendedUntilKilled, countIn, directory, use } from "./journalFiles.ts"
 
 const append = (path: string) => use(path, (journal) => journal.append("s", [sampleRecord(1)]))
 
-const countIn = (path: string) =>
-  Effect.map(
-    use(path, (journal) => journal.readAll()),
-    ({ length }) => length
-  )
-
 const refusalOf = (path: string) => Effect.map(Effect.flip(countIn(path)), ({ reason }) => reason)
-
-/** Has another process append until it is killed; how many events it said were acknowledged. */
-const appendedUntilKilled = (path: string) =>
-  Effect.promise(async () => {
-    const child = spawn(process.execPath, ["--no-warnings", killed, "s"], { stdio: "pipe" })
-    let said = ""
-    child.stdout.on("data", (chunk) => (said += String(chunk)))
-    await once(child.stdout, "data")
-    child.stdin.write(path)
-    await once(child.stdout, "data")
-    child.kill("SIGKILL")
-    await once(child, "close")
-    return Number(said.split("\n").at(-2))
-  })
 
 /** What is in a folder: of each file a digest of its content, but of the shared memory, which is made anew from the log. */
 const contentsOf = async (where: string): Promise<Readonly<Record<string, string>>> => {

@@ -1,13 +1,10 @@
 /** Clients of others, on the host, ask servers of others, in a guest, through published ports of the command line. */
 import { execFile, spawnSync } from "node:child_process"
-import { existsSync, readFileSync } from "node:fs"
-import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "vitest"
+import { testImageLayout, testImages } from "../../../scripts/testing/testImages.ts"
 import { makeFolder, runStillpoint } from "./runStillpoint.ts"
 
-const layout = fileURLToPath(new URL("../../../.cache/test-images/layout", import.meta.url))
-const index = `${layout}/index.json`
-const built = existsSync(index) ? readFileSync(index, "utf8") : ""
+const built = testImages()
 
 const isThere = (program: string) => spawnSync(program, ["--version"]).error === undefined
 
@@ -16,7 +13,7 @@ const strangers = (server: string, programs: ReadonlyArray<string>, isLong = fal
   const absent = programs.filter((program) => !isThere(program))
   const why = [
     ...(isLong && process.env["STILLPOINT_SOFTWARE"] !== "all" ? ["make software"] : []),
-    ...(built.includes(`"org.opencontainers.image.ref.name":"${server}"`) ? [] : [`no test image of ${server}`]),
+    ...(built.includes(server) ? [] : [`no test image of ${server}`]),
     ...absent.map((program) => `no ${program} on the host`)
   ]
   return { why: why.length === 0 ? "" : ` (skipped: ${why.join(", ")})`, isSkipped: why.length > 0 }
@@ -39,7 +36,7 @@ const whileUp = async (
 ) => {
   const { folder } = makeFolder()
   const place = ["--memory", "512", "--publish", `127.0.0.1:0:${guestPort}`, "--json"]
-  const args = ["up", `oci:${layout}:${server}`, ...place, ...more]
+  const args = ["up", `oci:${testImageLayout}:${server}`, ...place, ...more]
   const asked: Array<Promise<unknown>> = []
   const { status, stderr } = await runStillpoint(folder, args, (child) => {
     child.stdout?.once("data", (line: string) => {

@@ -24,6 +24,9 @@ export class TransferVersionUnknown extends Schema.TaggedError<TransferVersionUn
   supported: Schema.Natural
 }) {
   override get message(): string {
-    return `${this.source} has version ${this.found}; this build reads version ${this.supported}: use the build that wrote it`
+    return (
+      `${this.source} is a snapshot sent in version ${this.found}; this build takes version ${this.supported}: ` +
+      `take it with the build that sent it, or have it sent by one of version ${this.supported}`
+    )
   }
 }

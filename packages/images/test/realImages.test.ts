@@ -1,25 +1,13 @@
 import { spawnSync } from "node:child_process"
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { Images } from "./Images.ts"
+import { testImageLayout, testImages } from "../../../scripts/testing/testImages.ts"
+import { Images } from "../src/Images.ts"
 
-const root = fileURLToPath(new URL("../../..", import.meta.url))
-const layout = join(root, ".cache/test-images/layout")
-
-/** The names in the layout. */
-const tags = (): ReadonlyArray<string> => {
-  if (!existsSync(join(layout, "index.json"))) return []
-  const index = JSON.parse(readFileSync(join(layout, "index.json"), "utf8")) as {
-    readonly manifests: ReadonlyArray<{ readonly annotations: Readonly<Record<string, string>> }>
-  }
-  return index.manifests.map(({ annotations }) => annotations["org.opencontainers.image.ref.name"] ?? "")
-}
-
-const there = tags()
+const there = testImages()
 const why = there.length > 0 ? "" : "skipped: no test images in .cache/test-images (scripts/setup/test-images.sh)"
 const isFsckThere = spawnSync("fsck.erofs", ["-V"]).error === undefined
 
@@ -37,7 +25,7 @@ describe.skipIf(why !== "")(`images of real software${why === "" ? "" : ` (${why
           Effect.gen(function* () {
             const layer = Images.layer({ cacheDirectory: yield* folder })
             const image = yield* Effect.provide(
-              Images.use((images) => images.resolve(`oci:${layout}:${tag}`)),
+              Images.use((images) => images.resolve(`oci:${testImageLayout}:${tag}`)),
               layer
             )
             if (isFsckThere) {
