@@ -94,11 +94,11 @@ pub enum LoadError {
     /// The files of the initial RAM file system do not fit into the guest's memory once unpacked.
     #[error(
         "initramfs: its {files} files take {bytes} bytes unpacked, and the kernel gives them half of \
-         the memory that it leaves: expected a machine of at least {expected} MiB, found {found} MiB; \
+         the memory that it leaves: expected a machine of {expected} MiB, found {found} MiB; \
          give it more memory, or make the root smaller"
     )]
     RootTooLarge {
-        /// Mebibytes of memory needed at least.
+        /// Mebibytes of memory that are enough.
         expected: u64,
         /// Mebibytes of memory.
         found: u64,

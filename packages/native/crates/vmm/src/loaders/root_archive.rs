@@ -6,8 +6,8 @@
 //! The kernel unpacks it into a file system that may take half of the pages that are free when it is
 //! mounted, and has as many inodes as pages. What does not fit is left out, and the kernel goes on: so
 //! what cannot fit is refused here. The bound is a lower one: a kernel takes more for itself than its
-//! image says, and what is not known for certain is not counted. A root that fits is never refused;
-//! what is found out in the guest only (of Debian's kernel, the last 2 MiB), its kernel reports.
+//! image says, and what is not known for certain is not counted. A root that fits is never refused, and
+//! the memory that a refusal names is enough; what is found out in the guest only, its kernel reports.
 //!
 //! Source: Linux, `driver-api/early-userspace/buffer-format.rst`, `init/initramfs.c`, `mm/shmem.c`.
 
@@ -25,6 +25,9 @@ const PAGE: u64 = PAGE_BYTES as u64;
 /// Of each page of memory the kernel keeps a description, a 64th of it.
 const MEMORY_PER_DESCRIPTION: u64 = 64;
 const MEBIBYTE: u64 = 1 << 20;
+/// What a kernel takes before it unpacks that nothing says of it: as much as this, and a 64th of the
+/// memory. Nobody is refused for it, and the memory that a refusal names has it.
+const MOST_UNSEEN_BYTES: u64 = 6 * MEBIBYTE;
 /// A kernel is not believed to take more than this beside its image.
 const MOST_MORE_BYTES: u64 = 64 * MEBIBYTE;
 
@@ -64,7 +67,8 @@ pub fn check_unpacks(
     if needed <= free {
         return Ok(());
     }
-    let with_descriptions = needed / (MEMORY_PER_DESCRIPTION - 1) * MEMORY_PER_DESCRIPTION;
+    let enough = needed.saturating_add(MOST_UNSEEN_BYTES);
+    let with_descriptions = enough / (MEMORY_PER_DESCRIPTION - 2) * MEMORY_PER_DESCRIPTION;
     Err(LoadError::RootTooLarge {
         expected: with_descriptions / MEBIBYTE + 1,
         found: memory_bytes / MEBIBYTE,
@@ -175,7 +179,8 @@ mod tests {
                 panic!("expected a refusal, found {refused:?}");
             };
             check(expected, "").expect("what is said to be enough");
-            check(expected - 2, "").expect_err("less is not");
+            let unseen = MOST_UNSEEN_BYTES / MEBIBYTE + expected / MEMORY_PER_DESCRIPTION;
+            check(expected - unseen - 3, "").expect_err("much less is not");
             // A root of its own: the kernel then unpacks without a limit.
             check(100, "root=/dev/vda").expect("no limit");
             check(100, "rootfstype=ramfs").expect("no limit");
