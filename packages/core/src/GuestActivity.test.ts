@@ -22,12 +22,12 @@ describe("what a guest is in the middle of", () => {
     assert.deepStrictEqual(ports([...most, closed(1, 9000), bound(2000, 9001)]).at(-1), [2000, 9001])
   })
 
-  it.effect("a-recording-of-before-listeners-were-kept-is-read", () =>
+  it.effect("a-recording-of-before-listeners-and-freezes-were-kept-is-read", () =>
     Effect.gen(function* () {
       const before = { nextSeq: 3, atNanos: 5, isIdle: true, devicesInFlight: ["disk"] }
       const read = yield* Schema.decodeUnknownEffect(GuestActivity)(before)
-      assert.deepStrictEqual(read, { ...before, openListeners: [], connectionsOpen: 0 })
-      const now = activityAfter(read, [bound(80, 3)])
+      assert.deepStrictEqual(read, { ...before, isFrozen: false, openListeners: [], connectionsOpen: 0 })
+      const now = activityAfter(read, [bound(80, 3), { _tag: "AgentFrozen", seq: 4, atNanos: 6, token: 1 }])
       assert.deepStrictEqual(
         yield* Schema.decodeUnknownEffect(GuestActivity)(yield* Schema.encodeEffect(GuestActivity)(now)),
         now

@@ -37,6 +37,8 @@ export const GuestActivity = Schema.Struct({
   atNanos: GuestNanos,
   /** Whether the hart waits for an interrupt: of `GuestIdle` and `GuestBusy`, the first came last. */
   isIdle: Schema.Boolean,
+  /** Whether the workload is frozen: of `AgentFrozen` and `AgentThawed`, the first came last. Not known of recordings from before it was kept. */
+  isFrozen: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(false))),
   /** Names of the devices that have a request in flight: `IoStarted` came, and `IoSettled` not yet. */
   devicesInFlight: Schema.Array(Schema.String),
   /**
@@ -56,6 +58,7 @@ export const noActivity: GuestActivity = {
   nextSeq: 0,
   atNanos: 0,
   isIdle: false,
+  isFrozen: false,
   devicesInFlight: [],
   openListeners: [],
   connectionsOpen: 0
@@ -70,21 +73,23 @@ export const noActivity: GuestActivity = {
  *
  * const events = [{ _tag: "IoStarted", seq: 0, atNanos: 5, device: "disk" }, { _tag: "GuestIdle", seq: 1, atNanos: 9 }] as const
  * console.log(JSON.stringify(activityAfter(noActivity, events)))
- * // {"nextSeq":2,"atNanos":9,"isIdle":true,"devicesInFlight":["disk"],"openListeners":[],"connectionsOpen":0}
+ * // {"nextSeq":2,"atNanos":9,"isIdle":true,"isFrozen":false,"devicesInFlight":["disk"],"openListeners":[],"connectionsOpen":0}
  * ```
  */
 export const activityAfter = (before: GuestActivity, events: ReadonlyArray<GuestEvent>): GuestActivity => {
-  let { atNanos, connectionsOpen, isIdle, nextSeq, openListeners } = before
+  let { atNanos, connectionsOpen, isFrozen, isIdle, nextSeq, openListeners } = before
   const inFlight = new Set(before.devicesInFlight)
   for (const event of events) {
     nextSeq = event.seq + 1
     atNanos = Math.max(atNanos, event.atNanos)
     if (event._tag === "GuestIdle") isIdle = true
     else if (event._tag === "GuestBusy") isIdle = false
+    else if (event._tag === "AgentFrozen") isFrozen = true
+    else if (event._tag === "AgentThawed") isFrozen = false
     else if (event._tag === "IoStarted") inFlight.add(event.device)
     else if (event._tag === "IoSettled") inFlight.delete(event.device)
     else if (event._tag === "ConnectionOpened" || event._tag === "ConnectionClosed") connectionsOpen = event.open
     else openListeners = openListenersAfter(openListeners, event)
   }
-  return { nextSeq, atNanos, isIdle, devicesInFlight: [...inFlight], openListeners, connectionsOpen }
+  return { nextSeq, atNanos, isIdle, isFrozen, devicesInFlight: [...inFlight], openListeners, connectionsOpen }
 }

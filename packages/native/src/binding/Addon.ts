@@ -467,6 +467,8 @@ export interface GuestActivity {
   atNanos: number
   /** Whether the hart waits for an interrupt. */
   isIdle: boolean
+  /** Whether the agent has frozen the workload. */
+  isFrozen: boolean
   /** Names of the devices that have a request in flight. */
   devicesInFlight: Array<string>
   /** Listeners that are open, oldest first. */

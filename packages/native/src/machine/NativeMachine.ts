@@ -82,6 +82,7 @@ const activityOf = ({
   atNanos,
   connectionsOpen,
   devicesInFlight,
+  isFrozen,
   isIdle,
   openListeners,
   seq
@@ -89,6 +90,7 @@ const activityOf = ({
   nextSeq: seq,
   atNanos,
   isIdle,
+  isFrozen,
   devicesInFlight,
   openListeners: openListeners.map((listener) => ({ _tag: "ListenerBound" as const, ...listener })),
   connectionsOpen

@@ -8,10 +8,11 @@ import type { Memories } from "./Memory.ts"
 
 type ListenerBound = GuestEventOf<"ListenerBound">
 
-/** Whether the hart is idle, which devices have a request in flight, which listeners and how many connections are open: as the events so far say. */
+/** Whether the hart is idle and the workload frozen, which devices have a request in flight, which listeners and how many connections are open: as the events so far say. */
 export class GuestCondition {
   private readonly memory: {
     isIdle: boolean
+    isFrozen: boolean
     devicesInFlight: ReadonlySet<string>
     listeners: ReadonlyArray<ListenerBound>
     connectionsOpen: number
@@ -20,6 +21,7 @@ export class GuestCondition {
   constructor(memories: Memories) {
     this.memory = memories.make({
       isIdle: false,
+      isFrozen: false,
       devicesInFlight: new Set<string>(),
       listeners: [],
       connectionsOpen: 0
@@ -27,9 +29,15 @@ export class GuestCondition {
   }
 
   /** Begins with a guest that others have watched before. */
-  begin({ connectionsOpen, devicesInFlight, isIdle, openListeners }: GuestActivity): void {
+  begin({ connectionsOpen, devicesInFlight, isFrozen, isIdle, openListeners }: GuestActivity): void {
     const listeners = openListeners
-    Object.assign(this.memory, { isIdle, devicesInFlight: new Set(devicesInFlight), listeners, connectionsOpen })
+    Object.assign(this.memory, {
+      isIdle,
+      isFrozen,
+      devicesInFlight: new Set(devicesInFlight),
+      listeners,
+      connectionsOpen
+    })
   }
 
   /** Takes in an event. */
@@ -41,6 +49,12 @@ export class GuestCondition {
         break
       case "GuestBusy":
         memory.isIdle = false
+        break
+      case "AgentFrozen":
+        memory.isFrozen = true
+        break
+      case "AgentThawed":
+        memory.isFrozen = false
         break
       case "IoStarted":
         memory.devicesInFlight = new Set([...memory.devicesInFlight, event.device])
@@ -63,6 +77,11 @@ export class GuestCondition {
   /** Whether the hart waits for an interrupt. */
   get isIdle(): boolean {
     return this.memory.isIdle
+  }
+
+  /** Whether the agent has frozen the workload, for whomever. */
+  get isFrozen(): boolean {
+    return this.memory.isFrozen
   }
 
   /** Listeners that are open, as they were announced, oldest first. */

@@ -20,7 +20,8 @@ export interface QuiesceOptions {
   readonly onDeadline?: "capture" | "abandon" | "fail"
   /**
    * Whether the agent freezes the workload, syncs and drains first. `auto` (the default): yes, except for a trigger that holds the guest
-   * itself (pre-exec), and if `calmFor` is 0.
+   * itself (pre-exec), and if `calmFor` is 0. `none`: the workload runs on during the calm; while somebody else has it frozen, another
+   * policy for instance, it is not calm.
    */
   readonly agent?: "auto" | "ask" | "none"
 }

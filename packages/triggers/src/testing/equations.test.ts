@@ -423,13 +423,18 @@ describe("the equation of quiesce", () => {
   const busySpans = (line: ReplayedTimeline): ReadonlyArray<Span> =>
     spans(line, 1, (busy, event) => (isOf("GuestIdle", event) ? 0 : isOf("GuestBusy", event) ? 1 : busy))
 
+  /** While somebody has the workload frozen: what does not run is not calm, for who did not ask for it. */
+  const frozenSpans = (line: ReplayedTimeline) =>
+    spans(line, 0, (frozen, event) => (isOf("AgentThawed", event) ? 0 : isOf("AgentFrozen", event) ? 1 : frozen))
+
   const captured = (line: ReplayedTimeline, options: QuiesceOptions, calm: number, limit: number): Timing => {
     const { activity = defaultActivity } = options
     const cause = line.events.find((event) => isOf("ListenerBound", event))
     if (cause === undefined) return nothing
     const t0 = cause.atNanos
     if (calm === 0) return onEventAt(cause)
-    const active = activityAfter(line, t0, activity).filter(([from, to]) => to > t0 || from > t0)
+    const activities = [...activityAfter(line, t0, activity), ...frozenSpans(line)]
+    const active = activities.filter(([from, to]) => to > t0 || from > t0)
     const busy = activity.some((one) => one.activity === "busy") ? busySpans(line) : []
     const isCalm = (at: number): boolean =>
       at - calm >= t0 &&

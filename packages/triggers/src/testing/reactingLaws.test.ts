@@ -11,6 +11,7 @@ import { debounce } from "../combinators/debounce.ts"
 import { quiesce } from "../combinators/quiesce.ts"
 import { repeat } from "../combinators/repeat.ts"
 import { preExecBeforeTheWorkload } from "./beforeTheWorkload.ts"
+import { calmIsOfWhatRuns } from "./calmOfWhatRuns.ts"
 import { frozenWhoeverMeddles } from "./meddledGuests.ts"
 import { decideReacting } from "./reactingMachine.ts"
 import type { ReactiveGuest } from "./ReactiveGuest.ts"
@@ -102,13 +103,24 @@ describe("a guest that is generated", () => {
   )
 })
 
+const leaves = fc.constantFrom(atHeartbeat(1), onSerialMatch("ready"))
+
 describe("guests that others freeze and thaw", () => {
   it.effect("come-to-what-their-law-is-about", () =>
     Effect.promise(async () => {
       const counts = { decided: 0, frozen: 0, settled: 0, meddledWith: 0 }
-      const leaves = fc.constantFrom(atHeartbeat(1), onSerialMatch("ready"))
       await fc.assert(frozenWhoeverMeddles(leaves, reactiveGuest(), counts), { numRuns: 100, seed: 8 })
       assert.isAtLeast(counts.meddledWith, 5, JSON.stringify(counts))
+    })
+  )
+})
+
+describe("guests that others freeze beside who does not ask", () => {
+  it.effect("come-to-what-their-law-is-about", () =>
+    Effect.promise(async () => {
+      const counts = { settled: 0, frozenMeanwhile: 0 }
+      await fc.assert(calmIsOfWhatRuns(leaves, reactiveGuest(), counts), { numRuns: 200, seed: 8 })
+      assert.isAtLeast(counts.frozenMeanwhile, 5, JSON.stringify(counts))
     })
   )
 })

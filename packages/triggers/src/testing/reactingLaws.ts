@@ -28,6 +28,7 @@ import type { Policy } from "../Policy.ts"
 import { replay } from "../deciding/replayPolicy.ts"
 import { decisionJson } from "./decisions.ts"
 import { preExecBeforeTheWorkload } from "./beforeTheWorkload.ts"
+import { calmIsOfWhatRuns } from "./calmOfWhatRuns.ts"
 import { consoleLines, listenerPorts } from "./guestEvents.ts"
 import { frozenWhoeverMeddles } from "./meddledGuests.ts"
 import { defaultRuns } from "./TriggerLaw.ts"
@@ -222,6 +223,14 @@ export const frozenIsTrueThoughMeddledWith = (options: ReactingLawOptions = {}):
     options
   )
 
+/** What a policy that does not ask the agent calls calm is calm of itself. */
+const calmIsItsOwn = (options: ReactingLawOptions): Law<never> =>
+  law(
+    "a-calm-that-nobody-is-to-freeze-is-of-a-workload-that-runs",
+    (_, guests) => calmIsOfWhatRuns(anyLeaf, guests),
+    options
+  )
+
 /** What a policy froze for a capture that will not happen, it gives back. */
 export const freezeIsGivenBack = (options: ReactingLawOptions = {}): Law<never> =>
   law(
@@ -376,6 +385,7 @@ export const lawsOfReactingGuests = (options: ReactingLawOptions = {}): Readonly
   longerCalmReacting(options),
   frozenIsTrue(options),
   frozenIsTrueThoughMeddledWith(options),
+  calmIsItsOwn(options),
   freezeIsGivenBack(options),
   preExecIsBeforeTheWorkload(options),
   listenerIsStillThere(options),

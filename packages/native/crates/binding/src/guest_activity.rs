@@ -15,6 +15,8 @@ pub struct GuestActivity {
     pub at_nanos: f64,
     /// Whether the hart waits for an interrupt.
     pub is_idle: bool,
+    /// Whether the agent has frozen the workload.
+    pub is_frozen: bool,
     /// Names of the devices that have a request in flight.
     pub devices_in_flight: Vec<String>,
     /// Listeners that are open, oldest first.
@@ -52,13 +54,19 @@ impl From<OpenListener> for GuestListener {
 }
 
 pub(crate) fn activity(next_seq: u64, at: Nanos, activity: Activity) -> GuestActivity {
-    let Activity { is_idle, working_devices: devices_in_flight, open_listeners, connections_open } =
-        activity;
+    let Activity {
+        is_idle,
+        is_frozen,
+        working_devices: devices_in_flight,
+        open_listeners,
+        connections_open,
+    } = activity;
     let open_listeners = open_listeners.into_iter().map(GuestListener::from).collect();
     GuestActivity {
         seq: seq(next_seq),
         at_nanos: seq(at),
         is_idle,
+        is_frozen,
         devices_in_flight,
         open_listeners,
         connections_open: seq(connections_open),

@@ -30,6 +30,10 @@ interface Memory {
   isFull: boolean
   isIoInFlight: boolean
   isConnected: boolean
+  /** Whether a freeze is activity: the calm is to be the workload's own, and it runs. */
+  hearsFreeze: boolean
+  /** Whether somebody has frozen the workload. */
+  isFrozen: boolean
   lastSampleAtNanos: GuestNanos | null
   restartCount: number
   lastActivity: string | null
@@ -74,6 +78,8 @@ export class Calm {
       isFull: false,
       isIoInFlight: false,
       isConnected: false,
+      hearsFreeze: false,
+      isFrozen: false,
       lastSampleAtNanos: null,
       restartCount: 0,
       lastActivity: null,
@@ -114,20 +120,26 @@ export class Calm {
 
   // --- life
 
-  /** Counts from now on. Work that is going on, requests in flight and open connections are activity until they end. */
-  begin(): void {
+  /**
+   * Counts from now on. Work that is going on, requests in flight and open connections are activity until they end; so is a freeze, for
+   * a wait that does not ask for one: of a workload that stands still nobody knows whether it is calm.
+   */
+  begin(hearsFreeze: boolean): void {
     const { guest, nowNanos } = this.automaton
     const isWorking = this.overlookedNanos !== null && !guest.isIdle
     const isIoInFlight = this.watchesIo && guest.devicesInFlight.size > 0
     const isConnected = this.watchesConnections && guest.connectionsOpen > 0
+    const isFrozen = hearsFreeze && guest.isFrozen
     Object.assign(this.memory, {
-      isActive: isWorking || isIoInFlight || isConnected,
+      isActive: isWorking || isIoInFlight || isConnected || isFrozen,
       sinceNanos: nowNanos,
       isWorking,
       workCounts: isWorking,
       isFull: false,
       isIoInFlight,
       isConnected,
+      hearsFreeze,
+      isFrozen,
       lastSampleAtNanos: null,
       restartCount: 0,
       lastActivity: null,
@@ -196,6 +208,10 @@ export class Calm {
       case "ConnectionClosed":
         if (this.watchesConnections) this.connectionsChange(event._tag === "ConnectionClosed")
         break
+      case "AgentFrozen":
+      case "AgentThawed":
+        if (this.memory.hearsFreeze) this.freezeChanges(event._tag)
+        break
       case "PagesDirtied":
         this.sample(event.count)
         break
@@ -252,6 +268,15 @@ export class Calm {
     else if (isClosed) this.activityHappens("connections")
   }
 
+  private freezeChanges(kind: "AgentFrozen" | "AgentThawed"): void {
+    const { memory } = this
+    const before = memory.isFrozen
+    memory.isFrozen = kind === "AgentFrozen"
+    if (memory.isFrozen) {
+      if (!before) this.activityBegins(kind)
+    } else if (before) this.activityEnds(kind)
+  }
+
   private traffic(bytes: number, overNanos: number): void {
     const { trafficLimit } = this
     if (trafficLimit !== null && bytes * 1e9 > trafficLimit * overNanos) this.activityHappens("traffic")
@@ -276,7 +301,7 @@ export class Calm {
   /** The count starts again where the last of what overlaps ends. */
   private activityEnds(kind: string): void {
     const { memory } = this
-    if (memory.workCounts || memory.isIoInFlight || memory.isConnected) return
+    if (memory.workCounts || memory.isIoInFlight || memory.isConnected || memory.isFrozen) return
     const { nowNanos } = this.automaton
     if (memory.lastActivity !== null) Object.assign(memory, { lastActivity: kind, lastActivityAtNanos: nowNanos })
     memory.isActive = false

@@ -61,7 +61,8 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
         ...this.calm.kinds,
         "ListenerClosed",
         "WorkloadPreExec",
-        ...(mayAsk ? agentAnswers : [])
+        ...(mayAsk ? agentAnswers : []),
+        ...(agent === "none" ? (["AgentFrozen", "AgentThawed"] as const) : [])
       ])
     ]
     // Without a calm to wait for, nothing that the guest does matters.
@@ -112,7 +113,7 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
       this.fire(fired)
       return
     }
-    this.calm.begin()
+    this.calm.begin(agent === "none" && !isHeld)
     memory.pending = fired
     this.status = "quiescing"
     automaton.channels.listen(this.pendingChannels, 1)

@@ -15,6 +15,8 @@ use crate::time::Nanos;
 pub struct Activity {
     /// Whether it waits for an interrupt: of `GuestIdle` and `GuestBusy`, the first came last.
     pub is_idle: bool,
+    /// Whether the agent has frozen the workload, and not thawed it since.
+    pub is_frozen: bool,
     /// Names of the devices that have a request in flight.
     pub working_devices: Vec<String>,
     /// Listeners that are open, oldest first, as far as they are remembered.
@@ -70,6 +72,7 @@ impl Machine {
     pub fn activity(&self) -> Activity {
         Activity {
             is_idle: self.idle,
+            is_frozen: self.platform.is_frozen(),
             working_devices: self.platform.working_devices(),
             open_listeners: self.platform.open_listeners().to_vec(),
             connections_open: self.platform.connections_open(),

@@ -51,6 +51,8 @@ pub struct Platform {
     network: Outbox,
     log: EventLog,
     listeners: OpenListeners,
+    /// Whether the agent has frozen the workload, and not thawed it since.
+    is_frozen: bool,
     quotas: Quotas,
     /// The kind whose quota ends the guest.
     exceeded: Option<EventKind>,
@@ -85,6 +87,7 @@ impl Platform {
             network: Outbox::default(),
             log: EventLog::new(0, log_bytes),
             listeners: OpenListeners::default(),
+            is_frozen: false,
             quotas: Quotas::default(),
             exceeded: None,
             random: RandomStream::new(seed, STREAM),
@@ -198,6 +201,11 @@ impl Platform {
             self.stopped_by.get_or_insert(seq);
         }
         self.listeners.take(seq, self.now, &body);
+        match body.kind() {
+            EventKind::AgentFrozen => self.is_frozen = true,
+            EventKind::AgentThawed => self.is_frozen = false,
+            _ => {}
+        }
         self.log.push(Event { seq, at_nanos: self.now, body });
     }
 
@@ -301,6 +309,11 @@ impl Platform {
         self.listeners.all()
     }
 
+    /// Whether the agent has frozen the workload.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.is_frozen
+    }
+
     /// Becomes the platform of another machine than those that share its past.
     pub(crate) fn renew(&mut self, renewal: &Renewal) {
         self.random.renew(renewal.entropy(), STREAM);
@@ -384,6 +397,7 @@ impl Platform {
             network: Outbox::default(),
             log: self.log.fork(),
             listeners: self.listeners.clone(),
+            is_frozen: self.is_frozen,
             quotas: self.quotas.clone(),
             exceeded: self.exceeded,
             random: self.random.continued(),

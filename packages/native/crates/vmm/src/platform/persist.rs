@@ -12,6 +12,7 @@ pub(crate) const SERIAL_PORTS: &str = "serial ports";
 const SAYING: &str = "what the guest says";
 const LAST_WORDS: &str = "last words";
 const OPEN_LISTENERS: &str = "open listeners";
+const FROZEN: &str = "frozen workload";
 
 /// The name under which a device's state is saved.
 pub(crate) fn section_of(device: &str) -> String {
@@ -40,6 +41,9 @@ impl Platform {
         }
         if !self.listeners.all().is_empty() {
             sections.push(OPEN_LISTENERS, StateVersions::FIRST, self.listeners.save());
+        }
+        if self.is_frozen {
+            sections.push(FROZEN, StateVersions::FIRST, Vec::new());
         }
     }
 
@@ -94,6 +98,11 @@ impl Platform {
         if sections.holds(OPEN_LISTENERS) {
             let saved = sections.take(OPEN_LISTENERS, StateVersions::FIRST)?;
             self.listeners = OpenListeners::load(&saved)?;
+        }
+        self.is_frozen = sections.holds(FROZEN);
+        if self.is_frozen {
+            let saved = sections.take(FROZEN, StateVersions::FIRST)?;
+            StateReader::new(FROZEN, &saved).finish()?;
         }
         for (name, device) in self.bus.devices_mut() {
             let saved = sections.take(&section_of(name), device.state_versions())?;
