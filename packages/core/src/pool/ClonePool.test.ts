@@ -292,6 +292,9 @@ describe("a pool", () => {
         for (const name of Object.keys(options)) assert.include(error.message, `pool.${name}`)
         const misspelt = { health: { evry: "1 second" }, gate: { clockTolerence: "1 millis" } } as object
         const unknown = yield* Effect.flip(makeClonePool({ snapshot: "/s/none", ready: 1, ...misspelt }))
+        const without = yield* Effect.flip(makeClonePool({ ready: -1, snapshot: 3 } as unknown as ClonePoolOptions))
+        for (const name of ["snapshot: expected the path of a directory, found 3", "ready: expected"])
+          assert.include(without.message, `pool.${name}`)
         for (const name of ["health.evry: no such", "health.check: expected", "gate.clockTolerence: no such"])
           assert.include(unknown.message, `pool.${name}`)
       })

@@ -105,6 +105,8 @@ export const poolProblems = (options: Omit<ClonePoolOptions, "snapshot">): Reado
   return [...healthProblems(options.health), ...readyProblems(options)]
 }
 
+const isPath = (found: unknown): boolean => typeof found === "string" && found !== ""
+
 const healthNames = { check: true, every: true, timeout: true } as const satisfies Record<
   keyof NonNullable<ClonePoolOptions["health"]>,
   true
@@ -151,7 +153,10 @@ const patience = Schedule.min([Schedule.exponential("50 millis"), Schedule.space
  * ```
  */
 export const makeClonePool = Effect.fn("ClonePool.make")(function* (options: ClonePoolOptions) {
-  const [problem, ...problems] = poolProblems(options)
+  const [problem, ...problems] = [
+    ...(isRecord(options) ? kindProblems("pool.snapshot", options.snapshot, "the path of a directory", isPath) : []),
+    ...poolProblems(options)
+  ]
   if (problem !== undefined) {
     return yield* new PoolError({ reason: { _tag: "OptionsInvalid", problems: [problem, ...problems] } })
   }

@@ -20,6 +20,7 @@ export interface SerialMatchOptions {
  * escapes that JavaScript takes for a letter, as `\A` and `\z`, and whatever needs an automaton of more than 500 steps, as `(a?){300}`
  * does, are refused with a `PolicyError`. A prompt, which has no newline, is no line: for that there is `onSerialText`.
  *
+ * - *Long lines*: a line of more than 4,096 bytes comes in pieces, and each is looked at by itself; what spans two is not found.
  * - *Same instant*: of several lines, the one with the lowest `seq`.
  * - *Already true at arming*: a line at or before the arming does not count.
  * - *Guest ends first*: never fires; a last line without a newline counts, once the port is flushed.

@@ -77,3 +77,25 @@ it("an-event-with-any-field-that-cannot-be-is-decided-on-or-refused-by-its-place
   )
   assert.isAbove(refusals, 0)
 })
+
+it("what-came-before-or-from-probes-and-cannot-be-is-decided-on-or-refused-by-its-place", () => {
+  let refusals = 0
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...policies),
+      fc.oneof(rubbish, fc.array(rubbish, { maxLength: 2 })),
+      fc.boolean(),
+      (policy, value, isBefore) => {
+        const spoiled = isBefore ? { header: { beginning: value } } : { signals: value }
+        try {
+          assert.isTrue(Result.isResult(replay(policy, { events: [], ...spoiled } as unknown as ReplayedTimeline)))
+        } catch (error) {
+          assert(error instanceof PolicyError, String(error))
+          assert.match(error.message, /^Trigger\.replay\.(?:header\.beginning|signals|originNanos)/)
+          refusals += 1
+        }
+      }
+    )
+  )
+  assert.isAbove(refusals, 10)
+})

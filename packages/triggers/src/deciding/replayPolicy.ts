@@ -3,16 +3,14 @@
  *
  * @module
  */
-import type {
-  Firing,
+import type { Firing, GuestNanos, TimelineEnd, TriggerError, TriggerReason } from "@stillpoint/core"
+import {
+  describeValue,
   GuestActivity,
-  GuestNanos,
-  TimelineEnd,
-  TriggerError,
-  TriggerReason,
+  GuestEvent,
+  TriggerError as TriggerFailure,
   TriggerSignal
 } from "@stillpoint/core"
-import { describeValue, GuestEvent, TriggerError as TriggerFailure } from "@stillpoint/core"
 import { Result, Schema } from "effect"
 import { requireRecord } from "../argument.ts"
 import { PolicyError, refuse } from "../PolicyError.ts"
@@ -94,14 +92,26 @@ const decide = (policy: AutomatonSource, timeline: ReplayedTimeline, options: Re
   try {
     return policy.borrow((automaton) => decideOn(automaton, timeline, originNanos, limit))
   } catch (cause) {
-    if (!(cause instanceof PolicyError)) requireEvents(timeline)
+    if (!(cause instanceof PolicyError)) requireTimeline(timeline)
     throw cause
   }
 }
 
 const isGuestEvent = Schema.is(GuestEvent)
 
-/** Whether events are some is asked only once one could not be decided on: most timelines are recordings, and long. */
+/** Whether a timeline is one is asked only once it could not be decided on: most are recordings, and long. */
+const requireTimeline = (timeline: ReplayedTimeline): void => {
+  const { header, signals = [] } = timeline
+  const beginning = header?.beginning
+  if (beginning !== undefined && !Schema.is(GuestActivity)(beginning))
+    refuse("Trigger.replay.header.beginning", "what a guest was in the middle of, a GuestActivity", beginning)
+  if (!Array.isArray(signals)) refuse("Trigger.replay.signals", "a list of completions of probes", signals)
+  for (const [index, signal] of signals.entries())
+    if (!Schema.is(TriggerSignal)(signal))
+      refuse(`Trigger.replay.signals.${index}`, "the completion of a probe, a TriggerSignal", signal)
+  requireEvents(timeline)
+}
+
 const requireEvents = ({ events }: ReplayedTimeline): void => {
   const index = events.findIndex((event) => !isGuestEvent(event))
   if (index < 0) return

@@ -6,11 +6,6 @@ use crate::network::Traffic;
 use crate::time::Nanos;
 
 impl Platform {
-    /// How many TCP connections of the guest's are open.
-    pub(crate) fn connections_open(&self) -> u64 {
-        self.bus.devices().map(|(_, device)| device.connections_open()).sum()
-    }
-
     /// Tells what the recorded frames have caused.
     pub(crate) fn tell_caused(&mut self) {
         for body in self.network.take_caused() {

@@ -1,6 +1,7 @@
 //! What an engine sees of its machine while it runs: memory, the bus, interrupt lines, the
 //! firmware console, randomness, and a place to say what happened.
 
+mod activity;
 mod bus;
 mod connections;
 pub(crate) mod persist;
@@ -13,9 +14,7 @@ pub use bus::NoDevice;
 
 use crate::devices::{InputFull, Renewal};
 use crate::disks::{Attached, Disks};
-use crate::event::{
-    Event, EventBody, EventKind, EventLog, KindSet, OpenListener, OpenListeners, Over, Quotas,
-};
+use crate::event::{Event, EventBody, EventKind, EventLog, KindSet, OpenListeners, Over, Quotas};
 use crate::memory::GuestMemory;
 use crate::network::{Interface, Outbox};
 use crate::random::{RandomStream, Seed};
@@ -200,12 +199,7 @@ impl Platform {
             self.attention = true;
             self.stopped_by.get_or_insert(seq);
         }
-        self.listeners.take(seq, self.now, &body);
-        match body.kind() {
-            EventKind::AgentFrozen => self.is_frozen = true,
-            EventKind::AgentThawed => self.is_frozen = false,
-            _ => {}
-        }
+        self.note(seq, &body);
         self.log.push(Event { seq, at_nanos: self.now, body });
     }
 
@@ -296,22 +290,6 @@ impl Platform {
             }
         }
         self.tell_due();
-    }
-
-    /// Names of the devices that have a request in flight.
-    pub(crate) fn working_devices(&self) -> Vec<String> {
-        let working = self.bus.devices().filter(|(_, device)| device.is_working());
-        working.map(|(name, _)| name.to_owned()).collect()
-    }
-
-    /// Listeners of the guest that are open, oldest first.
-    pub(crate) fn open_listeners(&self) -> &[OpenListener] {
-        self.listeners.all()
-    }
-
-    /// Whether the agent has frozen the workload.
-    pub(crate) fn is_frozen(&self) -> bool {
-        self.is_frozen
     }
 
     /// Becomes the platform of another machine than those that share its past.

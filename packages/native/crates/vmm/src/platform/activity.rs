@@ -1,0 +1,37 @@
+//! What the guest is in the middle of, for whoever has not seen its events.
+
+use super::Platform;
+use crate::event::{EventBody, OpenListener};
+
+impl Platform {
+    /// Takes in what an event says of it.
+    pub(super) fn note(&mut self, seq: u64, body: &EventBody) {
+        self.listeners.take(seq, self.now, body);
+        match body {
+            EventBody::AgentFrozen { .. } => self.is_frozen = true,
+            EventBody::AgentThawed { .. } => self.is_frozen = false,
+            _ => {}
+        }
+    }
+
+    /// Names of the devices that have a request in flight.
+    pub(crate) fn working_devices(&self) -> Vec<String> {
+        let working = self.bus.devices().filter(|(_, device)| device.is_working());
+        working.map(|(name, _)| name.to_owned()).collect()
+    }
+
+    /// Listeners of the guest that are open, oldest first.
+    pub(crate) fn open_listeners(&self) -> &[OpenListener] {
+        self.listeners.all()
+    }
+
+    /// Whether the agent has frozen the workload.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.is_frozen
+    }
+
+    /// How many TCP connections of the guest's are open.
+    pub(crate) fn connections_open(&self) -> u64 {
+        self.bus.devices().map(|(_, device)| device.connections_open()).sum()
+    }
+}
