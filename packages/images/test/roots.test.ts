@@ -196,11 +196,11 @@ describe("a guest of an image", () => {
           )
           assert.strictEqual(shape.reason._tag, "InvalidConfiguration")
           for (const place of [
-            `["disks"][0]["name"]`,
-            `["disks"][1]`,
-            `["disks"][2]`,
-            `["disks"][3]["sizeBytes"]`,
-            `["diskSlots"]`
+            "boot.disks.0.name: ",
+            "boot.disks.1",
+            "boot.disks.2",
+            "boot.disks.3.sizeBytes: ",
+            "boot.diskSlots: "
           ]) {
             assert.include(shape.message, place)
           }

@@ -27,6 +27,7 @@ const statuses: Readonly<Record<string, number>> = {
   InvalidConfiguration: 2,
   MemorySizeInvalid: 2,
   MemoryTooSmall: 2,
+  PipelineRefused: 2,
   SnapshotUnknown: 3,
   ArtifactUnknown: 3,
   DigestAmbiguous: 3,
