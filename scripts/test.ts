@@ -135,12 +135,11 @@ const typescript = async (): Promise<Outcome> => {
   return outcome
 }
 
+// What tests leave, killed ones among them, goes with the run.
 const scratch = scratchIn(`${root}.cache`)
-if (scratch.isOwn) {
-  process.env["TMPDIR"] = scratch.directory
-  process.stdout.write(`${scratch.why}: they write to ${scratch.directory}\n`)
-  process.on("exit", () => rmSync(scratch.directory, { recursive: true, force: true }))
-}
+process.env["TMPDIR"] = scratch.directory
+if (scratch.why !== "") process.stdout.write(`${scratch.why}: they write to ${scratch.directory}\n`)
+process.on("exit", () => rmSync(scratch.directory, { recursive: true, force: true }))
 const seed = seedOf(process.env, root)
 process.env["STILLPOINT_SEED"] = String(seed.value)
 process.env["PROPTEST_RNG_SEED"] = String(seed.value)

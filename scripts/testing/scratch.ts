@@ -10,25 +10,22 @@ import { join } from "node:path"
 /** What tests that run side by side hold at once, with room to spare: captured guests of 128 MiB, images of 300 MB. */
 export const neededBytes = 4 * 2 ** 30
 
-/** A folder for what tests write, and why it is not the system's, if it is not. */
+/** A folder for what tests write, made for this and to be removed afterwards; and why it is not in the system's, if it is not. */
 export interface Scratch {
   readonly directory: string
-  /** Made for this, and to be removed afterwards. */
-  readonly isOwn: boolean
   readonly why: string
 }
 
-/** The system's temporary folder if it has room, else one of this repository's own. */
+/** A folder in the system's temporary one if that has room, else in one of this repository's own. */
 export const scratchIn = (cache: string, needed = neededBytes): Scratch => {
   const system = tmpdir()
   const { bavail, bsize } = statfsSync(system)
   const free = bavail * bsize
-  if (free >= needed) return { directory: system, isOwn: false, why: "" }
+  if (free >= needed) return { directory: mkdtempSync(join(system, "stillpoint-tests-")), why: "" }
   mkdirSync(cache, { recursive: true })
   const mib = (bytes: number) => `${Math.floor(bytes / 2 ** 20)} MiB`
   return {
     directory: mkdtempSync(join(cache, "scratch-")),
-    isOwn: true,
     why: `${system} has ${mib(free)} left of the ${mib(needed)} that tests may need`
   }
 }
