@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync } from "node:fs"
+import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { assert, describe, it } from "vitest"
@@ -10,6 +10,7 @@ describe("what tests write", () => {
     assert.strictEqual(dirname(directory), tmpdir())
     assert.isTrue(existsSync(directory))
     assert.strictEqual(why, "")
+    assert.strictEqual(statSync(directory).mode & 0o7777, 0o1777)
     rmSync(directory, { recursive: true })
   })
 
