@@ -22,7 +22,7 @@ help: ## this list
 demo: setup ## from an image to a captured server behind a port, three clones, a report; ARGS=--json for one JSON line at the end
 	@$(node) examples/01-*/main.ts $(ARGS)
 
-test: setup qemu-if-possible images-if-possible chromium-if-possible check ## everything that is checked, on this machine
+test: setup qemu-if-possible images-if-possible chromium-if-possible check ## everything that is checked, on this host
 	@$(node) scripts/test.ts
 
 soak: setup ## what is random, at length and with new cases: hours; any of its numbers can be given, STILLPOINT_KILLS=5000

@@ -14,7 +14,7 @@ const field = (name: string, type: string, doc: string, most?: string): Field =>
 const token = field("token", "u32", "Token of the request that this answers.")
 const execId = field("id", "u32", "The command, as its request names it.")
 const message = field("message", "text", "What happened, for people; nothing is to be decided by it.", "textBytes")
-const stage = field("stage", "text", "What was being done.", "textBytes")
+const step = field("step", "text", "What was being done.", "textBytes")
 const errno = field("errno", "i32", "Linux error number.")
 const endReason = field("reason", "u32", "The firmware interface's reason code.")
 const exit = field("status", "status", "How it ended: `code` or `signal`, the other is null.")
@@ -36,7 +36,7 @@ const connection = [
 ]
 
 export const contract: Contract = {
-  version: 3,
+  version: 4,
 
   limits: {
     frameBytes: { value: 65536, doc: "Largest length field of a frame: its type and payload" },
@@ -212,7 +212,12 @@ export const contract: Contract = {
       fields: []
     },
     WorkloadExited: { doc: "The workload has ended.", frame: 0x06, fields: [exit] },
-    WorkloadFailed: { doc: "The workload could not be started.", frame: 0x07, fields: [stage, errno, message] },
+    WorkloadFailed: {
+      doc: "The workload could not be started.",
+      frame: 0x07,
+      version: 4,
+      fields: [step, errno, message]
+    },
     GuestIdle: { doc: "The processor began to wait for an interrupt.", fields: [] },
     GuestBusy: { doc: "The processor's wait is over.", fields: [] },
     IoStarted: { doc: "A device has a request in flight.", fields: [device] },
@@ -260,7 +265,12 @@ export const contract: Contract = {
       fields: [execId, field("stream", "OutputStream", "Where to."), field("data", "bytes", "What.")]
     },
     ExecExited: { doc: "A command has ended.", frame: 0x0d, fields: [execId, exit] },
-    ExecFailed: { doc: "A command could not be started.", frame: 0x0e, fields: [execId, stage, errno, message] },
+    ExecFailed: {
+      doc: "A command could not be started.",
+      frame: 0x0e,
+      version: 4,
+      fields: [execId, step, errno, message]
+    },
     HostInput: {
       doc: "The host gave the guest something: recorded, so that it can be given again.",
       fields: [

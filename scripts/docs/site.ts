@@ -50,7 +50,7 @@ const staged = (path: string, group?: string): string => {
   return file
 }
 
-/** The figures of the last `make bench` on this machine as a table; nothing if there was none. */
+/** The figures of the last `make bench` on this host as a table; nothing if there was none. */
 const measuredHere = (): string => {
   const file = join(root, "bench/out/latest.json")
   if (!existsSync(file)) return ""

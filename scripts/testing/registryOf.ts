@@ -1,4 +1,4 @@
-/** A real registry, Debian's `docker-registry` on this machine, and one before it that fails as it is told. */
+/** A real registry, Debian's `docker-registry` on this host, and one before it that fails as it is told. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http"

@@ -47,15 +47,15 @@ export class AgentError extends Schema.TaggedError<AgentError>()("AgentError", {
 }
 
 /**
- * The workload of a guest could not be started; the guest is unchanged. `stage` names the step that failed: `root` (mounting the
+ * The workload of a guest could not be started; the guest is unchanged. `step` says at what: `root` (mounting the
  * image's disk), `scratch`, `volume`, `files` (in `/etc`), `user` (there is no such user) or `cwd`. `errno` is Linux's, or 0.
  */
 export class WorkloadStartError extends Schema.TaggedError<WorkloadStartError>()("WorkloadStartError", {
-  stage: Schema.String,
+  step: Schema.String,
   errno: Schema.Int,
   detail: Schema.String
 }) {
   override get message(): string {
-    return `the workload could not be started (${this.stage}): ${this.detail}`
+    return `the workload could not be started (${this.step}): ${this.detail}`
   }
 }

@@ -46,9 +46,9 @@ const ResolveRequest = Schema.Struct({
 })
 
 const progressOf = (told: NativeImages.ImageProgress): ImageProgress => {
-  const { doneBytes, layer, layers, stage, totalBytes } = told
+  const { doneBytes, layer, layers, step, totalBytes } = told
   const done = { doneBytes: doneBytes ?? 0, totalBytes: totalBytes ?? 0 }
-  switch (stage) {
+  switch (step) {
     case "layer":
       return ImageProgress.cases.Layer.make({ index: layer ?? 0, count: layers ?? 0, ...done })
     case "writing":

@@ -35,7 +35,7 @@ export interface RegistryOptions {
     | { readonly identityToken: string | Redacted.Redacted<string> }
   /** Files of certificates (PEM) to trust instead of the system's. */
   readonly certificateAuthorities?: ReadonlyArray<string>
-  /** Whether to use TLS for a registry on this machine (default: no); it is always used for others. */
+  /** Whether to use TLS for a registry on this host (default: no); it is always used for others. */
   readonly tls?: boolean
 }
 

@@ -160,7 +160,7 @@ describe("a guest of a booted kit", () => {
           })
           yield* machine.run({ kinds: ["WorkloadFailed"], budgetNanos: 10_000_000_000 })
           const failed = (yield* machine.eventsSoFar()).at(-1)
-          assert(failed?._tag === "WorkloadFailed" && failed.stage === "volume")
+          assert(failed?._tag === "WorkloadFailed" && failed.step === "volume")
           // So is a user whom the image does not have, or has in a file that is longer than is read.
           const passwd = `${"x".repeat(5_000_000)}:x:1:1::/:/bin/sh\neve:x:2:2::/:/bin/sh\n`
           const tooLong = [{ path: "etc/passwd", content: passwd }]
@@ -170,7 +170,7 @@ describe("a guest of a booted kit", () => {
             const { machine: nobodys } = yield* create({ image: eves })
             yield* nobodys.run({ kinds: ["WorkloadFailed"], budgetNanos: 10_000_000_000 })
             const unknown = (yield* nobodys.eventsSoFar()).at(-1)
-            assert(unknown?._tag === "WorkloadFailed" && unknown.stage === "user", unknown?._tag)
+            assert(unknown?._tag === "WorkloadFailed" && unknown.step === "user", unknown?._tag)
             assert.strictEqual(unknown.message, message)
           }
           const { machine: running } = yield* create({ image })
@@ -191,7 +191,7 @@ describe("a guest of a booted kit", () => {
           })
           yield* other.run({ kinds: ["WorkloadFailed"], budgetNanos: 10_000_000_000 })
           const refused = (yield* other.eventsSoFar()).at(-1)
-          assert(refused?._tag === "WorkloadFailed" && refused.stage === "volume" && refused.message.includes("data"))
+          assert(refused?._tag === "WorkloadFailed" && refused.step === "volume" && refused.message.includes("data"))
           assert.strictEqual(Buffer.compare(readFileSync(foreign), bytes), 0)
           // One that another engine keeps in a format of its own is refused before the guest sees it.
           bytes.write("QFI\xfb", "latin1")

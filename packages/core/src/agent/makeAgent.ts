@@ -50,7 +50,7 @@ const answerToStart = (
 ): Result.Result<GuestNanos, AgentError | WorkloadStartError> | undefined => {
   if (event._tag === "WorkloadPreExec") return Result.succeed(event.atNanos)
   if (event._tag === "WorkloadFailed") {
-    return Result.fail(new WorkloadStartError({ stage: event.stage, errno: event.errno, detail: event.message }))
+    return Result.fail(new WorkloadStartError({ step: event.step, errno: event.errno, detail: event.message }))
   }
   return answerTo(event, "StartWorkload", null, token)
 }

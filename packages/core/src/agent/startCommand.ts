@@ -134,7 +134,7 @@ export const makeStartCommand = (port: AgentPort) => {
             hasEnded = true
             fail(
               "ExecFailed",
-              `expected a command that starts, found: ${event.stage}: ${event.message} (errno ${event.errno})`
+              `expected a command that starts, found: ${event.step}: ${event.message} (errno ${event.errno})`
             )
             return
           case "AgentRejected":

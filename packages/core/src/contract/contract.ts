@@ -6,10 +6,10 @@
 import { Effect, Schema } from "effect"
 
 /** Version of the contract between agent, core and library. */
-export const contractVersion = 3
+export const contractVersion = 4
 
 /** SHA-256 of the contract that this build follows. */
-export const contractHash = "9101960eebdac0649020131c4fa1eef47d5817c01b84e29fe5915516ddbf04f0"
+export const contractHash = "7f01716347e10bb7ed8fa4a5d5a3c6416cf9eb211e965e24941a797d6a486039"
 
 /** Bounds that the guest's agent and the machine keep. */
 export const contractLimits = {
@@ -359,7 +359,7 @@ export const guestEventFields = {
   /** The workload could not be started. */
   WorkloadFailed: {
     ...position,
-    /** What was being done. */ stage: Schema.String,
+    /** What was being done. */ step: Schema.String,
     /** Linux error number. */ errno: Schema.Int,
     /** What happened, for people; nothing is to be decided by it. */ message: Schema.String
   },
@@ -419,7 +419,7 @@ export const guestEventFields = {
   ExecFailed: {
     ...position,
     /** The command, as its request names it. */ id: Schema.Natural,
-    /** What was being done. */ stage: Schema.String,
+    /** What was being done. */ step: Schema.String,
     /** Linux error number. */ errno: Schema.Int,
     /** What happened, for people; nothing is to be decided by it. */ message: Schema.String
   },
@@ -554,7 +554,7 @@ export const guestEventVersions: Readonly<Record<keyof typeof guestEventFields, 
   ListenerBound: 1,
   WorkloadParked: 1,
   WorkloadExited: 1,
-  WorkloadFailed: 1,
+  WorkloadFailed: 4,
   GuestIdle: 1,
   GuestBusy: 1,
   IoStarted: 1,
@@ -568,7 +568,7 @@ export const guestEventVersions: Readonly<Record<keyof typeof guestEventFields, 
   ExecStarted: 1,
   ExecOutput: 1,
   ExecExited: 1,
-  ExecFailed: 1,
+  ExecFailed: 4,
   HostInput: 1,
   GuestPanicked: 1,
   GuestHalted: 1,
@@ -617,7 +617,7 @@ export const plainEventChecks: ReadonlyMap<string, ReadonlyArray<Check>> = new M
   ["ListenerBound", plain(["protocol", oneOf(["tcp", "udp"])], ["address", isString], ["port", isNatural])],
   ["WorkloadParked", plain()],
   ["WorkloadExited", plain(["code", isIntOrNull], ["signal", isIntOrNull])],
-  ["WorkloadFailed", plain(["stage", isString], ["errno", isInt], ["message", isString])],
+  ["WorkloadFailed", plain(["step", isString], ["errno", isInt], ["message", isString])],
   ["GuestIdle", plain()],
   ["GuestBusy", plain()],
   ["IoStarted", plain(["device", isString])],
@@ -638,7 +638,7 @@ export const plainEventChecks: ReadonlyMap<string, ReadonlyArray<Check>> = new M
   ],
   ["ExecStarted", plain(["id", isNatural], ["pid", isNatural])],
   ["ExecExited", plain(["id", isNatural], ["code", isIntOrNull], ["signal", isIntOrNull])],
-  ["ExecFailed", plain(["id", isNatural], ["stage", isString], ["errno", isInt], ["message", isString])],
+  ["ExecFailed", plain(["id", isNatural], ["step", isString], ["errno", isInt], ["message", isString])],
   ["GuestPanicked", plain(["message", isString])],
   ["GuestHalted", plain(["reason", isNatural])],
   ["GuestReset", plain(["reason", isNatural])],

@@ -3,6 +3,7 @@ import { assert, it } from "@effect/vitest"
 import { Result } from "effect"
 import { describe } from "vitest"
 import { decodeTimeline } from "../timeline/RecordedTimeline.ts"
+import { upcastFiring } from "./upcasts.ts"
 import { timelineVersion } from "../timeline/TimelineHeader.ts"
 
 const header = {
@@ -67,6 +68,25 @@ describe("events of before", () => {
     for (const line of lines.slice(1, 5)) {
       const present = [JSON.stringify(header), line.replace(/"seq":\d/, '"seq":0')].join("\n")
       assert.isTrue(Result.isFailure(decodeTimeline(new TextEncoder().encode(`${present}\n`))), line)
+    }
+  })
+
+  it("the-step-of-a-failed-start-was-once-called-its-stage", () => {
+    const lines = [
+      JSON.stringify({ ...header, version: 3 }),
+      '{"_tag":"WorkloadFailed","seq":0,"atNanos":5,"stage":"exec","errno":2,"message":"not found"}',
+      '{"_tag":"ExecFailed","seq":1,"atNanos":6,"id":7,"stage":"cwd","errno":20,"message":"no directory"}'
+    ]
+    const read = Result.getOrThrow(decodeTimeline(new TextEncoder().encode(`${lines.join("\n")}\n`)))
+    const expected: ReadonlyArray<unknown> = [
+      { _tag: "WorkloadFailed", seq: 0, atNanos: 5, step: "exec", errno: 2, message: "not found" },
+      { _tag: "ExecFailed", seq: 1, atNanos: 6, id: 7, step: "cwd", errno: 20, message: "no directory" }
+    ]
+    assert.deepStrictEqual(read.events as ReadonlyArray<unknown>, expected)
+    for (const [index, event] of expected.entries()) {
+      const cause = (of: unknown) => ({ cause: { _tag: "Event", event: of } })
+      assert.deepStrictEqual(upcastFiring(cause(JSON.parse(lines[index + 1] ?? ""))), cause(event))
+      assert.deepStrictEqual(upcastFiring(cause(event)), cause(event))
     }
   })
 

@@ -42,6 +42,12 @@ const presentName = (names: Readonly<Record<string, string>>, name: unknown): Sc
  */
 export const presentKindName = (name: unknown): unknown => presentName(formerKinds, name)
 
+/** Until version 4 the step at which a start failed was called a stage. */
+const withStep = (json: Schema.Json): Schema.Json => {
+  const { stage, ...fields } = fieldsOf(json)
+  return stage === undefined ? json : { ...fields, step: stage }
+}
+
 /** An event whose names are the present ones, whenever it was written: done twice it is done once. */
 const withPresentNames = (json: Schema.Json): Schema.Json => {
   const fields = fieldsOf(json)
@@ -51,6 +57,9 @@ const withPresentNames = (json: Schema.Json): Schema.Json => {
       return { ...renamed, request: presentName(formerFrames, fields["request"]) }
     case "EventsDropped":
       return { ...renamed, kind: presentName(formerKinds, fields["kind"]) }
+    case "WorkloadFailed":
+    case "ExecFailed":
+      return withStep(json)
     default:
       return renamed
   }
@@ -68,7 +77,9 @@ const upcasts: Readonly<Record<string, Upcasts>> = {
     2: withPresentNames
   },
   AgentQuiesced: { 2: withPresentNames },
-  EventsDropped: { 2: withPresentNames }
+  EventsDropped: { 2: withPresentNames },
+  ExecFailed: { 3: withPresentNames },
+  WorkloadFailed: { 3: withPresentNames }
 }
 
 const tagOf = (json: unknown): string => {

@@ -32,12 +32,12 @@ export class StageTimedOut extends Schema.TaggedError<StageTimedOut>()("StageTim
 /** The agent could not start the workload, and the policy does not wait for that failure. */
 export class WorkloadNotStarted extends Schema.TaggedError<WorkloadNotStarted>()("WorkloadNotStarted", {
   /** The step that failed, as the agent names it, such as `exec` for a missing program. */
-  stage: Schema.String,
+  step: Schema.String,
   errno: Schema.Int,
   detail: Schema.String
 }) {
   override get message(): string {
-    return `the workload was not started (${this.stage}, errno ${this.errno}): ${this.detail}; check its argv and the guest's files`
+    return `the workload was not started (${this.step}, errno ${this.errno}): ${this.detail}; check its argv and the guest's files`
   }
 }
 

@@ -173,7 +173,7 @@ describe("waiting for a policy", () => {
               fc.nat({ max: 2_000 }),
               fc.constantFrom<EventBody>(
                 { _tag: "WorkloadExited", code: 0, signal: null },
-                { _tag: "WorkloadFailed", stage: "exec", errno: 2, message: "no such file" },
+                { _tag: "WorkloadFailed", step: "exec", errno: 2, message: "no such file" },
                 { _tag: "WorkloadParked" },
                 { _tag: "ListenerBound", protocol: "tcp", address: "::", port: 80 },
                 { _tag: "ExecStarted", id: 1, pid: 2 },

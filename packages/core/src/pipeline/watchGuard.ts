@@ -97,7 +97,7 @@ export const watchGuard = (
       }
       const failed = events.find((event) => event._tag === "WorkloadFailed")
       if (failed === undefined || !watched.includes("WorkloadFailed")) return null
-      return new WorkloadNotStarted({ stage: failed.stage, errno: failed.errno, detail: failed.message })
+      return new WorkloadNotStarted({ step: failed.step, errno: failed.errno, detail: failed.message })
     }
     /** Whether it waits for nothing but a workload that is gone. */
     const isForlorn = (until: AdvanceUntil): boolean =>

@@ -37,7 +37,7 @@ const bodies: Readonly<Record<GuestEventKind, fc.Arbitrary<object>>> = {
   ListenerBound: fc.record({ protocol: fc.constantFrom("tcp", "udp"), address: text, port: natural }),
   WorkloadParked: fc.record({}),
   WorkloadExited: status,
-  WorkloadFailed: fc.record({ stage: text, errno: int, message: text }),
+  WorkloadFailed: fc.record({ step: text, errno: int, message: text }),
   GuestIdle: fc.record({}),
   GuestBusy: fc.record({}),
   IoStarted: fc.record({ device: text }),
@@ -56,7 +56,7 @@ const bodies: Readonly<Record<GuestEventKind, fc.Arbitrary<object>>> = {
   ExecStarted: fc.record({ id: natural, pid: natural }),
   ExecOutput: fc.record({ id: natural, stream: fc.constantFrom("stdout", "stderr"), data: bytes }),
   ExecExited: fc.tuple(natural, status).map(([id, ended]) => ({ id, ...ended })),
-  ExecFailed: fc.record({ id: natural, stage: text, errno: int, message: text }),
+  ExecFailed: fc.record({ id: natural, step: text, errno: int, message: text }),
   HostInput: fc.record({
     kind: fc.constantFrom("control", "serial", "renewal", "network"),
     port: natural,

@@ -4,10 +4,10 @@
 
 #include <stdint.h>
 
-enum { CONTRACT_VERSION = 3 };
+enum { CONTRACT_VERSION = 4 };
 
-/* 9101960eebdac0649020131c4fa1eef47d5817c01b84e29fe5915516ddbf04f0: the first eight bytes, which AgentReady carries behind its fields. */
-#define CONTRACT_HASH UINT64_C(0x9101960eebdac064)
+/* 7f01716347e10bb7ed8fa4a5d5a3c6416cf9eb211e965e24941a797d6a486039: the first eight bytes, which AgentReady carries behind its fields. */
+#define CONTRACT_HASH UINT64_C(0x7f01716347e10bb7)
 
 enum contract_limit {
 	/* Largest length field of a frame: its type and payload. */
@@ -50,14 +50,14 @@ enum guest_frame {
 	FRAME_LISTENER_BOUND = 0x04, /* protocol Protocol, address text, port u16 */
 	FRAME_WORKLOAD_PARKED = 0x05, /* no fields */
 	FRAME_WORKLOAD_EXITED = 0x06, /* status status */
-	FRAME_WORKLOAD_FAILED = 0x07, /* stage text, errno i32, message text */
+	FRAME_WORKLOAD_FAILED = 0x07, /* step text, errno i32, message text */
 	FRAME_AGENT_FROZEN = 0x08, /* token u32 */
 	FRAME_AGENT_THAWED = 0x09, /* token u32 */
 	FRAME_IDENTITY_APPLIED = 0x0a, /* token u32 */
 	FRAME_EXEC_STARTED = 0x0b, /* id u32, pid u32 */
 	FRAME_EXEC_OUTPUT = 0x0c, /* id u32, stream OutputStream, data bytes */
 	FRAME_EXEC_EXITED = 0x0d, /* id u32, status status */
-	FRAME_EXEC_FAILED = 0x0e, /* id u32, stage text, errno i32, message text */
+	FRAME_EXEC_FAILED = 0x0e, /* id u32, step text, errno i32, message text */
 	FRAME_CUSTOM = 0x0f, /* name text, payload json */
 	FRAME_AGENT_REJECTED = 0x10, /* request FrameName, id u32?, reason RejectReason, message text */
 	FRAME_LISTENER_CLOSED = 0x11, /* protocol Protocol, address text, port u16 */

@@ -284,7 +284,7 @@ static void tell_failed(uint32_t id, const struct spawn_failure *failure)
 	struct frame_writer *writer = port_begin(FRAME_EXEC_FAILED);
 
 	frame_put_u32(writer, id);
-	frame_put_str(writer, failure->stage);
+	frame_put_str(writer, failure->step);
 	frame_put_i32(writer, failure->error);
 	frame_put_str(writer, failure->message ? failure->message : strerror(failure->error));
 	port_send(writer);

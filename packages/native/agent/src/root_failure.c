@@ -2,9 +2,9 @@
 
 #include <string.h>
 
-bool root_fail(struct root_failure *failure, const char *stage, const char *what, const char *detail, int error)
+bool root_fail(struct root_failure *failure, const char *step, const char *what, const char *detail, int error)
 {
-	failure->stage = stage;
+	failure->step = step;
 	failure->error = error;
 	text_start(&failure->message, what);
 	if (detail) {

@@ -7,12 +7,12 @@
 #include "text.h"
 
 struct root_failure {
-	const char *stage; /* root, scratch, volume, user, files */
+	const char *step; /* root, scratch, volume, user, files */
 	int error;
 	struct text message;
 };
 
 /* Says what failed: `what`, then `detail` (may be null) and the error's words. Returns false. */
-bool root_fail(struct root_failure *failure, const char *stage, const char *what, const char *detail, int error);
+bool root_fail(struct root_failure *failure, const char *step, const char *what, const char *detail, int error);
 
 #endif

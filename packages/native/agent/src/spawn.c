@@ -22,13 +22,13 @@
 
 /* What the child tells while it prepares itself. The socket closes without a word when it executes its program. */
 struct report {
-	int32_t stage;
+	int32_t step;
 	int32_t value;
 };
 
-enum { STAGE_LISTENER = -1, STAGE_CLONE = 0, STAGE_SESSION, STAGE_STREAMS, STAGE_CWD, STAGE_CAPABILITIES, STAGE_USER, STAGE_EXEC };
+enum { STEP_LISTENER = -1, STEP_CLONE = 0, STEP_SESSION, STEP_STREAMS, STEP_CWD, STEP_CAPABILITIES, STEP_USER, STEP_EXEC };
 
-static const char *const stage_names[] = { "clone", "session", "streams", "cwd", "capabilities", "user", "exec" };
+static const char *const step_names[] = { "clone", "session", "streams", "cwd", "capabilities", "user", "exec" };
 
 /* A program is executed within this time or counts as failed. */
 enum { EXEC_LIMIT_SECONDS = 10 };
@@ -44,9 +44,9 @@ static pid_t clone_into(int cgroup)
 	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
 
-static void fail(int channel, int stage, int error)
+static void fail(int channel, int step, int error)
 {
-	struct report report = { stage, error };
+	struct report report = { step, error };
 
 	/* Without a reader there is nobody left to tell. */
 	if (send(channel, &report, sizeof(report), MSG_NOSIGNAL) < 0)
@@ -101,11 +101,11 @@ static void reset_signals(void)
 static void install_filter(const struct spawn_request *request, int channel)
 {
 	int fd, error = filter_install(request->confined, request->watch_listeners, &fd);
-	struct report report = { STAGE_LISTENER, fd };
+	struct report report = { STEP_LISTENER, fd };
 	char taken;
 
 	if (error)
-		fail(channel, STAGE_CAPABILITIES, error);
+		fail(channel, STEP_CAPABILITIES, error);
 	/* The agent takes the descriptor out of this process, then says so. */
 	if (fd >= 0 && send(channel, &report, sizeof(report), MSG_NOSIGNAL) == (ssize_t)sizeof(report) &&
 	    recv(channel, &taken, 1, 0) == 1)
@@ -126,25 +126,25 @@ static _Noreturn void become(const struct spawn_request *request, int channel)
 	int error;
 
 	if (setsid() < 0)
-		fail(channel, STAGE_SESSION, errno);
+		fail(channel, STEP_SESSION, errno);
 	for (int i = 0; i < 3; i++) {
 		if (dup2(request->streams[i], i) < 0)
-			fail(channel, STAGE_STREAMS, errno);
+			fail(channel, STEP_STREAMS, errno);
 	}
 	if (request->terminal && ioctl(0, TIOCSCTTY, 0) < 0)
-		fail(channel, STAGE_STREAMS, errno);
+		fail(channel, STEP_STREAMS, errno);
 	if (chdir(request->cwd) < 0)
-		fail(channel, STAGE_CWD, errno);
+		fail(channel, STEP_CWD, errno);
 	umask(022);
 	/* A filter without no_new_privs takes SYS_ADMIN, so it comes before the capabilities go. */
 	install_filter(request, channel);
 	if (request->confined && (error = confine_capabilities()))
-		fail(channel, STAGE_CAPABILITIES, error);
+		fail(channel, STEP_CAPABILITIES, error);
 	if (request->account && (error = take_account(request->account)))
-		fail(channel, STAGE_USER, error);
+		fail(channel, STEP_USER, error);
 	reset_signals();
 	execute(request);
-	fail(channel, STAGE_EXEC, errno);
+	fail(channel, STEP_EXEC, errno);
 	_exit(127);
 }
 
@@ -162,13 +162,13 @@ pid_t spawn(const struct spawn_request *request, int *listener, struct spawn_fai
 {
 	int channel[2];
 	struct timeval limit = { EXEC_LIMIT_SECONDS, 0 };
-	struct report report = { STAGE_CLONE, 0 };
+	struct report report = { STEP_CLONE, 0 };
 	ssize_t got;
 
 	if (listener)
 		*listener = -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) < 0) {
-		*failure = (struct spawn_failure){ stage_names[STAGE_CLONE], errno, NULL };
+		*failure = (struct spawn_failure){ step_names[STEP_CLONE], errno, NULL };
 		return -1;
 	}
 	pid_t pid = clone_into(request->cgroup);
@@ -177,7 +177,7 @@ pid_t spawn(const struct spawn_request *request, int *listener, struct spawn_fai
 		become(request, channel[1]);
 	}
 	if (pid < 0) {
-		*failure = (struct spawn_failure){ stage_names[STAGE_CLONE], errno, NULL };
+		*failure = (struct spawn_failure){ step_names[STEP_CLONE], errno, NULL };
 		close(channel[0]);
 		close(channel[1]);
 		return -1;
@@ -185,7 +185,7 @@ pid_t spawn(const struct spawn_request *request, int *listener, struct spawn_fai
 	close(channel[1]);
 	setsockopt(channel[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	while ((got = recv(channel[0], &report, sizeof(report), 0)) == (ssize_t)sizeof(report) &&
-	       report.stage == STAGE_LISTENER) {
+	       report.step == STEP_LISTENER) {
 		if (listener)
 			*listener = take_listener(pid, report.value);
 		if (send(channel[0], "", 1, MSG_NOSIGNAL) < 0)
@@ -197,8 +197,8 @@ pid_t spawn(const struct spawn_request *request, int *listener, struct spawn_fai
 		return pid;
 
 	if (got < 0)
-		report = (struct report){ STAGE_EXEC, error == EAGAIN ? ETIMEDOUT : error };
-	*failure = (struct spawn_failure){ stage_names[report.stage], report.value, NULL };
+		report = (struct report){ STEP_EXEC, error == EAGAIN ? ETIMEDOUT : error };
+	*failure = (struct spawn_failure){ step_names[report.step], report.value, NULL };
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	if (listener && *listener >= 0) {

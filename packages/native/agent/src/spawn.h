@@ -21,7 +21,7 @@ struct spawn_request {
 };
 
 struct spawn_failure {
-	const char *stage; /* clone, session, streams, cwd, capabilities, user or exec */
+	const char *step; /* clone, session, streams, cwd, capabilities, user or exec */
 	int error;
 	const char *message; /* what is wrong, where the error's own words do not say it; or null */
 };

@@ -35,11 +35,11 @@ static bool has_account; /* the workload runs as somebody that its root or its c
 static struct alarm_clock stop_clock;
 static void (*stopped)(void);
 
-static void report_failure(const char *stage, int error, const char *message)
+static void report_failure(const char *step, int error, const char *message)
 {
 	struct frame_writer *writer = port_begin(FRAME_WORKLOAD_FAILED);
 
-	frame_put_str(writer, stage);
+	frame_put_str(writer, step);
 	frame_put_i32(writer, error);
 	frame_put_str(writer, message);
 	port_send_now(writer);
@@ -84,7 +84,7 @@ static void start(void)
 		close(console);
 	free(environment);
 	if (main_process < 0) {
-		report_failure(failure.stage, failure.error, strerror(failure.error));
+		report_failure(failure.step, failure.error, strerror(failure.error));
 		return;
 	}
 	state = RUNNING;
@@ -144,7 +144,7 @@ static bool find_root(void)
 	has_account = config->root || config->user || config->groups.count > 0;
 	if (!has_account || root_enter(config, &account, &failure))
 		return true;
-	report_failure(failure.stage, failure.error, failure.message.bytes);
+	report_failure(failure.step, failure.error, failure.message.bytes);
 	return false;
 }
 

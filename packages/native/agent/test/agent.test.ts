@@ -206,14 +206,14 @@ plainGuestTests({
     })
     assert.deepStrictEqual(mixed, { out: "out\nin\n/etc\n1=2\n", err: "err\n", ended: [0, 3] })
     assert.deepStrictEqual((yield* run(guest, 2, ["sh", "-c", "kill -9 $$"])).ended, [1, 9])
-    for (const [argv, cwd, stage, errno] of [
+    for (const [argv, cwd, step, errno] of [
       [["/no/such"], "/", "exec", 2],
       [["nowhere-in-path"], "/", "exec", 2],
       [["/etc/passwd"], "/", "exec", 13],
       [["/bin/true"], "/no/such", "cwd", 2]
     ] as const) {
       guest.send(hostFrames.exec(7, argv, { cwd }))
-      assert.deepStrictEqual((yield* guest.until("ExecFailed")).at(-1)?.fields.slice(0, 3), [7, stage, errno])
+      assert.deepStrictEqual((yield* guest.until("ExecFailed")).at(-1)?.fields.slice(0, 3), [7, step, errno])
     }
 
     const ids = Array.from({ length: 12 }, (_, i) => 10 + i)

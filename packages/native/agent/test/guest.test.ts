@@ -234,17 +234,17 @@ for (const [name, script, expected] of [
   )
 }
 
-for (const [argv, cwd, stage, errno] of [
+for (const [argv, cwd, step, errno] of [
   [["nowhere-in-path"], "/", "exec", 2],
   [["/etc/passwd"], "/", "exec", 13],
   [["/bin/true"], "/no/such", "cwd", 2]
 ] as const) {
-  it.effect(`a-workload-that-cannot-start-says-why-${stage}-${errno}`, () =>
+  it.effect(`a-workload-that-cannot-start-says-why-${step}-${errno}`, () =>
     Effect.gen(function* () {
       const machine = yield* boot({ workload: { argv, cwd }, holdNanos: 0 })
       const failed = yield* until(machine, "WorkloadFailed")
       assert(failed?._tag === "WorkloadFailed")
-      assert.deepStrictEqual([failed.stage, failed.errno], [stage, errno])
+      assert.deepStrictEqual([failed.step, failed.errno], [step, errno])
       assert.strictEqual(yield* sh(machine, "echo alive"), "alive")
     }).pipe(Effect.provide(layer), TestClock.withLive)
   )

@@ -121,10 +121,10 @@ it.effect.skipIf(why !== "")(`${why === "" ? "" : `skipped: ${why}: `}a-workload
       [{ user: "ada:nobody" }, "user", "nobody"],
       [{ volumes: [{ device: "lost", path: "/srv/data" }] }, "volume", "lost"]
     ]
-    for (const [index, [spec, stage, what]] of failing.entries()) {
+    for (const [index, [spec, step, what]] of failing.entries()) {
       const failed = yield* started(guest, index, spec)
       assert.strictEqual(failed?.name, "WorkloadFailed", JSON.stringify(failed))
-      assert.strictEqual(failed?.fields[0], stage)
+      assert.strictEqual(failed?.fields[0], step)
       assert.include(String(failed?.fields[2]), what)
     }
     assert.include(yield* output(guest, 10, "ls /stillpoint; cat /proc/mounts"), "agent.conf")

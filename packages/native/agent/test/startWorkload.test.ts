@@ -62,14 +62,14 @@ it.effect("what-cannot-be-started-is-said-and-leaves-the-guest-as-it-was", () =>
     const machine = yield* boot({ heartbeatMillis: 0 })
     yield* until(machine, "AgentReady")
     const argv = ["true"] as const
-    for (const [spec, stage, what] of [
+    for (const [spec, step, what] of [
       [{ argv, user: "eve" }, "user", "eve"],
       [{ argv, groups: ["staff"] }, "user", "staff"],
       [{ argv, root: { device: "image" } }, "root", "image"]
     ] as const) {
       const error = yield* Effect.flip(machine.agent.startWorkload(spec))
       assert(error._tag === "WorkloadStartError", error.message)
-      assert.strictEqual(error.stage, stage)
+      assert.strictEqual(error.step, step)
       assert.include(error.message, what)
     }
     const invalid = yield* Effect.flip(machine.agent.startWorkload({ argv: ["a\0b"], cwd: "relative", stopNanos: -1 }))
@@ -101,6 +101,6 @@ it.effect("a-program-that-is-not-there-fails-when-it-is-executed", () =>
     yield* until(machine, "AgentReady")
     yield* machine.agent.startWorkload({ argv: ["no-such-program"], holdNanos: 0 })
     const failed = yield* until(machine, "WorkloadFailed")
-    assert(failed._tag === "WorkloadFailed" && failed.stage === "exec" && failed.errno === 2)
+    assert(failed._tag === "WorkloadFailed" && failed.step === "exec" && failed.errno === 2)
   }).pipe(Effect.scoped, Effect.provide(layer), TestClock.withLive)
 )

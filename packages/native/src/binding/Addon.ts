@@ -586,7 +586,7 @@ export interface ImageLimits {
 /** How far an image has come. */
 export interface ImageProgress {
   /** `resolving`, `waiting`, `layer` or `writing`. */
-  stage: string
+  step: string
   /** Which layer, the lowest is 0. */
   layer: number | null
   /** How many there are. */

@@ -7,7 +7,7 @@ import { type GuestEvent, guestEventKinds } from "@stillpoint/core"
 import type { EventReader } from "./EventReader.ts"
 
 /** SHA-256 of the contract that this decoder follows. */
-export const decoderContractHash = "9101960eebdac0649020131c4fa1eef47d5817c01b84e29fe5915516ddbf04f0"
+export const decoderContractHash = "7f01716347e10bb7ed8fa4a5d5a3c6416cf9eb211e965e24941a797d6a486039"
 
 const frameName = (number: number) => {
   switch (number) {
@@ -308,7 +308,7 @@ export const decodeEvent = (reader: EventReader, seq: number): GuestEvent => {
     case 5:
       return { _tag: "WorkloadExited", seq, atNanos, ...reader.status() }
     case 6:
-      return { _tag: "WorkloadFailed", seq, atNanos, stage: reader.text(), errno: reader.i32(), message: reader.text() }
+      return { _tag: "WorkloadFailed", seq, atNanos, step: reader.text(), errno: reader.i32(), message: reader.text() }
     case 7:
       return { _tag: "GuestIdle", seq, atNanos }
     case 8:
@@ -356,7 +356,7 @@ export const decodeEvent = (reader: EventReader, seq: number): GuestEvent => {
         seq,
         atNanos,
         id: reader.u32(),
-        stage: reader.text(),
+        step: reader.text(),
         errno: reader.i32(),
         message: reader.text()
       }

@@ -141,7 +141,7 @@ describe("a run whose guest cannot be", () => {
           Effect.flip(Pipeline.run(yield* linux(["/bin/no-such-program"]), { policy, target }))
         )
         assert.strictEqual(missing._tag, "WorkloadNotStarted")
-        assert.deepInclude(missing, { stage: "exec", errno: 2 })
+        assert.deepInclude(missing, { step: "exec", errno: 2 })
         assert.deepStrictEqual(readdirSync(directory), [])
       })
     )

@@ -1,5 +1,5 @@
 /**
- * What works on this machine, and what is missing.
+ * What works on this host, and what is missing.
  *
  * @module
  */

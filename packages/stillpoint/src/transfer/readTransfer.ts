@@ -80,7 +80,7 @@ export class TransferReading {
   }
 }
 
-/** What a transfer failed with: what is wrong with what came, or a file of this machine that stood in its way. */
+/** What a transfer failed with: what is wrong with what came, or a file of this host that stood in its way. */
 export const transferFailure =
   (operation: string, source: string) =>
   (cause: unknown): TransferInvalid | TransferVersionUnknown | FileFault =>

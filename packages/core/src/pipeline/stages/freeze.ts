@@ -5,7 +5,7 @@
  */
 import { type Duration, Effect } from "effect"
 import type { AgentError } from "../../AgentErrors.ts"
-import { recordedFrame } from "../../agent/recordedFrame.ts"
+import { recordedFrame } from "../../contract/recordedFrame.ts"
 import type { Firing } from "../../Firing.ts"
 import type { GuestEvent, GuestEventOf } from "../../GuestEvent.ts"
 import { RunContext } from "../../run/RunContext.ts"
@@ -40,7 +40,7 @@ type PreExec = GuestEventOf<"WorkloadPreExec">
 /** Whether a workload that was announced may have executed an instruction by `nowNanos`, for all that the events say. */
 const hasBegun = (preExec: PreExec, events: ReadonlyArray<GuestEvent>, nowNanos: number): boolean => {
   if (preExec.holdNanos !== null && nowNanos - preExec.atNanos >= preExec.holdNanos) return true
-  return events.some((event) => event.seq > preExec.seq && recordedFrame(event) === "Go")
+  return events.some((event) => event.seq > preExec.seq && event._tag === "HostInput" && recordedFrame(event) === "Go")
 }
 
 /**

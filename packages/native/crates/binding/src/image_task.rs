@@ -21,7 +21,7 @@ use stillpoint_images::watch::{Progress, Watch};
 #[napi(object, object_from_js = false, use_nullable = true)]
 pub struct ImageProgress {
     /// `resolving`, `waiting`, `layer` or `writing`.
-    pub stage: String,
+    pub step: String,
     /// Which layer, the lowest is 0.
     pub layer: Option<f64>,
     /// How many there are.
@@ -34,27 +34,27 @@ pub struct ImageProgress {
 
 impl From<Progress> for ImageProgress {
     fn from(progress: Progress) -> Self {
-        let stage = |stage: &str| Self {
-            stage: stage.to_owned(),
+        let step = |step: &str| Self {
+            step: step.to_owned(),
             layer: None,
             layers: None,
             done_bytes: None,
             total_bytes: None,
         };
         match progress {
-            Progress::Resolving => stage("resolving"),
-            Progress::Waiting => stage("waiting"),
+            Progress::Resolving => step("resolving"),
+            Progress::Waiting => step("waiting"),
             Progress::Layer { index, count, done_bytes, total_bytes } => Self {
                 layer: Some(seq(index as u64)),
                 layers: Some(seq(count as u64)),
                 done_bytes: Some(seq(done_bytes)),
                 total_bytes: Some(seq(total_bytes)),
-                ..stage("layer")
+                ..step("layer")
             },
             Progress::Writing { done_bytes, total_bytes } => Self {
                 done_bytes: Some(seq(done_bytes)),
                 total_bytes: Some(seq(total_bytes)),
-                ..stage("writing")
+                ..step("writing")
             },
         }
     }

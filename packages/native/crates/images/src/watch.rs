@@ -39,7 +39,7 @@ struct Told {
     on_cancel: Option<OnCancel>,
 }
 
-/// Progress is told at most so often; the first of a stage always is.
+/// Progress is told at most so often; the first of a step always is.
 const INTERVAL: Duration = Duration::from_millis(100);
 
 /// The caller's hand on one operation.

@@ -1,5 +1,5 @@
 /**
- * What works on this machine, and what is missing.
+ * What works on this host, and what is missing.
  *
  * @module
  */
@@ -21,4 +21,4 @@ export const doctorCommand = Command.make("doctor", { json }, ({ json }) =>
     )
     if (!ok) return yield* Effect.fail(new Ended(1))
   })
-).pipe(Command.withDescription("Check what works on this machine and what is missing"))
+).pipe(Command.withDescription("Check what works on this host and what is missing"))

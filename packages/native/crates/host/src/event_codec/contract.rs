@@ -29,8 +29,8 @@ pub(super) fn fields(body: &EventBody, into: &mut Vec<u8>) {
         EventBody::WorkloadExited { status } => {
             super::status(into, *status);
         }
-        EventBody::WorkloadFailed { stage, errno, message } => {
-            super::bytes(into, stage.as_bytes());
+        EventBody::WorkloadFailed { step, errno, message } => {
+            super::bytes(into, step.as_bytes());
             into.extend_from_slice(&errno.to_le_bytes());
             super::bytes(into, message.as_bytes());
         }
@@ -77,9 +77,9 @@ pub(super) fn fields(body: &EventBody, into: &mut Vec<u8>) {
             into.extend_from_slice(&id.to_le_bytes());
             super::status(into, *status);
         }
-        EventBody::ExecFailed { id, stage, errno, message } => {
+        EventBody::ExecFailed { id, step, errno, message } => {
             into.extend_from_slice(&id.to_le_bytes());
-            super::bytes(into, stage.as_bytes());
+            super::bytes(into, step.as_bytes());
             into.extend_from_slice(&errno.to_le_bytes());
             super::bytes(into, message.as_bytes());
         }
@@ -217,7 +217,7 @@ pub(super) fn every_body() -> Vec<EventBody> {
         EventBody::WorkloadParked,
         EventBody::WorkloadExited { status: ExitStatus::Signal(9) },
         EventBody::WorkloadFailed {
-            stage: "stage — ✓".to_owned(),
+            step: "step — ✓".to_owned(),
             errno: -2,
             message: "message — ✓".to_owned(),
         },
@@ -248,7 +248,7 @@ pub(super) fn every_body() -> Vec<EventBody> {
         EventBody::ExecExited { id: u32::MAX, status: ExitStatus::Signal(9) },
         EventBody::ExecFailed {
             id: u32::MAX,
-            stage: "stage — ✓".to_owned(),
+            step: "step — ✓".to_owned(),
             errno: -2,
             message: "message — ✓".to_owned(),
         },

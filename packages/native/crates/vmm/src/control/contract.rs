@@ -30,7 +30,7 @@ pub(super) fn event(frame: u8, payload: &mut Payload<'_>) -> Result<EventBody, M
         0x05 => EventBody::WorkloadParked,
         0x06 => EventBody::WorkloadExited { status: payload.status()? },
         0x07 => EventBody::WorkloadFailed {
-            stage: payload.text(limits::TEXT_BYTES)?,
+            step: payload.text(limits::TEXT_BYTES)?,
             errno: payload.i32()?,
             message: payload.text(limits::TEXT_BYTES)?,
         },
@@ -47,7 +47,7 @@ pub(super) fn event(frame: u8, payload: &mut Payload<'_>) -> Result<EventBody, M
         0x0d => EventBody::ExecExited { id: payload.u32()?, status: payload.status()? },
         0x0e => EventBody::ExecFailed {
             id: payload.u32()?,
-            stage: payload.text(limits::TEXT_BYTES)?,
+            step: payload.text(limits::TEXT_BYTES)?,
             errno: payload.i32()?,
             message: payload.text(limits::TEXT_BYTES)?,
         },

@@ -37,13 +37,13 @@ pub mod limits {
 }
 
 /// Version of the contract.
-pub const CONTRACT_VERSION: u32 = 3;
+pub const CONTRACT_VERSION: u32 = 4;
 
 /// SHA-256 of the contract, in hexadecimal digits.
-pub const CONTRACT_HASH: &str = "9101960eebdac0649020131c4fa1eef47d5817c01b84e29fe5915516ddbf04f0";
+pub const CONTRACT_HASH: &str = "7f01716347e10bb7ed8fa4a5d5a3c6416cf9eb211e965e24941a797d6a486039";
 
 /// Part of the hash that the agent's hello carries.
-pub const HELLO_HASH: u64 = 0x9101960eebdac064;
+pub const HELLO_HASH: u64 = 0x7f01716347e10bb7;
 
 /// Transport protocol of a listener, by its number in IP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -852,7 +852,7 @@ pub enum EventBody {
     /// The workload could not be started.
     WorkloadFailed {
         /// What was being done.
-        stage: String,
+        step: String,
         /// Linux error number.
         errno: i32,
         /// What happened, for people; nothing is to be decided by it.
@@ -938,7 +938,7 @@ pub enum EventBody {
         /// The command, as its request names it.
         id: u32,
         /// What was being done.
-        stage: String,
+        step: String,
         /// Linux error number.
         errno: i32,
         /// What happened, for people; nothing is to be decided by it.
@@ -1363,13 +1363,13 @@ impl EventBody {
                     argv.iter().map(|item| item.len() + size_of::<String>()).sum::<usize>()
                 }
                 Self::ListenerBound { address, .. } => address.len(),
-                Self::WorkloadFailed { stage, message, .. } => stage.len() + message.len(),
+                Self::WorkloadFailed { step, message, .. } => step.len() + message.len(),
                 Self::IoStarted { device } => device.len(),
                 Self::IoSettled { device } => device.len(),
                 Self::AgentReady { kernel_release, .. } => kernel_release.len(),
                 Self::AgentRejected { message, .. } => message.len(),
                 Self::ExecOutput { data, .. } => data.len(),
-                Self::ExecFailed { stage, message, .. } => stage.len() + message.len(),
+                Self::ExecFailed { step, message, .. } => step.len() + message.len(),
                 Self::HostInput { data, .. } => data.len(),
                 Self::GuestPanicked { message } => message.len(),
                 Self::EngineFault { message } => message.len(),

@@ -20,9 +20,8 @@ pub(super) fn events() -> impl Strategy<Value = EventBody> {
         ),
         Just(EventBody::WorkloadParked),
         (statuses()).prop_map(|status| EventBody::WorkloadExited { status }),
-        (".{0,40}", any::<i32>(), ".{0,40}").prop_map(|(stage, errno, message)| {
-            EventBody::WorkloadFailed { stage, errno, message }
-        }),
+        (".{0,40}", any::<i32>(), ".{0,40}")
+            .prop_map(|(step, errno, message)| EventBody::WorkloadFailed { step, errno, message }),
         (any::<u32>()).prop_map(|token| EventBody::AgentFrozen { token }),
         (any::<u32>()).prop_map(|token| EventBody::AgentThawed { token }),
         (any::<u32>()).prop_map(|token| EventBody::IdentityApplied { token }),
@@ -35,7 +34,7 @@ pub(super) fn events() -> impl Strategy<Value = EventBody> {
             .prop_map(|(id, stream, data)| EventBody::ExecOutput { id, stream, data }),
         (any::<u32>(), statuses()).prop_map(|(id, status)| EventBody::ExecExited { id, status }),
         (any::<u32>(), ".{0,40}", any::<i32>(), ".{0,40}").prop_map(
-            |(id, stage, errno, message)| EventBody::ExecFailed { id, stage, errno, message }
+            |(id, step, errno, message)| EventBody::ExecFailed { id, step, errno, message }
         ),
         ("[A-Za-z0-9._:/][A-Za-z0-9._:/-]{0,63}", payloads())
             .prop_map(|(name, payload_json)| EventBody::Custom { name, payload_json }),
@@ -78,8 +77,8 @@ pub(super) fn encode(event: &EventBody) -> Vec<u8> {
         }
         EventBody::WorkloadParked => FrameWriter::new(0x05),
         EventBody::WorkloadExited { status } => FrameWriter::new(0x06).status(*status),
-        EventBody::WorkloadFailed { stage, errno, message } => {
-            FrameWriter::new(0x07).bytes(stage.as_bytes()).i32(*errno).bytes(message.as_bytes())
+        EventBody::WorkloadFailed { step, errno, message } => {
+            FrameWriter::new(0x07).bytes(step.as_bytes()).i32(*errno).bytes(message.as_bytes())
         }
         EventBody::AgentFrozen { token } => FrameWriter::new(0x08).u32(*token),
         EventBody::AgentThawed { token } => FrameWriter::new(0x09).u32(*token),
@@ -89,9 +88,9 @@ pub(super) fn encode(event: &EventBody) -> Vec<u8> {
             FrameWriter::new(0x0c).u32(*id).u8(stream.number()).bytes(data)
         }
         EventBody::ExecExited { id, status } => FrameWriter::new(0x0d).u32(*id).status(*status),
-        EventBody::ExecFailed { id, stage, errno, message } => FrameWriter::new(0x0e)
+        EventBody::ExecFailed { id, step, errno, message } => FrameWriter::new(0x0e)
             .u32(*id)
-            .bytes(stage.as_bytes())
+            .bytes(step.as_bytes())
             .i32(*errno)
             .bytes(message.as_bytes()),
         EventBody::Custom { name, payload_json } => {
