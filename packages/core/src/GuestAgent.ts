@@ -4,10 +4,11 @@
  * @module
  */
 import { Context, Effect, Layer, Schema } from "effect"
-import { readRegularFile, type RegularRefusal } from "./files/readRegular.ts"
+import { FileUnfit } from "./files/FileErrors.ts"
+import { readRegularFile } from "./files/readRegular.ts"
 import { codeOf } from "./files/systemCode.ts"
 
-/** The guest agent is missing on this machine; `remedy` says how to get it. */
+/** The guest agent is missing on this host; `remedy` says how to get it. */
 export class GuestAgentMissing extends Schema.TaggedError<GuestAgentMissing>()("GuestAgentMissing", {
   path: Schema.String,
   detail: Schema.String,
@@ -21,15 +22,10 @@ export class GuestAgentMissing extends Schema.TaggedError<GuestAgentMissing>()("
 /** Most bytes of an agent. */
 const mostAgentBytes = 64 << 20
 
-const refuse = (why: RegularRefusal): Error => {
-  switch (why._tag) {
-    case "NotRegular":
-      return new Error(why.found)
-    case "TooLarge":
-      return new Error(`${why.foundBytes} bytes where at most ${mostAgentBytes} may be`)
-    case "Changed":
-      return new Error("a file that changes while it is read")
-  }
+const foundInstead = (cause: unknown): string => {
+  if (cause instanceof FileUnfit) return cause.found
+  const code = codeOf(cause)
+  return code === "ENOENT" ? "no file" : code
 }
 
 /**
@@ -64,11 +60,8 @@ export class GuestAgent extends Context.Service<
       GuestAgent,
       GuestAgent.of({
         program: Effect.tryPromise({
-          try: async () => await readRegularFile(path, mostAgentBytes, { followsLinks: true, refuse }),
-          catch: (cause) => {
-            const code = codeOf(cause)
-            return new GuestAgentMissing({ path, detail: code === "ENOENT" ? "no file" : code, remedy })
-          }
+          try: () => readRegularFile(path, mostAgentBytes, { followsLinks: true }),
+          catch: (cause) => new GuestAgentMissing({ path, detail: foundInstead(cause), remedy })
         })
       })
     )

@@ -23,7 +23,7 @@ export { askedOfAgent } from "./agent/askedOfAgent.ts"
 export * from "./agent/makeAgent.ts"
 export { bootSpecProblems } from "./bootSpecProblems.ts"
 export { keyProblems } from "./snapshot/signing.ts"
-export { schemaProblems } from "./optionProblems.ts"
+export { formatSchemaIssue, schemaProblems } from "./optionProblems.ts"
 export * from "./DiskSpec.ts"
 export {
   agentSetting,

@@ -68,10 +68,33 @@ export const kindProblems = (
   isOne: (value: unknown) => boolean
 ): ReadonlyArray<string> => (isOne(found) ? [] : [`${name}: expected ${expected}, found ${describeValue(found)}`])
 
-const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
+/** What a schema says of one that it has no place for. */
+const unexpected = ({ ast }: SchemaIssue.UnexpectedKey): string => {
+  const known = ast._tag === "Objects" ? ast.propertySignatures.map(({ name }) => String(name)) : []
+  return known.length === 0 ? "expected no such name here" : `no such option; there are ${known.join(", ")}`
+}
 
 /**
- * Problems that a schema has with it, each with where it is; names that the schema does not know among them.
+ * All that a schema found wrong, each with where it is; of a name that it does not know it says which ones there are.
+ *
+ * @example
+ * ```ts
+ * import { formatSchemaIssue } from "@stillpoint/core"
+ * import { Result, Schema } from "effect"
+ *
+ * const read = Schema.decodeUnknownResult(Schema.Struct({ first: Schema.optionalKey(Schema.Int) }))
+ * const found = read({ frist: 1 }, { onExcessProperty: "error" })
+ * if (Result.isFailure(found)) console.log(formatSchemaIssue(found.failure.issue).issues[0]?.message)
+ * // no such option; there are first
+ * ```
+ */
+export const formatSchemaIssue = SchemaIssue.makeFormatterStandardSchemaV1({
+  leafHook: (issue) => (issue._tag === "UnexpectedKey" ? unexpected(issue) : SchemaIssue.defaultLeafHook(issue))
+})
+
+/**
+ * Problems that a schema has with it, each with where it is (below `name`, if it has one); names that the schema does not know among
+ * them.
  *
  * @example
  * ```ts
@@ -82,15 +105,16 @@ const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
  * ```
  */
 export const schemaProblems = (
-  name: string,
+  name: string | null,
   schema: Schema.Codec<unknown, unknown>,
   found: unknown
 ): ReadonlyArray<string> => {
   const decoded = Schema.decodeUnknownResult(schema)(found, { errors: "all", onExcessProperty: "error" })
   if (Result.isSuccess(decoded)) return []
-  return formatIssue(decoded.failure.issue).issues.map(
-    ({ message, path = [] }) => `${[name, ...path.map(String)].join(".")}: ${message}`
-  )
+  return formatSchemaIssue(decoded.failure.issue).issues.map(({ message, path = [] }) => {
+    const where = [...(name === null ? [] : [name]), ...path.map(String)].join(".")
+    return where === "" ? message : `${where}: ${message}`
+  })
 }
 
 /** Whether it is a record: a program without types may have anything in its place. */

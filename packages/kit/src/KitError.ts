@@ -56,7 +56,7 @@ export class SignatureInvalid extends Schema.TaggedError<SignatureInvalid>()("Si
   }
 }
 
-/** A program or keyring that the kit needs is not on this machine. */
+/** A program or keyring that the kit needs is not on this host. */
 export class PrerequisiteMissing extends Schema.TaggedError<PrerequisiteMissing>()("PrerequisiteMissing", {
   what: Schema.String,
   install: Schema.String
@@ -105,7 +105,7 @@ export class LockedPackageGone extends Schema.TaggedError<LockedPackageGone>()("
   }
 }
 
-/** A file of the kit cannot be read or written on this machine. */
+/** A file of the kit cannot be read or written on this host. */
 export class FileUnusable extends Schema.TaggedError<FileUnusable>()("FileUnusable", {
   path: Schema.String,
   detail: Schema.String

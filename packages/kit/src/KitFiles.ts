@@ -1,5 +1,5 @@
 /**
- * From packages that are locked to files on this machine: out of the cache, the archive, or what keeps what it has dropped.
+ * From packages that are locked to files on this host: out of the cache, the archive, or what keeps what it has dropped.
  *
  * @module
  */
@@ -32,7 +32,7 @@ export interface Substitute {
   readonly taken: LockedPackage
 }
 
-/** The kit's files on this machine. */
+/** The kit's files on this host. */
 export interface KitFiles {
   readonly kernelPath: string
   readonly kernelVersion: string

@@ -1,5 +1,5 @@
 /**
- * Runs a program of this machine to its end and keeps what it said.
+ * Runs a program of this host to its end and keeps what it said.
  *
  * @module
  */

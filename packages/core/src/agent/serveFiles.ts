@@ -9,6 +9,7 @@ import { Effect, Redacted, Stream } from "effect"
 import type { GuestProcess } from "../GuestProcess.ts"
 import type { ExecError, MachineError } from "../MachineErrors.ts"
 import { execError } from "./commandRequest.ts"
+import { revealed } from "./secrets.ts"
 import { startProcess } from "./spawn.ts"
 import type { makeStartCommand } from "./startCommand.ts"
 import { GuestFileError, reasonOfErrno } from "../guestFiles/GuestFileError.ts"
@@ -213,7 +214,7 @@ export const makeGuestFiles = (start: ReturnType<typeof makeStartCommand>): Gues
   const write: GuestFiles["write"] = (path, content, options) => {
     const problem = problemOf([path], options, { mode: "mode" })
     if (problem !== null) return Effect.fail(problem)
-    const given: unknown = Redacted.isRedacted(content) ? Redacted.value(content) : content
+    const given: unknown = revealed<unknown>(content)
     const isWhole = typeof given === "string" || given instanceof Uint8Array
     if (!isWhole && !Stream.isStream(content)) {
       const found = Redacted.isRedacted(content) ? "a secret that is neither" : describeValue(content)

@@ -11,7 +11,7 @@ import { Effect } from "effect"
 import type { DurableFilesShape, FileStatus, MakeOptions } from "./DurableFilesShape.ts"
 import { FileFault, FileUnfit } from "./FileErrors.ts"
 import { holdFile } from "./holdFile.ts"
-import { readRegular, readRegularFile, type RegularRefusal } from "./readRegular.ts"
+import { readRegular, readRegularFile } from "./readRegular.ts"
 import { codeOf } from "./systemCode.ts"
 
 /** What the system has begun it also ends: an operation that is interrupted is awaited, so that no file stays open behind it. */
@@ -112,25 +112,7 @@ const admitsNames = async (path: string): Promise<void> => {
   await Fs.access(`${path}/.`, constants.W_OK | constants.X_OK)
 }
 
-const unfitFor =
-  (path: string, atMostBytes: number) =>
-  (refusal: RegularRefusal): FileUnfit => {
-    const expected = `a regular file of at most ${atMostBytes} bytes`
-    switch (refusal._tag) {
-      case "NotRegular":
-        return new FileUnfit({ path, expected, found: refusal.found })
-      case "TooLarge":
-        return new FileUnfit({ path, expected, found: `${refusal.foundBytes} bytes` })
-      case "Changed": {
-        const { expectedBytes, foundBytes } = refusal
-        const found = foundBytes === null ? "more, while it was read" : `${foundBytes} bytes`
-        return new FileUnfit({ path, expected: `${expectedBytes} bytes`, found })
-      }
-    }
-  }
-
-const readWhole = (path: string, atMostBytes: number): Promise<Uint8Array> =>
-  readRegularFile(path, atMostBytes, { refuse: unfitFor(path, atMostBytes) })
+const readWhole = (path: string, atMostBytes: number): Promise<Uint8Array> => readRegularFile(path, atMostBytes)
 
 const pieceBytes = 1 << 20
 
@@ -139,7 +121,6 @@ const digestWhole = async (path: string, atMostBytes: number) => {
   // No larger than the file: memory of its own for every small file is what makes the collector go through everything.
   let scratch: Uint8Array | undefined
   const sizeBytes = await readRegular(path, atMostBytes, {
-    refuse: unfitFor(path, atMostBytes),
     bufferOf: (left) => (scratch ??= new Uint8Array(Math.min(left, pieceBytes) + 1)),
     take: (bytes) => hash.update(bytes)
   })

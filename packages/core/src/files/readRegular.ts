@@ -5,6 +5,7 @@
  */
 import { constants, type Stats } from "node:fs"
 import * as Fs from "node:fs/promises"
+import { FileUnfit } from "./FileErrors.ts"
 import { fileKindInWords } from "./fileKind.ts"
 import { codeOf } from "./systemCode.ts"
 
@@ -17,11 +18,28 @@ export type RegularRefusal =
 
 /** How a file is read. */
 export interface RegularOptions {
-  /** The error for a file that is not read. */
-  readonly refuse: (why: RegularRefusal) => Error
+  /** The error for a file that is not read; `FileUnfit` if absent. */
+  readonly refuse?: (why: RegularRefusal) => Error
   /** Whether a link at the path is followed; it is refused if absent. */
   readonly followsLinks?: boolean
 }
+
+const unfitFor =
+  (path: string | Buffer, expected: string) =>
+  (refusal: RegularRefusal): FileUnfit => {
+    const where = String(path)
+    switch (refusal._tag) {
+      case "NotRegular":
+        return new FileUnfit({ path: where, expected, found: refusal.found })
+      case "TooLarge":
+        return new FileUnfit({ path: where, expected, found: `${refusal.foundBytes} bytes` })
+      case "Changed": {
+        const { expectedBytes, foundBytes } = refusal
+        const found = foundBytes === null ? "more, while it was read" : `${foundBytes} bytes`
+        return new FileUnfit({ path: where, expected: `${expectedBytes} bytes`, found })
+      }
+    }
+  }
 
 interface Pieces extends RegularOptions {
   readonly bufferOf: (leftBytes: number) => Uint8Array
@@ -31,7 +49,7 @@ interface Pieces extends RegularOptions {
 /** Opens a regular file without waiting for what is none. Whoever opens it closes it. */
 export const openRegular = async (
   path: string | Buffer,
-  { followsLinks = false, refuse }: RegularOptions
+  { followsLinks = false, refuse = unfitFor(path, "a regular file") }: RegularOptions = {}
 ): Promise<{ readonly handle: Fs.FileHandle; readonly found: Stats }> => {
   const unfit = (found: string) => refuse({ _tag: "NotRegular", found })
   let handle: Fs.FileHandle
@@ -57,10 +75,14 @@ export const openRegular = async (
 export const readRegular = async (
   path: string | Buffer,
   atMostBytes: number,
-  { bufferOf, take, ...options }: Pieces
+  {
+    bufferOf,
+    followsLinks = false,
+    refuse = unfitFor(path, `a regular file of at most ${atMostBytes} bytes`),
+    take
+  }: Pieces
 ): Promise<number> => {
-  const { refuse } = options
-  const { found, handle } = await openRegular(path, options)
+  const { found, handle } = await openRegular(path, { followsLinks, refuse })
   try {
     if (found.size > atMostBytes) throw refuse({ _tag: "TooLarge", foundBytes: found.size })
     let at = 0
@@ -90,14 +112,14 @@ const pieceBytes = 1 << 24
  * ```ts
  * import { readRegularFile } from "@stillpoint/core"
  *
- * const refuse = ({ _tag }: { readonly _tag: string }) => new Error(_tag)
- * console.log(await readRegularFile("/dev/zero", 1 << 20, { refuse }).catch(({ message }) => message)) // NotRegular
+ * console.log(await readRegularFile("/dev/zero", 1 << 20).catch(({ message }) => message))
+ * // /dev/zero: expected a regular file of at most 1048576 bytes, found a device
  * ```
  */
 export const readRegularFile = async (
   path: string | Buffer,
   atMostBytes: number,
-  options: RegularOptions
+  options: RegularOptions = {}
 ): Promise<Uint8Array> => {
   const pieces: Array<Uint8Array> = []
   const sizeBytes = await readRegular(path, atMostBytes, {

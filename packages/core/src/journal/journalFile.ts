@@ -171,10 +171,12 @@ export const busy = (): Error =>
 const pragma = (database: DatabaseSync, name: string): number =>
   Number(Object.values(database.prepare(`PRAGMA ${name}`).get() ?? {})[0])
 
+const hasTables = (database: DatabaseSync): boolean =>
+  database.prepare("SELECT 1 FROM sqlite_schema LIMIT 1").get() !== undefined
+
 /** Why what has tables is no journal, or one of another build's; `null` if it is one of this build, or has none. */
 const formatObstacle = (database: DatabaseSync, path: string): JournalReason | null => {
-  const tables = Number(Object.values(database.prepare("SELECT count(*) FROM sqlite_schema").get() ?? {})[0])
-  if (tables === 0) return null
+  if (!hasTables(database)) return null
   if (pragma(database, "application_id") !== applicationId) {
     return { _tag: "Corrupt", path, detail: "it is a database of something else" }
   }
@@ -190,8 +192,7 @@ export const fileObstacle = (path: string): JournalReason | null =>
 export const initialise = (database: DatabaseSync, path: string): JournalReason | null => {
   database.exec("BEGIN IMMEDIATE")
   try {
-    const tables = Number(Object.values(database.prepare("SELECT count(*) FROM sqlite_schema").get() ?? {})[0])
-    if (tables === 0) database.exec(schema())
+    if (!hasTables(database)) database.exec(schema())
     const obstacle = formatObstacle(database, path)
     if (obstacle !== null) return obstacle
     database.exec("COMMIT")

@@ -79,6 +79,7 @@ export const exempt: Readonly<Record<string, ReadonlyArray<string>>> = {
     "runHistoryOf",
     "runRecordOf",
     "runStreamName",
+    "formatSchemaIssue",
     "schemaProblems",
     "sealManifest",
     "sealOf",

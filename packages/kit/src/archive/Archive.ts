@@ -106,7 +106,7 @@ export class Archive extends Context.Service<
       })
     )
 
-  /** Debian 13, verified with the keyring of this machine. */
+  /** Debian 13, verified with the keyring of this host. */
   static readonly layer = Archive.layerNoDeps(debianTrixie).pipe(Layer.orDie, Layer.provide(SignatureVerifier.layer))
 }
 

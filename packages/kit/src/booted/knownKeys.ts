@@ -36,7 +36,7 @@ export const recallKey = (place: string | null) =>
   Effect.option(
     Effect.tryPromise(async () => {
       if (place === null) return null
-      const bytes = await readRegularFile(place, keyFileBytes, { refuse: ({ _tag }) => new TypeError(_tag) })
+      const bytes = await readRegularFile(place, keyFileBytes)
       return /^([0-9a-f]{64})\n$/.exec(new TextDecoder().decode(bytes))?.[1] ?? null
     })
   ).pipe(Effect.map(Option.getOrNull))

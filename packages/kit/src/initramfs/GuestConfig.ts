@@ -11,9 +11,10 @@ import {
   rootProblem,
   SignalNumber,
   workloadSettings,
-  workloadSpecSchema
+  workloadSpecSchema,
+  formatSchemaIssue
 } from "@stillpoint/core"
-import { Effect, Schema, SchemaIssue } from "effect"
+import { Effect, Schema } from "effect"
 import { trailer } from "./cpio.ts"
 
 /** A file system of Linux has no longer names. */
@@ -188,11 +189,9 @@ export type GuestConfig = typeof GuestConfig.Type
 /** A configuration as a caller writes it. */
 export type GuestConfigInput = typeof GuestConfig.Encoded
 
-const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
-
 /** All that is wrong with a configuration, a line each and where it is. */
 export const configProblems = (error: Schema.SchemaError): string =>
-  formatIssue(error.issue)
+  formatSchemaIssue(error.issue)
     .issues.map(({ message, path = [] }) => {
       const [field, key] = path.map(String)
       // A key that is no path is to a schema only one too many.

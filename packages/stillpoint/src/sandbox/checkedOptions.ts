@@ -19,7 +19,7 @@ import { OptionsInvalid } from "./SandboxError.ts"
 
 /** Problems of options, each with its place in them. */
 export const problemsOf = (schema: Schema.Codec<unknown, unknown>, found: unknown): ReadonlyArray<string> =>
-  schemaProblems("", schema, found).map((problem) => problem.replace(/^\.|^: /, ""))
+  schemaProblems(null, schema, found)
 
 /** Refuses an operation for its problems, if there are any. */
 export const refused = (
@@ -77,7 +77,8 @@ const BakeData = Schema.Struct({
   replace: Schema.optional(Schema.Boolean)
 })
 
-const optionOf = (options: unknown, name: string): unknown =>
+/** An option of what may be none. */
+export const optionOf = (options: unknown, name: string): unknown =>
   typeof options === "object" && options !== null ? Reflect.get(options, name) : undefined
 
 const momentOf = (options: unknown) => readMomentResult((optionOf(options, "captureAt") ?? usualMoment) as string)

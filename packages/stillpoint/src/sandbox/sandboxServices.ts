@@ -18,7 +18,7 @@ import { Artifacts, Images, type ImagesOptions, imagesOptionsProblems } from "@s
 import { GuestKit } from "@stillpoint/kit"
 import { NativeAgent, NativeVmm } from "@stillpoint/native"
 import { Effect, Layer, Schema } from "effect"
-import { Path, problemsOf, refused } from "./checkedOptions.ts"
+import { optionOf, Path, problemsOf, refused } from "./checkedOptions.ts"
 
 /** Options of the services that sandboxes share. */
 export interface StillpointOptions {
@@ -59,12 +59,10 @@ const ServicesData = Schema.Struct({
 
 /** All that is wrong with the options of the services. */
 export const servicesProblems = (options: unknown): ReadonlyArray<string> => {
-  const problems = problemsOf(ServicesData, options)
-  if (typeof options !== "object" || options === null) return problems
-  const images: unknown = Reflect.get(options, "images")
-  const keys: unknown = Reflect.get(options, "keys")
+  const images = optionOf(options, "images")
+  const keys = optionOf(options, "keys")
   return [
-    ...problems,
+    ...problemsOf(ServicesData, options),
     ...(images === undefined ? [] : imagesOptionsProblems(images)),
     ...(keys === undefined ? [] : keyProblems(keys))
   ]
