@@ -52,6 +52,8 @@ export class GuestAgent extends Context.Service<
   {
     /** The executable, for the guest's instruction set. */
     readonly program: Effect.Effect<Uint8Array, GuestAgentMissing>
+    /** The file that it is read from, if it is one: what was made with it before is found by that. */
+    readonly path?: string
   }
 >()("@stillpoint/core/GuestAgent") {
   /** An agent from a file; `remedy` says what to do if the file is missing. */
@@ -59,6 +61,7 @@ export class GuestAgent extends Context.Service<
     Layer.succeed(
       GuestAgent,
       GuestAgent.of({
+        path,
         program: Effect.tryPromise({
           try: () => readRegularFile(path, mostAgentBytes, { followsLinks: true }),
           catch: (cause) => new GuestAgentMissing({ path, detail: foundInstead(cause), remedy })

@@ -216,12 +216,16 @@ describe("a guest of a booted kit", () => {
           const writeKernel = (path: string) => {
             copyFileSync(path, kernelPath)
             utimesSync(kernelPath, 1e9, 1e9)
+            // What was changed just now could be changed again unseen, and is not kept.
+            return Effect.sleep("150 millis")
           }
-          writeKernel((yield* kit.files).kernelPath)
-          const ofKernel: typeof kit.guest = (config) =>
-            Effect.map(kit.guest(config), (spec) => ({ ...spec, kernelPath }))
-          const kitOf = (guestToFind: typeof kit.guest) =>
-            Layer.succeed(GuestKit, { ...kit, guest: ofKernel, guestToFind })
+          yield* writeKernel((yield* kit.files).kernelPath)
+          const guestToKeep: typeof kit.guestToKeep = (config) =>
+            Effect.map(kit.guestToKeep(config), (spec) => ({ ...spec, kernelPath }))
+          const ofKernel: typeof kit.guestToFind = (config) =>
+            Effect.map(kit.guestToFind(config), (found) => ({ ...found, kernelPath }))
+          const kitOf = (guestToFind: typeof kit.guestToFind) =>
+            Layer.succeed(GuestKit, { ...kit, guestToKeep, guestToFind })
           /** Machines that a kit boots until it is ready, if that is what makes them. */
           const boots = Effect.fnUntraced(function* (build: string | undefined, guestToFind = ofKernel) {
             const { build: _, ...rest } = vmm
@@ -246,19 +250,25 @@ describe("a guest of a booted kit", () => {
           assert.deepStrictEqual([yield* boots("another"), yield* boots("another")], [1, 0])
           assert.deepStrictEqual([yield* boots(undefined), yield* boots(undefined)], [1, 1])
           // Of a kernel that was written to, whatever its times say, the key is found out anew.
-          writeKernel((yield* kit.files).kernelPath)
+          yield* writeKernel((yield* kit.files).kernelPath)
           assert.deepStrictEqual([yield* boots(vmm.build), yield* boots(vmm.build)], [1, 0])
           // A kit with a file that is damaged is made whole, and then its key is found out, as that of any kit that is not known.
           const damaged = new KitError({ reason: new FileUnusable({ path: "erofs", detail: "no module" }) })
           assert.strictEqual(yield* boots(vmm.build, () => Effect.fail(damaged)), 1)
           // What is kept counts only as far as it leads to a snapshot.
           const keys = join(directory, "keys")
-          for (const [content, expected] of [
-            ["no key", 1],
-            [`${"0".repeat(64)}\n`, 1]
-          ] as const) {
-            for (const name of readdirSync(keys)) writeFileSync(join(keys, name), content)
-            assert.deepStrictEqual([yield* boots(vmm.build), yield* boots(vmm.build)], [expected, 0])
+          const digest = "0".repeat(64)
+          for (const change of [
+            () => "no key",
+            () => `${digest}\n`,
+            // Another snapshot's, and a root that is not the one that was booted.
+            (kept: Buffer) => Buffer.concat([Buffer.from(digest), kept.subarray(64)]),
+            (kept: Buffer) => Buffer.concat([kept.subarray(0, -1), Buffer.from("x")]),
+            (kept: Buffer) => kept.subarray(0, -1)
+          ]) {
+            for (const name of readdirSync(keys))
+              writeFileSync(join(keys, name), change(readFileSync(join(keys, name))))
+            assert.deepStrictEqual([yield* boots(vmm.build), yield* boots(vmm.build)], [1, 0])
           }
           for (const name of readdirSync(directory))
             if (name !== "keys") rmSync(join(directory, name), { recursive: true })

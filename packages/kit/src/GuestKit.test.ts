@@ -1,63 +1,17 @@
 import { assert, it } from "@effect/vitest"
-import { DurableFiles, GuestAgent, makeOwnedDirectory } from "@stillpoint/core"
-import { Effect, Layer, Result } from "effect"
+import { DurableFiles, makeOwnedDirectory } from "@stillpoint/core"
+import { Effect, Result } from "effect"
 import { existsSync } from "node:fs"
-import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises"
-import { tmpdir } from "node:os"
+import { readFile, readdir, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { TestClock } from "effect/testing"
-import { GuestKit } from "./GuestKit.ts"
-import { defaultDirectory, type GuestKitConfig } from "./GuestKitConfig.ts"
+import { defaultDirectory } from "./GuestKitConfig.ts"
 import { readCpio } from "./initramfs/cpio.ts"
 import { makeStaging } from "./KitCache.ts"
 import type { KitError } from "./KitError.ts"
 import { moduleOf } from "./testing/debianFiles.ts"
-import { kernelFiles, localArchive, type LocalArchive } from "./testing/LocalArchive.ts"
-
-/** A kit in a folder of its own, with a lock of what the archive holds at first. */
-const kitOn = Effect.fn(function* (archive: LocalArchive) {
-  const folder = yield* Effect.acquireRelease(
-    Effect.promise(() => mkdtemp(join(tmpdir(), "stillpoint-kit-"))),
-    (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
-  )
-  const notices: Array<string> = []
-  const config = {
-    directory: join(folder, "cache"),
-    lockPath: join(folder, "lock.json"),
-    onNotice: (line: string) => void notices.push(line),
-    onProgress: () => {},
-    whenGone: "refuse" as GuestKitConfig["whenGone"]
-  }
-  const agentPath = join(folder, "agent")
-  const agent = GuestAgent.layerFile(agentPath, "build it first")
-  // A new one each time, as a new process would have.
-  const withConfig = (changed: Partial<GuestKitConfig>) => {
-    const layer = GuestKit.layerNoDeps({ ...config, ...changed }).pipe(
-      Layer.provide([archive.layer, agent, DurableFiles.layer])
-    )
-    const use = <A, E>(f: (kit: GuestKit["Service"]) => Effect.Effect<A, E>) =>
-      GuestKit.use(f).pipe(Effect.provide(layer, { local: true }))
-    return { use, files: use((kit) => kit.files).pipe(TestClock.withLive) }
-  }
-  const { files, use } = withConfig({})
-  return {
-    agentPath,
-    config,
-    notices,
-    use,
-    files,
-    with: (changed: Partial<GuestKitConfig>) => Effect.sync(() => withConfig(changed)),
-    lock: use((kit) => kit.lock)
-  }
-})
-
-const locked = Effect.gen(function* () {
-  const archive = yield* localArchive
-  archive.publish("6.12.1", "1:1.37.0-6")
-  const kit = yield* kitOn(archive)
-  yield* kit.lock
-  return { archive, kit }
-})
+import { kernelFiles } from "./testing/LocalArchive.ts"
+import { locked } from "./testing/kitOn.ts"
 
 const reasonOf = <A>(effect: Effect.Effect<A, KitError>) =>
   Effect.map(Effect.result(effect), (result) => {
@@ -364,34 +318,3 @@ it("the-cache-is-where-the-environment-says", () => {
   assert.strictEqual(defaultDirectory({ STILLPOINT_KIT_DIR: "/somewhere" }), "/somewhere")
   assert.match(defaultDirectory({}), /\.cache\/guest-kit$/)
 })
-
-it.effect("what-was-made-of-the-kit-is-found-without-digests-and-a-boot-has-all-of-them", () =>
-  Effect.gen(function* () {
-    const { archive, kit } = yield* locked
-    yield* Effect.promise(() => writeFile(kit.agentPath, "agent"))
-    const config = { modules: ["ext4"] }
-    const find = TestClock.withLive(kit.use((each) => each.guestToFind(config)))
-    const boot = TestClock.withLive(kit.use((each) => each.guest(config)))
-    const whole = yield* boot
-    assert.deepStrictEqual(yield* find, whole)
-    const module = (yield* kit.files).modulePaths.get("ext4") ?? ""
-    const contentOf = (path: string) => Effect.promise(() => readFile(path))
-    for (const path of [whole.kernelPath, module]) {
-      const content = yield* contentOf(path)
-      const flipped = Buffer.from(content)
-      flipped.writeUInt8(flipped.readUInt8(content.length - 1) ^ 1, content.length - 1)
-      yield* Effect.promise(() => writeFile(path, flipped))
-      const requests = archive.requests.length
-      // The root tells a module that is another; whether the kernel is, its place and times tell.
-      const found = yield* find
-      assert.strictEqual(Buffer.compare(found.initramfs, whole.initramfs) === 0, path === whole.kernelPath)
-      assert.deepStrictEqual([found.kernelPath, archive.requests.length], [whole.kernelPath, requests])
-      assert.deepStrictEqual(yield* boot, whole)
-      assert.deepStrictEqual(yield* contentOf(path), content)
-      // What is not there whole is fetched for both.
-      yield* Effect.promise(() => writeFile(path, content.subarray(1)))
-      assert.deepStrictEqual(yield* find, whole)
-      assert.deepStrictEqual(yield* contentOf(path), content)
-    }
-  })
-)

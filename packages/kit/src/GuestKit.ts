@@ -8,6 +8,7 @@
  */
 import { type BootSpec, DurableFiles, GuestAgent, type WorkloadSpec } from "@stillpoint/core"
 import { Context, Effect, Layer, Option } from "effect"
+import { createHash } from "node:crypto"
 import { Archive } from "./archive/Archive.ts"
 import { defaultGuestKitConfig, type GuestKitConfig, guestKitConfigSchema } from "./GuestKitConfig.ts"
 import { imageGuest, type ImageGuestInput } from "./image/ImageGuest.ts"
@@ -15,13 +16,14 @@ import type { ImageGuestError } from "./image/ImageGuestError.ts"
 import { buildInitramfs, checkedGuestConfig, type GuestPrograms, type KernelModule } from "./initramfs/Initramfs.ts"
 import type { GuestConfigInput } from "./initramfs/GuestConfig.ts"
 import type { InitramfsError } from "./initramfs/InitramfsError.ts"
+import { type FileSeals, sealsOf } from "./fileSeals.ts"
 import { readHostFile } from "./initramfs/readHostFile.ts"
 import { checkedConfig, FileUnusable, KitError } from "./KitError.ts"
 import { ensure, type KitFiles, newest } from "./KitFiles.ts"
 import { type KitLock, type LockedPackage, writeLock } from "./KitLock.ts"
-import { filesAtOnce } from "./KitCache.ts"
+import { filesAtOnce, type KitCache, loadModuleInfos, storeModuleInfos } from "./KitCache.ts"
 import { builtInModules } from "./modules/kernelModules.ts"
-import { readModuleInfo } from "./modules/moduleInfo.ts"
+import { type ModuleInfo, readModuleInfo } from "./modules/moduleInfo.ts"
 
 /** Most bytes of a program, of a module, or of the list of what a kernel has built in. */
 const mostProgramBytes = 64 << 20
@@ -44,21 +46,65 @@ const readModule = Effect.fnUntraced(function* (path: string): Effect.fn.Return<
   return { content, info }
 })
 
-const readPrograms = Effect.fn("GuestKit.readPrograms")(function* (agent: GuestAgent["Service"], files: KitFiles) {
-  const modules = yield* Effect.forEach(
-    files.modulePaths,
-    ([name, path]) => Effect.map(readModule(path), (module) => [name, module] as const),
-    { concurrency: filesAtOnce }
-  )
-  const builtIn = files.builtInPath === null ? "" : new TextDecoder().decode(yield* readProgram(files.builtInPath))
+/** The agent's file is named, not read, where it is known which one it is. */
+const pathsOf = (agent: GuestAgent["Service"], { builtInPath, busyboxPath, modulePaths }: KitFiles) =>
+  [busyboxPath, agent.path, builtInPath, ...modulePaths.values()].filter((path) => typeof path === "string")
+
+const unsettled: FileSeals = { byPath: new Map(), isSettled: false }
+
+const utf8 = new TextEncoder()
+
+/**
+ * Programs whose content is their files' seals: a root that is built of them is another one whenever a root that is built of the real
+ * ones is, and costs no reading. `sealed` are the seals of what was read, for programs that were.
+ */
+const sealedPrograms = Effect.fn("GuestKit.sealedPrograms")(function* (
+  agent: GuestAgent["Service"],
+  { builtInPath, busyboxPath, modulePaths }: KitFiles,
+  { byPath }: FileSeals,
+  infos: ReadonlyMap<string, ModuleInfo>
+) {
+  const sealed = (path: string) => utf8.encode(byPath.get(path) ?? "")
   const programs: GuestPrograms = {
-    agent: yield* Effect.mapError(agent.program, (reason) => new KitError({ reason })),
-    busybox: yield* readProgram(files.busyboxPath),
-    modules: new Map(modules),
-    builtInModules: builtInModules(builtIn)
+    agent:
+      agent.path === undefined
+        ? yield* Effect.mapError(agent.program, (reason) => new KitError({ reason }))
+        : sealed(agent.path),
+    busybox: sealed(busyboxPath),
+    modules: new Map([...infos].map(([name, info]) => [name, { content: sealed(modulePaths.get(name) ?? ""), info }])),
+    builtInModules: yield* readBuiltIn(builtInPath)
   }
   return programs
 })
+
+const readBuiltIn = (path: string | null): Effect.Effect<ReadonlySet<string>, KitError> =>
+  path === null
+    ? Effect.succeed(new Set())
+    : Effect.map(readProgram(path), (bytes) => builtInModules(new TextDecoder().decode(bytes)))
+
+const infosOf = ({ modules }: GuestPrograms): ReadonlyMap<string, ModuleInfo> =>
+  new Map([...modules].map(([name, { info }]) => [name, info]))
+
+const readModules = (modulePaths: KitFiles["modulePaths"]) =>
+  Effect.map(
+    Effect.forEach(modulePaths, ([name, path]) => Effect.map(readModule(path), (module) => [name, module] as const), {
+      concurrency: filesAtOnce
+    }),
+    (modules) => new Map(modules)
+  )
+
+const readPrograms = Effect.fn("GuestKit.readPrograms")(function* (agent: GuestAgent["Service"], files: KitFiles) {
+  const programs: GuestPrograms = {
+    agent: yield* Effect.mapError(agent.program, (reason) => new KitError({ reason })),
+    busybox: yield* readProgram(files.busyboxPath),
+    modules: yield* readModules(files.modulePaths),
+    builtInModules: yield* readBuiltIn(files.builtInPath)
+  }
+  return programs
+})
+
+/** Names the kernel's package. */
+const kernelOf = ({ packages }: KitFiles): string => packages[0]?.sha256 ?? ""
 
 const named = ({ name, version }: LockedPackage): string => `${name} ${version}`
 
@@ -92,6 +138,18 @@ const configOf = ({
     ...(stopNanos === undefined ? {} : { stopNanos })
   }
 })
+
+/** What names a guest by the kit's files as they stand: see `guestToFind` of {@link GuestKit}. */
+export interface GuestToFind extends Required<Pick<BootSpec, "kernelPath" | "origin">> {
+  /** Names the root's files and configuration; another one as soon as anything was done to one of the files. */
+  readonly seal: string
+}
+
+/** A guest, and what names it: see `guestToKeep` of {@link GuestKit}. */
+export interface KeptGuest extends Required<Pick<BootSpec, "kernelPath" | "initramfs" | "origin">> {
+  /** As {@link GuestToFind} has it of the files that the root was built of; `null` where one was changed just before it was read. */
+  readonly seal: string | null
+}
 
 /** Runs `effect` until it has succeeded once; failures are tried anew. */
 const onceSucceeded = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> => {
@@ -139,12 +197,12 @@ export class GuestKit extends Context.Service<
       config: GuestConfigInput
     ) => Effect.Effect<Required<Pick<BootSpec, "kernelPath" | "initramfs" | "origin">>, KitError | InitramfsError>
     /**
-     * As {@link guest}, of files of which no content has been verified: for finding what was made of the same kernel and root before,
-     * not for a boot.
+     * What names a guest with the given configuration by the kit's files as they stand now, of which no content is read: for finding
+     * what was made of the same kernel and root before, not for a boot.
      */
-    readonly guestToFind: (
-      config: GuestConfigInput
-    ) => Effect.Effect<Required<Pick<BootSpec, "kernelPath" | "initramfs" | "origin">>, KitError | InitramfsError>
+    readonly guestToFind: (config: GuestConfigInput) => Effect.Effect<GuestToFind, KitError | InitramfsError>
+    /** As {@link guest}, with its name, if what it was built of is sure to be told by it. */
+    readonly guestToKeep: (config: GuestConfigInput) => Effect.Effect<KeptGuest, KitError | InitramfsError>
     /**
      * Everything that a boot of an image needs: kernel, initial RAM file system, disks, and their origin. `workload` overrides the
      * image's own command, environment and user.
@@ -168,32 +226,66 @@ export class GuestKit extends Context.Service<
         const archive = yield* Archive
         const agent = yield* GuestAgent
         const durable = yield* DurableFiles
+        const cache: KitCache = { directory: config.directory, files: durable }
         const files = onceSucceeded(ensure(config, durable, archive))
-        const programs = onceSucceeded(Effect.flatMap(files, (found) => readPrograms(agent, found)))
+        // Sealed before they are read: what is done to a file meanwhile is told by its later seal.
+        const read = onceSucceeded(
+          Effect.gen(function* () {
+            const found = yield* files
+            // What is wrong with one is told of by who reads it.
+            const seals = yield* Effect.orElseSucceed(sealsOf(pathsOf(agent, found)), () => unsettled)
+            const programs = yield* readPrograms(agent, found)
+            yield* storeModuleInfos(cache, kernelOf(found), infosOf(programs))
+            return { found, programs, seals }
+          })
+        )
+        const programs = Effect.map(read, (each) => each.programs)
         // A configuration that cannot be is refused before anything is fetched for it.
-        const archiveOf = (read: typeof programs) => (input: GuestConfigInput) =>
+        const initramfs = (input: GuestConfigInput) =>
           Effect.andThen(
             checkedGuestConfig(input),
-            Effect.flatMap(read, (found) => buildInitramfs(found, input))
+            Effect.flatMap(programs, (found) => buildInitramfs(found, input))
           )
-        const guestOf = (here: typeof files, read: typeof programs) => (input: GuestConfigInput) =>
-          Effect.all([archiveOf(read)(input), here]).pipe(
+        const guest = (input: GuestConfigInput) =>
+          Effect.all([initramfs(input), files]).pipe(
             Effect.map(([bytes, found]) => ({
               kernelPath: found.kernelPath,
               initramfs: bytes,
               origin: originOf(found)
             }))
           )
-        const initramfs = archiveOf(programs)
-        const guest = guestOf(files, programs)
-        const kept = onceSucceeded(ensure(config, durable, archive, "length"))
-        const keptPrograms = onceSucceeded(Effect.flatMap(kept, (found) => readPrograms(agent, found)))
+        const sealedRoot = (
+          input: GuestConfigInput,
+          found: KitFiles,
+          seals: FileSeals,
+          infos: ReadonlyMap<string, ModuleInfo>
+        ) =>
+          Effect.flatMap(sealedPrograms(agent, found, seals, infos), (sealed) => buildInitramfs(sealed, input)).pipe(
+            Effect.map((root) => createHash("sha256").update(root).digest("hex"))
+          )
+        const guestToFind = Effect.fn("GuestKit.guestToFind")(function* (input: GuestConfigInput) {
+          const found = yield* ensure(config, durable, archive, "names")
+          const seals = yield* sealsOf(pathsOf(agent, found))
+          const known = yield* loadModuleInfos(cache, kernelOf(found))
+          const infos = Option.isSome(known)
+            ? known.value
+            : new Map([...(yield* readModules(found.modulePaths))].map(([name, { info }]) => [name, info]))
+          const seal = yield* sealedRoot(input, found, seals, infos)
+          return { kernelPath: found.kernelPath, origin: originOf(found), seal }
+        })
+        const guestToKeep = Effect.fn("GuestKit.guestToKeep")(function* (input: GuestConfigInput) {
+          const spec = yield* guest(input)
+          const { found, programs, seals } = yield* read
+          const seal = seals.isSettled ? yield* sealedRoot(input, found, seals, infosOf(programs)) : null
+          return { ...spec, seal }
+        })
         return GuestKit.of({
           files,
           programs,
           initramfs,
           guest,
-          guestToFind: guestOf(kept, keptPrograms),
+          guestToFind,
+          guestToKeep,
           bootSpec: Effect.fn("GuestKit.bootSpec")(function* (given) {
             // What is no record is told of by who asks for an image.
             const { heartbeatMillis, network, ...asked } = { ...given }

@@ -4,6 +4,7 @@
  * ```text
  * packages/<sha256>/package.json     form, name, version, and size and digest of each file
  * packages/<sha256>/<file>           e.g. vmlinux, busybox, virtio_mmio
+ * modules/<sha256>.json              what the modules of that package say about themselves
  * substitutes/<sha256>.json          the package taken where the archive no longer holds the locked one
  * .stillpoint-<id>/                  what is being fetched and unpacked, and whose that is; see OwnedDirectory of core
  * ```
@@ -31,6 +32,7 @@ import { createHash } from "node:crypto"
 import { join } from "node:path"
 import { type KitError, unusable } from "./KitError.ts"
 import { LockedPackage } from "./KitLock.ts"
+import type { ModuleInfo } from "./modules/moduleInfo.ts"
 
 /** Where the cache is, and by what its files are reached. */
 export interface KitCache {
@@ -48,6 +50,15 @@ const Contents = Schema.Struct({
   files: Schema.Record(Schema.String, Schema.Struct({ sizeBytes: Schema.Natural, sha256: Schema.String }))
 })
 const ContentsText = Schema.fromJsonString(Contents)
+const ModuleInfos = Schema.Record(
+  Schema.String,
+  Schema.Struct({
+    depends: Schema.Array(Schema.String),
+    before: Schema.Array(Schema.String),
+    aliases: Schema.Array(Schema.String)
+  })
+)
+const ModuleInfosText = Schema.fromJsonString(ModuleInfos)
 const LockedPackageText = Schema.fromJsonString(LockedPackage)
 
 /** The paths of an unpacked package's files, by name. */
@@ -91,8 +102,8 @@ interface Expected {
   readonly sha256: string
 }
 
-/** How files are looked at: their content, which is digested, or no more than their length. */
-export type Look = "content" | "length"
+/** How files are looked at: their content, which is digested, or not at all. */
+export type Look = "content" | "names"
 
 /** The files of an unpacked package; none when it is not here, or was damaged and has been dropped. */
 export const loadUnpacked = Effect.fn("KitCache.load")(function* (
@@ -103,10 +114,9 @@ export const loadUnpacked = Effect.fn("KitCache.load")(function* (
 ) {
   const { directory, files } = cache
   const isAsExpected = (path: string, expected: Expected) =>
-    (look === "content"
-      ? Effect.map(files.digest(path, expected.sizeBytes), (found) => found.sha256 === expected.sha256)
-      : Effect.map(files.inspect(path), (found) => found?.kind === "file" && found.sizeBytes === expected.sizeBytes)
-    ).pipe(Effect.orElseSucceed(() => false))
+    Effect.map(files.digest(path, expected.sizeBytes), (found) => found.sha256 === expected.sha256).pipe(
+      Effect.orElseSucceed(() => false)
+    )
   const folder = unpackedAt(directory, sha256)
   const described = join(folder, "package.json")
   if ((yield* Effect.option(files.inspect(described))).pipe(Option.getOrNull) === null) {
@@ -115,10 +125,11 @@ export const loadUnpacked = Effect.fn("KitCache.load")(function* (
   const contents = yield* readJson(files, described, ContentsText)
   const expected = Object.entries(Option.isSome(contents) ? contents.value.files : {})
   const found = new Map(expected.map(([name]) => [name, join(folder, name)]))
-  const isFit = yield* Effect.forEach(expected, ([name, each]) => isAsExpected(join(folder, name), each), {
+  const looked = look === "content" ? expected : []
+  const isFit = yield* Effect.forEach(looked, ([name, each]) => isAsExpected(join(folder, name), each), {
     concurrency: filesAtOnce
   })
-  const unfit = expected[isFit.indexOf(false)]
+  const unfit = looked[isFit.indexOf(false)]
   const damaged = Option.isNone(contents) ? described : unfit && join(folder, unfit[0])
   const isOfForm = Option.isSome(contents) && contents.value.form === form
   if (damaged === undefined && isOfForm) return Option.some<UnpackedFiles>(found)
@@ -205,3 +216,27 @@ export const storeSubstitute = (
     Effect.andThen(replaceFile(files, substituteAt(directory, lockedSha256), bytesOf(item), forEverybody)),
     Effect.mapError(unusable)
   )
+
+const moduleInfosAt = (directory: string, sha256: string): string => join(directory, "modules", `${sha256}.json`)
+
+/** What the modules of a package were found to say about themselves; none if nobody has looked yet. */
+export const loadModuleInfos = (
+  { directory, files }: KitCache,
+  sha256: string
+): Effect.Effect<Option.Option<ReadonlyMap<string, ModuleInfo>>> =>
+  Effect.map(readJson(files, moduleInfosAt(directory, sha256), ModuleInfosText), (found) =>
+    Option.map(found, (infos) => new Map(Object.entries(infos)))
+  )
+
+/** Keeps what the modules of a package say about themselves, unless it is kept. A cache that takes nothing does without. */
+export const storeModuleInfos = (
+  { directory, files }: KitCache,
+  sha256: string,
+  infos: ReadonlyMap<string, ModuleInfo>
+): Effect.Effect<void> => {
+  const path = moduleInfosAt(directory, sha256)
+  const stored = makeDirectories(files, join(directory, "modules"), forEverybody).pipe(
+    Effect.andThen(replaceFile(files, path, bytesOf(Object.fromEntries(infos)), forEverybody))
+  )
+  return Effect.ignore(Effect.flatMap(files.inspect(path), (found) => (found === null ? stored : Effect.void)))
+}

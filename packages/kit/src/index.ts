@@ -10,7 +10,7 @@ export type { OnProgress } from "./archive/download.ts"
 export type { ArchivePackage } from "./archive/PackageIndex.ts"
 export type { Described } from "./archive/ReleaseIndex.ts"
 export { SignatureVerifier } from "./archive/SignatureVerifier.ts"
-export { GuestKit } from "./GuestKit.ts"
+export { GuestKit, type GuestToFind, type KeptGuest } from "./GuestKit.ts"
 export { defaultDirectory, defaultGuestKitConfig, type GuestKitConfig } from "./GuestKitConfig.ts"
 export {
   imageDiskName,

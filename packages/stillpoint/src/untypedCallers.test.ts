@@ -35,6 +35,7 @@ const kit = Layer.succeed(GuestKit, {
   initramfs: () => refusing,
   guest: () => Effect.sync(() => ((booted += 1), spec)),
   guestToFind: () => refusing,
+  guestToKeep: () => refusing,
   bootSpec: () => refusing
 })
 const noImage = Effect.suspend(() => new ImageError({ reason: { _tag: "ReferenceInvalid", message: "of a test" } }))

@@ -152,27 +152,30 @@ export class BootedKit extends Context.Service<
             Effect.option(
               Effect.withTracerEnabled(Effect.flatMap(store.open(join(directory, key)), restoreSnapshot), false)
             )
-          const placeOf = (spec: BootSpec) => Effect.flatMap(Vmm, ({ build }) => placeOfKey(directory, build, spec))
-          // A snapshot that was made of the same root, byte for byte, and of this kernel, which nobody has written to, is all that
-          // is needed: the kernel itself is not read for it.
+          const placeOf = (spec: BootSpec, seal: string | null) =>
+            Effect.flatMap(Vmm, ({ build }) => placeOfKey(directory, build, spec, seal))
+          // A snapshot that was made of these files, which nobody has written to, is all that is needed: none of them is read for it.
           const found = Effect.gen(function* () {
-            const wanted: BootSpec = { ...(yield* kit.guestToFind(config)), ...more }
-            const recalled = yield* recallKey(yield* placeOf(wanted))
-            const known = recalled === null ? Option.none() : yield* restored(recalled)
-            return { recalled, known: Option.map(known, (machine) => ({ spec: wanted, machine })) }
+            const { seal, ...wanted } = yield* kit.guestToFind(config)
+            const recalled = yield* recallKey(yield* placeOf({ ...wanted, ...more }, seal))
+            if (recalled === null) return { recalled: null, known: Option.none() }
+            const { initramfs, key } = recalled
+            const spec: BootSpec = { ...wanted, initramfs, ...more }
+            return { recalled: key, known: Option.map(yield* restored(key), (machine) => ({ spec, machine })) }
           })
           const { known, recalled } = yield* Effect.catchIf(found, isUnusable, () =>
             Effect.succeed({ recalled: null, known: Option.none() })
           )
           if (Option.isSome(known)) return known.value
-          const spec: BootSpec = { ...(yield* kit.guest(config)), ...more }
-          const place = yield* placeOf(spec)
+          const { seal, ...guest } = yield* kit.guestToKeep(config)
+          const spec: BootSpec = { ...guest, ...more }
+          const place = yield* placeOf(spec, seal)
           const key = yield* bootedKey(spec)
           // One that cannot be used is made anew.
           const kept = key === recalled ? Option.none() : yield* restored(key)
           const machine = Option.isSome(kept) ? kept.value : yield* bootedMachine(spec, memoryMib)
           if (Option.isNone(kept)) yield* publishBooted(machine, spec, join(directory, key))
-          yield* rememberKey(place, key)
+          yield* rememberKey(place, { key, initramfs: guest.initramfs })
           return { spec, machine }
         }).pipe(Effect.provide(services))
 

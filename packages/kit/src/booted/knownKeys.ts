@@ -2,49 +2,63 @@
  * The keys of booted kits that were found out before: finding one out costs a machine.
  *
  * ```text
- * keys/<sha256>   a key, and a line feed; named by what the machine was made of: the machines' build, the specification, the kernel
+ * keys/<sha256>   a key, a line feed, the digest of the root, a line feed, and the root: an archive, read whole; named by what the
+ *                 machine was made of: the machines' build, the specification, and the files of root and kernel as they stood
  * ```
  *
- * A file that says something else than a key is as good as none, and one that names no snapshot costs what is not known costs.
+ * A file that says something else is as good as none, and one that names no snapshot costs what is not known costs.
  *
  * @module
  */
-import { bootSpecJson, type BootSpec, readRegularFile, writeWhole } from "@stillpoint/core"
+import { bootSpecJson, type BootSpec, readRegularFile, sha256, writeWhole } from "@stillpoint/core"
 import { Effect, Option, Stream } from "effect"
-import { createHash } from "node:crypto"
-import { mkdir, stat } from "node:fs/promises"
+import { mkdir } from "node:fs/promises"
 import { dirname, join } from "node:path"
+import { sealsOf } from "../fileSeals.ts"
 
-/** Where the key of such a machine is kept; `null` where it is not known what makes machines. */
-export const placeOfKey = (directory: string, build: string | undefined, spec: BootSpec) =>
-  Effect.option(
-    Effect.tryPromise(async () => {
-      if (build === undefined) return null
-      // Which file it is, and that nobody has written to it since its key was found out: then, its content was verified.
-      const { ctimeNs, dev, ino, mtimeNs, size } = await stat(spec.kernelPath, { bigint: true })
-      const kernel = [dev, ino, size, mtimeNs, ctimeNs].map(String)
-      const made = createHash("sha256").update(JSON.stringify([build, bootSpecJson(spec), kernel]))
-      return join(directory, "keys", made.digest("hex"))
-    })
-  ).pipe(Effect.map(Option.getOrNull))
+/** What is known of a kit that was booted. */
+export interface KnownKey {
+  readonly key: string
+  readonly initramfs: Uint8Array
+}
 
-/** Bytes of a file that holds a key. */
-const keyFileBytes = 65
+/**
+ * Where the key of such a machine is kept, `seal` being that of its root; `null` where it is not known what makes machines, or where
+ * the kernel's file was changed just now: a further change might not show.
+ */
+export const placeOfKey = (
+  directory: string,
+  build: string | undefined,
+  { initramfs: _root, ...spec }: BootSpec,
+  seal: string | null
+) =>
+  Effect.gen(function* () {
+    if (build === undefined || seal === null || spec.kernelPath === undefined) return null
+    const { byPath, isSettled } = yield* sealsOf([spec.kernelPath])
+    const made = JSON.stringify([build, bootSpecJson(spec), [...byPath.values()], seal])
+    return isSettled ? join(directory, "keys", sha256(made)) : null
+  }).pipe(Effect.orElseSucceed(() => null))
 
-/** The key that is kept there; `null` for none. */
+const headBytes = 130
+const mostRootBytes = 1 << 26
+
+/** What is kept there; `null` for nothing. */
 export const recallKey = (place: string | null) =>
   Effect.option(
     Effect.tryPromise(async () => {
       if (place === null) return null
-      const bytes = await readRegularFile(place, keyFileBytes)
-      return /^([0-9a-f]{64})\n$/.exec(new TextDecoder().decode(bytes))?.[1] ?? null
+      const bytes = await readRegularFile(place, headBytes + mostRootBytes)
+      const head = new TextDecoder().decode(bytes.subarray(0, headBytes))
+      const [, key, digest] = /^([0-9a-f]{64})\n([0-9a-f]{64})\n$/.exec(head) ?? []
+      const initramfs = bytes.subarray(headBytes)
+      return key !== undefined && digest === sha256(initramfs) ? ({ key, initramfs } satisfies KnownKey) : null
     })
   ).pipe(Effect.map(Option.getOrNull))
 
-/** Keeps a key there. What cannot be kept is found out anew. */
-export const rememberKey = (place: string | null, key: string): Effect.Effect<void> => {
-  if (place === null) return Effect.void
+/** Keeps it there. What cannot be kept is found out anew. */
+export const rememberKey = (place: string | null, { initramfs, key }: KnownKey): Effect.Effect<void> => {
+  if (place === null || initramfs.length > mostRootBytes) return Effect.void
   const made = Effect.tryPromise(() => mkdir(dirname(place), { recursive: true, mode: 0o700 }))
-  const text = Stream.make(new TextEncoder().encode(`${key}\n`))
-  return Effect.ignore(Effect.andThen(made, writeWhole(place, text, { mode: 0o600 })))
+  const head = new TextEncoder().encode(`${key}\n${sha256(initramfs)}\n`)
+  return Effect.ignore(Effect.andThen(made, writeWhole(place, Stream.make(head, initramfs), { mode: 0o600 })))
 }

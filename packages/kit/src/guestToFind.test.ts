@@ -1,0 +1,56 @@
+import { assert, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { readFile, rename, rm, utimes, writeFile } from "node:fs/promises"
+import { TestClock } from "effect/testing"
+import { locked } from "./testing/kitOn.ts"
+
+it.effect("what-was-made-of-the-kit-is-found-by-its-files-as-they-stand-and-a-boot-has-digests-of-all", () =>
+  Effect.gen(function* () {
+    const { archive, kit } = yield* locked
+    yield* Effect.promise(() => writeFile(kit.agentPath, "agent"))
+    const config = { modules: ["ext4"] }
+    const find = TestClock.withLive(kit.use((each) => each.guestToFind(config)))
+    const boot = TestClock.withLive(kit.use((each) => each.guest(config)))
+    const whole = yield* boot
+    const found = yield* find
+    assert.deepStrictEqual(found, { kernelPath: whole.kernelPath, origin: whole.origin, seal: found.seal })
+    // Whatever else is asked for is something else, and what is the same is the same to whoever asks.
+    const other = yield* TestClock.withLive(kit.use((each) => each.guestToFind({ modules: [] })))
+    assert.notStrictEqual(other.seal, found.seal)
+    assert.deepStrictEqual(yield* find, found)
+    const { busyboxPath, modulePaths } = yield* kit.files
+    const past = new Date(1e12)
+    const known = new Set([found.seal])
+    for (const path of [modulePaths.get("ext4") ?? "", modulePaths.get("mbcache") ?? "", busyboxPath, kit.agentPath]) {
+      const content = yield* Effect.promise(() => readFile(path))
+      yield* Effect.promise(() => utimes(path, past, past))
+      known.add((yield* find).seal)
+      const flipped = Buffer.from(content)
+      flipped.writeUInt8(flipped.readUInt8(content.length - 1) ^ 1, content.length - 1)
+      // Written to in its place, and exchanged for a file of the same name, length and time of modification.
+      yield* Effect.promise(() => writeFile(path, flipped).then(() => utimes(path, past, past)))
+      const written = (yield* find).seal
+      const beside = `${path}.beside`
+      yield* Effect.promise(() => writeFile(beside, content).then(() => utimes(beside, past, past)))
+      yield* Effect.promise(() => rename(beside, path))
+      const exchanged = (yield* find).seal
+      for (const seal of [written, exchanged]) {
+        assert.isFalse(known.has(seal), path)
+        known.add(seal)
+      }
+    }
+    // What was fetched is not read, nor fetched again, for what is found; a boot has it whole.
+    const module = modulePaths.get("ext4") ?? ""
+    const content = yield* Effect.promise(() => readFile(module))
+    const requests = archive.requests.length
+    yield* Effect.promise(() => writeFile(module, content.subarray(1)))
+    yield* find
+    assert.strictEqual(archive.requests.length, requests)
+    assert.deepStrictEqual(yield* boot, whole)
+    assert.deepStrictEqual(yield* Effect.promise(() => readFile(module)), content)
+    // One that is missing is told of: who looks for something has to do without.
+    yield* Effect.promise(() => rm(module))
+    const missing = yield* Effect.flip(find)
+    assert(missing._tag === "KitError" && missing.reason._tag === "FileUnusable")
+  })
+)

@@ -1,0 +1,60 @@
+/**
+ * Kits for tests, each of an archive on this machine.
+ *
+ * @module
+ */
+import { DurableFiles, GuestAgent } from "@stillpoint/core"
+import { Effect, Layer } from "effect"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { TestClock } from "effect/testing"
+import { GuestKit } from "../GuestKit.ts"
+import type { GuestKitConfig } from "../GuestKitConfig.ts"
+import { localArchive, type LocalArchive } from "./LocalArchive.ts"
+
+/** A kit in a folder of its own, with a lock of what the archive holds at first. */
+export const kitOn = Effect.fn(function* (archive: LocalArchive) {
+  const folder = yield* Effect.acquireRelease(
+    Effect.promise(() => mkdtemp(join(tmpdir(), "stillpoint-kit-"))),
+    (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
+  )
+  const notices: Array<string> = []
+  const config = {
+    directory: join(folder, "cache"),
+    lockPath: join(folder, "lock.json"),
+    onNotice: (line: string) => void notices.push(line),
+    onProgress: () => {},
+    whenGone: "refuse" as GuestKitConfig["whenGone"]
+  }
+  const agentPath = join(folder, "agent")
+  const agent = GuestAgent.layerFile(agentPath, "build it first")
+  // A new one each time, as a new process would have.
+  const withConfig = (changed: Partial<GuestKitConfig>) => {
+    const layer = GuestKit.layerNoDeps({ ...config, ...changed }).pipe(
+      Layer.provide([archive.layer, agent, DurableFiles.layer])
+    )
+    const use = <A, E>(f: (kit: GuestKit["Service"]) => Effect.Effect<A, E>) =>
+      GuestKit.use(f).pipe(Effect.provide(layer, { local: true }))
+    return { use, files: use((kit) => kit.files).pipe(TestClock.withLive) }
+  }
+  const { files, use } = withConfig({})
+  return {
+    agentPath,
+    config,
+    notices,
+    use,
+    files,
+    with: (changed: Partial<GuestKitConfig>) => Effect.sync(() => withConfig(changed)),
+    lock: use((kit) => kit.lock)
+  }
+})
+
+/** A kit whose lock is there, and the archive that it names. */
+export const locked = Effect.gen(function* () {
+  const archive = yield* localArchive
+  archive.publish("6.12.1", "1:1.37.0-6")
+  const kit = yield* kitOn(archive)
+  yield* kit.lock
+  return { archive, kit }
+})
