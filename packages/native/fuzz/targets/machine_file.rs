@@ -25,8 +25,8 @@ static SNAPSHOT: LazyLock<(TempDir, Vec<u8>)> = LazyLock::new(|| {
         ..MachineConfig::new(Source::Bytes(SPINNING.into()))
     };
     let mut machine = Machine::new(&config, Box::new(Soft::new())).expect("the guest boots");
-    let frozen = machine.freeze(CaptureKind::Full).expect("it is captured");
-    frozen.write(folder.path()).expect("it is written");
+    let capture = machine.begin_capture(CaptureKind::Full).expect("it is captured");
+    capture.write(folder.path()).expect("it is written");
     let file = std::fs::read(folder.path().join("machine.bin")).expect("it is read");
     (folder, file)
 });

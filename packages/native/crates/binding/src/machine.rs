@@ -26,7 +26,7 @@ use stillpoint_host::refusal::Refusal;
 use stillpoint_net::Egress;
 use stillpoint_vmm::control::HostFrame;
 use stillpoint_vmm::machine::{InputError, InspectError, Machine};
-use stillpoint_vmm::snapshot::{CaptureKind, FreezeError, SnapshotId};
+use stillpoint_vmm::snapshot::{BeginCaptureError, CaptureKind, SnapshotId};
 
 /// A machine: nothing executes until it is run. Collected without being closed, it is closed.
 #[napi]
@@ -374,7 +374,7 @@ impl NativeMachine {
                 None => CaptureKind::Full,
                 Some(Ok(parent)) => CaptureKind::Delta { parent },
                 Some(Err(error)) => {
-                    let unknown = FreezeError::ParentUnknown {
+                    let unknown = BeginCaptureError::ParentUnknown {
                         expected: error.found,
                         found: "none of that form".to_owned(),
                     };

@@ -340,18 +340,18 @@ impl Hosted {
     ) {
         let directory = directory.to_owned();
         let workers = self.workers.clone();
-        let freeze = move |machine: &mut Machine| {
+        let begin = move |machine: &mut Machine| {
             let began = Instant::now();
-            machine.freeze(kind).map(|frozen| (frozen, began.elapsed()))
+            machine.begin_capture(kind).map(|capture| (capture, began.elapsed()))
         };
-        self.execute(freeze, move |frozen| {
-            let (frozen, pause) = match frozen {
-                Ok(frozen) => frozen,
+        self.execute(begin, move |capture| {
+            let (capture, pause) = match capture {
+                Ok(capture) => capture,
                 Err(refusal) => return done(Err(refusal)),
             };
             let write = move || {
-                let files = frozen.write(&directory).map_err(Refusal::from)?;
-                let (at_nanos, next_seq) = (frozen.at_nanos(), frozen.next_seq());
+                let files = capture.write(&directory).map_err(Refusal::from)?;
+                let (at_nanos, next_seq) = (capture.at_nanos(), capture.next_seq());
                 Ok(Captured { files, at_nanos, next_seq, pause })
             };
             // `done` is in reach of both sides, so that it is called if no thread is to be had.

@@ -9,7 +9,7 @@ use stillpoint_net::NetworkError;
 use stillpoint_vmm::control::EncodeError;
 use stillpoint_vmm::event::EventsLost;
 use stillpoint_vmm::machine::{AttachError, CreateError, ForkError, InputError, InspectError};
-use stillpoint_vmm::snapshot::{FreezeError, RestoreError, WriteError};
+use stillpoint_vmm::snapshot::{BeginCaptureError, RestoreError, WriteError};
 
 /// An error of any operation, flattened: its fixed name and what it says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +41,7 @@ flattened!(
     InputError,
     InspectError,
     EncodeError,
-    FreezeError,
+    BeginCaptureError,
     WriteError,
     RestoreError,
     NetworkError

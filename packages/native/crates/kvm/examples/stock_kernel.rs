@@ -170,17 +170,17 @@ mod cases {
             let uptime = "cut -d' ' -f1 /proc/uptime";
             let uptime: f64 = ask(machine, uptime)?.parse().map_err(said)?;
             let at = machine.now();
-            let frozen = machine.freeze(CaptureKind::Full).map_err(said)?;
+            let capture = machine.begin_capture(CaptureKind::Full).map_err(said)?;
             let captured = digest(machine)?;
             let (full, delta) = (self.folder.join("full"), self.folder.join("delta"));
             for folder in [&full, &delta] {
                 std::fs::create_dir_all(folder).map_err(said)?;
             }
-            let parent = frozen.write(&full).map_err(said)?.id;
+            let parent = capture.write(&full).map_err(said)?.id;
             ask(machine, "echo delta > /tmp/mark")?;
-            let frozen = machine.freeze(CaptureKind::Delta { parent }).map_err(said)?;
+            let capture = machine.begin_capture(CaptureKind::Delta { parent }).map_err(said)?;
             let changed = digest(machine)?;
-            frozen.write(&delta).map_err(said)?;
+            capture.write(&delta).map_err(said)?;
             std::thread::sleep(STANDS);
             for (folders, mark, digest) in
                 [(&[&*full][..], "full", captured), (&[&*delta, &*full], "delta", changed)]

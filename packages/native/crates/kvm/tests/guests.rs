@@ -155,13 +155,13 @@ fn restored_and_forked_machines_have_the_same_memory_and_go_on() {
     let engines = Engines::only(|| Box::new(Kvm::new()));
     let mut machine = machine(&COUNTER);
     counted(&mut machine);
-    let frozen = machine.freeze(CaptureKind::Full).expect("good");
+    let capture = machine.begin_capture(CaptureKind::Full).expect("good");
     let (at, captured) = (machine.now(), memory(&mut machine));
     let registers = machine.registers();
     counted(&mut machine);
-    let full = frozen.write(&directory).expect("written").id;
+    let full = capture.write(&directory).expect("written").id;
     // What was written since is in the delta, the processor's pages too.
-    let delta = machine.freeze(CaptureKind::Delta { parent: full }).expect("good");
+    let delta = machine.begin_capture(CaptureKind::Delta { parent: full }).expect("good");
     let later = memory(&mut machine);
     delta.write(&directory.join("delta")).expect("written");
 

@@ -239,7 +239,7 @@ impl Soft {
             // link of a block of the same cache: emptying the cache clears `hart.link`, which is
             // read again here.
             unsafe {
-                if !link.is_null() && !self.hart.link.is_null() && !(*link).is_frozen() {
+                if !link.is_null() && !self.hart.link.is_null() && !(*link).is_final() {
                     (*link).head.target = block;
                 }
                 self.core.cache().remember(block);

@@ -109,8 +109,8 @@ fn a_kept_snapshot_can_be_captured_anew_and_is_then_the_same_machine() {
         let mut old = restore(&unpacked.chain("delta"));
         let again = unpacked.0.join("again");
         fs::create_dir(&again).expect("a directory");
-        let frozen = old.freeze(stillpoint_vmm::snapshot::CaptureKind::Full).expect("frozen");
-        frozen.write(&again).expect("written");
+        let capture = old.begin_capture(stillpoint_vmm::snapshot::CaptureKind::Full).expect("good");
+        capture.write(&again).expect("written");
         let mut anew = restore(&[again]);
         let budget = RunUntil { budget_nanos: Some(30_000), ..RunUntil::default() };
         for _ in 0..3 {

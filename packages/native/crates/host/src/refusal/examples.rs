@@ -15,7 +15,7 @@ use stillpoint_vmm::machine::{
 };
 use stillpoint_vmm::memory::MemoryError;
 use stillpoint_vmm::network::FramesInvalid;
-use stillpoint_vmm::snapshot::{FreezeError, RestoreError, WriteError};
+use stillpoint_vmm::snapshot::{BeginCaptureError, RestoreError, WriteError};
 
 /// An example for each variant. Does not compile when a variant has none.
 macro_rules! one_of_each {
@@ -145,11 +145,11 @@ fn inspect() -> Vec<InspectError> {
     others.into_iter().chain(memory().into_iter().map(InspectError::Memory)).collect()
 }
 
-fn freeze() -> Vec<FreezeError> {
-    one_of_each!(FreezeError {
-        FreezeError::MachineFaulted { .. } => FreezeError::MachineFaulted { message: text("fetch outside memory") },
-        FreezeError::EngineFailed => FreezeError::EngineFailed,
-        FreezeError::ParentUnknown { .. } => FreezeError::ParentUnknown { expected: text("00"), found: text("none") },
+fn begin_capture() -> Vec<BeginCaptureError> {
+    one_of_each!(BeginCaptureError {
+        BeginCaptureError::MachineFaulted { .. } => BeginCaptureError::MachineFaulted { message: text("fetch outside memory") },
+        BeginCaptureError::EngineFailed => BeginCaptureError::EngineFailed,
+        BeginCaptureError::ParentUnknown { .. } => BeginCaptureError::ParentUnknown { expected: text("00"), found: text("none") },
     })
 }
 
@@ -235,7 +235,7 @@ pub fn examples() -> Vec<(&'static str, Refusal)> {
         .chain(of("MachineError", input()))
         .chain(of("MachineError", inspect()))
         .chain(of("MachineError", network()))
-        .chain(of("CaptureError", freeze()))
+        .chain(of("CaptureError", begin_capture()))
         .chain(of("CaptureError", write()))
         .chain(of("RestoreError", restore()))
         .chain(of("ForkError", fork()))

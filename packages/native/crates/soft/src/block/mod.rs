@@ -77,7 +77,7 @@ pub struct Slot {
 /// What stands in the registers of a link. No operation has such registers.
 const LINK: [u8; 4] = [0xff; 4];
 /// As [`LINK`], of a link that stays as it is.
-const FROZEN_LINK: [u8; 4] = [0xfe; 4];
+const FINAL_LINK: [u8; 4] = [0xfe; 4];
 
 impl Slot {
     /// A link that may be aimed elsewhere.
@@ -86,18 +86,18 @@ impl Slot {
     }
 
     /// A link that stays as it is.
-    pub fn frozen_link(target: *const Block) -> Self {
-        Self { head: Head { target }, reg: FROZEN_LINK, imm: 0 }
+    pub fn final_link(target: *const Block) -> Self {
+        Self { head: Head { target }, reg: FINAL_LINK, imm: 0 }
     }
 
     /// Whether this is a link.
     pub fn is_link(&self) -> bool {
-        self.reg == LINK || self.is_frozen()
+        self.reg == LINK || self.is_final()
     }
 
     /// Whether this is a link that stays as it is.
-    pub fn is_frozen(&self) -> bool {
-        self.reg == FROZEN_LINK
+    pub fn is_final(&self) -> bool {
+        self.reg == FINAL_LINK
     }
 }
 

@@ -128,7 +128,7 @@ impl SharedBlocks {
                 let target = (*(*slot).head.target).pa;
                 let found = self.by_pa.get(&target).copied();
                 let found = found.filter(|_| (target ^ (*block).pa) & PAGE_MASK == 0);
-                *slot = Slot::frozen_link(found.unwrap_or(nowhere()));
+                *slot = Slot::final_link(found.unwrap_or(nowhere()));
             }
         }
     }

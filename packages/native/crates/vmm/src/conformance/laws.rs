@@ -172,10 +172,10 @@ fn capture(
     directory: &std::path::Path,
 ) -> Result<SnapshotId, String> {
     std::fs::create_dir_all(directory).map_err(|error| error.to_string())?;
-    let frozen = machine.freeze(kind).map_err(|error| error.to_string())?;
-    // What the guest does after the freeze is no part of the capture.
+    let capture = machine.begin_capture(kind).map_err(|error| error.to_string())?;
+    // What the guest does after that instant is no part of the capture.
     machine.run(&RunUntil { budget_nanos: Some(1000), ..RunUntil::default() });
-    Ok(frozen.write(directory).map_err(|error| error.to_string())?.id)
+    Ok(capture.write(directory).map_err(|error| error.to_string())?.id)
 }
 
 /// A machine from a full capture.

@@ -98,8 +98,8 @@ fn a_machine_is_the_same_whichever_way_its_memory_is_kept() {
         let mut machine = Machine::new(&guest(&program), engine).expect("good");
         machine.run(&until(2000));
         let scratch = Scratch::new().expect("room");
-        let frozen = machine.freeze(CaptureKind::Full).expect("good");
-        frozen.write(&scratch.0).expect("written");
+        let capture = machine.begin_capture(CaptureKind::Full).expect("good");
+        capture.write(&scratch.0).expect("written");
         let directories = [scratch.0.clone()];
         let mut moved = Machine::restore(&directories, &engines[other], &RestoreOptions::default())
             .expect("the same machine");

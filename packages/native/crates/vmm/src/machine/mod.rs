@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! config ──▶ Machine ──run──▶ Stop      inject ──▶ HostInput event
-//!              │  ▲                     fork, freeze ──▶ another machine, an image
+//!              │  ▲                     fork, capture ─▶ another machine, files
 //!              ▼  │                     events, digest, registers, memory
 //!            events (log)
 //! ```

@@ -343,7 +343,7 @@ fn machines_that_cannot_be_made_say_why() {
 fn forks_and_captures_are_sent_between_threads() {
     fn is_send<T: Send>() {}
     is_send::<Machine>();
-    is_send::<crate::snapshot::Frozen>();
+    is_send::<crate::snapshot::Capture>();
     is_send::<MachineHandle>();
 }
 

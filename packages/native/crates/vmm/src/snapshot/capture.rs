@@ -1,9 +1,9 @@
-//! Freezing a machine: the pause of a capture.
+//! A capture of a machine, from the pause that it begins with.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
-use super::{FreezeError, SnapshotId};
+use super::{BeginCaptureError, SnapshotId};
 use crate::disks::Disks;
 use crate::machine::{Difference, Life, Lineage, Machine, Origin};
 use crate::memory::GuestMemory;
@@ -23,8 +23,8 @@ pub enum CaptureKind {
     },
 }
 
-/// A machine's state at one moment, to be written while the machine goes on.
-pub struct Frozen {
+/// A machine's state at one instant, to be written while the machine goes on.
+pub struct Capture {
     pub(super) memory: Box<dyn GuestMemory>,
     pub(super) disks: Mutex<Disks>,
     pub(super) state: Sections,
@@ -36,13 +36,13 @@ pub struct Frozen {
     pub(super) lineage: Lineage,
 }
 
-impl Frozen {
-    /// Guest time of the moment.
+impl Capture {
+    /// Guest time of that instant.
     pub fn at_nanos(&self) -> Nanos {
         self.at_nanos
     }
 
-    /// The `seq` of the first event after the moment.
+    /// The `seq` of the first event after that instant.
     pub fn next_seq(&self) -> u64 {
         self.next_seq
     }
@@ -54,14 +54,14 @@ impl Frozen {
 }
 
 impl Machine {
-    /// Takes the machine's state at this moment, sharing memory copy-on-write: what a capture
-    /// pauses the guest for. [`Frozen::write`] puts it into files, on any thread.
+    /// Takes the machine's state at this instant, sharing memory and disks copy-on-write: what a
+    /// capture pauses the guest for. [`Capture::write`] puts it into files, on any thread.
     ///
     /// # Errors
-    /// [`FreezeError`]; the machine then goes on as if nothing had been asked.
-    pub fn freeze(&mut self, kind: CaptureKind) -> Result<Frozen, FreezeError> {
+    /// [`BeginCaptureError`]; the machine then goes on as if nothing had been asked.
+    pub fn begin_capture(&mut self, kind: CaptureKind) -> Result<Capture, BeginCaptureError> {
         if let Life::Faulted { message } = self.life() {
-            return Err(FreezeError::MachineFaulted { message: message.clone() });
+            return Err(BeginCaptureError::MachineFaulted { message: message.clone() });
         }
         let parent = match kind {
             CaptureKind::Full => None,
@@ -74,13 +74,13 @@ impl Machine {
         let Ok(state) = saved else {
             let message = "the engine panicked while it was saved".to_owned();
             self.end(Life::Faulted { message });
-            return Err(FreezeError::EngineFailed);
+            return Err(BeginCaptureError::EngineFailed);
         };
         let memory = self.platform_mut().memory.fork();
         let disks = Mutex::new(self.platform_mut().disks.fork());
         let lineage = Lineage::unwritten();
         self.remember_capture(&lineage);
-        Ok(Frozen {
+        Ok(Capture {
             memory,
             disks,
             state,
@@ -92,10 +92,10 @@ impl Machine {
         })
     }
 
-    fn difference_to(&self, parent: SnapshotId) -> Result<Difference, FreezeError> {
+    fn difference_to(&self, parent: SnapshotId) -> Result<Difference, BeginCaptureError> {
         self.lineages().find(parent.0).map_err(|known| {
             let known: Vec<_> = known.into_iter().map(|id| SnapshotId(id).to_string()).collect();
-            FreezeError::ParentUnknown {
+            BeginCaptureError::ParentUnknown {
                 expected: parent.to_string(),
                 found: if known.is_empty() { "none".to_owned() } else { known.join(", ") },
             }

@@ -5,9 +5,9 @@ use crate::machine::{DescriptionInvalid, RestoredInvalid};
 use crate::memory::MemoryError;
 use crate::state::StateError;
 
-/// A machine cannot be frozen for a capture.
+/// A capture cannot begin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum FreezeError {
+pub enum BeginCaptureError {
     /// The engine failed before.
     #[error("the machine has faulted ({message}) and cannot be captured")]
     MachineFaulted {
@@ -30,7 +30,7 @@ pub enum FreezeError {
     },
 }
 
-impl FreezeError {
+impl BeginCaptureError {
     /// The variant's name, the same on every side.
     pub fn name(&self) -> &'static str {
         match self {
@@ -41,7 +41,7 @@ impl FreezeError {
     }
 }
 
-/// A frozen machine cannot be written.
+/// A capture cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
     /// The directory cannot be used.

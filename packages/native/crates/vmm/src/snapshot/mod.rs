@@ -55,9 +55,9 @@ mod layer;
 mod restore;
 mod write;
 
-pub use capture::{CaptureKind, Frozen};
+pub use capture::{Capture, CaptureKind};
 pub use disks::DiskSource;
-pub use error::{FreezeError, RestoreError, WriteError};
+pub use error::{BeginCaptureError, RestoreError, WriteError};
 pub use header::{DiskHeader, SnapshotHeader, SnapshotKind, SourceHeader, read_header};
 pub use id::SnapshotId;
 pub use restore::{RestoreOptions, verify};

@@ -56,7 +56,7 @@ fn until(at: u64) -> RunUntil {
 }
 
 fn capture(machine: &mut Machine, kind: CaptureKind, directory: &Path) -> CapturedFiles {
-    machine.freeze(kind).expect("good").write(directory).expect("written")
+    machine.begin_capture(kind).expect("good").write(directory).expect("written")
 }
 
 fn restore(directories: &[PathBuf]) -> Result<Machine, RestoreError> {
@@ -218,17 +218,20 @@ fn deltas_hold_what_changed_and_need_their_parents() {
     let more = [paths[3].clone(), paths[2].clone()];
     assert_eq!(restore(&more).map(|_| ()).expect_err("full").name(), "ParentMismatch");
     let stranger = CaptureKind::Delta { parent: SnapshotId([7; 32]) };
-    assert!(matches!(machine.freeze(stranger), Err(FreezeError::ParentUnknown { .. })));
+    assert!(matches!(
+        machine.begin_capture(stranger),
+        Err(BeginCaptureError::ParentUnknown { .. })
+    ));
 }
 
 #[test]
-fn a_frozen_machine_is_written_as_it_was_while_the_guest_goes_on() {
-    let directory = Directory::new("frozen");
+fn a_capture_is_written_as_it_was_while_the_guest_goes_on() {
+    let directory = Directory::new("instant");
     let mut machine = machine();
-    let frozen = machine.freeze(CaptureKind::Full).expect("good");
+    let capture = machine.begin_capture(CaptureKind::Full).expect("good");
     let expected = machine.fork().expect("good").digest().expect("good");
     let written = std::thread::scope(|scope| {
-        let written = scope.spawn(|| frozen.write(&directory.0));
+        let written = scope.spawn(|| capture.write(&directory.0));
         machine.run(&until(400_000));
         written.join().expect("no panic")
     });
@@ -240,21 +243,21 @@ fn a_frozen_machine_is_written_as_it_was_while_the_guest_goes_on() {
 #[test]
 fn writes_that_fail_are_typed_and_leave_nothing() {
     let mut machine = machine();
-    let frozen = machine.freeze(CaptureKind::Full).expect("good");
-    let missing = frozen.write(Path::new("/nowhere/at/all")).expect_err("missing");
+    let capture = machine.begin_capture(CaptureKind::Full).expect("good");
+    let missing = capture.write(Path::new("/nowhere/at/all")).expect_err("missing");
     assert_eq!(missing.name(), "DirectoryUnusable");
     let directory = Directory::new("exists");
     std::fs::write(directory.0.join(DIGESTS_FILE), b"mine").expect("written");
-    assert_eq!(frozen.write(&directory.0).expect_err("exists").name(), "FileExists");
+    assert_eq!(capture.write(&directory.0).expect_err("exists").name(), "FileExists");
     let left: Vec<_> = std::fs::read_dir(&directory.0).expect("there").flatten().collect();
     assert_eq!(left.len(), 1, "what was there stays, what was written goes");
     if Path::new("/dev/full").exists() {
         let full = Directory::new("full");
         std::os::unix::fs::symlink("/dev/full", full.0.join(MACHINE_FILE)).expect("linked");
-        assert_eq!(frozen.write(&full.0).expect_err("a link").name(), "FileExists");
+        assert_eq!(capture.write(&full.0).expect_err("a link").name(), "FileExists");
     }
     let good = Directory::new("good");
-    frozen.write(&good.0).expect("a failed write can be repeated elsewhere");
+    capture.write(&good.0).expect("a failed write can be repeated elsewhere");
 }
 
 #[test]

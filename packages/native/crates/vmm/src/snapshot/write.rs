@@ -1,4 +1,4 @@
-//! Writing a frozen machine into files.
+//! Writing a capture into files.
 
 use std::borrow::Cow;
 use std::fs::{File, OpenOptions, Permissions};
@@ -11,7 +11,7 @@ use super::digests::Digests;
 use super::disks::file_names;
 use super::header::{DiskHeader, SourceHeader, encode};
 use super::{
-    CHUNK_BYTES, CHUNK_PAGES, DIGESTS_FILE, FORMAT_VERSION, Frozen, MACHINE_FILE, MEMORY_FILE,
+    CHUNK_BYTES, CHUNK_PAGES, Capture, DIGESTS_FILE, FORMAT_VERSION, MACHINE_FILE, MEMORY_FILE,
     SnapshotHeader, SnapshotId, SnapshotKind, WriteError,
 };
 use crate::disks::Disk;
@@ -58,7 +58,7 @@ struct Output<'a> {
     files: Vec<CapturedFile>,
 }
 
-impl Frozen {
+impl Capture {
     /// Writes the snapshot's files into `directory`, which exists and has none of them, and
     /// flushes each and the directory. Whoever calls names the directory only afterwards.
     ///

@@ -103,16 +103,16 @@ impl Story {
                 CaptureKind::Delta { parent: self.taken[parent].id }
             }
         };
-        let frozen = match machine.freeze(kind) {
-            Ok(frozen) => frozen,
-            Err(FreezeError::ParentUnknown { .. }) => {
+        let capture = match machine.begin_capture(kind) {
+            Ok(capture) => capture,
+            Err(BeginCaptureError::ParentUnknown { .. }) => {
                 self.refused += 1;
                 return;
             }
             Err(error) => panic!("{error}"),
         };
         std::fs::create_dir(&directory).expect("fresh");
-        let id = frozen.write(&directory).expect("written").id;
+        let id = capture.write(&directory).expect("written").id;
         self.taken.push(Taken { id, chain, digest: machine.digest().expect("good") });
     }
 }

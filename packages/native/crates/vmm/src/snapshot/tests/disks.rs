@@ -224,7 +224,7 @@ impl Story {
                 CaptureKind::Delta { parent: self.taken[parent].id }
             }
         };
-        let Ok(frozen) = machine.freeze(kind) else { return };
+        let Ok(capture) = machine.begin_capture(kind) else { return };
         let (digest, contents) = (machine.digest().expect("in memory"), contents(machine));
         // The guest goes on while its capture is written.
         for disk in 0..4 {
@@ -232,7 +232,7 @@ impl Story {
         }
         machine.run(&until(machine.now() + 30_000));
         std::fs::create_dir(&directory).expect("made");
-        let id = frozen.write(&directory).expect("written").id;
+        let id = capture.write(&directory).expect("written").id;
         self.taken.push(Taken { id, chain, digest, contents });
     }
 }
@@ -365,8 +365,8 @@ fn a_source_that_changed_keeps_a_capture_from_being_one() {
     std::fs::write(folder.0.join("image"), other).expect("written");
     let directory = folder.0.join("snapshot");
     std::fs::create_dir(&directory).expect("made");
-    let frozen = machine.freeze(CaptureKind::Full).expect("good");
-    assert_eq!(frozen.write(&directory).expect_err("changed").name(), "DiskChanged");
+    let capture = machine.begin_capture(CaptureKind::Full).expect("good");
+    assert_eq!(capture.write(&directory).expect_err("changed").name(), "DiskChanged");
     assert_eq!(std::fs::read_dir(&directory).expect("there").count(), 0, "nothing is left");
 }
 

@@ -106,10 +106,11 @@ fn odd_machine(odd: Odd) -> Machine {
 #[test]
 fn an_engine_that_fails_to_be_saved_or_forked_ends_its_machine_and_nothing_else() {
     let mut machine = odd_machine(Odd::Save);
-    let refused = |frozen: Result<Frozen, FreezeError>| frozen.map(|_| ()).expect_err("failed");
-    assert_eq!(refused(machine.freeze(CaptureKind::Full)), FreezeError::EngineFailed);
-    let after = refused(machine.freeze(CaptureKind::Full));
-    assert!(matches!(after, FreezeError::MachineFaulted { .. }), "{after}");
+    let refused =
+        |capture: Result<Capture, BeginCaptureError>| capture.map(|_| ()).expect_err("failed");
+    assert_eq!(refused(machine.begin_capture(CaptureKind::Full)), BeginCaptureError::EngineFailed);
+    let after = refused(machine.begin_capture(CaptureKind::Full));
+    assert!(matches!(after, BeginCaptureError::MachineFaulted { .. }), "{after}");
 
     let mut machine = odd_machine(Odd::Fork);
     assert_eq!(machine.fork().map(|_| ()).expect_err("failed"), ForkError::EngineFailed);
@@ -133,15 +134,15 @@ fn a_snapshot_is_not_restored_into_an_engine_that_fails_or_is_another() {
 
 #[test]
 fn files_that_cannot_be_written_or_read_are_named() {
-    let frozen = machine().freeze(CaptureKind::Full).expect("good");
+    let capture = machine().begin_capture(CaptureKind::Full).expect("good");
     // The kernel's own files: whoever asks may not add to them.
     if let Some(kernel) = Some(Path::new("/sys/kernel")).filter(|path| path.is_dir()) {
-        let refused = frozen.write(kernel).expect_err("not there");
+        let refused = capture.write(kernel).expect_err("not there");
         assert_eq!(refused.name(), "WriteFailed");
         assert!(refused.to_string().contains(MEMORY_FILE), "{refused}");
     }
     let directory = Directory::new("unreadable");
-    frozen.write(&directory.0).expect("written");
+    capture.write(&directory.0).expect("written");
     let machine_file = directory.0.join(MACHINE_FILE);
     std::fs::remove_file(&machine_file).expect("there");
     // A link is not followed, wherever it leads.
