@@ -235,9 +235,9 @@ impl Soft {
                     return Leave::Stop;
                 }
             };
-            // SAFETY: `block` is live: `block_at_pc` has just found or made it. `link` is the
-            // link of a block of the same cache: emptying the cache clears `hart.link`, which is
-            // read again here.
+            // SAFETY: bound: `Engine::run` alone gets here, between `bind` and `unbind`. `block` is live:
+            // `block_at_pc` has just found or made it. `link` is the link of a block of the same cache:
+            // emptying the cache clears `hart.link`, which is read again here; a shared block's is final.
             unsafe {
                 if !link.is_null() && !self.hart.link.is_null() && !(*link).is_final() {
                     (*link).head.target = block;
@@ -264,12 +264,12 @@ impl Soft {
     fn block_at_pc(&mut self) -> Result<Option<*const Block>, Trouble> {
         let va = self.hart.pc;
         let pa = self.core.fetch_address(&self.hart, va)?;
-        // SAFETY: bound, and between two blocks.
+        // SAFETY: bound: `Engine::run` alone gets here, between `bind` and `unbind`; no block is executed.
         if unsafe { hot::enter_known(&mut self.hart, &mut self.core, pa)? } {
             return Ok(None);
         }
         if let Some(block) = self.core.cache().find(pa) {
-            // SAFETY: `find` gives blocks of the cache.
+            // SAFETY: `find` has just given a block of the cache, which is emptied further down alone.
             let second_page = unsafe { (*block).second_page };
             if second_page == NO_TAG {
                 return Ok(Some(block));
@@ -277,7 +277,7 @@ impl Soft {
             if self.core.fetch_address(&self.hart, va.wrapping_add(2))? & PAGE_MASK == second_page {
                 return Ok(Some(block));
             }
-            // SAFETY: `find` gives blocks of the cache.
+            // SAFETY: `find` has just given a block of the cache, which is emptied further down alone.
             unsafe { self.core.cache().kill(block) };
         }
         if let Some(block) = self.core.shared_block(pa)? {
@@ -355,8 +355,8 @@ impl Soft {
             self.core.exit = Some(Exit::Fault("an instruction with too many slots".to_owned()));
             return Leave::Stop;
         };
-        // SAFETY: the block is live until `single` is dropped at the end of this function, and
-        // the core is bound.
+        // SAFETY: the block is live until `single` is dropped at the end of this function; bound:
+        // `Engine::run` and `Engine::step` alone get here, between `bind` and `unbind`.
         unsafe { exec::single(&mut self.hart, &mut self.core, single.block()) };
         self.hart.block = std::ptr::null();
         self.hart.link = std::ptr::null_mut();

@@ -2,6 +2,7 @@
 
 use crate::block::{Draft, Head, MAX_INSTRUCTIONS, Place, Slot};
 use crate::decode::{Inst, Op};
+use crate::exec::control::Branch;
 use crate::exec::{Handler, atomic, control, float, integer, memory, operation_of, system};
 use crate::hart::{FLOAT, SINK};
 
@@ -62,19 +63,12 @@ impl Lowering {
     }
 
     fn push(&mut self, run: Handler, reg: [u8; 4], imm: i32) {
-        self.drafts.push(Draft {
-            slot: Slot { head: Head { run: operation_of(run) }, reg, imm },
-            place: Place { index: self.index, half: self.half },
-            is_link: false,
-        });
+        self.push_slot(Slot { head: Head { run: operation_of(run) }, reg, imm });
     }
 
-    fn push_link(&mut self) {
-        self.drafts.push(Draft {
-            slot: Slot::link(std::ptr::null()),
-            place: Place { index: self.index, half: self.half },
-            is_link: true,
-        });
+    fn push_slot(&mut self, slot: Slot) {
+        let place = Place { index: self.index, half: self.half };
+        self.drafts.push(Draft { slot, place, is_link: slot.is_link() });
     }
 
     /// Makes the block check, before its only instruction, that its second page has not changed.
@@ -110,12 +104,8 @@ impl Lowering {
 
     fn end(&mut self) {
         let delta = 2 * i32::from(self.half);
-        let near = self.is_near(delta);
-        let run: Handler = if near { control::jump } else { control::jump_far };
-        self.push(run, [0, 0, 0, self.index], delta);
-        if near {
-            self.push_link();
-        }
+        let (is_near, reg) = (self.is_near(delta), [0, 0, 0, self.index]);
+        control::JUMP.put(is_near, reg, delta, |slot| self.push_slot(slot));
         self.ended = true;
     }
 
@@ -129,12 +119,10 @@ impl Lowering {
         2 * i32::from(self.half)
     }
 
-    fn branch(&mut self, near: Handler, far: Handler, inst: &Inst) -> Flow {
+    fn branch(&mut self, branch: &Branch, inst: &Inst) -> Flow {
         let delta = self.offset().wrapping_add(inst.imm);
-        let run = if self.is_near(delta) { near } else { far };
-        self.push(run, [0, inst.rs1, inst.rs2, self.index + 1], delta);
-        // Far branches keep the (unused) link, so that all branches have the same shape.
-        self.push_link();
+        let (is_near, reg) = (self.is_near(delta), [0, inst.rs1, inst.rs2, self.index + 1]);
+        branch.put(is_near, reg, delta, |slot| self.push_slot(slot));
         Flow::On
     }
 
@@ -159,17 +147,9 @@ impl Lowering {
             }
             Op::Jal => {
                 let delta = self.offset().wrapping_add(inst.imm);
-                let near = self.is_near(delta);
-                let run: Handler = match (inst.rd == 0, near) {
-                    (true, true) => control::jump,
-                    (true, false) => control::jump_far,
-                    (false, true) => control::jal,
-                    (false, false) => control::jal_far,
-                };
-                self.push(run, [d, behind, 0, self.index + 1], delta);
-                if near {
-                    self.push_link();
-                }
+                let jump = if inst.rd == 0 { control::JUMP } else { control::JAL };
+                let (is_near, reg) = (self.is_near(delta), [d, behind, 0, self.index + 1]);
+                jump.put(is_near, reg, delta, |slot| self.push_slot(slot));
                 return Flow::Ends;
             }
             Op::Jalr => {
@@ -178,12 +158,12 @@ impl Lowering {
                 self.push(run, [d, s1, behind, self.index + 1], inst.imm);
                 return Flow::Ends;
             }
-            Op::Beq => return self.branch(control::beq, control::beq_far, inst),
-            Op::Bne => return self.branch(control::bne, control::bne_far, inst),
-            Op::Blt => return self.branch(control::blt, control::blt_far, inst),
-            Op::Bge => return self.branch(control::bge, control::bge_far, inst),
-            Op::Bltu => return self.branch(control::bltu, control::bltu_far, inst),
-            Op::Bgeu => return self.branch(control::bgeu, control::bgeu_far, inst),
+            Op::Beq => return self.branch(&control::BEQ, inst),
+            Op::Bne => return self.branch(&control::BNE, inst),
+            Op::Blt => return self.branch(&control::BLT, inst),
+            Op::Bge => return self.branch(&control::BGE, inst),
+            Op::Bltu => return self.branch(&control::BLTU, inst),
+            Op::Bgeu => return self.branch(&control::BGEU, inst),
             Op::Addi if s1 == 0 => {
                 self.push(integer::li, [d, 0, 0, 0], inst.imm);
                 return Flow::On;

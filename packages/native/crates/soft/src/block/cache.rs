@@ -201,12 +201,14 @@ impl<T: Translations> Cache<T> {
         let recent = self.by_pa.len() > MOST_BLOCKS;
         let all = self.by_pa.iter().filter(|_| !recent).map(|(_, block)| block.cast_const());
         let known = |block: &*const Block| {
-            // SAFETY: the jump cache knows headers that are still there.
+            // SAFETY: `remember` alone puts pointers into the jump cache, which `clear` empties: blocks of
+            // this cache, shared ones, which it holds, or `nowhere()`.
             let pa = unsafe { (**block).pa };
             self.by_pa.get(&pa).is_some_and(|live| std::ptr::eq(*live, *block))
         };
         let jumps = self.jumps.iter().copied().filter(|block| recent && known(block));
-        // SAFETY: the blocks that are found by their address are live.
+        // SAFETY: `all` are of `by_pa`, which `kill` takes blocks out of and `clear` empties before their
+        // memory goes; `jumps` are those of them that `known` finds there.
         let shared = unsafe {
             let blocks = all.chain(jumps);
             let heat = self.heat.unwrap_or(0);
@@ -223,10 +225,10 @@ impl<T: Translations> Cache<T> {
     /// Makes the jump cache know `block`.
     ///
     /// # Safety
-    /// `block` is of this cache, which was not emptied since.
+    /// `block` is of this cache, which was not emptied since, or one of the shared blocks that it holds.
     #[inline]
     pub unsafe fn remember(&mut self, block: *const Block) {
-        // SAFETY: the caller's word: its memory lives until `clear`.
+        // SAFETY: the caller's word: `slabs` has its memory until `clear`, `shared` for good.
         let pa = unsafe { (*block).pa };
         self.jumps[(pa >> 1) as usize & (JUMP_ENTRIES - 1)] = block;
     }
@@ -246,8 +248,8 @@ impl<T: Translations> Cache<T> {
         let taken = self.slabs.take(Block::size(drafts.len()))?;
         let translatable = self.heat.is_some() && second_page == NO_TAG;
         let heat = self.heat.unwrap_or(0);
-        // SAFETY: what was taken is large enough, aligned for header and slots (places are bytes),
-        // and nothing refers to it.
+        // SAFETY: `Slabs::take` gave as many bytes as `Block::size` says for these slots, at a multiple of
+        // 16, which header and slots ask for (places are bytes), and gives nothing twice.
         let block = unsafe {
             let block: *mut Block = taken.cast();
             block.write(Block {
@@ -285,7 +287,7 @@ impl<T: Translations> Cache<T> {
     /// `shared` is a block of those that this cache was given.
     pub unsafe fn is_hot(&mut self, shared: *const Block) -> bool {
         let (Some(heat), Some(blocks)) = (self.heat, &self.shared) else { return false };
-        // SAFETY: the caller's word: nobody writes to shared blocks.
+        // SAFETY: the caller's word: `self.shared` holds it, and gives out what it has as constant alone.
         blocks.enter(unsafe { (*shared).heat }, heat)
     }
 
@@ -294,7 +296,7 @@ impl<T: Translations> Cache<T> {
     /// # Safety
     /// `shared` is a block of those that this cache was given.
     pub unsafe fn own(&mut self, shared: *const Block) -> Option<*const Block> {
-        // SAFETY: the caller's word: nobody writes to shared blocks.
+        // SAFETY: the caller's word: `self.shared` holds it, and gives out what it has as constant alone.
         let block = unsafe { &*shared };
         let own = match self.find(block.pa) {
             Some(own) => own,
@@ -302,8 +304,8 @@ impl<T: Translations> Cache<T> {
             None => {
                 let size = Block::size(block.slots as usize);
                 let own: *mut Block = self.slabs.take(size)?.cast();
-                // SAFETY: the caller's word: `size` bytes belong to the block; what was taken is as
-                // large and nobody else's. Slots follow their header.
+                // SAFETY: a block has `Block::size` bytes (`insert`, `SharedBlocks`), slots behind the
+                // header; `Slabs::take` gave as many, and gives nothing twice.
                 unsafe {
                     std::ptr::copy_nonoverlapping(shared.cast::<u8>(), own.cast::<u8>(), size);
                     (*own).entry = self.entries.counting;
@@ -320,7 +322,8 @@ impl<T: Translations> Cache<T> {
                 own
             }
         };
-        // SAFETY: just found or made.
+        // SAFETY: `find` gives blocks of `by_pa`, which `clear` empties before their memory goes; what was
+        // made here has been taken from `slabs` since.
         unsafe { self.remember(own) };
         Some(own)
     }
@@ -358,7 +361,7 @@ impl<T: Translations> Cache<T> {
         }
         let mut hit = Vec::new();
         for block in &entry.blocks {
-            // SAFETY: blocks of this cache live until `clear`, which empties this list too.
+            // SAFETY: `note` alone adds to this list, blocks of `slabs`; `clear` empties both.
             let header = unsafe { &**block };
             let (start, end) = if header.pa & !(PAGE - 1) == page {
                 (header.pa, header.pa + u64::from(header.bytes))
@@ -370,7 +373,7 @@ impl<T: Translations> Cache<T> {
             }
         }
         for block in hit {
-            // SAFETY: a block of this cache: its pages list it.
+            // SAFETY: of `pages`, to which `note` alone adds, blocks of `slabs`; `clear` empties both.
             unsafe { self.kill(block) };
         }
         !self.pages.contains_key(&page)
@@ -399,7 +402,7 @@ impl<T: Translations> Cache<T> {
         }
         let blocks = self.pages.get(&page).map(|p| p.blocks.clone()).unwrap_or_default();
         for block in blocks {
-            // SAFETY: a block of this cache: its pages list it.
+            // SAFETY: of `pages`, to which `note` alone adds, blocks of `slabs`; `clear` empties both.
             unsafe { self.kill(block) };
         }
         self.pages.remove(&page);
@@ -411,8 +414,8 @@ impl<T: Translations> Cache<T> {
     /// # Safety
     /// `block` is of this cache, which was not emptied since.
     pub unsafe fn kill(&mut self, block: *mut Block) {
-        // SAFETY: blocks of this cache live until `clear`; handlers hold no reference to a
-        // header across a call that can kill.
+        // SAFETY: the caller's word: `slabs` has its memory until `clear`. No reference to a header is
+        // alive: handlers keep pointers (`Hart::block`), and read what they need of one at once.
         let (pa, second_page) = unsafe {
             (*block).len = i64::MAX;
             ((*block).pa, (*block).second_page)
@@ -434,7 +437,7 @@ impl<T: Translations> Cache<T> {
             }
             let mut chunks = 0;
             for other in &entry.blocks {
-                // SAFETY: as above.
+                // SAFETY: of `pages`, as in `kill_page`.
                 let header = unsafe { &**other };
                 if header.pa & !(PAGE - 1) == page {
                     let offset = header.pa - page;

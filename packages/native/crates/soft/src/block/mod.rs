@@ -157,11 +157,11 @@ impl Block {
     /// Where `slot` stands.
     ///
     /// # Safety
-    /// `this` is a block of the cache and `slot` is one of its slots.
+    /// `this` is a live block (see `exec::Handler`) and `slot` is one of its slots.
     pub unsafe fn place(this: *const Self, slot: *const Slot) -> Place {
         let first = Self::first(this);
-        // SAFETY: both point into the same allocation, by the caller's word; the places follow
-        // the slots there.
+        // SAFETY: both point into the same block, by the caller's word; whoever makes one (`Cache::insert`,
+        // `Single::new`) puts as many places behind the slots as there are slots.
         unsafe {
             let index = slot.offset_from(first) as usize;
             let places: *const Place = first.add((*this).slots as usize).cast();

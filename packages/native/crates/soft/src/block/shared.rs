@@ -33,8 +33,9 @@ pub struct SharedBlocks {
     entered: Vec<AtomicU8>,
 }
 
-// SAFETY: the blocks lie in memory that this owns and that nobody writes to once it is made; what
-// they point to is in the same memory or lives as long as the process.
+// SAFETY: the blocks lie in `slabs`, which nobody writes to once `new` is back: `find` gives out constant
+// pointers alone. Their links lead to blocks of the same slabs or to `nowhere()` (`resolve`), their entry
+// to a static. `entered` is atomic.
 unsafe impl Send for SharedBlocks {}
 // SAFETY: as above.
 unsafe impl Sync for SharedBlocks {}
@@ -57,7 +58,7 @@ impl SharedBlocks {
         let mut this = Self::default();
         let mut kept: AddressMap<bool> = AddressMap::default();
         for block in blocks {
-            // SAFETY: the caller's word.
+            // SAFETY: the caller's word: live.
             let (pa, second_page) = unsafe { ((*block).pa, (*block).second_page) };
             let page = pa & PAGE_MASK;
             let is_kept = *kept.entry(page).or_insert_with(|| {
@@ -65,7 +66,7 @@ impl SharedBlocks {
                 content.is_some_and(|content| this.pages.insert(page, content).is_none())
             });
             if is_kept && second_page == NO_TAG {
-                // SAFETY: the caller's word.
+                // SAFETY: the caller's word: live.
                 unsafe { this.copy(block, entries.shared, heat.saturating_sub((*block).heat)) };
             }
         }
@@ -74,7 +75,7 @@ impl SharedBlocks {
             let Some(content) = before.and_then(|before| before.pages.get(&page)) else { continue };
             let mine = this.pages.entry(page).or_insert_with(|| content.clone());
             if mine.address() == content.address() && !this.by_pa.contains_key(pa) {
-                // SAFETY: `before` is borrowed and owns the block.
+                // SAFETY: the block is of `before.by_pa`, so in slabs that live while `before` is borrowed.
                 unsafe {
                     let entered = before.map_or(0, |before| before.entered((**block).heat));
                     this.copy(*block, entries.shared, entered);
@@ -82,7 +83,8 @@ impl SharedBlocks {
             }
         }
         for block in this.by_pa.values() {
-            // SAFETY: blocks of this, which nobody else knows yet.
+            // SAFETY: `copy` put the block into slabs of this, and nobody else knows this yet. Its links
+            // lead where those of its original did, which is live, by the caller's word, or of `before`.
             unsafe { this.resolve(block.cast_mut()) };
         }
         this
@@ -97,8 +99,8 @@ impl SharedBlocks {
         if self.by_pa.len() >= MOST_BLOCKS {
             return;
         }
-        // SAFETY: the caller's word: `size` bytes belong to the block; what is taken is as large,
-        // and nobody else's.
+        // SAFETY: the caller's word: the block has `Block::size` bytes; `Slabs::take` gives as many, and
+        // nothing twice.
         unsafe {
             let size = Block::size((*block).slots as usize);
             let Some(taken) = self.slabs.take(size) else { return };
@@ -117,7 +119,8 @@ impl SharedBlocks {
     /// # Safety
     /// `block` is of this, and its links lead to headers that are still there.
     unsafe fn resolve(&self, block: *mut Block) {
-        // SAFETY: the caller's word; slots follow their header.
+        // SAFETY: the caller's word; `slots` slots follow the header of each block, and of a link
+        // (`Slot::is_link`) the head is a target.
         unsafe {
             let first: *mut Slot = Block::first(block).cast_mut();
             for slot in 0..(*block).slots as usize {

@@ -36,7 +36,7 @@ impl Slabs {
             self.used = 0;
         }
         let slab = self.slabs.last()?;
-        // SAFETY: `used + size` is within the slab.
+        // SAFETY: `used + size` is at most SLAB_BYTES, as was just checked, and a slab has as many.
         let taken = unsafe { slab.add(self.used) };
         self.used += size;
         Some(taken)

@@ -66,7 +66,7 @@ fn count_of(page: u64) -> usize {
 impl Fast {
     pub(super) fn new(heat: Option<u32>, entries: Entries) -> Self {
         Self {
-            // SAFETY: zeros are empty entries.
+            // SAFETY: an entry is made of integers alone, and the counts are constants above 0.
             data: unsafe { Zeroed::new(SPACES * CONTEXTS * DATA_ENTRIES) },
             // SAFETY: as above.
             fetch: unsafe { Zeroed::new(SPACES * MODES * FETCH_ENTRIES) },

@@ -26,7 +26,7 @@ macro_rules! reserved {
         /// As every handler.
         pub unsafe fn $load(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
             const SIZE: u64 = std::mem::size_of::<$type>() as u64;
-            // SAFETY: `at` is an operation of the block and not its last slot; `atomic` gives a
+            // SAFETY: the handler's own slot, by the caller's word; `Flow::On` has another follow; `atomic` gives a
             // host address good for SIZE aligned bytes.
             unsafe {
                 let op = operation(at);
@@ -92,7 +92,7 @@ macro_rules! operations {
         /// As every handler.
         pub unsafe fn $name(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
             const SIZE: u64 = std::mem::size_of::<$type>() as u64;
-            // SAFETY: `at` is an operation of the block and not its last slot; `writable` and
+            // SAFETY: the handler's own slot, by the caller's word; `Flow::On` has another follow; `writable` and
             // `atomic` give a host address good for SIZE bytes; the fast one is for pages
             // without code.
             unsafe {

@@ -7,11 +7,53 @@
 //!
 //! Source: The RISC-V Instruction Set Manual, volume I, "Control Transfer Instructions".
 
-use super::{arrive, follow, next, operation};
-use crate::block::Slot;
+use super::{Handler, arrive, follow, next, operation, operation_of};
+use crate::block::{Head, Slot};
 use crate::core::Core;
 use crate::hart::{Hart, Leave};
 use crate::page::{NO_TAG, tag};
+
+/// A branch. Its slots are an operation and a link; an operation has to follow.
+pub struct Branch {
+    near: Handler,
+    far: Handler,
+}
+
+impl Branch {
+    /// Pushes its slots. One to another page keeps the (unused) link, so that all branches have the
+    /// same shape.
+    pub fn put(&self, is_near: bool, reg: [u8; 4], imm: i32, mut push: impl FnMut(Slot)) {
+        push(slot(if is_near { self.near } else { self.far }, reg, imm));
+        push(Slot::link(std::ptr::null()));
+    }
+}
+
+/// A direct jump. Within its page its slots are an operation and a link, to another page the
+/// operation alone; nothing has to follow.
+pub struct Jump {
+    near: Handler,
+    far: Handler,
+}
+
+/// JAL; `reg[1]` is the distance of the return address in units of 2 bytes.
+pub const JAL: Jump = Jump { near: jal, far: jal_far };
+
+/// JAL to x0, and the end of a block.
+pub const JUMP: Jump = Jump { near: jump, far: jump_far };
+
+impl Jump {
+    /// Pushes its slots.
+    pub fn put(&self, is_near: bool, reg: [u8; 4], imm: i32, mut push: impl FnMut(Slot)) {
+        push(slot(if is_near { self.near } else { self.far }, reg, imm));
+        if is_near {
+            push(Slot::link(std::ptr::null()));
+        }
+    }
+}
+
+fn slot(run: Handler, reg: [u8; 4], imm: i32) -> Slot {
+    Slot { head: Head { run: operation_of(run) }, reg, imm }
+}
 
 #[inline(always)]
 fn wide(immediate: i32) -> u64 {
@@ -21,10 +63,10 @@ fn wide(immediate: i32) -> u64 {
 /// Leaves the block of `at` to a link target.
 ///
 /// # Safety
-/// As for [`follow`].
+/// As of every handler, with a link behind `at`.
 #[inline(always)]
 unsafe fn near(hart: &mut Hart, at: *const Slot) -> *const Slot {
-    // SAFETY: handlers that call this are lowered with a link behind them.
+    // SAFETY: the caller's word. A link leads to the block at the target, of the same page.
     unsafe {
         let op = operation(at);
         hart.pc = hart.pc.wrapping_add(wide(op.imm));
@@ -36,10 +78,10 @@ unsafe fn near(hart: &mut Hart, at: *const Slot) -> *const Slot {
 /// Leaves the block of `at` to a target in another page.
 ///
 /// # Safety
-/// As for [`arrive`]; `at` is an operation of `hart.block`.
+/// As of every handler.
 #[inline(always)]
 unsafe fn far(hart: &mut Hart, at: *const Slot) -> *const Slot {
-    // SAFETY: the block is left here.
+    // SAFETY: the handler's own slot, and bound, by the caller's word; the block is left before `arrive`.
     unsafe {
         let op = operation(at);
         hart.pc = hart.pc.wrapping_add(wide(op.imm));
@@ -49,15 +91,15 @@ unsafe fn far(hart: &mut Hart, at: *const Slot) -> *const Slot {
 }
 
 macro_rules! branches {
-    ($($(#[$doc:meta])* $near:ident, $far:ident = |$a:ident, $b:ident| $condition:expr;)*) => {$(
+    ($($(#[$doc:meta])* $branch:ident: $near:ident, $far:ident = |$a:ident, $b:ident| $condition:expr;)*) => {$(
         $(#[$doc])*
-        ///
-        /// The target is in the same page.
-        ///
+        pub const $branch: Branch = Branch { near: $near, far: $far };
+
         /// # Safety
-        /// As every handler: called by `drive` on a slot of `hart.block`.
-        pub unsafe fn $near(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-            // SAFETY: a branch is followed by its link and then by an operation.
+        /// As every handler.
+        unsafe fn $near(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
+            // SAFETY: the handler's own slot, by the caller's word; `Branch` alone has this handler and
+            // puts a link behind it, `Flow::On` an operation behind that.
             unsafe {
                 let op = operation(at);
                 let $a = hart.r[op.reg[1] as usize];
@@ -66,14 +108,10 @@ macro_rules! branches {
             }
         }
 
-        $(#[$doc])*
-        ///
-        /// The target is in another page.
-        ///
         /// # Safety
-        /// As every handler: called by `drive` on a slot of `hart.block`.
-        pub unsafe fn $far(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-            // SAFETY: a branch is followed by its link and then by an operation.
+        /// As every handler.
+        unsafe fn $far(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
+            // SAFETY: as within the page.
             unsafe {
                 let op = operation(at);
                 let $a = hart.r[op.reg[1] as usize];
@@ -86,25 +124,24 @@ macro_rules! branches {
 
 branches! {
     /// BEQ.
-    beq, beq_far = |a, b| a == b;
+    BEQ: beq, beq_far = |a, b| a == b;
     /// BNE.
-    bne, bne_far = |a, b| a != b;
+    BNE: bne, bne_far = |a, b| a != b;
     /// BLT.
-    blt, blt_far = |a, b| (a as i64) < b as i64;
+    BLT: blt, blt_far = |a, b| (a as i64) < b as i64;
     /// BGE.
-    bge, bge_far = |a, b| a as i64 >= b as i64;
+    BGE: bge, bge_far = |a, b| a as i64 >= b as i64;
     /// BLTU.
-    bltu, bltu_far = |a, b| a < b;
+    BLTU: bltu, bltu_far = |a, b| a < b;
     /// BGEU.
-    bgeu, bgeu_far = |a, b| a >= b;
+    BGEU: bgeu, bgeu_far = |a, b| a >= b;
 }
 
-/// JAL within the page; `reg[1]` is the distance of the return address in units of 2 bytes.
-///
 /// # Safety
 /// As every handler.
-pub unsafe fn jal(hart: &mut Hart, at: *const Slot, _: &mut Core) -> *const Slot {
-    // SAFETY: lowered with a link behind it.
+unsafe fn jal(hart: &mut Hart, at: *const Slot, _: &mut Core) -> *const Slot {
+    // SAFETY: the handler's own slot, by the caller's word; `Jump` alone has this handler and puts a link
+    // behind it.
     unsafe {
         let op = operation(at);
         hart.r[op.reg[0] as usize] = hart.pc.wrapping_add(2 * u64::from(op.reg[1]));
@@ -112,12 +149,10 @@ pub unsafe fn jal(hart: &mut Hart, at: *const Slot, _: &mut Core) -> *const Slot
     }
 }
 
-/// JAL to another page.
-///
 /// # Safety
 /// As every handler.
-pub unsafe fn jal_far(hart: &mut Hart, at: *const Slot, _: &mut Core) -> *const Slot {
-    // SAFETY: ends the block.
+unsafe fn jal_far(hart: &mut Hart, at: *const Slot, _: &mut Core) -> *const Slot {
+    // SAFETY: the caller's word.
     unsafe {
         let op = operation(at);
         hart.r[op.reg[0] as usize] = hart.pc.wrapping_add(2 * u64::from(op.reg[1]));
@@ -125,21 +160,18 @@ pub unsafe fn jal_far(hart: &mut Hart, at: *const Slot, _: &mut Core) -> *const 
     }
 }
 
-/// JAL to x0 within the page, and the end of a block whose successor is in the same page.
-///
 /// # Safety
 /// As every handler.
-pub unsafe fn jump(hart: &mut Hart, at: *const Slot, _: &mut Core) -> *const Slot {
-    // SAFETY: lowered with a link behind it.
+unsafe fn jump(hart: &mut Hart, at: *const Slot, _: &mut Core) -> *const Slot {
+    // SAFETY: the handler's own slot, by the caller's word; `Jump` alone has this handler and puts a link
+    // behind it.
     unsafe { near(hart, at) }
 }
 
-/// JAL to x0 to another page, and the end of a block at the end of its page.
-///
 /// # Safety
 /// As every handler.
-pub unsafe fn jump_far(hart: &mut Hart, at: *const Slot, _: &mut Core) -> *const Slot {
-    // SAFETY: ends the block.
+unsafe fn jump_far(hart: &mut Hart, at: *const Slot, _: &mut Core) -> *const Slot {
+    // SAFETY: the caller's word.
     unsafe { far(hart, at) }
 }
 
@@ -148,7 +180,7 @@ pub unsafe fn jump_far(hart: &mut Hart, at: *const Slot, _: &mut Core) -> *const
 /// # Safety
 /// As every handler.
 pub unsafe fn jalr(hart: &mut Hart, at: *const Slot, _: &mut Core) -> *const Slot {
-    // SAFETY: ends the block.
+    // SAFETY: the handler's own slot, and bound, by the caller's word; the block is left before `arrive`.
     unsafe {
         let op = operation(at);
         let target = hart.r[op.reg[1] as usize].wrapping_add(wide(op.imm)) & !1;
@@ -164,7 +196,7 @@ pub unsafe fn jalr(hart: &mut Hart, at: *const Slot, _: &mut Core) -> *const Slo
 /// # Safety
 /// As every handler.
 pub unsafe fn jump_register(hart: &mut Hart, at: *const Slot, _: &mut Core) -> *const Slot {
-    // SAFETY: ends the block.
+    // SAFETY: the handler's own slot, and bound, by the caller's word; the block is left before `arrive`.
     unsafe {
         let op = operation(at);
         hart.pc = hart.r[op.reg[1] as usize].wrapping_add(wide(op.imm)) & !1;
@@ -179,8 +211,8 @@ pub unsafe fn jump_register(hart: &mut Hart, at: *const Slot, _: &mut Core) -> *
 /// # Safety
 /// As every handler.
 pub unsafe fn check_second_page(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-    // SAFETY: while bound, `fetch` has FETCH_ENTRIES entries; `hart.block` is this block; an
-    // operation follows.
+    // SAFETY: the caller's word: bound, so `Core::prepare` has set `fetch` to an array of FETCH_ENTRIES;
+    // `hart.block` is live. The instruction that `Lowering` was made to check is added behind this.
     unsafe {
         let va = hart.pc.wrapping_add(2);
         let entry = &*hart.fetch.add((va >> 12) as usize & (crate::hart::FETCH_ENTRIES - 1));

@@ -63,7 +63,7 @@ macro_rules! rounded {
         /// # Safety
         /// As every handler.
         pub unsafe fn $name(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-            // SAFETY: `at` is an operation of the block and not its last slot.
+            // SAFETY: the handler's own slot, by the caller's word; `Flow::On` has another follow.
             unsafe {
                 let op = operation(at);
                 let Some($rm) = rounding(hart, op) else { return illegal(hart, at, core) };
@@ -103,7 +103,7 @@ macro_rules! fused {
         /// # Safety
         /// As every handler.
         pub unsafe fn $name(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-            // SAFETY: `at` is an operation of the block and not its last slot.
+            // SAFETY: the handler's own slot, by the caller's word; `Flow::On` has another follow.
             unsafe {
                 let op = operation(at);
                 let Some(rm) = rounding(hart, op) else { return illegal(hart, at, core) };
@@ -141,7 +141,7 @@ macro_rules! exact {
         /// # Safety
         /// As every handler.
         pub unsafe fn $name(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-            // SAFETY: `at` is an operation of the block and not its last slot.
+            // SAFETY: the handler's own slot, by the caller's word; `Flow::On` has another follow.
             unsafe {
                 if hart.fs == 0 {
                     return illegal(hart, at, core);
@@ -180,7 +180,7 @@ macro_rules! inspected {
         /// # Safety
         /// As every handler.
         pub unsafe fn $name(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-            // SAFETY: `at` is an operation of the block and not its last slot.
+            // SAFETY: the handler's own slot, by the caller's word; `Flow::On` has another follow.
             unsafe {
                 if hart.fs == 0 {
                     return illegal(hart, at, core);
@@ -220,7 +220,7 @@ macro_rules! to_integer {
         /// # Safety
         /// As every handler.
         pub unsafe fn $name(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-            // SAFETY: `at` is an operation of the block and not its last slot.
+            // SAFETY: the handler's own slot, by the caller's word; `Flow::On` has another follow.
             unsafe {
                 let op = operation(at);
                 let Some($rm) = rounding(hart, op) else { return illegal(hart, at, core) };
@@ -260,7 +260,7 @@ macro_rules! converted {
         /// # Safety
         /// As every handler.
         pub unsafe fn $name(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-            // SAFETY: `at` is an operation of the block and not its last slot.
+            // SAFETY: the handler's own slot, by the caller's word; `Flow::On` has another follow.
             unsafe {
                 let op = operation(at);
                 let Some($rm) = rounding(hart, op) else { return illegal(hart, at, core) };
@@ -299,7 +299,7 @@ macro_rules! moves {
         /// # Safety
         /// As every handler.
         pub unsafe fn $name(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-            // SAFETY: `at` is an operation of the block and not its last slot.
+            // SAFETY: the handler's own slot, by the caller's word; `Flow::On` has another follow.
             unsafe {
                 if hart.fs == 0 {
                     return illegal(hart, at, core);

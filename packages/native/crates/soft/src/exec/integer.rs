@@ -15,7 +15,7 @@ macro_rules! register {
         /// # Safety
         /// As every handler: called by `drive` on a slot of `hart.block`.
         pub unsafe fn $name(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-            // SAFETY: `at` is an operation of the block and not its last slot.
+            // SAFETY: the handler's own slot, by the caller's word; `Flow::On` has another follow.
             unsafe {
                 let op = operation(at);
                 let $a = hart.r[op.reg[1] as usize];
@@ -35,7 +35,7 @@ macro_rules! immediate {
         /// # Safety
         /// As every handler: called by `drive` on a slot of `hart.block`.
         pub unsafe fn $name(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-            // SAFETY: `at` is an operation of the block and not its last slot.
+            // SAFETY: the handler's own slot, by the caller's word; `Flow::On` has another follow.
             unsafe {
                 let op = operation(at);
                 let $a = hart.r[op.reg[1] as usize];
@@ -158,7 +158,7 @@ immediate! {
 /// # Safety
 /// As every handler.
 pub unsafe fn li(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-    // SAFETY: `at` is an operation of the block and not its last slot.
+    // SAFETY: the handler's own slot, by the caller's word; `Flow::On` has another follow.
     unsafe {
         let op = operation(at);
         hart.r[op.reg[0] as usize] = wide(op.imm);
@@ -171,7 +171,7 @@ pub unsafe fn li(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Sl
 /// # Safety
 /// As every handler.
 pub unsafe fn mv(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-    // SAFETY: `at` is an operation of the block and not its last slot.
+    // SAFETY: the handler's own slot, by the caller's word; `Flow::On` has another follow.
     unsafe {
         let op = operation(at);
         hart.r[op.reg[0] as usize] = hart.r[op.reg[1] as usize];
@@ -184,7 +184,7 @@ pub unsafe fn mv(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Sl
 /// # Safety
 /// As every handler.
 pub unsafe fn auipc(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-    // SAFETY: `at` is an operation of the block and not its last slot.
+    // SAFETY: the handler's own slot, by the caller's word; `Flow::On` has another follow.
     unsafe {
         let op = operation(at);
         hart.r[op.reg[0] as usize] = hart.pc.wrapping_add(wide(op.imm));
@@ -198,6 +198,6 @@ pub unsafe fn auipc(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const
 /// # Safety
 /// As every handler.
 pub unsafe fn nop(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-    // SAFETY: `at` is an operation of the block and not its last slot.
+    // SAFETY: the handler's own slot, by the caller's word; `Flow::On` has another follow.
     unsafe { next(hart, at, 1, core) }
 }

@@ -15,9 +15,12 @@ fn address(hart: &Hart, op: &Slot) -> u64 {
 }
 
 /// The host address for reading `size` bytes at `va`, if that is known.
+///
+/// # Safety
+/// The core is bound, and the hart ready.
 #[inline(always)]
-pub(super) fn readable(hart: &Hart, va: u64, size: u64) -> Option<*const u8> {
-    // SAFETY: while a platform is bound, `data` has DATA_ENTRIES entries.
+pub(super) unsafe fn readable(hart: &Hart, va: u64, size: u64) -> Option<*const u8> {
+    // SAFETY: the caller's word: `Core::prepare` has set `data` to an array of DATA_ENTRIES.
     let entry = unsafe { &*hart.data.add((va >> 12) as usize & (DATA_ENTRIES - 1)) };
     if entry.read == tag(va.wrapping_add(size - 1)) {
         Some(va.wrapping_add(entry.addend) as *const u8)
@@ -27,8 +30,11 @@ pub(super) fn readable(hart: &Hart, va: u64, size: u64) -> Option<*const u8> {
 }
 
 /// The host address for writing `size` bytes at `va`, if that is known.
+///
+/// # Safety
+/// The core is bound, and the hart ready.
 #[inline(always)]
-pub(super) fn writable(hart: &Hart, va: u64, size: u64) -> Option<*mut u8> {
+pub(super) unsafe fn writable(hart: &Hart, va: u64, size: u64) -> Option<*mut u8> {
     // SAFETY: as in `readable`.
     let entry = unsafe { &*hart.data.add((va >> 12) as usize & (DATA_ENTRIES - 1)) };
     if entry.write == tag(va.wrapping_add(size - 1)) {
@@ -54,7 +60,7 @@ unsafe fn load_slowly(
     size: u64,
     extend: Extend,
 ) -> *const Slot {
-    // SAFETY: the handler's own slot, an operation that is not the last of its block.
+    // SAFETY: the caller's word.
     unsafe {
         let op = operation(at);
         let index = index_of(hart, at);
@@ -83,7 +89,7 @@ unsafe fn store_slowly(
     core: &mut Core,
     size: u64,
 ) -> *const Slot {
-    // SAFETY: the handler's own slot, an operation that is not the last of its block.
+    // SAFETY: the caller's word.
     unsafe {
         let op = operation(at);
         let index = index_of(hart, at);
@@ -108,8 +114,9 @@ macro_rules! loads {
         /// As every handler: called by `drive` on a slot of `hart.block`.
         pub unsafe fn $name(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
             const SIZE: u64 = std::mem::size_of::<$type>() as u64;
-            // SAFETY: `at` is an operation of the block and not its last slot; a host address
-            // that `readable` gives is good for SIZE bytes.
+            // SAFETY: the handler's own slot, by the caller's word; `Flow::On` has another follow; bound. An entry
+            // of `data` leads to a page that is readable while bound, and SIZE bytes stay in it: the tag
+            // is that of the last one.
             unsafe {
                 let op = operation(at);
                 let va = address(hart, op);
@@ -136,8 +143,9 @@ macro_rules! stores {
         /// As every handler: called by `drive` on a slot of `hart.block`.
         pub unsafe fn $name(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
             const SIZE: u64 = std::mem::size_of::<$type>() as u64;
-            // SAFETY: `at` is an operation of the block and not its last slot; a host address
-            // that `writable` gives is good for SIZE bytes.
+            // SAFETY: the handler's own slot, by the caller's word; `Flow::On` has another follow; bound. An entry
+            // of `data` leads to a page that is writable while bound, and SIZE bytes stay in it: the tag
+            // is that of the last one.
             unsafe {
                 let op = operation(at);
                 let va = address(hart, op);
@@ -190,7 +198,7 @@ macro_rules! float_access {
         /// # Safety
         /// As every handler: called by `drive` on a slot of `hart.block`.
         pub unsafe fn $name(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-            // SAFETY: `at` is an operation of the block and not its last slot.
+            // SAFETY: the handler's own slot, by the caller's word; `Flow::On` has another follow.
             unsafe {
                 if hart.fs == 0 {
                     return illegal(hart, at, core);
@@ -220,7 +228,7 @@ unsafe fn float_load_slowly(
     core: &mut Core,
     size: u64,
 ) -> *const Slot {
-    // SAFETY: the handler's own slot, an operation that is not the last of its block.
+    // SAFETY: the caller's word.
     unsafe {
         let op = operation(at);
         let index = index_of(hart, at);

@@ -28,6 +28,18 @@ use stillpoint_vmm::engine::Exit;
 
 /// What executes a slot: does its work, and then goes on with the next slot or returns the first
 /// slot of the next block, or null with [`Hart::leave`] set.
+///
+/// # Safety
+/// What every handler asks of whoever calls it:
+/// * *its slot*: `at` is an operation of `hart.block`, and `hart.pc` is where that block starts;
+/// * *live*: `hart.block` is of the cache and was not emptied since, or one of the shared blocks that
+///   the cache holds, or a [`crate::block::Single`] that lives until the handler is back;
+/// * *bound*: the core is between `Core::bind` and `Core::unbind` of one call to the engine
+///   (`engine/seam.rs`), and the hart was made ready (`Core::prepare`).
+///
+/// What stands behind an operation is `Lowering`'s word, which makes all blocks: nobody gets an
+/// operation that needs a link without it ([`control::Branch`], [`control::Jump`]); and a block that has
+/// not ended is closed by a jump, so that another operation follows each one that goes on (`Flow::On`).
 pub type Handler = unsafe fn(&mut Hart, *const Slot, &mut Core) -> *const Slot;
 
 /// The operation that `handler` executes.
@@ -55,11 +67,11 @@ pub const NONE: *const Slot = std::ptr::null();
 /// Runs from `at` until a handler returns null.
 ///
 /// # Safety
-/// `at` is the entry of a live block that fits the budget, `hart.block` is that block, and the
-/// core is bound to a platform.
+/// As of a [`Handler`], of `at`, which is the entry of a block that fits the budget.
 pub unsafe fn drive(hart: &mut Hart, core: &mut Core, mut at: *const Slot) {
     while !at.is_null() {
-        // SAFETY: handlers return the entry of a live block or null; the first is the caller's.
+        // SAFETY: the first is the caller's word. Handlers return what `arrive` or `follow` entered, which
+        // set `hart.block` to the live block of that entry, or null.
         at = unsafe { execute(hart, at, core) };
     }
 }
@@ -75,7 +87,7 @@ pub unsafe fn single(hart: &mut Hart, core: &mut Core, block: *const Block) {
     hart.budget = 1;
     hart.ticks_end = hart.ticks_end.wrapping_sub(rest as u64);
     hart.block = block;
-    // SAFETY: the caller's word; the block needs one tick.
+    // SAFETY: the caller's word; `Single::new` makes blocks of one instruction, which fits the budget of 1.
     unsafe { drive(hart, core, Block::first(block)) };
     hart.budget += rest;
     hart.ticks_end = hart.ticks_end.wrapping_add(rest as u64);
@@ -87,8 +99,8 @@ pub unsafe fn single(hart: &mut Hart, core: &mut Core, block: *const Block) {
 /// `at` is a slot of a block in the cache.
 #[inline(always)]
 pub unsafe fn operation<'a>(at: *const Slot) -> &'a Slot {
-    // SAFETY: by the caller's word; slots are not changed while handlers run, except links,
-    // which are never seen as operations.
+    // SAFETY: by the caller's word; `run_slice` alone writes to slots of a block that can be entered, to
+    // links, while no handler runs.
     unsafe { &*at }
 }
 
@@ -98,7 +110,7 @@ pub unsafe fn operation<'a>(at: *const Slot) -> &'a Slot {
 /// That slot exists and is an operation.
 #[inline(always)]
 pub unsafe fn next(hart: &mut Hart, at: *const Slot, count: usize, core: &mut Core) -> *const Slot {
-    // SAFETY: every operation that is not the last of its block is followed by another one.
+    // SAFETY: the caller's word: it is an operation, of the block that is executed.
     unsafe { execute(hart, at.add(count), core) }
 }
 
@@ -109,8 +121,8 @@ pub unsafe fn next(hart: &mut Hart, at: *const Slot, count: usize, core: &mut Co
 #[inline(always)]
 pub unsafe fn arrive(hart: &mut Hart) -> *const Slot {
     let va = hart.pc;
-    // SAFETY: while bound, `fetch` has FETCH_ENTRIES entries and `jumps` JUMP_ENTRIES pointers to
-    // headers that live as long as the cache.
+    // SAFETY: bound, so `Core::prepare` has set `fetch` to an array of FETCH_ENTRIES and `jumps` to the
+    // JUMP_ENTRIES of the cache, which `Cache::remember` alone fills and `Cache::clear` empties.
     unsafe {
         let entry = &*hart.fetch.add((va >> 12) as usize & (FETCH_ENTRIES - 1));
         if entry.tag == tag(va) {
@@ -132,7 +144,9 @@ pub unsafe fn arrive(hart: &mut Hart) -> *const Slot {
 /// `at` has a link, and the target is in the same page as the block.
 #[inline(always)]
 pub unsafe fn follow(hart: &mut Hart, at: *const Slot) -> *const Slot {
-    // SAFETY: a link always points to a header that lives as long as the cache.
+    // SAFETY: the caller's word: a link is behind `at`. `Cache::insert`, `Cache::own`, `SharedBlocks` and
+    // `run_slice`, which alone write links, aim them at `nowhere()`, which is static, or at blocks of the
+    // cache, which go when those go that lead to them.
     unsafe {
         let link = at.add(1);
         let target = (*link).head.target;
@@ -151,7 +165,7 @@ pub unsafe fn follow(hart: &mut Hart, at: *const Slot) -> *const Slot {
 /// # Safety
 /// `at` is a slot of `hart.block`.
 pub unsafe fn index_of(hart: &Hart, at: *const Slot) -> u64 {
-    // SAFETY: the caller's word.
+    // SAFETY: the caller's word: a slot of `hart.block`.
     u64::from(unsafe { Block::place(hart.block, at) }.index)
 }
 
@@ -162,7 +176,7 @@ pub unsafe fn index_of(hart: &Hart, at: *const Slot) -> u64 {
 #[cold]
 #[inline(never)]
 pub unsafe fn leave_behind(hart: &mut Hart, at: *const Slot, leave: Leave) -> *const Slot {
-    // SAFETY: the caller's word.
+    // SAFETY: the caller's word: another slot of `hart.block` follows.
     let place = unsafe { Block::place(hart.block, at.add(1)) };
     hart.pc = hart.pc.wrapping_add(2 * u64::from(place.half));
     hart.budget -= i64::from(place.index);
@@ -182,7 +196,7 @@ pub unsafe fn trouble(
     core: &mut Core,
     trouble: Trouble,
 ) -> *const Slot {
-    // SAFETY: the caller's word.
+    // SAFETY: the caller's word: a slot of `hart.block`.
     let place = unsafe { Block::place(hart.block, at) };
     hart.pc = hart.pc.wrapping_add(2 * u64::from(place.half));
     hart.budget -= i64::from(place.index);
@@ -194,7 +208,7 @@ pub unsafe fn trouble(
                 hart.leave = Leave::Event;
                 return NONE;
             }
-            // SAFETY: bound, and the block was left.
+            // SAFETY: bound by the caller's word; the block was left above.
             unsafe { arrive(hart) }
         }
         Trouble::Host(message) => {
@@ -212,14 +226,14 @@ pub unsafe fn trouble(
 #[cold]
 #[inline(never)]
 pub unsafe fn illegal(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-    // SAFETY: the caller's word; a block lives as long as the cache is not emptied.
+    // SAFETY: the caller's word: `hart.block` is live, and `at` is a slot of it.
     let (place, pa, second_page, raw) = unsafe {
         let header = &*hart.block;
         (Block::place(hart.block, at), header.pa, header.second_page, header.raw)
     };
     if pa == NO_TAG {
         let trap = Trouble::Trap { cause: trap::ILLEGAL, value: u64::from(raw) };
-        // SAFETY: the caller's word.
+        // SAFETY: the caller's word: an operation of `hart.block`.
         return unsafe { trouble(hart, at, core, trap) };
     }
     let mut bytes = [0u8; 4];
@@ -228,15 +242,15 @@ pub unsafe fn illegal(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *con
         Ok(2) if bytes[0] & 3 == 3 && second_page != NO_TAG => {
             match core.fetch_bytes(second_page, &mut bytes[2..]) {
                 Ok(_) => u64::from(u32::from_le_bytes(bytes)),
-                // SAFETY: the caller's word.
+                // SAFETY: the caller's word: an operation of `hart.block`.
                 Err(host) => return unsafe { trouble(hart, at, core, host) },
             }
         }
         Ok(_) if bytes[0] & 3 == 3 => u64::from(u32::from_le_bytes(bytes)),
         Ok(_) => u64::from(u16::from_le_bytes([bytes[0], bytes[1]])),
-        // SAFETY: the caller's word.
+        // SAFETY: the caller's word: an operation of `hart.block`.
         Err(host) => return unsafe { trouble(hart, at, core, host) },
     };
-    // SAFETY: the caller's word.
+    // SAFETY: the caller's word: an operation of `hart.block`.
     unsafe { trouble(hart, at, core, Trouble::Trap { cause: trap::ILLEGAL, value }) }
 }

@@ -15,7 +15,7 @@ use crate::{sbi, trap};
 /// # Safety
 /// As every handler.
 pub unsafe fn reserved(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-    // SAFETY: the handler's own slot.
+    // SAFETY: the handler's own slot, by the caller's word.
     unsafe { illegal(hart, at, core) }
 }
 
@@ -24,7 +24,7 @@ pub unsafe fn reserved(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *co
 /// # Safety
 /// As every handler.
 pub unsafe fn ecall(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-    // SAFETY: the handler's own slot.
+    // SAFETY: the handler's own slot, by the caller's word.
     unsafe {
         if hart.mode == USER {
             let cause = trap::USER_CALL;
@@ -46,7 +46,7 @@ pub unsafe fn ecall(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const
 /// # Safety
 /// As every handler.
 pub unsafe fn ebreak(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-    // SAFETY: the handler's own slot, of the live block.
+    // SAFETY: the handler's own slot, by the caller's word.
     unsafe {
         let place = Block::place(hart.block, at);
         let value = hart.pc.wrapping_add(2 * u64::from(place.half));
@@ -59,7 +59,7 @@ pub unsafe fn ebreak(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *cons
 /// # Safety
 /// As every handler.
 pub unsafe fn sret(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-    // SAFETY: the handler's own slot; the block is left before `arrive`.
+    // SAFETY: the handler's own slot, by the caller's word; the block is left before `arrive`.
     unsafe {
         if hart.mode == USER {
             return illegal(hart, at, core);
@@ -79,7 +79,7 @@ pub unsafe fn sret(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const 
 /// # Safety
 /// As every handler.
 pub unsafe fn wfi(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-    // SAFETY: the handler's own slot; an end follows it.
+    // SAFETY: the handler's own slot, by the caller's word; `Flow::Splits` puts an end behind it.
     unsafe {
         if hart.mode == USER {
             return illegal(hart, at, core);
@@ -94,7 +94,7 @@ pub unsafe fn wfi(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const S
 /// # Safety
 /// As every handler.
 pub unsafe fn sfence_vma(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-    // SAFETY: the handler's own slot; an end follows it.
+    // SAFETY: the handler's own slot, by the caller's word; `Flow::Splits` puts an end behind it.
     unsafe {
         if hart.mode == USER {
             return illegal(hart, at, core);
@@ -127,7 +127,7 @@ unsafe fn access(
     change: Change,
     operand: u64,
 ) -> *const Slot {
-    // SAFETY: the handler's own slot; another follows it.
+    // SAFETY: the caller's word.
     unsafe {
         let op = operation(at);
         let csr = op.imm as u16;
@@ -172,7 +172,7 @@ macro_rules! accesses {
         /// # Safety
         /// As every handler.
         pub unsafe fn $name($hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
-            // SAFETY: the handler's own slot.
+            // SAFETY: the handler's own slot, by the caller's word; `Flow::On` has another follow.
             unsafe {
                 let $field = operation(at).reg[1];
                 let operand = $operand;

@@ -42,7 +42,8 @@ pub unsafe fn enter_known(hart: &mut Hart, core: &mut Core, pa: u64) -> Result<b
         return Ok(false);
     };
     hart.block = std::ptr::null();
-    // SAFETY: the caller's word; a unit that is entered with these ticks executes at least one instruction.
+    // SAFETY: bound and between two blocks, by the caller's word; `code_at` found the code for this `pc` just
+    // now. What `run_code` returns is what a handler would.
     unsafe {
         let next = run_code(hart, core, code);
         drive(hart, core, next);

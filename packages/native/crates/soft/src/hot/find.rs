@@ -21,7 +21,7 @@ pub(super) enum Found {
 /// # Safety
 /// `block` is a live block of the cache, or a shared one, and `hart.pc` the virtual address of its start.
 pub(super) unsafe fn code_for(hart: &Hart, core: &mut Core, block: *const Block) -> Found {
-    // SAFETY: the caller's word.
+    // SAFETY: the caller's word: live.
     let (pa, len, second_page) = unsafe { ((*block).pa, (*block).bytes, (*block).second_page) };
     let va = hart.pc;
     if second_page != NO_TAG || core.translator().is_none() {

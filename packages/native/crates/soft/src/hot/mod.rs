@@ -60,7 +60,8 @@ const COUNTING: *const Slot = std::ptr::null();
 /// A slot that never changes, entered from any thread.
 struct Fixed(Slot);
 
-// SAFETY: nobody writes to it.
+// SAFETY: it stands in statics alone, which are read through constant pointers, and what it points to is
+// code.
 unsafe impl Sync for Fixed {}
 
 impl Fixed {
@@ -77,7 +78,8 @@ static SHARED: Fixed = Fixed::new(enter_shared);
 /// As every handler, on the entry of `hart.block`.
 unsafe fn enter_shared(hart: &mut Hart, _: *const Slot, core: &mut Core) -> *const Slot {
     let shared = hart.block;
-    // SAFETY: both are live and of the same length; their slots are entered as `drive` would.
+    // SAFETY: the caller's word: this is the entry of shared blocks alone, so `shared` is one that the cache
+    // holds. What `own` gives is a copy of it in the cache, as long, so that it fits the budget, too.
     unsafe {
         if core.cache().is_hot(shared) {
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]

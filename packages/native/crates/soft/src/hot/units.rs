@@ -27,7 +27,7 @@ static RUNS: Fixed = Fixed::new(run);
 /// # Safety
 /// As every handler; `hart.block` is a [`Single`].
 unsafe fn completed(hart: &mut Hart, at: *const Slot, _: &mut Core) -> *const Slot {
-    // SAFETY: the handler's own slot.
+    // SAFETY: the handler's own slot, by the caller's word.
     let place = unsafe { Block::place(hart.block, at) };
     hart.pc = hart.pc.wrapping_add(2 * u64::from(place.half));
     hart.budget -= 1;
@@ -39,7 +39,12 @@ pub(super) fn make_single(raw: u32) -> Option<Box<Single>> {
     let inst = decode(raw);
     let mut lowering = Lowering::new(0);
     lowering.add(&inst);
-    let first = *lowering.finish().drafts.first()?;
+    let drafts = lowering.finish().drafts;
+    let first = *drafts.first()?;
+    // A branch or a jump follows the link behind it, where `completed` is to stand.
+    if drafts.get(1).is_some_and(|behind| behind.is_link) {
+        return None;
+    }
     let behind = Draft {
         slot: Slot { head: Head { run: operation_of(completed) }, reg: [0; 4], imm: 0 },
         place: Place { index: 1, half: inst.len / 2 },
@@ -59,11 +64,16 @@ pub(super) unsafe extern "sysv64" fn execute_single(
     core: *mut c_void,
     detail: *const Detail,
 ) -> u32 {
-    // SAFETY: `run_code` has given up its references for the length of the translated code; details do not
-    // change.
+    // SAFETY: the caller's word: these are the pointers that `run_code` made of its references, which it
+    // does not use before translated code has left; a detail lies in `CodeMemory`, which is mapped, and
+    // nobody writes to it.
     let (hart, core, detail) = unsafe { (&mut *hart, &mut *core.cast::<Core>(), *detail) };
     // A panic must not unwind through translated code, which has no unwind tables.
-    let (next, panic) = match catch_unwind(AssertUnwindSafe(|| execute(hart, core, &detail))) {
+    let executed = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: translated code runs while the core is bound: that is what `run_code` asks for.
+        unsafe { execute(hart, core, &detail) }
+    }));
+    let (next, panic) = match executed {
         // Translated code counts the unit's ticks at its entry and has them in a register.
         Ok(None) => return 0,
         Ok(Some(next)) => (next, None),
@@ -77,7 +87,10 @@ pub(super) unsafe extern "sysv64" fn execute_single(
 
 /// Executes the instruction of a detail. `None`: it completed, and nothing else happened;
 /// otherwise what a handler returns.
-fn execute(hart: &mut Hart, core: &mut Core, detail: &Detail) -> Option<*const Slot> {
+///
+/// # Safety
+/// The core is bound, and the hart ready.
+unsafe fn execute(hart: &mut Hart, core: &mut Core, detail: &Detail) -> Option<*const Slot> {
     core.profile.singles += 1;
     let epoch = core.cache().epoch;
     hart.pc = detail.pc;
@@ -89,8 +102,8 @@ fn execute(hart: &mut Hart, core: &mut Core, detail: &Detail) -> Option<*const S
     };
     hart.block = block;
     let at = Block::first(block);
-    // SAFETY: the block is boxed in the translator and its slots follow it there; the core is
-    // bound while translated code runs.
+    // SAFETY: bound, by the caller's word. `make_single` made the block, which is boxed in the translator
+    // and goes with `Translator::clear` alone: an operation that needs no link, and one behind it.
     let next = unsafe { exec::execute(hart, at, core) };
     if next != at.wrapping_add(1) {
         return Some(next);
@@ -106,8 +119,9 @@ fn execute(hart: &mut Hart, core: &mut Core, detail: &Detail) -> Option<*const S
 /// As every handler, on the entry of `hart.block`.
 unsafe fn count(hart: &mut Hart, _: *const Slot, core: &mut Core) -> *const Slot {
     let block = hart.block.cast_mut();
-    // SAFETY: `hart.block` is live; its header is read and written through this pointer alone
-    // here, its slots are entered as `drive` would.
+    // SAFETY: the caller's word: `hart.block` is live. This is the entry of blocks of the cache alone
+    // (`Entries`), which are written to by the machine's own thread; no reference to the header is alive.
+    // The first slot is an operation of it, `RUNNING` one that asks for the block alone.
     unsafe {
         let first = Block::first(block);
         if (*block).heat > 0 {
@@ -135,7 +149,8 @@ unsafe fn count(hart: &mut Hart, _: *const Slot, core: &mut Core) -> *const Slot
 /// As every handler, on the entry of `hart.block`, of which a unit was made before.
 unsafe fn run(hart: &mut Hart, _: *const Slot, core: &mut Core) -> *const Slot {
     let block = hart.block;
-    // SAFETY: as this; the first slot of the block that is entered.
+    // SAFETY: the caller's word. Where `run_block` does nothing `hart.block` is `block` still, and its first
+    // slot an operation.
     unsafe {
         match run_block(hart, core) {
             Some(next) => next,
@@ -147,23 +162,24 @@ unsafe fn run(hart: &mut Hart, _: *const Slot, core: &mut Core) -> *const Slot {
 /// Runs the unit for the block that is entered, which is hot. `None` if there is none.
 ///
 /// # Safety
-/// `hart.block` is a live block of the cache or a shared one, and `hart.pc` the address of its start.
+/// As of a handler, on the entry of `hart.block`: it is live, `hart.pc` is its start, the core is bound.
 pub(super) unsafe fn run_block(hart: &mut Hart, core: &mut Core) -> Option<*const Slot> {
-    // SAFETY: live, by the caller's word.
+    // SAFETY: `hart.block` is live, by the caller's word.
     let pa = unsafe { (*hart.block).pa };
     let (va, delta) = (hart.pc, pa.wrapping_sub(hart.pc));
     let known = core.translator()?.code_at(va, delta);
     let code = match known {
         Some(code) => code,
         None => {
-            // SAFETY: the caller's word.
+            // SAFETY: `hart.block` is live and starts at `hart.pc`, by the caller's word.
             match unsafe { code_for(hart, core, hart.block) } {
                 Found::Code => core.translator()?.code_at(va, delta)?,
                 Found::Later | Found::Never => return None,
             }
         }
     };
-    // SAFETY: the unit asks for no more ticks than the block.
+    // SAFETY: bound, by the caller's word, and at the start of a block: between two instructions.
+    // `code_at` found the code for this `pc` just now.
     Some(unsafe { run_code(hart, core, code) })
 }
 
@@ -180,8 +196,9 @@ pub(super) unsafe fn run_code(hart: &mut Hart, core: &mut Core, code: *const u8)
             return NONE;
         };
         let budget = hart.budget;
-        // SAFETY: `enter` takes the pointers that this was given, whose references are not used
-        // until it is back.
+        // SAFETY: the caller's word; at later turns translated code has left between two instructions
+        // (LEFT_INDIRECT, a site) of the same call to the engine. The references that `enter` takes are
+        // not used until it is back, and `way_in` is of this turn.
         let left = unsafe { way_in.enter(hart, core) };
         core.profile.entered += 1;
         core.profile.translated_ticks += (budget - hart.budget) as u64;
@@ -199,25 +216,29 @@ pub(super) unsafe fn run_code(hart: &mut Hart, core: &mut Core, code: *const u8)
                 }
                 return next;
             }
-            LEFT_INDIRECT => match translator.arrive(hart) {
+            // SAFETY: bound, by the caller's word.
+            LEFT_INDIRECT => match unsafe { translator.arrive(hart) } {
                 Some((found, delta)) => {
                     translator.remember(hart.pc, found, delta);
                     code = found;
                 }
-                // SAFETY: bound, between blocks.
+                // SAFETY: bound, by the caller's word. Translated code that leaves by an indirect jump
+                // has left its unit, with `pc` and `budget` of what follows.
                 None => return unsafe { arrive(hart) },
             },
             site => {
                 let site = site as usize;
                 if let Some(target) = translator.target(site) {
                     hart.pc = target;
-                    if let Some((found, delta)) = translator.arrive(hart) {
+                    // SAFETY: bound, by the caller's word.
+                    if let Some((found, delta)) = unsafe { translator.arrive(hart) } {
                         translator.link(site, target, delta);
                         code = found;
                         continue;
                     }
                 }
-                // SAFETY: bound, between blocks.
+                // SAFETY: bound, by the caller's word. Translated code that leaves by a site has left
+                // its unit, and `pc` was just set to where the site leads.
                 return unsafe { arrive(hart) };
             }
         }

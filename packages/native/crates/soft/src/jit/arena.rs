@@ -130,7 +130,8 @@ impl Arena {
     /// The function that enters translated code.
     #[inline]
     pub fn enter(&self) -> Enter {
-        // SAFETY: the thunk was assembled as a function of this type.
+        // SAFETY: `thunks.enter` is where `thunks::assemble` put a function of this type, in memory that lives
+        // as long as this.
         unsafe { std::mem::transmute::<*const u8, Enter>(self.address(self.thunks.enter)) }
     }
 

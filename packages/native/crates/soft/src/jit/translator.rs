@@ -82,7 +82,8 @@ impl WayIn {
     /// The hart is between two instructions and its core, of the type that [`ExecuteSingle`] takes,
     /// is bound; nothing but translated code and what it calls uses either until this returns.
     pub unsafe fn enter<C>(&self, hart: &mut Hart, core: &mut C) -> u64 {
-        // SAFETY: the caller's word; the code was assembled for these arguments.
+        // SAFETY: the caller's word; the thunk was assembled for these arguments (`thunks.rs`), and `Enter`
+        // is their type.
         unsafe { (self.enter)(hart, (&raw mut *core).cast(), self.code, self.table) }
     }
 }
@@ -171,7 +172,8 @@ impl Translator {
         if let Some(Known::Adopted(page)) = self.known.get(&(va & PAGE_MASK, pa & PAGE_MASK))
             && let Some(arena) = &self.arena
         {
-            // SAFETY: `known` is of the arena that is held, and has pages of it.
+            // SAFETY: a page is boxed in its arena and goes with it alone. That arena is held: `known` is of
+            // `last`, which `hold` makes the one that it takes hold of, and `known` empty where it was another.
             let code = unsafe { &**page }.code((va & !PAGE_MASK) as usize);
             if let Some(code) = code {
                 return Some(arena.address(code));
@@ -203,7 +205,8 @@ impl Translator {
             },
         };
         self.known.insert(place, Known::Adopted(page));
-        // SAFETY: `known` is of the arena that is held, and has pages of it.
+        // SAFETY: a page is boxed in its arena and goes with it alone. That arena is held: `known` is of
+        // `last`, which `hold` makes the one that it takes hold of, and `known` empty where it was another.
         let made = arena.translate(unsafe { &*page }, (va & !PAGE_MASK) as usize, len);
         match made {
             Translated::Code { instructions, bytes, .. } => {
@@ -254,9 +257,12 @@ impl Translator {
     }
 
     /// Finds the code for `hart.pc`, if the fetch translation is at hand.
+    ///
+    /// # Safety
+    /// The core is bound, and the hart ready.
     #[inline]
-    pub fn arrive(&self, hart: &Hart) -> Option<(*const u8, u64)> {
-        // SAFETY: while bound, `fetch` has FETCH_ENTRIES entries.
+    pub unsafe fn arrive(&self, hart: &Hart) -> Option<(*const u8, u64)> {
+        // SAFETY: the caller's word: `Core::prepare` has set `fetch` to an array of FETCH_ENTRIES.
         let entry = unsafe { *hart.fetch.add((hart.pc >> 12) as usize & (FETCH_ENTRIES - 1)) };
         if entry.tag != tag(hart.pc) {
             return None;
@@ -304,7 +310,7 @@ impl Translator {
 }
 
 fn empty_table() -> Zeroed<TableEntry> {
-    // SAFETY: zeroes are an empty entry, and there are some.
+    // SAFETY: an entry is two integers and a pointer, which may be null, and the count is a constant above 0.
     let mut table = unsafe { Zeroed::<TableEntry>::new(TABLE_ENTRIES) };
     table[0] = TableEntry::EMPTY_FIRST;
     table
