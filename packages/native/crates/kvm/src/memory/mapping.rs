@@ -54,8 +54,8 @@ pub(crate) struct Mapping {
     len: usize,
 }
 
-// SAFETY: plain memory at a fixed address; whoever writes it answers for exclusion, which the
-// memory that owns it does.
+// SAFETY: memory that no thread has a tie to, at a fixed address; there is no way to read or write it but
+// by an unsafe block of whoever follows `start`, which is the memory that owns it, and the processor.
 unsafe impl Send for Mapping {}
 // SAFETY: as above.
 unsafe impl Sync for Mapping {}
@@ -101,7 +101,8 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: exactly what was mapped; by the invariant nobody follows a pointer into it.
+        // SAFETY: exactly what `of` mapped. Whoever follows pointers into it holds this: memory, and the
+        // virtual machine.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
     }
 }

@@ -132,7 +132,8 @@ impl VirtualMachine {
 
     /// Bytes of each element of the port access that the guest came out for.
     fn width(&mut self) -> usize {
-        // SAFETY: the structure's union holds a port access, for which the guest came out.
+        // SAFETY: KVM writes the structure before `KVM_RUN` is back; every field of the union is an integer,
+        // good whatever is in it. `enter` asks for `IoIn` and `IoOut` alone, for which it is a port access.
         let size = unsafe { self.processor.get_kvm_run().__bindgen_anon_1.io.size };
         usize::from(size.clamp(1, 4))
     }
@@ -151,7 +152,7 @@ impl VirtualMachine {
     }
 
     fn internal_error(&mut self) -> String {
-        // SAFETY: the structure's union holds an internal error, for which the guest came out.
+        // SAFETY: as in `width`; `enter` asks for `InternalError` alone.
         let suberror = unsafe { self.processor.get_kvm_run().__bindgen_anon_1.internal.suberror };
         let place = self.place();
         match suberror {

@@ -125,7 +125,8 @@ pub(crate) struct Fake {
     is_mapped: bool,
 }
 
-// SAFETY: the pointers are followed only while the memory that gave them is borrowed for a run.
+// SAFETY: `page` alone reads the pointers, while the memory that gave them is borrowed exclusively, and
+// forgets them where its generation is another.
 unsafe impl Send for Fake {}
 
 impl Fake {
@@ -154,13 +155,14 @@ impl Fake {
 
     fn word(&mut self, memory: &mut dyn GuestMemory, gpa: u64) -> Option<u64> {
         let page = self.page(memory, gpa, false)?;
-        // SAFETY: the page is good in this generation, and eight-byte words do not leave it.
+        // SAFETY: `page` gave it for this generation, in which it is good; the mask keeps the word aligned
+        // and inside.
         Some(unsafe { page.as_ptr().add((gpa & 0xff8) as usize).cast::<u64>().read() })
     }
 
     fn set_word(&mut self, memory: &mut dyn GuestMemory, gpa: u64, value: u64) -> Option<()> {
         let page = self.page(memory, gpa, true)?;
-        // SAFETY: as in `word`, and the page was handed out for writing.
+        // SAFETY: as in `word`; `page` gives what was handed out for writing alone.
         unsafe { page.as_ptr().add((gpa & 0xff8) as usize).cast::<u64>().write(value) };
         Some(())
     }

@@ -15,7 +15,8 @@ pub(crate) struct MappedMemory {
     mapping: Region,
 }
 
-// SAFETY: the mapping is reached through the memory alone, exclusively for writing.
+// SAFETY: `mapping` is private and written to in methods that have `self` exclusively; the pointers that
+// those hand out are good as long as a generation (`GuestMemory::generation`).
 unsafe impl Send for MappedMemory {}
 // SAFETY: as above.
 unsafe impl Sync for MappedMemory {}
@@ -34,7 +35,8 @@ impl MappedMemory {
         let memory = Self::new(base, size_bytes);
         for page in (0..memory.page_count()).filter(|page| image.has(*page)) {
             let content = image.page(page).expect("the laws' snapshots are whole");
-            // SAFETY: both are pages, and the mapping's is nobody else's.
+            // SAFETY: `PageImage::page` gives a whole page, `host` another; the memory was made just now,
+            // so that nobody else has it.
             unsafe { content.copy_to_nonoverlapping(memory.host(page), PAGE_BYTES) };
         }
         memory
@@ -42,7 +44,7 @@ impl MappedMemory {
 
     fn host(&self, page: usize) -> NonNull<u8> {
         assert!(page < self.page_count());
-        // SAFETY: the page lies in the mapping.
+        // SAFETY: checked to be a page of the mapping, which `new` made as long.
         unsafe { self.mapping.start().add(page * PAGE_BYTES) }
     }
 
@@ -88,7 +90,8 @@ impl GuestMemory for MappedMemory {
     }
 
     fn page_bytes(&self, page: usize) -> Result<Option<&[u8; PAGE_BYTES]>, MemoryError> {
-        // SAFETY: whoever writes the page needs the memory exclusively.
+        // SAFETY: mapped as long as `self`, which the reference borrows: whoever writes the page needs it
+        // exclusively, or a pointer that is followed while a run has it exclusively.
         Ok(Some(unsafe { self.host(page).cast().as_ref() }))
     }
 
@@ -119,7 +122,7 @@ impl GuestMemory for MappedMemory {
             self.epochs.written(page);
             self.books.written(page);
             let (head, tail) = rest.split_at(take);
-            // SAFETY: the piece lies in the page, which this memory has exclusively.
+            // SAFETY: `pieces` gives such as lie in one page; `self` is borrowed exclusively.
             unsafe { self.host(page).as_ptr().add(offset).copy_from(head.as_ptr(), take) };
             rest = tail;
         }
@@ -132,7 +135,7 @@ impl GuestMemory for MappedMemory {
 
     fn fork(&mut self) -> Box<dyn GuestMemory> {
         let fork = Self::new(self.base(), self.size_bytes());
-        // SAFETY: two mappings of one size, the other nobody else's.
+        // SAFETY: `new` gave the fork a mapping of the same size, which nobody else has yet.
         unsafe {
             let len = self.page_count() * PAGE_BYTES;
             self.mapping.start().copy_to_nonoverlapping(fork.mapping.start(), len);

@@ -110,6 +110,44 @@ fn a_machine_is_the_same_whichever_way_its_memory_is_kept() {
     assert!(digests.iter().all(|digest| *digest == digests[0]));
 }
 
+/// Small, so that Miri reads it, too: what the engine and either memory point to and copy.
+#[test]
+fn a_guest_and_its_fork_have_what_each_stored_whichever_way_its_memory_is_kept() {
+    let program = [
+        op(Op::Set, 1, 0, 7),
+        op(Op::Store, 0, 1, 0x10000),
+        op(Op::Load, 0, 2, 0x10000),
+        op(Op::Add, 0, 0, 0x1238),
+        op(Op::Add, 1, 0, 1),
+        op(Op::Set, 3, 0, 1),
+        op(Op::JumpIfNot, 3, 0, 1),
+    ];
+    let until = |at| RunUntil { at_nanos: Some(at), ..RunUntil::default() };
+    // Across two pages, the first of which the guest has stored to, and the second has not.
+    let written = BASE + 0x10ffe;
+    let stories = [Fake::boxed, Fake::mapped].map(|engine| {
+        let mut machine = Machine::new(&guest(&program), engine()).expect("good");
+        machine.run(&until(30));
+        let mut fork = machine.fork().expect("good");
+        machine.write_memory(written, &[1, 2, 3, 4]).expect("memory");
+        let mut story = Vec::new();
+        for machine in [&mut machine, &mut fork] {
+            machine.run(&until(60));
+            let mut bytes = [0; 4];
+            machine.read_memory(written, &mut bytes).expect("memory");
+            let mut stored = [0; 8];
+            machine.read_memory(BASE + 0x10000 + 5 * 0x1238, &mut stored).expect("memory");
+            story.push((bytes, u64::from_le_bytes(stored), machine.registers()));
+        }
+        story
+    });
+    let [paged, mapped] = stories;
+    assert_eq!(paged, mapped);
+    assert_eq!(paged.iter().map(|(bytes, ..)| *bytes).collect::<Vec<_>>(), [[1, 2, 3, 4], [0; 4]]);
+    assert_eq!(paged[0].1, 12, "the sixth word that the guest stored");
+    assert_eq!(paged[0].2, paged[1].2);
+}
+
 #[test]
 fn a_violation_names_the_first_moment_that_differs() {
     let program = [op(Op::Add, 0, 0, 1), op(Op::Set, 1, 0, 1), op(Op::JumpIfNot, 1, 0, 0)].to_vec();

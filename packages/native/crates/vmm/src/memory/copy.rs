@@ -55,8 +55,8 @@ impl PagedMemory {
             let take = rest.len().min(PAGE_BYTES - offset);
             let address = self.readable(((at - self.base) / PAGE) as usize)?;
             let (head, tail) = rest.split_at_mut(take);
-            // SAFETY: the page is readable for 4 KiB, offset + take stays inside it, and `head`
-            // is memory of the caller's, distinct from it.
+            // SAFETY: `readable` gives a whole page, `take` stays inside it, and `head` is an exclusive
+            // reference, which nothing of guest memory is lent as.
             unsafe {
                 std::ptr::copy_nonoverlapping(
                     address.as_ptr().add(offset),

@@ -40,8 +40,8 @@ struct Pool {
     in_use: usize,
 }
 
-// SAFETY: the pool holds the only pointers to slab headers that are followed under its lock;
-// slabs are plain memory that any thread may touch.
+// SAFETY: what it points to are slabs, which no thread has a tie to. `free` and `position` in their
+// headers are reached through `POOL`'s lock alone; the counts beside them are atomic.
 unsafe impl Send for Pool {}
 
 static POOL: Mutex<Pool> = Mutex::new(Pool { partial: Vec::new(), spare: 0, in_use: 0 });
@@ -98,7 +98,8 @@ pub(crate) struct Region {
     len: usize,
 }
 
-// SAFETY: a region is plain memory; whoever writes through `start` answers for exclusion.
+// SAFETY: a region is memory that no thread has a tie to; there is no way to read or write it but by an
+// unsafe block of whoever follows `start`.
 unsafe impl Send for Region {}
 // SAFETY: as above.
 unsafe impl Sync for Region {}
@@ -117,8 +118,8 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
-        // SAFETY: the range is exactly what `new` mapped; the owner is gone, so no pointer into it
-        // is followed any more.
+        // SAFETY: the range is exactly what `new` mapped. Whoever gives out pointers into it (`Layer`,
+        // `filled_page`, `MappedMemory`) owns the region and lends them for as long as itself.
         unsafe { mapping::unmap(self.start, self.len, REGION_ALIGN) };
     }
 }
@@ -167,14 +168,15 @@ impl PageRef {
             index
         };
         pool.in_use += 1;
-        // SAFETY: index < PAGES_PER_SLAB, so the address is inside the slab.
+        // SAFETY: the index is of a bit of `ALL_FREE`, which has PAGES_PER_SLAB, so the address is inside
+        // the slab.
         Ok(Self(unsafe { slab.cast::<u8>().add(index * PAGE_BYTES) }))
     }
 
     /// A page of zeros.
     pub(crate) fn zeroed() -> Result<Self, Exhausted> {
         let page = Self::allocate()?;
-        // SAFETY: the fresh page is exclusively ours and 4 KiB long.
+        // SAFETY: `allocate` has just taken the page out of `free`, with the only reference to it.
         unsafe { page.0.as_ptr().write_bytes(0, PAGE_BYTES) };
         Ok(page)
     }
@@ -276,13 +278,14 @@ impl Drop for PageRef {
 
 impl Pool {
     fn insert_partial(&mut self, slab: NonNull<SlabHeader>) {
-        // SAFETY: callers pass a mapped slab and hold the lock that guards `position`.
+        // SAFETY: `allocate` passes a slab that it has just mapped and `drop` one that has a page in use;
+        // `position` is reached under the lock alone, which gave `self`.
         unsafe { (*slab.as_ptr()).position = self.partial.len() };
         self.partial.push(slab);
     }
 
     fn remove_partial(&mut self, slab: NonNull<SlabHeader>) {
-        // SAFETY: as in `insert_partial`; every slab in the list is mapped.
+        // SAFETY: as in `insert_partial`; a slab is unmapped once it was taken out of the list.
         unsafe {
             let position = (*slab.as_ptr()).position;
             self.partial.swap_remove(position);
@@ -312,7 +315,7 @@ pub(crate) fn filled_page(byte: u8) -> Option<NonNull<u8>> {
     let filled = &FILLED[usize::from(byte)];
     if filled.get().is_none() {
         let page = Region::new(PAGE_BYTES)?;
-        // SAFETY: the region is a page of nobody else's yet.
+        // SAFETY: the region was made just now, a page long, and nobody else knows it.
         unsafe { page.start().write_bytes(byte, PAGE_BYTES) };
         // Another thread may have been first: its page is as good.
         let _ = filled.set(page);

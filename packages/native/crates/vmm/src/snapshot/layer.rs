@@ -137,11 +137,13 @@ impl Layer {
             return filled_page(byte)
                 .ok_or_else(|| MemoryError::Exhausted { limit_bytes: limit_bytes() });
         }
+        let count = self.bytes as usize / PAGE_BYTES;
+        assert!(page < count, "page {page} of {count}");
         let chunk = page / CHUNK_PAGES;
         if self.verified[chunk / 64].load(Ordering::Acquire) >> (chunk % 64) & 1 == 0 {
             self.fill(chunk)?;
         }
-        // SAFETY: the page lies in a verified chunk, so inside the region.
+        // SAFETY: the page is one of the file, as was just checked, and `open` made the region as long.
         Ok(unsafe { self.region.start().add(page * PAGE_BYTES) })
     }
 
@@ -153,8 +155,9 @@ impl Layer {
         }
         let offset = chunk as u64 * CHUNK_BYTES as u64;
         let len = (self.bytes - offset).min(CHUNK_BYTES as u64);
-        // SAFETY: the range lies inside the region. Nobody else touches it: pointers into a chunk
-        // are given out after its bit is set only, and the lock keeps other fillers away.
+        // SAFETY: `page`, which alone calls this, has checked that the chunk begins in the file, which `len`
+        // does not leave, and `open` made the region as long. Nobody else touches the range: `page`
+        // gives out pointers into a chunk once its bit is set, and `filling` keeps other fillers away.
         let bytes = unsafe {
             let start = self.region.start().as_ptr().add(chunk * CHUNK_BYTES);
             std::slice::from_raw_parts_mut(start, len as usize)

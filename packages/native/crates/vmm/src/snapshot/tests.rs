@@ -10,6 +10,7 @@ use proptest::prelude::*;
 mod chains;
 mod disks;
 mod engines;
+mod layers;
 
 struct Directory(PathBuf);
 

@@ -122,15 +122,17 @@ pub(super) fn open_file(path: &Path) -> Result<File, RestoreError> {
         expected: "a regular file".to_owned(),
         found: found.to_owned(),
     };
+    // Miri knows no O_NONBLOCK.
+    let unwaited = if cfg!(miri) { 0 } else { libc::O_NONBLOCK };
     let file = OpenOptions::new()
         .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .custom_flags(libc::O_NOFOLLOW | unwaited)
         .open(path)
         .map_err(|error| match error.raw_os_error() {
-            Some(libc::ELOOP) => invalid("a link"),
-            Some(libc::ENXIO) => invalid("a socket or a device"),
-            _ => file_error(path, &error),
-        })?;
+        Some(libc::ELOOP) => invalid("a link"),
+        Some(libc::ENXIO) => invalid("a socket or a device"),
+        _ => file_error(path, &error),
+    })?;
     // Of what was opened, not of what stands there now.
     let metadata = file.metadata().map_err(|error| file_error(path, &error))?;
     if metadata.is_file() { Ok(file) } else { Err(invalid("something else")) }
