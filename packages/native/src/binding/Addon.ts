@@ -611,7 +611,7 @@ export interface ImageRegistry {
   identityToken: string | null
   /** Files of certificates of authorities that are trusted. */
   certificateAuthorities: Array<string>
-  /** Whether a registry of this machine is spoken with by TLS. */
+  /** Whether a registry of this host is spoken with by TLS. */
   tls: boolean
 }
 

@@ -41,7 +41,7 @@ pub struct ImageRegistry {
     pub identity_token: Option<String>,
     /// Files of certificates of authorities that are trusted.
     pub certificate_authorities: Vec<String>,
-    /// Whether a registry of this machine is spoken with by TLS.
+    /// Whether a registry of this host is spoken with by TLS.
     pub tls: bool,
 }
 

@@ -234,7 +234,7 @@ pub enum ImageError {
         /// What is wrong.
         reason: String,
     },
-    /// Plain HTTP to another machine.
+    /// Plain HTTP to another host.
     #[error("{url}: expected https, found plain HTTP to a host that is not this one")]
     Insecure {
         /// Where it leads.

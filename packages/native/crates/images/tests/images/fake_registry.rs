@@ -198,7 +198,7 @@ pub fn pull_with(
     pulled
 }
 
-/// Registries that are waited for as long as a busy machine may need to let them answer.
+/// Registries that are waited for as long as a busy host may need to let them answer.
 pub fn registries() -> Registries {
     let nowhere = std::env::temp_dir().join("stillpoint-no-docker-configuration.json");
     Registries {

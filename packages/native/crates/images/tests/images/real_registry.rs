@@ -1,4 +1,4 @@
-//! A real registry, Debian's `docker-registry` on this machine, to which `skopeo` pushes: what is pulled is
+//! A real registry, Debian's `docker-registry` on this host, to which `skopeo` pushes: what is pulled is
 //! what was pushed, however it is compressed, whoever must log in, for whichever platform.
 
 use crate::archive::{Item, archive};

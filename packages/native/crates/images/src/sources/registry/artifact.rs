@@ -208,7 +208,7 @@ fn open(file: &Path, writes: bool) -> std::io::Result<File> {
 fn read_piece(piece: &Piece) -> Result<Vec<u8>, ImageError> {
     check_size(piece)?;
     let Some(Place { file, offset }) = piece.places.first() else {
-        let place = "this machine".to_owned();
+        let place = "this host".to_owned();
         return Err(ImageError::BlobMissing { place, digest: piece.digest.to_string() });
     };
     let mut content = vec![0; piece.size as usize];

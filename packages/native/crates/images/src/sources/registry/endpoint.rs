@@ -10,7 +10,7 @@ pub(super) struct Endpoint {
     pub(super) base: String,
     /// Host and port, by which it is known in configurations.
     pub(super) registry: String,
-    /// Whether plain HTTP to this machine is meant.
+    /// Whether plain HTTP to this host is meant.
     pub(super) is_local: bool,
 }
 
@@ -25,7 +25,7 @@ impl Endpoint {
         for mirror in &options.mirrors {
             let invalid = || ImageError::OptionInvalid {
                 option: format!("mirrors of {registry}"),
-                expected: "URLs with https, or of this machine",
+                expected: "URLs with https, or of this host",
                 found: mirror.chars().take(200).collect(),
             };
             let (is_plain, rest) =

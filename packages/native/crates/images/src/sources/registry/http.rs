@@ -10,7 +10,7 @@ use ureq::http::{Response, StatusCode, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Timeout};
 
-/// Whether a host is this machine.
+/// Whether a name is that of the host that this runs on.
 pub(super) fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare == "localhost"
@@ -139,7 +139,7 @@ impl Client {
         Steady::new(body, self.silence)
     }
 
-    /// Asks, and follows where it is led. `is_local`: plain HTTP to this machine is meant.
+    /// Asks, and follows where it is led. `is_local`: plain HTTP to this host is meant.
     pub(super) fn ask(
         &self,
         ask: &Ask<'_>,
@@ -205,7 +205,7 @@ impl Client {
                 if ask.from > 0 {
                     request = request.header("range", format!("bytes={}-", ask.from));
                 }
-                // No proxy leads to this machine.
+                // No proxy leads to this host.
                 if is_loopback(&here.host) { request.config().proxy(None).build() } else { request }
             }};
         }
@@ -276,7 +276,7 @@ pub(super) fn origin(url: &str) -> Result<Origin, ImageError> {
     Ok(Origin { scheme, host: authority.host().to_owned(), authority: authority.to_string() })
 }
 
-/// Plain HTTP stays on this machine, and nobody else's answer leads to it.
+/// Plain HTTP stays on this host, and nobody else's answer leads to it.
 fn check_transport(url: &str, origin: &Origin, is_local: bool) -> Result<(), ImageError> {
     match origin.scheme.as_str() {
         "https" => Ok(()),

@@ -5,7 +5,7 @@
 //! GET /v2/NAME/blobs/DIGEST              everything else
 //! ```
 //!
-//! Plain HTTP is for this machine only. Mirrors are asked first; one that has not got it, or is not to be
+//! Plain HTTP is for this host only. Mirrors are asked first; one that has not got it, or is not to be
 //! reached, is passed over. What fails for a moment is asked again, and a blob is taken up where it broke off.
 //! Secrets are shown to the registry that they are for, never to where it leads.
 //!

@@ -31,6 +31,6 @@ pub struct RegistryOptions {
     pub credentials: Option<Credentials>,
     /// Files of certificates of authorities that are trusted besides the system's.
     pub authorities: Vec<PathBuf>,
-    /// Whether a registry of this machine is spoken with by TLS. Others always are.
+    /// Whether a registry of this host is spoken with by TLS. Others always are.
     pub is_tls: bool,
 }
