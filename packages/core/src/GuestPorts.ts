@@ -35,7 +35,7 @@ export interface PublishSpec {
   readonly guestPort: number
   /** `tcp` if absent. */
   readonly protocol?: TransportProtocol
-  /** IPv4 address of the host's to listen on; `127.0.0.1` if absent. */
+  /** Address of the host's to listen on, IPv4 or IPv6, as `::1`; `127.0.0.1` if absent. An IPv6 address takes nobody of IPv4, `::` neither. */
   readonly host?: string
   /** The host's port; 0, or absent: any that is free. */
   readonly hostPort?: number
@@ -61,9 +61,10 @@ interface EgressPorts {
 /** Lets a guest reach some addresses at some ports. */
 export interface AddressRule extends EgressPorts {
   /**
-   * An IPv4 address, or a range of them as `10.0.0.0/8`. Addresses of the host itself, of its links and of metadata services are
-   * reached only if the whole range lies among them: `0.0.0.0/0` does not allow them. The host's loopback is reached as 10.0.2.2,
-   * the guest's gateway, where a rule names `127.0.0.1`.
+   * An address, or a range of them as `10.0.0.0/8` or `2001:db8::/32`. Addresses of the host itself, of its links, of metadata services
+   * and, in IPv6, of local networks (`fc00::/7`) are reached only if the whole range lies among them: neither `0.0.0.0/0` nor `::/0`
+   * allows them, however they are written (`::ffff:127.0.0.1`). The host's loopback is reached as the guest's gateway: as 10.0.2.2 where
+   * a rule names `127.0.0.1`, as fd53:5449:4c4c::2 where one names `::1`.
    */
   readonly addresses: string
 }
@@ -71,7 +72,7 @@ export interface AddressRule extends EgressPorts {
 /** Lets a guest reach a host, wherever this guest was told that it is. */
 export interface HostRule extends EgressPorts {
   /**
-   * A name, `*.example.com` for those below one, or `*` for any. It allows the addresses that 10.0.2.3 answered this guest for it, and
+   * A name, `*.example.com` for those below one, or `*` for any. It allows the addresses that the name server answered this guest for it, and
    * no others; never those of the host itself, of its links and of metadata services, whatever a name is said to mean.
    */
   readonly host: string
@@ -80,9 +81,9 @@ export interface HostRule extends EgressPorts {
 /** Lets a guest reach somebody: addresses, or a host by its name. */
 export type EgressRule = AddressRule | HostRule
 
-/** What the guest's questions for names, to 10.0.2.3, are answered with. A name that nobody knows, or that no rule allows, is nobody's. */
+/** What the guest's questions for names, to 10.0.2.3 or fd53:5449:4c4c::3, are answered with. A name that nobody knows, or that no rule allows, is nobody's. */
 export interface GuestNames {
-  /** Names, each with at most 14 IPv4 addresses: answered with them and nothing else, whether or not a rule allows to reach them. */
+  /** Names, each with at most 14 addresses, of IPv4 and IPv6 together: answered with them and nothing else, whether or not a rule allows to reach them. */
   readonly table?: Readonly<Record<string, ReadonlyArray<string>>>
   /** Who is asked for names that a {@link HostRule} allows and the table does not have: `host`, its resolver, if absent. */
   readonly resolver?: "host" | "none"
@@ -116,9 +117,10 @@ export interface GuestPorts {
   /**
    * Listens on the host until the scope ends; whoever connects is connected to the guest's port. Bytes go through while the guest
    * runs, in both directions, at the pace of the slower side; an end or a reset of one side is one for the other. While the guest
-   * stands still, who connects waits. Where nobody listens in the guest, connections are reset.
+   * stands still, who connects waits. Whoever listens in the guest is asked over IPv4, and over IPv6 if nobody is there; where nobody
+   * listens at all, connections are reset.
    *
-   * Datagrams go through each as a whole, and may be lost as on any network; the guest sees each peer as a port of 10.0.2.2, until 30 s
+   * Datagrams go through each as a whole, and may be lost as on any network; the guest sees each peer as a port of its gateway, until 30 s
    * of guest time without a datagram between the two.
    *
    * At most 64 ports, 1,024 connections, of which further ones wait, and 512 peers of datagrams, of which the one that was silent for

@@ -303,6 +303,8 @@ describe("the command line", () => {
         "--publish",
         "999.1.1.1:0:80"
       ],
+      [2, /--publish: expected .* \[IPv6 address\].*, found ::1:0:80/, "serve", "web", "--publish", "::1:0:80"],
+      [2, /--publish: expected .*, found \[127.0.0.1\]:0:80/, "serve", "web", "--publish", "[127.0.0.1]:0:80"],
       [
         2,
         /expected one of them, found both/,

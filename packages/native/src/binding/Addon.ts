@@ -352,7 +352,7 @@ export interface EgressPolicy {
 
 /** Lets a guest reach some addresses, or a host, at some ports. */
 export interface EgressRule {
-  /** An IPv4 address, or a range of them as `address/bits`. */
+  /** An address, or a range of them as `address/bits`. */
   addresses: string | null
   /** A host's name, `*.name` or `*`. */
   host: string | null
@@ -643,7 +643,7 @@ export interface ImageStore {
 export interface KnownName {
   /** The name. */
   name: string
-  /** IPv4 addresses. */
+  /** Addresses. */
   addresses: Array<string>
 }
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { isIPv4 } from "node:net"
+import { isIPv4, isIPv6 } from "node:net"
 import { serve } from "@stillpoint/core"
 import { Effect } from "effect"
 import { Flag } from "effect/cli"
@@ -11,14 +11,14 @@ import { poolOf, Sandbox } from "../sandbox/Sandbox.ts"
 import { ArgumentInvalid } from "./ArgumentInvalid.ts"
 import { answer } from "./Output.ts"
 
-const published = /^(?:([^:]+):)?(\d{1,5}):(\d{1,5})(?:\/(tcp|udp))?$/
+const published = /^(?:(?:\[([^\]%]+)\]|([^:]+)):)?(\d{1,5}):(\d{1,5})(?:\/(tcp|udp))?$/
 const lastPort = 65_535
 
 /** Clones that stand ready while they are served. */
 const readyClones = 2
 
 export const publish = Flag.String("publish").pipe(
-  Flag.withDescription("[ADDRESS:]PORT:GUESTPORT[/udp]; port 0 picks a free one")
+  Flag.withDescription("[ADDRESS:]PORT:GUESTPORT[/udp], an IPv6 address in brackets; port 0 picks a free one")
 )
 export const perRequest = Flag.Boolean("clone-per-request").pipe(
   Flag.withDescription("Answer each HTTP/1.1 request with a fresh clone"),
@@ -31,11 +31,13 @@ export const perConnection = Flag.Boolean("clone-per-connection").pipe(
 
 /** What a value of `--publish` says. */
 export const readPublish = Effect.fnUntraced(function* (publish: string) {
-  const [, host, hostPort, guestPort, protocol] = published.exec(publish) ?? []
+  const [, version6, version4, hostPort, guestPort, protocol] = published.exec(publish) ?? []
+  const host = version6 ?? version4
+  const isAddress = (version6 === undefined || isIPv6(version6)) && (version4 === undefined || isIPv4(version4))
   const isPort = (text: string | undefined, least: number): text is string =>
     text !== undefined && Number(text) >= least && Number(text) <= lastPort
-  if (!isPort(hostPort, 0) || !isPort(guestPort, 1) || (host !== undefined && !isIPv4(host))) {
-    const expected = `[ADDRESS:]PORT:GUESTPORT[/udp], an IPv4 address and ports of at most ${lastPort}`
+  if (!isPort(hostPort, 0) || !isPort(guestPort, 1) || !isAddress) {
+    const expected = `[ADDRESS:]PORT:GUESTPORT[/udp], an IPv4 address or [IPv6 address], and ports of at most ${lastPort}`
     return yield* new ArgumentInvalid({ argument: "--publish", expected, found: publish })
   }
   const where = { guestPort: Number(guestPort), hostPort: Number(hostPort), ...(host === undefined ? {} : { host }) }
@@ -73,7 +75,7 @@ export const publishClones = Effect.fnUntraced(function* (
   const leads = per === null ? "leads to a clone" : `gives each ${per} a clone`
   const scheme = protocol === "udp" ? "udp" : "http"
   yield* answer(how.json, { host: port.host, hostPort: port.hostPort, guestPort: where.guestPort, protocol, per }, [
-    `${scheme}://${port.host}:${port.hostPort} ${leads} of ${name}`
+    `${scheme}://${isIPv6(port.host) ? `[${port.host}]` : port.host}:${port.hostPort} ${leads} of ${name}`
   ])
   return yield* Effect.never
 })

@@ -24,7 +24,7 @@ pub struct PortRange {
 /// Lets a guest reach some addresses, or a host, at some ports.
 #[napi(object, object_to_js = false, use_nullable = true)]
 pub struct EgressRule {
-    /// An IPv4 address, or a range of them as `address/bits`.
+    /// An address, or a range of them as `address/bits`.
     pub addresses: Option<String>,
     /// A host's name, `*.name` or `*`.
     pub host: Option<String>,
@@ -39,7 +39,7 @@ pub struct EgressRule {
 pub struct KnownName {
     /// The name.
     pub name: String,
-    /// IPv4 addresses.
+    /// Addresses.
     pub addresses: Vec<String>,
 }
 

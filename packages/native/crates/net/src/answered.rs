@@ -1,10 +1,10 @@
 //! What names were said to mean to this guest.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-/// Most addresses of an answer: with the longest name it still fits into the 512 bytes that everybody
-/// takes.
+/// Most addresses of a name: all of version 4 still fit with the longest name into the 512 bytes that
+/// everybody takes, and half as many of version 6.
 pub const MOST_ADDRESSES: usize = 14;
 
 /// Most pairs of a name and an address that are remembered; the oldest go first.
@@ -14,13 +14,13 @@ const MOST_PAIRS: usize = 4096;
 /// addresses that this guest was answered for it, and no others.
 #[derive(Debug, Default)]
 pub(crate) struct Answered {
-    names: BTreeMap<Ipv4Addr, BTreeSet<String>>,
-    order: VecDeque<(Ipv4Addr, String)>,
+    names: BTreeMap<IpAddr, BTreeSet<String>>,
+    order: VecDeque<(IpAddr, String)>,
 }
 
 impl Answered {
     /// Remembers that a name was said to have an address.
-    pub(crate) fn insert(&mut self, address: Ipv4Addr, name: &str) {
+    pub(crate) fn insert(&mut self, address: IpAddr, name: &str) {
         if !self.names.entry(address).or_default().insert(name.to_owned()) {
             return;
         }
@@ -37,7 +37,7 @@ impl Answered {
     }
 
     /// The names that an address was answered for.
-    pub(crate) fn names_of(&self, address: Ipv4Addr) -> impl Iterator<Item = &str> {
+    pub(crate) fn names_of(&self, address: IpAddr) -> impl Iterator<Item = &str> {
         self.names.get(&address).into_iter().flatten().map(String::as_str)
     }
 }
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn the_oldest_are_forgotten_first_and_nothing_else_is() {
         let mut answered = Answered::default();
-        let address = |number: usize| Ipv4Addr::from_bits(number as u32 / 2);
+        let address = |number: usize| IpAddr::from((number as u32 / 2).to_be_bytes());
         for number in 0..MOST_PAIRS + 3 {
             answered.insert(address(number), &number.to_string());
             answered.insert(address(number), &number.to_string());

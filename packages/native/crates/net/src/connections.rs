@@ -9,6 +9,7 @@ use smoltcp::iface::SocketHandle;
 use stillpoint_vmm::network::GuestPort;
 use stillpoint_vmm::time::Nanos;
 
+use crate::addresses::Version;
 use crate::allowances::{Allowances, Way};
 use crate::flow::{Flow, Standing};
 use crate::name_streams::NameStreams;
@@ -61,6 +62,8 @@ pub(crate) struct Connections {
     /// Sockets of the stack that say their last in the next poll.
     dying: Vec<SocketHandle>,
     last_local: u16,
+    /// The guest has an address of version 6.
+    pub(crate) has_version_6: bool,
     /// The flow that was the first to get what others had left of an allowance.
     last_first: u64,
 }
@@ -84,6 +87,7 @@ impl Connections {
             dying: Vec::new(),
             // A machine that goes on where another stood begins elsewhere.
             last_local: LOCAL_PORTS.start() + (seed % 50_000) as u16,
+            has_version_6: false,
             last_first: 0,
         }
     }
@@ -188,9 +192,23 @@ impl Connections {
         }
         let local = self.next_local();
         let Ok(stream) = self.watch.watched(stream, &self.mailbox, token) else { return };
-        if let Some(handle) = self.stack.connect(guest_port, local) {
-            self.flows.insert(token, Flow::new(handle, stream, way));
+        if let Some(handle) = self.stack.connect(Version::Four, guest_port, local) {
+            let mut flow = Flow::new(handle, stream, way);
+            flow.second_port = Some(guest_port);
+            self.flows.insert(token, flow);
         }
+    }
+
+    /// Asks the guest over version 6 for what it does not take over version 4: who listens for version
+    /// 6 alone is reached, too. Whether there is a way.
+    fn ask_again(&mut self, token: u64) -> bool {
+        let (local, has_version_6) = (self.next_local(), self.has_version_6);
+        let Some(flow) = self.flows.get_mut(&token) else { return false };
+        let port = flow.second_port.take().filter(|_| has_version_6);
+        let connect = |port| self.stack.connect(Version::Six, port, local);
+        let Some(handle) = port.and_then(connect) else { return false };
+        self.dying.push(std::mem::replace(&mut flow.handle, handle));
+        true
     }
 
     /// Whether the guest has asked for this connection before, and what came of it.
@@ -265,7 +283,7 @@ impl Connections {
         // What each connection by a way with limits may pass at first: all of them the same.
         let share = |way| (way, allowances.bytes(way, now) / self.count_by(way).max(1));
         let shares: BTreeMap<Way, usize> = allowances.ways().map(share).collect();
-        let (mut hungry, mut over) = (Vec::new(), Vec::new());
+        let (mut hungry, mut refused, mut over) = (Vec::new(), Vec::new(), Vec::new());
         for (token, flow) in &mut self.flows {
             self.stack.settle(flow.handle);
             let share = shares.get(&flow.way).copied().unwrap_or(usize::MAX);
@@ -274,7 +292,14 @@ impl Connections {
             match pumped.standing {
                 Standing::Over => over.push(*token),
                 Standing::Hungry => hungry.push(*token),
+                Standing::Refused => refused.push(*token),
                 Standing::Open => {}
+            }
+        }
+        for token in refused {
+            if !self.ask_again(token) {
+                self.flows.get(&token).into_iter().for_each(Flow::reset_host);
+                over.push(token);
             }
         }
         self.feed(now, hungry, &mut over, allowances);
@@ -313,7 +338,7 @@ impl Connections {
             match pumped.standing {
                 Standing::Over => over.push(token),
                 Standing::Hungry => allowances.wait(flow.way, now),
-                Standing::Open => {}
+                Standing::Open | Standing::Refused => {}
             }
         }
     }

@@ -9,13 +9,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use stillpoint_vmm::network::{ETHERNET_HEADER_BYTES, GuestPort};
 use stillpoint_vmm::time::Nanos;
 
-use crate::addresses::{GATEWAY, GUEST};
+use crate::addresses::Version;
 use crate::allowances::{Allowances, Way};
 use crate::connections::Tokens;
 use crate::fragments;
@@ -37,6 +37,8 @@ struct Port {
     guest_port: u16,
     socket: Watched<UdpSocket>,
     token: u64,
+    /// The version over which the guest is sent what comes: 4, until it says that nobody is there.
+    version: Version,
     may_receive: bool,
 }
 
@@ -76,12 +78,12 @@ pub(crate) struct Datagrams {
     peers: HashMap<(u64, SocketAddr), u64>,
     locals: HashMap<u16, u64>,
     /// Flows to the outside.
-    outward: HashMap<(u16, Place), u64>,
+    outward: HashMap<(Place, Place), u64>,
     last_local: u16,
     ends_at: Option<Nanos>,
     returned: Vec<Returned>,
     /// Names the latest packet that was given, whose parts have it in common.
-    ident: u16,
+    ident: u32,
     buffer: Vec<u8>,
 }
 
@@ -114,7 +116,10 @@ impl Datagrams {
     /// Takes over a published socket; whether the host could.
     pub(crate) fn open(&mut self, id: u64, guest_port: u16, socket: UdpSocket, token: u64) -> bool {
         let Ok(socket) = self.watch.watched(socket, &self.mailbox, token) else { return false };
-        self.ports.insert(id, Port { guest_port, socket, token, may_receive: true });
+        self.ports.insert(
+            id,
+            Port { guest_port, socket, token, version: Version::Four, may_receive: true },
+        );
         true
     }
 
@@ -172,7 +177,8 @@ impl Datagrams {
             return Passing::Nowhere;
         };
         let End::Peer { port: id, peer, .. } = &flow.end else { return Passing::Nowhere };
-        let Some(port) = self.ports.get(id).filter(|port| port.guest_port == datagram.from) else {
+        let Some(port) = self.ports.get(id).filter(|port| port.guest_port == datagram.from.1)
+        else {
             return Passing::Nowhere;
         };
         flow.last_at = now;
@@ -216,7 +222,7 @@ impl Datagrams {
         datagram: &Datagram<'_>,
         destination: SocketAddr,
     ) -> std::io::Result<()> {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        let socket = UdpSocket::bind((Version::of(destination.ip()).unspecified(), 0))?;
         socket.set_nonblocking(true)?;
         socket.connect(destination)?;
         let socket = self.watch.watched(socket, &self.mailbox, token)?;
@@ -260,7 +266,7 @@ impl Datagrams {
                 if let Some(bytes) = outside.receive(&mut buffer, &mut self.returned) {
                     flow.last_at = now;
                     allowances.take(Way::Outside, now, bytes.len());
-                    let packet = packets::datagram(outside.to, (GUEST, outside.from), bytes);
+                    let packet = packets::datagram(outside.to, outside.from, bytes);
                     fragments::give(guest, &packet, frames, &mut self.ident);
                 }
             }
@@ -297,12 +303,12 @@ impl Datagrams {
                 self.mailbox.ring();
                 return;
             }
-            let guest_port = port.guest_port;
+            let (guest_port, version) = (port.guest_port, port.version);
             match port.socket.socket.recv_from(buffer) {
                 Ok((bytes, peer)) => {
                     allowances.take(way, now, bytes);
                     let local = self.local_of(now, id, peer, tokens);
-                    let (from, to) = ((GATEWAY, local), (GUEST, guest_port));
+                    let (from, to) = ((version.gateway(), local), (version.guest(), guest_port));
                     let packet = packets::datagram(from, to, &buffer[..bytes]);
                     fragments::give(guest, &packet, (self.hardware, self.mtu), &mut self.ident);
                 }
@@ -340,6 +346,16 @@ impl Datagrams {
         self.locals.insert(local, token);
         self.flows.insert(token, Flow { last_at: now, end: End::Peer { port, peer, local } });
         local
+    }
+
+    /// The guest says that nobody takes datagrams at one of its places: the next are for the other
+    /// version's, if it has both.
+    pub(crate) fn nobody_at(&mut self, (address, guest_port): Place, has_version_6: bool) {
+        let version = Version::of(address);
+        let is_there = |port: &&mut Port| port.guest_port == guest_port && port.version == version;
+        for port in self.ports.values_mut().filter(is_there).filter(|_| has_version_6) {
+            port.version = version.other();
+        }
     }
 
     /// What went nowhere, since the last call.

@@ -23,6 +23,8 @@ pub(crate) struct Flow {
     pub(crate) handle: SocketHandle,
     /// Whose limits hold for it.
     pub(crate) way: Way,
+    /// The guest's port, while it may still be asked for over version 6, too.
+    pub(crate) second_port: Option<u16>,
     stream: Watched<TcpStream>,
     /// The host's socket may have something to read, and room to write.
     can_read: bool,
@@ -40,6 +42,8 @@ pub(crate) enum Standing {
     Open,
     /// It could pass more than it was allowed to.
     Hungry,
+    /// The guest does not take it, and may be asked in another way.
+    Refused,
     /// Both sides have ended, or one was reset and the other was told.
     Over,
 }
@@ -57,6 +61,7 @@ impl Flow {
         Self {
             handle,
             way,
+            second_port: None,
             stream,
             can_read: true,
             can_write: true,
@@ -92,6 +97,9 @@ impl Flow {
         self.has_begun |= !matches!(state, State::SynSent | State::SynReceived | State::Closed);
         if !self.has_begun && state != State::Closed {
             return self.wait_for_guest(socket);
+        }
+        if !self.has_begun && self.second_port.is_some() {
+            return Standing::Refused;
         }
         if self.pass_out(socket, left).is_err() || self.pass_in(socket, left).is_err() {
             // The host's side was reset: what it has not taken is lost with it.

@@ -1,4 +1,4 @@
-//! Datagrams in parts (RFC 791, 3.2): what the guest sends in fragments is looked at once it is whole.
+//! Datagrams in parts (RFC 791, 3.2; RFC 8200, 4.5): what the guest sends in fragments is looked at once it is whole.
 //!
 //! ```text
 //!  fragment ──▶ Fragments ── not all yet ──▶ kept, for some guest time
@@ -6,21 +6,26 @@
 //!                   └── the last one ──▶ the packet, as if it had been sent whole
 //! ```
 //! Nothing is passed on of a packet whose parts overlap, end in different places or leave something
-//! out, as RFC 5722 has it for version 6: what a receiver makes of those is its own, and no policy can
+//! out, in either version, as RFC 5722 has it for version 6: what a receiver makes of those is its own, and no policy can
 //! be told from it. A TCP of our time sends no fragments; only datagrams are put together.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use smoltcp::wire::{IpProtocol, Ipv4Packet};
-use stillpoint_vmm::network::GuestPort;
+use stillpoint_vmm::network::{GuestPort, Headers, IPV6_HEADER_BYTES};
 use stillpoint_vmm::time::Nanos;
 
+use crate::packets;
 use crate::wire;
 
-const HEADER_BYTES: usize = 20;
-/// Most bytes of a packet behind its header.
-const MOST_BYTES: usize = u16::MAX as usize - HEADER_BYTES;
+const IPV4_HEADER_BYTES: usize = 20;
+/// Bytes of the header that a part of version 6 has besides.
+const FRAGMENT_HEADER_BYTES: usize = 8;
+const FRAGMENT: u8 = 44;
+/// Most bytes of a packet behind its header, in version 6; version 4 counts the header, too.
+const MOST_BYTES: usize = u16::MAX as usize;
+const HOP_LIMIT: u8 = 64;
 /// Packets that are not whole, at once; the oldest makes room for the next.
 const MOST_PACKETS: usize = 16;
 /// Fragments of a packet: far more than any link here makes of one.
@@ -28,8 +33,54 @@ const MOST_FRAGMENTS: usize = 256;
 /// Guest time within which a packet is to be whole (RFC 1122, 3.3.2: 60 to 120 s, for links that are slow).
 const PATIENCE_NANOS: Nanos = 30_000_000_000;
 
-/// What fragments of one packet have in common.
-type Name = (Ipv4Addr, u16);
+/// What fragments of one packet have in common: who sent it, whom it is for, and a number.
+type Name = (IpAddr, IpAddr, u32);
+
+/// A part of a packet.
+struct Fragment<'a> {
+    name: Name,
+    protocol: IpProtocol,
+    begin: usize,
+    is_last: bool,
+    bytes: &'a [u8],
+    /// Most bytes of the whole.
+    most_bytes: usize,
+}
+
+impl<'a> Fragment<'a> {
+    fn read(packet: &'a [u8]) -> Option<Self> {
+        if packet.first()? >> 4 == 6 {
+            return match Headers::read(packet)? {
+                Headers::Part {
+                    source,
+                    destination,
+                    protocol,
+                    identity,
+                    begin,
+                    is_last,
+                    payload,
+                } => Some(Self {
+                    name: (source.into(), destination.into(), identity),
+                    protocol: protocol.into(),
+                    begin,
+                    is_last,
+                    bytes: payload,
+                    most_bytes: MOST_BYTES,
+                }),
+                _ => None,
+            };
+        }
+        let ipv4 = Ipv4Packet::new_checked(packet).ok()?;
+        Some(Self {
+            name: (ipv4.src_addr().into(), ipv4.dst_addr().into(), ipv4.ident().into()),
+            protocol: ipv4.next_header(),
+            begin: ipv4.frag_offset().into(),
+            is_last: !ipv4.more_frags(),
+            bytes: packet.get(ipv4.header_len().into()..ipv4.total_len().into())?,
+            most_bytes: MOST_BYTES - IPV4_HEADER_BYTES,
+        })
+    }
+}
 
 #[derive(Debug, Default)]
 struct Parts {
@@ -51,12 +102,12 @@ pub(crate) struct Fragments {
 impl Fragments {
     /// Takes a sound packet that is one of several parts; the whole, if it was the last one missing.
     pub(crate) fn take(&mut self, now: Nanos, packet: &[u8]) -> Option<Vec<u8>> {
-        let fragment = Ipv4Packet::new_checked(packet).ok()?;
-        if fragment.next_header() != IpProtocol::Udp {
+        let fragment = Fragment::read(packet)?;
+        if fragment.protocol != IpProtocol::Udp {
             return None;
         }
         self.packets.retain(|_, parts| parts.began_at + PATIENCE_NANOS > now);
-        let name = (fragment.dst_addr(), fragment.ident());
+        let name = fragment.name;
         if self.packets.len() >= MOST_PACKETS && !self.packets.contains_key(&name) {
             let oldest = self.packets.iter().min_by_key(|(_, parts)| parts.began_at);
             let oldest = oldest.map(|(name, _)| *name)?;
@@ -69,7 +120,11 @@ impl Fragments {
         }
         let payload = parts.whole()?;
         self.packets.remove(&name);
-        Some(packet_of(&fragment, &payload))
+        let (source, destination, _) = name;
+        let places = (source, destination);
+        let (mut whole, start) = packets::packet(places, IpProtocol::Udp, HOP_LIMIT, payload.len());
+        whole[start..].copy_from_slice(&payload);
+        Some(whole)
     }
 
     #[cfg(test)]
@@ -80,12 +135,11 @@ impl Fragments {
 
 impl Parts {
     /// Whether a fragment can be one of this packet's, beside those that are there.
-    fn add(&mut self, fragment: &Ipv4Packet<&[u8]>) -> bool {
-        let (begin, bytes) = (usize::from(fragment.frag_offset()), fragment.payload());
+    fn add(&mut self, fragment: &Fragment<'_>) -> bool {
+        let Fragment { begin, is_last, bytes, most_bytes, .. } = *fragment;
         let end = begin + bytes.len();
-        let is_last = !fragment.more_frags();
         // All but the last end where another may begin.
-        if bytes.is_empty() || end > MOST_BYTES || !is_last && !bytes.len().is_multiple_of(8) {
+        if bytes.is_empty() || end > most_bytes || !is_last && !bytes.len().is_multiple_of(8) {
             return false;
         }
         // The same again, as a link may deliver it, is no other.
@@ -119,32 +173,13 @@ impl Parts {
     }
 }
 
-/// A packet as its sender would have sent it whole.
-fn packet_of(fragment: &Ipv4Packet<&[u8]>, payload: &[u8]) -> Vec<u8> {
-    let mut packet = vec![0; HEADER_BYTES + payload.len()];
-    packet[HEADER_BYTES..].copy_from_slice(payload);
-    let mut whole = Ipv4Packet::new_unchecked(&mut packet[..]);
-    whole.set_version(4);
-    whole.set_header_len(HEADER_BYTES as u8);
-    whole.set_total_len((HEADER_BYTES + payload.len()) as u16);
-    whole.set_ident(fragment.ident());
-    whole.clear_flags();
-    whole.set_frag_offset(0);
-    whole.set_hop_limit(fragment.hop_limit());
-    whole.set_next_header(fragment.next_header());
-    whole.set_src_addr(fragment.src_addr());
-    whole.set_dst_addr(fragment.dst_addr());
-    whole.fill_checksum();
-    packet
-}
-
 /// Gives the guest a packet, in parts if it is above `mtu` bytes. What does not fit is lost, as datagrams
 /// are, and with one part all of it.
 pub(crate) fn give(
     guest: &mut dyn GuestPort,
     packet: &[u8],
     (hardware, mtu): ([u8; 6], usize),
-    ident: &mut u16,
+    ident: &mut u32,
 ) {
     *ident = ident.wrapping_add(1);
     for part in parts_of(packet, mtu, *ident) {
@@ -155,146 +190,61 @@ pub(crate) fn give(
 }
 
 /// A packet in parts of which none is above `mtu` bytes; itself, if it is not.
-fn parts_of(packet: &[u8], mtu: usize, ident: u16) -> Vec<Vec<u8>> {
+fn parts_of(packet: &[u8], mtu: usize, ident: u32) -> Vec<Vec<u8>> {
     if packet.len() <= mtu {
         return vec![packet.to_vec()];
     }
-    let (header, payload) = packet.split_at(HEADER_BYTES);
-    let step = ((mtu - HEADER_BYTES) / 8 * 8).max(8);
+    let (header_bytes, more_bytes) = match packet[0] >> 4 {
+        6 => (IPV6_HEADER_BYTES, FRAGMENT_HEADER_BYTES),
+        _ => (IPV4_HEADER_BYTES, 0),
+    };
+    let (header, payload) = packet.split_at(header_bytes);
+    let step = (mtu.saturating_sub(header_bytes + more_bytes) / 8 * 8).max(8);
     let count = payload.len().div_ceil(step);
-    (0..)
-        .zip(payload.chunks(step))
-        .map(|(index, bytes)| {
-            let mut part = [header, bytes].concat();
-            let mut fragment = Ipv4Packet::new_unchecked(&mut part[..]);
-            fragment.set_total_len((HEADER_BYTES + bytes.len()) as u16);
-            fragment.set_ident(ident);
-            fragment.clear_flags();
-            fragment.set_more_frags(index + 1 < count);
-            fragment.set_frag_offset((index * step) as u16);
-            fragment.fill_checksum();
-            part
-        })
-        .collect()
+    let part = |(index, bytes): (usize, &[u8])| {
+        let (begin, is_last) = (index * step, index + 1 == count);
+        match more_bytes {
+            0 => part_of_version_4(header, bytes, begin as u16, is_last, ident as u16),
+            _ => part_of_version_6(header, bytes, begin as u16, is_last, ident),
+        }
+    };
+    payload.chunks(step).enumerate().map(part).collect()
+}
+
+fn part_of_version_4(
+    header: &[u8],
+    bytes: &[u8],
+    begin: u16,
+    is_last: bool,
+    ident: u16,
+) -> Vec<u8> {
+    let mut part = [header, bytes].concat();
+    let length = part.len() as u16;
+    let mut fragment = Ipv4Packet::new_unchecked(&mut part[..]);
+    fragment.set_total_len(length);
+    fragment.set_ident(ident);
+    fragment.clear_flags();
+    fragment.set_more_frags(!is_last);
+    fragment.set_frag_offset(begin);
+    fragment.fill_checksum();
+    part
+}
+
+fn part_of_version_6(
+    header: &[u8],
+    bytes: &[u8],
+    begin: u16,
+    is_last: bool,
+    ident: u32,
+) -> Vec<u8> {
+    let protocol = header[6];
+    let place = (begin | u16::from(!is_last)).to_be_bytes();
+    let fragment = [&[protocol, 0][..], &place, &ident.to_be_bytes()].concat();
+    let mut part = [header, &fragment, bytes].concat();
+    part[4..6].copy_from_slice(&((fragment.len() + bytes.len()) as u16).to_be_bytes());
+    part[6] = FRAGMENT;
+    part
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::addresses::{GUEST, NAME_SERVER};
-    use crate::packets;
-    use proptest::prelude::*;
-
-    fn datagram(bytes: usize) -> Vec<u8> {
-        let bytes: Vec<u8> = (0..bytes).map(|at| at as u8).collect();
-        packets::datagram((GUEST, 5), (NAME_SERVER, 9), &bytes)
-    }
-
-    /// A part of a packet's payload, as a fragment.
-    fn part(packet: &[u8], begin: usize, end: usize, is_last: bool) -> Vec<u8> {
-        let mut part = [&packet[..20], &packet[20 + begin..20 + end]].concat();
-        let mut fragment = Ipv4Packet::new_unchecked(&mut part[..]);
-        fragment.set_total_len((20 + end - begin) as u16);
-        fragment.set_ident(7);
-        fragment.set_more_frags(!is_last);
-        fragment.set_frag_offset(begin as u16);
-        fragment.fill_checksum();
-        part
-    }
-
-    fn payload(packet: &[u8]) -> &[u8] {
-        &packet[20..]
-    }
-
-    proptest! {
-        #[test]
-        fn a_packet_is_whole_whatever_the_order_of_its_parts(
-            bytes in 0..5_000usize,
-            mtu in 28..1_500usize,
-            order in any::<prop::sample::Index>(),
-            again in any::<prop::sample::Index>(),
-        ) {
-            let packet = datagram(bytes);
-            let mut parts = parts_of(&packet, mtu, 7);
-            prop_assume!(parts.len() > 1 && parts.len() <= MOST_FRAGMENTS);
-            prop_assert!(parts.iter().all(|part| part.len() <= mtu));
-            let twice = parts[again.index(parts.len())].clone();
-            let at = order.index(parts.len());
-            parts.rotate_left(at);
-            parts.insert(0, twice);
-            let mut fragments = Fragments::default();
-            let whole: Vec<_> =
-                parts.iter().filter_map(|part| fragments.take(0, part)).collect();
-            prop_assert_eq!(whole.len(), 1);
-            prop_assert_eq!(payload(&whole[0]), payload(&packet));
-            prop_assert!(Ipv4Packet::new_checked(&whole[0][..]).expect("a packet").verify_checksum());
-        }
-
-        /// Whatever comes: no more is kept than may be, and what is given is no fragment.
-        #[test]
-        fn any_parts_are_bounded(
-            parts in proptest::collection::vec((0..40u16, 0..2_000usize, 1..600usize, any::<bool>()), 1..200),
-        ) {
-            let packet = datagram(3_000);
-            let mut fragments = Fragments::default();
-            for (ident, begin, length, is_last) in parts {
-                let mut part = part(&packet, begin & !7, (begin & !7) + length, is_last);
-                let mut fragment = Ipv4Packet::new_unchecked(&mut part[..]);
-                fragment.set_ident(ident);
-                fragment.fill_checksum();
-                if let Some(whole) = fragments.take(u64::from(ident), &part) {
-                    let whole = Ipv4Packet::new_checked(&whole[..]).expect("a packet");
-                    prop_assert!(!whole.more_frags() && whole.frag_offset() == 0);
-                }
-                prop_assert!(fragments.packets.len() <= MOST_PACKETS);
-                prop_assert!(fragments.bytes() <= MOST_PACKETS * MOST_BYTES);
-            }
-        }
-    }
-
-    #[test]
-    fn parts_that_overlap_or_leave_something_out_are_nothing_and_nothing_follows_of_them() {
-        let packet = datagram(56);
-        let end = packet.len() - 20;
-        for (why, parts) in [
-            ("a part within another", vec![(0, 32, false), (8, 24, false), (32, end, true)]),
-            ("one that begins in another", vec![(0, 32, false), (24, end, true)]),
-            ("one that ends in another", vec![(32, end, true), (0, 40, false)]),
-            ("one that holds another", vec![(8, 16, false), (0, 32, false), (32, end, true)]),
-            ("two ends", vec![(0, 32, false), (40, 48, true), (32, end, true)]),
-            ("one behind the end", vec![(0, 32, false), (40, end, false), (32, 40, true)]),
-            ("one that ends nowhere", vec![(0, 20, false), (24, end, true)]),
-        ] {
-            let mut fragments = Fragments::default();
-            for (begin, end, is_last) in parts {
-                let whole = fragments.take(0, &part(&packet, begin, end, is_last));
-                assert_eq!(whole, None, "{why}");
-            }
-            // Nor is the rest of it, sent as it should have been: the name is taken for a while.
-            let (first, last) = (part(&packet, 0, 32, false), part(&packet, 32, end, true));
-            assert_eq!(fragments.take(1, &first), None, "{why}");
-            assert_eq!(fragments.take(1, &last), None, "{why}");
-            assert_eq!(fragments.take(PATIENCE_NANOS, &first), None);
-            assert!(fragments.take(PATIENCE_NANOS, &last).is_some(), "{why}: it is forgotten");
-        }
-    }
-
-    #[test]
-    fn a_packet_that_is_never_whole_makes_room_and_is_forgotten() {
-        let packet = datagram(56);
-        let first = |ident: u16| {
-            let mut part = part(&packet, 0, 32, false);
-            let mut fragment = Ipv4Packet::new_unchecked(&mut part[..]);
-            fragment.set_ident(ident);
-            fragment.fill_checksum();
-            part
-        };
-        let mut fragments = Fragments::default();
-        for ident in 0..1_000 {
-            assert_eq!(fragments.take(u64::from(ident), &first(ident)), None);
-        }
-        assert_eq!(fragments.packets.len(), MOST_PACKETS);
-        assert_eq!(fragments.take(2 * PATIENCE_NANOS, &first(1)), None);
-        assert_eq!(fragments.packets.len(), 1);
-    }
-}
+mod tests;

@@ -27,6 +27,7 @@ mod host_name;
 mod link;
 mod name_streams;
 mod names;
+mod neighbours;
 mod network;
 mod outside;
 mod outward;

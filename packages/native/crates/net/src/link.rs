@@ -1,22 +1,25 @@
 //! The host's end of a guest's network: what happens between two of its instructions.
 
+mod asking;
+
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use stillpoint_vmm::event::{NetworkProtocol, NetworkRefusal};
-use stillpoint_vmm::network::{Expecting, GuestPort, Link};
+use stillpoint_vmm::network::{Expecting, GuestPort, Link, is_of_version_6};
 use stillpoint_vmm::time::Nanos;
 
-use crate::addresses::{GATEWAY, GUEST, NAME_PORT, NAME_SERVER};
+use crate::addresses::{NAME_PORT, is_gateway, is_name_server};
 use crate::allowances::{Allowances, Way};
 use crate::connections::{Begun, Connections, Tokens};
 use crate::datagrams::{Datagrams, Passing};
 use crate::egress::Egress;
 use crate::fragments::Fragments;
-use crate::names::{Asker, NameServer, Reply};
-use crate::packets::{self, Unreachable};
+use crate::names::{Asker, NameServer};
+use crate::packets::{self, Place, Unreachable};
 use crate::refusals::Refusals;
 use crate::shared::{Limits, Listening, Opening, Shared};
 use crate::stack::Stack;
@@ -77,6 +80,11 @@ impl NetworkLink {
         link
     }
 
+    /// Says that the guest has an address of version 6, before it has sent anything.
+    pub(crate) fn knows_version_6(&mut self) {
+        self.connections.has_version_6 = true;
+    }
+
     /// Takes over what was asked for from other threads.
     fn follow_orders(&mut self) {
         let (to_open, to_close, egress) = {
@@ -135,13 +143,15 @@ impl NetworkLink {
         guest: &mut dyn GuestPort,
     ) {
         for frame in sent {
+            self.connections.has_version_6 |= is_of_version_6(frame);
             let read = wire::read(frame, self.hardware);
             let whole = match &read {
                 Sent::Part(part) => self.fragments.take(now, part),
+                Sent::Bare(packet) => Some(packet.clone()),
                 _ => None,
             };
             match whole.as_deref().map_or(read, wire::read_packet) {
-                Sent::Nothing | Sent::Part(_) => {}
+                Sent::Nothing | Sent::Part(_) | Sent::Bare(_) => {}
                 Sent::Question(answer) => {
                     guest.give(&answer);
                 }
@@ -150,28 +160,44 @@ impl NetworkLink {
                         packets.push_back(packet.to_vec());
                     }
                 }
-                Sent::Packet { packet, destination, .. }
-                    if destination == GATEWAY && packet[9] == 1 =>
-                {
-                    packets.push_back(packet.to_vec());
+                Sent::Echo(packet) => packets.push_back(packet.to_vec()),
+                Sent::Returned(place) => {
+                    self.datagrams.nobody_at(place, self.connections.has_version_6);
                 }
                 Sent::Packet { destination, .. }
+                | Sent::Problem { destination, .. }
                 | Sent::Datagram(Datagram { to: (destination, _), .. })
-                    if destination.is_multicast() || destination.is_broadcast() => {}
-                Sent::Datagram(datagram) if datagram.to == (NAME_SERVER, NAME_PORT) => {
+                    if is_for_many(destination) => {}
+                Sent::Datagram(datagram) if is_for_names(datagram.to) => {
                     self.ask(now, &datagram, guest);
                 }
                 Sent::Datagram(datagram) => self.send(now, &datagram, guest),
-                Sent::Packet { protocol, destination, .. } => {
-                    let protocol = match protocol {
-                        1 => NetworkProtocol::Icmp,
-                        _ => NetworkProtocol::Other,
-                    };
-                    let reason = NetworkRefusal::NotAllowed;
-                    self.refusals.tell(now, protocol, (destination, 0), reason, guest);
+                Sent::Problem { packet, destination, code, at } => {
+                    if self.refuse(now, NetworkProtocol::Other, destination, guest)
+                        && let Some(news) = packets::problem(packet, code, at)
+                    {
+                        guest.give(&wire::frame(&news, self.hardware));
+                    }
+                }
+                Sent::Packet { is_icmp, destination } => {
+                    let protocol =
+                        if is_icmp { NetworkProtocol::Icmp } else { NetworkProtocol::Other };
+                    self.refuse(now, protocol, destination, guest);
                 }
             }
         }
+    }
+
+    /// Tells of a packet that is of no use to anybody here; whether it did.
+    fn refuse(
+        &mut self,
+        now: Nanos,
+        protocol: NetworkProtocol,
+        destination: IpAddr,
+        guest: &mut dyn GuestPort,
+    ) -> bool {
+        let reason = NetworkRefusal::NotAllowed;
+        self.refusals.tell(now, protocol, (destination, 0), reason, guest)
     }
 
     /// The guest asks for a connection to the outside; whether the stack is to answer now. It does
@@ -186,15 +212,15 @@ impl NetworkLink {
         if let Some(begun) = self.connections.asked(&segment) {
             return matches!(begun, Begun::Known);
         }
-        let (address, port) = segment.destination;
-        if (address, port) == (NAME_SERVER, NAME_PORT) {
+        if is_for_names(segment.destination) {
             if !self.connections.begin_names(now, &segment) {
                 let (asked, reason) = (segment.destination, NetworkRefusal::TooMany);
                 self.refusals.tell(now, NetworkProtocol::Tcp, asked, reason, guest);
             }
             return true;
         }
-        let asked = self.egress.destination(Transport::Tcp, (address, port), &self.names.answered);
+        let (asked, answered) = (segment.destination, &self.names.answered);
+        let asked = self.egress.destination(Transport::Tcp, asked, answered);
         let reason = match asked {
             None => NetworkRefusal::NotAllowed,
             Some(_) if !self.connections.has_place(Way::Outside, &self.allowances) => {
@@ -212,58 +238,11 @@ impl NetworkLink {
         true
     }
 
-    /// The guest asks for a name.
-    fn ask(&mut self, now: Nanos, datagram: &Datagram<'_>, guest: &mut dyn GuestPort) {
-        self.ask_as(now, Asker::Port(datagram.from), datagram.bytes, guest);
-    }
-
-    fn ask_as(&mut self, now: Nanos, asker: Asker, message: &[u8], guest: &mut dyn GuestPort) {
-        let (refused, answer) = match self.names.ask(asker, message, &self.egress) {
-            Reply::Later => return,
-            Reply::Nothing => {
-                if let Asker::Stream(id) = asker {
-                    self.connections.names.answer(id, None);
-                }
-                return;
-            }
-            Reply::Answer(answer) => (None, answer),
-            Reply::NotAllowed { name, answer } => {
-                (Some((name, NetworkRefusal::NotAllowed)), answer)
-            }
-            Reply::TooMany { name, answer } => (Some((name, NetworkRefusal::TooMany)), answer),
-        };
-        if let Some((name, reason)) = refused {
-            self.refusals.tell(now, NetworkProtocol::Udp, (name, NAME_PORT), reason, guest);
-        }
-        self.give_answer(asker, &answer, guest);
-    }
-
-    /// Gives the guest what the host's resolver has answered.
-    fn answer(&mut self, now: Nanos, guest: &mut dyn GuestPort) {
-        for late in self.names.late() {
-            if late.is_of_nobody {
-                let (asked, reason) = ((late.name, NAME_PORT), NetworkRefusal::Unreachable);
-                self.refusals.tell(now, NetworkProtocol::Udp, asked, reason, guest);
-            }
-            self.give_answer(late.asker, &late.answer, guest);
-        }
-    }
-
-    fn give_answer(&mut self, asker: Asker, answer: &[u8], guest: &mut dyn GuestPort) {
-        let port = match asker {
-            Asker::Port(port) => port,
-            Asker::Stream(id) => return self.connections.names.answer(id, Some(answer)),
-        };
-        let packet = packets::datagram((NAME_SERVER, NAME_PORT), (GUEST, port), answer);
-        // One that does not fit is lost, as datagrams are: who asks does so again.
-        guest.give(&wire::frame(&packet, self.hardware));
-    }
-
     /// The guest sends a datagram.
     fn send(&mut self, now: Nanos, datagram: &Datagram<'_>, guest: &mut dyn GuestPort) {
         let Self { datagrams, allowances, .. } = self;
         let mut passing = Passing::Nowhere;
-        if datagram.to.0 == GATEWAY {
+        if is_gateway(datagram.to.0) {
             passing = datagrams.answer(now, datagram, allowances);
         }
         if matches!(passing, Passing::Nowhere) {
@@ -308,7 +287,7 @@ impl NetworkLink {
     fn send_back(
         &mut self,
         now: Nanos,
-        to: (std::net::Ipv4Addr, u16),
+        to: Place,
         headers: &[u8],
         (reason, why): (NetworkRefusal, Unreachable),
         guest: &mut dyn GuestPort,
@@ -329,6 +308,15 @@ impl NetworkLink {
         }
         self.datagrams.settle(now);
     }
+}
+
+fn is_for_names((address, port): Place) -> bool {
+    is_name_server(address) && port == NAME_PORT
+}
+
+/// What is for many is for nobody here.
+fn is_for_many(address: IpAddr) -> bool {
+    address.is_multicast() || address == Ipv4Addr::BROADCAST
 }
 
 impl Link for NetworkLink {

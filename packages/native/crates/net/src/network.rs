@@ -1,10 +1,11 @@
 //! A hold on a machine's network, from any thread.
 
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use socket2::{Domain, Socket, Type};
 use stillpoint_vmm::machine::Machine;
 
 use crate::addresses::GATEWAY_HARDWARE;
@@ -16,13 +17,16 @@ use crate::shared::{Limits, Listening, Opening, Shared};
 use crate::transport::Transport;
 use crate::watch::{Mailbox, Watch};
 
+/// Connections that the host's kernel has made and nobody has taken yet, as the standard library has it.
+const WAITING: i32 = 128;
+
 /// A port of the host's that leads to one of the guest's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Published {
     /// Names it.
     pub id: u64,
     /// Where whoever wants to reach the guest connects to.
-    pub address: SocketAddrV4,
+    pub address: SocketAddr,
 }
 
 /// The network of one machine, as its host has a hold of it. Cheap to clone.
@@ -46,7 +50,10 @@ impl Network {
     ) -> Result<Self, NetworkError> {
         let interface = machine.network_interface().ok_or(NetworkError::InterfaceMissing)?;
         let resets = machine.connection_resets(GATEWAY_HARDWARE);
-        let (network, link) = Self::with_link(interface, resets, limits, wake)?;
+        let (network, mut link) = Self::with_link(interface, resets, limits, wake)?;
+        if machine.has_version_6() {
+            link.knows_version_6();
+        }
         machine.set_link(Some(Box::new(link)));
         Ok(network)
     }
@@ -84,7 +91,7 @@ impl Network {
         &self,
         transport: Transport,
         port: u16,
-        address: SocketAddrV4,
+        address: impl Into<SocketAddr>,
     ) -> Result<Published, NetworkError> {
         self.publish_within(TrafficLimits::default(), transport, port, address)
     }
@@ -101,12 +108,13 @@ impl Network {
         limits: TrafficLimits,
         transport: Transport,
         port: u16,
-        address: SocketAddrV4,
+        address: impl Into<SocketAddr>,
     ) -> Result<Published, NetworkError> {
         if port == 0 {
             let problems = vec!["guestPort: expected 1 to 65535, found 0".to_owned()];
             return Err(NetworkError::Invalid { problems });
         }
+        let address = address.into();
         let mut state = self.shared.lock();
         if state.is_over {
             return Err(NetworkError::Closed);
@@ -123,11 +131,7 @@ impl Network {
                 _ => NetworkError::HostRefused { address, reason: error.to_string() },
             }
         };
-        let (socket, local) = listening(transport, address).map_err(refused)?;
-        let address = match local {
-            SocketAddr::V4(address) => address,
-            SocketAddr::V6(other) => SocketAddrV4::new(Ipv4Addr::LOCALHOST, other.port()),
-        };
+        let (socket, address) = listening(transport, address).map_err(refused)?;
         state.last_id += 1;
         let id = state.last_id;
         state.published += 1;
@@ -159,16 +163,16 @@ impl Network {
         if port.is_none() {
             problems.push(format!("hostPort: expected 0 to 65535, found {host_port}"));
         }
-        let address = host.parse::<Ipv4Addr>().ok();
+        let address = host.parse::<IpAddr>().ok();
         if address.is_none() {
-            problems.push(format!("host: expected an IPv4 address of the host's, found {host:?}"));
+            problems.push(format!("host: expected an address of the host's, found {host:?}"));
         }
         let before = problems.len();
         let limits = TrafficLimits::parse("limits", connections, bytes_per_second, &mut problems);
         let limits = (problems.len() == before).then_some(limits);
         match (transport, guest, port, address, limits) {
             (Ok(transport), Some(guest), Some(port), Some(address), Some(limits)) => {
-                let address = SocketAddrV4::new(address, port);
+                let address = SocketAddr::new(address, port);
                 self.publish_within(limits, transport, guest, address)
             }
             _ => Err(NetworkError::Invalid { problems }),
@@ -203,23 +207,31 @@ impl Network {
     }
 }
 
-/// What listens at an address, and where it does.
+/// What listens at an address, and where it does: at one of version 6 for nobody of version 4.
 fn listening(
     transport: Transport,
-    address: SocketAddrV4,
+    address: SocketAddr,
 ) -> std::io::Result<(Listening, SocketAddr)> {
+    let kind = match transport {
+        Transport::Tcp => Type::STREAM,
+        Transport::Udp => Type::DGRAM,
+    };
+    let socket = Socket::new(Domain::for_address(address), kind, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    if transport == Transport::Tcp {
+        // A port whose last connections linger is free.
+        socket.set_reuse_address(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    let local = socket.local_addr()?.as_socket().unwrap_or(address);
     match transport {
         Transport::Tcp => {
-            let listener = TcpListener::bind(address)?;
-            listener.set_nonblocking(true)?;
-            let local = listener.local_addr()?;
-            Ok((Listening::Tcp(listener), local))
+            socket.listen(WAITING)?;
+            Ok((Listening::Tcp(socket.into()), local))
         }
-        Transport::Udp => {
-            let socket = UdpSocket::bind(address)?;
-            socket.set_nonblocking(true)?;
-            let local = socket.local_addr()?;
-            Ok((Listening::Udp(socket), local))
-        }
+        Transport::Udp => Ok((Listening::Udp(socket.into()), local)),
     }
 }

@@ -11,7 +11,7 @@ use crate::wire::Datagram;
 /// Whom the guest has sent something.
 pub(crate) struct Outside {
     pub(crate) socket: Watched<UdpSocket>,
-    pub(crate) from: u16,
+    pub(crate) from: Place,
     pub(crate) to: Place,
     pub(crate) may_receive: bool,
     /// The headers of what was sent last.

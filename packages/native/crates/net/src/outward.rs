@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Error, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use socket2::{Domain, Socket, Type};
@@ -25,7 +25,7 @@ struct Pending {
 }
 
 /// The places of a connection: the guest's, and the other.
-type Places = (Ipv4Addr, u16, Ipv4Addr, u16);
+type Places = (Place, Place);
 
 /// A connection that the host has made, or could not make.
 pub(crate) struct Concluded {
@@ -118,8 +118,7 @@ impl Outward {
 }
 
 fn places(segment: &Segment) -> Places {
-    let Segment { source, destination, .. } = segment;
-    (source.0, source.1, destination.0, destination.1)
+    (segment.source, segment.destination)
 }
 
 fn is_under_way(error: &Error) -> bool {

@@ -1,7 +1,6 @@
 //! The host's end of the guest's network, as packets: TCP and answers to echo requests.
 
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
 
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
@@ -11,13 +10,14 @@ use smoltcp::wire::{HardwareAddress, IpCidr, IpEndpoint};
 use stillpoint_vmm::network::{ETHERNET_HEADER_BYTES, GuestPort};
 use stillpoint_vmm::time::Nanos;
 
-use crate::addresses::{GATEWAY, GUEST, PREFIX_BITS};
+use crate::addresses::{GATEWAY, GATEWAY_6, PREFIX_6_BITS, PREFIX_BITS, Version};
+use crate::packets::Place;
 use crate::wire;
 
 /// Bytes that are on their way in each direction of a connection.
 const BUFFER_BYTES: usize = 128 * 1024;
 /// Guest time within which a guest answers to a connection.
-const CONNECT_TIME: Duration = Duration::from_secs(30);
+pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(30);
 /// Least guest time until the stack is asked again, so that nothing makes it be asked for ever.
 const LEAST_PAUSE_NANOS: Nanos = 10_000;
 
@@ -39,12 +39,14 @@ impl Stack {
             Packets { arrived: VecDeque::new(), guest: None, hardware, mtu, is_blocked: false };
         let mut interface = Interface::new(config, &mut nowhere, Instant::ZERO);
         interface.update_ip_addrs(|addresses| {
-            // There is room for one.
+            // There is room for two.
             let _ = addresses.push(IpCidr::new(GATEWAY.into(), PREFIX_BITS));
+            let _ = addresses.push(IpCidr::new(GATEWAY_6.into(), PREFIX_6_BITS));
         });
         // The gateway answers for everybody outside.
         interface.set_any_ip(true);
         let _ = interface.routes_mut().add_default_ipv4_route(GATEWAY);
+        let _ = interface.routes_mut().add_default_ipv6_route(GATEWAY_6);
         let sockets = SocketSet::new(Vec::new());
         Self { interface, sockets, hardware, mtu, is_blocked: false, next_at: None }
     }
@@ -59,17 +61,22 @@ impl Stack {
     }
 
     /// Begins a connection to the guest's `port` from the gateway's `local`.
-    pub(crate) fn connect(&mut self, port: u16, local: u16) -> Option<SocketHandle> {
+    pub(crate) fn connect(
+        &mut self,
+        version: Version,
+        port: u16,
+        local: u16,
+    ) -> Option<SocketHandle> {
         let mut socket = Self::socket();
         socket.set_timeout(Some(CONNECT_TIME));
-        let (guest, local) =
-            (IpEndpoint::new(GUEST.into(), port), IpEndpoint::new(GATEWAY.into(), local));
+        let guest = IpEndpoint::new(version.guest().into(), port);
+        let local = IpEndpoint::new(version.gateway().into(), local);
         socket.connect(self.interface.context(), guest, local).ok()?;
         Some(self.sockets.add(socket))
     }
 
     /// Takes the guest's next connection to a place outside.
-    pub(crate) fn listen(&mut self, (address, port): (Ipv4Addr, u16)) -> Option<SocketHandle> {
+    pub(crate) fn listen(&mut self, (address, port): Place) -> Option<SocketHandle> {
         let mut socket = Self::socket();
         socket.listen(IpEndpoint::new(address.into(), port)).ok()?;
         Some(self.sockets.add(socket))

@@ -3,25 +3,36 @@
 //! Both ends of the link are known, so nothing is learnt from frames: who asks for the gateway's
 //! hardware address is answered, and who claims to have it is not listened to.
 
-use smoltcp::wire::{IpProtocol, Ipv4Packet, TcpPacket, UdpPacket};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use crate::addresses::{GATEWAY, GATEWAY_HARDWARE, GUEST, NAME_SERVER};
-use crate::packets::Place;
+use smoltcp::wire::{IpProtocol, Ipv4Packet, TcpPacket, UdpPacket};
+use stillpoint_vmm::network::{Headers, IPV6_HEADER_BYTES};
+
+use crate::addresses::{
+    GATEWAY, GATEWAY_HARDWARE, GATEWAY_LINK, NAME_SERVER, is_gateway, is_guests,
+};
+use crate::neighbours::{self, Heard};
+use crate::packets::{self, Place, UDP_BYTES};
 
 const ETHERNET_BYTES: usize = 14;
 const TYPE_IPV4: [u8; 2] = [0x08, 0x00];
+const TYPE_IPV6: [u8; 2] = [0x86, 0xdd];
 const TYPE_ARP: [u8; 2] = [0x08, 0x06];
 const BROADCAST: [u8; 6] = [0xff; 6];
+/// How hardware addresses of groups of version 6 begin (RFC 2464, 7).
+const GROUP_6: [u8; 2] = [0x33, 0x33];
 /// An ARP request: Ethernet, IPv4, lengths, operation.
 const ARP_REQUEST: [u8; 8] = [0, 1, 8, 0, 6, 4, 0, 1];
 const ARP_BYTES: usize = 28;
-const UDP_BYTES: usize = 8;
+
+/// Kinds of messages of ICMP that ask for an echo.
+const ECHO_4: u8 = 8;
+const ECHO_6: u8 = 128;
 
 /// What a frame of the guest's is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Sent<'a> {
-    /// The guest asks who the gateway is: the answer.
+    /// The guest asks who the gateway is: the answer, as a frame.
     Question(Vec<u8>),
     /// A segment of TCP, or the beginning of one.
     Segment { packet: &'a [u8], segment: Segment },
@@ -29,8 +40,16 @@ pub(crate) enum Sent<'a> {
     Datagram(Datagram<'a>),
     /// A part of a datagram.
     Part(&'a [u8]),
+    /// A packet with headers before what it carries, without them.
+    Bare(Vec<u8>),
+    /// A packet with a header that nobody can follow: code and place of the parameter problem.
+    Problem { packet: &'a [u8], destination: IpAddr, code: u8, at: u32 },
+    /// A question for an echo, of the gateway.
+    Echo(&'a [u8]),
+    /// The news that nobody takes datagrams at this place of the guest's.
+    Returned(Place),
     /// Another packet, to be refused if it is to leave this network.
-    Packet { packet: &'a [u8], protocol: u8, destination: Ipv4Addr },
+    Packet { is_icmp: bool, destination: IpAddr },
     /// Nothing that anybody here looks at.
     Nothing,
 }
@@ -38,8 +57,8 @@ pub(crate) enum Sent<'a> {
 /// The places of a segment and what it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Segment {
-    pub(crate) source: (Ipv4Addr, u16),
-    pub(crate) destination: (Ipv4Addr, u16),
+    pub(crate) source: Place,
+    pub(crate) destination: Place,
     /// It asks for a connection.
     pub(crate) is_first: bool,
 }
@@ -48,8 +67,7 @@ pub(crate) struct Segment {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Datagram<'a> {
     pub(crate) packet: &'a [u8],
-    /// The guest's port.
-    pub(crate) from: u16,
+    pub(crate) from: Place,
     pub(crate) to: Place,
     pub(crate) bytes: &'a [u8],
 }
@@ -60,13 +78,20 @@ pub(crate) fn read(frame: &[u8], hardware: [u8; 6]) -> Sent<'_> {
         return Sent::Nothing;
     };
     let destination = &header[..6];
-    if destination != GATEWAY_HARDWARE && destination != BROADCAST || header[6..12] != hardware {
+    let is_for_group = destination == BROADCAST || destination.starts_with(&GROUP_6);
+    if destination != GATEWAY_HARDWARE && !is_for_group || header[6..12] != hardware {
         return Sent::Nothing;
     }
-    match [header[12], header[13]] {
-        TYPE_ARP => answer(payload, hardware).map_or(Sent::Nothing, Sent::Question),
-        TYPE_IPV4 if destination == GATEWAY_HARDWARE => read_packet(payload),
+    let read = match [header[12], header[13]] {
+        TYPE_ARP => return answer(payload, hardware).map_or(Sent::Nothing, Sent::Question),
+        TYPE_IPV4 | TYPE_IPV6 => read_packet(payload),
         _ => Sent::Nothing,
+    };
+    match read {
+        Sent::Question(answer) => Sent::Question(self::frame(&answer, hardware)),
+        // Whoever says something to many is only asking for one of them.
+        _ if is_for_group => Sent::Nothing,
+        read => read,
     }
 }
 
@@ -85,65 +110,141 @@ fn answer(question: &[u8], hardware: [u8; 6]) -> Option<Vec<u8>> {
     Some(frame)
 }
 
-/// Reads a packet that the guest has sent.
+/// A packet, and what it carries.
+struct Carrying<'a> {
+    packet: &'a [u8],
+    source: IpAddr,
+    destination: IpAddr,
+    protocol: u8,
+    payload: &'a [u8],
+}
+
+/// Reads a packet that the guest has sent. What answers a question is a packet, too.
 pub(crate) fn read_packet(packet: &[u8]) -> Sent<'_> {
+    match packet.first().map(|first| first >> 4) {
+        Some(4) => read_version_4(packet),
+        Some(6) => read_version_6(packet),
+        _ => Sent::Nothing,
+    }
+}
+
+fn read_version_4(packet: &[u8]) -> Sent<'_> {
     let Ok(ipv4) = Ipv4Packet::new_checked(packet) else { return Sent::Nothing };
-    let packet = &packet[..usize::from(ipv4.total_len())];
-    if ipv4.version() != 4 {
+    if !ipv4.verify_checksum() {
         return Sent::Nothing;
     }
-    let (source, destination) = (ipv4.src_addr(), ipv4.dst_addr());
+    let packet = &packet[..usize::from(ipv4.total_len())];
+    let (source, destination) = (ipv4.src_addr().into(), ipv4.dst_addr().into());
     // No port can be told from a later part: it has to be whole first.
     if ipv4.more_frags() || ipv4.frag_offset() != 0 {
-        let is_sound = ipv4.verify_checksum() && source == GUEST;
-        return if is_sound { Sent::Part(packet) } else { Sent::Nothing };
+        return if is_guests(source) { Sent::Part(packet) } else { Sent::Nothing };
     }
-    if ipv4.next_header() == IpProtocol::Tcp {
-        let Ok(tcp) = TcpPacket::new_checked(ipv4.payload()) else { return Sent::Nothing };
-        let (from, to) = (source.into(), destination.into());
-        if tcp.src_port() == 0
-            || tcp.dst_port() == 0
-            || !ipv4.verify_checksum()
-            || !tcp.verify_checksum(&from, &to)
-        {
-            return Sent::Nothing;
+    let payload = &packet[usize::from(ipv4.header_len())..];
+    let protocol = ipv4.next_header().into();
+    read_carried(&Carrying { packet, source, destination, protocol, payload })
+}
+
+fn read_version_6(packet: &[u8]) -> Sent<'_> {
+    let Some(headers) = Headers::read(packet) else { return Sent::Nothing };
+    match headers {
+        Headers::Problem { destination, code, at } => {
+            Sent::Problem { packet, destination: destination.into(), code, at }
         }
-        let segment = Segment {
-            source: (source, tcp.src_port()),
-            destination: (destination, tcp.dst_port()),
-            is_first: tcp.syn() && !tcp.ack() && !tcp.rst() && !tcp.fin(),
-        };
-        return Sent::Segment { packet, segment };
-    }
-    if ipv4.next_header() == IpProtocol::Udp {
-        // The header is looked at with the packet's length, which the datagram's may not pass.
-        let payload = &packet[usize::from(ipv4.header_len())..];
-        let Ok(udp) = UdpPacket::new_checked(payload) else { return Sent::Nothing };
-        let is_sound = ipv4.verify_checksum()
-            && udp.verify_checksum(&source.into(), &destination.into())
-            && source == GUEST
-            && udp.src_port() != 0
-            && udp.dst_port() != 0;
-        if !is_sound {
-            return Sent::Nothing;
+        Headers::Part { source, .. } if is_guests(source.into()) => Sent::Part(packet),
+        Headers::Part { .. } => Sent::Nothing,
+        Headers::Whole { source, destination, hop_limit, protocol, is_extended, payload } => {
+            // Whoever asks for a neighbour does so without headers between (RFC 6980).
+            let is_message = IpProtocol::from(protocol) == IpProtocol::Icmpv6;
+            let heard = match is_message && !is_extended {
+                true => neighbours::hear(payload, (source, destination), hop_limit),
+                false => Heard::Other,
+            };
+            match heard {
+                Heard::Question(answer) => return Sent::Question(answer),
+                Heard::Talk => return Sent::Nothing,
+                Heard::Other => {}
+            }
+            let (source, destination) = (source.into(), destination.into());
+            if !is_guests(source) {
+                return Sent::Nothing;
+            }
+            if is_extended {
+                let places = (source, destination);
+                let (mut bare, start) =
+                    packets::packet(places, protocol.into(), hop_limit, payload.len());
+                bare[start..].copy_from_slice(payload);
+                return Sent::Bare(bare);
+            }
+            let packet = &packet[..IPV6_HEADER_BYTES + payload.len()];
+            read_carried(&Carrying { packet, source, destination, protocol, payload })
         }
-        let bytes = payload.get(UDP_BYTES..usize::from(udp.len())).unwrap_or_default();
-        let to = (destination, udp.dst_port());
-        return Sent::Datagram(Datagram { packet, from: udp.src_port(), to, bytes });
     }
-    Sent::Packet { packet, protocol: ipv4.next_header().into(), destination }
+}
+
+fn read_carried<'a>(carrying: &Carrying<'a>) -> Sent<'a> {
+    let Carrying { packet, source, destination, protocol, payload } = *carrying;
+    let places = (source.into(), destination.into());
+    match IpProtocol::from(protocol) {
+        IpProtocol::Tcp => {
+            let Ok(tcp) = TcpPacket::new_checked(payload) else { return Sent::Nothing };
+            let has_ports = tcp.src_port() != 0 && tcp.dst_port() != 0;
+            if !has_ports || !tcp.verify_checksum(&places.0, &places.1) {
+                return Sent::Nothing;
+            }
+            let segment = Segment {
+                source: (source, tcp.src_port()),
+                destination: (destination, tcp.dst_port()),
+                is_first: tcp.syn() && !tcp.ack() && !tcp.rst() && !tcp.fin(),
+            };
+            Sent::Segment { packet, segment }
+        }
+        IpProtocol::Udp => {
+            // The header is looked at with the packet's length, which the datagram's may not pass.
+            let Ok(udp) = UdpPacket::new_checked(payload) else { return Sent::Nothing };
+            let is_sound = udp.verify_checksum(&places.0, &places.1)
+                // Only version 4 may do without.
+                && (udp.checksum() != 0 || source.is_ipv4())
+                && is_guests(source)
+                && udp.src_port() != 0
+                && udp.dst_port() != 0;
+            if !is_sound {
+                return Sent::Nothing;
+            }
+            let bytes = payload.get(UDP_BYTES..usize::from(udp.len())).unwrap_or_default();
+            let (from, to) = ((source, udp.src_port()), (destination, udp.dst_port()));
+            Sent::Datagram(Datagram { packet, from, to, bytes })
+        }
+        protocol => {
+            let kind = payload.first().copied();
+            let (is_icmp, is_echo) = match (source, protocol) {
+                (IpAddr::V4(_), IpProtocol::Icmp) => (true, kind == Some(ECHO_4)),
+                (IpAddr::V6(_), IpProtocol::Icmpv6) => (true, kind == Some(ECHO_6)),
+                _ => (false, false),
+            };
+            match is_icmp && (is_gateway(destination) || destination == GATEWAY_LINK) {
+                true if is_echo => Sent::Echo(packet),
+                true => packets::returned(payload, source).map_or(Sent::Nothing, Sent::Returned),
+                false => Sent::Packet { is_icmp, destination },
+            }
+        }
+    }
 }
 
 /// A packet in a frame for the guest at `hardware`.
 pub(crate) fn frame(packet: &[u8], hardware: [u8; 6]) -> Vec<u8> {
-    [&hardware[..], &GATEWAY_HARDWARE, &TYPE_IPV4, packet].concat()
+    let kind = match packet.first().map(|first| first >> 4) {
+        Some(6) => &TYPE_IPV6,
+        _ => &TYPE_IPV4,
+    };
+    [&hardware[..], &GATEWAY_HARDWARE, kind, packet].concat()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packets;
+    use crate::addresses::{GUEST, GUEST_6, NAME_SERVER_6};
     use proptest::prelude::*;
+    use std::net::Ipv4Addr;
 
     const HARDWARE: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
@@ -176,37 +277,49 @@ mod tests {
         fn any_frame_is_read(
             mut bytes in proptest::collection::vec(any::<u8>(), 0..120),
             is_ip in any::<bool>(),
-            version in prop_oneof![Just(0x45u8), any::<u8>()],
+            version in prop_oneof![Just(0x45u8), Just(0x60), any::<u8>()],
         ) {
             if is_ip && bytes.len() > 14 {
-                let header = [&GATEWAY_HARDWARE[..], &HARDWARE, &TYPE_IPV4].concat();
+                let kind = if version >> 4 == 6 { &TYPE_IPV6 } else { &TYPE_IPV4 };
+                let header = [&GATEWAY_HARDWARE[..], &HARDWARE, kind].concat();
                 bytes[..14].copy_from_slice(&header);
                 bytes[14] = version;
             }
             match read(&bytes, HARDWARE) {
-                Sent::Segment { packet, .. } | Sent::Packet { packet, .. } | Sent::Part(packet) => {
+                Sent::Segment { packet, .. } | Sent::Echo(packet) | Sent::Part(packet) => {
                     prop_assert!(packet.len() <= bytes.len() - 14);
                 }
                 Sent::Datagram(datagram) => {
                     prop_assert!(datagram.bytes.len() + 28 <= datagram.packet.len());
                 }
-                Sent::Nothing | Sent::Question(_) => {}
+                Sent::Bare(packet) => prop_assert!(packet.len() < bytes.len() - 14),
+                Sent::Nothing
+                | Sent::Question(_)
+                | Sent::Packet { .. }
+                | Sent::Problem { .. }
+                | Sent::Returned(_) => {}
             }
         }
 
         #[test]
         fn a_datagram_is_read_whole_or_not_at_all(
             bytes in proptest::collection::vec(any::<u8>(), 0..60),
-            at in 0..88usize,
+            is_of_version_6 in any::<bool>(),
+            at in 0..108usize,
             flip in any::<u8>(),
-            length in 0..102usize,
+            length in 0..122usize,
         ) {
-            let sent = packets::datagram((GUEST, 5), (NAME_SERVER, 53), &bytes);
-            let mut frame = [&GATEWAY_HARDWARE[..], &HARDWARE, &TYPE_IPV4, &sent].concat();
+            let (guest, server): (IpAddr, IpAddr) = match is_of_version_6 {
+                true => (GUEST_6.into(), NAME_SERVER_6.into()),
+                false => (GUEST.into(), NAME_SERVER.into()),
+            };
+            let sent = packets::datagram((guest, 5), (server, 53), &bytes);
+            let mut frame = frame(&sent, GATEWAY_HARDWARE);
+            frame[6..12].copy_from_slice(&HARDWARE);
             let whole = Sent::Datagram(Datagram {
                 packet: &sent,
-                from: 5,
-                to: (NAME_SERVER, 53),
+                from: (guest, 5),
+                to: (server, 53),
                 bytes: &bytes,
             });
             prop_assert_eq!(read(&frame, HARDWARE), whole);

@@ -146,7 +146,7 @@ fn frames_that_are_malformed_reach_nobody_are_answered_by_nobody_and_cost_the_ne
     let (bytes, from) = received(&server);
     assert_eq!(bytes, b"hello, this is a datagram");
     server.send_to(b"and back", from).expect("sent");
-    assert_eq!(guest.next(), ((GATEWAY, port), 7000, b"and back".to_vec()));
+    assert_eq!(guest.next(), ((GATEWAY.into(), port), 7000, b"and back".to_vec()));
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn guest() -> Guest {
     let hosts = HostPattern::parse("localhost").expect("a pattern");
     let destinations = Destinations::Hosts(hosts);
     let rule = Rule { destinations, ports: Ports::Any, transport: Transport::Tcp };
-    let known = |name: &str, last| (name.to_owned(), vec![Ipv4Addr::new(192, 0, 2, last)]);
+    let known = |name: &str, last| (name.to_owned(), vec![Ipv4Addr::new(192, 0, 2, last).into()]);
     let table = [known("a.test", 1), known("b.test", 2)].into();
     guest.network.set_egress(Egress {
         allow: vec![rule],

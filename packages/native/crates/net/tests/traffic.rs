@@ -169,7 +169,7 @@ fn a_port_that_is_closed_listens_no_more_and_its_connections_go_on() {
 #[test]
 fn what_cannot_be_published_is_refused_by_name() {
     let guest = Guest::with(Limits { ports: 2, ..Limits::default() });
-    let publish = |port, address| {
+    let publish = |port, address: SocketAddrV4| {
         guest
             .network
             .publish(Transport::Tcp, port, address)
@@ -177,7 +177,8 @@ fn what_cannot_be_published_is_refused_by_name() {
     };
     assert_eq!(publish(0, ANY), Err("NetworkInvalid"));
     let taken = publish(80, ANY).expect("a port");
-    assert_eq!(publish(80, taken.address), Err("PortInUse"));
+    let SocketAddr::V4(taken) = taken.address else { panic!("{}", taken.address) };
+    assert_eq!(publish(80, taken), Err("PortInUse"));
     let nowhere = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 0);
     assert_eq!(publish(80, nowhere), Err("AddressUnknown"));
     publish(81, ANY).expect("a port");

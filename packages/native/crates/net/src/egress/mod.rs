@@ -2,23 +2,25 @@
 //!
 //! Some addresses are nobody's on the Internet and somebody's here: the host itself, its links, the
 //! services that tell a host in a cloud who it is. A rule allows them only if it names them, that
-//! is, if the whole of its range lies among them: `0.0.0.0/0` does not, and no name of a host does,
-//! whatever it is said to mean.
+//! is, if the whole of its range lies among them: `0.0.0.0/0` and `::/0` do not, and no name of a host
+//! does, whatever it is said to mean.
 
 mod cidr;
+mod named_only;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
 
 pub use cidr::Cidr;
 
-use crate::addresses::{GATEWAY, NAME_SERVER};
+use crate::addresses::{Version, is_gateway, is_name_server};
 use crate::allowances::TrafficLimits;
 use crate::answered::{Answered, MOST_ADDRESSES};
 use crate::error::NetworkError;
 use crate::host_name::{HostPattern, plain_name};
 use crate::transport::Transport;
+use named_only::{held_address, named_only};
 
 /// Ports that a rule allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +71,7 @@ impl Rule {
 /// A rule as somebody has written it: of addresses or of a host, not of both.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WrittenRule {
-    /// An IPv4 address, or a range of them as `address/bits`.
+    /// An address, or a range of them as `address/bits`.
     pub addresses: Option<String>,
     /// A host's name, `*.name` or `*`.
     pub host: Option<String>,
@@ -84,7 +86,7 @@ pub struct WrittenRule {
 pub struct WrittenEgress {
     /// Any of them suffices.
     pub allow: Vec<WrittenRule>,
-    /// Names, and the IPv4 addresses that they are answered with.
+    /// Names, and the addresses that they are answered with.
     pub table: Vec<(String, Vec<String>)>,
     /// Whether the host's resolver is asked for names that a rule allows and the table does not have.
     pub asks_host: bool,
@@ -97,13 +99,13 @@ pub struct WrittenEgress {
 /// What a guest may reach. Nothing, by default.
 ///
 /// The host's loopback is not on the guest's network under its own name, which is the guest's. A
-/// rule that names `127.0.0.1` lets the guest reach it as [`GATEWAY`].
+/// rule that names `127.0.0.1`, or `::1`, lets the guest reach it as its gateway of that version.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Egress {
     /// Any of them suffices.
     pub allow: Vec<Rule>,
     /// What names are answered with, whether or not a rule allows to reach it.
-    pub table: BTreeMap<String, Vec<Ipv4Addr>>,
+    pub table: BTreeMap<String, Vec<IpAddr>>,
     /// Whether the host's resolver is asked for names that a rule allows and the table does not have.
     pub asks_host: bool,
     /// How much of it at once.
@@ -114,32 +116,12 @@ pub struct Egress {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Naming<'a> {
     /// It is answered with these.
-    Known(&'a [Ipv4Addr]),
+    Known(&'a [IpAddr]),
     /// The host's resolver is asked.
     AskHost,
     /// Nobody is called so, as far as this guest is concerned.
     Nobody,
 }
-
-const fn range(a: u8, b: u8, c: u8, d: u8, bits: u8) -> Cidr {
-    Cidr::new(Ipv4Addr::new(a, b, c, d), bits)
-}
-
-/// Ranges that only a rule inside of them allows.
-const NAMED_ONLY: &[Cidr] = &[
-    // This host, and its loopback.
-    range(0, 0, 0, 0, 8),
-    range(127, 0, 0, 0, 8),
-    // Links, with the metadata services of most clouds.
-    range(169, 254, 0, 0, 16),
-    // Metadata services elsewhere.
-    range(100, 100, 100, 200, 32),
-    range(168, 63, 129, 16, 32),
-    range(192, 0, 0, 192, 32),
-    // Many at once, and what is not yet anybody's.
-    range(224, 0, 0, 0, 4),
-    range(240, 0, 0, 0, 4),
-];
 
 impl Egress {
     /// The policy that somebody has written.
@@ -169,9 +151,8 @@ impl Egress {
             for (address, index) in addresses.iter().zip(0..) {
                 match address.parse() {
                     Ok(address) => known.push(address),
-                    Err(_) => problems.push(format!(
-                        "{at}[{index}]: expected an IPv4 address, found {address:?}"
-                    )),
+                    Err(_) => problems
+                        .push(format!("{at}[{index}]: expected an address, found {address:?}")),
                 }
             }
             if let Some(name) = name
@@ -196,14 +177,16 @@ impl Egress {
     pub(crate) fn destination(
         &self,
         transport: Transport,
-        (address, port): (Ipv4Addr, u16),
+        (address, port): (IpAddr, u16),
         answered: &Answered,
     ) -> Option<SocketAddr> {
-        if address == NAME_SERVER {
+        if is_name_server(address) {
             return None;
         }
-        let address = if address == GATEWAY { Ipv4Addr::LOCALHOST } else { address };
-        let named_only = NAMED_ONLY.iter().find(|range| range.contains(address));
+        let address = match is_gateway(address) {
+            true => Version::of(address).loopback(),
+            false => address,
+        };
         let allows = |rule: &&Rule| {
             rule.transport == transport
                 && rule.ports.contain(port)
@@ -215,19 +198,19 @@ impl Egress {
                 }
         };
         let mut allowing = self.allow.iter().filter(allows);
-        let is_allowed = match named_only {
-            Some(range) => allowing.any(|rule| rule.names_among(range)),
+        let is_allowed = match named_only(address) {
+            Some(range) => allowing.any(|rule| rule.names_among(&range)),
             None => match allowing.next() {
                 // An address of this host's leads to it, whatever it is called.
                 Some(first) => {
                     first.is_of_one()
                         || allowing.any(|rule| rule.is_of_one())
-                        || !is_this_host(address)
+                        || !leads_to_this_host(address)
                 }
                 None => false,
             },
         };
-        is_allowed.then_some(SocketAddr::new(IpAddr::V4(address), port))
+        is_allowed.then_some(SocketAddr::new(address, port))
     }
 
     /// What a plain name is to be answered with.
@@ -252,7 +235,7 @@ impl Rule {
 
     /// Whether it is about one address, which it names.
     fn is_of_one(&self) -> bool {
-        matches!(&self.destinations, Destinations::Addresses(Cidr { bits: 32, .. }))
+        matches!(&self.destinations, Destinations::Addresses(range) if range.is_of_one())
     }
 }
 
@@ -300,15 +283,20 @@ fn parse_rule(rule: &WrittenRule, at: &str, problems: &mut Vec<String>) -> Optio
     Some(Rule { destinations, ports, transport })
 }
 
+/// Whether an address is this host's, or holds one that is.
+fn leads_to_this_host(address: IpAddr) -> bool {
+    is_this_host(address) || held_address(address).is_some_and(|held| is_this_host(held.into()))
+}
+
 /// Whether packets to an address would not leave this host: its own address is where they would
 /// come from. Nothing is sent to find out. An address without a way to it is not this host.
-fn is_this_host(address: Ipv4Addr) -> bool {
+fn is_this_host(address: IpAddr) -> bool {
     let source = || {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        let socket = UdpSocket::bind((Version::of(address).unspecified(), 0))?;
         socket.connect((address, 9))?;
         socket.local_addr()
     };
-    source().is_ok_and(|source| source.ip() == IpAddr::V4(address))
+    source().is_ok_and(|source| source.ip() == address)
 }
 
 #[cfg(test)]

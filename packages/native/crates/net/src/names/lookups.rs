@@ -1,6 +1,6 @@
 //! Asking the host's resolver, which waits: each question has a thread of its own while it is asked.
 
-use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
+use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -13,7 +13,7 @@ const MOST_THREADS: usize = 16;
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
 /// A name, and the addresses that the host's resolver knows for it: none, if nobody is called so.
-pub(crate) type Found = (String, Vec<Ipv4Addr>);
+pub(crate) type Found = (String, Vec<IpAddr>);
 
 /// What one machine has asked for.
 pub(crate) struct Lookups {
@@ -56,13 +56,12 @@ impl Lookups {
     }
 }
 
-fn addresses_of(name: &str) -> Vec<Ipv4Addr> {
-    let mut known = Vec::new();
+fn addresses_of(name: &str) -> Vec<IpAddr> {
+    let mut known: Vec<IpAddr> = Vec::new();
     for found in (name, 0).to_socket_addrs().into_iter().flatten() {
-        if let IpAddr::V4(address) = found.ip()
-            && known.len() < MOST_ADDRESSES
-            && !known.contains(&address)
-        {
+        let address = found.ip();
+        let like = known.iter().filter(|it| it.is_ipv4() == address.is_ipv4()).count();
+        if like < MOST_ADDRESSES && !known.contains(&address) {
             known.push(address);
         }
     }

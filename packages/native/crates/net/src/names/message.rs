@@ -6,9 +6,8 @@
 //! answer        u16 place of the name │ type │ class │ u32 seconds │ u16 length │ address
 //! ```
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use crate::answered::MOST_ADDRESSES;
 use crate::host_name::plain_name;
 
 const HEADER_BYTES: usize = 12;
@@ -21,8 +20,14 @@ const SERVER_FAILURE: u16 = 2;
 const NO_SUCH_NAME: u16 = 3;
 const NOT_IMPLEMENTED: u16 = 4;
 const TYPE_ADDRESS: u16 = 1;
+/// An address of version 6 (RFC 3596).
+const TYPE_ADDRESS_6: u16 = 28;
 const TYPE_ANY: u16 = 255;
 const CLASS_INTERNET: u16 = 1;
+/// Bytes of a message that everybody takes.
+const MOST_BYTES: usize = 512;
+/// Bytes of an answer before its address.
+const ANSWER_BYTES: usize = 12;
 /// The name of an answer is that of the question, behind the header.
 const NAME_OF_QUESTION: [u8; 2] = [0xc0, HEADER_BYTES as u8];
 
@@ -53,7 +58,7 @@ pub(crate) enum Asked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome<'a> {
     /// The name's addresses.
-    Addresses(&'a [Ipv4Addr]),
+    Addresses(&'a [IpAddr]),
     /// No host is called so.
     Nobody,
     /// It may be asked again.
@@ -135,32 +140,57 @@ impl Question {
     /// An answer holds for no time: whoever connects asks first, a clone of this guest, too.
     pub(crate) fn answer(&self, outcome: Outcome<'_>) -> Vec<u8> {
         let (code, addresses) = match outcome {
-            Outcome::Addresses(addresses) if self.is_for_addresses() => (0, addresses),
-            Outcome::Addresses(_) => (0, &[][..]),
-            Outcome::Nobody => (NO_SUCH_NAME, &[][..]),
-            Outcome::Later => (SERVER_FAILURE, &[][..]),
+            Outcome::Addresses(addresses) => (0, self.answered_of(addresses)),
+            Outcome::Nobody => (NO_SUCH_NAME, Vec::new()),
+            Outcome::Later => (SERVER_FAILURE, Vec::new()),
         };
-        let addresses = &addresses[..addresses.len().min(MOST_ADDRESSES)];
         let mut message = header(self.identity, self.flags, code, 1, addresses.len() as u16);
         message.extend(&self.raw);
         for address in addresses {
+            let (kind, bytes) = match address {
+                IpAddr::V4(address) => (TYPE_ADDRESS, address.octets().to_vec()),
+                IpAddr::V6(address) => (TYPE_ADDRESS_6, address.octets().to_vec()),
+            };
             message.extend(NAME_OF_QUESTION);
-            message.extend([0, TYPE_ADDRESS as u8, 0, CLASS_INTERNET as u8, 0, 0, 0, 0, 0, 4]);
-            message.extend(address.octets());
+            message.extend([0, kind as u8, 0, CLASS_INTERNET as u8, 0, 0, 0, 0, 0]);
+            message.push(bytes.len() as u8);
+            message.extend(bytes);
         }
         message
     }
 
-    /// Whether it is for addresses of version 4, maybe among others.
+    /// Those of a name's addresses that it is answered with: of the versions that are asked for, as many
+    /// as everybody takes.
+    pub(crate) fn answered_of(&self, addresses: &[IpAddr]) -> Vec<IpAddr> {
+        let mut bytes = HEADER_BYTES + self.raw.len();
+        let asked = addresses.iter().filter(|address| self.asks_for(address));
+        let fitting = asked.take_while(|address| {
+            bytes += ANSWER_BYTES + if address.is_ipv4() { 4 } else { 16 };
+            bytes <= MOST_BYTES
+        });
+        fitting.copied().collect()
+    }
+
+    fn asks_for(&self, address: &IpAddr) -> bool {
+        match self.kind {
+            TYPE_ADDRESS => address.is_ipv4(),
+            TYPE_ADDRESS_6 => address.is_ipv6(),
+            kind => kind == TYPE_ANY,
+        }
+    }
+
+    /// Whether it is for addresses, maybe among others.
     pub(crate) fn is_for_addresses(&self) -> bool {
-        matches!(self.kind, TYPE_ADDRESS | TYPE_ANY)
+        matches!(self.kind, TYPE_ADDRESS | TYPE_ADDRESS_6 | TYPE_ANY)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answered::MOST_ADDRESSES;
     use proptest::prelude::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     fn asked(name: &str, kind: u16) -> Vec<u8> {
         let mut message = vec![0xab, 0xcd, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
@@ -186,7 +216,7 @@ mod tests {
         let message = asked("Www.Example.com", 1);
         let question = question(&message);
         assert_eq!(question.name, "www.example.com");
-        let answer = question.answer(Outcome::Addresses(&[Ipv4Addr::new(192, 0, 2, 7)]));
+        let answer = question.answer(Outcome::Addresses(&[Ipv4Addr::new(192, 0, 2, 7).into()]));
         assert_eq!(answer[..12], [0xab, 0xcd, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
         assert_eq!(answer[12..message.len()], message[12..]);
         assert_eq!(answer[message.len()..], [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 192, 0, 2, 7]);
@@ -195,19 +225,37 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_for_version_6_is_told_that_there_is_none() {
-        let answer = question(&asked("a.b", 28)).answer(Outcome::Addresses(&[Ipv4Addr::LOCALHOST]));
-        assert_eq!(answer[3..8], [0x80, 0, 1, 0, 0]);
+    fn each_version_is_answered_to_who_asks_for_it() {
+        let known: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        let answered = |kind: u16| {
+            let question = question(&asked("a.b", kind));
+            let answer = question.answer(Outcome::Addresses(&known));
+            assert_eq!(answer[3], 0x80, "there is such a name");
+            (answer[7], question.answered_of(&known), answer)
+        };
+        assert_eq!(answered(1).1, known[..1]);
+        assert_eq!(answered(TYPE_ANY).1, known);
+        assert_eq!((answered(15).0, answered(15).1), (0, vec![]), "where its mail goes");
+        let (count, addresses, answer) = answered(TYPE_ADDRESS_6);
+        assert_eq!((count, &addresses[..]), (1, &known[1..]));
+        let last = &answer[answer.len() - 28..];
+        assert_eq!(last[..12], [0xc0, 12, 0, 28, 0, 1, 0, 0, 0, 0, 0, 16]);
+        assert_eq!(last[12..], Ipv6Addr::LOCALHOST.octets());
     }
 
     #[test]
     fn the_longest_answer_fits_where_everybody_takes_it() {
         let label = "a".repeat(61);
         let name = [label.as_str(); 4].join(".");
-        let addresses = [Ipv4Addr::LOCALHOST; MOST_ADDRESSES + 3];
-        let answer = question(&asked(&name, 1)).answer(Outcome::Addresses(&addresses));
-        assert_eq!(answer[7], MOST_ADDRESSES as u8);
-        assert!(answer.len() <= 512, "{}", answer.len());
+        let addresses = |address: IpAddr| [address; MOST_ADDRESSES + 3];
+        for (kind, address, most) in
+            [(1, Ipv4Addr::LOCALHOST.into(), 15), (28, Ipv6Addr::LOCALHOST.into(), 8)]
+        {
+            let question = question(&asked(&name, kind));
+            let answer = question.answer(Outcome::Addresses(&addresses(address)));
+            assert!(answer[7] <= most && answer.len() <= 512, "{}: {}", answer[7], answer.len());
+            assert!(answer.len() + 28 > 512, "as many as fit");
+        }
     }
 
     #[test]
@@ -250,7 +298,7 @@ mod tests {
                 Asked::Unanswerable(answer) => answer,
                 Asked::For(question) => {
                     prop_assert_eq!(plain_name(&question.name), Some(question.name.clone()));
-                    question.answer(Outcome::Addresses(&[Ipv4Addr::LOCALHOST; 20]))
+                    question.answer(Outcome::Addresses(&[Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()].repeat(10)))
                 }
             };
             prop_assert!(answer.len() <= 512);

@@ -13,13 +13,14 @@ mod lookups;
 mod message;
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use message::{Asked, Outcome, Question};
 
 use crate::answered::Answered;
 use crate::egress::{Egress, Naming};
+use crate::packets::Place;
 use crate::watch::Mailbox;
 use lookups::Lookups;
 
@@ -29,8 +30,8 @@ const MOST_WAITING: usize = 256;
 /// Who asks, and is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asker {
-    /// A port of the guest's, in datagrams.
-    Port(u16),
+    /// A place of the guest's, in datagrams to a place of who answers.
+    Datagram { from: Place, to: Place },
     /// A connection of the guest's.
     Stream(u64),
 }
@@ -88,7 +89,7 @@ impl NameServer {
         match egress.naming(&name) {
             Naming::Nobody => Reply::NotAllowed { answer: question.answer(Outcome::Nobody), name },
             Naming::Known(addresses) => {
-                self.remember(&name, addresses);
+                self.remember(&question, addresses);
                 Reply::Answer(question.answer(Outcome::Addresses(addresses)))
             }
             // Whatever else there is to know of it, nobody here tells.
@@ -114,9 +115,9 @@ impl NameServer {
         }
         let mut late = Vec::new();
         for (name, addresses) in self.lookups.take() {
-            self.remember(&name, &addresses);
             for (asker, question) in self.waiting.remove(&name).unwrap_or_default() {
                 let is_of_nobody = addresses.is_empty();
+                self.remember(&question, &addresses);
                 let outcome =
                     if is_of_nobody { Outcome::Nobody } else { Outcome::Addresses(&addresses) };
                 let answer = question.answer(outcome);
@@ -126,9 +127,10 @@ impl NameServer {
         late
     }
 
-    fn remember(&mut self, name: &str, addresses: &[Ipv4Addr]) {
-        for address in addresses {
-            self.answered.insert(*address, name);
+    /// Remembers what a question is answered with, and nothing that the guest is not told.
+    fn remember(&mut self, question: &Question, addresses: &[IpAddr]) {
+        for address in question.answered_of(addresses) {
+            self.answered.insert(address, &question.name);
         }
     }
 }

@@ -1,11 +1,11 @@
 //! A guest that writes its frames itself.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 
 use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::wire::{IpProtocol, Ipv4Packet, Ipv4Repr, UdpPacket, UdpRepr};
+use smoltcp::wire::{IpProtocol, IpRepr, Ipv4Packet, Ipv6Packet, UdpPacket, UdpRepr};
 use stillpoint_net::Limits;
-use stillpoint_net::addresses::{GATEWAY_HARDWARE, GUEST};
+use stillpoint_net::addresses::{GATEWAY_HARDWARE, GUEST, GUEST_6};
 use stillpoint_vmm::event::{EventBody, NetworkProtocol, NetworkRefusal};
 use stillpoint_vmm::network::{Expecting, Link};
 
@@ -13,31 +13,37 @@ use super::{Guest, HARDWARE};
 
 pub const ANY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
 
-pub type Place = (Ipv4Addr, u16);
+pub type Place = (IpAddr, u16);
+
+/// The guest's address of the version of another.
+pub fn guest_beside(address: IpAddr) -> IpAddr {
+    if address.is_ipv4() { GUEST.into() } else { GUEST_6.into() }
+}
+
+/// A packet of the guest's in its frame, of the version of whom it is for.
+pub fn framed(to: IpAddr, protocol: IpProtocol, payload: &[u8]) -> Vec<u8> {
+    let from = guest_beside(to);
+    let repr = IpRepr::new(from.into(), to.into(), protocol, payload.len(), 64);
+    let kind: [u8; 2] = if to.is_ipv4() { [8, 0] } else { [0x86, 0xdd] };
+    let mut packet = vec![0; repr.buffer_len()];
+    repr.emit(&mut packet[..], &ChecksumCapabilities::default());
+    packet[repr.header_len()..].copy_from_slice(payload);
+    [&GATEWAY_HARDWARE[..], &HARDWARE, &kind, &packet].concat()
+}
 
 /// A datagram of the guest's, in its frame.
-pub fn frame(from: u16, to: Place, bytes: &[u8]) -> Vec<u8> {
-    let checks = ChecksumCapabilities::default();
-    let mut frame = [&GATEWAY_HARDWARE[..], &HARDWARE, &[8, 0]].concat();
-    let mut packet = vec![0; 28 + bytes.len()];
-    let repr = Ipv4Repr {
-        src_addr: GUEST,
-        dst_addr: to.0,
-        next_header: IpProtocol::Udp,
-        payload_len: 8 + bytes.len(),
-        hop_limit: 64,
-    };
-    repr.emit(&mut Ipv4Packet::new_unchecked(&mut packet), &checks);
+pub fn frame(from: u16, to: (impl Into<IpAddr>, u16), bytes: &[u8]) -> Vec<u8> {
+    let to = (to.0.into(), to.1);
+    let mut datagram = vec![0; 8 + bytes.len()];
     UdpRepr { src_port: from, dst_port: to.1 }.emit(
-        &mut UdpPacket::new_unchecked(&mut packet[20..]),
-        &GUEST.into(),
+        &mut UdpPacket::new_unchecked(&mut datagram),
+        &guest_beside(to.0).into(),
         &to.0.into(),
         bytes.len(),
         |place| place.copy_from_slice(bytes),
-        &checks,
+        &ChecksumCapabilities::default(),
     );
-    frame.extend(packet);
-    frame
+    framed(to.0, IpProtocol::Udp, &datagram)
 }
 
 /// A guest that has only what its link gives it.
@@ -59,7 +65,7 @@ impl Bare {
         link.as_mut().expect("there").exchange(*now, sent, wire);
     }
 
-    pub fn send(&mut self, from: u16, to: Place, bytes: &[u8]) {
+    pub fn send(&mut self, from: u16, to: (impl Into<IpAddr>, u16), bytes: &[u8]) {
         self.exchange(vec![frame(from, to, bytes)], 1000);
     }
 
@@ -76,14 +82,9 @@ impl Bare {
                 std::thread::yield_now();
                 continue;
             };
-            let packet = Ipv4Packet::new_checked(&frame[14..]).expect("a packet");
-            if packet.next_header() != IpProtocol::Udp {
-                continue;
+            if let Some(datagram) = datagram_of(&frame[14..]) {
+                return datagram;
             }
-            let udp = UdpPacket::new_checked(packet.payload()).expect("a datagram");
-            assert!(udp.verify_checksum(&packet.src_addr().into(), &packet.dst_addr().into()));
-            assert_eq!(packet.dst_addr(), GUEST);
-            return ((packet.src_addr(), udp.src_port()), udp.dst_port(), udp.payload().to_vec());
         }
     }
 
@@ -117,4 +118,27 @@ pub fn received(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     let (bytes, from) = socket.recv_from(&mut buffer).expect("something");
     buffer.truncate(bytes);
     (buffer, from)
+}
+
+/// The datagram that a packet for the guest carries, if it does: from whom, to which port, and what.
+fn datagram_of(packet: &[u8]) -> Option<(Place, u16, Vec<u8>)> {
+    let (from, to, protocol, payload): (IpAddr, IpAddr, _, _) = match packet[0] >> 4 {
+        4 => {
+            let packet = Ipv4Packet::new_checked(packet).expect("a packet");
+            let places = (packet.src_addr().into(), packet.dst_addr().into());
+            (places.0, places.1, packet.next_header(), packet.payload())
+        }
+        _ => {
+            let packet = Ipv6Packet::new_checked(packet).expect("a packet");
+            let places = (packet.src_addr().into(), packet.dst_addr().into());
+            (places.0, places.1, packet.next_header(), packet.payload())
+        }
+    };
+    if protocol != IpProtocol::Udp {
+        return None;
+    }
+    let udp = UdpPacket::new_checked(payload).expect("a datagram");
+    assert!(udp.verify_checksum(&from.into(), &to.into()));
+    assert_eq!(to, guest_beside(from));
+    Some(((from, udp.src_port()), udp.dst_port(), udp.payload().to_vec()))
 }

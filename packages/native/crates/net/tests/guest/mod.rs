@@ -3,8 +3,10 @@
 #![allow(dead_code, reason = "each test has the part of a guest that it needs")]
 
 pub mod bare;
+pub mod version_6;
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +15,7 @@ use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp;
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, IpEndpoint};
-use stillpoint_net::addresses::{GATEWAY, GUEST};
+use stillpoint_net::addresses::{GATEWAY, GATEWAY_6, GUEST, GUEST_6};
 use stillpoint_net::{Limits, Network, NetworkLink};
 use stillpoint_vmm::event::EventBody;
 use stillpoint_vmm::network::{GuestPort, Link};
@@ -114,9 +116,11 @@ impl Guest {
         let hardware = HardwareAddress::Ethernet(EthernetAddress(HARDWARE));
         let mut interface = Interface::new(Config::new(hardware), &mut wire, Instant::ZERO);
         interface.update_ip_addrs(|addresses| {
-            addresses.push(IpCidr::new(GUEST.into(), 24)).expect("room for one");
+            addresses.push(IpCidr::new(GUEST.into(), 24)).expect("room for two");
+            addresses.push(IpCidr::new(GUEST_6.into(), 64)).expect("room for two");
         });
         interface.routes_mut().add_default_ipv4_route(GATEWAY).expect("room for one");
+        interface.routes_mut().add_default_ipv6_route(GATEWAY_6).expect("room for another");
         let sockets = SocketSet::new(Vec::new());
         Self { network, link: Some(link), wire, interface, sockets, now: 0, woken, is_quiet: false }
     }
@@ -134,9 +138,17 @@ impl Guest {
         self.sockets.add(socket)
     }
 
-    pub fn connect(&mut self, address: std::net::Ipv4Addr, port: u16, local: u16) -> SocketHandle {
+    pub fn listen_at(&mut self, (address, port): (IpAddr, u16)) -> SocketHandle {
         let mut socket = Self::socket();
-        let (there, here) = (IpEndpoint::new(address.into(), port), (GUEST, local));
+        socket.listen(IpEndpoint::new(address.into(), port)).expect("a port");
+        self.sockets.add(socket)
+    }
+
+    pub fn connect(&mut self, address: impl Into<IpAddr>, port: u16, local: u16) -> SocketHandle {
+        let mut socket = Self::socket();
+        let address = address.into();
+        let (there, here) =
+            (IpEndpoint::new(address.into(), port), (bare::guest_beside(address), local));
         socket.connect(self.interface.context(), there, here).expect("a connection");
         self.sockets.add(socket)
     }

@@ -26,6 +26,11 @@ impl Machine {
         Some((options.address, options.mtu))
     }
 
+    /// Whether the guest has ever sent a packet of version 6 of the Internet protocol.
+    pub fn has_version_6(&self) -> bool {
+        self.platform.interface().is_some_and(|interface| interface.has_version_6())
+    }
+
     /// Frames, each from `peer`, that end the TCP connections that the guest has. Of a restored
     /// machine or a fork these are the connections of the machine that it comes from.
     pub fn connection_resets(&self, peer: [u8; 6]) -> Vec<Vec<u8>> {

@@ -5,11 +5,12 @@
 //! what a reset must say to be believed: the four places, and the sequence number that the guest
 //! expects next.
 
+mod persist;
+
 use std::collections::BTreeMap;
 
 use super::segment::{Connection, FLAG_ACK, FLAG_FIN, FLAG_RST, FLAG_SYN, Segment, reset};
 use crate::event::{ConnectionDirection, ConnectionEnd, EventBody};
-use crate::state::{StateError, StateReader, StateWriter};
 
 /// Most connections that are remembered; further ones are not, and end when the guest next sends.
 pub const MAX_CONNECTIONS: usize = 8192;
@@ -215,98 +216,6 @@ impl Connections {
             .iter()
             .map(|(connection, progress)| reset(connection, progress.next, peer, guest))
             .collect()
-    }
-
-    /// Appends the state.
-    pub(crate) fn save(&self, state: &mut StateWriter) {
-        state.u32(self.known.len() as u32);
-        for (connection, progress) in &self.known {
-            state
-                .u32(connection.guest.into())
-                .u16(connection.guest_port)
-                .u32(connection.peer.into())
-                .u16(connection.peer_port)
-                .u32(progress.next)
-                .u32(progress.guest_next)
-                .bool(progress.guest_has_ended)
-                .bool(progress.peer_has_ended)
-                .bool(progress.is_outward)
-                .bool(progress.is_open)
-                .u64(progress.bytes_in)
-                .u64(progress.bytes_out)
-                .u64(progress.request_bytes)
-                .u64(progress.answer_bytes);
-        }
-        state.u64(self.traffic.bytes_in).u64(self.traffic.bytes_out);
-    }
-
-    /// Reads what `save` wrote.
-    ///
-    /// # Errors
-    /// [`StateError`] if it is not there, or not in that form.
-    pub(crate) fn load(state: &mut StateReader<'_>) -> Result<Self, StateError> {
-        let mut connections = Self::load_with(state, |state| {
-            Ok(Progress {
-                next: state.u32()?,
-                guest_next: state.u32()?,
-                guest_has_ended: state.bool()?,
-                peer_has_ended: state.bool()?,
-                is_outward: state.bool()?,
-                is_open: state.bool()?,
-                bytes_in: state.u64()?,
-                bytes_out: state.u64()?,
-                request_bytes: state.u64()?,
-                answer_bytes: state.u64()?,
-            })
-        })?;
-        connections.traffic = Traffic { bytes_in: state.u64()?, bytes_out: state.u64()? };
-        Ok(connections)
-    }
-
-    /// Reads the first form, which knew nothing but what a reset must say. Nothing was told of what it
-    /// holds, nor will be.
-    ///
-    /// # Errors
-    /// [`StateError`] if it is not there, or not in that form.
-    pub(crate) fn load_first(state: &mut StateReader<'_>) -> Result<Self, StateError> {
-        Self::load_with(state, |state| {
-            Ok(Progress {
-                next: state.u32()?,
-                guest_has_ended: state.bool()?,
-                peer_has_ended: state.bool()?,
-                ..Progress::default()
-            })
-        })
-    }
-
-    fn load_with(
-        state: &mut StateReader<'_>,
-        progress: impl Fn(&mut StateReader<'_>) -> Result<Progress, StateError>,
-    ) -> Result<Self, StateError> {
-        let count = state.u32()?;
-        if count as usize > MAX_CONNECTIONS {
-            return Err(
-                state.refuse(format!("at most {MAX_CONNECTIONS} connections"), count.to_string())
-            );
-        }
-        let mut known = BTreeMap::new();
-        let mut open = 0;
-        for _ in 0..count {
-            let connection = Connection {
-                guest: state.u32()?.into(),
-                guest_port: state.u16()?,
-                peer: state.u32()?.into(),
-                peer_port: state.u16()?,
-            };
-            let progress = progress(state)?;
-            let is_next = known.last_key_value().is_none_or(|(last, _)| *last < connection);
-            if !is_next || progress.guest_has_ended && progress.peer_has_ended {
-                return Err(state.refuse("open connections, ascending", format!("{connection:?}")));
-            }
-            open += u64::from(progress.is_open);
-            known.insert(connection, progress);
-        }
-        Ok(Self { known, open, traffic: Traffic::default() })
     }
 }
 

@@ -12,11 +12,13 @@
 
 mod connections;
 mod frames;
+mod headers;
 mod segment;
 
 pub use connections::{Connections, MAX_CONNECTIONS, Traffic};
 pub use frames::{FramesInvalid, append_frame, frames_of};
-pub use segment::Connection;
+pub use headers::{Headers, IPV6_HEADER_BYTES};
+pub use segment::{Connection, is_of_version_6};
 
 use crate::event::EventBody;
 use crate::time::Nanos;
@@ -95,6 +97,9 @@ pub trait Interface {
 
     /// The TCP connections that frames have told of and not ended.
     fn connections(&self) -> &Connections;
+
+    /// Whether the guest has ever sent a packet of version 6: one that never did has no such address.
+    fn has_version_6(&self) -> bool;
 }
 
 /// The guest, as a link sees it.

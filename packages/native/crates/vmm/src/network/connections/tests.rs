@@ -1,17 +1,18 @@
 use super::super::ETHERNET_HEADER_BYTES;
-use super::super::segment::{checksum, sum};
+use super::super::segment::{checksum, is_of_version_6, sum};
 use super::*;
+use crate::state::{StateReader, StateWriter};
 use proptest::prelude::*;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 const GUEST: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const PEER: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
 fn connection(guest_port: u16) -> Connection {
     Connection {
-        guest: Ipv4Addr::new(10, 0, 2, 15),
+        guest: Ipv4Addr::new(10, 0, 2, 15).into(),
         guest_port,
-        peer: Ipv4Addr::new(10, 0, 2, 2),
+        peer: Ipv4Addr::new(10, 0, 2, 2).into(),
         peer_port: 4000,
     }
 }
@@ -191,6 +192,53 @@ fn the_first_form_is_brought_up_and_tells_of_nothing() {
     assert!(connections.is_empty());
 }
 
+fn connection_6(guest_port: u16) -> Connection {
+    let address = |host| Ipv6Addr::new(0xfd53, 0x5449, 0x4c4c, 0, 0, 0, 0, host).into();
+    Connection { guest: address(0x15), guest_port, peer: address(2), peer_port: 4000 }
+}
+
+#[test]
+fn connections_of_version_6_are_told_reset_and_saved_like_others() {
+    let mut connections = Connections::default();
+    let told = |connection: &Connection, flags: u8| {
+        let mut frame = reset(connection, 100, PEER, GUEST);
+        frame[ETHERNET_HEADER_BYTES + 40 + 13] = flags;
+        frame
+    };
+    connections.given(&told(&connection_6(80), FLAG_SYN));
+    connections.given(&segment(80, false, 1, FLAG_SYN, &[]));
+    assert_eq!(connections.len(), 2, "the same ports over another version are another connection");
+    // The guest's answer has its places turned around.
+    let mut agreed = told(&connection_6(80), FLAG_SYN | FLAG_ACK);
+    let (peer, guest) = (agreed[22..38].to_vec(), agreed[38..54].to_vec());
+    agreed[22..38].copy_from_slice(&guest);
+    agreed[38..54].copy_from_slice(&peer);
+    agreed[54..58].copy_from_slice(&[0, 80, 0x0f, 0xa0]);
+    let events = connections.sent(&agreed);
+    assert!(
+        matches!(&events[..], [EventBody::ConnectionOpened { peer_address, guest_port: 80, .. }]
+            if peer_address == "fd53:5449:4c4c::2"),
+        "{events:?}"
+    );
+    let resets = connections.resets(PEER, GUEST);
+    assert_eq!(resets.len(), 2);
+    let frame = resets.iter().find(|frame| is_of_version_6(frame)).expect("one of version 6");
+    assert_eq!(Segment::read(frame).map(|it| (it.sequence, it.flags)), Some((101, FLAG_RST)));
+    let pseudo = sum(&frame[22..54]) + 6 + 20;
+    assert_eq!(checksum(pseudo + sum(&frame[54..])), [0, 0]);
+    let mut state = StateWriter::new();
+    connections.save(&mut state);
+    let bytes = state.finish();
+    let mut reader = StateReader::new("connections", &bytes);
+    assert_eq!(Connections::load(&mut reader), Ok(connections.clone()));
+    // A connection between two versions is none.
+    let mut mixed = StateWriter::new();
+    mixed.u32(1).u8(4).u32(1).u16(80).u8(6).u64(0).u64(1).u16(4000);
+    mixed.u32(0).u32(0).bool(false).bool(false).bool(false).bool(false).u64(0).u64(0).u64(0).u64(0);
+    let bytes = mixed.finish();
+    assert!(Connections::load(&mut StateReader::new("connections", &bytes)).is_err());
+}
+
 proptest! {
     /// However what is said is cut into segments, and whatever of it is said twice.
     #[test]
@@ -228,7 +276,10 @@ proptest! {
     ) {
         let mut connections = Connections::default();
         for (by_guest, port, sequence, flags, length, flip) in frames {
-            let mut frame = segment(port, by_guest, sequence, flags, &[1; 20]);
+            let mut frame = match port {
+                0..3 => segment(port, by_guest, sequence, flags, &[1; 20]),
+                _ => reset(&connection_6(port), sequence, PEER, GUEST),
+            };
             if let Some((at, byte)) = flip {
                 let at = at % frame.len();
                 frame[at] = byte;

@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 use super::{FEATURE_EVENT_INDEX, Io, QueueError, Request, VirtioDevice, VirtioMmio, WINDOW_BYTES};
 use crate::devices::{DeviceKind, InputFull, Node};
-use crate::network::{Connections, ETHERNET_HEADER_BYTES, Interface, Traffic};
+use crate::network::{Connections, ETHERNET_HEADER_BYTES, Interface, Traffic, is_of_version_6};
 use crate::state::{StateError, StateVersions};
 
 const RECEIVE: usize = 0;
@@ -82,13 +82,15 @@ pub struct Net {
     /// Buffers to receive into.
     held: VecDeque<Request>,
     connections: Connections,
+    /// The guest has sent a packet of version 6.
+    has_version_6: bool,
 }
 
 impl Net {
     /// An interface with this hardware address, whose packets have at most `mtu` bytes.
     pub fn new(address: [u8; 6], mtu: u16) -> Self {
         let (held, connections) = (VecDeque::new(), Connections::default());
-        Self { address, mtu, is_merging: false, held, connections }
+        Self { address, mtu, is_merging: false, held, connections, has_version_6: false }
     }
 
     fn most_frame_bytes(&self) -> usize {
@@ -128,6 +130,7 @@ impl Net {
                 let mut frame = vec![0; bytes as usize - HEADER_BYTES];
                 request.read(io.memory(), HEADER_BYTES as u64, &mut frame)?;
                 if completed(&header, &mut frame) {
+                    self.has_version_6 |= is_of_version_6(&frame);
                     for event in self.connections.sent(&frame) {
                         io.tell(event);
                     }
@@ -183,6 +186,10 @@ impl Interface for Net {
 
     fn connections(&self) -> &Connections {
         &self.connections
+    }
+
+    fn has_version_6(&self) -> bool {
+        self.has_version_6
     }
 }
 
@@ -284,6 +291,7 @@ impl VirtioDevice for Net {
         self.held.clear();
         self.is_merging = false;
         self.connections = Connections::default();
+        self.has_version_6 = false;
     }
 
     fn save(&self) -> Vec<u8> {

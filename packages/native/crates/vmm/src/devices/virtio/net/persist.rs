@@ -7,51 +7,72 @@ use crate::network::Connections;
 use crate::state::{StateError, StateReader, StateVersions, StateWriter};
 
 pub(super) fn save(net: &Net) -> Vec<u8> {
+    let mut state = save_with(net, Connections::save);
+    state.bool(net.has_version_6);
+    state.finish()
+}
+
+fn save_with(net: &Net, connections: fn(&Connections, &mut StateWriter)) -> StateWriter {
     let mut state = StateWriter::new();
     state.bool(net.is_merging).u32(net.held.len() as u32);
     for request in &net.held {
         request.save(&mut state);
     }
-    net.connections.save(&mut state);
-    state.finish()
+    connections(&net.connections, &mut state);
+    state
 }
 
 /// The second version says of each connection who began it, whether it is open and what went over it.
-pub(super) const VERSIONS: StateVersions = StateVersions::new(&[|first| {
+/// The third has addresses of both versions, and says whether the guest has sent one of version 6.
+pub(super) const VERSIONS: StateVersions = StateVersions::new(&[
+    |first| {
+        let net = earlier(first, Connections::load_first)?;
+        Ok(save_with(&net, Connections::save_second).finish())
+    },
+    |second| Ok(save(&earlier(second, Connections::load_second)?)),
+]);
+
+type LoadConnections = fn(&mut StateReader<'_>) -> Result<Connections, StateError>;
+
+/// An interface with the state of an earlier version.
+fn earlier(state: &[u8], connections: LoadConnections) -> Result<Net, StateError> {
     let mut net = Net::new([2, 0, 0, 0, 0, 1], super::MIN_MTU);
-    load_with(&mut net, first, Connections::load_first)?;
-    Ok(save(&net))
-}]);
+    let mut state = StateReader::new("network interface", state);
+    load_with(&mut net, &mut state, connections)?;
+    state.finish()?;
+    Ok(net)
+}
 
 /// Makes `net` what was saved, or leaves it as it is.
 pub(super) fn load(net: &mut Net, state: &[u8]) -> Result<(), StateError> {
-    load_with(net, state, Connections::load)
+    let mut state = StateReader::new("network interface", state);
+    let mut loaded = net.clone();
+    load_with(&mut loaded, &mut state, Connections::load)?;
+    loaded.has_version_6 = state.bool()?;
+    state.finish()?;
+    *net = loaded;
+    Ok(())
 }
 
 fn load_with(
     net: &mut Net,
-    state: &[u8],
-    connections: fn(&mut StateReader<'_>) -> Result<Connections, StateError>,
+    state: &mut StateReader<'_>,
+    connections: LoadConnections,
 ) -> Result<(), StateError> {
-    let mut state = StateReader::new("network interface", state);
-    let is_merging = state.bool()?;
+    net.is_merging = state.bool()?;
     let count = state.u32()?;
     if count > u32::from(QUEUE_SIZE) {
         return Err(state.refuse(format!("at most {QUEUE_SIZE} buffers"), count.to_string()));
     }
-    let held = (0..count)
+    net.held = (0..count)
         .map(|_| {
-            let request = Request::load(&mut state)?;
+            let request = Request::load(state)?;
             if request.queue() == RECEIVE {
                 return Ok(request);
             }
             Err(state.refuse("a buffer of the queue that receives", format!("{request:?}")))
         })
         .collect::<Result<_, _>>()?;
-    let connections = connections(&mut state)?;
-    state.finish()?;
-    net.is_merging = is_merging;
-    net.held = held;
-    net.connections = connections;
+    net.connections = connections(state)?;
     Ok(())
 }

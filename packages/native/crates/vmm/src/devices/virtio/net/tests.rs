@@ -268,6 +268,49 @@ fn options_are_checked() {
     assert!(made(ADDRESS.to_vec().into(), 65_536).is_some());
 }
 
+#[test]
+fn a_state_of_an_earlier_version_is_brought_up() {
+    let connection = |state: &mut crate::state::StateWriter| {
+        state.u32(1).u32(0x0a00_020f).u16(80).u32(0x0a00_0202).u16(4000).u32(7);
+    };
+    let mut second = crate::state::StateWriter::new();
+    second.bool(true).u32(0);
+    connection(&mut second);
+    second.u32(8).bool(false).bool(false).bool(true).bool(true).u64(1).u64(2).u64(3).u64(4);
+    second.u64(5).u64(6);
+    let mut first = crate::state::StateWriter::new();
+    first.bool(true).u32(0);
+    connection(&mut first);
+    first.bool(false).bool(false);
+    for (version, state, open) in [(1, first.finish(), 0), (2, second.finish(), 1)] {
+        let mut net = Net::new(ADDRESS, 1500);
+        let brought_up = net.state_versions().brought_up("network", version, &state);
+        net.load(&brought_up.expect("known")).expect("a state");
+        assert_eq!((net.connections.len(), net.connections.open()), (1, open), "{version}");
+        assert!(net.is_merging && !net.has_version_6, "{version}");
+        assert_eq!(net.connections.resets(ADDRESS, ADDRESS)[0][38..42], [0, 0, 0, 7]);
+        assert!(net.state_versions().brought_up("network", version, &state[1..]).is_err());
+    }
+}
+
+#[test]
+fn a_guest_that_has_sent_a_packet_of_version_6_is_known_by_it() {
+    let mut bench = Bench::new(FEATURE_MERGED_BUFFERS, 1500);
+    let knows = |bench: &Bench| bench.device.as_interface().map(|it| it.has_version_6());
+    let mut frame = vec![0; 60];
+    frame[12..14].copy_from_slice(&[8, 0]);
+    bench.send([0; HEADER_BYTES], &frame);
+    assert_eq!(knows(&bench), Some(false));
+    frame[12..14].copy_from_slice(&[0x86, 0xdd]);
+    bench.send([0; HEADER_BYTES], &frame);
+    assert_eq!(knows(&bench), Some(true));
+    let mut other = VirtioMmio::new(Box::new(Net::new(ADDRESS, 1500)));
+    other.load(&bench.device.save()).expect("a state");
+    assert_eq!(other.as_interface().map(|it| it.has_version_6()), Some(true));
+    bench.start(FEATURE_MERGED_BUFFERS);
+    assert_eq!(knows(&bench), Some(false), "whoever starts after a reset has sent nothing");
+}
+
 #[derive(Debug, Clone)]
 enum Act {
     Put { at: u64, bytes: Vec<u8> },
