@@ -23,16 +23,39 @@ describe("a guest of an image", () => {
       "has-the-image-as-its-root-and-writes-nothing-to-it",
       () =>
         Effect.gen(function* () {
-          const Volumes = { "/var/lib/data": {}, "/bin": {}, relative: {}, "/../../above": {} }
-          const image = yield* smallImage([], { Cmd: ["sleep", "1000000"], Volumes })
+          const linked = { "/run/lock/mine": {}, "/up/mine": {}, "/last": {} }
+          const Volumes = { "/var/lib/data": {}, "/bin": {}, relative: {}, "/../../above": {}, ...linked }
+          // Links to folders that the image does not have; whatever they say, they lead nowhere else than into it.
+          const links: ReadonlyArray<readonly [path: string, target: string]> = [
+            ["lock", "/gone/lock"],
+            ["run/lock", "../lock"],
+            ["up", "../../outside"],
+            ["last", "/gone/last"],
+            ["work", "/gone/work"]
+          ]
+          const image = yield* smallImage(
+            [
+              { path: "run/", type: "directory" },
+              ...links.map(([path, link]) => ({ path, type: "symlink" as const, link }))
+            ],
+            { Cmd: ["sleep", "1000000"], Volumes, WorkingDir: "/work/here" }
+          )
           const before = digestOf(image.file)
           const machine = yield* bootedTo("WorkloadPreExec", { image, hostname: "box" })
           yield* machine.go
           // Folders that the image names and does not have, and one that every program expects.
-          const made = ["/var/lib/data", "/relative", "/above", "/tmp"]
+          const made = [
+            "/var/lib/data",
+            "/relative",
+            "/above",
+            "/gone/lock/mine",
+            "/outside/mine",
+            "/gone/last",
+            "/gone/work/here"
+          ]
           assert.strictEqual(
-            yield* say(machine, "busybox", "stat", "-c", "%n %a %u", ...made),
-            "/var/lib/data 755 0\n/relative 755 0\n/above 755 0\n/tmp 1777 0\n"
+            yield* say(machine, "busybox", "stat", "-c", "%n %a %u", ...made, "/tmp"),
+            [...made.map((path) => `${path} 755 0\n`), "/tmp 1777 0\n"].join("")
           )
           assert.strictEqual(yield* say(machine, "cat", "/etc/image", "/etc/hostname"), "from the image\nbox\n")
           assert.match(yield* say(machine, "cat", "/proc/mounts"), /^overlay \/ overlay rw/m)

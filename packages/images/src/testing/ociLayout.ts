@@ -11,6 +11,8 @@ export interface LayerEntry {
   readonly content?: string | Uint8Array
   readonly link?: string
   readonly mode?: number
+  /** Whose it is; user and group 1000 if absent. */
+  readonly owner?: number
 }
 
 const sha256 = (bytes: Uint8Array): string => `sha256:${createHash("sha256").update(bytes).digest("hex")}`
@@ -20,13 +22,12 @@ const typeOf = { file: "0", hardlink: "1", symlink: "2", directory: "5" } as con
 /** A tar archive. */
 export const tar = (entries: ReadonlyArray<LayerEntry>): Uint8Array => {
   const blocks: Array<Uint8Array> = []
-  for (const { content = "", link = "", mode, path, type = "file" } of entries) {
+  for (const { content = "", link = "", mode, owner = 1000, path, type = "file" } of entries) {
     const data = typeof content === "string" ? Buffer.from(content) : content
     const header = Buffer.alloc(512)
     header.write(path, 0)
     header.write((mode ?? (type === "directory" ? 0o755 : 0o644)).toString(8).padStart(7, "0"), 100)
-    header.write("0001750\0", 108)
-    header.write("0001750\0", 116)
+    for (const at of [108, 116]) header.write(`${owner.toString(8).padStart(7, "0")}\0`, at)
     header.write(data.length.toString(8).padStart(11, "0"), 124)
     header.write((1_700_000_000).toString(8).padStart(11, "0"), 136)
     header.write("        ", 148)

@@ -12,7 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096 };
+/* As many links as a kernel follows. */
+enum { PATH_BYTES = 4096, LINKS_MAX = 40 };
 
 static int open_in(int root, const char *path, uint64_t flags)
 {
@@ -31,28 +32,55 @@ static bool make_in(int folder, const char *name, mode_t mode)
 	return made;
 }
 
-int in_root_folder_of_mode(int root, const char *path, mode_t mode)
+/* Puts where the link leads in the place of the path's name from `start` to `end`, which ends there. */
+static bool follow(int folder, char path[PATH_BYTES], size_t start, size_t end)
 {
-	char part[PATH_BYTES];
-	int folder = open_in(root, "/", O_PATH | O_DIRECTORY);
+	char target[PATH_BYTES], whole[PATH_BYTES];
+	const char *name = path + start;
+	char after = path[end];
 
-	for (const char *at = path; folder >= 0 && *at;) {
-		at += strspn(at, "/");
-		const char *name = at;
-		at += strcspn(at, "/");
-		size_t length = (size_t)(at - path);
-		if (at == name)
+	path[end] = 0;
+	ssize_t length = readlinkat(folder, name, target, sizeof(target));
+	path[end] = after;
+	if (length < 0)
+		return false;
+	int before = length > 0 && target[0] == '/' ? 0 : (int)start;
+	if (snprintf(whole, sizeof(whole), "%.*s%.*s%s", before, path, (int)length, target, path + end) >= PATH_BYTES) {
+		errno = ENAMETOOLONG;
+		return false;
+	}
+	memcpy(path, whole, sizeof(whole));
+	return true;
+}
+
+/* A link to what is not there leads to a folder that is made as well. */
+int in_root_folder_of_mode(int root, const char *wanted, mode_t mode)
+{
+	char path[PATH_BYTES], part[PATH_BYTES];
+	int folder = open_in(root, "/", O_PATH | O_DIRECTORY), links = 0;
+	size_t start, end = 0;
+
+	if (folder >= 0 && snprintf(path, sizeof(path), "%s", wanted) >= PATH_BYTES) {
+		close(folder);
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	while (folder >= 0) {
+		start = end + strspn(path + end, "/");
+		end = start + strcspn(path + start, "/");
+		if (start == end)
 			break;
-		if (length >= sizeof(part)) {
-			close(folder);
-			errno = ENAMETOOLONG;
-			return -1;
-		}
-		memcpy(part, path, length);
-		part[length] = 0;
+		memcpy(part, path, end);
+		part[end] = 0;
 		int next = open_in(root, part, O_PATH | O_DIRECTORY);
-		if (next < 0 && errno == ENOENT && make_in(folder, part + (name - path), *at ? 0755 : mode))
-			next = open_in(root, part, O_PATH | O_DIRECTORY);
+		if (next < 0 && errno == ENOENT) {
+			if (make_in(folder, part + start, path[end] ? 0755 : mode)) {
+				next = open_in(root, part, O_PATH | O_DIRECTORY);
+			} else if (errno == EEXIST && links++ < LINKS_MAX && follow(folder, path, start, end)) {
+				end = 0;
+				next = open_in(root, "/", O_PATH | O_DIRECTORY);
+			}
+		}
 		int error = errno;
 		close(folder);
 		errno = error;
