@@ -30,6 +30,7 @@ import {
 import { Effect, Option, Schema, type Scope } from "effect"
 import { createHash } from "node:crypto"
 import { join } from "node:path"
+import { isDeepStrictEqual } from "node:util"
 import { type KitError, unusable } from "./KitError.ts"
 import { LockedPackage } from "./KitLock.ts"
 import type { ModuleInfo } from "./modules/moduleInfo.ts"
@@ -228,15 +229,20 @@ export const loadModuleInfos = (
     Option.map(found, (infos) => new Map(Object.entries(infos)))
   )
 
-/** Keeps what the modules of a package say about themselves, unless it is kept. A cache that takes nothing does without. */
+/** Keeps what the modules of a package say about themselves. A cache that takes nothing does without. */
 export const storeModuleInfos = (
-  { directory, files }: KitCache,
+  cache: KitCache,
   sha256: string,
   infos: ReadonlyMap<string, ModuleInfo>
 ): Effect.Effect<void> => {
-  const path = moduleInfosAt(directory, sha256)
+  const { directory, files } = cache
   const stored = makeDirectories(files, join(directory, "modules"), forEverybody).pipe(
-    Effect.andThen(replaceFile(files, path, bytesOf(Object.fromEntries(infos)), forEverybody))
+    Effect.andThen(
+      replaceFile(files, moduleInfosAt(directory, sha256), bytesOf(Object.fromEntries(infos)), forEverybody)
+    )
   )
-  return Effect.ignore(Effect.flatMap(files.inspect(path), (found) => (found === null ? stored : Effect.void)))
+  const isKept = (known: ReadonlyMap<string, ModuleInfo>) => isDeepStrictEqual(known, infos)
+  return Effect.ignore(
+    Effect.flatMap(loadModuleInfos(cache, sha256), (known) => (Option.exists(known, isKept) ? Effect.void : stored))
+  )
 }

@@ -2,7 +2,10 @@ import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { readFile, rename, rm, utimes, writeFile } from "node:fs/promises"
 import { TestClock } from "effect/testing"
+import { join } from "node:path"
 import { locked } from "./testing/kitOn.ts"
+
+const text = (path: string) => Effect.promise(() => readFile(path, "utf8"))
 
 it.effect("what-was-made-of-the-kit-is-found-by-its-files-as-they-stand-and-a-boot-has-digests-of-all", () =>
   Effect.gen(function* () {
@@ -18,6 +21,19 @@ it.effect("what-was-made-of-the-kit-is-found-by-its-files-as-they-stand-and-a-bo
     const other = yield* TestClock.withLive(kit.use((each) => each.guestToFind({ modules: [] })))
     assert.notStrictEqual(other.seal, found.seal)
     assert.deepStrictEqual(yield* find, found)
+    // Modules whose needs are said to be others are others; a boot reads them, and puts that right.
+    const said = join(
+      kit.config.directory,
+      "modules",
+      `${JSON.parse(yield* text(kit.config.lockPath)).kernel.sha256}.json`
+    )
+    const infos = JSON.parse(yield* text(said))
+    for (const wrong of [JSON.stringify({ ...infos, ext4: { ...infos.ext4, depends: [] } }), "no infos"]) {
+      yield* Effect.promise(() => writeFile(said, wrong))
+      assert.strictEqual((yield* find).seal === found.seal, wrong === "no infos")
+      yield* boot
+      assert.deepStrictEqual([JSON.parse(yield* text(said)), yield* find], [infos, found])
+    }
     const { busyboxPath, modulePaths } = yield* kit.files
     const past = new Date(1e12)
     const known = new Set([found.seal])
