@@ -14,7 +14,7 @@ node := node --conditions=stillpoint-source --no-warnings=ExperimentalWarning
 bin := node_modules/.bin
 ARGS ?=
 
-.PHONY: help demo test kvm soak software bench check lint fmt generate record docs images pack kit-lock setup setup-tools clean distclean
+.PHONY: help demo test kvm soak software elsewhere bench check lint fmt generate record docs images pack kit-lock setup setup-tools clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -44,6 +44,10 @@ software: images ## redis, python, postgres, nginx and nodejs, captured and clon
 	@STILLPOINT_SOFTWARE=all $(bin)/vitest run --project examples examples/06-images-of-real-programs
 	@STILLPOINT_SOFTWARE=all $(bin)/vitest run --project stillpoint packages/stillpoint/test/strangersClients.test.ts
 	@STILLPOINT_SOFTWARE=all cargo test --workspace --locked --quiet --test images -- large
+
+elsewhere: setup ## the packed packages with npm, pnpm, yarn, bun, Node 22.19 and TypeScript 5.9; from the network, not part of make test
+	@scripts/setup/other-tools.sh
+	@STILLPOINT_ELSEWHERE=all $(bin)/vitest run --project scripts scripts/pack/elsewhere.test.ts
 
 bench: setup ## the figures of the README, in a table and in bench/out/latest.json
 	@scripts/setup/qemu.sh

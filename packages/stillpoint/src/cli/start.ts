@@ -13,6 +13,14 @@ import { namesPolicyFile } from "./namesPolicyFile.ts"
 /** The same path from `src` and from `dist`. */
 const whole = new URL("../../whole/main.js", import.meta.url)
 
+/** Until 24 Node calls its SQLite experimental, at every start: whoever runs a command has chosen nothing there, and can change nothing. */
+const withoutItsWarning = (emit: (...words: ReadonlyArray<never>) => void) =>
+  ((...words: ReadonlyArray<never>) => {
+    if (!String(words[0]).startsWith("SQLite is an experimental feature")) emit(...words)
+  }) as typeof process.emitWarning
+
+process.emitWarning = withoutItsWarning(process.emitWarning.bind(process))
+
 const readsPolicyFile = (args: ReadonlyArray<string>): boolean =>
   args.some((argument, index) => {
     const [, inOne] = /^--at=(.*)$/s.exec(argument) ?? []
