@@ -16,7 +16,9 @@ touch /etc/mine 2>/dev/null && echo "wrote what is root's"
 touch /home/mine && echo "wrote what is ada's"
 echo "as root: $(/sbin/su -c 'touch /var/root-was-here; id -u') $(stat -c %u /var/root-was-here)"
 tr "\\0" "\\n" </proc/$$/environ | grep -c -e "^a.b=c$" -e "^FOO-BAR=1$" -e "^E=$" -e "^D=2$"
-exec nc -l -p 5353
+trap "echo stopped as it says; exit 0" 37
+nc -l -p 5353 &
+wait
 `
 
 describe("an image that is unlike others", () => {
@@ -74,6 +76,8 @@ describe("an image that is unlike others", () => {
             "as root: 0 0",
             "4"
           ])
+          yield* machine.agent.powerOff()
+          assert.include(yield* linesOf(machine), "stopped as it says")
         }),
       longestMillis
     )
