@@ -56,6 +56,12 @@ export const contract: Contract = {
     guestAddress: { value: 0x0a00020f, doc: "The guest's address on its network, version 4" },
     gatewayAddress: { value: 0x0a000202, doc: "The host's address there, and the guest's way out" },
     networkBits: { value: 24, doc: "Bits of the network's prefix" },
+    networkPrefixFirst: { value: 0xfd53, doc: "The network's prefix, version 6: its first 16 bits" },
+    networkPrefixSecond: { value: 0x5449, doc: "The 16 bits that follow" },
+    networkPrefixThird: { value: 0x4c4c, doc: "The 16 bits that follow those; the other bits of the prefix are 0" },
+    networkPrefixBits: { value: 64, doc: "Bits of that prefix" },
+    guestHost: { value: 0x15, doc: "The guest's address behind that prefix" },
+    gatewayHost: { value: 2, doc: "The host's address behind it" },
     commandOutputBytes: { value: 32768, doc: "Output of a command in one frame" }
   },
 

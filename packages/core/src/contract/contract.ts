@@ -9,7 +9,7 @@ import { Effect, Schema } from "effect"
 export const contractVersion = 4
 
 /** SHA-256 of the contract that this build follows. */
-export const contractHash = "7f01716347e10bb7ed8fa4a5d5a3c6416cf9eb211e965e24941a797d6a486039"
+export const contractHash = "25b3223674657b9eefe37ad648139cf89be8a4f680daff1fa691896eee5aecca"
 
 /** Bounds that the guest's agent and the machine keep. */
 export const contractLimits = {
@@ -27,6 +27,12 @@ export const contractLimits = {
   /** The guest's address on its network, version 4. */ guestAddress: 167772687,
   /** The host's address there, and the guest's way out. */ gatewayAddress: 167772674,
   /** Bits of the network's prefix. */ networkBits: 24,
+  /** The network's prefix, version 6: its first 16 bits. */ networkPrefixFirst: 64851,
+  /** The 16 bits that follow. */ networkPrefixSecond: 21577,
+  /** The 16 bits that follow those; the other bits of the prefix are 0. */ networkPrefixThird: 19532,
+  /** Bits of that prefix. */ networkPrefixBits: 64,
+  /** The guest's address behind that prefix. */ guestHost: 21,
+  /** The host's address behind it. */ gatewayHost: 2,
   /** Output of a command in one frame. */ commandOutputBytes: 32768
 } as const
 

@@ -6,8 +6,8 @@
 
 enum { CONTRACT_VERSION = 4 };
 
-/* 7f01716347e10bb7ed8fa4a5d5a3c6416cf9eb211e965e24941a797d6a486039: the first eight bytes, which AgentReady carries behind its fields. */
-#define CONTRACT_HASH UINT64_C(0x7f01716347e10bb7)
+/* 25b3223674657b9eefe37ad648139cf89be8a4f680daff1fa691896eee5aecca: the first eight bytes, which AgentReady carries behind its fields. */
+#define CONTRACT_HASH UINT64_C(0x25b3223674657b9e)
 
 enum contract_limit {
 	/* Largest length field of a frame: its type and payload. */
@@ -38,6 +38,18 @@ enum contract_limit {
 	LIMIT_GATEWAY_ADDRESS = 167772674,
 	/* Bits of the network's prefix. */
 	LIMIT_NETWORK_BITS = 24,
+	/* The network's prefix, version 6: its first 16 bits. */
+	LIMIT_NETWORK_PREFIX_FIRST = 64851,
+	/* The 16 bits that follow. */
+	LIMIT_NETWORK_PREFIX_SECOND = 21577,
+	/* The 16 bits that follow those; the other bits of the prefix are 0. */
+	LIMIT_NETWORK_PREFIX_THIRD = 19532,
+	/* Bits of that prefix. */
+	LIMIT_NETWORK_PREFIX_BITS = 64,
+	/* The guest's address behind that prefix. */
+	LIMIT_GUEST_HOST = 21,
+	/* The host's address behind it. */
+	LIMIT_GATEWAY_HOST = 2,
 	/* Output of a command in one frame. */
 	LIMIT_COMMAND_OUTPUT_BYTES = 32768,
 };

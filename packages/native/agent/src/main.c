@@ -151,7 +151,8 @@ int main(int argc, char **argv)
 	mounts_prepare(config.privileged);
 	console_open();
 	modules_load(config.modules.items);
-	/* After the modules, which may bring device nodes and need helpers. */
+	network_prepare();
+	/* After the modules, which may bring device nodes and need helpers, and the settings of the network. */
 	if (!config.privileged)
 		guard_kernel();
 	host_commands_configure(&config);

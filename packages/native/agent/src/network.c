@@ -14,8 +14,14 @@
 #include "contract.h"
 
 #define INTERFACE "eth0"
-/* Without a router there is nothing to be told over version 6, and asking would take the guest's time. */
-#define WITHOUT_IPV6 "/proc/sys/net/ipv6/conf/" INTERFACE "/disable_ipv6"
+#define SETTINGS "/proc/sys/net/ipv6/conf/" INTERFACE "/"
+
+/* The kernel's requests of version 6, which no header of the C library has (linux/ipv6.h, linux/ipv6_route.h). */
+struct address_request {
+	struct in6_addr address;
+	uint32_t prefix_bits;
+	int interface;
+};
 
 static void set_address(struct sockaddr *place, uint32_t address)
 {
@@ -24,15 +30,59 @@ static void set_address(struct sockaddr *place, uint32_t address)
 	memcpy(place, &in, sizeof(in));
 }
 
-static void disable_ipv6(void)
+static int set(const char *setting, const char *value)
 {
-	int fd = open(WITHOUT_IPV6, O_WRONLY | O_CLOEXEC);
+	int fd = open(setting, O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0)
-		return;
-	if (write(fd, "1", 1) < 0)
-		errno = 0;
+		return errno;
+	int error = write(fd, value, strlen(value)) < 0 ? errno : 0;
 	close(fd);
+	return error;
+}
+
+/* Whether the kernel has version 6, and the interface is wide enough for it. */
+static int has_ipv6;
+
+void network_prepare(void)
+{
+	has_ipv6 = set(SETTINGS "accept_dad", "0") == 0 && set(SETTINGS "accept_ra", "0") == 0;
+}
+
+static struct in6_addr address_of(uint16_t host)
+{
+	struct in6_addr address = { 0 };
+	const uint16_t groups[] = { LIMIT_NETWORK_PREFIX_FIRST, LIMIT_NETWORK_PREFIX_SECOND, LIMIT_NETWORK_PREFIX_THIRD };
+
+	for (int i = 0; i < 3; i++) {
+		address.s6_addr[2 * i] = (uint8_t)(groups[i] >> 8);
+		address.s6_addr[2 * i + 1] = (uint8_t)groups[i];
+	}
+	address.s6_addr[14] = (uint8_t)(host >> 8);
+	address.s6_addr[15] = (uint8_t)host;
+	return address;
+}
+
+static int configure_ipv6(int interface)
+{
+	struct address_request request = {
+		.address = address_of(LIMIT_GUEST_HOST),
+		.prefix_bits = LIMIT_NETWORK_PREFIX_BITS,
+		.interface = interface,
+	};
+	struct in6_rtmsg route = {
+		.rtmsg_gateway = address_of(LIMIT_GATEWAY_HOST),
+		.rtmsg_metric = 1,
+		.rtmsg_flags = RTF_UP | RTF_GATEWAY,
+		.rtmsg_ifindex = interface,
+	};
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return errno;
+	int error = ioctl(fd, SIOCSIFADDR, &request) < 0 || ioctl(fd, SIOCADDRT, &route) < 0 ? errno : 0;
+	close(fd);
+	return error;
 }
 
 static int configure(int fd)
@@ -42,7 +92,7 @@ static int configure(int fd)
 
 	if (ioctl(fd, SIOCGIFINDEX, &request) < 0)
 		return errno == ENODEV ? 0 : errno;
-	disable_ipv6();
+	int interface = request.ifr_ifindex;
 	set_address(&request.ifr_addr, LIMIT_GUEST_ADDRESS);
 	if (ioctl(fd, SIOCSIFADDR, &request) < 0)
 		return errno;
@@ -55,7 +105,9 @@ static int configure(int fd)
 	set_address(&route.rt_dst, INADDR_ANY);
 	set_address(&route.rt_genmask, INADDR_ANY);
 	set_address(&route.rt_gateway, LIMIT_GATEWAY_ADDRESS);
-	return ioctl(fd, SIOCADDRT, &route) < 0 ? errno : 0;
+	if (ioctl(fd, SIOCADDRT, &route) < 0)
+		return errno;
+	return has_ipv6 ? configure_ipv6(interface) : 0;
 }
 
 int network_up(void)

@@ -7,7 +7,7 @@ import { type GuestEvent, guestEventKinds } from "@stillpoint/core"
 import type { EventReader } from "./EventReader.ts"
 
 /** SHA-256 of the contract that this decoder follows. */
-export const decoderContractHash = "7f01716347e10bb7ed8fa4a5d5a3c6416cf9eb211e965e24941a797d6a486039"
+export const decoderContractHash = "25b3223674657b9eefe37ad648139cf89be8a4f680daff1fa691896eee5aecca"
 
 const frameName = (number: number) => {
   switch (number) {

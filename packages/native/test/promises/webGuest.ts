@@ -14,11 +14,15 @@ exec httpd -f -p 8080 -h /www
 `
 
 /** A guest with a network, whose workload serves a page and 2 MiB of noise, from where it listens. */
-export const listeningWith = Effect.fn("listeningWith")(function* (options: Pick<BootSpec, "dirtySampleNanos">) {
+export const listeningWith = Effect.fn("listeningWith")(function* ({
+  privileged = false,
+  ...options
+}: Pick<BootSpec, "dirtySampleNanos"> & { readonly privileged?: boolean }) {
   const kit = yield* GuestKit
   const spec = yield* kit.guest({
     workload: { argv: ["/bin/sh", "/serve.sh"] },
     network: true,
+    privileged,
     files: { "/serve.sh": { content: serving, mode: 0o755 } }
   })
   const machine = yield* (yield* Vmm).boot({ ...spec, network: {}, ...options } satisfies BootSpec)
@@ -31,7 +35,8 @@ export const listeningWith = Effect.fn("listeningWith")(function* (options: Pick
 export const listening = listeningWith({})
 
 /** Where a published port is asked. */
-export const url = (port: PublishedPort, path = "/") => `http://${port.host}:${port.hostPort}${path}`
+export const url = ({ host, hostPort }: PublishedPort, path = "/") =>
+  `http://${host.includes(":") ? `[${host}]` : host}:${hostPort}${path}`
 
 /** What is answered there. */
 export const fetched = (from: string) =>

@@ -26,22 +26,32 @@ pub const PREFIX_BITS: u8 = limits::NETWORK_BITS as u8;
 pub const GATEWAY_HARDWARE: [u8; 6] = [0x02, 0x53, 0x54, 0x49, 0x4c, 0x01];
 
 /// The guest, in version 6.
-pub const GUEST_6: Ipv6Addr = of_prefix(0x15);
+pub const GUEST_6: Ipv6Addr = of_prefix(limits::GUEST_HOST as u16);
 
 /// The host's end, in version 6.
-pub const GATEWAY_6: Ipv6Addr = of_prefix(2);
+pub const GATEWAY_6: Ipv6Addr = of_prefix(limits::GATEWAY_HOST as u16);
 
 /// Who answers for names, in version 6.
-pub const NAME_SERVER_6: Ipv6Addr = of_prefix(3);
+pub const NAME_SERVER_6: Ipv6Addr = of_prefix(limits::GATEWAY_HOST as u16 + 1);
 
 /// The host's end on the link itself: from whom a guest that asks for a router hears of one.
-pub const GATEWAY_LINK: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
+pub const GATEWAY_LINK: Ipv6Addr =
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, limits::GATEWAY_HOST as u16);
 
 /// Bits of the network's prefix, in version 6.
-pub const PREFIX_6_BITS: u8 = 64;
+pub const PREFIX_6_BITS: u8 = limits::NETWORK_PREFIX_BITS as u8;
 
 const fn of_prefix(host: u16) -> Ipv6Addr {
-    Ipv6Addr::new(0xfd53, 0x5449, 0x4c4c, 0, 0, 0, 0, host)
+    Ipv6Addr::new(
+        limits::NETWORK_PREFIX_FIRST as u16,
+        limits::NETWORK_PREFIX_SECOND as u16,
+        limits::NETWORK_PREFIX_THIRD as u16,
+        0,
+        0,
+        0,
+        0,
+        host,
+    )
 }
 
 /// A version of the Internet protocol.

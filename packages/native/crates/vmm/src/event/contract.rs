@@ -32,6 +32,18 @@ pub mod limits {
     pub const GATEWAY_ADDRESS: usize = 167772674;
     /// Bits of the network's prefix.
     pub const NETWORK_BITS: usize = 24;
+    /// The network's prefix, version 6: its first 16 bits.
+    pub const NETWORK_PREFIX_FIRST: usize = 64851;
+    /// The 16 bits that follow.
+    pub const NETWORK_PREFIX_SECOND: usize = 21577;
+    /// The 16 bits that follow those; the other bits of the prefix are 0.
+    pub const NETWORK_PREFIX_THIRD: usize = 19532;
+    /// Bits of that prefix.
+    pub const NETWORK_PREFIX_BITS: usize = 64;
+    /// The guest's address behind that prefix.
+    pub const GUEST_HOST: usize = 21;
+    /// The host's address behind it.
+    pub const GATEWAY_HOST: usize = 2;
     /// Output of a command in one frame.
     pub const COMMAND_OUTPUT_BYTES: usize = 32768;
 }
@@ -40,10 +52,10 @@ pub mod limits {
 pub const CONTRACT_VERSION: u32 = 4;
 
 /// SHA-256 of the contract, in hexadecimal digits.
-pub const CONTRACT_HASH: &str = "7f01716347e10bb7ed8fa4a5d5a3c6416cf9eb211e965e24941a797d6a486039";
+pub const CONTRACT_HASH: &str = "25b3223674657b9eefe37ad648139cf89be8a4f680daff1fa691896eee5aecca";
 
 /// Part of the hash that the agent's hello carries.
-pub const HELLO_HASH: u64 = 0x7f01716347e10bb7;
+pub const HELLO_HASH: u64 = 0x25b3223674657b9e;
 
 /// Transport protocol of a listener, by its number in IP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
