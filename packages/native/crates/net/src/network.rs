@@ -17,9 +17,6 @@ use crate::shared::{Limits, Listening, Opening, Shared};
 use crate::transport::Transport;
 use crate::watch::{Mailbox, Watch};
 
-/// Connections that the host's kernel has made and nobody has taken yet, as the standard library has it.
-const WAITING: i32 = 128;
-
 /// A port of the host's that leads to one of the guest's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Published {
@@ -229,7 +226,8 @@ fn listening(
     let local = socket.local_addr()?.as_socket().unwrap_or(address);
     match transport {
         Transport::Tcp => {
-            socket.listen(WAITING)?;
+            // As many as may be are kept waiting by the kernel.
+            socket.listen(libc::SOMAXCONN)?;
             Ok((Listening::Tcp(socket.into()), local))
         }
         Transport::Udp => Ok((Listening::Udp(socket.into()), local)),

@@ -130,13 +130,16 @@ pub(crate) fn read_packet(packet: &[u8]) -> Sent<'_> {
 
 fn read_version_4(packet: &[u8]) -> Sent<'_> {
     let Ok(ipv4) = Ipv4Packet::new_checked(packet) else { return Sent::Nothing };
-    if !ipv4.verify_checksum() {
-        return Sent::Nothing;
-    }
     let packet = &packet[..usize::from(ipv4.total_len())];
     let (source, destination) = (ipv4.src_addr().into(), ipv4.dst_addr().into());
+    let is_part = ipv4.more_frags() || ipv4.frag_offset() != 0;
+    let has_ports = matches!(ipv4.next_header(), IpProtocol::Tcp | IpProtocol::Udp);
+    // What is refused anyway is told of, whatever its checksum says.
+    if (is_part || has_ports) && !ipv4.verify_checksum() {
+        return Sent::Nothing;
+    }
     // No port can be told from a later part: it has to be whole first.
-    if ipv4.more_frags() || ipv4.frag_offset() != 0 {
+    if is_part {
         return if is_guests(source) { Sent::Part(packet) } else { Sent::Nothing };
     }
     let payload = &packet[usize::from(ipv4.header_len())..];
@@ -153,15 +156,14 @@ fn read_version_6(packet: &[u8]) -> Sent<'_> {
         Headers::Part { source, .. } if is_guests(source.into()) => Sent::Part(packet),
         Headers::Part { .. } => Sent::Nothing,
         Headers::Whole { source, destination, hop_limit, protocol, is_extended, payload } => {
-            // Whoever asks for a neighbour does so without headers between (RFC 6980).
-            let is_message = IpProtocol::from(protocol) == IpProtocol::Icmpv6;
-            let heard = match is_message && !is_extended {
-                true => neighbours::hear(payload, (source, destination), hop_limit),
-                false => Heard::Other,
+            let heard = match IpProtocol::from(protocol) {
+                IpProtocol::Icmpv6 => neighbours::hear(payload, (source, destination), hop_limit),
+                _ => Heard::Other,
             };
             match heard {
-                Heard::Question(answer) => return Sent::Question(answer),
-                Heard::Talk => return Sent::Nothing,
+                // Whoever asks for a neighbour does so without headers between (RFC 6980).
+                Heard::Question(answer) if !is_extended => return Sent::Question(answer),
+                Heard::Question(_) | Heard::Talk => return Sent::Nothing,
                 Heard::Other => {}
             }
             let (source, destination) = (source.into(), destination.into());

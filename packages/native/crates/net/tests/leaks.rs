@@ -12,7 +12,7 @@ use guest::Guest;
 use guest::bare::frame;
 use smoltcp::socket::tcp::State;
 use smoltcp::wire::{Ipv4Packet, TcpPacket};
-use stillpoint_net::addresses::{GATEWAY, GUEST, NAME_PORT, NAME_SERVER};
+use stillpoint_net::addresses::{GATEWAY, GATEWAY_6, GUEST, NAME_PORT, NAME_SERVER, NAME_SERVER_6};
 use stillpoint_net::{Cidr, Destinations, Egress, Limits, Ports, Rule, Transport};
 use stillpoint_vmm::network::Link;
 
@@ -54,6 +54,14 @@ fn flood(guest: &mut Guest, port: u16) {
         for number in 0..100u16 {
             frames.push(frame(1 + number, (GATEWAY, 1 + round), b"hello"));
             frames.push(frame(1 + number, (NAME_SERVER, NAME_PORT), &[7; 40]));
+            // The same over version 6, and a place that is named, whether or not the host has it.
+            frames.push(frame(1 + number, (GATEWAY_6, 1 + round), b"hello"));
+            frames.push(frame(1 + number, (NAME_SERVER_6, NAME_PORT), &[7; 40]));
+            let whole = frame(1 + number, (GATEWAY_6, port), &[0; 1_000]);
+            let mut part = guest::version_6::part(&whole, 0, 800, false);
+            part[58..60].copy_from_slice(&(round * 100 + number).to_be_bytes());
+            frames.push(part);
+            frames.push(guest::version_6::asking(1 + number, (GATEWAY_6, port)));
             let mut part = frame(1 + number, (GATEWAY, port), &[0; 1_000]);
             let mut packet = Ipv4Packet::new_unchecked(&mut part[14..]);
             packet.set_ident(round * 100 + number);
@@ -88,10 +96,13 @@ fn a_network_that_goes_in_the_middle_of_traffic_and_of_a_flood_leaves_nothing_be
         let any = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
         let server = TcpListener::bind(any).expect("a port");
         let port = server.local_addr().expect("an address").port();
-        let addresses = Cidr::parse("127.0.0.1").expect("an address");
-        let destinations = Destinations::Addresses(addresses);
-        let datagrams = Rule { destinations, ports: Ports::Any, transport: Transport::Udp };
-        let allow = vec![Rule::tcp(addresses, Ports::Any), datagrams];
+        let allow = ["127.0.0.1", "::1"].iter().flat_map(|address| {
+            let addresses = Cidr::parse(address).expect("an address");
+            let destinations = Destinations::Addresses(addresses);
+            let datagrams = Rule { destinations, ports: Ports::Any, transport: Transport::Udp };
+            [Rule::tcp(addresses, Ports::Any), datagrams]
+        });
+        let allow = allow.collect();
         guest.network.set_egress(Egress { allow, ..Egress::default() });
         let published = guest.network.publish(Transport::Tcp, 80, any).expect("a port");
         let inward: Vec<_> = (0..20).map(|_| guest.listen(80)).collect();

@@ -2,8 +2,12 @@
 
 use std::net::{Ipv6Addr, UdpSocket};
 
+use smoltcp::wire::{Icmpv6Packet, IpProtocol, TcpPacket};
+use stillpoint_net::addresses::GUEST_6;
 use stillpoint_net::{Cidr, Destinations, Egress, Ports, Rule, Transport};
 use stillpoint_vmm::event::{NetworkProtocol, NetworkRefusal};
+
+use super::bare::framed;
 
 pub const LOOPBACK: (Ipv6Addr, u16) = (Ipv6Addr::LOCALHOST, 0);
 
@@ -49,4 +53,36 @@ pub fn part(frame: &[u8], begin: usize, end: usize, is_last: bool) -> Vec<u8> {
     part[18..20].copy_from_slice(&((8 + end - begin) as u16).to_be_bytes());
     part[20] = 44;
     part
+}
+
+/// The guest asks for a connection.
+pub fn asking(from: u16, (address, port): (Ipv6Addr, u16)) -> Vec<u8> {
+    let [from, to] = [from, port].map(u16::to_be_bytes);
+    let mut segment = [&from[..], &to, &[0; 8], &[0x50, 2, 0x20, 0, 0, 0, 0, 0]].concat();
+    TcpPacket::new_unchecked(&mut segment[..]).fill_checksum(&GUEST_6.into(), &address.into());
+    framed(address.into(), IpProtocol::Tcp, &segment)
+}
+
+/// A message of ICMP from one place to another, in its frame, as only a neighbour can have sent it.
+pub fn message(source: Ipv6Addr, destination: Ipv6Addr, message: &[u8]) -> Vec<u8> {
+    let mut message = message.to_vec();
+    message[2..4].fill(0);
+    Icmpv6Packet::new_unchecked(&mut message[..]).fill_checksum(&source, &destination);
+    let mut frame = framed(destination.into(), IpProtocol::Icmpv6, &message);
+    frame[21] = 255;
+    frame[22..38].copy_from_slice(&source.octets());
+    if destination.is_multicast() {
+        frame[..2].copy_from_slice(&[0x33, 0x33]);
+        frame[2..6].copy_from_slice(&destination.octets()[12..]);
+    }
+    frame
+}
+
+/// A question for a neighbour, to those who may have its address.
+pub fn solicitation(source: Ipv6Addr, target: Ipv6Addr) -> Vec<u8> {
+    let octets = target.octets();
+    let mut group = [0; 16];
+    group[..13].copy_from_slice(&[0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff]);
+    group[13..].copy_from_slice(&octets[13..]);
+    message(source, group.into(), &[&[135, 0, 0, 0, 0, 0, 0, 0][..], &octets].concat())
 }
