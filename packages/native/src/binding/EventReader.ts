@@ -6,6 +6,9 @@
 /** Bytes up to which a text is put together here: a call of the host's decoder takes longer than that. */
 const shortBytes = 12
 
+/** Bytes that are a smaller part of their batch than one in so many are copied. */
+const copiedParts = 4
+
 /** A read position in encoded events. */
 export class EventReader {
   readonly #bytes: Buffer
@@ -67,8 +70,11 @@ export class EventReader {
     const length = this.u32()
     const start = this.#at
     this.#at += length
-    // A copy: a view would keep the whole batch alive for as long as the event lives.
-    return new Uint8Array(this.#bytes.subarray(start, this.#at))
+    const { buffer, byteLength, byteOffset } = this.#bytes
+    // A view keeps the whole batch alive for as long as the event lives: a copy, unless these bytes are much of it.
+    return length * copiedParts < byteLength
+      ? new Uint8Array(this.#bytes.subarray(start, this.#at))
+      : new Uint8Array(buffer, byteOffset + start, length)
   }
 
   texts(): ReadonlyArray<string> {
