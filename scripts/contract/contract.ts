@@ -62,7 +62,11 @@ export const contract: Contract = {
     networkPrefixBits: { value: 64, doc: "Bits of that prefix" },
     guestHost: { value: 0x15, doc: "The guest's address behind that prefix" },
     gatewayHost: { value: 2, doc: "The host's address behind it" },
-    commandOutputBytes: { value: 32768, doc: "Output of a command in one frame" }
+    commandMuchBytes: {
+      value: 32768,
+      doc: "Input and output of one command from which on everything goes over the agent's channel; `ExecInputTaken` is first told there"
+    },
+    commandOutputBytes: { value: 61440, doc: "Output of a command in one frame" }
   },
 
   enumerations: {
@@ -401,6 +405,11 @@ export const contract: Contract = {
         field("bytesOut", "natural", "Bytes that the guest has said."),
         field("overNanos", "natural", "Guest time between two samples.")
       ]
+    },
+    AgentChannelOpened: {
+      doc: "The agent has opened its channel, the port of a virtio console: both sides talk over it from here on.",
+      frame: 0x16,
+      fields: []
     }
   },
 
@@ -506,6 +515,11 @@ export const contract: Contract = {
         field("token", "u32", "A refusal carries it; else `WorkloadPreExec` or `WorkloadFailed` follows."),
         field("settings", "texts", "`key=value`, as in the agent's configuration.")
       ]
+    },
+    ChannelFollows: {
+      doc: "The machine's, not the host's: the last frame on the control port; the next ones come over the channel that the agent has opened.",
+      frame: 0x8d,
+      fields: []
     }
   }
 }

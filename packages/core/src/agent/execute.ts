@@ -14,7 +14,7 @@ import { revealed } from "./secrets.ts"
 import { type Command, commandKinds, type makeStartCommand } from "./startCommand.ts"
 
 /** Bytes of standard input in one frame; a frame holds 64 KiB with everything around them. */
-export const stdinFrameBytes = 32 * 1024
+export const stdinFrameBytes = 60 * 1024
 
 const defaultTimeoutNanos = 60e9
 const defaultOutputLimitBytes = 64 * 1024 * 1024
@@ -63,7 +63,7 @@ export const makeExecute = (start: ReturnType<typeof makeStartCommand>) =>
     const isStdinSecret = Redacted.isRedacted(checked.stdin)
     const output = { stdout: [] as Array<Uint8Array>, stderr: [] as Array<Uint8Array> }
     let outputBytes = 0
-    const head = stdin.subarray(0, stdinFrameBytes)
+    const head = stdin.subarray(0, contractLimits.commandMuchBytes)
     return yield* Effect.scoped(
       Effect.gen(function* () {
         const command = yield* start(
@@ -87,10 +87,12 @@ export const makeExecute = (start: ReturnType<typeof makeStartCommand>) =>
         const { conversation, name } = command
         const isTooMuch = () => outputBytes > limitBytes || undefined
         const isFed = stdin.length > contractLimits.commandInputBytes
+        const dueNanos = command.sentAtNanos + timeoutNanos
+        if (stdin.length > head.length) yield* command.firstTaken(dueNanos)
         const turn = yield* conversation.until({
           settled: () => isTooMuch() ?? command.end(),
           kinds: isFed ? [...commandKinds, "ExecInputTaken"] : commandKinds,
-          dueNanos: command.sentAtNanos + timeoutNanos,
+          dueNanos,
           meanwhile: makeFeed(command, stdin, isStdinSecret, head.length)
         })
         const end = command.end()

@@ -232,11 +232,14 @@ describe("the agent's client", () => {
   )
 })
 
+/** Bytes that a command has taken before it is told. */
+const stepBytes = contractLimits.commandInputBytes / 4
+
 /** What the n-th byte of an input is. */
 const byteAt = (at: number): number => (at * 31) & 0xff
 
-/** A command that takes its input in its own time, behind a port with little room. */
-const slowReader = (takes: ReadonlyArray<number>, roomFrames: number) => {
+/** A command that takes its input in its own time, behind a port with little room. `firstStepBytes`: taken before that is first told. */
+const slowReader = (takes: ReadonlyArray<number>, roomFrames: number, firstStepBytes: number) => {
   const listeners = new Set<(event: GuestEvent) => void>()
   let seq = 1
   let nowNanos = 0
@@ -270,7 +273,7 @@ const slowReader = (takes: ReadonlyArray<number>, roomFrames: number) => {
     waiting = []
     most = Math.max(most, arrived - told)
     taken = Math.min(arrived, taken + (takes[turn++ % takes.length] ?? 1))
-    if (taken - told >= contractLimits.commandInputBytes / 4) {
+    if (taken - told >= (told === 0 ? firstStepBytes : stepBytes)) {
       emit({ _tag: "ExecInputTaken", id: 7, bytes: taken - told })
       told = taken
     }
@@ -317,9 +320,11 @@ describe("standard input", () => {
           fc.nat({ max: 3_000_000 }),
           fc.array(fc.integer({ min: 1, max: 400_000 }), { minLength: 1, maxLength: 4 }),
           fc.integer({ min: 1, max: 40 }),
-          async (sizeBytes, takes, roomFrames) => {
+          // An agent of before channels tells as much later.
+          fc.constantFrom(contractLimits.commandMuchBytes, stepBytes),
+          async (sizeBytes, takes, roomFrames, firstStepBytes) => {
             const pace = takes.map((bytes) => Math.max(bytes, Math.ceil(sizeBytes / 2_000)))
-            const reader = slowReader(pace, roomFrames)
+            const reader = slowReader(pace, roomFrames, firstStepBytes)
             const stdin = new Uint8Array(sizeBytes)
             for (let at = 0; at < sizeBytes; at++) stdin[at] = byteAt(at)
             const { code } = await Effect.runPromise(makeAgent(reader.port).execute({ argv: ["cat"], stdin }))

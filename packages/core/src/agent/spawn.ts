@@ -141,12 +141,20 @@ export const startProcess = (
 
     let sentBytes = 0
     let isEnded = false
+    let isMuch = false
     const writing = Semaphore.makeUnsafe(1)
     const closed = execError("InputClosed", `${name}: expected a command that takes input, found its input closed`)
     const send = (data: Uint8Array, isSecret: boolean) =>
       Effect.gen(function* () {
-        for (let at = 0; at < data.length; at += stdinFrameBytes) {
-          const part = data.subarray(at, at + stdinFrameBytes)
+        for (let at = 0; at < data.length;) {
+          // What tells the agent that there is much, and then, over its channel, the rest.
+          const untilMuch = contractLimits.commandMuchBytes - sentBytes
+          if (untilMuch <= 0 && !isMuch) {
+            isMuch = true
+            yield* command.firstTaken(endOfTime)
+          }
+          const part = data.subarray(at, at + (untilMuch > 0 ? untilMuch : stdinFrameBytes))
+          at += part.length
           yield* wait(
             () =>
               command.isInputClosed() ||

@@ -18,6 +18,9 @@ import { revealedEnvironment } from "./secrets.ts"
 /** Guest time after which a full set of slots is tried again, if no command has ended before. */
 const slotNanos = 10e6
 
+/** Guest time within which an agent that has a channel opens it and tells that input is taken; others tell nothing so soon. */
+const channelNanos = 200e6
+
 /** Guest time that a killed command gets to end. */
 const graceNanos = 1e9
 
@@ -73,6 +76,11 @@ export interface Command {
   readonly isHeld: () => boolean
   /** Bytes of its input that it has taken. */
   readonly takenBytes: () => number
+  /**
+   * Lets the guest go on until it has told for the first time that the command has taken input: the agent's channel, if there is one, is
+   * open then, and what follows goes over it. Not longer than a fifth of a second of guest time, nor than `latestNanos`.
+   */
+  readonly firstTaken: (latestNanos: GuestNanos) => Effect.Effect<void, MachineError>
   /** Whether it takes no more input. */
   readonly isInputClosed: () => boolean
   /** Its run is over because the guest's is. */
@@ -180,6 +188,16 @@ export const makeStartCommand = (port: AgentPort) => {
         hasEnded: () => hasEnded,
         isHeld: () => !hasEnded && saidBytes >= allowedBytes,
         takenBytes: () => takenBytes,
+        firstTaken: (latestNanos) =>
+          Effect.flatMap(port.nowNanos, (now) =>
+            Effect.asVoid(
+              conversation.until({
+                settled: () => takenBytes > 0 || isInputClosed || end !== undefined || undefined,
+                kinds: [...commandKinds, "ExecInputTaken"],
+                dueNanos: Math.min(now + channelNanos, latestNanos)
+              })
+            )
+          ),
         isInputClosed: () => isInputClosed,
         abandon: () => {
           hasEnded = true

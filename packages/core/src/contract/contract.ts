@@ -9,7 +9,7 @@ import { Effect, Schema } from "effect"
 export const contractVersion = 4
 
 /** SHA-256 of the contract that this build follows. */
-export const contractHash = "25b3223674657b9eefe37ad648139cf89be8a4f680daff1fa691896eee5aecca"
+export const contractHash = "022988efff7209dddfa56a643ae0a5bc912bbcaa325d53d600ce04600e734366"
 
 /** Bounds that the guest's agent and the machine keep. */
 export const contractLimits = {
@@ -33,7 +33,8 @@ export const contractLimits = {
   /** Bits of that prefix. */ networkPrefixBits: 64,
   /** The guest's address behind that prefix. */ guestHost: 21,
   /** The host's address behind it. */ gatewayHost: 2,
-  /** Output of a command in one frame. */ commandOutputBytes: 32768
+  /** Input and output of one command from which on everything goes over the agent's channel; `ExecInputTaken` is first told there. */ commandMuchBytes: 32768,
+  /** Output of a command in one frame. */ commandOutputBytes: 61440
 } as const
 
 /** The kinds of guest events; a kind's number is its place. */
@@ -78,10 +79,11 @@ export const guestEventKinds = [
   "ConnectionOpened",
   "RequestServed",
   "ConnectionClosed",
-  "TrafficPassed"
+  "TrafficPassed",
+  "AgentChannelOpened"
 ] as const
 
-/** The number of a kind; 41 for one that this build does not know. Written out, because it is asked for every event. */
+/** The number of a kind; 42 for one that this build does not know. Written out, because it is asked for every event. */
 export const guestEventNumber = (kind: string): number => {
   switch (kind) {
     case "SerialLine":
@@ -166,8 +168,10 @@ export const guestEventNumber = (kind: string): number => {
       return 39
     case "TrafficPassed":
       return 40
-    default:
+    case "AgentChannelOpened":
       return 41
+    default:
+      return 42
   }
 }
 
@@ -186,6 +190,7 @@ export const frameNames = [
   "PowerOff",
   "SetClock",
   "StartWorkload",
+  "ChannelFollows",
   "AgentReady",
   "HeartbeatTick",
   "WorkloadPreExec",
@@ -206,7 +211,8 @@ export const frameNames = [
   "UnixListenerBound",
   "UnixListenerClosed",
   "ExecInputTaken",
-  "ExecOutputHeld"
+  "ExecOutputHeld",
+  "AgentChannelOpened"
 ] as const
 
 /** Why something was refused. */
@@ -275,6 +281,8 @@ export const frameNameOf = (frame: number): (typeof frameNames)[number] => {
       return "SetClock"
     case 138:
       return "StartWorkload"
+    case 141:
+      return "ChannelFollows"
     case 1:
       return "AgentReady"
     case 2:
@@ -317,6 +325,8 @@ export const frameNameOf = (frame: number): (typeof frameNames)[number] => {
       return "ExecInputTaken"
     case 21:
       return "ExecOutputHeld"
+    case 22:
+      return "AgentChannelOpened"
     default:
       return "Unknown"
   }
@@ -549,7 +559,9 @@ export const guestEventFields = {
     /** Bytes that the guest was told. */ bytesIn: Schema.Natural,
     /** Bytes that the guest has said. */ bytesOut: Schema.Natural,
     /** Guest time between two samples. */ overNanos: Schema.Natural
-  }
+  },
+  /** The agent has opened its channel, the port of a virtio console: both sides talk over it from here on. */
+  AgentChannelOpened: { ...position }
 } as const
 
 /** The version of the contract in which each kind became what it is. */
@@ -594,7 +606,8 @@ export const guestEventVersions: Readonly<Record<keyof typeof guestEventFields, 
   ConnectionOpened: 1,
   RequestServed: 1,
   ConnectionClosed: 1,
-  TrafficPassed: 1
+  TrafficPassed: 1,
+  AgentChannelOpened: 1
 }
 
 type Check = readonly [field: string, holds: (value: unknown) => boolean]
@@ -721,5 +734,6 @@ export const plainEventChecks: ReadonlyMap<string, ReadonlyArray<Check>> = new M
       ["open", isNatural]
     )
   ],
-  ["TrafficPassed", plain(["bytesIn", isNatural], ["bytesOut", isNatural], ["overNanos", isNatural])]
+  ["TrafficPassed", plain(["bytesIn", isNatural], ["bytesOut", isNatural], ["overNanos", isNatural])],
+  ["AgentChannelOpened", plain()]
 ])

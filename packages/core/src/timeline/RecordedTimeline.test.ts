@@ -106,6 +106,7 @@ const bodies: Readonly<Record<GuestEventKind, fc.Arbitrary<object>>> = {
     end: fc.constantFrom("closed", "reset"),
     open: natural
   }),
+  AgentChannelOpened: fc.constant({}),
   TrafficPassed: fc.record({ bytesIn: natural, bytesOut: natural, overNanos: natural })
 }
 

@@ -32,10 +32,11 @@ const programs = {
   builtInModules: new Set(["virtio_ring"])
 }
 
-const build = (config: GuestConfigInput, others: { readonly busybox?: Uint8Array } = {}) =>
-  buildInitramfs({ ...programs, ...others }, config)
+type Others = { readonly busybox?: Uint8Array; readonly builtInModules?: ReadonlySet<string> }
 
-const entriesOf = (config: GuestConfigInput, others?: { readonly busybox?: Uint8Array }) =>
+const build = (config: GuestConfigInput, others: Others = {}) => buildInitramfs({ ...programs, ...others }, config)
+
+const entriesOf = (config: GuestConfigInput, others?: Others) =>
   Effect.map(build(config, others), (archive) => {
     return new Map<string, CpioEntry>(Result.getOrThrow(readCpio(archive)).map((entry) => [entry.path, entry]))
   })
@@ -239,6 +240,22 @@ it.effect("modules-come-once-each-and-after-what-they-need", () =>
       ["crc32c-generic", "libcrc32c", "erofs", "virtio_mmio"].map((name) => `/stillpoint/modules/${name}.ko`)
     )
   })
+)
+
+it.effect(
+  "the-transport-of-the-channel-lies-beside-the-agent-where-the-kernel-has-the-rest-and-is-not-loaded-at-boot",
+  () =>
+    Effect.gen(function* () {
+      const path = "stillpoint/modules/virtio_mmio.ko"
+      for (const [builtIn, expected] of [
+        ["virtio_console", "module virtio_mmio"],
+        ["virtio_ring", ""]
+      ] as const) {
+        const entries = yield* entriesOf({}, { builtInModules: new Set([builtIn]) })
+        assert.strictEqual(textOf(entries.get(path)), expected)
+        assert.notInclude(textOf(entries.get("stillpoint/agent.conf")), "virtio_mmio")
+      }
+    })
 )
 
 for (const [path, why] of [

@@ -4,7 +4,7 @@
  * ```text
  * /init                     the agent
  * /stillpoint/agent.conf    its configuration
- * /stillpoint/modules/      kernel modules that the configuration names
+ * /stillpoint/modules/      kernel modules that the configuration names, and the transport of the agent's channel
  * /bin                      busybox and its links, stillpoint-emit; a program that the user adds comes before busybox's
  * /etc                      passwd, group, hosts
  * ```
@@ -251,6 +251,11 @@ const standardRoot = (programs: GuestPrograms, hasBusybox: boolean, hasNetwork: 
   return root
 }
 
+const modulePath = (name: string): string => `/stillpoint/modules/${name}.ko`
+
+/** What the agent's channel is reached through. */
+const channelModule = "virtio_mmio"
+
 /** What drives a network interface. */
 const networkModules = ["virtio_mmio", "virtio_net"]
 
@@ -258,23 +263,28 @@ const networkModules = ["virtio_mmio", "virtio_net"]
 const addModules = Effect.fnUntraced(function* (root: Root, programs: GuestPrograms, config: GuestConfig) {
   const paths: Array<string> = []
   const infos = new Map([...programs.modules].map(([name, { info }]) => [name, info] as const))
+  const builtIn = programs.builtInModules ?? new Set()
   for (const name of [...config.modules, ...(config.network ? networkModules : [])]) {
     if (name.startsWith("/")) {
       if (config.files[name] === undefined) return yield* refuse(name, "this module is not among the files")
       paths.push(name)
       continue
     }
-    const { missing, order } = moduleOrder([name], infos, programs.builtInModules ?? new Set())
+    const { missing, order } = moduleOrder([name], infos, builtIn)
     if (missing.length > 0) {
       const known = [...programs.modules.keys()].join(", ")
       return yield* refuse(missing.join(", "), `the kit has no such kernel module, only ${known || "none"}`)
     }
     for (const each of order) {
-      const path = `/stillpoint/modules/${each}.ko`
+      const path = modulePath(each)
       root.put(path, file(programs.modules.get(each)?.content ?? none, 0o644))
       paths.push(path)
     }
   }
+  // Loaded by the agent itself, once there is much to move, where nothing else is missing for its channel.
+  const { order } = moduleOrder([channelModule], infos, builtIn)
+  const content = order.length === 1 && builtIn.has("virtio_console") && programs.modules.get(channelModule)?.content
+  if (content) root.put(modulePath(channelModule), file(content, 0o644))
   return [...new Set(paths)]
 })
 

@@ -6,8 +6,8 @@
 
 enum { CONTRACT_VERSION = 4 };
 
-/* 25b3223674657b9eefe37ad648139cf89be8a4f680daff1fa691896eee5aecca: the first eight bytes, which AgentReady carries behind its fields. */
-#define CONTRACT_HASH UINT64_C(0x25b3223674657b9e)
+/* 022988efff7209dddfa56a643ae0a5bc912bbcaa325d53d600ce04600e734366: the first eight bytes, which AgentReady carries behind its fields. */
+#define CONTRACT_HASH UINT64_C(0x022988efff7209dd)
 
 enum contract_limit {
 	/* Largest length field of a frame: its type and payload. */
@@ -50,8 +50,10 @@ enum contract_limit {
 	LIMIT_GUEST_HOST = 21,
 	/* The host's address behind it. */
 	LIMIT_GATEWAY_HOST = 2,
+	/* Input and output of one command from which on everything goes over the agent's channel; `ExecInputTaken` is first told there. */
+	LIMIT_COMMAND_MUCH_BYTES = 32768,
 	/* Output of a command in one frame. */
-	LIMIT_COMMAND_OUTPUT_BYTES = 32768,
+	LIMIT_COMMAND_OUTPUT_BYTES = 61440,
 };
 
 /* Frames of the guest; the comment says their fields. */
@@ -77,6 +79,7 @@ enum guest_frame {
 	FRAME_UNIX_LISTENER_CLOSED = 0x13, /* path text */
 	FRAME_EXEC_INPUT_TAKEN = 0x14, /* id u32, bytes natural */
 	FRAME_EXEC_OUTPUT_HELD = 0x15, /* id u32 */
+	FRAME_AGENT_CHANNEL_OPENED = 0x16, /* no fields */
 };
 
 /* Frames of the host. */
@@ -93,6 +96,7 @@ enum host_frame {
 	FRAME_POWER_OFF = 0x88, /* no fields */
 	FRAME_SET_CLOCK = 0x89, /* realtimeNanos u64 */
 	FRAME_START_WORKLOAD = 0x8a, /* token u32, settings texts */
+	FRAME_CHANNEL_FOLLOWS = 0x8d, /* no fields */
 };
 
 /* Transport protocol of a listener, by its number in IP. */

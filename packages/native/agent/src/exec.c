@@ -18,6 +18,8 @@ enum {
 	COMMANDS_MAX = LIMIT_COMMANDS,
 	/* One frame's worth of output, so that several commands share the port fairly. */
 	CHUNK = LIMIT_COMMAND_OUTPUT_BYTES,
+	/* A command that has said or was given so much will go on. */
+	MUCH = LIMIT_COMMAND_MUCH_BYTES,
 };
 
 /* How long output may still come after a command has ended while others hold it open. */
@@ -48,6 +50,7 @@ struct command {
 	struct command_input input;
 	struct stream out, err;
 	uint64_t window; /* bytes of output that may be told */
+	uint64_t moved;	 /* bytes of input and output */
 	bool terminal, discard;
 };
 
@@ -127,6 +130,14 @@ static void tell_held(const struct command *command)
 	port_send(writer);
 }
 
+/* To be called before a frame is begun. */
+static void count_moved(struct command *command, size_t bytes)
+{
+	command->moved += bytes;
+	if (command->moved >= MUCH)
+		port_expect_much();
+}
+
 /* Passes on what can be read now and told, at most one chunk. Returns true when something was there. */
 static bool forward(struct stream *stream)
 {
@@ -159,6 +170,7 @@ static bool forward(struct stream *stream)
 		stream->late -= (size_t)got;
 	if (is_told) {
 		command->window -= (uint64_t)got;
+		count_moved(command, (size_t)got);
 		struct frame_writer *writer = port_begin(FRAME_EXEC_OUTPUT);
 		frame_put_u32(writer, command->id);
 		frame_put_u8(writer, stream->number);
@@ -316,6 +328,7 @@ void exec_start(const struct exec_request *wanted)
 	command->window = wanted->output_bytes;
 	command->terminal = wanted->terminal.columns > 0;
 	command->discard = false;
+	command->moved = 0;
 	input_open(&command->input, ends[0], id, command->terminal);
 	command->out.watch.fd = ends[1];
 	command->err.watch.fd = ends[2];
@@ -326,6 +339,7 @@ void exec_start(const struct exec_request *wanted)
 	frame_put_u32(writer, (uint32_t)pid);
 	port_send(writer);
 
+	count_moved(command, wanted->input.length);
 	int error = input_queue(&command->input, wanted->input);
 	if (!error)
 		error = watch_stream(&command->out, command->window > 0);
@@ -376,6 +390,7 @@ void exec_input(uint32_t id, struct slice input, bool close_after)
 			reject(FRAME_EXEC_STDIN, id, REASON_COMMAND_UNKNOWN, "no such command is running", 0);
 		return;
 	}
+	count_moved(command, input.length);
 	int error = input_queue(&command->input, input);
 	if (error) {
 		reject(FRAME_EXEC_STDIN, id, reason_of(error, REASON_INPUT_FULL), "its input is not taken", error);

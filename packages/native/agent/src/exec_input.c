@@ -13,6 +13,8 @@ enum {
 	INPUT_MAX = LIMIT_COMMAND_INPUT_BYTES,
 	/* So much is taken before that is told: the host has three times as much on its way meanwhile. */
 	TAKEN_STEP = INPUT_MAX / 4,
+	/* The first time sooner: a host that has much to send waits for that, and sends over the channel then. */
+	FIRST_STEP = LIMIT_COMMAND_MUCH_BYTES,
 };
 
 /* Input that the command has taken, or never will, makes room for more of it. */
@@ -23,6 +25,7 @@ static void tell_taken(struct command_input *input)
 	frame_put_u32(writer, input->id);
 	frame_put_u64(writer, input->taken);
 	input->taken = 0;
+	input->is_told = true;
 	port_send(writer);
 }
 
@@ -31,9 +34,12 @@ static void forget(struct command_input *input)
 	if (input->watched)
 		loop_remove(&input->watch);
 	input->watched = false;
-	free(input->bytes);
-	input->bytes = NULL;
-	input->length = input->sent = 0;
+	for (struct input_piece *piece = input->first, *next; piece; piece = next) {
+		next = piece->next;
+		free(piece);
+	}
+	input->first = input->last = NULL;
+	input->waiting = 0;
 }
 
 void input_close(struct command_input *input)
@@ -55,25 +61,35 @@ static void end(struct command_input *input)
 	input_close(input);
 }
 
+static void count_taken(struct command_input *input, size_t bytes)
+{
+	input->taken += bytes;
+	input->waiting -= bytes;
+}
+
 void input_feed(struct command_input *input)
 {
-	while (input->sent < input->length) {
-		ssize_t put = write(input->watch.fd, input->bytes + input->sent, input->length - input->sent);
+	for (struct input_piece *piece; (piece = input->first);) {
+		ssize_t put = write(input->watch.fd, piece->bytes + piece->sent, piece->length - piece->sent);
 		if (put < 0 && (errno == EAGAIN || errno == EINTR))
 			break;
 		if (put < 0) {
 			/* The command reads no more. A host that waits for room learns so when it sends into it. */
-			input->taken += input->length - input->sent;
+			count_taken(input, input->waiting);
 			input_close(input);
 			tell_taken(input);
 			return;
 		}
-		input->sent += (size_t)put;
-		input->taken += (size_t)put;
+		count_taken(input, (size_t)put);
+		piece->sent += (size_t)put;
+		if (piece->sent < piece->length)
+			continue;
+		input->first = piece->next;
+		free(piece);
 	}
-	if (input->taken >= TAKEN_STEP)
+	if (input->taken >= (input->is_told ? TAKEN_STEP : FIRST_STEP))
 		tell_taken(input);
-	if (input->sent < input->length) {
+	if (input->first) {
 		if (!input->watched && loop_add(&input->watch, EPOLLOUT) == 0)
 			input->watched = true;
 		return;
@@ -100,26 +116,26 @@ void input_open(struct command_input *input, int fd, uint32_t id, bool is_termin
 	input->id = id;
 	input->is_terminal = is_terminal;
 	input->ends = false;
+	input->is_told = false;
 	input->taken = 0;
 }
 
 int input_queue(struct command_input *input, struct slice more)
 {
-	size_t waiting = input->length - input->sent;
-
 	if (more.length == 0)
 		return 0;
-	if (waiting + more.length > INPUT_MAX)
+	if (input->waiting + more.length > INPUT_MAX)
 		return ENOBUFS;
-	uint8_t *grown = malloc(waiting + more.length);
-	if (!grown)
+	struct input_piece *piece = malloc(sizeof(*piece) + more.length);
+	if (!piece)
 		return ENOMEM;
-	if (waiting > 0)
-		memcpy(grown, input->bytes + input->sent, waiting);
-	memcpy(grown + waiting, more.data, more.length);
-	free(input->bytes);
-	input->bytes = grown;
-	input->length = waiting + more.length;
-	input->sent = 0;
+	*piece = (struct input_piece){ .length = more.length };
+	memcpy(piece->bytes, more.data, more.length);
+	if (input->first)
+		input->last->next = piece;
+	else
+		input->first = piece;
+	input->last = piece;
+	input->waiting += more.length;
 	return 0;
 }

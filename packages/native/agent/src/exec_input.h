@@ -12,13 +12,20 @@
 #include "frame.h"
 #include "loop.h"
 
+/* What one frame held of it and the command has not taken. */
+struct input_piece {
+	struct input_piece *next;
+	size_t length, sent;
+	uint8_t bytes[];
+};
+
 struct command_input {
 	struct watch watch; /* first, so that it leads here; no descriptor: closed */
 	uint32_t id;
-	bool watched, is_terminal;
+	bool watched, is_terminal, is_told;
 	bool ends; /* after what is queued; then nothing more is */
-	uint8_t *bytes;
-	size_t length, sent;
+	struct input_piece *first, *last;
+	size_t waiting; /* bytes of all of them */
 	size_t taken; /* since it was last told */
 };
 

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "cgroup.h"
+#include "channel.h"
 #include "config.h"
 #include "console.h"
 #include "custom_events.h"
@@ -151,6 +152,7 @@ int main(int argc, char **argv)
 	mounts_prepare(config.privileged);
 	console_open();
 	modules_load(config.modules.items);
+	channel_hold_driver();
 	network_prepare();
 	/* After the modules, which may bring device nodes and need helpers, and the settings of the network. */
 	if (!config.privileged)

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "channel.h"
 #include "console.h"
 #include "loop.h"
 #include "text.h"
@@ -17,8 +18,13 @@
 /* An incomplete frame is given up, and a broken stream taken up again, after this much silence. */
 static const uint64_t SILENCE_NANOS = 500000000;
 
+/* Frames that are read at once: others have their turn in between. */
+enum { READS_AT_ONCE = 32 };
+
 static int port = -1;
+static int channel = -1; /* once it is open, what is sent goes there */
 static struct watch input = { .fd = -1 };
+static struct watch channel_input = { .fd = -1 }; /* watched once the host sends there */
 static struct alarm_clock silence;
 static struct frame_decoder decoder;
 static bool lost; /* the stream is not understood; skip until the line is silent */
@@ -72,15 +78,15 @@ int port_open(const char *device)
 	return 0;
 }
 
-static void write_all(const uint8_t *bytes, size_t length)
+static void write_all(int fd, const uint8_t *bytes, size_t length)
 {
 	while (length > 0) {
-		ssize_t written = write(port, bytes, length);
+		ssize_t written = write(fd, bytes, length);
 		if (written > 0) {
 			bytes += written;
 			length -= (size_t)written;
 		} else if (written < 0 && errno == EAGAIN) {
-			struct pollfd room = { .fd = port, .events = POLLOUT };
+			struct pollfd room = { .fd = fd, .events = POLLOUT };
 			poll(&room, 1, -1);
 		} else if (written < 0 && errno != EINTR) {
 			console_say("the control port cannot be written", NULL, errno);
@@ -107,13 +113,14 @@ void port_send(struct frame_writer *writer)
 		return;
 	}
 	if (port >= 0)
-		write_all(writer->bytes, length);
+		write_all(channel >= 0 ? channel : port, writer->bytes, length);
 }
 
 void port_send_now(struct frame_writer *writer)
 {
 	port_send(writer);
-	if (port >= 0)
+	/* What is written to the channel has left. */
+	if (port >= 0 && channel < 0)
 		tcdrain(port);
 }
 
@@ -155,6 +162,34 @@ void port_reject(const struct refusal *refusal)
 	port_send(writer);
 }
 
+void port_expect_much(void)
+{
+	static bool is_tried;
+
+	if (is_tried || port < 0)
+		return;
+	is_tried = true;
+	int fd = channel_open();
+	if (fd < 0)
+		return;
+	/* On the line that nobody else has: from now on the host believes what comes over the channel. */
+	port_send_empty(FRAME_AGENT_CHANNEL_OPENED);
+	channel = fd;
+}
+
+static void input_ready(struct watch *watch, uint32_t events);
+
+/* The host sends nothing more over the line; what it has sent over the channel since has waited there. */
+static void follow_channel(void)
+{
+	if (channel < 0 || channel_input.fd >= 0)
+		return;
+	channel_input = (struct watch){ .fd = channel, .ready = input_ready };
+	int error = loop_add(&channel_input, EPOLLIN);
+	if (error)
+		console_say("the channel cannot be heard", NULL, error);
+}
+
 static void serve_frames(void)
 {
 	uint8_t type;
@@ -163,7 +198,10 @@ static void serve_frames(void)
 	for (;;) {
 		switch (frame_decoder_next(&decoder, &type, &payload)) {
 		case DECODE_FRAME:
-			dispatch_frame(type, payload);
+			if (type == FRAME_CHANNEL_FOLLOWS)
+				follow_channel();
+			else
+				dispatch_frame(type, payload);
 			continue;
 		case DECODE_BAD_LENGTH:
 			frame_decoder_reset(&decoder);
@@ -179,11 +217,11 @@ static void serve_frames(void)
 }
 
 /* Reads once. Returns false when nothing was there. */
-static bool read_input(void)
+static bool read_input(int fd)
 {
 	uint8_t *into;
 	size_t room = frame_decoder_space(&decoder, &into);
-	ssize_t got = read(port, into, room);
+	ssize_t got = read(fd, into, room);
 
 	if (got <= 0)
 		return false;
@@ -202,7 +240,9 @@ bool port_drain_input(void)
 {
 	if (port < 0)
 		return true;
-	while (read_input())
+	while (read_input(port))
+		;
+	while (channel_input.fd >= 0 && read_input(channel_input.fd))
 		;
 	return !lost && !frame_decoder_partial(&decoder);
 }
@@ -219,10 +259,15 @@ static void silence_rang(struct alarm_clock *alarm)
 
 static void input_ready(struct watch *watch, uint32_t events)
 {
-	(void)watch;
-	if (!read_input() && (events & (EPOLLHUP | EPOLLERR))) {
+	/* The channel gives a page at a time. */
+	int reads = watch == &channel_input ? READS_AT_ONCE : 1;
+	bool was_there = false;
+
+	while (reads-- > 0 && read_input(watch->fd))
+		was_there = true;
+	if (!was_there && (events & (EPOLLHUP | EPOLLERR))) {
 		console_say("the control port was hung up", NULL, 0);
-		loop_remove(&input);
+		loop_remove(watch);
 	}
 }
 

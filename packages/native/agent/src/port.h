@@ -20,6 +20,12 @@ int port_serve(void (*dispatch)(uint8_t type, struct slice payload));
 /* Serves every host frame that has arrived. Returns true when none, not even a part of one, is left over. */
 bool port_drain_input(void);
 
+/*
+ * Much is about to be sent or received: from the first time on everything goes over the channel, if there is one. Not between
+ * port_begin and port_send.
+ */
+void port_expect_much(void);
+
 /* Starts a frame in the port's one outgoing buffer; finish it with port_send or port_send_now. */
 struct frame_writer *port_begin(uint8_t type);
 

@@ -7,7 +7,7 @@ import { type GuestEvent, guestEventKinds } from "@stillpoint/core"
 import type { EventReader } from "./EventReader.ts"
 
 /** SHA-256 of the contract that this decoder follows. */
-export const decoderContractHash = "25b3223674657b9eefe37ad648139cf89be8a4f680daff1fa691896eee5aecca"
+export const decoderContractHash = "022988efff7209dddfa56a643ae0a5bc912bbcaa325d53d600ce04600e734366"
 
 const frameName = (number: number) => {
   switch (number) {
@@ -35,6 +35,8 @@ const frameName = (number: number) => {
       return "SetClock"
     case 138:
       return "StartWorkload"
+    case 141:
+      return "ChannelFollows"
     case 1:
       return "AgentReady"
     case 2:
@@ -77,6 +79,8 @@ const frameName = (number: number) => {
       return "ExecInputTaken"
     case 21:
       return "ExecOutputHeld"
+    case 22:
+      return "AgentChannelOpened"
     default:
       return "Unknown"
   }
@@ -479,8 +483,10 @@ export const decodeEvent = (reader: EventReader, seq: number): GuestEvent => {
         bytesOut: reader.natural(),
         overNanos: reader.natural()
       }
+    case 41:
+      return { _tag: "AgentChannelOpened", seq, atNanos }
     default:
       // The hashes of the addon's contract and of this file's are compared when the addon is loaded.
-      throw new Error(`event ${seq}: expected a kind below 41, found ${kind}`)
+      throw new Error(`event ${seq}: expected a kind below 42, found ${kind}`)
   }
 }

@@ -197,6 +197,7 @@ pub(super) fn fields(body: &EventBody, into: &mut Vec<u8>) {
             into.extend_from_slice(&bytes_out.to_le_bytes());
             into.extend_from_slice(&over_nanos.to_le_bytes());
         }
+        EventBody::AgentChannelOpened => {}
     }
 }
 
@@ -331,5 +332,6 @@ pub(super) fn every_body() -> Vec<EventBody> {
             bytes_out: (1 << 40) + 3,
             over_nanos: (1 << 40) + 3,
         },
+        EventBody::AgentChannelOpened,
     ]
 }

@@ -72,13 +72,14 @@ pub(super) fn event(frame: u8, payload: &mut Payload<'_>) -> Result<EventBody, M
         0x13 => EventBody::UnixListenerClosed { path: payload.text(limits::TEXT_BYTES)? },
         0x14 => EventBody::ExecInputTaken { id: payload.u32()?, bytes: payload.natural()? },
         0x15 => EventBody::ExecOutputHeld { id: payload.u32()? },
+        0x16 => EventBody::AgentChannelOpened,
         _ => return Err(Malformed::Unknown),
     })
 }
 
 /// Numbers of the host's frames.
-pub(super) const HOST_FRAMES: [u8; 12] =
-    [0x81, 0x82, 0x83, 0x84, 0x8b, 0x8c, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a];
+pub(super) const HOST_FRAMES: [u8; 13] =
+    [0x81, 0x82, 0x83, 0x84, 0x8b, 0x8c, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8d];
 
 /// Executes a command.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -195,6 +196,8 @@ pub enum HostFrame {
         /// `key=value`, as in the agent's configuration.
         settings: Vec<String>,
     },
+    /// The machine's, not the host's: the last frame on the control port; the next ones come over the channel that the agent has opened.
+    ChannelFollows,
 }
 
 impl HostFrame {
@@ -213,6 +216,7 @@ impl HostFrame {
             Self::PowerOff => "PowerOff",
             Self::SetClock { .. } => "SetClock",
             Self::StartWorkload { .. } => "StartWorkload",
+            Self::ChannelFollows => "ChannelFollows",
         }
     }
 
@@ -256,6 +260,7 @@ impl HostFrame {
             Self::StartWorkload { token, settings } => {
                 FrameWriter::new(0x8a).u32(*token).list(settings)
             }
+            Self::ChannelFollows => FrameWriter::new(0x8d),
         }
     }
 }

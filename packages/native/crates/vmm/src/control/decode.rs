@@ -61,6 +61,24 @@ impl Decoder {
         Some(event)
     }
 
+    /// Takes bytes written together at `now`, as if one by one.
+    pub fn extend(&mut self, mut bytes: &[u8], now: Nanos, events: &mut Vec<EventBody>) {
+        while let Some((first, rest)) = bytes.split_first() {
+            events.extend(self.push(*first, now));
+            // Of what is missing, only the last byte does more than to wait.
+            let waits = self.missing_bytes().saturating_sub(1).min(rest.len());
+            self.held.extend_from_slice(&rest[..waits]);
+            bytes = &rest[waits..];
+        }
+    }
+
+    /// Bytes that the frame which is held misses, if its length is known.
+    fn missing_bytes(&self) -> usize {
+        self.held.first_chunk::<4>().map_or(0, |length| {
+            (4 + u32::from_le_bytes(*length) as usize).saturating_sub(self.held.len())
+        })
+    }
+
     /// Whether the agent is of another contract: nothing that it says is believed any more.
     fn is_deaf(&self) -> bool {
         self.lost && self.last_byte_at == Nanos::MAX

@@ -11,6 +11,7 @@ pub static KINDS: &[DeviceKind] = &[
     virtio::block::KIND,
     vmgenid::KIND,
     virtio::net::KIND,
+    virtio::console::KIND,
 ];
 
 impl DeviceDescription {

@@ -119,6 +119,17 @@ pub trait Device: Send {
         None
     }
 
+    /// Takes bytes that the host has for the agent, all or none. `None`: this device is not the agent's
+    /// channel, or no driver has started it.
+    fn accept_on_channel(
+        &mut self,
+        context: &mut DeviceContext<'_>,
+        bytes: &[u8],
+    ) -> Option<Result<(), InputFull>> {
+        let _ = (context, bytes);
+        None
+    }
+
     /// How many connections over a network interface are open.
     fn connections_open(&self) -> u64 {
         0

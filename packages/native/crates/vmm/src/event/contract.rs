@@ -44,18 +44,20 @@ pub mod limits {
     pub const GUEST_HOST: usize = 21;
     /// The host's address behind it.
     pub const GATEWAY_HOST: usize = 2;
+    /// Input and output of one command from which on everything goes over the agent's channel; `ExecInputTaken` is first told there.
+    pub const COMMAND_MUCH_BYTES: usize = 32768;
     /// Output of a command in one frame.
-    pub const COMMAND_OUTPUT_BYTES: usize = 32768;
+    pub const COMMAND_OUTPUT_BYTES: usize = 61440;
 }
 
 /// Version of the contract.
 pub const CONTRACT_VERSION: u32 = 4;
 
 /// SHA-256 of the contract, in hexadecimal digits.
-pub const CONTRACT_HASH: &str = "25b3223674657b9eefe37ad648139cf89be8a4f680daff1fa691896eee5aecca";
+pub const CONTRACT_HASH: &str = "022988efff7209dddfa56a643ae0a5bc912bbcaa325d53d600ce04600e734366";
 
 /// Part of the hash that the agent's hello carries.
-pub const HELLO_HASH: u64 = 0x25b3223674657b9e;
+pub const HELLO_HASH: u64 = 0x022988efff7209dd;
 
 /// Transport protocol of a listener, by its number in IP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -659,6 +661,8 @@ pub enum FrameName {
     SetClock,
     /// Number 0x8a.
     StartWorkload,
+    /// Number 0x8d.
+    ChannelFollows,
     /// Number 0x01.
     AgentReady,
     /// Number 0x02.
@@ -701,11 +705,13 @@ pub enum FrameName {
     ExecInputTaken,
     /// Number 0x15.
     ExecOutputHeld,
+    /// Number 0x16.
+    AgentChannelOpened,
 }
 
 impl FrameName {
     /// Every value.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::Unknown,
         Self::Go,
         Self::Exec,
@@ -719,6 +725,7 @@ impl FrameName {
         Self::PowerOff,
         Self::SetClock,
         Self::StartWorkload,
+        Self::ChannelFollows,
         Self::AgentReady,
         Self::HeartbeatTick,
         Self::WorkloadPreExec,
@@ -740,6 +747,7 @@ impl FrameName {
         Self::UnixListenerClosed,
         Self::ExecInputTaken,
         Self::ExecOutputHeld,
+        Self::AgentChannelOpened,
     ];
 
     /// The frame's number.
@@ -758,6 +766,7 @@ impl FrameName {
             Self::PowerOff => 0x88,
             Self::SetClock => 0x89,
             Self::StartWorkload => 0x8a,
+            Self::ChannelFollows => 0x8d,
             Self::AgentReady => 0x01,
             Self::HeartbeatTick => 0x02,
             Self::WorkloadPreExec => 0x03,
@@ -779,6 +788,7 @@ impl FrameName {
             Self::UnixListenerClosed => 0x13,
             Self::ExecInputTaken => 0x14,
             Self::ExecOutputHeld => 0x15,
+            Self::AgentChannelOpened => 0x16,
         }
     }
 
@@ -797,6 +807,7 @@ impl FrameName {
             0x88 => Self::PowerOff,
             0x89 => Self::SetClock,
             0x8a => Self::StartWorkload,
+            0x8d => Self::ChannelFollows,
             0x01 => Self::AgentReady,
             0x02 => Self::HeartbeatTick,
             0x03 => Self::WorkloadPreExec,
@@ -818,6 +829,7 @@ impl FrameName {
             0x13 => Self::UnixListenerClosed,
             0x14 => Self::ExecInputTaken,
             0x15 => Self::ExecOutputHeld,
+            0x16 => Self::AgentChannelOpened,
             _ => Self::Unknown,
         }
     }
@@ -1134,6 +1146,8 @@ pub enum EventBody {
         /// Guest time between two samples.
         over_nanos: u64,
     },
+    /// The agent has opened its channel, the port of a virtio console: both sides talk over it from here on.
+    AgentChannelOpened,
 }
 
 /// The kinds of guest events; a kind's number is its place.
@@ -1222,11 +1236,13 @@ pub enum EventKind {
     ConnectionClosed,
     /// Bytes went over the guest's connections since the sample before; the samples are those of `PagesDirtied`.
     TrafficPassed,
+    /// The agent has opened its channel, the port of a virtio console: both sides talk over it from here on.
+    AgentChannelOpened,
 }
 
 impl EventKind {
     /// Every kind, in the order of the contract.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::SerialLine,
         Self::HeartbeatTick,
         Self::WorkloadPreExec,
@@ -1268,6 +1284,7 @@ impl EventKind {
         Self::RequestServed,
         Self::ConnectionClosed,
         Self::TrafficPassed,
+        Self::AgentChannelOpened,
     ];
 
     /// The kind's name: the `_tag` of its events.
@@ -1314,6 +1331,7 @@ impl EventKind {
             Self::RequestServed => "RequestServed",
             Self::ConnectionClosed => "ConnectionClosed",
             Self::TrafficPassed => "TrafficPassed",
+            Self::AgentChannelOpened => "AgentChannelOpened",
         }
     }
 }
@@ -1363,6 +1381,7 @@ impl EventBody {
             Self::RequestServed { .. } => EventKind::RequestServed,
             Self::ConnectionClosed { .. } => EventKind::ConnectionClosed,
             Self::TrafficPassed { .. } => EventKind::TrafficPassed,
+            Self::AgentChannelOpened => EventKind::AgentChannelOpened,
         }
     }
 

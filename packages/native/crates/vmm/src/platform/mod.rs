@@ -3,6 +3,7 @@
 
 mod activity;
 mod bus;
+mod channel;
 mod connections;
 pub(crate) mod persist;
 
@@ -307,17 +308,6 @@ impl Platform {
                 device.set_clock(realtime_nanos, context.now);
             });
         }
-    }
-
-    /// Gives a serial port bytes of the host's. `None`: there is no such port.
-    pub(crate) fn accept_input(
-        &mut self,
-        port: u32,
-        bytes: &[u8],
-    ) -> Option<Result<(), InputFull>> {
-        (0..self.bus.len()).find_map(|slot| {
-            self.with_device(slot, |device, context, _| device.accept_input(context, port, bytes))
-        })
     }
 
     /// Tells the empty slot for disk number `number` of its disk; whether there is that slot.

@@ -11,6 +11,7 @@ pub(crate) const PLATFORM: &str = "platform";
 pub(crate) const SERIAL_PORTS: &str = "serial ports";
 const SAYING: &str = "what the guest says";
 const LAST_WORDS: &str = "last words";
+const CHANNEL: &str = "agent channel";
 const OPEN_LISTENERS: &str = "open listeners";
 const FROZEN: &str = "frozen workload";
 
@@ -38,6 +39,9 @@ impl Platform {
         // Left out where there are none; snapshots of before have none.
         if let Some(words) = self.serial.save_last_words() {
             sections.push(LAST_WORDS, StateVersions::FIRST, words);
+        }
+        if let Some(channel) = self.serial.save_channel() {
+            sections.push(CHANNEL, StateVersions::FIRST, channel);
         }
         if !self.listeners.all().is_empty() {
             sections.push(OPEN_LISTENERS, StateVersions::FIRST, self.listeners.save());
@@ -92,6 +96,12 @@ impl Platform {
             let saved = sections.take(LAST_WORDS, StateVersions::FIRST)?;
             let mut state = StateReader::new(LAST_WORDS, &saved);
             self.serial.load_last_words(&mut state)?;
+            state.finish()?;
+        }
+        if sections.holds(CHANNEL) {
+            let saved = sections.take(CHANNEL, StateVersions::FIRST)?;
+            let mut state = StateReader::new(CHANNEL, &saved);
+            self.serial.load_channel(&mut state)?;
             state.finish()?;
         }
         self.listeners = OpenListeners::default();

@@ -24,11 +24,24 @@ pub const CONTROL: u32 = 1;
 /// Longest last words: what is no character of a line has three bytes.
 const MAX_WORDS_BYTES: usize = 3 * MAX_LINE_BYTES;
 
+/// Which way the host and the agent talk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Channel {
+    /// Over the control port.
+    #[default]
+    Closed,
+    /// The agent has said that it talks over its channel. The host has said nothing since.
+    Opened,
+    /// Over the channel, in both directions.
+    Followed,
+}
+
 /// The far end of the guest's serial ports.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SerialPorts {
     console: Console,
     control: Decoder,
+    channel: Channel,
     /// What a kernel that panics says before it resets the machine, if it was one.
     last_words: Option<String>,
 }
@@ -44,10 +57,54 @@ impl SerialPorts {
             }
             CONTROL => {
                 self.last_words = None;
-                events.extend(self.control.push(byte, now));
+                let event = self.control.push(byte, now);
+                // Said on the port that nobody but the agent has: what else anybody wrote into the
+                // channel is not believed before.
+                if event == Some(EventBody::AgentChannelOpened) && self.channel == Channel::Closed {
+                    self.channel = Channel::Opened;
+                }
+                events.extend(event);
             }
             _ => {}
         }
+    }
+
+    /// Takes bytes that the guest sent over the agent's channel, and says what they completed.
+    pub fn transmit_on_channel(&mut self, bytes: &[u8], now: Nanos, events: &mut Vec<EventBody>) {
+        if self.channel != Channel::Closed {
+            self.last_words = None;
+            self.control.extend(bytes, now, events);
+        }
+    }
+
+    /// Whether the agent talks over its channel.
+    pub(crate) fn is_channel_open(&self) -> bool {
+        self.channel != Channel::Closed
+    }
+
+    /// Whether the agent knows that the host does, too.
+    pub(crate) fn is_channel_followed(&self) -> bool {
+        self.channel == Channel::Followed
+    }
+
+    /// The agent was told that the host talks over the channel.
+    pub(crate) fn follow_channel(&mut self) {
+        self.channel = Channel::Followed;
+    }
+
+    /// Which way the host and the agent talk, as state; none where it is over the control port.
+    pub(crate) fn save_channel(&self) -> Option<Vec<u8>> {
+        let is_followed = self.is_channel_followed();
+        self.is_channel_open().then(|| StateWriter::new().bool(is_followed).finish())
+    }
+
+    /// Reads that the agent talks over its channel.
+    ///
+    /// # Errors
+    /// [`StateError`] if it is not there.
+    pub(crate) fn load_channel(&mut self, state: &mut StateReader<'_>) -> Result<(), StateError> {
+        self.channel = if state.bool()? { Channel::Followed } else { Channel::Opened };
+        Ok(())
     }
 
     /// When console text that stands without a newline is to be told.
@@ -120,7 +177,7 @@ impl SerialPorts {
         let line = state.bytes(MAX_LINE_BYTES)?.to_vec();
         let console = Console { line, ..Console::default() };
         // Where nothing else is said, what was begun was told long ago.
-        Ok(Self { console, control: Decoder::load(state)?, last_words: None }.all_told())
+        Ok(Self { console, control: Decoder::load(state)?, ..Self::default() }.all_told())
     }
 
     /// Appends when the begun line is to be told.
@@ -132,7 +189,7 @@ impl SerialPorts {
     pub(crate) fn all_told(&self) -> Self {
         let line = self.console.line.clone();
         let console = Console { told: line.len(), line, last_byte_at: 0 };
-        Self { console, control: self.control.clone(), last_words: self.last_words.clone() }
+        Self { console, ..self.clone() }
     }
 
     /// Reads when the begun line is to be told.
@@ -188,6 +245,29 @@ mod tests {
         assert_eq!(at_end(restored, false), []);
         panics(&mut ports, CONTROL, &[0]);
         assert_eq!(at_end(ports, true), []);
+    }
+
+    #[test]
+    fn the_channel_is_believed_once_the_agent_has_said_so_on_its_port() {
+        const OPENED: [u8; 5] = [1, 0, 0, 0, 0x16];
+        let told = |ports: &mut SerialPorts| {
+            let mut events = Vec::new();
+            ports.transmit_on_channel(&OPENED, SECOND, &mut events);
+            events.len()
+        };
+        let mut ports = SerialPorts::default();
+        assert_eq!((told(&mut ports), ports.save_channel()), (0, None));
+        panics(&mut ports, CONTROL, &OPENED);
+        assert!(ports.is_channel_open() && !ports.is_channel_followed());
+        assert_eq!(told(&mut ports), 1);
+        for _ in 0..2 {
+            let saved = ports.save_channel().expect("it is open");
+            let mut restored = SerialPorts { channel: Channel::Closed, ..ports.clone() };
+            let mut state = StateReader::new("channel", &saved);
+            restored.load_channel(&mut state).expect("its own state");
+            assert_eq!(restored, ports);
+            ports.follow_channel();
+        }
     }
 
     #[test]

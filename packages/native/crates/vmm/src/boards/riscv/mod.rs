@@ -4,8 +4,8 @@
 //! 0x0010_1000  real-time clock, line 13     0x1000_0000  console, line 10
 //! 0x0010_2000  generation, line 14          0x1000_0100  control port, line 11
 //! 0x0c00_0000  interrupt controller         0x1000_1000  entropy device, line 1
-//! 0x1001_0000  disks, from line 16 on       0x1000_8000  network interface, line 8
-//!                                           0x8000_0000  memory
+//! 0x1001_0000  disks, from line 16 on       0x1000_2000  the agent's channel, line 2
+//! 0x8000_0000  memory                       0x1000_8000  network interface, line 8
 //! ```
 //! A kernel goes to the offset that its header names (2 MiB), an initramfs and the device tree
 //! to the top of the first gibibyte.
@@ -86,6 +86,7 @@ impl Board for RiscvBoard {
             device("rtc", "goldfish-rtc", 0x0010_1000, 13),
             device("entropy", "virtio-rng", 0x1000_1000, 1),
             device("vmgenid", "vmgenid", 0x0010_2000, 14),
+            device("channel", "virtio-console", 0x1000_2000, 2),
         ]
     }
 

@@ -63,6 +63,34 @@ proptest! {
         prop_assert_eq!(arrived, sent);
     }
 
+    /// Bytes that come together are taken as if they came one by one: frames, what is none, and
+    /// silences.
+    #[test]
+    fn bytes_together_are_bytes_one_by_one(
+        parts in proptest::collection::vec(
+            prop_oneof![
+                events().prop_map(|event| encode(&event)),
+                proptest::collection::vec(any::<u8>(), 0..20),
+                proptest::collection::vec(0..3u8, 0..20),
+            ],
+            0..8,
+        ),
+        cuts in proptest::collection::vec((0..200usize, 0..2 * SILENCE_NANOS), 0..8),
+    ) {
+        let bytes = parts.concat();
+        let (mut together, mut single) = (Decoder::default(), Decoder::default());
+        let (mut rest, mut now) = (&bytes[..], 1);
+        for (count, pause) in cuts.into_iter().chain([(usize::MAX, 1)]) {
+            let (piece, later) = rest.split_at(count.min(rest.len()));
+            (rest, now) = (later, now + pause);
+            let mut told = Vec::new();
+            together.extend(piece, now, &mut told);
+            let expected: Vec<_> = piece.iter().filter_map(|byte| single.push(*byte, now)).collect();
+            prop_assert_eq!(told, expected);
+            prop_assert_eq!(&together, &single);
+        }
+    }
+
     /// Any bytes at all are taken without panic and without holding more than a frame.
     #[test]
     fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {

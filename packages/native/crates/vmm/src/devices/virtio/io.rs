@@ -7,6 +7,7 @@ use crate::disks::{Disk, Disks, RecordedFailure};
 use crate::event::{DiskOperation, EventBody};
 use crate::memory::GuestMemory;
 use crate::network::Outbox;
+use crate::serial_ports::SerialPorts;
 use crate::time::Nanos;
 
 /// Interrupt: a request was completed.
@@ -28,6 +29,7 @@ pub struct Io<'a> {
     name: &'a str,
     events: &'a mut Vec<EventBody>,
     network: &'a mut Outbox,
+    serial: &'a mut SerialPorts,
     /// Whether events tell of requests in work.
     is_told: bool,
     was_working: bool,
@@ -60,6 +62,7 @@ impl<'a> Io<'a> {
             name: context.name,
             events: &mut *context.events,
             network: &mut *context.network,
+            serial: &mut *context.serial,
             is_told,
             was_working,
         }
@@ -99,6 +102,11 @@ impl<'a> Io<'a> {
     /// Where a network interface puts what the guest sends.
     pub fn network(&mut self) -> &mut Outbox {
         self.network
+    }
+
+    /// Takes bytes that the guest sent over the agent's channel.
+    pub fn transmit_on_channel(&mut self, bytes: &[u8]) {
+        self.serial.transmit_on_channel(bytes, self.now, self.events);
     }
 
     /// The features that the driver has accepted.

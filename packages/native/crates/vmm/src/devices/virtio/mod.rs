@@ -13,6 +13,7 @@
 //! finds it as new.
 
 pub mod block;
+pub mod console;
 pub mod entropy;
 mod io;
 mod mmio;
@@ -103,6 +104,19 @@ pub trait VirtioDevice: Send {
         frame: &[u8],
     ) -> Result<Option<Result<(), InputFull>>, QueueError> {
         let _ = (io, frame);
+        Ok(None)
+    }
+
+    /// Takes bytes that the host has for the agent. `None`: this device is not the agent's channel.
+    ///
+    /// # Errors
+    /// [`QueueError`] if the driver broke the rules: the device then needs a reset.
+    fn accept_on_channel(
+        &mut self,
+        io: &mut Io<'_>,
+        bytes: &[u8],
+    ) -> Result<Option<Result<(), InputFull>>, QueueError> {
+        let _ = (io, bytes);
         Ok(None)
     }
 

@@ -58,6 +58,7 @@ pub(super) fn events() -> impl Strategy<Value = EventBody> {
         (any::<u32>(), 0..=HORIZON_NANOS)
             .prop_map(|(id, bytes)| EventBody::ExecInputTaken { id, bytes }),
         (any::<u32>()).prop_map(|id| EventBody::ExecOutputHeld { id }),
+        Just(EventBody::AgentChannelOpened),
     ]
 }
 
@@ -108,6 +109,7 @@ pub(super) fn encode(event: &EventBody) -> Vec<u8> {
         EventBody::UnixListenerClosed { path } => FrameWriter::new(0x13).bytes(path.as_bytes()),
         EventBody::ExecInputTaken { id, bytes } => FrameWriter::new(0x14).u32(*id).u64(*bytes),
         EventBody::ExecOutputHeld { id } => FrameWriter::new(0x15).u32(*id),
+        EventBody::AgentChannelOpened => FrameWriter::new(0x16),
         other => panic!("the agent does not tell {other:?}"),
     };
     writer.finish().expect("small")

@@ -265,6 +265,22 @@ impl Device for VirtioMmio {
         accepted
     }
 
+    fn accept_on_channel(
+        &mut self,
+        context: &mut DeviceContext<'_>,
+        bytes: &[u8],
+    ) -> Option<Result<(), InputFull>> {
+        if !self.is_running() {
+            return None;
+        }
+        let mut accepted = None;
+        self.visit(context, |device, io| {
+            accepted = device.accept_on_channel(io, bytes)?;
+            Ok(())
+        });
+        accepted
+    }
+
     fn connections_open(&self) -> u64 {
         self.device.connections_open()
     }
