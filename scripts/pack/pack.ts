@@ -5,6 +5,7 @@
  * ```text
  * stillpoint-native-0.1.0.tgz                    TypeScript and the guest's agent, for every platform
  * stillpoint-native-linux-x64-gnu-0.1.0.tgz      the addon, stripped, for that platform alone
+ * stillpoint-native-linux-arm64-gnu-0.1.0.tgz    the same for another, where `scripts/setup/arm64.sh` has built it
  * ```
  *
  * The agent is a program of the guest's: it is the same on every host.
@@ -69,6 +70,12 @@ const withoutAddon = (tarball: string): void =>
     archive(folder, tarball)
   })
 
+/** Where the addon of a platform is built: that of this host, and that of another. */
+const addonOf = (platform: string): string =>
+  platform === hostPlatform()
+    ? join(root, "packages/native/stillpoint.node")
+    : join(root, ".cache/addon", platform, "stillpoint.node")
+
 /** The package of a platform's addon: `os`, `cpu` and `libc` say who is to install it. */
 const packAddon = (platform: string, destination: string): string =>
   inFolder((folder) => {
@@ -98,7 +105,8 @@ const packAddon = (platform: string, destination: string): string =>
     copyFileSync(join(root, "LICENSE"), join(folder, "package/LICENSE"))
     const addon = join(folder, "package", main)
     // Names of functions in a stack are of no use without the sources, and are two thirds of it.
-    execFileSync("strip", ["--strip-unneeded", "-o", addon, join(root, "packages/native/stillpoint.node")])
+    const strip = platform === hostPlatform() ? "strip" : "aarch64-linux-gnu-strip"
+    execFileSync(strip, ["--strip-unneeded", "-o", addon, addonOf(platform)])
     const tarball = join(destination, `stillpoint-native-${platform}-${native.version}.tgz`)
     archive(folder, tarball)
     return tarball
@@ -121,8 +129,8 @@ const matchOutputs = (directory: string): void => {
   for (const path of globSync("*.tsbuildinfo", { cwd: directory })) rmSync(join(directory, path))
 }
 
-/** Packs everything into a folder; the tarballs, that of the addon last. */
-export const packAll = (destination: string): ReadonlyArray<string> => {
+/** Packs everything into a folder; the tarballs, that of the addon of this host last. `others`: platforms whose addon is packed, too. */
+export const packAll = (destination: string, others: ReadonlyArray<string> = []): ReadonlyArray<string> => {
   mkdirSync(destination, { recursive: true })
   // Compiled together, where the script of each would compile what it needs of the others once more.
   for (const directory of packedDirectories) matchOutputs(join(root, directory))
@@ -135,13 +143,18 @@ export const packAll = (destination: string): ReadonlyArray<string> => {
     if (directory === "packages/native") withoutAddon(filename)
     return filename
   })
-  return [...tarballs, packAddon(hostPlatform(), destination)]
+  return [
+    ...tarballs,
+    ...others.map((platform) => packAddon(platform, destination)),
+    packAddon(hostPlatform(), destination)
+  ]
 }
 
 if (import.meta.main) {
   const destination = join(root, ".cache/packed")
   rmSync(destination, { recursive: true, force: true })
-  for (const tarball of packAll(destination)) {
+  const others = prebuiltPlatforms.filter((platform) => platform !== hostPlatform() && existsSync(addonOf(platform)))
+  for (const tarball of packAll(destination, others)) {
     const mebibytes = (statSync(tarball).size / 2 ** 20).toFixed(2)
     console.log(`${mebibytes.padStart(8)} MiB  .cache/packed/${basename(tarball)}`)
   }

@@ -6,7 +6,7 @@
 import { fileURLToPath } from "node:url"
 
 /** The platforms that `make pack` makes a package for. */
-export const prebuiltPlatforms: ReadonlyArray<string> = ["linux-x64-gnu"]
+export const prebuiltPlatforms: ReadonlyArray<string> = ["linux-x64-gnu", "linux-arm64-gnu"]
 
 /** Whether a Linux has GNU's C library; others have musl. */
 const hasGlibc = (): boolean => {

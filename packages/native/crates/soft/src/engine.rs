@@ -8,7 +8,7 @@ use crate::csr::NANOS_PER_TIME;
 use crate::decode;
 use crate::exec;
 use crate::hart::{Hart, Leave, interrupt};
-use crate::jit::Store;
+use crate::jit::{Made, Store};
 use crate::lower::{self, Lowering};
 use crate::page::NO_TAG;
 use crate::page::PAGE_MASK;
@@ -86,15 +86,23 @@ impl Soft {
 
     /// Where instructions executed so far.
     pub fn profile(&mut self) -> Profile {
-        let translated = self.core.translator().map_or(0, |translator| translator.translated);
-        let adopted = self.core.translator().map_or(0, |translator| translator.found);
+        let made = self.made();
         let killed = self.core.cache().epoch;
-        Profile { translated, adopted, killed, ..self.core.profile }
+        Profile {
+            translated: made.instructions,
+            adopted: made.adopted_pages,
+            killed,
+            ..self.core.profile
+        }
     }
 
     /// Bytes of code that this machine had made.
     pub fn code_bytes(&mut self) -> usize {
-        self.core.translator().map_or(0, |translator| translator.code_bytes)
+        self.made().code_bytes
+    }
+
+    fn made(&mut self) -> Made {
+        self.core.translator().map_or_else(Made::default, |translator| translator.made())
     }
 
     /// How often the decoded blocks were thrown away because they filled their store.

@@ -59,5 +59,16 @@ pub use store::Store;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub use translator::{DEFAULT_HEAT, Translator};
 
+/// What a machine has of translations.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Made {
+    /// Guest instructions that it had translated.
+    pub instructions: u64,
+    /// Bytes of code that was made for them.
+    pub code_bytes: usize,
+    /// Pages of which another machine had translated code when this one came to execute there.
+    pub adopted_pages: u64,
+}
+
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
 mod tests;

@@ -1,6 +1,7 @@
 //! The translated code that one machine executes: what it shares with others, what it has for itself,
 //! and how it is found.
 
+use super::Made;
 use super::arena::{Arena, Translated};
 use super::code_page::{Content, Page};
 use super::layout::{Enter, ExecuteSingle, TABLE_ENTRIES, TABLE_ROW, TableEntry, in_table};
@@ -57,12 +58,7 @@ pub struct Translator {
     execute_single: ExecuteSingle,
     /// The block of one instruction alone, from its bits.
     make_single: MakeSingle,
-    /// Guest instructions translated so far.
-    pub translated: u64,
-    /// Bytes of code that was made for them.
-    pub code_bytes: usize,
-    /// Pages of which another machine had translated code when this one came to execute there.
-    pub found: u64,
+    made: Made,
 }
 
 /// Makes the block of one instruction alone from its bits; none if it has none.
@@ -102,9 +98,7 @@ impl Translator {
             panic: None,
             execute_single,
             make_single,
-            translated: 0,
-            code_bytes: 0,
-            found: 0,
+            made: Made::default(),
         }
     }
 
@@ -123,6 +117,11 @@ impl Translator {
         }
         self.arena = Some(arena);
         true
+    }
+
+    /// What there is of its translations.
+    pub fn made(&self) -> Made {
+        self.made
     }
 
     /// Lets the arena go: a machine that does not execute keeps none.
@@ -146,7 +145,7 @@ impl Translator {
     pub fn adopt(&mut self, va: u64, pa: u64, content: &Content) -> bool {
         let page = va & PAGE_MASK;
         let found = self.arena.as_ref().and_then(|arena| arena.find(page, content));
-        self.found += u64::from(found.is_some());
+        self.made.adopted_pages += u64::from(found.is_some());
         let known = found.map_or(Known::Absent, Known::Adopted);
         self.known.insert((page, pa & PAGE_MASK), known);
         found.is_some()
@@ -210,8 +209,8 @@ impl Translator {
         let made = arena.translate(unsafe { &*page }, (va & !PAGE_MASK) as usize, len);
         match made {
             Translated::Code { instructions, bytes, .. } => {
-                self.translated += u64::from(instructions);
-                self.code_bytes += bytes;
+                self.made.instructions += u64::from(instructions);
+                self.made.code_bytes += bytes;
             }
             Translated::Full => {
                 store.begin(Some(arena), self.execute_single);
@@ -229,8 +228,8 @@ impl Translator {
         }
         let Some(own) = &mut self.own else { return false };
         let Some((instructions, bytes)) = own.translate(va, pa, bytes) else { return false };
-        self.translated += u64::from(instructions);
-        self.code_bytes += bytes;
+        self.made.instructions += u64::from(instructions);
+        self.made.code_bytes += bytes;
         true
     }
 
