@@ -30,7 +30,7 @@ import { inTurns, measure, type MeasureOptions, stopwatch } from "./measure.ts"
 import { finish, row } from "./row.ts"
 
 const eventCount = 1_000_000
-/** The rounds that do not count are the compiler's, which on a busy machine takes its time. */
+/** The rounds that do not count are the compiler's, which on a busy host takes its time. */
 const often: MeasureOptions = { rounds: 15, warmUps: 10 }
 
 const expected = 3e9 + (eventCount - 1) * 10_000

@@ -1,8 +1,9 @@
 /**
- * Records the corpus of timelines: `make record`, or `make record ARGS="quick-service parks"` for some of it.
+ * Records the timelines that are kept of this version of the contract: `make record`, or `make record ARGS="parks crashes"` for
+ * others of the scenarios.
  *
  * Recordings of version 1 stand in `fixtures/timelines/` and stay as they are; those of a later version in a folder of that
- * version beside them.
+ * version beside them: of those only the ones that a test compares with a boot.
  *
  * Each boot is named for what it proves; equal kernel, agent and engine give equal bytes. `--check` records nothing and says
  * which recordings are no longer what a boot gives.
@@ -15,7 +16,7 @@ import { NativeAgent, NativeVmm } from "@stillpoint/native"
 import { GuestKit } from "@stillpoint/kit"
 import { Effect, Layer } from "effect"
 import { recordScenario } from "./recording/recordScenario.ts"
-import { scenarios } from "./recording/scenarios.ts"
+import { keptScenarios, scenarios } from "./recording/scenarios.ts"
 
 const directory = fileURLToPath(new URL(`../fixtures/timelines/v${timelineVersion}`, import.meta.url))
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith("--"))
@@ -27,7 +28,7 @@ if (unknown.length > 0) {
   process.exit(2)
 }
 
-const chosen = scenarios.filter(({ name }) => names.length === 0 || names.includes(name))
+const chosen = scenarios.filter(({ name }) => (names.length === 0 ? keptScenarios : names).includes(name))
 
 const program = Effect.gen(function* () {
   yield* Effect.promise(() => mkdir(directory, { recursive: true }))

@@ -18,14 +18,15 @@ const edgesOf = (files: Readonly<Record<string, string>>): ReadonlyArray<string>
 
 it("an-edge-is-found-however-it-is-written", () => {
   const edges = edgesOf({
-    "lib.rs": "mod a; mod b; mod c; mod d; mod e;",
+    "lib.rs": "mod a; mod b; mod c; mod d; mod e; mod f;",
     "a.rs": "use crate::{b::B, c::{self, C as D}};",
     "b.rs": "fn f() { crate::d::g(); }",
     "c.rs": "pub(crate) use super::e::E;",
     "d.rs": "",
-    "e.rs": '// use crate::a::A;\nlet text = "use crate::a::A;";'
+    "e.rs": '// use crate::a::A;\nlet text = "use crate::a::A;";',
+    "f.rs": "fn f<'a>(c: &'a char) { match c { '\"' => crate::d::g(), '\\'' | '\\u{22}' => 1, '\"' => 2 } }"
   })
-  assert.deepStrictEqual(edges, ["a → b", "a → c", "b → d", "c → e"])
+  assert.deepStrictEqual(edges, ["a → b", "a → c", "b → d", "c → e", "f → d"])
 })
 
 it("a-name-that-a-folder-passes-on-is-its-modules", () => {

@@ -61,7 +61,7 @@ const measuredHere = (): string => {
   return `${head}${rows.map(cells).join("\n")}\n`
 }
 
-/** A page of its own for the figures: those of the README, and those of this machine. */
+/** A page of its own for the figures: those of the README, and those of this host. */
 const performance = (): string => {
   const [, figures = ""] = /^## Figures\n([\s\S]*?)(?=^## )/m.exec(readFileSync(join(root, home), "utf8")) ?? []
   const file = join(folder, "pages/docs/performance.md")

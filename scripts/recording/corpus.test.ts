@@ -8,7 +8,7 @@ import { onPreExec, Trigger } from "@stillpoint/triggers"
 import { Effect, Layer, Result } from "effect"
 import { describe } from "vitest"
 import { recordScenario } from "./recordScenario.ts"
-import { scenarios } from "./scenarios.ts"
+import { keptScenarios, scenarios } from "./scenarios.ts"
 
 const addon = fileURLToPath(new URL("../../packages/native/stillpoint.node", import.meta.url))
 const missing = [addon, NativeAgent.path, `${defaultDirectory()}/packages`].filter((path) => !existsSync(path))
@@ -20,7 +20,7 @@ const recordingOf = (name: string) =>
   fileURLToPath(new URL(`../../fixtures/timelines/v${timelineVersion}/${name}.ndjson`, import.meta.url))
 
 describe(`the corpus, from real boots${why}`, () => {
-  for (const name of ["quick-service", "crashes"]) {
+  for (const name of keptScenarios) {
     it.live.skipIf(isMissing)(`${name}-records-the-same-bytes-again`, () =>
       Effect.gen(function* () {
         const scenario = scenarios.find((one) => one.name === name)

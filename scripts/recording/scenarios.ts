@@ -158,3 +158,6 @@ export const scenarios: ReadonlyArray<Scenario> = [
     forMillis: 800
   }
 ]
+
+/** Those that are recorded anew whenever what a guest boots has changed, and compared with a boot. */
+export const keptScenarios: ReadonlyArray<string> = ["quick-service", "crashes"]

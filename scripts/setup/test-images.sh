@@ -14,7 +14,7 @@ if ! command -v umoci >/dev/null || ! command -v dpkg-deb >/dev/null; then
   exit 0
 fi
 mkdir -p "$folder"
-# One after the other: what a slow machine has built by then it need not build again.
+# One after the other: what a slow host has built by then it need not build again.
 for name in "${needed[@]}"; do
   doing "test image of $name, from Debian's riscv64 packages"
   if timeout 300 node --conditions=stillpoint-source --no-warnings scripts/testImages/build.ts "$folder/layout" "$folder/packages" "$name" </dev/null >&2; then

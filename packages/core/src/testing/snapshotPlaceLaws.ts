@@ -158,7 +158,7 @@ export const placeLaws = (
       const store = yield* SnapshotStore
       const files = yield* DurableFiles
       const labels = Array.from({ length: 8 }, (_, index) => `${index}`)
-      // On a busy machine seven turns may take longer than a publisher waits for its own: it says so, changes nothing, and comes again.
+      // On a busy host seven turns may take longer than a publisher waits for its own: it says so, changes nothing, and comes again.
       yield* Effect.forEach(
         labels,
         (label) =>

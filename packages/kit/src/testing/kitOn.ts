@@ -1,5 +1,5 @@
 /**
- * Kits for tests, each of an archive on this machine.
+ * Kits for tests, each of an archive on this host.
  *
  * @module
  */

@@ -12,7 +12,7 @@
  *
  * The frames, their fields and numbers stand in contract.h, which is generated.
  *
- * Nothing here does input or output, so the same code is tested on the build machine.
+ * Nothing here does input or output, so the same code is tested on the host.
  */
 #ifndef STILLPOINT_FRAME_H
 #define STILLPOINT_FRAME_H

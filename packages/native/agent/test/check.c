@@ -1,4 +1,4 @@
-/* Promises of the parts without input or output, checked on the build machine under sanitizers. */
+/* Promises of the parts without input or output, checked on the host under sanitizers. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* The program for files as it is started in a guest, on the build machine under sanitizers. */
+/* The program for files as it is started in a guest, on the host under sanitizers. */
 #include "file_service.h"
 
 int main(int argc, char **argv)

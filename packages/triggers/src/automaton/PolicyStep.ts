@@ -1,7 +1,7 @@
 /**
  * A policy one input at a time: what it can be told, and what it answers.
  *
- * A policy is a pure state machine over three kinds of input: guest events, guest time that has been reached, and
+ * A policy is a pure automaton over three kinds of input: guest events, guest time that has been reached, and
  * signals. Inputs are totally ordered: by guest time; at one nanosecond timers come before events and signals; events
  * and signals in the order in which the guest made them and the policy took them in. All timers that are due at one
  * nanosecond are one input.

@@ -55,7 +55,7 @@ export interface DefinedTrigger<A> {
 }
 
 /**
- * Defines a trigger as a pure state machine. It composes like a built-in trigger, sees inputs in the same order (at each nanosecond,
+ * Defines a trigger as a pure automaton. It composes like a built-in trigger, sees inputs in the same order (at each nanosecond,
  * timers before events), and is replayed, explained and serialized with the policy that contains it.
  *
  * The policy ends with the reason `TriggerDefect` if the trigger throws, asks to be woken at a time that is not in the future, or is
