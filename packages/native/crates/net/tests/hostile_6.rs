@@ -41,6 +41,8 @@ fn frames_of_version_6_that_are_malformed_reach_nobody_and_are_answered_by_nobod
         frame
     };
     let gateway = GATEWAY_6.octets();
+    let far = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+    let echo_of = |source| message(source, GATEWAY_6, &[128, 0, 0, 0, 0, 7, 0, 1]);
     let mut behind = part(&good, 8, end, true);
     behind[56..58].copy_from_slice(&65_528u16.to_be_bytes());
     let chain = (0..12).fold(good.clone(), |frame, _| extended(&frame, [0; 6]));
@@ -54,6 +56,10 @@ fn frames_of_version_6_that_are_malformed_reach_nobody_and_are_answered_by_nobod
         ("in the gateway's name", vec![with(22, &gateway)]),
         ("in nobody's name", vec![with(22, &[0; 16])]),
         ("in the name of another network", vec![with(22, &[0x20, 1])]),
+        (
+            "an echo in others' names",
+            vec![echo_of(far), echo_of(GATEWAY_6), echo_of(NAME_SERVER_6)],
+        ),
         ("from another interface", vec![with(6, &[2, 9, 9, 9, 9, 9])]),
         ("to another interface", vec![with(0, &[2, 9, 9, 9, 9, 9])]),
         ("to a group's interface", vec![with(0, &[0x33, 0x33, 0, 0, 0, 1])]),
