@@ -1,5 +1,5 @@
 import { assert, describe, layer as withLayer } from "@effect/vitest"
-import { Vmm } from "@stillpoint/core"
+import { contractLimits, Vmm } from "@stillpoint/core"
 import { Effect, Fiber, Stream } from "effect"
 import { createHash } from "node:crypto"
 import * as fc from "fast-check"
@@ -64,6 +64,23 @@ describe("the agent's channel", () => {
           assert.strictEqual(digest(Buffer.concat(yield* Stream.runCollect(half.stdout))), digest(content))
           yield* Fiber.join(rest)
           assert.lengthOf(yield* opened, 1)
+        })
+      )
+    )
+
+    it.effect("what-is-on-its-way-over-the-port-when-the-channel-opens-is-not-overtaken", () =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const machine = yield* linuxAt("AgentReady", null)
+          const [much, little] = [yield* machine.spawn({ argv: ["cat"] }), yield* machine.spawn({ argv: ["cat"] })]
+          const content = pattern(32_000, 3)
+          // The channel opens at the last byte of the first: the second's come behind them, over the port.
+          yield* much.write(pattern(contractLimits.commandMuchBytes, 4))
+          yield* little.write(content.subarray(0, 30_000))
+          yield* machine.run({ kinds: ["AgentChannelOpened"], budgetNanos: enough })
+          yield* little.write(content.subarray(30_000))
+          yield* little.endInput
+          assert.strictEqual(digest(Buffer.concat(yield* Stream.runCollect(little.stdout))), digest(content))
         })
       )
     )
