@@ -7,6 +7,7 @@ import { type AddonError, NativeImages } from "@stillpoint/native"
 import { Context, Effect, Layer, Schema } from "effect"
 import type { ImageError } from "./ImageError.ts"
 import { checked, errorOf, ImagesData, type ImagesOptions, storeOf } from "./ImagesOptions.ts"
+import { listened } from "./listened.ts"
 
 const natural = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 
@@ -69,10 +70,12 @@ export interface PushedArtifact {
   readonly sentBytes: number
 }
 
-const watching =
-  ({ onProgress }: TransferOptions) =>
-  ({ doneBytes, totalBytes }: NativeImages.ImageProgress): void =>
-    onProgress?.({ doneBytes: doneBytes ?? 0, totalBytes: totalBytes ?? 0 })
+const watching = ({ onProgress = () => {} }: TransferOptions) => {
+  const { end, tell } = listened(onProgress)
+  const told = ({ doneBytes, totalBytes }: NativeImages.ImageProgress): void =>
+    tell({ doneBytes: doneBytes ?? 0, totalBytes: totalBytes ?? 0 })
+  return { end, told }
+}
 
 const mutable = (pieces: ReadonlyArray<ArtifactPiece>): Array<NativeImages.ArtifactPiece> =>
   pieces.map(({ digest, places, size }) => ({ digest, size, places: [...places] }))
@@ -125,15 +128,14 @@ export class Artifacts extends Context.Service<
         const store = storeOf(yield* checked(ImagesData, options))
         return Artifacts.of({
           push: Effect.fn("Artifacts.push")(function* (named, given, asked = {}) {
-            const request = { reference: named, artifact: given, watched: asked }
-            const { artifact, reference, watched } = yield* checked(PushRequest, request)
+            const asking = { reference: named, artifact: given, watched: asked }
+            const { artifact, reference, watched } = yield* checked(PushRequest, asking)
             const { manifest, mediaType, pieces } = artifact
-            const pushing = native.pushArtifact(
-              store,
-              { reference, pieces: mutable(pieces), manifest, mediaType },
-              watching(watched)
-            )
-            return yield* Effect.mapError(pushing, errorOf)
+            const { end, told } = watching(watched)
+            const request = { reference, pieces: mutable(pieces), manifest, mediaType }
+            const pushed = yield* Effect.mapError(native.pushArtifact(store, request, told), errorOf)
+            yield* end
+            return pushed
           }),
           manifest: Effect.fn("Artifacts.manifest")(function* (named) {
             const reference = yield* checked(Schema.String, named)
@@ -142,7 +144,9 @@ export class Artifacts extends Context.Service<
           fetch: Effect.fn("Artifacts.fetch")(function* (named, given, asked = {}) {
             const request = { reference: named, pieces: given, watched: asked }
             const { pieces, reference, watched } = yield* checked(FetchRequest, request)
-            yield* Effect.mapError(native.fetchArtifact(store, reference, mutable(pieces), watching(watched)), errorOf)
+            const { end, told } = watching(watched)
+            yield* Effect.mapError(native.fetchArtifact(store, reference, mutable(pieces), told), errorOf)
+            yield* end
           })
         })
       })

@@ -8,6 +8,7 @@ import { type AddonError, NativeImages } from "@stillpoint/native"
 import { Context, Effect, Layer, Schema } from "effect"
 import type { ImageError } from "./ImageError.ts"
 import { checked, errorOf, ImagesData, type ImagesOptions, storeOf } from "./ImagesOptions.ts"
+import { listened } from "./listened.ts"
 import { ImageProgress, ResolveData, type ResolveOptions } from "./ResolveOptions.ts"
 
 const bytes = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
@@ -45,9 +46,12 @@ const ResolveRequest = Schema.Struct({
   })
 })
 
+/** A manifest may say any length: one that no blob has is found out where it is read. */
+const asNumber = (count: number | null): number => Math.min(count ?? 0, Number.MAX_SAFE_INTEGER)
+
 const progressOf = (told: NativeImages.ImageProgress): ImageProgress => {
   const { doneBytes, layer, layers, step, totalBytes } = told
-  const done = { doneBytes: doneBytes ?? 0, totalBytes: totalBytes ?? 0 }
+  const done = { doneBytes: asNumber(doneBytes), totalBytes: asNumber(totalBytes) }
   switch (step) {
     case "layer":
       return ImageProgress.cases.Layer.make({ index: layer ?? 0, count: layers ?? 0, ...done })
@@ -135,12 +139,14 @@ export class Images extends Context.Service<
               layers: limits.layers ?? null
             }
           }
-          const resolved = native.resolve(store, request, (told) => onProgress(progressOf(told)))
+          const watch = listened(onProgress)
+          const resolved = native.resolve(store, request, (told) => watch.tell(progressOf(told)))
           const image = yield* Effect.mapError(resolved, errorOf)
           const facts = image.takeFacts()
           if (facts === null) return yield* Effect.die("an image without facts")
           if (held.has(facts.file)) image.release()
           else held.set(facts.file, image)
+          yield* watch.end
           return facts satisfies ResolvedImage
         })
         return Images.of({

@@ -89,6 +89,11 @@ const layouts: Readonly<Record<string, Bad>> = {
     reason: "BlobSizeWrong",
     said: (layout) => [layout.layer, "expected 51712 bytes", "found 1000"]
   },
+  "a-blob-of-a-length-that-is-no-safe-number": {
+    spoil: (layout) => layout.layerAs({ size: 2 ** 53 }),
+    reason: "BlobSizeWrong",
+    said: (layout) => [layout.layer, "expected 9007199254740992 bytes", "found 51712"]
+  },
   "a-layer-that-unpacks-to-another-archive": {
     spoil: (layout) => layout.layerAs(layout.put(Buffer.alloc(1024))),
     reason: "DiffIdWrong",

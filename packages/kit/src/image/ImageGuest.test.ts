@@ -57,6 +57,10 @@ it.effect("what-the-image-says-counts-unless-it-is-said-otherwise", () =>
     assert.include(said.workload, { cwd: "/", user: "ada:staff", stopSignal: 15, stopNanos: 5, hostname: "box" })
     assert.deepStrictEqual(said.workload.env, { PATH: "/bin", A: "2", B: "3" })
     assert.deepStrictEqual(said.exposedPorts, ["1/udp"])
+    for (const workingDir of ["/srv/app/", "/srv//app", "/srv/./app/.", "/srv/old/../app"]) {
+      const { workload } = yield* imageGuest({ image: image({ workingDir }) })
+      assert.strictEqual(workload.cwd, "/srv/app", workingDir)
+    }
   })
 )
 

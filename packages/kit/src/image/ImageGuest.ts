@@ -157,6 +157,10 @@ const repeated = (names: ReadonlyArray<string>): ReadonlyArray<string> => [
 ]
 
 /** How deep a folder lies: what is mounted upon one comes before what is mounted below it. */
+/** As images may write it: `/srv/app/` is `/srv/app`. What is not absolute stays, to be refused. */
+const plainPath = (path: string): string =>
+  path.startsWith("/") && !path.includes("\0") ? posix.resolve("/", path) : path
+
 const depthOf = ({ path }: { readonly path: string }): number => path.split("/").filter((part) => part !== "").length
 
 /** Bytes that the guest needs of an empty disk to make a file system on it. */
@@ -245,7 +249,7 @@ export const imageGuest = Effect.fn("ImageGuest.make")(function* (
   const folders = image.config.volumes.map((path) => posix.resolve("/", path)).filter((path) => path !== "/")
   const { disks: _disks, readOnly, scratch, workload: _workload, ...more } = guest
   const { config } = image
-  const cwd = said.cwd ?? config.workingDir
+  const cwd = plainPath(said.cwd ?? config.workingDir)
   const user = said.user ?? config.user
   const onDisk = scratch !== undefined && "diskBytes" in scratch
   const workload: WorkloadSpec = {

@@ -5,6 +5,7 @@
  */
 import { Effect } from "effect"
 import { ArgumentInvalid } from "./ArgumentInvalid.ts"
+import { failureText } from "./failureText.ts"
 import { note } from "./Output.ts"
 import { Ended } from "./exitCode.ts"
 
@@ -19,8 +20,5 @@ export const notTheCommands = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Ef
     onFailure: (error): Effect.Effect<never, Ended | ArgumentInvalid> =>
       error instanceof Ended || error instanceof ArgumentInvalid
         ? Effect.fail(error)
-        : Effect.andThen(
-            note(`stillpoint: ${error instanceof Error ? error.message : String(error)}`),
-            Effect.fail(new Ended(125))
-          )
+        : Effect.andThen(note(failureText(error)), Effect.fail(new Ended(125)))
   })

@@ -9,6 +9,7 @@ import { Cause, Effect, Exit, Fiber, Layer } from "effect"
 import { CliOutput, Command } from "effect/cli"
 import { stillpoint } from "./commands.ts"
 import { Ended, exitCodeOf } from "./exitCode.ts"
+import { failureText } from "./failureText.ts"
 import { note, say } from "./Output.ts"
 
 const formatter = CliOutput.defaultFormatter({ colors: false })
@@ -56,7 +57,7 @@ const statusOf = async (exit: Exit.Exit<void, unknown>): Promise<number> => {
   const { _tag, errors } = error as { readonly _tag?: string; readonly errors?: ReadonlyArray<unknown> }
   // It was shown already; help alone is no failure.
   if (_tag === "ShowHelp") return errors === undefined || errors.length === 0 ? 0 : 2
-  await Effect.runPromise(note(`stillpoint: ${error instanceof Error ? error.message : String(error)}`))
+  await Effect.runPromise(note(failureText(error)))
   return exitCodeOf(error)
 }
 

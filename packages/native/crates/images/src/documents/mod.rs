@@ -214,9 +214,11 @@ impl Index {
         if let Some(found) = self.manifests.iter().find(known) {
             return Ok(found);
         }
-        // An index of one image that says nothing is trusted to be meant; its configuration tells.
-        if let [only] = self.manifests.as_slice()
+        // An index of one image that says nothing is trusted to be meant, however often it stands there;
+        // its configuration tells.
+        if let [only, more @ ..] = self.manifests.as_slice()
             && only.platform.is_none()
+            && more.iter().all(|other| other.platform.is_none() && other.digest == only.digest)
         {
             return Ok(only);
         }

@@ -81,3 +81,18 @@ fn the_error_names_the_platforms_that_there_are() {
         Ok(Digest::sha256(b"amd64"))
     );
 }
+
+#[test]
+fn an_image_without_a_platform_may_stand_there_more_than_once_but_only_alone() {
+    let entry =
+        |name: &str| format!(r#"{{"digest":"{}","size":1}}"#, Digest::sha256(name.as_bytes()));
+    let chosen = |names: &[&str]| {
+        let entries: Vec<String> = names.iter().map(|name| entry(name)).collect();
+        let text = format!(r#"{{"manifests":[{}]}}"#, entries.join(","));
+        let index: Index = parse("it", text.as_bytes()).expect("an index");
+        index.choose(&Platform::default()).map(|found| found.digest.clone()).ok()
+    };
+    assert_eq!(chosen(&["a"]), Some(Digest::sha256(b"a")));
+    assert_eq!(chosen(&["a", "a"]), Some(Digest::sha256(b"a")));
+    assert_eq!(chosen(&["a", "b"]), None);
+}
