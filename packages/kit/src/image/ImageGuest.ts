@@ -156,11 +156,11 @@ const repeated = (names: ReadonlyArray<string>): ReadonlyArray<string> => [
   ...new Set(names.filter((name, index) => names.indexOf(name) !== index))
 ]
 
-/** How deep a folder lies: what is mounted upon one comes before what is mounted below it. */
 /** As images may write it: `/srv/app/` is `/srv/app`. What is not absolute stays, to be refused. */
 const plainPath = (path: string): string =>
   path.startsWith("/") && !path.includes("\0") ? posix.resolve("/", path) : path
 
+/** How deep a folder lies: what is mounted upon one comes before what is mounted below it. */
 const depthOf = ({ path }: { readonly path: string }): number => path.split("/").filter((part) => part !== "").length
 
 /** Bytes that the guest needs of an empty disk to make a file system on it. */

@@ -5,16 +5,7 @@ import type { Machine } from "@stillpoint/core"
 import { Effect, Exit, Fiber, Scope } from "effect"
 import { layer } from "../guests.ts"
 import { hostProgram, missingProgram } from "../hostProgram.ts"
-import { fetched, inGuest, listening, sha256, url } from "./webGuest.ts"
-
-/** Uses a machine while it runs in real time. */
-const whileRunning = <A, E, R>(machine: Machine, use: Effect.Effect<A, E, R>) =>
-  Effect.gen(function* () {
-    const running = yield* Effect.forkChild(machine.run({ pace: "realTime" }))
-    const result = yield* use
-    yield* Fiber.interrupt(running)
-    return result
-  })
+import { fetched, inGuest, listening, sha256, url, whileRunning } from "./webGuest.ts"
 
 const noCurl = missingProgram("curl")
 

@@ -4,9 +4,9 @@ import { type AddressInfo, connect } from "node:net"
 import { networkInterfaces } from "node:os"
 import { assert, describe, layer as withLayer } from "@effect/vitest"
 import type { Machine } from "@stillpoint/core"
-import { Effect, Fiber } from "effect"
+import { Effect } from "effect"
 import { layer } from "../guests.ts"
-import { fetched, inGuest, listening, listeningWith, url } from "./webGuest.ts"
+import { fetched, inGuest, listening, listeningWith, url, whileRunning } from "./webGuest.ts"
 
 const guestAddress = "fd53:5449:4c4c::15"
 const gateway = "fd53:5449:4c4c::2"
@@ -30,15 +30,6 @@ const hostServer = Effect.map(
   ),
   (server) => (server.address() as AddressInfo).port
 )
-
-/** Uses a machine while it runs in real time. */
-const whileRunning = <A, E, R>(machine: Machine, use: Effect.Effect<A, E, R>) =>
-  Effect.gen(function* () {
-    const running = yield* Effect.forkChild(machine.run({ pace: "realTime" }))
-    const result = yield* use
-    yield* Fiber.interrupt(running)
-    return result
-  })
 
 const said = (machine: Machine, command: string) =>
   Effect.map(machine.exec({ argv: ["sh", "-c", command] }), ({ code, stdout }) => ({

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto"
 import { type BootSpec, type Machine, type PublishedPort, Vmm } from "@stillpoint/core"
 import { GuestKit } from "@stillpoint/kit"
-import { Effect } from "effect"
+import { Effect, Fiber } from "effect"
 import { fetched as partsFetched } from "../fetched.ts"
 import { enough } from "../guests.ts"
 
@@ -50,3 +50,12 @@ export const inGuest = (machine: Machine, ...argv: [string, ...Array<string>]) =
   Effect.map(machine.exec({ argv }), ({ stdout }) => Buffer.from(stdout).toString().trim())
 
 export const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex")
+
+/** Uses a machine while it runs in real time. */
+export const whileRunning = <A, E, R>(machine: Machine, use: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const running = yield* Effect.forkChild(machine.run({ pace: "realTime" }))
+    const result = yield* use
+    yield* Fiber.interrupt(running)
+    return result
+  })
