@@ -118,6 +118,7 @@ export const exempt: Readonly<Record<string, ReadonlyArray<string>>> = {
     "codeOf",
     "describeValue",
     "diskProblem",
+    "oneLine",
     "parentPathProblem",
     "quoted",
     "readDuration",
