@@ -50,11 +50,9 @@ const fieldsOf = (fields: ReadonlyArray<Field>): string =>
     )
     .join(",\n")
 
-const isPlain = ({ fields }: { readonly fields: ReadonlyArray<Field> }): boolean =>
-  fields.every(({ type }) => type !== "bytes" && type !== "json")
-
+/** Whether a field of an event is what it must be. */
 const checkOf = ({ name, type }: Field): string => {
-  const check = (how: string) => `[${JSON.stringify(name)}, ${how}]`
+  const check = (how: string) => `${how}(event[${JSON.stringify(name)}])`
   switch (type) {
     case "text":
       return check("isString")
@@ -63,23 +61,32 @@ const checkOf = ({ name, type }: Field): string => {
     case "i32":
       return check("isInt")
     case "status":
-      return `["code", isIntOrNull], ["signal", isIntOrNull]`
+      return `isIntOrNull(event["code"]) && isIntOrNull(event["signal"])`
     case "u32?":
     case "natural?":
       return check("isNaturalOrNull")
     case "kind":
-      return check("oneOf(guestEventKinds)")
+      return check("isKind")
     case "FrameName":
-      return check("oneOf(frameNames)")
-    default: {
-      const enumeration = enumerationOf(type)
-      if (enumeration === undefined) return check("isNatural")
-      return check(
-        type === "RejectReason" ? "oneOf(rejectReasons)" : `oneOf(${literals(Object.keys(enumeration.values))})`
-      )
-    }
+      return check("isFrameName")
+    default:
+      return check(enumerationOf(type) === undefined ? "isNatural" : `is${type}`)
   }
 }
+
+const plainEvents = events.filter(([, { fields }]) => fields.every(({ type }) => type !== "bytes" && type !== "json"))
+
+/** The enumerations that their fields have. */
+const plainEnumerations = [...new Set(plainEvents.flatMap(([, { fields }]) => fields.map(({ type }) => type)))].flatMap(
+  (type) => {
+    const values = enumerationOf(type)?.values
+    return values === undefined ? [] : [{ type, values: Object.keys(values) }]
+  }
+)
+
+/** Keys of an event: its fields, `_tag`, `seq` and `atNanos`. */
+const keyCountOf = ({ fields }: { readonly fields: ReadonlyArray<Field> }): number =>
+  fields.reduce((count, { type }) => count + (type === "status" ? 2 : 1), 3)
 
 /** Kinds, the frequent ones first. */
 const byFrequency = [
@@ -154,8 +161,6 @@ export const guestEventVersions: Readonly<Record<keyof typeof guestEventFields, 
 ${events.map(([kind, { version }]) => `${kind}: ${version ?? 1}`).join(",\n")}
 }
 
-type Check = readonly [field: string, holds: (value: unknown) => boolean]
-
 const isNatural = (value: unknown): boolean => typeof value === "number" && Number.isSafeInteger(value) && value >= 0
 const isNaturalOrNull = (value: unknown): boolean => value === null || isNatural(value)
 const isInt = (value: unknown): boolean => typeof value === "number" && Number.isSafeInteger(value)
@@ -166,13 +171,27 @@ const oneOf = (values: ReadonlyArray<string>) => {
   const known: ReadonlySet<unknown> = new Set(values)
   return (value: unknown): boolean => known.has(value)
 }
-const plain = (...fields: ReadonlyArray<Check>): ReadonlyArray<Check> => [["seq", isNatural], ["atNanos", isNatural], ...fields]
+const isKind = oneOf(guestEventKinds)
+const isFrameName = oneOf(frameNames)
+${plainEnumerations
+  .map(({ type, values }) => `const is${type} = oneOf(${type === "RejectReason" ? "rejectReasons" : literals(values)})`)
+  .join("\n")}
+const hasKeys = (event: object, count: number): boolean => {
+  let keys = 0
+  for (const _ in event) keys += 1
+  return keys === count
+}
 
-/** The kinds that are their own JSON, and what their fields must be. */
-export const plainEventChecks: ReadonlyMap<string, ReadonlyArray<Check>> = new Map([
-${events
-  .filter(([, form]) => isPlain(form))
-  .map(([kind, { fields }]) => `[${JSON.stringify(kind)}, plain(${fields.map(checkOf).join(", ")})]`)
+/** The kinds that are their own JSON, each with whether a JSON value of that \`_tag\` is an event. One function a kind, since each sees one shape. */
+export const plainEventChecks: ReadonlyMap<string, (event: Readonly<Record<string, unknown>>) => boolean> = new Map<
+  string,
+  (event: Readonly<Record<string, unknown>>) => boolean
+>([
+${plainEvents
+  .map(([kind, form]) => {
+    const checks = [`isNatural(event["seq"])`, `isNatural(event["atNanos"])`, ...form.fields.map(checkOf)]
+    return `[${JSON.stringify(kind)}, (event) => ${checks.join(" && ")} && hasKeys(event, ${keyCountOf(form)})]`
+  })
   .join(",\n")}
 ])
 `

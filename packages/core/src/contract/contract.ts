@@ -610,8 +610,6 @@ export const guestEventVersions: Readonly<Record<keyof typeof guestEventFields, 
   AgentChannelOpened: 1
 }
 
-type Check = readonly [field: string, holds: (value: unknown) => boolean]
-
 const isNatural = (value: unknown): boolean => typeof value === "number" && Number.isSafeInteger(value) && value >= 0
 const isNaturalOrNull = (value: unknown): boolean => value === null || isNatural(value)
 const isInt = (value: unknown): boolean => typeof value === "number" && Number.isSafeInteger(value)
@@ -622,118 +620,307 @@ const oneOf = (values: ReadonlyArray<string>) => {
   const known: ReadonlySet<unknown> = new Set(values)
   return (value: unknown): boolean => known.has(value)
 }
-const plain = (...fields: ReadonlyArray<Check>): ReadonlyArray<Check> => [
-  ["seq", isNatural],
-  ["atNanos", isNatural],
-  ...fields
-]
+const isKind = oneOf(guestEventKinds)
+const isFrameName = oneOf(frameNames)
+const isProtocol = oneOf(["tcp", "udp"])
+const isRejectReason = oneOf(rejectReasons)
+const isNetworkProtocol = oneOf(["other", "icmp", "tcp", "udp"])
+const isNetworkRefusal = oneOf(["NotAllowed", "TooMany", "Unreachable"])
+const isDiskOperation = oneOf(["read", "write", "flush", "zero"])
+const isDiskFailure = oneOf(["Refused", "Shortened", "Changed", "NoMemory", "Broken", "Unverified"])
+const isDiskAccess = oneOf(["read", "copyOnWrite", "scratch", "volume"])
+const isConnectionDirection = oneOf(["inward", "outward"])
+const isConnectionEnd = oneOf(["closed", "reset"])
+const hasKeys = (event: object, count: number): boolean => {
+  let keys = 0
+  for (const _ in event) keys += 1
+  return keys === count
+}
 
-/** The kinds that are their own JSON, and what their fields must be. */
-export const plainEventChecks: ReadonlyMap<string, ReadonlyArray<Check>> = new Map([
-  ["SerialLine", plain(["port", isNatural], ["text", isString])],
-  ["HeartbeatTick", plain(["count", isNatural])],
-  ["WorkloadPreExec", plain(["argv", isStrings], ["holdNanos", isNaturalOrNull])],
-  ["ListenerBound", plain(["protocol", oneOf(["tcp", "udp"])], ["address", isString], ["port", isNatural])],
-  ["WorkloadParked", plain()],
-  ["WorkloadExited", plain(["code", isIntOrNull], ["signal", isIntOrNull])],
-  ["WorkloadFailed", plain(["step", isString], ["errno", isInt], ["message", isString])],
-  ["GuestIdle", plain()],
-  ["GuestBusy", plain()],
-  ["IoStarted", plain(["device", isString])],
-  ["IoSettled", plain(["device", isString])],
-  ["PagesDirtied", plain(["count", isNatural])],
-  ["AgentReady", plain(["protocolVersion", isNatural], ["kernelRelease", isString])],
-  ["AgentFrozen", plain(["token", isNatural])],
-  ["AgentThawed", plain(["token", isNatural])],
-  ["IdentityApplied", plain(["token", isNatural])],
+/** The kinds that are their own JSON, each with whether a JSON value of that `_tag` is an event. One function a kind, since each sees one shape. */
+export const plainEventChecks: ReadonlyMap<string, (event: Readonly<Record<string, unknown>>) => boolean> = new Map<
+  string,
+  (event: Readonly<Record<string, unknown>>) => boolean
+>([
+  [
+    "SerialLine",
+    (event) =>
+      isNatural(event["seq"]) &&
+      isNatural(event["atNanos"]) &&
+      isNatural(event["port"]) &&
+      isString(event["text"]) &&
+      hasKeys(event, 5)
+  ],
+  [
+    "HeartbeatTick",
+    (event) => isNatural(event["seq"]) && isNatural(event["atNanos"]) && isNatural(event["count"]) && hasKeys(event, 4)
+  ],
+  [
+    "WorkloadPreExec",
+    (event) =>
+      isNatural(event["seq"]) &&
+      isNatural(event["atNanos"]) &&
+      isStrings(event["argv"]) &&
+      isNaturalOrNull(event["holdNanos"]) &&
+      hasKeys(event, 5)
+  ],
+  [
+    "ListenerBound",
+    (event) =>
+      isNatural(event["seq"]) &&
+      isNatural(event["atNanos"]) &&
+      isProtocol(event["protocol"]) &&
+      isString(event["address"]) &&
+      isNatural(event["port"]) &&
+      hasKeys(event, 6)
+  ],
+  ["WorkloadParked", (event) => isNatural(event["seq"]) && isNatural(event["atNanos"]) && hasKeys(event, 3)],
+  [
+    "WorkloadExited",
+    (event) =>
+      isNatural(event["seq"]) &&
+      isNatural(event["atNanos"]) &&
+      isIntOrNull(event["code"]) &&
+      isIntOrNull(event["signal"]) &&
+      hasKeys(event, 5)
+  ],
+  [
+    "WorkloadFailed",
+    (event) =>
+      isNatural(event["seq"]) &&
+      isNatural(event["atNanos"]) &&
+      isString(event["step"]) &&
+      isInt(event["errno"]) &&
+      isString(event["message"]) &&
+      hasKeys(event, 6)
+  ],
+  ["GuestIdle", (event) => isNatural(event["seq"]) && isNatural(event["atNanos"]) && hasKeys(event, 3)],
+  ["GuestBusy", (event) => isNatural(event["seq"]) && isNatural(event["atNanos"]) && hasKeys(event, 3)],
+  [
+    "IoStarted",
+    (event) => isNatural(event["seq"]) && isNatural(event["atNanos"]) && isString(event["device"]) && hasKeys(event, 4)
+  ],
+  [
+    "IoSettled",
+    (event) => isNatural(event["seq"]) && isNatural(event["atNanos"]) && isString(event["device"]) && hasKeys(event, 4)
+  ],
+  [
+    "PagesDirtied",
+    (event) => isNatural(event["seq"]) && isNatural(event["atNanos"]) && isNatural(event["count"]) && hasKeys(event, 4)
+  ],
+  [
+    "AgentReady",
+    (event) =>
+      isNatural(event["seq"]) &&
+      isNatural(event["atNanos"]) &&
+      isNatural(event["protocolVersion"]) &&
+      isString(event["kernelRelease"]) &&
+      hasKeys(event, 5)
+  ],
+  [
+    "AgentFrozen",
+    (event) => isNatural(event["seq"]) && isNatural(event["atNanos"]) && isNatural(event["token"]) && hasKeys(event, 4)
+  ],
+  [
+    "AgentThawed",
+    (event) => isNatural(event["seq"]) && isNatural(event["atNanos"]) && isNatural(event["token"]) && hasKeys(event, 4)
+  ],
+  [
+    "IdentityApplied",
+    (event) => isNatural(event["seq"]) && isNatural(event["atNanos"]) && isNatural(event["token"]) && hasKeys(event, 4)
+  ],
   [
     "AgentRejected",
-    plain(
-      ["request", oneOf(frameNames)],
-      ["id", isNaturalOrNull],
-      ["reason", oneOf(rejectReasons)],
-      ["message", isString]
-    )
+    (event) =>
+      isNatural(event["seq"]) &&
+      isNatural(event["atNanos"]) &&
+      isFrameName(event["request"]) &&
+      isNaturalOrNull(event["id"]) &&
+      isRejectReason(event["reason"]) &&
+      isString(event["message"]) &&
+      hasKeys(event, 7)
   ],
-  ["ExecStarted", plain(["id", isNatural], ["pid", isNatural])],
-  ["ExecExited", plain(["id", isNatural], ["code", isIntOrNull], ["signal", isIntOrNull])],
-  ["ExecFailed", plain(["id", isNatural], ["step", isString], ["errno", isInt], ["message", isString])],
-  ["GuestPanicked", plain(["message", isString])],
-  ["GuestHalted", plain(["reason", isNatural])],
-  ["GuestReset", plain(["reason", isNatural])],
-  ["EngineFault", plain(["message", isString])],
-  ["ListenerClosed", plain(["protocol", oneOf(["tcp", "udp"])], ["address", isString], ["port", isNatural])],
-  ["UnixListenerBound", plain(["path", isString])],
-  ["UnixListenerClosed", plain(["path", isString])],
-  ["EventsDropped", plain(["kind", oneOf(guestEventKinds)], ["count", isNatural])],
-  ["SerialText", plain(["port", isNatural], ["text", isString])],
-  ["ExecInputTaken", plain(["id", isNatural], ["bytes", isNatural])],
-  ["ExecOutputHeld", plain(["id", isNatural])],
+  [
+    "ExecStarted",
+    (event) =>
+      isNatural(event["seq"]) &&
+      isNatural(event["atNanos"]) &&
+      isNatural(event["id"]) &&
+      isNatural(event["pid"]) &&
+      hasKeys(event, 5)
+  ],
+  [
+    "ExecExited",
+    (event) =>
+      isNatural(event["seq"]) &&
+      isNatural(event["atNanos"]) &&
+      isNatural(event["id"]) &&
+      isIntOrNull(event["code"]) &&
+      isIntOrNull(event["signal"]) &&
+      hasKeys(event, 6)
+  ],
+  [
+    "ExecFailed",
+    (event) =>
+      isNatural(event["seq"]) &&
+      isNatural(event["atNanos"]) &&
+      isNatural(event["id"]) &&
+      isString(event["step"]) &&
+      isInt(event["errno"]) &&
+      isString(event["message"]) &&
+      hasKeys(event, 7)
+  ],
+  [
+    "GuestPanicked",
+    (event) => isNatural(event["seq"]) && isNatural(event["atNanos"]) && isString(event["message"]) && hasKeys(event, 4)
+  ],
+  [
+    "GuestHalted",
+    (event) => isNatural(event["seq"]) && isNatural(event["atNanos"]) && isNatural(event["reason"]) && hasKeys(event, 4)
+  ],
+  [
+    "GuestReset",
+    (event) => isNatural(event["seq"]) && isNatural(event["atNanos"]) && isNatural(event["reason"]) && hasKeys(event, 4)
+  ],
+  [
+    "EngineFault",
+    (event) => isNatural(event["seq"]) && isNatural(event["atNanos"]) && isString(event["message"]) && hasKeys(event, 4)
+  ],
+  [
+    "ListenerClosed",
+    (event) =>
+      isNatural(event["seq"]) &&
+      isNatural(event["atNanos"]) &&
+      isProtocol(event["protocol"]) &&
+      isString(event["address"]) &&
+      isNatural(event["port"]) &&
+      hasKeys(event, 6)
+  ],
+  [
+    "UnixListenerBound",
+    (event) => isNatural(event["seq"]) && isNatural(event["atNanos"]) && isString(event["path"]) && hasKeys(event, 4)
+  ],
+  [
+    "UnixListenerClosed",
+    (event) => isNatural(event["seq"]) && isNatural(event["atNanos"]) && isString(event["path"]) && hasKeys(event, 4)
+  ],
+  [
+    "EventsDropped",
+    (event) =>
+      isNatural(event["seq"]) &&
+      isNatural(event["atNanos"]) &&
+      isKind(event["kind"]) &&
+      isNatural(event["count"]) &&
+      hasKeys(event, 5)
+  ],
+  [
+    "SerialText",
+    (event) =>
+      isNatural(event["seq"]) &&
+      isNatural(event["atNanos"]) &&
+      isNatural(event["port"]) &&
+      isString(event["text"]) &&
+      hasKeys(event, 5)
+  ],
+  [
+    "ExecInputTaken",
+    (event) =>
+      isNatural(event["seq"]) &&
+      isNatural(event["atNanos"]) &&
+      isNatural(event["id"]) &&
+      isNatural(event["bytes"]) &&
+      hasKeys(event, 5)
+  ],
+  [
+    "ExecOutputHeld",
+    (event) => isNatural(event["seq"]) && isNatural(event["atNanos"]) && isNatural(event["id"]) && hasKeys(event, 4)
+  ],
   [
     "NetworkRefused",
-    plain(
-      ["protocol", oneOf(["other", "icmp", "tcp", "udp"])],
-      ["address", isString],
-      ["port", isNatural],
-      ["reason", oneOf(["NotAllowed", "TooMany", "Unreachable"])],
-      ["count", isNatural]
-    )
+    (event) =>
+      isNatural(event["seq"]) &&
+      isNatural(event["atNanos"]) &&
+      isNetworkProtocol(event["protocol"]) &&
+      isString(event["address"]) &&
+      isNatural(event["port"]) &&
+      isNetworkRefusal(event["reason"]) &&
+      isNatural(event["count"]) &&
+      hasKeys(event, 8)
   ],
   [
     "DiskFailed",
-    plain(
-      ["disk", isString],
-      ["operation", oneOf(["read", "write", "flush", "zero"])],
-      ["offset", isNatural],
-      ["bytes", isNatural],
-      ["reason", oneOf(["Refused", "Shortened", "Changed", "NoMemory", "Broken", "Unverified"])],
-      ["errno", isNaturalOrNull],
-      ["message", isString]
-    )
+    (event) =>
+      isNatural(event["seq"]) &&
+      isNatural(event["atNanos"]) &&
+      isString(event["disk"]) &&
+      isDiskOperation(event["operation"]) &&
+      isNatural(event["offset"]) &&
+      isNatural(event["bytes"]) &&
+      isDiskFailure(event["reason"]) &&
+      isNaturalOrNull(event["errno"]) &&
+      isString(event["message"]) &&
+      hasKeys(event, 10)
   ],
   [
     "DiskAttached",
-    plain(
-      ["disk", isString],
-      ["slot", isNatural],
-      ["access", oneOf(["read", "copyOnWrite", "scratch", "volume"])],
-      ["sizeBytes", isNatural],
-      ["source", isString]
-    )
+    (event) =>
+      isNatural(event["seq"]) &&
+      isNatural(event["atNanos"]) &&
+      isString(event["disk"]) &&
+      isNatural(event["slot"]) &&
+      isDiskAccess(event["access"]) &&
+      isNatural(event["sizeBytes"]) &&
+      isString(event["source"]) &&
+      hasKeys(event, 8)
   ],
   [
     "ConnectionOpened",
-    plain(
-      ["direction", oneOf(["inward", "outward"])],
-      ["guestPort", isNatural],
-      ["peerAddress", isString],
-      ["peerPort", isNatural],
-      ["open", isNatural]
-    )
+    (event) =>
+      isNatural(event["seq"]) &&
+      isNatural(event["atNanos"]) &&
+      isConnectionDirection(event["direction"]) &&
+      isNatural(event["guestPort"]) &&
+      isString(event["peerAddress"]) &&
+      isNatural(event["peerPort"]) &&
+      isNatural(event["open"]) &&
+      hasKeys(event, 8)
   ],
   [
     "RequestServed",
-    plain(
-      ["guestPort", isNatural],
-      ["peerAddress", isString],
-      ["peerPort", isNatural],
-      ["requestBytes", isNatural],
-      ["answerBytes", isNatural]
-    )
+    (event) =>
+      isNatural(event["seq"]) &&
+      isNatural(event["atNanos"]) &&
+      isNatural(event["guestPort"]) &&
+      isString(event["peerAddress"]) &&
+      isNatural(event["peerPort"]) &&
+      isNatural(event["requestBytes"]) &&
+      isNatural(event["answerBytes"]) &&
+      hasKeys(event, 8)
   ],
   [
     "ConnectionClosed",
-    plain(
-      ["direction", oneOf(["inward", "outward"])],
-      ["guestPort", isNatural],
-      ["peerAddress", isString],
-      ["peerPort", isNatural],
-      ["bytesIn", isNatural],
-      ["bytesOut", isNatural],
-      ["end", oneOf(["closed", "reset"])],
-      ["open", isNatural]
-    )
+    (event) =>
+      isNatural(event["seq"]) &&
+      isNatural(event["atNanos"]) &&
+      isConnectionDirection(event["direction"]) &&
+      isNatural(event["guestPort"]) &&
+      isString(event["peerAddress"]) &&
+      isNatural(event["peerPort"]) &&
+      isNatural(event["bytesIn"]) &&
+      isNatural(event["bytesOut"]) &&
+      isConnectionEnd(event["end"]) &&
+      isNatural(event["open"]) &&
+      hasKeys(event, 11)
   ],
-  ["TrafficPassed", plain(["bytesIn", isNatural], ["bytesOut", isNatural], ["overNanos", isNatural])],
-  ["AgentChannelOpened", plain()]
+  [
+    "TrafficPassed",
+    (event) =>
+      isNatural(event["seq"]) &&
+      isNatural(event["atNanos"]) &&
+      isNatural(event["bytesIn"]) &&
+      isNatural(event["bytesOut"]) &&
+      isNatural(event["overNanos"]) &&
+      hasKeys(event, 6)
+  ],
+  ["AgentChannelOpened", (event) => isNatural(event["seq"]) && isNatural(event["atNanos"]) && hasKeys(event, 3)]
 ])

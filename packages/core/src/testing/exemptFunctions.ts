@@ -139,7 +139,18 @@ export const exempt: Readonly<Record<string, ReadonlyArray<string>>> = {
     "printName",
     "sha256",
     "snapshotsHome",
-    ...["finish", "push", "take", "takeEnd", "takeHeader", "whole"].map((part) => `TimelineDecoder.${part}`)
+    ...[
+      "finish",
+      "push",
+      "takeEach",
+      "takeEnd",
+      "takeEvent",
+      "takeHeader",
+      "takeLine",
+      "takeLines",
+      "unreadable",
+      "whole"
+    ].map((part) => `TimelineDecoder.${part}`)
   ],
   "it is tried under the name of what it makes": ["makeSqliteJournal", "Snapshots.layerHost"],
   "it takes a stream of the host's, process.stderr if absent": ["ProgressDisplay.layer"]

@@ -6,11 +6,14 @@ import { frameNames, guestEventKinds, rejectReasons } from "../contract/contract
 import { type GuestEvent, GuestEventJson, type GuestEventKind } from "../GuestEvent.ts"
 import { decodeEventLine, encodeEventLine } from "./eventLine.ts"
 import {
+  assembleTimeline,
   decodeTimeline,
   decodeTimelineStream,
   encodeTimeline,
   encodeTimelineStream,
-  type RecordedTimeline
+  type RecordedTimeline,
+  TimelineDecoder,
+  type TimelinePart
 } from "./RecordedTimeline.ts"
 import { type TimelineHeader, timelineVersion } from "./TimelineHeader.ts"
 
@@ -287,6 +290,40 @@ describe("recorded timelines", () => {
       ),
       { numRuns: runs }
     )
+  })
+
+  it("a-damaged-recording-is-read-or-refused-alike-however-it-is-cut", () => {
+    let invalid = 0
+    let refused = 0
+    fc.assert(
+      fc.property(
+        recording,
+        fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 3 }),
+        fc.array(fc.nat(40), { maxLength: 30 }),
+        (timeline, damages, sizes) => {
+          const damaged = encodeTimeline(timeline).slice()
+          for (const [at, byte] of damages) damaged[at % damaged.length] = byte
+          const inPieces = () => {
+            const decoder = new TimelineDecoder()
+            const parts: Array<TimelinePart> = []
+            for (const chunk of [...chunksOf(damaged, sizes), null]) {
+              const read = chunk === null ? decoder.finish() : decoder.push(chunk)
+              if (Result.isFailure(read)) return read
+              parts.push(...read.success)
+            }
+            return Result.succeed(assembleTimeline(parts))
+          }
+          const whole = decodeTimeline(damaged)
+          assert.deepStrictEqual<unknown>(inPieces(), whole)
+          refused += Result.isFailure(whole) ? 1 : 0
+          invalid += Result.isFailure(whole) && whole.failure.message.includes("utf-8") ? 1 : 0
+        }
+      ),
+      { numRuns: runs }
+    )
+    // Most damage is found, and some of it is bytes that are no text.
+    assert.isAbove(refused, runs / 2)
+    assert.isAbove(invalid, runs / 20)
   })
 
   it("missing-repeated-and-swapped-lines-are-refused-by-name", () => {

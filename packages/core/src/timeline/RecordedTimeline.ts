@@ -18,7 +18,7 @@
 import { Effect, Result, Schema, Stream } from "effect"
 import { upcastGuestEvent } from "../contract/upcasts.ts"
 import type { GuestEvent } from "../GuestEvent.ts"
-import { decodeEventValue, encodeEventLine } from "./eventLine.ts"
+import { decodeEventValue, encodeEventLine, isPlainEvent } from "./eventLine.ts"
 import { TimelineEnd, timelineFormat, TimelineHeader, timelineVersion } from "./TimelineHeader.ts"
 import { TimelineError, type TimelineReason } from "./TimelineError.ts"
 
@@ -180,17 +180,14 @@ export class TimelineDecoder {
   push(chunk: Uint8Array): Result.Result<ReadonlyArray<TimelinePart>, TimelineError> {
     const parts: Array<TimelinePart> = []
     const events: Array<GuestEvent> = []
-    let from = 0
-    for (;;) {
-      const to = chunk.indexOf(newline, from)
-      if (to === -1) break
-      const failure = this.take(this.whole(chunk.subarray(from, to)), parts, events)
+    const to = chunk.lastIndexOf(newline)
+    if (to !== -1) {
+      const failure = this.takeLines(this.whole(chunk.subarray(0, to)), parts, events)
       if (failure !== null) return Result.fail(new TimelineError({ reason: failure }))
-      from = to + 1
     }
-    if (from < chunk.length) {
-      this.pending.push(chunk.slice(from))
-      this.pendingBytes += chunk.length - from
+    if (to + 1 < chunk.length) {
+      this.pending.push(chunk.slice(to + 1))
+      this.pendingBytes += chunk.length - (to + 1)
       if (this.pendingBytes > lineLimitBytes) {
         return Result.fail(
           new TimelineError({ reason: { _tag: "LineTooLong", line: this.line + 1, limitBytes: lineLimitBytes } })
@@ -211,7 +208,7 @@ export class TimelineDecoder {
       const isTorn = this.hasHeader && !this.hasEnded && !isJson(this.text, last)
       if (isTorn) parts.push({ _tag: "Torn", torn: { line: this.line + 1, sizeBytes: last.length } })
       else {
-        const failure = this.take(last, parts, events)
+        const failure = this.takeLines(last, parts, events)
         if (failure !== null) return Result.fail(new TimelineError({ reason: failure }))
       }
     }
@@ -234,24 +231,66 @@ export class TimelineDecoder {
     return whole
   }
 
-  private take(bytes: Uint8Array, parts: Array<TimelinePart>, events: Array<GuestEvent>): TimelineReason | null {
-    this.line += 1
-    const { line } = this
-    if (bytes.length > lineLimitBytes) return { _tag: "LineTooLong", line, limitBytes: lineLimitBytes }
+  /** Takes lines without the last one's newline. They are decoded together: a call of the decoder costs as much as a short line. */
+  private takeLines(bytes: Uint8Array, parts: Array<TimelinePart>, events: Array<GuestEvent>): TimelineReason | null {
+    let text: string
+    try {
+      text = this.text.decode(bytes)
+    } catch (cause) {
+      return bytes.includes(newline) ? this.takeEach(bytes, parts, events) : this.unreadable(cause)
+    }
+    for (let from = 0; from <= text.length;) {
+      const found = text.indexOf("\n", from)
+      const to = found === -1 ? text.length : found
+      const failure = this.takeLine(text.slice(from, to), parts, events)
+      if (failure !== null) return failure
+      from = to + 1
+    }
+    return null
+  }
+
+  /** Takes lines of which one is not text, up to that one. */
+  private takeEach(bytes: Uint8Array, parts: Array<TimelinePart>, events: Array<GuestEvent>): TimelineReason | null {
+    for (let from = 0; from <= bytes.length;) {
+      const found = bytes.indexOf(newline, from)
+      const to = found === -1 ? bytes.length : found
+      const failure = this.takeLines(bytes.subarray(from, to), parts, events)
+      if (failure !== null) return failure
+      from = to + 1
+    }
+    return null
+  }
+
+  /** The reason why the line after the last one taken is refused. */
+  private unreadable(cause: unknown): TimelineReason {
+    const message = cause instanceof Error ? cause.message : String(cause)
+    return this.hasHeader ? { _tag: "Garbage", line: this.line + 1, message } : { _tag: "NotATimeline", message }
+  }
+
+  private takeLine(text: string, parts: Array<TimelinePart>, events: Array<GuestEvent>): TimelineReason | null {
+    // A character is three bytes at the most.
+    if (text.length * 3 > lineLimitBytes && Buffer.byteLength(text) > lineLimitBytes)
+      return { _tag: "LineTooLong", line: this.line + 1, limitBytes: lineLimitBytes }
     let value: unknown
     try {
-      value = JSON.parse(this.text.decode(bytes))
+      value = JSON.parse(text)
     } catch (cause) {
-      const message = cause instanceof Error ? cause.message : String(cause)
-      return this.hasHeader ? { _tag: "Garbage", line, message } : { _tag: "NotATimeline", message }
+      return this.unreadable(cause)
     }
+    this.line += 1
+    const { line } = this
     if (!this.hasHeader) return this.takeHeader(value, parts)
     if (this.hasEnded)
       return { _tag: "WrongEnd", line, message: "expected nothing after the end of the timeline, found another line" }
+    if (this.version === timelineVersion && isPlainEvent(value)) return this.takeEvent(value, events)
     if (isEnd(value)) return this.takeEnd(value, parts)
     const decoded = decodeEventValue(this.version === timelineVersion ? value : upcastGuestEvent(value, this.version))
     if (Result.isFailure(decoded)) return { _tag: "Garbage", line, message: decoded.failure }
-    const event = decoded.success
+    return this.takeEvent(decoded.success, events)
+  }
+
+  private takeEvent(event: GuestEvent, events: Array<GuestEvent>): TimelineReason | null {
+    const { line } = this
     if (event.seq !== this.nextSeq) {
       return {
         _tag: "OutOfOrder",

@@ -56,16 +56,9 @@ export const decodeEventValue = (value: unknown): Result.Result<GuestEvent, stri
   return Result.mapError(decodeWithSchema(value), (error) => error.message)
 }
 
-const isPlainEvent = (value: unknown): value is GuestEvent => {
+/** Whether a JSON value is an event of a kind that is its own JSON: what {@link decodeEventValue} gives back is the value itself then. */
+export const isPlainEvent = (value: unknown): value is GuestEvent => {
   if (typeof value !== "object" || value === null) return false
   const record = value as Readonly<Record<string, unknown>>
-  const checks = plainEventChecks.get(record["_tag"] as string)
-  if (checks === undefined) return false
-  for (let index = 0; index < checks.length; index++) {
-    const [field, holds] = checks[index] as (typeof checks)[number]
-    if (!holds(record[field])) return false
-  }
-  let keys = 0
-  for (const _ in record) keys += 1
-  return keys === checks.length + 1
+  return plainEventChecks.get(record["_tag"] as string)?.(record) === true
 }
