@@ -1,8 +1,15 @@
 /**
- * Sandboxes of named snapshots, archives and registries for them, and reports on boots and runs.
+ * Sandboxes of named snapshots, archives and registries for them, and reports on boots and runs; and all that the libraries export.
  *
  * @module
  */
+export * from "@stillpoint/core"
+export * from "@stillpoint/images"
+export * from "@stillpoint/kit"
+export * from "@stillpoint/native"
+export * from "@stillpoint/triggers"
+// Of the two of that name, the one with functions; the type of the other is a policy's.
+export { Trigger } from "@stillpoint/triggers"
 export { type Exported, exportSnapshot } from "./archive/exportSnapshot.ts"
 export { importSnapshot } from "./archive/importSnapshot.ts"
 export { ArtifactUnknown, PullBusy } from "./registry/PullErrors.ts"
@@ -15,8 +22,19 @@ export { type ReportedRun, reportedRecording, reportedRun } from "./report/Repor
 export { bake, type BakeOptions, type Baked } from "./sandbox/bake.ts"
 export type { ImageOptions, WorkloadOptions } from "./sandbox/imageSpec.ts"
 export { type Moment, readMoment } from "./sandbox/readMoment.ts"
-export { type CommandResult, explainSnapshot, poolOf, Sandbox, type SandboxOptions } from "./sandbox/Sandbox.ts"
-export { ImageNotKept, ImageUnknown, MomentInvalid, OptionsInvalid, SandboxClosed } from "./sandbox/SandboxError.ts"
-export { type Abortable, type RunningCommand, Stillpoint } from "./sandbox/Stillpoint.ts"
+export {
+  type CommandResult,
+  explainSnapshot,
+  poolOf,
+  Sandbox,
+  type SandboxOptions,
+  type ServePool,
+  type ServeSnapshotOptions
+} from "./sandbox/Sandbox.ts"
+export { ImageNotKept, ImageUnknown, MomentInvalid, SandboxClosed } from "./sandbox/SandboxError.ts"
+export type { Abortable } from "./sandbox/abortable.ts"
+export { type RunningCommand, Stillpoint } from "./sandbox/Stillpoint.ts"
+export { type ServedOptions, ServedSnapshot } from "./sandbox/ServedSnapshot.ts"
+export type { StoreOptions } from "./sandbox/storedSnapshots.ts"
 export type { StillpointOptions } from "./sandbox/sandboxServices.ts"
 export { TransferInvalid, TransferVersionUnknown } from "./transfer/TransferErrors.ts"

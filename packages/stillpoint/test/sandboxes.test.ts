@@ -1,6 +1,6 @@
 /** Sandboxes by promises, over the same code as those of Effect. */
 import { assert, describe, it } from "vitest"
-import { Stillpoint } from "stillpoint"
+import { type Served, Stillpoint } from "stillpoint"
 import { makeFolder } from "./runStillpoint.ts"
 
 const { home } = makeFolder()
@@ -51,13 +51,70 @@ describe("a sandbox", () => {
     await using later = await Stillpoint.of("web:with-a-page", { home })
     assert.strictEqual(new TextDecoder().decode(await later.files.read("/www/page")), "a page\n")
 
+    // Paused, it stands until it goes on, whether its port is open or it runs for its commands alone; what was asked then is answered.
+    for (const paused of [sandbox, later]) {
+      const at = await paused.pause()
+      assert.strictEqual(await paused.pause(), at)
+      const [fork] = await paused.fork(1)
+      assert.strictEqual((await fork?.exec("cat /www/page"))?.stdout, "a page\n")
+      await fork?.close()
+      let isAnswered = false
+      const answer = paused.exec("echo on").finally(() => (isAnswered = true))
+      await new Promise((done) => setImmediate(done))
+      assert.isFalse(isAnswered)
+      assert.strictEqual(await paused.pause(), at)
+      await paused.resume()
+      assert.strictEqual((await answer).stdout, "on\n")
+      await paused.resume()
+      assert.isAbove(await paused.pause(), at)
+      await paused.resume()
+    }
+    assert.strictEqual(await (await fetch(`http://${host}:${hostPort}/page`)).text(), "a page\n")
+
+    // Whatever is waited for can be ended: of a command, too.
+    const asleep = await sandbox.spawn({ argv: ["sleep", "1000"] })
+    const gone = AbortSignal.abort("enough")
+    const ended: ReadonlyArray<() => Promise<unknown>> = [
+      () => asleep.exit({ signal: gone }),
+      () => asleep.write("in", { signal: gone }),
+      () => asleep.endInput({ signal: gone }),
+      () => asleep.kill(9, { signal: gone }),
+      () => asleep.resize({ columns: 80, rows: 24 }, { signal: gone }),
+      () => sandbox.pause({ signal: gone }),
+      () => sandbox.resume({ signal: gone }),
+      () => Stillpoint.of("web", { home, signal: gone }),
+      () => Stillpoint.serve("web", { home, guestPort: 8080, signal: gone }),
+      () => Stillpoint.snapshots.list({ home, signal: gone })
+    ]
+    for (const one of ended) {
+      assert.strictEqual(await one().catch((cause: unknown) => cause), "enough", String(one))
+    }
+    await asleep.kill(9)
+    assert.deepStrictEqual(await asleep.exit(), { code: null, signal: 9 })
+
+    // The store, and its clones behind a port.
+    const named = async () => (await Stillpoint.snapshots.list({ home })).flatMap(({ names }) => names)
+    assert.includeMembers([...(await named())], ["web", "web:with-a-page"])
+    const { directory } = await Stillpoint.snapshots.get("web:with-a-page", { home })
+    assert.isTrue(directory.startsWith(home))
+    const told: Array<string> = []
+    {
+      const serving = { guestPort: 8080, per: "request", pool: { ready: 1 }, home } as const
+      const onServed = ({ how }: Served): void => void told.push(how._tag)
+      await using served = await Stillpoint.serve("web:with-a-page", { ...serving, onServed })
+      assert.strictEqual(await (await fetch(`http://${served.host}:${served.hostPort}/page`)).text(), "a page\n")
+      await served.drain()
+      assert.deepInclude(await served.stats(), { served: 1, failed: 0 })
+    }
+    assert.deepStrictEqual(told, ["Ended"])
+    assert.isTrue((await Stillpoint.snapshots.remove("web:with-a-page", { home })).isGone)
+    assert.notInclude(await named(), "web:with-a-page")
+
     // What takes too long is ended by who asked for it, and the sandbox goes on.
     const ending = new AbortController()
     const endless = sandbox.exec("while :; do :; done", { signal: ending.signal })
-    ending.abort()
-    let failure: unknown = null
-    await endless.catch((cause: unknown) => void (failure = cause))
-    assert.isNotNull(failure)
+    ending.abort("it takes too long")
+    assert.strictEqual(await endless.catch((cause: unknown) => cause), "it takes too long")
     assert.strictEqual((await sandbox.exec("echo on")).stdout, "on\n")
     // What nobody knows is not taken for said.
     const misspelt = { timeout: 3, signl: AbortSignal.abort() } as object

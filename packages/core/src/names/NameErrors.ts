@@ -11,10 +11,13 @@ import { ReferenceInvalid } from "./Reference.ts"
 
 /** The options of an operation are invalid; nothing was done. */
 export class OptionsInvalid extends Schema.TaggedError<OptionsInvalid>()("OptionsInvalid", {
+  /** The operation; absent if the problems name it themselves. */
+  operation: Schema.optionalKey(Schema.String),
   problems: Schema.NonEmptyArray(Schema.String)
 }) {
   override get message(): string {
-    return this.problems.join("\n")
+    const { operation, problems } = this
+    return (operation === undefined ? problems : problems.map((problem) => `${operation}: ${problem}`)).join("\n")
   }
 }
 

@@ -4,18 +4,14 @@
  * @module
  */
 import { isIPv4, isIPv6 } from "node:net"
-import { serve } from "@stillpoint/core"
 import { Effect } from "effect"
 import { Flag } from "effect/cli"
-import { poolOf, Sandbox } from "../sandbox/Sandbox.ts"
+import { Sandbox } from "../sandbox/Sandbox.ts"
 import { ArgumentInvalid } from "./ArgumentInvalid.ts"
 import { answer } from "./Output.ts"
 
 const published = /^(?:(?:\[([^\]%]+)\]|([^:]+)):)?(\d{1,5}):(\d{1,5})(?:\/(tcp|udp))?$/
 const lastPort = 65_535
-
-/** Clones that stand ready while they are served. */
-const readyClones = 2
 
 export const publish = Flag.String("publish").pipe(
   Flag.withDescription("[ADDRESS:]PORT:GUESTPORT[/udp], an IPv6 address in brackets; port 0 picks a free one")
@@ -70,8 +66,8 @@ export const publishClones = Effect.fnUntraced(function* (
   const per = how.perRequest ? "request" : how.perConnection ? "connection" : null
   const port =
     per === null
-      ? yield* (yield* Sandbox.of(reference)).publish(where)
-      : yield* serve({ ...at, per, pool: yield* poolOf(reference, readyClones) })
+      ? yield* (yield* Sandbox.of(reference)).ports.publish(where)
+      : yield* Sandbox.serve(reference, { ...at, per })
   const leads = per === null ? "leads to a clone" : `gives each ${per} a clone`
   const scheme = protocol === "udp" ? "udp" : "http"
   yield* answer(how.json, { host: port.host, hostPort: port.hostPort, guestPort: where.guestPort, protocol, per }, [

@@ -12,16 +12,20 @@ import {
   firingOf,
   Gate,
   type GuestFiles,
+  type LiveMachine,
   type Machine,
+  type MachineError,
   type PublishedPort,
   type PublishSpec,
+  serve,
+  type ServeOptions,
   type Snapshot,
   Snapshots,
   SnapshotStore,
   type SpawnSpec,
   type StoredSnapshot
 } from "@stillpoint/core"
-import { Effect, Schema, type Scope } from "effect"
+import { Effect, Exit, Schema, Scope } from "effect"
 import { type BakeOptions, bakedOnce } from "./bake.ts"
 import { checkedOptions, isFree, SnapshotName } from "./checkedOptions.ts"
 import { disksIn } from "./imageSpec.ts"
@@ -38,6 +42,14 @@ export interface CommandResult {
   readonly stderr: string
 }
 
+/** The clones that {@link Sandbox.serve} keeps: 2 ready ones, if nothing else is said. */
+export type ServePool = Partial<Omit<ClonePoolOptions, "snapshot" | "gate">>
+
+/** Options for serving a stored snapshot: those of `serve`, and how many clones it keeps. */
+export interface ServeSnapshotOptions extends Omit<ServeOptions, "pool"> {
+  readonly pool?: ServePool
+}
+
 /** Why a snapshot was taken at that moment, from its manifest; `null` if no policy decided. */
 export const explainSnapshot = ({ manifest }: Pick<Snapshot, "manifest">): string | null => {
   const firing = firingOf(manifest.provenance)
@@ -49,6 +61,16 @@ const Count = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000
 /** How many there are to be of something. */
 export const checkedCount = (operation: string, count: unknown) =>
   checkedOptions(operation, Schema.Struct({ count: Count }), { count })
+
+/** Clones that stand ready where nothing is said. */
+const usuallyReady = 2
+
+const PoolData = Schema.Record(Schema.String, Schema.Unknown).check(
+  Schema.makeFilter((pool) => {
+    const told = ["snapshot", "gate"].filter((name) => name in pool)
+    return told.length === 0 || `expected no ${told.join(" and no ")}: the snapshot that is served is named before`
+  })
+)
 
 const Naming = Schema.Struct({
   name: SnapshotName,
@@ -84,15 +106,17 @@ export class Sandbox {
   /** The underlying machine, with its events and all other operations of the library. */
   readonly machine: Machine
   /** The snapshot that it is a clone of. */
-  readonly snapshot: Snapshot
+  readonly restoredFrom: Snapshot
   /** Whether that snapshot existed already. */
   readonly wasCached: boolean
-  private readonly clone: Clone
+  /** It runs in the background; `null` while it does not. */
+  private life: LiveMachine | null = null
+  /** Holds a sandbox that does not run in the background while it is paused. */
+  private hold: Scope.Closeable | null = null
 
   private constructor(clone: Clone, wasCached: boolean) {
-    this.clone = clone
     this.machine = clone.machine
-    this.snapshot = clone.snapshot
+    this.restoredFrom = clone.snapshot
     this.wasCached = wasCached
   }
 
@@ -108,6 +132,29 @@ export class Sandbox {
     return new Sandbox(yield* cloneOf(snapshot), true)
   })
 
+  /**
+   * A host port behind which each connection, or each request, gets its own clone of a stored snapshot, until the scope closes.
+   *
+   * @example
+   * ```ts no-run: serves until it is interrupted
+   * import { Effect } from "effect"
+   * import { Sandbox, Stillpoint } from "stillpoint"
+   *
+   * const program = Effect.gen(function* () {
+   *   const { host, hostPort } = yield* Sandbox.serve("web", { guestPort: 8080, per: "request", pool: { ready: 8 } })
+   *   console.log(`http://${host}:${hostPort}`)
+   *   return yield* Effect.never
+   * })
+   * await Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(Stillpoint.layer())))
+   * ```
+   */
+  static readonly serve = Effect.fn("Sandbox.serve")(function* (reference: string, given: ServeSnapshotOptions) {
+    const { pool = {}, ...options } = { ...given }
+    yield* checkedOptions("serve", Schema.Struct({ pool: PoolData }), { pool })
+    const { ready = usuallyReady, ...others } = pool
+    return yield* serve({ ...options, pool: { ...others, ...(yield* poolOf(reference, ready)) } })
+  })
+
   /** Name of the machine in events and journals. */
   get id(): string {
     return this.machine.id
@@ -115,7 +162,7 @@ export class Sandbox {
 
   /** Why the snapshot was taken at that moment, one sentence a line. */
   get explain(): string | null {
-    return explainSnapshot(this.snapshot)
+    return explainSnapshot(this.restoredFrom)
   }
 
   /** Runs a command to its end: a line for the guest's shell, a list of arguments, or an {@link ExecSpec}. */
@@ -137,18 +184,59 @@ export class Sandbox {
     return this.machine.files
   }
 
-  /** Forwards a host port into the guest, which runs in the background from then on, until the scope closes. */
-  publish(
-    spec: PublishSpec
-  ): Effect.Effect<PublishedPort, Effect.Error<ReturnType<Machine["ports"]["publish"]>>, Scope.Scope> {
-    return Effect.tap(this.machine.ports.publish(spec), () =>
-      // It lives already where a port was published before.
-      Effect.catchIf(
-        Effect.asVoid(this.machine.live()),
-        (error) => error.reason._tag === "AlreadyRunning",
-        () => Effect.void
+  /** Ports that lead into the guest. */
+  readonly ports = {
+    /** Forwards a host port into the guest, which runs in the background from then on, until the scope closes. */
+    publish: (
+      spec: PublishSpec
+    ): Effect.Effect<PublishedPort, Effect.Error<ReturnType<Machine["ports"]["publish"]>>, Scope.Scope> =>
+      Effect.tap(this.machine.ports.publish(spec), () => {
+        // Paused, it goes on in the background when it is resumed.
+        this.hold = null
+        // It lives already where a port was published before.
+        return Effect.catchIf(
+          Effect.asVoid(this.live),
+          (error) => error.reason._tag === "AlreadyRunning",
+          () => Effect.void
+        )
+      })
+  }
+
+  private get live(): Effect.Effect<LiveMachine, MachineError, Scope.Scope> {
+    return Effect.gen({ self: this }, function* (this: Sandbox) {
+      const life = yield* this.machine.live()
+      this.life = life
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => {
+          if (this.life === life) this.life = null
+        })
       )
-    )
+      return life
+    })
+  }
+
+  /**
+   * Stops the guest between two instructions, until {@link Sandbox.resume} or until the scope closes; the guest does not notice. Whatever
+   * needs the guest meanwhile (commands, files, connections, a snapshot) waits; forks do not. Returns the guest time.
+   */
+  pause(): Effect.Effect<number, MachineError, Scope.Scope> {
+    return Effect.gen({ self: this }, function* (this: Sandbox) {
+      if (this.life !== null) return yield* this.life.pause
+      const hold = yield* Scope.fork(yield* Effect.scope)
+      const life = yield* Effect.onError(Scope.provide(this.live, hold), () => Scope.close(hold, Exit.void))
+      this.hold = hold
+      return yield* life.pause
+    })
+  }
+
+  /** Continues a paused guest. Does nothing if it is not paused. */
+  resume(): Effect.Effect<void, MachineError> {
+    return Effect.suspend(() => {
+      const { hold, life } = this
+      this.hold = null
+      if (hold !== null) return Scope.close(hold, Exit.void)
+      return life === null ? Effect.void : life.resume
+    })
   }
 
   /** Independent sandboxes in the state of this one, each with its own identity. */
@@ -157,7 +245,7 @@ export class Sandbox {
       Effect.forEach(Array.from({ length: count }), () =>
         Effect.gen({ self: this }, function* (this: Sandbox) {
           const gated = yield* Gate.fork(this.machine)
-          return new Sandbox({ ...gated, snapshot: this.snapshot }, this.wasCached)
+          return new Sandbox({ ...gated, snapshot: this.restoredFrom }, this.wasCached)
         })
       )
     )
@@ -165,14 +253,14 @@ export class Sandbox {
   }
 
   /** Stores the current state of the sandbox under a name. The sandbox continues. */
-  snapshotAs(
+  snapshot(
     name: string,
     options: { readonly replace?: boolean } = {}
   ): Effect.Effect<StoredSnapshot, unknown, Snapshots | SnapshotStore> {
-    const { clone, machine, snapshot } = this
+    const { machine, restoredFrom } = this
     return Effect.scoped(
       Effect.gen(function* () {
-        yield* checkedOptions("snapshotAs", Naming, { name, options })
+        yield* checkedOptions("snapshot", Naming, { name, options })
         if (options.replace !== true) yield* isFree(name)
         const snapshots = yield* Snapshots
         const store = yield* SnapshotStore
@@ -180,18 +268,18 @@ export class Sandbox {
         yield* machine.agent.freeze()
         const taken = Effect.gen(function* () {
           const captured = yield* machine.capture(staging.directory)
-          const { configuration, policy } = snapshot.manifest
+          const { configuration, policy } = restoredFrom.manifest
           const timeline = yield* captureRecording(machine, { kernelPath: "", memoryMib: captured.memoryMib }, [])
           return yield* store.publish(staging, {
             captured,
             timeline,
             draft: {
               engine: captured.engine,
-              runId: `sandbox-${clone.snapshot.manifest.digest.slice(0, 12)}`,
+              runId: `sandbox-${restoredFrom.manifest.digest.slice(0, 12)}`,
               memoryMib: captured.memoryMib,
               configuration,
               policy,
-              provenance: { _tag: "Sandbox", of: snapshot.manifest.digest },
+              provenance: { _tag: "Sandbox", of: restoredFrom.manifest.digest },
               capture: {
                 atNanos: captured.atNanos,
                 seq: captured.seq,

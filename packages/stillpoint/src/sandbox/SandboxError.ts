@@ -28,17 +28,6 @@ export class ImageUnknown extends Schema.TaggedError<ImageUnknown>()("ImageUnkno
   }
 }
 
-/** The options of an operation are invalid; nothing was done. */
-export class OptionsInvalid extends Schema.TaggedError<OptionsInvalid>()("OptionsInvalid", {
-  operation: Schema.String,
-  problems: Schema.NonEmptyArray(Schema.String)
-}) {
-  override get message(): string {
-    const { operation, problems } = this
-    return problems.map((problem) => `${operation}: ${problem}`).join("\n")
-  }
-}
-
 /** A sandbox was used after it was closed. */
 export class SandboxClosed extends Schema.TaggedError<SandboxClosed>()("SandboxClosed", { id: Schema.String }) {
   override get message(): string {

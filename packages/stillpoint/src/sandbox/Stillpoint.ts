@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { describeValue, didYouMean } from "@stillpoint/core"
 import type {
   ExecSpec,
   GuestFileEntry,
@@ -11,18 +10,17 @@ import type {
   PublishSpec,
   Secret,
   SpawnSpec,
-  StoredSnapshot
+  StoredSnapshot,
+  TerminalSize
 } from "@stillpoint/core"
 import { Effect, Exit, type Layer, ManagedRuntime, Scope, Stream } from "effect"
 import { checkedCount, type CommandResult, Sandbox, type SandboxOptions } from "./Sandbox.ts"
 import { bakeProblems, refused } from "./checkedOptions.ts"
 import { SandboxClosed } from "./SandboxError.ts"
+import { type Abortable, abortableProblems, cancelled, servicesOf, signalProblems } from "./abortable.ts"
 import { sandboxServices, servicesProblems, type StillpointOptions } from "./sandboxServices.ts"
-
-/** A signal that cancels an operation: it cleans up, and its promise is rejected. */
-export interface Abortable {
-  readonly signal?: AbortSignal
-}
+import { ServedSnapshot } from "./ServedSnapshot.ts"
+import { storedSnapshots } from "./storedSnapshots.ts"
 
 /** A running command. */
 export interface RunningCommand {
@@ -32,10 +30,13 @@ export interface RunningCommand {
   readonly stdout: AsyncIterable<Uint8Array>
   readonly stderr: AsyncIterable<Uint8Array>
   /** Writes to its standard input; what is `Redacted` is recorded as withheld. */
-  readonly write: (data: Secret<Uint8Array | string>) => Promise<void>
-  readonly endInput: () => Promise<void>
-  readonly kill: (signal?: number) => Promise<void>
-  readonly exit: () => Promise<{ readonly code: number | null; readonly signal: number | null }>
+  readonly write: (data: Secret<Uint8Array | string>, options?: Abortable) => Promise<void>
+  readonly endInput: (options?: Abortable) => Promise<void>
+  /** Sends a signal, by its number; SIGTERM if absent. */
+  readonly kill: (signal?: number, options?: Abortable) => Promise<void>
+  /** Resizes its pseudo-terminal. */
+  readonly resize: (size: TerminalSize, options?: Abortable) => Promise<void>
+  readonly exit: (options?: Abortable) => Promise<{ readonly code: number | null; readonly signal: number | null }>
 }
 
 type Services = Layer.Success<ReturnType<typeof sandboxServices>>
@@ -81,6 +82,12 @@ export class Stillpoint implements AsyncDisposable {
   /** All services that sandboxes need, with their defaults: the engine, the guest kit, images, snapshots, a journal of runs. */
   static readonly layer = sandboxServices
 
+  /** Lists, opens and removes the snapshots of the store. */
+  static readonly snapshots = storedSnapshots
+
+  /** Serves a stored snapshot: a host port behind which each connection, or each request, gets its own clone. */
+  static readonly serve = ServedSnapshot.of
+
   private readonly shared: Shared
   private readonly scope: Scope.Closeable
   private readonly sandbox: Sandbox
@@ -122,7 +129,9 @@ export class Stillpoint implements AsyncDisposable {
     shared.enter()
     const scope = Effect.runSync(Scope.make())
     try {
-      const sandbox = await shared.runtime.runPromise(Scope.provide(making, scope), optionsOf(signal))
+      const sandbox = await cancelled(signal, (options) =>
+        shared.runtime.runPromise(Scope.provide(making, scope), options)
+      )
       return new Stillpoint(shared, scope, sandbox)
     } catch (cause) {
       await Effect.runPromise(Scope.close(scope, Exit.void))
@@ -138,7 +147,9 @@ export class Stillpoint implements AsyncDisposable {
   ): Promise<A> {
     if (this.isClosed) throw new SandboxClosed({ id: this.sandbox.id })
     await Effect.runPromise(refused("options", abortableProblems(options, more)))
-    return this.shared.runtime.runPromise(Scope.provide(work, this.scope), optionsOf(options.signal))
+    return cancelled(options.signal, (cancelling) =>
+      this.shared.runtime.runPromise(Scope.provide(work, this.scope), cancelling)
+    )
   }
 
   /** Name of the machine. */
@@ -168,10 +179,23 @@ export class Stillpoint implements AsyncDisposable {
       pid: started.pid,
       stdout: Stream.toAsyncIterable(started.stdout),
       stderr: Stream.toAsyncIterable(started.stderr),
-      write: (data) => this.run(started.write(data)),
-      endInput: () => this.run(started.endInput),
-      kill: (number) => this.run(started.kill(number)),
-      exit: () => this.run(started.exit)
+      write: (data, options) =>
+        this.run(
+          Effect.suspend(() => started.write(data)),
+          options
+        ),
+      endInput: (options) => this.run(started.endInput, options),
+      kill: (number, options) =>
+        this.run(
+          Effect.suspend(() => started.kill(number)),
+          options
+        ),
+      resize: (size, options) =>
+        this.run(
+          Effect.suspend(() => started.resize(size)),
+          options
+        ),
+      exit: (options) => this.run(started.exit, options)
     }
   }
 
@@ -205,7 +229,7 @@ export class Stillpoint implements AsyncDisposable {
     /** Forwards a host port into the guest, which runs in the background from then on, until the sandbox is closed. */
     publish: (spec: PublishSpec, options?: Abortable): Promise<PublishedPort> =>
       this.run(
-        Effect.suspend(() => this.sandbox.publish(spec)),
+        Effect.suspend(() => this.sandbox.ports.publish(spec)),
         options
       )
   }
@@ -215,11 +239,24 @@ export class Stillpoint implements AsyncDisposable {
     return this.run(
       Effect.suspend(() => {
         const { replace } = options
-        return this.sandbox.snapshotAs(name, replace === undefined ? {} : { replace })
+        return this.sandbox.snapshot(name, replace === undefined ? {} : { replace })
       }),
       options,
       ["replace"]
     )
+  }
+
+  /**
+   * Stops the guest between two instructions, until {@link Stillpoint.resume}; the guest does not notice. Whatever needs the guest
+   * meanwhile (commands, files, connections, a snapshot) waits; forks do not. Returns the guest time in nanoseconds.
+   */
+  pause(options?: Abortable): Promise<number> {
+    return this.run(this.sandbox.pause(), options)
+  }
+
+  /** Continues a paused guest. Does nothing if it is not paused. */
+  resume(options?: Abortable): Promise<void> {
+    return this.run(this.sandbox.resume(), options)
   }
 
   /** Independent sandboxes in the state of this one, each with its own identity. Close each of them. */
@@ -259,29 +296,3 @@ export class Stillpoint implements AsyncDisposable {
     await this.close()
   }
 }
-
-const isSignal = (value: unknown): boolean => value === undefined || value instanceof AbortSignal
-
-const signalProblems = (signal: unknown): ReadonlyArray<string> =>
-  isSignal(signal) ? [] : [`signal: expected an AbortSignal, found ${describeValue(signal)}`]
-
-/** Options of an operation, of which `more` are those beside the signal. */
-const abortableProblems = (options: unknown, more: ReadonlyArray<string> = []): ReadonlyArray<string> => {
-  const known = ["signal", ...more]
-  const isFit =
-    typeof options === "object" &&
-    options !== null &&
-    !Array.isArray(options) &&
-    isSignal(Reflect.get(options, "signal"))
-  return isFit
-    ? Object.keys(options)
-        .filter((key) => !known.includes(key))
-        .map((key) => `unknown option ${key}${didYouMean(key, known)}: expected { ${known.join(", ")} }`)
-    : [`expected { ${known.join(", ")} }, with an AbortSignal as signal, found ${describeValue(options)}`]
-}
-
-/** The options of services that are said. */
-const servicesOf = (options: { readonly [K in keyof StillpointOptions]: StillpointOptions[K] | undefined }) =>
-  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as StillpointOptions
-
-const optionsOf = (signal: AbortSignal | undefined) => (signal === undefined ? {} : { signal })

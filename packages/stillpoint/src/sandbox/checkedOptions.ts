@@ -5,6 +5,7 @@
  */
 import {
   NameTaken,
+  OptionsInvalid,
   parseName,
   PlainText,
   schemaProblems,
@@ -15,7 +16,6 @@ import {
 import { Effect, Result, Schema } from "effect"
 import { unknownImage } from "./imageSpec.ts"
 import { readMomentResult } from "./readMoment.ts"
-import { OptionsInvalid } from "./SandboxError.ts"
 
 /** Problems of options, each with its place in them. */
 export const problemsOf = (schema: Schema.Codec<unknown, unknown>, found: unknown): ReadonlyArray<string> =>

@@ -63,7 +63,7 @@ const copyIn = Effect.fnUntraced(function* (
   )
   yield* sandbox.files.write(target, passed, { mode })
   if (failure !== undefined) return yield* failure
-  const kept = yield* sandbox.snapshotAs(name, { replace })
+  const kept = yield* sandbox.snapshot(name, { replace })
   yield* answer(json, { snapshot: kept.digest, name }, [`${name}: ${reference} with ${target}`])
 }, Effect.scoped)
 
