@@ -100,6 +100,7 @@ pack: setup ## every package as it is installed elsewhere, in .cache/packed/, wi
 
 kit-lock: setup-tools ## locks the newest kernel and busybox of Debian's archive
 	@$(node) packages/kit/src/cli.ts lock $(ARGS)
+	@$(node) packages/kit/src/cli.ts lock --platform amd64 $(ARGS)
 
 setup-tools:
 	@scripts/setup/node.sh

@@ -151,7 +151,10 @@ describe.skipIf(why !== "")(`packed packages${why === "" ? "" : ` (skipped: ${wh
       const found = readPackage(join(installed(name), "package.json"))
       const files = globSync("**/*", { cwd: installed(name) })
       const named = Object.values(found.exports).flatMap((conditions) => Object.values(conditions ?? {}))
-      for (const path of [...named, ...Object.values(found.bin ?? {}), "README.md", "LICENSE"]) {
+      // The agent for either platform, where this host has compilers for both.
+      const agents = ["agent/build/agent", ...(process.arch === "x64" ? ["agent/build/agent-amd64"] : [])]
+      const programs = [...Object.values(found.bin ?? {}), ...(name === "@stillpoint/native" ? agents : [])]
+      for (const path of [...named, ...programs, "README.md", "LICENSE"]) {
         assert.isTrue(existsSync(join(installed(name), path)), path)
       }
       assert.deepStrictEqual(

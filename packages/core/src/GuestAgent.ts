@@ -28,6 +28,28 @@ const foundInstead = (cause: unknown): string => {
   return code === "ENOENT" ? "no file" : code
 }
 
+/** The instruction sets that guests have, by their names in images and in Debian's archive. */
+export const guestPlatforms = ["riscv64", "amd64"] as const
+
+/** An instruction set that guests have: `riscv64` for the engine `soft`, `amd64` for `kvm`. */
+export type GuestPlatform = (typeof guestPlatforms)[number]
+
+/** An agent for one platform. */
+export interface AgentProgram {
+  /** The executable. */
+  readonly program: Effect.Effect<Uint8Array, GuestAgentMissing>
+  /** The file that it is read from, if it is one: what was made with it before is found by that. */
+  readonly path?: string
+}
+
+const fromFile = (path: string, remedy: string): AgentProgram => ({
+  path,
+  program: Effect.tryPromise({
+    try: () => readRegularFile(path, mostAgentBytes, { followsLinks: true }),
+    catch: (cause) => new GuestAgentMissing({ path, detail: foundInstead(cause), remedy })
+  })
+})
+
 /**
  * The program that a guest runs as its first process. It speaks the machine's control protocol.
  *
@@ -39,7 +61,7 @@ const foundInstead = (cause: unknown): string => {
  * import { GuestAgent } from "@stillpoint/core"
  * import { Effect } from "effect"
  *
- * const program = GuestAgent.use((agent) => agent.program).pipe(
+ * const program = GuestAgent.use((agent) => agent.of("riscv64").program).pipe(
  *   Effect.provide(GuestAgent.layerFile("/no/such/agent", "build it first")),
  *   Effect.flip
  * )
@@ -50,22 +72,17 @@ const foundInstead = (cause: unknown): string => {
 export class GuestAgent extends Context.Service<
   GuestAgent,
   {
-    /** The executable, for the guest's instruction set. */
-    readonly program: Effect.Effect<Uint8Array, GuestAgentMissing>
-    /** The file that it is read from, if it is one: what was made with it before is found by that. */
-    readonly path?: string
+    /** The agent for guests of that platform. */
+    readonly of: (platform: GuestPlatform) => AgentProgram
   }
 >()("@stillpoint/core/GuestAgent") {
-  /** An agent from a file; `remedy` says what to do if the file is missing. */
+  /** An agent from a file, whatever the platform of the guest that it is for; `remedy` says what to do if the file is missing. */
   static readonly layerFile = (path: string, remedy: string): Layer.Layer<GuestAgent> =>
-    Layer.succeed(
-      GuestAgent,
-      GuestAgent.of({
-        path,
-        program: Effect.tryPromise({
-          try: () => readRegularFile(path, mostAgentBytes, { followsLinks: true }),
-          catch: (cause) => new GuestAgentMissing({ path, detail: foundInstead(cause), remedy })
-        })
-      })
-    )
+    Layer.succeed(GuestAgent, { of: () => fromFile(path, remedy) })
+
+  /** An agent for each platform, from a file each; `remedy` says what to do if one is missing. */
+  static readonly layerFiles = (
+    paths: Readonly<Record<GuestPlatform, string>>,
+    remedy: string
+  ): Layer.Layer<GuestAgent> => Layer.succeed(GuestAgent, { of: (platform) => fromFile(paths[platform], remedy) })
 }

@@ -11,7 +11,7 @@ import { makeStaging } from "./KitCache.ts"
 import type { KitError } from "./KitError.ts"
 import { moduleOf } from "./testing/debianFiles.ts"
 import { kernelFiles } from "./testing/LocalArchive.ts"
-import { locked } from "./testing/kitOn.ts"
+import { locked, lockedOf } from "./testing/kitOn.ts"
 
 const reasonOf = <A>(effect: Effect.Effect<A, KitError>) =>
   Effect.map(Effect.result(effect), (result) => {
@@ -311,6 +311,52 @@ it.effect("an-initramfs-holds-the-kits-programs", () =>
     assert.strictEqual(Buffer.from(entries.get("init")?.content ?? []).toString(), "the agent")
     assert.strictEqual(Buffer.from(entries.get("bin/busybox")?.content ?? []).toString(), "busybox 1:1.37.0-6")
     assert.isTrue(entries.has("stillpoint/modules/virtio_mmio.ko"))
+  })
+)
+
+it.effect("a-kit-for-amd64-has-the-kernel-for-clouds-and-its-files-lie-beside-those-for-riscv64", () =>
+  Effect.gen(function* () {
+    const { kit } = yield* lockedOf("amd64")
+    const files = yield* kit.files
+    assert.strictEqual(files.platform, "amd64")
+    assert.deepStrictEqual(
+      files.packages.map(({ name }) => name),
+      ["linux-image-6.12.1+deb13-cloud-amd64", "busybox-static"]
+    )
+    const other = yield* lockedOf("riscv64")
+    const shared = yield* other.kit.with({ directory: kit.config.directory })
+    assert.notStrictEqual((yield* shared.files).kernelPath, files.kernelPath)
+    assert.deepStrictEqual(yield* kit.files, files)
+  })
+)
+
+it.effect("a-kit-is-refused-the-lock-the-archive-and-the-agent-of-another-platform", () =>
+  Effect.gen(function* () {
+    const { archive, kit } = yield* lockedOf("riscv64")
+    const other = yield* kit.with({ platform: "amd64" })
+    archive.requests.length = 0
+    const lock = yield* reasonOf(other.files)
+    assert.strictEqual(lock._tag, "FormatInvalid")
+    assert.include(lock.message, "expected a lock of the guest kit for amd64, found one for riscv64")
+    const found = yield* reasonOf(other.use((service) => service.lock))
+    assert.strictEqual(found._tag, "KitConfigInvalid")
+    assert.include(found.message, "expected an archive for the kit's platform amd64, found one for riscv64")
+    assert.deepStrictEqual(archive.requests, [])
+    const agent = Buffer.alloc(64)
+    agent.write("\u007fELF", "latin1")
+    for (const [machine, name] of [
+      [62, "amd64"],
+      [183, "ELF machine 183"]
+    ] as const) {
+      agent.writeUInt16LE(machine, 0x12)
+      yield* Effect.promise(() => writeFile(kit.agentPath, agent))
+      const reason = yield* reasonOf(kit.use((service) => service.programs))
+      assert.strictEqual(reason._tag, "FileUnusable")
+      assert.include(reason.message, `expected a guest agent for riscv64, found a program for ${name}`)
+    }
+    agent.writeUInt16LE(243, 0x12)
+    yield* Effect.promise(() => writeFile(kit.agentPath, agent))
+    assert.strictEqual((yield* kit.use((service) => service.programs)).agent.length, 64)
   })
 )
 

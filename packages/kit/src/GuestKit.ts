@@ -6,7 +6,14 @@
  *
  * @module
  */
-import { type BootSpec, DurableFiles, GuestAgent, type WorkloadSpec } from "@stillpoint/core"
+import {
+  type AgentProgram,
+  type BootSpec,
+  DurableFiles,
+  GuestAgent,
+  type GuestPlatform,
+  type WorkloadSpec
+} from "@stillpoint/core"
 import { Context, Effect, Layer, Option } from "effect"
 import { createHash } from "node:crypto"
 import { Archive } from "./archive/Archive.ts"
@@ -18,6 +25,7 @@ import type { GuestConfigInput } from "./initramfs/GuestConfig.ts"
 import type { InitramfsError } from "./initramfs/InitramfsError.ts"
 import { type FileSeals, sealsOf } from "./fileSeals.ts"
 import { readHostFile } from "./initramfs/readHostFile.ts"
+import { platformOfProgram } from "./platformOfProgram.ts"
 import { checkedConfig, FileUnusable, KitError } from "./KitError.ts"
 import { ensure, type KitFiles, newest } from "./KitFiles.ts"
 import { type KitLock, type LockedPackage, writeLock } from "./KitLock.ts"
@@ -47,8 +55,17 @@ const readModule = Effect.fnUntraced(function* (path: string): Effect.fn.Return<
 })
 
 /** The agent's file is named, not read, where it is known which one it is. */
-const pathsOf = (agent: GuestAgent["Service"], { builtInPath, busyboxPath, modulePaths }: KitFiles) =>
+const pathsOf = (agent: AgentProgram, { builtInPath, busyboxPath, modulePaths }: KitFiles) =>
   [busyboxPath, agent.path, builtInPath, ...modulePaths.values()].filter((path) => typeof path === "string")
+
+/** The agent, or why it is none for guests of that platform. */
+const readAgent = Effect.fnUntraced(function* (agent: AgentProgram, platform: GuestPlatform) {
+  const program = yield* Effect.mapError(agent.program, (reason) => new KitError({ reason }))
+  const found = platformOfProgram(program)
+  if (found === null || found === platform) return program
+  const detail = `expected a guest agent for ${platform}, found a program for ${found}`
+  return yield* new KitError({ reason: new FileUnusable({ path: agent.path ?? "the guest agent", detail }) })
+})
 
 const unsettled: FileSeals = { byPath: new Map(), isSettled: false }
 
@@ -59,7 +76,7 @@ const utf8 = new TextEncoder()
  * ones is, and costs no reading. `sealed` are the seals of what was read, for programs that were.
  */
 const sealedPrograms = Effect.fn("GuestKit.sealedPrograms")(function* (
-  agent: GuestAgent["Service"],
+  agent: AgentProgram,
   { builtInPath, busyboxPath, modulePaths }: KitFiles,
   { byPath }: FileSeals,
   infos: ReadonlyMap<string, ModuleInfo>
@@ -93,9 +110,9 @@ const readModules = (modulePaths: KitFiles["modulePaths"]) =>
     (modules) => new Map(modules)
   )
 
-const readPrograms = Effect.fn("GuestKit.readPrograms")(function* (agent: GuestAgent["Service"], files: KitFiles) {
+const readPrograms = Effect.fn("GuestKit.readPrograms")(function* (agent: AgentProgram, files: KitFiles) {
   const programs: GuestPrograms = {
-    agent: yield* Effect.mapError(agent.program, (reason) => new KitError({ reason })),
+    agent: yield* readAgent(agent, files.platform),
     busybox: yield* readProgram(files.busyboxPath),
     modules: yield* readModules(files.modulePaths),
     builtInModules: yield* readBuiltIn(files.builtInPath)
@@ -183,6 +200,8 @@ const onceSucceeded = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =
 export class GuestKit extends Context.Service<
   GuestKit,
   {
+    /** What its guests run on. */
+    readonly platform: GuestPlatform
     /** The kit's files, fetched and verified first if they are missing. */
     readonly files: Effect.Effect<KitFiles, KitError>
     /** The agent, busybox and modules, read into memory once. */
@@ -224,7 +243,8 @@ export class GuestKit extends Context.Service<
       Effect.gen(function* () {
         const config = yield* checkedConfig("the guest kit", guestKitConfigSchema, given)
         const archive = yield* Archive
-        const agent = yield* GuestAgent
+        const platform = config.platform ?? "riscv64"
+        const agent = (yield* GuestAgent).of(platform)
         const durable = yield* DurableFiles
         const cache: KitCache = { directory: config.directory, files: durable }
         const files = onceSucceeded(ensure(config, durable, archive))
@@ -280,6 +300,7 @@ export class GuestKit extends Context.Service<
           return { ...spec, seal }
         })
         return GuestKit.of({
+          platform,
           files,
           programs,
           initramfs,
@@ -289,7 +310,7 @@ export class GuestKit extends Context.Service<
           bootSpec: Effect.fn("GuestKit.bootSpec")(function* (given) {
             // What is no record is told of by who asks for an image.
             const { heartbeatMillis, network, ...asked } = { ...given }
-            const { disks, modules, workload } = yield* imageGuest(asked)
+            const { disks, modules, workload } = yield* imageGuest(asked, platform)
             const spec = yield* guest({
               ...configOf(workload),
               modules: [...modules],
@@ -297,17 +318,24 @@ export class GuestKit extends Context.Service<
               ...(heartbeatMillis === undefined ? {} : { heartbeatMillis }),
               ...(network === undefined ? {} : { network })
             })
-            const { digest, imageDigest, platform } = asked.image
-            return { ...spec, disks, origin: { ...spec.origin, image: { digest, imageDigest, platform } } }
+            const { digest, imageDigest } = asked.image
+            const image = { digest, imageDigest, platform: asked.image.platform }
+            return { ...spec, disks, origin: { ...spec.origin, image } }
           }),
-          lock: Effect.tap(newest(archive), (lock) => writeLock(durable, config.lockPath, lock))
+          lock: Effect.tap(newest(archive, platform), (lock) => writeLock(durable, config.lockPath, lock))
         })
       })
     )
 
-  /** The kit of this package, from Debian's archive; needs the machine's agent: `NativeAgent.layer` of `@stillpoint/native`. */
-  static readonly layer = Layer.unwrap(Effect.sync(() => GuestKit.layerNoDeps(defaultGuestKitConfig()))).pipe(
-    Layer.orDie,
-    Layer.provide([Archive.layer, DurableFiles.layer])
-  )
+  /**
+   * The kit of this package for guests of that platform, from Debian's archive; needs the machine's agent: `NativeAgent.layer` of
+   * `@stillpoint/native`.
+   */
+  static readonly layerOf = (platform: GuestPlatform) =>
+    Layer.unwrap(Effect.sync(() => GuestKit.layerNoDeps(defaultGuestKitConfig(process.env, platform)))).pipe(
+      Layer.provide([Archive.layerOf(platform), DurableFiles.layer])
+    )
+
+  /** The kit of this package for guests of the engine `soft`: {@link GuestKit.layerOf} `riscv64`. */
+  static readonly layer = Layer.orDie(GuestKit.layerOf("riscv64"))
 }

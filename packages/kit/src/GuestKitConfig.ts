@@ -7,7 +7,7 @@ import { existsSync } from "node:fs"
 import { homedir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { PlainText } from "@stillpoint/core"
+import { type GuestPlatform, guestPlatforms, PlainText } from "@stillpoint/core"
 import { Schema } from "effect"
 import type { OnProgress } from "./archive/download.ts"
 import { functionSchema } from "./KitError.ts"
@@ -16,7 +16,10 @@ import { functionSchema } from "./KitError.ts"
 export interface GuestKitConfig {
   /** The cache. */
   readonly directory: string
+  /** The lock of the packages, which must be one for `platform`. */
   readonly lockPath: string
+  /** What the guests run on: `riscv64` for the engine `soft`, `amd64` for `kvm`. `riscv64` if absent. */
+  readonly platform?: GuestPlatform
   /** Told what a person should know, one line each: a substitute was taken, a damaged file was dropped. */
   readonly onNotice: (line: string) => void
   readonly onProgress: OnProgress
@@ -34,6 +37,7 @@ const Path = PlainText.check(Schema.isMinLength(1))
 export const guestKitConfigSchema = Schema.Struct({
   directory: Path,
   lockPath: Path,
+  platform: Schema.optionalKey(Schema.Literals(guestPlatforms)),
   onNotice: functionSchema<GuestKitConfig["onNotice"]>(),
   onProgress: functionSchema<OnProgress>(),
   whenGone: Schema.Literals(["refuse", "newest"])
@@ -55,13 +59,17 @@ export const defaultDirectory = (environment: NodeJS.ProcessEnv = process.env): 
 }
 
 /**
- * The places of this package; what a person should know goes to standard error. A lock is kept unless
+ * The places of this package, for guests of that platform; what a person should know goes to standard error. A lock is kept unless
  * `STILLPOINT_KIT_WHEN_GONE` is `newest`.
  */
-export const defaultGuestKitConfig = (environment: NodeJS.ProcessEnv = process.env): GuestKitConfig => ({
+export const defaultGuestKitConfig = (
+  environment: NodeJS.ProcessEnv = process.env,
+  platform: GuestPlatform = "riscv64"
+): GuestKitConfig => ({
+  platform,
   directory: defaultDirectory(environment),
   whenGone: environment["STILLPOINT_KIT_WHEN_GONE"] === "newest" ? "newest" : "refuse",
-  lockPath: join(packageRoot, "guest-kit.lock.json"),
+  lockPath: join(packageRoot, platform === "amd64" ? "guest-kit.amd64.lock.json" : "guest-kit.lock.json"),
   onNotice: (line) => void process.stderr.write(`guest kit: ${line}\n`),
   onProgress: () => {}
 })

@@ -3,12 +3,12 @@
  *
  * @module
  */
-import type { DurableFilesShape } from "@stillpoint/core"
+import type { DurableFilesShape, GuestPlatform } from "@stillpoint/core"
 import { Effect, Option, Result } from "effect"
 import { join } from "node:path"
 import { type Archive, requirePackage } from "./archive/Archive.ts"
 import type { ArchivePackage } from "./archive/PackageIndex.ts"
-import { unpackEfiImage } from "./deb/efiImage.ts"
+import { unpackKernel } from "./deb/kernelImage.ts"
 import { type Among, extract, type Wanted } from "./deb/extract.ts"
 import type { GuestKitConfig } from "./GuestKitConfig.ts"
 import {
@@ -22,7 +22,7 @@ import {
   type Look,
   type UnpackedFiles
 } from "./KitCache.ts"
-import { FileUnusable, KitError, LockedPackageGone } from "./KitError.ts"
+import { FileUnusable, FormatInvalid, KitConfigInvalid, KitError, LockedPackageGone } from "./KitError.ts"
 import { type KitLock, type LockedPackage, readLock } from "./KitLock.ts"
 import { builtInModules, builtInPath, modulePath, takeModules } from "./modules/kernelModules.ts"
 
@@ -34,6 +34,8 @@ export interface Substitute {
 
 /** The kit's files on this host. */
 export interface KitFiles {
+  /** What their guests run on. */
+  readonly platform: GuestPlatform
   readonly kernelPath: string
   readonly kernelVersion: string
   readonly busyboxPath: string
@@ -48,8 +50,8 @@ export interface KitFiles {
   readonly substitutes: ReadonlyArray<Substitute>
 }
 
-const kernelMeta = "linux-image-riscv64"
-const isKernel = (name: string): boolean => /^linux-image-[0-9][0-9a-z.+]*-riscv64$/.test(name)
+/** How Debian calls the kernels: the package that names the current one, and what the name of each ends with. */
+const kernelFlavours: Readonly<Record<GuestPlatform, string>> = { riscv64: "riscv64", amd64: "cloud-amd64" }
 const busyboxName = "busybox-static"
 const builtInName = "modules.builtin"
 const kernelName = "vmlinux"
@@ -61,7 +63,7 @@ const wantedOf: Readonly<Record<"kernel" | "busybox", ReadonlyArray<Wanted>>> = 
       path: /^(boot\/vmlinu[xz]-[^/]+|(usr\/)?lib\/modules\/[^/]+\/vmlinu[xz])$/,
       as: kernelName,
       required: true,
-      unpack: unpackEfiImage
+      unpack: unpackKernel
     },
     { path: builtInPath, as: builtInName, required: false }
   ],
@@ -82,8 +84,16 @@ const locked = (item: ArchivePackage): LockedPackage => ({
 })
 
 /** The newest kernel and busybox of the archive's signed index. */
-export const newest = Effect.fn("GuestKit.newest")(function* (archive: Archive["Service"]) {
+export const newest = Effect.fn("GuestKit.newest")(function* (archive: Archive["Service"], platform: GuestPlatform) {
   const { config } = archive
+  if (config.architecture !== platform) {
+    const problems = `expected an archive for the kit's platform ${platform}, found one for ${config.architecture}: provide Archive.layerOf("${platform}")`
+    return yield* new KitError({ reason: new KitConfigInvalid({ what: "the guest kit", problems }) })
+  }
+  const flavour = kernelFlavours[platform]
+  const kernelMeta = `linux-image-${flavour}`
+  const isKernel = (name: string): boolean =>
+    name.endsWith(`-${flavour}`) && /^linux-image-[0-9][0-9a-z.+]*$/.test(name.slice(0, -flavour.length - 1))
   const found = yield* archive.find((name) => name === kernelMeta || name === busyboxName || isKernel(name))
   const meta = yield* requirePackage(config, found, kernelMeta)
   // The meta package names the kernel that is current; others may linger in the index.
@@ -160,7 +170,7 @@ const obtainLocked = Effect.fn("GuestKit.obtainLocked")(function* (
   const { name, version } = item
   const gone = new LockedPackageGone({ name, version, archive: present.failure.message, past: past.failure.message })
   if (config.whenGone === "refuse") return yield* new KitError({ reason: gone })
-  const found = (yield* newest(archive))[part]
+  const found = (yield* newest(archive, config.platform ?? "riscv64"))[part]
   // The index still names it: the archive is at fault, and nothing newer is to be had.
   if (found.sha256 === item.sha256) return yield* present.failure
   say(found)
@@ -182,7 +192,13 @@ export const ensure = Effect.fn("GuestKit.ensure")(function* (
   archive: Archive["Service"],
   look: Look = "content"
 ) {
+  const { platform = "riscv64" } = config
   const lock = yield* readLock(durable, config.lockPath)
+  if (lock.architecture !== platform) {
+    const expected = `a lock of the guest kit for ${platform}`
+    const reason = new FormatInvalid({ source: config.lockPath, expected, found: `one for ${lock.architecture}` })
+    return yield* new KitError({ reason })
+  }
   const cache: KitCache = { directory: config.directory, files: durable }
   yield* sweep(cache)
   const kernel = yield* obtainLocked(config, cache, archive, "kernel", lock.kernel, look)
@@ -191,6 +207,7 @@ export const ensure = Effect.fn("GuestKit.ensure")(function* (
   modulePaths.delete(kernelName)
   modulePaths.delete(builtInName)
   return {
+    platform,
     kernelPath: yield* requiredPath(kernel.files, kernelName),
     kernelVersion: kernel.item.version,
     busyboxPath: yield* requiredPath(busybox.files, "busybox"),

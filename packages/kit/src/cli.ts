@@ -7,10 +7,11 @@
  * stillpoint-kit lock
  * stillpoint-kit initramfs --agent FILE --out FILE [--config FILE] [-- PROGRAM ARGUMENT...]
  * ```
+ * Each for guests of `riscv64`, or of what `--platform` names.
  *
  * @module
  */
-import { DurableFiles, GuestAgent, repeatedName, replaceFile } from "@stillpoint/core"
+import { DurableFiles, GuestAgent, guestPlatforms, repeatedName, replaceFile } from "@stillpoint/core"
 import { Effect, Layer } from "effect"
 import { readFile } from "node:fs/promises"
 import { parseArgs } from "node:util"
@@ -24,6 +25,7 @@ import type { GuestConfigInput } from "./initramfs/GuestConfig.ts"
 const usage = `usage: stillpoint-kit fetch [--newest-if-gone]
        stillpoint-kit lock
        stillpoint-kit initramfs --agent FILE --out FILE [--config FILE] [-- PROGRAM ARGUMENT...]
+with --platform ${guestPlatforms.join("|")}: what the guests run on, riscv64 if absent
 `
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`)
@@ -86,6 +88,7 @@ const command = () => {
     allowPositionals: true,
     options: {
       agent: { type: "string" },
+      platform: { type: "string" },
       "newest-if-gone": { type: "boolean" },
       out: { type: "string" },
       config: { type: "string" }
@@ -93,11 +96,13 @@ const command = () => {
   })
   const [name, ...argv] = positionals
   const { agent, config, out } = values
+  const platform = guestPlatforms.find((each) => each === (values.platform ?? "riscv64"))
+  if (platform === undefined) return undefined
   const isNewestTaken = values["newest-if-gone"] === true
-  if (name === "fetch" && argv.length === 0) return { program: fetchKit, agent, isNewestTaken }
-  if (name === "lock" && argv.length === 0) return { program: lockKit, agent, isNewestTaken }
+  if (name === "fetch" && argv.length === 0) return { program: fetchKit, agent, isNewestTaken, platform }
+  if (name === "lock" && argv.length === 0) return { program: lockKit, agent, isNewestTaken, platform }
   if (name === "initramfs" && out !== undefined && agent !== undefined)
-    return { program: writeInitramfs(out, config, argv), agent, isNewestTaken }
+    return { program: writeInitramfs(out, config, argv), agent, isNewestTaken, platform }
   return undefined
 }
 
@@ -115,13 +120,13 @@ if (parsed === undefined) {
   process.exitCode = 64
 } else {
   const config = {
-    ...defaultGuestKitConfig(),
+    ...defaultGuestKitConfig(process.env, parsed.platform),
     ...(parsed.isNewestTaken ? { whenGone: "newest" as const } : {}),
     onProgress: progress()
   }
   const agent = GuestAgent.layerFile(parsed.agent ?? "", "name one with --agent")
   const kit = GuestKit.layerNoDeps(config).pipe(
-    Layer.provide([Archive.layer, agent]),
+    Layer.provide([Archive.layerOf(parsed.platform), agent]),
     Layer.provideMerge(DurableFiles.layer)
   )
   const stop = new AbortController()

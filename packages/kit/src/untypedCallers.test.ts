@@ -116,6 +116,14 @@ const entries: Readonly<Record<string, readonly [Untyped, ...ReadonlyArray<fc.Ar
     (given) => Layer.build(Layer.provide(Archive.layerNoDeps(given as never), SignatureVerifier.layer)),
     nearly({ ...debianTrixie })
   ],
+  "GuestKit.layerOf": [
+    (platform) => Layer.build(Layer.provide(GuestKit.layerOf(platform as never), agent)),
+    fc.oneof(rubbish, fc.constantFrom("amd64", "riscv64", "arm64"))
+  ],
+  "Archive.layerOf": [
+    (platform) => Layer.build(Archive.layerOf(platform as never)),
+    fc.oneof(rubbish, fc.constantFrom("amd64", "riscv64", "arm64"))
+  ],
   "SignatureVerifier.layerKeyrings": [
     (paths) =>
       Effect.flatMap(SignatureVerifier, ({ verify }) => verify("a test", "text", "signature")).pipe(

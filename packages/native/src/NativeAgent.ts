@@ -3,15 +3,20 @@
  *
  * @module
  */
-import { GuestAgent } from "@stillpoint/core"
+import { GuestAgent, type GuestPlatform } from "@stillpoint/core"
 import type { Layer } from "effect"
 import { fileURLToPath } from "node:url"
 
-/** Path of the agent: a static RISC-V executable, built from `agent/` of this package. */
-export const path: string = fileURLToPath(new URL("../agent/build/agent", import.meta.url))
+const built = (name: string): string => fileURLToPath(new URL(`../agent/build/${name}`, import.meta.url))
 
-/** The agent of this package, for code that builds a guest's root, such as `GuestKit` of `@stillpoint/kit`. */
-export const layer: Layer.Layer<GuestAgent> = GuestAgent.layerFile(
-  path,
+/** Paths of the agent for each platform: static executables, built from `agent/` of this package. */
+export const paths: Readonly<Record<GuestPlatform, string>> = { riscv64: built("agent"), amd64: built("agent-amd64") }
+
+/** Path of the agent for guests of the engine `soft`. */
+export const path: string = paths.riscv64
+
+/** The agents of this package, for code that builds a guest's root, such as `GuestKit` of `@stillpoint/kit`. */
+export const layer: Layer.Layer<GuestAgent> = GuestAgent.layerFiles(
+  paths,
   "in a checkout of the repository it is built with: make setup; a package from a registry or a tarball holds it"
 )

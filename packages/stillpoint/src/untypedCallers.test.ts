@@ -34,6 +34,7 @@ let booted = 0
 const spec = { kernelPath: "/kernel", initramfs: new Uint8Array(), origin: { packages: [] } }
 const refusing = Effect.suspend(() => new KitError({ reason: new PackageUnknown({ name: "any", source: "a test" }) }))
 const kit = Layer.succeed(GuestKit, {
+  platform: "riscv64",
   files: refusing,
   programs: refusing,
   lock: refusing,

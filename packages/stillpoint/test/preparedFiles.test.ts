@@ -54,7 +54,11 @@ const readers: Readonly<Record<string, (path: string) => Effect.Effect<unknown, 
   fileDigest: (path) => Effect.map(fileDigest(path), (found) => assert.isNull(found)),
   recallKey: (path) => Effect.map(recallKey(path), (found) => assert.isNull(found)),
   agent: (path) =>
-    Effect.flip(GuestAgent.use(({ program }) => program).pipe(Effect.provide(GuestAgent.layerFile(path, "build it")))),
+    Effect.flip(
+      GuestAgent.use((agent) => agent.of("riscv64").program).pipe(
+        Effect.provide(GuestAgent.layerFile(path, "build it"))
+      )
+    ),
   keyring: (path) =>
     Effect.flip(
       SignatureVerifier.use(({ verify }) => verify("a release", "text", "signature")).pipe(

@@ -96,6 +96,7 @@ export const exempt: Readonly<Record<string, ReadonlyArray<string>>> = {
   "it is the half of a port that whoever builds a machine, a journal or a store fills in": [
     "clearOwnedDirectories",
     "GuestAgent.layerFile",
+    "GuestAgent.layerFiles",
     "isOwnedDirectory",
     "keepOwnedDirectory",
     "makeAgent",

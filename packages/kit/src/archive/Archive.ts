@@ -7,6 +7,7 @@
  *
  * @module
  */
+import type { GuestPlatform } from "@stillpoint/core"
 import { Context, Effect, Layer, Schema } from "effect"
 import { createReadStream } from "node:fs"
 import { join } from "node:path"
@@ -106,8 +107,12 @@ export class Archive extends Context.Service<
       })
     )
 
-  /** Debian 13, verified with the keyring of this host. */
-  static readonly layer = Archive.layerNoDeps(debianTrixie).pipe(Layer.orDie, Layer.provide(SignatureVerifier.layer))
+  /** Debian 13 for guests of that platform, verified with the keyring of this host. */
+  static readonly layerOf = (platform: GuestPlatform) =>
+    Layer.provide(Archive.layerNoDeps({ ...debianTrixie, architecture: platform }), SignatureVerifier.layer)
+
+  /** Debian 13 for riscv64, verified with the keyring of this host. */
+  static readonly layer = Layer.orDie(Archive.layerOf("riscv64"))
 }
 
 const invalid = (source: string, expected: string, found: string) =>

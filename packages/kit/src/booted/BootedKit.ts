@@ -200,7 +200,7 @@ export class BootedKit extends Context.Service<
           }).pipe(
             Effect.mapError(({ message }) => new ImageGuestError({ reason: new GuestInvalid({ problems: message }) }))
           )
-          const { disks, exposedPorts, workload } = yield* imageGuest(asked)
+          const { disks, exposedPorts, workload } = yield* imageGuest(asked, kit.platform)
           if (disks.length > slots) {
             return yield* new ImageGuestError({ reason: new DisksTooMany({ expected: slots, found: disks.length }) })
           }

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { gzipSync, zstdCompressSync } from "node:zlib"
 import { arOf, debOf, tarOf } from "../testing/debianFiles.ts"
-import { unpackEfiImage } from "./efiImage.ts"
+import { unpackKernel } from "./kernelImage.ts"
 import { extract, type Wanted } from "./extract.ts"
 import { readTar } from "./tar.ts"
 
@@ -150,16 +150,45 @@ it("a-kernel-comes-out-of-the-efi-image-that-it-went-into", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 4096 }), (bytes) => {
       const kernel = Buffer.from(bytes)
-      assert.isTrue(unpackEfiImage(efiImage(gzipSync(kernel), "gzip")).equals(kernel))
-      assert.isTrue(unpackEfiImage(efiImage(zstdCompressSync(kernel), "zstd22")).equals(kernel))
+      assert.isTrue(unpackKernel(efiImage(gzipSync(kernel), "gzip")).equals(kernel))
+      assert.isTrue(unpackKernel(efiImage(zstdCompressSync(kernel), "zstd22")).equals(kernel))
     })
   )
+})
+
+/** An x86 image that holds `packed`, and what it unpacks to is so long. */
+const x86Image = (packed: Buffer, sizeBytes: number, at = 0x10): Buffer => {
+  const head = Buffer.alloc(2 * 512)
+  head.write("MZ")
+  head[0x1f1] = 1
+  head.write("HdrS", 0x202)
+  head.writeUInt32LE(at, 0x248)
+  head.writeUInt32LE(packed.length + 4, 0x24c)
+  const size = Buffer.alloc(4)
+  size.writeUInt32LE(sizeBytes)
+  return Buffer.concat([head, Buffer.alloc(at), packed, size, Buffer.from("after it")])
+}
+
+it("a-kernel-comes-out-of-the-x86-image-that-it-went-into", () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 4096 }), fc.nat(64), (bytes, at) => {
+      const kernel = Buffer.from(bytes)
+      for (const packed of [gzipSync(kernel), zstdCompressSync(kernel)])
+        assert.isTrue(unpackKernel(x86Image(packed, kernel.length, at)).equals(kernel))
+    })
+  )
+  // One that is packed in another way unpacks itself in the guest.
+  const other = x86Image(Buffer.from("\u00fd7zXZ", "latin1"), 5)
+  assert.isTrue(unpackKernel(other).equals(other))
+  const whole = x86Image(gzipSync(Buffer.from("kernel")), 6)
+  for (const bad of [whole.subarray(0, 0x420), x86Image(gzipSync(Buffer.from("kernel")), 7)])
+    assert.throws(() => unpackKernel(bad), /expected/)
 })
 
 it.effect("a-kernel-beside-its-modules-is-unpacked-and-damage-is-named", () =>
   Effect.gen(function* () {
     const path = "usr/lib/modules/7.0-riscv64/vmlinuz"
-    const image: ReadonlyArray<Wanted> = [{ path: /vmlinuz$/, as: "vmlinux", required: true, unpack: unpackEfiImage }]
+    const image: ReadonlyArray<Wanted> = [{ path: /vmlinuz$/, as: "vmlinux", required: true, unpack: unpackKernel }]
     const whole = efiImage(gzipSync(Buffer.from("kernel")), "gzip")
     const taken = Result.getOrThrow(yield* extractFrom(debOf(new Map([[path, whole]])), image))
     assert.strictEqual(taken.get("vmlinux")?.toString(), "kernel")

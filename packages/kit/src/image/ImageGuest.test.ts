@@ -112,6 +112,13 @@ it.effect("what-cannot-be-run-is-refused-by-name", () =>
     assert.strictEqual(none._tag, "EntryPointMissing")
     const other = yield* reasonOf({ image: image({}, "linux/amd64") })
     assert(other._tag === "PlatformMismatch" && other.expected === "linux/riscv64" && other.found === "linux/amd64")
+    // A kit's guests, and so their images, are for one platform.
+    assert.deepStrictEqual(
+      yield* imageGuest({ image: image({}, "linux/amd64") }, "amd64"),
+      yield* imageGuest({ image: image() }, "riscv64")
+    )
+    const { reason } = yield* Effect.flip(imageGuest({ image: image() }, "amd64"))
+    assert(reason._tag === "PlatformMismatch" && reason.expected === "linux/amd64")
     const twice = yield* reasonOf({ image: image(), disks: [disk("a"), disk("b"), disk("a")] })
     assert(twice._tag === "DiskNameTaken" && twice.name === "a")
     const own = yield* reasonOf({ image: image(), disks: [disk("stillpoint-root")] })

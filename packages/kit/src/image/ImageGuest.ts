@@ -9,6 +9,7 @@ import {
   type DiskSpec,
   diskSpecSchema,
   type GuestImage,
+  type GuestPlatform,
   type WorkloadSpec,
   workloadSpecSchema
 } from "@stillpoint/core"
@@ -116,9 +117,6 @@ export interface ImageGuest {
   readonly exposedPorts: ReadonlyArray<string>
 }
 
-/** What guests of this kit run on. */
-const platform = "linux/riscv64"
-
 /** Name of the image's disk; use it in `diskSources` of a restore. The kit's other disk holds the writes over the image. */
 export const imageDiskName = "stillpoint-root"
 export const scratchDiskName = "stillpoint-scratch"
@@ -135,7 +133,11 @@ const refuseAll = ([reason, ...others]: ReadonlyArray<ImageGuestReason>) =>
   reason === undefined ? Effect.void : new ImageGuestError({ reason, others })
 
 /** What was asked for, of an image that this kit's guests can run. */
-const checked = Effect.fn("ImageGuest.checked")(function* (image: GuestImage, asked: Omit<ImageGuestInput, "image">) {
+const checked = Effect.fn("ImageGuest.checked")(function* (
+  image: GuestImage,
+  asked: Omit<ImageGuestInput, "image">,
+  platform: string
+) {
   const [found, guest] = yield* Effect.all([Effect.result(decodeImage(image)), Effect.result(decode(asked))])
   const problems: Array<ImageGuestReason> = []
   if (Result.isFailure(found)) problems.push(new GuestInvalid({ problems: `image: ${found.failure.message}` }))
@@ -189,7 +191,7 @@ const environmentOf = (image: GuestImage, more: Readonly<Record<string, string>>
 }
 
 /**
- * Checks the options of a guest and returns its disks, modules and workload.
+ * Checks the options of a guest and returns its disks, modules and workload. The guest, and its image, are for the platform of the kit.
  *
  * @example
  * ```ts
@@ -222,11 +224,12 @@ const environmentOf = (image: GuestImage, more: Readonly<Record<string, string>>
  * ```
  */
 export const imageGuest = Effect.fn("ImageGuest.make")(function* (
-  given: ImageGuestInput
+  given: ImageGuestInput,
+  platform: GuestPlatform = "riscv64"
 ): Effect.fn.Return<ImageGuest, ImageGuestError> {
   // What is no record has no image.
   const { image, ...asked } = { ...given }
-  const guest = yield* checked(image, asked)
+  const guest = yield* checked(image, asked, `linux/${platform}`)
   const { argv: all, cmd, entrypoint, exposedPorts, stopSignal, stopNanos, ...said } = guest.workload ?? {}
   const argv = all ?? [
     ...(entrypoint ?? image.config.entrypoint),

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { DurableFiles, GuestAgent } from "@stillpoint/core"
+import { DurableFiles, GuestAgent, type GuestPlatform } from "@stillpoint/core"
 import { Effect, Layer } from "effect"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -11,10 +11,10 @@ import { join } from "node:path"
 import { TestClock } from "effect/testing"
 import { GuestKit } from "../GuestKit.ts"
 import type { GuestKitConfig } from "../GuestKitConfig.ts"
-import { localArchive, type LocalArchive } from "./LocalArchive.ts"
+import { type LocalArchive, localArchiveOf } from "./LocalArchive.ts"
 
 /** A kit in a folder of its own, with a lock of what the archive holds at first. */
-export const kitOn = Effect.fn(function* (archive: LocalArchive) {
+export const kitOn = Effect.fn(function* (archive: LocalArchive, platform: GuestPlatform = "riscv64") {
   const folder = yield* Effect.acquireRelease(
     Effect.promise(() => mkdtemp(join(tmpdir(), "stillpoint-kit-"))),
     (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
@@ -22,6 +22,7 @@ export const kitOn = Effect.fn(function* (archive: LocalArchive) {
   const notices: Array<string> = []
   const config = {
     directory: join(folder, "cache"),
+    platform,
     lockPath: join(folder, "lock.json"),
     onNotice: (line: string) => void notices.push(line),
     onProgress: () => {},
@@ -51,10 +52,13 @@ export const kitOn = Effect.fn(function* (archive: LocalArchive) {
 })
 
 /** A kit whose lock is there, and the archive that it names. */
-export const locked = Effect.gen(function* () {
-  const archive = yield* localArchive
+export const locked = Effect.suspend(() => lockedOf("riscv64"))
+
+/** The same, for guests of that platform. */
+export const lockedOf = Effect.fnUntraced(function* (platform: GuestPlatform) {
+  const archive = yield* localArchiveOf(platform)
   archive.publish("6.12.1", "1:1.37.0-6")
-  const kit = yield* kitOn(archive)
+  const kit = yield* kitOn(archive, platform)
   yield* kit.lock
   return { archive, kit }
 })

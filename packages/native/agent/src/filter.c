@@ -36,6 +36,11 @@ static const struct sock_filter foreign_refused[] = { REFUSE(ENOSYS), LOAD(nr) }
 static const struct sock_filter foreign_allowed[] = { ANSWER(SECCOMP_RET_ALLOW), LOAD(nr) };
 
 static const struct sock_filter confinement[] = {
+#ifdef __x86_64__
+	/* A second set of numbers for the same calls (x32), under the same architecture. */
+	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x40000000, 0, 1),
+	REFUSE(ENOSYS),
+#endif
 	NOT_FOR_PID_1(SYS_prlimit64, 0),
 	NOT_FOR_PID_1(SYS_sched_setscheduler, 0),
 	NOT_FOR_PID_1(SYS_sched_setparam, 0),
