@@ -1,5 +1,5 @@
 /**
- * Why a guest's agent did not do what it was asked.
+ * Errors of requests to a guest's agent.
  *
  * @module
  */

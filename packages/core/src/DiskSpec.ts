@@ -1,11 +1,11 @@
 /**
- * The disks of a machine: where their blocks come from, and where what is written goes.
+ * The disks of a machine: the source of their blocks, and the destination of writes.
  *
  * @module
  */
 import { Schema } from "effect"
 
-/** Bytes of a sector: what the length of a disk is a multiple of. */
+/** Bytes of a sector; the length of a disk is a multiple of it. */
 export const sectorBytes = 512
 
 /** Most disks and slots that a machine can have. */
@@ -34,7 +34,7 @@ const fields = {
   sizeBytes: Schema.optionalKey(size)
 } as const
 
-/** What only several parts of a disk say together; `undefined` where nothing is wrong. */
+/** A contradiction between parts of a disk's specification; `undefined` if there is none. */
 export const diskProblem = ({
   access,
   sizeBytes,
@@ -54,11 +54,11 @@ export const diskSpecSchema = Schema.Struct(fields).check(Schema.makeFilter(disk
 /**
  * A disk of a machine.
  *
- * | `access` | the guest reads | what it writes |
+ * | `access` | the guest reads | its writes |
  * | --- | --- | --- |
  * | `read` | the file `source` | is refused by the device |
- * | `copy-on-write` | the file `source`, and what it wrote | stays in the machine: in its captures and forks, never in the file |
- * | `scratch` | zeros, and what it wrote | stays in the machine |
+ * | `copy-on-write` | the file `source`, and its own writes | stay in the machine: in its captures and forks, never in the file |
+ * | `scratch` | zeros, and its own writes | stay in the machine |
  * | `volume` | the file `source` | goes to the file, which outlives the machine |
  *
  * `name` is the disk's serial number in the guest (`/sys/block/vda/serial`), 1 to 20 letters, digits, `.`, `_`, `-`, unique in a

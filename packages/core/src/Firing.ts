@@ -1,5 +1,5 @@
 /**
- * The record of one decision to capture: which trigger decided, on what, after how long a calm, and what it beat.
+ * The record of one decision to capture: the trigger, its cause, the calm before the capture, and the other triggers.
  *
  * @module
  */
@@ -15,19 +15,19 @@ import { GuestEvent, GuestNanos } from "./GuestEvent.ts"
 export const TriggerSignal = Schema.Struct({
   /** Path of the probe in its policy, joined with `/`: names the same probe in every replay of the same policy. */
   probe: Schema.String,
-  /** Which arming of the probe completed: 1, 2, 3 … */
+  /** The arming of the probe that completed: 1, 2, 3 … */
   arming: Schema.Natural,
   /** Guest time at which the policy took the signal in. */
   atNanos: GuestNanos,
   /** `seq` of the last event that the policy had seen before it; -1 for none. */
   afterSeq: Schema.Int,
   outcome: Schema.Literals(["succeeded", "failed"]),
-  /** What the probe returned, or the message of its failure, as JSON; `null` if it has no JSON form. */
+  /** The probe's result, or the message of its failure, as JSON; `null` if it has no JSON form. */
   payload: Schema.Json
 })
 export type TriggerSignal = typeof TriggerSignal.Type
 
-/** What made a trigger fire: an event, a deadline on the guest's clock, or the completion of a probe. */
+/** The cause of a firing: an event, a deadline on the guest's clock, or the completion of a probe. */
 export const FiringCause = Schema.TaggedUnion({
   Event: { event: GuestEvent },
   Timer: {
@@ -49,12 +49,12 @@ export type FiringCause = typeof FiringCause.Type
 export const QuiesceVerdict = Schema.Literals(["settled", "deadline", "abandoned"])
 export type QuiesceVerdict = typeof QuiesceVerdict.Type
 
-/** What a wait for calm found. All times are guest time in nanoseconds. */
+/** The result of a wait for calm. All times are guest time in nanoseconds. */
 export const QuiesceReport = Schema.Struct({
   verdict: QuiesceVerdict,
   /** Guest time of the firing that the wait began with. */
   triggeredAtNanos: GuestNanos,
-  /** Calm that was asked for. */
+  /** The calm that the policy requires. */
   calmForNanos: GuestNanos,
   /** Contiguous calm that there was when the wait ended. */
   calmNanos: GuestNanos,
@@ -63,33 +63,33 @@ export const QuiesceReport = Schema.Struct({
   /** Longest wait that the policy allowed; `null` for none. */
   deadlineNanos: Schema.NullOr(GuestNanos),
   onDeadline: Schema.Literals(["capture", "abandon", "fail"]),
-  /** How often activity started the count again. */
+  /** Number of times that activity restarted the count. */
   restarts: Schema.Natural,
   /** The activity that last did so: its kind, and when it ended. */
   lastActivity: Schema.NullOr(Schema.Struct({ kind: Schema.String, atNanos: GuestNanos })),
   /**
    * `not-asked`: the policy does not need the agent. `frozen`: the agent froze the workload. `refused`, `no-answer`: it did not.
-   * `given-back`: whatever it did, it was asked to go on with the workload before the decision fell.
+   * `given-back`: the policy withdrew its request before the decision fell, so the workload continued.
    */
   agent: Schema.Literals(["not-asked", "frozen", "refused", "no-answer", "given-back"])
 })
 export type QuiesceReport = typeof QuiesceReport.Type
 
-/** How far a trigger had got when a decision fell or a guest ended. */
+/** The progress of a trigger when a decision fell or a guest ended. */
 export const TriggerProgress = Schema.Struct({
   /** Name of the trigger. */
   trigger: Schema.String,
   /** Names from the root of the policy to it. */
   path: Schema.Array(Schema.String),
   /**
-   * `waiting`: armed. `quiescing`: fired, and waited for calm. `overtaken`: quiescing, until a higher one fired.
-   * `fired`: fired as a part of something that had not. `expired`: its time had run out. `failed`: its probe failed.
-   * `abandoned`: no calm before the deadline. `unarmed`: its turn had not come.
+   * `waiting`: armed. `quiescing`: fired, and waiting for calm. `overtaken`: quiescing, until a higher one fired. `fired`: fired
+   * as a part of a combination that had not. `expired`: its time had run out. `failed`: its probe failed. `abandoned`: no calm
+   * before the deadline. `unarmed`: its turn had not come.
    */
   status: Schema.Literals(["waiting", "quiescing", "overtaken", "fired", "expired", "failed", "abandoned", "unarmed"]),
-  /** What it waits for, in words. */
+  /** The awaited condition, in words. */
   waitedFor: Schema.String,
-  /** How far it had got, as a clause in words ("3 lines had not matched"); empty if there is nothing between nothing and all, or it had got there. */
+  /** Its progress, as a clause ("3 lines had not matched"); empty if it has no intermediate states, or was complete. */
   progress: Schema.String
 })
 export type TriggerProgress = typeof TriggerProgress.Type
@@ -102,7 +102,7 @@ export class Firing extends Schema.Class<Firing>("@stillpoint/core/Firing")({
   trigger: Schema.String,
   /** Names from the root of the policy to that trigger. */
   path: Schema.Array(Schema.String),
-  /** How many firings of the policy came before: 0, and more for a policy that repeats. */
+  /** Number of earlier firings of the policy; above 0 only for a policy that repeats. */
   index: Schema.Natural,
   /** Guest time from which the trigger watched. */
   armedAtNanos: GuestNanos,
@@ -111,7 +111,7 @@ export class Firing extends Schema.Class<Firing>("@stillpoint/core/Firing")({
   /** `seq` of the last event that was seen when the decision fell; -1 for none. */
   afterSeq: Schema.Int,
   cause: FiringCause,
-  /** What the trigger waited for, in words. */
+  /** The condition that the trigger waited for, in words. */
   waitedFor: Schema.String,
   /** The other triggers of the policy, and how far each had got. */
   losers: Schema.Array(TriggerProgress),

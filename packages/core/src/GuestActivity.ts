@@ -1,5 +1,5 @@
 /**
- * What a guest is in the middle of: what its events so far say together, for whoever has not seen them.
+ * The guest's present activity, derived from its events, for a reader that has not seen them.
  *
  * @module
  */
@@ -8,8 +8,8 @@ import { guestEventFields } from "./contract/contract.ts"
 import { type GuestEvent, type GuestEventOf, GuestNanos } from "./GuestEvent.ts"
 
 /**
- * Most listeners of a guest that are known to be open; one that is bound while so many are is not remembered. The machine keeps the same
- * bound (`vmm/src/machine/open_listeners.rs`).
+ * Maximum number of open listeners that are remembered; further ones are ignored. The machine has the same bound
+ * (`vmm/src/machine/open_listeners.rs`).
  */
 export const mostOpenListeners = 1024
 
@@ -29,26 +29,31 @@ export const openListenersAfter = (
   return before.some((bound) => isSameListener(bound, event)) ? before : [...before, event]
 }
 
-/** What a guest is in the middle of, before one of its events. */
+/** A guest's activity before one of its events. */
 export const GuestActivity = Schema.Struct({
   /** `seq` of the next event. */
   nextSeq: Schema.Natural,
   /** Guest time. */
   atNanos: GuestNanos,
-  /** Whether the hart waits for an interrupt: of `GuestIdle` and `GuestBusy`, the first came last. */
+  /** Whether the hart waits for an interrupt: the last of `GuestIdle` and `GuestBusy` was `GuestIdle`. */
   isIdle: Schema.Boolean,
-  /** Whether the workload is frozen: of `AgentFrozen` and `AgentThawed`, the first came last. Not known of recordings from before it was kept. */
+  /**
+   * Whether the workload is frozen: the last of `AgentFrozen` and `AgentThawed` was `AgentFrozen`. `false` in recordings without
+   * this field.
+   */
   isFrozen: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(false))),
   /** Names of the devices that have a request in flight: `IoStarted` came, and `IoSettled` not yet. */
   devicesInFlight: Schema.Array(Schema.String),
   /**
-   * Listeners that are open, as they were announced, oldest first, 1024 at most: `ListenerBound` came, and `ListenerClosed` not yet.
-   * Empty in recordings of before they were kept.
+   * Open listeners as they were announced, oldest first, at most 1024: those with a `ListenerBound` and no `ListenerClosed`.
+   * Empty in recordings without this field.
    */
   openListeners: Schema.Array(Schema.TaggedStruct("ListenerBound", guestEventFields.ListenerBound)).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed([]))
   ),
-  /** How many TCP connections are open: as the last `ConnectionOpened` or `ConnectionClosed` said. None in recordings of before they were told. */
+  /**
+   * Number of open TCP connections, from the last `ConnectionOpened` or `ConnectionClosed`. 0 in recordings without this field.
+   */
   connectionsOpen: Schema.Natural.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0)))
 })
 export type GuestActivity = typeof GuestActivity.Type
@@ -65,7 +70,7 @@ export const noActivity: GuestActivity = {
 }
 
 /**
- * What a guest is in the middle of after some more events.
+ * A guest's activity after some more events.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * The port through which whoever builds a guest's root gets the agent that the machine talks to.
+ * The port that provides the agent for a guest's root.
  *
  * @module
  */
@@ -19,7 +19,7 @@ export class GuestAgentMissing extends Schema.TaggedError<GuestAgentMissing>()("
   }
 }
 
-/** Most bytes of an agent. */
+/** Maximum size of an agent in bytes. */
 const mostAgentBytes = 64 << 20
 
 const foundInstead = (cause: unknown): string => {

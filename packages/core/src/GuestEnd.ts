@@ -1,14 +1,17 @@
 /**
- * How a guest came to its end while somebody waited for it.
+ * The end of a guest while a caller waited for it.
  *
  * @module
  */
 import { Schema } from "effect"
 
-/** How it ended: as a run stops, by a panic of its kernel, or `ended` long before; `paused` is its end for whoever waits. */
+/**
+ * The kind of end: a run's stop, a kernel panic, or `ended` if the guest had ended before; `paused` ends the wait of a
+ * caller.
+ */
 export const GuestEnd = {
   how: Schema.Literals(["halted", "reset", "fault", "paused", "horizon", "panicked", "ended"]),
-  /** What the engine or the kernel said; empty if nothing. For people. */
+  /** The text of the engine or the kernel; empty if there is none. For readers, not for code. */
   detail: Schema.String
 }
 export type GuestEnd = { readonly [K in keyof typeof GuestEnd]: (typeof GuestEnd)[K]["Type"] }

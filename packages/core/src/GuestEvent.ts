@@ -1,5 +1,5 @@
 /**
- * What a guest does, as a totally ordered sequence of plain, immutable records.
+ * The guest's activity, as a totally ordered sequence of plain, immutable records.
  *
  * @module
  */

@@ -6,7 +6,7 @@
  * @module
  */
 
-/** How an image is run, as it says itself. What it does not say is empty. */
+/** The image's configuration for execution. Absent values are empty. */
 export interface ImageExecution {
   /** `name`, `uid`, `name:group`, …; names are of the image's own files. */
   readonly user: string
@@ -14,16 +14,16 @@ export interface ImageExecution {
   readonly exposedPorts: ReadonlyArray<string>
   /** `NAME=VALUE`. */
   readonly env: ReadonlyArray<string>
-  /** What is run. */
+  /** The program. */
   readonly entrypoint: ReadonlyArray<string>
-  /** Its arguments; or, without an entry point, what is run. */
+  /** Its arguments; without an entry point, the program and its arguments. */
   readonly cmd: ReadonlyArray<string>
   /** Folders whose content is to outlive a machine. */
   readonly volumes: ReadonlyArray<string>
-  /** Where it is run. */
+  /** The working directory. */
   readonly workingDir: string
   readonly labels: Readonly<Record<string, string>>
-  /** What asks it to end: `SIGTERM`, `15`, … */
+  /** The signal that asks the program to end: `SIGTERM`, `15`, … */
   readonly stopSignal: string
 }
 
@@ -35,11 +35,11 @@ export interface GuestImage {
   readonly digest: string
   /** Length of the file. */
   readonly sizeBytes: number
-  /** What the reference led to: `sha256:…` of the image's manifest, or of its configuration if it has none. */
+  /** `sha256:…` of the image's manifest, or of its configuration if it has no manifest. */
   readonly imageDigest: string
   /** `linux/riscv64`. */
   readonly platform: string
   readonly config: ImageExecution
-  /** Digests of what the layers unpack to, the lowest first. */
+  /** Digests of the unpacked layers, lowest first. */
   readonly layers: ReadonlyArray<string>
 }

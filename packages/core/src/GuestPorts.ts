@@ -8,38 +8,42 @@ import type { MachineError } from "./MachineErrors.ts"
 
 /** The network interface of a machine. */
 export interface NetworkSpec {
-  /** Most bytes of a packet, 576 to 65535; 65520 if absent: no packet leaves the host's process as it is. */
+  /** Maximum bytes of a packet, 576 to 65535; 65520 if absent, since no packet leaves the host's process. */
   readonly mtu?: number
 }
 
-/** What carries bytes between a guest and its host: connections, or datagrams. */
+/** The transport between a guest and its host: connections, or datagrams. */
 export type TransportProtocol = "tcp" | "udp"
 
 /**
- * How much may pass: by one published port, or to and from everybody whom a policy lets the guest reach. What may not pass yet waits, as
- * it does for a slow reader; only datagrams out of the guest are lost, and told as `NetworkRefused` with the reason `TooMany`.
+ * Limits for traffic over one published port, or to and from all outside addresses that a policy allows. Traffic over the limit
+ * waits, as for a slow reader; only datagrams out of the guest are lost, and reported as `NetworkRefused` with the reason
+ * `TooMany`.
  */
 export interface TrafficLimits {
   /** Most connections at once, 1 to 1,024. Further ones to a published port wait, further ones out of the guest are refused. */
   readonly connections?: number
   /**
-   * Most bytes in a second of guest time, 1,024 to 2^40, in both directions together: what connections and datagrams carry, without
-   * headers. After a pause, those of a tenth of a second may pass at once. Connections share them alike.
+   * Maximum bytes in a second of guest time, 1,024 to 2^40, both directions together: the payload of connections and datagrams,
+   * without headers. After a pause, a tenth of this may pass at once. Connections share the rate equally.
    */
   readonly bytesPerSecond?: number
 }
 
-/** Which port of the guest's is published, and where. */
+/** The guest's port to publish, and the address on the host. */
 export interface PublishSpec {
   /** Port that a program of the guest's listens on, or will. */
   readonly guestPort: number
   /** `tcp` if absent. */
   readonly protocol?: TransportProtocol
-  /** Address of the host's to listen on, IPv4 or IPv6, as `::1`; `127.0.0.1` if absent. An IPv6 address takes nobody of IPv4, `::` neither. */
+  /**
+   * Host address to listen on, IPv4 or IPv6, such as `::1`; `127.0.0.1` if absent. An IPv6 address accepts IPv6 clients only,
+   * even `::`.
+   */
   readonly host?: string
   /** The host's port; 0, or absent: any that is free. */
   readonly hostPort?: number
-  /** How much may pass by this port; as much as can if absent. */
+  /** Limits of this port; unlimited if absent. */
   readonly limits?: TrafficLimits
 }
 
@@ -69,31 +73,35 @@ export interface AddressRule extends EgressPorts {
   readonly addresses: string
 }
 
-/** Lets a guest reach a host, wherever this guest was told that it is. */
+/** Allows a host by name, at the addresses that this guest's name server gave for it. */
 export interface HostRule extends EgressPorts {
   /**
-   * A name, `*.example.com` for those below one, or `*` for any. It allows the addresses that the name server answered this guest for it, and
-   * no others; never those of the host itself, of its links and of metadata services, whatever a name is said to mean.
+   * A name, `*.example.com` for those below one, or `*` for any. It allows the addresses that the name server answered this guest
+   * for it, and no others. It never allows addresses of the host itself, of its links or of metadata services, whatever the name
+   * resolves to.
    */
   readonly host: string
 }
 
-/** Lets a guest reach somebody: addresses, or a host by its name. */
+/** Allows outside addresses, or a host by its name. */
 export type EgressRule = AddressRule | HostRule
 
-/** What the guest's questions for names, to 10.0.2.3 or fd53:5449:4c4c::3, are answered with. A name that nobody knows, or that no rule allows, is nobody's. */
+/**
+ * The guest's name server, at 10.0.2.3 and fd53:5449:4c4c::3. It answers an unknown name, and one that no rule allows, with
+ * `NXDOMAIN`.
+ */
 export interface GuestNames {
   /** Names, each with at most 14 addresses, of IPv4 and IPv6 together: answered with them and nothing else, whether or not a rule allows to reach them. */
   readonly table?: Readonly<Record<string, ReadonlyArray<string>>>
-  /** Who is asked for names that a {@link HostRule} allows and the table does not have: `host`, its resolver, if absent. */
+  /** The resolver for names that a {@link HostRule} allows and the table does not have; `host` if absent. */
   readonly resolver?: "host" | "none"
 }
 
-/** What a guest may reach: whatever one of the rules allows. */
+/** The outside addresses that a guest may reach: those that any of the rules allows. */
 export interface EgressPolicy {
   readonly allow: ReadonlyArray<EgressRule>
   readonly names?: GuestNames
-  /** How much may pass by all rules together; as much as can if absent. */
+  /** Limits of all rules together; unlimited if absent. */
   readonly limits?: TrafficLimits
 }
 
@@ -115,26 +123,26 @@ export interface EgressPolicy {
  */
 export interface GuestPorts {
   /**
-   * Listens on the host until the scope ends; whoever connects is connected to the guest's port. Bytes go through while the guest
-   * runs, in both directions, at the pace of the slower side; an end or a reset of one side is one for the other. While the guest
-   * stands still, who connects waits. Whoever listens in the guest is asked over IPv4, and over IPv6 if nobody is there; where nobody
-   * listens at all, connections are reset.
+   * Listens on the host until the scope ends, and connects each client to the guest's port. Bytes pass in both directions while
+   * the guest runs, at the pace of the slower side; an end or a reset on one side is passed on to the other. While the guest is
+   * stopped, new clients wait. The guest is tried over IPv4 first, then over IPv6 if nothing listens there; if nothing listens on
+   * either, connections are reset.
    *
    * Datagrams go through each as a whole, and may be lost as on any network; the guest sees each peer as a port of its gateway, until 30 s
    * of guest time without a datagram between the two.
    *
-   * At most 64 ports, 1,024 connections, of which further ones wait, and 512 peers of datagrams, of which the one that was silent for
-   * longest makes room. A fork or a restored machine has none of them: it publishes ports
-   * of its own. Fails with `PortInUse`, `PortPrivileged`, `AddressUnknown`, `TooManyPorts`, `NetworkInvalid`,
-   * `InterfaceMissing`, `HostRefused` or `Closed`.
+   * Limits: 64 ports; 1,024 connections, beyond which new ones wait; 512 peers of datagrams, of which the one that was silent for
+   * longest makes room. A fork or a restored machine has none of these ports and publishes its own. Fails with `PortInUse`,
+   * `PortPrivileged`, `AddressUnknown`, `TooManyPorts`, `NetworkInvalid`, `InterfaceMissing`, `HostRefused` or `Closed`.
    */
   readonly publish: (spec: PublishSpec) => Effect.Effect<PublishedPort, MachineError, Scope.Scope>
   /** Connections that are open now, into the guest and out of it. */
   readonly connections: Effect.Effect<number, MachineError>
   /**
-   * Says whom the guest may reach from now on: nobody, if nothing was said. What it may not reach is answered with a reset, a datagram
-   * with the news that it is prohibited, a question for a name with nobody, and each is told as `NetworkRefused`, with the name in the
-   * place of the address. Connections that it has go on. A fork or a restored machine asks for names anew. Fails with `NetworkInvalid` or `InterfaceMissing`.
+   * Sets the outside addresses that the guest may reach from now on; by default, none. A forbidden connection is reset, a
+   * forbidden datagram is answered with ICMP "prohibited", and a forbidden name with `NXDOMAIN`. Each refusal is reported as
+   * `NetworkRefused`, with the name in place of the address. Open connections continue. A fork or a restored machine resolves
+   * names again. Fails with `NetworkInvalid` or `InterfaceMissing`.
    */
   readonly allow: (policy: EgressPolicy) => Effect.Effect<void, MachineError>
 }

@@ -35,7 +35,7 @@ export interface SpawnSpec {
   readonly pace?: "asFastAsPossible" | "realTime"
 }
 
-/** How a command ended: by itself with a code, or by a signal. The other is `null`. */
+/** The end of a command: an exit code or a signal. The other is `null`. */
 export interface ProcessExit {
   readonly code: number | null
   readonly signal: number | null
@@ -68,11 +68,11 @@ export interface GuestProcess {
   readonly stdout$: Observable<Uint8Array>
   /** `stderr` as an observable. */
   readonly stderr$: Observable<Uint8Array>
-  /** Standard input: writes what it is given and then ends it. */
+  /** Standard input: writes the given bytes and then closes it. */
   readonly stdin: Sink.Sink<void, Secret<Uint8Array | string>, never, ExecError | MachineError>
   /**
-   * Writes to standard input; waits where the command reads more slowly. What is `Redacted` is recorded as withheld. `InputClosed`: it
-   * reads no more.
+   * Writes to standard input; waits while the command reads more slowly. A `Redacted` value is recorded as withheld. Fails with
+   * `InputClosed` if the command has closed it.
    */
   readonly write: (data: Secret<Uint8Array | string>) => Effect.Effect<void, ExecError | MachineError>
   /** Ends standard input; on a terminal, types its end-of-file character. */

@@ -1,5 +1,5 @@
 /**
- * The timeline of one guest as a policy sees it: what has happened, and the power to let the guest go on.
+ * The timeline of one guest as a policy sees it: its past events, and the means to run the guest on.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { GuestEvent, GuestEventKind, GuestNanos } from "./GuestEvent.ts"
 import type { MachineError } from "./MachineErrors.ts"
 import type { MachineStop, MachineUntil } from "./Vmm.ts"
 
-/** Until when the guest may go on. */
+/** The end of an advance. */
 export interface AdvanceUntil {
   /** Kinds of events to return at. */
   readonly kinds: ReadonlyArray<GuestEventKind>
@@ -20,21 +20,21 @@ export interface AdvanceUntil {
   readonly pace?: MachineUntil["pace"]
 }
 
-/** What happened since the advance or drain before. */
+/** The events since the last advance or drain. */
 export interface TimelineAdvance {
   /** Every event, of all kinds, in order. */
   readonly events: ReadonlyArray<GuestEvent>
   /** Guest time that has been reached: no event before it is to come. */
   readonly nowNanos: GuestNanos
-  /** Why it returned: as {@link MachineStop}; `ended` if the machine was closed or its recording is over. */
+  /** The reason for the return, as in {@link MachineStop}; `ended` if the machine was closed or its recording is over. */
   readonly stop: MachineStop["reason"] | "ended"
 }
 
 /**
- * What a policy needs to run.
+ * The service that a policy needs to run.
  *
- * In *lockstep* the guest executes only inside {@link advance}, and stands at the very instruction that caused an event while
- * a policy decides. *Free-running*, the guest goes on from the first advance to {@link hold}, and events are looked at as they
+ * In *lockstep* the guest executes only inside {@link advance}, and stands at the very instruction that caused an event while a
+ * policy decides. *Free-running*, the guest runs from the first advance to {@link hold}, and the policy looks at events as they
  * come.
  */
 export class GuestTimeline extends Context.Service<
@@ -42,33 +42,38 @@ export class GuestTimeline extends Context.Service<
   {
     readonly mode: "lockstep" | "free-running"
     /**
-     * Guest time at which begins what has not been given out by an advance or a drain yet: a policy is armed here. At first that
-     * of {@link beginning}.
+     * Guest time at which the events begin that no advance or drain has returned yet; a policy is armed there. At first, that of
+     * {@link beginning}.
      */
     readonly origin: Effect.Effect<GuestNanos>
     /** Guest time now. */
     readonly nowNanos: Effect.Effect<GuestNanos>
-    /** Lets the guest go on until one of the kinds, the time, or its end. Interruption holds the guest in lockstep; no event is lost by it. */
+    /**
+     * Runs the guest until one of the kinds, the time, or its end. Interruption stops the guest in lockstep and loses no event.
+     */
     readonly advance: (until: AdvanceUntil) => Effect.Effect<TimelineAdvance, MachineError>
-    /** What happened since the last advance or drain, without letting the guest go on. */
+    /** The events since the last advance or drain, without running the guest. */
     readonly drain: Effect.Effect<TimelineAdvance, MachineError>
     /** Makes the guest stand still; returns the guest time at which it stands. */
     readonly hold: Effect.Effect<GuestNanos, MachineError>
-    /** What the guest was in the middle of where the timeline begins: 0, the first instruction, unless it was restored or forked. */
+    /** The guest's activity where the timeline begins: none at the first instruction, unless it was restored or forked. */
     readonly beginning: GuestActivity
     /** Events between the beginning and the origin: with it, they tell in what condition a policy finds the guest. */
     readonly earlier: Effect.Effect<ReadonlyArray<GuestEvent>, MachineError>
     /** Asks the agent to freeze the workload. Does not run the guest. */
     readonly requestFreeze: Effect.Effect<void, MachineError>
-    /** Gives that back: the agent is asked to thaw it once no policy on the machine holds it. Does not run the guest. */
+    /**
+     * Withdraws that request: the agent thaws the workload once no policy on the machine requires the freeze. Does not run the
+     * guest.
+     */
     readonly requestThaw: Effect.Effect<void, MachineError>
-    /** Runs an effect that itself lets the guest go on (`machine.exec`), between two advances: for probes that need the guest. */
+    /** Runs an effect that itself runs the guest (`machine.exec`), between two advances: for probes that need the guest. */
     readonly exclusively: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | MachineError, R>
   }
 >()("@stillpoint/core/GuestTimeline") {}
 
 /**
- * Where a running policy records the signals that it takes in, in order, before it acts on them; nowhere by default.
+ * The place where a running policy records its signals, in order, before it acts on them; none by default.
  *
  * With these and the timeline, a replay takes the same decisions.
  */

@@ -1,12 +1,12 @@
 /**
- * What the parts of a machine's identity may be: said once, and asked wherever somebody chooses one.
+ * The valid values of each part of a machine's identity, defined once for all callers that choose one.
  *
  * @module
  */
 import { Schema } from "effect"
 import { contractLimits } from "./contract/contract.ts"
 
-/** What each part must be, in words. */
+/** The requirement for each part, in words. */
 export const expectedPart = {
   hostname: `a host name of letters, digits and inner hyphens, perhaps with dots between, at most ${contractLimits.hostnameBytes} bytes`,
   machineId: "32 lower-case hexadecimal digits",
@@ -35,7 +35,7 @@ export const MachineId = Schema.String.check(
 
 const { entropyBytes, entropyLeastBytes } = contractLimits
 
-/** What the kernel's random source begins anew from. */
+/** The seed of the kernel's random source. */
 export const Entropy = Schema.Uint8Array.check(
   Schema.makeFilter((bytes: Uint8Array) => bytes.length >= entropyLeastBytes && bytes.length <= entropyBytes, {
     expected: expectedPart.entropy
@@ -55,5 +55,5 @@ export const EnvironmentName = Schema.String.check(
 /** Variables by name; a value may be a secret. */
 export const SecretEnvironment = Schema.Record(EnvironmentName, Schema.Union([PlainText, Schema.Redacted(PlainText)]))
 
-/** A signal's number; 0 stands for none, or for what was said before. */
+/** A signal's number; 0 means none, or no change. */
 export const SignalNumber = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 64 }))

@@ -34,9 +34,9 @@ export interface LiveState {
   readonly status: LiveStatus
   /** Host time that guest time has not followed since the machine went live or was resumed, nanoseconds: it dozed, or had more work than the host can do. */
   readonly lostNanos: number
-  /** How far the guest's wall clock is behind because of that, nanoseconds. */
+  /** The resulting lag of the guest's wall clock, nanoseconds. */
   readonly clockErrorNanos: number
-  /** How often it woke from sleep since it went live or was resumed. */
+  /** Number of times that it woke from sleep since it went live or was resumed. */
   readonly wakes: number
 }
 

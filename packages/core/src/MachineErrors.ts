@@ -14,7 +14,7 @@ const said = {
   message: Schema.String
 } as const
 
-/** What can be wrong with guest memory, whatever was asked of the machine. */
+/** Errors of guest memory that any operation can have. */
 const memory = {
   MemoryOutOfRange: said,
   SnapshotChunkCorrupt: said,
@@ -22,13 +22,13 @@ const memory = {
   MemoryExhausted: said
 } as const
 
-/** What can be wrong with the host: an error of the core's own, no thread to be had. */
+/** Errors of the host: an internal error of the core, or no thread available. */
 const host = { Panicked: said, NoThread: said } as const
 
-/** What every operation on a machine can find. */
+/** Errors that any operation on a machine can have. */
 const session = { Closed: said, ...host } as const
 
-/** What can be wrong with a disk that a machine is to have. */
+/** Errors of a machine's disk. */
 const disk = {
   DiskInvalid: said,
   DiskNameTaken: said,
@@ -37,10 +37,10 @@ const disk = {
   DiskInUse: said
 } as const
 
-/** What a recorded timeline cannot do. */
+/** Operations that a recorded timeline does not support. */
 const recording = { NotInARecording: said } as const
 
-/** Why a machine could not be made. */
+/** Why a machine could not boot. */
 export const BootReason = Schema.TaggedUnion({
   InvalidConfiguration: said,
   MemorySizeInvalid: said,
@@ -98,7 +98,7 @@ export const MachineFailureReason = Schema.TaggedUnion({
 })
 export type MachineFailureReason = typeof MachineFailureReason.Type
 
-/** Why a command was not executed, or did not finish. */
+/** Why a command did not run or did not finish. */
 export const ExecReason = Schema.TaggedUnion({
   InvalidCommand: said,
   ExecFailed: said,

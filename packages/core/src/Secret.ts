@@ -1,5 +1,5 @@
 /**
- * What a guest is given and its recording does not show.
+ * Values that a guest receives and its recording does not contain.
  *
  * @module
  */
@@ -8,8 +8,8 @@ import type { Redacted } from "effect"
 /**
  * A value, or a secret one.
  *
- * What holds a `Redacted` value is recorded as having happened, in journals and timelines, and not with what it was: as `HostInput`
- * of kind `withheld`. A recording can be given again to a machine up to there, and further only with the value. The guest's memory
- * holds it all the same, and so does a snapshot.
+ * Input with a `Redacted` value is recorded in journals and timelines without its content, as `HostInput` of kind `withheld`. A
+ * recording can be replayed up to that point, and beyond it only with the value. The guest's memory contains the value, and so
+ * does a snapshot.
  */
 export type Secret<A> = A | Redacted.Redacted<A>

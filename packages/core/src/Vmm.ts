@@ -116,7 +116,10 @@ export interface ExecSpec {
   readonly stdin?: Secret<Uint8Array | string>
   /** Guest time after which the command is killed and the exec fails with `TimedOut`; 60 s if absent. */
   readonly timeoutNanos?: number
-  /** Most bytes of output, both streams together; beyond it, the command is killed and the exec fails with `TooMuchOutput`. 64 MiB if absent. */
+  /**
+   * Maximum bytes of output, both streams together; beyond it, the command is killed and the exec fails with `TooMuchOutput`. 64
+   * MiB if absent.
+   */
   readonly outputLimitBytes?: number
 }
 
@@ -187,7 +190,7 @@ export interface CapturedFile {
   readonly guestAddress: number | null
 }
 
-/** Files that one capture wrote, and what it cost. */
+/** Files that one capture wrote, and its cost. */
 export interface CapturedFiles {
   /** Names the captured state; deltas refer to it, and a restore can require it. */
   readonly identity: string
@@ -372,7 +375,7 @@ export class Vmm extends Context.Service<
     readonly boot: (spec: BootSpec) => Effect.Effect<Machine, BootError, Scope.Scope>
     /** A machine in the state of the snapshot files in `directory`. It has no new identity: use `Gate.restore` instead. */
     readonly restore: (directory: string, chain?: RestoreChain) => Effect.Effect<Machine, RestoreError, Scope.Scope>
-    /** Names what makes these machines: of equal names equal specifications are equal machines. Absent where nobody knows. */
+    /** Identifies the implementation: with equal values, equal specifications give equal machines. Absent if unknown. */
     readonly build?: string
   }
 >()("@stillpoint/core/Vmm") {}

@@ -1,5 +1,5 @@
 /**
- * What a guest without a workload is started with: its root, and the program that the machine exists for.
+ * The specification of a workload: its root, and the program to run.
  *
  * @module
  */
@@ -25,18 +25,17 @@ const root = Schema.Struct({
   device,
   /** Its file system; `erofs` if absent. */
   type: Schema.optionalKey(fileSystem),
-  /** Whether nothing can be written but to volumes; `false` if absent. */
+  /** Whether only volumes can be written; `false` if absent. */
   readOnly: Schema.optionalKey(Schema.Boolean),
   /**
-   * What takes that which is written over the image: memory, half of what is free if absent, or a disk. An empty one is
-   * formatted.
+   * The place for writes over the image: memory (half of the free memory if absent), or a disk. An empty disk is formatted.
    */
   scratch: Schema.optionalKey(Schema.Union([Schema.Struct({ bytes }), Schema.Struct({ device })]))
 })
 
 const volume = Schema.Struct({
   device,
-  /** Where it is mounted; the folder is made if the root has none. */
+  /** The mount point; the folder is created if the root lacks it. */
   path: absolute.check(Schema.makeFilter((path: string) => path.length > 1, { expected: "a path below /" })),
   /** Its file system; `ext4` if absent, and an empty disk is formatted then. */
   type: Schema.optionalKey(fileSystem),
@@ -45,7 +44,7 @@ const volume = Schema.Struct({
 
 const overTheRoot = ["/proc", "/sys", "/dev", "/run/stillpoint"]
 
-/** What is wrong with the root, the volumes and the files of a guest together; `undefined` if nothing is. */
+/** A contradiction between the root, the volumes and the files of a guest; `undefined` if there is none. */
 export const rootProblem = (spec: {
   readonly root?: typeof root.Encoded
   readonly folders?: ReadonlyArray<string>
@@ -117,21 +116,21 @@ export const workloadSpecSchema = Schema.Struct({
 /**
  * The root and the workload of a guest that has none yet. All of it, encoded, fits into one frame of 64 KiB.
  *
- * `argv` is looked for in the `PATH` of `env`. `user` is `NAME` or `NUMBER`, then perhaps `:GROUP`; names are those of the
- * root's `/etc/passwd` and `/etc/group`, `groups` are further ones. Without `user` it is uid 0. `hold` and `holdNanos` are as
- * the guest was booted with, if absent. `stopSignal` is what the workload is sent, and `stopNanos` how long it then has, before
- * the agent switches the guest off; 0 and 4 s if absent. `resolvConf` and `hosts` are the files' contents.
+ * `argv` is looked up in the `PATH` of `env`. `user` is `NAME` or `NUMBER`, optionally followed by `:GROUP`; names are those of
+ * the root's `/etc/passwd` and `/etc/group`, `groups` are supplementary ones. Without `user` it is uid 0. `hold` and
+ * `holdNanos` default to those of the boot. `stopSignal` is the signal for the workload when the agent switches the guest off,
+ * and `stopNanos` the time that it then has; 0 and 4 s if absent. `resolvConf` and `hosts` are the files' contents.
  */
 export type WorkloadSpec = typeof workloadSpecSchema.Encoded
 
-/** What a guest is started with; values of the environment may be secret, and the request is then recorded as withheld. */
+/** The specification of a start; values of the environment may be secret, and the request is then recorded as withheld. */
 export interface StartSpec extends Omit<WorkloadSpec, "env"> {
   readonly env?: Readonly<Record<string, Secret<string>>>
 }
 
 const decode = Schema.decodeUnknownEffect(workloadSpecSchema, { errors: "all", onExcessProperty: "error" })
 
-/** `key=value` as the agent's configuration has it: what would end a line stands for itself. */
+/** `key=value` in the form of the agent's configuration, with line breaks escaped. */
 export const agentSetting = (key: string, value: string): string =>
   `${key}=${value.replaceAll("%", "%25").replaceAll("\n", "%0A")}`
 
@@ -175,7 +174,7 @@ export const checkedWorkloadSettings = (
     const secrets = Object.entries(isRecord(spec) && isRecord(spec.env) ? spec.env : {}).filter(([, value]) =>
       Redacted.isRedacted(value)
     )
-    // What is wrong is said by what it should be: a secret's content is in no message.
+    // Problems state the requirement only, so no message contains a secret.
     const shown =
       secrets.length === 0
         ? spec

@@ -1,5 +1,5 @@
 /**
- * What is wrong with what a machine is asked to boot, whoever is asked; told before anything is read or allocated.
+ * Checks a boot specification before anything is read or allocated, the same for every engine.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { isJson, isList, isRecord, isText, kindProblems, schemaProblems } from "
 /** The largest number of MiB whose last byte the guest platform can address. */
 const mostMemoryMib = 16 * 1024
 
-/** Most bytes that a quota can have, at once or in a second. */
+/** Maximum bytes of a quota, at once or in a second. */
 const mostQuotaBytes = 2 ** 32
 
 const path = Schema.NonEmptyString.check(
@@ -62,7 +62,7 @@ const parts = Schema.Struct({
   )
 })
 
-/** What is wrong with the names of disks together: no two are of one name. `undefined` where nothing is wrong. */
+/** Reports two disks with the same name; `undefined` if there are none. */
 const diskNamesProblem = (names: ReadonlyArray<string>): string | undefined => {
   const twice = [...new Set(names.filter((each, index) => names.indexOf(each) !== index))]
   return twice.length === 0
@@ -70,7 +70,7 @@ const diskNamesProblem = (names: ReadonlyArray<string>): string | undefined => {
     : `expected a name for each disk, found several disks called ${twice.map((each) => JSON.stringify(each)).join(", ")}`
 }
 
-/** What only several disks say together, or several parts of one: told beside what is wrong with the parts. */
+/** Problems between several disks, or several parts of one; reported together with problems of the parts. */
 const disksProblems = (name: string, disks: unknown): ReadonlyArray<string> => {
   if (!isList(disks)) return []
   const records = Array.from(disks).map((disk) => (isRecord(disk) ? disk : {}))
@@ -85,7 +85,7 @@ const disksProblems = (name: string, disks: unknown): ReadonlyArray<string> => {
 }
 
 /**
- * Everything that is wrong with what is to be booted, as far as it can be said without looking at a file; empty if nothing is.
+ * All problems of a boot specification that can be found without reading a file; empty if there are none.
  *
  * @example
  * ```ts

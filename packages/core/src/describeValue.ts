@@ -1,5 +1,5 @@
 /**
- * Values of a user's code in words, for messages that say what was found.
+ * Describes values of a user's code for messages.
  *
  * @module
  */
@@ -12,7 +12,7 @@ export const describeValue = (value: unknown): string => {
   if (typeof value === "function") return "a function"
   if (typeof value !== "object" || value === null) return String(value).slice(0, longest)
   try {
-    // What has words of its own says them, as a trigger and a regular expression do.
+    // A value with its own description uses it, as triggers and regular expressions do.
     const words: unknown =
       Array.isArray(value) || value.toString === Object.prototype.toString ? JSON.stringify(value) : String(value)
     return typeof words === "string" ? words.slice(0, longest) : "an object"

@@ -5,7 +5,8 @@
  */
 
 /**
- * A guest time or duration in the largest unit that it fills, exact to the nanosecond: what is told can be added up.
+ * A guest time or duration in the largest unit that it fills, exact to the nanosecond, so printed times can be added
+ * up.
  *
  * @example
  * ```ts

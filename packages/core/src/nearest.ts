@@ -4,7 +4,10 @@
  * @module
  */
 
-/** How many letters must be put in, taken out, exchanged, or swapped with their neighbour to make one name of the other. */
+/**
+ * Edit distance with transpositions: insertions, deletions, replacements and swaps of neighbours that turn one name into
+ * the other.
+ */
 const distance = (one: string, other: string): number => {
   let before: Array<number> = []
   let row = Array.from({ length: other.length + 1 }, (_, index) => index)
@@ -25,7 +28,7 @@ const distance = (one: string, other: string): number => {
 /** Longer ones are no slips of the finger, and take long to compare. */
 const longestName = 60
 
-/** The known name that was probably meant, if one is near; in words that go on after `unknown x`. */
+/** The known name that was probably meant, if one is near, as text that continues after `unknown x`. */
 export const didYouMean = (name: string, known: Iterable<string>): string => {
   const plain = (text: string): string => text.toLowerCase().replace(/[-_/ ]/g, "")
   if (name.length > longestName) return ""

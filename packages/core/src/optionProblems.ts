@@ -1,5 +1,5 @@
 /**
- * What is wrong with options, before anything is booted for them.
+ * Checks options before anything is booted.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { Duration, Option, Result, Schema, SchemaIssue } from "effect"
 import { describeValue } from "./describeValue.ts"
 import { readDuration } from "./readDuration.ts"
 
-/** Whether something may be left out. */
+/** Whether an option may be absent. */
 export type Presence = "optional" | "required"
 
 const isLeftOut = (found: unknown, presence: Presence): boolean => found === undefined && presence === "optional"
@@ -60,7 +60,7 @@ export const unknownProblems = (
     .filter((key) => !Object.hasOwn(known, key))
     .map((key) => `${name}.${key}: no such option; there are ${Object.keys(known).join(", ")}`)
 
-/** Problems of what is not one of its kind. */
+/** Problems of a value of the wrong kind. */
 export const kindProblems = (
   name: string,
   found: unknown,
@@ -68,7 +68,7 @@ export const kindProblems = (
   isOne: (value: unknown) => boolean
 ): ReadonlyArray<string> => (isOne(found) ? [] : [`${name}: expected ${expected}, found ${describeValue(found)}`])
 
-/** What a schema says of one that it has no place for. */
+/** The problem of a field that a schema does not know. */
 const unexpected = ({ ast }: SchemaIssue.UnexpectedKey): string => {
   const known = ast._tag === "Objects" ? ast.propertySignatures.map(({ name }) => String(name)) : []
   return known.length === 0 ? "expected no such name here" : `no such option; there are ${known.join(", ")}`
@@ -117,12 +117,12 @@ export const schemaProblems = (
   })
 }
 
-/** Whether it is a record: a program without types may have anything in its place. */
+/** Whether it is an object: a caller may not use types. */
 export const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
 export const isText = (value: unknown): value is string => typeof value === "string"
-/** Whether a file can be called so. */
+/** Whether it is a valid path of a file. */
 export const isPath = (value: unknown): value is string => isText(value) && value !== "" && !value.includes("\0")
 export const isFunction = (value: unknown): boolean => typeof value === "function"
 export const orAbsent =
@@ -136,11 +136,11 @@ export const flagProblems = (name: string, found: unknown): ReadonlyArray<string
     ? []
     : [`${name}: expected true or false, found ${describeValue(found)}`]
 
-/** Whether it says where disks are, by their names. */
+/** Whether it maps names of disks to paths. */
 export const isDiskPaths = (value: unknown): boolean =>
   isRecord(value) && !(value instanceof Promise) && Object.values(value).every(isText)
 
-/** Problems of where disks are said to be now. */
+/** Problems of the present paths of disks. */
 export const diskSourcesProblems = (name: string, found: unknown): ReadonlyArray<string> =>
   kindProblems(
     name,

@@ -1,5 +1,5 @@
 /**
- * Durations as a program gives them, also one that is written without types.
+ * Reads durations from callers, who may not use types.
  *
  * @module
  */
@@ -24,7 +24,7 @@ const hasUnits = (input: object): boolean =>
     Object.entries(input).every(([unit, count]) => units.has(unit) && typeof count === "number"))
 
 /**
- * The duration that an input stands for; none for what is no duration: not a number, no text of one, a record without units.
+ * The duration that an input means; none for an invalid one: not a number, an unreadable text, an object without units.
  *
  * @example
  * ```ts

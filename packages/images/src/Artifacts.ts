@@ -1,5 +1,5 @@
 /**
- * What lies in a registry and is no image: a manifest, and pieces that are named by their digests.
+ * Registry content that is not an image: a manifest, and pieces that are named by their digests.
  *
  * @module
  */

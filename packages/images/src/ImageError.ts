@@ -1,5 +1,5 @@
 /**
- * Why there is no image.
+ * Errors of resolving an image.
  *
  * @module
  */
@@ -10,7 +10,7 @@ const said = {
   message: Schema.String
 } as const
 
-/** Why there is no image. The names are those of the core in Rust; a test sends every one of them across. */
+/** The cause of an image error. The names are those of the Rust core; a test sends each of them across. */
 export const ImageReason = Schema.TaggedUnion({
   /** Invalid options, all of them at once. */
   OptionsInvalid: said,

@@ -46,7 +46,7 @@ const ResolveRequest = Schema.Struct({
   })
 })
 
-/** A manifest may say any length: one that no blob has is found out where it is read. */
+/** A manifest may claim any length; reading the blob detects a wrong one. */
 const asNumber = (count: number | null): number => Math.min(count ?? 0, Number.MAX_SAFE_INTEGER)
 
 const progressOf = (told: NativeImages.ImageProgress): ImageProgress => {

@@ -1,5 +1,5 @@
 /**
- * Where images are kept, and how registries are spoken with.
+ * Options for the image cache and for access to registries.
  *
  * @module
  */
@@ -52,7 +52,7 @@ export const ImagesData = Schema.Struct({
 export interface ImagesOptions {
   /** The cache; default: `STILLPOINT_IMAGES_DIR`, else a folder in the user's cache. Any number of processes may share it. */
   readonly cacheDirectory?: string
-  /** Most bytes in the cache; the longest unused images are removed first, those in use stay. Default: 32 GiB. */
+  /** Maximum bytes in the cache; the least recently used images are removed first, those in use stay. Default: 32 GiB. */
   readonly maxBytes?: number
   /** Options of single registries, by host and port as in references. */
   readonly registries?: Readonly<Record<string, RegistryOptions>>
@@ -87,7 +87,7 @@ export const errorOf = ({ message, name }: NativeImages.Failure): ImageError =>
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a test sends every name across
   new ImageError({ reason: { _tag: name, message } as ImageReason })
 
-/** What was found, if it is what a schema says; every problem of it if not. */
+/** The value, if it fits the schema; otherwise all its problems. */
 export const checked = <S extends Schema.Constraint>(schema: S, found: unknown): Effect.Effect<S["Type"], ImageError> =>
   Effect.suspend(() => {
     const decoded = Schema.decodeUnknownResult(schema as never, { errors: "all", onExcessProperty: "error" })(found)

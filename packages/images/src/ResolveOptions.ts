@@ -1,5 +1,5 @@
 /**
- * What is asked for besides an image's name.
+ * Options of resolving an image, besides its name.
  *
  * @module
  */

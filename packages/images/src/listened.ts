@@ -6,8 +6,8 @@
 import { Effect } from "effect"
 
 /**
- * A listener that is called from outside of any program, where what it throws would end the process: it is called no more, and `end`
- * dies of it.
+ * A listener that is called from outside any fiber, where an exception would end the process. If it throws, it is not called
+ * again, and `end` dies with the exception.
  */
 export const listened = <A>(listener: (progress: A) => void) => {
   let thrown: { readonly cause: unknown } | undefined

@@ -1,5 +1,5 @@
 /**
- * What a machine offers for a conversation with the agent in its guest.
+ * A machine's interface for a conversation with the agent in its guest.
  *
  * @module
  */
@@ -9,7 +9,9 @@ import type { GuestEvent, GuestNanos } from "../GuestEvent.ts"
 import type { MachineError } from "../MachineErrors.ts"
 import type { IdentitySpec, MachineStop, MachineUntil } from "../Vmm.ts"
 
-/** What the host can say to the agent, told apart by `_tag`. Each is one frame on the control port, recorded as `HostInput`. */
+/**
+ * The host's requests to the agent, distinguished by `_tag`. Each is one frame on the control port, recorded as `HostInput`.
+ */
 export type AgentRequest =
   /** Lets a held workload go. */
   | { readonly _tag: "Go" }
@@ -33,7 +35,7 @@ export type AgentRequest =
       /** Size of its terminal; 0: it has none. */
       readonly columns: number
       readonly rows: number
-      /** Whether it is the agent's own program for files. */
+      /** Whether it is the agent's own program for file operations. */
       readonly isFileService: boolean
       /** Whether it is recorded without its content. */
       readonly isSecret: boolean
@@ -46,7 +48,7 @@ export type AgentRequest =
       readonly close: boolean
       readonly isSecret: boolean
     }
-  /** Lets a command say more output; 0: what it writes from now on is dropped. */
+  /** Opens a command's output window; 0 discards all further output. */
   | { readonly _tag: "ExecWindow"; readonly id: number; readonly bytes: number }
   /** Gives a command's terminal another size. */
   | { readonly _tag: "ExecResize"; readonly id: number; readonly columns: number; readonly rows: number }
@@ -54,7 +56,7 @@ export type AgentRequest =
   | { readonly _tag: "ExecKill"; readonly id: number; readonly signal: number }
   /** Freezes the workload, syncs, drains; answered by `AgentFrozen`. */
   | { readonly _tag: "Freeze"; readonly token: number }
-  /** Lets the workload go on; answered by `AgentThawed`. */
+  /** Continues the workload; answered by `AgentThawed`. */
   | { readonly _tag: "Thaw"; readonly token: number }
   /** Gives the guest a new identity; answered by `IdentityApplied`. */
   | { readonly _tag: "ApplyIdentity"; readonly token: number; readonly identity: IdentitySpec }
@@ -79,7 +81,10 @@ export interface AgentPort {
   readonly tell: (request: AgentRequest) => Effect.Effect<void, MachineError>
   /** Types on a serial port, as above. */
   readonly type: (port: number, data: Uint8Array, isSecret: boolean) => Effect.Effect<void, MachineError>
-  /** A number that no command and no request of this machine's lineage has had. `answer`: what it will come back with, if anything. */
+  /**
+   * A number that no command and no request of this machine's lineage has used. `answer` is the kind of answer that will carry
+   * it, if any.
+   */
   readonly nextToken: (answer: TokenAnswer | null) => Effect.Effect<number>
   readonly nowNanos: Effect.Effect<GuestNanos>
   /** `seq` that the next event will have. */
@@ -88,7 +93,7 @@ export interface AgentPort {
   /** The events so far of the machine's own log. */
   readonly eventsSoFar: Effect.Effect<ReadonlyArray<GuestEvent>, MachineError>
   /**
-   * Runs the guest; or, while somebody else runs it, waits until that run is over or `over` ends, and answers `null`.
+   * Runs the guest. If another caller is running it, waits until that run is over or `over` ends, and returns `null`.
    */
   readonly advance: (until: MachineUntil, over: Effect.Effect<void>) => Effect.Effect<MachineStop | null, MachineError>
 }

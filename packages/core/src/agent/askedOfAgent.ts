@@ -1,5 +1,5 @@
 /**
- * What a machine is asked for its agent's sake.
+ * A machine's operations that concern its agent.
  *
  * @module
  */

@@ -14,8 +14,8 @@ import { panicInWords } from "./kernelReports.ts"
 const bootNanos = 60e9
 
 /**
- * Lets a guest that boots go on until its agent is ready, 60 s of its time at most. Returns at once where it is; a machine whose log
- * does not begin with its boot was restored or forked, and is taken for ready.
+ * Runs a booting guest until its agent is ready, for at most 60 s of guest time. Returns at once if it is ready; a machine whose
+ * log does not begin with a boot was restored or forked, and counts as ready.
  */
 export const awaitAgent = (port: AgentPort): Effect.Effect<void, AgentError | MachineError> => {
   let isReady = false
@@ -27,7 +27,7 @@ export const awaitAgent = (port: AgentPort): Effect.Effect<void, AgentError | Ma
           if (event._tag === "AgentReady") isReady = true
         })
         const events = yield* port.eventsSoFar
-        // A kernel that panics before it can reset the machine stands there for ever.
+        // A kernel that panics before it can reset the machine hangs forever.
         const panic = events.find((event) => event._tag === "GuestPanicked")
         if (panic !== undefined) {
           const detail = panicInWords(panic.message, events)

@@ -1,5 +1,5 @@
 /**
- * What may be asked of an agent, checked before anything is sent: a program may be written without types.
+ * Checks requests to an agent before anything is sent, since a caller may not use types.
  *
  * @module
  */

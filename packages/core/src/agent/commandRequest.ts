@@ -1,5 +1,5 @@
 /**
- * What may be asked of a guest as a command, checked before anything is sent.
+ * Checks commands for a guest before anything is sent, since a caller may not use types.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { schemaProblems } from "../optionProblems.ts"
 
 const input = Schema.Union([Schema.Uint8Array, Schema.String])
 
-/** What the specifications of every command have. */
+/** The fields that all command specifications share. */
 const command = {
   argv: Schema.Array(PlainText).check(Schema.isMinLength(1)),
   env: Schema.optionalKey(SecretEnvironment),
@@ -35,16 +35,16 @@ const spawnRequest = Schema.Struct({
   pace: Schema.optionalKey(Schema.Literals(["asFastAsPossible", "realTime"]))
 })
 
-/** What `exec` was asked, checked. */
+/** A checked request for `exec`. */
 export type ExecRequest = typeof execRequest.Type
-/** What `spawn` was asked, checked. */
+/** A checked request for `spawn`. */
 export type SpawnRequest = typeof spawnRequest.Type
 
 /** An `ExecError` of that name, of those that say nothing beside their message. */
 export const execError = (_tag: Exclude<ExecReason["_tag"], "AgentRejected">, message: string) =>
   new ExecError({ reason: { _tag, message } })
 
-/** What the agent's refusal of a command is, as its event says it. */
+/** The error for the agent's refusal of a command. */
 export const refusedError = (name: string, { message, reason }: GuestEventOf<"AgentRejected">) =>
   new ExecError({
     reason: { _tag: "AgentRejected", why: reason, message: `${name}: the agent refused (${reason}): ${message}` }
@@ -60,7 +60,7 @@ const options = { errors: "all", onExcessProperty: "error" } as const
 /** The specification of an `exec`, or everything that is wrong with it. */
 export const checkedExec = checked("exec", Schema.decodeUnknownEffect(execRequest, options))
 
-/** Problems of a command that is executed later: `name` is what the command is called. */
+/** Problems of a command that will be executed later; `name` is its name in messages. */
 export const commandProblems = (name: string, spec: unknown): ReadonlyArray<string> =>
   schemaProblems(name, execRequest, spec)
 /** The specification of a `spawn`, or everything that is wrong with it. */

@@ -1,5 +1,5 @@
 /**
- * The one place where the host talks to a guest: sends, and lets the guest go on until it is answered, or time is up.
+ * The one place where the host talks to a guest: it sends, and runs the guest until an answer comes or the time is up.
  *
  * @module
  */
@@ -11,36 +11,38 @@ import type { GuestEnd } from "../GuestEnd.ts"
 import type { MachineStop, MachineUntil } from "../Vmm.ts"
 import type { AgentPort, AgentRequest } from "./AgentPort.ts"
 
-/** What a wait for the guest came to. */
+/** The result of a wait for the guest. */
 export type Turn<A> =
   | { readonly _tag: "Settled"; readonly value: A }
-  /** The guest time that was waited for was reached. */
+  /** The awaited guest time was reached. */
   | { readonly _tag: "Due" }
-  /** The guest waits for input that nobody will bring: what was waited for cannot come. */
+  /** The guest waits for input that will never come, so the awaited event cannot come. */
   | { readonly _tag: "Idle" }
-  /** The guest ended, or was paused by somebody. */
+  /** The guest ended, or another caller paused it. */
   | ({ readonly _tag: "Ended"; readonly atNanos: GuestNanos } & GuestEnd)
 
 /** A conversation with a guest: hears every event from its opening to the end of its scope. */
 export interface Conversation {
   /** Sends a request, once there is room for it. */
   readonly send: (request: AgentRequest) => Effect.Effect<void, MachineError>
-  /** Lets the guest go on until what was heard gives a value. */
+  /** Runs the guest until the events heard so far give a value. */
   readonly until: <A>(wait: {
-    /** What was heard; `undefined`: not yet. */
+    /** The value, from the events heard so far; `undefined` if it is not settled yet. */
     readonly settled: () => A | undefined
     /** Kinds of events that may settle it. */
     readonly kinds: ReadonlyArray<GuestEventKind>
     /** Guest time at which the wait ends. */
     readonly dueNanos: GuestNanos
-    /** Done whenever nothing is settled and the guest stands, or something was heard of one that somebody else runs. */
+    /**
+     * Runs while nothing is settled, whenever the guest stops, or when an event arrives while another caller runs it.
+     */
     readonly meanwhile?: Effect.Effect<void, MachineError>
     /** As in a run. */
     readonly pace?: MachineUntil["pace"]
   }) => Effect.Effect<Turn<A>, MachineError>
 }
 
-/** Ways in which a run ends that no further one can follow, or that somebody asked for. */
+/** Stops after which no run can follow, or that another caller requested. */
 const ends = ["halted", "reset", "fault", "paused", "horizon"] as const
 const isEnd = (reason: MachineStop["reason"]): reason is (typeof ends)[number] => ends.some((end) => end === reason)
 
@@ -52,8 +54,8 @@ const pauseNanos = 1e6
 const longestSleepMillis = 3_600_000
 
 /**
- * Sends where there is room; where there is none, lets the guest go on until there is. A guest that takes nothing in 10 s of its
- * time is not waited for: the refusal, `InputFull`, is the error then.
+ * Sends when there is room; until then, runs the guest. If the guest takes nothing in 10 s of guest time, fails with the
+ * refusal, `InputFull`.
  */
 export const withRoom = (port: AgentPort, send: Effect.Effect<void, MachineError>): Effect.Effect<void, MachineError> =>
   Effect.catchReason(send, "MachineError", "InputFull", (_reason, full) =>
@@ -71,7 +73,7 @@ export const withRoom = (port: AgentPort, send: Effect.Effect<void, MachineError
     })
   )
 
-/** Opens a conversation. `hear` is told every event from now on, in order; `over` is told when no more can come. */
+/** Opens a conversation. `hear` gets every event from now on, in order; `over` is called when no more can come. */
 export const openConversation = (
   port: AgentPort,
   hear: (event: GuestEvent) => void,
@@ -110,7 +112,7 @@ export const openConversation = (
           const value = wait.settled()
           return value === undefined ? null : { _tag: "Settled" as const, value }
         }
-        /** For while somebody else runs the guest: until there may be something to do, of what was raised since `asked`. */
+        /** While another caller runs the guest: waits for signals raised since `asked`. */
         const heard = Effect.fnUntraced(function* (asked: number) {
           for (let generation = asked; ; generation = news.generation()) {
             if (settled() !== null || panic !== null || lost !== null) return

@@ -72,7 +72,7 @@ export const makeExecute = (start: ReturnType<typeof makeStartCommand>) =>
             stdin: head,
             closeStdin: head.length === stdin.length,
             isStdinSecret,
-            // One byte too many is said, and the guest stops there: nothing of what is over the limit is made for nobody.
+            // One byte over the limit stops the guest, so it produces no output that no one would read.
             outputBytes: limitBytes + 1,
             isFileService: false,
             patienceNanos: timeoutNanos
@@ -103,7 +103,7 @@ export const makeExecute = (start: ReturnType<typeof makeStartCommand>) =>
             `${name}: expected its exit status, found the run ended: ${guestEndInWords(turn)}`
           )
         }
-        // Nothing can wake an idle guest without input: its command will not end by itself.
+        // Nothing can wake an idle guest without input, so its command will not end.
         yield* command.kill
         if (isTooMuch()) {
           return yield* execError(

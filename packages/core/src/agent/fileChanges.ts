@@ -1,5 +1,5 @@
 /**
- * What the agent's program for files says of changes, as changes.
+ * Parses the changes that the agent's file program reports.
  *
  * @module
  */
@@ -21,7 +21,7 @@ const kinds: Readonly<Record<string, GuestFileChangeKind>> = {
 
 const record = /^([bcrmwaftl]) ([d-]) (\d{1,10}) ([^]*)$/
 
-/** Most bytes of a change: a path of the guest's, and what stands before it. */
+/** Maximum bytes of a change: a path in the guest, and the fields before it. */
 const mostBytes = 8192
 
 const changeOf = (line: string): GuestFileChange | null => {

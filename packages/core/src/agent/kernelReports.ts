@@ -1,13 +1,13 @@
 /**
- * What a guest's kernel says of too little memory, on its console and when it panics.
+ * Reports of a guest's kernel about too little memory, on its console and when it panics.
  *
  * @module
  */
 import type { GuestEvent } from "../GuestEvent.ts"
 
 /**
- * What Linux says on its console when it could not unpack its initial RAM file system (`init/initramfs.c`). Believed only
- * before the agent has announced itself: from then on anybody may have written it.
+ * Linux prints this on its console when it could not unpack its initial RAM file system (`init/initramfs.c`). It is
+ * trusted only before the agent has announced itself: after that, any program may have written it.
  */
 const unpackingFailed = /Initramfs unpacking failed: .*|rootfs image is not initramfs \(.*\)/
 
@@ -16,11 +16,11 @@ export const unpackingReport = (line: string): string | undefined => unpackingFa
 
 const outOfMemory = /deadlocked on memory|out of memory|Unable to allocate|Failed to allocate|panic_on_oom/i
 
-/** What to do about a panic: it was for want of memory by its own words, or its console says more. */
+/** Advice on a panic: more memory if the kernel names its lack, otherwise a look at the console. */
 export const adviceOnPanic = (panic: string): string =>
   outOfMemory.test(panic) ? "the guest had too little memory: give the machine more" : "see its console for the cause"
 
-/** A panic in words, with what the kernel had said of its root before and what to do about it. */
+/** A panic in words, with the kernel's earlier reports about its root, and advice. */
 export const panicInWords = (panic: string, events: ReadonlyArray<GuestEvent>): string => {
   for (const event of events) {
     const report = event._tag === "SerialLine" ? unpackingReport(event.text) : undefined

@@ -24,7 +24,7 @@ const fail = (reason: AgentReason) => new AgentError({ reason })
 /** Bytes that are typed at once. */
 const typedBytes = 64 * 1024
 
-/** What an event says to a request with a token. */
+/** The answer in an event to a request with a token. */
 const answerTo = (
   event: GuestEvent,
   request: AgentRequest["_tag"],
@@ -43,7 +43,7 @@ const answerTo = (
     : Result.fail(fail({ _tag: "WrongAnswer", expectedToken: token, foundToken: event.token }))
 }
 
-/** What an event says to a workload's start. */
+/** The answer in an event to the start of a workload. */
 const answerToStart = (
   event: GuestEvent,
   token: number
@@ -58,7 +58,7 @@ const answerToStart = (
 /** The client of the agent behind a port. */
 export const makeAgent = (port: AgentPort): Agent => {
   const start = makeStartCommand(port)
-  /** Sends a request that is answered by its token, and lets the guest go on until it is. */
+  /** Sends a request with a token, and runs the guest until the answer comes. */
   const ask = <R extends AgentRequest>(
     answer: TokenAnswer,
     request: (token: number) => R,

@@ -20,7 +20,7 @@ export interface LiveRun {
 export interface LivePort {
   /** Runs the guest at the host's pace until it ends or is paused; interruption pauses it. */
   readonly run: (options: LiveRun) => Effect.Effect<MachineStop, MachineError>
-  /** How it lives; `null` while it does not. */
+  /** The state of the live machine; `null` if it is not live. */
   readonly state: Effect.Effect<LiveState | null>
   readonly nowNanos: Effect.Effect<number>
 }
@@ -46,7 +46,7 @@ const nanosOf = (input: Duration.Input | undefined): number | null => {
 
 const still = (status: "paused" | "ended"): LiveState => ({ status, lostNanos: 0, clockErrorNanos: 0, wakes: 0 })
 
-/** What `machine.live` does. */
+/** Implements `machine.live`. */
 export const makeLive =
   (port: LivePort, turns: Turns): Machine["live"] =>
   (options = {}) =>
@@ -73,7 +73,7 @@ export const makeLive =
             return Effect.void
           }
           isOver = true
-          // Whoever waits for the guest finds out by itself that it has ended.
+          // Callers that wait for the guest notice its end themselves.
           release()
           return Effect.asVoid(Deferred.done(ended, exit))
         })

@@ -6,7 +6,7 @@
 import { Redacted } from "effect"
 import type { Secret } from "../Secret.ts"
 
-/** What the guest is given. */
+/** The value for the guest. */
 export const revealed = <A>(value: Secret<A>): A => (Redacted.isRedacted(value) ? Redacted.value(value) : value)
 
 /** `KEY=VALUE` of an environment, and whether a value of it is a secret. */

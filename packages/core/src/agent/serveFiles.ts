@@ -28,10 +28,10 @@ const program = "stillpoint-files"
 
 const defaultLimitBytes = 64 * 1024 * 1024
 
-/** Most bytes of a list of entries. */
+/** Maximum bytes of a list of entries. */
 const listBytes = 256 * 1024 * 1024
 
-/** Most bytes of what a failure says. */
+/** Maximum bytes of a failure's text. */
 const failureBytes = 4096
 
 const kinds: Readonly<Record<string, GuestFileKind>> = {
@@ -102,7 +102,7 @@ const isPath = (path: unknown): boolean => typeof path === "string" && path !== 
 /** The files behind commands that are started so. */
 export const makeGuestFiles = (start: ReturnType<typeof makeStartCommand>): GuestFiles => {
   const invalid = (problem: string) => execError("InvalidCommand", `files: ${problem}`)
-  /** What is wrong with the arguments, if anything: all of it. */
+  /** All problems of the arguments; `undefined` if there are none. */
   const problemOf = (
     paths: ReadonlyArray<unknown>,
     options: unknown = {},
@@ -156,7 +156,7 @@ export const makeGuestFiles = (start: ReturnType<typeof makeStartCommand>): Gues
       ? Effect.fail(problem)
       : Effect.scoped(Effect.flatMap(serve(args), (process) => ended(process, operation, path)))
 
-  /** What an operation writes, and then whether it ended well. */
+  /** The output of an operation, followed by its result. */
   const output = (
     operation: string,
     path: string,
@@ -202,8 +202,8 @@ export const makeGuestFiles = (start: ReturnType<typeof makeStartCommand>): Gues
       Effect.gen(function* () {
         const process = yield* serve(args)
         const given = Stream.isStream(content) ? content : Stream.succeed(content)
-        // What is refused is not written further: its process has ended, and says why. Content that fails ends the scope, and
-        // with it the process, which has then made nothing.
+        // After a refusal no more content is written: the process has ended, and reports the reason. If the content fails,
+        // the scope ends, and with it the process, which then has created nothing.
         yield* Stream.run(given as Stream.Stream<Uint8Array | string, GuestFileFailure>, process.stdin).pipe(
           Effect.catchReason("ExecError", "InputClosed", () => Effect.void)
         )

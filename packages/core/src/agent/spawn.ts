@@ -23,13 +23,13 @@ const defaultWindowBytes = 1 << 20
 /** Guest time within which a place for a command must be free. */
 const patienceNanos = 60e9
 
-/** Any guest time is waited for. */
+/** Waits have no limit of guest time. */
 const endOfTime = Number.MAX_SAFE_INTEGER
 
 type Failure = ExecError | MachineError
 type Name = "stdout" | "stderr"
 
-/** What a process is started with beside what its caller says. */
+/** Options of a process besides those of its caller. */
 export type ProcessStart = Pick<CommandSpec, "isFileService">
 
 /** Starts a process in the scope. */
@@ -43,7 +43,7 @@ export const startProcess = (
     const stir = makeHeadSignal()
     const unread: Record<Name, Array<Uint8Array>> = { stdout: [], stderr: [] }
     const readers: Record<Name, number> = { stdout: 0, stderr: 0 }
-    /** Bytes that were read and not yet let be said again. */
+    /** Bytes that were read and whose window has not been opened again. */
     let readBytes = 0
     const command = yield* start(
       {
@@ -66,7 +66,7 @@ export const startProcess = (
     }
 
     const isReadOf = (stream: Name): boolean => unread[stream].length === 0 || readers[stream] > 0
-    /** Lets the guest go on until there is an answer, whoever runs it. */
+    /** Runs the guest, or waits while another caller runs it, until there is an answer. */
     const wait = <A>(settled: () => A | undefined, more: ReadonlyArray<GuestEventKind>): Effect.Effect<A, Failure> =>
       Effect.gen(function* () {
         while (true) {
@@ -147,7 +147,8 @@ export const startProcess = (
     const send = (data: Uint8Array, isSecret: boolean) =>
       Effect.gen(function* () {
         for (let at = 0; at < data.length;) {
-          // What tells the agent that there is much, and then, over its channel, the rest.
+          // The first part tells the agent that the input is large; the rest then goes over its
+          // channel.
           const untilMuch = contractLimits.commandMuchBytes - sentBytes
           if (untilMuch <= 0 && !isMuch) {
             isMuch = true
@@ -240,7 +241,7 @@ export const startProcess = (
     }
   })
 
-/** Starts what a caller wants started. */
+/** Starts a process for a caller. */
 export const makeSpawn = (start: ReturnType<typeof makeStartCommand>) =>
   Effect.fn("Agent.spawn")(function* (spec: SpawnSpec): Effect.fn.Return<GuestProcess, Failure, Scope.Scope> {
     return yield* startProcess(start, yield* checkedSpawn(spec), { isFileService: false })

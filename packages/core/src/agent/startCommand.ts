@@ -34,7 +34,7 @@ export const commandKinds = [
   "AgentRejected"
 ] as const satisfies ReadonlyArray<GuestEventKind>
 
-/** What is started. */
+/** The command to start. */
 export interface CommandSpec {
   readonly argv: ReadonlyArray<string>
   readonly env?: Readonly<Record<string, Secret<string>>>
@@ -45,14 +45,14 @@ export interface CommandSpec {
   readonly stdin: Uint8Array
   readonly closeStdin: boolean
   readonly isStdinSecret: boolean
-  /** Bytes of output that it may say before it is let say more. */
+  /** The output window in bytes at the start. */
   readonly outputBytes: number
   readonly isFileService: boolean
-  /** How far guest time may go while a place for it is waited for. */
+  /** Maximum guest time of the wait for a place. */
   readonly patienceNanos: GuestNanos
 }
 
-/** How a command ended. */
+/** The end of a command. */
 export interface CommandEnd {
   readonly code: number | null
   readonly signal: number | null
@@ -63,25 +63,25 @@ export interface Command {
   readonly id: number
   /** Guest time at which it was sent. */
   readonly sentAtNanos: GuestNanos
-  /** What it was started as, for messages. */
+  /** Its name in messages. */
   readonly name: string
   readonly conversation: Conversation
-  /** Its process id in the guest; `null` until that was told. */
+  /** Its process id in the guest; `null` until the agent has reported it. */
   readonly pid: () => number | null
   /** Its end, or why there will be none; `undefined` while it runs. */
   readonly end: () => CommandEnd | ExecError | undefined
-  /** Whether nothing of it runs in the guest any more, as far as is known. */
+  /** Whether all its processes have ended, as far as is known. */
   readonly hasEnded: () => boolean
-  /** Whether it has said as much output as it was let say. */
+  /** Whether it has used up its output window. */
   readonly isHeld: () => boolean
   /** Bytes of its input that it has taken. */
   readonly takenBytes: () => number
   /**
-   * Lets the guest go on until it has told for the first time that the command has taken input: the agent's channel, if there is one, is
-   * open then, and what follows goes over it. Not longer than a fifth of a second of guest time, nor than `latestNanos`.
+   * Runs the guest until the agent first confirms that the command has taken input; by then the agent's channel, if it has one,
+   * is open, and further input goes over it. Waits at most 200 ms of guest time, and not beyond `latestNanos`.
    */
   readonly firstTaken: (latestNanos: GuestNanos) => Effect.Effect<void, MachineError>
-  /** Whether it takes no more input. */
+  /** Whether its standard input is closed. */
   readonly isInputClosed: () => boolean
   /** Its run is over because the guest's is. */
   readonly abandon: () => void
@@ -89,11 +89,11 @@ export interface Command {
   readonly widen: (bytes: number) => Effect.Effect<void, MachineError>
   /** Sends it and its process group a signal. */
   readonly signal: (number: number) => Effect.Effect<void, MachineError>
-  /** Kills it, drops what it has not said, and lets the guest go on until it has ended, a second of its time at most. */
+  /** Kills it, discards its remaining output, and runs the guest until it has ended, for at most a second of guest time. */
   readonly kill: Effect.Effect<void, MachineError>
 }
 
-/** Told of a command's events, in order. */
+/** Callbacks for a command's events, in order. */
 export interface CommandEars {
   readonly output: (event: GuestEventOf<"ExecOutput">) => void
   /** After any event that concerns it, and when no more can come. */
@@ -113,7 +113,8 @@ export const makeStartCommand = (port: AgentPort) => {
       let pid: number | null = null
       let end: CommandEnd | ExecError | undefined
       let hasEnded = false
-      // What it has said and was let say are both known here exactly; when it says that it is held, more may be on its way.
+      // The bytes output and the window are both known here exactly; when the command reports that it is held, more may be on its
+      // way.
       let saidBytes = 0
       let allowedBytes = spec.outputBytes
       let takenBytes = 0
@@ -237,7 +238,7 @@ export const makeStartCommand = (port: AgentPort) => {
         isFileService: spec.isFileService,
         isSecret: isSecret || spec.isStdinSecret
       }
-      // Given up in the middle, it is killed with everything that it started, and nothing of it is waited for.
+      // An interrupted start kills the command and all its processes, and does not wait for them.
       yield* Effect.addFinalizer(() =>
         Effect.suspend(() =>
           hasEnded
@@ -255,8 +256,8 @@ export const makeStartCommand = (port: AgentPort) => {
     })
 
   /**
-   * Sends a command on its way, in the scope: at its end one that still runs is killed. Whether it has started is not waited for,
-   * unless all places are taken.
+   * Starts a command in the scope; the end of the scope kills it if it still runs. Does not wait for its start, unless all places
+   * are taken.
    */
   return (spec: CommandSpec, ears: CommandEars): Effect.Effect<Command, ExecError | MachineError, Scope.Scope> =>
     Effect.gen(function* () {

@@ -1,5 +1,5 @@
 /**
- * A machine's runs, one at a time, for several that need the guest to go on.
+ * Serialises a machine's runs among several callers that need the guest to run.
  *
  * @module
  */
@@ -13,8 +13,8 @@ export interface Turns {
   readonly run: Machine["run"]
   readonly advance: AgentPort["advance"]
   /**
-   * Takes the machine over for somebody who lets it live: until what this returns is called, whoever needs the guest to go on waits for
-   * events. Fails with `AlreadyRunning` while somebody runs it.
+   * Takes the machine for its live mode: until the returned function is called, callers that need the guest to run wait for
+   * events. Fails with `AlreadyRunning` while another caller runs it.
    */
   readonly hold: Effect.Effect<() => void, MachineError>
 }
@@ -22,7 +22,7 @@ export interface Turns {
 /** Keeps account of who runs the machine. A second `run` is the machine's to refuse; a second `advance` waits for the first. */
 export const makeTurns = (run: Machine["run"]): Turns => {
   let inProgress: Deferred.Deferred<void> | null = null
-  /** Takes the machine; what this returns gives it back. */
+  /** Takes the machine; the returned function releases it. */
   const take = (): (() => void) => {
     const over = Deferred.makeUnsafe<void>()
     inProgress = over

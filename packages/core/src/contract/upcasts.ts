@@ -1,7 +1,8 @@
 /**
- * How the JSON of guest events came to its present form: recordings of older contracts are read, never edited.
+ * Converts the JSON of older guest events to the present form. Recordings of older contracts are read, never
+ * edited.
  *
- * A field that was added has its older value in the contract itself. Here stands what is more than that.
+ * For an added field, the contract itself has the older value. This file has all other conversions.
  *
  * @module
  */
@@ -31,7 +32,7 @@ const presentName = (names: Readonly<Record<string, string>>, name: unknown): Sc
   typeof name === "string" && Object.hasOwn(names, name) ? (names[name] ?? name) : (name as Schema.Json)
 
 /**
- * The present name of a kind of event, for one who reads what an older build wrote; anything else as it is.
+ * The present name of a kind of event written by an older build; any other value is unchanged.
  *
  * @example
  * ```ts
@@ -65,7 +66,7 @@ const withPresentNames = (json: Schema.Json): Schema.Json => {
   }
 }
 
-/** By kind; what is not here did not change. */
+/** By kind; kinds that are not listed did not change. */
 const upcasts: Readonly<Record<string, Upcasts>> = {
   AgentRejected: {
     // It named the frame by its number, and said why only in words.
@@ -87,7 +88,7 @@ const tagOf = (json: unknown): string => {
   return typeof tag === "string" ? tag : ""
 }
 
-/** An event's JSON of version n as that of version n + 1, whatever its kind is called by then. */
+/** Converts an event's JSON from version n to version n + 1, under any name of its kind. */
 const step = (json: Schema.Json, from: number): Schema.Json => upcasts[tagOf(json)]?.[from]?.(json) ?? json
 
 const historyUntil = (version: number): KindHistory => ({
@@ -110,7 +111,7 @@ export const upcastGuestEvent = (value: unknown, version: number): unknown => {
   return json
 }
 
-/** A decision's JSON with the present names in the event that it was made on; what is no decision stays as it is. */
+/** Converts a decision's JSON to the present names of events; any other value is unchanged. */
 export const upcastFiring = (value: unknown): unknown => {
   if (typeof value !== "object" || value === null || !("cause" in value)) return value
   const { cause } = value

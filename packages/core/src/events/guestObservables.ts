@@ -1,5 +1,5 @@
 /**
- * What a guest does, as typed observables.
+ * The guest's events, as typed observables.
  *
  * All of them are views of one `events$`: they carry its order and its times, and end with it.
  *

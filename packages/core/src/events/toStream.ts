@@ -1,19 +1,19 @@
 /**
  * The one way from RxJS to Effect: a guest's observables as streams.
  *
- * RxJS pushes and does not wait; Effect pulls. What happens when the one is faster than the other is said by an {@link Overflow} that
- * every crossing names: nothing is ever lost unnoticed, and the guest is never held up.
+ * RxJS pushes and does not wait; Effect pulls. An {@link Overflow}, named at every crossing, decides what happens when values
+ * come faster than they are taken: no loss goes unnoticed, and the guest is never held up.
  *
  * @module
  */
 import { Cause, Effect, Queue, Schema, Stream } from "effect"
 import type { Observable } from "rxjs"
 
-/** What is done with values that come faster than they are taken. */
+/** The treatment of values that come faster than they are taken. */
 export type Overflow =
   /** Keep everything: memory grows with the lag. For consumers that must see all. */
   | { readonly policy: "keepAll" }
-  /** Keep the newest `capacity`; `onLoss` is told how many have been lost so far, each time. For displays. */
+  /** Keeps the newest `capacity`; calls `onLoss` with the number of lost values so far at each loss. For displays. */
   | { readonly policy: "dropOldest"; readonly capacity: number; readonly onLoss: (lostSoFar: number) => void }
   /** Keep the oldest `capacity`; `onLoss` as above. For samples. */
   | { readonly policy: "dropNewest"; readonly capacity: number; readonly onLoss: (lostSoFar: number) => void }

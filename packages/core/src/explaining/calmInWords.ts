@@ -1,14 +1,14 @@
 /**
- * What a wait for calm found, in sentences that are each true by themselves.
+ * The result of a wait for calm, in sentences each of which is true alone.
  *
  * @module
  */
 import type { QuiesceReport } from "../Firing.ts"
 import { guestTimeInWords } from "../guestTimeInWords.ts"
 
-/** What was missing when a wait ended without calm. */
+/** The condition that was missing when a wait ended without calm. */
 export const missingCalm = ({ agent, calmForNanos, calmNanos }: QuiesceReport): string => {
-  // What counts as calm before the agent's answer is no calm that was asked for: the workload could still have run.
+  // Calm before the agent's answer does not count, since the workload could still have run.
   if (agent === "no-answer") return "the agent had not answered that the workload is frozen"
   if (agent === "refused") return "the agent had refused to freeze the workload"
   const asked = guestTimeInWords(calmForNanos)
@@ -19,7 +19,7 @@ export const missingCalm = ({ agent, calmForNanos, calmNanos }: QuiesceReport): 
 
 const times = (count: number): string => (count === 1 ? "once" : `${count} times`)
 
-/** What started the count of calm again, if anything did. */
+/** The activity that restarted the count of calm, if any. */
 const restartsInWords = ({ lastActivity, restarts }: QuiesceReport): string =>
   restarts === 0
     ? "No activity started the count of calm again."

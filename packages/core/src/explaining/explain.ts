@@ -1,5 +1,5 @@
 /**
- * Why a capture happened, for people and as data.
+ * The reasons for a capture, as text and as data.
  *
  * @module
  */
@@ -11,15 +11,15 @@ import { oneLine, quoted, wordOf } from "./quoting.ts"
 
 /** The parts of an explanation; `text` is all of them. */
 export interface Explanation {
-  /** What decided, and when. */
+  /** The decision and its time. */
   readonly decision: string
   /** The event, deadline or probe that was the cause. */
   readonly cause: string
-  /** How calm the guest was; `null` if nobody asked. */
+  /** The calm of the guest; `null` if the policy did not require any. */
   readonly calm: string | null
   /** The other triggers, and how far each had got. */
   readonly others: ReadonlyArray<string>
-  /** How far the guest went on after the decision; `null` for a replay. */
+  /** The guest time between decision and stop; `null` for a replay. */
   readonly slippage: string | null
   /** All of it, one sentence a line. */
   readonly text: string
@@ -28,8 +28,7 @@ export interface Explanation {
 /**
  * Explains a firing: why this event, why now, what else was armed and how far it had got, how calm the guest was.
  *
- * Every time in it is exact. Text that the guest made stands in quotation marks, or is a plain word, so that a guest cannot add a
- * sentence.
+ * Every time in it is exact. Text from the guest is in quotation marks, or is a plain word, so a guest cannot add a sentence.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * How far a trigger had got, in words: the one sentence of it, for whoever tells of a decision or of its absence.
+ * The progress of a trigger in words: one sentence for all reports of a decision or of its absence.
  *
  * @module
  */

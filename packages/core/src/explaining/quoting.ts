@@ -4,7 +4,7 @@
  * @module
  */
 
-/** Whatever begins a line, hides text or turns its direction, and what no display can show. */
+/** Characters that begin a line, hide text, change its direction, or cannot be displayed. */
 const unsafe = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu
 
 const escaped = (character: string): string => {
@@ -15,12 +15,11 @@ const escaped = (character: string): string => {
 /** The longest text of a guest that an account shows. */
 const longestShown = 120
 
-/** Names and messages of the host: one line, whatever is in them. */
+/** Names and messages of the host, on one line. */
 export const oneLine = (text: string): string => text.replace(unsafe, escaped)
 
 /**
- * Text that a guest made: in quotation marks, with what is in them escaped, and cut off where it is long; an ellipsis after the
- * closing mark says so.
+ * Text from a guest: in quotation marks, escaped, and shortened if it is long; an ellipsis after the closing mark shows that.
  */
 export const quoted = (text: string): string => {
   // By characters, not by their halves.

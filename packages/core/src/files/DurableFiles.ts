@@ -10,7 +10,7 @@ import { hostFiles } from "./hostFiles.ts"
 export type * from "./DurableFilesShape.ts"
 
 /**
- * File operations with explicit durability: what was not flushed may be gone after a crash.
+ * File operations with explicit durability: data that was not flushed may be gone after a crash.
  *
  * The seam at which crashes and full disks are injected; see `MemoryFiles` in `@stillpoint/core/testing`.
  */

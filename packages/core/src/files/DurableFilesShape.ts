@@ -1,43 +1,43 @@
 /**
- * What file operations there are, and what each promises.
+ * The file operations, and the guarantees of each.
  *
  * @module
  */
 import type { Effect, Scope } from "effect"
 import type { FileFault, FileUnfit } from "./FileErrors.ts"
 
-/** What stands at a path; a link is not followed. */
+/** The file at a path; a link is not followed. */
 export interface FileStatus {
   readonly kind: "file" | "directory" | "link" | "other"
   readonly sizeBytes: number
-  /** What the file system calls it, whatever its path: a rename keeps it, a copy has another. */
+  /** The inode: a rename keeps it, a copy has another. */
   readonly inode: string
-  /** The file system that it is on: an inode is told from all others together with it. */
+  /** The file system. Device and inode together identify a file. */
   readonly device: string
   /** The user that it belongs to. */
   readonly userId: number
 }
 
 /**
- * What came of wanting a lock: it is `held`, somebody else has `taken` it, or the file is `absent`.
+ * The result of requesting a lock: it is `held`, another owner has `taken` it, or the file is `absent`.
  *
- * Somebody else is another owner in this process, another thread of it, another process, also one in another container.
+ * Another owner may be in this process, in another thread of it, in another process, or in another container.
  */
 export type HoldOutcome = "held" | "taken" | "absent"
 
 /**
- * Whom what is made is for. `owner`: files 0600, directories 0700, whatever the umask. `everybody` may read it, where the umask lets
- * them, and nobody but its owner may write: files 0644, directories 0755, less what the umask takes.
+ * The readers of new files. `owner`: files 0600, directories 0700, whatever the umask. `everybody`: readable by all and writable
+ * by the owner, as far as the umask allows: files 0644, directories 0755.
  */
 export type Readers = "owner" | "everybody"
 
-/** How a file or a directory is made. */
+/** How to make a file or a directory. */
 export interface MakeOptions {
   /** `owner` if left out. */
   readonly readers?: Readers
 }
 
-/** Operations of {@link DurableFiles}. What they make is its owner's alone, unless they are told otherwise. */
+/** Operations of {@link DurableFiles}. New files belong to their owner alone by default. */
 export interface DurableFilesShape {
   /** Creates one directory; `false` where something stands already. */
   readonly makeDirectory: (path: string, options?: MakeOptions) => Effect.Effect<boolean, FileFault>
@@ -62,15 +62,15 @@ export interface DurableFilesShape {
     path: string,
     atMostBytes: number
   ) => Effect.Effect<{ readonly sha256: string; readonly sizeBytes: number }, FileFault | FileUnfit>
-  /** What stands at a path, `null` for nothing. */
+  /** The file at a path, or `null`. */
   readonly inspect: (path: string) => Effect.Effect<FileStatus | null, FileFault>
   /** Fails where nothing can be made in a directory: it is none, others' alone, or on a file system that is only read. Makes nothing. */
   readonly admitsNames: (directory: string) => Effect.Effect<void, FileFault>
   /** The path without links, its last part included; parts that do not exist stay as they are. */
   readonly resolve: (path: string) => Effect.Effect<string, FileFault>
   /**
-   * Holds the empty file at a path, made where missing if `create` is said, until the scope closes or the process ends, however it
-   * ends: the kernel lets go then. Never waits.
+   * Holds the lock of the empty file at a path until the scope closes; if the process ends first, in any way, the kernel releases
+   * the lock. Creates a missing file if `create` is true. Never waits.
    */
   readonly hold: (
     path: string,

@@ -1,5 +1,5 @@
 /**
- * What can be wrong with a file.
+ * Errors of file operations.
  *
  * @module
  */

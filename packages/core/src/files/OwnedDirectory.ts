@@ -1,6 +1,6 @@
 /**
- * Directories that belong to somebody until given away: locked by who made them, marked inside, and cleared by anybody once their
- * owner is gone.
+ * Directories that a process owns until it gives them away: locked by their maker, marked inside, and cleared by any process once
+ * their owner is gone.
  *
  * ```text
  * .stillpoint-<id> or contents-<id>
@@ -9,19 +9,20 @@
  * └── …            what it was made for
  * ```
  *
- * A name alone says nothing. What is cleared has a marker of ours that agrees with its name and with the directory itself, and a lock
- * that nobody holds: a copy, which somebody makes of a snapshot with `cp -a` say, has our marker and is not ours. The lock is held
- * before the marker is there, so that no directory that is being made is taken for one that was left.
+ * A name alone proves nothing. A directory is cleared only if it has a marker of ours that agrees with its name and with the
+ * directory itself, and a lock that no process holds. A copy, such as one that `cp -a` is making, has our marker but is not ours.
+ * The lock is taken before the marker is written, so a directory in the making is never mistaken for a leftover.
  *
- * A file system makes no directory with something in it, so whoever is killed on the way leaves one without a marker. Such a name is
- * cleared, too, in the two forms that this can have, and neither is a guess about whose it is. Empty: by `rmdir`, which takes nothing
- * that holds anything; an owner who lives finds its directory gone when it takes its lock, and makes another. With a lock, and at most
- * the beginning of a marker: under that lock, which an owner who lives holds, or finds taken, and makes another. Both are decided by
- * the file system itself, between threads, processes, and containers on one volume alike. Making it elsewhere and renaming it here
- * would move the question to where it is made.
+ * No file system creates a directory together with its contents, so a process that is killed on the way leaves one without a
+ * marker. Such a name is cleared too, in its two possible forms, without guessing at an owner. An empty directory is removed by
+ * `rmdir`, which fails if it contains anything; a living owner finds its directory gone when it takes its lock, and makes
+ * another. A directory with a lock and at most the beginning of a marker is removed under that lock, which a living owner holds,
+ * or finds taken and then makes another. In both cases the file system decides, between threads, processes, and containers on one
+ * volume alike. Making the directory elsewhere and renaming it here would only move the problem there.
  *
- * A path says nothing either: whoever may rename in the folder above can put a link there, or a folder of somebody's. What is removed
- * is the very directory that was made, or looked at and found to be marked, by its device and inode; whatever else stands there stays.
+ * A path proves nothing either: a process that may rename in the parent folder can put a link or another folder there. Only the
+ * very directory that was made, or was inspected and found to be marked, is removed, by its device and inode; anything else at
+ * the path stays.
  *
  * @module
  */
@@ -32,7 +33,7 @@ import { FileFault, FileUnfit } from "./FileErrors.ts"
 import { statusInWords } from "./fileKind.ts"
 import { Owner, OwnerRecord } from "./Owner.ts"
 
-/** What a directory is made for: to be moved from and vanish, or to hold what was published. */
+/** The purpose of a directory: to be moved elsewhere and vanish, or to hold published contents. */
 export type OwnedKind = "staging" | "contents"
 
 const markerName = "owner.json"
@@ -52,7 +53,7 @@ const Marker = Schema.fromJsonString(
 
 const mostMarkerBytes = 4096
 
-/** How the text of a marker begins. */
+/** The beginning of a marker's text. */
 const beginOfMarker = (kind: OwnedKind, id: string): string =>
   `{"format":"stillpoint-owner","version":1,"kind":"${kind}","id":"${id}",`
 
@@ -74,23 +75,23 @@ export interface OwnedDirectory {
   readonly path: () => string
   /** The user that it belongs to: ourselves, as the file system there sees us. */
   readonly userId: number
-  /** Fails where something else stands at its path, a link to it included. */
+  /** Fails if the path holds anything else, including a link to the directory. */
   readonly stands: Effect.Effect<void, FileFault | FileUnfit>
   /** Says where it has been moved to. */
   readonly moved: (path: string) => void
-  /** Gives it away: it stays when the scope closes, and nobody holds it any more. */
+  /** Gives it away: it stays when the scope closes, and its lock is released. */
   readonly give: Effect.Effect<void>
   /** Removes it now, and not when the scope closes. What cannot be removed is left for others to clear. */
   readonly discard: Effect.Effect<void>
 }
 
-/** Whether what is found is the directory that was made, whatever its path. */
+/** Whether a directory that was found is the one that was made, whatever its path. */
 const isSame = (found: FileStatus | null, made: FileStatus): boolean =>
   found?.kind === "directory" && found.device === made.device && found.inode === made.inode
 
 /**
- * Removes a directory, its marker last but one: what is cut off goes on being known for what it is. `false` where something else has
- * come to its path, which is left alone.
+ * Removes a directory, with its marker second to last, so that an interrupted removal is still recognised. Returns `false` if
+ * something else is at its path now, which is left untouched.
  */
 const discard = Effect.fnUntraced(function* (files: DurableFilesShape, path: string, made: FileStatus) {
   const isThere = Effect.map(files.inspect(path), (found) => isSame(found, made))
@@ -108,13 +109,13 @@ const discard = Effect.fnUntraced(function* (files: DurableFilesShape, path: str
   return true
 })
 
-/** How often a name is taken before its lock is: as often as others clear the empty directory in between. */
+/** Maximum number of names to try when other processes clear the empty directory before its lock is taken. */
 const mostAttempts = 8
 
 /**
  * Makes a directory in `parent`, which exists. When the scope closes it is removed, unless it was given away.
  *
- * What is made in it is not touched by anybody else while this process lives.
+ * No other process touches its contents while this process lives.
  */
 export const makeOwnedDirectory = (
   files: DurableFilesShape,
@@ -170,7 +171,7 @@ export const makeOwnedDirectory = (
     } satisfies OwnedDirectory
   })
   return Effect.uninterruptible(
-    // Somebody who clears what was left may take it, still empty, for that: then another one is made.
+    // A process that clears leftovers may remove it while it is empty; then another one is made.
     Effect.retry(attempt, {
       times: mostAttempts,
       while: (fault) => fault._tag === "FileFault" && fault.code === "ENOENT"
@@ -178,10 +179,10 @@ export const makeOwnedDirectory = (
   )
 }
 
-/** Sees to it that nobody clears a directory, whatever becomes of this process: it is somebody's from now on, and no longer ours. */
+/** Ensures that no process clears a directory, however this process ends; it belongs to another owner from now on. */
 export const keepOwnedDirectory = (files: DurableFilesShape, path: string): Effect.Effect<void> =>
   Effect.gen(function* () {
-    // What a link there leads to is somebody's already.
+    // The target of a link there has an owner already.
     if ((yield* Effect.orElseSucceed(files.inspect(path), () => null))?.kind !== "directory") return
     // Held for as long as the process lives, should the marker not go.
     const forever = yield* Scope.make()
@@ -190,8 +191,8 @@ export const keepOwnedDirectory = (files: DurableFilesShape, path: string): Effe
   })
 
 /**
- * Whether a directory is one of these: by its name, and the marker in it or nothing but a lock. One that is being removed while it
- * is looked at is.
+ * Whether a directory is one of these: by its name, and by the marker in it or nothing but a lock. This includes one that is
+ * being removed at the moment.
  */
 export const isOwnedDirectory = (files: DurableFilesShape, path: string): Effect.Effect<boolean, FileFault> => {
   const named = parseName(basename(path))
@@ -223,7 +224,7 @@ const holdsMarker = Effect.fnUntraced(function* (
   return isEmpty && (begin.startsWith(text) || text.startsWith(begin))
 })
 
-/** Whether a directory with a marker of ours is a copy of the one that it was made in. */
+/** Whether a directory with a marker of ours is a copy of the one that the marker was made for. */
 const isCopy = Effect.fnUntraced(function* (files: DurableFilesShape, path: string) {
   const read = yield* Effect.result(files.read(join(path, markerName), mostMarkerBytes))
   if (Result.isFailure(read)) return false
@@ -238,14 +239,14 @@ export interface ClearingFault {
   readonly fault: FileFault | FileUnfit
 }
 
-/** What clearing did. */
+/** The result of clearing. */
 export interface Cleared {
   readonly removed: ReadonlyArray<string>
-  /** What could not be removed, and why; everything else was cleared all the same. */
+  /** Directories that could not be removed, with the reasons; all others were cleared. */
   readonly failed: ReadonlyArray<ClearingFault>
 }
 
-/** What the caller knows of a directory: whether somebody needs it, or whether it is the caller's to clear, wherever it was made. */
+/** The caller's knowledge about a directory: it is needed, it may be cleared wherever it was made, or unknown. */
 export type Claimed = "needed" | "superseded" | "unknown"
 
 const clearOne = Effect.fnUntraced(function* (
@@ -255,11 +256,12 @@ const clearOne = Effect.fnUntraced(function* (
 ) {
   const found = yield* files.inspect(path)
   if (found === null || !(yield* isOwnedDirectory(files, path))) return false
-  // The lock is there before the marker, and goes after it: a marker alone is what a loss of power left, and nobody's.
+  // The lock exists before the marker and is removed after it: a marker without a lock is left from a power failure and has no
+  // owner.
   const isMarked = (yield* files.list(path)).includes(markerName)
   const outcome = yield* files.hold(join(path, lockName), { create: false })
   if (outcome === "absent" && !isMarked) return yield* files.removeEmptyDirectory(path)
-  // Asked under the lock: from then on nobody can make it needed.
+  // Checked under the lock: from now on no process can need it again.
   if (outcome === "taken") return false
   const known = yield* claimed
   if (known === "needed" || (known === "unknown" && (yield* isCopy(files, path)))) return false

@@ -1,5 +1,5 @@
 /**
- * Who made something, for people who find it: whether it still lives is told by a lock alone.
+ * The owner of a file or directory, for readers; only the lock shows whether it still lives.
  *
  * @module
  */
@@ -17,7 +17,7 @@ export const OwnerRecord = Schema.Struct({
   host: Schema.String,
   /** Id of the boot of its kernel; `null` where the system has none. */
   bootId: Schema.NullOr(Schema.String),
-  /** When the process began, milliseconds since 1970. */
+  /** The start of the process, milliseconds since 1970. */
   startedAtMillis: Schema.Number
 })
 export type OwnerRecord = typeof OwnerRecord.Type

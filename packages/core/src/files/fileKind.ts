@@ -1,7 +1,7 @@
 import type { Stats } from "node:fs"
 import type { FileStatus } from "./DurableFilesShape.ts"
 
-/** What stands at a path, for people. */
+/** The kind of a file, in words. */
 export const statusInWords: Readonly<Record<FileStatus["kind"], string>> = {
   file: "a file",
   directory: "a directory",
@@ -9,7 +9,7 @@ export const statusInWords: Readonly<Record<FileStatus["kind"], string>> = {
   other: "neither a file nor a directory"
 }
 
-/** What a file is, for people. */
+/** The kind of a file, in words. */
 export const fileKindInWords = (found: Stats): string =>
   found.isFile()
     ? "a file"

@@ -1,10 +1,10 @@
 /**
  * A lock on a file that the kernel lets go of when its owner ends.
  *
- * The lock is SQLite's, on an empty file that stays empty: a record lock (`fcntl`) on its inode. So it holds between processes
- * whatever they see of each other (containers with process ids of their own, on one volume), it ends with the process however that
- * ends, and it never outlasts a reboot. Between owners in one process, its threads included, SQLite itself keeps count, which
- * record locks alone do not. Nothing but this opens such a file: a process that closes another descriptor of it lets go.
+ * The lock is SQLite's, on an empty file that stays empty: a record lock (`fcntl`) on its inode. So it works between processes
+ * that do not see each other (containers with their own process ids on one volume), ends with the process in any case, and never
+ * outlasts a reboot. SQLite itself counts locks between owners in one process, including its threads, which record locks alone do
+ * not. Nothing else may open such a file: a process that closes any other descriptor of it releases the lock.
  *
  * @module
  */
@@ -28,7 +28,7 @@ const nothing = (outcome: HoldOutcome): Held => ({ outcome, release: () => {} })
 
 const inspect = (path: string): Stats | null => lstatSync(path, { throwIfNoEntry: false }) ?? null
 
-/** Makes the file; one that somebody else makes at the same moment is as good. */
+/** Creates the file; it may exist already if another process creates it at the same moment. */
 const create = (path: string): void => {
   try {
     closeSync(openSync(path, "wx", 0o600))
@@ -72,12 +72,12 @@ const lock = (path: string, isCreated: boolean): Held => {
   const opened = database
   let isKept = false
   try {
-    // Whoever held it before may have removed the file meanwhile, and another one made it anew: then this lock is nobody's.
+    // The earlier holder may have removed the file meanwhile, and another process created it again; then this lock is worthless.
     const after = inspect(path)
     isKept = after !== null && after.ino === before.ino && after.dev === before.dev
     if (!isKept) return nothing(after === null ? "absent" : "taken")
   } finally {
-    // Also where it cannot be looked at: what this process does not know that it holds, nobody would get until it ends.
+    // Also closed if it cannot be inspected: a lock that this process does not know of would block others until the process ends.
     if (!isKept) opened.close()
   }
   return { outcome: "held", release: () => opened.close() }

@@ -14,7 +14,7 @@ import { holdFile } from "./holdFile.ts"
 import { readRegular, readRegularFile } from "./readRegular.ts"
 import { codeOf } from "./systemCode.ts"
 
-/** What the system has begun it also ends: an operation that is interrupted is awaited, so that no file stays open behind it. */
+/** An interrupted operation is awaited until the system ends it, so that no file stays open. */
 export const attempt = <A>(operation: string, path: string, run: () => Promise<A>): Effect.Effect<A, FileFault> =>
   Effect.uninterruptible(
     Effect.tryPromise({ try: run, catch: (cause) => new FileFault({ operation, path, code: codeOf(cause) }) })
@@ -31,7 +31,7 @@ const attemptReading = <A>(operation: string, path: string, run: () => Promise<A
 /** File systems without modes of their own say so; there is nothing to be kept private there. */
 const withoutModes: ReadonlySet<string> = new Set(["EPERM", "ENOTSUP", "EINVAL", "ENOSYS"])
 
-/** Gives a file its mode whatever the umask took from it. */
+/** Gives a file its mode regardless of the umask. */
 const setMode = async (target: Pick<Fs.FileHandle, "chmod">, mode: number): Promise<void> => {
   try {
     await target.chmod(mode)
@@ -70,7 +70,7 @@ const syncPath = async (path: string): Promise<void> => {
   }
 }
 
-/** What file systems answer that cannot flush a directory, some network file systems among them. */
+/** Errors of file systems that cannot flush a directory, such as some network file systems. */
 const cannotFlushDirectories: ReadonlySet<string> = new Set(["EINVAL", "ENOTSUP", "ENOSYS"])
 
 const syncDirectory = async (path: string): Promise<void> => {
@@ -135,7 +135,7 @@ const pathBytes = 4096
 
 const systemFailure = (code: string): Error => Object.assign(new Error(code), { code })
 
-/** Where a link leads; `null` for what is none, or nothing. */
+/** The target of a link; `null` for anything else. */
 const readLink = async (path: string): Promise<string | null> => {
   try {
     return await Fs.readlink(path)
@@ -175,7 +175,7 @@ const removeTree = async (path: string): Promise<void> => {
   const remove = () => Fs.rm(path, { recursive: true, force: true })
   await remove().catch(async (cause: NodeJS.ErrnoException) => {
     if (cause.code !== "ENOTDIR" || cause.path === undefined) throw cause
-    // A file that may not be unlinked is tried as a directory, and that is what is told: what keeps it is asked for.
+    // A file that cannot be unlinked is tried as a directory, and that error is reported, because it names the obstacle.
     await Fs.unlink(cause.path)
     await remove()
   })

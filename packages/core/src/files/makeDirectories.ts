@@ -3,7 +3,10 @@ import { Effect } from "effect"
 import type { DurableFilesShape, MakeOptions } from "./DurableFilesShape.ts"
 import type { FileFault } from "./FileErrors.ts"
 
-/** Makes a directory and those missing above it, each durably: one that is not is not left, so that whoever comes next makes it. */
+/**
+ * Makes a directory and its missing parents, each durably; one that could not be flushed is removed again, so the next caller
+ * makes it.
+ */
 export const makeDirectories = (
   files: DurableFilesShape,
   path: string,

@@ -1,5 +1,5 @@
 /**
- * Reads what a regular file of the host holds: no pipe is waited for, and no device without end is read.
+ * Reads regular files of the host, without waiting for pipes or reading endless devices.
  *
  * @module
  */
@@ -9,18 +9,18 @@ import { FileUnfit } from "./FileErrors.ts"
 import { fileKindInWords } from "./fileKind.ts"
 import { codeOf } from "./systemCode.ts"
 
-/** Why a file is not read. */
+/** The reasons for refusing to read a file. */
 export type RegularRefusal =
   | { readonly _tag: "NotRegular"; readonly found: string }
   | { readonly _tag: "TooLarge"; readonly foundBytes: number }
   /** It has another length than when it was opened; `null`: a greater one. */
   | { readonly _tag: "Changed"; readonly expectedBytes: number; readonly foundBytes: number | null }
 
-/** How a file is read. */
+/** Options of a read. */
 export interface RegularOptions {
   /** The error for a file that is not read; `FileUnfit` if absent. */
   readonly refuse?: (why: RegularRefusal) => Error
-  /** Whether a link at the path is followed; it is refused if absent. */
+  /** Whether a link at the path is followed; refused if absent. */
   readonly followsLinks?: boolean
 }
 
@@ -46,7 +46,7 @@ interface Pieces extends RegularOptions {
   readonly take: (bytes: Uint8Array) => void
 }
 
-/** Opens a regular file without waiting for what is none. Whoever opens it closes it. */
+/** Opens a regular file without blocking on anything else. The caller closes it. */
 export const openRegular = async (
   path: string | Buffer,
   { followsLinks = false, refuse = unfitFor(path, "a regular file") }: RegularOptions = {}
@@ -54,7 +54,7 @@ export const openRegular = async (
   const unfit = (found: string) => refuse({ _tag: "NotRegular", found })
   let handle: Fs.FileHandle
   try {
-    // A pipe that nobody writes to does not hold the process up.
+    // Does not block on a pipe without a writer.
     handle = await Fs.open(path, constants.O_RDONLY | constants.O_NONBLOCK | (followsLinks ? 0 : constants.O_NOFOLLOW))
   } catch (cause) {
     if (!followsLinks && (codeOf(cause) === "ELOOP" || codeOf(cause) === "EMLINK")) throw unfit("a link")
@@ -71,7 +71,7 @@ export const openRegular = async (
   }
 }
 
-/** Reads exactly what a regular file holds, piece by piece. */
+/** Reads a regular file piece by piece, as many bytes as it has. */
 export const readRegular = async (
   path: string | Buffer,
   atMostBytes: number,

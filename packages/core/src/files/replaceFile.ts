@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import type { DurableFilesShape, MakeOptions } from "./DurableFilesShape.ts"
 import type { FileFault } from "./FileErrors.ts"
 
-/** Puts a file at `path`, in the place of one that stands there: the old one or the new one, whole, after a crash at any moment. */
+/** Replaces the file at `path`: after a crash at any moment, the old or the new one is there, complete. */
 export const replaceFile = (
   files: DurableFilesShape,
   path: string,

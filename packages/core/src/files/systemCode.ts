@@ -1,11 +1,11 @@
 /**
- * What the system called a failure.
+ * The system's names for failures.
  *
  * @module
  */
 
 /**
- * The code of what the system said (`ENOSPC`), or the message of what has none.
+ * The system's code for a failure (`ENOSPC`), or the message if it has none.
  *
  * @example
  * ```ts

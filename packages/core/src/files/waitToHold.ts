@@ -1,5 +1,5 @@
 /**
- * A lock that somebody else has for a few file operations.
+ * Waits for a lock that another owner holds for a few file operations.
  *
  * @module
  */
@@ -7,12 +7,12 @@ import { Clock, Effect, type Scope } from "effect"
 import type { DurableFilesShape } from "./DurableFiles.ts"
 import type { FileFault, FileUnfit } from "./FileErrors.ts"
 
-/** How long another one's few file operations are waited for. */
+/** Maximum wait for another owner's few file operations. */
 const longestWaitMillis = 30_000
 
 /**
- * How long after a look at a lock comes the next one: twice as long each time, up to this. A look costs the event loop that a holder in
- * the same process needs to come to its end.
+ * Time between attempts to take a lock: doubled each time, up to this maximum. An attempt takes time on the event loop that a
+ * holder in the same process needs to finish.
  */
 const pauseMillis = { first: 2, most: 32 }
 

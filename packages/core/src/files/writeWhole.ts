@@ -1,5 +1,5 @@
 /**
- * Files of the host that are there whole or not at all.
+ * Writes files of the host completely or not at all.
  *
  * @module
  */
@@ -23,8 +23,8 @@ const throughDraft = <A, E, R>(
   ).pipe(Effect.tap(() => hostFiles.flushDirectory(dirname(path))))
 
 /**
- * Writes a file as its bytes come, whole or not at all: it appears, or takes the place of what is there, by one rename once all of it
- * is on the disk. A failure of the bytes ends it and leaves nothing. How many bytes it has.
+ * Writes a file from a stream, completely or not at all: once all bytes are on the disk, one rename creates or replaces it. If
+ * the stream fails, nothing is left. Returns the number of bytes.
  *
  * @example
  * ```ts
@@ -60,8 +60,8 @@ export const writeWhole = <E, R>(
 }
 
 /**
- * Has a file that is there at another path, too, whole or not at all, in the place of what stands there: the same file where that
- * can be; else a copy that shares its blocks, else one that does not.
+ * Puts an existing file at another path too, completely or not at all, and replaces a file there: as a hard link if possible,
+ * else as a copy that shares its blocks, else as a plain copy.
  *
  * @example
  * ```ts

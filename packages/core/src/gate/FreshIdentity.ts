@@ -1,5 +1,5 @@
 /**
- * What makes one clone of a snapshot another machine than the next.
+ * The identity that makes one clone of a snapshot distinct from the next.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { Context, Effect } from "effect"
 import type { Secret } from "../Secret.ts"
 import type { Renewal } from "../Vmm.ts"
 
-/** Parts of a new identity that the caller chooses; whatever is absent is drawn. */
+/** Parts of a new identity that the caller chooses; absent parts are drawn. */
 export interface IdentityChoice {
   /** At least 32 bytes for the kernel's random source; 64 drawn bytes if absent. */
   readonly entropy?: Uint8Array
@@ -18,11 +18,11 @@ export interface IdentityChoice {
   readonly hostname?: string | null
   /** 32 lower-case hexadecimal digits; drawn if absent; `null` leaves the captured one. */
   readonly machineId?: string | null
-  /** Environment for what is executed from now on. */
+  /** Environment for programs that start from now on. */
   readonly env?: Readonly<Record<string, Secret<string>>>
 }
 
-/** Where fresh randomness comes from: the host's cryptographic source unless a test says otherwise. */
+/** The source of randomness: the host's cryptographic source by default; tests replace it. */
 export const IdentityEntropy = Context.Reference<(sizeBytes: number) => Uint8Array>(
   "@stillpoint/core/gate/IdentityEntropy",
   { defaultValue: () => (sizeBytes) => new Uint8Array(randomBytes(sizeBytes)) }
@@ -38,7 +38,7 @@ export interface DrawnIdentity {
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
 
-/** Draws what the caller did not choose. */
+/** Draws the parts that the caller did not choose. */
 export const drawIdentity = (choice: IdentityChoice): Effect.Effect<DrawnIdentity> =>
   Effect.map(IdentityEntropy, (draw) => ({
     entropy: choice.entropy ?? draw(64),
@@ -50,7 +50,7 @@ export const drawIdentity = (choice: IdentityChoice): Effect.Effect<DrawnIdentit
 const derived = (entropy: Uint8Array, purpose: string): Uint8Array =>
   new Uint8Array(createHash("sha512").update(purpose).update(entropy).digest())
 
-/** What the devices begin anew from: drawn from the identity's entropy, so that clones of equal identity are equal. */
+/** The seeds for the devices, derived from the identity's entropy, so that clones with equal identities are equal. */
 export const renewalOf = ({ entropy }: DrawnIdentity): Pick<Renewal, "entropySeed" | "generationId"> => ({
   entropySeed: derived(entropy, "devices"),
   generationId: derived(entropy, "generation").subarray(0, 16)

@@ -39,7 +39,7 @@ export interface Clone extends GatedMachine {
 const refuse = (reason: GateReason): GateError => new GateError({ reason })
 const machineFailed = (error: MachineError): GateError => refuse({ _tag: "MachineFailed", cause: error.reason })
 
-/** Why the agent's answer is no admission. */
+/** The gate's error for a refusal by the agent. */
 const refusedBy = ({ reason }: AgentError): GateError => {
   switch (reason._tag) {
     case "Absent":
@@ -92,7 +92,7 @@ const admitMachine = Effect.fnUntraced(function* (
   const clock = makeWallClock(machine, toleranceNanos)
 
   const startNanos = yield* hostNanos
-  // The devices first: the kernel begins its randomness anew when it sees another generation, whatever the agent adds.
+  // The devices first: the kernel reseeds its random source when it sees another generation, whatever the agent adds.
   yield* Effect.mapError(
     machine.renew({ ...renewalOf(identity), realtimeNanos: chosenClock ?? startNanos }),
     machineFailed
@@ -114,7 +114,8 @@ const admitMachine = Effect.fnUntraced(function* (
     )
   )
   yield* advance({ _tag: "Acknowledge", token })
-  // What the first exchange touches has to be read and verified: meanwhile the host's clock goes on and the guest's hardly does.
+  // The pages that the first exchange touches must be read and verified; meanwhile the host's clock advances and the guest's
+  // hardly does.
   if (isHostClock) yield* Effect.mapError(clock.putRight, machineFailed)
   if (isWorkloadFrozen) yield* asked(machine, machine.agent.thaw({ within: answerTime }))
   yield* advance({ _tag: "HandOver" })

@@ -1,5 +1,5 @@
 /**
- * Why a restored machine was not handed over. Whatever the reason, the machine is destroyed.
+ * Why a restored machine was not handed over. In all cases the machine is destroyed.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * The states that a restored machine passes before anybody is handed it.
+ * The states that a restored machine passes before it is handed out.
  *
  * ```text
  *            verified          identity sent        acknowledged         (thawed)
@@ -10,7 +10,7 @@
  * @module
  */
 
-/** Where a restored machine stands in its gate. */
+/** The state of a restored machine in its gate. */
 export type GateState =
   /** Manifest read. */
   | { readonly _tag: "Loaded" }
@@ -22,10 +22,10 @@ export type GateState =
   | { readonly _tag: "Acknowledged"; readonly token: number }
   /** May be handed over. */
   | { readonly _tag: "Ready" }
-  /** Closed; nobody will get it. */
+  /** Closed; it will not be handed out. */
   | { readonly _tag: "Destroyed"; readonly why: string }
 
-/** What moves a gate. */
+/** The inputs of a gate. */
 export type GateInput =
   | { readonly _tag: "Verify" }
   | { readonly _tag: "SendIdentity"; readonly token: number }
@@ -39,7 +39,7 @@ export const gateLoaded: GateState = { _tag: "Loaded" }
 const destroyed = (why: string): GateState => ({ _tag: "Destroyed", why })
 
 /**
- * The next state. Total: whatever does not belong destroys the machine, and nothing leads out of `Ready` or `Destroyed`.
+ * The next state. Total: an unexpected input destroys the machine, and no input leaves `Ready` or `Destroyed`.
  */
 export const stepGate = (state: GateState, input: GateInput): GateState => {
   if (state._tag === "Ready" || state._tag === "Destroyed") return state

@@ -1,9 +1,9 @@
 /**
  * The wall clock of a guest that stands still between its runs.
  *
- * A guest's clock goes on with guest time: it is right when it was set, and behind by as long as the guest stood. So whoever lets
- * the guest go on through here first puts the clock right, where the error has grown beyond the tolerance: the agent sets it
- * before it does anything else, and no command sees the old time. The hardware clock is set with it.
+ * A guest's clock advances with guest time: it is right when it is set, and then falls behind for as long as the guest is
+ * stopped. So every operation that runs the guest through here first corrects the clock if the error exceeds the tolerance: the
+ * agent sets it before it does anything else, and no command sees the old time. The hardware clock is set with it.
  *
  * @module
  */
@@ -15,7 +15,10 @@ import { toShared } from "../internal/toShared.ts"
 import type { MachineError } from "../MachineErrors.ts"
 import type { Agent, Machine } from "../Vmm.ts"
 
-/** How far Effect's nanoseconds, which count on from when the process began, may lie from the host's clock, which can be set. */
+/**
+ * Maximum difference between Effect's nanoseconds, which count from the start of the process, and the host's clock, which can be
+ * set.
+ */
 const driftNanos = 2_000_000n
 
 /** The host's wall clock in nanoseconds since 1970. A step of the host's clock of more than 2 ms is seen. */
@@ -26,15 +29,15 @@ export const hostNanos: Effect.Effect<bigint> = Effect.gen(function* () {
   return apart > driftNanos || apart < -driftNanos ? told : counted
 })
 
-/** What is known of a guest's wall clock. */
+/** The gate's knowledge of a guest's wall clock. */
 export interface WallClock {
   /** Notes that the guest's clock is being set to this time. */
   readonly wasSet: (realtimeNanos: bigint) => Effect.Effect<void>
-  /** Host's wall clock less the guest's, nanoseconds, as far as can be told from outside. */
+  /** Host's wall clock minus the guest's, in nanoseconds, as far as the host can tell. */
   readonly errorNanos: Effect.Effect<number>
-  /** Has the clock set where its error exceeds the tolerance, before anything else that the guest is asked from now on. */
+  /** Sets the clock if its error exceeds the tolerance, ahead of any later request to the guest. */
   readonly putRight: Effect.Effect<void, MachineError>
-  /** The machine lives, in the scope: its clock is kept by whoever runs it, unless it is paused. */
+  /** The machine goes live, in the scope; its live mode then keeps the clock, unless it is paused. */
   readonly lives: Machine["live"]
 }
 
@@ -48,7 +51,7 @@ export const makeWallClock = (machine: Machine, toleranceNanos: number): WallClo
       setAtNanos = nowNanos
     })
   let living: LiveMachine | null = null
-  /** What whoever runs a machine that lives knows of its clock; `null`: nobody does. */
+  /** The clock error that the live mode knows; `null` if the machine is not live. */
   const keptErrorNanos = Effect.suspend(() =>
     living === null
       ? Effect.succeed(null)
@@ -68,7 +71,7 @@ export const makeWallClock = (machine: Machine, toleranceNanos: number): WallClo
     yield* machine.agent.setClock(realtimeNanos)
     yield* wasSet(realtimeNanos)
   })
-  /** Takes over from whoever keeps the clock until `then`. */
+  /** Takes over the clock from the live mode until `then` has ended. */
   const takenOver = <A, E>(then: Effect.Effect<A, E>): Effect.Effect<A, E> =>
     Effect.gen(function* () {
       const kept = yield* keptErrorNanos
@@ -93,7 +96,7 @@ export const makeWallClock = (machine: Machine, toleranceNanos: number): WallClo
   }
 }
 
-/** The same machine, with its clock put right before everything that lets its guest go on. */
+/** The same machine, with its clock corrected before every operation that runs its guest. */
 export const withWallClock = (machine: Machine, clock: WallClock): Machine => {
   /** The same operation, with the right time in the guest. */
   const onTime =

@@ -1,5 +1,5 @@
 /**
- * What is wrong with a gate and the identity chosen for it, before anything is opened or booted for them.
+ * Checks a gate's options and the chosen identity, before anything is opened or booted.
  *
  * @module
  */
@@ -78,7 +78,7 @@ const identityNames = {
 const isTime = (value: unknown): boolean => typeof value === "bigint" && value > 0n && value < 2n ** 63n
 const orNull = (isOne: (value: unknown) => boolean) => orAbsent((value) => value === null || isOne(value))
 
-/** Problems of an identity that is chosen. What is in it may be secret, and is told of by its kind alone. */
+/** Problems of a chosen identity. Its values may be secret, so a problem names their kind only. */
 const identityProblems = (name: string, identity: unknown): ReadonlyArray<string> => {
   if (identity === undefined) return []
   if (!isRecord(identity)) return kindProblems(name, identity, "parts of an identity", isRecord)

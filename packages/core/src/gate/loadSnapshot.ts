@@ -1,5 +1,5 @@
 /**
- * From a directory to a machine that has executed nothing: what stands before every gate.
+ * From a directory to a machine that has executed nothing: the step before every gate.
  *
  * @module
  */
@@ -15,10 +15,10 @@ export interface Loaded {
   readonly machine: Machine
 }
 
-/** How a snapshot is opened and restored. */
+/** Options for opening and restoring a snapshot. */
 export interface LoadOptions extends OpenOptions, RestoreOptions {}
 
-/** How often a snapshot may be replaced between being opened and being restored. */
+/** Maximum number of times that a snapshot may be replaced between opening and restoring. */
 const mostReplacements = 8
 
 /** Opens and restores the snapshot in a directory; again, if another one was put in its place in between. */

@@ -11,7 +11,7 @@ const errno = { errno: Schema.Int } as const
 export const GuestFileReason = Schema.TaggedUnion({
   /** There is nothing at that path. */
   NotFound: errno,
-  /** Something is there already. */
+  /** The path exists already. */
   Exists: errno,
   NotADirectory: errno,
   IsADirectory: errno,

@@ -9,10 +9,10 @@ import type { Observable } from "rxjs"
 import type { ExecError, MachineError } from "../MachineErrors.ts"
 import type { GuestFileError } from "./GuestFileError.ts"
 
-/** What an entry of a directory is. */
+/** The kind of a directory entry. */
 export type GuestFileKind = "file" | "directory" | "link" | "characterDevice" | "blockDevice" | "pipe" | "socket"
 
-/** What the guest knows of a file. */
+/** The guest's metadata of a file. */
 export interface GuestFileInfo {
   readonly kind: GuestFileKind
   /** Permissions, with the set-id and sticky bits: 0 to 0o7777. */
@@ -31,7 +31,7 @@ export interface GuestFileEntry extends GuestFileInfo {
 }
 
 /**
- * What happened to a file:
+ * The kind of a change:
  *
  * - `watching`: nothing yet; the watch has begun, and misses nothing from here on
  * - `created`, `removed`
@@ -51,32 +51,32 @@ export type GuestFileChangeKind =
   | "movedTo"
   | "lost"
 
-/** A change below what is watched. */
+/** A change below the watched path. */
 export interface GuestFileChange {
   readonly kind: GuestFileChangeKind
-  /** Where, below the path that is watched; empty for that path itself. Bytes that are not UTF-8 are replaced. */
+  /** The path relative to the watched path; empty for that path itself. Bytes that are not UTF-8 are replaced. */
   readonly path: string
   readonly isDirectory: boolean
-  /** What both ends of a move have in common; `null` for all else. */
+  /** A number that both ends of a move share; `null` for all other changes. */
   readonly move: number | null
 }
 
-/** What is watched. */
+/** Options of a watch. */
 export interface WatchOptions {
-  /** Whether what lies in directories below is watched, too; not, if absent. */
+  /** Whether directories below are watched too; `false` if absent. */
   readonly recursive?: boolean
 }
 
-/** Why an operation failed: what the guest's kernel said, or that the guest or machine ended. */
+/** Why an operation failed: an error of the guest's kernel, or the end of the guest or machine. */
 export type GuestFileFailure = GuestFileError | ExecError | MachineError
 
 /**
  * File operations in a guest.
  *
- * Each is a process of the agent's own in the root of the guest's commands, as uid 0 and confined as they are; paths are resolved inside
- * that root, whatever links say, and relative ones from it. The guest is let go on until the operation is over: see {@link
- * GuestProcess}. Files are read and written in constant memory at any size; devices, pipes and sockets are refused as `NotAFile`, without
- * being opened.
+ * Each operation is a process of the agent in the root of the guest's commands, as uid 0 and confined like them. Paths are
+ * resolved inside that root, whatever links say, and relative ones start from it. The guest runs until the operation is over: see
+ * {@link GuestProcess}. Files of any size are read and written in constant memory; devices, pipes and sockets are refused as
+ * `NotAFile`, without being opened.
  */
 export interface GuestFiles {
   /** The content of a file, from byte `offset` on, as it comes. */
@@ -87,9 +87,9 @@ export interface GuestFiles {
     options?: { readonly limitBytes?: number }
   ) => Effect.Effect<Uint8Array, GuestFileFailure>
   /**
-   * Writes a file, whole or not at all: what is there stays until everything has come and is on the guest's disk, and nothing is
-   * left behind by what fails or is interrupted. A link is followed. A file that is there keeps its owner, and its mode unless one is
-   * given; another has 0o644.
+   * Writes a file completely or not at all: an existing file stays until all data has arrived and is on the guest's disk, and a
+   * failed or interrupted write leaves nothing behind. A link is followed. An existing file keeps its owner, and its mode unless
+   * one is given; a new one has 0o644.
    */
   readonly write: (
     path: string,
@@ -98,37 +98,40 @@ export interface GuestFiles {
   ) => Effect.Effect<void, GuestFileFailure>
   /** The entries of a directory, in no order. Links are not followed. */
   readonly list: (path: string) => Effect.Effect<ReadonlyArray<GuestFileEntry>, GuestFileFailure>
-  /** What a path leads to; with `follow: false`, a link itself. */
+  /** The file that a path leads to; with `follow: false`, a link itself. */
   readonly stat: (
     path: string,
     options?: { readonly follow?: boolean }
   ) => Effect.Effect<GuestFileInfo, GuestFileFailure>
-  /** Makes a directory, of mode 0o755 if none is given; with `parents`, whatever is missing above it, and one that is there is well. */
+  /**
+   * Makes a directory, with mode 0o755 by default. With `parents`, also makes missing parents, and accepts an existing directory.
+   */
   readonly mkdir: (
     path: string,
     options?: { readonly mode?: number; readonly parents?: boolean }
   ) => Effect.Effect<void, GuestFileFailure>
   /** Removes a file, a link or an empty directory; with `recursive`, a directory and everything below it. */
   readonly remove: (path: string, options?: { readonly recursive?: boolean }) => Effect.Effect<void, GuestFileFailure>
-  /** Renames, in place of what is there if that can be. */
+  /** Renames, replacing an existing file if possible. */
   readonly rename: (from: string, to: string) => Effect.Effect<void, GuestFileFailure>
   /** Sets permissions; a link is followed. */
   readonly chmod: (path: string, mode: number) => Effect.Effect<void, GuestFileFailure>
   /**
-   * A directory and everything below it as a tar archive (POSIX, with pax records where names are long), as it comes, in constant
-   * memory: modes, owners by number, times, links, pipes and devices; files with several names once. It leaves out sockets and
-   * extended attributes; what is mounted below is an empty directory; a file with holes is as long as it is. Entries come in no order.
+   * Streams a directory and everything below it as a tar archive (POSIX, with pax records for long names) in constant memory:
+   * modes, numeric owners, times, links, pipes and devices; a file with several names is stored once. Sockets and extended
+   * attributes are left out, a mount point is an empty directory, and holes are stored as zeros. The order of entries is
+   * undefined.
    *
    * The guest has written it: unpack it as you would a stranger's archive.
    */
   readonly pack: (path: string) => Stream.Stream<Uint8Array, GuestFileFailure>
   /**
-   * Makes a directory of a tar archive (POSIX or GNU), whole or not at all: there must be nothing at `path`, or an empty directory, and
-   * until everything has come and is on the guest's disk nobody sees it. With `merge`, entries come one by one into the directory that is
-   * there, in place of what is no directory; what came before a failure stays then.
+   * Creates a directory from a tar archive (POSIX or GNU), completely or not at all: `path` must not exist, or be an empty
+   * directory, and the new one appears once everything is on the guest's disk. With `merge`, entries are added one by one to the
+   * existing directory, replacing everything except directories; after a failure, the entries so far stay.
    *
-   * An archive may be anybody's: an entry with an absolute path or `..`, one that lies behind a link, a checksum that is wrong, an end
-   * that is missing fail with `ArchiveInvalid`, which names the entry. Devices need a `privileged` guest, and fail with `Denied` in others.
+   * The archive is not trusted: an entry with an absolute path or `..` or behind a link, a wrong checksum, and a missing end fail
+   * with `ArchiveInvalid`, which names the entry. Devices need a `privileged` guest, and fail with `Denied` in others.
    */
   readonly unpack: (
     path: string,
@@ -136,11 +139,11 @@ export interface GuestFiles {
     options?: { readonly merge?: boolean }
   ) => Effect.Effect<void, GuestFileFailure>
   /**
-   * Changes of a file, or of a directory's entries, as they come, the first one `watching`; ends when what is watched has gone. Changes
-   * that nobody reads wait in the guest, and are dropped there when they are too many, which is told as `lost`. In a directory that has
-   * just been made or moved here, what is in it already is told as `created`, perhaps twice. Links are not followed, but for `path` itself.
+   * Streams changes of a file, or of a directory's entries, beginning with `watching`; ends when the watched file is gone. Unread
+   * changes wait in the guest; if there are too many, they are dropped, which is reported as `lost`. The contents of a directory
+   * that was just made or moved here are reported as `created`, perhaps twice. Links are not followed, except for `path` itself.
    *
-   * A watch waits like any process: see {@link GuestProcess}. In a machine that lives it is told at once.
+   * A watch waits like any process: see {@link GuestProcess}. In a live machine changes are reported at once.
    *
    * @example
    * ```ts

@@ -1,12 +1,12 @@
 import { Result } from "effect"
 
-/** Deepest nesting of JSON that is read or written: far above what anybody writes, far below what exhausts a stack. */
+/** Maximum nesting of JSON that is read or written: far above real documents, far below the limit of the stack. */
 export const mostJsonLevels = 256
 
 const quote = 0x22
 const backslash = 0x5c
 
-/** How deep a JSON text nests, as far as it needs to be known: at most one more than {@link mostJsonLevels}. */
+/** The nesting depth of a JSON text, counted up to one more than {@link mostJsonLevels}. */
 const levelsOfText = (text: string): number => {
   let level = 0
   let deepest = 0
@@ -30,7 +30,7 @@ export const parseBoundedJson = (text: string): Result.Result<unknown, string> =
   return Result.try({ try: (): unknown => JSON.parse(text), catch: String })
 }
 
-/** Whether a value nests deeper than what is written. Never recurses. */
+/** Whether a value nests too deep to be written. Never recurses. */
 export const isTooDeep = (value: unknown): boolean => {
   let level: Array<unknown> = [value]
   for (let depth = 0; level.length > 0; depth++) {

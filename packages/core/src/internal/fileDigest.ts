@@ -24,7 +24,7 @@ const digestOnce = async (path: string): Promise<string> => {
   return digest
 }
 
-/** SHA-256 of a file, remembered while its size and time stand; `null` for one that cannot be read. */
+/** SHA-256 of a file, cached while its size and time do not change; `null` if it cannot be read. */
 export const fileDigest = (path: string): Effect.Effect<string | null> =>
   Effect.match(
     Effect.tryPromise(() => digestOnce(path)),

@@ -2,7 +2,7 @@ import { Effect } from "effect"
 
 /** Wakes those who wait for a journal to grow. A wake-up says only "look again". */
 export interface HeadSignal {
-  /** Wakes everyone who waits. */
+  /** Wakes all waiters. */
   readonly raise: () => void
   /** Number of raises so far: read it before looking, hand it to {@link HeadSignal.raisedSince}. */
   readonly generation: () => number
@@ -10,7 +10,7 @@ export interface HeadSignal {
   readonly raisedSince: (generation: number) => Effect.Effect<void>
 }
 
-/** A signal that nobody has raised. */
+/** A signal that has not been raised. */
 export const makeHeadSignal = (): HeadSignal => {
   let generation = 0
   const waiting = new Set<() => void>()

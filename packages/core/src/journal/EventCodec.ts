@@ -7,7 +7,7 @@ import { Effect, Result, Schema } from "effect"
 import type { JournalEntry, JournalRecord } from "./JournalShape.ts"
 import { JournalError } from "./JournalErrors.ts"
 
-/** How the JSON of one kind of event came to its present form. */
+/** The earlier forms of the JSON of one kind of event, and their conversions. */
 export interface EventHistory {
   /** The version that this build writes. */
   readonly version: number
@@ -26,11 +26,11 @@ export interface EventCodec<E> {
 /** The JSON of the present version of some events. */
 export interface EventForm<E> {
   readonly write: (event: E) => string
-  /** The event, or what is wrong with it. */
+  /** The event, or a description of the problem. */
   readonly read: (json: Schema.Json) => Result.Result<E, string>
 }
 
-/** What there is to know about some kinds of events. */
+/** The codecs of some kinds of events. */
 export interface EventKinds<E> {
   readonly typeOf: (event: E) => string
   readonly types: Readonly<Record<string, EventHistory>>

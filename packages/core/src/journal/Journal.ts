@@ -12,7 +12,7 @@ import { makeSqliteJournal, type SqliteJournalOptions } from "./sqliteJournal.ts
 export type * from "./JournalShape.ts"
 
 /**
- * Where runs keep their events.
+ * The port that stores the events of runs.
  *
  * @example
  * ```ts

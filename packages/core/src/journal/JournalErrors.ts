@@ -29,7 +29,7 @@ export const JournalReason = Schema.TaggedUnion({
   LogMissing: { path: Schema.String, log: Schema.String },
   /** The write-ahead log beside the file is another journal's, or an earlier one of this journal. Neither was touched. */
   LogForeign: { path: Schema.String, log: Schema.String, detail: Schema.String },
-  /** What stands at the path of the file, or of one beside it, is not of the kind, the owner or the mode that it must have. It was not opened. */
+  /** The file, or one beside it, is not of the required kind, owner or mode. It was not opened. */
   Unfit: { path: Schema.String, expected: Schema.String, found: Schema.String, action: Schema.String },
   /** The file could not be opened or read. */
   Unreadable: { path: Schema.String, detail: Schema.String },

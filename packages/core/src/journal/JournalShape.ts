@@ -1,5 +1,5 @@
 /**
- * What a journal does, and what it keeps.
+ * The operations of a journal, and their guarantees.
  *
  * @module
  */
@@ -22,7 +22,7 @@ export interface JournalEntry extends JournalRecord {
   readonly version: number
 }
 
-/** Where an append ended. */
+/** The result of an append. */
 export interface Appended {
   /** Version of the stream now. */
   readonly version: number
@@ -30,18 +30,18 @@ export interface Appended {
   readonly position: number
 }
 
-/** How an append is done. */
+/** Options of an append. */
 export interface AppendOptions {
   /** Refuses the append where the stream is at another version: 0 for a stream that must be new. */
   readonly expectedVersion?: number
   /**
-   * What an append survives once it has returned: a crash of the `host` (the default), or only a kill of the `process`, and a crash
-   * of the host together with the next append that survives one. For much that comes fast: it need not wait for the disk.
+   * What the append survives once it has returned: a crash of the `host` (the default), or only a kill of the `process`, until
+   * the next append with `host`. Use `process` for large, frequent appends: they do not wait for the disk.
    */
   readonly survives?: "host" | "process"
 }
 
-/** A name that nobody else has while this lasts. */
+/** A name that has no other owner while this claim lasts. */
 export interface Claim {
   /** Says that the name will not be claimed again, so that nothing need be kept for it. */
   readonly retire: Effect.Effect<void>
@@ -66,17 +66,17 @@ export interface JournalShape {
     readonly limit?: number
   }) => Effect.Effect<ReadonlyArray<JournalEntry>, JournalError>
   /**
-   * What is there after a position and, without gap or repetition, what comes; of one stream or of all. Never ends.
+   * Existing events after a position and then new ones, without gap or repetition, of one stream or of all. Never ends.
    *
-   * It is pulled: a slow subscriber holds nothing up and loses nothing, whatever it leaves unread stays in the journal.
+   * It is pulled: a slow subscriber delays no other and loses nothing, because unread events stay in the journal.
    */
   readonly subscribe: (options?: {
     readonly afterPosition?: number
     readonly stream?: string
   }) => Stream.Stream<JournalEntry, JournalError>
   /**
-   * Claims a name until the scope closes or the process ends, however it ends; `null` where somebody else has it, in this process or
-   * another one, thread or container. Never waits. A claim is no event: it says who is at work.
+   * Claims a name until the scope closes or the process ends in any way; `null` if the name is claimed already, in this process
+   * or another one, thread or container. Never waits. A claim is not an event; it only shows which process is at work.
    */
   readonly claim: (name: string) => Effect.Effect<Claim | null, JournalError, Scope.Scope>
   /** Names of the streams that begin with a prefix, in the order of their first events. */

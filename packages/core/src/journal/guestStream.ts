@@ -1,5 +1,5 @@
 /**
- * What a guest did, in a journal: appended in batches while it runs.
+ * Appends a guest's events to a journal in batches while it runs.
  *
  * @module
  */
@@ -29,8 +29,9 @@ const codec = makeEventCodecOf<GuestEvent>({
 const batchLimit = 4096
 
 /**
- * How long events gather before they are appended. A process that is killed has lost this much of what its guest did, as if it had
- * been killed so much earlier. What the run itself does, a trigger's decision say, has the disk flushed, and these events with it.
+ * Time for which events gather before they are appended. A killed process loses this much of its guest's events, as if it had
+ * been killed that much earlier. An event of the run itself, such as a trigger's decision, flushes the disk, and these events
+ * with it.
  */
 const batchDelay = "20 millis"
 
@@ -43,16 +44,16 @@ export const guestRecordOf: (event: GuestEvent) => JournalRecord = codec.encode
 /** A recording under way. */
 export interface GuestRecording {
   readonly stream: string
-  /** Appends what has happened so far and is not in the journal yet. */
+  /** Appends the events so far that are not in the journal yet. */
   readonly flush: Effect.Effect<void, JournalError | MachineError>
 }
 
 /**
  * Appends a guest's events to a stream of their own, until the scope closes, and then the rest.
  *
- * The guest is not held up: events gather in memory while a batch is appended, and go into the next one together; what is more
- * than a batch stays in the machine's log until its turn comes. A journal that
- * fails is not tried again before `flush` or the end; until then the machine's own log keeps what it did not take.
+ * The guest does not wait: events gather in memory while a batch is appended, and go into the next one together. Events beyond a
+ * batch stay in the machine's log until their turn. After a failure of the journal, the next attempt is at `flush` or the end;
+ * until then the machine's own log keeps the events.
  */
 export const recordGuest = (
   stream: string,
@@ -64,7 +65,7 @@ export const recordGuest = (
     const news = makeHeadSignal()
     let isFollowing = true
     let gathered: Array<GuestEvent> = []
-    /** Whether more has happened than could gather. */
+    /** Whether more events came than could gather. */
     let isBehind = false
     let nextSeq = 0
 
@@ -73,7 +74,7 @@ export const recordGuest = (
       yield* journal.append(stream, events.map(codec.encode), { survives: "process" })
       nextSeq = (events.at(-1)?.seq ?? nextSeq - 1) + 1
     })
-    /** Appends from the machine's own log until nothing is left; also what was not handed to subscribers yet. */
+    /** Appends from the machine's own log until nothing is left, including events that no subscriber has received yet. */
     const flush: Effect.Effect<void, JournalError | MachineError> = Effect.gen(function* () {
       while (true) {
         const events = yield* machine.eventsSoFar(nextSeq, batchLimit)
@@ -96,7 +97,7 @@ export const recordGuest = (
         const generation = news.generation()
         yield* alone(appendGathered)
         yield* news.raisedSince(generation)
-        // What comes in the same while goes into the same batch.
+        // Events that come during this time go into the same batch.
         yield* Effect.sleep(batchDelay)
       }
     })
@@ -130,7 +131,7 @@ export const recordGuest = (
     return { stream, flush: alone(flush) }
   })
 
-/** The events of a guest, from a stream of the journal; older versions are brought up to date, later ones refused. */
+/** The events of a guest, from a stream of the journal; older versions are upcast, later ones refused. */
 export const readGuest = (stream: string): Effect.Effect<ReadonlyArray<GuestEvent>, JournalError, Journal> =>
   Effect.gen(function* () {
     const entries = yield* (yield* Journal).read(stream)

@@ -30,7 +30,7 @@ const asJournalError =
 
 /** Claims beside the journal file at `path`, which exists. */
 export const journalClaims = (path: string): Pick<JournalShape, "claim"> => {
-  // One journal has one folder of claims, by whatever link it is opened.
+  // A journal has one folder of claims, whichever link it is opened through.
   const directory = Effect.try({
     try: () => claimsOf(realpathSync(path)),
     catch: () => new JournalError({ reason: { _tag: "Displaced", path, found: "nothing" } })

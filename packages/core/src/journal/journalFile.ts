@@ -1,5 +1,5 @@
 /**
- * The SQLite file of a journal: how it is opened, what it must look like, and what its errors mean.
+ * The SQLite file of a journal: opening it, checking its form, and translating its errors.
  *
  * @module
  */
@@ -53,7 +53,7 @@ const sqliteCode = (cause: unknown): number | null =>
     ? cause.errcode
     : null
 
-/** Whether another connection holds the lock that was wanted: it may be tried again. */
+/** Whether another connection holds the requested lock, so that a retry may succeed. */
 export const isBusy = (cause: unknown): boolean => {
   const code = sqliteCode(cause)
   return code !== null && ((code & 0xff) === sqlite.busy || (code & 0xff) === sqlite.locked)
@@ -73,8 +73,8 @@ const forbidden: ReadonlySet<string | null> = new Set(["EACCES", "EPERM", "EROFS
 const noRoom: ReadonlySet<string | null> = new Set(["ENOSPC", "EDQUOT"])
 
 /**
- * Which file of a journal's, or beside it, is there and may not be written by this user. None is opened for that: closing it would give
- * up the locks that this process holds on it through SQLite.
+ * The first file of the journal that exists and that this user may not write. None is opened to find out, because closing it
+ * would release the locks that this process holds on it through SQLite.
  */
 const readOnlyAt = (path: string): JournalReason | null => {
   const isForbidden = (file: string): boolean => forbidden.has(obstacleTo(() => accessSync(file, constants.W_OK)))
@@ -83,8 +83,8 @@ const readOnlyAt = (path: string): JournalReason | null => {
 }
 
 /**
- * What SQLite's "unable to open" and "read-only" come from. It writes to the file and to others beside it, and does not say which
- * it could not: so all are tried.
+ * The cause of SQLite's "unable to open" and "read-only". SQLite writes to the file and to others beside it, and does not say
+ * which one failed, so all are probed.
  */
 const obstacleAt = (path: string): JournalReason | null => {
   const readOnly = readOnlyAt(path)
@@ -95,7 +95,7 @@ const obstacleAt = (path: string): JournalReason | null => {
   return noRoom.has(beside) ? { _tag: "DiskFull", path } : null
 }
 
-/** What an exception of database work says about the journal. */
+/** The journal error for an exception of SQLite. */
 export const reasonOf = (path: string, cause: unknown): JournalReason => {
   const detail = cause instanceof Error ? cause.message : String(cause)
   const code = sqliteCode(cause)
@@ -112,7 +112,7 @@ export const reasonOf = (path: string, cause: unknown): JournalReason => {
       return { _tag: "DiskFull", path }
     case sqlite.corrupt:
     case sqlite.notADatabase:
-    // What a journal asks for is always the same: tables that lack a column, or rows that are there already, were damaged.
+    // The journal always issues the same statements, so missing columns or duplicate rows mean damage.
     case sqlite.error:
     case sqlite.constraint:
       return { _tag: "Corrupt", path, detail }
@@ -121,7 +121,7 @@ export const reasonOf = (path: string, cause: unknown): JournalReason => {
   }
 }
 
-/** Makes the file, its owner's alone whatever the umask: SQLite gives the others beside it the same mode. */
+/** Creates the file for its owner alone, whatever the umask: SQLite gives the files beside it the same mode. */
 const createPrivate = (path: string): void => {
   try {
     const file = openSync(path, "wx", 0o600)
@@ -131,14 +131,14 @@ const createPrivate = (path: string): void => {
       closeSync(file)
     }
   } catch {
-    // It is there already; or SQLite will say why it cannot be.
+    // It exists already, or SQLite will report why it cannot be created.
   }
 }
 
 /** Opens the file, or makes it. Throws what SQLite throws, and a {@link JournalError} where it may not be written. */
 export const openDatabase = (path: string, maxSizeBytes: number | undefined): DatabaseSync => {
   createPrivate(path)
-  // Somebody else may have made it a moment ago.
+  // Another process may have created it a moment ago.
   const unfit = unfitFile(path)
   if (unfit !== null) throw new JournalError({ reason: unfit })
   // SQLite would make files beside it that may be written as little, and stay so when it may be written again.
@@ -158,13 +158,13 @@ export const openDatabase = (path: string, maxSizeBytes: number | undefined): Da
 }
 
 /**
- * Brings what is in the log into the file; answers whether all of it is there now. SQLite does not throw where another connection reads
- * what was before, or does the same.
+ * Merges the log into the file; returns whether all of it is there now. SQLite does not throw if another connection still reads
+ * the earlier state, or merges at the same time.
  */
 export const bringIntoFile = (database: DatabaseSync): boolean =>
   database.prepare("PRAGMA wal_checkpoint(FULL)").get()?.["busy"] === 0
 
-/** What SQLite throws where another connection has what is needed. */
+/** The error that SQLite throws if another connection holds a lock. */
 export const busy = (): Error =>
   Object.assign(new Error("another connection is using the journal"), { errcode: sqlite.busy })
 
@@ -174,7 +174,10 @@ const pragma = (database: DatabaseSync, name: string): number =>
 const hasTables = (database: DatabaseSync): boolean =>
   database.prepare("SELECT 1 FROM sqlite_schema LIMIT 1").get() !== undefined
 
-/** Why what has tables is no journal, or one of another build's; `null` if it is one of this build, or has none. */
+/**
+ * Why a database with tables is not a journal, or a journal of another build; `null` if it is one of this build, or has no
+ * tables.
+ */
 const formatObstacle = (database: DatabaseSync, path: string): JournalReason | null => {
   if (!hasTables(database)) return null
   if (pragma(database, "application_id") !== applicationId) {

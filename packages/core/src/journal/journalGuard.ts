@@ -1,5 +1,5 @@
 /**
- * What keeps a journal and its write-ahead log together.
+ * The guard that keeps a journal and its write-ahead log together.
  *
  * ```text
  * guard  (one, id, state, head)   one row, written with every append
@@ -8,10 +8,10 @@
  *        head    position of the last event
  * ```
  *
- * SQLite takes any log that lies beside a file for that file's, and a file without one for complete. So the file itself says
- * `open` before the first append after a closing is acknowledged, and `closed` only when the log has gone into it. A file that says
- * `open` and has no log beside it was copied without it; a log whose guard has another id, or an earlier head than the file's, is
- * another's. Both are looked at before a connection is made that could write.
+ * SQLite accepts any log beside a file as that file's log, and a file without one as complete. So the file itself says `open`
+ * before the first append after a close is acknowledged, and `closed` only once the log was merged into it. A file that says
+ * `open` and has no log was copied without it; a log whose guard has another id, or an earlier head than the file's, belongs to
+ * another journal. Both are checked before any connection that could write.
  *
  * @module
  */
@@ -36,7 +36,7 @@ export const guardSchema = (id: string): string => `
   INSERT INTO guard VALUES (1, '${id}', 'closed', 0);
 `
 
-/** The guard as a connection sees it; `null` if there is none that is whole. */
+/** The guard as a connection sees it; `null` if there is no complete one. */
 export const readGuard = (database: DatabaseSync): Guard | null => {
   const row = database.prepare("SELECT id, state, head FROM guard").get()
   if (row === undefined) return null
@@ -49,7 +49,7 @@ export const readGuard = (database: DatabaseSync): Guard | null => {
 export const guardPageOf = (database: DatabaseSync): number =>
   Number(database.prepare("SELECT rootpage FROM sqlite_schema WHERE name = 'guard'").get()?.["rootpage"])
 
-/** What a connection that changes nothing finds; `null` where it cannot be read. */
+/** The result of a query on a read-only connection; `null` if the file cannot be read. */
 const lookAt = <A>(path: string, query: string, read: (database: DatabaseSync) => A): A | null => {
   const location = pathToFileURL(path)
   location.search = query
@@ -66,10 +66,10 @@ const lookAt = <A>(path: string, query: string, read: (database: DatabaseSync) =
   }
 }
 
-/** The guard in the file itself, whatever log lies beside it. */
+/** The guard in the file itself, ignoring any log beside it. */
 export const guardOfFile = (path: string): Guard | null => lookAt(path, "immutable=1", readGuard)
 
-/** What is in the file itself, whatever lies beside it; `null` where it cannot be read. */
+/** The content of the file itself, ignoring any log beside it; `null` if it cannot be read. */
 export const readFileAlone = <A>(path: string, read: (database: DatabaseSync) => A): A | null =>
   sizeBytesOf(path) === 0 ? null : lookAt(path, "immutable=1", read)
 
@@ -80,12 +80,12 @@ export const logOf = (path: string): string => `${path}-wal`
 
 export const sizeBytesOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0
 
-/** How often a missing log is looked for: others may open and close the journal meanwhile. */
+/** Number of attempts to find a missing log: others may open and close the journal meanwhile. */
 const looks = 4
 
 /**
- * Whether the file says that events are in a log that is not there, or is empty: none is while a journal is in use, since nobody
- * empties one but with its last connection.
+ * Whether the file says that events are in a log that is missing or empty. That cannot happen while a journal is in use, since
+ * only the last connection empties the log.
  */
 const isLogMissing = (path: string): boolean => {
   for (let look = 0; look < looks; look++) {
@@ -96,8 +96,8 @@ const isLogMissing = (path: string): boolean => {
 }
 
 /**
- * Whether the file lacks the guard that the log says it has: it is in the file before the first append is acknowledged. Others may be
- * making the journal meanwhile.
+ * Whether the file lacks the guard that the log contains: it is in the file before the first append is acknowledged. Another
+ * process may be creating the journal meanwhile.
  */
 const isGuardLost = (path: string, both: Guard): boolean => {
   if (both.state === "closed" && both.head === 0) return false
@@ -107,7 +107,7 @@ const isGuardLost = (path: string, both: Guard): boolean => {
   return true
 }
 
-/** Why a journal and the log beside it, or the lack of one, do not go together; `null` if they do, or there is no journal yet. */
+/** Why a journal does not match the log beside it, or the lack of one; `null` if it does, or does not exist yet. */
 export const logObstacle = (path: string): JournalReason | null => {
   if (sizeBytesOf(path) === 0) return null
   if (isLogMissing(path)) return { _tag: "LogMissing", path, log: logOf(path) }
@@ -129,7 +129,7 @@ export const logObstacle = (path: string): JournalReason | null => {
   return detail === null ? null : { _tag: "LogForeign", path, log: logOf(path), detail }
 }
 
-/** The folder of the claims beside a journal: who has one was a journal. */
+/** The folder of the claims beside a journal; a file with such a folder was a journal. */
 export const claimsOf = (path: string): string => `${path}-claims`
 
 /** Makes that folder beside a journal that has its tables, so that a file that is cut afterwards is known to have been one. */
@@ -139,7 +139,7 @@ export const makeClaimsFolder = (path: string): void => {
     mkdirSync(folder, { mode: 0o700 })
     chmodSync(folder, 0o700)
   } catch {
-    // It is there; or it cannot be made, and a claim will say why.
+    // It exists already, or it cannot be made, and a claim will report why.
   }
 }
 
@@ -147,8 +147,8 @@ export const makeClaimsFolder = (path: string): void => {
 const leastBytes = 100
 
 /**
- * Why an empty file is no journal that is yet to be made: what lies beside it says that it was one, and was cut. One that another
- * process is making beside the claims of an earlier one is empty for a moment, too: whoever asks looks again.
+ * Why an empty file is a truncated journal and not a new one: the files beside it show that it was one. A journal that another
+ * process creates beside old claims is also empty for a moment, so the caller checks again.
  */
 export const cutObstacle = (path: string): JournalReason | null => {
   if (!existsSync(path)) return null

@@ -1,15 +1,14 @@
 /**
- * A write-ahead log as it lies on the disk, read as SQLite reads the one of a process that was killed: what it finds is what the
- * next one to open the journal would find, whatever the connections that are open remember.
+ * Reads a write-ahead log on the disk as SQLite reads the one of a killed process: it finds what the next process to open the
+ * journal would find, whatever the open connections remember.
  *
  * ```text
  * header  32 bytes   magic, version, bytes of a page, sequence, two salts, checksum of the 24 bytes before
  * frame   24 bytes   page, pages of the file if this frame ends a commit or else 0, the two salts, checksum so far
  *         a page     its content
  * ```
- * Every append writes the page of the guard, so that a commit says by itself up to which position the journal goes with it.
- * All numbers are of 32 bits, the most significant first. A checksum goes on from the one before it, over pairs of numbers of
- * which the magic says which byte comes first.
+ * Every append writes the page of the guard, so each commit shows the position up to which the journal goes with it. All numbers
+ * have 32 bits, big-endian. A checksum continues from the previous one, over pairs of numbers whose byte order the magic defines.
  *
  * Source: SQLite, `fileformat2.html`, "The Write-Ahead Log".
  *
@@ -59,14 +58,14 @@ interface Commit {
   readonly head: number
 }
 
-/** A log that is looked at again and again. */
+/** A log that is checked repeatedly. */
 export interface FollowedLog {
-  /** Whether who opens the journal with this log finds the events up to a position in it. */
+  /** Whether a process that opens the journal with this log finds the events up to a position. */
   readonly holds: (position: number) => boolean
   readonly close: () => void
 }
 
-/** What is read is looked at before anything else is read. */
+/** Each read is processed before the next one, so they share a buffer. */
 let scratch = Buffer.alloc(0)
 
 const readAt = (file: number, offset: number, length: number): Buffer => {
@@ -109,7 +108,7 @@ const headIn = (page: Buffer): number | null => {
   return page.subarray(at, at + bytes).reduce((head, byte) => head * 256 + byte, 0)
 }
 
-/** The first commit behind another one, with which the journal goes up to a position at least; `null` if there is none. */
+/** The first commit after another one with which the journal reaches at least a position; `null` if there is none. */
 const findCommit = (file: number, from: Commit, guardPage: number, position: number): Commit | null => {
   const { header } = from
   const frameBytes = frameHeaderBytes + pageBytesOf(header)
@@ -134,13 +133,13 @@ const findCommit = (file: number, from: Commit, guardPage: number, position: num
   }
 }
 
-/** Whether a commit still ends where it ended, in the same log. */
+/** Whether a commit still ends at its place in the same log. */
 const isKept = (file: number, header: Buffer, { endBytes, frame, header: was }: Commit): boolean =>
   was.equals(header) &&
   fstatSync(file).size >= endBytes &&
   readAt(file, endBytes - frameHeaderBytes - pageBytesOf(was), frameHeaderBytes).equals(frame)
 
-/** Whether a file begins as a log does, or is not there. */
+/** Whether a file begins as a log does, or does not exist. */
 export const beginsAsLog = (path: string): boolean => {
   let file: number | null = null
   try {
@@ -159,7 +158,7 @@ export const beginsAsLog = (path: string): boolean => {
  */
 export const followLog = (path: string, guardPage: number): FollowedLog => {
   const file = openSync(path, "r")
-  // What a killed process has committed without anybody's knowing is written over by the next: only what was asked for is kept.
+  // The next connection overwrites unacknowledged commits of a killed process: only acknowledged ones are kept.
   let known: Commit | null = null
   return {
     holds: (position) => {

@@ -6,14 +6,14 @@
  * body   the JSON texts of the events, one after the other; a length is in UTF-16 units
  * ```
  *
- * A row, an index entry and a checksum for every event cost several times what the event itself does; an append of a thousand
- * events is one row here. The texts stay as they were given: nothing is parsed to write or to read one.
+ * A row, an index entry and a checksum for every event would cost several times as much as the event itself, so an append of
+ * a thousand events is one row. The texts are stored as given; they are not parsed on writing or reading.
  *
  * @module
  */
 import type { JournalRecord } from "./JournalShape.ts"
 
-/** What a row holds of its events. */
+/** The fields of a row. */
 export interface PackedEvents {
   readonly count: number
   readonly kinds: string
@@ -56,7 +56,7 @@ export const packEvents = (records: ReadonlyArray<JournalRecord>): ReadonlyArray
 const isRun = (value: unknown): value is Run =>
   Array.isArray(value) && typeof value[0] === "string" && value.slice(1).every((item) => Number.isSafeInteger(item))
 
-/** The events of a row; `null` if it is none that {@link packEvents} makes. */
+/** The events of a row; `null` if {@link packEvents} cannot have made it. */
 export const unpackEvents = ({ body, count, kinds }: PackedEvents): ReadonlyArray<JournalRecord> | null => {
   let runs: unknown
   try {

@@ -1,5 +1,6 @@
 /**
- * What a policy took in from outside its guest's timeline, in a journal: with it and the timeline, a replay decides the same.
+ * A policy's input from outside its guest's timeline, in a journal: with it and the timeline, a replay makes the same
+ * decision.
  *
  * @module
  */

@@ -9,10 +9,10 @@
  *          `version` are those of its last event, `count` says how many it holds
  * ```
  *
- * An append is one transaction that is flushed before it returns, or, where asked for, with the next one that is. `checksum` is the CRC-32 of the
- * journal's id and everything else in the row: SQLite
- * notices damage to its structure, not to the text inside. Damage to the write-ahead log that a killed process left behind looks
- * like an append that was cut off, and ends the journal there: SQLite cannot tell the two apart.
+ * An append is one transaction that is flushed before it returns or, on request, together with the next one that is. `checksum`
+ * is the CRC-32 of the journal's id and everything else in the row, because SQLite detects damage to its structure, not to the
+ * text inside. Damage to the write-ahead log of a killed process looks like an interrupted append, and ends the journal there:
+ * SQLite cannot tell the two apart.
  *
  * @module
  */
@@ -32,13 +32,13 @@ import { pagedSubscription } from "./pagedSubscription.ts"
 import { closeJournal, closeUntouched, closeWithProcess, type StandingFiles, watchFiles } from "./standingFiles.ts"
 import { unfitFile } from "./unfitFiles.ts"
 
-/** How a journal file is opened. */
+/** Options of a journal file. */
 export interface SqliteJournalOptions {
   /** Path of the file; it is made where missing. */
   readonly path: string
-  /** How long an append waits for another process's; 5 s if absent. */
+  /** Maximum wait for an append of another process; 5 s if absent. */
   readonly busyTimeout?: Duration.Input
-  /** How often a live subscription looks for events that other processes appended; 50 ms if absent. */
+  /** Interval at which a live subscription looks for events of other processes; 50 ms if absent. */
   readonly pollInterval?: Duration.Input
   /** Largest size of the file in bytes; an append beyond it is refused as `DiskFull`. */
   readonly maxSizeBytes?: number
@@ -57,7 +57,7 @@ interface Row {
   readonly body: string
 }
 
-/** Checksums of one journal's rows: those of another one's are wrong here. */
+/** Checksums of one journal's rows, which are wrong in any other journal. */
 const checksumsOf = (journal: string) => ({
   checksumOf: (row: Omit<Row, "name" | "checksum">): number =>
     crc32(row.body, crc32(`${journal} ${row.position} ${row.stream} ${row.version} ${row.count} ${row.kinds}`)),
@@ -87,12 +87,12 @@ const optionProblems = (options: SqliteJournalOptions): ReadonlyArray<string> =>
       ]
     : kindProblems("journal", options, "{ path }", isRecord)
 
-/** Where a file is, or will be, behind all links: its log lies there, beside it. */
+/** The real path of a file, existing or not, behind all links: its log lies beside it. */
 const placeOf = (path: string, links = 40): string => {
   try {
     return realpathSync(path)
   } catch {
-    // Not there yet, behind a link perhaps; whoever opens it says why it cannot be.
+    // It does not exist yet, perhaps behind a link; opening it will report why it cannot be created.
   }
   try {
     const place = join(realpathSync(dirname(path)), basename(path))
@@ -150,7 +150,7 @@ export const makeSqliteJournal = (
     const obstacle = yield* attempt(() => fileObstacle(path) ?? logObstacle(path))
     if (obstacle !== null) return yield* new JournalError({ reason: obstacle })
     let opened: StandingFiles | null = null
-    /** Whether it is known that this is a journal and whole: it is closed as one, and else left as it is. */
+    /** Whether it is known to be a complete journal: only then it is closed as one, and otherwise left untouched. */
     let isAccepted = false
     const database = yield* Effect.acquireRelease(
       attempt(() => openDatabase(path, options.maxSizeBytes)),
@@ -242,7 +242,7 @@ export const makeSqliteJournal = (
       return id
     }
 
-    /** Whether the file may say that it is closed, though there are events in its log. */
+    /** Whether the file may still say `closed` although its log has events. */
     let mustTellOfLog = false
     let synchronous = "FULL"
     /** `NORMAL` leaves the write-ahead log to the system; the next commit with `FULL` has all of it on the disk. */
@@ -282,12 +282,12 @@ export const makeSqliteJournal = (
         }
         must(files.displacement())
         database.exec("COMMIT")
-        // The file says that there is more in the log, before anybody relies on that; or as soon as nobody keeps it from that.
+        // The file says that the log has more, before the append is acknowledged, or as soon as no other connection prevents it.
         if (mustTellOfLog) mustTellOfLog = !bringIntoFile(database)
         must(records.length > 0 ? files.lossOf(position) : null)
         return { version, position }
       } finally {
-        // A commit that failed, or a statement that ended the transaction by itself, leaves nothing to roll back.
+        // After a failed commit, or a statement that ended the transaction, there is nothing to roll back.
         if (database.isOpen && database.isTransaction) database.exec("ROLLBACK")
       }
     }

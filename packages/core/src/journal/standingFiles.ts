@@ -1,11 +1,11 @@
 /**
- * The files of a journal that is open: that they are those that were opened, and hold what was written to them.
+ * Checks that the files of an open journal are the ones that were opened, and hold what was written to them.
  *
- * What is acknowledged has to be found by whoever opens the journal next, who knows its files alone. So each append asks, before
- * and after: do the same three files stand at their paths, does the log still hold the commits that it held and the new one
- * (`journalLog.ts`), has the file the guard of this journal with no earlier head? A log that was begun anew is right if all that was
- * acknowledged has gone into the file. The guard of the file is read where its time or size has changed. Damage within the file is
- * found by who reads it.
+ * The next process to open the journal must find every acknowledged event, and knows only the files. So each append checks,
+ * before and after: are the same three files at their paths, does the log still hold its earlier commits and the new one
+ * (`journalLog.ts`), does the file have the guard of this journal with no earlier head? A restarted log is right if all
+ * acknowledged events were merged into the file. The guard of the file is read if its time or size has changed. Readers find
+ * damage inside the file.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { JournalError, type JournalReason } from "./JournalErrors.ts"
 import { type Guard, guardOfFile, logOf, readGuard, sizeBytesOf } from "./journalGuard.ts"
 import { followLog } from "./journalLog.ts"
 
-/** Which files a journal consists of, as the host knows them. */
+/** The files of a journal, as identified by the host. */
 interface FileIdentity {
   readonly path: string
   /** `null`: it was gone already. */
@@ -29,8 +29,8 @@ const identify = (path: string): FileIdentity["found"] => {
 }
 
 /**
- * The files of a journal that is open and has been written to. The shared memory is one of them: connections lock each other out
- * by it, and whoever opens the journal without it makes another, and writes over what the others append.
+ * The files of an open journal that has been written to. The shared memory is one of them: connections lock each other out
+ * through it, and a process that opens the journal without it creates another one and overwrites the others' appends.
  */
 const identifyFiles = (path: string): ReadonlyArray<FileIdentity> =>
   [path, logOf(path), `${path}-shm`].map((each) => ({ path: each, found: identify(each) }))
@@ -46,7 +46,10 @@ const displacementOf = (files: ReadonlyArray<FileIdentity>): JournalReason | nul
   return null
 }
 
-/** A connection that only reads, which cannot be the last one that SQLite knows of; `null` where the file itself has gone, or is empty. */
+/**
+ * A read-only connection, so that SQLite does not take any other connection for the last one; `null` if the file itself is gone
+ * or empty.
+ */
 const openBeside = (path: string): DatabaseSync | null => {
   // The log of an empty file is deleted by who opens it.
   if (sizeBytesOf(path) === 0) return null
@@ -64,7 +67,7 @@ const openBeside = (path: string): DatabaseSync | null => {
 /** For how long after a change of a file another one may leave its time as it is. */
 const timeGrainMillis = 12
 
-/** How a file was when its guard was read. */
+/** The metadata of a file when its guard was read. */
 interface FileLook {
   readonly sizeBytes: bigint
   readonly times: string
@@ -73,10 +76,10 @@ interface FileLook {
   readonly isSettled: boolean
 }
 
-/** How often the guard of a file is read before it is said not to be there: somebody may be writing to it. */
+/** Number of attempts to read the guard of a file before it counts as missing, since another process may be writing to it. */
 const looks = 4
 
-/** Watches what is in the file of a journal. */
+/** Watches the content of a journal's file. */
 const watchContent = (path: string, id: string) => {
   let seen: FileLook | null = null
   /** Reads the guard again, unless the file is as it was; or, where that is to be known for certain, might be another since. */
@@ -107,14 +110,14 @@ const lengthen = (path: string, sizeBytes: number): void => {
 export interface StandingFiles {
   readonly path: string
   readonly files: ReadonlyArray<FileIdentity>
-  /** The first file that is no longer what stands at its path. */
+  /** The first file that is no longer at its path. */
   readonly displacement: () => JournalReason | null
-  /** The first file that is not what was opened, or does not hold what was acknowledged. */
+  /** The first file that is not the one that was opened, or lacks acknowledged events. */
   readonly loss: () => JournalReason | null
-  /** The same once an append up to this position was made, which is acknowledged if there is none. */
+  /** The same after an append up to this position, which is acknowledged if the result is `null`. */
   readonly lossOf: (position: number) => JournalReason | null
   /**
-   * Throws where the shared memory was cut: all connections have it mapped, and who touches what is missing of such a file is killed.
+   * Throws if the shared memory was truncated: all connections map it, and a process that touches the missing part is killed.
    */
   readonly mustBeMapped: () => void
   /** Makes the shared memory as large again as it is mapped, if it was cut; gives up what watching took. */
@@ -197,8 +200,8 @@ export const watchFiles = (path: string, { head, id }: Guard, guardPage: number)
 }
 
 /**
- * Closes a connection whose journal was refused: nothing goes from the log into the file, and the log stays. Only the last connection
- * that SQLite knows of does that, and it cannot be one that only reads.
+ * Closes a connection to a refused journal: nothing is merged from the log into the file, and the log stays. Only the last
+ * connection that SQLite knows of would do that, and a read-only one cannot.
  */
 export const closeUntouched = (path: string, database: DatabaseSync, standing: StandingFiles | null = null): void => {
   standing?.release()
@@ -207,7 +210,7 @@ export const closeUntouched = (path: string, database: DatabaseSync, standing: S
     if (sizeBytesOf(path) > 0) beside = new DatabaseSync(path, { readOnly: true, timeout: 0 })
     beside?.prepare("SELECT count(*) FROM sqlite_schema").get()
   } catch {
-    // What cannot be read is open as far as it has to be.
+    // A file that cannot be read counts as open.
   }
   database.close()
   beside?.close()
@@ -221,8 +224,8 @@ const closeAll = (): void => {
 }
 
 /**
- * Has a journal closed with the process, if it ends by itself before its scope does: Node.js closes a connection too, but as SQLite
- * closes one, which takes the log from others where this process has lost a file of the journal.
+ * Closes a journal if the process ends before its scope does. Node.js also closes the connection, but through SQLite, which takes
+ * the log from others if this process has lost a file of the journal.
  */
 export const closeWithProcess = (database: DatabaseSync, standing: StandingFiles): void => {
   if (openJournals.size === 0) process.on("exit", closeAll)
@@ -230,9 +233,9 @@ export const closeWithProcess = (database: DatabaseSync, standing: StandingFiles
 }
 
 /**
- * Closes a journal: once no other connection has it, the file says that everything is in it. One that has lost a file is left as it
- * is, since others may be at work on the rest: the last connection that SQLite knows of would write its own log into the file, and
- * remove the log that stands there.
+ * Closes a journal: after the last connection, the file says that everything is in it. A journal that has lost a file is left
+ * untouched, since others may be using the rest: the last connection that SQLite knows of would write its own log into the file,
+ * and remove the log at the path.
  */
 export const closeJournal = (database: DatabaseSync, standing: StandingFiles): void => {
   openJournals.delete(standing)
@@ -245,7 +248,7 @@ export const closeJournal = (database: DatabaseSync, standing: StandingFiles): v
     database.exec("BEGIN IMMEDIATE; UPDATE guard SET state = 'closed' WHERE state <> 'closed'; COMMIT")
     database.exec("PRAGMA wal_checkpoint(FULL)")
   } catch {
-    // Somebody else is writing, who closes it later; or the disk is full, and the log stays.
+    // Another connection is writing and closes it later, or the disk is full and the log stays.
   } finally {
     database.close()
     beside?.close()

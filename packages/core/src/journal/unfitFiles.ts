@@ -1,8 +1,8 @@
 /**
- * What may not stand where a journal and the files beside it are, looked at before anything is opened.
+ * Checks the journal's path and the files beside it before anything is opened.
  *
- * SQLite opens a rollback journal before it reads what a file is, and for ever where that is a pipe; one that is a file it plays
- * into the journal. And who made a file beforehand, or may write to it, can change what is read from it.
+ * SQLite opens a rollback journal before it knows the file's kind, which blocks forever on a pipe; it plays a regular file into
+ * the journal. And a user who created a file beforehand, or may write to it, can change what is read from it.
  *
  * @module
  */
@@ -16,7 +16,7 @@ const lookAt = (path: string, look: (path: string) => Stats): Stats | null => {
   try {
     return look(path)
   } catch {
-    // Nothing is there; or nobody may look at it, and whoever opens it says why.
+    // The file does not exist, or may not be inspected, and opening it will report why.
     return null
   }
 }
@@ -24,9 +24,9 @@ const lookAt = (path: string, look: (path: string) => Stats): Stats | null => {
 const groupOrOthersWrite = 0o022
 
 /**
- * Why a file of a journal in a folder could be changed by somebody else; `null` if it could not. Whoever owns the folder may replace
- * all that is in it, and the superuser everything: a file of theirs adds nothing. That others may read it is no obstacle: copies have
- * the modes that they were made with.
+ * Why another user could change a file of a journal; `null` if none could. The owner of the folder may replace everything in it,
+ * and the superuser everything, so files of theirs add no risk. Files that others may read are accepted: copies keep the modes
+ * that they were made with.
  */
 const ownerObstacle = (path: string, found: Stats, folder: Stats | null): JournalReason | null => {
   const user = process.geteuid?.()
@@ -82,7 +82,7 @@ const rollbackObstacle = (path: string, found: Stats): JournalReason | null =>
       }
     : null
 
-/** The first file of a journal, there or yet to be made, that may not stand where it does; `null` if there is none. */
+/** The first file of a journal, existing or yet to be made, that is unfit; `null` if there is none. */
 export const unfitFile = (path: string): JournalReason | null => {
   const folder = lookAt(dirname(path), statSync)
   const rollback = rollbackOf(path)

@@ -1,5 +1,5 @@
 /**
- * What can be wrong with the names of a store.
+ * Errors of the names of a store.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * How a snapshot of a store is referred to.
+ * References to a snapshot in a store.
  *
  * ```text
  * reference = NAME [ ":" TAG ] | "sha256:" HEX | 64 digits of HEX

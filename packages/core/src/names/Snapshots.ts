@@ -100,7 +100,7 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
 
   const opened = (digest: string, options?: OpenOptions) => store.open(directoryOf(digest), { ...options, digest })
 
-  /** Opened whoever signed it: to see what is there, not to restore it. */
+  /** Opens a snapshot without requiring signatures: to list it, not to restore it. */
   const openedBySomebody: SnapshotStoreShape["open"] = makeOpening(files).open
 
   const storedBytesOf = (manifest: Manifest): number => manifest.files.reduce((sum, file) => sum + file.storedBytes, 0)
@@ -133,7 +133,7 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
     // In this order: who removes takes the name first, and who keeps gives it last.
     const kept = yield* digests
     const names = yield* read
-    // A name may stand for what somebody took away: it is told of, or nobody would find out why.
+    // A name may refer to a snapshot that was removed by other means; it is listed, so that the user finds out.
     const known = new Set([...kept, ...[...names.values()].map(({ digest }) => digest)])
     const all = yield* Effect.forEach(known, (digest) => described(digest, names))
     const withChildren = all.map((one): StoredSnapshot => {
@@ -161,7 +161,7 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
         const naming = (name === undefined ? null : yield* named(digest, name, options)) ?? Effect.void
         const target = directoryOf(digest)
         if (path === target) return yield* naming
-        // The same snapshot is there already, whoever signed it: then that one is it.
+        // The same snapshot exists already, with or without signatures; then it is used.
         const there = yield* Effect.option(openedBySomebody(target, { allowUnvalidated: true, digest }))
         if (there._tag === "Some") {
           yield* store.addSignatures(there.value, yield* store.signatures(snapshot))
@@ -170,7 +170,7 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
         if (name !== undefined) yield* directories.marked(digest)
         yield* Effect.tapError(files.rename(path, target), () => directories.unmarked(digest))
         const finished = Effect.andThen(files.flushDirectory(folder), naming)
-        // No name may stand for what is not there.
+        // A name must not refer to a missing snapshot.
         const undone = Effect.flatMap(read, (found) =>
           namesOf(found, digest).length > 0 ? Effect.void : files.rename(target, path)
         )
@@ -198,7 +198,7 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
           )
           if (by.length > 0) return yield* new SnapshotNeeded({ digest, by })
         }
-        // The names first: no name may stand for what is not there.
+        // Names first, so that no name refers to a missing snapshot.
         const isMarked = isGone && gone.length > 0
         if (isMarked) yield* directories.marked(digest)
         if (gone.length > 0) {

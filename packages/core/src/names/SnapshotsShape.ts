@@ -21,11 +21,11 @@ export interface TagOptions {
 
 /** A snapshot of the store. */
 export interface StoredSnapshot {
-  /** Digest of its manifest, which identifies it whatever its names. */
+  /** Digest of its manifest, which identifies it under any name. */
   readonly digest: string
   /** Its names, sorted; a tag `latest` is left out. */
   readonly names: ReadonlyArray<string>
-  /** When it got the first of its names, milliseconds since 1970; `null` if it has none. */
+  /** The time when it got the first of its names, milliseconds since 1970; `null` if it has none. */
   readonly namedAtMillis: number | null
   readonly directory: string
   /** Its manifest; `null` if it cannot be opened. */

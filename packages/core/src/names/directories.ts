@@ -1,5 +1,5 @@
 /**
- * The life of a snapshot's directory in the store: made, kept, taken away; and what is cleared of those that were not.
+ * The life of a snapshot's directory in the store: making, keeping, removing it, and clearing leftovers.
  *
  * @module
  */
@@ -18,10 +18,10 @@ const markPrefix = "unless-named-"
 /** The directories of the store in a folder. */
 export const makeStoreDirectories = (files: DurableFilesShape, store: SnapshotStoreShape, home: string) => {
   const folder = join(home, "snapshots")
-  /** Where the snapshot of a digest stands. */
+  /** The directory of a snapshot, by its digest. */
   const directoryOf = (digest: string): string => join(folder, digest)
 
-  /** Makes the store if it is not there. What a store is made of is its owner's alone. */
+  /** Makes the store if it does not exist. Its files belong to their owner alone. */
   const made = Effect.suspend(() => makeDirectories(files, folder))
 
   /** Names in the folder of snapshots; none where there is no store. */
@@ -32,7 +32,7 @@ export const makeStoreDirectories = (files: DurableFilesShape, store: SnapshotSt
   /** Digests of the snapshots that are kept. */
   const digests = Effect.map(standing, (names) => names.filter((name) => digestForm.test(name)))
 
-  /** Clears what processes that are gone left: drafts, and what a publish was writing. */
+  /** Clears leftovers of processes that have ended: drafts, and unfinished publishes. */
   const cleared = Effect.gen(function* () {
     for (const name of yield* standing) {
       if (goneForm.test(name)) yield* files.removeTree(join(folder, name))
@@ -48,8 +48,8 @@ export const makeStoreDirectories = (files: DurableFilesShape, store: SnapshotSt
   }).pipe(Effect.scoped)
 
   /**
-   * Says that a snapshot goes unless it has a name, until {@link unmarked}: what is between two steps, the snapshot's and its name's, is
-   * none of both for who comes next, should this be cut off.
+   * Marks a snapshot to be removed unless it has a name, until {@link unmarked}. If an operation is interrupted between the steps
+   * for the snapshot and for its name, the next process undoes it by this mark.
    */
   const marked = Effect.fnUntraced(function* (digest: string) {
     const mark = join(folder, `${markPrefix}${digest}`)
@@ -63,7 +63,7 @@ export const makeStoreDirectories = (files: DurableFilesShape, store: SnapshotSt
       Effect.andThen(files.removeTree(join(folder, `${markPrefix}${digest}`)), files.flushDirectory(folder))
     )
 
-  /** Takes away the marked snapshots that have no name. For who holds the store. */
+  /** Removes the marked snapshots that have no name. The caller holds the store. */
   const clearedMarks = Effect.fnUntraced(function* (isNamed: (digest: string) => Effect.Effect<boolean, unknown>) {
     for (const name of yield* standing) {
       const digest = name.slice(markPrefix.length)
@@ -73,13 +73,13 @@ export const makeStoreDirectories = (files: DurableFilesShape, store: SnapshotSt
     }
   })
 
-  /** Removes a snapshot: in one step it is none any more. For who holds the store. */
+  /** Removes a snapshot, by one rename. The caller holds the store. */
   const takenAway = Effect.fnUntraced(function* (digest: string) {
     if ((yield* files.inspect(directoryOf(digest))) === null) return
     const gone = join(folder, `gone-${yield* files.uniqueName}`)
     yield* files.rename(directoryOf(digest), gone)
     yield* files.flushDirectory(folder)
-    // What cannot be removed now is by whoever comes next.
+    // The next process removes what cannot be removed now.
     yield* Effect.ignore(files.removeTree(gone))
   })
 
@@ -91,15 +91,15 @@ export const makeStoreDirectories = (files: DurableFilesShape, store: SnapshotSt
       const directory = join(folder, `new-${yield* files.uniqueName}`)
       const lock = `${directory}.lock`
       yield* Effect.addFinalizer(() => Effect.ignore(files.removeTree(lock)))
-      // Somebody who clears may have it in the moment between its making and its lock: then another one is made.
+      // A process that clears leftovers may hold it between its creation and its lock; then another one is made.
       if ((yield* files.hold(lock, { create: true })) !== "held") continue
-      // Closed before the lock is let go of.
+      // Removed before the lock is released.
       yield* Effect.addFinalizer(() => Effect.ignore(files.removeTree(directory)))
       return directory
     }
   })
 
-  /** What a snapshot says that it was taken against, whether it is whole or not; `null` for all of memory. */
+  /** The parent that a snapshot names, whether the snapshot is complete or not; `null` for a full snapshot. */
   const parentOf = (digest: string) =>
     readManifest(files, directoryOf(digest)).pipe(
       Effect.map((manifest) => (manifest.digest === digest ? (manifest.parent?.digest ?? null) : null)),

@@ -19,10 +19,10 @@ const recordVersion = 1
 const recordName = "names.json"
 const mostBytes = 16 << 20
 
-/** What one name stands for. */
+/** The target of a name. */
 export const Named = Schema.Struct({
   digest: Sha256,
-  /** When it was given, milliseconds since 1970. */
+  /** The time when it was set, milliseconds since 1970. */
   atMillis: Schema.Natural
 })
 export type Named = typeof Named.Type
@@ -52,7 +52,7 @@ export const readNames = Effect.fnUntraced(function* (files: DurableFilesShape, 
   return new Map(Object.entries(record.success.names)) as Names
 })
 
-/** Puts the names in the place of those before: these or those, after a crash at any moment. For who holds the store. */
+/** Replaces the names: after a crash at any moment, the old or the new ones are there. The caller holds the store. */
 export const writeNames = Effect.fnUntraced(function* (files: DurableFilesShape, home: string, names: Names) {
   const record = {
     format: "stillpoint-names",
@@ -62,7 +62,7 @@ export const writeNames = Effect.fnUntraced(function* (files: DurableFilesShape,
   yield* replaceFile(files, join(home, recordName), new TextEncoder().encode(`${JSON.stringify(record)}\n`))
 })
 
-/** Removes what a writer that was killed left. For who holds the store. */
+/** Removes what a killed writer left. The caller holds the store. */
 export const clearDrafts = Effect.fnUntraced(function* (files: DurableFilesShape, home: string) {
   for (const name of yield* files.list(home)) {
     if (/^names\.json\.[0-9a-f]{32}$/.test(name)) yield* files.removeTree(join(home, name))

@@ -1,5 +1,5 @@
 /**
- * Which names there are, and how one is given or taken away.
+ * The names of a store: reading, setting and removing them.
  *
  * @module
  */
@@ -56,7 +56,7 @@ const isSame = (one: Names, other: Names): boolean =>
 export const namesOf = (names: Names, digest: string): ReadonlyArray<string> =>
   [...names].filter(([, named]) => named.digest === digest).map(([name]) => shortName(name))
 
-/** The names of the store in a folder, which `made` makes where it is not there. */
+/** The names of the store in a folder, which `made` creates if it is missing. */
 export const makeNaming = <E>(
   files: DurableFilesShape,
   home: string,
@@ -65,11 +65,11 @@ export const makeNaming = <E>(
     made
   }: {
     readonly made: Effect.Effect<void, E>
-    /** Clears what somebody who held the store has left, who is told which snapshots have names. */
+    /** Clears leftovers of an earlier holder of the store; the argument tells which snapshots have names. */
     readonly cleared: (isNamed: (digest: string) => Effect.Effect<boolean, unknown>) => Effect.Effect<void, unknown>
   }
 ) => {
-  /** Does something that nobody else may do to the store at the same time. */
+  /** Runs an operation that excludes all others on the store. */
   const holding = <A, E>(work: Effect.Effect<A, E>) =>
     Effect.scoped(
       Effect.gen(function* () {
@@ -77,7 +77,7 @@ export const makeNaming = <E>(
         const busy = (waitedMillis: number) => new StoreBusy({ path: home, waitedMillis })
         yield* waitToHold(files, join(home, "store.lock"), busy)
         yield* clearDrafts(files, home)
-        // What cannot be cleared now is by whoever comes next.
+        // The next process clears what cannot be cleared now.
         yield* Effect.ignore(cleared((digest) => Effect.map(read, (names) => namesOf(names, digest).length > 0)))
         return yield* Effect.uninterruptible(work)
       })
@@ -93,7 +93,7 @@ export const makeNaming = <E>(
       )
     )
 
-  /** What gives a name, or `null` where it is given already; for who holds the store. */
+  /** The function that sets a name, or `null` if it is set already. The caller holds the store. */
   const named = Effect.fnUntraced(function* (digest: string, name: string, options: TagOptions) {
     const names = yield* read
     const full = fullName(yield* Effect.fromResult(parseName(name)))

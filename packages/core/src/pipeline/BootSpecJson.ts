@@ -1,5 +1,5 @@
 /**
- * What was booted, as journals and manifests say it.
+ * The form of a boot specification in journals and manifests.
  *
  * @module
  */

@@ -111,13 +111,13 @@ const readyOf = ({ captured, firing, snapshot }: Published): Ready => ({
   storedBytes: captured.files.reduce((sum, file) => sum + file.storedBytes, 0)
 })
 
-/** A stage with what the options say about its name. */
+/** A stage with the tuning that the options give for its name. */
 const tuned = <In, Out, E, R>(stage: Stage.Stage<In, Out, E, R>, options: Pick<CaptureOptions, "tuning">) => {
   const tuning = Object.entries(options.tuning ?? {}).find(([name]) => name === stage.names[0])?.[1]
   return tuning === undefined ? stage : Stage.tuned(stage, tuning)
 }
 
-/** From a machine that stands where its policy fired to a snapshot that is ready. */
+/** The stages from a machine whose policy has fired to a ready snapshot. */
 const fromFired = (
   options: CaptureOptions,
   parent: Snapshot | null = null
@@ -159,7 +159,7 @@ const captureOptionNames = {
 
 const freezeOptionNames = { when: true, deadline: true } as const satisfies Record<keyof FreezeOptions, true>
 
-/** Problems of what is asked of a capture by name: what does not exist is refused, not passed over. */
+/** Problems of capture options by name: unknown options are refused, not ignored. */
 const captureProblems = (options: CaptureOptions): ReadonlyArray<string> => [
   ...unknownProblems("options", options, captureOptionNames),
   ...unknownProblems("freeze", options.freeze, freezeOptionNames),
@@ -167,7 +167,7 @@ const captureProblems = (options: CaptureOptions): ReadonlyArray<string> => [
   ...flagProblems("prefetch", options.prefetch)
 ]
 
-/** From a machine that stands before its first instruction to a snapshot that is ready. */
+/** The stages from a machine before its first instruction to a ready snapshot. */
 const captureStages = (options: CaptureOptions) =>
   pipe(
     tuned(awaitPolicy(options.policy, options), options),
@@ -226,7 +226,7 @@ export const sideBySide = Effect.fn("Pipeline.sideBySide")(function* (
   const { guestStream, hadAgent, machine } = yield* bootWatched(spec, options)
   const shared = sharedTimeline(machine)
   const scope = yield* Scope.Scope
-  // Everybody joins before anybody advances.
+  // All captures subscribe before any advances the guest.
   const watching = yield* Effect.forEach(captures, (options) =>
     Effect.gen(function* () {
       const view = yield* Scope.fork(scope)
@@ -253,7 +253,7 @@ export const sideBySide = Effect.fn("Pipeline.sideBySide")(function* (
 /** The option that a problem is about. */
 const optionOf = (problem: string): string => /^[^.:(]*/.exec(problem)?.[0] ?? ""
 
-/** What stands for a policy of which nothing but its place matters. */
+/** A placeholder for a policy of which only the place matters. */
 const anyPolicy: Trigger = {
   name: "any",
   description: null,
@@ -262,7 +262,7 @@ const anyPolicy: Trigger = {
   firings: Stream.never
 }
 
-/** Problems that the stages of a capture have with what is not wrong already: `problems` are those of the shapes of its options. */
+/** Problems that a capture's stages report for options whose shapes are valid; `problems` are those of the shapes. */
 const stageProblems = <R>(
   stagesOf: (options: CaptureOptions) => { readonly check: Effect.Effect<ReadonlyArray<string>, never, R> },
   options: CaptureOptions,
@@ -283,7 +283,7 @@ const problemsOf = (options: CaptureOptions) => {
   return Effect.map(stageProblems(captureStages, options, problems), (others) => [...problems, ...others])
 }
 
-/** Problems of captures of one boot: each one's own, and targets that several of them have. */
+/** Problems of several captures of one boot: those of each, and targets that occur twice. */
 const sideProblems = (captures: ReadonlyArray<CaptureOptions>) =>
   Effect.map(Effect.forEach(Array.from(captures), problemsOf), (problems) => {
     const targets = captures.flatMap((one) => (isRecord(one) && isText(one.target) ? [resolve(one.target)] : []))
@@ -313,7 +313,7 @@ const repeatProblems = (options: RepeatOptions) => {
 export interface RepeatOptions extends Omit<CaptureOptions, "target">, WatchOptions {
   /** Names the directory of the n-th snapshot (0, 1, 2 …). */
   readonly target: (index: number) => string
-  /** Whether every snapshot but the first is a delta to the one before it; each holds all of memory if absent. */
+  /** Whether every snapshot after the first is a delta to the previous one; each is full if absent. */
   readonly deltas?: boolean
 }
 
@@ -334,7 +334,7 @@ export const repeat = (spec: BootSpec, options: RepeatOptions) =>
       let previous: Snapshot | null = null
       return options.policy.firings.pipe(
         Stream.provideService(GuestTimeline, guard.timeline),
-        // Pull by pull: an interruption of the whole would pull ahead, and the guest would go on.
+        // Each pull is interrupted separately: interrupting the whole stream would pull ahead, and the guest would continue.
         (firings) => Stream.transformPull(firings, (pull) => Effect.succeed(Effect.raceFirst(pull, guard.ended))),
         Stream.mapEffect((firing) => {
           const { problems, target } = targetAt(options.target, firing.index)

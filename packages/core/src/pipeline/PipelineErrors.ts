@@ -1,5 +1,5 @@
 /**
- * What the stages of a pipeline fail with, beside the errors of the ports they use.
+ * Errors of the stages of a pipeline, besides those of the ports they use.
  *
  * @module
  */
@@ -171,7 +171,7 @@ export class GuestDiskFailed extends Schema.TaggedError<GuestDiskFailed>()("Gues
   disk: Schema.String,
   /** The guest's request: `read`, `write`, `flush` or `zero`. */
   operation: guestEventFields.DiskFailed.operation,
-  /** Why. */
+  /** The reason. */
   why: guestEventFields.DiskFailed.reason,
   /** Error number of the host's operating system; `null` if there is none. */
   errno: Schema.NullOr(Schema.Natural),

@@ -1,5 +1,5 @@
 /**
- * How far a run is, as it happens.
+ * The progress of a run.
  *
  * @module
  */
@@ -18,7 +18,7 @@ export interface Progress {
   readonly detail: string
 }
 
-/** Who is told of progress. A listener cannot fail a run, and should not hold it up. */
+/** The listener for progress. It cannot fail a run, and should not delay it. */
 export const ProgressListener = Context.Reference<(progress: Progress) => Effect.Effect<void>>(
   "@stillpoint/core/pipeline/ProgressListener",
   { defaultValue: () => () => Effect.void }

@@ -6,7 +6,7 @@
 import { Effect, Layer } from "effect"
 import { type Progress, ProgressListener } from "./Progress.ts"
 
-/** How one stage stands in the display. */
+/** The state of one stage in the display. */
 interface StageLine {
   readonly stage: string
   readonly status: Progress["status"]
@@ -15,7 +15,7 @@ interface StageLine {
   readonly detail: string
 }
 
-/** What a display has been told: runs in the order in which they began, and their stages likewise. */
+/** The content of a display: runs in the order in which they began, and their stages likewise. */
 export type ProgressView = ReadonlyMap<string, ReadonlyArray<StageLine>>
 
 /** The view of nothing. */
@@ -56,7 +56,7 @@ export const renderProgress = (view: ProgressView, columns: number): ReadonlyArr
     return text.length <= columns ? text : `${text.slice(0, Math.max(0, columns - 1))}…`
   })
 
-/** Where a display is drawn. */
+/** The output of a display. */
 export interface ProgressOutput {
   readonly write: (text: string) => void
   /** Whether lines can be redrawn in place. */

@@ -19,7 +19,7 @@ import { stageDuration, stageFailures } from "./stageMetrics.ts"
 export interface Stage<in In, out Out, out E, out R> extends Pipeable {
   /** Names of the steps, in order. */
   readonly names: ReadonlyArray<string>
-  /** What is wrong with how it was made, looked at before a run begins: a run with problems is refused with all of them. */
+  /** Checks how the stage was made, before a run begins; a run is refused with the problems of all stages. */
   readonly check: Effect.Effect<ReadonlyArray<string>, never, R>
   /** Runs it as part of the run in the context. */
   readonly run: (input: In) => Effect.Effect<Out, E | RunCommandError, R | RunContext>
@@ -27,7 +27,7 @@ export interface Stage<in In, out Out, out E, out R> extends Pipeable {
   readonly tune: (tuning: StageTuning) => Stage<In, Out, E, R>
 }
 
-/** How one step is tried, whatever it can fail with. */
+/** How to retry a step, for any of its errors. */
 export interface StageTuning {
   /** Tries again after a failure, as often and as late as the schedule says. */
   readonly retry?: Schedule.Schedule<unknown>
@@ -35,15 +35,15 @@ export interface StageTuning {
   readonly timeout?: Duration.Input
 }
 
-/** How one step is tried. */
+/** How to retry a step. */
 export interface StageOptions<E, In = never, R = never> {
   /** Tries again after a failure, as often and as late as the schedule says. */
   readonly retry?: Schedule.Schedule<unknown, E>
   /** Host time that one try may take. */
   readonly timeout?: Duration.Input
-  /** Told what the last try failed with, or that it was one too long, before the run ends by it. */
+  /** Called with the last error, or with the timeout, before the run ends by it. */
   readonly onFailure?: (error: E, input: In) => Effect.Effect<void, never, R>
-  /** What is wrong with the stage, before the run that it is part of begins. */
+  /** Checks the stage before its run begins. */
   readonly check?: Effect.Effect<ReadonlyArray<string>, never, R>
 }
 
@@ -62,13 +62,13 @@ const stageOf = <In, Out, E, R>(
   }
 })
 
-/** How an error is kept in a journal. */
+/** The form of an error in a journal. */
 export const recordError = (error: unknown): RecordedError => {
   const tag = typeof error === "object" && error !== null && "_tag" in error ? String(error._tag) : "Defect"
   return { tag, message: error instanceof Error ? error.message : String(error) }
 }
 
-/** Whether an error is a policy's decision not to capture, rather than something gone wrong. */
+/** Whether an error is a policy's decision not to capture, and not a malfunction. */
 const isDecisionAgainst = (error: unknown): boolean =>
   error instanceof TriggerError && (error.reason._tag === "NothingArmed" || error.reason._tag === "Abandoned")
 
@@ -179,7 +179,7 @@ const runStage = <In, Out, E, R>(
         yield* report(cancelled ? "cancelled" : "failed", cancelled ? "" : error.message)
       })
 
-    // What follows a snapshot that is ready is reported and traced; the run itself has ended.
+    // Stages after a ready snapshot are reported and traced; the run itself has ended.
     if (!isEnded(yield* run.state)) yield* run.tell({ _tag: "StartStage", stage: name, attempt })
     yield* report("started")
     return yield* Effect.uninterruptibleMask((restore) =>
@@ -271,7 +271,7 @@ export const checked: {
     )
 )
 
-/** A stage that hands its input on, having done something beside it. */
+/** A stage with a side effect that passes its input on. */
 export const tap = <In, E, R>(
   name: string,
   body: (input: In) => Effect.Effect<unknown, E, R>,

@@ -12,7 +12,7 @@ import { timelineFormat, timelineVersion } from "../timeline/TimelineHeader.ts"
 import type { BootSpec, Machine } from "../Vmm.ts"
 import { bootSpecJson } from "./BootSpecJson.ts"
 
-/** Bytes of the recording of a machine that stands at its capture; `earlier` are events before the machine's own. */
+/** The bytes of the recording of a machine stopped at its capture; `earlier` are events before the machine's own. */
 export const captureRecording = Effect.fnUntraced(function* (
   machine: Machine,
   spec: BootSpec,

@@ -23,19 +23,19 @@ export const RunIds = Context.Reference<() => string>("@stillpoint/core/pipeline
   defaultValue: () => () => randomUUID()
 })
 
-/** What a run is about, as its journal says it. */
+/** The subject of a run, as its journal records it. */
 export interface RunSubject {
   /** Name of the pipeline. */
   readonly name: string
   readonly spec: BootSpec
   readonly policy: Trigger
-  /** Where the snapshot is published; `null` keeps it in memory. */
+  /** The target of the snapshot; `null` keeps it in memory. */
   readonly target: string | null
   /** Whether the run ends with a validation. */
   readonly isValidated: boolean
 }
 
-/** What a run came to. */
+/** The result of a run. */
 export interface Outcome<A> {
   readonly runId: string
   readonly value: A
@@ -49,7 +49,7 @@ export const refuseProblems = (
   problem === undefined ? Effect.void : new PipelineRefused({ pipeline, problems: [problem, ...problems] })
 
 /**
- * Runs stages as one run with a journal of its own. What is wrong with them is said before anything begins, all of it at once.
+ * Runs stages as one run with its own journal stream. All problems of the stages are reported before anything begins.
  *
  * The run ends in every case: ready with its last stage, abandoned when interrupted or decided against, else failed. Machines and
  * staging directories belong to the scope.

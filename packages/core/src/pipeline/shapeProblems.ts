@@ -1,5 +1,5 @@
 /**
- * What is wrong with what a run is given, looked at before its stages are made of it: a program may be written without types.
+ * Checks the options of a run before its stages are made, since a caller may not use types.
  *
  * @module
  */
@@ -84,7 +84,7 @@ export const captureShapeProblems = (options: unknown, target: "path" | "paths")
   ]
 }
 
-/** Where the n-th snapshot goes, as the caller's function says it, or what is wrong with that. */
+/** The target of the n-th snapshot from the caller's function, or the problem with it. */
 export const targetAt = (
   target: (index: number) => unknown,
   index: number
@@ -92,7 +92,7 @@ export const targetAt = (
   const name = `target(${index})`
   try {
     const found: unknown = target(index)
-    // A promise is of no use, and its rejection of no interest to anybody else.
+    // A promise is invalid here, and its rejection must not be reported as unhandled.
     if (found instanceof Promise) found.catch(() => undefined)
     const problems = kindProblems(name, found, "the path of a directory", isText)
     return { target: isText(found) ? found : "", problems }
@@ -104,7 +104,7 @@ export const targetAt = (
   }
 }
 
-/** Problems of who looks on. */
+/** Problems of the watch options. */
 export const watchShapeProblems = (options: unknown): ReadonlyArray<string> => {
   if (!isRecord(options)) return kindProblems("options", options, "options", isRecord)
   return [

@@ -1,5 +1,5 @@
 /**
- * What pipelines measure of themselves, through Effect's metrics.
+ * Metrics of pipelines, through Effect's `Metric`.
  *
  * @module
  */

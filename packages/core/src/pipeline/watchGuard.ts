@@ -16,7 +16,7 @@ import {
   WorkloadNotStarted
 } from "./PipelineErrors.ts"
 
-/** How long a policy is waited for. */
+/** The limit of the wait for a policy. */
 export interface WatchLimit {
   /**
    * Guest time that a policy may wait, for each of its firings; 10 minutes if absent. A policy that begins by waiting for a later
@@ -28,16 +28,16 @@ export interface WatchLimit {
 /** A timeline for a policy, and how waiting on it ends if not by a decision. */
 export interface WatchGuard {
   readonly timeline: GuestTimeline["Service"]
-  /** Fails as soon as the policy cannot fire any more; the policy itself is told nothing from then on. */
+  /** Fails as soon as the policy can no longer fire; from then on the policy gets no events. */
   readonly ended: Effect.Effect<never, WatchFailure>
   /** Lets the policy wait for as long again. */
   readonly renew: Effect.Effect<void>
 }
 
-/** Why a policy is not waited for any longer. */
+/** Why the wait for a policy ended. */
 export type WatchFailure = WorkloadNotStarted | WorkloadEnded | WatchLimitReached | RootIncomplete | KernelPanicked
 
-/** What nobody but the workload brings about. */
+/** Events that only a workload causes. */
 const broughtByWorkload: ReadonlySet<GuestEventKind> = new Set<GuestEventKind>([
   "WorkloadPreExec",
   "ListenerBound",
@@ -58,8 +58,8 @@ const hasEnded: ReadonlySet<TimelineAdvance["stop"]> = new Set<TimelineAdvance["
 const defaultLimit: Duration.Input = "10 minutes"
 
 /**
- * Guards a policy's waiting. Whatever it does, it gets every event; a policy that is interested in `WorkloadFailed` or
- * `WorkloadExited` decides for itself what these mean.
+ * Guards a policy's wait. The policy gets every event in any case; one that is interested in `WorkloadFailed` or `WorkloadExited`
+ * handles these itself.
  */
 export const watchGuard = (
   policy: Pick<Trigger, "name" | "interest">,
@@ -75,7 +75,7 @@ export const watchGuard = (
     let limitAt = (yield* inner.origin) + limitNanos
     let isFirst = true
     let exited: Extract<GuestEvent, { readonly _tag: "WorkloadExited" }> | null = null
-    /** A command may have started something that outlives it, and stands in for the workload. */
+    /** A command may have started a program that outlives it and takes the workload's place. */
     let hasCommands = false
     let hasAgent = false
     let incomplete: RootIncomplete | null = null
@@ -99,7 +99,7 @@ export const watchGuard = (
       if (failed === undefined || !watched.includes("WorkloadFailed")) return null
       return new WorkloadNotStarted({ step: failed.step, errno: failed.errno, detail: failed.message })
     }
-    /** Whether it waits for nothing but a workload that is gone. */
+    /** Whether the policy waits only for a workload that is gone. */
     const isForlorn = (until: AdvanceUntil): boolean =>
       !hasCommands &&
       until.atNanos === null &&

@@ -99,7 +99,7 @@ const poolOptionNames = {
   drainTimeout: true
 } as const satisfies Record<keyof ClonePoolOptions, true>
 
-/** What is wrong with a pool as it is asked for: all of it, each with what was expected. */
+/** All problems of a pool's options, each with the expected value. */
 export const poolProblems = (options: Omit<ClonePoolOptions, "snapshot">): ReadonlyArray<string> => {
   if (!isRecord(options)) return kindProblems("pool", options, "the options of a pool", isRecord)
   return [...healthProblems(options.health), ...readyProblems(options)]
@@ -188,13 +188,13 @@ export const makeClonePool = Effect.fn("ClonePool.make")(function* (options: Clo
 
   const destroy = (member: Member): Effect.Effect<void> => Scope.close(member.scope, Exit.void)
 
-  /** Gives a clone to who has waited longest, or keeps it ready. */
+  /** Gives a clone to the caller that has waited longest, or keeps it ready. */
   const offer = (member: Member): Effect.Effect<void> =>
     Effect.suspend(() => {
       if (isDraining) return destroy(member)
       const first = waiting.shift()
       if (first === undefined) {
-        // It was made for somebody who has left since.
+        // The caller that it was made for has left.
         if (ready.length >= wanted) return destroy(member)
         ready.push(member)
         return reportReady
@@ -203,7 +203,10 @@ export const makeClonePool = Effect.fn("ClonePool.make")(function* (options: Clo
       return Effect.asVoid(Deferred.succeed(first, member))
     })
 
-  /** Takes a clone through its gate and offers it; nothing is left of one that failed, or came when the pool was closed. */
+  /**
+   * Takes a clone through its gate and offers it; a clone that fails, or arrives after the pool has closed, leaves nothing
+   * behind.
+   */
   const makeOne = Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
@@ -245,7 +248,7 @@ export const makeClonePool = Effect.fn("ClonePool.make")(function* (options: Clo
     Effect.andThen(Effect.suspend(() => refill))
   )
 
-  /** Starts making what is missing. */
+  /** Starts making the missing clones. */
   const refill: Effect.Effect<void> = Effect.suspend(() => {
     if (isDraining) return Effect.void
     const starts: Array<Effect.Effect<unknown>> = []
@@ -341,7 +344,7 @@ export const makeClonePool = Effect.fn("ClonePool.make")(function* (options: Clo
       discard: true
     })
     yield* FiberSet.clear(work)
-    // What was being made is gone with the fibres that made it.
+    // Clones in the making ended with their fibers.
     making = 0
     yield* Effect.forEach(ready.splice(0), destroy, { discard: true })
     if (inUse.size > 0) {

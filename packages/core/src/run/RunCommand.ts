@@ -1,5 +1,5 @@
 /**
- * What one can ask of a run.
+ * The commands to a run.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { RecordedError, RunEvent } from "./RunEvent.ts"
 
 type Fields<K extends RunEvent["_tag"]> = Omit<Extract<RunEvent, { readonly _tag: K }>, "_tag">
 
-/** What a recovery found on the disk for a run that was cut off. */
+/** What a recovery found on the disk for an interrupted run. */
 export interface RecoveryFindings {
   /** A complete snapshot at the run's target that carries the run's id. */
   readonly published: { readonly directory: string; readonly digest: string } | null
@@ -38,5 +38,5 @@ export type RunCommand =
   | { readonly _tag: "StartStage"; readonly stage: string; readonly attempt: number }
   | { readonly _tag: "FinishStage"; readonly stage: string; readonly hostNanos: number }
   | { readonly _tag: "RetryStage"; readonly stage: string; readonly attempt: number; readonly error: RecordedError }
-  /** The process that ran it is gone: bring it to an end that says what can be told from the disk. */
+  /** The process that ran it is gone: end the run with what the disk shows. */
   | { readonly _tag: "Recover"; readonly findings: RecoveryFindings }

@@ -1,5 +1,5 @@
 /**
- * The run that a stage belongs to: its id, its state, and how it is told what happened.
+ * The run that a stage belongs to: its id, its state, and the means to report to it.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { RunCommand } from "./RunCommand.ts"
 import { evolve, type RunState } from "./RunState.ts"
 import { loadRun, runRecordOf, runStreamName } from "./runStream.ts"
 
-/** What a command can fail with: the journal, or the run's refusal. */
+/** Errors of a command: the journal's, or the run's refusal. */
 export type RunCommandError = JournalError | RunRefused
 
 /** Operations of a {@link RunContext}. */
@@ -26,7 +26,7 @@ export interface RunContextShape {
 /** The run in progress; every stage has it. */
 export class RunContext extends Context.Service<RunContext, RunContextShape>()("@stillpoint/core/run/RunContext") {}
 
-/** A context for a run, from where its journal stands: new, or to be gone on with. */
+/** A context for a run, new or continued, from its stream in the journal. */
 export const makeRunContext = (runId: string): Effect.Effect<RunContextShape, JournalError, Journal> =>
   Effect.gen(function* () {
     const journal = yield* Journal
@@ -49,13 +49,13 @@ export const makeRunContext = (runId: string): Effect.Effect<RunContextShape, Jo
           for (const event of decision.success) state = evolve(state, event)
           return state
         }).pipe(
-          // An append is all or nothing; what was appended must be known here.
+          // An append is all or nothing, and its events must be known here.
           Effect.uninterruptible,
           (write) => Semaphore.withPermit(writing, write)
         )
     }
   })
 
-/** Whether an exit was nothing but an interruption. */
+/** Whether an exit is only an interruption. */
 export const isCancelled = <A, E>(exit: Exit.Exit<A, E>): boolean =>
   Exit.hasInterrupts(exit) && !Exit.hasFails(exit) && !Exit.hasDies(exit)

@@ -1,5 +1,5 @@
 /**
- * What happened in a run: the events that its journal holds and its state is folded from.
+ * The events of a run, which its journal holds and from which its state is folded.
  *
  * @module
  */
@@ -20,11 +20,11 @@ export const RunEvent = Schema.TaggedUnion({
     runId: Schema.String,
     /** Name of the pipeline. */
     pipeline: Schema.String,
-    /** Who runs it, for people: while that lives, nobody else can claim the run and end it. */
+    /** The owner, for readers: while it lives, no other process can claim the run and end it. */
     owner: OwnerRecord,
     policy: Schema.Json,
     configuration: Schema.Json,
-    /** Where the snapshot is to be published; `null`: it stays in memory. */
+    /** The target of the snapshot; `null` if it stays in memory. */
     target: Schema.NullOr(Schema.String),
     isValidated: Schema.Boolean
   },
@@ -32,7 +32,7 @@ export const RunEvent = Schema.TaggedUnion({
     atNanos: GuestNanos,
     engine: Schema.String,
     memoryMib: Schema.Natural,
-    /** Stream of the journal that holds what the guest did; `null` if it is not recorded. */
+    /** Stream of the journal with the guest's events; `null` if it is not recorded. */
     guestStream: Schema.NullOr(Schema.String)
   },
   TriggerFired: { firing: Firing },

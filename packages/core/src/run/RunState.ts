@@ -1,5 +1,5 @@
 /**
- * Where a run stands: the fold of its events.
+ * The state of a run: the fold of its events.
  *
  * @module
  */
@@ -35,7 +35,7 @@ export const runPhases: ReadonlyArray<RunPhase> = [
   "failed"
 ]
 
-/** A run's state, told apart by `phase`. Each carries exactly what is known by then. */
+/** A run's state, distinguished by `phase`. Each variant has exactly the values known by then. */
 export type RunState =
   | { readonly phase: "not-started" }
   | { readonly phase: "booting"; readonly run: Body<"RunStarted"> }

@@ -1,5 +1,5 @@
 /**
- * Who is at work on a run: whoever has claimed its name in the journal.
+ * Ownership of a run: the process that has claimed its name in the journal.
  *
  * @module
  */
@@ -11,11 +11,11 @@ import type { RunContextShape } from "./RunContext.ts"
 import { isEnded } from "./RunState.ts"
 import { runStreamName } from "./runStream.ts"
 
-/** Claims a run; `null` while somebody is at work on it. */
+/** Claims a run; `null` while another process has claimed it. */
 export const claimRun = (runId: string): Effect.Effect<Claim | null, JournalError, Journal | Scope.Scope> =>
   Effect.flatMap(Journal, (journal) => journal.claim(runStreamName(runId)))
 
-/** Claims a run while an effect lasts; one that has ended then is not claimed again. */
+/** Claims a run while an effect lasts; a run that has ended is not claimed again. */
 export const whileActive = <A, E, R>(run: RunContextShape, effect: Effect.Effect<A, E, R>) =>
   Effect.acquireUseRelease(
     Effect.gen(function* () {

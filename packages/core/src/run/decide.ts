@@ -1,8 +1,8 @@
 /**
- * What a run does about a command: events, or a refusal.
+ * A run's decision about a command: events, or a refusal.
  *
- * The table of states and commands. Every command that a state does not list is refused with a {@link RunRefused}; some are refused
- * for what they carry, a capture before its trigger, say. Tests compare the table with what {@link decide} and `evolve` do.
+ * The table of states and commands. Every command that a state does not list is refused with a {@link RunRefused}; some are
+ * refused for their content, such as a capture before its trigger. Tests compare the table with {@link decide} and `evolve`.
  *
  * ```text
  * state        meaning                                          command           then
@@ -81,7 +81,7 @@ const recovered = (
     error: { tag: "RunCutOff", message: `the process that ran it ended while it was ${state.phase}; ${detail}` }
   })
   const { validation } = findings
-  // What stands anywhere is not of a run that keeps its snapshot in memory.
+  // A published snapshot cannot belong to a run that keeps its snapshot in memory.
   const published = state.run.target === null ? null : findings.published
   if (published === null || (state.phase !== "publishing" && state.phase !== "validating")) {
     return [cutOff("nothing was published")]

@@ -79,7 +79,7 @@ export const storyOf = (runId: string, events: ReadonlyArray<StampedRunEvent>): 
 }
 
 /**
- * Why a run came out as it did: from its journal alone, at any time, in any process.
+ * Explains the outcome of a run from its journal alone, at any time, in any process.
  *
  * @example
  * ```ts

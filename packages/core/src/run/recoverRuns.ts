@@ -1,5 +1,5 @@
 /**
- * Bringing to an end, on start, what a process left unfinished when it died.
+ * Ends, on start, the runs that a dead process left unfinished.
  *
  * @module
  */
@@ -20,16 +20,16 @@ export type RecoveryFailure =
   | { readonly _tag: "Run"; readonly runId: string; readonly error: RunCommandError }
   | { readonly _tag: "Folder"; readonly path: string; readonly error: FileFault }
 
-/** What a recovery did. */
+/** The result of a recovery. */
 export interface RecoveryReport {
-  /** Runs that were brought to an end, and to which. */
+  /** Runs that were ended, and their outcomes. */
   readonly ended: ReadonlyArray<{ readonly runId: string; readonly was: RunPhase; readonly is: RunPhase }>
-  /** What was cleared beside the targets of all runs, and what could not be. */
+  /** Leftovers that were cleared beside the targets of all runs, and those that could not be. */
   readonly swept: ReadonlyArray<SweepReport>
   readonly failed: ReadonlyArray<RecoveryFailure>
 }
 
-/** What stands at a run's target, as far as it is that run's. */
+/** The snapshot at a run's target, if it belongs to that run. */
 const findPublished = Effect.fnUntraced(function* (runId: string, target: string | null) {
   const nothing: RecoveryFindings = { published: null, validation: "absent" }
   if (target === null) return nothing
@@ -42,7 +42,7 @@ const findPublished = Effect.fnUntraced(function* (runId: string, target: string
   } satisfies RecoveryFindings
 })
 
-/** Ends a run that nobody is at work on; `null` if somebody is, or it has ended. */
+/** Ends a run that no process has claimed; `null` if one has, or the run has ended. */
 const endRun = Effect.fnUntraced(function* (runId: string) {
   const claim = yield* claimRun(runId)
   if (claim === null) return null

@@ -1,5 +1,5 @@
 /**
- * A run as data for a picture: what it did when, on the host's clock and on the guest's.
+ * A run as data for a picture, with times on the host's clock and on the guest's.
  *
  * @module
  */
@@ -105,6 +105,6 @@ export const runHistoryOf = (runId: string, events: ReadonlyArray<StampedRunEven
   return { runId, phases, stages, guest }
 }
 
-/** The timeline of a run in the journal; empty for one that it does not know. */
+/** The timeline of a run in the journal; empty for an unknown run. */
 export const runHistory = (runId: string): Effect.Effect<RunHistory, JournalError, Journal> =>
   Effect.map(readRun(runId), (events) => runHistoryOf(runId, events))

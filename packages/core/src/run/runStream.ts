@@ -31,12 +31,12 @@ const ofEvent =
   }
 
 const histories: Readonly<Record<string, EventHistory>> = {
-  // Kinds and frames that have another name now stand in the event that it decided on.
+  // Renamed kinds and frames inside the event that it decided on.
   TriggerFired: {
     version: 2,
     upcast: { 1: ofEvent((event) => ({ ...event, firing: upcastFiring(event["firing"]) })) }
   },
-  // What `GuestFrozen` was called.
+  // The former name of `GuestFrozen`.
   GuestQuiesced: { version: 2, upcast: { 1: ofEvent((event) => ({ ...event, _tag: "GuestFrozen" })) } }
 }
 
@@ -52,7 +52,7 @@ const codec = makeEventCodec<StampedRunEvent>({
 /** A run event as a journal stores it. */
 export const runRecordOf = (event: RunEvent, atMillis: number): JournalRecord => codec.encode({ atMillis, event })
 
-/** The run event in a journal entry; older versions are brought up to date, later ones refused. */
+/** The run event in a journal entry; older versions are upcast, later ones refused. */
 export const decodeRunEntry = (entry: JournalEntry): Effect.Effect<StampedRunEvent, JournalError> => codec.decode(entry)
 
 /** Ids of all runs in the journal, oldest first. */

@@ -1,5 +1,5 @@
 /**
- * The manifest: what a snapshot directory holds, where it came from, and the digest that seals it.
+ * The manifest: the contents of a snapshot directory, their origin, and the digest that seals them.
  *
  * ```text
  * <snapshot>/
@@ -12,9 +12,9 @@
  *     owner.json, owner.lock   by whom it was made (see OwnedDirectory)
  * ```
  *
- * `format`, `version`, `engine` stand first and keep their meaning in every version, so that any build can say what it
- * was given. `digest` is the SHA-256 of the canonical JSON (keys sorted, no spaces) of everything else; it covers
- * the SHA-256 of every file, but for those whose chunks are checked when they are first touched: their tables of digests are covered.
+ * `format`, `version`, `engine` come first and keep their meaning in every version, so that any build can name what it was given.
+ * `digest` is the SHA-256 of the canonical JSON (keys sorted, no spaces) of everything else. It covers the SHA-256 of every file,
+ * except files whose chunks are checked on first touch: for those it covers the tables of digests.
  *
  * A delta's memory holds only the pages that may differ from those of its `parent`, which it names by directory and
  * digest; the parent may be a delta itself. A snapshot is what its whole chain says, or refused.
@@ -42,7 +42,7 @@ export const manifestVersion = 1
 /** Lower-case hexadecimal SHA-256. */
 export const Sha256 = Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/))
 
-/** What every version of a manifest begins with. */
+/** The first fields of every version of a manifest. */
 export const ManifestHeader = Schema.Struct({
   format: Schema.Literal("stillpoint-snapshot"),
   version: Schema.Natural,
@@ -51,14 +51,14 @@ export const ManifestHeader = Schema.Struct({
 })
 export type ManifestHeader = typeof ManifestHeader.Type
 
-/** How the bytes of one file are checked: read as a whole when opened, or by chunk when first touched. */
+/** How the bytes of one file are checked: as a whole on opening, or by chunk on first touch. */
 export const FileVerification = Schema.Union([
   Schema.Struct({ kind: Schema.Literal("whole"), sha256: Sha256 }),
   Schema.Struct({
     kind: Schema.Literal("byChunk"),
     /** The file that holds the digests of its chunks. */
     table: Schema.String,
-    /** Guest-physical address of its first byte; `null` for what is not memory. */
+    /** Guest-physical address of its first byte; `null` if it is not memory. */
     guestAddress: Schema.NullOr(Schema.Natural)
   })
 ])
@@ -91,21 +91,21 @@ export const ManifestFields = {
   /** Id of the run that took the snapshot. */
   runId: Schema.String,
   memoryMib: Schema.Natural,
-  /** What was booted, as the caller said it, without bulk bytes. */
+  /** The boot specification as the caller gave it, without bulk bytes. */
   configuration: Schema.Json,
   /** The policy that was asked to decide. */
   policy: Schema.Json,
-  /** Why this moment: trigger, causing event, calm, verdict, losers. */
+  /** The reasons for this moment: trigger, causing event, calm, verdict, losers. */
   provenance: Schema.Json,
   capture: CaptureRecord,
-  /** `required`: nobody may take the snapshot for ready before `validation.json` says that it passed. */
+  /** `required`: the snapshot is not ready before `validation.json` says that it passed. */
   validation: Schema.Literals(["none", "required"])
 } as const
 
-/** Most bytes of the path to a parent, as long as any path of the kernel's. */
+/** Maximum bytes of the path to a parent, the kernel's limit for paths. */
 const mostPathBytes = 4096
 
-/** What is wrong with the path to a parent; `undefined` for nothing. */
+/** The problem with the path to a parent; `undefined` if it is valid. */
 export const parentPathProblem = (path: string): string | undefined => {
   const foundBytes = Buffer.byteLength(path)
   if (foundBytes > mostPathBytes) return `expected a path of at most ${mostPathBytes} bytes, found ${foundBytes} bytes`
@@ -117,7 +117,7 @@ export const contentsForm = /^contents-[0-9a-f]{32}$/
 
 /** The snapshot that a delta was taken against. */
 export const ParentReference = Schema.Struct({
-  /** Where it stands, relative to the directory that holds the delta's own. */
+  /** Its directory, relative to the parent folder of the delta's own. */
   directory: Schema.NonEmptyString.check(Schema.makeFilter(parentPathProblem)),
   /** Digest of its manifest, and so of everything in it, its own parent included. */
   digest: Sha256
@@ -141,7 +141,7 @@ export const Manifest = Schema.Struct({
 export type Manifest = typeof Manifest.Type
 
 const Draft = Schema.Struct({ engine: Schema.String, ...ManifestFields })
-/** What a publisher says about a snapshot; identity, parent, files and digest are added by the store. */
+/** A publisher's part of a manifest; the store adds identity, parent, files and digest. */
 export type ManifestDraft = typeof Draft.Type
 
 /** SHA-256 of some bytes, lower-case hexadecimal. */
@@ -153,7 +153,7 @@ export const sealOf = (record: Readonly<Record<string, unknown>>): string => {
   return sha256(canonicalJson(rest))
 }
 
-/** The complete, sealed manifest of a draft and what was captured for it. */
+/** The complete, sealed manifest of a draft and its captured files. */
 export const sealManifest = (
   draft: ManifestDraft,
   captured: Pick<Manifest, "identity" | "parent" | "contents" | "files">
@@ -191,7 +191,7 @@ const recordKind = Schema.Literals(["snapshot manifest", "validation record", "l
 export class ManifestUnreadable extends Schema.TaggedError<ManifestUnreadable>()("ManifestUnreadable", {
   path: Schema.String,
   why: Schema.String,
-  /** What was expected there. */
+  /** The expected content. */
   record: recordKind
 }) {
   override get message(): string {
@@ -228,7 +228,7 @@ export class ManifestEdited extends Schema.TaggedError<ManifestEdited>()("Manife
 /**
  * Reads the text of a manifest found at `path`: header first, then the seal, then everything.
  *
- * The raw parsed record is what the seal is computed over, so that no field can hide from it.
+ * The seal is computed over the raw parsed record, so that no field can escape it.
  */
 export const decodeManifest = Effect.fnUntraced(function* (path: string, text: string) {
   const unreadable = (why: string) => new ManifestUnreadable({ path, why })

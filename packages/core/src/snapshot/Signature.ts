@@ -1,5 +1,5 @@
 /**
- * Who vouches for a snapshot: Ed25519 signatures of its manifest's digest, and so of every byte of it and of its parents.
+ * Ed25519 signatures of a manifest's digest, and so of every byte of a snapshot and of its parents.
  *
  * ```text
  * contents-<id>/signatures.json   {"format":"stillpoint-signatures","version":1,"manifestDigest":…,
@@ -31,7 +31,7 @@ export const mostSignatures = 1000
 
 /** One signature of a snapshot. */
 export const Signature = Schema.Struct({
-  /** Which key made it: SHA-256 of the public one. */
+  /** The key that made it: SHA-256 of the public key. */
   keyId: Sha256,
   /** Digest of the verdict that the snapshot had; `null` for none. */
   validationDigest: Schema.NullOr(Sha256),
@@ -47,7 +47,7 @@ const Signatures = Schema.Struct({
   signatures: Schema.Array(Signature).check(Schema.isMaxLength(mostSignatures))
 })
 
-/** What was given as a key is none that snapshots are signed with. Nothing of it is told. */
+/** The given key cannot sign snapshots. The error contains nothing of it. */
 export class KeyInvalid extends Schema.TaggedError<KeyInvalid>()("KeyInvalid", {
   expected: Schema.String,
   found: Schema.String
@@ -57,7 +57,7 @@ export class KeyInvalid extends Schema.TaggedError<KeyInvalid>()("KeyInvalid", {
   }
 }
 
-/** A key that signs. What is secret in it is not printed. */
+/** A key that signs. Its secret part is not printed. */
 export class SigningKey {
   /** SHA-256 of its public half. */
   readonly id: string

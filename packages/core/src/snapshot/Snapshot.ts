@@ -1,5 +1,5 @@
 /**
- * What a published snapshot is to who opens it.
+ * A published snapshot as its reader sees it.
  *
  * @module
  */
@@ -12,16 +12,16 @@ export interface Snapshot {
   readonly manifest: Manifest
   /** Directories to restore from: of its own files, then of its parents', in order. */
   readonly layers: ReadonlyArray<string>
-  /** Directories of what it was taken against: its parent, that one's parent and so on. None for a full snapshot. */
+  /** Directories of its ancestors: its parent, the parent's parent and so on. Empty for a full snapshot. */
   readonly parents: ReadonlyArray<string>
   /** The verdict of its validation, if it has one. */
   readonly validation: Validation | null
 }
 
-/** How a snapshot is opened. */
+/** Options of opening a snapshot. */
 export interface OpenOptions {
   /** Open a snapshot whose required validation is still to come: only for the one who validates. */
   readonly allowUnvalidated?: boolean
-  /** Digest that the snapshot's manifest must have: that very snapshot, and no other that stands there now. */
+  /** The digest that the manifest must have; a different snapshot at the path is refused. */
   readonly digest?: string
 }

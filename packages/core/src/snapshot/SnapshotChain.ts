@@ -9,7 +9,10 @@ import type { DurableFilesShape } from "../files/DurableFiles.ts"
 import type { Manifest, ParentReference } from "./Manifest.ts"
 import { ParentCyclic, ParentMismatch, ParentRefused, type SnapshotRefusal } from "./SnapshotErrors.ts"
 
-/** How a delta at `target` names its parent: relative, so that a folder of snapshots can be moved. */
+/**
+ * A delta's reference from `target` to its parent: relative, so that a folder of snapshots can be
+ * moved.
+ */
 export const referenceTo = (
   parent: { readonly directory: string; readonly manifest: Manifest },
   target: string
@@ -19,7 +22,7 @@ export const referenceTo = (
 })
 
 /**
- * What a snapshot was taken against, nearest first; each is read and checked by `verify`, and must be the very
+ * The ancestors of a snapshot, nearest first; `verify` reads and checks each, and each must be the very
  * snapshot that its child names.
  */
 export const followChain = Effect.fnUntraced(function* (
@@ -32,7 +35,7 @@ export const followChain = Effect.fnUntraced(function* (
   let child = { directory, manifest }
   while (child.manifest.parent !== null) {
     const { digest, directory: path } = child.manifest.parent
-    // Where it really stands: folders in between may be links.
+    // Its real path: folders in between may be links.
     const parent = yield* files.resolve(resolve(dirname(child.directory), path))
     if (parent === directory || parents.some((each) => each.directory === parent)) {
       return yield* new ParentCyclic({ path: child.directory, parent })

@@ -29,7 +29,7 @@ export class ManifestMissing extends Schema.TaggedError<ManifestMissing>()("Mani
   }
 }
 
-/** A file that the manifest lists is not there. */
+/** A file that the manifest lists is missing. */
 export class SnapshotFileMissing extends Schema.TaggedError<SnapshotFileMissing>()("SnapshotFileMissing", {
   path: Schema.String
 }) {

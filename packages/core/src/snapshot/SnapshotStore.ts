@@ -50,11 +50,11 @@ export type { SnapshotKeys } from "./signing.ts"
 
 /** A directory in which a snapshot is being written; its scope removes it unless it was published. */
 export interface Staging {
-  /** Where the machine writes its files. It exists, and contains only the marker of its owner. */
+  /** The directory for the machine's files. It exists, and contains only the marker of its owner. */
   readonly directory: string
-  /** Where the snapshot will be: the given path, with links followed. */
+  /** The snapshot's final path: the given path, with links followed. */
   readonly target: string
-  /** How the store moves it there. */
+  /** The place from which the store moves it there. */
   readonly place: Place
 }
 
@@ -170,7 +170,7 @@ const make = (files: DurableFilesShape, keys: SnapshotKeys = {}): SnapshotStoreS
     (effect, path) => Effect.mapError(effect, publishFailed(named(path)))
   )
 
-  /** What the manifest says of a file of the capture. */
+  /** The manifest's entry for a file of the capture. */
   const describe = Effect.fnUntraced(function* (directory: string, file: CapturedFile) {
     const { chunkTable, guestAddress, name, sizeBytes, storedBytes } = file
     const path = join(directory, name)
@@ -247,10 +247,10 @@ const make = (files: DurableFilesShape, keys: SnapshotKeys = {}): SnapshotStoreS
           return yield* new SnapshotReplaced({ path: directory, expected: manifest.digest, found })
         }
       })
-      // The record lies with the contents that it speaks about: whatever has come to this path meanwhile has others.
+      // The verdict is stored with the contents that it belongs to; a later snapshot at this path has others.
       const path = join(contentsOf(directory, manifest), validationFileName)
       yield* mustStand
-      // Signed before it stands there: there is no moment in which what stands is signed by nobody.
+      // Signed before it is written, so that at no moment is an unsigned verdict there.
       const signature = signingKey?.sign(manifest.digest, validation.digest)
       const recorded = Effect.gen(function* () {
         if (signature !== undefined) yield* addSignatures(files, directory, manifest, [signature])
@@ -272,7 +272,7 @@ const make = (files: DurableFilesShape, keys: SnapshotKeys = {}): SnapshotStoreS
     const report = { removed: [...removed], failed: [...failed] }
     for (const name of yield* files.list(parent)) {
       const directory = join(parent, name)
-      // What cannot be looked into is not ours.
+      // A directory that cannot be inspected is not ours.
       const isOther = yield* Effect.orElseSucceed(
         Effect.map(files.inspect(directory), (found) => found?.kind !== "directory"),
         () => true
@@ -325,7 +325,7 @@ const make = (files: DurableFilesShape, keys: SnapshotKeys = {}): SnapshotStoreS
 }
 
 /**
- * Where snapshots are published to and opened from.
+ * The store that snapshots are published to and opened from.
  *
  * @example
  * ```ts
@@ -344,7 +344,7 @@ export class SnapshotStore extends Context.Service<SnapshotStore, SnapshotStoreS
   "@stillpoint/core/snapshot/SnapshotStore"
 ) {
   /**
-   * A store on the given {@link DurableFiles} that signs what it publishes, or opens only snapshots that are signed by one of the
+   * A store on the given {@link DurableFiles} that signs published snapshots, or opens only snapshots signed by one of the
    * required keys, or both.
    */
   static readonly layerKeyed = (keys: SnapshotKeys): Layer.Layer<SnapshotStore, KeyInvalid, DurableFiles> =>

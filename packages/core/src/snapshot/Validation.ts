@@ -21,7 +21,7 @@ export const Validation = Schema.Struct({
   version: Schema.Literal(1),
   manifestDigest: Sha256,
   verdict: Schema.Literals(["passed", "failed"]),
-  /** What the probe saw; for a failure, why. */
+  /** The probe's evidence, or the reason of its failure. */
   detail: Schema.String,
   workingSet: Schema.NullOr(WorkingSet),
   digest: Sha256

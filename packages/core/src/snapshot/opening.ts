@@ -1,5 +1,5 @@
 /**
- * Opening what was published: nothing that is not exactly that, and nothing that is not ready.
+ * Opens published snapshots; refuses anything else, and snapshots that are not ready.
  *
  * @module
  */
@@ -24,16 +24,16 @@ import {
 import { decodeValidation, mostValidationBytes } from "./Validation.ts"
 import { contentsOf, mostWholeBytes, readManifest, verifyContents } from "./verifySnapshot.ts"
 
-/** A path in an error: whatever a program without types has in its place. */
+/** A path for an error message, whatever value a caller without types has passed. */
 export const named = (path: unknown): string => (typeof path === "string" ? resolve(path) : describeValue(path))
 
-/** The path with its links followed; what is no path is refused. */
+/** The path with its links followed; an invalid path is refused. */
 export const resolvedPath = (files: DurableFilesShape, path: unknown): Effect.Effect<string, FileFault | FileUnfit> =>
   typeof path === "string" && !path.includes("\0")
     ? files.resolve(path)
     : new FileUnfit({ path: named(path), expected: "the path of a directory", found: describeValue(path) })
 
-/** Why a snapshot is not ready: its validation failed, or is still to come; `null` for one that is. */
+/** Why a snapshot is not ready: its validation failed or is pending; `null` if it is ready. */
 export const readinessObstacle = ({
   directory: path,
   manifest,
@@ -49,7 +49,7 @@ type FoundManifest = Result.Result<Manifest, Effect.Error<ReturnType<typeof read
 
 const digestFound = (found: FoundManifest): string => (Result.isSuccess(found) ? found.success.digest : "none")
 
-/** Digest of what stands at a path; `none` for no snapshot. */
+/** Digest of the snapshot at a path; `none` if there is none. */
 export const digestAt = (files: DurableFilesShape, directory: string) =>
   Effect.map(Effect.result(readManifest(files, directory)), digestFound)
 
@@ -93,7 +93,7 @@ export const makeOpening = (files: DurableFilesShape, { requiredKeys }: Pick<Sna
     return { directory, manifest, layers, parents: chain.map((link) => link.directory), validation }
   })
 
-  /** What is replaced while it is looked at seems torn: it is looked at again. */
+  /** A snapshot that is replaced while it is read looks torn, so it is read again. */
   const openVerified = (
     directory: string,
     options: OpenOptions | undefined,

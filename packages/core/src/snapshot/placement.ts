@@ -1,5 +1,5 @@
 /**
- * How a finished snapshot comes to stand at its target, and how what it replaces goes.
+ * Moves a finished snapshot to its target, and removes the one that it replaces.
  *
  * ```text
  *  stage    nothing at the target              a snapshot there, or an empty directory
@@ -11,9 +11,9 @@
  *  then     the empty .stillpoint-<id> goes    contents-<old> goes: no manifest names it, and nobody holds it
  * ```
  *
- * Each is one rename within one directory's file system: the old snapshot is there or the new one, for whoever looks and after a
- * crash at any moment. A directory that exists is never renamed, so that a target may be a mount point, or lie in a lower layer of
- * an overlay. Who puts a manifest there holds `publish.lock` meanwhile, and until it is durable or taken back.
+ * Each is one rename within one directory's file system: every reader, and a crash at any moment, finds the old snapshot or the
+ * new one. An existing directory is never renamed, so a target may be a mount point, or lie in a lower layer of an overlay. The
+ * publisher holds `publish.lock` from before the rename of the manifest until it is durable or undone.
  *
  * @module
  */
@@ -35,19 +35,19 @@ import { PublishUnsettled, TargetBusy, TargetExists, TargetTaken, TargetUnfit } 
 import { inspectTarget, publishLockName } from "./standing.ts"
 import { readManifest } from "./verifySnapshot.ts"
 
-/** Where a snapshot is made: its contents, and the directory that will have its manifest. */
+/** Where a snapshot is made: its contents, and the directory for its manifest. */
 export interface Place {
   /** The target itself, or what will be renamed to it. */
   readonly home: string
   readonly contents: OwnedDirectory
-  /** What `home` is in, if it is not the target. */
+  /** The staging directory that contains `home`, if `home` is not the target. */
   readonly staging: OwnedDirectory | null
 }
 
-/** How often others may remove what stands at a target while a publisher is about to work in it. */
+/** Maximum number of times that others may remove the target while a publisher is about to work in it. */
 const mostRemovals = 64
 
-/** Tries again what failed because somebody has removed the target meanwhile. */
+/** Repeats a step that failed because the target was removed meanwhile. */
 const whileRemoved = <A, E extends { readonly _tag: string }, R>(
   files: DurableFilesShape,
   target: string,
@@ -61,11 +61,11 @@ const whileRemoved = <A, E extends { readonly _tag: string }, R>(
         : Effect.succeed(false)
   })
 
-/** Makes an empty place for a snapshot that is to stand at `target`. */
+/** Makes an empty place for a snapshot that will be published at `target`. */
 export const makePlace = (files: DurableFilesShape, target: string) =>
   whileRemoved(files, target, makePlaceOnce(files, target))
 
-/** Refuses a target of another user, who may put anything in the place of what is in it, at any time. */
+/** Refuses a target of another user, who could replace anything in it at any time. */
 const requireOwn = Effect.fnUntraced(function* (files: DurableFilesShape, target: string, { userId }: OwnedDirectory) {
   const found = yield* files.inspect(target)
   if (found === null || found.userId === userId) return
@@ -73,7 +73,7 @@ const requireOwn = Effect.fnUntraced(function* (files: DurableFilesShape, target
   return yield* new TargetUnfit({ path: target, found: `a directory of another user (it belongs to ${whose})` })
 })
 
-/** Keeps what a directory of somebody's has come into, in the place of contents: it would be removed with all that is around it. */
+/** Keeps a foreign directory that took the place of the contents, which would be removed with everything around it. */
 const keepOther = Effect.fnUntraced(function* (
   files: DurableFilesShape,
   staging: OwnedDirectory,
@@ -82,7 +82,7 @@ const keepOther = Effect.fnUntraced(function* (
   const found = yield* Effect.result(contents.stands)
   if (Result.isSuccess(found) || found.failure._tag !== "FileUnfit") return
   if ((yield* Effect.orElseSucceed(files.inspect(contents.path()), () => null))?.kind !== "directory") return
-  // Where the staging directory itself was exchanged, it is none of ours to touch.
+  // If the staging directory itself was exchanged, it must not be touched.
   if (Result.isSuccess(yield* Effect.result(staging.stands))) yield* keepOwnedDirectory(files, staging.path())
   yield* staging.give
 })
@@ -121,8 +121,8 @@ const writeDurably = (files: DurableFilesShape, path: string, bytes: Uint8Array)
   files.removeTree(path).pipe(Effect.andThen(files.write(path, bytes)), Effect.andThen(files.flush(path)))
 
 /**
- * Removes the contents in a snapshot's directory that its manifest does not name and nobody holds. `superseded` are those of the
- * snapshot that stood there until now: they go wherever they were made.
+ * Removes contents in a snapshot's directory that its manifest does not name and no process holds. `superseded` are those of the
+ * snapshot that was replaced: they are removed wherever they were made.
  */
 export const clearContents = Effect.fnUntraced(function* (
   files: DurableFilesShape,
@@ -136,13 +136,13 @@ export const clearContents = Effect.fnUntraced(function* (
       if (Result.isSuccess(manifest)) return manifest.success.contents === basename(path) ? "needed" : unneeded
       const { failure } = manifest
       if (failure._tag === "FileFault" || failure._tag === "FileUnfit") return yield* failure
-      // Of what a damaged manifest names nothing is known: it is all kept.
+      // The contents that a damaged manifest names are unknown, so everything is kept.
       return failure._tag !== "ManifestMissing" && failure._tag !== "SnapshotMissing" ? "needed" : unneeded
     })
   )
 })
 
-/** Makes a step durable, or takes it back; says so where neither can be done. */
+/** Makes a step durable, or undoes it; reports if neither is possible. */
 const durably = Effect.fnUntraced(function* (
   files: DurableFilesShape,
   options: {
@@ -157,7 +157,7 @@ const durably = Effect.fnUntraced(function* (
   if (Result.isSuccess(flushed)) return
   const undone = yield* Effect.result(options.undo)
   if (Result.isSuccess(undone)) return yield* flushed.failure
-  // What stands at the target is whole: it stays, and so does what it replaced.
+  // The snapshot at the target is complete: it stays, and so does the one that it replaced.
   yield* options.contents.give
   const { kept, target: path } = options
   if (kept !== null) yield* keepOwnedDirectory(files, kept)
@@ -168,7 +168,7 @@ const durably = Effect.fnUntraced(function* (
 export const requirePlace = ({ contents, staging }: Place): Effect.Effect<void, FileFault | FileUnfit> =>
   Effect.andThen(staging === null ? Effect.void : staging.stands, contents.stands)
 
-/** What renaming a directory over one that is not empty, or over a file, says. */
+/** Errors of renaming a directory over a non-empty one, or over a file. */
 const isTaken = (fault: FileFault): boolean => ["ENOTEMPTY", "EEXIST", "ENOTDIR"].includes(fault.code)
 
 const moveBeside = Effect.fnUntraced(function* (
@@ -230,7 +230,7 @@ const moveInside = Effect.fnUntraced(function* (
   yield* Effect.ignore(clearContents(files, target, old))
 }, Effect.scoped)
 
-/** The contents that a manifest names; `null` for one that cannot be read. */
+/** The contents that a manifest names; `null` if it cannot be read. */
 const contentsNamedIn = (manifest: Uint8Array): string | null => {
   const parsed = parseBoundedJson(new TextDecoder().decode(manifest))
   if (Result.isFailure(parsed)) return null
@@ -238,7 +238,7 @@ const contentsNamedIn = (manifest: Uint8Array): string | null => {
   return typeof contents === "string" && contentsForm.test(contents) ? contents : null
 }
 
-/** Puts a finished snapshot at its target, durably. With `replace`, a snapshot that stands there goes, and nothing else ever. */
+/** Puts a finished snapshot at its target, durably. With `replace`, an existing snapshot is removed, and never anything else. */
 export const moveIntoPlace = Effect.fnUntraced(function* (
   files: DurableFilesShape,
   place: Place,

@@ -1,5 +1,5 @@
 /**
- * Bringing what a clone will need into the host's memory before it asks.
+ * Reads the pages that a clone will need into the host's memory in advance.
  *
  * @module
  */
@@ -16,10 +16,10 @@ import { type PageRange, WorkingSet } from "./Validation.ts"
 
 const pageBytes = 4096
 
-/** Most bytes that are read at once. */
+/** Maximum bytes of one read. */
 const readBytes = 1 << 20
 
-/** What a prefetch read: pages of the working set, and bytes from all files of the chain. */
+/** The amount that a prefetch read: pages of the working set, and bytes from all files of the chain. */
 export interface Prefetched {
   readonly pages: number
   readonly bytes: number
@@ -47,14 +47,14 @@ const within = (ranges: ReadonlyArray<PageRange>, { begin, end }: MemoryFile) =>
   })
 
 /**
- * Reads the working set that a validation recorded from the snapshot's files of memory, so that the first clone after a cold start
- * finds it in the host's page cache. Without a recorded working set nothing is read. Of a delta the same is read from everything
- * that it was taken against: what one of them does not hold is a hole, and costs no reading from the disk.
+ * Reads the working set that a validation recorded from the snapshot's memory files, so that the first clone after a cold start
+ * finds it in the host's page cache. Does nothing without a recorded working set. For a delta, the same pages are read from all
+ * its ancestors: pages that one of them lacks are holes, and cost no reads.
  */
 export const prefetch = (snapshot: Snapshot): Effect.Effect<Prefetched, FileFault | FileUnfit> =>
   isSnapshot(snapshot) ? prefetched(snapshot) : Effect.fail(noSnapshot(snapshot))
 
-/** Whether it is one that a store has opened, as far as is made use of here. */
+/** Whether a store has opened it, as far as its fields are used here. */
 const isSnapshot = Schema.is(
   Schema.Struct({
     manifest: Schema.Struct({ files: Schema.Array(ManifestFile) }),
@@ -88,7 +88,7 @@ const prefetched = (snapshot: Snapshot): Effect.Effect<Prefetched, FileFault | F
 
 const openRegular = async (path: string): Promise<FileHandle> => {
   const unfit = (found: string) => new FileUnfit({ path, expected: "a regular file", found })
-  // A link is not followed, and a pipe that nobody writes to does not hold the process up.
+  // Does not follow a link, and does not block on a pipe without a writer.
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
   const file = await open(path, flags).catch((cause: NodeJS.ErrnoException) => {
     throw cause.code === "ELOOP" ? unfit("a link") : cause

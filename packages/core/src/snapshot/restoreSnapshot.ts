@@ -13,16 +13,16 @@ import type { Snapshot } from "./Snapshot.ts"
 
 type DiskPaths = NonNullable<RestoreChain["diskSources"]>
 
-/** How an opened snapshot is restored. */
+/** Options of restoring an opened snapshot. */
 export interface RestoreOptions {
   /**
-   * By the names of disks: where the files that they read stand now, if not where they stood at the capture. A function says so of
-   * what stands in the manifest of the snapshot that was opened.
+   * By the names of disks: the present paths of their files, if they differ from those at the capture. A function derives them
+   * from the manifest of the opened snapshot.
    */
   readonly diskSources?: DiskPaths | ((manifest: Manifest) => DiskPaths)
 }
 
-/** Where the disks of a snapshot are said to be; a function that says nothing of them is refused by name. */
+/** The paths of a snapshot's disks; a function that returns nothing usable is refused by name. */
 const diskPaths = (
   given: NonNullable<RestoreOptions["diskSources"]>,
   manifest: Manifest

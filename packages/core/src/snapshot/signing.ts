@@ -1,5 +1,5 @@
 /**
- * Signing what stands in a store, and requiring that it is signed.
+ * Signs the snapshots of a store, and requires signatures.
  *
  * @module
  */
@@ -42,7 +42,7 @@ const isVerifyingKey = (value: unknown): boolean =>
   isRecord(value) && isText(value["id"]) && value["key"] instanceof KeyObject && value["key"].type === "public"
 
 /**
- * Problems of the keys of a store: one that is misspelt would sign nothing, or require nothing.
+ * Problems of a store's keys: a misspelt option would sign nothing, or require nothing.
  *
  * @example
  * ```ts
@@ -95,7 +95,7 @@ export const readSignatures = Effect.fnUntraced(function* (
 const isSame = (one: Signature, other: Signature): boolean =>
   one.keyId === other.keyId && one.validationDigest === other.validationDigest
 
-/** Puts signatures beside those that stand there; one of the same key and verdict is replaced. */
+/** Adds signatures to the existing ones; one of the same key and verdict is replaced. */
 export const addSignatures = Effect.fnUntraced(function* (
   files: DurableFilesShape,
   directory: string,
@@ -112,7 +112,7 @@ export const addSignatures = Effect.fnUntraced(function* (
   )
 })
 
-/** What must be signed: the manifest at once, and the verdict when it has been read. */
+/** The signed parts: the manifest first, and the verdict once it has been read. */
 export const requireSigned = Effect.fnUntraced(function* (
   files: DurableFilesShape,
   directory: string,

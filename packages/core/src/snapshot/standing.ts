@@ -1,5 +1,5 @@
 /**
- * What stands where a snapshot is to be published.
+ * Inspects the target of a publish.
  *
  * @module
  */
@@ -15,10 +15,10 @@ import { TargetUnfit } from "./SnapshotErrors.ts"
 /** Name of the empty file that is held by who puts a manifest into a snapshot's directory. */
 export const publishLockName = "publish.lock"
 
-/** Most names of a directory that are told. */
+/** Maximum number of a directory's names in a message. */
 const mostNames = 5
 
-/** Whether a manifest found at `path` begins as one of ours does, whatever its version. */
+/** Whether a manifest at `path` begins like one of ours, of any version. */
 const isManifest = Effect.fnUntraced(function* (files: DurableFilesShape, path: string) {
   const read = yield* Effect.result(files.read(path, mostManifestBytes))
   if (Result.isFailure(read)) return read.failure._tag === "FileFault" ? yield* read.failure : false
@@ -27,8 +27,8 @@ const isManifest = Effect.fnUntraced(function* (files: DurableFilesShape, path: 
 })
 
 /**
- * What stands at a target: nothing, an empty directory, which holds nothing of anybody but what a publisher left or is making,
- * or a snapshot. Anything else is somebody's, and refused.
+ * The state of a target: absent; an empty directory, apart from leftovers and drafts of publishers; or a snapshot. Anything
+ * else is foreign, and refused.
  */
 export const inspectTarget = Effect.fnUntraced(function* (files: DurableFilesShape, target: string) {
   const found = yield* files.inspect(target)

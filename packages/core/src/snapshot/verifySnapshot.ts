@@ -1,7 +1,7 @@
 /**
- * Whether a directory holds the snapshot that its manifest says: everything but what is checked when it is first touched.
+ * Checks that a directory holds the snapshot that its manifest describes, except for data that is checked on first touch.
  *
- * Nothing here trusts what it finds: a file is looked at before it is read, and never read beyond a bound.
+ * Nothing that is found is trusted: a file is inspected before it is read, and never read beyond a bound.
  *
  * @module
  */
@@ -19,10 +19,10 @@ import {
   SnapshotMissing
 } from "./SnapshotErrors.ts"
 
-/** Largest file that is checked as a whole, bytes. What is larger is checked by chunk, or is hostile. */
+/** Maximum bytes of a file that is checked as a whole. Larger files are checked by chunk, or are hostile. */
 export const mostWholeBytes = 1 << 30
 
-/** Where the files of a snapshot are. */
+/** The directory of a snapshot's files. */
 export const contentsOf = (directory: string, manifest: Manifest): string => join(directory, manifest.contents)
 
 const inspectSized = Effect.fnUntraced(function* (files: DurableFilesShape, path: string, expectedBytes: number) {

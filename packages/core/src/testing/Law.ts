@@ -9,6 +9,6 @@ import type { Effect, Scope } from "effect"
 export interface Law<R, A = void> {
   /** The promise in words joined by hyphens. */
   readonly name: string
-  /** What it succeeds with tells what the promise was seen to hold of, where a law has that to tell. */
+  /** May succeed with a description of the cases that it covered. */
   readonly check: Effect.Effect<A, unknown, R | Scope.Scope>
 }

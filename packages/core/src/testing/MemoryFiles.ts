@@ -1,8 +1,8 @@
 /**
  * Files in memory that lose, on a crash, what a real file system may lose.
  *
- * Names follow an ordered metadata journal: after a crash a prefix of the changes since the last directory flush
- * is there. Contents that were not flushed are there whole, cut short, or not at all. Which, the test chooses.
+ * Names follow an ordered metadata journal: after a crash, a prefix of the changes since the last directory flush is there.
+ * Contents that were not flushed are complete, truncated, or missing; the test chooses.
  *
  * @module
  */
@@ -26,12 +26,12 @@ type Change =
   | { readonly kind: "rename"; readonly from: string; readonly to: string }
   | { readonly kind: "remove"; readonly path: string }
 
-/** What goes wrong at the n-th changing operation (0, 1, 2 …), or at the n-th reading one. */
+/** The fault at the n-th changing operation (0, 1, 2 …), or at the n-th read. */
 export interface InjectedFault {
   readonly atOperation: number
   /**
-   * `crash`: this and every later operation fails until a reboot. `short`: the n-th read of a file finds less than is there, without
-   * a word. Anything else: the system's error code.
+   * `crash`: this and every later operation fails until a reboot. `short`: the n-th read of a file silently returns less than is
+   * there. Anything else: the system's error code.
    */
   readonly code: "crash" | "short" | "ENOSPC" | "EIO" | "EROFS" | "EACCES"
 }
@@ -70,7 +70,7 @@ export class MemoryFiles {
   #reads = 0
   #faults: ReadonlyArray<InjectedFault>
   #lastFault: FileFault | null = null
-  /** Files that are held, by what they are and not by their names. */
+  /** Locked files, by inode and not by name. */
   readonly #held = new Set<Inode>()
 
   constructor(fault: InjectedFault | null = null) {

@@ -1,5 +1,5 @@
 /**
- * How a scripted guest behaves, and what it is at one moment.
+ * The behaviour of a scripted guest, and its state at one moment.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { GuestPorts } from "../GuestPorts.ts"
 import type { IdentitySpec } from "../Vmm.ts"
 import type { EventBody, ScriptedCommand, ScriptedGuest, ScriptLine } from "./guestScript.ts"
 
-/** How the agent answers a new identity. */
+/** The agent's answer to a new identity. */
 export type IdentityManners =
   | "acknowledge"
   | "silent"
@@ -18,7 +18,7 @@ export type IdentityManners =
   /** Acknowledges after this many guest nanoseconds. */
   | { readonly afterNanos: number }
 
-/** How the guests of a scripted `Vmm` behave. */
+/** The behaviour of the guests of a scripted `Vmm`. */
 export interface ScriptedVmmOptions {
   readonly script?: ReadonlyArray<ScriptLine>
   readonly commands?: (argv: ReadonlyArray<string>, guest: ScriptedGuest) => ScriptedCommand
@@ -32,7 +32,7 @@ export interface ScriptedVmmOptions {
   readonly ports?: GuestPorts
 }
 
-/** What the agent will say, and what is so from then on. */
+/** A pending answer of the agent, and the state after it. */
 export interface PendingAnswer {
   readonly atNanos: number
   readonly event: EventBody
@@ -49,7 +49,7 @@ export interface PendingCommand {
   readonly stdin: ReadonlyArray<number>
 }
 
-/** Everything that a scripted machine is: what a capture holds, and a fork begins with. */
+/** The whole state of a scripted machine: the content of a capture, and the start of a fork. */
 export interface ScriptedState {
   nowNanos: number
   nextSeq: number

@@ -1,5 +1,5 @@
 /**
- * Machines without a machine: guests that do what a script says, with an agent that answers.
+ * Machines without an engine: guests that follow a script, with an agent that answers.
  *
  * A scripted guest is deterministic, costs no guest instructions, and can misbehave on request. Everything above the
  * `Vmm` port can be tested on it.
@@ -35,7 +35,7 @@ import {
 } from "../Vmm.ts"
 import { scriptedMemoryAddress, scriptedPages } from "./scriptedMemory.ts"
 
-/** What `machine.bin` of a scripted machine holds. */
+/** The content of a scripted machine's `machine.bin`. */
 interface Saved {
   readonly parent: string | null
   readonly state: ScriptedState
@@ -63,7 +63,7 @@ const reviver = (_key: string, value: unknown): unknown => {
 
 let nextMachineId = 0
 
-/** How many scripted machines are open, for tests that assert nothing is left behind. */
+/** Number of open scripted machines, for tests that nothing is left behind. */
 export const scriptedMachines = { open: 0 }
 
 const makeMachine = (
@@ -199,7 +199,7 @@ const makeMachine = (
         )
       )
     const turns = makeTurns(runOnce)
-    /** One that lives waits where its script is over. */
+    /** A live machine waits at the end of its script. */
     const runUntilItEnds = Effect.flatMap(runOnce({}), (stop) =>
       stop.reason === "idle" ? Effect.never : Effect.succeed(stop)
     )

@@ -1,5 +1,5 @@
 /**
- * What the laws of the `Vmm` port are tried on.
+ * The subject of the laws of the `Vmm` port.
  *
  * @module
  */
@@ -11,11 +11,11 @@ import type { BootSpec } from "../Vmm.ts"
 export interface VmmSubject<R> {
   /** What to boot; the same guest each time. */
   readonly spec: Effect.Effect<BootSpec, unknown, R | Scope.Scope>
-  /** A kind of event that the guest comes to by itself, not as its first event and not as the last thing it does. */
+  /** A kind of event that the guest reaches without input, neither as its first nor as its last event. */
   readonly kind: GuestEventKind
   /** Guest time by which it has come to it, nanoseconds. */
   readonly withinNanos: GuestNanos
-  /** Whether machines can be forked. Where not, the law is that `fork` refuses with its typed error. */
+  /** Whether machines can be forked. If not, the law is that `fork` refuses with its typed error. */
   readonly forks: boolean
   /**
    * An existing empty directory, another one each time, where machines can be captured to and restored from. `null` where they

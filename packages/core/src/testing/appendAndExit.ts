@@ -1,5 +1,5 @@
 /**
- * A process that opens the journal at a path, appends three events, says `open`, and ends by `process.exit` when it is told to: the
+ * A process that opens the journal at a path, appends three events, prints `open`, and ends by `process.exit` on request: the
  * journal's scope is never closed.
  *
  * `node appendAndExit.ts PATH`

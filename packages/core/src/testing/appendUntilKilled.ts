@@ -1,8 +1,8 @@
 /**
  * A process that appends numbered events to a journal file until it is killed, telling each version once it is acknowledged.
  *
- * `node appendUntilKilled.ts STREAM`; it says `ready` when it is loaded, and begins when it is told the journal's path on its
- * standard input. Others may append to the same stream beside it.
+ * `node appendUntilKilled.ts STREAM`; it prints `ready` when it is loaded, and begins when it reads the journal's path from
+ * its standard input. Other processes may append to the same stream at the same time.
  *
  * @module
  */
@@ -30,5 +30,5 @@ const appendForEver = Effect.fnUntraced(function* (path: string) {
 writeSync(1, "ready\n")
 const told = Buffer.alloc(4096)
 const path = told.toString("utf8", 0, readSync(0, told))
-// Nothing: whoever started this is gone.
+// An empty path: the parent process is gone.
 if (path !== "") await Effect.runPromise(Effect.scoped(appendForEver(path)))

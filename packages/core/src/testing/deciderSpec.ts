@@ -13,7 +13,7 @@ export interface Decider<State, Command, Event, Refusal> {
   readonly decide: (state: State, command: Command) => Result.Result<ReadonlyArray<Event>, Refusal>
 }
 
-/** What may follow a command. */
+/** The expected results of a command. */
 export interface Then<State, Event, Refusal> {
   /** Exactly these events. */
   readonly thenEvents: (...events: ReadonlyArray<Event>) => void

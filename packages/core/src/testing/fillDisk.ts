@@ -1,5 +1,5 @@
 /**
- * A process that works on a journal on a file system that is full, and prints as JSON what came of it.
+ * A process that works on a journal on a full file system, and prints the results as JSON.
  *
  * `node fillDisk.ts DIRECTORY`: the directory is the root of a file system of a few MiB and some dozen files, and empty.
  *
@@ -12,7 +12,7 @@ import type { JournalError } from "../journal/JournalErrors.ts"
 import { makeSqliteJournal } from "../journal/sqliteJournal.ts"
 import { numberedBatch } from "./numberedBatch.ts"
 
-/** What is found, in the order in which it happens. */
+/** The results, in order. */
 export interface FullDisk {
   /** The error of an append that finds no space, and how many events had been acknowledged before. */
   readonly whileAppending: { readonly reason: string; readonly acknowledged: number; readonly read: number }
@@ -20,7 +20,7 @@ export interface FullDisk {
   readonly withLittleLeft: ReadonlyArray<string | null>
   /** The error of a new journal while there is space, but no file can be made any more. */
   readonly withoutFiles: string | null
-  /** Once there is space again: what an append is told, and what the journal then holds, before and after it is opened anew. */
+  /** Once there is space again: the result of an append, and the journal's content before and after it is reopened. */
   readonly afterwards: { readonly version: number; readonly read: number; readonly readAgain: number }
 }
 

@@ -1,5 +1,5 @@
 /**
- * What a scripted guest does and says, and what commands in it find.
+ * The script of a guest: its events, and the environment of commands in it.
  *
  * @module
  */
@@ -17,7 +17,7 @@ export interface ScriptLine {
   readonly isWorkload?: boolean
 }
 
-/** What a command in a scripted guest sees. */
+/** A scripted guest as a command in it sees it. */
 export interface ScriptedGuest {
   readonly entropy: string
   readonly hostname: string
@@ -29,13 +29,13 @@ export interface ScriptedGuest {
   readonly stdin: Uint8Array
 }
 
-/** What a command in a scripted guest does. */
+/** The behaviour of a command in a scripted guest. */
 export interface ScriptedCommand {
   readonly code?: number
   readonly stdout?: string
   readonly stderr?: string
   readonly durationNanos?: number
-  /** Whether it talks to the workload, and so waits for as long as that is frozen. */
+  /** Whether it needs the workload, and so waits while that is frozen. */
   readonly needsWorkload?: boolean
 }
 

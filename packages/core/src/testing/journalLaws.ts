@@ -1,5 +1,5 @@
 /**
- * What every {@link Journal} promises.
+ * The laws of every {@link Journal}.
  *
  * @module
  */

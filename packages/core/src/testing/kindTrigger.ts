@@ -1,5 +1,5 @@
 /**
- * The smallest policies, for tests of what stands above them.
+ * The smallest policies, for tests of the code that runs them.
  *
  * @module
  */

@@ -1,8 +1,8 @@
 /**
  * A process that moves names beside others: `node namingProcess.ts HOME OWN ROUNDS DIGEST…`; it prints one line of JSON.
  *
- * It says `ready`, and begins when anything comes to its standard input: first it gives its own snapshot a name, which nobody has yet,
- * in each round; then it moves the name `ring` as often from the digest that it finds there to the next one.
+ * It prints `ready`, and begins on any input: in each round it first gives its own snapshot an unused name; then it moves the
+ * name `ring` as often from the digest that it finds there to the next one.
  *
  * @module
  */
@@ -13,11 +13,11 @@ import { DurableFiles } from "../files/DurableFiles.ts"
 import { Snapshots } from "../names/Snapshots.ts"
 import { handle } from "./sampleStore.ts"
 
-/** What a process was told. */
+/** The results of a process. */
 export interface Named {
   /** Round by round: `won`, or why not. */
   readonly rounds: ReadonlyArray<string>
-  /** Why a move of the ring was not done; each was tried again. */
+  /** Why moves of the ring failed; each was repeated. */
   readonly refusals: ReadonlyArray<string>
 }
 

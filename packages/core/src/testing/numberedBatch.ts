@@ -1,6 +1,6 @@
 /**
- * Events that follow from their place in a stream, in batches that follow from where they begin: so whoever reads a stream back can
- * tell whether an append is there in part.
+ * Events that follow from their place in a stream, in batches that follow from their start, so that a reader can tell whether an
+ * append is there only in part.
  *
  * @module
  */

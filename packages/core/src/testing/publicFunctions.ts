@@ -1,5 +1,5 @@
 /**
- * Which functions a package hands out: found by looking at what its index exports.
+ * The functions that a package exports, found by inspecting its index.
  *
  * @module
  */
@@ -22,7 +22,7 @@ const ofDescriptors = (holder: object): ReadonlyArray<readonly [name: string, va
     "value" in descriptor ? [[name, descriptor.value] as const] : []
   )
 
-/** What every class of Effect's has, and what belongs to the language. */
+/** Members that every class of Effect's, and of the language, has. */
 const isOfEverybody = (name: string): boolean => /^(length|name|prototype|constructor|_.*|~.*)$/.test(name)
 
 const functionsOf = (name: string, value: unknown, depth: number): ReadonlyArray<string> => {
@@ -39,7 +39,7 @@ const functionsOf = (name: string, value: unknown, depth: number): ReadonlyArray
   return isPlain ? ownValues(value).flatMap(([member, held]) => functionsOf(`${name}.${member}`, held, depth + 1)) : []
 }
 
-/** What of a package is neither tried nor exempt, and what is exempt and no longer there. */
+/** Exports that are neither tried nor exempt, and exemptions that no longer exist. */
 export const uncovered = (
   exported: Readonly<Record<string, unknown>>,
   tried: Iterable<string>,

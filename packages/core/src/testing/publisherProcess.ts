@@ -1,5 +1,6 @@
 /**
- * A process, or a thread of one, that publishes snapshots and recovers runs beside others, and says what came of it.
+ * A process, or a thread of one, that publishes snapshots and recovers runs in parallel with others, and reports the
+ * results.
  *
  * `node publisherProcess.ts COMMAND FOLDER NAME COUNT`; it prints one line of JSON.
  *
@@ -25,22 +26,22 @@ import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { sampleOwner } from "./runArbitraries.ts"
 import { publishSample, sampleCapture } from "./sampleSnapshots.ts"
 
-/** What a publisher has seen. */
+/** The results of a publisher. */
 export interface Published {
   readonly published: number
   /** Messages of what failed. */
   readonly failures: ReadonlyArray<string>
-  /** What its sweeps removed. */
+  /** The leftovers that its sweeps removed. */
   readonly removed: ReadonlyArray<string>
 }
 
-/** What a recovery did. */
+/** The results of a recovery. */
 export interface Recovered {
   readonly ended: ReadonlyArray<string>
   readonly removed: ReadonlyArray<string>
   /** Messages of what failed. */
   readonly failures: ReadonlyArray<string>
-  /** What could not be removed. */
+  /** Leftovers that could not be removed. */
   readonly left: ReadonlyArray<{ readonly path: string; readonly why: string }>
 }
 

@@ -13,7 +13,7 @@ import type { RunEvent } from "../run/RunEvent.ts"
 import { evolve, initialState, type RunPhase, type RunState } from "../run/RunState.ts"
 import { sampleFiring } from "./kindTrigger.ts"
 
-/** Somebody who runs something. */
+/** An owner of runs. */
 export const sampleOwner: OwnerRecord = { instance: "one", pid: 1, host: "here", bootId: null, startedAtMillis: 0 }
 
 const nanos = fc.nat({ max: 1_000 })
@@ -104,7 +104,8 @@ const leadingOn: Partial<Record<RunPhase, ReadonlyArray<RunCommand["_tag"]>>> = 
 }
 
 /**
- * A command that depends on where a run stands: mostly one that leads it on, so that a short sequence comes far; else any.
+ * A command that depends on the state of a run: mostly one that advances it, so that a short sequence gets far; otherwise
+ * any.
  *
  * Of commands drawn blindly, one sequence in thirty gets as far as a publish.
  */

@@ -66,9 +66,9 @@ export const publishSample = (
     readonly policy?: ManifestDraft["policy"]
     /** A verdict to publish with it. */
     readonly verdict?: "passed" | "failed"
-    /** What it is captured against. */
+    /** The parent of its capture. */
     readonly parent?: Snapshot
-    /** What it is published as a delta to; `parent` if absent. */
+    /** The parent that it is published with; `parent` if absent. */
     readonly publishedWith?: Snapshot
   } = {}
 ) =>

@@ -10,10 +10,10 @@ import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import type { MemoryFiles } from "./MemoryFiles.ts"
 import { publishSample } from "./sampleSnapshots.ts"
 
-/** The store's folder, where no other is said. */
+/** The default folder of the store. */
 export const home = "/data/stillpoint"
 
-/** What a process has of a store. */
+/** The services of a process that uses a store. */
 export type Services = Snapshots | SnapshotStore | DurableFiles
 
 /** One more process on the same files. */
@@ -41,6 +41,6 @@ export const keepSample = (
     })
   )
 
-/** Does something as a process that has seen nothing of what others did. */
+/** Runs an operation as a process that has seen nothing of other operations. */
 export const run = <A, E>(files: MemoryFiles, work: Effect.Effect<A, E, Services>) =>
   Effect.provide(work, handle(files.layer), { local: true })

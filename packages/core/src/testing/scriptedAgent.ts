@@ -1,5 +1,5 @@
 /**
- * The agent of a scripted guest: what it says to each request, and when.
+ * The agent of a scripted guest: its answer to each request, and when it comes.
  *
  * @module
  */
@@ -17,7 +17,7 @@ export const isSecret = (request: AgentRequest): boolean =>
     ? revealedEnvironment(request.identity.env).isSecret
     : "isSecret" in request && request.isSecret
 
-/** Puts into the guest's state what the agent will say to a request. */
+/** Adds the agent's answer to a request to the guest's state. */
 export const scriptedAgent = (options: ScriptedVmmOptions, state: ScriptedState): ((request: AgentRequest) => void) => {
   const guest = (stdin: Uint8Array): ScriptedGuest => ({
     entropy: state.entropy,
@@ -92,7 +92,7 @@ export const scriptedAgent = (options: ScriptedVmmOptions, state: ScriptedState)
   return (asked) => {
     switch (asked._tag) {
       case "Go":
-      // What a scripted command says comes all at once, whatever room there is for it.
+      // A scripted command writes all output at once, whatever its window.
       case "ExecWindow":
       case "ExecResize":
         return
@@ -116,7 +116,7 @@ export const scriptedAgent = (options: ScriptedVmmOptions, state: ScriptedState)
       case "ApplyIdentity":
         return applyIdentity(asked.token, asked.identity)
       case "SetClock":
-        // Before whatever comes next, as a guest's clock is set before its next command.
+        // Takes effect before the next command, as for a real guest.
         state.realtimeAtZero = asked.realtimeNanos - BigInt(state.nowNanos)
         return
       case "StartWorkload": {

@@ -1,6 +1,5 @@
 /**
- * Where the memory of scripted guests lies. An address is the machine's to say and nobody's to know: what stands above takes whatever
- * number is here.
+ * The addresses of scripted guests' memory. Only the machine defines addresses; code above it must accept any number here.
  *
  * @module
  */
@@ -12,5 +11,5 @@ export const scriptedMemoryAddress = 1 << 24
 
 const pageAt = (page: number): number => scriptedMemoryAddress + page * pageBytes
 
-/** Pages that a scripted guest has touched, whenever it is asked. */
+/** The touched pages of a scripted guest, always the same. */
 export const scriptedPages: readonly [number, number, number] = [pageAt(512), pageAt(513), pageAt(1024)]

@@ -1,5 +1,5 @@
 /**
- * What a {@link SnapshotStore} promises about deltas and what they were taken against.
+ * The laws of every {@link SnapshotStore} about deltas and their parents.
  *
  * @module
  */
@@ -41,7 +41,7 @@ const publishRefusal = (target: string, options: Parameters<typeof publishSample
     error._tag === "SnapshotPublishError" ? error.reason._tag : error._tag
   )
 
-/** Writes a manifest anew as somebody would who knows how it is sealed. */
+/** Writes a manifest again with a valid seal, as an attacker could. */
 const forge = Effect.fnUntraced(function* (snapshot: Snapshot, change: Partial<Manifest>) {
   const files = yield* DurableFiles
   const path = join(snapshot.directory, manifestFileName)
@@ -107,7 +107,7 @@ export const deltaLaws = (law: StoreLaw, fresh: () => string): ReadonlyArray<Law
       const reason = yield* refusalOf(chain.at(-1))
       assert.equal(reason._tag === "ParentRefused" && reason.cause._tag, "SnapshotMissing")
       names(reason, gone?.directory ?? "")
-      // What does not need it is as it was.
+      // A snapshot that does not need it is unchanged.
       yield* (yield* SnapshotStore).open(chain[depth - 3]?.directory ?? "")
     })
   ),
@@ -141,7 +141,7 @@ export const deltaLaws = (law: StoreLaw, fresh: () => string): ReadonlyArray<Law
       for (const at of [depth - 1, 1]) {
         const link = chain[at]
         if (newest === undefined || link === undefined) return assert.fail("a link is missing")
-        // Sealed anew, so that nothing but the circle is wrong; a circle of true digests cannot be made.
+        // Sealed again, so that only the circle is wrong; a circle with true digests cannot be made.
         const parent = { directory: basename(newest.directory), digest: newest.manifest.digest }
         yield* forge(link, { parent })
         if (at !== depth - 1) yield* reseal(chain, at)

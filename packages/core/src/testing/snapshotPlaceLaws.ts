@@ -1,6 +1,5 @@
 /**
- * What a {@link SnapshotStore} promises of places that are not its alone: what others left there, what is somebody's, and what others
- * do there at the same time.
+ * The laws of every {@link SnapshotStore} about shared folders: leftovers, foreign files, and concurrent operations.
  *
  * @module
  */
@@ -28,7 +27,7 @@ export const besides = (directory: string) =>
     return names.filter((name) => !name.startsWith("snapshot-"))
   })
 
-/** A directory as an owner leaves it that ends without tidying up: marked, and held by nobody. */
+/** A directory as an owner leaves it that ends without clean-up: marked, and not locked. */
 const leaveBehind = (parent: string, kind: "staging" | "contents") =>
   Effect.gen(function* () {
     const files = yield* DurableFiles
@@ -76,7 +75,7 @@ export const placeLaws = (
         join(parent, `.stillpoint-${id}`),
         join(parent, `contents-${id}`)
       ]
-      // Snapshots with such names, and directories of somebody's with them; beside a snapshot and in it.
+      // Snapshots with such names, together with foreign directories, beside a snapshot and in it.
       for (const name of names) yield* publishSample(name, name)
       yield* publishSample(target, "one")
       const theirs = [`.stillpoint-${id.replace("0", "f")}`, `contents-${id}`]
@@ -158,7 +157,7 @@ export const placeLaws = (
       const store = yield* SnapshotStore
       const files = yield* DurableFiles
       const labels = Array.from({ length: 8 }, (_, index) => `${index}`)
-      // On a busy host seven turns may take longer than a publisher waits for its own: it says so, changes nothing, and comes again.
+      // On a busy host seven turns may exceed a publisher's maximum wait: it fails, changes nothing, and tries again.
       yield* Effect.forEach(
         labels,
         (label) =>
@@ -215,7 +214,7 @@ export const placeLaws = (
       const copy = fresh()
       yield* copyOf(target, copy)
       assert.equal((yield* store.open(copy)).manifest.runId, "one")
-      // Once it is a snapshot it is one like any other: what is replaced goes.
+      // As a snapshot it is like any other: a replacement removes it.
       const { manifest } = yield* publishSample(copy, "two", { replace: true })
       const contents = (yield* files.list(copy)).filter((name) => name.startsWith("contents-"))
       assert.deepEqual(contents, [manifest.contents])

@@ -1,5 +1,5 @@
 /**
- * What every {@link SnapshotStore} promises.
+ * The laws of every {@link SnapshotStore}.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * A client of an agent that says what a test wants.
+ * A client of an agent whose events a test chooses.
  *
  * @module
  */
@@ -12,15 +12,15 @@ import type { MachineStop } from "../Vmm.ts"
 
 type Body<E> = E extends GuestEvent ? Omit<E, "seq" | "atNanos"> : never
 
-/** What a guest says, wherever it stands on its timeline. */
+/** An event of a guest, without its place on the timeline. */
 export type SaidBody = Body<GuestEvent>
 
 /** Command and token of every request to an agent of {@link toldAgent}. */
 export const toldId = 7
 
 /**
- * A client of the agent of a machine that was restored: whenever it is let run, it says the same events, and a second passes. Every
- * request has the id {@link toldId}.
+ * A client of a restored machine's agent: whenever it runs, the same events come, and a second passes. Every request has the id
+ * {@link toldId}.
  */
 export const toldAgent = (...said: ReadonlyArray<SaidBody>): ReturnType<typeof makeAgent> => {
   const events = new Subject<GuestEvent>()

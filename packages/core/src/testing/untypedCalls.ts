@@ -1,5 +1,5 @@
 /**
- * What programs without types call things with, and the law that they are refused by name: for every package that has functions.
+ * Arguments that callers without types may pass, and the law that they are refused by name: for every package with functions.
  *
  * @module
  */
@@ -44,7 +44,7 @@ export const rubbish: fc.Arbitrary<unknown> = fc.oneof(
   )
 )
 
-/** What is right, with some of it replaced; or something else altogether. */
+/** A valid value with some parts replaced, or something else altogether. */
 export const nearly = (
   right: Readonly<Record<string, unknown>>,
   names: ReadonlyArray<string> = []
@@ -62,12 +62,12 @@ export const nearly = (
 /** The commonest: an argument that is left out, or something altogether else. */
 const usuallyMisplaced: ReadonlyArray<unknown> = [undefined, null, Symbol("x"), 5, 5n, "x", true, () => 1, [], {}]
 
-/** A function as a program without types calls it; what it hands out is not used. */
+/** A function as a caller without types calls it; its result is not used. */
 export type UntypedCall<R> = (...args: ReadonlyArray<never>) => Effect.Effect<unknown, unknown, R>
 
 /**
- * Whatever a function is called with, it does, or says with a tagged error that it does not: it never dies. `given` are values that its
- * arguments are nearly; `misplaced` are put into the place of each of them in turn. Fails if nothing was refused.
+ * With any arguments, a function succeeds or fails with a tagged error; it never dies. `given` are the values that the generated
+ * arguments resemble; `misplaced` are put into the place of each of them in turn. Fails if nothing was refused.
  */
 export const isDoneOrRefusedByName = <R>(
   call: UntypedCall<R | Scope.Scope>,

@@ -1,5 +1,5 @@
 /**
- * What programs without types call of this package, and what its arguments are nearly.
+ * The untyped calls of this package, and the values that their arguments resemble.
  *
  * @module
  */
@@ -88,7 +88,7 @@ const on =
   (...args) =>
     Effect.flatMap(SnapshotStore, (store) => (store[method] as unknown as Untyped)(...args))
 
-/** What a machine is asked, at its first listener. */
+/** Operations on a machine, at its first listener. */
 const ofMachine =
   (ask: (machine: Machine, ...args: ReadonlyArray<never>) => Effect.Effect<unknown, unknown, Scope.Scope>): Untyped =>
   (...args) =>
@@ -132,7 +132,7 @@ const ofFiles =
       type: () => Effect.void,
       nextToken: () => Effect.succeed(7),
       nowNanos: Effect.succeed(0),
-      // Of a machine that was restored: its agent is there.
+      // A restored machine: its agent is ready.
       nextSeq: () => 1,
       eventsFrom: () => events,
       eventsSoFar: Effect.succeed([]),
@@ -151,7 +151,7 @@ const ofFiles =
 const folder = mkdtempSync(join(tmpdir(), "stillpoint-untyped-"))
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }))
 
-/** Whatever a file is called, it is made in a folder of this test. */
+/** Every file is made in a folder of this test. */
 const inFolder = (options: unknown): unknown =>
   Predicate.hasProperty(options, "path") && typeof options.path === "string"
     ? { ...options, path: join(folder, "a/b/c", options.path) }

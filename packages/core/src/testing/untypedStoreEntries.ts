@@ -1,5 +1,5 @@
 /**
- * What programs without types call of snapshots, their names, and what serves clones of them.
+ * The untyped calls about snapshots, their names, and serving clones of them.
  *
  * @module
  */

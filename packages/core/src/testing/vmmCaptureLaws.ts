@@ -1,5 +1,5 @@
 /**
- * What every {@link Vmm} promises about captures, deltas and restores.
+ * The laws of every {@link Vmm} about captures, deltas and restores.
  *
  * @module
  */
@@ -55,7 +55,7 @@ export const captureLaws = <R>(
   const step = Effect.fnUntraced(function* (machine: Machine) {
     yield* machine.run({ budgetNanos: Math.max(1, Math.floor((yield* machine.nowNanos) / 20)) })
   })
-  /** A full capture at the event, and deltas of the guest going on, the newest last. */
+  /** A full capture at the event, and deltas as the guest continues, the newest last. */
   const chainOf = Effect.fnUntraced(function* (machine: Machine) {
     yield* toKind(machine)
     const links = [yield* take(machine)]

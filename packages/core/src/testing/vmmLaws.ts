@@ -1,5 +1,5 @@
 /**
- * What every {@link Vmm} promises.
+ * The laws of every {@link Vmm}.
  *
  * @module
  */
@@ -137,7 +137,7 @@ export const vmmLaws = <R = never>(subject: VmmSubject<R>): ReadonlyArray<Law<Vm
         )
         assert.equal(stop.seq, events.at(-1)?.seq)
         assert.equal(yield* machine.nowNanos, stop.atNanos)
-        // What an engine cannot stop at exactly, it stops at later, never earlier.
+        // An engine that cannot stop exactly stops later, never earlier.
         if (machine.isDeterministic) assert.equal(stop.atNanos, events.at(-1)?.atNanos)
         else assert.ok(stop.atNanos >= (events.at(-1)?.atNanos ?? 0))
       })
@@ -282,7 +282,7 @@ export const vmmLaws = <R = never>(subject: VmmSubject<R>): ReadonlyArray<Law<Vm
             return yield* after(fork)
           })
         )
-        // The fork ran on, and was closed: the original stands where it stood.
+        // The fork ran on, and was closed: the original has not moved.
         assert.equal(yield* machine.nowNanos, atNanos)
         assert.deepEqual({ events: yield* machine.eventsSoFar(), digest: yield* machine.digest }, before)
         const original = yield* after(machine)
@@ -296,7 +296,7 @@ export const vmmLaws = <R = never>(subject: VmmSubject<R>): ReadonlyArray<Law<Vm
         const disk = { name: "first", access: "scratch" as const, sizeBytes: 1 << 20 }
         const attached = yield* Effect.result(machine.attachDisk(disk))
         if (Result.isFailure(attached)) {
-          // A recording has no slots, and says so.
+          // A recording has no slots, and fails with that reason.
           assert.equal(attached.failure.reason._tag, "NotInARecording")
           return
         }
@@ -321,7 +321,7 @@ export const vmmLaws = <R = never>(subject: VmmSubject<R>): ReadonlyArray<Law<Vm
           assert.deepEqual(inOrder(activity), inOrder({ ...told, atNanos: yield* machine.nowNanos }))
           seen.add(activity.isIdle)
           if (!forks) continue
-          // Who joins a fork has seen nothing of what came before.
+          // A new subscriber of a fork has seen none of the earlier events.
           yield* Effect.scoped(
             Effect.gen(function* () {
               const fork = yield* machine.fork

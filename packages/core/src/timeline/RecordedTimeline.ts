@@ -8,7 +8,7 @@
  * {"_tag":"TimelineEnd","atNanos":4000000000,"reason":"time","events":512} the end; missing if the writer was cut off
  * ```
  *
- * Recordings of older versions are read, and brought up to the present one.
+ * Recordings of older versions are read and upcast.
  *
  * A last line that is cut off (no newline, no JSON) is left out and reported; anything else that is not as it should be is
  * refused with its line number.
@@ -33,7 +33,7 @@ export interface TornLine {
 export interface RecordedTimeline {
   readonly header: TimelineHeader
   readonly events: ReadonlyArray<GuestEvent>
-  /** How it ended; `null` if the writer was cut off. */
+  /** Its end; `null` if the writer was interrupted. */
   readonly end: TimelineEnd | null
   /** The last line, if it was cut off and left out. */
   readonly torn: TornLine | null
@@ -204,7 +204,7 @@ export class TimelineDecoder {
     const events: Array<GuestEvent> = []
     if (this.pendingBytes > 0) {
       const last = this.whole(new Uint8Array(0))
-      // The header is written at once with what follows; without it nothing can be said about the rest.
+      // The header is written together with the first events; without it the rest cannot be interpreted.
       const isTorn = this.hasHeader && !this.hasEnded && !isJson(this.text, last)
       if (isTorn) parts.push({ _tag: "Torn", torn: { line: this.line + 1, sizeBytes: last.length } })
       else {

@@ -34,12 +34,12 @@ const cannot = (what: string) => ({
 })
 
 /**
- * Machines that do what a recording says: their events come at their recorded guest times, whatever is asked of them.
+ * Machines that follow a recording: their events come at their recorded guest times, whatever the requests.
  *
- * `boot` ignores what it is told to boot. Requests to the agent are accepted, and have the answers that were recorded, if any;
- * `exec`, `capture` and `restore` fail with the reason `NotInARecording`. A run that passes the end of the recording stops there
- * with reason `budget`, and the next one fails with the reason `RecordingEnded`; after a recorded halt, reset, fault or final rest
- * runs stop as they did on the machine.
+ * `boot` ignores its specification. Requests to the agent are accepted, and have the recorded answers, if any; `exec`, `capture`
+ * and `restore` fail with the reason `NotInARecording`. A run that passes the end of the recording stops there with reason
+ * `budget`, and the next one fails with the reason `RecordingEnded`; after a recorded halt, reset, fault or final rest, runs stop
+ * as they did on the machine.
  */
 export const ReplayVmm = {
   layer: (timeline: RecordedTimeline): Layer.Layer<Vmm> =>
@@ -64,7 +64,7 @@ export const replayMachine = Effect.fn("replayMachine")(function* (
   return machineOf(player)
 })
 
-/** Where a replay stands. */
+/** The position of a replay. */
 export interface ReplayPosition {
   /** Events before this one have happened. */
   readonly index: number
@@ -96,7 +96,7 @@ class Player {
     return Math.max(this.timeline.end?.atNanos ?? 0, this.timeline.events.at(-1)?.atNanos ?? 0)
   }
 
-  /** How the recorded guest ended, if it did. */
+  /** The end of the recorded guest, if it ended. */
   get finalStop(): "halted" | "reset" | "fault" | "idle" | "horizon" | null {
     const reason = this.timeline.end?.reason
     if (reason === "halted" || reason === "reset" || reason === "fault" || reason === "idle" || reason === "horizon")
@@ -116,7 +116,7 @@ class Player {
     const isOver = this.index === events.length && this.nowNanos >= this.endNanos
     while (this.index < events.length) {
       const event = events[this.index] as GuestEvent
-      // The machine stops before it does what comes after that time; what comes at it has been done.
+      // The machine stops before events after that time; events at that time have happened.
       if (event.atNanos > limit) return this.stopAt(limit, atLimit)
       this.index += 1
       this.nowNanos = Math.max(this.nowNanos, event.atNanos)
@@ -181,7 +181,7 @@ const machineOf = (player: Player): Machine => {
       return answer !== undefined && "token" in answer ? answer.token : player.tokens
     })
   const turn = Effect.fnUntraced(function* (until: MachineUntil) {
-    // As on a machine, a run takes a turn of the event loop: whoever would pause or interrupt it can.
+    // As on a machine, a run yields to the event loop, so that it can be paused or interrupted.
     yield* Effect.yieldNow
     const stop = yield* open((): MachineStop | null =>
       player.isPaused ? { reason: "paused", seq: null, atNanos: player.nowNanos } : player.run(until)

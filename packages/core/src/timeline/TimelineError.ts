@@ -17,7 +17,7 @@ export const TimelineReason = Schema.TaggedUnion({
   Garbage: { line: Schema.Natural, message: Schema.String },
   /** An event is out of order: a gap, a repetition, or time that goes back. */
   OutOfOrder: { line: Schema.Natural, message: Schema.String },
-  /** The end line does not agree with what came before it, or something follows it. */
+  /** The end line contradicts the preceding lines, or is not the last line. */
   WrongEnd: { line: Schema.Natural, message: Schema.String },
   /** A line is longer than any event can be. */
   LineTooLong: { line: Schema.Natural, limitBytes: Schema.Natural }

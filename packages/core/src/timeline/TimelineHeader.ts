@@ -1,5 +1,5 @@
 /**
- * What a recorded timeline says about the run that it records.
+ * The header of a recorded timeline, which describes the recorded run.
  *
  * @module
  */
@@ -33,7 +33,7 @@ export const TimelineHeader = Schema.Struct({
   seed: Schema.NullOr(Schema.Natural),
   /** `seq` of the first event. */
   firstSeq: Schema.Natural.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
-  /** What the guest was in the middle of before it; absent where it had executed nothing. */
+  /** The guest's activity before it; absent if it had executed nothing. */
   beginning: Schema.optionalKey(GuestActivity)
 })
 export type TimelineHeader = typeof TimelineHeader.Type

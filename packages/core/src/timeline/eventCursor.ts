@@ -1,5 +1,5 @@
 /**
- * Where one policy stands in a machine's log.
+ * The position of one policy in a machine's log.
  *
  * @module
  */
@@ -37,7 +37,7 @@ export const eventCursor = (machine: Machine, beginning: GuestActivity = machine
   const ahead = Effect.map(
     Effect.suspend(() => machine.eventsSoFar(unseenSeq)),
     (events): ReadonlyArray<GuestEvent> => {
-      // Whoever else looked meanwhile has seen some of them.
+      // Another reader may have advanced the cursor meanwhile.
       for (const event of events) if (event.seq >= unseenSeq) seen.push(event)
       unseenSeq = Math.max(unseenSeq, (events.at(-1)?.seq ?? -1) + 1)
       return seen
@@ -65,7 +65,7 @@ export const eventCursor = (machine: Machine, beginning: GuestActivity = machine
   }
 }
 
-/** Whether an event of some kinds is among some events, from the `from`-th on: those before were looked at before. */
+/** Whether one of some events, from the `from`-th on, is of one of the kinds; earlier ones were checked before. */
 export const isAmong = (
   kinds: ReadonlyArray<GuestEventKind>,
   events: ReadonlyArray<GuestEvent>,

@@ -1,8 +1,8 @@
 /**
  * One guest event as one line of JSON, in one way only: the keys in the order of the schema.
  *
- * Kinds whose JSON form equals their value are read and written directly; the others, and everything that is not as expected,
- * go through the schema, which knows what to say about it.
+ * Kinds whose JSON form equals their value are read and written directly. All others, and all unexpected input, go through
+ * the schema, which describes the problem.
  *
  * @module
  */
@@ -39,7 +39,7 @@ export const encodeEventLine = (event: GuestEvent): string => {
   return `${line}}`
 }
 
-/** The event of a line, or what is wrong with it. */
+/** The event of a line, or a description of the problem. */
 export const decodeEventLine = (line: string): Result.Result<GuestEvent, string> => {
   let value: unknown
   try {

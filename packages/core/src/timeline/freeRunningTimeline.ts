@@ -1,5 +1,6 @@
 /**
- * A machine that goes on while its policy thinks: for engines that cannot stop at the instruction that caused an event.
+ * A machine that runs on while its policy decides: for engines that cannot stop at the instruction that caused an
+ * event.
  *
  * @module
  */
@@ -13,13 +14,13 @@ import type { Machine, MachineStop, MachineUntil } from "../Vmm.ts"
 import { eventCursor, isAmong } from "./eventCursor.ts"
 import { freezeClaims } from "./freezeClaims.ts"
 
-/** How often guest time is looked at while a policy waits for a time and nothing happens. */
+/** Interval of checks of guest time while a policy waits for a time and nothing happens. */
 const lookEvery = "1 millis"
 
 /**
  * The timeline of one policy on a machine that runs from the first advance until it is held.
  *
- * What happens between an event and `hold` is the slippage; nothing is lost in it, and it is told with the next drain.
+ * The time between an event and `hold` is the slippage; its events are not lost but returned by the next drain.
  */
 export const freeRunningTimeline = (
   machine: Machine,
@@ -45,7 +46,7 @@ export const freeRunningTimeline = (
         yield* machine.pause
         yield* Fiber.await(fiber)
       }
-      // A pause that was asked for is no end of the guest.
+      // A requested pause is not the end of the guest.
       if (ended !== null && Exit.isSuccess(ended) && ended.value.reason === "paused") ended = null
       return yield* machine.nowNanos
     })
@@ -54,7 +55,7 @@ export const freeRunningTimeline = (
       Effect.gen(function* () {
         const pace = until.pace ?? "asFastAsPossible"
         if (running !== null && runningPace !== pace) {
-          // A run keeps its pace to its end; an end that the guest came to by itself meanwhile stays one.
+          // A run keeps its pace to its end; if the guest itself ended meanwhile, that end counts.
           yield* hold
           if (ended !== null) return
         }
@@ -73,7 +74,7 @@ export const freeRunningTimeline = (
         )
       })
 
-    /** Events before `from` were looked at before. */
+    /** Events before `from` were checked before. */
     const reached = (
       until: AdvanceUntil,
       events: ReadonlyArray<GuestEvent>,
@@ -91,7 +92,7 @@ export const freeRunningTimeline = (
         let looked = 0
         while (true) {
           const generation = news.generation()
-          // Guest time first: whatever happened before it is among the events then.
+          // Guest time first, so that the events include everything before it.
           const nowNanos = yield* machine.nowNanos
           const events = yield* cursor.ahead
           const stop = reached(until, events, looked, nowNanos)
@@ -114,7 +115,7 @@ export const freeRunningTimeline = (
       hold,
       requestFreeze: frozen.request,
       requestThaw: frozen.giveBack,
-      // The next advance lets the guest go on.
+      // The next advance runs the guest.
       exclusively: (effect) => Effect.andThen(hold, effect)
     }
   })

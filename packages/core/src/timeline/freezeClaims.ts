@@ -7,15 +7,18 @@ import { Effect } from "effect"
 import type { MachineError } from "../MachineErrors.ts"
 import type { Machine } from "../Vmm.ts"
 
-/** What one policy may ask for. */
+/** The freeze requests of one policy. */
 export interface FreezeClaim {
-  /** Asks the agent to freeze the workload, whether somebody else has or not: its answer is for this one. */
+  /** Asks the agent to freeze the workload, even if another policy has, since each needs its own answer. */
   readonly request: Effect.Effect<void, MachineError>
-  /** Gives it back: the agent thaws the workload once nobody holds it. Nothing, where nothing was asked for. */
+  /**
+   * Withdraws the request: the agent thaws the workload once no policy requires the freeze. Does nothing
+   * without a request.
+   */
   readonly giveBack: Effect.Effect<void, MachineError>
 }
 
-/** Keeps apart what the policies on a machine hold: none of them thaws what another one has frozen. */
+/** Tracks which policies on a machine require the freeze, so that none thaws what another has frozen. */
 export const freezeClaims = (machine: Machine): { readonly join: () => FreezeClaim } => {
   const holders = new Set<FreezeClaim>()
   return {

@@ -18,10 +18,10 @@ export const machineUntilOf = (until: AdvanceUntil): MachineUntil => ({
 })
 
 /**
- * Lets a machine be advanced by one policy, from its first event on, or from now on: `yield* machine.activity` as `beginning`. A
- * machine that has lived for so long that its log has dropped what was first can be watched from now on only.
+ * Lets one policy advance a machine, from its first event on, or from now on with `yield* machine.activity` as `beginning`. If
+ * the log has dropped its first events, the machine can be watched from now on only.
  *
- * A probe that needs the guest (`exclusively`) pauses an advance in progress, which then goes on as if nothing had been.
+ * A probe that needs the guest (`exclusively`) pauses an advance in progress, which then continues unchanged.
  */
 export const lockstepTimeline = (
   machine: Machine,
@@ -48,7 +48,7 @@ export const lockstepTimeline = (
 
     const advance = (until: AdvanceUntil) =>
       Effect.gen(function* () {
-        // What happened before this policy looked: told first, the guest stands meanwhile.
+        // Earlier events are delivered first, while the guest is stopped.
         const now = yield* machine.nowNanos
         const earlier = yield* cursor.take(now)
         const isDue = until.atNanos !== null && until.atNanos <= now
@@ -85,7 +85,7 @@ export const lockstepTimeline = (
           Effect.sync(() => {
             probesWaiting += 1
           }),
-          // A pause that nobody runs into would end the probe's own run.
+          // A pause while no run is in progress would end the probe's own run.
           () =>
             Effect.andThen(
               Effect.suspend(() => (isAdvancing ? machine.pause : Effect.void)),

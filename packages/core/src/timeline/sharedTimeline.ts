@@ -15,7 +15,7 @@ import { machineUntilOf } from "./lockstepTimeline.ts"
 
 interface Participant {
   readonly cursor: EventCursor
-  /** How many of the events ahead of its cursor were found not to be what it waits for. */
+  /** Number of events ahead of its cursor that it is known not to wait for. */
   looked: number
   waiting: { readonly until: AdvanceUntil; readonly told: Deferred.Deferred<TimelineAdvance, MachineError> } | null
 }
@@ -23,14 +23,14 @@ interface Participant {
 /** Hands out timelines over one machine. */
 export interface SharedTimeline {
   /**
-   * Joins: from now on the guest goes on only while this participant waits in `advance`, like all the others. It leaves with the
-   * scope, and may capture between advances: nobody moves the guest then.
+   * Joins: from now on the guest runs only while this participant waits in `advance`, like all the others. It leaves with the
+   * scope, and may capture between advances, when the guest is stopped.
    */
   readonly join: Effect.Effect<GuestTimeline["Service"], never, Scope.Scope>
 }
 
 /**
- * Lets several policies watch one machine in lockstep: it goes on when all of them wait, until the first that is satisfied.
+ * Lets several policies watch one machine in lockstep: the guest runs when all of them wait, until the first condition is met.
  *
  * Everyone must join before the first advances, or miss nothing but see the guest moved meanwhile.
  */
@@ -80,13 +80,13 @@ export const sharedTimeline = (machine: Machine, beginning: GuestActivity = mach
   const everyoneWaits = (): boolean =>
     participants.size > 0 && [...participants].every((participant) => participant.waiting !== null)
 
-  /** Moves the guest as far as everyone agrees. Whoever makes the last one wait does it. */
+  /** Runs the guest as far as all participants allow. The last one to wait does it. */
   const move: Effect.Effect<void> = Effect.suspend(() => {
     if (isMoving || !everyoneWaits()) return Effect.void
     isMoving = true
     const kinds = new Set<GuestEventKind>()
     let atNanos: number | null = null
-    // Real time wins: somebody waits for something outside the guest.
+    // Real time wins: a participant waits for something outside the guest.
     const pace = [...participants].some(({ waiting }) => waiting?.until.pace === "realTime")
       ? "realTime"
       : "asFastAsPossible"
@@ -109,7 +109,7 @@ export const sharedTimeline = (machine: Machine, beginning: GuestActivity = mach
           })
         )
       )
-      // A probe took the guest in between: the next move goes on.
+      // A probe used the guest in between; the next move continues.
       if (stop.reason === "paused" && probesWaiting > 0) return yield* Effect.yieldNow
       yield* tell(stop.reason, stop.atNanos)
     }).pipe(
@@ -139,7 +139,7 @@ export const sharedTimeline = (machine: Machine, beginning: GuestActivity = mach
     yield* Effect.addFinalizer(() =>
       Effect.suspend(() => {
         participants.delete(participant)
-        // The others may have waited for this one only, and for a workload that it had frozen.
+        // The others may have waited only for this one, and for a workload that it had frozen.
         return Effect.andThen(
           Effect.ignore(participants.size > 0 ? frozen.giveBack : Effect.void),
           everyoneWaits() ? Effect.asVoid(Effect.forkDetach(moveAll)) : Effect.void
@@ -178,7 +178,7 @@ export const sharedTimeline = (machine: Machine, beginning: GuestActivity = mach
           Effect.sync(() => {
             probesWaiting += 1
           }),
-          // A pause that nobody runs into would end the probe's own run.
+          // A pause while no run is in progress would end the probe's own run.
           () =>
             Effect.andThen(
               Effect.suspend(() => (isRunning ? machine.pause : Effect.void)),
@@ -192,7 +192,7 @@ export const sharedTimeline = (machine: Machine, beginning: GuestActivity = mach
     }
   })
 
-  /** Moves until somebody was told, or somebody does not wait. */
+  /** Moves until a participant has an answer, or one does not wait. */
   const moveAll: Effect.Effect<void> = Effect.suspend(() =>
     isMoving || !everyoneWaits()
       ? Effect.void

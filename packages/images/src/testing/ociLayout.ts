@@ -11,7 +11,7 @@ export interface LayerEntry {
   readonly content?: string | Uint8Array
   readonly link?: string
   readonly mode?: number
-  /** Whose it is; user and group 1000 if absent. */
+  /** Its owner; user and group 1000 if absent. */
   readonly owner?: number
 }
 
@@ -41,10 +41,10 @@ export const tar = (entries: ReadonlyArray<LayerEntry>): Uint8Array => {
   return Buffer.concat([...blocks, Buffer.alloc(1024)])
 }
 
-/** How a layer is compressed. */
+/** The compression of a layer. */
 export type Compression = "none" | "gzip" | "zstd"
 
-/** What is to stand in a layout. */
+/** The content of a layout. */
 export interface LayoutSpec {
   readonly layers: ReadonlyArray<ReadonlyArray<LayerEntry> | Uint8Array>
   readonly tag?: string

@@ -54,7 +54,7 @@ export const binned = ({ at, shape, values }, from, to, columns, end = Infinity)
     }
     return { ys, points: next - first, total }
   }
-  // A processor works from the first instruction on; nothing else is there before it was told of.
+  // A processor works from the first instruction on; every other lane is empty before its first event.
   let level = first > 0 ? (values?.[first - 1] ?? 0) : shape === "share" ? 1 : 0
   let known = 0
   for (let column = 0; column < columns; column += 1) {

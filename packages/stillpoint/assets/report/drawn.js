@@ -50,7 +50,7 @@ const fitting = (context, text, room) => {
 /** Rows of labels in the lane of moments. */
 const labelRows = 5
 
-/** What is labelled first, where there is not room for all. */
+/** The order in which labels are placed where there is not room for all. */
 const precedence = { captured: 0, fired: 1, trouble: 2, guest: 3 }
 
 /**
@@ -79,7 +79,7 @@ export const drawMoments = ({ plot, run, view }) => {
     const begin = isLeft ? x - size : x - 4 * ratio
     const end = isLeft ? x + 4 * ratio : x + size
     const isFree = taken.map((row) => row.every(([from, to]) => to < begin || from > end))
-    // What came of it all stands below, next to the lanes; what led to it above.
+    // Outcomes stand below, next to the lanes; the moments that led to them stand above.
     const row = kind === "guest" || kind === "trouble" ? isFree.indexOf(true) : isFree.lastIndexOf(true)
     const y = bbox.top + rowHeight * ((row < 0 ? labelRows : row) + 0.5)
     ctx.lineWidth = ratio
@@ -162,7 +162,7 @@ export const drawPolicy = ({ plot, run }) => {
 }
 
 /**
- * What concerns every lane: the calm before the capture behind it, the decision and the capture across it.
+ * Marks that cross every lane: the calm before the capture behind them, the decision and the capture in front.
  *
  * @param {Drawn} drawn
  * @param {boolean} isBehind

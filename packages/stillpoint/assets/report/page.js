@@ -82,7 +82,7 @@ const dataFor = ({ lane, plot, run, shown }) => {
   return [xs, drawn.ys]
 }
 
-/** Draws everything anew: another stretch is in view, or other colours are in use. */
+/** Redraws the page after a change of the visible range or of the colours. */
 const show = () => {
   for (const chart of charts) chart.plot.setData(dataFor(chart))
   const span = view.to - view.from
@@ -110,7 +110,7 @@ const move = (part) => {
 const all = () => look(whole.from, whole.to)
 
 /**
- * What there is near a time: of a lane what happened last before it, if that was close.
+ * The texts for a time: for each lane, its last event before that time, if it is close.
  *
  * @param {Run} run
  * @param {Lane | null} lane
@@ -143,7 +143,7 @@ const point = ({ drawing, lane, run }, left, time) => {
   pointer.style.transform = `translate(${Math.max(8, x)}px, ${bottom + 6}px)`
 }
 
-/** Lanes of runs side by side stand at the same height. */
+/** Lanes of runs side by side line up. */
 const triggers = Math.max(1, ...runs.map((run) => run.policy?.bars.length ?? 0))
 /** @param {string} id */
 const heightOf = (id) => (id === "policy" ? triggers * triggerHeight : (heights[/** @type {"moments"} */ (id)] ?? 44))

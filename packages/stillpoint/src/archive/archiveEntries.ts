@@ -25,7 +25,7 @@ export const recordEntry = "stillpoint.json"
 export const pieceEntry = ({ digest }: Pick<ArtifactPiece, "digest">): string =>
   `pieces/${digest.replace("sha256:", "")}`
 
-/** The two parts of an archive: what is of the manifests, and all else. */
+/** The two parts of an archive: the pieces of the manifests, and all others. */
 export const piecesOf = (
   { files, snapshots }: Pick<TransferRecord, "files" | "snapshots">,
   where: (path: string) => string

@@ -26,7 +26,7 @@ export interface Exported {
 const addEntry = (archive: Pack, name: string, bytes: Uint8Array, signal: AbortSignal) =>
   new Promise<void>((done, failed) => {
     signal.throwIfAborted()
-    // Nobody takes what comes after the end that a reader was told of.
+    // A reader that has seen the end does not read on.
     archive.once("close", () => failed(new Error("the archive was closed")))
     archive.entry({ name, size: bytes.byteLength, mode: 0o600 }, Buffer.from(bytes), (error) =>
       error === null || error === undefined ? done() : failed(error)
@@ -60,7 +60,7 @@ export const exportSnapshot = Effect.fn("exportSnapshot")(function* (reference: 
   const begin = (signal: AbortSignal) => {
     const archive = pack()
     archive.setMaxListeners(0)
-    // Its end is told by who reads it; where nobody has begun to, it is nobody's error.
+    // The reader reports errors of the stream; before one reads, an error has no effect.
     archive.on("error", () => undefined)
     const written = write(archive, signal)
     written.catch((cause: unknown) => archive.destroy(cause instanceof Error ? cause : new Error(String(cause))))

@@ -18,7 +18,7 @@ import { archiveRecord, pieceEntry, piecesOf, recordEntry } from "./archiveEntri
 
 type Entry = AsyncIterable<Uint8Array> & { readonly header: Header }
 
-/** Entries one after the other, each of which must be the one that is expected. */
+/** Entries in order, each of which must be the expected one. */
 class Entries extends RecordReading {
   private readonly entries: AsyncIterator<Entry>
 
@@ -43,14 +43,14 @@ class Entries extends RecordReading {
     return next.value
   }
 
-  /** What the next entry holds, which is in memory as a whole. */
+  /** The content of the next entry, read into memory as a whole. */
   async read(name: string, size: { readonly exactly: number } | { readonly atMost: number }): Promise<Uint8Array> {
     const pieces: Array<Uint8Array> = []
     for await (const piece of await this.take(name, size)) pieces.push(piece)
     return Buffer.concat(pieces)
   }
 
-  /** The piece that is next, checked and written to its places; one that is wanted nowhere is passed by. */
+  /** The next piece, checked and written to its places; a piece without a place is skipped. */
   async readPiece(piece: ArtifactPiece, places: ArtifactPiece["places"]): Promise<void> {
     const name = pieceEntry(piece)
     const bytes = await this.read(name, { exactly: piece.size })
@@ -81,7 +81,7 @@ const keyOf = ({ digest, size }: ArtifactPiece): string => `${digest} ${size}`
 
 const Asked = Schema.Struct({ path: Path, name: Schema.optional(SnapshotName), options: Tagging })
 
-/** A regular file; a pipe without a writer would be waited for, and nothing ends that. */
+/** Only a regular file: opening a pipe without a writer would block, and cannot be interrupted. */
 const openArchive = (path: string) =>
   Effect.acquireRelease(
     Effect.tryPromise({
@@ -102,7 +102,7 @@ const entriesOf = Effect.fnUntraced(function* (path: string) {
     Effect.sync(() => {
       const source = file === null ? process.stdin : file.handle.createReadStream({ autoClose: false })
       const archive = extract()
-      // Its end is told by who reads it.
+      // The reader reports errors of the stream.
       archive.on("error", () => undefined)
       source.on("error", (cause: Error) => archive.destroy(cause))
       source.pipe(archive)
@@ -144,7 +144,7 @@ export const importSnapshot = Effect.fn("importSnapshot")(
     const record = yield* attempt(async () =>
       entries.record(await entries.read(recordEntry, { atMost: mostRecordBytes }), archiveRecord)
     )
-    // Told before more is read, and once more, under the lock, when it is given.
+    // Checked before more is read, and again under the lock when the name is set.
     if (name !== undefined && options.replace !== true && options.expecting === undefined) {
       yield* isFree(name, record.snapshots[0])
     }

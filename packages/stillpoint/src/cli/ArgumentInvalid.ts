@@ -1,11 +1,11 @@
 /**
- * What no schema of a flag can refuse by itself.
+ * Errors in arguments that no flag's schema can detect.
  *
  * @module
  */
 import { Schema } from "effect"
 
-/** An argument that no schema of a flag can refuse by itself. */
+/** An argument is invalid in a way that no flag's schema can detect. */
 export class ArgumentInvalid extends Schema.TaggedError<ArgumentInvalid>()("ArgumentInvalid", {
   argument: Schema.String,
   expected: Schema.String,

@@ -5,10 +5,11 @@
  */
 import { Effect } from "effect"
 
-/** Writes bytes and waits until they are taken, at the pace of who reads. */
+/** Writes bytes and waits until the reader has taken them. */
 export const write = (stream: NodeJS.WriteStream, bytes: Uint8Array | string): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
-    // What comes after the other end was closed goes nowhere; the program ends by the stream's own event.
+    // Once the reader has closed the stream, output is discarded; the stream's own event ends the
+    // program.
     if (stream.destroyed || bytes.length === 0) resume(Effect.void)
     else stream.write(bytes, () => resume(Effect.void))
   })
@@ -23,7 +24,7 @@ export const note = (line: string): Effect.Effect<void> => write(process.stderr,
 export const answer = (json: boolean, value: unknown, words: ReadonlyArray<string>): Effect.Effect<void> =>
   json ? say(JSON.stringify(value)) : words.length === 0 ? Effect.void : say(words.join("\n"))
 
-/** Columns, as wide as what is in them. */
+/** Rows as columns, each as wide as its content. */
 export const table = (rows: ReadonlyArray<ReadonlyArray<string>>): ReadonlyArray<string> => {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
   return rows.map((row) =>

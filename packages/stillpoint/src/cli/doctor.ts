@@ -1,5 +1,5 @@
 /**
- * What works on this host, and what is missing.
+ * The checks of `doctor`: what works on this host, and what is missing.
  *
  * @module
  */
@@ -10,11 +10,11 @@ import { type EngineReport, engines, NativeAgent } from "@stillpoint/native"
 import { Effect, Layer, Result, Schema } from "effect"
 import { dirname } from "node:path"
 
-/** One thing that was looked at. */
+/** One check and its result. */
 export interface Check {
   readonly name: string
   readonly ok: boolean
-  /** What was found; where it is not well, what to do. */
+  /** The finding; if it is a problem, also the remedy. */
   readonly detail: string
 }
 

@@ -1,5 +1,5 @@
 /**
- * How the command line ends.
+ * Exit codes of the command line.
  *
  * ```text
  *   0  done
@@ -37,7 +37,7 @@ const statuses: Readonly<Record<string, number>> = {
   SnapshotNotSigned: 5
 }
 
-/** What ends a command whose program has said how. */
+/** Ends a command with the exit code that its program gave. */
 export class Ended {
   readonly _tag = "Ended"
   readonly status: number
@@ -49,7 +49,7 @@ export class Ended {
 const tagOf = (value: unknown): string =>
   typeof value === "object" && value !== null && "_tag" in value ? String(value._tag) : ""
 
-/** What an error is about: errors of operations have a reason, refusals a cause. */
+/** The cause of an error: errors of operations have a reason, refusals a cause. */
 const within = (error: unknown): unknown =>
   typeof error !== "object" || error === null
     ? undefined

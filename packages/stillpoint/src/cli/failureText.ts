@@ -1,5 +1,5 @@
 /**
- * What the command line says of a failure.
+ * The text that the command line prints for a failure.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What verbs need: machines, or only the names of snapshots.
+ * The layers for the verbs: machines, or only the names of snapshots.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * The command line: `stillpoint --help` says what there is, `exitCode.ts` how it ends.
+ * The command line. `stillpoint --help` lists the verbs, `exitCode.ts` the exit codes.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import { note, say } from "./Output.ts"
 
 const formatter = CliOutput.defaultFormatter({ colors: false })
 
-/** Help that was asked for is a result; what is wrong with a call is not. */
+/** Requested help goes to standard output as a result; errors in a call do not. */
 const presenter: CliOutput.Presenter = {
   present: (event) => {
     switch (event._tag) {
@@ -35,7 +35,7 @@ const program = Command.run(stillpoint, { version: "0.1.0" }).pipe(
 let interruptedBy: number | null = null
 const fiber = Effect.runFork(program)
 const interrupt = (status: number) => (): void => {
-  // Twice is in earnest: nothing is waited for any more.
+  // A second interruption ends the program at once.
   if (interruptedBy !== null && status !== 141) process.exit(status)
   interruptedBy = status
   fiber.interruptUnsafe()

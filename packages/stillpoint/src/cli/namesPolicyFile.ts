@@ -1,3 +1,6 @@
-/** Whether what `--at` is given names a file: what an expression never looks like is a path, or a file of a language that Node loads. */
+/**
+ * Whether the value of `--at` names a file: it is a path, or has the extension of a language that Node loads. No expression looks
+ * like that.
+ */
 export const namesPolicyFile = (at: string): boolean =>
   /^(\.{1,2}\/|\/)/.test(at) || /^[^\s|&()]+\.[cm]?[jt]s$/.test(at)

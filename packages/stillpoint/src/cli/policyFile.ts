@@ -46,7 +46,7 @@ export class PolicyFileInvalid extends Schema.TaggedError<PolicyFileInvalid>()("
 
 const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : describeValue(cause))
 
-/** A policy by what it has, whoever made it. */
+/** Recognises a policy by its fields, since it may come from another copy of the library. */
 const looksLikePolicy = (value: unknown): boolean =>
   typeof value === "object" && value !== null && "shape" in value && "description" in value
 

@@ -25,7 +25,7 @@ export const perConnection = Flag.Boolean("clone-per-connection").pipe(
   Flag.withDefault(false)
 )
 
-/** What a value of `--publish` says. */
+/** Parses a value of `--publish`. */
 export const readPublish = Effect.fnUntraced(function* (publish: string) {
   const [, version6, version4, hostPort, guestPort, protocol] = published.exec(publish) ?? []
   const host = version6 ?? version4
@@ -40,7 +40,7 @@ export const readPublish = Effect.fnUntraced(function* (publish: string) {
   return { ...where, protocol: protocol === "udp" ? ("udp" as const) : ("tcp" as const) }
 })
 
-/** Publishes clones of a snapshot, called `name` in what is said, until it is interrupted. */
+/** Publishes clones of a snapshot, called `name` in messages, until it is interrupted. */
 export const publishClones = Effect.fnUntraced(function* (
   reference: string,
   name: string,
@@ -54,7 +54,7 @@ export const publishClones = Effect.fnUntraced(function* (
       found: "both"
     })
   }
-  // Datagrams begin nothing and end nothing: there is no one that a clone could be given to.
+  // Datagrams have no beginning or end, so there is no connection or request to give a clone to.
   if (where.protocol === "udp" && (how.perRequest || how.perConnection)) {
     return yield* new ArgumentInvalid({
       argument: how.perRequest ? "--clone-per-request" : "--clone-per-connection",

@@ -13,7 +13,9 @@ import { namesPolicyFile } from "./namesPolicyFile.ts"
 /** The same path from `src` and from `dist`. */
 const whole = new URL("../../whole/main.js", import.meta.url)
 
-/** Until 24 Node calls its SQLite experimental, at every start: whoever runs a command has chosen nothing there, and can change nothing. */
+/**
+ * Before version 24, Node warns at every start that its SQLite is experimental. The user has not chosen it and cannot change it.
+ */
 const withoutItsWarning = (emit: (...words: ReadonlyArray<never>) => void) =>
   ((...words: ReadonlyArray<never>) => {
     if (!String(words[0]).startsWith("SQLite is an experimental feature")) emit(...words)

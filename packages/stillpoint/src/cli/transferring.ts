@@ -1,5 +1,5 @@
 /**
- * What verbs that speak with registries have in common.
+ * Flags and layers that the registry verbs share.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What can keep a snapshot from coming out of a registry.
+ * Errors of pulling a snapshot from a registry.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What is left of pulls that were cut.
+ * Removes leftovers of interrupted pulls.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { pullsOf } from "./pullSnapshot.ts"
 
 const pullForm = /^([0-9a-f]{64})(?:\.lock)?$/
 
-/** Removes what has come of artifacts that nobody is pulling now. */
+/** Removes the pieces of artifacts that no process is pulling now. */
 export const clearPulls = Effect.fn("clearPulls")(function* (home: string) {
   const files = yield* DurableFiles
   const folder = pullsOf(home)

@@ -41,11 +41,11 @@ export interface PulledSnapshot {
   readonly fetchedBytes: number
 }
 
-/** How long another process that pulls the same is waited for. */
+/** Maximum wait for another process that pulls the same artifact. */
 const longestWait = Duration.hours(1)
 const betweenTries = Duration.millis(100)
 
-/** The folder of what has come of artifacts. */
+/** The folder for the pieces of artifacts. */
 export const pullsOf = (home: string): string => join(home, "pulls")
 
 /** Holds the right to pull one artifact. */
@@ -75,7 +75,7 @@ export const pullSnapshot = Effect.fn("pullSnapshot")(
     const files = yield* DurableFiles
     const attempt = <A>(work: (signal: AbortSignal) => Promise<A>) =>
       Effect.tryPromise({ try: work, catch: transferFailure("pull", reference) })
-    // Told before anything travels, and once more, under the lock, when it is given.
+    // Checked before any transfer, and again under the lock when the name is set.
     if (name !== undefined && tagging.replace !== true && tagging.expecting === undefined) yield* isFree(name)
     const reading = new ArtifactReading(reference)
     const { bytes, digest: artifact } = yield* artifacts

@@ -1,5 +1,5 @@
 /**
- * Reading what a registry says, none of which is trusted.
+ * Reads and checks a registry's answers, none of which is trusted.
  *
  * @module
  */
@@ -8,9 +8,9 @@ import { RecordReading } from "../transfer/RecordReading.ts"
 import { mostRecordBytes } from "../transfer/transferRecord.ts"
 import { ArtifactManifest, artifactType } from "./artifactManifest.ts"
 
-/** Reads the parts of one artifact; what is wrong with them is thrown by name. */
+/** Reads the parts of one artifact; throws a named error for a part that is wrong. */
 export class ArtifactReading extends RecordReading {
-  /** Where the record is, as the artifact's manifest says. */
+  /** The place of the record, from the artifact's manifest. */
   config(bytes: Uint8Array): { readonly digest: string; readonly size: number } {
     const found = this.json(bytes)
     const decoded = Schema.decodeUnknownResult(ArtifactManifest)(found)

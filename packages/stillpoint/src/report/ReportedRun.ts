@@ -1,5 +1,5 @@
 /**
- * What a report tells of: a guest's boot, the decision, the run around it, and the restores since.
+ * The content of a report: a guest's boot, the decision, the run around it, and the restores since.
  *
  * @module
  */
@@ -54,7 +54,7 @@ const reportedSnapshot = Effect.fnUntraced(function* (reference: string) {
     runId,
     events: Result.isSuccess(recorded) ? recorded.success.events : [],
     firing: Option.getOrNull(Schema.decodeUnknownOption(FiringJson)(provenance)),
-    // The run stands in the journal of its host; an imported snapshot has none here.
+    // The run is in the journal of its host; an imported snapshot has none here.
     run: yield* Effect.orElseSucceed(readRun(runId), () => []),
     stored,
     restores: yield* readRestores(digest)

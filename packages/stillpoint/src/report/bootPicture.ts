@@ -7,7 +7,7 @@ import { type GuestEvent, guestTimeInWords, quoted, wordOf } from "@stillpoint/c
 
 const width = 48
 
-/** What an event is called in the picture; `null` for those that are left out. */
+/** The label of an event in the picture; `null` for events that are left out. */
 const labelOf = (event: GuestEvent): string | null => {
   switch (event._tag) {
     case "AgentReady":

@@ -5,8 +5,8 @@
  */
 
 /**
- * Text as it stands in HTML and in XML, in an element or in a quoted attribute. Characters that XML cannot hold even when escaped become
- * the one that stands for what cannot be shown.
+ * Text escaped for HTML and XML, in an element or in a quoted attribute. Characters that XML cannot hold even when escaped become
+ * the replacement character.
  */
 export const escaped = (text: string): string =>
   text

@@ -1,5 +1,5 @@
 /**
- * What a guest did, as lanes beside each other: one for each kind of thing, all on the guest's clock.
+ * A guest's activity as parallel lanes: one for each kind of activity, all on the guest's clock.
  *
  * ```text
  * console      ▂▂▆█▂▁  ▁▁            count: events, as many as there were
@@ -12,7 +12,10 @@
  */
 import { activityAfter, type GuestEvent, noActivity, quoted, wordOf } from "@stillpoint/core"
 
-/** How the points of a lane are read: each an event, a level from then on, the share of time at level 1, or an amount. */
+/**
+ * The meaning of a lane's points: events, levels that last until the next point, the share of time at level 1, or
+ * amounts.
+ */
 export type LaneShape = "count" | "level" | "share" | "sum"
 
 /** One point of a lane. */
@@ -20,7 +23,7 @@ export interface LanePoint {
   readonly atNanos: number
   /** 1 for an event, else the level from then on, or the amount. */
   readonly value: number
-  /** What happened, for people. */
+  /** The event, as text for the reader. */
   readonly text: string
 }
 
@@ -29,12 +32,12 @@ export interface Lane {
   readonly id: string
   readonly title: string
   readonly shape: LaneShape
-  /** What its values count, in the plural. */
+  /** The unit of its values, in the plural. */
   readonly unit: string
   readonly points: ReadonlyArray<LanePoint>
 }
 
-/** A moment that stands for itself. */
+/** A single moment outside the lanes. */
 export interface Moment {
   readonly atNanos: number
   readonly kind: "guest" | "fired" | "captured" | "trouble"
@@ -47,7 +50,7 @@ const addressOf = ({ address, port, protocol }: { address: string; port: number;
 const endedAs = ({ code, signal }: { readonly code: number | null; readonly signal: number | null }): string =>
   code === null ? `by signal ${signal}` : `with ${code}`
 
-/** What happened, in the words of a report. */
+/** An event in the words of a report. */
 const eventInWords = (event: GuestEvent): string => {
   switch (event._tag) {
     case "SerialLine":
@@ -150,7 +153,7 @@ const momentKinds = new Set<string>([
   "GuestReset"
 ])
 
-/** Levels after each event that changes what a guest is in the middle of. */
+/** Levels after each event that changes the guest's activity. */
 const levelsOf = (
   events: ReadonlyArray<GuestEvent>,
   kinds: Kinds,
@@ -165,7 +168,7 @@ const levelsOf = (
     })
 }
 
-/** Unix sockets are no part of what is known of a guest's activity: they are counted here. */
+/** `GuestActivity` does not cover Unix sockets, so they are counted here. */
 const listenersOf = (events: ReadonlyArray<GuestEvent>): ReadonlyArray<LanePoint> => {
   const sockets = new Set<string>()
   let activity = noActivity

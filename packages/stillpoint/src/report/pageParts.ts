@@ -11,7 +11,7 @@ import { mebibytes } from "./mebibytes.ts"
 import { policyBars } from "./policyBars.ts"
 import type { ReportedRun } from "./ReportedRun.ts"
 
-/** Rows of a table at the most; how many there are is said. */
+/** Maximum number of rows of a table; the caption gives the full count. */
 const mostRows = 200
 
 const number = (value: number): string => value.toLocaleString("en-US")
@@ -20,7 +20,7 @@ const counted = (count: number, plural: string): string =>
   `${number(count)} ${count === 1 ? plural.slice(0, -1) : plural}`
 const millis = (value: number): string => `${value.toFixed(value < 10 ? 2 : 1)} ms`
 
-/** A table of text, with a caption; what is left out is said in the caption. */
+/** A table of text with a caption, which says how much is left out. */
 const table = (
   caption: string,
   heads: ReadonlyArray<string>,
@@ -36,11 +36,11 @@ ${body}
 </tbody></table>`
 }
 
-/** What is scrolled where it is wider than there is room, with the keyboard too. */
+/** A region that scrolls if its content is wider than the page, with the keyboard too. */
 const scrolled = (name: string, body: string): string =>
   `<div class="scrolled" tabindex="0" role="region" aria-label="${escaped(name)}">${body}</div>`
 
-/** A table that is unfolded when it is asked for. */
+/** A table that is folded until the reader opens it. */
 const folded = (title: string, name: string, body: string): string =>
   `<details><summary>${escaped(title)}</summary>${scrolled(name, body)}</details>`
 
@@ -49,7 +49,7 @@ const total = ({ points, shape, unit }: Lane): string => {
   return counted(sum, shape === "level" ? "changes" : unit)
 }
 
-/** What a lane holds, as a sentence. */
+/** The content of a lane, as a sentence. */
 export const laneInWords = (lane: Lane): string => {
   if (lane.points.length === 0) return `no ${lane.unit}`
   const first = lane.points[0]?.atNanos ?? 0
@@ -123,7 +123,7 @@ const workingSetOf = ({ run }: ReportedRun): string => {
     : "not measured"
 }
 
-/** What is known of a run, in the order in which it is asked for; the same names for every run. */
+/** The facts about a run in order of interest; the same names for every run. */
 export const factsOf = (run: ReportedRun): ReadonlyArray<readonly [name: string, value: string]> => {
   const { events, firing, stored } = run
   const manifest = stored?.manifest ?? null
@@ -143,7 +143,7 @@ export const factsOf = (run: ReportedRun): ReadonlyArray<readonly [name: string,
   ]
 }
 
-/** The facts of several runs beside each other. */
+/** The facts of several runs side by side. */
 export const factsTable = (runs: ReadonlyArray<ReportedRun>): string => {
   const heads = runs.map(({ title }) => `<th scope="col">${escaped(title)}</th>`).join("")
   const facts = runs.map(factsOf)
@@ -164,7 +164,7 @@ export const factsList = (run: ReportedRun): string =>
     .map(([name, value]) => `<div><dt>${escaped(name)}</dt><dd>${escaped(value)}</dd></div>`)
     .join("")}</dl>`
 
-/** Why then, one sentence a line. */
+/** The reasons for the moment, one sentence a line. */
 export const whyOf = ({ firing }: ReportedRun): string =>
   firing === null
     ? ""

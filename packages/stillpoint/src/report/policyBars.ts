@@ -1,5 +1,5 @@
 /**
- * What the triggers of a policy did until it decided.
+ * The triggers of a policy until its decision.
  *
  * @module
  */
@@ -8,12 +8,12 @@ import { explain, type Firing } from "@stillpoint/core"
 /** One trigger, from where it watched to the decision. */
 export interface PolicyBar {
   readonly trigger: string
-  /** `won`, or what a loser was doing when the decision fell. */
+  /** `won`, or the state of a loser when the decision fell. */
   readonly status: string
   readonly fromNanos: number
   /** When it fired, or when the decision fell. */
   readonly toNanos: number
-  /** What there is to say of it, in a sentence. */
+  /** Its description, as a sentence. */
   readonly text: string
 }
 
@@ -26,7 +26,7 @@ export interface Stretch {
 /** A decision as it is drawn. */
 export interface DrawnPolicy {
   readonly bars: ReadonlyArray<PolicyBar>
-  /** From the firing to the decision: the wait for calm; `null` if none was asked for. */
+  /** The wait for calm, from the firing to the decision; `null` if the policy has none. */
   readonly wait: Stretch | null
   /** The calm itself, at the end of that wait. */
   readonly calm: Stretch | null
@@ -43,7 +43,7 @@ export const policyBars = (firing: Firing): DrawnPolicy => {
       ...losers.map(({ status, trigger }, index) => ({
         trigger,
         status,
-        // When a loser was armed is not recorded: it is drawn as long as the policy watched.
+        // A recording does not say when a loser was armed, so its bar covers the whole watch.
         fromNanos: status === "unarmed" ? atNanos : 0,
         toNanos: atNanos,
         text: others[index] ?? ""

@@ -1,8 +1,8 @@
 /**
  * Runs as one page that needs nothing else: drawn in lanes on the guest's clock, and told in sentences and tables.
  *
- * The page holds everything: the drawing library, its own script, its data. It loads nothing, and its policy lets it run nothing but
- * the scripts that were put into it here, whatever a guest wrote.
+ * The page contains everything: the drawing library, its own script, its data. It loads nothing. Its content security policy
+ * allows only the scripts that were put into it here, whatever a guest wrote.
  *
  * @module
  */
@@ -31,20 +31,20 @@ import { type ReportedRun, reportedRun } from "./ReportedRun.ts"
 const require = createRequire(import.meta.url)
 /** The same path from `src` and from `dist`. */
 const asset = (name: string): string => readFileSync(new URL(`../../assets/report/${name}`, import.meta.url), "utf8")
-/** A module of the page's script, as it stands in one script with the others. */
+/** A module of the page's script, in the form in which it is joined with the others. */
 const inlined = (name: string): string =>
   asset(name)
     .replace(/^import .*$/gm, "")
     .replace(/^export /gm, "")
 const library = (file: string): string => readFileSync(require.resolve(`uplot/dist/${file}`), "utf8")
 
-/** Texts of a lane that the page can show under the pointer: what a person may point at. */
+/** Maximum number of texts of a lane that the page can show under the pointer. */
 const mostTexts = 2000
 
-/** JSON as it may stand in an element of a page: no `<`, so that nothing in it can end that element or begin another. */
+/** JSON for an element of a page: without `<`, so nothing in it can end that element or begin another. */
 export const jsonInPage = (value: unknown): string => JSON.stringify(value).replace(/</g, "\\u003c")
 
-/** What the page's script draws of a run. Times are differences: most are small. */
+/** The data of a run that the page's script draws. Times are differences, since most are small. */
 const dataOf = (run: ReportedRun, all: ReadonlyArray<Lane>) => {
   const { events, firing } = run
   const moments = momentsOf(run)
@@ -106,7 +106,7 @@ export const reportPage = (runs: ReadonlyArray<ReportedRun>): string => {
   const shown = lanes.map((all) => all.filter(({ id }) => filled.has(id)))
   const title = `Stillpoint: ${runs.map((run) => run.title).join(", ")}`
   const modules = ["binned.js", "drawn.js", "page.js"].map(inlined).join("\n")
-  // The library makes a variable of the page; what is ours makes none.
+  // The library defines a variable of the page; our script defines none.
   const script = `${library("uPlot.iife.min.js")}\nglobalThis.uPlot = uPlot;\n(() => {\n"use strict"\n${modules}\n})()`
   const hash = createHash("sha256").update(script).digest("base64")
   const policy = `default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-${hash}'; base-uri 'none'; form-action 'none'`

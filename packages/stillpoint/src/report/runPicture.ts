@@ -25,7 +25,7 @@ import { escaped } from "./escaped.ts"
 
 const width = 960
 const margin = 24
-/** Names stand left of this, what they name right of it. */
+/** Names stand left of this x coordinate, their bars right of it. */
 const left = 150
 const right = width - margin
 const rowHeight = 22
@@ -86,7 +86,7 @@ const stepsOf = (span: number): ReadonlyArray<number> => {
   return Array.from({ length: Math.floor(span / step) + 1 }, (_, index) => index * step)
 }
 
-/** Beside what it belongs to, on the side where there is room for it. */
+/** A label next to its bar, on the side where there is room. */
 const label = (before: number, after: number, y: number, content: string): string =>
   after + content.length * 6.5 > right
     ? text(before - 6, y, content, { "text-anchor": "end", fill: faint })

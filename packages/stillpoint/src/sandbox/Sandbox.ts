@@ -58,7 +58,7 @@ export const explainSnapshot = ({ manifest }: Pick<Snapshot, "manifest">): strin
 
 const Count = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000 }))
 
-/** How many there are to be of something. */
+/** Checks the count that an operation was given. */
 export const checkedCount = (operation: string, count: unknown) =>
   checkedOptions(operation, Schema.Struct({ count: Count }), { count })
 

@@ -1,5 +1,5 @@
 /**
- * What can be wrong with what is asked of a sandbox.
+ * Errors in the options of a sandbox.
  *
  * @module
  */

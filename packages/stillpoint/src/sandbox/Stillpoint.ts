@@ -101,7 +101,7 @@ export class Stillpoint implements AsyncDisposable {
 
   /** A sandbox of an image at a moment. The first call boots and captures the image; later calls restore that snapshot. */
   static create(given: SandboxOptions & StillpointOptions & Abortable): Promise<Stillpoint> {
-    // What is no record has no image.
+    // A value that is not an object has no image.
     const { home, images, keys, signal, ...options } = { ...given }
     const services = servicesOf({ home, images, keys })
     return Stillpoint.opened("Stillpoint.create", services, Sandbox.create(options), signal, bakeProblems(options))
@@ -123,7 +123,7 @@ export class Stillpoint implements AsyncDisposable {
   ): Promise<Stillpoint> {
     const ofMaking = [...(ofOptions ?? []), ...(ofMoment ?? []), ...(ofImage ?? [])]
     const ofServices = [...signalProblems(signal), ...servicesProblems(services)]
-    // What is wrong with the sandbox alone is what is wrong with a sandbox anywhere.
+    // If only the options of the sandbox are invalid, the error is the same as in the Effect API.
     if (ofServices.length > 0) await Effect.runPromise(refused(operation, [...ofServices, ...ofMaking]))
     const shared = new Shared(services)
     shared.enter()

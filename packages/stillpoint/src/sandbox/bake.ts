@@ -68,7 +68,7 @@ export const bakeSpec = Effect.fn("bakeSpec")(function* (
 ) {
   const snapshots = yield* Snapshots
   const { name, replace } = naming
-  // Told before the boot, and once more, under the lock, when it is given.
+  // Checked before the boot, and again under the lock when the name is set.
   if (name !== undefined && replace !== true) yield* isFree(name)
   return yield* Effect.scoped(
     Effect.gen(function* () {
@@ -99,14 +99,14 @@ export const bake = Effect.fn("bake")(function* (options: BakeOptions) {
   return yield* bakeSpec(yield* imageSpec(options), policy, options)
 })
 
-/** What the names of snapshots begin with that are made again when they are asked for. */
+/** The prefix of the names of snapshots that are baked again on demand. */
 export const cacheRepository = "cache"
 
 /** The name under which a snapshot of this very guest, captured by this very policy, is found again. */
 const cacheName = ({ spec }: Booted, policy: Policy): string =>
   `${cacheRepository}:${sha256(JSON.stringify([bootSpecJson(spec), policy.description])).slice(0, 32)}`
 
-/** A snapshot of an image at a moment: the one that was baked before, or one that is baked now. */
+/** A snapshot of an image at a moment, taken from the store if it was baked before. */
 export const bakedOnce = Effect.fn("bakedOnce")(function* (options: BakeOptions) {
   const policy = yield* checkedBake("sandbox", options)
   const booted = yield* imageSpec(options)
@@ -115,7 +115,7 @@ export const bakedOnce = Effect.fn("bakedOnce")(function* (options: BakeOptions)
   const { name, replace } = options
   const found = yield* Effect.option(snapshots.get(cached))
   yield* booted.keep
-  // One that cannot be opened any more is baked anew.
+  // A snapshot that cannot be opened any more is baked again.
   if (found._tag === "None") {
     if (name !== undefined && replace !== true) yield* isFree(name)
     yield* bakeSpec(booted, policy, { name: cached, replace: true })

@@ -1,5 +1,5 @@
 /**
- * What is asked of sandboxes and archives, checked before anything is booted or read for it: a program may be written without types.
+ * Checks the options of sandboxes and archives before anything is booted or read, since a caller may not use types.
  *
  * @module
  */
@@ -28,7 +28,7 @@ export const refused = (
 ): Effect.Effect<void, OptionsInvalid> =>
   problem === undefined ? Effect.void : Effect.fail(new OptionsInvalid({ operation, problems: [problem, ...more] }))
 
-/** Refuses what an operation was given for all that is wrong with it. */
+/** Refuses the options of an operation with all their problems at once. */
 export const checkedOptions = (
   operation: string,
   schema: Schema.Codec<unknown, unknown>,
@@ -46,7 +46,7 @@ export const SnapshotName = Schema.String.check(
   })
 )
 
-/** How a name is given. */
+/** The options for a name. */
 export const Tagging = Schema.Struct({
   replace: Schema.optional(Schema.Boolean),
   expecting: Schema.optional(Schema.NullOr(Schema.String))
@@ -54,7 +54,7 @@ export const Tagging = Schema.Struct({
 
 const isFunction = (value: unknown): value is (...args: ReadonlyArray<never>) => unknown => typeof value === "function"
 
-/** How a transfer is watched. */
+/** The options for watching a transfer. */
 export const Watching = Schema.Struct({
   onProgress: Schema.optional(Schema.declare(isFunction, { expected: "a function" }))
 })
@@ -67,7 +67,7 @@ const imageFields = {
   memoryMib: Schema.optional(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1)))
 } as const
 
-/** What is booted. */
+/** The options for the boot. */
 export const ImageData = Schema.Struct(imageFields)
 
 const BakeData = Schema.Struct({
@@ -77,13 +77,13 @@ const BakeData = Schema.Struct({
   replace: Schema.optional(Schema.Boolean)
 })
 
-/** An option of what may be none. */
+/** An option of a value that may not be an object. */
 export const optionOf = (options: unknown, name: string): unknown =>
   typeof options === "object" && options !== null ? Reflect.get(options, name) : undefined
 
 const momentOf = (options: unknown) => readMomentResult((optionOf(options, "captureAt") ?? usualMoment) as string)
 
-/** The moment that is meant where nothing is said. */
+/** The default moment. */
 export const usualMoment = "listener & calm 20ms"
 
 /** All that is wrong with a bake: with its options, with its moment, and with the name of its image. */
@@ -107,7 +107,7 @@ export const checkedBake = (operation: string, options: unknown) =>
     return yield* Effect.fromResult(momentOf(options))
   })
 
-/** Refuses a name that belongs to a snapshot, unless it is the one that is to have it. */
+/** Refuses a name that is taken by another snapshot than the given one. */
 export const isFree = Effect.fnUntraced(function* (name: string, digest?: string) {
   const found = yield* Effect.result(Snapshots.use(({ inspect }) => inspect(name)))
   if (found._tag === "Success") {

@@ -1,5 +1,5 @@
 /**
- * From the name of an image to what is booted.
+ * Turns the name of an image into a boot specification.
  *
  * @module
  */
@@ -25,11 +25,11 @@ export interface ImageOptions {
   readonly image: string
   /** Guest memory in MiB; 128 for `kit:httpd`, 512 for others. */
   readonly memoryMib?: number
-  /** What the guest runs, where it is not what the image says. */
+  /** Settings of the guest's workload that differ from the image's. */
   readonly workload?: WorkloadOptions
 }
 
-/** What a guest runs. Whatever is absent is as the image has it. */
+/** The guest's workload. Absent settings are the image's. */
 export interface WorkloadOptions {
   /** The program and its arguments, in place of the image's entry point and command. */
   readonly argv?: readonly [string, ...ReadonlyArray<string>]
@@ -51,12 +51,12 @@ const builtIn = {
   }
 } as const
 
-/** Where images are kept for the snapshots that read them. */
+/** The folder of images that the snapshots of a store read. */
 export const imagesOf = (home: string): string => join(home, "images")
 
 const keptImage = (home: string, digest: string): string => join(imagesOf(home), `${digest}.erofs`)
 
-/** Keeps the file of an image beside the snapshots: what is pruned from the cache of images takes none of them along. */
+/** Keeps an image's file beside the snapshots, so that pruning the cache of images does not remove it. */
 const keepImage = Effect.fnUntraced(function* (home: string, file: string, digest: string) {
   const path = keptImage(home, digest)
   if (existsSync(path)) return path
@@ -67,7 +67,7 @@ const keepImage = Effect.fnUntraced(function* (home: string, file: string, diges
   return path
 })
 
-/** What is wrong with the name of a built-in image; `undefined` where there is one, or it is a reference. */
+/** The problem with the name of a built-in image; `undefined` if it is valid, or is a reference. */
 export const unknownImage = (image: string): ImageUnknown | undefined => {
   if (!image.startsWith("kit:")) return undefined
   const name = image.slice("kit:".length)
@@ -77,8 +77,8 @@ export const unknownImage = (image: string): ImageUnknown | undefined => {
 }
 
 /**
- * What to boot for an image: with a network interface, so that its ports can be reached. `keep` puts the image's file beside the
- * snapshots once more, should it have been pruned before a snapshot read it.
+ * The boot specification for an image, with a network interface, so that its ports can be reached. `keep` puts the image's file
+ * beside the snapshots again, in case it was pruned before a snapshot read it.
  */
 export const imageSpec = Effect.fn("imageSpec")(function* ({ image, memoryMib, workload = {} }: ImageOptions) {
   const kit = yield* GuestKit
@@ -107,8 +107,8 @@ export const imageOf = (manifest: Manifest): string | null =>
   Schema.is(OfImage)(manifest.configuration) ? manifest.configuration.origin.image.digest : null
 
 /**
- * Where the image of an imported snapshot is kept: for that snapshot alone, as nothing but a restore says whether it is what it is
- * called.
+ * The path for the image of an imported snapshot. Each such snapshot has its own copy, because only a restore verifies that the
+ * file is the named image.
  */
 export const importedImage = (home: string, manifest: Manifest): string =>
   join(imagesOf(home), `of-${manifest.digest}.erofs`)
@@ -121,7 +121,7 @@ export const imageFileOf = (home: string, manifest: Manifest): string | null => 
   return existsSync(imported) ? imported : keptImage(home, digest)
 }
 
-/** Where the disks of the snapshots of this store stand, whoever baked them. */
+/** The paths of the disks of this store's snapshots, on whichever host they were baked. */
 export const disksIn =
   (home: string) =>
   (manifest: Manifest): Readonly<Record<string, string>> => {

@@ -1,9 +1,9 @@
 /**
  * Images of which no snapshot of the store reads any more.
  *
- * A bake links its image into the store before the snapshot is there that reads it. So an image is set aside first, and the snapshots
- * are listed after that: one that has come meanwhile gets its image back, and a bake that comes later looks whether its image is still
- * there (`imageSpec.ts`), and links it again.
+ * A bake links its image into the store before it keeps the snapshot. So pruning first sets an image aside and then lists the
+ * snapshots: if one that reads the image was kept meanwhile, the image is put back. A bake that finishes later checks whether its
+ * image is still there (`imageSpec.ts`), and links it again.
  *
  * @module
  */
@@ -19,7 +19,9 @@ export interface UnreadImage {
   readonly sizeBytes: number
 }
 
-/** What an import unpacks is read by a snapshot only once it is whole; drafts are gone sooner, unless their process was killed. */
+/**
+ * A snapshot reads an imported image only once the image is complete. Drafts are removed earlier unless their process was killed.
+ */
 const youngForMillis = 3_600_000
 const setAside = ".unread"
 
@@ -43,7 +45,7 @@ export const pruneKeptImages = Effect.fn("pruneKeptImages")(function* ({ dryRun 
     const whole = name.endsWith(setAside) ? path.slice(0, -setAside.length) : path
     const found = yield* attempt(() => stat(path))
     if (found === null || first.has(whole)) {
-      // It was set aside by somebody who was killed before it came back.
+      // A killed process had set it aside.
       if (whole !== path && found !== null && !dryRun) yield* attempt(() => rename(path, whole))
       continue
     }

@@ -1,5 +1,5 @@
 /**
- * Which clones a snapshot had, and how long each stood at its gate: a stream of the journal for each snapshot.
+ * The clones of a snapshot, with the time that each spent at its gate: one stream of the journal for each snapshot.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { Clock, Effect, Exit, Option, Schema } from "effect"
 
 /** One restore. */
 export const Restore = Schema.Struct({
-  /** When it began, milliseconds since 1970. */
+  /** The time of its beginning, milliseconds since 1970. */
   atMillis: Schema.Number,
   /** The states of its gate, and how long after the beginning each was reached. */
   states: Schema.Array(Schema.Struct({ state: Schema.String, afterMillis: Schema.Number })),

@@ -18,7 +18,7 @@ import {
   validationOf
 } from "./transferRecord.ts"
 
-/** What is to be fetched of one snapshot. */
+/** The pieces of one snapshot that must be fetched. */
 export interface Plan {
   readonly manifest: Manifest
   readonly files: ReadonlyArray<RecordFile>
@@ -26,7 +26,7 @@ export interface Plan {
   readonly names: ReadonlyMap<string, string>
 }
 
-/** Reads what comes of one snapshot; what is wrong with them is thrown by name. */
+/** Reads the parts of one snapshot; throws a named error for a part that is wrong. */
 export class RecordReading extends TransferReading {
   record(bytes: Uint8Array, { format, version }: RecordKind): TransferRecord {
     const record = this.versioned(bytes, {
@@ -48,7 +48,7 @@ export class RecordReading extends TransferReading {
       if (!isOfSnapshot && file.path !== imageFile)
         throw this.invalid("files of its snapshots and their image", file.path)
       this.checkPieces(file)
-      // Zeros are left out of memory and of images; what is said of a snapshot is there in full.
+      // Zeros are left out of memory and images; all other files are complete.
       const bytes = file.pieces.reduce((sum, { size }) => sum + size, 0)
       if (name !== "files" && file.path !== imageFile && bytes !== file.sizeBytes) {
         throw this.invalid(`all ${file.sizeBytes} bytes of ${file.path}`, `${bytes}`)
@@ -57,7 +57,7 @@ export class RecordReading extends TransferReading {
     return record
   }
 
-  /** Pieces stand behind one another, within their file. */
+  /** Checks that pieces follow each other within their file. */
   private checkPieces({ path, pieces, sizeBytes }: RecordFile): void {
     let end = 0
     for (const { offset, size } of pieces) {
@@ -83,13 +83,13 @@ export class RecordReading extends TransferReading {
       throw this.invalid(`${path} of at most ${mostManifestBytes} bytes`, `${sizeBytes}`)
   }
 
-  /** What is to be fetched of one snapshot of the lineage, whose manifest has come. */
+  /** The pieces to fetch for one snapshot of the lineage, whose manifest has arrived. */
   plan(record: TransferRecord, digest: string, bytes: Uint8Array): Plan {
     const path = manifestOf(digest)
     const parent = record.snapshots[record.snapshots.indexOf(digest) + 1] ?? null
     const image = digest === record.snapshots[0] ? { image: record.image } : {}
     const manifest = this.manifest(path, bytes, { digest, parent, ...image })
-    // Where it stood it stood beside its parent, in a store, as it will here.
+    // At its origin the snapshot was beside its parent in a store, as it will be here.
     if (manifest.parent !== null && manifest.parent.directory !== manifest.parent.digest) {
       throw this.invalid("a parent that stands beside it, called by its digest", manifest.parent.directory)
     }

@@ -1,5 +1,5 @@
 /**
- * What can be wrong with a snapshot that comes from elsewhere, in an archive or a registry.
+ * Errors in a snapshot that arrives in an archive or from a registry.
  *
  * @module
  */

@@ -9,7 +9,7 @@ import { type FileFault, FileUnfit, sha256 } from "@stillpoint/core"
 import type { ArtifactPiece } from "@stillpoint/images"
 import { pieceBytes, type RecordFile, type RecordPiece } from "./transferRecord.ts"
 
-/** Zeros around what a piece holds are left out by as much. */
+/** Zeros around a piece are left out in multiples of this. */
 const blockBytes = 4096
 const zeros = Buffer.alloc(blockBytes)
 
@@ -27,7 +27,7 @@ const withoutZeros = (bytes: Buffer): { readonly from: number; readonly to: numb
   return { from, to: Math.min(bytes.byteLength, last + blockBytes) }
 }
 
-/** What is wrong with a file that is sent, by itself; anything else is what `fault` makes of it. */
+/** Passes on an error of the sent file; turns any other error into the result of `fault`. */
 export const orUnfit =
   (fault: (cause: unknown) => FileFault) =>
   (cause: unknown): FileFault | FileUnfit =>
@@ -98,7 +98,7 @@ export const placed = (
   return [...all.values()]
 }
 
-/** Makes a file of zeros, or finds the one that a transfer which was cut has left; the pieces that are still to come. */
+/** Creates a file of zeros, or finds the one that an interrupted transfer left; returns the pieces that are missing. */
 export const prepareFile = async (file: RecordFile, path: string, signal: AbortSignal): Promise<RecordFile> => {
   const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants
   const handle = await open(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600)

@@ -1,5 +1,6 @@
 /**
- * Reading what an archive or an artifact says of a snapshot, none of which is trusted.
+ * Reads and checks the description of a snapshot in an archive or artifact, none of which is
+ * trusted.
  *
  * @module
  */
@@ -8,12 +9,12 @@ import { Effect, Result, Schema } from "effect"
 import { imageOf } from "../sandbox/imageSpec.ts"
 import { TransferInvalid, TransferVersionUnknown } from "./TransferErrors.ts"
 
-/** Longest text of what was found that is repeated. */
+/** Maximum length of found text that a message repeats. */
 const mostFoundLength = 300
 
 /** A record that says its version before anything else. */
 interface RecordForm<A> {
-  /** What it is, for people. */
+  /** Its name, for messages. */
   readonly name: string
   readonly version: Schema.Decoder<{ readonly version: number }>
   /** The version that this build reads. */
@@ -21,16 +22,16 @@ interface RecordForm<A> {
   readonly record: Schema.Decoder<A>
 }
 
-/** What is said elsewhere of a snapshot whose manifest has come. */
+/** Facts about a snapshot from other documents, known when its manifest arrives. */
 interface Announced {
   readonly digest: string
-  /** Digest of what it was taken against. */
+  /** Digest of its parent. */
   readonly parent: string | null
-  /** Digest of the image that its guest runs; left out where nothing is said of it. */
+  /** Digest of the image that its guest runs; absent if unknown. */
   readonly image?: string | null
 }
 
-/** Reads what comes from one source; what is wrong with it is thrown by name. */
+/** Reads one source; throws a named error if its content is wrong. */
 export class TransferReading {
   private readonly source: string
 
@@ -43,7 +44,7 @@ export class TransferReading {
     return new TransferInvalid({ source: this.source, expected, found: told })
   }
 
-  /** What JSON says; nothing where it is none. */
+  /** The parsed JSON; `undefined` if the bytes are not JSON. */
   json(bytes: Uint8Array): unknown {
     try {
       return JSON.parse(new TextDecoder().decode(bytes))
@@ -63,7 +64,7 @@ export class TransferReading {
     return decoded.success
   }
 
-  /** The manifest of a snapshot, which is the one that was announced. */
+  /** The manifest of a snapshot, checked against the announced one. */
   manifest(path: string, bytes: Uint8Array, announced: Announced): Manifest {
     const read = Effect.runSync(Effect.result(decodeManifest(path, new TextDecoder().decode(bytes))))
     if (Result.isFailure(read)) throw this.invalid("the manifest of a snapshot", read.failure.message)
@@ -80,7 +81,7 @@ export class TransferReading {
   }
 }
 
-/** What a transfer failed with: what is wrong with what came, or a file of this host that stood in its way. */
+/** The error of a failed transfer: a fault of the received content, or of a file on this host. */
 export const transferFailure =
   (operation: string, source: string) =>
   (cause: unknown): TransferInvalid | TransferVersionUnknown | FileFault =>

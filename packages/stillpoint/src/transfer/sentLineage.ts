@@ -1,5 +1,5 @@
 /**
- * What is sent of a snapshot: its files, and those of everything that it was taken against.
+ * The files of a snapshot and of all its ancestors, as they are sent.
  *
  * @module
  */
@@ -17,7 +17,7 @@ const isThere = (path: string): Promise<boolean> =>
     () => false
   )
 
-/** Where each file of one snapshot stands, by its path in the artifact. */
+/** The path of each file of one snapshot, by its path in the artifact. */
 const filesOf = async (directory: string, manifest: Manifest): Promise<ReadonlyMap<string, string>> => {
   const { digest } = manifest
   const contents = join(directory, manifest.contents)

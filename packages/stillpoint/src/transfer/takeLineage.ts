@@ -28,18 +28,21 @@ export type Fetch = (
   where: (path: string) => string
 ) => Effect.Effect<void, Failure | ImageError>
 
-/** What comes, and from where. */
+/** The arriving snapshots and their source. */
 export interface Coming {
   readonly reading: RecordReading
   readonly record: TransferRecord
-  /** A folder that is there, on the store's file system, for what is to come. */
+  /** An existing folder on the store's file system, for arriving files. */
   readonly folder: string
   /** Asked twice: for manifests, and for all else that is not here. */
   readonly fetch: Fetch
   readonly failed: (cause: unknown) => Failure
 }
 
-/** Takes what comes into the store, and gives it a name if there is one; what fails leaves the store as it was. */
+/**
+ * Takes the arriving snapshots into the store, and gives the last one a name if requested; a failure leaves the store
+ * unchanged.
+ */
 export const takeLineage = Effect.fnUntraced(function* (
   { failed, fetch, folder, reading, record }: Coming,
   name: string | undefined,
@@ -56,7 +59,7 @@ export const takeLineage = Effect.fnUntraced(function* (
       Effect.forEach(wanted, ({ path }) => files.flush(where(path)), { discard: true })
     )
 
-  /** Those that are not here yet, the one without a parent first. One that nobody here has signed comes again with who has. */
+  /** Snapshots that the store lacks, parents first. An unsigned snapshot is taken again with its signatures. */
   const missing: Array<string> = []
   const standing = new Set<string>()
   for (const digest of record.snapshots.toReversed()) {
@@ -78,7 +81,7 @@ export const takeLineage = Effect.fnUntraced(function* (
     const read = files.read(inFolder(manifestOf(digest)), mostManifestBytes).pipe(Effect.mapError(failed))
     return Effect.flatMap(read, (bytes) => attempt(async () => reading.plan(record, digest, bytes)))
   })
-  // What stands here stays as it is, but for who signed it.
+  // A snapshot in the store stays unchanged, except for its signatures.
   const added = plans.filter(({ manifest }) => !standing.has(manifest.digest))
   const hasImage = record.image !== null && added.length > 0
   const image = yield* attempt(async () => (hasImage ? [reading.file(record, imageFile)] : []))
@@ -96,7 +99,7 @@ export const takeLineage = Effect.fnUntraced(function* (
       yield* linkWhole(inFolder(imageFile), importedImage(snapshots.home, manifest))
     }
   }
-  /** What is taken into the store, and out again if the rest does not follow. */
+  /** Snapshots kept so far, which are removed again if a later step fails. */
   const taken: Array<string> = []
   const keepOne = (digest: string, contents: string, given?: string) =>
     Effect.scoped(

@@ -1,5 +1,5 @@
 /**
- * What travels of a snapshot, whether in an archive or through a registry: a record, and the pieces that it names.
+ * The form in which a snapshot travels, in an archive or through a registry: a record, and the pieces that it names.
  *
  * ```text
  * record   which snapshots, which files, and where in them which pieces stand
@@ -11,7 +11,8 @@
  *          image.erofs                    what the guest's root reads, if it runs an image
  * ```
  *
- * What no piece covers is zero. Equal pieces are one, so that of a snapshot whose like is there already only what differs travels.
+ * Bytes without a piece are zero. Equal pieces are stored once, so if the store has a similar snapshot, only the differences
+ * travel.
  *
  * @module
  */
@@ -20,7 +21,7 @@ import { Schema } from "effect"
 
 /** Longest piece. */
 export const pieceBytes = 4 << 20
-/** Longest record that is read: some 40 bytes a MiB of what the artifact holds, and more. */
+/** Maximum length of a record: about 40 bytes for each MiB of the artifact, and a margin. */
 export const mostRecordBytes = 32 << 20
 /** Most snapshots of one lineage that travel together. */
 export const mostSnapshots = 1000
@@ -31,7 +32,7 @@ export const validationOf = (digest: string): string => `${digest}/validation.js
 export const signaturesOf = (digest: string): string => `${digest}/signatures.json`
 export const fileOf = (digest: string, name: string): string => `${digest}/files/${name}`
 
-/** What stands where in a file. */
+/** The place of a piece in a file. */
 export const RecordPiece = Schema.Struct({ offset: Schema.Natural, digest: Sha256, size: Schema.Natural })
 export type RecordPiece = typeof RecordPiece.Type
 
@@ -43,11 +44,11 @@ export const RecordFile = Schema.Struct({
 })
 export type RecordFile = typeof RecordFile.Type
 
-/** What every record says, in an archive or in a registry. */
+/** The fields of every record, in an archive or in a registry. */
 export const TransferRecord = Schema.Struct({
   format: Schema.String,
   version: Schema.Natural,
-  /** The snapshot, then what it was taken against, and so on. */
+  /** The snapshot, then its parent, and so on. */
   snapshots: Schema.Array(Sha256).check(Schema.isMinLength(1), Schema.isMaxLength(mostSnapshots)),
   /** Digest of the image that the guest runs; `null` for none. */
   image: Schema.NullOr(Sha256),
@@ -55,7 +56,7 @@ export const TransferRecord = Schema.Struct({
 })
 export type TransferRecord = typeof TransferRecord.Type
 
-/** Whose records they are. */
+/** The kind of a record. */
 export interface RecordKind {
   /** Their `format`. */
   readonly format: string

@@ -16,19 +16,19 @@ import * as Stage from "../Stage.ts"
 import { watchGuard, type WatchLimit } from "../watchGuard.ts"
 import type { Booted } from "./boot.ts"
 
-/** A machine that stands where its policy fired. */
+/** A machine that stands at its policy's firing. */
 export interface Fired extends Booted {
   readonly policy: Trigger
   readonly firing: Firing
-  /** Whether the policy's agent froze the workload, and nothing has thawed it since. */
+  /** Whether the policy's agent froze the workload, and it is still frozen. */
   readonly isFrozen: boolean
 }
 
 const isFrozenBy = ({ quiesce }: Firing): boolean => quiesce?.agent === "frozen"
 
 /**
- * Lets the guest run until the policy fires, or can fire no more, or has waited for too long. What the policy takes in from
- * outside is recorded before it acts on it.
+ * Runs the guest until the policy fires, can no longer fire, or has waited for too long. The policy's signals from outside
+ * are recorded before it acts on them.
  */
 export const awaitPolicy = (policy: Trigger, limit: WatchLimit = {}) =>
   Stage.make(
@@ -63,7 +63,7 @@ export const awaitPolicy = (policy: Trigger, limit: WatchLimit = {}) =>
     }
   )
 
-/** Goes on with a firing that came from elsewhere: from a policy that repeats. */
+/** Continues with a firing from elsewhere, such as a policy that repeats. */
 export const firedAs = (policy: Trigger, firing: Firing) =>
   Stage.make("watch", (booted: Booted) =>
     Effect.gen(function* () {

@@ -17,13 +17,12 @@ export interface Booted {
   readonly machine: Machine
   readonly timeline: GuestTimeline["Service"]
   readonly spec: BootSpec
-  /** Stream of the journal that holds what the guest does; `null` if it is not recorded. */
+  /** Stream of the journal with the guest's events; `null` if it is not recorded. */
   readonly guestStream: string | null
   /** Whether its agent was ready before the first event of its log. */
   readonly hadAgent: boolean
   /**
-   * Whether the machine goes on after the capture, or others watch it: whatever a capture needs of the guest then happens in a
-   * fork.
+   * Whether the machine continues after the capture, or others watch it; the capture then changes the guest in a fork only.
    */
   readonly goesOn: boolean
 }
@@ -35,23 +34,23 @@ const recordBoot = (machine: Machine, guestStream: string | null) =>
     yield* run.tell({ _tag: "RecordBoot", atNanos, engine: machine.engine, memoryMib: machine.memoryMib, guestStream })
   })
 
-/** A machine that is there already, and has executed nothing that a policy may want to see. */
+/** An existing machine that has executed nothing that a policy may want to see. */
 export interface Begun {
   readonly machine: Machine
   /** Whether its agent was ready before the first event of its log. */
   readonly hadAgent: boolean
 }
 
-/** Who looks on while a guest runs. */
+/** Options of watching a guest while it runs. */
 export interface WatchOptions {
   /**
-   * What is watched in place of a boot: a guest of a booted kit, say. It belongs to who made it; `spec` then says what it was made
-   * of, for journal and manifest.
+   * The machine to watch in place of a boot, such as a guest of a booted kit. It belongs to its maker; `spec` then describes it
+   * for journal and manifest.
    */
   readonly begun?: Begun
   /** Given the machine before its first instruction, to subscribe to its events. */
   readonly observe?: (machine: Machine) => Effect.Effect<void>
-  /** Whether the journal holds what the guest did; `true` if absent. */
+  /** Whether the journal records the guest's events; `true` if absent. */
   readonly recordGuest?: boolean
 }
 
@@ -65,7 +64,7 @@ export const bootWatched = Effect.fnUntraced(function* (spec: BootSpec, options:
   return { machine, hadAgent, guestStream: stream }
 })
 
-/** Makes a machine that stands before its first instruction; it lives until the pipeline's scope closes. */
+/** Makes a machine that has executed no instruction; it lives until the pipeline's scope closes. */
 export const boot = (options: WatchOptions & { readonly goesOn?: boolean } = {}) =>
   Stage.make("boot", (spec: BootSpec) =>
     Effect.gen(function* () {

@@ -31,18 +31,18 @@ export interface Published extends Captured {
 
 /** A captured machine that stays in memory. */
 export interface Kept extends Frozen {
-  /** Stands at the capture; fork it for every clone. */
+  /** The machine at the capture; fork it for every clone. */
   readonly snapshot: Machine
 }
 
-/** How a machine is captured. */
+/** Options of a capture. */
 export interface CaptureStageOptions {
   /**
-   * Write only what changed since this snapshot of the machine, of a fork of it, or the one that it was restored from. All of
-   * memory if absent or `null`.
+   * Writes only the pages that changed since this snapshot of the machine, of a fork of it, or the one that it was restored
+   * from. Full if absent or `null`.
    */
   readonly parent?: Snapshot | null
-  /** Whether what stands at the target will be replaced; `false`: a run to a target that exists is refused before it begins. */
+  /** Whether a snapshot at the target will be replaced; if `false`, a run to an existing target is refused before it begins. */
   readonly replace?: boolean
 }
 
@@ -93,7 +93,7 @@ const targetProblems = (
   )
 }
 
-/** Publishes what was captured: whole, flushed, with its provenance. */
+/** Publishes the captured files, complete and flushed, with their provenance. */
 export const publish = (options: PublishOptions & { readonly validation?: "none" | "required" } = {}) =>
   Stage.make("publish", (stage: Captured) =>
     Effect.gen(function* () {
@@ -126,7 +126,7 @@ export const publish = (options: PublishOptions & { readonly validation?: "none"
         },
         options
       )
-      // What stands at the target is in the journal, too, whoever cancels now.
+      // A snapshot at the target must also be in the journal, so the two cannot be cancelled separately.
       const snapshot = yield* Effect.uninterruptible(
         Effect.tap(publishing, ({ directory, manifest }) =>
           run.tell({ _tag: "RecordPublish", directory, digest: manifest.digest })

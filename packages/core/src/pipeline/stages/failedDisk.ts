@@ -9,7 +9,7 @@ import type { GuestEvent } from "../../GuestEvent.ts"
 import { GuestDiskFailed } from "../PipelineErrors.ts"
 import type { Frozen } from "./freeze.ts"
 
-/** Whether an event came after what a policy fired on: in its wait for calm, or on the way to the capture. */
+/** Whether an event came after the cause of a firing: in its wait for calm, or on the way to the capture. */
 const isAfter = ({ cause }: Firing, event: GuestEvent): boolean => {
   switch (cause._tag) {
     case "Event":
@@ -22,7 +22,7 @@ const isAfter = ({ cause }: Firing, event: GuestEvent): boolean => {
 }
 
 /**
- * Fails if a disk of what was captured failed after what the policy fired on and up to event `seq`. A policy that fires on
+ * Fails if a disk of the captured guest failed after the cause of the firing and up to event `seq`. A policy that fires on
  * `DiskFailed` captures the guest that has seen it.
  */
 export const refuseFailedDisk = ({ earlier, firing, subject }: Frozen, seq: number) =>

@@ -17,17 +17,17 @@ import type { Fired } from "./awaitPolicy.ts"
 
 /** A machine that stands still, ready to be captured. */
 export interface Frozen extends Fired {
-  /** What is captured: the machine, or a fork of it that was frozen instead. */
+  /** The machine to capture: the original, or a fork of it that was frozen instead. */
   readonly subject: Machine
   /** Events of the guest before the subject's own. */
   readonly earlier: ReadonlyArray<GuestEvent>
   readonly isWorkloadFrozen: boolean
   readonly hasAgent: boolean
-  /** Done once the state is taken: a guest that goes on has its workload thawed that its policy froze. */
+  /** Runs once the state is taken: if the guest continues and its policy had frozen the workload, thaws it. */
   readonly giveBack: Effect.Effect<void>
 }
 
-/** How the workload is frozen for a capture. */
+/** Options of freezing the workload for a capture. */
 export interface FreezeOptions {
   /** `whenStarted` (default): only if it may have begun to run. */
   readonly when?: "whenStarted" | "always" | "never"
@@ -37,15 +37,15 @@ export interface FreezeOptions {
 
 type PreExec = GuestEventOf<"WorkloadPreExec">
 
-/** Whether a workload that was announced may have executed an instruction by `nowNanos`, for all that the events say. */
+/** Whether an announced workload may have executed an instruction by `nowNanos`, according to the events. */
 const hasBegun = (preExec: PreExec, events: ReadonlyArray<GuestEvent>, nowNanos: number): boolean => {
   if (preExec.holdNanos !== null && nowNanos - preExec.atNanos >= preExec.holdNanos) return true
   return events.some((event) => event.seq > preExec.seq && event._tag === "HostInput" && recordedFrame(event) === "Go")
 }
 
 /**
- * Whether the workload may have executed an instruction by `nowNanos`: it was announced and its hold is over, or it did something.
- * A command that was executed counts, too: it shares the guest's random state with every clone.
+ * Whether the workload may have executed an instruction by `nowNanos`: it was announced and its hold is over, or it acted. An
+ * executed command counts too, since every clone would share the guest's random state with it.
  */
 export const mayHaveStarted = (events: ReadonlyArray<GuestEvent>, nowNanos: number): boolean => {
   for (const event of events) {
@@ -69,8 +69,8 @@ export const mayHaveStarted = (events: ReadonlyArray<GuestEvent>, nowNanos: numb
 const preExecTrigger = "onPreExec"
 
 /**
- * The announcement that a decision before the workload relies on: its cause, or, where that is another (a line of the console, or
- * what a policy made of it), the last that the agent made. `null` for other decisions, and where there is no agent that knows.
+ * The announcement that a decision before the workload relies on: its cause or, if the cause is another event (a line of the
+ * console, or a mapped cause), the agent's last announcement. `null` for other decisions, and for an agent without announcements.
  */
 const announcementOf = ({ cause, path }: Firing, events: ReadonlyArray<GuestEvent>): PreExec | null => {
   if (cause._tag === "Event" && cause.event._tag === "WorkloadPreExec") return cause.event
@@ -78,7 +78,7 @@ const announcementOf = ({ cause, path }: Firing, events: ReadonlyArray<GuestEven
   return events.findLast((event): event is PreExec => event._tag === "WorkloadPreExec") ?? null
 }
 
-/** A decision before the workload is one about a guest that still stands there. */
+/** Refuses a decision before the workload if the guest is no longer there. */
 const refuseMissedPreExec = (firing: Firing, events: ReadonlyArray<GuestEvent>, nowNanos: number) => {
   const announcement = announcementOf(firing, events)
   if (announcement === null) return Effect.void
@@ -88,14 +88,14 @@ const refuseMissedPreExec = (firing: Firing, events: ReadonlyArray<GuestEvent>, 
     : Effect.void
 }
 
-/** Why the agent's freeze failed, in the stage's words. */
+/** The stage's error for a failed freeze. */
 const freezeFailed = ({ message, reason }: AgentError) =>
   new FreezeFailed({
     why: reason._tag === "Refused" ? "refused" : reason._tag === "GuestEnded" ? "guest-ended" : "no-answer",
     detail: message
   })
 
-/** Freezes the workload if it has begun: in the machine, or in a fork where the machine goes on. */
+/** Freezes the workload if it has begun: in the machine, or in a fork if the machine continues. */
 export const freeze = (options: FreezeOptions = {}) =>
   Stage.make(
     "freeze",

@@ -8,7 +8,7 @@ import { prefetch as prefetchSnapshot } from "../../snapshot/prefetch.ts"
 import * as Stage from "../Stage.ts"
 import type { Published } from "./capture.ts"
 
-/** Brings what the validation's clone touched into the host's memory. Without a validation before it, there is nothing to bring. */
+/** Reads the pages that the validation's clone touched into the host's memory. Does nothing without a validation before it. */
 export const prefetch = Stage.tap("prefetch", ({ snapshot }: Published) =>
   Effect.flatMap(prefetchSnapshot(snapshot), ({ bytes, pages }) => Effect.annotateCurrentSpan({ pages, bytes }))
 )

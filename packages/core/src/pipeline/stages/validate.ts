@@ -1,5 +1,5 @@
 /**
- * The stage that takes a fresh snapshot for what it will be used for, before anybody else can.
+ * The stage that tries a fresh snapshot in a clone before it counts as ready.
  *
  * @module
  */
@@ -28,12 +28,14 @@ export interface Validated extends Published {
   readonly workingSet: WorkingSet
 }
 
-/** A probe that says what it will execute: so it can be looked at before there is a clone. */
+/** A probe with a known command, which can be checked before there is a clone. */
 export interface ExecProbe extends Probe<ExecError | MachineError | ProbeCommandFailed, never> {
   readonly command: ExecSpec
 }
 
-/** A probe that executes a command, which must end with code 0. What is wrong with the command is told before anything is booted. */
+/**
+ * A probe that executes a command, which must end with code 0. Problems of the command are reported before anything is booted.
+ */
 export const execProbe = (command: ExecSpec): ExecProbe => {
   const probe: Probe<ExecError | MachineError | ProbeCommandFailed, never> = ({ machine }) =>
     Effect.gen(function* () {
@@ -55,7 +57,7 @@ export const probeProblems = (name: string, probe: unknown): ReadonlyArray<strin
   return Predicate.hasProperty(probe, "command") ? commandProblems(name, probe.command) : []
 }
 
-/** What a probe gives. One of a program without types may throw, be no Effect, or give no text: then nothing was validated. */
+/** The evidence of a probe. A probe without types may throw, be no Effect, or return no text; then the validation fails. */
 const evidenceOf = Effect.fnUntraced(function* <E, R>(probe: Probe<E, R>, clone: GatedMachine) {
   const begun: unknown = yield* Effect.try({ try: () => probe(clone), catch: (cause) => cause })
   const evidence = Effect.isEffect(begun) ? yield* begun as Effect.Effect<unknown, E, R> : begun
@@ -94,7 +96,7 @@ export const validate = <E, R>(probe: Probe<E, R>, gate: GateOptions = {}) =>
         ).pipe(
           Effect.mapError((error) => new ValidationFailed({ directory: snapshot.directory, detail: messageOf(error) }))
         )
-        // What is ready on the disk is ready in the journal, too, whoever cancels now.
+        // A snapshot that is ready on the disk is ready in the journal too, so the two cannot be cancelled separately.
         const validated = yield* Effect.uninterruptible(
           Effect.tap(store.recordValidation(snapshot, { verdict: "passed", detail, workingSet }), () =>
             run.tell({ _tag: "RecordValidation", verdict: "passed", detail, workingSetPages: workingSet.pages })
@@ -108,7 +110,7 @@ export const validate = <E, R>(probe: Probe<E, R>, gate: GateOptions = {}) =>
     }
   )
 
-/** Sees to it that nobody takes the snapshot for ready, and that the run says why. */
+/** Ensures that the snapshot does not count as ready, and that the run gives the reason. */
 const refuse = Effect.fnUntraced(function* (
   error: ValidationFailed | StageTimedOut | SnapshotPublishError | RunCommandError,
   snapshot: Snapshot

@@ -27,7 +27,7 @@ const execAll = Effect.fnUntraced(function* (machine: Machine, commands: Readonl
 })
 
 /**
- * Warms up with an Effect of one's own. A workload that the policy froze is thawed first, and frozen again by the `freeze` that
+ * Warms up with a custom Effect. A workload that the policy froze is thawed first, and frozen again by the `freeze` that
  * follows.
  */
 export const warmUpWith = <E, R>(work: (machine: Machine) => Effect.Effect<unknown, E, R>) =>

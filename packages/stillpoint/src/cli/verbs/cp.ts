@@ -1,5 +1,5 @@
 /**
- * A file out of a snapshot, or into one that is kept under a name.
+ * Copies a file out of a snapshot, or into a new snapshot that is kept under a name.
  *
  * @module
  */

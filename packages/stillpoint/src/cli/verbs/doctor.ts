@@ -1,5 +1,5 @@
 /**
- * What works on this host, and what is missing.
+ * Reports what works on this host, and what is missing.
  *
  * @module
  */

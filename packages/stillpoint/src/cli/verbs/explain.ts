@@ -1,5 +1,5 @@
 /**
- * Why a snapshot was taken when it was.
+ * Explains why a snapshot was taken when it was.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What can be made again, removed.
+ * Removes files that can be made again.
  *
  * @module
  */
@@ -31,12 +31,12 @@ export const pruneCommand = Command.make("prune", { dryRun, json }, ({ dryRun, j
       const isMadeAgain = names.length > 0 && names.every((name) => name.startsWith(`${cacheRepository}:`))
       if (!isMadeAgain || children.length > 0) continue
       let isGone = dryRun
-      // One that got another name or a child meanwhile stays.
+      // A snapshot that got another name or a child meanwhile stays.
       if (!dryRun) for (const name of names) isGone = yield* Effect.match(snapshots.remove(name), goneOrNot)
       if (isGone) removed.push({ snapshot: digest, storedBytes })
     }
     if (!dryRun) yield* clearPulls(snapshots.home)
-    // Those of the store first: what a cache and a store have in common takes no room before both have let it go.
+    // Images of the store first: a file that cache and store share takes space until both have removed it.
     const unread = yield* pruneKeptImages({ dryRun })
     const unused = dryRun ? (yield* images.list).filter(({ inUse }) => !inUse) : yield* images.prune()
     const sizes = new Map([...unread, ...unused].map(({ digest, sizeBytes }) => [digest, sizeBytes]))

@@ -1,5 +1,5 @@
 /**
- * What a policy would have decided.
+ * Shows the decision that a policy would have made.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { recordingIn } from "../inputFile.ts"
 import { momentOf } from "../policyFile.ts"
 import { sandboxes } from "../layers.ts"
 
-/** The recording in a file, or the one that a snapshot was published with. */
+/** The recording in a file, or the one published with a snapshot. */
 const recordingOf = Effect.fnUntraced(function* (from: string) {
   if (!from.includes("/") && !from.endsWith(".jsonl")) {
     const snapshot = yield* Snapshots.use(({ get }) => get(from, { allowUnvalidated: true }))

@@ -25,7 +25,7 @@ const runs = Argument.String("run").pipe(
   )
 )
 
-/** What is drawn: of a recording, of a snapshot or of a run. */
+/** The report's subject: a recording, a snapshot or a run. */
 const drawn = Effect.fnUntraced(function* (from: string) {
   if (!from.includes("/") && !from.endsWith(".jsonl")) return yield* reportedRun(from)
   return reportedRecording(basename(from), yield* recordingIn(from))

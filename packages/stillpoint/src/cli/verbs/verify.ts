@@ -1,5 +1,5 @@
 /**
- * Whether every byte of a snapshot is what it was.
+ * Checks that every byte of a snapshot is unchanged.
  *
  * @module
  */
@@ -19,7 +19,7 @@ export const verifyCommand = Command.make(
   ({ json, reference, requireKey }) =>
     Effect.gen(function* () {
       const snapshots = yield* Snapshots
-      // Its image stands in this store, wherever it was captured.
+      // The image is in this store, wherever the snapshot was captured.
       const found = yield* snapshots.verify(reference, { diskSources: disksIn(snapshots.home) })
       yield* answer(json, { snapshot: found.digest, ok: true, storedBytes: found.storedBytes }, [
         `${reference}: ok, ${mebibytes(found.storedBytes)} read and verified against ${found.digest.slice(0, 12)}`
