@@ -26,7 +26,7 @@ export interface PolicyShape {
   readonly name: string
   /** The trigger as JSON, from which it can be made again. */
   readonly description: Schema.Json
-  /** What it is composed of; nothing if absent. */
+  /** Its parts; none if absent. */
   readonly parts?: ReadonlyArray<Policy>
   /** Builds the trigger into an automaton. */
   readonly build: (site: Site) => Part
@@ -57,9 +57,9 @@ export class Policy extends Pipeable.Class implements Trigger {
   /** Depth of nesting, and number of parts in all. */
   readonly depth: number
   readonly size: number
-  /** How the policy is built into an automaton. For combinators. */
+  /** Builds the policy into an automaton. For combinators. */
   readonly shape: PolicyShape
-  /** An automaton that nobody uses now. Kept, because to build one takes longer than most timelines do. */
+  /** An automaton that is not in use now. Kept, because building one takes longer than most timelines. */
   #spare: Automaton | undefined
 
   constructor(shape: PolicyShape) {
@@ -92,7 +92,7 @@ export class Policy extends Pipeable.Class implements Trigger {
     return this.name
   }
 
-  /** How property tests print it. */
+  /** The form in which property tests print it. */
   [Symbol.for("fast-check/toStringMethod")](): string {
     return JSON.stringify(this.description)
   }
@@ -109,7 +109,7 @@ export class Policy extends Pipeable.Class implements Trigger {
     return automaton
   }
 
-  /** Lends an automaton for as long as a function runs; one that is lent already is not lent again. */
+  /** Lends an automaton while a function runs; one that is in use is not lent again. */
   borrow<A>(use: (automaton: Automaton) => A): A {
     const automaton = this.#spare ?? this.instantiate()
     this.#spare = undefined

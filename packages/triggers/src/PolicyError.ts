@@ -18,7 +18,7 @@ export const PolicyProblem = Schema.Struct({
 export type PolicyProblem = typeof PolicyProblem.Type
 
 /**
- * A policy cannot be built, decoded, or is not what it claims: every problem at once.
+ * A policy cannot be built or decoded, or is not what it claims: all problems at once.
  *
  * Constructors of triggers throw it, as a policy written in code is a program; decoders return it.
  */
@@ -32,7 +32,10 @@ export class PolicyError extends Schema.TaggedError<PolicyError>()("PolicyError"
   }
 }
 
-/** Refuses to build: `what` is the constructor or option, `expected` and `found` as a sentence goes on. */
+/**
+ * Throws a {@link PolicyError}: `what` is the constructor or option, `expected` and `found` continue a
+ * sentence.
+ */
 export const refuse = (what: string, expected: string, found: unknown): never => {
   throw new PolicyError({
     problems: [
@@ -54,7 +57,7 @@ export const unknownProblems = (
     .filter((name) => !known.includes(name))
     .map((name) => ({ path: [what, name], message: unknownName("option", name, known) }))
 
-/** What to say of a name that is not known. */
+/** The message for an unknown name. */
 export const unknownName = (kind: string, name: string, known: ReadonlyArray<string>): string => {
   const shown = name.length > 60 ? `${name.slice(0, 60)}…` : name
   // A name is shown as it is only where it cannot be taken for something else.
@@ -65,7 +68,7 @@ export const unknownName = (kind: string, name: string, known: ReadonlyArray<str
 
 const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
 
-/** What a schema found wrong, as problems of a policy; a field that does not exist is told from those that do. */
+/** The issues of a schema as problems of a policy; an unknown field gets a suggestion from the known ones. */
 export const problemsOf = (issue: SchemaIssue.Issue, known: ReadonlyArray<string>): Array<PolicyProblem> =>
   formatIssue(issue).issues.map(({ message, path }) => {
     const steps = (path ?? []).map((step) => {

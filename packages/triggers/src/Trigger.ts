@@ -15,8 +15,8 @@ export type { ReplayedTimeline, ReplayOptions } from "./deciding/replayPolicy.ts
  * The first firing of a policy on the provided timeline.
  *
  * In lockstep the guest executes nothing between the cause and the decision, and stands at the instruction that caused it: the
- * slippage is 0. Free-running, the slippage between the decision and the pause is measured. Interruption holds the guest and
- * interrupts every probe. Ends with a `TriggerError` if the guest ends, the engine faults, or nothing can fire any more.
+ * slippage is 0. Free-running, the slippage between the decision and the pause is measured. Interruption stops the guest and
+ * interrupts every probe. Ends with a `TriggerError` if the guest ends, the engine faults, or the policy can no longer fire.
  *
  * @example
  * ```ts
@@ -35,7 +35,7 @@ const awaitFiring = (policy: TriggerPort): Effect.Effect<Firing, TriggerError | 
 
 export { awaitFiring as await }
 
-/** Every firing of a policy that repeats. The guest goes on when the next one is pulled. */
+/** Every firing of a policy that repeats. The guest continues when the next one is pulled. */
 export const firings = (policy: TriggerPort): Stream.Stream<Firing, TriggerError | MachineError, GuestTimeline> =>
   required("Trigger.firings", policy).firings
 

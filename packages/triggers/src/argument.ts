@@ -1,6 +1,6 @@
 /**
- * What the constructors of triggers are given, looked at before anything is made of it: a program may be written without types.
- * What is wrong is refused at once, all of it.
+ * Checks the arguments of triggers' constructors before they are used, since a caller may not use types. All problems are
+ * reported at once.
  *
  * @module
  */
@@ -53,7 +53,7 @@ export const requireEffect: Reader<Effect.Effect<unknown, unknown>> = (what, val
 export const requireFlag: Reader<boolean> = (what, value) =>
   typeof value === "boolean" ? value : refuseValue(what, "true or false", value)
 
-/** Refuses a value: what is a text is quoted, and said to be one, so that `"80"` is not taken for 80. */
+/** Refuses a value: a text is quoted and called a text, so that `"80"` is not mistaken for 80. */
 export const refuseValue = (what: string, expected: string, value: unknown): never =>
   refuse(what, expected, typeof value === "string" ? `${JSON.stringify(value.slice(0, longestShown))}, a text` : value)
 
@@ -99,7 +99,7 @@ export const requireEventKind: Reader<GuestEventKind> = (what, value) => {
   throw new PolicyError({ problems: [{ path: [what], message: unknownName("event kind", value, eventKinds) }] })
 }
 
-/** What names of custom events look like. */
+/** The form of names of custom events. */
 export const eventNamePattern = new RegExp(`^[A-Za-z0-9._:/][A-Za-z0-9._:/-]{0,${contractLimits.eventNameBytes - 1}}$`)
 
 /** The name of a custom event, as a guest can send it: the agent and the machine refuse others (`control/wire.rs`, `event_form.c`). */
@@ -112,7 +112,7 @@ export const requireEventName: Reader<string> = (what, value) =>
         typeof value === "string" ? JSON.stringify(value.slice(0, longestShown)) : describeValue(value)
       )
 
-/** What may be left out. */
+/** An argument that may be absent. */
 export const optional =
   <A>(read: Reader<A>): Reader<A | undefined> =>
   (what, value) =>

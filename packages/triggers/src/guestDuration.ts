@@ -10,9 +10,9 @@ import { refuse } from "./PolicyError.ts"
 /** Guest time that no machine passes: 2^53 - 1 ns, 104 days. */
 export const horizonNanos: number = Number.MAX_SAFE_INTEGER
 
-/** Nanoseconds of a duration; `what` names it in the {@link PolicyError} that is thrown for one that is none. */
+/** Nanoseconds of a duration; `what` names it in the {@link PolicyError} for an invalid one. */
 export const toGuestNanos = (what: string, value: unknown): number => {
-  // What is no duration is found out by reading it.
+  // Reading it detects an invalid duration.
   const input = value as Duration.Input
   const nanos = Option.getOrUndefined(readNanos(input))
   if (nanos === undefined || nanos < 0n || nanos > BigInt(horizonNanos)) {

@@ -2,8 +2,8 @@
  * The automaton that every policy is, driven by events, guest time and signals.
  *
  * Events go straight to the parts that wait for their kind, in the order of the policy read from left to right; a part that fires
- * tells the one above it. The cost of an event therefore does not grow with the depth of the policy, and one that no part acts on
- * allocates nothing. What parts know between two inputs is in {@link Memories}: together they are the state.
+ * notifies its parent. The cost of an event therefore does not grow with the depth of the policy, and an event that causes no
+ * action allocates nothing. The knowledge of all parts between two inputs is in {@link Memories}: together they are the state.
  *
  * @module
  */
@@ -50,23 +50,23 @@ export interface AutomatonSource {
 export class Automaton {
   readonly policyName: string
   readonly memories = new Memories()
-  /** Where the policy stands. */
+  /** The policy's position. */
   private readonly moment = this.memories.make({
     nowNanos: 0,
-    /** Which input is being handled: differs between any two that parts see. */
+    /** The ordinal of the present input: differs between any two that parts see. */
     inputOrdinal: 0,
     /** The last event that was passed, whether it mattered or not. */
     lastSeq: -1,
     firedCount: 0,
     hasEnded: false,
-    /** What to say about a quiesce that was abandoned, if nothing else can fire. */
+    /** The report of an abandoned quiesce, in case nothing else can fire. */
     abandoned: null as Abandonment | null
   })
-  /** Who waits for which kinds of events. */
+  /** The parts that wait for each kind of event. */
   readonly channels = new Channels()
   readonly guest = new GuestCondition(this.memories)
   readonly timers = new Timers(this.moment, this.memories)
-  /** Whether commands are kept for a runner; a replay has no use for them. */
+  /** Whether commands are kept for a runner; a replay does not need them. */
   keepsCommands = false
   readonly commands: Array<PolicyCommand> = []
   readonly freezes = new Freezes(this.memories, (command) => this.command(command))
@@ -99,8 +99,8 @@ export class Automaton {
   // --- life
 
   /**
-   * Arms the policy anew, before every event but some earlier ones: these tell what condition the guest is in, after what it was in
-   * the middle of before them.
+   * Arms the policy again. It decides on later events only; the given earlier ones, after the guest's activity before them,
+   * establish the guest's condition.
    */
   start(
     originNanos: GuestNanos,
@@ -135,7 +135,7 @@ export class Automaton {
     this.timers.earliest()
   }
 
-  /** Lets go of everything that it was told. */
+  /** Releases everything that it was given. */
   release(): void {
     this.keepsCommands = false
     this.memories.reset()
@@ -150,7 +150,7 @@ export class Automaton {
     this.clearOutcome()
   }
 
-  /** Takes up what an input before produced, so that the next can produce its own. */
+  /** Clears the result of the previous input. */
   clearOutcome(): void {
     this.firing = null
     this.commands.length = 0
@@ -170,7 +170,7 @@ export class Automaton {
     return this.moment.lastSeq
   }
 
-  /** Whether the policy is over: it fired for the last time, or failed. */
+  /** Whether the policy has ended: it fired for the last time, or failed. */
   get hasEnded(): boolean {
     return this.moment.hasEnded
   }
@@ -193,7 +193,7 @@ export class Automaton {
     return due === Infinity ? null : due
   }
 
-  /** Whether nothing can make the policy fire any more. */
+  /** Whether the policy can no longer fire. */
   get isExhausted(): boolean {
     if (this.hasEnded || this.channels.isListening || this.timers.earliest() !== Infinity) return false
     for (const probe of this.probes.values()) if (probe.life.isArmed) return false
@@ -201,8 +201,8 @@ export class Automaton {
   }
 
   /**
-   * The triggers of the policy and how far each has got, from left to right; without the one that `except` names, be it that it has
-   * been armed again since it fired, and waits for calm once more.
+   * The triggers of the policy and the progress of each, from left to right, without the trigger that `except` names, unless that
+   * has been armed again since it fired and waits for calm again.
    */
   progress(except: AutomatonPart | null = null): ReadonlyArray<TriggerProgress> {
     return this.parts
@@ -218,9 +218,9 @@ export class Automaton {
   // --- inputs
 
   /**
-   * Handles events from `from` on; stops after the first that brings a firing or a failure, or after which nothing can any more.
-   * Allocates nothing on the way. Returns the index of the first event that has not been handled: timers that are due at an
-   * event's time or before it go off first, so that it may be one that a timer's firing came before.
+   * Handles events from `from` on; stops after the first that causes a firing or a failure, or after which no further one is
+   * possible. Allocates nothing on the way. Returns the index of the first event that was not handled. Timers that are due at an
+   * event's time or before go off first, so the event itself may be unhandled if a timer fires.
    */
   run(events: ReadonlyArray<GuestEvent>, from: number, to: number): number {
     const { freezes, guest, moment, timers } = this
@@ -268,7 +268,7 @@ export class Automaton {
     return isSeen
   }
 
-  /** Guest time has reached `atNanos`: what is due by then goes off, instant by instant, up to the first that brings a firing. */
+  /** Guest time has reached `atNanos`: timers that are due go off, instant by instant, up to the first firing. */
   reach(atNanos: GuestNanos): void {
     const { moment, timers } = this
     let circles: Circles | null = null
@@ -289,7 +289,7 @@ export class Automaton {
     }
   }
 
-  /** What it does over and over again until a time, it need not do. */
+  /** Skips rounds of a circle up to a time. */
   private goRound({ before, untilNanos }: Round, atNanos: GuestNanos): void {
     const now = this.save()
     const roundNanos = passedNanos(before, now)
@@ -298,7 +298,7 @@ export class Automaton {
     this.timers.refill()
   }
 
-  /** Whether a timer went off too often. A policy that is as it was before may wake itself for ever. */
+  /** Whether a timer went off too often. A policy that returns to an earlier state may wake itself forever. */
   private isEndless(): boolean {
     const { nowNanos: atNanos, policyName: policy } = this
     const { tooMuch } = this.timers
@@ -316,8 +316,8 @@ export class Automaton {
   }
 
   /**
-   * A probe has completed. One that is no longer armed, or was armed again since, is not listened to. If a timer that is due by
-   * then brings a firing, the signal has not been handled yet, and the answer is false.
+   * A probe has completed. The signal is ignored if the probe is no longer armed, or was armed again since. Returns false if a
+   * timer that is due by then fires first, so that the signal has not been handled yet.
    */
   signal(signal: TriggerSignal): boolean {
     const { moment } = this

@@ -1,5 +1,5 @@
 /**
- * What the automaton needs of a part of the policy that it runs.
+ * The automaton's interface to a part of the policy.
  *
  * @module
  */
@@ -7,10 +7,10 @@ import type { GuestEvent, GuestNanos, TriggerProgress, TriggerSignal } from "@st
 import type { Correction } from "./Fired.ts"
 import type { Timer } from "./Timers.ts"
 
-/** How far a part has got. */
+/** The progress of a part. */
 export type Status = TriggerProgress["status"]
 
-/** What every part remembers. */
+/** The memory that every part has. */
 export interface Life {
   isArmed: boolean
   status: Status
@@ -32,25 +32,25 @@ export interface AutomatonPart {
   /** Its name in an account of who lost. */
   readonly toldName: string
   readonly path: ReadonlyArray<string>
-  /** Whether it stands for itself in an account of who won and who lost. */
+  /** Whether it has its own entry in the report of winners and losers. */
   readonly isTrigger: boolean
-  /** Number of the trigger that it tells of in an account. */
+  /** Number of the trigger that its report is about. */
   readonly tellsOf: number
-  /** Whether the account of another one tells of it. */
+  /** Whether another part's report covers it. */
   readonly isToldAbove: boolean
   readonly waitedFor: string
   arm(): void
   /**
-   * Whether an event of its kinds is nothing to it, beyond what it counts for its account. Asked of every event while it is
-   * armed; if so, the event is not handed to it.
+   * Whether an event of its kinds needs no action by it, apart from counting for its report. Checked for every event while
+   * it is armed; if so, it does not get the event.
    */
   overlooks(event: GuestEvent): boolean
   onEvent(event: GuestEvent): void
   onTimer(timer: Timer): void
   onSignal(signal: TriggerSignal): void
-  /** Whether an event takes back what the part has fired on. */
+  /** Whether an event revokes the event that the part fired on. */
   isUndoneBy(event: GuestEvent, firedOn: GuestEvent | null): boolean
-  /** What the part would say had it fired on an event and not on what it fired on, if the event says better; `null` if not. */
+  /** The correction, if an event describes the cause of its firing better than the original event; `null` if not. */
   corrected(event: GuestEvent, firedOn: GuestEvent | null): Correction | null
   account(): TriggerProgress
 }

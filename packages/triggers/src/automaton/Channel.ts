@@ -5,7 +5,9 @@
  */
 import type { AutomatonPart, Life } from "./AutomatonPart.ts"
 
-/** A part at a channel, with its life at hand: looking for that at parts of many classes would cost more than all the rest. */
+/**
+ * A part on a channel, with its life beside it: reading that from parts of many classes would cost more than everything else.
+ */
 export interface Listener {
   readonly part: AutomatonPart
   readonly life: Life
@@ -14,12 +16,12 @@ export interface Listener {
 /** One kind of event. */
 export class Channel {
   readonly listeners: Array<Listener> = []
-  /** Whether the condition of the guest is read from it. */
+  /** Whether the guest's condition depends on it. */
   isTelling = false
-  /** How many parts wait for it now. */
+  /** Number of parts that wait for it now. */
   waiting = 0
 
-  /** Whether an event of this kind is nothing to anybody. */
+  /** Whether an event of this kind affects no part. */
   get isQuiet(): boolean {
     return this.waiting === 0 && !this.isTelling
   }

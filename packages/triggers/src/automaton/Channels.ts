@@ -1,5 +1,5 @@
 /**
- * Which parts of a policy hear what: the ways of all kinds of events.
+ * The channels of all kinds of events, each with the parts that wait for it.
  *
  * @module
  */
@@ -50,12 +50,12 @@ export class Channels {
     for (let index = 0; index < channels.length; index++) (channels[index] as Channel).waiting += change
   }
 
-  /** Nobody waits any more. */
+  /** Stops all waits. */
   waitForNothing(): void {
     for (const channel of this.byNumber) channel.waiting = 0
   }
 
-  /** Whoever is armed waits, and nobody else. */
+  /** All armed parts wait, and no others. */
   waitForTheArmed(): void {
     for (const channel of this.byNumber) {
       channel.waiting = channel.listeners.filter(({ life }) => life.isArmed).length
@@ -75,7 +75,7 @@ export class Channels {
     return eventKinds.filter((kind) => this.of(kind).waiting > 0)
   }
 
-  /** Kinds that the policy must be told, now or later. */
+  /** Kinds of events that the policy needs, now or later. */
   get interest(): ReadonlyArray<GuestEventKind> {
     return eventKinds.filter((kind) => this.of(kind).isTelling || this.of(kind).listeners.length > 0)
   }

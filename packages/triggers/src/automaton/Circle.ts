@@ -10,7 +10,7 @@ type State = ReadonlyArray<Memory>
 /** One time round. */
 export interface Round {
   readonly before: State
-  /** The earliest time that it has waited for all along; infinity if there is none. */
+  /** The earliest time that it has been waiting for throughout; infinity if there is none. */
   readonly untilNanos: number
 }
 
@@ -18,15 +18,15 @@ export interface Round {
 export class Circle {
   private wakes = 0
   private kept: State | null = null
-  /** How often the policy was woken since it was begun. */
+  /** Number of wake-ups of the policy since its start. */
   get wakeCount(): number {
     return this.wakes
   }
 
   /**
-   * The policy was woken, and nothing else has happened. If it goes in circles: the state in which it was as it is now. What it
-   * does next is then what it has done since, until something other than time comes to it, or a time that it has waited for all
-   * along. `now` is its state as it stands, `save` a copy to keep.
+   * The policy woke up, and nothing else has happened. If it goes in circles, returns the round: its earlier, equal state. From
+   * now on it repeats the steps since then, until an input other than time arrives, or a time that it has been waiting for
+   * throughout. `now` is its present state, `save` makes a copy to keep.
    */
   woke(now: State, save: () => State): Round | null {
     this.wakes += 1
@@ -46,7 +46,7 @@ export class Circle {
 export class Circles {
   private readonly levels: Array<Circle> = []
 
-  /** As of a {@link Circle}, told of each that is found, from the innermost on. */
+  /** Like a {@link Circle}; calls `found` for each circle, from the innermost outwards. */
   woke(now: State, save: () => State, found: (round: Round) => void): void {
     for (let level = 0; ; level++) {
       const circle = (this.levels[level] ??= new Circle())
@@ -61,7 +61,7 @@ export class Circles {
 /** Guest time between two states. */
 export const passedNanos = (before: State, now: State): number => timeOf(now) - timeOf(before)
 
-/** Where a policy that goes in circles is after some more rounds. */
+/** The state of a policy that goes in circles after some more rounds. */
 export const afterRounds = (before: State, now: State, rounds: number): State =>
   now.map((record, index) => further(before[index], record, rounds) as Memory)
 
@@ -73,7 +73,7 @@ const isSameLater = (before: State, now: State): boolean => {
   return passed > 0 && before.every((record, index) => isSame(record, now[index], "", passed))
 }
 
-/** When the first of the timers is due that were not set anew. */
+/** The earliest timer that was not set again. */
 const earliestOf = (before: State, now: State): number =>
   now.reduce<number>((earliest, record, index) => {
     if (!("dueNanos" in record) || (before[index] as { readonly dueNanos: number }).dueNanos !== record.dueNanos)

@@ -5,19 +5,19 @@
  */
 import type { FiringCause, GuestEvent, GuestNanos, QuiesceReport } from "@stillpoint/core"
 
-/** What one trigger has fired on. */
+/** The cause of one trigger's firing. */
 export interface Fired {
-  /** As it will be told. */
+  /** The cause that is reported. */
   readonly cause: FiringCause
   /** Number of the trigger that fired. */
   readonly by: number
-  /** Guest time from which it had watched: it may be armed again by the time that this is told. */
+  /** Guest time since which it had watched; it may be armed again before this is reported. */
   readonly armedAtNanos: GuestNanos
-  /** The event that it fired on, whatever the cause that is told says; `null` if it was a timer or a probe. */
+  /** The event that it fired on, whatever the reported cause; `null` if it was a timer or a probe. */
   readonly event: GuestEvent | null
-  /** Guest time until which the guest is sure not to go on with its workload; `null` if nothing says so. */
+  /** Guest time until which the guest certainly holds its workload; `null` if unknown. */
   readonly heldUntilNanos: GuestNanos | null
-  /** What was waited for after it, as a clause that goes on after what the trigger waited for; empty for nothing. */
+  /** A further wait after it, as a clause that continues the trigger's own; empty if there is none. */
   readonly furtherWait: string
   /** Report of the quiesce that the firing went through; the outermost one counts. */
   readonly quiesce: QuiesceReport | null
@@ -26,14 +26,14 @@ export interface Fired {
 /** An event that says better what another had been taken for. */
 export type Correction = Pick<Fired, "event" | "heldUntilNanos">
 
-/** The same firing, on an event that says better what it was taken for: the cause is that one, but where a policy had told another. */
+/** The same firing, on an event that describes its cause better. The cause becomes that event, unless a policy had mapped it. */
 export const correctedBy = (fired: Fired, correction: Correction): Fired => {
   const { cause, event } = fired
   const isTold = cause._tag === "Event" && cause.event === event && correction.event !== null
   return { ...fired, ...correction, cause: isTold ? { _tag: "Event", event: correction.event } : cause }
 }
 
-/** The same firing, once the freeze that its quiesce had asked for, or the request for it, was given back: the guest goes on since. */
+/** The same firing, once the freeze of its quiesce, or the request for it, was withdrawn: the guest has continued since. */
 export const thawed = (fired: Fired): Fired =>
   fired.quiesce?.agent === "frozen" || fired.quiesce?.agent === "no-answer"
     ? { ...fired, quiesce: { ...fired.quiesce, agent: "given-back" } }

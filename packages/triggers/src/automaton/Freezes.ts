@@ -8,18 +8,18 @@ import type { Memories } from "./Memory.ts"
 import type { PolicyCommand } from "./PolicyStep.ts"
 
 /**
- * How many parts of a policy want the workload frozen.
+ * Counts the parts of a policy that need the workload frozen.
  *
- * It is asked for once some part wants it, and given back once none does, each at the end of an input: what one part gives up and
- * another takes on at one input stays as it is. What a part has decided on keeps it frozen for as long as the input is handled: if
- * that brings a firing of the policy, until the next input, as a capture comes in between; if not, no longer.
+ * The freeze is requested once a part needs it, and withdrawn once none does, each at the end of an input: if one part releases
+ * it and another claims it at the same input, it stays. A part that has decided keeps the workload frozen while the input is
+ * handled. If the policy itself fires at that input, the freeze lasts until the next input, because a capture comes in between.
  */
 export class Freezes {
   private readonly command: (command: PolicyCommand) => void
   private readonly memory: {
     /** Parts that want it, those that have decided included. */
     claims: number
-    /** Of these, how many have decided at this input, and how many on a firing of the policy that was told. */
+    /** Number of them that have decided at this input, and number of those in a firing of the policy itself. */
     deciding: number
     told: number
     /** Answers that are still to come to requests that were given back. */
@@ -27,7 +27,7 @@ export class Freezes {
     isAsked: boolean
     isAnswered: boolean
     isRefused: boolean
-    /** Whether some part has come to want it since it was refused. */
+    /** Whether a part has begun to need it since it was refused. */
     isWantedAnew: boolean
   }
 
@@ -45,17 +45,17 @@ export class Freezes {
     })
   }
 
-  /** Whether the agent has done what the policy asked for, and it still holds. */
+  /** Whether the agent has frozen the workload for the policy, and it is still frozen. */
   get isFrozen(): boolean {
     return this.memory.claims > 0 && this.memory.isAnswered && !this.memory.isRefused
   }
 
-  /** Whether some part wants it frozen, or has decided on it. */
+  /** Whether a part needs it frozen, or has decided on it. */
   get isClaimed(): boolean {
     return this.memory.claims > 0
   }
 
-  /** Whether it has refused. */
+  /** Whether the agent has refused. */
   get isRefused(): boolean {
     return this.memory.claims > 0 && this.memory.isRefused
   }
@@ -75,7 +75,7 @@ export class Freezes {
     this.memory.deciding += 1
   }
 
-  /** Takes in what the agent says. */
+  /** Handles an answer of the agent. */
   take(event: GuestEvent): void {
     const { memory } = this
     switch (event._tag) {
@@ -88,7 +88,7 @@ export class Freezes {
       case "AgentThawed":
         // It answers in order: nothing is to come from before.
         memory.staleAnswers = 0
-        // Whoever still wants it frozen asks again.
+        // The parts that still need the freeze request it again.
         if (memory.claims > 0) this.ask()
         break
       default:
@@ -106,7 +106,7 @@ export class Freezes {
     memory.isRefused = isRefused
   }
 
-  /** The input before has been handled, and what it brought was taken: a capture, if there was one, is over. */
+  /** The previous input and its results have been handled: its capture, if there was one, is over. */
   beginInput(): void {
     const { memory } = this
     if (memory.told === 0) return

@@ -1,5 +1,5 @@
 /**
- * The condition that the guest is in, for parts that ask whether it is calm, or what is already true when they are armed.
+ * The guest's condition, for parts that need to know whether it is calm, or what is already true when they are armed.
  *
  * @module
  */
@@ -8,7 +8,10 @@ import type { Memories } from "./Memory.ts"
 
 type ListenerBound = GuestEventOf<"ListenerBound">
 
-/** Whether the hart is idle and the workload frozen, which devices have a request in flight, which listeners and how many connections are open: as the events so far say. */
+/**
+ * The guest's condition, from its events so far: whether the hart is idle and the workload frozen, which devices have a request
+ * in flight, which listeners and how many connections are open.
+ */
 export class GuestCondition {
   private readonly memory: {
     isIdle: boolean
@@ -79,7 +82,7 @@ export class GuestCondition {
     return this.memory.isIdle
   }
 
-  /** Whether the agent has frozen the workload, for whomever. */
+  /** Whether the agent has frozen the workload, on any policy's behalf. */
   get isFrozen(): boolean {
     return this.memory.isFrozen
   }
@@ -89,7 +92,7 @@ export class GuestCondition {
     return this.memory.listeners
   }
 
-  /** How many TCP connections are open, as the last that opened or closed said. */
+  /** Number of open TCP connections, from the last event of one. */
   get connectionsOpen(): number {
     return this.memory.connectionsOpen
   }

@@ -1,5 +1,5 @@
 /**
- * What a policy remembers between two inputs.
+ * The memory of a policy between two inputs.
  *
  * @module
  */
@@ -7,8 +7,8 @@
 /**
  * One record of it.
  *
- * By the end of its name, a field that holds guest time, `…Nanos`, can be told from one that only tells inputs apart, `…Ordinal`, or
- * is counted for an account and decides nothing, `…Count`. A field holds a value that is never changed in place, but for a `Float64Array`, which is copied: so that a
+ * The end of a field's name gives its meaning: `…Nanos` holds guest time, `…Ordinal` only distinguishes inputs, and `…Count` is
+ * for reports and decides nothing. A field's value is never changed in place, except a `Float64Array`, which is copied, so that a
  * record can be saved, loaded and compared.
  */
 export type Memory = object
@@ -17,7 +17,7 @@ export type Memory = object
 export class Memories {
   private readonly records: Array<{ readonly now: Memory; readonly initial: Memory; readonly copy: Copy }> = []
 
-  /** The records as they stand: they go on changing. */
+  /** The live records, which change. */
   readonly now: Array<Memory> = []
 
   /** A record that begins as the given one. */
@@ -29,7 +29,7 @@ export class Memories {
     return now
   }
 
-  /** Makes each what it was at first. */
+  /** Resets each to its initial value. */
   reset(): void {
     for (const { copy, initial, now } of this.records) Object.assign(now, copy === deepCopy ? copy(initial) : initial)
   }

@@ -10,7 +10,7 @@ import type { Channel } from "./Channel.ts"
 import type { Correction, Fired } from "./Fired.ts"
 import type { Timer } from "./Timers.ts"
 
-/** Where in an automaton a part is being built. */
+/** The place in an automaton where a part is built. */
 export interface Site {
   readonly automaton: Automaton
   /** The part above; `null` for the root. */
@@ -25,8 +25,8 @@ export const nothing: Readonly<Record<never, never>> = {}
 /**
  * One trigger or combinator of an armed policy.
  *
- * Whatever it knows between two inputs is in its `life` and its `memory`, so that an automaton can be saved, loaded and compared.
- * A part fires at most once per arming; it is disarmed by that.
+ * All its knowledge between two inputs is in its `life` and its `memory`, so that an automaton can be saved, loaded and compared.
+ * A part fires at most once per arming, which disarms it.
  */
 export abstract class Part<Memory extends object = object> implements AutomatonPart {
   readonly automaton: Automaton
@@ -39,11 +39,11 @@ export abstract class Part<Memory extends object = object> implements AutomatonP
   /** Distinguishes parts of the same names: `index.name` from the root, joined with `/`. */
   readonly key: string
   readonly life: Life
-  /** What a part of this kind knows between two inputs. */
+  /** The knowledge of a part of this kind between two inputs. */
   readonly memory: Memory
   private readonly channels: ReadonlyArray<Channel>
 
-  /** `memory`: what the part knows at first. `kinds`: the events that it must be told while it is armed. */
+  /** `memory`: its initial memory. `kinds`: the events that it needs while it is armed. */
   constructor(site: Site, name: string, memory: Memory, kinds: ReadonlyArray<GuestEventKind> = []) {
     const { automaton, index, parent } = site
     this.automaton = automaton
@@ -76,19 +76,19 @@ export abstract class Part<Memory extends object = object> implements AutomatonP
     this.life.status = status
   }
 
-  /** Whether the part was armed by the very input that is being handled: such an input is not for it. */
+  /** Whether the present input armed the part: such an input is not for it. */
   get isArmedByThisInput(): boolean {
     return this.life.armedByOrdinal === this.automaton.ordinal
   }
 
-  /** Guest time up to which it watched: now, or when it was disarmed. What it tells of itself is as of then. */
+  /** Guest time up to which it watched: now, or when it was disarmed. Its report is as of then. */
   get watchedUntilNanos(): number {
     return this.isArmed ? this.automaton.nowNanos : this.life.disarmedAtNanos
   }
 
   // --- life
 
-  /** Arms the part now. It sees inputs after the one that is being handled. */
+  /** Arms the part now. It sees inputs after the present one. */
   arm(): void {
     const { automaton, life } = this
     if (!life.isArmed) {
@@ -101,7 +101,7 @@ export abstract class Part<Memory extends object = object> implements AutomatonP
     this.onArm()
   }
 
-  /** Disarms the part and all below it. What it had reached remains to be read, until it is armed again. */
+  /** Disarms the part and all below it. Its progress can still be read until it is armed again. */
   disarm(): void {
     if (!this.life.isArmed) return
     this.life.isArmed = false
@@ -110,14 +110,14 @@ export abstract class Part<Memory extends object = object> implements AutomatonP
     this.onDisarm()
   }
 
-  /** Disarms the part and gives it, and whatever below it still waits, a status that says why. */
+  /** Disarms the part, and gives it and all waiting parts below it a status that states the reason. */
   retire(status: Status): void {
     for (const child of this.children) child.retire(status)
     if (this.status === "waiting" || this.status === "quiescing") this.status = status
     this.disarm()
   }
 
-  /** Disarms the part and all below it, because a higher one has fired; what waited for calm is overtaken. */
+  /** Disarms the part and all below it, because a higher one has fired; a part that waited for calm is overtaken. */
   overtake(): void {
     for (const child of this.children) child.overtake()
     if (this.status === "quiescing") this.status = "overtaken"
@@ -160,7 +160,7 @@ export abstract class Part<Memory extends object = object> implements AutomatonP
     else this.parent.childFired(this.index, fired)
   }
 
-  /** Runs code of a user; what it throws is the end of the policy, by name. */
+  /** Runs a user's code; an exception ends the policy, with the part's name. */
   protected guard<A>(run: () => A): A | undefined {
     try {
       return run()
@@ -170,7 +170,7 @@ export abstract class Part<Memory extends object = object> implements AutomatonP
     }
   }
 
-  /** Code of a user did what it must not: the end of the policy, by name. */
+  /** A user's code broke a rule, which ends the policy, with the part's name. */
   protected isDefect(message: string): void {
     const { automaton } = this
     automaton.fail({
@@ -182,14 +182,14 @@ export abstract class Part<Memory extends object = object> implements AutomatonP
     })
   }
 
-  // --- what a part is
+  // --- the interface of a part
 
   /** Parts below. */
   readonly children: ReadonlyArray<Part> = []
 
   protected abstract onArm(): void
 
-  /** Clears timers and disarms what is below. */
+  /** Clears timers and disarms the parts below. */
   protected abstract onDisarm(): void
 
   overlooks(_event: GuestEvent): boolean {
@@ -219,29 +219,29 @@ export abstract class Part<Memory extends object = object> implements AutomatonP
   /** A part below has fired except for a calm that it now waits for. */
   childPending(_index: number): void {}
 
-  /** What a part below had fired on is gone: it waits for its trigger again. */
+  /** The event that a part below had fired on is revoked: it waits for its trigger again. */
   childResumed(_index: number): void {}
 
-  /** What the part waits for, in words. */
+  /** The awaited condition, in words. */
   abstract readonly waitedFor: string
 
-  /** How far it has got towards its firing: a clause in words, in the past tense, that stands by itself. */
+  /** Its progress towards firing: a complete clause in the past tense. */
   progress(): string {
     return ""
   }
 
-  /** Whether the part stands for itself in an account of who won and who lost; combinators as a rule do not. */
+  /** Whether the part has its own entry in the report of winners and losers; most combinators do not. */
   get isTrigger(): boolean {
     return this.children.length === 0
   }
 
-  /** Whether a part above tells of it: a wait for calm, of what it waits after. */
+  /** Whether a part above reports for it, as a wait for calm does for its trigger. */
   get isToldAbove(): boolean {
     for (let at = this.parent; at !== null; at = at.parent) if (at.isTrigger) return true
     return false
   }
 
-  /** Number of the trigger that it tells of in an account: itself, or the one for whose sake it waits. */
+  /** Number of the trigger that its report is about: itself, or the one on whose behalf it waits. */
   get tellsOf(): number {
     return this.id
   }
@@ -270,7 +270,7 @@ export abstract class Part<Memory extends object = object> implements AutomatonP
     return this.name
   }
 
-  /** Whether there is a way that it has gone in part. */
+  /** Whether it has intermediate progress. */
   private get hasProgress(): boolean {
     return this.status !== "unarmed" && this.status !== "fired"
   }

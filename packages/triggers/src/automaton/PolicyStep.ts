@@ -1,5 +1,5 @@
 /**
- * A policy one input at a time: what it can be told, and what it answers.
+ * A policy one input at a time: its inputs and its results.
  *
  * A policy is a pure automaton over three kinds of input: guest events, guest time that has been reached, and
  * signals. Inputs are totally ordered: by guest time; at one nanosecond timers come before events and signals; events
@@ -12,17 +12,17 @@ import type { Firing, GuestEvent, GuestEventKind, GuestNanos, TriggerError, Trig
 import type { Effect } from "effect"
 import type { Memory } from "./Memory.ts"
 
-/** What a policy knows between two inputs: an immutable value, private to it. */
+/** The state of a policy between two inputs: an immutable value, private to it. */
 export type PolicyState = ReadonlyArray<Memory>
 
-/** What a policy can be told. */
+/** An input of a policy. */
 export type PolicyInput =
   | { readonly _tag: "Event"; readonly event: GuestEvent }
-  /** Guest time has reached `atNanos`; everything earlier has been told. */
+  /** Guest time has reached `atNanos`; all earlier inputs have been given. */
   | { readonly _tag: "Time"; readonly atNanos: GuestNanos }
   | { readonly _tag: "Signal"; readonly signal: TriggerSignal }
 
-/** What a policy asks of whoever runs it. A replay ignores these: their effects are in the timeline and the signals. */
+/** A request of a policy to its runner. A replay ignores these: their effects are in the timeline and the signals. */
 export type PolicyCommand =
   /** Start a probe; its completion comes back as a signal of the same `probe` and `arming`. */
   | {
@@ -38,17 +38,17 @@ export type PolicyCommand =
   /** The workload was frozen, or asked to be, for a capture that will not happen. */
   | { readonly _tag: "RequestThaw" }
 
-/** What one input did to a policy. */
+/** The result of one input. */
 export interface PolicyStep {
   readonly state: PolicyState
-  /** The decisions that this input brought: none or one, as a rule; more if it was told late that time had passed. */
+  /** The decisions of this input: normally none or one, more if the input reports a late time. */
   readonly firings: ReadonlyArray<Firing>
-  /** The end of the policy without a decision, if this input brought it. */
+  /** The end of the policy without a decision, if this input caused it. */
   readonly failure: TriggerError | null
-  /** What to do, in order. */
+  /** The requests to the runner, in order. */
   readonly commands: ReadonlyArray<PolicyCommand>
-  /** Guest time at which the policy must be told `Time`; `null` for none. */
+  /** Guest time of the next `Time` input that the policy needs; `null` for none. */
   readonly wakeAtNanos: GuestNanos | null
-  /** Kinds at which a guest in lockstep must stop. Others are told when the guest stands, in order. */
+  /** Kinds of events at which a guest in lockstep must stop. Others are given in order when the guest stops. */
   readonly stopAt: ReadonlyArray<GuestEventKind>
 }

@@ -8,16 +8,16 @@ import { horizonNanos } from "../guestDuration.ts"
 import type { Memories } from "./Memory.ts"
 import { noWakesUsed, refillWakes, useWake, type WakesUsed } from "./WakeAllowance.ts"
 
-/** Where guest time is read. */
+/** The source of guest time. */
 export interface Moment {
   readonly nowNanos: GuestNanos
   /** The last event that was passed. */
   readonly lastSeq: number
 }
 
-/** Who is told that a timer has gone off. */
+/** The receiver of a timer. */
 export interface TimerOwner {
-  /** Its name, where it is told of. */
+  /** Its name in messages. */
   readonly calledName: string
   onTimer(timer: Timer): void
 }
@@ -43,7 +43,7 @@ export class Timer {
     return this.memory.dueNanos !== Infinity
   }
 
-  /** Sets it to a duration from now. A duration, and not a time: what a caller computes is an object where it is handed over. */
+  /** Sets it to a duration from now: a duration and not a time, because passing a computed time would allocate an object. */
   setIn(nanos: number): void {
     const { memory, timers } = this
     memory.setAtNanos = timers.moment.nowNanos
@@ -69,7 +69,7 @@ export class Timer {
     this.memory.dueNanos = Infinity
   }
 
-  /** Notes that it goes off now; in words what was expected, if it does so too often. */
+  /** Notes that it goes off now; returns the expectation that it broke, in words, if it does so too often. */
   use(): string | null {
     const { lastSeq, nowNanos } = this.timers.moment
     this.clear()
@@ -92,7 +92,10 @@ export class Timers {
   readonly moment: Moment
   /** A lower bound of the next due time. */
   nextDueNanos: number = Infinity
-  /** Whose timer has gone off too often since the last event or firing, and what was expected; `null` for nobody's. */
+  /**
+   * The owner of a timer that has gone off too often since the last event or firing, and the expectation that it broke; `null`
+   * if there is none.
+   */
   tooMuch: { readonly owner: TimerOwner; readonly expected: string } | null = null
   /** Told, by tests, each time that one goes off. */
   onWake: (() => void) | null = null
@@ -135,7 +138,7 @@ export class Timers {
     }
   }
 
-  /** The policy fires, or need not be woken for what it does: each may go off as often as at first. */
+  /** The policy fires, or its wake-ups can be skipped: each timer gets its full allowance back. */
   refill(): void {
     this.tooMuch = null
     for (const timer of this.timers) timer.refill()

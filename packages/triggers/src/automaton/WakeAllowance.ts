@@ -1,9 +1,9 @@
 /**
- * How often a timer may go off: so often that guest time goes on.
+ * The number of times that a timer may go off, so that guest time advances.
  *
- * Over any stretch of guest time 2,000 times, once more every 10 µs, and a hundred times more for each event. Who keeps to that lets
- * the guest get on, alone or beside others: each timer has an allowance of its own. Who does not is told, at the 2,001st time that
- * was not earned.
+ * Over any stretch of guest time a timer may go off 2,000 times, once more for every 10 µs, and a hundred times more for each
+ * event. Within this the guest advances; each timer has its own allowance. A timer that exceeds it is reported, at the 2,001st
+ * time beyond what it has earned.
  *
  * @module
  */
@@ -15,13 +15,13 @@ const wakeNanos = 10_000
 /** Guest time that an event counts for: there may be much to do at it. */
 const eventNanos = 100 * wakeNanos
 
-/** How many need not be earned first. */
+/** Number of times in advance. */
 const mostWakesAhead = 2000
 
 /** In a row without an event or firing, however far apart: at 10 ms, a day. */
 const mostQuietWakes = 10_000_000
 
-/** What one timer has used. Its counts decide nothing but whether there were too many. */
+/** The use of one timer's allowance. Its counts decide only whether there were too many. */
 export interface WakesUsed {
   wokeSeq: number
   wokeAtNanos: GuestNanos
@@ -33,7 +33,7 @@ export interface WakesUsed {
 /** A timer that has not gone off. */
 export const noWakesUsed: WakesUsed = { wokeSeq: -1, wokeAtNanos: 0, aheadCount: 0, quietCount: 0 }
 
-/** Notes that it goes off; in words what was expected, if that was too often. */
+/** Notes that it goes off; returns the expectation that it broke, in words, if that was too often. */
 export const useWake = (used: WakesUsed, nowNanos: GuestNanos, lastSeq: number): string | null => {
   const earnedNanos = nowNanos - used.wokeAtNanos + eventNanos * (lastSeq - used.wokeSeq)
   if (used.wokeSeq !== lastSeq) used.quietCount = 0

@@ -1,5 +1,5 @@
 /**
- * Regular expressions that are matched in time that is linear in the text, whatever they are.
+ * Regular expressions that are matched in time linear in the length of the text.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { requireAll } from "../argument.ts"
 import { refuse } from "../PolicyError.ts"
 import { readPattern } from "./readPattern.ts"
 
-/** Flags that say how to search, and nothing about what is found somewhere. */
+/** Flags that control the search but not whether there is a match. */
 const withoutMeaning = /[dgu]/g
 
 const flagOf: Readonly<Record<string, number>> = { i: RE2JS.CASE_INSENSITIVE, m: RE2JS.MULTILINE, s: RE2JS.DOTALL }
@@ -20,14 +20,16 @@ const flagOf: Readonly<Record<string, number>> = { i: RE2JS.CASE_INSENSITIVE, m:
 const mostSteps = 500
 
 /**
- * Whether an expression finds something in a text: by an automaton (RE2), without going back, as text of a guest must not be able to
- * stop the host.
+ * Whether an expression matches somewhere in a text. It runs as an automaton (RE2) without backtracking, because text of a guest
+ * must not be able to block the host.
  *
- * It finds what JavaScript finds, but for this: characters are code points, and ignoring case is as Unicode has it (`k` is the sign
- * for kelvin, too). What no automaton can match is refused: `(?=…)`, `(?!…)`, `(?<=…)`, `(?<!…)`, back references such as `\1` and
- * `\k<name>`, counts above 1,000, the flag `v`; so is what RE2 would take for something else, or not at all: escapes of letters that
- * JavaScript takes for the letter, as `\A`, `\z` or `\Q`, `(?s:…)`, `[]` and `[^]`; so is the flag `y`, which asks where a search goes on, and a line is searched from its beginning; so is one whose automaton has more than 500 steps, which a character, a class, an alternative or a `?` each add, and a
- * count as often as it says: `a{600}` or `(a?){300}`. `what` names the constructor in the `PolicyError`.
+ * It matches what JavaScript matches, with two differences: characters are code points, and case folding is Unicode's (`k`
+ * matches the kelvin sign too). Refused are expressions that no automaton can match: `(?=…)`, `(?!…)`, `(?<=…)`, `(?<!…)`, back
+ * references such as `\1` and `\k<name>`, counts above 1,000, the flag `v`; expressions that RE2 reads differently or not at all:
+ * escapes of letters that JavaScript reads as the letter, such as `\A`, `\z` or `\Q`, `(?s:…)`, `[]` and `[^]`; the flag `y`,
+ * since a line is searched from its beginning; and expressions whose automaton has more than 500 steps. A character, a class, an
+ * alternative or a `?` each add a step, and a count multiplies them, as in `a{600}` or `(a?){300}`. `what` names the constructor
+ * in the `PolicyError`.
  */
 export const linearPattern = (what: string, { flags, source }: RegExp): ((text: string) => boolean) => {
   const meant = flags.replace(withoutMeaning, "")

@@ -3,11 +3,11 @@ import { optional, requireOptions, requirePort, wordAmong } from "../argument.ts
 import type { Policy } from "../Policy.ts"
 import { eventPolicy } from "./onEvent.ts"
 
-/** Which connections count. */
+/** The connections that count. */
 export interface ConnectionFilter {
   /** The guest's port, 1 to 65535; any if absent. */
   readonly port?: number
-  /** Who opened it: a client outside (`inward`, the default) or the guest (`outward`). */
+  /** The side that opened it: a client outside (`inward`, the default) or the guest (`outward`). */
   readonly direction?: "inward" | "outward"
 }
 

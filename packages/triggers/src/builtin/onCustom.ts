@@ -8,9 +8,9 @@ import { eventPolicy } from "./onEvent.ts"
  * Fires at a user-defined event whose payload its schema accepts:
  * `onCustom(n, s)(a) = min { e.at | e after a, e is Custom, e.name = n, s decodes e.payload }`.
  *
- * The name is one that a guest can send: 1 to 64 of `A-Z a-z 0-9 . _ : / -`, not beginning with `-`. Others are refused.
- * The schema may narrow: an event whose payload does not decode is skipped, and counted in the trigger's explanation.
- * It must decode without services. Policies that use it decode from JSON through a registry that knows the schema by name.
+ * The name must be one that a guest can send: 1 to 64 of `A-Z a-z 0-9 . _ : / -`, not beginning with `-`. A schema may
+ * narrow the payload: an event whose payload does not decode is skipped, and counted in the trigger's explanation. The
+ * schema must decode without services. To read such a policy from JSON, a registry must know the schema by name.
  *
  * - *Same instant*: of several, the one with the lowest `seq`.
  * - *Already true at arming*: an event at or before the arming does not count.

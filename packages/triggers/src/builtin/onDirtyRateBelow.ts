@@ -12,9 +12,9 @@ import { refuse } from "../PolicyError.ts"
 const capacity = 256
 
 /**
- * Fires when the guest has dirtied fewer than `pagesPerSecond` pages a second over a whole window:
- * `onDirtyRateBelow(r, w)(a) = min { t ≥ a + w | Σ { s.count | s is PagesDirtied, t - w < s.at < t } < r · w }`,
- * where a sample at `t` itself counts too if `t` is the time of the sample that is being looked at.
+ * Fires when the guest has dirtied fewer than `pagesPerSecond` pages a second over a whole window: `onDirtyRateBelow(r, w)(a) =
+ * min { t ≥ a + w | Σ { s.count | s is PagesDirtied, t - w < s.at < t } < r · w }`, where a sample at `t` itself also counts if
+ * the sample is the present input.
  *
  * - *Same instant*: an old sample leaves the window before a new one at the same nanosecond enters it.
  * - *Already true at arming*: a full window after the arming must have passed.

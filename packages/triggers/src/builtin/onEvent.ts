@@ -34,22 +34,22 @@ export const onEvent = (kind: GuestEventKind): Policy => {
 /** Accepts every event. */
 export const acceptAll = (_event: GuestEvent): boolean => true
 
-/** What {@link eventPolicy} needs to know. */
+/** The parameters of {@link eventPolicy}. */
 export interface EventTrigger {
   readonly name: string
   readonly description: Policy["description"]
   readonly kinds: ReadonlyArray<GuestEventKind>
   readonly waitedFor: string
-  /** Whether an event of one of the kinds is the one. Pure. */
+  /** Whether an event of one of the kinds matches. Pure. */
   readonly accepts: (event: GuestEvent) => boolean
-  /** Guest time for which the guest is sure not to go on with its workload after the event; `null` for none. */
+  /** Guest time for which the guest certainly holds its workload after the event; `null` for none. */
   readonly holdNanos?: (event: GuestEvent) => number | null
   readonly hears?: ReadonlyArray<Heard>
-  /** The event that makes it true already when it is armed; absent where only what comes after counts. */
+  /** The event that makes it true at the arming already; absent if only later events count. */
   readonly standing?: (guest: GuestCondition) => GuestEvent | null
-  /** Whether a later event takes back what it fired on: a wait for calm after it then waits for it again. */
+  /** Whether a later event revokes the event that it fired on: a wait for calm then waits for the trigger again. */
   readonly isUndoneBy?: (event: GuestEvent, firedOn: GuestEvent | null, guest: GuestCondition) => boolean
-  /** Whether a later event says better what it fired on: a wait for calm after it then begins anew, as if it had fired on that one. */
+  /** Whether a later event describes its cause better: a wait for calm then begins again, as if it had fired on that event. */
   readonly isCorrectedBy?: (event: GuestEvent, firedOn: GuestEvent | null) => boolean
 }
 

@@ -63,7 +63,7 @@ class OnIdle extends Part<{ longestNanos: number }> {
       this.timer.clear()
       return
     }
-    // An idle event that comes twice must not begin the rest anew.
+    // A repeated idle event must not restart the rest.
     if (this.timer.isSet) return
     if (this.nanos === 0) this.fireOn(event)
     else this.timer.setIn(this.nanos)

@@ -11,8 +11,8 @@ export interface ListenerFilter {
   /** 1 to 65535. */
   readonly port?: number
   /**
-   * `bound` (the default): only listeners that are bound after the arming (the edge). `listening`: also listeners that are open already
-   * when the trigger is armed (the level).
+   * `bound` (the default): only listeners that are bound after the arming (the edge). `listening`: also listeners that are
+   * already open when the trigger is armed (the level).
    */
   readonly counts?: "bound" | "listening"
 }
@@ -25,8 +25,8 @@ export interface ListenerFilter {
  * - *Already true at arming*: a listener that was bound at or before the arming does not count, unless `counts` is `listening`:
  *   then it fires at once, on the oldest that is open, be it that it was bound before the machine was restored or forked. Of more than
  *   1024 that are open at once, the later ones are not remembered.
- * - *A listener that goes*: the trigger has fired all the same. A `quiesce` that waits for calm after it does not settle on it: it
- *   waits for the next one, or, if `counts` is `listening`, goes on for as long as one that matches is open.
+ * - *A listener that closes*: the trigger has fired all the same. A `quiesce` that waits for calm after it does not settle on
+ *   it: it waits for the next one or, if `counts` is `listening`, continues as long as a matching one is open.
  * - *Guest ends first*: never fires.
  *
  * @example

@@ -14,8 +14,8 @@ export interface PreExecOptions {
    */
   readonly console?: boolean | string
   /**
-   * How long such an init holds its workload after the marker; 100 ms if absent. It is an assumption until the agent's announcement
-   * follows: that one then counts in the marker's place, with the hold that it says, and a wait for calm begins anew.
+   * The time for which such an init holds its workload after the marker; 100 ms if absent. It is an assumption until the agent's
+   * announcement follows: that then replaces the marker, with its own hold, and a wait for calm begins again.
    */
   readonly consoleHold?: Duration.Input
 }
@@ -60,9 +60,9 @@ export const onPreExec = (options: PreExecOptions = {}): Policy => {
       marker === undefined
         ? acceptAll
         : (event) => event._tag !== "SerialLine" || (event.port === 0 && event.text.trimEnd() === marker),
-    // What the marker says is an assumption, and the agent knows.
+    // The marker's hold is an assumption; the agent's is known.
     isCorrectedBy: (event, firedOn) => firedOn?._tag === "SerialLine" && event._tag === "WorkloadPreExec",
-    // Held until the host says go: any calm fits, and the agent need not freeze what does not run.
+    // Held until the host releases it: any calm fits, and the agent need not freeze a workload that does not run.
     holdNanos: (event) => (event._tag === "WorkloadPreExec" ? (event.holdNanos ?? Infinity) : consoleHoldNanos)
   })
 }

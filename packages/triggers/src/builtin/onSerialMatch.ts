@@ -5,7 +5,7 @@ import { refuse } from "../PolicyError.ts"
 import { linearPattern } from "./linearPattern.ts"
 import { eventPolicy } from "./onEvent.ts"
 
-/** Where to look. */
+/** The port to search. */
 export interface SerialMatchOptions {
   /** Number of the serial port; 0, the console, if absent. */
   readonly port?: number
@@ -15,12 +15,14 @@ export interface SerialMatchOptions {
  * Fires when a line on a serial port matches:
  * `onSerialMatch(p)(a) = min { e.at | e after a, e is SerialLine on the port, p occurs in e.text }`.
  *
- * A string matches where it occurs in the line; a regular expression where it finds something. Anything that can write to the
- * console can fire it. Expressions find what they find in JavaScript, in linear time: look-around, back references, counts above 1,000,
- * escapes that JavaScript takes for a letter, as `\A` and `\z`, and whatever needs an automaton of more than 500 steps, as `(a?){300}`
- * does, are refused with a `PolicyError`. A prompt, which has no newline, is no line: for that there is `onSerialText`.
+ * A string matches anywhere in the line; a regular expression matches where it finds something. Any program that can write to the
+ * console can fire it. Expressions match as in JavaScript, in linear time. Look-around, back references, counts above 1,000,
+ * escapes that JavaScript reads as a letter, such as `\A` and `\z`, and expressions that need an automaton of more than 500
+ * steps, such as `(a?){300}`, are refused with a `PolicyError`. A prompt has no newline and is not a line: use `onSerialText` for
+ * it.
  *
- * - *Long lines*: a line of more than 4,096 bytes comes in pieces, and each is looked at by itself; what spans two is not found.
+ * - *Long lines*: a line of more than 4,096 bytes comes in pieces, each of which is searched separately; a match across two is
+ *   not found.
  * - *Same instant*: of several lines, the one with the lowest `seq`.
  * - *Already true at arming*: a line at or before the arming does not count.
  * - *Guest ends first*: never fires; a last line without a newline counts, once the port is flushed.
@@ -48,7 +50,7 @@ export const onSerialMatch = (pattern: string | RegExp, options: SerialMatchOpti
   })
 }
 
-/** What is looked for, and on which port; `what` names the constructor. */
+/** The pattern and the port; `what` names the constructor. */
 export const requireSerialMatch = (
   what: string,
   pattern: unknown,
@@ -71,7 +73,7 @@ const finderOf = (what: string, pattern: unknown): ((text: string) => boolean) =
     : refuse(`${what}.pattern`, "a text or a regular expression", pattern)
 }
 
-/** Whether an event that has the text of a port is of this one, and something is found in it. */
+/** Whether an event with text is from this port, and its text matches. */
 export const saysOn =
   (port: number, finds: (text: string) => boolean) =>
   (event: GuestEvent): boolean => {

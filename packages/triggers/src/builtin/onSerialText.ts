@@ -10,7 +10,8 @@ import { requireSerialMatch, saysOn, type SerialMatchOptions } from "./onSerialM
  * A string matches if it occurs in the text, a regular expression if it finds a match, with the limits of
  * `onSerialMatch`.
  *
- * - *Long lines*: a line of more than 4,096 bytes comes in pieces, and each is looked at by itself; what spans two is not found.
+ * - *Long lines*: a line of more than 4,096 bytes comes in pieces, each of which is searched separately; a match across two is
+ *   not found.
  * - *Same instant*: of several events, the one with the lowest `seq`.
  * - *Already true at arming*: text that was reported at or before the arming does not count; the whole line does, when it ends.
  * - *Guest ends first*: never fires; unfinished text is reported as the last line.

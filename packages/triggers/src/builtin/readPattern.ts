@@ -1,8 +1,8 @@
 /**
  * The source of a regular expression as JavaScript means it, for an engine that means some of it otherwise.
  *
- * RE2 knows signs that JavaScript does not, and takes them for its own: `\A`, `\z`, `\Q`, `\a`, `\pL`, `[[:alpha:]]`. JavaScript
- * reads a letter there. Whoever writes one means the other, or has a mistake in it: it is refused.
+ * RE2 has escapes that JavaScript reads as plain letters or sets: `\A`, `\z`, `\Q`, `\a`, `\pL`, `[[:alpha:]]`. Such an
+ * expression means something else to its author, or is a mistake, so it is refused.
  *
  * @module
  */
@@ -21,14 +21,14 @@ const escapes =
   /^\\(?:[dDwWsSbBnrtfv]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|c[A-Za-z]|0(?![0-9])|[\^$\\.*+?()[\]{}|/\-!"#%&',:;<=>@`~ ])/
 const escapesOfUnicode = /^\\(?:u\{[0-9a-fA-F]+\}|[pP]\{[^}]*\})/
 
-/** What some escapes are to RE2. */
+/** The expansion of some escapes for RE2. */
 const meantOutside: Readonly<Record<string, string>> = { "\\s": `[${space}]`, "\\S": `[^${space}]`, "\\0": "\\x00" }
 const meantInClass: Readonly<Record<string, string>> = { "\\s": space, "\\S": notSpace, "\\b": "\\x08", "\\0": "\\x00" }
 
 /** Groups that are read: the others look around, or change what `.` is. */
 const groups = /^\((?!\?)|^\(\?[im]*(?:-[im]+)?:|^\(\?<(?![=!])/
 
-/** What RE2 is to be given, or the part that it cannot be. */
+/** The expression for RE2, or the part that RE2 cannot match. */
 export const readPattern = (
   source: string,
   { hasDotAll, isUnicode }: { readonly hasDotAll: boolean; readonly isUnicode: boolean }

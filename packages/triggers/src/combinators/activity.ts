@@ -1,5 +1,5 @@
 /**
- * What counts as activity while a quiesce waits for the guest to be calm.
+ * The kinds of activity that disturb the calm of a quiesce.
  *
  * @module
  */

@@ -5,9 +5,9 @@ import { buildAll, Policy } from "../Policy.ts"
 
 /**
  * Fires when the last of some triggers has fired: `allOf(ts)(a) = max { t(a) | t ∈ ts }`. Each needs to fire once; the cause is
- * that of the last.
+ * the last one's.
  *
- * - *Same instant*: several may fire at one input; the cause is that of the rightmost of them.
+ * - *Same instant*: several may fire at one input; the cause is the rightmost one's.
  * - *Already true at arming*: it fires at once if all do.
  * - *Guest ends first*, or one of them can fire no more: never fires.
  *
@@ -50,7 +50,7 @@ class AllOf extends Part<{ fired: number }> {
 
   override childFired(index: number, fired: Fired): void {
     const child = this.children[index]
-    // One that repeats has fired as often as it needs to.
+    // A trigger that repeats has fired often enough.
     if (child !== undefined) {
       child.disarm()
       child.status = "fired"

@@ -51,7 +51,7 @@ class Then extends Part {
   }
 
   protected onArm(): void {
-    // What an arming before had reached must not be told of this one.
+    // Progress of an earlier arming must not be reported for this one.
     this.second.retire("unarmed")
     this.second.status = "unarmed"
     this.first.arm()

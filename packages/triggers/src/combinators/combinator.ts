@@ -1,5 +1,5 @@
 /**
- * What combinators have in common: the triggers that they are given, also by a program without types.
+ * The code that combinators share: checking the triggers that they get, since a caller may not use types.
  *
  * @module
  */
@@ -24,8 +24,8 @@ export const requirePolicies = (what: string, value: unknown): ReadonlyArray<Pol
 }
 
 /**
- * A combinator that is called with the trigger first, or without it, to be given it by `pipe`. What it is given beside it is
- * looked at at once either way.
+ * A combinator that is called with the trigger first, or without it for use in `pipe`. Its other arguments are checked at
+ * once in both cases.
  */
 export const combinator = <Args extends ReadonlyArray<unknown>, A>(
   what: string,

@@ -15,8 +15,9 @@ import { Policy } from "../Policy.ts"
  * - *Same instant*: a firing at `tₙ + d` is too late to postpone it. With a duration of 0 it fires when the trigger does.
  * - *Already true at arming*: a trigger that fires at the input that arms it is not armed again by that input, or at all.
  * - *Guest ends first*: never fires, though the trigger may have.
- * - *A trigger that starts itself*: what time or a probe alone makes fire goes on for as long as the guest lives. At one that rests
- *   for ever, probes are stopped after twenty seconds of guest time, and the policy ends with the guest where no timer decides.
+ * - *A trigger that restarts itself*: a trigger that fires on time or a probe alone continues as long as the guest lives. In a
+ *   guest that rests forever, probes are stopped after twenty seconds of guest time, and the policy ends with the guest unless a
+ *   timer decides.
  *
  * @example
  * ```ts
@@ -80,7 +81,7 @@ class Debounce extends Part<Memory> {
       this.fire(fired)
       return
     }
-    // What a quiesce below had frozen goes on meanwhile.
+    // A workload that a quiesce below had frozen continues meanwhile.
     this.waitAfter({ ...thawed(fired), furtherWait: `${fired.furtherWait}${this.silence}` })
     if (!this.child.isArmed && !this.child.isArmedByThisInput) this.child.arm()
   }
@@ -101,7 +102,7 @@ class Debounce extends Part<Memory> {
     return this.correctionBy(event) === null
   }
 
-  /** What the trigger had fired on is better known: it is silent from then on. */
+  /** A better description of the trigger's cause has come: the silence counts from then on. */
   override onEvent(event: GuestEvent): void {
     const correction = this.correctionBy(event)
     if (this.memory.last !== null && correction !== null) this.waitAfter(correctedBy(this.memory.last, correction))
@@ -113,7 +114,7 @@ class Debounce extends Part<Memory> {
 
   // --- the account
 
-  /** While it waits for silence, it tells of the trigger that has fired. */
+  /** While it waits for silence, it reports for the trigger that has fired. */
   override get isTrigger(): boolean {
     return this.memory.last !== null && (this.status === "waiting" || this.status === "expired")
   }

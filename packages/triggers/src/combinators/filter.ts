@@ -16,8 +16,9 @@ import { Policy } from "../Policy.ts"
  * - *Same instant*: the input of a firing that was not accepted does not fire it again.
  * - *Already true at arming*: a trigger that fires at the input that arms it is not armed again by that input, or at all.
  * - *Guest ends first*: never fires.
- * - *A trigger that starts itself*: what time or a probe alone makes fire goes on for as long as the guest lives. At one that rests
- *   for ever, probes are stopped after twenty seconds of guest time, and the policy ends with the guest where no timer decides.
+ * - *A trigger that restarts itself*: a trigger that fires on time or a probe alone continues as long as the guest lives. In a
+ *   guest that rests forever, probes are stopped after twenty seconds of guest time, and the policy ends with the guest unless a
+ *   timer decides.
  *
  * @example
  * ```ts

@@ -9,8 +9,8 @@ import { Policy } from "../Policy.ts"
 /**
  * Fires when a trigger does, with another cause: `mapCause(t, f)(a) = t(a)`, its cause `f(cause of t(a))`.
  *
- * For plug-ins that know the real cause, such as the request behind a log line. The function has a name, by which a registry finds it
- * when the policy is read from JSON. It must be pure; if it throws, the policy ends with the reason `TriggerDefect`.
+ * For plug-ins that know the real cause, such as the request behind a log line. The function has a name, by which a registry
+ * finds it when the policy is read from JSON. It must be pure; if it throws, the policy ends with the reason `TriggerDefect`.
  *
  * Same instant, already true at arming, guest ends first: as the trigger.
  *

@@ -44,7 +44,7 @@ export const orElseAfter: {
   }
 )
 
-/** The part behind {@link orElseAfter} and what is expressed by it. */
+/** The part behind {@link orElseAfter} and the combinators built on it. */
 export class OrElseAfter extends Part {
   override readonly children: ReadonlyArray<Part>
   readonly waitedFor: string

@@ -39,7 +39,7 @@ export const precedence = (list: ReadonlyArray<Policy>): Policy => {
 }
 
 interface Memory {
-  /** Whether a part below has been triggered: those that are lower are out. */
+  /** Whether a part below has been triggered: the lower ones are then eliminated. */
   isTriggered: boolean
 }
 

@@ -8,7 +8,7 @@ import { refuse } from "../PolicyError.ts"
 import { Activity, defaultActivity } from "./activity.ts"
 import { QuiescePart, type QuiesceSettings } from "./quiescing/QuiescePart.ts"
 
-/** How calm the guest must be, and what happens if it is not. */
+/** The required calm, and the action if it does not come. */
 export interface QuiesceOptions {
   /** Guest time for which the guest must have been calm without a break, between the firing and the capture. */
   readonly calmFor: Duration.Input
@@ -19,9 +19,9 @@ export interface QuiesceOptions {
   /** What to do at the deadline; `fail` if absent. */
   readonly onDeadline?: "capture" | "abandon" | "fail"
   /**
-   * Whether the agent freezes the workload, syncs and drains first. `auto` (the default): yes, except for a trigger that holds the guest
-   * itself (pre-exec), and if `calmFor` is 0. `none`: the workload runs on during the calm; while somebody else has it frozen, another
-   * policy for instance, it is not calm.
+   * Whether the agent freezes the workload, syncs and drains first. `auto` (the default): yes, except for a trigger that holds
+   * the guest itself (pre-exec), and if `calmFor` is 0. `none`: the workload runs on during the calm; while anything else, such
+   * as another policy, has frozen it, it is not calm.
    */
   readonly agent?: "auto" | "ask" | "none"
 }
@@ -34,20 +34,21 @@ export interface QuiesceOptions {
  * `t₀ + deadline`; at the deadline the firing is captured all the same (verdict `deadline`), given up (`abandoned`), or the
  * whole policy fails (`QuiesceFailed`). Activity starts the count again.
  *
- * With `calmFor` 0, and without asking the agent, it is `t`: a firing tells of no calm but the one that `t` itself waited for, and what
- * `t` had frozen for it stays so. A longer `calmFor` never captures earlier.
+ * With `calmFor` 0, and without asking the agent, it is `t`: a firing reports only the calm that `t` itself waited for, and a
+ * workload that `t` had frozen stays frozen. A longer `calmFor` never captures earlier.
  *
  * - *Same instant*: activity at the very nanosecond at which the calm is full comes too late; calm that is full at the deadline
  *   is in time.
- * - *Already true at arming*: calm counts from the firing, not from before it. Work that is going on then is activity until its
- *   end, however short it is; so is a request in flight.
- * - *At rest*: asked for only if {@link busyForLongerThan} is among the activity.
+ * - *Already true at arming*: calm counts from the firing, not from before it. Work in progress at that moment is activity
+ *   until its end, however short; so is a request in flight.
+ * - *At rest*: required only if {@link busyForLongerThan} is among the activity.
  * - *Guest ends first*: does not fire. A guest that rests for ever is calm.
- * - *The agent refuses*: the wait ends at once, as at its deadline. *The workload is thawed meanwhile*: it is asked for again.
+ * - *The agent refuses*: the wait ends at once, as at its deadline. *The workload is thawed meanwhile*: the policy asks for the
+ *   freeze again.
  * - *The hold of pre-exec*: the wait is over a nanosecond before its end at the latest; a `calmFor` that does not fit into it ends
  *   the policy with the reason `HoldTooShort`.
- * - *The listener that it fired on closes*: the trigger is waited for again, and those below it in a `precedence`, too.
- * - *The freeze*: given back when the wait ends without a capture, also where what stands around it goes on after its firing.
+ * - *The listener that it fired on closes*: it waits for the trigger again, and for those below it in a `precedence` too.
+ * - *The freeze*: withdrawn when the wait ends without a capture, also if a combinator around it continues after its firing.
  *
  * @example
  * ```ts

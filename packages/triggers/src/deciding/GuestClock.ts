@@ -44,7 +44,7 @@ export class GuestClock implements Clock.Clock {
 
   sleep(duration: Duration.Duration): Effect.Effect<void> {
     const durationNanos = nanosOf(duration)
-    // No time is nobody's business but the host's: who sleeps so for ever must not keep the guest from going on.
+    // A sleep of no time concerns only the host: a loop of such sleeps must not keep the guest from continuing.
     if (durationNanos === 0) return Effect.yieldNow
     return Effect.callback<void>((resume) => {
       const sleeper: Sleeper = {
@@ -77,7 +77,7 @@ export class GuestClock implements Clock.Clock {
     this.isMoving = true
   }
 
-  /** The guest stands at a time: those who went to sleep meanwhile count from here. Wakes nobody. */
+  /** The guest stops at a time: sleeps that began meanwhile count from here. Wakes none. */
   stand(nowNanos: number): void {
     this.isMoving = false
     this.now = Math.max(this.now, nowNanos)

@@ -11,7 +11,7 @@ import type { GuestClock } from "./GuestClock.ts"
 /** A completion that the policy has not taken in yet. */
 export type Completion = Pick<TriggerSignal, "probe" | "arming" | "outcome" | "payload">
 
-/** How often those who wait for probes to come to rest look again, before they let the guest go on regardless. */
+/** Maximum number of turns to wait for probes to come to rest, before the guest continues regardless. */
 const maxTurns = 10_000
 
 /** The probes of one running policy. Use in a scope of its own: {@link stopAll} must run at its end. */
@@ -46,7 +46,7 @@ export class Probes {
         this.onCompletion()
       })
     return command.run.pipe(
-      // Whoever interrupts the policy while the probe starts must find it among the fibers.
+      // An interruption of the policy during the start of the probe must find it among the fibers.
       Effect.interruptible,
       Effect.onExit(complete),
       Effect.ignore,
@@ -73,7 +73,7 @@ export class Probes {
     return false
   })
 
-  /** Whether some probe waits for something that is not the guest's clock. */
+  /** Whether some probe waits for something other than the guest's clock. */
   get isOutside(): boolean {
     return this.fibers.size > 0 && this.clock.sleeperCount === 0
   }
@@ -129,7 +129,7 @@ export class Probes {
     return this.isOver
   }
 
-  /** The scheduler of probes: it counts what is still to be done at once. */
+  /** The scheduler of probes, which counts the tasks that can run at once. */
   private counted(): Scheduler.Scheduler {
     return new Scheduler.MixedScheduler("async", (run) => {
       this.scheduled += 1

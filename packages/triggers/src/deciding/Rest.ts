@@ -9,7 +9,7 @@ import type { PolicyState } from "../automaton/PolicyStep.ts"
 /** Wake-ups of a policy that never is as it was before, at a guest that rests for ever: 10 ms apart, a quarter of an hour. */
 const mostWakes = 100_000
 
-/** Whether what a policy does at rest leads anywhere. Asked after each of its wake-ups; begun anew by every event. */
+/** Whether a policy's actions at rest can lead anywhere. Checked after each of its wake-ups; every event starts it again. */
 export class Rest {
   private readonly circles = new Circles()
   private wakes = 0
@@ -24,17 +24,17 @@ export class Rest {
     })
   }
 
-  /** Guest time until which nothing but an event changes what the policy does, over and over again. */
+  /** Guest time until which only an event can change the policy's repeating actions. */
   get isTheSameUntilNanos(): number {
     return this.untilNanos
   }
 
-  /** Whether the policy is where it was before: nothing but an event changes what it does. */
+  /** Whether the policy is in an earlier state again, so that only an event can change its actions. */
   get goesInCircles(): boolean {
     return this.untilNanos === Infinity
   }
 
-  /** Whether a guest that rests for ever is to be waited with no longer. */
+  /** Whether to stop waiting with a guest that rests forever. */
   get isOver(): boolean {
     return this.goesInCircles || this.wakes >= mostWakes
   }

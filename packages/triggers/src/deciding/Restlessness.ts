@@ -5,19 +5,19 @@
  */
 import type { GuestNanos } from "@stillpoint/core"
 
-/** As often as this without an event is nobody's business. */
+/** Number of times without an event that is tolerated. */
 const tolerated = 1000
-/** Nor is what is slower than this: it lets the guest get on. */
+/** Slower probes than this are tolerated too: they let the guest advance. */
 const hasteNanos = 1000
 const firstStepNanos = 1_000_000
-/** A guest of which nothing is heard for that long may rest for ever. */
+/** A guest without events for this long may rest forever. */
 const longestStepNanos = 20e9
 
 /**
- * How often a policy's probes have kept the guest waiting.
+ * Counts how often a policy's probes have kept the guest waiting.
  *
- * Once that was too often, the guest goes on whenever they do so again: for a millisecond, and then for twice as long each time,
- * until an event. A loop without an end then does not keep a guest from its own end, or from a limit on its time.
+ * Once that was too often, the guest continues whenever they do so again: for a millisecond, and then for twice as long each
+ * time, until an event. So an endless loop does not keep a guest from its own end, or from a limit on its time.
  */
 export class Restlessness {
   private count = 0
@@ -40,12 +40,12 @@ export class Restlessness {
     if (this.count > tolerated && nowNanos - this.sinceNanos < this.count * hasteNanos) this.isNotorious = true
   }
 
-  /** Whether the guest is to go on, whatever they do. */
+  /** Whether the guest must continue, whatever they do. */
   get isTooMuch(): boolean {
     return this.isNotorious && this.isNoted
   }
 
-  /** Whether that does not help, either. */
+  /** Whether that does not help either. */
   get isHopeless(): boolean {
     return this.stepNanos > longestStepNanos
   }

@@ -5,16 +5,20 @@
  */
 import type { GuestNanos } from "@stillpoint/core"
 
-/** As often as this, and for as long, without an event: whoever polls every 10 ms may do so for twenty seconds. */
+/**
+ * Number of signals, and time, without an event that are tolerated: a probe may poll every 10 ms for twenty
+ * seconds.
+ */
 const toleratedTimes = 1000
 const toleratedNanos = 20e9
-/** So often a probe that comes to no rest is looked at. */
+/** Number of times that a probe without rest is checked. */
 const toleratedTurns = 5
 
 /**
- * How often a policy's probes have been heard of since the guest was.
+ * Counts the signals of a policy's probes since the last event of the guest.
  *
- * Once that was too often, it is to be seen whether the guest rests for ever: then they would go on for ever, too.
+ * Once there were too many, the runner checks whether the guest rests forever, since then they would continue
+ * forever too.
  */
 export class Silence {
   private times = 0
@@ -36,12 +40,12 @@ export class Silence {
     else this.times += 1
   }
 
-  /** Whether the guest is to go on to its next event, or to the policy's next timer. */
+  /** Whether the guest must continue to its next event, or to the policy's next timer. */
   get isTooLong(): boolean {
     return this.isLongerThan(1)
   }
 
-  /** Whether it is to go on, whatever the timer: one that is set again and again leads nowhere, either. */
+  /** Whether it must continue past any timer: a timer that is set again and again leads nowhere either. */
   get isFarTooLong(): boolean {
     return this.isLongerThan(2)
   }

@@ -39,7 +39,7 @@ export const awaitFiring = (
     })
   ).pipe(Effect.withSpan("Trigger.await", { attributes: { policy: policy.name } }))
 
-/** Every firing of a policy; ends where one that has fired can fire no more. */
+/** Every firing of a policy; ends when the policy has fired and can fire no more. */
 export const streamFirings = (
   policy: AutomatonSource
 ): Stream.Stream<Firing, TriggerError | MachineError, GuestTimeline> =>
@@ -93,7 +93,7 @@ class LivePolicy {
     const { record } = yield* TriggerSignals
     const run = new LivePolicy(policy, timeline, record)
     yield* Effect.addFinalizer(() => run.probes.stopAll)
-    // Who was interrupted holds nothing; who has fired does, for the capture.
+    // An interrupted policy releases its freeze; a policy that has fired keeps it for the capture.
     yield* Effect.addFinalizer(() => (run.owesThaw ? Effect.ignore(timeline.requestThaw) : Effect.void))
     const origin = yield* timeline.origin
     run.standsAt = origin
@@ -102,7 +102,7 @@ class LivePolicy {
     return run
   })
 
-  /** Whether it leaves the workload frozen, or asked to be, and has decided nothing. */
+  /** Whether it leaves the workload frozen, or a request for it open, without a decision. */
   private get owesThaw(): boolean {
     const { commands, firedCount, freezes } = this.automaton
     return firedCount === 0 && (freezes.isClaimed || commands.some(({ _tag }) => _tag === "RequestThaw"))
@@ -151,14 +151,14 @@ class LivePolicy {
     this.silence.note(this.automaton.lastSeq, this.standsAt)
   }
 
-  /** Guest time until which the policy leads nowhere by itself: it need not be waited for. */
+  /** Guest time until which the policy alone leads nowhere, so that waiting is needless. */
   private get leadsNowhereUntilNanos(): number {
-    // What a probe in progress will bring is not known; what one brought has begun the rest anew.
+    // The result of a probe in progress is unknown; a completed one has restarted the rest.
     if (!this.probes.isEmpty && !this.probes.areRetired) return 0
     return this.rest.isOver ? Infinity : this.rest.isTheSameUntilNanos
   }
 
-  /** Lets the guest go on; `null` if a probe cut it short. */
+  /** Runs the guest; `null` if a probe interrupted it. */
   private advance(): Effect.Effect<TimelineAdvance["stop"] | null, TriggerError | MachineError> {
     const { automaton, clock, probes, timeline } = this
     if (!probes.areRetired && (this.restlessness.isTooMuch || this.silence.isTooLong)) return this.getOn()
@@ -189,7 +189,7 @@ class LivePolicy {
     )
   }
 
-  /** Lets the guest go on a little, whatever its probes do meanwhile. */
+  /** Runs the guest a little, whatever its probes do meanwhile. */
   private getOn(): Effect.Effect<TimelineAdvance["stop"] | null, TriggerError | MachineError> {
     const { automaton, clock, timeline } = this
     if (this.silence.isTooLong || this.restlessness.isHopeless) return this.seeWhetherItRests()
@@ -204,7 +204,7 @@ class LivePolicy {
     )
   }
 
-  /** Lets the guest go on to whatever is next. One that rests for ever does not wait for probes that start again and again. */
+  /** Runs the guest to its next event. A guest that rests forever does not wait for probes that start again and again. */
   private seeWhetherItRests(): Effect.Effect<TimelineAdvance["stop"] | null, TriggerError | MachineError> {
     const { automaton, clock, probes, silence, timeline } = this
     clock.move()
@@ -215,7 +215,7 @@ class LivePolicy {
     )
   }
 
-  /** Takes in what the guest has done. */
+  /** Handles the guest's new events. */
   private catchUp(
     source: Effect.Effect<TimelineAdvance, MachineError>
   ): Effect.Effect<TimelineAdvance["stop"], MachineError> {
@@ -233,7 +233,7 @@ class LivePolicy {
     )
   }
 
-  /** Tells the policy what it has not seen, up to the first firing, and then the time. */
+  /** Gives the policy its unseen events, up to the first firing, and then the time. */
   private readonly tellUnseen = (): Effect.Effect<void> =>
     Effect.sync(() => {
       const { automaton } = this
@@ -249,7 +249,7 @@ class LivePolicy {
       if (isOpen()) automaton.time(this.standsAt)
     })
 
-  /** Does what the policy asks for. */
+  /** Carries out the policy's requests. */
   private obey(): Effect.Effect<void, MachineError> {
     const { automaton, probes, timeline } = this
     const commands = automaton.commands.splice(0)
@@ -262,7 +262,7 @@ class LivePolicy {
           case "RequestThaw":
             return timeline.requestThaw
           default:
-            // One that is started and stopped again and again completes as little as one that sleeps for ever.
+            // A probe that is started and stopped again and again completes as little as one that sleeps forever.
             if (command._tag === "StartProbe") this.silence.note(automaton.lastSeq, this.standsAt)
             return probes.handle(command)
         }
@@ -280,7 +280,7 @@ class LivePolicy {
     function* (this: LivePolicy, completion: Completion) {
       const { automaton } = this
       yield* this.tellUnseen()
-      // It fired meanwhile: a probe that completes later is not wanted, or is armed anew.
+      // It fired meanwhile: the result of a later probe is not needed, or it is armed again.
       if (automaton.firing !== null || automaton.hasEnded) return
       this.rest = new Rest()
       const signal: TriggerSignal = { ...completion, atNanos: this.standsAt, afterSeq: automaton.lastSeq }
@@ -305,7 +305,7 @@ class LivePolicy {
     return Effect.andThen(this.timeline.hold, Effect.fail(error))
   }
 
-  /** What the end of an advance means once its events and its time have been told. */
+  /** The meaning of the end of an advance, once its events and its time have been given. */
   private readonly afterStop = Effect.fnUntraced(
     { self: this as LivePolicy },
     function* (this: LivePolicy, stop: TimelineAdvance["stop"]) {
@@ -323,7 +323,7 @@ class LivePolicy {
           return
         }
         if (!probes.isEmpty) {
-          // Who comes to no rest is looked at again, and who sleeps for longer than there is time never wakes.
+          // A probe without rest is checked again; one that sleeps beyond the end of time never wakes.
           if (probes.areAsleep) yield* probes.retire
           else if (this.areProbesSettled) yield* probes.completion
           return
@@ -343,7 +343,7 @@ class LivePolicy {
               message: lastEvent?._tag === "EngineFault" ? lastEvent.message : "no message"
             }
           : { _tag: "GuestEnded", policy, atNanos, progress, how: stop === "ended" ? "timeline-ended" : stop }
-      // A guest at rest lives: what was frozen for a capture that will not happen is given back.
+      // A guest at rest is alive: if no capture will follow, the freeze is withdrawn.
       if (stop === "idle" && automaton.freezes.isClaimed) yield* this.timeline.requestThaw
       yield* this.fail(new TriggerError({ reason }))
     }

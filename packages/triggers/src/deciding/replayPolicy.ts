@@ -1,5 +1,5 @@
 /**
- * What a policy decides on a timeline that has already happened: pure and synchronous.
+ * Decides on a recorded timeline: pure and synchronous.
  *
  * @module
  */
@@ -20,15 +20,15 @@ import type { AutomatonSource, Automaton } from "../automaton/Automaton.ts"
 /** A timeline to decide on. A recorded timeline is one. */
 export interface ReplayedTimeline {
   readonly events: ReadonlyArray<GuestEvent>
-  /** How it ended. If it is absent or `null`, nothing is known of what comes after the last event. */
+  /** Its end. If it is absent or `null`, nothing is known after the last event. */
   readonly end?: Pick<TimelineEnd, "atNanos" | "reason"> | null
-  /** As a recording has it: what the guest was in the middle of before the first event, if it had executed anything. */
+  /** The header of a recording: the guest's activity before the first event, if it had executed anything. */
   readonly header?: { readonly beginning?: GuestActivity }
   /** Completions of probes, in the order in which the policy took them in. */
   readonly signals?: ReadonlyArray<TriggerSignal>
 }
 
-/** How to replay. */
+/** Options of a replay. */
 export interface ReplayOptions {
   /**
    * Guest time at which the policy is armed; where the timeline begins, if absent: at 0, the first instruction, unless it says
@@ -99,7 +99,7 @@ const decide = (policy: AutomatonSource, timeline: ReplayedTimeline, options: Re
 
 const isGuestEvent = Schema.is(GuestEvent)
 
-/** Whether a timeline is one is asked only once it could not be decided on: most are recordings, and long. */
+/** A timeline's form is checked only if it could not be decided on, because most are recordings, and long. */
 const requireTimeline = (timeline: ReplayedTimeline): void => {
   const { header, signals = [] } = timeline
   const beginning = header?.beginning
@@ -183,7 +183,7 @@ const runToEnd = (automaton: Automaton, timeline: ReplayedTimeline, isOver: () =
   return isOver()
 }
 
-/** Why a policy is over that has not failed. */
+/** Why a policy that has not failed is over. */
 const spentReason = (automaton: Automaton, timeline: ReplayedTimeline): TriggerReason =>
   automaton.firedCount > 0
     ? {
@@ -194,7 +194,7 @@ const spentReason = (automaton: Automaton, timeline: ReplayedTimeline): TriggerR
       }
     : endReason(automaton, timeline)
 
-/** Why a policy has not decided when its timeline is over. */
+/** Why a policy has not decided at the end of its timeline. */
 const endReason = (automaton: Automaton, timeline: ReplayedTimeline): TriggerReason => {
   const exhausted = exhaustedReason(automaton)
   if (exhausted !== null) return exhausted
@@ -226,7 +226,7 @@ const howEnded = (timeline: ReplayedTimeline) => {
   return reason === "idle" || reason === "horizon" ? reason : "timeline-ended"
 }
 
-/** Why a policy can fire no more, whatever happens; `null` if it can. */
+/** Why a policy can no longer fire, whatever happens; `null` if it can. */
 export const exhaustedReason = (automaton: Automaton): TriggerReason | null => {
   if (!automaton.isExhausted) return null
   const { abandoned, nowNanos, policyName } = automaton

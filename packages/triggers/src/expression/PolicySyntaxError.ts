@@ -1,5 +1,6 @@
 /**
- * The errors of policies as short expressions: where reading stopped and what was expected there, and what cannot be written.
+ * The errors of policies as short expressions: the place where reading stopped with what was expected there, and policies
+ * that cannot be written.
  *
  * @module
  */
@@ -19,7 +20,7 @@ const mostShown = 200
 
 /** A line with a caret below the column; only the neighbourhood of the column where the text is long. */
 const pointedAt = (text: string, column: number): string => {
-  // What moves the cursor takes one column all the same.
+  // Control characters take one column each.
   // oxlint-disable-next-line no-control-regex
   const plain = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, " ")
   const from =

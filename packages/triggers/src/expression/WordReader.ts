@@ -15,11 +15,11 @@ export class Misread {
   }
 }
 
-/** What is next in an expression, and what takes it. */
+/** Reads an expression word by word. */
 export class WordReader {
   next: Token
   private readonly text: string
-  /** Where the token before ends. */
+  /** The end of the previous token. */
   private behind = 0
 
   constructor(text: string) {
@@ -103,7 +103,7 @@ export class WordReader {
     if (!this.takeIf(word)) throw this.misread(`"${word}"`)
   }
 
-  /** The first of some words that stands here, if one does. */
+  /** The first of some words that comes next, if any does. */
   maybe<const W extends string>(...words: ReadonlyArray<W>): W | undefined {
     return words.find((word) => this.takeIf(word))
   }

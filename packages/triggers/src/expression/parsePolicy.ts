@@ -51,7 +51,7 @@ import { triggerWords } from "./triggerWords.ts"
 import { Misread, WordReader } from "./WordReader.ts"
 
 const longestExpression = 16_384
-/** As many as a policy may have in one another, its triggers counted. */
+/** Maximum nesting of a policy, its triggers counted. */
 const mostLevels = 90
 
 /**
@@ -105,28 +105,28 @@ class TooDeep extends Misread {
 
 const problemOf = ({ at, message }: Misread): SyntaxProblem => ({ column: at + 1, message })
 
-/** What is read, and how many levels of combinators and brackets it has. */
+/** A parsed part, and its number of levels of combinators and brackets. */
 interface Term {
   readonly policy: Policy
   readonly levels: number
 }
 
-/** What stands where nothing could be read. */
+/** The placeholder for a part that could not be read. */
 const unread: Term = { policy: never, levels: 1 }
 
 class PolicyReader extends WordReader {
-  /** What was found wrong so far. */
+  /** The problems found so far. */
   readonly problems: Array<SyntaxProblem> = []
-  /** Where the brackets stand that are open, from 0. */
+  /** The positions of the open brackets, from 0. */
   private readonly brackets: Array<number> = []
-  /** Whether the rest of the text is in a quotation or a pattern that does not end: brackets that close may be in it. */
+  /** Whether the rest of the text is in an unterminated quotation or pattern, which may contain closing brackets. */
   private isCutOff = false
 
   policy(): Policy {
     let read = this.ranked()
     while (!this.isAtEnd()) {
       this.problems.push(problemOf(this.misread(`"|", "&", "then" or the end`)))
-      // A bracket that closes none: what stands behind it is looked at, too.
+      // A closing bracket without an opening one: the text after it is read too.
       while (this.takeIf(")"));
       if (this.endsPart()) this.take()
       if (!this.isAtEnd()) read = this.ranked()
@@ -134,12 +134,12 @@ class PolicyReader extends WordReader {
     return read.policy
   }
 
-  /** Whether a part ends before what is next. */
+  /** Whether a part ends before the next token. */
   private endsPart(): boolean {
     return this.isAtEnd() || ["|", "&", "then", ")"].some((word) => this.is(word))
   }
 
-  /** A part, or what stands for one that does not fit: reading goes on where it ends. */
+  /** A part, or the placeholder for an invalid one: reading continues at its end. */
   private part(read: () => Term): Term {
     const open = this.brackets.length
     let term = unread
@@ -163,7 +163,7 @@ class PolicyReader extends WordReader {
     return term
   }
 
-  /** Makes a policy of parts; what it refuses is a problem at the place where its words begin. */
+  /** Makes a policy of parts; a refusal is a problem at the beginning of its words. */
   private made(at: number, make: () => Policy, ...parts: ReadonlyArray<Term>): Term {
     const levels = 1 + parts.reduce((most, part) => Math.max(most, part.levels), 0)
     if (levels > mostLevels) throw new TooDeep(at)

@@ -13,7 +13,7 @@ import { printDuration } from "./tokens.ts"
 
 type Path = ReadonlyArray<string | number>
 
-/** How tightly words bind, as in the grammar. */
+/** The precedence of the words, as in the grammar. */
 const binding = { ranked: 0, ordered: 1, joint: 2, timed: 3 } as const
 
 interface Written {

@@ -7,9 +7,9 @@ import { horizonNanos } from "../guestDuration.ts"
 
 /** A piece of an expression. */
 export type Token = {
-  /** Where it begins in the text, from 0. */
+  /** Its start in the text, from 0. */
   readonly at: number
-  /** As it stands in the text. */
+  /** Its text. */
   readonly text: string
 } & (
   | { readonly kind: "word" | "sign" | "end" }
@@ -17,7 +17,7 @@ export type Token = {
   | { readonly kind: "duration"; readonly nanos: bigint }
   | { readonly kind: "quoted"; readonly value: string }
   | { readonly kind: "pattern"; readonly pattern: RegExp }
-  /** What is no piece of any expression, and why. */
+  /** A piece that no expression can contain, and the reason. */
   | { readonly kind: "unreadable"; readonly message: string }
 )
 
@@ -59,7 +59,7 @@ const matchAt = (form: RegExp, text: string, at: number): RegExpExecArray | null
   return form.exec(text)
 }
 
-/** What stands at a place of the text, white space left out. */
+/** The token at a place of the text, after white space. */
 export const tokenAt = (text: string, from: number): Token => {
   let at = from
   while (at < text.length && /\s/.test(text.charAt(at))) at++
@@ -83,7 +83,7 @@ const unreadable = (at: number, text: string, message: string): Token => ({ kind
 
 const quotedAt = (text: string, at: number): Token => {
   const found = matchAt(quotedForm, text, at)
-  // Where it would end nobody knows: nothing behind it is read.
+  // Its end is unknown, so nothing behind it is read.
   if (found === null) return unreadable(at, text.slice(at), "expected a closing quotation mark, found none")
   try {
     return { kind: "quoted", at, text: found[0], value: String(JSON.parse(found[0])) }

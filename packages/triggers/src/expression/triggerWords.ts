@@ -1,5 +1,5 @@
 /**
- * How the words after a trigger's name are read.
+ * Readers of the words after a trigger's name.
  *
  * @module
  */
@@ -54,7 +54,7 @@ const serial =
     return () => make(pattern, { port })
   }
 
-/** How the words after a trigger's name are read. */
+/** Readers of the words after a trigger's name. */
 export const triggerWords: ReadonlyMap<string, (reader: WordReader) => () => Policy> = new Map([
   ["pre-exec", () => () => onPreExec()],
   ["listener", listener],

@@ -1,5 +1,5 @@
 /**
- * Policies as JSON: what journals and manifests hold, and what a registry reads back.
+ * Policies as JSON: the form in journals and manifests, which a registry reads back.
  *
  * @module
  */
@@ -64,7 +64,7 @@ export type PolicyDescription =
 
 const is = <const T extends string>(...names: ReadonlyArray<T>) => Schema.Literals(names)
 
-/** The schemas of what a policy may be, given that of its parts. */
+/** The schemas of a policy's cases, given that of its parts. */
 const casesOf = <Inner extends Schema.Top>(inner: Inner) => [
   Schema.Struct({ trigger: is("never") }),
   Schema.Struct({ trigger: is("afterGuestTime"), nanos }),
@@ -129,7 +129,7 @@ export const PolicyDescription: Schema.Codec<PolicyDescription> = Schema.Union(
   casesOf(Schema.suspend((): Schema.Codec<PolicyDescription> => PolicyDescription))
 )
 
-/** One case of a description whose parts have not been looked at. */
+/** One case of a description whose parts have not been checked. */
 export interface ShallowCase {
   readonly schema: Schema.Codec<Readonly<Record<string, unknown>>, unknown>
   readonly fields: ReadonlyArray<string>

@@ -1,5 +1,5 @@
 /**
- * What a policy that is read from JSON may be made of, beside what is built in.
+ * The parts besides the built-in ones that a policy in JSON may use.
  *
  * @module
  */
@@ -104,7 +104,7 @@ const byName =
     return new Map(Object.entries(requireAll(Object.fromEntries(checks))))
   }
 
-/** Refuses what no registry is. */
+/** Refuses a value that is not a registry. */
 export const requireRegistry = (what: string, value: Registry): Registry =>
   typeof value === "object" && value !== null && partNames.every((name) => value[name] instanceof Map)
     ? value

@@ -73,7 +73,7 @@ export const decodePolicy = (
   return problems.length > 0 ? Result.fail(new PolicyError({ problems })) : Result.succeed(policy)
 }
 
-/** No policy that a person wrote is nested like that, and no stack holds one that is without end. */
+/** No hand-written policy nests this deep, and no stack holds one without end. */
 const maxDepth = 200
 
 const isDeeperThan = (value: unknown, depth: number): boolean =>
@@ -83,11 +83,11 @@ const isDeeperThan = (value: unknown, depth: number): boolean =>
 
 interface Reading {
   readonly registry: Registry
-  /** What was found wrong so far. */
+  /** The problems found so far. */
   readonly problems: Array<PolicyProblem>
 }
 
-/** Stands where a part cannot be read, so that what is wrong with the others is found as well. */
+/** The placeholder for an unreadable part, so that problems of the others are found as well. */
 const placeholder: Policy = never
 
 const isUnknownKind = (kind: unknown): boolean => typeof kind === "string" && !eventKinds.some((each) => each === kind)
@@ -136,7 +136,7 @@ const decodeShallow = (schema: ShallowCase["schema"]) =>
 const kindOf = (value: unknown): string =>
   value === null || value === undefined ? "nothing" : Array.isArray(value) ? "a list" : `a ${typeof value}`
 
-/** What a constructor calls `onIdle.for` or `quiesce`, `calmFor` is a field of the description. */
+/** The field of the description for an option that a constructor calls `onIdle.for`, or `quiesce`, `calmFor`. */
 const placeIn = (fields: ReadonlyArray<string>, path: Path): Path => {
   if (fields.includes(String(path[0]))) return path
   const option = String(path.at(-1) ?? "")
@@ -156,7 +156,7 @@ const partKinds: Readonly<Record<Part, string>> = {
   schemas: "schema"
 }
 
-/** Where a description names a part, if not in `name`. */
+/** The field in which a description names a part, if not `name`. */
 const nameFields: Partial<Record<Part, string>> = { predicates: "predicate", causeMaps: "map" }
 
 const find = <P extends Part>(
@@ -181,7 +181,7 @@ const readConfig = <A>(schema: Schema.Codec<A, Schema.Json>, config: Schema.Json
   })
 }
 
-/** A description whose parts are JSON that has not been looked at. */
+/** A description whose parts are unchecked JSON. */
 type Shallow = PolicyDescription extends infer D
   ? D extends unknown
     ? { readonly [K in keyof D]: D[K] extends PolicyDescription ? unknown : D[K] }

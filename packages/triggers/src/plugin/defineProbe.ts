@@ -48,7 +48,7 @@ export const defineProbe = <A, I extends Schema.Json>(definition: ProbeDefinitio
     probePolicy(
       { trigger: "probe", name: definition.name, config: encode(config) },
       definition.name,
-      // What its making throws or answers wrongly is a failure of the probe, as what it does is.
+      // An error in making the effect is a failure of the probe, like one in running it.
       Effect.suspend(() => definition.effect(config)),
       definition.onFailure ?? "never"
     )

@@ -38,13 +38,13 @@ export interface TriggerDefinition<A, S, I extends Schema.Json = Schema.Json> {
    * concern the trigger, and its laws fail for lack of a firing.
    */
   readonly hears?: (config: A) => ReadonlyArray<Heard>
-  /** What it waits for, as a phrase for explanations. */
+  /** The awaited condition, as a phrase for explanations. */
   readonly waitedFor: (config: A) => string
   /** The state at its arming at a guest time. */
   readonly start: (config: A, atNanos: GuestNanos) => PluginStep<S>
   /** The answer to one input. Pure: an old state may be stepped again. */
   readonly step: (state: S, input: PluginInput, config: A) => PluginStep<S>
-  /** How far it has got, as a phrase for explanations. */
+  /** Its progress, as a phrase for explanations. */
   readonly progress?: (state: S, config: A) => string
 }
 
@@ -109,7 +109,7 @@ export const defineTrigger = <A, S, I extends Schema.Json>(
   return Object.assign(make, { definition: erased })
 }
 
-/** What a definition says about a configuration. */
+/** A definition's answers about a configuration. */
 interface Told {
   readonly interest: ReadonlyArray<GuestEventKind>
   readonly waitedFor: string
@@ -150,7 +150,7 @@ const heardBy = <A>(definition: TriggerDefinition<A, unknown>, config: A): Reado
   return refuse(`${definition.name}.hears`, "an array of events, { kind, fields, payload, text }", describeValue(heard))
 }
 
-/** Asks a definition, once, where the policy is built: what it throws or answers wrongly is refused there. */
+/** Asks a definition once, when the policy is built; exceptions and wrong answers are refused then. */
 const tellOf = <A>(definition: TriggerDefinition<A, unknown>, config: A): Told => {
   const { name } = definition
   return requireAll({
@@ -174,7 +174,7 @@ const tellOf = <A>(definition: TriggerDefinition<A, unknown>, config: A): Told =
 
 interface Memory {
   state: unknown
-  /** How many there were: what a plug-in does next may depend on the time, so that it is never as it was before. */
+  /** Number of steps: the actions of a plug-in may depend on the time, so it never returns to an earlier state. */
   steps: number
 }
 
@@ -221,7 +221,7 @@ class Plugin<A> extends Part<Memory> {
   private follow(answer: unknown, on: GuestEvent | FiringCause): void {
     const { automaton, timer } = this
     if (automaton.failure !== null) return
-    // Read once, and guarded: what it answers may be a proxy or have getters.
+    // Read once, and guarded: the answer may be a proxy or have getters.
     const step = this.guard(() => readStep(answer))
     if (step === undefined) return
     this.memory.state = step.state

@@ -1,7 +1,9 @@
 import { Result, Schema } from "effect"
 import { refuse } from "../PolicyError.ts"
 
-/** Writes the configuration of a published part as JSON; one that its own schema does not accept is refused under its name. */
+/**
+ * Writes the configuration of a published part as JSON; one that its own schema does not accept is refused by the part's name.
+ */
 export const encodeConfig =
   <A, I extends Schema.Json>(name: string, schema: Schema.Codec<A, I>): ((config: A) => I) =>
   (config) => {

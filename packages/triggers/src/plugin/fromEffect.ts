@@ -4,7 +4,7 @@ import { optional, requireAll, requireEffect, requireOptions, requireText, wordA
 import { Part, type Site } from "../automaton/Part.ts"
 import { Policy } from "../Policy.ts"
 
-/** What happens if the probe fails. */
+/** The treatment of a failed probe. */
 export interface ProbeOptions {
   /**
    * `never` (the default): the trigger can no longer fire, and its explanation says why. `fail`: the policy ends with the reason
@@ -25,8 +25,9 @@ export interface ProbeOptions {
  *
  * - *Same instant*: timers of the same nanosecond and events that have happened come before it.
  * - *Already true at arming*: an effect that succeeds at once fires it at once, before the guest continues.
- * - *Guest ends first*: the effect is interrupted; never fires. One that rests for ever is waited with, for as long as the effect
- *   waits for something outside; effects that sleep or start again and again are interrupted after twenty seconds of guest time.
+ * - *Guest ends first*: the effect is interrupted; the trigger never fires. With a guest that rests forever, the policy waits
+ *   as long as the effect waits for something outside; effects that sleep or start again and again are interrupted after twenty
+ *   seconds of guest time.
  *
  * @example
  * ```ts
@@ -53,7 +54,7 @@ export const fromEffect = <A, E>(name: string, effect: Effect.Effect<A, E>, opti
   )
 }
 
-/** What is to be done where a probe fails. */
+/** The action when a probe fails. */
 export const requireOnFailure = wordAmong("never", "fail")
 
 /** A trigger on the completion of an effect, under a description of its own. */
@@ -65,9 +66,9 @@ export const probePolicy = (
 ): Policy => new Policy({ name, description, build: (site) => new Probe(site, name, effect, onFailure) })
 
 interface Memory {
-  /** How often it was armed. */
+  /** Number of times that it was armed. */
   arming: number
-  /** Why it failed. */
+  /** The reason of its failure. */
   failure: string | null
 }
 

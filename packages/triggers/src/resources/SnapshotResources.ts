@@ -1,5 +1,5 @@
 /**
- * When to capture, as one flat record.
+ * The moment to capture, as one flat record.
  *
  * @module
  */
@@ -76,7 +76,7 @@ const fields = {
   onParked: Schema.optionalKey(Schema.Boolean).pipe(
     Schema.decodeTo(Schema.Boolean, {
       decode: SchemaGetter.withDefault(Effect.succeed(false)),
-      // The record that others write does not have the field: it is only there where it says something.
+      // Records from other programs may lack the field: it is only written if it is set.
       encode: SchemaGetter.transformOptional(Option.filter((isSet: boolean) => isSet))
     }),
     Schema.withConstructorDefault(Effect.succeed(false))
@@ -113,18 +113,18 @@ const inSnakeCase = record.pipe(
 /** The record as JSON: in snake case, absent fields have their defaults. */
 export type SnapshotResourcesJson = typeof inSnakeCase.Encoded
 
-/** How records are read, whatever a caller's options are: a field that is mistyped must not be one that is not set. */
+/** Records are always read strictly, so that a mistyped field is not taken for an absent one. */
 const strictly = { errors: "all", onExcessProperty: "error" } as const
 const encodeSnakeCase = Schema.encodeSync(inSnakeCase)
 
 const isRecord = (json: unknown): json is Readonly<Record<string, unknown>> =>
   typeof json === "object" && json !== null && !Array.isArray(json)
 
-/** What is no record is told by the schema. */
+/** The schema reports a value that is not a record. */
 const readOnce = <A>(input: A): A =>
   isRecord(input) ? requireRecord("SnapshotResources", input as A & object, "a record") : input
 
-/** The fields as the class holds them; whoever decodes or encodes it has JSON. */
+/** The fields in the class's form, whose decoding and encoding sides are JSON. */
 const asJson = Object.assign(
   Schema.Unknown.pipe(
     Schema.decodeTo(Schema.toType(record), {
@@ -137,7 +137,7 @@ const asJson = Object.assign(
   { fields: record.fields }
 )
 
-/** What the class is to its callers: the record, which as a schema has another form in JSON. */
+/** The class as callers see it: the record, which as a schema has another form in JSON. */
 type AsJson = typeof inSnakeCase & { readonly fields: typeof fields }
 const Base = Schema.Class<SnapshotResources>("@stillpoint/triggers/SnapshotResources")(
   asJson as unknown as typeof record
@@ -164,11 +164,11 @@ export interface ToPolicyOptions {
 }
 
 /**
- * When to capture, as one flat record: immutable, compared and hashed by value, nothing set by default.
+ * The moment to capture, as one flat record: immutable, compared and hashed by value, with no field set by default.
  *
- * The highest that is ready wins: heartbeat > pre-exec > listener > parked > after. Nothing set never captures, and
- * {@link SnapshotResources.warnings} says so. As a schema it decodes JSON in snake case and encodes to it; a field that does not
- * exist is refused, with all else that is wrong.
+ * The highest ready field wins: heartbeat > pre-exec > listener > parked > after. Without a field it never captures, and {@link
+ * SnapshotResources.warnings} says so. As a schema it decodes JSON in snake case and encodes to it; an unknown field is refused,
+ * together with all other problems.
  *
  * @example
  * ```ts
@@ -269,8 +269,8 @@ export class SnapshotResources extends Base {
   }
 
   /**
-   * The record from its JSON form, or everything that is wrong with it at once: fields that do not exist, values, and what
-   * {@link SnapshotResources.toPolicy} with these options refuses. What it accepts, `toPolicy` accepts.
+   * The record from its JSON form, or all its problems at once: unknown fields, invalid values, and combinations that {@link
+   * SnapshotResources.toPolicy} refuses with these options. `toPolicy` accepts every record that it accepts.
    */
   static fromJson(json: unknown, options: ToPolicyOptions = {}): Result.Result<SnapshotResources, PolicyError> {
     const read = Result.try({
@@ -284,7 +284,7 @@ export class SnapshotResources extends Base {
       return problems.length > 0 ? Result.fail(new PolicyError({ problems })) : Result.succeed(decoded.success)
     }
     const problems = problemsOf(decoded.failure.issue, jsonNames)
-    // What is right by itself may be wrong together, and is told along with the rest.
+    // Fields that are valid alone may be invalid together, which is reported with the other problems.
     const wrong = new Set(problems.map(({ path }) => String(path[0])))
     const right = isRecord(json) ? Object.fromEntries(Object.entries(json).filter(([key]) => !wrong.has(key))) : {}
     const rest = decodeJson(right)
@@ -304,7 +304,7 @@ const jsonNames = Object.keys(new SnapshotResources({ onParked: true }).toJson()
 /** The options of a quiesce that the record decides. */
 const fieldOf: Readonly<Record<string, string>> = { calmFor: "quiesce_ms", deadline: "quiesce_ms" }
 
-/** What `toPolicy` refuses of fields that are each right by themselves. */
+/** The combinations of valid fields that `toPolicy` refuses. */
 const combinationProblems = (resources: SnapshotResources, options: ToPolicyOptions): ReadonlyArray<PolicyProblem> => {
   try {
     resources.toPolicy(options)

@@ -1,5 +1,5 @@
 /**
- * A model of a guest that reacts: a frozen workload does nothing, and what it does afterwards is later for that.
+ * A model of a guest that reacts: a frozen workload does nothing, and its later steps are delayed.
  *
  * ```text
  * guest time     ├────────────┼──────────────────┼──────────────▶
@@ -9,10 +9,10 @@
  * heartbeats     ♥      ♥      ♥ ┆               ┆       ♥      ♥
  * ```
  *
- * Work takes as much longer as the workload was frozen. A rest is over when it would have been: time goes on, as a sleep in a
- * frozen process does; what comes next comes with the thaw then. The agent pauses its heartbeats while the workload is frozen.
+ * Work is delayed by as long as the workload was frozen. A rest ends at its original time, like a sleep in a frozen process; the
+ * next step then comes with the thaw. The agent pauses its heartbeats while the workload is frozen.
  *
- * A played timeline has no such thing: whatever a policy asks of it, the same happens at the same time.
+ * A played timeline cannot react: whatever a policy requests, the same events come at the same times.
  *
  * @module
  */
@@ -22,19 +22,19 @@ import type { ReplayedTimeline } from "../deciding/replayPolicy.ts"
 import { preExecMarker } from "../builtin/onPreExec.ts"
 import type { EventBody } from "./guestEvents.ts"
 
-/** What the workload does next. */
+/** A step of the workload. */
 export interface WorkloadStep {
   /** Nanoseconds for which it rests first, as in a sleep; the hart is at rest, too. */
   readonly restNanos: number
   /** Nanoseconds for which it then works; the hart is busy. Not counted while it is frozen. */
   readonly workNanos: number
-  /** What that brings. */
+  /** Its event. */
   readonly event: EventBody
 }
 
-/** How an agent answers. */
+/** The behaviour of an agent. */
 export interface AgentManners {
-  /** What it does when asked to freeze the workload. */
+  /** Its reaction to a request to freeze the workload. */
   readonly onFreeze: "freezes" | "refuses" | "is-silent"
   /** From its beginning with a request to the answer. The workload runs until it is frozen. */
   readonly freezeNanos: number
@@ -43,35 +43,35 @@ export interface AgentManners {
 
 /** A guest, before its first instruction. */
 export interface ReactiveGuest {
-  /** What happens whatever becomes of the workload, by guest time, in order. */
+  /** Events that come whatever happens to the workload, by guest time, in order. */
   readonly system: ReadonlyArray<readonly [atNanos: GuestNanos, event: EventBody]>
   /** The agent's heartbeats: how far apart, and how many. */
   readonly heartbeats: { readonly everyNanos: number; readonly count: number }
-  /** When the agent announces the workload. */
+  /** The time at which the agent announces the workload. */
   readonly announcedAtNanos: GuestNanos
   /** For how long it then holds it; `null`: until the host says go. */
   readonly holdNanos: number | null
-  /** Whether the console says so, too: before the agent is heard for the first time, or after. */
+  /** Whether the console announces it too: before or after the agent is first heard. */
   readonly marks?: "before-agent" | "after-agent" | null
   readonly workload: ReadonlyArray<WorkloadStep>
   readonly agent: AgentManners
-  /** When it halts; `null`: it rests for ever once it has nothing to do. */
+  /** The time of its halt; `null` if it rests forever once it has nothing to do. */
   readonly haltsAtNanos: GuestNanos | null
 }
 
 /**
- * Requests that an agent answers before its guest halts: a policy may ask for ever (one that starts a wait of a second anew every
- * 20 ms), and what is generated has to end.
+ * Maximum number of requests that an agent answers before its guest halts: a policy may ask forever (one that restarts a wait of
+ * a second every 20 ms), and a generated case must end.
  */
 const mostRequests = 2_000
 
 type Until = Parameters<Machine["run"]>[0]
 type Stop = Effect.Success<ReturnType<Machine["run"]>>
 
-/** What tells one listener from another. */
+/** The identity of a listener. */
 export type ListenerName = Pick<GuestEventOf<"ListenerBound">, "protocol" | "address" | "port">
 
-/** What the host asked of the agent, and when it will be answered. */
+/** A request to the agent, and the time of its answer. */
 interface Request {
   readonly what: "freeze" | "thaw"
   readonly token: number
@@ -96,9 +96,9 @@ export class LivingGuest {
   nowNanos = 0
   /** Whether it has halted. */
   hasHalted = false
-  /** Whether its last run ended because nothing was to come. */
+  /** Whether its last run ended because no event was to come. */
   private hasRested = false
-  /** How many of its steps the workload has done. */
+  /** Number of steps that the workload has done. */
   stepsDone = 0
   private systemIndex = 0
   private beats = 0
@@ -106,7 +106,7 @@ export class LivingGuest {
   private isBeating = false
   private isAnnounced = false
   private isHeld = true
-  /** When the rest of the step is over; what is left of its work, and since when that has been done. */
+  /** The end of the step's rest; its remaining work, and since when that is in progress. */
   private restUntilNanos = 0
   private workLeftNanos = 0
   private workSinceNanos = 0
@@ -115,12 +115,12 @@ export class LivingGuest {
   private isHartBusy = true
   private requests: Array<Request> = []
   private tokens = 0
-  /** When each token was asked for. */
+  /** The time of each token's request. */
   private readonly askedAt: Array<GuestNanos> = []
   private seq = 0
-  /** What has happened at this moment, and no run has come to yet. */
+  /** Events of this moment that no run has delivered yet. */
   private undelivered: Array<EventBody> = []
-  /** Whoever listens to what happens. */
+  /** The listener for events. */
   onEvent: (event: GuestEvent) => void = () => {}
 
   constructor(guest: ReactiveGuest) {
@@ -140,7 +140,7 @@ export class LivingGuest {
     return !this.isHeld
   }
 
-  /** What the workload listens on. */
+  /** The workload's listeners. */
   readonly listeners = new Set<string>()
 
   /** Whether the workload still has a listener. */
@@ -148,17 +148,17 @@ export class LivingGuest {
     return this.listeners.has(`${protocol} ${address} ${port}`)
   }
 
-  /** Whether the agent has a request that it has not answered. */
+  /** Whether the agent has an unanswered request. */
   get isAsked(): boolean {
     return this.requests.length > 0
   }
 
-  /** When the request that carries a token was made. */
+  /** The time of the request with a token. */
   askedAtNanos(token: number): GuestNanos {
     return this.askedAt[token] ?? 0
   }
 
-  /** What has happened, as a timeline that can be replayed. */
+  /** The events so far, as a timeline that can be replayed. */
   get timeline(): ReplayedTimeline {
     const isOver = this.hasRested || (this.undelivered.length === 0 && this.next() === null)
     return {
@@ -167,7 +167,7 @@ export class LivingGuest {
     }
   }
 
-  // --- what the host does
+  // --- operations of the host
 
   /** Asks the agent; the answer carries the token that is returned. */
   request(what: Request["what"]): number {
@@ -176,7 +176,7 @@ export class LivingGuest {
     this.hear()
     const { agent } = this.guest
     const takesNanos = what === "freeze" ? agent.freezeNanos : agent.thawNanos
-    // It does one thing at a time, in the order in which it was asked. One that is silent hears nothing.
+    // The agent answers requests one at a time, in order. A silent one ignores them.
     if (agent.onFreeze !== "is-silent") {
       const from = Math.max(this.nowNanos, this.requests.at(-1)?.doneAtNanos ?? 0)
       this.requests.push({ what, token: this.tokens, doneAtNanos: from + takesNanos })
@@ -191,7 +191,7 @@ export class LivingGuest {
     if (this.isAnnounced) this.release()
   }
 
-  /** Lets the guest go on, as `Machine.run` does. */
+  /** Runs the guest, as `Machine.run` does. */
   run(until: Until): Stop {
     const limit = Math.min(until.atNanos ?? Infinity, this.nowNanos + (until.budgetNanos ?? Infinity))
     const kinds = new Set<string>(until.kinds ?? [])
@@ -230,7 +230,7 @@ export class LivingGuest {
     })
   }
 
-  // --- what happens next
+  // --- the next event
 
   private next(): { readonly atNanos: number; readonly happens: () => void } | null {
     if (this.hasHalted) return null
@@ -239,7 +239,7 @@ export class LivingGuest {
     const may = (atNanos: number | undefined, happens: () => void): void => {
       if (atNanos !== undefined && (first === null || atNanos < first.atNanos)) first = { atNanos, happens }
     }
-    // At one instant the agent comes first: what it has frozen does nothing any more.
+    // At one instant the agent comes first: a workload that it has frozen does nothing more.
     const [request] = this.requests
     may(request?.doneAtNanos, () => this.answer(request as Request))
     may(system[this.systemIndex]?.[0], () => this.emit(system[this.systemIndex++]?.[1] as EventBody))
@@ -255,7 +255,7 @@ export class LivingGuest {
     return first
   }
 
-  /** The host has asked more often than anybody does whose policy comes to an end. */
+  /** The host has made more requests than any terminating policy would. */
   get isWornOut(): boolean {
     return this.tokens > mostRequests
   }
@@ -282,12 +282,12 @@ export class LivingGuest {
     return event
   }
 
-  /** What the host says is in the log at once. */
+  /** Input of the host is in the log at once. */
   private hear(): void {
     this.log({ _tag: "HostInput", kind: "control", port: 1, data: new Uint8Array(0) })
   }
 
-  /** The hart is busy while anybody works. */
+  /** The hart is busy while any step or request is in progress. */
   private tellHart(): void {
     const isBusy = !this.isAnnounced || this.requests.length > 0 || this.isBeating || (this.isRunning && this.isWorking)
     if (isBusy === this.isHartBusy) return
@@ -349,7 +349,7 @@ export class LivingGuest {
     this.tellHart()
   }
 
-  /** Pauses the heartbeats, or lets them go on, the next a whole period later. */
+  /** Pauses the heartbeats, or continues them, the next one a whole period later. */
   private keepStill(on: boolean): void {
     const { count, everyNanos } = this.guest.heartbeats
     this.isBeating = false

@@ -14,7 +14,7 @@ type Description = Schema.JsonObject
 const isDescription = (json: Schema.Json | undefined): json is Description =>
   typeof json === "object" && json !== null && "trigger" in json
 
-/** Where the parts of a policy stand in its description. */
+/** The fields of a description that hold parts. */
 const places = ["of", "first", "second", "other"] as const
 
 /** Descriptions of smaller policies, the smallest first: a part alone, one part of several left out, a part made smaller. */
@@ -66,7 +66,7 @@ export class ShrinkingPolicies extends fc.Arbitrary<Policy> {
     if (!isDescription(description)) return
     for (const less of smaller(description)) {
       const read = decodePolicy(less, this.registry)
-      // A part that does not stand by itself, e.g. a calm that no longer fits: another one is tried.
+      // A part that is invalid alone, such as a calm that no longer fits: another one is tried.
       if (Result.isSuccess(read)) yield new fc.Value(read.success, undefined)
     }
   }

@@ -1,5 +1,5 @@
 /**
- * How a law of triggers is checked, and what it tells.
+ * How a law of triggers is checked and reported.
  *
  * @module
  */
@@ -17,30 +17,32 @@ import { timelinesFor } from "./timelinesFor.ts"
 import { timeline } from "./timelines.ts"
 import { WakeBudget } from "./WakeBudget.ts"
 
-/** On what a law is checked. */
+/** Options of checking a law. */
 export interface LawOptions {
   /**
    * Timelines to decide on. If absent: for one trigger {@link timelinesFor} it, of the events that it hears; for many,
    * {@link timeline}, generated ones of all kinds.
    */
   readonly timelines?: fc.Arbitrary<ReplayedTimeline>
-  /** How many; the environment variable `STILLPOINT_RUNS`, or 1,000, if absent. */
+  /** Number of runs; the environment variable `STILLPOINT_RUNS`, or 1,000, if absent. */
   readonly runs?: number
   /** To repeat a failure: the seed that it reported. */
   readonly seed?: number
-  /** Knows the parts of the trigger: its JSON is read back, and timelines hold what they hear. */
+  /**
+   * The registry of the trigger's parts: its JSON is read back with it, and timelines contain the events that the parts wait for.
+   */
   readonly registry?: Registry
   /** Events that matter to the trigger, where it does not say so itself. */
   readonly hears?: ReadonlyArray<Heard>
 }
 
-/** What a law was found to hold of. */
+/** The coverage of a checked law. */
 export interface LawReport {
-  /** Decisions of the trigger itself that were looked at, and not those of what it was made a part of. */
+  /** Number of decisions of the trigger itself, not counting combinations that contain it. */
   readonly decided: number
-  /** How many of them were firings. */
+  /** Number of firings among them. */
   readonly fired: number
-  /** On how many timelines: fewer than were asked for, fifty at least, where the trigger had itself woken very often. */
+  /** Number of timelines: fewer than requested, but at least fifty, if the trigger woke itself very often. */
   readonly timelines: number
 }
 
@@ -50,11 +52,11 @@ export interface LawReport {
  */
 export type TriggerLaw = Law<never, LawReport>
 
-/** What a law is checked with: what to decide on, and how. */
+/** The subject of a law, and the means to decide on it. */
 export interface LawSubject {
   readonly triggers: fc.Arbitrary<Policy>
   readonly timelines: fc.Arbitrary<ReplayedTimeline>
-  /** Decides, and counts what one of `triggers` decides: a law decides on each by itself. */
+  /** Decides, and counts the decisions of one of `triggers`, since a law decides on each alone. */
   readonly decide: (trigger: Policy, timeline: ReplayedTimeline, options?: ReplayOptions) => Decision
 }
 
@@ -68,7 +70,7 @@ export type Decision = Result.Result<Firing, TriggerError>
 export const defaultRuns = (): number => Number(process.env["STILLPOINT_RUNS"] ?? 1000)
 
 /**
- * After how long a law hangs, for a test runner that wants to know, milliseconds. It says nothing of how quick a law is: a thousand
+ * The time after which a law counts as hung, for a test runner, in milliseconds. It is no measure of a law's speed: a thousand
  * runs take about a second on an idle machine, a million (`STILLPOINT_RUNS=1000000`) some minutes.
  */
 export const longestLawMillis = (runs: number = defaultRuns()): number => Math.max(600_000, 60 * runs)
@@ -117,7 +119,7 @@ export const triggerLaw = (
         ...(options.seed === undefined ? {} : { seed: options.seed })
       })
     } catch (cause) {
-      // What it was left off at was shrunk to, and says nothing of the law.
+      // The case at which the budget ended was shrunk, and does not concern the law.
       throw budget.failure ?? cause
     }
     if (fired === 0 && numRuns > 0 && !(triggers instanceof Policy && isNever(triggers)))
@@ -147,7 +149,7 @@ const hardReasons: ReadonlySet<TriggerReason["_tag"]> = new Set([
 export const isHard = (decision: Decision): boolean =>
   Result.isFailure(decision) && hardReasons.has(decision.failure.reason._tag)
 
-/** What a decision says, without what depends on how the policy was put together. */
+/** A decision without the parts that depend on how the policy was composed. */
 export const summary = (decision: Decision): unknown =>
   Result.isSuccess(decision)
     ? {
@@ -158,7 +160,7 @@ export const summary = (decision: Decision): unknown =>
       }
     : { failed: isHard(decision) ? decision.failure.reason._tag : "no firing" }
 
-/** When a trigger fires, as a law decides it. */
+/** The time at which a trigger fires, as a law decides it. */
 export const timing =
   (decide: LawSubject["decide"]) =>
   (trigger: Policy, line: ReplayedTimeline, options?: ReplayOptions): Timing =>

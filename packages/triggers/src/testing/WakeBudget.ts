@@ -1,21 +1,21 @@
 /**
- * How often a trigger may have itself woken while a law is checked on it.
+ * The budget of wake-ups for a trigger while a law is checked on it.
  *
- * A trigger may poll, every 10 µs and for ever: a guest stands that. A law, which decides some thousand times, would take hours.
- * So it has a budget, of wake-ups and not of time, for it to say the same on every machine: a trigger that uses it up at once is
- * told by name, and of one that polls moderately the law looks at as many timelines as the budget goes for.
+ * A trigger may poll every 10 µs forever, which a guest can stand. A law, which decides some thousand times, would take hours.
+ * So it has a budget, of wake-ups and not of time, so that the result is the same on every machine: a trigger that uses it up at
+ * once is reported by name, and for one that polls moderately the law covers as many timelines as the budget allows.
  *
  * @module
  */
 import type * as fc from "fast-check"
 import { Policy } from "../Policy.ts"
 
-/** For each timeline that was looked at, one with another: at a millisecond, some seconds of guest time, decided several times. */
+/** For each timeline on average: at a millisecond, some seconds of guest time, decided several times. */
 const mostEach = 10_000
 /** A single timeline may be a long one. */
 const fewTimelines = 5
 
-/** After so many, or so many for each timeline that was asked for, enough timelines were seen: fifty at least. */
+/** After so many, or so many for each requested timeline, enough timelines were covered: at least fifty. */
 const most = 500_000
 const mostEachOfAll = 500
 
@@ -32,7 +32,7 @@ export class WakesSpent extends Error {
   }
 }
 
-/** The same trigger, and somebody who is told of each wake-up of whatever it is made a part of. */
+/** The same trigger, with a callback for each wake-up of any policy that contains it. */
 export const withWakes = (trigger: Policy, woke: () => void): Policy => {
   const { build, quiesced } = trigger.shape
   return new Policy({
@@ -45,7 +45,7 @@ export const withWakes = (trigger: Policy, woke: () => void): Policy => {
   })
 }
 
-/** What a law may use. */
+/** The budget of a law. */
 export class WakeBudget {
   private readonly content: number
   private wakes = 0
@@ -57,12 +57,12 @@ export class WakeBudget {
     this.content = Math.max(most, mostEachOfAll * numRuns)
   }
 
-  /** How many timelines were looked at. */
+  /** Number of timelines that were covered. */
   get timelines(): number {
     return this.lookedAt
   }
 
-  /** Why the law was left off; `null` if it was not. */
+  /** Why the law was ended early; `null` if it was not. */
   get failure(): WakesSpent | null {
     return this.spent
   }
@@ -74,7 +74,7 @@ export class WakeBudget {
     if (this.spent !== null) throw this.spent
   }
 
-  /** The same trigger, whose wake-ups are counted, those of whatever it is made a part of included. */
+  /** The same trigger with its wake-ups counted, including those of any policy that contains it. */
   counted(trigger: Policy): Policy {
     return withWakes(trigger, this.woke)
   }

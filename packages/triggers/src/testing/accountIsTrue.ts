@@ -1,8 +1,8 @@
 /**
- * Reads the account of a decision as a person would, and checks every sentence of it against what the guest did.
+ * Reads the explanation of a decision as a person would, and checks every sentence of it against the guest's events.
  *
- * Nothing here is shared with what tells the account: times are read back from words, and what is claimed is found again among
- * the events of the timeline.
+ * This shares no code with the explanation: times are parsed from the text, and claims are looked up among the events of the
+ * timeline.
  *
  * @module
  */
@@ -31,7 +31,7 @@ const sentence = {
   )
 }
 
-/** What stands in quotation marks, as the guest wrote it; the beginning, where it was cut off. */
+/** The guest's text in quotation marks; its beginning, if it was cut off. */
 const unquoted = (words: string): { readonly text: string; readonly isCut: boolean } => {
   const [, inner, cut] = /^"((?:[^"\\]|\\.)*)"(…?)$/u.exec(words) ?? []
   assert.ok(inner !== undefined, `not in quotation marks: ${words}`)
@@ -55,7 +55,7 @@ const partsOf = (described: unknown): ReadonlyArray<Described> => {
   return [part, ...["of", "first", "second", "other"].flatMap((key) => partsOf(part[key]))]
 }
 
-/** Times at which the guest did what the policy calls activity, after an event: single moments and stretches. */
+/** Times of the activity that the policy names, after an event: single moments and stretches. */
 const activityOf = (events: ReadonlyArray<GuestEvent>, activity: ReadonlyArray<Described>) => {
   const moments: Array<number> = []
   const stretches: Array<readonly [number, number]> = []
@@ -76,7 +76,7 @@ const activityOf = (events: ReadonlyArray<GuestEvent>, activity: ReadonlyArray<D
   return { moments, stretches }
 }
 
-/** What an account is checked against. */
+/** The facts that an explanation is checked against. */
 export interface AccountFacts {
   readonly events: ReadonlyArray<GuestEvent>
   /** The policy as JSON. */
@@ -94,18 +94,18 @@ export const accountIsTrue = (text: string, facts: AccountFacts): void => {
   const before = facts.events.filter(({ seq }) => seq <= facts.afterSeq)
   const parts = partsOf(facts.description)
   const decidedOn = readCause(cause, facts, before, readDecision(decision, facts))
-  // Between the cause and the decision something was waited for, and is told: calm, or silence.
+  // A wait for calm or silence between the cause and the decision is stated.
   const isWaitTold = sentence.fired.test(rest[0] ?? "") || decision.includes(", and not again for ")
   if (decidedOn !== null && !parts.some((part) => part["trigger"] === "mapCause"))
     assert.ok(decidedOn === facts.atNanos || isWaitTold, `nothing is told of the time after the cause:\n${text}`)
   let losers = 0
-  // It waits again where it is armed again, where another part waits, and for who overtook what it had waited for.
+  // It waits again if it is armed again, if another part waits, or if it overtook the part that had waited.
   const mayHaveAskedBefore =
     parts.filter((part) => part["trigger"] === "quiesce").length > 1 ||
     parts.some(({ trigger }) => trigger === "repeat" || trigger === "debounce" || trigger === "filter") ||
     rest.some((line) => line.includes(" was overtaken ") || line.includes(" was abandoned "))
   const winnerFired = sentence.fired.exec(rest[0] ?? "")?.[1]
-  // Whoever was overtaken was so when the winner fired, and not when the winner's own wait was over.
+  // A trigger was overtaken when the winner fired, not at the end of the winner's own wait.
   const overtakenNanos = winnerFired === undefined ? facts.atNanos : readTime(winnerFired)
   for (const [index, line] of rest.entries()) {
     const fired = sentence.fired.exec(line)
@@ -133,7 +133,7 @@ const readDecision = (line: string, { atNanos, index }: AccountFacts): number =>
   return readTime(since)
 }
 
-/** When the cause was, as far as it is told. */
+/** The time of the cause, as far as it is stated. */
 const readCause = (
   line: string,
   { atNanos }: AccountFacts,
@@ -198,7 +198,7 @@ const readCalm = (
   const [, later, why = rest] = sentence.deadline.exec(rest) ?? []
   const [, short, wanted] = sentence.shortCalm.exec(why) ?? []
   if (short !== undefined) assert.ok(readTime(short) < readTime(wanted ?? ""), line)
-  // When the wait was over: told by where the calm was full, or by the deadline. A part of a policy may have waited earlier.
+  // The end of the wait: when the calm was complete, or the deadline. A part of a policy may have waited earlier.
   let over = atNanos
   let calmSince: number | null = null
   if (later !== undefined) over = fired + readTime(later)

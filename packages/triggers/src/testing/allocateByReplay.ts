@@ -1,6 +1,6 @@
 /**
- * A program that measures what replays allocate, in a process of its own: what a process has run before decides what V8 inlines, and so
- * what it boxes. Prints `{ [policy]: { shorter, longer } }`, bytes.
+ * A program that measures the allocations of replays in its own process, because V8's earlier work in a process decides what it
+ * inlines and so what it boxes. Prints `{ [policy]: { shorter, longer } }`, bytes.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Policies on the moment before the workload, and what must hold of them whoever announces it.
+ * Policies on the moment before the workload, and their laws, whether the agent or the console announces it.
  *
  * @module
  */
@@ -28,7 +28,9 @@ import { quiescedIfItFits, quiesceOptions } from "./policies.ts"
 import { decideBeside } from "./reactingMachine.ts"
 import type { LivingGuest, ReactiveGuest } from "./ReactiveGuest.ts"
 
-/** Pre-exec as the agent says it, or the console, with a hold that is true or not; in what hands it on as it comes. */
+/**
+ * Pre-exec as the agent or the console announces it, with a true or a false hold, inside combinators that pass it on unchanged.
+ */
 const aroundPreExec: fc.Arbitrary<Policy> = fc
   .tuple(
     fc.constantFrom(
@@ -57,13 +59,16 @@ const aroundPreExec: fc.Arbitrary<Policy> = fc
   )
   .map(([leaf, around]) => around.reduce((of, wrap) => wrap(of), leaf))
 
-/** How often a law about the moment before the workload came to what it is about. */
+/** The number of relevant cases in a law about the moment before the workload. */
 export interface PreExecCounts {
   /** Decided on the agent's announcement, though the console's had come first. */
   corrected: number
 }
 
-/** Whether a decision was brought by a line of the console after the agent's announcement: a workload's own, which a capture refuses. */
+/**
+ * Whether a line of the console after the agent's announcement caused a decision: it is the workload's own, and a capture refuses
+ * it.
+ */
 const isForged = ({ cause }: Firing, { events }: LivingGuest): boolean =>
   cause._tag === "Event" &&
   cause.event._tag === "SerialLine" &&

@@ -1,5 +1,5 @@
 /**
- * What must hold of the built-in triggers and their order, and all laws of the algebra together.
+ * The laws of the built-in triggers and their order, and all laws of the algebra together.
  *
  * @module
  */
@@ -54,8 +54,8 @@ export const nothingFiresBeforePreExec = (options: LawOptions = {}): TriggerLaw 
   )
 
 /**
- * Of events at one instant the first by `seq` decides, and of the triggers that wait for it the leftmost: whatever the order,
- * the instant is the same.
+ * Of events at one instant the first by `seq` decides, and of the triggers that wait for it the leftmost: the instant is the same
+ * in any order.
  */
 export const sameInstantObeysTieBreak = (options: LawOptions = {}): TriggerLaw =>
   triggerLaw("shuffling-events-of-one-instant-obeys-the-tie-break", policy(), options, ({ decide }) =>

@@ -1,5 +1,5 @@
 /**
- * The calm of a workload that nobody is to freeze, beside policies that freeze it.
+ * The calm of a workload for policies that do not freeze it, beside policies that do.
  *
  * @module
  */
@@ -15,14 +15,17 @@ import { quiesceOptions } from "./policies.ts"
 import { decideBeside } from "./reactingMachine.ts"
 import type { ReactiveGuest } from "./ReactiveGuest.ts"
 
-/** How often the law came to what it is about. */
+/** The number of relevant cases. */
 export interface RunningCounts {
   settled: number
-  /** Of these, how often somebody had frozen the workload during the wait. */
+  /** Cases in which the workload was frozen during the wait. */
   frozenMeanwhile: number
 }
 
-/** A quiesce that does not ask the agent settles on the calm of a workload that runs, whoever freezes it meanwhile. */
+/**
+ * A quiesce that does not ask the agent settles only on the calm of a running workload, even if others freeze it
+ * meanwhile.
+ */
 export const calmIsOfWhatRuns = (
   leaves: fc.Arbitrary<Policy>,
   guests: fc.Arbitrary<ReactiveGuest>,
@@ -43,7 +46,7 @@ export const calmIsOfWhatRuns = (
         if (found?.agent !== "not-asked" || found.verdict !== "settled" || found.calmForNanos === 0) continue
         const over = found.triggeredAtNanos + found.waitedNanos
         const since = over - found.calmNanos
-        // A thaw of what was not frozen changes nothing.
+        // A thaw of a workload that is not frozen changes nothing.
         const told = living.events.filter(({ _tag }) => _tag === "AgentFrozen" || _tag === "AgentThawed")
         const isFreezeWithin = ({ _tag, atNanos }: GuestEvent, from: number): boolean =>
           _tag === "AgentFrozen" && atNanos > from && atNanos < over

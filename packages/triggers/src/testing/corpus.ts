@@ -44,7 +44,7 @@ export interface Recording {
   readonly timeline: RecordedTimeline
 }
 
-/** Every recording in a folder, by name. One that cannot be read throws, naming the file. */
+/** Every recording in a folder, by name. An unreadable one throws an error with the file's name. */
 export const readCorpus = (directory: string): ReadonlyArray<Recording> =>
   readdirSync(directory)
     .filter((file) => file.endsWith(".ndjson"))

@@ -8,7 +8,10 @@ import { Result, Schema } from "effect"
 import type { Policy } from "../Policy.ts"
 import { replay, type ReplayedTimeline, type ReplayOptions } from "../deciding/replayPolicy.ts"
 
-/** When a decision fell: all that laws about timing compare. `fired` null: there was none. */
+/**
+ * The time of a decision, which is all that laws about timing compare. `fired` is `null` if there is
+ * none.
+ */
 export interface Timing {
   readonly fired: number | null
   readonly afterSeq: number | null
@@ -23,17 +26,17 @@ export const decisionJson = (decision: Result.Result<Firing, TriggerError>): unk
     ? { ...(encodeFiring(decision.success) as object), slippageNanos: null }
     : encodeReason(decision.failure.reason)
 
-/** When a policy fires on a timeline. */
+/** The time at which a policy fires on a timeline. */
 export const timingOf = (policy: Policy, timeline: ReplayedTimeline, options: ReplayOptions = {}): Timing =>
   timingFrom(replay(policy, timeline, options))
 
-/** When a decision fell. */
+/** The time of a decision. */
 export const timingFrom = (decision: Result.Result<Firing, TriggerError>): Timing =>
   Result.isSuccess(decision)
     ? { fired: decision.success.atNanos, afterSeq: decision.success.afterSeq }
     : { fired: null, afterSeq: null }
 
-/** Whether one decision fell before another, or nothing tells them apart; no decision counts as the last. */
+/** Whether one decision fell before another, or at the same place; no decision counts as the last. */
 export const isNotLater = (one: Timing, other: Timing): boolean => {
   if (one.fired === null) return other.fired === null
   if (other.fired === null) return true

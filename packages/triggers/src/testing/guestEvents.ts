@@ -106,7 +106,7 @@ export const eventBody: fc.Arbitrary<EventBody> = fc.oneof(
   }
 )
 
-/** Bodies at times, put in order, numbered: what a machine would have made of them. */
+/** Bodies at times, sorted and numbered as a machine would. */
 export const timelineOf = (
   moments: ReadonlyArray<readonly [atNanos: number, body: EventBody]>,
   end: ReplayedTimeline["end"] = null
@@ -144,13 +144,14 @@ const ending = fc.oneof(
   fc.record({ after: gap, reason: fc.constantFrom("time" as const, "idle" as const, "halted" as const) })
 )
 
-/** Any events in any order: what no guest would do, and a policy must survive. */
+/** Any events in any order: a policy must survive even what no guest would produce. */
 export const anyTimeline = (options: { readonly maxLength?: number } = {}): fc.Arbitrary<ReplayedTimeline> =>
   fc.tuple(fc.array(fc.tuple(gap, eventBody), { maxLength: options.maxLength ?? 25 }), ending).map(([items, end]) => {
     let atNanos = 0
     let open: EventBody | null = null
     const moments = items.map(([after, event]) => {
-      // A listener that closes is, for one of the two protocols, the one that was bound last: drawn by itself, it hardly ever is one.
+      // For one of the two protocols, the listener that closes is the one that was bound last, because a random one would rarely
+      // match.
       const closes = event._tag === "ListenerClosed" && event["protocol"] === "tcp" ? open : null
       if (event._tag === "ListenerBound") open = event
       return [(atNanos += after), closes === null ? event : { ...closes, _tag: "ListenerClosed" as const }] as const
@@ -158,7 +159,7 @@ export const anyTimeline = (options: { readonly maxLength?: number } = {}): fc.A
     return timelineOf(moments, end === null ? null : { atNanos: atNanos + end.after, reason: end.reason })
   })
 
-/** What a workload goes on to do. */
+/** The further steps of a workload. */
 const workload = fc.constantFrom(
   "listens",
   "listens-twice",

@@ -1,6 +1,5 @@
 /**
- * What must hold of a trigger that somebody else wrote: that it does not fail, decides from the timeline alone, and lets the
- * guest go on.
+ * The laws of third-party triggers: a trigger does not fail, decides from the timeline alone, and lets the guest advance.
  *
  * @module
  */
@@ -31,7 +30,7 @@ const disordered = (timelines: fc.Arbitrary<ReplayedTimeline>): fc.Arbitrary<Rep
     }
   })
 
-/** A trigger does not throw, asks for no time that has passed, and does not wake itself without end; whatever the guest does. */
+/** A trigger does not throw, requests no time in the past, and does not wake itself without end, whatever the guest does. */
 export const hasNoDefect = (triggers: Triggers, options: LawOptions = {}): TriggerLaw =>
   triggerLaw("a-trigger-has-no-defect", triggers, options, (subject) =>
     fc.property(subject.triggers, subject.timelines, disordered(subject.timelines), (one, line, broken) => {
@@ -40,10 +39,10 @@ export const hasNoDefect = (triggers: Triggers, options: LawOptions = {}): Trigg
     })
   )
 
-/** What parts of payloads hardly ever are, one of each kind. */
+/** Rare values in payloads, one of each kind. */
 const extremes: ReadonlyArray<unknown> = [null, -1, 1e308, "", [], {}]
 
-/** What a hostile workload may send. */
+/** Payloads of a hostile workload. */
 const hostile: fc.Arbitrary<unknown> = fc.oneof(
   fc.jsonValue(),
   fc.constantFrom<unknown>(...extremes, -0, 2 ** 53, "\u0000\n\u2028", "\ud800", { length: -1 }),
@@ -60,7 +59,10 @@ const spoiledPart = (payload: unknown, by: unknown, where: number): unknown => {
   return Array.isArray(payload) ? payload.with(Number(name), part) : { ...payload, [name]: part }
 }
 
-/** A trigger survives what a workload may send: custom events with any payload, lines with any text, under the names it hears. */
+/**
+ * A trigger survives any input from a workload: custom events with any payload, and lines with any text, under the names that it
+ * listens to.
+ */
 export const isAttackedByPayloads = (triggers: Triggers, options: LawOptions = {}): TriggerLaw =>
   triggerLaw("whatever-a-workload-sends-a-trigger-has-no-defect", triggers, options, (subject) =>
     fc.property(
@@ -88,10 +90,10 @@ export const isAttackedByPayloads = (triggers: Triggers, options: LawOptions = {
     )
   )
 
-/** How often a trigger may have itself woken for each event and each millisecond of guest time. */
+/** Maximum wake-ups of a trigger for each event and each millisecond of guest time. */
 const mostWakesEach = 100
 
-/** Between events a trigger lets guest time go on: it has itself woken a hundred times a millisecond at the most. */
+/** Between events a trigger lets guest time advance: it wakes itself at most a hundred times a millisecond. */
 export const restsBetweenEvents = (triggers: Triggers, options: LawOptions = {}): TriggerLaw =>
   triggerLaw("a-trigger-lets-guest-time-go-on", triggers, options, (subject) =>
     fc.property(subject.triggers, subject.timelines, (one, line) => {
@@ -128,7 +130,7 @@ const inAnotherHost = <A>(millis: number, tickMillis: number, chance: number, ru
   const { random: realRandom } = Math
   const { hrtime: realHrtime, uptime: realUptime } = process
   let ticks = 0
-  // Each look at the clock finds it later, so that what is measured by it is another, too.
+  // Each look at the clock finds a later time, so any measurement with it differs too.
   const now = (): number => millis + tickMillis * ticks++
   class OtherDate extends RealDate {
     constructor(...values: ReadonlyArray<unknown>) {
@@ -159,15 +161,16 @@ const inAnotherHost = <A>(millis: number, tickMillis: number, chance: number, ru
 }
 
 /**
- * A trigger decides from the timeline alone: not from the host's clock, not by chance, not from what it remembers beside its state.
+ * A trigger decides from the timeline alone: not from the host's clock, not from chance, not from memory outside its state.
  * Decided again at another time of another host, and stepped again from any of its states in any order, it does the same. A clock
- * that it has kept in a variable since it was loaded cannot be another: that one it may not ask at all, nor set a timer of the host's.
+ * that it has kept in a variable since it was loaded cannot be replaced, so it must not use it at all, nor set a timer of the
+ * host's.
  */
 export const asksNobodyElse = (triggers: Triggers, options: LawOptions = {}): TriggerLaw => {
   const law = triggerLaw("a-decision-depends-on-nothing-but-the-timeline", triggers, options, (subject) =>
     fc.property(subject.triggers, subject.timelines, (one, line) => {
       const first = decisionJson(inAnotherHost(0, 0, 0, () => subject.decide(one, line)))
-      // An odd time, where the first was even: who asks for no more than that is found, too.
+      // An odd time, where the first was even, so that a trigger that uses only this is found too.
       const again = decisionJson(inAnotherHost(4.1e12 + 12_345_679, 7_919_003, 0.5, () => subject.decide(one, line)))
       assert.deepEqual(again, first, "decided otherwise at another time, by another chance, or the second time")
       assert.deepEqual(
@@ -226,7 +229,7 @@ export const hearsWhatItIsInterestedIn = (triggers: Triggers, options: LawOption
           ? { atNanos: decision.success.atNanos, cause: decision.success.cause, quiesce: decision.success.quiesce }
           : decision.failure.reason._tag
       const [some, all] = [subject.decide(one, { ...line, events, end }), subject.decide(one, { ...line, end })]
-      // Whoever fires again and again by himself is stopped after so many times without an event, of whatever kind.
+      // A trigger that fires again and again on its own is stopped after a number of times without an event of any kind.
       if ([some, all].some((each) => Result.isFailure(each) && each.failure.reason._tag === "TriggerDefect")) return
       assert.deepEqual(told(some), told(all))
     })

@@ -1,5 +1,5 @@
 /**
- * For authors of triggers: arbitraries, laws, and words to say what is expected.
+ * For authors of triggers: arbitraries, laws, and a DSL for expectations.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What must hold of every trigger, as properties that a test runner of any kind can check.
+ * The laws of every trigger, as properties for any test runner.
  *
  * @module
  */
@@ -53,7 +53,7 @@ const shifted = (original: ReplayedTimeline, byNanos: number): ReplayedTimeline 
 })
 
 /**
- * Every law that holds of one trigger by itself and in composition, for one trigger or any that an arbitrary makes.
+ * Every law of a trigger alone and in combinations, for one trigger or for any that an arbitrary makes.
  *
  * @example
  * ```ts
@@ -71,7 +71,7 @@ const shifted = (original: ReplayedTimeline, byNanos: number): ReplayedTimeline 
  * ```
  */
 export const lawsOf = (triggers: Triggers, options: LawOptions = {}): ReadonlyArray<TriggerLaw> => [
-  // First, for the others take hours of one that breaks it.
+  // First, because a trigger that breaks it makes the others take hours.
   ...(triggers instanceof Policy ? [restsBetweenEvents(triggers, options)] : []),
   liveEqualsReplay(triggers, options),
   prefixOnly(triggers, options),
@@ -91,7 +91,7 @@ export const lawsOf = (triggers: Triggers, options: LawOptions = {}): ReadonlyAr
   everySentenceIsTrue(triggers, options),
   asksNobodyElse(triggers, options),
   hearsWhatItIsInterestedIn(triggers, options),
-  // Of generated policies some fire again and again by themselves, and are told to be defective.
+  // Some generated policies fire again and again on their own, and are reported as defective.
   ...(triggers instanceof Policy ? [hasNoDefect(triggers, options), isAttackedByPayloads(triggers, options)] : [])
 ]
 
@@ -104,7 +104,7 @@ export const liveEqualsReplay = (triggers: Triggers, options: LawOptions = {}): 
     })
   )
 
-/** A decision depends on what came before it only: more events never change one that has fallen. */
+/** A decision depends only on earlier events: more events never change it. */
 export const prefixOnly = (triggers: Triggers, options: LawOptions = {}): TriggerLaw =>
   triggerLaw("a-decision-depends-on-the-prefix-only", triggers, options, ({ decide, timelines, triggers }) =>
     fc.property(triggers, timelines, fc.nat(), (one, line, cut) => {
@@ -134,7 +134,7 @@ export const atMostOneFiring = (triggers: Triggers, options: LawOptions = {}): T
     })
   )
 
-/** The pure `step` decides what the compiled replay decides, and a state that was stepped is as it was. */
+/** The pure `step` makes the same decision as the compiled replay, and a state is unchanged after a step from it. */
 export const steppingEqualsReplay = (triggers: Triggers, options: LawOptions = {}): TriggerLaw =>
   triggerLaw("stepping-equals-replay", triggers, options, ({ decide, timelines, triggers }) =>
     fc.property(triggers, timelines, fc.nat(), (one, line, pick) => {
@@ -201,8 +201,8 @@ export const firstOfIsIdempotent = (triggers: Triggers, options: LawOptions = {}
   )
 
 /**
- * The order in `firstOf` decides nothing but who wins where several fire at one input: the one on the left. Of parts that share
- * the agent's answers this holds as they are beside each other; of others, as each is alone.
+ * The order in `firstOf` only decides which trigger wins if several fire at one input: the leftmost. For parts that share the
+ * agent's answers, this holds as they are together; for others, as each is alone.
  */
 export const firstOfIsCommutative = (triggers: Triggers, options: LawOptions = {}): TriggerLaw =>
   triggerLaw("first-of-is-commutative-up-to-the-tie-break", triggers, options, ({ decide, timelines, triggers }) =>
@@ -237,7 +237,7 @@ const orderBreaksTiesOnly = (
 const sideOf = (decision: Decision): string | undefined =>
   Result.isSuccess(decision) ? decision.success.path[1] : undefined
 
-/** How `firstOf` is nested decides nothing. */
+/** The nesting of `firstOf` decides nothing. */
 export const firstOfIsAssociative = (triggers: Triggers, options: LawOptions = {}): TriggerLaw =>
   triggerLaw("first-of-is-associative", triggers, options, ({ decide, timelines, triggers }) =>
     fc.property(triggers, policy({ maxDepth: 1 }), policy({ maxDepth: 1 }), timelines, (a, b, c, line) => {
@@ -267,7 +267,7 @@ export const precedenceNeverDelays = (triggers: Triggers, options: LawOptions = 
     )
   )
 
-/** Where a higher trigger fires before a lower one that is added would have, it wins as without. */
+/** If a higher trigger fires before an added lower one would, it wins as it does without that one. */
 export const precedenceKeepsWinner = (triggers: Triggers, options: LawOptions = {}): TriggerLaw =>
   triggerLaw(
     "adding-a-lower-trigger-never-changes-who-wins-when-a-higher-one-is-first",
@@ -289,7 +289,10 @@ export const precedenceKeepsWinner = (triggers: Triggers, options: LawOptions = 
       )
   )
 
-/** `quiesce` with `calmFor` 0 is what it wraps: it fires when that does, and tells of its calm, if it waited for one. */
+/**
+ * `quiesce` with `calmFor` 0 equals its trigger: it fires at the same time, and reports that trigger's calm, if it waited for
+ * one.
+ */
 export const noCalmIsIdentity = (triggers: Triggers, options: LawOptions = {}): TriggerLaw =>
   triggerLaw("a-calm-of-zero-is-the-identity-on-timing", triggers, options, ({ decide, timelines, triggers }) =>
     fc.property(triggers, timelines, quiesceOptions, (one, line, calm) => {
@@ -333,7 +336,7 @@ export const readsBackFromJson = (triggers: Triggers, options: LawOptions = {}):
     })
   )
 
-/** Every sentence of an account is true: found again among what the guest did, by a reading of its own. */
+/** Every sentence of an explanation is true: an independent reading finds it among the guest's events. */
 export const everySentenceIsTrue = (triggers: Triggers, options: LawOptions = {}): TriggerLaw =>
   triggerLaw("every-sentence-of-an-account-is-true", triggers, options, ({ decide, timelines, triggers }) =>
     fc.property(triggers, timelines, (one, line) => {

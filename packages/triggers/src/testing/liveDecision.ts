@@ -42,7 +42,7 @@ export const asRecording = (timeline: ReplayedTimeline): RecordedTimeline => ({
   torn: null
 })
 
-/** What a policy decides first in lockstep with a machine, and the signals that it took in. */
+/** A policy's first decision in lockstep with a machine, and the signals that it received. */
 export const decisionOn = Effect.fnUntraced(function* (policy: Policy, machine: Machine) {
   const service = yield* lockstepTimeline(machine)
   const signals: Array<TriggerSignal> = []
@@ -55,7 +55,7 @@ export const decisionOn = Effect.fnUntraced(function* (policy: Policy, machine: 
   return { decision, signals }
 })
 
-/** What a policy decides when it runs in lockstep with a machine that plays the timeline, and the signals that it took in. */
+/** A policy's decision in lockstep with a machine that plays the timeline, and the signals that it received. */
 export const decideLive = (
   policy: Policy,
   timeline: ReplayedTimeline

@@ -7,8 +7,8 @@ import * as fc from "fast-check"
 import { refuse } from "../PolicyError.ts"
 
 /**
- * A pattern without looking round: what must stand there is written out, what must not is left out, as are the edges of words. Most
- * of its texts match the pattern, too.
+ * A pattern without look-around: required text is written out, forbidden text is left out, as are word boundaries. Most of its
+ * texts match the pattern too.
  */
 export const withoutLookaround = (source: string): string => {
   const open: Array<string> = []
@@ -24,8 +24,8 @@ export const withoutLookaround = (source: string): string => {
 }
 
 /**
- * Texts that a pattern matches, or, where it looks round, most of which it does. Refuses one that texts cannot be made of. What
- * overlooks the case of letters matches those of its own case.
+ * Texts that match a pattern, or mostly match it if it has look-around. Refuses a pattern that texts cannot be generated for. For
+ * a case-insensitive pattern, texts have its own case.
  */
 export const matchingText = ({ flags, source }: RegExp): fc.Arbitrary<string> => {
   try {

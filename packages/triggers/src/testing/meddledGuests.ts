@@ -1,5 +1,5 @@
 /**
- * Guests that somebody else freezes and thaws, too, and what must hold of policies that ask the same agent.
+ * Guests that other parties also freeze and thaw, and the laws of policies that ask the same agent.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { quiesceOptions } from "./policies.ts"
 import { reactingMachine } from "./reactingMachine.ts"
 import { LivingGuest, type ReactiveGuest } from "./ReactiveGuest.ts"
 
-/** What others ask of the agent, by guest time, in order. */
+/** The other parties' requests to the agent, by guest time, in order. */
 type Meddling = ReadonlyArray<readonly [atNanos: GuestNanos, what: "freeze" | "thaw"]>
 
 const meddling: fc.Arbitrary<Meddling> = fc
@@ -27,10 +27,10 @@ const meddling: fc.Arbitrary<Meddling> = fc
   })
   .map((asked) => asked.sort(([a], [b]) => a - b))
 
-/** A guest that somebody else freezes and thaws meanwhile. */
+/** A guest that another party freezes and thaws meanwhile. */
 class MeddledGuest extends LivingGuest {
   private readonly meddling: Meddling
-  /** When its agent was meddled with so far. */
+  /** The times of the requests so far. */
   readonly meddledAtNanos: Array<GuestNanos> = []
 
   constructor(guest: ReactiveGuest, meddling: Meddling) {
@@ -63,7 +63,7 @@ const asking = (leaf: Policy, calm: QuiesceOptions): fc.Arbitrary<Policy> => {
   return fc.constantFrom(one, firstOf([one, quiesce(atHeartbeat(4), asked)]), allOf([one]))
 }
 
-/** How often a law of meddled guests came to what it is about. */
+/** The number of relevant cases in a law of meddled guests. */
 export interface MeddledCounts {
   decided: number
   frozen: number
@@ -72,7 +72,10 @@ export interface MeddledCounts {
   meddledWith: number
 }
 
-/** Whoever freezes and thaws meanwhile: what a decision says is frozen is, and has been for the whole calm. */
+/**
+ * Whichever party freezes and thaws meanwhile: a workload that a decision calls frozen is frozen, and was for
+ * the whole calm.
+ */
 export const frozenWhoeverMeddles = (
   leaves: fc.Arbitrary<Policy>,
   guests: fc.Arbitrary<ReactiveGuest>,

@@ -143,14 +143,14 @@ export const quiescedIfItFits = (policy: Policy, options: QuiesceOptions): Polic
   }
 }
 
-/** Combinators that arm again what has fired, and what fires by itself. */
+/** Combinators that arm a fired trigger again, and triggers that fire on their own. */
 const rearming = new Set<unknown>(["debounce", "filter", "repeat"])
 const byItself = new Set<unknown>(["atLatest", "afterGuestTime", "orElseAfter", "onIdle", "onDirtyRateBelow"])
 const shortestPeriodNanos = 100_000
 
 /**
- * Whether a policy wakes itself more often than every 0.1 ms for as long as nothing happens: then each nanosecond is decided on,
- * and a law over seconds of guest time takes minutes.
+ * Whether a policy wakes itself more often than every 0.1 ms while nothing happens: it would decide at each nanosecond, and a
+ * law over seconds of guest time would take minutes.
  */
 const isBusy = (json: unknown, isArmedAgain = false): boolean => {
   if (typeof json !== "object" || json === null) return false
@@ -162,17 +162,17 @@ const isBusy = (json: unknown, isArmedAgain = false): boolean => {
   return Object.values(part).some((value) => isBusy(value, inner))
 }
 
-/** What may occur in a generated policy. */
+/** The constraints of a generated policy. */
 export interface PolicyConstraints {
   /** Leave out `quiesce`; false if absent. */
   readonly withoutQuiesce?: boolean
   /** Leave out `repeat`; false if absent. */
   readonly withoutRepeat?: boolean
-  /** Leave out what fires by itself when time has passed (`atLatest`); false if absent. */
+  /** Leave out triggers that fire when time has passed (`atLatest`); false if absent. */
   readonly withoutTimeout?: boolean
   /** The leaves; {@link builtin} if absent. */
   readonly leaves?: fc.Arbitrary<Policy>
-  /** How deep combinators are nested; 3 if absent. */
+  /** Maximum nesting of combinators; 3 if absent. */
   readonly maxDepth?: number
 }
 

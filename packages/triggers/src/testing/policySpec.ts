@@ -10,7 +10,7 @@ import type { Policy } from "../Policy.ts"
 import { replay } from "../deciding/replayPolicy.ts"
 import { type EventBody, timelineOf } from "./guestEvents.ts"
 
-/** What a policy may be found to have decided. */
+/** The expectations of a policy's decision. */
 export interface PolicyThen {
   /** It fired, and the firing has these fields. */
   readonly thenFires: (expected: Partial<Firing>) => Firing

@@ -1,5 +1,5 @@
 /**
- * Reads what an account says of the triggers that lost, and checks it against what the guest did.
+ * Reads the sentences of an explanation about the losing triggers, and checks them against the guest's events.
  *
  * @module
  */
@@ -19,12 +19,12 @@ export const readTime = (words: string): number => {
 /** A part of a policy, as its JSON says it. */
 export type Described = Readonly<Record<string, unknown>>
 
-/** What a sentence about a trigger that lost is checked against. */
+/** The facts that a sentence about a losing trigger is checked against. */
 export interface LostFacts {
   /** The events up to the decision. */
   readonly before: ReadonlyArray<GuestEvent>
   readonly parts: ReadonlyArray<Described>
-  /** Guest time of the decision, or of what had put the trigger out before. */
+  /** Guest time of the decision, or of the earlier elimination of the trigger. */
   readonly atNanos: number
   readonly afterSeq: number
   readonly index: number
@@ -33,7 +33,7 @@ export interface LostFacts {
 const sentence =
   /^(.*?) (was still waiting|had fired(?:, and was (?:waiting for calm|overtaken while it waited for calm|abandoned for want of calm))?|was out of time|had failed|was not armed yet)(?:: (.*))?\.$/
 
-/** What may be said of a wait for an event: each is a clause of its own, with a verb, and in the number of what it counts. */
+/** The valid sentences about a wait for an event: each is a complete clause, with the right number. */
 const clauses = {
   unmatched: /^(?:1 (line|event)|(\d+) (lines|events)) had not matched$/,
   passed: new RegExp(`^${timePattern} of ${timePattern} had passed$`),
@@ -49,13 +49,13 @@ const calm = new RegExp(
     `(?:, the agent had not answered|, the agent had refused to freeze the workload)?$`
 )
 
-/** Whether a user's own code may have said it, in words of its own. */
+/** Whether a user's own code may have worded it. */
 const isSaidByUser = ({ trigger }: Described): boolean => trigger === "plugin" || trigger === "probe"
 
-/** Parts that neither arm what is below them anew nor put it out before they decide. */
+/** Combinators that neither arm their parts again nor eliminate them before they decide. */
 const armedThroughout: ReadonlySet<unknown> = new Set(["firstOf", "precedence", "named"])
 
-/** How many lines the only `onSerialMatch` of a policy had not matched: all that had come, with the last or without it. */
+/** Number of lines that the only `onSerialMatch` of a policy had not matched: all lines so far, with or without the last. */
 const unmatchedLines = ({ afterSeq, before }: LostFacts, { flags, port = 0, regex, text }: Described) => {
   const finds = (line: string): boolean =>
     typeof text === "string"
@@ -105,7 +105,7 @@ const waitIsTrue = (line: string, name: string, said: string, facts: LostFacts):
   assert.ok(clauses.dirtied.test(said) || parts.some(isSaidByUser), `no clause: ${line}`)
 }
 
-/** Who waits for silence after an event is not told as one that waits for the event, once it has come. */
+/** A part that waits for silence after an event is not reported as waiting for the event once it has come. */
 const hadNotFired = (line: string, name: string, said: string | undefined, facts: LostFacts): void => {
   if (said !== undefined && clauses.silent.test(said)) return
   const [only, ...more] = facts.parts.filter(({ trigger }) => trigger === "debounce")
@@ -124,19 +124,19 @@ const hadNotFired = (line: string, name: string, said: string | undefined, facts
   if (isWhole) assert.equal(came.length, 0, `it had fired: ${line}`)
 }
 
-/** Fails where a sentence about a trigger that lost is none that may be said, or is not true. */
+/** Fails if a sentence about a losing trigger is not a valid one, or is not true. */
 export const progressIsTrue = (line: string, facts: LostFacts): void => {
   const [, name = "", status = "", said] = sentence.exec(line) ?? []
   assert.notEqual(status, "", `no sentence: ${line}`)
   const isCalm = status.endsWith("calm")
-  // Elsewhere whoever has fired has decided, or waits for something else, which is told.
+  // Otherwise a trigger that has fired has decided, or waits for something else, which is stated.
   if (status === "had fired")
     assert.ok(
       facts.parts.some(({ trigger }) => trigger === "allOf" || trigger === "then"),
       line
     )
   if (status === "was still waiting") hadNotFired(line, name, said, facts)
-  // What had fired had got all the way: but for the calm after it, nothing is left to be told.
+  // A trigger that had fired was complete: apart from the calm after it, nothing is left to state.
   if (said === undefined) return assert.ok(!isCalm, line)
   const [, had] = calm.exec(said) ?? []
   if (isCalm || (status === "was out of time" && had !== undefined))

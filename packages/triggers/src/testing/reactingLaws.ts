@@ -1,5 +1,5 @@
 /**
- * What must hold of policies on guests that react: that are frozen by them, thawed, and late by as long.
+ * The laws of policies on guests that react: guests that are frozen by them, thawed, and delayed.
  *
  * @module
  */
@@ -37,13 +37,13 @@ import { decideBeside, type Decisions, decideReacting } from "./reactingMachine.
 import type { LivingGuest, ReactiveGuest } from "./ReactiveGuest.ts"
 import { agentAtOnce, reactiveGuest, stepsApart } from "./reactiveGuests.ts"
 
-/** On what a law of reacting guests is checked. */
+/** Options of checking a law of reacting guests. */
 export interface ReactingLawOptions {
   /** Policies; generated ones of all kinds if absent. */
   readonly policies?: fc.Arbitrary<Policy>
   /** Guests; generated ones if absent. */
   readonly guests?: fc.Arbitrary<ReactiveGuest>
-  /** How many; a fifth of {@link defaultRuns} if absent. */
+  /** Number of runs; a fifth of {@link defaultRuns} if absent. */
   readonly runs?: number
   readonly seed?: number
   /** Knows the parts of the policies, so that their JSON is read back. */
@@ -66,7 +66,7 @@ const law = (
 
 const decide = (one: Policy, guest: ReactiveGuest) => Effect.runPromise(decideReacting(one, guest))
 
-/** What a decision says, without what depends on how the policy was put together. */
+/** A decision without the parts that depend on how the policy was composed. */
 const told = async (one: Policy, guest: ReactiveGuest): Promise<unknown> => {
   const { decision } = await decide(one, guest)
   return Result.isSuccess(decision)
@@ -83,7 +83,7 @@ const told = async (one: Policy, guest: ReactiveGuest): Promise<unknown> => {
       }
 }
 
-/** What a policy decides while the guest reacts to it, it decides again on the record of what the guest did. */
+/** The decision of a policy while the guest reacts to it is the same on the recording of that guest. */
 export const reactingEqualsReplay = (options: ReactingLawOptions = {}): Law<never> =>
   law(
     "what-is-decided-on-a-reacting-guest-is-decided-on-its-record",
@@ -170,7 +170,7 @@ const company = (policies: fc.Arbitrary<Policy>): fc.Arbitrary<ReadonlyArray<Pol
     maxLength: 3
   })
 
-/** What an account of a wait for calm says of the agent is so. */
+/** The statements about the agent in an account of a wait for calm are true. */
 const accountIsTrue = (calm: QuiesceReport, atNanos: number, guest: LivingGuest): void => {
   const { agent, triggeredAtNanos, verdict } = calm
   if (verdict === "settled")
@@ -189,8 +189,8 @@ const accountIsTrue = (calm: QuiesceReport, atNanos: number, guest: LivingGuest)
 }
 
 /**
- * What is said of the agent is so, whoever else watches the guest: a firing that says that the workload is frozen finds it frozen,
- * and for the whole calm.
+ * Statements about the agent are true, whatever else watches the guest: if a firing says that the workload is frozen, it is, and
+ * was for the whole calm.
  */
 export const frozenIsTrue = (options: ReactingLawOptions = {}): Law<never> =>
   law(
@@ -223,7 +223,7 @@ export const frozenIsTrueThoughMeddledWith = (options: ReactingLawOptions = {}):
     options
   )
 
-/** What a policy that does not ask the agent calls calm is calm of itself. */
+/** The calm of a policy that does not ask the agent is the workload's own. */
 const calmIsItsOwn = (options: ReactingLawOptions): Law<never> =>
   law(
     "a-calm-that-nobody-is-to-freeze-is-of-a-workload-that-runs",
@@ -231,7 +231,7 @@ const calmIsItsOwn = (options: ReactingLawOptions): Law<never> =>
     options
   )
 
-/** What a policy froze for a capture that will not happen, it gives back. */
+/** A policy withdraws a freeze for a capture that will not happen. */
 export const freezeIsGivenBack = (options: ReactingLawOptions = {}): Law<never> =>
   law(
     "a-freeze-without-a-capture-is-given-back",
@@ -241,14 +241,14 @@ export const freezeIsGivenBack = (options: ReactingLawOptions = {}): Law<never> 
         if (Result.isFailure(alone.decision) || alone.decision.success.quiesce?.agent !== "frozen")
           assert.equal(isLeftFrozen(alone.guest), false, "left frozen by a policy that captures nothing")
         const { decided, guest: watched } = await Effect.runPromise(decideBeside(several, guest))
-        // Whose last firing froze it for a capture holds it still: nobody has said that the capture is over.
+        // A policy whose last firing froze it for a capture still holds it: the capture has not ended.
         if (!decided.some(({ firings }) => firings.at(-1)?.firing.quiesce?.agent === "frozen"))
           assert.equal(isLeftFrozen(watched), false, "left frozen by policies side by side")
       }),
     options
   )
 
-/** Whether the workload is frozen once the agent has answered everything, if nobody asks it for more. */
+/** Whether the workload is frozen once the agent has answered everything, if no more requests come. */
 const isLeftFrozen = (guest: LivingGuest): boolean => {
   const onward = guest.copy()
   onward.run({ budgetNanos: 20e9 })
@@ -256,13 +256,13 @@ const isLeftFrozen = (guest: LivingGuest): boolean => {
 }
 
 /**
- * A decision on pre-exec finds a workload that has not executed anything, or that the agent has frozen since: whoever announced it,
- * for however long its hold was thought to be, and whatever stands around it.
+ * A decision on pre-exec finds a workload that has executed nothing, or that the agent has frozen since, whether the agent or the
+ * console announced it, whatever the assumed hold, and inside any combinator.
  */
 export const preExecIsBeforeTheWorkload = (options: ReactingLawOptions = {}): Law<never> =>
   law("a-decision-on-pre-exec-is-before-the-workload", (_, guests) => preExecBeforeTheWorkload(guests), options)
 
-/** Who waits for calm after a listener finds it still there. */
+/** A policy that waits for calm after a listener fires only if the listener is still open. */
 export const listenerIsStillThere = (options: ReactingLawOptions = {}): Law<never> =>
   law(
     "a-settled-wait-after-a-listener-finds-it-still-there",
@@ -275,7 +275,7 @@ export const listenerIsStillThere = (options: ReactingLawOptions = {}): Law<neve
           const { decided, guest: living } = await Effect.runPromise(decideBeside([quiesce(listener, calm)], guest))
           for (const { firing, isListening } of decided.flatMap(({ firings }) => firings)) {
             if (firing.quiesce?.verdict !== "settled") continue
-            // What happens at the very nanosecond at which the calm is full comes too late.
+            // An event at the very nanosecond at which the calm is complete comes too late.
             const isJustClosed = living.events.some(
               ({ _tag, atNanos, seq }) =>
                 _tag === "ListenerClosed" && seq > firing.afterSeq && atNanos === firing.atNanos
@@ -330,8 +330,8 @@ const afterSteps = (decided: Decisions | undefined): ReadonlyArray<number> =>
   (decided?.firings ?? []).map(({ stepsDone }) => stepsDone)
 
 /**
- * To the workload, a freeze takes no time: with an agent that freezes and thaws at once, a policy that waits for calm fires after
- * the same steps of the workload as one that does not, also where it repeats or is part of another.
+ * For the workload, a freeze takes no time: with an agent that freezes and thaws at once, a policy that waits for calm fires
+ * after the same steps of the workload as one that does not, also if it repeats or is part of another.
  */
 export const quiesceTakesNoTimeOfTheWorkload = (options: ReactingLawOptions = {}): Law<never> =>
   law(
@@ -342,7 +342,7 @@ export const quiesceTakesNoTimeOfTheWorkload = (options: ReactingLawOptions = {}
         fc.boolean(),
         reactiveGuest({ agent: agentAtOnce, workload: stepsApart }),
         async (pair, repeats, guest) => {
-          // What the system says goes on through a freeze: only the workload stands still.
+          // Events of the system continue through a freeze: only the workload stops.
           const run = async (one: Policy) =>
             afterSteps(
               (
@@ -357,7 +357,7 @@ export const quiesceTakesNoTimeOfTheWorkload = (options: ReactingLawOptions = {}
     options
   )
 
-/** A policy that asks nothing of the agent fires after the same steps of the workload, whoever freezes it meanwhile. */
+/** A policy that does not ask the agent fires after the same steps of the workload, whatever else freezes it meanwhile. */
 export const besidesFreezersNothingIsMissed = (options: ReactingLawOptions = {}): Law<never> =>
   law(
     "beside-policies-that-freeze-nothing-is-missed",

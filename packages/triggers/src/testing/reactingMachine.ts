@@ -77,17 +77,17 @@ export const reactingMachine = Effect.fn("reactingMachine")(function* (
   return machine
 })
 
-/** What a policy decided on a guest that reacts to it. */
+/** The decision of a policy on a guest that reacts to it. */
 export interface Reaction {
   readonly decision: Result.Result<Firing, TriggerError>
   readonly signals: ReadonlyArray<TriggerSignal>
   /** The guest as the decision found it. */
   readonly guest: LivingGuest
-  /** What the guest has done up to the decision. */
+  /** The guest's events up to the decision. */
   readonly timeline: ReplayedTimeline
 }
 
-/** What a policy decides first, in lockstep with a guest that reacts. */
+/** A policy's first decision, in lockstep with a guest that reacts. */
 export const decideReacting = (policy: Policy, guest: ReactiveGuest): Effect.Effect<Reaction, MachineError> =>
   Effect.scoped(
     Effect.gen(function* () {
@@ -98,7 +98,7 @@ export const decideReacting = (policy: Policy, guest: ReactiveGuest): Effect.Eff
     })
   )
 
-/** What one of several policies decided: its firings, and why there was no further one, if it is over. */
+/** The decisions of one of several policies: its firings, and why there was no further one, if it is over. */
 export interface Decisions {
   readonly firings: ReadonlyArray<Found>
   readonly end: TriggerError | null
@@ -108,10 +108,10 @@ export interface Decisions {
 export interface Found {
   readonly firing: Firing
   readonly frozenSinceNanos: number | null
-  /** How much the workload had done. */
+  /** Number of steps that the workload had done. */
   readonly stepsDone: number
   readonly hasStarted: boolean
-  /** Whether the listener that was the cause is still there; `null` if the cause was none. */
+  /** Whether the listener that caused it is still open; `null` if the cause was not a listener. */
   readonly isListening: boolean | null
 }
 
@@ -127,7 +127,7 @@ const find = (guest: LivingGuest, firing: Firing): Found => ({
 })
 
 /**
- * Every firing of policies that watch one guest side by side, `limit` of each at the most; each captures nothing, and goes on.
+ * Every firing of policies that watch one guest side by side, at most `limit` of each; each captures nothing, and continues.
  */
 export const decideBeside = (
   policies: ReadonlyArray<Policy>,

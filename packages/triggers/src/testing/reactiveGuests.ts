@@ -10,7 +10,7 @@ import { type AgentManners, LivingGuest, type ReactiveGuest, type WorkloadStep }
 
 const millis = (count: number): number => Math.round(count * 1e6)
 
-/** What a workload's step may bring. */
+/** The possible events of a workload's step. */
 const workloadEvent: fc.Arbitrary<EventBody> = fc.oneof(
   {
     weight: 4,
@@ -46,7 +46,7 @@ const workloadEvent: fc.Arbitrary<EventBody> = fc.oneof(
   }
 )
 
-/** What a workload does, step by step: bursts, and pauses that meet the durations of generated policies or miss them. */
+/** A workload step by step: bursts, and pauses that hit or miss the durations of generated policies. */
 export const workloadSteps: fc.Arbitrary<ReadonlyArray<WorkloadStep>> = fc.array(
   fc.record({
     restNanos: fc.oneof(
@@ -109,7 +109,7 @@ export const reactiveGuest = (
       haltsAtNanos: haltsAfterNanos === null ? null : announcedAtNanos + haltsAfterNanos
     }))
 
-/** What such guests do when somebody freezes and thaws them, as timelines. */
+/** The events of such guests when another party freezes and thaws them, as timelines. */
 export const reactedTimeline: fc.Arbitrary<ReplayedTimeline> = fc
   .tuple(
     reactiveGuest(),

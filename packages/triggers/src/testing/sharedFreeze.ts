@@ -1,5 +1,5 @@
 /**
- * What parts of one policy share: the agent's answers.
+ * The agent's answers, which the parts of one policy share.
  *
  * @module
  */
@@ -24,9 +24,9 @@ const isAnswer = ({ _tag }: GuestEvent): boolean => agentAnswers.some((kind) => 
 /**
  * A timeline on which parts of one policy are what each is alone.
  *
- * Parts that both ask the agent share what it answers: one finds the workload frozen for another, or takes the answer to a request
- * that another has given back for that other's. A timeline answers whatever is asked of it, so that such parts decide beside each
- * other what they do not decide alone. Where both ask, nobody answers; otherwise the timeline is as it is.
+ * Parts that both ask the agent share its answers: one finds the workload frozen for another, or takes the answer to another's
+ * withdrawn request for its own. A timeline has answers whatever is requested, so such parts may decide differently together than
+ * alone. If both ask, the answers are left out; otherwise the timeline is unchanged.
  */
 export const withoutSharedAnswers = (one: Policy, other: Policy, timeline: ReplayedTimeline): ReplayedTimeline =>
   asksTheAgent(one) && asksTheAgent(other)

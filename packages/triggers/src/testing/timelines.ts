@@ -12,7 +12,7 @@ import { reactedTimeline } from "./reactiveGuests.ts"
 /** Any timeline: as guests make them, frozen and thawed or not, and as none does. */
 export const timeline: fc.Arbitrary<ReplayedTimeline> = fc.oneof(realisticTimeline, reactedTimeline, anyTimeline())
 
-/** Timelines with events dropped, repeated, swapped or moved in time: what a broken recorder would hand over. */
+/** Timelines with events dropped, repeated, swapped or moved in time, as from a broken recorder. */
 export const damaged = (timelines: fc.Arbitrary<ReplayedTimeline>): fc.Arbitrary<ReplayedTimeline> =>
   fc
     .tuple(

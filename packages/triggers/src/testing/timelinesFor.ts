@@ -25,9 +25,9 @@ import { matchingText } from "./matchingText.ts"
 import { timeline } from "./timelines.ts"
 import { withWakes } from "./WakeBudget.ts"
 
-/** What is known of a trigger beside itself. */
+/** Information about a trigger that it does not contain itself. */
 export interface TimelineOptions {
-  /** Knows what the trigger's parts hear, where they are plug-ins or have schemas. */
+  /** The registry that knows the events of the trigger's plug-ins and schemas. */
   readonly registry?: Registry
   /** Events that matter to it, where it does not say so itself. */
   readonly hears?: ReadonlyArray<Heard>
@@ -55,7 +55,7 @@ const payloadsOf = (schema: Schema.Codec<unknown, unknown>): ReadonlyArray<unkno
   try {
     values = valuesOf(schema)
   } catch (cause) {
-    // What the cause says in its own words is about how it is done.
+    // The cause's own description concerns its implementation.
     const told = describeValue(cause)
     const found = told.includes("SampleError") ? "one whose checks hardly any value passes" : told
     refuse("hears.payload", `a schema of which values can be drawn, ${advice}`, found)
@@ -72,7 +72,7 @@ const anyOf = (kind: GuestEventKind): fc.Arbitrary<EventBody> =>
     return body as EventBody
   })
 
-/** Fields of a kind for which any value would hardly ever be the one that somebody waits for. */
+/** Fields for which a random value would rarely be the one that a trigger waits for. */
 const usual: Partial<Record<GuestEventKind, fc.Arbitrary<Readonly<Record<string, unknown>>>>> = {
   SerialLine: fc.record({ port: fc.constantFrom(0, 0, 0, 1), text: fc.constantFrom(...consoleLines) }),
   SerialText: fc.record({ port: fc.constantFrom(0, 0, 0, 1), text: fc.constantFrom(...consoleLines) }),
@@ -90,7 +90,7 @@ const usual: Partial<Record<GuestEventKind, fc.Arbitrary<Readonly<Record<string,
 const lineWith = (text: string | RegExp): fc.Arbitrary<string> =>
   typeof text === "string" ? fc.constantFrom(text, `${text}.`, `it says: ${text}`) : matchingText(text)
 
-/** An event that the trigger hears, and now and then one that is that only nearly. */
+/** An event that the trigger waits for, and sometimes one that nearly is. */
 const heard = ({ fields = {}, kind, payload, text }: Heard): fc.Arbitrary<EventBody> => {
   const parts: Record<string, fc.Arbitrary<unknown>> = {}
   for (const [name, value] of Object.entries(fields)) parts[name] = fc.constant(value)
@@ -109,11 +109,11 @@ interface Interest {
   readonly hears: Array<Heard>
   /** Times that it waits for. */
   readonly nanos: Array<number>
-  /** Whether a plug-in is among its parts. */
+  /** Whether one of its parts is a plug-in. */
   hasPlugin: boolean
 }
 
-/** What the parts of a trigger hear and wait for, as far as its description and the registry say. */
+/** The events and times that the parts of a trigger wait for, as far as its description and the registry show them. */
 const interestOf = (trigger: Policy, { hears = [], registry }: TimelineOptions): Interest => {
   const interest: Interest = { hears: [...hears, ...(trigger.shape.hears ?? [])], nanos: [], hasPlugin: false }
   const visit = (json: unknown): void => {
@@ -194,10 +194,12 @@ const mixed = (line: ReplayedTimeline, own: ReadonlyArray<readonly [number, Even
 
 /** Wake-ups within a second in which nothing happens, from which on a trigger is taken to poll. */
 const fewWakes = 20
-/** How many are seen before, among events, if it polls the quickest. */
+/** The number of wake-ups between events that the fastest polling would reach. */
 const manyWakes = 10_000
 
-/** Whether a trigger goes on having itself woken when nothing happens any more: to wait for a guest that rests for ever takes long. */
+/**
+ * Whether a trigger continues to wake itself when nothing more happens, since waiting for a guest that rests forever takes long.
+ */
 const polls = (trigger: Policy, timelines: fc.Arbitrary<ReplayedTimeline>): boolean => {
   let wakes = 0
   const counted = withWakes(trigger, () => {
@@ -221,8 +223,8 @@ const polls = (trigger: Policy, timelines: fc.Arbitrary<ReplayedTimeline>): bool
 }
 
 /**
- * Timelines for one trigger: mostly of what it hears, at instants that its durations meet or miss by a nanosecond; some as guests
- * make them, with such events among others. None of a plug-in that polls ends in a rest for ever.
+ * Timelines for one trigger: mostly of events that it waits for, at instants that hit its durations or miss them by a nanosecond;
+ * some as guests make them, with such events among others. None for a plug-in that polls ends in a rest forever.
  */
 export const timelinesFor = (trigger: Policy, options: TimelineOptions = {}): fc.Arbitrary<ReplayedTimeline> => {
   const { hasPlugin, hears, nanos } = interestOf(trigger, options)

@@ -42,8 +42,8 @@ export const bustle = (count: number): ReadonlyArray<GuestEvent> =>
 /**
  * Policies that look at such a guest to the end, and decide nothing.
  *
- * None that acts at every other event, such as a calm that is broken again and again: where V8 does not inline the call that
- * takes a time, it boxes that number, and whether it does differs from one process to the next.
+ * No policy that acts at every other event, such as a calm that is broken again and again: if V8 does not inline the call
+ * that takes a time, it boxes that number, which differs from one process to the next.
  */
 export const undecided: Readonly<Record<string, Policy>> = {
   nested: within(

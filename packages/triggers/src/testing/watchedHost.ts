@@ -1,8 +1,8 @@
 /**
- * Who asks the host while a trigger decides, by whatever name it has kept the question.
+ * Detects calls to the host while a trigger decides, under any name that it has kept.
  *
- * A function that was put into a variable when its module was loaded is out of reach for who replaces it later. The debugger sees
- * each call of a function, whoever makes it: a breakpoint whose condition is never true says that it was called.
+ * A function that a module stored in a variable on loading cannot be replaced later. The debugger sees every call of a function
+ * from anywhere: a breakpoint whose condition is never true reports the call.
  *
  * @module
  */
@@ -12,10 +12,10 @@ import * as fs from "node:fs"
 import { Session } from "node:inspector"
 import * as os from "node:os"
 
-/** A function that tells of the host or of chance, or comes back later; under a condition on how it is called, if one is given. */
+/** A function that reveals the host's state or chance, or calls back later; with a condition on its arguments, if given. */
 type Question = readonly [name: string, question: unknown, condition?: string]
 
-/** Of a given time these tell nothing of the host. */
+/** With a given time, these reveal nothing of the host. */
 const ofNoGivenTime = "arguments.length === 0"
 
 const functionsOf = (name: string, of: object, which = /^/): ReadonlyArray<Question> =>
@@ -23,7 +23,7 @@ const functionsOf = (name: string, of: object, which = /^/): ReadonlyArray<Quest
     .filter(([each]) => which.test(each))
     .map(([each, value]) => [`${name}.${each}`, value])
 
-/** A format that was bound to its language before, and is asked for no given time, is out of reach. */
+/** A format that was bound to its language before, and is called without a time, cannot be detected. */
 const questions: ReadonlyArray<Question> = (
   [
     ["new Date", Date, ofNoGivenTime],
@@ -60,10 +60,10 @@ const own: { readonly questions: ReadonlyArray<unknown>; readonly hear: (index: 
   }
 }
 
-/** What was asked while a trigger decides; `null` while none does. */
+/** The calls while a trigger decides; `null` while none does. */
 let asked: Set<string> | null = null
 
-/** Does something, and says what was asked of the host meanwhile. Hears nothing where nobody has called {@link watchHost}. */
+/** Runs a function, and returns the calls to the host meanwhile. Without an earlier {@link watchHost} it detects nothing. */
 export const questionsOf = (work: () => void): ReadonlyArray<string> => {
   const before = asked
   const during = (asked = new Set<string>())
@@ -98,7 +98,7 @@ const watch = (session: Session): void => {
 let users = 0
 let session: Session | null = null
 
-/** Has the debugger listen for questions until what it returns is called. Where there is no debugger, nothing is heard. */
+/** Lets the debugger detect calls until the returned function is called. Without a debugger it detects nothing. */
 export const watchHost = (): (() => void) => {
   if (users++ === 0) {
     Object.defineProperty(globalThis, key, { value: own, configurable: true })

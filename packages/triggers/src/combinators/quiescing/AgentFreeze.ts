@@ -1,12 +1,12 @@
 /**
- * The agent's part in a quiesce: it is asked to freeze the workload, and says that it has, or will not.
+ * The agent's part in a quiesce: a request to freeze the workload, and its answer.
  *
  * @module
  */
 import type { GuestEvent, QuiesceReport } from "@stillpoint/core"
 import type { Automaton } from "../../automaton/Automaton.ts"
 
-/** What it answers with. */
+/** The kinds of its answers. */
 export const agentAnswers = ["AgentFrozen", "AgentThawed", "AgentRejected"] as const
 
 /** One quiesce's wish that the workload be frozen. */
@@ -23,7 +23,7 @@ export class AgentFreeze {
     return this.memory.state
   }
 
-  /** Whether calm may be waited for: the workload is frozen, or need not be. */
+  /** Whether the wait for calm may begin: the workload is frozen, or need not be. */
   get isReady(): boolean {
     return this.state === "frozen" || this.state === "not-asked"
   }
@@ -34,7 +34,7 @@ export class AgentFreeze {
     this.memory.state = !asks ? "not-asked" : freezes.isFrozen ? "frozen" : "no-answer"
   }
 
-  /** Takes in an answer; what it changed. */
+  /** Handles an answer, and returns its effect. */
   take(event: GuestEvent): "froze" | "thawed" | "refused" | null {
     const { freezes } = this.automaton
     const before = this.state
@@ -53,7 +53,7 @@ export class AgentFreeze {
     return null
   }
 
-  /** The wait is over. A workload that is frozen stays so for what was decided, and for nothing else. */
+  /** The wait is over. A frozen workload stays frozen only if the wait decided. */
   end(decides: boolean): void {
     const { freezes } = this.automaton
     if (this.state === "not-asked") return

@@ -1,5 +1,5 @@
 /**
- * How calm the guest is while a quiesce waits: since when, and what disturbed it.
+ * The guest's calm while a quiesce waits: its beginning, and the activity that disturbed it.
  *
  * @module
  */
@@ -9,9 +9,9 @@ import type { AutomatonPart } from "../../automaton/AutomatonPart.ts"
 import type { Timer } from "../../automaton/Timers.ts"
 import type { Activity } from "../activity.ts"
 
-/** What is waited for, and who waits. */
+/** The required calm, and the part that waits for it. */
 export interface CalmHost extends AutomatonPart {
-  /** Whether calm that is full may be told. */
+  /** Whether complete calm may be reported. */
   readonly isReady: boolean
   /** Guest time up to which it watched. */
   readonly watchedUntilNanos: GuestNanos
@@ -20,19 +20,19 @@ export interface CalmHost extends AutomatonPart {
 }
 
 interface Memory {
-  /** Whether something disturbs it now; if not, since when it has been calm. */
+  /** Whether activity disturbs the calm now; if not, since when the guest has been calm. */
   isActive: boolean
   sinceNanos: GuestNanos
-  /** Whether the hart executes, and whether for so long that it counts, or since before the firing. */
+  /** Whether the hart executes, and whether for long enough to count, or since before the firing. */
   isWorking: boolean
   workCounts: boolean
-  /** Whether the calm was full during work that may yet be overlooked. */
+  /** Whether the calm was complete during work that may yet be overlooked. */
   isFull: boolean
   isIoInFlight: boolean
   isConnected: boolean
-  /** Whether a freeze is activity: the calm is to be the workload's own, and it runs. */
+  /** Whether a freeze is activity, because the calm must be that of a running workload. */
   hearsFreeze: boolean
-  /** Whether somebody has frozen the workload. */
+  /** Whether the workload is frozen. */
   isFrozen: boolean
   lastSampleAtNanos: GuestNanos | null
   restartCount: number
@@ -107,7 +107,7 @@ export class Calm {
     return this.memory.isActive ? 0 : this.host.watchedUntilNanos - this.memory.sinceNanos
   }
 
-  /** How often activity started the count again. */
+  /** Number of times that activity restarted the count. */
   get restarts(): number {
     return this.memory.restartCount
   }
@@ -121,8 +121,8 @@ export class Calm {
   // --- life
 
   /**
-   * Counts from now on. Work that is going on, requests in flight and open connections are activity until they end; so is a freeze, for
-   * a wait that does not ask for one: of a workload that stands still nobody knows whether it is calm.
+   * Counts from now on. Work in progress, requests in flight and open connections are activity until they end. For a wait that
+   * does not request a freeze, a freeze is activity too, because a workload that cannot run is not known to be calm.
    */
   begin(hearsFreeze: boolean): void {
     const { guest, nowNanos } = this.automaton
@@ -147,13 +147,13 @@ export class Calm {
     } satisfies Memory)
   }
 
-  /** What has been calm so far does not count, nor does work in progress that may be overlooked. */
+  /** Calm so far does not count, nor does work in progress that may be overlooked. */
   restart(): void {
     this.memory.sinceNanos = this.automaton.nowNanos
     this.interrupt()
   }
 
-  /** Nothing is told until it is waited for again. */
+  /** Reports nothing until the wait begins again. */
   interrupt(): void {
     this.memory.isFull = false
     this.settleTimer.clear()
@@ -253,7 +253,7 @@ export class Calm {
     if (memory.isIoInFlight) {
       if (!before) this.activityBegins("io")
     } else if (before) this.activityEnds("io")
-    // Nobody saw it start: it was in flight until now.
+    // Its start was not seen: it was in flight until now.
     else if (isSettled) this.activityHappens("io")
   }
 
@@ -264,7 +264,7 @@ export class Calm {
     if (memory.isConnected) {
       if (!before) this.activityBegins("connections")
     } else if (before) this.activityEnds("connections")
-    // Nobody saw it open: it was until now.
+    // Its opening was not seen: it was open until now.
     else if (isClosed) this.activityHappens("connections")
   }
 
@@ -288,7 +288,7 @@ export class Calm {
     const before = memory.lastSampleAtNanos
     const { nowNanos } = this.automaton
     memory.lastSampleAtNanos = nowNanos
-    // The first sample holds what was dirtied before the firing, too.
+    // The first sample includes pages dirtied before the firing.
     if (before !== null && count * 1e9 > dirtyLimit * (nowNanos - before)) this.activityHappens("dirty")
   }
 

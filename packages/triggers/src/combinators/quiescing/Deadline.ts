@@ -8,7 +8,7 @@ import type { AutomatonPart } from "../../automaton/AutomatonPart.ts"
 import type { Automaton } from "../../automaton/Automaton.ts"
 import type { Timer } from "../../automaton/Timers.ts"
 
-/** For how long calm is waited for at the most. */
+/** The limit of the wait for calm. */
 export class Deadline {
   readonly timer: Timer
   private readonly memory: { limitNanos: number }

@@ -25,11 +25,11 @@ export interface QuiesceSettings {
 }
 
 interface Memory {
-  /** The firing that is held back; `null` while there is none. */
+  /** The firing that waits for calm; `null` if there is none. */
   pending: Fired | null
   /** The trigger that fired last; -1 for none. */
   firedBy: number
-  /** The input that brought it. */
+  /** The input that caused it. */
   triggeredByOrdinal: number
 }
 
@@ -92,7 +92,7 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
     const heldNanos = Math.max(0, (fired.heldUntilNanos ?? 0) - automaton.nowNanos)
     const isHeld = heldNanos > 0
     const asks = agent === "ask" || (agent === "auto" && calmForNanos > 0 && !isHeld)
-    // At the end of the hold the workload begins: what is to be before it is over a nanosecond earlier.
+    // The workload begins at the end of the hold, so the wait must end a nanosecond before.
     const limitNanos = Math.min(deadlineNanos ?? Infinity, isHeld ? heldNanos - 1 : Infinity)
     this.report.begin()
     memory.firedBy = fired.by
@@ -108,7 +108,7 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
       })
       return
     }
-    // There is nothing to wait for: it is its trigger, and what that one says of a calm of its own is said still.
+    // There is no wait: it behaves as its trigger, and reports that trigger's own calm.
     if (calmForNanos === 0 && !asks) {
       this.fire(fired)
       return
@@ -123,7 +123,7 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
     this.calm.wait()
   }
 
-  /** Whether calm that is full may be told. */
+  /** Whether complete calm may be reported. */
   get isReady(): boolean {
     return this.agent.isReady
   }
@@ -172,7 +172,7 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
 
   // --- the end of the wait
 
-  /** What the trigger had fired on is gone: it is waited for again, and so are those that it had put out of the running. */
+  /** The event that the trigger fired on is revoked: waits for it again, and for the triggers that it had eliminated. */
   private resume(): void {
     this.end(false)
     this.memory.firedBy = -1
@@ -228,7 +228,7 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
   }
 
   override childPending(): void {
-    // A quiesce within a quiesce: what the inner one wraps has fired, and lower triggers are out.
+    // A quiesce within a quiesce: the inner one's trigger has fired, and lower triggers are eliminated.
     this.parent?.childPending(this.index)
   }
 
@@ -238,12 +238,12 @@ export class QuiescePart extends Part<Memory> implements CalmHost {
 
   override get isTrigger(): boolean {
     const { status } = this
-    // Out of time while it waited for calm: what it wraps had fired.
+    // Its time ran out during the wait for calm: its trigger had fired.
     if (status === "expired") return this.memory.firedBy !== -1
     return status === "quiescing" || status === "overtaken" || status === "abandoned"
   }
 
-  /** It waits for the sake of the trigger that fired, and is told by that one's name. */
+  /** It waits on behalf of the trigger that fired, and is reported by that one's name. */
   override get tellsOf(): number {
     return this.memory.firedBy
   }

@@ -1,5 +1,5 @@
 /**
- * What a quiesce tells of its wait: how it ended, and how far it had got.
+ * The report of a quiesce: how its wait ended, and its progress.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { Automaton } from "../../automaton/Automaton.ts"
 import type { AgentFreeze } from "./AgentFreeze.ts"
 import type { Calm } from "./Calm.ts"
 
-/** What the policy asks of the wait. */
+/** The policy's requirements for the wait. */
 export interface ReportSettings {
   readonly calmForNanos: number
   readonly onDeadline: QuiesceReport["onDeadline"]
@@ -52,7 +52,7 @@ export class Report {
     }
   }
 
-  /** How far the wait has got, as a clause in words. */
+  /** The progress of the wait, as a clause in words. */
   progress(): string {
     const { agent, calm, settings } = this
     const restarts = calm.restarts === 1 ? "1 restart" : `${calm.restarts} restarts`
