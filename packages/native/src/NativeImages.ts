@@ -1,5 +1,5 @@
 /**
- * What the addon does with images: the bridge under `Images` of `@stillpoint/images`.
+ * The addon's image operations: the bridge under `Images` of `@stillpoint/images`.
  *
  * @module
  */
@@ -65,7 +65,7 @@ export const bridge: Effect.Effect<ImageBridge, AddonError> = Effect.map(loadAdd
       const task = new native.ImageTask(onProgress)
       const running = start(task)
       const ended = Effect.promise(() => running)
-      // Given up, it still ends: nothing of it goes on when whoever interrupted goes on.
+      // An interrupted operation is awaited, so nothing of it continues after the interruption.
       const given = Effect.onInterrupt(ended, () =>
         Effect.andThen(
           Effect.sync(() => task.cancel()),

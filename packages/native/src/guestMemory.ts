@@ -11,7 +11,7 @@ import { type AddonError, loadAddon } from "./binding/loadAddon.ts"
 export interface GuestMemory {
   /** Bytes of pages that they wrote, shared ones counted once. */
   readonly inUseBytes: number
-  /** Bytes that they may hold; if nothing else was said, seven eighths of what the host or this process's control group has. */
+  /** Bytes that they may hold; by default, seven eighths of the memory of the host or of this process's control group. */
   readonly limitBytes: number
 }
 
@@ -24,7 +24,7 @@ export class GuestMemoryLimitInvalid extends Schema.TaggedError<GuestMemoryLimit
   }
 }
 
-/** How much host memory the guests of this process hold, and may hold. */
+/** The host memory that the guests of this process hold, and its limit. */
 export const guestMemory: Effect.Effect<GuestMemory, AddonError> = Effect.map(loadAddon, (native) => ({
   inUseBytes: native.guestMemoryBytes(),
   limitBytes: native.guestMemoryLimitBytes()

@@ -1,5 +1,5 @@
 /**
- * Where the addon of this host may stand: in a package of its own for the platform, or in this one, where a checkout builds it.
+ * The possible places of this host's addon: a package for the platform, or this one, where a checkout builds it.
  *
  * @module
  */
@@ -29,5 +29,5 @@ export const hostPlatform = (): string => {
 /** The package that holds the addon of a platform, and nothing else. */
 export const packageOf = (platform: string): string => `@stillpoint/native-${platform}`
 
-/** Where a checkout builds the addon. */
+/** The place where a checkout builds the addon. */
 export const builtAddon = fileURLToPath(new URL("../../stillpoint.node", import.meta.url))

@@ -17,7 +17,7 @@ import { type GuestEvent, type GuestEventKind, guestEventNumber } from "@stillpo
 import { decodeEvent } from "./decodeEvent.ts"
 import { EventReader } from "./EventReader.ts"
 
-/** The set of kinds as the core takes it: bit `n` stands for the kind numbered `n`. */
+/** The set of kinds in the core's form: bit `n` means the kind numbered `n`. */
 export const kindMask = (kinds: Iterable<GuestEventKind>): bigint => {
   let mask = 0n
   for (const kind of kinds) mask |= 1n << BigInt(guestEventNumber(kind))

@@ -18,7 +18,7 @@ export class AddonMissing extends Schema.TaggedError<AddonMissing>()("AddonMissi
   /** The host's platform, as packages are named. */
   platform: Schema.String,
   path: Schema.String,
-  /** What the loader said. */
+  /** The loader's message. */
   detail: Schema.String
 }) {
   override get message(): string {
@@ -49,10 +49,10 @@ export class ContractMismatch extends Schema.TaggedError<ContractMismatch>()("Co
   }
 }
 
-/** Why there is no addon to work with. */
+/** Why the addon cannot be used. */
 export type AddonError = AddonMissing | ContractMismatch
 
-/** What two parts say of their contract must be the same. */
+/** Two parts must have the same contract. */
 export const checkContract = (found: Readonly<Record<ContractMismatch["part"], string>>): ContractMismatch | null => {
   for (const part of ["@stillpoint/core", "addon"] as const) {
     if (found[part] !== decoderContractHash)
@@ -65,7 +65,7 @@ let loaded: NativeAddon | undefined
 
 let build = ""
 
-/** Names the file that was loaded, and changes with whatever is done to it. */
+/** Identifies the loaded file, and changes with every change to it. */
 export const addonBuild = (): string => build
 
 const sealOf = (path: string): string => {
@@ -76,19 +76,19 @@ const sealOf = (path: string): string => {
 const isAbsent = (cause: unknown): boolean =>
   typeof cause === "object" && cause !== null && "code" in cause && cause.code === "MODULE_NOT_FOUND"
 
-/** The one of the platform's package, else the one that was built here. */
+/** The addon of the platform's package, or else the one that was built here. */
 const firstThatLoads = (): NativeAddon | AddonMissing => {
   const platform = hostPlatform()
   const require = createRequire(import.meta.url)
   const details: Array<string> = []
   for (const from of [packageOf(platform), builtAddon]) {
     try {
-      // Before it is loaded: one that is put in its place meanwhile has another seal.
+      // Taken before loading: a file that replaces it meanwhile has another seal.
       build = sealOf(require.resolve(from))
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the declarations are generated from the addon itself
       return require(from) as NativeAddon
     } catch (cause) {
-      // That a package is not there is said already; why one that is there does not load is not.
+      // A missing package is reported already; a package that does not load needs its own error.
       if (from !== builtAddon && isAbsent(cause)) continue
       const [detail = ""] = (cause instanceof Error ? cause.message : String(cause)).split("\n")
       details.push(detail)
@@ -102,7 +102,7 @@ const load = (): NativeAddon | AddonError => {
   const found = firstThatLoads()
   if (found instanceof AddonMissing) return found
   const addon = found
-  // One that was built before there was a contract does not know its hash.
+  // An addon from before there was a contract has no hash.
   const mismatch = checkContract({
     "@stillpoint/core": contractHash,
     addon: (addon as Partial<NativeAddon>).contractHash?.() ?? "none"
@@ -111,7 +111,7 @@ const load = (): NativeAddon | AddonError => {
   return mismatch ?? addon
 }
 
-/** The native addon; fails with what to do. */
+/** The native addon; fails with a remedy. */
 export const loadAddon: Effect.Effect<NativeAddon, AddonError> = Effect.suspend(() => {
   const found = load()
   return found instanceof AddonMissing || found instanceof ContractMismatch ? Effect.fail(found) : Effect.succeed(found)

@@ -1,5 +1,5 @@
 /**
- * What a machine may be asked to boot, checked before anything is read or allocated.
+ * Checks a boot specification before anything is read or allocated.
  *
  * @module
  */

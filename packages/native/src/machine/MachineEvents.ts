@@ -32,13 +32,13 @@ export interface EncodedLog {
 const turnBytes = 128 * 1024
 
 /**
- * A read that brings less has reached the end of the log. Another one at once would find the next event or two, or nothing
- * and have the guest's thread wake this one for the next: each costs the guest microseconds. After a rest, what has happened
- * meanwhile comes together; only the first event after a calm is told by a wake-up.
+ * A read that returns less has reached the end of the log. An immediate further read would find an event or two, or nothing, and
+ * make the guest's thread wake this one for the next: each costs the guest microseconds. After a rest, all events since then come
+ * together; only the first event after a calm needs a wake-up.
  */
 const fullBytes = turnBytes / 2
 
-/** How long live subscribers rest when they have seen everything. */
+/** Time for which live subscribers rest when they have read everything. */
 const restMillis = 1
 
 const isFailure = (value: Failure | EventBatch): value is Failure => "failed" in value
@@ -53,11 +53,10 @@ const afterTurn = Effect.callback<void>((resume) => nextTurn(() => resume(Effect
 /**
  * Distributes a log's events to any number of subscribers.
  *
- * Each subscriber first reads the log at its own pace from where it wants to begin, and joins the live ones at the
- * moment it has caught up with them; so whenever it comes, it sees every event once and in order. Decoding happens once
- * for all live subscribers, and not at all without any. Nothing is lost on the way: a guest that says more than this event loop
- * takes in waits, between two instructions and without noticing, until it has. `EventsLost` is the error of whoever asks for events
- * that the log has dropped since nobody wanted them.
+ * Each subscriber first reads the log at its own pace from its starting point, and joins the live ones when it has caught up, so
+ * it sees every event once and in order. Events are decoded once for all live subscribers, and not at all without any. No event
+ * is lost on the way: if a guest is faster than this event loop, it waits between two instructions, without noticing. Asking for
+ * events that the log has dropped because no subscriber wanted them fails with `EventsLost`.
  */
 export class MachineEvents {
   readonly #log: EncodedLog
@@ -128,7 +127,7 @@ export class MachineEvents {
       if (this.#liveCount > 0 && cursor === this.#next) return join()
       const batch = this.#log.readEvents(cursor, turnBytes)
       if (isFailure(batch)) return subscriber.error(lost(batch))
-      // Not beyond where the live subscribers stand: from there on their events are this one's, too.
+      // Not beyond the live subscribers: from there on their events are this one's too.
       const count = this.#liveCount > 0 ? Math.min(batch.count, Math.max(0, this.#next - cursor)) : batch.count
       cursor = batch.firstSeq + count
       decodeEvents(batch.bytes, batch.firstSeq, count, (event) => subscriber.next(event))
@@ -180,7 +179,7 @@ export class MachineEvents {
     try {
       const batch = this.#log.readEvents(this.#next, turnBytes)
       if (isFailure(batch)) {
-        // Whoever subscribes later begins at what the log still holds.
+        // A later subscriber begins at the oldest event in the log.
         const behind = this.#live
         this.#live = new Subject()
         behind.error(lost(batch))

@@ -98,11 +98,11 @@ const activityOf = ({
 
 const make = (native: Addon.NativeMachine): Machine => {
   const events = new MachineEvents(native)
-  // What a restored or forked machine's lineage had said before is not this machine's to tell, and not lost either.
+  // Earlier events of a restored or forked machine belong to its lineage, and do not count as lost.
   const firstSeq = native.nextSeq()
-  // Identifiers and tokens are seen by the guest, so they must depend on its history alone; and whoever restores or
-  // forks the machine must not use one twice. Each use leaves at least one event behind, so counting on from the
-  // number of events so far gives both.
+  // The guest sees identifiers and tokens, so they must depend only on its history; and a restored or forked
+  // machine must not use one twice. Each use adds at least one event, so counting from the number of events so far
+  // ensures both.
   let lastToken = Math.max(0, native.nextSeq() - 1)
   const nextToken = (): number => {
     lastToken = Math.max(lastToken + 1, native.nextSeq())
@@ -126,7 +126,7 @@ const make = (native: Addon.NativeMachine): Machine => {
               })
         )
       })
-      // Interrupted: the guest stands still before anybody goes on.
+      // After an interruption, the guest is stopped before the caller continues.
       return Effect.promise(async () => {
         native.pause()
         await run
@@ -174,7 +174,7 @@ const make = (native: Addon.NativeMachine): Machine => {
   const send = (operation: () => Promise<Addon.Failure | null>): Effect.Effect<void, MachineError> =>
     Effect.asVoid(call(operation, machineError))
 
-  /** What the client of the agent has checked. */
+  /** The agent's client has checked these values. */
   const applyIdentity = (token: number, { env, hookTimeoutNanos, signal, ...identity }: IdentitySpec) =>
     // In a frame, 0 leaves the clock.
     identity.realtimeNanos === 0n

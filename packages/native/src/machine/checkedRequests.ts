@@ -1,5 +1,5 @@
 /**
- * What may be asked of a machine, checked before the core is asked: a program may be written without types.
+ * Checks requests to a machine before they reach the core, since a caller may not use types.
  *
  * @module
  */
@@ -24,7 +24,7 @@ const isPath = Schema.is(path)
 
 const decodeKind = Schema.decodeUnknownEffect(Schema.Struct({ parent: Schema.optionalKey(Schema.String) }), strictly)
 
-/** Where a capture is written, and what it holds. */
+/** The directory and the kind of a capture. */
 export const checkedCapture = (
   directory: string,
   kind: CaptureKind = {}
@@ -49,7 +49,7 @@ const renewal = Schema.Struct({
 
 const decodeRenewal = Schema.decodeUnknownEffect(renewal, strictly)
 
-/** What devices begin anew from; how long its bytes must be the core says. */
+/** The seeds of the devices; the core checks the lengths. */
 export const checkedRenewal = (given: Renewal): Effect.Effect<Renewal, MachineError> =>
   Effect.mapError(
     decodeRenewal(given),
@@ -58,7 +58,7 @@ export const checkedRenewal = (given: Renewal): Effect.Effect<Renewal, MachineEr
 
 type Refusal = "SnapshotMissing" | "IdMismatch" | "ParentMissing" | "DiskUnknown"
 
-/** What files are restored from; each part that cannot be has the reason that one that is not found has. */
+/** The parts of a restore; an invalid part has the same reason as one that is not found. */
 const chainParts: ReadonlyArray<readonly [keyof RestoreChain, Refusal, Schema.Constraint]> = [
   ["identity", "IdMismatch", Schema.String],
   ["parents", "ParentMissing", Schema.Array(path)],
@@ -67,7 +67,7 @@ const chainParts: ReadonlyArray<readonly [keyof RestoreChain, Refusal, Schema.Co
 
 const refuse = (_tag: Refusal, message: string) => new RestoreError({ reason: { _tag, message } })
 
-/** From what a machine is restored. */
+/** The source of a restored machine. */
 export const checkedRestore = (
   directory: string,
   chain: RestoreChain = {}

@@ -1,5 +1,5 @@
 /**
- * The files of disks, looked at before anything is made: all that is wrong is said at once.
+ * Checks the files of disks before anything is made, and reports all problems at once.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { DiskSpec } from "@stillpoint/core"
 import { Effect } from "effect"
 import type * as Addon from "../binding/Addon.ts"
 
-/** What is wrong with the files of some disks: the name of the first problem, and all of them in words. */
+/** The problems of some disks' files: the name of the first, and all of them in words. */
 export interface DiskFilesProblem {
   readonly _tag: "DiskUnreadable" | "DiskSizeWrong"
   readonly message: string

@@ -40,7 +40,7 @@ const ports = Schema.optionalKey(
 )
 
 const egressPolicy = Schema.Struct({
-  // Which of the two it is, and that it is one of them, is said by the core, with everything else that is wrong.
+  // The core checks which of the two it is, together with all other problems.
   allow: Schema.Array(
     Schema.Struct({
       addresses: Schema.optionalKey(Schema.String),

@@ -1,4 +1,4 @@
-//! What is to happen at a moment of the host's clock: one thread for all of it, none without any.
+//! Calls at given moments of the host's clock: one thread for all of them, and none without any.
 
 use crate::guarded::guarded;
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, thread, wait_up_to};
@@ -39,7 +39,7 @@ impl Shared {
 
 /// Moments of the host's clock at which something is to happen.
 ///
-/// What happens is called on the one thread, so it must be brief: it hands work to others.
+/// The callback runs on the one thread, so it must be brief: it hands work to other threads.
 #[derive(Clone, Default)]
 pub struct Alarms {
     shared: Arc<Shared>,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 use stillpoint_vmm::engine::Nanos;
 
-/// A moment of the host's clock, and the guest time that it stands for: from there both go on alike.
+/// A moment of the host's clock and the corresponding guest time: from there both advance alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Anchor {
     pub(crate) host: Instant,
@@ -41,7 +41,7 @@ mod tests {
             prop_assert_eq!(anchor.guest_at(moment), anchor.guest + u64::from(later));
             prop_assert_eq!(anchor.host_at(anchor.guest_at(moment)), Some(moment));
             let anchor = Anchor { host: moment, guest: at };
-            // What was before it does not turn time back, and no clock overflows.
+            // A moment before it does not turn time back, and no clock overflows.
             prop_assert_eq!(anchor.guest_at(host), at);
             prop_assert!(anchor.guest_at(moment + Duration::from_secs(1 << 40)) >= at);
             prop_assert_eq!(anchor.host_at(0), Some(moment));

@@ -8,11 +8,11 @@ use stillpoint_vmm::event::{Event, EventsLost};
 /// Encoded bytes after which a new chunk is begun.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// Encoded bytes that a log keeps if nothing else was said: more than ten million small events.
+/// Maximum encoded bytes of a log by default: more than ten million small events.
 pub const DEFAULT_LIMIT_BYTES: usize = 256 * 1024 * 1024;
 
-/// Encoded bytes that a follower has not read yet, at which the guest waits for it. Far less than
-/// what a log keeps: a follower never loses anything.
+/// Maximum encoded bytes that a follower has not read yet, at which the guest waits for it. Far less
+/// than a log keeps, so a follower never loses an event.
 pub const UNREAD_LIMIT_BYTES: usize = 32 * 1024 * 1024;
 
 type Wake = Box<dyn Fn() + Send + Sync>;
@@ -22,7 +22,7 @@ struct Chunk {
     first_seq: u64,
     /// Encoded bytes of all events before it.
     before_bytes: u64,
-    /// Where each event begins in `bytes`.
+    /// The start of each event in `bytes`.
     starts: Vec<u32>,
     bytes: Vec<u8>,
 }
@@ -36,12 +36,12 @@ struct Content {
     bytes: usize,
     /// Encoded bytes that there ever were.
     total_bytes: u64,
-    /// What those who follow the log want next, by the number that they go by.
+    /// The next event that each follower wants, by the follower's number.
     followers: BTreeMap<u32, u64>,
     next_follower: u32,
     ended: bool,
     wake: Option<Wake>,
-    /// The reader looked, found nothing, and wants to be told of more.
+    /// The reader found nothing, and wants to be woken for the next event.
     reader_waits: bool,
 }
 
@@ -60,16 +60,16 @@ pub struct Batch {
 
 /// The log of one machine: appended to by the thread that runs it, read by the host.
 ///
-/// The reader is never called for every event: it is woken once, reads for as long as there is
-/// something, and is woken again only after a read that found nothing. A wake-up costs the guest's
-/// thread far more than an event does; a reader that takes together what came in a millisecond,
-/// and not each event as it comes, costs it next to nothing. A slow reader makes batches larger.
+/// The reader is not called for every event: it is woken once, reads until nothing is left, and is
+/// woken again only after a read that found nothing. A wake-up costs the guest's thread far more
+/// than an event does; a reader that collects the events of a millisecond costs it next to nothing.
+/// A slow reader gets larger batches.
 ///
-/// The log keeps what it has room for and drops the oldest: a guest that floods its console does
-/// not fill the host's memory. Whoever *follows* the log loses nothing: when one has more than
-/// [`UNREAD_LIMIT_BYTES`] to read, [`EventLog::wait_for_room`] holds the guest up between two
-/// instructions until it has read. No guest time passes meanwhile, so the guest cannot tell. Whoever
-/// comes later, or reads without following, is told by name what is gone ([`EventsLost`]).
+/// The log keeps a bounded number of bytes and drops the oldest events: a guest that floods its
+/// console does not fill the host's memory. A *follower* of the log loses nothing: while one has
+/// more than [`UNREAD_LIMIT_BYTES`] to read, [`EventLog::wait_for_room`] stops the guest between two
+/// instructions. No guest time passes meanwhile, so the guest cannot notice. Later readers, and
+/// readers that do not follow, get [`EventsLost`] for dropped events.
 pub struct EventLog {
     content: Mutex<Content>,
     /// A follower has read, or the guest must not be held up any more.
@@ -108,7 +108,7 @@ impl EventLog {
         self.lock().wake = Some(Box::new(wake));
     }
 
-    /// Appends `events`, whose sequence numbers follow the last one's.
+    /// Appends `events`, whose sequence numbers continue the last one's.
     pub fn append(&self, events: &[Event]) {
         let mut content = self.lock();
         let content = &mut *content;
@@ -149,8 +149,8 @@ impl EventLog {
         content.wake_reader();
     }
 
-    /// Follows the log from `seq` on, under a number that nobody else goes by. The guest is held up
-    /// for whoever follows, until [`EventLog::unfollow`].
+    /// Follows the log from `seq` on, and returns the follower's unique number. The guest waits for
+    /// the follower until [`EventLog::unfollow`].
     pub fn follow(&self, seq: u64) -> u32 {
         let mut content = self.lock();
         let number = content.next_follower;
@@ -173,13 +173,13 @@ impl EventLog {
         self.read.notify_all();
     }
 
-    /// Whether nobody who follows has so much to read that the guest must wait.
+    /// Whether no follower has so much to read that the guest must wait.
     pub fn has_room(&self) -> bool {
         self.lock().has_room()
     }
 
-    /// Waits until there is room, or `is_called` for something else; whoever makes that true calls
-    /// [`EventLog::call`].
+    /// Waits until there is room, or `is_called` for something else; the caller that makes that true
+    /// calls [`EventLog::call`].
     pub fn wait_for_room(&self, is_called: impl Fn() -> bool) {
         let mut content = self.lock();
         while !content.has_room() && !is_called() {
@@ -187,7 +187,7 @@ impl EventLog {
         }
     }
 
-    /// Has whoever waits for room look whether it is called.
+    /// Makes a thread that waits for room check whether it is called.
     pub fn call(&self) {
         drop(self.lock());
         self.read.notify_all();
@@ -217,7 +217,7 @@ impl EventLog {
         self.lock().bytes
     }
 
-    /// Reads from `from_seq` on, at most about `max_bytes`, at least one event if there is one.
+    /// Reads from `from_seq` on, about `max_bytes` at most, and at least one event if there is one.
     /// If there is none, the next append wakes the reader.
     ///
     /// # Errors
@@ -253,7 +253,7 @@ impl Content {
         let at = self
             .chunks
             .partition_point(|chunk| chunk.first_seq + (chunk.starts.len() as u64) <= seq);
-        // As if nothing of the chunk that it stands in had been read: a chunk is little.
+        // Counts the whole chunk around it as unread: a chunk is small.
         let read = self.chunks.get(at).map_or(self.total_bytes, |chunk| chunk.before_bytes);
         self.total_bytes - read < (self.limit_bytes / 2).min(UNREAD_LIMIT_BYTES) as u64
     }
@@ -358,7 +358,7 @@ mod tests {
             log.followed(follower, next);
         }
         guest.join().unwrap();
-        // One that stops reading holds the guest up until it follows no longer, or is called.
+        // A follower that stops reading stops the guest, until it unfollows or the guest is called.
         let stuck = log.follow(log.oldest_seq());
         while log.has_room() {
             log.append(&[tick(log.next_seq())]);

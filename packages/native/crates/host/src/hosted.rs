@@ -26,7 +26,7 @@ const BATCH_EVENTS: usize = 1024;
 /// Host time after which a machine that lives looks whether its log has room again.
 const FOR_ROOM: Duration = Duration::from_millis(1);
 
-/// What does not change in a machine's life.
+/// The constants of a machine's life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
     /// The engine's name.
@@ -39,20 +39,20 @@ pub struct Facts {
     pub first_seq: u64,
     /// Guest time at which it was made, booted, restored or forked.
     pub begins_at_nanos: Nanos,
-    /// What the guest was in the middle of then.
+    /// The guest's activity at that time.
     pub begins_with: Activity,
 }
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
-    /// Why.
+    /// The reason.
     pub stop: Stop,
-    /// When, in guest time.
+    /// The guest time.
     pub at_nanos: Nanos,
 }
 
-/// What a capture wrote, and what it cost.
+/// The result of a capture, and its cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Captured {
     /// The files.
@@ -65,7 +65,7 @@ pub struct Captured {
     pub pause: Duration,
 }
 
-/// A machine that is operated from other threads and keeps what it said.
+/// A machine that is operated from other threads and keeps its events.
 ///
 /// Operations take a callback, which is called on a worker thread when they are over, or at once
 /// if they are refused. Dropping it closes it.
@@ -95,9 +95,8 @@ impl Hosted {
         Ok(Self::new(Machine::new(config, engine)?, workers))
     }
 
-    /// Makes the machine that was captured to the first of `directories`, on the calling thread; the
-    /// others are what it is a delta to. Pages that the machine touches are recorded from the
-    /// beginning.
+    /// Restores the machine that was captured to the first of `directories`, on the calling thread; the
+    /// others are its ancestors. Pages that the machine touches are recorded from the beginning.
     ///
     /// # Errors
     /// [`Refusal`] with the name of the [`RestoreError`](stillpoint_vmm::snapshot::RestoreError).
@@ -112,7 +111,7 @@ impl Hosted {
         Ok(Self::new(machine, workers))
     }
 
-    /// Takes over a machine that somebody else made. Its log begins with its next event.
+    /// Takes over an existing machine. Its log begins with its next event.
     pub fn new(mut machine: Machine, workers: &Workers) -> Self {
         let waker: Arc<OnceLock<Waker>> = Arc::default();
         let network = {
@@ -166,7 +165,7 @@ impl Hosted {
         hosted
     }
 
-    /// What does not change.
+    /// The constants of the machine.
     pub fn facts(&self) -> &Facts {
         &self.facts
     }
@@ -189,13 +188,13 @@ impl Hosted {
         self.paced.now(self.life.now(self.handle.now_nanos()))
     }
 
-    /// Connects the machine's devices to something on the host, for as long as the machine is there;
-    /// forks of it are connected to nothing.
+    /// Connects the machine's devices to something on the host, for the life of the machine; its forks
+    /// are connected to nothing.
     pub fn connect(&self, make: impl FnOnce(Waker) -> Box<dyn Outside>) {
         self.outsides.connect(Arc::new(self.session.waker()), make);
     }
 
-    /// How the machine lives, if it does.
+    /// The state of a live machine; `None` if it is not live.
     pub fn live_facts(&self) -> Option<LiveFacts> {
         self.life.facts()
     }
@@ -219,8 +218,8 @@ impl Hosted {
                 budget_nanos: until.budget_nanos.map(|_| end.saturating_sub(now)),
                 ..until
             };
-            // The guest waits for whoever follows what it says, between two instructions and without
-            // noticing. Whatever else is to be done with the machine calls it away.
+            // The guest waits for the followers of its events, between two instructions and without
+            // noticing. Any other operation on the machine ends the wait.
             log.wait_for_room(|| handle.is_interrupted());
             let stop = machine.run_into(&rest, &mut |events| told(&log, &handle, events));
             let at_nanos = machine.now();
@@ -274,8 +273,8 @@ impl Hosted {
         });
     }
 
-    /// Gives the guest something between two instructions: as [`Self::execute`]; a machine that lives
-    /// and dozes goes on.
+    /// Gives the guest input between two instructions, as [`Self::execute`]; a live machine that dozes
+    /// continues.
     pub fn give<R: Send + 'static, E: Into<Refusal> + 'static>(
         &self,
         input: impl FnOnce(&mut Machine) -> Result<R, E> + Send + 'static,
@@ -396,7 +395,7 @@ impl Outside for Linked {
     }
 }
 
-/// Puts what a run said into the log, and ends the run where the log's followers are behind.
+/// Appends a run's events to the log, and ends the run if the log's followers are behind.
 fn told(log: &EventLog, handle: &MachineHandle, events: &[Event]) {
     // Events of input between two runs are in the log already.
     let seen = log.next_seq();

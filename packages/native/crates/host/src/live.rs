@@ -7,10 +7,10 @@
 //!                   input, visit   │                                                      │ and little work, for
 //!                                  └────────────────────── dozing ◀───────────────────────┘ the idle time-out
 //! ```
-//! Guest time is at most where the host's clock says. A guest that computes more than its host can
-//! falls behind, and catches up in its next waits, by [`CATCH_UP`] at most: more would make its
-//! time-outs shorter than what they wait for takes. What is beyond that, and the time for which it
-//! dozed, is lost to guest time; a wall clock that is to be right is set anew.
+//! Guest time is never ahead of the host's clock. A guest with more work than its host can do falls behind,
+//! and catches up in its next waits, by [`CATCH_UP`] at most: otherwise its time-outs would expire before the
+//! events that they wait for. The rest, and the time spent dozing, is lost to guest time; a wall clock that
+//! must be right is set again.
 
 use crate::anchor::{Anchor, nanos};
 use crate::outside::Outsides;
@@ -23,11 +23,11 @@ use stillpoint_vmm::machine::{HORIZON_NANOS, Machine, Pace, RunUntil, Stop};
 /// Host time by which a guest may be behind and still catches up.
 const CATCH_UP: Duration = Duration::from_millis(100);
 
-/// Host time for which a guest is let be that computes faster than its clock goes.
+/// Host time for which a guest may compute ahead of its clock.
 const AHEAD: Duration = Duration::from_millis(1);
 
-/// Host time by which a timer of a guest may be late that has been given nothing for [`CALM`]: several
-/// that are due then are served at once. Guest time knows nothing of it.
+/// Maximum delay in host time for a timer of a guest without input for [`CALM`], so that several are served
+/// at once. Guest time does not show it.
 const SLACK: Duration = Duration::from_millis(50);
 
 /// Host time without activity after which a guest's timers may be late.
@@ -39,7 +39,7 @@ const WORK_NANOS: Nanos = 10_000_000;
 /// Host time between two settings of a guest's wall clock.
 const BETWEEN_SETS: Duration = Duration::from_secs(1);
 
-/// How a machine lives.
+/// Options of a live machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Living {
     /// Host time without input, visits that gave input, and longer work, after which it dozes.
@@ -49,14 +49,14 @@ pub struct Living {
     pub wall_clock_tolerance: Option<Duration>,
 }
 
-/// What a machine that lives is doing.
+/// The state of a live machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LiveStatus {
     /// It executes, or waits for a turn at it.
     Awake,
     /// Its guest waits for a timer or for input.
     Asleep,
-    /// It has paused itself, and goes on when it is given something.
+    /// It has paused itself, and continues when it gets input.
     Dozing,
 }
 
@@ -71,29 +71,29 @@ impl LiveStatus {
     }
 }
 
-/// How a machine has lived so far.
+/// The history of a live machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LiveFacts {
-    /// What it is doing.
+    /// Its state.
     pub status: LiveStatus,
     /// Host time by which guest time has not followed, all in all, since it began to live.
     pub lost: Duration,
-    /// Of that, what the guest's wall clock does not know of.
+    /// The part that the guest's wall clock has not been corrected for.
     pub clock_error: Duration,
-    /// How often it was taken up after a sleep.
+    /// Number of times that it woke from sleep.
     pub wakes: u64,
 }
 
 struct State {
     living: Living,
     status: LiveStatus,
-    /// What guest time follows the host's clock from.
+    /// The moment from which guest time follows the host's clock.
     since: Anchor,
-    /// When a guest that sleeps wakes by itself.
+    /// The time at which a sleeping guest wakes on its own.
     wakes_at: Nanos,
     last_activity: Instant,
     lost: Duration,
-    /// Of that, what the guest's wall clock does not know of.
+    /// The part that the guest's wall clock has not been corrected for.
     lost_since_set: Duration,
     set_at: Option<Instant>,
     wakes: u64,
@@ -130,7 +130,7 @@ impl State {
         {
             return;
         }
-        // What it is behind it catches up.
+        // Time that it is behind is caught up.
         let behind = Duration::from_nanos(self.due(now).saturating_sub(machine.now()));
         let Ok(realtime) = SystemTime::now().duration_since(UNIX_EPOCH) else { return };
         let realtime_nanos = nanos(realtime.saturating_sub(behind));
@@ -142,7 +142,7 @@ impl State {
     }
 }
 
-/// The life of a machine, shared by whoever runs it and whoever asks.
+/// The state of the live mode, shared by the thread that runs the machine and by its readers.
 #[derive(Clone, Default)]
 pub(crate) struct Life {
     state: Arc<Mutex<Option<State>>>,
@@ -167,8 +167,7 @@ impl Life {
         Some(LiveFacts { status, lost, clock_error, wakes })
     }
 
-    /// Guest time of a machine that stood at `stood_at` when it last looked up: one that sleeps is
-    /// not asked.
+    /// Guest time of a machine that was at `stood_at` at its last stop; a sleeping machine is not asked.
     pub(crate) fn now(&self, stood_at: Nanos) -> Nanos {
         match &*self.lock() {
             Some(state) if state.status == LiveStatus::Asleep => {
@@ -178,7 +177,7 @@ impl Life {
         }
     }
 
-    /// Brings a guest that waits to the host's time, so that what comes now comes at its moment.
+    /// Advances a waiting guest to the host's time, so that input enters at the moment of its arrival.
     pub(crate) fn bring_up(&self, machine: &mut Machine) {
         if let Some(state) = &*self.lock()
             && state.status != LiveStatus::Dozing
@@ -187,7 +186,7 @@ impl Life {
         }
     }
 
-    /// The machine is about to be given something: one that dozes goes on.
+    /// The machine is about to get input: a dozing one continues.
     pub(crate) fn be_given(&self, machine: &mut Machine) {
         if let Some(state) = &mut *self.lock() {
             let now = Instant::now();
@@ -196,7 +195,7 @@ impl Life {
         }
     }
 
-    /// Executes what is due by the host's clock.
+    /// Executes the work that is due by the host's clock.
     pub(crate) fn slice(
         &self,
         living: Living,
@@ -269,7 +268,7 @@ impl Life {
         }
     }
 
-    /// The machine stands at the host's time.
+    /// The machine has reached the host's time.
     fn rest(&self, state: &mut State, machine: &Machine, now: Instant) -> LiveSlice {
         let until = match machine.waits_until() {
             Some(until) if until > state.due(now) => until,
@@ -293,7 +292,7 @@ impl Life {
     }
 }
 
-/// How a slice of a live run ended.
+/// The end of a slice of a live run.
 pub(crate) enum LiveSlice {
     /// The guest has ended, or its time has.
     Ended(Stop),

@@ -1,10 +1,10 @@
-//! What a machine's devices are connected to on the host, such as a network.
+//! The host side of a machine's devices, such as a network.
 //!
 //! ```text
 //!  host thread, device ──wake──▶ the run comes to a boundary, or is taken up ──▶ visit(machine)
 //! ```
-//! What an outside gives a guest enters as the host's input does: between two instructions, at a
-//! guest time, recorded as `HostInput`. A replay has no outside.
+//! Input from an outside enters like all host input: between two instructions, at a guest time,
+//! recorded as `HostInput`. A replay has no outside.
 
 use crate::alarms::{Alarm, Alarms};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,12 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use stillpoint_vmm::machine::Machine;
 
-/// What devices of a machine are connected to on the host.
+/// The host side of a machine's devices.
 pub trait Outside: Send {
     /// Called with the machine between two instructions, by one thread at a time: at the beginning of
     /// every run, soon after [`Waker::wake`] (one visit may stand for many), and at the moment that
-    /// the last visit has named. What the machine is given here is recorded as its host's input. Must
-    /// not block. Returns when it is to be visited again if nobody wakes it before.
+    /// the last visit returned. Input given here is recorded as the host's. Must not block. Returns
+    /// the time of the next visit if nothing wakes it before.
     ///
     /// Guest time stands meanwhile; in a machine that lives it is where the host's clock says.
     fn visit(&mut self, machine: &mut Machine) -> Option<Instant>;
@@ -38,9 +38,9 @@ pub struct Waker {
 }
 
 impl Waker {
-    /// Has the outside visited soon. A machine that computes comes to an instruction boundary first,
-    /// one that lives and sleeps is woken, one that has paused itself goes on; one that is not run
-    /// is visited when it is. Does nothing once the machine is closed.
+    /// Requests a visit. A machine that executes comes to an instruction boundary first, a sleeping
+    /// live one is woken, one that has paused itself continues; one that is not run is visited at its
+    /// next run. Does nothing once the machine is closed.
     pub fn wake(&self) {
         if !self.flags.is_asked.swap(true, Ordering::AcqRel) {
             (self.wake)();
@@ -55,7 +55,7 @@ struct Connected {
     alarm: Option<(Instant, Alarm)>,
 }
 
-/// What a machine is connected to.
+/// The outsides of a machine.
 pub(crate) struct Outsides {
     connected: Mutex<Vec<Connected>>,
     alarms: Alarms,
@@ -88,12 +88,12 @@ impl Outsides {
         }
     }
 
-    /// Whether one of them asked to be visited.
+    /// Whether one of them has requested a visit.
     pub(crate) fn is_visit_due(&self) -> bool {
         self.lock().iter().any(|each| each.waker.flags.is_asked.load(Ordering::Acquire))
     }
 
-    /// Visits those that asked for it, or all.
+    /// Visits those that requested it, or all.
     pub(crate) fn visit(&self, machine: &mut Machine, all: bool) {
         let mut connected = self.lock();
         for Connected { outside, waker, alarm } in connected.iter_mut() {

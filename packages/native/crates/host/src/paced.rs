@@ -22,7 +22,7 @@ impl Wait {
     }
 }
 
-/// What the guest of a paced run waits for, shared by whoever runs the machine and whoever asks.
+/// The wait of a paced run's guest, shared by the thread that runs the machine and by others.
 #[derive(Clone, Default)]
 pub(crate) struct Paced {
     wait: Arc<Mutex<Option<Wait>>>,
@@ -33,8 +33,8 @@ impl Paced {
         self.wait.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets the guest wait if it does, `end` at most; until when, in host time. A machine that is not
-    /// to be taken up by itself has none.
+    /// Lets the guest wait if it does, until `end` at most; returns the end in host time. A machine
+    /// that does not wake on its own has none.
     pub(crate) fn begin(&self, machine: &Machine, end: Nanos) -> Option<Option<Instant>> {
         let begun = Anchor { host: Instant::now(), guest: machine.now() };
         let over_at = machine.waits_until()?.min(end);
@@ -45,7 +45,8 @@ impl Paced {
         Some(begun.host_at(over_at))
     }
 
-    /// Brings a guest that waits to the host's time, so that what comes now comes at its moment.
+    /// Advances a waiting guest to the host's time, so that input enters at the moment of its
+    /// arrival.
     pub(crate) fn bring_up(&self, machine: &mut Machine) {
         let wait = *self.lock();
         if let Some(wait) = wait {

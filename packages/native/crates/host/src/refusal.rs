@@ -1,4 +1,4 @@
-//! Why an operation was not done, whatever it was.
+//! The refusal of any operation.
 
 mod examples;
 
@@ -11,7 +11,7 @@ use stillpoint_vmm::event::EventsLost;
 use stillpoint_vmm::machine::{AttachError, CreateError, ForkError, InputError, InspectError};
 use stillpoint_vmm::snapshot::{BeginCaptureError, RestoreError, WriteError};
 
-/// An error of any operation, flattened: its fixed name and what it says.
+/// An error of any operation, flattened: its fixed name and its message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {

@@ -1,9 +1,9 @@
 //! One machine in a host process.
 //!
-//! A session executes operations on its machine one after the other, each on a worker thread, in
-//! the order in which they were asked for. A *run* is the one operation that may take forever:
-//! while it lasts, other operations interrupt it at an instruction boundary, are executed, and
-//! the run goes on; pausing and closing end it.
+//! A session executes operations on its machine one after the other, each on a worker thread, in the
+//! order of the requests. A *run* is the one operation that may last forever: other operations
+//! interrupt it at an instruction boundary, are executed, and the run continues; pausing and closing
+//! end it.
 //!
 //! ```text
 //!              operation, wake, alarm, turn
@@ -25,25 +25,25 @@ use std::time::Instant;
 mod standing;
 use standing::{Run, Standing, StandingRun};
 
-/// Why a session did not do what it was asked.
+/// Why a session refused an operation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
     /// The machine was closed, before or while the operation waited.
     #[error("expected an open machine, found it closed")]
     Closed,
-    /// A run was asked for while another is in progress.
+    /// A run was requested while another is in progress.
     #[error("expected a paused machine, found a run in progress; pause it or await its end")]
     AlreadyRunning,
-    /// The machine's own code panicked; what is left of it cannot be trusted and was dropped.
+    /// The machine's own code panicked; its remains cannot be trusted and were dropped.
     #[error("the machine failed by an error of its own and is gone: {message}")]
     Panicked {
-        /// What the panic said.
+        /// The panic's message.
         message: String,
     },
     /// The host has no thread to give.
     #[error("expected a thread for the machine, found none: {message}")]
     NoThread {
-        /// What the host said.
+        /// The host's message.
         message: String,
     },
 }
@@ -60,7 +60,7 @@ impl SessionError {
     }
 }
 
-/// How one slice of a run ended.
+/// The end of one slice of a run.
 pub enum Slice<R> {
     /// The run is over, with this result.
     Done(R),
@@ -89,9 +89,9 @@ struct State<M> {
     mailbox: VecDeque<Operation<M>>,
     /// A run between two of its slices.
     run: Option<Box<dyn StandingRun<M>>>,
-    /// Whether there is something for the run to do.
+    /// Whether there is work for the run.
     is_woken: bool,
-    /// When the run goes on by itself.
+    /// The time at which the run continues on its own.
     alarm: Option<Alarm>,
     running: bool,
     pausing: bool,
@@ -99,7 +99,7 @@ struct State<M> {
     awaiting_close: Vec<Box<dyn FnOnce() + Send>>,
 }
 
-/// What a session and its worker threads share.
+/// The state that a session and its worker threads share.
 struct Inner<M> {
     state: Mutex<State<M>>,
     interrupt: Tell,
@@ -158,8 +158,8 @@ impl<M: Send + 'static> Session<M> {
         Self { inner }
     }
 
-    /// Executes `operation` after those asked for before, and calls `done` on the worker thread
-    /// (or at once, on this thread, if the session is closed).
+    /// Executes `operation` after all earlier ones, and calls `done` on the worker thread (or at once,
+    /// on this thread, if the session is closed).
     pub fn execute<R: 'static>(
         &self,
         operation: impl FnOnce(&mut M) -> R + Send + 'static,
@@ -218,8 +218,8 @@ impl<M: Send + 'static> Session<M> {
         }
     }
 
-    /// What wakes the session's run, from any thread: a run that rests goes on, one that executes
-    /// comes to its next slice. Does nothing without a run, and once the session is gone.
+    /// A function that wakes the session's run, from any thread: a resting run continues, an executing
+    /// one comes to its next slice. It does nothing without a run, or once the session is gone.
     pub fn waker(&self) -> impl Fn() + Send + Sync + 'static {
         let inner = Arc::downgrade(&self.inner);
         move || {
@@ -292,7 +292,7 @@ impl<M: Send + 'static> Session<M> {
             return operation(Err(why));
         }
         state.mailbox.push_back(operation);
-        // What it does may give the run something to do.
+        // The operation may have made work for the run.
         state.is_woken = true;
         let is_executing = matches!(state.machine, Parked::Away) && state.running;
         self.inner.hand_over(state);
@@ -315,7 +315,7 @@ impl<M: Send + 'static> Inner<M> {
         self.wake();
     }
 
-    /// Has a run that stands go on.
+    /// Continues a resting run.
     fn wake(self: &Arc<Self>) {
         let mut state = self.lock();
         if state.run.is_some() || matches!(state.machine, Parked::Away) {
@@ -444,15 +444,15 @@ impl<M: Send + 'static> Inner<M> {
         self.refuse_all(state, &ended);
     }
 
-    /// Has the run that rests be lined up at this moment: a thread is taken when it has its turn, so
-    /// that a thousand runs that wake at once need no more of them than execute at once.
+    /// Lines up a resting run at this moment. It gets a thread when it has its turn, so a thousand runs
+    /// that wake at once need no more threads than execute at once.
     fn set_alarm(self: &Arc<Self>, state: &mut State<M>, at: Instant) -> Result<(), SessionError> {
         let inner = Arc::downgrade(self);
         let ring = move || {
             if let Some(inner) = inner.upgrade() {
                 let state = inner.lock();
-                // Under the lock: a run that is over is lined up no more, for nobody would come for its
-                // turn.
+                // Under the lock: a run that is over is not lined up any more, since it would never use
+                // its turn.
                 if state.run.is_some() {
                     let granted = inner.workers.turns().line_up(&inner.seat, false);
                     drop(state);

@@ -11,14 +11,14 @@
 //!            └ returned   runs that have had a turn and want more; every other turn is theirs
 //! ```
 //!
-//! A turn that has lasted for [`TURN`] is ended when somebody waits for one.
+//! A turn that has lasted for [`TURN`] ends when another run waits for one.
 
 use crate::alarms::Alarms;
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How long a turn lasts while others wait.
+/// Length of a turn while others wait.
 const TURN: Duration = Duration::from_millis(5);
 
 /// Something to tell a run, from any thread.
@@ -43,7 +43,7 @@ struct Holder {
     seat: Arc<Seat>,
     since: Instant,
     is_asked_to_end: bool,
-    /// Whether the run has come for it.
+    /// Whether the run has taken it.
     is_taken: bool,
 }
 
@@ -52,9 +52,9 @@ struct State {
     holders: Vec<Holder>,
     fresh: VecDeque<Arc<Seat>>,
     returned: VecDeque<Arc<Seat>>,
-    /// Whether the next turn is one of `returned`, if any waits there.
+    /// Whether the next turn goes to one of `returned`, if any waits there.
     is_for_returned: bool,
-    /// Whether somebody looks how long turns last.
+    /// Whether the length of turns is being watched.
     is_watched: bool,
 }
 
@@ -85,7 +85,7 @@ impl State {
         }
     }
 
-    /// Gives what turns there are to those in line; who is to be told.
+    /// Gives free turns to the runs in line; returns those to notify.
     fn grant(&mut self) -> Granted {
         let mut granted = Vec::new();
         while self.free > 0
@@ -108,7 +108,7 @@ impl State {
     }
 }
 
-/// Who has been given a turn and does not know of it yet.
+/// The runs that have a turn and do not know it yet.
 #[must_use = "a run that is not told does not come for its turn, and nobody else has it"]
 pub struct Granted(Vec<Arc<Seat>>);
 
@@ -127,8 +127,7 @@ pub struct Turns {
 }
 
 impl Turns {
-    /// As many at once as there are `processors`, at least one; how long they last is looked at by
-    /// `alarms`.
+    /// `processors` turns at once, at least one; `alarms` watches their length.
     pub fn new(processors: usize, alarms: &Alarms) -> Self {
         let state = State {
             free: processors.max(1),
@@ -146,7 +145,7 @@ impl Turns {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A turn, if there is one to have. Else the run is in line: its seat is told when it has a turn,
+    /// A turn, if one is free. Otherwise the run is in line: its seat is notified when it has a turn,
     /// and the run then calls this again. `has_returned`: it has had a turn before.
     pub fn take(&self, seat: &Arc<Seat>, has_returned: bool) -> Option<Turn> {
         let mut state = self.lock();
@@ -168,12 +167,12 @@ impl Turns {
         turn
     }
 
-    /// Turns that nobody has, nor is to come for.
+    /// Turns that are neither taken nor granted.
     pub fn free(&self) -> usize {
         self.lock().free
     }
 
-    /// Lines a run up that has no thread yet. Its seat is told when it has a turn.
+    /// Lines up a run that has no thread yet. Its seat is notified when it has a turn.
     pub fn line_up(&self, seat: &Arc<Seat>, has_returned: bool) -> Granted {
         let mut state = self.lock();
         state.line_up(seat, has_returned);
@@ -182,7 +181,7 @@ impl Turns {
         granted
     }
 
-    /// Takes a run out of the line, and back what it was given and has not come for.
+    /// Takes a run out of the line, and takes back a turn that it was granted and has not taken.
     pub fn leave(&self, seat: &Arc<Seat>) -> Granted {
         let mut state = self.lock();
         state.fresh.retain(|other| !Arc::ptr_eq(other, seat));
@@ -193,7 +192,7 @@ impl Turns {
         state.grant()
     }
 
-    /// Has somebody look how long turns last, while anybody waits for one.
+    /// Starts watching the length of turns while a run waits for one.
     fn watch(&self, state: &mut State) {
         if state.is_watched || state.is_line_empty() {
             return;

@@ -15,12 +15,12 @@ struct Queue {
     jobs: VecDeque<Job>,
     /// Threads that wait for a job.
     idle: usize,
-    /// Threads that the host has been asked for and that have not looked for a job yet: on a busy
-    /// host that takes a while, in which the jobs that they are for are not to get more of them.
+    /// Requested threads that have not looked for a job yet. On a busy host that takes a while,
+    /// during which their jobs must not request more threads.
     starting: usize,
     threads: usize,
     most_threads: usize,
-    /// How many wait for a job at most: after a burst the others end.
+    /// Maximum number of threads that wait for a job: after a burst the others end.
     most_idle: usize,
 }
 
@@ -48,9 +48,9 @@ impl Shared {
 
 /// A set of threads that grows to as many as there are jobs at once, and shrinks to none.
 ///
-/// A job may take as long as it likes: a machine's run is one job. What is known to be brief and
-/// may wait, such as freeing memory, shares a few threads. A job that panics ends its own thread
-/// and nothing else; callers that care catch the panic inside the job.
+/// A job may take any time: a machine's run is one job. Jobs that are known to be brief and may
+/// wait, such as freeing memory, share a few threads. A job that panics ends its own thread and
+/// nothing else; callers that care catch the panic inside the job.
 #[derive(Clone)]
 pub struct Workers {
     long: Arc<Shared>,
@@ -100,7 +100,7 @@ impl Workers {
         &self.turns
     }
 
-    /// What happens at moments of the host's clock.
+    /// The alarms on the host's clock.
     pub fn alarms(&self) -> &Alarms {
         &self.alarms
     }
@@ -227,11 +227,11 @@ mod tests {
     #[test]
     fn a_thread_that_is_slow_to_start_is_not_asked_for_twice() {
         let shared = Shared::new(usize::MAX, 1);
-        // One has been asked for, and its job was done by another before it came.
+        // One was requested, and another thread did its job before it started.
         shared.lock().starting = 1;
         Shared::execute(&shared, Box::new(|| {})).unwrap();
         assert_eq!(shared.lock().threads, 0);
-        // The thread stays until it is let go: one that has nothing to do ends after a while.
+        // The thread stays until it is released: an idle one ends after a while.
         let (let_go, is_let_go) = mpsc::channel::<()>();
         let staying = move || {
             let _ = is_let_go.recv();

@@ -1,11 +1,11 @@
-//! What a machine looks like to the guest beside its processor: where things are and how a guest
-//! is started. The engine's choice, since both depend on its instruction set.
+//! A machine as the guest sees it, apart from its processor: addresses, and how a guest starts. The
+//! engine chooses the board, since both depend on its instruction set.
 
 use crate::devices::DeviceDescription;
 use crate::loaders::LoadError;
 use crate::memory::GuestMemory;
 
-/// What a guest starts from: where its first instruction is and what its registers say.
+/// The start of a guest: the address of its first instruction, and its registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
     /// Guest-physical address of the first instruction.
@@ -14,12 +14,12 @@ pub struct Entry {
     pub device_tree: u64,
 }
 
-/// What to start, in memory already read.
+/// The payload to start, already in memory of the host.
 #[derive(Debug, Clone, Copy)]
 pub struct Boot<'a> {
     /// The kernel or payload.
     pub kernel: &'a [u8],
-    /// How to take it.
+    /// Its form.
     pub form: PayloadForm,
     /// The initial RAM file system.
     pub initramfs: Option<&'a [u8]>,
@@ -29,15 +29,15 @@ pub struct Boot<'a> {
     pub random_seed: &'a [u8],
 }
 
-/// How the bytes of a payload are to be taken.
+/// The form of a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PayloadForm {
-    /// By what they look like: a kernel image of the instruction set, or an ELF file.
+    /// Recognised by its content: a kernel image of the instruction set, or an ELF file.
     #[default]
     Recognised,
     /// As they are, to this guest-physical address, where execution begins.
     Flat {
-        /// Where the first byte goes.
+        /// The address of its first byte.
         address: u64,
     },
 }
@@ -50,11 +50,11 @@ pub trait Board: Send + Sync {
     /// First guest-physical address of memory.
     fn memory_base(&self) -> u64;
 
-    /// The devices of a machine that nothing else was said of.
+    /// The default devices of a machine.
     fn usual_devices(&self) -> Vec<DeviceDescription>;
 
-    /// Where a machine's disk number `number` is: the base of its window and its interrupt line.
-    /// `None`: there is no room for so many.
+    /// The place of a machine's disk number `number`: the base of its window and its interrupt line.
+    /// `None` if there is no room for so many.
     fn disk_place(&self, number: u32) -> Option<(u64, u32)> {
         let _ = number;
         None
@@ -72,8 +72,8 @@ pub trait Board: Send + Sync {
     /// The command line of a kernel that was given none.
     fn default_command_line(&self) -> &'static str;
 
-    /// Puts everything a guest starts from into memory, which is all zero; `devices` are those that
-    /// the guest is told of.
+    /// Writes everything that a guest starts from into memory, which is all zero; `devices` are
+    /// those that the guest is told of.
     ///
     /// # Errors
     /// [`LoadError`] if the guest cannot be started so.

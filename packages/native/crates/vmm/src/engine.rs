@@ -4,8 +4,8 @@
 //! controller, firmware interface. It owns neither memory nor devices: it sees them through
 //! [`Platform`], which the machine lends it for the length of one [`Engine::run`].
 //!
-//! Nothing here names an instruction set, and nothing assumes that guest time is virtual: an
-//! engine says what time it is, and is asked to wait.
+//! Nothing here names an instruction set, and nothing assumes that guest time is virtual: an engine
+//! reports its time, and the machine asks it to wait.
 
 pub use crate::board::Entry;
 pub use crate::state::StateError;
@@ -21,8 +21,8 @@ use crate::state::StateVersions;
 
 /// Why an engine returned from [`Engine::run`].
 ///
-/// Whatever the reason, the guest stands between two instructions, and [`Engine::now`] is the
-/// time of the later one.
+/// In all cases the guest stands between two instructions, and [`Engine::now`] is the time of the
+/// later one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exit {
     /// Guest time reached the deadline that was given.
@@ -42,20 +42,20 @@ pub enum Exit {
         /// The firmware interface's reason code.
         reason: u32,
     },
-    /// The guest asked for a reset.
+    /// The guest requested a reset.
     Reset {
         /// The firmware interface's reason code.
         reason: u32,
     },
-    /// The engine cannot go on: its own error, or a guest state that it cannot execute.
+    /// The engine cannot continue: an internal error, or a guest state that it cannot execute.
     Fault(String),
 }
 
 /// A processor and its firmware.
 ///
-/// The contract that a deterministic engine keeps: the same state, memory, device answers and
-/// interrupt lines give the same instructions, whatever deadlines, interruptions, saves, loads
-/// and forks come in between.
+/// The contract of a deterministic engine: the same state, memory, device answers and interrupt
+/// lines give the same instructions, whatever deadlines, interruptions, saves, loads and forks come
+/// in between.
 pub trait Engine: Send {
     /// The engine's name in manifests: `soft`, `kvm`.
     fn name(&self) -> &'static str;
@@ -63,13 +63,13 @@ pub trait Engine: Send {
     /// Whether equal inputs give equal runs.
     fn is_deterministic(&self) -> bool;
 
-    /// What the machine around this processor looks like.
+    /// The machine around this processor.
     fn board(&self) -> &'static dyn Board;
 
-    /// Refuses what this host cannot run on it, before anything is made.
+    /// Refuses a guest that this host cannot run on the engine, before anything is made.
     ///
     /// # Errors
-    /// [`LoadError::EngineUnfit`], with what to do.
+    /// [`LoadError::EngineUnfit`], with the remedy.
     fn check_boot(&self, boot: &Boot<'_>) -> Result<(), LoadError> {
         let _ = boot;
         Ok(())
@@ -96,12 +96,12 @@ pub trait Engine: Send {
     /// Executes until the first [`Exit`]. `deadline` is guest time; the engine stops at the first
     /// instruction boundary at or after it.
     ///
-    /// A guest that waits for an interrupt while none is pending gives [`Exit::Idle`] whatever the
-    /// deadline; any other executes nothing at a deadline that has come and gives
+    /// A guest that waits for an interrupt while none is pending gives [`Exit::Idle`] at any
+    /// deadline; any other executes nothing at a deadline that has passed and gives
     /// [`Exit::Deadline`]. So a deadline in the past asks whether the guest still waits.
     ///
-    /// When memory answers `None` and [`GuestMemory::failure`](crate::memory::GuestMemory::failure)
-    /// says why, the instruction does not complete and the exit is [`Exit::Fault`] with that text.
+    /// When memory returns `None` and [`GuestMemory::failure`](crate::memory::GuestMemory::failure)
+    /// is set, the instruction does not complete and the exit is [`Exit::Fault`] with that text.
     fn run(&mut self, platform: &mut Platform, deadline: Nanos) -> Exit;
 
     /// Guest time now. Monotone.
@@ -114,9 +114,9 @@ pub trait Engine: Send {
     /// The machine calls it when it has replaced pages (fork, dirty mark, host writes).
     fn drop_host_pointers(&mut self);
 
-    /// Leaves what was derived from `memory`, such as decoded code, to the engines of other machines
-    /// that have the same pages, in [`GuestMemory::derived`]. Nothing that a guest could observe,
-    /// and cheap when little is to be added. `to_be_forked`: a fork of this memory follows.
+    /// Leaves data derived from `memory`, such as decoded code, to the engines of other machines
+    /// that have the same pages, in [`GuestMemory::derived`]. A guest cannot observe it, and the
+    /// call is cheap when there is little to add. `to_be_forked`: a fork of this memory follows.
     fn leave_derived(&mut self, memory: &mut dyn GuestMemory, to_be_forked: bool) {
         let _ = (memory, to_be_forked);
     }

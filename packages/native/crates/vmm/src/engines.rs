@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::engine::Engine;
 
-/// The name that stands for the best engine that this host can use.
+/// The name for the best engine that this host can use.
 pub const AUTO: &str = "auto";
 
 type Make = dyn Fn() -> Box<dyn Engine> + Send + Sync;
@@ -19,7 +19,7 @@ pub struct EngineKind {
     remark: fn() -> Option<String>,
 }
 
-/// What can be said of an engine on this host.
+/// A report about an engine on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineReport {
     /// Its name.
@@ -28,7 +28,7 @@ pub struct EngineReport {
     pub board: String,
     /// Whether this host can use it.
     pub is_usable: bool,
-    /// Why it cannot, or what is to be known where it can.
+    /// Why it cannot, or a remark if it can.
     pub detail: Option<String>,
 }
 
@@ -41,13 +41,13 @@ impl EngineKind {
         Self { name: make().name().to_owned(), make: Arc::new(make), usable, remark: || None }
     }
 
-    /// The same, with what is to be known of it on a host that can use it.
+    /// The same, with a remark for hosts that can use it.
     #[must_use]
     pub fn remarked(self, remark: fn() -> Option<String>) -> Self {
         Self { remark, ..self }
     }
 
-    /// What can be said of it on this host.
+    /// Its report on this host.
     pub fn report(&self) -> EngineReport {
         let (is_usable, detail) = match self.usable() {
             Ok(()) => (true, (self.remark)()),
@@ -70,7 +70,7 @@ impl EngineKind {
     /// Whether this host can use it.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason, if it cannot.
     pub fn usable(&self) -> Result<(), String> {
         (self.usable)()
     }
@@ -88,7 +88,7 @@ impl fmt::Debug for EngineKind {
 pub struct EngineUnknown {
     /// The engines that there are, and why some cannot be used here.
     pub expected: String,
-    /// The name asked for.
+    /// The requested name.
     pub found: String,
 }
 

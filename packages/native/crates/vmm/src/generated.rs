@@ -1,4 +1,4 @@
-//! How many generated cases a property of this crate is tried on.
+//! Number of generated cases for a property of this crate.
 
 use proptest::test_runner::Config;
 

@@ -1,4 +1,4 @@
-//! The engine-neutral VMM core: what a machine is, whatever executes its instructions.
+//! The engine-neutral VMM core: machines, independent of what executes their instructions.
 //!
 //! ```text
 //!  machine ── run loop, capture, restore, fork

@@ -5,15 +5,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::state::{StateError, StateReader, StateWriter};
 
-/// How a seed of the host's is written.
+/// The text for a seed of the host's.
 const HOST: &str = "host";
 
-/// Where a machine's randomness comes from.
+/// The source of a machine's randomness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seed {
     /// From these bytes: equal seeds give equal runs.
     Fixed([u8; 32]),
-    /// From the host, anew for every machine, fork and restore: runs differ.
+    /// From the host, fresh for every machine, fork and restore: runs differ.
     Host,
 }
 
@@ -84,7 +84,7 @@ impl RandomStream {
         Self { key: key_of(&material, purpose), position: 0, from_host }
     }
 
-    /// Begins anew from `material`, for `purpose`.
+    /// Reseeds from `material`, for `purpose`.
     pub fn renew(&mut self, material: &[u8], purpose: &str) {
         (self.key, self.position) = (key_of(material, purpose), 0);
     }
@@ -97,8 +97,7 @@ impl RandomStream {
         self.position = self.position.wrapping_add(into.len() as u64);
     }
 
-    /// The stream that a fork or a restored machine goes on with: the same, or, if it is the
-    /// host's, another.
+    /// The stream of a fork or a restored machine: the same or, if it is the host's, a fresh one.
     #[must_use]
     pub fn continued(&self) -> Self {
         let key = if self.from_host { host_bytes() } else { self.key };

@@ -1,4 +1,4 @@
-//! One refusal of every kind, for the tests of whoever sends them on.
+//! One refusal of every kind, for tests of the code that transports them.
 
 use super::Refusal;
 use crate::session::SessionError;

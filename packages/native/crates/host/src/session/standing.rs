@@ -5,19 +5,19 @@ use crate::guarded::guarded;
 use std::marker::PhantomData;
 use std::time::Instant;
 
-/// What is to become of a run after a slice.
+/// The state of a run after a slice.
 pub(super) enum Standing {
-    /// It is over, and whoever asked for it was told.
+    /// It is over, and its caller has the result.
     Over,
-    /// It goes on at once.
+    /// It continues at once.
     Ready,
     /// It is in line for a turn.
     InLine,
-    /// It goes on at this moment, or when it is woken.
+    /// It continues at this moment, or when it is woken.
     Resting(Option<Instant>),
 }
 
-/// A run that somebody else gives its slices to.
+/// A run whose slices another component executes.
 pub(super) trait StandingRun<M>: Send {
     /// Executes one slice, if it is the run's turn.
     fn go_on(&mut self, machine: &mut M, inner: &Inner<M>) -> Standing;
@@ -26,7 +26,7 @@ pub(super) trait StandingRun<M>: Send {
     fn refuse(self: Box<Self>, why: SessionError);
 }
 
-/// A run: its slices, and who waits for its end.
+/// A run: its slices, and the callers that wait for its end.
 pub(super) struct Run<S, D, R> {
     slice: S,
     done: Option<D>,
@@ -61,7 +61,7 @@ where
             Ok(Slice::Done(result)) => (Standing::Over, result),
             Ok(Slice::Interrupted(result)) => (Standing::Ready, result),
             Ok(Slice::Resting(until, result)) => {
-                // What it does next is short, as far as can be told.
+                // Its next step is probably short.
                 self.has_returned = false;
                 (Standing::Resting(until), result)
             }

@@ -9,12 +9,12 @@ use crate::machine::{Machine, RunUntil, Stop};
 use crate::snapshot::{CaptureKind, RestoreOptions, SnapshotId};
 use crate::time::Nanos;
 
-/// A law: a name and what it compares.
+/// A law: its name and its check.
 #[derive(Clone, Copy)]
 pub struct Law {
     /// The promise.
     pub name: &'static str,
-    /// Whether two runs must not differ, which only a deterministic engine can keep.
+    /// Whether it compares two runs, which only a deterministic engine repeats.
     compares_runs: bool,
     compare: fn(&'static str, &Subject<'_>, &[Nanos]) -> Result<(), Violation>,
 }
@@ -26,10 +26,10 @@ impl std::fmt::Debug for Law {
 }
 
 impl Law {
-    /// Whether `engine` can be held to this law.
+    /// Whether `engine` must keep this law.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason, if it need not.
     pub fn applies_to(&self, engine: &dyn Engine) -> Result<(), String> {
         if self.compares_runs && !engine.is_deterministic() {
             return Err(format!(
@@ -144,7 +144,7 @@ fn forks_change_nothing(
 ) -> Result<(), Violation> {
     subject.compare(name, cuts, &|mut machine| {
         let Ok(child) = machine.fork() else { return Ok(machine) };
-        // The parent goes on for a while: the child must not notice.
+        // The parent continues for a while: the child must not notice.
         machine.run(&RunUntil { budget_nanos: Some(1000), ..RunUntil::default() });
         Ok(child)
     })
@@ -173,7 +173,7 @@ fn capture(
 ) -> Result<SnapshotId, String> {
     std::fs::create_dir_all(directory).map_err(|error| error.to_string())?;
     let capture = machine.begin_capture(kind).map_err(|error| error.to_string())?;
-    // What the guest does after that instant is no part of the capture.
+    // The capture does not include the guest's later actions.
     machine.run(&RunUntil { budget_nanos: Some(1000), ..RunUntil::default() });
     Ok(capture.write(directory).map_err(|error| error.to_string())?.id)
 }
@@ -211,7 +211,7 @@ fn earlier_restores_change_nothing(
         }
         let scratch = Scratch::new()?;
         let id = capture(&mut machine, CaptureKind::Full, &scratch.0)?;
-        // What the first one and its fork read and derive is there for the second.
+        // Data that the first one and its fork read and derive is there for the second.
         let mut first = restore(subject, &scratch, id)?;
         first.run(&RunUntil { budget_nanos: Some(10_000_000), ..RunUntil::default() });
         if let Ok(mut fork) = first.fork() {

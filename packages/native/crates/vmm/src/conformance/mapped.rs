@@ -36,7 +36,7 @@ impl MappedMemory {
         for page in (0..memory.page_count()).filter(|page| image.has(*page)) {
             let content = image.page(page).expect("the laws' snapshots are whole");
             // SAFETY: `PageImage::page` gives a whole page, `host` another; the memory was made just now,
-            // so that nobody else has it.
+            // so no other code has it.
             unsafe { content.copy_to_nonoverlapping(memory.host(page), PAGE_BYTES) };
         }
         memory
@@ -135,7 +135,7 @@ impl GuestMemory for MappedMemory {
 
     fn fork(&mut self) -> Box<dyn GuestMemory> {
         let fork = Self::new(self.base(), self.size_bytes());
-        // SAFETY: `new` gave the fork a mapping of the same size, which nobody else has yet.
+        // SAFETY: `new` gave the fork a mapping of the same size, which no other code has yet.
         unsafe {
             let len = self.page_count() * PAGE_BYTES;
             self.mapping.start().copy_to_nonoverlapping(fork.mapping.start(), len);

@@ -1,4 +1,4 @@
-//! What every engine must keep, as laws that its own tests run on it.
+//! The laws of every engine, which its own tests run on it.
 //!
 //! A [`Subject`] is an engine and a guest for it. Each law runs the guest in two ways that must
 //! not differ, and compares the events and the digest of the whole machine. A [`Violation`] names
@@ -39,7 +39,7 @@ pub struct Subject<'a> {
     pub engines: &'a Engines,
     /// The guest, in a form that this engine executes. Its seed is fixed.
     pub guest: MachineConfig,
-    /// How far the guest is run.
+    /// The end of the guest's run.
     pub end_nanos: Nanos,
     /// Bytes typed on the console, ascending in time.
     pub inputs: Vec<(Nanos, Vec<u8>)>,
@@ -51,13 +51,13 @@ pub struct Subject<'a> {
 pub struct Violation {
     /// The law's name.
     pub law: &'static str,
-    /// What differs.
+    /// The difference.
     pub difference: String,
     /// The earliest moment at which the machines differ.
     pub first_nanos: Nanos,
 }
 
-/// What is done to a machine at a moment that the law chooses.
+/// A disturbance of a machine at a moment that the law chooses.
 type Disturb<'a> = dyn Fn(Machine) -> Result<Machine, String> + 'a;
 
 /// Everything that can be seen of a run.
@@ -112,7 +112,8 @@ impl Subject<'_> {
         }
     }
 
-    /// Whether `disturb` at `cuts` can be seen, and if so, from when on.
+    /// Compares runs with and without `disturb` at `cuts`; reports the first difference and its
+    /// time.
     fn compare(
         &self,
         law: &'static str,

@@ -1,4 +1,4 @@
-//! What the agent tells the host, as events.
+//! Decodes the agent's frames into events.
 
 use super::contract::event;
 use super::wire::Payload;
@@ -12,9 +12,9 @@ const SILENCE_NANOS: Nanos = 10_000_000;
 
 /// Turns the guest's bytes into events, each at the byte that completes its frame.
 ///
-/// Holds one frame at most. After an impossible length nothing can be told apart any more: one
-/// event says so, and bytes are dropped until the port has been silent for 10 ms of guest time.
-/// After the hello of an agent of another contract, all are.
+/// Holds one frame at most. After an impossible length, frames can no longer be told apart: one
+/// event reports it, and bytes are dropped until the port has been silent for 10 ms of guest time.
+/// After the hello of an agent with another contract, all bytes are dropped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decoder {
     held: Vec<u8>,
@@ -65,7 +65,7 @@ impl Decoder {
     pub fn extend(&mut self, mut bytes: &[u8], now: Nanos, events: &mut Vec<EventBody>) {
         while let Some((first, rest)) = bytes.split_first() {
             events.extend(self.push(*first, now));
-            // Of what is missing, only the last byte does more than to wait.
+            // Of the missing bytes, only the last one completes a frame.
             let waits = self.missing_bytes().saturating_sub(1).min(rest.len());
             self.held.extend_from_slice(&rest[..waits]);
             bytes = &rest[waits..];
@@ -79,12 +79,12 @@ impl Decoder {
         })
     }
 
-    /// Whether the agent is of another contract: nothing that it says is believed any more.
+    /// Whether the agent has another contract, so that its frames are ignored.
     fn is_deaf(&self) -> bool {
         self.lost && self.last_byte_at == Nanos::MAX
     }
 
-    /// Whether anybody has ever spoken on the port.
+    /// Whether any bytes have come over the port.
     pub fn has_heard(&self) -> bool {
         self.last_byte_at > 0 || !self.held.is_empty()
     }
@@ -97,7 +97,7 @@ impl Decoder {
     /// Reads the decoder's state.
     ///
     /// # Errors
-    /// [`StateError`] if it is not there.
+    /// [`StateError`] if the state is missing.
     pub fn load(state: &mut StateReader<'_>) -> Result<Self, StateError> {
         let held = state.bytes(FRAME_BYTES + 4)?.to_vec();
         Ok(Self { held, lost: state.bool()?, last_byte_at: state.u64()? })

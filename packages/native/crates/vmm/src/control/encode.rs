@@ -1,4 +1,4 @@
-//! What the host tells the agent.
+//! Encodes the host's frames to the agent.
 
 use super::contract::HostFrame;
 use crate::event::limits;
@@ -14,7 +14,7 @@ pub enum EncodeError {
     FrameTooLarge {
         /// Name of the frame.
         frame: &'static str,
-        /// Most bytes that fit.
+        /// Maximum bytes that fit.
         expected: usize,
         /// Bytes that it would have.
         found: usize,

@@ -1,4 +1,4 @@
-//! What a payload of a custom event may be: JSON (RFC 8259) in UTF-8 that every reader reads as the same value.
+//! Checks payloads of custom events: JSON (RFC 8259) in UTF-8 that every reader reads as the same value.
 //!
 //! The guest's agent and `stillpoint-emit` judge by the same rules (`agent/src/json.c`); a property
 //! test compares the two (`agent/test/emit.test.ts`). Beside JSON's grammar:
@@ -10,12 +10,12 @@
 
 use crate::event::limits;
 
-/// A text is not what a payload may be.
+/// A text is not a valid payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Problem {
     /// It is no JSON.
     Syntax,
-    /// It is over a limit: what was expected.
+    /// It is over a limit; contains the limit.
     Limit(&'static str),
 }
 
@@ -32,7 +32,7 @@ const NUMBER: Problem = Problem::Limit(
 const DEPTH: Problem = Problem::Limit("JSON that is not nested deeper than 64");
 const SURROGATE: Problem = Problem::Limit("whole characters: surrogates in pairs");
 
-/// Whether `text` is one value, with optional white space around it.
+/// Checks that `text` is one value, with optional white space around it.
 pub(super) fn check(text: &str) -> Result<(), Problem> {
     let mut cursor = Cursor { rest: text.as_bytes() };
     cursor.value(0)?;
@@ -194,11 +194,11 @@ fn some(digits: &[u8]) -> Result<&[u8], Problem> {
     if digits.is_empty() { Err(SYNTAX) } else { Ok(digits) }
 }
 
-/// Whether `whole.fraction` times ten to the `exponent` is a number that can be held.
+/// Whether `whole.fraction` times ten to the `exponent` is finite.
 fn is_finite(whole: &[u8], fraction: &[u8], exponent: i64) -> bool {
     let digits = || whole.iter().chain(fraction);
     let Some(zeros) = digits().position(|digit| *digit != b'0') else { return true };
-    // The first digit that counts stands for ten to this power.
+    // The power of ten of the first significant digit.
     let magnitude = exponent.saturating_add(whole.len() as i64 - 1 - zeros as i64);
     magnitude < GREATEST_MAGNITUDE
         || (magnitude == GREATEST_MAGNITUDE

@@ -1,4 +1,4 @@
-//! A device as data, and what a kind of device is.
+//! A device as data, and the definition of a kind of device.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::Device;
 use crate::random::Seed;
 
-/// One device of a machine: what it is, where it is, and what is particular about it.
+/// One device of a machine: its kind, its place, and its options.
 ///
 /// ```
 /// use stillpoint_vmm::devices::DeviceDescription;
@@ -27,7 +27,7 @@ pub struct DeviceDescription {
     pub base: u64,
     /// Its interrupt line, 1 to 63.
     pub line: u32,
-    /// What its kind lets one choose.
+    /// The options of its kind.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub options: Map<String, Value>,
 }
@@ -46,28 +46,28 @@ impl DeviceDescription {
         self
     }
 
-    /// Reads the options as what the kind takes.
+    /// Parses the options as the kind's type.
     ///
     /// # Errors
-    /// What is missing or not known.
+    /// The missing or unknown options.
     pub fn options_as<T: DeserializeOwned>(&self) -> Result<T, String> {
         serde_json::from_value(Value::Object(self.options.clone())).map_err(|e| e.to_string())
     }
 }
 
-/// What a device is made with beside its description.
+/// The input for making a device, besides its description.
 #[derive(Debug, Clone, Copy)]
 pub struct Making {
-    /// Where randomness comes from.
+    /// The source of randomness.
     pub seed: Seed,
     /// Wall-clock time at guest time zero, in nanoseconds since 1970.
     pub epoch_nanos: u64,
 }
 
-/// A device, or what is wrong with its options.
+/// A device, or the problem with its options.
 pub type Made = Result<Box<dyn Device>, String>;
 
-/// How a device tree announces a device.
+/// The announcement of a device in a device tree.
 #[derive(Debug, Clone, Copy)]
 pub struct Node {
     /// The node's name, before its address.
@@ -86,11 +86,11 @@ pub struct DeviceKind {
     pub name: &'static str,
     /// Bytes of its window.
     pub window_bytes: u64,
-    /// How it is announced by a device tree.
+    /// Its node in a device tree.
     pub node: Node,
     /// Its hardware identifier in ACPI's tables, if it has one.
     pub hardware_id: Option<&'static str>,
-    /// Makes one at its reset state; what is wrong with the options otherwise.
+    /// Makes a device in its reset state, or reports the problem with the options.
     pub make: fn(&DeviceDescription, &Making) -> Made,
 }
 

@@ -1,8 +1,8 @@
 //! Devices on the memory-mapped bus: register models with their saved state beside them.
 //!
-//! A device has no clock, thread or host resource of its own. What it does depends on its state,
-//! on the accesses and on guest time alone, so that a machine's devices are reproducible; what
-//! the host has for a guest comes in through [`Device::accept_input`].
+//! A device has no clock, thread or host resource of its own. Its behaviour depends only on its state,
+//! on accesses and on guest time, so a machine's devices are reproducible; input from the host comes in
+//! through [`Device::accept_input`].
 //!
 //! A device is one folder: its registers in `mod.rs`, its saved state in `persist.rs`, its tests,
 //! and its `KIND`, which says how it is described, made and announced.
@@ -29,7 +29,7 @@ use crate::serial_ports::SerialPorts;
 use crate::state::{StateError, StateVersions};
 use crate::time::Nanos;
 
-/// What a device may touch while it is accessed.
+/// The resources that a device may use during an access.
 pub struct DeviceContext<'a> {
     /// The device's name in events.
     pub name: &'a str,
@@ -39,11 +39,11 @@ pub struct DeviceContext<'a> {
     pub memory: &'a mut dyn GuestMemory,
     /// The machine's disks, for devices that are one.
     pub disks: &'a mut Disks,
-    /// Where the device says what happened.
+    /// The device's events.
     pub events: &'a mut Vec<EventBody>,
-    /// Where serial devices put what the guest sends.
+    /// The guest's output on serial ports.
     pub serial: &'a mut SerialPorts,
-    /// Where network devices put what the guest sends.
+    /// The guest's output on network interfaces.
     pub network: &'a mut Outbox,
 }
 
@@ -65,12 +65,12 @@ pub trait Device: Send {
     /// Whether the device asserts its interrupt line.
     fn interrupt_asserted(&self) -> bool;
 
-    /// When the device must be ticked next, if ever.
+    /// The time of the device's next tick, if any.
     fn deadline(&self) -> Option<Nanos> {
         None
     }
 
-    /// Lets the device do what is due at `context.now`. Twice at the same time is as good as once.
+    /// Does the work that is due at `context.now`. A second call at the same time has no effect.
     fn tick(&mut self, context: &mut DeviceContext<'_>) {
         let _ = context;
     }
@@ -130,17 +130,17 @@ pub trait Device: Send {
         None
     }
 
-    /// How many connections over a network interface are open.
+    /// Number of open connections over a network interface.
     fn connections_open(&self) -> u64 {
         0
     }
 
-    /// Bytes over a network interface's connections since this was last asked for.
+    /// Bytes over a network interface's connections since the last call.
     fn take_traffic(&mut self) -> Traffic {
         Traffic::default()
     }
 
-    /// Whether a request is in flight: `IoStarted` was said of it, and `IoSettled` was not yet.
+    /// Whether a request is in flight: between `IoStarted` and `IoSettled`.
     fn is_working(&self) -> bool {
         false
     }
@@ -153,7 +153,7 @@ pub trait Device: Send {
     /// The device's complete state, in the current version: equal states give equal bytes.
     fn save(&self) -> Vec<u8>;
 
-    /// Becomes the state that `save` gave, in this build or, brought up, in an earlier one.
+    /// Restores the state that `save` returned, in this build or, converted, in an earlier one.
     ///
     /// # Errors
     /// [`StateError`] if the bytes are not such a state.

@@ -1,4 +1,4 @@
-//! What makes a machine another one than those that share its past.
+//! Makes a machine distinct from all others with the same past.
 
 use crate::state::{StateError, StateReader, StateWriter};
 
@@ -7,17 +7,17 @@ pub const GENERATION_BYTES: usize = 16;
 /// Fewest bytes of entropy.
 pub const MIN_ENTROPY_BYTES: usize = 32;
 
-/// What was given is no renewal.
+/// The input is not a valid renewal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("renewal: expected {expected}, found {found}")]
 pub struct RenewalInvalid {
-    /// What is needed.
+    /// The requirement.
     pub expected: String,
-    /// What was given.
+    /// The found value.
     pub found: String,
 }
 
-/// What a machine that was forked or restored is given, so that it is not taken for its siblings:
+/// The renewal of a forked or restored machine, which makes it distinct from its siblings:
 /// randomness, a generation identifier, and the time.
 ///
 /// ```
@@ -35,9 +35,9 @@ pub struct Renewal {
 }
 
 impl Renewal {
-    /// A renewal. Every stream of randomness begins anew from `entropy`, at least 32 bytes; the
-    /// guest's kernel is told `generation`, 16 bytes that no other machine has; the hardware clock
-    /// shows `realtime_nanos` (since 1970) now.
+    /// A renewal. Every stream of randomness is reseeded from `entropy`, at least 32 bytes; the
+    /// guest's kernel gets `generation`, 16 bytes that no other machine has; the hardware clock is
+    /// set to `realtime_nanos` (since 1970).
     ///
     /// # Errors
     /// [`RenewalInvalid`] for other lengths.
@@ -61,7 +61,7 @@ impl Renewal {
         }
     }
 
-    /// What randomness begins anew from.
+    /// The seed of all randomness.
     pub fn entropy(&self) -> &[u8] {
         &self.entropy
     }

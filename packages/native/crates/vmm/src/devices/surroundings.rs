@@ -1,4 +1,4 @@
-//! What tests put around a device, in the place of a platform.
+//! The surroundings of a device in tests, in place of a platform.
 
 use super::DeviceContext;
 use crate::disks::Disks;

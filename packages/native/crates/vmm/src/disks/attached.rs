@@ -4,20 +4,20 @@ use serde::Deserialize;
 
 use super::{Access, MAX_DISK_BYTES, MAX_NAME_BYTES, SECTOR_BYTES, is_name};
 
-/// What a guest is told of a disk.
+/// The disk's properties as a guest sees them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Attached {
     /// Its serial number.
     pub name: String,
-    /// What becomes of writes.
+    /// The destination of writes.
     pub access: Access,
     /// Its size.
     pub size_bytes: u64,
 }
 
 impl Attached {
-    /// The same, if a disk can be so; what is wrong otherwise.
+    /// The same, if a disk can have these properties; otherwise the problem.
     pub(crate) fn checked(self) -> Result<Self, String> {
         let Self { name, size_bytes, .. } = &self;
         if !is_name(name) {

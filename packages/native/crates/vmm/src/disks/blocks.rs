@@ -7,8 +7,8 @@
 //!                    └──────────┬───────────┘
 //!                    BLAKE3 of the whole file
 //! ```
-//! A block's digest is what BLAKE3 has for it inside the file, so a table proves itself against the
-//! file's plain digest. What was seen first counts until it is known.
+//! A block's digest is its node in the BLAKE3 tree of the file, so a table can be verified against
+//! the file's plain digest. Until a digest is known, the first content that was read counts.
 
 use std::sync::OnceLock;
 
@@ -30,7 +30,7 @@ pub(crate) struct Blocks {
     places: Box<[OnceLock<Places>]>,
 }
 
-/// A block is not what it was.
+/// A block has changed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BlockChanged {
     pub(super) expected: Hash,
@@ -68,7 +68,7 @@ impl Blocks {
         self.place(block).get().is_some()
     }
 
-    /// Compares a block with what it was when it was seen first.
+    /// Compares a block with its known or first content.
     pub(super) fn check(&self, block: usize, content: &[u8]) -> Result<(), BlockChanged> {
         let found = self.hash(block, content);
         let expected = *self.place(block).get_or_init(|| found);
@@ -107,7 +107,7 @@ impl Blocks {
         Some(merge_subtrees_non_root(&one, &two, Mode::Hash))
     }
 
-    /// The table; what was not seen is zero.
+    /// The table; blocks that were not read are zero.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let known = |block| self.place(block).get().copied().unwrap_or_default();
         (0..self.count()).flat_map(known).collect()

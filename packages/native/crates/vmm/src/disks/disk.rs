@@ -1,4 +1,4 @@
-//! One disk: pages of its own over what it began with.
+//! One disk: its own pages over its initial content.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::state::StateWriter;
 
 const PAGE: u64 = PAGE_BYTES as u64;
 
-/// What is read where a disk has no page of its own.
+/// The content of pages that the disk does not have itself.
 enum Base {
     Zeros,
     File(Arc<SourceFile>),
@@ -21,7 +21,7 @@ enum Base {
     View(View),
 }
 
-/// What a disk is restored from.
+/// The parts of a restored disk.
 pub(crate) struct DiskParts {
     pub(crate) name: String,
     pub(crate) access: Access,
@@ -46,7 +46,7 @@ fn pages_of(bytes: u64) -> usize {
 }
 
 impl Disk {
-    /// Opens what was described.
+    /// Opens the described disk.
     ///
     /// # Errors
     /// [`DiskError`] if it cannot be had.
@@ -108,7 +108,7 @@ impl Disk {
         &self.name
     }
 
-    /// What becomes of what the guest writes.
+    /// The destination of the guest's writes.
     pub fn access(&self) -> Access {
         self.access
     }
@@ -130,7 +130,7 @@ impl Disk {
         }
     }
 
-    /// Which file that is.
+    /// The identity of that file.
     pub(super) fn file(&self) -> Option<FileId> {
         match &self.base {
             Base::File(file) => Some(file.file()),
@@ -282,7 +282,7 @@ impl Disk {
         written.map_err(|unfinished| unfinished.after(last - offset))
     }
 
-    /// Has what was written to a volume reach its storage.
+    /// Flushes the writes of a volume to its storage.
     ///
     /// # Errors
     /// [`DiskFault`] if the operating system says that it does not.
@@ -335,7 +335,7 @@ impl Disk {
         pages
     }
 
-    /// Every page that may be anything but what the file that it is read from has there.
+    /// All pages that may differ from the file below.
     pub(crate) fn pages(&self) -> PageSet {
         let mut pages = self.own.held_pages();
         if let Base::View(view) = &self.base {

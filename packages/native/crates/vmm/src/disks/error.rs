@@ -1,4 +1,4 @@
-//! Why a disk cannot be had, and why it cannot be read or written.
+//! Why a disk cannot be opened, read or written.
 
 use crate::event::DiskFailure;
 use crate::memory::MemoryError;
@@ -6,12 +6,12 @@ use crate::memory::MemoryError;
 /// A disk cannot be given to a machine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DiskError {
-    /// What is said of it is nothing that a disk can be.
+    /// The description is not a valid disk.
     #[error("disk {name:?}: {}", problems.join("; "))]
     DiskInvalid {
         /// Its name.
         name: String,
-        /// What was expected and what was found, each with its place.
+        /// The expected and the found values, each with its place.
         problems: Vec<String>,
     },
     /// Another disk has the name.
@@ -27,31 +27,31 @@ pub enum DiskError {
         name: String,
         /// The file.
         path: String,
-        /// What is wrong.
+        /// The problem.
         reason: String,
     },
-    /// Its file is longer or shorter than was said.
+    /// Its file is longer or shorter than described.
     #[error("disk {name:?}: {path}: expected {expected}, found {found} bytes")]
     DiskSizeWrong {
         /// Its name.
         name: String,
         /// The file.
         path: String,
-        /// What was said.
+        /// The described length.
         expected: String,
-        /// What the file has.
+        /// The file's length.
         found: u64,
     },
-    /// Somebody else writes to its file, or has it as a disk while it is to be written.
+    /// The file is written by another owner, or is in use as a disk while it is opened for writing.
     #[error("disk {name:?}: {path}: expected {expected}, found it in use by {found}")]
     DiskInUse {
         /// Its name.
         name: String,
         /// The file.
         path: String,
-        /// What the lock is for.
+        /// The purpose of the lock.
         expected: &'static str,
-        /// Who has it, and what to do about that.
+        /// The holder of the lock, and the remedy.
         found: String,
     },
     /// More disks and slots than a machine has room for.
@@ -59,7 +59,7 @@ pub enum DiskError {
     TooManyDisks {
         /// The most.
         expected: usize,
-        /// How many were asked for.
+        /// The requested number.
         found: usize,
     },
 }
@@ -78,7 +78,7 @@ impl DiskError {
     }
 }
 
-/// What a disk holds cannot be had, or cannot be kept.
+/// The content of a disk cannot be read or stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DiskFault {
     /// Its file cannot be read or written there.
@@ -88,9 +88,9 @@ pub enum DiskFault {
         path: String,
         /// First byte.
         offset: u64,
-        /// Bytes asked for.
+        /// Bytes requested.
         len: u64,
-        /// What the operating system said.
+        /// The operating system's message.
         reason: String,
         /// The same as a guest's event has it.
         failure: DiskFailure,
@@ -152,7 +152,8 @@ impl DiskFault {
         }
     }
 
-    /// Why, as a guest's event has it, and the operating system's error number, if it said one.
+    /// The cause in the form of a guest's event, and the operating system's error number, if there
+    /// is one.
     pub fn cause(&self) -> (DiskFailure, Option<u32>) {
         match self {
             Self::DiskUnreadable { failure, errno, .. } => (*failure, *errno),

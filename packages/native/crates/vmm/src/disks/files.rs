@@ -15,7 +15,7 @@ use crate::event::DiskFailure;
 /// More than the step of any file system's clock.
 const SETTLED_AFTER: Duration = Duration::from_millis(100);
 
-/// Which file it is, as the host knows it, and when it was last changed.
+/// The identity of a file on the host, and its last change.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct FileKey {
     device: u64,
@@ -40,7 +40,7 @@ impl FileKey {
         (self.device, self.inode)
     }
 
-    /// Whether the file was last modified so long ago that a further change has another time.
+    /// Whether the last modification is so old that a further change has another time.
     pub(super) fn is_settled(&self) -> bool {
         let (seconds, nanos) = self.modified;
         let since = u64::try_from(seconds).ok().zip(u32::try_from(nanos).ok());
@@ -51,10 +51,10 @@ impl FileKey {
     }
 }
 
-/// How a disk has its file.
+/// The lock of a disk on its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sharing {
-    /// It is read, by others too, and nobody may write it as a disk.
+    /// It is read, by others too, and cannot be written as a disk.
     Readers,
     /// It is written, by this one alone.
     OneWriter,
@@ -85,7 +85,7 @@ impl Drop for Opened {
     }
 }
 
-/// Opens the file of the disk called `name`; `made` with so many bytes, sparse, if there is none.
+/// Opens the file of the disk called `name`; creates a missing file with the given number of bytes, sparse.
 pub(super) fn open(
     name: &str,
     path: &Path,
@@ -99,7 +99,7 @@ pub(super) fn open(
     };
     let failed = |error: io::Error| unreadable(error.to_string());
     let mut options = OpenOptions::new();
-    // What is no file is not waited for.
+    // Opening anything but a regular file must not block.
     options.read(true).write(sharing == Sharing::OneWriter).custom_flags(libc::O_NONBLOCK);
     let file = match (options.open(path), made) {
         (Err(error), Some(bytes)) if error.kind() == ErrorKind::NotFound => {
@@ -127,7 +127,7 @@ pub(super) fn open(
     })
 }
 
-/// Makes a file of so many bytes, whole or not at all: nobody finds it shorter.
+/// Creates a file of the given size, completely or not at all: no other process finds it shorter.
 fn make(path: &Path, bytes: u64) -> io::Result<()> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -138,7 +138,7 @@ fn make(path: &Path, bytes: u64) -> io::Result<()> {
         let file = options.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
         file.set_len(bytes)?;
         file.sync_all()?;
-        // A link, not a rename: whoever was faster keeps his.
+        // A link, not a rename: if another process was faster, its file stays.
         match std::fs::hard_link(&fresh, path) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
             _ => Ok(()),
@@ -152,7 +152,7 @@ fn make(path: &Path, bytes: u64) -> io::Result<()> {
     }
 }
 
-/// Takes the kernel's lock on the file, which is given back when the file is let go.
+/// Takes the kernel's lock on the file, which is released when the file is closed.
 pub(super) fn lock(name: &str, opened: &mut Opened, sharing: Sharing) -> Result<(), DiskError> {
     try_lock(name, opened, sharing)?;
     opened.hold = Some(Hold::new(opened.key.file()));
@@ -174,7 +174,7 @@ fn try_lock(name: &str, opened: &Opened, sharing: Sharing) -> Result<(), DiskErr
                 return Err(DiskError::DiskInUse { name, path: path(), expected, found });
             }
             Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Interrupted => {}
-            // Some network file systems have no such locks for readers: what is read is verified.
+            // Some network file systems have no shared locks: the data is verified when read.
             Err(TryLockError::Error(_)) if sharing == Sharing::Readers => return Ok(()),
             Err(TryLockError::Error(error)) => {
                 let reason = format!("it cannot be locked: {error}");

@@ -1,4 +1,4 @@
-//! Files in which other engines keep disks: what a guest reads of a disk is not the bytes of such a file.
+//! Formats in which other engines keep disks: the bytes of such a file are not those of the disk.
 //!
 //! Sources: QEMU, `docs/interop/qcow2.rst` and `qed_spec.rst`; VMware, Virtual Disk Format 5.0; Microsoft, [MS-VHDX] and the VHD
 //! specification; VirtualBox, `VDICore.h`; Parallels, `docs/interop/parallels.txt` of QEMU.
@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// Where a format says what it is, with which bytes, and its name; `qemu-img` knows it by that, too.
+/// The offset and the bytes of a format's signature, and its name, which is also `qemu-img`'s.
 const FORMATS: [(usize, &[u8], &str); 9] = [
     (0, b"QFI\xfb", "qcow2"),
     (0, b"QED\0", "qed"),

@@ -1,5 +1,5 @@
-//! Which files this process has as disks, for the error that one of them is in use: the kernel, which
-//! refuses a lock, does not say who has it.
+//! The files that this process has open as disks, for the error that one of them is in use: the
+//! kernel refuses a lock without naming its holder.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 /// A file, by device and inode.
 pub(super) type FileId = (u64, u64);
 
-/// How often each is had.
+/// Number of uses of each.
 static HELD: Mutex<Option<HashMap<FileId, usize>>> = Mutex::new(None);
 
 /// That this process has a file as a disk, for as long as it lives.
@@ -34,7 +34,7 @@ impl Drop for Hold {
     }
 }
 
-/// Who has a file that cannot be locked, as an error says it, and what to do about it.
+/// The holder of a file that cannot be locked, with the remedy, for an error message.
 pub(super) fn holder_of(file: FileId) -> String {
     let held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
     let is_here = held.as_ref().is_some_and(|held| held.contains_key(&file));

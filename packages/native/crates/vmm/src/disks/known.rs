@@ -1,4 +1,4 @@
-//! What this process knows of the blocks of files, whoever has found it out.
+//! The blocks of files that any disk of this process has read.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use super::blocks::{Blocks, Hash};
 use super::files::FileKey;
 
-/// Files whose blocks are remembered when no disk uses them: the digest of one that was read to
-/// its end need not be found out again.
+/// Maximum number of files whose blocks are remembered while no disk uses them, so that a file that
+/// was read to its end is not digested again.
 const MOST_REMEMBERED: usize = 16;
 
 #[derive(Default)]
@@ -38,7 +38,7 @@ pub(super) fn blocks_of<E>(
     let made = made()?;
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let known = known.get_or_insert_default();
-    // Somebody else may have been faster.
+    // Another thread may have been faster.
     if let Some(blocks) = known.in_use.get(key).and_then(Weak::upgrade) {
         return Ok(blocks);
     }

@@ -1,4 +1,4 @@
-//! What the disks of a machine hold.
+//! The disks of a machine.
 //!
 //! ```text
 //!  virtio/block ──read, write, zero, flush──▶ Disk
@@ -62,12 +62,12 @@ pub const MAX_DISKS: usize = 24;
 #[derive(Default)]
 pub struct Disks {
     disks: Vec<Option<Disk>>,
-    /// What is to fail as it did when it was recorded, in that order.
+    /// Recorded failures that will be repeated, in order.
     recorded: VecDeque<RecordedFailure>,
 }
 
 impl Disks {
-    /// Opens what was described, in that order, with `slots` empty ones behind.
+    /// Opens the described disks in order, followed by `slots` empty ones.
     ///
     /// # Errors
     /// [`DiskError`] for the first that cannot be had.
@@ -150,7 +150,7 @@ impl Disks {
         self.recorded = recorded;
     }
 
-    /// What failed when an operation on these bytes of a disk was recorded.
+    /// The recorded failure of an operation on these bytes of a disk.
     pub(crate) fn recorded_failure(
         &mut self,
         disk: &str,
@@ -167,7 +167,7 @@ impl Disks {
         self.recorded.remove(place)
     }
 
-    /// Counts what is written from now on as written since `mark`.
+    /// Counts all later writes as written since `mark`.
     pub(crate) fn follow(&mut self, mark: Mark) {
         self.iter_mut().for_each(|disk| disk.follow(mark));
     }

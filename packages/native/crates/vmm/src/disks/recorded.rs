@@ -1,7 +1,7 @@
-//! Failures of disks that were recorded, for whoever runs a machine again.
+//! Recorded failures of disks, for replays.
 //!
-//! What a disk fails at is decided by the host, as its input is: a machine that is run again is given the
-//! same failures at the same moments, whatever its files do now.
+//! The host decides when a disk fails, as it decides about input: a replay repeats the same failures at
+//! the same moments, whatever its files do now.
 
 use crate::event::{DiskOperation, Event, EventBody};
 use crate::time::Nanos;

@@ -1,7 +1,7 @@
 //! A file that disks are read from and never written to.
 //!
-//! It is read, not mapped: one that is cut or edited while it is in use does not kill the process,
-//! and what it has become does not reach a guest, since every block is compared with what it was.
+//! It is read, not mapped: truncating or editing it while it is in use does not kill the process,
+//! and changed data does not reach a guest, since every block is compared with its earlier digest.
 
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use super::{DiskError, DiskFault};
 /// Blocks that are read with one call.
 const READ_TOGETHER: usize = 16;
 
-/// A file and what its blocks are: as is told beside it, or what they were when they were read first.
+/// A file and its blocks, from the table beside it or from the first read.
 pub(crate) struct SourceFile {
     opened: Opened,
     blocks: Arc<Blocks>,
@@ -50,13 +50,13 @@ impl SourceFile {
         Ok(Self { opened, blocks })
     }
 
-    /// Whether a block has been read already, by whomever.
+    /// Whether any disk has read a block already.
     #[cfg(test)]
     pub(super) fn knows(&self, block: usize) -> bool {
         self.blocks.is_known(block)
     }
 
-    /// Which file it is.
+    /// The identity of the file.
     pub(super) fn file(&self) -> FileId {
         self.opened.key.file()
     }
@@ -89,7 +89,7 @@ impl SourceFile {
         Ok(())
     }
 
-    /// Reads blocks that follow each other, and compares them with what they were.
+    /// Reads consecutive blocks, and compares them with their digests.
     fn read_blocks(
         &self,
         first: usize,
@@ -118,8 +118,8 @@ impl SourceFile {
         Ok(())
     }
 
-    /// The file's blocks, all of them known, and its digest. Reads what nobody has read yet, and
-    /// everything of a file that was changed in any way since it was opened.
+    /// The file's blocks, all of them known, and its digest. Reads the blocks that no disk has read
+    /// yet, and the whole file if it was changed in any way since it was opened.
     pub(crate) fn whole(&self) -> Result<(&Blocks, Hash), DiskFault> {
         let metadata = self.opened.file.metadata();
         let is_same = metadata.is_ok_and(|now| FileKey::of(&now) == self.opened.key);

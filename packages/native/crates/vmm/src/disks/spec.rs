@@ -1,4 +1,4 @@
-//! What a disk is to be.
+//! The specification of a disk.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{DiskError, MAX_DISK_BYTES, MAX_NAME_BYTES, SECTOR_BYTES};
 use crate::event::DiskAccess;
 
-/// What becomes of what a guest writes.
+/// The destination of a guest's writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Access {
@@ -17,7 +17,7 @@ pub enum Access {
     CopyOnWrite,
     /// The same over nothing: the disk begins with zeros.
     Scratch,
-    /// It goes to the file. Forks, and what is restored, have a copy-on-write view of it.
+    /// They go to the file. Forks and restored machines have a copy-on-write view of it.
     Volume,
 }
 
@@ -79,7 +79,7 @@ pub struct DiskSpec {
     pub name: String,
     /// Its file; none for a scratch disk.
     pub source: Option<PathBuf>,
-    /// What becomes of what the guest writes.
+    /// The destination of the guest's writes.
     pub access: Access,
     /// Its size, whole sectors of 512 bytes; none: its file's.
     pub size_bytes: Option<u64>,
@@ -92,7 +92,7 @@ pub(crate) fn is_name(name: &str) -> bool {
 }
 
 impl DiskSpec {
-    /// Refuses what no disk can be, without looking at its file.
+    /// Refuses an impossible specification, without looking at its file.
     ///
     /// # Errors
     /// [`DiskError::DiskInvalid`] with all problems.

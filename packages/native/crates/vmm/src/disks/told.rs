@@ -1,4 +1,4 @@
-//! Digests of a file's blocks that lie beside the file: what is read of it first counts only if it is so.
+//! Digests of a file's blocks that are stored beside the file: they are checked from the first read on.
 //!
 //! ```text
 //! FILE.blocks   "SPBLOCK1" │ BLAKE3 of the file, 32 │ the table of `blocks.rs`
@@ -16,7 +16,7 @@ use super::known::blocks_with_digest;
 
 const MAGIC: &[u8; 8] = b"SPBLOCK1";
 
-/// The blocks of the file of the disk called `name`, of so many bytes, as they are told beside it; `None` if nothing is.
+/// The blocks of the file of the disk called `name`, from the table beside it; `None` if there is none.
 pub(super) fn told_blocks(
     name: &str,
     file: &Path,
@@ -39,7 +39,7 @@ pub(super) fn told_blocks(
         }
         let mut magic = Vec::new();
         told.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic)?;
-        // A file of somebody's own may have that name.
+        // A file of the user's may have that name.
         if magic != MAGIC {
             return Ok(None);
         }

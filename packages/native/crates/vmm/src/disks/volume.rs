@@ -1,4 +1,4 @@
-//! A file that one machine writes through to, while others go on with what it was.
+//! A file that one machine writes through to, while others see its earlier content.
 //!
 //! ```text
 //!  writer ──write──▶ file                        views: forks, and captures being written
@@ -30,14 +30,14 @@ const KEPT_TOGETHER: u64 = 64;
 struct Views {
     /// Whether a machine is the writer.
     is_written: bool,
-    /// Why an earlier flush failed. What it was to bring to the storage may be lost, and the operating
-    /// system says so once: it would call the next flush a success.
+    /// Why an earlier flush failed. Its data may be lost, and the operating system reports that only
+    /// once: it would report success for the next flush.
     lost: Option<DiskFault>,
     /// Number of the latest view's moment.
     moment: u32,
     /// Views that there are.
     count: usize,
-    /// What pages were, each up to and with a moment; ascending.
+    /// Earlier contents of pages, each with the last moment at which it was current; ascending.
     kept: HashMap<u64, Vec<(u32, KeptCopy)>>,
 }
 
@@ -73,7 +73,7 @@ pub(super) struct View {
 }
 
 impl Writer {
-    /// The file of the disk called `name`, of `bytes` if so many are said; made if there is none.
+    /// Opens the file of the disk called `name`, of `bytes` if given; creates a missing one.
     pub(super) fn open(name: &str, path: &Path, bytes: Option<u64>) -> Result<Self, DiskError> {
         let mut opened = open(name, path, Sharing::OneWriter, bytes)?;
         if let Some(expected) = bytes.filter(|bytes| *bytes != opened.bytes) {
@@ -87,7 +87,7 @@ impl Writer {
         let key = opened.key.file();
         let mut volumes = VOLUMES.lock().unwrap_or_else(PoisonError::into_inner);
         let volumes = volumes.get_or_insert_default();
-        // Views of this process hold the lock; whoever writes next keeps for them what they see.
+        // Views of this process hold the lock; the next writer keeps earlier pages for them.
         if let Some(volume) = volumes.get(&key).and_then(Weak::upgrade) {
             let mut views = volume.views();
             if !views.is_written && volume.opened.bytes == opened.bytes {
@@ -158,7 +158,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Which file it is.
+    /// The identity of the file.
     pub(super) fn file(&self) -> FileId {
         self.0.opened.key.file()
     }
@@ -194,8 +194,8 @@ impl Writer {
         });
     }
 
-    /// Keeps what stands in these bytes for the views that there are. A file that was cut is not made
-    /// longer again: what was cut off would be zeros that nobody wrote.
+    /// Keeps the present content of these bytes for the existing views. A truncated file is not extended
+    /// again, since the missing part would read as zeros that no guest wrote.
     fn keep(&self, offset: u64, len: u64) -> Result<(), DiskFault> {
         if self.0.opened.len() < self.bytes() {
             let cut = io::ErrorKind::UnexpectedEof.into();
@@ -285,8 +285,8 @@ impl Drop for View {
 fn extents(opened: &Opened) -> Vec<(u64, u64)> {
     let seek = |at: u64, whence: libc::c_int| -> io::Result<u64> {
         let at = libc::off_t::try_from(at).map_err(io::Error::other)?;
-        // SAFETY: the descriptor is open while the file is borrowed. Nobody uses its position: what
-        // is read and written says where.
+        // SAFETY: the descriptor is open while the file is borrowed. No code uses its position: reads
+        // and writes pass offsets.
         let found = unsafe { libc::lseek(opened.file.as_raw_fd(), at, whence) };
         u64::try_from(found).map_err(|_| io::Error::last_os_error())
     };
@@ -303,7 +303,7 @@ fn extents(opened: &Opened) -> Vec<(u64, u64)> {
             Err(_) => return vec![(0, opened.bytes)],
         }
     }
-    // What was cut off is no hole: whoever reads it is told.
+    // A truncated part is not a hole: reading it fails.
     let there = opened.len();
     if there < opened.bytes {
         extents.push((there, opened.bytes));

@@ -1,4 +1,4 @@
-//! The events of a machine so far, kept for whoever asks late, within a limit.
+//! The events of a machine so far, kept for late readers, within a limit.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use super::Event;
 /// Events in a sealed segment. Segments are shared between forks.
 const SEGMENT_EVENTS: usize = 512;
 
-/// Events that were asked for are no longer kept.
+/// The requested events are no longer kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "event {asked} is no longer kept, the oldest kept is {oldest}: the reader fell behind by more than the log holds; \
      read events while the guest runs, or raise the limit of the event log"
 )]
 pub struct EventsLost {
-    /// The first event that was asked for.
+    /// The first requested event.
     pub asked: u64,
-    /// The first one that is kept.
+    /// The oldest event that is kept.
     pub oldest: u64,
 }
 

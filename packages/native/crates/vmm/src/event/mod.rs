@@ -1,4 +1,4 @@
-//! What a guest does, as a totally ordered sequence.
+//! The guest's events, as a totally ordered sequence.
 
 mod contract;
 mod log;
@@ -25,11 +25,11 @@ pub struct Event {
     pub seq: u64,
     /// Guest time.
     pub at_nanos: Nanos,
-    /// What happened.
+    /// The content.
     pub body: EventBody,
 }
 
-/// How a process ended.
+/// The end of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitStatus {
     /// It returned this code.

@@ -1,12 +1,12 @@
-//! The listeners that the events so far leave open: state of a machine, so that whoever joins it,
-//! restored or forked, knows what it has not seen bound.
+//! The listeners that the events so far leave open. They are part of a machine's state, so that a
+//! subscriber of a restored or forked machine knows the listeners that it has not seen bound.
 
 use super::{EventBody, Protocol, limits};
 use crate::state::{StateError, StateReader, StateWriter};
 use crate::time::Nanos;
 
-/// Most listeners that are remembered; one that is bound while so many are open is not. The library
-/// keeps the same bound (`core/src/GuestActivity.ts`).
+/// Maximum number of listeners that are remembered; further ones are ignored. The library has the
+/// same bound (`core/src/GuestActivity.ts`).
 pub const MOST_OPEN_LISTENERS: usize = 1024;
 
 /// A listener that is open, as `ListenerBound` announced it.
@@ -138,7 +138,7 @@ mod tests {
     proptest! {
         #![proptest_config(crate::generated::cases(256))]
 
-        /// Open is what was bound and not closed since, by its first announcement.
+        /// A listener is open if it was bound and not closed since, under its first announcement.
         #[test]
         fn open_is_what_was_bound_and_not_closed_since(
             events in proptest::collection::vec((any::<bool>(), 0u16..4), 0..40),

@@ -1,4 +1,4 @@
-//! How much a guest may say: a leaky bucket for each kind of event, in guest time.
+//! Limits on a guest's events: a leaky bucket for each kind, in guest time.
 //!
 //! ```text
 //! level ── rises by an event's cost, falls by `bytes_per_second` of guest time
@@ -6,32 +6,32 @@
 //!   └── an event that would lift it over `burst_bytes` is over the quota: dropped and counted, or
 //!       told and the run ended there, or the end of the guest
 //! ```
-//! What is dropped depends on the guest alone: its events, their sizes and times. How fast
-//! anybody reads, how runs are cut, and where a machine is captured or forked changes nothing.
+//! The dropped events depend only on the guest: on its events, their sizes and times. The speed of
+//! readers, the cutting of runs, and captures and forks change nothing.
 
 use super::{EventBody, EventKind};
 use crate::state::{StateError, StateReader, StateWriter};
 use crate::time::Nanos;
 
-/// What every event costs beside the text and bytes that it holds.
+/// The cost of every event besides its text and bytes.
 pub const EVENT_BYTES: u64 = 64;
 
-/// Most bytes that a quota can have, at once or in a second.
+/// Maximum bytes of a quota, at once or in a second.
 pub const MAX_QUOTA_BYTES: u64 = 1 << 32;
 
-/// Guest time after the first event that is dropped until it is told how many were.
+/// Guest time from the first dropped event to the report.
 const REPORT_NANOS: Nanos = 100_000_000;
 
 const SECOND_NANOS: u64 = 1_000_000_000;
 const KINDS: usize = EventKind::ALL.len();
 
-/// What becomes of a guest that says more than its quota.
+/// The treatment of events over the quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overflow {
     /// The event is dropped; `EventsDropped` tells how many were.
     Drop,
-    /// The event is told and ends the run, as one that was asked for does. Whoever runs the
-    /// machine takes in what there is and goes on; the quota begins anew.
+    /// The event is reported and ends the run, as a requested one does. The caller reads the
+    /// pending events and continues; the quota starts again.
     Pause,
     /// The guest is ended, as by a fault of the engine.
     End,
@@ -41,20 +41,20 @@ impl Overflow {
     const ALL: [Self; 3] = [Self::Drop, Self::Pause, Self::End];
 }
 
-/// How much of a kind a guest may say.
+/// The quota of a kind of event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
-    /// Bytes at once, [`EVENT_BYTES`] for each event and what it holds.
+    /// Bytes at once: [`EVENT_BYTES`] for each event, and its contents.
     pub burst_bytes: u64,
     /// Bytes in a second of guest time, in the long run.
     pub bytes_per_second: u64,
-    /// What becomes of more.
+    /// The treatment of events beyond it.
     pub overflow: Overflow,
 }
 
 impl Quota {
-    /// The quota of a kind unless another is set: many times what guests say that mean no harm.
-    /// None for what the host causes or what comes once.
+    /// The default quota of a kind: many times what well-behaved guests use. `None` for events that
+    /// the host causes or that come once.
     pub const fn usual(kind: EventKind) -> Option<Self> {
         let (burst_bytes, bytes_per_second) = match kind {
             EventKind::PagesDirtied
@@ -70,13 +70,13 @@ impl Quota {
             | EventKind::GuestHalted
             | EventKind::GuestReset
             | EventKind::EngineFault => return None,
-            // Output that somebody asked for: none of it is dropped. An agent says no more than it
-            // was let say; a guest that does holds up itself.
+            // Requested output: none of it is dropped. An agent sends no more than its window; a
+            // guest that does only delays itself.
             EventKind::ExecOutput => {
                 let (burst_bytes, bytes_per_second) = (256 << 20, 64 << 20);
                 return Some(Self { burst_bytes, bytes_per_second, overflow: Overflow::Pause });
             }
-            // A command that is fed tells of its input as often as the port brings some.
+            // A command with input reports it as often as the port delivers some.
             EventKind::ExecStarted
             | EventKind::ExecInputTaken
             | EventKind::ExecOutputHeld
@@ -114,8 +114,8 @@ pub(crate) struct Quotas {
     quotas: [Option<Quota>; KINDS],
     buckets: [Bucket; KINDS],
     report_at: Option<Nanos>,
-    /// Of events that tell a state and were dropped: the last one, where it differs from what was
-    /// told before. It is told with the report, so that nobody is left with a state that is over.
+    /// The last dropped event of each state, if it differs from the reported one. It is reported
+    /// together with the count, so that no reader keeps an outdated state.
     untold: Vec<EventBody>,
 }
 
@@ -146,8 +146,7 @@ impl Quotas {
         let quota = self.quotas[kind]?;
         let bucket = &mut self.buckets[kind];
         bucket.run_out(&quota, now);
-        // A change of state back to what was told last: with the change before it, which was
-        // dropped, it is nothing.
+        // A change back to the reported state cancels the dropped change before it.
         if let Some(index) = self.untold.iter().position(|before| is_opposite(before, body)) {
             self.untold.swap_remove(index);
             bucket.dropped += 1;
@@ -171,12 +170,12 @@ impl Quotas {
         Some(if quota.overflow == Overflow::End { Over::Ended } else { Over::Dropped })
     }
 
-    /// When something is to be reported.
+    /// The time of the next report.
     pub(crate) fn due(&self) -> Option<Nanos> {
         self.report_at
     }
 
-    /// What was dropped since the last report.
+    /// The events dropped since the last report.
     pub(crate) fn report(&mut self, into: &mut Vec<EventBody>) {
         self.report_at = None;
         for (kind, bucket) in EventKind::ALL.into_iter().zip(&mut self.buckets) {
@@ -231,7 +230,7 @@ impl Quotas {
     /// Reads the state of a machine at `now`.
     ///
     /// # Errors
-    /// [`StateError`] if it is not there.
+    /// [`StateError`] if the state is missing.
     pub(crate) fn load(now: Nanos, state: &mut StateReader<'_>) -> Result<Self, StateError> {
         let mut quotas = Self::default();
         for _ in 0..count(state, KINDS as u32)? {
@@ -287,7 +286,7 @@ impl Bucket {
     }
 }
 
-/// Whether the event tells a state that lasts until its opposite is told.
+/// Whether the event begins a state that lasts until its opposite.
 fn is_state(body: &EventBody) -> bool {
     matches!(
         body,

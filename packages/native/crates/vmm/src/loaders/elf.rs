@@ -8,7 +8,7 @@ const HEADER_BYTES: usize = 64;
 const PROGRAM_HEADER_BYTES: usize = 56;
 const PT_LOAD: u32 = 1;
 const PT_NOTE: u32 = 4;
-/// Notes of a file that are looked at, at most.
+/// Maximum number of a file's notes that are read.
 const MOST_NOTES: usize = 64;
 const TYPE_DYNAMIC: u16 = 3;
 const CLASS_64: u8 = 2;
@@ -21,7 +21,7 @@ pub struct ElfSegment {
     pub physical: u64,
     /// Virtual address that the file gives for it.
     pub virtual_address: u64,
-    /// Where its bytes are in the file.
+    /// The offset of its bytes in the file.
     pub offset: usize,
     /// Bytes in the file.
     pub file_bytes: usize,
@@ -35,11 +35,11 @@ pub struct Elf<'a> {
     bytes: &'a [u8],
     /// The segments to load.
     pub segments: Vec<ElfSegment>,
-    /// Where its notes are in the file.
+    /// The offsets and lengths of its notes in the file.
     notes: Vec<(usize, usize)>,
     /// Guest-physical address of the first instruction.
     pub entry: u64,
-    /// Whether it may lie anywhere, because it relocates itself.
+    /// Whether it can be loaded anywhere, because it relocates itself.
     pub is_position_independent: bool,
 }
 
@@ -164,7 +164,7 @@ impl<'a> Elf<'a> {
         self.segments.iter().map(|segment| segment.physical).min().unwrap_or(0)
     }
 
-    /// The same executable, its addresses that of the file plus `distance`.
+    /// The same executable, loaded at its addresses plus `distance`.
     pub fn moved_by(mut self, distance: u64) -> Self {
         for segment in &mut self.segments {
             segment.physical = segment.physical.wrapping_add(distance);

@@ -1,4 +1,4 @@
-//! Why a guest cannot be started from what was given.
+//! Why a guest cannot be started from the given files.
 
 use crate::memory::MemoryError;
 
@@ -10,7 +10,7 @@ pub enum LoadError {
     KernelUnreadable {
         /// The file.
         path: String,
-        /// What the operating system said.
+        /// The operating system's message.
         reason: String,
     },
     /// The kernel is in no form that can be started.
@@ -18,7 +18,7 @@ pub enum LoadError {
     KernelUnknown {
         /// Forms that can be started.
         expected: String,
-        /// What the file looks like.
+        /// The form that the file seems to have.
         found: String,
     },
     /// The engine cannot run such a kernel on this host.
@@ -26,11 +26,11 @@ pub enum LoadError {
     EngineUnfit {
         /// The engine.
         engine: &'static str,
-        /// What the kernel needs.
+        /// The kernel's requirement.
         expected: String,
-        /// What the host has.
+        /// The host's property.
         found: String,
-        /// What to do.
+        /// The remedy.
         remedy: String,
     },
     /// The kernel contradicts itself or is cut.
@@ -38,9 +38,9 @@ pub enum LoadError {
     KernelDamaged {
         /// The part that is wrong.
         what: &'static str,
-        /// What would be right.
+        /// The correct value.
         expected: String,
-        /// What the file says.
+        /// The file's value.
         found: String,
     },
     /// The kernel does not fit into memory.
@@ -49,7 +49,7 @@ pub enum LoadError {
          the machine more memory"
     )]
     KernelTooLarge {
-        /// Most bytes that fit.
+        /// Maximum bytes that fit.
         expected: u64,
         /// Bytes that it needs.
         found: u64,
@@ -57,9 +57,9 @@ pub enum LoadError {
     /// The kernel wants to be where no memory is.
     #[error("kernel: {what} at {address:#x}: expected an address in memory [{base:#x}, {end:#x})")]
     KernelOutsideMemory {
-        /// What is to be there.
+        /// The part.
         what: &'static str,
-        /// Where it is to be.
+        /// Its address.
         address: u64,
         /// First address of memory.
         base: u64,
@@ -71,7 +71,7 @@ pub enum LoadError {
     InitramfsUnreadable {
         /// The file.
         path: String,
-        /// What the operating system said.
+        /// The operating system's message.
         reason: String,
     },
     /// The initial RAM file system does not fit into memory.
@@ -84,7 +84,7 @@ pub enum LoadError {
         }
     )]
     InitramfsTooLarge {
-        /// Most bytes that fit.
+        /// Maximum bytes that fit.
         expected: u64,
         /// Bytes that it has.
         found: u64,
@@ -107,7 +107,7 @@ pub enum LoadError {
         /// Files, directories and links.
         files: u64,
     },
-    /// The kernel and what it needs do not fit into memory.
+    /// The kernel and the parts that it needs do not fit into memory.
     #[error("memory of {found} bytes: expected at least {expected} bytes for this kernel")]
     MemoryTooSmall {
         /// Bytes needed.
@@ -118,15 +118,15 @@ pub enum LoadError {
     /// The command line cannot be given to the kernel.
     #[error("command line: expected {expected}, found {found}")]
     CommandLineInvalid {
-        /// What is accepted.
+        /// The accepted values.
         expected: String,
-        /// What was given.
+        /// The given value.
         found: String,
     },
     /// The device tree cannot be built.
     #[error("device tree: {reason}")]
     DeviceTree {
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// Guest memory cannot be written.

@@ -1,8 +1,8 @@
 //! Bringing kernels, payloads and initial RAM file systems into guest memory.
 //!
 //! Everything here is instruction-set neutral; kernel image headers and device trees belong to
-//! [`crate::boards`]. Files are hostile: every size, offset and address is checked, and what is
-//! refused is refused before memory is written.
+//! [`crate::boards`]. Files are hostile: every size, offset and address is checked, and a refusal
+//! comes before memory is written.
 
 /// Kernels look for an initial RAM file system within the first gibibyte of memory.
 pub const INITRAMFS_REACH_BYTES: u64 = 1 << 30;

@@ -1,4 +1,4 @@
-//! Where things go.
+//! Places in memory for the parts of a guest.
 
 use super::LoadError;
 use crate::memory::{GuestMemory, PAGE_BYTES};

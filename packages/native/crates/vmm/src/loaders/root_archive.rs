@@ -1,13 +1,13 @@
-//! What a guest's kernel needs to unpack an initial RAM file system, and whether it can.
+//! Estimates whether a guest's kernel can unpack an initial RAM file system.
 //!
 //! ```text
 //! "070701" or "070702" │ 13 numbers of 8 hexadecimal digits │ name, NUL, padded to 4 │ content, padded to 4
 //! ```
 //! The kernel unpacks it into a file system that may take half of the pages that are free when it is
-//! mounted, and has as many inodes as pages. What does not fit is left out, and the kernel goes on: so
-//! what cannot fit is refused here. The bound is a lower one: a kernel takes more for itself than its
-//! image says, and what is not known for certain is not counted. A root that fits is never refused, and
-//! the memory that a refusal names is enough; what is found out in the guest only, its kernel reports.
+//! mounted, and has as many inodes as pages. The kernel silently leaves out files that do not fit and
+//! continues, so an archive that cannot fit is refused here. The bound is a lower one: a kernel takes more
+//! memory than its image says, and only what is certain is counted. A root that fits is never refused, and
+//! the memory that a refusal names is enough; the guest's kernel reports all other cases.
 //!
 //! Source: Linux, `driver-api/early-userspace/buffer-format.rst`, `init/initramfs.c`, `mm/shmem.c`.
 
@@ -25,22 +25,21 @@ const PAGE: u64 = PAGE_BYTES as u64;
 /// Of each page of memory the kernel keeps a description, a 64th of it.
 const MEMORY_PER_DESCRIPTION: u64 = 64;
 const MEBIBYTE: u64 = 1 << 20;
-/// What a kernel takes before it unpacks that nothing says of it: as much as this, and a 64th of the
-/// memory. Nobody is refused for it, and the memory that a refusal names has it.
+/// Maximum memory that a kernel takes before it unpacks and that cannot be determined: this, and a 64th of
+/// the memory. It never causes a refusal, but the memory that a refusal names includes it.
 const MOST_UNSEEN_BYTES: u64 = 6 * MEBIBYTE;
 /// A kernel is not believed to take more than this beside its image.
 const MOST_MORE_BYTES: u64 = 64 * MEBIBYTE;
 
-/// What unpacking an archive takes at least.
+/// The minimum that unpacking an archive takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Needs {
     pages: u64,
     inodes: u64,
 }
 
-/// Refuses an initial RAM file system whose files cannot all be unpacked by a kernel of
-/// `kernel_bytes`, which takes `more_bytes` when it begins, in a machine of `memory_bytes`. What is
-/// compressed is let pass.
+/// Refuses an initial RAM file system whose files cannot all be unpacked by a kernel of `kernel_bytes`,
+/// which takes `more_bytes` at its start, in a machine of `memory_bytes`. Compressed archives are accepted.
 ///
 /// # Errors
 /// [`LoadError::RootTooLarge`], with the memory that is needed.
@@ -59,7 +58,7 @@ pub fn check_unpacks(
     let taken = kernel_bytes.saturating_add(archive.len() as u64);
     let free = memory_bytes - memory_bytes / MEMORY_PER_DESCRIPTION;
     let needed = half.saturating_mul(2).saturating_add(taken);
-    // What more the kernel takes is looked for only where it could matter.
+    // The kernel's further needs are looked up only if they could matter.
     if needed.saturating_add(MOST_MORE_BYTES) <= free {
         return Ok(());
     }
@@ -77,7 +76,7 @@ pub fn check_unpacks(
     })
 }
 
-/// Whether the kernel unpacks into a file system without a limit, because it is told of another root.
+/// Whether the kernel unpacks into a file system without a limit, because it has another root.
 fn is_unlimited(command_line: &str) -> bool {
     let value =
         |name: &str| command_line.split_whitespace().rev().find_map(|word| word.strip_prefix(name));

@@ -1,4 +1,4 @@
-//! Where the bytes of a kernel or file system come from.
+//! The source of a kernel or file system.
 
 use std::fs::File;
 use std::io::Read;
@@ -21,7 +21,7 @@ pub enum SourceError {
     Unreadable {
         /// The file.
         path: String,
-        /// What it said.
+        /// Its message.
         reason: String,
     },
     /// More bytes than are wanted.

@@ -1,4 +1,4 @@
-//! What a machine is made from.
+//! The configuration of a machine.
 
 use super::DescriptionInvalid;
 use super::memory_limits::{MAX_MEMORY_BYTES, MIN_MEMORY_BYTES};
@@ -18,7 +18,7 @@ use crate::time::Nanos;
 pub struct NetworkConfig {
     /// Its hardware address.
     pub address: [u8; 6],
-    /// Most bytes of a packet, 576 to 65535.
+    /// Maximum bytes of a packet, 576 to 65535.
     pub mtu: u16,
 }
 
@@ -35,7 +35,7 @@ impl Default for NetworkConfig {
 pub struct MachineConfig {
     /// The kernel or payload.
     pub kernel: Source,
-    /// How to take it.
+    /// Its form.
     pub form: PayloadForm,
     /// The initial RAM file system.
     pub initramfs: Option<Source>,
@@ -45,17 +45,17 @@ pub struct MachineConfig {
     pub engine: String,
     /// Guest memory in bytes, a multiple of the page size.
     pub memory_bytes: u64,
-    /// Where randomness comes from.
+    /// The source of randomness.
     pub seed: Seed,
     /// Wall-clock time at guest time zero, in nanoseconds since 1970.
     pub epoch_nanos: u64,
     /// Guest time between two samples of dirtied pages; 0: none are taken.
     pub sample_step_nanos: Nanos,
-    /// Bytes of events that the machine keeps for whoever asks late.
+    /// Bytes of events that the machine keeps for late readers.
     pub log_bytes: usize,
     /// The network interface; none: the machine has none.
     pub network: Option<NetworkConfig>,
-    /// How much of a kind the guest may say; the other kinds have their usual quota.
+    /// Quotas of some kinds of events; the other kinds have their defaults.
     pub quotas: Vec<(EventKind, Quota)>,
     /// Disks, in the order in which the guest is told of them.
     pub disks: Vec<DiskSpec>,
@@ -141,7 +141,7 @@ pub enum CreateError {
         least: u64,
         /// Most memory.
         most: u64,
-        /// What was asked for.
+        /// The requested value.
         found: u64,
     },
     /// Samples too close to each other.
@@ -149,7 +149,7 @@ pub enum CreateError {
     SampleStepInvalid {
         /// Shortest step.
         least: Nanos,
-        /// What was asked for.
+        /// The requested value.
         found: Nanos,
     },
     /// No engine of that name, or none that this host can use.
@@ -161,7 +161,7 @@ pub enum CreateError {
     /// A disk cannot be had.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// The guest cannot be started from what was given.
+    /// The guest cannot be started from the given files.
     #[error(transparent)]
     Load(#[from] LoadError),
 }

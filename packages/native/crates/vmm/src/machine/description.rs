@@ -1,5 +1,5 @@
-//! A machine as data: what builds it, what stands in its snapshots, and what a restore builds
-//! from.
+//! A machine as data: a new machine is built from it, snapshots contain it, and a restore builds
+//! from it.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ pub struct MemoryDescription {
     pub size_bytes: u64,
 }
 
-/// A machine without what it starts from and without its state.
+/// A machine without its payload and its state.
 ///
 /// ```
 /// use stillpoint_vmm::machine::MachineDescription;
@@ -55,7 +55,7 @@ pub struct MachineDescription {
     pub memory: MemoryDescription,
     /// Devices, in the order in which the guest is told of them.
     pub devices: Vec<DeviceDescription>,
-    /// Where randomness began; `None` if nobody wrote it down. A renewal begins anew.
+    /// The seed of its randomness; `None` if it was not recorded. A renewal reseeds it.
     pub seed: Option<Seed>,
     /// Wall-clock time at guest time zero, in nanoseconds since 1970.
     pub epoch_nanos: u64,
@@ -65,12 +65,12 @@ pub struct MachineDescription {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("machine: {}", problems.join("; "))]
 pub struct DescriptionInvalid {
-    /// What was expected and what was found, each with its place.
+    /// The expected and the found values, each with its place.
     pub problems: Vec<String>,
 }
 
 impl MachineDescription {
-    /// Refuses what this build cannot make on `board`.
+    /// Refuses a machine that this build cannot make on `board`.
     ///
     /// # Errors
     /// [`DescriptionInvalid`] with all problems.
@@ -134,7 +134,7 @@ impl MachineDescription {
     }
 
     fn making(&self) -> Making {
-        // Of a restored machine the saved state says how its randomness goes on.
+        // The saved state of a restored machine continues its randomness.
         let seed = self.seed.unwrap_or(Seed::Fixed([0; 32]));
         Making { seed, epoch_nanos: self.epoch_nanos }
     }
@@ -203,7 +203,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a snapshot claims: refused, or a machine that can be made.
+        /// Any description in a snapshot is refused, or can be built.
         #[test]
         fn any_description_is_refused_or_made(
             base in any::<u64>(),

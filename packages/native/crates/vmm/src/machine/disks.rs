@@ -21,13 +21,13 @@ pub enum AttachError {
     SlotUnknown {
         /// Slots that there are.
         expected: usize,
-        /// The slot asked for.
+        /// The requested slot.
         found: String,
     },
     /// A disk is in the slot.
     #[error("slot {found}: expected an empty one, found disk {holder:?} in it; a disk stays")]
     SlotTaken {
-        /// The slot asked for.
+        /// The requested slot.
         found: usize,
         /// The disk in it.
         holder: String,

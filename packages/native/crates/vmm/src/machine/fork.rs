@@ -10,7 +10,7 @@ pub enum ForkError {
     /// The engine failed before.
     #[error("the machine has faulted ({message}) and cannot be forked")]
     MachineFaulted {
-        /// Why.
+        /// The reason.
         message: String,
     },
     /// The engine fails to be copied.
@@ -29,8 +29,8 @@ impl ForkError {
 }
 
 impl Machine {
-    /// An independent machine in the same state. It shares memory copy-on-write, so it costs
-    /// tables and not memory; its events go on with the next `seq`, the ones so far are shared.
+    /// An independent machine in the same state. It shares memory copy-on-write, so a fork copies
+    /// tables and no memory. Its events continue with the next `seq`, and earlier ones are shared.
     ///
     /// # Errors
     /// [`ForkError`] if the engine has failed.

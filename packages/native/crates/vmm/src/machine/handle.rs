@@ -42,15 +42,15 @@ impl MachineHandle {
         self.shared.raised.notify_all();
     }
 
-    /// Ends the machine's sleep, or the next one before it begins, and nothing else: a run goes on and
-    /// looks whether there is something for the guest.
+    /// Ends the machine's present or next sleep, and nothing else: a run continues and checks for
+    /// input to the guest.
     pub fn wake(&self) {
         self.shared.woken.store(true, Ordering::Release);
         let _gate = self.shared.gate.lock().unwrap_or_else(PoisonError::into_inner);
         self.shared.raised.notify_all();
     }
 
-    /// Whether an interruption was asked for and has not ended a run yet.
+    /// Whether an interruption was requested and has not ended a run yet.
     pub fn is_interrupted(&self) -> bool {
         self.shared.interrupt.load(Ordering::Acquire)
     }
@@ -64,7 +64,7 @@ impl MachineHandle {
         self.shared.now.store(now, Ordering::Relaxed);
     }
 
-    /// Whether an interruption was asked for; asks no longer afterwards.
+    /// Whether an interruption was requested; clears the request.
     pub(super) fn take_interrupt(&self) -> bool {
         self.shared.interrupt.swap(false, Ordering::AcqRel)
     }

@@ -1,4 +1,4 @@
-//! What the host tells the guest, recorded as events.
+//! The host's input to the guest, recorded as events.
 
 use super::Machine;
 use crate::control::{EncodeError, HostFrame, clock_set_by, is_host_frame};
@@ -16,19 +16,19 @@ pub enum InputError {
     /// The bytes are no frame that a host sends.
     #[error("control port: expected one whole frame of the host's, found {found}")]
     FrameInvalid {
-        /// What the bytes are.
+        /// The form of the bytes.
         found: String,
     },
-    /// What the machine is to become is not said as it must be.
+    /// The renewal is invalid.
     #[error(transparent)]
     RenewalInvalid(#[from] RenewalInvalid),
     /// There is no such port for host input.
     #[error("serial port {found}: expected 0, the console")]
     PortUnknown {
-        /// The port asked for.
+        /// The requested port.
         found: u32,
     },
-    /// The guest has not yet taken what it was given before.
+    /// The guest has not yet taken earlier input.
     #[error("{found} bytes of input: the port has room for {expected}; let the guest run first")]
     InputFull {
         /// Bytes that fit.
@@ -131,11 +131,11 @@ impl Machine {
         Ok(self.record(InputKind::Withheld, port, Vec::new()))
     }
 
-    /// Makes the machine, at this moment, another one than those that it was forked or restored
-    /// with: its entropy device and the engine's randomness begin anew, the guest's kernel is told
-    /// that the machine is of another generation and reseeds itself, and the hardware clock shows
-    /// the given time. Devices that the machine does not have are not renewed. Returns the `seq` of
-    /// the `HostInput` that records it.
+    /// Makes the machine, at this moment, distinct from those that it was forked or restored with:
+    /// its entropy device and the engine's random numbers are reseeded, the guest's kernel gets a
+    /// new generation identifier and reseeds itself, and the hardware clock is set to the given
+    /// time. Devices that the machine does not have are not renewed. Returns the `seq` of the
+    /// `HostInput` that records it.
     ///
     /// # Errors
     /// [`InputError::MachineEnded`]; nothing has changed then.
@@ -178,8 +178,8 @@ impl Machine {
 
     /// Has the guest at the moment at which the host does something to it.
     pub(super) fn settle_moment(&mut self) {
-        // What devices have to do at this moment comes before input at this moment, whether or
-        // not the run that led here had come to it.
+        // Work of devices that is due at this moment comes before input at this moment, whether or
+        // not the last run had come to it.
         self.platform.tick();
         // It may end the guest's wait.
         self.wakes_at = None;

@@ -9,11 +9,10 @@ use crate::memory::MemoryError;
 use crate::state::StateWriter;
 use crate::time::Nanos;
 
-/// What a guest is in the middle of: what its events so far say together, for whoever has not seen
-/// them.
+/// The guest's present activity, derived from its events, for a reader that has not seen them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Activity {
-    /// Whether it waits for an interrupt: of `GuestIdle` and `GuestBusy`, the first came last.
+    /// Whether it waits for an interrupt: the last of `GuestIdle` and `GuestBusy` was `GuestIdle`.
     pub is_idle: bool,
     /// Whether the agent has frozen the workload, and not thawed it since.
     pub is_frozen: bool,
@@ -21,7 +20,7 @@ pub struct Activity {
     pub working_devices: Vec<String>,
     /// Listeners that are open, oldest first, as far as they are remembered.
     pub open_listeners: Vec<OpenListener>,
-    /// How many TCP connections are open, as far as they are known.
+    /// Number of open TCP connections, as far as they are known.
     pub connections_open: u64,
 }
 
@@ -34,7 +33,7 @@ pub enum InspectError {
     /// The engine has no such register.
     #[error("register {found}: expected one of those that the engine lists")]
     RegisterUnknown {
-        /// The name asked for.
+        /// The requested name.
         found: String,
     },
 }
@@ -50,9 +49,9 @@ impl InspectError {
 }
 
 impl Machine {
-    /// The BLAKE3 of the whole machine state: processor, devices, memory, clock, and what was
-    /// written to disks that are no volumes. Equal for equal
-    /// states, however they came about. Costs what changed since the last call.
+    /// The BLAKE3 of the whole machine state: processor, devices, memory, clock, and the writes to
+    /// disks that are not volumes. Equal states have equal digests, however they came about. The
+    /// cost depends on the changes since the last call.
     ///
     /// # Errors
     /// [`InspectError`] if the snapshot that the machine was restored from cannot be read.
@@ -68,7 +67,7 @@ impl Machine {
         Ok(*blake3::hash(&state.finish()).as_bytes())
     }
 
-    /// What the guest is in the middle of now.
+    /// The guest's present activity.
     pub fn activity(&self) -> Activity {
         Activity {
             is_idle: self.idle,
@@ -123,7 +122,7 @@ impl Machine {
         self.platform.memory.own_bytes() + self.platform.disks.own_bytes()
     }
 
-    /// Bytes of guest memory that are there at all: own, shared, or in a snapshot.
+    /// Bytes of guest memory that exist: own, shared, or in a snapshot.
     pub fn present_bytes(&self) -> u64 {
         self.platform.memory.present_bytes()
     }
@@ -142,8 +141,8 @@ impl Machine {
     /// Has the snapshot's bytes of these pages read and verified before the guest asks.
     ///
     /// # Errors
-    /// [`InspectError::Memory`] at the first that is outside memory or cannot be had; the machine
-    /// goes on all the same.
+    /// [`InspectError::Memory`] at the first page that is outside memory or cannot be read; the
+    /// machine remains usable.
     pub fn prefetch(&self, pages: &[u64]) -> Result<(), InspectError> {
         for page in pages {
             self.platform.memory.prefetch(*page)?;
@@ -184,7 +183,7 @@ impl Machine {
         exit
     }
 
-    /// Records an event of the host's making at this moment, such as what a plug-in defines.
+    /// Records an event of the host's at this moment, such as one that a plug-in defines.
     pub fn emit(&mut self, body: EventBody) -> u64 {
         let seq = self.next_seq();
         self.platform.emit(body);

@@ -50,7 +50,7 @@ pub(crate) struct Written {
     pub(crate) disks: Vec<PageSet>,
 }
 
-/// Where a machine's memory and disks may differ from a snapshot's.
+/// The pages and blocks in which a machine may differ from a snapshot.
 #[derive(Clone)]
 pub(crate) struct Difference {
     /// Pages that the machine has written since then.
@@ -67,10 +67,10 @@ struct Known {
 
 type Board = Arc<Mutex<Vec<Known>>>;
 
-/// What a machine knows of snapshots.
+/// The snapshots that a machine knows.
 pub(crate) struct Lineages {
     own: Vec<Known>,
-    /// What forks of this machine were captured to; they write it themselves.
+    /// The captures of this machine's forks, which the forks add themselves.
     of_forks: Board,
     /// The same of the machines that this one descends from, nearest first, up to where it left.
     of_relatives: Vec<(Board, Mark)>,
@@ -89,7 +89,7 @@ fn read(board: &Board) -> MutexGuard<'_, Vec<Known>> {
 }
 
 impl Lineages {
-    /// Of a machine that was made anew.
+    /// The lineages of a new machine.
     pub(crate) fn new() -> Self {
         Self { own: Vec::new(), of_forks: Board::default(), of_relatives: Vec::new() }
     }
@@ -109,8 +109,8 @@ impl Lineages {
         Self { own: self.own.clone(), of_forks: Board::default(), of_relatives }
     }
 
-    /// Remembers a capture of this moment; `now` is a mark of it, and `written_since` says which
-    /// pages were written since a mark. A machine that this one was forked from is told, too.
+    /// Remembers a capture of this moment; `now` is its mark, and `written_since` returns the pages
+    /// written since a mark. The machine that this one was forked from learns of it too.
     pub(crate) fn captured(
         &mut self,
         lineage: &Lineage,
@@ -126,7 +126,7 @@ impl Lineages {
         remember(&mut self.own, Known { lineage: lineage.clone(), difference });
     }
 
-    /// Where memory may differ from the snapshot of that identity.
+    /// The pages in which memory may differ from the snapshot with that identity.
     ///
     /// # Errors
     /// The identities of those that are known, if this one is not.
@@ -134,7 +134,7 @@ impl Lineages {
         let mut known = self.own.clone();
         known.extend(read(&self.of_forks).iter().cloned());
         for (board, left_at) in &self.of_relatives {
-            // A sibling that left later knows nothing of what this machine's side did before that.
+            // A sibling that left later does not know the earlier captures on this machine's side.
             let earlier = |known: &&Known| known.difference.since <= *left_at;
             known.extend(read(board).iter().filter(earlier).cloned());
         }

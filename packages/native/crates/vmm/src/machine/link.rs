@@ -26,7 +26,7 @@ impl Machine {
         Some((options.address, options.mtu))
     }
 
-    /// Whether the guest has ever sent a packet of version 6 of the Internet protocol.
+    /// Whether the guest has ever sent an IPv6 packet.
     pub fn has_version_6(&self) -> bool {
         self.platform.interface().is_some_and(|interface| interface.has_version_6())
     }
@@ -40,7 +40,7 @@ impl Machine {
         self.platform.interface().map(reset).unwrap_or_default()
     }
 
-    /// How many TCP connections the guest has, as its frames tell.
+    /// Number of the guest's TCP connections, according to its frames.
     pub fn connections(&self) -> usize {
         self.platform.interface().map_or(0, |interface| interface.connections().len())
     }
@@ -54,7 +54,7 @@ impl Machine {
     pub fn send_frames(&mut self, frames: &[u8]) -> Result<u64, InputError> {
         let each = frames_of(frames)?;
         self.ready_for_input()?;
-        // As in a run: what is due at this moment, the sample too, comes before the frames.
+        // As in a run: all work due at this moment, including the sample, comes before the frames.
         self.take_sample();
         for frame in each {
             match self.platform.accept_frame(frame) {
@@ -71,7 +71,7 @@ impl Machine {
         Ok(seq)
     }
 
-    /// Lets the link take what the guest has sent, and give what there is for the guest.
+    /// Passes the guest's frames to the link, and the link's frames to the guest.
     pub(super) fn exchange(&mut self) {
         let Some(link) = &mut self.link else { return };
         let now = self.platform.now;
@@ -106,7 +106,7 @@ struct Port<'a> {
 }
 
 impl Port<'_> {
-    /// Records what was given and is not recorded yet; whether anything was given at all.
+    /// Records input that is not recorded yet; returns whether there was any.
     fn record(&mut self) -> bool {
         let data = std::mem::take(&mut self.given);
         if !data.is_empty() {

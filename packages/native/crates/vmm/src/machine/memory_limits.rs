@@ -1,4 +1,4 @@
-//! How much memory a machine may have.
+//! Limits of a machine's memory.
 
 /// Least memory of a machine.
 pub const MIN_MEMORY_BYTES: u64 = 1 << 20;

@@ -82,13 +82,13 @@ pub struct Machine {
     life: Life,
     /// The guest waits, and `GuestIdle` has been said.
     idle: bool,
-    /// When the wait ends by itself, as of the last run; `None`: not known.
+    /// When the wait ends without input, as of the last run; `None` if unknown.
     wakes_at: Option<Nanos>,
     /// Guest time that was waited away in this machine's runs.
     waited_nanos: Nanos,
     /// First event that the sink of runs has not seen.
     delivered: u64,
-    /// What the machine was made from, for snapshots to say.
+    /// The origin of the machine, for snapshots.
     origin: Origin,
     /// The snapshots that memory can be described against.
     lineages: Lineages,
@@ -239,7 +239,7 @@ impl Machine {
         self.handle.clone()
     }
 
-    /// What the machine was made from.
+    /// The origin of the machine.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
@@ -260,7 +260,7 @@ impl Machine {
         &self.lineages
     }
 
-    /// Remembers a capture of this moment, and begins to count what is written after it.
+    /// Remembers a capture of this moment, and begins to track later writes.
     pub(crate) fn remember_capture(&mut self, lineage: &Lineage) {
         let (memory, disks) = (&mut self.platform.memory, &mut self.platform.disks);
         let now = memory.mark();
@@ -288,14 +288,14 @@ impl Drop for Machine {
     }
 }
 
-/// Why the parts of a snapshot are no machine.
+/// Why the parts of a snapshot do not make a machine.
 #[derive(Debug)]
 pub(crate) enum RestoredInvalid {
     /// The engine panicked over its state.
     EngineFailed,
-    /// Saved state is not what it says.
+    /// Saved state is invalid.
     State(StateError),
-    /// What is described cannot be built.
+    /// The description cannot be built.
     Description(DescriptionInvalid),
 }
 
@@ -311,7 +311,7 @@ impl From<DescriptionInvalid> for RestoredInvalid {
     }
 }
 
-/// What a snapshot gives for a machine.
+/// The parts of a machine in a snapshot.
 pub(crate) struct Restored {
     pub(crate) engine: Box<dyn Engine>,
     pub(crate) memory: Box<dyn GuestMemory>,

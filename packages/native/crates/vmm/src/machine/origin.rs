@@ -1,10 +1,10 @@
-//! What a machine says about its making, in snapshots and to whoever asks.
+//! The origin of a machine, for snapshots and other readers.
 
 use serde::{Deserialize, Serialize};
 
 use super::MachineDescription;
 
-/// What a machine was made from.
+/// The origin of a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Origin {

@@ -1,11 +1,11 @@
 //! Running a machine again as it was run before: its host's input comes from the recording.
 //!
-//! Whatever the host gave to a guest is a `HostInput` of its timeline, with the moment at which the
-//! guest was given it: guest time, and between which events. Everything else follows from the
-//! machine, so a machine in the same state that is given the same at the same moments is the same
-//! machine afterwards, however its run was cut, paced or watched. Disks that came late come again,
-//! from the files that they came from; what these hold has to be what they held. A volume is no such
-//! file. A disk that failed fails again where it did, and no file is asked there.
+//! All input from the host to a guest is a `HostInput` of its timeline, with the moment at which the guest
+//! got it: guest time, and the place among the events. Everything else follows from the machine, so a
+//! machine in the same state that gets the same input at the same moments is the same machine afterwards,
+//! however its run was cut, paced or watched. Disks that were attached are attached again, from their
+//! files, which must have the same content. Volumes cannot be attached again. A disk that failed fails
+//! again at the same place, without accessing its file.
 
 use super::{InputError, Machine, RunUntil};
 use crate::devices::Renewal;
@@ -30,7 +30,7 @@ pub enum ReplayError {
     Unreadable {
         /// The input's number.
         seq: u64,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
     /// The machine takes the input as it did not when it was recorded.
@@ -38,7 +38,7 @@ pub enum ReplayError {
     Refused {
         /// The input's number.
         seq: u64,
-        /// Why.
+        /// The reason.
         reason: InputError,
     },
     /// A disk that was put into a slot cannot be put there as it was.
@@ -48,10 +48,10 @@ pub enum ReplayError {
         seq: u64,
         /// The disk.
         disk: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The machine is another one than that of the recording, or its engine is not deterministic.
+    /// The machine is not that of the recording, or its engine is not deterministic.
     #[error(
         "expected to stand before event {expected_seq} at {expected_nanos} ns as when it was \
          recorded, found event {found_seq} at {found_nanos} ns: the machine differs"
@@ -69,12 +69,12 @@ pub enum ReplayError {
 }
 
 impl Machine {
-    /// Runs the machine through `events`, a recording of it or of a machine in the same state from
-    /// here on: gives it the input that is among them, each at its moment, and stands behind the
-    /// last input. What disks failed at they fail at again, from here to the recording's end. Run on from there, to the moment at which the recording ends.
+    /// Runs the machine through `events`, a recording of it or of a machine in the same state: gives it the
+    /// recorded input, each at its moment, and stops after the last input. Recorded disk failures are
+    /// repeated until the recording's end. Run the machine from there to the end of the recording.
     ///
     /// # Errors
-    /// [`ReplayError`]; the machine stands where it went wrong.
+    /// [`ReplayError`]; the machine stands where the error occurred.
     pub fn replay<'a>(
         &mut self,
         events: impl IntoIterator<Item = &'a Event>,
@@ -90,7 +90,7 @@ impl Machine {
                 self.run_to(event.seq, event.at_nanos)?;
                 self.repeat_disk(event)?;
             } else if let EventBody::NetworkRefused { .. } = &event.body {
-                // What the host alone has said has its place between what the guest says.
+                // Events of the host alone have their place among the guest's events.
                 self.run_to(event.seq, event.at_nanos)?;
                 self.emit(event.body.clone());
             }
@@ -153,7 +153,7 @@ impl Machine {
         })
     }
 
-    /// Gives the guest again what it was given, as `HostInput` number `seq` recorded it.
+    /// Repeats the guest's input that `HostInput` number `seq` recorded.
     fn repeat_input(
         &mut self,
         seq: u64,

@@ -1,10 +1,10 @@
-//! The run loop: lends the platform to the engine, and does between two instructions what is due.
+//! The run loop: lends the platform to the engine, and between two instructions does the work that is
+//! due.
 //!
-//! Everything that the guest can notice happens at a guest time, in this order: devices whose
-//! time has come are ticked, the sample that is due is taken, frames go between the guest and its
-//! link, instructions are executed. A run
-//! can end before any of these at a moment that depends on the host, and the next one goes on
-//! there: cutting a run in pieces changes nothing.
+//! Everything that the guest can notice happens at a guest time, in this order: devices that are due
+//! are ticked, the sample that is due is taken, frames pass between the guest and its link,
+//! instructions are executed. A run can end before any of these at a moment that depends on the host,
+//! and the next run continues there: cutting a run in pieces changes nothing.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -20,25 +20,25 @@ const SLICE_NANOS: Nanos = 1_000_000;
 /// Events handed to a sink at once.
 const BATCH_EVENTS: usize = 1024;
 
-/// When waiting is over in host time.
+/// The cost of a wait in host time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Pace {
     /// A guest that waits costs no host time.
     #[default]
     Unpaced,
-    /// A guest that waits, waits: as long in host time as in guest time. A wait of
-    /// more than a millisecond ends the run as an interrupt does, for whoever runs the guest to let it
-    /// wait ([`Machine::let_pass`]) and go on.
+    /// A wait takes as long in host time as in guest time. A wait of more than a millisecond ends the
+    /// run as an interrupt does, so that the caller can let the guest wait ([`Machine::let_pass`]) and
+    /// continue.
     HostTime,
-    /// Whoever runs the guest sees to its pace, and lets it wait outside of runs: none of its waits
-    /// takes host time.
+    /// The caller controls the pace, and lets the guest wait outside of runs: none of its waits takes
+    /// host time.
     Live,
 }
 
 /// The longest wait of a guest that a run with [`Pace::HostTime`] sleeps through.
 const SLEPT_NANOS: Nanos = 1_000_000;
 
-/// When a run is to end. With nothing set it ends with the guest.
+/// The end of a run. With no condition set it ends with the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RunUntil {
     /// At the first event of these kinds.
@@ -54,13 +54,12 @@ pub struct RunUntil {
 /// Why a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stop {
-    /// An event of the kinds asked for: the guest stands right behind the instruction that
-    /// caused it.
+    /// An event of the requested kinds: the guest stands right behind the instruction that caused it.
     Event {
         /// The first such event.
         seq: u64,
     },
-    /// Guest time reached the moment asked for.
+    /// Guest time reached the requested moment.
     Time,
     /// The budget is used up.
     Budget,
@@ -76,12 +75,12 @@ pub enum Stop {
         /// The firmware interface's reason code.
         reason: u32,
     },
-    /// The engine cannot go on.
+    /// The engine cannot continue.
     Fault {
-        /// Why.
+        /// The reason.
         message: String,
     },
-    /// Another thread asked for it.
+    /// Another thread requested it.
     Interrupted,
     /// Guest time reached [`HORIZON_NANOS`].
     Horizon,
@@ -142,7 +141,7 @@ impl Machine {
         stop
     }
 
-    /// Lets other machines with this memory have what the engine derived from it.
+    /// Leaves data that the engine derived to other machines with this memory.
     pub(super) fn leave_derived(&mut self) {
         let (engine, memory) = (&mut self.engine, self.platform.memory.as_mut());
         let left = catch_unwind(AssertUnwindSafe(|| engine.leave_derived(memory, false)));
@@ -188,7 +187,7 @@ impl Machine {
                 .min(self.platform.next_deadline().unwrap_or(Nanos::MAX))
                 .min(self.link_deadline().unwrap_or(Nanos::MAX).max(now + 1))
                 .min(now.saturating_add(SLICE_NANOS));
-            // A guest that waited is asked whether it still does.
+            // Checks whether a guest that waited still does.
             let limit = if self.idle { now } else { limit };
             match self.lend(limit) {
                 Exit::Idle { wake_at } => {
@@ -292,8 +291,8 @@ impl Machine {
             // The run may end at this event, before any time passes.
             return None;
         }
-        // Who talks with the guest does so in host time: a wait that cost none would let the guest give
-        // up on peers that have had no time to answer.
+        // Peers of the guest live in host time: a wait that took none would let the guest give up on
+        // them before they had time to answer.
         let expecting = self.expecting();
         let (sleeps, may_be_woken) = match run.pace {
             Pace::Unpaced => (expecting == Expecting::Bytes, expecting == Expecting::Bytes),
@@ -343,8 +342,8 @@ impl Machine {
         self.waited_nanos
     }
 
-    /// Lets a guest that waits go on waiting until `at_nanos`, and no longer than it waits by
-    /// itself. Nothing is executed and nothing happens: whatever comes now comes at that moment.
+    /// Lets a waiting guest wait until `at_nanos`, but no longer than it would without input. No
+    /// instruction is executed; input that comes now comes at that moment.
     pub fn let_pass(&mut self, at_nanos: Nanos) {
         let Some(until) = self.waits_until() else { return };
         let target = at_nanos.min(until).min(HORIZON_NANOS);

@@ -1,9 +1,9 @@
 //! Counting the pages that the guest dirties, at fixed steps of guest time.
 //!
-//! A sample is an event if pages were dirtied, or if the sample before was one with pages: so a
-//! rate's fall to zero is seen, and a guest that does nothing is not disturbed. The steps are
-//! multiples of guest time, and what was dirtied since the last one is part of a machine's saved
-//! state: samples are the same however a run is cut, captured or forked.
+//! A sample is an event if pages were dirtied, or if the previous sample had pages: so a rate's
+//! fall to zero is visible, and an inactive guest causes no events. The steps are multiples of
+//! guest time, and the count since the last one is part of a machine's saved state: samples are the
+//! same however a run is cut, captured or forked.
 
 use crate::memory::{GuestMemory, Mark};
 use crate::state::{StateError, StateReader, StateWriter};
@@ -17,7 +17,7 @@ pub(super) struct Sampler {
     step: Nanos,
     next_at: Nanos,
     mark: Mark,
-    /// Pages dirtied since the last sample but before the mark: what a restored machine brings.
+    /// Pages dirtied since the last sample but before the mark, from a restored machine.
     carried: Vec<u32>,
     last_had_pages: bool,
 }
@@ -28,12 +28,12 @@ impl Sampler {
         Self { step, next_at, mark: memory.mark(), carried: Vec::new(), last_had_pages: false }
     }
 
-    /// When the next sample is due.
+    /// The time of the next sample.
     pub(super) fn next_at(&self) -> Nanos {
         self.next_at
     }
 
-    /// Whether the next sample will be an event even if the guest does nothing until then.
+    /// Whether the next sample will be an event even if the guest is inactive until then.
     pub(super) fn is_pending(&self, memory: &dyn GuestMemory) -> bool {
         self.step != 0 && (self.last_had_pages || self.count(memory) > 0)
     }

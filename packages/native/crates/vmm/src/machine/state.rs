@@ -7,10 +7,10 @@ use crate::state::{Sections, StateError, StateReader, StateVersions, StateWriter
 
 /// The processor's state.
 pub(crate) const ENGINE: &str = "engine";
-/// What the machine is in the middle of.
+/// The section of the machine's progress.
 pub(crate) const PROGRESS: &str = "progress";
 
-/// What a machine is in the middle of.
+/// The progress of a machine.
 pub(super) struct Progress {
     pub(super) idle: bool,
     pub(super) life: Life,
@@ -29,7 +29,7 @@ impl Machine {
         sections
     }
 
-    /// Appends whether the guest waits or has ended, and what the sampler has counted.
+    /// Appends whether the guest waits or has ended, and the sampler's counts.
     fn save_progress(&self, state: &mut StateWriter) {
         state.bool(self.idle);
         match &self.life {

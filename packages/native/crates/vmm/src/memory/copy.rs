@@ -41,8 +41,7 @@ impl PagedMemory {
         }
     }
 
-    /// Copies guest memory into `into`, on behalf of the host: the machine goes on whatever the
-    /// outcome.
+    /// Copies guest memory into `into`, on behalf of the host: a failure does not stop the machine.
     ///
     /// # Errors
     /// [`MemoryError`] if any byte is outside memory or cannot be had.
@@ -56,7 +55,7 @@ impl PagedMemory {
             let address = self.readable(((at - self.base) / PAGE) as usize)?;
             let (head, tail) = rest.split_at_mut(take);
             // SAFETY: `readable` gives a whole page, `take` stays inside it, and `head` is an exclusive
-            // reference, which nothing of guest memory is lent as.
+            // reference, so it does not overlap guest memory.
             unsafe {
                 std::ptr::copy_nonoverlapping(
                     address.as_ptr().add(offset),
@@ -70,8 +69,7 @@ impl PagedMemory {
         Ok(())
     }
 
-    /// Copies `from` into guest memory, on behalf of the host: the machine goes on whatever the
-    /// outcome.
+    /// Copies `from` into guest memory, on behalf of the host: a failure does not stop the machine.
     ///
     /// # Errors
     /// [`MemoryError`] if any byte is outside memory, a page cannot be had or none is left;

@@ -6,16 +6,16 @@ pub enum MemoryError {
     /// No memory there.
     #[error("guest-physical address {gpa:#x} + {len} is outside memory [{base:#x}, {end:#x})")]
     OutOfRange {
-        /// First address asked for.
+        /// First address of the access.
         gpa: u64,
-        /// Bytes asked for.
+        /// Bytes of the access.
         len: u64,
         /// First address of memory.
         base: u64,
         /// One past the last address of memory.
         end: u64,
     },
-    /// A chunk of a snapshot's memory is not what was captured.
+    /// A chunk of a snapshot's memory differs from the captured one.
     #[error(
         "snapshot memory {file}, chunk {chunk} (bytes {offset} to {}): expected BLAKE3 {expected}, \
          found {found}; the file was changed after the capture: restore from another copy",
@@ -32,7 +32,7 @@ pub enum MemoryError {
         len: u64,
         /// Digest that was recorded at the capture.
         expected: String,
-        /// Digest of what the file holds.
+        /// Digest of the file's content.
         found: String,
     },
     /// A chunk of a snapshot's memory cannot be read.
@@ -46,7 +46,7 @@ pub enum MemoryError {
         offset: u64,
         /// Bytes in the chunk.
         len: u64,
-        /// What the operating system said.
+        /// The operating system's message.
         reason: String,
     },
     /// No page is left for this guest.

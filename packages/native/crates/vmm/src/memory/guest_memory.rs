@@ -1,4 +1,4 @@
-//! What a machine asks of its memory, however it is kept.
+//! A machine's interface to its memory, for all implementations.
 
 use std::any::Any;
 use std::ptr::NonNull;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::hash::{PAGES_HASHED_TOGETHER, hash_of_page, hash_of_pages, zero_pages_hash};
 use super::{Derived, KeptPage, Mark, MemoryError, PAGE, PAGE_BYTES, PageSet, PageTable};
 
-/// Where the pages that a restored memory has not written come from: a verified snapshot.
+/// The source of pages that a restored memory has not written: a verified snapshot.
 pub trait PageImage: Send + Sync {
     /// The verified bytes of guest page number `page`, good while the image lives and never
     /// changed.
@@ -22,16 +22,16 @@ pub trait PageImage: Send + Sync {
     /// The table of a paged memory that has written nothing yet.
     fn table(&self) -> PageTable;
 
-    /// What was derived from the pages of the memories that are restored from this image.
+    /// Data derived from the pages of the memories that are restored from this image.
     fn derived(&self) -> &Arc<Derived>;
 }
 
 /// The memory of one machine: one range of guest-physical addresses.
 ///
 /// [`PagedMemory`](super::PagedMemory) keeps it as pages that machines share; an engine that needs
-/// one host mapping for the range brings an implementation of its own, and says so in
-/// [`Engine::memory`](crate::engine::Engine::memory). What the module says of host pointers holds
-/// for every implementation: they are good while [`Self::generation`] stands still.
+/// one host mapping for the range has its own implementation, and returns it from
+/// [`Engine::memory`](crate::engine::Engine::memory). The module's rules for host pointers hold for
+/// every implementation: they are valid while [`Self::generation`] does not change.
 pub trait GuestMemory: Send + Sync {
     /// First guest-physical address.
     fn base(&self) -> u64;
@@ -50,17 +50,17 @@ pub trait GuestMemory: Send + Sync {
         gpa >= self.base() && gpa.checked_add(len as u64).is_some_and(|last| last <= end)
     }
 
-    /// Changes whenever a pointer that was handed out before is no longer good for what it was
-    /// handed out for: a page was replaced, shared, or its dirty mark cleared.
+    /// Changes whenever an earlier pointer is no longer valid for its purpose: a page was replaced,
+    /// shared, or its dirty mark cleared.
     fn generation(&self) -> u64;
 
-    /// Why the last page could not be had, if that was not for its address. Stays: a machine
-    /// whose memory failed executes no further.
+    /// Why the last page could not be returned, unless its address was invalid. Stays set: a
+    /// machine whose memory failed executes no further.
     fn failure(&self) -> Option<&MemoryError>;
 
-    /// The host address of the page that holds `gpa`, good for reading 4 KiB, aligned to as much.
+    /// The host address of the page that holds `gpa`, valid for reading 4 KiB, aligned to 4 KiB.
     /// May point to a page shared with other machines: never write through it. `None` outside
-    /// memory, or, when [`Self::failure`] says so, because the content cannot be had.
+    /// memory or, if [`Self::failure`] is set, because the content cannot be read.
     fn page_for_read(&mut self, gpa: u64) -> Option<NonNull<u8>>;
 
     /// The same, good for writing, too; marks the page dirty. Pointers that were handed out for
@@ -87,15 +87,13 @@ pub trait GuestMemory: Send + Sync {
     /// which is then also [`Self::failure`]; nothing is copied then.
     fn write(&mut self, gpa: u64, from: &[u8]) -> Result<(), MemoryError>;
 
-    /// Copies guest memory into `into`, on behalf of the host: the machine goes on whatever the
-    /// outcome.
+    /// Copies guest memory into `into`, on behalf of the host: a failure does not stop the machine.
     ///
     /// # Errors
     /// [`MemoryError`] if any byte is outside memory or cannot be had.
     fn peek(&mut self, gpa: u64, into: &mut [u8]) -> Result<(), MemoryError>;
 
-    /// Copies `from` into guest memory, on behalf of the host: the machine goes on whatever the
-    /// outcome.
+    /// Copies `from` into guest memory, on behalf of the host: a failure does not stop the machine.
     ///
     /// # Errors
     /// [`MemoryError`] if any byte is outside memory, a page cannot be had or none is left;
@@ -115,7 +113,7 @@ pub trait GuestMemory: Send + Sync {
     /// Bytes that closing this machine alone would give back.
     fn own_bytes(&self) -> u64;
 
-    /// Bytes of guest memory that are there at all: own, shared or in a snapshot.
+    /// Bytes of guest memory that exist: own, shared or in a snapshot.
     fn present_bytes(&self) -> u64;
 
     /// Begins a new stretch of dirty tracking, and a new generation, so that the next write to each
@@ -170,10 +168,10 @@ pub trait GuestMemory: Send + Sync {
         Ok(*hasher.finalize().as_bytes())
     }
 
-    /// The family's place for what is derived from its pages.
+    /// The family's store for data derived from its pages.
     fn derived(&self) -> &Derived;
 
-    /// Whether the family has, or can still have, another memory than this one.
+    /// Whether the family has, or can still get, another memory.
     fn has_family(&self) -> bool;
 
     /// This memory as the kind that it is, for the engine that made it and executes from more than
@@ -182,7 +180,7 @@ pub trait GuestMemory: Send + Sync {
         None
     }
 
-    /// Keeps the page at `gpa`, so that what is derived from it can be found again by its address.
+    /// Keeps the page at `gpa`, so that data derived from it can be found again by its address.
     /// `None` for a page that no other memory can have.
     fn keep_page(&mut self, gpa: u64, to_be_forked: bool) -> Option<KeptPage> {
         let _ = (gpa, to_be_forked);

@@ -55,8 +55,8 @@ fn zero_leaf_hash() -> &'static Hash {
 }
 
 impl PagedMemory {
-    /// The BLAKE3 of the whole content. Costs what was written since the last call. Begins a new
-    /// generation.
+    /// The BLAKE3 of the whole content. The cost depends on the writes since the last call. Begins
+    /// a new generation.
     ///
     /// # Errors
     /// [`MemoryError`] if the snapshot that the memory was restored from can no longer be read.
@@ -66,7 +66,7 @@ impl PagedMemory {
         Ok(digest)
     }
 
-    /// The same, where what is written from now on is to count as written since `mark`.
+    /// The same, and counts later writes as written since `mark`.
     pub(crate) fn digest_at(&mut self, mark: Mark) -> Result<Hash, MemoryError> {
         let digest = self.rehash()?;
         self.follow(mark);

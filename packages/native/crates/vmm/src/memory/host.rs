@@ -1,4 +1,4 @@
-//! How much memory this host, or this process's part of it, has.
+//! The memory of this host, or of this process's control group.
 
 /// Bytes of memory that this process can have at most: the host's, or what its control groups
 /// allow. `None` if neither can be found out.

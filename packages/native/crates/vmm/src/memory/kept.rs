@@ -1,4 +1,4 @@
-//! What outlives single machines: pages that are kept as they are, and what was derived from them.
+//! Data that outlives single machines: pages that are kept unchanged, and data derived from them.
 
 use std::any::Any;
 use std::ptr::NonNull;
@@ -10,8 +10,8 @@ use super::{LEAF_PAGES, PagedMemory, SlotView};
 /// The content of one page at one moment, which neither changes nor moves while this lives, and
 /// the image does that the page may be of.
 ///
-/// Whoever derives something from a page and keeps this beside it finds out whether another memory
-/// of the same family (see [`Derived`]) has that page by comparing addresses.
+/// Data derived from a page is stored together with this. Comparing addresses then shows whether
+/// another memory of the same family (see [`Derived`]) has that page.
 pub struct KeptPage {
     address: NonNull<u8>,
     /// `None` for a page of the family's image.
@@ -25,7 +25,7 @@ unsafe impl Send for KeptPage {}
 unsafe impl Sync for KeptPage {}
 
 impl KeptPage {
-    /// Where the page is.
+    /// The address of the page.
     pub fn address(&self) -> NonNull<u8> {
         self.address
     }
@@ -37,22 +37,22 @@ impl Clone for KeptPage {
     }
 }
 
-/// A place for what an engine derived from the pages of one family: a memory, its forks and
-/// theirs, and all memories restored from the same image in use. Gone with the last of them and
-/// with the image.
+/// A store for the data that an engine derived from the pages of one family: a memory, its forks
+/// and theirs, and all memories restored from the same image in use. Freed with the last of them
+/// and with the image.
 ///
-/// What is left here must not be state: a guest cannot tell whether anything was found.
+/// Data stored here must not be state: a guest cannot tell whether any was found.
 #[derive(Default)]
 pub struct Derived(Mutex<Option<Arc<dyn Any + Send + Sync>>>);
 
 impl Derived {
-    /// What was left last, if it is a `T`.
+    /// The data stored last, if it is a `T`.
     pub fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         let left = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
         left.downcast().ok()
     }
 
-    /// Leaves `derived` in place of what was left before.
+    /// Stores `derived` in place of earlier data.
     pub fn set<T: Any + Send + Sync>(&self, derived: Arc<T>) {
         let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(derived);
         // Freed with the lock given back.
@@ -61,12 +61,12 @@ impl Derived {
 }
 
 impl PagedMemory {
-    /// The family's place for what is derived from its pages.
+    /// The family's store for data derived from its pages.
     pub fn derived(&self) -> &Derived {
         &self.derived
     }
 
-    /// Whether the family has, or can still have, another memory than this one.
+    /// Whether the family has, or can still get, another memory.
     pub fn has_family(&self) -> bool {
         Arc::strong_count(&self.derived) > 1
     }

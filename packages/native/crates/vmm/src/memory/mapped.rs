@@ -1,11 +1,11 @@
-//! The books of memory that is one host mapping, whoever keeps the mapping.
+//! The bookkeeping of memory that is one host mapping.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Derived, Mark, MemoryError, PAGE, PageSet};
 
-/// Where the pages of one mapping are, and what is to be told of them.
+/// The pages of one mapping, and the changes to report.
 #[derive(Clone)]
 pub struct MappedBooks {
     base: u64,
@@ -80,7 +80,7 @@ impl MappedBooks {
         Ok(((gpa - base) / PAGE) as usize..(last - base).div_ceil(PAGE) as usize)
     }
 
-    /// Asks that writes to the page of `gpa` by anyone but the engine be told, or no longer.
+    /// Starts or stops the reporting of writes to the page of `gpa` by anything but the engine.
     pub fn watch_page(&mut self, gpa: u64, watched: bool) {
         match self.page_of(gpa) {
             Some(page) if watched => {
@@ -91,7 +91,7 @@ impl MappedBooks {
         }
     }
 
-    /// Somebody else than the engine writes a page.
+    /// Something other than the engine writes a page.
     pub fn written(&mut self, page: usize) {
         if self.watched.contains(page) {
             self.touched_watched.push(self.address_of(page));
@@ -103,18 +103,18 @@ impl MappedBooks {
         std::mem::take(&mut self.touched_watched)
     }
 
-    /// The family's place for what is derived from its pages.
+    /// The family's store for data derived from its pages.
     pub fn derived(&self) -> &Arc<Derived> {
         &self.derived
     }
 
-    /// Whether the family has, or can still have, another memory.
+    /// Whether the family has, or can still get, another memory.
     pub fn has_family(&self) -> bool {
         Arc::strong_count(&self.derived) > 1
     }
 }
 
-/// When the pages of one mapping were last written, and which of them are touched.
+/// The time of the last write to each page of one mapping, and the touched pages.
 pub struct PageEpochs {
     /// Epoch of the last write of each page; 0: never written.
     epochs: Vec<u32>,
@@ -134,7 +134,7 @@ impl PageEpochs {
         Self { epochs: self.epochs.clone(), epoch: self.epoch, touched: None }
     }
 
-    /// How many pages there are.
+    /// Number of pages.
     pub fn page_count(&self) -> usize {
         self.epochs.len()
     }

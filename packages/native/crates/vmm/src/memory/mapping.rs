@@ -1,7 +1,7 @@
 //! Anonymous memory of the host's: zero, aligned, costing nothing until touched.
 //!
-//! Miri knows of mappings only that they are made and taken away as a whole, so under it an allocation
-//! stands for one.
+//! Miri only knows mappings that are made and removed as a whole, so under it an allocation replaces
+//! one.
 
 use std::ptr::NonNull;
 
@@ -41,10 +41,10 @@ pub(super) fn map(len: usize, align: usize) -> Option<NonNull<u8>> {
 /// Gives a mapping back.
 ///
 /// # Safety
-/// [`map`] made it, with this length and alignment, and nobody follows a pointer into it any more.
+/// [`map`] made it, with this length and alignment, and no pointer into it is used any more.
 #[cfg(not(miri))]
 pub(super) unsafe fn unmap(start: NonNull<u8>, len: usize, _align: usize) {
-    // SAFETY: the range is exactly what `map` made, and nobody's any more.
+    // SAFETY: the range is exactly what `map` made, and no longer in use.
     unsafe { libc::munmap(start.as_ptr().cast(), len) };
 }
 
@@ -52,7 +52,7 @@ pub(super) unsafe fn unmap(start: NonNull<u8>, len: usize, _align: usize) {
 /// Hosts that cannot do that fault.
 pub(super) fn back(start: NonNull<u8>, len: usize) {
     #[cfg(all(target_os = "linux", not(miri)))]
-    // SAFETY: the advice concerns exactly a mapping of ours, and does not change what it holds.
+    // SAFETY: the advice concerns exactly a mapping of ours, and does not change its content.
     unsafe {
         libc::madvise(start.as_ptr().cast(), len, libc::MADV_POPULATE_WRITE);
     }
@@ -73,7 +73,7 @@ pub(super) fn map(len: usize, align: usize) -> Option<NonNull<u8>> {
 /// As above.
 #[cfg(miri)]
 pub(super) unsafe fn unmap(start: NonNull<u8>, len: usize, align: usize) {
-    // SAFETY: `map` made such a layout of the same numbers, and nobody has the memory any more.
+    // SAFETY: `map` made such a layout of the same numbers, and the memory is no longer in use.
     unsafe {
         std::alloc::dealloc(
             start.as_ptr(),

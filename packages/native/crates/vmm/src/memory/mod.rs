@@ -138,15 +138,15 @@ impl PagedMemory {
         self.page_count
     }
 
-    /// Changes whenever a pointer that was handed out before is no longer good for what it was
-    /// handed out for: a page was replaced, shared, or its dirty mark cleared.
+    /// Changes whenever an earlier pointer is no longer valid for its purpose: a page was replaced,
+    /// shared, or its dirty mark cleared.
     #[inline]
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Why the last page could not be had, if that was not for its address. Stays: a machine
-    /// whose memory failed executes no further.
+    /// Why the last page could not be returned, unless its address was invalid. Stays set: a
+    /// machine whose memory failed executes no further.
     pub fn failure(&self) -> Option<&MemoryError> {
         self.failure.as_ref()
     }
@@ -165,8 +165,7 @@ impl PagedMemory {
     /// [`Self::generation`] stands still. The pointer is 4 KiB aligned. May point to a page shared
     /// with other machines: never write through it.
     ///
-    /// `None` outside memory, or, when [`Self::failure`] says so, because the content cannot be
-    /// had.
+    /// `None` outside memory or, if [`Self::failure`] is set, because the content cannot be read.
     pub fn page_for_read(&mut self, gpa: u64) -> Option<NonNull<u8>> {
         let page = self.page_number(gpa)?;
         match self.readable(page) {
@@ -184,8 +183,8 @@ impl PagedMemory {
     /// generation, and the caller drops them (they are the same pointer, unless the page had to
     /// be replaced).
     ///
-    /// `None` outside memory, or, when [`Self::failure`] says so, because the content cannot be
-    /// had or no page is left.
+    /// `None` outside memory or, if [`Self::failure`] is set, because the content cannot be read or
+    /// no page is left.
     pub fn page_for_write(&mut self, gpa: u64) -> Option<NonNull<u8>> {
         let page = self.page_number(gpa)?;
         match self.writable(page) {
@@ -317,8 +316,8 @@ impl PagedMemory {
             return Ok(None);
         }
         // SAFETY: the page is readable for 4 KiB and stays mapped while `self` is borrowed. It is
-        // not written meanwhile: whoever writes needs this memory mutably (pages of its own) or
-        // finds the page shared (pages of others).
+        // not written meanwhile: a writer needs this memory mutably (pages of its own) or finds the
+        // page shared (pages of others).
         Ok(Some(unsafe { &*content.as_ptr().cast::<[u8; PAGE_BYTES]>() }))
     }
 }

@@ -28,25 +28,25 @@ const SPARE_SLABS: usize = 16;
 struct SlabHeader {
     /// Bit `i`: page `i` is free. Read and written under the pool's lock.
     free: u64,
-    /// Where this slab stands in the pool's list of slabs with free pages, if it is there.
+    /// The slab's position in the pool's list of slabs with free pages, if it is there.
     position: usize,
     references: [AtomicU32; PAGES_PER_SLAB],
 }
 
-/// Slabs with at least one free page, and what is in use.
+/// Slabs with at least one free page, and the number of pages in use.
 struct Pool {
     partial: Vec<NonNull<SlabHeader>>,
     spare: usize,
     in_use: usize,
 }
 
-// SAFETY: what it points to are slabs, which no thread has a tie to. `free` and `position` in their
-// headers are reached through `POOL`'s lock alone; the counts beside them are atomic.
+// SAFETY: it points to slabs, which are not tied to a thread. `free` and `position` in their headers are
+// accessed under `POOL`'s lock only; the counts beside them are atomic.
 unsafe impl Send for Pool {}
 
 static POOL: Mutex<Pool> = Mutex::new(Pool { partial: Vec::new(), spare: 0, in_use: 0 });
 
-/// Most pages that may be in use at once; 0 until first asked for.
+/// Maximum number of pages in use at once; 0 until first requested.
 static LIMIT: AtomicUsize = AtomicUsize::new(0);
 
 fn pool() -> MutexGuard<'static, Pool> {
@@ -98,8 +98,8 @@ pub(crate) struct Region {
     len: usize,
 }
 
-// SAFETY: a region is memory that no thread has a tie to; there is no way to read or write it but by an
-// unsafe block of whoever follows `start`.
+// SAFETY: a region is memory that is not tied to a thread; it can only be read or written in an unsafe
+// block that uses `start`.
 unsafe impl Send for Region {}
 // SAFETY: as above.
 unsafe impl Sync for Region {}
@@ -118,16 +118,16 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
-        // SAFETY: the range is exactly what `new` mapped. Whoever gives out pointers into it (`Layer`,
-        // `filled_page`, `MappedMemory`) owns the region and lends them for as long as itself.
+        // SAFETY: the range is exactly what `new` mapped. The owners of the region that give out pointers
+        // into it (`Layer`, `filled_page`, `MappedMemory`) lend them for no longer than their own lives.
         unsafe { mapping::unmap(self.start, self.len, REGION_ALIGN) };
     }
 }
 
 /// A counted reference to one page.
 ///
-/// Invariant: a page that two references name is never written. A page that one reference names
-/// may be written by whoever holds that reference exclusively.
+/// Invariant: a page with two references is never written. A page with one reference may be written by
+/// the exclusive holder of that reference.
 pub(crate) struct PageRef(NonNull<u8>);
 
 impl PageRef {
@@ -145,8 +145,8 @@ impl PageRef {
                 let start = mapping::map(SLAB_BYTES, SLAB_BYTES).ok_or(exhausted)?;
                 let slab: NonNull<SlabHeader> = start.cast();
                 mapping::back(start, SLAB_BYTES);
-                // SAFETY: the mapping is at least a header long, aligned, zero (valid reference
-                // counts), and nobody else knows it.
+                // SAFETY: the mapping is at least a header long, aligned, zero (valid reference counts),
+                // and no other code knows it.
                 unsafe { (*slab.as_ptr()).free = ALL_FREE };
                 pool.insert_partial(slab);
                 pool.spare += 1;
@@ -192,7 +192,7 @@ impl PageRef {
         Ok(page)
     }
 
-    /// Where the page is: 4 KiB aligned.
+    /// The page's address, aligned to 4 KiB.
     #[inline]
     pub(crate) fn address(&self) -> NonNull<u8> {
         self.0
@@ -201,7 +201,7 @@ impl PageRef {
     /// Whether this reference is the only one.
     #[inline]
     pub(crate) fn is_unique(&self) -> bool {
-        // Acquire pairs with the release in `drop`: whoever let go has finished reading.
+        // Acquire pairs with the release in `drop`: a holder that let go has finished reading.
         self.count().load(Ordering::Acquire) == 1
     }
 
@@ -279,7 +279,7 @@ impl Drop for PageRef {
 impl Pool {
     fn insert_partial(&mut self, slab: NonNull<SlabHeader>) {
         // SAFETY: `allocate` passes a slab that it has just mapped and `drop` one that has a page in use;
-        // `position` is reached under the lock alone, which gave `self`.
+        // `position` is accessed only under the lock, which gave `self`.
         unsafe { (*slab.as_ptr()).position = self.partial.len() };
         self.partial.push(slab);
     }
@@ -301,7 +301,7 @@ struct ZeroPage([u8; PAGE_BYTES]);
 
 static ZERO: ZeroPage = ZeroPage([0; PAGE_BYTES]);
 
-/// The page that stands for every absent one. It lies in read-only memory.
+/// The page of zeros for all absent pages. It lies in read-only memory.
 pub(crate) fn zero_page() -> NonNull<u8> {
     NonNull::from(&ZERO.0).cast()
 }
@@ -315,7 +315,7 @@ pub(crate) fn filled_page(byte: u8) -> Option<NonNull<u8>> {
     let filled = &FILLED[usize::from(byte)];
     if filled.get().is_none() {
         let page = Region::new(PAGE_BYTES)?;
-        // SAFETY: the region was made just now, a page long, and nobody else knows it.
+        // SAFETY: the region was made just now, is a page long, and no other code knows it.
         unsafe { page.start().write_bytes(byte, PAGE_BYTES) };
         // Another thread may have been first: its page is as good.
         let _ = filled.set(page);

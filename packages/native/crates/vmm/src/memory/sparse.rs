@@ -1,4 +1,4 @@
-//! Pages over something else, as disks have them: which are there at all, and since when.
+//! Pages over other content, as disks have them: the pages that exist, and since when.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,11 +8,12 @@ use super::{
     LEAF_PAGES, Leaf, Mark, MemoryError, PAGE_BYTES, PageSet, PagedMemory, Slot, SlotView,
 };
 
-/// What a page was, out of the pages that all machines hold. One of zeros costs none.
+/// A copy of a page's earlier content, from the pages that all machines share. A page of zeros
+/// costs none.
 pub(crate) struct KeptCopy(Option<PageRef>);
 
-// SAFETY: the page is written before anybody else can know it, and read only afterwards;
-// references to pages are counted atomically and may be given back by any thread.
+// SAFETY: the page is written before other code can know it, and only read afterwards; references
+// to pages are counted atomically and may be released by any thread.
 unsafe impl Send for KeptCopy {}
 // SAFETY: as above.
 unsafe impl Sync for KeptCopy {}
@@ -37,7 +38,7 @@ impl KeptCopy {
     pub(crate) fn read(&self, offset: usize, into: &mut [u8]) {
         let count = into.len().min(PAGE_BYTES.saturating_sub(offset));
         let Some(page) = &self.0 else { return into.fill(0) };
-        // SAFETY: the bytes lie inside the page, which nobody writes any more.
+        // SAFETY: the bytes lie inside the page, which is no longer written.
         unsafe {
             let from = page.address().as_ptr().add(offset);
             std::ptr::copy_nonoverlapping(from, into.as_mut_ptr(), count);
@@ -46,7 +47,7 @@ impl KeptCopy {
 }
 
 impl PagedMemory {
-    /// Whether page number `page` was written or cleared, or is one of the image.
+    /// Whether page number `page` was written or cleared, or is one of the image's.
     pub(crate) fn holds(&self, page: usize) -> bool {
         self.leaves
             .get(page / LEAF_PAGES)
@@ -54,7 +55,7 @@ impl PagedMemory {
             .is_some_and(|leaf| !matches!(leaf.slots[page % LEAF_PAGES].view(), SlotView::Zero))
     }
 
-    /// Numbers of the pages that [`Self::holds`] says are there.
+    /// Numbers of the pages that exist according to [`Self::holds`].
     pub(crate) fn held_pages(&self) -> PageSet {
         let mut held = PageSet::default();
         for (number, leaf) in self.leaves.iter().enumerate() {
@@ -68,8 +69,8 @@ impl PagedMemory {
         held
     }
 
-    /// Makes pages all zero, and there. Costs no page. Of those that are not there, none if
-    /// `only_held`. Begins a new generation.
+    /// Makes pages exist as zeros, which takes no page of memory. If `only_held`, leaves absent
+    /// pages absent. Begins a new generation.
     pub(crate) fn clear(&mut self, pages: Range<usize>, only_held: bool) {
         self.new_generation();
         for page in pages {
@@ -95,8 +96,8 @@ impl PagedMemory {
         }
     }
 
-    /// Counts what is written from now on as written since `mark`, which another memory made.
-    /// Begins a new generation.
+    /// Counts later writes as written since `mark`, which another memory made. Begins a new
+    /// generation.
     pub(crate) fn follow(&mut self, mark: Mark) {
         self.epoch = self.epoch.max(mark.0);
         self.new_generation();
@@ -130,7 +131,7 @@ mod tests {
         assert_eq!(&bytes, b"cleared");
         fork.peek(0x5000, &mut bytes).expect("in range");
         assert_eq!(bytes, [0; 7]);
-        // What is written over it is written into zeros.
+        // Writes over it go to zeros.
         fork.poke(0x5002, b"x").expect("in range");
         fork.peek(0x5000, &mut bytes).expect("in range");
         assert_eq!(&bytes, b"\0\0x\0\0\0\0");

@@ -20,11 +20,11 @@ use super::pages::PageRef;
 /// Slots in a leaf: half a mebibyte of guest memory. An interpreter has no time to hash so much.
 pub(crate) const LEAF_PAGES: usize = if cfg!(miri) { 2 } else { 128 };
 
-/// What stands for one guest page.
+/// The content of one guest page.
 pub(crate) enum SlotView<'a> {
     /// Nothing was ever written: all zero, costing nothing.
     Zero,
-    /// All zero because somebody said so.
+    /// All zero because it was cleared.
     Cleared,
     /// The page of the snapshot image that the memory was restored from.
     Image,
@@ -36,8 +36,8 @@ pub(crate) enum SlotView<'a> {
 /// of these.
 pub(crate) struct Slot(*mut u8);
 
-// SAFETY: references to pages are counted atomically and may be given back by any thread; what a page
-// holds is written only by who holds the only reference to it.
+// SAFETY: references to pages are counted atomically and may be released by any thread; a page's
+// content is written only by the holder of the only reference to it.
 unsafe impl Send for Slot {}
 // SAFETY: as above; nothing is written through a slot.
 unsafe impl Sync for Slot {}
@@ -117,7 +117,7 @@ impl Leaf {
     }
 }
 
-/// The table of a memory: which of its pages are there, and where.
+/// The table of a memory: its existing pages and their addresses.
 #[derive(Clone, Default)]
 pub struct PageTable(pub(crate) Vec<Option<Arc<Leaf>>>);
 

@@ -1,8 +1,8 @@
-//! Which pages were written, touched, or changed behind an engine's back.
+//! Tracks the pages that were written, touched, or changed behind an engine's back.
 
 use super::{LEAF_PAGES, PAGE, PageSet, PagedMemory};
 
-/// A moment since when writes are asked for: see [`PagedMemory::mark`].
+/// A moment, to ask for writes since then: see [`PagedMemory::mark`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark(pub(super) u32);
 

@@ -1,9 +1,8 @@
-//! The TCP connections of a guest, as its frames tell of them.
+//! The TCP connections of a guest, derived from its frames.
 //!
-//! A machine that is restored or forked has connections of the one that it comes from, whose peers
-//! know nothing of it. So that they can be ended in the guest at once, its network interface keeps
-//! what a reset must say to be believed: the four places, and the sequence number that the guest
-//! expects next.
+//! A restored or forked machine has the connections of its origin, whose peers do not know it. So
+//! that they can be ended in the guest at once, its network interface keeps the values that a valid
+//! reset needs: addresses and ports, and the sequence number that the guest expects next.
 
 mod persist;
 
@@ -28,12 +27,12 @@ struct Progress {
     is_open: bool,
     bytes_in: u64,
     bytes_out: u64,
-    /// Of the request that is being told or answered; an answer begins after it.
+    /// Bytes of the request in progress; an answer begins after it.
     request_bytes: u64,
     answer_bytes: u64,
 }
 
-/// Who says what a frame holds.
+/// The sender of a frame.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Side {
     Guest,
@@ -55,10 +54,10 @@ impl Side {
     }
 }
 
-/// Bytes over all connections, since they were last asked for.
+/// Bytes over all connections, since the last call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Traffic {
-    /// Bytes that the guest was told.
+    /// Bytes that the guest received.
     pub bytes_in: u64,
     /// Bytes that the guest has said.
     pub bytes_out: u64,
@@ -74,7 +73,7 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// How many there are.
+    /// Number of connections.
     pub fn len(&self) -> usize {
         self.known.len()
     }
@@ -84,22 +83,22 @@ impl Connections {
         self.known.is_empty()
     }
 
-    /// How many of them are open: both sides have agreed.
+    /// Number of open connections: both sides have agreed.
     pub fn open(&self) -> u64 {
         self.open
     }
 
-    /// Bytes since this was last asked for.
+    /// Bytes since the last call.
     pub fn take_traffic(&mut self) -> Traffic {
         std::mem::take(&mut self.traffic)
     }
 
-    /// The guest sends a frame; what has happened by that.
+    /// The guest sends a frame; returns the resulting events.
     pub fn sent(&mut self, frame: &[u8]) -> Vec<EventBody> {
         self.heard(Side::Guest, frame)
     }
 
-    /// The guest is given a frame; what has happened by that.
+    /// The guest receives a frame; returns the resulting events.
     pub fn given(&mut self, frame: &[u8]) -> Vec<EventBody> {
         self.heard(Side::Peer, frame)
     }
@@ -115,7 +114,7 @@ impl Connections {
         } else if let Some(progress) = self.known.get_mut(&connection) {
             if segment.flags & FLAG_SYN != 0 {
                 *progress.next_of(side) = next;
-                // Who was called agrees.
+                // The called side agrees.
                 if agrees && progress.is_outward == (side == Side::Peer) {
                     self.agree(connection, &mut told);
                 }
@@ -137,7 +136,7 @@ impl Connections {
                 }
                 Side::Peer => {
                     if said > 0 {
-                        // What follows an answer is another request.
+                        // Data after an answer is another request.
                         served(connection, progress, &mut told);
                         progress.bytes_in = progress.bytes_in.saturating_add(said);
                         progress.request_bytes = progress.request_bytes.saturating_add(said);
@@ -233,11 +232,11 @@ impl Progress {
     }
 }
 
-/// Goes on to sequence number `to`, if that is ahead; how many of the `data` bytes before it were not
-/// said before.
+/// Advances to sequence number `to`, if that is ahead; returns how many of the `data` bytes before it
+/// are new.
 fn advanced(next: &mut u32, to: u32, data: u32) -> u64 {
     let ahead = to.wrapping_sub(*next);
-    // What was said before, again, is behind it.
+    // A retransmission lies behind it.
     if ahead >= 1 << 31 {
         return 0;
     }

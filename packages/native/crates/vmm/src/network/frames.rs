@@ -10,7 +10,7 @@ use super::{ETHERNET_HEADER_BYTES, MAX_FRAME_BYTES};
      with its length before it, found {found}"
 )]
 pub struct FramesInvalid {
-    /// What the bytes are.
+    /// The form of the bytes.
     pub found: String,
 }
 

@@ -1,4 +1,4 @@
-//! The headers of a packet of version 6 (RFC 8200), up to what it carries.
+//! The headers of an IPv6 packet (RFC 8200), up to its payload.
 //!
 //! ```text
 //!  0  version, class, label │ u16 payload │ u8 next │ u8 hop limit
@@ -28,53 +28,53 @@ const ERRONEOUS: u8 = 0;
 const UNKNOWN_HEADER: u8 = 1;
 const UNKNOWN_OPTION: u8 = 2;
 
-/// What the headers of a packet say.
+/// The result of parsing a packet's headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Headers<'a> {
-    /// What it carries is all there.
+    /// The payload is complete.
     Whole {
-        /// Who sent it.
+        /// The sender.
         source: Ipv6Addr,
         /// Whom it is for.
         destination: Ipv6Addr,
         /// Routers that it may still pass; 255: it has passed none.
         hop_limit: u8,
-        /// What is carried, by its number.
+        /// The protocol number of the payload.
         protocol: u8,
         /// Whether there are extension headers before it.
         is_extended: bool,
-        /// What is carried.
+        /// The payload.
         payload: &'a [u8],
     },
     /// It carries a part.
     Part {
-        /// Who sent it.
+        /// The sender.
         source: Ipv6Addr,
         /// Whom it is for.
         destination: Ipv6Addr,
-        /// What is carried, once it is whole.
+        /// The protocol of the payload, once it is reassembled.
         protocol: u8,
-        /// What all parts have in common.
+        /// The identification that all fragments share.
         identity: u32,
-        /// Where the part begins.
+        /// The offset of the fragment.
         begin: usize,
         /// No part follows it.
         is_last: bool,
         /// The part.
         payload: &'a [u8],
     },
-    /// Its sender is to be told that a header cannot be followed: code and place of a parameter problem.
+    /// A header cannot be processed: code and offset of the parameter problem for its sender.
     Problem {
         /// Whom it is for.
         destination: Ipv6Addr,
-        /// Why.
+        /// The code.
         code: u8,
         /// The byte that is wrong.
         at: u32,
     },
 }
 
-/// What is wrong with a header.
+/// The problem with a header.
 enum Wrong {
     /// It is not told.
     Silent,
@@ -106,7 +106,7 @@ impl<'a> Headers<'a> {
     }
 
     fn follow(packet: &'a [u8], source: Ipv6Addr, destination: Ipv6Addr) -> Result<Self, Wrong> {
-        // Where the number of the next header is, and where it begins.
+        // The offsets of the next header's number and of the header itself.
         let (mut named_at, mut at) = (6, IPV6_HEADER_BYTES);
         for _ in 0..MOST_HEADERS {
             let (next, rest) = (packet[named_at], &packet[at..]);
@@ -134,7 +134,7 @@ impl<'a> Headers<'a> {
                     let [protocol, _, high, low, identity @ ..] = *fragment;
                     let word = u16::from_be_bytes([high, low]);
                     let (begin, is_last) = (usize::from(word & !7), word & 1 == 0);
-                    // One that is whole by itself is looked at by itself (RFC 6946).
+                    // An atomic fragment is handled alone (RFC 6946).
                     if begin != 0 || !is_last {
                         let identity = u32::from_be_bytes(identity);
                         return Ok(Self::Part {
@@ -167,14 +167,14 @@ impl<'a> Headers<'a> {
     }
 }
 
-/// Bytes of an extension header, if they are there.
+/// The length of an extension header, if it is complete.
 fn length_of(rest: &[u8]) -> Result<usize, Wrong> {
     let length = rest.get(1).map(|count| (usize::from(*count) + 1) * 8);
     length.filter(|length| *length <= rest.len()).ok_or(Wrong::Silent)
 }
 
-/// Looks at the options of a header that begins at `start`: one that nobody here knows says itself what
-/// is to become of the packet (RFC 8200, 4.2).
+/// Processes the options of a header that begins at `start`: the type of an unknown option determines
+/// the treatment of the packet (RFC 8200, 4.2).
 fn follow_options(header: &[u8], start: usize, destination: Ipv6Addr) -> Result<(), Wrong> {
     let mut at = 2;
     while let Some(kind) = header.get(at) {

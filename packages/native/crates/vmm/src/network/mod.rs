@@ -1,14 +1,14 @@
-//! What stands between a guest's network interface and the host: frames, and who takes them.
+//! The connection between a guest's network interface and the host: frames, and the link that takes
+//! them.
 //!
 //! ```text
 //!  guest ── virtio-net ──▶ Outbox ──▶ ┌──────┐
 //!    ▲                                │ Link │ ◀──▶ the host's sockets
 //!    └── HostInput events ◀───────────└──────┘
 //! ```
-//! A link is no part of a machine: it has no state that is saved or forked, and what it gives the
-//! guest is recorded at the guest time at which it was given, as whole Ethernet frames. A machine
-//! without a link has an interface at which nobody answers. Whether there is one, and what it does
-//! with the guest's frames, changes nothing that the guest could notice but by what it is given.
+//! A link is not part of a machine: it has no state that is saved or forked, and its input to the
+//! guest is recorded at the guest time of its delivery, as whole Ethernet frames. Without a link, an
+//! interface gets no answers. The link affects the guest only through its input.
 
 mod connections;
 mod frames;
@@ -26,11 +26,11 @@ use crate::time::Nanos;
 /// Bytes of an Ethernet header: two addresses and a type.
 pub const ETHERNET_HEADER_BYTES: usize = 14;
 
-/// Most bytes of a frame: an Ethernet header and the largest packet of the Internet protocols.
+/// Maximum bytes of a frame: an Ethernet header and the largest IP packet.
 pub const MAX_FRAME_BYTES: usize = ETHERNET_HEADER_BYTES + 65_535;
 
-/// Most bytes of frames that wait for the link. The machine looks after each of the guest's
-/// notifications, so only a guest that means harm ever has as many.
+/// Maximum bytes of frames that wait for the link. The machine checks after each of the guest's
+/// notifications, so only a hostile guest ever has as many.
 const OUTBOX_BYTES: usize = 4 << 20;
 
 /// Frames that the guest has sent and no link has taken yet: never more than those of one
@@ -41,12 +41,12 @@ pub struct Outbox {
     bytes: usize,
     is_linked: bool,
     has_room_again: bool,
-    /// What has happened by frames that no event records yet: to be told behind that event.
+    /// Events caused by frames that are not recorded yet, to be reported after the recording.
     caused: Vec<EventBody>,
 }
 
 impl Outbox {
-    /// Keeps what has happened by a frame that the guest was given, until the frame is recorded.
+    /// Keeps the events caused by a frame to the guest until the frame is recorded.
     pub fn caused(&mut self, events: Vec<EventBody>) {
         self.caused.extend(events);
     }
@@ -68,7 +68,7 @@ impl Outbox {
         self.has_room_again = self.is_linked;
     }
 
-    /// Whether the link has something to look at.
+    /// Whether frames wait for the link.
     pub(crate) fn is_waiting(&self) -> bool {
         !self.frames.is_empty() || self.has_room_again
     }
@@ -89,22 +89,22 @@ pub trait Interface {
     /// The address that the guest's frames come from.
     fn hardware_address(&self) -> [u8; 6];
 
-    /// Most bytes of a packet in a frame, in both directions.
+    /// Maximum bytes of a packet in a frame, in both directions.
     fn mtu(&self) -> u16;
 
-    /// Whether a frame of `bytes` would be taken now.
+    /// Whether a frame of `bytes` would be accepted now.
     fn fits(&self, bytes: usize) -> bool;
 
-    /// The TCP connections that frames have told of and not ended.
+    /// The open TCP connections, according to the frames.
     fn connections(&self) -> &Connections;
 
-    /// Whether the guest has ever sent a packet of version 6: one that never did has no such address.
+    /// Whether the guest has ever sent an IPv6 packet: otherwise it has no such address.
     fn has_version_6(&self) -> bool;
 }
 
 /// The guest, as a link sees it.
 pub trait GuestPort {
-    /// Whether a frame of `bytes` would be taken now.
+    /// Whether a frame of `bytes` would be accepted now.
     fn fits(&self, bytes: usize) -> bool;
 
     /// Gives the guest a frame, if it fits; whether it did.
@@ -114,34 +114,34 @@ pub trait GuestPort {
     fn tell(&mut self, body: EventBody);
 }
 
-/// What a machine that waits may expect of its link.
+/// The events that a waiting machine may expect from its link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Expecting {
     /// Nothing.
     #[default]
     Nothing,
-    /// Somebody may connect.
+    /// A client may connect.
     Connections,
-    /// Somebody is connected: waits take as long in host time as in guest time, since the peer lives
-    /// in host time.
+    /// A peer is connected: waits take as long in host time as in guest time, since the peer lives in
+    /// host time.
     Bytes,
 }
 
 /// The host's end of a guest's network.
 ///
-/// It is called on the thread that runs the machine, between two instructions, and must not block.
-/// Whoever has something for a machine that sleeps wakes it with
+/// It is called on the thread that runs the machine, between two instructions, and must not block. To
+/// deliver input to a sleeping machine, wake it with
 /// [`MachineHandle::wake`](crate::machine::MachineHandle::wake).
 pub trait Link: Send {
-    /// Takes what the guest has sent and gives it what there is for it.
+    /// Takes the guest's frames and delivers frames to it.
     fn exchange(&mut self, now: Nanos, sent: Vec<Vec<u8>>, guest: &mut dyn GuestPort);
 
-    /// Whether there is something to exchange although the guest has sent nothing. Asked often.
+    /// Whether there is work although the guest has sent nothing. Called often.
     fn is_ready(&self) -> bool;
 
     /// Guest time at which it must be asked to exchange, if nothing happens before.
     fn deadline(&self) -> Option<Nanos>;
 
-    /// What it expects of the host.
+    /// The events that it expects from the host.
     fn expecting(&self) -> Expecting;
 }

@@ -1,4 +1,4 @@
-//! TCP segments in frames: what one says, and a reset.
+//! TCP segments in frames: parsing one, and building a reset.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -28,7 +28,7 @@ pub struct Connection {
     pub peer_port: u16,
 }
 
-/// What a TCP segment says, over either version of the Internet protocol.
+/// A parsed TCP segment, over either version of IP.
 pub(super) struct Segment {
     pub(super) source: IpAddr,
     pub(super) source_port: u16,
@@ -44,7 +44,7 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// Reads a frame; `None` for whatever is no whole segment. Checksums are the reader's to check.
+    /// Parses a frame; `None` if it is not a complete segment. The reader checks checksums.
     pub(super) fn read(frame: &[u8]) -> Option<Self> {
         let (ethernet, packet) = frame.split_at_checked(ETHERNET_HEADER_BYTES)?;
         let (source, destination, segment) = match [ethernet[12], ethernet[13]] {
@@ -72,7 +72,7 @@ impl Segment {
     }
 }
 
-/// Whether a frame says that it holds a packet of version 6.
+/// Whether a frame's type is IPv6.
 pub fn is_of_version_6(frame: &[u8]) -> bool {
     frame.get(12..ETHERNET_HEADER_BYTES) == Some(&TYPE_IPV6)
 }
@@ -85,7 +85,7 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
-/// Where a segment comes from and goes to, and the segment.
+/// Source and destination of a segment, and the segment.
 type Placed<'a> = (IpAddr, IpAddr, &'a [u8]);
 
 fn read_version_4(packet: &[u8]) -> Option<Placed<'_>> {

@@ -1,10 +1,10 @@
-//! What the guest is in the middle of, for whoever has not seen its events.
+//! The guest's activity, for readers that have not seen its events.
 
 use super::Platform;
 use crate::event::{EventBody, OpenListener};
 
 impl Platform {
-    /// Takes in what an event says of it.
+    /// Updates the activity with an event.
     pub(super) fn note(&mut self, seq: u64, body: &EventBody) {
         self.listeners.take(seq, self.now, body);
         match body {
@@ -30,7 +30,7 @@ impl Platform {
         self.is_frozen
     }
 
-    /// How many TCP connections of the guest's are open.
+    /// Number of the guest's open TCP connections.
     pub(crate) fn connections_open(&self) -> u64 {
         self.bus.devices().map(|(_, device)| device.connections_open()).sum()
     }

@@ -1,4 +1,4 @@
-//! Where devices are, and which interrupt lines they assert.
+//! The addresses of devices, and the interrupt lines that they assert.
 
 use crate::devices::Device;
 use crate::time::Nanos;

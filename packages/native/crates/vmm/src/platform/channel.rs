@@ -1,12 +1,12 @@
-//! Which way the host's bytes take to the agent: over the control port, or over the channel that it
+//! The path of the host's bytes to the agent: over the control port, or over the channel that it
 //! has opened.
 //!
 //! ```text
 //!  agent   AgentChannelOpened on the port ─▶ every later frame over the channel
 //!  host    ChannelFollows on the port ─────▶ every later frame over the channel
 //! ```
-//! What the host has sent over the port before may still be on its way. So the agent reads from the
-//! channel once it has read `ChannelFollows`, and nothing is overtaken.
+//! Earlier bytes over the port may still be on their way. So the agent reads from the channel once
+//! it has read `ChannelFollows`, which keeps the order.
 
 use super::Platform;
 use crate::control::HostFrame;
@@ -14,8 +14,8 @@ use crate::devices::InputFull;
 use crate::serial_ports::CONTROL;
 
 impl Platform {
-    /// Gives a serial port bytes of the host's, or the agent's channel what is for the control port.
-    /// `None`: there is no such port.
+    /// Gives input of the host to a serial port, or to the agent's channel if it is for the control
+    /// port. `None` if there is no such port.
     pub(crate) fn accept_input(
         &mut self,
         port: u32,
@@ -40,7 +40,7 @@ impl Platform {
             self.accept_on_port(CONTROL, &follows).unwrap_or(Ok(())).map_err(|_| full)?;
             self.serial.follow_channel();
         }
-        // One that its driver has left takes nothing.
+        // A console whose driver has stopped takes nothing.
         let accepted = (0..self.bus.len()).find_map(|slot| {
             self.with_device(slot, |device, context, _| device.accept_on_channel(context, bytes))
         });

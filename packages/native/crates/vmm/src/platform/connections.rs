@@ -1,4 +1,4 @@
-//! What is told of the guest's connections.
+//! Events of the guest's connections.
 
 use super::Platform;
 use crate::event::EventBody;
@@ -6,7 +6,7 @@ use crate::network::Traffic;
 use crate::time::Nanos;
 
 impl Platform {
-    /// Tells what the recorded frames have caused.
+    /// Emits the events that the recorded frames have caused.
     pub(crate) fn tell_caused(&mut self) {
         for body in self.network.take_caused() {
             self.emit(body);

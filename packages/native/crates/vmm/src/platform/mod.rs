@@ -1,5 +1,5 @@
-//! What an engine sees of its machine while it runs: memory, the bus, interrupt lines, the
-//! firmware console, randomness, and a place to say what happened.
+//! An engine's view of its machine while it runs: memory, the bus, interrupt lines, the firmware
+//! console, randomness, and events.
 
 mod activity;
 mod bus;
@@ -27,7 +27,7 @@ use bus::Bus;
 /// drop any.
 const ATTENTION_EVENTS: u64 = 4096;
 
-/// What the engine's randomness is for.
+/// The name of the engine's stream of randomness.
 const STREAM: &str = "engine";
 
 /// Bytes of events that a log keeps unless told otherwise.
@@ -37,7 +37,7 @@ pub const DEFAULT_LOG_BYTES: usize = 64 << 20;
 pub struct Platform {
     /// Guest-physical memory.
     pub memory: Box<dyn GuestMemory>,
-    /// What block devices hold.
+    /// The content of block devices.
     pub disks: Disks,
     /// Guest time of the access in progress: the engine sets it before every device access,
     /// console write and event.
@@ -64,7 +64,7 @@ pub struct Platform {
     stopped_by: Option<u64>,
     /// First event that was emitted since the machine looked up last.
     looked_up_at: u64,
-    /// When the engine was told to return; a device whose deadline is earlier raises attention.
+    /// The deadline of the engine's run; a device with an earlier deadline raises attention.
     engine_deadline: Nanos,
     scratch: Vec<EventBody>,
 }
@@ -190,7 +190,7 @@ impl Platform {
         }
     }
 
-    /// Appends an event, whatever the quotas.
+    /// Appends an event, regardless of quotas.
     fn tell(&mut self, body: EventBody, ends_run: bool) {
         let seq = self.log.next_seq();
         if seq.saturating_sub(self.looked_up_at) >= ATTENTION_EVENTS {
@@ -204,7 +204,7 @@ impl Platform {
         self.log.push(Event { seq, at_nanos: self.now, body });
     }
 
-    /// Sets what the guest may say.
+    /// Sets the quotas of the guest's events.
     pub(crate) fn set_quotas(&mut self, quotas: Quotas) {
         self.quotas = quotas;
     }
@@ -214,7 +214,7 @@ impl Platform {
         self.exceeded
     }
 
-    /// Tells what was dropped and not told yet.
+    /// Reports dropped events that are not reported yet.
     pub(crate) fn report_dropped(&mut self) {
         let mut reports = Vec::new();
         self.quotas.report(&mut reports);
@@ -223,7 +223,7 @@ impl Platform {
         }
     }
 
-    /// Tells what is due beside the devices' work: console text that stands, and what was dropped.
+    /// Emits what is due besides the devices' work: unfinished console text, and dropped events.
     fn tell_due(&mut self) {
         if self.serial.due().is_some_and(|at| at <= self.now) {
             let mut events = Vec::new();
@@ -237,7 +237,8 @@ impl Platform {
         }
     }
 
-    /// Whether another thread asked the run to end. Engines look every few thousand instructions.
+    /// Whether another thread requested the end of the run. Engines check every few thousand
+    /// instructions.
     #[inline]
     pub fn interrupt_requested(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
@@ -272,7 +273,7 @@ impl Platform {
         self.attention = false;
     }
 
-    /// When a device must be ticked next.
+    /// The time of the next device tick.
     pub(crate) fn next_deadline(&self) -> Option<Nanos> {
         // A deadline that ticking has left in the past never comes again.
         (0..self.bus.len())
@@ -283,7 +284,7 @@ impl Platform {
             .min()
     }
 
-    /// Lets devices do what is due now.
+    /// Lets devices do the work that is due now.
     pub(crate) fn tick(&mut self) {
         for slot in 0..self.bus.len() {
             if self.bus.deadline_of(slot).is_some_and(|at| at <= self.now) {
@@ -322,24 +323,24 @@ impl Platform {
         self.bus.devices().find_map(|(_, device)| device.as_interface())
     }
 
-    /// Gives the network interface a frame. `None`: there is none.
+    /// Gives the network interface a frame. `None` if there is none.
     pub(crate) fn accept_frame(&mut self, frame: &[u8]) -> Option<Result<(), InputFull>> {
         (0..self.bus.len()).find_map(|slot| {
             self.with_device(slot, |device, context, _| device.accept_frame(context, frame))
         })
     }
 
-    /// What the guest has sent and the link has not taken.
+    /// The guest's frames that the link has not taken.
     pub(crate) fn network(&mut self) -> &mut Outbox {
         &mut self.network
     }
 
-    /// Appends an event that the host has caused, whatever the quotas.
+    /// Appends an event that the host has caused, regardless of quotas.
     pub(crate) fn tell_of_host(&mut self, body: EventBody) {
         self.tell(body, false);
     }
 
-    /// The guest is off, by a reset or not: emits what it said last.
+    /// The guest is off, by a reset or otherwise: emits its last text.
     pub(crate) fn flush_console(&mut self, was_reset: bool) {
         let mut events = Vec::new();
         self.serial.flush(was_reset, &mut events);

@@ -1,5 +1,5 @@
-//! The saved state of a platform without its memory: its clock and randomness, what stands on its
-//! serial lines, and each of its devices.
+//! The saved state of a platform without its memory: its clock and randomness, the unfinished text
+//! on its serial lines, and each of its devices.
 
 use super::Platform;
 use crate::event::{EventLog, OpenListeners, Quotas};
@@ -36,7 +36,7 @@ impl Platform {
         if saying != self.saying_nothing() {
             sections.push(SAYING, StateVersions::FIRST, saying);
         }
-        // Left out where there are none; snapshots of before have none.
+        // Left out if there are none; older snapshots have none.
         if let Some(words) = self.serial.save_last_words() {
             sections.push(LAST_WORDS, StateVersions::FIRST, words);
         }
@@ -51,7 +51,7 @@ impl Platform {
         }
     }
 
-    /// How much the guest says, and when it is to be told.
+    /// The levels of the quotas, and the time of the next report.
     fn saying(&self) -> Vec<u8> {
         let mut state = StateWriter::new();
         self.serial.save_calm(&mut state);
@@ -59,8 +59,8 @@ impl Platform {
         state.finish()
     }
 
-    /// The same of a guest that has been silent for long: it is left out, and was not there in
-    /// snapshots of before there were quotas.
+    /// The same for a guest that has been silent for long. The section is then left out, and is
+    /// missing in snapshots from before quotas.
     fn saying_nothing(&self) -> Vec<u8> {
         let mut state = StateWriter::new();
         self.serial.all_told().save_calm(&mut state);

@@ -1,16 +1,17 @@
-//! What the guest writes on its console, as lines.
+//! The guest's console output as lines.
 //!
-//! * A *line* is what stands before a newline, without the carriage returns at its end. Others
-//!   stay where they are: a progress bar is one line.
-//! * It has at most [`MAX_LINE_BYTES`] bytes. A longer one is told in pieces, which begin at a
-//!   word where one begins near, and else at a character; the pieces, put together, are the line.
-//! * A message of the kernel that comes in the middle of a begun line is a line of its own, and
-//!   what was begun goes on after it. Such a message says its time, which is now: what a program
-//!   prints of old ones is not taken for one.
+//! * A *line* is the text before a newline, without carriage returns at its end. Others stay: a
+//!   progress bar is one line.
+//! * A line has at most [`MAX_LINE_BYTES`] bytes. A longer one is reported in pieces, which begin
+//!   at a word if one begins near, and otherwise at a character. Together the pieces are the line.
+//! * A kernel message in the middle of a line is a line of its own, and the interrupted line
+//!   continues after it. Such a message has the present time, so old ones that a program prints are
+//!   not mistaken for one.
 //! * The kernel's last words are a `GuestPanicked`, too; a log that a program prints, of this guest
 //!   or another, has old ones. Whether they are believed is the ports' to say.
-//! * Text without a newline, a prompt say, is told as `SerialText` once nothing has followed for
-//!   [`CALM_NANOS`] of guest time: all of the line so far. The line itself follows when it ends.
+//! * Text without a newline, such as a prompt, is reported as `SerialText` once nothing has
+//!   followed for [`CALM_NANOS`] of guest time: all of the line so far. The line itself follows
+//!   when it ends.
 
 use crate::event::EventBody;
 use crate::time::Nanos;
@@ -20,13 +21,15 @@ use super::CONSOLE;
 /// Longest line of console text, in the guest's bytes.
 pub const MAX_LINE_BYTES: usize = crate::event::limits::LINE_BYTES;
 
-/// Guest time without a byte after which a begun line is told as it stands.
+/// Guest time without a byte after which an unfinished line is reported.
 pub const CALM_NANOS: Nanos = 20_000_000;
 
-/// How far before the end of a full line a word may begin that is left for the next piece.
+/// Maximum bytes before the end of a full line at which a word may begin that is left for the next
+/// piece.
 const WORD_BYTES: usize = 512;
 
-/// How far from now the time of a kernel's message may be: its clock begins with the kernel.
+/// Maximum difference between now and the time of a kernel message: its clock begins with the
+/// kernel.
 const CLOCK_NANOS: Nanos = 1_000_000_000;
 
 const PANIC: &str = "Kernel panic - not syncing:";
@@ -37,7 +40,7 @@ pub(super) struct Console {
     pub(super) line: Vec<u8>,
     /// When its last byte came; 0 without one.
     pub(super) last_byte_at: Nanos,
-    /// How much of it was told already.
+    /// Number of its bytes that were reported already.
     pub(super) told: usize,
 }
 
@@ -70,7 +73,7 @@ impl Console {
         }
     }
 
-    /// When the begun line is to be told.
+    /// When the unfinished line is due.
     pub(super) fn due(&self) -> Option<Nanos> {
         (self.told < self.line.len()).then(|| self.last_byte_at.saturating_add(CALM_NANOS))
     }
@@ -85,7 +88,7 @@ impl Console {
         }
     }
 
-    /// The guest is off: what it had begun is its last line.
+    /// The guest is off: its unfinished line is its last one.
     pub(super) fn flush(&mut self, events: &mut Vec<EventBody>) {
         if !self.line.is_empty() {
             push_line(&self.line, self.last_byte_at, events);
@@ -99,7 +102,7 @@ fn without_returns(line: &[u8]) -> &[u8] {
     &line[..end]
 }
 
-/// The text without the beginning of a character that is not there yet.
+/// The text without an incomplete character at its end.
 fn whole_characters(text: &[u8]) -> &[u8] {
     match std::str::from_utf8(text) {
         Err(error) if error.error_len().is_none() => &text[..error.valid_up_to()],
@@ -107,7 +110,7 @@ fn whole_characters(text: &[u8]) -> &[u8] {
     }
 }
 
-/// Where a full line is cut.
+/// The place at which a full line is cut.
 fn cut_of(line: &[u8]) -> usize {
     let near = line.len().saturating_sub(WORD_BYTES);
     let word = line[near..].iter().rposition(|byte| matches!(byte, b' ' | b'\t'));
@@ -117,7 +120,7 @@ fn cut_of(line: &[u8]) -> usize {
     }
 }
 
-/// Where a message of the kernel begins in the middle of a line: `[    1.234567] `.
+/// The start of a kernel message in the middle of a line: `[    1.234567] `.
 fn kernel_message_inside(line: &[u8], now: Nanos) -> Option<usize> {
     (1..line.len()).find(|at| {
         line[*at] == b'['
@@ -180,7 +183,7 @@ mod tests {
 
     const SECOND: Nanos = 1_000_000_000;
 
-    /// Writes, and lets time pass: what was told, with the lines' texts in brackets.
+    /// Writes, and lets time pass; returns the events, with the lines' texts in brackets.
     fn told(parts: &[(Nanos, &str)]) -> Vec<String> {
         let (mut console, mut events) = (Console::default(), Vec::new());
         for (at, text) in parts {
@@ -275,7 +278,7 @@ mod tests {
     proptest! {
         #![proptest_config(crate::generated::cases(256))]
 
-        /// Nothing is lost, invented or longer than the limit, whatever the bytes.
+        /// No text is lost, invented or longer than the limit, for any bytes.
         #[test]
         fn the_lines_are_the_text(
             text in proptest::collection::vec(prop_oneof![

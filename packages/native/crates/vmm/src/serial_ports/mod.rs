@@ -1,10 +1,10 @@
-//! What the guest sends over its serial ports: console text as lines, control frames as events.
+//! The guest's output on its serial ports: console text as lines, control frames as events.
 //!
-//! Anybody in the guest may write on the console, in the kernel's words. So a kernel's last words
-//! are believed at once only as long as the agent has not spoken, since nothing that is not
-//! trusted runs before it. From then on they are held until what they announce has happened: the
-//! kernel resets the machine, which nobody else in a guest with an agent can, and the agent, which
-//! only runs while the kernel does, has said nothing in between.
+//! Any program in the guest can write the words of a kernel panic on the console. So they are
+//! trusted at once only before the agent's first frame, since until then only trusted code runs.
+//! After that they are held until the announced event happens: the kernel resets the machine, which
+//! no other code can do in a guest with an agent, and the agent, which runs only while the kernel
+//! does, has been silent in between.
 
 mod console;
 
@@ -21,10 +21,10 @@ pub const CONSOLE: u32 = 0;
 /// The control port's number.
 pub const CONTROL: u32 = 1;
 
-/// Longest last words: what is no character of a line has three bytes.
+/// Maximum bytes of last words: an invalid byte of a line becomes three bytes.
 const MAX_WORDS_BYTES: usize = 3 * MAX_LINE_BYTES;
 
-/// Which way the host and the agent talk.
+/// The path between host and agent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Channel {
     /// Over the control port.
@@ -42,12 +42,13 @@ pub struct SerialPorts {
     console: Console,
     control: Decoder,
     channel: Channel,
-    /// What a kernel that panics says before it resets the machine, if it was one.
+    /// The panic message that would precede a reset, if there is one.
     last_words: Option<String>,
 }
 
 impl SerialPorts {
-    /// Takes one byte that the guest sent on `port` at `now`, and says what it completed.
+    /// Takes one byte that the guest sent on `port` at `now`, and adds the events that it
+    /// completes.
     pub fn transmit(&mut self, port: u32, byte: u8, now: Nanos, events: &mut Vec<EventBody>) {
         match port {
             CONSOLE => {
@@ -58,8 +59,8 @@ impl SerialPorts {
             CONTROL => {
                 self.last_words = None;
                 let event = self.control.push(byte, now);
-                // Said on the port that nobody but the agent has: what else anybody wrote into the
-                // channel is not believed before.
+                // Announced on the port that only the agent has: earlier bytes on the channel are
+                // not trusted.
                 if event == Some(EventBody::AgentChannelOpened) && self.channel == Channel::Closed {
                     self.channel = Channel::Opened;
                 }
@@ -69,7 +70,8 @@ impl SerialPorts {
         }
     }
 
-    /// Takes bytes that the guest sent over the agent's channel, and says what they completed.
+    /// Takes bytes that the guest sent over the agent's channel, and adds the events that they
+    /// complete.
     pub fn transmit_on_channel(&mut self, bytes: &[u8], now: Nanos, events: &mut Vec<EventBody>) {
         if self.channel != Channel::Closed {
             self.last_words = None;
@@ -77,22 +79,22 @@ impl SerialPorts {
         }
     }
 
-    /// Whether the agent talks over its channel.
+    /// Whether the agent uses its channel.
     pub(crate) fn is_channel_open(&self) -> bool {
         self.channel != Channel::Closed
     }
 
-    /// Whether the agent knows that the host does, too.
+    /// Whether the agent knows that the host uses it too.
     pub(crate) fn is_channel_followed(&self) -> bool {
         self.channel == Channel::Followed
     }
 
-    /// The agent was told that the host talks over the channel.
+    /// The agent was notified that the host uses the channel.
     pub(crate) fn follow_channel(&mut self) {
         self.channel = Channel::Followed;
     }
 
-    /// Which way the host and the agent talk, as state; none where it is over the control port.
+    /// The path between host and agent, as state; `None` if it is the control port.
     pub(crate) fn save_channel(&self) -> Option<Vec<u8>> {
         let is_followed = self.is_channel_followed();
         self.is_channel_open().then(|| StateWriter::new().bool(is_followed).finish())
@@ -107,7 +109,7 @@ impl SerialPorts {
         Ok(())
     }
 
-    /// When console text that stands without a newline is to be told.
+    /// When unfinished console text is due.
     pub(crate) fn due(&self) -> Option<Nanos> {
         self.console.due()
     }
@@ -117,8 +119,8 @@ impl SerialPorts {
         self.console.tell(events);
     }
 
-    /// The guest is off: what it had begun is its last line. If the machine was reset, the kernel's
-    /// last words are believed.
+    /// The guest is off: its unfinished line is its last one. If the machine was reset, the
+    /// kernel's last words are trusted.
     pub fn flush(&mut self, was_reset: bool, events: &mut Vec<EventBody>) {
         let before = events.len();
         self.console.flush(events);
@@ -127,7 +129,7 @@ impl SerialPorts {
         events.extend(words.map(|message| EventBody::GuestPanicked { message }));
     }
 
-    /// Takes the last words out of what was just told, once the agent has spoken.
+    /// Removes the last words from the new events, once the agent has sent a frame.
     fn hold_last_words(&mut self, before: usize, events: &mut Vec<EventBody>) {
         if !self.control.has_heard() {
             return;
@@ -176,11 +178,11 @@ impl SerialPorts {
     pub fn load(state: &mut StateReader<'_>) -> Result<Self, StateError> {
         let line = state.bytes(MAX_LINE_BYTES)?.to_vec();
         let console = Console { line, ..Console::default() };
-        // Where nothing else is said, what was begun was told long ago.
+        // If nothing else is stored, unfinished text was reported long ago.
         Ok(Self { console, control: Decoder::load(state)?, ..Self::default() }.all_told())
     }
 
-    /// Appends when the begun line is to be told.
+    /// Appends the time at which the unfinished line is due.
     pub(crate) fn save_calm(&self, state: &mut StateWriter) {
         state.u64(self.console.last_byte_at).u32(self.console.told as u32);
     }
@@ -192,7 +194,7 @@ impl SerialPorts {
         Self { console, ..self.clone() }
     }
 
-    /// Reads when the begun line is to be told.
+    /// Reads the time at which the unfinished line is due.
     ///
     /// # Errors
     /// [`StateError`] if it is not there.
@@ -241,7 +243,7 @@ mod tests {
         };
         let message = "forged".to_owned();
         assert_eq!(at_end(restored.clone(), true), [EventBody::GuestPanicked { message }]);
-        // One that is switched off in good order has not, and nor has one that still spoke.
+        // A clean power-off reports no panic, nor does a guest whose agent still sent frames.
         assert_eq!(at_end(restored, false), []);
         panics(&mut ports, CONTROL, &[0]);
         assert_eq!(at_end(ports, true), []);

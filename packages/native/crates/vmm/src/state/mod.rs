@@ -1,4 +1,4 @@
-//! How saved state is written: little-endian words and counted bytes, read back with every bound
+//! The encoding of saved state: little-endian words and counted bytes, read back with every bound
 //! checked.
 
 mod sections;
@@ -11,9 +11,9 @@ pub use versions::{StateVersions, Upgrade};
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 #[error("saved state: expected {expected}, found {found}")]
 pub struct StateError {
-    /// What is needed.
+    /// The requirement.
     pub expected: String,
-    /// What the bytes hold.
+    /// The found bytes.
     pub found: String,
 }
 
@@ -80,7 +80,7 @@ impl StateWriter {
         self
     }
 
-    /// What was collected.
+    /// The collected bytes.
     pub fn finish(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.bytes)
     }
@@ -175,7 +175,7 @@ impl<'a> StateReader<'a> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    /// What [`StateWriter::optional_u64`] wrote.
+    /// Reads a value of [`StateWriter::optional_u64`].
     ///
     /// # Errors
     /// [`StateError`] if too little is left.

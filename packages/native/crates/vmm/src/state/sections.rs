@@ -35,10 +35,10 @@ impl Sections {
         self.0.iter().any(|section| section.name == name)
     }
 
-    /// Takes the state of that name out, brought up to the current version.
+    /// Takes the state of that name out, converted to the current version.
     ///
     /// # Errors
-    /// [`StateError`] if there is none, or this build cannot bring it up.
+    /// [`StateError`] if there is none, or this build cannot convert it.
     pub(crate) fn take(
         &mut self,
         name: &str,

@@ -2,7 +2,7 @@
 
 use super::StateError;
 
-/// Makes the state of one version that of the next.
+/// Converts the state of one version to the next.
 pub type Upgrade = fn(&[u8]) -> Result<Vec<u8>, StateError>;
 
 /// The versions of one kind of saved state: the first is 1, and each upgrade leads to the next.

@@ -1,4 +1,4 @@
-//! The device tree that tells the kernel what the board is (Devicetree Specification 0.4).
+//! The device tree that describes the board to the kernel (Devicetree Specification 0.4).
 
 use vm_fdt::{Error, FdtWriter};
 
@@ -18,7 +18,7 @@ const CONSOLE: &str = "serial0";
 /// Bytes at the end of the blob that belong to it and hold nothing: loaders between firmware and
 /// kernel, such as U-Boot, add their properties in place.
 const ROOM_BYTES: usize = 4096;
-/// Where the header says how large the blob is.
+/// The header's field for the size of the blob.
 const TOTAL_SIZE: std::ops::Range<usize> = 4..8;
 
 /// The device tree of `board`, as a flattened blob with room to grow.

@@ -14,7 +14,7 @@ const FLAG_BIG_ENDIAN: u64 = 1;
 /// A kernel image whose header has been checked.
 pub(super) struct Image<'a> {
     pub(super) bytes: &'a [u8],
-    /// Where it goes, from the start of memory.
+    /// Its offset from the start of memory.
     pub(super) text_offset: u64,
     /// Bytes that it occupies, its uninitialised data included.
     pub(super) memory_bytes: u64,
@@ -51,7 +51,7 @@ impl<'a> Image<'a> {
             });
         }
         let len = bytes.len() as u64;
-        // The header's size covers the file and what the kernel clears behind it.
+        // The header's size covers the file and the memory that the kernel clears behind it.
         if image_bytes < len {
             return Err(LoadError::KernelDamaged {
                 what: "size of the kernel image",

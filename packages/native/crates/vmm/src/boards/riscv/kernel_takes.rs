@@ -1,20 +1,21 @@
-//! What a Linux kernel for RISC-V takes of memory beside its image, whatever memory there is.
+//! The memory that a Linux kernel for RISC-V takes besides its image, whatever the size of memory.
 //!
 //! * One with sparse memory (every one with NUMA, those of distributions) keeps a pointer for each
 //!   page of sections that physical memory could ever have: 2^56 bytes in sections of 2^27, of which
 //!   a page describes 256, or 128 where every section has page extensions.
-//! * One that protects its own code reserves whole pages of 2 MiB.
+//! * A kernel that protects its own code reserves whole pages of 2 MiB.
 //!
-//! None of this stands in the header of an image, but it is in what the kernel may print or be told.
+//! The image's header has none of this, but it follows from the messages and parameters that the
+//! kernel contains.
 //!
 //! Source: Linux, `arch/riscv/include/asm/sparsemem.h`, `arch/riscv/mm/init.c`, `mm/sparse.c`,
 //! `include/linux/mmzone.h`, `init/main.c`.
 
-/// What `sparse_init_nid` says where it fails.
+/// The message of `sparse_init_nid` on failure.
 const SPARSE_MEMORY: &[u8] = b"memory map backing failed. Some memory will not be available.";
 /// The parameter of `page_ext.c`.
 const PAGE_EXTENSIONS: &[u8] = b"\0early_page_ext\0";
-/// What `mark_readonly` says where it may but is told not to.
+/// The message of `mark_readonly` when protection is disabled.
 const PROTECTION: &[u8] = b"Kernel memory protection disabled.";
 
 const SECTIONS: u64 = 1 << (56 - 27);

@@ -26,13 +26,13 @@ use kernel_takes::kernel_takes;
 /// First guest-physical address of memory.
 pub const MEMORY_BASE: u64 = 0x8000_0000;
 
-/// Where disks begin, and their interrupt lines.
+/// The first window of the disks, and their interrupt lines.
 const DISKS_BASE: u64 = 0x1001_0000;
 const DISKS_LINE: u32 = 16;
 
 const PAGE: u64 = PAGE_BYTES as u64;
 const MEBIBYTE: u64 = 1 << 20;
-/// Where a kernel goes, from the start of memory, if it does not say.
+/// The default offset of a kernel from the start of memory.
 const KERNEL_OFFSET: u64 = 2 * MEBIBYTE;
 /// Instructions lie at multiples of this many bytes.
 const INSTRUCTION_ALIGNMENT: u64 = 2;
@@ -161,7 +161,7 @@ impl<'a> Payload<'a> {
         }
         if Elf::is_elf(bytes) {
             let elf = Elf::parse(bytes, ELF_MACHINE)?;
-            // One that may lie anywhere goes where a kernel goes, unless it names a place.
+            // A position-independent file goes where a kernel goes, unless it names an address.
             if elf.is_position_independent && elf.start() < base {
                 let distance = (base + KERNEL_OFFSET) - align_down(elf.start(), PAGE);
                 return Ok(Self::Elf(elf.moved_by(distance)));
@@ -192,7 +192,7 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// One past the last address that the payload needs, what it clears itself included.
+    /// One past the last address that the payload needs, including memory that it clears itself.
     fn end(&self) -> u64 {
         match self {
             Self::Image { image, address } => address.saturating_add(image.memory_bytes),
@@ -238,7 +238,7 @@ struct Places {
 }
 
 impl Places {
-    /// Finds room for everything, or says what does not fit.
+    /// Finds room for everything, or reports the first part that does not fit.
     fn find(
         memory: &dyn GuestMemory,
         payload: &Payload<'_>,
@@ -247,7 +247,7 @@ impl Places {
         let (base, size) = (memory.base(), memory.size_bytes());
         let end = base + size;
         let payload_end = payload.end();
-        // What the kernel, the device tree and everything else need at least.
+        // The minimum for the kernel, the device tree and everything else.
         let needed = (payload_end.saturating_sub(base)).saturating_add(DEVICE_TREE_BYTES);
         if payload_end > end || needed > size {
             return Err(match payload {

@@ -32,9 +32,9 @@ const MAKER: [u8; 6] = *b"STILLP";
 const TABLE: [u8; 8] = *b"STILLPT ";
 const REVISION: u32 = 1;
 const HEADER_BYTES: u32 = 36;
-/// Nothing of a PC beside what is announced: neither a display, message interrupts excepted, nor a clock.
+/// A PC without a display, message interrupts or a clock, apart from the announced devices.
 const NO_DISPLAY_NO_CLOCK: u16 = 1 << 2 | 1 << 5;
-/// What a guest writes to be switched off.
+/// The value that a guest writes to power off.
 const OFF: u8 = 5;
 /// The identifier of a machine's generation, which is announced with a method.
 const GENERATION: &str = "VMGENCTR";
@@ -44,7 +44,7 @@ const CHANGED: u8 = 0x80;
 const EVENTS: &str = "ACPI0013";
 const ALIGNMENT: u64 = 64;
 
-/// Writes them; what a kernel is told of begins at [`ACPI_TABLES`].
+/// Writes the tables; the root for the kernel is at [`ACPI_TABLES`].
 pub(super) fn write(
     memory: &mut dyn GuestMemory,
     devices: &[DeviceDescription],
@@ -125,7 +125,7 @@ fn description(devices: &[DeviceDescription]) -> Vec<u8> {
                 let window = Memory32Fixed::new(true, base, kind.window_bytes as u32);
                 bytes(&ResourceTemplate::new(vec![&window, &line]))
             }
-            // One behind the first 4 GiB, where this board has none, is told to nobody.
+            // A device above the first 4 GiB, which this board does not have, is not announced.
             (None, Err(_)) => continue,
         };
         let number = number as u32;
@@ -151,7 +151,7 @@ fn in_system(of: &dyn Aml) -> Vec<u8> {
     bytes(&Scope::new(Path::new("_SB_"), vec![of]))
 }
 
-/// What is encoded already.
+/// The encoded bytes so far.
 struct Encoded(Vec<u8>);
 
 impl Aml for Encoded {
@@ -160,8 +160,8 @@ impl Aml for Encoded {
     }
 }
 
-/// The identifier of the generation, and the device that tells of its changes: it reads the identifier's
-/// first byte, which takes the interrupt back, before anybody is notified.
+/// The generation identifier, and the device that announces its changes: it first reads the identifier's
+/// first byte, which acknowledges the interrupt, and then notifies the kernel.
 fn generation(name: &str, device: &DeviceDescription) -> Vec<u8> {
     let (low, high) = (device.base as u32, (device.base >> 32) as u32);
     let mut body = in_system(&Device::new(

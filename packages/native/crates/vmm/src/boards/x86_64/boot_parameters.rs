@@ -1,4 +1,4 @@
-//! What a kernel is told when it starts (Linux `Documentation/arch/x86/zero-page.rst`, `boot.rst`).
+//! The parameters for a kernel at its start (Linux `Documentation/arch/x86/zero-page.rst`, `boot.rst`).
 //!
 //! ```text
 //! 0x070 u64 ACPI's root   0x1e8 u8 ranges of memory   0x1f1 the image's header   0x2d0 ranges, 20 bytes each
@@ -13,7 +13,7 @@ use crate::loaders::LoadError;
 use crate::memory::GuestMemory;
 
 const BYTES: usize = 0x1000;
-/// The version that a file without a header is told that it has.
+/// The version that is reported to a file without a header.
 const VERSION: u16 = 0x20f;
 /// A loader without a number of its own.
 const NO_LOADER: u8 = 0xff;
@@ -23,7 +23,7 @@ const ACPI: u32 = 3;
 /// The kind of a further part of the parameters that is for the random source.
 const KIND_RANDOM_SEED: u32 = 9;
 
-/// What it is told.
+/// The boot parameters.
 pub(super) struct BootParameters<'a> {
     /// The header of its image, if it has one.
     pub(super) header: Option<&'a [u8]>,
@@ -34,12 +34,12 @@ pub(super) struct BootParameters<'a> {
 }
 
 impl BootParameters<'_> {
-    /// Writes them, what they point to included, but for ACPI's tables and the initial RAM file system.
+    /// Writes them, with everything that they point to except ACPI's tables and the initial RAM file system.
     pub(super) fn write(&self, memory: &mut dyn GuestMemory) -> Result<(), LoadError> {
         let mut page = [0; BYTES];
         let mut put = |at: usize, bytes: &[u8]| page[at..at + bytes.len()].copy_from_slice(bytes);
         match self.header {
-            // The header ends at 0x301 at most, before anything else that is told.
+            // The header ends at 0x301 at most, before all other parameters.
             Some(header) => put(HEADER, header),
             None => {
                 put(0x1fe, &0xaa55_u16.to_le_bytes());
@@ -77,7 +77,7 @@ impl BootParameters<'_> {
     }
 }
 
-/// The ranges of memory of a machine with `bytes` of it: first address, one past the last, what it is for.
+/// The memory ranges of a machine with `bytes` of memory: first address, one past the last, type.
 fn ranges(bytes: u64) -> Vec<(u64, u64, u32)> {
     let all = [
         (0, ACPI_TABLES, USABLE),

@@ -8,7 +8,7 @@
 
 use crate::loaders::LoadError;
 
-/// Where the header that a kernel is told once more begins, here and in its boot parameters.
+/// The start of the header, in the image and in the boot parameters.
 pub(super) const HEADER: usize = 0x1f1;
 const MAGIC: &[u8] = b"HdrS";
 const LEAST_BYTES: usize = 0x268;
@@ -21,11 +21,11 @@ const ENTRY: u64 = 0x200;
 
 /// A kernel image whose header has been checked.
 pub(super) struct Image<'a> {
-    /// What stands in the boot parameters from [`HEADER`] on.
+    /// The content of the boot parameters from [`HEADER`] on.
     pub(super) header: &'a [u8],
-    /// What is loaded.
+    /// The bytes to load.
     pub(super) content: &'a [u8],
-    /// Where it goes.
+    /// Their address.
     pub(super) address: u64,
     /// Bytes that it occupies, unpacked and its uninitialised data included.
     pub(super) memory_bytes: u64,

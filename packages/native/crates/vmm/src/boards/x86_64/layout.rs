@@ -1,11 +1,11 @@
-//! Where things are: one list, so that nothing lies on anything else.
+//! All addresses in one list, so that nothing overlaps.
 
-/// Where I/O ports are on the bus: behind every address that a processor of this kind has.
+/// The base of I/O ports on the bus: above every address of such a processor.
 pub const PORTS_BASE: u64 = 1 << 52;
 
-/// Where the descriptor table is: null, null, code, data.
+/// The descriptor table: null, null, code, data.
 pub const DESCRIPTORS: u64 = 0x500;
-/// What a kernel is told, one page ("zero page").
+/// The kernel's boot parameters, one page ("zero page").
 pub const BOOT_PARAMETERS: u64 = 0x1000;
 /// The command line, terminated by a zero.
 pub(super) const COMMAND_LINE: u64 = 0x2000;
@@ -15,16 +15,16 @@ pub(super) const RANDOM_SEED: u64 = 0x2800;
 pub(super) const ACPI_TABLES: u64 = 0x3000;
 /// One past the last byte of theirs.
 pub(super) const ACPI_END: u64 = 0x8000;
-/// Where the stack begins, downwards.
+/// The top of the stack, which grows downwards.
 pub const STACK_TOP: u64 = 0x8ff0;
-/// Where the root of the page tables is.
+/// The root of the page tables.
 pub const PAGE_TABLES: u64 = 0x9000;
 /// First address that a payload may have.
 pub(super) const PAYLOAD_BASE: u64 = 0x1_0000;
 /// Between these a PC has its display and its firmware: no memory for a kernel.
 pub(super) const LOW_MEMORY_END: u64 = 0x9_fc00;
 pub(super) const HIGH_MEMORY: u64 = 0x10_0000;
-/// Where a processor that resets begins: a kernel jumps there when nothing else has reset the machine.
+/// The reset vector: a kernel jumps there when nothing else has reset the machine.
 pub(super) const RESET_VECTOR: u64 = 0xf_fff0;
 /// One past the last address that memory may have.
 pub(super) const MEMORY_TOP: u64 = 0xd000_0000;
@@ -37,7 +37,7 @@ pub const RESET: u8 = 0xfe;
 pub const POWER_PORT: u16 = 0x604;
 /// That byte alone.
 pub const SLEEP_PORT: u16 = POWER_PORT + 1;
-/// The bit of it that has the machine enter what it is to.
+/// The bit that makes the machine enter the chosen sleep state.
 pub const SLEEP: u8 = 1 << 5;
 
 /// The interrupt controllers of a PC.

@@ -9,16 +9,16 @@
 //! 0xd001_0000 disks, from line 16 on             0x604 a write of 0x2000 switches off, of 0x20 to 0x605 too
 //! 0xfec0_0000 interrupt controllers, up to the end of the first 4 GiB
 //! ```
-//! A guest starts in 64-bit mode, its first 4 GiB mapped to themselves. What it starts from lies in
-//! the first 64 KiB, which no payload may use:
+//! A guest starts in 64-bit mode, with its first 4 GiB mapped to themselves. Its start-up data is in the
+//! first 64 KiB, which no payload may use:
 //!
 //! ```text
 //! 0x0500 descriptors        0x1000 what a kernel is told       0x2000 its command line, 0x2800 its seed
 //! 0x3000 ACPI tables        0x8ff0 stack, downwards            0x9000 page tables, six pages
 //! ```
-//! A Linux kernel (as it is packed, or unpacked as an ELF file) is entered by its 64-bit boot protocol; devices are
-//! announced to it by ACPI alone. An initial RAM file system goes to the top of memory. An ELF file that is
-//! no kernel is told the same, in the same register, and may ignore it.
+//! A Linux kernel (compressed, or unpacked as an ELF file) is entered by its 64-bit boot protocol; ACPI alone
+//! announces devices to it. An initial RAM file system goes to the top of memory. Any other ELF file gets the
+//! same parameters in the same register, and may ignore them.
 
 mod acpi;
 mod boot_parameters;
@@ -46,7 +46,7 @@ const DISKS_BASE: u64 = 0xd001_0000;
 /// The lines behind those of a PC's old devices, up to the last that its interrupt controller has.
 const DISKS_LINE: u32 = 16;
 const LINES: u32 = 24;
-/// What no device may have: interrupt controllers, what the engine needs, firmware's place.
+/// The range that no device may use: interrupt controllers, the engine's own needs, the place of firmware.
 const RESERVED: (u64, u64) = (0xfec0_0000, 1 << 32);
 const MAX_COMMAND_LINE_BYTES: usize = 2047;
 /// One past the last address that a kernel finds its initial RAM file system at.
@@ -103,7 +103,7 @@ impl Board for X86Board {
     ) -> Result<Entry, LoadError> {
         check_command_line(boot.command_line)?;
         if memory.size_bytes() > MEMORY_TOP {
-            // What lies behind the devices is a second range of addresses, which memory is not yet.
+            // Memory behind the devices would be a second range of addresses, which is not implemented.
             let (expected, found) = (MEMORY_TOP, memory.size_bytes());
             return Err(LoadError::KernelUnknown {
                 expected: format!("at most {expected} bytes of memory, up to the devices"),
@@ -134,12 +134,12 @@ impl Board for X86Board {
     }
 }
 
-/// Whether what is to be started is a Linux kernel of this board's.
+/// Whether the payload is a Linux kernel for this board.
 pub fn is_linux(boot: &Boot<'_>) -> bool {
     Payload::recognise(boot).is_ok_and(|payload| payload.is_linux())
 }
 
-/// Where the initial RAM file system goes: to the top of the memory that kernels look at.
+/// The place of the initial RAM file system: the top of the memory that kernels look at.
 fn place_of_initramfs(
     memory: &dyn GuestMemory,
     payload: &Payload<'_>,

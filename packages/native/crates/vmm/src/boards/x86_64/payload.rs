@@ -1,4 +1,4 @@
-//! What a machine of this board can start, and where it goes.
+//! The payloads that a machine of this board can start, and their addresses.
 
 use super::image::Image;
 use super::layout::PAYLOAD_BASE;
@@ -8,7 +8,7 @@ use crate::memory::GuestMemory;
 
 /// The format's number for x86-64.
 const ELF_MACHINE: u16 = 62;
-/// Who wrote the notes that kernels of this name have in their files.
+/// The owner of the notes in the files of Linux kernels.
 const NOTES_OF_LINUX: &[u8] = b"Linux";
 
 pub(super) enum Payload<'a> {
@@ -71,7 +71,7 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// Refuses what does not lie between what the guest starts from and the end of memory.
+    /// Refuses a payload that does not lie between the guest's start-up data and the end of memory.
     pub(super) fn check(&self, memory: &dyn GuestMemory) -> Result<(), LoadError> {
         let (base, end) = (PAYLOAD_BASE, memory.size_bytes());
         let outside = |what, address| LoadError::KernelOutsideMemory { what, address, base, end };

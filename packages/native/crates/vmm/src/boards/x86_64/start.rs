@@ -1,4 +1,4 @@
-//! What a guest in 64-bit mode starts from: descriptors, and page tables that map its first 4 GiB to
+//! The start of a guest in 64-bit mode: descriptors, and page tables that map its first 4 GiB to
 //! themselves (Intel SDM volume 3, 3.4.5 and 5.5).
 
 use super::layout::{DESCRIPTORS, PAGE_TABLES, RESET, RESET_PORT, RESET_VECTOR};

@@ -5,8 +5,8 @@
 //! 0x00 TIME_LOW   0x04 TIME_HIGH   0x08 ALARM_LOW   0x0c ALARM_HIGH   0x10 IRQ_ENABLED
 //! 0x14 CLEAR_ALARM   0x18 ALARM_STATUS   0x1c CLEAR_INTERRUPT
 //! ```
-//! Its time is the configured epoch plus guest time, so it is as reproducible as the guest. The
-//! guest sets it, a renewal does, and whatever sets the guest's wall clock.
+//! Its time is the configured epoch plus guest time, so it is as reproducible as the guest. It is
+//! set by the guest, by a renewal, and by every request that sets the guest's wall clock.
 
 mod persist;
 

@@ -3,10 +3,10 @@
 //! ```text
 //! 0 RBR/THR (DLL)   1 IER (DLM)   2 IIR/FCR   3 LCR   4 MCR   5 LSR   6 MSR   7 SCR
 //! ```
-//! Transmission takes no time: the holding register is always empty, whatever FIFO depth the
-//! device tree promises. Reception comes in bursts of at most 512 bytes, 500 µs apart, a megabyte
-//! a second: a kernel that is handed more than its deferred work keeps up with drops bytes without
-//! a word. It pauses while a guest that has once raised RTS holds it down.
+//! Transmission takes no time: the holding register is always empty, whatever FIFO depth the device
+//! tree promises. Reception comes in bursts of at most 512 bytes, 500 µs apart, a megabyte a
+//! second: a kernel that gets more than its deferred work can handle silently drops bytes.
+//! Reception pauses while a guest that has once raised RTS holds it down.
 
 mod persist;
 
@@ -40,14 +40,14 @@ pub const KIND: DeviceKind = DeviceKind {
     },
 };
 
-/// What a description says of a serial port.
+/// The options of a serial port.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Options {
     port: u32,
 }
 
-/// Most bytes that one burst puts into the receive FIFO.
+/// Maximum bytes of one burst into the receive FIFO.
 pub const RECEIVE_FIFO_BYTES: usize = 512;
 
 /// Depth that the device tree gives for the transmit FIFO: a driver writes that many bytes for
@@ -57,7 +57,7 @@ pub const TRANSMIT_FIFO_BYTES: u32 = 4096;
 /// Guest time between two bursts.
 pub const BURST_NANOS: Nanos = 500_000;
 
-/// Most bytes that the host may have waiting.
+/// Maximum bytes of waiting input from the host.
 pub const INPUT_BYTES: usize = 4 << 20;
 
 const IER_RECEIVED: u8 = 1 << 0;

@@ -1,4 +1,4 @@
-//! What the transport lends a device while it works.
+//! The resources that the transport lends a device while it works.
 
 use super::queue::{Queue, QueueError};
 use super::request::Request;
@@ -30,12 +30,12 @@ pub struct Io<'a> {
     events: &'a mut Vec<EventBody>,
     network: &'a mut Outbox,
     serial: &'a mut SerialPorts,
-    /// Whether events tell of requests in work.
+    /// Whether events report requests in progress.
     is_told: bool,
     was_working: bool,
 }
 
-/// What of a transport is lent.
+/// The lent resources of a transport.
 pub(super) struct Lent<'a> {
     pub(super) queues: &'a mut [Queue],
     pub(super) features: u64,
@@ -83,7 +83,7 @@ impl<'a> Io<'a> {
         self.disks.get_mut(number)
     }
 
-    /// What an operation of a disk failed at when it was recorded, if this machine is run again.
+    /// The recorded failure of an operation on a disk, if this machine replays a recording.
     pub(super) fn recorded_failure(
         &mut self,
         disk: &str,
@@ -99,7 +99,7 @@ impl<'a> Io<'a> {
         self.events.push(body);
     }
 
-    /// Where a network interface puts what the guest sends.
+    /// The guest's output on a network interface.
     pub fn network(&mut self) -> &mut Outbox {
         self.network
     }
@@ -114,9 +114,9 @@ impl<'a> Io<'a> {
         self.features
     }
 
-    /// Takes the next request of queue number `queue`, if there is one. Whoever has it in work keeps
-    /// it, and completes it in this visit or a later one. One visit takes no more than the queues
-    /// have room for.
+    /// Takes the next request of queue number `queue`, if there is one. The device holds it, and
+    /// completes it in this visit or a later one. One visit takes no more than the queues have room
+    /// for.
     ///
     /// # Errors
     /// [`QueueError`] if the driver broke the rules.
@@ -153,7 +153,7 @@ impl<'a> Io<'a> {
         *self.interrupt |= INTERRUPT_CONFIGURATION;
     }
 
-    /// Ends the visit: says that nothing is in work any more, if something was. A driver that
+    /// Ends the visit: reports that no request is in progress any more, if one was. A driver that
     /// `has_broken` the rules gets nothing of it back.
     pub(super) fn end(self, has_broken: bool) {
         if self.is_told && self.was_working && (has_broken || in_work(self.queues) == 0) {

@@ -6,11 +6,11 @@
 //!     │ interrupt            │  └──── Io: take, complete, configuration ───┘
 //!     └── rings ◀── Queue ◀──┘             changed
 //! ```
-//! A device takes requests out of its queues and completes them whenever it likes, in any order:
-//! at once, or when guest time has come to its deadline. What it has in work is part of its state.
-//! The transport owns the rings, feature negotiation, interrupts and resets; a driver that breaks
-//! the rules finds a device that needs a reset, and one that resets it in the middle of something
-//! finds it as new.
+//! A device takes requests out of its queues and completes them at any time and in any order: at
+//! once, or when guest time reaches its deadline. Requests in progress are part of its state. The
+//! transport owns the rings, feature negotiation, interrupts and resets. A driver that breaks the
+//! rules finds a device that needs a reset, and a reset in the middle of a request leaves the
+//! device in its initial state.
 
 pub mod block;
 pub mod console;
@@ -32,7 +32,7 @@ use crate::network::{Interface, Traffic};
 use crate::state::{StateError, StateVersions};
 use crate::time::Nanos;
 
-/// What a device does behind its transport.
+/// A device behind its transport.
 pub trait VirtioDevice: Send {
     /// The device's number in the specification.
     fn device_id(&self) -> u32;
@@ -44,13 +44,13 @@ pub trait VirtioDevice: Send {
     /// Most descriptors of each of its queues, powers of two.
     fn queue_sizes(&self) -> &[u16];
 
-    /// Whether the driver may go on with these of the features.
+    /// Whether the driver may use the device with these features.
     fn accepts(&self, features: u64) -> bool {
         let _ = features;
         true
     }
 
-    /// Reads its configuration space from `offset` on; what is not there is zero.
+    /// Reads its configuration space from `offset` on; bytes outside it are zero.
     fn read_configuration(&self, offset: u64, into: &mut [u8]) {
         let _ = offset;
         into.fill(0);
@@ -67,13 +67,12 @@ pub trait VirtioDevice: Send {
     /// [`QueueError`] if the driver broke the rules: the device then needs a reset.
     fn notified(&mut self, io: &mut Io<'_>, queue: usize) -> Result<(), QueueError>;
 
-    /// When the device has something to do next, if ever. Nothing while the driver has not started
-    /// it.
+    /// The time of the device's next work, if any. `None` while the driver has not started it.
     fn deadline(&self) -> Option<Nanos> {
         None
     }
 
-    /// Does what is due at `io.now()`. Twice at the same time is as good as once.
+    /// Does the work that is due at `io.now()`. A second call at the same time has no effect.
     ///
     /// # Errors
     /// [`QueueError`] if the driver broke the rules: the device then needs a reset.
@@ -82,8 +81,8 @@ pub trait VirtioDevice: Send {
         Ok(())
     }
 
-    /// Becomes the machine's disk number `number`, if it is the empty slot for it; whether it is.
-    /// The driver is then told of another configuration.
+    /// Attaches the machine's disk number `number`, if the device is the empty slot for it; returns
+    /// whether it is. The driver then gets a configuration change.
     fn attach_disk(&mut self, number: usize, disk: &Attached) -> bool {
         let _ = (number, disk);
         false
@@ -120,30 +119,30 @@ pub trait VirtioDevice: Send {
         Ok(None)
     }
 
-    /// How many connections over a network interface are open.
+    /// Number of open connections over a network interface.
     fn connections_open(&self) -> u64 {
         0
     }
 
-    /// Bytes over a network interface's connections since this was last asked for.
+    /// Bytes over a network interface's connections since the last call.
     fn take_traffic(&mut self) -> Traffic {
         Traffic::default()
     }
 
-    /// Whether a request that was taken and not completed is work: events tell of it then. A network
-    /// interface always has buffers of the driver's, and nothing to do.
+    /// Whether a request that was taken and not completed counts as work, which events report. A
+    /// network interface always holds buffers of the driver's, without any work.
     fn works_on_requests(&self) -> bool {
         true
     }
 
-    /// The driver has switched a queue off: what was taken from it is not to be completed, nor its
-    /// buffers to be touched.
+    /// The driver has switched a queue off: requests taken from it must not be completed, nor their
+    /// buffers touched.
     fn queue_stopped(&mut self, queue: usize) {
         let _ = queue;
     }
 
-    /// Forgets what the driver said and what is in work: at a reset, and when the driver has broken
-    /// the rules.
+    /// Forgets the driver's settings and the requests in progress: at a reset, and when the driver
+    /// has broken the rules.
     fn reset(&mut self);
 
     /// Becomes part of another machine than those that share its past, as of `now`.

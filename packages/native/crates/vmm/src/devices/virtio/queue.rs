@@ -48,7 +48,7 @@ pub enum QueueError {
     /// An indirect table that was not offered, is in another one, or has no such size.
     #[error("an indirect descriptor of {len} bytes: expected {expected}")]
     Indirect {
-        /// What may be there.
+        /// The allowed values.
         expected: &'static str,
         /// Bytes of the table.
         len: u32,
@@ -81,11 +81,11 @@ pub struct Queue {
     pub(super) size: u16,
     /// Whether the driver has switched it on.
     pub(super) ready: bool,
-    /// Where the descriptors are.
+    /// Address of the descriptors.
     pub(super) descriptors: u64,
-    /// Where the available ring is.
+    /// Address of the available ring.
     pub(super) available: u64,
-    /// Where the used ring is.
+    /// Address of the used ring.
     pub(super) used: u64,
     next_available: u16,
     next_used: u16,
@@ -93,12 +93,12 @@ pub struct Queue {
     announced: u16,
     /// Requests that were taken and not completed.
     in_work: u16,
-    /// How often the queue began anew.
+    /// Number of times that the queue was started.
     epoch: u32,
 }
 
 impl Queue {
-    /// Whether size and places can be worked with, in a queue of at most `most` descriptors. The
+    /// Whether size and addresses are valid, in a queue of at most `most` descriptors. The
     /// specification's alignments hold then.
     pub(super) fn is_valid(&self, most: u16) -> bool {
         self.size.is_power_of_two()
@@ -108,8 +108,8 @@ impl Queue {
             && self.used.is_multiple_of(4)
     }
 
-    /// Stops the queue. Size and places stay as the driver set them; it begins anew when it is
-    /// switched on again, and what was in work is forgotten.
+    /// Stops the queue. Size and addresses stay as the driver set them; a restart begins at index 0
+    /// and forgets the requests in progress.
     pub(super) fn stop(&mut self) {
         let Self { size, descriptors, available, used, epoch, .. } = *self;
         let epoch = epoch.wrapping_add(1);
@@ -143,8 +143,8 @@ impl Queue {
         Ok(found)
     }
 
-    /// Takes the next request, if there is one. Without one, a driver that counts events is asked
-    /// to say when there is.
+    /// Takes the next request, if there is one. Otherwise a driver that counts events is asked to
+    /// notify when there is.
     pub(super) fn take(
         &mut self,
         memory: &mut dyn GuestMemory,
@@ -160,7 +160,7 @@ impl Queue {
             }
             let event = 4 + 8 * u64::from(self.size);
             memory.write(self.used.wrapping_add(event), &self.next_available.to_le_bytes())?;
-            // Whoever made one available meanwhile has not seen the wish.
+            // A driver that made one available meanwhile has not seen the request to notify.
             if self.waiting(memory)? == 0 {
                 return Ok(None);
             }
@@ -302,7 +302,7 @@ impl Queue {
     /// Reads the state of a queue of at most `most` descriptors.
     ///
     /// # Errors
-    /// [`StateError`] if it is not there, or switches on what cannot work.
+    /// [`StateError`] if the state is missing, or switches on an invalid queue.
     pub(super) fn load(state: &mut StateReader<'_>, most: u16) -> Result<Self, StateError> {
         let queue = Self {
             size: state.u16()?,

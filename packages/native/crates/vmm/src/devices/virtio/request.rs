@@ -18,13 +18,14 @@ pub struct Segment {
 pub struct Request {
     /// The queue that it came from.
     pub(super) queue: u16,
-    /// Which life of the queue: completing a request from before a reset does nothing.
+    /// The start of the queue that it belongs to: completing a request from before a reset does
+    /// nothing.
     pub(super) epoch: u32,
     /// Index of its first descriptor.
     pub(super) head: u16,
-    /// What the device reads.
+    /// The buffers that the device reads.
     pub(super) readable: Vec<Segment>,
-    /// What the device writes.
+    /// The buffers that the device writes.
     pub(super) writable: Vec<Segment>,
 }
 
@@ -96,7 +97,7 @@ impl Request {
     /// Reads what `save` wrote.
     ///
     /// # Errors
-    /// [`StateError`] if it is not there.
+    /// [`StateError`] if the state is missing.
     pub fn load(state: &mut StateReader<'_>) -> Result<Self, StateError> {
         let (queue, epoch, head) = (state.u16()?, state.u32()?, state.u16()?);
         let mut segments = || -> Result<Vec<Segment>, StateError> {

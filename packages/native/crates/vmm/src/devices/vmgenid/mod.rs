@@ -4,9 +4,9 @@
 //! ```text
 //! 0x00…0x0f  identifier, read-only; reading its first byte takes the interrupt back
 //! ```
-//! The identifier changes in a renewal only. The interrupt says so, and the kernel then mixes the
-//! identifier into its random source before anything else is drawn from it. A driver that reads
-//! from the first byte on and is overtaken by a renewal finds the interrupt asserted again.
+//! The identifier changes only in a renewal. The interrupt announces it, and the kernel then mixes
+//! the identifier into its random source before anything else is drawn from it. A driver that reads
+//! from the first byte on, while a renewal happens, finds the interrupt asserted again.
 //!
 //! Source: Microsoft, Virtual Machine Generation ID; the device tree binding `microsoft,vmgenid`.
 

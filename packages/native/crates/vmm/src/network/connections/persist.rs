@@ -81,8 +81,8 @@ impl Connections {
         Ok(connections)
     }
 
-    /// Reads the first form, which knew nothing but what a reset must say. Nothing was told of what it
-    /// holds, nor will be.
+    /// Reads the first form, which contains only the values for a reset. Its connections were not
+    /// reported, and will not be.
     ///
     /// # Errors
     /// [`StateError`] if it is not there, or not in that form.

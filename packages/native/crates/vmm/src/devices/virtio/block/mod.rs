@@ -11,12 +11,13 @@
 //! 0x24 u32 most sectors, 0x28 u32 most segments, 0x2c u32 alignment of a discard
 //! 0x30 u32 most sectors, 0x34 u32 most segments of zeroes, 0x38 u8 whether they may unmap
 //! ```
-//! A request takes guest time: so long for being one, so much for its bytes, one after the other.
-//! Then it is done at once, so what is in flight is a list of requests and of guest times, which is
-//! state like any other: nothing is waited for, and every run of a guest is the same.
+//! A request takes guest time: a fixed part and a part for its bytes; requests are served one after
+//! the other. When its time has come, it is carried out at once. So requests in flight are a list
+//! with guest times, which is state like any other: the device never waits, and every run of a
+//! guest is the same.
 //!
-//! An empty slot has a capacity of zero. A disk that is put into it later is told by a change of the
-//! configuration.
+//! An empty slot has a capacity of zero. A disk that is attached to it later is announced by a
+//! configuration change.
 
 mod perform;
 mod persist;
@@ -48,7 +49,7 @@ const QUEUE_SIZE: u16 = 128;
 /// Segments of a request beside its head and its status.
 const MAX_SEGMENTS: u32 = QUEUE_SIZE as u32 - 2;
 const MAX_SEGMENT_BYTES: u32 = 64 * 1024;
-/// Most bytes that one request moves.
+/// Maximum bytes that one request transfers.
 const MAX_DATA_BYTES: u64 = MAX_SEGMENTS as u64 * MAX_SEGMENT_BYTES as u64;
 /// Most stretches of one request to discard or to zero.
 const MAX_STRETCHES: u32 = 16;
@@ -81,7 +82,7 @@ pub const KIND: DeviceKind = DeviceKind {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Options {
-    /// Which of the machine's disks it is.
+    /// The number of the disk in the machine.
     number: u32,
     /// That disk; none: the device is an empty slot.
     disk: Option<Attached>,
@@ -91,7 +92,7 @@ struct Options {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
     number: u32,
-    /// Whether it was made without a disk: then it does not say in its features that it is read-only.
+    /// Whether it was made without a disk: then its features do not include read-only.
     is_slot: bool,
     attached: Option<Attached>,
     /// Requests that were taken, with the guest times at which they are done; ascending.

@@ -1,4 +1,4 @@
-//! What a request does when its time has come.
+//! Carries out a request when its time has come.
 
 use super::{
     Block, FEATURE_FLUSH, Io, MAX_DATA_BYTES, MAX_STRETCH_SECTORS, MAX_STRETCHES, QueueError,
@@ -25,11 +25,11 @@ const FLAG_UNMAP: u32 = 1;
 /// Bytes that are moved at once.
 const PIECE_BYTES: u64 = 256 * 1024;
 
-/// Why a request was not done.
+/// Why a request was refused.
 enum Refused {
-    /// It asks for what is not there.
+    /// It is outside the disk, or the disk failed.
     Failed,
-    /// It asks for what the device does not do.
+    /// The device does not support it.
     Unsupported,
     /// The disk does not give or take it, as the event tells.
     Disk(Box<EventBody>),
@@ -43,7 +43,7 @@ impl<E: Into<QueueError>> From<E> for Refused {
     }
 }
 
-/// Bytes of a disk that a request is about, and what is done with them.
+/// The bytes of a disk that a request concerns, and the operation on them.
 struct Part {
     operation: DiskOperation,
     offset: u64,
@@ -64,8 +64,8 @@ impl Part {
 }
 
 impl Block {
-    /// Does what a request asks for; the bytes written to its buffers. A request without room for a
-    /// status is done with, and nothing else.
+    /// Carries out a request; returns the number of bytes written to its buffers. A request without
+    /// room for a status is completed without any effect.
     pub(super) fn perform(
         &mut self,
         io: &mut Io<'_>,
@@ -169,7 +169,7 @@ impl Block {
         Ok(())
     }
 
-    /// Discards or zeroes the stretches that a request lists. All are looked at before any is done.
+    /// Discards or zeroes the ranges that a request lists. All are checked before any is changed.
     fn zero(
         &self,
         io: &mut Io<'_>,
@@ -206,7 +206,7 @@ impl Block {
         Ok(())
     }
 
-    /// A driver that does not flush takes what is written for durable.
+    /// A driver that does not flush assumes that written data is durable.
     fn settle(&self, io: &mut Io<'_>) -> Result<(), Refused> {
         let is_volume = self.attached.as_ref().is_some_and(|disk| disk.access == Access::Volume);
         if is_volume && io.features() & FEATURE_FLUSH == 0 {
@@ -220,8 +220,8 @@ impl Block {
         self.attempt(io, &part, |disk, _| Ok(disk.flush()?))
     }
 
-    /// Does something with a part of the disk, of which it is told how many bytes; a failure that was
-    /// recorded comes again where it came.
+    /// Runs an operation on a part of the disk, which returns the number of bytes done; a recorded
+    /// failure is repeated at its place.
     fn attempt(
         &self,
         io: &mut Io<'_>,

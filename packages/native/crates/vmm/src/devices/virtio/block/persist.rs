@@ -1,4 +1,4 @@
-//! The saved state of a block device: the disk that it has, and what is in flight.
+//! The saved state of a block device: its disk, and the requests in flight.
 
 use std::collections::VecDeque;
 
@@ -20,7 +20,7 @@ pub(super) fn save(block: &Block) -> Vec<u8> {
     state.finish()
 }
 
-/// What `block` was when it was saved.
+/// The state of `block` when it was saved.
 pub(super) fn load(block: &Block, state: &[u8]) -> Result<Block, StateError> {
     let mut state = StateReader::new("block device", state);
     let attached = if state.bool()? {

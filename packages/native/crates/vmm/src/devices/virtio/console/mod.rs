@@ -9,8 +9,8 @@
 //!  driver  ready ─▶            port ready ─▶                 open ─▶
 //!  device          ◀─ port added          ◀─ its name, open
 //! ```
-//! What the host has for the guest waits here until the driver offers room for it. The kernel's driver
-//! gives a port no terminal: bytes are copied in blocks, with one notification for each.
+//! Input from the host waits here until the driver offers room for it. The kernel's driver gives a
+//! port no terminal: bytes are copied in blocks, with one notification for each.
 
 mod persist;
 
@@ -28,7 +28,7 @@ const SEND_MESSAGES: usize = 3;
 /// Descriptors of each queue. The driver has a page in memory for each of those that it receives into.
 const QUEUE_SIZES: [u16; 4] = [64, 16, 8, 8];
 
-/// Messages tell of ports.
+/// The device has ports, announced by control messages.
 const FEATURE_PORTS: u64 = 1 << 1;
 
 const DEVICE_READY: u16 = 0;
@@ -41,11 +41,11 @@ const MESSAGE_BYTES: usize = 8;
 /// The port's name in the guest, under `/sys/class/virtio-ports`.
 pub const PORT: &str = "stillpoint.agent";
 
-/// Most bytes that the host may have waiting.
+/// Maximum bytes of waiting input from the host.
 pub const INPUT_BYTES: usize = 4 << 20;
-/// Most bytes of one request: the kernel's driver sends no more. The rest of a larger one is lost.
+/// Maximum bytes of one request: the kernel's driver sends no more. The rest of a larger one is lost.
 const MAX_REQUEST_BYTES: u64 = 64 * 1024;
-/// Most messages that wait for the driver; one that asks for more does not read them.
+/// Maximum number of messages that wait for the driver; a driver that causes more does not read them.
 const MAX_MESSAGES: usize = 8;
 
 /// The kind in descriptions.
@@ -82,7 +82,7 @@ impl Console {
         while !self.waiting.is_empty() {
             let Some(request) = io.take(RECEIVE)? else { break };
             let mut written = 0;
-            // What waits lies in a ring, so in two pieces.
+            // Waiting bytes are in a ring, so in two pieces.
             for piece in <[&[u8]; 2]>::from(self.waiting.as_slices()) {
                 written += request.write(io.memory(), written as u64, piece)?;
             }
@@ -132,7 +132,7 @@ impl Console {
                 let name = [&message(PORT_NAME, 1), PORT.as_bytes()].concat();
                 self.messages.extend([name, message(PORT_OPEN, 1)]);
             }
-            // Who opens the port says so on the control port, where it is believed.
+            // The agent announces on the trusted control port that it has opened the port.
             _ => {}
         }
     }

@@ -9,9 +9,9 @@ use crate::random::{RandomStream, Seed};
 use crate::state::StateError;
 use crate::time::Nanos;
 
-/// What the device's randomness is for.
+/// The name of the device's stream of randomness.
 const STREAM: &str = "entropy device";
-/// Most bytes given for one request. A driver asks again for more.
+/// Maximum bytes for one request. A driver asks again for more.
 const MAX_REQUEST_BYTES: u64 = 64 * 1024;
 /// Descriptors of its queue.
 const QUEUE_SIZE: u16 = 256;

@@ -128,7 +128,7 @@ impl VirtioMmio {
     }
 
     fn set_queue(&mut self, offset: u64, value: u32) {
-        // What the driver says about a queue counts only while the queue is off.
+        // The driver's settings of a queue count only while the queue is off.
         let may_start = self.status & (STATUS_DRIVER_OK | STATUS_NEEDS_RESET) == 0;
         let index = self.queue_select as usize;
         let Some(queue) = self.queues.get_mut(index) else { return };
@@ -202,7 +202,7 @@ impl Device for VirtioMmio {
             }
             _ => {}
         }
-        // A reset, or a queue that was stopped, ends what was in work.
+        // A reset, or a stopped queue, ends the requests in progress.
         if was_working && !self.is_working() {
             context.events.push(EventBody::IoSettled { device: context.name.to_owned() });
         }
@@ -235,7 +235,7 @@ impl Device for VirtioMmio {
         let is_attached = self.device.attach_disk(number, disk);
         if is_attached {
             self.generation = self.generation.wrapping_add(1);
-            // Nobody listens before the driver has started the device.
+            // Before the driver has started the device, no notification is expected.
             if self.is_running() {
                 self.interrupt |= INTERRUPT_CONFIGURATION;
             }

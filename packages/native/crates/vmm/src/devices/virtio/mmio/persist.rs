@@ -3,7 +3,7 @@
 use super::{Queue, VirtioMmio};
 use crate::state::{StateError, StateReader, StateVersions, StateWriter};
 
-/// What is saved of a device's queue in version 1: size, whether it is on, three places.
+/// Bytes of a saved queue in version 1: size, whether it is on, three addresses.
 const VERSION_1_PLACES_BYTES: usize = 2 + 1 + 3 * 8;
 
 pub(super) const VERSIONS: StateVersions = StateVersions::new(&[from_version_1]);
@@ -27,7 +27,7 @@ pub(super) fn save(transport: &VirtioMmio) -> Vec<u8> {
     state.finish()
 }
 
-/// Makes `transport` what was saved; on an error it is good for nothing but being dropped.
+/// Restores the saved state of `transport`; after an error, drop it.
 pub(super) fn load(transport: &mut VirtioMmio, state: &[u8]) -> Result<(), StateError> {
     let mut state = StateReader::new("virtio transport", state);
     transport.queue_select = state.u32()?;

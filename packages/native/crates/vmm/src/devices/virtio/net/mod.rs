@@ -7,9 +7,9 @@
 //! before each frame  u8 flags │ u8 segmentation │ u16 header │ u16 segment
 //!                    u16 checksum from │ u16 checksum at │ u16 buffers
 //! ```
-//! Buffers to receive into are taken when the driver offers them, and held: what is given to the
-//! guest then depends on them alone, and whether a frame fits can be asked without touching
-//! anything. A frame over the MTU, or one that the driver describes wrongly, is dropped.
+//! The interface takes and holds receive buffers when the driver offers them. The guest's input
+//! then depends on them alone, and whether a frame fits can be asked without changing state. A
+//! frame over the MTU, or one that the driver describes wrongly, is dropped.
 
 mod persist;
 
@@ -62,13 +62,13 @@ pub const KIND: DeviceKind = DeviceKind {
     },
 };
 
-/// What one chooses of an interface.
+/// The options of an interface.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Options {
     /// The interface's hardware address.
     pub(crate) address: [u8; 6],
-    /// Most bytes of a packet.
+    /// Maximum bytes of a packet.
     pub(crate) mtu: u16,
 }
 
@@ -106,11 +106,11 @@ impl Net {
         Ok(())
     }
 
-    /// How many of the held buffers a frame of `bytes` takes. `None`: there is not enough.
+    /// Number of held buffers that a frame of `bytes` needs. `None` if there are not enough.
     fn buffers_for(&self, bytes: usize) -> Option<usize> {
         let whole = (HEADER_BYTES + bytes) as u64;
         if !self.is_merging {
-            // One buffer each, and what does not fit into it is lost.
+            // One buffer each; bytes that do not fit into it are lost.
             return (!self.held.is_empty()).then_some(1);
         }
         let mut room = 0u64;
@@ -143,7 +143,7 @@ impl Net {
     }
 }
 
-/// Does what the driver's header leaves to the device; whether the device can.
+/// Does the work that the driver's header leaves to the device; returns whether it could.
 fn completed(header: &[u8; HEADER_BYTES], frame: &mut [u8]) -> bool {
     let [flags, segmentation, _, _, _, _, from_low, from_high, at_low, at_high, ..] = *header;
     if segmentation != 0 {
@@ -161,7 +161,7 @@ fn completed(header: &[u8; HEADER_BYTES], frame: &mut [u8]) -> bool {
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }
-    // A sum of zero is written as its other form, for zero says that there is none.
+    // A sum of zero is written in its other form, because zero means that there is no checksum.
     let checksum = match !(sum as u16) {
         0 => 0xffff,
         other => other,

@@ -1,5 +1,5 @@
-//! The saved state of a network interface: what it holds of the driver's, and its connections. Its
-//! address and MTU are the description's.
+//! The saved state of a network interface: the driver's buffers that it holds, and its connections.
+//! Its address and MTU are in the description.
 
 use super::{Net, QUEUE_SIZE, RECEIVE};
 use crate::devices::virtio::Request;
@@ -43,7 +43,7 @@ fn earlier(state: &[u8], connections: LoadConnections) -> Result<Net, StateError
     Ok(net)
 }
 
-/// Makes `net` what was saved, or leaves it as it is.
+/// Restores the saved state of `net`, or leaves it unchanged.
 pub(super) fn load(net: &mut Net, state: &[u8]) -> Result<(), StateError> {
     let mut state = StateReader::new("network interface", state);
     let mut loaded = net.clone();
