@@ -1,7 +1,7 @@
-//! Who is who on a guest's network. There is nobody else on it.
+//! The addresses on a guest's network. There are no others.
 //!
-//! The prefix of version 6 is a unique local one (RFC 4193), the same for every machine as that of
-//! version 4 is: its forty bits are the bytes of `STILL`, and no packet with it leaves the process.
+//! The IPv6 prefix is a unique local one (RFC 4193), the same for every machine, like the IPv4 one:
+//! its forty bits are the bytes of `STILL`, and no packet with it leaves the process.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -13,7 +13,7 @@ pub const GUEST: Ipv4Addr = Ipv4Addr::from_bits(limits::GUEST_ADDRESS as u32);
 /// The host's end: the guest's way out, and from whom published ports are reached.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::from_bits(limits::GATEWAY_ADDRESS as u32);
 
-/// Who answers for names, at [`NAME_PORT`], and does nothing else.
+/// The name server, at [`NAME_PORT`] only.
 pub const NAME_SERVER: Ipv4Addr = Ipv4Addr::from_bits(limits::GATEWAY_ADDRESS as u32 + 1);
 
 /// Port of the domain name system.
@@ -31,7 +31,7 @@ pub const GUEST_6: Ipv6Addr = of_prefix(limits::GUEST_HOST as u16);
 /// The host's end, in version 6.
 pub const GATEWAY_6: Ipv6Addr = of_prefix(limits::GATEWAY_HOST as u16);
 
-/// Who answers for names, in version 6.
+/// The name server in IPv6.
 pub const NAME_SERVER_6: Ipv6Addr = of_prefix(limits::GATEWAY_HOST as u16 + 1);
 
 /// The host's end on the link itself: from whom a guest that asks for a router hears of one.
@@ -102,18 +102,18 @@ impl Version {
     }
 }
 
-/// Whether an address is one of the host's end, as the guest's gateway.
+/// Whether an address is the gateway's, one of the host's end.
 pub(crate) fn is_gateway(address: IpAddr) -> bool {
     address == GATEWAY || address == GATEWAY_6
 }
 
-/// Whether an address is one of who answers for names.
+/// Whether an address is the name server's.
 pub(crate) fn is_name_server(address: IpAddr) -> bool {
     address == NAME_SERVER || address == NAME_SERVER_6
 }
 
-/// Whether a guest may send from an address: in version 4 it has one, in version 6 all of its
-/// network's and of its link's but those of the host's end, for it may choose any.
+/// Whether a guest may send from an address: in IPv4 it has one; in IPv6 it may choose any of its
+/// network and of its link except those of the host's end.
 pub(crate) fn is_guests(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address == GUEST,

@@ -1,10 +1,10 @@
-//! How much may pass: connections at once, and bytes in a second of guest time, for all that comes by
-//! a published port, and for all that the guest reaches outside.
+//! Limits of traffic: connections at once, and bytes in a second of guest time, for each published
+//! port, and for all outside addresses together.
 //!
-//! Bytes are paid for after they have passed, each with the guest time that it may take: an allowance
-//! is empty until what has passed is paid for (a token bucket, RFC 2697, told as a time). What may
-//! not pass yet waits where it is, as it does for a slow reader: in the host's kernel, or with the
-//! guest, whose window stays closed.
+//! Bytes are paid for after they have passed, with the guest time that they may take: an allowance is
+//! empty until all earlier traffic is paid for (a token bucket, RFC 2697, kept as a time). Traffic
+//! over the limit waits at its source, as for a slow reader: in the host's kernel, or in the guest,
+//! whose window stays closed.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,10 @@ const AT_ONCE_NANOS: Nanos = 100_000_000;
 const SECOND_NANOS: u128 = 1_000_000_000;
 /// Fewest bytes in a second: less is no speed that a connection could live with.
 pub const LEAST_BYTES_PER_SECOND: u64 = 1_024;
-/// Most bytes in a second that can be said: a tebibyte.
+/// Maximum rate in bytes per second: a tebibyte.
 pub const MOST_BYTES_PER_SECOND: u64 = 1 << 40;
 
-/// How much may pass. By default, as much as can.
+/// Limits of traffic. Unlimited by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TrafficLimits {
     /// Connections at once. Further ones to a published port wait with the host's kernel, further ones
@@ -29,7 +29,7 @@ pub struct TrafficLimits {
 }
 
 impl TrafficLimits {
-    /// Limits as somebody has written them; what is wrong is added to `problems`, said to be at `at`.
+    /// Parses limits; problems are added to `problems`, with the place `at`.
     pub(crate) fn parse(
         at: &str,
         connections: Option<f64>,
@@ -67,7 +67,7 @@ pub(crate) enum Way {
 #[derive(Debug)]
 struct Allowance {
     limits: TrafficLimits,
-    /// Guest time that the bytes which have passed stand for.
+    /// Guest time at which all earlier bytes are paid for.
     paid_at: Nanos,
 }
 
@@ -86,7 +86,8 @@ impl Allowance {
         self.paid_at = self.paid_at.max(now).saturating_add(nanos);
     }
 
-    /// When half of what may pass at once may pass: sooner would be a few bytes at a time.
+    /// The time at which half of a full allowance is available: earlier, only a few bytes at a time
+    /// could pass.
     fn worth_asking_at(&self, now: Nanos) -> Nanos {
         self.paid_at.saturating_sub(AT_ONCE_NANOS / 2).max(now + 1)
     }
@@ -101,7 +102,7 @@ pub(crate) struct Allowances {
 }
 
 impl Allowances {
-    /// Sets the limits of a way; what has passed stays passed.
+    /// Sets the limits of a way; earlier traffic stays counted.
     pub(crate) fn set(&mut self, way: Way, limits: TrafficLimits) {
         if limits == TrafficLimits::default() {
             self.of.remove(&way);
@@ -139,7 +140,7 @@ impl Allowances {
         }
     }
 
-    /// Whether a datagram may pass, which it then has: whole, even if it takes more than there is.
+    /// Whether a datagram may pass; if so, it is paid for as a whole, even beyond the allowance.
     pub(crate) fn pass(&mut self, way: Way, now: Nanos, bytes: usize) -> bool {
         let may_pass = self.bytes(way, now) > 0;
         if may_pass {
@@ -183,8 +184,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever asks, whenever: in no span pass more bytes than its time allows, and a tenth of a
-        /// second's more; and who asks when told to gets all of them in the end.
+        /// Whenever callers ask, in no span pass more bytes than its time allows, plus those of a
+        /// tenth of a second; and a caller that asks at the given times gets all of them in the end.
         #[test]
         fn no_span_passes_more_than_its_time_allows(
             speed in LEAST_BYTES_PER_SECOND..1 << 34,

@@ -1,4 +1,4 @@
-//! What names were said to mean to this guest.
+//! The addresses that this guest got for names.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ pub(crate) struct Answered {
 }
 
 impl Answered {
-    /// Remembers that a name was said to have an address.
+    /// Remembers that the guest got an address for a name.
     pub(crate) fn insert(&mut self, address: IpAddr, name: &str) {
         if !self.names.entry(address).or_default().insert(name.to_owned()) {
             return;

@@ -22,7 +22,7 @@ use crate::wire::Segment;
 /// Ports of the gateway's that connections into the guest come from.
 const LOCAL_PORTS: std::ops::RangeInclusive<u16> = 10_000..=65_000;
 
-/// What the host's sockets are known by.
+/// The tokens of the host's sockets.
 #[derive(Debug, Default)]
 pub(crate) struct Tokens(u64);
 
@@ -39,7 +39,7 @@ struct Port {
     may_accept: bool,
 }
 
-/// What the guest's asking for a connection leads to.
+/// The result of the guest's request for a connection.
 pub(crate) enum Begun {
     /// The stack answers: it knows of the connection, or resets it.
     Known,
@@ -85,7 +85,7 @@ impl Connections {
             outward: Outward::default(),
             names: NameStreams::default(),
             dying: Vec::new(),
-            // A machine that goes on where another stood begins elsewhere.
+            // A machine that continues from a copy begins with a different port.
             last_local: LOCAL_PORTS.start() + (seed % 50_000) as u16,
             has_version_6: false,
             last_first: 0,
@@ -117,7 +117,7 @@ impl Connections {
         !self.ports.is_empty()
     }
 
-    /// Whether a published port, or a connection that came by it, is there.
+    /// Whether a published port, or a connection through it, exists.
     pub(crate) fn has_port(&self, id: u64) -> bool {
         self.ports.contains_key(&id) || self.flows.values().any(|flow| flow.way == Way::Port(id))
     }
@@ -132,7 +132,7 @@ impl Connections {
         if way == Way::Outside { flows + self.outward.pending() } else { flows }
     }
 
-    /// Whether one more connection may be open, also by this way.
+    /// Whether one more connection may be open, also within this way's limits.
     pub(crate) fn has_place(&self, way: Way, allowances: &Allowances) -> bool {
         let most = allowances.connections(way);
         self.count() < self.most && (most == usize::MAX || self.count_by(way) < most)
@@ -176,7 +176,7 @@ impl Connections {
                         self.accepted(stream, guest_port, Way::Port(id), tokens.next());
                     }
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    // Whatever was wrong with one connection, the next may come.
+                    // An error concerns one connection only; the next may succeed.
                     Err(_) => {
                         port.may_accept = port.listener.ask(true, false).is_err();
                         break;
@@ -199,8 +199,8 @@ impl Connections {
         }
     }
 
-    /// Asks the guest over version 6 for what it does not take over version 4: who listens for version
-    /// 6 alone is reached, too. Whether there is a way.
+    /// Tries the guest over IPv6 after it refused over IPv4, which reaches listeners for IPv6 alone.
+    /// Returns whether that is possible.
     fn ask_again(&mut self, token: u64) -> bool {
         let (local, has_version_6) = (self.next_local(), self.has_version_6);
         let Some(flow) = self.flows.get_mut(&token) else { return false };
@@ -211,7 +211,7 @@ impl Connections {
         true
     }
 
-    /// Whether the guest has asked for this connection before, and what came of it.
+    /// The result of an earlier request of the guest for this connection, if there was one.
     pub(crate) fn asked(&self, segment: &Segment) -> Option<Begun> {
         let token = self.outward.token_of(segment)?;
         // Asked again: while the host is at it, there is nothing to say.
@@ -228,7 +228,7 @@ impl Connections {
         self.names.pump(now, &mut self.stack, &mut self.dying)
     }
 
-    /// Lets the guest have what was said since, and removes what has said its last.
+    /// Delivers new data to the guest, and removes connections that have ended.
     pub(crate) fn flush(&mut self, now: Nanos, guest: &mut dyn GuestPort) {
         self.stack.poll(now, VecDeque::new(), guest);
         for handle in std::mem::take(&mut self.dying) {
@@ -249,8 +249,8 @@ impl Connections {
         }
     }
 
-    /// Lets the guest have the connections that the host has made: the stack sees the packets that
-    /// asked for them. Answers with where those led that the host cannot make.
+    /// Completes the connections that the host has made: the stack gets the packets that requested
+    /// them. Returns the places that the host cannot connect to.
     pub(crate) fn conclude(&mut self, packets: &mut VecDeque<Vec<u8>>) -> Vec<Place> {
         let mut unreachable = Vec::new();
         for concluded in self.outward.conclude(&mut self.stack) {
@@ -265,8 +265,8 @@ impl Connections {
         unreachable
     }
 
-    /// Moves packets and bytes: what the guest has acknowledged makes room, what it has sent goes out,
-    /// and then there may be more for it, which [`Self::flush`] gives it.
+    /// Moves packets and bytes: acknowledged data makes room, the guest's data goes out, and then
+    /// there may be more for the guest, which [`Self::flush`] delivers.
     pub(crate) fn exchange(
         &mut self,
         now: Nanos,
@@ -278,9 +278,9 @@ impl Connections {
         self.pump(now, allowances);
     }
 
-    /// Moves bytes; ends what is over.
+    /// Moves bytes; ends connections that are over.
     fn pump(&mut self, now: Nanos, allowances: &mut Allowances) {
-        // What each connection by a way with limits may pass at first: all of them the same.
+        // The first share of each connection under a limit: all have the same.
         let share = |way| (way, allowances.bytes(way, now) / self.count_by(way).max(1));
         let shares: BTreeMap<Way, usize> = allowances.ways().map(share).collect();
         let (mut hungry, mut refused, mut over) = (Vec::new(), Vec::new(), Vec::new());
@@ -313,12 +313,12 @@ impl Connections {
         }
         self.outward.forget(&over);
         if self.ports.values().any(|port| port.may_accept) {
-            // Who waits may have the place now.
+            // A waiting connection may take the place now.
             self.mailbox.ring();
         }
     }
 
-    /// Gives what others have left of their allowances to those that could pass more: first to the one
+    /// Distributes unused allowances to the connections that could pass more, beginning with the one
     /// after the one that was first before.
     fn feed(
         &mut self,
@@ -351,7 +351,7 @@ impl Connections {
 
 impl Drop for Connections {
     fn drop(&mut self) {
-        // Whoever is connected sees a reset: the guest has not ended what it was saying.
+        // Connected clients see a reset, because the guest has not finished its data.
         self.flows.values().filter(|flow| !flow.has_ended()).for_each(Flow::reset_host);
     }
 }

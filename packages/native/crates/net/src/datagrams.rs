@@ -4,8 +4,8 @@
 //!  host's peer ──▶ published socket ──▶ gateway:local ──▶ guest:port     a flow for each peer
 //!  guest:port  ──▶ somebody:port    ──▶ socket of the flow ──▶ somebody  a flow for each pair
 //! ```
-//! A flow is what the answer comes back by. It ends when nothing has gone over it for some guest
-//! time, and the one that was silent for longest makes room for the next.
+//! A flow routes answers back. It ends after some guest time without a datagram, and the one that was
+//! silent for longest makes room for the next.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::ErrorKind;
@@ -28,7 +28,7 @@ use crate::wire::Datagram;
 pub(crate) const SILENCE_NANOS: Nanos = 30_000_000_000;
 /// Datagrams that are taken of one socket at once.
 const MOST_AT_ONCE: usize = 256;
-/// Most bytes of a datagram.
+/// Maximum bytes of a datagram.
 const MOST_BYTES: usize = 65_535;
 /// Ports of the gateway's that datagrams into the guest come from.
 const LOCAL_PORTS: std::ops::RangeInclusive<u16> = 10_000..=65_000;
@@ -37,7 +37,7 @@ struct Port {
     guest_port: u16,
     socket: Watched<UdpSocket>,
     token: u64,
-    /// The version over which the guest is sent what comes: 4, until it says that nobody is there.
+    /// The IP version for datagrams to the guest: 4, until it answers that nothing listens there.
     version: Version,
     may_receive: bool,
 }
@@ -49,13 +49,13 @@ struct Flow {
 
 /// Whom a flow leads to.
 enum End {
-    /// Who has sent something to a published port.
+    /// The sender of a datagram to a published port.
     Peer { port: u64, peer: SocketAddr, local: u16 },
     /// Whom the guest has sent something.
     Outside(Outside),
 }
 
-/// What became of a datagram of the guest's.
+/// The result of a datagram from the guest.
 pub(crate) enum Passing {
     /// There is no flow for it.
     Nowhere,
@@ -130,7 +130,7 @@ impl Datagrams {
         self.ports.remove(&id).is_some()
     }
 
-    /// Ends all flows that the guest has begun: whom it may reach is asked anew.
+    /// Ends all flows that the guest has begun, so that the policy is checked again.
     pub(crate) fn end_outward(&mut self) {
         self.end_those(|_, flow| matches!(flow.end, End::Outside(_)));
     }
@@ -185,7 +185,7 @@ impl Datagrams {
         if !allowances.pass(Way::Port(*id), now, datagram.bytes.len()) {
             return Passing::TooMany;
         }
-        // What the host does not take is lost, as datagrams are.
+        // If the host does not accept it, it is lost, as datagrams are.
         let _ = port.socket.socket.send_to(datagram.bytes, peer);
         Passing::Sent
     }
@@ -235,7 +235,7 @@ impl Datagrams {
         Ok(())
     }
 
-    /// Gives the guest what there is for it, while there is room and it is allowed.
+    /// Delivers datagrams to the guest, while there is room and the limits allow it.
     pub(crate) fn receive(
         &mut self,
         now: Nanos,
@@ -348,8 +348,8 @@ impl Datagrams {
         local
     }
 
-    /// The guest says that nobody takes datagrams at one of its places: the next are for the other
-    /// version's, if it has both.
+    /// The guest reports that nothing receives datagrams at one of its places: the next ones go to
+    /// the other IP version, if it has both.
     pub(crate) fn nobody_at(&mut self, (address, guest_port): Place, has_version_6: bool) {
         let version = Version::of(address);
         let is_there = |port: &&mut Port| port.guest_port == guest_port && port.version == version;
@@ -358,7 +358,7 @@ impl Datagrams {
         }
     }
 
-    /// What went nowhere, since the last call.
+    /// The datagrams that could not be delivered, since the last call.
     pub(crate) fn take_returned(&mut self) -> Vec<Returned> {
         std::mem::take(&mut self.returned)
     }

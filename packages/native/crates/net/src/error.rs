@@ -1,6 +1,6 @@
-//! Why a port cannot be published, or a policy not be had.
+//! Why a port cannot be published, or a policy is invalid.
 
-/// What was asked of a machine's network cannot be done.
+/// A request about a machine's network failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NetworkError {
     /// The machine was made without a network.
@@ -9,39 +9,39 @@ pub enum NetworkError {
     /// Not a port, an address or a rule, all problems at once.
     #[error("network: {}", problems.join("; "))]
     Invalid {
-        /// What was expected and what was found, each with its place.
+        /// The expected and the found values, each with its place.
         problems: Vec<String>,
     },
-    /// Somebody listens there already.
+    /// The address is in use already.
     #[error("{address}: the port is in use; choose another, or 0 for any that is free")]
     PortInUse {
-        /// Where.
+        /// The address.
         address: String,
     },
     /// The host lets only privileged programs listen there.
     #[error("{address}: this program may not listen there; choose a port from 1024 on, or 0")]
     PortPrivileged {
-        /// Where.
+        /// The address.
         address: String,
     },
     /// The host has no such address.
     #[error("{address}: the host has no interface with this address; 127.0.0.1 is always there")]
     AddressUnknown {
-        /// Where.
+        /// The address.
         address: String,
     },
     /// As many ports are published as may be.
     #[error("{most} ports are published, as many as may be; close one first")]
     TooManyPorts {
-        /// How many.
+        /// The maximum.
         most: usize,
     },
     /// The host refused otherwise.
     #[error("{address}: the host refused: {reason}")]
     HostRefused {
-        /// Where.
+        /// The address.
         address: String,
-        /// What it said.
+        /// The operating system's message.
         reason: String,
     },
     /// The machine was closed.

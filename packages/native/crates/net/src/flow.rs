@@ -4,9 +4,9 @@
 //!   host's socket ──read──▶ stack's send buffer ──▶ guest
 //!                 ◀─write── stack's receive buffer ◀──
 //! ```
-//! Nothing is held in between: the host's socket is read when the stack has room, and the guest's
-//! window opens when the host's socket has taken what the guest has sent. An end of one side is an
-//! end for the other once everything before it has gone through; a reset is a reset.
+//! No data is buffered in between: the host's socket is read when the stack has room, and the
+//! guest's window opens when the host's socket has accepted the data. The end of one side is passed
+//! on once all data before it has passed; a reset is passed on as a reset.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -21,9 +21,9 @@ use crate::watch::{Readiness, Watched};
 
 pub(crate) struct Flow {
     pub(crate) handle: SocketHandle,
-    /// Whose limits hold for it.
+    /// The way whose limits apply to it.
     pub(crate) way: Way,
-    /// The guest's port, while it may still be asked for over version 6, too.
+    /// The guest's port, while it may still be tried over IPv6 too.
     pub(crate) second_port: Option<u16>,
     stream: Watched<TcpStream>,
     /// The host's socket may have something to read, and room to write.
@@ -36,7 +36,7 @@ pub(crate) struct Flow {
     is_asking: (bool, bool),
 }
 
-/// How a flow stands.
+/// The state of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
     Open,
@@ -44,11 +44,11 @@ pub(crate) enum Standing {
     Hungry,
     /// The guest does not take it, and may be asked in another way.
     Refused,
-    /// Both sides have ended, or one was reset and the other was told.
+    /// Both sides have ended, or one was reset and the other was notified.
     Over,
 }
 
-/// What came of moving bytes.
+/// The result of moving bytes.
 pub(crate) struct Pumped {
     pub(crate) standing: Standing,
     /// Bytes that have passed, in both directions together.
@@ -79,7 +79,7 @@ impl Flow {
         self.can_write |= readiness.writable;
     }
 
-    /// Moves what can be moved, at most so many bytes.
+    /// Moves as many bytes as possible, up to a limit.
     pub(crate) fn pump(&mut self, socket: &mut tcp::Socket<'_>, most_bytes: usize) -> Pumped {
         let mut left = most_bytes;
         let standing = self.move_bytes(socket, &mut left);
@@ -89,7 +89,7 @@ impl Flow {
     fn move_bytes(&mut self, socket: &mut tcp::Socket<'_>, left: &mut usize) -> Standing {
         let state = socket.state();
         if state == State::Listen {
-            // The stack has not taken what the guest asked with.
+            // The stack has not accepted the guest's request.
             socket.abort();
             self.reset_host();
             return Standing::Over;
@@ -102,7 +102,7 @@ impl Flow {
             return Standing::Refused;
         }
         if self.pass_out(socket, left).is_err() || self.pass_in(socket, left).is_err() {
-            // The host's side was reset: what it has not taken is lost with it.
+            // The host's side was reset: data that it has not accepted is lost.
             socket.abort();
             return Standing::Over;
         }
@@ -127,7 +127,7 @@ impl Flow {
         if *left == 0 && could_pass { Standing::Hungry } else { Standing::Open }
     }
 
-    /// The guest has not answered yet: whoever asked for it may go away again.
+    /// The guest has not answered yet; the client may leave before it does.
     fn wait_for_guest(&mut self, socket: &mut tcp::Socket<'_>) -> Standing {
         let mut byte = [0];
         let has_gone = match self.stream.socket.peek(&mut byte) {
@@ -201,7 +201,7 @@ impl Flow {
         Ok(())
     }
 
-    /// Has the host's socket watched for what could not be done.
+    /// Has the host's socket watched for the operations that would block.
     fn ask(&mut self, socket: &tcp::Socket<'_>) -> std::io::Result<()> {
         let for_reading = !self.can_read && !self.host_has_ended;
         let for_writing = !self.can_write && socket.recv_queue() > 0;
@@ -217,7 +217,7 @@ impl Flow {
         let _ = SockRef::from(&self.stream.socket).set_linger(Some(Duration::ZERO));
     }
 
-    /// Whether both sides have said their last.
+    /// Whether both sides have ended.
     pub(crate) fn has_ended(&self) -> bool {
         self.host_has_ended && self.guest_has_ended
     }

@@ -1,13 +1,14 @@
-//! Datagrams in parts (RFC 791, 3.2; RFC 8200, 4.5): what the guest sends in fragments is looked at once it is whole.
+//! Fragmented datagrams (RFC 791, 3.2; RFC 8200, 4.5): the guest's fragments are reassembled before they are
+//! processed.
 //!
 //! ```text
 //!  fragment ──▶ Fragments ── not all yet ──▶ kept, for some guest time
 //!                   │
 //!                   └── the last one ──▶ the packet, as if it had been sent whole
 //! ```
-//! Nothing is passed on of a packet whose parts overlap, end in different places or leave something
-//! out, in either version, as RFC 5722 has it for version 6: what a receiver makes of those is its own, and no policy can
-//! be told from it. A TCP of our time sends no fragments; only datagrams are put together.
+//! A packet whose fragments overlap, end in different places or leave gaps is dropped, in both versions, as
+//! RFC 5722 requires for IPv6: receivers reassemble such packets differently, so no policy can be applied to
+//! them. Present TCP implementations send no fragments; only datagrams are reassembled.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -23,7 +24,7 @@ const IPV4_HEADER_BYTES: usize = 20;
 /// Bytes of the header that a part of version 6 has besides.
 const FRAGMENT_HEADER_BYTES: usize = 8;
 const FRAGMENT: u8 = 44;
-/// Most bytes of a packet behind its header, in version 6; version 4 counts the header, too.
+/// Maximum bytes of a packet behind its header, in IPv6; IPv4 counts the header too.
 const MOST_BYTES: usize = u16::MAX as usize;
 const HOP_LIMIT: u8 = 64;
 /// Packets that are not whole, at once; the oldest makes room for the next.
@@ -33,7 +34,7 @@ const MOST_FRAGMENTS: usize = 256;
 /// Guest time within which a packet is to be whole (RFC 1122, 3.3.2: 60 to 120 s, for links that are slow).
 const PATIENCE_NANOS: Nanos = 30_000_000_000;
 
-/// What fragments of one packet have in common: who sent it, whom it is for, and a number.
+/// The key of a packet's fragments: source, destination, and identification.
 type Name = (IpAddr, IpAddr, u32);
 
 /// A part of a packet.
@@ -43,7 +44,7 @@ struct Fragment<'a> {
     begin: usize,
     is_last: bool,
     bytes: &'a [u8],
-    /// Most bytes of the whole.
+    /// Maximum bytes of the whole.
     most_bytes: usize,
 }
 
@@ -87,7 +88,7 @@ struct Parts {
     began_at: Nanos,
     /// By where they begin.
     parts: BTreeMap<usize, Vec<u8>>,
-    /// Where the packet ends, once its last part is there.
+    /// The end of the packet, once its last fragment has arrived.
     end: Option<usize>,
     /// It can be nothing any more: what follows of it is dropped as well.
     is_refused: bool,
@@ -134,7 +135,7 @@ impl Fragments {
 }
 
 impl Parts {
-    /// Whether a fragment can be one of this packet's, beside those that are there.
+    /// Adds a fragment; returns whether it is consistent with the others.
     fn add(&mut self, fragment: &Fragment<'_>) -> bool {
         let Fragment { begin, is_last, bytes, most_bytes, .. } = *fragment;
         let end = begin + bytes.len();
@@ -173,8 +174,8 @@ impl Parts {
     }
 }
 
-/// Gives the guest a packet, in parts if it is above `mtu` bytes. What does not fit is lost, as datagrams
-/// are, and with one part all of it.
+/// Delivers a packet to the guest, in fragments if it is above `mtu` bytes. Packets that do not fit are lost,
+/// as datagrams are; the loss of one fragment loses the packet.
 pub(crate) fn give(
     guest: &mut dyn GuestPort,
     packet: &[u8],

@@ -1,6 +1,6 @@
 //! Names of hosts, and patterns of them.
 
-/// Most bytes of a name, and of a part of it (RFC 1035, 2.3.4).
+/// Maximum bytes of a name, and of a label (RFC 1035, 2.3.4).
 const MOST_NAME_BYTES: usize = 253;
 const MOST_LABEL_BYTES: usize = 63;
 
@@ -23,7 +23,7 @@ pub fn plain_name(name: &str) -> Option<String> {
         .then(|| name.to_ascii_lowercase())
 }
 
-/// Which names a rule is about.
+/// The names that a rule applies to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostPattern {
     /// Every name.
@@ -38,7 +38,7 @@ impl HostPattern {
     /// Reads `name`, `*.name` or `*`.
     ///
     /// # Errors
-    /// What was expected and found.
+    /// The expected and the found value.
     ///
     /// ```
     /// use stillpoint_net::HostPattern;
@@ -54,7 +54,7 @@ impl HostPattern {
                 "expected a host's name, *.name for those below it, or * for any, found {text:?}"
             )
         };
-        // An address in the place of a name would never be asked for.
+        // An address in place of a name would never be looked up.
         if text.parse::<std::net::IpAddr>().is_ok() {
             return Err(format!("{}; addresses stand in `addresses`", problem()));
         }

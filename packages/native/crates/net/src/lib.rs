@@ -7,9 +7,9 @@
 //!        │                            ▲
 //!        └── watch (one thread) ── wakes the machine ── NetworkLink: all of it, between two instructions
 //! ```
-//! Connections end here: a guest's TCP speaks with the stack of this crate, and bytes go on through a
-//! socket of the host's. So a packet that a guest forged reaches nobody, and what the guest may
-//! reach is decided once for each connection, by [`Egress`].
+//! Connections end here: a guest's TCP talks to this crate's stack, and bytes continue through a socket
+//! of the host's. So a packet that a guest forged reaches no other host, and [`Egress`] decides once for
+//! each connection whether the guest may make it.
 //!
 //! All of it happens on the thread that runs the machine, in [`NetworkLink`], whose calls do not
 //! block; a single thread of the process waits for sockets and wakes machines.

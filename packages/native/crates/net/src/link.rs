@@ -53,7 +53,7 @@ impl NetworkLink {
         limits: Limits,
         resets: Vec<Vec<u8>>,
     ) -> Self {
-        // What a peer must not guess: sequence numbers begin with it.
+        // A peer must not be able to guess the initial sequence numbers, which depend on this.
         let seed = RandomState::new().hash_one("stillpoint");
         let (mailbox, egress) = (Arc::clone(&shared.mailbox), Arc::clone(&shared.lock().egress));
         let link = Self {
@@ -85,7 +85,7 @@ impl NetworkLink {
         self.connections.has_version_6 = true;
     }
 
-    /// Takes over what was asked for from other threads.
+    /// Takes over the orders from other threads.
     fn follow_orders(&mut self) {
         let (to_open, to_close, egress) = {
             let mut state = self.shared.lock();
@@ -134,7 +134,7 @@ impl NetworkLink {
         }
     }
 
-    /// Reads what the guest has sent: the packets that the stack is to see.
+    /// Processes the guest's frames; collects the packets for the stack.
     fn receive(
         &mut self,
         now: Nanos,
@@ -188,7 +188,7 @@ impl NetworkLink {
         }
     }
 
-    /// Tells of a packet that is of no use to anybody here; whether it did.
+    /// Reports a packet that cannot be processed; returns whether it did.
     fn refuse(
         &mut self,
         now: Nanos,
@@ -276,14 +276,14 @@ impl NetworkLink {
         );
     }
 
-    /// Tells of a datagram that is lost since it is more than may pass. The guest is not told: it would
-    /// take the place for one that cannot be reached.
+    /// Reports a datagram that is lost because it is over the limit. The guest gets no ICMP, since it
+    /// would take the address for an unreachable one.
     fn tell_of_too_many(&mut self, now: Nanos, datagram: &Datagram<'_>, guest: &mut dyn GuestPort) {
         let (to, reason) = (datagram.to, NetworkRefusal::TooMany);
         self.refusals.tell(now, NetworkProtocol::Udp, to, reason, guest);
     }
 
-    /// Tells of a datagram that goes nowhere, and the guest as well.
+    /// Reports a datagram that cannot be delivered, to the guest as well.
     fn send_back(
         &mut self,
         now: Nanos,
@@ -314,7 +314,7 @@ fn is_for_names((address, port): Place) -> bool {
     is_name_server(address) && port == NAME_PORT
 }
 
-/// What is for many is for nobody here.
+/// Packets to groups are for no host here.
 fn is_for_many(address: IpAddr) -> bool {
     address.is_multicast() || address == Ipv4Addr::BROADCAST
 }
@@ -344,7 +344,7 @@ impl Link for NetworkLink {
             for (stream, question) in questions {
                 self.ask_as(now, Asker::Stream(stream), &question, guest);
             }
-            // What was answered at once is said at once, and makes room for the next.
+            // Immediate answers are sent at once, and make room for the next.
             questions = self.connections.questions(now);
         }
         self.connections.flush(now, guest);

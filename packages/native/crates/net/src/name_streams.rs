@@ -5,8 +5,8 @@
 //!  guest ──▶ a socket of the stack ──▶ received ──▶ questions of NameServer
 //!        ◀──                       ◀── to_say   ◀── answers
 //! ```
-//! No socket of the host's is behind such a connection. One over which nothing is said for some guest
-//! time is reset, and so is one that says what no question can be.
+//! Such a connection has no socket on the host. It is reset after some guest time without data, or
+//! after an invalid query.
 
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::State;
@@ -62,8 +62,8 @@ impl NameStreams {
         true
     }
 
-    /// Moves bytes: the questions that have come since, and the sockets that are over, to be removed
-    /// when they have said their last.
+    /// Moves bytes; returns the new queries, and the sockets that can be removed once they have sent
+    /// everything.
     pub(crate) fn pump(
         &mut self,
         now: Nanos,
@@ -91,19 +91,19 @@ impl NameStreams {
         }
     }
 
-    /// Guest time at which the next one ends, if nothing is said.
+    /// Guest time at which the next one times out without data.
     pub(crate) fn next_at(&self) -> Option<Nanos> {
         self.streams.iter().map(|stream| stream.last_at + SILENCE_NANOS).min()
     }
 }
 
 impl NameStream {
-    /// Whether it goes on.
+    /// Whether it continues.
     fn pump(&mut self, now: Nanos, stack: &mut Stack, questions: &mut Vec<(u64, Vec<u8>)>) -> bool {
         let socket = stack.get(self.handle);
         match socket.state() {
             State::Closed | State::TimeWait => return false,
-            // The stack has not taken what the guest asked with.
+            // The stack has not accepted the guest's request.
             State::Listen => {
                 socket.abort();
                 return false;
@@ -165,7 +165,7 @@ impl NameStream {
     }
 }
 
-/// What the bytes that were received begin with.
+/// The beginning of the received bytes.
 enum Next {
     Question(Vec<u8>),
     Nothing,

@@ -1,9 +1,9 @@
-//! Neighbours and routers of version 6 (RFC 4861): who the guest asks for, and what it is told.
+//! IPv6 neighbours and routers (RFC 4861): answers to the guest's solicitations.
 //!
-//! Nothing is learnt from what the guest says of itself, so nothing can be claimed: a question for an
-//! address of the host's end is answered, one for a router is answered with the prefix and the name
-//! server, and everything else is passed over. Each answer belongs to one question, so there are never
-//! more of them.
+//! The host learns nothing from the guest's messages, so the guest can claim nothing. A solicitation
+//! for an address of the host's end is answered; a router solicitation is answered with the prefix and
+//! the name server; everything else is ignored. Each question gets one answer, so their number needs
+//! no bound.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -19,10 +19,10 @@ const ROUTER_ADVERTISEMENT: u8 = 134;
 const NEIGHBOUR_SOLICITATION: u8 = 135;
 const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
 const REDIRECT: u8 = 137;
-/// What listeners of groups say and are asked (RFC 3810, and its first version).
+/// Messages of multicast listeners (RFC 3810, and its first version).
 const GROUPS: [u8; 4] = [130, 131, 132, 143];
 
-/// Nobody that has passed a router has this one.
+/// A packet that has passed a router cannot have this hop limit.
 const HOP_LIMIT: u8 = 255;
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const OPTION_SOURCE: u8 = 1;
@@ -31,22 +31,22 @@ const OPTION_PREFIX: u8 = 3;
 /// RFC 8106.
 const OPTION_NAME_SERVER: u8 = 25;
 const HEADER_BYTES: usize = 8;
-/// A neighbour's answer: it is a router, it was asked, and it says so in place of all before.
+/// Flags of an advertisement: a router, solicited, overriding earlier ones.
 const IS_ROUTER: u8 = 0x80;
 const WAS_ASKED: u8 = 0x40;
 const OVERRIDES: u8 = 0x20;
 /// A prefix is of this link, and addresses of it may be chosen.
 const ON_LINK_AND_FREE: u8 = 0xc0;
 const HOPS: u8 = 64;
-/// Seconds for which the host's end is a router, unless it is asked again: as many as can be said.
+/// Router lifetime in seconds: the maximum.
 const ROUTER_SECONDS: u16 = u16::MAX;
 
-/// What a message of ICMP is to who keeps neighbours.
+/// The meaning of an ICMPv6 message for neighbour discovery.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
     /// A question: the packet that answers it.
     Question(Vec<u8>),
-    /// Talk among neighbours that nobody here listens to.
+    /// A message among neighbours that is ignored here.
     Talk,
     /// Something else.
     Other,
@@ -76,7 +76,7 @@ pub(crate) fn hear(
     answer.map_or(Heard::Talk, Heard::Question)
 }
 
-/// Whether options are whole, and whether one of them says a hardware address.
+/// Whether options are well formed, and whether one of them is a hardware address.
 fn options_of(mut options: &[u8]) -> Option<bool> {
     let mut says_source = false;
     while let Some(kind) = options.first() {
@@ -97,7 +97,7 @@ fn answer_neighbour(message: &[u8], source: Ipv6Addr, destination: Ipv6Addr) -> 
         return None;
     }
     let says_source = options_of(&message[HEADER_BYTES + 16..])?;
-    // Who has no address yet asks those that have it, and says nothing of itself.
+    // A host without an address asks the solicited-node group, and gives no address of its own.
     if source.is_unspecified() && (destination != solicited(target) || says_source) {
         return None;
     }
@@ -127,7 +127,7 @@ fn answer_router(message: &[u8], source: Ipv6Addr) -> Option<Vec<u8>> {
     let for_ever = u32::MAX.to_be_bytes();
     let mut answer = vec![ROUTER_ADVERTISEMENT, 0, 0, 0, HOPS, 0];
     answer.extend(ROUTER_SECONDS.to_be_bytes());
-    // How long a neighbour is there, and how long to wait for it: as the guest has it.
+    // Reachable time and retransmission timer: unspecified.
     answer.extend([0; 8]);
     answer.extend([OPTION_SOURCE, 1]);
     answer.extend(GATEWAY_HARDWARE);

@@ -22,7 +22,7 @@ use crate::watch::{Mailbox, Watch};
 pub struct Published {
     /// Names it.
     pub id: u64,
-    /// Where whoever wants to reach the guest connects to.
+    /// The address that clients connect to.
     pub address: SocketAddr,
 }
 
@@ -34,9 +34,9 @@ pub struct Network {
 }
 
 impl Network {
-    /// Puts the host's end at a machine's network interface. Connections that the machine has of the
-    /// one that it was restored or forked from are ended before it executes anything. `wake`, called
-    /// from any thread, has a machine that waits look around: `MachineHandle::wake`, or more.
+    /// Attaches the host's end to a machine's network interface. Connections that the machine has from
+    /// its origin are ended before it executes anything. `wake`, called from any thread, makes a waiting
+    /// machine check its link: `MachineHandle::wake`, or more.
     ///
     /// # Errors
     /// [`NetworkError::InterfaceMissing`] if the machine has no interface, or the host no thread.
@@ -138,7 +138,7 @@ impl Network {
         Ok(Published { id, address })
     }
 
-    /// As [`Self::publish`], of what somebody has written.
+    /// As [`Self::publish`], with unchecked input.
     ///
     /// # Errors
     /// [`NetworkError`], with all that is wrong at once.
@@ -176,11 +176,11 @@ impl Network {
         }
     }
 
-    /// Closes a published port; connections that came by it go on, flows of datagrams do not. Twice is
-    /// as good as once.
+    /// Closes a published port; its connections continue, its flows of datagrams do not. A second call
+    /// has no effect.
     pub fn unpublish(&self, id: u64) {
         let mut state = self.shared.lock();
-        // One that the link has not taken over is closed here and now.
+        // A port that the link has not taken over is closed here.
         let before = state.to_open.len();
         state.to_open.retain(|waiting| waiting.id != id);
         if state.to_open.len() < before {
@@ -192,8 +192,8 @@ impl Network {
         self.shared.mailbox.ring();
     }
 
-    /// What the guest may reach from now on; connections that it has go on, flows of datagrams are
-    /// asked anew.
+    /// Sets the outside addresses that the guest may reach from now on; connections continue, flows of
+    /// datagrams are checked again.
     pub fn set_egress(&self, egress: Egress) {
         self.shared.lock().egress = Arc::new(egress);
     }
@@ -204,7 +204,7 @@ impl Network {
     }
 }
 
-/// What listens at an address, and where it does: at one of version 6 for nobody of version 4.
+/// A listening socket; one on an IPv6 address accepts no IPv4 clients.
 fn listening(
     transport: Transport,
     address: SocketAddr,

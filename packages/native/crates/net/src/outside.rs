@@ -14,7 +14,7 @@ pub(crate) struct Outside {
     pub(crate) from: Place,
     pub(crate) to: Place,
     pub(crate) may_receive: bool,
-    /// The headers of what was sent last.
+    /// The headers of the last datagram.
     pub(crate) headers: Vec<u8>,
 }
 
@@ -25,12 +25,12 @@ pub(crate) struct Returned {
 }
 
 impl Outside {
-    /// Sends; what the host says of an earlier one is added to `returned`.
+    /// Sends; an error about an earlier datagram is added to `returned`.
     pub(crate) fn send(&mut self, datagram: &Datagram<'_>, returned: &mut Vec<Returned>) {
         self.headers = packets::headers_of(datagram.packet).to_vec();
         let sent = self.socket.socket.send(datagram.bytes);
         if sent.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
-            // That is said of the one before: this one was not sent.
+            // The error concerns the previous one: this one was not sent.
             self.went_nowhere(returned);
             let _ = self.socket.socket.send(datagram.bytes);
         }

@@ -19,7 +19,7 @@ struct Pending {
     stream: Watched<TcpStream>,
     destination: SocketAddr,
     segment: Segment,
-    /// The packet that asked for it.
+    /// The packet that requested it.
     packet: Vec<u8>,
     is_ready: bool,
 }
@@ -30,9 +30,9 @@ type Places = (Place, Place);
 /// A connection that the host has made, or could not make.
 pub(crate) struct Concluded {
     pub(crate) token: u64,
-    /// Where the guest wanted to go.
+    /// The address that the guest requested.
     pub(crate) asked: Place,
-    /// The packet that asked for it, which the stack is to see now.
+    /// The packet that requested it, for the stack.
     pub(crate) packet: Vec<u8>,
     pub(crate) flow: Option<Flow>,
 }
@@ -50,7 +50,7 @@ impl Outward {
         self.pending.len()
     }
 
-    /// The connection that a segment belongs to, if the guest has asked for it.
+    /// The connection of a segment, if the guest has requested it.
     pub(crate) fn token_of(&self, segment: &Segment) -> Option<u64> {
         self.tokens.get(&places(segment)).copied()
     }
@@ -122,6 +122,6 @@ fn places(segment: &Segment) -> Places {
 }
 
 fn is_under_way(error: &Error) -> bool {
-    // In progress is what a socket says that does not wait.
+    // The errors of a non-blocking socket for an operation in progress.
     error.kind() == ErrorKind::WouldBlock || error.raw_os_error() == Some(libc::EINPROGRESS)
 }

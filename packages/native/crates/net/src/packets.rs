@@ -20,10 +20,10 @@ const UNREACHABLE_4: u8 = 3;
 /// A place of the network.
 pub(crate) type Place = (IpAddr, u16);
 
-/// Why a datagram went nowhere, as the guest is told.
+/// Why a datagram could not be delivered, for the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unreachable {
-    /// Nobody is there.
+    /// The port is unreachable.
     Port,
     /// It may not go there.
     Prohibited,
@@ -97,7 +97,7 @@ pub(crate) fn message(places: (IpAddr, IpAddr), hop_limit: u8, mut message: Vec<
     packet
 }
 
-/// Who sent a packet, whom it is for, and the bytes of its header.
+/// Source, destination, and length of the header of a packet.
 fn places_of(packet: &[u8]) -> Option<(IpAddr, IpAddr, usize)> {
     fn at<const N: usize>(packet: &[u8], at: usize) -> Option<IpAddr>
     where
@@ -113,7 +113,7 @@ fn places_of(packet: &[u8]) -> Option<(IpAddr, IpAddr, usize)> {
     }
 }
 
-/// What comes back of a packet is its own headers: these bytes of it.
+/// The part of a packet that an error message returns: its own headers.
 pub(crate) fn headers_of(packet: &[u8]) -> &[u8] {
     let header_bytes = places_of(packet).map_or(0, |(_, _, header_bytes)| header_bytes);
     &packet[..packet.len().min(header_bytes + UDP_BYTES)]
@@ -130,15 +130,15 @@ pub(crate) fn unreachable(headers: &[u8], why: Unreachable) -> Option<Vec<u8>> {
     Some(back((to, from), [kind, why.code(version)], 0, headers))
 }
 
-/// The news that nobody can follow the headers of a packet of version 6, from byte `at` on.
+/// The error for an IPv6 packet whose headers cannot be processed, from byte `at` on.
 pub(crate) fn problem(packet: &[u8], code: u8, at: u32) -> Option<Vec<u8>> {
-    // As much of it as says what was wrong.
+    // Enough of it to show the problem.
     let headers = &packet[..packet.len().min(at as usize + 8).min(MOST_RETURNED_BYTES)];
     let (from, to, _) = places_of(headers)?;
     Some(back((to, from), [PROBLEM_6, code], at, headers))
 }
 
-/// Whose port nobody listens at, if a message of ICMP from there says so of a datagram.
+/// The place at which nothing listens, if an ICMP message says so about a datagram.
 pub(crate) fn returned(message: &[u8], source: IpAddr) -> Option<Place> {
     let version = Version::of(source);
     let kind = match version {
@@ -154,7 +154,7 @@ pub(crate) fn returned(message: &[u8], source: IpAddr) -> Option<Place> {
     (is_news && is_datagram && to == source).then_some((to, port))
 }
 
-/// Most bytes of a packet that come back, with which the news is whole on every link.
+/// Maximum bytes of a packet in an error message, which then fits every link.
 const MOST_RETURNED_BYTES: usize = 1280 - IPV6_BYTES - ICMP_BYTES;
 
 fn back(places: (IpAddr, IpAddr), kind: [u8; 2], word: u32, headers: &[u8]) -> Vec<u8> {

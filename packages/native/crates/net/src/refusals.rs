@@ -1,4 +1,4 @@
-//! What a guest was refused, told as events, and not faster than somebody can read.
+//! Refusals of a guest's traffic, reported as events at a readable rate.
 
 use std::fmt::Display;
 
@@ -6,20 +6,20 @@ use stillpoint_vmm::event::{EventBody, NetworkProtocol, NetworkRefusal};
 use stillpoint_vmm::network::GuestPort;
 use stillpoint_vmm::time::Nanos;
 
-/// Refusals that are told at once, and in every further second of guest time.
+/// Refusals that are reported at once; the further rate is per second of guest time.
 const AT_ONCE: u64 = 64;
 const EACH_NANOS: Nanos = 10_000_000;
 
 #[derive(Default)]
 pub(crate) struct Refusals {
-    /// Guest time that the refusals which were told stand for.
+    /// Guest time at which all reported refusals are paid for.
     until: Nanos,
-    /// How many were not told.
+    /// Number of unreported refusals.
     untold: u64,
 }
 
 impl Refusals {
-    /// Tells of a refusal, if there were not too many just now; whether it did.
+    /// Reports a refusal, unless there were too many just now; returns whether it did.
     pub(crate) fn tell(
         &mut self,
         now: Nanos,

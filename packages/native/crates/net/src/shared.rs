@@ -1,4 +1,4 @@
-//! What a hold on a network and its link have in common: orders from other threads, and limits.
+//! State that a network's handle and its link share: orders from other threads, and limits.
 
 use std::net::{TcpListener, UdpSocket};
 use std::sync::atomic::AtomicU64;
@@ -8,15 +8,15 @@ use crate::allowances::TrafficLimits;
 use crate::egress::Egress;
 use crate::watch::Mailbox;
 
-/// How much a machine's network may hold of the host's.
+/// Limits of a machine's network on the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Connections at once, in both directions together. Further ones into the guest wait with the
     /// host's kernel; further ones out of it are refused.
     pub connections: usize,
     /// Flows of datagrams at once, in both directions together: one for each peer of a published
-    /// port, and for each pair of a port of the guest's and a place outside. The one that was silent
-    /// for longest makes room for the next.
+    /// port, and for each pair of a guest port and an outside address. The one that was silent for
+    /// longest makes room for the next.
     pub flows: usize,
     /// Published ports.
     pub ports: usize,
@@ -28,7 +28,7 @@ impl Default for Limits {
     }
 }
 
-/// What a hold and its link share.
+/// State that a handle and its link share.
 pub(crate) struct Shared {
     pub(crate) state: Mutex<State>,
     pub(crate) mailbox: Arc<Mailbox>,
@@ -43,7 +43,7 @@ pub(crate) struct Opening {
     pub(crate) limits: TrafficLimits,
 }
 
-/// What takes what comes to a published port.
+/// The socket of a published port.
 pub(crate) enum Listening {
     Tcp(TcpListener),
     Udp(UdpSocket),

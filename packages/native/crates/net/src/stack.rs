@@ -18,7 +18,7 @@ use crate::wire;
 const BUFFER_BYTES: usize = 128 * 1024;
 /// Guest time within which a guest answers to a connection.
 pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(30);
-/// Least guest time until the stack is asked again, so that nothing makes it be asked for ever.
+/// Minimum guest time between calls of the stack, so that it cannot be called endlessly.
 const LEAST_PAUSE_NANOS: Nanos = 10_000;
 
 pub(crate) struct Stack {
@@ -90,7 +90,7 @@ impl Stack {
         self.sockets.remove(handle);
     }
 
-    /// Takes packets of the guest's, and gives the guest what there is for it.
+    /// Takes packets of the guest's, and delivers packets to it.
     pub(crate) fn poll(
         &mut self,
         now: Nanos,
@@ -116,7 +116,7 @@ impl Stack {
         };
     }
 
-    /// When it must be polled, if nothing happens before.
+    /// The time of the next poll, if nothing happens before.
     pub(crate) fn next_at(&self) -> Option<Nanos> {
         self.next_at
     }
@@ -184,7 +184,7 @@ impl<'b> Device for Packets<'b> {
         Self: 'a;
 
     fn receive(&mut self, _at: Instant) -> Option<(Arrived, Room<'_, 'b>)> {
-        // An answer that does not fit is lost, as on any network; what was asked for comes again.
+        // An answer that does not fit is lost, as on any network; the guest asks again.
         let packet = self.arrived.pop_front()?;
         let largest = ETHERNET_HEADER_BYTES + usize::from(self.mtu);
         let fits = self.guest.as_ref().is_some_and(|guest| guest.fits(largest));

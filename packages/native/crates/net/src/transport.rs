@@ -1,4 +1,4 @@
-//! What carries bytes between a guest and its host.
+//! The transport protocols between a guest and its host.
 
 /// A protocol that has ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,10 +10,10 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Reads `tcp`, which is meant if nothing is said, or `udp`.
+    /// Parses `tcp` (the default) or `udp`.
     ///
     /// # Errors
-    /// What was expected and found.
+    /// The expected and the found value.
     pub fn parse(text: Option<&str>) -> Result<Self, String> {
         match text {
             None | Some("tcp") => Ok(Self::Tcp),

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 
 use polling::{Event, Events, Poller};
 
-/// What a socket can do now.
+/// The operations that a socket is ready for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Readiness {
     /// The socket, by the number that its owner gave it.
@@ -21,7 +21,7 @@ pub(crate) struct Readiness {
     pub(crate) writable: bool,
 }
 
-/// Where the thread leaves what it found, for one owner.
+/// The results of the thread for one owner.
 pub(crate) struct Mailbox {
     found: Mutex<Vec<Readiness>>,
     is_full: AtomicBool,
@@ -40,12 +40,12 @@ impl Mailbox {
         Arc::new(Self { found, is_full, wake: Box::new(wake) })
     }
 
-    /// Whether there is something to take.
+    /// Whether there are results.
     pub(crate) fn is_full(&self) -> bool {
         self.is_full.load(Ordering::Acquire)
     }
 
-    /// What was found since the last call.
+    /// The results since the last call.
     pub(crate) fn take(&self) -> Vec<Readiness> {
         self.is_full.store(false, Ordering::Release);
         std::mem::take(&mut *lock(&self.found))
@@ -70,7 +70,7 @@ struct Shared {
     next_key: AtomicUsize,
 }
 
-/// The thread, for as long as anybody has a hold of it.
+/// The thread, for as long as it has any owner.
 pub(crate) struct Watch {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -105,8 +105,8 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Takes over a socket; `mailbox` is told of it as `token`. It is not watched before it is asked
-    /// for.
+    /// Registers a socket; `mailbox` gets its events with `token`. It is not watched until
+    /// requested.
     ///
     /// # Errors
     /// If the host cannot watch it.
@@ -134,7 +134,7 @@ impl Shared {
         while !self.is_over.load(Ordering::Acquire) {
             events.clear();
             if self.poller.wait(&mut events, None).is_err() {
-                // Nothing here is to be mended; whoever waits for a socket finds that it cannot go on.
+                // The error cannot be repaired here; users of the socket will find that it fails.
                 std::thread::yield_now();
             }
             for event in events.iter() {

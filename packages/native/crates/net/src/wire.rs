@@ -1,7 +1,7 @@
 //! Frames of the guest's, and packets for it.
 //!
-//! Both ends of the link are known, so nothing is learnt from frames: who asks for the gateway's
-//! hardware address is answered, and who claims to have it is not listened to.
+//! Both ends of the link are known, so the host learns nothing from frames: it answers requests for
+//! the gateway's hardware address, and ignores claims to have it.
 
 use std::net::IpAddr;
 
@@ -19,7 +19,7 @@ const TYPE_IPV4: [u8; 2] = [0x08, 0x00];
 const TYPE_IPV6: [u8; 2] = [0x86, 0xdd];
 const TYPE_ARP: [u8; 2] = [0x08, 0x06];
 const BROADCAST: [u8; 6] = [0xff; 6];
-/// How hardware addresses of groups of version 6 begin (RFC 2464, 7).
+/// The prefix of hardware addresses of IPv6 groups (RFC 2464, 7).
 const GROUP_6: [u8; 2] = [0x33, 0x33];
 /// An ARP request: Ethernet, IPv4, lengths, operation.
 const ARP_REQUEST: [u8; 8] = [0, 1, 8, 0, 6, 4, 0, 1];
@@ -29,7 +29,7 @@ const ARP_BYTES: usize = 28;
 const ECHO_4: u8 = 8;
 const ECHO_6: u8 = 128;
 
-/// What a frame of the guest's is.
+/// The content of a frame from the guest.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Sent<'a> {
     /// The guest asks who the gateway is: the answer, as a frame.
@@ -40,21 +40,21 @@ pub(crate) enum Sent<'a> {
     Datagram(Datagram<'a>),
     /// A part of a datagram.
     Part(&'a [u8]),
-    /// A packet with headers before what it carries, without them.
+    /// A packet without its extension headers.
     Bare(Vec<u8>),
-    /// A packet with a header that nobody can follow: code and place of the parameter problem.
+    /// A packet with a header that cannot be processed: code and offset of the parameter problem.
     Problem { packet: &'a [u8], destination: IpAddr, code: u8, at: u32 },
     /// A question for an echo, of the gateway.
     Echo(&'a [u8]),
-    /// The news that nobody takes datagrams at this place of the guest's.
+    /// A report that nothing receives datagrams at this place of the guest's.
     Returned(Place),
     /// Another packet, to be refused if it is to leave this network.
     Packet { is_icmp: bool, destination: IpAddr },
-    /// Nothing that anybody here looks at.
+    /// A frame that is ignored.
     Nothing,
 }
 
-/// The places of a segment and what it begins.
+/// The places of a segment and its flags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Segment {
     pub(crate) source: Place,
@@ -89,7 +89,7 @@ pub(crate) fn read(frame: &[u8], hardware: [u8; 6]) -> Sent<'_> {
     };
     match read {
         Sent::Question(answer) => Sent::Question(self::frame(&answer, hardware)),
-        // Whoever says something to many is only asking for one of them.
+        // Of packets to groups, only neighbour solicitations matter.
         _ if is_for_group => Sent::Nothing,
         read => read,
     }
@@ -110,7 +110,7 @@ fn answer(question: &[u8], hardware: [u8; 6]) -> Option<Vec<u8>> {
     Some(frame)
 }
 
-/// A packet, and what it carries.
+/// A packet and its payload.
 struct Carrying<'a> {
     packet: &'a [u8],
     source: IpAddr,
@@ -134,11 +134,11 @@ fn read_version_4(packet: &[u8]) -> Sent<'_> {
     let (source, destination) = (ipv4.src_addr().into(), ipv4.dst_addr().into());
     let is_part = ipv4.more_frags() || ipv4.frag_offset() != 0;
     let has_ports = matches!(ipv4.next_header(), IpProtocol::Tcp | IpProtocol::Udp);
-    // What is refused anyway is told of, whatever its checksum says.
+    // A packet that is refused anyway is reported, whatever its checksum.
     if (is_part || has_ports) && !ipv4.verify_checksum() {
         return Sent::Nothing;
     }
-    // No port can be told from a later part: it has to be whole first.
+    // A later fragment has no ports: the packet must be reassembled first.
     if is_part {
         return if is_guests(source) { Sent::Part(packet) } else { Sent::Nothing };
     }
@@ -161,7 +161,7 @@ fn read_version_6(packet: &[u8]) -> Sent<'_> {
                 _ => Heard::Other,
             };
             match heard {
-                // Whoever asks for a neighbour does so without headers between (RFC 6980).
+                // A neighbour solicitation has no extension headers (RFC 6980).
                 Heard::Question(answer) if !is_extended => return Sent::Question(answer),
                 Heard::Question(_) | Heard::Talk => return Sent::Nothing,
                 Heard::Other => {}
@@ -201,7 +201,8 @@ fn read_carried<'a>(carrying: &Carrying<'a>) -> Sent<'a> {
             Sent::Segment { packet, segment }
         }
         IpProtocol::Udp => {
-            // The header is looked at with the packet's length, which the datagram's may not pass.
+            // The header is checked against the packet's length, which the datagram's must not
+            // exceed.
             let Ok(udp) = UdpPacket::new_checked(payload) else { return Sent::Nothing };
             let is_sound = udp.verify_checksum(&places.0, &places.1)
                 // Only version 4 may do without.

@@ -33,7 +33,7 @@ impl Cidr {
     /// Reads `address/bits`, or an address alone.
     ///
     /// # Errors
-    /// What was expected and found.
+    /// The expected and the found value.
     ///
     /// ```
     /// use stillpoint_net::Cidr;
@@ -60,13 +60,13 @@ impl Cidr {
         if bits > most { Err(problem()) } else { Ok(Self::new(address, bits)) }
     }
 
-    /// Whether an address is one of them.
+    /// Whether an address lies in the range.
     pub const fn contains(&self, address: IpAddr) -> bool {
         let ((first, most), (other, others)) = (bits_of(self.first), bits_of(address));
         most == others && (first ^ other) & !rest(most - self.bits) == 0
     }
 
-    /// Whether it is of one address.
+    /// Whether it is a single address.
     pub(super) fn is_of_one(&self) -> bool {
         self.bits == bits_of(self.first).1
     }

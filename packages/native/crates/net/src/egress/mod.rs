@@ -1,9 +1,9 @@
-//! Whom a guest may reach: nobody, unless a rule allows it.
+//! The outside addresses that a guest may reach: none, unless a rule allows it.
 //!
-//! Some addresses are nobody's on the Internet and somebody's here: the host itself, its links, the
-//! services that tell a host in a cloud who it is. A rule allows them only if it names them, that
-//! is, if the whole of its range lies among them: `0.0.0.0/0` and `::/0` do not, and no name of a host
-//! does, whatever it is said to mean.
+//! Some addresses mean nothing on the Internet but something here: those of the host itself, of its
+//! links, and of the services that tell a host in a cloud its identity. A rule allows them only if the
+//! whole of its range lies among them: `0.0.0.0/0` and `::/0` do not, and neither does the name of a
+//! host, whatever it resolves to.
 
 mod cidr;
 mod named_only;
@@ -43,13 +43,13 @@ impl Ports {
 /// Whom a rule is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destinations {
-    /// Who has one of these addresses.
+    /// Addresses in a range.
     Addresses(Cidr),
-    /// Who has an address that this guest was answered for such a name.
+    /// Addresses that this guest got for such a name.
     Hosts(HostPattern),
 }
 
-/// Lets the guest reach somebody at some ports.
+/// Allows some ports of some addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// Whom.
@@ -68,7 +68,7 @@ impl Rule {
     }
 }
 
-/// A rule as somebody has written it: of addresses or of a host, not of both.
+/// A rule before it is checked: with addresses or a host, not both.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WrittenRule {
     /// An address, or a range of them as `address/bits`.
@@ -81,14 +81,14 @@ pub struct WrittenRule {
     pub protocol: Option<String>,
 }
 
-/// A policy as somebody has written it.
+/// A policy before it is checked.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct WrittenEgress {
     /// Any of them suffices.
     pub allow: Vec<WrittenRule>,
     /// Names, and the addresses that they are answered with.
     pub table: Vec<(String, Vec<String>)>,
-    /// Whether the host's resolver is asked for names that a rule allows and the table does not have.
+    /// Whether the host's resolver answers names that a rule allows and the table does not have.
     pub asks_host: bool,
     /// Connections at once.
     pub connections: Option<f64>,
@@ -96,7 +96,7 @@ pub struct WrittenEgress {
     pub bytes_per_second: Option<f64>,
 }
 
-/// What a guest may reach. Nothing, by default.
+/// The outside addresses that a guest may reach. None by default.
 ///
 /// The host's loopback is not on the guest's network under its own name, which is the guest's. A
 /// rule that names `127.0.0.1`, or `::1`, lets the guest reach it as its gateway of that version.
@@ -104,27 +104,27 @@ pub struct WrittenEgress {
 pub struct Egress {
     /// Any of them suffices.
     pub allow: Vec<Rule>,
-    /// What names are answered with, whether or not a rule allows to reach it.
+    /// Answers for names, whether or not a rule allows their addresses.
     pub table: BTreeMap<String, Vec<IpAddr>>,
-    /// Whether the host's resolver is asked for names that a rule allows and the table does not have.
+    /// Whether the host's resolver answers names that a rule allows and the table does not have.
     pub asks_host: bool,
-    /// How much of it at once.
+    /// The limits of the traffic.
     pub limits: TrafficLimits,
 }
 
-/// What the policy says of a name that the guest asks for.
+/// The policy's decision about a name that the guest asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Naming<'a> {
     /// It is answered with these.
     Known(&'a [IpAddr]),
-    /// The host's resolver is asked.
+    /// The host's resolver answers it.
     AskHost,
-    /// Nobody is called so, as far as this guest is concerned.
+    /// The name does not exist for this guest.
     Nobody,
 }
 
 impl Egress {
-    /// The policy that somebody has written.
+    /// Parses a policy.
     ///
     /// # Errors
     /// [`NetworkError::Invalid`] with all that is wrong at once.
@@ -172,8 +172,8 @@ impl Egress {
         }
     }
 
-    /// Where on the host what the guest sends to `address` leads, if it may go there. `answered`
-    /// knows what names were said to mean.
+    /// The host's address for traffic to `address`, if the guest may send it there. `answered` has the
+    /// addresses that it got for names.
     pub(crate) fn destination(
         &self,
         transport: Transport,
@@ -201,7 +201,7 @@ impl Egress {
         let is_allowed = match named_only(address) {
             Some(range) => allowing.any(|rule| rule.names_among(&range)),
             None => match allowing.next() {
-                // An address of this host's leads to it, whatever it is called.
+                // An address of this host's leads to the host, under any name.
                 Some(first) => {
                     first.is_of_one()
                         || allowing.any(|rule| rule.is_of_one())
@@ -213,7 +213,7 @@ impl Egress {
         is_allowed.then_some(SocketAddr::new(address, port))
     }
 
-    /// What a plain name is to be answered with.
+    /// The answer for a plain name.
     pub(crate) fn naming(&self, name: &str) -> Naming<'_> {
         let is_allowed = |rule: &Rule| match &rule.destinations {
             Destinations::Hosts(hosts) => hosts.holds(name),
@@ -228,12 +228,12 @@ impl Egress {
 }
 
 impl Rule {
-    /// Whether the whole of what it is about lies in a range.
+    /// Whether its whole range lies in another range.
     fn names_among(&self, range: &Cidr) -> bool {
         matches!(&self.destinations, Destinations::Addresses(own) if own.lies_in(range))
     }
 
-    /// Whether it is about one address, which it names.
+    /// Whether it is a rule for a single address.
     fn is_of_one(&self) -> bool {
         matches!(&self.destinations, Destinations::Addresses(range) if range.is_of_one())
     }
@@ -283,13 +283,13 @@ fn parse_rule(rule: &WrittenRule, at: &str, problems: &mut Vec<String>) -> Optio
     Some(Rule { destinations, ports, transport })
 }
 
-/// Whether an address is this host's, or holds one that is.
+/// Whether an address is this host's, or contains one that is.
 fn leads_to_this_host(address: IpAddr) -> bool {
     is_this_host(address) || held_address(address).is_some_and(|held| is_this_host(held.into()))
 }
 
-/// Whether packets to an address would not leave this host: its own address is where they would
-/// come from. Nothing is sent to find out. An address without a way to it is not this host.
+/// Whether packets to an address would stay on this host: then it is also their source address. No
+/// packet is sent to find out. An address without a route is not this host's.
 fn is_this_host(address: IpAddr) -> bool {
     let source = || {
         let socket = UdpSocket::bind((Version::of(address).unspecified(), 0))?;

@@ -1,5 +1,5 @@
-//! Addresses that only a rule inside of their range allows: those of the host, of its links and of
-//! services that tell a host who it is, and what is written as if it were another address.
+//! Addresses that only a rule inside their range allows: those of the host, of its links and of
+//! services that tell a host its identity, and such addresses in another notation.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -35,7 +35,7 @@ pub(super) const NAMED_ONLY: &[Cidr] = &[
     range_6([0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254], 128),
     // Local networks, where such services live in version 6.
     range_6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7),
-    // Many at once, and what is not yet anybody's.
+    // Multicast addresses, and reserved ones.
     range(224, 0, 0, 0, 4),
     range(240, 0, 0, 0, 4),
     range_6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8),

@@ -1,4 +1,4 @@
-//! Questions for names: what the guest asks, what it is answered, and which refusals are told of.
+//! Name queries: the guest's questions, their answers, and the reported refusals.
 
 use stillpoint_vmm::event::{NetworkProtocol, NetworkRefusal};
 use stillpoint_vmm::network::GuestPort;
@@ -44,7 +44,7 @@ impl NetworkLink {
         self.give_answer(asker, &answer, guest);
     }
 
-    /// Gives the guest what the host's resolver has answered.
+    /// Delivers the answers of the host's resolver to the guest.
     pub(super) fn answer(&mut self, now: Nanos, guest: &mut dyn GuestPort) {
         for late in self.names.late() {
             if late.is_of_nobody {
@@ -61,7 +61,7 @@ impl NetworkLink {
             Asker::Stream(id) => return self.connections.names.answer(id, Some(answer)),
         };
         let packet = packets::datagram(to, from, answer);
-        // One that does not fit is lost, as datagrams are: who asks does so again.
+        // A packet that does not fit is lost, as datagrams are: the client asks again.
         guest.give(&wire::frame(&packet, self.hardware));
     }
 }

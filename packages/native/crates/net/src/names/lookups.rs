@@ -1,4 +1,4 @@
-//! Asking the host's resolver, which waits: each question has a thread of its own while it is asked.
+//! Queries to the host's resolver, which blocks: each query has its own thread until it is answered.
 
 use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,10 +12,10 @@ const MOST_THREADS: usize = 16;
 
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
-/// A name, and the addresses that the host's resolver knows for it: none, if nobody is called so.
+/// A name, and its addresses from the host's resolver: none if the name does not exist.
 pub(crate) type Found = (String, Vec<IpAddr>);
 
-/// What one machine has asked for.
+/// The queries of one machine.
 pub(crate) struct Lookups {
     found: Arc<Mutex<Vec<Found>>>,
     mailbox: Weak<Mailbox>,
@@ -50,7 +50,7 @@ impl Lookups {
         asking.is_ok()
     }
 
-    /// What was found since the last call.
+    /// The answers since the last call.
     pub(crate) fn take(&self) -> Vec<Found> {
         std::mem::take(&mut *self.found.lock().unwrap_or_else(PoisonError::into_inner))
     }

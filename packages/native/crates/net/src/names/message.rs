@@ -28,7 +28,7 @@ const CLASS_INTERNET: u16 = 1;
 const MOST_BYTES: usize = 512;
 /// Bytes of an answer before its address.
 const ANSWER_BYTES: usize = 12;
-/// The name of an answer is that of the question, behind the header.
+/// The name of an answer is a pointer to the question's, behind the header.
 const NAME_OF_QUESTION: [u8; 2] = [0xc0, HEADER_BYTES as u8];
 
 /// A question for a name.
@@ -39,22 +39,22 @@ pub(crate) struct Question {
     identity: u16,
     flags: u16,
     kind: u16,
-    /// As it was asked, and is said again.
+    /// The raw question, which the answer repeats.
     raw: Vec<u8>,
 }
 
-/// What a message of the guest's is.
+/// The kind of a message from the guest.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// No question: nobody answers.
+    /// Not a query: it gets no answer.
     Nothing,
-    /// A question that nobody understands: the answer says so.
+    /// An invalid query: the answer says so.
     Unanswerable(Vec<u8>),
     /// A question for a name.
     For(Question),
 }
 
-/// What a question is answered with.
+/// The answer to a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome<'a> {
     /// The name's addresses.
@@ -83,7 +83,7 @@ pub(crate) fn read(message: &[u8]) -> Asked {
     if flags & OPERATION != 0 {
         return refused(NOT_IMPLEMENTED);
     }
-    // Others are extensions, which nobody has to answer.
+    // Other records are extensions, which need no answer.
     if counts[..6] != [0, 1, 0, 0, 0, 0] {
         return refused(FORMAT_ERROR);
     }
@@ -96,7 +96,7 @@ pub(crate) fn read(message: &[u8]) -> Asked {
     let question = |name| Question { name, identity, flags, kind, raw };
     match plain_name(&labels) {
         Some(name) if class == CLASS_INTERNET => Asked::For(question(name)),
-        // Names of nobody here: the root, those of services, other kinds of networks.
+        // Names that are not hosts: the root, services, other classes.
         _ => Asked::Unanswerable(question(String::new()).answer(Outcome::Nobody)),
     }
 }
@@ -119,7 +119,7 @@ fn read_question(bytes: &[u8]) -> Option<(String, &[u8])> {
         if !name.is_empty() {
             name.push('.');
         }
-        // What is not of ASCII, or a dot within, is no host's, and must not become one's.
+        // A label with non-ASCII bytes or a dot is not a host's, and must not become one's.
         name.extend(label.iter().map(|byte| match byte {
             b'.' => '\0',
             byte => char::from(*byte),
@@ -136,8 +136,9 @@ fn header(identity: u16, flags: u16, code: u16, questions: u16, answers: u16) ->
 }
 
 impl Question {
-    /// The message that answers it. Who asks for anything but addresses is told that there is none.
-    /// An answer holds for no time: whoever connects asks first, a clone of this guest, too.
+    /// The message that answers it. Queries for types other than addresses get an empty answer.
+    /// Answers have a time to live of 0, so every client asks before it connects, also in a clone of
+    /// this guest.
     pub(crate) fn answer(&self, outcome: Outcome<'_>) -> Vec<u8> {
         let (code, addresses) = match outcome {
             Outcome::Addresses(addresses) => (0, self.answered_of(addresses)),
@@ -159,8 +160,8 @@ impl Question {
         message
     }
 
-    /// Those of a name's addresses that it is answered with: of the versions that are asked for, as many
-    /// as everybody takes.
+    /// The addresses of a name for its answer: those of the requested version, as many as every client
+    /// accepts.
     pub(crate) fn answered_of(&self, addresses: &[IpAddr]) -> Vec<IpAddr> {
         let mut bytes = HEADER_BYTES + self.raw.len();
         let asked = addresses.iter().filter(|address| self.asks_for(address));
@@ -179,7 +180,7 @@ impl Question {
         }
     }
 
-    /// Whether it is for addresses, maybe among others.
+    /// Whether it asks for addresses.
     pub(crate) fn is_for_addresses(&self) -> bool {
         matches!(self.kind, TYPE_ADDRESS | TYPE_ADDRESS_6 | TYPE_ANY)
     }

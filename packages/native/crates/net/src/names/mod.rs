@@ -27,7 +27,7 @@ use lookups::Lookups;
 /// Questions that wait for the host's resolver; further ones may be asked again.
 const MOST_WAITING: usize = 256;
 
-/// Who asks, and is answered.
+/// The client that gets the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asker {
     /// A place of the guest's, in datagrams to a place of who answers.
@@ -36,16 +36,16 @@ pub(crate) enum Asker {
     Stream(u64),
 }
 
-/// What became of a question at once.
+/// The immediate result of a query.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
     /// Nothing: it is no question.
     Nothing,
-    /// Nothing yet: the host's resolver is asked.
+    /// Pending: the host's resolver is asked.
     Later,
     /// It is answered.
     Answer(Vec<u8>),
-    /// It is answered that nobody is called so, for it may not be known.
+    /// Answered with `NXDOMAIN`, because no rule allows the name.
     NotAllowed { name: String, answer: Vec<u8> },
     /// It is answered that there are too many.
     TooMany { name: String, answer: Vec<u8> },
@@ -56,7 +56,7 @@ pub(crate) struct Late {
     pub(crate) asker: Asker,
     pub(crate) name: String,
     pub(crate) answer: Vec<u8>,
-    /// Nobody is called so.
+    /// The name does not exist.
     pub(crate) is_of_nobody: bool,
 }
 
@@ -92,7 +92,7 @@ impl NameServer {
                 self.remember(&question, addresses);
                 Reply::Answer(question.answer(Outcome::Addresses(addresses)))
             }
-            // Whatever else there is to know of it, nobody here tells.
+            // Only addresses are passed on; for other types the answer is empty.
             Naming::AskHost if !question.is_for_addresses() => {
                 Reply::Answer(question.answer(Outcome::Addresses(&[])))
             }
@@ -127,7 +127,7 @@ impl NameServer {
         late
     }
 
-    /// Remembers what a question is answered with, and nothing that the guest is not told.
+    /// Remembers the addresses in an answer, and no others.
     fn remember(&mut self, question: &Question, addresses: &[IpAddr]) {
         for address in question.answered_of(addresses) {
             self.answered.insert(address, &question.name);
