@@ -82,6 +82,9 @@ export const answer = (response: ServerResponse, status: number, text: string): 
   response.writeHead(status, { "content-type": "text/plain", connection: "close" }).end(`${text}\n`)
 }
 
+/** Whether there is something of the answer that the client has not taken. */
+export const isUnread = (response: ServerResponse): boolean => response.writableEnded || response.writableLength > 0
+
 /** Passes a request on, and its answer back: 502 where the guest does not give one, 504 where it does not in time. */
 export const passRequest = (
   request: IncomingMessage,
@@ -126,6 +129,10 @@ export const passRequest = (
     asked.on("error", failed)
     const onIdle = () => fail({ _tag: "Idle", idleMillis }, 504, `nothing was heard for ${idleMillis} ms`)
     asked.setTimeout(idleMillis, onIdle)
+    // The guest may have said all, and be gone, while the client does not read it.
+    response.on("timeout", () => {
+      if (isUnread(response)) onIdle()
+    })
     request.on("data", (bytes: Buffer) => (passed.fromClient += bytes.length))
     request.pipe(asked)
     response.on("close", () => {

@@ -7,7 +7,7 @@ import type { GuestPorts } from "../GuestPorts.ts"
 import { Journal } from "../journal/Journal.ts"
 import { noGuestPorts } from "../noGuestPorts.ts"
 import * as Pipeline from "../pipeline/Pipeline.ts"
-import type { ClonePoolOptions } from "../pool/ClonePool.ts"
+import { type ClonePoolOptions, makeClonePool } from "../pool/ClonePool.ts"
 import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { kindTrigger } from "../testing/kindTrigger.ts"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
@@ -63,13 +63,12 @@ const host = (options: ScriptedVmmOptions) =>
 
 const snapshot = "/s/web"
 type Options = Partial<Omit<ServeOptions, "pool">> & { readonly pool?: Partial<ClonePoolOptions> }
+const published = Effect.orDie(
+  Effect.scoped(Pipeline.run({ kernelPath: "/kernel" }, { policy: kindTrigger("WorkloadPreExec"), target: snapshot }))
+)
 const serving = (options: Options = {}) =>
   Effect.andThen(
-    Effect.orDie(
-      Effect.scoped(
-        Pipeline.run({ kernelPath: "/kernel" }, { policy: kindTrigger("WorkloadPreExec"), target: snapshot })
-      )
-    ),
+    published,
     serve({ guestPort: 80, ...options, pool: { snapshot, ready: 1, acquireTimeout: "5 minutes", ...options.pool } })
   )
 
@@ -396,6 +395,59 @@ describe("served clones", () => {
       for (const name of Object.keys(wrong)) assert.include(error.message, `serve.${name}`)
       assert.strictEqual(scriptedMachines.open, 0)
     }).pipe(Effect.scoped)
+  )
+
+  it.live("who-says-nothing-or-half-of-a-header-is-given-up-and-locks-nobody-out", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const served = yield* serving({ per: "request", maxOpen: 2, idleTimeout: "50 millis" })
+        const closed = (text: string) =>
+          Effect.callback<void>((resume) => {
+            const client = connect(served.hostPort, served.host, () => void client.write(text))
+            client.on("error", () => undefined)
+            // Otherwise it would not hear of the end.
+            client.resume()
+            client.on("close", () => resume(Effect.void))
+            return Effect.sync(() => void client.resetAndDestroy())
+          })
+        yield* Effect.all([closed(""), closed("GET / HTTP/1.1\r\nHost:")], { concurrency: "unbounded" })
+        // However slow the host is, there is a place for somebody once in a while.
+        yield* until(Effect.map(ask(served), ({ status }) => status === 200))
+      })
+    ).pipe(Effect.provide(host({ ports: portsOf(page) })))
+  )
+
+  it.live("who-waits-for-a-clone-is-not-given-up-for-it", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        yield* published
+        const go = yield* Deferred.make<void>()
+        const pool = yield* makeClonePool({ snapshot, ready: 1, acquireTimeout: "5 minutes" })
+        // The first one is there when serving begins.
+        let acquired = 0
+        const acquire = Effect.suspend(() =>
+          acquired++ === 0 ? pool.acquire : Effect.andThen(Deferred.await(go), pool.acquire)
+        )
+        const slow = { ...pool, acquire }
+        const served = yield* serve({ pool: slow, guestPort: 80, per: "request", idleTimeout: "50 millis" })
+        // One that comes too slowly is given up before it waits.
+        let times = 0
+        const askOnce = Effect.suspend(() => {
+          times += 1
+          return ask(served)
+        })
+        const answered = Effect.repeat(askOnce, { until: ({ status }) => status !== 0 })
+        yield* answered
+        const asking = yield* Effect.forkChild(answered)
+        yield* until(Effect.map(served.stats, ({ open, waiting }) => open === 1 && waiting === 1))
+        const before = times
+        yield* Effect.sleep("200 millis")
+        assert.strictEqual(times, before)
+        yield* Deferred.succeed(go, undefined)
+        // Answered by the guest, or, where the host is slow, in its place.
+        assert.include([200, 504], (yield* Fiber.join(asking)).status)
+      })
+    ).pipe(Effect.provide(host({ ports: portsOf(page) })))
   )
 
   it.live("more-connections-than-may-be-are-turned-away", () =>

@@ -29,7 +29,7 @@ import {
 } from "../optionProblems.ts"
 import { type ClonePool, type ClonePoolOptions, makeClonePool, poolProblems } from "../pool/ClonePool.ts"
 import { type Lease, makeLeases } from "./leases.ts"
-import { answer, type Passed, passConnection, passRequest } from "./passing.ts"
+import { answer, isUnread, type Passed, passConnection, passRequest } from "./passing.ts"
 import { type ServedHow, ServeError, type ServeReason } from "./ServeError.ts"
 
 /** Options for serving clones. */
@@ -48,7 +48,10 @@ export interface ServeOptions {
   readonly servesPerClone?: number
   /** Most client connections at once; 1,024 if absent. Further ones are closed at once and counted as `turnedAway`. */
   readonly maxOpen?: number
-  /** Host time after which a connection or request without any traffic is given up; 5 minutes if absent. */
+  /**
+   * Host time after which a connection or request without any traffic is given up, also one that sends nothing, half of a request's
+   * header, or does not read its answer; 5 minutes if absent. Time for which a clone is waited for does not count.
+   */
   readonly idleTimeout?: Duration.Input
   /** Called when a connection or request has ended. */
   readonly onServed?: (served: Served) => Effect.Effect<void>
@@ -291,7 +294,7 @@ export const serve = Effect.fn("serve")(function* (options: ServeOptions) {
   let isDraining = false
   const server: Server =
     options.per === "request"
-      ? createHttpServer((request, response) => {
+      ? makeHttpServer(idleMillis, (request, response) => {
           if (isDraining) response.shouldKeepAlive = false
           begin(requestWork(request, response, idleMillis))
         })
@@ -311,6 +314,28 @@ export const serve = Effect.fn("serve")(function* (options: ServeOptions) {
     })
   } satisfies ServedClones
 })
+
+/** Milliseconds for which Node keeps a connection on which no further request comes. */
+const keptMillis = 5_000
+
+/** A server that gives up whoever has not said a request's header in that time, and times connections for who answers them. */
+const makeHttpServer = (
+  idleMillis: number,
+  onRequest: (request: IncomingMessage, response: ServerResponse) => void
+): HttpServer => {
+  const server = createHttpServer(
+    {
+      // How long a body may take is not bounded while it comes.
+      requestTimeout: 0,
+      headersTimeout: idleMillis,
+      connectionsCheckingInterval: Math.min(idleMillis, 30_000),
+      keepAliveTimeout: Math.min(idleMillis, keptMillis)
+    },
+    onRequest
+  )
+  server.timeout = idleMillis
+  return server
+}
 
 const clientReset: ServedHow = { _tag: "ClientReset" }
 
@@ -341,6 +366,10 @@ const connectionWork = (client: Socket, idleMillis: number): Work => {
 const requestWork = (request: IncomingMessage, response: ServerResponse, idleMillis: number): Work => {
   request.on("error", () => undefined)
   response.on("error", () => undefined)
+  // Node gives up a connection whose time-out nobody hears: not one that waits for a clone.
+  response.on("timeout", () => {
+    if (isUnread(response)) response.destroy()
+  })
   return {
     pass: ({ port }, passed) => passRequest(request, response, port, idleMillis, passed),
     refuse: () => answer(response, 503, "no clone is to be had"),
