@@ -20,6 +20,7 @@ import { Effect, Layer, Result } from "effect"
 import * as fc from "fast-check"
 import { exportSnapshot, importSnapshot } from "stillpoint"
 import { assert, describe, it } from "vitest"
+import { type LongWork, LongWorkListener } from "../src/sandbox/LongWork.ts"
 import { keepLineage } from "./keepLineage.ts"
 
 const storeAt = (home: string, keys: SnapshotKeys) =>
@@ -84,8 +85,12 @@ describe("archives of snapshots", () => {
     try {
       const { digest, parent } = await inStore(at("from"), keepLineage, { signingKey: ours })
       const [both, base] = [join(folder, "both.tar"), join(folder, "base.tar")]
-      const exported = await inStore(at("from"), exportSnapshot("web", both))
+      const told: Array<LongWork> = []
+      const listening = Layer.succeed(LongWorkListener, (work) => void told.push(work))
+      const exported = await inStore(at("from"), Effect.provide(exportSnapshot("web", both), listening))
       assert.deepInclude(exported, { digest, snapshots: 2 })
+      const { sizeBytes } = exported
+      assert.deepStrictEqual(told.at(-1), { what: both, doneBytes: sizeBytes, totalBytes: sizeBytes })
       await inStore(at("from"), exportSnapshot(parent ?? "", base))
       const original = await inStore(
         at("from"),
@@ -93,7 +98,9 @@ describe("archives of snapshots", () => {
       )
 
       const keys = { requiredKeys: [ours.verifying] }
-      const taken = await inStore(at("to"), importSnapshot(both, "theirs"), keys)
+      const taken = await inStore(at("to"), Effect.provide(importSnapshot(both, "theirs"), listening), keys)
+      assert.strictEqual(told.at(-1)?.doneBytes, told.at(-1)?.totalBytes)
+      assert.isAbove(told.filter(({ totalBytes }) => totalBytes < sizeBytes).length, 0)
       assert.deepInclude(taken, { digest, names: ["theirs"], parent, problem: null })
       const copy = await inStore(
         at("to"),

@@ -11,6 +11,7 @@ import { Effect, Layer } from "effect"
 import { assert, beforeAll, describe, it } from "vitest"
 import { type LayerEntry, writeLayout } from "../../images/src/testing/ociLayout.ts"
 import type { Check } from "../src/cli/doctor.ts"
+import { mistakes } from "./mistakes.ts"
 import { makeFolder, type Ran, runStillpoint } from "./runStillpoint.ts"
 
 const { folder, home } = makeFolder()
@@ -109,7 +110,8 @@ describe("the command line", () => {
     assert.match(refused.stderr, /is not a whole snapshot.*nothing was taken into the store/)
     const imported = await answered("import", "web.tar", "--name", "web", "--json")
     assert.strictEqual(imported["snapshot"], baked["snapshot"])
-    await good("tag", "web", "web2")
+    // By the name that was given now, whatever else it is called.
+    assert.match(await good("import", "web.tar", "--name", "web2"), /^web2: /)
     await good("rm", "web2")
   })
 
@@ -259,74 +261,7 @@ describe("the command line", () => {
   })
 
   it("what-makes-no-sense-is-told-with-what-was-meant-and-a-status-of-its-own", async () => {
-    const cases: ReadonlyArray<readonly [status: number, says: RegExp, ...args: ReadonlyArray<string>]> = [
-      [3, /no snapshot is called wbe; did you mean web/, "inspect", "wbe", "--json"],
-      [125, /did you mean web/, "exec", "wbe", "--", "true"],
-      [2, /did you mean httpd/, "bake", "kit:htpd", "--json"],
-      [
-        2,
-        /policy, column 8: unknown trigger afer; did you mean after\n.*\n {9}\^/,
-        "bake",
-        "kit:httpd",
-        "--at",
-        "idle | afer 1s",
-        "--json"
-      ],
-      [2, /expected NAME or NAME:TAG/, "tag", "web", "../web", "--json"],
-      [4, /the name web is already taken by/, "bake", "kit:httpd", "--name", "web", "--json"],
-      [2, /Unknown subcommand/, "inspct", "web"],
-      [2, /Missing required argument/, "rm", "--json"],
-      [125, /did you mean httpd/, "run", "kit:htpd", "--", "true"],
-      [
-        2,
-        /^stillpoint: \.\/none\.ts: expected a policy .*; found no such file$/m,
-        "bake",
-        "kit:httpd",
-        "--at",
-        "./none.ts"
-      ],
-      [
-        2,
-        /--publish: expected \[ADDRESS:\]PORT:GUESTPORT\[\/udp\], .*, found 80/,
-        "up",
-        "kit:httpd",
-        "--publish",
-        "80"
-      ],
-      [2, /--publish: expected .* at most 65535, found 99999:80/, "serve", "web", "--publish", "99999:80"],
-      [2, /--publish: expected .*, found 0:0/, "serve", "web", "--publish", "0:0"],
-      [
-        2,
-        /--publish: expected .* an IPv4 address .*, found 999.1.1.1:0:80/,
-        "up",
-        "kit:httpd",
-        "--publish",
-        "999.1.1.1:0:80"
-      ],
-      [2, /--publish: expected .* \[IPv6 address\].*, found ::1:0:80/, "serve", "web", "--publish", "::1:0:80"],
-      [2, /--publish: expected .*, found \[127.0.0.1\]:0:80/, "serve", "web", "--publish", "[127.0.0.1]:0:80"],
-      [
-        2,
-        /expected one of them, found both/,
-        "serve",
-        "web",
-        "--publish",
-        "0:80",
-        "--clone-per-request",
-        "--clone-per-connection"
-      ],
-      [2, /--publish: expected .*, found 0:53\/sctp/, "serve", "web", "--publish", "0:53/sctp"],
-      [2, /Expected a value between 1 and 16384/, "bake", "kit:httpd", "--memory", "99999"],
-      [2, /expected SNAPSHOT:\/PATH on one side/, "cp", "./one", "./other"],
-      [2, /--name: expected a name for the new snapshot/, "cp", "./one", "web:/one"],
-      [1, /read of \.\/missing failed: ENOENT/, "cp", "./missing", "web:/one", "--name", "web3"],
-      [3, /did you mean web/, "untag", "wbe"],
-      [3, /did you mean web/, "report", "web", "wbe"],
-      [2, /--seconds: expected 1 to 3600, found 0/, "record", "kit:httpd", "--seconds", "0"],
-      [1, /read of .*boot failed: ENOENT/, "replay", "./boot"],
-      [1, /write of .*report\.html failed: ENOENT/, "report", "web", "--out", "no/such/report.html"]
-    ]
-    for (const [status, says, ...args] of cases) {
+    for (const [status, says, ...args] of mistakes) {
       const ran = await run(...args)
       assert.strictEqual(ran.status, status, `${args.join(" ")}: ${ran.stderr}`)
       assert.strictEqual(ran.stdout, "", args.join(" "))
@@ -379,6 +314,23 @@ describe("the command line", () => {
       assert.strictEqual(status, 143, stderr)
       assert.lengthOf(pages, 1)
       assert.include(await pages[0], "<title>Stillpoint</title>")
+    }
+  })
+
+  it("what-cannot-be-written-is-told-and-is-no-success", async () => {
+    const full = await open("/dev/full", "w")
+    try {
+      for (const [status, ...args] of [
+        [1, "ls", "--json"],
+        [125, "exec", "web", "--", "echo", "out"],
+        [1, "export", "web", "-"]
+      ] as const) {
+        const ran = await runStillpoint(folder, args, () => {}, full.fd)
+        assert.strictEqual(ran.stderr, "stillpoint: standard output cannot be written: ENOSPC\n", args.join(" "))
+        assert.strictEqual(ran.status, status, args.join(" "))
+      }
+    } finally {
+      await full.close()
     }
   })
 

@@ -25,17 +25,18 @@ export const makeFolder = (): { readonly folder: string; readonly home: string }
   return { folder, home }
 }
 
-/** Runs `stillpoint` with arguments; `begun` has the process while it runs. */
+/** Runs `stillpoint` with arguments; `begun` has the process while it runs. `output`: a descriptor, in place of what is returned. */
 export const runStillpoint = async (
   folder: string,
   args: ReadonlyArray<string>,
-  begun: (child: ChildProcess) => void = () => {}
+  begun: (child: ChildProcess) => void = () => {},
+  output: number | "pipe" = "pipe"
 ): Promise<Ran> => {
   const path = await (program ??= bundled(main))
   return new Promise((done, failed) => {
     const child = spawn(process.execPath, [path, ...args], {
       cwd: folder,
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["ignore", output, "pipe"],
       env: { ...process.env, STILLPOINT_HOME: join(folder, "home"), STILLPOINT_IMAGES_DIR: join(folder, "images") }
     })
     const written = { stdout: "", stderr: "" }

@@ -12,7 +12,9 @@ export class FileFault extends Schema.TaggedError<FileFault>()("FileFault", {
   code: Schema.String
 }) {
   override get message(): string {
-    return `${this.operation} of ${this.path} failed: ${this.code}`
+    const isFull = this.code === "ENOSPC" || this.code === "EDQUOT"
+    const advice = isFull ? ": no space is left there; free some, and try again" : ""
+    return `${this.operation} of ${this.path} failed: ${this.code}${advice}`
   }
 }
 

@@ -59,7 +59,7 @@ const describe = (reason: JournalReason): string => {
     case "Busy":
       return `${reason.path} was locked by another writer for ${reason.waitedMillis} ms; nothing was appended: try again`
     case "DiskFull":
-      return `no space left for ${reason.path}; nothing was appended`
+      return `no space left for ${reason.path}; nothing was appended: free some, and try again`
     case "ReadOnly":
       return reason.what === "file"
         ? `the file ${reason.path} cannot be written; nothing was appended: make it writable`
@@ -83,7 +83,7 @@ const describe = (reason: JournalReason): string => {
     case "Unreadable":
       return `${reason.path} cannot be read: ${reason.detail}`
     case "FormatUnknown":
-      return `${reason.path} has journal format ${reason.found}; this build reads ${reason.supported}`
+      return `${reason.path} has journal format ${reason.found}; this build reads ${reason.supported}: use the build that wrote it`
     case "EventUnknown":
       return (
         `event ${reason.version} of stream ${reason.stream} is a ${reason.type} of version ${reason.schemaVersion}; ` +

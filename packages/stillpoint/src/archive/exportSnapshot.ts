@@ -8,6 +8,7 @@ import { codeOf, FileFault, writeWhole } from "@stillpoint/core"
 import { Effect, Schema, Stream } from "effect"
 import { pack, type Pack } from "tar-stream"
 import { checkedOptions, Path } from "../sandbox/checkedOptions.ts"
+import { LongWorkListener } from "../sandbox/LongWork.ts"
 import { orUnfit, readPiece } from "../transfer/pieces.ts"
 import { sentLineage } from "../transfer/sentLineage.ts"
 import { encodeRecord } from "../transfer/transferRecord.ts"
@@ -44,13 +45,17 @@ export const exportSnapshot = Effect.fn("exportSnapshot")(function* (reference: 
   const { digest, record, where } = yield* sentLineage(reference, failed)
   const { manifests, others } = piecesOf(record, where)
   const recordBytes = encodeRecord(archiveRecord, record)
+  const told = yield* LongWorkListener
+  const pieces = [...manifests, ...others]
+  const totalBytes = pieces.reduce((sum, { size }) => sum + size, recordBytes.byteLength)
 
   const write = async (archive: Pack, signal: AbortSignal): Promise<number> => {
     await addEntry(archive, recordEntry, recordBytes, signal)
     let sizeBytes = recordBytes.byteLength
-    for (const piece of [...manifests, ...others]) {
+    for (const piece of pieces) {
       await addEntry(archive, pieceEntry(piece), await readPiece(piece), signal)
       sizeBytes += piece.size
+      told({ what: path, doneBytes: sizeBytes, totalBytes })
     }
     archive.finalize()
     return sizeBytes

@@ -9,6 +9,7 @@ import type { ArtifactPiece } from "@stillpoint/images"
 import { Effect, Schema } from "effect"
 import { extract, type Header } from "tar-stream"
 import { checkedOptions, isFree, Path, SnapshotName, Tagging } from "../sandbox/checkedOptions.ts"
+import { LongWorkListener } from "../sandbox/LongWork.ts"
 import { placed, prepareFile } from "../transfer/pieces.ts"
 import { TransferReading, transferFailure } from "../transfer/readTransfer.ts"
 import { RecordReading } from "../transfer/RecordReading.ts"
@@ -152,6 +153,9 @@ export const importSnapshot = Effect.fn("importSnapshot")(
     yield* files.makeDirectory(folder)
     const { manifests, others } = piecesOf(record, (file) => file)
     const parts = [manifests, others]
+    const told = yield* LongWorkListener
+    const totalBytes = [...manifests, ...others].reduce((sum, { size }) => sum + size, 0)
+    let doneBytes = 0
     const fetch: Fetch = (wanted, where) =>
       attempt(async (signal) => {
         const part = parts.shift() ?? []
@@ -160,6 +164,8 @@ export const importSnapshot = Effect.fn("importSnapshot")(
         for (const piece of part) {
           signal.throwIfAborted()
           await entries.readPiece(piece, places.get(keyOf(piece)) ?? [])
+          doneBytes += piece.size
+          told({ what: path, doneBytes, totalBytes })
         }
         if (parts.length === 0) await entries.end()
       })

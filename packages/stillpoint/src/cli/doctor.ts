@@ -9,6 +9,7 @@ import { GuestKit } from "@stillpoint/kit"
 import { type EngineReport, engines, NativeAgent } from "@stillpoint/native"
 import { Effect, Layer, Result, Schema } from "effect"
 import { dirname } from "node:path"
+import { kitLayer } from "../sandbox/sandboxServices.ts"
 
 /** One check and its result. */
 export interface Check {
@@ -53,7 +54,7 @@ const agent = Effect.suspend(() =>
 
 const kit = GuestKit.use(({ files }) => files).pipe(
   Effect.map(({ busyboxVersion, kernelVersion }) => `kernel ${kernelVersion}, busybox ${busyboxVersion}`),
-  Effect.provide(Layer.provide(GuestKit.layer, NativeAgent.layer))
+  Effect.provide(kitLayer)
 )
 
 const store = Effect.gen(function* () {

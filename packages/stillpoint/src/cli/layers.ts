@@ -7,15 +7,23 @@ import { ProgressDisplay, Snapshots } from "@stillpoint/core"
 import { Effect, Layer } from "effect"
 import { sandboxServices } from "../sandbox/sandboxServices.ts"
 import { type AskedKeys, readKeys } from "./keys.ts"
+import { workLine } from "./workLine.ts"
 
-/** Machines, with the keys that flags name. */
-export const sandboxesWith = (asked: AskedKeys) =>
-  Effect.provide(Layer.unwrap(Effect.map(readKeys(asked), (keys) => sandboxServices({ keys }))))
+/** What flags say that every verb has. */
+interface Asked extends AskedKeys {
+  readonly json?: boolean
+}
+
+/** Machines, with the keys that flags name; what takes long is told where there is a terminal. */
+export const sandboxesWith = ({ json = false, ...asked }: Asked) =>
+  Effect.provide(
+    Layer.provideMerge(Layer.unwrap(Effect.map(readKeys(asked), (keys) => sandboxServices({ keys }))), workLine(json))
+  )
 export const sandboxes = sandboxesWith({})
 
 /** Names, with the keys that flags name. */
-export const namesWith = (asked: AskedKeys) =>
-  Effect.provide(Layer.unwrap(Effect.map(readKeys(asked), Snapshots.layerHost)))
+export const namesWith = ({ json = false, ...asked }: Asked) =>
+  Effect.provide(Layer.merge(Layer.unwrap(Effect.map(readKeys(asked), Snapshots.layerHost)), workLine(json)))
 export const names = namesWith({})
 
 /** Progress where there is a terminal, silence where not. */

@@ -32,6 +32,9 @@ const program = Command.run(stillpoint, { version: "0.1.0" }).pipe(
   Effect.provide(Layer.merge(NodeServices.layer, CliOutput.layerPresenter(presenter)))
 )
 
+/** Verbs that exit with the status of a command. */
+const isOfCommands = (verb: string | undefined): boolean => ["run", "exec", "fork"].includes(verb ?? "")
+
 let interruptedBy: number | null = null
 const fiber = Effect.runFork(program)
 const interrupt = (status: number) => (): void => {
@@ -42,15 +45,24 @@ const interrupt = (status: number) => (): void => {
 }
 process.on("SIGINT", interrupt(130))
 process.on("SIGTERM", interrupt(143))
-for (const stream of [process.stdout, process.stderr]) {
+let unwritten: string | null = null
+for (const [name, stream] of [
+  ["output", process.stdout],
+  ["error", process.stderr]
+] as const) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE" || error.code === "ERR_STREAM_DESTROYED") interrupt(141)()
-    else throw error
+    if (error.code === "EPIPE" || error.code === "ERR_STREAM_DESTROYED") return interrupt(141)()
+    unwritten = `standard ${name} cannot be written: ${error.code ?? error.message}`
+    fiber.interruptUnsafe()
   })
 }
 
 const statusOf = async (exit: Exit.Exit<void, unknown>): Promise<number> => {
   if (interruptedBy !== null) return interruptedBy
+  if (unwritten !== null) {
+    await Effect.runPromise(note(failureText(unwritten)))
+    return isOfCommands(process.argv[2]) ? 125 : 1
+  }
   if (Exit.isSuccess(exit)) return 0
   const error = Cause.squash(exit.cause)
   if (error instanceof Ended) return error.status

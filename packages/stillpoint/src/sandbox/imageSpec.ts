@@ -14,9 +14,10 @@ import {
   type Manifest,
   Snapshots
 } from "@stillpoint/core"
-import { Images } from "@stillpoint/images"
+import { type ImageProgress, Images } from "@stillpoint/images"
 import { GuestKit, imageDiskName } from "@stillpoint/kit"
 import { Effect, Schema } from "effect"
+import { LongWorkListener } from "./LongWork.ts"
 import { ImageNotKept, ImageUnknown } from "./SandboxError.ts"
 
 /** The image to boot. */
@@ -92,7 +93,12 @@ export const imageSpec = Effect.fn("imageSpec")(function* ({ image, memoryMib, w
     return { spec: booted, keep: Effect.void }
   }
   const { home } = yield* Snapshots
-  const resolved = yield* Images.use((images) => images.resolve(image))
+  const told = yield* LongWorkListener
+  const onProgress = (progress: ImageProgress): void => {
+    if (progress._tag === "Layer") told({ what: `layer ${progress.index + 1} of ${progress.count}`, ...progress })
+    if (progress._tag === "Writing") told({ what: "image", ...progress })
+  }
+  const resolved = yield* Images.use((images) => images.resolve(image, { onProgress }))
   const keep = keepImage(home, resolved.file, resolved.digest)
   const spec = yield* kit.bootSpec({ image: { ...resolved, file: yield* keep }, workload, network: true })
   return { spec: { ...spec, memoryMib: memoryMib ?? 512, network: {} } satisfies BootSpec, keep: Effect.asVoid(keep) }

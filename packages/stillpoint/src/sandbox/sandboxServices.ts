@@ -15,9 +15,10 @@ import {
   SnapshotStore
 } from "@stillpoint/core"
 import { Artifacts, Images, type ImagesOptions, imagesOptionsProblems } from "@stillpoint/images"
-import { GuestKit } from "@stillpoint/kit"
+import { Archive, defaultGuestKitConfig, GuestKit } from "@stillpoint/kit"
 import { NativeAgent, NativeVmm } from "@stillpoint/native"
 import { Effect, Layer, Schema } from "effect"
+import { LongWorkListener } from "./LongWork.ts"
 import { optionOf, Path, problemsOf, refused } from "./checkedOptions.ts"
 
 /** Options of the services that sandboxes share. */
@@ -68,11 +69,27 @@ export const servicesProblems = (options: unknown): ReadonlyArray<string> => {
   ]
 }
 
+/** The guest kit; files of it that are fetched are long work. */
+export const kitLayer = Layer.provide(
+  Layer.unwrap(
+    Effect.map(LongWorkListener, (told) =>
+      Layer.orDie(
+        GuestKit.layerNoDeps({
+          ...defaultGuestKitConfig(),
+          onProgress: (name, doneBytes, totalBytes) =>
+            told({ what: name.slice(name.lastIndexOf("/") + 1), doneBytes, totalBytes })
+        })
+      )
+    )
+  ),
+  [Archive.layer, DurableFiles.layer, NativeAgent.layer]
+)
+
 const servicesOf = (options: StillpointOptions) => {
   const { home = snapshotsHome(), keys = {} } = options
   return Layer.mergeAll(
     NativeVmm.layer,
-    Layer.provide(GuestKit.layer, NativeAgent.layer),
+    kitLayer,
     Images.layer(options.images),
     Artifacts.layer(options.images),
     Snapshots.layerHost({ home, ...keys }),

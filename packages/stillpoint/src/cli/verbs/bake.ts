@@ -38,7 +38,7 @@ export const bakeCommand = Command.make(
           baked.why
         ])
       ),
-      sandboxesWith({ signKey })
+      sandboxesWith({ json, signKey })
     )
 ).pipe(
   Command.withDescription("Boot an image, capture it at the given moment, and store the snapshot"),

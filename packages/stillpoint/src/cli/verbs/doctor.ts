@@ -9,10 +9,11 @@ import { answer, table } from "../Output.ts"
 import { json } from "../arguments.ts"
 import { examine } from "../doctor.ts"
 import { Ended } from "../exitCode.ts"
+import { workLine } from "../workLine.ts"
 
 export const doctorCommand = Command.make("doctor", { json }, ({ json }) =>
   Effect.gen(function* () {
-    const checks = yield* examine
+    const checks = yield* Effect.provide(examine, workLine(json))
     const ok = checks.every((check) => check.ok)
     yield* answer(
       json,

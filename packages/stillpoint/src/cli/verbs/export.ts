@@ -9,7 +9,7 @@ import { exportSnapshot } from "../../archive/exportSnapshot.ts"
 import { mebibytes } from "../../report/mebibytes.ts"
 import { answer, note } from "../Output.ts"
 import { file, json, reference } from "../arguments.ts"
-import { names } from "../layers.ts"
+import { namesWith } from "../layers.ts"
 
 export const exportCommand = Command.make("export", { reference, file, json }, ({ file, json, reference }) =>
   Effect.gen(function* () {
@@ -17,5 +17,5 @@ export const exportCommand = Command.make("export", { reference, file, json }, (
     // On standard output stands the archive.
     if (file === "-") yield* note(`${mebibytes(exported.sizeBytes)} exported`)
     else yield* answer(json, exported, [`${file}: ${mebibytes(exported.sizeBytes)}`])
-  }).pipe(names)
+  }).pipe(namesWith({ json }))
 ).pipe(Command.withDescription("Write a snapshot to a single archive"))

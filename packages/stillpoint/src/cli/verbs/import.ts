@@ -25,6 +25,8 @@ export const importCommand = Command.make(
   ({ file, json, name, replace, requireKey }) =>
     Effect.gen(function* () {
       const kept = yield* importSnapshot(file, Option.getOrUndefined(name), { replace })
-      yield* answer(json, summary(kept), [`${kept.names[0] ?? kept.digest}: ${mebibytes(kept.storedBytes)}`])
-    }).pipe(namesWith({ requireKey }))
+      yield* answer(json, summary(kept), [
+        `${Option.getOrElse(name, () => kept.digest)}: ${mebibytes(kept.storedBytes)}`
+      ])
+    }).pipe(namesWith({ json, requireKey }))
 ).pipe(Command.withDescription("Import a snapshot from an archive"))

@@ -19,7 +19,7 @@ export const pushCommand = Command.make(
   { reference, place, requireKey, json },
   ({ json, place, reference, requireKey }) =>
     Effect.gen(function* () {
-      const pushed = yield* pushSnapshot(reference, referenceOf(place), watched(json))
+      const pushed = yield* pushSnapshot(reference, referenceOf(place), watched(json, place))
       yield* answer(json, pushed, [
         `${place}: ${mebibytes(pushed.sentBytes)} of ${mebibytes(pushed.sizeBytes)} sent; the registry had the rest`
       ])

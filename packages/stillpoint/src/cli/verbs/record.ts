@@ -12,7 +12,7 @@ import { ArgumentInvalid } from "../ArgumentInvalid.ts"
 import { answer } from "../Output.ts"
 import { json } from "../arguments.ts"
 import { env, guestOf, image, memory, workload } from "../imageArguments.ts"
-import { sandboxes } from "../layers.ts"
+import { sandboxesWith } from "../layers.ts"
 
 const mostSeconds = 3600
 
@@ -49,7 +49,7 @@ export const recordCommand = Command.make(
       yield* answer(json, { recording: out, events, guestNanos, sizeBytes }, [
         `${out}: ${events} events, ${mebibytes(sizeBytes)}`
       ])
-    }).pipe(Effect.scoped, sandboxes)
+    }).pipe(Effect.scoped, sandboxesWith({ json }))
 ).pipe(
   Command.withDescription("Boot an image and record what its guest does, for replay and for testing policies"),
   Command.withExamples([{ command: "stillpoint record kit:httpd --seconds 5 --out boot.jsonl" }])

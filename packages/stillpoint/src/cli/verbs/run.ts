@@ -10,7 +10,7 @@ import { command, json } from "../arguments.ts"
 import { commandIn } from "../commandIn.ts"
 import { notTheCommands } from "../commandStatus.ts"
 import { at, baking, env, image, memory } from "../imageArguments.ts"
-import { progress, sandboxes } from "../layers.ts"
+import { progress, sandboxesWith } from "../layers.ts"
 
 export const runCommand = Command.make(
   "run",
@@ -19,7 +19,7 @@ export const runCommand = Command.make(
     Effect.gen(function* () {
       const sandbox = yield* Effect.provide(Effect.flatMap(baking(asked), Sandbox.create), progress(json))
       yield* commandIn(sandbox, command, json)
-    }).pipe(Effect.scoped, sandboxes, notTheCommands)
+    }).pipe(Effect.scoped, sandboxesWith({ json }), notTheCommands)
 ).pipe(
   Command.withDescription(
     "Run a command in a clone of an image; the image is captured on first use. Exits with the command's status"

@@ -8,7 +8,7 @@ import { Command } from "effect/cli"
 import { bakedOnce } from "../../sandbox/bake.ts"
 import { json } from "../arguments.ts"
 import { at, baking, env, image, memory, workload } from "../imageArguments.ts"
-import { progress, sandboxes } from "../layers.ts"
+import { progress, sandboxesWith } from "../layers.ts"
 import { perConnection, perRequest, publish, publishClones, readPublish } from "../publishing.ts"
 
 export const upCommand = Command.make(
@@ -19,7 +19,7 @@ export const upCommand = Command.make(
       const where = yield* readPublish(publish)
       const { snapshot } = yield* Effect.provide(Effect.flatMap(baking(asked), bakedOnce), progress(json))
       return yield* publishClones(snapshot.manifest.digest, asked.image, where, { perRequest, perConnection, json })
-    }).pipe(Effect.scoped, sandboxes)
+    }).pipe(Effect.scoped, sandboxesWith({ json }))
 ).pipe(
   Command.withDescription("Publish a port of an image until interrupted; the image is captured on first use"),
   Command.withExamples([{ command: "stillpoint up kit:httpd --publish 127.0.0.1:8080:8080 --clone-per-request" }])

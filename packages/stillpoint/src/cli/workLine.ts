@@ -1,0 +1,62 @@
+/**
+ * Long work as one line of a terminal: how far it is, how fast, and how long it takes.
+ *
+ * @module
+ */
+import { Layer } from "effect"
+import { mebibytes } from "../report/mebibytes.ts"
+import { type LongWork, LongWorkListener } from "../sandbox/LongWork.ts"
+
+/** Times a second that the line is written at most. */
+const rateOfLines = 10
+
+/** The terminal that the line is written to, and the host's clock. */
+interface Seen {
+  readonly write: (text: string) => void
+  /** Width of the terminal; a line that is wider could not be written over. */
+  readonly columns: () => number
+  readonly millis: () => number
+}
+
+/** Writes the line of each step over that of the one before. */
+export const makeWorkLine = ({ columns, millis, write }: Seen): ((work: LongWork) => void) => {
+  let current: { readonly what: string; readonly begunMillis: number; readonly begunBytes: number } | null = null
+  let writtenMillis = -Infinity
+  return ({ doneBytes, totalBytes, what }) => {
+    const now = millis()
+    const isDone = totalBytes > 0 && doneBytes >= totalBytes
+    if (current?.what !== what) {
+      if (current !== null) write("\n")
+      current = { what, begunMillis: now, begunBytes: doneBytes }
+    } else if (!isDone && now - writtenMillis < 1000 / rateOfLines) return
+    writtenMillis = now
+    const seconds = (now - current.begunMillis) / 1000
+    const rate = seconds > 0 ? (doneBytes - current.begunBytes) / seconds : 0
+    const parts = [
+      totalBytes > 0 ? `${mebibytes(doneBytes)} of ${mebibytes(totalBytes)}` : mebibytes(doneBytes),
+      ...(rate > 0 ? [`${mebibytes(rate)}/s`] : []),
+      ...(rate > 0 && totalBytes > doneBytes ? [`${Math.ceil((totalBytes - doneBytes) / rate)} s left`] : [])
+    ]
+    const said = `: ${parts.join(", ")}`
+    const room = Math.max(1, columns() - 1 - said.length)
+    const name = what.length > room ? `${what.slice(0, room - 1)}…` : what
+    write(`\r\u001B[K${name}${said}${isDone ? "\n" : ""}`)
+    if (isDone) current = null
+  }
+}
+
+/** Who writes that line, where there is a terminal and no `--json`; nobody where not. */
+export const workTold = (json: boolean): ((work: LongWork) => void) | null =>
+  process.stderr.isTTY && !json
+    ? makeWorkLine({
+        write: (text) => void process.stderr.write(text),
+        columns: () => process.stderr.columns || 80,
+        millis: () => performance.now()
+      })
+    : null
+
+/** The line of whatever takes long below this layer. */
+export const workLine = (json: boolean): Layer.Layer<never> => {
+  const told = workTold(json)
+  return told === null ? Layer.empty : Layer.succeed(LongWorkListener, told)
+}

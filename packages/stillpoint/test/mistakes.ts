@@ -1,0 +1,67 @@
+/**
+ * What people mistype on the command line.
+ *
+ * @module
+ */
+
+/** Calls that make no sense where a snapshot is called web: how they end, and what is said of them. */
+export const mistakes: ReadonlyArray<readonly [status: number, says: RegExp, ...args: ReadonlyArray<string>]> = [
+  [3, /no snapshot is called wbe; did you mean web/, "inspect", "wbe", "--json"],
+  [125, /did you mean web/, "exec", "wbe", "--", "true"],
+  [2, /did you mean httpd/, "bake", "kit:htpd", "--json"],
+  [
+    2,
+    /policy, column 8: unknown trigger afer; did you mean after\n.*\n {9}\^/,
+    "bake",
+    "kit:httpd",
+    "--at",
+    "idle | afer 1s",
+    "--json"
+  ],
+  [2, /expected NAME or NAME:TAG/, "tag", "web", "../web", "--json"],
+  [4, /the name web is already taken by/, "bake", "kit:httpd", "--name", "web", "--json"],
+  [2, /Unknown subcommand/, "inspct", "web"],
+  [2, /Missing required argument/, "rm", "--json"],
+  [125, /did you mean httpd/, "run", "kit:htpd", "--", "true"],
+  [
+    2,
+    /^stillpoint: \.\/none\.ts: expected a policy .*; found no such file$/m,
+    "bake",
+    "kit:httpd",
+    "--at",
+    "./none.ts"
+  ],
+  [2, /--publish: expected \[ADDRESS:\]PORT:GUESTPORT\[\/udp\], .*, found 80/, "up", "kit:httpd", "--publish", "80"],
+  [2, /--publish: expected .* at most 65535, found 99999:80/, "serve", "web", "--publish", "99999:80"],
+  [2, /--publish: expected .*, found 0:0/, "serve", "web", "--publish", "0:0"],
+  [
+    2,
+    /--publish: expected .* an IPv4 address .*, found 999.1.1.1:0:80/,
+    "up",
+    "kit:httpd",
+    "--publish",
+    "999.1.1.1:0:80"
+  ],
+  [2, /--publish: expected .* \[IPv6 address\].*, found ::1:0:80/, "serve", "web", "--publish", "::1:0:80"],
+  [2, /--publish: expected .*, found \[127.0.0.1\]:0:80/, "serve", "web", "--publish", "[127.0.0.1]:0:80"],
+  [
+    2,
+    /expected one of them, found both/,
+    "serve",
+    "web",
+    "--publish",
+    "0:80",
+    "--clone-per-request",
+    "--clone-per-connection"
+  ],
+  [2, /--publish: expected .*, found 0:53\/sctp/, "serve", "web", "--publish", "0:53/sctp"],
+  [2, /Expected a value between 1 and 16384/, "bake", "kit:httpd", "--memory", "99999"],
+  [2, /expected SNAPSHOT:\/PATH on one side/, "cp", "./one", "./other"],
+  [2, /--name: expected a name for the new snapshot/, "cp", "./one", "web:/one"],
+  [1, /read of \.\/missing failed: ENOENT/, "cp", "./missing", "web:/one", "--name", "web3"],
+  [3, /did you mean web/, "untag", "wbe"],
+  [3, /did you mean web/, "report", "web", "wbe"],
+  [2, /--seconds: expected 1 to 3600, found 0/, "record", "kit:httpd", "--seconds", "0"],
+  [1, /read of .*boot failed: ENOENT/, "replay", "./boot"],
+  [1, /write of .*report\.html failed: ENOENT/, "report", "web", "--out", "no/such/report.html"]
+]
