@@ -1,4 +1,4 @@
-//! Digests of a file's blocks, which lie beside it: whoever reads a part of it can tell whether it is what was written.
+//! Digests of a file's blocks, stored beside it: a reader of a part can check whether the part is unchanged.
 //!
 //! ```text
 //! FILE.blocks   "SPBLOCK1" │ BLAKE3 of the file, 32 │ block 0, 32 │ block 1, 32 │ …     16 KiB of the file each
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 const MAGIC: &[u8] = b"SPBLOCK1";
 const BLOCK_BYTES: u64 = 16 * 1024;
 
-/// Where the digests of a file's blocks are.
+/// The path of the digests of a file's blocks.
 pub fn beside(file: &Path) -> PathBuf {
     let mut path = OsString::from(file);
     path.push(".blocks");
@@ -53,7 +53,7 @@ impl BlockDigests {
         }
     }
 
-    /// The digest of the file, and what is to lie beside it.
+    /// The digest of the file, and the content of the file beside it.
     pub(crate) fn finish(mut self) -> (Hash, Vec<u8>) {
         let whole = self.whole.finalize();
         if self.at > BLOCK_BYTES {

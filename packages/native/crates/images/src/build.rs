@@ -21,13 +21,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::rc::Rc;
 
-/// Where layers come from.
+/// The source of layers.
 pub(crate) enum Layers<'a> {
     Of { source: &'a dyn Source, descriptors: &'a [Descriptor], kinds: Vec<LayerKind> },
     Saved(&'a DockerArchive),
 }
 
-/// Writes the image of those layers into `folder`, flushed; what it is.
+/// Writes the image of those layers into `folder`, flushed; returns its description.
 pub(crate) fn build(
     layers: &Layers<'_>,
     diff_ids: &[Digest],
@@ -88,7 +88,7 @@ fn flush(file: &File, path: &Path) -> Result<(), ImageError> {
     file.sync_all().map_err(|error| ImageError::of_cache(path, &error))
 }
 
-/// A UUID of version 8 out of what the image is built of: equal images have equal ones.
+/// A UUID of version 8, derived from the image's key: equal images have equal ones.
 fn uuid(key: &str) -> [u8; 16] {
     let mut uuid = [0; 16];
     uuid.copy_from_slice(&blake3::hash(key.as_bytes()).as_bytes()[..16]);
@@ -111,7 +111,7 @@ impl<R: Read, F: Fn(u64) -> Result<(), ImageError>> Read for Counted<R, F> {
     }
 }
 
-/// What a layer unpacks to: digested, and bounded by what it unpacks from.
+/// The unpacked bytes of a layer: digested, and bounded by the compressed size.
 struct Unpacked<R> {
     inner: R,
     hasher: Hasher,
@@ -180,7 +180,7 @@ fn layer(
         };
         let mut archive = Archive::new(&mut unpacked, index);
         applier.apply(index, &mut archive, &|| watch.check())?;
-        // What follows the archive's end is part of what the digest is of.
+        // The digest also covers bytes behind the archive's end.
         io::copy(&mut unpacked, &mut io::sink()).map_err(corrupt)?;
         let found = unpacked.hasher.finish();
         if found != *diff_id {
@@ -198,7 +198,7 @@ fn layer(
                 Counted { inner: source.open(descriptor)?, count: counted(descriptor.size) };
             let mut verified = Verified::new(reader, descriptor.digest.clone(), descriptor.size);
             let unpacked = unpack(compression, &mut verified);
-            // A blob that is not what it should be explains whatever else is wrong with it.
+            // A blob with a wrong digest explains any other problem with it.
             match (unpacked, io::copy(&mut verified, &mut io::sink())) {
                 (
                     Err(error @ (ImageError::LayerCorrupt { .. } | ImageError::DiffIdWrong { .. })),

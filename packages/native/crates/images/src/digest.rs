@@ -12,14 +12,14 @@ use std::str::FromStr;
 /// The registered algorithms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Algorithm {
-    /// What nearly everything is named by.
+    /// The usual algorithm.
     Sha256,
-    /// The other one that must be understood.
+    /// The other algorithm that implementations must support.
     Sha512,
 }
 
 impl Algorithm {
-    /// As it stands before the colon, and in paths of layouts.
+    /// Its name before the colon, and in paths of layouts.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sha256 => "sha256",
@@ -141,7 +141,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// What is read is of that digest and that length, or its end is an error.
+/// Reads bytes that must have that digest and length; otherwise the end of the input is an error.
 pub struct Verified<R> {
     inner: R,
     hasher: Option<Hasher>,

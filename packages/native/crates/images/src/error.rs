@@ -1,4 +1,4 @@
-//! Why there is no image.
+//! Errors of resolving an image.
 
 mod examples;
 
@@ -15,7 +15,7 @@ pub enum ImageError {
     ReferenceInvalid {
         /// The forms that there are.
         expected: &'static str,
-        /// What was given.
+        /// The given reference.
         found: String,
     },
     /// An option that cannot be.
@@ -23,27 +23,27 @@ pub enum ImageError {
     OptionInvalid {
         /// Its name.
         option: String,
-        /// What it may be.
+        /// The allowed values.
         expected: &'static str,
-        /// What was given.
+        /// The given value.
         found: String,
     },
     /// A file or folder of the source cannot be read.
     #[error("{path}: expected to read the image's source, found: {reason}")]
     SourceUnreadable {
-        /// Where.
+        /// The path.
         path: String,
-        /// What the system said.
+        /// The system's message.
         reason: String,
     },
-    /// What is there is neither a layout nor an archive.
+    /// The path is neither a layout nor an archive.
     #[error("{path}: expected {expected}, found {found}")]
     SourceInvalid {
-        /// Where.
+        /// The path.
         path: String,
-        /// What would be one.
+        /// The expected form.
         expected: String,
-        /// What is there.
+        /// The found form.
         found: String,
     },
     /// The source has no image of that name.
@@ -51,7 +51,7 @@ pub enum ImageError {
     ImageUnknown {
         /// The source.
         place: String,
-        /// What was asked for.
+        /// The requested image.
         expected: String,
         /// The names that it has.
         found: String,
@@ -61,7 +61,7 @@ pub enum ImageError {
         "expected an image for {expected}, found one for {found}; ask for one of those, or take an image that has {expected}"
     )]
     PlatformMissing {
-        /// What was asked for.
+        /// The requested platform.
         expected: String,
         /// The platforms that the image has.
         found: String,
@@ -89,37 +89,37 @@ pub enum ImageError {
     BlobDigestWrong {
         /// The digest that the image names.
         expected: String,
-        /// That of what arrived.
+        /// The digest of the received bytes.
         found: String,
     },
-    /// What a layer unpacks to is another archive than the configuration says.
+    /// A layer unpacks to another archive than the configuration says.
     #[error("layer {layer}: expected its archive to have the digest {expected}, found {found}")]
     DiffIdWrong {
-        /// Which, the lowest is 0.
+        /// The layer; the lowest is 0.
         layer: usize,
         /// The digest that the configuration names.
         expected: String,
-        /// That of what was unpacked.
+        /// The digest of the unpacked bytes.
         found: String,
     },
     /// An index, manifest or configuration is none.
     #[error("{what}: expected {expected}, found {found}")]
     DocumentInvalid {
-        /// Which.
+        /// The document.
         what: String,
-        /// What it must be.
+        /// The requirement.
         expected: String,
-        /// What it is.
+        /// The found value.
         found: String,
     },
     /// A document that claims to be larger than any is.
     #[error("{what}: expected at most {most} bytes, found {found}")]
     DocumentTooLarge {
-        /// Which.
+        /// The document.
         what: String,
         /// The limit.
         most: u64,
-        /// What it claims, or `more`.
+        /// The claimed size, or `more`.
         found: String,
     },
     /// A document or layer of a kind that is not known.
@@ -129,7 +129,7 @@ pub enum ImageError {
         what: String,
         /// The known ones.
         expected: &'static str,
-        /// What it says.
+        /// The found type.
         found: String,
     },
     /// A manifest of Docker's first form.
@@ -137,7 +137,7 @@ pub enum ImageError {
         "{what}: expected a manifest of schema 2 or of OCI, found schema 1, which is verified by nobody; push the image anew with a tool of this decade"
     )]
     SchemaOne {
-        /// Which.
+        /// The document.
         what: String,
     },
     /// A layer that its registry may not hand out.
@@ -153,25 +153,25 @@ pub enum ImageError {
     /// A layer's archive cannot be read.
     #[error("layer {layer}, byte {offset} of its archive: expected {expected}, found {found}")]
     LayerCorrupt {
-        /// Which, the lowest is 0.
+        /// The layer; the lowest is 0.
         layer: usize,
-        /// Where in the uncompressed archive.
+        /// The offset in the uncompressed archive.
         offset: u64,
-        /// What stands there in an archive.
+        /// The content that an archive must have there.
         expected: String,
-        /// What stands there.
+        /// The found content.
         found: String,
     },
     /// An entry of a layer that no file system can have, or that reaches out of the root.
     #[error("layer {layer}, entry {path:?}: expected {expected}, found {found}")]
     EntryRefused {
-        /// Which, the lowest is 0.
+        /// The layer; the lowest is 0.
         layer: usize,
         /// The entry.
         path: String,
-        /// What an entry may be.
+        /// The allowed entries.
         expected: String,
-        /// What it is.
+        /// The found entry.
         found: String,
     },
     /// More than the limits allow.
@@ -179,41 +179,41 @@ pub enum ImageError {
         "{what}: expected at most {most} ({limit}), found {found}; raise the limit if the image is trusted"
     )]
     LimitExceeded {
-        /// Of what there is too much.
+        /// The limit's subject.
         what: String,
         /// The limit's name.
         limit: &'static str,
         /// The limit.
         most: u64,
-        /// What there is, as far as it was read.
+        /// The found amount, as far as it was read.
         found: u64,
     },
     /// The registry cannot be spoken with.
     #[error("{url}: expected an answer of the registry, found: {reason}")]
     RegistryUnreachable {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
-        /// What went wrong.
+        /// The problem.
         reason: String,
     },
-    /// The registry answers, and not with what was asked for.
+    /// The registry answered with an error status.
     #[error("{url}: expected it to be there, found status {status}{detail}")]
     RegistryRefused {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
         /// The status of HTTP.
         status: u16,
-        /// What the registry said, after a colon.
+        /// The registry's message, after a colon.
         detail: String,
     },
     /// The registry does not speak the protocol.
     #[error("{url}: expected {expected}, found {found}")]
     RegistryInvalid {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
-        /// What the protocol says.
+        /// The protocol's requirement.
         expected: String,
-        /// What came.
+        /// The found answer.
         found: String,
     },
     /// The registry does not let this user in.
@@ -223,7 +223,7 @@ pub enum ImageError {
     Unauthorized {
         /// The registry.
         registry: String,
-        /// Which credentials were shown, and what came of them.
+        /// The credentials that were sent, and the result.
         reason: String,
     },
     /// The configuration of Docker, or a helper that it names, is unusable.
@@ -231,19 +231,19 @@ pub enum ImageError {
     CredentialsUnusable {
         /// The file or helper.
         source_name: String,
-        /// What is wrong.
+        /// The problem.
         reason: String,
     },
     /// Plain HTTP to another host.
     #[error("{url}: expected https, found plain HTTP to a host that is not this one")]
     Insecure {
-        /// Where it leads.
+        /// The target.
         url: String,
     },
     /// Nothing came for too long.
     #[error("{what}: expected something to arrive within {after_millis} ms, found nothing")]
     TimedOut {
-        /// What was waited for.
+        /// The awaited operation.
         what: String,
         /// For how long.
         after_millis: u64,
@@ -251,15 +251,15 @@ pub enum ImageError {
     /// The cache cannot be used.
     #[error("{path}: expected to use the cache, found: {reason}")]
     CacheUnusable {
-        /// Where.
+        /// The path.
         path: String,
-        /// What the system said.
+        /// The system's message.
         reason: String,
     },
     /// The disk of the cache is full.
     #[error("{path}: expected room for the image, found a full disk; free some, or move the cache")]
     DiskFull {
-        /// Where.
+        /// The path.
         path: String,
     },
     /// The cache may not take so much.
@@ -280,7 +280,7 @@ pub enum ImageError {
     /// An error of this library.
     #[error("an error of the library: {message}; please report it")]
     Panicked {
-        /// What the panic said.
+        /// The panic's message.
         message: String,
     },
 }
@@ -339,7 +339,7 @@ impl ImageError {
 
 /// An [`ImageError`] on its way through [`std::io::Read`].
 ///
-/// What reads through several decoders gets its own error back with [`ImageError::from_io`].
+/// Code that reads through several decoders gets its own error back with [`ImageError::from_io`].
 impl From<ImageError> for io::Error {
     fn from(error: ImageError) -> Self {
         Self::other(error)

@@ -1,5 +1,5 @@
 //! OCI images as read-only file systems: each becomes one EROFS file, built once, the same byte for
-//! byte wherever it is built, kept in a cache by what it is built of.
+//! byte wherever it is built, and cached by the layers that it is built from.
 //!
 //! ```text
 //! reference ──> source ──> index ──> manifest ──> configuration ──> is it here?
@@ -9,8 +9,8 @@
 //!   docker://
 //! ```
 //!
-//! Images and registries are not trusted: whatever they say is verified or bounded. No privileges are
-//! needed. Memory holds names and attributes; contents go through a file.
+//! Images and registries are not trusted: everything from them is verified or bounded. No privileges
+//! are needed. Memory holds names and attributes; contents go through a file.
 
 pub mod block_digests;
 mod build;

@@ -1,9 +1,8 @@
-//! What an image may ask of its host.
+//! Limits on the host's resources for an image.
 
 use crate::error::ImageError;
 
-/// What an image may ask of its host before it is refused. The defaults are far above what
-/// real images have.
+/// Limits beyond which an image is refused. The defaults are far above the needs of real images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Entries of all layers together; each takes some hundred bytes of memory.
@@ -24,11 +23,11 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Directories inside one another, at most, whatever is asked for: a path of the guest has
-    /// 4096 bytes.
+    /// Maximum depth of directories, whatever the request: a path in the guest has at most 4096
+    /// bytes.
     pub const MOST_DEPTH: u64 = 2048;
 
-    /// Compares what was found with a limit.
+    /// Compares a found value with a limit.
     ///
     /// # Errors
     /// [`ImageError::LimitExceeded`].

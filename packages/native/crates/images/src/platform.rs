@@ -1,4 +1,4 @@
-//! What an image runs on.
+//! The platform of an image.
 
 use crate::error::ImageError;
 use serde::Deserialize;
@@ -18,7 +18,7 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Whether an image for `self` is one for `wanted`: one that asks for no variant takes any.
+    /// Whether an image for `self` fits `wanted`: without a variant, `wanted` accepts any.
     pub fn serves(&self, wanted: &Self) -> bool {
         self.os == wanted.os
             && self.architecture == wanted.architecture

@@ -1,4 +1,4 @@
-//! How an image is named.
+//! References to images.
 //!
 //! ```text
 //! oci:FOLDER[:TAG | @DIGEST]            an OCI layout
@@ -15,7 +15,7 @@ use crate::error::ImageError;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Which image of a source.
+/// The choice of an image in a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selector {
     /// The only one.
@@ -26,28 +26,28 @@ pub enum Selector {
     Digest(Digest),
 }
 
-/// Where an image is, and which.
+/// The source of an image, and its choice there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reference {
     /// An OCI layout.
     Layout {
         /// Its folder.
         path: PathBuf,
-        /// Which of its images.
+        /// The choice of an image.
         selector: Selector,
     },
     /// An OCI layout in a tar archive.
     LayoutArchive {
         /// Its file.
         path: PathBuf,
-        /// Which of its images.
+        /// The choice of an image.
         selector: Selector,
     },
-    /// What `docker save` writes.
+    /// An archive of `docker save`.
     DockerArchive {
         /// Its file.
         path: PathBuf,
-        /// Which of its images.
+        /// The choice of an image.
         selector: Selector,
     },
     /// An image of a registry.
@@ -56,7 +56,7 @@ pub enum Reference {
         registry: String,
         /// The repository.
         name: String,
-        /// Which of its images; a tag is `latest` if there is none.
+        /// The choice of an image; the default tag is `latest`.
         selector: Selector,
     },
 }

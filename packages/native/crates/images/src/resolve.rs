@@ -1,4 +1,4 @@
-//! From a reference to a file: what the image is, whether it is here, and how it is built if not.
+//! From a reference to a file: finds the image in the cache, or builds it.
 
 use crate::build::{Layers, build};
 use crate::cache::{Cache, Cached, Held};
@@ -19,25 +19,25 @@ use crate::sources::{Root, Source, check_platform, document};
 use crate::watch::{Progress, Watch};
 use std::path::PathBuf;
 
-/// Which image, and what for.
+/// The requested image, and its use.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// Where it is.
+    /// Its reference.
     pub reference: Reference,
-    /// What it is to run on.
+    /// Its platform.
     pub platform: Platform,
-    /// What it may ask of the host.
+    /// Its limits.
     pub limits: Limits,
 }
 
-/// Where images are kept, and how registries are spoken with.
+/// Options for the cache and for access to registries.
 #[derive(Debug, Clone)]
 pub struct Store {
     /// The folder of the cache.
     pub directory: PathBuf,
     /// Bytes that it may take.
     pub most_bytes: u64,
-    /// How registries are spoken with.
+    /// Access to registries.
     pub registries: Registries,
 }
 
@@ -46,13 +46,13 @@ pub struct Store {
 pub struct Resolved {
     /// Its file.
     pub held: Held,
-    /// What its reference led to: the digest of its manifest, or of its configuration if it has none.
+    /// The digest of its manifest, or of its configuration if it has no manifest.
     pub digest: Digest,
-    /// What it runs on.
+    /// Its platform.
     pub platform: Platform,
-    /// How it is run.
+    /// Its configuration for execution.
     pub execution: Execution,
-    /// Whether it was here already.
+    /// Whether it was cached already.
     pub was_cached: bool,
 }
 
@@ -65,10 +65,10 @@ impl Store {
         Cache::open(&self.directory, self.most_bytes)
     }
 
-    /// The image that is asked for: built, unless it is here.
+    /// The requested image: cached, or built.
     ///
     /// # Errors
-    /// Whatever is wrong with it.
+    /// Any problem with it.
     pub fn resolve(&self, request: &Request, watch: &Watch) -> Result<Resolved, ImageError> {
         request.limits.check()?;
         let cache = self.cache()?;
@@ -92,7 +92,7 @@ impl Store {
                 let mut source =
                     RegistrySource::new(&self.registries, registry, name, selector, watch)?;
                 match resolve_from(&source, &cache, request, watch) {
-                    // What was unpacked of a mirror that lies cannot be taken back: the image is had anew.
+                    // Bytes unpacked from a mirror that lies cannot be taken back: the build starts again.
                     Err(ImageError::BlobDigestWrong { .. } | ImageError::BlobSizeWrong { .. })
                         if source.pass_over_mirrors() =>
                     {
@@ -104,7 +104,7 @@ impl Store {
         }
     }
 
-    /// What is in the cache, the longest unused first.
+    /// The images in the cache, least recently used first.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -112,8 +112,8 @@ impl Store {
         self.cache()?.list(watch)
     }
 
-    /// Removes images that nobody uses until no more than so many bytes are here, and what killed processes
-    /// left; what went.
+    /// Removes unused images until at most the given number of bytes are left, and leftovers of killed
+    /// processes; returns the removed images.
     ///
     /// # Errors
     /// If the cache cannot be changed.
@@ -207,7 +207,7 @@ fn finish(
     Ok(Resolved { held, digest, platform, execution, was_cached })
 }
 
-/// Images whose layers unpack to the same are the same, whatever compresses them.
+/// Images whose layers unpack to the same bytes are the same, whatever their compression.
 fn key(diff_ids: &[Digest]) -> String {
     let mut hasher = blake3::Hasher::new_derive_key("stillpoint images: what a file is built of");
     hasher.update(&WRITER_VERSION.to_le_bytes());

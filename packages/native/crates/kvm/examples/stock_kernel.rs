@@ -25,9 +25,9 @@ mod cases {
     const MEMORY_BYTES: u64 = 128 << 20;
     /// Guest time in which it boots, or answers.
     const PATIENCE_NANOS: u64 = 600_000_000_000;
-    /// Guest time in which it ends once it was told to.
+    /// Guest time in which it must end after the request.
     const ENDING_NANOS: u64 = 60_000_000_000;
-    /// How long a machine stands between its capture and its restore, and what its clock may be off by.
+    /// How long a machine rests between its capture and its restore, and the tolerance for its clock.
     const STANDS: Duration = Duration::from_secs(4);
     const CLOCK_TOLERANCE_SECONDS: f64 = 2.0;
 
@@ -37,7 +37,7 @@ mod cases {
         error.to_string()
     }
 
-    /// Runs until the console says a line that begins so; what is behind it there.
+    /// Runs until the console has a line with this beginning; returns the rest of the line.
     fn until_line(machine: &mut Machine, begins: &str) -> Case<String> {
         let end = machine.now() + PATIENCE_NANOS;
         let kinds = KindSet::EMPTY.with(EventKind::SerialLine);
@@ -57,7 +57,7 @@ mod cases {
         }
     }
 
-    /// What a command says on one line.
+    /// A command's output, on one line.
     fn ask(machine: &mut Machine, command: &str) -> Case<String> {
         let line = format!("echo \"answer: $({command})\"\n");
         machine.send_serial(0, line.as_bytes()).map_err(said)?;
@@ -106,7 +106,7 @@ mod cases {
         Machine::restore(folders, &engines, &RestoreOptions::default()).map_err(said)
     }
 
-    /// In a process of its own: says what the machine is, and what it answers.
+    /// In a process of its own: prints the machine's digest and its answers.
     pub fn restore(folders: &[String]) -> Case {
         let folders: Vec<PathBuf> = folders.iter().map(Into::into).collect();
         let began = Instant::now();
@@ -120,7 +120,7 @@ mod cases {
         Ok(())
     }
 
-    /// Restores it in another process; what that process said, by name.
+    /// Restores it in another process; returns that process's output, by name.
     fn restored_elsewhere(folders: &[&Path]) -> Case<impl Fn(&str) -> Case<String>> {
         let program = std::env::current_exe().map_err(said)?;
         let output = Command::new(program).arg("restore").args(folders).output().map_err(said)?;
@@ -136,7 +136,7 @@ mod cases {
         })
     }
 
-    /// The machine that was booted, and what is told of it.
+    /// The booted machine, and its measurements.
     struct Suite {
         machine: Machine,
         folder: PathBuf,
@@ -220,7 +220,7 @@ mod cases {
         }
     }
 
-    /// A name, and what is so.
+    /// A name, and its case.
     type Named = (&'static str, fn(&mut Suite) -> Case);
     const CASES: [Named; 5] = [
         ("its-devices-and-its-clock-are-found", Suite::devices),

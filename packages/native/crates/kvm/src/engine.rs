@@ -20,7 +20,7 @@ use crate::registers;
 use crate::state::State;
 use crate::virtual_machine::{Entered, VirtualMachine};
 
-/// Host time between two runs that the guest is let see: turning its clocks back for so little would
+/// Maximum host time between two runs that the guest may see: setting its clocks back for so little would
 /// cost more.
 const UNNOTICED_NANOS: Nanos = 1_000_000;
 /// Longest sleep of a guest that waits, between two looks at whether it is to stop.
@@ -30,7 +30,7 @@ const WAIT_NANOS: Nanos = 10_000_000;
 /// Longest time that one instruction is given.
 const STEP_NANOS: Nanos = 1_000_000_000;
 
-/// What a virtual machine is made from.
+/// The parts that a virtual machine is made from.
 #[derive(Clone)]
 enum Origin {
     Reset(Entry),
@@ -45,11 +45,11 @@ pub struct Kvm {
     origin: Origin,
     machine: Option<VirtualMachine>,
     now: Nanos,
-    /// When it was `now`, for the host.
+    /// The host's time at `now`.
     now_at: Instant,
     /// The guest was seen waiting for an interrupt.
     waits: bool,
-    /// The state, if it was asked for since the guest ran.
+    /// The state, if it was read since the guest ran.
     saved: OnceCell<Arc<State>>,
 }
 
@@ -58,7 +58,7 @@ fn since(moment: Instant) -> Nanos {
 }
 
 impl Kvm {
-    /// An engine at reset, at address 0. Nothing is asked of the host before the guest runs.
+    /// An engine at reset, at address 0. It uses nothing of the host before the guest runs.
     pub fn new() -> Self {
         Self::from_origin(Origin::Reset(Entry { pc: 0, device_tree: 0 }), 0, false)
     }
@@ -88,7 +88,7 @@ impl Kvm {
         }
     }
 
-    /// The virtual machine, made if there is none, with the platform's memory.
+    /// The virtual machine, made on first use, with the platform's memory.
     fn machine(&mut self, platform: &mut Platform) -> Result<&mut VirtualMachine, String> {
         if self.machine.is_none() {
             let mut machine = self.made(host()?)?;
@@ -126,8 +126,8 @@ impl Kvm {
         Ok(Arc::clone(self.saved.get_or_init(|| state)))
     }
 
-    /// What the host has let pass since it was `now` and the guest did not see: a little of it is let
-    /// be seen, of more the clocks are turned back.
+    /// Host time that has passed since `now` without the guest: the guest sees a little of it, and for
+    /// more the clocks are set back.
     fn resume(&mut self, host: &Host) -> Result<(), String> {
         let stood = since(self.now_at);
         let khz = self.tsc_khz(host);
@@ -226,8 +226,8 @@ impl Kvm {
 
     /// Looks whether anything has ended the guest's wait, and executes nothing.
     ///
-    /// The timer is read first: one that comes due after that is in what was read, one that came due before
-    /// has ended the wait. An entry takes over a timer that came due, and the next one the interrupt.
+    /// The timer is read first: if it comes due after that, the read value says so; if it came due before,
+    /// it has ended the wait. An entry takes over a timer that came due, and the next entry the interrupt.
     fn still_idle(&mut self, platform: &mut Platform) -> Result<Option<Exit>, String> {
         let khz = self.tsc_khz(host()?);
         let in_nanos = self.machine(platform)?.wakes_in(khz)?;
@@ -310,10 +310,10 @@ impl Engine for Kvm {
         self.now
     }
 
-    /// Sleeps: a guest's wait takes as long for the host. What the host has let pass already since the
-    /// guest ran is part of it.
+    /// Sleeps: a guest's wait takes as long on the host. Host time that has already passed since the guest
+    /// ran is part of it.
     fn wait(&mut self, platform: &mut Platform, until: Nanos) {
-        // A machine that cannot be made is told by the next run.
+        // The next run reports a machine that cannot be made.
         if self.machine(platform).is_err() {
             self.now = self.now.max(until);
             return;
@@ -350,7 +350,7 @@ impl Engine for Kvm {
         let state = Arc::new(State::decode(state)?);
         let host = host().map_err(refuse)?;
         state.check(host)?;
-        // What KVM refuses is found out with a machine that is of no further use.
+        // A temporary machine shows whether KVM accepts the state.
         VirtualMachine::in_state(host, &state, 0).map_err(refuse)?;
         let (now, waits) = (state.now, state.is_halted());
         *self = Self::from_origin(Origin::Saved(Arc::clone(&state)), now, waits);

@@ -20,7 +20,7 @@ impl GuestClock {
         self.now.saturating_add(passed)
     }
 
-    /// When it is `now`, for the host.
+    /// The host's time at `now`.
     pub(crate) fn at_time(self, now: Nanos) -> Instant {
         self.at + Duration::from_nanos(now.saturating_sub(self.now))
     }

@@ -1,4 +1,4 @@
-//! What this host's KVM offers.
+//! The capabilities of this host's KVM.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +9,7 @@ use kvm_ioctls::{Cap, Kvm};
 
 const DEVICE: &str = "/dev/kvm";
 
-/// What the engine cannot do without.
+/// The capabilities that the engine requires.
 const NEEDED: [Cap; 13] = [
     Cap::Irqchip,
     Cap::Pit2,
@@ -29,13 +29,13 @@ const NEEDED: [Cap; 13] = [
 /// The leaf of features, and of what paravirtualization there is.
 const FEATURES: u32 = 1;
 const PARAVIRTUAL: u32 = 0x4000_0001;
-/// Bits of ecx that KVM leaves to whoever makes the machine.
+/// Bits of ecx that KVM leaves to the maker of the machine.
 const HYPERVISOR: u32 = 1 << 31;
 const TSC_DEADLINE: u32 = 1 << 24;
-/// Of what KVM offers beside the processor's features a guest gets its clock, and no I/O delays; not
-/// what writes into memory when the guest does not.
+/// Of KVM's own features a guest gets the clock and no I/O delays, but none that writes to memory
+/// when the guest does not.
 const CLOCK_ONLY: u32 = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 24;
-/// Registers that write into memory when they are set, and are read by nobody afterwards.
+/// Registers that write to memory when they are set, and are not read afterwards.
 const WALL_CLOCKS: [u32; 2] = [0x11, 0x4b56_4d00];
 /// The clocks, which are saved by themselves.
 pub(crate) const TSC: u32 = 0x10;
@@ -45,7 +45,7 @@ const MOST_CPUID_ENTRIES: usize = 256;
 /// An opened KVM and what its processors can.
 pub(crate) struct Host {
     pub(crate) kvm: Kvm,
-    /// The processor that machines get which nothing else is said of.
+    /// The default processor of machines.
     pub(crate) processor: Vec<kvm_cpuid_entry2>,
     /// Model-specific registers that are saved, the clocks left out.
     pub(crate) registers: Vec<u32>,
@@ -58,7 +58,7 @@ pub(crate) struct Host {
 /// This host's KVM.
 ///
 /// # Errors
-/// Why it cannot be used, and what to do.
+/// Why it cannot be used, with the remedy.
 pub(crate) fn host() -> Result<&'static Host, String> {
     static HOST: LazyLock<Result<Host, String>> = LazyLock::new(open);
     HOST.as_ref().map_err(Clone::clone)

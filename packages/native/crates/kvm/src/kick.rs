@@ -1,9 +1,9 @@
 //! Making a processor come back: a timer whose signal ends `KVM_RUN`.
 //!
 //! The signal is blocked in the thread that runs the processor, except within `KVM_RUN`
-//! (`KVM_SET_SIGNAL_MASK`): one that comes too early stays pending and ends the next `KVM_RUN`
+//! (`KVM_SET_SIGNAL_MASK`): a signal that comes too early stays pending and ends the next `KVM_RUN`
 //! before its first instruction. So none is lost, no handler is needed, and nothing else in the process
-//! notices. Who drives a guest that never exits gets control back at its deadline, always.
+//! notices. A guest that never exits still returns control at its deadline, always.
 
 use std::io;
 use std::marker::PhantomData;
@@ -15,7 +15,7 @@ use kvm_ioctls::VcpuFd;
 
 const KVM_SET_SIGNAL_MASK: libc::Ioctl = 0x4004_ae8b_u32 as libc::Ioctl;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
-/// Longest time that the timer is set to: as often whoever drives a guest looks whether it is to stop.
+/// Maximum time of the timer: the interval at which the caller checks whether the guest must stop.
 const MOST_NANOS: u64 = 5_000_000;
 
 fn signal() -> libc::c_int {
@@ -75,7 +75,7 @@ impl Kick {
         let made = unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut timer) };
         if made != 0 {
             let error = io::Error::last_os_error();
-            // SAFETY: the mask is the one that the thread had.
+            // SAFETY: the mask is the thread's earlier one.
             unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &mask_before, null_mut()) };
             return Err(error);
         }
@@ -84,7 +84,7 @@ impl Kick {
         Ok(kick)
     }
 
-    /// Sets the timer once more, to `nanos` from now or earlier.
+    /// Sets the timer again, to `nanos` from now or earlier.
     pub(super) fn again_after(&self, nanos: u64) {
         let nanos = nanos.clamp(1, MOST_NANOS);
         let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -117,10 +117,10 @@ impl Kick {
 
 impl Drop for Kick {
     fn drop(&mut self) {
-        // SAFETY: the timer is this one's, and nobody uses it afterwards.
+        // SAFETY: the timer is this one's, and not used afterwards.
         unsafe { libc::timer_delete(self.timer) };
         self.taken();
-        // SAFETY: the mask is the one that the thread had.
+        // SAFETY: the mask is the thread's earlier one.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.mask_before, null_mut()) };
     }
 }

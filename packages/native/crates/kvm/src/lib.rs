@@ -7,7 +7,7 @@
 //!    ├── guest_clock                                 probe ── whether it runs guests, and which
 //!    └── probe: what a host cannot run is refused    offer ── what is said of it to others
 //! ```
-//! Nothing here is there on other hosts than Linux on x86-64.
+//! Nothing here exists on hosts other than Linux on x86-64.
 //!
 //! ```
 //! # #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

@@ -1,4 +1,4 @@
-//! What this host offers to whoever looks for an engine.
+//! This host's offer to the selection of an engine.
 
 use crate::engine::Kvm;
 use crate::probe::{self, Kind};
@@ -6,12 +6,12 @@ use crate::probe::{self, Kind};
 /// Whether a machine can be run here.
 ///
 /// # Errors
-/// Why not.
+/// The reason, if it cannot.
 pub fn usable() -> Result<(), String> {
     kind().map(|_| ())
 }
 
-/// What whoever uses it is to know of this host's KVM, if it is one that does not run every guest.
+/// A remark about this host's KVM, if it cannot run every guest.
 pub fn remark() -> Option<String> {
     match kind() {
         Ok(Kind::Emulating { because }) => Some(format!(
@@ -22,8 +22,8 @@ pub fn remark() -> Option<String> {
     }
 }
 
-/// What kind of KVM this host has: it was opened, its capabilities were checked, and small guests
-/// were run.
+/// The kind of this host's KVM: it was opened, its capabilities were checked, and small guests were
+/// run.
 ///
 /// # Errors
 /// Why it cannot be used.

@@ -1,4 +1,4 @@
-//! Whether this host's KVM runs guests, and of what kind it is.
+//! Whether this host's KVM runs guests, and its kind.
 
 use std::sync::OnceLock;
 
@@ -11,7 +11,7 @@ use stillpoint_vmm::platform::Platform;
 use crate::host::host;
 use crate::memory::MappedMemory;
 
-/// Where probes go, and how long they are given: guests of three instructions, on any host.
+/// The address of probes, and their time limit: guests of three instructions, on any host.
 const ADDRESS: u64 = 0x2_0000;
 const MEMORY_BYTES: u64 = 1 << 20;
 const PATIENCE_NANOS: u64 = 10_000_000_000;
@@ -21,15 +21,15 @@ const OFF: [u8; 10] = [0x66, 0xb8, 0x00, 0x20, 0x66, 0xba, 0x04, 0x06, 0x66, 0xe
 /// mov eax, 0x30000; lock cmpxchg16b [rax]
 const WIDE_EXCHANGE: [u8; 10] = [0xb8, 0x00, 0x00, 0x03, 0x00, 0xf0, 0x48, 0x0f, 0xc7, 0x08];
 
-/// What kind of KVM a host has.
+/// The kind of a host's KVM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
-    /// One that executes what its processor can: any guest.
+    /// It executes everything that its processor can: any guest.
     Complete,
-    /// One that emulates instructions and does not know all of them, as on small hosts that are guests
+    /// It emulates instructions and does not know all of them, as on small hosts that are guests
     /// themselves: 64-bit payloads run in it, Linux does not.
     Emulating {
-        /// What was tried and what became of it.
+        /// The attempt and its result.
         because: String,
     },
 }
@@ -37,8 +37,8 @@ pub enum Kind {
 /// Makes an engine to probe with.
 pub(crate) type Make = fn() -> Box<dyn Engine>;
 
-/// What kind of KVM this host has: it was opened, its capabilities were checked, and small guests
-/// were run.
+/// The kind of this host's KVM: it was opened, its capabilities were checked, and small guests were
+/// run.
 ///
 /// # Errors
 /// Why it cannot be used.
@@ -62,7 +62,7 @@ pub(crate) fn check_boot(boot: &Boot<'_>, make: Make) -> Result<(), LoadError> {
                      emulate"
                 .to_owned(),
         }),
-        // A host without KVM is refused by whoever looks for the engine, or at the first run.
+        // The selection of an engine, or the first run, refuses a host without KVM.
         Ok(Kind::Complete) | Err(_) => Ok(()),
     }
 }

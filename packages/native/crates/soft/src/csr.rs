@@ -31,10 +31,10 @@ pub const NANOS_PER_TIME: u64 = 100;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Illegal;
 
-/// What has to happen after a write.
+/// The action required after a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// Nothing: the block goes on.
+    /// None: the block continues.
     None,
     /// Interrupts, timers or translations have changed: the block must be left.
     Leave,

@@ -57,9 +57,9 @@ impl Soft {
         &self.hart
     }
 
-    /// Sets how often a block of guest code is interpreted before it is translated to host code;
-    /// `None`: always interpreted, as on hosts for which [`crate::jit`] has no translation. The
-    /// guest cannot tell; what was translated so far is dropped.
+    /// Sets the number of times that a block of guest code is interpreted before it is translated to host
+    /// code; `None`: always interpreted, as on hosts for which [`crate::jit`] has no translation. The
+    /// guest cannot tell; earlier translations are dropped.
     pub fn set_translation(&mut self, heat: Option<u32>) {
         self.core.forget_everything();
         self.core.heat = heat.filter(|_| crate::jit::DEFAULT_HEAT.is_some());
@@ -71,8 +71,8 @@ impl Soft {
         self.core.worth_leaving = worth_leaving;
     }
 
-    /// Sets where translations are shared with other machines: the process's own store, unless this says
-    /// another. The guest cannot tell; what was translated so far is dropped.
+    /// Sets the store of translations shared with other machines; by default, the process's own. The guest
+    /// cannot tell; earlier translations are dropped.
     pub fn set_store(&mut self, store: Arc<Store>) {
         self.core.forget_everything();
         self.core.store = store;
@@ -84,7 +84,7 @@ impl Soft {
         self.core.cache().counts()
     }
 
-    /// Where instructions executed so far.
+    /// Counts of the instructions executed so far, by how they were executed.
     pub fn profile(&mut self) -> Profile {
         let made = self.made();
         let killed = self.core.cache().epoch;
@@ -105,7 +105,7 @@ impl Soft {
         self.core.translator().map_or_else(Made::default, |translator| translator.made())
     }
 
-    /// How often the decoded blocks were thrown away because they filled their store.
+    /// Number of times that the decoded blocks were dropped because their store was full.
     pub fn block_flushes(&mut self) -> u64 {
         self.core.cache().flushes
     }
@@ -123,7 +123,7 @@ impl Soft {
         }
     }
 
-    /// When the timer will become pending, if it is not and ever will.
+    /// The time at which the timer becomes pending, if it ever will and is not yet.
     fn timer_at(&self) -> Option<Nanos> {
         if self.hart.sip & interrupt::TIMER != 0 {
             return None;
@@ -136,7 +136,7 @@ impl Soft {
         Exit::Idle { wake_at: if enabled { self.timer_at() } else { None } }
     }
 
-    /// Whether the hart stays where it is: stopped, or waiting with nothing to wake it.
+    /// Whether the hart rests: stopped, or waiting with nothing to wake it.
     fn rests(&mut self) -> bool {
         if self.hart.stopped {
             return true;
@@ -215,7 +215,7 @@ impl Soft {
         self.hart.budget = ticks as i64;
     }
 
-    /// Runs until the slice is used up, something has to be looked at, or the run ends.
+    /// Runs until the slice is used up, an event needs attention, or the run ends.
     fn run_slice(&mut self, exact: bool) -> Leave {
         let mut leave = Leave::Lookup;
         loop {
@@ -268,7 +268,7 @@ impl Soft {
         }
     }
 
-    /// The block at `pc`, found or decoded; none if what is translated there was executed instead.
+    /// The block at `pc`, found or decoded; `None` if a translation of it was executed instead.
     fn block_at_pc(&mut self) -> Result<Option<*const Block>, Trouble> {
         let va = self.hart.pc;
         let pa = self.core.fetch_address(&self.hart, va)?;

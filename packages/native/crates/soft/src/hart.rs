@@ -70,21 +70,21 @@ impl FetchEntry {
     pub const EMPTY: Self = Self { tag: 0, delta: 0 };
 }
 
-/// Why the inner loop came back.
+/// Why the inner loop returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Leave {
     /// `pc` has to be looked up the long way, or the slice has ended.
     Lookup,
-    /// As `Lookup`, and the link slot at [`Hart::link`] may be set to what is found.
+    /// Like `Lookup`; the link slot at [`Hart::link`] may also be set to the result.
     Link,
-    /// Interrupts, time limits and devices have to be looked at first.
+    /// Interrupts, time limits or devices need attention first.
     Event,
     /// The run ends; the engine knows why.
     Stop,
 }
 
-/// One hart: architectural state, and (the pointers) what is derived from it.
+/// One hart: architectural state, and (the pointers) data derived from it.
 #[repr(C, align(64))]
 pub struct Hart {
     /// The register file, indexed by `u8` so that an index needs no check.
@@ -103,7 +103,7 @@ pub struct Hart {
     pub block: *const Block,
     /// Derived: the slot behind the operation that left with [`Leave::Link`].
     pub link: *mut crate::block::Slot,
-    /// Why the inner loop came back.
+    /// Why the inner loop returned.
     pub leave: Leave,
     /// `sstatus.FS`: 0 off, 1 initial, 2 clean, 3 dirty.
     pub fs: u8,
@@ -139,7 +139,7 @@ pub struct Hart {
     pub satp: u64,
     /// Timer comparator, in units of `time`.
     pub stimecmp: u64,
-    /// Which counters user mode may read.
+    /// The counters that user mode may read.
     pub scounteren: u64,
     /// Environment configuration (FIOM only).
     pub senvcfg: u64,
@@ -249,7 +249,7 @@ impl Hart {
         self.sstatus | u64::from(self.fs) << status::FS_SHIFT | status::UXL | sd
     }
 
-    /// Interrupts that are pending and enabled, whatever the mode says.
+    /// Interrupts that are pending and enabled, in any mode.
     #[inline]
     pub fn pending(&self) -> u64 {
         self.sip & self.sie
@@ -269,7 +269,7 @@ impl Default for Hart {
 }
 
 impl Clone for Hart {
-    /// A copy of the architectural state; what is derived starts empty.
+    /// A copy of the architectural state; derived data starts empty.
     fn clone(&self) -> Self {
         Self {
             data: std::ptr::null_mut(),

@@ -4,7 +4,7 @@
 //! * [`lower`] instructions to the slots of a [`block`]
 //! * [`exec`] what each slot does
 //! * [`hart`] registers and fast translations, laid out for the hot loop
-//! * [`core`] what handlers share besides the hart: slow paths, devices, caches
+//! * [`core`] data that handlers share besides the hart: slow paths, devices, caches
 //! * [`mmu`] page tables and the translation cache
 //! * [`page`] addresses of pages
 //! * [`csr`], [`trap`], [`sbi`], [`plic`] the privileged side

@@ -23,11 +23,11 @@ pub fn single(inst: &Inst) -> Vec<Draft> {
     lowering.finish().drafts
 }
 
-/// How a block goes on behind an instruction.
+/// How a block continues behind an instruction.
 enum Flow {
     /// With the next instruction.
     On,
-    /// Nowhere: the instruction has left the block by itself.
+    /// It does not: the instruction has left the block.
     Ends,
     /// With the next instruction, in another block.
     Splits,

@@ -43,7 +43,7 @@ pub mod pte {
     pub const PPN_MASK: u64 = (1 << 44) - 1;
 }
 
-/// What an access does.
+/// The kind of an access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Instruction fetch.
@@ -120,7 +120,7 @@ impl TlbEntry {
         (self.pte >> pte::PPN_SHIFT & pte::PPN_MASK) << 12
     }
 
-    /// Whether it is of every address space.
+    /// Whether it applies to every address space.
     pub fn is_global(&self) -> bool {
         self.pte & pte::G != 0
     }
@@ -152,7 +152,7 @@ impl Tlb {
         }
     }
 
-    /// Where a translation of `va` for `access` is kept.
+    /// The place of a translation of `va` for `access`.
     fn slot(&mut self, va: u64, access: Access) -> &mut TlbEntry {
         let page = (va >> 12) as usize;
         match access {
@@ -218,16 +218,16 @@ impl Tlb {
     }
 }
 
-/// Where a fence removed translations.
+/// The places at which a fence removed translations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removed {
-    /// Where translations of this address are kept, if there.
+    /// The places of translations of this address, if it has any.
     At {
         /// The address.
         va: u64,
-        /// That of data.
+        /// The data array's.
         data: bool,
-        /// That of fetches.
+        /// The fetch array's.
         fetch: bool,
     },
     /// Of this address space, none of them global.

@@ -5,11 +5,11 @@ pub const PAGE: u64 = 4096;
 /// Bits of a page address.
 pub const PAGE_MASK: u64 = !(PAGE - 1);
 
-/// What no page address equals.
+/// A tag that no page address equals.
 pub const NO_TAG: u64 = u64::MAX;
 
-/// How a page is written in a fast translation: its last address, so that zeroed memory is a table
-/// of empty entries.
+/// The form of a page in a fast translation: its last address, so that zeroed memory is a table of
+/// empty entries.
 #[inline(always)]
 pub const fn tag(address: u64) -> u64 {
     address | !PAGE_MASK

@@ -1,9 +1,9 @@
 //! The platform-level interrupt controller, as far as one hart sees it.
 //!
-//! Level-triggered: a source is pending while its line is asserted and it is not being served.
-//! 63 sources, priorities 0 to 7, two contexts in the order that other RISC-V boards use:
-//! context 0 is the hart's machine mode, whose registers hold what is written and interrupt no
-//! one; context 1 is its supervisor mode.
+//! Level-triggered: a source is pending while its line is asserted and it is not being served. 63
+//! sources, priorities 0 to 7, two contexts in the order that other RISC-V boards use: context 0 is
+//! the hart's machine mode, whose registers hold written values and cause no interrupt; context 1
+//! is its supervisor mode.
 //!
 //! ```text
 //! 0x00_0000 + 4 * source      priority
@@ -28,7 +28,7 @@ const PRIORITY_MASK: u32 = 7;
 /// Registers of the controller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plic {
-    /// Priority of each source; that of source 0 is always 0.
+    /// Priority of each source; source 0 always has 0.
     pub priority: [u8; SOURCES],
     /// Enabled sources of each context, bit 0 always clear.
     pub enable: [u64; CONTEXTS],
@@ -79,7 +79,7 @@ impl Plic {
             && self.best(SUPERVISOR_CONTEXT, self.threshold[SUPERVISOR_CONTEXT]).is_some()
     }
 
-    /// Reads the 32-bit register at `offset`. What is not there reads 0.
+    /// Reads the 32-bit register at `offset`. Unknown registers read as 0.
     pub fn read(&mut self, offset: u64) -> u32 {
         let index = (offset / 4) as usize;
         match offset {
@@ -101,7 +101,7 @@ impl Plic {
         }
     }
 
-    /// Writes the 32-bit register at `offset`. What is not there ignores it.
+    /// Writes the 32-bit register at `offset`. Writes to unknown registers are ignored.
     pub fn write(&mut self, offset: u64, value: u32) {
         let index = (offset / 4) as usize;
         match offset {

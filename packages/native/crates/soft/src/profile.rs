@@ -1,5 +1,5 @@
-//! Where instructions execute, and what keeps them from executing as host code: counts that tools
-//! read. No state: a guest cannot tell, and nothing depends on them.
+//! Counts for tools: where instructions execute, and what keeps them from executing as host code.
+//! Not state: a guest cannot tell, and nothing depends on them.
 
 /// Counts since the engine was made or loaded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

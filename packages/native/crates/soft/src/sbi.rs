@@ -35,7 +35,7 @@ mod extension {
 const VERSION: u64 = 2 << 24;
 /// Implementation number: none was assigned, so one from the unassigned range.
 const IMPLEMENTATION: u64 = 0x5354_4c50;
-/// Most bytes that one debug console call moves; the guest is told how many were.
+/// Maximum bytes of one debug console call; the guest gets the actual number.
 const CONSOLE_BYTES: u64 = PAGE;
 
 const A0: usize = 10;

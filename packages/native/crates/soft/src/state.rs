@@ -25,7 +25,7 @@ use stillpoint_vmm::state::StateVersions;
 
 const MAGIC: &[u8; 8] = b"SPSOFT2\0";
 
-/// What [`save`] gave in earlier versions.
+/// The upgrades from earlier versions of [`save`].
 pub const VERSIONS: StateVersions = StateVersions::new(&[from_fewer_translations]);
 
 /// Version 1 had room for fewer translations; what differs are their places.
@@ -35,7 +35,7 @@ fn from_fewer_translations(one: &[u8]) -> Result<Vec<u8>, StateError> {
     Ok(save(&hart, &core))
 }
 
-/// How a version begins, and how many translations it has room for.
+/// The header of a version, and its number of translations.
 struct Room {
     magic: &'static [u8; 8],
     data: usize,
@@ -214,7 +214,7 @@ fn decode(bytes: &[u8], entries: Entries, room: &Room) -> Result<(Hart, Core), S
             return Err(refused(format!("a legal value of {name}"), format!("{value:#x}")));
         }
     }
-    // Every trap is a tick, and the counters have room to go on.
+    // Every trap is a tick, and the counters have room to continue.
     let time = hart.ticks().checked_add(hart.idle_nanos);
     if hart.traps > hart.ticks() || time.is_none_or(|nanos| nanos >= 1 << 63) {
         let found = format!("{} ticks, {} traps", hart.ticks(), hart.traps);

@@ -5,9 +5,9 @@ use std::ptr::NonNull;
 
 /// Zeroes that cost memory where they are first touched, and none any more once they are dropped.
 ///
-/// They are a mapping of their own. An allocator that takes such arrays from what it holds writes
-/// them full of zeroes, and keeps the holes that they leave: small things that live longer lie in
-/// these, and the next array does not fit.
+/// Each is a mapping of its own. An allocator that takes such arrays from its heap fills them with
+/// zeros, and keeps the holes that they leave: small allocations that live longer land in the holes,
+/// and the next array does not fit.
 pub struct Zeroed<T> {
     memory: NonNull<T>,
     count: usize,
@@ -57,7 +57,7 @@ impl<T> Deref for Zeroed<T> {
 
 impl<T> DerefMut for Zeroed<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        // SAFETY: as above; whoever has it mutably has it alone.
+        // SAFETY: as above; a mutable borrow is exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr(), self.count) }
     }
 }

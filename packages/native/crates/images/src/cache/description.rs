@@ -1,4 +1,4 @@
-//! What an image of the cache is.
+//! The description of an image in the cache.
 
 use crate::block_digests::{beside, bytes_beside};
 use crate::error::ImageError;
@@ -10,7 +10,7 @@ use std::path::Path;
 
 const FORMAT_VERSION: u32 = 2;
 
-/// What an image of the cache is.
+/// The description of an image in the cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Description {
@@ -32,7 +32,7 @@ pub struct Description {
     seal: Option<Seal>,
 }
 
-/// What changes with whatever is done to a file: with the same, nobody has written to it.
+/// Metadata that changes with every change to a file: if it is the same, the file was not written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Seal {
@@ -51,7 +51,7 @@ impl Seal {
     }
 }
 
-/// Opens what should be a file, and waits for nobody: a pipe in its place has nothing in it.
+/// Opens a file that should be regular, without blocking: a pipe in its place counts as empty.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(path)
 }
@@ -69,7 +69,7 @@ fn digest_of(path: &Path, len: u64) -> io::Result<Option<String>> {
 }
 
 impl Description {
-    /// That of an image.
+    /// The description of an image.
     pub fn new(
         digest: String,
         blocks: String,
@@ -101,13 +101,14 @@ impl Description {
         Self::stored_bytes_of(self.size_bytes)
     }
 
-    /// The same of an image that nobody writes to any more.
+    /// The same for an image that is complete.
     pub(super) fn sealed(self, root: &Path) -> io::Result<Self> {
         Ok(Self { seal: Some(Seal::of(&root.metadata()?)), ..self })
     }
 
-    /// Whether the file is this image. One that was touched since it was put there is read and digested; what was not, and
-    /// has become another all the same, is found by whoever reads it: the digests of its blocks are looked at each time.
+    /// Whether the file is this image. A file that was touched since it was added is read and digested.
+    /// Damage that leaves the metadata unchanged is found by readers, who compare the digests of its blocks
+    /// each time.
     pub(super) fn is_of(&self, root: &Path) -> io::Result<bool> {
         let found = root.metadata()?;
         let is_as_long = found.is_file() && found.len() == self.size_bytes;
@@ -121,7 +122,7 @@ impl Description {
         Ok(digest_of(root, self.size_bytes)?.as_ref() == Some(&self.digest))
     }
 
-    /// What the file says; `None` if it says nothing of the kind.
+    /// The content of the file; `None` if it is not a description.
     pub(super) fn read(file: &File) -> Option<Self> {
         if !file.metadata().ok()?.is_file() {
             return None;

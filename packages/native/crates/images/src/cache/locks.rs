@@ -6,12 +6,12 @@ use std::ops::Deref;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Who else may have it at the same time.
+/// Whether others may have the lock at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
     /// Others who share it.
     Shared,
-    /// Nobody.
+    /// No others.
     Exclusive,
 }
 
@@ -50,12 +50,12 @@ impl Deref for Locked {
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        // What cannot be unlocked is closed a moment later.
+        // A lock that cannot be released ends a moment later, when the file is closed.
         let _ = self.0.unlock();
     }
 }
 
-/// Whether what is open is what has that name now.
+/// Whether the open file is the one that has that name now.
 pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let own = file.metadata()?;
     match std::fs::metadata(path) {
@@ -65,13 +65,13 @@ pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// The lock of that name, made if it is not there, if it is to be had now.
+/// The lock of that name, created if missing, if it is free now.
 pub(super) fn lock_path(path: &Path) -> io::Result<Option<Locked>> {
     loop {
         let file =
             OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
         let Ok(file) = Locked::try_new(file, Mode::Exclusive)? else { return Ok(None) };
-        // Whoever had it before may have removed it meanwhile, and the next one made another.
+        // The earlier holder may have removed it meanwhile, and the next one created another.
         if is_at(&file, path)? {
             return Ok(Some(file));
         }

@@ -1,4 +1,4 @@
-//! Images that were built, by what they were built of.
+//! Built images, by the layers that they were built from.
 //!
 //! ```text
 //! lock                   held while something is published or goes
@@ -11,9 +11,9 @@
 //! An image that was touched since it was put there is digested before it is used again.
 //! ```
 //!
-//! Owners are told by locks that the kernel releases when a process ends, however it does: never by names
-//! or process numbers. So several processes may use one cache, and any may be killed at any moment: what it
-//! leaves is found dead by the next one that builds, and goes.
+//! Locks that the kernel releases when a process ends, in any way, identify the owners: names or process
+//! numbers never do. So several processes may use one cache, and any may be killed at any moment: the next
+//! build finds and removes its leftovers.
 
 mod description;
 mod locks;
@@ -48,20 +48,20 @@ pub struct Held {
     _lock: Locked,
     /// The image's file.
     pub file: PathBuf,
-    /// What it is.
+    /// Its description.
     pub description: Description,
 }
 
 /// An image of the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cached {
-    /// What it was built of.
+    /// Its key.
     pub key: String,
-    /// What it is.
+    /// Its description.
     pub description: Description,
-    /// When it was last asked for.
+    /// The time of its last use.
     pub last_used: SystemTime,
-    /// Whether anybody holds it.
+    /// Whether it is in use.
     pub is_in_use: bool,
 }
 
@@ -77,7 +77,7 @@ fn is_key(name: &str) -> bool {
     name.len() == 64 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Removes a folder and what is in it; nothing, if it is not there.
+/// Removes a folder and its contents; does nothing if it is missing.
 fn remove(path: &Path) -> Result<(), ImageError> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -88,7 +88,7 @@ fn remove(path: &Path) -> Result<(), ImageError> {
 }
 
 impl Cache {
-    /// The cache in `directory`, which is made if it is not there.
+    /// The cache in `directory`, which is created if it is missing.
     ///
     /// # Errors
     /// If it cannot be.
@@ -134,7 +134,7 @@ impl Cache {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 file => at(&path, file)?,
             };
-            // Whoever has it for himself takes it away, or only looks whether anybody uses it: a moment.
+            // An exclusive holder removes it, or only checks whether it is in use, for a moment.
             if let Ok(file) = at(&path, Locked::try_new(file, Mode::Shared))?
                 && at(&path, locks::is_at(&file, &path))?
             {
@@ -146,22 +146,22 @@ impl Cache {
         let Some(description) =
             Description::read(&file).filter(|known| known.is_of(&root).unwrap_or(false))
         else {
-            // Somebody has been at it.
+            // The file was changed.
             drop(file);
             let _all = self.wait(&self.directory.join("lock"), &Watch::unwatched())?;
             self.take_away(key)?;
             return Ok(None);
         };
-        // The time of the last use orders what goes first, no more: failing to set it harms nobody.
+        // The time of the last use only orders removals: failing to set it does no harm.
         let _ = file.set_modified(SystemTime::now());
         Ok(Some(Held { _lock: file, file: root, description }))
     }
 
-    /// The image of that key: the one that is here, or what `build` writes into the folder that it is
-    /// given, under the name [`ROOT`]. Who asks while another builds waits for that.
+    /// The image of that key: the cached one, or the one that `build` writes into the given folder, under the
+    /// name [`ROOT`]. If another process is building it, waits for that.
     ///
     /// # Errors
-    /// What `build` says, or if there is no room.
+    /// The errors of `build`, or if there is no room.
     pub fn find_or_build(
         &self,
         key: &str,
@@ -174,7 +174,7 @@ impl Cache {
         let lock_path = self.key_lock(key);
         let lock = self.wait(&lock_path, watch)?;
         let built = self.build(key, watch, build);
-        // Under the lock, so that whoever waits for this file finds that it is gone and makes another.
+        // Under the lock, so that a process that waits for this file finds it gone and creates another.
         let _ = fs::remove_file(&lock_path);
         drop(lock);
         built
@@ -191,7 +191,7 @@ impl Cache {
         }
         self.sweep(key)?;
         let building = self.building(key);
-        // What is there is of a dead process: the lock is ours.
+        // The lock is ours, so the content is from a dead process.
         remove(&building)?;
         make_directory(&building)?;
         let built = build(&building).and_then(|description| {
@@ -216,7 +216,7 @@ impl Cache {
         let all = self.wait(&self.directory.join("lock"), watch)?;
         self.make_room(description.stored_bytes())?;
         let target = self.image(key);
-        // What stands here was not found to be whole, or it would have been taken.
+        // An image here was not found to be complete, or it would have been used.
         self.take_away(key)?;
         at(&target, fs::rename(self.building(key), &target))?;
         let images = self.directory.join("images");
@@ -229,7 +229,7 @@ impl Cache {
         })
     }
 
-    /// What is in the cache, the longest unused first.
+    /// The images in the cache, least recently used first.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -260,8 +260,8 @@ impl Cache {
         Ok(found)
     }
 
-    /// Removes images that nobody uses, the longest unused first, until no more than `most_bytes` are here;
-    /// and what killed processes left. Gives back what went.
+    /// Removes unused images, least recently used first, until at most `most_bytes` are left, and leftovers
+    /// of killed processes. Returns the removed images.
     ///
     /// # Errors
     /// If the cache cannot be changed.
@@ -284,7 +284,8 @@ impl Cache {
         Ok(gone)
     }
 
-    /// Takes away what nobody can tell an image of: it would be counted by nobody. The lock of all is held.
+    /// Removes entries that are not recognised as images, since no count includes them. The caller holds the
+    /// lock of all.
     fn take_away_unknown(&self) -> Result<(), ImageError> {
         let known: Vec<String> = self.listed()?.into_iter().map(|cached| cached.key).collect();
         let images = self.directory.join("images");
@@ -360,7 +361,7 @@ impl Cache {
             let name = at(&building, entry)?.file_name();
             let Some(name) = name.to_str().filter(|name| *name != own) else { continue };
             if let Some(key) = name.strip_suffix(GONE).filter(|key| is_key(key)) {
-                // Whoever takes it away may be at it still, under the lock of all.
+                // The process that removes it may still be at work, under the lock of all.
                 if own.is_empty() {
                     remove(&self.building(&format!("{key}{GONE}")))?;
                 }

@@ -6,7 +6,7 @@ use crate::platform::Platform;
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 
-/// How an image is run, as it says itself.
+/// The image's configuration for execution.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Execution {
@@ -19,22 +19,22 @@ pub struct Execution {
     /// `NAME=VALUE`.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub env: Vec<String>,
-    /// What is run.
+    /// The program.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub entrypoint: Vec<String>,
-    /// Its arguments; or what is run, without an entry point.
+    /// Its arguments; without an entry point, the program and its arguments.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub cmd: Vec<String>,
     /// Folders whose content is to outlive a container.
     #[serde(default, deserialize_with = "keys")]
     pub volumes: Vec<String>,
-    /// Where it is run.
+    /// The working directory.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub working_dir: String,
-    /// What is said of it.
+    /// Its labels.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// What asks it to end: `SIGTERM`, `15`, …
+    /// The signal that asks the program to end: `SIGTERM`, `15`, …
     #[serde(default, deserialize_with = "null_is_empty")]
     pub stop_signal: String,
 }
@@ -56,10 +56,10 @@ pub(crate) struct RootFs {
 /// A configuration.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Configuration {
-    /// What it is for.
+    /// Its platform.
     #[serde(flatten)]
     pub platform: Platform,
-    /// How it is run.
+    /// Its configuration for execution.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub config: Execution,
     pub(crate) rootfs: RootFs,

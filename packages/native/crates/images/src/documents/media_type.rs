@@ -2,7 +2,7 @@
 //!
 //! Source: OCI image specification, `media-types.md`; Docker's `manifest-v2-2.md`.
 
-/// How a layer is compressed.
+/// The compression of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
     /// Not at all.
@@ -13,7 +13,7 @@ pub enum Compression {
     Zstd,
 }
 
-/// What a layer's media type says of it.
+/// The properties of a layer in its media type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LayerKind {
     /// A tar archive, compressed like that.

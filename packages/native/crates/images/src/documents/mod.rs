@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 /// The longest document that is read.
 pub const MOST_DOCUMENT_BYTES: u64 = 8 << 20;
 
-/// What registries are told is understood.
+/// The media types that registries are told we accept.
 pub fn accepted_types() -> String {
     [MANIFEST_TYPES, INDEX_TYPES].concat().join(", ")
 }
@@ -48,7 +48,7 @@ pub struct Descriptor {
     pub digest: Digest,
     /// Its length.
     pub size: u64,
-    /// What it is for, in an index.
+    /// Its platform, in an index.
     #[serde(default)]
     pub platform: Option<Platform>,
     /// Among others the name that a layout gives it.
@@ -81,7 +81,7 @@ pub struct Manifest {
     pub layers: Vec<Descriptor>,
 }
 
-/// What stands at a descriptor or tag.
+/// The document of a descriptor or tag.
 #[derive(Debug, Clone)]
 pub enum Document {
     /// Several images.
@@ -117,11 +117,11 @@ pub fn parse<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, ImageEr
     })
 }
 
-/// Reads an index or a manifest. `said` is the media type that a descriptor or a registry gives it;
-/// where it has none, or a general one, the document says what it is.
+/// Reads an index or a manifest. `said` is its media type from a descriptor or a registry; if there is
+/// none, or a general one, the document itself must have it.
 ///
 /// # Errors
-/// What it is instead.
+/// The problem.
 pub fn read_document(what: &str, said: Option<&str>, bytes: &[u8]) -> Result<Document, ImageError> {
     let kind: Kind = parse(what, bytes)?;
     let is_known = |name: &&str| {
@@ -133,7 +133,8 @@ pub fn read_document(what: &str, said: Option<&str>, bytes: &[u8]) -> Result<Doc
     if let (Some(said), Some(own)) = (said, kind.media_type.as_deref())
         && said != own
     {
-        // What one reader takes for an index and another for an image is an attack on whoever checked it.
+        // A document that one reader takes for an index and another for an image is an attack on the one
+        // that checks it.
         return Err(ImageError::DocumentInvalid {
             what: what.to_owned(),
             expected: format!("the media type {said} that it is announced with"),
@@ -203,7 +204,7 @@ impl Manifest {
 }
 
 impl Index {
-    /// The image for `wanted`; `what` is what the index is called.
+    /// The image for `wanted`; `what` is the index's name in messages.
     ///
     /// # Errors
     /// [`ImageError::PlatformMissing`] with those that there are.
@@ -214,8 +215,8 @@ impl Index {
         if let Some(found) = self.manifests.iter().find(known) {
             return Ok(found);
         }
-        // An index of one image that says nothing is trusted to be meant, however often it stands there;
-        // its configuration tells.
+        // If an index lists one image without a platform, even several times, that image is meant; its
+        // configuration has the platform.
         if let [only, more @ ..] = self.manifests.as_slice()
             && only.platform.is_none()
             && more.iter().all(|other| other.platform.is_none() && other.digest == only.digest)
@@ -226,7 +227,7 @@ impl Index {
             .manifests
             .iter()
             .filter_map(|descriptor| descriptor.platform.as_ref())
-            // Attestations stand in indexes beside images, for `unknown/unknown`.
+            // Indexes list attestations beside images, for `unknown/unknown`.
             .filter(|platform| platform.os != "unknown")
             .map(Platform::to_string)
             .collect();

@@ -8,7 +8,7 @@ const ENTRY: usize = 12;
 /// The names of a directory with `.` and `..`, in the order of their bytes, cut where blocks are full.
 pub(super) struct Names<'a> {
     names: Vec<(&'a [u8], NodeId)>,
-    /// Where each block begins, in `names`, and how many bytes it has.
+    /// The start of each block in `names`, and its bytes.
     blocks: Vec<(usize, usize)>,
 }
 

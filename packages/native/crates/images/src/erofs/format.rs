@@ -32,7 +32,7 @@ pub(super) const BLOCK: u64 = 1 << BLOCK_BITS;
 pub(super) const SLOT: u64 = 32;
 pub(super) const INODE: u64 = 64;
 pub(super) const SUPERBLOCK_AT: usize = 1024;
-/// Where a chunk is a hole.
+/// The address of a hole.
 pub(super) const HOLE: u32 = u32::MAX;
 
 const MAGIC: u32 = 0xe0f5_e1e2;
@@ -42,7 +42,7 @@ const INCOMPATIBLE_CHUNKED_FILE: u32 = 4;
 const EXTENDED: u16 = 1;
 const ATTRIBUTES_HEADER: u64 = 12;
 
-/// How an inode's data lies.
+/// The layout of an inode's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
     /// In whole blocks.
@@ -98,7 +98,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
     })
 }
 
-/// What an inode says besides its node's attributes.
+/// The fields of an inode besides its node's attributes.
 pub(super) struct InodeFacts {
     pub(super) layout: Layout,
     pub(super) size: u64,
@@ -162,7 +162,7 @@ fn prefixed(name: &[u8]) -> Option<(u8, &[u8])> {
     })
 }
 
-/// Whether a file system of this kind can hold an attribute of that name.
+/// Whether such a file system can hold an attribute of that name.
 pub fn holds_xattr(name: &[u8]) -> bool {
     prefixed(name).is_some()
 }

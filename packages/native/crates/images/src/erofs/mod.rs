@@ -8,9 +8,9 @@
 //! …            files: their whole blocks, each file's in one piece
 //! ```
 //!
-//! The end of a file's data, less than a block, stands behind its inode where both fit into one block,
-//! so that a small file takes no block of its own. Inodes fill the blocks best-fit. A file with holes has
-//! a map of chunks, in which a hole is no block.
+//! The end of a file's data, less than a block, follows its inode if both fit into one block, so a small
+//! file takes no block of its own. Inodes fill the blocks best-fit. A file with holes has a map of
+//! chunks, in which a hole takes no block.
 //!
 //! Every inode is an extended one: 64 bits of size, 32 of owner and group, its own time. A directory's
 //! blocks hold names in the order of their bytes, `.` and `..` among them, for a binary search.
@@ -26,5 +26,5 @@ pub use format::holds_xattr;
 pub use plan::Plan;
 pub use write::{Written, write};
 
-/// Counted on when the same tree gives other bytes, so that a cache does not take one for the other.
+/// Increased when the same tree gives other bytes, so that a cache does not confuse them.
 pub const WRITER_VERSION: u32 = 2;

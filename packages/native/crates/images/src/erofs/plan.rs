@@ -1,4 +1,4 @@
-//! Where everything will stand, before anything is written.
+//! The places of everything, planned before anything is written.
 
 use super::directory::Names;
 use super::format::{BLOCK, BLOCK_BITS, HOLE, INODE, Layout, SLOT, xattr_bytes};
@@ -8,7 +8,7 @@ use crate::tree::{Content, Kind, NodeId, Segment, Tree};
 /// The most chunks of a file: a megabyte of map.
 const MOST_CHUNKS: u64 = 1 << 18;
 
-/// Where a node stands.
+/// The place of a node.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
     /// Of its inode, in slots from the beginning of the file.
@@ -37,7 +37,7 @@ impl Place {
     }
 }
 
-/// Where everything stands.
+/// The places of everything.
 pub struct Plan {
     /// By the number of the node; those without a name have none.
     pub(super) places: Vec<Option<Place>>,
@@ -151,13 +151,13 @@ impl Metadata {
         at
     }
 
-    /// Whether the last block has no slot free.
+    /// Whether the last block has no free slot.
     fn ends_full(&self) -> bool {
         !self.open.iter().flatten().any(|block| *block == self.blocks)
     }
 }
 
-/// How long the chunks of a file with holes are, in bits, and how many blocks they take; `None` where holes
+/// The chunk length in bits of a file with holes, and the blocks that its chunks take; `None` if the holes
 /// would save less than their map takes.
 fn chunks(content: &Content) -> Option<(u32, u64)> {
     let segments = content.segments.as_deref()?;

@@ -1,4 +1,4 @@
-//! Writes what was planned, from the first byte to the last.
+//! Writes the plan, from the first byte to the last.
 
 use super::directory::Names;
 use super::format::{BLOCK, HOLE, InodeFacts, Layout, SLOT, device_number, inode, superblock};
@@ -10,12 +10,12 @@ use crate::tree::{Content, Kind, Node, NodeId, Segment, Tree};
 use std::io::Write;
 use std::path::Path;
 
-/// What was written.
+/// The written file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
     /// BLAKE3 of the file.
     pub digest: blake3::Hash,
-    /// What is to lie beside it: the digests of its blocks.
+    /// The content of the file beside it: the digests of its blocks.
     pub blocks: Vec<u8>,
     /// Its length.
     pub size_bytes: u64,
@@ -23,7 +23,7 @@ pub struct Written {
     pub inodes: u64,
 }
 
-/// Where it is written to; counts and digests.
+/// The output, with a count and digests.
 struct Sink<'a, W> {
     out: W,
     path: &'a Path,
@@ -52,10 +52,10 @@ impl<W: Write> Sink<'_, W> {
     }
 }
 
-/// Writes `tree` to `out`, a file of the name `path`. `told` is told of the bytes so far, and can end it.
+/// Writes `tree` to `out`, a file named `path`. `told` gets the number of bytes so far, and can end it.
 ///
 /// # Errors
-/// What the system says, or what `told` says.
+/// The system's errors, or those of `told`.
 pub fn write<W: Write>(
     tree: &Tree,
     contents: &Spooled,
@@ -100,7 +100,7 @@ pub fn write<W: Write>(
     Ok(Written { digest, blocks, size_bytes, inodes })
 }
 
-/// Inodes with what stands behind them, in the order of their places.
+/// Inodes and the data behind them, in the order of their places.
 fn metadata<W: Write>(
     tree: &Tree,
     contents: &Spooled,
@@ -148,7 +148,7 @@ fn facts(tree: &Tree, node: &Node, place: &Place) -> InodeFacts {
         (Kind::CharacterDevice(major, minor) | Kind::BlockDevice(major, minor), _) => {
             device_number(*major, *minor)
         }
-        // What a chunk has more than a block, in bits.
+        // The chunk size beyond a block, in bits.
         (_, Layout::Chunks(bits)) => bits - BLOCK.trailing_zeros(),
         _ if place.blocks == 0 => 0,
         _ => place.block,
@@ -201,7 +201,7 @@ fn data<W: Write>(
 struct Data<'a> {
     content: &'a Content,
     contents: &'a Spooled,
-    /// Where in the spool each segment begins.
+    /// The start of each segment in the spool.
     starts: Vec<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! One error of every kind, for the tests of whoever sends them on.
+//! One error of every kind, for tests of the code that transports them.
 
 use super::ImageError;
 

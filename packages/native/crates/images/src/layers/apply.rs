@@ -6,9 +6,9 @@
 //! a/.wh..wh..opq   everything in a of the layers below is gone
 //! ```
 //!
-//! Whiteouts hide what is of lower layers only, wherever they stand in the archive. A name is taken from
-//! the root, and symbolic links on the way are followed as the guest would, inside the root: there is
-//! nothing else that could be reached.
+//! Whiteouts hide only contents of lower layers, wherever they are in the archive. A name starts at the root,
+//! and symbolic links on the way are followed inside the root, as the guest would: nothing outside can be
+//! reached.
 //!
 //! Source: OCI image specification, `layer.md`.
 
@@ -49,14 +49,14 @@ pub struct Applier {
     pub ignored_xattrs: HashSet<String>,
 }
 
-/// Why an entry is refused: what was expected, what was found.
+/// Why an entry is refused: the expected and the found value.
 type Refused = (&'static str, String);
 
 fn refused<T>(expected: &'static str, found: impl ToString) -> Result<T, Refused> {
     Err((expected, found.to_string()))
 }
 
-/// Where an entry goes.
+/// The target of an entry.
 struct Target {
     directory: NodeId,
     name: Box<[u8]>,
@@ -77,10 +77,10 @@ impl Applier {
         }
     }
 
-    /// Applies the layer of that number; `check` is asked after each entry and each piece of data.
+    /// Applies the layer of that number; `check` is called after each entry and each piece of data.
     ///
     /// # Errors
-    /// What is wrong with the layer, or what it has too much of.
+    /// The problem with the layer, or the limit that it exceeds.
     pub fn apply<R: Read>(
         &mut self,
         layer: usize,
@@ -150,7 +150,8 @@ impl Applier {
         })
     }
 
-    /// Puts an entry into the tree; the node of one that is neither a directory nor another name of what is there.
+    /// Puts an entry into the tree; returns the node, unless it is a directory or another name of an existing
+    /// node.
     fn entry(&mut self, entry: &Entry, spooled_at: u64) -> Result<Option<NodeId>, Refused> {
         let components = components(&entry.path)?;
         let Some((name, parents)) = components.split_last() else {
@@ -201,13 +202,13 @@ impl Applier {
     fn whiteout(&mut self, parents: &[&[u8]], name: &[u8]) -> Result<(), Refused> {
         let hidden = &name[WHITEOUT.len()..];
         if name != OPAQUE && hidden.starts_with(WHITEOUT) {
-            // What aufs keeps for itself.
+            // Files that aufs reserves for itself.
             return Ok(());
         }
         if matches!(hidden, b"" | b"." | b"..") {
             return refused("a whiteout of a name", String::from_utf8_lossy(name));
         }
-        // A whiteout below what is not there hides nothing.
+        // A whiteout below a missing directory hides nothing.
         let Some(directory) = self.existing(parents)? else { return Ok(()) };
         if name == OPAQUE {
             self.tree.hide_below(directory, self.layer);
@@ -276,7 +277,7 @@ impl Applier {
         }
     }
 
-    /// The directory that those names lead to. What is missing is made, or refused as [`MISSING`].
+    /// The directory that those names lead to. A missing one is made, or refused as [`MISSING`].
     fn walk(&mut self, names: &[&[u8]], is_made: bool) -> Result<NodeId, Refused> {
         let mut path = vec![NodeId::ROOT];
         let mut pending: Vec<Box<[u8]>> = names.iter().rev().map(|name| (*name).into()).collect();
@@ -336,7 +337,7 @@ impl Applier {
                     format!("one of {}", name.len()),
                 );
             }
-            // What an overlay says of its own layers is not an image's to say.
+            // An image must not set the attributes that an overlay uses for its own layers.
             let is_overlays =
                 name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.");
             if is_overlays || !crate::erofs::holds_xattr(name) {

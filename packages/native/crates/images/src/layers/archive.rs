@@ -11,7 +11,7 @@ use crate::error::ImageError;
 use crate::tree::Segment;
 use std::io::{self, Read};
 
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntryKind {
     /// A file; its data follows.
@@ -33,9 +33,9 @@ pub enum EntryKind {
 /// An entry.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// Its name, as it stands there.
+    /// Its name in the archive.
     pub path: Vec<u8>,
-    /// What it is.
+    /// Its kind.
     pub kind: EntryKind,
     /// Permissions, with set-user-id, set-group-id and the sticky bit.
     pub mode: u32,
@@ -43,19 +43,19 @@ pub struct Entry {
     pub uid: u32,
     /// Its group.
     pub gid: u32,
-    /// When it was changed: seconds since 1970, and nanoseconds.
+    /// Its modification time: seconds since 1970, and nanoseconds.
     pub mtime: (i64, u32),
     /// Extended attributes.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// A file's length.
     pub size: u64,
-    /// Where the data lies, of a sparse file.
+    /// The places of the data, for a sparse file.
     pub segments: Option<Vec<Segment>>,
     /// Bytes of data that follow.
     pub stored: u64,
 }
 
-/// The longest header of extended attributes and the like; Linux bounds an attribute at 64 KiB.
+/// Maximum bytes of a header of extended attributes and similar; Linux bounds an attribute at 64 KiB.
 const MOST_PAX_BYTES: u64 = 2 << 20;
 /// The longest name of GNU's form.
 const MOST_NAME_BYTES: u64 = 64 << 10;
@@ -77,7 +77,7 @@ impl<R: Read> Archive<R> {
         Self { reader, layer, offset: 0, left: 0, padding: 0, global: Records::default() }
     }
 
-    /// What the archive is read from.
+    /// The archive's reader.
     pub fn reader_mut(&mut self) -> &mut R {
         &mut self.reader
     }
@@ -128,7 +128,7 @@ impl<R: Read> Archive<R> {
         Ok(())
     }
 
-    /// The data of a header of `size` bytes that says something of the entry behind it.
+    /// The data of a header of `size` bytes that describes the entry behind it.
     fn meta(&mut self, size: u64, most: u64, what: &'static str) -> Result<Vec<u8>, ImageError> {
         if size > most {
             return Err(self.corrupt(what, &format!("one of {size} bytes")));
@@ -162,10 +162,10 @@ impl<R: Read> Archive<R> {
         Ok(count)
     }
 
-    /// The next entry; what is left of the one before is passed over. `None` at the end.
+    /// The next entry; the rest of the previous one is skipped. `None` at the end.
     ///
     /// # Errors
-    /// What is wrong with the archive, and where.
+    /// The problem with the archive, and its place.
     pub fn next_entry(&mut self) -> Result<Option<Entry>, ImageError> {
         self.skip(self.left)?;
         self.left = 0;
@@ -212,8 +212,8 @@ impl<R: Read> Archive<R> {
         }
     }
 
-    /// Passes over what fills the last block of the entry. `umoci insert` leaves it out at the end of an
-    /// archive, with the end itself, and what is written in Go reads that: it is `false` then.
+    /// Skips the padding of the entry's last block. `umoci insert` leaves it out at the end of an
+    /// archive, together with the end marker, which Go programs accept; then it returns `false`.
     fn pass_padding(&mut self) -> Result<bool, ImageError> {
         let mut scrap = [0; BLOCK];
         while self.padding > 0 {

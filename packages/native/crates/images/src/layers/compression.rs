@@ -3,7 +3,7 @@
 use crate::documents::Compression;
 use std::io::{self, BufReader, Read};
 
-/// What `reader` holds, uncompressed.
+/// The content of `reader`, uncompressed.
 ///
 /// # Errors
 /// If no decoder can be made.

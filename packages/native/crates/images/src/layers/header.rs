@@ -20,7 +20,7 @@ pub(super) const BLOCK: usize = 512;
 
 pub(super) struct Header(pub(super) [u8; BLOCK]);
 
-/// What a header's fields hold, all of them numbers.
+/// The numeric fields of a header.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fields {
     pub(super) mode: u32,
@@ -47,7 +47,7 @@ impl Header {
     /// The numbers, checked.
     ///
     /// # Errors
-    /// What is expected where it cannot be read.
+    /// The expected form of a field that cannot be read.
     pub(super) fn fields(&self) -> Result<Fields, &'static str> {
         let expected = field(&self.0[148..156]).ok_or("a header's checksum in octal digits")?;
         let sum = |as_number: fn(u8) -> i64| -> i64 {
@@ -95,7 +95,7 @@ impl Header {
         text(&self.0[157..257]).to_vec()
     }
 
-    /// GNU's segments of a sparse file that stand in the header: numbers, whether more follow, the size.
+    /// GNU's segments of a sparse file in the header: numbers, whether more follow, the size.
     pub(super) fn gnu_sparse(&self) -> Result<(Vec<u64>, bool, u64), &'static str> {
         if !self.is_gnu() {
             return Err("a sparse file in a header of GNU's form");

@@ -6,7 +6,7 @@
 use super::numbers::{decimal, time};
 use std::collections::BTreeMap;
 
-/// What the records of one header, or of several, say; later ones win.
+/// The fields of one header's records, or of several; later ones win.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Records {
     pub(super) path: Option<Vec<u8>>,
@@ -19,7 +19,7 @@ pub(super) struct Records {
     pub(super) sparse: SparseRecords,
 }
 
-/// What GNU tar says of a sparse file, in its three forms.
+/// GNU tar's fields for a sparse file, in their three forms.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SparseRecords {
     pub(super) major: Option<u64>,
@@ -40,7 +40,7 @@ impl Records {
     /// Takes the records of one more header.
     ///
     /// # Errors
-    /// What is expected where it cannot be read.
+    /// The expected form of a record that cannot be read.
     pub(super) fn take(&mut self, mut bytes: &[u8]) -> Result<(), &'static str> {
         while !bytes.is_empty() {
             // Some writers fill the rest with zeros.

@@ -1,4 +1,4 @@
-//! Where the data of a sparse file lies in it.
+//! The places of the data in a sparse file.
 
 use crate::tree::Segment;
 

@@ -1,5 +1,6 @@
-//! Long runs of zeros in a file's data, found while it streams: they are left out, whether or not the layer says that there
-//! are holes. A disk, a database or a log that was made in its full length is as long in the image as what was written to it.
+//! Long runs of zeros in a file's data, found while it streams: they become holes, whether or not the layer
+//! marks them. A disk, a database or a log that was created at full length takes only as much room in the
+//! image as its written data.
 
 use crate::error::ImageError;
 use crate::spool::Spool;
@@ -7,7 +8,7 @@ use crate::tree::Segment;
 
 const BLOCK: usize = 4096;
 const ZEROS: [u8; BLOCK] = [0; BLOCK];
-/// Shorter runs stay: a list of them would be longer than what it saves is worth.
+/// Shorter runs are stored: a list of them would cost more than it saves.
 const SHORTEST_RUN: u64 = 64 << 10;
 
 /// A file's data on its way into the spool.
@@ -34,7 +35,7 @@ impl WithoutZeros {
         Ok(())
     }
 
-    /// What of the file the spool has; `None` if it has all.
+    /// The stored segments of the file; `None` if all of it is stored.
     pub(super) fn finish(mut self, spool: &mut Spool) -> Result<Option<Vec<Segment>>, ImageError> {
         let size = self.at;
         self.end_run(spool)?;
@@ -58,7 +59,7 @@ impl WithoutZeros {
         Ok(())
     }
 
-    /// Puts what stands at `at` into the spool.
+    /// Puts the bytes at `at` into the spool.
     fn keep(&mut self, bytes: &[u8], spool: &mut Spool) -> Result<(), ImageError> {
         spool.append(bytes)?;
         let length = bytes.len() as u64;

@@ -1,4 +1,4 @@
-//! What `docker save` writes: a tar archive of images without digests of their own.
+//! Archives of `docker save`: tar archives of images without digests of their own.
 //!
 //! ```text
 //! manifest.json      [{"Config": FILE, "RepoTags": ["name:tag"], "Layers": [FILE, …]}]
@@ -6,7 +6,8 @@
 //! ID/layer.tar       a layer, uncompressed; since Docker 25 blobs/sha256/DIGITS
 //! ```
 //!
-//! A configuration is verified by its name, a layer by what the configuration says that it unpacks to.
+//! A configuration is verified by its name, and a layer by the configuration's digest of its unpacked
+//! bytes.
 //!
 //! Source: `moby/docker-image-spec`, "Combined Image JSON + Filesystem Changeset Format".
 
@@ -36,7 +37,7 @@ pub struct DockerArchive {
     saved: Saved,
 }
 
-/// `busybox` is `busybox:latest`, and what has a host in front is called so without it, too.
+/// `busybox` means `busybox:latest`, and a name with a host in front also matches without it.
 fn is_called(name: &str, wanted: &str) -> bool {
     let has_tag = wanted.rsplit('/').next().is_some_and(|last| last.contains(':'));
     let wanted = if has_tag { wanted.to_owned() } else { format!("{wanted}:latest") };
@@ -89,7 +90,7 @@ impl DockerArchive {
     /// Its configuration, and the digest by which the image is known.
     ///
     /// # Errors
-    /// If it is not there, or another than its name says.
+    /// If it is missing, or does not match its name.
     pub fn configuration(&self) -> Result<(Digest, Configuration), ImageError> {
         let name = &self.saved.config;
         let bytes = read_small(&self.files, name)?.ok_or_else(|| self.missing(name))?;
@@ -101,7 +102,7 @@ impl DockerArchive {
         Ok((found, parse("configuration", &bytes)?))
     }
 
-    /// How many layers it has.
+    /// Number of its layers.
     pub fn layers(&self) -> usize {
         self.saved.layers.len()
     }

@@ -10,24 +10,24 @@ use std::path::{Path, PathBuf};
 
 /// Files by their names.
 pub trait Files {
-    /// Where they are.
+    /// Their place.
     fn place(&self) -> String;
 
     /// A file, to be read once; `None` if there is none of that name.
     ///
     /// # Errors
-    /// If it is there and cannot be read.
+    /// If it exists and cannot be read.
     fn open(&self, name: &str) -> Result<Option<Box<dyn Read + '_>>, ImageError>;
 }
 
-/// A file that is one, which a link may lead to; a pipe in its place is not waited for, and `None` is said of it.
+/// Opens a regular file, following links; does not block on a pipe, and returns `None` for it.
 fn open_if_file(path: &Path) -> io::Result<Option<File>> {
     let flags = libc::O_NONBLOCK | libc::O_CLOEXEC;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     Ok(file.metadata()?.is_file().then_some(file))
 }
 
-/// What a file holds, if it is one and holds at most `most` bytes.
+/// The content of a file, if it is regular and has at most `most` bytes.
 ///
 /// # Errors
 /// If it cannot be read, is something else, or holds more.

@@ -16,7 +16,7 @@ use crate::reference::Selector;
 use serde::Deserialize;
 use std::io::Read;
 
-/// The name that a layout gives an image, and the full one that containerd adds.
+/// The annotation with an image's name in a layout, and the full name that containerd adds.
 const NAMES: [&str; 2] = ["org.opencontainers.image.ref.name", "io.containerd.image.name"];
 
 /// A layout, and which of its images is meant.
@@ -81,7 +81,7 @@ impl<F: Files> Layout<F> {
     }
 }
 
-/// Whether a descriptor is called so: by one of its names, or by the tag at the end of a full one.
+/// Whether a descriptor has this name: as one of its names, or as the tag at the end of a full one.
 fn is_called(descriptor: &Descriptor, tag: &str) -> bool {
     NAMES
         .iter()

@@ -1,5 +1,4 @@
-//! Where images come from. A source hands out documents and blobs; that they are what they should be is
-//! verified by whoever reads them.
+//! The sources of images. A source provides documents and blobs; their readers verify them.
 
 pub mod docker_archive;
 pub mod files;
@@ -14,7 +13,7 @@ use std::io::Read;
 
 /// A source of one image.
 pub trait Source {
-    /// What it is called in errors.
+    /// Its name in errors.
     fn place(&self) -> String;
 
     /// The bytes that a descriptor names, as they come: unverified.
@@ -23,22 +22,22 @@ pub trait Source {
     /// If they cannot be had.
     fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, ImageError>;
 
-    /// What is resolved.
+    /// The root of the resolution.
     ///
     /// # Errors
     /// If there is no such image.
     fn root(&self) -> Result<Root, ImageError>;
 }
 
-/// What a reference leads to.
+/// The target of a reference.
 pub enum Root {
     /// A descriptor, of an index or a manifest.
     Descriptor(Descriptor),
-    /// A document whose digest is that of what arrived.
+    /// A document with the digest of its received bytes.
     Document {
         /// Its digest.
         digest: Digest,
-        /// What it says.
+        /// Its content.
         document: Document,
     },
 }
@@ -46,7 +45,7 @@ pub enum Root {
 /// The verified bytes of a document.
 ///
 /// # Errors
-/// If they cannot be had, are too many, or not what the descriptor says.
+/// If they cannot be read, are too large, or do not match the descriptor.
 pub fn document(
     source: &dyn Source,
     descriptor: &Descriptor,
@@ -73,7 +72,7 @@ pub fn document(
     Ok(bytes)
 }
 
-/// What an image's index lists, for the error that one was not found.
+/// The names in an image's index, for the error that one was not found.
 pub(crate) fn listed(names: impl Iterator<Item = String>) -> String {
     let mut names: Vec<String> = names.take(21).collect();
     match names.len() {
@@ -86,7 +85,7 @@ pub(crate) fn listed(names: impl Iterator<Item = String>) -> String {
     }
 }
 
-/// Whether an image that says nothing of its platform in its index is for `wanted`.
+/// Whether an image without a platform in its index fits `wanted`.
 ///
 /// # Errors
 /// [`ImageError::PlatformMissing`].

@@ -14,22 +14,22 @@ pub(super) struct Backing {
 impl Backing {
     /// One of `len` bytes, all zero, costing nothing until written.
     pub(super) fn new(len: usize) -> io::Result<Self> {
-        // SAFETY: the name is a constant with its end, and nothing of ours is touched.
+        // SAFETY: the name is a constant with its terminator, and no memory of ours is touched.
         let fd = unsafe { libc::memfd_create(c"guest memory".as_ptr(), libc::MFD_CLOEXEC) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the descriptor was made just now and is nobody else's.
+        // SAFETY: the descriptor was made just now and has no other owner.
         let file = unsafe { File::from_raw_fd(fd) };
         file.set_len(len as u64)?;
         Ok(Self { file })
     }
 }
 
-/// How what is written to a mapping is kept.
+/// Where writes to a mapping go.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Writes {
-    /// In the file: nobody else maps it yet.
+    /// To the file: no other memory maps it yet.
     Shared,
     /// In pages of the mapping's own: the file stays as it is.
     Private,
@@ -54,8 +54,8 @@ pub(crate) struct Mapping {
     len: usize,
 }
 
-// SAFETY: memory that no thread has a tie to, at a fixed address; there is no way to read or write it but
-// by an unsafe block of whoever follows `start`, which is the memory that owns it, and the processor.
+// SAFETY: memory that is not tied to a thread, at a fixed address; it can only be read or written in an
+// unsafe block that uses `start`, by the memory that owns it, and by the processor.
 unsafe impl Send for Mapping {}
 // SAFETY: as above.
 unsafe impl Sync for Mapping {}
@@ -75,11 +75,11 @@ impl Mapping {
         }
     }
 
-    /// Keeps what is written from now on in pages of its own. `backing` is what it maps already,
-    /// with writes in the file: what can be read here stays the same.
+    /// Keeps further writes in private pages. `backing` is the present file of a shared mapping, so the
+    /// readable content stays the same.
     pub(super) fn keep_writes_apart(&self, backing: &Backing) -> io::Result<()> {
-        // SAFETY: the range is this mapping's alone, and is mapped again at once with the same
-        // content; virtual machines that have it look the pages up anew.
+        // SAFETY: the range is this mapping's alone, and is mapped again at once with the same content;
+        // virtual machines that have it look the pages up again.
         let start = unsafe {
             let (protection, flag) = (libc::PROT_READ | libc::PROT_WRITE, Writes::Private.flag());
             let (at, fd) = (self.start.as_ptr().cast(), backing.file.as_raw_fd());
@@ -88,7 +88,7 @@ impl Mapping {
         if start == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// Where the mapping begins.
+    /// The start of the mapping.
     pub(crate) fn start(&self) -> NonNull<u8> {
         self.start
     }
@@ -101,7 +101,7 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: exactly what `of` mapped. Whoever follows pointers into it holds this: memory, and the
+        // SAFETY: exactly what `of` mapped. The users of pointers into it hold this: memory, and the
         // virtual machine.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
     }

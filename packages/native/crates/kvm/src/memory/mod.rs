@@ -13,8 +13,8 @@
 //! memories that a process restores from one snapshot map one file, which the first of them
 //! fills with pages that were verified.
 //!
-//! A processor writes without asking: which pages it has written, KVM's log says, which is taken over
-//! (`fold`) before anybody is told.
+//! A processor writes without asking: KVM's log has the pages that it has written, and is taken over
+//! (`fold`) before every report.
 
 mod mapping;
 mod tracking;
@@ -46,7 +46,7 @@ pub struct MappedMemory {
     backing: Arc<Backing>,
     mapping: Arc<Mapping>,
     writes: Writes,
-    /// What is written since this mark is in pages of the mapping's own, if those are.
+    /// Pages written since this mark are private, if the mapping keeps writes apart.
     private_since: Mark,
     tracking: Mutex<Tracking>,
     /// Pages that the image has which this was restored from; shared with every fork.
@@ -59,8 +59,8 @@ fn exhausted() -> MemoryError {
 }
 
 impl MappedMemory {
-    /// Memory of `size_bytes` at `base`, all zero. If the host has no room for it, it is there with
-    /// [`GuestMemory::failure`] set, and no page of it.
+    /// Memory of `size_bytes` at `base`, all zero. If the host has no room for it, it has
+    /// [`GuestMemory::failure`] set, and no page.
     pub fn new(base: u64, size_bytes: u64) -> Self {
         let derived = Arc::default();
         match Self::mapped(base, size_bytes, Arc::default(), &derived) {
@@ -69,8 +69,8 @@ impl MappedMemory {
         }
     }
 
-    /// The same with the content of `image`, every page of which is verified before the first of
-    /// these memories is there.
+    /// The same with the content of `image`, every page of which is verified before the first of these
+    /// memories is returned.
     pub fn restored(base: u64, size_bytes: u64, image: &Arc<dyn PageImage>) -> Self {
         let derived = Arc::clone(image.derived());
         match Self::filled(base, size_bytes, image, &derived) {
@@ -81,7 +81,7 @@ impl MappedMemory {
 
     /// No memory, and why.
     fn failed(base: u64, failure: MemoryError, derived: Arc<Derived>) -> Self {
-        // A page is had by every process that still runs: where it is not, there is nothing to tell.
+        // Any process that still runs can get a page: otherwise there is nothing to report with.
         #[allow(clippy::expect_used, reason = "nothing is left to report it with")]
         let memory = Self::mapped(base, PAGE, Arc::default(), &derived).expect("a page of memory");
         Self { books: MappedBooks::new(base, 0, derived), failure: Some(failure), ..memory }
@@ -134,8 +134,8 @@ impl MappedMemory {
         } else {
             for page in memory.of_image.iter() {
                 let content = image.page(page)?;
-                // SAFETY: the image's pages are readable and stay as they are; the mapping's page is in
-                // range and nobody else's.
+                // SAFETY: the image's pages are readable and do not change; the mapping's page is in
+                // range and has no other user.
                 unsafe { content.copy_to_nonoverlapping(memory.host(page), PAGE_BYTES) };
             }
             memory.mapping.keep_writes_apart(&memory.backing).map_err(|_| exhausted())?;
@@ -155,7 +155,7 @@ impl MappedMemory {
         self.tracking().follow(Arc::clone(machine));
     }
 
-    /// The processor has run: what it has written is in the log.
+    /// The processor has run: its writes are in the log.
     pub(crate) fn ran(&mut self) {
         self.tracking.get_mut().unwrap_or_else(PoisonError::into_inner).ran();
     }
@@ -220,7 +220,8 @@ impl GuestMemory for MappedMemory {
         if !self.of_image.contains(page) && !self.tracking().epochs.was_written(page) {
             return Ok(None);
         }
-        // SAFETY: in the mapping; whoever writes the page, the processor too, needs the memory exclusively.
+        // SAFETY: in the mapping; a writer of the page, including the processor, needs the memory
+        // exclusively.
         Ok(Some(unsafe { self.host(page).cast().as_ref() }))
     }
 
@@ -343,8 +344,8 @@ impl MappedMemory {
         let mapping = Mapping::of(&self.backing, self.mapping.len(), Writes::Private)?;
         let tracking = self.tracking();
         tracking.epochs.visit_since(self.private_since, &mut |page| {
-            // SAFETY: the page lies in both mappings, which have one length; the other is nobody
-            // else's yet.
+            // SAFETY: the page lies in both mappings, which have the same length; the other one has no
+            // other user yet.
             unsafe {
                 let other = mapping.start().add(page * PAGE_BYTES);
                 self.host(page).copy_to_nonoverlapping(other, PAGE_BYTES);

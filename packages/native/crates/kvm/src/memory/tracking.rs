@@ -1,4 +1,4 @@
-//! Which pages were written, and when: what the books say, and the log of the virtual machine.
+//! The pages that were written, and when: from the bookkeeping, and from the virtual machine's log.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ impl Tracking {
         self.is_stale = true;
     }
 
-    /// Takes over what the processor has written since this was last called.
+    /// Takes over the processor's writes since the last call.
     pub(super) fn fold(&mut self) {
         if !std::mem::take(&mut self.is_stale) {
             return;

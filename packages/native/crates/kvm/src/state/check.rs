@@ -1,4 +1,4 @@
-//! Whether this host can be the processor that a state is of.
+//! Whether this host can be the processor of a state.
 
 use kvm_bindings::kvm_cpuid_entry2;
 use stillpoint_vmm::engine::StateError;
@@ -74,7 +74,7 @@ fn vendor(processor: &[kvm_cpuid_entry2]) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// What `wanted` has and `offered` has not, by name.
+/// The features of `wanted` that `offered` lacks, by name.
 fn missing(wanted: &[kvm_cpuid_entry2], offered: &[kvm_cpuid_entry2]) -> Vec<String> {
     let mut missing = Vec::new();
     for (function, index, register, names) in FEATURE_WORDS {
@@ -96,7 +96,7 @@ fn missing(wanted: &[kvm_cpuid_entry2], offered: &[kvm_cpuid_entry2]) -> Vec<Str
 }
 
 impl State {
-    /// Refuses a state of a processor that `host` cannot be, with what is missing.
+    /// Refuses the state of a processor that `host` cannot be, and names what is missing.
     pub(crate) fn check(&self, host: &Host) -> Result<(), StateError> {
         let refuse = |expected: String, found: String| Err(StateError { expected, found });
         let (wanted, offered) = (vendor(&self.processor), vendor(&host.processor));

@@ -6,7 +6,7 @@
 //! registers        count, then index and value           12 bytes each, ascending
 //! the structures of `linux/kvm.h` that `Structures` lists, as they are there
 //! ```
-//! What a host cannot be is refused before anything of it is loaded ([`State::check`]).
+//! A state that the host cannot have is refused before any of it is loaded ([`State::check`]).
 
 mod check;
 
@@ -21,7 +21,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 const MOST_ENTRIES: u64 = 256;
 const MOST_REGISTERS: u64 = 4096;
 
-/// What the kernel has structures for.
+/// The state that the kernel has structures for.
 #[derive(Clone, Copy)]
 pub(crate) struct Structures {
     pub(crate) regs: kvm_regs,
@@ -46,7 +46,7 @@ pub(crate) struct State {
     pub(crate) now: Nanos,
     /// The time stamp counter at `now`.
     pub(crate) tsc: u64,
-    /// When the local timer fires, in cycles; 0: never, or it counts down.
+    /// The time at which the local timer fires, in cycles; 0: never, or it counts down.
     pub(crate) tsc_deadline: u64,
     /// Nanoseconds of kvm-clock at `now`.
     pub(crate) clock_nanos: u64,
@@ -87,7 +87,7 @@ impl State {
         state.finish()
     }
 
-    /// What [`Self::encode`] gave.
+    /// Decodes the bytes of [`Self::encode`].
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, StateError> {
         let state = &mut StateReader::new("engine kvm", bytes);
         let (now, tsc, tsc_deadline) = (state.u64()?, state.u64()?, state.u64()?);

@@ -6,8 +6,8 @@ use super::{VirtualMachine, failed};
 use crate::host::{TSC, TSC_DEADLINE_MSR};
 
 const NANOS_PER_MILLISECOND: u128 = 1_000_000;
-/// KVM takes a counter that is within a second of what it expects for one that is meant to be equal, and
-/// leaves it as it is: what is set first lies further away than that from everything.
+/// KVM takes a counter within a second of the expected value as an attempt to synchronise, and leaves it
+/// unchanged: so the first write is further away than that from every value.
 const FAR_AWAY: u64 = 1 << 60;
 
 /// Registers of the local interrupt controller.
@@ -16,7 +16,7 @@ const CURRENT_COUNT: usize = 0x390;
 const DIVIDER: usize = 0x3e0;
 const MASKED: u32 = 1 << 16;
 const INTERRUPTS_ENABLED: u64 = 1 << 9;
-/// How long a guest waits at most before it is looked at, whose old timer may wake it.
+/// Maximum wait of a guest before it is checked, since its old timer may wake it.
 const OLD_TIMER_NANOS: u64 = 1_000_000;
 
 fn cycles(nanos: u64, khz: u32) -> u64 {
@@ -62,7 +62,7 @@ impl VirtualMachine {
         }
     }
 
-    /// How long until the processor's own timer ends its wait, if it can.
+    /// Time until the processor's own timer ends its wait, if it can.
     pub(crate) fn wakes_in(&self, khz: u32) -> Result<Option<u64>, String> {
         let regs = self.processor.get_regs().map_err(failed("read registers"))?;
         if regs.rflags & INTERRUPTS_ENABLED == 0 {

@@ -1,5 +1,5 @@
-//! One entry into the guest, and what it wants when it comes out: accesses, which are served here, and
-//! ends, which have a name each. Whatever a guest does, it comes out as one of these.
+//! One entry into the guest, and its exit: accesses, which are served here, and ends, each of which has a
+//! name. Every exit of a guest is one of these.
 
 use kvm_bindings::{
     KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_SINGLESTEP, KVM_INTERNAL_ERROR_EMULATION, kvm_guest_debug,
@@ -17,7 +17,7 @@ use crate::guest_clock::GuestClock;
 /// up to 1024 elements.
 const MOST_TO_COMPLETE: usize = 1 << 16;
 
-/// How the guest came out.
+/// How the guest exited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Entered {
     /// A signal has come, or something else that asks for another entry.
@@ -36,7 +36,7 @@ impl VirtualMachine {
     /// Enters the guest once.
     ///
     /// # Errors
-    /// Why it cannot go on.
+    /// Why it cannot continue.
     pub(crate) fn enter(
         &mut self,
         platform: &mut Platform,
@@ -71,8 +71,8 @@ impl VirtualMachine {
             VcpuExit::IoIn(port, into) => {
                 let (start, len) = (into.as_mut_ptr(), into.len());
                 let width = self.width();
-                // SAFETY: the bytes are in the pages that the processor shares with the kernel, behind
-                // the structure that `width` reads; nobody else touches them before the next entry.
+                // SAFETY: the bytes are in the pages that the processor shares with the kernel, behind the
+                // structure that `width` reads; no other code touches them before the next entry.
                 let into = unsafe { std::slice::from_raw_parts_mut(start, len) };
                 for element in into.chunks_mut(width) {
                     read(platform, PORTS_BASE + u64::from(port), element);
@@ -132,8 +132,8 @@ impl VirtualMachine {
 
     /// Bytes of each element of the port access that the guest came out for.
     fn width(&mut self) -> usize {
-        // SAFETY: KVM writes the structure before `KVM_RUN` is back; every field of the union is an integer,
-        // good whatever is in it. `enter` asks for `IoIn` and `IoOut` alone, for which it is a port access.
+        // SAFETY: KVM writes the structure before `KVM_RUN` returns; every field of the union is an integer,
+        // valid with any bits. `enter` uses `IoIn` and `IoOut` only, for which it is a port access.
         let size = unsafe { self.processor.get_kvm_run().__bindgen_anon_1.io.size };
         usize::from(size.clamp(1, 4))
     }
@@ -163,13 +163,13 @@ impl VirtualMachine {
         }
     }
 
-    /// Where the guest is, for messages.
+    /// The guest's place, for messages.
     fn place(&self) -> String {
         self.processor.get_regs().map_or_else(|_| String::new(), |r| format!(" at {:#x}", r.rip))
     }
 }
 
-/// Where nothing is, all ones are read, as on a PC.
+/// Unused addresses read as all ones, as on a PC.
 fn read(platform: &mut Platform, at: u64, into: &mut [u8]) {
     match into.len() {
         1 | 2 | 4 | 8 => {
@@ -185,7 +185,7 @@ fn read(platform: &mut Platform, at: u64, into: &mut [u8]) {
     }
 }
 
-/// Where nothing is, what is written is lost, as on a PC.
+/// Writes to unused addresses are lost, as on a PC.
 fn write(platform: &mut Platform, at: u64, from: &[u8]) {
     match from.len() {
         1 | 2 | 4 | 8 => {

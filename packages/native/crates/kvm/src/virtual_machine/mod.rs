@@ -33,14 +33,14 @@ const DEVICE_LINES: std::ops::Range<u32> = 3..24;
 /// The local interrupt controller as reset leaves it takes the old controller's interrupts from
 /// its first pin, and non-maskable ones from its second.
 const LOCAL_PINS: [(usize, u32); 2] = [(0x350, 0x700), (0x360, 0x400)];
-/// kvm-clock's registers, set once more when there is memory.
+/// kvm-clock's registers, set again once there is memory.
 const SYSTEM_TIMES: [u32; 2] = [0x12, 0x4b56_4d01];
 
 /// A virtual machine.
 pub(crate) struct VirtualMachine {
     processor: VcpuFd,
     machine: Arc<VmFd>,
-    /// The memory that is its slot, if it has some: mapped for as long as the machine is there.
+    /// The memory in its slot, if any: mapped for as long as the machine exists.
     memory: Option<Arc<Mapping>>,
     /// The lines of devices as they were driven last.
     driven: u64,
@@ -123,7 +123,7 @@ impl VirtualMachine {
         Ok(())
     }
 
-    /// One in `state`, whose clocks stand at `nanos` later than it says.
+    /// A machine in `state`, with clocks `nanos` later than the state's.
     pub(crate) fn in_state(host: &Host, state: &State, nanos: u64) -> Result<Self, String> {
         let this = Self::new(host, &state.processor)?;
         let (machine, processor, from) = (&this.machine, &this.processor, &state.structures);
@@ -156,7 +156,7 @@ impl VirtualMachine {
         Ok(this)
     }
 
-    /// Gives it memory, which says from then on what the processor writes.
+    /// Gives it memory, which from then on tracks the processor's writes.
     pub(crate) fn give(&mut self, memory: &mut MappedMemory, base: u64) -> Result<(), String> {
         let mapping = memory.mapping();
         let region = kvm_userspace_memory_region {
@@ -167,7 +167,7 @@ impl VirtualMachine {
             userspace_addr: mapping.start().as_ptr() as u64,
         };
         // SAFETY: a mapping stays at its address until it is dropped, and this holds it for as long as
-        // the machine is there; no Rust reference into it is alive while the processor runs.
+        // the machine exists; no Rust reference into it is alive while the processor runs.
         unsafe { self.machine.set_user_memory_region(region) }.map_err(failed("give it memory"))?;
         memory.follow(&self.machine);
         self.memory = Some(mapping);
@@ -231,7 +231,7 @@ impl VirtualMachine {
         self.processor.get_mp_state().map_err(failed("read what the processor does"))
     }
 
-    /// Whether the processor waits for an interrupt, as far as it was looked at.
+    /// Whether the processor waits for an interrupt, as of the last check.
     pub(crate) fn is_halted(&self) -> Result<bool, String> {
         Ok(self.mp_state()?.mp_state == KVM_MP_STATE_HALTED)
     }
@@ -249,7 +249,7 @@ impl VirtualMachine {
         let entries = Msrs::from_entries(&[entry]).map_err(|error| format!("KVM: {error:?}"))?;
         match self.processor.set_msrs(&entries).map_err(failed("set a register"))? {
             1 => Ok(()),
-            // One that the processor has not, and that held nothing.
+            // A register that the processor lacks, and that was zero.
             _ if data == 0 => Ok(()),
             _ => Err(format!("KVM: model-specific register {index:#x} refuses {data:#x}")),
         }

@@ -17,7 +17,7 @@ pub const JUMP_ENTRIES: usize = 8192;
 /// Bytes of the pieces in which a code page remembers where code is.
 const CHUNK: u64 = 64;
 
-/// What a page's code looks like.
+/// The code of one page.
 #[derive(Default)]
 struct CodePage {
     /// One bit for each [`CHUNK`] that holds bytes of a live block.
@@ -33,13 +33,13 @@ struct CodePage {
 }
 
 impl CodePage {
-    /// Whether anything of the page is shared with other machines.
+    /// Whether any block of the page is shared with other machines.
     fn is_shared(&self) -> bool {
         self.is_adopted || !self.views.is_empty()
     }
 }
 
-/// All decoded blocks, and what the hot ones are translated to.
+/// All decoded blocks, and the translations of the hot ones.
 pub struct Cache<T: Translations> {
     slabs: Slabs,
     by_pa: AddressMap<*mut Block>,
@@ -51,14 +51,14 @@ pub struct Cache<T: Translations> {
     pub epoch: u64,
     /// Times the cache was emptied because it was full.
     pub flushes: u64,
-    /// How often a block is interpreted before it is translated; `None`: for ever.
+    /// Number of times that a block is interpreted before it is translated; `None`: always interpreted.
     pub heat: Option<u32>,
     /// Translated code, once there is some.
     pub translator: Option<Box<T>>,
     entries: Entries,
     /// Blocks that other machines decoded.
     shared: Option<Arc<SharedBlocks>>,
-    /// How often pages were parted from the translations that all machines share.
+    /// Number of times that pages were parted from the translations that all machines share.
     parted: AddressMap<u8>,
     /// Blocks that were decoded since the blocks were last left to other machines.
     decoded: usize,
@@ -67,7 +67,8 @@ pub struct Cache<T: Translations> {
 /// New blocks that are worth leaving to other machines.
 pub const WORTH_LEAVING: usize = 256;
 
-/// How often a page is parted from shared translations before it has translations of this machine's own.
+/// Maximum number of times that a page is parted from shared translations before it gets translations of
+/// this machine's own.
 const MOST_PARTINGS: u8 = 3;
 
 /// Virtual pages at which one page may have shared translations.
@@ -107,7 +108,7 @@ impl<T: Translations> Cache<T> {
         self.jumps.as_mut_ptr()
     }
 
-    /// Whether the next insertion has to wait for [`Self::clear`].
+    /// Whether the next insertion must wait for [`Self::clear`].
     pub fn is_full(&self) -> bool {
         self.slabs.bytes() >= CAPACITY_BYTES
             || self.translator.as_ref().is_some_and(|translator| translator.is_full())
@@ -150,8 +151,8 @@ impl<T: Translations> Cache<T> {
         Some((block, self.pages.get(&(pa & !(PAGE - 1))).is_some_and(|page| page.is_adopted)))
     }
 
-    /// Lets the shared blocks of `page` be entered, if `host` is what they were decoded from. The
-    /// caller sees to it that writes to the page are reported to [`Self::written`].
+    /// Lets the shared blocks of `page` be entered, if they were decoded from `host`. The caller ensures
+    /// that writes to the page are reported to [`Self::written`].
     pub fn adopt(&mut self, page: u64, host: *const u8) -> bool {
         let theirs = self.shared.as_ref().is_some_and(|shared| shared.are_of(page, host));
         if theirs {
@@ -179,9 +180,9 @@ impl<T: Translations> Cache<T> {
         }
     }
 
-    /// Leaves the blocks to the other machines that have the pages they were decoded from, if
-    /// there are such machines and `worth_leaving` new ones, or a quarter of what they have
-    /// already; see [`GuestMemory::keep_page`] for `to_be_forked`.
+    /// Leaves the blocks to the other machines that have the pages they were decoded from, if there are
+    /// such machines and `worth_leaving` new blocks, or a quarter of the number that they have already;
+    /// see [`GuestMemory::keep_page`] for `to_be_forked`.
     pub fn leave(
         &mut self,
         memory: &mut dyn GuestMemory,
@@ -287,7 +288,7 @@ impl<T: Translations> Cache<T> {
     /// `shared` is a block of those that this cache was given.
     pub unsafe fn is_hot(&mut self, shared: *const Block) -> bool {
         let (Some(heat), Some(blocks)) = (self.heat, &self.shared) else { return false };
-        // SAFETY: the caller's word: `self.shared` holds it, and gives out what it has as constant alone.
+        // SAFETY: by the caller's contract, `self.shared` holds it, and gives out constant pointers only.
         blocks.enter(unsafe { (*shared).heat }, heat)
     }
 
@@ -296,7 +297,7 @@ impl<T: Translations> Cache<T> {
     /// # Safety
     /// `shared` is a block of those that this cache was given.
     pub unsafe fn own(&mut self, shared: *const Block) -> Option<*const Block> {
-        // SAFETY: the caller's word: `self.shared` holds it, and gives out what it has as constant alone.
+        // SAFETY: by the caller's contract, `self.shared` holds it, and gives out constant pointers only.
         let block = unsafe { &*shared };
         let own = match self.find(block.pa) {
             Some(own) => own,
@@ -322,8 +323,8 @@ impl<T: Translations> Cache<T> {
                 own
             }
         };
-        // SAFETY: `find` gives blocks of `by_pa`, which `clear` empties before their memory goes; what was
-        // made here has been taken from `slabs` since.
+        // SAFETY: `find` gives blocks of `by_pa`, which `clear` empties before their memory goes; blocks
+        // made here have been taken from `slabs` since.
         unsafe { self.remember(own) };
         Some(own)
     }
@@ -414,8 +415,8 @@ impl<T: Translations> Cache<T> {
     /// # Safety
     /// `block` is of this cache, which was not emptied since.
     pub unsafe fn kill(&mut self, block: *mut Block) {
-        // SAFETY: the caller's word: `slabs` has its memory until `clear`. No reference to a header is
-        // alive: handlers keep pointers (`Hart::block`), and read what they need of one at once.
+        // SAFETY: by the caller's contract, `slabs` has its memory until `clear`. No reference to a header
+        // is alive: handlers keep pointers (`Hart::block`), and read the fields that they need at once.
         let (pa, second_page) = unsafe {
             (*block).len = i64::MAX;
             ((*block).pa, (*block).second_page)

@@ -1,20 +1,19 @@
 //! Decoded blocks: straight runs of guest instructions as compact operations, cached by
 //! guest-physical address.
 //!
-//! A block starts where control can arrive, runs on past conditional branches that are not
-//! taken, and ends at an unconditional jump, at an instruction that changes what the following
-//! ones mean, at the end of its page, or at [`MAX_INSTRUCTIONS`]. In memory:
+//! A block starts where control can arrive, continues past conditional branches that are not taken, and
+//! ends at an unconditional jump, at an instruction that changes the meaning of the following ones, at the
+//! end of its page, or at [`MAX_INSTRUCTIONS`]. In memory:
 //!
 //! ```text
 //! Block header | slot 0 | slot 1 | … | place 0 | place 1 | …
 //! ```
 //!
-//! Every instruction has one slot of 16 bytes; a branch, a direct jump and the end of a block
-//! have a second one behind it, the *link*, which points to the block that control goes to.
-//! Pairs are fused by giving the first slot another handler; the second stays what it was, so
-//! that a fault in it is placed exactly. `place` says for each slot how many instructions of the
-//! block come before it and where it is, for faults and for reading the time; nothing in the hot
-//! path looks at it.
+//! Every instruction has one slot of 16 bytes; a branch, a direct jump and the end of a block have a
+//! second one behind it, the *link*, which points to the block that control goes to. Pairs are fused by
+//! giving the first slot another handler; the second stays unchanged, so that a fault in it is placed
+//! exactly. `place` gives for each slot the number of instructions of the block before it and its address,
+//! for faults and for reading the time; the hot path does not use it.
 //!
 //! A block whose bytes were written is *dead*: its length is then larger than any budget, so that
 //! neither a link nor the jump cache can enter it. Its memory goes when the cache is emptied.
@@ -33,8 +32,8 @@ pub use shared::SharedBlocks;
 /// Most instructions in a block.
 pub const MAX_INSTRUCTIONS: usize = 64;
 
-/// The function that executes a slot. What it is given is not known here: handlers are made to
-/// operations, and called, by [`crate::exec`] alone.
+/// The function that executes a slot. Its arguments are not known here: only [`crate::exec`] makes
+/// operations from handlers, and calls them.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub struct Operation(pub *const ());
@@ -48,16 +47,16 @@ pub struct Entries {
     pub shared: *const Slot,
 }
 
-/// What hot blocks are translated to. It goes when they go.
+/// The translations of hot blocks. They are dropped together with the blocks.
 pub trait Translations {
     /// Whether nothing more fits until [`Self::clear`].
     fn is_full(&self) -> bool;
     /// Forgets everything. Only while none of it runs.
     fn clear(&mut self);
-    /// Makes what was translated from `pa` impossible to enter: the bytes there changed.
+    /// Prevents entry to translations of `pa`, whose bytes have changed.
     fn kill(&mut self, pa: u64);
-    /// Forgets what is shared with other machines of the physical page `pa`, which is at these virtual
-    /// pages: it is about to be written to.
+    /// Forgets the shared translations of the physical page `pa`, which is at these virtual pages and
+    /// about to be written.
     fn part(&mut self, pa: u64, vas: &[u64]);
 }
 
@@ -74,7 +73,7 @@ pub struct Slot {
     pub imm: i32,
 }
 
-/// What stands in the registers of a link. No operation has such registers.
+/// The register bytes of a link. No operation has such registers.
 const LINK: [u8; 4] = [0xff; 4];
 /// As [`LINK`], of a link that stays as it is.
 const FINAL_LINK: [u8; 4] = [0xfe; 4];
@@ -95,7 +94,7 @@ impl Slot {
         self.reg == LINK || self.is_final()
     }
 
-    /// Whether this is a link that stays as it is.
+    /// Whether this is a link that never changes.
     pub fn is_final(&self) -> bool {
         self.reg == FINAL_LINK
     }
@@ -111,7 +110,7 @@ pub union Head {
     pub target: *const Block,
 }
 
-/// Where a slot's instruction stands in its block.
+/// The place of a slot's instruction in its block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct Place {
@@ -128,7 +127,7 @@ pub struct Block {
     pub pa: u64,
     /// Instructions in the block: the budget that entering it needs. `i64::MAX` when dead.
     pub len: i64,
-    /// Where execution starts: the first slot, or what a translator has put in its place.
+    /// The start of execution: the first slot, or a translator's replacement.
     pub entry: *const Slot,
     /// Slots.
     pub slots: u32,
@@ -138,8 +137,7 @@ pub struct Block {
     pub bytes: u16,
     /// Of a [`Single`]: the instruction's bits.
     pub raw: u32,
-    /// How often the block may still be entered before a translator is asked. Of a shared block,
-    /// its number among them.
+    /// Number of further entries before a translator is asked. For a shared block, its number among them.
     pub heat: u32,
     /// The guest-physical page of the second half of a block that is one instruction across a
     /// page boundary, else [`crate::page::NO_TAG`].
@@ -154,14 +152,14 @@ impl Block {
         this.wrapping_add(1).cast()
     }
 
-    /// Where `slot` stands.
+    /// The place of `slot`.
     ///
     /// # Safety
     /// `this` is a live block (see `exec::Handler`) and `slot` is one of its slots.
     pub unsafe fn place(this: *const Self, slot: *const Slot) -> Place {
         let first = Self::first(this);
-        // SAFETY: both point into the same block, by the caller's word; whoever makes one (`Cache::insert`,
-        // `Single::new`) puts as many places behind the slots as there are slots.
+        // SAFETY: both point into the same block, by the caller's contract; the code that makes blocks
+        // (`Cache::insert`, `Single::new`) puts as many places behind the slots as there are slots.
         unsafe {
             let index = slot.offset_from(first) as usize;
             let places: *const Place = first.add((*this).slots as usize).cast();
@@ -174,7 +172,7 @@ impl Block {
 pub struct Draft {
     /// The operation, or a link (whose target is filled in).
     pub slot: Slot,
-    /// Where its instruction stands.
+    /// The place of its instruction.
     pub place: Place,
     /// Whether this is a link.
     pub is_link: bool,
@@ -182,7 +180,7 @@ pub struct Draft {
 /// A header that may be shared between threads: it never changes.
 struct Shared(Block);
 
-// SAFETY: the pointers in it are null and nobody writes to it.
+// SAFETY: the pointers in it are null and it is never written.
 unsafe impl Sync for Shared {}
 
 static NOWHERE: Shared = Shared(Block {
@@ -206,8 +204,8 @@ pub fn nowhere() -> *const Block {
 /// Slots of the longest single instruction: a branch, its link, the end, its link.
 const SINGLE_SLOTS: usize = 4;
 
-/// One instruction as a block of its own, outside the cache and without a place: it executes at
-/// whatever `hart.pc` is. Run it with a budget of exactly 1, so that it enters no other block.
+/// One instruction as a block of its own, outside the cache and without a place: it executes at any
+/// `hart.pc`. Run it with a budget of exactly 1, so that it enters no other block.
 #[repr(C)]
 pub struct Single {
     block: Block,
@@ -216,8 +214,8 @@ pub struct Single {
 }
 
 impl Single {
-    /// A block of the instruction's slots; `raw` is what an illegal-instruction exception
-    /// reports. `None` if these are not the slots of one instruction.
+    /// A block of the instruction's slots; an illegal-instruction exception reports `raw`. `None` if these
+    /// are not the slots of one instruction.
     pub fn new(raw: u32, drafts: &[Draft]) -> Option<Box<Self>> {
         if drafts.len() > SINGLE_SLOTS {
             return None;

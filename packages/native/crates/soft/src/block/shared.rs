@@ -1,17 +1,16 @@
 //! Decoded blocks that the machines of one family share: made once, then never changed.
 //!
-//! A machine leaves copies of its blocks to its family (see
-//! [`stillpoint_vmm::memory::Derived`]), each page of code with a hold on the guest's page that it
-//! was decoded from. Another machine *adopts* a page when it first executes there, if its own page
-//! is that very one: not an equal one, the same host page, which nobody can have written to since.
-//! From then on the page is watched for writes like one with blocks of the machine's own, and the
-//! first write parts the machine from all shared blocks of that page. So what is shared never has
-//! to be killed, and needs no lock and no count while it executes.
+//! A machine leaves copies of its blocks to its family (see [`stillpoint_vmm::memory::Derived`]), each page
+//! of code with a reference to the guest's page that it was decoded from. Another machine *adopts* a page
+//! when it first executes there, if its own page is that very one: not an equal one, but the same host
+//! page, which cannot have been written since. From then on the page is watched for writes like one with
+//! blocks of the machine's own, and the first write parts the machine from all shared blocks of that page.
+//! So shared blocks never have to be killed, and need no lock and no count while they execute.
 //!
-//! What changes in a block while it executes is not in shared ones: links that lead to shared
-//! blocks of the same page are resolved for good when the copy is made, others stay unresolved;
-//! how often a block was entered is counted beside them, by all machines together. One that becomes hot
-//! is translated for all machines, or gets a copy in the machine's own cache, which is translated.
+//! The parts of a block that change during execution are not in shared ones: links that lead to shared
+//! blocks of the same page are resolved for good when the copy is made, others stay unresolved; all
+//! machines together count the entries of a block, outside it. A block that becomes hot is translated for
+//! all machines, or gets a copy in the machine's own cache, which is translated.
 
 use super::slabs::Slabs;
 use super::{AddressMap, Block, Entries, Place, Slot, nowhere};
@@ -28,22 +27,22 @@ pub struct SharedBlocks {
     slabs: Slabs,
     by_pa: AddressMap<*const Block>,
     pages: AddressMap<KeptPage>,
-    /// How often each block was entered by machines of the family, by its number; counts that are lost
+    /// Number of entries of each block by machines of the family, by its number; counts that are lost
     /// between threads do not matter.
     entered: Vec<AtomicU8>,
 }
 
-// SAFETY: the blocks lie in `slabs`, which nobody writes to once `new` is back: `find` gives out constant
-// pointers alone. Their links lead to blocks of the same slabs or to `nowhere()` (`resolve`), their entry
-// to a static. `entered` is atomic.
+// SAFETY: the blocks lie in `slabs`, which is not written once `new` has returned: `find` gives out
+// constant pointers only. Their links lead to blocks of the same slabs or to `nowhere()` (`resolve`), their
+// entry to a static. `entered` is atomic.
 unsafe impl Send for SharedBlocks {}
 // SAFETY: as above.
 unsafe impl Sync for SharedBlocks {}
 
 impl SharedBlocks {
-    /// Copies of `blocks`, decoded from `memory`, and of what was shared `before`, as far as that
-    /// is of other code. Leaves out blocks that no other machine can adopt; see
-    /// [`GuestMemory::keep_page`] for `to_be_forked`.
+    /// Copies of `blocks`, decoded from `memory`, and of the blocks shared `before` that are of other code.
+    /// Leaves out blocks that no other machine can adopt; see [`GuestMemory::keep_page`] for
+    /// `to_be_forked`.
     ///
     /// # Safety
     /// `blocks` are live blocks of a cache.
@@ -83,8 +82,9 @@ impl SharedBlocks {
             }
         }
         for block in this.by_pa.values() {
-            // SAFETY: `copy` put the block into slabs of this, and nobody else knows this yet. Its links
-            // lead where those of its original did, which is live, by the caller's word, or of `before`.
+            // SAFETY: `copy` put the block into slabs of this, which no other code knows yet. Its links
+            // lead where those of its original did, which is live, by the caller's contract, or of
+            // `before`.
             unsafe { this.resolve(block.cast_mut()) };
         }
         this
@@ -136,7 +136,7 @@ impl SharedBlocks {
         }
     }
 
-    /// How often the block with this number was entered.
+    /// Number of entries of the block with this number.
     fn entered(&self, number: u32) -> u32 {
         let entered = self.entered.get(number as usize);
         entered.map_or(0, |entered| u32::from(entered.load(Ordering::Relaxed)))
@@ -153,7 +153,7 @@ impl SharedBlocks {
         true
     }
 
-    /// How many there are.
+    /// Number of blocks.
     pub fn count(&self) -> usize {
         self.by_pa.len()
     }
@@ -163,7 +163,7 @@ impl SharedBlocks {
         self.by_pa.get(&pa).copied()
     }
 
-    /// Whether `host` is the page that the blocks of guest page `page` were decoded from.
+    /// Whether the blocks of guest page `page` were decoded from `host`.
     pub fn are_of(&self, page: u64, host: *const u8) -> bool {
         self.pages.get(&page).is_some_and(|kept| std::ptr::eq(kept.address().as_ptr(), host))
     }

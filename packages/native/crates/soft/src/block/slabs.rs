@@ -2,7 +2,7 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 
-/// Bytes that are asked of the host at once.
+/// Bytes that are requested from the host at once.
 pub const SLAB_BYTES: usize = 64 << 10;
 
 const LAYOUT: Layout = match Layout::from_size_align(SLAB_BYTES, 64) {

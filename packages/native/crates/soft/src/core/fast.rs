@@ -1,4 +1,4 @@
-//! What is derived from state and may vanish between any two instructions.
+//! Data that is derived from state and may be dropped between any two instructions.
 
 use crate::block::{Cache, Entries};
 use crate::hart::{DATA_ENTRIES, DataEntry, FETCH_ENTRIES, FetchEntry};
@@ -24,7 +24,7 @@ pub type SpaceKey = Option<u16>;
 struct Space {
     /// `None`: of no space.
     key: Option<SpaceKey>,
-    /// When it was entered last.
+    /// The time of its last entry.
     entered: u64,
     /// Data entries that were filled since they were emptied, among those of the space; some twice.
     filled: Vec<u16>,
@@ -32,7 +32,7 @@ struct Space {
     fetch_filled: Vec<u16>,
 }
 
-/// What is derived from state and may vanish between any two instructions.
+/// Data that is derived from state and may be dropped between any two instructions.
 ///
 /// The arrays are large, so that few translations share a place, and few of their entries are in
 /// use: what empties them goes through lists of those that were filled, what looks for a guest
@@ -51,7 +51,7 @@ pub struct Fast {
     space: usize,
     context: usize,
     mode: usize,
-    /// How often a space was entered.
+    /// Number of entries into spaces.
     entries: u64,
     /// For each guest page's number, modulo their count, how many data entries lead to such pages.
     counts: Box<[u16]>,
@@ -103,7 +103,7 @@ impl Fast {
         (self.data[data..].as_mut_ptr(), self.fetch[fetch..].as_mut_ptr())
     }
 
-    /// Where the space is kept, or the one that was entered the longest ago, made empty.
+    /// The place of the space, or the least recently entered one, emptied.
     fn space_of(&mut self, key: SpaceKey) -> usize {
         self.entries += 1;
         let known = self.spaces.iter().position(|space| space.key == Some(key));
@@ -184,7 +184,7 @@ impl Fast {
     /// Makes accesses to the page of `va` fast in the current context.
     pub(super) fn fill_data(&mut self, va: u64, host: *mut u8, page: u64, writable: bool) {
         let addend = (host as u64).wrapping_sub(va & PAGE_MASK);
-        // What may be written may be read: W without R is reserved.
+        // A writable page is readable: W without R is reserved.
         let write = if writable { tag(va) } else { 0 };
         let within = self.context * DATA_ENTRIES + (va / PAGE) as usize % DATA_ENTRIES;
         self.put_data(self.space, within, DataEntry { read: tag(va), write, addend, page });
@@ -234,8 +234,8 @@ impl Fast {
         }
     }
 
-    /// Drops the translations of one address space, but for those whose architectural ones are still there
-    /// because every space has them: most of what a kernel that forks and ends processes goes on with.
+    /// Drops the translations of one address space, except those whose architectural ones remain because
+    /// they are global: most of those that a kernel continues to use when it forks and ends processes.
     pub(super) fn forget(&mut self, key: SpaceKey, tlb: &Tlb) {
         let Some(space) = self.spaces.iter().position(|space| space.key == Some(key)) else {
             return;
@@ -268,7 +268,7 @@ impl Fast {
         }
     }
 
-    /// Drops the data translations that are kept where that of `va` is.
+    /// Drops the data translations at the place of `va`.
     pub(super) fn forget_data_slot(&mut self, va: u64) {
         let index = (va / PAGE) as usize % DATA_ENTRIES;
         while self.data_taken[index] != 0 {
@@ -277,7 +277,7 @@ impl Fast {
         }
     }
 
-    /// Drops the fetch translations that are kept where that of `va` is.
+    /// Drops the fetch translations at the place of `va`.
     pub(super) fn forget_fetch_slot(&mut self, va: u64) {
         let index = (va / PAGE) as usize % FETCH_ENTRIES;
         while self.fetch_taken[index] != 0 {

@@ -1,5 +1,5 @@
-//! What the handlers share besides the hart: translation cache, interrupt controller, decoded
-//! blocks, and the platform while a run lasts; and the slow paths of memory accesses.
+//! The data that handlers share besides the hart: translation cache, interrupt controller, decoded
+//! blocks, and the platform during a run; and the slow paths of memory accesses.
 
 mod access;
 mod fast;
@@ -19,14 +19,14 @@ use std::sync::Arc;
 use stillpoint_vmm::engine::Exit;
 use stillpoint_vmm::platform::Platform;
 
-/// Why an access did not happen.
+/// Why an access failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
     /// The guest gets an exception.
     Trap {
         /// Exception code.
         cause: u64,
-        /// What `stval` is to hold.
+        /// The value for `stval`.
         value: u64,
     },
     /// The host cannot provide the content of memory: the run ends with a fault.
@@ -41,20 +41,20 @@ pub struct Core {
     pub plic: Plic,
     fast: Option<Box<Fast>>,
     generation: u64,
-    /// Why the run ends, where `Leave::Stop` says that it does.
+    /// The reason for the end of the run, if `Leave::Stop` is set.
     pub exit: Option<Exit>,
     /// A device was accessed or code was overwritten: the block must be left after the
     /// instruction in progress.
     pub must_leave: bool,
-    /// How often a block is interpreted before it is translated; `None`: for ever. No state: the
-    /// guest cannot tell.
+    /// Number of times that a block is interpreted before it is translated; `None`: always
+    /// interpreted. Not state: the guest cannot tell.
     pub heat: Option<u32>,
-    /// How many new blocks are left to other machines. No state either.
+    /// Number of new blocks that are worth leaving to other machines. Not state either.
     pub worth_leaving: usize,
     entries: Entries,
-    /// Where translations are shared. No state either.
+    /// The store of shared translations. Not state either.
     pub store: Arc<Store>,
-    /// What tools read.
+    /// Counts for tools.
     pub profile: Profile,
 }
 
@@ -83,7 +83,7 @@ impl Core {
         Self { tlb, plic, ..Self::new(self.entries) }.set_as(self)
     }
 
-    /// Takes over what is no state: how the engine was set.
+    /// Takes over the settings of an engine, which are not state.
     pub fn set_as(self, other: &Self) -> Self {
         let store = other.store.clone();
         Self { heat: other.heat, worth_leaving: other.worth_leaving, store, ..self }
@@ -134,7 +134,7 @@ impl Core {
         unsafe { &mut *self.platform }
     }
 
-    /// What is derived, made when first needed.
+    /// The derived data, made on first use.
     pub fn fast(&mut self) -> &mut Fast {
         let (heat, entries) = (self.heat, self.entries);
         self.fast.get_or_insert_with(|| Box::new(Fast::new(heat, entries)))
@@ -170,8 +170,8 @@ impl Core {
         }
     }
 
-    /// Drops what the platform has made stale: pointers after a change of generation, code that
-    /// devices or the host wrote to.
+    /// Drops data that the platform has made stale: pointers after a change of generation, and code
+    /// that devices or the host wrote to.
     pub fn refresh(&mut self) {
         self.follow_generation();
         let pages = self.platform().memory.take_touched_watched();
@@ -182,7 +182,7 @@ impl Core {
         }
     }
 
-    /// Drops what was decoded from these pages.
+    /// Drops code decoded from these pages.
     fn drop_code(&mut self, pages: &[u64]) {
         for page in pages {
             if let Some(fast) = &mut self.fast {
@@ -209,7 +209,7 @@ impl Core {
         }
     }
 
-    /// What a change of MXR, or a fence, leaves of the derived translations: nothing.
+    /// Drops all derived translations after a change of MXR, or a fence.
     pub fn forget_translations(&mut self) {
         self.profile.forgotten += 1;
         self.fast().forget_translations();
@@ -236,7 +236,7 @@ impl Core {
         }
     }
 
-    /// The host address of a guest page, for reading. `Ok(None)` if no memory is there.
+    /// The host address of a guest page, for reading. `Ok(None)` if there is no memory.
     fn page_for_read(&mut self, pa: u64) -> Result<Option<*mut u8>, Trouble> {
         match self.platform().memory.page_for_read(pa & PAGE_MASK) {
             Some(page) => Ok(Some(page.as_ptr())),
@@ -244,7 +244,7 @@ impl Core {
         }
     }
 
-    /// The host address of a guest page, for writing. `Ok(None)` if no memory is there.
+    /// The host address of a guest page, for writing. `Ok(None)` if there is no memory.
     fn page_for_write(&mut self, pa: u64) -> Result<Option<*mut u8>, Trouble> {
         let page = pa & PAGE_MASK;
         let before = self.page_for_read(page)?;
@@ -259,7 +259,7 @@ impl Core {
         Ok(after)
     }
 
-    /// No page was given: because there is none, or because the host could not.
+    /// No page was returned: there is none, or the host failed.
     #[cold]
     fn no_page<T>(&mut self) -> Result<Option<T>, Trouble> {
         match self.platform().memory.failure() {

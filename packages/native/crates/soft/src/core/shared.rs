@@ -1,4 +1,4 @@
-//! What other machines decoded and translated, and what is left to them.
+//! Code that other machines decoded and translated, and code left to them.
 
 use super::{Core, Trouble};
 use crate::block::Block;
@@ -21,9 +21,9 @@ impl Core {
         Ok(Some(block))
     }
 
-    /// Leaves what is derived to the machines that have the same memory.
+    /// Leaves derived data to the machines that have the same memory.
     pub fn leave_derived(&mut self, memory: &mut dyn GuestMemory, to_be_forked: bool) {
-        // What the host wrote since the last run is not what was decoded.
+        // Pages that the host wrote since the last run differ from the decoded code.
         let pages = memory.take_touched_watched();
         self.drop_code(&pages);
         for page in pages {
@@ -34,7 +34,7 @@ impl Core {
         }
     }
 
-    /// Whether the page of `pa` may have translations that are shared at the page of `va`.
+    /// Whether the page of `pa` may have shared translations at the page of `va`.
     pub fn may_share(&mut self, va: u64, pa: u64) -> bool {
         self.cache().may_share(pa & PAGE_MASK, va & PAGE_MASK)
     }
@@ -48,14 +48,14 @@ impl Core {
         self.cache().note_view(page, va & PAGE_MASK);
     }
 
-    /// The content of the page of `pa`. `None` if no memory is there.
+    /// The content of the page of `pa`. `None` if there is no memory.
     pub fn code_page(
         &mut self,
         pa: u64,
     ) -> Result<Option<&[u8; crate::page::PAGE as usize]>, Trouble> {
         let Some(host) = self.page_for_read(pa)? else { return Ok(None) };
-        // SAFETY: a readable page, which nobody writes to while the core is borrowed: the platform's other
-        // users need it, too, and what other machines share is not written to.
+        // SAFETY: a readable page, which is not written while the core is borrowed: the platform's other
+        // users need it too, and pages that other machines share are not written.
         Ok(Some(unsafe { &*host.cast() }))
     }
 }

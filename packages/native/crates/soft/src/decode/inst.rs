@@ -1,6 +1,6 @@
-//! What an instruction is once it is decoded.
+//! A decoded instruction.
 
-/// What an instruction does. Operand fields are those of [`Inst`].
+/// The operation of an instruction. Operand fields are those of [`Inst`].
 #[allow(missing_docs)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]

@@ -1,9 +1,9 @@
 //! Decoder of RV64GC machine code: bits in, [`Inst`] out. Pure, total, independent of any state.
 //!
-//! Every bit pattern decodes: what the unprivileged or privileged specification reserves becomes
-//! [`Op::Illegal`]. Compressed instructions decode to the base instruction that they abbreviate,
-//! with `len` 2. Whether an instruction is *allowed* (privilege mode, `sstatus.FS`, existing CSR)
-//! is decided when it executes.
+//! Every bit pattern decodes: patterns that the unprivileged or privileged specification reserves
+//! become [`Op::Illegal`]. Compressed instructions decode to the base instruction that they
+//! abbreviate, with `len` 2. Whether an instruction is *allowed* (privilege mode, `sstatus.FS`,
+//! existing CSR) is decided when it executes.
 //!
 //! Source: The RISC-V Instruction Set Manual, volume I, chapters "RV32/64G Instruction Set
 //! Listings" and "C Extension", volume II, "RISC-V Privileged Instruction Set Listings".

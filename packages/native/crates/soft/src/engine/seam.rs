@@ -80,7 +80,7 @@ impl Engine for Soft {
 
     fn set_register(&mut self, name: &str, value: u64) -> bool {
         let known = state::set_register(&mut self.hart, name, value);
-        // Mode, SUM, MXR and satp decide what is derived.
+        // The derived data depends on mode, SUM, MXR and satp.
         self.core.forget_contexts();
         known
     }

@@ -44,7 +44,7 @@ macro_rules! reserved {
             }
         }
 
-        /// Store-conditional. One that fails writes nothing, but faults like a store.
+        /// Store-conditional. A failing one writes nothing, but faults like a store.
         ///
         /// # Safety
         /// As every handler.

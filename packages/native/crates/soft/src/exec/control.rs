@@ -205,8 +205,8 @@ pub unsafe fn jump_register(hart: &mut Hart, at: *const Slot, _: &mut Core) -> *
     }
 }
 
-/// First slot of a block that is one instruction across a page boundary: goes on only if the
-/// second page is still the one that the block was decoded from.
+/// First slot of a block that is one instruction across a page boundary: continues only if the second
+/// page is still the one that the block was decoded from.
 ///
 /// # Safety
 /// As every handler.

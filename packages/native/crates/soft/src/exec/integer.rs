@@ -192,8 +192,8 @@ pub unsafe fn auipc(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const
     }
 }
 
-/// FENCE, FENCE.I and whatever else has no effect here: one hart that sees its own writes at
-/// once, code included.
+/// FENCE, FENCE.I and other instructions without effect here: one hart sees its own writes at once,
+/// code included.
 ///
 /// # Safety
 /// As every handler.

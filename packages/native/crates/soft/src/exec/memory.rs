@@ -44,10 +44,10 @@ pub(super) unsafe fn writable(hart: &Hart, va: u64, size: u64) -> Option<*mut u8
     }
 }
 
-/// Extends what a load of this kind read.
+/// Extends the value that a load of this kind read.
 type Extend = fn(u64) -> u64;
 
-/// What a load does that the table of pages does not know.
+/// The slow path of a load, for addresses that the table of pages does not have.
 ///
 /// # Safety
 /// `at` is an operation of `hart.block`, and not its last.
@@ -77,7 +77,7 @@ unsafe fn load_slowly(
     }
 }
 
-/// What a store does that the table of pages does not know.
+/// The slow path of a store, for addresses that the table of pages does not have.
 ///
 /// # Safety
 /// `at` is an operation of `hart.block`, and not its last.
@@ -114,9 +114,9 @@ macro_rules! loads {
         /// As every handler: called by `drive` on a slot of `hart.block`.
         pub unsafe fn $name(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
             const SIZE: u64 = std::mem::size_of::<$type>() as u64;
-            // SAFETY: the handler's own slot, by the caller's word; `Flow::On` has another follow; bound. An entry
-            // of `data` leads to a page that is readable while bound, and SIZE bytes stay in it: the tag
-            // is that of the last one.
+            // SAFETY: the handler's own slot, by the caller's contract; `Flow::On` has another follow; bound.
+            // An entry of `data` leads to a page that is readable while bound, and SIZE bytes stay in it: the
+            // tag is that of the last one.
             unsafe {
                 let op = operation(at);
                 let va = address(hart, op);
@@ -143,9 +143,9 @@ macro_rules! stores {
         /// As every handler: called by `drive` on a slot of `hart.block`.
         pub unsafe fn $name(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *const Slot {
             const SIZE: u64 = std::mem::size_of::<$type>() as u64;
-            // SAFETY: the handler's own slot, by the caller's word; `Flow::On` has another follow; bound. An entry
-            // of `data` leads to a page that is writable while bound, and SIZE bytes stay in it: the tag
-            // is that of the last one.
+            // SAFETY: the handler's own slot, by the caller's contract; `Flow::On` has another follow; bound.
+            // An entry of `data` leads to a page that is writable while bound, and SIZE bytes stay in it: the
+            // tag is that of the last one.
             unsafe {
                 let op = operation(at);
                 let va = address(hart, op);

@@ -26,20 +26,20 @@ use crate::page::{NO_TAG, tag};
 use crate::trap;
 use stillpoint_vmm::engine::Exit;
 
-/// What executes a slot: does its work, and then goes on with the next slot or returns the first
-/// slot of the next block, or null with [`Hart::leave`] set.
+/// A function that executes a slot, and then continues with the next slot or returns the first slot of the
+/// next block, or null with [`Hart::leave`] set.
 ///
 /// # Safety
-/// What every handler asks of whoever calls it:
+/// The contract of every handler for its caller:
 /// * *its slot*: `at` is an operation of `hart.block`, and `hart.pc` is where that block starts;
 /// * *live*: `hart.block` is of the cache and was not emptied since, or one of the shared blocks that
 ///   the cache holds, or a [`crate::block::Single`] that lives until the handler is back;
 /// * *bound*: the core is between `Core::bind` and `Core::unbind` of one call to the engine
 ///   (`engine/seam.rs`), and the hart was made ready (`Core::prepare`).
 ///
-/// What stands behind an operation is `Lowering`'s word, which makes all blocks: nobody gets an
-/// operation that needs a link without it ([`control::Branch`], [`control::Jump`]); and a block that has
-/// not ended is closed by a jump, so that another operation follows each one that goes on (`Flow::On`).
+/// `Lowering`, which makes all blocks, guarantees the slots behind an operation: an operation that needs a
+/// link always has it ([`control::Branch`], [`control::Jump`]); and a block that has not ended is closed by
+/// a jump, so that another operation follows each one that continues (`Flow::On`).
 pub type Handler = unsafe fn(&mut Hart, *const Slot, &mut Core) -> *const Slot;
 
 /// The operation that `handler` executes.
@@ -104,7 +104,7 @@ pub unsafe fn operation<'a>(at: *const Slot) -> &'a Slot {
     unsafe { &*at }
 }
 
-/// Goes on with the slot `count` further.
+/// Continues with the slot `count` further.
 ///
 /// # Safety
 /// That slot exists and is an operation.

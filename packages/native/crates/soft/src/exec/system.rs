@@ -107,7 +107,7 @@ pub unsafe fn sfence_vma(hart: &mut Hart, at: *const Slot, core: &mut Core) -> *
     }
 }
 
-/// What a CSR instruction writes.
+/// The kind of write of a CSR instruction.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Change {
     Replace,

@@ -96,7 +96,7 @@ fn round_shift(negative: bool, value: u128, shift: u32, rounding: Rounding) -> (
     (kept + u128::from(up), lost != 0)
 }
 
-/// Rounds `significand * 2^exponent` into the format and raises what that raises.
+/// Rounds `significand * 2^exponent` into the format and raises the resulting flags.
 ///
 /// The significand is below 2^127 and, if its lowest bit is sticky, has at least two bits more
 /// than the format.
@@ -162,7 +162,7 @@ struct Term {
 
 /// The rounded sum of two terms of at most 106 digits each.
 fn add_terms<F: Format>(a: Term, b: Term, rounding: Rounding, flags: &mut u8) -> u64 {
-    // Both leading digits are brought to bit 125, then the smaller number is shifted down to the
+    // Both leading digits are moved to bit 125, then the smaller number is shifted down to the
     // place of the larger. Digits are lost only when the leading digits are at least 20 places
     // apart, so that at most one place cancels and sticky is exact enough.
     let normalize = |term: Term| {

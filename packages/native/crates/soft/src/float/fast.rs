@@ -8,8 +8,8 @@
 //! * the host's result is finite (so no operand was ∞ or NaN) and above the smallest normal
 //!   number (so neither underflow nor a loss to it can have happened), or the operation cannot
 //!   underflow, and
-//! * whether it was inexact does not matter, because the sticky NX flag is set already, or
-//!   follows from the operands by an argument that stands beside each operation.
+//! * whether it was inexact does not matter, because the sticky NX flag is set already, or follows
+//!   from the operands by an argument given at each operation.
 
 use super::exact;
 use super::format::{Binary32, Binary64, Format, HostFormat};
@@ -154,8 +154,8 @@ pub(super) fn mul_add<F: HostFormat>(
     rounding: Rounding,
     flags: &mut u8,
 ) -> u64 {
-    // Whether a fused result is exact is not cheaply known; but programs that compute leave NX
-    // set almost from their first operation on.
+    // It is expensive to know whether a fused result is exact; but numeric programs have NX set
+    // almost from their first operation on.
     if rounding == Rounding::Rne && *flags & NX != 0 {
         let result = F::host_mul_add(a, b, c);
         if F::is_safely_normal(result) {

@@ -9,9 +9,9 @@
 //!   [`DZ`], [`NV`]; nothing ever clears one;
 //! * conversions to integers saturate and raise only [`NV`] when the value does not fit.
 //!
-//! `exact` computes by integers alone; `fast` goes through the host's floating-point unit where
-//! that is provably the same, and is what the public functions use. The rounding mode of the host
-//! thread must be the default one, which Rust demands anyway.
+//! `exact` computes with integers only; `fast` uses the host's floating-point unit where that is
+//! provably the same, and is what the public functions use. The rounding mode of the host thread
+//! must be the default one, which Rust requires anyway.
 //!
 //! Source: RISC-V unprivileged specification, chapters "F" and "D", version 2.2.
 //!
@@ -119,7 +119,7 @@ macro_rules! operations {
         ///
         /// The other three fused instructions negate operands: FMSUB is `mul_add(a, b, c ^ SIGN)`,
         /// FNMSUB `mul_add(a ^ SIGN, b, c)`, FNMADD `mul_add(a ^ SIGN, b, c ^ SIGN)`. ∞ times zero
-        /// is invalid whatever `c` is.
+        /// is invalid for any `c`.
         #[inline]
         pub fn mul_add(a: $bits, b: $bits, c: $bits, rounding: Rounding, flags: &mut u8) -> $bits {
             fast::mul_add::<$format>(a.into(), b.into(), c.into(), rounding, flags) as $bits

@@ -1,4 +1,4 @@
-//! The way into what is translated, from the run loop.
+//! The entry into translated code from the run loop.
 
 use super::units::{execute_single, make_single, run_code};
 use crate::core::{Core, Trouble};
@@ -26,8 +26,8 @@ pub fn hold_translations(core: &mut Core) {
     }
 }
 
-/// Executes from `hart.pc`, at the physical address `pa`, what is translated of it, if that is known or can be
-/// found. False if there is nothing: a block has to be executed.
+/// Executes the translation of the code at `hart.pc`, at the physical address `pa`, if it is known or can be
+/// found. Returns false if there is none, and a block must be executed.
 ///
 /// # Safety
 /// The core is bound and ready to execute; the hart is between two blocks.
@@ -42,8 +42,8 @@ pub unsafe fn enter_known(hart: &mut Hart, core: &mut Core, pa: u64) -> Result<b
         return Ok(false);
     };
     hart.block = std::ptr::null();
-    // SAFETY: bound and between two blocks, by the caller's word; `code_at` found the code for this `pc` just
-    // now. What `run_code` returns is what a handler would.
+    // SAFETY: bound and between two blocks, by the caller's contract; `code_at` has just found the code for
+    // this `pc`. `run_code` returns what a handler would.
     unsafe {
         let next = run_code(hart, core, code);
         drive(hart, core, next);

@@ -6,7 +6,7 @@ use crate::hart::Hart;
 use crate::jit::arena::Translated;
 use crate::page::NO_TAG;
 
-/// What there is for a block now.
+/// The available code for a block.
 pub(super) enum Found {
     /// Code, to be found again by its address.
     Code,

@@ -1,4 +1,4 @@
-//! How blocks are entered that nobody has translated, and what happens once they are hot.
+//! Entering blocks that are not translated, and translating them once they are hot.
 //!
 //! ```text
 //! shared block ── entered often ──▶ unit of [`jit`] that all machines share
@@ -27,7 +27,7 @@ pub use enter::{enter_known, hold_translations};
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 pub use without::{enter_known, hold_translations};
 
-/// Where nothing is translated.
+/// For hosts without a translator.
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 mod without {
     use crate::core::{Core, Trouble};
@@ -60,8 +60,7 @@ const COUNTING: *const Slot = std::ptr::null();
 /// A slot that never changes, entered from any thread.
 struct Fixed(Slot);
 
-// SAFETY: it stands in statics alone, which are read through constant pointers, and what it points to is
-// code.
+// SAFETY: it is only in statics, which are read through constant pointers, and it points to code.
 unsafe impl Sync for Fixed {}
 
 impl Fixed {
@@ -72,14 +71,15 @@ impl Fixed {
 
 static SHARED: Fixed = Fixed::new(enter_shared);
 
-/// Enters a shared block, or what is translated of it once it is hot.
+/// Enters a shared block, or its translation once it is hot.
 ///
 /// # Safety
 /// As every handler, on the entry of `hart.block`.
 unsafe fn enter_shared(hart: &mut Hart, _: *const Slot, core: &mut Core) -> *const Slot {
     let shared = hart.block;
-    // SAFETY: the caller's word: this is the entry of shared blocks alone, so `shared` is one that the cache
-    // holds. What `own` gives is a copy of it in the cache, as long, so that it fits the budget, too.
+    // SAFETY: by the caller's contract, this is the entry of shared blocks only, so `shared` is one that the
+    // cache holds. `own` gives a copy of it in the cache, of the same length, so that it fits the budget
+    // too.
     unsafe {
         if core.cache().is_hot(shared) {
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]

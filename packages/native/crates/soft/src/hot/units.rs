@@ -22,7 +22,7 @@ const RUNNING: *const Slot = &raw const RUNS.0;
 
 static RUNS: Fixed = Fixed::new(run);
 
-/// The slot that stands behind a single instruction: it completed, and nothing else happened.
+/// The slot behind a single instruction: it completed, and nothing else happened.
 ///
 /// # Safety
 /// As every handler; `hart.block` is a [`Single`].
@@ -64,9 +64,9 @@ pub(super) unsafe extern "sysv64" fn execute_single(
     core: *mut c_void,
     detail: *const Detail,
 ) -> u32 {
-    // SAFETY: the caller's word: these are the pointers that `run_code` made of its references, which it
-    // does not use before translated code has left; a detail lies in `CodeMemory`, which is mapped, and
-    // nobody writes to it.
+    // SAFETY: by the caller's contract, these are the pointers that `run_code` made of its references, which
+    // it does not use before translated code has left; a detail lies in `CodeMemory`, which is mapped and not
+    // written.
     let (hart, core, detail) = unsafe { (&mut *hart, &mut *core.cast::<Core>(), *detail) };
     // A panic must not unwind through translated code, which has no unwind tables.
     let executed = catch_unwind(AssertUnwindSafe(|| {
@@ -85,8 +85,8 @@ pub(super) unsafe extern "sysv64" fn execute_single(
     1
 }
 
-/// Executes the instruction of a detail. `None`: it completed, and nothing else happened;
-/// otherwise what a handler returns.
+/// Executes the instruction of a detail. `None` if it completed and nothing else happened; otherwise the
+/// value that a handler returns.
 ///
 /// # Safety
 /// The core is bound, and the hart ready.
@@ -119,9 +119,9 @@ unsafe fn execute(hart: &mut Hart, core: &mut Core, detail: &Detail) -> Option<*
 /// As every handler, on the entry of `hart.block`.
 unsafe fn count(hart: &mut Hart, _: *const Slot, core: &mut Core) -> *const Slot {
     let block = hart.block.cast_mut();
-    // SAFETY: the caller's word: `hart.block` is live. This is the entry of blocks of the cache alone
-    // (`Entries`), which are written to by the machine's own thread; no reference to the header is alive.
-    // The first slot is an operation of it, `RUNNING` one that asks for the block alone.
+    // SAFETY: by the caller's contract, `hart.block` is live. This is the entry of blocks of the cache only
+    // (`Entries`), which only the machine's own thread writes; no reference to the header is alive. The first
+    // slot is an operation of it, `RUNNING` one that only needs the block.
     unsafe {
         let first = Block::first(block);
         if (*block).heat > 0 {
@@ -159,7 +159,7 @@ unsafe fn run(hart: &mut Hart, _: *const Slot, core: &mut Core) -> *const Slot {
     }
 }
 
-/// Runs the unit for the block that is entered, which is hot. `None` if there is none.
+/// Runs the unit for the entered block, which is hot. `None` if there is none.
 ///
 /// # Safety
 /// As of a handler, on the entry of `hart.block`: it is live, `hart.pc` is its start, the core is bound.
@@ -183,8 +183,8 @@ pub(super) unsafe fn run_block(hart: &mut Hart, core: &mut Core) -> Option<*cons
     Some(unsafe { run_code(hart, core, code) })
 }
 
-/// Runs translated code, and what follows it, until something else has to be done. Returns what a handler
-/// would.
+/// Runs translated code, and the code that follows it, until other work is due. Returns the value that a
+/// handler would.
 ///
 /// # Safety
 /// The core is bound, the hart between two instructions, and `code` was just found for its `pc`.

@@ -1,4 +1,4 @@
-//! What stands in for the translator on hosts that it has no code for.
+//! The replacement for the translator on hosts that it has no code for.
 
 use super::Made;
 use crate::block::Translations;

@@ -32,7 +32,7 @@ const RESERVE_BYTES: usize = 64 << 10;
 /// further ones are not shared.
 const MOST_ALIKE: usize = 8;
 
-/// What is needed to add units.
+/// The data for adding units.
 struct Writer {
     memory: CodeMemory,
     assembler: Assembler,
@@ -51,7 +51,7 @@ pub struct Arena {
     page_count: AtomicUsize,
     most_pages: usize,
     retired: AtomicBool,
-    /// How many arenas the store has.
+    /// Number of arenas of the store.
     count: Arc<AtomicUsize>,
 }
 
@@ -61,13 +61,13 @@ impl Drop for Arena {
     }
 }
 
-// SAFETY: `base` is the address of a mapping that `writer` owns and that is only read and executed
-// there; everything else is for use by several threads by itself.
+// SAFETY: `base` is the address of a mapping that `writer` owns and that is only read and executed there; all
+// other fields are safe for several threads.
 unsafe impl Send for Arena {}
 // SAFETY: as above.
 unsafe impl Sync for Arena {}
 
-/// How a page of code looks at first sight.
+/// The hash of a page of code.
 fn look(content: &Content) -> u64 {
     let mut lanes = [0u64; 4];
     for words in content.as_chunks::<32>().0 {
@@ -110,13 +110,13 @@ impl Arena {
         })
     }
 
-    /// Whether another arena has taken this one's place.
+    /// Whether another arena has replaced this one.
     #[inline]
     pub fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Relaxed)
     }
 
-    /// Says that another arena is about to take this one's place.
+    /// Announces that another arena is about to replace this one.
     pub(super) fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
     }
@@ -144,7 +144,7 @@ impl Arena {
         Some(&raw const **page)
     }
 
-    /// As [`Self::find`], made if there is none. `None` if there are too many.
+    /// Like [`Self::find`], and makes a missing page. `None` if there are too many.
     pub fn find_or_make(&self, va: u64, content: &Content) -> Option<*const Page> {
         if let Some(page) = self.find(va, content) {
             return Some(page);
@@ -173,8 +173,8 @@ impl Arena {
         (writer.memory.used(), self.page_count.load(Ordering::Relaxed))
     }
 
-    /// Translates the instructions in the `len` bytes of `page` from `offset` on. Two threads never wait
-    /// for each other's translations: who finds another at it goes on without.
+    /// Translates the instructions in the `len` bytes of `page` from `offset` on. Two threads never wait for
+    /// each other's translations: if another one is translating, the caller continues without.
     pub fn translate(&self, page: &Page, offset: usize, len: usize) -> Translated {
         let mut writer = match self.writer.try_lock() {
             Ok(writer) => writer,
@@ -228,10 +228,10 @@ impl Arena {
     }
 }
 
-/// What became of a translation.
+/// The result of a translation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Translated {
-    /// It is there.
+    /// The code exists.
     Code {
         /// Its offset in the arena.
         code: usize,
@@ -240,7 +240,7 @@ pub enum Translated {
         /// Bytes of code that were made for it now.
         bytes: usize,
     },
-    /// Somebody else is translating: ask again.
+    /// Another thread is translating: ask again.
     Later,
     /// The arena is full.
     Full,

@@ -118,7 +118,7 @@ impl Translation<'_, '_> {
         slow
     }
 
-    /// Sets `sstatus.SIE` if the register says so, and the register says nothing else.
+    /// Sets `sstatus.SIE` if the register has that bit, and no other.
     fn restore_interrupts(&mut self, inst: &Inst) -> Vec<Hole> {
         self.read_into(inst.rs1, RCX);
         let code = self.code();

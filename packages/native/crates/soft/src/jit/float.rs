@@ -13,7 +13,7 @@ use crate::decode::{Inst, Op};
 use crate::hart::{FLOAT, Hart};
 use std::mem::offset_of;
 
-// `fs`, `fflags` and `frm` are looked at in one load.
+// `fs`, `fflags` and `frm` are checked with one load.
 const _: () = assert!(offset_of!(Hart, fflags) == offset_of!(Hart, fs) + 1);
 const _: () = assert!(offset_of!(Hart, frm) == offset_of!(Hart, fs) + 2);
 
@@ -105,7 +105,7 @@ impl Translation<'_, '_> {
         }
     }
 
-    /// Makes a register what is in `rax`.
+    /// Sets a register to the value in `rax`.
     fn write_float(&mut self, double: bool, register: u8) {
         let to = float_place(register);
         if double {
@@ -116,7 +116,7 @@ impl Translation<'_, '_> {
         }
     }
 
-    /// Takes the result from `xmm0`, or goes the slow way if its exponent field is below `least`
+    /// Takes the result from `xmm0`, or takes the slow path if its exponent field is below `least`
     /// or that of infinity.
     fn finish(&mut self, double: bool, least: i8, rd: u8, slow: &mut Vec<Hole>) {
         self.code().float_bits(double);
@@ -229,7 +229,7 @@ impl Translation<'_, '_> {
     }
 
     fn convert_integer(&mut self, inst: &Inst, double: bool) -> Option<Vec<Hole>> {
-        // 32-bit integers are exact in double precision, whatever the rounding.
+        // 32-bit integers are exact in double precision, for any rounding.
         let exact = matches!(inst.op, Op::FcvtDW | Op::FcvtDWu);
         let slow = if exact && inst.rm <= 4 {
             vec![self.if_clean()]
@@ -260,7 +260,7 @@ impl Translation<'_, '_> {
         if matches!(inst.op, Op::FcvtWD | Op::FcvtWS) {
             self.code().extend(RCX, RAX);
         } else {
-            // The least number may stand for one that does not fit.
+            // The least number may mean a result that does not fit.
             self.code().set(RCX, 1 << 63);
         }
         self.code().alu(Alu::Cmp, true, RAX, RCX);

@@ -1,4 +1,4 @@
-//! What units refer to, and where it is: registers of the host, places in the hart, tables.
+//! The places that units refer to: registers of the host, fields of the hart, tables.
 
 use super::assembler::Assembler;
 use super::code_page::Page;
@@ -19,12 +19,12 @@ pub struct TableEntry {
     pub va: u64,
     /// Guest-physical minus guest-virtual address of the unit, wrapping.
     pub delta: u64,
-    /// Where its code is.
+    /// The address of its code.
     pub code: *const u8,
 }
 
 impl TableEntry {
-    /// An entry that no address matches: the one that has this address is elsewhere.
+    /// An entry that no address matches: the entry for this address is elsewhere.
     pub const EMPTY: Self = Self { va: 0, delta: 0, code: std::ptr::null() };
     /// The empty entry where address 0 is looked for: instructions are at even addresses.
     pub const EMPTY_FIRST: Self = Self { va: 1, ..Self::EMPTY };
@@ -39,7 +39,7 @@ pub const fn in_table(va: u64) -> usize {
     ((va >> 1) ^ (va >> 12)) as usize & (TABLE_ENTRIES - 1)
 }
 
-/// Where on the stack of translated code the table's address is.
+/// The place of the table's address on the stack of translated code.
 pub(super) const TABLE_ON_STACK: i8 = 8;
 
 /// Host register of each guest register, or [`IN_HART`].
@@ -95,7 +95,7 @@ pub struct Detail {
 }
 
 impl Detail {
-    /// What stands behind the code.
+    /// The bytes behind the code.
     pub(super) fn bytes(&self) -> [u8; size_of::<Self>()] {
         let mut bytes = [0; size_of::<Self>()];
         bytes[..8].copy_from_slice(&self.pc.to_ne_bytes());
@@ -105,11 +105,11 @@ impl Detail {
     }
 }
 
-/// Executes the instruction of a detail for translated code: 0 if the next one may follow at once.
-/// What the engine has besides the hart is opaque to translated code.
+/// Executes the instruction of a detail for translated code: 0 if the next one may follow at once. All
+/// engine data besides the hart is opaque to translated code.
 pub type ExecuteSingle = unsafe extern "sysv64" fn(*mut Hart, *mut c_void, *const Detail) -> u32;
 
-/// How translated code is entered.
+/// Enters translated code.
 pub type Enter =
     unsafe extern "sysv64" fn(*mut Hart, *mut c_void, *const u8, *const TableEntry) -> u64;
 
@@ -118,25 +118,25 @@ pub type Enter =
 pub struct Site {
     /// Guest-virtual address that it leads to.
     pub target: u64,
-    /// Where its displacement is in the code memory.
+    /// The place of its displacement in the code memory.
     pub hole: u32,
-    /// Where the delta that it checks is, 0 for a target in the same page.
+    /// The place of the delta that it checks, 0 for a target in the same page.
     pub delta: u32,
 }
 
-/// What a translation adds to.
+/// The buffers that a translation adds to.
 pub struct Output<'a> {
     /// The code, empty at first.
     pub code: &'a mut Assembler,
-    /// Where the code will be in the code memory.
+    /// The future place of the code in the code memory.
     pub base: usize,
     /// Code that all units have.
     pub thunks: Thunks,
-    /// How units jump to each other.
+    /// The jumps between units.
     pub links: Links<'a>,
 }
 
-/// How units jump to each other.
+/// The jumps between units.
 pub enum Links<'a> {
     /// Of one machine: jumps are aimed at units as these turn up.
     Own(&'a mut Vec<Site>),
@@ -144,16 +144,16 @@ pub enum Links<'a> {
     Shared {
         /// The page that the unit is of.
         page: &'a Page,
-        /// Where the slots are of addresses in the page that have no unit yet.
+        /// The slots of addresses in the page that have no unit yet.
         slots: &'a AddressMap<usize>,
-        /// What such a slot holds: the address of the code that looks the target up.
+        /// The value of such a slot: the address of the code that looks the target up.
         not_yet: u64,
         /// Slots that this unit brings.
         made: Vec<(u64, usize)>,
     },
 }
 
-/// What a unit turned out to be.
+/// The properties of a translated unit.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
     /// Guest instructions, 1 to [`MAX_INSTRUCTIONS`].
@@ -162,7 +162,7 @@ pub struct Shape {
     pub dead: usize,
 }
 
-/// Most instructions in a unit: what a signed byte can subtract, and the undo of one.
+/// Maximum number of instructions in a unit: the range of a signed byte, and the undo of one.
 pub const MAX_INSTRUCTIONS: usize = 64;
 
 pub(super) fn place(register: u8) -> i32 {

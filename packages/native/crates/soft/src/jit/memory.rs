@@ -96,7 +96,7 @@ impl CodeMemory {
         }
     }
 
-    /// Overwrites the aligned word at `at`, for whoever reads it meanwhile, in one piece.
+    /// Overwrites the aligned word at `at` atomically, for concurrent readers.
     pub fn set_word(&mut self, at: usize, value: u64) {
         if !at.is_multiple_of(8) || at.checked_add(8).is_none_or(|end| end > self.used) {
             return;
@@ -113,7 +113,7 @@ impl CodeMemory {
         self.patch(at, &(distance as i32).to_le_bytes());
     }
 
-    /// Forgets what was appended after the first `keep` bytes.
+    /// Drops the bytes after the first `keep`.
     pub fn truncate(&mut self, keep: usize) {
         self.used = self.used.min(keep);
     }

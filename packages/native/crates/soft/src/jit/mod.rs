@@ -2,8 +2,8 @@
 //!
 //! The interpreter is the reference. Translated code holds fast paths only and calls the
 //! interpreter's handlers, one instruction at a time, for everything else, so that both tiers are
-//! the same machine to the guest and to whoever saves, forks or stops it at any instruction.
-//! Nothing here is state: translated code may be thrown away between any two instructions.
+//! the same machine to the guest, and to saves, forks and stops at any instruction. Nothing here is
+//! state: translated code may be dropped between any two instructions.
 //!
 //! * [`assembler`] the host instructions that are used
 //! * [`memory`] where code is kept, never writable and executable at one address
@@ -13,7 +13,7 @@
 //!   paths of those instructions
 //! * [`arena`] units that all machines of the process execute in place, and the pages they were made
 //!   from; [`store`] the arena that is filled now; `own` units of one machine alone
-//! * [`translator`] what one machine has of both, how units are found, the way in and out
+//! * [`translator`] the translations that one machine has, how units are found, entry and exit
 //!
 //! [`hot`](crate::hot) says when a block becomes a unit, and enters it.
 //!
@@ -59,7 +59,7 @@ pub use store::Store;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub use translator::{DEFAULT_HEAT, Translator};
 
-/// What a machine has of translations.
+/// Counts of a machine's translations.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Made {
     /// Guest instructions that it had translated.

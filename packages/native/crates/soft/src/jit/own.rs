@@ -17,7 +17,7 @@ const RESERVE_BYTES: usize = 64 << 10;
 /// interpreted.
 const MOST_ALIASES: usize = 16;
 
-/// What no unit index is.
+/// An invalid unit index.
 const NO_UNIT: u32 = u32::MAX;
 
 /// Translated code for one guest-virtual address of one guest-physical address.
@@ -27,7 +27,7 @@ struct Unit {
     entry: usize,
     /// Offset of the code that leaves to its own address.
     dead: usize,
-    /// Whether the guest's code is still what was translated.
+    /// Whether the guest's code is still the translated one.
     live: bool,
     /// Next unit of the same physical address.
     other: u32,
@@ -156,7 +156,7 @@ impl OwnUnits {
         Some((shape.instructions, self.assembler.bytes().len()))
     }
 
-    /// Where a site's jump goes.
+    /// The target of a site's jump.
     pub(super) fn target(&self, site: usize) -> Option<u64> {
         self.sites.get(site).map(|site| site.target)
     }

@@ -1,4 +1,4 @@
-//! Guest registers in translated code: in the host registers that stand for them, or in the hart.
+//! Guest registers in translated code: in host registers, or in the hart.
 
 use super::assembler::{Alu, RAX};
 use super::layout::{host, place};
@@ -25,7 +25,7 @@ impl Translation<'_, '_> {
         }
     }
 
-    /// Makes a guest register what is in `from`.
+    /// Sets a guest register to the value in `from`.
     pub(super) fn write(&mut self, register: u8, from: u8) {
         match (register, host(register)) {
             (0, _) => {}
@@ -34,7 +34,7 @@ impl Translation<'_, '_> {
         }
     }
 
-    /// Where to compute a guest register's next value.
+    /// The register in which to compute a guest register's next value.
     pub(super) fn target(register: u8) -> u8 {
         host(register).unwrap_or(RAX)
     }

@@ -43,8 +43,8 @@ impl Store {
         self.begin(None, execute_single)
     }
 
-    /// Has another arena take the place of `full`, if that is still the current one. Returns what is
-    /// current then.
+    /// Replaces `full` by another arena, if it is still the current one. Returns the current one
+    /// afterwards.
     pub(super) fn begin(
         &self,
         full: Option<&Arc<Arena>>,
@@ -67,8 +67,8 @@ impl Store {
         current.clone()
     }
 
-    /// Arenas that are still mapped: the one that is filled, and those that machines which execute have not
-    /// let go of.
+    /// Number of arenas that are still mapped: the current one, and those that executing machines have not
+    /// released.
     pub fn arenas(&self) -> usize {
         self.arenas.load(Ordering::Relaxed)
     }

@@ -1,5 +1,4 @@
-//! The translated code that one machine executes: what it shares with others, what it has for itself,
-//! and how it is found.
+//! The translated code that one machine executes: shared with others or its own, and the way to find it.
 
 use super::Made;
 use super::arena::{Arena, Translated};
@@ -21,40 +20,40 @@ use crate::block::Slot;
 
 pub use super::layout::{Detail, LEFT_INDIRECT, LEFT_SINGLE};
 
-/// Different instructions executed alone for translated code, beyond which everything is dropped:
-/// more than programs have, few enough to bound what a hostile one makes the host allocate.
+/// Number of different instructions executed singly for translated code, beyond which everything is dropped:
+/// more than programs have, and few enough to bound the host memory that a hostile one can use.
 const MOST_SINGLES: usize = 1 << 15;
 
-/// How often a block is interpreted before it is translated, unless the engine is told otherwise.
+/// Number of times that a block is interpreted before it is translated, by default.
 pub const DEFAULT_HEAT: Option<u32> = Some(64);
 
-/// What the machine knows of a page at a virtual address.
+/// The machine's knowledge of a page at a virtual address.
 #[derive(Clone, Copy)]
 enum Known {
     /// Its content is that page's, which lives as long as the arena that is held.
     Adopted(*const Page),
-    /// Nobody had translated any of it when that was looked up.
+    /// The page had no translations at the last look-up.
     Absent,
 }
 
-/// Where a page is: virtual and physical address.
+/// A page's virtual and physical address.
 type Place = (u64, u64);
 
 /// All translated code of one engine.
 pub struct Translator {
     /// Held while the machine executes.
     arena: Option<Arc<Arena>>,
-    /// What was held last.
+    /// The arena that was held last.
     last: Weak<Arena>,
     known: HashMap<Place, Known, BuildHasherDefault<AddressHasher>>,
     /// Units of pages that the machine writes to.
     own: Option<Box<OwnUnits>>,
     table: Zeroed<TableEntry>,
     singles: AddressMap<Box<Single>>,
-    /// What a single instruction left with.
+    /// The slot that a single instruction left with.
     next: *const Slot,
     panic: Option<Box<dyn Any + Send>>,
-    /// What executes one instruction for translated code.
+    /// Executes one instruction for translated code.
     execute_single: ExecuteSingle,
     /// The block of one instruction alone, from its bits.
     make_single: MakeSingle,
@@ -64,7 +63,7 @@ pub struct Translator {
 /// Makes the block of one instruction alone from its bits; none if it has none.
 pub type MakeSingle = fn(u32) -> Option<Box<Single>>;
 
-/// Where translated code is entered. Good until the next call to the translator.
+/// The entry into translated code. Valid until the next call to the translator.
 pub struct WayIn {
     enter: Enter,
     code: *const u8,
@@ -102,8 +101,8 @@ impl Translator {
         }
     }
 
-    /// Holds the store's arena until [`Self::let_go`]; what was known of another one is forgotten. Only
-    /// while no translated code runs. False if the host does not let the process have executable memory.
+    /// Holds the store's arena until [`Self::let_go`]; knowledge of another one is dropped. Only while no
+    /// translated code runs. False if the host does not let the process have executable memory.
     pub fn hold(&mut self, store: &Store) -> bool {
         if self.arena.as_ref().is_some_and(|arena| !arena.is_retired()) {
             return true;
@@ -119,7 +118,7 @@ impl Translator {
         true
     }
 
-    /// What there is of its translations.
+    /// Counts of its translations.
     pub fn made(&self) -> Made {
         self.made
     }
@@ -129,19 +128,19 @@ impl Translator {
         self.arena = None;
     }
 
-    /// Whether what translated code hands to the interpreter can still be remembered.
+    /// Whether another single instruction of translated code can still be remembered.
     #[inline]
     fn has_room(&self) -> bool {
         self.singles.len() < MOST_SINGLES
     }
 
-    /// Whether it is known if anybody has translated code of this page.
+    /// Whether it is known whether this page has translations.
     pub fn knows(&self, va: u64, pa: u64) -> bool {
         self.known.contains_key(&(va & PAGE_MASK, pa & PAGE_MASK))
     }
 
-    /// Looks whether anybody has translated code of this page, whose content the caller will see to be
-    /// watched from now on: true if somebody has.
+    /// Looks for translations of this page, whose content the caller will watch from now on: true if there
+    /// are any.
     pub fn adopt(&mut self, va: u64, pa: u64, content: &Content) -> bool {
         let page = va & PAGE_MASK;
         let found = self.arena.as_ref().and_then(|arena| arena.find(page, content));
@@ -151,7 +150,7 @@ impl Translator {
         found.is_some()
     }
 
-    /// Forgets what is shared of the physical page `pa`, which is at these virtual pages.
+    /// Forgets the shared translations of the physical page `pa`, which is at these virtual pages.
     fn part(&mut self, pa: u64, vas: &[u64]) {
         for va in vas {
             self.known.remove(&(*va, pa));
@@ -233,29 +232,29 @@ impl Translator {
         true
     }
 
-    /// How the code at this address is entered.
+    /// The entry into the code at this address.
     pub fn way_in(&self, code: *const u8) -> Option<WayIn> {
         let enter = self.arena.as_ref()?.enter();
         Some(WayIn { enter, code, table: self.table.as_ptr() })
     }
 
-    /// Keeps what a single instruction left with, until translated code has been left.
+    /// Keeps the result of a single instruction until translated code has been left.
     pub fn leave_single(&mut self, next: *const Slot, panic: Option<Box<dyn Any + Send>>) {
         self.next = next;
         self.panic = panic;
     }
 
-    /// What the single instruction left with, because of which translated code was left.
+    /// The result of the single instruction because of which translated code was left.
     pub fn take_left(&mut self) -> (*const Slot, Option<Box<dyn Any + Send>>) {
         (self.next, self.panic.take())
     }
 
-    /// Where the jump of a site of the machine's own code goes.
+    /// The target of the jump of a site in the machine's own code.
     pub fn target(&self, site: usize) -> Option<u64> {
         self.own.as_ref()?.target(site)
     }
 
-    /// Finds the code for `hart.pc`, if the fetch translation is at hand.
+    /// Finds the code for `hart.pc`, if the fetch translation is cached.
     ///
     /// # Safety
     /// The core is bound, and the hart ready.

@@ -15,11 +15,11 @@
 //! data:    details of the instructions that the interpreter may get; slots
 //! ```
 //!
-//! Whatever has no fast path here, and every fast path that does not apply, runs through the
-//! interpreter's own handler for that one instruction: the thunk `single` puts the registers
-//! back into the hart, makes pc and ticks those of that instruction and calls it. A taken branch
-//! in the middle of a unit gives back the ticks of the instructions behind it. So every way out
-//! leaves registers, pc and ticks as the interpreter would.
+//! Instructions without a fast path here, and fast paths that do not apply, run through the
+//! interpreter's own handler for that one instruction: the thunk `single` puts the registers back
+//! into the hart, sets pc and ticks to those of that instruction and calls it. A taken branch in
+//! the middle of a unit gives back the ticks of the instructions behind it. So every exit leaves
+//! registers, pc and ticks as the interpreter would.
 
 use super::assembler::{Alu, Assembler, Condition, Hole, RAX, RCX, TICKS, Width};
 use super::layout::{
@@ -28,7 +28,7 @@ use super::layout::{
 };
 use crate::decode::{Inst, Op, decode, length};
 
-/// Whether control never simply goes on behind this instruction.
+/// Whether control never continues behind this instruction.
 fn ends(op: Op) -> bool {
     matches!(op, Op::Jal | Op::Jalr | Op::Illegal | Op::Ecall | Op::Ebreak | Op::Sret | Op::Wfi)
         || op == Op::SfenceVma
@@ -50,7 +50,7 @@ pub(super) struct Way {
     /// Ticks to give back.
     pub(super) refund: u8,
     pub(super) target: u64,
-    /// The target's fetch translation has to be looked at even within the page.
+    /// The target's fetch translation must be checked even within the page.
     pub(super) unsure: bool,
 }
 
@@ -62,9 +62,9 @@ pub(super) struct Translation<'a, 'b> {
     slow: Vec<Slow>,
     pub(super) ways: Vec<Way>,
     details: Vec<Detail>,
-    /// Where the address of a detail is to be filled in.
+    /// The places for the address of a detail.
     detail_holes: Vec<(Hole, usize)>,
-    /// Where the address is to be filled in of a slot that this unit brings, and for which target.
+    /// The places for the address of a slot that this unit adds, and the slot's target.
     pub(super) slot_holes: Vec<(Hole, u64)>,
 }
 
@@ -260,7 +260,7 @@ impl Translation<'_, '_> {
         }
     }
 
-    /// What lies behind the code.
+    /// The data behind the code.
     fn data(&mut self) {
         self.code().align();
         let first = self.code().here();

@@ -1,9 +1,9 @@
 //! The ways out of a unit: branches, jumps, and what lies at their ends.
 //!
-//! Within the page the next unit is jumped to directly. Beyond it, the jump first compares what the
-//! fetch translation of the target's page was when it was linked with what it is now. Units that all
-//! machines share have no links that change: within the page a word is jumped through where the next
-//! unit does not exist yet, beyond it the machine's table of indirect jumps leads on.
+//! Within the page a jump goes directly to the next unit. Beyond it, the jump first compares the fetch
+//! translation of the target's page at linking with the present one. Units that all machines share have
+//! no links that change: within the page a jump goes through a word if the next unit does not exist
+//! yet; beyond it, the machine's table of indirect jumps finds the target.
 
 use super::assembler::{Alu, Condition, RAX, RCX, RDX, TICKS};
 use super::layout::{
@@ -77,7 +77,7 @@ impl Translation<'_, '_> {
         !way.unsure && (way.target ^ self.va) & !0xfff == 0
     }
 
-    /// Where the fetch entry of the page of `target` is.
+    /// The place of the fetch entry of the page of `target`.
     fn fetch_entry(target: u64) -> i32 {
         ((target >> 12) as usize % FETCH_ENTRIES * size_of::<FetchEntry>()) as i32
     }

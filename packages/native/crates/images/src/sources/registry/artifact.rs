@@ -1,4 +1,4 @@
-//! Artifacts: what is no image and lies in a registry all the same, in pieces that are named by their digests.
+//! Artifacts: registry content that is not an image, in pieces that are named by their digests.
 //!
 //! ```text
 //! push   HEAD /v2/NAME/blobs/DIGEST            is the piece there?
@@ -8,7 +8,8 @@
 //! pull   as images: the manifest, then the blobs
 //! ```
 //!
-//! A push that was cut goes on with the pieces that are missing. What is pulled is held until it is verified, and written then.
+//! A push after an interrupted one sends only the missing pieces. A pulled piece is held until it is
+//! verified, and then written.
 //!
 //! Source: OCI distribution specification 1.1, "Push".
 
@@ -27,7 +28,7 @@ use std::path::{Path, PathBuf};
 /// The longest piece: each is in memory once.
 pub const MOST_PIECE_BYTES: u64 = 64 << 20;
 
-/// Where a piece stands.
+/// The place of a piece.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The file.
@@ -43,11 +44,11 @@ pub struct Piece {
     pub digest: Digest,
     /// Its length.
     pub size: u64,
-    /// Where it stands, or is to stand: at least one.
+    /// Its places: at least one.
     pub places: Vec<Place>,
 }
 
-/// What a push did.
+/// The result of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pushed {
     /// Digest of the manifest.
@@ -62,7 +63,7 @@ pub struct Pushed {
 pub struct Artifact<'a>(RegistrySource<'a>);
 
 impl<'a> Artifact<'a> {
-    /// The one that a reference names.
+    /// The artifact of a reference.
     ///
     /// # Errors
     /// For references that are not of a registry, and options that cannot be.
@@ -81,10 +82,10 @@ impl<'a> Artifact<'a> {
         RegistrySource::new(registries, &registry, &name, &selector, watch).map(Self)
     }
 
-    /// Puts it there: the pieces that are missing, and the manifest when all are there.
+    /// Pushes it: the missing pieces, and the manifest when all are there.
     ///
     /// # Errors
-    /// If any of it cannot be; the tag is then what it was.
+    /// If any of it fails; the tag is then unchanged.
     pub fn push(
         mut self,
         pieces: &[Piece],
@@ -120,7 +121,7 @@ impl<'a> Artifact<'a> {
         if !matches!(answer.status().as_u16(), 200..=204) {
             return Err(refusal(&source.client, answer));
         }
-        // Nothing is said to be there that others would not get.
+        // The push must not report success for content that others would not get.
         let (found, _) = source.manifest(endpoint, &tag)?;
         let found = Digest::sha256(&found);
         if found != digest {
@@ -136,13 +137,13 @@ impl<'a> Artifact<'a> {
     /// Its manifest: the digest, and the bytes.
     ///
     /// # Errors
-    /// If there is none, or another one than its digest says.
+    /// If there is none, or it does not match its digest.
     pub fn manifest(&self) -> Result<(Digest, Vec<u8>), ImageError> {
         let found = self.0.first(|endpoint| self.0.selected(endpoint));
         found.map(|(digest, bytes, _)| (digest, bytes))
     }
 
-    /// Fetches pieces and writes each at its places, in files that are there.
+    /// Fetches pieces and writes each at its places, in existing files.
     ///
     /// # Errors
     /// Of the first that cannot be had or written; those before it stand.
@@ -162,7 +163,7 @@ impl<'a> Artifact<'a> {
     }
 }
 
-/// How far a transfer has come.
+/// The progress of a transfer.
 struct Told {
     index: usize,
     count: usize,
@@ -204,7 +205,7 @@ fn open(file: &Path, writes: bool) -> std::io::Result<File> {
     OpenOptions::new().read(!writes).write(writes).custom_flags(flags).open(file)
 }
 
-/// The bytes of a piece, which must still be what they were when it was named.
+/// The bytes of a piece, which must be unchanged since it was named.
 fn read_piece(piece: &Piece) -> Result<Vec<u8>, ImageError> {
     check_size(piece)?;
     let Some(Place { file, offset }) = piece.places.first() else {
@@ -218,7 +219,7 @@ fn read_piece(piece: &Piece) -> Result<Vec<u8>, ImageError> {
     Ok(content)
 }
 
-/// Whether a piece had to be sent.
+/// Sends a piece if it is missing; returns whether it was.
 fn push_piece(
     source: &RegistrySource<'_>,
     endpoint: &Endpoint,
@@ -261,7 +262,7 @@ fn check_there(answer: &Answer, piece: &Piece) -> Result<(), ImageError> {
     }
 }
 
-/// Where an upload goes on: at the registry itself, to which alone credentials are shown.
+/// The location for continuing an upload: on the registry itself, since only it may see the credentials.
 fn upload_place(
     endpoint: &Endpoint,
     begun_at: &str,

@@ -1,5 +1,5 @@
-//! A blob as it comes: taken up again where a connection broke, or from its beginning where a registry knows
-//! no ranges; had on from who stands behind a mirror that has failed; given up where too little comes.
+//! A blob as a stream: continued where a connection broke, or from its beginning if a registry does not
+//! support ranges; continued from the next endpoint if a mirror fails; given up if it is too slow.
 
 use super::endpoint::Endpoint;
 use super::{Body, RegistrySource};
@@ -12,7 +12,7 @@ const MOST_BREAKS: u32 = 3;
 
 pub(super) struct Blob<'a> {
     source: &'a RegistrySource<'a>,
-    /// Who hands it out, and those that stand behind.
+    /// The endpoint that serves it, and the next ones.
     endpoints: &'a [Endpoint],
     digest: Digest,
     size: u64,
@@ -35,10 +35,10 @@ impl<'a> Blob<'a> {
         Self { source, endpoints, digest, size, body, done: 0, again: 0, breaks: 0 }
     }
 
-    /// The rest, from where it broke off, of the same or of who stands behind it; the error is the last one's.
+    /// Continues where it broke off, from the same or the next endpoint; returns the last error.
     fn take_up(&mut self, mut cause: ImageError) -> Result<(), ImageError> {
         self.breaks += 1;
-        // Waiting once more for what hangs is waiting too long.
+        // A second wait for a registry that hangs would take too long.
         if self.breaks <= MOST_BREAKS && !matches!(cause, ImageError::TimedOut { .. }) {
             match self.open_rest() {
                 Err(error) => cause = error,
@@ -80,7 +80,7 @@ impl Read for Blob<'_> {
             let most = if self.again == 0 { u64::MAX } else { self.again };
             let len = buffer.len().min(usize::try_from(most).unwrap_or(usize::MAX));
             let cause = match body.read(&mut buffer[..len]) {
-                // More than it should be is for whoever verifies to see.
+                // The verifying reader detects too many bytes.
                 Ok(0) if self.done < self.size => ImageError::BlobSizeWrong {
                     digest: self.digest.to_string(),
                     expected: self.size,
@@ -97,7 +97,7 @@ impl Read for Blob<'_> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => self.source.client.failed(&url(), &ureq::Error::from(error)),
             };
-            // Whatever it was: given up is given up.
+            // If the operation was interrupted, that is the error.
             self.source.watch.check()?;
             self.take_up(cause)?;
         }

@@ -1,4 +1,4 @@
-//! Who asks: from the caller, from Docker's configuration, or from the helper that it names.
+//! Credentials: from the caller, from Docker's configuration, or from the helper that it names.
 //!
 //! ```text
 //! config.json  {"auths": {HOST: {"auth": BASE64 of NAME:PASSWORD, "identitytoken": …}},
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Who asks. What is secret in it is not printed.
+/// Credentials. Their secret parts are not printed.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
     /// A name and a password, or a token in its place.
@@ -31,7 +31,7 @@ pub enum Credentials {
         /// The password.
         password: String,
     },
-    /// A token that others are had for.
+    /// A token that is exchanged for access tokens.
     IdentityToken(String),
 }
 
@@ -93,7 +93,7 @@ fn unusable(source_name: impl ToString, reason: impl ToString) -> ImageError {
     }
 }
 
-/// Where Docker has its configuration.
+/// The default path of Docker's configuration.
 fn usual_path() -> Option<PathBuf> {
     let set =
         |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -102,10 +102,10 @@ fn usual_path() -> Option<PathBuf> {
         .map(|folder| folder.join("config.json"))
 }
 
-/// What Docker's configuration says of a registry, which is known by any of `names`.
+/// The credentials for a registry in Docker's configuration, under any of `names`.
 ///
 /// # Errors
-/// If it is there and cannot be used.
+/// If it exists and cannot be used.
 pub(super) fn of_docker(
     path: Option<&Path>,
     names: &[&str],
@@ -168,7 +168,7 @@ fn ask(helper: &str, server: &str, watch: &Watch) -> Result<Option<Credentials>,
     command.arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(failed)?;
     if let Some(mut input) = child.stdin.take() {
-        // One that does not read what it is asked answers all the same, or fails by itself.
+        // A helper that does not read its input may still answer, or fails.
         let _ = input.write_all(server.as_bytes());
     }
     let output = child.stdout.take();
@@ -181,7 +181,7 @@ fn ask(helper: &str, server: &str, watch: &Watch) -> Result<Option<Credentials>,
     let text = reader.join().unwrap_or_default();
     if !is_well {
         let said = String::from_utf8_lossy(&text).trim().to_owned();
-        // How helpers say that they know nothing of a registry.
+        // The message of helpers that have no credentials for a registry.
         if said.contains("credentials not found") || said.contains("no credentials") {
             return Ok(None);
         }
@@ -197,7 +197,7 @@ fn ask(helper: &str, server: &str, watch: &Watch) -> Result<Option<Credentials>,
     }))
 }
 
-/// Whether the helper ended well; one that takes too long is ended.
+/// Whether the helper succeeded; one that takes too long is killed.
 fn wait(child: &mut Child, name: &str, watch: &Watch) -> Result<bool, ImageError> {
     let begun = Instant::now();
     loop {

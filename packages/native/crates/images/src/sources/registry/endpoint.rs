@@ -1,16 +1,16 @@
-//! Where a registry is spoken with: itself, or a mirror.
+//! The endpoint of a registry: itself, or a mirror.
 
 use super::options::RegistryOptions;
 use crate::error::ImageError;
 
-/// Where a registry is spoken with.
+/// The endpoint of a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Endpoint {
     /// `https://HOST`, without a slash at the end.
     pub(super) base: String,
     /// Host and port, by which it is known in configurations.
     pub(super) registry: String,
-    /// Whether plain HTTP to this host is meant.
+    /// Whether plain HTTP to this host is allowed.
     pub(super) is_local: bool,
 }
 
@@ -69,7 +69,7 @@ impl Endpoint {
     }
 }
 
-/// A repository's name as its registry has it: Docker Hub's own ones stand in a folder.
+/// A repository's name at its registry: Docker Hub has a folder for official images.
 pub(super) fn repository(registry: &str, name: &str) -> String {
     if registry == HUB.0 && !name.contains('/') {
         format!("library/{name}")

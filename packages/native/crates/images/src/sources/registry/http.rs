@@ -1,4 +1,4 @@
-//! Requests: redirects followed, secrets shown to nobody else, every wait bounded.
+//! HTTP requests: follows redirects, sends secrets to their own host only, bounds every wait.
 
 use super::options::{Registries, RegistryOptions};
 use super::steady::Steady;
@@ -10,7 +10,7 @@ use ureq::http::{Response, StatusCode, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Timeout};
 
-/// Whether a name is that of the host that this runs on.
+/// Whether a name means this host.
 pub(super) fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare == "localhost"
@@ -23,13 +23,14 @@ pub(super) struct Client {
     silence: Duration,
 }
 
-/// Most bytes of a file of certificates: all authorities of a system are a few hundred thousand.
+/// Maximum bytes of a file of certificates: all authorities of a system take a few hundred
+/// thousand.
 const MOST_CERTIFICATE_BYTES: u64 = 16 << 20;
 
 /// Registries lead to where their blobs are, once; a few times is no harm.
 const MOST_REDIRECTS: usize = 5;
 
-/// How it is asked, and what is sent with it.
+/// The method, and the body.
 #[derive(Clone, Copy)]
 pub(super) enum Verb<'a> {
     Get,
@@ -43,7 +44,7 @@ pub(super) enum Verb<'a> {
     },
 }
 
-/// What is asked for.
+/// A request.
 #[derive(Clone, Copy)]
 pub(super) struct Ask<'a> {
     pub(super) url: &'a str,
@@ -55,13 +56,13 @@ pub(super) struct Ask<'a> {
 }
 
 impl<'a> Ask<'a> {
-    /// For what stands there, by nobody in particular.
+    /// An anonymous request.
     pub(super) fn of(url: &'a str, verb: Verb<'a>) -> Self {
         Self { url, accept: None, authorization: None, from: 0, verb }
     }
 }
 
-/// What came, and from where.
+/// An answer, and its origin.
 pub(super) struct Answer {
     pub(super) url: String,
     pub(super) response: Response<Body>,
@@ -128,13 +129,13 @@ impl Client {
         Ok(Self { agent: config.new_agent(), silence: registries.silence })
     }
 
-    /// Has whatever is being waited for end when the operation is given up.
+    /// Ends the present wait when the operation is interrupted.
     pub(super) fn end_with(&self, watch: &Watch) {
         let agent = self.agent.clone();
         watch.on_cancel(move || agent.shutdown());
     }
 
-    /// What is read is given up where too little comes.
+    /// A body that fails if it arrives too slowly.
     pub(super) fn steady<R>(&self, body: R) -> Steady<R> {
         Steady::new(body, self.silence)
     }
@@ -222,7 +223,7 @@ impl Client {
         }
     }
 
-    /// What an error of HTTP is.
+    /// The image error for an error of HTTP.
     pub(super) fn failed(&self, url: &str, error: &ureq::Error) -> ImageError {
         match error {
             ureq::Error::Timeout(which) => {
@@ -251,7 +252,7 @@ impl Client {
     }
 }
 
-/// What a secret may be shown to.
+/// The origin that a secret belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Origin {
     scheme: String,
@@ -276,7 +277,7 @@ pub(super) fn origin(url: &str) -> Result<Origin, ImageError> {
     Ok(Origin { scheme, host: authority.host().to_owned(), authority: authority.to_string() })
 }
 
-/// Plain HTTP stays on this host, and nobody else's answer leads to it.
+/// Plain HTTP stays on this host, and no answer from another host leads to it.
 fn check_transport(url: &str, origin: &Origin, is_local: bool) -> Result<(), ImageError> {
     match origin.scheme.as_str() {
         "https" => Ok(()),

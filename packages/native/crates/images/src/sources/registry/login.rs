@@ -1,4 +1,4 @@
-//! What a registry wants to see before it answers: nothing, a name and password, or a token.
+//! The authentication that a registry requires: none, a name and password, or a token.
 //!
 //! ```text
 //! 401  WWW-Authenticate: Bearer realm="URL", service="NAME", scope="repository:NAME:pull"
@@ -16,10 +16,10 @@ use serde::Deserialize;
 use std::fmt::Write as _;
 use std::io::Read as _;
 
-/// Bytes of an answer that a token is looked for in.
+/// Maximum bytes of an answer that contains a token.
 const MOST_TOKEN_BYTES: u64 = 1 << 20;
 
-/// What a registry wants to see.
+/// The authentication that a registry requires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Challenge {
     Basic,
@@ -73,7 +73,7 @@ fn escaped(text: &str) -> String {
     })
 }
 
-/// Whose registry it is, for errors.
+/// The registry's name, for errors.
 pub(super) struct Login<'a> {
     pub(super) client: &'a Client,
     pub(super) registry: &'a str,
@@ -86,7 +86,7 @@ impl Login<'_> {
         ImageError::Unauthorized { registry: self.registry.to_owned(), reason: reason.to_string() }
     }
 
-    /// What is to be shown; `scope` is asked for where the registry names none.
+    /// The authorization to send; `scope` is used if the registry names none.
     pub(super) fn answer(
         &self,
         challenge: &Challenge,

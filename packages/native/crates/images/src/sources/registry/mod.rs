@@ -5,9 +5,9 @@
 //! GET /v2/NAME/blobs/DIGEST              everything else
 //! ```
 //!
-//! Plain HTTP is for this host only. Mirrors are asked first; one that has not got it, or is not to be
-//! reached, is passed over. What fails for a moment is asked again, and a blob is taken up where it broke off.
-//! Secrets are shown to the registry that they are for, never to where it leads.
+//! Plain HTTP is for this host only. Mirrors are tried first; one that lacks the content, or cannot be
+//! reached, is skipped. A temporary failure is retried, and a blob continues where it broke off. Secrets are
+//! sent to the registry that they belong to, never to a redirect's target.
 //!
 //! Source: OCI distribution specification 1.1, "Pull".
 
@@ -59,9 +59,9 @@ pub struct RegistrySource<'a> {
     options: RegistryOptions,
     docker_config: Option<PathBuf>,
     watch: &'a Watch,
-    /// What is done with the repository, as scopes name it.
+    /// The actions on the repository, in a scope.
     actions: &'static str,
-    /// What each endpoint wants to see, once that is known.
+    /// The authorization for each endpoint, once it is known.
     shown: RefCell<HashMap<String, String>>,
 }
 
@@ -105,7 +105,7 @@ impl<'a> RegistrySource<'a> {
         format!("{}/v2/{}/blobs/{digest}", endpoint.base, self.name)
     }
 
-    /// Asks one endpoint, shows it what it wants to see, and asks again what fails for a moment.
+    /// Sends a request to one endpoint, authenticates as required, and retries temporary failures.
     fn ask(&self, endpoint: &Endpoint, ask: &Ask<'_>) -> Result<Answer, ImageError> {
         self.patiently(|| {
             let answer = self.ask_once(endpoint, ask)?;
@@ -142,7 +142,7 @@ impl<'a> RegistrySource<'a> {
         if answer.status().as_u16() != 401 || answer.url != url {
             return Ok(answer);
         }
-        // What was shown may have expired; a new one is had once.
+        // The authorization may have expired; a new one is obtained once.
         let invalid = |found: &str| ImageError::RegistryInvalid {
             url: url.to_owned(),
             expected: "a challenge of Basic or Bearer".to_owned(),

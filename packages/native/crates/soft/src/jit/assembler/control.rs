@@ -4,9 +4,9 @@ use super::{Assembler, BIAS, Condition, Hole, RAX};
 use dynasmrt::{DynasmApi, dynasm};
 
 impl Assembler {
-    /// Goes to the code that the jump table has for the guest address in `rax`, if the entry is
-    /// for it and the fetch translation is the one that the entry was made with. Returns the
-    /// jumps of a failure: those with the address in `rax`, and those with it at `[rcx]`.
+    /// Jumps to the code that the jump table has for the guest address in `rax`, if the entry is for
+    /// it and the fetch translation is the one that the entry was made with. Returns the jumps of a
+    /// failure: those with the address in `rax`, and those with it at `[rcx]`.
     ///
     /// `table` is where on the stack the jump table's address is; its entries are 32 bytes
     /// (address, delta, code), selected as `in_table` says, `table_mask` being its last step; fetch
@@ -104,10 +104,10 @@ impl Assembler {
         );
     }
 
-    /// Goes to the code that the jump table has for `target`, if the entry is for it and the fetch
+    /// Jumps to the code that the jump table has for `target`, if the entry is for it and the fetch
     /// translation of its page is the one that the entry was made with. Returns the jumps of a
-    /// failure. `entry` and `fetch_entry` are where in the table and in the array at the place
-    /// `fetch` the two are; see [`Self::jump_indirect`].
+    /// failure. `entry` and `fetch_entry` are their places in the table and in the array at `fetch`;
+    /// see [`Self::jump_indirect`].
     pub fn jump_by_table(
         &mut self,
         target: u64,
@@ -146,19 +146,19 @@ impl Assembler {
         [other, page, moved]
     }
 
-    /// `jmp [rip + …]`, through a word to be said later.
+    /// `jmp [rip + …]`, through a word that is filled in later.
     pub fn jump_through(&mut self) -> Hole {
         self.raw(&[0xff, 0x25, 0, 0, 0, 0]);
         Hole(self.here() - 4)
     }
 
-    /// `rcx =` an address in this code, to be said later.
+    /// `rcx =` an address in this code that is filled in later.
     pub fn address_into_rcx(&mut self) -> Hole {
         self.raw(&[0x48, 0x8d, 0x0d, 0, 0, 0, 0]);
         Hole(self.here() - 4)
     }
 
-    /// Fills up to a multiple of 16 bytes with what is not executed.
+    /// Pads to a multiple of 16 bytes with bytes that are not executed.
     pub fn align(&mut self) {
         while !self.here().is_multiple_of(16) {
             self.raw(&[0xcc]);
@@ -175,7 +175,7 @@ impl Assembler {
         dynasm!(self.ops; .arch x64; add rsp, BYTE 8);
     }
 
-    /// Where the next byte goes.
+    /// The place of the next byte.
     #[inline]
     pub fn here(&self) -> usize {
         self.ops.ops.len()

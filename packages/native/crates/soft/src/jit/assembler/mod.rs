@@ -16,7 +16,7 @@ pub use float::FloatOperation;
 
 use dynasmrt::{DynasmApi, SimpleAssembler, dynasm};
 
-/// Where in the hart `rbp` points.
+/// The offset in the hart that `rbp` points to.
 pub const BIAS: i32 = 128;
 
 /// Scratch registers: never hold a guest register.
@@ -96,7 +96,7 @@ pub struct Width {
     pub signed: bool,
 }
 
-/// Where a displacement is to be filled in.
+/// A place where a displacement will be filled in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hole(pub usize);
 
@@ -121,7 +121,7 @@ impl Assembler {
         &self.ops.ops
     }
 
-    /// Starts anew, keeping the buffer.
+    /// Starts again, keeping the buffer.
     pub fn clear(&mut self) {
         self.ops.ops.clear();
     }
