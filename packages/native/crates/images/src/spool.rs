@@ -1,5 +1,5 @@
-//! Where file contents wait until it is known which of them stay: one file without a name, to which
-//! is appended, and which goes with the process.
+//! The file contents, until it is known which of them stay: one unnamed file that is only appended
+//! to, and that ends with the process.
 
 use crate::error::ImageError;
 use std::fs::{self, File, OpenOptions};
@@ -24,7 +24,7 @@ impl Spool {
     /// An empty one in a folder of the caller's own.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn new(folder: &Path) -> Result<Self, ImageError> {
         let path = folder.join("contents");
         let open =
@@ -34,7 +34,7 @@ impl Spool {
         Ok(Self { path, writer: BufWriter::with_capacity(256 << 10, file), length: 0 })
     }
 
-    /// Where the next bytes come to lie.
+    /// The place of the next bytes.
     pub fn length(&self) -> u64 {
         self.length
     }
@@ -42,7 +42,7 @@ impl Spool {
     /// Appends.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
         let written = self.writer.write_all(bytes);
         written.map_err(|error| ImageError::of_cache(&self.path, &error))?;
@@ -53,7 +53,7 @@ impl Spool {
     /// Nothing more comes.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn finish(self) -> Result<Spooled, ImageError> {
         let Self { path, writer, .. } = self;
         match writer.into_inner() {
@@ -64,10 +64,10 @@ impl Spool {
 }
 
 impl Spooled {
-    /// Reads what was appended there.
+    /// Reads the bytes appended at a place.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn read(&self, buffer: &mut [u8], at: u64) -> Result<(), ImageError> {
         let read: io::Result<()> = self.file.read_exact_at(buffer, at);
         read.map_err(|error| ImageError::of_cache(&self.path, &error))

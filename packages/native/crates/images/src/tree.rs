@@ -1,8 +1,8 @@
 //! The files of an image while its layers are applied: names and attributes in memory, contents by
 //! their place in the [`Spool`](crate::spool::Spool).
 //!
-//! Nodes stand in one list and name each other by number; the root is number 0. A node that is removed
-//! leaves its place empty, so that numbers stay what they are.
+//! Nodes are in one list and refer to each other by number; the root is number 0. A removed node
+//! leaves its place empty, so that numbers do not change.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -24,7 +24,7 @@ impl NodeId {
 /// Extended attributes, in the order of their names; equal ones of several nodes are often one.
 pub type Xattrs = Rc<[(Box<[u8]>, Box<[u8]>)]>;
 
-/// What every node has, whatever it is.
+/// The attributes of every node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attributes {
     /// Permissions, with set-user-id, set-group-id and the sticky bit.
@@ -33,7 +33,7 @@ pub struct Attributes {
     pub uid: u32,
     /// Its group.
     pub gid: u32,
-    /// When it was changed: seconds since 1970.
+    /// Its modification time: seconds since 1970.
     pub mtime: i64,
     /// And nanoseconds.
     pub mtime_nanos: u32,
@@ -48,12 +48,12 @@ impl Attributes {
     }
 }
 
-/// Bytes that a file has at a place; what is between is zero.
+/// Data of a file at an offset; gaps are zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {
-    /// Where in the file.
+    /// The offset in the file.
     pub offset: u64,
-    /// How many.
+    /// The number of bytes.
     pub length: u64,
 }
 
@@ -62,32 +62,32 @@ pub struct Segment {
 pub struct Content {
     /// Its length.
     pub size: u64,
-    /// Where its data begins in the spool.
+    /// The start of its data in the spool.
     pub spooled_at: u64,
-    /// What of it the spool holds, one segment behind the other; all, if there is no list.
+    /// The parts in the spool, one segment behind the other; all of it, if there is no list.
     pub segments: Option<Box<[Segment]>>,
 }
 
 /// A name in a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Link {
-    /// What it names.
+    /// Its node.
     pub node: NodeId,
-    /// The layer that said so last: a whiteout hides what is of lower ones only.
+    /// The last layer that has it: a whiteout hides only lower layers' names.
     pub layer: u32,
 }
 
 /// The names of a directory, in the order of their bytes.
 pub type Children = BTreeMap<Box<[u8]>, Link>;
 
-/// What a node is.
+/// The kind of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// Names of others.
     Directory {
         /// The names.
         children: Children,
-        /// How deep it lies; the root at 0.
+        /// Its depth; the root has 0.
         depth: u32,
     },
     /// A file.
@@ -105,11 +105,11 @@ pub enum Kind {
 /// A file, directory, link, device or pipe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// What every node has.
+    /// Its attributes.
     pub attributes: Attributes,
-    /// How many names it has; a directory has one.
+    /// The number of its names; a directory has one.
     pub names: u32,
 }
 
@@ -131,7 +131,7 @@ impl Tree {
     /// A node.
     ///
     /// # Panics
-    /// If it was removed: whoever holds a number holds the name that it was found by.
+    /// If it was removed: a number is only valid together with the name that it was found by.
     pub fn node(&self, id: NodeId) -> &Node {
         let Some(node) = &self.nodes[id.index()] else { unreachable!("a name of a removed node") };
         node
@@ -158,12 +158,12 @@ impl Tree {
         }
     }
 
-    /// What a directory calls so.
+    /// The node of that name in a directory.
     pub fn child(&self, directory: NodeId, name: &[u8]) -> Option<Link> {
         self.children(directory)?.get(name).copied()
     }
 
-    /// The attributes of what no layer describes.
+    /// The attributes of a directory that no layer describes.
     pub fn implied(&self) -> Attributes {
         self.implied.clone()
     }
@@ -175,7 +175,7 @@ impl Tree {
         Some(id)
     }
 
-    /// Has `directory` call `node` so; what it called so before loses that name.
+    /// Gives `node` a name in `directory`; an earlier node of that name loses it.
     pub fn link(&mut self, directory: NodeId, name: &[u8], node: NodeId, layer: u32) {
         self.node_mut(node).names += 1;
         let Kind::Directory { children, .. } = &mut self.node_mut(directory).kind else { return };
@@ -219,7 +219,7 @@ impl Tree {
 
     /// Hides what layers below `layer` put into a directory.
     pub fn hide_below(&mut self, directory: NodeId, layer: u32) {
-        // What is of this layer stays, and the directories that lead to it.
+        // Nodes of this layer stay, and the directories that lead to them.
         let mut pending = vec![(directory, None::<(NodeId, Box<[u8]>)>, false)];
         while let Some((id, named, is_left)) = pending.pop() {
             if is_left {
@@ -261,19 +261,19 @@ impl Tree {
             if self.is_empty(link.node) {
                 self.unlink(directory, name);
             } else {
-                // It is there for what this layer has in it, and no layer says anything of it any more.
+                // It stays because this layer has nodes in it, but no layer describes it any more.
                 self.node_mut(link.node).attributes = self.implied.clone();
             }
         }
     }
 
-    /// Whether there is nothing in it: true for what is no directory, too.
+    /// Whether it contains nothing; also true for nodes that are not directories.
     fn is_empty(&self, id: NodeId) -> bool {
         self.children(id).is_none_or(Children::is_empty)
     }
 
     /// Every node that has a name, each once, in the order of a walk through the names: directories
-    /// before what is in them. With each the directory that it was first found in.
+    /// before their contents. Each comes with the directory that it was first found in.
     pub fn walk(&self) -> Vec<(NodeId, NodeId)> {
         let mut is_seen = vec![false; self.nodes.len()];
         let mut found = Vec::new();

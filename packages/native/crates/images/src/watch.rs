@@ -1,11 +1,11 @@
-//! The caller's hand on an operation: it is told how far it has come, and can give it up.
+//! The caller's view of an operation: its progress, and the means to interrupt it.
 
 use crate::error::ImageError;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How far an image has come.
+/// The progress of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
     /// The image's documents are read.
@@ -14,9 +14,9 @@ pub enum Progress {
     Waiting,
     /// A layer is fetched and unpacked.
     Layer {
-        /// Which, the lowest is 0.
+        /// Its number; the lowest is 0.
         index: usize,
-        /// How many there are.
+        /// The number of layers.
         count: usize,
         /// Bytes of it, compressed, that have been read.
         done_bytes: u64,
@@ -39,7 +39,7 @@ struct Told {
     on_cancel: Option<OnCancel>,
 }
 
-/// Progress is told at most so often; the first of a step always is.
+/// Minimum time between reports of progress; the first of a step always comes.
 const INTERVAL: Duration = Duration::from_millis(100);
 
 /// The caller's hand on one operation.
@@ -61,7 +61,7 @@ impl Watch {
         }
     }
 
-    /// One that nobody looks at.
+    /// A watch without an observer.
     pub fn unwatched() -> Self {
         Self::new(|_| ())
     }
@@ -85,7 +85,7 @@ impl Watch {
         }
     }
 
-    /// Whether it was given up.
+    /// Fails if the operation was interrupted.
     ///
     /// # Errors
     /// [`ImageError::Cancelled`] if so.
@@ -104,7 +104,7 @@ impl Watch {
         self.check()
     }
 
-    /// Tells how far it has come, unless that was told a moment ago.
+    /// Reports progress, unless there was a report a moment ago.
     pub(crate) fn tell(&self, progress: Progress) {
         let is_first = match &progress {
             Progress::Layer { done_bytes, .. } | Progress::Writing { done_bytes, .. } => {

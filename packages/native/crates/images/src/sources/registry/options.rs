@@ -1,18 +1,18 @@
-//! How registries are spoken with.
+//! Options for access to registries.
 
 use super::credentials::Credentials;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How all registries are spoken with, and single ones.
+/// Options for all registries, and for single ones.
 #[derive(Debug, Clone)]
 pub struct Registries {
-    /// What is said of single ones, by host and port.
+    /// Options of single registries, by host and port.
     pub by_host: BTreeMap<String, RegistryOptions>,
     /// Docker's configuration; `None`: where Docker itself has it.
     pub docker_config: Option<PathBuf>,
-    /// How long nothing may come before it is given up.
+    /// Maximum time without a byte.
     pub silence: Duration,
 }
 
@@ -22,7 +22,7 @@ impl Default for Registries {
     }
 }
 
-/// What is said of one registry.
+/// Options of one registry.
 #[derive(Debug, Clone, Default)]
 pub struct RegistryOptions {
     /// URLs of others that have the same images, asked first, in this order.
@@ -31,6 +31,6 @@ pub struct RegistryOptions {
     pub credentials: Option<Credentials>,
     /// Files of certificates of authorities that are trusted besides the system's.
     pub authorities: Vec<PathBuf>,
-    /// Whether a registry of this host is spoken with by TLS. Others always are.
+    /// Whether TLS is used for a registry on this host. It is always used for others.
     pub is_tls: bool,
 }

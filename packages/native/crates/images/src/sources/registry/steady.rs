@@ -1,4 +1,4 @@
-//! What comes of a registry, given up where too little comes.
+//! A registry's data stream that fails if it is too slow.
 
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// So little in so long as nothing may come is as good as nothing.
 const LEAST_BYTES: u64 = 1024;
 
-/// A body; one that hardly comes ends with [`io::ErrorKind::TimedOut`].
+/// A body that ends with [`io::ErrorKind::TimedOut`] if it is too slow.
 pub(super) struct Steady<R> {
     body: R,
     silence: Duration,
