@@ -71,7 +71,7 @@ export const rootProblem = (spec: {
     if (path === "") problems.push(`volumes[${index}].path: expected a path below /, found ${volumes[index]?.path}`)
     const first = paths.indexOf(path)
     if (first !== index)
-      problems.push(`volumes[${index}].path: expected a path of its own, found that of volumes[${first}], ${path}`)
+      problems.push(`volumes[${index}].path: expected a unique path, found that of volumes[${first}], ${path}`)
     const over = overTheRoot.find((folder) => path === folder || path.startsWith(`${folder}/`))
     if (over !== undefined)
       problems.push(

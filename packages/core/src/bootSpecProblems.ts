@@ -95,7 +95,7 @@ const disksProblems = (name: string, disks: unknown): ReadonlyArray<string> => {
  * ```
  */
 export const bootSpecProblems = (name: string, spec: unknown): ReadonlyArray<string> => {
-  if (!isRecord(spec)) return kindProblems(name, spec, "what is to be booted, { kernelPath }", isRecord)
+  if (!isRecord(spec)) return kindProblems(name, spec, "a boot specification, { kernelPath }", isRecord)
   const isTwofold = spec["initramfs"] !== undefined && spec["initramfsPath"] !== undefined
   const problems = [
     ...schemaProblems(name, parts, spec),

@@ -77,7 +77,7 @@ export const startProcess = (
             if (!isReadOf("stdout") || !isReadOf("stderr")) {
               return yield* execError(
                 "OutputUnread",
-                `${name}: expected its output to be read, found ${windowBytes} bytes that nobody reads; pull from stdout and stderr`
+                `${name}: expected its output to be read, found ${windowBytes} unread bytes; pull from stdout and stderr`
               )
             }
             yield* stir.raisedSince(generation)

@@ -13,8 +13,8 @@ export const missingCalm = ({ agent, calmForNanos, calmNanos }: QuiesceReport): 
   if (agent === "refused") return "the agent had refused to freeze the workload"
   const asked = guestTimeInWords(calmForNanos)
   return calmNanos >= calmForNanos
-    ? `the guest had been calm for the ${asked} asked for, but its hart was at work`
-    : `the guest had been calm for ${guestTimeInWords(calmNanos)} of the ${asked} asked for`
+    ? `the guest had been calm for the required ${asked}, but its hart was at work`
+    : `the guest had been calm for ${guestTimeInWords(calmNanos)} of the required ${asked}`
 }
 
 const times = (count: number): string => (count === 1 ? "once" : `${count} times`)
@@ -34,10 +34,10 @@ export const calmInWords = (report: QuiesceReport): string => {
   const frozen = agent === "frozen" ? " The agent had frozen the workload." : ""
   const fired = `It had fired at ${guestTimeInWords(triggeredAtNanos)}`
   if (verdict === "settled") {
-    if (calmForNanos === 0) return `${fired}; no calm was asked for.${frozen}`
+    if (calmForNanos === 0) return `${fired}; no calm was required.${frozen}`
     return (
-      `${fired}; from ${guestTimeInWords(triggeredAtNanos + waitedNanos - calmNanos)} on the guest was calm, for ${guestTimeInWords(calmNanos)} of the ` +
-      `${guestTimeInWords(calmForNanos)} asked for. ${restartsInWords(report)}${frozen}`
+      `${fired}; from ${guestTimeInWords(triggeredAtNanos + waitedNanos - calmNanos)} on the guest was calm, for ${guestTimeInWords(calmNanos)} of the required ` +
+      `${guestTimeInWords(calmForNanos)}. ${restartsInWords(report)}${frozen}`
     )
   }
   const why = missingCalm(report)

@@ -11,7 +11,7 @@ import { explain } from "./explain.ts"
 const forging = fc.oneof(
   fc.string({ unit: "binary", maxLength: 300 }),
   fc.constantFrom(
-    'ready".\nThe guest stood still at that very instruction.',
+    'ready".\nThe guest stopped at that very instruction.',
     "a\r\nonPreExec decided at 1 ms of guest time.",
     "\u2028The agent had frozen the workload.",
     "\u001b[2K\u001b[1A",

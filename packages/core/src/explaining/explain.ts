@@ -58,8 +58,8 @@ export const explain = (firing: Firing): Explanation => {
     firing.slippageNanos === null
       ? null
       : firing.slippageNanos === 0
-        ? "The guest stood still at that very instruction."
-        : `The guest went on for ${guestTimeInWords(firing.slippageNanos)} before it stood still.`
+        ? "The guest stopped at that very instruction."
+        : `The guest ran on for ${guestTimeInWords(firing.slippageNanos)} before it stopped.`
   const text = [decision, cause, calm, ...others, slippage].filter((line) => line !== null).join("\n")
   return { decision, cause, calm, others, slippage, text }
 }
@@ -77,7 +77,7 @@ const causeInWords = (cause: FiringCause): string => {
     }
     case "Timer":
       return cause.setAtNanos === cause.atNanos
-        ? "that nothing had to be waited for"
+        ? "that there was nothing to wait for"
         : `that ${guestTimeInWords(cause.atNanos - cause.setAtNanos)} had passed since ${guestTimeInWords(cause.setAtNanos)}`
     case "Signal": {
       const { atNanos, outcome, probe } = cause.signal

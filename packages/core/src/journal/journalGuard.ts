@@ -160,6 +160,6 @@ export const cutObstacle = (path: string): JournalReason | null => {
   if (sizeBytes > 0) return null
   const beside = sizeBytesOf(logOf(path)) > 0 ? logOf(path) : [claimsOf(path)].find(existsSync)
   if (beside === undefined || sizeBytesOf(path) > 0) return null
-  const detail = `it is empty, and ${beside} beside it says that it was a journal: put back a copy of it, or remove both to begin anew`
+  const detail = `it is empty, and ${beside} beside it shows that it was a journal: restore a copy of it, or remove both to start again`
   return { _tag: "Corrupt", path, detail }
 }

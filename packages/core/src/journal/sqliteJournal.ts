@@ -166,7 +166,7 @@ export const makeSqliteJournal = (
 
     const guard = yield* attempt(() => {
       const guard = readGuard(database)
-      if (guard === null) throw damaged("its guard is not what was written")
+      if (guard === null) throw damaged("its guard differs from the one that was written")
       // The id has to be in the file itself before anything is in the log: it tells whose the log is.
       // Another process that makes the same journal may be about to.
       const isInFile = (): boolean => guardOfFile(path)?.id === guard.id
@@ -296,7 +296,8 @@ export const makeSqliteJournal = (
       // Damage can turn a text into bytes, which have the same checksum.
       const isText = typeof row.body === "string" && typeof row.kinds === "string"
       const records = isText && row.checksum === checksumOf(row) ? unpackEvents(row) : null
-      if (records === null) throw damaged(`the events up to position ${row.position} are not what was written`)
+      if (records === null)
+        throw damaged(`the events up to position ${row.position} differ from those that were written`)
       const before = { position: row.position - row.count, version: row.version - row.count }
       return records.map(({ json, schemaVersion, type }, index) => ({
         position: before.position + index + 1,

@@ -37,8 +37,8 @@ const ownerObstacle = (path: string, found: Stats, folder: Stats | null): Journa
       _tag: "Unfit",
       path,
       expected: `what belongs to user ${user}`,
-      found: `what belongs to user ${found.uid}, who can change it`,
-      action: "move it away, or keep the journal in a directory where nobody else may make files"
+      found: `a file of user ${found.uid}, who can change it`,
+      action: "move it away, or keep the journal in a directory where no other user can create files"
     }
   }
   if (found.isSymbolicLink() || (found.mode & groupOrOthersWrite) === 0) return null

@@ -27,7 +27,11 @@ export const whileActive = <A, E, R>(run: RunContextShape, effect: Effect.Effect
       Effect.gen(function* () {
         if (claim !== null) return yield* effect
         const { phase } = yield* run.state
-        return yield* new RunRefused({ command: "Start", phase, why: "somebody is at work on a run of this id" })
+        return yield* new RunRefused({
+          command: "Start",
+          phase,
+          why: "another process is working on a run with this id"
+        })
       }),
     ({ claim, scope }) =>
       Effect.gen(function* () {

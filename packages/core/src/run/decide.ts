@@ -100,7 +100,7 @@ const recovered = (
         cutOff("its validation had failed")
       ]
     case "absent":
-      return [...publishing, cutOff("the snapshot was published and never validated: nobody can open it as ready")]
+      return [...publishing, cutOff("the snapshot was published and never validated, so it cannot be opened as ready")]
   }
 }
 

@@ -49,7 +49,7 @@ describe("explain", () => {
       "A soft machine with 128 MiB was made.",
       "on WorkloadPreExec decided at 300 ms of guest time: it had waited for the first WorkloadPreExec since 0 ns.",
       "The cause was event 3, WorkloadPreExec: /bin/serve.",
-      "The guest stood still at that very instruction.",
+      "The guest stopped at that very instruction.",
       "The guest stood at 300 ms of guest time; its workload did not have to be frozen.",
       "It was captured at 300 ms of guest time, after event 3, with a pause of 80 µs; 42 bytes were stored.",
       "The snapshot was published to /s/web, digest abababababab.",

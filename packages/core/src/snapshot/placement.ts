@@ -69,7 +69,7 @@ export const makePlace = (files: DurableFilesShape, target: string) =>
 const requireOwn = Effect.fnUntraced(function* (files: DurableFilesShape, target: string, { userId }: OwnedDirectory) {
   const found = yield* files.inspect(target)
   if (found === null || found.userId === userId) return
-  const whose = `user ${found.userId}, and what is made in it belongs to user ${userId}`
+  const whose = `user ${found.userId}, and files created in it belong to user ${userId}`
   return yield* new TargetUnfit({ path: target, found: `a directory of another user (it belongs to ${whose})` })
 })
 

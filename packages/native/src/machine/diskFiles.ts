@@ -25,7 +25,7 @@ const problemOf = async (
   ]
   try {
     const found = await stat(source)
-    if (!found.isFile()) return unreadable("something that is no regular file")
+    if (!found.isFile()) return unreadable("something that is not a regular file")
     const isWrong =
       sizeBytes !== undefined && (access === "copy-on-write" ? found.size > sizeBytes : found.size !== sizeBytes)
     if (!isWrong) return []

@@ -89,7 +89,7 @@ const openArchive = (path: string) =>
       try: () =>
         openRegular(path, {
           followsLinks: true,
-          refuse: () => new TransferReading(path).invalid("a regular file, or - for what is piped in", "neither")
+          refuse: () => new TransferReading(path).invalid("a regular file, or - for standard input", "neither")
         }),
       catch: transferFailure("import", path)
     }),

@@ -10,7 +10,7 @@ import { Effect, Stream } from "effect"
 export const hostFile = (path: string) =>
   Effect.gen(function* () {
     const failed = (cause: unknown) => new FileFault({ operation: "read", path, code: codeOf(cause) })
-    const refuse = () => new FileFault({ operation: "read", path, code: "it is no regular file" })
+    const refuse = () => new FileFault({ operation: "read", path, code: "it is not a regular file" })
     const { found, handle } = yield* Effect.acquireRelease(
       Effect.tryPromise({
         try: () => openRegular(path, { followsLinks: true, refuse }),

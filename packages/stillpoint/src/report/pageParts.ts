@@ -132,7 +132,7 @@ export const factsOf = (run: ReportedRun): ReadonlyArray<readonly [name: string,
   return [
     ["Captured at", manifest === null ? none : guestTimeInWords(manifest.capture.atNanos)],
     ["Decided by", firing?.trigger ?? none],
-    ["Calm before", quiesce === null ? "not asked for" : guestTimeInWords(quiesce.calmNanos)],
+    ["Calm before", quiesce === null ? "not required" : guestTimeInWords(quiesce.calmNanos)],
     ["Pause", manifest === null ? none : millis(manifest.capture.pauseNanos / 1e6)],
     ["Events", number(events.length)],
     ["Memory", manifest === null ? none : `${manifest.memoryMib} MiB`],

@@ -91,7 +91,7 @@ ${lanes.map((one) => lane(one.id, one.title, laneInWords(one), laneTable(one, ru
 <div class="lane" data-lane="clock"><div class="name"><span>Guest time</span></div><div class="drawing" role="img" aria-label="The axis of guest time"></div></div>
 </div>
 ${legendOf(run)}
-${run.events.length === 0 ? "<p>What the guest did is not recorded.</p>" : ""}
+${run.events.length === 0 ? "<p>The guest's events are not recorded.</p>" : ""}
 ${stagesOf(run)}
 ${restoresOf(run)}
 </div>
@@ -125,9 +125,9 @@ ${asset("page.css")}</style>
 <body>
 <header>
 <h1>${escaped(runs.map((run) => run.title).join(" · "))}</h1>
-<p>${runs.length === 1 ? "A boot, why it was captured when it was, and what came of it." : `${runs.length} runs on one clock.`}</p>
+<p>${runs.length === 1 ? "A boot, the reasons for the moment of its capture, and the result." : `${runs.length} runs on one clock.`}</p>
 </header>
-<nav class="toolbar" aria-label="What is in view">
+<nav class="toolbar" aria-label="Visible range">
 <button type="button" data-do="in">Zoom in</button>
 <button type="button" data-do="out">Zoom out</button>
 <button type="button" data-do="earlier">Earlier</button>

@@ -70,7 +70,7 @@ export const readPiece = async ({ digest, places, size }: ArtifactPiece): Promis
     if (bytesRead !== size || `sha256:${sha256(bytes)}` !== digest) {
       throw new FileUnfit({
         path: place.file,
-        expected: "what it held when it was cut into pieces",
+        expected: "its content when it was cut into pieces",
         found: "something else"
       })
     }

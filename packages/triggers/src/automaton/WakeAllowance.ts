@@ -42,7 +42,7 @@ export const useWake = (used: WakesUsed, nowNanos: GuestNanos, lastSeq: number):
   used.wokeSeq = lastSeq
   used.wokeAtNanos = nowNanos
   if (used.aheadCount > mostWakesAhead * wakeNanos) {
-    return `a timer that lets guest time go on, found one that went off ${mostWakesAhead} times more than every ${wakeNanos / 1000} µs`
+    return `a timer that lets guest time advance, found one that went off ${mostWakesAhead} times more than every ${wakeNanos / 1000} µs`
   }
   return used.quietCount > mostQuietWakes
     ? `an event or a firing, found a timer that went off ${mostQuietWakes} times without either`

@@ -104,7 +104,7 @@ const requireTimeline = (timeline: ReplayedTimeline): void => {
   const { header, signals = [] } = timeline
   const beginning = header?.beginning
   if (beginning !== undefined && !Schema.is(GuestActivity)(beginning))
-    refuse("Trigger.replay.header.beginning", "what a guest was in the middle of, a GuestActivity", beginning)
+    refuse("Trigger.replay.header.beginning", "the guest's activity before it, a GuestActivity", beginning)
   if (!Array.isArray(signals)) refuse("Trigger.replay.signals", "a list of completions of probes", signals)
   for (const [index, signal] of signals.entries())
     if (!Schema.is(TriggerSignal)(signal))

@@ -126,7 +126,7 @@ const ask = <A>(
     return refuse(
       `${definition.name}.${what}`,
       "an answer",
-      `what it threw: ${cause instanceof Error ? cause.message : String(cause)}`
+      `an error: ${cause instanceof Error ? cause.message : String(cause)}`
     )
   }
 }

@@ -211,7 +211,10 @@ export class SnapshotResources extends Base {
       if (this.outPath !== null)
         warnings.push({ field: "out_path", message: "nothing is captured that could be published there" })
       if (this.quiesceMs > 0)
-        warnings.push({ field: "quiesce_ms", message: "nothing is captured that calm would be waited for" })
+        warnings.push({
+          field: "quiesce_ms",
+          message: "it has no effect: nothing is captured, so there is no wait for calm"
+        })
       return warnings
     }
     if (this.onPreExec && this.onListener) {

@@ -17,18 +17,16 @@ const sentence = {
   event: /^The cause was event (\d+), (\w+)(?:: (.*))?\.$/,
   timer: new RegExp(`^The cause was that ${time} had passed since ${time}\\.$`),
   otherCause: new RegExp(
-    `^The cause was that (?:nothing had to be waited for|the probe .* (?:succeeded|failed) at ${time})\\.$`
+    `^The cause was that (?:there was nothing to wait for|the probe .* (?:succeeded|failed) at ${time})\\.$`
   ),
   fired: new RegExp(`^It had fired at ${time}; (.*)$`),
-  calm: new RegExp(`^from ${time} on the guest was calm, for ${time} of the ${time} asked for\\. (.*)$`),
+  calm: new RegExp(`^from ${time} on the guest was calm, for ${time} of the required ${time}\\. (.*)$`),
   deadline: new RegExp(`^the deadline ${time} later came first: (.*)$`),
-  shortCalm: new RegExp(`^the guest had been calm for ${time} of the ${time} asked for\\. (.*)$`),
+  shortCalm: new RegExp(`^the guest had been calm for ${time} of the required ${time}\\. (.*)$`),
   restarts: new RegExp(
     `Activity started the count of calm again (once|\\d+ times), the last time ([\\w()]+) at ${time}\\.`
   ),
-  slippage: new RegExp(
-    `^The guest (?:stood still at that very instruction|went on for ${time} before it stood still)\\.$`
-  )
+  slippage: new RegExp(`^The guest (?:stopped at that very instruction|ran on for ${time} before it stopped)\\.$`)
 }
 
 /** The guest's text in quotation marks; its beginning, if it was cut off. */
