@@ -13,15 +13,15 @@ const field = (name: string, type: string, doc: string, most?: string): Field =>
 
 const token = field("token", "u32", "Token of the request that this answers.")
 const execId = field("id", "u32", "The command, as its request names it.")
-const message = field("message", "text", "What happened, for people; nothing is to be decided by it.", "textBytes")
-const step = field("step", "text", "What was being done.", "textBytes")
+const message = field("message", "text", "The error as text; no code may depend on it.", "textBytes")
+const step = field("step", "text", "The failed step.", "textBytes")
 const errno = field("errno", "i32", "Linux error number.")
 const endReason = field("reason", "u32", "The firmware interface's reason code.")
-const exit = field("status", "status", "How it ended: `code` or `signal`, the other is null.")
+const exit = field("status", "status", "Its end: `code` or `signal`; the other is null.")
 const device = field("device", "text", "Name of the device.")
 const disk = field("disk", "text", "Name of the disk.", "textBytes")
 const port = field("port", "u32", "Number of the serial port; 0 is the console.")
-const path = field("path", "text", "Path of the socket; a leading `@` stands for the abstract name space.", "textBytes")
+const path = field("path", "text", "Path of the socket; a leading `@` means the abstract name space.", "textBytes")
 const listener = [
   field("protocol", "Protocol", "Transport protocol."),
   field("address", "text", "Address that it listens on.", "textBytes"),
@@ -29,7 +29,7 @@ const listener = [
 ]
 
 const connection = [
-  field("direction", "ConnectionDirection", "Who began it."),
+  field("direction", "ConnectionDirection", "The side that opened it."),
   field("guestPort", "u16", "The guest's port."),
   field("peerAddress", "text", "The peer's address, as the guest knows it."),
   field("peerPort", "u16", "The peer's port, as the guest knows it.")
@@ -51,7 +51,7 @@ export const contract: Contract = {
     commands: { value: 128, doc: "Commands that run at the same time" },
     commandInputBytes: {
       value: 1 << 20,
-      doc: "Standard input of a command that may be on its way: sent and not yet told as taken; more is refused"
+      doc: "Standard input of a command that may be on its way: sent and not yet confirmed as taken; more is refused"
     },
     guestAddress: { value: 0x0a00020f, doc: "The guest's address on its network, version 4" },
     gatewayAddress: { value: 0x0a000202, doc: "The host's address there, and the guest's way out" },
@@ -64,7 +64,7 @@ export const contract: Contract = {
     gatewayHost: { value: 2, doc: "The host's address behind it" },
     commandMuchBytes: {
       value: 32768,
-      doc: "Input and output of one command from which on everything goes over the agent's channel; `ExecInputTaken` is first told there"
+      doc: "Bytes of input and output of one command after which everything goes over the agent's channel; the first `ExecInputTaken` comes there"
     },
     commandOutputBytes: { value: 61440, doc: "Output of a command in one frame" }
   },
@@ -82,20 +82,20 @@ export const contract: Contract = {
       values: { stdout: [1, "Standard output."], stderr: [2, "Standard error."] }
     },
     InputKind: {
-      doc: "Where injected host input went.",
+      doc: "Destination of injected host input.",
       values: {
         control: [0, "A frame on the agent's control port."],
         serial: [1, "Bytes on a serial port."],
         renewal: [2, "A renewal of the machine's randomness, generation and clock."],
         withheld: [
           3,
-          "A frame on the agent's control port that holds a secret: its place is recorded, its bytes are not. What is given again from a recording ends here, unless the secret is given again."
+          "A frame on the agent's control port that holds a secret: its place is recorded, its bytes are not. A replay ends here unless the secret is supplied."
         ],
         network: [4, "Ethernet frames on the network interface, each with its length less 14, u16, before it."]
       }
     },
     NetworkProtocol: {
-      doc: "What a packet of the guest's carries, by its number in IP.",
+      doc: "Protocol of a guest's packet, by its number in IP.",
       values: {
         other: [0, "Any other protocol."],
         icmp: [1, "Internet control message protocol."],
@@ -104,48 +104,48 @@ export const contract: Contract = {
       }
     },
     ConnectionDirection: {
-      doc: "Who began a connection.",
-      values: { inward: [0, "Somebody outside."], outward: [1, "The guest."] }
+      doc: "The side that opened a connection.",
+      values: { inward: [0, "A peer outside the guest."], outward: [1, "The guest."] }
     },
     ConnectionEnd: {
       doc: "How a connection ended.",
-      values: { closed: [0, "Both sides have said their last."], reset: [1, "One side has reset it."] }
+      values: { closed: [0, "Both sides have closed it."], reset: [1, "One side has reset it."] }
     },
     NetworkRefusal: {
-      doc: "Why the guest does not reach what it wanted to reach.",
+      doc: "Why the guest cannot reach an address.",
       values: {
         NotAllowed: [0, "The policy does not allow it."],
-        TooMany: [1, "As many connections as the machine may have are open."],
-        Unreachable: [2, "It is allowed, and the host could not connect: refused, no way there, or no answer."]
+        TooMany: [1, "The machine's limit of connections or of traffic is reached."],
+        Unreachable: [2, "It is allowed, and the host could not connect: refused, no route, or no answer."]
       }
     },
     DiskOperation: {
-      doc: "What a guest asks of a disk.",
+      doc: "A guest's operation on a disk.",
       values: {
-        read: [0, "To have bytes."],
-        write: [1, "To keep bytes."],
-        flush: [2, "To have what was written reach the storage."],
-        zero: [3, "To make bytes zero, or to keep none there."]
+        read: [0, "Reads bytes."],
+        write: [1, "Writes bytes."],
+        flush: [2, "Flushes written data to the storage."],
+        zero: [3, "Zeroes or discards bytes."]
       }
     },
     DiskFailure: {
-      doc: "Why a disk does not do what a guest asked of it.",
+      doc: "Why a disk failed an operation.",
       values: {
         Refused: [0, "The host's operating system refused; `errno` says why."],
         Shortened: [1, "The disk's file has become shorter than it was."],
-        Changed: [2, "The disk's file holds other bytes there than it did."],
+        Changed: [2, "The disk's file has changed there."],
         NoMemory: [3, "The host's memory for guests is used up."],
-        Broken: [4, "What was written did not reach the storage at an earlier flush: nobody knows what did."],
-        Unverified: [5, "What a snapshot holds of the disk is not what was captured."]
+        Broken: [4, "An earlier flush failed, so written data may be lost."],
+        Unverified: [5, "The snapshot's data of the disk differs from the captured data."]
       }
     },
     DiskAccess: {
-      doc: "What becomes of what a guest writes to a disk.",
+      doc: "Destination of a guest's writes to a disk.",
       values: {
-        read: [0, "It is refused."],
-        copyOnWrite: [1, "It stays in the machine, over a file."],
-        scratch: [2, "It stays in the machine, over zeros."],
-        volume: [3, "It goes to the file."]
+        read: [0, "Writes are refused."],
+        copyOnWrite: [1, "Writes stay in the machine, over a file."],
+        scratch: [2, "Writes stay in the machine, over zeros."],
+        volume: [3, "Writes go to the file."]
       }
     },
     RejectReason: {
@@ -163,12 +163,12 @@ export const contract: Contract = {
         IdInUse: [9, "A command of this id is running."],
         CommandUnknown: [10, "No command of this id is running."],
         InputClosed: [11, "The command's input is closed."],
-        InputFull: [12, "The command has not read what it was given before."],
+        InputFull: [12, "The command has not read its earlier input."],
         SignalInvalid: [13, "There is no such signal, or it cannot be sent."],
         StreamsFailed: [14, "The command's streams cannot be served."],
         FreezeFailed: [15, "The workload does not freeze."],
         ThawFailed: [16, "The workload cannot be thawed."],
-        IdentityInvalid: [17, "A part of the new identity is not what it must be; nothing has changed."],
+        IdentityInvalid: [17, "A part of the new identity is invalid; nothing has changed."],
         EntropyFailed: [18, "The random source cannot be reseeded."],
         NameFailed: [19, "The host name or machine id cannot be set."],
         EnvironmentFailed: [20, "The environment cannot be kept."],
@@ -177,16 +177,16 @@ export const contract: Contract = {
         HookTimedOut: [23, "The identity hook did not end in time."],
         ListenerSeccompBusy: [
           24,
-          "A filter of the workload's own takes the notifications that listeners are noticed by."
+          "A filter of the workload takes the notifications that the agent uses to notice listeners."
         ],
         NoSpace: [25, "A file system of the guest is full."],
         NoMemory: [26, "The guest has no memory for it."],
         EventNameInvalid: [27, "A custom event's name is not 1 to 64 of `A-Z a-z 0-9 . _ : / -`, or begins with `-`."],
         EventPayloadInvalid: [28, "A custom event's payload is not JSON within the limits."],
         PowerOffFailed: [29, "The machine does not power off."],
-        Failed: [30, "The guest's kernel refused; the message says what."],
-        WorkloadPresent: [31, "The guest has its workload."],
-        WorkloadInvalid: [32, "A setting of the workload is not what it must be; nothing has changed."],
+        Failed: [30, "The guest's kernel refused an operation; the message names it."],
+        WorkloadPresent: [31, "The guest has a workload already."],
+        WorkloadInvalid: [32, "A setting of the workload is invalid; nothing has changed."],
         CommandsFull: [33, "As many commands run as the agent has room for."],
         NotATerminal: [34, "The command has no terminal."]
       }
@@ -201,23 +201,23 @@ export const contract: Contract = {
       fields: [field("count", "natural", "Heartbeats so far.")]
     },
     WorkloadPreExec: {
-      doc: "The workload is about to be executed; until the hold ends it has not run.",
+      doc: "The workload is about to be executed; it does not run before the hold ends.",
       frame: 0x03,
       fields: [
         field("argv", "texts", "Program and arguments."),
         {
-          ...field("holdNanos", "natural?", "Guest time until it is executed; null: held until the host says go."),
+          ...field("holdNanos", "natural?", "Guest time until it is executed; null: held until the host releases it."),
           was: 100_000_000
         }
       ]
     },
     ListenerBound: {
-      doc: "The workload is reachable at an address now: told once until `ListenerClosed`, however many sockets have it.",
+      doc: "The workload is reachable at an address now: reported once until `ListenerClosed`, however many sockets have it.",
       frame: 0x04,
       fields: listener
     },
     WorkloadParked: {
-      doc: "The workload's main process ended well and left others, none of which listens.",
+      doc: "The workload's main process succeeded and left others, none of which listens.",
       frame: 0x05,
       fields: []
     },
@@ -233,7 +233,7 @@ export const contract: Contract = {
     IoStarted: { doc: "A device has a request in flight.", fields: [device] },
     IoSettled: { doc: "A device has no request in flight any more.", fields: [device] },
     PagesDirtied: {
-      doc: "Pages were written since the sample before.",
+      doc: "Pages were written since the previous sample.",
       fields: [field("count", "natural", "Number of pages.")]
     },
     AgentReady: {
@@ -251,17 +251,17 @@ export const contract: Contract = {
       version: 3,
       fields: [token]
     },
-    AgentThawed: { doc: "The workload goes on.", frame: 0x09, fields: [token] },
+    AgentThawed: { doc: "The workload continues.", frame: 0x09, fields: [token] },
     IdentityApplied: { doc: "The guest has its new identity.", frame: 0x0a, fields: [token] },
     AgentRejected: {
       doc: "A frame was refused: by the agent, or one of the agent's by the machine.",
       frame: 0x10,
       version: 3,
       fields: [
-        field("request", "FrameName", "What was refused."),
+        field("request", "FrameName", "The refused frame."),
         field("id", "u32?", "Command or token of the request; null if it has none, or could not be read."),
-        field("reason", "RejectReason", "Why."),
-        field("message", "text", "The same for people; nothing is to be decided by it.", "textBytes")
+        field("reason", "RejectReason", "The reason."),
+        field("message", "text", "The same as text; no code may depend on it.", "textBytes")
       ]
     },
     ExecStarted: {
@@ -270,9 +270,9 @@ export const contract: Contract = {
       fields: [execId, field("pid", "u32", "Its process id in the guest.")]
     },
     ExecOutput: {
-      doc: "A command has written.",
+      doc: "A command has written output.",
       frame: 0x0c,
-      fields: [execId, field("stream", "OutputStream", "Where to."), field("data", "bytes", "What.")]
+      fields: [execId, field("stream", "OutputStream", "The stream."), field("data", "bytes", "The bytes.")]
     },
     ExecExited: { doc: "A command has ended.", frame: 0x0d, fields: [execId, exit] },
     ExecFailed: {
@@ -282,17 +282,20 @@ export const contract: Contract = {
       fields: [execId, step, errno, message]
     },
     HostInput: {
-      doc: "The host gave the guest something: recorded, so that it can be given again.",
+      doc: "Input from the host, recorded so that a replay can repeat it.",
       fields: [
-        field("kind", "InputKind", "Where it went."),
+        field("kind", "InputKind", "Its destination."),
         field("port", "u32", "Number of the serial port."),
         field("data", "bytes", "The bytes.")
       ]
     },
-    GuestPanicked: { doc: "The guest's kernel has panicked.", fields: [field("message", "text", "What it said.")] },
+    GuestPanicked: {
+      doc: "The guest's kernel has panicked.",
+      fields: [field("message", "text", "The panic message.")]
+    },
     GuestHalted: { doc: "The guest has switched itself off.", fields: [endReason] },
     GuestReset: { doc: "The guest has reset itself.", fields: [endReason] },
-    EngineFault: { doc: "The engine cannot go on.", fields: [field("message", "text", "Why.")] },
+    EngineFault: { doc: "The engine cannot continue.", fields: [field("message", "text", "The reason.")] },
     Custom: {
       doc: "An event that the workload defines, sent with `stillpoint-emit`.",
       frame: 0x0f,
@@ -302,7 +305,7 @@ export const contract: Contract = {
       ]
     },
     ListenerClosed: {
-      doc: "The last socket with an address of `ListenerBound` has gone: with its last descriptor, or shut down.",
+      doc: "The last socket with an address of `ListenerBound` is gone: its last descriptor was closed, or it was shut down.",
       frame: 0x11,
       fields: listener
     },
@@ -312,102 +315,97 @@ export const contract: Contract = {
       fields: [path]
     },
     UnixListenerClosed: {
-      doc: "The last socket with a path of `UnixListenerBound` has gone; as `ListenerClosed`.",
+      doc: "The last socket with a path of `UnixListenerBound` is gone; as `ListenerClosed`.",
       frame: 0x13,
       fields: [path]
     },
     EventsDropped: {
       version: 3,
-      doc: "The guest said more than its quota in some time; this many events of a kind were not told.",
-      fields: [field("kind", "kind", "What was dropped."), field("count", "natural", "How many events.")]
+      doc: "The guest exceeded a quota; this many events of a kind were dropped.",
+      fields: [field("kind", "kind", "The dropped kind."), field("count", "natural", "Number of dropped events.")]
     },
     SerialText: {
-      doc: "Console text that stands without a line's end: a prompt, say. The line that it begins follows, whole, once it ends.",
+      doc: "Console text without a line's end, such as a prompt. Its whole line follows once it ends.",
       fields: [port, field("text", "text", "The text since the last line's end.")]
     },
     ExecInputTaken: {
-      doc: "A command has taken, or will never take, more of its standard input: the host may send as much again.",
+      doc: "A command has taken, or will never take, more of its standard input: the host may send as many bytes again.",
       frame: 0x14,
-      fields: [execId, field("bytes", "natural", "Bytes since it was last told.")]
+      fields: [execId, field("bytes", "natural", "Bytes since the previous event.")]
     },
     ExecOutputHeld: {
-      doc: "A command has said as much output as it was let say: what it writes now waits until it is let say more.",
+      doc: "A command has used up its output window: further output waits until the window is opened again.",
       frame: 0x15,
       fields: [execId]
     },
     NetworkRefused: {
-      doc: "The guest wanted to reach somebody outside and does not.",
+      doc: "The guest's traffic to an outside address was refused.",
       fields: [
-        field("protocol", "NetworkProtocol", "Which protocol."),
-        field("address", "text", "The address that it wanted to reach."),
-        field("port", "u16", "The port; 0 where the protocol has none."),
-        field("reason", "NetworkRefusal", "Why not."),
+        field("protocol", "NetworkProtocol", "The protocol."),
+        field("address", "text", "The address."),
+        field("port", "u16", "The port; 0 if the protocol has none."),
+        field("reason", "NetworkRefusal", "The reason."),
         field(
           "count",
           "natural",
-          "How many refusals this tells of: this one, and those before it that came too fast to be told one by one."
+          "Number of refusals: this one, and earlier ones that came too fast to be reported one by one."
         )
       ]
     },
     DiskFailed: {
-      doc: "A disk did not do what the guest asked of it: the guest was told of an I/O error.",
+      doc: "A disk failed an operation: the guest got an I/O error.",
       fields: [
         disk,
-        field("operation", "DiskOperation", "What was asked."),
-        field("offset", "natural", "First byte of the disk that was not done; 0 for a flush."),
-        field("bytes", "natural", "How many bytes; 0 for a flush."),
-        field("reason", "DiskFailure", "Why."),
-        field("errno", "u32?", "Error number of the host's operating system; null if it said none."),
-        field(
-          "message",
-          "text",
-          "What was expected and found, for people; nothing is to be decided by it.",
-          "textBytes"
-        )
+        field("operation", "DiskOperation", "The operation."),
+        field("offset", "natural", "First byte of the disk that failed; 0 for a flush."),
+        field("bytes", "natural", "Number of bytes; 0 for a flush."),
+        field("reason", "DiskFailure", "The reason."),
+        field("errno", "u32?", "Error number of the host's operating system; null if there is none."),
+        field("message", "text", "The expected and the found value, as text; no code may depend on it.", "textBytes")
       ]
     },
     DiskAttached: {
-      doc: "The host put a disk into a slot: recorded, so that it can be put there again.",
+      doc: "The host attached a disk to a slot; recorded so that a replay can repeat it.",
       fields: [
         disk,
         field("slot", "u32", "Number of the slot."),
-        field("access", "DiskAccess", "What becomes of what the guest writes."),
+        field("access", "DiskAccess", "Destination of the guest's writes."),
         field("sizeBytes", "natural", "Its size."),
         field("source", "text", "Path of its file on the host; empty if it has none.", "textBytes")
       ]
     },
     ConnectionOpened: {
-      doc: "A TCP connection of the guest's is made: both sides have agreed to it.",
-      fields: [...connection, field("open", "natural", "How many are open now.")]
+      doc: "A TCP connection of the guest was established.",
+      fields: [...connection, field("open", "natural", "Number of open connections.")]
     },
     RequestServed: {
-      doc: "The guest has answered on a connection that somebody else began: it was told something, has said something, and either said its last or is told more.",
+      doc: "The guest has answered a request on a connection from outside: it received data, sent data, and then closed its side or received more.",
       fields: [
         ...connection.slice(1),
-        field("requestBytes", "natural", "Bytes that it was told."),
-        field("answerBytes", "natural", "Bytes that it has answered with.")
+        field("requestBytes", "natural", "Bytes of the request."),
+        field("answerBytes", "natural", "Bytes of the answer.")
       ]
     },
     ConnectionClosed: {
-      doc: "A connection of `ConnectionOpened` is over: both sides have said their last, or one has reset it.",
+      doc: "A connection of `ConnectionOpened` has ended: both sides have closed it, or one has reset it.",
       fields: [
         ...connection,
-        field("bytesIn", "natural", "Bytes that the guest was told."),
-        field("bytesOut", "natural", "Bytes that the guest has said."),
+        field("bytesIn", "natural", "Bytes that the guest received."),
+        field("bytesOut", "natural", "Bytes that the guest sent."),
         field("end", "ConnectionEnd", "How it ended."),
-        field("open", "natural", "How many are open now.")
+        field("open", "natural", "Number of open connections.")
       ]
     },
     TrafficPassed: {
-      doc: "Bytes went over the guest's connections since the sample before; the samples are those of `PagesDirtied`.",
+      doc: "Bytes passed over the guest's connections since the previous sample; the samples are those of `PagesDirtied`.",
       fields: [
-        field("bytesIn", "natural", "Bytes that the guest was told."),
-        field("bytesOut", "natural", "Bytes that the guest has said."),
-        field("overNanos", "natural", "Guest time between two samples.")
+        field("bytesIn", "natural", "Bytes that the guest received."),
+        field("bytesOut", "natural", "Bytes that the guest sent."),
+        field("overNanos", "natural", "Guest time between the two samples.")
       ]
     },
     AgentChannelOpened: {
-      doc: "The agent has opened its channel, the port of a virtio console: both sides talk over it from here on.",
+      doc: "The agent has opened its channel, the port of a virtio console, which both sides use from here on.",
       frame: 0x16,
       fields: []
     }
@@ -431,7 +429,7 @@ export const contract: Contract = {
       frame: 0x82,
       structure: "Exec",
       fields: [
-        field("id", "u32", "Names the command in what follows."),
+        field("id", "u32", "Identifies the command in later frames."),
         field("argv", "texts", "Program and arguments."),
         field("env", "texts", "`KEY=VALUE`."),
         field("cwd", "text", "Working directory; empty: `/`."),
@@ -440,16 +438,16 @@ export const contract: Contract = {
         field(
           "outputBytes",
           "u64",
-          "Bytes of output, of both streams, that it may say before `ExecWindow`; more waits where the command writes it."
+          "Output window in bytes, both streams together; further output waits for `ExecWindow`."
         ),
-        field(
-          "user",
-          "text",
-          "Whom it runs as: `user` or `user:group`, by name or number; empty: as the agent, uid 0."
-        ),
+        field("user", "text", "Its user: `user` or `user:group`, by name or number; empty: as the agent, uid 0."),
         field("columns", "u16", "Columns of its terminal; 0: it has none, and pipes instead."),
         field("rows", "u16", "Rows of its terminal."),
-        field("isFileService", "bool", "Whether it is the agent's own program for files, whose arguments `argv` are.")
+        field(
+          "isFileService",
+          "bool",
+          "Whether it is the agent's own program for file operations, with the arguments `argv`."
+        )
       ]
     },
     ExecStdin: {
@@ -467,12 +465,12 @@ export const contract: Contract = {
       fields: [field("id", "u32", "The command."), field("signal", "i32", "The signal's number.")]
     },
     ExecWindow: {
-      doc: "Lets a command say more output.",
+      doc: "Opens a command's output window.",
       frame: 0x8b,
       fields: [field("id", "u32", "The command."), field("bytes", "u64", "Further bytes, of both streams together.")]
     },
     ExecResize: {
-      doc: "Gives a command's terminal another size.",
+      doc: "Resizes a command's terminal.",
       frame: 0x8c,
       fields: [field("id", "u32", "The command."), field("columns", "u16", "Columns."), field("rows", "u16", "Rows.")]
     },
@@ -482,12 +480,12 @@ export const contract: Contract = {
       fields: [field("token", "u32", "Answered by `AgentFrozen` with the same token.")]
     },
     Thaw: {
-      doc: "Lets the workload go on.",
+      doc: "Continues the workload.",
       frame: 0x86,
       fields: [field("token", "u32", "Answered by `AgentThawed` with the same token.")]
     },
     ApplyIdentity: {
-      doc: "Gives the guest a new identity, what makes a clone somebody else.",
+      doc: "Gives the guest a new identity, which makes a clone distinct from others.",
       frame: 0x87,
       structure: "Identity",
       fields: [
@@ -496,10 +494,10 @@ export const contract: Contract = {
         field("realtimeNanos", "u64", "Wall clock in nanoseconds since 1970; 0 leaves it."),
         field("hostname", "text", "Empty leaves it."),
         field("machineId", "text", "32 hexadecimal digits; empty leaves it."),
-        field("env", "texts", "`KEY=VALUE` for what is started afterwards."),
-        field("thaw", "bool", "Whether the frozen workload goes on afterwards."),
-        field("hookTimeoutNanos", "u64", "Guest time that the configured hook may take; 0: as configured."),
-        field("signal", "i32", "Sent to the workload once it goes on; 0: as configured.")
+        field("env", "texts", "`KEY=VALUE` for programs that start afterwards."),
+        field("thaw", "bool", "Whether the frozen workload continues afterwards."),
+        field("hookTimeoutNanos", "u64", "Maximum guest time of the configured hook; 0: as configured."),
+        field("signal", "i32", "Signal for the workload when it continues; 0: as configured.")
       ]
     },
     PowerOff: { doc: "Switches the guest off.", frame: 0x88, fields: [] },
@@ -512,12 +510,12 @@ export const contract: Contract = {
       doc: "Gives a guest that has no workload its root and its workload.",
       frame: 0x8a,
       fields: [
-        field("token", "u32", "A refusal carries it; else `WorkloadPreExec` or `WorkloadFailed` follows."),
+        field("token", "u32", "A refusal carries it; otherwise `WorkloadPreExec` or `WorkloadFailed` follows."),
         field("settings", "texts", "`key=value`, as in the agent's configuration.")
       ]
     },
     ChannelFollows: {
-      doc: "The machine's, not the host's: the last frame on the control port; the next ones come over the channel that the agent has opened.",
+      doc: "Sent by the machine, not the host: the last frame on the control port; the next ones come over the agent's channel.",
       frame: 0x8d,
       fields: []
     }

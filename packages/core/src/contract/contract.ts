@@ -23,7 +23,7 @@ export const contractLimits = {
   /** Most bytes of entropy in a new identity. */ entropyBytes: 4096,
   /** Longest host name. */ hostnameBytes: 64,
   /** Commands that run at the same time. */ commands: 128,
-  /** Standard input of a command that may be on its way: sent and not yet told as taken; more is refused. */ commandInputBytes: 1048576,
+  /** Standard input of a command that may be on its way: sent and not yet confirmed as taken; more is refused. */ commandInputBytes: 1048576,
   /** The guest's address on its network, version 4. */ guestAddress: 167772687,
   /** The host's address there, and the guest's way out. */ gatewayAddress: 167772674,
   /** Bits of the network's prefix. */ networkBits: 24,
@@ -33,7 +33,7 @@ export const contractLimits = {
   /** Bits of that prefix. */ networkPrefixBits: 64,
   /** The guest's address behind that prefix. */ guestHost: 21,
   /** The host's address behind it. */ gatewayHost: 2,
-  /** Input and output of one command from which on everything goes over the agent's channel; `ExecInputTaken` is first told there. */ commandMuchBytes: 32768,
+  /** Bytes of input and output of one command after which everything goes over the agent's channel; the first `ExecInputTaken` comes there. */ commandMuchBytes: 32768,
   /** Output of a command in one frame. */ commandOutputBytes: 61440
 } as const
 
@@ -349,22 +349,22 @@ export const guestEventFields = {
   },
   /** The agent is alive. */
   HeartbeatTick: { ...position, /** Heartbeats so far. */ count: Schema.Natural },
-  /** The workload is about to be executed; until the hold ends it has not run. */
+  /** The workload is about to be executed; it does not run before the hold ends. */
   WorkloadPreExec: {
     ...position,
     /** Program and arguments. */ argv: Schema.Array(Schema.String),
-    /** Guest time until it is executed; null: held until the host says go. */ holdNanos: Schema.NullOr(
+    /** Guest time until it is executed; null: held until the host releases it. */ holdNanos: Schema.NullOr(
       Schema.Natural
     ).pipe(Schema.withDecodingDefaultKey(Effect.succeed(100000000)))
   },
-  /** The workload is reachable at an address now: told once until `ListenerClosed`, however many sockets have it. */
+  /** The workload is reachable at an address now: reported once until `ListenerClosed`, however many sockets have it. */
   ListenerBound: {
     ...position,
     /** Transport protocol. */ protocol: Schema.Literals(["tcp", "udp"]),
     /** Address that it listens on. */ address: Schema.String,
     /** Port number. */ port: Schema.Natural
   },
-  /** The workload's main process ended well and left others, none of which listens. */
+  /** The workload's main process succeeded and left others, none of which listens. */
   WorkloadParked: { ...position },
   /** The workload has ended. */
   WorkloadExited: {
@@ -375,9 +375,9 @@ export const guestEventFields = {
   /** The workload could not be started. */
   WorkloadFailed: {
     ...position,
-    /** What was being done. */ step: Schema.String,
+    /** The failed step. */ step: Schema.String,
     /** Linux error number. */ errno: Schema.Int,
-    /** What happened, for people; nothing is to be decided by it. */ message: Schema.String
+    /** The error as text; no code may depend on it. */ message: Schema.String
   },
   /** The processor began to wait for an interrupt. */
   GuestIdle: { ...position },
@@ -387,7 +387,7 @@ export const guestEventFields = {
   IoStarted: { ...position, /** Name of the device. */ device: Schema.String },
   /** A device has no request in flight any more. */
   IoSettled: { ...position, /** Name of the device. */ device: Schema.String },
-  /** Pages were written since the sample before. */
+  /** Pages were written since the previous sample. */
   PagesDirtied: { ...position, /** Number of pages. */ count: Schema.Natural },
   /** The agent serves the host's frames. */
   AgentReady: {
@@ -397,19 +397,19 @@ export const guestEventFields = {
   },
   /** The workload is frozen, files are synced, output has left. */
   AgentFrozen: { ...position, /** Token of the request that this answers. */ token: Schema.Natural },
-  /** The workload goes on. */
+  /** The workload continues. */
   AgentThawed: { ...position, /** Token of the request that this answers. */ token: Schema.Natural },
   /** The guest has its new identity. */
   IdentityApplied: { ...position, /** Token of the request that this answers. */ token: Schema.Natural },
   /** A frame was refused: by the agent, or one of the agent's by the machine. */
   AgentRejected: {
     ...position,
-    /** What was refused. */ request: Schema.Literals(frameNames),
+    /** The refused frame. */ request: Schema.Literals(frameNames),
     /** Command or token of the request; null if it has none, or could not be read. */ id: Schema.NullOr(
       Schema.Natural
     ),
-    /** Why. */ reason: Schema.Literals(rejectReasons),
-    /** The same for people; nothing is to be decided by it. */ message: Schema.String
+    /** The reason. */ reason: Schema.Literals(rejectReasons),
+    /** The same as text; no code may depend on it. */ message: Schema.String
   },
   /** A command runs. */
   ExecStarted: {
@@ -417,12 +417,12 @@ export const guestEventFields = {
     /** The command, as its request names it. */ id: Schema.Natural,
     /** Its process id in the guest. */ pid: Schema.Natural
   },
-  /** A command has written. */
+  /** A command has written output. */
   ExecOutput: {
     ...position,
     /** The command, as its request names it. */ id: Schema.Natural,
-    /** Where to. */ stream: Schema.Literals(["stdout", "stderr"]),
-    /** What. */ data: Schema.Uint8Array
+    /** The stream. */ stream: Schema.Literals(["stdout", "stderr"]),
+    /** The bytes. */ data: Schema.Uint8Array
   },
   /** A command has ended. */
   ExecExited: {
@@ -435,28 +435,28 @@ export const guestEventFields = {
   ExecFailed: {
     ...position,
     /** The command, as its request names it. */ id: Schema.Natural,
-    /** What was being done. */ step: Schema.String,
+    /** The failed step. */ step: Schema.String,
     /** Linux error number. */ errno: Schema.Int,
-    /** What happened, for people; nothing is to be decided by it. */ message: Schema.String
+    /** The error as text; no code may depend on it. */ message: Schema.String
   },
-  /** The host gave the guest something: recorded, so that it can be given again. */
+  /** Input from the host, recorded so that a replay can repeat it. */
   HostInput: {
     ...position,
-    /** Where it went. */ kind: Schema.Literals(["control", "serial", "renewal", "withheld", "network"]),
+    /** Its destination. */ kind: Schema.Literals(["control", "serial", "renewal", "withheld", "network"]),
     /** Number of the serial port. */ port: Schema.Natural,
     /** The bytes. */ data: Schema.Uint8Array
   },
   /** The guest's kernel has panicked. */
-  GuestPanicked: { ...position, /** What it said. */ message: Schema.String },
+  GuestPanicked: { ...position, /** The panic message. */ message: Schema.String },
   /** The guest has switched itself off. */
   GuestHalted: { ...position, /** The firmware interface's reason code. */ reason: Schema.Natural },
   /** The guest has reset itself. */
   GuestReset: { ...position, /** The firmware interface's reason code. */ reason: Schema.Natural },
-  /** The engine cannot go on. */
-  EngineFault: { ...position, /** Why. */ message: Schema.String },
+  /** The engine cannot continue. */
+  EngineFault: { ...position, /** The reason. */ message: Schema.String },
   /** An event that the workload defines, sent with `stillpoint-emit`. */
   Custom: { ...position, /** Its name. */ name: Schema.String, /** Its payload. */ payload: Schema.Json },
-  /** The last socket with an address of `ListenerBound` has gone: with its last descriptor, or shut down. */
+  /** The last socket with an address of `ListenerBound` is gone: its last descriptor was closed, or it was shut down. */
   ListenerClosed: {
     ...position,
     /** Transport protocol. */ protocol: Schema.Literals(["tcp", "udp"]),
@@ -466,101 +466,101 @@ export const guestEventFields = {
   /** A stream or seqpacket socket of the workload accepts connections in the Unix domain; as `ListenerBound`. */
   UnixListenerBound: {
     ...position,
-    /** Path of the socket; a leading `@` stands for the abstract name space. */ path: Schema.String
+    /** Path of the socket; a leading `@` means the abstract name space. */ path: Schema.String
   },
-  /** The last socket with a path of `UnixListenerBound` has gone; as `ListenerClosed`. */
+  /** The last socket with a path of `UnixListenerBound` is gone; as `ListenerClosed`. */
   UnixListenerClosed: {
     ...position,
-    /** Path of the socket; a leading `@` stands for the abstract name space. */ path: Schema.String
+    /** Path of the socket; a leading `@` means the abstract name space. */ path: Schema.String
   },
-  /** The guest said more than its quota in some time; this many events of a kind were not told. */
+  /** The guest exceeded a quota; this many events of a kind were dropped. */
   EventsDropped: {
     ...position,
-    /** What was dropped. */ kind: Schema.Literals(guestEventKinds),
-    /** How many events. */ count: Schema.Natural
+    /** The dropped kind. */ kind: Schema.Literals(guestEventKinds),
+    /** Number of dropped events. */ count: Schema.Natural
   },
-  /** Console text that stands without a line's end: a prompt, say. The line that it begins follows, whole, once it ends. */
+  /** Console text without a line's end, such as a prompt. Its whole line follows once it ends. */
   SerialText: {
     ...position,
     /** Number of the serial port; 0 is the console. */ port: Schema.Natural,
     /** The text since the last line's end. */ text: Schema.String
   },
-  /** A command has taken, or will never take, more of its standard input: the host may send as much again. */
+  /** A command has taken, or will never take, more of its standard input: the host may send as many bytes again. */
   ExecInputTaken: {
     ...position,
     /** The command, as its request names it. */ id: Schema.Natural,
-    /** Bytes since it was last told. */ bytes: Schema.Natural
+    /** Bytes since the previous event. */ bytes: Schema.Natural
   },
-  /** A command has said as much output as it was let say: what it writes now waits until it is let say more. */
+  /** A command has used up its output window: further output waits until the window is opened again. */
   ExecOutputHeld: { ...position, /** The command, as its request names it. */ id: Schema.Natural },
-  /** The guest wanted to reach somebody outside and does not. */
+  /** The guest's traffic to an outside address was refused. */
   NetworkRefused: {
     ...position,
-    /** Which protocol. */ protocol: Schema.Literals(["other", "icmp", "tcp", "udp"]),
-    /** The address that it wanted to reach. */ address: Schema.String,
-    /** The port; 0 where the protocol has none. */ port: Schema.Natural,
-    /** Why not. */ reason: Schema.Literals(["NotAllowed", "TooMany", "Unreachable"]),
-    /** How many refusals this tells of: this one, and those before it that came too fast to be told one by one. */ count:
+    /** The protocol. */ protocol: Schema.Literals(["other", "icmp", "tcp", "udp"]),
+    /** The address. */ address: Schema.String,
+    /** The port; 0 if the protocol has none. */ port: Schema.Natural,
+    /** The reason. */ reason: Schema.Literals(["NotAllowed", "TooMany", "Unreachable"]),
+    /** Number of refusals: this one, and earlier ones that came too fast to be reported one by one. */ count:
       Schema.Natural
   },
-  /** A disk did not do what the guest asked of it: the guest was told of an I/O error. */
+  /** A disk failed an operation: the guest got an I/O error. */
   DiskFailed: {
     ...position,
     /** Name of the disk. */ disk: Schema.String,
-    /** What was asked. */ operation: Schema.Literals(["read", "write", "flush", "zero"]),
-    /** First byte of the disk that was not done; 0 for a flush. */ offset: Schema.Natural,
-    /** How many bytes; 0 for a flush. */ bytes: Schema.Natural,
-    /** Why. */ reason: Schema.Literals(["Refused", "Shortened", "Changed", "NoMemory", "Broken", "Unverified"]),
-    /** Error number of the host's operating system; null if it said none. */ errno: Schema.NullOr(Schema.Natural),
-    /** What was expected and found, for people; nothing is to be decided by it. */ message: Schema.String
+    /** The operation. */ operation: Schema.Literals(["read", "write", "flush", "zero"]),
+    /** First byte of the disk that failed; 0 for a flush. */ offset: Schema.Natural,
+    /** Number of bytes; 0 for a flush. */ bytes: Schema.Natural,
+    /** The reason. */ reason: Schema.Literals(["Refused", "Shortened", "Changed", "NoMemory", "Broken", "Unverified"]),
+    /** Error number of the host's operating system; null if there is none. */ errno: Schema.NullOr(Schema.Natural),
+    /** The expected and the found value, as text; no code may depend on it. */ message: Schema.String
   },
-  /** The host put a disk into a slot: recorded, so that it can be put there again. */
+  /** The host attached a disk to a slot; recorded so that a replay can repeat it. */
   DiskAttached: {
     ...position,
     /** Name of the disk. */ disk: Schema.String,
     /** Number of the slot. */ slot: Schema.Natural,
-    /** What becomes of what the guest writes. */ access: Schema.Literals(["read", "copyOnWrite", "scratch", "volume"]),
+    /** Destination of the guest's writes. */ access: Schema.Literals(["read", "copyOnWrite", "scratch", "volume"]),
     /** Its size. */ sizeBytes: Schema.Natural,
     /** Path of its file on the host; empty if it has none. */ source: Schema.String
   },
-  /** A TCP connection of the guest's is made: both sides have agreed to it. */
+  /** A TCP connection of the guest was established. */
   ConnectionOpened: {
     ...position,
-    /** Who began it. */ direction: Schema.Literals(["inward", "outward"]),
+    /** The side that opened it. */ direction: Schema.Literals(["inward", "outward"]),
     /** The guest's port. */ guestPort: Schema.Natural,
     /** The peer's address, as the guest knows it. */ peerAddress: Schema.String,
     /** The peer's port, as the guest knows it. */ peerPort: Schema.Natural,
-    /** How many are open now. */ open: Schema.Natural
+    /** Number of open connections. */ open: Schema.Natural
   },
-  /** The guest has answered on a connection that somebody else began: it was told something, has said something, and either said its last or is told more. */
+  /** The guest has answered a request on a connection from outside: it received data, sent data, and then closed its side or received more. */
   RequestServed: {
     ...position,
     /** The guest's port. */ guestPort: Schema.Natural,
     /** The peer's address, as the guest knows it. */ peerAddress: Schema.String,
     /** The peer's port, as the guest knows it. */ peerPort: Schema.Natural,
-    /** Bytes that it was told. */ requestBytes: Schema.Natural,
-    /** Bytes that it has answered with. */ answerBytes: Schema.Natural
+    /** Bytes of the request. */ requestBytes: Schema.Natural,
+    /** Bytes of the answer. */ answerBytes: Schema.Natural
   },
-  /** A connection of `ConnectionOpened` is over: both sides have said their last, or one has reset it. */
+  /** A connection of `ConnectionOpened` has ended: both sides have closed it, or one has reset it. */
   ConnectionClosed: {
     ...position,
-    /** Who began it. */ direction: Schema.Literals(["inward", "outward"]),
+    /** The side that opened it. */ direction: Schema.Literals(["inward", "outward"]),
     /** The guest's port. */ guestPort: Schema.Natural,
     /** The peer's address, as the guest knows it. */ peerAddress: Schema.String,
     /** The peer's port, as the guest knows it. */ peerPort: Schema.Natural,
-    /** Bytes that the guest was told. */ bytesIn: Schema.Natural,
-    /** Bytes that the guest has said. */ bytesOut: Schema.Natural,
+    /** Bytes that the guest received. */ bytesIn: Schema.Natural,
+    /** Bytes that the guest sent. */ bytesOut: Schema.Natural,
     /** How it ended. */ end: Schema.Literals(["closed", "reset"]),
-    /** How many are open now. */ open: Schema.Natural
+    /** Number of open connections. */ open: Schema.Natural
   },
-  /** Bytes went over the guest's connections since the sample before; the samples are those of `PagesDirtied`. */
+  /** Bytes passed over the guest's connections since the previous sample; the samples are those of `PagesDirtied`. */
   TrafficPassed: {
     ...position,
-    /** Bytes that the guest was told. */ bytesIn: Schema.Natural,
-    /** Bytes that the guest has said. */ bytesOut: Schema.Natural,
-    /** Guest time between two samples. */ overNanos: Schema.Natural
+    /** Bytes that the guest received. */ bytesIn: Schema.Natural,
+    /** Bytes that the guest sent. */ bytesOut: Schema.Natural,
+    /** Guest time between the two samples. */ overNanos: Schema.Natural
   },
-  /** The agent has opened its channel, the port of a virtio console: both sides talk over it from here on. */
+  /** The agent has opened its channel, the port of a virtio console, which both sides use from here on. */
   AgentChannelOpened: { ...position }
 } as const
 

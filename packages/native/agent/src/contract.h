@@ -30,7 +30,7 @@ enum contract_limit {
 	LIMIT_HOSTNAME_BYTES = 64,
 	/* Commands that run at the same time. */
 	LIMIT_COMMANDS = 128,
-	/* Standard input of a command that may be on its way: sent and not yet told as taken; more is refused. */
+	/* Standard input of a command that may be on its way: sent and not yet confirmed as taken; more is refused. */
 	LIMIT_COMMAND_INPUT_BYTES = 1048576,
 	/* The guest's address on its network, version 4. */
 	LIMIT_GUEST_ADDRESS = 167772687,
@@ -50,7 +50,7 @@ enum contract_limit {
 	LIMIT_GUEST_HOST = 21,
 	/* The host's address behind it. */
 	LIMIT_GATEWAY_HOST = 2,
-	/* Input and output of one command from which on everything goes over the agent's channel; `ExecInputTaken` is first told there. */
+	/* Bytes of input and output of one command after which everything goes over the agent's channel; the first `ExecInputTaken` comes there. */
 	LIMIT_COMMAND_MUCH_BYTES = 32768,
 	/* Output of a command in one frame. */
 	LIMIT_COMMAND_OUTPUT_BYTES = 61440,
@@ -111,16 +111,16 @@ enum output_stream {
 	OUTPUT_STREAM_STDERR = 2, /* Standard error. */
 };
 
-/* Where injected host input went. */
+/* Destination of injected host input. */
 enum input_kind {
 	INPUT_KIND_CONTROL = 0, /* A frame on the agent's control port. */
 	INPUT_KIND_SERIAL = 1, /* Bytes on a serial port. */
 	INPUT_KIND_RENEWAL = 2, /* A renewal of the machine's randomness, generation and clock. */
-	INPUT_KIND_WITHHELD = 3, /* A frame on the agent's control port that holds a secret: its place is recorded, its bytes are not. What is given again from a recording ends here, unless the secret is given again. */
+	INPUT_KIND_WITHHELD = 3, /* A frame on the agent's control port that holds a secret: its place is recorded, its bytes are not. A replay ends here unless the secret is supplied. */
 	INPUT_KIND_NETWORK = 4, /* Ethernet frames on the network interface, each with its length less 14, u16, before it. */
 };
 
-/* What a packet of the guest's carries, by its number in IP. */
+/* Protocol of a guest's packet, by its number in IP. */
 enum network_protocol {
 	NETWORK_PROTOCOL_OTHER = 0, /* Any other protocol. */
 	NETWORK_PROTOCOL_ICMP = 1, /* Internet control message protocol. */
@@ -128,49 +128,49 @@ enum network_protocol {
 	NETWORK_PROTOCOL_UDP = 17, /* User datagram protocol. */
 };
 
-/* Who began a connection. */
+/* The side that opened a connection. */
 enum connection_direction {
-	CONNECTION_DIRECTION_INWARD = 0, /* Somebody outside. */
+	CONNECTION_DIRECTION_INWARD = 0, /* A peer outside the guest. */
 	CONNECTION_DIRECTION_OUTWARD = 1, /* The guest. */
 };
 
 /* How a connection ended. */
 enum connection_end {
-	CONNECTION_END_CLOSED = 0, /* Both sides have said their last. */
+	CONNECTION_END_CLOSED = 0, /* Both sides have closed it. */
 	CONNECTION_END_RESET = 1, /* One side has reset it. */
 };
 
-/* Why the guest does not reach what it wanted to reach. */
+/* Why the guest cannot reach an address. */
 enum network_refusal {
 	NETWORK_REFUSAL_NOT_ALLOWED = 0, /* The policy does not allow it. */
-	NETWORK_REFUSAL_TOO_MANY = 1, /* As many connections as the machine may have are open. */
-	NETWORK_REFUSAL_UNREACHABLE = 2, /* It is allowed, and the host could not connect: refused, no way there, or no answer. */
+	NETWORK_REFUSAL_TOO_MANY = 1, /* The machine's limit of connections or of traffic is reached. */
+	NETWORK_REFUSAL_UNREACHABLE = 2, /* It is allowed, and the host could not connect: refused, no route, or no answer. */
 };
 
-/* What a guest asks of a disk. */
+/* A guest's operation on a disk. */
 enum disk_operation {
-	DISK_OPERATION_READ = 0, /* To have bytes. */
-	DISK_OPERATION_WRITE = 1, /* To keep bytes. */
-	DISK_OPERATION_FLUSH = 2, /* To have what was written reach the storage. */
-	DISK_OPERATION_ZERO = 3, /* To make bytes zero, or to keep none there. */
+	DISK_OPERATION_READ = 0, /* Reads bytes. */
+	DISK_OPERATION_WRITE = 1, /* Writes bytes. */
+	DISK_OPERATION_FLUSH = 2, /* Flushes written data to the storage. */
+	DISK_OPERATION_ZERO = 3, /* Zeroes or discards bytes. */
 };
 
-/* Why a disk does not do what a guest asked of it. */
+/* Why a disk failed an operation. */
 enum disk_failure {
 	DISK_FAILURE_REFUSED = 0, /* The host's operating system refused; `errno` says why. */
 	DISK_FAILURE_SHORTENED = 1, /* The disk's file has become shorter than it was. */
-	DISK_FAILURE_CHANGED = 2, /* The disk's file holds other bytes there than it did. */
+	DISK_FAILURE_CHANGED = 2, /* The disk's file has changed there. */
 	DISK_FAILURE_NO_MEMORY = 3, /* The host's memory for guests is used up. */
-	DISK_FAILURE_BROKEN = 4, /* What was written did not reach the storage at an earlier flush: nobody knows what did. */
-	DISK_FAILURE_UNVERIFIED = 5, /* What a snapshot holds of the disk is not what was captured. */
+	DISK_FAILURE_BROKEN = 4, /* An earlier flush failed, so written data may be lost. */
+	DISK_FAILURE_UNVERIFIED = 5, /* The snapshot's data of the disk differs from the captured data. */
 };
 
-/* What becomes of what a guest writes to a disk. */
+/* Destination of a guest's writes to a disk. */
 enum disk_access {
-	DISK_ACCESS_READ = 0, /* It is refused. */
-	DISK_ACCESS_COPY_ON_WRITE = 1, /* It stays in the machine, over a file. */
-	DISK_ACCESS_SCRATCH = 2, /* It stays in the machine, over zeros. */
-	DISK_ACCESS_VOLUME = 3, /* It goes to the file. */
+	DISK_ACCESS_READ = 0, /* Writes are refused. */
+	DISK_ACCESS_COPY_ON_WRITE = 1, /* Writes stay in the machine, over a file. */
+	DISK_ACCESS_SCRATCH = 2, /* Writes stay in the machine, over zeros. */
+	DISK_ACCESS_VOLUME = 3, /* Writes go to the file. */
 };
 
 /* Why something was refused. */
@@ -187,27 +187,27 @@ enum reject_reason {
 	REASON_ID_IN_USE = 9, /* A command of this id is running. */
 	REASON_COMMAND_UNKNOWN = 10, /* No command of this id is running. */
 	REASON_INPUT_CLOSED = 11, /* The command's input is closed. */
-	REASON_INPUT_FULL = 12, /* The command has not read what it was given before. */
+	REASON_INPUT_FULL = 12, /* The command has not read its earlier input. */
 	REASON_SIGNAL_INVALID = 13, /* There is no such signal, or it cannot be sent. */
 	REASON_STREAMS_FAILED = 14, /* The command's streams cannot be served. */
 	REASON_FREEZE_FAILED = 15, /* The workload does not freeze. */
 	REASON_THAW_FAILED = 16, /* The workload cannot be thawed. */
-	REASON_IDENTITY_INVALID = 17, /* A part of the new identity is not what it must be; nothing has changed. */
+	REASON_IDENTITY_INVALID = 17, /* A part of the new identity is invalid; nothing has changed. */
 	REASON_ENTROPY_FAILED = 18, /* The random source cannot be reseeded. */
 	REASON_NAME_FAILED = 19, /* The host name or machine id cannot be set. */
 	REASON_ENVIRONMENT_FAILED = 20, /* The environment cannot be kept. */
 	REASON_CLOCK_FAILED = 21, /* The clock cannot be set. */
 	REASON_HOOK_FAILED = 22, /* The identity hook ended with a failure, or cannot be started. */
 	REASON_HOOK_TIMED_OUT = 23, /* The identity hook did not end in time. */
-	REASON_LISTENER_SECCOMP_BUSY = 24, /* A filter of the workload's own takes the notifications that listeners are noticed by. */
+	REASON_LISTENER_SECCOMP_BUSY = 24, /* A filter of the workload takes the notifications that the agent uses to notice listeners. */
 	REASON_NO_SPACE = 25, /* A file system of the guest is full. */
 	REASON_NO_MEMORY = 26, /* The guest has no memory for it. */
 	REASON_EVENT_NAME_INVALID = 27, /* A custom event's name is not 1 to 64 of `A-Z a-z 0-9 . _ : / -`, or begins with `-`. */
 	REASON_EVENT_PAYLOAD_INVALID = 28, /* A custom event's payload is not JSON within the limits. */
 	REASON_POWER_OFF_FAILED = 29, /* The machine does not power off. */
-	REASON_FAILED = 30, /* The guest's kernel refused; the message says what. */
-	REASON_WORKLOAD_PRESENT = 31, /* The guest has its workload. */
-	REASON_WORKLOAD_INVALID = 32, /* A setting of the workload is not what it must be; nothing has changed. */
+	REASON_FAILED = 30, /* The guest's kernel refused an operation; the message names it. */
+	REASON_WORKLOAD_PRESENT = 31, /* The guest has a workload already. */
+	REASON_WORKLOAD_INVALID = 32, /* A setting of the workload is invalid; nothing has changed. */
 	REASON_COMMANDS_FULL = 33, /* As many commands run as the agent has room for. */
 	REASON_NOT_A_TERMINAL = 34, /* The command has no terminal. */
 };

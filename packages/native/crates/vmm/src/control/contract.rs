@@ -84,7 +84,7 @@ pub(super) const HOST_FRAMES: [u8; 13] =
 /// Executes a command.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Exec {
-    /// Names the command in what follows.
+    /// Identifies the command in later frames.
     pub id: u32,
     /// Program and arguments.
     pub argv: Vec<String>,
@@ -96,19 +96,19 @@ pub struct Exec {
     pub stdin: Vec<u8>,
     /// Whether standard input ends after them.
     pub close_stdin: bool,
-    /// Bytes of output, of both streams, that it may say before `ExecWindow`; more waits where the command writes it.
+    /// Output window in bytes, both streams together; further output waits for `ExecWindow`.
     pub output_bytes: u64,
-    /// Whom it runs as: `user` or `user:group`, by name or number; empty: as the agent, uid 0.
+    /// Its user: `user` or `user:group`, by name or number; empty: as the agent, uid 0.
     pub user: String,
     /// Columns of its terminal; 0: it has none, and pipes instead.
     pub columns: u16,
     /// Rows of its terminal.
     pub rows: u16,
-    /// Whether it is the agent's own program for files, whose arguments `argv` are.
+    /// Whether it is the agent's own program for file operations, with the arguments `argv`.
     pub is_file_service: bool,
 }
 
-/// Gives the guest a new identity, what makes a clone somebody else.
+/// Gives the guest a new identity, which makes a clone distinct from others.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Identity {
     /// Answered by `IdentityApplied` with the same token.
@@ -121,13 +121,13 @@ pub struct Identity {
     pub hostname: String,
     /// 32 hexadecimal digits; empty leaves it.
     pub machine_id: String,
-    /// `KEY=VALUE` for what is started afterwards.
+    /// `KEY=VALUE` for programs that start afterwards.
     pub env: Vec<String>,
-    /// Whether the frozen workload goes on afterwards.
+    /// Whether the frozen workload continues afterwards.
     pub thaw: bool,
-    /// Guest time that the configured hook may take; 0: as configured.
+    /// Maximum guest time of the configured hook; 0: as configured.
     pub hook_timeout_nanos: u64,
-    /// Sent to the workload once it goes on; 0: as configured.
+    /// Signal for the workload when it continues; 0: as configured.
     pub signal: i32,
 }
 
@@ -154,14 +154,14 @@ pub enum HostFrame {
         /// The signal's number.
         signal: i32,
     },
-    /// Lets a command say more output.
+    /// Opens a command's output window.
     ExecWindow {
         /// The command.
         id: u32,
         /// Further bytes, of both streams together.
         bytes: u64,
     },
-    /// Gives a command's terminal another size.
+    /// Resizes a command's terminal.
     ExecResize {
         /// The command.
         id: u32,
@@ -175,12 +175,12 @@ pub enum HostFrame {
         /// Answered by `AgentFrozen` with the same token.
         token: u32,
     },
-    /// Lets the workload go on.
+    /// Continues the workload.
     Thaw {
         /// Answered by `AgentThawed` with the same token.
         token: u32,
     },
-    /// Gives the guest a new identity, what makes a clone somebody else.
+    /// Gives the guest a new identity, which makes a clone distinct from others.
     ApplyIdentity(Identity),
     /// Switches the guest off.
     PowerOff,
@@ -191,12 +191,12 @@ pub enum HostFrame {
     },
     /// Gives a guest that has no workload its root and its workload.
     StartWorkload {
-        /// A refusal carries it; else `WorkloadPreExec` or `WorkloadFailed` follows.
+        /// A refusal carries it; otherwise `WorkloadPreExec` or `WorkloadFailed` follows.
         token: u32,
         /// `key=value`, as in the agent's configuration.
         settings: Vec<String>,
     },
-    /// The machine's, not the host's: the last frame on the control port; the next ones come over the channel that the agent has opened.
+    /// Sent by the machine, not the host: the last frame on the control port; the next ones come over the agent's channel.
     ChannelFollows,
 }
 

@@ -24,7 +24,7 @@ pub mod limits {
     pub const HOSTNAME_BYTES: usize = 64;
     /// Commands that run at the same time.
     pub const COMMANDS: usize = 128;
-    /// Standard input of a command that may be on its way: sent and not yet told as taken; more is refused.
+    /// Standard input of a command that may be on its way: sent and not yet confirmed as taken; more is refused.
     pub const COMMAND_INPUT_BYTES: usize = 1048576;
     /// The guest's address on its network, version 4.
     pub const GUEST_ADDRESS: usize = 167772687;
@@ -44,7 +44,7 @@ pub mod limits {
     pub const GUEST_HOST: usize = 21;
     /// The host's address behind it.
     pub const GATEWAY_HOST: usize = 2;
-    /// Input and output of one command from which on everything goes over the agent's channel; `ExecInputTaken` is first told there.
+    /// Bytes of input and output of one command after which everything goes over the agent's channel; the first `ExecInputTaken` comes there.
     pub const COMMAND_MUCH_BYTES: usize = 32768;
     /// Output of a command in one frame.
     pub const COMMAND_OUTPUT_BYTES: usize = 61440;
@@ -121,7 +121,7 @@ impl OutputStream {
     }
 }
 
-/// Where injected host input went.
+/// Destination of injected host input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum InputKind {
     /// A frame on the agent's control port.
@@ -130,7 +130,7 @@ pub enum InputKind {
     Serial,
     /// A renewal of the machine's randomness, generation and clock.
     Renewal,
-    /// A frame on the agent's control port that holds a secret: its place is recorded, its bytes are not. What is given again from a recording ends here, unless the secret is given again.
+    /// A frame on the agent's control port that holds a secret: its place is recorded, its bytes are not. A replay ends here unless the secret is supplied.
     Withheld,
     /// Ethernet frames on the network interface, each with its length less 14, u16, before it.
     Network,
@@ -165,7 +165,7 @@ impl InputKind {
     }
 }
 
-/// What a packet of the guest's carries, by its number in IP.
+/// Protocol of a guest's packet, by its number in IP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NetworkProtocol {
     /// Any other protocol.
@@ -204,10 +204,10 @@ impl NetworkProtocol {
     }
 }
 
-/// Who began a connection.
+/// The side that opened a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConnectionDirection {
-    /// Somebody outside.
+    /// A peer outside the guest.
     Inward,
     /// The guest.
     Outward,
@@ -238,7 +238,7 @@ impl ConnectionDirection {
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConnectionEnd {
-    /// Both sides have said their last.
+    /// Both sides have closed it.
     Closed,
     /// One side has reset it.
     Reset,
@@ -266,14 +266,14 @@ impl ConnectionEnd {
     }
 }
 
-/// Why the guest does not reach what it wanted to reach.
+/// Why the guest cannot reach an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NetworkRefusal {
     /// The policy does not allow it.
     NotAllowed,
-    /// As many connections as the machine may have are open.
+    /// The machine's limit of connections or of traffic is reached.
     TooMany,
-    /// It is allowed, and the host could not connect: refused, no way there, or no answer.
+    /// It is allowed, and the host could not connect: refused, no route, or no answer.
     Unreachable,
 }
 
@@ -301,16 +301,16 @@ impl NetworkRefusal {
     }
 }
 
-/// What a guest asks of a disk.
+/// A guest's operation on a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DiskOperation {
-    /// To have bytes.
+    /// Reads bytes.
     Read,
-    /// To keep bytes.
+    /// Writes bytes.
     Write,
-    /// To have what was written reach the storage.
+    /// Flushes written data to the storage.
     Flush,
-    /// To make bytes zero, or to keep none there.
+    /// Zeroes or discards bytes.
     Zero,
 }
 
@@ -340,20 +340,20 @@ impl DiskOperation {
     }
 }
 
-/// Why a disk does not do what a guest asked of it.
+/// Why a disk failed an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DiskFailure {
     /// The host's operating system refused; `errno` says why.
     Refused,
     /// The disk's file has become shorter than it was.
     Shortened,
-    /// The disk's file holds other bytes there than it did.
+    /// The disk's file has changed there.
     Changed,
     /// The host's memory for guests is used up.
     NoMemory,
-    /// What was written did not reach the storage at an earlier flush: nobody knows what did.
+    /// An earlier flush failed, so written data may be lost.
     Broken,
-    /// What a snapshot holds of the disk is not what was captured.
+    /// The snapshot's data of the disk differs from the captured data.
     Unverified,
 }
 
@@ -394,16 +394,16 @@ impl DiskFailure {
     }
 }
 
-/// What becomes of what a guest writes to a disk.
+/// Destination of a guest's writes to a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DiskAccess {
-    /// It is refused.
+    /// Writes are refused.
     Read,
-    /// It stays in the machine, over a file.
+    /// Writes stay in the machine, over a file.
     CopyOnWrite,
-    /// It stays in the machine, over zeros.
+    /// Writes stay in the machine, over zeros.
     Scratch,
-    /// It goes to the file.
+    /// Writes go to the file.
     Volume,
 }
 
@@ -460,7 +460,7 @@ pub enum RejectReason {
     CommandUnknown,
     /// The command's input is closed.
     InputClosed,
-    /// The command has not read what it was given before.
+    /// The command has not read its earlier input.
     InputFull,
     /// There is no such signal, or it cannot be sent.
     SignalInvalid,
@@ -470,7 +470,7 @@ pub enum RejectReason {
     FreezeFailed,
     /// The workload cannot be thawed.
     ThawFailed,
-    /// A part of the new identity is not what it must be; nothing has changed.
+    /// A part of the new identity is invalid; nothing has changed.
     IdentityInvalid,
     /// The random source cannot be reseeded.
     EntropyFailed,
@@ -484,7 +484,7 @@ pub enum RejectReason {
     HookFailed,
     /// The identity hook did not end in time.
     HookTimedOut,
-    /// A filter of the workload's own takes the notifications that listeners are noticed by.
+    /// A filter of the workload takes the notifications that the agent uses to notice listeners.
     ListenerSeccompBusy,
     /// A file system of the guest is full.
     NoSpace,
@@ -496,11 +496,11 @@ pub enum RejectReason {
     EventPayloadInvalid,
     /// The machine does not power off.
     PowerOffFailed,
-    /// The guest's kernel refused; the message says what.
+    /// The guest's kernel refused an operation; the message names it.
     Failed,
-    /// The guest has its workload.
+    /// The guest has a workload already.
     WorkloadPresent,
-    /// A setting of the workload is not what it must be; nothing has changed.
+    /// A setting of the workload is invalid; nothing has changed.
     WorkloadInvalid,
     /// As many commands run as the agent has room for.
     CommandsFull,
@@ -850,14 +850,14 @@ pub enum EventBody {
         /// Heartbeats so far.
         count: u64,
     },
-    /// The workload is about to be executed; until the hold ends it has not run.
+    /// The workload is about to be executed; it does not run before the hold ends.
     WorkloadPreExec {
         /// Program and arguments.
         argv: Vec<String>,
-        /// Guest time until it is executed; null: held until the host says go.
+        /// Guest time until it is executed; null: held until the host releases it.
         hold_nanos: Option<u64>,
     },
-    /// The workload is reachable at an address now: told once until `ListenerClosed`, however many sockets have it.
+    /// The workload is reachable at an address now: reported once until `ListenerClosed`, however many sockets have it.
     ListenerBound {
         /// Transport protocol.
         protocol: Protocol,
@@ -866,20 +866,20 @@ pub enum EventBody {
         /// Port number.
         port: u16,
     },
-    /// The workload's main process ended well and left others, none of which listens.
+    /// The workload's main process succeeded and left others, none of which listens.
     WorkloadParked,
     /// The workload has ended.
     WorkloadExited {
-        /// How it ended: `code` or `signal`, the other is null.
+        /// Its end: `code` or `signal`; the other is null.
         status: ExitStatus,
     },
     /// The workload could not be started.
     WorkloadFailed {
-        /// What was being done.
+        /// The failed step.
         step: String,
         /// Linux error number.
         errno: i32,
-        /// What happened, for people; nothing is to be decided by it.
+        /// The error as text; no code may depend on it.
         message: String,
     },
     /// The processor began to wait for an interrupt.
@@ -896,7 +896,7 @@ pub enum EventBody {
         /// Name of the device.
         device: String,
     },
-    /// Pages were written since the sample before.
+    /// Pages were written since the previous sample.
     PagesDirtied {
         /// Number of pages.
         count: u64,
@@ -913,7 +913,7 @@ pub enum EventBody {
         /// Token of the request that this answers.
         token: u32,
     },
-    /// The workload goes on.
+    /// The workload continues.
     AgentThawed {
         /// Token of the request that this answers.
         token: u32,
@@ -925,13 +925,13 @@ pub enum EventBody {
     },
     /// A frame was refused: by the agent, or one of the agent's by the machine.
     AgentRejected {
-        /// What was refused.
+        /// The refused frame.
         request: FrameName,
         /// Command or token of the request; null if it has none, or could not be read.
         id: Option<u32>,
-        /// Why.
+        /// The reason.
         reason: RejectReason,
-        /// The same for people; nothing is to be decided by it.
+        /// The same as text; no code may depend on it.
         message: String,
     },
     /// A command runs.
@@ -941,36 +941,36 @@ pub enum EventBody {
         /// Its process id in the guest.
         pid: u32,
     },
-    /// A command has written.
+    /// A command has written output.
     ExecOutput {
         /// The command, as its request names it.
         id: u32,
-        /// Where to.
+        /// The stream.
         stream: OutputStream,
-        /// What.
+        /// The bytes.
         data: Vec<u8>,
     },
     /// A command has ended.
     ExecExited {
         /// The command, as its request names it.
         id: u32,
-        /// How it ended: `code` or `signal`, the other is null.
+        /// Its end: `code` or `signal`; the other is null.
         status: ExitStatus,
     },
     /// A command could not be started.
     ExecFailed {
         /// The command, as its request names it.
         id: u32,
-        /// What was being done.
+        /// The failed step.
         step: String,
         /// Linux error number.
         errno: i32,
-        /// What happened, for people; nothing is to be decided by it.
+        /// The error as text; no code may depend on it.
         message: String,
     },
-    /// The host gave the guest something: recorded, so that it can be given again.
+    /// Input from the host, recorded so that a replay can repeat it.
     HostInput {
-        /// Where it went.
+        /// Its destination.
         kind: InputKind,
         /// Number of the serial port.
         port: u32,
@@ -979,7 +979,7 @@ pub enum EventBody {
     },
     /// The guest's kernel has panicked.
     GuestPanicked {
-        /// What it said.
+        /// The panic message.
         message: String,
     },
     /// The guest has switched itself off.
@@ -992,9 +992,9 @@ pub enum EventBody {
         /// The firmware interface's reason code.
         reason: u32,
     },
-    /// The engine cannot go on.
+    /// The engine cannot continue.
     EngineFault {
-        /// Why.
+        /// The reason.
         message: String,
     },
     /// An event that the workload defines, sent with `stillpoint-emit`.
@@ -1004,7 +1004,7 @@ pub enum EventBody {
         /// Its payload.
         payload_json: String,
     },
-    /// The last socket with an address of `ListenerBound` has gone: with its last descriptor, or shut down.
+    /// The last socket with an address of `ListenerBound` is gone: its last descriptor was closed, or it was shut down.
     ListenerClosed {
         /// Transport protocol.
         protocol: Protocol,
@@ -1015,86 +1015,86 @@ pub enum EventBody {
     },
     /// A stream or seqpacket socket of the workload accepts connections in the Unix domain; as `ListenerBound`.
     UnixListenerBound {
-        /// Path of the socket; a leading `@` stands for the abstract name space.
+        /// Path of the socket; a leading `@` means the abstract name space.
         path: String,
     },
-    /// The last socket with a path of `UnixListenerBound` has gone; as `ListenerClosed`.
+    /// The last socket with a path of `UnixListenerBound` is gone; as `ListenerClosed`.
     UnixListenerClosed {
-        /// Path of the socket; a leading `@` stands for the abstract name space.
+        /// Path of the socket; a leading `@` means the abstract name space.
         path: String,
     },
-    /// The guest said more than its quota in some time; this many events of a kind were not told.
+    /// The guest exceeded a quota; this many events of a kind were dropped.
     EventsDropped {
-        /// What was dropped.
+        /// The dropped kind.
         kind: EventKind,
-        /// How many events.
+        /// Number of dropped events.
         count: u64,
     },
-    /// Console text that stands without a line's end: a prompt, say. The line that it begins follows, whole, once it ends.
+    /// Console text without a line's end, such as a prompt. Its whole line follows once it ends.
     SerialText {
         /// Number of the serial port; 0 is the console.
         port: u32,
         /// The text since the last line's end.
         text: String,
     },
-    /// A command has taken, or will never take, more of its standard input: the host may send as much again.
+    /// A command has taken, or will never take, more of its standard input: the host may send as many bytes again.
     ExecInputTaken {
         /// The command, as its request names it.
         id: u32,
-        /// Bytes since it was last told.
+        /// Bytes since the previous event.
         bytes: u64,
     },
-    /// A command has said as much output as it was let say: what it writes now waits until it is let say more.
+    /// A command has used up its output window: further output waits until the window is opened again.
     ExecOutputHeld {
         /// The command, as its request names it.
         id: u32,
     },
-    /// The guest wanted to reach somebody outside and does not.
+    /// The guest's traffic to an outside address was refused.
     NetworkRefused {
-        /// Which protocol.
+        /// The protocol.
         protocol: NetworkProtocol,
-        /// The address that it wanted to reach.
+        /// The address.
         address: String,
-        /// The port; 0 where the protocol has none.
+        /// The port; 0 if the protocol has none.
         port: u16,
-        /// Why not.
+        /// The reason.
         reason: NetworkRefusal,
-        /// How many refusals this tells of: this one, and those before it that came too fast to be told one by one.
+        /// Number of refusals: this one, and earlier ones that came too fast to be reported one by one.
         count: u64,
     },
-    /// A disk did not do what the guest asked of it: the guest was told of an I/O error.
+    /// A disk failed an operation: the guest got an I/O error.
     DiskFailed {
         /// Name of the disk.
         disk: String,
-        /// What was asked.
+        /// The operation.
         operation: DiskOperation,
-        /// First byte of the disk that was not done; 0 for a flush.
+        /// First byte of the disk that failed; 0 for a flush.
         offset: u64,
-        /// How many bytes; 0 for a flush.
+        /// Number of bytes; 0 for a flush.
         bytes: u64,
-        /// Why.
+        /// The reason.
         reason: DiskFailure,
-        /// Error number of the host's operating system; null if it said none.
+        /// Error number of the host's operating system; null if there is none.
         errno: Option<u32>,
-        /// What was expected and found, for people; nothing is to be decided by it.
+        /// The expected and the found value, as text; no code may depend on it.
         message: String,
     },
-    /// The host put a disk into a slot: recorded, so that it can be put there again.
+    /// The host attached a disk to a slot; recorded so that a replay can repeat it.
     DiskAttached {
         /// Name of the disk.
         disk: String,
         /// Number of the slot.
         slot: u32,
-        /// What becomes of what the guest writes.
+        /// Destination of the guest's writes.
         access: DiskAccess,
         /// Its size.
         size_bytes: u64,
         /// Path of its file on the host; empty if it has none.
         source: String,
     },
-    /// A TCP connection of the guest's is made: both sides have agreed to it.
+    /// A TCP connection of the guest was established.
     ConnectionOpened {
-        /// Who began it.
+        /// The side that opened it.
         direction: ConnectionDirection,
         /// The guest's port.
         guest_port: u16,
@@ -1102,10 +1102,10 @@ pub enum EventBody {
         peer_address: String,
         /// The peer's port, as the guest knows it.
         peer_port: u16,
-        /// How many are open now.
+        /// Number of open connections.
         open: u64,
     },
-    /// The guest has answered on a connection that somebody else began: it was told something, has said something, and either said its last or is told more.
+    /// The guest has answered a request on a connection from outside: it received data, sent data, and then closed its side or received more.
     RequestServed {
         /// The guest's port.
         guest_port: u16,
@@ -1113,14 +1113,14 @@ pub enum EventBody {
         peer_address: String,
         /// The peer's port, as the guest knows it.
         peer_port: u16,
-        /// Bytes that it was told.
+        /// Bytes of the request.
         request_bytes: u64,
-        /// Bytes that it has answered with.
+        /// Bytes of the answer.
         answer_bytes: u64,
     },
-    /// A connection of `ConnectionOpened` is over: both sides have said their last, or one has reset it.
+    /// A connection of `ConnectionOpened` has ended: both sides have closed it, or one has reset it.
     ConnectionClosed {
-        /// Who began it.
+        /// The side that opened it.
         direction: ConnectionDirection,
         /// The guest's port.
         guest_port: u16,
@@ -1128,25 +1128,25 @@ pub enum EventBody {
         peer_address: String,
         /// The peer's port, as the guest knows it.
         peer_port: u16,
-        /// Bytes that the guest was told.
+        /// Bytes that the guest received.
         bytes_in: u64,
-        /// Bytes that the guest has said.
+        /// Bytes that the guest sent.
         bytes_out: u64,
         /// How it ended.
         end: ConnectionEnd,
-        /// How many are open now.
+        /// Number of open connections.
         open: u64,
     },
-    /// Bytes went over the guest's connections since the sample before; the samples are those of `PagesDirtied`.
+    /// Bytes passed over the guest's connections since the previous sample; the samples are those of `PagesDirtied`.
     TrafficPassed {
-        /// Bytes that the guest was told.
+        /// Bytes that the guest received.
         bytes_in: u64,
-        /// Bytes that the guest has said.
+        /// Bytes that the guest sent.
         bytes_out: u64,
-        /// Guest time between two samples.
+        /// Guest time between the two samples.
         over_nanos: u64,
     },
-    /// The agent has opened its channel, the port of a virtio console: both sides talk over it from here on.
+    /// The agent has opened its channel, the port of a virtio console, which both sides use from here on.
     AgentChannelOpened,
 }
 
@@ -1158,11 +1158,11 @@ pub enum EventKind {
     SerialLine,
     /// The agent is alive.
     HeartbeatTick,
-    /// The workload is about to be executed; until the hold ends it has not run.
+    /// The workload is about to be executed; it does not run before the hold ends.
     WorkloadPreExec,
-    /// The workload is reachable at an address now: told once until `ListenerClosed`, however many sockets have it.
+    /// The workload is reachable at an address now: reported once until `ListenerClosed`, however many sockets have it.
     ListenerBound,
-    /// The workload's main process ended well and left others, none of which listens.
+    /// The workload's main process succeeded and left others, none of which listens.
     WorkloadParked,
     /// The workload has ended.
     WorkloadExited,
@@ -1176,13 +1176,13 @@ pub enum EventKind {
     IoStarted,
     /// A device has no request in flight any more.
     IoSettled,
-    /// Pages were written since the sample before.
+    /// Pages were written since the previous sample.
     PagesDirtied,
     /// The agent serves the host's frames.
     AgentReady,
     /// The workload is frozen, files are synced, output has left.
     AgentFrozen,
-    /// The workload goes on.
+    /// The workload continues.
     AgentThawed,
     /// The guest has its new identity.
     IdentityApplied,
@@ -1190,13 +1190,13 @@ pub enum EventKind {
     AgentRejected,
     /// A command runs.
     ExecStarted,
-    /// A command has written.
+    /// A command has written output.
     ExecOutput,
     /// A command has ended.
     ExecExited,
     /// A command could not be started.
     ExecFailed,
-    /// The host gave the guest something: recorded, so that it can be given again.
+    /// Input from the host, recorded so that a replay can repeat it.
     HostInput,
     /// The guest's kernel has panicked.
     GuestPanicked,
@@ -1204,39 +1204,39 @@ pub enum EventKind {
     GuestHalted,
     /// The guest has reset itself.
     GuestReset,
-    /// The engine cannot go on.
+    /// The engine cannot continue.
     EngineFault,
     /// An event that the workload defines, sent with `stillpoint-emit`.
     Custom,
-    /// The last socket with an address of `ListenerBound` has gone: with its last descriptor, or shut down.
+    /// The last socket with an address of `ListenerBound` is gone: its last descriptor was closed, or it was shut down.
     ListenerClosed,
     /// A stream or seqpacket socket of the workload accepts connections in the Unix domain; as `ListenerBound`.
     UnixListenerBound,
-    /// The last socket with a path of `UnixListenerBound` has gone; as `ListenerClosed`.
+    /// The last socket with a path of `UnixListenerBound` is gone; as `ListenerClosed`.
     UnixListenerClosed,
-    /// The guest said more than its quota in some time; this many events of a kind were not told.
+    /// The guest exceeded a quota; this many events of a kind were dropped.
     EventsDropped,
-    /// Console text that stands without a line's end: a prompt, say. The line that it begins follows, whole, once it ends.
+    /// Console text without a line's end, such as a prompt. Its whole line follows once it ends.
     SerialText,
-    /// A command has taken, or will never take, more of its standard input: the host may send as much again.
+    /// A command has taken, or will never take, more of its standard input: the host may send as many bytes again.
     ExecInputTaken,
-    /// A command has said as much output as it was let say: what it writes now waits until it is let say more.
+    /// A command has used up its output window: further output waits until the window is opened again.
     ExecOutputHeld,
-    /// The guest wanted to reach somebody outside and does not.
+    /// The guest's traffic to an outside address was refused.
     NetworkRefused,
-    /// A disk did not do what the guest asked of it: the guest was told of an I/O error.
+    /// A disk failed an operation: the guest got an I/O error.
     DiskFailed,
-    /// The host put a disk into a slot: recorded, so that it can be put there again.
+    /// The host attached a disk to a slot; recorded so that a replay can repeat it.
     DiskAttached,
-    /// A TCP connection of the guest's is made: both sides have agreed to it.
+    /// A TCP connection of the guest was established.
     ConnectionOpened,
-    /// The guest has answered on a connection that somebody else began: it was told something, has said something, and either said its last or is told more.
+    /// The guest has answered a request on a connection from outside: it received data, sent data, and then closed its side or received more.
     RequestServed,
-    /// A connection of `ConnectionOpened` is over: both sides have said their last, or one has reset it.
+    /// A connection of `ConnectionOpened` has ended: both sides have closed it, or one has reset it.
     ConnectionClosed,
-    /// Bytes went over the guest's connections since the sample before; the samples are those of `PagesDirtied`.
+    /// Bytes passed over the guest's connections since the previous sample; the samples are those of `PagesDirtied`.
     TrafficPassed,
-    /// The agent has opened its channel, the port of a virtio console: both sides talk over it from here on.
+    /// The agent has opened its channel, the port of a virtio console, which both sides use from here on.
     AgentChannelOpened,
 }
 
