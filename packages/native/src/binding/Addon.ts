@@ -3,7 +3,7 @@
 /** Something that is done with images. */
 export declare class ImageTask {
   /**
-   * One that tells `on_progress` how far it has come; that does not keep the process alive.
+   * A task that reports to `on_progress`, which does not keep the process alive.
    *
    * # Errors
    * If the callback cannot be handed to other threads.
@@ -11,7 +11,7 @@ export declare class ImageTask {
   constructor(onProgress: (arg: ImageProgress) => void)
   /** Gives it up: it ends soon, by the name `Cancelled`. */
   cancel(): void
-  /** The image that is asked for. */
+  /** The requested image. */
   resolve(store: ImageStore, request: ImageRequest): Promise<Failure | NativeImage>
   /** Puts an artifact into a registry: the pieces that it has not got, and then the manifest. */
   pushArtifact(
@@ -23,17 +23,17 @@ export declare class ImageTask {
   ): Promise<Failure | ArtifactPushed>
   /** The manifest of an artifact. */
   artifactManifest(store: ImageStore, reference: string): Promise<Failure | ArtifactManifest>
-  /** Fetches pieces of an artifact and writes them into files that are there. */
+  /** Fetches pieces of an artifact and writes them into existing files. */
   fetchArtifact(store: ImageStore, reference: string, pieces: Array<ArtifactPiece>): Promise<Failure | ArtifactFetched>
-  /** What is in the cache, the longest unused first. */
+  /** The images in the cache, least recently used first. */
   list(store: ImageStore): Promise<Failure | Array<CachedImage>>
-  /** Removes images that nobody uses until no more than so many bytes are left; what went. */
+  /** Removes unused images until at most the given number of bytes are left; returns them. */
   prune(store: ImageStore, mostBytes: number): Promise<Failure | Array<CachedImage>>
 }
 
 /** An image that stays in the cache while this is held. */
 export declare class NativeImage {
-  /** What it is; once. */
+  /** Its facts; the first call takes them. */
   takeFacts(): ImageFacts | null
   /** It may go. */
   release(): void
@@ -84,7 +84,7 @@ export declare class NativeMachine {
    * or it is paused.
    */
   live(options: LiveOptions): Promise<Failure | MachineStop>
-  /** How it lives; `null` if it does not. */
+  /** Its live state; `null` if it is not live. */
   liveState(): LiveState | null
   /** Ends a run in progress; nothing without one. */
   pause(): void
@@ -131,7 +131,7 @@ export declare class NativeMachine {
     hostPort: number,
     limits: TrafficLimits
   ): Failure | PublishedPort
-  /** Closes a published port; connections that came by it go on. */
+  /** Closes a published port; its connections continue. */
   unpublish(id: number): void
   /** Says whom the guest may reach from now on. */
   setEgress(policy: EgressPolicy): Failure | null
@@ -142,13 +142,13 @@ export declare class NativeMachine {
    * identity of a snapshot that only what changed since then is written against.
    */
   capture(directory: string, parent?: string | undefined | null): Promise<Failure | CapturedFiles>
-  /** Puts a disk into an empty slot, the first if null; the guest's kernel is told. */
+  /** Attaches a disk to an empty slot, the first if null, and notifies the guest's kernel. */
   attachDisk(slot: number | undefined | null, disk: DiskSpec): Promise<Failure | null>
   /** An independent machine in the same state. */
   fork(): Promise<Failure | NativeMachine>
   /** Digest of the whole machine state, in hexadecimal digits. */
   digest(): Promise<Failure | string>
-  /** What the guest is in the middle of now. */
+  /** The guest's present activity. */
   activity(): Promise<Failure | GuestActivity>
   /** Bytes of host memory that closing this machine alone would give back. */
   ownBytes(): Promise<Failure | number>
@@ -182,7 +182,7 @@ export declare class SyntheticLog {
   read(fromSeq: number, maxBytes: number): Failure | EventBatch
 }
 
-/** What a fetch did. */
+/** The result of a fetch. */
 export interface ArtifactFetched {
   /** Pieces that travelled. */
   pieces: number
@@ -202,11 +202,11 @@ export interface ArtifactPiece {
   digest: string
   /** Its length. */
   size: number
-  /** Where it stands, or is to stand. */
+  /** Its places. */
   places: Array<ArtifactPlace>
 }
 
-/** Where a piece stands. */
+/** The place of a piece. */
 export interface ArtifactPlace {
   /** The file. */
   file: string
@@ -214,7 +214,7 @@ export interface ArtifactPlace {
   offset: number
 }
 
-/** What a push did. */
+/** The result of a push. */
 export interface ArtifactPushed {
   /** Digest of the manifest. */
   digest: string
@@ -232,7 +232,7 @@ export interface ArtifactPushed {
  */
 export declare function boot(spec: BootSpec): Promise<Failure | NativeMachine>
 
-/** What a machine boots. Absent parts have the core's defaults. */
+/** The boot specification of a machine. Absent parts have the core's defaults. */
 export interface BootSpec {
   /** Path of a Linux `Image`, an ELF file or a flat payload. */
   kernelPath: string
@@ -256,7 +256,7 @@ export interface BootSpec {
   dirtySampleNanos: number | null
   /** The network interface; none if null. */
   network: NetworkSpec | null
-  /** How much of some kinds of events the guest may say. */
+  /** Quotas of some kinds of events. */
   eventQuotas: Array<EventQuota>
   /** Disks, in the order in which the guest is told of them. */
   disks: Array<DiskSpec>
@@ -272,9 +272,9 @@ export interface CachedImage {
   sizeBytes: number
   /** Digests of what its layers unpack to, the lowest first. */
   layers: Array<string>
-  /** When it was last asked for, in milliseconds since 1970. */
+  /** The time of its last use, in milliseconds since 1970. */
   lastUsedMillis: number
-  /** Whether anybody holds it. */
+  /** Whether it is in use. */
   inUse: boolean
 }
 
@@ -292,7 +292,7 @@ export interface CapturedFile {
   guestAddress: number | null
 }
 
-/** What a capture wrote, and what it cost. */
+/** The files of a capture, and its cost. */
 export interface CapturedFiles {
   /** The snapshot's identity, by which deltas to it name it. */
   identity: string
@@ -315,10 +315,10 @@ export interface CapturedFiles {
 /** SHA-256 of the contract that the core was built from, in hexadecimal digits. */
 export declare function contractHash(): string
 
-/** What the machine makes of bytes that a guest writes to its control port. */
+/** The events that the machine decodes from a guest's bytes on its control port. */
 export declare function controlEvents(bytes: Uint8Array): EventBatch
 
-/** Where the file that a restored machine's disk is read from is now. */
+/** The present path of the file of a restored machine's disk. */
 export interface DiskSource {
   /** The disk. */
   name: string
@@ -338,13 +338,13 @@ export interface DiskSpec {
   sizeBytes: number | null
 }
 
-/** What a guest may reach. */
+/** The outside addresses that a guest may reach. */
 export interface EgressPolicy {
   /** Any of them suffices. */
   allow: Array<EgressRule>
   /** Names that are known without asking. */
   table: Array<KnownName>
-  /** Whether the host's resolver is asked for other names that a rule allows. */
+  /** Whether the host's resolver answers other names that a rule allows. */
   asksHost: boolean
   /** Connections at once, and bytes in a second of guest time. */
   limits: TrafficLimits
@@ -370,12 +370,12 @@ export interface EngineReport {
   board: string
   /** Whether this host can use it. */
   isUsable: boolean
-  /** Why it cannot, or what is to be known where it can. */
+  /** Why it cannot, or a remark if it can. */
   detail: string | null
 }
 
 /**
- * The engines that machines can name, and what can be said of each on this host.
+ * The engines that machines can name, with a report of each on this host.
  *
  * # Errors
  * If the promise cannot be made.
@@ -397,7 +397,7 @@ export interface EventBatch {
 /** The names of the kinds of events, in the order of their numbers. */
 export declare function eventKinds(): Array<string>
 
-/** How much of a kind of event a guest may say, in guest time. */
+/** The quota of a kind of event, in guest time. */
 export interface EventQuota {
   /** The kind's name. */
   kind: string
@@ -409,7 +409,7 @@ export interface EventQuota {
   overflow: string
 }
 
-/** One event of every kind, encoded, and beside each what the core calls it. */
+/** One event of every kind, encoded, each with the core's name for it. */
 export declare function everyEvent(): EventBatch
 
 /** One of every failure that can cross. */
@@ -432,7 +432,7 @@ export interface ExecRequest {
   stdin: Uint8Array
   /** Whether standard input ends after them. */
   closeStdin: boolean
-  /** Bytes of output that it may say before it is let say more. */
+  /** Bytes of its output window. */
   outputBytes: number
   /** Whom it runs as; empty: uid 0. */
   user: string
@@ -440,7 +440,7 @@ export interface ExecRequest {
   columns: number
   /** Rows of its terminal. */
   rows: number
-  /** Whether it is the agent's own program for files. */
+  /** Whether it is the agent's own program for file operations. */
   isFileService: boolean
   /** Whether it holds a secret, and is recorded without its content. */
   isSecret: boolean
@@ -459,7 +459,7 @@ export interface Failure {
   message: string
 }
 
-/** What a guest is in the middle of, before an event of its log. */
+/** The guest's activity before an event of its log. */
 export interface GuestActivity {
   /** Sequence number of the next event. */
   seq: number
@@ -473,7 +473,7 @@ export interface GuestActivity {
   devicesInFlight: Array<string>
   /** Listeners that are open, oldest first. */
   openListeners: Array<GuestListener>
-  /** How many TCP connections are open. */
+  /** Number of open TCP connections. */
   connectionsOpen: number
 }
 
@@ -497,7 +497,7 @@ export declare function guestMemoryBytes(): number
 /** Bytes of host memory that all machines of this process may hold for their guests. */
 export declare function guestMemoryLimitBytes(): number
 
-/** What makes a clone somebody else. Null parts are left as they are. */
+/** A new identity for a clone. Null parts stay unchanged. */
 export interface Identity {
   /** Answered by `IdentityApplied` with the same token. */
   token: number
@@ -509,41 +509,41 @@ export interface Identity {
   hostname: string | null
   /** 32 hexadecimal digits. */
   machineId: string | null
-  /** `KEY=VALUE` for what is started afterwards. */
+  /** `KEY=VALUE` for programs that start afterwards. */
   env: Array<string>
-  /** Whether the frozen workload goes on afterwards. */
+  /** Whether the frozen workload continues afterwards. */
   thaw: boolean
   /** Guest time that the configured hook may take. */
   hookTimeoutNanos: number | null
-  /** Number of the signal that the workload is sent once it goes on. */
+  /** Number of the signal for the workload when it continues. */
   signal: number | null
   /** Whether it holds a secret, and is recorded without its content. */
   isSecret: boolean
 }
 
-/** How an image is run, as it says itself. */
+/** An image's configuration for execution. */
 export interface ImageExecution {
-  /** Who runs it. */
+  /** The user. */
   user: string
   /** `80/tcp`, … */
   exposedPorts: Array<string>
   /** `NAME=VALUE`. */
   env: Array<string>
-  /** What is run. */
+  /** The program. */
   entrypoint: Array<string>
   /** Its arguments. */
   cmd: Array<string>
   /** Folders whose content is to outlive a container. */
   volumes: Array<string>
-  /** Where it is run. */
+  /** The working directory. */
   workingDir: string
-  /** What is said of it. */
+  /** Its labels. */
   labels: Record<string, string>
-  /** What asks it to end. */
+  /** The signal that asks it to end. */
   stopSignal: string
 }
 
-/** What an image is. */
+/** A resolved image. */
 export interface ImageFacts {
   /** Its file. */
   file: string
@@ -553,9 +553,9 @@ export interface ImageFacts {
   sizeBytes: number
   /** Digest of its manifest, or of its configuration if it has none. */
   imageDigest: string
-  /** What it runs on. */
+  /** Its platform. */
   platform: string
-  /** How it is run. */
+  /** Its configuration for execution. */
   config: ImageExecution
   /** Digests of what its layers unpack to, the lowest first. */
   layers: Array<string>
@@ -567,7 +567,7 @@ export interface ImageFacts {
   wasCached: boolean
 }
 
-/** What an image may ask of its host; absent: as usual. */
+/** Limits on the host's resources for an image; defaults if absent. */
 export interface ImageLimits {
   /** Entries of all layers. */
   entries: number | null
@@ -583,13 +583,13 @@ export interface ImageLimits {
   layers: number | null
 }
 
-/** How far an image has come. */
+/** The progress of an image. */
 export interface ImageProgress {
   /** `resolving`, `waiting`, `layer` or `writing`. */
   step: string
-  /** Which layer, the lowest is 0. */
+  /** The layer; the lowest is 0. */
   layer: number | null
-  /** How many there are. */
+  /** Number of layers. */
   layers: number | null
   /** Bytes done. */
   doneBytes: number | null
@@ -597,9 +597,9 @@ export interface ImageProgress {
   totalBytes: number | null
 }
 
-/** What is said of one registry. */
+/** Options of one registry. */
 export interface ImageRegistry {
-  /** Host and port, as they stand in references. */
+  /** Host and port, as in references. */
   registry: string
   /** URLs of mirrors, in their order. */
   mirrors: Array<string>
@@ -611,21 +611,21 @@ export interface ImageRegistry {
   identityToken: string | null
   /** Files of certificates of authorities that are trusted. */
   certificateAuthorities: Array<string>
-  /** Whether a registry of this host is spoken with by TLS. */
+  /** Whether TLS is used for a registry on this host. */
   tls: boolean
 }
 
-/** Which image. */
+/** The requested image. */
 export interface ImageRequest {
   /** Its reference. */
   reference: string
-  /** What it is to run on. */
+  /** Its platform. */
   platform: string
-  /** What it may ask of its host. */
+  /** Its limits. */
   limits: ImageLimits
 }
 
-/** Where images are kept, and how registries are spoken with. */
+/** Options for the image cache and for access to registries. */
 export interface ImageStore {
   /** The cache's folder. */
   cacheDirectory: string
@@ -635,11 +635,11 @@ export interface ImageStore {
   registries: Array<ImageRegistry>
   /** Docker's configuration; absent: where Docker has it. */
   dockerConfig: string | null
-  /** How long nothing may come of a registry. */
+  /** Maximum time without a byte from a registry. */
   silenceMillis: number
 }
 
-/** A name, and what it is answered with. */
+/** A name, and its answer. */
 export interface KnownName {
   /** The name. */
   name: string
@@ -653,7 +653,7 @@ export interface KnownName {
  */
 export declare function limitGuestMemory(bytes: number): void
 
-/** How a machine is to live. */
+/** Options of a live machine. */
 export interface LiveOptions {
   /** Host time without anything done, after which it pauses itself. */
   idleTimeoutNanos: number | null
@@ -661,19 +661,19 @@ export interface LiveOptions {
   clockToleranceNanos: number | null
 }
 
-/** How a machine has lived so far. */
+/** The history of a live machine. */
 export interface LiveState {
   /** `awake`, `asleep` or `dozing`. */
   status: string
   /** Host time by which guest time has not followed. */
   lostNanos: number
-  /** Of that, what the guest's wall clock does not know of. */
+  /** The part that the guest's wall clock has not been corrected for. */
   clockErrorNanos: number
-  /** How often it was taken up after a sleep. */
+  /** Number of times that it woke from sleep. */
   wakes: number
 }
 
-/** Why a run ended, and when. */
+/** The reason and the time of a run's end. */
 export interface MachineStop {
   /** `event`, `time`, `budget`, `idle`, `halted`, `reset`, `fault`, `paused` or `horizon`. */
   reason: string
@@ -697,7 +697,7 @@ export interface MachineUntil {
 
 /** The network interface of a machine. Absent parts have the core's defaults. */
 export interface NetworkSpec {
-  /** Most bytes of a packet. */
+  /** Maximum bytes of a packet. */
   mtu: number | null
 }
 
@@ -719,13 +719,13 @@ export interface PublishedPort {
   hostPort: number
 }
 
-/** What a machine that was forked or restored is given. */
+/** The renewal of a forked or restored machine. */
 export interface Renewal {
-  /** What its randomness begins anew from, at least 32 bytes. */
+  /** The seed of its randomness, at least 32 bytes. */
   entropySeed: Uint8Array
   /** 16 bytes that no other machine has. */
   generationId: Uint8Array
-  /** What its hardware clock shows, in nanoseconds since 1970. */
+  /** The time of its hardware clock, in nanoseconds since 1970. */
   realtimeNanos: bigint
 }
 
@@ -767,7 +767,7 @@ export interface SnapshotDisk {
  */
 export declare function snapshotDisks(directory: string): Promise<Failure | Array<SnapshotDisk>>
 
-/** How much may pass; as much as can if null. */
+/** Limits of traffic; unlimited if null. */
 export interface TrafficLimits {
   /** Connections at once. */
   connections: number | null

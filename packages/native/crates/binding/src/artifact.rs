@@ -1,4 +1,4 @@
-//! What lies in a registry and is no image, in pieces.
+//! Registry content that is not an image, in pieces.
 
 use crate::event_batch::{integer, seq};
 use napi::bindgen_prelude::Buffer;
@@ -7,7 +7,7 @@ use stillpoint_images::digest::Digest;
 use stillpoint_images::error::ImageError;
 use stillpoint_images::sources::registry::{Piece, Place, Pushed};
 
-/// Where a piece stands.
+/// The place of a piece.
 #[napi(object, object_to_js = false)]
 pub struct ArtifactPlace {
     /// The file.
@@ -23,7 +23,7 @@ pub struct ArtifactPiece {
     pub digest: String,
     /// Its length.
     pub size: f64,
-    /// Where it stands, or is to stand.
+    /// Its places.
     pub places: Vec<ArtifactPlace>,
 }
 
@@ -36,7 +36,7 @@ pub struct ArtifactManifest {
     pub bytes: Buffer,
 }
 
-/// What a push did.
+/// The result of a push.
 #[napi(object, object_from_js = false)]
 pub struct ArtifactPushed {
     /// Digest of the manifest.
@@ -47,7 +47,7 @@ pub struct ArtifactPushed {
     pub sent_bytes: f64,
 }
 
-/// What a fetch did.
+/// The result of a fetch.
 #[napi(object, object_from_js = false)]
 pub struct ArtifactFetched {
     /// Pieces that travelled.

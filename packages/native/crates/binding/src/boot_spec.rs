@@ -1,4 +1,4 @@
-//! What a machine boots.
+//! The boot specification of a machine.
 
 use crate::disk_spec::DiskSpec;
 use crate::event_batch::integer;
@@ -12,7 +12,7 @@ use stillpoint_vmm::loaders::Source;
 use stillpoint_vmm::machine::{MachineConfig, NetworkConfig};
 use stillpoint_vmm::random::Seed;
 
-/// What a machine boots. Absent parts have the core's defaults.
+/// The boot specification of a machine. Absent parts have the core's defaults.
 #[napi(object, object_to_js = false, use_nullable = true)]
 pub struct BootSpec {
     /// Path of a Linux `Image`, an ELF file or a flat payload.
@@ -38,7 +38,7 @@ pub struct BootSpec {
     pub dirty_sample_nanos: Option<f64>,
     /// The network interface; none if null.
     pub network: Option<NetworkSpec>,
-    /// How much of some kinds of events the guest may say.
+    /// Quotas of some kinds of events.
     pub event_quotas: Vec<EventQuota>,
     /// Disks, in the order in which the guest is told of them.
     pub disks: Vec<DiskSpec>,
@@ -67,7 +67,7 @@ impl TryFrom<BootSpec> for MachineConfig {
                 .epoch_millis
                 .map_or(usual.epoch_nanos, |millis| integer(millis).saturating_mul(1_000_000)),
             sample_step_nanos: spec.dirty_sample_nanos.map_or(usual.sample_step_nanos, integer),
-            // The host's own log keeps what was said; the machine's only until it is taken over.
+            // The host's own log keeps the events; the machine's only until they are taken over.
             log_bytes: 0,
             network: spec.network.map(NetworkConfig::from),
             quotas: spec.event_quotas.into_iter().filter_map(EventQuota::into_quota).collect(),

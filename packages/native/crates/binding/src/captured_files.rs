@@ -1,4 +1,4 @@
-//! What a capture wrote.
+//! The result of a capture.
 
 use crate::event_batch::seq;
 use napi_derive::napi;
@@ -20,7 +20,7 @@ pub struct CapturedFile {
     pub guest_address: Option<f64>,
 }
 
-/// What a capture wrote, and what it cost.
+/// The files of a capture, and its cost.
 #[napi(object, object_from_js = false, use_nullable = true)]
 pub struct CapturedFiles {
     /// The snapshot's identity, by which deltas to it name it.

@@ -1,9 +1,9 @@
-//! Where files that disks are read from are now.
+//! The present paths of files that disks are read from.
 
 use napi_derive::napi;
 use stillpoint_vmm::snapshot::DiskSource as Source;
 
-/// Where the file that a restored machine's disk is read from is now.
+/// The present path of the file of a restored machine's disk.
 #[napi(object, object_to_js = false, use_nullable = true)]
 pub struct DiskSource {
     /// The disk.

@@ -3,7 +3,7 @@
 use napi_derive::napi;
 use stillpoint_net::{WrittenEgress, WrittenRule};
 
-/// How much may pass; as much as can if null.
+/// Limits of traffic; unlimited if null.
 #[napi(object, object_to_js = false, use_nullable = true)]
 pub struct TrafficLimits {
     /// Connections at once.
@@ -34,7 +34,7 @@ pub struct EgressRule {
     pub protocol: String,
 }
 
-/// A name, and what it is answered with.
+/// A name, and its answer.
 #[napi(object, object_to_js = false, use_nullable = true)]
 pub struct KnownName {
     /// The name.
@@ -43,14 +43,14 @@ pub struct KnownName {
     pub addresses: Vec<String>,
 }
 
-/// What a guest may reach.
+/// The outside addresses that a guest may reach.
 #[napi(object, object_to_js = false, use_nullable = true)]
 pub struct EgressPolicy {
     /// Any of them suffices.
     pub allow: Vec<EgressRule>,
     /// Names that are known without asking.
     pub table: Vec<KnownName>,
-    /// Whether the host's resolver is asked for other names that a rule allows.
+    /// Whether the host's resolver answers other names that a rule allows.
     pub asks_host: bool,
     /// Connections at once, and bytes in a second of guest time.
     pub limits: TrafficLimits,

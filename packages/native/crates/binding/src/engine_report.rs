@@ -1,4 +1,4 @@
-//! What can be said of an engine on this host.
+//! A report about an engine on this host.
 
 use napi_derive::napi;
 
@@ -11,7 +11,7 @@ pub struct EngineReport {
     pub board: String,
     /// Whether this host can use it.
     pub is_usable: bool,
-    /// Why it cannot, or what is to be known where it can.
+    /// Why it cannot, or a remark if it can.
     pub detail: Option<String>,
 }
 

@@ -1,10 +1,10 @@
-//! How much of a kind of event a guest may say.
+//! The quota of a kind of event.
 
 use crate::event_batch::integer;
 use napi_derive::napi;
 use stillpoint_vmm::event::{EventKind, Overflow, Quota};
 
-/// How much of a kind of event a guest may say, in guest time.
+/// The quota of a kind of event, in guest time.
 #[napi(object, object_to_js = false, use_nullable = true)]
 pub struct EventQuota {
     /// The kind's name.

@@ -22,7 +22,7 @@ pub fn contract_hash() -> String {
     CONTRACT_HASH.to_owned()
 }
 
-/// One event of every kind, encoded, and beside each what the core calls it.
+/// One event of every kind, encoded, each with the core's name for it.
 #[napi]
 pub fn every_event() -> EventBatch {
     let events = event_codec::examples();
@@ -33,7 +33,7 @@ pub fn every_event() -> EventBatch {
     EventBatch { first_seq: 0.0, count: events.len() as u32, bytes: bytes.into(), ended: true }
 }
 
-/// What the machine makes of bytes that a guest writes to its control port.
+/// The events that the machine decodes from a guest's bytes on its control port.
 #[napi]
 pub fn control_events(bytes: Uint8Array) -> EventBatch {
     let mut decoder = Decoder::default();

@@ -20,7 +20,7 @@ pub struct ExecRequest {
     pub stdin: Uint8Array,
     /// Whether standard input ends after them.
     pub close_stdin: bool,
-    /// Bytes of output that it may say before it is let say more.
+    /// Bytes of its output window.
     pub output_bytes: f64,
     /// Whom it runs as; empty: uid 0.
     pub user: String,
@@ -28,7 +28,7 @@ pub struct ExecRequest {
     pub columns: u32,
     /// Rows of its terminal.
     pub rows: u32,
-    /// Whether it is the agent's own program for files.
+    /// Whether it is the agent's own program for file operations.
     pub is_file_service: bool,
     /// Whether it holds a secret, and is recorded without its content.
     pub is_secret: bool,

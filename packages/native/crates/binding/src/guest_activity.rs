@@ -1,4 +1,4 @@
-//! What a guest is in the middle of.
+//! The guest's activity.
 
 use crate::event_batch::seq;
 use napi_derive::napi;
@@ -6,7 +6,7 @@ use stillpoint_vmm::engine::Nanos;
 use stillpoint_vmm::event::{OpenListener, Protocol};
 use stillpoint_vmm::machine::Activity;
 
-/// What a guest is in the middle of, before an event of its log.
+/// The guest's activity before an event of its log.
 #[napi(object, object_from_js = false)]
 pub struct GuestActivity {
     /// Sequence number of the next event.
@@ -21,7 +21,7 @@ pub struct GuestActivity {
     pub devices_in_flight: Vec<String>,
     /// Listeners that are open, oldest first.
     pub open_listeners: Vec<GuestListener>,
-    /// How many TCP connections are open.
+    /// Number of open TCP connections.
     pub connections_open: f64,
 }
 

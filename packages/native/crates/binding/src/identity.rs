@@ -5,7 +5,7 @@ use napi::bindgen_prelude::{BigInt, Uint8Array};
 use napi_derive::napi;
 use stillpoint_vmm::control::{HostFrame, Identity as Frame};
 
-/// What makes a clone somebody else. Null parts are left as they are.
+/// A new identity for a clone. Null parts stay unchanged.
 #[napi(object, object_to_js = false, use_nullable = true)]
 pub struct Identity {
     /// Answered by `IdentityApplied` with the same token.
@@ -19,13 +19,13 @@ pub struct Identity {
     pub hostname: Option<String>,
     /// 32 hexadecimal digits.
     pub machine_id: Option<String>,
-    /// `KEY=VALUE` for what is started afterwards.
+    /// `KEY=VALUE` for programs that start afterwards.
     pub env: Vec<String>,
-    /// Whether the frozen workload goes on afterwards.
+    /// Whether the frozen workload continues afterwards.
     pub thaw: bool,
     /// Guest time that the configured hook may take.
     pub hook_timeout_nanos: Option<f64>,
-    /// Number of the signal that the workload is sent once it goes on.
+    /// Number of the signal for the workload when it continues.
     pub signal: Option<i32>,
     /// Whether it holds a secret, and is recorded without its content.
     pub is_secret: bool,

@@ -7,30 +7,30 @@ use std::time::UNIX_EPOCH;
 use stillpoint_images::cache::{Cached, Held};
 use stillpoint_images::resolve::Resolved;
 
-/// How an image is run, as it says itself.
+/// An image's configuration for execution.
 #[napi(object, object_from_js = false, use_nullable = true)]
 pub struct ImageExecution {
-    /// Who runs it.
+    /// The user.
     pub user: String,
     /// `80/tcp`, …
     pub exposed_ports: Vec<String>,
     /// `NAME=VALUE`.
     pub env: Vec<String>,
-    /// What is run.
+    /// The program.
     pub entrypoint: Vec<String>,
     /// Its arguments.
     pub cmd: Vec<String>,
     /// Folders whose content is to outlive a container.
     pub volumes: Vec<String>,
-    /// Where it is run.
+    /// The working directory.
     pub working_dir: String,
-    /// What is said of it.
+    /// Its labels.
     pub labels: HashMap<String, String>,
-    /// What asks it to end.
+    /// The signal that asks it to end.
     pub stop_signal: String,
 }
 
-/// What an image is.
+/// A resolved image.
 #[napi(object, object_from_js = false, use_nullable = true)]
 pub struct ImageFacts {
     /// Its file.
@@ -41,9 +41,9 @@ pub struct ImageFacts {
     pub size_bytes: f64,
     /// Digest of its manifest, or of its configuration if it has none.
     pub image_digest: String,
-    /// What it runs on.
+    /// Its platform.
     pub platform: String,
-    /// How it is run.
+    /// Its configuration for execution.
     pub config: ImageExecution,
     /// Digests of what its layers unpack to, the lowest first.
     pub layers: Vec<String>,
@@ -64,9 +64,9 @@ pub struct CachedImage {
     pub size_bytes: f64,
     /// Digests of what its layers unpack to, the lowest first.
     pub layers: Vec<String>,
-    /// When it was last asked for, in milliseconds since 1970.
+    /// The time of its last use, in milliseconds since 1970.
     pub last_used_millis: f64,
-    /// Whether anybody holds it.
+    /// Whether it is in use.
     pub in_use: bool,
 }
 
@@ -79,7 +79,7 @@ pub struct NativeImage {
 
 #[napi]
 impl NativeImage {
-    /// What it is; once.
+    /// Its facts; the first call takes them.
     #[napi]
     pub fn take_facts(&mut self) -> Option<ImageFacts> {
         self.facts.take()

@@ -1,4 +1,4 @@
-//! Which image, and where it is kept.
+//! The requested image, and its cache.
 
 use crate::event_batch::integer;
 use crate::failure::Failure;
@@ -9,7 +9,7 @@ use stillpoint_images::limits::Limits;
 use stillpoint_images::resolve::{Request, Store};
 use stillpoint_images::sources::registry::{Credentials, Registries, RegistryOptions};
 
-/// What an image may ask of its host; absent: as usual.
+/// Limits on the host's resources for an image; defaults if absent.
 #[napi(object, object_to_js = false, use_nullable = true)]
 pub struct ImageLimits {
     /// Entries of all layers.
@@ -26,10 +26,10 @@ pub struct ImageLimits {
     pub layers: Option<f64>,
 }
 
-/// What is said of one registry.
+/// Options of one registry.
 #[napi(object, object_to_js = false, use_nullable = true)]
 pub struct ImageRegistry {
-    /// Host and port, as they stand in references.
+    /// Host and port, as in references.
     pub registry: String,
     /// URLs of mirrors, in their order.
     pub mirrors: Vec<String>,
@@ -41,11 +41,11 @@ pub struct ImageRegistry {
     pub identity_token: Option<String>,
     /// Files of certificates of authorities that are trusted.
     pub certificate_authorities: Vec<String>,
-    /// Whether a registry of this host is spoken with by TLS.
+    /// Whether TLS is used for a registry on this host.
     pub tls: bool,
 }
 
-/// Where images are kept, and how registries are spoken with.
+/// Options for the image cache and for access to registries.
 #[napi(object, object_to_js = false, use_nullable = true)]
 pub struct ImageStore {
     /// The cache's folder.
@@ -56,18 +56,18 @@ pub struct ImageStore {
     pub registries: Vec<ImageRegistry>,
     /// Docker's configuration; absent: where Docker has it.
     pub docker_config: Option<String>,
-    /// How long nothing may come of a registry.
+    /// Maximum time without a byte from a registry.
     pub silence_millis: f64,
 }
 
-/// Which image.
+/// The requested image.
 #[napi(object, object_to_js = false, use_nullable = true)]
 pub struct ImageRequest {
     /// Its reference.
     pub reference: String,
-    /// What it is to run on.
+    /// Its platform.
     pub platform: String,
-    /// What it may ask of its host.
+    /// Its limits.
     pub limits: ImageLimits,
 }
 

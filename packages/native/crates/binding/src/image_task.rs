@@ -1,4 +1,4 @@
-//! What is done with images, on threads of its own; each can be given up.
+//! Operations on images, on threads of their own; each can be interrupted.
 
 use crate::artifact::{ArtifactFetched, ArtifactManifest, ArtifactPiece, ArtifactPushed};
 use crate::event_batch::{integer, seq};
@@ -17,14 +17,14 @@ use stillpoint_images::resolve::{Request, Store};
 use stillpoint_images::sources::registry::{Artifact, Piece};
 use stillpoint_images::watch::{Progress, Watch};
 
-/// How far an image has come.
+/// The progress of an image.
 #[napi(object, object_from_js = false, use_nullable = true)]
 pub struct ImageProgress {
     /// `resolving`, `waiting`, `layer` or `writing`.
     pub step: String,
-    /// Which layer, the lowest is 0.
+    /// The layer; the lowest is 0.
     pub layer: Option<f64>,
-    /// How many there are.
+    /// Number of layers.
     pub layers: Option<f64>,
     /// Bytes done.
     pub done_bytes: Option<f64>,
@@ -68,7 +68,7 @@ pub struct ImageTask {
 
 #[napi]
 impl ImageTask {
-    /// One that tells `on_progress` how far it has come; that does not keep the process alive.
+    /// A task that reports to `on_progress`, which does not keep the process alive.
     ///
     /// # Errors
     /// If the callback cannot be handed to other threads.
@@ -88,7 +88,7 @@ impl ImageTask {
         self.watch.cancel();
     }
 
-    /// The image that is asked for.
+    /// The requested image.
     #[napi(ts_return_type = "Promise<Failure | NativeImage>")]
     pub fn resolve<'env>(
         &self,
@@ -137,7 +137,7 @@ impl ImageTask {
         })
     }
 
-    /// Fetches pieces of an artifact and writes them into files that are there.
+    /// Fetches pieces of an artifact and writes them into existing files.
     #[napi(ts_return_type = "Promise<Failure | ArtifactFetched>")]
     pub fn fetch_artifact<'env>(
         &self,
@@ -154,7 +154,7 @@ impl ImageTask {
         })
     }
 
-    /// What is in the cache, the longest unused first.
+    /// The images in the cache, least recently used first.
     #[napi(ts_return_type = "Promise<Failure | Array<CachedImage>>")]
     pub fn list<'env>(&self, env: &'env Env, store: ImageStore) -> napi::Result<Object<'env>> {
         self.execute(env, move |watch| {
@@ -163,7 +163,7 @@ impl ImageTask {
         })
     }
 
-    /// Removes images that nobody uses until no more than so many bytes are left; what went.
+    /// Removes unused images until at most the given number of bytes are left; returns them.
     #[napi(ts_return_type = "Promise<Failure | Array<CachedImage>>")]
     pub fn prune<'env>(
         &self,

@@ -1,7 +1,7 @@
-//! The VMM core for Node: data transfer objects, one file each, and promises. What they mean is
-//! decided in crates that know nothing of Node.
+//! The VMM core for Node: data transfer objects, one file each, and promises. The crates that
+//! decide anything know nothing of Node.
 
-// The exports are generated for the addon only; a test build has nobody who calls them.
+// The exports are generated for the addon only; a test build does not call them.
 #![cfg_attr(test, allow(dead_code))]
 
 mod artifact;

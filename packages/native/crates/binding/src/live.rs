@@ -1,11 +1,11 @@
-//! How a machine lives.
+//! Live machines.
 
 use crate::event_batch::seq;
 use napi_derive::napi;
 use std::time::Duration;
 use stillpoint_host::live::{LiveFacts, Living};
 
-/// How a machine is to live.
+/// Options of a live machine.
 #[napi(object, object_to_js = false, use_nullable = true)]
 pub struct LiveOptions {
     /// Host time without anything done, after which it pauses itself.
@@ -24,16 +24,16 @@ impl From<LiveOptions> for Living {
     }
 }
 
-/// How a machine has lived so far.
+/// The history of a live machine.
 #[napi(object, object_from_js = false)]
 pub struct LiveState {
     /// `awake`, `asleep` or `dozing`.
     pub status: String,
     /// Host time by which guest time has not followed.
     pub lost_nanos: f64,
-    /// Of that, what the guest's wall clock does not know of.
+    /// The part that the guest's wall clock has not been corrected for.
     pub clock_error_nanos: f64,
-    /// How often it was taken up after a sleep.
+    /// Number of times that it woke from sleep.
     pub wakes: f64,
 }
 

@@ -51,7 +51,7 @@ pub(crate) fn settle<R, T: ToNapiValue + Send + 'static>(
     }
 }
 
-/// What became of an operation that does not wait.
+/// The result of an operation that does not wait.
 fn outcome<T>(failed: &'static str, outcome: Result<T, Refusal>) -> Either<Failure, T> {
     match outcome {
         Ok(value) => Either::B(value),
@@ -165,7 +165,7 @@ impl NativeMachine {
         })
     }
 
-    /// How it lives; `null` if it does not.
+    /// Its live state; `null` if it is not live.
     #[napi(ts_return_type = "LiveState | null")]
     pub fn live_state(&self) -> Either<LiveState, Null> {
         self.hosted.live_facts().map_or(Either::B(Null), |facts| Either::A(facts.into()))
@@ -336,7 +336,7 @@ impl NativeMachine {
         outcome("MachineError", published.map(PublishedPort::from))
     }
 
-    /// Closes a published port; connections that came by it go on.
+    /// Closes a published port; its connections continue.
     #[napi]
     pub fn unpublish(&self, id: f64) {
         if let Ok(network) = self.hosted.network() {
@@ -391,7 +391,7 @@ impl NativeMachine {
         })
     }
 
-    /// Puts a disk into an empty slot, the first if null; the guest's kernel is told.
+    /// Attaches a disk to an empty slot, the first if null, and notifies the guest's kernel.
     #[napi(ts_return_type = "Promise<Failure | null>")]
     pub fn attach_disk<'env>(
         &self,
@@ -427,7 +427,7 @@ impl NativeMachine {
         })
     }
 
-    /// What the guest is in the middle of now.
+    /// The guest's present activity.
     #[napi(ts_return_type = "Promise<Failure | GuestActivity>")]
     pub fn activity<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
         promise(env, |settled| {

@@ -1,11 +1,11 @@
-//! Why a run ended.
+//! The end of a run.
 
 use crate::event_batch::seq;
 use napi_derive::napi;
 use stillpoint_host::hosted::Ended;
 use stillpoint_vmm::machine::Stop;
 
-/// Why a run ended, and when.
+/// The reason and the time of a run's end.
 #[napi(object, object_from_js = false, use_nullable = true)]
 pub struct MachineStop {
     /// `event`, `time`, `budget`, `idle`, `halted`, `reset`, `fault`, `paused` or `horizon`.
@@ -19,7 +19,7 @@ pub struct MachineStop {
 impl From<Ended> for MachineStop {
     fn from(ended: Ended) -> Self {
         let reason = match &ended.stop {
-            // Only a paused run ends by an interruption; any other goes on.
+            // Only a paused run ends by an interruption; any other continues.
             Stop::Interrupted => "paused",
             stop => stop.name(),
         };

@@ -1,17 +1,17 @@
-//! What makes a machine another one than those that share its past.
+//! Makes a machine distinct from all others with the same past.
 
 use napi::bindgen_prelude::{BigInt, Uint8Array};
 use napi_derive::napi;
 use stillpoint_vmm::devices::{Renewal as Devices, RenewalInvalid};
 
-/// What a machine that was forked or restored is given.
+/// The renewal of a forked or restored machine.
 #[napi(object, object_to_js = false, use_nullable = true)]
 pub struct Renewal {
-    /// What its randomness begins anew from, at least 32 bytes.
+    /// The seed of its randomness, at least 32 bytes.
     pub entropy_seed: Uint8Array,
     /// 16 bytes that no other machine has.
     pub generation_id: Uint8Array,
-    /// What its hardware clock shows, in nanoseconds since 1970.
+    /// The time of its hardware clock, in nanoseconds since 1970.
     pub realtime_nanos: BigInt,
 }
 

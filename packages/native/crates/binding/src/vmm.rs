@@ -1,4 +1,4 @@
-//! Where machines come from.
+//! Makes machines.
 
 use crate::boot_spec::BootSpec;
 use crate::disk_source::DiskSource;
@@ -82,7 +82,7 @@ pub fn snapshot_disks(env: &Env, directory: String) -> napi::Result<Object<'_>> 
     )
 }
 
-/// The engines that machines can name, and what can be said of each on this host.
+/// The engines that machines can name, with a report of each on this host.
 ///
 /// # Errors
 /// If the promise cannot be made.
