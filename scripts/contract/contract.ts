@@ -518,6 +518,11 @@ export const contract: Contract = {
       doc: "Sent by the machine, not the host: the last frame on the control port; the next ones come over the agent's channel.",
       frame: 0x8d,
       fields: []
+    },
+    CallersLeft: {
+      doc: "The machine's, not the host's: whoever waits for the commands so far is in another machine, since this one is a clone.",
+      frame: 0x8e,
+      fields: []
     }
   }
 }

@@ -9,7 +9,7 @@ import { Effect, Schema } from "effect"
 export const contractVersion = 4
 
 /** SHA-256 of the contract that this build follows. */
-export const contractHash = "022988efff7209dddfa56a643ae0a5bc912bbcaa325d53d600ce04600e734366"
+export const contractHash = "84edca714f2686027ff9d2dcddf65245cba1ae6b4ed101442ed96b1c16fe0651"
 
 /** Bounds that the guest's agent and the machine keep. */
 export const contractLimits = {
@@ -191,6 +191,7 @@ export const frameNames = [
   "SetClock",
   "StartWorkload",
   "ChannelFollows",
+  "CallersLeft",
   "AgentReady",
   "HeartbeatTick",
   "WorkloadPreExec",
@@ -283,6 +284,8 @@ export const frameNameOf = (frame: number): (typeof frameNames)[number] => {
       return "StartWorkload"
     case 141:
       return "ChannelFollows"
+    case 142:
+      return "CallersLeft"
     case 1:
       return "AgentReady"
     case 2:

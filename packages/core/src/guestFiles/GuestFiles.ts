@@ -77,6 +77,9 @@ export type GuestFileFailure = GuestFileError | ExecError | MachineError
  * resolved inside that root, whatever links say, and relative ones start from it. The guest runs until the operation is over: see
  * {@link GuestProcess}. Files of any size are read and written in constant memory; devices, pipes and sockets are refused as
  * `NotAFile`, without being opened.
+ *
+ * A clone that is made while an operation runs does not continue it: its guest ends the operation before the clone's gate opens, and
+ * nothing of it is left there.
  */
 export interface GuestFiles {
   /** The content of a file, from byte `offset` on, as it comes. */

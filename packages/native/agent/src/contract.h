@@ -6,8 +6,8 @@
 
 enum { CONTRACT_VERSION = 4 };
 
-/* 022988efff7209dddfa56a643ae0a5bc912bbcaa325d53d600ce04600e734366: the first eight bytes, which AgentReady carries behind its fields. */
-#define CONTRACT_HASH UINT64_C(0x022988efff7209dd)
+/* 84edca714f2686027ff9d2dcddf65245cba1ae6b4ed101442ed96b1c16fe0651: the first eight bytes, which AgentReady carries behind its fields. */
+#define CONTRACT_HASH UINT64_C(0x84edca714f268602)
 
 enum contract_limit {
 	/* Largest length field of a frame: its type and payload. */
@@ -97,6 +97,7 @@ enum host_frame {
 	FRAME_SET_CLOCK = 0x89, /* realtimeNanos u64 */
 	FRAME_START_WORKLOAD = 0x8a, /* token u32, settings texts */
 	FRAME_CHANNEL_FOLLOWS = 0x8d, /* no fields */
+	FRAME_CALLERS_LEFT = 0x8e, /* no fields */
 };
 
 /* Transport protocol of a listener, by its number in IP. */

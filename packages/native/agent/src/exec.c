@@ -1,11 +1,13 @@
 #include "exec.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,6 +26,9 @@ enum {
 
 /* How long output may still come after a command has ended while others hold it open. */
 static const uint64_t GRACE_NANOS = 50000000;
+
+/* How long operations on files are waited for that were killed since their callers are elsewhere. */
+static const uint64_t LEAVE_NANOS = 1000000000;
 
 enum { OUT = 1, ERR = 2 };
 
@@ -51,7 +56,7 @@ struct command {
 	struct stream out, err;
 	uint64_t window; /* bytes of output that may be told */
 	uint64_t moved;	 /* bytes of input and output */
-	bool terminal, discard;
+	bool terminal, discard, is_file_service;
 };
 
 static struct command commands[COMMANDS_MAX];
@@ -328,6 +333,7 @@ void exec_start(const struct exec_request *wanted)
 	command->window = wanted->output_bytes;
 	command->terminal = wanted->terminal.columns > 0;
 	command->discard = false;
+	command->is_file_service = wanted->is_file_service;
 	command->moved = 0;
 	input_open(&command->input, ends[0], id, command->terminal);
 	command->out.watch.fd = ends[1];
@@ -351,19 +357,56 @@ void exec_start(const struct exec_request *wanted)
 	input_feed(&command->input);
 }
 
-void exec_window(uint32_t id, uint64_t bytes)
+static void widen(struct command *command, uint64_t bytes)
 {
-	struct command *command = find(id);
-
-	/* One that has ended meanwhile had nothing more to say. */
-	if (!command)
-		return;
 	command->discard |= bytes == 0;
 	command->window = bytes > UINT64_MAX - command->window ? UINT64_MAX : command->window + bytes;
 	watch_stream(&command->out, true);
 	watch_stream(&command->err, true);
 	if (command->state != RUNNING)
 		drain(command);
+}
+
+void exec_window(uint32_t id, uint64_t bytes)
+{
+	struct command *command = find(id);
+
+	/* One that has ended meanwhile had nothing more to say. */
+	if (command)
+		widen(command, bytes);
+}
+
+/* Waits until the command's process has ended, not beyond `latest`: one may be stuck in the kernel. */
+static void await_end(pid_t pid, uint64_t latest)
+{
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0), status;
+	struct pollfd ended = { .fd = fd, .events = POLLIN };
+	uint64_t now = monotonic_nanos();
+
+	if (fd >= 0 && now < latest)
+		poll(&ended, 1, (int)((latest - now) / 1000000) + 1);
+	if (fd >= 0)
+		close(fd);
+	if (waitpid(pid, &status, WNOHANG) == pid)
+		exec_reaped(pid, status);
+}
+
+void exec_callers_left(void)
+{
+	uint64_t latest = monotonic_nanos() + LEAVE_NANOS;
+
+	for (int i = 0; i < COMMANDS_MAX; i++) {
+		struct command *command = &commands[i];
+		if (command->state == RUNNING && command->is_file_service)
+			kill(-command->pid, SIGKILL);
+	}
+	for (int i = 0; i < COMMANDS_MAX; i++) {
+		struct command *command = &commands[i];
+		if (command->state != FREE && command->state != DROPPING)
+			widen(command, 0);
+		if (command->state == RUNNING && command->is_file_service)
+			await_end(command->pid, latest);
+	}
 }
 
 void exec_resize(uint32_t id, struct terminal_size size)

@@ -37,6 +37,13 @@ void exec_resize(uint32_t id, struct terminal_size size);
 /* Adds to a running command's standard input, and closes it after that if asked. Problems are Rejected. */
 void exec_input(uint32_t id, struct slice input, bool close_input);
 
+/*
+ * Whoever waits for the commands so far is in another machine, of which this one is a clone. Operations on files are ended, and
+ * have ended at the return: nothing is changed that nobody has asked for here. Other commands go on, as what was captured does;
+ * what they say is dropped, so that none waits for a reader.
+ */
+void exec_callers_left(void);
+
 /* Signals a running command and what it started in its process group. Problems are Rejected. */
 void exec_kill(uint32_t id, int signal);
 

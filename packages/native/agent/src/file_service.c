@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 
 #include "file_pack.h"
 #include "file_place.h"
+#include "file_remover.h"
 #include "file_unpack.h"
 #include "file_watch.h"
 
@@ -167,8 +169,13 @@ static int write_file(const char *path, mode_t mode, bool keep_mode)
 	}
 	if (fchmod(fd, mode) < 0 || fsync(fd) < 0)
 		return refused("write");
+	/* A first name is not given in place of another: there is one before it, which whoever is killed there leaves. */
 	char hidden[64];
 	snprintf(hidden, sizeof(hidden), ".stillpoint-%d", (int)getpid());
+	signal(SIGPIPE, SIG_IGN);
+	int remover = start_remover(place.folder, hidden);
+	if (remover < 0)
+		return refused("fork");
 	unlinkat(place.folder, hidden, 0);
 	if (linkat(fd, "", place.folder, hidden, AT_EMPTY_PATH) < 0) {
 		char own[32];
@@ -181,6 +188,8 @@ static int write_file(const char *path, mode_t mode, bool keep_mode)
 		unlinkat(place.folder, hidden, 0);
 		return refuse(error, "rename");
 	}
+	if (write(remover, "", 1) < 0)
+		return refused("write");
 	return fsync(place.folder) == 0 ? 0 : refused("write");
 }
 

@@ -5,43 +5,12 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "archive_extract.h"
 #include "file_place.h"
-
-/*
- * A process that outlives this one if it is killed, and then removes what it has left. Returns what a byte is written to when
- * there is nothing to be removed, or -1.
- */
-static int start_remover(int above, const char *name)
-{
-	int ends[2];
-	char byte = 0;
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-		return -1;
-	pid_t pid = fork();
-	if (pid == 0) {
-		/* Out of the group that is killed, and of the streams whose end is waited for. */
-		setsid();
-		close(ends[1]);
-		for (int fd = 0; fd < 3; fd++)
-			close(fd);
-		if (write(ends[0], &byte, 1) == 1 && read(ends[0], &byte, 1) == 0)
-			remove_tree(above, name);
-		_exit(0);
-	}
-	close(ends[0]);
-	/* Nothing is made before it is there to remove it. */
-	if (pid > 0 && read(ends[1], &byte, 1) == 1)
-		return ends[1];
-	close(ends[1]);
-	errno = EAGAIN;
-	return -1;
-}
+#include "file_remover.h"
 
 /* Whether a directory can be made there: nothing is, or an empty one. Returns 0 or an errno. */
 static int look_for_room(const struct place *place)

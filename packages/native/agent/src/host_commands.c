@@ -368,6 +368,10 @@ void host_command(uint8_t type, struct slice payload)
 	case FRAME_EXEC_RESIZE:
 		exec_size(&reader);
 		break;
+	case FRAME_CALLERS_LEFT:
+		if (complete(&reader, type))
+			exec_callers_left();
+		break;
 	case FRAME_FREEZE:
 		freeze(&reader);
 		break;

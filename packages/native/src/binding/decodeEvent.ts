@@ -7,7 +7,7 @@ import { type GuestEvent, guestEventKinds } from "@stillpoint/core"
 import type { EventReader } from "./EventReader.ts"
 
 /** SHA-256 of the contract that this decoder follows. */
-export const decoderContractHash = "022988efff7209dddfa56a643ae0a5bc912bbcaa325d53d600ce04600e734366"
+export const decoderContractHash = "84edca714f2686027ff9d2dcddf65245cba1ae6b4ed101442ed96b1c16fe0651"
 
 const frameName = (number: number) => {
   switch (number) {
@@ -37,6 +37,8 @@ const frameName = (number: number) => {
       return "StartWorkload"
     case 141:
       return "ChannelFollows"
+    case 142:
+      return "CallersLeft"
     case 1:
       return "AgentReady"
     case 2:

@@ -78,8 +78,8 @@ pub(super) fn event(frame: u8, payload: &mut Payload<'_>) -> Result<EventBody, M
 }
 
 /// Numbers of the host's frames.
-pub(super) const HOST_FRAMES: [u8; 13] =
-    [0x81, 0x82, 0x83, 0x84, 0x8b, 0x8c, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8d];
+pub(super) const HOST_FRAMES: [u8; 14] =
+    [0x81, 0x82, 0x83, 0x84, 0x8b, 0x8c, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8d, 0x8e];
 
 /// Executes a command.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -198,6 +198,8 @@ pub enum HostFrame {
     },
     /// Sent by the machine, not the host: the last frame on the control port; the next ones come over the agent's channel.
     ChannelFollows,
+    /// The machine's, not the host's: whoever waits for the commands so far is in another machine, since this one is a clone.
+    CallersLeft,
 }
 
 impl HostFrame {
@@ -217,6 +219,7 @@ impl HostFrame {
             Self::SetClock { .. } => "SetClock",
             Self::StartWorkload { .. } => "StartWorkload",
             Self::ChannelFollows => "ChannelFollows",
+            Self::CallersLeft => "CallersLeft",
         }
     }
 
@@ -261,6 +264,7 @@ impl HostFrame {
                 FrameWriter::new(0x8a).u32(*token).list(settings)
             }
             Self::ChannelFollows => FrameWriter::new(0x8d),
+            Self::CallersLeft => FrameWriter::new(0x8e),
         }
     }
 }

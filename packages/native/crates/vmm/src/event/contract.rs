@@ -54,10 +54,10 @@ pub mod limits {
 pub const CONTRACT_VERSION: u32 = 4;
 
 /// SHA-256 of the contract, in hexadecimal digits.
-pub const CONTRACT_HASH: &str = "022988efff7209dddfa56a643ae0a5bc912bbcaa325d53d600ce04600e734366";
+pub const CONTRACT_HASH: &str = "84edca714f2686027ff9d2dcddf65245cba1ae6b4ed101442ed96b1c16fe0651";
 
 /// Part of the hash that the agent's hello carries.
-pub const HELLO_HASH: u64 = 0x022988efff7209dd;
+pub const HELLO_HASH: u64 = 0x84edca714f268602;
 
 /// Transport protocol of a listener, by its number in IP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -663,6 +663,8 @@ pub enum FrameName {
     StartWorkload,
     /// Number 0x8d.
     ChannelFollows,
+    /// Number 0x8e.
+    CallersLeft,
     /// Number 0x01.
     AgentReady,
     /// Number 0x02.
@@ -711,7 +713,7 @@ pub enum FrameName {
 
 impl FrameName {
     /// Every value.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::Unknown,
         Self::Go,
         Self::Exec,
@@ -726,6 +728,7 @@ impl FrameName {
         Self::SetClock,
         Self::StartWorkload,
         Self::ChannelFollows,
+        Self::CallersLeft,
         Self::AgentReady,
         Self::HeartbeatTick,
         Self::WorkloadPreExec,
@@ -767,6 +770,7 @@ impl FrameName {
             Self::SetClock => 0x89,
             Self::StartWorkload => 0x8a,
             Self::ChannelFollows => 0x8d,
+            Self::CallersLeft => 0x8e,
             Self::AgentReady => 0x01,
             Self::HeartbeatTick => 0x02,
             Self::WorkloadPreExec => 0x03,
@@ -808,6 +812,7 @@ impl FrameName {
             0x89 => Self::SetClock,
             0x8a => Self::StartWorkload,
             0x8d => Self::ChannelFollows,
+            0x8e => Self::CallersLeft,
             0x01 => Self::AgentReady,
             0x02 => Self::HeartbeatTick,
             0x03 => Self::WorkloadPreExec,

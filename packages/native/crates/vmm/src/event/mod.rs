@@ -2,6 +2,7 @@
 
 mod contract;
 mod log;
+mod open_commands;
 mod open_listeners;
 mod quota;
 
@@ -11,6 +12,7 @@ pub use contract::{
     NetworkRefusal, OutputStream, Protocol, RejectReason, limits,
 };
 pub use log::{EventLog, EventsLost};
+pub(crate) use open_commands::OpenCommands;
 pub(crate) use open_listeners::OpenListeners;
 pub use open_listeners::{MOST_OPEN_LISTENERS, OpenListener};
 pub use quota::{EVENT_BYTES, MAX_QUOTA_BYTES, Overflow, Quota};

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::callers::Callers;
 use super::{Life, Machine, MachineHandle};
 
 /// A machine cannot be forked.
@@ -52,6 +53,7 @@ impl Machine {
         self.platform.disks.follow(left_at);
         let platform = self.platform.fork();
         let handle = MachineHandle::new(platform.stop_flag().clone(), platform.now);
+        let callers = Callers::of_clone(platform.has_commands());
         Ok(Self {
             engine,
             platform,
@@ -64,6 +66,7 @@ impl Machine {
             delivered: self.platform.log().next_seq(),
             origin: self.origin.clone(),
             lineages: self.lineages.forked(left_at),
+            callers,
             link: None,
         })
     }

@@ -155,6 +155,7 @@ impl Machine {
 
     fn accept(&mut self, port: u32, bytes: &[u8]) -> Result<(), InputError> {
         self.ready_for_input()?;
+        self.settle_callers_before_input(port)?;
         match self.platform.accept_input(port, bytes) {
             None => return Err(InputError::PortUnknown { found: port }),
             Some(Err(full)) => {

@@ -9,6 +9,7 @@
 //! A machine executes nothing before it is run, stands between two instructions whenever it is
 //! not running, and is driven by one thread at a time (it is `Send`).
 
+mod callers;
 mod config;
 mod description;
 mod disks;
@@ -54,6 +55,7 @@ use crate::platform::{DEFAULT_LOG_BYTES, Platform};
 use crate::random::{RandomStream, Seed};
 use crate::state::{Sections, StateError, StateReader, StateVersions};
 use crate::time::Nanos;
+use callers::Callers;
 use sampler::Sampler;
 use state::Progress;
 pub(crate) use state::{ENGINE, PROGRESS};
@@ -92,6 +94,8 @@ pub struct Machine {
     origin: Origin,
     /// The snapshots that memory can be described against.
     lineages: Lineages,
+    /// Whether the agent has still to be told that its callers are elsewhere.
+    callers: Callers,
     /// The host's end of the guest's network.
     link: Option<Box<dyn Link>>,
 }
@@ -171,6 +175,7 @@ impl Machine {
             delivered: 0,
             origin,
             lineages: Lineages::new(),
+            callers: Callers::Settled,
             link: None,
         })
     }
@@ -199,6 +204,7 @@ impl Machine {
         let mark = platform.memory.mark();
         platform.disks.follow(mark);
         let handle = MachineHandle::new(platform.stop_flag().clone(), platform.now);
+        let callers = Callers::of_clone(platform.has_commands());
         Ok(Self {
             delivered: platform.log().next_seq(),
             engine,
@@ -211,6 +217,7 @@ impl Machine {
             waited_nanos: 0,
             origin,
             lineages: Lineages::restored(lineage, mark),
+            callers,
             link: None,
         })
     }

@@ -82,6 +82,7 @@ impl Machine {
         let events: Vec<_> = events.into_iter().collect();
         let failures = events.iter().filter_map(|event| RecordedFailure::of(event)).collect();
         self.platform.disks.repeat_failures(failures);
+        self.follow_recording();
         for event in events {
             if let EventBody::HostInput { kind, port, data } = &event.body {
                 self.run_to(event.seq, event.at_nanos)?;
@@ -95,6 +96,7 @@ impl Machine {
                 self.emit(event.body.clone());
             }
         }
+        self.leave_recording();
         Ok(())
     }
 

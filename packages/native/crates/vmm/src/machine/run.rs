@@ -171,6 +171,7 @@ impl Machine {
             }
             self.platform.tick();
             self.take_sample();
+            self.settle_callers_before_running();
             if let Some(failure) = self.platform.memory.failure() {
                 let message = failure.to_string();
                 self.end(Life::Faulted { message });

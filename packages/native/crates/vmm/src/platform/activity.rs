@@ -7,6 +7,7 @@ impl Platform {
     /// Updates the activity with an event.
     pub(super) fn note(&mut self, seq: u64, body: &EventBody) {
         self.listeners.take(seq, self.now, body);
+        self.commands.take(body);
         match body {
             EventBody::AgentFrozen { .. } => self.is_frozen = true,
             EventBody::AgentThawed { .. } => self.is_frozen = false,
@@ -23,6 +24,11 @@ impl Platform {
     /// Listeners of the guest that are open, oldest first.
     pub(crate) fn open_listeners(&self) -> &[OpenListener] {
         self.listeners.all()
+    }
+
+    /// Whether the agent has commands that have not ended.
+    pub(crate) fn has_commands(&self) -> bool {
+        !self.commands.is_empty()
     }
 
     /// Whether the agent has frozen the workload.

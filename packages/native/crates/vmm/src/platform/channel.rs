@@ -21,10 +21,15 @@ impl Platform {
         port: u32,
         bytes: &[u8],
     ) -> Option<Result<(), InputFull>> {
-        if port == CONTROL && self.serial.is_channel_open() {
-            return Some(self.accept_on_channel(bytes));
+        let accepted = if port == CONTROL && self.serial.is_channel_open() {
+            Some(self.accept_on_channel(bytes))
+        } else {
+            self.accept_on_port(port, bytes)
+        };
+        if port == CONTROL && accepted == Some(Ok(())) {
+            self.commands.take_frame(bytes);
         }
-        self.accept_on_port(port, bytes)
+        accepted
     }
 
     fn accept_on_port(&mut self, port: u32, bytes: &[u8]) -> Option<Result<(), InputFull>> {

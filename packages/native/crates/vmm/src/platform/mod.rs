@@ -15,7 +15,9 @@ pub use bus::NoDevice;
 
 use crate::devices::{InputFull, Renewal};
 use crate::disks::{Attached, Disks};
-use crate::event::{Event, EventBody, EventKind, EventLog, KindSet, OpenListeners, Over, Quotas};
+use crate::event::{
+    Event, EventBody, EventKind, EventLog, KindSet, OpenCommands, OpenListeners, Over, Quotas,
+};
 use crate::memory::GuestMemory;
 use crate::network::{Interface, Outbox};
 use crate::random::{RandomStream, Seed};
@@ -51,6 +53,7 @@ pub struct Platform {
     network: Outbox,
     log: EventLog,
     listeners: OpenListeners,
+    commands: OpenCommands,
     /// Whether the agent has frozen the workload, and not thawed it since.
     is_frozen: bool,
     quotas: Quotas,
@@ -87,6 +90,7 @@ impl Platform {
             network: Outbox::default(),
             log: EventLog::new(0, log_bytes),
             listeners: OpenListeners::default(),
+            commands: OpenCommands::default(),
             is_frozen: false,
             quotas: Quotas::default(),
             exceeded: None,
@@ -366,6 +370,7 @@ impl Platform {
             network: Outbox::default(),
             log: self.log.fork(),
             listeners: self.listeners.clone(),
+            commands: self.commands.clone(),
             is_frozen: self.is_frozen,
             quotas: self.quotas.clone(),
             exceeded: self.exceeded,

@@ -2,7 +2,7 @@
 //! on its serial lines, and each of its devices.
 
 use super::Platform;
-use crate::event::{EventLog, OpenListeners, Quotas};
+use crate::event::{EventLog, OpenCommands, OpenListeners, Quotas};
 use crate::random::RandomStream;
 use crate::serial_ports::SerialPorts;
 use crate::state::{Sections, StateError, StateReader, StateVersions, StateWriter};
@@ -13,6 +13,7 @@ const SAYING: &str = "what the guest says";
 const LAST_WORDS: &str = "last words";
 const CHANNEL: &str = "agent channel";
 const OPEN_LISTENERS: &str = "open listeners";
+const OPEN_COMMANDS: &str = "open commands";
 const FROZEN: &str = "frozen workload";
 
 /// The name under which a device's state is saved.
@@ -45,6 +46,9 @@ impl Platform {
         }
         if !self.listeners.all().is_empty() {
             sections.push(OPEN_LISTENERS, StateVersions::FIRST, self.listeners.save());
+        }
+        if !self.commands.is_empty() {
+            sections.push(OPEN_COMMANDS, StateVersions::FIRST, self.commands.save());
         }
         if self.is_frozen {
             sections.push(FROZEN, StateVersions::FIRST, Vec::new());
@@ -108,6 +112,11 @@ impl Platform {
         if sections.holds(OPEN_LISTENERS) {
             let saved = sections.take(OPEN_LISTENERS, StateVersions::FIRST)?;
             self.listeners = OpenListeners::load(&saved)?;
+        }
+        self.commands = OpenCommands::default();
+        if sections.holds(OPEN_COMMANDS) {
+            let saved = sections.take(OPEN_COMMANDS, StateVersions::FIRST)?;
+            self.commands = OpenCommands::load(&saved)?;
         }
         self.is_frozen = sections.holds(FROZEN);
         if self.is_frozen {
