@@ -97,7 +97,12 @@ const optionKinds = {
 
 type FileContent = Parameters<GuestFiles["write"]>[1]
 
-const isPath = (path: unknown): boolean => typeof path === "string" && path !== "" && !path.includes("\0")
+/** What a path should be, where it is none. */
+const pathProblem = (path: unknown): string | null => {
+  if (path === "") return 'expected a path, found ""; the root is "/"'
+  if (typeof path !== "string") return `expected a path, found ${describeValue(path)}`
+  return path.includes("\0") ? `expected a path without zero bytes, found ${JSON.stringify(path)}` : null
+}
 
 /** The files behind commands that are started so. */
 export const makeGuestFiles = (start: ReturnType<typeof makeStartCommand>): GuestFiles => {
@@ -108,10 +113,7 @@ export const makeGuestFiles = (start: ReturnType<typeof makeStartCommand>): Gues
     options: unknown = {},
     known: Readonly<Record<string, keyof typeof optionKinds>> = {}
   ): ExecError | null => {
-    const problems = paths
-      .filter((path) => !isPath(path))
-      .map((path) => (typeof path === "string" ? JSON.stringify(path) : describeValue(path)))
-      .map((found) => `expected a path without zero bytes, found ${found}`)
+    const problems = paths.map(pathProblem).filter((problem) => problem !== null)
     if (!isRecord(options)) problems.push(`expected options, found ${describeValue(options)}`)
     else {
       for (const [name, value] of Object.entries(options)) {

@@ -1,5 +1,6 @@
 import { createServer, connect, type AddressInfo, type Server, type Socket } from "node:net"
 import { request } from "node:http"
+import { networkInterfaces } from "node:os"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import * as fc from "fast-check"
@@ -60,6 +61,9 @@ const host = (options: ScriptedVmmOptions) =>
     Layer.mergeAll(ScriptedVmm.layer(options), SnapshotStore.layer, Journal.layerMemory),
     new MemoryFiles().layer
   )
+
+/** Whether this host knows of IPv6. */
+const hasVersion6 = Object.values(networkInterfaces()).some((all) => all?.some(({ family }) => family === "IPv6"))
 
 const snapshot = "/s/web"
 type Options = Partial<Omit<ServeOptions, "pool">> & { readonly pool?: Partial<ClonePoolOptions> }
@@ -379,6 +383,7 @@ describe("served clones", () => {
       const hostPort = (taken.address() as AddressInfo).port
       assert.strictEqual((yield* refused({ hostPort })).reason._tag, "PortInUse")
       assert.strictEqual((yield* refused({ host: "192.0.2.1" })).reason._tag, "AddressUnknown")
+      if (hasVersion6) assert.strictEqual((yield* refused({ host: "fe80::1" })).reason._tag, "AddressUnknown")
       assert.strictEqual((yield* refused({}, noGuestPorts)).reason._tag, "MachineFailed")
       const wrong = {
         guestPort: 0,

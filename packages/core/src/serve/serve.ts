@@ -151,6 +151,8 @@ const listenReason = (error: NodeJS.ErrnoException, address: string): ServeReaso
     case "EACCES":
       return { _tag: "PortPrivileged", address }
     case "EADDRNOTAVAIL":
+    // One of a link, without its interface.
+    case "EINVAL":
       return { _tag: "AddressUnknown", address }
     default:
       return { _tag: "HostRefused", address, message: error.message }

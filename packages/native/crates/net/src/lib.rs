@@ -25,6 +25,7 @@ mod flow;
 mod fragments;
 mod host_name;
 mod link;
+mod listening;
 mod name_streams;
 mod names;
 mod neighbours;

@@ -1,11 +1,10 @@
 //! A hold on a machine's network, from any thread.
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use socket2::{Domain, Socket, Type};
 use stillpoint_vmm::machine::Machine;
 
 use crate::addresses::GATEWAY_HARDWARE;
@@ -13,7 +12,8 @@ use crate::allowances::TrafficLimits;
 use crate::egress::Egress;
 use crate::error::NetworkError;
 use crate::link::NetworkLink;
-use crate::shared::{Limits, Listening, Opening, Shared};
+use crate::listening;
+use crate::shared::{Limits, Opening, Shared};
 use crate::transport::Transport;
 use crate::watch::{Mailbox, Watch};
 
@@ -128,7 +128,7 @@ impl Network {
                 _ => NetworkError::HostRefused { address, reason: error.to_string() },
             }
         };
-        let (socket, address) = listening(transport, address).map_err(refused)?;
+        let (socket, address) = listening::listen(transport, address).map_err(refused)?;
         state.last_id += 1;
         let id = state.last_id;
         state.published += 1;
@@ -160,15 +160,13 @@ impl Network {
         if port.is_none() {
             problems.push(format!("hostPort: expected 0 to 65535, found {host_port}"));
         }
-        let address = host.parse::<IpAddr>().ok();
-        if address.is_none() {
-            problems.push(format!("host: expected an address of the host's, found {host:?}"));
-        }
+        let address = listening::address_of(host);
+        let address = address.map_err(|problem| problems.push(format!("host: {problem}")));
         let before = problems.len();
         let limits = TrafficLimits::parse("limits", connections, bytes_per_second, &mut problems);
         let limits = (problems.len() == before).then_some(limits);
         match (transport, guest, port, address, limits) {
-            (Ok(transport), Some(guest), Some(port), Some(address), Some(limits)) => {
+            (Ok(transport), Some(guest), Some(port), Ok(address), Some(limits)) => {
                 let address = SocketAddr::new(address, port);
                 self.publish_within(limits, transport, guest, address)
             }
@@ -201,35 +199,5 @@ impl Network {
     /// Connections that are open now, in both directions.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::Relaxed)
-    }
-}
-
-/// A listening socket; one on an IPv6 address accepts no IPv4 clients.
-fn listening(
-    transport: Transport,
-    address: SocketAddr,
-) -> std::io::Result<(Listening, SocketAddr)> {
-    let kind = match transport {
-        Transport::Tcp => Type::STREAM,
-        Transport::Udp => Type::DGRAM,
-    };
-    let socket = Socket::new(Domain::for_address(address), kind, None)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    if transport == Transport::Tcp {
-        // A port whose last connections linger is free.
-        socket.set_reuse_address(true)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    let local = socket.local_addr()?.as_socket().unwrap_or(address);
-    match transport {
-        Transport::Tcp => {
-            // As many as may be are kept waiting by the kernel.
-            socket.listen(libc::SOMAXCONN)?;
-            Ok((Listening::Tcp(socket.into()), local))
-        }
-        Transport::Udp => Ok((Listening::Udp(socket.into()), local)),
     }
 }
