@@ -1,9 +1,9 @@
 /**
- * What a clone costs where people feel it: from a snapshot to a machine with an identity of its own, its first command, the commands
- * after that, a request that a clone of its own answers, and the end of many machines that run.
+ * The costs of a clone that users notice: from a snapshot to a machine with an identity of its own, its first command, the
+ * commands after that, a request that a clone of its own answers, and the end of many running machines.
  *
- * All in one process that has restored the snapshot before, as a pool has. A command's instructions are what the guest's clock
- * counts from its request to its exit, one a nanosecond; some 0.4 ms of it the guest waits for the rest of the request.
+ * All in one process that has restored the snapshot before, as a pool has. The number of a command's instructions is the guest
+ * time from its request to its exit, one a nanosecond; for some 0.4 ms of it the guest waits for the rest of the request.
  */
 import { DurableFiles, Gate, Journal, makeClonePool, Pipeline, SnapshotStore, type Vmm } from "@stillpoint/core"
 import { kindTrigger } from "@stillpoint/core/testing"
@@ -82,7 +82,7 @@ const close = Effect.gen(function* () {
 })
 
 await run(Pipeline.run(guest, { policy: kindTrigger("ListenerBound"), target: snapshot }))
-// What is verified and compiled once, before what counts.
+// Work that is done once, verification and compilation, before the measured rounds.
 for (let index = 0; index < 3; index++) await run(clone)
 const clones: Array<Effect.Success<typeof clone>> = []
 for (let index = 0; index < rounds; index++) clones.push(await run(clone))

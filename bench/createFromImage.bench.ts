@@ -1,9 +1,9 @@
 /**
  * From an image to its workload's first instruction: a guest of a booted kit, beside the full boot of the same guest.
  *
- * The image is the redis of `make images`; that it is resolved is not measured. `/cpu` is what all threads of the process spent,
+ * The image is the redis of `make images`; resolving it is not measured. `/cpu` is the time of all threads of the process,
  * `/scratch-disk` is the same guest with an empty disk that its agent formats and mounts first, `/first` the first guest of a new
- * process: the kit's files and its snapshot are in their caches, and are looked at.
+ * process: the kit's files and its snapshot are in their caches, and are checked.
  */
 import { execFileSync } from "node:child_process"
 import { fileURLToPath } from "node:url"

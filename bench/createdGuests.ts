@@ -13,7 +13,7 @@ const layout = fileURLToPath(new URL("../.cache/test-images/layout", import.meta
 
 export const isImageThere = existsSync(join(layout, "index.json"))
 
-/** What makes guests, with its caches in a folder. */
+/** The services that make guests, with their caches in a folder. */
 export const servicesIn = (directory: string) =>
   Layer.provideMerge(
     BootedKit.layer({ directory: join(directory, "booted"), memoryMib: 256 }),
@@ -39,7 +39,7 @@ const toPreExec = Effect.fnUntraced(function* (machine: Machine) {
   }
 })
 
-/** What making a guest took, in milliseconds: by the clock, and of processor time. */
+/** The time of making a guest, in milliseconds: wall time and CPU time. */
 export interface Taken {
   readonly wall: number
   readonly cpu: number

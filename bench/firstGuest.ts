@@ -1,4 +1,4 @@
-/** Says what the first guest of this process takes, with the caches of a folder: `node firstGuest.ts FOLDER`. */
+/** Prints the cost of this process's first guest, with the caches of a folder: `node firstGuest.ts FOLDER`. */
 import { Effect } from "effect"
 import { created, redis, servicesIn, timed } from "./createdGuests.ts"
 

@@ -1,8 +1,8 @@
 /**
- * What it costs a guest that its events are appended to a journal file while it runs: the same boot with and without.
+ * The cost for a guest of appending its events to a journal file while it runs: the same boot with and without.
  *
- * Beside the time on the clock stands that of the guest's own thread on its processor: what others do on the machine meanwhile makes
- * the clock's longer and not this one.
+ * The rows show wall time and the CPU time of the guest's own thread: other work on the machine increases the former, not the
+ * latter.
  */
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"

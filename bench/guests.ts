@@ -28,7 +28,7 @@ cat /proc/sys/kernel/random/uuid > /www/index.html
 exec httpd -f -p 8080 -h /www
 `
 
-/** What both sides boot: Debian's kernel, busybox `httpd` as the workload. */
+/** The guest of both sides: Debian's kernel, busybox `httpd` as the workload. */
 export const guest = await runtime.runPromise(
   Effect.gen(function* () {
     const kit = yield* GuestKit
@@ -43,7 +43,7 @@ export const guest = await runtime.runPromise(
   })
 )
 
-/** A machine of {@link guest} that stands at its first event of that kind. */
+/** A machine of {@link guest} at its first event of that kind. */
 export const machineAt = Effect.fn("machineAt")(function* (kind: GuestEvent["_tag"]) {
   const machine = yield* (yield* Vmm).boot(guest)
   yield* runTo(machine, kind)

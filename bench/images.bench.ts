@@ -23,7 +23,7 @@ const halfNoise = (size: number): Buffer => {
   return bytes
 }
 
-/** A layout of one image of one layer: what is in the folder `tree`. */
+/** A layout with one image of one layer, from the folder `tree`. */
 const layoutOf = (folder: string, tree: string): string => {
   const archive = join(folder, "layer.tar")
   execFileSync("tar", ["--sort=name", "--format=pax", "-C", tree, "-cf", archive, "."])

@@ -1,8 +1,8 @@
 /**
  * A large file into a guest and out of it again: how fast, and by how much the host's process grows meanwhile.
  *
- * The file lies on a volume, whose content is a file of the host's. Its size is `STILLPOINT_BENCH_FILE_MIB`, 16 if absent. The process
- * grows with its guest's memory and with the log of its events, which holds what was transferred: up to a bound, whatever the size.
+ * The file is on a volume, whose content is a file of the host's. Its size is `STILLPOINT_BENCH_FILE_MIB`, 16 if absent. The
+ * process grows with its guest's memory and with the log of its events, which holds the transferred bytes up to a bound.
  */
 import { createHash } from "node:crypto"
 import { readFileSync } from "node:fs"
@@ -46,7 +46,7 @@ const transfer = Effect.gen(function* () {
       return bytes
     })
   )
-  // What the process needs once, it has before it is looked at.
+  // Memory that the process needs once is allocated before it is measured.
   yield* machine.files.write("/data/first", Stream.range(1, 8).pipe(Stream.map(piece)))
   const before = residentMib()
   let most = before

@@ -1,8 +1,8 @@
 /**
  * A thousand clones that live and whose guests wait: the processor time that they take, and how soon one of them is given something.
  *
- * With an idle time-out they doze, and cost what a machine costs that stands; without one each serves its kernel's timers, and the
- * agent's heartbeats where it has them.
+ * With an idle time-out they doze, and cost as much as a stopped machine; without one each serves its kernel's timers, and the
+ * agent's heartbeats if there are any.
  */
 import type { LiveMachine, LiveOptions, LiveStatus, Machine } from "@stillpoint/core"
 import { Vmm } from "@stillpoint/core"

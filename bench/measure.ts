@@ -1,12 +1,12 @@
-/** How the values of `make bench` are taken: each side in turn, round after round, and the middle of what each gave. */
+/** How the values of `make bench` are measured: each side in turn, round after round; the result is the median. */
 
 /** One measuring of one side. */
 export type Side<A> = () => A | Promise<A>
 
 export interface MeasureOptions {
-  /** How often each side is measured, unless `STILLPOINT_BENCH_ROUNDS` says; 5 if left out. */
+  /** Number of rounds, unless `STILLPOINT_BENCH_ROUNDS` is set; 5 if absent. */
   readonly rounds?: number
-  /** Rounds before those that count, for what is compiled while it runs; none if left out. */
+  /** Rounds before the measured ones, for code that is compiled at run time; none if absent. */
   readonly warmUps?: number
 }
 
@@ -20,7 +20,7 @@ export const median = (values: ReadonlyArray<number>): number => {
 const roundsOf = (wanted: number): number =>
   Math.max(1, Math.trunc(Number(process.env["STILLPOINT_BENCH_ROUNDS"])) || wanted)
 
-/** What each side gave, round by round, in the order of the sides: what disturbs the machine meanwhile disturbs all alike. */
+/** The values of each side, round by round, in the order of the sides: a disturbance of the machine affects all alike. */
 export const inTurns = async <const Values extends ReadonlyArray<unknown>>(
   sides: { readonly [Index in keyof Values]: Side<Values[Index]> },
   options: MeasureOptions = {}

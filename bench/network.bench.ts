@@ -86,7 +86,7 @@ const atOnce = async (port: number, count = connections): Promise<void> => {
   await Promise.all(Array.from({ length: callers }, caller))
 }
 
-/** How long each of the things takes that a guest is asked by a port. */
+/** The duration of each request to a guest through a port. */
 const asked = (port: number, trip: () => Promise<number>) =>
   [
     () => milliseconds(() => fetched(web(port, "/big"))),

@@ -1,7 +1,8 @@
 /**
- * How fast a policy of ten nested combinators decides a timeline of a million events, beside a hand-written loop, XState and
- * RxJS that decide the same from the same event objects; what a replay allocates; and how fast a recorded timeline is read,
- * beside bare `JSON.parse`. What is measured of ours is all that a caller does: `Trigger.replay(policy, { events })`.
+ * The speed of a policy of ten nested combinators on a timeline of a million events, compared with a hand-written loop,
+ * XState and RxJS that decide the same from the same event objects; the allocations of a replay; and the speed of reading a
+ * recorded timeline, compared with plain `JSON.parse`. Our measurement covers the whole call: `Trigger.replay(policy, {
+ * events })`.
  */
 import { decodeTimeline, encodeTimeline, type GuestEvent, timelineFormat, timelineVersion } from "@stillpoint/core"
 import { Result } from "effect"
@@ -35,13 +36,13 @@ const often: MeasureOptions = { rounds: 15, warmUps: 10 }
 
 const expected = 3e9 + (eventCount - 1) * 10_000
 
-/** A long boot: heartbeats, console lines, rests; what the policy waits for is at the end. */
+/** A long boot: heartbeats, console lines, rests; the event that the policy waits for is at the end. */
 const events: ReadonlyArray<GuestEvent> = [
   ...bustle(eventCount - 1),
   { _tag: "ListenerBound", seq: eventCount - 1, atNanos: expected, protocol: "tcp", address: "::", port: 8080 }
 ]
 
-/** Ten combinators, one in the other. Heartbeats and lines are looked at to the end. */
+/** Ten nested combinators. They look at heartbeats and lines to the end. */
 const policy: Policy = named(
   precedence([
     within(
@@ -70,7 +71,7 @@ const policy: Policy = named(
   "nested"
 )
 
-/** What the policy means, written by hand. */
+/** The same decision, written by hand. */
 const byHand = (timeline: ReadonlyArray<GuestEvent>): number => {
   for (let index = 0; index < timeline.length; index++) {
     const event = timeline[index] as GuestEvent
@@ -158,7 +159,7 @@ const check = (decided: number): void => {
   if (decided !== expected) throw new Error(`expected a decision at ${expected} ns, found ${decided}`)
 }
 
-/** A run that decides as it must; what it gives is events a second. */
+/** A run that must decide correctly; its value is events a second. */
 const rate = (count: number, run: () => number) => () => {
   const passed = stopwatch()
   check(run())

@@ -5,7 +5,7 @@
  */
 
 export interface Row {
-  /** The row's name; several rows of one name are told apart by a suffix after `/`. */
+  /** The row's name; several rows of one name have different suffixes after `/`. */
   readonly name: string
   readonly unit: string
   readonly value: number

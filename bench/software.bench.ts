@@ -1,6 +1,6 @@
 /**
- * Real programs of images, as `examples/06-images-of-real-programs` takes them through their lives: the size of the image and how long
- * it takes to build, the pause of a capture, and a clone's first answer. Those that are built (`make images` builds all).
+ * Real programs of images, as in `examples/06-images-of-real-programs`: the size of the image and the time to build it, the pause
+ * of a capture, and a clone's first answer. Covers the images that are built (`make images` builds all).
  */
 import { execFileSync } from "node:child_process"
 import { existsSync, readFileSync } from "node:fs"
@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url"
 import { median } from "./measure.ts"
 import { finish, type Row, row } from "./row.ts"
 
-/** Of what the example says of a program. */
+/** The used part of the example's report on a program. */
 interface ProgramReport {
   readonly name: string
   readonly imageBytes: number

@@ -1,6 +1,6 @@
 /**
- * Real programs beside QEMU: processor time and wall time that a command takes in a guest that has booted, and how many instructions
- * a second that is. What is run: `shell` counts in busybox `sh`, `burst` starts one short process after another.
+ * Real programs compared with QEMU: CPU time and wall time of a command in a booted guest, and the instructions a second. `shell`
+ * counts in busybox `sh`, `burst` starts one short process after another.
  *
  * Both sides are given the command by the same agent. Instructions are counted by the deterministic engine, one guest nanosecond each.
  */
@@ -24,7 +24,7 @@ interface Cost {
   readonly cpuMillis: number
 }
 
-/** What the work costs, by a clock of processor time in milliseconds. */
+/** The cost of the work, by a clock of CPU time in milliseconds. */
 const costOf = async (cpu: () => number, work: () => Promise<unknown>): Promise<Cost> => {
   const [before, passed] = [cpu(), stopwatch()]
   await work()

@@ -1,5 +1,5 @@
 /**
- * What every example does around what it shows.
+ * The code around every example.
  *
  * @module
  */
@@ -19,7 +19,7 @@ export const temporaryDirectory = (name: string) =>
     (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
   )
 
-/** Does something with sandboxes whose snapshots nobody else has, and which go with it. */
+/** Uses sandboxes in a store of its own, which is removed afterwards. */
 export const inStoreOfItsOwn = <A, E>(
   name: string,
   work: Effect.Effect<A, E, Layer.Success<ReturnType<typeof Stillpoint.layer>> | Scope.Scope>
@@ -28,7 +28,7 @@ export const inStoreOfItsOwn = <A, E>(
     Effect.flatMap(temporaryDirectory(name), (home) => Effect.provide(Effect.scoped(work), Stillpoint.layer({ home })))
   )
 
-/** Runs an effect as this process: what it fails with is said, and is the process's failure. */
+/** Runs an effect as this process: prints its error, and fails with it. */
 export const asProgram = (effect: Effect.Effect<void, unknown>): Promise<void> =>
   Effect.runPromise(effect).catch((error: unknown) => {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)

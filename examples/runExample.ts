@@ -7,7 +7,7 @@ import { execFile } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 
-/** The lines that the example beside a test has written; an example that fails is an error with what it said. */
+/** The output lines of the example beside a test; a failed example is an error with its output. */
 export const runExample = async (test: ImportMeta, ...args: ReadonlyArray<string>): Promise<ReadonlyArray<string>> => {
   const program = fileURLToPath(new URL("./main.ts", test.url))
   const { stdout } = await promisify(execFile)(

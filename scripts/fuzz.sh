@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs every fuzz target for STILLPOINT_FUZZ_SECONDS each (600), and says what each one covered. Needs a nightly compiler and
-# cargo-fuzz, which is installed beside the other tools; without them it says so and ends well. What is found is kept under
-# packages/native/fuzz/artifacts/, and what led somewhere under corpus/, where the next run begins.
+# Runs every fuzz target for STILLPOINT_FUZZ_SECONDS each (600), and reports the coverage of each. Needs a nightly compiler
+# and cargo-fuzz, which is installed beside the other tools; without them it says so and succeeds. Findings are kept under
+# packages/native/fuzz/artifacts/, and inputs that increased coverage under corpus/, where the next run begins.
 . "$(dirname "$0")/setup/progress.sh"
 
 skipped() {

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Runs Miri over the tests that need no generated code and no kernel, and says at the end what was covered: of each part how many
-# tests ran and were ignored, of each that is left out why. Minutes on a host that does nothing else. Needs a nightly compiler with
-# Miri; without one it says so and ends well. Ends ill if a crate, or a part of the core with unsafe code, is neither run nor left out.
+# Runs Miri over the tests that need no generated code and no kernel, and reports the coverage at the end: for each part how many
+# tests ran and were ignored, and for each part that is left out the reason. Takes minutes on an idle host. Needs a nightly
+# compiler with Miri; without one it says so and succeeds. Fails if a crate, or a part of the core with unsafe code, is neither
+# run nor left out.
 . "$(dirname "$0")/setup/progress.sh"
 
 vmm=packages/native/crates/vmm/src
-# What runs of the core, by its modules: where guest memory is shared, pointed into and given back.
+# The parts of the core that run, by module: where guest memory is shared, pointed into and released.
 declare -A runs=(
   [conformance]=conformance::tests::a_guest_and_its_fork
   [control]=control::

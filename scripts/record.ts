@@ -2,11 +2,11 @@
  * Records the timelines that are kept of this version of the contract: `make record`, or `make record ARGS="parks crashes"` for
  * others of the scenarios.
  *
- * Recordings of version 1 stand in `fixtures/timelines/` and stay as they are; those of a later version in a folder of that
- * version beside them: of those only the ones that a test compares with a boot.
+ * Recordings of version 1 are in `fixtures/timelines/` and never change. Those of a later version are in a folder of that
+ * version beside them: only the ones that a test compares with a boot.
  *
- * Each boot is named for what it proves; equal kernel, agent and engine give equal bytes. `--check` records nothing and says
- * which recordings are no longer what a boot gives.
+ * Each boot is named for what it proves; equal kernel, agent and engine give equal bytes. `--check` records nothing and lists
+ * recordings that a boot no longer reproduces.
  */
 import { mkdir, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"

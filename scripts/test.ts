@@ -1,5 +1,6 @@
 /**
- * Runs every test, Rust and TypeScript, and closes with what was skipped and why, what failed and how, and one count over all of them.
+ * Runs every test, Rust and TypeScript, and ends with the skipped tests and reasons, the failures, and one count over all of
+ * them.
  *
  * Both suites run even if the first fails; the exit code is 0 only if tests were executed and none failed.
  */
@@ -20,21 +21,21 @@ const quick = process.argv.includes("--typescript") ? "typescript" : process.arg
 /** A command that prints nothing for this long hangs: no build or test takes half of it; at length they may take a night. */
 const longestSilenceMillis = (process.argv.includes("--patient") ? 24 * 60 : 20) * 60_000
 
-/** How much is kept of what a command says beside its output: the reason of a failure that no test stands for. */
+/** Maximum length of a command's standard error that is kept: the reason of a failure outside any test. */
 const keptOfErrors = 20_000
 
 interface Ended {
   readonly code: number
-  /** The end of what it wrote to its standard error. */
+  /** The end of its standard error. */
   readonly errors: string
 }
 
 /** Runs a command in the repository's root and calls `onLine` for each line of its output, which is shown unless that says `false`. */
 const run = (command: string, args: ReadonlyArray<string>, onLine: (line: string) => boolean | void): Promise<Ended> =>
   new Promise((resolve) => {
-    // The programs that are run by name must be of this Node, whatever the shell finds first.
+    // Programs that are run by name must use this Node, whatever the shell finds first.
     const path = `${dirname(process.execPath)}${delimiter}${process.env["PATH"] ?? ""}`
-    // What is passed on is coloured where it is seen.
+    // Passed-on output is coloured if a terminal shows it.
     const colour = process.stderr.isTTY ? { CARGO_TERM_COLOR: process.env["CARGO_TERM_COLOR"] ?? "always" } : {}
     const env = { ...process.env, ...colour, PATH: path }
     const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"], env })
@@ -65,7 +66,7 @@ const run = (command: string, args: ReadonlyArray<string>, onLine: (line: string
     })
   })
 
-/** The failure of a command that no test stands for: the errors that it names, or the last that it said. */
+/** The failure of a command outside any test: its errors, or its last output. */
 const failureOf = (command: string, { errors }: Ended) => {
   const lines = saidIn(errors)
   const first = lines.findIndex((line) => /error/i.test(line))
@@ -73,8 +74,8 @@ const failureOf = (command: string, { errors }: Ended) => {
 }
 
 /**
- * The hand-over between threads, under a scheduler that tries interleavings in the place of the system's. Asked for of the whole
- * workspace: of one package alone, dependencies have other features, and all is built once more.
+ * The hand-over between threads, under a scheduler that tries interleavings in place of the system's. Run for the whole
+ * workspace, because a single package would have other features of its dependencies and rebuild everything.
  */
 const handover = ["test", "--workspace", "--features", "stillpoint-host/shuttle", "--test", "handover", "--locked"]
 
@@ -93,12 +94,12 @@ const buildRust = async (): Promise<Outcome | undefined> => {
   return undefined
 }
 
-/** Runs the tests in Rust. What they print comes in one piece, because other tests print meanwhile. */
+/** Runs the tests in Rust. Their output comes in one piece, because other tests print meanwhile. */
 const rust = async (): Promise<Outcome> => {
   const outcome = new Outcome()
   const printed: Array<string> = []
   for (const suite of suites) {
-    // What passing tests say is asked for, because one that skips passes; it is shown at the end only.
+    // The output of passing tests is requested, because a test that skips passes; it is shown only at the end.
     const options = ["--quiet", ...(suite.includes("--") ? [] : ["--"]), "--show-output"]
     const output = new CargoOutput()
     const ended = await run("cargo", [...suite, ...options], (line) => {
@@ -106,7 +107,7 @@ const rust = async (): Promise<Outcome> => {
       return false
     })
     outcome.add(output.outcome)
-    // One that ends its process, by a signal for instance, fails without having been counted.
+    // A test that ends its process, for instance by a signal, fails without having been counted.
     const ends = saidIn(ended.errors).filter((line) => line.includes("(signal:"))
     if (ends.length > 0 || (ended.code !== 0 && output.outcome.failures.length === 0))
       outcome.failures.push({
@@ -135,7 +136,7 @@ const typescript = async (): Promise<Outcome> => {
   return outcome
 }
 
-// What tests leave, killed ones among them, goes with the run.
+// Leftovers of tests, including killed ones, are removed at the end of the run.
 const scratch = scratchIn(`${root}.cache`)
 process.env["TMPDIR"] = scratch.directory
 if (scratch.why !== "") process.stdout.write(`${scratch.why}: they write to ${scratch.directory}\n`)

@@ -22,7 +22,7 @@ export interface QemuSpec {
   readonly forward?: ReadonlyArray<{ readonly hostPort: number; readonly guestPort: number }>
 }
 
-/** What is never said to a peer that is asked for what its agent knows: waiting for anything else would have no end. */
+/** Frames that never come from a peer whose agent works: waiting for anything else would not end. */
 const refusals: ReadonlySet<string> = new Set(["ExecFailed", "AgentRejected"] satisfies ReadonlyArray<
   GuestFrame["name"]
 >)
@@ -112,7 +112,7 @@ export class Qemu {
     return new Qemu(child, sockets[0], sockets[1], [control.server, monitor.server])
   }
 
-  /** Resolves at the next frame of that name; rejects if the agent refuses what it was given, or QEMU ends. */
+  /** Resolves at the next frame of that name; rejects if the agent refuses a request, or QEMU ends. */
   next(name: GuestFrame["name"]): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#waiting = { name, resolve, reject }

@@ -1,4 +1,4 @@
-/* What the hardware and the kernel ask at least: copying memory, and mapping a file and touching a page of it.
+/* Minimum costs of hardware and kernel: copying memory, and mapping a file and touching a page of it.
  * floors FILE MIB -> "memcpyMs mmapMs", medians of nine. */
 #include <fcntl.h>
 #include <stdio.h>

@@ -25,7 +25,7 @@ const { values } = parseArgs({
 /** Once the server listens and the guest has then been calm for 20 ms of its own time; after 10 s at the latest. */
 const captureAt = "listener:8080 & calm 20ms | after 10s"
 
-/** A clone behind a port of the host's, and what it answers. */
+/** Reaches a clone through a port of the host's; returns its answer. */
 const askAClone = Effect.fn("askAClone")(function* () {
   const begun = performance.now()
   const clone = yield* Sandbox.of("web")

@@ -10,7 +10,7 @@ import { Effect } from "effect"
 import type { Machine } from "@stillpoint/core"
 import { request } from "./guest.ts"
 
-/** What happens at a capture, as figures. */
+/** The figures of a capture. */
 export interface Capture {
   readonly cause: "pre-exec" | "listener"
   readonly guestNanos: number

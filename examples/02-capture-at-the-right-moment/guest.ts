@@ -16,7 +16,7 @@ exec httpd -f -p 8080 -h /www
 /** Command that asks the server in the guest for its page. */
 export const request = { argv: ["wget", "-q", "-O", "-", "http://127.0.0.1:8080/"] }
 
-/** What to boot: Debian's kernel, and busybox's web server as the workload. */
+/** The guest to boot: Debian's kernel, and busybox's web server as the workload. */
 export const guest: Effect.Effect<BootSpec, unknown, GuestKit> = Effect.gen(function* () {
   const kit = yield* GuestKit
   const booted = yield* kit.guest({

@@ -1,5 +1,5 @@
 /**
- * What the policy decides on every recorded boot of a folder, and why.
+ * The policy's decision on every recorded boot of a folder, with its reasons.
  *
  * @module
  */
@@ -15,7 +15,7 @@ export interface Decision {
   readonly recording: string
   /** None if the policy did not fire. */
   readonly firing: Firing | null
-  /** Why it fired then, or why not. */
+  /** Why it fired then, or why it did not. */
   readonly explanation: string
 }
 

@@ -1,5 +1,5 @@
 /**
- * Prints what the policy decides on the recorded boots under `fixtures/timelines/`, or on those of the folder that is named.
+ * Prints the policy's decisions on the recorded boots under `fixtures/timelines/`, or on those of a given folder.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * When to capture a web server: once it listens and has been calm for 5 ms; if it does not listen, two seconds after its start.
  *
- * Calm is what the machine measures; with `agent: "ask"` the agent would also freeze the server first, which a boot that was
+ * The machine measures the calm. With `agent: "ask"` the agent would also freeze the server first, which a boot that was
  * recorded without this policy cannot show.
  *
  * @module

@@ -1,5 +1,5 @@
 /**
- * A server that forgets: each HTTP request is answered by a clone that nobody has used before, from a pool that keeps two ready.
+ * A server that forgets: an unused clone answers each HTTP request, from a pool that keeps two ready.
  *
  * `node --conditions=stillpoint-source main.ts`
  *

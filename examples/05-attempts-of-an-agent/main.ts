@@ -1,5 +1,6 @@
 /**
- * A tree of attempts: work goes on in one sandbox, each idea is tried in a fork of it, and the best fork becomes the next trunk.
+ * A tree of attempts: the work continues in one sandbox, each idea is tried in a fork of it, and the best fork becomes the next
+ * trunk.
  *
  * `node --conditions=stillpoint-source main.ts`
  *
@@ -11,7 +12,7 @@ import { join } from "node:path"
 import { Stillpoint } from "stillpoint"
 import { say } from "../asProgram.ts"
 
-/** What is to be found: a number whose square is this. An agent has ideas; here they are steps. */
+/** The goal: a number whose square is this. An agent has ideas; here they are steps. */
 const wanted = 1764
 const steps = [1, 5, 20]
 

@@ -19,7 +19,7 @@ import { Effect, Layer } from "effect"
 import { asProgram, say, temporaryDirectory } from "../asProgram.ts"
 import { type ProgramReport, proveProgram } from "./proveProgram.ts"
 
-/** Where the test images are. */
+/** The folder of the test images. */
 export const layout = fileURLToPath(new URL("../../.cache/test-images/layout", import.meta.url))
 
 const tell = ({ buildMs, captures, clones, imageBytes, name }: ProgramReport): void => {

@@ -1,17 +1,17 @@
 /**
- * Real programs, unchanged, from Debian's packages: how each is asked for something, and what it then says.
+ * Real programs, unchanged, from Debian's packages, with a request to each and its answer.
  *
  * @module
  */
 
-/** A program of an image, and what this example does with it. */
+/** A program of an image, and its part in this example. */
 export interface Program {
   readonly memoryMib: number
   /** The folder that outlives its machines; `null` for a program that keeps nothing. */
   readonly data: string | null
   /** Commands that have it keep something. */
   readonly write: ReadonlyArray<ReadonlyArray<string>>
-  /** What asks for that. */
+  /** The request for it. */
   readonly read: ReadonlyArray<string>
   readonly answer: RegExp
 }

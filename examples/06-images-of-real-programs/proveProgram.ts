@@ -19,7 +19,7 @@ export interface ProgramClone {
   readonly restoreToAnswerMs: number
 }
 
-/** What became of one program. */
+/** The results of one program. */
 export interface ProgramReport {
   readonly name: string
   readonly imageBytes: number
@@ -39,7 +39,7 @@ const causes = ["pre-exec", "listener"] as const
 
 const policies = {
   "pre-exec": new SnapshotResources({ onPreExec: true }).toPolicy(),
-  // What a server still does once it listens is in the snapshot, too.
+  // The server's work after it begins to listen is in the snapshot too.
   listener: new SnapshotResources({ onListener: true, quiesceMs: 5 }).toPolicy()
 }
 
@@ -52,7 +52,7 @@ const run = Effect.fnUntraced(function* (machine: Machine, argv: ReadonlyArray<s
   )
 })
 
-/** Guest time between two questions, and how often one is asked. */
+/** Guest time between two requests, and the number of requests. */
 const betweenNanos = 50_000_000
 const mostQuestions = 200
 
@@ -129,7 +129,7 @@ export const proveProgram = Effect.fn("proveProgram")(function* (name: string, l
       name: `${name} at ${cause}`,
       policy: policies[cause],
       target: join(directory, `${name}-${cause}`),
-      // What keeps nothing on a disk keeps it in memory.
+      // A program without data on a disk keeps it in memory.
       ...(cause === "listener" && program.data === null ? { warmUp: program.write.map((argv) => ({ argv })) } : {})
     }))
   )

@@ -1,5 +1,5 @@
 /**
- * A run that is killed in the middle, and what the next process makes of it: the journal says how far it had come.
+ * A run that is killed in the middle, and its recovery by the next process: the journal shows how far it had come.
  *
  * `node --conditions=stillpoint-source main.ts`
  *
@@ -52,7 +52,7 @@ const captureUntil = (directory: string, stage: string) =>
     Effect.provide(services(directory))
   )
 
-/** Starts this program once more, as the process that does not survive; the signal that ended it. */
+/** Starts this program again, as the process that does not survive; returns the signal that ended it. */
 const killedAt = (directory: string, stage: string) =>
   Effect.promise(async () => {
     const args = ["--conditions=stillpoint-source", "--no-warnings", fileURLToPath(import.meta.url), directory, stage]
@@ -61,7 +61,7 @@ const killedAt = (directory: string, stage: string) =>
     return signal
   })
 
-/** What a program does when it starts: it ends what the last one left, and looks at what is there. */
+/** The start of a program: it ends the runs that the last one left, and shows the result. */
 const startAgain = (directory: string) =>
   Effect.gen(function* () {
     const { ended, failed } = yield* recoverRuns

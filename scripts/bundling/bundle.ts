@@ -1,26 +1,26 @@
 /**
- * Programs as one file each: to find nine hundred modules takes longer than what they are started for.
+ * Bundles programs into one file each: finding nine hundred modules takes longer than the programs' own start.
  *
  * @module
  */
 import { isAbsolute } from "node:path"
 import type { Plugin } from "vite"
 
-/** How a program is bundled. */
+/** Options of a bundle. */
 export interface BundleOptions {
   /** The program's source. */
   readonly program: string
-  /** Where the file is written. */
+  /** The folder for the file. */
   readonly outDir: string
   readonly fileName: string
-  /** What a module's address, its `import.meta.url`, is in the bundle: an expression. Files beside a module are found from there. */
+  /** The expression for a module's `import.meta.url` in the bundle. Files beside a module are found from there. */
   readonly addressOf: (module: string) => string
 }
 
 const withAddresses = (addressOf: BundleOptions["addressOf"], read: Set<string>): Plugin => ({
   name: "addresses",
   transform: (code, module) => {
-    // What the bundler adds of its own is no file, and means the bundle.
+    // Modules that the bundler adds are not files, and belong to the bundle.
     if (!isAbsolute(module)) return undefined
     read.add(module)
     return code.includes("import.meta.url") ? code.replaceAll("import.meta.url", () => addressOf(module)) : undefined
@@ -31,7 +31,7 @@ const withAddresses = (addressOf: BundleOptions["addressOf"], read: Set<string>)
 export const bundle = async (options: BundleOptions): Promise<ReadonlyArray<string>> => {
   const { addressOf, fileName, outDir, program } = options
   const read = new Set<string>()
-  // Whoever finds a bundle as it is wanted needs no bundler.
+  // An up-to-date bundle needs no bundler.
   const { build } = await import("vite")
   await build({
     configFile: false,
@@ -43,7 +43,7 @@ export const bundle = async (options: BundleOptions): Promise<ReadonlyArray<stri
       outDir,
       emptyOutDir: false,
       minify: false,
-      // Whose code it is stays said; the rest of what is written in it is for readers of the sources.
+      // Licence notes stay; other comments are for readers of the sources.
       rolldownOptions: {
         output: { entryFileNames: fileName, comments: { legal: true, jsdoc: false, annotation: false } }
       }

@@ -1,6 +1,6 @@
 /**
- * Bundles the command line into `packages/stillpoint/whole/`, which `start.ts` runs. Its modules find the files of their packages from where
- * the packages are installed, so the file is the same here and in what is packed.
+ * Bundles the command line into `packages/stillpoint/whole/`, which `start.ts` runs. Its modules find the files of their packages
+ * from the installed packages, so the file is the same here and in the packed package.
  *
  * @module
  */
@@ -20,7 +20,7 @@ const addressOf = (module: string): string => {
     : `new URL("./${inside}", import.meta.resolve("@stillpoint/${name}")).href`
 }
 
-/** Bundles it; whoever starts it meanwhile has the old file or the new one. */
+/** Bundles it; a process that starts it meanwhile gets the old file or the new one. */
 export const bundleCommand = async (): Promise<void> => {
   const folder = join(packages, "stillpoint")
   const draft = mkdtempSync(join(folder, ".whole-"))

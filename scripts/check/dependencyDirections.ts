@@ -3,12 +3,12 @@
  * between the Rust crates as the second table says, inside a crate without a cycle of modules, and between the parts of the
  * guest's agent without a cycle of headers. A package or crate that stands in neither table is a problem, too.
  *
- * Inside a package each folder is looked at by itself: what stands in it, files and subfolders taken as wholes, must
- * form a graph without a cycle. So `kit/cli.ts` may use `kit/archive/`, which may use `kit/KitError.ts`; two folders
- * side by side may not use each other.
+ * Inside a package each folder is checked separately: its files and subfolders, taken as wholes, must form a graph without
+ * a cycle. So `kit/cli.ts` may use `kit/archive/`, which may use `kit/KitError.ts`; two folders side by side may not use
+ * each other.
  *
- * A package's barrel (`index.ts`) and tests take no part in the folder graph: the one imports everything and is
- * imported by nobody of its own package, the others may look anywhere inside it.
+ * A package's barrel (`index.ts`) and tests are not part of the folder graph: the barrel imports everything and no module
+ * of its own package imports it; tests may import anything inside it.
  */
 import { globSync, readFileSync } from "node:fs"
 import { dirname, join, normalize, relative } from "node:path"
@@ -17,7 +17,7 @@ import { rustModuleGraphs } from "./rustModules.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
-/** What each package may import of ours. */
+/** Our packages that each package may import. */
 const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
   core: [],
   triggers: ["core"],
@@ -27,7 +27,7 @@ const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
   stillpoint: ["core", "triggers", "kit", "native", "images"]
 }
 
-/** What each crate may depend on of ours. */
+/** Our crates that each crate may depend on. */
 const mayDependOn: Readonly<Record<string, ReadonlyArray<string>>> = {
   vmm: [],
   soft: ["vmm"],
@@ -41,7 +41,7 @@ const mayDependOn: Readonly<Record<string, ReadonlyArray<string>>> = {
 
 const problems: Array<string> = []
 
-/** Folders of a kind that no table knows would not be looked at. */
+/** Folders of a kind that no table lists would not be checked. */
 const stranded = (where: string, manifest: string, known: Readonly<Record<string, unknown>>): void => {
   for (const path of globSync(`*/${manifest}`, { cwd: join(root, where) })) {
     const name = dirname(path)

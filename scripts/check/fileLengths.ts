@@ -12,7 +12,7 @@ import { lengthProblems, oneThing } from "./longFiles.ts"
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const kinds = ["*.rs", "*.ts", "*.c", "*.h"]
 
-/** What is kept, and what is about to be. */
+/** Committed files, and files about to be. */
 const paths = execFileSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard", ...kinds], {
   cwd: root,
   encoding: "utf8",

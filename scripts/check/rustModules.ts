@@ -1,10 +1,9 @@
 /**
  * Circles among the modules of a Rust crate.
  *
- * Each folder is looked at by itself, as the TypeScript packages are: the modules that stand in it, files and subfolders taken
- * as wholes, must form a graph without a cycle. The module of the folder itself (`mod.rs`, `lib.rs`) takes no part: it holds
- * the others, and they may use what it defines. A name that it passes on from one of them counts as that one's. Tests may look
- * anywhere.
+ * Each folder is checked separately, like the TypeScript packages: its modules, files and subfolders taken as wholes, must
+ * form a graph without a cycle. The module of the folder itself (`mod.rs`, `lib.rs`) does not count: it contains the others,
+ * and they may use its definitions. A name that it re-exports counts as the original module's. Tests may use anything.
  */
 import { existsSync, globSync, readFileSync } from "node:fs"
 import { join } from "node:path"
@@ -119,7 +118,7 @@ export const rustModuleGraphs = (source: string) => {
       const to = resolve(modules, target)
       if (to === undefined) continue
       const depth = path.findIndex((part, index) => part !== to[index])
-      // What holds a module, and what a module holds, are not beside it.
+      // A module's parents and children are not beside it.
       if (depth < 0 || to.length <= depth) continue
       const folder = path.slice(0, depth).join("/")
       const [user, used] = [path.slice(0, depth + 1).join("/"), to.slice(0, depth + 1).join("/")]

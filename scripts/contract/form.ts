@@ -1,11 +1,11 @@
 /**
- * What a contract is made of.
+ * The types of a contract.
  *
  * @module
  */
 
 /**
- * How a field is written, the same in a frame, on the bridge and in a snapshot. Integers are little-endian.
+ * The encoding of a field, the same in a frame, on the bridge and in a snapshot. Integers are little-endian.
  *
  * ```text
  * u8 u16 u32 i32   of that width              natural   u64, at most 2^53 - 1
@@ -44,7 +44,7 @@ export interface Field {
   readonly doc: string
   /** Name of the limit on its bytes. */
   readonly most?: string
-  /** What it was where older recordings do not have it. */
+  /** Its value in older recordings that lack it. */
   readonly was?: number
 }
 
@@ -56,7 +56,7 @@ export interface EventForm {
   readonly frame?: number
   /** The frame begins a conversation: the hash of the agent's contract follows its fields, as a u64. */
   readonly isHello?: true
-  /** Version of the contract in which its fields became what they are; 1 if absent. Older recordings are brought up to it. */
+  /** Version of the contract in which its fields took their present form; 1 if absent. Older recordings are upcast to it. */
   readonly version?: number
 }
 
@@ -69,7 +69,7 @@ export interface HostFrameForm {
   readonly structure?: string
 }
 
-/** Values that are told apart by name, and their numbers. */
+/** Named values and their numbers. */
 export interface Enumeration {
   readonly doc: string
   readonly values: Readonly<Record<string, readonly [number: number, doc: string]>>

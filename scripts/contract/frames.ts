@@ -1,6 +1,6 @@
 /**
- * The control protocol's frames, written and read by what the contract says lies in each, independently of the core in Rust and
- * of the agent in C: for tests of the agent, and for peers in benches.
+ * Writes and reads the control protocol's frames from the contract, independently of the core in Rust and of the agent in C:
+ * for tests of the agent, and for peers in benches.
  *
  * ```text
  * u32 length of type and payload | u8 type | payload          integers little endian
@@ -20,7 +20,7 @@ export interface GuestFrame {
 
 type Shape = "u8" | "u16" | "u32" | "i32" | "u64" | "str" | "list" | "u32?" | "u64?"
 
-/** How a type of the contract lies in a frame. */
+/** The shape of a contract's type in a frame. */
 const shapesOf = (type: string): ReadonlyArray<Shape> => {
   switch (type) {
     case "u8":
@@ -56,7 +56,7 @@ const guestFrames = new Map(
   })
 )
 
-/** Cuts whole frames off the front of `bytes`. Throws on what no agent may send. */
+/** Cuts whole frames off the front of `bytes`. Throws on bytes that no agent may send. */
 export const takeFrames = (bytes: Buffer): readonly [frames: ReadonlyArray<GuestFrame>, rest: Buffer] => {
   const frames: Array<GuestFrame> = []
   let at = 0

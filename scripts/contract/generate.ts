@@ -18,7 +18,7 @@ import { bridgeDecoder, coreContract } from "./typescript.ts"
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const crates = "packages/native/crates"
 
-/** What is generated, and where it stands. */
+/** The generated files and their paths. */
 const files: Readonly<Record<string, () => string>> = {
   [`${crates}/vmm/src/event/contract.rs`]: rustEvents,
   [`${crates}/vmm/src/control/contract.rs`]: rustFrames,

@@ -1,5 +1,5 @@
 /**
- * What the contract's languages share: orders, numbers, spellings, the hash.
+ * The data that the contract's languages share: orders, numbers, spellings, the hash.
  *
  * @module
  */
@@ -22,7 +22,7 @@ export const guestFrames = events
   .flatMap(([kind, form]) => (form.frame === undefined ? [] : [[kind, form, form.frame] as const]))
   .sort(([, , a], [, , b]) => a - b)
 
-/** Every frame by name, the host's first; `Unknown` stands for all that have none. */
+/** Every frame by name, the host's first; `Unknown` means all unnamed ones. */
 export const frameNames: ReadonlyArray<readonly [name: string, number: number]> = [
   ["Unknown", 0],
   ...hostFrames.map(([name, { frame }]) => [name, frame] as const),
@@ -35,7 +35,7 @@ export const enumerationOf = (type: string) => contract.enumerations[type]
 const shape = (fields: ReadonlyArray<Field>) => fields.map(({ most, name, type }) => [name, type, most ?? null])
 
 /**
- * SHA-256 of what the sides must agree on: order, numbers, names, types, limits. Words for people are left out.
+ * SHA-256 of the data that the sides must agree on: order, numbers, names, types, limits. Prose is left out.
  */
 export const contractHash: string = createHash("sha256")
   .update(

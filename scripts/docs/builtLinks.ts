@@ -9,7 +9,7 @@ import { dirname, join, relative } from "node:path"
 const anchorsIn = (html: string): ReadonlySet<string> =>
   new Set([...html.matchAll(/ (?:id|name)="([^"]*)"/g)].map(([, id = ""]) => id))
 
-/** What is wrong with the links between the pages of a folder: files and anchors that are not there. */
+/** Broken links between the pages of a folder: missing files and anchors. */
 export const brokenInSite = (folder: string): ReadonlyArray<string> => {
   const texts = new Map(
     globSync("**/*.html", { cwd: folder }).map((path) => [path, readFileSync(join(folder, path), "utf8")])

@@ -2,7 +2,8 @@
  * Finds the programs in documentation: the `ts` fences after `@example` in docstrings, and those of Markdown files; and what
  * each says that it prints.
  *
- * What a program prints is said where it prints it, by the comment at the end of the line and the comment lines right below:
+ * The expected output of a program is written where it prints, in the comment at the end of the line and the comment lines
+ * right below:
  *
  * ```text
  * console.log(policy.name) // onListener
@@ -11,21 +12,20 @@
  * // The cause was event 0, …
  * ```
  *
- * or by a `text` fence that follows the program, which then is all of it. `…` stands for any text in a line, and alone for any
- * lines.
+ * or in a `text` fence that follows the program, which then is all of it. `…` means any text in a line, and alone any lines.
  */
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 
 export interface Example {
-  /** Where it stands: file and line of its first line. */
+  /** Its place: file and line of its first line. */
   readonly where: string
   /** File that the program was written to. */
   readonly path: string
-  /** Why it is only type-checked, as its fence says: `ts no-run: why`. One that is run has none. */
+  /** Why it is only type-checked, from its fence: `ts no-run: why`. `undefined` for a program that is run. */
   readonly notRun: string | undefined
-  /** Lines that it says it prints; none for one that prints nothing. */
+  /** Its expected output lines; empty if it prints nothing. */
   readonly prints: ReadonlyArray<string>
 }
 
@@ -41,7 +41,7 @@ interface Fence {
   readonly prints: ReadonlyArray<string>
 }
 
-/** The comments that say what the lines with `console.log` print. */
+/** The comments with the output of the lines with `console.log`. */
 const printsOf = (code: ReadonlyArray<string>): ReadonlyArray<string> => {
   const prints: Array<string> = []
   let isBelow = false
@@ -58,7 +58,7 @@ const printsOf = (code: ReadonlyArray<string>): ReadonlyArray<string> => {
   return prints
 }
 
-/** Whether what was printed is what was said. */
+/** Whether the output is the expected one. */
 export const isAsSaid = (printed: ReadonlyArray<string>, said: ReadonlyArray<string>): boolean => {
   const pattern = said
     .map((line) =>
@@ -120,7 +120,7 @@ const inDocstrings = (text: string): ReadonlyArray<Fence> => {
   return found
 }
 
-/** Writes every program to a file of its own and returns what was found, in the order of files. */
+/** Writes every program to its own file and returns the programs, in the order of files. */
 export const extractExamples = (): ReadonlyArray<Example> => {
   rmSync(examplesDirectory, { recursive: true, force: true })
   const examples: Array<Example> = []

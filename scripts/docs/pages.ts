@@ -67,7 +67,7 @@ export const anchorsOf = (text: string): ReadonlySet<string> =>
     )
   )
 
-/** Where a link of a page leads to: a path in the repository and an anchor; `null` for another site. */
+/** The target of a page's link: a path in the repository and an anchor; `null` for another site. */
 export const destinationOf = (
   page: string,
   target: string
@@ -78,7 +78,7 @@ export const destinationOf = (
   return { path, anchor }
 }
 
-/** What is wrong with the links of a page: files and headings that are not there. */
+/** Broken links of a page: missing files and headings. */
 export const brokenLinks = (page: string, text: string): ReadonlyArray<string> =>
   [...prose(text).matchAll(linkPattern)].flatMap(({ groups: found }) => {
     const target = found?.["target"] ?? ""

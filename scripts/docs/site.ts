@@ -1,7 +1,7 @@
 /**
  * Builds the site in `site/`: the pages of `docs/` as they stand in `pages.ts`, and the reference of every package, with TypeDoc.
  *
- * The reference has what the packages' `exports` name, so it shows what a user can import. A link that leads nowhere fails the build.
+ * The reference covers the packages' `exports`, so it shows what a user can import. A broken link fails the build.
  */
 import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join, relative } from "node:path"
@@ -18,7 +18,7 @@ interface PackageJson {
   readonly exports?: Readonly<Record<string, Readonly<Record<string, string>> | null>>
 }
 
-/** What a user imports, by the file that it comes from. */
+/** The imports of a user, by the file that they come from. */
 const entries = new Map(
   globSync("packages/*/package.json", { cwd: root })
     .toSorted()
@@ -102,7 +102,7 @@ const app = await Application.bootstrap({
   out,
   cleanOutputDir: true,
   excludeInternal: true,
-  // What classes inherit from libraries stands in their documentation.
+  // Members inherited from libraries are in those libraries' documentation.
   excludeExternals: true,
   excludePrivate: true,
   // The sources are named without a link to a line: a page is the same wherever it is made.

@@ -1,6 +1,6 @@
 /**
- * A registry on loopback that has our packed packages, and sends whoever asks for others to the registry that this host uses: what
- * installs from it resolves, fetches and links our packages as it will once they are published.
+ * A registry on loopback that has our packed packages, and redirects requests for others to the registry that this host uses: an
+ * installation from it resolves, fetches and links our packages as it will once they are published.
  *
  * @module
  */
@@ -27,7 +27,7 @@ const readPacked = (tarball: string): Packed => ({
 const packument = ({ bytes, json }: Packed, tarball: string) => ({
   name: json.name,
   "dist-tags": { latest: json.version },
-  // Some wait with what is new, and with what does not say how old it is.
+  // Some package managers wait before they use a new release, or one without a date.
   time: { [json.version]: new Date(0).toISOString() },
   versions: {
     [json.version]: {

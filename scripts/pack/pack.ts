@@ -1,5 +1,5 @@
 /**
- * Packs every package as it is installed elsewhere: the libraries, and the addon of this host's platform as a package of its own,
+ * Packs every package as it will be installed: the libraries, and the addon of this host's platform as a package of its own,
  * which `@stillpoint/native` names among its optional dependencies.
  *
  * ```text
@@ -70,13 +70,13 @@ const withoutAddon = (tarball: string): void =>
     archive(folder, tarball)
   })
 
-/** Where the addon of a platform is built: that of this host, and that of another. */
+/** The path of a platform's addon: this host's, or another's. */
 const addonOf = (platform: string): string =>
   platform === hostPlatform()
     ? join(root, "packages/native/stillpoint.node")
     : join(root, ".cache/addon", platform, "stillpoint.node")
 
-/** The package of a platform's addon: `os`, `cpu` and `libc` say who is to install it. */
+/** The package of a platform's addon: `os`, `cpu` and `libc` restrict where it is installed. */
 const packAddon = (platform: string, destination: string): string =>
   inFolder((folder) => {
     const native = readJson(join(root, "packages/native/package.json"))
@@ -113,8 +113,8 @@ const packAddon = (platform: string, destination: string): string =>
   })
 
 /**
- * Takes from `dist` what has no source any more; where a source has no output, all of the package is compiled anew: the compiler
- * believes its own notes, and does not look.
+ * Removes files from `dist` that have no source any more. If a source has no output, compiles the whole package again, because
+ * the compiler trusts its own records and does not check.
  */
 const matchOutputs = (directory: string): void => {
   const [source, output] = [join(directory, "src"), join(directory, "dist")]
@@ -129,10 +129,13 @@ const matchOutputs = (directory: string): void => {
   for (const path of globSync("*.tsbuildinfo", { cwd: directory })) rmSync(join(directory, path))
 }
 
-/** Packs everything into a folder; the tarballs, that of the addon of this host last. `others`: platforms whose addon is packed, too. */
+/**
+ * Packs everything into a folder and returns the tarballs, that of this host's addon last. `others`: further platforms whose
+ * addon is packed.
+ */
 export const packAll = (destination: string, others: ReadonlyArray<string> = []): ReadonlyArray<string> => {
   mkdirSync(destination, { recursive: true })
-  // Compiled together, where the script of each would compile what it needs of the others once more.
+  // Compiled together, because each package's script would compile its dependencies again.
   for (const directory of packedDirectories) matchOutputs(join(root, directory))
   execFileSync(process.execPath, ["--conditions=stillpoint-source", join(root, "scripts/bundling/command.ts")])
   execFileSync(join(root, "node_modules/.bin/tsc"), ["-b", ...packedDirectories], { cwd: root })

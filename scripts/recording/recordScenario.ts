@@ -62,7 +62,7 @@ export const recordScenario = Effect.fn("recordScenario")(function* (scenario: S
         memoryMib,
         kernelVersion,
         busyboxVersion,
-        // What is written is what was given: JSON, and nothing else.
+        // Only the JSON form is written.
         guest: JSON.parse(JSON.stringify(scenario.guest)) as Schema.Json,
         forMillis: scenario.forMillis,
         quiesceAtMillis: scenario.quiesceAtMillis ?? null,

@@ -1,5 +1,5 @@
 /**
- * The boots of which the corpus of timelines consists, each named for what it proves.
+ * The boots in the corpus of timelines, each named for what it proves.
  *
  * @module
  */
@@ -10,13 +10,13 @@ import type { GuestConfigInput } from "@stillpoint/kit"
 export interface Scenario {
   /** File name under `fixtures/timelines/`, without `.ndjson`. */
   readonly name: string
-  /** What the recording is there to prove. */
+  /** What the recording proves. */
   readonly proves: string
   readonly guest: GuestConfigInput
   readonly boot?: Pick<BootSpec, "commandLine">
   /** Guest time after `AgentReady` at which the recording ends, if the guest has not ended by then. */
   readonly forMillis: number
-  /** What the host does meanwhile, so many milliseconds after `AgentReady`. */
+  /** The host's action meanwhile, so many milliseconds after `AgentReady`. */
   readonly quiesceAtMillis?: number
   readonly thawAtMillis?: number
 }
@@ -159,5 +159,5 @@ export const scenarios: ReadonlyArray<Scenario> = [
   }
 ]
 
-/** Those that are recorded anew whenever what a guest boots has changed, and compared with a boot. */
+/** The scenarios that are recorded again whenever the guest changes, and compared with a boot. */
 export const keptScenarios: ReadonlyArray<string> = ["quick-service", "crashes"]

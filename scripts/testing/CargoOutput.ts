@@ -1,18 +1,18 @@
 import { Outcome, saidIn } from "./Outcome.ts"
 
-/** More of what a test said is not kept. */
+/** Maximum number of lines of a test's output that are kept. */
 const mostKept = 40
 
 /** Reads what `cargo test --quiet -- --show-output` prints, line by line. */
 export class CargoOutput {
   readonly outcome = new Outcome()
-  /** Which list is being printed: of tests that passed, or of those that failed, and what each said. */
+  /** The list that is being printed: of passed tests, or of failed ones, with their output. */
   private list: "successes" | "failures" | null = null
   private test = ""
   private said: Array<string> = []
-  /** Whether the test said that it skips, all or a part. */
+  /** Whether the test said that it skips all or a part. */
   private isSkipped = false
-  /** Whether it said what it has counted, and so has done a part at least. */
+  /** Whether it printed its counts, and so has done at least a part. */
   private hasCounted = false
 
   /** Takes in a line; whether it is to be shown: what passing tests say is not. */
@@ -50,13 +50,13 @@ export class CargoOutput {
       const trace = said.findIndex((line) => /^(?:stack backtrace:|note: run with `RUST_BACKTRACE)/.test(line))
       this.outcome.failures.push({
         test: this.test,
-        // Which thread it was says nothing; where it was does.
+        // The thread does not matter; the place does.
         said: (trace < 0 ? said : said.slice(0, trace)).map((line) =>
           line.replace(/^thread '.*' (?:\(\d+\) )?panicked/, "panicked")
         )
       })
     }
-    // One that skips passes.
+    // A skipped test passes.
     if (this.isSkipped && !this.hasCounted) {
       this.outcome.skipped += 1
       this.outcome.passed -= 1

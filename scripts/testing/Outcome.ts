@@ -1,5 +1,5 @@
 /**
- * What became of the tests, and how it is told at the end: what was skipped, what failed and how, one count.
+ * The results of the tests and their report: the skipped ones, the failures, one count.
  *
  * @module
  */
@@ -9,18 +9,18 @@ import { stripVTControlCharacters } from "node:util"
 export interface Failure {
   /** The test by name, with the file where that is known. */
   readonly test: string
-  /** The first lines of what it said of it. */
+  /** The first lines of its output about it. */
   readonly said: ReadonlyArray<string>
 }
 
-/** What became of some tests. */
+/** The results of some tests. */
 export class Outcome {
   passed = 0
   skipped = 0
-  /** What was skipped, in the words of who skipped it. */
+  /** The skipped tests, in their own words. */
   readonly skips: Array<string> = []
   readonly failures: Array<Failure> = []
-  /** What tests have counted. */
+  /** The tests' counts. */
   readonly told: Array<string> = []
 
   /** Takes in another. */
@@ -37,7 +37,7 @@ export class Outcome {
     return this.failures.length === 0 && this.passed > 0
   }
 
-  /** The last lines of a run: whoever reads only the end of a log reads which tests failed, and how. */
+  /** The last lines of a run, so that the end of a log shows which tests failed, and how. */
   report(): string {
     const counted = this.told.length === 0 ? [] : ["", "counted:", ...this.told.map((line) => `  ${short(line)}`)]
     const lines = [...counted, ...toldSkips(this.skips), ...toldFailures(this.failures)]

@@ -1,6 +1,6 @@
 /**
- * Programs that tests run many times, as one file each. A bundle is kept, with what the engine compiled of it, and taken again as long as
- * each module that went into it says what it said: a digest decides, not a time.
+ * Programs that tests run many times, as one file each. A bundle is kept, with the engine's compiled code, and used again as long
+ * as each of its modules is unchanged: a digest decides, not a time.
  *
  * ```
  * .cache/bundled/<program>/<digest>/
@@ -53,7 +53,7 @@ const digestOf = (...texts: ReadonlyArray<string | Buffer>): string => {
   return hash.digest("hex")
 }
 
-/** The digest of a file; of none, if there is none. */
+/** The digest of a file; that of an empty one if it is missing. */
 const digestOfFile = (path: string): string => {
   try {
     return digestOf(readFileSync(path))
@@ -82,7 +82,7 @@ const entriesOf = (folder: string): ReadonlyArray<string> => {
   }
 }
 
-/** The bundle that stands in a folder, if it is made of what is there now. */
+/** The bundle in a folder, if it is up to date. */
 const current = (folder: string, beside: string): string | undefined => {
   try {
     const made = JSON.parse(readFileSync(join(folder, "modules.json"), "utf8")) as Modules
@@ -103,11 +103,11 @@ const isUnused = (folder: string): boolean => {
   }
 }
 
-/** Bundles a program with everything that it imports, if that is not there yet; its path. */
+/** Bundles a program with all its imports, unless that is done already; returns its path. */
 export const bundled = async (program: string): Promise<string> => {
   const folder = join(root, ".cache/bundled", relative(root, program).replaceAll("/", "-"))
   const beside = besideSources()
-  // A draft is somebody's until it has its name.
+  // A draft belongs to its process until it has its name.
   for (const name of entriesOf(folder).filter((each) => !each.startsWith(draftPrefix))) {
     const found = current(join(folder, name), beside)
     if (found !== undefined) return found

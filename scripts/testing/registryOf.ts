@@ -1,4 +1,6 @@
-/** A real registry, Debian's `docker-registry` on this host, and one before it that fails as it is told. */
+/**
+ * A real registry, Debian's `docker-registry` on this host, and a proxy before it that fails on request.
+ */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http"
@@ -46,10 +48,10 @@ export const startRegistry = async (users?: string): Promise<Registry> => {
   return { host, stop }
 }
 
-/** What is done with a request: it is passed on, or answered otherwise. */
+/** The treatment of a request: it is passed on, or answered otherwise. */
 export type Fault = (asked: IncomingMessage, answer: ServerResponse) => "pass" | "done"
 
-/** A registry before another one, which does with each request what it is told. */
+/** A proxy before a registry that treats each request as instructed. */
 export const standBefore = async (host: string): Promise<Registry & { fault: Fault }> => {
   const server = createServer((asked, answer) => {
     if (before.fault(asked, answer) === "done") return

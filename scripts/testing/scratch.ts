@@ -1,5 +1,5 @@
 /**
- * Where tests keep what they write: snapshots, images, journals.
+ * The folder for files of tests: snapshots, images, journals.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { chmodSync, mkdirSync, mkdtempSync, statfsSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
-/** What tests that run side by side hold at once, with room to spare: captured guests of 128 MiB, images of 300 MB. */
+/** Disk space that parallel tests need at once, with a margin: captured guests of 128 MiB, images of 300 MB. */
 export const neededBytes = 4 * 2 ** 30
 
 /** A folder for what tests write, made for this and to be removed afterwards; and why it is not in the system's, if it is not. */

@@ -1,9 +1,9 @@
 /**
- * Which cases the properties of one run of all tests try.
+ * The seed of the generated cases in one run of all tests.
  *
- * One number stands for all of them, in Rust and in TypeScript, so that what a run found can be found again. At a desk each run tries
- * others. Where a commit is judged, the number is of what it holds: the commit is judged by the same cases as often as anybody asks,
- * and the next one by others.
+ * One number determines all of them, in Rust and in TypeScript, so that a finding can be reproduced. A local run tries new cases
+ * each time. In CI, the number depends on the commit's content: a commit is always judged by the same cases, and the next one by
+ * others.
  *
  * @module
  */
@@ -19,7 +19,7 @@ export interface Seed {
   readonly from: string
 }
 
-/** The seed that `STILLPOINT_SEED` names; else, with `CI`, that of the commit's files; else a new one. */
+/** The seed in `STILLPOINT_SEED`; otherwise, with `CI`, that of the commit's files; otherwise a new one. */
 export const seedOf = (env: Readonly<Record<string, string | undefined>>, directory: string): Seed => {
   const given = env["STILLPOINT_SEED"] ?? ""
   if (given !== "") {
@@ -32,7 +32,7 @@ export const seedOf = (env: Readonly<Record<string, string | undefined>>, direct
   return { value: Number.parseInt(tree.slice(0, 8), 16) % seedLimit, from: "the commit's files" }
 }
 
-/** The name that git has for what the commit holds; nothing without git. */
+/** Git's name for the commit's content; empty without git. */
 const treeOf = (directory: string): string => {
   try {
     return execFileSync("git", ["rev-parse", "HEAD^{tree}"], {

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url"
 /** The folder of their OCI layout. */
 export const testImageLayout = fileURLToPath(new URL("../../.cache/test-images/layout", import.meta.url))
 
-/** The names of those that are there. */
+/** The names of the existing ones. */
 export const testImages = (): ReadonlyArray<string> => {
   const index = `${testImageLayout}/index.json`
   if (!existsSync(index)) return []

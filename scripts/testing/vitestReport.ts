@@ -1,7 +1,7 @@
 import { relative } from "node:path"
 import { Outcome, saidIn } from "./Outcome.ts"
 
-/** What is read of the report that Vitest's reporter `json` writes. */
+/** The used part of the report that Vitest's reporter `json` writes. */
 export interface VitestReport {
   readonly numPassedTests: number
   readonly testResults: ReadonlyArray<{
@@ -14,13 +14,13 @@ export interface VitestReport {
       readonly status: string
       /** One is `null` where the error could not be written down. */
       readonly failureMessages?: ReadonlyArray<string | null> | null
-      /** What a test has counted, for the end of the run. */
+      /** The test's counts, for the end of the run. */
       readonly meta?: { readonly told?: string }
     }>
   }>
 }
 
-/** What became of the tests of a report; files are told as seen from `root`. */
+/** The results in a report; paths of files are relative to `root`. */
 export const outcomeOf = (report: VitestReport, root: string): Outcome => {
   const outcome = new Outcome()
   outcome.passed = report.numPassedTests

@@ -1,6 +1,6 @@
 import { Schema } from "effect"
 
-/** What the workload reports after each write: how many are still on their way to the disk. Event name: `write`. */
+/** The workload's report after each write: the number of writes on their way to the disk. Event name: `write`. */
 export const WriteReported = Schema.Struct({ table: Schema.String, pending: Schema.Natural })
 export type WriteReported = typeof WriteReported.Type
 

@@ -5,5 +5,5 @@ import { onWritesSettled } from "./onWritesSettled.ts"
 export { onFileExists, onWritesSettled }
 export * from "./WriteReported.ts"
 
-/** The parts of this package, for whoever reads policies from JSON. */
+/** The parts of this package, for reading policies from JSON. */
 export const registry = makeRegistry({ triggers: [onWritesSettled], probes: [onFileExists] })

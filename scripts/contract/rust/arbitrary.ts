@@ -33,7 +33,7 @@ const strategy = ({ type, most }: Field): string => {
   }
 }
 
-/** What the agent sends, for tests: any event, and its frame. */
+/** The agent's frames, for tests: any event, and its frame. */
 export const rustArbitrary = (): string => `// ${banner}
 
 use super::{payloads, statuses};

@@ -1,5 +1,5 @@
 /**
- * The frames of the control port: what the agent sends is read, what the host sends is written.
+ * The frames of the control port: reads the agent's, writes the host's.
  *
  * @module
  */
