@@ -8,7 +8,10 @@ import type { MachineError } from "./MachineErrors.ts"
 
 /** The network interface of a machine. */
 export interface NetworkSpec {
-  /** Maximum bytes of a packet, 576 to 65535; 65520 if absent, since no packet leaves the host's process. */
+  /**
+   * Maximum bytes of a packet, 576 to 65535; 65520 if absent, since no packet leaves the host's process. Below 1280 the guest has no
+   * IPv6, which needs at least that (RFC 8200, 5): only IPv4 is configured.
+   */
   readonly mtu?: number
 }
 

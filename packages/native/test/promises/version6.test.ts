@@ -112,6 +112,11 @@ describe.skipIf(!hasLoopback)(`version 6${skipped}`, { timeout: 300_000 }, () =>
         // Who listens for version 6 alone is reached, too, whatever the host's address.
         const listens = yield* said(machine, `httpd -p '[${guestAddress}]:8081' -h /www`)
         assert.strictEqual(listens.code, 0)
+        // The workload's own listener, of version 6 (one of a command is not told).
+        const bound = (yield* machine.eventsSoFar()).flatMap((event) =>
+          event._tag === "ListenerBound" ? [`${event.protocol} ${event.address} ${event.port}`] : []
+        )
+        assert.deepStrictEqual(bound, ["tcp :: 8080"])
         const alone = yield* machine.ports.publish({ guestPort: 8081 })
         assert.strictEqual((yield* whileRunning(machine, fetched(url(alone)))).toString().trim(), page)
         const peers = (yield* machine.eventsSoFar()).flatMap((event) =>
