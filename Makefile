@@ -45,7 +45,8 @@ software: images ## redis, python, postgres, nginx and nodejs, captured and clon
 	@STILLPOINT_SOFTWARE=all $(bin)/vitest run --project stillpoint packages/stillpoint/test/strangersClients.test.ts
 	@STILLPOINT_SOFTWARE=all cargo test --workspace --locked --quiet --test images -- large
 
-elsewhere: setup ## the packed packages with npm, pnpm, yarn, bun, Node 22.19, arm64 and TypeScript 5.9; from the network, not part of make test
+elsewhere: setup ## the packed packages with npm, pnpm, yarn, bun, Node 22.19, arm64 and TypeScript 5.9, and whether the core compiles for macOS; from the network, not part of make test
+	@scripts/check/macos.sh
 	@scripts/setup/other-tools.sh
 	@scripts/setup/arm64.sh
 	@STILLPOINT_ELSEWHERE=all $(bin)/vitest run --project scripts scripts/pack/elsewhere.test.ts

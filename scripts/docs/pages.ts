@@ -24,6 +24,7 @@ const groups: ReadonlyArray<readonly [group: string, patterns: ReadonlyArray<str
   [
     "How-to guides",
     [
+      "docs/how-to/install.md",
       "docs/guide.md",
       "docs/how-to/choose-a-moment.md",
       "docs/how-to/write-a-trigger.md",

@@ -89,6 +89,7 @@ const packAddon = (platform: string, destination: string): string =>
       version: native.version,
       description: `The addon of @stillpoint/native for ${platform}`,
       license: native["license"],
+      publishConfig: native["publishConfig"],
       engines: native["engines"],
       os: [os],
       cpu: [cpu],
@@ -106,7 +107,7 @@ const packAddon = (platform: string, destination: string): string =>
     const addon = join(folder, "package", main)
     // Names of functions in a stack are of no use without the sources, and are two thirds of it.
     const strip = platform === hostPlatform() ? "strip" : "aarch64-linux-gnu-strip"
-    execFileSync(strip, ["--strip-unneeded", "-o", addon, addonOf(platform)])
+    execFileSync(strip, [os === "darwin" ? "-x" : "--strip-unneeded", "-o", addon, addonOf(platform)])
     const tarball = join(destination, `stillpoint-native-${platform}-${native.version}.tgz`)
     archive(folder, tarball)
     return tarball

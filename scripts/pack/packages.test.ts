@@ -33,6 +33,8 @@ interface PackageJson {
   readonly license?: string
   readonly files?: ReadonlyArray<string>
   readonly repository?: unknown
+  readonly private?: boolean
+  readonly publishConfig?: unknown
   readonly exports: Readonly<Record<string, Readonly<Record<string, string>> | null>>
   readonly bin?: Readonly<Record<string, string>>
   readonly dependencies?: Readonly<Record<string, string>>
@@ -97,6 +99,9 @@ const bundled = booting(`GuestKit.layerNoDeps({
   Layer.provide([Archive.layer, DurableFiles.layer])
 )`)
 
+/** How packages are published. */
+const provenance = { access: "public", provenance: true }
+
 /** Hosts of registries, which move and are not ours to name: a package's name says where it is for whoever installs it. */
 const registryHosts = /npmjs\.|unpkg\.com|jsr\.io|crates\.io|docs\.rs|pkg\.github\.com/
 
@@ -105,6 +110,9 @@ for (const directory of directories) {
     const found = readPackage(join(root, directory, "package.json"))
     assert.strictEqual(found.license, "Apache-2.0")
     assert.isNotEmpty(found.keywords)
+    // Whoever publishes it says with a signature what it was built from, and where.
+    assert.isUndefined(found.private)
+    assert.deepStrictEqual(found.publishConfig, provenance)
     assert.include(found.files ?? [], "dist")
     // Where the repository is to be reached is not known yet: an address that leads nowhere, or to others, is worse than none.
     assert.isUndefined(found.repository)

@@ -8,6 +8,9 @@ import { fileURLToPath } from "node:url"
 /** The platforms that `make pack` makes a package for. */
 export const prebuiltPlatforms: ReadonlyArray<string> = ["linux-x64-gnu", "linux-arm64-gnu"]
 
+/** Platforms that the core compiles for, and on which nobody has run it. */
+export const untestedPlatforms: ReadonlyArray<string> = ["darwin-arm64"]
+
 /** Whether a Linux has GNU's C library; others have musl. */
 const hasGlibc = (): boolean => {
   const { report } = process as { readonly report?: NodeJS.ProcessReport & { excludeNetwork?: boolean } }

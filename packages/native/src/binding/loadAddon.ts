@@ -8,7 +8,7 @@ import { createRequire } from "node:module"
 import { contractHash } from "@stillpoint/core"
 import { Effect, Schema } from "effect"
 import type * as Addon from "./Addon.ts"
-import { builtAddon, hostPlatform, packageOf, prebuiltPlatforms } from "./addonFiles.ts"
+import { builtAddon, hostPlatform, packageOf, prebuiltPlatforms, untestedPlatforms } from "./addonFiles.ts"
 import { decoderContractHash } from "./decodeEvent.ts"
 
 export type NativeAddon = typeof Addon
@@ -26,7 +26,8 @@ export class AddonMissing extends Schema.TaggedError<AddonMissing>()("AddonMissi
     const expected = `expected the native addon of ${platform} in ${packageOf(platform)} or at ${path}, found none that loads here (${detail})`
     const install = prebuiltPlatforms.includes(platform)
       ? "install stillpoint again with its optional dependencies (no --omit=optional, no lockfile of another platform)"
-      : `there is no prebuilt addon for ${platform}, only for ${prebuiltPlatforms.join(", ")}`
+      : `there is no prebuilt addon for ${platform}, only for ${prebuiltPlatforms.join(", ")}` +
+        (untestedPlatforms.includes(platform) ? `; the core compiles for ${platform}, but is untested there` : "")
     return `${expected}; ${install}, or build it in a checkout of the repository: make setup`
   }
 }
