@@ -33,7 +33,7 @@ import { filesAtOnce, type KitCache, loadModuleInfos, storeModuleInfos } from ".
 import { builtInModules } from "./modules/kernelModules.ts"
 import { type ModuleInfo, readModuleInfo } from "./modules/moduleInfo.ts"
 
-/** Most bytes of a program, of a module, or of the list of what a kernel has built in. */
+/** Maximum bytes of a program, of a module, or of the list of a kernel's built-in modules. */
 const mostProgramBytes = 64 << 20
 
 const readProgram = (path: string): Effect.Effect<Uint8Array, KitError> =>
@@ -72,8 +72,8 @@ const unsettled: FileSeals = { byPath: new Map(), isSettled: false }
 const utf8 = new TextEncoder()
 
 /**
- * Programs whose content is their files' seals: a root that is built of them is another one whenever a root that is built of the real
- * ones is, and costs no reading. `sealed` are the seals of what was read, for programs that were.
+ * Programs whose content is replaced by their files' seals: a root built of them changes whenever a root built of the real ones
+ * does, and needs no reading. `sealed` are the seals of files that were read.
  */
 const sealedPrograms = Effect.fn("GuestKit.sealedPrograms")(function* (
   agent: AgentProgram,
@@ -125,7 +125,7 @@ const kernelOf = ({ packages }: KitFiles): string => packages[0]?.sha256 ?? ""
 
 const named = ({ name, version }: LockedPackage): string => `${name} ${version}`
 
-/** Where a guest's parts came from, as journals and manifests say it. */
+/** The origin of a guest's parts, for journals and manifests. */
 const originOf = ({ packages, substitutes }: KitFiles): NonNullable<BootSpec["origin"]> => ({
   packages: packages.map(named),
   ...(substitutes.length === 0
@@ -133,7 +133,7 @@ const originOf = ({ packages, substitutes }: KitFiles): NonNullable<BootSpec["or
     : { substitutes: substitutes.map(({ locked, taken }) => ({ locked: named(locked), taken: named(taken) })) })
 })
 
-/** The configuration that says at boot what a workload is. */
+/** The workload's configuration at boot. */
 const configOf = ({
   argv,
   cwd,
@@ -156,7 +156,7 @@ const configOf = ({
   }
 })
 
-/** What names a guest by the kit's files as they stand: see `guestToFind` of {@link GuestKit}. */
+/** Identifies a guest by the metadata of the kit's files: see `guestToFind` of {@link GuestKit}. */
 export interface GuestToFind extends Required<Pick<BootSpec, "kernelPath" | "origin">> {
   /** Names the root's files and configuration; another one as soon as anything was done to one of the files. */
   readonly seal: string
@@ -168,7 +168,7 @@ export interface KeptGuest extends Required<Pick<BootSpec, "kernelPath" | "initr
   readonly seal: string | null
 }
 
-/** Runs `effect` until it has succeeded once; failures are tried anew. */
+/** Runs `effect` until it has succeeded once; after a failure the next call tries again. */
 const onceSucceeded = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> => {
   let held = Option.none<A>()
   const keep = (value: A) =>
@@ -200,7 +200,7 @@ const onceSucceeded = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =
 export class GuestKit extends Context.Service<
   GuestKit,
   {
-    /** What its guests run on. */
+    /** The platform of its guests. */
     readonly platform: GuestPlatform
     /** The kit's files, fetched and verified first if they are missing. */
     readonly files: Effect.Effect<KitFiles, KitError>
@@ -216,11 +216,11 @@ export class GuestKit extends Context.Service<
       config: GuestConfigInput
     ) => Effect.Effect<Required<Pick<BootSpec, "kernelPath" | "initramfs" | "origin">>, KitError | InitramfsError>
     /**
-     * What names a guest with the given configuration by the kit's files as they stand now, of which no content is read: for finding
-     * what was made of the same kernel and root before, not for a boot.
+     * Identifies a guest with the given configuration by the present metadata of the kit's files, without reading their content:
+     * for finding results of the same kernel and root, not for a boot.
      */
     readonly guestToFind: (config: GuestConfigInput) => Effect.Effect<GuestToFind, KitError | InitramfsError>
-    /** As {@link guest}, with its name, if what it was built of is sure to be told by it. */
+    /** Like {@link guest}, with its name, if the name is certain to identify its content. */
     readonly guestToKeep: (config: GuestConfigInput) => Effect.Effect<KeptGuest, KitError | InitramfsError>
     /**
      * Everything that a boot of an image needs: kernel, initial RAM file system, disks, and their origin. `workload` overrides the
@@ -248,11 +248,11 @@ export class GuestKit extends Context.Service<
         const durable = yield* DurableFiles
         const cache: KitCache = { directory: config.directory, files: durable }
         const files = onceSucceeded(ensure(config, durable, archive))
-        // Sealed before they are read: what is done to a file meanwhile is told by its later seal.
+        // Sealed before they are read: a change during reading shows in the later seal.
         const read = onceSucceeded(
           Effect.gen(function* () {
             const found = yield* files
-            // What is wrong with one is told of by who reads it.
+            // A problem with a file is reported by the code that reads it.
             const seals = yield* Effect.orElseSucceed(sealsOf(pathsOf(agent, found)), () => unsettled)
             const programs = yield* readPrograms(agent, found)
             yield* storeModuleInfos(cache, kernelOf(found), infosOf(programs))
@@ -308,7 +308,7 @@ export class GuestKit extends Context.Service<
           guestToFind,
           guestToKeep,
           bootSpec: Effect.fn("GuestKit.bootSpec")(function* (given) {
-            // What is no record is told of by who asks for an image.
+            // The code that asks for an image reports a value that is not an object.
             const { heartbeatMillis, network, ...asked } = { ...given }
             const { disks, modules, workload } = yield* imageGuest(asked, platform)
             const spec = yield* guest({

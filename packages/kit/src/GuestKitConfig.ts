@@ -1,5 +1,5 @@
 /**
- * Where the kit keeps and finds things.
+ * The kit's sources and folders.
  *
  * @module
  */
@@ -12,28 +12,28 @@ import { Schema } from "effect"
 import type { OnProgress } from "./archive/download.ts"
 import { functionSchema } from "./KitError.ts"
 
-/** Where the kit keeps and finds things, and whom it tells. */
+/** The kit's sources and folders, and the receiver of its notices. */
 export interface GuestKitConfig {
   /** The cache. */
   readonly directory: string
   /** The lock of the packages, which must be one for `platform`. */
   readonly lockPath: string
-  /** What the guests run on: `riscv64` for the engine `soft`, `amd64` for `kvm`. `riscv64` if absent. */
+  /** The platform of the guests: `riscv64` for the engine `soft`, `amd64` for `kvm`. `riscv64` if absent. */
   readonly platform?: GuestPlatform
-  /** Told what a person should know, one line each: a substitute was taken, a damaged file was dropped. */
+  /** Called with notices for the user, one line each: a substitute was taken, a damaged file was dropped. */
   readonly onNotice: (line: string) => void
   readonly onProgress: OnProgress
   /**
-   * What happens when neither the archive nor the service that keeps old packages has a locked one: it is refused by
-   * name, or the newest is taken, which `onNotice` is told, {@link KitFiles.substitutes} lists, and the manifest of every
-   * snapshot of such a guest records.
+   * The treatment of a locked package that neither the archive nor the service for old packages has: it is refused by
+   * name, or the newest version is taken, which `onNotice` reports, {@link KitFiles.substitutes} lists, and the manifest
+   * of every snapshot of such a guest records.
    */
   readonly whenGone: "refuse" | "newest"
 }
 
 const Path = PlainText.check(Schema.isMinLength(1))
 
-/** As {@link GuestKitConfig}, for who has it of a program without types. */
+/** Like {@link GuestKitConfig}, for callers without types. */
 export const guestKitConfigSchema = Schema.Struct({
   directory: Path,
   lockPath: Path,
@@ -59,7 +59,7 @@ export const defaultDirectory = (environment: NodeJS.ProcessEnv = process.env): 
 }
 
 /**
- * The places of this package, for guests of that platform; what a person should know goes to standard error. A lock is kept unless
+ * The defaults of this package, for guests of that platform; notices go to standard error. A lock is kept unless
  * `STILLPOINT_KIT_WHEN_GONE` is `newest`.
  */
 export const defaultGuestKitConfig = (

@@ -12,8 +12,8 @@
  * A folder appears by one rename, whole and flushed. Every file is checked against its digest before it is used, and
  * a folder with a damaged one is dropped, so that its package is fetched again.
  *
- * What the archive gives everybody is kept for everybody to read, as far as the umask lets them, and for nobody else to
- * write: a cache may be shared.
+ * Files of the public archive are readable by everyone, as far as the umask allows, and writable by their owner alone, so a cache
+ * may be shared.
  *
  * @module
  */
@@ -35,13 +35,13 @@ import { type KitError, unusable } from "./KitError.ts"
 import { LockedPackage } from "./KitLock.ts"
 import type { ModuleInfo } from "./modules/moduleInfo.ts"
 
-/** Where the cache is, and by what its files are reached. */
+/** The folder of the cache, and the access to its files. */
 export interface KitCache {
   readonly directory: string
   readonly files: DurableFilesShape
 }
 
-/** Which files are kept of a package, and how: folders of another form are made anew. */
+/** The form of a package's files in the cache: folders of another form are made again. */
 const form = 2
 
 const Contents = Schema.Struct({
@@ -65,7 +65,7 @@ const LockedPackageText = Schema.fromJsonString(LockedPackage)
 /** The paths of an unpacked package's files, by name. */
 export type UnpackedFiles = ReadonlyMap<string, string>
 
-/** How many files are read at a time: most of what reading a small one takes is waiting for a thread. */
+/** Number of files that are read at once: reading a small one is mostly waiting for a thread. */
 export const filesAtOnce = 8
 
 const mostDescriptionBytes = 1 << 20
@@ -88,7 +88,7 @@ export const makeStaging = ({ directory, files }: KitCache): Effect.Effect<strin
     Effect.mapError(unusable)
   )
 
-/** Removes what processes that were killed have left half done; nothing of one that lives, in whatever container. */
+/** Removes unfinished folders of killed processes, never those of a living one, in any container. */
 export const sweep = ({ directory, files }: KitCache): Effect.Effect<void> =>
   Effect.ignore(clearOwnedDirectories(files, directory, "staging"))
 
@@ -103,7 +103,7 @@ interface Expected {
   readonly sha256: string
 }
 
-/** How files are looked at: their content, which is digested, or not at all. */
+/** How files are checked: their content, by its digest, or only their names. */
 export type Look = "content" | "names"
 
 /** The files of an unpacked package; none when it is not here, or was damaged and has been dropped. */
@@ -139,7 +139,7 @@ export const loadUnpacked = Effect.fn("KitCache.load")(function* (
   return Option.none<UnpackedFiles>()
 })
 
-/** Takes a folder away with one rename: nobody finds half of it. */
+/** Removes a folder with one rename: no reader finds half of it. */
 const drop = Effect.fnUntraced(function* (cache: KitCache, folder: string) {
   const staging = yield* makeStaging(cache)
   yield* cache.files.rename(folder, join(staging, "damaged")).pipe(
@@ -200,7 +200,7 @@ export const storeUnpacked = (
   )
 }
 
-/** What was taken in place of a locked package that the archive no longer holds. */
+/** The substitute for a locked package that the archive no longer has. */
 export const loadSubstitute = (
   { directory, files }: KitCache,
   lockedSha256: string
@@ -220,7 +220,7 @@ export const storeSubstitute = (
 
 const moduleInfosAt = (directory: string, sha256: string): string => join(directory, "modules", `${sha256}.json`)
 
-/** What the modules of a package were found to say about themselves; none if nobody has looked yet. */
+/** The information in the modules of a package; none if it was not read yet. */
 export const loadModuleInfos = (
   { directory, files }: KitCache,
   sha256: string
@@ -229,7 +229,7 @@ export const loadModuleInfos = (
     Option.map(found, (infos) => new Map(Object.entries(infos)))
   )
 
-/** Keeps what the modules of a package say about themselves. A cache that takes nothing does without. */
+/** Stores the information in a package's modules. A read-only cache works without. */
 export const storeModuleInfos = (
   cache: KitCache,
   sha256: string,

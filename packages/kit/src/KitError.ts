@@ -115,7 +115,7 @@ export class FileUnusable extends Schema.TaggedError<FileUnusable>()("FileUnusab
   }
 }
 
-/** What a kit error may be about. */
+/** The causes of a kit error. */
 export const KitReason = Schema.Union([
   KitConfigInvalid,
   ArchiveUnreachable,
@@ -137,7 +137,7 @@ export class KitError extends Schema.TaggedError<KitError>()("KitError", { reaso
   }
 }
 
-/** What something of the kit is made with, or everything that is wrong with it. */
+/** A valid configuration of the kit, or all its problems. */
 export const checkedConfig = <T, E>(
   what: string,
   schema: Schema.Codec<T, E>,
@@ -152,7 +152,7 @@ export const checkedConfig = <T, E>(
 export const functionSchema = <F>() =>
   Schema.declare((value: unknown): value is F => typeof value === "function", { expected: "a function" })
 
-/** What went wrong with a file, as the kit's error. */
+/** The kit's error for a file's error. */
 export const unusable = (fault: FileFault | FileUnfit): KitError => {
   const detail =
     fault._tag === "FileFault"

@@ -1,5 +1,5 @@
 /**
- * From packages that are locked to files on this host: out of the cache, the archive, or what keeps what it has dropped.
+ * From locked packages to files on this host: from the cache, the archive, or the service for old packages.
  *
  * @module
  */
@@ -34,7 +34,7 @@ export interface Substitute {
 
 /** The kit's files on this host. */
 export interface KitFiles {
-  /** What their guests run on. */
+  /** The platform of their guests. */
   readonly platform: GuestPlatform
   readonly kernelPath: string
   readonly kernelVersion: string
@@ -50,7 +50,7 @@ export interface KitFiles {
   readonly substitutes: ReadonlyArray<Substitute>
 }
 
-/** How Debian calls the kernels: the package that names the current one, and what the name of each ends with. */
+/** Debian's names of the kernels: the package that names the current one, and the end of each one's name. */
 const kernelFlavours: Readonly<Record<GuestPlatform, string>> = { riscv64: "riscv64", amd64: "cloud-amd64" }
 const busyboxName = "busybox-static"
 const builtInName = "modules.builtin"
@@ -139,8 +139,8 @@ interface Obtained {
 }
 
 /**
- * The files of the locked package: from the cache, from the archive, or, where that has moved on, from the service that
- * keeps what it has dropped. When that has not got them either, `whenGone` decides.
+ * The files of the locked package: from the cache, from the archive, or, if that has moved on, from the service for old
+ * packages. If that lacks them too, `whenGone` decides.
  */
 const obtainLocked = Effect.fn("GuestKit.obtainLocked")(function* (
   config: GuestKitConfig,
@@ -185,7 +185,7 @@ const requiredPath = (files: UnpackedFiles, name: string): Effect.Effect<string,
   return Effect.fail(new KitError({ reason: new FileUnusable({ path: name, detail: "it is not in the kit's cache" }) }))
 }
 
-/** The files of what is locked, fetched and verified first if they are not here. */
+/** The files of the lock; missing ones are fetched and verified. */
 export const ensure = Effect.fn("GuestKit.ensure")(function* (
   config: GuestKitConfig,
   durable: DurableFilesShape,

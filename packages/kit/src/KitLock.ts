@@ -1,7 +1,7 @@
 /**
  * The lock file: which versions of which packages make up the guest kit, and their digests.
  *
- * It is written from the signed index of the archive, and so what it names is as trusted as that.
+ * It is written from the signed index of the archive, so its content is as trusted as that.
  *
  * @module
  */

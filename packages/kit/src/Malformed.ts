@@ -1,10 +1,10 @@
 import { Data } from "effect"
 
 /**
- * Bytes that are not what they must be: a package, a kernel module, a boot image, a program's output.
+ * Bytes with an invalid form: a package, a kernel module, a boot image, a program's output.
  *
- * Parsers fail with it, since they do not know what they read. Who does names the file, and makes a
- * {@link FormatInvalid} or a {@link FileUnusable} of it; no caller of the kit meets it.
+ * Parsers fail with it, since they do not know the file. Their callers name the file, and turn it
+ * into a {@link FormatInvalid} or a {@link FileUnusable}; no user of the kit sees it.
  *
  * @internal
  */

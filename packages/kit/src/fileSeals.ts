@@ -1,9 +1,9 @@
 /**
- * The kit's files as they stand, without their content.
+ * The metadata of the kit's files, without their content.
  *
- * A file's seal says which one it is and that nobody has done anything to it since: its device and number, its length and its times,
- * that of its last change of any kind among them, which no program can set. Another file in its place, whatever its name, length and
- * time of modification, has another seal.
+ * A file's seal identifies it and shows every change: its device and inode number, its length and its times, including the time
+ * of last change, which no program can set. Another file in its place has another seal, even with the same name, length and
+ * modification time.
  *
  * @module
  */
@@ -12,13 +12,13 @@ import { stat } from "node:fs/promises"
 import { filesAtOnce } from "./KitCache.ts"
 import { FileUnusable, KitError } from "./KitError.ts"
 
-/** More than the step of any clock that files are stamped with: what is done to one later than this shows in its times. */
+/** More than the resolution of any file system clock: a later change shows in the times. */
 const settledAfterMillis = 100n
 
 /** Seals of some files by their paths. */
 export interface FileSeals {
   readonly byPath: ReadonlyMap<string, string>
-  /** Whether a change that comes after the look is sure to show. */
+  /** Whether a change after the inspection is certain to show. */
   readonly isSettled: boolean
 }
 

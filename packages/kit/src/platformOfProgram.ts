@@ -1,5 +1,5 @@
 /**
- * What a program runs on, by the header of its ELF file.
+ * The platform of a program, from the header of its ELF file.
  *
  * Source: the ELF specification, `e_machine`.
  *
@@ -12,7 +12,9 @@ const machines: ReadonlyMap<number, GuestPlatform> = new Map([
   [62, "amd64"]
 ])
 
-/** The platform of a program, or the number of another instruction set; `null` for what is no ELF file. */
+/**
+ * The platform of a program, or the number of another instruction set; `null` if it is not an ELF file.
+ */
 export const platformOfProgram = (program: Uint8Array): string | null => {
   const bytes = Buffer.from(program.buffer, program.byteOffset, program.byteLength)
   if (bytes.length < 64 || bytes.toString("latin1", 0, 4) !== "\u007fELF") return null

@@ -1,12 +1,12 @@
 /**
- * Runs a program of this host to its end and keeps what it said.
+ * Runs a program of this host to its end and returns its output.
  *
  * @module
  */
 import { Effect } from "effect"
 import { spawn } from "node:child_process"
 
-/** How a program ended. `code` is `null` when a signal ended it. */
+/** The end of a program. `code` is `null` if a signal ended it. */
 export interface ProgramEnd {
   readonly code: number | null
   readonly stderr: string

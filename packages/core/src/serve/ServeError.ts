@@ -1,5 +1,5 @@
 /**
- * Why clones are not served, and why one connection was not.
+ * Errors of serving clones, and of single connections.
  *
  * @module
  */
@@ -50,7 +50,7 @@ export class ServeError extends Schema.TaggedError<ServeError>()("ServeError", {
   }
 }
 
-/** How a connection or a request ended. */
+/** The end of a connection or a request. */
 export const ServedHow = Schema.TaggedUnion({
   /** Both sides finished. */
   Ended: {},
@@ -58,7 +58,7 @@ export const ServedHow = Schema.TaggedUnion({
   ClientReset: {},
   /** The guest reset the connection, or has no listener on that port. */
   GuestReset: {},
-  /** What the guest answered is no HTTP/1.1. */
+  /** The guest's answer is not HTTP/1.1. */
   AnswerInvalid: { problem: Schema.String },
   /** The guest of the clone ended, or its machine was closed. */
   GuestEnded: { message: Schema.String },

@@ -17,20 +17,20 @@ import type { MachineError } from "../MachineErrors.ts"
 import type { ClonePool } from "../pool/ClonePool.ts"
 import type { PoolError } from "../pool/PoolErrors.ts"
 
-/** A clone that lives, and the port of the host's that leads into it. */
+/** A live clone, and the host's port that leads into it. */
 export interface Lease {
   readonly clone: Clone
   readonly live: LiveMachine
   readonly port: PublishedPort
   readonly scope: Scope.Closeable
-  /** How many it has served. */
+  /** Number of connections or requests that it has served. */
   served: number
 }
 
 type LeaseError = PoolError | MachineError
 type Restore = <A, E>(wait: Effect.Effect<A, E>) => Effect.Effect<A, E>
 
-/** Clones for whoever connects. */
+/** The clones for clients. */
 export interface Leases {
   /**
    * One for the caller alone, until it is given back. To be run where it is not interrupted; `restore` lets the wait itself be, and
@@ -74,7 +74,7 @@ export const makeLeases = (pool: ClonePool, guestPort: number, most: number): Le
     return place >= 0
   }
 
-  /** Gives one to who has waited longest, or keeps it. */
+  /** Gives a clone to the client that has waited longest, or keeps it. */
   const offer = (lease: Lease): Effect.Effect<void> =>
     Effect.suspend(() => {
       if (isClosed) return destroy(lease)
@@ -84,7 +84,7 @@ export const makeLeases = (pool: ClonePool, guestPort: number, most: number): Le
       return Effect.void
     })
 
-  /** Makes one for who waits there. */
+  /** Makes a clone for a waiting client. */
   const makeFor = (turn: Deferred.Deferred<Lease, LeaseError>) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Effect.exit(restore(prepare)), (exit) => {

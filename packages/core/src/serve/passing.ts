@@ -18,8 +18,8 @@ export interface Passed {
 const hasSaidAll = (socket: Socket): boolean => socket.readableEnded && socket.writableFinished
 
 /**
- * Passes bytes on in both directions until both sides have ended. An end of one side is one for the other, once everything before it
- * has gone through; a reset is a reset; what one does not read the other cannot write. Interruption resets both.
+ * Passes bytes in both directions until both sides have ended. The end of one side is passed on once everything before it has
+ * passed; a reset is passed on as a reset; a slow reader slows the writer down. Interruption resets both.
  */
 export const passConnection = (
   client: Socket,
@@ -52,7 +52,7 @@ export const passConnection = (
     return Effect.sync(() => end({ _tag: "Stopped" }))
   })
 
-/** What concerns one connection only, and is not passed on (RFC 9110, 7.6.1). */
+/** Headers that concern one connection only, and are not passed on (RFC 9110, 7.6.1). */
 const hopByHop = new Set([
   "connection",
   "keep-alive",
@@ -82,7 +82,7 @@ export const answer = (response: ServerResponse, status: number, text: string): 
   response.writeHead(status, { "content-type": "text/plain", connection: "close" }).end(`${text}\n`)
 }
 
-/** Whether there is something of the answer that the client has not taken. */
+/** Whether part of the answer waits for the client to read it. */
 export const isUnread = (response: ServerResponse): boolean => response.writableEnded || response.writableLength > 0
 
 /** Passes a request on, and its answer back: 502 where the guest does not give one, 504 where it does not in time. */
@@ -103,7 +103,7 @@ export const passRequest = (
       asked.destroy()
     }
     const failed = (error: NodeJS.ErrnoException): void => {
-      // What Node's parser says of an answer that it cannot read.
+      // The error of Node's parser for an unreadable answer.
       if (error.code?.startsWith("HPE_") !== true)
         return fail({ _tag: "GuestReset" }, 502, "the guest reset the connection, or does not listen")
       const problem = error.message.replace(/^Parse Error: /, "")

@@ -44,13 +44,13 @@ export interface ServeOptions {
   readonly host?: string
   /** Host port; any free port if 0 or absent. */
   readonly hostPort?: number
-  /** How many connections or requests a clone serves, one after another, before it is replaced; 1 if absent. */
+  /** Number of connections or requests that a clone serves, one after another, before it is replaced; 1 if absent. */
   readonly servesPerClone?: number
   /** Most client connections at once; 1,024 if absent. Further ones are closed at once and counted as `turnedAway`. */
   readonly maxOpen?: number
   /**
-   * Host time after which a connection or request without any traffic is given up, also one that sends nothing, half of a request's
-   * header, or does not read its answer; 5 minutes if absent. Time for which a clone is waited for does not count.
+   * Host time after which a connection or request without any traffic is given up, also one that sends nothing, half of a
+   * request's header, or does not read its answer; 5 minutes if absent. The wait for a clone does not count.
    */
   readonly idleTimeout?: Duration.Input
   /** Called when a connection or request has ended. */
@@ -80,7 +80,7 @@ export interface ServeStats {
   readonly failed: number
   /** Connections that were closed at once because there were too many. */
   readonly turnedAway: number
-  /** How the latest failed one ended; `null` if none failed. */
+  /** The latest failure; `null` if there was none. */
   readonly lastFailure: ServedHow | null
 }
 
@@ -159,13 +159,13 @@ const listenReason = (error: NodeJS.ErrnoException, address: string): ServeReaso
   }
 }
 
-/** Listens until the scope ends, and then ends `work`, and with it whoever is still connected; the port. */
+/** Listens until the scope ends, and then ends `work` with all connections; returns the port. */
 const listen = (server: Server, host: string, port: number, work: FiberSet.FiberSet<void>) =>
   Effect.acquireRelease(
     Effect.callback<number, ServeError>((resume) => {
       const address = isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`
       server.once("error", (error) => resume(refuse(listenReason(error, address))))
-      // What is wrong with one connection, no descriptor to be had for it, say, is not the server's end.
+      // An error of one connection, such as a lack of descriptors, does not end the server.
       server.on("error", () => undefined)
       server.listen({ host, port }, () => {
         const at = server.address()
@@ -180,9 +180,9 @@ const listen = (server: Server, host: string, port: number, work: FiberSet.Fiber
       })
   )
 
-/** What one client wants, and how it is answered. */
+/** A client's request, and the means to answer it. */
 interface Work {
-  /** The clone's answer, until both sides have said everything. */
+  /** Passes the clone's answer on, until both sides have ended. */
   readonly pass: (lease: Lease, passed: Passed) => Effect.Effect<ServedHow>
   /** There is no clone for it. */
   readonly refuse: (how: ServedHow) => void
@@ -190,14 +190,14 @@ interface Work {
   readonly onGone: (then: () => void) => void
 }
 
-/** Where its client is. */
+/** The client's address. */
 interface Client {
   isGone: boolean
   /** For a clone. */
   isWaiting: boolean
 }
 
-/** Whose fault it was not. */
+/** Ends that are not failures. */
 const isNoFailure = ({ _tag }: ServedHow): boolean => _tag === "Ended" || _tag === "ClientReset" || _tag === "Stopped"
 
 /**
@@ -320,14 +320,16 @@ export const serve = Effect.fn("serve")(function* (options: ServeOptions) {
 /** Milliseconds for which Node keeps a connection on which no further request comes. */
 const keptMillis = 5_000
 
-/** A server that gives up whoever has not said a request's header in that time, and times connections for who answers them. */
+/**
+ * A server that gives up clients that do not send a request's header in that time; the code that answers times the connections.
+ */
 const makeHttpServer = (
   idleMillis: number,
   onRequest: (request: IncomingMessage, response: ServerResponse) => void
 ): HttpServer => {
   const server = createHttpServer(
     {
-      // How long a body may take is not bounded while it comes.
+      // The duration of a body is not limited while it arrives.
       requestTimeout: 0,
       headersTimeout: idleMillis,
       connectionsCheckingInterval: Math.min(idleMillis, 30_000),
@@ -341,7 +343,7 @@ const makeHttpServer = (
 
 const clientReset: ServedHow = { _tag: "ClientReset" }
 
-/** Why there is no answer. */
+/** The reason for a missing answer. */
 const whyNone = (cause: Cause.Cause<LeaseFailure>): ServedHow => {
   if (Cause.hasInterruptsOnly(cause)) return { _tag: "Stopped" }
   const error = Cause.squash(cause) as LeaseFailure
@@ -368,7 +370,7 @@ const connectionWork = (client: Socket, idleMillis: number): Work => {
 const requestWork = (request: IncomingMessage, response: ServerResponse, idleMillis: number): Work => {
   request.on("error", () => undefined)
   response.on("error", () => undefined)
-  // Node gives up a connection whose time-out nobody hears: not one that waits for a clone.
+  // Node closes a connection whose time-out has no listener, which must not happen while it waits for a clone.
   response.on("timeout", () => {
     if (isUnread(response)) response.destroy()
   })

@@ -22,21 +22,24 @@ import { parseRelease } from "./ReleaseIndex.ts"
 import { SignatureVerifier } from "./SignatureVerifier.ts"
 import { temporaryFolder } from "./temporaryFolder.ts"
 
-/** Which archive, and which part of it. */
+/** The archive, and the used part of it. */
 export interface ArchiveConfig {
   /** Root URL, without a slash at the end. */
   readonly url: string
   /** Codename of the suite. */
   readonly suite: string
   readonly architecture: string
-  /** Root URL of a service like snapshot.debian.org, which keeps what the archive has dropped; `null`: none. */
+  /**
+   * Root URL of a service like snapshot.debian.org, which keeps packages that the archive has dropped; `null`:
+   * none.
+   */
   readonly pastUrl: string | null
 }
 
 const RootUrl = Schema.String.check(Schema.isPattern(/^https?:\/\/[^\s\0]+[^/\s\0]$/))
 const Word = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9][A-Za-z0-9._/-]*$/))
 
-/** As {@link ArchiveConfig}, for who has it of a program without types. */
+/** Like {@link ArchiveConfig}, for callers without types. */
 const archiveConfigSchema = Schema.Struct({
   url: RootUrl,
   suite: Word,
@@ -78,7 +81,7 @@ export class Archive extends Context.Service<
       target: string,
       onProgress: OnProgress
     ) => Effect.Effect<void, KitError>
-    /** Fetches exactly that package from the service that keeps what the archive has dropped. */
+    /** Fetches exactly that package from the service for old packages. */
     readonly fetchPast: (
       item: Omit<ArchivePackage, "depends">,
       target: string,
@@ -181,7 +184,7 @@ const findOnce = Effect.fn("Archive.find")(function* (
   return reader.found as ReadonlyMap<string, ArchivePackage>
 }, Effect.scoped)
 
-/** An archive that was updated between its release file and its index is asked once more for both. */
+/** If the archive was updated between its release file and its index, both are fetched again. */
 const find: typeof findOnce = (config, verifier, wanted) =>
   findOnce(config, verifier, wanted).pipe(
     Effect.retry({ times: 1, while: (error) => error.reason._tag === "DigestMismatch" })

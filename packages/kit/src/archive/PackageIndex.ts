@@ -38,7 +38,7 @@ export class PackageReader {
     }
   }
 
-  /** Takes what is left when the text has ended. */
+  /** Processes the rest at the end of the text. */
   end(): void {
     this.stanza(this.rest)
     this.rest = ""

@@ -6,7 +6,7 @@
  * /file/<sha1>                                      the bytes
  * ```
  *
- * Nothing that the service says is trusted: what it gives counts only if it is what the lock's digest describes.
+ * The service is not trusted: its files count only if they match the lock's digest.
  *
  * Source: the machine-readable interface of snapshot.debian.org.
  *

@@ -15,12 +15,14 @@ export interface Described {
   readonly sha256: string
 }
 
-/** What the kit uses of a `Release` file. */
+/** The used fields of a `Release` file. */
 export interface ReleaseIndex {
   readonly codename: string
-  /** Whether files are also served under their digests, which no update of the archive can pull away. */
+  /**
+   * Whether files are also served under their digests, which stay valid across updates of the archive.
+   */
   readonly byHash: boolean
-  /** When the file must no longer be believed, milliseconds since 1970; `null`: never. */
+  /** The end of the file's validity, milliseconds since 1970; `null`: none. */
   readonly validUntilMillis: number | null
   /** Index files by path, e.g. `main/binary-riscv64/Packages.gz`. */
   readonly files: ReadonlyMap<string, Described>

@@ -33,7 +33,7 @@ export class SignatureVerifier extends Context.Service<
     )
 }
 
-/** Where Debian puts its archive keys; `STILLPOINT_KIT_KEYRING` names another place. */
+/** The paths of Debian's archive keys; `STILLPOINT_KIT_KEYRING` names another one. */
 export const keyrings: ReadonlyArray<string> = [
   ...(process.env["STILLPOINT_KIT_KEYRING"] === undefined ? [] : [process.env["STILLPOINT_KIT_KEYRING"]]),
   "/usr/share/keyrings/debian-archive-keyring.gpg",
@@ -52,7 +52,7 @@ const dearmor = (read: Uint8Array): Buffer => {
   return Buffer.concat([...blocks].map((block) => Buffer.from(block[1] ?? "", "base64")))
 }
 
-/** Most bytes of a file of keys. */
+/** Maximum bytes of a file of keys. */
 const mostKeyBytes = 16 << 20
 
 /** All keys of a keyring file or of a folder of them, as one binary keyring. */

@@ -11,8 +11,8 @@
  * -----END PGP SIGNATURE-----
  * ```
  *
- * Only the text that is returned here is checked and used: what stands outside is refused, so nothing
- * unsigned can be read as signed.
+ * Only the returned text is checked and used; text outside the signature is refused, so nothing unsigned
+ * can be read as signed.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Fetches a file over HTTP and keeps it only if it is the one that a digest names.
+ * Fetches a file over HTTP and keeps it only if it matches a digest.
  *
  * The bytes go to a partial file beside the target and are hashed on the way; the target appears by one
  * rename, whole and right, or not at all.
@@ -25,7 +25,7 @@ const attempts = 3
 const unreachable = (url: string, status: number | null, detail: string) =>
   new KitError({ reason: new ArchiveUnreachable({ url, status, detail }) })
 
-/** What `fetch` says is "fetch failed"; why stands in its cause. */
+/** `fetch` only reports "fetch failed"; its cause has the reason. */
 const detailOf = (error: unknown): string => {
   if (!(error instanceof Error)) return String(error)
   return error.cause instanceof Error ? error.cause.message || String(error.cause) : error.message
@@ -60,7 +60,7 @@ async function* piecesOf(url: string, signal: AbortSignal): AsyncGenerator<Uint8
   }
 }
 
-/** Whether trying again can help: not when the archive has said that there is no such file. */
+/** Whether a retry can help: not if the archive has answered that there is no such file. */
 const isTransient = (error: KitError): boolean =>
   error.reason._tag === "DigestMismatch" ||
   (error.reason._tag === "ArchiveUnreachable" && (error.reason.status === null || error.reason.status >= 500))
@@ -143,8 +143,8 @@ const fetchOnce = (url: string, expected: Described, target: string, onProgress:
   })
 
 /**
- * Fetches `url` to `target`. What is cut or differs from `expected` is refused and fetched again, three
- * times in all; the last refusal is the error.
+ * Fetches `url` to `target`. A download that is truncated or differs from `expected` is refused and fetched again,
+ * three times in all; the last refusal is the error.
  */
 export const download = (
   url: string,

@@ -1,5 +1,5 @@
 /**
- * A folder that is there for as long as something of the archive is looked at.
+ * A temporary folder for files of the archive.
  *
  * @module
  */

@@ -103,9 +103,9 @@ const decodeChoice = Schema.decodeUnknownEffect(ChoiceData, { errors: "all", onE
 /**
  * The service that makes guests from images without booting them.
  *
- * The first guest boots the kit, unless a snapshot of it is in the cache. A guest that is made of it is as one that was booted with
- * the same image, workload, seed and wall-clock time, but for what a boot says on its console; equal guests execute the same
- * instructions, whichever process makes them.
+ * The first guest boots the kit, unless a snapshot of it is in the cache. A created guest is the same as one that was booted with
+ * the same image, workload, seed and wall-clock time, except for the console output of a boot; equal guests execute the same
+ * instructions in any process.
  *
  * @example
  * ```ts
@@ -154,7 +154,7 @@ export class BootedKit extends Context.Service<
             )
           const placeOf = (spec: BootSpec, seal: string | null) =>
             Effect.flatMap(Vmm, ({ build }) => placeOfKey(directory, build, spec, seal))
-          // A snapshot that was made of these files, which nobody has written to, is all that is needed: none of them is read for it.
+          // A snapshot made from these files, unchanged since, is enough: none of them is read for it.
           const found = Effect.gen(function* () {
             const { seal, ...wanted } = yield* kit.guestToFind(config)
             const recalled = yield* recallKey(yield* placeOf({ ...wanted, ...more }, seal))
@@ -171,7 +171,7 @@ export class BootedKit extends Context.Service<
           const spec: BootSpec = { ...guest, ...more }
           const place = yield* placeOf(spec, seal)
           const key = yield* bootedKey(spec)
-          // One that cannot be used is made anew.
+          // An unusable snapshot is made again.
           const kept = key === recalled ? Option.none() : yield* restored(key)
           const machine = Option.isSome(kept) ? kept.value : yield* bootedMachine(spec, memoryMib)
           if (Option.isNone(kept)) yield* publishBooted(machine, spec, join(directory, key))
@@ -237,7 +237,7 @@ export class BootedKit extends Context.Service<
 const isUnusable = (error: KitError | InitramfsError): boolean =>
   error._tag === "KitError" && error.reason._tag === "FileUnusable"
 
-/** Has what is acquired belong to the scope once all has succeeded, and closes it at once otherwise. */
+/** Adds the acquired resources to the scope once all has succeeded, and closes them at once otherwise. */
 const keptOnSuccess = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {

@@ -11,7 +11,7 @@ const amplyMib = 128
 
 /** The kit did not come up. */
 export class BootedKitNotReady extends Schema.TaggedError<BootedKitNotReady>()("BootedKitNotReady", {
-  /** How its run ended. */
+  /** The end of its run. */
   found: Schema.String,
   atNanos: Schema.Natural,
   /** The memory that it had. */
@@ -27,7 +27,9 @@ export class BootedKitNotReady extends Schema.TaggedError<BootedKitNotReady>()("
 const bootNanos = 10_000_000_000
 const restNanos = 1_000_000_000
 
-/** Names what a kit boots: whatever it executes is in the machine before its first instruction, be it kernel, root or devices. */
+/**
+ * Identifies what a kit boots: all executed code is in the machine before its first instruction, be it kernel, root or devices.
+ */
 export const bootedKey = (spec: BootSpec) =>
   Effect.scoped(
     Effect.flatMap(
@@ -41,7 +43,7 @@ export const bootedMachine = Effect.fnUntraced(function* (spec: BootSpec, memory
   const machine = yield* (yield* Vmm).boot(spec)
   const { atNanos, reason } = yield* machine.run({ kinds: ["AgentReady"], budgetNanos: bootNanos })
   if (reason !== "event") return yield* new BootedKitNotReady({ found: reason, atNanos, memoryMib })
-  // What the kernel still had to do is done for all.
+  // The kernel's remaining work is done once for all guests.
   yield* machine.run({ kinds: ["GuestIdle"], budgetNanos: restNanos })
   return machine
 })

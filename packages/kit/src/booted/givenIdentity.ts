@@ -1,5 +1,5 @@
 /**
- * What makes a guest of a booted kit itself: its randomness and its clock.
+ * The identity of a booted kit's guest: its randomness and its clock.
  *
  * @module
  */
@@ -10,7 +10,9 @@ import { createHash } from "node:crypto"
 /** Wall-clock time of the kit's first instruction, milliseconds since 1970: the machine's default. */
 export const bootedEpochMillis = 1_735_689_600_000
 
-/** A machine whose devices begin anew from a seed, and whose clocks show what they would had it been booted at `epochMillis`. */
+/**
+ * A machine whose devices are reseeded from a seed, and whose clocks show the time as if it had been booted at `epochMillis`.
+ */
 export const givenIdentity = Effect.fnUntraced(function* (
   machine: Machine,
   seed: number | null,

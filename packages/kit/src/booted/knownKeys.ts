@@ -6,7 +6,7 @@
  *                 machine was made of: the machines' build, the specification, and the files of root and kernel as they stood
  * ```
  *
- * A file that says something else is as good as none, and one that names no snapshot costs what is not known costs.
+ * A file with other content counts as missing, and so does one that names no snapshot.
  *
  * @module
  */
@@ -16,15 +16,15 @@ import { mkdir } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { sealsOf } from "../fileSeals.ts"
 
-/** What is known of a kit that was booted. */
+/** The known facts about a booted kit. */
 export interface KnownKey {
   readonly key: string
   readonly initramfs: Uint8Array
 }
 
 /**
- * Where the key of such a machine is kept, `seal` being that of its root; `null` where it is not known what makes machines, or where
- * the kernel's file was changed just now: a further change might not show.
+ * The path of such a machine's key, `seal` being that of its root; `null` if the engine is not identified, or if the kernel's
+ * file was changed just now, since a further change might not show.
  */
 export const placeOfKey = (
   directory: string,
@@ -42,7 +42,7 @@ export const placeOfKey = (
 const headBytes = 130
 const mostRootBytes = 1 << 26
 
-/** What is kept there; `null` for nothing. */
+/** The stored key; `null` if there is none. */
 export const recallKey = (place: string | null) =>
   Effect.option(
     Effect.tryPromise(async () => {
@@ -55,7 +55,7 @@ export const recallKey = (place: string | null) =>
     })
   ).pipe(Effect.map(Option.getOrNull))
 
-/** Keeps it there. What cannot be kept is found out anew. */
+/** Stores it. A key that cannot be stored is computed again. */
 export const rememberKey = (place: string | null, { initramfs, key }: KnownKey): Effect.Effect<void> => {
   if (place === null || initramfs.length > mostRootBytes) return Effect.void
   const made = Effect.tryPromise(() => mkdir(dirname(place), { recursive: true, mode: 0o700 }))

@@ -14,7 +14,7 @@
 import { open } from "node:fs/promises"
 import { Malformed } from "../Malformed.ts"
 
-/** Where a member's content stands in the file. */
+/** The place of a member's content in the file. */
 export interface ArMember {
   readonly name: string
   readonly offset: number
@@ -26,7 +26,7 @@ const headerBytes = 60
 /** A `.deb` has three members, or a few more that begin with an underscore. */
 const membersMax = 64
 
-/** The members of the archive at `path`, in order. Throws {@link Malformed}, which says what is wrong with it. */
+/** The members of the archive at `path`, in order. Throws {@link Malformed} with the problem. */
 export const readArMembers = async (path: string): Promise<ReadonlyArray<ArMember>> => {
   const file = await open(path)
   try {

@@ -19,14 +19,17 @@ export interface Wanted {
   readonly as: string
   /** Without it, the package is of no use. */
   readonly required: boolean
-  /** What is kept of its content; all of it as it is, if absent. Throws {@link Malformed}, which says what is wrong. */
+  /** Converts its content; unchanged if absent. Throws {@link Malformed} with the problem. */
   readonly unpack?: (content: Buffer) => Buffer
 }
 
 /** Files among which can be chosen only once all of them are known. */
 export interface Among {
   readonly path: RegExp
-  /** Those to keep, by the names they are kept under. `taken` are the wanted files. Rejects with {@link Malformed} that says what is wrong. */
+  /**
+   * The files to keep, by their names in the result. `taken` are the wanted files. Rejects with {@link Malformed} and the
+   * problem.
+   */
   readonly choose: (
     files: ReadonlyMap<string, Buffer>,
     taken: ReadonlyMap<string, Buffer>
@@ -58,7 +61,7 @@ const inProcess = (input: Readable, transform: NodeJS.ReadWriteStream & Readable
   return { output: transform, failed, stop: () => void [input.destroy(), transform.destroy()] }
 }
 
-/** Starts a program that decompresses `input`, or reads `path` itself; ends with `undefined` when there is none. */
+/** Starts a program that decompresses `input`, or reads `path` itself; ends with `undefined` if it is not installed. */
 const byProgram = (
   name: string,
   args: ReadonlyArray<string>,

@@ -19,7 +19,7 @@ const kernelBytesMax = 512 << 20
 
 const limit = { maxOutputLength: kernelBytesMax }
 
-/** What lies in an image, whole. */
+/** A complete range of an image. */
 const within = (bytes: Buffer, offset: number, length: number): Buffer => {
   if (offset + length > bytes.length) {
     throw new Malformed({
@@ -59,7 +59,7 @@ const unpackX86 = (bytes: Buffer): Buffer => {
   throw new Malformed({ message: `expected a kernel of ${stated} bytes, found one of ${unpacked.length}` })
 }
 
-/** The kernel inside `bytes`; `bytes` themselves when they are no such image. Throws {@link Malformed}, which says what is wrong. */
+/** The kernel inside `bytes`, or `bytes` themselves if they are no such image. Throws {@link Malformed} with the problem. */
 export const unpackKernel = (bytes: Buffer): Buffer => {
   const isMz = bytes.toString("latin1", 0, 2) === "MZ"
   if (bytes.length >= 0x40 && isMz && bytes.toString("latin1", 4, 8) === "zimg") return unpackEfi(bytes)

@@ -19,7 +19,7 @@ export interface TarFile {
   /** As written in the archive, without a leading `./`. */
   readonly path: string
   readonly sizeBytes: number
-  /** Reads the content. Only before the next file is asked for; unread content is skipped. */
+  /** Reads the content. Call it before the next file is requested; unread content is skipped. */
   readonly read: () => Promise<Buffer>
 }
 
@@ -84,7 +84,7 @@ const checksum = (header: Buffer): number => {
   return sum
 }
 
-/** The regular files of a tar stream, in order. Throws {@link Malformed}, which says what is wrong with it. */
+/** The regular files of a tar stream, in order. Throws {@link Malformed} with the problem. */
 export async function* readTar(pieces: AsyncIterable<Buffer>): AsyncGenerator<TarFile> {
   const source = new ByteSource(pieces)
   const skip = (length: number) => source.pass(length, () => {})

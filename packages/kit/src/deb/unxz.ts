@@ -10,7 +10,10 @@ import { Malformed } from "../Malformed.ts"
 /** No module is larger. */
 const moduleBytesMax = 64 << 20
 
-/** What `packed` holds. Rejects with a {@link KitError} where there is no `xz`, and with {@link Malformed} where it finds fault. */
+/**
+ * The content of `packed`. Rejects with a {@link KitError} if `xz` is not installed, and with {@link Malformed} if it reports an
+ * error.
+ */
 export const unxz = (packed: Buffer): Promise<Buffer> =>
   new Promise((resolve, reject) => {
     const child = spawn("xz", ["-dc"], { stdio: ["pipe", "pipe", "ignore"] })

@@ -1,5 +1,5 @@
 /**
- * A guest of an image: what is said of it, and what its machine and its agent are told.
+ * A guest of an image: its options, and the settings of its machine and its agent.
  *
  * @module
  */
@@ -31,9 +31,9 @@ const Plain = Schema.String.check(
   Schema.makeFilter((text: string) => !text.includes("\0"), { expected: "no NUL characters" })
 )
 
-/** What the image says of its run, said otherwise. Whatever is absent is as the image has it. */
+/** Overrides of the image's configuration. Absent fields are the image's. */
 const ImageWorkload = Schema.Struct({
-  /** All of what is run: neither entry point nor command of the image counts. */
+  /** The whole command: neither entry point nor command of the image counts. */
   argv: Schema.optionalKey(Schema.NonEmptyArray(Plain)),
   /** In place of the image's, whose command then does not count either. */
   entrypoint: Schema.optionalKey(Schema.Array(Plain)),
@@ -46,14 +46,14 @@ const ImageWorkload = Schema.Struct({
   /** By name or number. */
   stopSignal: Schema.optionalKey(Schema.Union([Schema.String, Schema.Int])),
   stopNanos: fields.stopNanos,
-  /** `80/tcp`; for whoever asks what is served. */
+  /** `80/tcp`; informative only. */
   exposedPorts: Schema.optionalKey(Schema.Array(Schema.String.check(Schema.isPattern(/^\d{1,5}(\/(tcp|udp|sctp))?$/))))
 })
 
 const MountedDisk = Schema.Struct({
-  /** What {@link DiskSpec} of `@stillpoint/core` says: the disk's serial number in the guest, its file, its size. */
+  /** The fields of {@link DiskSpec} of `@stillpoint/core`: the disk's serial number in the guest, its file, its size. */
   ...diskFields,
-  /** Where it is mounted. */
+  /** The mount point. */
   path: Schema.String.check(
     Schema.makeFilter((path: string) => /^\/[^\0]+$/.test(path), { expected: "a path below /" })
   ),
@@ -84,9 +84,9 @@ const Image = Schema.Struct({
 const ImageGuestData = Schema.Struct({
   workload: Schema.optionalKey(ImageWorkload),
   disks: Schema.optionalKey(Schema.Array(MountedDisk)),
-  /** Whether nothing can be written but to disks. */
+  /** Whether only disks can be written. */
   readOnly: Schema.optionalKey(Schema.Boolean),
-  /** What takes that which is written over the image: so much memory, half of what is free if absent, or a disk of that size. */
+  /** The place for writes over the image: memory of this size (half of the free memory if absent), or a disk of that size. */
   scratch: Schema.optionalKey(
     Schema.Union([Schema.Struct({ memoryBytes: Schema.Natural }), Schema.Struct({ diskBytes: Schema.Natural })])
   ),
@@ -121,7 +121,7 @@ export interface ImageGuest {
 export const imageDiskName = "stillpoint-root"
 export const scratchDiskName = "stillpoint-scratch"
 
-/** Every module that a guest of an image can need, for one that is booted before its image is known. */
+/** All modules that a guest of an image can need, for a guest that is booted before its image is known. */
 export const imageModules = ["virtio_mmio", "virtio-rng", "virtio_blk", "erofs", "overlay", "ext4"] as const
 
 const decode = Schema.decodeUnknownEffect(ImageGuestData, { errors: "all", onExcessProperty: "error" })
@@ -132,7 +132,7 @@ const decodeImage = Schema.decodeUnknownEffect(Image, { errors: "all" })
 const refuseAll = ([reason, ...others]: ReadonlyArray<ImageGuestReason>) =>
   reason === undefined ? Effect.void : new ImageGuestError({ reason, others })
 
-/** What was asked for, of an image that this kit's guests can run. */
+/** Valid options, of an image that this kit's guests can run. */
 const checked = Effect.fn("ImageGuest.checked")(function* (
   image: GuestImage,
   asked: Omit<ImageGuestInput, "image">,
@@ -158,11 +158,11 @@ const repeated = (names: ReadonlyArray<string>): ReadonlyArray<string> => [
   ...new Set(names.filter((name, index) => names.indexOf(name) !== index))
 ]
 
-/** As images may write it: `/srv/app/` is `/srv/app`. What is not absolute stays, to be refused. */
+/** Normalises an image's path: `/srv/app/` is `/srv/app`. A relative one stays, and is refused later. */
 const plainPath = (path: string): string =>
   path.startsWith("/") && !path.includes("\0") ? posix.resolve("/", path) : path
 
-/** How deep a folder lies: what is mounted upon one comes before what is mounted below it. */
+/** The depth of a folder: a mount point comes before those below it. */
 const depthOf = ({ path }: { readonly path: string }): number => path.split("/").filter((part) => part !== "").length
 
 /** Bytes that the guest needs of an empty disk to make a file system on it. */
@@ -227,7 +227,7 @@ export const imageGuest = Effect.fn("ImageGuest.make")(function* (
   given: ImageGuestInput,
   platform: GuestPlatform = "riscv64"
 ): Effect.fn.Return<ImageGuest, ImageGuestError> {
-  // What is no record has no image.
+  // A value that is not an object has no image.
   const { image, ...asked } = { ...given }
   const guest = yield* checked(image, asked, `linux/${platform}`)
   const { argv: all, cmd, entrypoint, exposedPorts, stopSignal, stopNanos, ...said } = guest.workload ?? {}
@@ -274,7 +274,7 @@ export const imageGuest = Effect.fn("ImageGuest.make")(function* (
     ...(folders.length === 0 ? {} : { folders }),
     volumes
   }
-  // What the image says of its run is as little to be trusted as what is in it.
+  // The image's configuration is no more trusted than its content.
   const told = decodeWorkload(workload)
   yield* refuseAll([
     ...(argv.length === 0 ? [new EntryPointMissing({ image: image.imageDigest })] : []),

@@ -1,5 +1,5 @@
 /**
- * Why an image cannot become a guest as it was asked for.
+ * Why an image cannot become the requested guest.
  *
  * @module
  */

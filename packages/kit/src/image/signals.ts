@@ -1,5 +1,5 @@
 /**
- * Linux's signals by name, as images name the one that stops them.
+ * Linux's signals by name, as images name their stop signal.
  *
  * @module
  */
@@ -12,7 +12,7 @@ const inOrder =
 /** The number of the first signal that a C library leaves to programs, and of the last. */
 const [firstRealTime, lastRealTime] = [34, 64]
 
-/** The number of `SIGTERM`, `TERM`, `15`, `SIGRTMIN+3`; `undefined` for what is none. */
+/** The number of `SIGTERM`, `TERM`, `15`, `SIGRTMIN+3`; `undefined` for anything else. */
 export const signalNumber = (text: string): number | undefined => {
   const name = text.toUpperCase().replace(/^SIG/, "")
   const realTime = /^RT(MIN|MAX)(?:([+-])(\d{1,2}))?$/.exec(name)

@@ -1,5 +1,5 @@
 /**
- * What a guest is to do once its kernel is up: the agent's configuration and the files of its root.
+ * The configuration of a guest: the agent's settings and the files of its root.
  *
  * @module
  */
@@ -22,7 +22,7 @@ const nameBytesMax = 255
 /** Linux takes no longer paths. */
 const pathBytesMax = 4095
 
-/** Why the guest could not have a file of that name, though a path is well formed; `undefined` if it could. */
+/** Why a guest cannot have a file of that name, although the path is well formed; `undefined` if it can. */
 export const nameProblem = (path: string): string | undefined => {
   const pathBytes = Buffer.byteLength(path)
   if (pathBytes > pathBytesMax) return `expected a path of at most ${pathBytesMax} bytes, found ${pathBytes}`
@@ -56,7 +56,7 @@ const GuestPathOrRoot = Schema.String.check(
   Schema.makeFilter((path: string) => (path === "/" ? undefined : guestPathProblem(path)))
 )
 
-/** Where a link leads: any text that a link can hold. */
+/** The target of a link: any text that a link can hold. */
 const LinkTarget = PlainText.check(
   Schema.makeFilter((target: string) => {
     if (!target.isWellFormed()) return "expected a target in Unicode, found a lone surrogate"
@@ -91,11 +91,11 @@ export const Workload = Schema.Struct({
 const Id = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 0xffff_fffe }))
 
 /**
- * A file of the guest's root: its content, or a file of the host to read it from; or a folder of the host with everything in
- * it. Of a `tree` owners, modes, links, devices and names of one file are kept, unless `owner` says whose everything is to be;
- * times and extended attributes are not, and what lies below `/proc`, `/sys` and `/dev` is left out, since file systems are
- * mounted there. A file or link that is named by itself takes the place of one in a tree. Where a link stands for a folder that
- * every guest has, as `/bin` for `/usr/bin`, what is in that folder goes where the link leads.
+ * A file of the guest's root: its content, or a file of the host to read it from; or a folder of the host with everything in it.
+ * A `tree` keeps owners, modes, links, devices and hard links, unless `owner` sets one owner for everything; times and extended
+ * attributes are not kept, and files below `/proc`, `/sys` and `/dev` are left out, since file systems are mounted there. A file
+ * or link with its own entry replaces one in a tree. If a link replaces a folder that every guest has, as `/bin` for `/usr/bin`,
+ * the files of that folder go to the link's target.
  */
 export const GuestFile = Schema.Union([
   Schema.Struct({ content: Schema.Union([Schema.String, Schema.Uint8Array]), mode: defaultTo(Mode, 0o644) }),
@@ -167,15 +167,15 @@ export const GuestConfig = Schema.Struct({
    */
   modules: defaultTo(Schema.Array(Schema.NonEmptyString), []),
   /**
-   * Whether the kernel gets a network driver and the agent sets up the interface; the machine needs `network` for it. The name server
-   * is 10.0.2.3, the host's end, unless `resolvConf` or your own `/etc/resolv.conf` names another.
+   * Whether the kernel gets a network driver and the agent sets up the interface; the machine needs `network` for it. The name
+   * server is 10.0.2.3, the host's end, unless `resolvConf` or your own `/etc/resolv.conf` names another.
    */
   network: defaultTo(Schema.Boolean, false),
   /**
-   * Whether the root contains busybox; a workload in an image's root has only the image's programs. A program in `files` comes before
-   * busybox's of the same name, wherever it is. Busybox's shell looks along `PATH` only for what it does not have itself, so it must
-   * know from the start which of its names are taken: for a program that is there later, on a volume or put there by a command, say so
-   * with a link, `links: { "/usr/local/bin/tar": "/tools/tar" }`, or execute it by its path.
+   * Whether the root contains busybox; a workload in an image's root has only the image's programs. A program in `files` takes
+   * precedence over busybox's of the same name, wherever it is. Busybox's shell searches `PATH` only for names that it does not
+   * have itself, so it must know from the start which of its names are taken: for a program that appears later, on a volume or
+   * created by a command, add a link, `links: { "/usr/local/bin/tar": "/tools/tar" }`, or execute it by its path.
    */
   busybox: defaultTo(Schema.Boolean, true),
   /** By guest path; `/` takes a tree only. */
@@ -208,7 +208,7 @@ export const hostAnswers = "nameserver 10.0.2.3\n"
 /** The text of the agent's configuration file. `modulePaths` are the guest paths of the configuration's modules. */
 export const encodeAgentConf = (config: GuestConfig, modulePaths: ReadonlyArray<string>): string => {
   const { folders, hosts, root, volumes, workload } = config
-  // What the guest's own root holds does not count in the root of an image.
+  // The files of the guest's own root do not count in the root of an image.
   const resolvConf = config.resolvConf ?? (config.network && root !== undefined ? hostAnswers : undefined)
   const settings = workloadSettings({
     env: {},

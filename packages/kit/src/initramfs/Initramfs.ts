@@ -1,5 +1,5 @@
 /**
- * Builds a guest's initial RAM file system: the agent, busybox, the configuration, and what a user adds.
+ * Builds a guest's initial RAM file system: the agent, busybox, the configuration, and the user's files.
  *
  * ```text
  * /init                     the agent
@@ -45,7 +45,7 @@ export interface GuestPrograms {
   readonly builtInModules?: ReadonlySet<string>
 }
 
-/** A kernel module: its file, not compressed, and what it needs. */
+/** A kernel module: its file, uncompressed, and its dependencies. */
 export interface KernelModule {
   readonly content: Uint8Array
   readonly info: ModuleInfo
@@ -53,7 +53,7 @@ export interface KernelModule {
 
 /** The agent announces the workload's arguments in one frame of the control protocol. */
 const argumentsBytesMax = 65_000
-/** The agent reads no more of its configuration. */
+/** Maximum bytes of configuration that the agent reads. */
 const agentConfBytesMax = 131_071
 /** No guest of the embedded engine could unpack more. */
 const archiveBytesMax = 1 << 30
@@ -82,7 +82,7 @@ const accounts: Readonly<Record<string, string>> = {
   "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n"
 }
 
-/** What busybox is where the user brings programs that it has too. */
+/** The path of busybox if the user brings programs of the same names. */
 const forgetfulBusybox = "/stillpoint/busybox"
 
 type Node = Omit<CpioEntry, "path">
@@ -97,13 +97,13 @@ const refuse = (path: string, why: string) => new InitramfsError({ reason: new G
 const tooLarge = (what: string, limitBytes: number, foundBytes: number) =>
   new InitramfsError({ reason: new TooLarge({ what, limitBytes, foundBytes }) })
 
-/** A root being filled: paths to what is there. */
+/** A root in the making: paths and their nodes. */
 class Root {
   private readonly nodes = new Map<string, Node>()
 
   /** Puts what every guest has; a user's file may take its place unless it is `fixed`. */
   readonly fixed = new Set<string>()
-  /** What the user put. */
+  /** The user's paths. */
   private readonly own = new Set<string>()
   /** The folder of busybox and its links. */
   private programs = "/bin"
@@ -112,14 +112,14 @@ class Root {
     this.nodes.set(path, node)
   }
 
-  /** Puts what the user asks for, or says why not. */
+  /** Adds a node of the user's, or returns the problem. */
   add(path: string, node: Node): string | undefined {
     if (this.fixed.has(path)) return "the agent needs its own file there"
     const hidden = mountPoints.find((point) => path === point || path.startsWith(`${point}/`))
     if (hidden !== undefined) return `a file system is mounted over ${hidden}`
     const known = this.nodes.get(path)
     if (node.kind === "directory" && known?.kind === "directory") {
-      // The folder of a tree has an owner and a mode to be kept; one that is only asked for is there already.
+      // The folder of a tree has an owner and a mode to keep; a plain folder exists already.
       if (node.owner !== undefined) this.nodes.set(path, node)
       return undefined
     }
@@ -132,8 +132,8 @@ class Root {
   }
 
   /**
-   * Moves what every guest has in the folder at `path` to where the user's link leads, as `/bin` leads to `/usr/bin` in most
-   * systems. Says whether it could: a folder that somebody else needs, or has put something in, stays.
+   * Moves the standard files in the folder at `path` to the target of the user's link, as `/bin` links to `/usr/bin` in most
+   * systems. Returns whether it could: a folder that is needed elsewhere, or has the user's files, stays.
    */
   private giveWay(path: string, link: Node): boolean {
     const target = posix.resolve(posix.dirname(path), Buffer.from(link.content).toString())
@@ -158,7 +158,7 @@ class Root {
   preferOwnPrograms(busybox: Uint8Array): void {
     const isProgram = (at: string) => {
       const node = this.nodes.get(this.resolve(at))
-      // A link that leads out of this root stands for what is there later: on a volume, or put there by a command.
+      // A link out of this root leads to a program that appears later: on a volume, or created by a command.
       if (node === undefined) return true
       return node.kind === "file" && (node.mode & 0o111) !== 0 && node.content !== busybox
     }
@@ -172,7 +172,7 @@ class Root {
     }
   }
 
-  /** Where links lead to, those of folders too, as far as they are in this root. */
+  /** The target of links, including those of folders, as far as it is in this root. */
   private resolve(path: string): string {
     let at = path
     for (let links = 0; links < 40; links++) {
@@ -207,7 +207,7 @@ class Root {
         else if (known.kind !== "directory") return refuse(path, `${parent} is not a directory`)
       }
     }
-    // A kernel leaves out what it cannot name, and says nothing. What is in a folder is not told again.
+    // A kernel silently leaves out files that it cannot name. The contents of a folder are not reported again.
     const problems = [...this.nodes.keys()].flatMap((path) => {
       const problem = nameProblem(path)
       if (problem === undefined || nameProblem(posix.dirname(path)) !== undefined) return []
@@ -216,8 +216,8 @@ class Root {
     if (problems.length > 0) {
       return new InitramfsError({ reason: new ConfigInvalid({ problems: problems.sort().join("\n") }) })
     }
-    // Whatever a kernel has no room for, it leaves out and goes on: with the agent last, a root that is not whole has
-    // no first process, and the guest ends with a panic instead of running on a part of its files.
+    // A kernel leaves out files that do not fit and continues: with the agent last, an incomplete root has no first process,
+    // and the guest ends with a panic instead of running with a part of its files.
     return [...this.nodes]
       .sort(([a], [b]) => Number(a === "/init") - Number(b === "/init") || (a < b ? -1 : 1))
       .map(([path, node]) => Object.assign({ path: path === "/" ? "." : path.slice(1) }, node))
@@ -253,13 +253,13 @@ const standardRoot = (programs: GuestPrograms, hasBusybox: boolean, hasNetwork: 
 
 const modulePath = (name: string): string => `/stillpoint/modules/${name}.ko`
 
-/** What the agent's channel is reached through. */
+/** The module of the agent's channel. */
 const channelModule = "virtio_mmio"
 
-/** What drives a network interface. */
+/** The modules of a network interface. */
 const networkModules = ["virtio_mmio", "virtio_net"]
 
-/** Puts the modules that come with the kit, and what they need, into the root. Returns the guest paths of all, in order. */
+/** Puts the kit's modules and their dependencies into the root. Returns the guest paths of all, in order. */
 const addModules = Effect.fnUntraced(function* (root: Root, programs: GuestPrograms, config: GuestConfig) {
   const paths: Array<string> = []
   const infos = new Map([...programs.modules].map(([name, { info }]) => [name, info] as const))
@@ -339,7 +339,7 @@ const addUserFiles = Effect.fnUntraced(function* (root: Root, config: GuestConfi
 
 const decodeConfig = Schema.decodeUnknownEffect(GuestConfig, { errors: "all", onExcessProperty: "error" })
 
-/** What a guest is to be, or everything that is wrong with it as far as that can be told without the kit. */
+/** A valid guest configuration, or all problems that can be found without the kit. */
 export const checkedGuestConfig = (input: GuestConfigInput): Effect.Effect<GuestConfig, InitramfsError> =>
   Effect.mapError(
     decodeConfig(input),

@@ -1,5 +1,5 @@
 /**
- * The programs that busybox stands for in the guest, as links in `/bin`.
+ * Busybox's programs in the guest, as links in `/bin`.
  *
  * Its shell finds all of its applets without links; these are for programs that execute others by name.
  * Each link costs boot time, so those for hardware, accounts and package management are left out.

@@ -55,7 +55,7 @@ const entryBytes = (nameBytes: number, contentBytes: number): number => {
 }
 
 /**
- * Writes the entries in the order given. A directory must come before what is in it.
+ * Writes the entries in the given order. A directory must come before its contents.
  *
  * @example
  * ```ts
@@ -105,7 +105,7 @@ export const writeCpio = (entries: ReadonlyArray<CpioEntry>): Uint8Array => {
   return archive
 }
 
-/** Reads an archive back. Fails with what is wrong with it, and where. */
+/** Reads an archive back. Fails with the problem and its place. */
 export const readCpio = (archive: Uint8Array): Result.Result<ReadonlyArray<CpioEntry>, string> => {
   if (!(archive instanceof Uint8Array)) return Result.fail("expected the bytes of an archive")
   const bytes = Buffer.from(archive.buffer, archive.byteOffset, archive.byteLength)

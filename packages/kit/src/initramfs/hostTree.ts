@@ -38,9 +38,9 @@ const unreadable = (path: string, cause: unknown) =>
   })
 
 /**
- * The folder at `root` and what is in it, named by paths below it; the folder's own is empty. Owners, modes, links, devices and
- * names of one file are kept; times and extended attributes are not. `isTaken` says which paths are wanted, folders before what
- * is in them.
+ * The folder at `root` and its contents, named by paths below it; the folder's own name is empty. Owners, modes, links, devices
+ * and hard links are kept; times and extended attributes are not. `isTaken` selects the wanted paths, folders before their
+ * contents.
  */
 export const readTree = (
   root: string,

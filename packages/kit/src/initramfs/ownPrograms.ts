@@ -1,13 +1,13 @@
 /**
  * Programs of the user's that busybox has too.
  *
- * A shell of busybox, and its `env`, `xargs`, `find` or `timeout`, run a program of busybox's own for each name that it knows,
- * whatever `PATH` says. So busybox is made to forget the names that a user brings programs for.
+ * Busybox's shell, and its `env`, `xargs`, `find` or `timeout`, run busybox's own program for each name that it knows, whatever
+ * `PATH` says. So the names of the user's programs are removed from busybox.
  *
  * @module
  */
 
-/** What scripts begin with, and what busybox itself is started as. */
+/** The interpreters of scripts, and the names that busybox itself is started by. */
 const shells: ReadonlySet<string> = new Set(["sh", "ash"])
 
 /**
@@ -23,7 +23,7 @@ export const programNames = (paths: Iterable<string>): ReadonlySet<string> => {
   return names
 }
 
-/** What stands for the last character of a name that is forgotten: no name has it. */
+/** The replacement for the last character of a removed name: no name has it. */
 const forgotten = "\x01"
 
 /** Comes after every character of a name. */
@@ -42,7 +42,7 @@ const parts = 8
 const firstsOfParts = (count: number): ReadonlyArray<number> =>
   Array.from({ length: parts - 1 }, (_, at) => Math.floor((count * (at + 1)) / parts))
 
-/** Where these parts begin, in bytes from the start of the list: two bytes each, as busybox has them. */
+/** The start of each part, in bytes from the start of the list: two bytes each, as in busybox. */
 const startsOfParts = (names: ReadonlyArray<string>): Buffer => {
   const starts = Buffer.alloc(2 * (parts - 1))
   for (const [at, first] of firstsOfParts(names.length).entries())
@@ -54,9 +54,9 @@ const startsOfParts = (names: ReadonlyArray<string>): Buffer => {
 }
 
 /**
- * The list with other names for those that are to be forgotten, as long as it was. A name is looked for in one part, the last whose
- * first name is not after it, from that name on to the part's end. So only the first name of a part must stay in order: it takes one
- * more character where it would come before its neighbour, and `busybox` gives the room.
+ * The list with other names for the removed ones, at the same length. A name is looked up in one part, the last whose first name
+ * is not after it, from that name to the part's end. So only the first name of a part must stay in order: it gets one more
+ * character if it would come before its neighbour, and `busybox` gives up the room.
  */
 const renamed = (
   known: ReadonlyArray<string>,

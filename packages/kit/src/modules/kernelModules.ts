@@ -11,8 +11,8 @@ import { moduleOrder } from "./moduleOrder.ts"
 import { Malformed } from "../Malformed.ts"
 
 /**
- * What guests may ask for by name. `crc32c_generic` is what `erofs` and `ext4` compute checksums with: they ask the kernel for the
- * algorithm, not for a module.
+ * Modules that guests may request by name. `erofs` and `ext4` compute checksums with `crc32c_generic`: they ask the kernel for
+ * the algorithm, not for a module.
  */
 export const kitModules = [
   "virtio_mmio",
@@ -25,10 +25,10 @@ export const kitModules = [
   "ext4"
 ] as const
 
-/** Where modules lie in the package. */
+/** The paths of modules in the package. */
 export const modulePath = /^(usr\/)?lib\/modules\/[^/]+\/kernel\/(.+\/)?([^/]+)\.ko(\.xz|\.zst|\.gz)?$/
 
-/** The list of what is built into the kernel. */
+/** The list of the kernel's built-in modules. */
 export const builtInPath = /^(usr\/)?lib\/modules\/[^/]+\/modules\.builtin$/
 
 const moduleBytesMax = 64 << 20
@@ -40,7 +40,7 @@ const unpacked = async (packed: Buffer): Promise<Buffer> => {
   return magic.startsWith("1f8b") ? gunzipSync(packed, { maxOutputLength: moduleBytesMax }) : packed
 }
 
-/** Names of what is built in, from the text of that list. */
+/** Names of the built-in modules, from the text of that list. */
 export const builtInModules = (text: string): ReadonlySet<string> =>
   new Set(
     text
@@ -50,8 +50,8 @@ export const builtInModules = (text: string): ReadonlySet<string> =>
   )
 
 /**
- * Those of {@link kitModules} that the package has and what they need, by name: decompressed, and no more than is loaded. `packed` are all modules of the package
- * by path. Rejects with {@link Malformed} where a module needs one that is nowhere.
+ * The {@link kitModules} that the package has and their dependencies, by name: decompressed and reduced to the loaded parts.
+ * `packed` are all modules of the package by path. Rejects with {@link Malformed} if a dependency is missing.
  */
 export const takeModules = async (
   packed: ReadonlyMap<string, Buffer>,
@@ -65,7 +65,7 @@ export const takeModules = async (
   const taken = new Map<string, Buffer>()
   const infos = new Map<string, ModuleInfo>()
   const wanted = kitModules.map(moduleName).filter((name) => byName.has(name))
-  // What is missing of the order is taken, until nothing is.
+  // Adds missing dependencies until none is left.
   for (let missing: ReadonlyArray<string> = wanted; missing.length > 0;) {
     for (const each of missing) {
       const found = byName.get(each)

@@ -1,6 +1,6 @@
 import { Malformed } from "../Malformed.ts"
 /**
- * A kernel module with nothing but what the kernel reads when it loads it.
+ * A kernel module reduced to the parts that the kernel reads when it loads it.
  *
  * ```text
  * kept     sections that are loaded, their relocations, the symbols that these name, and the global ones
@@ -64,7 +64,7 @@ const readSections = (file: Buffer): ReadonlyArray<Section> => {
   })
 }
 
-/** The module, reduced; the same module always gives the same bytes. Throws {@link Malformed}, which says what is wrong with it. */
+/** The module, reduced; the same module always gives the same bytes. Throws {@link Malformed} with the problem. */
 export const leanModule = (file: Buffer): Buffer => {
   const sections = readSections(file)
   const names = file.readUInt16LE(0x3e)
@@ -109,7 +109,7 @@ export const leanModule = (file: Buffer): Buffer => {
     const [name, section] = [symbol.readUInt32LE(0), symbol.readUInt16LE(6)]
     if (section !== 0 && section < firstReserved) {
       if (isKept[section] !== true) {
-        // A global symbol of what is left out is nobody's.
+        // A global symbol of a section that is left out is unused.
         if (index >= symbolSection.info) continue
         throw refuse("a loaded section that needs one which is not loaded")
       }

@@ -1,9 +1,9 @@
 import { Malformed } from "../Malformed.ts"
 /**
- * What a kernel module says about itself: the section `.modinfo` of its ELF file, `key=value` ended by zeros.
+ * The information in a kernel module: the section `.modinfo` of its ELF file, `key=value` ended by zeros.
  *
- * A Debian kernel package holds no `modules.dep`: `depmod` makes it where the package is installed, from the same modules.
- * What a module depends on stands in each of them, as the kernel's build wrote it.
+ * A Debian kernel package has no `modules.dep`: `depmod` creates it at installation, from the same modules. Each module
+ * contains its dependencies, as written by the kernel's build.
  *
  * @module
  */
@@ -12,9 +12,9 @@ import { Malformed } from "../Malformed.ts"
 export interface ModuleInfo {
   /** Modules whose symbols it uses. */
   readonly depends: ReadonlyArray<string>
-  /** What should be loaded before it: names or aliases. */
+  /** Modules to load before it, by names or aliases. */
   readonly before: ReadonlyArray<string>
-  /** Other names that it is asked for by. */
+  /** Other names of the module. */
   readonly aliases: ReadonlyArray<string>
 }
 
@@ -24,7 +24,7 @@ export const moduleName = (name: string): string => name.replaceAll("-", "_")
 const listOf = (text: string, separator: RegExp): ReadonlyArray<string> =>
   text.split(separator).filter((item) => item !== "")
 
-/** Reads a 64-bit little-endian module. Throws {@link Malformed}, which says what is wrong with it. */
+/** Reads a 64-bit little-endian module. Throws {@link Malformed} with the problem. */
 export const readModuleInfo = (bytes: Buffer): ModuleInfo => {
   const bad = (what: string) =>
     new Malformed({ message: `expected a kernel module, a 64-bit little-endian ELF file, found ${what}` })

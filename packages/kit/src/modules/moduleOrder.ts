@@ -6,8 +6,8 @@
 import { type ModuleInfo, moduleName } from "./moduleInfo.ts"
 
 /**
- * The modules and what they need, each once and after what it needs; a name that neither `modules` nor `builtIn` has is
- * `missing`. Modules that need each other come in some order: no kernel loads them.
+ * The modules and their dependencies, each once and after its dependencies; a name that neither `modules` nor `builtIn`
+ * has is `missing`. Modules that depend on each other come in some order: no kernel loads them.
  */
 export const moduleOrder = (
   wanted: Iterable<string>,
@@ -26,7 +26,7 @@ export const moduleOrder = (
     const info = found === undefined ? undefined : modules.get(found)
     if (found === undefined || info === undefined) return void missing.add(name)
     for (const each of info.before) {
-      // What should come before may be built in, or not be wanted at all: it is no must.
+      // A soft dependency may be built in, or not wanted at all: it is optional.
       const known = byName.has(each) ? each : byAlias(each)
       if (known !== undefined) visit(moduleName(known))
     }

@@ -1,8 +1,8 @@
 /**
  * A Debian archive on a loopback server, whose every answer a test can spoil.
  *
- * Its signature is a digest of the text, and {@link layerVerifier} accepts exactly those: what is tested
- * is that the kit asks and obeys, not OpenPGP.
+ * Its signature is a digest of the text, and {@link layerVerifier} accepts exactly those: the tests
+ * check that the kit verifies and obeys, not OpenPGP.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { SignatureVerifier } from "../archive/SignatureVerifier.ts"
 import { KitError, SignatureInvalid } from "../KitError.ts"
 import { clearsign, debOf, moduleOf, sha256, stanzaOf } from "./debianFiles.ts"
 
-/** How an answer is spoilt. */
+/** The ways to spoil an answer. */
 export type Spoiling = "cut" | "flip" | "longer" | "error" | "hang-up"
 
 /** The running archive. */
@@ -27,13 +27,13 @@ export interface LocalArchive {
   readonly files: Map<string, Buffer>
   /** Spoils the next answers to paths that end like this: `times` of them. */
   readonly spoil: (ending: string, how: Spoiling, times: number) => void
-  /** Called after each request with its path and how often that was asked for by now. */
+  /** Called after each request with its path and the number of requests for it so far. */
   readonly onRequest: (listener: (path: string, count: number) => void) => void
-  /** The paths asked for so far. */
+  /** The requested paths so far. */
   readonly requests: Array<string>
-  /** Publishes kernel and busybox in these versions, in place of what was there, with a fresh index. */
+  /** Publishes kernel and busybox in these versions, in place of earlier ones, with a fresh index. */
   readonly publish: (kernelVersion: string, busyboxVersion: string) => void
-  /** Forgets what was published before: the service that keeps old packages has none. */
+  /** Forgets earlier versions: the service for old packages has none. */
   readonly dropPast: () => void
   /** Stops answering. */
   readonly shutDown: () => void

@@ -53,7 +53,7 @@ export const arOf = (members: ReadonlyArray<readonly [name: string, content: Uin
   return Buffer.concat(parts)
 }
 
-/** A package whose data is compressed by `compress`, under the member name that says so. */
+/** A package whose data is compressed by `compress`, under the corresponding member name. */
 export const debOf = (
   files: ReadonlyMap<string, Uint8Array>,
   compress: (tar: Buffer) => Buffer = (tar) => gzipSync(tar),
@@ -96,7 +96,7 @@ export const clearsign = (text: string, sign: (text: string) => string): string 
   ].join("\n")
 }
 
-/** A kernel module that has nothing but what it says about itself, and one symbol that nobody needs. */
+/** A kernel module with only its information, and one unused symbol. */
 export const moduleOf = (name: string, depends: ReadonlyArray<string>, isLean = false): Buffer => {
   const info = Buffer.from(`name=${name}\0depends=${depends.join(",")}\0`)
   const names = Buffer.from("\0.modinfo\0.names\0.symbols\0")

@@ -13,7 +13,7 @@ import { GuestKit } from "../GuestKit.ts"
 import type { GuestKitConfig } from "../GuestKitConfig.ts"
 import { type LocalArchive, localArchiveOf } from "./LocalArchive.ts"
 
-/** A kit in a folder of its own, with a lock of what the archive holds at first. */
+/** A kit in its own folder, with a lock of the archive's first content. */
 export const kitOn = Effect.fn(function* (archive: LocalArchive, platform: GuestPlatform = "riscv64") {
   const folder = yield* Effect.acquireRelease(
     Effect.promise(() => mkdtemp(join(tmpdir(), "stillpoint-kit-"))),
@@ -51,7 +51,7 @@ export const kitOn = Effect.fn(function* (archive: LocalArchive, platform: Guest
   }
 })
 
-/** A kit whose lock is there, and the archive that it names. */
+/** A kit with an existing lock, and the archive that it names. */
 export const locked = Effect.suspend(() => lockedOf("riscv64"))
 
 /** The same, for guests of that platform. */

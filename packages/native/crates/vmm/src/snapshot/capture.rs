@@ -10,20 +10,20 @@ use crate::memory::GuestMemory;
 use crate::state::Sections;
 use crate::time::Nanos;
 
-/// What a capture holds.
+/// The content of a capture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CaptureKind {
     /// All of memory.
     Full,
-    /// What changed since another snapshot: of this machine, of one that it was forked from
-    /// before it left, of a fork, or the one that it was restored from.
+    /// The changes since another snapshot: of this machine, of one that it was forked from (before
+    /// the fork), of a fork, or the one that it was restored from.
     Delta {
         /// That snapshot.
         parent: SnapshotId,
     },
 }
 
-/// A machine's state at one instant, to be written while the machine goes on.
+/// A machine's state at one instant, which can be written while the machine continues.
 pub struct Capture {
     pub(super) memory: Box<dyn GuestMemory>,
     pub(super) disks: Mutex<Disks>,
@@ -47,18 +47,18 @@ impl Capture {
         self.next_seq
     }
 
-    /// What the machine was made from.
+    /// The origin of the machine.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 }
 
 impl Machine {
-    /// Takes the machine's state at this instant, sharing memory and disks copy-on-write: what a
-    /// capture pauses the guest for. [`Capture::write`] puts it into files, on any thread.
+    /// Takes the machine's state at this instant, sharing memory and disks copy-on-write: the guest
+    /// pauses only for this. [`Capture::write`] puts it into files, on any thread.
     ///
     /// # Errors
-    /// [`BeginCaptureError`]; the machine then goes on as if nothing had been asked.
+    /// [`BeginCaptureError`]; the machine is then unchanged.
     pub fn begin_capture(&mut self, kind: CaptureKind) -> Result<Capture, BeginCaptureError> {
         if let Life::Faulted { message } = self.life() {
             return Err(BeginCaptureError::MachineFaulted { message: message.clone() });

@@ -1,5 +1,5 @@
-//! `memory.digests`: which pages `memory.bin` holds and what they must be, and which pages need no
-//! file because they are all one byte.
+//! `memory.digests`: the pages in `memory.bin` with their digests, and the pages that are not
+//! stored because they consist of one repeated byte.
 
 use super::{CHUNK_BYTES, CHUNK_PAGES, FORMAT_VERSION, RestoreError};
 use crate::state::{StateError, StateReader, StateWriter};
@@ -109,7 +109,7 @@ impl Digests {
         state.finish()
     }
 
-    /// Most bytes of the file for a memory of so many pages.
+    /// Maximum bytes of the file for a memory of so many pages.
     pub(super) fn most_bytes(pages: usize) -> u64 {
         let digests = 32 * pages.div_ceil(CHUNK_PAGES) as u64;
         HEADER_BYTES + pages.div_ceil(8) as u64 + digests + 4 + FILLING_BYTES * pages as u64

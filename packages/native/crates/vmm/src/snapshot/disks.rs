@@ -1,4 +1,4 @@
-//! Disks in snapshots: what the header says of them, and how they are put together again.
+//! Disks in snapshots: their entries in the header, and their reconstruction.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::{RestoreError, SnapshotId};
 use crate::disks::{Blocks, Disk, DiskParts, Disks, SourceFile, blocks_with_digest};
 use crate::memory::{PAGE_BYTES, PagedMemory};
 
-/// Where the file that a disk is read from is now.
+/// The present path of the file that a disk is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskSource {
     /// The disk.
@@ -24,13 +24,13 @@ pub(super) fn file_names(number: usize) -> [String; 3] {
     ["bin", "digests", "blocks"].map(|end| format!("disk-{number}.{end}"))
 }
 
-/// What the snapshots of a chain have of one disk, the newest first.
+/// The layers of one disk in the snapshots of a chain, newest first.
 pub(super) struct Layers {
     disk: DiskHeader,
-    /// Where the newest is, for the blocks of the disk's source.
+    /// The directory of the newest, for the blocks of the disk's source.
     directory: PathBuf,
     pages: Vec<Arc<Layer>>,
-    /// Whether parents have no more of it.
+    /// Whether the parents have no more of it.
     is_complete: bool,
 }
 
@@ -52,7 +52,7 @@ impl Layers {
         Ok(all)
     }
 
-    /// Adds what the next older snapshot has.
+    /// Adds the layer of the next older snapshot.
     pub(super) fn add(
         all: &mut [Self],
         directory: &Path,
@@ -94,7 +94,7 @@ impl Layers {
         self.pages.iter()
     }
 
-    /// Reads and checks what the disk's source is to be.
+    /// Reads and checks the disk's source.
     pub(super) fn verify_source(&self) -> Result<(), RestoreError> {
         let Some(source) = &self.disk.source else { return Ok(()) };
         let table = self.table(source)?;

@@ -1,4 +1,4 @@
-//! Why a machine cannot be put into files or taken out of them.
+//! Why a machine cannot be captured or restored.
 
 use crate::disks::{DiskError, DiskFault};
 use crate::machine::{DescriptionInvalid, RestoredInvalid};
@@ -11,7 +11,7 @@ pub enum BeginCaptureError {
     /// The engine failed before.
     #[error("the machine has faulted ({message}) and cannot be captured")]
     MachineFaulted {
-        /// Why.
+        /// The reason.
         message: String,
     },
     /// The engine fails to give its state.
@@ -23,7 +23,7 @@ pub enum BeginCaptureError {
          it, and it was not restored from it (it knows {found}); capture it in full"
     )]
     ParentUnknown {
-        /// The snapshot asked for.
+        /// The requested snapshot.
         expected: String,
         /// Those that the machine knows.
         found: String,
@@ -49,7 +49,7 @@ pub enum WriteError {
     DirectoryUnusable {
         /// The directory.
         path: String,
-        /// What the operating system said.
+        /// The operating system's message.
         reason: String,
     },
     /// A file is already there.
@@ -65,7 +65,7 @@ pub enum WriteError {
         file: String,
         /// Bytes that were to be written.
         expected: u64,
-        /// What the operating system said.
+        /// The operating system's message.
         reason: String,
     },
     /// A file cannot be written or flushed.
@@ -73,7 +73,7 @@ pub enum WriteError {
     WriteFailed {
         /// The file.
         file: String,
-        /// What the operating system said.
+        /// The operating system's message.
         reason: String,
     },
     /// The snapshot that the machine was restored from can no longer be read.
@@ -106,10 +106,10 @@ pub enum RestoreError {
     SnapshotMissing {
         /// The directory.
         path: String,
-        /// What is there.
+        /// The found content.
         found: String,
     },
-    /// A file of the snapshot is not there.
+    /// A file of the snapshot is missing.
     #[error("{file}: expected a file of the snapshot, found none")]
     FileMissing {
         /// The file.
@@ -120,7 +120,7 @@ pub enum RestoreError {
     FileUnreadable {
         /// The file.
         file: String,
-        /// What the operating system said.
+        /// The operating system's message.
         reason: String,
     },
     /// A file is shorter or longer than it was.
@@ -167,17 +167,17 @@ pub enum RestoreError {
     FileInvalid {
         /// The file.
         file: String,
-        /// What would be right.
+        /// The correct value.
         expected: String,
-        /// What is there.
+        /// The found value.
         found: String,
     },
-    /// Another snapshot than the one asked for.
+    /// A different snapshot from the requested one.
     #[error("snapshot {path}: expected identity {expected}, found {found}")]
     IdMismatch {
         /// The directory.
         path: String,
-        /// The identity asked for.
+        /// The requested identity.
         expected: String,
         /// The identity found.
         found: String,
@@ -192,7 +192,7 @@ pub enum RestoreError {
         /// The engine that it was taken on.
         found: String,
     },
-    /// A delta without what it is a delta to.
+    /// A delta without its parent.
     #[error(
         "snapshot {path} holds changes since {expected}: that snapshot's directory is needed too"
     )]
@@ -229,7 +229,7 @@ pub enum RestoreError {
         /// The name given.
         found: String,
     },
-    /// The original of a copy was asked for.
+    /// The original file of a copy was requested.
     #[error(
         "disk {name:?}: expected no source: what it held at the capture is in the snapshot, and a \
          restored machine has a copy-on-write view of that, which never reaches the {access} that it \
@@ -238,15 +238,15 @@ pub enum RestoreError {
     DiskIsCopy {
         /// The disk.
         name: String,
-        /// What it was.
+        /// Its earlier access.
         access: &'static str,
-        /// The file asked for.
+        /// The requested file.
         found: String,
     },
     /// The file that a disk is read from cannot be had.
     #[error("{problem}; expected the file with BLAKE3 {expected}: say where it is now")]
     DiskSource {
-        /// What is wrong with the file that was looked at.
+        /// The problem with the file.
         problem: DiskError,
         /// Digest of the file.
         expected: String,

@@ -27,7 +27,7 @@ pub(super) struct Image {
 #[derive(Default)]
 struct Images {
     in_use: HashMap<Vec<LayerKey>, Weak<Image>>,
-    /// The one of the latest restore: what it has read, verified and decoded is there for the next
+    /// The image of the latest restore: its read, verified and decoded data is kept for the next
     /// restore of the same snapshot, even if no machine uses it in between.
     latest: Option<Arc<Image>>,
 }
@@ -35,8 +35,8 @@ struct Images {
 static IMAGES: Mutex<Option<Images>> = Mutex::new(None);
 
 impl Image {
-    /// The image of these layers: the one that is in use already, or a fresh one. That of memory is
-    /// kept for the next restore.
+    /// The image of these layers: an existing one that is in use, or a fresh one. Memory's is kept
+    /// for the next restore.
     pub(super) fn of(layers: Vec<Arc<Layer>>, pages: usize, is_memory: bool) -> Arc<Self> {
         let key: Vec<LayerKey> = layers.iter().map(|layer| layer.key().clone()).collect();
         let mut images = IMAGES.lock().unwrap_or_else(PoisonError::into_inner);

@@ -17,7 +17,7 @@ use crate::memory::{MemoryError, PAGE_BYTES, Region, filled_page, limit_bytes};
 /// More than the step of any file system's clock.
 const SETTLED_AFTER: Duration = Duration::from_millis(100);
 
-/// Which file a layer reads: the snapshot's identity, and the file's as the host knows it.
+/// The file of a layer: the snapshot's identity, and the file's identity on the host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct LayerKey {
     id: SnapshotId,
@@ -56,7 +56,7 @@ pub(super) struct Layer {
 static LAYERS: Mutex<Option<HashMap<LayerKey, Weak<Layer>>>> = Mutex::new(None);
 
 impl Layer {
-    /// The layer of a snapshot's pages in `directory`: the one that is in use already, or a fresh one.
+    /// The layer of a snapshot's pages in `directory`: an existing one that is in use, or a fresh one.
     pub(super) fn open(
         directory: &Path,
         id: SnapshotId,
@@ -83,7 +83,7 @@ impl Layer {
             inode: metadata.ino(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
         };
-        // Checked every time: what is in use says nothing about what is in the directory now.
+        // Checked every time: an existing layer does not show what is in the directory now.
         let digests = read_digests(directory, pages)?;
         let mut layers = LAYERS.lock().unwrap_or_else(PoisonError::into_inner);
         let layers = layers.get_or_insert_default();
@@ -115,8 +115,7 @@ impl Layer {
         &self.key
     }
 
-    /// Whether the file was last modified so long ago that a further change has another time, and
-    /// so another key.
+    /// Whether the last modification is so old that a further change has another time, and so another key.
     pub(super) fn is_settled(&self) -> bool {
         let (seconds, nanos) = self.key.modified;
         let since = u64::try_from(seconds).ok().zip(u32::try_from(nanos).ok());
@@ -155,9 +154,9 @@ impl Layer {
         }
         let offset = chunk as u64 * CHUNK_BYTES as u64;
         let len = (self.bytes - offset).min(CHUNK_BYTES as u64);
-        // SAFETY: `page`, which alone calls this, has checked that the chunk begins in the file, which `len`
-        // does not leave, and `open` made the region as long. Nobody else touches the range: `page`
-        // gives out pointers into a chunk once its bit is set, and `filling` keeps other fillers away.
+        // SAFETY: `page`, the only caller, has checked that the chunk begins in the file, which `len` does
+        // not exceed, and `open` made the region as long. No other code touches the range: `page` gives out
+        // pointers into a chunk once its bit is set, and `filling` excludes other fillers.
         let bytes = unsafe {
             let start = self.region.start().as_ptr().add(chunk * CHUNK_BYTES);
             std::slice::from_raw_parts_mut(start, len as usize)
@@ -189,8 +188,7 @@ impl Layer {
         Ok(())
     }
 
-    /// Reads and verifies everything, from the file and not from what is in memory already, the
-    /// holes included.
+    /// Reads and verifies everything, holes included, from the file and not from memory.
     pub(super) fn verify(&self) -> Result<(), MemoryError> {
         let mut bytes = vec![0; CHUNK_BYTES];
         let zero = blake3::hash(&bytes);

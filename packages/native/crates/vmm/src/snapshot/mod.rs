@@ -25,11 +25,11 @@
 //! └──────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //! The header holds the description that a restore builds the machine from. Names and states are
-//! bytes behind their u64 count. Each state has a version of its own, and whoever reads it knows
-//! how to bring earlier ones up; version 1 of the format, which had none, is read too.
+//! bytes behind their u64 count. Each state has its own version, and its reader converts earlier
+//! ones; version 1 of the format, which had none, can be read too.
 //!
-//! Pages of one byte are not stored: a kernel fills what it frees of its initial RAM file system and
-//! of itself with `0xcc`, which no file need hold.
+//! Pages of one repeated byte are not stored: a kernel fills the freed parts of its initial RAM file
+//! system and of itself with `0xcc`.
 //!
 //! A snapshot's identity is the BLAKE3 of its `machine.bin`, which covers the others. A delta names
 //! its parent's identity; its pages go over the parent's. A disk that is complete in a delta is not
@@ -37,12 +37,11 @@
 //! was, how long it is and what its digest is: it is found again by those, and its blocks are
 //! verified when they are read.
 //!
-//! Memory is read and verified a chunk at a time, when a page of it is first touched, into memory
-//! that all machines restored from the snapshot in this process share. It is read, not mapped: a
-//! file that somebody cuts or edits after it was verified then neither kills the process nor
-//! reaches a guest. What the latest restore read stays in memory for the next restore of the same
-//! files, so that machines that are restored one after the other read and verify once; the file
-//! stays open, too.
+//! Memory is read and verified in chunks, when a page is first touched, into memory that all
+//! machines restored from the snapshot in this process share. It is read, not mapped: truncating or
+//! editing a file after it was verified neither kills the process nor reaches a guest. The data that
+//! the latest restore read stays in memory for the next restore of the same files, so that machines
+//! restored one after the other read and verify once; the file stays open too.
 
 mod capture;
 mod digests;
@@ -65,7 +64,7 @@ pub use write::{CapturedFile, CapturedFiles};
 
 pub use crate::machine::Origin;
 
-/// What the machine is and was doing.
+/// The machine's description and state.
 pub const MACHINE_FILE: &str = "machine.bin";
 /// Memory.
 pub const MEMORY_FILE: &str = "memory.bin";

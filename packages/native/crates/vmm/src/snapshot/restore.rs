@@ -12,10 +12,10 @@ use crate::engines::Engines;
 use crate::machine::{Lineage, Machine, MemoryDescription, Restored};
 use crate::memory::PAGE_BYTES;
 
-/// How a machine is restored.
+/// Options of a restore.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RestoreOptions {
-    /// Where files that disks are read from are, if they are no longer where they were.
+    /// The present paths of files that disks are read from, if they have changed.
     pub disk_sources: Vec<DiskSource>,
     /// The snapshot that it must be.
     pub expected_id: Option<SnapshotId>,
@@ -107,11 +107,11 @@ impl Chain {
 }
 
 impl Machine {
-    /// The machine that was captured to the first of `directories`; the others are its parent,
-    /// its parent's parent and so on, if it is a delta. Everything but memory is checked now, each
-    /// chunk of memory when the guest first touches it. Costs the state and not the memory;
-    /// machines restored from the same snapshot share it. The machine is the one that the snapshot
-    /// describes, on that one of `engines` which it names.
+    /// Restores the machine that was captured to the first of `directories`; the others are its
+    /// parent, its parent's parent and so on, if it is a delta. Everything except memory is checked
+    /// now, and each chunk of memory on its first touch. The cost depends on the state, not on
+    /// memory; machines restored from the same snapshot share it. The snapshot describes the
+    /// machine, and names its engine among `engines`.
     ///
     /// # Errors
     /// [`RestoreError`]; nothing has been executed then.
@@ -163,7 +163,7 @@ impl Machine {
 }
 
 /// Reads every byte of the snapshot in the first of `directories` and of its parents, holes
-/// included, and compares it with what was captured.
+/// included, and compares it with the captured data.
 ///
 /// # Errors
 /// [`RestoreError`] at the first byte that is not as captured.

@@ -38,7 +38,7 @@ pub struct CapturedFile {
     pub guest_address: Option<u64>,
 }
 
-/// What a capture wrote.
+/// The result of a capture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CapturedFiles {
     /// The snapshot's identity.
@@ -59,11 +59,11 @@ struct Output<'a> {
 }
 
 impl Capture {
-    /// Writes the snapshot's files into `directory`, which exists and has none of them, and
-    /// flushes each and the directory. Whoever calls names the directory only afterwards.
+    /// Writes the snapshot's files into `directory`, which exists and has none of them, and flushes
+    /// each and the directory. The caller makes the directory known only afterwards.
     ///
     /// # Errors
-    /// [`WriteError`]; what was written is removed then.
+    /// [`WriteError`]; the written files are then removed.
     pub fn write(&self, directory: &Path) -> Result<CapturedFiles, WriteError> {
         let mut output = Output { directory, created: Vec::new(), files: Vec::new() };
         let written = self.write_files(&mut output);
@@ -132,9 +132,9 @@ impl Capture {
         })
     }
 
-    /// Writes what disks have of their own, and what the files that they are read from are.
+    /// Writes the disks' own data, and the digests of their source files.
     fn write_disks(&self, output: &mut Output<'_>) -> Result<Vec<DiskHeader>, WriteError> {
-        // Writing needs the disks alone, and nobody else has them.
+        // Writing is the only user of the disks.
         let mut disks = self.disks.lock().unwrap_or_else(PoisonError::into_inner);
         let numbers: Vec<_> = disks.iter().map(|(number, _)| number).collect();
         let mut headers = Vec::new();
@@ -163,8 +163,8 @@ impl Capture {
                 pages.insert(page);
             });
         }
-        // What a fork wrote over a file, and the parent has, this machine may have as the file has it.
-        // No page says so: its own are all that is written then.
+        // A page that a fork wrote over a file, and that the parent has, may be unchanged in this
+        // machine. No page table shows that, so all of its own pages are written then.
         if since.is_some() && disk.source().is_some() {
             let own = disk.pages();
             if pages.iter().any(|page| !own.contains(page)) {
@@ -226,7 +226,7 @@ struct Pages {
     /// Pages, those that are not written included.
     count: usize,
     guest_address: Option<u64>,
-    /// Whether it says of a page that it is zero.
+    /// Whether it records that a page is zero.
     keeps_zeros: bool,
 }
 
@@ -264,8 +264,8 @@ impl Run {
 }
 
 impl Output<'_> {
-    /// Writes those of `pages` that are in `wanted`, all if there is none; `content` gives a page's
-    /// bytes, into a buffer of zeros, or says that there are none.
+    /// Writes those of `pages` that are in `wanted`, or all without it; `content` puts a page's bytes
+    /// into a buffer of zeros, or returns that there are none.
     fn write_pages(
         &mut self,
         pages: &Pages,
@@ -339,7 +339,7 @@ impl Output<'_> {
             .open(&path)
             .map_err(|error| self.failed(name, &error, 0))?;
         self.created.push(path);
-        // Whatever the umask took; a file system without modes of its own has none to set.
+        // Regardless of the umask; a file system without modes has none to set.
         match file.set_permissions(Permissions::from_mode(PRIVATE)) {
             Err(error) if error.kind() != ErrorKind::PermissionDenied && !is_lacking(&error) => {
                 Err(self.failed(name, &error, 0))
@@ -386,7 +386,7 @@ impl Output<'_> {
     }
 }
 
-/// Whether the file system has no such operation; some network file systems do not flush directories.
+/// Whether the file system lacks the operation; some network file systems do not flush directories.
 fn is_lacking(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOTSUP | libc::ENOSYS))
 }

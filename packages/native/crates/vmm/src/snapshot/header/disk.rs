@@ -1,4 +1,4 @@
-//! What the header of a snapshot says of a disk.
+//! The entry of a disk in a snapshot's header.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ pub struct DiskHeader {
     pub number: u32,
     /// Its name.
     pub name: String,
-    /// What became of what the guest wrote.
+    /// The destination of the guest's writes.
     pub access: Access,
     /// Its size.
     pub size_bytes: u64,
@@ -35,7 +35,7 @@ pub struct DiskHeader {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SourceHeader {
-    /// Where it was.
+    /// Its path at the capture.
     pub path: PathBuf,
     /// Its length.
     pub size_bytes: u64,
@@ -49,7 +49,7 @@ impl DiskHeader {
         self.size_bytes.next_multiple_of(PAGE_BYTES as u64)
     }
 
-    /// What would be right and what is there, if it is no disk, or has the number of another.
+    /// The requirement and the found value, if the entry is invalid or its number is taken.
     pub(super) fn check(&self, numbers: &mut BTreeSet<u32>) -> Result<(), (String, String)> {
         let is_sized = (1..=MAX_DISK_BYTES).contains(&self.size_bytes);
         let is_source_sized = self.source.as_ref().is_none_or(|source| {

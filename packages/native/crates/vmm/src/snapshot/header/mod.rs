@@ -1,4 +1,4 @@
-//! What a snapshot says about itself, readable by any build.
+//! The description of a snapshot, readable by any build.
 
 mod disk;
 mod version_1;
@@ -24,13 +24,13 @@ const MAX_HEADER_BYTES: usize = 1 << 20;
 const MAX_FILE_BYTES: u64 = 256 << 20;
 const DIGEST_BYTES: usize = 32;
 
-/// Whether a snapshot stands alone.
+/// Whether a snapshot is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SnapshotKind {
     /// All of memory.
     Full,
-    /// What changed since the parent.
+    /// The changes since the parent.
     Delta,
 }
 
@@ -42,7 +42,7 @@ pub struct SnapshotHeader {
     pub format: u32,
     /// The build that wrote it.
     pub producer: String,
-    /// Whether it stands alone.
+    /// Whether it is full.
     pub kind: SnapshotKind,
     /// Identity of the parent of a delta, in hexadecimal digits.
     pub parent: Option<String>,
@@ -61,7 +61,7 @@ pub struct SnapshotHeader {
     /// Its disks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<DiskHeader>,
-    /// What the machine was made from.
+    /// The origin of the machine.
     pub origin: Origin,
 }
 
@@ -115,7 +115,7 @@ pub(super) fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, RestoreError>
     Ok(bytes)
 }
 
-/// Opens a regular file: a link is not followed, and what is no file is not waited for.
+/// Opens a regular file: does not follow a link, and does not block on anything else.
 pub(super) fn open_file(path: &Path) -> Result<File, RestoreError> {
     let invalid = |found: &str| RestoreError::FileInvalid {
         file: path.display().to_string(),
@@ -133,12 +133,12 @@ pub(super) fn open_file(path: &Path) -> Result<File, RestoreError> {
         Some(libc::ENXIO) => invalid("a socket or a device"),
         _ => file_error(path, &error),
     })?;
-    // Of what was opened, not of what stands there now.
+    // The metadata of the opened file, not of the one at the path now.
     let metadata = file.metadata().map_err(|error| file_error(path, &error))?;
     if metadata.is_file() { Ok(file) } else { Err(invalid("something else")) }
 }
 
-/// Refuses what is no directory.
+/// Refuses anything but a directory.
 pub(super) fn check_directory(directory: &Path) -> Result<(), RestoreError> {
     let found = match std::fs::metadata(directory) {
         Ok(metadata) if metadata.is_dir() => return Ok(()),
@@ -254,7 +254,7 @@ fn check_header(file: &str, header: &SnapshotHeader) -> Result<(), RestoreError>
 }
 
 /// Reads the header of the snapshot in `directory`, without its state or memory. Its digest is not
-/// checked: good for telling people what is there, not for trusting it.
+/// checked: suitable for display, not for trust.
 ///
 /// # Errors
 /// [`RestoreError`] if there is no header that this build can read.

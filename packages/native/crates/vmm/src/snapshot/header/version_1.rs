@@ -1,4 +1,4 @@
-//! Snapshots of format version 1, which said less: made what this build reads.
+//! Snapshots of format version 1, which had fewer fields: converted to the present form.
 //!
 //! ```text
 //! header    origin: engine, board, memoryBase, memoryBytes, … instead of a description
@@ -60,7 +60,7 @@ fn devices() -> Vec<DeviceDescription> {
     ]
 }
 
-/// The header that a version 1 header stands for.
+/// The present form of a version 1 header.
 pub(super) fn header(text: &[u8]) -> Result<SnapshotHeader, serde_json::Error> {
     let old: Header = serde_json::from_slice(text)?;
     let origin = old.origin;
